@@ -1,0 +1,23 @@
+import { defineConfig } from 'vitest/config';
+
+const live = ['test/integration/**/*.test.ts', 'test/e2e/**/*.test.ts'];
+
+/** `unit` needs no build and no sockets; `live` starts real brokers, workers and processes from dist/. */
+export default defineConfig({
+  test: {
+    reporters: ['default', './test/closing-line.ts'],
+    projects: [
+      { test: { name: 'unit', include: ['test/**/*.test.ts'], exclude: live, testTimeout: 30_000 } },
+      {
+        test: {
+          name: 'live',
+          include: live,
+          testTimeout: 180_000,
+          hookTimeout: 120_000,
+          fileParallelism: false,
+          pool: 'forks',
+        },
+      },
+    ],
+  },
+});
