@@ -1,0 +1,78 @@
+import type { Dtype } from '../tensor/tensor.ts';
+
+/**
+ * An ONNX file in memory, immutable. What Tessera does not understand is kept as the bytes it came in (`unknown`,
+ * and attributes of kinds that are not listed), so that reading and writing loses nothing.
+ * Field meanings: onnx.proto3 of ONNX 1.17.
+ */
+export interface Model {
+  readonly irVersion: number;
+  readonly producer: string;
+  /** Version per operator-set domain; the default domain is ''. */
+  readonly opsets: ReadonlyMap<string, number>;
+  readonly metadata: ReadonlyMap<string, string>;
+  readonly graph: Graph;
+  /** Encoded fields of ModelProto that are not read (functions, training info, ...). */
+  readonly unknown: Uint8Array;
+}
+
+/** A graph; nodes are in topological order, as ONNX demands and `readModel` checks. */
+export interface Graph {
+  readonly name: string;
+  readonly nodes: readonly Node[];
+  readonly initializers: ReadonlyMap<string, Initializer>;
+  /** Inputs that have to be fed: those with an initializer of the same name are not among them. */
+  readonly inputs: readonly ValueInfo[];
+  readonly outputs: readonly ValueInfo[];
+  readonly unknown: Uint8Array;
+}
+
+/** An operator. Absent optional inputs and outputs are ''. */
+export interface Node {
+  readonly name: string;
+  readonly op: string;
+  readonly domain: string;
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+  readonly attributes: ReadonlyMap<string, Attribute>;
+}
+
+/** A node's attribute. */
+export type Attribute =
+  | { readonly kind: 'int'; readonly value: number }
+  | { readonly kind: 'float'; readonly value: number }
+  | { readonly kind: 'string'; readonly value: string }
+  | { readonly kind: 'ints'; readonly value: readonly number[] }
+  | { readonly kind: 'floats'; readonly value: readonly number[] }
+  | { readonly kind: 'strings'; readonly value: readonly string[] }
+  | { readonly kind: 'tensor'; readonly value: Initializer }
+  /** Subgraphs, sparse tensors and the like: the encoded AttributeProto. */
+  | { readonly kind: 'other'; readonly bytes: Uint8Array };
+
+/** A constant tensor. */
+export interface Initializer {
+  readonly name: string;
+  readonly dtype: Dtype | 'string' | 'bfloat16' | 'other';
+  /** ONNX's own number of the element type, kept for writing. */
+  readonly elementType: number;
+  readonly dims: readonly number[];
+  readonly data:
+    | { readonly kind: 'inline'; readonly bytes: Uint8Array }
+    | { readonly kind: 'external'; readonly location: string; readonly offset: number; readonly length: number };
+}
+
+/** Name and type of a graph's input or output. `shape` is undefined where the file gives none; a symbolic dimension is its name. */
+export interface ValueInfo {
+  readonly name: string;
+  readonly dtype: Dtype | 'other';
+  readonly elementType: number;
+  readonly shape: readonly (number | string)[] | undefined;
+}
+
+/** A graph of which every tensor's type is known, as far as it could be inferred. */
+export interface ResolvedModel {
+  /** Batch and symbolic dimensions fixed; shape arithmetic folded into initializers; Constant nodes are initializers. */
+  readonly model: Model;
+  /** Per tensor name (inputs, initializers and node outputs); absent where an operator is not understood. */
+  readonly specs: ReadonlyMap<string, { readonly dtype: Dtype; readonly shape: readonly number[] }>;
+}

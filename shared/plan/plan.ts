@@ -1,0 +1,73 @@
+import type { CodecSpec } from '../codec/codec.ts';
+
+/** Where a machine stands. `device`: at the camera; `edge`: near it; `cloud`: far away. */
+export const TIERS = ['device', 'edge', 'cloud'] as const;
+/** A machine's tier. */
+export type Tier = (typeof TIERS)[number];
+
+/** The id under which central's own executor appears in plans. No node agent may bear it. */
+export const CENTRAL = 'central';
+
+/** How a stage is cut into parts that run independently. */
+export type Split =
+  | { readonly kind: 'whole' }
+  | {
+      /**
+       * Spatial tiles. `rows` and `cols` are sizes in cells of the stage's reference output (the one with the fewest
+       * cells); they add up to its height and width. Tiles are numbered row by row. 1-D networks have `rows` = [1].
+       * `zero`: each tile alone, zero-padded at its own edges (FDSP, ADCNN section 3). `halo`: each tile gets the
+       * surroundings that it needs, so the result equals the whole (reverse tile calculation, D3 section V).
+       */
+      readonly kind: 'tiles';
+      readonly padding: 'zero' | 'halo';
+      readonly rows: readonly number[];
+      readonly cols: readonly number[];
+    }
+  | { readonly kind: 'channels'; readonly sizes: readonly number[] };
+
+/**
+ * Which machines run a stage. `nodes`: ids, or `*` for every node that is ready; `tier`: every ready node of a tier.
+ * `share`: the parts of one frame are spread over them; `replicate`: each frame goes whole to one of them.
+ */
+export type Placement = { readonly mode: 'share' | 'replicate' } & (
+  | { readonly nodes: readonly string[] | '*' }
+  | { readonly tier: Tier }
+);
+
+/** Ends a frame early when the score in `tensor` is high enough. Reserved: no runtime executes it yet. */
+export interface ExitRule {
+  readonly tensor: string;
+  readonly threshold: number;
+}
+
+/** One piece of the graph and how it runs. Tensors are named as in the model's graph. */
+export interface Stage {
+  readonly id: number;
+  /** Tensors of the frame or of any earlier stage (skips). */
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+  readonly split: Split;
+  readonly on: Placement;
+  /** How each output travels; `raw` for those not named. */
+  readonly codec: Readonly<Record<string, CodecSpec>>;
+  readonly exit?: ExitRule;
+}
+
+/** One way to run one model on some machines: consecutive pieces of its graph. The one value that everything turns on. */
+export interface Plan {
+  readonly format: 'tessera-plan/1';
+  /** `p-` and hex digits; two plans with one id are the same plan. */
+  readonly id: string;
+  /** SHA-256 (hex) of the skeleton of the model that the plan cuts (see model/package.ts). */
+  readonly model: string;
+  /** Where frames are born: `central` or a node id. */
+  readonly source: string;
+  /** Name of the strategy that made it. */
+  readonly strategy: string;
+  /** Why, for people. */
+  readonly reason: string;
+  /** Stage ids are 0, 1, 2, ... in order. */
+  readonly stages: readonly Stage[];
+  /** What the cost model expects, or null where nothing was measured. */
+  readonly predicted: { readonly latency_ms: number } | null;
+}

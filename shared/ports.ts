@@ -1,0 +1,63 @@
+/** What the cores and shells need from outside, as small interfaces that tests implement in a few lines. */
+
+/** Severity and text; never a payload. */
+export interface Log {
+  debug(message: string, fields?: Record<string, unknown>): void;
+  info(message: string, fields?: Record<string, unknown>): void;
+  warn(message: string, fields?: Record<string, unknown>): void;
+  error(message: string, fields?: Record<string, unknown>): void;
+}
+
+/** A log that keeps nothing. */
+export const silentLog: Log = { debug() {}, info() {}, warn() {}, error() {} };
+
+/** One message as a subscriber sees it. `payload` may alias a buffer of the client: copy before keeping or transferring. */
+export interface Message {
+  readonly topic: string;
+  readonly payload: Uint8Array;
+  /** True for what the broker had kept from before the subscription. */
+  readonly retained: boolean;
+}
+
+/** How a message is published. */
+export interface PublishOptions {
+  readonly qos?: 0 | 1;
+  readonly retain?: boolean;
+}
+
+/** An MQTT connection that reconnects by itself. */
+export interface Bus {
+  /** Resolves when handed to the network (QoS 0) or acknowledged (QoS 1); QoS 0 while offline is dropped and resolves. */
+  publish(topic: string, payload: Uint8Array | string, options?: PublishOptions): Promise<void>;
+  /** Subscribes for as long as the bus lives, across reconnects. `handler` must return quickly and never throws. */
+  subscribe(filter: string, qos: 0 | 1, handler: (message: Message) => void): Promise<void>;
+  unsubscribe(filter: string): Promise<void>;
+  /** Called after every (re)connection, the first one too, once subscriptions stand again. */
+  onConnect(listener: () => void): void;
+  readonly connected: boolean;
+  /** Bytes waiting to be written to the socket. */
+  readonly backlogBytes: number;
+  /** Publishes what is under way and disconnects, within `timeoutMs` (default 2000). Idempotent. */
+  stop(timeoutMs?: number): Promise<void>;
+}
+
+/** Content-addressed store of model pieces: the key is the lower-case hex SHA-256 of the bytes. */
+export interface BlobStore {
+  /** Folder where each blob is a file named by its SHA-256; the runtime maps weights from there. */
+  readonly folder: string;
+  has(sha: string): Promise<boolean>;
+  size(sha: string): Promise<number | undefined>;
+  read(sha: string, offset: number, length: number): Promise<Uint8Array>;
+  /** Stores bytes, returns their hash. Writing twice is free. */
+  put(bytes: Uint8Array): Promise<string>;
+  /** Opens a writer for a blob that arrives in pieces; `commit` verifies the hash before the blob can be seen. */
+  receive(sha: string, size: number): Promise<BlobWriter>;
+}
+
+/** A blob under way. */
+export interface BlobWriter {
+  write(offset: number, bytes: Uint8Array): Promise<void>;
+  /** Throws TesseraError TESSERA_BLOB, and leaves nothing behind, when the bytes do not have the promised hash. */
+  commit(): Promise<void>;
+  abort(): Promise<void>;
+}

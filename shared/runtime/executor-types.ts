@@ -1,0 +1,32 @@
+import type { CodecSpec } from '../codec/codec.ts';
+import type { Plan } from '../plan/plan.ts';
+import type { WireRegion, WorkError } from '../protocol/messages.ts';
+import type { Box } from '../tensor/tensor.ts';
+
+/** Tiles of one stage to run: as `work` on the wire, without its addressing. */
+export interface Job {
+  readonly plan: string;
+  readonly stage: number;
+  readonly tiles: readonly {
+    readonly t_id: number;
+    readonly in: readonly WireRegion[];
+    readonly out: readonly { readonly tensor: string; readonly box: Box; readonly codec: CodecSpec }[];
+  }[];
+}
+
+/** What became of one tile. `compute_ms` is decoding, inference and encoding. */
+export type TileOutcome =
+  | { readonly t_id: number; readonly out: readonly WireRegion[]; readonly compute_ms: number }
+  | { readonly t_id: number; readonly error: { readonly code: WorkError; readonly text: string } };
+
+/** Runs stages of plans in a worker thread; the same for node agents and for central's own executor. */
+export interface Executor {
+  /** Loads what the stages of a plan need; resolves when jobs for it can run. Throws TesseraError. */
+  prepare(plan: Plan, stages: readonly number[], skeletonSha: string): Promise<void>;
+  /** Runs tiles one after another; `onTile` is called as each is done. Buffers of `job` are transferred: do not use them again. Never throws for a tile's fault. */
+  run(job: Job, onTile: (outcome: TileOutcome) => void): Promise<void>;
+  /** Drops queued tiles that have not started. */
+  cancel(plan: string, stage: number, tIds: readonly number[]): void;
+  release(plan: string): Promise<void>;
+  stop(): Promise<void>;
+}

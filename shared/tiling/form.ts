@@ -1,0 +1,40 @@
+import type { Model } from '../onnx/model.ts';
+import type { Box, Dtype } from '../tensor/tensor.ts';
+
+/** A region of a named tensor. */
+export interface Region {
+  readonly tensor: string;
+  readonly box: Box;
+}
+
+/** A small extra input of a stage's model that says where a tile lies (run-time pads, crops, target shapes). */
+export interface Feed {
+  readonly name: string;
+  readonly dtype: Extract<Dtype, 'int64' | 'float32'>;
+  readonly shape: readonly number[];
+  readonly values: readonly number[];
+}
+
+/** One part of a stage: what it reads, what it makes, what it is fed besides. */
+export interface TileForm {
+  readonly t_id: number;
+  /** In the order of the stage's inputs; a region that a tile does not need at all is absent. */
+  readonly in: readonly Region[];
+  /** In the order of the stage's outputs; over all tiles they cover each output exactly once. */
+  readonly out: readonly Region[];
+  readonly feeds: readonly Feed[];
+  /** Multiply-adds of this part, halo included. */
+  readonly macs: number;
+}
+
+/**
+ * A stage made ready to run: one model for all its tiles and the geometry of each tile.
+ * `model` does not depend on the grid (its spatial dimensions are symbolic), so another grid needs no new session.
+ * The model's outputs are named as the stage's outputs and have exactly the shape of the tile's box.
+ */
+export interface StageForm {
+  readonly model: Model;
+  readonly tiles: readonly TileForm[];
+  /** True when the result may differ from the whole network (FDSP). */
+  readonly approximate: boolean;
+}
