@@ -16,7 +16,7 @@ const sha = z.string().regex(/^[0-9a-f]{64}$/);
 const dtype = z.enum(Object.keys(DTYPE_BYTES) as [Dtype, ...Dtype[]]);
 const shape = z.array(count.max(2 ** 31)).max(8);
 const box = z.array(z.tuple([count, count])).max(8);
-const bytes = z.instanceof(Uint8Array);
+const bytes = z.custom<Uint8Array>((value) => value instanceof Uint8Array, 'expected bytes');
 const tensorName = z.string().max(512);
 const imageId = z.string().regex(/^[0-9]{1,15}-[0-9]{1,15}$/);
 const codec = z.object({ name: z.literal('raw') });
@@ -139,6 +139,8 @@ export const frameEnvelope = z.object({
   dtype: dtype.optional(),
   shape: shape.optional(),
   d: bytes,
+  /** True: the model's outputs are published too, on `<base>/result/<camera>/<model>/tensor`. */
+  tensors: z.boolean().optional(),
 });
 /** A frame in a CBOR envelope. */
 export type FrameEnvelope = z.infer<typeof frameEnvelope>;

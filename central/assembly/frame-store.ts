@@ -1,0 +1,135 @@
+import { type CodecSpec, findCodec } from '../../shared/codec/codec.ts';
+import { TesseraError } from '../../shared/errors.ts';
+import type { WireRegion } from '../../shared/protocol/messages.ts';
+import {
+  type Box,
+  boxShape,
+  byteLength,
+  crop,
+  paste,
+  sameBox,
+  type Tensor,
+  type TensorSpec,
+} from '../../shared/tensor/tensor.ts';
+import type { Region } from '../../shared/tiling/form.ts';
+
+/** What the store must know of a plan: where its tiles lie and how its tensors look. */
+export interface PlanLayout {
+  readonly id: string;
+  /** Types of all tensors that stages read or make. */
+  readonly specs: ReadonlyMap<string, TensorSpec>;
+  /** Per stage, per tile (index = t_id). */
+  readonly stages: readonly { readonly tiles: readonly TileLayout[] }[];
+}
+
+/** One tile: what it reads, what it makes and how the makings travel. */
+export interface TileLayout {
+  readonly t_id: number;
+  readonly in: readonly Region[];
+  readonly out: readonly (Region & { readonly codec: CodecSpec })[];
+}
+
+/** One tile of a work message. */
+export interface PackedTile {
+  readonly t_id: number;
+  readonly in: WireRegion[];
+  readonly out: { tensor: string; box: [number, number][]; codec: CodecSpec }[];
+}
+
+const RAW: CodecSpec = { name: 'raw' };
+
+/** A box as the wire has it. */
+function wireBox(box: Box): [number, number][] {
+  return box.map(([start, end]) => [start, end]);
+}
+
+/**
+ * The tensors of the frames under way. Pure bookkeeping over bytes; lives in the data-plane worker.
+ *
+ * Invariants: (1) a tensor is allocated once per frame, zeroed, at its full size; (2) a region is pasted only where
+ * the plan says that this tile's output lies; (3) `bytes` is the sum of all tensors held.
+ */
+export class FrameStore {
+  readonly #frames = new Map<string, Map<string, Tensor>>();
+  bytes = 0;
+
+  /** Opens a frame with the tensors it is born with. */
+  open(iId: string, born: ReadonlyMap<string, Tensor>): void {
+    this.release(iId);
+    this.#frames.set(iId, new Map(born));
+    for (const tensor of born.values()) this.bytes += tensor.data.byteLength;
+  }
+
+  has(iId: string): boolean {
+    return this.#frames.has(iId);
+  }
+
+  /** The tensor, allocated as zeros where nothing has been pasted yet; undefined for a frame that has ended. */
+  tensor(iId: string, name: string, layout: PlanLayout): Tensor | undefined {
+    const frame = this.#frames.get(iId);
+    if (frame === undefined) return undefined;
+    const held = frame.get(name);
+    if (held !== undefined) return held;
+    const spec = layout.specs.get(name);
+    if (spec === undefined) throw new TesseraError('TESSERA_PLAN_INVALID', `plan ${layout.id} has no tensor "${name}"`);
+    const tensor: Tensor = { dtype: spec.dtype, shape: spec.shape, data: new Uint8Array(byteLength(spec)) };
+    frame.set(name, tensor);
+    this.bytes += tensor.data.byteLength;
+    return tensor;
+  }
+
+  /** Cuts the inputs of tiles out of the frame's tensors; undefined for a frame that has ended. */
+  pack(iId: string, layout: PlanLayout, stage: number, tIds: readonly number[]): PackedTile[] | undefined {
+    if (!this.#frames.has(iId)) return undefined;
+    return tIds.map((tId) => {
+      const tile = layout.stages[stage]!.tiles[tId]!;
+      return {
+        t_id: tId,
+        in: tile.in.map(({ tensor: name, box }) => {
+          const tensor = this.tensor(iId, name, layout)!;
+          return {
+            tensor: name,
+            box: wireBox(box),
+            dtype: tensor.dtype,
+            shape: boxShape(box),
+            codec: RAW,
+            d: crop(tensor, box),
+          };
+        }),
+        out: tile.out.map(({ tensor, box, codec }) => ({ tensor, box: wireBox(box), codec })),
+      };
+    });
+  }
+
+  /** Puts a tile's results in their place. Throws TesseraError when they are not what the plan expects of this tile. */
+  paste(iId: string, layout: PlanLayout, stage: number, tId: number, out: readonly WireRegion[]): void {
+    if (!this.#frames.has(iId)) return;
+    const expected = layout.stages[stage]!.tiles[tId]!.out;
+    if (out.length !== expected.length)
+      throw new TesseraError(
+        'TESSERA_MESSAGE_INVALID',
+        `tile ${tId} has ${out.length} outputs, not ${expected.length}`,
+      );
+    // All regions are decoded before the first is pasted: a bad one must leave nothing behind.
+    const decoded = expected.map((region) => {
+      const given = out.find((candidate) => candidate.tensor === region.tensor);
+      const spec = layout.specs.get(region.tensor)!;
+      if (given === undefined || !sameBox(given.box, region.box) || given.dtype !== spec.dtype)
+        throw new TesseraError(
+          'TESSERA_MESSAGE_INVALID',
+          `tile ${tId}: output "${region.tensor}" is not the one asked for`,
+        );
+      const codec = findCodec(given.codec.name);
+      if (codec === undefined) throw new TesseraError('TESSERA_CODEC', `unknown codec "${given.codec.name}"`);
+      return codec.decode(given.d, { dtype: spec.dtype, shape: boxShape(region.box) }, given.codec);
+    });
+    expected.forEach((region, i) => {
+      paste(this.tensor(iId, region.tensor, layout)!, region.box, decoded[i]!);
+    });
+  }
+
+  release(iId: string): void {
+    for (const tensor of this.#frames.get(iId)?.values() ?? []) this.bytes -= tensor.data.byteLength;
+    this.#frames.delete(iId);
+  }
+}
