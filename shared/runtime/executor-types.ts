@@ -6,6 +6,8 @@ import type { Box } from '../tensor/tensor.ts';
 /** Tiles of one stage to run: as `work` on the wire, without its addressing. */
 export interface Job {
   readonly plan: string;
+  /** The frame; with `stage` and `t_id` it names a tile for `cancel`. */
+  readonly i_id: string;
   readonly stage: number;
   readonly tiles: readonly {
     readonly t_id: number;
@@ -25,8 +27,8 @@ export interface Executor {
   prepare(plan: Plan, stages: readonly number[], skeletonSha: string): Promise<void>;
   /** Runs tiles one after another; `onTile` is called as each is done. Buffers of `job` are transferred: do not use them again. Never throws for a tile's fault. */
   run(job: Job, onTile: (outcome: TileOutcome) => void): Promise<void>;
-  /** Drops queued tiles that have not started. */
-  cancel(plan: string, stage: number, tIds: readonly number[]): void;
+  /** Drops a frame's queued tiles that have not started: each ends with the error `expired`. */
+  cancel(iId: string, stage: number, tIds: readonly number[]): void;
   release(plan: string): Promise<void>;
   stop(): Promise<void>;
 }
