@@ -1,0 +1,162 @@
+import { createHash, randomBytes, webcrypto } from 'node:crypto';
+import { chmod, type FileHandle, mkdir, open, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { TesseraError } from '../errors.ts';
+import type { BlobStore, BlobWriter } from '../ports.ts';
+
+/**
+ * Blobs as files, each named by the lower-case hex SHA-256 of its bytes.
+ *
+ *   (nothing) --put, receive--> `tmp-<random>` --hash verified, synced, renamed--> `<sha>`
+ *
+ * 1. A file named by a hash was complete and had that hash when it got the name; it never changes afterwards.
+ * 2. Several processes may share a folder: temporary names differ, and a rename over an equal file changes nothing.
+ * 3. Only names of 64 hex digits ever reach the file system, so no request leads out of the folder.
+ */
+
+const SHA = /^[0-9a-f]{64}$/;
+const TEMPORARY = /^tmp-[0-9a-f]{16}$/;
+/** A temporary file older than this belongs to a process that died. */
+const ABANDONED_MS = 24 * 3600 * 1000;
+/** Bytes hashed at a time on commit, so that a slow CPU's event loop is not held for long. */
+const HASH_CHUNK = 256 * 1024;
+
+/** Whether a string is a SHA-256 as blobs are named by: 64 lower-case hex digits. */
+export function isSha(name: string): boolean {
+  return SHA.test(name);
+}
+
+/** The lower-case hex SHA-256 of bytes, computed off this thread. */
+export async function sha256(bytes: Uint8Array): Promise<string> {
+  return Buffer.from(await webcrypto.subtle.digest('SHA-256', bytes)).toString('hex');
+}
+
+/** Opens (and makes, mode 0700) a folder of blobs. Throws TESSERA_CONFIG where that is impossible. */
+export async function openBlobStore(folder: string): Promise<BlobStore> {
+  try {
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    await chmod(folder, 0o700);
+    await sweep(folder);
+  } catch (error) {
+    throw new TesseraError('TESSERA_CONFIG', `the folder for model pieces, ${folder}, cannot be used: ${text(error)}`, {
+      hint: 'Give a folder that this user may write, or set STATE_DIRECTORY.',
+      cause: error,
+    });
+  }
+  const pathOf = (sha: string): string => {
+    if (!isSha(sha)) throw new TesseraError('TESSERA_BLOB', `"${sha.slice(0, 80)}" does not name a blob`);
+    return join(folder, sha);
+  };
+  const sizeOf = async (sha: string): Promise<number | undefined> => {
+    const found = await stat(pathOf(sha)).catch(() => undefined);
+    return found?.isFile() === true ? found.size : undefined;
+  };
+  return {
+    folder,
+    has: async (sha) => (await sizeOf(sha)) !== undefined,
+    size: sizeOf,
+    async read(sha, offset, length) {
+      const file = await open(pathOf(sha)).catch((error: unknown) => {
+        throw new TesseraError('TESSERA_BLOB', `blob ${sha} is not in ${folder}`, { cause: error });
+      });
+      try {
+        const { size } = await file.stat();
+        const bytes = new Uint8Array(Math.max(0, Math.min(length, size - offset)));
+        await readFully(file, bytes, offset);
+        return bytes;
+      } finally {
+        await file.close();
+      }
+    },
+    async put(bytes) {
+      const sha = await sha256(bytes);
+      if ((await sizeOf(sha)) === bytes.byteLength) return sha;
+      const temporary = temporaryPath(folder);
+      try {
+        await writeFile(temporary, bytes, { flag: 'wx', mode: 0o600, flush: true });
+        await rename(temporary, pathOf(sha));
+      } catch (error) {
+        await rm(temporary, { force: true });
+        throw new TesseraError('TESSERA_BLOB', `blob ${sha} cannot be written: ${text(error)}`, { cause: error });
+      }
+      return sha;
+    },
+    receive: (sha, size) => receive(folder, pathOf(sha), sha, size),
+  };
+}
+
+async function receive(folder: string, path: string, sha: string, size: number): Promise<BlobWriter> {
+  const temporary = temporaryPath(folder);
+  const file = await open(temporary, 'wx+', 0o600).catch((error: unknown) => {
+    throw new TesseraError('TESSERA_BLOB', `blob ${sha} cannot be written: ${text(error)}`, { cause: error });
+  });
+  let closed = false;
+  const abort = async (): Promise<void> => {
+    if (closed) return;
+    closed = true;
+    await file.close();
+    await rm(temporary, { force: true });
+  };
+  return {
+    async write(offset, bytes) {
+      if (offset < 0 || offset + bytes.byteLength > size)
+        throw new TesseraError('TESSERA_BLOB', `blob ${sha}: ${offset}+${bytes.byteLength} lies beyond ${size} bytes`);
+      let done = 0;
+      while (done < bytes.byteLength)
+        done += (await file.write(bytes, done, bytes.byteLength - done, offset + done)).bytesWritten;
+    },
+    async commit() {
+      try {
+        const found = await hashOf(file, size);
+        if (found !== sha) throw new TesseraError('TESSERA_BLOB', `what came for blob ${sha} has the hash ${found}`);
+        await file.sync();
+        await rename(temporary, path);
+        closed = true;
+        await file.close();
+      } finally {
+        await abort();
+      }
+    },
+    abort,
+  };
+}
+
+/** Hash of the first `size` bytes of a file; a shorter file has the hash of what it holds. */
+async function hashOf(file: FileHandle, size: number): Promise<string> {
+  const hash = createHash('sha256');
+  const chunk = new Uint8Array(Math.min(size, HASH_CHUNK));
+  for (let offset = 0; offset < size; ) {
+    const { bytesRead } = await file.read(chunk, 0, Math.min(chunk.byteLength, size - offset), offset);
+    if (bytesRead === 0) break;
+    hash.update(chunk.subarray(0, bytesRead));
+    offset += bytesRead;
+  }
+  return hash.digest('hex');
+}
+
+async function readFully(file: FileHandle, bytes: Uint8Array, offset: number): Promise<void> {
+  let done = 0;
+  while (done < bytes.byteLength) {
+    const { bytesRead } = await file.read(bytes, done, bytes.byteLength - done, offset + done);
+    if (bytesRead === 0) throw new TesseraError('TESSERA_BLOB', 'a blob became shorter while it was read');
+    done += bytesRead;
+  }
+}
+
+async function sweep(folder: string): Promise<void> {
+  const oldest = Date.now() - ABANDONED_MS;
+  for (const name of await readdir(folder)) {
+    if (!TEMPORARY.test(name)) continue;
+    const path = join(folder, name);
+    const found = await stat(path).catch(() => undefined);
+    if (found !== undefined && found.mtimeMs < oldest) await rm(path, { force: true });
+  }
+}
+
+function temporaryPath(folder: string): string {
+  return join(folder, `tmp-${randomBytes(8).toString('hex')}`);
+}
+
+function text(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
