@@ -206,6 +206,7 @@ export const SKIP_REASONS = [
   'buffers-full',
   'invalid',
   'duplicate',
+  'stopping',
 ] as const;
 /** Why a frame was not accepted. */
 export type SkipReason = (typeof SKIP_REASONS)[number];

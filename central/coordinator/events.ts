@@ -1,0 +1,301 @@
+import type { Failure } from '../../shared/errors.ts';
+import type { Plan, Tier } from '../../shared/plan/plan.ts';
+import type { Outcome, SkipReason, WorkError } from '../../shared/protocol/messages.ts';
+
+/**
+ * What the coordinator is told and what it asks for: plain data, never bytes.
+ *
+ * The shell owns payloads (`ref`), tensors of a frame (`i_id`) and undecoded tile results (`handle`), and names them by
+ * strings that the coordinator only passes back. One frame's way, events marked `>`, effects `<`:
+ *
+ *   > frame-offered    < skip-frame                                     not accepted, with a reason: the end of it
+ *                      < open-frame (accepted: has an i_id from here)   decode it, allocate its tensors
+ *   > frame-opened     < work ...                                       tiles of the stages whose inputs are there
+ *   > tile-result      < paste | discard
+ *   > pasted           < work of the next stage | finish                all outputs are there: run the task decoder
+ *   > finished         < publish, release-frame                         the end of it, exactly once
+ *   > frame-failed     < publish, release-frame                         decoding failed, or the shell lost the tensors
+ *
+ * Work for central's own executor is the same `work` effect with node `central`; its answers are the same events.
+ * `at` is the time of the event in ms of one monotonic clock. It never goes back.
+ */
+
+/** What is known of one tile of a stage before it runs. */
+export interface TileFacts {
+  readonly t_id: number;
+  /** Multiply-adds, halo included (`TileForm.macs`); at least 1 is assumed. */
+  readonly cost: number;
+  /** Bytes of its inputs and outputs as they travel. */
+  readonly bytes_in: number;
+  readonly bytes_out: number;
+}
+
+/** A plan with what the coordinator has to know of its stages; made by whoever has the stage forms. */
+export interface PlanFacts {
+  readonly plan: Plan;
+  /** In the order of `plan.stages`; tiles of each stage in the order of t_id. A `whole` stage is one tile, t_id 0. */
+  readonly stages: readonly { readonly tiles: readonly TileFacts[] }[];
+  /** Bytes of all tensors that the shell holds for one open frame. */
+  readonly frame_bytes: number;
+}
+
+/** How a camera's frames are treated. */
+export interface CameraPolicy {
+  /** `newest`: one waiting frame, a newer one takes its place; `every`: all of them, up to `queue_max`. */
+  readonly keep: 'newest' | 'every';
+  /** Waiting frames of this camera for one model, for `every`. */
+  readonly queue_max: number;
+  /** At most so many frames per second are considered; 0 is no limit. */
+  readonly max_fps: number;
+  /** `wait`: up to the hard limit; `fill`: tiles missing `deadline_ms` after their stage began are zeros (ADCNN's T_L). */
+  readonly deadline: 'wait' | 'fill';
+  readonly deadline_ms: number;
+}
+
+/** What the coordinator can be told. */
+export type Event = { readonly at: number } & (
+  | /** The plan for new frames of a model. It takes over when it can start; frames keep the plan they began with. */
+  { readonly type: 'plan'; readonly model: string; readonly facts: PlanFacts }
+  | {
+      /** A frame has arrived and is held as `ref`. One i_id is made per model that accepts it. */
+      readonly type: 'frame-offered';
+      readonly ref: string;
+      readonly camera: string;
+      /** The publisher's id, else one made from the content. */
+      readonly frame: string;
+      readonly models: readonly string[];
+      /** Bytes of the payload. */
+      readonly bytes: number;
+      /** True where the id names one frame (given by the publisher, or MQTT's DUP flag is set): a second one is skipped. */
+      readonly dedupe: boolean;
+    } /** The answer to `open-frame`: its tensors are there. */
+  | {
+      readonly type: 'frame-opened';
+      readonly i_id: string;
+    } /** It cannot be decoded; or, at any time later, its tensors were lost. */
+  | { readonly type: 'frame-failed'; readonly i_id: string; readonly failure: Failure }
+  | {
+      /** A node is online and has said what it is; again with another `boot_id` means that it was restarted. */
+      readonly type: 'node-online';
+      readonly node: string;
+      readonly boot_id: string;
+      readonly tier: Tier;
+      /** Bytes of unanswered tiles (inputs and outputs) that fit into its memory; absent: not known to be a limit. */
+      readonly memory_bytes?: number;
+    }
+  | { readonly type: 'node-offline'; readonly node: string }
+  | {
+      readonly type: 'heartbeat';
+      readonly node: string;
+    } /** The answers to `prepare`. From `central` they come from its own executor. */
+  | { readonly type: 'node-ready'; readonly node: string; readonly plan: string }
+  | {
+      readonly type: 'node-refused';
+      readonly node: string;
+      readonly plan: string;
+      readonly code: string;
+      readonly text: string;
+    }
+  | {
+      /** Optional: bytes that a `work` effect became on the wire; only these count as bytes_up. Not for `central`. */
+      readonly type: 'work-sent';
+      readonly node: string;
+      readonly i_id: string;
+      readonly stage: number;
+      readonly attempt: number;
+      readonly bytes: number;
+    }
+  | {
+      /** One tile came back; `handle` names its undecoded outputs. Answered by exactly one `paste` or `discard`. */
+      readonly type: 'tile-result';
+      readonly node: string;
+      readonly plan: string;
+      readonly i_id: string;
+      readonly stage: number;
+      readonly t_id: number;
+      readonly attempt: number;
+      /** Encoded bytes of this tile's outputs; 0 from `central`. */
+      readonly bytes: number;
+      readonly compute_ms: number;
+      readonly queue_ms: number;
+      readonly handle: string;
+    }
+  | {
+      readonly type: 'tile-error';
+      readonly node: string;
+      readonly plan: string;
+      readonly i_id: string;
+      readonly stage: number;
+      readonly t_id: number;
+      readonly attempt: number;
+      readonly code: WorkError;
+      readonly text: string;
+    }
+  | {
+      /** The answer to `paste`; without `ok` the outputs were not what was asked for and the tile is asked for again. */
+      readonly type: 'pasted';
+      readonly i_id: string;
+      readonly stage: number;
+      readonly t_id: number;
+      readonly ok: boolean;
+    } /** The answer to `finish`; with a failure where the decoder could not make a prediction. */
+  | {
+      readonly type: 'finished';
+      readonly i_id: string;
+      readonly failure?: Failure;
+    } /** The time of the last `set-timer` has come. An extra one does no harm. */
+  | { readonly type: 'timer' }
+  | {
+      readonly type: 'camera-config';
+      readonly camera: string;
+      readonly policy: Partial<CameraPolicy>;
+    } /** Accept nothing more; open frames are brought to their end, then `drained`. */
+  | {
+      readonly type: 'drain';
+    } /** End every open frame now with TESSERA_CENTRAL_RESTARTED, release the plans, then `drained`. */
+  | { readonly type: 'stop' }
+);
+
+/** Kind of an event. */
+export type EventType = Event['type'];
+
+/** Why a tile result or error was not taken; counted, and given to `discard`. */
+export const TILE_NOTES = ['duplicate', 'stray', 'late', 'stale-epoch'] as const;
+/**
+ * `duplicate`: this node answered it before; `late`: somebody else had, or the frame has ended; `stray`: the node was
+ * not asked for it; `stale-epoch`: of another run of central.
+ */
+export type TileNote = (typeof TILE_NOTES)[number];
+
+/** What happened to one tile at one node, for traces. Times are ms since the frame was offered. */
+export interface TileTrace {
+  readonly stage: number;
+  readonly t_id: number;
+  readonly node: string;
+  readonly attempt: number;
+  /** Null while it was held back for credit. */
+  readonly sent_ms: number | null;
+  /** Null where no answer came in time. */
+  readonly received_ms: number | null;
+  readonly compute_ms: number | null;
+  /** Encoded bytes of the outputs. */
+  readonly bytes: number;
+  /** Whether this was a second request for a tile that was slow elsewhere. */
+  readonly hedged: boolean;
+  /** Whether it is this one's outputs that the frame used. */
+  readonly used: boolean;
+}
+
+/** How an accepted frame ended. */
+export interface FrameEnd {
+  readonly i_id: string;
+  readonly camera: string;
+  readonly model: string;
+  readonly frame: string;
+  readonly plan: string;
+  readonly outcome: Outcome;
+  /** Tiles whose outputs are zeros (`degraded`) or did not come (`error`). */
+  readonly missing: readonly { readonly stage: number; readonly t_id: number }[];
+  /** Nodes whose tiles were used, sorted; `central` where it computed some itself. */
+  readonly nodes: readonly string[];
+  /** Tiles used, by node, over all stages. */
+  readonly tiles_per_node: Readonly<Record<string, number>>;
+  readonly bytes_up: number;
+  readonly bytes_down: number;
+  /** From offered to ended. */
+  readonly latency_ms: number;
+  /** Present exactly where the outcome is `error`. */
+  readonly failure?: Failure;
+  readonly trace: readonly TileTrace[];
+}
+
+/** What the coordinator asks of the shell, in the order given. */
+export type Effect =
+  | /** Have a node (or `central`) load these stages of a plan; ends in `node-ready` or `node-refused`. May be repeated. */
+  { readonly type: 'prepare'; readonly node: string; readonly plan: Plan; readonly stages: readonly number[] }
+  | {
+      readonly type: 'release-plan';
+      readonly node: string;
+      readonly plan: string;
+    } /** This plan now serves new frames of the model: publish it. */
+  | {
+      readonly type: 'plan-active';
+      readonly model: string;
+      readonly plan: string;
+    } /** No frame uses the plan any more and no node is asked for it: forget its forms. */
+  | { readonly type: 'plan-retired'; readonly model: string; readonly plan: string }
+  | {
+      /** The frame is accepted: journal it, decode `ref` for the model; ends in `frame-opened` or `frame-failed`. */
+      readonly type: 'open-frame';
+      readonly i_id: string;
+      readonly ref: string;
+      readonly camera: string;
+      readonly model: string;
+      readonly frame: string;
+      readonly plan: string;
+    }
+  | {
+      /** Not accepted by this model; `model` is null where it is for the frame as a whole. */
+      readonly type: 'skip-frame';
+      readonly ref: string;
+      readonly camera: string;
+      readonly model: string | null;
+      readonly frame: string;
+      readonly reason: SkipReason;
+    } /** Nobody will decode the payload any more. Comes once for every ref that was offered. */
+  | { readonly type: 'free-payload'; readonly ref: string }
+  | {
+      /** Send these tiles of one stage in one message; each answers with a `tile-result` or a `tile-error`. */
+      readonly type: 'work';
+      readonly node: string;
+      readonly plan: string;
+      readonly i_id: string;
+      readonly stage: number;
+      readonly attempt: number;
+      readonly t_ids: readonly number[];
+      readonly budget_ms: number;
+    } /** The node need not do these any more, if it has not begun. */
+  | {
+      readonly type: 'cancel';
+      readonly node: string;
+      readonly plan: string;
+      readonly i_id: string;
+      readonly stage: number;
+      readonly t_ids: readonly number[];
+    } /** Decode the outputs into the frame's tensors; ends in `pasted`. */
+  | {
+      readonly type: 'paste';
+      readonly handle: string;
+      readonly i_id: string;
+      readonly stage: number;
+      readonly t_id: number;
+    }
+  | {
+      readonly type: 'discard';
+      readonly handle: string;
+      readonly why: TileNote;
+    } /** Make the outputs of these tiles zeros. No answer. */
+  | {
+      readonly type: 'fill';
+      readonly i_id: string;
+      readonly stage: number;
+      readonly t_ids: readonly number[];
+    } /** All outputs are there: run the task decoder and keep what it says; ends in `finished`. */
+  | {
+      readonly type: 'finish';
+      readonly i_id: string;
+      readonly missing: FrameEnd['missing'];
+    } /** The frame has ended; for `ok` and `degraded` with what `finish` said. `release-frame` follows. */
+  | ({ readonly type: 'publish' } & FrameEnd) /** The last effect for a frame: free its tensors. */
+  | {
+      readonly type: 'release-frame';
+      readonly i_id: string;
+    } /** Send one `timer` event at this time; replaces what was set before. */
+  | {
+      readonly type: 'set-timer';
+      readonly at: number;
+    } /** After `drain` or `stop`: no frame is open and none will be. Once. */
+  | { readonly type: 'drained' };
+
+/** Kind of an effect. */
+export type EffectType = Effect['type'];

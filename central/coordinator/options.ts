@@ -1,0 +1,67 @@
+import type { CameraPolicy } from './events.ts';
+
+/** Bounds and times of the coordinator; `defaultOptions` has a value for all but `epoch`. */
+export interface CoordinatorOptions {
+  /** First half of every i_id; rises with each start of central. */
+  readonly epoch: number;
+  /** For cameras without a `camera-config`, and for what a `camera-config` leaves out. */
+  readonly camera: CameraPolicy;
+
+  /** Accepted frames that have not ended: in total, and per model. */
+  readonly max_open: number;
+  readonly max_open_per_model: number;
+  /** Bytes of open frames' tensors; a single frame larger than this still runs, alone. */
+  readonly max_open_bytes: number;
+  /** Bytes of payloads that wait to be accepted or decoded; what exceeds them is skipped as `buffers-full`. */
+  readonly max_payload_bytes: number;
+  /** A frame ends with TESSERA_DEADLINE this long after it was accepted, whatever the policy. */
+  readonly hard_limit_ms: number;
+
+  /** Credit: bytes of unanswered work per node; one message goes out whatever its size. */
+  readonly window_bytes: number;
+  /** How often a tile is asked for again after errors, time-outs and lost nodes before central computes it itself. */
+  readonly max_tries: number;
+  /** Weight of the newest observation in a node's speed (ADCNN Algorithm 2). */
+  readonly gamma: number;
+  /** A live node that was given nothing for so long gets a copy of one tile, so that its speed stays known. */
+  readonly probe_ms: number;
+  /** Prediction for a node of which nothing is known. */
+  readonly unknown_ms: number;
+  /** No second request before this, however short the prediction. */
+  readonly hedge_floor_ms: number;
+  /** Work unanswered for four times the hedging delay, and at least this, is given up and counts as slowness. */
+  readonly answer_floor_ms: number;
+
+  /** Interval of heartbeats; after three missed ones a node is suspect. */
+  readonly heartbeat_ms: number;
+  /** A new plan waits so long for nodes that are not ready yet while some are. */
+  readonly settle_ms: number;
+  /** A new plan waits so long for nodes that prepare it before central computes in their place. */
+  readonly patience_ms: number;
+  /** `prepare` is repeated to a node that has not answered it. */
+  readonly prepare_again_ms: number;
+  /** A frame id is remembered so long for `dedupe`. */
+  readonly dedupe_ms: number;
+}
+
+/** What stands where nothing else is said. */
+export const defaultOptions: Omit<CoordinatorOptions, 'epoch'> = {
+  camera: { keep: 'newest', queue_max: 256, max_fps: 0, deadline: 'wait', deadline_ms: 500 },
+  max_open: 16,
+  max_open_per_model: 4,
+  max_open_bytes: 512e6,
+  max_payload_bytes: 256e6,
+  hard_limit_ms: 60_000,
+  window_bytes: 4e6,
+  max_tries: 4,
+  gamma: 0.3,
+  probe_ms: 2_000,
+  unknown_ms: 5_000,
+  hedge_floor_ms: 50,
+  answer_floor_ms: 1_000,
+  heartbeat_ms: 1_000,
+  settle_ms: 3_000,
+  patience_ms: 20_000,
+  prepare_again_ms: 30_000,
+  dedupe_ms: 60_000,
+};
