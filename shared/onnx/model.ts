@@ -35,6 +35,8 @@ export interface Node {
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
   readonly attributes: ReadonlyMap<string, Attribute>;
+  /** Encoded fields of NodeProto that are not read (overload, doc string, ...); absent where there are none. */
+  readonly unknown?: Uint8Array;
 }
 
 /** A node's attribute. */
@@ -49,7 +51,11 @@ export type Attribute =
   /** Subgraphs, sparse tensors and the like: the encoded AttributeProto. */
   | { readonly kind: 'other'; readonly bytes: Uint8Array };
 
-/** A constant tensor. */
+/**
+ * A constant tensor. Inline bytes are little endian, order C (of `string`: the encoded string_data fields; of types
+ * narrower than a byte: packed as in raw_data), and may be a view of the file at any offset: copy before making a
+ * typed array of them.
+ */
 export interface Initializer {
   readonly name: string;
   readonly dtype: Dtype | 'string' | 'bfloat16' | 'other';
@@ -61,12 +67,17 @@ export interface Initializer {
     | { readonly kind: 'external'; readonly location: string; readonly offset: number; readonly length: number };
 }
 
-/** Name and type of a graph's input or output. `shape` is undefined where the file gives none; a symbolic dimension is its name. */
+/**
+ * Name and type of a graph's input or output. `shape` is undefined where the file gives none; a symbolic dimension is
+ * its name, an unknown one without a name is ''.
+ */
 export interface ValueInfo {
   readonly name: string;
   readonly dtype: Dtype | 'other';
   readonly elementType: number;
   readonly shape: readonly (number | string)[] | undefined;
+  /** The encoded TypeProto of what is not a dense tensor (sequences, maps, optionals), kept for writing. */
+  readonly type?: Uint8Array;
 }
 
 /** A graph of which every tensor's type is known, as far as it could be inferred. */
