@@ -1,0 +1,18 @@
+import type { Command } from './command.ts';
+
+/** A command in the list: what `tessera --help` needs to know, and where the rest is. */
+export interface Entry {
+  /** One word, or two for `model add` and the like. */
+  readonly name: string;
+  readonly summary: string;
+  readonly load: () => Promise<{ readonly command: Command }>;
+}
+
+/** Every command that works, in the order of `tessera --help`. Modules load when they are named, so help is instant. */
+export const COMMANDS: readonly Entry[] = [
+  { name: 'config', summary: 'show the effective configuration', load: () => import('./commands/config.ts') },
+  { name: 'schema', summary: 'print the JSON Schema of a file or payload', load: () => import('./commands/schema.ts') },
+];
+
+/** What the words that stand alone in a list of commands mean when they are groups. */
+export const GROUPS: Readonly<Record<string, string>> = { model: 'import and look into models' };

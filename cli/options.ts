@@ -1,0 +1,124 @@
+import { readFile } from 'node:fs/promises';
+import type { Setting } from '../shared/config/layers.ts';
+import { TesseraError } from '../shared/errors.ts';
+
+/** One option of a command; its key among the options is the long flag in camel case (`--password-file`: passwordFile). */
+export interface OptionSpec<T> {
+  /** As in usage lines: `--fps <n>`, `--loop`. */
+  readonly flags: string;
+  readonly text: string;
+  /** Absent for a switch. */
+  readonly parse?: (text: string, flag: string) => T;
+  readonly fallback?: T;
+  /** May be given several times; the value is the list. */
+  readonly repeated?: boolean;
+}
+
+/** The options of a command. */
+export type OptionSpecs = Readonly<Record<string, OptionSpec<unknown>>>;
+
+/** The values of options. */
+export type Values<O extends OptionSpecs> = {
+  readonly [K in keyof O]: O[K] extends OptionSpec<infer T> ? T : never;
+};
+
+/** Reads one kind of option value; throws TESSERA_USAGE. */
+export type Parser<T> = (text: string, flag: string) => T;
+
+/** An option that is there or not. */
+export function flag(flags: string, text: string): OptionSpec<boolean> {
+  return { flags, text, fallback: false };
+}
+
+/** An option with a value; undefined when not given. */
+export function value<T = string>(flags: string, text: string, parse: Parser<T>): OptionSpec<T | undefined> {
+  return { flags, text, parse };
+}
+
+/** An option with a value and a default, which help shows. */
+export function valueOr<T>(flags: string, text: string, parse: Parser<T>, fallback: T): OptionSpec<T> {
+  return { flags, text, parse, fallback };
+}
+
+/** An option that may be given several times. */
+export function values<T>(flags: string, text: string, parse: Parser<T>): OptionSpec<readonly T[]> {
+  return { flags, text, parse: parse as Parser<never>, fallback: [], repeated: true };
+}
+
+/** Any text but none. */
+export const string: Parser<string> = (text, flag) => {
+  if (text === '') throw usage(flag, text, 'some text');
+  return text;
+};
+
+/** One of the words. */
+export function oneOf<const T extends string>(...words: readonly T[]): Parser<T> {
+  return (text, flag) => {
+    const word = words.find((candidate) => candidate === text);
+    if (word === undefined) throw usage(flag, text, words.join(' or '));
+    return word;
+  };
+}
+
+/** A whole number of at least `least`. */
+export function integer(least: number, most = Number.MAX_SAFE_INTEGER): Parser<number> {
+  return (text, flag) => {
+    const number = Number(text);
+    if (text.trim() === '' || !Number.isInteger(number) || number < least || number > most) {
+      throw usage(flag, text, `a whole number from ${least}${most === Number.MAX_SAFE_INTEGER ? '' : ` to ${most}`}`);
+    }
+    return number;
+  };
+}
+
+/** A number above 0. */
+export const positive: Parser<number> = (text, flag) => {
+  const number = Number(text);
+  if (!Number.isFinite(number) || number <= 0) throw usage(flag, text, 'a number above 0');
+  return number;
+};
+
+/** The options of every command that talks to a broker. */
+export const connectionOptions = {
+  broker: value('--broker <url>', 'broker to connect to, such as mqtt://192.168.1.10:1883', string),
+  user: value('--user <name>', 'user name at the broker', string),
+  passwordFile: value('--password-file <file>', 'file that holds the password', string),
+};
+
+/** The strongest layer of the configuration, from the connection options. Throws TESSERA_USAGE for an unreadable file. */
+export async function connectionSettings(options: Values<typeof connectionOptions>): Promise<Setting[]> {
+  const settings: Setting[] = [];
+  if (options.broker !== undefined) settings.push(flagSetting('mqtt.server', '--broker', brokerUrl(options.broker)));
+  if (options.user !== undefined) settings.push(flagSetting('mqtt.user', '--user', options.user));
+  if (options.passwordFile !== undefined) {
+    settings.push(flagSetting('mqtt.password', '--password-file', await readPassword(options.passwordFile)));
+  }
+  return settings;
+}
+
+/** One setting that a flag makes; `path` is dotted. */
+export function flagSetting(path: string, flag: string, value: unknown): Setting {
+  return { path: path.split('.'), value, origin: `flag ${flag}` };
+}
+
+/** `HOST` and `HOST:PORT` are taken for mqtt://. */
+function brokerUrl(text: string): string {
+  return text.includes('://') ? text : `mqtt://${text}`;
+}
+
+async function readPassword(file: string): Promise<string> {
+  try {
+    return (await readFile(file, 'utf8')).replace(/[\r\n]+$/, '');
+  } catch (error) {
+    throw new TesseraError('TESSERA_USAGE', `--password-file ${file} cannot be read: ${(error as Error).message}`, {
+      hint: 'name a file that holds the password and nothing else',
+      cause: error,
+    });
+  }
+}
+
+/** A usage error for one option. */
+export function usage(flag: string, text: string, accepted: string): TesseraError {
+  const name = /--[a-z-]+/.exec(flag)?.[0] ?? flag;
+  return new TesseraError('TESSERA_USAGE', `${name} is ${JSON.stringify(text)}`, { hint: `expected ${accepted}` });
+}

@@ -1,0 +1,50 @@
+import type { Failure } from '../shared/errors.ts';
+
+/** Where results go. Standard output carries results and nothing else; all else goes to standard error. */
+export interface Output {
+  /** A line for people, on standard output. */
+  line(text: string): void;
+  /** A value for programs, on standard output: one line of JSON. */
+  json(value: unknown): void;
+  /** A remark on standard error: progress, warnings, what to do next. */
+  note(text: string): void;
+}
+
+/** Standard output and standard error. A reader that goes away (`tessera watch | head -1`) ends the program quietly. */
+export function standardOutput(): Output {
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit(0);
+    throw error;
+  });
+  return {
+    line: (text) => void process.stdout.write(`${text}\n`),
+    json: (value) => void process.stdout.write(`${JSON.stringify(value)}\n`),
+    note: (text) => void process.stderr.write(`${text}\n`),
+  };
+}
+
+/** An error as the two lines that every command prints to standard error. */
+export function failureLines({ code, message, hint }: Failure): string {
+  return `error ${code}: ${message}${hint === undefined ? '' : `\nhint: ${hint}`}`;
+}
+
+/** A column of a table; numbers stand to the right. */
+export interface Column<Row> {
+  readonly title: string;
+  readonly align?: 'left' | 'right';
+  readonly cell: (row: Row) => string;
+}
+
+/** Rows as aligned text, a title line first; no trailing spaces. */
+export function table<Row>(columns: readonly Column<Row>[], rows: readonly Row[]): string[] {
+  const cells = [columns.map(({ title }) => title), ...rows.map((row) => columns.map(({ cell }) => cell(row)))];
+  const widths = columns.map((_, index) => Math.max(...cells.map((line) => line[index]!.length)));
+  return cells.map((line) =>
+    line
+      .map((text, index) =>
+        columns[index]!.align === 'right' ? text.padStart(widths[index]!) : text.padEnd(widths[index]!),
+      )
+      .join('  ')
+      .trimEnd(),
+  );
+}

@@ -1,0 +1,50 @@
+/**
+ * Ctrl-C and SIGTERM.
+ *
+ *   running --first signal--> stopping --command returns--> exit 0
+ *                             stopping --second signal----> exit 130 at once
+ *                             stopping --9 s--------------> exit 0, with a warning
+ *
+ * Invariants: 1. the first signal only aborts `signal`. 2. A process that was told to stop is gone within 10 s.
+ * 3. One Ctrl-C under `npm start` counts once, although the terminal and npm both deliver it.
+ */
+
+/** Time for a graceful stop, ms. */
+const GRACE_MS = 9_000;
+/** Signals this close after the first are the same key press, ms. */
+const SAME_PRESS_MS = 400;
+
+/** A signal that is aborted by the first Ctrl-C or SIGTERM. Call once a process. */
+export function stopSignal(): AbortSignal {
+  const controller = new AbortController();
+  let since: number | undefined;
+  const onSignal = (): void => {
+    if (since !== undefined) {
+      if (performance.now() - since > SAME_PRESS_MS) process.exit(130);
+      return;
+    }
+    since = performance.now();
+    setTimeout(() => {
+      process.stderr.write('warning: stopping took too long, ended without waiting\n');
+      process.exit(0);
+    }, GRACE_MS).unref();
+    controller.abort();
+  };
+  process.on('SIGINT', onSignal);
+  process.on('SIGTERM', onSignal);
+  return controller.signal;
+}
+
+/** Resolves when `signal` is aborted. */
+export function untilStopped(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    // A pending promise does not keep a process alive; this timer does.
+    const alive = setInterval(() => {}, 2 ** 30);
+    const stop = (): void => {
+      clearInterval(alive);
+      resolve();
+    };
+    if (signal.aborted) stop();
+    else signal.addEventListener('abort', stop, { once: true });
+  });
+}

@@ -1,0 +1,111 @@
+import { TIERS } from '../plan/plan.ts';
+import { isName } from '../protocol/topics.ts';
+import { z } from '../schema.ts';
+
+/**
+ * The one configuration file: every key, its type, its default. Each process reads its part.
+ * `tessera schema config` prints it as JSON Schema; `tessera config` shows which values hold, and from where.
+ */
+
+const text = z.string().min(1);
+const auto = z.literal('auto');
+const positive = z.number().positive();
+const listener = z
+  .string()
+  .regex(/^(mqtts?|wss?):\/\/[^/]+$/, 'expected a URL such as mqtt://127.0.0.1:1883, mqtts://, ws:// or wss://');
+
+/** Connection to the broker, for central, node agents and commands. */
+const mqtt = z.strictObject({
+  server: z
+    .string()
+    .regex(/^(mqtts?|wss?):\/\/.+$/, 'expected a URL such as mqtt://127.0.0.1:1883, mqtts://, ws:// or wss://')
+    .default('mqtt://127.0.0.1:1883'),
+  user: text.optional(),
+  password: text.optional(),
+  ca: text.optional().describe('file of the certificate authority (PEM)'),
+  cert: text.optional().describe('file of the client certificate (PEM)'),
+  key: text.optional().describe('file of the client key (PEM)'),
+  reject_unauthorized: z.boolean().default(true).describe('refuse a broker whose certificate cannot be verified'),
+  base_topic: z
+    .string()
+    .regex(/^[A-Za-z0-9_-]+(\/[A-Za-z0-9_-]+)*$/, 'expected letters, digits, _ and -, levels separated by /')
+    .default('tessera'),
+  maximum_packet_size: z.number().int().min(4096).default(1_000_000).describe('bytes'),
+});
+
+/** The embedded broker. */
+const broker = z.strictObject({
+  listen: z.array(listener).min(1).default(['mqtt://127.0.0.1:1883']),
+  anonymous: z
+    .enum(['loopback', 'never'])
+    .default('loopback')
+    .describe('who may connect without a password: programs on this machine, or nobody'),
+  cert: text.optional().describe('file of the certificate (PEM) for mqtts:// and wss:// listeners'),
+  key: text.optional().describe('file of its key (PEM)'),
+});
+
+/** A node agent. */
+const node = z.strictObject({
+  id: z
+    .string()
+    .regex(/^[a-z0-9-]{1,63}$/, 'expected 1 to 63 of a-z, 0-9 and -')
+    .default('auto')
+    .describe('auto: made once from host name and machine id, and kept'),
+  tier: z.enum(TIERS).default('edge'),
+  threads: z.union([auto, z.number().int().min(1).max(1024)]).default('auto'),
+  memory_mb: z.union([auto, positive]).default('auto').describe('memory for loaded pieces of models, MB (10^6 bytes)'),
+});
+
+/** What central does with the frames of one camera. */
+export const cameraConfig = z.strictObject({
+  source: text.optional().describe('where central fetches frames itself; absent: they come by MQTT'),
+  models: z.array(text).default([]).describe('names of models; empty: every model that is deployed'),
+  keep: z.enum(['newest', 'every']).default('newest').describe('under overload: newest frame wins, or none is skipped'),
+  max_fps: positive.optional().describe('frames over this rate are skipped; absent: no limit'),
+  deadline: z.enum(['wait', 'fill']).default('wait').describe('wait for every tile, or fill what is late with zeros'),
+  deadline_ms: positive.default(500),
+  hold: z.number().int().min(1).default(3).describe('results that must agree before the label changes'),
+  offline_after_s: positive.default(30),
+});
+/** What central does with the frames of one camera. */
+export type CameraConfig = z.infer<typeof cameraConfig>;
+
+/** The whole configuration. */
+export const configSchema = z.strictObject({
+  version: z.literal(1).default(1),
+  mqtt: mqtt.prefault({}),
+  broker: broker.prefault({}),
+  node: node.prefault({}),
+  models: z.strictObject({ dir: text.default('models').describe('folder of model folders') }).prefault({}),
+  cameras: z
+    .record(z.string().refine(isName, 'a camera is named with 1 to 64 of A-Z, a-z, 0-9, _ and -'), cameraConfig)
+    .default({}),
+  accept_unlisted_cameras: z.boolean().default(true),
+  http: z
+    .strictObject({
+      enabled: z.boolean().default(false),
+      host: text.default('127.0.0.1'),
+      port: z.number().int().min(0).max(65535).default(7373),
+    })
+    .prefault({}),
+  log: z
+    .strictObject({
+      level: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
+      format: z.enum(['text', 'json']).default('text'),
+    })
+    .prefault({}),
+});
+/** The whole configuration, every default filled in. */
+export type Config = z.infer<typeof configSchema>;
+
+/** Keys whose values are never shown. */
+export const SECRET_KEYS: readonly string[] = ['mqtt.password'];
+/** Keys whose values name files: what the configuration file says is relative to its own folder. */
+export const PATH_KEYS: readonly string[] = [
+  'mqtt.ca',
+  'mqtt.cert',
+  'mqtt.key',
+  'broker.cert',
+  'broker.key',
+  'models.dir',
+];
