@@ -20,3 +20,8 @@ export function workerEntry(importer: string, name: string): URL {
     });
   return compiled;
 }
+
+/** The same as a path, for starting a process. */
+export function compiledFile(importer: string, name: string): string {
+  return fileURLToPath(workerEntry(importer, name));
+}

@@ -1,0 +1,99 @@
+import { parentPort, workerData } from 'node:worker_threads';
+import type { Plan } from '../plan/plan.ts';
+import { openBlobStore } from './blob-store.ts';
+import type { TileOutcome } from './executor-types.ts';
+import { type JobTile, StageRunner } from './stage-runner.ts';
+import { answerCalls, buffersOf, type Moved } from './worker-call.ts';
+
+/** What the executor gives its worker thread at start. */
+export interface ExecutorWorkerData {
+  readonly folder: string;
+  readonly threads: number;
+  readonly sessionMemoryMb: number;
+}
+
+/** A tile of a frame, by the names that `cancel` uses. */
+export interface TileCall {
+  readonly plan: string;
+  readonly iId: string;
+  readonly stage: number;
+  readonly tile: JobTile;
+}
+
+interface Waiting {
+  readonly run: () => Promise<void>;
+  readonly tile?: TileCall;
+  readonly drop?: () => void;
+}
+
+/**
+ * Everything happens one after another, in the order of arrival; only `cancel` overtakes, and takes waiting tiles out.
+ * A run blocks this thread, but the runtime's `run` passes through the event loop, so calls are read between tiles.
+ */
+const waiting: Waiting[] = [];
+let busy = false;
+
+async function work(): Promise<void> {
+  if (busy) return;
+  busy = true;
+  for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) await next.run();
+  busy = false;
+}
+
+function inTurn<T>(action: () => T | Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    waiting.push({
+      run: async () => {
+        try {
+          resolve(await action());
+        } catch (error) {
+          reject(error);
+        }
+      },
+    });
+    void work();
+  });
+}
+
+const { folder, threads, sessionMemoryMb } = workerData as ExecutorWorkerData;
+const runner = openBlobStore(folder).then((store) => new StageRunner({ store, threads, sessionMemoryMb }));
+
+/** The functions that the executor calls in its worker thread. */
+const handlers = {
+  prepare: (args: { plan: Plan; stages: readonly number[]; skeletonSha: string }) =>
+    inTurn(async () => (await runner).prepare(args.plan, args.stages, args.skeletonSha)),
+
+  release: (args: { plan: string }) => inTurn(async () => (await runner).release(args.plan)),
+
+  tile: (call: TileCall): Promise<Moved<TileOutcome>> =>
+    new Promise((resolve) => {
+      const { plan, iId, stage, tile } = call;
+      waiting.push({
+        tile: call,
+        drop: () =>
+          resolve({
+            value: { t_id: tile.t_id, error: { code: 'expired', text: `tile of ${iId} was cancelled` } },
+            transfer: [],
+          }),
+        run: async () => {
+          const value = await (await runner).runTile(plan, stage, tile);
+          resolve({ value, transfer: 'out' in value ? buffersOf(value.out.map((region) => region.d)) : [] });
+        },
+      });
+      void work();
+    }),
+
+  cancel: (args: { iId: string; stage: number; tIds: readonly number[] }): void => {
+    const dropped = (entry: Waiting): boolean =>
+      entry.tile !== undefined &&
+      entry.tile.iId === args.iId &&
+      entry.tile.stage === args.stage &&
+      args.tIds.includes(entry.tile.tile.t_id);
+    const kept = waiting.filter((entry) => !dropped(entry));
+    const gone = waiting.filter(dropped);
+    waiting.splice(0, waiting.length, ...kept);
+    for (const entry of gone) entry.drop?.();
+  },
+};
+
+if (parentPort !== null) answerCalls(parentPort, handlers);

@@ -1,0 +1,150 @@
+import { Worker } from 'node:worker_threads';
+import { failureOf, TesseraError } from '../errors.ts';
+import type { Plan } from '../plan/plan.ts';
+import type { Log } from '../ports.ts';
+import type { Executor, Job, TileOutcome } from './executor-types.ts';
+import type { ExecutorWorkerData, TileCall } from './executor-worker.ts';
+import { buffersOf, ownBytes, WorkerCalls } from './worker-call.ts';
+import { workerEntry } from './worker-entry.ts';
+
+/** What an executor needs. */
+export interface ExecutorOptions {
+  /** The blob store's folder. */
+  readonly folder: string;
+  /** Threads of one run. */
+  readonly threads: number;
+  /** Megabytes (10^6) that the sessions may take together, estimated by their weights. */
+  readonly sessionMemoryMb: number;
+  readonly log: Log;
+}
+
+/** Milliseconds before a worker that ended is started again: nothing after the first time, then ever longer. */
+const RESTART_MS = [0, 200, 1000, 5000] as const;
+/** A worker that lived this long was well, so the next end counts as the first. */
+const HEALTHY_MS = 60_000;
+
+interface Prepared {
+  readonly plan: Plan;
+  readonly stages: Set<number>;
+  readonly skeletonSha: string;
+}
+
+/**
+ * Starts a worker thread that runs stages. This thread only passes buffers on: decoding, inference and encoding happen
+ * in the worker. Throws TESSERA_INTERNAL where the worker was not compiled.
+ */
+export async function createExecutor(options: ExecutorOptions): Promise<Executor> {
+  return new ThreadExecutor(options);
+}
+
+/**
+ * worker: running --ends by itself--> down --after RESTART_MS--> restoring --plans prepared again--> running
+ *         any --stop--> stopped
+ *
+ * 1. Every tile given to `run` has exactly one outcome, also when the worker ends: then `run-failed`.
+ * 2. While the worker is not running, tiles fail at once, so that their sender can ask another node.
+ * 3. A plan that was prepared is prepared again after a restart, before any tile runs.
+ */
+class ThreadExecutor implements Executor {
+  readonly #options: ExecutorOptions;
+  readonly #prepared = new Map<string, Prepared>();
+  #calls: WorkerCalls | undefined;
+  #down: string | undefined;
+  #stopped = false;
+  #startedAt = 0;
+  #ends = 0;
+  #restart: NodeJS.Timeout | undefined;
+
+  constructor(options: ExecutorOptions) {
+    this.#options = options;
+    this.#calls = this.#startWorker();
+  }
+
+  async prepare(plan: Plan, stages: readonly number[], skeletonSha: string): Promise<void> {
+    await this.#running().call('prepare', { plan, stages, skeletonSha });
+    const known = this.#prepared.get(plan.id);
+    this.#prepared.set(plan.id, { plan, skeletonSha, stages: new Set([...(known?.stages ?? []), ...stages]) });
+  }
+
+  async run(job: Job, onTile: (outcome: TileOutcome) => void): Promise<void> {
+    const taken = new Set<ArrayBufferLike>();
+    const calls = job.tiles.map((tile): TileCall => {
+      const own = (bytes: Uint8Array): Uint8Array => {
+        // A buffer can move only once: what a second tile shares is copied.
+        const bytesOfTile = taken.has(bytes.buffer) ? new Uint8Array(bytes) : ownBytes(bytes);
+        taken.add(bytesOfTile.buffer);
+        return bytesOfTile;
+      };
+      const inputs = tile.in.map((region) => ({ ...region, d: own(region.d) }));
+      return { plan: job.plan, iId: job.i_id, stage: job.stage, tile: { ...tile, in: inputs } };
+    });
+    await Promise.all(calls.map(async (call) => onTile(await this.#tile(call))));
+  }
+
+  cancel(iId: string, stage: number, tIds: readonly number[]): void {
+    this.#calls?.call('cancel', { iId, stage, tIds }).catch(() => {});
+  }
+
+  async release(plan: string): Promise<void> {
+    this.#prepared.delete(plan);
+    await this.#calls?.call('release', { plan });
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    clearTimeout(this.#restart);
+    const calls = this.#calls;
+    this.#calls = undefined;
+    await calls?.end();
+  }
+
+  async #tile(call: TileCall): Promise<TileOutcome> {
+    const buffers = buffersOf(call.tile.in.map((region) => region.d));
+    try {
+      if (this.#down !== undefined) throw new TesseraError('TESSERA_RUN_FAILED', this.#down);
+      return await this.#running().call<TileOutcome>('tile', call, buffers);
+    } catch (error) {
+      return { t_id: call.tile.t_id, error: { code: 'run-failed', text: failureOf(error).message } };
+    }
+  }
+
+  #running(): WorkerCalls {
+    if (this.#calls !== undefined) return this.#calls;
+    throw new TesseraError('TESSERA_RUN_FAILED', this.#down ?? 'the executor is stopped');
+  }
+
+  #startWorker(): WorkerCalls {
+    const { folder, threads, sessionMemoryMb } = this.#options;
+    this.#startedAt = performance.now();
+    const worker = new Worker(workerEntry(import.meta.url, './executor-worker.ts'), {
+      workerData: { folder, threads, sessionMemoryMb } satisfies ExecutorWorkerData,
+      // Flags of this process (a test runner's loader, say) are not for the worker.
+      execArgv: [],
+    });
+    return new WorkerCalls(worker, (error) => this.#onEnd(error));
+  }
+
+  #onEnd(error: TesseraError): void {
+    this.#calls = undefined;
+    if (this.#stopped) return;
+    if (performance.now() - this.#startedAt > HEALTHY_MS) this.#ends = 0;
+    const delayMs = RESTART_MS[Math.min(this.#ends++, RESTART_MS.length - 1)]!;
+    this.#down = `${error.message}; it is being started again`;
+    this.#options.log.error('the inference thread ended and is started again', { reason: error.message, delayMs });
+    this.#restart = setTimeout(() => void this.#restore(), delayMs);
+  }
+
+  async #restore(): Promise<void> {
+    this.#calls = this.#startWorker();
+    for (const { plan, stages, skeletonSha } of [...this.#prepared.values()]) {
+      try {
+        await this.#running().call('prepare', { plan, stages: [...stages], skeletonSha });
+      } catch (error) {
+        // Its tiles will be answered `unknown-plan`, which makes the sender prepare it anew.
+        this.#options.log.error('a plan could not be prepared again', { plan: plan.id, ...failureOf(error) });
+      }
+      if (this.#calls === undefined) return;
+    }
+    this.#down = undefined;
+  }
+}

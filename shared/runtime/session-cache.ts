@@ -1,0 +1,69 @@
+import { TesseraError } from '../errors.ts';
+
+/** What can be let go of. */
+export interface Releasable {
+  release(): Promise<void>;
+}
+
+/**
+ * Sessions by key, the least recently used released first when their estimated memory would pass a limit.
+ *
+ * 1. The bytes of all held sessions never pass the limit.
+ * 2. A session is released at most once, and never between being returned by `get` and the next `get` or `clear`.
+ * Calls must not overlap: the caller runs one thing at a time anyway.
+ */
+export class SessionCache<S extends Releasable> {
+  readonly #limitBytes: number;
+  /** In order of use, the latest last. */
+  readonly #held = new Map<string, { readonly session: S; readonly bytes: number }>();
+  #bytes = 0;
+
+  constructor(limitBytes: number) {
+    this.#limitBytes = limitBytes;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  has(key: string): boolean {
+    return this.#held.has(key);
+  }
+
+  /** The session of that key, loaded where it is not held. Throws TESSERA_RUN_FAILED when `bytes` alone pass the limit. */
+  async get(key: string, bytes: number, load: () => Promise<S>): Promise<S> {
+    const found = this.#held.get(key);
+    if (found !== undefined) {
+      this.#held.delete(key);
+      this.#held.set(key, found);
+      return found.session;
+    }
+    if (bytes > this.#limitBytes)
+      throw new TesseraError(
+        'TESSERA_RUN_FAILED',
+        `a piece needs about ${megabytes(bytes)} MB of memory and the limit is ${megabytes(this.#limitBytes)} MB`,
+        { hint: 'Raise node.memory_mb, or give this node a smaller piece of the model.' },
+      );
+    for (const [oldest, { session, bytes: freed }] of this.#held) {
+      if (this.#bytes + bytes <= this.#limitBytes) break;
+      this.#held.delete(oldest);
+      this.#bytes -= freed;
+      await session.release();
+    }
+    const session = await load();
+    this.#held.set(key, { session, bytes });
+    this.#bytes += bytes;
+    return session;
+  }
+
+  async clear(): Promise<void> {
+    const sessions = [...this.#held.values()];
+    this.#held.clear();
+    this.#bytes = 0;
+    for (const { session } of sessions) await session.release();
+  }
+}
+
+function megabytes(bytes: number): string {
+  return (bytes / 1e6).toFixed(1);
+}

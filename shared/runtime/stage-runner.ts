@@ -1,0 +1,244 @@
+import { createHash } from 'node:crypto';
+import { findCodec } from '../codec/codec.ts';
+import { TesseraError } from '../errors.ts';
+import type { Model, ResolvedModel } from '../onnx/model.ts';
+import { readModel } from '../onnx/read.ts';
+import { resolveModel } from '../onnx/resolve.ts';
+import { writeModel } from '../onnx/write.ts';
+import type { Plan } from '../plan/plan.ts';
+import type { BlobStore } from '../ports.ts';
+import type { WireRegion } from '../protocol/messages.ts';
+import { boxShape, byteLength, sameBox, type Tensor, type TensorSpec } from '../tensor/tensor.ts';
+import type { Feed, TileForm } from '../tiling/form.ts';
+import { buildStage } from '../tiling/stage.ts';
+import type { Job, TileOutcome } from './executor-types.ts';
+import { loadSession, type Session } from './ort.ts';
+import { SessionCache } from './session-cache.ts';
+
+/** One tile of a job. */
+export type JobTile = Job['tiles'][number];
+
+/** A stage of a prepared plan. `piece` is the ONNX model that the runtime runs, `bytes` its estimated memory. */
+interface LoadedStage {
+  readonly piece: Uint8Array;
+  readonly key: string;
+  readonly bytes: number;
+  readonly tiles: ReadonlyMap<number, TileForm>;
+  readonly specs: ResolvedModel['specs'];
+}
+
+/** What a session costs besides its weights: graph, kernels, arenas of activations. A guess on the safe side. */
+const SESSION_OVERHEAD_BYTES = 2_000_000;
+
+/** What a tile's request says against the geometry that this node computed itself. */
+class BadInput extends Error {}
+
+/**
+ * Prepared plans and their sessions on one thread.
+ *
+ * plan:    unknown --prepare--> prepared --release--> unknown
+ * session: absent --prepare, runTile--> held --least recently used, over the memory limit--> absent
+ *
+ * 1. A plan is prepared only after every stage asked for has run once on zeros, so `runTile` meets no surprise.
+ * 2. Sessions are keyed by the bytes of the piece: plans, grids and stages with the same piece share one.
+ * 3. `runTile` runs exactly the geometry that the plan gives a tile, whatever the request says.
+ * Calls must not overlap.
+ */
+export class StageRunner {
+  readonly #store: BlobStore;
+  readonly #threads: number;
+  readonly #sessions: SessionCache<Session>;
+  readonly #plans = new Map<string, { readonly skeleton: string; readonly stages: Map<number, LoadedStage> }>();
+  readonly #models = new Map<string, ResolvedModel>();
+
+  constructor(options: { store: BlobStore; threads: number; sessionMemoryMb: number }) {
+    this.#store = options.store;
+    this.#threads = options.threads;
+    this.#sessions = new SessionCache(options.sessionMemoryMb * 1e6);
+  }
+
+  /** Makes stages of a plan ready; those that are ready already cost nothing. Throws TesseraError and then changes nothing. */
+  async prepare(plan: Plan, stages: readonly number[], skeletonSha: string): Promise<void> {
+    const known = this.#plans.get(plan.id);
+    const ready = new Map(known?.stages);
+    try {
+      for (const id of stages) {
+        if (ready.has(id)) continue;
+        const stage = plan.stages.find((candidate) => candidate.id === id);
+        if (stage === undefined) throw new TesseraError('TESSERA_PLAN_INVALID', `plan ${plan.id} has no stage ${id}`);
+        const resolved = await this.#model(skeletonSha);
+        const form = buildStage(resolved, stage);
+        const piece = writeModel(form.model);
+        const loaded: LoadedStage = {
+          piece,
+          key: createHash('sha256').update(piece).digest('hex'),
+          bytes: weightBytes(form.model) + SESSION_OVERHEAD_BYTES,
+          tiles: new Map(form.tiles.map((tile) => [tile.t_id, tile])),
+          specs: resolved.specs,
+        };
+        await this.#warmUp(loaded);
+        ready.set(id, loaded);
+      }
+      this.#plans.set(plan.id, { skeleton: skeletonSha, stages: ready });
+    } finally {
+      this.#dropModels();
+    }
+  }
+
+  /** Forgets a plan. Its sessions stay until their memory is wanted, since the next plan often shares them. */
+  release(plan: string): void {
+    this.#plans.delete(plan);
+    this.#dropModels();
+  }
+
+  /** Runs one tile. Never throws: what goes wrong is the outcome. */
+  async runTile(plan: string, stage: number, tile: JobTile): Promise<TileOutcome> {
+    const failed = (
+      code: 'unknown-plan' | 'bad-input' | 'out-of-memory' | 'run-failed',
+      text: string,
+    ): TileOutcome => ({
+      t_id: tile.t_id,
+      error: { code, text: text.slice(0, 1000) },
+    });
+    const loaded = this.#plans.get(plan)?.stages.get(stage);
+    if (loaded === undefined) return failed('unknown-plan', `stage ${stage} of plan ${plan} is not prepared here`);
+    try {
+      const form = loaded.tiles.get(tile.t_id);
+      if (form === undefined) throw new BadInput(`stage ${stage} has no tile ${tile.t_id}`);
+      const session = await this.#session(loaded);
+      const started = performance.now();
+      checkOutputs(form, tile);
+      const feeds = decodeInputs(form, tile, loaded.specs);
+      addFeeds(feeds, form.feeds);
+      const results = await session.run(
+        feeds,
+        tile.out.map((region) => region.tensor),
+      );
+      const out = tile.out.map((region) => encodeOutput(region, results.get(region.tensor)));
+      return { t_id: tile.t_id, out, compute_ms: performance.now() - started };
+    } catch (error) {
+      const text = error instanceof Error ? error.message : String(error);
+      if (error instanceof BadInput) return failed('bad-input', text);
+      if (error instanceof TesseraError && error.code === 'TESSERA_CODEC') return failed('bad-input', text);
+      return failed(/bad_alloc|allocat|out of memory/i.test(text) ? 'out-of-memory' : 'run-failed', text);
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.#plans.clear();
+    this.#models.clear();
+    await this.#sessions.clear();
+  }
+
+  #session(stage: LoadedStage): Promise<Session> {
+    return this.#sessions.get(stage.key, stage.bytes, () =>
+      loadSession(stage.piece, { threads: this.#threads, dataFolder: this.#store.folder }),
+    );
+  }
+
+  async #model(skeletonSha: string): Promise<ResolvedModel> {
+    const held = this.#models.get(skeletonSha);
+    if (held !== undefined) return held;
+    const size = await this.#store.size(skeletonSha);
+    if (size === undefined) throw new TesseraError('TESSERA_BLOB', `the skeleton ${skeletonSha} is not here`);
+    const resolved = resolveModel(readModel(await this.#store.read(skeletonSha, 0, size)));
+    this.#models.set(skeletonSha, resolved);
+    return resolved;
+  }
+
+  /** Graphs of models that no prepared plan cuts any more. */
+  #dropModels(): void {
+    const used = new Set([...this.#plans.values()].map((plan) => plan.skeleton));
+    for (const sha of this.#models.keys()) if (!used.has(sha)) this.#models.delete(sha);
+  }
+
+  async #warmUp(stage: LoadedStage): Promise<void> {
+    const session = await this.#session(stage);
+    const first = stage.tiles.values().next().value;
+    if (first === undefined) return;
+    const feeds = new Map<string, Tensor>();
+    for (const { tensor, box } of first.in) {
+      const spec = { dtype: specOf(stage.specs, tensor).dtype, shape: boxShape(box) };
+      feeds.set(tensor, { ...spec, data: new Uint8Array(byteLength(spec)) });
+    }
+    addFeeds(feeds, first.feeds);
+    const results = await session.run(feeds);
+    for (const { tensor, box } of first.out) expectShape(tensor, results.get(tensor), boxShape(box));
+  }
+}
+
+function weightBytes(model: Model): number {
+  let sum = 0;
+  for (const { data } of model.graph.initializers.values())
+    sum += data.kind === 'inline' ? data.bytes.byteLength : data.length;
+  return sum;
+}
+
+function specOf(specs: ResolvedModel['specs'], tensor: string): TensorSpec {
+  const spec = specs.get(tensor);
+  if (spec === undefined) throw new TesseraError('TESSERA_PLAN_INVALID', `the type of tensor "${tensor}" is not known`);
+  return spec;
+}
+
+function describe(box: readonly (readonly [number, number])[]): string {
+  return box.map(([start, end]) => `${start}:${end}`).join(',');
+}
+
+/** A request may leave out outputs that nobody needs, but it may not move them. */
+function checkOutputs(form: TileForm, tile: JobTile): void {
+  for (const asked of tile.out) {
+    const made = form.out.find((region) => region.tensor === asked.tensor);
+    if (made === undefined) throw new BadInput(`the stage does not make "${asked.tensor}"`);
+    if (!sameBox(made.box, asked.box))
+      throw new BadInput(
+        `"${asked.tensor}": [${describe(asked.box)}] asked for, the plan gives [${describe(made.box)}]`,
+      );
+    if (findCodec(asked.codec.name) === undefined) throw new BadInput(`codec "${asked.codec.name}" is not known`);
+  }
+  if (tile.out.length === 0) throw new BadInput('no output is asked for');
+}
+
+function decodeInputs(form: TileForm, tile: JobTile, specs: ResolvedModel['specs']): Map<string, Tensor> {
+  const feeds = new Map<string, Tensor>();
+  for (const needed of form.in) {
+    const given = tile.in.find((region) => region.tensor === needed.tensor);
+    if (given === undefined) throw new BadInput(`input "${needed.tensor}" is missing`);
+    const spec = { dtype: specOf(specs, needed.tensor).dtype, shape: boxShape(needed.box) };
+    if (!sameBox(given.box, needed.box))
+      throw new BadInput(
+        `input "${needed.tensor}": [${describe(given.box)}] came, the plan needs [${describe(needed.box)}]`,
+      );
+    if (given.dtype !== spec.dtype)
+      throw new BadInput(`input "${needed.tensor}": ${given.dtype} came, the model needs ${spec.dtype}`);
+    if (given.shape.length !== spec.shape.length || given.shape.some((size, axis) => size !== spec.shape[axis]))
+      throw new BadInput(`input "${needed.tensor}": shape [${given.shape}] came, the box has [${spec.shape}]`);
+    const codec = findCodec(given.codec.name);
+    if (codec === undefined) throw new BadInput(`codec "${given.codec.name}" is not known`);
+    feeds.set(needed.tensor, { ...spec, data: codec.decode(given.d, spec, given.codec) });
+  }
+  return feeds;
+}
+
+function addFeeds(feeds: Map<string, Tensor>, extra: readonly Feed[]): void {
+  for (const { name, dtype, shape, values } of extra) {
+    const elements = dtype === 'int64' ? BigInt64Array.from(values, BigInt) : Float32Array.from(values);
+    feeds.set(name, { dtype, shape, data: new Uint8Array(elements.buffer) });
+  }
+}
+
+function expectShape(tensor: string, result: Tensor | undefined, shape: readonly number[]): Tensor {
+  if (result === undefined) throw new TesseraError('TESSERA_RUN_FAILED', `the piece does not make "${tensor}"`);
+  if (result.shape.length !== shape.length || result.shape.some((size, axis) => size !== shape[axis]))
+    throw new TesseraError(
+      'TESSERA_RUN_FAILED',
+      `"${tensor}": the piece makes [${result.shape}] where the plan expects [${shape}]`,
+    );
+  return result;
+}
+
+function encodeOutput(region: JobTile['out'][number], result: Tensor | undefined): WireRegion {
+  const { tensor, box, codec } = region;
+  const { dtype, shape, data } = expectShape(tensor, result, boxShape(box));
+  const d = findCodec(codec.name)!.encode(data, { dtype, shape }, codec);
+  return { tensor, box: box.map(([start, end]) => [start, end]), dtype, shape: [...shape], codec, d };
+}
