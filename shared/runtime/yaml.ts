@@ -1,0 +1,76 @@
+import { Document, isMap, isScalar, isSeq, parseDocument, visit, type Node as YamlNode } from 'yaml';
+import { type ErrorCode, TesseraError } from '../errors.ts';
+
+/** The `yaml` package, imported here and nowhere else. */
+
+/** Where a field stands in a document: keys and indices from the top. */
+export type FieldPath = readonly (string | number)[];
+
+/**
+ * Reads one YAML 1.2 document into plain data; an empty document is null. `where` names the file in errors.
+ * Throws TesseraError with `code` and the line and column of the first fault, for duplicate keys and unknown tags too.
+ * Aliases are expanded at most 100 times, so that a small file cannot become a large value.
+ */
+export function parseYaml(text: string, where: string, code: ErrorCode): unknown {
+  const document = open(text, where, code);
+  try {
+    const value: unknown = document.toJS({ maxAliasCount: 100 });
+    JSON.stringify(value); // an anchor that contains itself would hang whoever walks the value
+    return value;
+  } catch (error) {
+    throw new TesseraError(code, `${where}: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+function open(text: string, where: string, code: ErrorCode) {
+  const document = parseDocument(text, { prettyErrors: true, uniqueKeys: true });
+  const fault = document.errors[0] ?? document.warnings[0];
+  if (fault !== undefined) {
+    const at = fault.linePos?.[0];
+    const place = at === undefined ? where : `${where}:${at.line}:${at.col}`;
+    throw new TesseraError(
+      code,
+      `${place}: ${fault.message.split('\n')[0]!.replace(/ at line \d+, column \d+:?$/, '')}`,
+      {
+        hint: 'Mend the YAML at that line; indentation is by spaces, and text with ": " or "#" in it needs quotes.',
+        cause: fault,
+      },
+    );
+  }
+  return document;
+}
+
+/** Writes plain data as YAML. `comments` puts a remark behind the line of a field, `heading` one before the first line. */
+export function stringifyYaml(
+  value: unknown,
+  options: {
+    readonly heading?: string;
+    readonly comments?: readonly { readonly path: FieldPath; readonly text: string }[];
+  } = {},
+): string {
+  const document = new Document(value);
+  // Lists of plain values and small maps of numbers read best in one line, as people write them.
+  visit(document, {
+    Seq(_, sequence) {
+      if (sequence.items.every((item) => isScalar(item)) && sequence.items.length <= 16) sequence.flow = true;
+    },
+  });
+  for (const { path, text } of options.comments ?? []) {
+    const node = document.getIn(path, true) as YamlNode | undefined;
+    if (node !== undefined) node.comment = ` ${text}`;
+  }
+  if (options.heading !== undefined) document.commentBefore = options.heading.replace(/^/gm, ' ');
+  return document.toString({ lineWidth: 120, flowCollectionPadding: false });
+}
+
+/** Paths of the fields behind which a remark that begins with `text` stands, as `stringifyYaml` writes them. */
+export function commentedFields(yaml: string, text: string): string[] {
+  const found: string[] = [];
+  const walk = (node: unknown, path: string): void => {
+    if ((node as YamlNode | null)?.comment?.trim().startsWith(text)) found.push(path);
+    if (isMap(node)) for (const { key, value } of node.items) walk(value, path === '' ? `${key}` : `${path}.${key}`);
+    else if (isSeq(node)) for (const item of node.items) walk(item, path);
+  };
+  walk(parseDocument(yaml).contents, '');
+  return found;
+}
