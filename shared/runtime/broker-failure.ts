@@ -1,0 +1,74 @@
+import { TesseraError } from '../errors.ts';
+
+/** What went wrong with a connection, as far as it is known: a system or TLS error code, or the broker's reason code. */
+export interface ConnectionFault {
+  readonly message: string;
+  /** `ECONNREFUSED`, `CERT_HAS_EXPIRED`, ... or the number of a CONNACK or DISCONNECT. */
+  readonly code?: string | number | undefined;
+}
+
+/**
+ * CONNACK numbers that mean "this version of MQTT is not spoken here": 1 in MQTT 3.1.1 (section 3.2.2.3),
+ * 132 in MQTT 5 (section 3.2.2.2).
+ */
+export const isVersionRefusal = (code: string | number | undefined): boolean => code === 1 || code === 132;
+
+/** Reasons that do not go away by trying again: wrong credentials, wrong certificate, wrong client id. */
+export function isPermanent(code: string | number | undefined): boolean {
+  if (typeof code === 'number') return [2, 4, 5, 133, 134, 135, 138].includes(code);
+  return code !== undefined && (code === 'EPROTO' || /^(ERR_(TLS|SSL)|CERT_|DEPTH_|SELF_SIGNED|UNABLE_TO_)/.test(code));
+}
+
+/** A coded error with a way out, for a connection to `where` that could not be made. */
+export function brokerError(fault: ConnectionFault, where: string): TesseraError {
+  const [what, hint] = explained(fault, where);
+  return new TesseraError('TESSERA_BROKER', `${what} (${where})`, { hint, cause: fault });
+}
+
+function explained({ code, message }: ConnectionFault, where: string): [string, string] {
+  switch (code) {
+    case 'ECONNREFUSED':
+      return ['nothing listens at the broker address', 'start the broker (`tessera broker`) or correct --broker'];
+    case 'ENOTFOUND':
+    case 'EAI_AGAIN':
+      return ['the name of the broker is not known', 'check the spelling, or use its IP address'];
+    case 'ETIMEDOUT':
+    case 'EHOSTUNREACH':
+    case 'ENETUNREACH':
+    case 'TIMEOUT':
+      return ['the broker does not answer', 'check the address, the network and firewalls on the way'];
+    case 'EACCES':
+      return ['this process may not open that connection', 'check the address and the permissions of the service'];
+    case 1:
+    case 132:
+      return ['the broker does not speak this version of MQTT', 'use a broker that speaks MQTT 3.1.1 or 5'];
+    case 2:
+    case 133:
+      return ['the broker refuses the client id', 'choose another --id; with a join token keep the id that it names'];
+    case 3:
+    case 136:
+      return ['the broker is not available', 'look at its log and try again'];
+    case 4:
+    case 134:
+      return ['user name or password is wrong', 'check --user and --password-file, or get a new join token'];
+    case 5:
+    case 135:
+      return ['the broker does not authorise this client', 'give --user and --password-file, or --join TOKEN'];
+    case 138:
+      return ['the broker has banned this client', 'ask whoever runs the broker'];
+    case 'CLOSED':
+      return [
+        'the broker closed the connection before accepting it',
+        where.startsWith('mqtts') || where.startsWith('wss')
+          ? 'check that TLS is served at this port'
+          : 'check that MQTT is served at this port; a TLS port needs mqtts:// or wss://',
+      ];
+  }
+  if (isPermanent(code)) {
+    return [
+      `TLS failed: ${message}`,
+      'name the certificate authority with mqtt.ca, or check host name and validity of the certificate',
+    ];
+  }
+  return [`no connection to the broker: ${message}`, 'check the address and the log of the broker'];
+}

@@ -1,0 +1,236 @@
+import type { Duplex } from 'node:stream';
+import { type IClientOptions, MqttClient, connect as mqttConnect } from 'mqtt';
+import { TesseraError } from '../errors.ts';
+import type { Bus, Log, Message } from '../ports.ts';
+import { brokerError, type ConnectionFault, isPermanent, isVersionRefusal } from './broker-failure.ts';
+import { ReconnectingBus, type Session } from './bus.ts';
+
+/**
+ * MQTT connections, over TCP, TLS, WebSocket or any duplex stream; the mqtt package is imported here and nowhere else.
+ * Of that package one connection is used at a time: its own reconnecting, queueing and resubscribing are off, because
+ * they have no jitter, queue without bound, and send a message again that the broker answers by closing.
+ */
+
+/** How to reach a broker, and as whom. */
+export interface BusOptions {
+  /** mqtt://, mqtts://, ws:// or wss://; credentials inside the URL are taken where `user` is not given. */
+  readonly url: string;
+  readonly user?: string | undefined;
+  readonly password?: string | undefined;
+  /** PEM texts. */
+  readonly ca?: string | undefined;
+  readonly cert?: string | undefined;
+  readonly key?: string | undefined;
+  readonly rejectUnauthorized?: boolean | undefined;
+  readonly clientId: string;
+  readonly will?: { topic: string; payload: string | Uint8Array; qos: 0 | 1; retain: boolean } | undefined;
+  /** Default 10: the broker notices a dead client after 15 s, a client a dead broker within about 15 s. */
+  readonly keepaliveSec?: number | undefined;
+  /** Default auto: MQTT 5 where the broker speaks it, else 3.1.1. */
+  readonly protocolVersion?: 4 | 5 | 'auto' | undefined;
+  readonly log: Log;
+  /** How long one attempt may take, default 10 000. */
+  readonly connectTimeoutMs?: number | undefined;
+  /** The largest packet to send, bytes; what the broker itself announces (MQTT 5) counts too. */
+  readonly maximumPacketBytes?: number | undefined;
+  /** Keep trying when the broker cannot be reached at first; wrong credentials or certificates still throw. */
+  readonly patient?: boolean | undefined;
+}
+
+/** As `BusOptions`, over streams that the caller opens: one per connection. */
+export type StreamBusOptions = Omit<BusOptions, 'url'> & { readonly openStream: () => Duplex };
+
+/** Connects to a broker. Throws TesseraError TESSERA_BROKER with a hint when the first connection cannot be made. */
+export function connectBus(options: BusOptions): Promise<Bus> {
+  const url = parsedUrl(options.url);
+  const user = options.user ?? (url.username === '' ? undefined : decodeURIComponent(url.username));
+  const password = options.password ?? (url.password === '' ? undefined : decodeURIComponent(url.password));
+  url.username = '';
+  url.password = '';
+  const { ca, cert, key, rejectUnauthorized = true } = options;
+  const secure = { ...(ca && { ca }), ...(cert && { cert }), ...(key && { key }), rejectUnauthorized };
+  const tls = url.protocol === 'mqtts:' || url.protocol === 'wss:';
+  const where = url.href.replace(/\/$/, '');
+  return startBus({ ...options, user, password }, where, (clientOptions) => {
+    const client = mqttConnect(where, { ...clientOptions, ...(tls && secure) });
+    const socket = client.stream as { setNoDelay?: (on: boolean) => void };
+    // Without it each QoS 1 round trip takes 44 ms (Nagle against delayed acknowledgements); ws does it by itself.
+    socket.setNoDelay?.(true);
+    return client;
+  });
+}
+
+/** Connects over streams that the caller opens, for tests and for clients in the same process as the broker. */
+export function connectBusOver(options: StreamBusOptions): Promise<Bus> {
+  return startBus(
+    options,
+    'stream',
+    (clientOptions) => new MqttClient(options.openStream as unknown as () => MqttClient['stream'], clientOptions),
+  );
+}
+
+function parsedUrl(text: string): URL {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url !== undefined && ['mqtt:', 'mqtts:', 'ws:', 'wss:'].includes(url.protocol) && url.hostname !== '') return url;
+  throw new TesseraError('TESSERA_CONFIG', `broker address: ${text} is not a broker URL`, {
+    hint: 'write it as mqtt://HOST:PORT, or with mqtts://, ws:// or wss://',
+  });
+}
+
+type Dial = (options: IClientOptions) => MqttClient;
+
+async function startBus(options: Omit<BusOptions, 'url'>, where: string, dial: Dial): Promise<Bus> {
+  const asked = options.protocolVersion ?? 'auto';
+  let version: 4 | 5 = asked === 'auto' ? 5 : asked;
+  const open = async (onMessage: (message: Message) => void): Promise<Session> => {
+    const first = await openSession(dial, options, version, onMessage);
+    if (!('fault' in first)) return first;
+    const other = version === 5 ? 4 : 5;
+    if (asked !== 'auto' || !(isVersionRefusal(first.fault.code) || first.fault.code === 'CLOSED')) {
+      throw brokerError(first.fault, where);
+    }
+    const second = await openSession(dial, options, other, onMessage);
+    if ('fault' in second) throw brokerError(second.fault, where);
+    version = other;
+    return second;
+  };
+  const bus = new ReconnectingBus(open, options.log, options.maximumPacketBytes);
+  try {
+    await bus.start();
+  } catch (error) {
+    const fault = error instanceof TesseraError ? (error.cause as ConnectionFault | undefined) : undefined;
+    if (options.patient !== true || isPermanent(fault?.code)) throw error;
+    options.log.warn(`${(error as Error).message}; trying again until it answers`);
+    bus.startLater();
+  }
+  return bus;
+}
+
+function clientOptions(options: Omit<BusOptions, 'url'>, version: 4 | 5): IClientOptions {
+  const { user, password, will } = options;
+  return {
+    clientId: options.clientId,
+    ...(user !== undefined && { username: user }),
+    ...(password !== undefined && { password }),
+    ...(will && { will: { ...will, payload: Buffer.from(will.payload) } }),
+    protocolVersion: version,
+    keepalive: options.keepaliveSec ?? 10,
+    connectTimeout: options.connectTimeoutMs ?? 10_000,
+    clean: true,
+    queueQoSZero: false,
+    reconnectPeriod: 0,
+    resubscribe: false,
+  };
+}
+
+/** One connection; a `fault` instead where it could not be made. */
+function openSession(
+  dial: Dial,
+  options: Omit<BusOptions, 'url'>,
+  version: 4 | 5,
+  onMessage: (message: Message) => void,
+): Promise<Session | { readonly fault: ConnectionFault }> {
+  return new Promise((resolve) => {
+    const client = dial(clientOptions(options, version));
+    let fault: ConnectionFault | undefined;
+    client.on('error', (error: Error & { code?: string | number }) => {
+      const code = error.code ?? (/connack timeout/.test(error.message) ? 'TIMEOUT' : undefined);
+      fault ??= { message: error.message, code };
+    });
+    client.on('disconnect', ({ reasonCode }) => {
+      fault ??= { message: `the broker closed it with reason ${reasonCode}`, code: reasonCode };
+    });
+    client.on('message', (topic, payload, { retain }) => onMessage({ topic, payload, retained: retain }));
+    client.once('connect', () => resolve(sessionOf(client, () => fault?.message ?? 'closed by the broker')));
+    client.once('close', () => {
+      client.end(true);
+      resolve({ fault: fault ?? { message: 'closed before it was accepted', code: 'CLOSED' } });
+    });
+  });
+}
+
+function sessionOf(client: MqttClient, reason: () => string): Session {
+  let gone = false;
+  const lost = new Promise<string>((resolve) => {
+    client.once('close', () => {
+      gone = true;
+      resolve(reason());
+    });
+  });
+  /** Runs one exchange; only an answer of the broker settles it before the connection is lost. */
+  const exchange = (what: string, start: (done: (error?: unknown) => void) => void) => {
+    if (gone || client.disconnecting) return Promise.resolve<'lost'>('lost');
+    const answered = new Promise<'sent'>((resolve, reject) => {
+      start((error) => {
+        if (error === undefined || error === null) resolve('sent');
+        else if (isRefusal(error)) reject(refusal(what, error));
+      });
+    });
+    return Promise.race([answered, lost.then(() => 'lost' as const)]);
+  };
+  return {
+    lost,
+    get backlogBytes() {
+      return client.stream.writableLength;
+    },
+    get maximumPacketBytes() {
+      return client.serverProperties?.maximumPacketSize;
+    },
+    async publish(topic, payload, qos, retain) {
+      const body = typeof payload === 'string' ? payload : asBuffer(payload);
+      if (qos === 1) {
+        return exchange(topic, (done) => client.publish(topic, body, { qos, retain }, (error) => done(error)));
+      }
+      if (gone || client.disconnecting) return 'lost';
+      // Without a callback: given one, the client would add a `drain` listener of its own for each message.
+      client.publish(topic, body, { qos, retain });
+      if (!client.stream.writableNeedDrain) return 'sent';
+      return Promise.race([drained(client), lost.then(() => 'lost' as const)]);
+    },
+    subscribe: (filter, qos) =>
+      exchange(filter, (done) =>
+        client.subscribe(filter, { qos }, (error, granted) => {
+          const refused = granted?.some((grant) => grant.qos >= 128);
+          done(error ?? (refused ? { code: 135, message: 'not authorised' } : undefined));
+        }),
+      ),
+    unsubscribe: (filter) => exchange(filter, (done) => client.unsubscribe(filter, (error) => done(error))),
+    end: (timeoutMs) =>
+      new Promise((resolve) => {
+        if (gone) return resolve();
+        const timer = setTimeout(() => client.stream.destroy(), timeoutMs);
+        void lost.then(() => {
+          clearTimeout(timer);
+          resolve();
+        });
+        client.end();
+      }),
+  };
+}
+
+/** One shared wait for the socket to drain, however many messages wait for it. */
+const draining = new WeakMap<object, Promise<'sent'>>();
+function drained(client: MqttClient): Promise<'sent'> {
+  const stream = client.stream;
+  const known = draining.get(stream);
+  if (known !== undefined) return known;
+  const promise = new Promise<'sent'>((resolve) => {
+    stream.once('drain', () => {
+      draining.delete(stream);
+      resolve('sent');
+    });
+  });
+  draining.set(stream, promise);
+  return promise;
+}
+
+const asBuffer = (bytes: Uint8Array) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+
+const isRefusal = (error: unknown): error is { code: number; message: string } =>
+  typeof error === 'object' && error !== null && typeof (error as { code?: unknown }).code === 'number';
+
+const refusal = (what: string, error: { code: number; message: string }) =>
+  new TesseraError('TESSERA_BROKER', `the broker refuses ${what}: ${error.message}`, {
+    hint: 'the user of this connection has no right to that topic',
+    cause: error,
+  });

@@ -1,0 +1,180 @@
+import { randomUUID } from 'node:crypto';
+import { TesseraError } from '../errors.ts';
+import type { Bus, Log, Message } from '../ports.ts';
+import { partMessage } from '../protocol/messages.ts';
+import { PART_LIMIT_BYTES, Reassembler, type ReassemblyLimits, splitBody } from '../protocol/parts.ts';
+import { parseWireTopic, type Topics, type WireKind } from '../protocol/topics.ts';
+import { parse, z } from '../schema.ts';
+import { decode, encode } from './cbor.ts';
+
+/**
+ * The machine side of the protocol: CBOR messages to and from one inbox, `<base>-wire/1/<self>/#`.
+ *
+ *   1. The sender of a message is the last level of its topic; brokers see to it that nobody writes another's.
+ *   2. What does not follow the protocol is counted, logged once per sender and minute, and never thrown.
+ *   3. A message is handed over once it is whole and valid; its byte strings may alias buffers of the client.
+ */
+
+/** What the wire counts; bytes are encoded bodies as they travel. */
+export interface WireCounters {
+  sent: number;
+  sentBytes: number;
+  received: number;
+  receivedBytes: number;
+  /** Not of this protocol: bad CBOR, wrong schema, lying parts, retained, foreign topics. */
+  invalid: number;
+  /** Of the protocol, but of a kind that nothing here handles. */
+  unhandled: number;
+}
+
+/** QoS by kind: bulk is repeated by the application, what must arrive is acknowledged (DESIGN section 4). */
+const QOS: Readonly<Record<WireKind, 0 | 1>> = {
+  work: 0,
+  result: 0,
+  tensor: 0,
+  control: 1,
+  'blob-get': 1,
+  'blob-part': 1,
+};
+
+const LOG_INTERVAL_MS = 60_000;
+
+/** What a wire needs. `self` is this process's id in topics; `now` any steady clock, milliseconds. */
+export interface WireOptions {
+  readonly bus: Bus;
+  readonly topics: Topics;
+  readonly self: string;
+  readonly log: Log;
+  readonly now: () => number;
+  readonly limits?: ReassemblyLimits;
+}
+
+type Handler = (from: string, body: Uint8Array, value: unknown) => void;
+
+/** Sends and receives wire messages; see above. */
+export class Wire {
+  readonly counters: WireCounters = { sent: 0, sentBytes: 0, received: 0, receivedBytes: 0, invalid: 0, unhandled: 0 };
+  readonly #bus: Bus;
+  readonly #topics: Topics;
+  readonly #self: string;
+  readonly #log: Log;
+  readonly #now: () => number;
+  readonly #reassembler: Reassembler;
+  readonly #handlers = new Map<WireKind, Handler>();
+  readonly #complained = new Map<string, number>();
+  /** Message ids differ between runs of a process too, so that parts of two runs are never put together. */
+  readonly #run = randomUUID().slice(0, 8);
+  #bodies = 0;
+
+  constructor(options: WireOptions) {
+    this.#bus = options.bus;
+    this.#topics = options.topics;
+    this.#self = options.self;
+    this.#log = options.log;
+    this.#now = options.now;
+    this.#reassembler = new Reassembler(options.limits);
+  }
+
+  /** Bytes of messages that are not whole yet. */
+  get reassemblyBytes(): number {
+    return this.#reassembler.bytes;
+  }
+
+  /** Opens the inbox; resolves when the subscription stands. */
+  start(): Promise<void> {
+    return this.#bus.subscribe(this.#topics.wireInbox(this.#self), 1, (message) => this.#receive(message));
+  }
+
+  /** Closes the inbox. */
+  stop(): Promise<void> {
+    return this.#bus.unsubscribe(this.#topics.wireInbox(this.#self));
+  }
+
+  /** Handles messages of one kind; `bytes` is the encoded size of the whole message. One handler per kind. */
+  on<T>(kind: WireKind, schema: z.ZodType<T>, handler: (from: string, message: T, bytes: number) => void): void {
+    this.#handlers.set(kind, (from, body, value) => {
+      handler(from, parse(schema, value, 'TESSERA_MESSAGE_INVALID', `${kind} from ${from}`), body.byteLength);
+    });
+  }
+
+  /** Encodes and sends, in parts where it is large; resolves to the encoded bytes once all is handed to the network. */
+  async send(to: string, kind: WireKind, message: unknown): Promise<number> {
+    const topic = this.#topics.wire(to, kind, this.#self);
+    const qos = QOS[kind];
+    const body = encode(message);
+    if (body.byteLength <= PART_LIMIT_BYTES) {
+      this.#count(body.byteLength);
+      await this.#bus.publish(topic, body, { qos });
+      return body.byteLength;
+    }
+    this.#bodies += 1;
+    const parts = splitBody(body, `${this.#run}-${this.#bodies}`).map((part) => encode(part));
+    const bytes = parts.reduce((sum, part) => sum + part.byteLength, 0);
+    this.#count(bytes);
+    await Promise.all(parts.map((part) => this.#bus.publish(topic, part, { qos })));
+    return bytes;
+  }
+
+  #count(bytes: number): void {
+    this.counters.sent += 1;
+    this.counters.sentBytes += bytes;
+  }
+
+  #receive({ topic, payload, retained }: Message): void {
+    const address = parseWireTopic(topic);
+    if (address === undefined || address.to !== this.#self) {
+      this.#refuse('?', `foreign topic ${topic}`);
+      return;
+    }
+    if (retained) {
+      this.#refuse(address.from, `a retained ${address.kind} message`);
+      return;
+    }
+    this.counters.receivedBytes += payload.byteLength;
+    try {
+      this.#take(address.kind, address.from, payload);
+    } catch (error) {
+      if (!(error instanceof TesseraError) || error.code !== 'TESSERA_MESSAGE_INVALID') throw error;
+      this.#refuse(address.from, error.message);
+    }
+  }
+
+  #take(kind: WireKind, from: string, payload: Uint8Array): void {
+    const what = `${kind} from ${from}`;
+    let body = payload;
+    let value = decode(payload, z.unknown(), what);
+    if (isPart(value)) {
+      const part = parse(partMessage, value, 'TESSERA_MESSAGE_INVALID', `part of ${what}`);
+      // Message ids are unique per sender, so kinds of one sender share its allowance.
+      const outcome = this.#reassembler.accept(from, part, this.#now());
+      if (outcome.kind === 'refused') {
+        this.#refuse(from, `part of ${what}: ${outcome.reason}`);
+        return;
+      }
+      if (outcome.kind !== 'complete') return;
+      body = outcome.body;
+      value = decode(body, z.unknown(), what);
+    }
+    const handler = this.#handlers.get(kind);
+    if (handler === undefined) {
+      this.counters.unhandled += 1;
+      return;
+    }
+    handler(from, body, value);
+    this.counters.received += 1;
+  }
+
+  #refuse(from: string, why: string): void {
+    this.counters.invalid += 1;
+    const now = this.#now();
+    const last = this.#complained.get(from);
+    if (last !== undefined && now - last < LOG_INTERVAL_MS) return;
+    // Ids come from the network: the memory of whom was complained about is bounded too.
+    if (this.#complained.size >= 1000) this.#complained.clear();
+    this.#complained.set(from, now);
+    this.#log.warn(`a message was refused: ${why}`, { from });
+  }
+}
+
+const isPart = (value: unknown): boolean =>
+  typeof value === 'object' && value !== null && 'part' in value && 'm' in value;
