@@ -101,8 +101,10 @@ export function meaningOfVariable(name: string, cameras: readonly string[]): Var
     const plainLeaf = leafAt(plain);
     if (plainLeaf !== undefined) return { kind: 'file', path: plain, text: takesText(plainLeaf) };
   }
+  if (words.length === 1) {
+    return { kind: 'other', suggestion: allVariables().find((known) => known.replaceAll('__', '_') === name) };
+  }
   const close = nearest(name, allVariables());
-  if (words.length === 1) return { kind: 'other', suggestion: close };
   throw new TesseraError('TESSERA_CONFIG', `environment: ${name} names no key of the configuration`, {
     hint: close === undefined ? '`tessera config` lists every key' : `did you mean ${close}?`,
   });

@@ -8,7 +8,7 @@ import {
   settingsOfTree,
 } from '../config/layers.ts';
 import { PATH_KEYS } from '../config/schema.ts';
-import { failureOf, TesseraError } from '../errors.ts';
+import { TesseraError } from '../errors.ts';
 import { parseYaml } from './yaml.ts';
 
 /** Where a configuration comes from. */
@@ -39,7 +39,7 @@ export async function loadConfig(sources: ConfigSources = {}): Promise<LoadedCon
   const env = sources.env ?? process.env;
   const cwd = sources.cwd ?? process.cwd();
   const found = await findFile(sources.file, env, cwd);
-  const tree = found === undefined ? {} : parseText(found.text, found.path);
+  const tree = found === undefined ? {} : parseYaml(found.text, found.path, 'TESSERA_CONFIG');
   const fileSettings =
     found === undefined
       ? []
@@ -95,7 +95,7 @@ async function settingsOfEnvironment(
       throw new TesseraError('TESSERA_CONFIG', `${before.origin} and ${name} both set ${key}`, { hint: 'keep one' });
     }
     const text = meaning.kind === 'file' ? await readSecret(name, resolve(cwd, value)) : value;
-    const parsed = meaning.text ? text : parseText(text, `environment ${name}`);
+    const parsed = meaning.text ? text : parseYaml(text, `environment ${name}`, 'TESSERA_CONFIG');
     settings.set(key, { path: meaning.path, value: parsed, origin: `environment ${name}` });
   }
   return [...settings.values()];
@@ -117,13 +117,4 @@ async function readSecret(name: string, path: string): Promise<string> {
 function anchored(setting: Setting, folder: string): Setting {
   if (!PATH_KEYS.includes(setting.path.join('.')) || typeof setting.value !== 'string') return setting;
   return isAbsolute(setting.value) ? setting : { ...setting, value: resolve(folder, setting.value) };
-}
-
-function parseText(text: string, what: string): unknown {
-  try {
-    return parseYaml(text, what);
-  } catch (error) {
-    const { message, hint } = failureOf(error);
-    throw new TesseraError('TESSERA_CONFIG', message, { ...(hint === undefined ? {} : { hint }), cause: error });
-  }
 }
