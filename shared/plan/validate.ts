@@ -1,0 +1,114 @@
+import { type ErrorCode, TesseraError } from '../errors.ts';
+import { isNodeId } from '../protocol/topics.ts';
+import { parse, z } from '../schema.ts';
+import { type Plan, TIERS } from './plan.ts';
+
+const CODE: ErrorCode = 'TESSERA_PLAN_INVALID';
+const HINT = 'see docs/planning.md for the form of a plan; `tessera plan` writes valid ones';
+
+const tensor = z.string().min(1).max(512);
+const names = z
+  .array(tensor)
+  .min(1)
+  .max(256)
+  .refine((list) => new Set(list).size === list.length, 'names a tensor twice');
+const sizes = z.array(z.number().int().positive()).min(1).max(4096);
+const node = z.string().refine(isNodeId, 'must be a node id: [a-z0-9-], at most 63 characters');
+const mode = z.enum(['share', 'replicate']);
+const codec = z.object({ name: z.literal('raw') });
+
+const split = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('whole') }),
+  z.object({ kind: z.literal('tiles'), padding: z.enum(['zero', 'halo']), rows: sizes, cols: sizes }),
+  z.object({ kind: z.literal('channels'), sizes }),
+]);
+
+const nodes = z.union([z.literal('*'), z.array(node).min(1).max(1024)]);
+const placement = z
+  .object({ mode, nodes: nodes.optional(), tier: z.enum(TIERS).optional() })
+  .transform((on, context) => {
+    if (on.nodes !== undefined && on.tier === undefined) return { mode: on.mode, nodes: on.nodes };
+    if (on.tier !== undefined && on.nodes === undefined) return { mode: on.mode, tier: on.tier };
+    context.addIssue({ code: 'custom', message: 'must have exactly one of `nodes` and `tier`' });
+    return z.NEVER;
+  });
+
+const stage = z.object({
+  id: z.number().int().nonnegative(),
+  inputs: names,
+  outputs: names,
+  split,
+  on: placement,
+  codec: z.record(z.string(), codec),
+  exit: z.object({ tensor, threshold: z.number() }).optional(),
+});
+
+const plan = z.object({
+  format: z.literal('tessera-plan/1'),
+  id: z.string().regex(/^p-[0-9a-f]{6,64}$/, 'must be `p-` and at least 6 hex digits'),
+  model: z.string().regex(/^[0-9a-f]{64}$/, 'must be a SHA-256 in lower-case hex'),
+  source: node,
+  strategy: z.string().max(64),
+  reason: z.string().max(1024),
+  stages: z.array(stage).min(1).max(64),
+  predicted: z.object({ latency_ms: z.number().nonnegative() }).nullable(),
+});
+
+/** Parts that one stage may have: what one `work` message may name. */
+const MAX_TILES = 4096;
+
+function refuse(field: string, problem: string): never {
+  throw new TesseraError(CODE, `plan: ${field}: ${problem}`, { hint: HINT });
+}
+
+/** What a plan must fit: the tensors that a frame has at the start, and those that it has to end with. */
+export interface PlanFrame {
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+}
+
+/**
+ * Checks what the schema cannot: stage ids 0, 1, 2, ...; no output made twice; no stage reads what it or a later one
+ * makes; codecs and exits only for a stage's own outputs. With `frame` also that all inputs are known and all outputs
+ * of the model are made. Throws TESSERA_PLAN_INVALID that names the field.
+ */
+export function checkPlan(plan: Plan, frame?: PlanFrame): void {
+  const maker = new Map<string, number>();
+  plan.stages.forEach((stage, index) => {
+    const at = `stages[${index}]`;
+    if (stage.id !== index)
+      refuse(`${at}.id`, `is ${stage.id} where ${index} is expected: stages are numbered in order`);
+    for (const output of stage.outputs) {
+      if (maker.has(output)) refuse(`${at}.outputs`, `"${output}" is made by stage ${maker.get(output)} already`);
+      if (frame?.inputs.includes(output)) refuse(`${at}.outputs`, `"${output}" is an input of the model`);
+      maker.set(output, index);
+    }
+    for (const name of Object.keys(stage.codec))
+      if (!stage.outputs.includes(name)) refuse(`${at}.codec`, `"${name}" is not an output of the stage`);
+    if (stage.exit !== undefined && !stage.outputs.includes(stage.exit.tensor))
+      refuse(`${at}.exit.tensor`, `"${stage.exit.tensor}" is not an output of the stage`);
+    if (stage.split.kind === 'tiles' && stage.split.rows.length * stage.split.cols.length > MAX_TILES)
+      refuse(`${at}.split`, `has more than ${MAX_TILES} tiles`);
+  });
+  plan.stages.forEach((stage, index) => {
+    for (const input of stage.inputs) {
+      const made = maker.get(input);
+      if (made !== undefined && made >= index)
+        refuse(`stages[${index}].inputs`, `"${input}" is made by stage ${made}, not before`);
+      if (frame !== undefined && made === undefined && !frame.inputs.includes(input))
+        refuse(`stages[${index}].inputs`, `"${input}" is neither an input of the model nor made by an earlier stage`);
+    }
+  });
+  for (const output of frame?.outputs ?? [])
+    if (!maker.has(output)) refuse('stages', `no stage makes "${output}", an output of the model`);
+}
+
+/**
+ * A Plan from JSON or CBOR, unknown keys dropped. Throws TesseraError TESSERA_PLAN_INVALID that names the field, what
+ * was given and what is accepted. Whether it fits a model only `checkPlan` with a frame and the stage forms can tell.
+ */
+export function parsePlan(value: unknown): Plan {
+  const parsed: Plan = parse(plan as z.ZodType<Plan>, value, CODE, 'plan', HINT);
+  checkPlan(parsed);
+  return parsed;
+}
