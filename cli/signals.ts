@@ -6,7 +6,8 @@
  *                             stopping --9 s--------------> exit 0, with a warning
  *
  * Invariants: 1. the first signal only aborts `signal`. 2. A process that was told to stop is gone within 10 s.
- * 3. One Ctrl-C under `npm start` counts once, although the terminal and npm both deliver it.
+ * 3. One Ctrl-C under `npm start` counts once, although the terminal and npm both deliver it. 4. A process that another
+ * one of ours started (it has a channel) leaves Ctrl-C to its parent, and stops when the parent asks or is gone.
  */
 
 /** Time for a graceful stop, ms. */
@@ -30,8 +31,14 @@ export function stopSignal(): AbortSignal {
     }, GRACE_MS).unref();
     controller.abort();
   };
-  process.on('SIGINT', onSignal);
+  const isChild = process.send !== undefined;
+  process.on('SIGINT', isChild ? () => {} : onSignal);
   process.on('SIGTERM', onSignal);
+  if (isChild) {
+    process.on('disconnect', onSignal);
+    // Listening to the channel would keep the process alive by itself.
+    process.channel?.unref();
+  }
   return controller.signal;
 }
 

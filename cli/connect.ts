@@ -1,0 +1,55 @@
+import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import type { Config } from '../shared/config/schema.ts';
+import { TesseraError } from '../shared/errors.ts';
+import type { Bus, Log } from '../shared/ports.ts';
+import type { BusOptions } from '../shared/runtime/mqtt.ts';
+
+/** The connection that a configuration describes, certificates read from their files; `clientId` must be unique at the broker. */
+export async function busOptions(config: Config, clientId: string, log: Log): Promise<BusOptions> {
+  const { mqtt } = config;
+  const [ca, cert, key] = await Promise.all([
+    pem('mqtt.ca', mqtt.ca),
+    pem('mqtt.cert', mqtt.cert),
+    pem('mqtt.key', mqtt.key),
+  ]);
+  return {
+    url: mqtt.server,
+    user: mqtt.user,
+    password: mqtt.password,
+    ca,
+    cert,
+    key,
+    rejectUnauthorized: mqtt.reject_unauthorized,
+    maximumPacketBytes: mqtt.maximum_packet_size,
+    clientId,
+    log,
+  };
+}
+
+/** Connects a command that comes and goes. Throws TesseraError TESSERA_BROKER. */
+export async function connectCommand(config: Config, name: string, log: Log): Promise<Bus> {
+  const { connectBus } = await import('../shared/runtime/mqtt.ts');
+  return connectBus(
+    await busOptions(config, `${config.mqtt.base_topic}-${name}-${randomBytes(4).toString('hex')}`, log),
+  );
+}
+
+/** The log of a process, to standard error. */
+export async function openLog(config: Config, name: string): Promise<Log> {
+  const { createLog } = await import('../shared/runtime/log.ts');
+  return createLog({ ...config.log, name });
+}
+
+/** The text of a PEM file that a key of the configuration names. Throws TESSERA_CONFIG. */
+export async function pem(key: string, file: string | undefined): Promise<string | undefined> {
+  if (file === undefined) return undefined;
+  try {
+    return await readFile(file, 'utf8');
+  } catch (error) {
+    throw new TesseraError('TESSERA_CONFIG', `${key} names ${file}, which cannot be read`, {
+      hint: (error as Error).message,
+      cause: error,
+    });
+  }
+}
