@@ -1,0 +1,71 @@
+import { labelOf } from '../../shared/model/labels.ts';
+import { IDENTITY_MAPPING } from '../../shared/model/placement.ts';
+import type { Prediction } from '../../shared/protocol/messages.ts';
+import { type Answer, type DecodeRequest, inputSize, NOTHING, roundScore } from './decoder.ts';
+
+/** Candidates that are compared with one another: the best by score. What a network floods beyond it is noise. */
+export const MAX_CANDIDATES = 1000;
+/** Boxes that one frame may yield. */
+export const MAX_BOXES = 100;
+
+/** A box that a network proposes, in pixels of its input. */
+export interface Candidate {
+  readonly index: number;
+  readonly score: number;
+  readonly x1: number;
+  readonly y1: number;
+  readonly x2: number;
+  readonly y2: number;
+}
+
+const area = (box: Candidate): number => (box.x2 - box.x1) * (box.y2 - box.y1);
+
+/** Intersection over union of two boxes, 0 to 1. */
+export function overlap(a: Candidate, b: Candidate): number {
+  const width = Math.min(a.x2, b.x2) - Math.max(a.x1, b.x1);
+  const height = Math.min(a.y2, b.y2) - Math.max(a.y1, b.y1);
+  if (width <= 0 || height <= 0) return 0;
+  return (width * height) / (area(a) + area(b) - width * height);
+}
+
+/**
+ * Greedy non-maximum suppression per class: a box goes when a better one of its class overlaps it by more than
+ * `iouThreshold`. Boxes with numbers that are not finite, or without area, go first. Result sorted by score.
+ */
+export function suppress(candidates: readonly Candidate[], iouThreshold: number): Candidate[] {
+  const best = candidates
+    .filter((box) => Number.isFinite(box.score) && Number.isFinite(area(box)) && box.x2 > box.x1 && box.y2 > box.y1)
+    .sort((a, b) => b.score - a.score)
+    .slice(0, MAX_CANDIDATES);
+  const kept: Candidate[] = [];
+  for (const box of best) {
+    if (kept.length === MAX_BOXES) break;
+    if (!kept.some((better) => better.index === box.index && overlap(better, box) > iouThreshold)) kept.push(box);
+  }
+  return kept;
+}
+
+/**
+ * The answer that candidates make: those of the score threshold or better, suppressed, in pixels of the received frame
+ * (one decimal, inside the frame), labelled; a class that means "nothing" is left out.
+ */
+export function answerWithBoxes(candidates: readonly Candidate[], { card, labels, frame }: DecodeRequest): Answer {
+  const { score_threshold, iou_threshold, background } = card.output;
+  const wanted = candidates.filter((box) => box.score >= score_threshold && box.index !== background);
+  if (wanted.length === 0) return NOTHING;
+  const mapping = frame.mapping ?? IDENTITY_MAPPING;
+  const limit = frame.mapping === null ? inputSize(card) : { width: frame.sourceWidth, height: frame.sourceHeight };
+  const pixel = (value: number, most: number) => Math.round(Math.min(most, Math.max(0, value)) * 10) / 10;
+  const predictions: Prediction[] = [];
+  for (const box of suppress(wanted, iou_threshold)) {
+    const x1 = pixel(box.x1 * mapping.scaleX + mapping.offsetX, limit.width);
+    const y1 = pixel(box.y1 * mapping.scaleY + mapping.offsetY, limit.height);
+    const x2 = pixel(box.x2 * mapping.scaleX + mapping.offsetX, limit.width);
+    const y2 = pixel(box.y2 * mapping.scaleY + mapping.offsetY, limit.height);
+    // What lies outside the picture altogether (in the padding, say) is no find.
+    if (x2 <= x1 || y2 <= y1) continue;
+    predictions.push({ label: labelOf(labels, box.index), score: roundScore(box.score), box: [x1, y1, x2, y2] });
+  }
+  const first = predictions[0];
+  return { top: first === undefined ? null : { label: first.label, score: first.score }, predictions };
+}

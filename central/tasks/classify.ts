@@ -1,0 +1,67 @@
+import { labelOf } from '../../shared/model/labels.ts';
+import {
+  type Answer,
+  type DecodeRequest,
+  type Decoder,
+  NOTHING,
+  numbers,
+  roundScore,
+  sigmoid,
+  unfit,
+} from './decoder.ts';
+
+/** How many classes an answer names. */
+export const CLASSES_NAMED = 5;
+
+/** The values of the one output, one per class: every axis but one has size 1. */
+function classValues(request: DecodeRequest): ArrayLike<number> {
+  const output = request.outputs[0];
+  if (output === undefined || output.tensor.shape.filter((size) => size !== 1).length > 1)
+    throw unfit(request, 'one value per class, as [1, classes]');
+  return numbers(output.tensor);
+}
+
+/**
+ * The five best classes, whatever their score; `top` only when the best passes the threshold. A class whose score is
+ * not a number, and the background class, are never named.
+ */
+function rank(scores: ArrayLike<number>, { card, labels }: DecodeRequest): Answer {
+  const { background, score_threshold } = card.output;
+  const best: { index: number; score: number }[] = [];
+  for (let index = 0; index < scores.length; index++) {
+    const score = scores[index]!;
+    if (index === background || !Number.isFinite(score)) continue;
+    if (best.length === CLASSES_NAMED && score <= best.at(-1)!.score) continue;
+    const place = best.findIndex((other) => score > other.score);
+    best.splice(place === -1 ? best.length : place, 0, { index, score });
+    if (best.length > CLASSES_NAMED) best.pop();
+  }
+  const predictions = best.map(({ index, score }) => ({ label: labelOf(labels, index), score: roundScore(score) }));
+  const first = best[0];
+  if (first === undefined) return NOTHING;
+  return { top: first.score >= score_threshold ? { ...predictions[0]! } : null, predictions };
+}
+
+/** One value is the probability of the second of two classes. */
+const twoClasses = (probability: number) => [1 - probability, probability];
+
+/** Classes from probabilities [1, classes]: the network ends with a softmax (or one sigmoid). */
+export const decodeSoftmax: Decoder = (request) => {
+  const values = classValues(request);
+  return rank(values.length === 1 ? twoClasses(values[0]!) : values, request);
+};
+
+/** Classes from what comes before a softmax, [1, classes]: `softmax(x)[i] = exp(x[i] - max) / sum`. */
+export const decodeLogits: Decoder = (request) => {
+  const values = classValues(request);
+  if (values.length === 1) return rank(twoClasses(sigmoid(values[0]!)), request);
+  const finite = Array.from(values, (value) => (Number.isFinite(value) ? value : Number.NEGATIVE_INFINITY));
+  const most = finite.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
+  if (most === Number.NEGATIVE_INFINITY) return NOTHING;
+  const powers = finite.map((value) => Math.exp(value - most));
+  const sum = powers.reduce((a, b) => a + b, 0);
+  return rank(
+    powers.map((power, index) => (Number.isFinite(values[index]!) ? power / sum : Number.NaN)),
+    request,
+  );
+};

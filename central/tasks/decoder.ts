@@ -1,0 +1,105 @@
+import { TesseraError } from '../../shared/errors.ts';
+import { type ModelCard, pictureShape } from '../../shared/model/card.ts';
+import type { FrameMapping, Size } from '../../shared/model/placement.ts';
+import type { Prediction } from '../../shared/protocol/messages.ts';
+import type { Tensor } from '../../shared/tensor/tensor.ts';
+
+/** The picture that a network saw. `mapping` is null when the frame was a tensor: boxes are then in input pixels. */
+export interface FrameView {
+  readonly sourceWidth: number;
+  readonly sourceHeight: number;
+  readonly mapping: FrameMapping | null;
+}
+
+/** What a network said of a frame; predictions are sorted, the best first. */
+export interface Answer {
+  readonly top: { label: string; score: number } | null;
+  readonly predictions: Prediction[];
+}
+
+/** Everything a decoder may look at. `outputs` stand in the order of `card.output.tensors`, else in the graph's. */
+export interface DecodeRequest {
+  readonly outputs: readonly { readonly name: string; readonly tensor: Tensor }[];
+  readonly card: ModelCard;
+  readonly labels: readonly string[];
+  readonly frame: FrameView;
+}
+
+/**
+ * Turns output tensors into an answer. A pure function; whatever numbers the tensors hold (NaN, infinities), it ends
+ * with finite scores and boxes. Throws TesseraError TESSERA_MODEL_CARD when shapes are not those of its kind of network.
+ */
+export type Decoder = (request: DecodeRequest) => Answer;
+
+/** Nothing was found, or nothing is to be found. */
+export const NOTHING: Answer = { top: null, predictions: [] };
+
+/** The error of a decoder that was given another network's outputs. */
+export function unfit(request: DecodeRequest, wanted: string): TesseraError {
+  const { task, output, name } = request.card;
+  const given = request.outputs.map((output) => `${output.name} [${output.tensor.shape.join(', ')}]`).join(', ');
+  const what = output.decoder === 'none' ? `task ${task}` : `decoder ${output.decoder}`;
+  return new TesseraError('TESSERA_MODEL_CARD', `model "${name}": ${what} wants ${wanted}; the outputs are ${given}`, {
+    hint: 'choose another task or output.decoder in model.yaml, or name the right output.tensors',
+  });
+}
+
+/** Width and height of the network's picture input. Throws TesseraError TESSERA_SHAPE where model.yaml does not say. */
+export function inputSize(card: ModelCard): Size {
+  const size = card.input.shape === undefined ? undefined : pictureShape(card.input.shape, card.input.layout);
+  if (size === undefined)
+    throw new TesseraError('TESSERA_SHAPE', `model "${card.name}": boxes need the size of the input`, {
+      hint: 'give input.shape in model.yaml, for example [1, 3, 320, 320]',
+    });
+  return size;
+}
+
+/** A tensor's elements as numbers, without copying where the type allows. */
+export function numbers({ dtype, data }: Tensor): ArrayLike<number> {
+  const { buffer, byteOffset, byteLength } = data;
+  switch (dtype) {
+    case 'float32':
+      return new Float32Array(buffer, byteOffset, byteLength / 4);
+    case 'float64':
+      return new Float64Array(buffer, byteOffset, byteLength / 8);
+    case 'int8':
+      return new Int8Array(buffer, byteOffset, byteLength);
+    case 'uint16':
+      return new Uint16Array(buffer, byteOffset, byteLength / 2);
+    case 'int16':
+      return new Int16Array(buffer, byteOffset, byteLength / 2);
+    case 'uint32':
+      return new Uint32Array(buffer, byteOffset, byteLength / 4);
+    case 'int32':
+      return new Int32Array(buffer, byteOffset, byteLength / 4);
+    case 'int64':
+      return Float64Array.from(new BigInt64Array(buffer, byteOffset, byteLength / 8), Number);
+    case 'uint64':
+      return Float64Array.from(new BigUint64Array(buffer, byteOffset, byteLength / 8), Number);
+    case 'float16':
+      return Float32Array.from(new Uint16Array(buffer, byteOffset, byteLength / 2), halfToNumber);
+    case 'uint8':
+    case 'bool':
+      return data;
+  }
+}
+
+/** IEEE 754 binary16: 1 sign bit, 5 exponent bits with bias 15, 10 fraction bits. */
+function halfToNumber(bits: number): number {
+  const sign = bits & 0x8000 ? -1 : 1;
+  const exponent = (bits >> 10) & 0x1f;
+  const fraction = bits & 0x3ff;
+  if (exponent === 0) return sign * fraction * 2 ** -24;
+  if (exponent === 31) return fraction === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN;
+  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+}
+
+/** A score as it is published: within 0 to 1, four decimals. */
+export function roundScore(score: number): number {
+  return Math.round(Math.min(1, Math.max(0, score)) * 1e4) / 1e4;
+}
+
+/** The logistic function. */
+export function sigmoid(x: number): number {
+  return 1 / (1 + Math.exp(-x));
+}

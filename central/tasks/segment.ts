@@ -1,0 +1,87 @@
+import { labelOf } from '../../shared/model/labels.ts';
+import { type DecodeRequest, type Decoder, inputSize, NOTHING, numbers, roundScore, unfit } from './decoder.ts';
+
+/** Classes that cover less than this share of the picture are not named. */
+const LEAST_SHARE = 0.001;
+
+/** A map of scores or class numbers: `planes` scores per pixel (1: the class number itself, or one foreground score). */
+interface ClassMap {
+  readonly planes: number;
+  readonly rows: number;
+  readonly columns: number;
+  readonly channelsLast: boolean;
+}
+
+function mapOf(request: DecodeRequest): ClassMap {
+  const shape = request.outputs[0]?.tensor.shape ?? [];
+  const [batch, a, b, c] = shape as [number, number, number, number];
+  const channelsLast = request.card.input.layout === 'nhwc';
+  if (batch === 1 && shape.length === 3) return { planes: 1, rows: a, columns: b, channelsLast };
+  if (batch === 1 && shape.length === 4)
+    return channelsLast
+      ? { planes: c, rows: a, columns: b, channelsLast }
+      : { planes: a, rows: b, columns: c, channelsLast };
+  throw unfit(request, 'scores [1, classes, rows, columns] or class numbers [1, rows, columns]');
+}
+
+/** The class of every pixel: the largest of its scores; of a single float, whether it passes 0.5. */
+export function classOfPixels(values: ArrayLike<number>, map: ClassMap, isClassNumber: boolean): Int32Array {
+  const pixels = map.rows * map.columns;
+  const classes = new Int32Array(pixels);
+  if (map.planes === 1) {
+    for (let i = 0; i < pixels; i++) classes[i] = isClassNumber ? values[i]! : Number(values[i]! > 0.5);
+    return classes;
+  }
+  const best = new Float32Array(pixels).fill(Number.NEGATIVE_INFINITY);
+  const [planeStep, pixelStep] = map.channelsLast ? [1, map.planes] : [pixels, 1];
+  for (let plane = 0; plane < map.planes; plane++) {
+    let from = plane * planeStep;
+    for (let i = 0; i < pixels; i++, from += pixelStep) {
+      const value = values[from]!;
+      if (value > best[i]!) {
+        best[i] = value;
+        classes[i] = plane;
+      }
+    }
+  }
+  return classes;
+}
+
+/** Rows and columns of the map that show the picture: letterboxing pads the rest. */
+function shownPart(request: DecodeRequest, map: ClassMap) {
+  const { frame, card } = request;
+  const all = { top: 0, bottom: map.rows, left: 0, right: map.columns };
+  if (frame.mapping === null || card.input.resize !== 'letterbox') return all;
+  const { scaleX, scaleY, offsetX, offsetY } = frame.mapping;
+  const input = inputSize(card);
+  const column = (x: number) => Math.round((((x - offsetX) / scaleX) * map.columns) / input.width);
+  const row = (y: number) => Math.round((((y - offsetY) / scaleY) * map.rows) / input.height);
+  return { top: row(0), bottom: row(frame.sourceHeight), left: column(0), right: column(frame.sourceWidth) };
+}
+
+/**
+ * Segmentation: with labels, the classes by the share of the picture that they cover (background left out), `top` the
+ * largest of at least `score_threshold`; without labels nothing, as only the tensors say something then.
+ */
+export const decodeSegment: Decoder = (request) => {
+  const map = mapOf(request);
+  const { labels, card } = request;
+  if (labels.length === 0) return NOTHING;
+  const { tensor } = request.outputs[0]!;
+  const classes = classOfPixels(numbers(tensor), map, !tensor.dtype.startsWith('float'));
+  const { top, bottom, left, right } = shownPart(request, map);
+  const counts = new Map<number, number>();
+  for (let y = top; y < bottom; y++)
+    for (let x = left; x < right; x++) {
+      const index = classes[y * map.columns + x]!;
+      counts.set(index, (counts.get(index) ?? 0) + 1);
+    }
+  const total = Math.max(1, (bottom - top) * (right - left));
+  const predictions = [...counts]
+    .filter(([index, count]) => index !== card.output.background && count / total >= LEAST_SHARE)
+    .sort((a, b) => b[1] - a[1])
+    .slice(0, 100)
+    .map(([index, count]) => ({ label: labelOf(labels, index), score: roundScore(count / total) }));
+  const first = predictions[0];
+  return { top: first !== undefined && first.score >= card.output.score_threshold ? { ...first } : null, predictions };
+};

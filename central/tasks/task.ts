@@ -1,0 +1,48 @@
+import { TesseraError } from '../../shared/errors.ts';
+import type { ModelCard } from '../../shared/model/card.ts';
+import type { Tensor } from '../../shared/tensor/tensor.ts';
+import { decodeLogits, decodeSoftmax } from './classify.ts';
+import { type Answer, type Decoder, type FrameView, NOTHING } from './decoder.ts';
+import { decodeFastestdet } from './fastestdet.ts';
+import { decodeSegment } from './segment.ts';
+import { decodeSsd } from './ssd.ts';
+import { decodeUltraface } from './ultraface.ts';
+import { decodeYolo } from './yolo.ts';
+
+/** Tensors say everything: images and raw outputs go to `.../tensor` on request. */
+const decodeNothing: Decoder = () => NOTHING;
+
+/** Every decoder by its name in `output.decoder`. A new one is a file here, a name in shared/model/card.ts and a test. */
+const DECODERS: Record<ModelCard['output']['decoder'], Decoder> = {
+  softmax: decodeSoftmax,
+  logits: decodeLogits,
+  fastestdet: decodeFastestdet,
+  ultraface: decodeUltraface,
+  yolo: decodeYolo,
+  ssd: decodeSsd,
+  none: decodeNothing,
+};
+
+/**
+ * What a network's outputs say of a frame. `outputs` is keyed by the graph's names, in its order.
+ * Throws TesseraError: TESSERA_MODEL_CARD when the outputs are not what the card's decoder reads, TESSERA_SHAPE when
+ * boxes are decoded and the card does not give the input's shape.
+ */
+export function decodeTask(
+  outputs: ReadonlyMap<string, Tensor>,
+  card: ModelCard,
+  labels: readonly string[],
+  frame: FrameView,
+): Answer {
+  const names = card.output.tensors.length > 0 ? card.output.tensors : [...outputs.keys()];
+  const ordered = names.map((name) => {
+    const tensor = outputs.get(name);
+    if (tensor === undefined)
+      throw new TesseraError('TESSERA_MODEL_CARD', `model "${card.name}": output.tensors names "${name}"`, {
+        hint: `the network's outputs are ${[...outputs.keys()].join(', ')}`,
+      });
+    return { name, tensor };
+  });
+  const decode = card.task === 'segment' ? decodeSegment : DECODERS[card.output.decoder];
+  return decode({ outputs: ordered, card, labels, frame });
+}
