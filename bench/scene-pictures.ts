@@ -1,33 +1,27 @@
-import sharp from 'sharp';
+import type { PictureInput } from '../shared/model/placement.ts';
+import { decodeFrame, encodeJpeg } from '../shared/runtime/image.ts';
 import type { Scene } from '../shared/scene/scene.ts';
 
-/** What the bundled model takes: three planes (red, green, blue) of bytes, each `size` x `size`. */
-export interface NetworkPicture {
-  readonly classIndex: number;
-  readonly planes: Uint8Array;
-}
-
 /** The JPEG quality of a seed's picture, 70 to 95: cameras differ. */
-export function jpegQualityOf(seed: number): number {
+function jpegQualityOf(seed: number): number {
   return 70 + (seed % 26);
 }
 
-/**
- * Takes a scene the way every frame goes: encoded as JPEG by the camera, decoded and stretched to the network's input
- * (model.yaml: `resize: stretch`) by central.
- */
-export async function asNetworkSees(scene: Scene, size: number, quality: number): Promise<NetworkPicture> {
-  const { width, height } = scene;
-  const jpeg = await sharp(scene.rgb, { raw: { width, height, channels: 3 } })
-    .jpeg({ quality })
-    .toBuffer();
-  const pixels = await sharp(jpeg).resize(size, size, { fit: 'fill' }).raw().toBuffer();
-  const area = size * size;
+/** How the bundled model wants its pictures: model.yaml says the same. */
+export function sceneInput(size: number): PictureInput {
+  return { width: size, height: size, color: 'rgb', resize: 'stretch', crop: 1 };
+}
+
+/** Takes the scene of a seed the way every frame goes, as JPEG and through `decodeFrame`: planes [3, h, w] of bytes. */
+export async function asNetworkSees(scene: Scene, seed: number, input: PictureInput): Promise<Uint8Array> {
+  const jpeg = await encodeJpeg(scene.rgb, scene.width, scene.height, jpegQualityOf(seed));
+  const { data } = await decodeFrame(jpeg, input);
+  const area = input.width * input.height;
   const planes = new Uint8Array(3 * area);
   for (let at = 0; at < area; at++) {
-    planes[at] = pixels[3 * at]!;
-    planes[area + at] = pixels[3 * at + 1]!;
-    planes[2 * area + at] = pixels[3 * at + 2]!;
+    planes[at] = data[3 * at]!;
+    planes[area + at] = data[3 * at + 1]!;
+    planes[2 * area + at] = data[3 * at + 2]!;
   }
-  return { classIndex: scene.classIndex, planes };
+  return planes;
 }

@@ -2,7 +2,7 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { drawScene } from '../shared/scene/scene.ts';
-import { asNetworkSees, jpegQualityOf } from './scene-pictures.ts';
+import { asNetworkSees, sceneInput } from './scene-pictures.ts';
 
 /** What to export: the scenes of `count` seeds from `seed` on, `size` x `size` pixels each. */
 export interface SceneExport {
@@ -26,16 +26,14 @@ export async function writeScenes(file: FileHandle, { seed, count, size }: Scene
   const start = Date.now();
   for (let done = 0; done < count; ) {
     const wanted = Math.min(batch, count - done);
-    const pictures = await Promise.all(
-      Array.from({ length: wanted }, (_, index) => {
+    const records = await Promise.all(
+      Array.from({ length: wanted }, async (_, index) => {
         const own = seed + done + index;
-        return asNetworkSees(drawScene(own), size, jpegQualityOf(own));
+        const scene = drawScene(own);
+        return [Uint8Array.of(scene.classIndex), await asNetworkSees(scene, own, sceneInput(size))];
       }),
     );
-    for (const { classIndex, planes } of pictures) {
-      await file.write(Uint8Array.of(classIndex));
-      await file.write(planes);
-    }
+    for (const part of records.flat()) await file.write(part);
     done += wanted;
     const leftS = Math.round(((Date.now() - start) / done / 1000) * (count - done));
     if (done % (batch * 32) === 0) console.error(`${done} of ${count} scenes, ${leftS} s left`);

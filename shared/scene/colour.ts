@@ -23,7 +23,7 @@ export function blend(from: Colour, to: Colour, share: number): Colour {
 }
 
 /** How bright a colour looks, 0 to 255 (the luma weights of ITU-R BT.601). */
-export function luma(colour: Colour): number {
+function luma(colour: Colour): number {
   return 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2];
 }
 

@@ -27,7 +27,7 @@ export interface SceneOptions {
 }
 
 /** The camera's picture size, for which the bundled model is trained. */
-export const cameraSize = { width: 640, height: 480 } as const;
+const cameraSize = { width: 640, height: 480 } as const;
 
 /** The seeds [from, to) of each use: no scene that was trained on is ever shown or tested on. */
 export const seedRanges = {
