@@ -10,6 +10,10 @@ export interface Entry {
 
 /** Every command that works, in the order of `tessera --help`. Modules load when they are named, so help is instant. */
 export const COMMANDS: readonly Entry[] = [
+  { name: 'publish', summary: 'send pictures to a running cluster', load: () => import('./commands/publish.ts') },
+  { name: 'watch', summary: 'follow the predictions of a running cluster', load: () => import('./commands/watch.ts') },
+  { name: 'nodes', summary: 'show the fleet', load: () => import('./commands/nodes.ts') },
+  { name: 'nodes forget', summary: 'remove a node that is gone', load: () => import('./commands/nodes-forget.ts') },
   { name: 'config', summary: 'show the effective configuration', load: () => import('./commands/config.ts') },
   { name: 'schema', summary: 'print the JSON Schema of a file or payload', load: () => import('./commands/schema.ts') },
 ];

@@ -1,0 +1,56 @@
+import { defineCommand } from '../command.ts';
+import type { NodeView } from '../fleet.ts';
+import { connectionOptions, connectionSettings } from '../options.ts';
+import { type Column, table } from '../output.ts';
+
+const number = (value: number | undefined, digits = 0): string => (value === undefined ? '-' : value.toFixed(digits));
+
+const columns: readonly Column<NodeView>[] = [
+  { title: 'node', cell: ({ id }) => id },
+  {
+    title: 'status',
+    cell: ({ online, heartbeat }) => (online ? (heartbeat === undefined ? 'silent' : 'online') : 'offline'),
+  },
+  { title: 'tier', cell: ({ info }) => info?.tier ?? '-' },
+  { title: 'hardware', cell: ({ info }) => (info === undefined ? '-' : `${info.hardware} (${info.cores} cores)`) },
+  { title: 'cpu %', align: 'right', cell: ({ heartbeat }) => number(heartbeat?.cpu_percent) },
+  { title: 'memory %', align: 'right', cell: ({ heartbeat }) => number(heartbeat?.memory_percent) },
+  { title: 'C', align: 'right', cell: ({ heartbeat }) => number(heartbeat?.temp_c ?? undefined) },
+  { title: 'queue', align: 'right', cell: ({ heartbeat }) => number(heartbeat?.queue) },
+  { title: 'tiles/s', align: 'right', cell: ({ heartbeat }) => number(heartbeat?.tiles_per_s, 1) },
+  { title: 'models', cell: ({ info }) => info?.models.map(({ name }) => name).join(', ') || '-' },
+];
+
+/** `tessera nodes`: the fleet as it announces itself. */
+export const command = defineCommand({
+  description:
+    'Shows every node that the broker knows: whether it is online, what it is, how busy it is, and the models that it ' +
+    'has loaded. `silent` means that it is called online but sends no heartbeat. Takes about a second.',
+  options: connectionOptions,
+  examples: [
+    ['nodes', 'the fleet of the broker on this machine'],
+    ['nodes --broker mqtt://192.168.1.10 --json', 'an object for each node, for programs'],
+    ['nodes forget pi-3', 'removes a node that will not come back'],
+  ],
+  async run({ options, json, out, signal, config: loadConfig }) {
+    const { config } = await loadConfig(await connectionSettings(options));
+    const [{ connectCommand, openLog }, { topics }, { readFleet }] = await Promise.all([
+      import('../connect.ts'),
+      import('../../shared/protocol/topics.ts'),
+      import('../fleet.ts'),
+    ]);
+    const bus = await connectCommand(config, 'nodes', await openLog(config, 'nodes'));
+    const fleet = await readFleet(bus, topics(config.mqtt.base_topic), signal).finally(() => bus.stop());
+    if (json) {
+      for (const { id, online, info, heartbeat } of fleet.nodes) {
+        out.json({ id, online, info: info ?? null, heartbeat: heartbeat ?? null });
+      }
+      return 0;
+    }
+    if (fleet.nodes.length === 0) out.note('no nodes; `tessera agent` starts one');
+    else for (const line of table(columns, fleet.nodes)) out.line(line);
+    if (!fleet.central)
+      out.note('no central is online: frames are not worked on; `tessera central` or `tessera up` starts one');
+    return 0;
+  },
+});

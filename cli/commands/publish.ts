@@ -1,0 +1,86 @@
+import type { Bus } from '../../shared/ports.ts';
+import { defineCommand, type Invocation } from '../command.ts';
+import { connectionOptions, connectionSettings, flag, integer, oneOf, positive, value, valueOr } from '../options.ts';
+
+const options = {
+  ...connectionOptions,
+  fps: value('--fps <n>', 'frames a second: of files 5 unless given; of a stream the most that is sent', positive),
+  loop: flag('--loop', 'begin again after the last file, until stopped'),
+  qos: valueOr('--qos <0|1>', 'MQTT quality of service; 1 waits until the broker has the frame', oneOf('0', '1'), '1'),
+  wait: flag('--wait', 'send the next frame when the result of the last one is there, and print the results'),
+  timeout: valueOr('--timeout <s>', 'how long --wait waits for a result, seconds', integer(1, 3600), 30),
+};
+
+/** `tessera publish CAMERA FILE... | -`: pictures from files, folders or a stream, as a camera sends them. */
+export const command = defineCommand({
+  arguments: '<camera> <files...>',
+  description:
+    'Sends pictures to a running cluster as the camera CAMERA does. FILE is a JPEG or PNG file, a folder of them, or - ' +
+    'for a stream of JPEGs on standard input. Each frame gets an id (the file name, a run number), which its result repeats.',
+  options,
+  examples: [
+    ['publish front cat.jpg --wait', 'one picture, and what was found in it'],
+    ['publish front pictures/ --fps 10 --loop', 'a folder as a camera of ten frames a second'],
+    ['publish front - --fps 5 < recording.mjpeg', 'a stream of JPEGs from a file'],
+  ],
+  async run(invocation) {
+    const { args, options, out, signal } = invocation;
+    const [camera, ...paths] = args as [string, ...string[]];
+    await checkArguments(camera, paths, options);
+    const { config } = await invocation.config(await connectionSettings(options));
+    const [{ connectCommand, openLog }, { topics }, { sendFrames }, { framesOf }] = await Promise.all([
+      import('../connect.ts'),
+      import('../../shared/protocol/topics.ts'),
+      import('../send-frames.ts'),
+      import('../frame-sources.ts'),
+    ]);
+    const bus: Bus = await connectCommand(config, 'publish', await openLog(config, 'publish'));
+    try {
+      const counts = await sendFrames({
+        bus,
+        topics: topics(config.mqtt.base_topic),
+        camera,
+        frames: framesOf(paths, { loop: options.loop, fps: options.fps, signal, note: (text) => out.note(text) }),
+        qos: options.qos === '1' ? 1 : 0,
+        waitMs: options.wait ? options.timeout * 1000 : undefined,
+        signal,
+        onResult: await resultPrinter(invocation),
+      });
+      out.note(`${counts.sent} frames sent${options.wait ? `, ${counts.answered} answered` : ''}`);
+      return options.wait && counts.failed > 0 ? 1 : 0;
+    } finally {
+      await bus.stop();
+    }
+  },
+});
+
+async function checkArguments(
+  camera: string,
+  paths: readonly string[],
+  { loop }: { readonly loop: boolean },
+): Promise<void> {
+  const { TesseraError } = await import('../../shared/errors.ts');
+  const { isName } = await import('../../shared/protocol/topics.ts');
+  if (!isName(camera)) {
+    throw new TesseraError('TESSERA_USAGE', `${JSON.stringify(camera)} cannot be the name of a camera`, {
+      hint: 'a camera is named with 1 to 64 of A-Z, a-z, 0-9, _ and -; files come after it',
+    });
+  }
+  if (paths.includes('-') && (paths.length > 1 || loop)) {
+    throw new TesseraError(
+      'TESSERA_USAGE',
+      `- (standard input) goes with no other ${loop ? 'use of --loop' : 'file'}`,
+      {
+        hint: 'name files, or - alone',
+      },
+    );
+  }
+}
+
+async function resultPrinter({ json, out }: Pick<Invocation, 'json' | 'out'>) {
+  const { resultLine } = await import('../result-line.ts');
+  return (result: Parameters<typeof resultLine>[0]): void => {
+    if (json) out.json(result);
+    else out.line(resultLine(result));
+  };
+}

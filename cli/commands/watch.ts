@@ -1,0 +1,63 @@
+import { defineCommand } from '../command.ts';
+import { connectionOptions, connectionSettings, flag, integer, string, value } from '../options.ts';
+
+/** `tessera watch`: one line for each prediction of a running cluster. */
+export const command = defineCommand({
+  description:
+    'Follows a running cluster and prints a line for each result: time, camera, model, what was found, latency, nodes. ' +
+    'With --json each line is the result object as published (`tessera schema result`).',
+  options: {
+    ...connectionOptions,
+    camera: value('--camera <name>', 'only this camera', string),
+    model: value('--model <name>', 'only this model', string),
+    frames: value('--frames <n>', 'end after this many results', integer(1)),
+    last: flag('--last', 'begin with the last result of each camera, which the broker keeps'),
+  },
+  examples: [
+    ['watch', 'everything, until Ctrl-C'],
+    ['watch --camera front --frames 1', 'the next result of one camera'],
+    ['watch --json | jq .top.label', 'for programs'],
+  ],
+  async run({ options, json, out, signal, config: loadConfig }) {
+    const { config } = await loadConfig(await connectionSettings(options));
+    const [{ connectCommand, openLog }, { topics }, { resultObject }, { resultLine }, { untilStopped }] =
+      await Promise.all([
+        import('../connect.ts'),
+        import('../../shared/protocol/topics.ts'),
+        import('../../shared/protocol/messages.ts'),
+        import('../result-line.ts'),
+        import('../signals.ts'),
+      ]);
+    const log = await openLog(config, 'watch');
+    const bus = await connectCommand(config, 'watch', log);
+    const enough = new AbortController();
+    let seen = 0;
+    const onResult = (topic: string, payload: Uint8Array): void => {
+      if (enough.signal.aborted) return;
+      const result = resultObject.safeParse(parseJson(payload));
+      if (!result.success) {
+        log.warn(`${topic} holds what is not a result`);
+        return;
+      }
+      if (json) out.json(parseJson(payload));
+      else out.line(resultLine(result.data));
+      seen++;
+      if (seen === options.frames) enough.abort();
+    };
+    const filter = topics(config.mqtt.base_topic).result(options.camera ?? '+', options.model ?? '+');
+    await bus.subscribe(filter, 1, ({ topic, payload, retained }) => {
+      if (!retained || options.last) onResult(topic, payload);
+    });
+    await untilStopped(AbortSignal.any([signal, enough.signal]));
+    await bus.stop();
+    return 0;
+  },
+});
+
+function parseJson(payload: Uint8Array): unknown {
+  try {
+    return JSON.parse(new TextDecoder().decode(payload));
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,98 @@
+import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { basename } from 'node:path';
+import { TesseraError } from '../shared/errors.ts';
+import { describeBytes, sniff } from '../shared/model/sniff.ts';
+import { pictureFiles } from './camera/source.ts';
+import { JpegStream } from './jpeg-stream.ts';
+import { Pace } from './pace.ts';
+
+/** A picture on its way out, with an id that is used once. */
+export interface OutgoingFrame {
+  readonly id: string;
+  readonly format: 'jpeg' | 'png';
+  readonly bytes: Uint8Array;
+}
+
+/** How frames are taken from their source. */
+export interface FrameSourceOptions {
+  readonly loop: boolean;
+  /** Files: the rate, 5 when undefined. Stream: frames over this rate are left out; undefined keeps all. */
+  readonly fps: number | undefined;
+  /** Ends the source when aborted. */
+  readonly signal: AbortSignal;
+  /** Told what is left out. */
+  readonly note: (text: string) => void;
+}
+
+/** Rate of files when none is given: slow enough for a small cluster to keep up. */
+const FILE_FPS = 5;
+
+/** Frames of files and folders in their order, or of a stream of JPEGs for `-`. Throws TESSERA_INPUT_INVALID, TESSERA_USAGE. */
+export function framesOf(paths: readonly string[], options: FrameSourceOptions): AsyncGenerator<OutgoingFrame> {
+  // A camera that sends the same file again means a new frame: the run number keeps it from being taken for a redelivery.
+  const run = randomBytes(2).toString('hex');
+  return paths[0] === '-' ? framesOfStream(process.stdin, run, options) : framesOfFiles(paths, run, options);
+}
+
+async function* framesOfFiles(
+  paths: readonly string[],
+  run: string,
+  { loop, fps, signal }: FrameSourceOptions,
+): AsyncGenerator<OutgoingFrame> {
+  const files = await pictureFiles(paths);
+  const pace = new Pace(fps ?? FILE_FPS);
+  for (let round = 0; round === 0 || loop; round++) {
+    for (const [index, file] of files.entries()) {
+      await pace.turn(signal);
+      const bytes = await readFile(file);
+      const format = sniff(bytes);
+      if (format !== 'jpeg' && format !== 'png') {
+        throw new TesseraError('TESSERA_INPUT_INVALID', `${file} is ${describeBytes(bytes)}`, {
+          hint: 'frames are JPEG or PNG files',
+        });
+      }
+      yield { id: `${idOf(file)}-${run}-${round * files.length + index}`, format, bytes };
+    }
+  }
+}
+
+/** Frames of a stream of JPEGs, as they come. */
+export async function* framesOfStream(
+  stream: AsyncIterable<Uint8Array> & { destroy?(): void },
+  run: string,
+  { fps, signal, note }: FrameSourceOptions,
+): AsyncGenerator<OutgoingFrame> {
+  const splitter = new JpegStream();
+  const pace = fps === undefined ? undefined : new Pace(fps);
+  let count = 0;
+  let leftOut = 0;
+  // A source that says nothing more would otherwise keep us waiting after Ctrl-C.
+  signal.addEventListener('abort', () => stream.destroy?.(), { once: true });
+  try {
+    for await (const chunk of stream) {
+      for (const bytes of splitter.push(chunk)) {
+        if (signal.aborted) return;
+        if (pace === undefined || pace.take()) yield { id: `stream-${run}-${count++}`, format: 'jpeg', bytes };
+        else leftOut++;
+      }
+    }
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  }
+  if (leftOut > 0) note(`${leftOut} frames were over the rate of --fps and left out`);
+  if (count === 0 && leftOut === 0 && !signal.aborted) {
+    throw new TesseraError('TESSERA_INPUT_INVALID', 'standard input held no JPEG', {
+      hint: 'for video, let a program write JPEGs: ffmpeg -i SOURCE -f mjpeg -',
+    });
+  }
+  const lost = splitter.skippedBytes + splitter.pending;
+  if (lost > 0) note(`${lost} bytes of the stream belonged to no whole JPEG`);
+}
+
+/** A file's name with only what a frame id may hold. */
+function idOf(file: string): string {
+  return basename(file)
+    .replace(/[^A-Za-z0-9_.:-]/g, '_')
+    .slice(0, 100);
+}
