@@ -1,0 +1,176 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, relative, resolve, sep } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+
+/**
+ * The import rules of docs/architecture.md. If these fall, the decisions can no longer be replayed in a test, and the
+ * parts can no longer be changed one by one.
+ */
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const LAYERS = ['shared', 'broker', 'node-agent', 'central', 'cli', 'bench'] as const;
+
+/** What each layer may import; itself is always allowed. */
+const MAY_IMPORT: Readonly<Record<(typeof LAYERS)[number], readonly string[]>> = {
+  shared: [],
+  broker: ['shared'],
+  'node-agent': ['shared'],
+  central: ['shared'],
+  cli: ['shared', 'broker', 'node-agent', 'central'],
+  bench: ['shared', 'broker', 'node-agent', 'central', 'cli'],
+};
+
+/** The one file for each outside library; bench/ and test/ may import what they measure and test. */
+const LIBRARY_HOME: Readonly<Record<string, string>> = {
+  mqtt: 'shared/runtime/mqtt.ts',
+  'cbor-x': 'shared/runtime/cbor.ts',
+  'onnxruntime-node': 'shared/runtime/ort.ts',
+  sharp: 'shared/runtime/image.ts',
+  pino: 'shared/runtime/log.ts',
+  yaml: 'shared/runtime/yaml.ts',
+  zod: 'shared/schema.ts',
+  '@bufbuild/protobuf': 'shared/onnx/protobuf.ts',
+  aedes: 'broker/broker.ts',
+  ws: 'broker/broker.ts',
+  commander: 'cli/main.ts',
+  'node-os-utils': 'node-agent/vitals.ts',
+};
+
+/** Pure files: plain functions over plain data. All of shared but its runtime, and the cores of the processes. */
+const PURE = [
+  /^shared\/(?!runtime\/)/,
+  /^central\/(coordinator|scheduler|planner)\//,
+  /^node-agent\/core\.ts$/,
+  /^broker\/policy\.ts$/,
+];
+
+/** Ways to the clock and to chance that need no import. */
+const IMPURE_CALL =
+  /\b(Date\.now|new Date\(\)|performance\.|Math\.random|setTimeout|setInterval|setImmediate|process\.|crypto\.)/;
+
+interface Source {
+  readonly file: string;
+  readonly text: string;
+  /** Module specifiers, `import type` ones left out where `types` says so. */
+  readonly imports: readonly { readonly from: string; readonly typeOnly: boolean }[];
+}
+
+function filesOf(folder: string): string[] {
+  return readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.ts'))
+    .map((name) => `${folder}/${name.split(sep).join('/')}`);
+}
+
+function read(file: string): Source {
+  const text = readFileSync(join(root, file), 'utf8');
+  const imports = [
+    ...text.matchAll(
+      /^(?:import|export)\s(type\s)?[^'"]*?from\s+['"]([^'"]+)['"]|^import\s+['"]([^'"]+)['"]|\bimport\(\s*['"]([^'"]+)['"]\s*\)/gm,
+    ),
+  ];
+  return {
+    file,
+    text,
+    imports: imports.map(([, type, from, bare, dynamic]) => ({
+      from: (from ?? bare ?? dynamic)!,
+      typeOnly: type !== undefined,
+    })),
+  };
+}
+
+const sources = LAYERS.flatMap(filesOf).map(read);
+
+/** The repository path that a relative import means; undefined for packages. */
+function target(file: string, from: string): string | undefined {
+  if (!from.startsWith('.')) return undefined;
+  return relative(root, resolve(root, dirname(file), from))
+    .split(sep)
+    .join('/');
+}
+
+/** Code without comments: words in them are no calls. */
+function codeOf(text: string): string {
+  return text.replace(/\/\*[\s\S]*?\*\//g, '').replace(/(^|\s)\/\/.*$/gm, '');
+}
+
+/** `@scope/name/sub` and `name/sub` as the package's name. */
+function packageOf(from: string): string {
+  return from
+    .split('/')
+    .slice(0, from.startsWith('@') ? 2 : 1)
+    .join('/');
+}
+
+describe('architecture', () => {
+  it('is seen by this test at all', () => {
+    expect(sources.length).toBeGreaterThan(50);
+    expect(sources.flatMap(({ imports }) => imports).length).toBeGreaterThan(100);
+  });
+
+  it('has layers whose imports run one way; broker, node-agent and central never import one another', () => {
+    const wrong = sources.flatMap(({ file, imports }) => {
+      const layer = file.split('/')[0] as (typeof LAYERS)[number];
+      return imports.flatMap(({ from }) => {
+        const other = target(file, from)?.split('/')[0];
+        const allowed = other === undefined || other === layer || MAY_IMPORT[layer].includes(other);
+        return allowed || from.endsWith('package.json') ? [] : [`${file} imports ${from}`];
+      });
+    });
+    expect(wrong).toEqual([]);
+  });
+
+  it('has a pure shared: nothing outside shared/runtime imports shared/runtime from within shared', () => {
+    const wrong = sources
+      .filter(({ file }) => PURE.some((pure) => pure.test(file)))
+      .flatMap(({ file, imports }) =>
+        imports
+          .filter(({ from, typeOnly }) => !typeOnly && target(file, from)?.startsWith('shared/runtime/') === true)
+          .map(({ from }) => `${file} imports ${from}`),
+      );
+    expect(wrong).toEqual([]);
+  });
+
+  it('has pure folders that reach no file, socket, clock or chance', () => {
+    const wrong = sources
+      .filter(({ file }) => PURE.some((pure) => pure.test(file)))
+      .flatMap(({ file, text, imports }) => [
+        ...imports.filter(({ from }) => from.startsWith('node:')).map(({ from }) => `${file} imports ${from}`),
+        ...[...codeOf(text).matchAll(new RegExp(IMPURE_CALL, 'g'))].map(([call]) => `${file} uses ${call}`),
+      ]);
+    expect(wrong).toEqual([]);
+  });
+
+  it('imports each outside library in one file', () => {
+    const wrong = sources.flatMap(({ file, imports }) =>
+      file.startsWith('bench/')
+        ? []
+        : imports
+            .filter(({ from }) => !from.startsWith('.') && !from.startsWith('node:'))
+            .filter(({ from }) => LIBRARY_HOME[packageOf(from)] !== file)
+            .map(({ from }) => `${file} imports ${from}`),
+    );
+    expect(wrong).toEqual([]);
+  });
+
+  it('names every library of package.json, so that none slips in unseen', () => {
+    const { dependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+      dependencies: Record<string, string>;
+    };
+    expect(Object.keys(dependencies).sort()).toEqual(Object.keys(LIBRARY_HOME).sort());
+  });
+
+  it('exports by name, and has no file that only passes on what others export', () => {
+    const wrong = sources.filter(({ text }) => /^export default/m.test(text) || /^export \*/m.test(text));
+    expect(wrong.map(({ file }) => file)).toEqual([]);
+  });
+
+  it('writes relative imports with .ts, as the sources are run by both Node and vitest', () => {
+    const wrong = sources.flatMap(({ file, imports }) =>
+      imports
+        .filter(({ from }) => from.startsWith('.') && !/\.(ts|json)$/.test(from))
+        .map(({ from }) => `${file} imports ${from}`),
+    );
+    expect(wrong).toEqual([]);
+  });
+});
