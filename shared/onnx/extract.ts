@@ -1,0 +1,102 @@
+import { TesseraError } from '../errors.ts';
+import type { TensorSpec } from '../tensor/tensor.ts';
+import { elementNumber } from './element-types.ts';
+import type { Initializer, Node, ResolvedModel, ValueInfo } from './model.ts';
+import { readTensors } from './order.ts';
+
+function uncuttable(what: string, hint: string): TesseraError {
+  return new TesseraError('TESSERA_PLAN_INVALID', what, { hint });
+}
+
+/** Name and type of a tensor as a graph declares its inputs and outputs. */
+export function valueInfo(name: string, spec: TensorSpec): ValueInfo {
+  return { name, dtype: spec.dtype, elementType: elementNumber(spec.dtype), shape: spec.shape };
+}
+
+/**
+ * The nodes that make `outputs` from `inputs`, with the initializers they need, as a model of its own. Inputs that turn
+ * out not to be needed stay inputs, so that a stage can be fed as its plan says. Throws TESSERA_PLAN_INVALID naming the
+ * tensor where an output depends on something that is not among the inputs, is unknown, or is itself an input.
+ */
+export function extractSegment(
+  resolved: ResolvedModel,
+  inputs: readonly string[],
+  outputs: readonly string[],
+): ResolvedModel {
+  const { graph } = resolved.model;
+  const given = new Set(inputs);
+  const makers = new Map<string, number>();
+  graph.nodes.forEach((node, index) => {
+    for (const name of node.outputs) if (name !== '') makers.set(name, index);
+  });
+  const isInput = new Set(graph.inputs.map((input) => input.name));
+  const chosen = new Set<number>();
+  const constants = new Map<string, Initializer>();
+  const pending = [...outputs];
+  const seen = new Set(pending);
+  while (pending.length > 0) {
+    const name = pending.pop()!;
+    if (given.has(name)) continue;
+    const maker = makers.get(name);
+    const constant = graph.initializers.get(name);
+    if (constant !== undefined) constants.set(name, constant);
+    else if (maker !== undefined) {
+      if (chosen.has(maker)) continue;
+      chosen.add(maker);
+      for (const needed of readTensors(graph.nodes[maker]!)) {
+        if (seen.has(needed)) continue;
+        seen.add(needed);
+        pending.push(needed);
+      }
+    } else if (isInput.has(name)) {
+      throw uncuttable(
+        `The piece that makes ${outputs.map((each) => `"${each}"`).join(', ')} needs the model's input "${name}".`,
+        'Add it to the inputs of the stage, or cut where no branch passes by.',
+      );
+    } else if (outputs.includes(name)) {
+      throw uncuttable(`The model has no tensor "${name}".`, 'List its tensors with `tessera model inspect`.');
+    }
+  }
+  const nodes: Node[] = graph.nodes.filter((_, index) => chosen.has(index));
+  for (const node of nodes) {
+    const twice = node.outputs.find((name) => given.has(name));
+    if (twice === undefined) continue;
+    throw uncuttable(
+      `The piece gets "${twice}" as an input and makes it too, with other outputs of ${node.op} "${node.name}".`,
+      'Take all outputs of that operator as inputs, or none.',
+    );
+  }
+  const alive = new Set([...given, ...constants.keys(), ...nodes.flatMap((node) => node.outputs)]);
+  return {
+    model: {
+      ...resolved.model,
+      graph: {
+        ...graph,
+        nodes,
+        initializers: constants,
+        inputs: inputs.map((name) => inputInfo(resolved, name)),
+        outputs: outputs.map((name) => outputInfo(resolved, given, name)),
+      },
+    },
+    specs: new Map([...resolved.specs].filter(([name]) => alive.has(name))),
+  };
+}
+
+function inputInfo(resolved: ResolvedModel, name: string): ValueInfo {
+  const spec = resolved.specs.get(name);
+  const declared = resolved.model.graph.inputs.find((input) => input.name === name);
+  if (declared !== undefined) return declared;
+  if (spec !== undefined) return valueInfo(name, spec);
+  throw uncuttable(
+    `The model cannot be cut at "${name}": there is no such tensor, or its shape is not known before a run.`,
+    'List the tensors where it can be cut with `tessera model inspect`.',
+  );
+}
+
+function outputInfo(resolved: ResolvedModel, given: ReadonlySet<string>, name: string): ValueInfo {
+  if (given.has(name)) throw uncuttable(`"${name}" is both input and output of one piece.`, 'Leave it out of one.');
+  const spec = resolved.specs.get(name);
+  const declared = resolved.model.graph.outputs.find((output) => output.name === name);
+  if (declared !== undefined) return declared;
+  return spec === undefined ? { name, dtype: 'other', elementType: 0, shape: undefined } : valueInfo(name, spec);
+}

@@ -1,0 +1,167 @@
+import { TesseraError } from '../errors.ts';
+import { type Dtype, elementCount, type TensorSpec } from '../tensor/tensor.ts';
+import { dtypeOf } from './element-types.ts';
+import { FOLD_LIMIT, foldOutputs } from './folding/fold.ts';
+import { fixInputs, type InputShapes } from './input-shapes.ts';
+import type { Graph, Initializer, Model, Node, ResolvedModel, ValueInfo } from './model.ts';
+import { readTensors } from './order.ts';
+import { fields, MessageWriter } from './protobuf.ts';
+import type { Operator } from './shapes/operator.ts';
+import { inferOutputs } from './shapes/registry.ts';
+import { constantTensor, numbersOf } from './values.ts';
+
+/** The oldest operator set whose operators mean what they mean today (broadcasting without `axis`). */
+const OLDEST_OPSET = 7;
+
+/** Value of a Constant node as an initializer; undefined for sparse ones and for those that a function fills in. */
+function constantOf(node: Node, name: string): Initializer | undefined {
+  const [key, value] = [...node.attributes][0] ?? [];
+  if (value === undefined) return undefined;
+  if (value.kind === 'tensor') return { ...value.value, name };
+  if (value.kind === 'float') return constantTensor(name, 'float32', [], [value.value]);
+  if (value.kind === 'floats') return constantTensor(name, 'float32', [value.value.length], value.value);
+  if (value.kind === 'int') return constantTensor(name, 'int64', [], [value.value]);
+  if (value.kind === 'ints') return constantTensor(name, 'int64', [value.value.length], value.value);
+  if (value.kind === 'other' || key === undefined) return undefined;
+  const strings = value.kind === 'string' ? [value.value] : value.value;
+  const bytes = new MessageWriter();
+  for (const item of strings) bytes.text(6, item);
+  const dims = value.kind === 'string' ? [] : [strings.length];
+  return { name, dtype: 'string', elementType: 8, dims, data: { kind: 'inline', bytes: bytes.finish() } };
+}
+
+function specOf(tensor: Initializer): TensorSpec | undefined {
+  const dtype = dtypeOf(tensor.elementType);
+  return dtype && { dtype, shape: tensor.dims };
+}
+
+/** GraphProto's value_info (13) describes tensors as they were before dimensions were fixed: it goes. */
+function withoutValueInfo(unknown: Uint8Array): Uint8Array {
+  const kept = new MessageWriter();
+  for (const field of fields(unknown)) if (field.number !== 13) kept.encoded(field.encoded);
+  return kept.finish();
+}
+
+/** Keeps what the outputs depend on. `nodes` are in order. */
+function pruned(nodes: readonly Node[], outputs: readonly ValueInfo[]): { nodes: Node[]; used: Set<string> } {
+  const used = new Set(outputs.map((output) => output.name));
+  const kept: Node[] = [];
+  for (const node of nodes.toReversed()) {
+    if (!node.outputs.some((name) => used.has(name))) continue;
+    kept.push(node);
+    for (const name of readTensors(node)) used.add(name);
+  }
+  return { nodes: kept.reverse(), used };
+}
+
+/** Types and small constant values, as they become known node by node. */
+class Knowledge {
+  readonly specs = new Map<string, TensorSpec>();
+  readonly constants: Map<string, Initializer>;
+  readonly #numbers = new Map<string, readonly number[] | undefined>();
+
+  constructor(initializers: ReadonlyMap<string, Initializer>) {
+    this.constants = new Map();
+    for (const [name, tensor] of initializers) this.addConstant(name, tensor);
+  }
+
+  addConstant(name: string, tensor: Initializer): void {
+    this.constants.set(name, tensor);
+    const spec = specOf(tensor);
+    if (spec !== undefined) this.specs.set(name, spec);
+  }
+
+  numbers(name: string): readonly number[] | undefined {
+    if (!this.#numbers.has(name)) {
+      const tensor = this.constants.get(name);
+      const isSmall = tensor !== undefined && elementCount(tensor.dims) <= FOLD_LIMIT;
+      this.#numbers.set(name, isSmall ? numbersOf(tensor) : undefined);
+    }
+    return this.#numbers.get(name);
+  }
+}
+
+function operator(node: Node, opset: number, known: Knowledge): Operator | undefined {
+  const names = [...node.inputs];
+  while (names.at(-1) === '') names.pop();
+  if (!names.every((name) => name === '' || known.specs.has(name))) return undefined;
+  return {
+    node,
+    opset,
+    inputs: names.map((name) => known.specs.get(name)),
+    constant: (index) => known.numbers(names[index] ?? ''),
+  };
+}
+
+/** Learns what a node makes; true where its outputs are constants now, so that it need not run. */
+function learn(node: Node, opset: number, known: Knowledge): boolean {
+  if (node.op === 'Constant' && node.domain === '' && node.outputs.length === 1) {
+    const tensor = constantOf(node, node.outputs[0]!);
+    if (tensor !== undefined) known.addConstant(tensor.name, tensor);
+    return tensor !== undefined;
+  }
+  const op = operator(node, opset, known);
+  if (op === undefined) return false;
+  const outputs = inferOutputs(op);
+  node.outputs.forEach((name, i) => {
+    const spec = outputs[i];
+    if (name !== '' && spec !== undefined) known.specs.set(name, { dtype: spec.dtype, shape: spec.shape });
+  });
+  const values = foldOutputs(op, outputs);
+  values?.forEach((numbers, i) => {
+    const name = node.outputs[i]!;
+    known.addConstant(name, constantTensor(name, outputs[i]!.dtype, outputs[i]!.shape, numbers));
+  });
+  return values !== undefined;
+}
+
+function opsetOf(model: Model, node: Node): number {
+  const version = model.opsets.get(node.domain) ?? 1;
+  if (node.domain !== '' || version >= OLDEST_OPSET) return version;
+  throw new TesseraError('TESSERA_MODEL_UNSUPPORTED', `The model uses version ${version} of ONNX's operators.`, {
+    hint: `Version ${OLDEST_OPSET} is the oldest that runs: convert the file with onnx.version_converter.`,
+  });
+}
+
+/**
+ * Makes a model ready to be cut: fixes the input shapes, turns Constant nodes and shape arithmetic into initializers,
+ * drops what no output needs, and infers the type of every tensor. A symbolic or unset first dimension is `batch`
+ * (default 1). Tensors that depend on an operator without a shape rule, or on values that only a run knows, are absent
+ * from `specs`. Throws TESSERA_SHAPE for other open dimensions, naming them, and for shapes that do not fit together;
+ * TESSERA_MODEL_UNSUPPORTED for operator sets before version 7.
+ */
+export function resolveModel(
+  model: Model,
+  options: { readonly inputShapes?: InputShapes; readonly batch?: number } = {},
+): ResolvedModel {
+  const inputs = fixInputs(model.graph.inputs, options.inputShapes ?? {}, options.batch ?? 1);
+  const known = new Knowledge(model.graph.initializers);
+  for (const { name, dtype, shape } of inputs) {
+    if (dtype !== 'other' && shape !== undefined) known.specs.set(name, { dtype, shape: shape as readonly number[] });
+  }
+  const wanted = new Set(model.graph.outputs.map((output) => output.name));
+  const running = model.graph.nodes.filter((node) => {
+    const isConstant = learn(node, opsetOf(model, node), known);
+    return !isConstant || node.outputs.some((name) => wanted.has(name));
+  });
+  const made = new Set(running.flatMap((node) => node.outputs));
+  const { nodes, used } = pruned(running, model.graph.outputs);
+  const initializers = new Map([...known.constants].filter(([name]) => used.has(name) && !made.has(name)));
+  const alive = new Set([...used, ...inputs.map((input) => input.name), ...nodes.flatMap((node) => node.outputs)]);
+  const specs = new Map([...known.specs].filter(([name]) => alive.has(name)));
+  const outputs = model.graph.outputs.map((output) => typed(output, specs.get(output.name)));
+  const graph: Graph = {
+    ...model.graph,
+    nodes,
+    initializers,
+    inputs,
+    outputs,
+    unknown: withoutValueInfo(model.graph.unknown),
+  };
+  return { model: { ...model, graph }, specs };
+}
+
+/** A graph output with its inferred shape. */
+function typed(output: ValueInfo, spec: { readonly dtype: Dtype; readonly shape: readonly number[] } | undefined) {
+  return spec === undefined ? output : { ...output, shape: spec.shape };
+}

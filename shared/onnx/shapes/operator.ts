@@ -1,0 +1,77 @@
+import { TesseraError } from '../../errors.ts';
+import type { TensorSpec } from '../../tensor/tensor.ts';
+import { intAttribute } from '../attributes.ts';
+import type { Node } from '../model.ts';
+
+/** What a shape rule sees of a node: everything is known but the values of tensors that are not constant. */
+export interface Operator {
+  readonly node: Node;
+  /** Version of the node's operator set. */
+  readonly opset: number;
+  /** Types of the inputs; undefined only where an optional input is absent. */
+  readonly inputs: readonly (TensorSpec | undefined)[];
+  /** Values of an input that is a small constant; undefined where it is absent, large or made at run time. */
+  constant(index: number): readonly number[] | undefined;
+}
+
+/**
+ * Infers the types of a node's outputs, in order; undefined (for one or for all) where they depend on values that only
+ * a run knows. Throws TESSERA_SHAPE where the inputs do not fit together.
+ */
+export type ShapeRule = (op: Operator) => readonly (TensorSpec | undefined)[] | undefined;
+
+/** Shape rules by operator name; operators outside the default domain as `domain:name`. */
+export type ShapeRules = Readonly<Record<string, ShapeRule>>;
+
+/** A node as people find it again in their network. */
+export function nodeLabel(node: Node): string {
+  return `${node.op} "${node.name || node.outputs[0] || ''}"`;
+}
+
+/** The error for inputs that do not fit. */
+export function misfit(op: Operator, what: string): TesseraError {
+  return new TesseraError('TESSERA_SHAPE', `${nodeLabel(op.node)} ${what}.`, {
+    hint: 'If the input shape was given by hand (--input-shape, --tensor, or input.shape in model.yaml), check it.',
+  });
+}
+
+/** The type of an input that the operator cannot do without; throws TESSERA_MODEL_INVALID where the node lacks it. */
+export function input(op: Operator, index: number): TensorSpec {
+  const spec = op.inputs[index];
+  if (spec === undefined) {
+    throw new TesseraError('TESSERA_MODEL_INVALID', `${nodeLabel(op.node)} lacks its input number ${index + 1}.`, {
+      hint: 'The file is damaged or was written by a faulty exporter: export it again.',
+    });
+  }
+  return spec;
+}
+
+/** An axis counted from the front; throws TESSERA_SHAPE where the rank has no such axis. */
+export function axisOf(op: Operator, axis: number, rank: number): number {
+  const positive = axis < 0 ? axis + rank : axis;
+  if (!(Number.isInteger(positive) && positive >= 0 && positive < rank)) {
+    throw misfit(op, `means axis ${axis} of a tensor that has ${rank}`);
+  }
+  return positive;
+}
+
+/** The attribute `axis`, counted from the front. */
+export function axisAttribute(op: Operator, fallback: number, rank: number): number {
+  return axisOf(op, intAttribute(op.node, 'axis', fallback), rank);
+}
+
+/** The shape that several shapes broadcast to (ONNX: multidirectional broadcasting, as NumPy). */
+export function broadcast(op: Operator, shapes: readonly (readonly number[])[]): number[] {
+  const rank = shapes.reduce((most, shape) => Math.max(most, shape.length), 0);
+  const result = new Array<number>(rank).fill(1);
+  for (const shape of shapes) {
+    shape.forEach((size, i) => {
+      const axis = rank - shape.length + i;
+      if (result[axis] === 1) result[axis] = size;
+      else if (size !== 1 && size !== result[axis]) {
+        throw misfit(op, `cannot broadcast ${shapes.map((each) => `[${each}]`).join(' with ')}`);
+      }
+    });
+  }
+  return result;
+}

@@ -1,0 +1,34 @@
+import { elementCount, type TensorSpec } from '../../tensor/tensor.ts';
+import { ELEMENTWISE } from './elementwise.ts';
+import { GENERATION } from './generation.ts';
+import { LAYOUT } from './layout.ts';
+import { misfit, type Operator, type ShapeRule } from './operator.ts';
+import { PRODUCTS } from './products.ts';
+import { REDUCTIONS } from './reductions.ts';
+import { RESIZING } from './resize.ts';
+import { SELECTION } from './selection.ts';
+import { WINDOWS } from './windows.ts';
+
+const RULES: ReadonlyMap<string, ShapeRule> = new Map(
+  [ELEMENTWISE, GENERATION, LAYOUT, PRODUCTS, REDUCTIONS, RESIZING, SELECTION, WINDOWS].flatMap((family) =>
+    Object.entries(family),
+  ),
+);
+
+/**
+ * Types of a node's outputs, in order; undefined for an operator that nobody has written a rule for and where only a
+ * run can know. Throws TESSERA_SHAPE where the inputs do not fit together.
+ */
+export function inferOutputs(op: Operator): readonly (TensorSpec | undefined)[] {
+  const { node } = op;
+  const rule = RULES.get(node.domain === '' ? node.op : `${node.domain}:${node.op}`);
+  const outputs = rule?.(op) ?? [];
+  for (const spec of outputs) {
+    if (spec === undefined) continue;
+    const fits = spec.shape.every((size) => Number.isSafeInteger(size) && size >= 0);
+    if (!fits || !Number.isSafeInteger(elementCount(spec.shape) * 8)) {
+      throw misfit(op, `would make a tensor of the impossible shape [${spec.shape}]`);
+    }
+  }
+  return outputs;
+}
