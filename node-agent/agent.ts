@@ -1,0 +1,169 @@
+import { totalmem } from 'node:os';
+import { join } from 'node:path';
+import { failureOf } from '../shared/errors.ts';
+import { CENTRAL, type Tier } from '../shared/plan/plan.ts';
+import type { Bus, Log } from '../shared/ports.ts';
+import { blobPartMessage, type ControlMessage, controlMessage, workMessage } from '../shared/protocol/messages.ts';
+import { topics as topicsOf } from '../shared/protocol/topics.ts';
+import { openBlobStore } from '../shared/runtime/blob-store.ts';
+import { createExecutor } from '../shared/runtime/executor.ts';
+import type { Executor } from '../shared/runtime/executor-types.ts';
+import { type BusOptions, connectBus } from '../shared/runtime/mqtt.ts';
+import { Wire } from '../shared/runtime/wire.ts';
+import { BlobFetch } from './blob-fetch.ts';
+import { refuseDuplicate } from './duplicate.ts';
+import { newBootId, nodeIdentity } from './identity.ts';
+import { describeNode } from './node-info.ts';
+import { Plans } from './plans.ts';
+import { announce } from './presence.ts';
+import { watchVitals } from './vitals.ts';
+import { WorkDesk } from './work-desk.ts';
+
+/** How a node agent runs. */
+export interface AgentOptions {
+  /** How to reach the broker; client id and last will are the agent's own. */
+  readonly bus: Omit<BusOptions, 'clientId' | 'will' | 'log'>;
+  /** Base topic. */
+  readonly base: string;
+  /** The node's id; made once and kept in `stateDir` where it is not given. */
+  readonly id?: string | undefined;
+  readonly tier: Tier;
+  /** Threads of one run. */
+  readonly threads: number;
+  /** Megabytes (10^6) that loaded pieces may take. */
+  readonly sessionMemoryMb: number;
+  /** What survives a restart. */
+  readonly stateDir: string;
+  /** Pieces of models; `<stateDir>/blobs` by default. Agents on one machine may share it. */
+  readonly blobDir?: string | undefined;
+  readonly log: Log;
+}
+
+/** A running node agent. */
+export interface Agent {
+  readonly id: string;
+  /** Publishes `offline` and ends everything, within 8 s. Idempotent. */
+  stop(): Promise<void>;
+}
+
+/** A run under way cannot be interrupted; the process ends anyway after this. */
+const STOP_EXECUTOR_MS = 5000;
+/** Share of the machine's memory that inputs of waiting work may take, and its bounds in bytes. */
+const QUEUE_SHARE = 1 / 8;
+const QUEUE_BYTES = { least: 16e6, most: 256e6 } as const;
+
+/**
+ * Starts a node agent; resolves when it is online. Throws TesseraError: TESSERA_CONFIG (id, folders), TESSERA_BROKER,
+ * TESSERA_NODE_DUPLICATE.
+ */
+export async function startAgent(options: AgentOptions): Promise<Agent> {
+  const { base, stateDir, log } = options;
+  const id = await nodeIdentity(options.id, stateDir);
+  const bootId = newBootId();
+  const topics = topicsOf(base);
+  const clientId = `${base}-node-${id}`;
+  const store = await openBlobStore(options.blobDir ?? join(stateDir, 'blobs'));
+
+  // Under another client id: the broker throws out whoever has the same.
+  const probe = await connectBus({ ...options.bus, clientId: `${clientId}-${bootId.slice(0, 8)}`, log });
+  try {
+    await connected(probe);
+    await refuseDuplicate(probe, topics, id);
+  } finally {
+    await probe.stop();
+  }
+
+  const { threads, sessionMemoryMb } = options;
+  const executor = await createExecutor({ folder: store.folder, threads, sessionMemoryMb, log });
+  let bus: Bus;
+  try {
+    const will = { topic: topics.nodeStatus(id), payload: 'offline', qos: 1, retain: true } as const;
+    bus = await connectBus({ ...options.bus, clientId, will, log });
+  } catch (error) {
+    await executor.stop();
+    throw error;
+  }
+
+  const now = (): number => performance.now();
+  const wire = new Wire({ bus, topics, self: id, log, now });
+  const maxBytes = Math.min(QUEUE_BYTES.most, Math.max(QUEUE_BYTES.least, totalmem() * QUEUE_SHARE));
+  const desk = new WorkDesk({
+    id,
+    executor,
+    send: (to, message) => wire.send(to, 'result', message),
+    now,
+    log,
+    maxBytes,
+  });
+  const fetch = new BlobFetch({ store, send: (to, message) => wire.send(to, 'blob-get', message) });
+  const vitals = watchVitals();
+  const plans = new Plans({
+    executor,
+    fetch,
+    bootId,
+    log,
+    onReady: (plan, manifest) => {
+      desk.planReady(plan);
+      presence.addModel(manifest.name, manifest.skeleton.sha);
+    },
+    onGone: (plan) => desk.planGone(plan),
+  });
+
+  wire.on('work', workMessage, (from, message) => desk.accept(from, message));
+  wire.on('blob-part', blobPartMessage, (from, message) => fetch.accept(from, message));
+  wire.on('control', controlMessage, (from, message) => {
+    if (from === CENTRAL) control(message);
+    else log.warn(`a ${message.type} from ${from} is ignored: only ${CENTRAL} may control nodes`);
+  });
+  const control = (message: ControlMessage): void => {
+    if (message.type === 'release') plans.release(message.plan);
+    else if (message.type === 'cancel') desk.cancel(CENTRAL, message);
+    else if (message.type === 'prepare')
+      plans
+        .prepare(CENTRAL, message)
+        .then((answer) => wire.send(CENTRAL, 'control', answer))
+        .catch((error: unknown) => log.warn(`an answer could not be sent: ${failureOf(error).message}`));
+  };
+
+  await wire.start();
+  let connections = 0;
+  bus.onConnect(() => {
+    if (connections++ > 0) desk.connectionLost();
+  });
+  const presence = announce({
+    bus,
+    topics,
+    info: await describeNode({ id, bootId, tier: options.tier, sessionMemoryMb }),
+    vitals,
+    load: () => ({ queue: desk.waiting, tilesPerSecond: desk.rate.perSecond }),
+    log,
+  });
+
+  let stopping: Promise<void> | undefined;
+  return {
+    id,
+    stop: () => {
+      stopping ??= (async () => {
+        vitals.stop();
+        await presence.stop();
+        await bus.stop();
+        await stopWithin(executor, STOP_EXECUTOR_MS);
+      })();
+      return stopping;
+    },
+  };
+}
+
+/** Waits for the first connection of a bus that keeps trying. */
+function connected(bus: Bus): Promise<void> {
+  return new Promise((resolve) => bus.onConnect(resolve));
+}
+
+async function stopWithin(executor: Executor, limitMs: number): Promise<void> {
+  let late: NodeJS.Timeout | undefined;
+  const timeout = new Promise<void>((resolve) => {
+    late = setTimeout(resolve, limitMs);
+  });
+  await Promise.race([executor.stop(), timeout]);
+  clearTimeout(late);
+}

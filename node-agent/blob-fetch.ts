@@ -1,0 +1,169 @@
+import { TesseraError } from '../shared/errors.ts';
+import type { BlobStore } from '../shared/ports.ts';
+import type { BlobGetMessage, BlobPartMessage } from '../shared/protocol/messages.ts';
+
+/** A blob that a manifest names. */
+export interface WantedBlob {
+  readonly sha: string;
+  readonly size: number;
+}
+
+/** How blobs are asked for. */
+export interface BlobFetchOptions {
+  readonly store: BlobStore;
+  readonly send: (to: string, message: BlobGetMessage) => Promise<unknown>;
+  /** How long to wait for each answer, milliseconds; one entry per attempt. */
+  readonly patienceMs?: readonly number[];
+}
+
+/** Small enough for one message on any broker, large enough that messages do not dominate. */
+const CHUNK_BYTES = 128 * 1024;
+/** Requests without an answer: enough to fill a link, few enough for 1.6 Mbit/s to answer within the patience. */
+const IN_FLIGHT = 4;
+/** Blobs open at a time, so that small ones share the requests in flight. */
+const OPEN_BLOBS = 4;
+const PATIENCE_MS = [5000, 10_000, 20_000] as const;
+
+interface Pending {
+  readonly from: string;
+  readonly settle: (part: BlobPartMessage) => void;
+}
+
+/**
+ * Pulls blobs from whoever has them, in chunks, and stores them verified.
+ *
+ * blob:  missing --asked for in chunks, all arrived, hash right--> stored
+ *                --no answer, wrong answer, aborted--> missing, with nothing left behind
+ *
+ * 1. A blob that is in the store is not asked for again: a fetch that was cut off goes on where it ended.
+ * 2. At most IN_FLIGHT requests are open; each is repeated a few times before the fetch fails.
+ * 3. Only answers from the one that was asked count.
+ */
+export class BlobFetch {
+  readonly #options: BlobFetchOptions;
+  readonly #pending = new Map<string, Pending>();
+  #free = IN_FLIGHT;
+  readonly #waiters: (() => void)[] = [];
+
+  constructor(options: BlobFetchOptions) {
+    this.#options = options;
+  }
+
+  /** Takes a `blob-part` message in; what was not asked for, or was answered already, is ignored. */
+  accept(from: string, part: BlobPartMessage): void {
+    const pending = this.#pending.get(keyOf(part.sha, part.offset));
+    if (pending?.from === from) pending.settle(part);
+  }
+
+  /** Fetches what is missing of `blobs` from `from`. Throws TESSERA_BLOB; what was complete by then stays. */
+  async fetch(from: string, blobs: readonly WantedBlob[], signal: AbortSignal): Promise<void> {
+    const unique = [...new Map(blobs.map((blob) => [blob.sha, blob])).values()];
+    const failure = new AbortController();
+    const either = AbortSignal.any([signal, failure.signal]);
+    let next = 0;
+    const lane = async (): Promise<void> => {
+      for (let blob = unique[next++]; blob !== undefined && !either.aborted; blob = unique[next++]) {
+        if ((await this.#options.store.size(blob.sha)) !== blob.size) await this.#blob(from, blob, either);
+      }
+    };
+    const lanes = Array.from({ length: OPEN_BLOBS }, () =>
+      lane().catch((error: unknown) => {
+        // The first failure is the one to tell; the others only follow from it.
+        failure.abort(error);
+      }),
+    );
+    await Promise.all(lanes);
+    if (failure.signal.aborted) throw failure.signal.reason;
+    if (signal.aborted) throw aborted();
+  }
+
+  async #blob(from: string, { sha, size }: WantedBlob, signal: AbortSignal): Promise<void> {
+    const writer = await this.#options.store.receive(sha, size);
+    try {
+      const chunks: Promise<void>[] = [];
+      let failed = false;
+      for (let offset = 0; offset < size && !failed && !signal.aborted; offset += CHUNK_BYTES) {
+        await this.#slot();
+        const length = Math.min(CHUNK_BYTES, size - offset);
+        const chunk = this.#ask(from, { v: 1, sha, offset, length }, size, signal)
+          .then((bytes) => writer.write(offset, bytes))
+          .finally(() => this.#release());
+        // Awaited below; until then a failure only stops the loop.
+        chunk.catch(() => {
+          failed = true;
+        });
+        chunks.push(chunk);
+      }
+      await Promise.all(chunks);
+      if (signal.aborted) throw aborted();
+      await writer.commit();
+    } catch (error) {
+      await writer.abort();
+      throw error;
+    }
+  }
+
+  async #ask(from: string, request: BlobGetMessage, size: number, signal: AbortSignal): Promise<Uint8Array> {
+    for (const patienceMs of this.#options.patienceMs ?? PATIENCE_MS) {
+      const part = await this.#once(from, request, patienceMs, signal);
+      if (signal.aborted) throw aborted();
+      if (part === undefined) continue;
+      if (part.error !== undefined || part.d === undefined)
+        throw new TesseraError('TESSERA_BLOB', `${from} cannot send blob ${request.sha}: ${part.error ?? 'no data'}`);
+      if (part.size !== size || part.d.byteLength !== request.length)
+        throw new TesseraError(
+          'TESSERA_BLOB',
+          `${from} sent ${part.d.byteLength} of ${part.size} bytes of blob ${request.sha}, ${request.length} of ${size} were asked for`,
+        );
+      return part.d;
+    }
+    throw new TesseraError('TESSERA_BLOB', `${from} does not answer requests for blob ${request.sha}`);
+  }
+
+  /** One request; undefined when no answer came in time. */
+  #once(
+    from: string,
+    request: BlobGetMessage,
+    patienceMs: number,
+    signal: AbortSignal,
+  ): Promise<BlobPartMessage | undefined> {
+    const key = keyOf(request.sha, request.offset);
+    return new Promise((resolve) => {
+      const done = (part?: BlobPartMessage): void => {
+        clearTimeout(timer);
+        signal.removeEventListener('abort', onAbort);
+        this.#pending.delete(key);
+        resolve(part);
+      };
+      const onAbort = (): void => done();
+      const timer = setTimeout(done, patienceMs);
+      // The bytes may alias a buffer of the MQTT client, and the file is written later.
+      this.#pending.set(key, {
+        from,
+        settle: (part) => done(part.d === undefined ? part : { ...part, d: new Uint8Array(part.d) }),
+      });
+      signal.addEventListener('abort', onAbort);
+      // What cannot be sent now is asked for again like what was lost.
+      this.#options.send(from, request).catch(() => {});
+    });
+  }
+
+  async #slot(): Promise<void> {
+    if (this.#free > 0) this.#free--;
+    else await new Promise<void>((resolve) => this.#waiters.push(resolve));
+  }
+
+  #release(): void {
+    const waiter = this.#waiters.shift();
+    if (waiter === undefined) this.#free++;
+    else waiter();
+  }
+}
+
+function keyOf(sha: string, offset: number): string {
+  return `${sha}:${offset}`;
+}
+
+function aborted(): TesseraError {
+  return new TesseraError('TESSERA_BLOB', 'the fetch was given up, since its plan was released');
+}

@@ -1,0 +1,156 @@
+import type { WorkError } from '../shared/protocol/messages.ts';
+
+/**
+ * What a node decides about work, without sockets, clock or threads: times are passed in, in milliseconds of one
+ * steady clock. `H` is whatever the shell needs to run an item; the core only hands it back.
+ *
+ * item:  offered --refused--> answered with an error
+ *        offered --admitted--> queued --next--> running --finished--> gone
+ *                              queued --budget over, cancelled, plan released, connection lost--> gone, answered
+ *
+ * 1. Items start in the order in which they came, at most `running` at a time: the worker has the next one at hand
+ *    while it runs one, and everything else can still be refused, cancelled or let expire.
+ * 2. Tiles and bytes held (queued and running) never pass the limits, but an idle node takes one item of any size.
+ * 3. No item starts after its budget, for a plan that is not ready, or from an epoch below the highest seen.
+ * 4. Every tile offered is accounted for exactly once: refused, dropped with a reason, or finished.
+ */
+
+/** Work as the core sees it: addressing, tile numbers and sizes. */
+export interface WorkItem {
+  readonly plan: string;
+  readonly iId: string;
+  readonly stage: number;
+  readonly attempt: number;
+  readonly tIds: readonly number[];
+  /** Bytes of all inputs. */
+  readonly bytes: number;
+  readonly arrivedMs: number;
+  /** When the answer stops being of use. */
+  readonly deadlineMs: number;
+}
+
+/** An item with the shell's handle. */
+export interface Held<H> {
+  readonly item: WorkItem;
+  readonly handle: H;
+}
+
+/** Why an item, or some of its tiles, will not run. */
+export interface Refusal {
+  readonly code: WorkError;
+  readonly text: string;
+}
+
+/** What a node holds at most. */
+export interface WorkLimits {
+  readonly tiles: number;
+  readonly bytes: number;
+  readonly running: number;
+}
+
+/** The work of one node. */
+export class WorkQueue<H> {
+  readonly #limits: WorkLimits;
+  readonly #ready = new Set<string>();
+  #queue: Held<H>[] = [];
+  readonly #running = new Set<Held<H>>();
+  #highestEpoch = 0;
+
+  constructor(limits: WorkLimits) {
+    this.#limits = limits;
+  }
+
+  /** Tiles queued or running. */
+  get tiles(): number {
+    return this.#sum((item) => item.tIds.length);
+  }
+
+  /** Bytes of inputs queued or running. */
+  get bytes(): number {
+    return this.#sum((item) => item.bytes);
+  }
+
+  /** Work for this plan may be admitted from now on. */
+  planReady(plan: string): void {
+    this.#ready.add(plan);
+  }
+
+  /** The plan is gone; returns what was queued for it. Running items end by themselves. */
+  planGone(plan: string): Held<H>[] {
+    this.#ready.delete(plan);
+    return this.#take((item) => item.plan === plan);
+  }
+
+  /** Takes an item in, or says why not. */
+  offer(item: WorkItem, handle: H, nowMs: number): Refusal | undefined {
+    const epoch = epochOf(item.iId);
+    if (epoch < this.#highestEpoch)
+      return { code: 'expired', text: `epoch ${epoch} is over, the highest seen is ${this.#highestEpoch}` };
+    this.#highestEpoch = epoch;
+    if (!this.#ready.has(item.plan)) return { code: 'unknown-plan', text: `plan ${item.plan} is not prepared here` };
+    if (nowMs >= item.deadlineMs) return { code: 'expired', text: 'the budget was over on arrival' };
+    const held = this.tiles;
+    if (held > 0 && held + item.tIds.length > this.#limits.tiles)
+      return { code: 'busy', text: `${held} tiles are waiting, at most ${this.#limits.tiles} may` };
+    if (held > 0 && this.bytes + item.bytes > this.#limits.bytes)
+      return { code: 'busy', text: `${this.bytes} bytes are waiting, at most ${this.#limits.bytes} may` };
+    this.#queue.push({ item, handle });
+    return undefined;
+  }
+
+  /** The next item to start, if one may start now, and those before it whose budget is over. */
+  next(nowMs: number): { start: Held<H> | undefined; expired: Held<H>[] } {
+    const expired = this.#take((item) => nowMs >= item.deadlineMs);
+    if (this.#running.size >= this.#limits.running) return { start: undefined, expired };
+    const start = this.#queue.shift();
+    if (start !== undefined) this.#running.add(start);
+    return { start, expired };
+  }
+
+  /** A started item has had an outcome for each of its tiles. */
+  finished(held: Held<H>): void {
+    this.#running.delete(held);
+  }
+
+  /**
+   * Takes tiles of a frame's stage out of the queue. Returns them, one entry per item that lost some, `item.tIds` being
+   * those dropped; tiles that are running already are not among them.
+   */
+  cancel(iId: string, stage: number, tIds: readonly number[]): Held<H>[] {
+    const dropped: Held<H>[] = [];
+    const kept: Held<H>[] = [];
+    for (const held of this.#queue) {
+      const { item, handle } = held;
+      const lost = item.iId === iId && item.stage === stage ? item.tIds.filter((id) => tIds.includes(id)) : [];
+      if (lost.length > 0) dropped.push({ item: { ...item, tIds: lost }, handle });
+      const left = lost.length === 0 ? item.tIds : item.tIds.filter((id) => !lost.includes(id));
+      if (left.length === item.tIds.length) kept.push(held);
+      else if (left.length > 0) kept.push({ item: { ...item, tIds: left }, handle });
+    }
+    this.#queue = kept;
+    return dropped;
+  }
+
+  /** Empties the queue, as after a lost connection, when everything in it has long been given to others. */
+  dropAll(): Held<H>[] {
+    return this.#take(() => true);
+  }
+
+  #take(matches: (item: WorkItem) => boolean): Held<H>[] {
+    const taken = this.#queue.filter((held) => matches(held.item));
+    if (taken.length > 0) this.#queue = this.#queue.filter((held) => !matches(held.item));
+    return taken;
+  }
+
+  #sum(size: (item: WorkItem) => number): number {
+    let sum = 0;
+    for (const held of this.#queue) sum += size(held.item);
+    for (const held of this.#running) sum += size(held.item);
+    return sum;
+  }
+}
+
+/** The epoch of an `i_id` (`<epoch>-<counter>`). */
+export function epochOf(iId: string): number {
+  return Number(iId.slice(0, iId.indexOf('-')));
+}

@@ -1,0 +1,88 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { TesseraError } from '../shared/errors.ts';
+import { CENTRAL } from '../shared/plan/plan.ts';
+import { isNodeId } from '../shared/protocol/topics.ts';
+
+/** What tells boards apart that were flashed from one image. */
+export interface MachineMarks {
+  readonly host: string;
+  /** Of the board; undefined where there is none, as on a PC. */
+  readonly serial: string | undefined;
+  /** /etc/machine-id; undefined where there is none. */
+  readonly machineId: string | undefined;
+}
+
+/**
+ * A node id of a machine: host name, a dash, four hex digits. The board's serial goes before the machine id, which is
+ * part of the image; `fallback` (four hex digits) is for machines with neither.
+ */
+export function makeNodeId(marks: MachineMarks, fallback: string): string {
+  const host = marks.host
+    .toLowerCase()
+    .replace(/\..*$/, '')
+    .replace(/[^a-z0-9]+/g, '-')
+    .replace(/^-+|-+$/g, '')
+    .slice(0, 58)
+    .replace(/-+$/, '');
+  const digits = boardDigits(marks.serial) ?? (marks.machineId === undefined ? fallback : hash4(marks.machineId));
+  return `${host === '' ? 'node' : host}-${digits}`;
+}
+
+function boardDigits(serial: string | undefined): string | undefined {
+  const hex = serial?.toLowerCase().match(/[0-9a-f]{4}$/)?.[0];
+  // A serial of zeros is what boards say that have none.
+  return hex === undefined || /^0+$/.test(serial ?? '') ? undefined : hex;
+}
+
+function hash4(text: string): string {
+  return createHash('sha256').update(`tessera-node:${text}`).digest('hex').slice(0, 4);
+}
+
+/**
+ * The id of this node: `given` as it is, else the one kept in `stateDir`, else one made of this machine's marks and
+ * kept there. Throws TESSERA_CONFIG when `given` is no node id.
+ */
+export async function nodeIdentity(given: string | undefined, stateDir: string): Promise<string> {
+  if (given !== undefined) {
+    if (isNodeId(given) && given !== CENTRAL) return given;
+    throw new TesseraError('TESSERA_CONFIG', `"${given}" cannot be a node's id`, {
+      hint: `An id has 1 to 63 lower-case letters, digits and dashes, and is not "${CENTRAL}".`,
+    });
+  }
+  const file = join(stateDir, 'node-id');
+  const kept = await firstLine(file);
+  if (kept !== undefined && isNodeId(kept) && kept !== CENTRAL) return kept;
+  const id = makeNodeId(
+    {
+      host: hostname(),
+      serial: await firstLine('/proc/device-tree/serial-number'),
+      machineId: await firstLine('/etc/machine-id'),
+    },
+    randomBytes(2).toString('hex'),
+  );
+  try {
+    await mkdir(stateDir, { recursive: true, mode: 0o700 });
+    await writeFile(file, `${id}\n`, { mode: 0o600 });
+  } catch (error) {
+    throw new TesseraError('TESSERA_CONFIG', `the node's id cannot be kept in ${file}: ${(error as Error).message}`, {
+      hint: 'Give an id with --id, or set STATE_DIRECTORY to a folder that this user may write.',
+      cause: error,
+    });
+  }
+  return id;
+}
+
+/** A name for this run of the process; a node that restarted has another one. */
+export function newBootId(): string {
+  return randomBytes(8).toString('hex');
+}
+
+/** The first line of a small file without NUL bytes (device-tree strings end in one); undefined for none. */
+export async function firstLine(file: string): Promise<string | undefined> {
+  const text = await readFile(file, 'utf8').catch(() => undefined);
+  const line = text?.replaceAll('\0', '').split('\n', 1)[0]?.trim();
+  return line === '' ? undefined : line;
+}

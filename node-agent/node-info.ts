@@ -1,0 +1,41 @@
+import { arch, availableParallelism, cpus, type as osType, release, totalmem } from 'node:os';
+import { codecNames } from '../shared/codec/codec.ts';
+import type { Tier } from '../shared/plan/plan.ts';
+import type { NodeInfo } from '../shared/protocol/messages.ts';
+import { PART_LIMIT_BYTES } from '../shared/protocol/parts.ts';
+import { WIRE_VERSION } from '../shared/protocol/topics.ts';
+import { runtimeVersion } from '../shared/runtime/ort.ts';
+import { packageVersion } from '../shared/runtime/version.ts';
+import { firstLine } from './identity.ts';
+
+/** What a node says of itself that does not change while it runs. */
+export type StaticInfo = Omit<NodeInfo, 'session' | 'models'>;
+
+/** Looks at this machine. */
+export async function describeNode(options: {
+  id: string;
+  bootId: string;
+  tier: Tier;
+  sessionMemoryMb: number;
+}): Promise<StaticInfo> {
+  const board = await firstLine('/proc/device-tree/model');
+  const processors = cpus();
+  return {
+    v: 1,
+    id: options.id,
+    boot_id: options.bootId,
+    version: packageVersion(),
+    wire: [WIRE_VERSION, WIRE_VERSION],
+    tier: options.tier,
+    hardware: board ?? processors[0]?.model.trim() ?? 'unknown',
+    arch: arch(),
+    os: `${osType()} ${release()}`,
+    cores: availableParallelism(),
+    memory_mb: Math.round(totalmem() / 1e6),
+    runtime: runtimeVersion,
+    codecs: codecNames(),
+    splits: ['whole', 'tiles'],
+    max_message: PART_LIMIT_BYTES,
+    session_memory_mb: options.sessionMemoryMb,
+  };
+}

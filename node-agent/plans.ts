@@ -1,0 +1,120 @@
+import { failureOf, TesseraError } from '../shared/errors.ts';
+import type { Plan } from '../shared/plan/plan.ts';
+import { parsePlan } from '../shared/plan/validate.ts';
+import type { Log } from '../shared/ports.ts';
+import type { ControlMessage, ModelManifest } from '../shared/protocol/messages.ts';
+import type { Executor } from '../shared/runtime/executor-types.ts';
+import type { BlobFetch } from './blob-fetch.ts';
+
+/** A `prepare` message. */
+export type PrepareMessage = Extract<ControlMessage, { type: 'prepare' }>;
+/** What a `prepare` message is answered with. */
+export type PrepareAnswer = Extract<ControlMessage, { type: 'ready' | 'refused' }>;
+
+/** What the plans of a node rest on. */
+export interface PlansOptions {
+  readonly executor: Executor;
+  readonly fetch: BlobFetch;
+  readonly bootId: string;
+  /** Called when a plan's work may begin, and with the model that it needs. */
+  readonly onReady: (plan: string, manifest: ModelManifest) => void;
+  /** Called when a plan's work must end. */
+  readonly onGone: (plan: string) => void;
+  readonly log: Log;
+}
+
+/** Plans kept at a time. A central that never releases must not fill a node's memory; sessions have their own bound. */
+const MAX_PLANS = 32;
+
+/**
+ * The plans of a node.
+ *
+ * plan: unknown --prepare--> preparing --pieces here, sessions run--> ready --release--> unknown
+ *                            preparing --anything fails, release--> unknown
+ *
+ * 1. One plan is prepared at a time, in the order of the messages: a small machine has one link and few cores.
+ * 2. Every `prepare` is answered with `ready` or `refused`; for a plan that is ready at once, without waiting in line.
+ * 3. A release takes effect when it arrives: work for the plan ends, and a fetch for it is given up.
+ */
+export class Plans {
+  readonly #options: PlansOptions;
+  /** Ready plans and their stages, the oldest first. */
+  readonly #ready = new Map<string, ReadonlySet<number>>();
+  readonly #preparing = new Map<string, AbortController>();
+  #line: Promise<unknown> = Promise.resolve();
+
+  constructor(options: PlansOptions) {
+    this.#options = options;
+  }
+
+  /** Answers a `prepare` of `from`, who is also asked for the pieces that are missing. */
+  async prepare(from: string, message: PrepareMessage): Promise<PrepareAnswer> {
+    let plan: Plan | undefined;
+    try {
+      plan = parsePlan(message.plan);
+      if (plan.model !== message.manifest.skeleton.sha)
+        throw new TesseraError('TESSERA_PLAN_INVALID', `the plan cuts model ${plan.model}, another one was offered`);
+      const { id } = plan;
+      if (!this.#isReady(id, message.stages)) {
+        const valid = plan;
+        await this.#inLine(() => this.#prepare(from, valid, message));
+      }
+      return { v: 1, type: 'ready', plan: id, boot_id: this.#options.bootId };
+    } catch (error) {
+      const { code, message: text, hint } = failureOf(error);
+      this.#options.log.warn(`a plan was refused: ${text}`, { plan: plan?.id, code });
+      const full = hint === undefined ? text : `${text} ${hint}`;
+      return { v: 1, type: 'refused', plan: plan?.id ?? claimedId(message.plan), code, text: full.slice(0, 1000) };
+    }
+  }
+
+  release(plan: string): void {
+    this.#preparing.get(plan)?.abort();
+    if (!this.#ready.delete(plan)) return;
+    this.#options.onGone(plan);
+    this.#inLine(() => this.#options.executor.release(plan)).catch(() => {});
+  }
+
+  #isReady(plan: string, stages: readonly number[]): boolean {
+    const ready = this.#ready.get(plan);
+    return ready !== undefined && stages.every((stage) => ready.has(stage));
+  }
+
+  async #prepare(from: string, plan: Plan, { manifest, stages }: PrepareMessage): Promise<void> {
+    if (this.#isReady(plan.id, stages)) return;
+    const abort = new AbortController();
+    this.#preparing.set(plan.id, abort);
+    try {
+      const started = performance.now();
+      await this.#options.fetch.fetch(from, [manifest.skeleton, ...manifest.blobs], abort.signal);
+      const fetched = performance.now();
+      await this.#options.executor.prepare(plan, stages, manifest.skeleton.sha);
+      if (abort.signal.aborted) {
+        await this.#options.executor.release(plan.id);
+        throw new TesseraError('TESSERA_PLAN_INVALID', `plan ${plan.id} was released while it was prepared`);
+      }
+      this.#ready.set(plan.id, new Set([...(this.#ready.get(plan.id) ?? []), ...stages]));
+      this.#options.onReady(plan.id, manifest);
+      this.#options.log.info(`ready for plan ${plan.id} of model ${manifest.name}`, {
+        fetch_ms: Math.round(fetched - started),
+        load_ms: Math.round(performance.now() - fetched),
+      });
+    } finally {
+      this.#preparing.delete(plan.id);
+    }
+    const oldest = this.#ready.keys().next().value;
+    if (this.#ready.size > MAX_PLANS && oldest !== undefined) this.release(oldest);
+  }
+
+  #inLine<T>(action: () => Promise<T>): Promise<T> {
+    const turn = this.#line.then(action);
+    this.#line = turn.catch(() => {});
+    return turn;
+  }
+}
+
+/** The id that something claims to have, for an answer about what is not a plan. */
+function claimedId(plan: unknown): string {
+  const id = typeof plan === 'object' && plan !== null && 'id' in plan ? plan.id : undefined;
+  return typeof id === 'string' ? id.slice(0, 1000) : '';
+}

@@ -1,0 +1,120 @@
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import type { Bus, Log } from '../shared/ports.ts';
+import type { NodeInfo } from '../shared/protocol/messages.ts';
+import type { Topics } from '../shared/protocol/topics.ts';
+import type { StaticInfo } from './node-info.ts';
+import { heartbeatOf } from './rates.ts';
+import type { VitalsWatch } from './vitals.ts';
+
+/** What a node's presence rests on. */
+export interface PresenceOptions {
+  readonly bus: Bus;
+  readonly topics: Topics;
+  readonly info: StaticInfo;
+  readonly vitals: VitalsWatch;
+  /** Tiles that wait or run, and the node's own speed. */
+  readonly load: () => { readonly queue: number; readonly tilesPerSecond: number };
+  readonly log: Log;
+}
+
+/** A node that says that it is there. */
+export interface Presence {
+  /** Announces a model of which the pieces are here. */
+  addModel(name: string, sha256: string): void;
+  /** Says goodbye; resolves when the broker has it, or after a second. */
+  stop(): Promise<void>;
+}
+
+const HEARTBEAT_MS = 1000;
+const LOOP_RESOLUTION_MS = 50;
+/** Models announced at most, the newest. */
+const MAX_MODELS = 64;
+
+/**
+ * Announces the node at once and after every connection: info first, so that whoever sees `online` finds it, then
+ * `online`, then a heartbeat every second. The connection's last will is `offline`.
+ */
+export function announce(options: PresenceOptions): Presence {
+  const { bus, topics, info, log } = options;
+  const models = new Map<string, string>();
+  const loop = monitorEventLoopDelay({ resolution: LOOP_RESOLUTION_MS });
+  loop.enable();
+  let connections = 0;
+  let stopping = false;
+  let repeatedAt = Number.NEGATIVE_INFINITY;
+
+  const publishInfo = (): Promise<void> => {
+    const full: NodeInfo = {
+      ...info,
+      session: `${info.boot_id.slice(0, 8)}-${connections}`,
+      models: [...models].map(([sha256, name]) => ({ name, sha256 })),
+    };
+    return bus.publish(topics.nodeInfo(info.id), JSON.stringify(full), { qos: 1, retain: true });
+  };
+  const publishStatus = (status: 'online' | 'offline'): Promise<void> =>
+    bus.publish(topics.nodeStatus(info.id), status, { qos: 1, retain: true });
+  const complain = (error: unknown): void => log.warn(`the node could not announce itself: ${String(error)}`);
+
+  const beat = (): void => {
+    if (!bus.connected) return;
+    const heartbeat = heartbeatOf({
+      vitals: options.vitals.latest,
+      queue: options.load().queue,
+      tilesPerSecond: options.load().tilesPerSecond,
+      // The histogram counts from tick to tick, so an idle loop shows the resolution.
+      loopDelayMs: loop.max / 1e6 - LOOP_RESOLUTION_MS,
+      uptimeSec: process.uptime(),
+    });
+    loop.reset();
+    bus.publish(topics.heartbeat(info.id), JSON.stringify(heartbeat)).catch(complain);
+  };
+
+  bus.onConnect(() => {
+    if (stopping) return;
+    connections++;
+    publishInfo().catch(complain);
+    publishStatus('online').catch(complain);
+    beat();
+  });
+  // The will of a connection that the broker held for alive may be published after this one's `online`.
+  bus
+    .subscribe(topics.nodeStatus(info.id), 1, ({ payload, retained }) => {
+      const offline = Buffer.from(payload).toString('utf8') === 'offline';
+      const now = performance.now();
+      if (!offline || retained || stopping || !bus.connected || now - repeatedAt < HEARTBEAT_MS) return;
+      repeatedAt = now;
+      publishStatus('online').catch(complain);
+    })
+    .catch(complain);
+  bus
+    .subscribe(topics.nodeInfo(info.id), 1, ({ payload, retained }) => {
+      if (retained || stopping || Buffer.from(payload).toString('utf8').includes(info.boot_id)) return;
+      log.error(`another node announces itself with the id "${info.id}": give one of them another id`);
+    })
+    .catch(complain);
+  const timer = setInterval(beat, HEARTBEAT_MS);
+
+  return {
+    addModel(name, sha256) {
+      if (models.get(sha256) === name) return;
+      models.delete(sha256);
+      models.set(sha256, name);
+      const oldest = models.keys().next().value;
+      if (models.size > MAX_MODELS && oldest !== undefined) models.delete(oldest);
+      publishInfo().catch(complain);
+    },
+    async stop() {
+      if (stopping) return;
+      stopping = true;
+      clearInterval(timer);
+      loop.disable();
+      if (!bus.connected) return;
+      let late: NodeJS.Timeout | undefined;
+      const timeout = new Promise<void>((resolve) => {
+        late = setTimeout(resolve, 1000);
+      });
+      await Promise.race([publishStatus('offline').catch(complain), timeout]);
+      clearTimeout(late);
+    },
+  };
+}

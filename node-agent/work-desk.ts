@@ -1,0 +1,189 @@
+import { failureOf } from '../shared/errors.ts';
+import { CENTRAL } from '../shared/plan/plan.ts';
+import type { Log } from '../shared/ports.ts';
+import type { ResultMessage, WorkError, WorkMessage } from '../shared/protocol/messages.ts';
+import type { Executor, Job } from '../shared/runtime/executor-types.ts';
+import { type Held, WorkQueue } from './core.ts';
+import { TileRate } from './rates.ts';
+import { ResultGroup } from './result-group.ts';
+
+/** What work rests on. `now` is a steady clock, milliseconds. */
+export interface WorkDeskOptions {
+  readonly id: string;
+  readonly executor: Executor;
+  readonly send: (to: string, message: ResultMessage) => Promise<unknown>;
+  readonly now: () => number;
+  readonly log: Log;
+  /** Bytes of inputs that may wait. */
+  readonly maxBytes: number;
+}
+
+/** Tiles that may wait; more than any sensible plan has for one node. */
+const MAX_TILES = 4096;
+/** Items given to the worker: one that runs and one at hand, so that it never waits for this thread. */
+const RUNNING = 2;
+
+interface Ticket {
+  readonly from: string;
+  readonly message: WorkMessage;
+  job: Job | undefined;
+}
+
+/**
+ * Takes work in, has it run, answers it. Every tile of every work message has exactly one answer, except for those of
+ * senders other than central, who have no business here.
+ */
+export class WorkDesk {
+  readonly rate = new TileRate();
+  readonly #options: WorkDeskOptions;
+  readonly #queue: WorkQueue<Ticket>;
+  readonly #strangers = new Set<string>();
+
+  constructor(options: WorkDeskOptions) {
+    this.#options = options;
+    this.#queue = new WorkQueue({ tiles: MAX_TILES, bytes: options.maxBytes, running: RUNNING });
+  }
+
+  /** Tiles that wait or run. */
+  get waiting(): number {
+    return this.#queue.tiles;
+  }
+
+  planReady(plan: string): void {
+    this.#queue.planReady(plan);
+  }
+
+  planGone(plan: string): void {
+    this.#refuse(this.#queue.planGone(plan), 'unknown-plan', `plan ${plan} was released`);
+  }
+
+  /** What waited through a lost connection has been given to others. */
+  connectionLost(): void {
+    this.#refuse(this.#queue.dropAll(), 'expired', 'the connection to the broker was lost meanwhile');
+  }
+
+  cancel(from: string, message: { i_id: string; stage: number; t_id: readonly number[] }): void {
+    if (from !== CENTRAL) return;
+    this.#refuse(this.#queue.cancel(message.i_id, message.stage, message.t_id), 'expired', 'cancelled');
+    this.#options.executor.cancel(message.i_id, message.stage, message.t_id);
+  }
+
+  /** Takes a work message in; its bytes may alias a buffer of the MQTT client. */
+  accept(from: string, message: WorkMessage): void {
+    if (from !== CENTRAL) {
+      if (this.#strangers.size < 100 && !this.#strangers.has(from)) {
+        this.#strangers.add(from);
+        this.#options.log.warn(`work from ${from} is ignored: only ${CENTRAL} may give work`);
+      }
+      return;
+    }
+    const now = this.#options.now();
+    const ticket: Ticket = { from, message, job: undefined };
+    const item = {
+      plan: message.plan,
+      iId: message.i_id,
+      stage: message.stage,
+      attempt: message.attempt,
+      tIds: message.tiles.map((tile) => tile.t_id),
+      bytes: inputBytes(message),
+      arrivedMs: now,
+      deadlineMs: now + message.budget_ms,
+    };
+    const unsupported = unsupportedBy(message);
+    const refusal =
+      unsupported === undefined
+        ? this.#queue.offer(item, ticket, now)
+        : ({ code: 'bad-input', text: unsupported } as const);
+    if (refusal !== undefined) this.#refuse([{ item, handle: ticket }], refusal.code, refusal.text);
+    else ticket.job = ownJob(message);
+    this.#pump();
+  }
+
+  #pump(): void {
+    for (;;) {
+      const { start, expired } = this.#queue.next(this.#options.now());
+      this.#refuse(expired, 'expired', 'the budget was over before its turn');
+      if (start === undefined) return;
+      void this.#run(start);
+    }
+  }
+
+  async #run(held: Held<Ticket>): Promise<void> {
+    const { item, handle } = held;
+    const group = new ResultGroup();
+    const open = new Set(item.tIds);
+    let queueMs = 0;
+    let first = true;
+    try {
+      const job = handle.job!;
+      const tiles = job.tiles.filter((tile) => open.has(tile.t_id));
+      handle.job = undefined;
+      await this.#options.executor.run({ ...job, tiles }, (outcome) => {
+        open.delete(outcome.t_id);
+        if ('out' in outcome) {
+          this.rate.add(outcome.compute_ms);
+          if (first) queueMs = Math.max(0, this.#options.now() - outcome.compute_ms - item.arrivedMs);
+          first = false;
+        }
+        for (const tiles of group.add(outcome)) this.#answer(handle, tiles, queueMs);
+      });
+    } catch (error) {
+      const { message } = failureOf(error);
+      this.#options.log.error(`work failed: ${message}`, { plan: item.plan });
+      this.#refuse([{ item: { ...item, tIds: [...open] }, handle }], 'run-failed', message);
+    }
+    const rest = group.rest();
+    if (rest !== undefined) this.#answer(handle, rest, queueMs);
+    this.#queue.finished(held);
+    this.#pump();
+  }
+
+  #refuse(dropped: readonly Held<Ticket>[], code: WorkError, text: string): void {
+    for (const { item, handle } of dropped) {
+      const error = { code, text: text.slice(0, 1000) };
+      if (item.tIds.length > 0)
+        this.#answer(
+          handle,
+          item.tIds.map((t_id) => ({ t_id, error })),
+          Math.max(0, this.#options.now() - item.arrivedMs),
+        );
+    }
+  }
+
+  #answer({ from, message }: Ticket, tiles: ResultMessage['tiles'], queueMs: number): void {
+    const { plan, i_id, stage, attempt } = message;
+    this.#options
+      .send(from, { v: 1, plan, i_id, stage, attempt, n_id: this.#options.id, queue_ms: queueMs, tiles })
+      .catch((error: unknown) => this.#options.log.warn(`a result could not be sent: ${failureOf(error).message}`));
+  }
+}
+
+function inputBytes(message: WorkMessage): number {
+  let bytes = 0;
+  for (const tile of message.tiles) for (const region of tile.in) if ('d' in region) bytes += region.d.byteLength;
+  return bytes;
+}
+
+/** The forms of work that the protocol reserves and this version does not run. */
+function unsupportedBy(message: WorkMessage): string | undefined {
+  for (const tile of message.tiles) {
+    if (tile.in.some((region) => !('d' in region))) return 'inputs from other nodes are not supported';
+    if (tile.out.some(({ to }) => to !== undefined && to !== CENTRAL))
+      return 'results to other nodes are not supported';
+  }
+  return undefined;
+}
+
+/** The work with bytes of its own, each region aligned and in a buffer that can move to the worker. */
+function ownJob({ plan, i_id, stage, tiles }: WorkMessage): Job {
+  return {
+    plan,
+    i_id,
+    stage,
+    tiles: tiles.map(({ t_id, in: inputs, out }) => ({
+      t_id,
+      in: inputs.flatMap((region) => ('d' in region ? [{ ...region, d: new Uint8Array(region.d) }] : [])),
+      out,
+    })),
+  };
+}
