@@ -1,0 +1,135 @@
+import { parentPort } from 'node:worker_threads';
+import { failureOf, TesseraError } from '../../shared/errors.ts';
+import type { ModelCard } from '../../shared/model/card.ts';
+import type { WireRegion } from '../../shared/protocol/messages.ts';
+import { decodeFrame, type FrameMapping } from '../../shared/runtime/image.ts';
+import { answerCalls, buffersOf, type Moved } from '../../shared/runtime/worker-call.ts';
+import { byteLength, type Tensor, type TensorSpec, wholeBox } from '../../shared/tensor/tensor.ts';
+import { decodeTask } from '../tasks/task.ts';
+import type { Finished, Opened, OpenFrame } from './data-plane.ts';
+import { FrameStore, type PackedTile, type PlanLayout } from './frame-store.ts';
+
+/**
+ * The thread that touches bytes: decodes pictures, cuts tiles, pastes results, reads the network's answer. Central's
+ * main thread only moves handles and envelopes.
+ */
+interface ModelEntry {
+  readonly card: ModelCard;
+  readonly labels: readonly string[];
+  /** The graph's input that frames become. */
+  readonly input: TensorSpec & { readonly name: string };
+  readonly picture: boolean;
+  readonly outputs: readonly string[];
+}
+
+const store = new FrameStore();
+const models = new Map<string, ModelEntry>();
+const plans = new Map<string, PlanLayout>();
+const views = new Map<
+  string,
+  { model: string; plan: string; mapping: FrameMapping | null; width: number; height: number }
+>();
+
+function layoutOf(plan: string): PlanLayout {
+  const layout = plans.get(plan);
+  if (layout === undefined) throw new TesseraError('TESSERA_INTERNAL', `the data plane does not know plan ${plan}`);
+  return layout;
+}
+
+async function openFrame({ i_id, model, plan, frame }: OpenFrame): Promise<Opened> {
+  const entry = models.get(model);
+  if (entry === undefined) throw new TesseraError('TESSERA_MODEL_UNKNOWN', `no model "${model}"`);
+  const { input } = entry;
+  let data: Uint8Array;
+  let mapping: FrameMapping | null = null;
+  let width = 0;
+  let height = 0;
+  if (frame.format === 'tensor') {
+    if (entry.picture)
+      throw new TesseraError('TESSERA_INPUT_INVALID', `model "${model}" takes pictures here, not tensors`, {
+        hint: 'send a JPEG or PNG, or start central with the model in tensor form',
+      });
+    if (frame.d.byteLength !== byteLength(input) || (frame.dtype ?? input.dtype) !== input.dtype)
+      throw new TesseraError(
+        'TESSERA_INPUT_INVALID',
+        `the tensor has ${frame.d.byteLength} bytes of ${frame.dtype ?? input.dtype}; "${input.name}" is ${input.dtype} ${input.shape.join('x')}, ${byteLength(input)} bytes`,
+      );
+    data = frame.d;
+  } else {
+    if (!entry.picture)
+      throw new TesseraError('TESSERA_INPUT_INVALID', `model "${model}" takes tensors here, not pictures`);
+    const [, h, w] = input.shape;
+    const { color, resize, crop } = entry.card.input;
+    const picture = await decodeFrame(frame, { width: w!, height: h!, color, resize, crop });
+    ({ data, mapping } = picture);
+    width = picture.sourceWidth;
+    height = picture.sourceHeight;
+  }
+  store.open(i_id, new Map([[input.name, { dtype: input.dtype, shape: input.shape, data }]]));
+  views.set(i_id, { model, plan, mapping, width, height });
+  return { width: mapping === null ? null : width, height: mapping === null ? null : height };
+}
+
+function finish({ i_id, tensors }: { i_id: string; tensors: boolean }): Moved<Finished> {
+  const view = views.get(i_id);
+  if (view === undefined) throw new TesseraError('TESSERA_INTERNAL', `frame ${i_id} has ended`);
+  const entry = models.get(view.model)!;
+  const layout = layoutOf(view.plan);
+  const outputs = new Map<string, Tensor>();
+  for (const name of entry.outputs) outputs.set(name, store.tensor(i_id, name, layout)!);
+  const { top, predictions } = decodeTask(outputs, entry.card, entry.labels, {
+    sourceWidth: view.width,
+    sourceHeight: view.height,
+    mapping: view.mapping,
+  });
+  const regions: WireRegion[] = [];
+  if (tensors)
+    for (const [tensor, { dtype, shape, data }] of outputs) {
+      const box = wholeBox(shape).map(([start, end]): [number, number] => [start, end]);
+      regions.push({ tensor, box, dtype, shape: [...shape], codec: { name: 'raw' }, d: data.slice() });
+    }
+  return { value: { top, predictions, regions }, transfer: buffersOf(regions.map((region) => region.d)) };
+}
+
+answerCalls(parentPort!, {
+  model: ({ name, ...entry }: ModelEntry & { name: string }) => {
+    models.set(name, entry);
+  },
+  plan: (layout: PlanLayout) => {
+    plans.set(layout.id, layout);
+  },
+  forgetPlan: (id: string) => {
+    plans.delete(id);
+  },
+  open: openFrame,
+  pack: ({ i_id, plan, stage, tIds }: { i_id: string; plan: string; stage: number; tIds: number[] }) => {
+    const tiles: PackedTile[] | undefined = store.pack(i_id, layoutOf(plan), stage, tIds);
+    return { value: tiles, transfer: buffersOf((tiles ?? []).flatMap((tile) => tile.in.map((region) => region.d))) };
+  },
+  paste: ({
+    i_id,
+    plan,
+    stage,
+    t_id,
+    out,
+  }: {
+    i_id: string;
+    plan: string;
+    stage: number;
+    t_id: number;
+    out: WireRegion[];
+  }) => {
+    try {
+      store.paste(i_id, layoutOf(plan), stage, t_id, out);
+      return null;
+    } catch (error) {
+      return failureOf(error, 'TESSERA_MESSAGE_INVALID');
+    }
+  },
+  finish,
+  release: (iId: string) => {
+    store.release(iId);
+    views.delete(iId);
+  },
+  bytes: () => store.bytes,
+});

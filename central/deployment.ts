@@ -1,0 +1,85 @@
+import { TesseraError } from '../shared/errors.ts';
+import { channelsOf, type ModelCard, normalisation, pictureShape } from '../shared/model/card.ts';
+import type { Model, ResolvedModel } from '../shared/onnx/model.ts';
+import { withPreprocessing } from '../shared/onnx/preprocess.ts';
+import { resolveModel } from '../shared/onnx/resolve.ts';
+import type { BlobStore } from '../shared/ports.ts';
+import type { ModelManifest } from '../shared/protocol/messages.ts';
+import { packModel } from '../shared/runtime/package.ts';
+import type { TensorSpec } from '../shared/tensor/tensor.ts';
+
+/** A model ready to be planned and sent: its graph with everything known, and its pieces in the blob store. */
+export interface Deployment {
+  readonly name: string;
+  readonly card: ModelCard;
+  readonly labels: readonly string[];
+  /** True: frames are pictures and the graph begins with the preparation; false: frames are tensors for the first input. */
+  readonly picture: boolean;
+  readonly resolved: ResolvedModel;
+  readonly manifest: ModelManifest;
+  readonly input: TensorSpec & { readonly name: string };
+  readonly outputs: readonly string[];
+}
+
+/** What to deploy. `inputShape`: of the first input, where the file and the card leave it open. */
+export interface DeployRequest {
+  readonly name: string;
+  readonly card: ModelCard;
+  readonly labels: readonly string[];
+  readonly model: Model;
+  readonly picture: boolean;
+  readonly inputShape?: readonly number[] | undefined;
+}
+
+/**
+ * Fixes the model's shapes, puts the preparation of pictures in front of it and stores its pieces.
+ * Throws TesseraError: TESSERA_SHAPE, TESSERA_MODEL_INVALID, TESSERA_MODEL_UNSUPPORTED.
+ */
+export async function deployModel(request: DeployRequest, store: BlobStore): Promise<Deployment> {
+  const { name, card, labels, picture } = request;
+  const first = request.model.graph.inputs[0];
+  if (first === undefined) throw new TesseraError('TESSERA_MODEL_INVALID', `model "${name}" has no input`);
+  const shape = request.inputShape ?? card.input.shape;
+  const options = shape === undefined ? {} : { inputShapes: { [first.name]: shape } };
+  let resolved = resolveModel(request.model, options);
+  if (picture) {
+    const { layout, color } = card.input;
+    const { shape: given } = resolved.specs.get(first.name)!;
+    const size = pictureShape(given, layout);
+    if (size === undefined || size.channels !== channelsOf(color))
+      throw new TesseraError(
+        'TESSERA_SHAPE',
+        `input "${first.name}" [${given.join(', ')}] is not a ${color} picture in layout ${layout}`,
+        { hint: 'set input.layout, input.color and input.shape in model.yaml, or send tensors (--tensor)' },
+      );
+    const { height, width } = size;
+    const head = { tensor: first.name, height, width, layout, color, ...normalisation(card.input) };
+    resolved = resolveModel(withPreprocessing(resolved, head));
+  }
+  const { graph } = resolved.model;
+  if (graph.inputs.length !== 1)
+    throw new TesseraError(
+      'TESSERA_MODEL_UNSUPPORTED',
+      `model "${name}" has ${graph.inputs.length} inputs: ${graph.inputs.map((value) => value.name).join(', ')}`,
+      { hint: 'only models with one input that is not a constant can run' },
+    );
+  const input = graph.inputs[0]!;
+  const outputs = graph.outputs.map((value) => value.name);
+  for (const output of outputs)
+    if (!resolved.specs.has(output))
+      throw new TesseraError(
+        'TESSERA_MODEL_UNSUPPORTED',
+        `the shape of output "${output}" of model "${name}" cannot be known`,
+      );
+  const manifest = await packModel({ name, model: resolved.model, store });
+  return {
+    name,
+    card,
+    labels,
+    picture,
+    resolved,
+    manifest,
+    input: { name: input.name, ...resolved.specs.get(input.name)! },
+    outputs,
+  };
+}

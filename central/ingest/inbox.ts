@@ -1,0 +1,84 @@
+import { createHash } from 'node:crypto';
+import { type Failure, failureOf } from '../../shared/errors.ts';
+import { describeBytes, sniff } from '../../shared/model/sniff.ts';
+import type { Message } from '../../shared/ports.ts';
+import { type FrameEnvelope, frameEnvelope, partMessage, type SkipReason } from '../../shared/protocol/messages.ts';
+import { Reassembler } from '../../shared/protocol/parts.ts';
+import { isFrameId, parseInputTopic } from '../../shared/protocol/topics.ts';
+import { decode } from '../../shared/runtime/cbor.ts';
+import { z } from '../../shared/schema.ts';
+
+/** A frame that has arrived whole. */
+export interface Arrival {
+  readonly camera: string;
+  /** The publisher's own id, else the first 16 hex digits of the payload's SHA-256. */
+  readonly frame: string;
+  /** Whether `frame` is the publisher's own. */
+  readonly named: boolean;
+  /** Unix seconds. */
+  readonly time: number;
+  readonly envelope: FrameEnvelope;
+}
+
+/** What became of a message on an input topic. */
+export type Received =
+  | { readonly kind: 'frame'; readonly arrival: Arrival }
+  | { readonly kind: 'pending' }
+  | { readonly kind: 'skipped'; readonly camera: string; readonly reason: SkipReason; readonly failure?: Failure };
+
+const envelopeOrPart = z.union([partMessage, frameEnvelope]);
+
+/**
+ * Makes frames of messages on `<base>/input/<camera>[/<frame>]`: a JPEG or PNG file as it is, or a CBOR envelope, or
+ * parts of one. Looks at the first bytes and the envelope only; decoding a picture is the data plane's work.
+ */
+export class Inbox {
+  readonly #base: string;
+  readonly #parts = new Reassembler();
+
+  constructor(base: string) {
+    this.#base = base;
+  }
+
+  /** `nowMs`: Unix time in ms. */
+  receive(message: Message, nowMs: number): Received {
+    const topic = parseInputTopic(this.#base, message.topic);
+    const camera = topic?.camera ?? '';
+    if (topic === undefined)
+      return invalid(camera, `${message.topic} is not ${this.#base}/input/<camera>[/<frame>] with valid names`);
+    if (message.retained) return { kind: 'skipped', camera, reason: 'retained' };
+    return this.#read(camera, topic.frame, message.payload, nowMs);
+  }
+
+  #read(camera: string, id: string | null, payload: Uint8Array, nowMs: number): Received {
+    const kind = sniff(payload);
+    if (kind === undefined)
+      return invalid(camera, `the payload is ${describeBytes(payload)}, not a JPEG, a PNG or a CBOR envelope`);
+    if (kind !== 'cbor') return frame(camera, id, payload, nowMs, { v: 1, format: kind, d: payload });
+    try {
+      const message = decode(payload, envelopeOrPart, 'frame envelope');
+      if ('format' in message) return frame(camera, id ?? message.id ?? null, payload, nowMs, message);
+      const outcome = this.#parts.accept(`${camera}/${id ?? ''}`, message, nowMs);
+      if (outcome.kind === 'refused') return invalid(camera, `a part of a frame: ${outcome.reason}`);
+      return outcome.kind === 'complete' ? this.#read(camera, id, outcome.body, nowMs) : { kind: 'pending' };
+    } catch (error) {
+      return { kind: 'skipped', camera, reason: 'invalid', failure: failureOf(error, 'TESSERA_MESSAGE_INVALID') };
+    }
+  }
+}
+
+function invalid(camera: string, message: string): Received {
+  return { kind: 'skipped', camera, reason: 'invalid', failure: { code: 'TESSERA_INPUT_INVALID', message } };
+}
+
+function frame(
+  camera: string,
+  id: string | null,
+  payload: Uint8Array,
+  nowMs: number,
+  envelope: FrameEnvelope,
+): Received {
+  const named = id !== null && isFrameId(id);
+  const name = named ? id : createHash('sha256').update(payload).digest('hex').slice(0, 16);
+  return { kind: 'frame', arrival: { camera, frame: name, named, time: envelope.time ?? nowMs / 1000, envelope } };
+}

@@ -1,0 +1,127 @@
+import { TesseraError } from '../../shared/errors.ts';
+import type { ResolvedModel } from '../../shared/onnx/model.ts';
+import type { Plan } from '../../shared/plan/plan.ts';
+import { evenSizes, referenceSize } from '../../shared/tiling/grid.ts';
+import { explicitCut, longestPrefix } from '../../shared/tiling/prefix.ts';
+import type { Deployment } from '../deployment.ts';
+import { type PreparedPlan, preparePlan } from './prepared.ts';
+import { type Cut, type Problem, STRATEGIES } from './strategies.ts';
+
+/** A grid: numbers of rows and columns, or their sizes in cells. */
+export interface GridRequest {
+  readonly rows: number | readonly number[];
+  readonly cols: number | readonly number[];
+}
+
+/** What the user said about how to cut a network; everything that is absent is chosen. */
+export interface PlanRequest {
+  /** Node agents that will take part, for the grid's size. */
+  readonly nodeCount: number;
+  /** Which nodes may be asked; default all. */
+  readonly nodes?: readonly string[] | '*';
+  readonly strategy?: string;
+  readonly grid?: GridRequest;
+  readonly padding?: 'zero' | 'halo';
+  /** Tensors after which a tile stage ends, in order; default the longest prefix that tiles. */
+  readonly cuts?: readonly string[];
+}
+
+/** The smallest grid with a tile for every node, as square as it can be: 8 nodes 2x4, 3 nodes 1x3, 1 node 1x1. */
+export function gridFor(nodes: number): { rows: number; cols: number } {
+  const count = Math.max(1, nodes);
+  let rows = Math.floor(Math.sqrt(count));
+  while (count % rows !== 0) rows--;
+  return { rows, cols: count / rows };
+}
+
+const lengthOf = (sizes: number | readonly number[]): number => (typeof sizes === 'number' ? sizes : sizes.length);
+
+const sizesOf = (total: number, sizes: number | readonly number[]): readonly number[] =>
+  typeof sizes === 'number' ? evenSizes(total, Math.min(sizes, total)) : sizes;
+
+/** Which tensors are needed after a tile stage that makes `made`, and which of the graph's outputs are among `made`. */
+function crossing(resolved: ResolvedModel, made: readonly string[]): { tensors: string[]; outputs: string[] } {
+  const { graph } = resolved.model;
+  const known = new Set([...made, ...graph.inputs.map((input) => input.name)]);
+  const producers = new Map(graph.nodes.flatMap((node) => node.outputs.map((output) => [output, node] as const)));
+  const needed = new Set<string>();
+  const seen = new Set<string>();
+  const open = graph.outputs.map((output) => output.name).filter((name) => !known.has(name));
+  while (open.length > 0) {
+    const name = open.pop()!;
+    if (seen.has(name)) continue;
+    seen.add(name);
+    for (const input of producers.get(name)?.inputs ?? []) {
+      if (known.has(input)) needed.add(input);
+      else if (producers.has(input)) open.push(input);
+    }
+  }
+  return {
+    tensors: [...known].filter((name) => needed.has(name)),
+    outputs: graph.outputs.map((output) => output.name).filter((name) => made.includes(name)),
+  };
+}
+
+function cutsFor(deployment: Deployment, request: PlanRequest, grid: GridRequest): Cut[] {
+  const { resolved } = deployment;
+  const { graph } = resolved.model;
+  const cells = { rows: lengthOf(grid.rows), cols: lengthOf(grid.cols) };
+  let from = graph.inputs.map((input) => input.name);
+  const prefixes =
+    request.cuts === undefined
+      ? [longestPrefix(resolved, from, cells).outputs]
+      : request.cuts.map((tensor) => {
+          const { outputs } = explicitCut(resolved, from, [tensor]);
+          from = crossing(resolved, outputs).tensors;
+          return outputs;
+        });
+  return prefixes
+    .filter((outputs) => outputs.length > 0)
+    .map((outputs) => {
+      const [height, width] = referenceSize(resolved, outputs);
+      return { ...crossing(resolved, outputs), rows: sizesOf(height, grid.rows), cols: sizesOf(width, grid.cols) };
+    });
+}
+
+/** What model.yaml says about the tiles that the network was retrained for. */
+function retrainedFor({ card }: Deployment): Pick<PlanRequest, 'grid' | 'padding' | 'cuts'> {
+  const [first] = card.tiles;
+  if (first === undefined) return { padding: 'halo' };
+  const [rows, cols] = first.grid;
+  return { grid: { rows, cols }, padding: first.padding, cuts: card.tiles.map((tile) => tile.after) };
+}
+
+/**
+ * Makes the plan that the user asked for, with its geometry. Throws TesseraError: TESSERA_USAGE for an unknown
+ * strategy, TESSERA_PLAN_INVALID where the grid or the cut does not fit the network.
+ */
+export function choosePlan(deployment: Deployment, request: PlanRequest): PreparedPlan {
+  const said = request.padding === undefined || request.padding === deployment.card.tiles[0]?.padding;
+  const defaults = said ? retrainedFor(deployment) : {};
+  const grid = request.grid ?? defaults.grid ?? gridFor(request.nodeCount);
+  const cuts = request.cuts ?? defaults.cuts;
+  const padding = request.padding ?? defaults.padding ?? 'halo';
+  const found = cutsFor(deployment, { ...request, ...(cuts === undefined ? {} : { cuts }) }, grid);
+  const name =
+    request.strategy ?? (found.length === 0 ? 'whole-replicate' : found.length === 1 ? 'tiles-prefix' : 'two-stage');
+  const strategy = STRATEGIES.get(name);
+  if (strategy === undefined)
+    throw new TesseraError('TESSERA_USAGE', `no strategy "${name}"`, {
+      hint: `known: ${[...STRATEGIES.keys()].join(', ')}`,
+    });
+  const problem: Problem = {
+    model: deployment.manifest.skeleton.sha,
+    source: 'central',
+    inputs: [deployment.input.name],
+    outputs: deployment.outputs,
+    cuts: found,
+    padding,
+    nodes: request.nodes ?? '*',
+  };
+  const plan: Plan | undefined = strategy.make(problem)[0];
+  if (plan === undefined)
+    throw new TesseraError('TESSERA_PLAN_INVALID', `strategy "${name}" has no plan for model "${deployment.name}"`, {
+      hint: '`tessera model inspect` shows where the network can be cut',
+    });
+  return preparePlan(plan, deployment.resolved);
+}

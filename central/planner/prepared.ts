@@ -1,0 +1,108 @@
+import { TesseraError } from '../../shared/errors.ts';
+import { isConv, nodeMacs } from '../../shared/onnx/cost.ts';
+import { extractSegment } from '../../shared/onnx/extract.ts';
+import type { ResolvedModel } from '../../shared/onnx/model.ts';
+import { CENTRAL, type Plan, type Stage } from '../../shared/plan/plan.ts';
+import { boxShape, byteLength, type TensorSpec } from '../../shared/tensor/tensor.ts';
+import type { Region, StageForm } from '../../shared/tiling/form.ts';
+import { buildStage } from '../../shared/tiling/stage.ts';
+import type { PlanLayout } from '../assembly/frame-store.ts';
+import type { PlanFacts } from '../coordinator/events.ts';
+
+/** A plan with the geometry of its tiles. */
+export interface PreparedPlan {
+  readonly plan: Plan;
+  /** One per stage. */
+  readonly forms: readonly StageForm[];
+  readonly approximate: boolean;
+  /** Share (0..1) of the whole network's multiply-adds that runs on nodes, halo not counted; of its convolutions alone. */
+  readonly macsOnNodes: number;
+  readonly convMacsOnNodes: number;
+}
+
+/** Whether a stage runs on node agents, not on central's own executor. */
+function isOnNodes({ on }: Stage): boolean {
+  return 'tier' in on || on.nodes === '*' || on.nodes.some((node) => node !== CENTRAL);
+}
+
+function specOf(resolved: ResolvedModel, tensor: string): TensorSpec {
+  const spec = resolved.specs.get(tensor);
+  if (spec === undefined)
+    throw new TesseraError(
+      'TESSERA_PLAN_INVALID',
+      `the model has no tensor "${tensor}", or its shape cannot be known`,
+      {
+        hint: '`tessera model inspect` lists the tensors',
+      },
+    );
+  return spec;
+}
+
+/** Works out a plan's geometry for its model. Throws TesseraError TESSERA_PLAN_INVALID where the two do not fit. */
+export function preparePlan(plan: Plan, resolved: ResolvedModel): PreparedPlan {
+  const sum = { all: 0, conv: 0, nodes: 0, nodesConv: 0 };
+  for (const node of resolved.model.graph.nodes) {
+    const macs = nodeMacs(resolved, node);
+    sum.all += macs;
+    if (isConv(node)) sum.conv += macs;
+  }
+  for (const stage of plan.stages) {
+    if (!isOnNodes(stage)) continue;
+    const segment = extractSegment(resolved, stage.inputs, stage.outputs);
+    for (const node of segment.model.graph.nodes) {
+      const macs = nodeMacs(segment, node);
+      sum.nodes += macs;
+      if (isConv(node)) sum.nodesConv += macs;
+    }
+  }
+  const forms = plan.stages.map((stage) => buildStage(resolved, stage));
+  const lossy = plan.stages.some((stage) => Object.values(stage.codec).some((codec) => codec.name !== 'raw'));
+  return {
+    plan,
+    forms,
+    approximate: lossy || forms.some((form) => form.approximate),
+    macsOnNodes: sum.all === 0 ? 0 : sum.nodes / sum.all,
+    convMacsOnNodes: sum.conv === 0 ? 0 : sum.nodesConv / sum.conv,
+  };
+}
+
+/** What the coordinator has to know of a plan. */
+export function factsOf({ plan, forms }: PreparedPlan, resolved: ResolvedModel): PlanFacts {
+  const bytes = (regions: readonly Region[]): number =>
+    regions.reduce((total, { tensor, box }) => {
+      const { dtype } = specOf(resolved, tensor);
+      return total + byteLength({ dtype, shape: boxShape(box) });
+    }, 0);
+  const tensors = new Set(plan.stages.flatMap((stage) => [...stage.inputs, ...stage.outputs]));
+  return {
+    plan,
+    stages: forms.map((form) => ({
+      tiles: form.tiles.map((tile) => ({
+        t_id: tile.t_id,
+        cost: tile.macs,
+        bytes_in: bytes(tile.in),
+        bytes_out: bytes(tile.out),
+      })),
+    })),
+    frame_bytes: [...tensors].reduce((total, tensor) => total + byteLength(specOf(resolved, tensor)), 0),
+  };
+}
+
+/** What the data plane has to know of a plan. */
+export function layoutOf({ plan, forms }: PreparedPlan, resolved: ResolvedModel): PlanLayout {
+  const tensors = new Set(plan.stages.flatMap((stage) => [...stage.inputs, ...stage.outputs]));
+  return {
+    id: plan.id,
+    specs: new Map([...tensors].map((tensor) => [tensor, specOf(resolved, tensor)])),
+    stages: forms.map((form, index) => ({
+      tiles: form.tiles.map((tile) => ({
+        t_id: tile.t_id,
+        in: tile.in,
+        out: tile.out.map((region) => ({
+          ...region,
+          codec: plan.stages[index]!.codec[region.tensor] ?? { name: 'raw' as const },
+        })),
+      })),
+    })),
+  };
+}

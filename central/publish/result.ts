@@ -1,0 +1,50 @@
+import type { Prediction, ResultObject, Task } from '../../shared/protocol/messages.ts';
+import type { FrameEnd } from '../coordinator/events.ts';
+
+/** What is known of a frame beside how it ended. */
+export interface FrameFacts {
+  /** SHA-256 of the model's skeleton. */
+  readonly modelSha: string;
+  readonly task: Task;
+  /** Unix seconds. */
+  readonly time: number;
+  readonly width: number | null;
+  readonly height: number | null;
+  /** Whether the plan's result may differ from the whole network's. */
+  readonly approximate: boolean;
+  readonly answer:
+    | { readonly top: { label: string; score: number } | null; readonly predictions: Prediction[] }
+    | undefined;
+}
+
+const round = (ms: number): number => Math.round(ms * 10) / 10;
+
+/** The object on `<base>/result/<camera>/<model>`. A frame that ended with an error has no predictions. */
+export function resultOf(end: FrameEnd, facts: FrameFacts): ResultObject {
+  const answer = end.outcome === 'error' ? undefined : facts.answer;
+  return {
+    v: 1,
+    id: end.i_id,
+    frame: end.frame,
+    camera: end.camera,
+    model: end.model,
+    model_version: `sha256:${facts.modelSha}`,
+    frame_time: facts.time,
+    latency_ms: round(end.latency_ms),
+    width: facts.width,
+    height: facts.height,
+    task: facts.task,
+    status: end.outcome,
+    top: answer?.top ?? null,
+    predictions: answer?.predictions ?? [],
+    approximate: facts.approximate || end.outcome === 'degraded',
+    missing: end.missing.map(({ stage, t_id }) => ({ stage, t_id })),
+    exit: null,
+    plan: end.plan,
+    nodes: [...end.nodes],
+    bytes_up: end.bytes_up,
+    bytes_down: end.bytes_down,
+    tiles_per_node: { ...end.tiles_per_node },
+    ...(end.failure === undefined ? {} : { error: { ...end.failure } }),
+  };
+}

@@ -1,0 +1,67 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import type { Log } from '../shared/ports.ts';
+import { compiledFile } from '../shared/runtime/worker-entry.ts';
+
+/** How a node agent on this machine reaches its broker. */
+export interface AgentProcessOptions {
+  readonly id: string;
+  readonly broker: string;
+  readonly base: string;
+  readonly user?: string | undefined;
+  readonly password?: string | undefined;
+  readonly threads: number;
+  readonly stateDir: string;
+  readonly log: Log;
+}
+
+/** A node agent in a process of its own. */
+export interface AgentProcess {
+  readonly id: string;
+  readonly pid: number;
+  /** SIGTERM, and SIGKILL to what is still there after 8 s. Idempotent. */
+  stop(): Promise<void>;
+}
+
+/** Starts `tessera agent` as a child that ends with this process, whatever ends this process. */
+export function startAgentProcess(options: AgentProcessOptions): AgentProcess {
+  const { id, broker, base, user, password, threads, stateDir, log } = options;
+  const main = compiledFile(import.meta.url, './main.ts');
+  const child: ChildProcess = spawn(
+    process.execPath,
+    [main, 'agent', '--broker', broker, '--id', id, '--threads', String(threads)],
+    {
+      // The channel is how the child notices that its parent is gone; the password must not stand in a process list.
+      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+      env: {
+        ...process.env,
+        STATE_DIRECTORY: stateDir,
+        TESSERA_MQTT__BASE_TOPIC: base,
+        ...(user === undefined ? {} : { TESSERA_MQTT__USER: user }),
+        ...(password === undefined ? {} : { TESSERA_MQTT__PASSWORD: password }),
+        TESSERA_LOG__LEVEL: process.env.TESSERA_LOG__LEVEL ?? 'warn',
+      },
+    },
+  );
+  let stopping = false;
+  const ended = once(child, 'exit');
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    for (const line of text.split('\n')) if (line !== '') log.warn(`${id}: ${line}`);
+  });
+  child.on('exit', (code, signal) => {
+    if (!stopping) log.error(`node ${id} ended by itself (${signal ?? `exit code ${code}`})`);
+  });
+  return {
+    id,
+    pid: child.pid!,
+    async stop() {
+      if (!stopping) {
+        stopping = true;
+        child.kill('SIGTERM');
+      }
+      const timer = setTimeout(() => child.kill('SIGKILL'), 8000);
+      if (child.exitCode === null && child.signalCode === null) await ended;
+      clearTimeout(timer);
+    },
+  };
+}

@@ -1,0 +1,47 @@
+import type { ResultObject } from '../../shared/protocol/messages.ts';
+import type { FrameClient } from '../frames.ts';
+import { Pace } from '../pace.ts';
+import type { Shot, Source } from './source.ts';
+
+/** A camera that sends its pictures and hears what becomes of them. */
+export interface CameraRun {
+  readonly client: FrameClient;
+  readonly source: Source;
+  readonly fps: number;
+  /** Stop after so many; undefined: when the source ends. */
+  readonly frames: number | undefined;
+  readonly signal: AbortSignal;
+  readonly onResult: (result: ResultObject, shot: Shot) => void;
+  readonly onLost: (error: Error) => void;
+}
+
+/** Frames that may be under way; the camera waits when the cluster is slower than it. */
+const MAX_OPEN = 4;
+const TIMEOUT_MS = 30_000;
+
+/** A picture's format by its first bytes. */
+export function pictureFormat(bytes: Uint8Array): 'jpeg' | 'png' {
+  return bytes[0] === 0x89 ? 'png' : 'jpeg';
+}
+
+/** Runs until the frames are sent and answered, the source ends, or `signal` is aborted. */
+export async function runCamera({ client, source, fps, frames, signal, onResult, onLost }: CameraRun): Promise<void> {
+  const pace = new Pace(fps);
+  const open = new Set<Promise<void>>();
+  const stopped = new Promise<void>((resolve) => {
+    signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+  for (let sent = 0; (frames === undefined || sent < frames) && !signal.aborted; sent++) {
+    await pace.turn(signal).catch(() => {});
+    const shot = await Promise.race([source.next(), stopped]);
+    if (!shot || signal.aborted) break;
+    const envelope = { v: 1, format: pictureFormat(shot.bytes), d: shot.bytes } as const;
+    const frame: Promise<void> = client
+      .send(`${shot.id}-${sent}`, envelope, TIMEOUT_MS)
+      .then(({ result }) => onResult(result, shot), onLost)
+      .finally(() => open.delete(frame));
+    open.add(frame);
+    while (open.size >= MAX_OPEN && !signal.aborted) await Promise.race([...open, stopped]);
+  }
+  await Promise.race([Promise.all(open), stopped]);
+}

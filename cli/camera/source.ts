@@ -1,0 +1,104 @@
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { extname, join } from 'node:path';
+import { Worker } from 'node:worker_threads';
+import { TesseraError } from '../../shared/errors.ts';
+import type { Bus } from '../../shared/ports.ts';
+import { WorkerCalls } from '../../shared/runtime/worker-call.ts';
+import { workerEntry } from '../../shared/runtime/worker-entry.ts';
+import { seedRanges } from '../../shared/scene/scene.ts';
+
+/** One picture of a camera. `truth`: what a drawn scene shows. */
+export interface Shot {
+  readonly id: string;
+  readonly bytes: Uint8Array;
+  readonly truth?: string;
+}
+
+/** A camera: pictures one after another, made when asked for; undefined after the last. */
+export interface Source {
+  next(): Promise<Shot | undefined>;
+  stop(): Promise<void>;
+}
+
+const PICTURE = new Set(['.jpg', '.jpeg', '.png']);
+
+/** The picture files that a list of files and folders stands for, folders in order of names. Throws TESSERA_USAGE. */
+export async function pictureFiles(paths: readonly string[]): Promise<string[]> {
+  const files: string[] = [];
+  for (const path of paths) {
+    const info = await stat(path).catch((cause) => {
+      throw new TesseraError('TESSERA_USAGE', `cannot read ${path}`, {
+        cause,
+        hint: 'name a JPEG or PNG file or a folder',
+      });
+    });
+    if (!info.isDirectory()) files.push(path);
+    else
+      for (const name of (await readdir(path)).sort())
+        if (PICTURE.has(extname(name).toLowerCase())) files.push(join(path, name));
+  }
+  if (files.length === 0)
+    throw new TesseraError('TESSERA_USAGE', `no JPEG or PNG file in ${paths.join(', ')}`, {
+      hint: 'name a file, or a folder that holds some',
+    });
+  return files;
+}
+
+/** Drawn scenes that no network was trained on, from seed `first` of the camera's range on. */
+function sceneSource(first = 0): Source {
+  const calls = new WorkerCalls(new Worker(workerEntry(import.meta.url, './scene-worker.ts')));
+  let seed = seedRanges.camera.from + first;
+  return {
+    async next() {
+      const drawn = await calls.call<{ label: string; jpeg: Uint8Array }>('draw', seed);
+      return { id: `scene-${seed++}`, bytes: drawn.jpeg, truth: drawn.label };
+    },
+    stop: () => calls.end(),
+  };
+}
+
+/** Files in turn, again from the first after the last. */
+function fileSource(files: readonly string[]): Source {
+  let index = 0;
+  return {
+    async next() {
+      const file = files[index++ % files.length]!;
+      return { id: `file-${index}`, bytes: await readFile(file) };
+    },
+    async stop() {},
+  };
+}
+
+/** What somebody else publishes on a topic as JPEG or PNG files; the newest wins. */
+async function topicSource(bus: Bus, topic: string): Promise<Source> {
+  let newest: Uint8Array | undefined;
+  let wake: () => void = () => {};
+  let count = 0;
+  await bus.subscribe(topic, 0, ({ payload, retained }) => {
+    if (retained) return;
+    newest = new Uint8Array(payload);
+    wake();
+  });
+  return {
+    async next() {
+      if (newest === undefined)
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+      const bytes = newest;
+      newest = undefined;
+      return bytes === undefined ? undefined : { id: `topic-${count++}`, bytes };
+    },
+    async stop() {
+      await bus.unsubscribe(topic);
+      wake();
+    },
+  };
+}
+
+/** Opens `synthetic`, a file, a folder, or `mqtt:TOPIC`. Throws TESSERA_USAGE. */
+export async function openSource(name: string, bus: Bus): Promise<Source> {
+  if (name === 'synthetic') return sceneSource();
+  if (name.startsWith('mqtt:')) return topicSource(bus, name.slice('mqtt:'.length));
+  return fileSource(await pictureFiles([name]));
+}

@@ -1,0 +1,119 @@
+import { availableParallelism, totalmem } from 'node:os';
+import { startBroker } from '../broker/broker.ts';
+import type { CredentialStore } from '../broker/credentials.ts';
+import { type Central, type CentralOptions, type Connection, startCentral } from '../central/central.ts';
+import { TesseraError } from '../shared/errors.ts';
+import type { Log } from '../shared/ports.ts';
+import { type AgentProcess, startAgentProcess } from './agent-process.ts';
+
+/** How a cluster on this machine is made. */
+export interface ClusterOptions {
+  /** Node agents to start, each a process of its own. */
+  readonly nodes: number;
+  /** Where the embedded broker listens; with `bus` none is started and the cluster uses that broker. */
+  readonly listen?: readonly string[];
+  readonly bus?: Connection;
+  /** Who may come from other machines. */
+  readonly credentials?: CredentialStore;
+  readonly base: string;
+  readonly stateDir: string;
+  readonly maximumPacketSize: number;
+  readonly cameras: CentralOptions['cameras'];
+  readonly acceptUnlistedCameras: boolean;
+  readonly coordinator?: CentralOptions['coordinator'];
+  /** Agents' ids are this, a dash and a number from 1. */
+  readonly idPrefix: string;
+  readonly log: Log;
+}
+
+/** Broker, central and node agents on this machine. */
+export interface Cluster {
+  /** Where the broker listens, for people and for clients. */
+  readonly urls: readonly string[];
+  readonly bus: Connection;
+  readonly central: Central;
+  readonly agents: readonly AgentProcess[];
+  stop(): Promise<void>;
+}
+
+/** Megabytes for sessions: a quarter of the machine, shared by all who load models on it. */
+function sessionMemoryMb(): number {
+  return Math.floor(totalmem() / 4e6);
+}
+
+/**
+ * Starts a broker (unless told one), central and node agents. Agents share the blob folder of this machine, so
+ * weights are stored once. Whatever was started is stopped again when a later part fails.
+ */
+export async function startCluster(options: ClusterOptions): Promise<Cluster> {
+  const { nodes, base, stateDir, log } = options;
+  const started: { stop(): Promise<void> }[] = [];
+  const stop = async (): Promise<void> => {
+    while (started.length > 0) {
+      // Agents stop side by side; then central; then the broker that all of them talk to.
+      const level = started.at(-1)!;
+      await level.stop().catch((error) => log.warn(`while stopping: ${error}`));
+      started.pop();
+    }
+  };
+  try {
+    let bus = options.bus;
+    let urls: readonly string[] = bus === undefined ? [] : [bus.url];
+    if (bus === undefined) {
+      const broker = await startBroker({
+        listen: [...(options.listen ?? ['mqtt://127.0.0.1:0'])],
+        base,
+        anonymous: 'loopback',
+        ...(options.credentials === undefined ? {} : { credentials: options.credentials }),
+        maximumPacketSize: options.maximumPacketSize,
+        log,
+      });
+      started.push(broker);
+      urls = broker.urls;
+      bus = { url: urls[0]! };
+    }
+    const connection = bus;
+    const central = await startCentral({
+      bus: connection,
+      base,
+      stateDir,
+      threads: Math.max(1, availableParallelism() - 1),
+      sessionMemoryMb: sessionMemoryMb(),
+      cameras: options.cameras,
+      acceptUnlistedCameras: options.acceptUnlistedCameras,
+      ...(options.coordinator === undefined ? {} : { coordinator: options.coordinator }),
+      log,
+    });
+    started.push(central);
+    const agents = Array.from({ length: nodes }, (_, index) =>
+      startAgentProcess({
+        id: `${options.idPrefix}-${index + 1}`,
+        broker: connection.url,
+        base,
+        user: connection.user,
+        password: connection.password,
+        threads: Math.max(1, Math.floor(availableParallelism() / nodes)),
+        stateDir,
+        log,
+      }),
+    );
+    started.push({ stop: async () => void (await Promise.all(agents.map((agent) => agent.stop()))) });
+    return { urls, bus: connection, central, agents, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+/** Waits until a plan is served by these many nodes; throws TESSERA_NO_NODES. */
+export async function untilReady(
+  cluster: Cluster,
+  plan: Parameters<Central['whenReady']>[0],
+  nodes: number,
+  timeoutMs = 60_000,
+): Promise<void> {
+  if (await cluster.central.whenReady(plan, nodes, timeoutMs)) return;
+  throw new TesseraError('TESSERA_NO_NODES', `not all of ${nodes} nodes were ready within ${timeoutMs / 1000} s`, {
+    hint: 'start again with TESSERA_LOG__LEVEL=debug to see what each node says',
+  });
+}

@@ -1,0 +1,187 @@
+import { join } from 'node:path';
+import type { Config } from '../../shared/config/schema.ts';
+import { TesseraError } from '../../shared/errors.ts';
+import type { ResultObject } from '../../shared/protocol/messages.ts';
+import type { Shot, Source } from '../camera/source.ts';
+import type { Cluster, ClusterOptions } from '../cluster.ts';
+import { defineCommand } from '../command.ts';
+import { connectionOptions, connectionSettings, integer, positive, string, value, valueOr } from '../options.ts';
+import type { Output } from '../output.ts';
+
+/** The camera's name in topics. */
+const CAMERA = 'demo';
+
+/** `tessera up`: a whole cluster on this machine. */
+export const command = defineCommand({
+  description:
+    'Starts a broker, central, node agents and a camera on this machine and prints one line per prediction. ' +
+    'Without options it needs nothing else: the model is bundled and the camera draws its pictures itself.',
+  options: {
+    ...connectionOptions,
+    nodes: valueOr('--nodes <n>', 'node agents to start, each a process of its own', integer(0, 64), 4),
+    model: valueOr('--model <model>', 'model folder, name of a model, or .onnx file', string, 'scenes'),
+    camera: valueOr('--camera <source>', 'synthetic, a picture, a folder, mqtt:TOPIC, or none', string, 'synthetic'),
+    frames: value('--frames <n>', 'stop after so many frames', integer(1)),
+    fps: valueOr('--fps <n>', 'frames per second of the camera', positive, 2),
+    listen: value('--listen <host[:port]>', 'where the broker listens; beyond this machine with passwords', string),
+  },
+  examples: [
+    ['up', 'broker, central, four nodes and the drawn camera'],
+    ['up --frames 20 --nodes 2', 'ends by itself after 20 frames'],
+    ['up --model fastestdet --camera photos', 'another model on your own pictures'],
+    ['up --listen 0.0.0.0', 'prints the command that joins a second machine'],
+  ],
+  async run({ options, json, out, signal, config }) {
+    const { openLog } = await import('../connect.ts');
+    const { startCluster, untilReady } = await import('../cluster.ts');
+    const { choosePlan } = await import('../../central/planner/choose.ts');
+    const { loadForDeploy } = await import('../models.ts');
+    const { makeStateDirectory } = await import('../../shared/runtime/state-directory.ts');
+
+    const { config: settings } = await config(await connectionSettings(options));
+    const log = await openLog(settings, 'tessera');
+    const stateDir = await makeStateDirectory();
+    const model = await loadForDeploy(options.model, settings);
+    for (const note of model.notes) if (options.camera !== 'synthetic') out.note(`note: ${note}`);
+    const broker = await brokerFor(options, settings, stateDir);
+    const cluster = await startCluster({
+      ...broker.options,
+      nodes: options.nodes,
+      base: settings.mqtt.base_topic,
+      stateDir,
+      maximumPacketSize: settings.mqtt.maximum_packet_size,
+      cameras: { ...settings.cameras, [CAMERA]: { models: [], hold: 1, offline_after_s: 30, keep: 'every' } },
+      acceptUnlistedCameras: settings.accept_unlisted_cameras,
+      idPrefix: 'node',
+      log,
+    });
+    try {
+      out.note(`broker: ${cluster.urls.join(', ')}`);
+      if (broker.token !== undefined) out.note(`on a second machine: npx tessera agent --join ${broker.token}`);
+      const deployment = await cluster.central.deploy(model.request);
+      const prepared = choosePlan(deployment, { nodeCount: options.nodes });
+      await cluster.central.activate(deployment.name, prepared);
+      await untilReady(cluster, prepared.plan, options.nodes);
+      const share = Math.round(prepared.macsOnNodes * 100);
+      out.note(
+        `model ${deployment.name}: ${prepared.plan.reason}; ${share} % of the computing on ${options.nodes} nodes`,
+      );
+      if (options.camera === 'none') {
+        const { untilStopped } = await import('../signals.ts');
+        out.note(`waiting for frames on ${settings.mqtt.base_topic}/input/<camera>; Ctrl-C stops`);
+        await untilStopped(signal);
+        return 0;
+      }
+      const tally = await demonstrate(cluster, settings.mqtt.base_topic, { ...options, json, out, signal, log });
+      return options.frames !== undefined && !signal.aborted && tally.ok < options.frames ? 1 : 0;
+    } finally {
+      await cluster.stop();
+    }
+  },
+});
+
+/** Which broker to use or start, and the token that lets a second machine in where the listener is reachable. */
+async function brokerFor(
+  options: { broker: string | undefined; listen: string | undefined },
+  settings: Config,
+  stateDir: string,
+): Promise<{ options: Pick<ClusterOptions, 'bus' | 'listen' | 'credentials'>; token?: string }> {
+  if (options.broker !== undefined) {
+    if (options.listen !== undefined)
+      throw new TesseraError('TESSERA_USAGE', '--broker and --listen exclude each other', {
+        hint: '--broker uses a broker that runs; --listen says where the embedded one listens',
+      });
+    const { busOptions } = await import('../connect.ts');
+    const {
+      clientId: _,
+      log: __,
+      ...bus
+    } = await busOptions(settings, '', (await import('../../shared/ports.ts')).silentLog);
+    return { options: { bus } };
+  }
+  const { choosePort, isLoopback, parseListen, reachableHost, urlHost } = await import('../listen.ts');
+  const address = parseListen(options.listen ?? '127.0.0.1');
+  const port = await choosePort(address);
+  const listen = [`mqtt://${urlHost(address.host)}:${port}`];
+  if (isLoopback(address.host)) return { options: { listen } };
+  const { createCredentials } = await import('../../broker/credentials.ts');
+  const { makeJoinToken } = await import('../../shared/config/join.ts');
+  const credentials = await createCredentials(join(stateDir, 'broker'));
+  const secret = await credentials.issue('node', 'second-machine');
+  const server = `mqtt://${urlHost(reachableHost(address.host))}:${port}`;
+  // The cluster's own clients come over loopback, without a password.
+  const local = address.host === '0.0.0.0' || address.host === '::' ? [] : [`mqtt://127.0.0.1:${port}`];
+  return {
+    options: { listen: [...local, ...listen], credentials },
+    token: makeJoinToken({ server, ...secret, base: settings.mqtt.base_topic }),
+  };
+}
+
+interface Tally {
+  ended: number;
+  ok: number;
+  drawn: number;
+  right: number;
+}
+
+interface Demonstration {
+  readonly camera: string;
+  readonly frames: number | undefined;
+  readonly fps: number;
+  readonly json: boolean;
+  readonly out: Output;
+  readonly signal: AbortSignal;
+  readonly log: ClusterOptions['log'];
+}
+
+async function demonstrate(cluster: Cluster, base: string, demo: Demonstration): Promise<Tally> {
+  const { connectBus } = await import('../../shared/runtime/mqtt.ts');
+  const { topics } = await import('../../shared/protocol/topics.ts');
+  const { FrameClient } = await import('../frames.ts');
+  const { openSource } = await import('../camera/source.ts');
+  const { runCamera } = await import('../camera/run.ts');
+  const { out, json, log } = demo;
+  const tally: Tally = { ended: 0, ok: 0, drawn: 0, right: 0 };
+  const bus = await connectBus({ ...cluster.bus, clientId: `${base}-camera-${process.pid}`, log });
+  let source: Source | undefined;
+  try {
+    const client = new FrameClient(bus, topics(base), CAMERA);
+    await client.start();
+    source = await openSource(demo.camera, bus);
+    const onResult = (result: ResultObject, shot: Shot): void => {
+      tally.ended++;
+      if (result.status === 'ok') tally.ok++;
+      if (shot.truth !== undefined) {
+        tally.drawn++;
+        if (result.top?.label === shot.truth) tally.right++;
+      }
+      if (json) out.json(result);
+      else out.line(demoLine(result, shot));
+    };
+    const onLost = (error: Error): void => log.warn(error.message);
+    await runCamera({ client, source, fps: demo.fps, frames: demo.frames, signal: demo.signal, onResult, onLost });
+    const truth = tally.drawn === 0 ? '' : `, ${tally.right} of ${tally.drawn} predictions true to what was drawn`;
+    out.note(`${tally.ended} frames, ${tally.ok} ok${truth}`);
+    return tally;
+  } finally {
+    await source?.stop();
+    await bus.stop();
+  }
+}
+
+const kilobytes = (bytes: number): string => `${(bytes / 1000).toFixed(bytes < 10_000 ? 1 : 0)} kB`;
+
+/** One prediction as a line: what was seen and drawn, how long it took, who did how many tiles, what travelled. */
+function demoLine(result: ResultObject, shot: Shot): string {
+  const seen =
+    result.top === null
+      ? (result.error?.message ?? `${result.predictions.length} found`)
+      : `${result.top.label} ${result.top.score.toFixed(2)}`;
+  const drawn =
+    shot.truth === undefined ? '' : shot.truth === result.top?.label ? ' (drawn: yes)' : ` (drawn: ${shot.truth})`;
+  const tiles = Object.entries(result.tiles_per_node)
+    .map(([node, count]) => `${node}:${count}`)
+    .join(' ');
+  const bytes = `${kilobytes(result.bytes_up)} out, ${kilobytes(result.bytes_down)} back`;
+  return `${result.frame.padEnd(22)} ${`${seen}${drawn}`.padEnd(34)} ${String(Math.round(result.latency_ms)).padStart(5)} ms  ${tiles}  ${bytes}`;
+}

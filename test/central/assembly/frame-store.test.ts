@@ -1,0 +1,71 @@
+import { describe, expect, test } from 'vitest';
+import { FrameStore, type PlanLayout } from '../../../central/assembly/frame-store.ts';
+import type { WireRegion } from '../../../shared/protocol/messages.ts';
+
+const box = (rows: [number, number]): [number, number][] => [[0, 1], rows, [0, 2]];
+
+/** One stage of two tiles: rows 0 and 1 of `out` are made from rows of `in`. */
+const layout: PlanLayout = {
+  id: 'p-1',
+  specs: new Map([
+    ['in', { dtype: 'uint8', shape: [1, 2, 2] }],
+    ['out', { dtype: 'uint8', shape: [1, 2, 2] }],
+  ]),
+  stages: [
+    {
+      tiles: [0, 1].map((t_id) => ({
+        t_id,
+        in: [{ tensor: 'in', box: box([t_id, t_id + 1]) }],
+        out: [{ tensor: 'out', box: box([t_id, t_id + 1]), codec: { name: 'raw' as const } }],
+      })),
+    },
+  ],
+};
+
+function opened(): FrameStore {
+  const store = new FrameStore();
+  const data = Uint8Array.of(1, 2, 3, 4);
+  store.open('1-1', new Map([['in', { dtype: 'uint8' as const, shape: [1, 2, 2], data }]]));
+  return store;
+}
+
+const result = (row: number, d: Uint8Array, change: Partial<WireRegion> = {}): WireRegion[] => [
+  { tensor: 'out', box: box([row, row + 1]), dtype: 'uint8', shape: [1, 1, 2], codec: { name: 'raw' }, d, ...change },
+];
+
+describe('frame store', () => {
+  test('tiles leave with their own rows and come back to their place', () => {
+    const store = opened();
+    const tiles = store.pack('1-1', layout, 0, [1]);
+    expect(tiles?.[0]?.in[0]?.d).toEqual(Uint8Array.of(3, 4));
+    store.paste('1-1', layout, 0, 1, result(1, Uint8Array.of(7, 8)));
+    expect(store.tensor('1-1', 'out', layout)?.data).toEqual(Uint8Array.of(0, 0, 7, 8));
+  });
+
+  test('a tile that nobody delivered is zeros', () => {
+    expect(opened().tensor('1-1', 'out', layout)?.data).toEqual(new Uint8Array(4));
+  });
+
+  test.each([
+    ['another place', { box: box([0, 1]) }],
+    ['another tensor', { tensor: 'in' }],
+    ['another dtype', { dtype: 'int8' as const }],
+    ['too many bytes', { d: new Uint8Array(3) }],
+    ['too few bytes', { d: new Uint8Array(1) }],
+  ])('a result with %s is refused and changes nothing', (_, change) => {
+    const store = opened();
+    expect(() => store.paste('1-1', layout, 0, 1, result(1, Uint8Array.of(7, 8), change))).toThrow();
+    expect(store.tensor('1-1', 'out', layout)?.data).toEqual(new Uint8Array(4));
+  });
+
+  test('bytes are counted up and down to nothing; late results of an ended frame vanish', () => {
+    const store = opened();
+    store.paste('1-1', layout, 0, 0, result(0, Uint8Array.of(7, 8)));
+    expect(store.bytes).toBe(8);
+    store.release('1-1');
+    expect(store.bytes).toBe(0);
+    store.paste('1-1', layout, 0, 0, result(0, Uint8Array.of(7, 8)));
+    expect(store.pack('1-1', layout, 0, [0])).toBeUndefined();
+    expect(store.bytes).toBe(0);
+  });
+});

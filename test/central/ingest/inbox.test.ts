@@ -1,0 +1,61 @@
+import { describe, expect, test } from 'vitest';
+import { Inbox } from '../../../central/ingest/inbox.ts';
+import { splitBody } from '../../../shared/protocol/parts.ts';
+import { encode } from '../../../shared/runtime/cbor.ts';
+
+const jpeg = Uint8Array.of(0xff, 0xd8, 0xff, 0xe0, 1, 2, 3);
+const at = 1_763_650_000_123;
+const message = (topic: string, payload: Uint8Array, retained = false) => ({ topic, payload, retained });
+
+describe('inbox', () => {
+  test('a bare JPEG is a frame, named by its content', () => {
+    const received = new Inbox('tessera').receive(message('tessera/input/front', jpeg), at);
+    expect(received).toMatchObject({
+      kind: 'frame',
+      arrival: { camera: 'front', named: false, time: at / 1000, envelope: { format: 'jpeg' } },
+    });
+    expect(received.kind === 'frame' && received.arrival.frame).toMatch(/^[0-9a-f]{16}$/);
+  });
+
+  test("the publisher's frame id stands in the topic", () => {
+    const received = new Inbox('tessera').receive(message('tessera/input/front/shot-7', jpeg), at);
+    expect(received).toMatchObject({ arrival: { frame: 'shot-7', named: true } });
+  });
+
+  test('a frame that the broker had kept is not news', () => {
+    expect(new Inbox('tessera').receive(message('tessera/input/front', jpeg, true), at)).toMatchObject({
+      kind: 'skipped',
+      reason: 'retained',
+    });
+  });
+
+  test('an envelope in parts is one frame, in whatever order the parts come', () => {
+    const inbox = new Inbox('tessera');
+    const d = new Uint8Array(1000).fill(5);
+    const body = encode({ v: 1, format: 'tensor', dtype: 'uint8', shape: [1000], time: 5, d });
+    const parts = splitBody(body, 'x', 400).map((part) => encode(part));
+    const kinds = parts.toReversed().map((part) => inbox.receive(message('tessera/input/front', part), at));
+    expect(kinds.slice(0, -1).every(({ kind }) => kind === 'pending')).toBe(true);
+    expect(kinds.at(-1)).toMatchObject({ kind: 'frame', arrival: { time: 5, envelope: { format: 'tensor', d } } });
+  });
+
+  test.each([
+    ['text', new TextEncoder().encode('hello')],
+    ['nothing', new Uint8Array()],
+    ['a GIF', new TextEncoder().encode('GIF89a....')],
+    ['CBOR of something else', encode({ a: 1 })],
+    ['CBOR cut short', encode({ v: 1, format: 'jpeg', d: jpeg }).subarray(0, 9)],
+  ])('%s is skipped with a reason', (_, payload) => {
+    expect(new Inbox('tessera').receive(message('tessera/input/front', payload), at)).toMatchObject({
+      kind: 'skipped',
+      reason: 'invalid',
+    });
+  });
+
+  test.each(['tessera/input/fr ont', 'tessera/input/a/b/c', 'tessera/input/', 'tessera/input/front/ü'])(
+    'the topic %s is refused',
+    (topic) => {
+      expect(new Inbox('tessera').receive(message(topic, jpeg), at)).toMatchObject({ reason: 'invalid' });
+    },
+  );
+});
