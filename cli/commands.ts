@@ -10,6 +10,8 @@ export interface Entry {
 
 /** Every command that works, in the order of `tessera --help`. Modules load when they are named, so help is instant. */
 export const COMMANDS: readonly Entry[] = [
+  { name: 'broker', summary: 'run the embedded MQTT broker', load: () => import('./commands/broker.ts') },
+  { name: 'agent', summary: 'run one node', load: () => import('./commands/agent.ts') },
   { name: 'publish', summary: 'send pictures to a running cluster', load: () => import('./commands/publish.ts') },
   { name: 'watch', summary: 'follow the predictions of a running cluster', load: () => import('./commands/watch.ts') },
   { name: 'nodes', summary: 'show the fleet', load: () => import('./commands/nodes.ts') },
