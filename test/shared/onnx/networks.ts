@@ -50,7 +50,7 @@ export function network(name: string): ResolvedModel {
   return resolveModel(readModel(networkBytes(name)), { inputShapes: NETWORKS[name] ?? {} });
 }
 
-type Data = ConstructorParameters<typeof Tensor>[1];
+const ARRAYS = { float32: Float32Array, float64: Float64Array, int32: Int32Array, uint8: Uint8Array, int8: Int8Array };
 
 /** A tensor as ONNX Runtime takes it. */
 export function feed(spec: TensorSpec, value: (index: number) => number): Tensor {
@@ -58,15 +58,8 @@ export function feed(spec: TensorSpec, value: (index: number) => number): Tensor
   const numbers = Array.from({ length: count }, (_, i) => value(i));
   if (spec.dtype === 'int64') return new Tensor('int64', BigInt64Array.from(numbers.map(BigInt)), spec.shape);
   if (spec.dtype === 'bool') return new Tensor('bool', Uint8Array.from(numbers), spec.shape);
-  const arrays = {
-    float32: Float32Array,
-    float64: Float64Array,
-    int32: Int32Array,
-    uint8: Uint8Array,
-    int8: Int8Array,
-  };
-  const array = arrays[spec.dtype as keyof typeof arrays];
-  return new Tensor(spec.dtype as 'float32', array.from(numbers) as Data as Float32Array, spec.shape);
+  const data = ARRAYS[spec.dtype as keyof typeof ARRAYS].from(numbers);
+  return new Tensor(spec.dtype as 'float32', data as Float32Array, spec.shape);
 }
 
 /** Runs an ONNX file once in ONNX Runtime with quiet logs. */

@@ -1,0 +1,75 @@
+import { elementCount } from '../tensor/tensor.ts';
+import { intAttribute } from './attributes.ts';
+import type { Node, ResolvedModel } from './model.ts';
+
+/** Operators whose multiply-adds are counted, and where their weight (second factor) stands among the inputs. */
+const WEIGHT_INPUT: Readonly<Record<string, number>> = {
+  Conv: 1,
+  ConvInteger: 1,
+  QLinearConv: 3,
+  ConvTranspose: 1,
+  FusedConv: 1,
+  Gemm: 1,
+  FusedGemm: 1,
+  QGemm: 3,
+  MatMul: 1,
+  MatMulInteger: 1,
+  FusedMatMul: 1,
+  QLinearMatMul: 3,
+};
+
+/** Whether a node is a convolution of any kind. */
+export function isConv(node: Node): boolean {
+  return /^(QLinear|Fused)?Conv(Integer|Transpose)?$/.test(node.op);
+}
+
+/**
+ * Multiply-adds of a node for the model's shapes; 0 for operators without products and where shapes are not known.
+ * Convolution: each output element sums over c / group channels and the kernel; a transposed one spreads each input
+ * element over m / group channels and the kernel. Products: output elements times the inner dimension.
+ */
+export function nodeMacs(resolved: ResolvedModel, node: Node): number {
+  const index = WEIGHT_INPUT[node.op];
+  if (index === undefined) return 0;
+  const shapeOf = (name: string | undefined) => resolved.specs.get(name ?? '')?.shape;
+  const data = shapeOf(node.inputs[0]);
+  const weight = shapeOf(node.inputs[index]);
+  const output = shapeOf(node.outputs[0]);
+  if (data === undefined || weight === undefined || output === undefined) return 0;
+  if (node.op === 'ConvTranspose') return elementCount(data) * elementCount(weight.slice(1));
+  if (isConv(node)) return elementCount(output) * elementCount(weight.slice(1));
+  const isTransposed = intAttribute(node, 'transA', 0) === 1;
+  return elementCount(output) * (data.at(isTransposed ? -2 : -1) ?? 0);
+}
+
+/** What a model costs as a whole. */
+export interface Totals {
+  readonly macs: number;
+  /** Multiply-adds of convolutions alone. */
+  readonly convMacs: number;
+  /** Elements of weights: constants that are not parameters like shapes and axes. */
+  readonly params: number;
+}
+
+/** Elements of the constants that a node reads and that hold numbers with fractions or quantised weights. */
+export function nodeParams(resolved: ResolvedModel, node: Node): number {
+  let count = 0;
+  for (const name of new Set(node.inputs)) {
+    const tensor = resolved.model.graph.initializers.get(name);
+    if (tensor !== undefined && tensor.dtype !== 'int64') count += elementCount(tensor.dims);
+  }
+  return count;
+}
+
+/** Sums over all nodes; a weight that several nodes share counts once. */
+export function modelTotals(resolved: ResolvedModel): Totals {
+  let macs = 0;
+  let convMacs = 0;
+  for (const node of resolved.model.graph.nodes) {
+    const own = nodeMacs(resolved, node);
+    macs += own;
+    if (isConv(node)) convMacs += own;
+  }
+  const weights = [...resolved.model.graph.initializers.values()].filter((tensor) => tensor.dtype !== 'int64');
+  return { macs, convMacs, params: weights.reduce((sum, tensor) => sum + elementCount(tensor.dims), 0) };
+}
