@@ -1,0 +1,191 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { epochOf, type WorkItem, WorkQueue } from '../../node-agent/core.ts';
+
+const LIMITS = { tiles: 8, bytes: 1000, running: 2 };
+
+function item(overrides: Partial<WorkItem> = {}): WorkItem {
+  return {
+    plan: 'p-1',
+    iId: '1-1',
+    stage: 0,
+    attempt: 0,
+    tIds: [0],
+    bytes: 10,
+    arrivedMs: 0,
+    deadlineMs: 100,
+    ...overrides,
+  };
+}
+
+function queue<H = string>(limits = LIMITS): WorkQueue<H> {
+  const made = new WorkQueue<H>(limits);
+  made.planReady('p-1');
+  return made;
+}
+
+describe('admission', () => {
+  it('refuses work for a plan that is not ready, or else a node runs pieces that it does not have', () => {
+    expect(queue().offer(item({ plan: 'p-2' }), '', 0)?.code).toBe('unknown-plan');
+  });
+
+  it('refuses work whose budget is over, or else a slow node spends its time on answers nobody waits for', () => {
+    expect(queue().offer(item({ deadlineMs: 5 }), '', 5)?.code).toBe('expired');
+  });
+
+  it('refuses an epoch below the highest seen, or else two centrals share a node', () => {
+    const work = queue();
+    expect(work.offer(item({ iId: '7-1' }), '', 0)).toBeUndefined();
+    expect(work.offer(item({ iId: '6-999' }), '', 0)?.code).toBe('expired');
+    expect(work.offer(item({ iId: '7-2' }), '', 0)).toBeUndefined();
+    expect(work.offer(item({ iId: '10-1' }), '', 0)).toBeUndefined();
+    expect(work.offer(item({ iId: '9-1' }), '', 0)?.code).toBe('expired');
+  });
+
+  it('remembers the epoch of work that it refuses for another reason', () => {
+    const work = queue();
+    work.offer(item({ iId: '9-1', plan: 'p-2' }), '', 0);
+    expect(work.offer(item({ iId: '8-1' }), '', 0)?.code).toBe('expired');
+  });
+
+  it('is busy above its limits, or else a node without memory dies', () => {
+    const work = queue();
+    expect(work.offer(item({ tIds: [1, 2, 3, 4, 5, 6] }), '', 0)).toBeUndefined();
+    expect(work.offer(item({ tIds: [1, 2, 3] }), '', 0)?.code).toBe('busy');
+    expect(work.offer(item({ bytes: 995 }), '', 0)?.code).toBe('busy');
+    expect(work.offer(item({ tIds: [1, 2] }), '', 0)).toBeUndefined();
+  });
+
+  it('takes one item of any size when idle, or else a large frame could never run anywhere', () => {
+    expect(queue().offer(item({ bytes: 10_000, tIds: [...Array(20).keys()] }), '', 0)).toBeUndefined();
+  });
+
+  it('counts what runs, not only what waits', () => {
+    const work = queue();
+    work.offer(item({ bytes: 900 }), 'a', 0);
+    const { start } = work.next(0);
+    expect(work.offer(item({ bytes: 900 }), 'b', 0)?.code).toBe('busy');
+    work.finished(start!);
+    expect(work.bytes).toBe(0);
+    expect(work.offer(item({ bytes: 900 }), 'b', 0)).toBeUndefined();
+  });
+});
+
+describe('the queue', () => {
+  it('starts items in order, as many at a time as may run', () => {
+    const work = queue();
+    for (const name of ['a', 'b', 'c']) work.offer(item(), name, 0);
+    const first = work.next(0).start!;
+    expect([first.handle, work.next(0).start?.handle, work.next(0).start]).toEqual(['a', 'b', undefined]);
+    work.finished(first);
+    expect(work.next(0).start?.handle).toBe('c');
+  });
+
+  it('gives back what expired while it waited, even when nothing may start', () => {
+    const work = queue({ ...LIMITS, running: 1 });
+    work.offer(item(), 'running', 0);
+    work.next(0);
+    work.offer(item({ deadlineMs: 50 }), 'late', 0);
+    expect(work.next(49).expired).toEqual([]);
+    expect(work.next(50).expired.map((held) => held.handle)).toEqual(['late']);
+    expect(work.tiles).toBe(1);
+  });
+
+  it('cancels tiles of one frame and stage only', () => {
+    const work = queue();
+    work.offer(item({ tIds: [0, 1, 2] }), 'a', 0);
+    work.offer(item({ iId: '1-2', tIds: [1] }), 'b', 0);
+    work.offer(item({ stage: 1, tIds: [1] }), 'c', 0);
+    expect(work.cancel('1-1', 0, [1, 5]).map(({ item: { tIds }, handle }) => [handle, tIds])).toEqual([['a', [1]]]);
+    expect(work.next(0).start?.item.tIds).toEqual([0, 2]);
+    expect(work.tiles).toBe(4);
+    expect(work.cancel('1-2', 0, [1])).toHaveLength(1);
+    expect(work.next(0).start?.handle).toBe('c');
+  });
+
+  it('drops what waits for a plan that is gone and refuses more of it', () => {
+    const work = queue();
+    work.planReady('p-2');
+    work.offer(item(), 'a', 0);
+    work.offer(item({ plan: 'p-2' }), 'b', 0);
+    expect(work.planGone('p-1').map((held) => held.handle)).toEqual(['a']);
+    expect(work.offer(item(), 'c', 0)?.code).toBe('unknown-plan');
+    expect(work.next(0).start?.handle).toBe('b');
+  });
+
+  it('reads the epoch of an i_id as a number, or else 10 sorts before 9', () => {
+    expect([epochOf('10-3'), epochOf('9-12')]).toEqual([10, 9]);
+  });
+
+  it('accounts for every tile exactly once, whatever happens in whatever order (invariants 1, 2 and 4)', () => {
+    const step = fc.oneof(
+      fc.record({
+        do: fc.constant('offer' as const),
+        plan: fc.constantFrom('p-1', 'p-2'),
+        frame: fc.integer({ min: 1, max: 3 }),
+        tiles: fc.integer({ min: 1, max: 10 }),
+        bytes: fc.integer({ min: 0, max: 600 }),
+        budget: fc.integer({ min: 0, max: 30 }),
+      }),
+      fc.record({ do: fc.constant('next' as const) }),
+      fc.record({ do: fc.constant('finish' as const) }),
+      fc.record({
+        do: fc.constant('cancel' as const),
+        frame: fc.integer({ min: 1, max: 3 }),
+        t: fc.integer({ min: 0, max: 9 }),
+      }),
+      fc.record({ do: fc.constant('gone' as const) }),
+      fc.record({ do: fc.constant('ready' as const) }),
+      fc.record({ do: fc.constant('lost' as const) }),
+    );
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+        const work = queue<number>();
+        const running: { handle: number; item: WorkItem }[] = [];
+        let offered = 0;
+        let answered = 0;
+        let order = -1;
+        let number = 0;
+        const drop = (held: readonly { item: WorkItem }[]): void => {
+          for (const entry of held) answered += entry.item.tIds.length;
+        };
+        steps.forEach((action, now) => {
+          if (action.do === 'offer') {
+            const tIds = [...Array(action.tiles).keys()];
+            offered += tIds.length;
+            const { plan, bytes, frame, budget } = action;
+            const offer = item({ plan, bytes, iId: `1-${frame}`, tIds, arrivedMs: now, deadlineMs: now + budget });
+            if (work.offer(offer, number++, now) !== undefined) answered += tIds.length;
+          } else if (action.do === 'next') {
+            const { start, expired } = work.next(now);
+            drop(expired);
+            if (start !== undefined) {
+              expect(start.handle).toBeGreaterThan(order);
+              expect(start.item.deadlineMs).toBeGreaterThan(now);
+              order = start.handle;
+              running.push(start);
+            }
+          } else if (action.do === 'finish') {
+            const done = running.shift();
+            if (done !== undefined) {
+              work.finished(done);
+              answered += done.item.tIds.length;
+            }
+          } else if (action.do === 'cancel') drop(work.cancel(`1-${action.frame}`, 0, [action.t]));
+          else if (action.do === 'gone') drop(work.planGone('p-1'));
+          else if (action.do === 'ready') work.planReady('p-1');
+          else drop(work.dropAll());
+          expect(running.length).toBeLessThanOrEqual(LIMITS.running);
+          expect(offered - answered).toBe(work.tiles);
+        });
+        drop(work.dropAll());
+        for (const held of running) {
+          work.finished(held);
+          answered += held.item.tIds.length;
+        }
+        expect(answered).toBe(offered);
+        expect([work.tiles, work.bytes]).toEqual([0, 0]);
+      }),
+    );
+  });
+});

@@ -1,0 +1,64 @@
+import { describe, expect, it } from 'vitest';
+import { heartbeatOf, TileRate } from '../../node-agent/rates.ts';
+import { heartbeat } from '../../shared/protocol/messages.ts';
+
+describe('TileRate', () => {
+  it('is 0 before the first tile, so that nobody takes a guess for a measurement', () => {
+    expect(new TileRate().perSecond).toBe(0);
+  });
+
+  it('says how fast the node works while it works, or else an idle node looks slow and gets no work ever after', () => {
+    const rate = new TileRate();
+    for (let tile = 0; tile < 3; tile++) rate.add(20);
+    expect(rate.perSecond).toBeCloseTo(50, 6);
+  });
+
+  it('follows a node that became four times slower within thirty tiles', () => {
+    const rate = new TileRate();
+    for (let tile = 0; tile < 100; tile++) rate.add(10);
+    for (let tile = 0; tile < 30; tile++) rate.add(40);
+    expect(rate.perSecond).toBeGreaterThan(25);
+    expect(rate.perSecond).toBeLessThan(27);
+  });
+
+  it('stays finite for tiles of no measurable time and ignores what is no time', () => {
+    const rate = new TileRate();
+    rate.add(0);
+    rate.add(Number.NaN);
+    rate.add(-1);
+    expect(Number.isFinite(rate.perSecond)).toBe(true);
+  });
+});
+
+describe('heartbeatOf', () => {
+  it('makes a heartbeat that follows the protocol, rounded to what can be read from it', () => {
+    const made = heartbeatOf({
+      vitals: {
+        cpuPercent: 12.3456,
+        loadAverage: [0.123, 0.456, 0.789],
+        memoryPercent: 45.678,
+        memoryUsedMb: 1234.5678,
+        temperatureC: 48.3129,
+        throttled: '0x50005',
+      },
+      queue: 3,
+      tilesPerSecond: 17.12345,
+      loopDelayMs: -3.2,
+      uptimeSec: 12.9,
+    });
+    expect(heartbeat.parse(made)).toEqual(made);
+    expect(made).toEqual({
+      v: 1,
+      cpu_percent: 12.3,
+      load_average: [0.12, 0.46, 0.79],
+      memory_percent: 45.7,
+      memory_used_mb: 1235,
+      temp_c: 48.3,
+      throttled: '0x50005',
+      queue: 3,
+      tiles_per_s: 17.12,
+      loop_delay_ms: 0,
+      uptime_sec: 12,
+    });
+  });
+});

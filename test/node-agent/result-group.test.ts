@@ -1,0 +1,54 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { ResultGroup } from '../../node-agent/result-group.ts';
+import { PART_LIMIT_BYTES } from '../../shared/protocol/parts.ts';
+import { encode } from '../../shared/runtime/cbor.ts';
+import type { TileOutcome } from '../../shared/runtime/executor-types.ts';
+
+function done(t_id: number, bytes: number): TileOutcome {
+  const region = {
+    tensor: 'features/conv2_2/relu',
+    box: [[0, 1] as [number, number], [0, 64] as [number, number], [0, 112] as [number, number]],
+    dtype: 'uint8' as const,
+    shape: [bytes],
+    codec: { name: 'raw' as const },
+    d: new Uint8Array(bytes),
+  };
+  return { t_id, out: [region], compute_ms: 12.25 };
+}
+
+describe('ResultGroup', () => {
+  it('keeps small tiles together until the work is done, or else each costs a message', () => {
+    const group = new ResultGroup();
+    expect([0, 1, 2].flatMap((id) => group.add(done(id, 1000)))).toEqual([]);
+    expect(group.rest()?.map((tile) => tile.t_id)).toEqual([0, 1, 2]);
+    expect(group.rest()).toBeUndefined();
+  });
+
+  it('sends an error at once and alone, or else its tile is re-sent late', () => {
+    const group = new ResultGroup();
+    group.add(done(0, 1000));
+    expect(group.add({ t_id: 1, error: { code: 'busy', text: '' } })).toEqual([
+      [{ t_id: 1, error: { code: 'busy', text: '' } }],
+    ]);
+    expect(group.rest()?.map((tile) => tile.t_id)).toEqual([0]);
+  });
+
+  it('loses nothing and fits every batch of several tiles into one message', () => {
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: 0, max: 300_000 }), { maxLength: 12 }), (sizes) => {
+        const group = new ResultGroup();
+        const batches = sizes.flatMap((size, id) => group.add(done(id, size)));
+        const rest = group.rest();
+        if (rest !== undefined) batches.push(rest);
+        expect(batches.flat().map((tile) => tile.t_id)).toEqual([...sizes.keys()]);
+        for (const tiles of batches) {
+          if (tiles.length === 1) continue;
+          const message = { v: 1, plan: `p-${'0'.repeat(64)}`, i_id: '1-1', stage: 0, attempt: 0, n_id: 'n', tiles };
+          expect(encode(message).byteLength).toBeLessThanOrEqual(PART_LIMIT_BYTES);
+        }
+      }),
+      { numRuns: 40 },
+    );
+  });
+});
