@@ -82,6 +82,8 @@ export const cardSchema = strict({
     .optional(),
   license: z.string().optional(),
   source: z.string().optional(),
+  /** What users should know before they trust it; said once when it is used on pictures. */
+  note: z.string().max(1024).optional(),
   task: z.enum(TASKS),
   input: input.prefault({}),
   output: output.prefault({}),
