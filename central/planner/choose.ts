@@ -1,17 +1,11 @@
 import { TesseraError } from '../../shared/errors.ts';
 import type { ResolvedModel } from '../../shared/onnx/model.ts';
 import type { Plan } from '../../shared/plan/plan.ts';
-import { evenSizes, referenceSize } from '../../shared/tiling/grid.ts';
+import { type Grid, gridSizes, referenceSize } from '../../shared/tiling/grid.ts';
 import { explicitCut, longestPrefix } from '../../shared/tiling/prefix.ts';
 import type { Deployment } from '../deployment.ts';
 import { type PreparedPlan, preparePlan } from './prepared.ts';
 import { type Cut, type Problem, STRATEGIES } from './strategies.ts';
-
-/** A grid: numbers of rows and columns, or their sizes in cells. */
-export interface GridRequest {
-  readonly rows: number | readonly number[];
-  readonly cols: number | readonly number[];
-}
 
 /** What the user said about how to cut a network; everything that is absent is chosen. */
 export interface PlanRequest {
@@ -20,24 +14,19 @@ export interface PlanRequest {
   /** Which nodes may be asked; default all. */
   readonly nodes?: readonly string[] | '*';
   readonly strategy?: string;
-  readonly grid?: GridRequest;
+  readonly grid?: Grid;
   readonly padding?: 'zero' | 'halo';
   /** Tensors after which a tile stage ends, in order; default the longest prefix that tiles. */
   readonly cuts?: readonly string[];
 }
 
 /** The smallest grid with a tile for every node, as square as it can be: 8 nodes 2x4, 3 nodes 1x3, 1 node 1x1. */
-export function gridFor(nodes: number): { rows: number; cols: number } {
+export function gridFor(nodes: number): Grid {
   const count = Math.max(1, nodes);
   let rows = Math.floor(Math.sqrt(count));
   while (count % rows !== 0) rows--;
   return { rows, cols: count / rows };
 }
-
-const lengthOf = (sizes: number | readonly number[]): number => (typeof sizes === 'number' ? sizes : sizes.length);
-
-const sizesOf = (total: number, sizes: number | readonly number[]): readonly number[] =>
-  typeof sizes === 'number' ? evenSizes(total, Math.min(sizes, total)) : sizes;
 
 /** Which tensors are needed after a tile stage that makes `made`, and which of the graph's outputs are among `made`. */
 function crossing(resolved: ResolvedModel, made: readonly string[]): { tensors: string[]; outputs: string[] } {
@@ -62,14 +51,13 @@ function crossing(resolved: ResolvedModel, made: readonly string[]): { tensors: 
   };
 }
 
-function cutsFor(deployment: Deployment, request: PlanRequest, grid: GridRequest): Cut[] {
+function cutsFor(deployment: Deployment, request: PlanRequest, grid: Grid): Cut[] {
   const { resolved } = deployment;
   const { graph } = resolved.model;
-  const cells = { rows: lengthOf(grid.rows), cols: lengthOf(grid.cols) };
   let from = graph.inputs.map((input) => input.name);
   const prefixes =
     request.cuts === undefined
-      ? [longestPrefix(resolved, from, cells).outputs]
+      ? [longestPrefix(resolved, from, grid).outputs]
       : request.cuts.map((tensor) => {
           const { outputs } = explicitCut(resolved, from, [tensor]);
           from = crossing(resolved, outputs).tensors;
@@ -79,7 +67,7 @@ function cutsFor(deployment: Deployment, request: PlanRequest, grid: GridRequest
     .filter((outputs) => outputs.length > 0)
     .map((outputs) => {
       const [height, width] = referenceSize(resolved, outputs);
-      return { ...crossing(resolved, outputs), rows: sizesOf(height, grid.rows), cols: sizesOf(width, grid.cols) };
+      return { ...crossing(resolved, outputs), ...gridSizes(grid, height, width) };
     });
 }
 

@@ -9,10 +9,10 @@ import type { PreparedPlan } from '../../central/planner/prepared.ts';
 import { TesseraError } from '../../shared/errors.ts';
 import type { Log } from '../../shared/ports.ts';
 import type { FrameEnvelope, PlanStatus, ResultObject } from '../../shared/protocol/messages.ts';
+import { type Grid, parseGrid } from '../../shared/tiling/grid.ts';
 import type { Cluster } from '../cluster.ts';
 import { defineCommand } from '../command.ts';
 import type { FrameClient } from '../frames.ts';
-import { parseGridOption, parseShape } from '../grid.ts';
 import {
   connectionOptions,
   connectionSettings,
@@ -24,8 +24,12 @@ import {
   valueOr,
   values,
 } from '../options.ts';
+import { parseShape } from '../shape.ts';
 
 const TIMEOUT_MS = 120_000;
+
+/** `auto` leaves the choice to the planner. */
+const grid = (text: string): Grid | undefined => (text === 'auto' ? undefined : parseGrid(text));
 
 /** `tessera infer`: frames through a cluster, results out. */
 export const command = defineCommand({
@@ -37,7 +41,7 @@ export const command = defineCommand({
     ...connectionOptions,
     model: valueOr('--model <model>', 'model folder, name of a model, or .onnx file', string, 'scenes'),
     nodes: valueOr('--nodes <n>', 'node agents of the private cluster', integer(1, 64), 2),
-    grid: value('--grid <grid>', 'tiles as ROWSxCOLS (2x4), as sizes (5+9x7+7), or auto', parseGridOption),
+    grid: value('--grid <grid>', 'tiles as ROWSxCOLS (2x4), as sizes in cells (5,9x7,7), or auto', grid),
     padding: value(
       '--padding <kind>',
       'halo: equals the whole network; zero: each tile alone (FDSP)',

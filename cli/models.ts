@@ -1,0 +1,38 @@
+import { join } from 'node:path';
+import type { DeployRequest } from '../central/deployment.ts';
+import type { Config } from '../shared/config/schema.ts';
+import { loadModel } from '../shared/runtime/model-library.ts';
+import { loadModelFile } from '../shared/runtime/package.ts';
+import { packageFolder } from '../shared/runtime/version.ts';
+
+/** A model that a command named, read, and what its user should know about it. */
+export interface NamedModel {
+  readonly request: DeployRequest;
+  readonly notes: readonly string[];
+}
+
+/** How frames come: as pictures (default) or as tensors for the first input, whose shape may be given. */
+export interface ModelForm {
+  readonly picture?: boolean;
+  readonly inputShape?: readonly number[] | undefined;
+}
+
+/** Where models are looked for by name: the configured folder, then those that come with the package. */
+export function modelFolders(config: Config): { modelsDirs: string[]; bundledDir: string } {
+  return { modelsDirs: [config.models.dir], bundledDir: join(packageFolder(), 'config', 'models') };
+}
+
+/** Finds and reads a model by folder, name or file. Throws TesseraError that says what is missing and how to get it. */
+export async function loadForDeploy(name: string, config: Config, form: ModelForm = {}): Promise<NamedModel> {
+  const { picture = true, inputShape } = form;
+  const loaded = await loadModel(name, modelFolders(config));
+  const notes: string[] = [];
+  if (loaded.guessed && picture)
+    notes.push(
+      `how ${loaded.card.name} wants its pictures is guessed; \`tessera model add ${name}\` writes a model.yaml to mend`,
+    );
+  if (loaded.card.note !== undefined && picture) notes.push(loaded.card.note);
+  const model = await loadModelFile(loaded.modelPath);
+  const { card, labels } = loaded;
+  return { request: { name: card.name, card, labels, model, picture, inputShape }, notes };
+}
