@@ -223,7 +223,7 @@ export type Effect =
       readonly model: string;
       readonly plan: string;
     } /** No frame uses the plan any more and no node is asked for it: forget its forms. */
-  | { readonly type: 'plan-retired'; readonly model: string; readonly plan: string }
+  | { readonly type: 'plan-retired'; readonly plan: string }
   | {
       /** The frame is accepted: journal it, decode `ref` for the model; ends in `frame-opened` or `frame-failed`. */
       readonly type: 'open-frame';

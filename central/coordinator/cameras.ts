@@ -1,0 +1,170 @@
+import type { SkipReason } from '../../shared/protocol/messages.ts';
+import type { CameraPolicy, Event } from './events.ts';
+import type { Camera, PlanRun, State, Waiting } from './state.ts';
+
+/** Frames before they are accepted: what waits, what is skipped and why, and whose turn it is. */
+
+/** Cameras that are remembered; beyond it one that has nothing waiting is forgotten with its counts. */
+const CAMERAS_KEPT = 1024;
+/** Frame ids remembered per camera. */
+const RECENT_KEPT = 1024;
+
+function cameraOf(s: State, id: string): Camera {
+  const known = s.cameras.get(id);
+  if (known !== undefined) return known;
+  if (s.cameras.size >= CAMERAS_KEPT)
+    for (const [other, { waiting }] of s.cameras)
+      if ([...waiting.values()].every((lane) => lane.length === 0)) {
+        s.cameras.delete(other);
+        break;
+      }
+  const camera: Camera = {
+    id,
+    policy: s.options.camera,
+    waiting: new Map(),
+    next_at: 0,
+    turn: 0,
+    recent: new Map(),
+    counts: { offered: 0, outcomes: { ok: 0, degraded: 0, error: 0 }, skipped: {} },
+  };
+  s.cameras.set(id, camera);
+  return camera;
+}
+
+/** Sets how a camera's frames are treated from now on; frames that are accepted keep what they began with. */
+export function configure(s: State, id: string, policy: Partial<CameraPolicy>): void {
+  cameraOf(s, id).policy = { ...s.options.camera, ...policy };
+}
+
+function skip(
+  s: State,
+  camera: Camera,
+  { ref, frame }: { ref: string; frame: string },
+  model: string | null,
+  reason: SkipReason,
+): void {
+  camera.counts.skipped[reason] = (camera.counts.skipped[reason] ?? 0) + 1;
+  s.effects.push({ type: 'skip-frame', ref, camera: camera.id, model, frame, reason });
+}
+
+/** One user fewer of a payload; without any it is freed. */
+export function freePayload(s: State, ref: string): void {
+  const payload = s.payloads.get(ref);
+  if (payload === undefined || --payload.users > 0) return;
+  s.payloads.delete(ref);
+  s.payload_bytes -= payload.bytes;
+  s.effects.push({ type: 'free-payload', ref });
+}
+
+/** Whether a frame keeps max_fps (GCRA, ITU-T I.371); half an interval of jitter is forgiven. */
+function isWithinRate(s: State, camera: Camera): boolean {
+  if (camera.policy.max_fps <= 0) return true;
+  const interval = 1000 / camera.policy.max_fps;
+  if (s.now < camera.next_at - interval / 2) return false;
+  camera.next_at = Math.max(camera.next_at, s.now) + interval;
+  return true;
+}
+
+function isDuplicate(s: State, camera: Camera, frame: string): boolean {
+  for (const [id, at] of camera.recent) {
+    if (s.now - at < s.options.dedupe_ms && camera.recent.size < RECENT_KEPT) break;
+    camera.recent.delete(id);
+  }
+  if (camera.recent.has(frame)) return true;
+  camera.recent.set(frame, s.now);
+  return false;
+}
+
+/** Why a frame is skipped for all models, or undefined. */
+function refusal(s: State, camera: Camera, event: Extract<Event, { type: 'frame-offered' }>): SkipReason | undefined {
+  if (s.phase !== 'running') return 'stopping';
+  if (!event.models.some((model) => s.models.has(model))) return 'no-model';
+  if (event.dedupe && isDuplicate(s, camera, event.frame)) return 'duplicate';
+  if (!isWithinRate(s, camera)) return 'rate-limit';
+  return undefined;
+}
+
+/** Puts a frame into its lane, or returns why not. */
+function enqueue(s: State, waiting: Waiting): SkipReason | undefined {
+  const { camera, model } = waiting;
+  if (!s.models.has(model)) return 'no-model';
+  const lane = camera.waiting.get(model) ?? [];
+  camera.waiting.set(model, lane);
+  const { keep, queue_max } = camera.policy;
+  if (keep === 'every' && lane.length >= queue_max) return 'queue-full';
+  const replaced = keep === 'newest' ? lane.splice(0) : [];
+  const freed = replaced.reduce((sum, old) => {
+    const payload = s.payloads.get(old.ref)!;
+    return payload.users === 1 ? sum + payload.bytes : sum;
+  }, 0);
+  if (s.payload_bytes - freed > s.options.max_payload_bytes) {
+    lane.push(...replaced);
+    return 'buffers-full';
+  }
+  for (const old of replaced) {
+    skip(s, camera, old, model, 'newer-frame');
+    freePayload(s, old.ref);
+  }
+  lane.push(waiting);
+  return undefined;
+}
+
+/** A frame has arrived. */
+export function onOffered(s: State, event: Extract<Event, { type: 'frame-offered' }>): void {
+  const { ref, frame, bytes } = event;
+  const camera = cameraOf(s, event.camera);
+  camera.counts.offered++;
+  const reason = refusal(s, camera, event);
+  // The offer itself is a user until all models have said whether they want it.
+  const payload = { bytes, users: 1 };
+  s.payloads.set(ref, payload);
+  s.payload_bytes += bytes;
+  if (reason !== undefined) skip(s, camera, event, null, reason);
+  else
+    for (const model of new Set(event.models)) {
+      const refused = enqueue(s, { ref, camera, model, frame, offered_at: s.now });
+      if (refused === undefined) payload.users++;
+      else skip(s, camera, event, model, refused);
+    }
+  freePayload(s, ref);
+}
+
+/**
+ * Takes the frame whose turn it is and that may begin now: among cameras the one that was served longest ago, within a
+ * camera the frame that came first. Undefined where none may.
+ */
+export function nextWaiting(
+  s: State,
+  mayBegin: (model: string) => PlanRun | undefined,
+): { waiting: Waiting; run: PlanRun } | undefined {
+  let best: { lane: Waiting[]; run: PlanRun } | undefined;
+  for (const camera of s.cameras.values())
+    for (const [model, lane] of camera.waiting) {
+      const head = lane[0];
+      if (head === undefined) continue;
+      const chosen = best?.lane[0];
+      const later =
+        chosen !== undefined &&
+        (camera === chosen.camera ? head.offered_at >= chosen.offered_at : camera.turn >= chosen.camera.turn);
+      if (later) continue;
+      const run = mayBegin(model);
+      if (run !== undefined) best = { lane, run };
+    }
+  if (best === undefined) return undefined;
+  const { run, lane } = best;
+  // A frame for which there is no room yet keeps its turn; smaller ones behind it would keep it out for ever.
+  if (s.frames.size > 0 && s.open_bytes + run.facts.frame_bytes > s.options.max_open_bytes) return undefined;
+  const waiting = lane.shift()!;
+  waiting.camera.turn = ++s.turn;
+  return { waiting, run };
+}
+
+/** Skips everything that waits. */
+export function skipWaiting(s: State): void {
+  for (const camera of s.cameras.values())
+    for (const [model, lane] of camera.waiting)
+      for (const waiting of lane.splice(0)) {
+        skip(s, camera, waiting, model, 'stopping');
+        freePayload(s, waiting.ref);
+      }
+}

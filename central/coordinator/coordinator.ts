@@ -1,0 +1,258 @@
+import { CENTRAL } from '../../shared/plan/plan.ts';
+import { flush } from './asks.ts';
+import { configure, nextWaiting, onOffered, skipWaiting } from './cameras.ts';
+import type { Effect, Event } from './events.ts';
+import { addCentral, onHeard, onNodeOffline, onNodeOnline, sweep } from './fleet.ts';
+import { advance, endFrame, fill, onFinished, onHardLimit, onOpened, openFrame } from './frames.ts';
+import type { CoordinatorOptions } from './options.ts';
+import { giveUp, hedge } from './place.ts';
+import { offerPlan, onNodeReady, onNodeRefused, settlePlans } from './plans.ts';
+import { onPasted, onTileError, onTileResult } from './results.ts';
+import { type Snapshot, snapshotOf } from './snapshot.ts';
+import { type Alarm, type Frame, newState, type PlanRun, type State } from './state.ts';
+
+/** A `timer` event this late means that the process stood still: what happened meanwhile has yet to be told. */
+const STALL_MS = 250;
+const STALL_GRACE_MS = 50;
+
+/**
+ * Central's behaviour: events in, effects out, nothing else. States and moves are in state.ts.
+ *
+ * An event changes what it is about; then `settle` brings everything forward that can go on (plans start, frames are
+ * accepted, stages begin, tiles are placed, work is sent), whatever made it possible. So no event has to know what
+ * might wait for it, and nothing waits for an event that has already been.
+ *
+ * Invariants, for every sequence of events (test/central/coordinator/model.test.ts):
+ *
+ *  1. Every accepted frame ends exactly once: one `publish`, then `release-frame`.
+ *  2. No effect names a frame after its `release-frame`, or before its `open-frame`.
+ *  3. No tile is accepted twice: between two `paste` of a tile lies a `pasted` that was not ok.
+ *  4. Every `tile-result` is answered by exactly one `paste` or `discard`, at once; every offered `ref` by exactly one
+ *     `free-payload`, in the end.
+ *  5. Work goes only to nodes that are online, not suspect, and have said `node-ready` for that plan since they came
+ *     online and since the last `release-plan`; and only for stages that they were asked to prepare.
+ *  6. Open frames and their bytes stay within the options (one frame may be larger than the bytes, alone), payload
+ *     bytes too, also per camera and model; a node's unanswered bytes stay within its window, except one message.
+ *  7. While a frame is open a timer is set, so that no frame waits for ever: none is open for longer than the hard limit.
+ *  8. The same events give the same effects.
+ */
+export class Coordinator {
+  readonly #state: State;
+  #wake: number | undefined;
+  #stalled = false;
+  #drained = false;
+
+  constructor(options: CoordinatorOptions) {
+    this.#state = newState(options);
+    addCentral(this.#state);
+  }
+
+  /** Takes one event and returns what has to be done, in order. */
+  handle(event: Event): Effect[] {
+    const s = this.#state;
+    s.now = Math.max(s.now, event.at);
+    s.effects = [];
+    this.#apply(event);
+    this.#settle();
+    this.#setTimer();
+    return s.effects;
+  }
+
+  /** What has been counted and learnt so far. */
+  snapshot(): Snapshot {
+    return snapshotOf(this.#state);
+  }
+
+  #apply(event: Event): void {
+    const s = this.#state;
+    switch (event.type) {
+      case 'plan':
+        if (s.phase === 'running') offerPlan(s, event.model, event.facts);
+        s.fleet_changed = true;
+        break;
+      case 'frame-offered':
+        onOffered(s, event);
+        break;
+      case 'camera-config':
+        configure(s, event.camera, event.policy);
+        break;
+      case 'node-online':
+        onNodeOnline(s, event);
+        break;
+      case 'timer':
+        this.#ring(event.at);
+        break;
+      case 'drain':
+        this.#drain();
+        break;
+      case 'stop':
+        this.#stop();
+        break;
+      case 'tile-result':
+        onTileResult(s, event);
+        break;
+      case 'tile-error':
+        onTileError(s, event);
+        break;
+      case 'node-offline':
+      case 'heartbeat':
+      case 'node-ready':
+      case 'node-refused':
+      case 'work-sent':
+        this.#applyToNode(event);
+        break;
+      default:
+        this.#applyToFrame(event);
+    }
+  }
+
+  #applyToNode(event: Extract<Event, { node: string }>): void {
+    const s = this.#state;
+    const node = s.nodes.get(event.node);
+    if (node === undefined) return;
+    if (event.type === 'node-offline') {
+      onNodeOffline(s, node);
+      return;
+    }
+    if (event.type === 'work-sent') {
+      const frame = s.frames.get(event.i_id);
+      if (frame !== undefined) frame.bytes_up += event.bytes;
+      node.counts.bytes_up += event.bytes;
+      return;
+    }
+    if (node.presence === 'offline') return;
+    onHeard(s, node);
+    if (event.type === 'heartbeat') return;
+    if (event.type === 'node-ready') onNodeReady(s, node, event.plan);
+    if (event.type === 'node-refused') onNodeRefused(s, node, event.plan, `${event.code}: ${event.text}`);
+    s.fleet_changed = true;
+  }
+
+  #applyToFrame(event: Extract<Event, { type: 'frame-opened' | 'frame-failed' | 'pasted' | 'finished' }>): void {
+    const s = this.#state;
+    const frame = s.frames.get(event.i_id);
+    if (frame === undefined) return;
+    if (event.type === 'frame-opened') onOpened(s, frame);
+    else if (event.type === 'frame-failed') endFrame(s, frame, 'error', event.failure);
+    else if (event.type === 'pasted') onPasted(s, frame, event);
+    else onFinished(s, frame, event.failure);
+  }
+
+  /** Lets every deadline that has passed have its effect. */
+  #ring(at: number): void {
+    const s = this.#state;
+    this.#wake = undefined;
+    const due = s.timers.next();
+    // After a standstill the answers that came meanwhile are heard first; else everybody would look late.
+    if (due !== undefined && at - due > STALL_MS && !this.#stalled) {
+      this.#stalled = true;
+      return;
+    }
+    this.#stalled = false;
+    // Deadlines set by the ones that ring now are in the future, or wait for the next `timer`.
+    const alarms: Alarm[] = [];
+    for (let alarm = s.timers.take(at); alarm !== undefined; alarm = s.timers.take(at)) alarms.push(alarm);
+    for (const alarm of alarms) this.#act(alarm);
+  }
+
+  #act(alarm: Alarm): void {
+    const s = this.#state;
+    switch (alarm.kind) {
+      case 'sweep':
+        sweep(s);
+        break;
+      case 'look':
+        s.fleet_changed = true;
+        break;
+      case 'hedge':
+        if (this.#isOpen(alarm.batch.frame)) hedge(s, alarm.batch);
+        break;
+      case 'give-up':
+        if (this.#isOpen(alarm.batch.frame)) giveUp(s, alarm.batch);
+        break;
+      case 'fill':
+        if (this.#isOpen(alarm.frame)) fill(s, alarm.frame, alarm.stage);
+        break;
+      case 'hard-limit':
+        if (this.#isOpen(alarm.frame)) onHardLimit(s, alarm.frame);
+    }
+  }
+
+  /** An alarm before it in the same ring may have ended the frame. */
+  #isOpen(frame: Frame): boolean {
+    return this.#state.frames.get(frame.i_id) === frame;
+  }
+
+  #settle(): void {
+    const s = this.#state;
+    if (s.phase === 'stopped') return;
+    let again = true;
+    while (again) {
+      if (s.fleet_changed) {
+        s.fleet_changed = false;
+        settlePlans(s);
+      }
+      this.#accept();
+      again = false;
+      for (const frame of [...s.frames.values()]) if (advance(s, frame)) again = true;
+      again ||= s.fleet_changed;
+    }
+    for (const node of s.nodes.values()) if (node.queue.length > 0) flush(s, node);
+    if (s.phase === 'draining' && s.frames.size === 0) this.#pushDrained();
+  }
+
+  #accept(): void {
+    const s = this.#state;
+    if (s.phase !== 'running') return;
+    const open = new Map<string, number>();
+    for (const { model } of s.frames.values()) open.set(model, (open.get(model) ?? 0) + 1);
+    const mayBegin = (model: string): PlanRun | undefined =>
+      (open.get(model) ?? 0) < s.options.max_open_per_model ? (s.models.get(model)?.active ?? undefined) : undefined;
+    while (s.frames.size < s.options.max_open) {
+      const next = nextWaiting(s, mayBegin);
+      if (next === undefined) return;
+      openFrame(s, next.waiting, next.run);
+      open.set(next.waiting.model, (open.get(next.waiting.model) ?? 0) + 1);
+    }
+  }
+
+  #drain(): void {
+    const s = this.#state;
+    if (s.phase !== 'running') return;
+    s.phase = 'draining';
+    skipWaiting(s);
+  }
+
+  #stop(): void {
+    const s = this.#state;
+    if (s.phase === 'stopped') return;
+    this.#drain();
+    for (const frame of [...s.frames.values()])
+      endFrame(s, frame, 'error', {
+        code: 'TESSERA_CENTRAL_RESTARTED',
+        message: 'central was stopped while the frame was under way',
+        hint: 'send it again',
+      });
+    for (const node of s.nodes.values())
+      for (const plan of node.readiness.keys())
+        if (node.presence !== 'offline' && node.id !== CENTRAL)
+          s.effects.push({ type: 'release-plan', node: node.id, plan });
+    s.phase = 'stopped';
+    this.#pushDrained();
+  }
+
+  #pushDrained(): void {
+    if (this.#drained) return;
+    this.#drained = true;
+    this.#state.effects.push({ type: 'drained' });
+  }
+
+  #setTimer(): void {
+    const s = this.#state;
+    if (s.phase === 'stopped') return;
+    const at = this.#stalled ? s.now + STALL_GRACE_MS : s.timers.next();
+    if (at === undefined || at === this.#wake) return;
+    this.#wake = at;
+    s.effects.push({ type: 'set-timer', at });
+  }
+}

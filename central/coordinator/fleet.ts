@@ -1,0 +1,101 @@
+import { CENTRAL, type Tier } from '../../shared/plan/plan.ts';
+import { newStatistics } from '../scheduler/statistics.ts';
+import { cancel, end } from './asks.ts';
+import type { Ask, Node, State } from './state.ts';
+
+/** Nodes that come, fall silent, come back and leave. */
+
+/** Offline nodes that are remembered with what was learnt of them. */
+const OFFLINE_KEPT = 256;
+
+function newNode(id: string, tier: Tier, now: number): Node {
+  return {
+    id,
+    boot_id: '',
+    tier,
+    presence: 'offline',
+    heard_at: now,
+    memory_bytes: Number.POSITIVE_INFINITY,
+    readiness: new Map(),
+    queue: [],
+    open: new Set(),
+    open_bytes: 0,
+    held_bytes: 0,
+    busy_ms: 0,
+    worked_at: now,
+    statistics: newStatistics(),
+    counts: { tiles: 0, errors: 0, given_up: 0, hedges_won: 0, bytes_up: 0, bytes_down: 0 },
+  };
+}
+
+/** Central's own executor: always there, heard of without heartbeats. */
+export function addCentral(s: State): void {
+  s.nodes.set(CENTRAL, { ...newNode(CENTRAL, 'cloud', s.now), presence: 'online' });
+}
+
+/** Its open tiles go to others; each counts as a try, for the tile may be what killed it. */
+export function loseAsks(s: State, asks: readonly Ask[], silent: boolean): void {
+  for (const ask of asks) if (!ask.probe) ask.tile.tries++;
+  if (silent) cancel(s, asks);
+  else for (const ask of asks) end(s, ask, 'dropped');
+}
+
+function unanswered(node: Node): Ask[] {
+  return [...node.open, ...node.queue];
+}
+
+/** A node has said what it is. With another boot id it was restarted: what it was doing and had loaded is gone. */
+export function onNodeOnline(
+  s: State,
+  event: { node: string; boot_id: string; tier: Tier; memory_bytes?: number },
+): void {
+  if (event.node === CENTRAL) return;
+  const node = s.nodes.get(event.node) ?? newNode(event.node, event.tier, s.now);
+  s.nodes.set(node.id, node);
+  if (node.presence !== 'offline' && node.boot_id !== event.boot_id) onNodeOffline(s, node);
+  node.boot_id = event.boot_id;
+  node.tier = event.tier;
+  node.memory_bytes = event.memory_bytes ?? Number.POSITIVE_INFINITY;
+  node.presence = 'online';
+  node.heard_at = s.now;
+  s.fleet_changed = true;
+  if (!s.timers.has('sweep')) s.timers.set('sweep', s.now + s.options.heartbeat_ms, { kind: 'sweep' });
+}
+
+/** A node has left: re-send at once, and have it prepare again when it comes back. */
+export function onNodeOffline(s: State, node: Node): void {
+  if (node.id === CENTRAL || node.presence === 'offline') return;
+  node.presence = 'offline';
+  for (const plan of node.readiness.keys()) s.timers.clear(`prepare ${node.id} ${plan}`);
+  node.readiness.clear();
+  loseAsks(s, unanswered(node), false);
+  s.fleet_changed = true;
+  const offline = [...s.nodes.values()].filter((other) => other.presence === 'offline');
+  if (offline.length > OFFLINE_KEPT) {
+    const oldest = offline.reduce((a, b) => (b.heard_at < a.heard_at ? b : a));
+    s.nodes.delete(oldest.id);
+  }
+}
+
+/** Any message of a node shows that it lives. */
+export function onHeard(s: State, node: Node): void {
+  node.heard_at = s.now;
+  if (node.presence !== 'suspect') return;
+  node.presence = 'online';
+  s.fleet_changed = true;
+}
+
+/** Suspects nodes that have missed three heartbeats: no new work, and what they were asked goes to others. */
+export function sweep(s: State): void {
+  const { heartbeat_ms } = s.options;
+  let live = false;
+  for (const node of s.nodes.values()) {
+    if (node.id === CENTRAL || node.presence === 'offline') continue;
+    live = true;
+    if (node.presence === 'suspect' || s.now - node.heard_at < 3.5 * heartbeat_ms) continue;
+    node.presence = 'suspect';
+    loseAsks(s, unanswered(node), true);
+    s.fleet_changed = true;
+  }
+  if (live) s.timers.set('sweep', s.now + heartbeat_ms, { kind: 'sweep' });
+}

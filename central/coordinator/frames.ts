@@ -1,0 +1,218 @@
+import type { Failure } from '../../shared/errors.ts';
+import { CENTRAL } from '../../shared/plan/plan.ts';
+import type { Outcome } from '../../shared/protocol/messages.ts';
+import { cancel } from './asks.ts';
+import { freePayload } from './cameras.ts';
+import type { TileTrace } from './events.ts';
+import { place } from './place.ts';
+import { ENDED_KEPT, type Frame, type PlanRun, type StageRun, type State, type Waiting } from './state.ts';
+
+/** Accepted frames, from `open-frame` to `release-frame`. */
+
+/** Accepts a waiting frame: from here on it ends exactly once. */
+export function openFrame(s: State, waiting: Waiting, run: PlanRun): void {
+  const stages = run.plan.stages.map((stage, index): StageRun => {
+    const tiles = run.facts.stages[index]!.tiles.map((facts) => ({
+      facts,
+      state: 'unplaced' as const,
+      asks: [],
+      tries: 0,
+      failed_on: new Set<string>(),
+      last_error: '',
+      hedged: false,
+      used: null,
+    }));
+    return {
+      stage,
+      state: 'waiting',
+      tiles,
+      remaining: tiles.length,
+      unplaced: 0,
+      attempt: 0,
+      fills: false,
+      due_at: 0,
+    };
+  });
+  const frame: Frame = {
+    ...waiting,
+    i_id: `${s.options.epoch}-${s.counter++}`,
+    run,
+    policy: waiting.camera.policy,
+    hard_at: s.now + s.options.hard_limit_ms,
+    phase: 'opening',
+    stages,
+    missing: [],
+    asks: [],
+    bytes_up: 0,
+    bytes_down: 0,
+  };
+  s.frames.set(frame.i_id, frame);
+  s.open_bytes += run.facts.frame_bytes;
+  run.open++;
+  s.timers.set(`hard ${frame.i_id}`, frame.hard_at, { kind: 'hard-limit', frame });
+  const { i_id, ref, model } = frame;
+  const camera = frame.camera.id;
+  s.effects.push({ type: 'open-frame', i_id, ref, camera, model, frame: frame.frame, plan: run.plan.id });
+}
+
+/** The frame's tensors are there. */
+export function onOpened(s: State, frame: Frame): void {
+  if (frame.phase !== 'opening') return;
+  frame.phase = 'running';
+  freePayload(s, frame.ref);
+}
+
+function startStage(s: State, frame: Frame, stage: StageRun): void {
+  stage.state = 'running';
+  stage.unplaced = stage.tiles.length;
+  stage.due_at = frame.hard_at;
+  // Only tiles can be missing: a whole stage filled with zeros would be a prediction from nothing.
+  if (frame.policy.deadline === 'fill' && stage.stage.split.kind === 'tiles') {
+    stage.fills = true;
+    stage.due_at = Math.min(frame.hard_at, s.now + frame.policy.deadline_ms);
+    s.timers.set(`fill ${frame.i_id} ${stage.stage.id}`, stage.due_at, { kind: 'fill', frame, stage });
+  }
+}
+
+/** One tile fewer to wait for. */
+export function tileDone(s: State, frame: Frame, stage: StageRun): void {
+  if (--stage.remaining > 0) return;
+  stage.state = 'done';
+  s.timers.clear(`fill ${frame.i_id} ${stage.stage.id}`);
+}
+
+/** Starts what can start, places what is unplaced, finishes what is done. Returns whether the frame ended. */
+export function advance(s: State, frame: Frame): boolean {
+  if (frame.phase !== 'running') return false;
+  let done = true;
+  for (const stage of frame.stages) {
+    if (stage.state === 'done') continue;
+    done = false;
+    const { needs } = frame.run;
+    if (stage.state === 'waiting' && needs[stage.stage.id]!.every((id) => frame.stages[id]!.state === 'done'))
+      startStage(s, frame, stage);
+    if (stage.state !== 'running' || stage.unplaced === 0) continue;
+    const failure = place(s, frame, stage);
+    if (failure !== undefined) {
+      endFrame(s, frame, 'error', failure);
+      return true;
+    }
+  }
+  if (done) {
+    frame.phase = 'finishing';
+    s.effects.push({ type: 'finish', i_id: frame.i_id, missing: frame.missing });
+  }
+  return false;
+}
+
+/** T_L has passed for a stage (ADCNN Algorithm 2): what is missing is zeros. */
+export function fill(s: State, frame: Frame, stage: StageRun): void {
+  const late = stage.tiles.filter((tile) => tile.state === 'asked' || tile.state === 'unplaced');
+  if (late.length === 0) return;
+  if (!stage.tiles.some((tile) => tile.state === 'done' || tile.state === 'pasting')) {
+    const message = `none of the ${stage.tiles.length} tiles of stage ${stage.stage.id} came within ${frame.policy.deadline_ms} ms`;
+    endFrame(s, frame, 'error', { code: 'TESSERA_DEADLINE', message, hint: 'raise deadline_ms of the camera' });
+    return;
+  }
+  for (const tile of late) {
+    if (tile.state === 'unplaced') stage.unplaced--;
+    tile.state = 'missing';
+    frame.missing.push({ stage: stage.stage.id, t_id: tile.facts.t_id });
+    tileDone(s, frame, stage);
+  }
+  cancel(
+    s,
+    late.flatMap((tile) => tile.asks.filter((ask) => ask.state === 'queued' || ask.state === 'sent')),
+  );
+  const t_ids = late.map((tile) => tile.facts.t_id);
+  s.effects.push({ type: 'fill', i_id: frame.i_id, stage: stage.stage.id, t_ids });
+}
+
+function traceOf(frame: Frame): TileTrace[] {
+  const since = (at: number | null): number | null => (at === null ? null : at - frame.offered_at);
+  return frame.asks.map((ask) => ({
+    stage: ask.batch.stage.stage.id,
+    t_id: ask.tile.facts.t_id,
+    node: ask.node.id,
+    attempt: ask.batch.attempt,
+    sent_ms: since(ask.sent_at),
+    received_ms: since(ask.received_at),
+    compute_ms: ask.compute_ms,
+    bytes: ask.bytes,
+    hedged: ask.hedged || ask.probe,
+    used: ask.tile.used === ask,
+  }));
+}
+
+/** Ends a frame, exactly once: publishes it and frees all that it holds. */
+export function endFrame(s: State, frame: Frame, outcome: Outcome, failure?: Failure): void {
+  cancel(
+    s,
+    frame.asks.filter((ask) => ask.state === 'queued' || ask.state === 'sent'),
+  );
+  const tiles_per_node: Record<string, number> = {};
+  for (const { tiles } of frame.stages)
+    for (const { state, used } of tiles)
+      if (state === 'done' && used !== null) tiles_per_node[used.node.id] = (tiles_per_node[used.node.id] ?? 0) + 1;
+  const missing =
+    outcome === 'error'
+      ? frame.stages.flatMap(({ state, stage, tiles }) =>
+          state === 'waiting'
+            ? []
+            : tiles.flatMap((tile) => (tile.state === 'done' ? [] : [{ stage: stage.id, t_id: tile.facts.t_id }])),
+        )
+      : frame.missing;
+  s.effects.push({
+    type: 'publish',
+    i_id: frame.i_id,
+    camera: frame.camera.id,
+    model: frame.model,
+    frame: frame.frame,
+    plan: frame.run.plan.id,
+    outcome,
+    missing,
+    nodes: Object.keys(tiles_per_node).sort(),
+    tiles_per_node,
+    bytes_up: frame.bytes_up,
+    bytes_down: frame.bytes_down,
+    latency_ms: s.now - frame.offered_at,
+    ...(failure === undefined ? {} : { failure }),
+    trace: traceOf(frame),
+  });
+  s.effects.push({ type: 'release-frame', i_id: frame.i_id });
+  if (frame.phase === 'opening') freePayload(s, frame.ref);
+  s.timers.clear(`hard ${frame.i_id}`);
+  for (const { stage } of frame.stages) s.timers.clear(`fill ${frame.i_id} ${stage.id}`);
+  s.frames.delete(frame.i_id);
+  s.open_bytes -= frame.run.facts.frame_bytes;
+  if (--frame.run.open === 0) s.fleet_changed = true;
+  frame.camera.counts.outcomes[outcome]++;
+  s.ended.set(frame.i_id, new Set(frame.asks.flatMap((ask) => (ask.sent_at === null ? [] : [ask.node.id]))));
+  if (s.ended.size > ENDED_KEPT) s.ended.delete(s.ended.keys().next().value!);
+}
+
+/** What became of the decoder. */
+export function onFinished(s: State, frame: Frame, failure: Failure | undefined): void {
+  if (frame.phase !== 'finishing') return;
+  if (failure !== undefined) endFrame(s, frame, 'error', failure);
+  else endFrame(s, frame, frame.missing.length > 0 ? 'degraded' : 'ok');
+}
+
+/** The hard limit: `wait` never means for ever. */
+export function onHardLimit(s: State, frame: Frame): void {
+  const open = frame.stages.find((stage) => stage.state === 'running');
+  const tile = open?.tiles.find((candidate) => candidate.state === 'asked' || candidate.state === 'unplaced');
+  const asked = tile?.asks.at(-1)?.node.id;
+  const where =
+    open === undefined
+      ? `while ${frame.phase}`
+      : `in stage ${open.stage.id} with ${open.remaining} tiles missing${
+          asked === undefined ? '' : `, the first of them asked of ${asked === CENTRAL ? 'central itself' : asked}`
+        }`;
+  const message = `not done after ${s.options.hard_limit_ms} ms, ${where}`;
+  endFrame(s, frame, 'error', {
+    code: 'TESSERA_DEADLINE',
+    message,
+    hint: '`tessera nodes` shows how fast each node is',
+  });
+}

@@ -1,0 +1,168 @@
+import { CENTRAL, type Placement, type Plan } from '../../shared/plan/plan.ts';
+import { forgetPlan } from '../scheduler/statistics.ts';
+import type { PlanFacts } from './events.ts';
+import type { ModelRun, Node, PlanRun, Readiness, State } from './state.ts';
+
+/** Whether a plan's placement names this node. Central's own executor is meant only where it is named. */
+function isPlaced(node: Node, on: Placement): boolean {
+  if ('tier' in on) return node.id !== CENTRAL && node.tier === on.tier;
+  return on.nodes === '*' ? node.id !== CENTRAL : on.nodes.includes(node.id);
+}
+
+/** Whether a node may be given work of a stage now. */
+export function isReady(node: Node, run: PlanRun, stage: number): boolean {
+  return node.presence === 'online' && node.readiness.get(run.plan.id)?.usable.includes(stage) === true;
+}
+
+/** The nodes that the plan names for a stage and that are ready for it, in the order in which they came. */
+export function candidates(s: State, run: PlanRun, stage: number): Node[] {
+  const { on } = run.plan.stages[stage]!;
+  return [...s.nodes.values()].filter((node) => isPlaced(node, on) && isReady(node, run, stage));
+}
+
+/** Whether somebody whom the plan names for a stage may become ready for it by itself. */
+export function isPreparing(s: State, run: PlanRun, stage: number): boolean {
+  const { on } = run.plan.stages[stage]!;
+  return [...s.nodes.values()].some(
+    (node) =>
+      isPlaced(node, on) && node.presence === 'online' && node.readiness.get(run.plan.id)?.state === 'preparing',
+  );
+}
+
+function newRun(s: State, plan: Plan, facts: PlanFacts): PlanRun {
+  const maker = new Map(plan.stages.flatMap((stage) => stage.outputs.map((name) => [name, stage.id] as const)));
+  const needs = plan.stages.map((stage) => [
+    ...new Set(stage.inputs.flatMap((name) => (maker.has(name) ? [maker.get(name)!] : []))),
+  ]);
+  return { plan, facts, needs, since: s.now, open: 0, standby: new Set() };
+}
+
+/** Makes a plan the next one of a model; offering the one that stands changes nothing. */
+export function offerPlan(s: State, name: string, facts: PlanFacts): void {
+  const { id } = facts.plan;
+  const model: ModelRun = s.models.get(name) ?? { name, active: null, pending: null };
+  s.models.set(name, model);
+  if (model.active?.plan.id === id) {
+    model.pending = null;
+  } else {
+    const run = s.plans.get(id) ?? newRun(s, facts.plan, facts);
+    s.plans.set(id, run);
+    model.pending = run;
+    run.since = s.now;
+    for (const ms of [s.options.settle_ms, s.options.patience_ms])
+      s.timers.set(`start ${id} ${ms}`, s.now + ms, { kind: 'look' });
+  }
+}
+
+/** A node can do what it was last asked to prepare. */
+export function onNodeReady(s: State, node: Node, plan: string): void {
+  const readiness = node.readiness.get(plan);
+  if (readiness === undefined) return;
+  s.timers.clear(`prepare ${node.id} ${plan}`);
+  readiness.state = 'ready';
+  readiness.usable = readiness.stages;
+  node.worked_at = s.now;
+}
+
+/** A node cannot do a plan; it is not asked again until it is restarted. What it could do before, it still can. */
+export function onNodeRefused(s: State, node: Node, plan: string, text: string): void {
+  const readiness = node.readiness.get(plan);
+  if (readiness === undefined) return;
+  s.timers.clear(`prepare ${node.id} ${plan}`);
+  readiness.state = 'refused';
+  readiness.text = text;
+}
+
+/** Has every node know the stages that the plans want of it; central also those that nobody else can do. */
+function prepare(s: State, run: PlanRun, node: Node, stages: readonly number[]): void {
+  const { id } = run.plan;
+  const known = node.readiness.get(id);
+  const all = [...new Set([...(known?.stages ?? []), ...stages])].sort((a, b) => a - b);
+  if (known !== undefined) {
+    if (known.state === 'refused') return;
+    const overdue = node.id !== CENTRAL && s.now >= known.asked_at + s.options.prepare_again_ms;
+    const more = known.state === 'ready' && all.length > known.stages.length;
+    if (!(known.state === 'preparing' && overdue) && !more) return;
+  }
+  const readiness: Readiness = {
+    state: 'preparing',
+    asked_at: s.now,
+    stages: all,
+    usable: known?.usable ?? [],
+    text: '',
+  };
+  node.readiness.set(id, readiness);
+  s.effects.push({ type: 'prepare', node: node.id, plan: run.plan, stages: all });
+  if (node.id !== CENTRAL)
+    s.timers.set(`prepare ${node.id} ${id}`, s.now + s.options.prepare_again_ms, { kind: 'look' });
+}
+
+/** Whether frames may begin with this plan now; where nobody comes to do a stage, central is asked to stand by. */
+function canStart(s: State, run: PlanRun): boolean {
+  const waited = s.now - run.since;
+  let allReady = true;
+  let somePreparing = false;
+  for (const { id: stage } of run.plan.stages) {
+    const ready = candidates(s, run, stage).length > 0;
+    const preparing = isPreparing(s, run, stage);
+    allReady &&= ready;
+    somePreparing ||= preparing;
+    if (!ready && waited >= (preparing ? s.options.patience_ms : s.options.settle_ms)) run.standby.add(stage);
+  }
+  if (allReady) return !somePreparing || waited >= s.options.settle_ms;
+  const central = s.nodes.get(CENTRAL)!;
+  const readiness = central.readiness.get(run.plan.id);
+  return run.plan.stages.every(
+    ({ id: stage }) =>
+      candidates(s, run, stage).length > 0 ||
+      // Where central cannot do it either, frames are accepted and end with the reason, which somebody will read.
+      (run.standby.has(stage) && (isReady(central, run, stage) || readiness?.state === 'refused')) ||
+      (readiness?.state === 'refused' && readiness.stages.includes(stage)),
+  );
+}
+
+function retire(s: State, run: PlanRun): void {
+  const { id } = run.plan;
+  for (const node of s.nodes.values()) {
+    if (node.readiness.delete(id) && node.presence !== 'offline')
+      s.effects.push({ type: 'release-plan', node: node.id, plan: id });
+    s.timers.clear(`prepare ${node.id} ${id}`);
+    forgetPlan(node.statistics, id);
+  }
+  for (const ms of [s.options.settle_ms, s.options.patience_ms]) s.timers.clear(`start ${id} ${ms}`);
+  s.plans.delete(id);
+  s.effects.push({ type: 'plan-retired', plan: id });
+}
+
+/** Brings plans, nodes and models forward as far as they can go: prepares, starts, stands by, retires. */
+export function settlePlans(s: State): void {
+  for (const model of s.models.values()) {
+    if (model.pending === null || !canStart(s, model.pending)) continue;
+    model.active = model.pending;
+    model.pending = null;
+    s.effects.push({ type: 'plan-active', model: model.name, plan: model.active.plan.id });
+  }
+  const current = new Set([...s.models.values()].flatMap(({ active, pending }) => [active, pending]));
+  const active = new Set([...s.models.values()].map((model) => model.active));
+  for (const run of s.plans.values()) {
+    if (!current.has(run) && run.open === 0) {
+      retire(s, run);
+      continue;
+    }
+    for (const { id: stage } of run.plan.stages)
+      if ((active.has(run) || run.open > 0) && candidates(s, run, stage).length === 0) run.standby.add(stage);
+    for (const node of s.nodes.values()) {
+      if (node.presence !== 'online') continue;
+      const placed = run.plan.stages.filter(
+        ({ id, on }) => isPlaced(node, on) || (node.id === CENTRAL && run.standby.has(id)),
+      );
+      if (placed.length > 0 && (current.has(run) || node.id === CENTRAL))
+        prepare(
+          s,
+          run,
+          node,
+          placed.map((stage) => stage.id),
+        );
+    }
+  }
+}

@@ -1,0 +1,115 @@
+import { observeWork, stageKey } from '../scheduler/statistics.ts';
+import { answer, cancel, end, isLive } from './asks.ts';
+import type { Event, TileNote } from './events.ts';
+import { onHeard } from './fleet.ts';
+import { fill, tileDone } from './frames.ts';
+import type { Ask, Frame, Node, State } from './state.ts';
+
+/** What comes back from nodes: taken, or counted and thrown away. */
+
+type TileResult = Extract<Event, { type: 'tile-result' }>;
+type TileError = Extract<Event, { type: 'tile-error' }>;
+
+/** The request that a message answers, or why there is none. */
+function findAsk(s: State, event: TileResult | TileError): { frame: Frame; ask: Ask } | TileNote {
+  if (!event.i_id.startsWith(`${s.options.epoch}-`)) return 'stale-epoch';
+  const frame = s.frames.get(event.i_id);
+  if (frame === undefined) return s.ended.get(event.i_id)?.has(event.node) === true ? 'late' : 'stray';
+  if (frame.run.plan.id !== event.plan) return 'stray';
+  const asks = frame.stages[event.stage]?.tiles[event.t_id]?.asks ?? [];
+  const ask = asks.find(
+    (candidate) =>
+      candidate.node.id === event.node && candidate.batch.attempt === event.attempt && candidate.sent_at !== null,
+  );
+  if (ask === undefined) return 'stray';
+  return ask.state === 'answered' || ask.state === 'failed' ? 'duplicate' : { frame, ask };
+}
+
+/** Work for a frame that has ended still tells how fast the node is. */
+function learn(s: State, node: Node, event: TileResult): void {
+  const facts = s.plans.get(event.plan)?.facts.stages[event.stage]?.tiles[event.t_id];
+  if (facts === undefined) return;
+  const key = stageKey(event.plan, event.stage);
+  observeWork(node.statistics, key, Math.max(1, facts.cost), event.compute_ms, s.options.gamma);
+}
+
+/** One tile came back: the first answer of somebody who was asked is used. */
+export function onTileResult(s: State, event: TileResult): void {
+  const node = s.nodes.get(event.node);
+  const found = node === undefined ? 'stray' : findAsk(s, event);
+  if (node !== undefined) onHeard(s, node);
+  if (typeof found === 'string') {
+    if (node !== undefined && found === 'late') learn(s, node, event);
+    s.notes[found]++;
+    s.effects.push({ type: 'discard', handle: event.handle, why: found });
+    return;
+  }
+  const { frame, ask } = found;
+  const { tile } = ask;
+  answer(s, ask, event);
+  frame.bytes_down += event.bytes;
+  ask.node.counts.bytes_down += event.bytes;
+  if (tile.state !== 'asked' && tile.state !== 'unplaced') {
+    s.notes.late++;
+    s.effects.push({ type: 'discard', handle: event.handle, why: 'late' });
+    return;
+  }
+  if (tile.state === 'unplaced') ask.batch.stage.unplaced--;
+  tile.state = 'pasting';
+  tile.used = ask;
+  cancel(s, tile.asks.filter(isLive));
+  s.effects.push({ type: 'paste', handle: event.handle, i_id: frame.i_id, stage: event.stage, t_id: event.t_id });
+}
+
+function fail(s: State, ask: Ask, text: string): void {
+  const { tile, node } = ask;
+  node.counts.errors++;
+  if (!ask.probe) {
+    tile.tries++;
+    tile.failed_on.add(node.id);
+    tile.last_error = `${node.id}: ${text}`;
+  }
+  end(s, ask, 'failed');
+}
+
+/** A node could not do a tile: others are asked at once. */
+export function onTileError(s: State, event: TileError): void {
+  const node = s.nodes.get(event.node);
+  const found = node === undefined ? 'stray' : findAsk(s, event);
+  if (node !== undefined) onHeard(s, node);
+  if (typeof found === 'string') {
+    s.notes[found]++;
+    return;
+  }
+  const { ask } = found;
+  const held = ask.node.held_bytes;
+  fail(s, ask, `${event.code}: ${event.text}`);
+  if (event.code === 'unknown-plan') {
+    // It has forgotten the plan (evicted, restarted unseen): it is asked to prepare it again before it gets more.
+    ask.node.readiness.delete(event.plan);
+    s.fleet_changed = true;
+  }
+  // Less at a time from now on; one tile is always given, whatever its size.
+  if (event.code === 'out-of-memory') ask.node.memory_bytes = Math.min(ask.node.memory_bytes, held) / 2;
+}
+
+/** The outputs of a tile are in the frame's tensors, or were not what was asked for. */
+export function onPasted(s: State, frame: Frame, event: Extract<Event, { type: 'pasted' }>): void {
+  const stage = frame.stages[event.stage];
+  const tile = stage?.tiles[event.t_id];
+  if (stage === undefined || tile?.state !== 'pasting') return;
+  const ask = tile.used!;
+  if (event.ok) {
+    tile.state = 'done';
+    ask.node.counts.tiles++;
+    if (ask.hedged) ask.node.counts.hedges_won++;
+    tileDone(s, frame, stage);
+    return;
+  }
+  tile.used = null;
+  tile.state = 'asked';
+  ask.state = 'failed';
+  fail(s, ask, 'its outputs were not what was asked for');
+  // Its T_L may have passed while it was being pasted.
+  if (stage.fills && stage.due_at <= s.now) fill(s, frame, stage);
+}

@@ -1,0 +1,75 @@
+import type { Outcome, SkipReason } from '../../shared/protocol/messages.ts';
+import type { TileNote } from './events.ts';
+import type { State } from './state.ts';
+
+/** Counts since central started, and what is known of the nodes; for `tessera/stats`, `tessera nodes` and tests. */
+export interface Snapshot {
+  readonly open_frames: number;
+  readonly open_bytes: number;
+  readonly payload_bytes: number;
+  /** Tile results and errors that were not used, by reason. */
+  readonly notes: Readonly<Record<TileNote, number>>;
+  readonly cameras: Readonly<
+    Record<
+      string,
+      {
+        readonly offered: number;
+        readonly waiting: number;
+        readonly outcomes: Readonly<Record<Outcome, number>>;
+        readonly skipped: Readonly<Partial<Record<SkipReason, number>>>;
+      }
+    >
+  >;
+  readonly nodes: Readonly<
+    Record<
+      string,
+      {
+        readonly presence: 'online' | 'suspect' | 'offline';
+        /** Plan id to how far it is with it. */
+        readonly plans: Readonly<Record<string, 'preparing' | 'ready' | 'refused'>>;
+        /** Multiply-adds per second of its own time; null until it did something. */
+        readonly speed: number | null;
+        readonly unanswered: number;
+        readonly unanswered_bytes: number;
+        readonly tiles: number;
+        readonly errors: number;
+        readonly given_up: number;
+        readonly hedges_won: number;
+        readonly bytes_up: number;
+        readonly bytes_down: number;
+      }
+    >
+  >;
+}
+
+/** A copy of what there is to know, safe to keep. */
+export function snapshotOf(s: State): Snapshot {
+  const cameras = [...s.cameras.values()].map(({ id, counts, waiting }) => [
+    id,
+    {
+      offered: counts.offered,
+      waiting: [...waiting.values()].reduce((sum, lane) => sum + lane.length, 0),
+      outcomes: { ...counts.outcomes },
+      skipped: { ...counts.skipped },
+    },
+  ]);
+  const nodes = [...s.nodes.values()].map((node) => [
+    node.id,
+    {
+      presence: node.presence,
+      plans: Object.fromEntries([...node.readiness].map(([plan, { state }]) => [plan, state])),
+      speed: node.statistics.speed ?? null,
+      unanswered: node.open.size,
+      unanswered_bytes: node.open_bytes,
+      ...node.counts,
+    },
+  ]);
+  return {
+    open_frames: s.frames.size,
+    open_bytes: s.open_bytes,
+    payload_bytes: s.payload_bytes,
+    notes: { ...s.notes },
+    cameras: Object.fromEntries(cameras),
+    nodes: Object.fromEntries(nodes),
+  };
+}

@@ -1,0 +1,267 @@
+import type { Plan, Stage, Tier } from '../../shared/plan/plan.ts';
+import type { Outcome, SkipReason } from '../../shared/protocol/messages.ts';
+import type { NodeStatistics } from '../scheduler/statistics.ts';
+import type { CameraPolicy, Effect, PlanFacts, TileFacts, TileNote } from './events.ts';
+import type { CoordinatorOptions } from './options.ts';
+import { Timers } from './timers.ts';
+
+/**
+ * All that the coordinator knows, as plain data; the files beside this one are functions over it.
+ *
+ *   frame   waiting -> opening -> running -> finishing -> ended (gone from `frames`)
+ *   stage   waiting -> running -> done
+ *   tile    unplaced -> asked -> pasting -> done
+ *           asked -> unplaced (nobody is left who was asked); pasting -> unplaced (outputs were wrong)
+ *           unplaced | asked -> missing (filled with zeros)
+ *   ask     queued -> sent -> answered | failed | dropped; queued -> dropped; dropped -> answered (late, still welcome)
+ *   node    online -> suspect -> online; online | suspect -> offline -> online
+ */
+export interface State {
+  readonly options: CoordinatorOptions;
+  now: number;
+  phase: 'running' | 'draining' | 'stopped';
+  effects: Effect[];
+  readonly nodes: Map<string, Node>;
+  readonly models: Map<string, ModelRun>;
+  /** By plan id: active, about to be, or still used by frames. */
+  readonly plans: Map<string, PlanRun>;
+  readonly cameras: Map<string, Camera>;
+  readonly payloads: Map<string, Payload>;
+  payload_bytes: number;
+  /** Accepted and not ended, by i_id, oldest first. */
+  readonly frames: Map<string, Frame>;
+  open_bytes: number;
+  /** The last `ENDED_KEPT` ended frames and the nodes that were asked for them, to tell late answers from strays. */
+  readonly ended: Map<string, ReadonlySet<string>>;
+  readonly timers: Timers<Alarm>;
+  /** Counts accepted frames, and turns of cameras. */
+  counter: number;
+  turn: number;
+  batches: number;
+  readonly notes: Record<TileNote, number>;
+  /** Something has changed for plans or nodes: `settlePlans` has to look. */
+  fleet_changed: boolean;
+}
+
+/** Ended frames that are remembered. */
+export const ENDED_KEPT = 512;
+
+/** What a deadline is for. */
+export type Alarm =
+  | { readonly kind: 'hard-limit'; readonly frame: Frame }
+  | { readonly kind: 'fill'; readonly frame: Frame; readonly stage: StageRun }
+  | { readonly kind: 'hedge'; readonly batch: Batch }
+  | { readonly kind: 'give-up'; readonly batch: Batch }
+  /** Look for nodes that have fallen silent. */
+  | { readonly kind: 'sweep' }
+  /** Nothing by itself: something can go on because time has passed. */
+  | { readonly kind: 'look' };
+
+/** A node agent, or central's own executor. */
+export interface Node {
+  readonly id: string;
+  boot_id: string;
+  tier: Tier;
+  presence: 'online' | 'suspect' | 'offline';
+  heard_at: number;
+  memory_bytes: number;
+  /** By plan id. */
+  readonly readiness: Map<string, Readiness>;
+  /** Assigned and held back for credit, in order. */
+  queue: Ask[];
+  /** Sent and unanswered. */
+  readonly open: Set<Ask>;
+  /** Input bytes of `open`. */
+  open_bytes: number;
+  /** Input and output bytes of `queue` and `open`. */
+  held_bytes: number;
+  /** Predicted time for `queue` and `open`, ms. */
+  busy_ms: number;
+  /** When it was last given work. */
+  worked_at: number;
+  readonly statistics: NodeStatistics;
+  readonly counts: {
+    tiles: number;
+    errors: number;
+    given_up: number;
+    hedges_won: number;
+    bytes_up: number;
+    bytes_down: number;
+  };
+}
+
+/** How far a node is with a plan. */
+export interface Readiness {
+  state: 'preparing' | 'ready' | 'refused';
+  asked_at: number;
+  /** Asked for, and (after `ready`) usable; while central loads more stages, the ones before stay usable. */
+  stages: readonly number[];
+  usable: readonly number[];
+  /** Why it refused. */
+  text: string;
+}
+
+/** A model that frames may ask for. */
+export interface ModelRun {
+  readonly name: string;
+  active: PlanRun | null;
+  /** Takes over when it can start. */
+  pending: PlanRun | null;
+}
+
+/** A plan in use. */
+export interface PlanRun {
+  readonly plan: Plan;
+  readonly facts: PlanFacts;
+  /** Per stage: the earlier stages whose outputs it reads. */
+  readonly needs: readonly (readonly number[])[];
+  since: number;
+  /** Accepted frames that use it. */
+  open: number;
+  /** Stages that central has to be able to do because nobody else is. */
+  readonly standby: Set<number>;
+}
+
+/** Where frames come from. */
+export interface Camera {
+  readonly id: string;
+  policy: CameraPolicy;
+  /** Waiting frames by model, oldest first. */
+  readonly waiting: Map<string, Waiting[]>;
+  /** When the next frame is within max_fps. */
+  next_at: number;
+  /** Turn in which it was last served. */
+  turn: number;
+  /** Frame ids not to be accepted again, and when they were offered; oldest first. */
+  readonly recent: Map<string, number>;
+  readonly counts: {
+    offered: number;
+    readonly outcomes: Record<Outcome, number>;
+    readonly skipped: Partial<Record<SkipReason, number>>;
+  };
+}
+
+/** A frame that is not accepted yet. */
+export interface Waiting {
+  readonly ref: string;
+  readonly camera: Camera;
+  readonly model: string;
+  readonly frame: string;
+  readonly offered_at: number;
+}
+
+/** A payload that the shell holds. */
+export interface Payload {
+  readonly bytes: number;
+  /** Waiting and opening frames that need it. */
+  users: number;
+}
+
+/** An accepted frame. */
+export interface Frame extends Waiting {
+  readonly i_id: string;
+  readonly run: PlanRun;
+  readonly policy: CameraPolicy;
+  readonly hard_at: number;
+  phase: 'opening' | 'running' | 'finishing';
+  readonly stages: readonly StageRun[];
+  readonly missing: { stage: number; t_id: number }[];
+  readonly asks: Ask[];
+  bytes_up: number;
+  bytes_down: number;
+}
+
+/** A stage of an accepted frame. */
+export interface StageRun {
+  readonly stage: Stage;
+  state: 'waiting' | 'running' | 'done';
+  readonly tiles: readonly TileRun[];
+  /** Tiles that are neither done nor missing. */
+  remaining: number;
+  /** Tiles that nobody is asked for. */
+  unplaced: number;
+  /** Rises with each placement, so that a node's answers to different requests can be told apart. */
+  attempt: number;
+  /** Whether tiles that are not there at `due_at` are filled with zeros. */
+  fills: boolean;
+  /** When its tiles must be there: T_L, or the frame's hard limit. */
+  due_at: number;
+}
+
+/** A tile of an accepted frame. */
+export interface TileRun {
+  readonly facts: TileFacts;
+  state: 'unplaced' | 'asked' | 'pasting' | 'done' | 'missing';
+  readonly asks: Ask[];
+  /** Errors, time-outs and losses so far. */
+  tries: number;
+  /** Nodes that could not do it. */
+  readonly failed_on: Set<string>;
+  last_error: string;
+  hedged: boolean;
+  used: Ask | null;
+}
+
+/** One request to one node for one tile. */
+export interface Ask {
+  readonly node: Node;
+  readonly tile: TileRun;
+  readonly batch: Batch;
+  readonly hedged: boolean;
+  /** A copy that only keeps the node's speed known; it is never cancelled. */
+  readonly probe: boolean;
+  readonly predicted_ms: number;
+  state: 'queued' | 'sent' | 'answered' | 'failed' | 'dropped';
+  sent_at: number | null;
+  received_at: number | null;
+  compute_ms: number | null;
+  bytes: number;
+}
+
+/** What one placement gave to one node: the unit of prediction, hedging and statistics; one message while it fits. */
+export interface Batch {
+  readonly id: number;
+  readonly node: Node;
+  readonly frame: Frame;
+  readonly stage: StageRun;
+  readonly attempt: number;
+  readonly asks: Ask[];
+  readonly assigned_at: number;
+  /** Waiting and computing, ms; null where nothing is known of the node. */
+  readonly predicted_ms: number | null;
+  readonly hedge_ms: number;
+  /** Asks that are queued or sent. */
+  open: number;
+  messages: number;
+  queue_ms: number;
+  /** Whether its silence was counted against the node's speed. */
+  silence_noted: boolean;
+  /** Cost answered in time, and the node's own time for it. */
+  cost_done: number;
+  compute_ms: number;
+}
+
+/** A state in which nothing has happened. */
+export function newState(options: CoordinatorOptions): State {
+  return {
+    options,
+    now: 0,
+    phase: 'running',
+    effects: [],
+    nodes: new Map(),
+    models: new Map(),
+    plans: new Map(),
+    cameras: new Map(),
+    payloads: new Map(),
+    payload_bytes: 0,
+    frames: new Map(),
+    open_bytes: 0,
+    ended: new Map(),
+    timers: new Timers(),
+    counter: 0,
+    turn: 0,
+    batches: 0,
+    notes: { duplicate: 0, stray: 0, late: 0, 'stale-epoch': 0 },
+    fleet_changed: false,
+  };
+}
