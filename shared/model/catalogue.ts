@@ -1,0 +1,21 @@
+import { z } from '../schema.ts';
+
+/** config/models.yaml: models that `tessera model add NAME` can get. `card` is what model.yaml says beside name and origin. */
+export const catalogueSchema = z.strictObject({
+  version: z.literal(1),
+  models: z.record(
+    z.string(),
+    z.strictObject({
+      about: z.string(),
+      /** Pinned to a commit, so that it cannot change. */
+      url: z.url(),
+      sha256: z.string().regex(/^[0-9a-f]{64}$/),
+      license: z.string(),
+      source: z.url(),
+      card: z.record(z.string(), z.unknown()),
+    }),
+  ),
+});
+
+/** Models that can be got by name. */
+export type Catalogue = z.infer<typeof catalogueSchema>;

@@ -1,0 +1,201 @@
+import { access, cp, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { basename, dirname, isAbsolute, join, normalize, resolve, sep } from 'node:path';
+import { TesseraError } from '../errors.ts';
+import { type ModelCard, parseCard } from '../model/card.ts';
+import { cardDocument } from '../model/card-document.ts';
+import { type Catalogue, catalogueSchema } from '../model/catalogue.ts';
+import { guessCard, nameOfFile } from '../model/guess.ts';
+import { nearest } from '../nearest.ts';
+import type { Model } from '../onnx/model.ts';
+import { readModel } from '../onnx/read.ts';
+import { isName } from '../protocol/topics.ts';
+import { parse } from '../schema.ts';
+import { type DownloadOptions, download } from './download.ts';
+import { fileSha256, loadModel } from './model-library.ts';
+import { parseYaml, stringifyYaml } from './yaml.ts';
+
+/** How a model is added. */
+export interface AddOptions {
+  /** Folder of the library that the model's own folder goes into. */
+  readonly dest: string;
+  /** File like config/models.yaml; needed for names. */
+  readonly catalogue?: string;
+  /** Name in the library; default: the catalogue's or the file's. */
+  readonly name?: string | undefined;
+  /** Replace a model of that name. */
+  readonly force?: boolean | undefined;
+  /** Shape of the first input, where the file leaves dimensions open. */
+  readonly inputShape?: readonly number[] | undefined;
+  readonly download?: DownloadOptions;
+}
+
+/** A model that is now in the library. */
+export interface AddedModel {
+  readonly name: string;
+  readonly folder: string;
+  readonly card: ModelCard;
+  /** Fields marked `# guessed` in its model.yaml. */
+  readonly guessedFields: readonly string[];
+}
+
+/** What is to be written: a network with its card. */
+interface Found {
+  readonly modelPath: string;
+  readonly card: ModelCard;
+  readonly labels: readonly string[];
+  readonly guessedFields: readonly string[];
+}
+
+/** Labels beyond this number go into a file of their own. */
+const LABELS_INLINE = 16;
+
+/** Reads config/models.yaml. Throws TesseraError TESSERA_CONFIG. */
+export async function readCatalogue(path: string): Promise<Catalogue> {
+  const value = parseYaml(await readFile(path, 'utf8'), path, 'TESSERA_CONFIG');
+  return parse(catalogueSchema, value, 'TESSERA_CONFIG', path);
+}
+
+const isUrl = (source: string) => /^(https?|file):\/\//i.test(source);
+
+async function fromUrl(url: string, folder: string, options: AddOptions): Promise<Found> {
+  const modelPath = join(folder, basename(new URL(url).pathname) || 'model.onnx');
+  await download(url, modelPath, options.download);
+  const model = readModel(await readFile(modelPath));
+  for (const location of externalFiles(model)) {
+    const part = join(folder, location);
+    await mkdir(dirname(part), { recursive: true });
+    await download(new URL(location, url).href, part, options.download);
+  }
+  const { card, guessed } = guessCard(model, modelPath, { inputShape: options.inputShape });
+  return { modelPath, card, labels: inlineLabels(card), guessedFields: guessed };
+}
+
+async function fromCatalogue(name: string, folder: string, options: AddOptions): Promise<Found> {
+  const catalogue = options.catalogue === undefined ? undefined : await readCatalogue(options.catalogue);
+  const entry = catalogue?.models[name];
+  if (entry === undefined) {
+    const names = Object.keys(catalogue?.models ?? {});
+    const near = nearest(name, names);
+    throw new TesseraError(
+      'TESSERA_MODEL_UNKNOWN',
+      `there is no file "${name}" and no model of that name to get${near === undefined ? '' : `, did you mean "${near}"?`}`,
+      { hint: `give a path, a URL, or one of: ${names.join(', ') || 'none'}` },
+    );
+  }
+  const card = parseCard(
+    { name, sha256: entry.sha256, license: entry.license, source: entry.source, ...entry.card },
+    `${options.catalogue}: ${name}`,
+  );
+  const modelPath = join(folder, 'model.onnx');
+  await download(entry.url, modelPath, options.download);
+  const sha256 = await fileSha256(modelPath);
+  if (sha256 !== entry.sha256)
+    throw new TesseraError('TESSERA_DOWNLOAD', `${entry.url}: SHA-256 is ${sha256}, expected ${entry.sha256}`, {
+      hint: 'the file was changed on its way or at its origin: do not use it; try again later or report it',
+    });
+  if (externalFiles(readModel(await readFile(modelPath))).length > 0)
+    throw new TesseraError('TESSERA_MODEL_UNSUPPORTED', `${name}: its weights lie in further files without a hash`);
+  return { modelPath, card, labels: inlineLabels(card), guessedFields: [] };
+}
+
+async function fromPath(path: string, options: AddOptions): Promise<Found> {
+  const found = await loadModel(resolve(path), { modelsDirs: [] });
+  if (found.cardPath !== undefined || options.inputShape === undefined) return found;
+  const model = readModel(await readFile(found.modelPath));
+  const { card, guessed } = guessCard(model, found.modelPath, {
+    inputShape: options.inputShape,
+    labels: found.labels.length > 0 ? found.labels : undefined,
+  });
+  return { ...found, card, guessedFields: guessed };
+}
+
+function inlineLabels(card: ModelCard): readonly string[] {
+  return Array.isArray(card.labels) ? card.labels : [];
+}
+
+/** Files beside the model that hold its weights, as relative paths inside its folder. */
+function externalFiles(model: Model): string[] {
+  const files = new Set<string>();
+  for (const { data } of model.graph.initializers.values()) {
+    if (data.kind !== 'external') continue;
+    const path = normalize(data.location);
+    if (isAbsolute(path) || path.startsWith(`..${sep}`) || path === '..')
+      throw new TesseraError('TESSERA_MODEL_INVALID', `weights lie outside the model's folder: ${data.location}`);
+    files.add(path);
+  }
+  return [...files];
+}
+
+/** Writes model.onnx, its weight files, labels.txt and model.yaml into `folder`. */
+async function write(found: Found, folder: string, name: string): Promise<ModelCard> {
+  const model = readModel(await readFile(found.modelPath));
+  const target = join(folder, 'model.onnx');
+  if (resolve(found.modelPath) !== resolve(target)) await cp(found.modelPath, target);
+  for (const file of externalFiles(model)) {
+    const part = join(folder, file);
+    if (resolve(dirname(found.modelPath), file) !== resolve(part))
+      await cp(join(dirname(found.modelPath), file), part, { recursive: true });
+  }
+  const { labels } = found;
+  const inFile = labels.length > LABELS_INLINE;
+  if (inFile) await writeFile(join(folder, 'labels.txt'), `${labels.join('\n')}\n`);
+  const card: ModelCard = {
+    ...found.card,
+    name,
+    model: 'model.onnx',
+    sha256: await fileSha256(target),
+    labels: inFile ? 'labels.txt' : labels.length > 0 ? [...labels] : undefined,
+  };
+  const guesses = found.guessedFields.map((field) => ({ path: field.split('.'), text: 'guessed' }));
+  const heading =
+    guesses.length === 0
+      ? 'Written by `tessera model add`.'
+      : 'Written by `tessera model add`. What the file does not say is marked "guessed":\ncheck those lines, and take the mark away from what is right.';
+  await writeFile(join(folder, 'model.yaml'), stringifyYaml(cardDocument(card), { heading, comments: guesses }));
+  return card;
+}
+
+/**
+ * Puts a model into the library as a folder with model.onnx and model.yaml. `source` is a path (an .onnx file, a model
+ * folder or a card), a URL, or a name of the catalogue. The folder appears whole or not at all.
+ * Throws TesseraError: TESSERA_MODEL_UNKNOWN, TESSERA_MODEL_INVALID, TESSERA_MODEL_CARD, TESSERA_DOWNLOAD, and
+ * TESSERA_USAGE when the name is taken.
+ */
+export async function addModel(source: string, options: AddOptions): Promise<AddedModel> {
+  await mkdir(options.dest, { recursive: true });
+  const scratch = await mkdtemp(join(options.dest, '.adding-'));
+  try {
+    const got = join(scratch, 'got');
+    const made = join(scratch, 'made');
+    await mkdir(got);
+    await mkdir(made);
+    const found = isUrl(source)
+      ? await fromUrl(source, got, options)
+      : isName(source) && !(await isPath(source))
+        ? await fromCatalogue(source, got, options)
+        : await fromPath(source, options);
+    const name = options.name ?? (isUrl(source) ? nameOfFile(new URL(source).pathname) : found.card.name);
+    if (!isName(name))
+      throw new TesseraError('TESSERA_USAGE', `"${name}" is no name for a model`, {
+        hint: 'use 1 to 64 of A-Z, a-z, 0-9, _ and -',
+      });
+    const folder = join(options.dest, name);
+    if (!options.force && (await isPath(folder)))
+      throw new TesseraError('TESSERA_USAGE', `${folder} is there already`, {
+        hint: 'use --force to replace it, or --name for another name',
+      });
+    const card = await write(found, made, name);
+    await rm(folder, { recursive: true, force: true });
+    await rename(made, folder);
+    return { name, folder, card, guessedFields: found.guessedFields };
+  } finally {
+    await rm(scratch, { recursive: true, force: true });
+  }
+}
+
+async function isPath(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}

@@ -1,0 +1,216 @@
+import { createHash } from 'node:crypto';
+import { createReadStream, type Dirent } from 'node:fs';
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { TesseraError } from '../errors.ts';
+import { type ModelCard, parseCard } from '../model/card.ts';
+import { guessCard } from '../model/guess.ts';
+import { parseLabels } from '../model/labels.ts';
+import { nearest } from '../nearest.ts';
+import { readModel } from '../onnx/read.ts';
+import { isName } from '../protocol/topics.ts';
+import { commentedFields, parseYaml } from './yaml.ts';
+
+/** Where models are looked for. */
+export interface LibraryPlaces {
+  /** Folders of model folders, the user's own; the first that has a name wins. */
+  readonly modelsDirs: readonly string[];
+  /** Models that come with Tessera; looked at last. */
+  readonly bundledDir?: string;
+  /** Folder that `model` and `labels` of a card are relative to; absent: the card's own. */
+  readonly base?: string;
+}
+
+/** A model that can be run. */
+export interface LoadedModel {
+  readonly card: ModelCard;
+  /** File of the card; undefined where it was guessed on the spot. */
+  readonly cardPath: string | undefined;
+  readonly modelPath: string;
+  /** Names of the classes; empty where nobody gave any. */
+  readonly labels: readonly string[];
+  /** Whether anything of the card is a guess; `guessedFields` says what. */
+  readonly guessed: boolean;
+  readonly guessedFields: readonly string[];
+}
+
+/** A model of the library, or a folder there that is none, with the reason. */
+export interface ListedModel {
+  readonly name: string;
+  readonly path: string;
+  readonly bundled: boolean;
+  readonly card?: ModelCard;
+  readonly error?: string;
+}
+
+const CARD = 'model.yaml';
+
+async function kindOf(path: string): Promise<'file' | 'folder' | undefined> {
+  const found = await stat(path).catch(() => undefined);
+  return found?.isFile() ? 'file' : found?.isDirectory() ? 'folder' : undefined;
+}
+
+async function entriesOf(folder: string): Promise<Dirent[]> {
+  const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
+  return entries.sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/** SHA-256 of a file, lower-case hex. */
+export async function fileSha256(path: string): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
+  return hash.digest('hex');
+}
+
+/** Reads and validates a card file. Throws TesseraError TESSERA_MODEL_CARD. */
+export async function readCard(path: string): Promise<{ card: ModelCard; guessedFields: readonly string[] }> {
+  const text = await readFile(path, 'utf8').catch((cause) => {
+    throw new TesseraError('TESSERA_MODEL_CARD', `${path} cannot be read`, { cause });
+  });
+  const card = parseCard(parseYaml(text, path, 'TESSERA_MODEL_CARD') ?? {}, path);
+  return { card, guessedFields: commentedFields(text, 'guessed') };
+}
+
+async function loadLabels(card: ModelCard, folder: string): Promise<readonly string[]> {
+  if (card.labels === undefined) return [];
+  if (typeof card.labels !== 'string') return card.labels;
+  const path = resolve(folder, card.labels);
+  const text = await readFile(path, 'utf8').catch((cause) => {
+    throw new TesseraError('TESSERA_MODEL_CARD', `model "${card.name}": labels: ${path} cannot be read`, {
+      hint: 'put the labels there, one a line, or take `labels` out of model.yaml',
+      cause,
+    });
+  });
+  return parseLabels(text);
+}
+
+/** Input name and shape that a card leaves to the file; a shape with open dimensions stays out. */
+async function completed(card: ModelCard, modelPath: string): Promise<ModelCard> {
+  if (card.input.tensor !== undefined && card.input.shape !== undefined) return card;
+  const first = readModel(await readFile(modelPath)).graph.inputs.find(
+    ({ name }) => card.input.tensor === undefined || name === card.input.tensor,
+  );
+  if (first === undefined) return card;
+  const shape = first.shape?.map((size, axis) => (axis === 0 && typeof size !== 'number' ? 1 : size));
+  const known = shape?.every((size) => typeof size === 'number' && size > 0) ? (shape as number[]) : undefined;
+  const input = { ...card.input, tensor: first.name, shape: card.input.shape ?? known };
+  return parseCard({ ...card, input }, modelPath);
+}
+
+async function loadCardFile(cardPath: string, places: LibraryPlaces): Promise<LoadedModel> {
+  const { card, guessedFields } = await readCard(cardPath);
+  const folder = places.base ?? dirname(cardPath);
+  const modelPath = resolve(folder, card.model);
+  if ((await kindOf(modelPath)) !== 'file')
+    throw new TesseraError('TESSERA_MODEL_CARD', `${cardPath}: model: there is no file ${modelPath}`, {
+      hint: `put the network there, or mend \`model\` in ${basename(cardPath)}`,
+    });
+  if (card.sha256 !== undefined && (await fileSha256(modelPath)) !== card.sha256)
+    throw new TesseraError('TESSERA_MODEL_INVALID', `${modelPath} is not the file that ${cardPath} was written for`, {
+      hint: 'get that file again, or take sha256 out of the card if the change was meant',
+    });
+  const labels = await loadLabels(card, folder);
+  const guessed = guessedFields.length > 0;
+  return { card: await completed(card, modelPath), cardPath, modelPath, labels, guessed, guessedFields };
+}
+
+/** A bare ONNX file: its card is `<file>.yaml` or a model.yaml beside it that names it, else it is guessed. */
+async function loadFile(modelPath: string, places: LibraryPlaces): Promise<LoadedModel> {
+  const folder = dirname(modelPath);
+  const stem = basename(modelPath).replace(/\.onnx$/i, '');
+  const own = join(folder, `${stem}.yaml`);
+  if ((await kindOf(own)) === 'file') return loadCardFile(own, places);
+  const shared = join(folder, CARD);
+  if ((await kindOf(shared)) === 'file') {
+    const { card } = await readCard(shared);
+    if (resolve(folder, card.model) === resolve(modelPath)) return loadCardFile(shared, places);
+  }
+  let labels: readonly string[] = [];
+  for (const name of [`${stem}.labels.txt`, `${stem}.txt`, 'labels.txt']) {
+    const text = await readFile(join(folder, name), 'utf8').catch(() => undefined);
+    if (text === undefined) continue;
+    labels = parseLabels(text);
+    break;
+  }
+  const { card, guessed } = guessCard(readModel(await readFile(modelPath)), modelPath, {
+    labels: labels.length > 0 ? labels : undefined,
+  });
+  const named = Array.isArray(card.labels) ? card.labels : labels;
+  return {
+    card,
+    cardPath: undefined,
+    modelPath,
+    labels: named,
+    guessed: guessed.length > 0,
+    guessedFields: guessed,
+  };
+}
+
+async function loadFolder(folder: string, places: LibraryPlaces): Promise<LoadedModel> {
+  const card = join(folder, CARD);
+  if ((await kindOf(card)) === 'file') return loadCardFile(card, places);
+  const files = (await entriesOf(folder)).filter((entry) => /\.onnx$/i.test(entry.name));
+  if (files.length === 1) return loadFile(join(folder, files[0]!.name), places);
+  throw new TesseraError(
+    'TESSERA_MODEL_UNKNOWN',
+    `${folder} holds no ${CARD}${files.length === 0 ? '' : ` and ${files.length} .onnx files`}`,
+    { hint: 'name one .onnx file, or run `tessera model add FILE.onnx`' },
+  );
+}
+
+/** Path of a library entry: `<name>/` or `<name>.onnx`, the user's folders before the bundled one. */
+async function findInLibrary(name: string, places: LibraryPlaces): Promise<string | undefined> {
+  for (const folder of foldersOf(places)) {
+    const path = join(folder, name);
+    if ((await kindOf(path)) === 'folder') return path;
+    if ((await kindOf(`${path}.onnx`)) === 'file') return `${path}.onnx`;
+  }
+  return undefined;
+}
+
+function foldersOf({ modelsDirs, bundledDir }: LibraryPlaces): readonly string[] {
+  return bundledDir === undefined ? modelsDirs : [...modelsDirs, bundledDir];
+}
+
+/**
+ * Finds a model and everything that running it needs. `nameOrPath` is a name of the library, a model folder, a card
+ * file, or an .onnx file. Throws TesseraError: TESSERA_MODEL_UNKNOWN when there is no such model (the error names the
+ * nearest), TESSERA_MODEL_CARD, TESSERA_MODEL_INVALID.
+ */
+export async function loadModel(nameOrPath: string, places: LibraryPlaces): Promise<LoadedModel> {
+  const path = (isName(nameOrPath) ? await findInLibrary(nameOrPath, places) : undefined) ?? nameOrPath;
+  const kind = await kindOf(path);
+  if (kind === 'folder') return loadFolder(path, places);
+  if (kind === 'file') return /\.ya?ml$/i.test(path) ? loadCardFile(path, places) : loadFile(path, places);
+  const known = (await listModels(places)).filter((model) => model.error === undefined).map((model) => model.name);
+  const near = nearest(nameOrPath, known);
+  throw new TesseraError(
+    'TESSERA_MODEL_UNKNOWN',
+    `there is no model "${nameOrPath}"${near === undefined ? '' : `, did you mean "${near}"?`}`,
+    {
+      hint: `known are ${known.join(', ') || 'none'}; \`tessera model add\` gets others, and a path to an .onnx file works too`,
+    },
+  );
+}
+
+/** Every model of the library with its card; what hides behind a name of an earlier folder is left out. */
+export async function listModels(places: LibraryPlaces): Promise<ListedModel[]> {
+  const listed = new Map<string, ListedModel>();
+  for (const folder of foldersOf(places))
+    for (const entry of await entriesOf(folder)) {
+      const isFolder = entry.isDirectory();
+      if (entry.name.startsWith('.') || !(isFolder || /\.onnx$/i.test(entry.name))) continue;
+      const name = isFolder ? entry.name : entry.name.replace(/\.onnx$/i, '');
+      if (listed.has(name)) continue;
+      const path = join(folder, entry.name);
+      const bundled = folder === places.bundledDir;
+      const about = { name, path, bundled };
+      try {
+        const { card } = isFolder ? await loadFolder(path, places) : await loadFile(path, places);
+        listed.set(name, { ...about, card });
+      } catch (error) {
+        listed.set(name, { ...about, error: (error as Error).message });
+      }
+    }
+  return [...listed.values()];
+}
