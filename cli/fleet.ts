@@ -25,10 +25,14 @@ const HEARTBEAT_WAIT_MS = 2_500;
 const QUIET_MS = 300;
 
 /**
- * Collects what nodes announce: what the broker keeps of them, and one heartbeat of each that is online. Takes about
- * a second, at most 2.5 s when a node that is called online keeps silent.
+ * Collects what nodes announce: what the broker keeps of them and, with `heartbeats`, one heartbeat of each that is
+ * online. Takes about a second, at most 2.5 s when a node that is called online keeps silent.
  */
-export async function readFleet(bus: Bus, topics: Topics, signal?: AbortSignal): Promise<FleetView> {
+export async function readFleet(
+  bus: Bus,
+  topics: Topics,
+  { heartbeats, signal }: { readonly heartbeats: boolean; readonly signal: AbortSignal },
+): Promise<FleetView> {
   const nodes = new Map<string, NodeView>();
   const fleet = { central: false };
   let last = performance.now();
@@ -61,18 +65,20 @@ export async function readFleet(bus: Bus, topics: Topics, signal?: AbortSignal):
       nodeOf(id).info = read(nodeInfo, payload);
     }),
   );
-  await bus.subscribe(
-    topics.heartbeatAll,
-    0,
-    on('heartbeat', (id, payload) => {
-      nodeOf(id).heartbeat = read(heartbeat, payload);
-    }),
-  );
+  if (heartbeats) {
+    await bus.subscribe(
+      topics.heartbeatAll,
+      0,
+      on('heartbeat', (id, payload) => {
+        nodeOf(id).heartbeat = read(heartbeat, payload);
+      }),
+    );
+  }
   const start = performance.now();
   const complete = (): boolean =>
-    [...nodes.values()].every(({ online, heartbeat }) => !online || heartbeat !== undefined);
+    [...nodes.values()].every(({ online, heartbeat }) => !heartbeats || !online || heartbeat !== undefined);
   while (performance.now() - start < HEARTBEAT_WAIT_MS) {
-    await sleep(50, undefined, signal === undefined ? {} : { signal });
+    await sleep(50, undefined, { signal });
     const now = performance.now();
     if (now - start > QUIET_MS && now - last > QUIET_MS && complete()) break;
   }

@@ -76,6 +76,9 @@ export const command = defineCommand({
       for (const one of options.invite) {
         for (const line of await invite(one, credentials!, broker.urls, config.mqtt.base_topic)) out.line(line);
       }
+      if (credentials?.users().length === 0) {
+        out.note('nobody beyond this machine has a secret yet: start with --invite NAME to make one');
+      }
       await untilStopped(signal);
     } finally {
       await broker.stop();

@@ -21,7 +21,7 @@ export const command = defineCommand({
     const names = topics(config.mqtt.base_topic);
     const bus = await connectCommand(config, 'nodes', await openLog(config, 'nodes'));
     try {
-      const { nodes } = await readFleet(bus, names, signal);
+      const { nodes } = await readFleet(bus, names, { heartbeats: false, signal });
       const node = nodes.find((one) => one.id === id);
       if (node === undefined) {
         throw new TesseraError('TESSERA_USAGE', `the broker knows no node ${JSON.stringify(id)}`, {

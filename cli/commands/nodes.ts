@@ -40,7 +40,9 @@ export const command = defineCommand({
       import('../fleet.ts'),
     ]);
     const bus = await connectCommand(config, 'nodes', await openLog(config, 'nodes'));
-    const fleet = await readFleet(bus, topics(config.mqtt.base_topic), signal).finally(() => bus.stop());
+    const fleet = await readFleet(bus, topics(config.mqtt.base_topic), { heartbeats: true, signal }).finally(() =>
+      bus.stop(),
+    );
     if (json) {
       for (const { id, online, info, heartbeat } of fleet.nodes) {
         out.json({ id, online, info: info ?? null, heartbeat: heartbeat ?? null });

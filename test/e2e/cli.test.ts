@@ -1,0 +1,109 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { COMMANDS } from '../../cli/commands.ts';
+import { SCHEMAS } from '../../cli/schemas.ts';
+import { RunningCli, runCli } from '../support/run-cli.ts';
+
+/** Exit codes, the shape of errors and what goes to which stream are what scripts are built on. */
+
+let cwd: string;
+beforeAll(async () => {
+  cwd = await mkdtemp(join(tmpdir(), 'tessera-cli-'));
+});
+afterAll(() => rm(cwd, { recursive: true }));
+
+describe('the command line', () => {
+  it('lists every command, and answers --help of each with examples that begin with its name', async () => {
+    const { code, stdout } = await runCli(['--help'], { cwd });
+    expect(code).toBe(0);
+    for (const { name, load } of COMMANDS) {
+      expect(stdout).toContain(name.split(' ')[0]);
+      const help = await runCli([...name.split(' '), '--help'], { cwd });
+      expect(help).toMatchObject({ code: 0, stderr: '' });
+      for (const [line] of (await load()).command.examples) {
+        expect(help.stdout).toContain(line);
+        expect(line.startsWith(name.split(' ')[0]!)).toBe(true);
+      }
+    }
+  });
+
+  it('ends with 2 for wrong usage, in the form that every error has', async () => {
+    for (const args of [
+      ['nope'],
+      ['schema', '--nope'],
+      ['schema', 'a', 'b'],
+      ['publish'],
+      ['schema', 'nope'],
+      ['model'],
+    ]) {
+      const { code, stdout, stderr } = await runCli(args, { cwd });
+      expect({ args, code, stdout }).toEqual({ args, code: 2, stdout: '' });
+      if (args[0] !== 'model') expect(stderr).toMatch(/^error TESSERA_USAGE: .+\nhint: .+\n$/);
+    }
+    expect((await runCli(['watch', '--frames', 'x'], { cwd })).stderr).toBe(
+      'error TESSERA_USAGE: --frames is "x"\nhint: expected a whole number from 1\n',
+    );
+    expect((await runCli([], { cwd })).code).toBe(2);
+  });
+
+  it('ends with 1 for a failure, and says what to do', async () => {
+    await writeFile(join(cwd, 'wrong.yaml'), 'mqtt: {sever: x}');
+    const { code, stdout, stderr } = await runCli(['config', '--config', 'wrong.yaml'], { cwd });
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+    expect(stderr).toMatch(/^error TESSERA_CONFIG: .*unknown key mqtt\.sever\nhint: did you mean mqtt\.server\?\n$/);
+    const refused = await runCli(['watch', '--broker', 'mqtt://127.0.0.1:9'], { cwd });
+    expect(refused.code).toBe(1);
+    expect(refused.stderr).toMatch(/^error TESSERA_BROKER: .+\nhint: .+\n$/);
+  });
+
+  it('shows the configuration with origins and without secrets', async () => {
+    await writeFile(join(cwd, 'good.yaml'), 'mqtt: {user: someone}');
+    const env = { TESSERA_MQTT__PASSWORD: 'hunter2', TESSERA_CONFIG: 'good.yaml' };
+    const text = await runCli(['config', '--broker', 'mqtt://10.0.0.1'], { cwd, env });
+    expect(text.code).toBe(0);
+    expect(text.stdout).not.toContain('hunter2');
+    expect(text.stdout).toMatch(/^mqtt\.server +mqtt:\/\/10\.0\.0\.1 +flag --broker$/m);
+    expect(text.stdout).toMatch(/^mqtt\.user +someone +file .*good\.yaml$/m);
+    expect(text.stdout).toMatch(/^mqtt\.password +\*\*\* +environment TESSERA_MQTT__PASSWORD$/m);
+    const json = JSON.parse((await runCli(['--json', 'config'], { cwd, env })).stdout) as { settings: unknown[] };
+    expect(json.settings).toContainEqual({ key: 'log.level', value: 'info', origin: 'default' });
+  });
+
+  it('prints a JSON Schema for every name it lists', async () => {
+    const { stdout } = await runCli(['schema', '--json'], { cwd });
+    const names = stdout
+      .trim()
+      .split('\n')
+      .map((line) => (JSON.parse(line) as { name: string }).name);
+    expect(names).toEqual(Object.keys(SCHEMAS));
+    const one = JSON.parse((await runCli(['schema', 'result'], { cwd })).stdout) as {
+      $schema: string;
+      properties: object;
+    };
+    expect(one.$schema).toContain('2020-12');
+    expect(Object.keys(one.properties)).toContain('predictions');
+  });
+});
+
+describe('a running command', () => {
+  it.each(['SIGTERM', 'SIGINT'] as const)('ends with 0 on %s', async (signal) => {
+    const broker = new RunningCli(['broker', '--listen', '127.0.0.1:0'], { cwd });
+    await broker.printed(/broker: mqtt:\/\/127\.0\.0\.1:\d+/);
+    const started = performance.now();
+    expect((await broker.stop(signal)).code).toBe(0);
+    expect(performance.now() - started).toBeLessThan(10_000);
+  });
+
+  it('makes a secret for a node that is invited, once, and prints the command that joins it', async () => {
+    const env = { STATE_DIRECTORY: join(cwd, 'state') };
+    const broker = new RunningCli(['broker', '--listen', '127.0.0.1:0', '--invite', 'pi-1'], { cwd, env });
+    const [, token] = await broker.printed(/^tessera agent --join (\S+)$/m);
+    expect(token).toMatch(/^tessera1\./);
+    await broker.stop();
+    const again = new RunningCli(['broker', '--listen', '127.0.0.1:0', '--invite', 'pi-1'], { cwd, env });
+    await again.printed(/^node pi-1 has a secret already/m);
+    await again.stop();
+  });
+});

@@ -1,0 +1,78 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+
+const main = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+
+/** How a command line is run. */
+export interface CliOptions {
+  readonly env?: Readonly<Record<string, string>>;
+  readonly cwd?: string;
+  /** Standard input; none when absent. */
+  readonly input?: Uint8Array | string;
+}
+
+/** A command that has ended. */
+export interface CliResult {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** A command that runs. */
+export class RunningCli {
+  readonly child: ChildProcess;
+  #stdout = '';
+  #stderr = '';
+  readonly #exit: Promise<unknown>;
+
+  constructor(args: readonly string[], { env = {}, cwd, input }: CliOptions = {}) {
+    // Settings of whoever runs the tests must not leak in.
+    const own = Object.entries(process.env).filter(
+      ([name]) => !name.startsWith('TESSERA_') && name !== 'STATE_DIRECTORY',
+    );
+    this.child = spawn(process.execPath, [main, ...args], {
+      env: { ...Object.fromEntries(own), ...env },
+      ...(cwd === undefined ? {} : { cwd }),
+      stdio: ['pipe', 'pipe', 'pipe'],
+    });
+    this.child.stdout!.setEncoding('utf8').on('data', (text: string) => {
+      this.#stdout += text;
+    });
+    this.child.stderr!.setEncoding('utf8').on('data', (text: string) => {
+      this.#stderr += text;
+    });
+    this.#exit = once(this.child, 'close');
+    // The command may end without reading what it is sent.
+    this.child.stdin!.on('error', () => {});
+    this.child.stdin!.end(input);
+  }
+
+  /** Resolves with the match of `pattern` in what was printed to standard output or error; rejects when the command ends without it. */
+  async printed(pattern: RegExp): Promise<RegExpExecArray> {
+    for (;;) {
+      const match = pattern.exec(this.#stdout) ?? pattern.exec(this.#stderr);
+      if (match !== null) return match;
+      const more = [once(this.child.stdout!, 'data'), once(this.child.stderr!, 'data')];
+      if ((await Promise.race([...more, this.#exit.then(() => 'end')])) === 'end') {
+        throw new Error(`ended without printing ${pattern}:\n${this.#stdout}\n${this.#stderr}`);
+      }
+    }
+  }
+
+  async ended(): Promise<CliResult> {
+    await this.#exit;
+    return { code: this.child.exitCode, stdout: this.#stdout, stderr: this.#stderr };
+  }
+
+  /** Sends a signal and resolves when the command has ended. */
+  async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<CliResult> {
+    this.child.kill(signal);
+    return this.ended();
+  }
+}
+
+/** Runs `tessera ARGS` from dist/ to its end. */
+export function runCli(args: readonly string[], options?: CliOptions): Promise<CliResult> {
+  return new RunningCli(args, options).ended();
+}
