@@ -5,6 +5,7 @@ import { Aedes, type AuthenticateError, type Client } from 'aedes';
 import { createWebSocketStream, WebSocketServer } from 'ws';
 import { TesseraError } from '../shared/errors.ts';
 import type { Log } from '../shared/ports.ts';
+import { Admission, describe, isOwnPage } from './admission.ts';
 import type { CredentialStore } from './credentials.ts';
 import { isLoopback, type Listener, type ListenTls, listenOn, parseListen } from './listen.ts';
 import { PacketMeter } from './packet-meter.ts';
@@ -18,7 +19,7 @@ import { SlowReaders } from './slow-readers.ts';
  *   2. Nothing beyond loopback is listened on without credentials; without a password only loopback is let in.
  *   3. A packet above the limit is refused from its first bytes, and costs only its sender the connection.
  *   4. A reader that stops reading costs nobody else a message, and is closed within about twice `stallMs`.
- *   5. A client id in use is taken over only by the same identity; ids of nodes and centrals belong to them.
+ *   5. A client id in use is taken over only by those whose it is (admission.ts).
  *   6. Sessions end with their connection: nothing is queued for those who are away.
  */
 
@@ -110,12 +111,12 @@ export async function startBroker(options: BrokerOptions): Promise<RunningBroker
     closedSlowReaders: 0,
   };
   const connections = new Map<Duplex, Connection>();
-  const owners = new Map<string, Identity>();
+  const admission = new Admission({ base, credentials, anonymous: options.anonymous });
   const slow = new SlowReaders({ bytes: options.slowReaderBytes ?? 8 * 2 ** 20, messages: SLOW_READER_MESSAGES });
   const of = (client: Client): Connection | undefined => connections.get(client.conn);
   const who = (client: Client) => {
     const connection = of(client);
-    return { client: client.id ?? '?', user: nameOf(connection?.identity), remote: connection?.remote ?? '?' };
+    return { client: client.id ?? '?', user: describe(connection?.identity), remote: connection?.remote ?? '?' };
   };
 
   const aedes = await Aedes.createBroker({
@@ -135,23 +136,19 @@ export async function startBroker(options: BrokerOptions): Promise<RunningBroker
     },
     authenticate(client, user, password, done) {
       const connection = of(client);
-      const refuse = (returnCode: 2 | 4 | 5, message: string) => {
-        counters.refusedConnections += 1;
-        log.warn(`a client was refused: ${message}`, { client: client.id, remote: connection?.remote ?? '?' });
-        done(Object.assign(new Error(message), { returnCode }) as AuthenticateError, null);
-      };
-      if (connection === undefined) return refuse(5, 'the connection is gone');
-      const identity = identify(options, connection.trusted, user, password?.toString());
-      if (identity === undefined) {
-        return user === undefined ? refuse(5, 'no user name') : refuse(4, 'user name or password is wrong');
+      if (connection === undefined) return done(null, false);
+      const { trusted, remote } = connection;
+      const applicant = { clientId: client.id, trusted, user, password: password?.toString() };
+      const admitted = admission.admit(applicant);
+      if ('identity' in admitted) {
+        connection.identity = admitted.identity;
+        connection.meter.limit = maximumPacketSize;
+        return done(null, true);
       }
-      const owner = owners.get(client.id) ?? reservedFor(base, client.id);
-      if (owner !== undefined && identity.role !== 'local' && !sameIdentity(owner, identity)) {
-        return refuse(2, 'the client id belongs to somebody else');
-      }
-      connection.identity = identity;
-      connection.meter.limit = maximumPacketSize;
-      done(null, true);
+      const { returnCode, reason } = admitted;
+      counters.refusedConnections += 1;
+      log.warn(`a client was refused: ${reason}`, { client: client.id, user, remote });
+      done(Object.assign(new Error(reason), { returnCode }) as AuthenticateError, null);
     },
     authorizePublish(client, packet, done) {
       const identity = client === null ? undefined : of(client)?.identity;
@@ -196,11 +193,11 @@ export async function startBroker(options: BrokerOptions): Promise<RunningBroker
   });
   aedes.on('client', (client) => {
     const identity = of(client)?.identity;
-    if (identity !== undefined) owners.set(client.id, identity);
+    if (identity !== undefined) admission.connected(client.id, identity);
     log.debug('client connected', who(client));
   });
   aedes.on('clientDisconnect', (client) => {
-    owners.delete(client.id);
+    admission.gone(client.id);
     log.debug('client gone', { client: client.id });
   });
   aedes.on('clientError', (client, error) => log.debug(`client failed: ${error.message}`, who(client)));
@@ -212,7 +209,7 @@ export async function startBroker(options: BrokerOptions): Promise<RunningBroker
     const { remote, identity } = connections.get(conn) ?? {};
     log.warn('a client that does not read was closed', {
       remote,
-      user: nameOf(identity),
+      user: describe(identity),
       waiting: conn.writableLength,
     });
     conn.destroy();
@@ -236,7 +233,7 @@ export async function startBroker(options: BrokerOptions): Promise<RunningBroker
     });
     meterReads(conn, meter, (fault) => {
       counters.oversizePackets += 1;
-      log.warn(`a connection was closed: ${fault}`, { remote, user: nameOf(connection.identity) });
+      log.warn(`a connection was closed: ${fault}`, { remote, user: describe(connection.identity) });
     });
     // Node restarts this timer whenever the kernel takes bytes, so it sees a reader that stands still, not a slow one.
     socket?.setTimeout(stallMs, () => {
@@ -257,7 +254,7 @@ export async function startBroker(options: BrokerOptions): Promise<RunningBroker
       raw.on('error', () => raw.destroy());
       sockets.handleUpgrade(request, raw, head, (socket) => {
         const remote = request.socket.remoteAddress;
-        const trusted = isLoopback(remote) && isOwnPage(request);
+        const trusted = isLoopback(remote) && isOwnPage(request.headers);
         accept(createWebSocketStream(socket), request.socket, remote ?? '?', trusted);
       });
     },
@@ -296,37 +293,6 @@ export async function startBroker(options: BrokerOptions): Promise<RunningBroker
   const plain = addresses.find(({ scheme, host }) => !isLoopback(host) && (scheme === 'mqtt' || scheme === 'ws'));
   if (plain !== undefined) log.warn(`passwords and frames travel unencrypted to ${plain.host}; mqtts:// protects them`);
   return Object.assign(broker, { urls: listeners.map(({ url }) => url) });
-}
-
-/** Who comes, or undefined when they may not: credentials where given, else this machine where that is enough. */
-function identify(
-  { credentials, anonymous }: BrokerOptions,
-  trusted: boolean,
-  user: string | undefined,
-  password: string | undefined,
-): Identity | undefined {
-  if (user !== undefined && credentials !== undefined) return credentials.verify(user, password ?? '');
-  return trusted && anonymous === 'loopback' ? { role: 'local' } : undefined;
-}
-
-/** The owner of the client ids `<base>-node-<id>` and `<base>-central-<id>`. */
-function reservedFor(base: string, clientId: string): Identity | undefined {
-  for (const role of ['node', 'central'] as const) {
-    const prefix = `${base}-${role}-`;
-    if (clientId.startsWith(prefix)) return { role, name: clientId.slice(prefix.length) };
-  }
-  return undefined;
-}
-
-const nameOf = (identity: Identity | undefined): string =>
-  identity === undefined ? '?' : identity.role === 'local' ? 'local' : `${identity.role} ${identity.name}`;
-
-const sameIdentity = (a: Identity, b: Identity): boolean => nameOf(a) === nameOf(b);
-
-/** Whether a WebSocket is asked for by a program or by a page of the same host, not by a foreign page in a browser. */
-function isOwnPage({ headers }: IncomingMessage): boolean {
-  if (headers.origin === undefined) return true;
-  return URL.canParse(headers.origin) && new URL(headers.origin).host === headers.host;
 }
 
 /** Lets `meter` see every byte that Aedes reads; the connection is destroyed at the first fault. */

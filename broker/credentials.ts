@@ -8,11 +8,12 @@ import { type Identity, isRoleName, ROLES, type Role } from './policy.ts';
 /**
  * Who may connect from beyond this machine: `credentials.json` in the state directory, mode 0600.
  *
- *   1. The file holds hashes of secrets, never secrets; a secret is shown once, when it is issued.
+ *   1. A secret is kept as its hash and shown once, when it is issued; only one that was asked to be kept stands in
+ *      the file itself, so that the same join command can be printed at every start.
  *   2. Secrets are made here from 192 random bits, so that one salted SHA-256 is enough: nothing shorter is accepted
  *      from anybody, and there is nothing to guess that a slow hash would protect.
  *   3. The file is replaced whole by rename: a crash leaves the old one or the new one.
- *   4. A user name says role and name, `<role>-<name>`, except a node, whose user name is its id.
+ *   4. A user name says role and name, `<role>-<name>`; the user name of a node or central is its id.
  */
 
 const FILE = 'credentials.json';
@@ -22,7 +23,13 @@ const fileSchema = z.object({
   version: z.literal(1),
   users: z.record(
     z.string().max(128),
-    z.object({ role: z.enum(ROLES), name: z.string().max(64), salt: hex, hash: hex }),
+    z.object({
+      role: z.enum(ROLES),
+      name: z.string().max(64),
+      salt: hex,
+      hash: hex.length(64),
+      secret: z.string().max(64).optional(),
+    }),
   ),
 });
 type CredentialFile = z.infer<typeof fileSchema>;
@@ -33,17 +40,26 @@ export interface CredentialStore {
   verify(user: string, password: string): Identity | undefined;
 }
 
+/** What a client connects with. */
+export interface Secret {
+  readonly user: string;
+  readonly password: string;
+}
+
 /** Credentials kept in a file. */
 export interface Credentials extends CredentialStore {
   /** Makes a new secret for a role and name, in place of an earlier one; only its hash is kept. */
-  issue(role: Role, name: string): Promise<{ user: string; password: string }>;
+  issue(role: Role, name: string): Promise<Secret>;
+  /** The secret of a role and name that is kept readable, made at first use: the same at every start. */
+  keep(role: Role, name: string): Promise<Secret>;
   /** Takes the right to connect away; connections that stand end with their next connection. */
   revoke(user: string): Promise<boolean>;
   users(): { user: string; role: Role; name: string }[];
 }
 
 /** The user name of a role and name. */
-export const userName = (role: Role, name: string): string => (role === 'node' ? name : `${role}-${name}`);
+export const userName = (role: Role, name: string): string =>
+  role === 'node' || role === 'central' ? name : `${role}-${name}`;
 
 /**
  * Opens the credentials in `folder`, making both where there are none. Throws TesseraError TESSERA_CONFIG when the
@@ -60,34 +76,44 @@ export async function createCredentials(folder: string): Promise<Credentials> {
     saving = done.catch(() => {});
     return done;
   };
+  // Names come from the network: an inherited property (`constructor`) is nobody's entry.
+  const known = (user: string) => (Object.hasOwn(file.users, user) ? file.users[user] : undefined);
+  const issue = async (role: Role, name: string, keep: boolean): Promise<Secret> => {
+    if (!isRoleName(role, name)) {
+      const hint = { node: 'use a-z, 0-9 and -; not "central"', central: 'central is named "central"' }[role as string];
+      throw new TesseraError('TESSERA_CONFIG', `"${name}" cannot name a ${role}`, {
+        hint: hint ?? 'use A-Z, a-z, 0-9, _ and -',
+      });
+    }
+    const user = userName(role, name);
+    const taken = known(user);
+    if (taken !== undefined && taken.role !== role) {
+      throw new TesseraError('TESSERA_CONFIG', `the user name ${user} belongs to the ${taken.role} ${taken.name}`, {
+        hint: 'choose another name',
+      });
+    }
+    const password = randomBytes(SECRET_BYTES).toString('base64url');
+    const salt = randomBytes(16).toString('hex');
+    const hash = hashOf(salt, password).toString('hex');
+    const entry = { role, name, salt, hash, ...(keep && { secret: password }) };
+    await save({ version: 1, users: { ...file.users, [user]: entry } });
+    return { user, password };
+  };
   return {
     verify(user, password) {
-      const known = Object.hasOwn(file.users, user) ? file.users[user] : undefined;
-      const { salt, hash } = known ?? { salt: '00', hash: '00'.repeat(32) };
+      const entry = known(user);
+      const { salt, hash } = entry ?? { salt: '00', hash: '00'.repeat(32) };
       const equal = timingSafeEqual(hashOf(salt, password), Buffer.from(hash, 'hex'));
-      return equal && known !== undefined ? { role: known.role, name: known.name } : undefined;
+      return equal && entry !== undefined ? { role: entry.role, name: entry.name } : undefined;
     },
-    async issue(role, name) {
-      if (!isRoleName(role, name)) {
-        throw new TesseraError('TESSERA_CONFIG', `"${name}" cannot name a ${role}`, {
-          hint: role === 'node' || role === 'central' ? 'use a-z, 0-9 and -' : 'use A-Z, a-z, 0-9, _ and -',
-        });
-      }
+    issue: (role, name) => issue(role, name, false),
+    async keep(role, name) {
       const user = userName(role, name);
-      const taken = Object.hasOwn(file.users, user) ? file.users[user] : undefined;
-      if (taken !== undefined && taken.role !== role) {
-        throw new TesseraError('TESSERA_CONFIG', `the user name ${user} belongs to the ${taken.role} ${taken.name}`, {
-          hint: 'choose another name',
-        });
-      }
-      const password = randomBytes(SECRET_BYTES).toString('base64url');
-      const salt = randomBytes(16).toString('hex');
-      const entry = { role, name, salt, hash: hashOf(salt, password).toString('hex') };
-      await save({ version: 1, users: { ...file.users, [user]: entry } });
-      return { user, password };
+      const password = known(user)?.secret;
+      return password === undefined ? issue(role, name, true) : { user, password };
     },
     async revoke(user) {
-      if (!Object.hasOwn(file.users, user)) return false;
+      if (known(user) === undefined) return false;
       const { [user]: _gone, ...users } = file.users;
       await save({ version: 1, users });
       return true;

@@ -1,3 +1,4 @@
+import { CENTRAL } from '../shared/plan/plan.ts';
 import { coversFilter } from '../shared/protocol/filter.ts';
 import { isName, isNodeId, parseInputTopic, parseWireTopic } from '../shared/protocol/topics.ts';
 
@@ -24,9 +25,11 @@ export type Role = (typeof ROLES)[number];
 /** Who a connection is: a role and a name (node id, camera id, central id, or a person), or somebody on this machine. */
 export type Identity = { readonly role: Role; readonly name: string } | { readonly role: 'local' };
 
-/** Whether a name can belong to a role: nodes and centrals have node ids, cameras names of cameras. */
-export const isRoleName = (role: Role, name: string): boolean =>
-  role === 'node' || role === 'central' ? isNodeId(name) : isName(name);
+/** Whether a name can belong to a role: a node's id, a camera's id, `central` for central. */
+export function isRoleName(role: Role, name: string): boolean {
+  if (role === 'central') return name === CENTRAL;
+  return role === 'node' ? isNodeId(name) && name !== CENTRAL : isName(name);
+}
 
 /** Whether a message of that topic is bulk: tensors and frames, which a slow reader must not hold up for others. */
 export const isBulk = (base: string, topic: string): boolean =>

@@ -1,0 +1,85 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import type { CredentialStore } from './credentials.ts';
+import type { Identity } from './policy.ts';
+
+/** What admission needs of the broker's options. */
+export interface AdmissionOptions {
+  readonly base: string;
+  readonly credentials?: CredentialStore | undefined;
+  /** Whether connections from this machine may come without credentials. */
+  readonly anonymous: 'loopback' | 'never';
+}
+
+/** Who asks to be let in: `trusted` says that the connection comes from this machine. */
+export interface Applicant {
+  readonly clientId: string;
+  readonly trusted: boolean;
+  readonly user?: string | undefined;
+  readonly password?: string | undefined;
+}
+
+/** Who it is, or the CONNACK code (MQTT 3.1.1 section 3.2.2.3) and the reason of a refusal. */
+export type Admitted = { readonly identity: Identity } | { readonly returnCode: 2 | 4 | 5; readonly reason: string };
+
+/**
+ * Decides who may connect, and under which client id.
+ *
+ *   1. A user name that is given is checked; only a connection from this machine may come without one.
+ *   2. A client id in use is taken over (which ends the older connection) by the same identity, by the node or
+ *      central whose id it is, or from this machine; by nobody else.
+ */
+export class Admission {
+  readonly #options: AdmissionOptions;
+  readonly #owners = new Map<string, Identity>();
+
+  constructor(options: AdmissionOptions) {
+    this.#options = options;
+  }
+
+  /** Judges an applicant; keeps nothing. */
+  admit({ clientId, trusted, user, password }: Applicant): Admitted {
+    const { credentials, anonymous } = this.#options;
+    let identity: Identity | undefined;
+    if (user !== undefined && credentials !== undefined) {
+      identity = credentials.verify(user, password ?? '');
+      if (identity === undefined) return { returnCode: 4, reason: 'user name or password is wrong' };
+    } else if (trusted && anonymous === 'loopback') {
+      identity = { role: 'local' };
+    }
+    if (identity === undefined) return { returnCode: 5, reason: 'no user name' };
+    const owner = this.#owners.get(clientId);
+    const free = owner === undefined || identity.role === 'local' || describe(owner) === describe(identity);
+    if (free || this.#belongsTo(clientId, identity)) return { identity };
+    return { returnCode: 2, reason: `the client id is in use by ${describe(owner)}` };
+  }
+
+  /** A client is connected from now on. */
+  connected(clientId: string, identity: Identity): void {
+    this.#owners.set(clientId, identity);
+  }
+
+  /** A client's connection ended. */
+  gone(clientId: string): void {
+    this.#owners.delete(clientId);
+  }
+
+  /** The client ids `<base>-node-<id>` and `<base>-central` belong to those of that name. */
+  #belongsTo(clientId: string, identity: Identity): boolean {
+    const { base } = this.#options;
+    if (identity.role === 'node') return clientId === `${base}-node-${identity.name}`;
+    return identity.role === 'central' && clientId === `${base}-${identity.name}`;
+  }
+}
+
+/** An identity in words, for logs. */
+export const describe = (identity: Identity | undefined): string =>
+  identity === undefined ? '?' : identity.role === 'local' ? 'local' : `${identity.role} ${identity.name}`;
+
+/**
+ * Whether a WebSocket is asked for by a program, or by a page of the broker's own host. A foreign page in a browser on
+ * this machine reaches loopback too (browsers send `Origin` then), and must not have the rights of this machine.
+ */
+export function isOwnPage({ origin, host }: IncomingHttpHeaders): boolean {
+  if (origin === undefined) return true;
+  return URL.canParse(origin) && new URL(origin).host === host;
+}
