@@ -16,6 +16,13 @@ export const COMMANDS: readonly Entry[] = [
   { name: 'watch', summary: 'follow the predictions of a running cluster', load: () => import('./commands/watch.ts') },
   { name: 'nodes', summary: 'show the fleet', load: () => import('./commands/nodes.ts') },
   { name: 'nodes forget', summary: 'remove a node that is gone', load: () => import('./commands/nodes-forget.ts') },
+  { name: 'model add', summary: 'import an ONNX file', load: () => import('./commands/model-add.ts') },
+  { name: 'model list', summary: 'list the models of the library', load: () => import('./commands/model-list.ts') },
+  {
+    name: 'model inspect',
+    summary: 'show layers, cut points and cost',
+    load: () => import('./commands/model-inspect.ts'),
+  },
   { name: 'config', summary: 'show the effective configuration', load: () => import('./commands/config.ts') },
   { name: 'schema', summary: 'print the JSON Schema of a file or payload', load: () => import('./commands/schema.ts') },
 ];

@@ -1,0 +1,47 @@
+import { defineCommand } from '../command.ts';
+import { flag, string, value } from '../options.ts';
+import { parseShape } from '../shape.ts';
+
+/** `tessera model add SOURCE`: a model into the library. */
+export const command = defineCommand({
+  arguments: '<source>',
+  description:
+    'Puts a model into the library as a folder with model.onnx and model.yaml. SOURCE is an .onnx file, a model folder, ' +
+    'a URL, or a name from the catalogue (`tessera model list` shows them; their files must have the recorded SHA-256). ' +
+    'What the file does not say about its pictures and outputs is guessed and marked "# guessed" in model.yaml.',
+  options: {
+    name: value('--name <name>', 'name in the library; otherwise that of the file', string),
+    inputShape: value(
+      '--input-shape <shape>',
+      'shape of the input where the file leaves it open, 1x3x224x224',
+      parseShape,
+    ),
+    force: flag('--force', 'replace a model of that name'),
+  },
+  examples: [
+    ['model add fastestdet', 'gets a detector of everyday objects by name'],
+    ['model add resnet50.onnx --name resnet', 'imports a file; then check the guesses in models/resnet/model.yaml'],
+    ['model add https://example.com/net.onnx --input-shape 1x3x320x320', 'imports from an address'],
+  ],
+  async run({ args, options, json, out, config: loadConfig }) {
+    const { config } = await loadConfig();
+    const [{ addModel }, { catalogueFile }] = await Promise.all([
+      import('../../shared/runtime/model-add.ts'),
+      import('../catalogue.ts'),
+    ]);
+    const { name, folder, card, guessedFields } = await addModel(args[0]!, {
+      dest: config.models.dir,
+      catalogue: catalogueFile(),
+      name: options.name,
+      force: options.force,
+      inputShape: options.inputShape,
+    });
+    if (json) out.json({ name, folder, card, guessed: guessedFields });
+    else out.line(`${name}  ${card.task}  ${folder}`);
+    if (guessedFields.length > 0) {
+      out.note(`guessed, so check them in ${folder}/model.yaml: ${guessedFields.join(', ')}`);
+    }
+    out.note(`try it: tessera infer PICTURE --model ${name}`);
+    return 0;
+  },
+});
