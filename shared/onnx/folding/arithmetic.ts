@@ -1,7 +1,7 @@
 import type { Dtype } from '../../tensor/tensor.ts';
+import { intAttribute } from '../attributes.ts';
 import { input, type Operator } from '../shapes/operator.ts';
 import type { FoldRule } from './fold.ts';
-import { reductionRows } from './movement.ts';
 
 /** A number as an element type holds it, or undefined where it overflows: such nodes are left to the runtime. */
 export function rounded(value: number, dtype: Dtype): number | undefined {
@@ -67,19 +67,15 @@ const elementwise =
 const unary = (apply: (value: number) => number) => elementwise(([value]) => apply(value!));
 const binary = (apply: (a: number, b: number, isWhole: boolean) => number) =>
   elementwise(([a, b], isWhole) => apply(a!, b!, isWhole));
-const reduction =
-  (apply: (row: readonly number[]) => number): FoldRule =>
-  (op) => {
-    const rows = reductionRows(op);
-    return rows && [rows.map(apply)];
-  };
-
 /** Division of whole numbers truncates, as in C; by zero it stays with the runtime (NaN does not round). */
 const divide = (a: number, b: number, isWhole: boolean) =>
   isWhole ? (b === 0 ? Number.NaN : Math.trunc(a / b)) : a / b;
 
-/** Mod-13 on whole numbers takes the sign of the divisor. */
-const modulo = (a: number, b: number, isWhole: boolean) => (isWhole ? a - b * Math.floor(a / b) : Number.NaN);
+/** Mod-13 of whole numbers takes the sign of the divisor; its other form (`fmod`) is left to the runtime. */
+const modulo: FoldRule = (op, outputs) => {
+  const isWhole = !input(op, 0).dtype.startsWith('float') && intAttribute(op.node, 'fmod', 0) === 0;
+  return isWhole ? binary((a, b) => a - b * Math.floor(a / b))(op, outputs) : undefined;
+};
 
 /** Rounds halves to even, as Round-11. */
 function roundHalfEven(value: number): number {
@@ -94,7 +90,7 @@ export const ARITHMETIC: Readonly<Record<string, FoldRule>> = {
   Sub: binary((a, b) => a - b),
   Mul: binary((a, b) => a * b),
   Div: binary(divide),
-  Mod: binary(modulo),
+  Mod: modulo,
   Equal: binary((a, b) => Number(a === b)),
   Less: binary((a, b) => Number(a < b)),
   LessOrEqual: binary((a, b) => Number(a <= b)),
@@ -116,8 +112,4 @@ export const ARITHMETIC: Readonly<Record<string, FoldRule>> = {
   Sqrt: unary(Math.sqrt),
   Reciprocal: unary((value) => 1 / value),
   Cast: unary((value) => value),
-  ReduceProd: reduction((row) => row.reduce((product, value) => product * value, 1)),
-  ReduceSum: reduction((row) => row.reduce((sum, value) => sum + value, 0)),
-  ReduceMax: reduction((row) => Math.max(...row)),
-  ReduceMin: reduction((row) => Math.min(...row)),
 };

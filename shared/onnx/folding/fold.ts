@@ -4,6 +4,7 @@ import { input, type Operator } from '../shapes/operator.ts';
 import { numbersOf } from '../values.ts';
 import { ARITHMETIC, rounded } from './arithmetic.ts';
 import { MOVEMENT } from './movement.ts';
+import { REDUCED } from './reductions.ts';
 
 /** Works out the values of a node's outputs from constant inputs; undefined where it cannot. */
 export type FoldRule = (
@@ -34,7 +35,9 @@ const SOURCES: Readonly<Record<string, FoldRule>> = {
   },
 };
 
-const RULES: ReadonlyMap<string, FoldRule> = new Map(Object.entries({ ...SOURCES, ...MOVEMENT, ...ARITHMETIC }));
+const RULES: ReadonlyMap<string, FoldRule> = new Map(
+  Object.entries({ ...SOURCES, ...MOVEMENT, ...ARITHMETIC, ...REDUCED }),
+);
 /** Operators that read only the type of their input. */
 const READ_NO_VALUES = new Set(['Shape', 'Size']);
 

@@ -1,28 +1,8 @@
-import { elementCount } from '../../tensor/tensor.ts';
-import { intAttribute, intsAttribute } from '../attributes.ts';
+import { intsAttribute } from '../attributes.ts';
 import { axisAttribute, input, type Operator } from '../shapes/operator.ts';
 import { sliceParameters } from '../shapes/selection.ts';
 import type { FoldRule } from './fold.ts';
-
-/** Elements between neighbours along each axis, order C. */
-function strides(shape: readonly number[]): number[] {
-  const result = new Array<number>(shape.length).fill(1);
-  for (let axis = shape.length - 2; axis >= 0; axis--) result[axis] = result[axis + 1]! * shape[axis + 1]!;
-  return result;
-}
-
-/** Fills a tensor by asking for each element by its position. */
-function fill(shape: readonly number[], element: (position: readonly number[]) => number | undefined) {
-  const values: number[] = [];
-  const position = new Array<number>(shape.length).fill(0);
-  for (let left = elementCount(shape); left > 0; left--) {
-    const value = element(position);
-    if (value === undefined) return undefined;
-    values.push(value);
-    for (let axis = shape.length - 1; axis >= 0 && ++position[axis]! === shape[axis]; axis--) position[axis] = 0;
-  }
-  return values;
-}
+import { fill, strides } from './positions.ts';
 
 /** An element of an input by its position. */
 function at(op: Operator, index: number): (position: readonly number[]) => number | undefined {
@@ -134,7 +114,8 @@ const nonZero: FoldRule = (op, [output]) => {
 /** Values of operators that only move elements. */
 export const MOVEMENT: Readonly<Record<string, FoldRule>> = {
   Identity: same,
-  Dropout: same,
+  /** Its third input switches to training. */
+  Dropout: (op, outputs) => (op.inputs[2] === undefined ? same(op, outputs) : undefined),
   Reshape: same,
   Flatten: same,
   Squeeze: same,
@@ -148,25 +129,3 @@ export const MOVEMENT: Readonly<Record<string, FoldRule>> = {
   Gather: gather,
   NonZero: nonZero,
 };
-
-/** ScatterND and the like are left to the runtime: no shape arithmetic that was seen uses them. */
-export function reductionRows(op: Operator): readonly (readonly number[])[] | undefined {
-  const values = op.constant(0);
-  const { shape } = input(op, 0);
-  const axes = op.inputs[1] === undefined ? intsAttribute(op.node, 'axes') : op.constant(1);
-  const none = axes === undefined || axes.length === 0;
-  if (values === undefined || (none && intAttribute(op.node, 'noop_with_empty_axes', 0) === 1)) return undefined;
-  const reduced = new Set(
-    none ? shape.map((_, axis) => axis) : axes.map((axis) => (axis < 0 ? axis + shape.length : axis)),
-  );
-  const kept = shape.map((size, axis) => (reduced.has(axis) ? 1 : size));
-  const steps = strides(kept);
-  const rows = Array.from({ length: elementCount(kept) }, (): number[] => []);
-  let next = 0;
-  fill(shape, (position) => {
-    const row = position.reduce((sum, place, axis) => sum + (reduced.has(axis) ? 0 : place * steps[axis]!), 0);
-    rows[row]!.push(values[next++]!);
-    return 0;
-  });
-  return rows;
-}

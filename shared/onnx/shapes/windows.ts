@@ -75,6 +75,7 @@ export const WINDOWS: ShapeRules = {
   ConvInteger: (op) => convolution(op, 1, 'int32'),
   QLinearConv: (op) => convolution(op, 3, input(op, 7).dtype),
   'com.microsoft:FusedConv': (op) => convolution(op, 1, input(op, 0).dtype),
+  DeformConv: (op) => convolution(op, 1, input(op, 0).dtype),
   ConvTranspose: transposedConvolution,
   MaxPool: pooling,
   AveragePool: pooling,
