@@ -1,0 +1,193 @@
+import { describe, expect, it } from 'vitest';
+import { TesseraError } from '../../../shared/errors.ts';
+import { type Log, type Message, silentLog } from '../../../shared/ports.ts';
+import { Backoff } from '../../../shared/runtime/backoff.ts';
+import { ReconnectingBus, type Session } from '../../../shared/runtime/bus.ts';
+
+// Lost if these fail: nodes that stay silent after a broker restart, messages repeated for ever or settled twice.
+
+type Sent = { topic: string; qos: number; answer: (outcome: 'sent' | 'lost' | Error) => void };
+
+/** A connection whose answers the test gives. */
+class ScriptedSession implements Session {
+  readonly sent: Sent[] = [];
+  readonly filters: string[] = [];
+  readonly refuse = new Set<string>();
+  backlogBytes = 0;
+  maximumPacketBytes: number | undefined;
+  ended = false;
+  readonly lost: Promise<string>;
+  readonly #lose: (reason: string) => void;
+
+  constructor() {
+    let lose: (reason: string) => void = () => {};
+    this.lost = new Promise((resolve) => {
+      lose = resolve;
+    });
+    this.#lose = lose;
+  }
+
+  publish(topic: string, _payload: Uint8Array | string, qos: 0 | 1): Promise<'sent' | 'lost'> {
+    return new Promise((resolve, reject) => {
+      const answer = (outcome: 'sent' | 'lost' | Error) =>
+        outcome instanceof Error ? reject(outcome) : resolve(outcome);
+      this.sent.push({ topic, qos, answer });
+      if (qos === 0) answer('sent');
+    });
+  }
+
+  async subscribe(filter: string): Promise<'sent'> {
+    this.filters.push(filter);
+    if (this.refuse.has(filter)) throw new TesseraError('TESSERA_BROKER', 'refused');
+    return 'sent';
+  }
+
+  async unsubscribe(): Promise<'sent'> {
+    return 'sent';
+  }
+
+  drop(): void {
+    for (const { answer } of this.sent) answer('lost');
+    this.#lose('cut');
+  }
+
+  async end(): Promise<void> {
+    this.ended = true;
+    this.drop();
+  }
+}
+
+async function connected(log: Log = silentLog) {
+  const sessions: ScriptedSession[] = [];
+  let deliver: (message: Message) => void = () => {};
+  let opened: () => void = () => {};
+  const open = async (onMessage: (message: Message) => void) => {
+    const session = new ScriptedSession();
+    sessions.push(session);
+    deliver = onMessage;
+    opened();
+    return session;
+  };
+  const bus = new ReconnectingBus(open, log, 1000, new Backoff({ firstMs: 1, maxMs: 1 }));
+  await bus.start();
+  /** Cuts the connection and waits until the next one stands. */
+  const reconnect = async () => {
+    const again = new Promise<void>((resolve) => {
+      opened = resolve;
+    });
+    sessions.at(-1)!.drop();
+    await again;
+    while (!bus.connected) await Promise.resolve();
+    return sessions.at(-1)!;
+  };
+  const message = (topic: string): Message => ({ topic, payload: new Uint8Array(0), retained: false });
+  return { bus, sessions, reconnect, deliver: (topic: string) => deliver(message(topic)) };
+}
+
+describe('ReconnectingBus', () => {
+  it('subscribes again on every connection before it says connected (invariant 2)', async () => {
+    const { bus, sessions, reconnect } = await connected();
+    await bus.subscribe('a/#', 0, () => {});
+    await bus.subscribe('b/+', 1, () => {});
+    const seen: string[][] = [];
+    bus.onConnect(() => seen.push([...sessions.at(-1)!.filters]));
+    await Promise.resolve();
+    await reconnect();
+    expect(seen).toEqual([
+      ['a/#', 'b/+'],
+      ['a/#', 'b/+'],
+    ]);
+  });
+
+  it('calls a listener that comes after the first connection too', async () => {
+    const { bus } = await connected();
+    await new Promise<void>((resolve) => bus.onConnect(resolve));
+  });
+
+  it('sends what was not acknowledged once more, in order, and settles it once (invariant 3)', async () => {
+    const { bus, reconnect } = await connected();
+    const first = bus.publish('one', 'x', { qos: 1 });
+    const second = bus.publish('two', 'x', { qos: 1 });
+    const session = await reconnect();
+    expect(session.sent.map(({ topic }) => topic)).toEqual(['one', 'two']);
+    for (const { answer } of session.sent) answer('sent');
+    await Promise.all([first, second]);
+    const next = await reconnect();
+    expect(next.sent).toEqual([]);
+  });
+
+  it('gives a message up that three connections were lost with (invariant 3)', async () => {
+    const { bus, reconnect } = await connected();
+    const poison = bus.publish('poison', 'x', { qos: 1 });
+    await reconnect();
+    await reconnect();
+    const session = await reconnect();
+    await expect(poison).rejects.toMatchObject({ code: 'TESSERA_BROKER' });
+    expect(session.sent).toEqual([]);
+  });
+
+  it('drops QoS 0 while there is no connection (invariant 4)', async () => {
+    const { bus, sessions, reconnect } = await connected();
+    sessions[0]!.drop();
+    await sessions[0]!.lost;
+    await bus.publish('beat', 'x');
+    expect(bus.droppedOffline).toBe(1);
+    const session = await reconnect();
+    expect(session.sent).toEqual([]);
+  });
+
+  it('hands a message to every handler that matches, though one throws (invariant 5)', async () => {
+    const errors: string[] = [];
+    const { bus, deliver } = await connected({ ...silentLog, error: (message) => errors.push(message) });
+    const got: string[] = [];
+    await bus.subscribe('a/#', 0, () => {
+      throw new Error('broken handler');
+    });
+    await bus.subscribe('a/+', 0, ({ topic }) => got.push(`plus ${topic}`));
+    await bus.subscribe('a/b', 0, ({ topic }) => got.push(`exact ${topic}`));
+    deliver('a/b');
+    deliver('a/b/c');
+    expect(got).toEqual(['plus a/b', 'exact a/b']);
+    expect(errors).toHaveLength(2);
+  });
+
+  it('refuses what is larger than the broker takes, instead of losing the connection for it', async () => {
+    const { bus, sessions } = await connected();
+    await expect(bus.publish('t', new Uint8Array(1001))).rejects.toMatchObject({ code: 'TESSERA_BROKER' });
+    sessions[0]!.maximumPacketBytes = 100;
+    await expect(bus.publish('t', new Uint8Array(100), { qos: 1 })).rejects.toMatchObject({ code: 'TESSERA_BROKER' });
+    expect(sessions[0]!.sent).toEqual([]);
+  });
+
+  it('tells the caller of a refused subscription, and does not ask for it again', async () => {
+    const { bus, sessions, reconnect } = await connected();
+    sessions[0]!.refuse.add('secret/#');
+    await expect(bus.subscribe('secret/#', 0, () => {})).rejects.toMatchObject({ code: 'TESSERA_BROKER' });
+    await expect(bus.subscribe('a/#/b', 0, () => {})).rejects.toMatchObject({ code: 'TESSERA_BROKER' });
+    expect((await reconnect()).filters).toEqual([]);
+  });
+
+  it('stops once, waits for what is under way, and rejects the rest', async () => {
+    const { bus, sessions } = await connected();
+    const acknowledged = bus.publish('last', 'x', { qos: 1 });
+    const stopping = bus.stop();
+    expect(bus.stop()).toBe(stopping);
+    sessions[0]!.sent[0]!.answer('sent');
+    await acknowledged;
+    await stopping;
+    expect(sessions[0]!.ended).toBe(true);
+    expect(bus.connected).toBe(false);
+    await expect(bus.publish('late', 'x', { qos: 1 })).rejects.toMatchObject({ code: 'TESSERA_BROKER' });
+    await bus.publish('late', 'x');
+    expect(sessions).toHaveLength(1);
+  });
+
+  it('stops in bounded time when the broker says nothing', async () => {
+    const { bus } = await connected();
+    const forgotten = bus.publish('never acknowledged', 'x', { qos: 1 });
+    const from = performance.now();
+    await bus.stop(50);
+    expect(performance.now() - from).toBeLessThan(1000);
+    await expect(forgotten).rejects.toMatchObject({ code: 'TESSERA_BROKER' });
+  });
+});

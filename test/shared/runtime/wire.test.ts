@@ -1,0 +1,126 @@
+import { describe, expect, it } from 'vitest';
+import type { Log } from '../../../shared/ports.ts';
+import { silentLog } from '../../../shared/ports.ts';
+import { PART_LIMIT_BYTES } from '../../../shared/protocol/parts.ts';
+import { topics } from '../../../shared/protocol/topics.ts';
+import { encode } from '../../../shared/runtime/cbor.ts';
+import { Wire } from '../../../shared/runtime/wire.ts';
+import { z } from '../../../shared/schema.ts';
+import { MemoryBroker } from '../../support/memory-bus.ts';
+
+// Lost if these fail: work that nobody receives, messages taken for another sender's, or one bad sender ending central.
+
+const names = topics('tessera');
+const schema = z.object({ n: z.number(), d: z.instanceof(Uint8Array).optional() });
+type Received = { from: string; n: number; size: number; bytes: number };
+
+async function pair(options: { log?: Log; now?: () => number } = {}) {
+  const broker = new MemoryBroker();
+  const wire = (self: string) =>
+    new Wire({ bus: broker.bus(), topics: names, self, log: silentLog, now: () => 0, ...options });
+  const central = wire('central');
+  const node = wire('pi-1');
+  const received: Received[] = [];
+  const note = (from: string, message: z.infer<typeof schema>, bytes: number) =>
+    received.push({ from, n: message.n, size: message.d?.byteLength ?? 0, bytes });
+  node.on('work', schema, note);
+  node.on('control', schema, note);
+  await central.start();
+  await node.start();
+  return { broker, central, node, received };
+}
+
+describe('Wire', () => {
+  it('delivers a message under its sender, with the size that travelled', async () => {
+    const { central, received, broker } = await pair();
+    const bytes = await central.send('pi-1', 'work', { n: 7 });
+    expect(received).toEqual([{ from: 'central', n: 7, size: 0, bytes }]);
+    expect(broker.published.map(({ topic, qos }) => [topic, qos])).toEqual([['tessera-wire/1/pi-1/work/central', 0]]);
+  });
+
+  it('acknowledges control and blobs, and repeats nothing of bulk', async () => {
+    const { central, broker } = await pair();
+    for (const kind of ['work', 'result', 'tensor', 'control', 'blob-get', 'blob-part'] as const) {
+      await central.send('pi-1', kind, { n: 1 });
+    }
+    expect(broker.published.map(({ qos }) => qos)).toEqual([0, 0, 0, 1, 1, 1]);
+  });
+
+  it('sends a large body in parts below the limit and hands it over once, whole', async () => {
+    const { central, received, broker } = await pair();
+    const d = new Uint8Array(1_000_000).fill(5);
+    const bytes = await central.send('pi-1', 'work', { n: 1, d });
+    expect(broker.published.length).toBe(4);
+    expect(Math.max(...broker.published.map(({ payload }) => payload.byteLength))).toBeLessThanOrEqual(
+      PART_LIMIT_BYTES,
+    );
+    expect(broker.published.reduce((sum, { payload }) => sum + payload.byteLength, 0)).toBe(bytes);
+    expect(received).toMatchObject([{ from: 'central', n: 1, size: 1_000_000 }]);
+  });
+
+  it('never mixes the parts of two runs of one sender', async () => {
+    const { central, received, broker } = await pair();
+    const d = new Uint8Array(300_000);
+    await central.send('pi-1', 'work', { n: 1, d });
+    const [firstPart] = broker.published;
+    const { broker: later, central: restarted } = await pair();
+    await restarted.send('pi-1', 'work', { n: 2, d });
+    received.length = 0;
+    // What the old run sent is repeated by the network beside the second half of the new run.
+    await broker.publish(firstPart!.topic, firstPart!.payload);
+    await broker.publish(later.published[1]!.topic, later.published[1]!.payload);
+    expect(received).toEqual([]);
+  });
+
+  it.each([
+    ['noise', 'tessera-wire/1/pi-1/work/central', Uint8Array.of(0xff, 1, 2), false],
+    ['another schema', 'tessera-wire/1/pi-1/work/central', encode({ n: 'seven' }), false],
+    [
+      'a part that lies',
+      'tessera-wire/1/pi-1/work/central',
+      encode({ v: 1, m: 'x', part: [9, 2], d: new Uint8Array(1) }),
+      false,
+    ],
+    ['a sender that is no id', 'tessera-wire/1/pi-1/work/Not an id', encode({ n: 1 }), false],
+    ['an unknown kind', 'tessera-wire/1/pi-1/joke/central', encode({ n: 1 }), false],
+    ['nothing at all', 'tessera-wire/1/pi-1/work/central', new Uint8Array(0), false],
+  ])('counts and survives %s', async (_what, topic, payload) => {
+    const { broker, central, node, received } = await pair();
+    await broker.publish(topic, payload);
+    expect(node.counters.invalid).toBe(1);
+    await central.send('pi-1', 'work', { n: 1 });
+    expect(received).toHaveLength(1);
+  });
+
+  it('does not obey what a broker had kept from before', async () => {
+    const broker = new MemoryBroker();
+    await broker.publish('tessera-wire/1/pi-1/control/central', encode({ n: 1 }), { retain: true });
+    const node = new Wire({ bus: broker.bus(), topics: names, self: 'pi-1', log: silentLog, now: () => 0 });
+    const received: number[] = [];
+    node.on('control', schema, (_from, { n }) => received.push(n));
+    await node.start();
+    expect(received).toEqual([]);
+    expect(node.counters.invalid).toBe(1);
+  });
+
+  it('counts what it has no handler for', async () => {
+    const { central, node } = await pair();
+    await central.send('pi-1', 'tensor', { n: 1 });
+    expect(node.counters).toMatchObject({ unhandled: 1, invalid: 0 });
+  });
+
+  it('complains once per sender and minute, not once per message', async () => {
+    const warnings: string[] = [];
+    let now = 0;
+    const { broker } = await pair({
+      log: { ...silentLog, warn: (_message, fields) => warnings.push(String(fields?.from)) },
+      now: () => now,
+    });
+    const bad = (from: string) => broker.publish(`tessera-wire/1/pi-1/work/${from}`, Uint8Array.of(0xff));
+    for (let k = 0; k < 5; k++) await bad('central');
+    await bad('pi-2');
+    now = 60_000;
+    await bad('central');
+    expect(warnings).toEqual(['central', 'pi-2', 'central']);
+  });
+});
