@@ -105,7 +105,8 @@ export class BlobFetch {
 
   async #ask(from: string, request: BlobGetMessage, size: number, signal: AbortSignal): Promise<Uint8Array> {
     for (const patienceMs of this.#options.patienceMs ?? PATIENCE_MS) {
-      const part = await this.#once(from, request, patienceMs, signal);
+      // A signal tells nobody who starts to listen after it was given.
+      const part = signal.aborted ? undefined : await this.#once(from, request, patienceMs, signal);
       if (signal.aborted) throw aborted();
       if (part === undefined) continue;
       if (part.error !== undefined || part.d === undefined)

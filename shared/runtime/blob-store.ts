@@ -81,7 +81,7 @@ export async function openBlobStore(folder: string): Promise<BlobStore> {
       }
       return sha;
     },
-    receive: (sha, size) => receive(folder, pathOf(sha), sha, size),
+    receive: async (sha, size) => receive(folder, pathOf(sha), sha, size),
   };
 }
 

@@ -1,0 +1,166 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { BlobFetch } from '../../node-agent/blob-fetch.ts';
+import { Plans, type PrepareMessage } from '../../node-agent/plans.ts';
+import { TesseraError } from '../../shared/errors.ts';
+import { silentLog } from '../../shared/ports.ts';
+import { openBlobStore } from '../../shared/runtime/blob-store.ts';
+import type { Executor } from '../../shared/runtime/executor-types.ts';
+import { tinyPlan } from '../support/tiny-network.ts';
+
+let folder: string;
+let skeleton: { sha: string; size: number };
+let fetch: BlobFetch;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'tessera-plans-'));
+  const store = await openBlobStore(folder);
+  skeleton = { sha: await store.put(new Uint8Array([1])), size: 1 };
+  fetch = new BlobFetch({ store, send: async () => {} });
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+/** An executor whose `prepare` ends when the test says so. */
+function planning() {
+  const calls: string[] = [];
+  const gates: { open: () => void; fail: (error: Error) => void }[] = [];
+  const executor: Executor = {
+    prepare: (plan) => {
+      calls.push(`prepare ${plan.id}`);
+      return new Promise((open, fail) => gates.push({ open, fail }));
+    },
+    run: async () => {},
+    cancel: () => {},
+    release: async (plan) => void calls.push(`release ${plan}`),
+    stop: async () => {},
+  };
+  const plans = new Plans({
+    executor,
+    fetch,
+    bootId: 'boot',
+    log: silentLog,
+    onReady: (plan) => calls.push(`ready ${plan}`),
+    onGone: (plan) => calls.push(`gone ${plan}`),
+  });
+  const gate = async (index: number) => {
+    while (gates[index] === undefined) await new Promise(setImmediate);
+    return gates[index];
+  };
+  return { plans, calls, gate };
+}
+
+function prepare(id: string, stages = [0]): PrepareMessage {
+  const manifest = { format: 'tessera-model/1' as const, name: 'm', skeleton, blobs: [] };
+  return { v: 1, type: 'prepare', plan: tinyPlan(skeleton.sha, { kind: 'whole' }, id), manifest, stages };
+}
+const A = 'p-00000a';
+const B = 'p-00000b';
+
+describe('prepare', () => {
+  it('is answered when pieces can run, and then at once, or else a reconnect loads everything again', async () => {
+    const { plans, calls, gate } = planning();
+    const answer = plans.prepare('central', prepare(A));
+    (await gate(0)).open();
+    expect(await answer).toEqual({ v: 1, type: 'ready', plan: A, boot_id: 'boot' });
+    expect(await plans.prepare('central', prepare(A))).toMatchObject({ type: 'ready' });
+    expect(calls).toEqual([`prepare ${A}`, `ready ${A}`]);
+  });
+
+  it('answers for a ready plan while another one loads, or else central takes the node for dead', async () => {
+    const { plans, gate } = planning();
+    const first = plans.prepare('central', prepare(A));
+    (await gate(0)).open();
+    await first;
+    const slow = plans.prepare('central', prepare(B));
+    await gate(1);
+    expect(await plans.prepare('central', prepare(A))).toMatchObject({ type: 'ready', plan: A });
+    (await gate(1)).open();
+    expect(await slow).toMatchObject({ type: 'ready', plan: B });
+  });
+
+  it('runs one at a time and a repeated one once', async () => {
+    const { plans, calls, gate } = planning();
+    const answers = [A, A, B].map((id) => plans.prepare('central', prepare(id)));
+    const first = await gate(0);
+    expect(calls).toEqual([`prepare ${A}`]);
+    first.open();
+    (await gate(1)).open();
+    expect((await Promise.all(answers)).map((answer) => answer.type)).toEqual(['ready', 'ready', 'ready']);
+    expect(calls.filter((call) => call.startsWith('prepare'))).toEqual([`prepare ${A}`, `prepare ${B}`]);
+  });
+
+  it('prepares stages that a ready plan was not asked for before', async () => {
+    const { plans, gate } = planning();
+    const first = plans.prepare('central', prepare(A, [0]));
+    (await gate(0)).open();
+    await first;
+    const second = plans.prepare('central', prepare(A, [0, 1]));
+    (await gate(1)).open();
+    expect(await second).toMatchObject({ type: 'ready' });
+  });
+
+  it('refuses with the code and the way out of what failed, and can succeed later', async () => {
+    const { plans, gate } = planning();
+    const first = plans.prepare('central', prepare(A));
+    (await gate(0)).fail(new TesseraError('TESSERA_RUN_FAILED', 'too large', { hint: 'Buy memory.' }));
+    expect(await first).toEqual({
+      v: 1,
+      type: 'refused',
+      plan: A,
+      code: 'TESSERA_RUN_FAILED',
+      text: 'too large Buy memory.',
+    });
+    const second = plans.prepare('central', prepare(A));
+    (await gate(1)).open();
+    expect(await second).toMatchObject({ type: 'ready' });
+  });
+
+  it('refuses what is no plan, or a plan of another model than the one offered', async () => {
+    const { plans, calls } = planning();
+    expect(await plans.prepare('central', { ...prepare(A), plan: { id: 'x' } })).toMatchObject({
+      type: 'refused',
+      plan: 'x',
+      code: 'TESSERA_PLAN_INVALID',
+    });
+    expect(await plans.prepare('central', { ...prepare(A), plan: 7 })).toMatchObject({ type: 'refused', plan: '' });
+    const other = { ...prepare(A), plan: tinyPlan('f'.repeat(64), { kind: 'whole' }, A) };
+    expect(await plans.prepare('central', other)).toMatchObject({ code: 'TESSERA_PLAN_INVALID' });
+    expect(calls).toEqual([]);
+  });
+
+  it('keeps a bounded number of plans and lets the oldest go', async () => {
+    const { plans, calls, gate } = planning();
+    for (let number = 0; number < 33; number++) {
+      const answer = plans.prepare('central', prepare(`p-${String(number).padStart(6, '0')}`));
+      (await gate(number)).open();
+      await answer;
+    }
+    expect(calls.filter((call) => call.startsWith('gone'))).toEqual(['gone p-000000']);
+  });
+});
+
+describe('release', () => {
+  it('ends a plan at once, and a prepare after it starts anew', async () => {
+    const { plans, calls, gate } = planning();
+    const first = plans.prepare('central', prepare(A));
+    (await gate(0)).open();
+    await first;
+    plans.release(A);
+    plans.release(A);
+    const again = plans.prepare('central', prepare(A));
+    (await gate(1)).open();
+    expect(await again).toMatchObject({ type: 'ready' });
+    expect(calls).toEqual([`prepare ${A}`, `ready ${A}`, `gone ${A}`, `release ${A}`, `prepare ${A}`, `ready ${A}`]);
+  });
+
+  it('while a plan is prepared refuses it in the end, or else a plan that nobody wants keeps its memory', async () => {
+    const { plans, calls, gate } = planning();
+    const answer = plans.prepare('central', prepare(A));
+    const load = await gate(0);
+    plans.release(A);
+    load.open();
+    expect(await answer).toMatchObject({ type: 'refused', plan: A });
+    expect(calls).toEqual([`prepare ${A}`, `release ${A}`]);
+  });
+});

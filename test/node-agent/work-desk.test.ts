@@ -1,0 +1,193 @@
+import { describe, expect, it } from 'vitest';
+import { WorkDesk } from '../../node-agent/work-desk.ts';
+import { silentLog } from '../../shared/ports.ts';
+import { type ResultMessage, resultMessage, type WorkMessage } from '../../shared/protocol/messages.ts';
+import type { Executor, Job, TileOutcome } from '../../shared/runtime/executor-types.ts';
+
+const region = { tensor: 'x', box: [[0, 4]] as [number, number][], dtype: 'uint8' as const, shape: [4] };
+const raw = { name: 'raw' as const };
+
+function work(overrides: Partial<WorkMessage> = {}, tIds = [0, 1]): WorkMessage {
+  return {
+    v: 1,
+    plan: 'p-1',
+    i_id: '1-1',
+    stage: 0,
+    attempt: 0,
+    budget_ms: 1000,
+    tiles: tIds.map((t_id) => ({
+      t_id,
+      in: [{ ...region, codec: raw, d: new Uint8Array([t_id, 1, 2, 3]) }],
+      out: [{ tensor: 'y', box: [[0, 4]], codec: raw }],
+    })),
+    ...overrides,
+  };
+}
+
+/** A desk over an executor that the test drives tile by tile, and what the desk sent. */
+function desk() {
+  const sent: ResultMessage[] = [];
+  const jobs: { job: Job; tile: (outcome: TileOutcome) => void; end: () => void; fail: (error: Error) => void }[] = [];
+  const cancelled: unknown[] = [];
+  const executor: Executor = {
+    prepare: async () => {},
+    run: (job, tile) => new Promise((end, fail) => jobs.push({ job, tile, end, fail })),
+    cancel: (...args) => void cancelled.push(args),
+    release: async () => {},
+    stop: async () => {},
+  };
+  const clock = { now: 0 };
+  const made = new WorkDesk({
+    id: 'node-a',
+    executor,
+    send: async (to, message) => {
+      expect(to).toBe('central');
+      sent.push(resultMessage.parse(message));
+    },
+    now: () => clock.now,
+    log: silentLog,
+    maxBytes: 1000,
+  });
+  made.planReady('p-1');
+  return { desk: made, sent, jobs, clock, cancelled };
+}
+
+function done(t_id: number, compute_ms = 5): TileOutcome {
+  return { t_id, out: [{ ...region, tensor: 'y', codec: raw, d: new Uint8Array(4) }], compute_ms };
+}
+
+const errors = (message: ResultMessage | undefined) =>
+  message?.tiles.map((tile) => ('error' in tile ? [tile.t_id, tile.error.code] : [tile.t_id]));
+
+describe('work', () => {
+  it('is answered in one message when all its tiles are done', () => {
+    const { desk: made, sent, jobs, clock } = desk();
+    made.accept('central', work({ attempt: 3 }));
+    clock.now = 20;
+    jobs[0]!.tile(done(0));
+    clock.now = 25;
+    jobs[0]!.tile(done(1));
+    expect(sent).toEqual([]);
+    jobs[0]!.end();
+    return Promise.resolve().then(() => {
+      expect(sent).toMatchObject([{ plan: 'p-1', i_id: '1-1', stage: 0, attempt: 3, n_id: 'node-a', queue_ms: 15 }]);
+      expect(sent[0]?.tiles.map((tile) => tile.t_id)).toEqual([0, 1]);
+      expect(made.rate.perSecond).toBe(200);
+      expect(made.waiting).toBe(0);
+    });
+  });
+
+  it('has its bytes copied on arrival, since the client uses its buffer again', () => {
+    const { desk: made, jobs } = desk();
+    const message = work();
+    made.accept('central', message);
+    const given = message.tiles[0]!.in[0] as { d: Uint8Array };
+    given.d.fill(99);
+    expect([...jobs[0]!.job.tiles[0]!.in[0]!.d]).toEqual([0, 1, 2, 3]);
+  });
+
+  it('tells of an error at once and of the other tiles later', async () => {
+    const { desk: made, sent, jobs } = desk();
+    made.accept('central', work());
+    jobs[0]!.tile({ t_id: 0, error: { code: 'run-failed', text: 'x' } });
+    expect(errors(sent[0])).toEqual([[0, 'run-failed']]);
+    jobs[0]!.tile(done(1));
+    jobs[0]!.end();
+    await Promise.resolve();
+    expect(errors(sent[1])).toEqual([[1]]);
+  });
+
+  it('gives the worker one more job than it runs, and the rest in order as jobs end', async () => {
+    const { desk: made, jobs } = desk();
+    for (const i_id of ['1-1', '1-2', '1-3']) made.accept('central', work({ i_id }));
+    expect(jobs.map(({ job }) => job.i_id)).toEqual(['1-1', '1-2']);
+    jobs[0]!.end();
+    await Promise.resolve();
+    expect(jobs.map(({ job }) => job.i_id)).toEqual(['1-1', '1-2', '1-3']);
+  });
+
+  it('is refused tile by tile where it cannot run', () => {
+    const { desk: made, sent } = desk();
+    made.accept('central', work({ plan: 'p-2' }));
+    made.accept('central', work({ budget_ms: 0 }));
+    expect(sent.map(errors)).toEqual([
+      [
+        [0, 'unknown-plan'],
+        [1, 'unknown-plan'],
+      ],
+      [
+        [0, 'expired'],
+        [1, 'expired'],
+      ],
+    ]);
+  });
+
+  it('is refused where it uses what the protocol only reserves, or else a tile waits for ever', () => {
+    const { desk: made, sent } = desk();
+    const held = { tensor: 'x', box: [[0, 4]] as [number, number][], from: 'node-b' };
+    made.accept('central', work({ tiles: [{ t_id: 4, in: [held], out: [] }] }));
+    const elsewhere = { tensor: 'y', box: [[0, 4]] as [number, number][], codec: raw, to: 'node-b' };
+    made.accept('central', work({ tiles: [{ t_id: 5, in: [], out: [elsewhere] }] }));
+    expect(sent.map(errors)).toEqual([[[4, 'bad-input']], [[5, 'bad-input']]]);
+  });
+
+  it('from anybody but central is ignored, or else any node could keep another one busy', () => {
+    const { desk: made, sent, jobs, cancelled } = desk();
+    made.accept('node-b', work());
+    made.cancel('node-b', { i_id: '1-1', stage: 0, t_id: [0] });
+    expect([sent, jobs, cancelled]).toEqual([[], [], []]);
+  });
+
+  it('that expired while it waited is answered so when its turn comes', async () => {
+    const { desk: made, sent, jobs, clock } = desk();
+    for (const i_id of ['1-1', '1-2']) made.accept('central', work({ i_id, budget_ms: 1e6 }));
+    made.accept('central', work({ i_id: '1-3', budget_ms: 10 }));
+    clock.now = 11;
+    jobs[0]!.end();
+    await Promise.resolve();
+    expect(sent).toMatchObject([{ i_id: '1-3', queue_ms: 11 }]);
+    expect(errors(sent[0])).toEqual([
+      [0, 'expired'],
+      [1, 'expired'],
+    ]);
+  });
+
+  it('is answered even when the executor breaks its promise', async () => {
+    const { desk: made, sent, jobs } = desk();
+    made.accept('central', work());
+    jobs[0]!.tile({ t_id: 0, error: { code: 'bad-input', text: '' } });
+    jobs[0]!.fail(new Error('bug'));
+    await new Promise(setImmediate);
+    expect(sent.map(errors)).toEqual([[[0, 'bad-input']], [[1, 'run-failed']]]);
+    expect(made.waiting).toBe(0);
+  });
+});
+
+describe('what waits', () => {
+  function waiting() {
+    const all = desk();
+    for (const i_id of ['1-1', '1-2', '1-3', '1-4']) all.desk.accept('central', work({ i_id }));
+    return all;
+  }
+
+  it('is answered when it is cancelled; what runs is cancelled at the executor', async () => {
+    const { desk: made, sent, jobs, cancelled } = waiting();
+    made.cancel('central', { i_id: '1-3', stage: 0, t_id: [1] });
+    expect(errors(sent[0])).toEqual([[1, 'expired']]);
+    expect(cancelled).toEqual([['1-3', 0, [1]]]);
+    jobs[0]!.end();
+    await Promise.resolve();
+    expect(jobs[2]!.job.tiles.map((tile) => tile.t_id)).toEqual([0]);
+  });
+
+  it('is answered when its plan is released or the connection was lost', () => {
+    const released = waiting();
+    released.desk.planGone('p-1');
+    expect(released.sent.map((message) => message.i_id)).toEqual(['1-3', '1-4']);
+    expect(errors(released.sent[0])?.[0]).toEqual([0, 'unknown-plan']);
+    const lost = waiting();
+    lost.desk.connectionLost();
+    expect(errors(lost.sent[1])?.[0]).toEqual([0, 'expired']);
+    expect(lost.desk.waiting).toBe(4);
+  });
+});

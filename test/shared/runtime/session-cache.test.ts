@@ -1,0 +1,54 @@
+import { expect, it } from 'vitest';
+import { SessionCache } from '../../../shared/runtime/session-cache.ts';
+
+function sessions(limit: number) {
+  const released: string[] = [];
+  const loaded: string[] = [];
+  const cache = new SessionCache<{ name: string; release(): Promise<void> }>(limit);
+  const get = (name: string, bytes: number) =>
+    cache.get(name, bytes, async () => {
+      loaded.push(name);
+      return { name, release: async () => void released.push(name) };
+    });
+  return { cache, get, released, loaded };
+}
+
+it('loads a session once while it fits, or else every tile pays for loading', async () => {
+  const { get, loaded } = sessions(100);
+  expect(await get('a', 40)).toBe(await get('a', 40));
+  expect(loaded).toEqual(['a']);
+});
+
+it('releases what was not used for longest, before it loads, so that memory never passes the limit', async () => {
+  const { cache, get, released } = sessions(100);
+  await get('a', 40);
+  await get('b', 40);
+  await get('a', 40);
+  await get('c', 50);
+  expect(released).toEqual(['b']);
+  expect([cache.bytes, cache.has('a'), cache.has('b')]).toEqual([90, true, false]);
+  await get('d', 100);
+  expect(released).toEqual(['b', 'a', 'c']);
+});
+
+it('refuses what alone passes the limit, with a way out, and keeps what it has', async () => {
+  const { cache, get, released } = sessions(100);
+  await get('a', 40);
+  await expect(get('b', 101)).rejects.toMatchObject({ code: 'TESSERA_RUN_FAILED', hint: expect.any(String) });
+  expect([released, cache.bytes]).toEqual([[], 40]);
+});
+
+it('holds nothing of a load that failed', async () => {
+  const { cache } = sessions(100);
+  await expect(cache.get('a', 40, () => Promise.reject(new Error('no')))).rejects.toThrow('no');
+  expect([cache.bytes, cache.has('a')]).toEqual([0, false]);
+});
+
+it('releases everything at the end, once', async () => {
+  const { cache, get, released } = sessions(100);
+  await get('a', 40);
+  await get('b', 40);
+  await cache.clear();
+  await cache.clear();
+  expect(released).toEqual(['a', 'b']);
+});

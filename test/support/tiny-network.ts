@@ -1,0 +1,99 @@
+import type { Attribute, Initializer, Model, Node, ValueInfo } from '../../shared/onnx/model.ts';
+import { resolveModel } from '../../shared/onnx/resolve.ts';
+import type { Plan, Split } from '../../shared/plan/plan.ts';
+import { crop, type Tensor, wholeBox } from '../../shared/tensor/tensor.ts';
+
+const NOTHING = new Uint8Array(0);
+const FLOAT = 1;
+
+/** Numbers between -0.5 and 0.5 that are the same in every run (a linear congruential generator). */
+export function numbers(count: number, seed: number): Float32Array {
+  let state = seed >>> 0;
+  return Float32Array.from({ length: count }, () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return state / 2 ** 32 - 0.5;
+  });
+}
+
+function constant(name: string, dims: readonly number[], seed: number): Initializer {
+  const count = dims.reduce((product, size) => product * size, 1);
+  const bytes = new Uint8Array(numbers(count, seed).buffer);
+  return { name, dtype: 'float32', elementType: FLOAT, dims, data: { kind: 'inline', bytes } };
+}
+
+function node(op: string, inputs: readonly string[], output: string, ints: Record<string, readonly number[]>): Node {
+  const attributes = new Map<string, Attribute>(
+    Object.entries(ints).map(([name, value]) => [name, { kind: 'ints', value }]),
+  );
+  return { name: output, op, domain: '', inputs, outputs: [output], attributes };
+}
+
+function port(name: string, shape: readonly number[]): ValueInfo {
+  return { name, dtype: 'float32', elementType: FLOAT, shape };
+}
+
+/** The width and height of the tiny network's input. */
+export const TINY_SIDE = 16;
+
+/**
+ * x [1, 3, 16, 16] -> conv 3x3 -> relu `a` -> max-pool 2x2 `p` -> conv 3x3 -> relu y [1, 8, 8, 8], with all shapes
+ * known. Weights of both convolutions are large enough to become blobs.
+ */
+export function tinyNetwork(): Model {
+  const conv = { kernel_shape: [3, 3], pads: [1, 1, 1, 1], strides: [1, 1] };
+  const weights = [constant('w1', [16, 3, 3, 3], 1), constant('w2', [8, 16, 3, 3], 2), constant('b1', [16], 3)];
+  const model: Model = {
+    irVersion: 8,
+    producer: 'tessera-test',
+    opsets: new Map([['', 17]]),
+    metadata: new Map(),
+    graph: {
+      name: 'tiny',
+      nodes: [
+        node('Conv', ['x', 'w1', 'b1'], 'c1', conv),
+        node('Relu', ['c1'], 'a', {}),
+        node('MaxPool', ['a'], 'p', { kernel_shape: [2, 2], strides: [2, 2] }),
+        node('Conv', ['p', 'w2'], 'c2', conv),
+        node('Relu', ['c2'], 'y', {}),
+      ],
+      initializers: new Map(weights.map((weight) => [weight.name, weight])),
+      inputs: [port('x', [1, 3, TINY_SIDE, TINY_SIDE])],
+      outputs: [port('y', [1, 8, TINY_SIDE / 2, TINY_SIDE / 2])],
+      unknown: NOTHING,
+    },
+    unknown: NOTHING,
+  };
+  return resolveModel(model).model;
+}
+
+/** A frame for the tiny network. */
+export function tinyInput(seed = 7): Tensor {
+  const shape = [1, 3, TINY_SIDE, TINY_SIDE];
+  return { dtype: 'float32', shape, data: new Uint8Array(numbers(3 * TINY_SIDE * TINY_SIDE, seed).buffer) };
+}
+
+/** A plan with one stage over the whole tiny network; `split` in rows and columns of `y`. */
+export function tinyPlan(skeletonSha: string, split: Split, id = 'p-00000001'): Plan {
+  return {
+    format: 'tessera-plan/1',
+    id,
+    model: skeletonSha,
+    source: 'central',
+    strategy: 'test',
+    reason: 'test',
+    stages: [{ id: 0, inputs: ['x'], outputs: ['y'], split, on: { mode: 'share', nodes: '*' }, codec: {} }],
+    predicted: null,
+  };
+}
+
+/** A region of a tensor as a work message carries it. */
+export function wireRegion(tensor: string, whole: Tensor, box = wholeBox(whole.shape)) {
+  return {
+    tensor,
+    box: box.map(([start, end]): [number, number] => [start, end]),
+    dtype: whole.dtype,
+    shape: box.map(([start, end]) => end - start),
+    codec: { name: 'raw' as const },
+    d: crop(whole, box),
+  };
+}
