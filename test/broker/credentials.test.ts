@@ -1,0 +1,76 @@
+import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { createCredentials, userName } from '../../broker/credentials.ts';
+
+// Lost if these fail: readable passwords on disk, or machines that cannot come back after a restart.
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'tessera-credentials-'));
+});
+afterEach(() => rm(folder, { recursive: true, force: true }));
+const file = () => join(folder, 'credentials.json');
+
+describe('createCredentials', () => {
+  it('knows whom it issued a secret to, also after a restart', async () => {
+    const { user, password } = await (await createCredentials(folder)).issue('node', 'pi-1');
+    expect(user).toBe('pi-1');
+    const later = await createCredentials(folder);
+    expect(later.verify(user, password)).toEqual({ role: 'node', name: 'pi-1' });
+    expect(later.verify(user, `${password}x`)).toBeUndefined();
+    expect(later.verify(user, '')).toBeUndefined();
+    expect(later.verify('pi-2', password)).toBeUndefined();
+    expect(later.verify('constructor', password)).toBeUndefined();
+    expect(later.users()).toEqual([{ user: 'pi-1', role: 'node', name: 'pi-1' }]);
+  });
+
+  it('writes hashes only, in a file that nobody else may read', async () => {
+    const { password } = await (await createCredentials(folder)).issue('viewer', 'anna');
+    expect(await readFile(file(), 'utf8')).not.toContain(password);
+    expect((await stat(file())).mode & 0o777).toBe(0o600);
+    expect(await readdir(folder)).toEqual(['credentials.json']);
+    await chmod(file(), 0o644);
+    await createCredentials(folder);
+    expect((await stat(file())).mode & 0o777).toBe(0o600);
+  });
+
+  it('keeps a secret that is to be shown again, so that the join command stays the same', async () => {
+    const first = await (await createCredentials(folder)).keep('node', 'second-machine');
+    const later = await createCredentials(folder);
+    expect(await later.keep('node', 'second-machine')).toEqual(first);
+    expect(later.verify(first.user, first.password)).toBeDefined();
+  });
+
+  it('replaces a secret by a new one and takes one away', async () => {
+    const credentials = await createCredentials(folder);
+    const old = await credentials.issue('camera', 'front_door');
+    const fresh = await credentials.issue('camera', 'front_door');
+    expect(credentials.verify(old.user, old.password)).toBeUndefined();
+    expect(credentials.verify(fresh.user, fresh.password)).toEqual({ role: 'camera', name: 'front_door' });
+    expect(await credentials.revoke(fresh.user)).toBe(true);
+    expect(await credentials.revoke(fresh.user)).toBe(false);
+    expect((await createCredentials(folder)).verify(fresh.user, fresh.password)).toBeUndefined();
+  });
+
+  it('loses nothing when several are issued at once', async () => {
+    const credentials = await createCredentials(folder);
+    const names = ['a', 'b', 'c', 'd', 'e'];
+    await Promise.all(names.map((name) => credentials.issue('node', name)));
+    expect((await createCredentials(folder)).users().map(({ name }) => name)).toEqual(names);
+  });
+
+  it('lets no name stand for two identities', async () => {
+    const credentials = await createCredentials(folder);
+    await credentials.issue('camera', 'x');
+    await expect(credentials.issue('node', userName('camera', 'x'))).rejects.toMatchObject({ code: 'TESSERA_CONFIG' });
+    await expect(credentials.issue('node', 'central')).rejects.toMatchObject({ code: 'TESSERA_CONFIG' });
+    await expect(credentials.issue('node', 'Not an id')).rejects.toMatchObject({ code: 'TESSERA_CONFIG' });
+  });
+
+  it.each(['', '{', '[]', '{"version":2,"users":{}}'])('refuses a file that is not one of ours: %j', async (text) => {
+    await writeFile(file(), text);
+    await expect(createCredentials(folder)).rejects.toMatchObject({ code: 'TESSERA_CONFIG', hint: expect.any(String) });
+  });
+});

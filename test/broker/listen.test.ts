@@ -1,0 +1,38 @@
+import { describe, expect, it } from 'vitest';
+import { isLoopback, parseListen } from '../../broker/listen.ts';
+
+// Lost if these fail: a broker that listens where nobody meant it to, or takes a stranger for this machine.
+
+describe('parseListen', () => {
+  it.each([
+    ['mqtt://127.0.0.1:1883', { scheme: 'mqtt', host: '127.0.0.1', port: 1883 }],
+    ['mqtt://127.0.0.1:0', { scheme: 'mqtt', host: '127.0.0.1', port: 0 }],
+    ['mqtts://broker.local', { scheme: 'mqtts', host: 'broker.local', port: 8883 }],
+    ['ws://[::1]:9001/', { scheme: 'ws', host: '::1', port: 9001 }],
+    ['wss://0.0.0.0:443', { scheme: 'wss', host: '0.0.0.0', port: 443 }],
+  ])('%s', (text, address) => expect(parseListen(text)).toEqual(address));
+
+  it.each([
+    '',
+    '1883',
+    'http://127.0.0.1',
+    'mqtt://',
+    'mqtt://a:b@c:1',
+    'mqtt://h:99999',
+    'mqtt://h:1/path',
+    'mqtt://::1:1',
+  ])('refuses %j with a way out', (text) => {
+    expect(() => parseListen(text)).toThrow(
+      expect.objectContaining({ code: 'TESSERA_CONFIG', hint: expect.any(String) }),
+    );
+  });
+});
+
+describe('isLoopback', () => {
+  it('means this machine and nothing that only looks like it', () => {
+    expect(['127.0.0.1', '127.9.9.9', '::1', '::ffff:127.0.0.1', 'localhost'].every(isLoopback)).toBe(true);
+    expect(['0.0.0.0', '::', '10.0.0.1', '128.0.0.1', '127.0.0.1.evil.example', '', undefined].some(isLoopback)).toBe(
+      false,
+    );
+  });
+});
