@@ -1,4 +1,6 @@
 import { configSchema } from '../shared/config/schema.ts';
+import { cardSchema } from '../shared/model/card.ts';
+import { planSchema } from '../shared/plan/validate.ts';
 import * as messages from '../shared/protocol/messages.ts';
 import { z } from '../shared/schema.ts';
 
@@ -11,6 +13,8 @@ export interface NamedSchema {
 /** Every file and payload that is public surface; docs/protocol.md and the contract samples use these names too. */
 export const SCHEMAS: Readonly<Record<string, NamedSchema>> = {
   config: { what: 'tessera.yaml', schema: configSchema },
+  model: { what: 'model.yaml', schema: cardSchema },
+  plan: { what: 'a plan file', schema: planSchema },
   result: { what: '<base>/result/<camera>/<model>', schema: messages.resultObject },
   tensor: { what: '<base>/result/<camera>/<model>/tensor (CBOR)', schema: messages.tensorMessage },
   frame: { what: '<base>/input/<camera>: a frame in an envelope (CBOR)', schema: messages.frameEnvelope },
@@ -22,6 +26,7 @@ export const SCHEMAS: Readonly<Record<string, NamedSchema>> = {
   work: { what: '<base>-wire/1/<to>/work/<from> (CBOR)', schema: messages.workMessage },
   'work-result': { what: '<base>-wire/1/<to>/result/<from> (CBOR)', schema: messages.resultMessage },
   control: { what: '<base>-wire/1/<to>/control/<from> (CBOR)', schema: messages.controlMessage },
+  manifest: { what: 'a model on the wire, inside `prepare` (CBOR)', schema: messages.modelManifest },
   'blob-get': { what: '<base>-wire/1/<to>/blob-get/<from> (CBOR)', schema: messages.blobGetMessage },
   'blob-part': { what: '<base>-wire/1/<to>/blob-part/<from> (CBOR)', schema: messages.blobPartMessage },
   part: { what: 'a part of a body over 256 KiB, on any wire topic (CBOR)', schema: messages.partMessage },

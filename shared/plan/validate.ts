@@ -4,7 +4,7 @@ import { parse, z } from '../schema.ts';
 import { type Plan, TIERS } from './plan.ts';
 
 const CODE: ErrorCode = 'TESSERA_PLAN_INVALID';
-const HINT = 'see docs/planning.md for the form of a plan; `tessera plan` writes valid ones';
+const HINT = '`tessera schema plan` prints the form of a plan';
 
 const tensor = z.string().min(1).max(512);
 const names = z
@@ -43,7 +43,8 @@ const stage = z.object({
   exit: z.object({ tensor, threshold: z.number() }).optional(),
 });
 
-const plan = z.object({
+/** A plan's form, as `tessera schema plan` prints it; `parsePlan` also checks what a schema cannot. */
+export const planSchema = z.object({
   format: z.literal('tessera-plan/1'),
   id: z.string().regex(/^p-[0-9a-f]{6,64}$/, 'must be `p-` and at least 6 hex digits'),
   model: z.string().regex(/^[0-9a-f]{64}$/, 'must be a SHA-256 in lower-case hex'),
@@ -108,7 +109,7 @@ export function checkPlan(plan: Plan, frame?: PlanFrame): void {
  * was given and what is accepted. Whether it fits a model only `checkPlan` with a frame and the stage forms can tell.
  */
 export function parsePlan(value: unknown): Plan {
-  const parsed: Plan = parse(plan as z.ZodType<Plan>, value, CODE, 'plan', HINT);
+  const parsed: Plan = parse(planSchema as z.ZodType<Plan>, value, CODE, 'plan', HINT);
   checkPlan(parsed);
   return parsed;
 }
