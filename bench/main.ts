@@ -30,7 +30,7 @@ async function names(): Promise<string[]> {
 async function list(): Promise<void> {
   console.log('npm run bench -- NAME [options] [--json]\n');
   for (const name of await names()) {
-    const benchmark = await load(name);
+    const benchmark = await load(name).catch((error: unknown) => ({ description: `cannot be loaded: ${error}` }));
     if (benchmark !== undefined) console.log(`  ${name.padEnd(16)}${benchmark.description ?? ''}`);
   }
 }
