@@ -22,25 +22,26 @@ export const command = defineCommand({
   ],
   async run({ args, options, json, out, config: loadConfig }) {
     const { config } = await loadConfig();
-    const [{ loadModel }, { loadModelFile }, { resolveModel }, { modelFolders }, inspection] = await Promise.all([
-      import('../../shared/runtime/model-library.ts'),
-      import('../../shared/runtime/package.ts'),
-      import('../../shared/onnx/resolve.ts'),
-      import('../models.ts'),
-      import('../inspection.ts'),
-    ]);
+    const [{ loadModel }, { loadModelFile }, { resolveModel }, { modelFolders }, { inspectModel, inspectionLines }] =
+      await Promise.all([
+        import('../../shared/runtime/model-library.ts'),
+        import('../../shared/runtime/package.ts'),
+        import('../../shared/onnx/resolve.ts'),
+        import('../models.ts'),
+        import('../inspection.ts'),
+      ]);
     const { card, modelPath } = await loadModel(args[0]!, modelFolders(config));
     const model = await loadModelFile(modelPath);
     const shape = options.inputShape ?? card.input.shape;
     const first = model.graph.inputs[0]?.name;
     const inputShapes = shape === undefined || first === undefined ? {} : { inputShapes: { [first]: shape } };
-    const inspected = inspection.inspectModel(resolveModel(model, inputShapes));
+    const inspected = inspectModel(resolveModel(model, inputShapes));
     if (json) {
       out.json({ name: card.name, model: modelPath, ...inspected });
       return 0;
     }
     out.line(`${card.name}  ${modelPath}`);
-    for (const line of inspection.inspectionLines(inspected)) out.line(line);
+    for (const line of inspectionLines(inspected)) out.line(line);
     return 0;
   },
 });

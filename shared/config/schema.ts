@@ -57,7 +57,7 @@ const node = z.strictObject({
 });
 
 /** What central does with the frames of one camera. */
-export const cameraConfig = z.strictObject({
+const cameraConfig = z.strictObject({
   source: text.optional().describe('where central fetches frames itself; absent: they come by MQTT'),
   models: z.array(text).default([]).describe('names of models; empty: every model that is deployed'),
   keep: z.enum(['newest', 'every']).default('newest').describe('under overload: newest frame wins, or none is skipped'),
@@ -67,8 +67,6 @@ export const cameraConfig = z.strictObject({
   hold: z.number().int().min(1).default(3).describe('results that must agree before the label changes'),
   offline_after_s: positive.default(30),
 });
-/** What central does with the frames of one camera. */
-export type CameraConfig = z.infer<typeof cameraConfig>;
 
 /** The whole configuration. */
 export const configSchema = z.strictObject({
