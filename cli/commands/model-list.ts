@@ -25,7 +25,7 @@ export const command = defineCommand({
     const { config } = await loadConfig();
     const [{ listModels }, { readCatalogue }, { modelFolders }, { catalogueFile }] = await Promise.all([
       import('../../shared/runtime/model-library.ts'),
-      import('../../shared/runtime/model-add.ts'),
+      import('../../shared/runtime/model-catalogue.ts'),
       import('../models.ts'),
       import('../catalogue.ts'),
     ]);

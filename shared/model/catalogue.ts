@@ -19,3 +19,5 @@ export const catalogueSchema = z.strictObject({
 
 /** Models that can be got by name. */
 export type Catalogue = z.infer<typeof catalogueSchema>;
+/** One of them. */
+export type CatalogueEntry = Catalogue['models'][string];

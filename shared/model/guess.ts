@@ -1,5 +1,6 @@
 import { TesseraError } from '../errors.ts';
 import type { Model } from '../onnx/model.ts';
+import { resolveModel } from '../onnx/resolve.ts';
 import { type ModelCard, parseCard } from './card.ts';
 import { guessHead } from './guess-head.ts';
 import { guessPixels } from './guess-pixels.ts';
@@ -51,6 +52,22 @@ function resizeOf(task: ModelCard['task'], decoder: string, height: number | und
   return decoder === 'yolo' ? 'letterbox' : 'stretch';
 }
 
+/** The model with the shapes of its outputs inferred, where the file leaves them out and they can be known. */
+function withOutputShapes(model: Model, first: string, shape: readonly number[] | undefined): Model {
+  const isOpen = model.graph.outputs.some((output) => output.shape?.every((size) => typeof size === 'number') !== true);
+  if (!isOpen || shape === undefined) return model;
+  try {
+    const { specs } = resolveModel(model, { inputShapes: { [first]: shape } });
+    const outputs = model.graph.outputs.map((output) => ({
+      ...output,
+      shape: specs.get(output.name)?.shape ?? output.shape,
+    }));
+    return { ...model, graph: { ...model.graph, outputs } };
+  } catch {
+    return model; // Whoever runs the model says what is wrong with it.
+  }
+}
+
 /**
  * Writes the model.yaml that an ONNX file most likely needs: shapes, layout, softmax and metadata are taken from the
  * file, all else is named in `guessed`. Dimensions that the file leaves open stay out of `input.shape` as a whole (the
@@ -84,7 +101,7 @@ export function guessCard(model: Model, fileName: string, options: GuessOptions 
   const size = channelsLast
     ? { channels: axis(3)!, height: axis(1), width: axis(2) }
     : { channels: axis(1)!, height: axis(2), width: axis(3) };
-  const head = guessHead(model, size, channelsLast, fileName);
+  const head = guessHead(withOutputShapes(model, first.name, knownShape), size, channelsLast, fileName);
   const pixels = guessPixels(model, head, size.channels);
   const labels = namesOf(model.metadata) ?? options.labels;
 

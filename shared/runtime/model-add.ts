@@ -1,18 +1,17 @@
 import { access, cp, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, isAbsolute, join, normalize, resolve, sep } from 'node:path';
 import { TesseraError } from '../errors.ts';
-import { type ModelCard, parseCard } from '../model/card.ts';
+import type { ModelCard } from '../model/card.ts';
 import { cardDocument } from '../model/card-document.ts';
-import { type Catalogue, catalogueSchema } from '../model/catalogue.ts';
 import { guessCard, nameOfFile } from '../model/guess.ts';
 import { nearest } from '../nearest.ts';
 import type { Model } from '../onnx/model.ts';
 import { readModel } from '../onnx/read.ts';
 import { isName } from '../protocol/topics.ts';
-import { parse } from '../schema.ts';
 import { type DownloadOptions, download } from './download.ts';
+import { catalogueCard, readCatalogue } from './model-catalogue.ts';
 import { fileSha256, loadModel } from './model-library.ts';
-import { parseYaml, stringifyYaml } from './yaml.ts';
+import { stringifyYaml } from './yaml.ts';
 
 /** How a model is added. */
 export interface AddOptions {
@@ -49,12 +48,6 @@ interface Found {
 /** Labels beyond this number go into a file of their own. */
 const LABELS_INLINE = 16;
 
-/** Reads config/models.yaml. Throws TesseraError TESSERA_CONFIG. */
-export async function readCatalogue(path: string): Promise<Catalogue> {
-  const value = parseYaml(await readFile(path, 'utf8'), path, 'TESSERA_CONFIG');
-  return parse(catalogueSchema, value, 'TESSERA_CONFIG', path);
-}
-
 const isUrl = (source: string) => /^(https?|file):\/\//i.test(source);
 
 async function fromUrl(url: string, folder: string, options: AddOptions): Promise<Found> {
@@ -82,10 +75,6 @@ async function fromCatalogue(name: string, folder: string, options: AddOptions):
       { hint: `give a path, a URL, or one of: ${names.join(', ') || 'none'}` },
     );
   }
-  const card = parseCard(
-    { name, sha256: entry.sha256, license: entry.license, source: entry.source, ...entry.card },
-    `${options.catalogue}: ${name}`,
-  );
   const modelPath = join(folder, 'model.onnx');
   await download(entry.url, modelPath, options.download);
   const sha256 = await fileSha256(modelPath);
@@ -95,6 +84,7 @@ async function fromCatalogue(name: string, folder: string, options: AddOptions):
     });
   if (externalFiles(readModel(await readFile(modelPath))).length > 0)
     throw new TesseraError('TESSERA_MODEL_UNSUPPORTED', `${name}: its weights lie in further files without a hash`);
+  const card = catalogueCard(name, entry);
   return { modelPath, card, labels: inlineLabels(card), guessedFields: [] };
 }
 
@@ -107,6 +97,18 @@ async function fromPath(path: string, options: AddOptions): Promise<Found> {
     labels: found.labels.length > 0 ? found.labels : undefined,
   });
   return { ...found, card, guessedFields: guessed };
+}
+
+/** A file without a card that the catalogue knows by its hash needs no guess. */
+async function recognised(found: Found, options: AddOptions): Promise<Found> {
+  if (found.guessedFields.length === 0 || options.catalogue === undefined) return found;
+  const sha256 = await fileSha256(found.modelPath);
+  const known = Object.entries((await readCatalogue(options.catalogue)).models).find(
+    ([, entry]) => entry.sha256 === sha256,
+  );
+  if (known === undefined) return found;
+  const card = { ...catalogueCard(...known), name: found.card.name };
+  return { ...found, card, labels: inlineLabels(card), guessedFields: [] };
 }
 
 function inlineLabels(card: ModelCard): readonly string[] {
@@ -170,10 +172,10 @@ export async function addModel(source: string, options: AddOptions): Promise<Add
     await mkdir(got);
     await mkdir(made);
     const found = isUrl(source)
-      ? await fromUrl(source, got, options)
+      ? await recognised(await fromUrl(source, got, options), options)
       : isName(source) && !(await isPath(source))
         ? await fromCatalogue(source, got, options)
-        : await fromPath(source, options);
+        : await recognised(await fromPath(source, options), options);
     const name = options.name ?? (isUrl(source) ? nameOfFile(new URL(source).pathname) : found.card.name);
     if (!isName(name))
       throw new TesseraError('TESSERA_USAGE', `"${name}" is no name for a model`, {

@@ -9,6 +9,7 @@ import { parseLabels } from '../model/labels.ts';
 import { nearest } from '../nearest.ts';
 import { readModel } from '../onnx/read.ts';
 import { isName } from '../protocol/topics.ts';
+import { readCatalogue } from './model-catalogue.ts';
 import { commentedFields, parseYaml } from './yaml.ts';
 
 /** Where models are looked for. */
@@ -17,6 +18,8 @@ export interface LibraryPlaces {
   readonly modelsDirs: readonly string[];
   /** Models that come with Tessera; looked at last. */
   readonly bundledDir?: string;
+  /** File like config/models.yaml, whose names are offered; absent: `<bundledDir>.yaml`. */
+  readonly catalogue?: string;
   /** Folder that `model` and `labels` of a card are relative to; absent: the card's own. */
   readonly base?: string;
 }
@@ -183,14 +186,26 @@ export async function loadModel(nameOrPath: string, places: LibraryPlaces): Prom
   if (kind === 'folder') return loadFolder(path, places);
   if (kind === 'file') return /\.ya?ml$/i.test(path) ? loadCardFile(path, places) : loadFile(path, places);
   const known = (await listModels(places)).filter((model) => model.error === undefined).map((model) => model.name);
-  const near = nearest(nameOrPath, known);
+  const offered = await namesOffered(places);
+  if (offered.includes(nameOrPath))
+    throw new TesseraError('TESSERA_MODEL_UNKNOWN', `model "${nameOrPath}" is not in the library yet`, {
+      hint: `\`tessera model add ${nameOrPath}\` gets it`,
+    });
+  const near = nearest(nameOrPath, [...known, ...offered]);
   throw new TesseraError(
     'TESSERA_MODEL_UNKNOWN',
     `there is no model "${nameOrPath}"${near === undefined ? '' : `, did you mean "${near}"?`}`,
     {
-      hint: `known are ${known.join(', ') || 'none'}; \`tessera model add\` gets others, and a path to an .onnx file works too`,
+      hint: `known are ${known.join(', ') || 'none'}; \`tessera model add\` gets others${offered.length === 0 ? '' : ` (${offered.join(', ')})`}, and a path to an .onnx file works too`,
     },
   );
+}
+
+/** Names that `tessera model add` can get. */
+async function namesOffered({ catalogue, bundledDir }: LibraryPlaces): Promise<string[]> {
+  const path = catalogue ?? (bundledDir === undefined ? undefined : `${bundledDir}.yaml`);
+  if (path === undefined || (await kindOf(path)) !== 'file') return [];
+  return Object.keys((await readCatalogue(path)).models);
 }
 
 /** Every model of the library with its card; what hides behind a name of an earlier folder is left out. */
