@@ -40,7 +40,7 @@ function probe(s: State, frame: Frame, stage: StageRun, choices: readonly Choice
 function placeOnCentral(s: State, frame: Frame, stage: StageRun, tiles: readonly TileRun[]): Failure | undefined {
   const central = s.nodes.get(CENTRAL)!;
   const { id } = stage.stage;
-  const lost = tiles.find((tile) => tile.failed_on.has(CENTRAL));
+  const lost = tiles.find((tile) => tile.failed_on.has(CENTRAL) && tile.tries >= s.options.max_tries);
   if (lost !== undefined)
     return {
       code: 'TESSERA_RUN_FAILED',

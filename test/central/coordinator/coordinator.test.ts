@@ -1,0 +1,418 @@
+import { describe, expect, test } from 'vitest';
+import type { FrameEnd } from '../../../central/coordinator/events.ts';
+import { CENTRAL } from '../../../shared/plan/plan.ts';
+import { Cluster } from '../../sim/cluster.ts';
+import { everyNode, sketchPlan, tilesAndTail } from '../../sim/plans.ts';
+
+const NODES = ['a', 'b', 'c', 'd'];
+
+/** Four equal nodes, ready for a plan of 16 tiles of 10 ms and a tail of 0.1 ms on central. */
+function fourNodes(options: ConstructorParameters<typeof Cluster>[0] = {}, facts = tilesAndTail(16, { cost: 1e7 })) {
+  const cluster = new Cluster(options);
+  for (const node of NODES) cluster.start(node);
+  cluster.plan('m', facts);
+  cluster.run(500);
+  return cluster;
+}
+
+/** Offers one frame after another, each when the one before has ended. */
+function frames(cluster: Cluster, count: number): FrameEnd[] {
+  const first = cluster.published.length;
+  for (let i = 0; i < count; i++) {
+    cluster.offer('front');
+    cluster.settle();
+  }
+  return cluster.published.slice(first);
+}
+
+const outcomes = (ends: readonly FrameEnd[]): string[] => [...new Set(ends.map((end) => end.outcome))];
+
+describe('sharing', () => {
+  test('four equal nodes share a frame equally, in one message each, and central does the tail', () => {
+    const cluster = fourNodes();
+    const [end] = frames(cluster, 1);
+    expect(end).toMatchObject({ outcome: 'ok', tiles_per_node: { a: 4, b: 4, c: 4, d: 4, central: 1 }, missing: [] });
+    expect(cluster.work.map(({ node, t_ids }) => [node, t_ids.length])).toEqual([
+      ...NODES.map((node) => [node, 4]),
+      [CENTRAL, 1],
+    ]);
+    expect(end!.bytes_up).toBe(16 * 10_000);
+    expect(end!.bytes_down).toBe(16 * 10_000);
+    expect(end!.trace.filter((tile) => tile.used)).toHaveLength(17);
+  });
+
+  test('a node at half the speed gets half the tiles', () => {
+    const cluster = fourNodes();
+    frames(cluster, 5);
+    cluster.behaviour('d').speed = 0.5e6;
+    const ends = frames(cluster, 20);
+    // 16 tiles over speeds 2:2:2:1: the slowest is done first with 5,5,4,2 (Algorithm 3).
+    expect(ends.at(-1)!.tiles_per_node).toMatchObject({ d: 2 });
+    expect(outcomes(ends)).toEqual(['ok']);
+  });
+
+  test('a node that was slow once gets its share back: the probe keeps its speed known', () => {
+    const cluster = fourNodes();
+    cluster.behaviour('d').speed = 2e4;
+    frames(cluster, 20);
+    expect(cluster.published.at(-1)!.tiles_per_node.d).toBeUndefined();
+    cluster.behaviour('d').speed = 1e6;
+    frames(cluster, 30);
+    expect(cluster.published.at(-1)!.tiles_per_node.d).toBe(4);
+  });
+
+  test('a node behind a slow link gets fewer tiles than its speed alone would give it', () => {
+    const cluster = fourNodes({}, tilesAndTail(16, { cost: 1e7, bytes_in: 100_000 }));
+    cluster.behaviour('d').bytesPerMs = 5_000;
+    frames(cluster, 20);
+    expect(cluster.published.at(-1)!.tiles_per_node.d).toBeLessThan(4);
+  });
+
+  test('replicate gives each frame whole to one node, and several frames to several nodes', () => {
+    const whole = sketchPlan([{ tiles: 1, cost: 1e8, on: { mode: 'replicate', nodes: '*' } }]);
+    const cluster = fourNodes({ camera: { ...defaultPolicy, keep: 'every' } }, whole);
+    for (let i = 0; i < 4; i++) cluster.offer('front');
+    cluster.settle();
+    expect(cluster.published.flatMap((end) => end.nodes).sort()).toEqual(NODES);
+  });
+
+  test('two consecutive tile stages: the second begins when the first is complete', () => {
+    const cluster = fourNodes({}, sketchPlan([{ tiles: 8 }, { tiles: 4 }, { tiles: 1, on: everyNode }]));
+    const [end] = frames(cluster, 1);
+    expect(end!.outcome).toBe('ok');
+    const sent = (stage: number): number[] =>
+      end!.trace.filter((tile) => tile.stage === stage).map((tile) => tile.sent_ms!);
+    const received = (stage: number): number[] =>
+      end!.trace.filter((tile) => tile.stage === stage).map((tile) => tile.received_ms!);
+    expect(Math.min(...sent(1))).toBeGreaterThanOrEqual(Math.max(...received(0)));
+    expect(Math.min(...sent(2))).toBeGreaterThanOrEqual(Math.max(...received(1)));
+  });
+
+  test('a node that comes while frames flow is prepared and joins', () => {
+    const cluster = fourNodes();
+    frames(cluster, 3);
+    cluster.start('e');
+    cluster.run(cluster.now + 100);
+    expect(frames(cluster, 10).at(-1)!.nodes).toContain('e');
+  });
+
+  test('memory: a node holds no more tiles at a time than it said fit', () => {
+    const cluster = new Cluster();
+    cluster.start('a');
+    cluster.tell({ type: 'node-online', node: 'a', boot_id: '1', tier: 'edge', memory_bytes: 65_000 });
+    cluster.plan('m', tilesAndTail(16));
+    cluster.run(500);
+    expect(outcomes(frames(cluster, 3))).toEqual(['ok']);
+    expect(Math.max(...cluster.work.filter((work) => work.node === 'a').map((work) => work.t_ids.length))).toBe(3);
+  });
+});
+
+const defaultPolicy = { keep: 'newest', queue_max: 256, max_fps: 0, deadline: 'wait', deadline_ms: 500 } as const;
+
+describe('faults', () => {
+  test('tiles of a node that dies go to the others at once', () => {
+    const cluster = fourNodes();
+    cluster.offer('front');
+    cluster.run(cluster.now + 15);
+    cluster.kill('a');
+    cluster.settle();
+    const end = cluster.published[0]!;
+    expect(end.outcome).toBe('ok');
+    expect(end.latency_ms).toBeLessThan(120);
+    expect(end.trace.some((tile) => tile.node === 'a' && !tile.used)).toBe(true);
+  });
+
+  test('a stopped node is hedged long before it is suspect, and what it says later does no harm', () => {
+    const cluster = fourNodes();
+    frames(cluster, 10);
+    cluster.offer('front');
+    cluster.run(cluster.now + 6);
+    cluster.pause('b');
+    cluster.run(cluster.now + 1_000);
+    expect(cluster.published).toHaveLength(11);
+    expect(cluster.published[10]!.latency_ms).toBeLessThan(300);
+    expect(cluster.published[10]!.trace.some((tile) => tile.hedged && tile.used)).toBe(true);
+    cluster.resume('b');
+    cluster.run(cluster.now + 1_000);
+    expect(cluster.coordinator.snapshot().notes.late).toBeGreaterThan(0);
+    expect(outcomes(frames(cluster, 20))).toEqual(['ok']);
+    expect(cluster.published.at(-1)!.nodes).toContain('b');
+  });
+
+  test('after three missed heartbeats a node gets no work until it is heard again', () => {
+    const cluster = fourNodes();
+    cluster.pause('c');
+    cluster.run(cluster.now + 5_000);
+    expect(cluster.coordinator.snapshot().nodes.c!.presence).toBe('suspect');
+    const before = cluster.work.length;
+    frames(cluster, 3);
+    expect(cluster.work.slice(before).some((work) => work.node === 'c')).toBe(false);
+    cluster.resume('c');
+    cluster.run(cluster.now + 2_000);
+    expect(cluster.coordinator.snapshot().nodes.c!.presence).toBe('online');
+    expect(frames(cluster, 3).at(-1)!.nodes).toContain('c');
+  });
+
+  test('a node that only ever answers with errors costs a re-send, not a frame', () => {
+    const cluster = fourNodes();
+    cluster.behaviour('a').errors = 1;
+    const ends = frames(cluster, 10);
+    expect(outcomes(ends)).toEqual(['ok']);
+    expect(ends.every((end) => !end.nodes.includes('a'))).toBe(true);
+  });
+
+  test('a node that never answers but sends heartbeats loses its share', () => {
+    const cluster = fourNodes();
+    cluster.behaviour('a').lost = 1;
+    const ends = frames(cluster, 30);
+    expect(outcomes(ends)).toEqual(['ok']);
+    expect(ends.at(-1)!.latency_ms).toBeLessThan(150);
+  });
+
+  test('a node that has forgotten the plan is asked to prepare it again', () => {
+    const cluster = fourNodes();
+    frames(cluster, 1);
+    cluster.tell({ type: 'node-online', node: 'a', boot_id: 'other', tier: 'edge' });
+    expect(outcomes(frames(cluster, 5))).toEqual(['ok']);
+    expect(cluster.published.at(-1)!.nodes).toContain('a');
+  });
+
+  test('without any node central computes everything itself', () => {
+    const cluster = new Cluster();
+    cluster.plan('m', tilesAndTail(16));
+    cluster.offer('front');
+    cluster.settle();
+    expect(cluster.published[0]).toMatchObject({ outcome: 'ok', tiles_per_node: { central: 17 } });
+    expect(cluster.published[0]!.bytes_up).toBe(0);
+  });
+
+  test('when the last node leaves in the middle of a frame, central finishes it', () => {
+    const cluster = fourNodes();
+    cluster.offer('front');
+    cluster.run(cluster.now + 15);
+    for (const node of NODES) cluster.kill(node);
+    cluster.settle();
+    expect(cluster.published[0]!.outcome).toBe('ok');
+    expect(cluster.published[0]!.nodes).toContain(CENTRAL);
+    cluster.start('a');
+    cluster.run(cluster.now + 200);
+    expect(frames(cluster, 2).at(-1)!.tiles_per_node).toEqual({ a: 16, central: 1 });
+  });
+
+  test('where central cannot stand in either, the frame ends with the reason', () => {
+    const cluster = new Cluster();
+    cluster.behaviour(CENTRAL).prepareMs = 1e9;
+    cluster.plan('m', tilesAndTail(4));
+    cluster.tell({ type: 'node-refused', node: CENTRAL, plan: tilesAndTail(4).plan.id, code: 'x', text: 'no memory' });
+    cluster.offer('front');
+    cluster.settle();
+    expect(cluster.published[0]).toMatchObject({ outcome: 'error', failure: { code: 'TESSERA_NO_NODES' } });
+    expect(cluster.published[0]!.failure!.message).toContain('no memory');
+  });
+
+  test('a tile that fails everywhere ends its frame with an error, and the next model is undisturbed', () => {
+    const cluster = fourNodes();
+    for (const node of [...NODES, CENTRAL]) cluster.behaviour(node).errors = 1;
+    expect(frames(cluster, 1)[0]).toMatchObject({ outcome: 'error', failure: { code: 'TESSERA_RUN_FAILED' } });
+    for (const node of [...NODES, CENTRAL]) cluster.behaviour(node).errors = 0;
+    expect(outcomes(frames(cluster, 3))).toEqual(['ok']);
+  });
+
+  test('outputs that cannot be pasted are asked for again', () => {
+    const cluster = fourNodes();
+    cluster.badPaste = 0.2;
+    expect(outcomes(frames(cluster, 20))).toEqual(['ok']);
+  });
+
+  test('a frame that cannot be decoded ends with an error', () => {
+    const cluster = fourNodes();
+    cluster.badFrame = 1;
+    expect(frames(cluster, 1)[0]).toMatchObject({ outcome: 'error', failure: { code: 'TESSERA_INPUT_INVALID' } });
+  });
+
+  test('after central itself stood still nobody is suspected for it', () => {
+    const cluster = fourNodes();
+    // Ten seconds in which no event is delivered: the first is a timer that is long due, then what had piled up.
+    cluster.now += 10_000;
+    cluster.tell({ type: 'timer' });
+    for (const node of NODES) cluster.tell({ type: 'heartbeat', node });
+    cluster.run(cluster.now + 100);
+    const { nodes } = cluster.coordinator.snapshot();
+    expect(NODES.map((node) => nodes[node]!.presence)).toEqual(['online', 'online', 'online', 'online']);
+  });
+});
+
+describe('deadlines', () => {
+  test('fill: what is missing at T_L is zeros, and the result says which tiles', () => {
+    const cluster = fourNodes({ camera: { ...defaultPolicy, deadline: 'fill', deadline_ms: 60 } });
+    cluster.behaviour('d').delayMs = 500;
+    const end = frames(cluster, 1)[0]!;
+    expect(end.outcome).toBe('degraded');
+    expect(end.missing.map((tile) => tile.stage)).toEqual([0, 0, 0, 0]);
+    expect(end.latency_ms).toBeLessThan(70);
+    expect(end.failure).toBeUndefined();
+  });
+
+  test('fill: a prediction from nothing is an error', () => {
+    const cluster = fourNodes({ camera: { ...defaultPolicy, deadline: 'fill', deadline_ms: 60 } });
+    for (const node of NODES) cluster.behaviour(node).delayMs = 500;
+    expect(frames(cluster, 1)[0]).toMatchObject({ outcome: 'error', failure: { code: 'TESSERA_DEADLINE' } });
+  });
+
+  test('wait: never for ever', () => {
+    const cluster = fourNodes({ hard_limit_ms: 2_000 });
+    cluster.behaviour(CENTRAL).speed = 1;
+    const end = frames(cluster, 1)[0]!;
+    expect(end).toMatchObject({ outcome: 'error', failure: { code: 'TESSERA_DEADLINE' } });
+    expect(end.latency_ms).toBeCloseTo(2_000, -1);
+  });
+});
+
+describe('acceptance', () => {
+  test('newest: one frame waits, newer ones take its place, and each is counted', () => {
+    const cluster = fourNodes({ max_open_per_model: 1 });
+    for (let i = 0; i < 10; i++) cluster.offer('front', `f${i}`);
+    cluster.settle();
+    expect(cluster.published.map((end) => end.frame)).toEqual(['f0', 'f9']);
+    expect(cluster.skipped.map(({ frame, reason }) => `${frame} ${reason}`)).toEqual(
+      [1, 2, 3, 4, 5, 6, 7, 8].map((i) => `f${i} newer-frame`),
+    );
+    expect(cluster.coordinator.snapshot().cameras.front!.skipped).toEqual({ 'newer-frame': 8 });
+  });
+
+  test('every: all frames in their order, up to the bound', () => {
+    const cluster = fourNodes({ max_open_per_model: 2, camera: { ...defaultPolicy, keep: 'every', queue_max: 5 } });
+    for (let i = 0; i < 10; i++) cluster.offer('front', `f${i}`);
+    cluster.settle();
+    expect(cluster.published.map((end) => end.frame)).toEqual(['f0', 'f1', 'f2', 'f3', 'f4', 'f5', 'f6']);
+    expect(cluster.skipped.map((skip) => skip.reason)).toEqual(['queue-full', 'queue-full', 'queue-full']);
+  });
+
+  test('cameras take turns, however many frames one of them sends', () => {
+    const cluster = fourNodes({ max_open_per_model: 1, camera: { ...defaultPolicy, keep: 'every' } });
+    for (let i = 0; i < 20; i++) cluster.offer('busy');
+    for (let i = 0; i < 3; i++) cluster.offer('quiet');
+    cluster.settle();
+    const order = cluster.published.map((end) => end.camera);
+    expect(order.slice(0, 7).filter((camera) => camera === 'quiet')).toHaveLength(3);
+  });
+
+  test('max_fps: a stream at the limit passes, jitter included; one at twice the limit is halved', () => {
+    const cluster = fourNodes();
+    cluster.tell({ type: 'camera-config', camera: 'front', policy: { max_fps: 5 } });
+    cluster.tell({ type: 'camera-config', camera: 'fast', policy: { max_fps: 5 } });
+    for (let i = 0; i < 50; i++) cluster.at(1_000 + i * 200 + (i % 3) * 7, () => cluster.offer('front'));
+    for (let i = 0; i < 100; i++) cluster.at(1_000 + i * 100, () => cluster.offer('fast'));
+    cluster.run(12_000);
+    const { cameras } = cluster.coordinator.snapshot();
+    expect(cameras.front!.outcomes.ok).toBe(50);
+    expect(cameras.fast!.outcomes.ok).toBeGreaterThanOrEqual(49);
+    expect(cameras.fast!.outcomes.ok).toBeLessThanOrEqual(51);
+  });
+
+  test('one picture for two models is one payload and two results', () => {
+    const cluster = fourNodes();
+    cluster.plan('other', sketchPlan([{ tiles: 4 }], 5));
+    cluster.run(cluster.now + 500);
+    cluster.offer('front', 'f', ['m', 'other']);
+    cluster.settle();
+    expect(cluster.published.map((end) => end.model).sort()).toEqual(['m', 'other']);
+    expect(cluster.coordinator.snapshot().payload_bytes).toBe(0);
+  });
+
+  test('a frame without a model, a second one of an id, and one too many bytes are skipped with the reason', () => {
+    const cluster = fourNodes({ max_payload_bytes: 100_000 });
+    cluster.offer('front', 'f', ['nobody']);
+    cluster.tell({
+      type: 'frame-offered',
+      ref: 'x',
+      camera: 'front',
+      frame: 'id',
+      models: ['m'],
+      bytes: 1,
+      dedupe: true,
+    });
+    cluster.tell({
+      type: 'frame-offered',
+      ref: 'y',
+      camera: 'front',
+      frame: 'id',
+      models: ['m'],
+      bytes: 1,
+      dedupe: true,
+    });
+    cluster.offer('front', 'big', ['m'], 100_001);
+    cluster.settle();
+    expect(cluster.skipped.map((skip) => skip.reason)).toEqual(['no-model', 'duplicate', 'buffers-full']);
+  });
+
+  test('bytes of open frames stay under the cap; a frame larger than the cap runs alone', () => {
+    const facts = sketchPlan([{ tiles: 4 }], 0, 600);
+    const cluster = fourNodes({ max_open_bytes: 1_000, camera: { ...defaultPolicy, keep: 'every' } }, facts);
+    for (let i = 0; i < 5; i++) cluster.offer('front');
+    cluster.settle();
+    expect(cluster.published).toHaveLength(5);
+  });
+
+  test('frames wait for the first plan, and begin without the nodes that take too long', () => {
+    const cluster = new Cluster();
+    cluster.start('a');
+    cluster.start('b', { prepareMs: 60_000 });
+    cluster.plan('m', tilesAndTail(4));
+    cluster.offer('front', 'early');
+    cluster.run(2_000);
+    expect(cluster.published).toHaveLength(0);
+    cluster.run(4_000);
+    expect(cluster.published.map((end) => [end.frame, end.nodes])).toEqual([['early', ['a', CENTRAL]]]);
+  });
+
+  test('a new plan takes over when it is ready; frames end with the plan that they began with', () => {
+    const cluster = fourNodes({ camera: { ...defaultPolicy, keep: 'every' } });
+    const next = tilesAndTail(4, { cost: 4e7 }, 3);
+    for (let i = 0; i < 3; i++) cluster.offer('front');
+    cluster.run(cluster.now + 10);
+    cluster.plan('m', next);
+    cluster.offer('front');
+    cluster.settle();
+    cluster.run(cluster.now + 500);
+    cluster.offer('front');
+    cluster.settle();
+    const old = tilesAndTail(16, { cost: 1e7 }).plan.id;
+    expect(cluster.published.map((end) => end.plan)).toEqual([old, old, old, old, next.plan.id]);
+    expect(Object.keys(cluster.coordinator.snapshot().nodes.a!.plans)).toEqual([next.plan.id]);
+  });
+
+  test('drain ends what is open and skips the rest; stop ends everything at once', () => {
+    const cluster = fourNodes({ max_open_per_model: 1, camera: { ...defaultPolicy, keep: 'every' } });
+    for (let i = 0; i < 3; i++) cluster.offer('front');
+    cluster.tell({ type: 'drain' });
+    cluster.offer('front');
+    cluster.settle();
+    expect(cluster.published.map((end) => end.outcome)).toEqual(['ok']);
+    expect(cluster.skipped.map((skip) => skip.reason)).toEqual(['stopping', 'stopping', 'stopping']);
+    expect(cluster.drained).toBe(true);
+
+    const other = fourNodes();
+    other.offer('front');
+    other.run(other.now + 10);
+    other.tell({ type: 'stop' });
+    expect(other.published[0]).toMatchObject({ outcome: 'error', failure: { code: 'TESSERA_CENTRAL_RESTARTED' } });
+    expect(other.drained).toBe(true);
+    other.settle();
+  });
+});
+
+describe('credit', () => {
+  test('a node never has more unanswered bytes than its window, except one message', () => {
+    const cluster = fourNodes({ window_bytes: 25_000, camera: { ...defaultPolicy, keep: 'every' } });
+    for (let i = 0; i < 6; i++) cluster.offer('front');
+    cluster.settle();
+    expect(outcomes(cluster.published)).toEqual(['ok']);
+    expect(Math.max(...cluster.work.filter(({ node }) => node !== CENTRAL).map(({ t_ids }) => t_ids.length))).toBe(2);
+  });
+
+  test('a tile larger than the window goes out alone', () => {
+    const cluster = fourNodes({ window_bytes: 5_000 });
+    expect(outcomes(frames(cluster, 2))).toEqual(['ok']);
+  });
+});

@@ -1,0 +1,115 @@
+import { defaultOptions } from '../../central/coordinator/options.ts';
+import { Cluster } from './cluster.ts';
+import { everyNode, sketchPlan, tilesAndTail } from './plans.ts';
+
+const NODES = ['n0', 'n1', 'n2', 'n3', 'n4'];
+const CAMERAS = ['front', 'back', 'side'];
+
+/**
+ * A cluster to which everything happens at random for `ms` of its time: nodes come, die, stop, slow down, lie and
+ * repeat themselves, plans change, cameras are configured, frames pour in. Then it is left alone, and all has to end.
+ */
+export function chaos(seed: number, ms: number, keepLog = false): Cluster {
+  const options = {
+    max_open: 6,
+    max_open_per_model: 3,
+    max_open_bytes: 4.5e6,
+    max_payload_bytes: 500_000,
+    window_bytes: 45_000,
+    hard_limit_ms: 8_000,
+    patience_ms: 4_000,
+    camera: { ...defaultOptions.camera, queue_max: 8 },
+  };
+  const cluster = new Cluster(options, seed, keepLog);
+  const { random } = cluster;
+  const plans = [
+    tilesAndTail(8, { cost: 3e6 }),
+    sketchPlan(
+      [
+        { tiles: 6, cost: 2e6 },
+        { tiles: 4, cost: 4e6 },
+        { tiles: 1, on: everyNode },
+      ],
+      1,
+    ),
+    sketchPlan([{ tiles: 1, cost: 2e7, bytes_in: 90_000, on: { mode: 'replicate', nodes: '*' } }], 2, 2e6),
+    sketchPlan(
+      [
+        { tiles: 5, on: { mode: 'share', nodes: ['n0', 'n1'] } },
+        { tiles: 3, on: { mode: 'share', tier: 'edge' } },
+      ],
+      3,
+    ),
+    sketchPlan([{ tiles: 4, on: { mode: 'share', tier: 'device' } }], 4),
+  ];
+  const act = (): void => {
+    const node = random.pick(NODES);
+    const known = cluster.knows(node);
+    switch (random.below(14)) {
+      case 0:
+        if (!known || cluster.state(node) === 'down') cluster.start(node, { prepareMs: random.below(300) });
+        break;
+      case 1:
+        if (known && random.chance(0.5)) cluster.kill(node);
+        break;
+      case 2:
+        if (known) cluster.pause(node);
+        break;
+      case 3:
+      case 4:
+        if (known) cluster.resume(node);
+        break;
+      case 5:
+        if (known) Object.assign(cluster.behaviour(node), misbehaviour(cluster));
+        break;
+      case 6:
+        if (random.chance(0.3)) cluster.plan(random.pick(['m', 'o']), random.pick(plans));
+        break;
+      case 7:
+        if (random.chance(0.3))
+          cluster.tell({
+            type: 'camera-config',
+            camera: random.pick(CAMERAS),
+            policy: {
+              keep: random.pick(['newest', 'every']),
+              deadline: random.pick(['wait', 'fill']),
+              deadline_ms: random.pick([20, 100]),
+              max_fps: random.pick([0, 0, 20]),
+            },
+          });
+        break;
+      case 8:
+        cluster.badPaste = random.chance(0.2) ? 0.1 : 0;
+        cluster.badFrame = random.chance(0.2) ? 0.1 : 0;
+        break;
+      default:
+        cluster.offer(
+          random.pick(CAMERAS),
+          undefined,
+          random.pick([['m'], ['o'], ['m', 'o'], ['nobody']]),
+          random.below(90_000),
+        );
+    }
+  };
+  cluster.plan('m', plans[0]!);
+  cluster.plan('o', plans[1]!);
+  for (let at = 0; at < ms; at += random.below(40)) cluster.at(at, act);
+  cluster.run(ms);
+  cluster.badPaste = 0;
+  for (const node of NODES) if (cluster.knows(node)) cluster.resume(node);
+  cluster.settle();
+  return cluster;
+}
+
+function misbehaviour({ random }: Cluster): Partial<Parameters<Cluster['start']>[1]> {
+  return {
+    speed: random.pick([1e6, 1e6, 5e5, 2e5, 1e4]),
+    delayMs: random.pick([1, 1, 5, 200]),
+    bytesPerMs: random.pick([1e5, 1e5, 200]),
+    errors: random.chance(0.3) ? 0.3 : 0,
+    lost: random.chance(0.3) ? 0.3 : 0,
+    duplicated: random.chance(0.3) ? 0.5 : 0,
+    reordered: random.chance(0.3) ? 0.5 : 0,
+    reorderMs: 300,
+  };
+}

@@ -1,0 +1,415 @@
+import { Coordinator } from '../../central/coordinator/coordinator.ts';
+import type { Effect, Event, EventType, FrameEnd, PlanFacts } from '../../central/coordinator/events.ts';
+import { type CoordinatorOptions, defaultOptions } from '../../central/coordinator/options.ts';
+import { CENTRAL } from '../../shared/plan/plan.ts';
+import type { SkipReason, WorkError } from '../../shared/protocol/messages.ts';
+import { Invariants } from './invariants.ts';
+import { Random } from './random.ts';
+
+type Untimed<T = Event> = T extends Event ? Omit<T, 'at'> : never;
+type Work = Extract<Effect, { type: 'work' }>;
+
+/** How a simulated node behaves; all of it may be changed while it runs. */
+export interface Behaviour {
+  /** Multiply-adds per ms. */
+  speed: number;
+  /** One way, ms. */
+  delayMs: number;
+  bytesPerMs: number;
+  prepareMs: number;
+  /** Chances per tile. */
+  errors: number;
+  lost: number;
+  duplicated: number;
+  /** Chance and length of an additional delay of a result, which lets later ones overtake it. */
+  reordered: number;
+  reorderMs: number;
+}
+
+const STEADY: Behaviour = {
+  speed: 1e6,
+  delayMs: 1,
+  bytesPerMs: 1e5,
+  prepareMs: 20,
+  errors: 0,
+  lost: 0,
+  duplicated: 0,
+  reordered: 0,
+  reorderMs: 0,
+};
+
+interface SimNode {
+  readonly id: string;
+  readonly behaviour: Behaviour;
+  boot: number;
+  /** `stopped`: as by SIGSTOP, it does and says nothing but its connection stands. */
+  state: 'up' | 'stopped' | 'down';
+  readonly plans: Set<string>;
+  queue: { work: Work; t_id: number; arrived: number }[];
+  running: boolean;
+  /** What would have happened while it was stopped. */
+  later: (() => void)[];
+}
+
+/** A frame that was offered and not accepted. */
+export interface Skipped {
+  readonly camera: string;
+  readonly frame: string;
+  readonly reason: SkipReason;
+}
+
+/**
+ * Central's coordinator with a simulated shell, broker and nodes around it, on a virtual clock that is advanced by hand.
+ * Every step is checked against the coordinator's invariants. The same seed and calls give the same run.
+ */
+export class Cluster {
+  readonly options: CoordinatorOptions;
+  readonly coordinator: Coordinator;
+  readonly random: Random;
+  readonly published: FrameEnd[] = [];
+  readonly skipped: Skipped[] = [];
+  /** One line per event and effect, for comparing runs; kept only when asked for. */
+  readonly log: string[] | undefined;
+  /** Tiles done, by node, over all frames, used or not. */
+  readonly done = new Map<string, number>();
+  readonly work: Work[] = [];
+  steps = 0;
+  now = 0;
+  drained = false;
+  /** Chance that outputs turn out to be wrong when they are pasted; that a frame cannot be decoded. */
+  badPaste = 0;
+  badFrame = 0;
+  readonly #invariants: Invariants;
+  readonly #nodes = new Map<string, SimNode>();
+  readonly #facts = new Map<string, PlanFacts>();
+  readonly #agenda: { at: number; order: number; run: () => void }[] = [];
+  #order = 0;
+  #refs = 0;
+  #timer = 0;
+
+  constructor(options: Partial<CoordinatorOptions> = {}, seed = 1, keepLog = false) {
+    this.options = { ...defaultOptions, epoch: 7, ...options };
+    this.coordinator = new Coordinator(this.options);
+    this.random = new Random(seed);
+    this.#invariants = new Invariants(this.options);
+    this.log = keepLog ? [] : undefined;
+    this.#nodes.set(CENTRAL, this.#newNode(CENTRAL, { delayMs: 0, bytesPerMs: 1e9 }));
+    this.#nodes.get(CENTRAL)!.state = 'up';
+  }
+
+  #newNode(id: string, behaviour: Partial<Behaviour>): SimNode {
+    const own = { ...STEADY, ...behaviour };
+    return { id, behaviour: own, boot: 0, state: 'down', plans: new Set(), queue: [], running: false, later: [] };
+  }
+
+  /** How a node behaves, to be changed in place. */
+  behaviour(id: string): Behaviour {
+    return this.#nodes.get(id)!.behaviour;
+  }
+
+  knows(id: string): boolean {
+    return this.#nodes.has(id);
+  }
+
+  state(id: string): 'up' | 'stopped' | 'down' {
+    return this.#nodes.get(id)!.state;
+  }
+
+  /** Starts a node, or starts it again after `kill`. */
+  start(id: string, behaviour: Partial<Behaviour> = {}): void {
+    const node = this.#nodes.get(id) ?? this.#newNode(id, behaviour);
+    this.#nodes.set(id, node);
+    node.state = 'up';
+    node.boot++;
+    node.plans.clear();
+    node.queue = [];
+    node.later = [];
+    node.running = false;
+    const { boot } = node;
+    this.tell({ type: 'node-online', node: id, boot_id: String(boot), tier: 'edge' });
+    const beat = (): void => {
+      if (node.boot !== boot || node.state === 'down') return;
+      if (node.state === 'up') this.tell({ type: 'heartbeat', node: id });
+      this.at(this.now + this.options.heartbeat_ms, beat);
+    };
+    this.at(this.now + this.random.below(this.options.heartbeat_ms), beat);
+  }
+
+  /** kill -9: everything is lost; the broker publishes the last will at once. */
+  kill(id: string): void {
+    const node = this.#nodes.get(id)!;
+    if (node.state === 'down') return;
+    node.state = 'down';
+    node.boot++;
+    this.tell({ type: 'node-offline', node: id });
+  }
+
+  /** kill -STOP */
+  pause(id: string): void {
+    const node = this.#nodes.get(id)!;
+    if (node.state === 'up') node.state = 'stopped';
+  }
+
+  /** kill -CONT */
+  resume(id: string): void {
+    const node = this.#nodes.get(id)!;
+    if (node.state !== 'stopped') return;
+    node.state = 'up';
+    for (const run of node.later.splice(0)) run();
+  }
+
+  plan(model: string, facts: PlanFacts): void {
+    this.#facts.set(facts.plan.id, facts);
+    this.tell({ type: 'plan', model, facts });
+  }
+
+  /** A frame arrives. */
+  offer(camera: string, frame = `f${this.#refs}`, models: readonly string[] = ['m'], bytes = 50_000): void {
+    this.tell({ type: 'frame-offered', ref: `r${this.#refs++}`, camera, frame, models, bytes, dedupe: false });
+  }
+
+  /** Does something at a time. */
+  at(at: number, run: () => void): void {
+    const agenda = this.#agenda;
+    const entry = { at, order: this.#order++, run };
+    const before = (a: typeof entry, b: typeof entry): boolean => a.at < b.at || (a.at === b.at && a.order < b.order);
+    let child = agenda.push(entry) - 1;
+    for (let parent = (child - 1) >> 1; child > 0 && before(entry, agenda[parent]!); parent = (child - 1) >> 1) {
+      agenda[child] = agenda[parent]!;
+      child = parent;
+    }
+    agenda[child] = entry;
+  }
+
+  #nextRun(): { at: number; order: number; run: () => void } | undefined {
+    const agenda = this.#agenda;
+    const top = agenda[0];
+    const last = agenda.pop();
+    if (top === undefined || last === undefined || agenda.length === 0) return top;
+    let parent = 0;
+    for (;;) {
+      let child = 2 * parent + 1;
+      if (child >= agenda.length) break;
+      const [a, b] = [agenda[child]!, agenda[child + 1]];
+      if (b !== undefined && (b.at < a.at || (b.at === a.at && b.order < a.order))) child++;
+      const next = agenda[child]!;
+      if (last.at < next.at || (last.at === next.at && last.order < next.order)) break;
+      agenda[parent] = next;
+      parent = child;
+    }
+    agenda[parent] = last;
+    return top;
+  }
+
+  /** Advances the clock to `until` ms. */
+  run(until: number): void {
+    while (this.#agenda.length > 0 && this.#agenda[0]!.at <= until) {
+      const { at, run } = this.#nextRun()!;
+      this.now = Math.max(this.now, at);
+      run();
+    }
+    this.now = Math.max(this.now, until);
+  }
+
+  /** Advances the clock until nothing is open or waits; throws when that takes longer than `ms`. */
+  settle(ms = 120_000): void {
+    const end = this.now + ms;
+    const busy = (): boolean => {
+      const { open_frames, cameras } = this.coordinator.snapshot();
+      return open_frames > 0 || Object.values(cameras).some((camera) => camera.waiting > 0);
+    };
+    while (busy()) {
+      if (this.now > end) throw new Error(`still busy after ${ms} ms`);
+      this.run(this.now + 10);
+    }
+    // Results that come after the end of their frame have to find a quiet coordinator.
+    this.run(this.now + 2_000);
+    this.#invariants.checkAtEnd();
+  }
+
+  /** Tells the coordinator something, checks what it answers and carries it out. */
+  tell(event: Untimed): void {
+    const timed = { ...event, at: this.now } as Event;
+    const effects = this.coordinator.handle(timed);
+    this.steps++;
+    this.log?.push(`> ${JSON.stringify(timed)}`);
+    for (const effect of effects) this.log?.push(`< ${JSON.stringify(effect)}`);
+    try {
+      this.#invariants.check(timed, effects, this.coordinator.snapshot());
+    } catch (error) {
+      throw new Error(`${(error as Error).message} (step ${this.steps}, ${timed.type} at ${timed.at} ms)`);
+    }
+    for (const effect of effects) this.#carryOut(effect);
+  }
+
+  #soon(ms: number, event: Untimed<Event & { type: EventType }>): void {
+    this.at(this.now + ms, () => this.tell(event as Untimed));
+  }
+
+  #carryOut(effect: Effect): void {
+    switch (effect.type) {
+      case 'set-timer': {
+        const timer = ++this.#timer;
+        this.at(effect.at, () => {
+          if (timer === this.#timer) this.tell({ type: 'timer' });
+        });
+        return;
+      }
+      case 'prepare':
+        this.#reach(effect.node, (node) => {
+          const { boot } = node;
+          this.at(this.now + node.behaviour.prepareMs, () => {
+            if (node.boot !== boot || node.state === 'down') return;
+            node.plans.add(effect.plan.id);
+            this.#send(node, 0, () => this.tell({ type: 'node-ready', node: node.id, plan: effect.plan.id }));
+          });
+        });
+        return;
+      case 'release-plan':
+        this.#reach(effect.node, (node) => void node.plans.delete(effect.plan));
+        return;
+      case 'open-frame': {
+        const { i_id } = effect;
+        if (this.random.chance(this.badFrame))
+          this.#soon(2, {
+            type: 'frame-failed',
+            i_id,
+            failure: { code: 'TESSERA_INPUT_INVALID', message: 'not a picture' },
+          });
+        else this.#soon(2, { type: 'frame-opened', i_id });
+        return;
+      }
+      case 'work':
+        this.work.push(effect);
+        this.#deliver(effect);
+        return;
+      case 'cancel':
+        this.#reach(effect.node, (node) => {
+          node.queue = node.queue.filter(
+            ({ work, t_id }) =>
+              work.i_id !== effect.i_id || work.stage !== effect.stage || !effect.t_ids.includes(t_id),
+          );
+        });
+        return;
+      case 'paste': {
+        const { i_id, stage, t_id } = effect;
+        this.#soon(0.2, { type: 'pasted', i_id, stage, t_id, ok: !this.random.chance(this.badPaste) });
+        return;
+      }
+      case 'finish':
+        this.#soon(0.5, { type: 'finished', i_id: effect.i_id });
+        return;
+      case 'publish': {
+        const { type: _, ...end } = effect;
+        this.published.push(end);
+        return;
+      }
+      case 'skip-frame':
+        this.skipped.push(effect);
+        return;
+      case 'drained':
+        this.drained = true;
+    }
+  }
+
+  /** A message to a node: what arrives while it is stopped waits in its socket; what arrives while it is down is lost. */
+  #reach(id: string, act: (node: SimNode) => void, bytes = 0): void {
+    const node = this.#nodes.get(id)!;
+    const { boot } = node;
+    this.at(this.now + node.behaviour.delayMs + bytes / node.behaviour.bytesPerMs, () => {
+      if (node.boot !== boot || node.state === 'down') return;
+      if (node.state === 'stopped') node.later.push(() => act(node));
+      else act(node);
+    });
+  }
+
+  /** A message from a node. */
+  #send(node: SimNode, bytes: number, act: () => void): void {
+    const { boot } = node;
+    const go = (): void => this.at(this.now + node.behaviour.delayMs + bytes / node.behaviour.bytesPerMs, act);
+    if (node.boot !== boot || node.state === 'down') return;
+    if (node.state === 'stopped') node.later.push(go);
+    else go();
+  }
+
+  #deliver(work: Work): void {
+    const tiles = this.#facts.get(work.plan)!.stages[work.stage]!.tiles;
+    const bytes = work.t_ids.reduce((sum, t_id) => sum + tiles[t_id]!.bytes_in, 0);
+    if (work.node !== CENTRAL) {
+      const { node, i_id, stage, attempt } = work;
+      this.#soon(0, { type: 'work-sent', node, i_id, stage, attempt, bytes });
+    }
+    this.#reach(
+      work.node,
+      (node) => {
+        for (const t_id of work.t_ids) node.queue.push({ work, t_id, arrived: this.now });
+        this.#work(node);
+      },
+      bytes,
+    );
+  }
+
+  /** Runs a node's queue, one tile after another. */
+  #work(node: SimNode): void {
+    if (node.running || node.state !== 'up') return;
+    const item = node.queue.shift();
+    if (item === undefined) return;
+    node.running = true;
+    const { work, t_id } = item;
+    const { boot, behaviour } = node;
+    const facts = this.#facts.get(work.plan)!.stages[work.stage]!.tiles[t_id]!;
+    const known = node.plans.has(work.plan);
+    const computeMs = known ? facts.cost / behaviour.speed : 0;
+    const queueMs = this.now - item.arrived;
+    const finish = (): void => {
+      if (node.boot !== boot || node.state === 'down') return;
+      if (node.state === 'stopped') {
+        node.later.push(finish);
+        return;
+      }
+      node.running = false;
+      const code: WorkError | undefined = known
+        ? this.random.chance(behaviour.errors)
+          ? 'run-failed'
+          : undefined
+        : 'unknown-plan';
+      this.#answer(node, work, t_id, facts.bytes_out, computeMs, queueMs, code);
+      this.#work(node);
+    };
+    this.at(this.now + computeMs, finish);
+  }
+
+  #answer(
+    node: SimNode,
+    work: Work,
+    t_id: number,
+    bytes: number,
+    compute_ms: number,
+    queue_ms: number,
+    code: WorkError | undefined,
+  ): void {
+    const { behaviour } = node;
+    const { plan, i_id, stage, attempt } = work;
+    const named = { node: node.id, plan, i_id, stage, t_id, attempt };
+    this.done.set(node.id, (this.done.get(node.id) ?? 0) + 1);
+    const times = this.random.chance(behaviour.lost) ? 0 : this.random.chance(behaviour.duplicated) ? 2 : 1;
+    for (let k = 0; k < times; k++) {
+      const late = this.random.chance(behaviour.reordered) ? this.random.next() * behaviour.reorderMs : 0;
+      const deliver = (): void =>
+        this.#send(node, bytes, () => {
+          if (code !== undefined) this.tell({ type: 'tile-error', ...named, code, text: 'simulated' });
+          else
+            this.tell({
+              type: 'tile-result',
+              ...named,
+              bytes: node.id === CENTRAL ? 0 : bytes,
+              compute_ms,
+              queue_ms,
+              handle: `h${this.#order++}`,
+            });
+        });
+      if (late > 0) this.at(this.now + late, deliver);
+      else deliver();
+    }
+  }
+}

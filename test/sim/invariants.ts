@@ -1,0 +1,243 @@
+import type { Effect, Event, PlanFacts } from '../../central/coordinator/events.ts';
+import type { CoordinatorOptions } from '../../central/coordinator/options.ts';
+import type { Snapshot } from '../../central/coordinator/snapshot.ts';
+
+/** Checks the coordinator's numbered invariants (coordinator.ts) from outside: events in, effects out, nothing else. */
+export class Invariants {
+  readonly #options: CoordinatorOptions;
+  readonly #facts = new Map<string, PlanFacts>();
+  readonly #frames = new Map<
+    string,
+    { model: string; bytes: number; openedAt: number; plan: string; published: boolean }
+  >();
+  readonly #ended = new Set<string>();
+  readonly #payloads = new Map<string, number>();
+  readonly #freed = new Set<string>();
+  readonly #nodes = new Map<string, { online: boolean; bootId: string; heardAt: number }>();
+  /** node/plan to the stages asked for, and whether it said ready since. */
+  readonly #prepared = new Map<string, { asked: Set<number>; usable: Set<number> }>();
+  /** i_id/stage/t_id of tiles that are being pasted or are done. */
+  readonly #accepted = new Set<string>();
+  #openBytes = 0;
+  #timerAt: number | undefined;
+  #now = 0;
+  #drained = false;
+  #phase: 'running' | 'draining' | 'stopped' = 'running';
+
+  constructor(options: CoordinatorOptions) {
+    this.#options = options;
+  }
+
+  /** Throws an Error that names the invariant which these effects break. */
+  check(event: Event, effects: readonly Effect[], snapshot: Snapshot): void {
+    this.#now = Math.max(this.#now, event.at);
+    this.#before(event);
+    let handled = 0;
+    for (const effect of effects) {
+      if (event.type === 'tile-result' && (effect.type === 'paste' || effect.type === 'discard')) {
+        assert(effect.handle === event.handle, '4: another handle is named than the one that came');
+        handled++;
+      }
+      this.#effect(effect);
+    }
+    if (event.type === 'tile-result') assert(handled === 1, `4: a tile-result was answered ${handled} times`);
+    this.#after(snapshot);
+  }
+
+  /** What has to be true when everything has come to its end. */
+  checkAtEnd(): void {
+    assert(this.#frames.size === 0, `1: ${this.#frames.size} frames never ended`);
+    for (const ref of this.#payloads.keys()) assert(this.#freed.has(ref), `4: payload ${ref} was never freed`);
+  }
+
+  #before(event: Event): void {
+    switch (event.type) {
+      case 'plan':
+        this.#facts.set(event.facts.plan.id, event.facts);
+        return;
+      case 'frame-offered':
+        this.#payloads.set(event.ref, event.bytes);
+        return;
+      case 'node-online': {
+        const known = this.#nodes.get(event.node);
+        if (event.node === 'central') return;
+        if (known?.online && known.bootId !== event.boot_id) this.#forget(event.node);
+        this.#nodes.set(event.node, { online: true, bootId: event.boot_id, heardAt: this.#now });
+        return;
+      }
+      case 'node-offline': {
+        const node = this.#nodes.get(event.node);
+        if (node !== undefined) node.online = false;
+        if (event.node !== 'central') this.#forget(event.node);
+        return;
+      }
+      case 'node-ready': {
+        const known = this.#prepared.get(`${event.node} ${event.plan}`);
+        if (known !== undefined && (event.node === 'central' || this.#nodes.get(event.node)?.online))
+          known.usable = new Set(known.asked);
+        this.#hear(event.node);
+        return;
+      }
+      case 'tile-error':
+        if (event.code === 'unknown-plan') this.#maybeForget.add(`${event.node} ${event.plan}`);
+        this.#hear(event.node);
+        return;
+      case 'heartbeat':
+      case 'node-refused':
+      case 'tile-result':
+        this.#hear(event.node);
+        return;
+      case 'pasted':
+        if (!event.ok) this.#accepted.delete(`${event.i_id} ${event.stage} ${event.t_id}`);
+        return;
+      case 'timer':
+        this.#timerAt = undefined;
+        return;
+      case 'drain':
+        if (this.#phase === 'running') this.#phase = 'draining';
+        return;
+      case 'stop':
+        this.#phase = 'stopped';
+    }
+  }
+
+  readonly #maybeForget = new Set<string>();
+
+  #hear(id: string): void {
+    const node = this.#nodes.get(id);
+    if (node !== undefined) node.heardAt = this.#now;
+  }
+
+  #forget(node: string): void {
+    for (const key of this.#prepared.keys()) if (key.startsWith(`${node} `)) this.#prepared.delete(key);
+  }
+
+  #effect(effect: Effect): void {
+    switch (effect.type) {
+      case 'prepare': {
+        const key = `${effect.node} ${effect.plan.id}`;
+        const known = this.#prepared.get(key);
+        const usable = this.#maybeForget.delete(key) ? new Set<number>() : (known?.usable ?? new Set());
+        this.#prepared.set(key, { asked: new Set(effect.stages), usable });
+        assert(
+          effect.node === 'central' || this.#nodes.get(effect.node)?.online === true,
+          '5: an offline node is asked to prepare',
+        );
+        return;
+      }
+      case 'release-plan':
+        this.#prepared.delete(`${effect.node} ${effect.plan}`);
+        return;
+      case 'plan-retired':
+        for (const frame of this.#frames.values())
+          assert(frame.plan !== effect.plan, '2: a plan is retired while a frame uses it');
+        return;
+      case 'open-frame': {
+        assert(this.#phase === 'running', '1: a frame is accepted while draining');
+        assert(!this.#frames.has(effect.i_id) && !this.#ended.has(effect.i_id), `1: i_id ${effect.i_id} is used twice`);
+        assert(this.#payloads.has(effect.ref) && !this.#freed.has(effect.ref), '4: a freed payload is to be decoded');
+        const bytes = this.#facts.get(effect.plan)!.frame_bytes;
+        const { model, plan } = effect;
+        this.#frames.set(effect.i_id, { model, bytes, openedAt: this.#now, plan, published: false });
+        this.#openBytes += bytes;
+        return;
+      }
+      case 'skip-frame':
+        assert(!this.#freed.has(effect.ref), '4: a frame is skipped after its payload was freed');
+        return;
+      case 'free-payload':
+        assert(this.#payloads.has(effect.ref), '4: an unknown payload is freed');
+        assert(!this.#freed.has(effect.ref), '4: a payload is freed twice');
+        this.#freed.add(effect.ref);
+        return;
+      case 'publish': {
+        const frame = this.#frames.get(effect.i_id);
+        assert(frame !== undefined && !frame.published, `1: frame ${effect.i_id} is published twice or after its end`);
+        assert((effect.failure !== undefined) === (effect.outcome === 'error'), '1: an error says why, others do not');
+        assert(
+          (effect.outcome === 'degraded') === (effect.missing.length > 0 && effect.outcome !== 'error'),
+          '1: degraded',
+        );
+        frame!.published = true;
+        return;
+      }
+      case 'release-frame': {
+        const frame = this.#frames.get(effect.i_id);
+        assert(frame?.published === true, `1: frame ${effect.i_id} is released before it is published`);
+        this.#frames.delete(effect.i_id);
+        this.#openBytes -= frame!.bytes;
+        this.#ended.add(effect.i_id);
+        return;
+      }
+      case 'work':
+        this.#live(effect);
+        this.#work(effect);
+        return;
+      case 'paste': {
+        this.#live(effect);
+        const key = `${effect.i_id} ${effect.stage} ${effect.t_id}`;
+        assert(!this.#accepted.has(key), `3: tile ${key} is accepted twice`);
+        this.#accepted.add(key);
+        return;
+      }
+      case 'cancel':
+      case 'fill':
+      case 'finish':
+        this.#live(effect);
+        return;
+      case 'set-timer':
+        this.#timerAt = effect.at;
+        return;
+      case 'drained':
+        assert(!this.#drained && this.#frames.size === 0, '1: drained twice or too early');
+        this.#drained = true;
+    }
+  }
+
+  #live(effect: { type: string; i_id: string }): void {
+    const frame = this.#frames.get(effect.i_id);
+    assert(frame !== undefined && !frame.published, `2: ${effect.type} names frame ${effect.i_id}, which is not open`);
+  }
+
+  #work(effect: Extract<Effect, { type: 'work' }>): void {
+    const { node, plan, stage } = effect;
+    assert(effect.t_ids.length > 0 && new Set(effect.t_ids).size === effect.t_ids.length, '5: empty or doubled work');
+    assert(this.#frames.get(effect.i_id)!.plan === plan, '5: work of another plan than the frame began with');
+    const ready = this.#prepared.get(`${node} ${plan}`);
+    assert(ready?.usable.has(stage) === true, `5: ${node} is not ready for stage ${stage} of ${plan}`);
+    if (node === 'central') return;
+    const known = this.#nodes.get(node);
+    assert(known?.online === true, `5: ${node} is offline and gets work`);
+  }
+
+  #after(snapshot: Snapshot): void {
+    const { max_open, max_open_per_model, max_open_bytes, max_payload_bytes, hard_limit_ms, window_bytes } =
+      this.#options;
+    assert(snapshot.open_frames === this.#frames.size, '6: the count of open frames is wrong');
+    assert(snapshot.open_bytes === this.#openBytes, '6: the sum of open bytes is wrong');
+    assert(this.#frames.size <= max_open, '6: too many open frames');
+    const perModel = new Map<string, number>();
+    for (const { model } of this.#frames.values()) perModel.set(model, (perModel.get(model) ?? 0) + 1);
+    for (const open of perModel.values()) assert(open <= max_open_per_model, '6: too many open frames of a model');
+    assert(this.#openBytes <= max_open_bytes || this.#frames.size === 1, '6: too many open bytes');
+    assert(snapshot.payload_bytes >= 0 && snapshot.payload_bytes <= max_payload_bytes, '6: too many payload bytes');
+    for (const [id, node] of Object.entries(snapshot.nodes)) {
+      assert(node.unanswered_bytes >= 0, '6: credit was given back twice');
+      if (id !== 'central' && node.unanswered_bytes > window_bytes)
+        assert(node.unanswered === 1, `6: ${id} has more unanswered bytes than its window`);
+      if (node.presence !== 'online') assert(node.unanswered === 0, `5: ${id} is ${node.presence} and has work`);
+    }
+    for (const camera of Object.values(snapshot.cameras))
+      assert(camera.waiting <= 3 * 256, '6: too many waiting frames');
+    if (this.#frames.size > 0) assert(this.#timerAt !== undefined, '7: a frame is open and no timer is set');
+    for (const [i_id, { openedAt }] of this.#frames)
+      assert(
+        this.#timerAt === undefined || this.#timerAt <= openedAt + hard_limit_ms + 1000,
+        `7: the timer comes after the hard limit of ${i_id}`,
+      );
+  }
+}
+
+function assert(condition: boolean, invariant: string): asserts condition {
+  if (!condition) throw new Error(`invariant ${invariant}`);
+}

@@ -1,0 +1,63 @@
+import type { PlanFacts } from '../../central/coordinator/events.ts';
+import { CENTRAL, type Placement, type Plan, type Stage } from '../../shared/plan/plan.ts';
+import { planId } from '../../shared/plan/plan-id.ts';
+
+/** What a simulated stage is like. */
+export interface StageSketch {
+  readonly tiles: number;
+  /** Multiply-adds per tile. */
+  readonly cost?: number;
+  readonly bytes_in?: number;
+  readonly bytes_out?: number;
+  readonly on?: Placement;
+}
+
+/** On every node, shared. */
+export const everyNode: Placement = { mode: 'share', nodes: '*' };
+/** On central itself. */
+export const atCentral: Placement = { mode: 'share', nodes: [CENTRAL] };
+
+/** A plan of a made-up network whose stages follow one another; `salt` tells plans apart. */
+export function sketchPlan(sketches: readonly StageSketch[], salt = 0, frame_bytes = 1e6): PlanFacts {
+  const model = String(salt).padStart(64, '0');
+  const stages = sketches.map(
+    (sketch, id): Stage => ({
+      id,
+      inputs: [`t${id}`],
+      outputs: [`t${id + 1}`],
+      split:
+        sketch.tiles === 1
+          ? { kind: 'whole' }
+          : { kind: 'tiles', padding: 'halo', rows: [1], cols: new Array(sketch.tiles).fill(1) },
+      on: sketch.on ?? everyNode,
+      codec: {},
+    }),
+  );
+  const body = { model, source: CENTRAL, stages };
+  const plan: Plan = {
+    format: 'tessera-plan/1',
+    id: planId(body),
+    ...body,
+    strategy: 'sketch',
+    reason: 'made up',
+    predicted: null,
+  };
+  return {
+    plan,
+    frame_bytes,
+    stages: sketches.map(({ tiles, cost = 1e6, bytes_in = 10_000, bytes_out = 10_000 }) => ({
+      tiles: Array.from({ length: tiles }, (_, t_id) => ({ t_id, cost, bytes_in, bytes_out })),
+    })),
+  };
+}
+
+/** ADCNN's shape: tiles on every node, a tail on central. */
+export function tilesAndTail(tiles: number, sketch: Partial<StageSketch> = {}, salt = 0): PlanFacts {
+  return sketchPlan(
+    [
+      { tiles, ...sketch },
+      { tiles: 1, cost: 1e5, on: atCentral },
+    ],
+    salt,
+  );
+}
