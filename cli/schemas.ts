@@ -21,6 +21,7 @@ export const SCHEMAS: Readonly<Record<string, NamedSchema>> = {
   info: { what: '<base>/node/<node>/info', schema: messages.nodeInfo },
   heartbeat: { what: '<base>/node/<node>/heartbeat', schema: messages.heartbeat },
   'plan-status': { what: '<base>/plan/<model>', schema: messages.planStatus },
+  stats: { what: '<base>/stats', schema: messages.stats },
   request: { what: '<base>/request/<command>', schema: messages.request },
   response: { what: '<base>/response/<command>', schema: messages.response },
   work: { what: '<base>-wire/1/<to>/work/<from> (CBOR)', schema: messages.workMessage },

@@ -44,17 +44,29 @@ export async function pictureFiles(paths: readonly string[]): Promise<string[]> 
   return files;
 }
 
-/** Drawn scenes that no network was trained on, from seed `first` of the camera's range on. */
-function sceneSource(first = 0): Source {
+/** Drawn scenes that no network was trained on. */
+function sceneSource(): Source {
   const calls = new WorkerCalls(new Worker(workerEntry(import.meta.url, './scene-worker.ts')));
-  let seed = seedRanges.camera.from + first;
+  let seed: number = seedRanges.camera.from;
   return {
     async next() {
-      const drawn = await calls.call<{ label: string; jpeg: Uint8Array }>('draw', seed);
-      return { id: `scene-${seed++}`, bytes: drawn.jpeg, truth: drawn.label };
+      const mine = seed++;
+      const drawn = await calls.call<{ label: string; jpeg: Uint8Array }>('draw', mine);
+      return { id: `scene-${mine}`, bytes: drawn.jpeg, truth: drawn.label };
     },
     stop: () => calls.end(),
   };
+}
+
+/** So many drawn scenes as JPEGs. */
+export async function drawnPictures(count: number): Promise<Uint8Array[]> {
+  const source = sceneSource();
+  try {
+    const shots = await Promise.all(Array.from({ length: count }, () => source.next()));
+    return shots.map((shot) => shot!.bytes);
+  } finally {
+    await source.stop();
+  }
 }
 
 /** Files in turn, again from the first after the last. */

@@ -1,0 +1,190 @@
+import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { choosePlan } from '../central/planner/choose.ts';
+import { startCluster, untilReady } from '../cli/cluster.ts';
+import { FrameClient } from '../cli/frames.ts';
+import { TesseraError } from '../shared/errors.ts';
+import { parseCard } from '../shared/model/card.ts';
+import type { Model } from '../shared/onnx/model.ts';
+import { resolveModel } from '../shared/onnx/resolve.ts';
+import { beforeSoftmax, seedWeights } from '../shared/onnx/weights.ts';
+import { silentLog } from '../shared/ports.ts';
+import type { FrameEnvelope } from '../shared/protocol/messages.ts';
+import { topics } from '../shared/protocol/topics.ts';
+import { connectBus } from '../shared/runtime/mqtt.ts';
+import { loadModelFile } from '../shared/runtime/package.ts';
+import { createRandom } from '../shared/scene/random.ts';
+import { difference } from '../shared/tensor/compare.ts';
+import { elementCount } from '../shared/tensor/tensor.ts';
+import { type Grid, parseGrid } from '../shared/tiling/grid.ts';
+
+/** One line for the list of benchmarks. */
+export const description =
+  'is a network that is spread over nodes equal to the whole, for every network in $TESSERA_DATA, grid and node count?';
+
+/** Largest difference allowed, as a share of each output's range. */
+const LIMIT = 1e-4;
+const GRIDS = ['1x1', '2x2', '1x4', '3x2', '4x4', 'uneven'] as const;
+const NODES = 8;
+/** Shapes of inputs that the files leave open. */
+const OPEN_SHAPES: Readonly<Record<string, readonly number[]>> = { super_resolution_x3: [1, 1, 96, 128] };
+
+interface Row {
+  readonly network: string;
+  readonly grid: string;
+  readonly nodes: number;
+  readonly macs_on_nodes: number;
+  readonly conv_macs_on_nodes: number;
+  readonly largest: number;
+}
+
+/** The networks to run: real ones as they are, light ones (constant weights) with seeded weights, before the softmax. */
+async function networks(
+  folder: string,
+  only: readonly string[],
+): Promise<{ name: string; load: () => Promise<Model> }[]> {
+  const list = async (sub: string): Promise<string[]> => {
+    const path = join(folder, sub);
+    const names = existsSync(path) ? (await readdir(path)).sort() : [];
+    return names.filter((name) => name.endsWith('.onnx')).map((name) => join(path, name));
+  };
+  const real = (await list('models')).map((path) => ({
+    name: basename(path, '.onnx'),
+    load: () => loadModelFile(path),
+  }));
+  const light = (await list('models/topologies')).map((path, index) => ({
+    name: basename(path, '.onnx'),
+    load: async () => beforeSoftmax(seedWeights(await loadModelFile(path), index + 1)),
+  }));
+  return [...real, ...light].filter(({ name }) => only.length === 0 || only.includes(name));
+}
+
+/** Sizes that differ as much as they can: 1 cell, then the rest halved. */
+function unevenGrid(height: number, width: number): Grid {
+  const sizes = (total: number): number[] => {
+    if (total < 3) return [total];
+    const rest = total - 1;
+    return [1, Math.floor(rest / 3), rest - Math.floor(rest / 3)].filter((size) => size > 0);
+  };
+  const [rowSizes, colSizes] = [sizes(height), sizes(width)];
+  return { rows: rowSizes.length, cols: colSizes.length, rowSizes, colSizes };
+}
+
+/**
+ * `--networks a,b` only these; `--full` every grid with every number of nodes (else every grid and every number at
+ * least once per network); `--data FOLDER`.
+ */
+export async function run(args: string[]): Promise<{ pass: boolean; [key: string]: unknown }> {
+  const { values } = parseArgs({
+    args,
+    options: {
+      data: { type: 'string', default: process.env.TESSERA_DATA ?? '../shared/data' },
+      networks: { type: 'string', default: '' },
+      full: { type: 'boolean', default: false },
+    },
+  });
+  const found = await networks(values.data, values.networks === '' ? [] : values.networks.split(','));
+  if (found.length === 0)
+    throw new TesseraError('TESSERA_USAGE', `no networks in ${join(values.data, 'models')}`, {
+      hint: 'set TESSERA_DATA, or name a folder with --data that holds models/*.onnx',
+    });
+  const stateDir = await mkdtemp(join(tmpdir(), 'tessera-lossless-'));
+  const cluster = await startCluster({
+    nodes: NODES,
+    base: 'tessera',
+    stateDir,
+    maximumPacketSize: 1_000_000,
+    cameras: { bench: { models: [], hold: 1, offline_after_s: 3600, keep: 'every' } },
+    acceptUnlistedCameras: false,
+    coordinator: { hard_limit_ms: 300_000, hedge_floor_ms: 60_000, answer_floor_ms: 240_000 },
+    idPrefix: 'node',
+    log: silentLog,
+  });
+  const bus = await connectBus({ ...cluster.bus, clientId: 'bench-lossless', log: silentLog });
+  const rows: Row[] = [];
+  const worst = new Map<string, number>();
+  try {
+    const client = new FrameClient(bus, topics('tessera'), 'bench');
+    await client.start();
+    for (const [index, { name, load }] of found.entries()) {
+      const model = await load();
+      const shape = OPEN_SHAPES[name];
+      const first = model.graph.inputs[0]!;
+      const resolved = resolveModel(model, shape === undefined ? {} : { inputShapes: { [first.name]: shape } });
+      const input = resolved.specs.get(first.name)!;
+      const card = parseCard({ name: 'bench', task: 'raw' }, name);
+      const request = { name: 'bench', card, labels: [], model, picture: false, inputShape: input.shape };
+      const deployment = await cluster.central.deploy(request);
+      const random = createRandom(index + 1, 1);
+      const d = new Uint8Array(
+        Float32Array.from({ length: elementCount(input.shape) }, () => random.between(-1, 1)).buffer,
+      );
+      const send = async () => {
+        const envelope: FrameEnvelope = {
+          v: 1,
+          format: 'tensor',
+          dtype: input.dtype,
+          shape: [...input.shape],
+          d,
+          tensors: true,
+        };
+        const { result, tensors } = await client.send(randomBytes(8).toString('hex'), envelope, 600_000);
+        if (result.error !== undefined) throw new TesseraError('TESSERA_VERIFY', `${name}: ${result.error.message}`);
+        return tensors!.outputs.map(({ tensor, dtype, shape, d }) => ({ tensor, dtype, shape, data: d }));
+      };
+      const whole = choosePlan(deployment, { nodeCount: 1, strategy: 'whole-central' });
+      await cluster.central.activate('bench', whole);
+      await untilReady(cluster, whole.plan, 0, 300_000);
+      const reference = await send();
+
+      for (const [gridIndex, gridName] of GRIDS.entries()) {
+        const counts = values.full
+          ? Array.from({ length: NODES }, (_, i) => i + 1)
+          : [((index + gridIndex * 3) % NODES) + 1];
+        for (const count of counts) {
+          const nodes = cluster.agents.slice(0, count).map(({ id }) => id);
+          const grid = gridName === 'uneven' ? parseGrid('3x3') : parseGrid(gridName);
+          let prepared = choosePlan(deployment, { nodeCount: count, nodes, grid, strategy: 'tiles-prefix' });
+          const split = prepared.plan.stages[0]!.split;
+          if (gridName === 'uneven' && split.kind === 'tiles') {
+            const sum = (sizes: readonly number[]): number => sizes.reduce((total, size) => total + size, 0);
+            prepared = choosePlan(deployment, {
+              nodeCount: count,
+              nodes,
+              grid: unevenGrid(sum(split.rows), sum(split.cols)),
+              strategy: 'tiles-prefix',
+            });
+          }
+          await cluster.central.activate('bench', prepared);
+          await untilReady(cluster, prepared.plan, count, 300_000);
+          const outputs = await send();
+          const differences = reference.map((tensor, i) => difference(tensor, outputs[i]!).largest);
+          const row: Row = {
+            network: name,
+            grid: gridName,
+            nodes: count,
+            macs_on_nodes: prepared.macsOnNodes,
+            conv_macs_on_nodes: prepared.convMacsOnNodes,
+            largest: Math.max(...differences),
+          };
+          rows.push(row);
+          worst.set(name, Math.max(worst.get(name) ?? 0, row.largest));
+          const share = `${(row.conv_macs_on_nodes * 100).toFixed(1)} % of conv MACs on nodes`;
+          console.error(
+            `${name.padEnd(28)} ${gridName.padEnd(7)} ${count} nodes  ${share.padEnd(32)} ${row.largest.toExponential(2)}`,
+          );
+        }
+      }
+    }
+  } finally {
+    await bus.stop();
+    await cluster.stop();
+    await rm(stateDir, { recursive: true, force: true });
+  }
+  const largest = Math.max(...worst.values());
+  return { pass: largest <= LIMIT, limit: LIMIT, largest, worst: Object.fromEntries(worst), rows };
+}

@@ -1,0 +1,28 @@
+import type { Split } from '../../shared/plan/plan.ts';
+import type { PlanStatus } from '../../shared/protocol/messages.ts';
+import type { PreparedPlan } from '../planner/prepared.ts';
+
+function describeSplit(split: Split): string {
+  if (split.kind === 'whole') return 'whole';
+  if (split.kind === 'channels') return `channels ${split.sizes.length}`;
+  return `tiles ${split.rows.length}x${split.cols.length} ${split.padding}`;
+}
+
+/** The object on `<base>/plan/<model>`; `since` is in Unix seconds. */
+export function planStatusOf({ plan, macsOnNodes, convMacsOnNodes }: PreparedPlan, since: number): PlanStatus {
+  return {
+    id: plan.id,
+    since,
+    reason: plan.reason,
+    predicted: plan.predicted,
+    measured: null,
+    macs_on_nodes: macsOnNodes,
+    conv_macs_on_nodes: convMacsOnNodes,
+    stages: plan.stages.map(({ id, split, outputs, on }) => ({
+      id,
+      split: describeSplit(split),
+      outputs: [...outputs],
+      on: 'tier' in on ? on.tier : on.nodes === '*' ? '*' : on.nodes.join(', '),
+    })),
+  };
+}

@@ -1,0 +1,80 @@
+import type { Bus, Log } from '../../shared/ports.ts';
+import type { PlanStatus, ResultObject, TensorMessage, WireRegion } from '../../shared/protocol/messages.ts';
+import { splitBody } from '../../shared/protocol/parts.ts';
+import type { Topics } from '../../shared/protocol/topics.ts';
+import { encode } from '../../shared/runtime/cbor.ts';
+import { HeldLabel } from './label.ts';
+
+/**
+ * What central says to people and apps. What is retained is said again after every (re)connection, because a broker
+ * that was restarted may have forgotten it.
+ */
+export class Publisher {
+  readonly #bus: Bus;
+  readonly #topics: Topics;
+  readonly #log: Log;
+  readonly #standing = new Map<string, string>();
+  readonly #labels = new Map<string, HeldLabel>();
+
+  constructor(bus: Bus, topics: Topics, log: Log) {
+    this.#bus = bus;
+    this.#topics = topics;
+    this.#log = log;
+  }
+
+  /** Says everything that stands; call it on every connection. */
+  announce(): void {
+    for (const [topic, payload] of this.#standing) this.#send(topic, payload, true);
+  }
+
+  status(state: 'online' | 'offline'): Promise<void> {
+    this.#standing.set(this.#topics.status, state);
+    return this.#bus.publish(this.#topics.status, state, { qos: 1, retain: true });
+  }
+
+  plan(model: string, status: PlanStatus): void {
+    this.#stand(this.#topics.plan(model), JSON.stringify(status));
+  }
+
+  camera(camera: string, state: 'online' | 'offline'): void {
+    this.#stand(this.#topics.cameraStatus(camera), state);
+  }
+
+  stats(report: unknown): void {
+    void this.#bus.publish(this.#topics.stats, JSON.stringify(report)).catch(() => {});
+  }
+
+  /** A frame's end. Error results are not retained: they are news, not a state. */
+  result(result: ResultObject, tensors: WireRegion[], hold: number): void {
+    const { camera, model, id, frame, status, task, top } = result;
+    if (status !== 'error' && tensors.length > 0) this.#tensors(camera, model, { v: 1, id, frame, outputs: tensors });
+    const topic = this.#topics.result(camera, model);
+    this.#send(topic, JSON.stringify(result), status !== 'error');
+    if (status === 'error' || task === 'raw') return;
+    const key = `${camera}/${model}`;
+    const held = this.#labels.get(key) ?? new HeldLabel(hold);
+    this.#labels.set(key, held);
+    const label = held.update(top?.label ?? null);
+    if (label !== undefined) this.#stand(this.#topics.label(camera, model), label);
+  }
+
+  #tensors(camera: string, model: string, message: TensorMessage): void {
+    const topic = this.#topics.tensor(camera, model);
+    for (const part of splitBody(encode(message), message.id)) {
+      this.#bus.publish(topic, encode(part)).catch((error) => this.#log.warn(`tensors of ${message.id}: ${error}`));
+    }
+  }
+
+  #stand(topic: string, payload: string): void {
+    this.#standing.set(topic, payload);
+    this.#send(topic, payload, true);
+  }
+
+  #send(topic: string, payload: string, retain: boolean): void {
+    this.#bus
+      .publish(topic, payload, { qos: 1, retain })
+      .catch((error) =>
+        this.#log.warn(`publishing on ${topic} failed: ${error instanceof Error ? error.message : error}`),
+      );
+  }
+}

@@ -1,0 +1,251 @@
+import { failureOf } from '../shared/errors.ts';
+import { CENTRAL, type Plan } from '../shared/plan/plan.ts';
+import type { Log } from '../shared/ports.ts';
+import type { ControlMessage, WireRegion, WorkMessage } from '../shared/protocol/messages.ts';
+import type { Executor, TileOutcome } from '../shared/runtime/executor-types.ts';
+import type { Wire } from '../shared/runtime/wire.ts';
+import type { DataPlane, Finished, Opened } from './assembly/data-plane.ts';
+import type { Effect, FrameEnd } from './coordinator/events.ts';
+import type { Deployment } from './deployment.ts';
+import type { Untimed } from './fleet.ts';
+import type { Arrival } from './ingest/inbox.ts';
+import type { PreparedPlan } from './planner/prepared.ts';
+
+/** A plan in use and the model that it cuts. */
+export type ServedPlan = PreparedPlan & { readonly deployment: Deployment };
+
+/** How a frame ended, with everything that its result says. */
+export interface EndedFrame {
+  readonly end: FrameEnd;
+  readonly arrival: Arrival;
+  readonly deployment: Deployment;
+  readonly approximate: boolean;
+  readonly size: Opened;
+  /** What the network said; undefined where it did not come to that. */
+  readonly answer: Finished | undefined;
+}
+
+/** What the shell works with and whom it tells. */
+export interface ShellParts {
+  readonly wire: Wire;
+  readonly executor: Executor;
+  readonly data: DataPlane;
+  readonly log: Log;
+  /** The way back to the coordinator. */
+  readonly tell: (event: Untimed) => void;
+  /** Effects that are not about bytes or nodes. */
+  readonly on: {
+    skipped(effect: Extract<Effect, { type: 'skip-frame' }>): void;
+    planActive(model: string, plan: ServedPlan): void;
+    planRetired(plan: string): void;
+    ended(frame: EndedFrame): void;
+    timer(at: number): void;
+    drained(): void;
+  };
+}
+
+interface OpenFrame {
+  readonly arrival: Arrival;
+  readonly served: ServedPlan;
+  size: Opened;
+  answer: Finished | undefined;
+}
+
+const UNKNOWN_SIZE: Opened = { width: null, height: null };
+
+/**
+ * Carries out the coordinator's effects. It keeps payloads (by ref), undecoded tile results (by handle) and open
+ * frames (by i_id) for as long as the coordinator names them; pixels and tensors are the data plane's.
+ */
+export class Shell {
+  readonly #parts: ShellParts;
+  readonly #plans = new Map<string, ServedPlan>();
+  readonly #payloads = new Map<string, Arrival>();
+  readonly #handles = new Map<string, { plan: string; out: readonly WireRegion[] }>();
+  readonly #frames = new Map<string, OpenFrame>();
+  #next = 0;
+
+  constructor(parts: ShellParts) {
+    this.#parts = parts;
+  }
+
+  /** Makes a plan known before the coordinator hears of it. */
+  addPlan(plan: ServedPlan): void {
+    this.#plans.set(plan.plan.id, plan);
+  }
+
+  /** Keeps a frame that is offered; returns its ref. */
+  keepPayload(arrival: Arrival): string {
+    const ref = String(this.#next++);
+    this.#payloads.set(ref, arrival);
+    return ref;
+  }
+
+  /** Keeps a tile's undecoded outputs; returns their handle. */
+  keepResult(plan: string, out: readonly WireRegion[]): string {
+    const handle = String(this.#next++);
+    this.#handles.set(handle, { plan, out });
+    return handle;
+  }
+
+  /** Frames whose tensors are lost when the data plane is. */
+  openFrames(): string[] {
+    return [...this.#frames.keys()];
+  }
+
+  /** Starts an effect; what becomes of it is told as events. */
+  carryOut(effect: Effect): void {
+    const { data, on } = this.#parts;
+    switch (effect.type) {
+      case 'prepare':
+        this.#prepare(effect.node, effect.plan, effect.stages);
+        break;
+      case 'release-plan':
+        if (effect.node === CENTRAL) void this.#parts.executor.release(effect.plan);
+        else this.#control(effect.node, { v: 1, type: 'release', plan: effect.plan });
+        break;
+      case 'plan-active':
+        on.planActive(effect.model, this.#plans.get(effect.plan)!);
+        break;
+      case 'plan-retired':
+        this.#plans.delete(effect.plan);
+        void data.forgetPlan(effect.plan).catch(() => {});
+        on.planRetired(effect.plan);
+        break;
+      case 'open-frame':
+        this.#open(effect);
+        break;
+      case 'skip-frame':
+        on.skipped(effect);
+        break;
+      case 'free-payload':
+        this.#payloads.delete(effect.ref);
+        break;
+      case 'work':
+        void this.#work(effect);
+        break;
+      case 'cancel':
+        this.#cancel(effect);
+        break;
+      case 'paste':
+        void this.#paste(effect);
+        break;
+      case 'discard':
+        this.#handles.delete(effect.handle);
+        break;
+      case 'fill':
+        break; // Tensors are born as zeros, and nothing was pasted there.
+      case 'finish':
+        void this.#finish(effect.i_id);
+        break;
+      case 'publish': {
+        const frame = this.#frames.get(effect.i_id)!;
+        const { arrival, served, size, answer } = frame;
+        const { deployment, approximate } = served;
+        on.ended({ end: effect, arrival, deployment, approximate, size, answer });
+        break;
+      }
+      case 'release-frame':
+        this.#frames.delete(effect.i_id);
+        void data.release(effect.i_id).catch(() => {});
+        break;
+      case 'set-timer':
+        on.timer(effect.at);
+        break;
+      case 'drained':
+        on.drained();
+        break;
+    }
+  }
+
+  #control(node: string, message: ControlMessage): void {
+    const { wire, log } = this.#parts;
+    wire.send(node, 'control', message).catch((error) => log.warn(`${message.type} for ${node}: ${error}`));
+  }
+
+  #prepare(node: string, plan: Plan, stages: readonly number[]): void {
+    const { manifest } = this.#plans.get(plan.id)!.deployment;
+    if (node !== CENTRAL) {
+      this.#control(node, { v: 1, type: 'prepare', plan, manifest, stages: [...stages] });
+      return;
+    }
+    const { executor, tell } = this.#parts;
+    executor.prepare(plan, stages, manifest.skeleton.sha).then(
+      () => tell({ type: 'node-ready', node, plan: plan.id }),
+      (error: unknown) => {
+        const { code, message } = failureOf(error);
+        tell({ type: 'node-refused', node, plan: plan.id, code, text: message });
+      },
+    );
+  }
+
+  #open({ i_id, ref, model, plan }: Extract<Effect, { type: 'open-frame' }>): void {
+    const { data, tell } = this.#parts;
+    const arrival = this.#payloads.get(ref)!;
+    this.#frames.set(i_id, { arrival, served: this.#plans.get(plan)!, size: UNKNOWN_SIZE, answer: undefined });
+    data.open({ i_id, model, plan, frame: arrival.envelope }).then(
+      (size) => {
+        const frame = this.#frames.get(i_id);
+        if (frame !== undefined) frame.size = size;
+        tell({ type: 'frame-opened', i_id });
+      },
+      (error: unknown) => tell({ type: 'frame-failed', i_id, failure: failureOf(error, 'TESSERA_INPUT_INVALID') }),
+    );
+  }
+
+  async #work(effect: Extract<Effect, { type: 'work' }>): Promise<void> {
+    const { data, executor, wire, tell, log } = this.#parts;
+    const { node, plan, i_id, stage, attempt, t_ids, budget_ms } = effect;
+    try {
+      const tiles = await data.pack(i_id, plan, stage, t_ids);
+      if (tiles === undefined) return;
+      if (node === CENTRAL) {
+        await executor.run({ plan, i_id, stage, tiles }, (outcome) => this.#ownTile(effect, outcome));
+        return;
+      }
+      const message: WorkMessage = { v: 1, plan, i_id, stage, attempt, budget_ms, tiles };
+      const bytes = await wire.send(node, 'work', message);
+      tell({ type: 'work-sent', node, i_id, stage, attempt, bytes });
+    } catch (error) {
+      const { message: text } = failureOf(error);
+      log.warn(`work for ${node}: ${text}`);
+      for (const t_id of t_ids)
+        tell({ type: 'tile-error', node, plan, i_id, stage, t_id, attempt, code: 'run-failed', text });
+    }
+  }
+
+  #ownTile({ plan, i_id, stage, attempt }: Extract<Effect, { type: 'work' }>, outcome: TileOutcome): void {
+    const about = { node: CENTRAL, plan, i_id, stage, t_id: outcome.t_id, attempt };
+    if ('error' in outcome) this.#parts.tell({ type: 'tile-error', ...about, ...outcome.error });
+    else {
+      const { compute_ms, out } = outcome;
+      const handle = this.keepResult(plan, out);
+      this.#parts.tell({ type: 'tile-result', ...about, bytes: 0, compute_ms, queue_ms: 0, handle });
+    }
+  }
+
+  #cancel({ node, i_id, stage, t_ids }: Extract<Effect, { type: 'cancel' }>): void {
+    if (node === CENTRAL) this.#parts.executor.cancel(i_id, stage, t_ids);
+    else this.#control(node, { v: 1, type: 'cancel', i_id, stage, t_id: [...t_ids] });
+  }
+
+  async #paste({ handle, i_id, stage, t_id }: Extract<Effect, { type: 'paste' }>): Promise<void> {
+    const { data, tell, log } = this.#parts;
+    const { plan, out } = this.#handles.get(handle)!;
+    this.#handles.delete(handle);
+    const failure = await data.paste(i_id, plan, stage, t_id, out).catch((error: unknown) => failureOf(error));
+    if (failure !== null) log.warn(`tile ${t_id} of stage ${stage} is not what was asked for: ${failure.message}`);
+    tell({ type: 'pasted', i_id, stage, t_id, ok: failure === null });
+  }
+
+  async #finish(i_id: string): Promise<void> {
+    const { data, tell } = this.#parts;
+    const frame = this.#frames.get(i_id)!;
+    try {
+      frame.answer = await data.finish(i_id, frame.arrival.envelope.tensors ?? false);
+      tell({ type: 'finished', i_id });
+    } catch (error) {
+      tell({ type: 'finished', i_id, failure: failureOf(error) });
+    }
+  }
+}

@@ -1,0 +1,117 @@
+import { execFile, spawnSync } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { encodeJpeg } from '../../shared/runtime/image.ts';
+import { drawScene, seedRanges } from '../../shared/scene/scene.ts';
+import { NO_MOSQUITTO, startMosquitto } from '../support/mosquitto.ts';
+import { RunningCli, runCli } from '../support/run-cli.ts';
+
+/** `tessera up`: what `npm start` does, on the embedded broker and on Mosquitto. */
+
+let folder: string;
+let env: Record<string, string>;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'tessera-up-'));
+  env = { STATE_DIRECTORY: join(folder, 'state') };
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+const hasClients = spawnSync('mosquitto_pub', ['--help']).error === undefined;
+
+async function picture(seed: number): Promise<{ file: string; label: string }> {
+  const { label, rgb, width, height } = drawScene(seedRanges.heldOut.from + seed);
+  const file = join(folder, `${seed}.jpg`);
+  await writeFile(file, await encodeJpeg(rgb, width, height, 90));
+  return { file, label };
+}
+
+describe('tessera up', () => {
+  test('ends by itself after the frames it was asked for, each with a prediction', async () => {
+    const { code, stdout, stderr } = await runCli(['up', '--frames', '6', '--nodes', '2', '--fps', '20', '--json'], {
+      env,
+    });
+    expect({ code, stderr }).toMatchObject({
+      code: 0,
+      stderr: expect.stringMatching(/broker: mqtt:\/\/127\.0\.0\.1:\d+/),
+    });
+    const results = stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect(results.map(({ status }) => status)).toEqual(Array(6).fill('ok'));
+    expect(new Set(results.flatMap(({ nodes }) => nodes))).toEqual(new Set(['central', 'node-1', 'node-2']));
+    expect(stderr).toMatch(/6 frames, 6 ok, \d of 6 predictions true to what was drawn/);
+  });
+
+  test('stops on SIGTERM with exit code 0 and leaves no agent behind', async () => {
+    const up = new RunningCli(['up', '--nodes', '2'], { env });
+    await up.printed(/scene-/);
+    const started = performance.now();
+    const { code } = await up.stop('SIGTERM');
+    expect(code).toBe(0);
+    expect(performance.now() - started).toBeLessThan(10_000);
+    const { stdout } = await promisify(execFile)('ps', ['-eo', 'args']);
+    expect(stdout.split('\n').filter((line) => line.includes('main.js agent'))).toEqual([]);
+  });
+
+  test.skipIf(!hasClients)('mosquitto_pub and mosquitto_sub are enough to use it', async () => {
+    const up = new RunningCli(['up', '--nodes', '2', '--camera', 'none'], { env });
+    onTestFinished(() => void up.child.kill('SIGKILL'));
+    const [, port] = await up.printed(/broker: mqtt:\/\/127\.0\.0\.1:(\d+)/);
+    await up.printed(/waiting for frames/);
+    const { file, label } = await picture(11);
+    const results = promisify(execFile)('mosquitto_sub', [
+      '-p',
+      port!,
+      '-t',
+      'tessera/result/+/+',
+      '-C',
+      '1',
+      '-W',
+      '30',
+    ]);
+    // Retained results make the order of the two harmless.
+    await promisify(execFile)('mosquitto_pub', ['-p', port!, '-t', 'tessera/input/front', '-f', file]);
+    const result = JSON.parse((await results).stdout);
+    expect(result).toMatchObject({ camera: 'front', model: 'scenes', status: 'ok', top: { label } });
+    expect((await up.stop()).code).toBe(0);
+  });
+
+  test('runs the same on Mosquitto', async ({ skip }) => {
+    const broker = await startMosquitto();
+    if (broker === undefined) return skip(NO_MOSQUITTO);
+    onTestFinished(() => broker.stop());
+    const { code, stdout } = await runCli(
+      ['up', '--frames', '4', '--nodes', '2', '--fps', '20', '--broker', broker.url, '--json'],
+      { env },
+    );
+    expect(code).toBe(0);
+    const results = stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect(results.map(({ status }) => status)).toEqual(Array(4).fill('ok'));
+  });
+
+  test('a second machine joins with the token that --listen prints', async () => {
+    const up = new RunningCli(['up', '--nodes', '1', '--camera', 'none', '--listen', '0.0.0.0'], { env });
+    onTestFinished(() => void up.child.kill('SIGKILL'));
+    const [, token] = await up.printed(/agent --join (\S+)/);
+    await up.printed(/waiting for frames/);
+    const [, port] = await up.printed(/broker: mqtt:\/\/127\.0\.0\.1:(\d+)/);
+    const agent = new RunningCli(['agent', '--join', token!], { env: { STATE_DIRECTORY: join(folder, 'second') } });
+    onTestFinished(() => void agent.child.kill('SIGKILL'));
+    const { stdout } = await runCli(['nodes', '--broker', `mqtt://127.0.0.1:${port}`, '--json'], { env });
+    await expect
+      .poll(async () => (await runCli(['nodes', '--broker', `mqtt://127.0.0.1:${port}`, '--json'], { env })).stdout, {
+        timeout: 20_000,
+      })
+      .toContain('second-machine');
+    expect(stdout).toContain('node-1');
+    expect((await agent.stop()).code).toBe(0);
+    expect((await up.stop()).code).toBe(0);
+  });
+});
