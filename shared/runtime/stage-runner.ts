@@ -25,6 +25,7 @@ interface LoadedStage {
   readonly bytes: number;
   readonly tiles: ReadonlyMap<number, TileForm>;
   readonly specs: ResolvedModel['specs'];
+  readonly inputs: Model['graph']['inputs'];
 }
 
 /** What a session costs besides its weights: graph, kernels, arenas of activations. A guess on the safe side. */
@@ -75,6 +76,7 @@ export class StageRunner {
           bytes: weightBytes(form.model) + SESSION_OVERHEAD_BYTES,
           tiles: new Map(form.tiles.map((tile) => [tile.t_id, tile])),
           specs: resolved.specs,
+          inputs: form.model.graph.inputs,
         };
         await this.#warmUp(loaded);
         ready.set(id, loaded);
@@ -109,11 +111,9 @@ export class StageRunner {
       const started = performance.now();
       checkOutputs(form, tile);
       const feeds = decodeInputs(form, tile, loaded.specs);
-      addFeeds(feeds, form.feeds);
-      const results = await session.run(
-        feeds,
-        tile.out.map((region) => region.tensor),
-      );
+      addFeeds(feeds, form.feeds, loaded.inputs);
+      const wanted = tile.out.map((region) => region.tensor);
+      const results = await session.run(feeds, wanted);
       const out = tile.out.map((region) => encodeOutput(region, results.get(region.tensor)));
       return { t_id: tile.t_id, out, compute_ms: performance.now() - started };
     } catch (error) {
@@ -161,8 +161,9 @@ export class StageRunner {
       const spec = { dtype: specOf(stage.specs, tensor).dtype, shape: boxShape(box) };
       feeds.set(tensor, { ...spec, data: new Uint8Array(byteLength(spec)) });
     }
-    addFeeds(feeds, first.feeds);
-    const results = await session.run(feeds);
+    addFeeds(feeds, first.feeds, stage.inputs);
+    const wanted = first.out.map((region) => region.tensor);
+    const results = await session.run(feeds, wanted);
     for (const { tensor, box } of first.out) expectShape(tensor, results.get(tensor), boxShape(box));
   }
 }
@@ -219,10 +220,16 @@ function decodeInputs(form: TileForm, tile: JobTile, specs: ResolvedModel['specs
   return feeds;
 }
 
-function addFeeds(feeds: Map<string, Tensor>, extra: readonly Feed[]): void {
+/** Adds a tile's geometry, and zeros for inputs of which it needs nothing: the runtime wants every input to be fed. */
+function addFeeds(feeds: Map<string, Tensor>, extra: readonly Feed[], inputs: LoadedStage['inputs']): void {
   for (const { name, dtype, shape, values } of extra) {
     const elements = dtype === 'int64' ? BigInt64Array.from(values, BigInt) : Float32Array.from(values);
     feeds.set(name, { dtype, shape, data: new Uint8Array(elements.buffer) });
+  }
+  for (const { name, dtype, shape } of inputs) {
+    if (feeds.has(name) || dtype === 'other') continue;
+    const spec = { dtype, shape: (shape ?? []).map((size) => (typeof size === 'number' ? size : 1)) };
+    feeds.set(name, { ...spec, data: new Uint8Array(byteLength(spec)) });
   }
 }
 

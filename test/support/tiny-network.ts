@@ -72,6 +72,30 @@ export function tinyInput(seed = 7): Tensor {
   return { dtype: 'float32', shape, data: new Uint8Array(numbers(3 * TINY_SIDE * TINY_SIDE, seed).buffer) };
 }
 
+/** x [1, 1, 96, 96] -> four 3x3 convolutions with 64 channels -> y [1, 64, 96, 96]: about a gigamac, to be caught at work. */
+export function heavyNetwork(): Model {
+  const attributes = { kernel_shape: [3, 3], pads: [1, 1, 1, 1], strides: [1, 1] };
+  const names = ['x', 'h1', 'h2', 'h3', 'y'];
+  const weights = [1, 64, 64, 64].map((channels, i) => constant(`w${i}`, [64, channels, 3, 3], i));
+  const model: Model = {
+    ...tinyNetwork(),
+    graph: {
+      name: 'heavy',
+      nodes: weights.map((weight, i) => node('Conv', [names[i]!, weight.name], names[i + 1]!, attributes)),
+      initializers: new Map(weights.map((weight) => [weight.name, weight])),
+      inputs: [port('x', [1, 1, 96, 96])],
+      outputs: [port('y', [1, 64, 96, 96])],
+      unknown: NOTHING,
+    },
+  };
+  return resolveModel(model).model;
+}
+
+/** A frame for the heavy network. */
+export function heavyInput(): Tensor {
+  return { dtype: 'float32', shape: [1, 1, 96, 96], data: new Uint8Array(numbers(96 * 96, 5).buffer) };
+}
+
 /** A plan with one stage over the whole tiny network; `split` in rows and columns of `y`. */
 export function tinyPlan(skeletonSha: string, split: Split, id = 'p-00000001'): Plan {
   return {

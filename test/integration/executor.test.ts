@@ -1,0 +1,135 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Worker } from 'node:worker_threads';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { silentLog } from '../../shared/ports.ts';
+import { openBlobStore } from '../../shared/runtime/blob-store.ts';
+import { createExecutor } from '../../shared/runtime/executor.ts';
+import type { Executor, Job, TileOutcome } from '../../shared/runtime/executor-types.ts';
+import { packModel } from '../../shared/runtime/package.ts';
+import { wholeBox } from '../../shared/tensor/tensor.ts';
+import { tinyInput, tinyNetwork, tinyPlan, wireRegion } from '../support/tiny-network.ts';
+
+const PLAN = 'p-00000001';
+let folder: string;
+let skeleton: string;
+let executor: Executor;
+let worker: Worker;
+
+async function start(): Promise<void> {
+  // Node tells of every thread that is started; there is no other way to the executor's own.
+  const started = new Promise<Worker>((resolve) => process.once('worker', resolve));
+  executor = await createExecutor({ folder, threads: 1, sessionMemoryMb: 100, log: silentLog });
+  worker = await started;
+  await executor.prepare(tinyPlan(skeleton, { kind: 'whole' }), [0], skeleton);
+}
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'tessera-executor-'));
+  const store = await openBlobStore(folder);
+  skeleton = (await packModel({ name: 'tiny', model: tinyNetwork(), store })).skeleton.sha;
+  await start();
+});
+afterAll(async () => {
+  await executor.stop();
+  await rm(folder, { recursive: true });
+});
+
+function job(tiles = 1, iId = '1-1'): Job {
+  const out = [{ tensor: 'y', box: wholeBox([1, 8, 8, 8]), codec: { name: 'raw' as const } }];
+  return {
+    plan: PLAN,
+    i_id: iId,
+    stage: 0,
+    tiles: Array.from({ length: tiles }, () => ({ t_id: 0, in: [wireRegion('x', tinyInput())], out })),
+  };
+}
+
+async function run(what: Job): Promise<TileOutcome[]> {
+  const outcomes: TileOutcome[] = [];
+  await executor.run(what, (outcome) => outcomes.push(outcome));
+  return outcomes;
+}
+
+const codes = (outcomes: TileOutcome[]) => outcomes.map((outcome) => ('error' in outcome ? outcome.error.code : 'ok'));
+
+describe('the executor', () => {
+  it('moves buffers there and back without copies', async () => {
+    const work = job();
+    const sent = work.tiles[0]!.in[0]!.d;
+    const [outcome] = await run(work);
+    expect(sent.byteLength).toBe(0);
+    if (outcome === undefined || 'error' in outcome) throw new Error('failed');
+    const { d } = outcome.out[0]!;
+    expect([d.byteLength, d.buffer.byteLength]).toEqual([2048, 2048]);
+    expect(outcome.compute_ms).toBeGreaterThan(0);
+  });
+
+  it('copies what tiles share, or else the second tile has no bytes', async () => {
+    const one = job();
+    const tile = one.tiles[0]!;
+    expect(codes(await run({ ...one, tiles: [tile, tile, tile] }))).toEqual(['ok', 'ok', 'ok']);
+  });
+
+  it('takes regions that are windows of a larger buffer and leaves the others intact', async () => {
+    const one = job();
+    const region = one.tiles[0]!.in[0]!;
+    const large = Buffer.alloc(5000, 7);
+    large.set(region.d, 3);
+    const window = { ...region, d: large.subarray(3, 3 + region.d.byteLength) };
+    expect(codes(await run({ ...one, tiles: [{ ...one.tiles[0]!, in: [window] }] }))).toEqual(['ok']);
+    expect(large.byteLength).toBe(5000);
+  });
+
+  it('drops waiting tiles of the frame that is cancelled, and of no other', async () => {
+    const running = run(job(20, '1-1'));
+    const cancelled = run(job(20, '1-2'));
+    const other = run(job(20, '1-3'));
+    executor.cancel('1-2', 0, [0]);
+    expect(new Set(codes(await running))).toEqual(new Set(['ok']));
+    expect(codes(await cancelled).filter((code) => code === 'expired').length).toBeGreaterThan(10);
+    expect(new Set(codes(await other))).toEqual(new Set(['ok']));
+  });
+
+  it('answers every tile when its thread ends, and runs the same plan again after a while', async () => {
+    const restarted = new Promise<Worker>((resolve) => process.once('worker', resolve));
+    const jobs = [run(job(200)), run(job(200, '1-2'))];
+    void worker.terminate();
+    const outcomes = (await Promise.all(jobs)).flat();
+    expect(outcomes).toHaveLength(400);
+    expect(codes(outcomes)).toContain('run-failed');
+    worker = await restarted;
+    let code = 'run-failed';
+    while (code === 'run-failed') [code = ''] = codes(await run(job()));
+    expect(code).toBe('ok');
+  });
+
+  it('fails at once while its thread is away, so that somebody else gets the tile', async () => {
+    const restarted = new Promise<Worker>((resolve) => process.once('worker', resolve));
+    await worker.terminate();
+    expect(codes(await run(job()))).toEqual(['run-failed']);
+    worker = await restarted;
+    await executor.prepare(tinyPlan(skeleton, { kind: 'whole' }), [0], skeleton);
+  });
+
+  it('forgets a plan that is released', async () => {
+    await executor.release(PLAN);
+    expect(codes(await run(job()))).toEqual(['unknown-plan']);
+    await executor.prepare(tinyPlan(skeleton, { kind: 'whole' }), [0], skeleton);
+    expect(codes(await run(job()))).toEqual(['ok']);
+  });
+
+  it('says in a coded error why a plan cannot be prepared', async () => {
+    await expect(
+      executor.prepare(tinyPlan('f'.repeat(64), { kind: 'whole' }, 'p-00000002'), [0], 'f'.repeat(64)),
+    ).rejects.toMatchObject({ code: 'TESSERA_BLOB' });
+  });
+
+  it('stops twice without harm and then runs nothing', async () => {
+    await executor.stop();
+    await executor.stop();
+    expect(codes(await run(job()))).toEqual(['run-failed']);
+    await start();
+  });
+});

@@ -1,0 +1,168 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { writeModel } from '../../../shared/onnx/write.ts';
+import type { Split } from '../../../shared/plan/plan.ts';
+import type { BlobStore } from '../../../shared/ports.ts';
+import { openBlobStore } from '../../../shared/runtime/blob-store.ts';
+import type { TileOutcome } from '../../../shared/runtime/executor-types.ts';
+import { loadSession } from '../../../shared/runtime/ort.ts';
+import { packModel } from '../../../shared/runtime/package.ts';
+import { type JobTile, StageRunner } from '../../../shared/runtime/stage-runner.ts';
+import { boxShape, byteLength, paste, type Tensor, wholeBox } from '../../../shared/tensor/tensor.ts';
+import { tinyInput, tinyNetwork, tinyPlan, wireRegion } from '../../support/tiny-network.ts';
+
+let folder: string;
+let store: BlobStore;
+let skeleton: string;
+let whole: Tensor;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'tessera-runner-'));
+  store = await openBlobStore(folder);
+  skeleton = (await packModel({ name: 'tiny', model: tinyNetwork(), store })).skeleton.sha;
+  const session = await loadSession(writeModel(tinyNetwork()), { threads: 1 });
+  whole = (await session.run(new Map([['x', tinyInput()]]))).get('y')!;
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+const HALVES: Split = { kind: 'tiles', padding: 'halo', rows: [3, 5], cols: [8] };
+
+function runner(sessionMemoryMb = 100): StageRunner {
+  return new StageRunner({ store, threads: 1, sessionMemoryMb });
+}
+
+/** The two tiles of HALVES: rows 0 to 3 and 3 to 8 of y, with one row of halo in p, that is two of x, and one more. */
+function halves(): JobTile[] {
+  const x = tinyInput();
+  const codec = { name: 'raw' as const };
+  const box = (rows: [number, number]): [number, number][] => [[0, 1], [0, 8], rows, [0, 8]];
+  const inBox = (rows: [number, number]): [number, number][] => [[0, 1], [0, 3], rows, [0, 16]];
+  return [
+    { t_id: 0, in: [wireRegion('x', x, inBox([0, 9]))], out: [{ tensor: 'y', box: box([0, 3]), codec }] },
+    { t_id: 1, in: [wireRegion('x', x, inBox([3, 16]))], out: [{ tensor: 'y', box: box([3, 8]), codec }] },
+  ];
+}
+
+function outputs(outcome: TileOutcome) {
+  if ('error' in outcome) throw new Error(`${outcome.error.code}: ${outcome.error.text}`);
+  return outcome.out;
+}
+
+describe('a prepared stage', () => {
+  it('run in tiles gives the whole network, bit for bit', async () => {
+    const stages = runner();
+    await stages.prepare(tinyPlan(skeleton, HALVES), [0], skeleton);
+    const y: Tensor = { ...whole, data: new Uint8Array(byteLength(whole)) };
+    for (const tile of halves()) {
+      const [region] = outputs(await stages.runTile('p-00000001', 0, tile));
+      expect(region).toMatchObject({ tensor: 'y', dtype: 'float32', shape: boxShape(tile.out[0]!.box) });
+      paste(y, region!.box, region!.d);
+    }
+    expect(Buffer.compare(y.data, whole.data)).toBe(0);
+    await stages.stop();
+  });
+
+  it('run whole gives the whole network, bit for bit', async () => {
+    const stages = runner();
+    await stages.prepare(tinyPlan(skeleton, { kind: 'whole' }), [0], skeleton);
+    const out = [{ tensor: 'y', box: wholeBox(whole.shape), codec: { name: 'raw' as const } }];
+    const tile = { t_id: 0, in: [wireRegion('x', tinyInput())], out };
+    const [region] = outputs(await stages.runTile('p-00000001', 0, tile));
+    expect(Buffer.compare(region!.d, whole.data)).toBe(0);
+    await stages.stop();
+  });
+
+  it('is loaded again when its session gave way to another, or else a node with little memory fails every second frame', async () => {
+    const stages = runner(2.02);
+    await stages.prepare(tinyPlan(skeleton, HALVES), [0], skeleton);
+    await stages.prepare(tinyPlan(skeleton, { kind: 'whole' }, 'p-00000002'), [0], skeleton);
+    for (const tile of halves()) outputs(await stages.runTile('p-00000001', 0, tile));
+    await stages.stop();
+  });
+
+  it('is refused when it alone needs more memory than there is', async () => {
+    const stages = runner(1);
+    await expect(stages.prepare(tinyPlan(skeleton, HALVES), [0], skeleton)).rejects.toMatchObject({
+      code: 'TESSERA_RUN_FAILED',
+      hint: expect.any(String),
+    });
+    expect(await stages.runTile('p-00000001', 0, halves()[0]!)).toMatchObject({ error: { code: 'unknown-plan' } });
+  });
+
+  it('is unknown before it is prepared and after it is released', async () => {
+    const stages = runner();
+    const tile = halves()[0]!;
+    expect(await stages.runTile('p-00000001', 0, tile)).toMatchObject({ error: { code: 'unknown-plan' } });
+    await stages.prepare(tinyPlan(skeleton, HALVES), [0], skeleton);
+    expect(await stages.runTile('p-00000001', 1, tile)).toMatchObject({ error: { code: 'unknown-plan' } });
+    stages.release('p-00000001');
+    expect(await stages.runTile('p-00000001', 0, tile)).toMatchObject({ error: { code: 'unknown-plan' } });
+    await stages.stop();
+  });
+
+  it('refuses a skeleton that is not here and a stage that the plan has not', async () => {
+    const stages = runner();
+    const absent = 'f'.repeat(64);
+    await expect(stages.prepare(tinyPlan(absent, HALVES), [0], absent)).rejects.toMatchObject({ code: 'TESSERA_BLOB' });
+    await expect(stages.prepare(tinyPlan(skeleton, HALVES), [3], skeleton)).rejects.toMatchObject({
+      code: 'TESSERA_PLAN_INVALID',
+    });
+  });
+});
+
+describe('a tile that does not fit its plan is bad-input, or else the node computes something that nobody asked for', () => {
+  let stages: StageRunner;
+  beforeAll(async () => {
+    stages = runner();
+    await stages.prepare(tinyPlan(skeleton, HALVES), [0], skeleton);
+  });
+  afterAll(() => stages.stop());
+  const good = () => halves()[0]!;
+  const input = () => good().in[0]!;
+  const output = () => good().out[0]!;
+
+  const bad: Record<string, () => JobTile> = {
+    'an unknown tile': () => ({ ...good(), t_id: 9 }),
+    'a missing input': () => ({ ...good(), in: [] }),
+    'another box': () => ({
+      ...good(),
+      in: [
+        {
+          ...input(),
+          box: [
+            [0, 1],
+            [0, 3],
+            [1, 10],
+            [0, 16],
+          ],
+        },
+      ],
+    }),
+    'another dtype': () => ({ ...good(), in: [{ ...input(), dtype: 'int32' }] }),
+    'another shape': () => ({ ...good(), in: [{ ...input(), shape: [1, 3, 16, 9] }] }),
+    'too few bytes': () => ({ ...good(), in: [{ ...input(), d: input().d.subarray(4) }] }),
+    'an unknown codec': () => ({ ...good(), in: [{ ...input(), codec: { name: 'zip' as 'raw' } }] }),
+    'an unknown output': () => ({ ...good(), out: [{ ...output(), tensor: 'a' }] }),
+    'another output box': () => ({
+      ...good(),
+      out: [
+        {
+          ...output(),
+          box: [
+            [0, 1],
+            [0, 8],
+            [1, 4],
+            [0, 8],
+          ],
+        },
+      ],
+    }),
+    'no output': () => ({ ...good(), out: [] }),
+  };
+  it.each(Object.keys(bad))('%s', async (name) => {
+    const outcome = await stages.runTile('p-00000001', 0, bad[name]!());
+    expect(outcome).toMatchObject({ error: { code: 'bad-input', text: expect.any(String) } });
+    outputs(await stages.runTile('p-00000001', 0, good()));
+  });
+});
