@@ -270,6 +270,24 @@ export const planStatus = z.object({
 /** The active plan of a model. */
 export type PlanStatus = z.infer<typeof planStatus>;
 
+/** `tessera/stats`, every ten seconds: what central did since the last report. Quantiles are null where no frame ended. */
+export const stats = z.object({
+  v: z.literal(1),
+  window_s: z.number(),
+  cameras: z.record(
+    z.string(),
+    z.object({
+      camera_fps: z.number(),
+      process_fps: z.number(),
+      skipped_fps: z.number(),
+      latency_ms: z.object({ p50: z.number().nullable(), p95: z.number().nullable() }),
+      frames: z.object({ ok: count, degraded: count, error: count }),
+      skipped: z.partialRecord(z.enum(SKIP_REASONS), count),
+    }),
+  ),
+  nodes: z.record(z.string(), z.object({ tiles: count, bytes_up: count, bytes_down: count })),
+});
+
 /** `tessera/request/<command>` */
 export const request = z.object({ transaction: text }).loose();
 /** `tessera/response/<command>` */
