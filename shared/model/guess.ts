@@ -54,7 +54,9 @@ function resizeOf(task: ModelCard['task'], decoder: string, height: number | und
 
 /** The model with the shapes of its outputs inferred, where the file leaves them out and they can be known. */
 function withOutputShapes(model: Model, first: string, shape: readonly number[] | undefined): Model {
-  const isOpen = model.graph.outputs.some((output) => output.shape?.every((size) => typeof size === 'number') !== true);
+  // The batch says nothing of what an output means.
+  const isKnown = (sizes: readonly (number | string)[]) => sizes.slice(1).every((size) => typeof size === 'number');
+  const isOpen = model.graph.outputs.some((output) => output.shape === undefined || !isKnown(output.shape));
   if (!isOpen || shape === undefined) return model;
   try {
     const { specs } = resolveModel(model, { inputShapes: { [first]: shape } });
