@@ -10,7 +10,19 @@ export interface Entry {
 
 /** Every command that works, in the order of `tessera --help`. Modules load when they are named, so help is instant. */
 export const COMMANDS: readonly Entry[] = [
+  {
+    name: 'up',
+    summary: 'start broker, central, agents and a camera on this machine',
+    load: () => import('./commands/up.ts'),
+  },
+  { name: 'infer', summary: 'run pictures or tensors through a network', load: () => import('./commands/infer.ts') },
+  {
+    name: 'verify',
+    summary: 'prove that the distributed run equals the whole network',
+    load: () => import('./commands/verify.ts'),
+  },
   { name: 'broker', summary: 'run the embedded MQTT broker', load: () => import('./commands/broker.ts') },
+  { name: 'central', summary: 'run the coordinator', load: () => import('./commands/central.ts') },
   { name: 'agent', summary: 'run one node', load: () => import('./commands/agent.ts') },
   { name: 'publish', summary: 'send pictures to a running cluster', load: () => import('./commands/publish.ts') },
   { name: 'watch', summary: 'follow the predictions of a running cluster', load: () => import('./commands/watch.ts') },

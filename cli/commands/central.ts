@@ -1,0 +1,77 @@
+import { TesseraError } from '../../shared/errors.ts';
+import { parseGrid } from '../../shared/tiling/grid.ts';
+import { defineCommand } from '../command.ts';
+import { connectionOptions, connectionSettings, integer, string, value, valueOr, values } from '../options.ts';
+
+/** `tessera central`: the coordinator of a real deployment. */
+export const command = defineCommand({
+  description:
+    'Runs central: takes frames from cameras, spreads them over the node agents at the broker, publishes predictions. ' +
+    'Serves the models named with --model, else every model of the models folder (`tessera model add` puts them ' +
+    'there), else the bundled one.',
+  options: {
+    ...connectionOptions,
+    model: values('--model <model>', 'a model to serve; repeat it for several', string),
+    nodes: valueOr('--nodes <n>', 'node agents to plan for: the grid has a tile for each', integer(1, 64), 4),
+    grid: value('--grid <grid>', 'tiles as ROWSxCOLS instead', parseGrid),
+  },
+  examples: [
+    ['central', 'serves the models folder at the broker of the configuration'],
+    ['central --broker mqtt://192.168.1.10 --model fastestdet --nodes 8', 'one model, spread over eight nodes'],
+  ],
+  async run({ options, out, signal, config }) {
+    const { config: settings } = await config(await connectionSettings(options));
+    const [
+      { busOptions, openLog },
+      { startCentral },
+      { choosePlan },
+      { loadForDeploy, modelFolders },
+      { machineDefaults },
+    ] = await Promise.all([
+      import('../connect.ts'),
+      import('../../central/central.ts'),
+      import('../../central/planner/choose.ts'),
+      import('../models.ts'),
+      import('../machine.ts'),
+    ]);
+    const { makeStateDirectory } = await import('../../shared/runtime/state-directory.ts');
+    const { listModels } = await import('../../shared/runtime/model-library.ts');
+    const { untilStopped } = await import('../signals.ts');
+    const log = await openLog(settings, 'central');
+    const { clientId: _, log: __, ...bus } = await busOptions(settings, '', log);
+    const listed =
+      options.model.length > 0 ? options.model : (await listModels(modelFolders(settings))).map(({ name }) => name);
+    if (listed.length === 0)
+      throw new TesseraError('TESSERA_MODEL_UNKNOWN', `no model in ${settings.models.dir}`, {
+        hint: '`tessera model add FILE.onnx` puts one there',
+      });
+    const { threads, memoryMb } = machineDefaults();
+    const central = await startCentral({
+      bus: { ...bus, patient: true },
+      base: settings.mqtt.base_topic,
+      stateDir: await makeStateDirectory(),
+      threads,
+      sessionMemoryMb: memoryMb,
+      cameras: settings.cameras,
+      acceptUnlistedCameras: settings.accept_unlisted_cameras,
+      log,
+    });
+    try {
+      for (const name of listed) {
+        const { request, notes } = await loadForDeploy(name, settings);
+        for (const note of notes) out.note(`note: ${note}`);
+        const deployment = await central.deploy(request);
+        const grid = options.grid === undefined ? {} : { grid: options.grid };
+        const prepared = choosePlan(deployment, { nodeCount: options.nodes, ...grid });
+        await central.activate(deployment.name, prepared);
+        const share = Math.round(prepared.macsOnNodes * 100);
+        out.note(`model ${deployment.name}: ${prepared.plan.reason}; ${share} % of the computing on nodes`);
+      }
+      out.note(`central is online at ${settings.mqtt.server.replace(/\/\/[^@/]*@/, '//')}`);
+      await untilStopped(signal);
+    } finally {
+      await central.stop();
+    }
+    return 0;
+  },
+});
