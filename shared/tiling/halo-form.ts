@@ -1,0 +1,104 @@
+import { TesseraError } from '../errors.ts';
+import { nodeMacs } from '../onnx/cost.ts';
+import { gridBands, tileBox } from './bands.ts';
+import type { Feed, StageForm, TileForm } from './form.ts';
+import { type Edge, type HaloModel, haloModel, type Slot, type Walked, type Walks } from './halo-model.ts';
+import { AXES, type Axis, cells } from './layout.ts';
+import { GEOMETRY } from './piece.ts';
+import type { Segment } from './segment.ts';
+import { sameRanges, walkAxis } from './walk.ts';
+
+/** Pads of an edge for one tile, as ONNX' Pad takes them: [before per axis, after per axis]; negative ones crop. */
+function padsOf({ layout, rank, from, to }: Edge, walks: Walks, row: number, col: number): number[] {
+  const pads = new Array<number>(2 * rank).fill(0);
+  for (const axis of AXES) {
+    const dim = layout[axis];
+    if (dim < 0) continue;
+    const k = axis === 'h' ? row : col;
+    const [held, given] = [from(walks[axis]), to(walks[axis])];
+    pads[dim] = held.lo[k]! - given.lo[k]!;
+    pads[dim + rank] = given.hi[k]! - held.hi[k]!;
+  }
+  return pads;
+}
+
+function shapeOf(slot: Slot & { kind: 'shape' }, walks: Walks, row: number, col: number): number[] {
+  const { h, w } = { h: walks.h.runs[slot.node]!, w: walks.w.runs[slot.node]! };
+  const rows = h.hi[row]! - h.lo[row]!;
+  const cols = w.hi[col]! - w.lo[col]!;
+  return slot.dims.map((dim) => (dim === 'h' ? rows : dim === 'w' ? cols : dim === 'hw' ? rows * cols : dim));
+}
+
+function feedsOf(form: HaloModel, walks: Walks, row: number, col: number): Feed[] {
+  const feeds: Feed[] = [];
+  const values = form.slots.flatMap((slot) =>
+    slot.kind === 'edge' ? padsOf(slot.edge, walks, row, col) : shapeOf(slot, walks, row, col),
+  );
+  if (values.length > 0) feeds.push({ name: GEOMETRY, dtype: 'int64', shape: [values.length], values });
+  for (const { name, axis, shape, node, factors } of form.counts) {
+    const run = walks[axis].runs[node]!;
+    const k = axis === 'h' ? row : col;
+    const slice = factors.slice(run.lo[k]!, run.hi[k]!);
+    feeds.push({ name, dtype: 'float32', shape: shape.map((n) => (n === -1 ? slice.length : n)), values: slice });
+  }
+  return feeds;
+}
+
+/** Shares of each node's output that bands make: multiply-adds of a tile are those of the whole times both shares. */
+function macsOf(segment: Segment, walks: Walks): (row: number, col: number) => number {
+  const costs = segment.nodes.flatMap(({ node, rule }, index) => {
+    const macs = nodeMacs(segment.resolved, node);
+    if (macs === 0 || rule === undefined) return [];
+    const share = (axis: Axis, k: number) => {
+      const run = walks[axis].runs[index]!;
+      return (run.hi[k]! - run.lo[k]!) / cells(rule.outputs[0]!, axis);
+    };
+    return [{ macs, share }];
+  });
+  return (row, col) =>
+    Math.round(costs.reduce((sum, { macs, share }) => sum + macs * share('h', row) * share('w', col), 0));
+}
+
+/** A band that needs a crop where the model has none would compute wrong cells: a fault of ours, found before anything runs. */
+function checkUntouched(form: HaloModel, walks: Walks): void {
+  for (const edge of form.untouched)
+    for (const axis of AXES)
+      if (!sameRanges(edge.from(walks[axis]), edge.to(walks[axis])))
+        throw new TesseraError('TESSERA_INTERNAL', 'a tile needs a crop that the model of its stage does not have', {
+          hint: 'Please report the model and the grid; --grid 1x1 avoids it.',
+        });
+}
+
+/** A stage of tiles that together equal the whole network (reverse tile calculation). `rows` and `cols` add up to the reference output's size. */
+export function haloForm(segment: Segment, rows: readonly number[], cols: readonly number[]): StageForm {
+  const form = haloModel(segment);
+  const bands = { h: gridBands(segment, 'h', rows), w: gridBands(segment, 'w', cols) };
+  const walked = (axis: Axis): Walked => {
+    const { wanted } = bands[axis];
+    return { ...walkAxis(segment, axis, wanted, (node) => form.agreement[axis][node]!), wanted };
+  };
+  const walks: Walks = { h: walked('h'), w: walked('w') };
+  checkUntouched(form, walks);
+  const macs = macsOf(segment, walks);
+  const { specs } = segment.resolved;
+  const tiles: TileForm[] = [];
+  rows.forEach((_, row) => {
+    cols.forEach((_, col) => {
+      const region = (tensor: string, of: (axis: Axis) => { lo: Int32Array; hi: Int32Array }) => {
+        const layout = segment.layouts.get(tensor)!;
+        return { tensor, box: tileBox(specs.get(tensor)!.shape, layout, { h: of('h'), w: of('w') }, row, col) };
+      };
+      const out = segment.outputs.map((tensor) => region(tensor, (axis) => bands[axis].given.get(tensor)!));
+      tiles.push({
+        t_id: tiles.length,
+        in: segment.inputs
+          .filter((tensor) => walks.h.need.has(tensor))
+          .map((tensor) => region(tensor, (axis) => walks[axis].need.get(tensor)!)),
+        out: out.filter(({ box }) => box.every(([start, end]) => start < end)),
+        feeds: feedsOf(form, walks, row, col),
+        macs: macs(row, col),
+      });
+    });
+  });
+  return { model: form.model, tiles, approximate: false };
+}

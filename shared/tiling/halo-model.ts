@@ -1,0 +1,245 @@
+import type { Attribute, Initializer, Model, Node } from '../onnx/model.ts';
+import type { Dtype } from '../tensor/tensor.ts';
+import { everyBand } from './bands.ts';
+import { AXES, type Axis, type Layout } from './layout.ts';
+import { newNode, Piece } from './piece.ts';
+import type { NodeRule, Rewrite } from './rules/rule.ts';
+import type { Segment } from './segment.ts';
+import { type AxisWalk, type Ranges, sameRanges, walkAxis } from './walk.ts';
+
+/** What is known of all bands of an axis: the walk, and the outputs' ranges that it began with. */
+export interface Walked extends AxisWalk {
+  readonly wanted: ReadonlyMap<string, Ranges>;
+}
+
+/** The walks of both axes. */
+export type Walks = Readonly<Record<Axis, Walked>>;
+
+/** A place where a run holds other cells of a tensor than the next operator is to be given. */
+export interface Edge {
+  readonly layout: Layout;
+  readonly rank: number;
+  readonly from: (walk: Walked) => Ranges;
+  readonly to: (walk: Walked) => Ranges;
+}
+
+/** A part of the geometry vector: pads of an edge, or the target shape of a Reshape whose input `node` makes. */
+export type Slot =
+  | { readonly kind: 'edge'; readonly edge: Edge }
+  | { readonly kind: 'shape'; readonly node: number; readonly dims: readonly (number | Axis | 'hw')[] };
+
+/** A vector of factors along an axis that each tile feeds (see AveragePool). */
+export interface CountFeed {
+  readonly name: string;
+  readonly axis: Axis;
+  readonly shape: readonly number[];
+  readonly node: number;
+  readonly factors: readonly number[];
+}
+
+/** The model of all tiles of a segment with halo, and what a tile has to feed it. */
+export interface HaloModel {
+  readonly model: Model;
+  readonly slots: readonly Slot[];
+  readonly counts: readonly CountFeed[];
+  /** Edges at which nothing was inserted, because no band of any grid needs it. */
+  readonly untouched: readonly Edge[];
+  readonly agreement: Readonly<Record<Axis, readonly boolean[]>>;
+}
+
+interface Adjusted {
+  readonly edge: Edge;
+  readonly fill: number;
+  readonly name: string;
+}
+
+/** Puts the nodes of a segment together; one instance makes one model. */
+class HaloBuilder {
+  readonly #segment: Segment;
+  readonly #piece: Piece;
+  readonly #walks: Walks;
+  readonly #slots: Slot[] = [];
+  readonly #counts: CountFeed[] = [];
+  readonly #untouched: Edge[] = [];
+  readonly #adjusted = new Map<string, Adjusted[]>();
+  /** Names that tensors go by where the segment's own name is kept for what is cropped. */
+  readonly #renamed = new Map<string, string>();
+
+  constructor(segment: Segment, walks: Walks) {
+    this.#segment = segment;
+    this.#walks = walks;
+    this.#piece = new Piece(segment);
+  }
+
+  build(): HaloModel {
+    const finals = this.#segment.outputs.map((name) => ({
+      name,
+      edge: this.#edge(name, (walk) => walk.wanted.get(name)!),
+    }));
+    for (const { name, edge } of finals) if (this.#differs(edge)) this.#renamed.set(name, this.#piece.fresh('wide'));
+    this.#segment.nodes.forEach(({ node, rule }, index) => {
+      if (rule === undefined) this.#piece.add(node);
+      else this.#node(index, node, rule);
+    });
+    for (const { name, edge } of finals) {
+      if (!this.#renamed.has(name)) this.#untouched.push(edge);
+      else this.#pad(this.#name(name), name, edge, 0);
+    }
+    return {
+      model: this.#piece.finish(),
+      slots: this.#slots,
+      counts: this.#counts,
+      untouched: this.#untouched,
+      agreement: { h: this.#walks.h.agree, w: this.#walks.w.agree },
+    };
+  }
+
+  #node(index: number, node: Node, rule: NodeRule): void {
+    const inputs = node.inputs.map((name, i) =>
+      rule.inputs[i] === undefined ? name : this.#operand(index, i, name, rule),
+    );
+    const rewritten = this.#rewritten(index, node, inputs, rule.rewrite ?? {});
+    let outputs = node.outputs.map((name) => this.#name(name));
+    const counts = this.#factor(index, rule);
+    const trimmed = rule.trim === true ? this.#trim(index, node.outputs[0]!, rule.outputs[0]!) : undefined;
+    const made = outputs[0]!;
+    if (counts !== undefined || trimmed !== undefined) outputs = [this.#piece.fresh('made'), ...outputs.slice(1)];
+    this.#piece.add({ ...rewritten, outputs });
+    if (counts !== undefined) this.#piece.add(newNode('Mul', [outputs[0]!, counts], [made]));
+    if (trimmed !== undefined) this.#pad(outputs[0]!, made, trimmed, 0, node.outputs[0]!);
+  }
+
+  /** The input of a node as it has to be given: the tensor itself, or cropped and padded. */
+  #operand(index: number, input: number, name: string, rule: NodeRule): string {
+    const edge = this.#edge(name, (walk) => walk.given[index]![input]!, rule.inputs[input]!.layout);
+    if (!this.#differs(edge)) {
+      this.#untouched.push(edge);
+      return this.#name(name);
+    }
+    const fill = rule.inputs[input]!.fill ?? 0;
+    const known = this.#adjusted.get(name) ?? [];
+    const twin = known.find((other) => this.#serves(other, edge, fill));
+    if (twin !== undefined) return twin.name;
+    const adjusted = { edge, fill, name: this.#piece.fresh('given') };
+    this.#adjusted.set(name, [...known, adjusted]);
+    this.#pad(this.#name(name), adjusted.name, edge, this.#pads(edge) ? fill : 0, name);
+    return adjusted.name;
+  }
+
+  #serves(other: Adjusted, edge: Edge, fill: number): boolean {
+    const alike = AXES.every((axis) => sameRanges(other.edge.to(this.#walks[axis]), edge.to(this.#walks[axis])));
+    return alike && (other.fill === fill || !this.#pads(edge));
+  }
+
+  #edge(name: string, to: (walk: Walked) => Ranges, layout = this.#segment.layouts.get(name)!): Edge {
+    const rank = this.#segment.resolved.specs.get(name)!.shape.length;
+    return { layout, rank, from: (walk) => walk.have.get(name)!, to };
+  }
+
+  #trim(index: number, output: string, layout: Layout): Edge | undefined {
+    const rank = this.#segment.resolved.specs.get(output)!.shape.length;
+    const edge: Edge = { layout, rank, from: (walk) => walk.runs[index]!, to: (walk) => walk.have.get(output)! };
+    if (this.#differs(edge)) return edge;
+    this.#untouched.push(edge);
+    return undefined;
+  }
+
+  #differs(edge: Edge): boolean {
+    return AXES.some((axis) => !sameRanges(edge.from(this.#walks[axis]), edge.to(this.#walks[axis])));
+  }
+
+  /** Whether an edge ever adds cells, so that the fill matters. */
+  #pads(edge: Edge): boolean {
+    return AXES.some((axis) => {
+      const from = edge.from(this.#walks[axis]);
+      const to = edge.to(this.#walks[axis]);
+      return to.lo.some((lo, k) => lo < from.lo[k]! || to.hi[k]! > from.hi[k]!);
+    });
+  }
+
+  #pad(input: string, output: string, edge: Edge, fill: number, tensor = output): void {
+    const pads = this.#piece.geometry(2 * edge.rank);
+    this.#slots.push({ kind: 'edge', edge });
+    this.#piece.pad(input, output, pads, this.#dtype(tensor), fill);
+  }
+
+  #dtype(tensor: string): Dtype {
+    return this.#segment.resolved.specs.get(tensor)!.dtype;
+  }
+
+  #name(tensor: string): string {
+    return this.#renamed.get(tensor) ?? tensor;
+  }
+
+  #rewritten(index: number, node: Node, inputs: string[], rewrite: Rewrite): Node {
+    if (rewrite.identity === true) return newNode('Identity', inputs.slice(0, 1), node.outputs);
+    if (rewrite.shape !== undefined) {
+      inputs[rewrite.shape.input] = this.#piece.geometry(rewrite.shape.dims.length);
+      this.#slots.push({ kind: 'shape', node: index, dims: rewrite.shape.dims });
+    }
+    return {
+      ...node,
+      inputs: replacedInputs(inputs, rewrite.constants, (tensor) => this.#piece.constant(tensor)),
+      attributes: changedAttributes(node.attributes, rewrite.attributes),
+    };
+  }
+
+  /** The product of a pool's count factors as a tensor, or undefined where none are needed. */
+  #factor(index: number, rule: NodeRule): string | undefined {
+    const layout = rule.outputs[0]!;
+    const output = this.#segment.nodes[index]!.node.outputs[0]!;
+    const rank = this.#segment.resolved.specs.get(output)!.shape.length;
+    const names = AXES.flatMap((axis) => {
+      const factors = rule.rewrite?.counts?.[axis];
+      if (factors === undefined) return [];
+      const name = this.#piece.vector(rank, layout[axis]);
+      const shape = Array.from({ length: rank }, (_, i) => (i === layout[axis] ? -1 : 1));
+      this.#counts.push({ name, axis, shape, node: index, factors });
+      return [name];
+    });
+    if (names.length < 2) return names[0];
+    const product = this.#piece.fresh('factor');
+    this.#piece.add(newNode('Mul', names, [product]));
+    return product;
+  }
+}
+
+/** Inputs with some replaced by constants or left out. */
+export function replacedInputs(
+  inputs: readonly string[],
+  constants: Rewrite['constants'],
+  place: (tensor: Initializer) => string,
+): string[] {
+  const result = [...inputs];
+  for (const [index, tensor] of constants ?? []) {
+    if (tensor === undefined && index >= result.length) continue;
+    while (result.length < index) result.push('');
+    result[index] = tensor === undefined ? '' : place(tensor);
+  }
+  while (result.at(-1) === '') result.pop();
+  return result;
+}
+
+function changedAttributes(
+  attributes: ReadonlyMap<string, Attribute>,
+  changes: Rewrite['attributes'],
+): ReadonlyMap<string, Attribute> {
+  const result = new Map(attributes);
+  for (const [name, attribute] of Object.entries(changes ?? {}))
+    if (attribute === undefined) result.delete(name);
+    else result.set(name, attribute);
+  return result;
+}
+
+/**
+ * Makes the one model that runs every tile of every grid of a segment. Pads of the network become Pad nodes with
+ * run-time pads, and where an operator needs less than what a branch has made the same Pad crops; neither is inserted
+ * where no band of any grid can need it.
+ */
+export function haloModel(segment: Segment): HaloModel {
+  const walked = (axis: Axis): Walked => {
+    const { wanted } = everyBand(segment, axis);
+    return { ...walkAxis(segment, axis, wanted), wanted };
+  };
+  return new HaloBuilder(segment, { h: walked('h'), w: walked('w') }).build();
+}

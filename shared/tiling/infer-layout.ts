@@ -1,0 +1,67 @@
+import { intsAttribute } from '../onnx/attributes.ts';
+import type { Node, ResolvedModel } from '../onnx/model.ts';
+import type { Layout } from './layout.ts';
+
+/** Operators that say where channels and space lie: batch, channels, then the spatial axes. */
+const CHANNELS_FIRST = new Set(
+  `Conv ConvInteger QLinearConv ConvTranspose MaxPool AveragePool LpPool GlobalAveragePool GlobalMaxPool
+  BatchNormalization InstanceNormalization DepthToSpace SpaceToDepth`.split(/\s+/),
+);
+
+/** How many operators to look through; preparation in front of a network has a handful. */
+const LOOK_AHEAD = 64;
+
+/** Where each axis of the operator's first input goes, or undefined where that is not plain to see. */
+function follow(node: Node, rank: number): readonly number[] | undefined {
+  const same = Array.from({ length: rank }, (_, i) => i);
+  if (node.op === 'Transpose') {
+    const order = intsAttribute(node, 'perm') ?? [...same].reverse();
+    return same.map((dim) => order.indexOf(dim));
+  }
+  const axes = intsAttribute(node, 'axes');
+  if (node.op === 'Unsqueeze') {
+    const added = (axes ?? []).map((axis) => (axis < 0 ? axis + rank + (axes?.length ?? 0) : axis));
+    const kept = Array.from({ length: rank + added.length }, (_, i) => i).filter((i) => !added.includes(i));
+    return axes === undefined ? undefined : kept;
+  }
+  return ['Reshape', 'Flatten', 'Squeeze', 'Gather', 'MatMul', 'Gemm'].includes(node.op) ? undefined : same;
+}
+
+/** Rows and columns of an input of rank `rank` by custom: the last two axes of pictures, the last one of series. */
+function customary(shape: readonly number[]): Layout {
+  const rank = shape.length;
+  const h = rank >= 4 ? rank - 2 : -1;
+  const w = rank >= 3 ? rank - 1 : -1;
+  return { h, w, rows: h < 0 ? 1 : shape[h]!, cols: w < 0 ? 1 : shape[w]! };
+}
+
+/**
+ * Where a tensor keeps its rows and columns, from the first operator behind it that tells (a convolution's axes are
+ * [n, c, h, w] or [n, c, w]), looking through transpositions; by custom where none does. Undefined without a known shape.
+ */
+export function inferLayout(resolved: ResolvedModel, tensor: string): Layout | undefined {
+  const shape = resolved.specs.get(tensor)?.shape;
+  if (shape === undefined) return undefined;
+  // Per tensor: for each of its axes, the axis of the tensor asked about (-1: none).
+  const origins = new Map([[tensor, shape.map((_, i) => i)]]);
+  let left = LOOK_AHEAD;
+  for (const node of resolved.model.graph.nodes) {
+    const origin = origins.get(node.inputs[0] ?? '') ?? origins.get(node.inputs[1] ?? '');
+    if (origin === undefined) continue;
+    if (left-- === 0) break;
+    if (CHANNELS_FIRST.has(node.op) && origins.has(node.inputs[0]!) && (origin.length === 3 || origin.length === 4)) {
+      const h = origin.length === 4 ? origin[2]! : -1;
+      const w = origin.at(-1)!;
+      return { h, w, rows: h < 0 ? 1 : shape[h]!, cols: w < 0 ? 1 : shape[w]! };
+    }
+    const places = follow(node, origin.length);
+    const rank = resolved.specs.get(node.outputs[0] ?? '')?.shape.length;
+    if (places === undefined || rank === undefined) continue;
+    const next = new Array<number>(rank).fill(-1);
+    places.forEach((to, from) => {
+      if (to >= 0 && to < rank) next[to] = origin[from]!;
+    });
+    for (const output of node.outputs) if (!origins.has(output)) origins.set(output, next);
+  }
+  return customary(shape);
+}

@@ -1,0 +1,197 @@
+import { TesseraError } from '../errors.ts';
+import { isConv, nodeMacs } from '../onnx/cost.ts';
+import type { Node, ResolvedModel } from '../onnx/model.ts';
+import { readTensors } from '../onnx/order.ts';
+import { byteLength } from '../tensor/tensor.ts';
+import { isFolded } from './layout.ts';
+import { type Stop, type TileReach, tileReach } from './reach.ts';
+import { area, nodesBetween } from './segment.ts';
+
+/** A tileable beginning of a network (or of what follows some cut). */
+export interface Prefix {
+  /** Every tensor that the rest of the network, or its user, needs of it; empty where nothing can be tiled. */
+  readonly outputs: readonly string[];
+  /** Multiply-adds of the prefix, and of its convolutions, halo not counted. */
+  readonly macs: number;
+  readonly convMacs: number;
+  /** Where tiling ends and why. */
+  readonly stops: readonly Stop[];
+  /** The output whose cells a grid counts, and its size; absent where there is none. */
+  readonly reference?: { readonly tensor: string; readonly rows: number; readonly cols: number };
+}
+
+/** The graph's wiring, by node index. */
+class Wiring {
+  readonly nodes: readonly Node[];
+  readonly maker = new Map<string, number>();
+  readonly readers = new Map<string, number[]>();
+  readonly results: ReadonlySet<string>;
+
+  constructor(resolved: ResolvedModel) {
+    this.nodes = resolved.model.graph.nodes;
+    this.results = new Set(resolved.model.graph.outputs.map((output) => output.name));
+    this.nodes.forEach((node, index) => {
+      for (const output of node.outputs) if (output !== '') this.maker.set(output, index);
+      for (const input of readTensors(node)) this.readers.set(input, [...(this.readers.get(input) ?? []), index]);
+    });
+  }
+
+  /** Whether a tensor that nodes of `set` make is needed outside of it. */
+  leaves(tensor: string, set: ReadonlySet<number>): boolean {
+    return this.results.has(tensor) || (this.readers.get(tensor) ?? []).some((reader) => !set.has(reader));
+  }
+
+  /** Tensors made in `set` that are needed outside, in order. */
+  frontier(set: ReadonlySet<number>): string[] {
+    const made = [...set].sort((a, b) => a - b).flatMap((index) => this.nodes[index]!.outputs);
+    return made.filter((output) => output !== '' && this.leaves(output, set));
+  }
+
+  /** A node and everything in `set` that depends on it. */
+  dependants(index: number, set: ReadonlySet<number>): Set<number> {
+    const found = new Set([index]);
+    const open = [index];
+    while (open.length > 0)
+      for (const output of this.nodes[open.pop()!]!.outputs)
+        for (const reader of this.readers.get(output) ?? [])
+          if (set.has(reader) && !found.has(reader)) {
+            found.add(reader);
+            open.push(reader);
+          }
+    return found;
+  }
+}
+
+interface Context {
+  readonly resolved: ResolvedModel;
+  readonly reach: TileReach;
+  readonly wiring: Wiring;
+  readonly rows: number;
+  readonly cols: number;
+}
+
+/** Whether tiles of the grid can hand a tensor over: rows and columns apart, and at least a cell for each tile. */
+function canLeave(context: Context, tensor: string): boolean {
+  const layout = context.reach.layouts.get(tensor);
+  return layout !== undefined && !isFolded(layout) && layout.rows >= context.rows && layout.cols >= context.cols;
+}
+
+/** Takes nodes away from the end until every tensor that leaves is one that tiles can hand over. The largest such set is unique. */
+function shrink(context: Context, nodes: Iterable<number>): Set<number> {
+  const set = new Set(nodes);
+  for (;;) {
+    const bad = context.wiring.frontier(set).find((tensor) => !canLeave(context, tensor));
+    if (bad === undefined) return set;
+    for (const index of context.wiring.dependants(context.wiring.maker.get(bad)!, set)) set.delete(index);
+  }
+}
+
+function frontierBytes(context: Context, set: ReadonlySet<number>): number {
+  return context.wiring.frontier(set).reduce((sum, name) => sum + byteLength(context.resolved.specs.get(name)!), 0);
+}
+
+/** How many operators without products a cut may move back over, and how much smaller it must get. */
+const LOOK_BACK = 6;
+const CLEARLY_FEWER = 0.75;
+
+/**
+ * Moves the end back over operators that cost nothing where clearly fewer bytes cross there: an enlargement at the very
+ * end of a stage is cheaper done by whoever needs it.
+ */
+function withoutEnlargements(context: Context, set: Set<number>): Set<number> {
+  let best = set;
+  for (;;) {
+    const bytes = frontierBytes(context, best);
+    const smaller = [...best]
+      .toReversed()
+      .map((index) => movedBack(context, best, index, bytes))
+      .find((candidate) => candidate !== undefined);
+    if (smaller === undefined) return best;
+    best = smaller;
+  }
+}
+
+/** The set without the chain of free operators that ends at `index`, as soon as that makes the cut clearly smaller. */
+function movedBack(context: Context, set: ReadonlySet<number>, index: number, bytes: number): Set<number> | undefined {
+  const { wiring, resolved } = context;
+  const isEnd = (node: number, within: ReadonlySet<number>) =>
+    nodeMacs(resolved, wiring.nodes[node]!) === 0 &&
+    wiring.nodes[node]!.outputs.every(
+      (output) => !(wiring.readers.get(output) ?? []).some((reader) => within.has(reader)),
+    );
+  let current = index;
+  const rest = new Set(set);
+  for (let step = 0; step < LOOK_BACK; step++) {
+    if (!rest.has(current) || !isEnd(current, rest)) return undefined;
+    rest.delete(current);
+    if (rest.size === 0) return undefined;
+    const valid = wiring.frontier(rest).every((tensor) => canLeave(context, tensor));
+    if (valid && frontierBytes(context, rest) < CLEARLY_FEWER * bytes) return rest;
+    const before = wiring.nodes[current]!.inputs.map((input) => wiring.maker.get(input)).find((maker) =>
+      rest.has(maker ?? -1),
+    );
+    if (before === undefined) return undefined;
+    current = before;
+  }
+  return undefined;
+}
+
+function prefixOf(context: Context, set: ReadonlySet<number>): Prefix {
+  const { resolved, reach, wiring } = context;
+  const outputs = wiring.frontier(set);
+  let macs = 0;
+  let convMacs = 0;
+  for (const index of set) {
+    const own = nodeMacs(resolved, wiring.nodes[index]!);
+    macs += own;
+    if (isConv(wiring.nodes[index]!)) convMacs += own;
+  }
+  const base = { outputs, macs, convMacs, stops: reach.stops };
+  const [first] = outputs;
+  if (first === undefined) return base;
+  let tensor = first;
+  for (const output of outputs)
+    if (area(reach.layouts.get(output)!) < area(reach.layouts.get(tensor)!)) tensor = output;
+  const { rows, cols } = reach.layouts.get(tensor)!;
+  return { ...base, reference: { tensor, rows, cols } };
+}
+
+/**
+ * The longest beginning of the network behind `inputs` that tiles losslessly and whose every output has at least
+ * `rows` x `cols` cells. Branches end where they have to, so outputs can have different strides (detection heads, skips).
+ */
+export function longestPrefix(
+  resolved: ResolvedModel,
+  inputs: readonly string[],
+  grid: { readonly rows: number; readonly cols: number },
+): Prefix {
+  const context: Context = { resolved, reach: tileReach(resolved, inputs), wiring: new Wiring(resolved), ...grid };
+  return prefixOf(context, withoutEnlargements(context, shrink(context, context.reach.nodes)));
+}
+
+/**
+ * The beginning of the network that ends at the tensors the user named: what makes them, and nothing after it. Its
+ * outputs are those tensors and whatever else leaves it (skips). Throws TESSERA_PLAN_INVALID where tiles cannot get there.
+ */
+export function explicitCut(resolved: ResolvedModel, inputs: readonly string[], tensors: readonly string[]): Prefix {
+  const reach = tileReach(resolved, inputs);
+  const wiring = new Wiring(resolved);
+  const chosen = nodesBetween(resolved, inputs, tensors);
+  const stop =
+    reach.stops.find(({ node, waits }) => chosen.has(node) && !waits) ??
+    reach.stops.find(({ node }) => chosen.has(node));
+  if (stop !== undefined)
+    throw new TesseraError(
+      'TESSERA_PLAN_INVALID',
+      `tiles cannot reach ${tensors.map((tensor) => `"${tensor}"`).join(', ')}: ${stop.op} "${stop.name}" ${stop.reason}`,
+      { hint: 'Cut before that operator; `tessera model inspect` lists the tensors where tiles can end.' },
+    );
+  const context: Context = { resolved, reach, wiring, rows: 1, cols: 1 };
+  const set = new Set([...chosen].filter((index) => reach.rules.has(index)));
+  const bad = wiring.frontier(set).find((tensor) => !canLeave(context, tensor));
+  if (bad !== undefined || set.size === 0)
+    throw new TesseraError('TESSERA_PLAN_INVALID', `a tile stage cannot end at "${bad ?? tensors.join('", "')}"`, {
+      hint: 'Take a feature map with rows and columns on axes of their own.',
+    });
+  return prefixOf(context, set);
+}

@@ -1,0 +1,122 @@
+import type { Node, ResolvedModel } from '../onnx/model.ts';
+import { capturedTensors, readTensors } from '../onnx/order.ts';
+import { numbersOf } from '../onnx/values.ts';
+import { inferLayout } from './infer-layout.ts';
+import type { Layout } from './layout.ts';
+import { isObstacle, type NodeRule, type NodeView, type Obstacle } from './rules/rule.ts';
+import { ruleFor } from './rules/table.ts';
+
+/** A node at which tiling ends, and why; `reason` reads on after the operator: "GlobalAveragePool needs the whole map". */
+export interface Stop {
+  /** Index in the graph's nodes. */
+  readonly node: number;
+  readonly name: string;
+  readonly op: string;
+  readonly reason: string;
+  /** True when the operator itself could be tiled, but reads what comes from behind another stop. */
+  readonly waits: boolean;
+}
+
+/** What can be tiled spatially from some inputs on. */
+export interface TileReach {
+  /** Indices of tileable nodes, in order. */
+  readonly nodes: readonly number[];
+  /** Where tiling ends, in order. */
+  readonly stops: readonly Stop[];
+  readonly rules: ReadonlyMap<number, NodeRule>;
+  /** Layout of every tensor that tiles can read or make. */
+  readonly layouts: ReadonlyMap<string, Layout>;
+  /** Indices of nodes that depend on constants alone. */
+  readonly constants: ReadonlySet<number>;
+}
+
+/** Operators without inputs that make something else at each run. */
+const RANDOM = /^(RandomNormal|RandomUniform|Bernoulli|Multinomial)/;
+
+/** Small constants are read; nothing that decides on geometry is larger. */
+const MAXIMUM_VALUES = 4096;
+
+/**
+ * Walks the graph from `inputs` on and finds every node whose output tiles can make from tiles of its inputs, whatever
+ * the grid. `within` limits the walk to some nodes. Inputs of unknown shape are left out.
+ */
+export function tileReach(resolved: ResolvedModel, inputs: readonly string[], within?: ReadonlySet<number>): TileReach {
+  const { graph } = resolved.model;
+  const layouts = new Map<string, Layout>();
+  for (const input of inputs) {
+    const layout = inferLayout(resolved, input);
+    if (layout !== undefined) layouts.set(input, layout);
+  }
+  const fixed = new Set(graph.initializers.keys());
+  const given = new Set(inputs);
+  const rules = new Map<number, NodeRule>();
+  const constants = new Set<number>();
+  const stops: Stop[] = [];
+  graph.nodes.forEach((node, index) => {
+    if (within !== undefined && !within.has(index)) return;
+    if (node.outputs.some((output) => given.has(output))) return;
+    const reads = readTensors(node);
+    if (reads.every((name) => fixed.has(name)) && !RANDOM.test(node.op)) {
+      constants.add(index);
+      for (const output of node.outputs) fixed.add(output);
+      return;
+    }
+    if (!reads.some((name) => layouts.has(name))) return;
+    const missing = reads.find((name) => !fixed.has(name) && !layouts.has(name));
+    const ruling =
+      missing === undefined
+        ? rulingOf(resolved, node, layouts, fixed)
+        : { reason: `waits for "${missing}", which tiles cannot make` };
+    if (isObstacle(ruling)) {
+      const { reason } = ruling;
+      stops.push({
+        node: index,
+        name: node.name || node.outputs[0] || '',
+        op: node.op,
+        reason,
+        waits: missing !== undefined,
+      });
+      return;
+    }
+    rules.set(index, ruling);
+    node.outputs.forEach((output, i) => {
+      const layout = ruling.outputs[i];
+      if (output !== '' && layout !== undefined) layouts.set(output, layout);
+    });
+  });
+  return { nodes: [...rules.keys()], stops, rules, layouts, constants };
+}
+
+/** How a node whose inputs are all at hand is tiled, or why not. */
+function rulingOf(
+  resolved: ResolvedModel,
+  node: Node,
+  layouts: ReadonlyMap<string, Layout>,
+  fixed: ReadonlySet<string>,
+): NodeRule | Obstacle {
+  if (capturedTensors(node).length > 0) return { reason: 'runs a graph of its own' };
+  if (!resolved.specs.has(node.outputs[0] ?? '')) return { reason: 'has an output of unknown shape' };
+  return ruleFor(viewOf(resolved, node, layouts, fixed));
+}
+
+function viewOf(
+  resolved: ResolvedModel,
+  node: Node,
+  layouts: ReadonlyMap<string, Layout>,
+  fixed: ReadonlySet<string>,
+): NodeView {
+  const { specs, model } = resolved;
+  return {
+    node,
+    opset: model.opsets.get('') ?? model.opsets.get('ai.onnx') ?? 1,
+    map: (input) => (fixed.has(node.inputs[input] ?? '') ? undefined : layouts.get(node.inputs[input] ?? '')),
+    present: (input) => (node.inputs[input] ?? '') !== '',
+    input: (index) => specs.get(node.inputs[index] ?? ''),
+    output: (index) => specs.get(node.outputs[index] ?? '')?.shape ?? [],
+    values(input) {
+      const constant = model.graph.initializers.get(node.inputs[input] ?? '');
+      if (constant === undefined || constant.dims.reduce((n, size) => n * size, 1) > MAXIMUM_VALUES) return undefined;
+      return numbersOf(constant);
+    },
+  };
+}

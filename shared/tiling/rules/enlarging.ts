@@ -1,0 +1,195 @@
+import { intAttribute, intsAttribute, stringAttribute } from '../../onnx/attributes.ts';
+import { constantTensor } from '../../onnx/values.ts';
+import { transposedWindowAxes } from '../../onnx/window.ts';
+import { type AxisReach, SAME } from '../axis-reach.ts';
+import { type Axis, axisAt, isFolded, type Layout } from '../layout.ts';
+import { axisIndex, type NodeRule, type NodeView, type Obstacle, obstacle } from './rule.ts';
+import { convolutionKernel, slidingLayout } from './windows.ts';
+
+/** The layout of an output of the same rank, with its own numbers of rows and columns. */
+export function resized(layout: Layout, shape: readonly number[]): Layout {
+  return { ...layout, rows: layout.h < 0 ? 1 : shape[layout.h]!, cols: layout.w < 0 ? 1 : shape[layout.w]! };
+}
+
+/**
+ * ConvTranspose-1..22: input cell i adds to the output cells [i S - P, i S - P + K). A tile is run without pads; what
+ * it makes too much is trimmed, because cells outside the map would not be zero.
+ */
+export function convTranspose(view: NodeView): NodeRule | Obstacle {
+  const layout = slidingLayout(view);
+  if ('reason' in layout) return layout;
+  const kernel = convolutionKernel(view, 1);
+  if (kernel === undefined || view.map(1) !== undefined || view.map(2) !== undefined)
+    return obstacle('has weights that are computed from the frame');
+  const sizes = view.input(0)!.shape.slice(2);
+  const axes = transposedWindowAxes(view.node, kernel, sizes);
+  const extra = intsAttribute(view.node, 'output_padding');
+  const reaches: Record<Axis, AxisReach> = { h: SAME, w: SAME };
+  for (const [i, { input, output, kernel: taps, dilation, stride, padBefore }] of axes.entries()) {
+    const spatial = axisAt(layout, i + 2);
+    if (spatial === undefined) return obstacle('slides over an axis that is neither rows nor columns');
+    const extent = (taps - 1) * dilation + 1;
+    const last = extent - padBefore + (extra?.[i] ?? 0);
+    if (extent < stride) return obstacle('leaves gaps between its windows (kernel smaller than stride)');
+    if ((input - 1) * stride + last < output) return obstacle('has an output_shape larger than its windows reach');
+    const alone = (cells: number) =>
+      transposedWindowAxes(
+        view.node,
+        kernel,
+        sizes.map(() => cells),
+      )[i]!.output;
+    reaches[spatial] = {
+      mul: 1,
+      div: stride,
+      lo: padBefore - extent + stride,
+      hi: padBefore,
+      beyond: 'clip',
+      made: { up: stride, first: -padBefore, last },
+      alone,
+    };
+  }
+  const attributes = {
+    pads: { kind: 'ints', value: axes.flatMap(() => [0, 0]) },
+    auto_pad: undefined,
+    output_shape: undefined,
+  } as const;
+  return {
+    outputs: [resized(layout, view.output(0))],
+    inputs: [{ layout, ...reaches }],
+    runs: 'exact',
+    trim: true,
+    rewrite: { attributes },
+  };
+}
+
+/** An axis on which every input cell becomes a block of `factor` cells. */
+export function blocksReach(factor: number): AxisReach {
+  return {
+    mul: 1,
+    div: factor,
+    lo: 0,
+    hi: 0,
+    beyond: 'clip',
+    made: { up: factor, first: 0, last: factor },
+    alone: (cells) => cells * factor,
+  };
+}
+
+/** DepthToSpace-1..13, both modes. */
+export function depthToSpace(view: NodeView): NodeRule | Obstacle {
+  const layout = slidingLayout(view);
+  if ('reason' in layout) return layout;
+  if (layout.h !== 2 || layout.w !== 3) return obstacle('makes rows and columns of other axes');
+  const reach = blocksReach(intAttribute(view.node, 'blocksize', 1));
+  return { outputs: [resized(layout, view.output(0))], inputs: [{ layout, h: reach, w: reach }], runs: 'exact' };
+}
+
+interface Sampling {
+  readonly mode: string;
+  readonly coordinates: string;
+  readonly nearest: string;
+}
+
+/** How Resize finds the input position of an output cell: attributes of Resize-11 and later, fixed before (ONNX: asymmetric, floor). */
+function samplingOf(view: NodeView): Sampling {
+  const mode = stringAttribute(view.node, 'mode', 'nearest');
+  const old = view.node.op === 'Upsample' || view.opset < 11;
+  return {
+    mode: mode === 'bilinear' ? 'linear' : mode,
+    coordinates: old ? 'asymmetric' : stringAttribute(view.node, 'coordinate_transformation_mode', 'half_pixel'),
+    nearest: old ? 'floor' : stringAttribute(view.node, 'nearest_mode', 'round_prefer_floor'),
+  };
+}
+
+const HALF_PIXEL = new Set(['half_pixel', 'pytorch_half_pixel', 'half_pixel_symmetric']);
+
+/**
+ * Reach of an axis enlarged `r` times. The input position of output cell i is i / r (asymmetric), (2i + 1 - r) / 2r
+ * (half pixel) or (2i + 1) / 2r (tf_half_pixel_for_nn), so it moves with the tile; neighbours lie around it.
+ */
+function enlargedReach(r: number, sampling: Sampling): AxisReach | undefined {
+  const base = {
+    beyond: 'clip',
+    made: { up: r, first: 0, last: r },
+    alone: (cells: number) => cells * r,
+  } as const;
+  const half = HALF_PIXEL.has(sampling.coordinates);
+  const shift = half ? 1 - r : sampling.coordinates === 'tf_half_pixel_for_nn' ? 1 : 0;
+  if (!half && shift === 0 && sampling.coordinates !== 'asymmetric') return undefined;
+  const [mul, div] = [2, 2 * r];
+  const up = div - 1; // floor((p + div - 1) / div) = ceil(p / div)
+  const scaled = half || shift === 1 ? shift : 0;
+  if (sampling.mode === 'nearest') {
+    const exact = half ? sampling.nearest.startsWith('round_') : sampling.nearest === 'floor';
+    return exact ? { ...blocksReach(r), ...base } : { ...base, mul, div, lo: scaled, hi: scaled + up };
+  }
+  if (sampling.mode === 'linear') return { ...base, mul, div, lo: scaled, hi: scaled + up };
+  if (sampling.mode === 'cubic') return { ...base, mul, div, lo: scaled - div, hi: scaled + 2 * div };
+  return undefined;
+}
+
+/** Reach of an axis that keeps one cell of `m`. */
+function reducedReach(m: number): AxisReach {
+  return { mul: m, div: 1, lo: 0, hi: m - 1, beyond: 'clip', alone: (cells) => Math.floor(cells / m) };
+}
+
+/** Scales of a Resize or Upsample in whichever place its version keeps them: per axis output / input, or undefined. */
+function givenScales(view: NodeView, axes: readonly number[]): Map<number, number> | Obstacle {
+  const { node } = view;
+  const attribute = node.attributes.get('scales');
+  const input = node.op === 'Upsample' || view.opset < 11 ? 1 : 2;
+  if (attribute === undefined && view.present(input) && view.input(input)?.shape[0] !== 0) {
+    const values = view.values(input);
+    if (values === undefined) return obstacle('has scales that are not constant');
+    return new Map(values.map((scale, i) => [axes[i]!, scale]));
+  }
+  return new Map(attribute?.kind === 'floats' ? attribute.value.map((scale, i) => [axes[i]!, scale]) : []);
+}
+
+/**
+ * Resize-10..19 and Upsample-7..9 by whole factors (or reduced by 2, 4 or 8), where the sampling grid moves with the
+ * tile. align_corners and other factors depend on the whole map's size.
+ */
+export function resize(view: NodeView): NodeRule | Obstacle {
+  const layout = view.map(0);
+  if (layout === undefined || isFolded(layout)) return obstacle('resizes rows and columns folded into one axis');
+  const sampling = samplingOf(view);
+  const shape = view.input(0)!.shape;
+  const out = view.output(0);
+  const axes = intsAttribute(view.node, 'axes')?.map((axis) => axisIndex(axis, shape.length)) ?? shape.map((_, i) => i);
+  const scales = givenScales(view, axes);
+  if ('reason' in scales) return scales;
+  if (stringAttribute(view.node, 'keep_aspect_ratio_policy', 'stretch') !== 'stretch')
+    return obstacle('keeps an aspect ratio, which depends on the whole map');
+  const reaches: Record<Axis, AxisReach> = { h: SAME, w: SAME };
+  for (const [dim, size] of shape.entries()) {
+    const spatial = axisAt(layout, dim);
+    const factor = scales.get(dim) ?? out[dim]! / size;
+    if (spatial === undefined || (factor === 1 && out[dim] === size)) continue;
+    const reach = axisScale(factor, out[dim]! / size, sampling, intAttribute(view.node, 'antialias', 0) === 1);
+    if ('reason' in reach) return reach;
+    reaches[spatial] = reach;
+  }
+  const factors = shape.map((size, dim) => scales.get(dim) ?? out[dim]! / size);
+  const constant = constantTensor('scales', 'float32', [factors.length], factors);
+  const rewrite =
+    view.node.op === 'Upsample' || view.opset < 11
+      ? {}
+      : { attributes: { axes: undefined }, constants: new Map([[2, constant] as const, [3, undefined] as const]) };
+  return { outputs: [resized(layout, out)], inputs: [{ layout, ...reaches }], runs: 'exact', rewrite };
+}
+
+function axisScale(factor: number, ratio: number, sampling: Sampling, antialias: boolean): AxisReach | Obstacle {
+  if (sampling.coordinates === 'align_corners')
+    return obstacle('aligns corners, so every cell depends on the size of the whole map');
+  if (sampling.coordinates === 'tf_crop_and_resize')
+    return obstacle('crops a region given as a share of the whole map');
+  const name = `resizes by ${Math.round(factor * 1e4) / 1e4}`;
+  if (Math.abs(factor - ratio) > 1e-6 * factor && factor > 1) return obstacle(`${name}, which is no whole factor`);
+  if (Number.isInteger(factor) && factor > 1)
+    return enlargedReach(factor, sampling) ?? obstacle(`samples in a way that is not known (${sampling.coordinates})`);
+  const known = HALF_PIXEL.has(sampling.coordinates) || sampling.coordinates === 'asymmetric';
+  if ([2, 4, 8].includes(1 / factor) && known && !antialias && sampling.mode !== 'cubic')
+    return reducedReach(1 / factor);
+  return obstacle(`${name}, which is no whole factor`);
+}

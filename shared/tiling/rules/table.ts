@@ -1,0 +1,71 @@
+import { concat, gather, matMul, split, squeeze, transpose, unsqueeze } from './channels.ts';
+import { alongAxis, broadcast, perChannel, quantize, reduce, softmax, trailingNorm, unary } from './elementwise.ts';
+import { convTranspose, depthToSpace, resize } from './enlarging.ts';
+import { reshape } from './reshaping.ts';
+import { type NodeRule, type NodeView, type Obstacle, obstacle, type RuleOf } from './rule.ts';
+import { pad, slice, spaceToDepth } from './slicing.ts';
+import { averagePool, conv, lpPool, maxPool, qLinearConv } from './windows.ts';
+
+function each(rule: RuleOf, names: string): [string, RuleOf][] {
+  return names.split(/\s+/).map((name) => [name, rule]);
+}
+
+/** Every operator of ONNX' default domain that can be tiled. To add one, write its rule and name it here. */
+const RULES: ReadonlyMap<string, RuleOf> = new Map([
+  ...each(conv, 'Conv ConvInteger'),
+  ...each(qLinearConv, 'QLinearConv'),
+  ...each(maxPool, 'MaxPool'),
+  ...each(averagePool, 'AveragePool'),
+  ...each(lpPool, 'LpPool'),
+  ...each(convTranspose, 'ConvTranspose'),
+  ...each(depthToSpace, 'DepthToSpace'),
+  ...each(spaceToDepth, 'SpaceToDepth'),
+  ...each(resize, 'Resize Upsample'),
+  ...each(
+    unary,
+    `Abs Acos Acosh Asin Asinh Atan Atanh BitwiseNot Cast Ceil Celu Clip Cos Cosh Dropout Elu Erf Exp Floor Gelu
+    HardSigmoid HardSwish Identity IsInf IsNaN LeakyRelu Log Mish Neg Not Reciprocal Relu Round Selu Shrink Sigmoid
+    Sign Sin Sinh Softplus Softsign Sqrt Swish Tan Tanh ThresholdedRelu`,
+  ),
+  ...each(
+    broadcast,
+    `Add And BitShift BitwiseAnd BitwiseOr BitwiseXor Div Equal Greater GreaterOrEqual Less LessOrEqual Max Mean Min Mod
+    Mul Or Pow PRelu Sub Sum Where Xor`,
+  ),
+  ...each(perChannel, 'BatchNormalization LRN'),
+  ...each(quantize, 'QuantizeLinear DequantizeLinear'),
+  ...each(softmax, 'Softmax LogSoftmax Hardmax'),
+  ...each(trailingNorm, 'LayerNormalization RMSNormalization'),
+  ...each(alongAxis, 'LpNormalization CumSum'),
+  ...each(
+    reduce,
+    `ArgMax ArgMin ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum
+    ReduceSumSquare`,
+  ),
+  ...each(concat, 'Concat'),
+  ...each(split, 'Split'),
+  ...each(slice, 'Slice'),
+  ...each(gather, 'Gather'),
+  ...each(pad, 'Pad'),
+  ...each(matMul, 'MatMul'),
+  ...each(transpose, 'Transpose'),
+  ...each(reshape, 'Reshape Flatten'),
+  ...each(squeeze, 'Squeeze'),
+  ...each(unsqueeze, 'Unsqueeze'),
+]);
+
+/** Operators whose every output cell depends on every input cell, so no rule can be written. */
+export const WHOLE_MAP_OPERATORS: ReadonlySet<string> = new Set(
+  `GlobalAveragePool GlobalMaxPool GlobalLpPool InstanceNormalization GroupNormalization MeanVarianceNormalization Gemm
+  DynamicQuantizeLinear TopK NonMaxSuppression Attention`.split(/\s+/),
+);
+
+/** How a node is tiled, or why it cannot be. */
+export function ruleFor(view: NodeView): NodeRule | Obstacle {
+  const { op, domain } = view.node;
+  if (domain !== '' && domain !== 'ai.onnx')
+    return obstacle(`belongs to the operator set ${domain}, which has no rule for tiles`);
+  if (WHOLE_MAP_OPERATORS.has(op)) return obstacle('needs the whole map');
+  const rule = RULES.get(op);
+  return rule === undefined ? obstacle('has no rule for tiles') : rule(view);
+}

@@ -1,0 +1,51 @@
+import { TesseraError } from '../errors.ts';
+import { nodeMacs } from '../onnx/cost.ts';
+import { extractSegment } from '../onnx/extract.ts';
+import type { ResolvedModel } from '../onnx/model.ts';
+import type { Stage } from '../plan/plan.ts';
+import { wholeBox } from '../tensor/tensor.ts';
+import type { Region, StageForm } from './form.ts';
+import { checkSizes } from './grid.ts';
+import { haloForm } from './halo-form.ts';
+import { tileSegment } from './segment.ts';
+import { zeroForm } from './zero-form.ts';
+
+/** A stage that is not cut: one part, whose model is the extracted segment. */
+function wholeForm(resolved: ResolvedModel, { inputs, outputs }: Stage): StageForm {
+  const segment = extractSegment(resolved, inputs, outputs);
+  const region = (tensor: string): Region => {
+    const spec = resolved.specs.get(tensor);
+    if (spec === undefined)
+      throw new TesseraError('TESSERA_PLAN_INVALID', `the shape of "${tensor}" is not known before a run`, {
+        hint: 'Give the input shape with --input-shape, or cut elsewhere.',
+      });
+    return { tensor, box: wholeBox(spec.shape) };
+  };
+  const macs = segment.model.graph.nodes.reduce((sum, node) => sum + nodeMacs(resolved, node), 0);
+  const tile = { t_id: 0, in: inputs.map(region), out: outputs.map(region), feeds: [], macs };
+  return { model: segment.model, tiles: [tile], approximate: false };
+}
+
+/**
+ * Makes a stage of a plan ready to run: central takes the geometry, nodes the model. The same stage and model give the
+ * same result everywhere, and `model` is the same for every grid. Throws TESSERA_PLAN_INVALID where the stage does not
+ * fit the model, with the operator and the reason.
+ */
+export function buildStage(resolved: ResolvedModel, stage: Stage): StageForm {
+  const { split } = stage;
+  if (split.kind === 'whole') return wholeForm(resolved, stage);
+  if (split.kind === 'channels')
+    throw new TesseraError(
+      'TESSERA_PLAN_INVALID',
+      `stage ${stage.id} is split by channels, which is not supported yet`,
+      {
+        hint: 'Split it whole, or in tiles.',
+      },
+    );
+  const segment = tileSegment(resolved, stage.inputs, stage.outputs);
+  const layout = segment.layouts.get(segment.reference)!;
+  checkSizes(split.rows, layout.rows, 'rows', segment.reference);
+  checkSizes(split.cols, layout.cols, 'cols', segment.reference);
+  const form = split.padding === 'halo' ? haloForm : zeroForm;
+  return form(segment, split.rows, split.cols);
+}

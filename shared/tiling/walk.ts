@@ -1,0 +1,194 @@
+import { TesseraError } from '../errors.ts';
+import { type AxisReach, reachHigh, reachLow } from './axis-reach.ts';
+import { type Axis, cells } from './layout.ts';
+import type { NodeRule } from './rules/rule.ts';
+import type { Segment } from './segment.ts';
+
+/** One half-open range of cells per band, a band being a row (or a column) of tiles. */
+export interface Ranges {
+  readonly lo: Int32Array;
+  readonly hi: Int32Array;
+}
+
+/** Makes ranges that a caller fills in. */
+export function emptyRanges(count: number): Ranges {
+  return { lo: new Int32Array(count), hi: new Int32Array(count) };
+}
+
+/** Whether two bands' ranges agree everywhere. */
+export function sameRanges(a: Ranges, b: Ranges): boolean {
+  if (a === b) return true;
+  for (let k = 0; k < a.lo.length; k++) if (a.lo[k] !== b.lo[k] || a.hi[k] !== b.hi[k]) return false;
+  return true;
+}
+
+/** Ranges along one axis for the nodes of a segment (by their place in it); undefined for nodes of constants. */
+export interface AxisWalk {
+  /** What tiles must know of each tensor: the hull of what its consumers need. */
+  readonly need: ReadonlyMap<string, Ranges>;
+  /** What a run holds of each tensor: at least what is needed, never cells outside the map. */
+  readonly have: ReadonlyMap<string, Ranges>;
+  /** Output cells that each node makes. */
+  readonly runs: readonly (Ranges | undefined)[];
+  /** Per node and input: the cells that the operator is given, padding counted (so it may pass the map's ends). */
+  readonly given: readonly (readonly (Ranges | undefined)[] | undefined)[];
+  /** Nodes that run on whatever their inputs hold, because all of them hold the same. */
+  readonly agree: readonly boolean[];
+}
+
+/** Which node runs `anywhere` on inputs that hold the same for every possible band; found by a walk over all of them. */
+export type Agreement = (node: number) => boolean;
+
+function uniteInto(target: Map<string, Ranges>, name: string, count: number): { ranges: Ranges; fresh: boolean } {
+  const known = target.get(name);
+  if (known !== undefined) return { ranges: known, fresh: false };
+  const ranges = emptyRanges(count);
+  target.set(name, ranges);
+  return { ranges, fresh: true };
+}
+
+/** A run whose window would lie in the padding altogether is widened until it touches the map, so that there is something to pad. */
+function widen(reach: AxisReach, size: number, outSize: number, run: Ranges): void {
+  for (let k = 0; k < run.lo.length; k++) {
+    while (run.lo[k]! > 0 && reachLow(reach, run.lo[k]!) >= size) run.lo[k]!--;
+    while (run.hi[k]! < outSize && reachHigh(reach, run.hi[k]!) <= 0) run.hi[k]!++;
+  }
+}
+
+/** Adds what an operator needs of an input when it makes `run`: clipped to the map, at least one cell. */
+function needInto(need: Map<string, Ranges>, name: string, reach: AxisReach, size: number, run: Ranges): void {
+  const { ranges, fresh } = uniteInto(need, name, run.lo.length);
+  for (let k = 0; k < run.lo.length; k++) {
+    const lo = Math.min(Math.max(reachLow(reach, run.lo[k]!), 0), size - 1);
+    const hi = Math.max(Math.min(reachHigh(reach, run.hi[k]!), size), lo + 1);
+    ranges.lo[k] = fresh ? lo : Math.min(ranges.lo[k]!, lo);
+    ranges.hi[k] = fresh ? hi : Math.max(ranges.hi[k]!, hi);
+  }
+}
+
+/**
+ * From the wanted outputs back to the inputs, then forward again. Backwards: reverse tile calculation per operator, the
+ * hull where several consumers meet (D3, section V; FACTS section 4). Forwards: what each run really holds, which can
+ * be more than is needed of it (a crop in front of each consumer of a hull; none behind cell-by-cell operators).
+ */
+export function walkAxis(
+  segment: Segment,
+  axis: Axis,
+  wanted: ReadonlyMap<string, Ranges>,
+  agreement?: Agreement,
+): AxisWalk {
+  const count = [...wanted.values()][0]?.lo.length ?? 0;
+  const need = new Map<string, Ranges>();
+  for (const [name, ranges] of wanted) need.set(name, { lo: ranges.lo.slice(), hi: ranges.hi.slice() });
+  const runs = new Array<Ranges | undefined>(segment.nodes.length);
+  for (let index = segment.nodes.length - 1; index >= 0; index--) {
+    const { node, rule } = segment.nodes[index]!;
+    if (rule === undefined) continue;
+    const run = hullOfOutputs(need, node.outputs, count);
+    runs[index] = run;
+    const first = rule.inputs.find((input) => input?.[axis].beyond === 'pad');
+    if (first !== undefined) widen(first[axis], cells(first.layout, axis), cells(rule.outputs[0]!, axis), run);
+    rule.inputs.forEach((input, i) => {
+      if (input !== undefined) needInto(need, node.inputs[i]!, input[axis], cells(input.layout, axis), run);
+    });
+  }
+  return forwards(segment, axis, need, runs, agreement);
+}
+
+function hullOfOutputs(need: Map<string, Ranges>, outputs: readonly string[], count: number): Ranges {
+  const run = emptyRanges(count);
+  let fresh = true;
+  for (const output of outputs) {
+    const ranges = need.get(output);
+    if (ranges === undefined) continue;
+    for (let k = 0; k < count; k++) {
+      run.lo[k] = fresh ? ranges.lo[k]! : Math.min(run.lo[k]!, ranges.lo[k]!);
+      run.hi[k] = fresh ? ranges.hi[k]! : Math.max(run.hi[k]!, ranges.hi[k]!);
+    }
+    fresh = false;
+  }
+  return run;
+}
+
+function forwards(
+  segment: Segment,
+  axis: Axis,
+  need: ReadonlyMap<string, Ranges>,
+  runs: (Ranges | undefined)[],
+  agreement: Agreement | undefined,
+): AxisWalk {
+  const have = new Map<string, Ranges>();
+  for (const [name, ranges] of need) if (isSource(segment, name)) have.set(name, ranges);
+  // Constants that vary in space are held whole.
+  const holdings = (name: string, size: number): Ranges => {
+    const known = have.get(name);
+    if (known !== undefined) return known;
+    const whole = emptyRanges(need.get(name)!.lo.length);
+    whole.hi.fill(size);
+    have.set(name, whole);
+    return whole;
+  };
+  const given: (readonly (Ranges | undefined)[] | undefined)[] = [];
+  const agree: boolean[] = [];
+  segment.nodes.forEach(({ node, rule }, index) => {
+    if (rule === undefined) {
+      given.push(undefined);
+      agree.push(true);
+      return;
+    }
+    const held = rule.inputs.map((input, i) => input && holdings(node.inputs[i]!, cells(input.layout, axis)));
+    const run = runs[index]!;
+    const moving = held.filter((_, i) => rule.inputs[i]![axis].mul !== 0);
+    const alike = rule.runs === 'anywhere' && moving.every((ranges) => sameRanges(ranges!, moving[0]!));
+    const agrees = agreement === undefined ? alike : agreement(index);
+    if (agrees && rule.runs === 'anywhere' && !alike)
+      throw new TesseraError('TESSERA_INTERNAL', `inputs of ${node.op} "${node.name}" differ in a tile`, {
+        hint: 'Please report the model and the grid; --grid 1x1 avoids it.',
+      });
+    agree.push(agrees);
+    const targets = rule.inputs.map((input, i) => {
+      if (input === undefined) return undefined;
+      return agrees || input[axis].mul === 0 ? held[i]! : operand(input[axis], cells(input.layout, axis), run);
+    });
+    given.push(targets);
+    const made = agrees ? (moving[0] ?? run) : madeBy(rule, axis, targets, run);
+    runs[index] = made;
+    const kept = rule.trim === true ? need.get(node.outputs[0]!)! : made;
+    for (const output of node.outputs) if (output !== '') have.set(output, kept);
+  });
+  return { need, have, runs, given, agree };
+}
+
+function isSource(segment: Segment, name: string): boolean {
+  return segment.inputs.includes(name);
+}
+
+/** The cells that an operator has to be given to make exactly `run`; those outside the map are padding. */
+function operand(reach: AxisReach, size: number, run: Ranges): Ranges {
+  const target = emptyRanges(run.lo.length);
+  for (let k = 0; k < run.lo.length; k++) {
+    const lo = reachLow(reach, run.lo[k]!);
+    const hi = reachHigh(reach, run.hi[k]!);
+    if (reach.beyond === 'pad') {
+      target.lo[k] = lo;
+      target.hi[k] = hi;
+    } else {
+      target.lo[k] = Math.min(Math.max(lo, 0), size - 1);
+      target.hi[k] = Math.max(Math.min(hi, size), target.lo[k]! + 1);
+    }
+  }
+  return target;
+}
+
+function madeBy(rule: NodeRule, axis: Axis, targets: readonly (Ranges | undefined)[], run: Ranges): Ranges {
+  const index = rule.inputs.findIndex((input) => input?.[axis].made !== undefined);
+  const made = rule.inputs[index]?.[axis].made;
+  if (made === undefined) return run;
+  const target = targets[index]!;
+  const result = emptyRanges(run.lo.length);
+  for (let k = 0; k < run.lo.length; k++) {
+    result.lo[k] = target.lo[k]! * made.up + made.first;
+    result.hi[k] = (target.hi[k]! - 1) * made.up + made.last;
+  }
+  return result;
+}

@@ -1,0 +1,211 @@
+import { TesseraError } from '../errors.ts';
+import { nodeMacs } from '../onnx/cost.ts';
+import { extractSegment } from '../onnx/extract.ts';
+import type { Node } from '../onnx/model.ts';
+import { tileBox } from './bands.ts';
+import type { Feed, StageForm, TileForm } from './form.ts';
+import { boundaries } from './grid.ts';
+import { replacedInputs } from './halo-model.ts';
+import { AXES, type Axis, cells } from './layout.ts';
+import { GEOMETRY, Piece } from './piece.ts';
+import type { NodeRule } from './rules/rule.ts';
+import { area, type Segment } from './segment.ts';
+import { emptyRanges, type Ranges } from './walk.ts';
+
+/** Cells of a tensor that stand for one cell of the reference output: the strides between them, multiplied. */
+function densities(segment: Segment, axis: Axis): Map<string, number> {
+  const known = new Map([[segment.reference, 1]]);
+  const learn = (name: string, density: number): boolean => {
+    if (known.has(name)) return false;
+    known.set(name, density);
+    return true;
+  };
+  // Back from the reference; then, through what was found, forth to other outputs, and again while anything is new.
+  for (let isNew = true; isNew; ) {
+    isNew = false;
+    for (const forth of [false, true]) {
+      for (const { node, rule } of forth ? segment.nodes : segment.nodes.toReversed()) {
+        rule?.inputs.forEach((input, i) => {
+          if (input === undefined || input[axis].mul === 0) return;
+          const ratio = input[axis].mul / input[axis].div;
+          const [from, to] = [node.inputs[i]!, node.outputs[0]!];
+          if (forth && known.has(from)) isNew = learn(to, known.get(from)! / ratio) || isNew;
+          if (!forth)
+            for (const out of node.outputs) if (known.has(out)) isNew = learn(from, known.get(out)! * ratio) || isNew;
+        });
+      }
+    }
+  }
+  return known;
+}
+
+/** Cells that each tensor has when a tile is run alone, or the place where the tile falls apart. */
+type Alone = { readonly sizes: ReadonlyMap<string, number> } | { readonly fault: string };
+
+/** Sizes along one axis of a tile that is run alone; every operator pads the tile's own edges. */
+function runAlone(segment: Segment, axis: Axis, inputs: ReadonlyMap<string, number>): Alone {
+  const sizes = new Map(inputs);
+  for (const { node, rule } of segment.nodes) {
+    if (rule === undefined) continue;
+    const made = new Set<number>();
+    for (const [i, input] of rule.inputs.entries()) {
+      if (input === undefined || input[axis].mul === 0) continue;
+      const size = sizes.get(node.inputs[i]!);
+      if (size === undefined) return { fault: `${node.op} "${node.name}" has a constant that varies in space` };
+      made.add(input[axis].alone(size));
+    }
+    if (made.size > 1) return { fault: `maps of different sizes meet at ${node.op} "${node.name}"` };
+    const size = [...made][0] ?? 1;
+    if (!Number.isInteger(size) || size < 1) return { fault: `nothing is left after ${node.op} "${node.name}"` };
+    for (const output of node.outputs) sizes.set(output, size);
+  }
+  return { sizes };
+}
+
+interface ZeroAxis {
+  readonly ranges: ReadonlyMap<string, Ranges>;
+  readonly alone: readonly ReadonlyMap<string, number>[];
+}
+
+/** Ranges of every input and output for bands of these sizes; the last band takes what is left over at the end. */
+function zeroRanges(segment: Segment, axis: Axis, sizes: readonly number[]): Map<string, Ranges> | { fault: string } {
+  const density = densities(segment, axis);
+  const ends = boundaries(sizes);
+  const result = new Map<string, Ranges>();
+  for (const tensor of [...segment.inputs, ...segment.outputs]) {
+    const total = cells(segment.layouts.get(tensor)!, axis);
+    const scale = density.get(tensor);
+    const ranges = emptyRanges(sizes.length);
+    for (let k = 0; k < sizes.length; k++) {
+      const at = (end: number) => (total === 1 || scale === undefined ? undefined : end * scale);
+      const lo = k === 0 ? 0 : at(ends[k]!);
+      const hi = k === sizes.length - 1 ? total : at(ends[k + 1]!);
+      const whole = total === 1 || scale === undefined;
+      ranges.lo[k] = whole ? 0 : lo!;
+      ranges.hi[k] = whole ? total : hi!;
+      if (!whole && (ranges.lo[k] !== lo || ranges.hi[k] !== hi || ranges.lo[k]! >= ranges.hi[k]!))
+        return { fault: `tiles of "${tensor}" would begin between two cells` };
+    }
+    result.set(tensor, ranges);
+  }
+  return result;
+}
+
+function tryAxis(segment: Segment, axis: Axis, sizes: readonly number[]): ZeroAxis | { fault: string } {
+  const ranges = zeroRanges(segment, axis, sizes);
+  if ('fault' in ranges) return ranges;
+  const alone: ReadonlyMap<string, number>[] = [];
+  for (let k = 0; k < sizes.length; k++) {
+    const length = (tensor: string) => ranges.get(tensor)!.hi[k]! - ranges.get(tensor)!.lo[k]!;
+    const run = runAlone(segment, axis, new Map(segment.inputs.map((tensor) => [tensor, length(tensor)])));
+    if ('fault' in run) return run;
+    for (const output of segment.outputs)
+      if (run.sizes.get(output) !== length(output))
+        return {
+          fault: `a tile run alone makes ${run.sizes.get(output)} cells of "${output}" where ${length(output)} are wanted`,
+        };
+    alone.push(run.sizes);
+  }
+  return { ranges, alone };
+}
+
+/** Sizes that a tile in the middle of the map may have, found by trying them; for the hint. */
+function possibleSizes(segment: Segment, axis: Axis): number[] {
+  const total = cells(segment.layouts.get(segment.reference)!, axis);
+  const possible: number[] = [];
+  for (let size = 1; 2 * size <= total && size <= 64; size++)
+    if (!('fault' in tryAxis(segment, axis, [size, total - size]))) possible.push(size);
+  return possible;
+}
+
+function planAxis(segment: Segment, axis: Axis, sizes: readonly number[]): ZeroAxis {
+  const planned = tryAxis(segment, axis, sizes);
+  if (!('fault' in planned)) return planned;
+  const what = axis === 'h' ? 'rows' : 'cols';
+  const possible = possibleSizes(segment, axis);
+  throw new TesseraError('TESSERA_PLAN_INVALID', `${what} [${sizes}] do not work with zero padding: ${planned.fault}`, {
+    hint:
+      possible.length > 0
+        ? `Tiles can end after ${possible.join(', ')} cells of "${segment.reference}"; or use halo padding.`
+        : 'This piece of the network can only be tiled with halo padding.',
+  });
+}
+
+/** The segment as it stands; only target shapes that name rows or columns, and sizes that mean a factor, are replaced. */
+function zeroModel(segment: Segment): {
+  piece: Piece;
+  shapes: { node: number; dims: readonly (number | Axis | 'hw')[] }[];
+} {
+  const piece = new Piece(segment);
+  const shapes: { node: number; dims: readonly (number | Axis | 'hw')[] }[] = [];
+  segment.nodes.forEach(({ node, rule }, index) => {
+    piece.add(rule === undefined ? node : unchanged(piece, shapes, node, rule, index));
+  });
+  return { piece, shapes };
+}
+
+function unchanged(
+  piece: Piece,
+  shapes: { node: number; dims: readonly (number | Axis | 'hw')[] }[],
+  node: Node,
+  rule: NodeRule,
+  index: number,
+): Node {
+  const shape = rule.rewrite?.shape;
+  if (shape !== undefined) {
+    shapes.push({ node: index, dims: shape.dims });
+    const inputs = [...node.inputs];
+    inputs[shape.input] = piece.geometry(shape.dims.length);
+    return { ...node, inputs };
+  }
+  if (node.op !== 'Resize' || rule.rewrite?.constants === undefined) return node;
+  const attributes = new Map([...node.attributes].filter(([name]) => name !== 'axes'));
+  return {
+    ...node,
+    attributes,
+    inputs: replacedInputs(node.inputs, rule.rewrite.constants, (tensor) => piece.constant(tensor)),
+  };
+}
+
+/**
+ * A stage of tiles that are each run alone, the network's own padding acting at the tile's edges (FDSP, ADCNN section
+ * 3). Sides divide by the strides' product, or TESSERA_PLAN_INVALID says which sizes do.
+ */
+export function zeroForm(segment: Segment, rows: readonly number[], cols: readonly number[]): StageForm {
+  const planned = { h: planAxis(segment, 'h', rows), w: planAxis(segment, 'w', cols) };
+  const { piece, shapes } = zeroModel(segment);
+  const { resolved, layouts } = segment;
+  const isNeeded = new Set(
+    extractSegment(resolved, segment.inputs, segment.outputs).model.graph.nodes.flatMap((node) => node.inputs),
+  );
+  const region = (tensor: string, row: number, col: number) => {
+    const ranges = { h: planned.h.ranges.get(tensor)!, w: planned.w.ranges.get(tensor)! };
+    return { tensor, box: tileBox(resolved.specs.get(tensor)!.shape, layouts.get(tensor)!, ranges, row, col) };
+  };
+  const tiles: TileForm[] = rows.flatMap((_, row) =>
+    cols.map((_, col): TileForm => {
+      const size = (tensor: string, axis: Axis) => planned[axis].alone[axis === 'h' ? row : col]!.get(tensor)!;
+      const values = shapes.flatMap(({ node, dims }) => {
+        const output = segment.nodes[node]!.node.outputs[0]!;
+        const [h, w] = [size(output, 'h'), size(output, 'w')];
+        return dims.map((dim) => (dim === 'h' ? h : dim === 'w' ? w : dim === 'hw' ? h * w : dim));
+      });
+      const feeds: Feed[] =
+        values.length === 0 ? [] : [{ name: GEOMETRY, dtype: 'int64', shape: [values.length], values }];
+      const macs = segment.nodes.reduce((sum, { node, rule }) => {
+        const whole = rule === undefined ? 0 : nodeMacs(resolved, node);
+        if (whole === 0) return sum;
+        const cellsOf = AXES.reduce((product, axis) => product * size(node.outputs[0]!, axis), 1);
+        return sum + (whole * cellsOf) / area(rule!.outputs[0]!);
+      }, 0);
+      return {
+        t_id: row * cols.length + col,
+        in: segment.inputs.filter((tensor) => isNeeded.has(tensor)).map((tensor) => region(tensor, row, col)),
+        out: segment.outputs.map((tensor) => region(tensor, row, col)),
+        feeds,
+        macs: Math.round(macs),
+      };
+    }),
+  );
+  return { model: piece.finish(), tiles, approximate: rows.length * cols.length > 1 };
+}
