@@ -1,13 +1,14 @@
+import type { EventEmitter } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { type Duplex, duplexPair } from 'node:stream';
-import { Aedes, type AuthenticateError, type Client } from 'aedes';
+import { Aedes, type AedesOptions, type AuthenticateError, type Client } from 'aedes';
 import { createWebSocketStream, WebSocketServer } from 'ws';
 import { TesseraError } from '../shared/errors.ts';
 import type { Log } from '../shared/ports.ts';
 import { Admission, describe, isOwnPage } from './admission.ts';
 import type { CredentialStore } from './credentials.ts';
-import { isLoopback, type Listener, type ListenTls, listenOn, parseListen } from './listen.ts';
+import { isLoopback, type ListenAddress, type Listener, type ListenTls, listenOn, parseListen } from './listen.ts';
 import { PacketMeter } from './packet-meter.ts';
 import { type Identity, isBulk, mayPublish, maySubscribe } from './policy.ts';
 import { SlowReaders } from './slow-readers.ts';
@@ -74,6 +75,7 @@ const SLOW_READER_MESSAGES = 128;
 const DELIVERY_SLOTS = 4096;
 /** The last resort behind `stallMs`, for readers that still send but do not read. */
 const DRAIN_TIMEOUT_MS = 60_000;
+const STOP_MS = 1500;
 
 interface Connection {
   readonly remote: string;
@@ -88,19 +90,22 @@ interface Connection {
  * TESSERA_BROKER when an address cannot be had; then nothing is left listening.
  */
 export async function startBroker(options: BrokerOptions): Promise<RunningBroker> {
-  const { log, credentials, base = 'tessera', maximumPacketSize = 1_000_000, stallMs = 5000 } = options;
   const addresses = options.listen.map(parseListen);
   const open = addresses.find(({ host }) => !isLoopback(host));
-  if (open !== undefined && credentials === undefined) {
-    throw new TesseraError(
-      'TESSERA_CONFIG',
-      `broker.listen: ${open.host} is beyond this machine, and nobody needs a password`,
-      {
-        hint: 'listen on 127.0.0.1, or start with --listen HOST, which makes a password and keeps it',
-      },
-    );
+  if (open !== undefined && options.credentials === undefined) {
+    const text = `broker.listen: ${open.host} is beyond this machine, and nobody would need a password`;
+    throw new TesseraError('TESSERA_CONFIG', text, {
+      hint: 'listen on 127.0.0.1, or use `tessera up --listen HOST`, which makes a password and keeps it',
+    });
   }
-  const counters: BrokerCounters = {
+  const broker = new EmbeddedBroker(options);
+  await broker.start(addresses);
+  return broker;
+}
+
+class EmbeddedBroker implements RunningBroker {
+  readonly urls: string[] = [];
+  readonly counters: BrokerCounters = {
     connections: 0,
     published: 0,
     refusedConnections: 0,
@@ -110,189 +115,234 @@ export async function startBroker(options: BrokerOptions): Promise<RunningBroker
     droppedForSlowReaders: 0,
     closedSlowReaders: 0,
   };
-  const connections = new Map<Duplex, Connection>();
-  const admission = new Admission({ base, credentials, anonymous: options.anonymous });
-  const slow = new SlowReaders({ bytes: options.slowReaderBytes ?? 8 * 2 ** 20, messages: SLOW_READER_MESSAGES });
-  const of = (client: Client): Connection | undefined => connections.get(client.conn);
-  const who = (client: Client) => {
-    const connection = of(client);
-    return { client: client.id ?? '?', user: describe(connection?.identity), remote: connection?.remote ?? '?' };
-  };
+  readonly #options: BrokerOptions;
+  readonly #base: string;
+  readonly #log: Log;
+  readonly #maximumPacketSize: number;
+  readonly #admission: Admission;
+  readonly #slow: SlowReaders;
+  readonly #aedes: Aedes;
+  readonly #sockets: WebSocketServer;
+  readonly #listeners: Listener[] = [];
+  readonly #open = new Set<Duplex>();
+  /** Kept beyond the connection's end: the last will of a client is judged by its identity too. */
+  readonly #connections = new WeakMap<Duplex, Connection>();
+  #stopping: Promise<void> | undefined;
 
-  const aedes = await Aedes.createBroker({
-    concurrency: DELIVERY_SLOTS,
-    drainTimeout: DRAIN_TIMEOUT_MS,
-    connectTimeout: 10_000,
-    preConnect(client, packet, done) {
-      if (packet.protocolVersion === 5) {
-        // Aedes does not speak MQTT 5 and answers in 3.1.1; this CONNACK (132, unsupported version) is MQTT 5.
-        client.conn.write(Buffer.from([0x20, 3, 0, 132, 0]));
-        done(new Error('MQTT 5 is not spoken here, the client may try 3.1.1'), false);
-        return;
-      }
-      // A session kept for somebody who is away would queue without bound.
-      packet.clean = true;
-      done(null, true);
-    },
-    authenticate(client, user, password, done) {
-      const connection = of(client);
-      if (connection === undefined) return done(null, false);
-      const { trusted, remote } = connection;
-      const applicant = { clientId: client.id, trusted, user, password: password?.toString() };
-      const admitted = admission.admit(applicant);
-      if ('identity' in admitted) {
-        connection.identity = admitted.identity;
-        connection.meter.limit = maximumPacketSize;
-        return done(null, true);
-      }
-      const { returnCode, reason } = admitted;
-      counters.refusedConnections += 1;
-      log.warn(`a client was refused: ${reason}`, { client: client.id, user, remote });
-      done(Object.assign(new Error(reason), { returnCode }) as AuthenticateError, null);
-    },
-    authorizePublish(client, packet, done) {
-      const identity = client === null ? undefined : of(client)?.identity;
-      const why =
-        identity === undefined || !mayPublish(identity, packet.topic, base)
-          ? 'no right to that topic'
-          : packet.retain && packet.topic.startsWith(`${base}-wire/`)
-            ? 'wire messages are not retained'
-            : undefined;
-      if (why === undefined) return done(null);
-      counters.refusedPublishes += 1;
-      log.warn(`a message was refused and its connection closed: ${why}`, {
-        topic: packet.topic,
-        ...(client && who(client)),
-      });
-      done(new Error(why));
-    },
-    authorizeSubscribe(client, subscription, done) {
-      const identity = of(client)?.identity;
-      // Aedes grants shared subscriptions and delivers nothing.
-      const shared = subscription.topic.startsWith('$share/');
-      if (identity !== undefined && !shared && maySubscribe(identity, subscription.topic, base)) {
-        return done(null, subscription);
-      }
-      counters.refusedSubscriptions += 1;
-      log.warn(shared ? 'shared subscriptions are not available' : 'a subscription was refused', {
-        filter: subscription.topic,
-        ...who(client),
-      });
-      done(null, null);
-    },
-    authorizeForward(client, packet) {
-      const verdict = slow.judge(client.conn, isBulk(base, packet.topic), packet.qos);
-      if (verdict === 'forward') return packet;
-      counters.droppedForSlowReaders += 1;
-      if (verdict === 'close') closeSlow(client.conn);
-      return null;
-    },
-  });
-  aedes.on('publish', (_packet, client) => {
-    if (client !== null) counters.published += 1;
-  });
-  aedes.on('client', (client) => {
-    const identity = of(client)?.identity;
-    if (identity !== undefined) admission.connected(client.id, identity);
-    log.debug('client connected', who(client));
-  });
-  aedes.on('clientDisconnect', (client) => {
-    admission.gone(client.id);
-    log.debug('client gone', { client: client.id });
-  });
-  aedes.on('clientError', (client, error) => log.debug(`client failed: ${error.message}`, who(client)));
-  aedes.on('connectionError', (client, error) => log.debug(`connection failed: ${error.message}`, who(client)));
-
-  const closeSlow = (conn: Duplex) => {
-    if (conn.destroyed) return;
-    counters.closedSlowReaders += 1;
-    const { remote, identity } = connections.get(conn) ?? {};
-    log.warn('a client that does not read was closed', {
-      remote,
-      user: describe(identity),
-      waiting: conn.writableLength,
+  constructor(options: BrokerOptions) {
+    const { base = 'tessera', maximumPacketSize = 1_000_000, slowReaderBytes = 8 * 2 ** 20 } = options;
+    this.#options = options;
+    this.#base = base;
+    this.#log = options.log;
+    this.#maximumPacketSize = maximumPacketSize;
+    this.#admission = new Admission({ base, credentials: options.credentials, anonymous: options.anonymous });
+    this.#slow = new SlowReaders({ bytes: slowReaderBytes, messages: SLOW_READER_MESSAGES });
+    this.#aedes = new Aedes({
+      concurrency: DELIVERY_SLOTS,
+      drainTimeout: DRAIN_TIMEOUT_MS,
+      connectTimeout: 10_000,
+      ...this.#hooks(),
     });
-    conn.destroy();
-  };
+    this.#sockets = new WebSocketServer({
+      noServer: true,
+      maxPayload: maximumPacketSize + FIRST_PACKET_BYTES,
+      perMessageDeflate: false,
+      handleProtocols: (offered) => (offered.has('mqtt') ? 'mqtt' : offered.has('mqttv3.1') ? 'mqttv3.1' : false),
+    });
+  }
+
+  async start(addresses: readonly ListenAddress[]): Promise<void> {
+    await this.#aedes.listen();
+    this.#watch();
+    const arrivals = {
+      stream: (socket: Socket) => {
+        const remote = socket.remoteAddress;
+        this.#accept(socket, socket, remote ?? '?', isLoopback(remote));
+      },
+      upgrade: (request: IncomingMessage, raw: Duplex, head: Buffer) => {
+        raw.on('error', () => raw.destroy());
+        const remote = request.socket.remoteAddress;
+        const trusted = isLoopback(remote) && isOwnPage(request.headers);
+        this.#sockets.handleUpgrade(request, raw, head, (socket) =>
+          this.#accept(createWebSocketStream(socket), request.socket, remote ?? '?', trusted),
+        );
+      },
+    };
+    try {
+      for (const address of addresses) {
+        const listener = await listenOn(address, this.#options.tls, arrivals);
+        this.#listeners.push(listener);
+        this.urls.push(listener.url);
+      }
+    } catch (error) {
+      await this.stop();
+      throw error;
+    }
+    const plain = addresses.find(({ scheme, host }) => !isLoopback(host) && (scheme === 'mqtt' || scheme === 'ws'));
+    if (plain === undefined) return;
+    this.#log.warn(`passwords and frames travel unencrypted to ${plain.host}; mqtts:// protects them`);
+  }
+
+  connect(): Duplex {
+    const [inside, outside] = duplexPair();
+    // A pair ends together in reading and writing only; a real connection is gone for both when one side closes it.
+    inside.once('close', () => outside.destroy());
+    outside.once('close', () => inside.destroy());
+    this.#accept(inside, undefined, 'this process', true);
+    return outside;
+  }
+
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+
+  async #stop(): Promise<void> {
+    for (const listener of this.#listeners) listener.close();
+    const closed = new Promise<void>((resolve) => this.#aedes.close(resolve));
+    await Promise.race([closed, new Promise((resolve) => setTimeout(resolve, STOP_MS).unref())]);
+    for (const conn of this.#open) conn.destroy();
+  }
 
   /** Takes a connection in: `conn` carries MQTT, `socket` is what lies below it (the same, or under a WebSocket). */
-  const accept = (conn: Duplex, socket: Socket | undefined, remote: string, trusted: boolean) => {
-    if (connections.size >= (options.maximumConnections ?? 1000)) {
-      counters.refusedConnections += 1;
-      log.warn('too many connections', { remote });
+  #accept(conn: Duplex, socket: Socket | undefined, remote: string, trusted: boolean): void {
+    const { maximumConnections = 1000, stallMs = 5000 } = this.#options;
+    if (this.#stopping !== undefined || this.#open.size >= maximumConnections) {
+      this.counters.refusedConnections += 1;
+      this.#log.warn('a connection was refused: too many connections', { remote });
       conn.destroy();
       return;
     }
-    const meter = new PacketMeter(Math.min(maximumPacketSize, FIRST_PACKET_BYTES));
+    const meter = new PacketMeter(Math.min(this.#maximumPacketSize, FIRST_PACKET_BYTES));
     const connection: Connection = { remote, trusted, meter };
-    connections.set(conn, connection);
-    counters.connections = connections.size;
+    this.#connections.set(conn, connection);
+    this.#open.add(conn);
+    this.counters.connections = this.#open.size;
     conn.once('close', () => {
-      connections.delete(conn);
-      counters.connections = connections.size;
+      this.#open.delete(conn);
+      this.counters.connections = this.#open.size;
     });
     meterReads(conn, meter, (fault) => {
-      counters.oversizePackets += 1;
-      log.warn(`a connection was closed: ${fault}`, { remote, user: describe(connection.identity) });
+      this.counters.oversizePackets += 1;
+      this.#log.warn(`a connection was closed: ${fault}`, { remote, user: describe(connection.identity) });
     });
     // Node restarts this timer whenever the kernel takes bytes, so it sees a reader that stands still, not a slow one.
     socket?.setTimeout(stallMs, () => {
-      if (socket.writableLength > 0 || conn.writableLength > 0) closeSlow(conn);
+      if (socket.writableLength > 0 || conn.writableLength > 0) this.#closeSlow(conn);
     });
-    aedes.handle(conn);
-  };
-
-  const sockets = new WebSocketServer({
-    noServer: true,
-    maxPayload: maximumPacketSize + FIRST_PACKET_BYTES,
-    perMessageDeflate: false,
-    handleProtocols: (offered) => (offered.has('mqtt') ? 'mqtt' : offered.has('mqttv3.1') ? 'mqttv3.1' : false),
-  });
-  const arrivals = {
-    stream: (socket: Socket) => accept(socket, socket, socket.remoteAddress ?? '?', isLoopback(socket.remoteAddress)),
-    upgrade: (request: IncomingMessage, raw: Duplex, head: Buffer) => {
-      raw.on('error', () => raw.destroy());
-      sockets.handleUpgrade(request, raw, head, (socket) => {
-        const remote = request.socket.remoteAddress;
-        const trusted = isLoopback(remote) && isOwnPage(request.headers);
-        accept(createWebSocketStream(socket), request.socket, remote ?? '?', trusted);
-      });
-    },
-  };
-
-  const listeners: Listener[] = [];
-  let stopping: Promise<void> | undefined;
-  const stop = async () => {
-    for (const listener of listeners) listener.close();
-    const closed = new Promise<void>((resolve) => aedes.close(resolve));
-    await Promise.race([closed, new Promise((resolve) => setTimeout(resolve, 1500).unref())]);
-    for (const conn of connections.keys()) conn.destroy();
-  };
-  const broker: RunningBroker = {
-    urls: [],
-    counters,
-    connect() {
-      const [inside, outside] = duplexPair();
-      // A pair ends together in reading and writing only; a real connection is gone for both when one side closes it.
-      inside.once('close', () => outside.destroy());
-      outside.once('close', () => inside.destroy());
-      accept(inside, undefined, 'this process', true);
-      return outside;
-    },
-    stop: () => {
-      stopping ??= stop();
-      return stopping;
-    },
-  };
-  try {
-    for (const address of addresses) listeners.push(await listenOn(address, options.tls, arrivals));
-  } catch (error) {
-    await broker.stop();
-    throw error;
+    this.#aedes.handle(conn);
   }
-  const plain = addresses.find(({ scheme, host }) => !isLoopback(host) && (scheme === 'mqtt' || scheme === 'ws'));
-  if (plain !== undefined) log.warn(`passwords and frames travel unencrypted to ${plain.host}; mqtts:// protects them`);
-  return Object.assign(broker, { urls: listeners.map(({ url }) => url) });
+
+  #closeSlow(conn: Duplex): void {
+    if (conn.destroyed) return;
+    this.counters.closedSlowReaders += 1;
+    const { remote, identity } = this.#connections.get(conn) ?? {};
+    const fields = { remote, user: describe(identity), waiting: conn.writableLength };
+    this.#log.warn('a connection was closed: the client does not read', fields);
+    conn.destroy();
+  }
+
+  #identity(client: Client): Identity | undefined {
+    return this.#connections.get(client.conn)?.identity;
+  }
+
+  /** A client in words, for logs. */
+  #who(client: Client) {
+    const { remote, identity } = this.#connections.get(client.conn) ?? {};
+    return { client: client.id, user: describe(identity), remote };
+  }
+
+  /** Counts and notes what happens. */
+  #watch(): void {
+    const log = this.#log;
+    // Missing from the types of Aedes; without a listener it would end the process.
+    (this.#aedes as EventEmitter).on('error', (error: Error) =>
+      log.error(`the broker failed at something: ${error.message}`),
+    );
+    this.#aedes.on('publish', (_packet, client) => {
+      if (client !== null) this.counters.published += 1;
+    });
+    this.#aedes.on('client', (client) => {
+      const identity = this.#identity(client);
+      if (identity !== undefined) this.#admission.connected(client.id, identity);
+      log.debug('client connected', this.#who(client));
+    });
+    this.#aedes.on('clientDisconnect', (client) => {
+      this.#admission.gone(client.id);
+      log.debug('client gone', this.#who(client));
+    });
+    this.#aedes.on('clientError', (client, error) => log.debug(`client failed: ${error.message}`, this.#who(client)));
+    this.#aedes.on('connectionError', (client, error) =>
+      log.debug(`connection failed: ${error.message}`, this.#who(client)),
+    );
+  }
+
+  /** The places where Aedes asks; the answers are in admission.ts, policy.ts and slow-readers.ts. */
+  #hooks(): AedesOptions {
+    const base = this.#base;
+    return {
+      preConnect: (client, packet, done) => {
+        if (packet.protocolVersion === 5) {
+          // Aedes does not speak MQTT 5 and answers in 3.1.1; this CONNACK (132, unsupported version) is MQTT 5.
+          client.conn.write(Buffer.from([0x20, 3, 0, 132, 0]));
+          done(new Error('MQTT 5 is not spoken here, the client may try 3.1.1'), false);
+          return;
+        }
+        // A session kept for somebody who is away would queue without bound.
+        packet.clean = true;
+        done(null, true);
+      },
+      authenticate: (client, user, password, done) => {
+        const connection = this.#connections.get(client.conn);
+        if (connection === undefined) return done(null, false);
+        const { trusted, remote } = connection;
+        const applicant = { clientId: client.id, trusted, user, password: password?.toString() };
+        const admitted = this.#admission.admit(applicant);
+        if ('identity' in admitted) {
+          connection.identity = admitted.identity;
+          connection.meter.limit = this.#maximumPacketSize;
+          return done(null, true);
+        }
+        const { returnCode, reason } = admitted;
+        this.counters.refusedConnections += 1;
+        this.#log.warn(`a connection was refused: ${reason}`, { client: client.id, user, remote });
+        done(Object.assign(new Error(reason), { returnCode }) as AuthenticateError, null);
+      },
+      authorizePublish: (client, { topic, retain }, done) => {
+        if (client === null) return done(null);
+        const identity = this.#identity(client);
+        let why: string | undefined;
+        if (identity === undefined || !mayPublish(identity, topic, base)) why = 'no right to publish that topic';
+        else if (retain && topic.startsWith(`${base}-wire/`)) why = 'wire messages are not retained';
+        if (why === undefined) return done(null);
+        this.counters.refusedPublishes += 1;
+        this.#log.warn(`a connection was closed: ${why}`, { topic, ...this.#who(client) });
+        done(new Error(why));
+      },
+      authorizeSubscribe: (client, subscription, done) => {
+        const identity = this.#identity(client);
+        const filter = subscription.topic;
+        // Aedes grants shared subscriptions and delivers nothing.
+        const shared = filter.startsWith('$share/');
+        if (identity !== undefined && !shared && maySubscribe(identity, filter, base)) return done(null, subscription);
+        this.counters.refusedSubscriptions += 1;
+        const why = shared ? 'shared subscriptions are not available' : 'no right to that filter';
+        this.#log.warn(`a subscription was refused: ${why}`, { filter, ...this.#who(client) });
+        done(null, null);
+      },
+      authorizeForward: (client, packet) => {
+        const verdict = this.#slow.judge(client.conn, isBulk(base, packet.topic), packet.qos);
+        if (verdict === 'forward') return packet;
+        this.counters.droppedForSlowReaders += 1;
+        if (verdict === 'close') this.#closeSlow(client.conn);
+        return null;
+      },
+    };
+  }
 }
 
 /** Lets `meter` see every byte that Aedes reads; the connection is destroyed at the first fault. */

@@ -41,7 +41,7 @@ export interface BusOptions {
 export type StreamBusOptions = Omit<BusOptions, 'url'> & { readonly openStream: () => Duplex };
 
 /** Connects to a broker. Throws TesseraError TESSERA_BROKER with a hint when the first connection cannot be made. */
-export function connectBus(options: BusOptions): Promise<Bus> {
+export async function connectBus(options: BusOptions): Promise<Bus> {
   const url = parsedUrl(options.url);
   const user = options.user ?? (url.username === '' ? undefined : decodeURIComponent(url.username));
   const password = options.password ?? (url.password === '' ? undefined : decodeURIComponent(url.password));

@@ -1,0 +1,29 @@
+import type { Bus, Message } from '../../shared/ports.ts';
+
+/** What arrived at a subscription, to be waited for one by one. */
+export interface Inbox {
+  readonly received: Message[];
+  /** The next message that nobody took yet; waits for it. */
+  next(): Promise<Message>;
+  /** The payload of the next message as text. */
+  text(): Promise<string>;
+}
+
+/** Subscribes and collects. */
+export async function inbox(bus: Bus, filter: string, qos: 0 | 1 = 1): Promise<Inbox> {
+  const received: Message[] = [];
+  const queue: Message[] = [];
+  const waiting: ((message: Message) => void)[] = [];
+  await bus.subscribe(filter, qos, (message) => {
+    const kept = { ...message, payload: Uint8Array.from(message.payload) };
+    received.push(kept);
+    const taker = waiting.shift();
+    if (taker === undefined) queue.push(kept);
+    else taker(kept);
+  });
+  const next = () => {
+    const ready = queue.shift();
+    return ready === undefined ? new Promise<Message>((resolve) => waiting.push(resolve)) : Promise.resolve(ready);
+  };
+  return { received, next, text: async () => new TextDecoder().decode((await next()).payload) };
+}
