@@ -13,9 +13,11 @@ export class Invariants {
   readonly #ended = new Set<string>();
   readonly #payloads = new Map<string, number>();
   readonly #freed = new Set<string>();
-  readonly #nodes = new Map<string, { online: boolean; bootId: string; heardAt: number }>();
+  readonly #nodes = new Map<string, { online: boolean; bootId: string }>();
   /** node/plan to the stages asked for, and whether it said ready since. */
   readonly #prepared = new Map<string, { asked: Set<number>; usable: Set<number> }>();
+  /** Requests without an answer, of open frames. */
+  readonly #unanswered = new Set<string>();
   /** i_id/stage/t_id of tiles that are being pasted or are done. */
   readonly #accepted = new Set<string>();
   #openBytes = 0;
@@ -62,7 +64,7 @@ export class Invariants {
         const known = this.#nodes.get(event.node);
         if (event.node === 'central') return;
         if (known?.online && known.bootId !== event.boot_id) this.#forget(event.node);
-        this.#nodes.set(event.node, { online: true, bootId: event.boot_id, heardAt: this.#now });
+        this.#nodes.set(event.node, { online: true, bootId: event.boot_id });
         return;
       }
       case 'node-offline': {
@@ -75,17 +77,15 @@ export class Invariants {
         const known = this.#prepared.get(`${event.node} ${event.plan}`);
         if (known !== undefined && (event.node === 'central' || this.#nodes.get(event.node)?.online))
           known.usable = new Set(known.asked);
-        this.#hear(event.node);
         return;
       }
-      case 'tile-error':
-        if (event.code === 'unknown-plan') this.#maybeForget.add(`${event.node} ${event.plan}`);
-        this.#hear(event.node);
-        return;
-      case 'heartbeat':
-      case 'node-refused':
       case 'tile-result':
-        this.#hear(event.node);
+        this.#unanswered.delete(askName(event));
+        return;
+      case 'tile-error':
+        // A node that says so has lost the plan; from others, and for what was not asked, it means nothing.
+        if (this.#unanswered.delete(askName(event)) && event.code === 'unknown-plan')
+          this.#prepared.delete(`${event.node} ${event.plan}`);
         return;
       case 'pasted':
         if (!event.ok) this.#accepted.delete(`${event.i_id} ${event.stage} ${event.t_id}`);
@@ -101,13 +101,6 @@ export class Invariants {
     }
   }
 
-  readonly #maybeForget = new Set<string>();
-
-  #hear(id: string): void {
-    const node = this.#nodes.get(id);
-    if (node !== undefined) node.heardAt = this.#now;
-  }
-
   #forget(node: string): void {
     for (const key of this.#prepared.keys()) if (key.startsWith(`${node} `)) this.#prepared.delete(key);
   }
@@ -117,8 +110,7 @@ export class Invariants {
       case 'prepare': {
         const key = `${effect.node} ${effect.plan.id}`;
         const known = this.#prepared.get(key);
-        const usable = this.#maybeForget.delete(key) ? new Set<number>() : (known?.usable ?? new Set());
-        this.#prepared.set(key, { asked: new Set(effect.stages), usable });
+        this.#prepared.set(key, { asked: new Set(effect.stages), usable: known?.usable ?? new Set() });
         assert(
           effect.node === 'central' || this.#nodes.get(effect.node)?.online === true,
           '5: an offline node is asked to prepare',
@@ -167,6 +159,7 @@ export class Invariants {
         this.#frames.delete(effect.i_id);
         this.#openBytes -= frame!.bytes;
         this.#ended.add(effect.i_id);
+        for (const name of this.#unanswered) if (name.startsWith(`${effect.i_id} `)) this.#unanswered.delete(name);
         return;
       }
       case 'work':
@@ -204,6 +197,7 @@ export class Invariants {
     assert(effect.t_ids.length > 0 && new Set(effect.t_ids).size === effect.t_ids.length, '5: empty or doubled work');
     assert(this.#frames.get(effect.i_id)!.plan === plan, '5: work of another plan than the frame began with');
     const ready = this.#prepared.get(`${node} ${plan}`);
+    for (const t_id of effect.t_ids) this.#unanswered.add(askName({ ...effect, t_id }));
     assert(ready?.usable.has(stage) === true, `5: ${node} is not ready for stage ${stage} of ${plan}`);
     if (node === 'central') return;
     const known = this.#nodes.get(node);
@@ -232,10 +226,21 @@ export class Invariants {
     if (this.#frames.size > 0) assert(this.#timerAt !== undefined, '7: a frame is open and no timer is set');
     for (const [i_id, { openedAt }] of this.#frames)
       assert(
-        this.#timerAt === undefined || this.#timerAt <= openedAt + hard_limit_ms + 1000,
+        this.#timerAt === undefined || this.#timerAt <= Math.max(openedAt + hard_limit_ms, this.#now + 50),
         `7: the timer comes after the hard limit of ${i_id}`,
       );
   }
+}
+
+function askName(of: {
+  i_id: string;
+  stage: number;
+  t_id: number;
+  node: string;
+  plan: string;
+  attempt: number;
+}): string {
+  return [of.i_id, of.stage, of.t_id, of.node, of.plan, of.attempt].join(' ');
 }
 
 function assert(condition: boolean, invariant: string): asserts condition {

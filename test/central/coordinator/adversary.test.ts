@@ -1,0 +1,153 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { Coordinator } from '../../../central/coordinator/coordinator.ts';
+import type { Effect, Event } from '../../../central/coordinator/events.ts';
+import { defaultOptions } from '../../../central/coordinator/options.ts';
+import { WORK_ERRORS } from '../../../shared/protocol/messages.ts';
+import { Invariants } from '../../sim/invariants.ts';
+import { sketchPlan, tilesAndTail } from '../../sim/plans.ts';
+import { Random } from '../../sim/random.ts';
+
+/**
+ * No world stands behind these events: answers to what was never asked, to what has ended, in any order and number,
+ * from strangers, of other epochs and plans; nodes that are ready for anything; a shell that forgets to answer.
+ */
+function storm(seed: number, steps: number): { effects: number; ended: number; pasted: number } {
+  const random = new Random(seed);
+  const options = {
+    ...defaultOptions,
+    epoch: 3,
+    max_open: 4,
+    max_open_per_model: 3,
+    max_open_bytes: 2.5e6,
+    max_payload_bytes: 200_000,
+    window_bytes: 30_000,
+    hard_limit_ms: 3_000,
+  };
+  const coordinator = new Coordinator(options);
+  const invariants = new Invariants(options);
+  const plans = [tilesAndTail(4), tilesAndTail(3, {}, 1), sketchPlan([{ tiles: 2 }, { tiles: 2 }], 2)];
+  const nodes = ['a', 'b', 'c', 'central', 'stranger'];
+  const frames = ['3-0', '2-0', '3-99999', 'nonsense', ''];
+  const asked: Extract<Effect, { type: 'work' }>[] = [];
+  const pastes: Extract<Effect, { type: 'paste' }>[] = [];
+  const counts = { effects: 0, ended: 0, pasted: 0 };
+  let at = 0;
+  let names = 0;
+
+  const answer = (): Omit<Extract<Event, { type: 'tile-error' }>, 'type' | 'at' | 'code' | 'text'> => {
+    const real = asked.length > 0 && random.chance(0.8) ? random.pick(asked.slice(-20)) : undefined;
+    const twist = random.chance(0.1);
+    return {
+      node: real === undefined || twist ? random.pick(nodes) : real.node,
+      plan: real === undefined || random.chance(0.02) ? random.pick(plans).plan.id : real.plan,
+      i_id: real === undefined || random.chance(0.05) ? random.pick(frames) : real.i_id,
+      stage: real === undefined || random.chance(0.05) ? random.below(4) : real.stage,
+      t_id: real === undefined || random.chance(0.05) ? random.below(6) : random.pick(real.t_ids),
+      attempt: real === undefined || random.chance(0.05) ? random.below(5) : real.attempt,
+    };
+  };
+
+  const next = (): Event => {
+    const node = random.pick(nodes);
+    const plan = random.pick(plans).plan.id;
+    switch (random.below(20)) {
+      case 0:
+        return { at, type: 'plan', model: random.pick(['m', 'o']), facts: random.pick(plans) };
+      case 1:
+        return { at, type: 'node-online', node, boot_id: String(random.below(2)), tier: 'edge', memory_bytes: 60_000 };
+      case 2:
+        return random.chance(0.3) ? { at, type: 'node-offline', node } : { at, type: 'heartbeat', node };
+      case 3:
+      case 4:
+        return { at, type: 'node-ready', node, plan };
+      case 5:
+        return random.chance(0.2)
+          ? { at, type: 'node-refused', node, plan, code: 'x', text: 'no' }
+          : { at, type: 'heartbeat', node };
+      case 6:
+        return { at, type: 'tile-error', ...answer(), code: random.pick(WORK_ERRORS), text: 'no' };
+      case 7:
+        return { at, type: 'work-sent', node, i_id: random.pick(frames), stage: 0, attempt: 0, bytes: 10 };
+      case 8:
+        return random.chance(0.1)
+          ? { at, type: 'frame-failed', i_id: random.pick(frames), failure: { code: 'TESSERA_INTERNAL', message: 'x' } }
+          : { at, type: 'timer' };
+      case 9:
+        return { at, type: 'finished', i_id: random.pick(frames) };
+      case 10:
+      case 11:
+        return { at, type: 'frame-opened', i_id: random.pick(frames) };
+      case 12:
+        return { at, type: 'timer' };
+      case 13: {
+        const { i_id, stage, t_id } = pastes.length > 0 ? random.pick(pastes) : { i_id: '3-0', stage: 0, t_id: 0 };
+        return { at, type: 'pasted', i_id, stage, t_id, ok: random.chance(0.8) };
+      }
+      case 14:
+      case 15: {
+        const models = random.pick([['m'], ['o'], ['m', 'o', 'm'], [], ['x']]);
+        const frame = String(random.below(50));
+        const bytes = random.below(70_000);
+        return {
+          at,
+          type: 'frame-offered',
+          ref: `r${names++}`,
+          camera: random.pick(['x', 'y']),
+          frame,
+          models,
+          bytes,
+          dedupe: random.chance(0.1),
+        };
+      }
+      default:
+        return {
+          at,
+          type: 'tile-result',
+          ...answer(),
+          bytes: 10,
+          compute_ms: random.next() * 10,
+          queue_ms: 0,
+          handle: `h${names++}`,
+        };
+    }
+  };
+
+  for (let step = 0; step < steps; step++) {
+    at += random.chance(0.02) ? random.below(2_000) : random.below(5);
+    // The clock of a careless shell may step back; the coordinator's does not.
+    const event = random.chance(0.01) ? { ...next(), at: at - 1 } : next();
+    const effects = coordinator.handle(event);
+    invariants.check(event, effects, coordinator.snapshot());
+    counts.effects += effects.length;
+    for (const effect of effects) {
+      if (effect.type === 'open-frame') frames.splice(0, frames.length > 12 ? 1 : 0, effect.i_id);
+      if (effect.type === 'work') asked.push(effect);
+      if (effect.type === 'paste') pastes.push(effect);
+      if (effect.type === 'publish') counts.ended++;
+    }
+    counts.pasted += effects.filter((effect) => effect.type === 'paste').length;
+    if (asked.length > 40) asked.shift();
+    if (pastes.length > 10) pastes.shift();
+  }
+  const effects = coordinator.handle({ at: at + 1, type: 'stop' });
+  invariants.check({ at: at + 1, type: 'stop' }, effects, coordinator.snapshot());
+  invariants.checkAtEnd();
+  return counts;
+}
+
+test('no sequence of events, however senseless, breaks an invariant', () => {
+  const counts = { effects: 0, ended: 0, pasted: 0 };
+  fc.assert(
+    fc.property(fc.integer({ min: 0, max: 2 ** 31 }), (seed) => {
+      const run = storm(seed, 4_000);
+      counts.effects += run.effects;
+      counts.ended += run.ended;
+      counts.pasted += run.pasted;
+    }),
+    { numRuns: Number(process.env.TESSERA_SIM_SEEDS ?? 12), endOnFailure: true },
+  );
+  // It has to reach the deeper states to prove anything.
+  expect(counts.ended).toBeGreaterThan(50);
+  expect(counts.pasted).toBeGreaterThan(500);
+});
