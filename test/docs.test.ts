@@ -1,8 +1,16 @@
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { COMMANDS } from '../cli/commands.ts';
 import { SCHEMAS } from '../cli/schemas.ts';
+import { resolveConfig, settingsOfTree } from '../shared/config/layers.ts';
+import { configSchema } from '../shared/config/schema.ts';
+import { ERROR_CODES } from '../shared/errors.ts';
 import { topics } from '../shared/protocol/topics.ts';
 import { decode, encode } from '../shared/runtime/cbor.ts';
-import { examplesOf, repositoryFile } from './support/examples.ts';
+import { parseYaml } from '../shared/runtime/yaml.ts';
+import { z } from '../shared/schema.ts';
+import { examplesOf, markdownFiles, repositoryFile, repositoryPath } from './support/examples.ts';
 
 /** Documentation that is wrong is worse than none: what it shows is what the code takes. */
 
@@ -53,5 +61,84 @@ describe('docs/protocol.md', () => {
       ),
     ];
     for (const topic of shown) expect(text).toContain(`\`${topic}`);
+  });
+});
+
+describe('README.md', () => {
+  const text = repositoryFile('README.md');
+
+  it('lists in its table exactly the commands that exist', () => {
+    const rows = [...text.matchAll(/^\| (`[a-z ]+`(?:, `[a-z ]+`)*) \|/gm)];
+    const listed = rows.flatMap(([, cell]) => [...cell!.matchAll(/`([a-z ]+)`/g)].map(([, name]) => name!));
+    expect(listed.sort()).toEqual(COMMANDS.map(({ name }) => name).sort());
+  });
+});
+
+describe('every document', () => {
+  const documents = markdownFiles().map((file) => ({ file, text: repositoryFile(file) }));
+
+  it('links to files that exist', () => {
+    const dead = documents.flatMap(({ file, text }) =>
+      [...text.matchAll(/\]\((?!https?:|#)([^)#]+)/g)]
+        .map(([, link]) => join(dirname(file), link!))
+        .filter((path) => !existsSync(repositoryPath(path)))
+        .map((path) => `${file}: ${path}`),
+    );
+    expect(dead).toEqual([]);
+  });
+
+  it('uses commands and options that exist', async () => {
+    const wrong: string[] = [];
+    for (const { file, text } of documents) {
+      for (const [, line] of text.matchAll(/(?:npx tessera|(?<=[`$ ])tessera) ([a-z][^\n`|&)]*)/g)) {
+        const problem = await problemOf(line!.split(' '));
+        if (problem !== undefined) wrong.push(`${file}: tessera ${line}: ${problem}`);
+      }
+    }
+    expect(wrong).toEqual([]);
+  });
+});
+
+/** What is wrong with a command line in a document, or undefined. */
+async function problemOf(words: readonly string[]): Promise<string | undefined> {
+  const find = (name: string) => COMMANDS.find((entry) => entry.name === name);
+  const entry = find(words.slice(0, 2).join(' ')) ?? find(words[0]!);
+  if (entry === undefined) {
+    return COMMANDS.some(({ name }) => name.startsWith(`${words[0]} `)) ? undefined : 'no such command';
+  }
+  const { command } = await entry.load();
+  const known = Object.values(command.options).map(({ flags }) => flags.split(' ')[0]!);
+  const options = words.filter((word) => word.startsWith('--')).map((word) => word.replace(/[^a-z]+$/, ''));
+  return options.find((option) => !['--config', '--json', '--help', ...known].includes(option));
+}
+
+describe('config/tessera.example.yaml', () => {
+  const text = repositoryFile('config/tessera.example.yaml');
+  const settings = settingsOfTree(parseYaml(text, 'example', 'TESSERA_CONFIG'), 'file');
+
+  it('says nothing but defaults, so that copying it changes nothing', () => {
+    expect(resolveConfig([settings]).config).toEqual(resolveConfig([]).config);
+  });
+
+  it('shows every key', () => {
+    const keys = (schema: object): string[] =>
+      Object.entries((schema as { properties?: object }).properties ?? {}).flatMap(([key, child]) => [
+        key,
+        ...keys(child),
+      ]);
+    const schema = z.toJSONSchema(configSchema, { io: 'input' });
+    const camera = (schema.properties!.cameras as { additionalProperties: object }).additionalProperties;
+    for (const key of [...keys(schema), ...keys(camera)]) expect(text, key).toMatch(new RegExp(`\\b${key}:`));
+  });
+});
+
+describe('docs/compatibility.md', () => {
+  it('lists every error code with its meaning', () => {
+    const text = repositoryFile('docs/compatibility.md');
+    const listed = [...text.matchAll(/^\| `(TESSERA_[A-Z_]+)` \| (.+) \|$/gm)].map(([, code, meaning]) => [
+      code,
+      meaning,
+    ]);
+    expect(Object.fromEntries(listed)).toEqual(ERROR_CODES);
   });
 });

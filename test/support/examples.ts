@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 /** An example of docs/protocol.md. */
@@ -9,9 +9,21 @@ export interface Example {
   readonly line: number;
 }
 
+/** Where a file of the repository lies. */
+export function repositoryPath(path: string): string {
+  return fileURLToPath(new URL(`../../${path}`, import.meta.url));
+}
+
 /** A repository file as text. */
 export function repositoryFile(path: string): string {
-  return readFileSync(fileURLToPath(new URL(`../../${path}`, import.meta.url)), 'utf8');
+  return readFileSync(repositoryPath(path), 'utf8');
+}
+
+/** The documents of the repository: those at its root, and all of docs/. */
+export function markdownFiles(): string[] {
+  const at = (folder: string) => readdirSync(repositoryPath(folder), { recursive: folder !== '.', encoding: 'utf8' });
+  const docs = at('docs').map((file) => `docs/${file}`);
+  return [...at('.'), ...docs].filter((file) => file.endsWith('.md')).sort();
 }
 
 /** Every block of a Markdown file that is fenced as ```json schema=NAME; byte strings are written `h'0a0b'`. */
