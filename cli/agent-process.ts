@@ -32,7 +32,7 @@ export function startAgentProcess(options: AgentProcessOptions): AgentProcess {
     [main, 'agent', '--broker', broker, '--id', id, '--threads', String(threads)],
     {
       // The channel is how the child notices that its parent is gone; the password must not stand in a process list.
-      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
       env: {
         ...process.env,
         STATE_DIRECTORY: stateDir,
@@ -45,9 +45,6 @@ export function startAgentProcess(options: AgentProcessOptions): AgentProcess {
   );
   let stopping = false;
   const ended = once(child, 'exit');
-  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
-    for (const line of text.split('\n')) if (line !== '') log.warn(`${id}: ${line}`);
-  });
   child.on('exit', (code, signal) => {
     if (!stopping) log.error(`node ${id} ended by itself (${signal ?? `exit code ${code}`})`);
   });

@@ -1,7 +1,7 @@
 import { TesseraError } from '../../shared/errors.ts';
 import type { ResolvedModel } from '../../shared/onnx/model.ts';
 import type { Plan } from '../../shared/plan/plan.ts';
-import { type Grid, gridSizes, referenceSize } from '../../shared/tiling/grid.ts';
+import { type Grid, gridSizes } from '../../shared/tiling/grid.ts';
 import { explicitCut, longestPrefix } from '../../shared/tiling/prefix.ts';
 import type { Deployment } from '../deployment.ts';
 import { type PreparedPlan, preparePlan } from './prepared.ts';
@@ -28,10 +28,13 @@ export function gridFor(nodes: number): Grid {
   return { rows, cols: count / rows };
 }
 
-/** Which tensors are needed after a tile stage that makes `made`, and which of the graph's outputs are among `made`. */
-function crossing(resolved: ResolvedModel, made: readonly string[]): { tensors: string[]; outputs: string[] } {
+/** Of the tensors that are there (`known`), those that the rest of the graph needs; and the graph's outputs among `made`. */
+function crossing(
+  resolved: ResolvedModel,
+  known: ReadonlySet<string>,
+  made: readonly string[],
+): { tensors: string[]; outputs: string[] } {
   const { graph } = resolved.model;
-  const known = new Set([...made, ...graph.inputs.map((input) => input.name)]);
   const producers = new Map(graph.nodes.flatMap((node) => node.outputs.map((output) => [output, node] as const)));
   const needed = new Set<string>();
   const seen = new Set<string>();
@@ -54,21 +57,18 @@ function crossing(resolved: ResolvedModel, made: readonly string[]): { tensors: 
 function cutsFor(deployment: Deployment, request: PlanRequest, grid: Grid): Cut[] {
   const { resolved } = deployment;
   const { graph } = resolved.model;
-  let from = graph.inputs.map((input) => input.name);
-  const prefixes =
-    request.cuts === undefined
-      ? [longestPrefix(resolved, from, grid).outputs]
-      : request.cuts.map((tensor) => {
-          const { outputs } = explicitCut(resolved, from, [tensor]);
-          from = crossing(resolved, outputs).tensors;
-          return outputs;
-        });
-  return prefixes
-    .filter((outputs) => outputs.length > 0)
-    .map((outputs) => {
-      const [height, width] = referenceSize(resolved, outputs);
-      return { ...crossing(resolved, outputs), ...gridSizes(grid, height, width) };
-    });
+  const known = new Set(graph.inputs.map((input) => input.name));
+  let from = [...known];
+  const cuts: Cut[] = [];
+  for (const tensor of request.cuts ?? [undefined]) {
+    const prefix = tensor === undefined ? longestPrefix(resolved, from, grid) : explicitCut(resolved, from, [tensor]);
+    if (prefix.reference === undefined) continue;
+    for (const output of prefix.outputs) known.add(output);
+    const cut = crossing(resolved, known, prefix.outputs);
+    cuts.push({ ...cut, ...gridSizes(grid, prefix.reference.rows, prefix.reference.cols) });
+    from = cut.tensors;
+  }
+  return cuts;
 }
 
 /** What model.yaml says about the tiles that the network was retrained for. */

@@ -53,7 +53,11 @@ export const command = defineCommand({
       stateDir: await makeStateDirectory(),
       log,
       signal,
-      onStarted: (name) => out.note(`node ${name} is online at ${config.mqtt.server.replace(/\/\/[^@/]*@/, '//')}`),
+      // A node that another command started has nothing to say to its user.
+      onStarted: (name) => {
+        if (process.send === undefined)
+          out.note(`node ${name} is online at ${config.mqtt.server.replace(/\/\/[^@/]*@/, '//')}`);
+      },
     });
     return 0;
   },
