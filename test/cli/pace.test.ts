@@ -1,0 +1,37 @@
+import { describe, expect, it } from 'vitest';
+import { Pace } from '../../cli/pace.ts';
+
+/** Frames of `fps` for `seconds`, with a jitter that swings between early and late; how many a pace lets through. */
+function taken(pace: Pace, fps: number, seconds: number, jitterMs: number): number {
+  let count = 0;
+  for (let n = 0; n < fps * seconds; n++)
+    if (pace.take((n * 1000) / fps + (n % 2 === 0 ? jitterMs : -jitterMs))) count++;
+  return count;
+}
+
+describe('the pace of frames from a stream', () => {
+  it('leaves out what is over the rate', () => {
+    expect(taken(new Pace(5), 30, 10, 0)).toBeGreaterThanOrEqual(50);
+    expect(taken(new Pace(5), 30, 10, 0)).toBeLessThanOrEqual(52);
+  });
+
+  it('lets a source of that very rate through although it jitters; else every other frame would be lost', () => {
+    expect(taken(new Pace(10), 10, 10, 20)).toBe(100);
+  });
+
+  it('does not make up for a pause with a burst', () => {
+    const pace = new Pace(10);
+    expect(pace.take(0)).toBe(true);
+    const after = [5000, 5001, 5002, 5060, 5160].filter((now) => pace.take(now));
+    expect(after).toEqual([5000, 5060, 5160]);
+  });
+
+  it('ends a wait when it is told to stop', async () => {
+    const pace = new Pace(0.001);
+    const stop = new AbortController();
+    await pace.turn(stop.signal);
+    const waiting = pace.turn(stop.signal);
+    stop.abort();
+    await expect(waiting).rejects.toMatchObject({ name: 'AbortError' });
+  });
+});

@@ -1,0 +1,36 @@
+import { describe, expect, it } from 'vitest';
+import { resultLine } from '../../cli/result-line.ts';
+import { resultObject } from '../../shared/protocol/messages.ts';
+import { examplesOf } from '../support/examples.ts';
+
+const [detected, failed] = examplesOf('docs/protocol.md')
+  .filter(({ schema }) => schema === 'result')
+  .map(({ value }) => resultObject.parse(value));
+const words = (result: typeof detected): string => resultLine(result!).replace(/^\d\d:\d\d:\d\d {2}/, '');
+
+describe('a result as a line', () => {
+  it('says camera, model, what was found, how long it took and who did it', () => {
+    expect(words(detected)).toBe('front  fastestdet  cat 0.93  219 ms  nodes pi-1, pi-2');
+  });
+
+  it('says why there is none', () => {
+    expect(words(failed)).toBe('front  fastestdet  error TESSERA_INPUT_INVALID: the JPEG is cut off  12 ms  error');
+  });
+
+  it('never hides that a result is not what the whole network says', () => {
+    const degraded = { ...detected!, status: 'degraded' as const, approximate: true, missing: [{ stage: 0, t_id: 1 }] };
+    expect(words(degraded)).toMatch(/ {2}degraded {2}1 tiles missing {2}approximate$/);
+  });
+
+  it('names three findings and counts the rest; many nodes are counted too', () => {
+    const one = detected!.predictions[0]!;
+    const many = { ...detected!, predictions: Array(5).fill(one), nodes: ['a', 'b', 'c', 'd'] };
+    expect(words(many)).toBe('front  fastestdet  cat 0.93, cat 0.93, cat 0.93 (+2 more)  219 ms  4 nodes');
+  });
+
+  it('says that nothing was found', () => {
+    expect(words({ ...detected!, predictions: [], top: null })).toContain('  nothing found  ');
+    expect(words({ ...detected!, task: 'classify', predictions: [], top: null })).toContain('  none  ');
+    expect(words({ ...detected!, task: 'raw', predictions: [], top: null })).toContain('  raw done  ');
+  });
+});
