@@ -34,7 +34,7 @@ export function overlap(a: Candidate, b: Candidate): number {
  */
 export function suppress(candidates: readonly Candidate[], iouThreshold: number): Candidate[] {
   const best = candidates
-    .filter((box) => Number.isFinite(box.score) && Number.isFinite(area(box)) && box.x2 > box.x1 && box.y2 > box.y1)
+    .filter((box) => Number.isFinite(box.score) && Number.isFinite(area(box)) && area(box) > 0 && box.x2 > box.x1)
     .sort((a, b) => b.score - a.score)
     .slice(0, MAX_CANDIDATES);
   const kept: Candidate[] = [];
