@@ -1,6 +1,4 @@
 import { TesseraError } from '../errors.ts';
-import type { ResolvedModel } from '../onnx/model.ts';
-import { tileSegment } from './segment.ts';
 
 /** A grid as the user asks for it: how many rows and columns of tiles, and their sizes in cells where they were given. */
 export interface Grid {
@@ -73,18 +71,4 @@ export function gridSizes(grid: Grid, height: number, width: number): { rows: nu
   checkSizes(rows, height, 'rows', 'the reference output');
   checkSizes(cols, width, 'cols', 'the reference output');
   return { rows, cols };
-}
-
-/**
- * Height and width, in cells, of the reference output of a stage that makes `outputs` from `inputs` (default: the
- * graph's own): what a grid's sizes add up to. Throws TESSERA_PLAN_INVALID where tiles cannot make them.
- */
-export function referenceSize(
-  resolved: ResolvedModel,
-  outputs: readonly string[],
-  inputs: readonly string[] = resolved.model.graph.inputs.map((input) => input.name),
-): [height: number, width: number] {
-  const segment = tileSegment(resolved, inputs, outputs);
-  const { rows, cols } = segment.layouts.get(segment.reference)!;
-  return [rows, cols];
 }

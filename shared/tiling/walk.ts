@@ -138,7 +138,7 @@ function forwards(
     }
     const held = rule.inputs.map((input, i) => input && holdings(node.inputs[i]!, cells(input.layout, axis)));
     const run = runs[index]!;
-    const moving = held.filter((_, i) => rule.inputs[i]![axis].mul !== 0);
+    const moving = held.filter((ranges, i) => ranges !== undefined && rule.inputs[i]![axis].mul !== 0);
     const alike = rule.runs === 'anywhere' && moving.every((ranges) => sameRanges(ranges!, moving[0]!));
     const agrees = agreement === undefined ? alike : agreement(index);
     if (agrees && rule.runs === 'anywhere' && !alike)
