@@ -33,7 +33,8 @@ export interface TileFacts {
 /** A plan with what the coordinator has to know of its stages; made by whoever has the stage forms. */
 export interface PlanFacts {
   readonly plan: Plan;
-  /** In the order of `plan.stages`; tiles of each stage in the order of t_id. A `whole` stage is one tile, t_id 0. */
+  /** In the order of `plan.stages`; tiles of each stage, at least one, in the order of
+   * t_id from 0. A `whole` stage is one tile, t_id 0. */
   readonly stages: readonly { readonly tiles: readonly TileFacts[] }[];
   /** Bytes of all tensors that the shell holds for one open frame. */
   readonly frame_bytes: number;

@@ -23,7 +23,7 @@ export interface CoordinatorOptions {
   readonly max_tries: number;
   /** Weight of the newest observation in a node's speed (ADCNN Algorithm 2). */
   readonly gamma: number;
-  /** A live node that was given nothing for so long gets a copy of one tile, so that its speed stays known. */
+  /** A live node that was given nothing for so long because it was slow gets a copy of one tile, so that its speed stays known. */
   readonly probe_ms: number;
   /** Prediction for a node of which nothing is known. */
   readonly unknown_ms: number;
@@ -48,7 +48,7 @@ export interface CoordinatorOptions {
 export const defaultOptions: Omit<CoordinatorOptions, 'epoch'> = {
   camera: { keep: 'newest', queue_max: 256, max_fps: 0, deadline: 'wait', deadline_ms: 500 },
   max_open: 16,
-  max_open_per_model: 4,
+  max_open_per_model: 3,
   max_open_bytes: 512e6,
   max_payload_bytes: 256e6,
   hard_limit_ms: 60_000,

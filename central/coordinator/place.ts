@@ -22,16 +22,27 @@ function assignGroups(
   for (const [choice, tiles] of groups) assign(s, frame, stage, choice, tiles, { attempt, hedged });
 }
 
+/** A node believed to be slower than this share of the fastest is asked now and then whether that is still so. */
+const BELIEVED_SLOW = 0.8;
+
 /**
- * A live node that allocation passes over for long (slow once, or too few tiles) gets a copy of the least tile: a copy
- * costs bytes, never latency, and a node whose speed stays unknown would never get work again.
+ * A live node that allocation passes over for long because it was slow gets a copy of the least tile: a copy costs
+ * bytes, never latency, and a node whose speed is not measured any more would never get work again.
  */
 function probe(s: State, frame: Frame, stage: StageRun, choices: readonly Choice[]): void {
+  const least = stage.tiles.reduce((a, b) => (b.facts.cost < a.facts.cost ? b : a));
+  const needs = (choice: Choice): number => tileMs(loadOf(least), choice);
+  const fastest = Math.min(...choices.map(needs));
   const starved = choices
-    .filter(({ node }) => node.id !== CENTRAL && node.busy_ms === 0 && s.now - node.worked_at >= s.options.probe_ms)
+    .filter(
+      (choice) =>
+        choice.node.id !== CENTRAL &&
+        choice.node.busy_ms === 0 &&
+        s.now - choice.node.worked_at >= s.options.probe_ms &&
+        fastest < BELIEVED_SLOW * needs(choice),
+    )
     .sort((a, b) => a.node.worked_at - b.node.worked_at)[0];
   if (starved === undefined) return;
-  const least = stage.tiles.reduce((a, b) => (b.facts.cost < a.facts.cost ? b : a));
   if (least.asks.every((ask) => ask.node !== starved.node))
     assign(s, frame, stage, starved, [least], { attempt: stage.attempt++, probe: true });
 }
