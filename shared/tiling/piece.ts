@@ -20,7 +20,7 @@ const PADDED_AS_THEY_ARE: ReadonlySet<Dtype> = new Set([
   'bool',
 ]);
 
-/** A new node; `attributes` by name. */
+/** A new node, unnamed as names of nodes have to differ; `attributes` by name. */
 export function newNode(
   op: string,
   inputs: readonly string[],
@@ -28,7 +28,7 @@ export function newNode(
   attributes: Readonly<Record<string, Attribute>> = {},
   domain = '',
 ): Node {
-  return { name: outputs[0] ?? '', op, domain, inputs, outputs, attributes: new Map(Object.entries(attributes)) };
+  return { name: '', op, domain, inputs, outputs, attributes: new Map(Object.entries(attributes)) };
 }
 
 /**
