@@ -1,0 +1,61 @@
+import { describe, expect, it } from 'vitest';
+import { commentedFields, parseYaml, stringifyYaml } from '../../../shared/runtime/yaml.ts';
+
+const parse = (text: string) => parseYaml(text, 'tessera.yaml', 'TESSERA_CONFIG');
+
+describe('parseYaml', () => {
+  it('reads plain data', () => {
+    expect(parse('a: [1, x, yes]\nb: {c: null}')).toEqual({ a: [1, 'x', 'yes'], b: { c: null } });
+    expect(parse('')).toBeNull();
+    expect(parse('# only a comment')).toBeNull();
+  });
+
+  it.each([
+    ['a: 1\nb:\n\t- c', 'tessera.yaml:3:1: Tabs are not allowed as indentation'],
+    ['a: 1\na: 2', 'tessera.yaml:2:1: Map keys must be unique'],
+    ['a: b: c', /^tessera\.yaml:1:4: Nested mappings/],
+    ['a: [1, 2', /^tessera\.yaml:1:\d+: /],
+    ['a: !!js/function x', /^tessera\.yaml:1:4: Unresolved tag/],
+    ['a: *b', /^tessera\.yaml: .*alias/i],
+    ['--- 1\n--- 2', /^tessera\.yaml:\d+:\d+: .*multiple documents/],
+  ])('says where %j is wrong, in one line', (text, message) => {
+    expect(() => parse(text)).toThrow(
+      expect.objectContaining({ code: 'TESSERA_CONFIG', message: expect.stringMatching(message) }),
+    );
+    try {
+      parse(text);
+    } catch (error) {
+      expect((error as Error).message).not.toContain('\n');
+    }
+  });
+
+  it('refuses what would grow without end', () => {
+    const bomb = `a: &a [x]\n${Array.from({ length: 12 }, (_, i) => `${'bcdefghijklm'[i]}: &${'bcdefghijklm'[i]} [${Array(9).fill(`*${'abcdefghijkl'[i]}`)}]`).join('\n')}`;
+    expect(() => parse(bomb)).toThrow(/alias/i);
+    expect(() => parse('a: &a [*a]')).toThrow(/circular/i);
+  });
+});
+
+describe('stringifyYaml', () => {
+  it('puts remarks behind the lines that they belong to, and finds them again', () => {
+    const value = { name: 'x', input: { shape: [1, 3], color: 'rgb' }, tiles: [{ grid: [2, 2] }] };
+    const text = stringifyYaml(value, {
+      heading: 'Written by a test.\nTwo lines.',
+      comments: [
+        { path: ['input', 'shape'], text: 'guessed' },
+        { path: ['input', 'color'], text: 'guessed' },
+        { path: ['input', 'nothing'], text: 'guessed' },
+      ],
+    });
+    expect(text).toBe(
+      '# Written by a test.\n# Two lines.\n\nname: x\ninput:\n  shape: [1, 3] # guessed\n  color: rgb # guessed\ntiles:\n  - grid: [2, 2]\n',
+    );
+    expect(commentedFields(text, 'guessed')).toEqual(['input.shape', 'input.color']);
+    expect(parse(text)).toEqual(value);
+  });
+
+  it('finds no remark that says something else, nor one that was taken away', () => {
+    expect(commentedFields('a: 1 # measured\nb: 2\n# guessed\nc: 3', 'guessed')).toEqual([]);
+    expect(commentedFields('- [', 'guessed')).toEqual([]);
+  });
+});
