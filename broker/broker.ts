@@ -11,7 +11,7 @@ import type { CredentialStore } from './credentials.ts';
 import { isLoopback, type ListenAddress, type Listener, type ListenTls, listenOn, parseListen } from './listen.ts';
 import { PacketMeter } from './packet-meter.ts';
 import { type Identity, isBulk, mayPublish, maySubscribe } from './policy.ts';
-import { SlowReaders } from './slow-readers.ts';
+import { judge, neverWaits } from './slow-readers.ts';
 
 /**
  * The embedded broker: Aedes behind guards. Aedes and ws are imported here and nowhere else.
@@ -37,7 +37,7 @@ export interface BrokerOptions {
   readonly maximumPacketSize?: number | undefined;
   /** Default 1000. */
   readonly maximumConnections?: number | undefined;
-  /** Bytes that may wait at one slow reader before bulk for it is dropped, default 8 MiB. */
+  /** Bytes that may wait at one slow reader before bulk for it is dropped, default 16 MiB. */
   readonly slowReaderBytes?: number | undefined;
   /** A connection with bytes to write that takes none for so long is closed, default 5000. */
   readonly stallMs?: number | undefined;
@@ -70,11 +70,8 @@ export interface RunningBroker {
 
 /** Before a connection is authenticated it has no business with large packets. */
 const FIRST_PACKET_BYTES = 64 * 1024;
-/** Messages that may wait at one slow reader; far below DELIVERY_SLOTS, so that many such readers can be borne. */
-const SLOW_READER_MESSAGES = 128;
-const DELIVERY_SLOTS = 4096;
-/** The last resort behind `stallMs`, for readers that still send but do not read. */
-const DRAIN_TIMEOUT_MS = 60_000;
+/** Messages that Aedes routes at a time. */
+const DELIVERY_SLOTS = 1000;
 const STOP_MS = 1500;
 
 interface Connection {
@@ -83,6 +80,8 @@ interface Connection {
   readonly trusted: boolean;
   readonly meter: PacketMeter;
   identity?: Identity;
+  /** Bulk for it was dropped, which is said once. */
+  lossy: boolean;
 }
 
 /**
@@ -120,7 +119,8 @@ class EmbeddedBroker implements RunningBroker {
   readonly #log: Log;
   readonly #maximumPacketSize: number;
   readonly #admission: Admission;
-  readonly #slow: SlowReaders;
+  readonly #slowReaderBytes: number;
+  readonly #stallMs: number;
   readonly #aedes: Aedes;
   readonly #sockets: WebSocketServer;
   readonly #listeners: Listener[] = [];
@@ -130,16 +130,17 @@ class EmbeddedBroker implements RunningBroker {
   #stopping: Promise<void> | undefined;
 
   constructor(options: BrokerOptions) {
-    const { base = 'tessera', maximumPacketSize = 1_000_000, slowReaderBytes = 8 * 2 ** 20 } = options;
+    const { base = 'tessera', maximumPacketSize = 1_000_000, slowReaderBytes = 16 * 2 ** 20, stallMs = 5000 } = options;
     this.#options = options;
     this.#base = base;
     this.#log = options.log;
     this.#maximumPacketSize = maximumPacketSize;
     this.#admission = new Admission({ base, credentials: options.credentials, anonymous: options.anonymous });
-    this.#slow = new SlowReaders({ bytes: slowReaderBytes, messages: SLOW_READER_MESSAGES });
+    this.#slowReaderBytes = slowReaderBytes;
+    this.#stallMs = stallMs;
     this.#aedes = new Aedes({
       concurrency: DELIVERY_SLOTS,
-      drainTimeout: DRAIN_TIMEOUT_MS,
+      drainTimeout: 2 * stallMs,
       connectTimeout: 10_000,
       ...this.#hooks(),
     });
@@ -210,7 +211,7 @@ class EmbeddedBroker implements RunningBroker {
 
   /** Takes a connection in: `conn` carries MQTT, `socket` is what lies below it (the same, or under a WebSocket). */
   #accept(conn: Duplex, socket: Socket | undefined, remote: string, trusted: boolean): void {
-    const { maximumConnections = 1000, stallMs = 5000 } = this.#options;
+    const { maximumConnections = 1000 } = this.#options;
     if (this.#stopping !== undefined || this.#open.size >= maximumConnections) {
       this.counters.refusedConnections += 1;
       this.#log.warn('a connection was refused: too many connections', { remote });
@@ -218,7 +219,7 @@ class EmbeddedBroker implements RunningBroker {
       return;
     }
     const meter = new PacketMeter(Math.min(this.#maximumPacketSize, FIRST_PACKET_BYTES));
-    const connection: Connection = { remote, trusted, meter };
+    const connection: Connection = { remote, trusted, meter, lossy: false };
     this.#connections.set(conn, connection);
     this.#open.add(conn);
     this.counters.connections = this.#open.size;
@@ -226,12 +227,13 @@ class EmbeddedBroker implements RunningBroker {
       this.#open.delete(conn);
       this.counters.connections = this.#open.size;
     });
+    neverWaits(conn);
     meterReads(conn, meter, (fault) => {
       this.counters.oversizePackets += 1;
       this.#log.warn(`a connection was closed: ${fault}`, { remote, user: describe(connection.identity) });
     });
     // Node restarts this timer whenever the kernel takes bytes, so it sees a reader that stands still, not a slow one.
-    socket?.setTimeout(stallMs, () => {
+    socket?.setTimeout(this.#stallMs, () => {
       if (socket.writableLength > 0 || conn.writableLength > 0) this.#closeSlow(conn);
     });
     this.#aedes.handle(conn);
@@ -244,6 +246,14 @@ class EmbeddedBroker implements RunningBroker {
     const fields = { remote, user: describe(identity), waiting: conn.writableLength };
     this.#log.warn('a connection was closed: the client does not read', fields);
     conn.destroy();
+  }
+
+  #dropped(client: Client): void {
+    this.counters.droppedForSlowReaders += 1;
+    const connection = this.#connections.get(client.conn);
+    if (connection === undefined || connection.lossy) return;
+    connection.lossy = true;
+    this.#log.warn('bulk for a client is dropped, because it reads more slowly than it is sent', this.#who(client));
   }
 
   #identity(client: Client): Identity | undefined {
@@ -335,10 +345,10 @@ class EmbeddedBroker implements RunningBroker {
         done(null, null);
       },
       authorizeForward: (client, packet) => {
-        const verdict = this.#slow.judge(client.conn, isBulk(base, packet.topic), packet.qos);
+        const verdict = judge(client.conn.writableLength, isBulk(base, packet.topic), this.#slowReaderBytes);
         if (verdict === 'forward') return packet;
-        this.counters.droppedForSlowReaders += 1;
         if (verdict === 'close') this.#closeSlow(client.conn);
+        else this.#dropped(client);
         return null;
       },
     };

@@ -31,9 +31,16 @@ export function isRoleName(role: Role, name: string): boolean {
   return role === 'node' ? isNodeId(name) && name !== CENTRAL : isName(name);
 }
 
-/** Whether a message of that topic is bulk: tensors and frames, which a slow reader must not hold up for others. */
-export const isBulk = (base: string, topic: string): boolean =>
-  topic.startsWith(`${base}-wire/`) || topic.startsWith(`${base}/input/`);
+/**
+ * Whether a message of that topic is bulk, tensors and frames, which a slow reader may lose because it is sent again
+ * or was not the last of its kind.
+ */
+export function isBulk(base: string, topic: string): boolean {
+  if (topic.startsWith(`${base}/input/`)) return true;
+  if (!topic.startsWith(`${base}-wire/`)) return false;
+  const kind = parseWireTopic(topic)?.kind;
+  return kind !== 'control' && kind !== 'blob-get';
+}
 
 /** Whether `who` may publish to `topic` under `base`. */
 export function mayPublish(who: Identity, topic: string, base = 'tessera'): boolean {

@@ -1,51 +1,33 @@
 import type { Duplex } from 'node:stream';
 
 /**
- * Who may be sent more. Aedes delivers a message to all of its subscribers and waits until every socket has taken it;
- * a reader that stopped would thereby hold delivery slots until everybody else stands still. So a connection that
- * has not drained is sent only so many more messages and bytes, and loses what is beyond: bulk first.
+ * What to do about a client that reads more slowly than it is sent.
  *
- *   1. At most `messages` messages wait in slots of one connection (twice that where they are not bulk).
- *   2. At most about `bytes` bytes wait at one connection (twice that where they are not bulk).
- *   3. Acknowledged messages that are not bulk (statuses, results) are never dropped in silence: beyond four times
- *      `bytes` the connection is to be closed instead.
+ * Aedes delivers a message to all of its subscribers, waits until every socket has room again, and reads no further
+ * from the publisher meanwhile: one reader that stops would hold up everybody. So nobody waits here (`neverWaits`),
+ * and what a reader has not taken is bounded instead:
+ *
+ *   1. Bulk is dropped for a reader with more than `bytes` unread; it is sent again by those who need it.
+ *   2. Anything else is not lost in silence: a reader with more than twice `bytes` unread is closed.
+ *   3. No reader has any effect on another.
  *
  * Credit (DESIGN section 1) lies below these caps, so a drop here is a fault to be counted, not flow control.
  */
 
-/** Limits for one connection. */
-export interface ReaderLimits {
-  readonly bytes: number;
-  readonly messages: number;
-}
-
-/** What to do with a message for one connection. */
+/** What to do with a message for one reader. */
 export type Verdict = 'forward' | 'drop' | 'close';
 
-/** The connection as far as it matters here. */
-export type Reader = Pick<Duplex, 'writableLength' | 'writableNeedDrain'>;
+/** Judges one message for a reader with `unread` bytes waiting, where `bytes` may wait. */
+export function judge(unread: number, bulk: boolean, bytes: number): Verdict {
+  if (bulk) return unread > bytes ? 'drop' : 'forward';
+  return unread > 2 * bytes ? 'close' : 'forward';
+}
 
-/** Judges messages for one connection at a time; see the invariants above. */
-export class SlowReaders {
-  readonly #limits: ReaderLimits;
-  /** Messages forwarded to a connection since it last had room. */
-  readonly #waiting = new WeakMap<Reader, number>();
-
-  constructor(limits: ReaderLimits) {
-    this.#limits = limits;
-  }
-
-  /** Whether `reader` may be sent a message now; counts it where it may. */
-  judge(reader: Reader, bulk: boolean, qos: number): Verdict {
-    const waiting = reader.writableNeedDrain ? (this.#waiting.get(reader) ?? 0) + 1 : 0;
-    const { bytes, messages } = this.#limits;
-    if (bulk || qos === 0) {
-      const share = bulk ? 1 : 2;
-      if (reader.writableLength > share * bytes || waiting > share * messages) return 'drop';
-    } else if (reader.writableLength > 4 * bytes || waiting > 4 * messages) {
-      return 'close';
-    }
-    this.#waiting.set(reader, waiting);
-    return 'forward';
-  }
+/** Makes a connection never ask its writer to wait; `writableLength` still says what it has not taken. */
+export function neverWaits(conn: Duplex): void {
+  const write = conn.write.bind(conn) as (...args: unknown[]) => boolean;
+  conn.write = ((...args: unknown[]) => {
+    write(...args);
+    return true;
+  }) as typeof conn.write;
 }

@@ -100,8 +100,14 @@ describe('policy', () => {
   });
 
   it('knows bulk, which slow readers lose first', () => {
-    expect([t.wire('a', 'work', 'b'), t.input('front', '1')].every((topic) => isBulk('tessera', topic))).toBe(true);
-    expect([t.status, t.result('front', 'm'), t.heartbeat('a')].some((topic) => isBulk('tessera', topic))).toBe(false);
+    expect(
+      [t.wire('a', 'work', 'b'), t.wire('a', 'blob-part', 'b'), t.input('front', '1')].every((topic) =>
+        isBulk('tessera', topic),
+      ),
+    ).toBe(true);
+    expect([t.status, t.wire('a', 'control', 'b'), t.heartbeat('a')].some((topic) => isBulk('tessera', topic))).toBe(
+      false,
+    );
   });
 
   it('gives nobody else the name of central', () => {
