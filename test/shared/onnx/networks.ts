@@ -42,7 +42,8 @@ export function missing(name: string): string | false {
 
 /** The bytes of a real network. */
 export function networkBytes(name: string): Uint8Array {
-  return readFileSync(join(folder, name));
+  const bytes = readFileSync(join(folder, name));
+  return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length);
 }
 
 /** A real network with all sizes fixed. */
@@ -109,4 +110,18 @@ export async function typesByRunning(resolved: ResolvedModel): Promise<Map<strin
 /** Bytes of all tensors of a model's graph outputs, for choosing what a test can afford. */
 export function outputBytes(resolved: ResolvedModel): number {
   return [...resolved.specs.values()].reduce((sum, spec) => sum + byteLength(spec), 0);
+}
+
+/** Largest difference of two float tensors, as a share of the range of the second. */
+export function largestDifference(a: Tensor, b: Tensor): number {
+  const [left, right] = [a.data as Float32Array, b.data as Float32Array];
+  let low = Number.POSITIVE_INFINITY;
+  let high = Number.NEGATIVE_INFINITY;
+  let largest = 0;
+  right.forEach((value, i) => {
+    low = Math.min(low, value);
+    high = Math.max(high, value);
+    largest = Math.max(largest, Math.abs(value - left[i]!));
+  });
+  return largest === 0 ? 0 : largest / (high - low);
 }
