@@ -27,6 +27,9 @@ interface Row {
   readonly expected: boolean;
 }
 
+/** The question, for the list of benchmarks. */
+export const description = 'do preparation, cards and decoders reproduce the accuracies of the shared networks?';
+
 const TOLERANCE = 0.03;
 
 interface Question {

@@ -25,7 +25,7 @@ export function modelFolders(config: Config): { modelsDirs: string[]; bundledDir
 /** Finds and reads a model by folder, name or file. Throws TesseraError that says what is missing and how to get it. */
 export async function loadForDeploy(name: string, config: Config, form: ModelForm = {}): Promise<NamedModel> {
   const { picture = true, inputShape } = form;
-  const loaded = await loadModel(name, modelFolders(config));
+  const loaded = await loadModel(name, { ...modelFolders(config), inputShape });
   const notes: string[] = [];
   if (loaded.guessed && picture)
     notes.push(

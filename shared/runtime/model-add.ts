@@ -88,15 +88,8 @@ async function fromCatalogue(name: string, folder: string, options: AddOptions):
   return { modelPath, card, labels: inlineLabels(card), guessedFields: [] };
 }
 
-async function fromPath(path: string, options: AddOptions): Promise<Found> {
-  const found = await loadModel(resolve(path), { modelsDirs: [] });
-  if (found.cardPath !== undefined || options.inputShape === undefined) return found;
-  const model = readModel(await readFile(found.modelPath));
-  const { card, guessed } = guessCard(model, found.modelPath, {
-    inputShape: options.inputShape,
-    labels: found.labels.length > 0 ? found.labels : undefined,
-  });
-  return { ...found, card, guessedFields: guessed };
+async function fromPath(path: string, { inputShape }: AddOptions): Promise<Found> {
+  return loadModel(resolve(path), { modelsDirs: [], inputShape });
 }
 
 /** A file without a card that the catalogue knows by its hash needs no guess. */

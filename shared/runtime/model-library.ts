@@ -12,7 +12,7 @@ import { isName } from '../protocol/topics.ts';
 import { readCatalogue } from './model-catalogue.ts';
 import { commentedFields, parseYaml } from './yaml.ts';
 
-/** Where models are looked for. */
+/** Where models are looked for, and what the caller knows of them. */
 export interface LibraryPlaces {
   /** Folders of model folders, the user's own; the first that has a name wins. */
   readonly modelsDirs: readonly string[];
@@ -20,6 +20,8 @@ export interface LibraryPlaces {
   readonly bundledDir?: string;
   /** File like config/models.yaml, whose names are offered; absent: `<bundledDir>.yaml`. */
   readonly catalogue?: string;
+  /** Shape of the first input, where neither card nor file says it, or in place of what they say. */
+  readonly inputShape?: readonly number[] | undefined;
   /** Folder that `model` and `labels` of a card are relative to; absent: the card's own. */
   readonly base?: string;
 }
@@ -88,7 +90,8 @@ async function loadLabels(card: ModelCard, folder: string): Promise<readonly str
 }
 
 /** Input name and shape that a card leaves to the file; a shape with open dimensions stays out. */
-async function completed(card: ModelCard, modelPath: string): Promise<ModelCard> {
+async function completed(card: ModelCard, modelPath: string, { inputShape }: LibraryPlaces): Promise<ModelCard> {
+  if (inputShape !== undefined) return { ...card, input: { ...card.input, shape: [...inputShape] } };
   if (card.input.tensor !== undefined && card.input.shape !== undefined) return card;
   const first = readModel(await readFile(modelPath)).graph.inputs.find(
     ({ name }) => card.input.tensor === undefined || name === card.input.tensor,
@@ -114,7 +117,7 @@ async function loadCardFile(cardPath: string, places: LibraryPlaces): Promise<Lo
     });
   const labels = await loadLabels(card, folder);
   const guessed = guessedFields.length > 0;
-  return { card: await completed(card, modelPath), cardPath, modelPath, labels, guessed, guessedFields };
+  return { card: await completed(card, modelPath, places), cardPath, modelPath, labels, guessed, guessedFields };
 }
 
 /** A bare ONNX file: its card is `<file>.yaml` or a model.yaml beside it that names it, else it is guessed. */
@@ -137,6 +140,7 @@ async function loadFile(modelPath: string, places: LibraryPlaces): Promise<Loade
   }
   const { card, guessed } = guessCard(readModel(await readFile(modelPath)), modelPath, {
     labels: labels.length > 0 ? labels : undefined,
+    inputShape: places.inputShape,
   });
   const named = Array.isArray(card.labels) ? card.labels : labels;
   return {

@@ -75,6 +75,18 @@ describe('loadModel', () => {
     });
   });
 
+  it('believes the caller about sizes that the file leaves open, for the guess too', async () => {
+    const dir = await folderWith({
+      'net.onnx': onnxFile(['N', 3, 'H', 'W']),
+      'p/model.yaml': card(),
+      'p/model.onnx': onnxFile(),
+    });
+    const places = { modelsDirs: [dir], inputShape: [1, 3, 40, 56] };
+    expect((await loadModel('net', places)).card.input.shape).toEqual([1, 3, 40, 56]);
+    expect((await loadModel('p', places)).card.input.shape).toEqual([1, 3, 40, 56]);
+    expect((await loadModel('net', { modelsDirs: [dir] })).card.input.shape).toBeUndefined();
+  });
+
   it("lets the user's models hide the bundled ones", async () => {
     const mine = await folderWith({ 'p/model.yaml': card('note: mine'), 'p/model.onnx': onnxFile() });
     const bundled = await folderWith({
