@@ -1,6 +1,7 @@
-import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { onTestFinished } from 'vitest';
 import { writeModel } from '../../shared/onnx/write.ts';
 import { node, sketch } from '../shared/onnx/build.ts';
 
@@ -16,9 +17,10 @@ export function onnxFile(shape: readonly (number | string)[] = ['N', 3, 8, 8], o
   return writeModel({ ...model, graph: { ...model.graph, outputs: [output] } });
 }
 
-/** A fresh folder with these files; paths are relative to it. */
+/** A fresh folder with these files, gone after the test; paths are relative to it. */
 export async function folderWith(files: Readonly<Record<string, string | Uint8Array>>): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'tessera-models-'));
+  onTestFinished(() => rm(folder, { recursive: true, force: true }));
   for (const [path, content] of Object.entries(files)) {
     await mkdir(dirname(join(folder, path)), { recursive: true });
     await writeFile(join(folder, path), content);
