@@ -189,9 +189,9 @@ function sessionOf(client: MqttClient, reason: () => string): Session {
     },
     subscribe: (filter, qos) =>
       exchange(filter, (done) =>
-        client.subscribe(filter, { qos }, (error, granted) => {
-          const refused = granted?.some((grant) => grant.qos >= 128);
-          done(error ?? (refused ? { code: 135, message: 'not authorised' } : undefined));
+        client.subscribe(filter, { qos }, (error, _subscriptions, suback) => {
+          const code = suback?.granted.map(Number).find((granted) => granted >= 128);
+          done(code === undefined ? error : { code, message: 'it is not granted' });
         }),
       ),
     unsubscribe: (filter) => exchange(filter, (done) => client.unsubscribe(filter, (error) => done(error))),

@@ -1,0 +1,366 @@
+import { execFile } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { connect, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterEach, describe, expect, it } from 'vitest';
+import { createWebSocketStream, WebSocket } from 'ws';
+import { type BrokerOptions, type RunningBroker, startBroker } from '../../broker/broker.ts';
+import type { Identity } from '../../broker/policy.ts';
+import { type Bus, silentLog } from '../../shared/ports.ts';
+import { type BusOptions, connectBus, connectBusOver } from '../../shared/runtime/mqtt.ts';
+import { inbox } from '../support/inbox.ts';
+import { connectPacket, publishPacket, subscribePacket } from '../support/raw-mqtt.ts';
+import { type RecordingLog, recordingLog } from '../support/recording-log.ts';
+
+// Lost if these fail: one client that is broken, greedy, frozen or hostile takes the whole cluster with it.
+
+const stops: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const stop of stops.splice(0).reverse()) await stop();
+});
+
+const USERS: Record<string, Identity> = {
+  'pi-1': { role: 'node', name: 'pi-1' },
+  'pi-2': { role: 'node', name: 'pi-2' },
+  'viewer-anna': { role: 'viewer', name: 'anna' },
+  central: { role: 'central', name: 'central' },
+};
+const credentials = { verify: (user: string, password: string) => (password === 'right' ? USERS[user] : undefined) };
+
+async function broker(
+  options: Partial<BrokerOptions> = {},
+): Promise<{ broker: RunningBroker; log: RecordingLog; url: string }> {
+  const log = recordingLog();
+  const running = await startBroker({ listen: ['mqtt://127.0.0.1:0'], anonymous: 'loopback', log, ...options });
+  stops.push(() => running.stop());
+  return { broker: running, log, url: running.urls[0]! };
+}
+
+async function bus(url: string, clientId: string, more: Partial<BusOptions> = {}): Promise<Bus> {
+  const made = await connectBus({ url, clientId, log: silentLog, protocolVersion: 4, ...more });
+  stops.push(() => made.stop());
+  return made;
+}
+
+const as = (user: string, password = 'right') => ({ user, password });
+
+/** A bare socket that has sent what is given and read the broker's first answer. */
+async function raw(url: string, ...packets: Uint8Array[]): Promise<Socket> {
+  const socket = connect(Number(new URL(url).port), '127.0.0.1');
+  stops.push(() => socket.destroy());
+  socket.on('error', () => {});
+  await once(socket, 'connect');
+  for (const packet of packets) {
+    socket.write(packet);
+    await once(socket, 'data');
+  }
+  return socket;
+}
+
+describe('packets above the limit', () => {
+  it('cost their sender the connection, from their first bytes, and nobody else anything', async () => {
+    const { broker: running, log, url } = await broker({ maximumPacketSize: 100_000 });
+    const other = await bus(url, 'other');
+    const seen = await inbox(other, 'tessera/#');
+    const greedy = await raw(url, connectPacket('greedy'));
+    const closed = once(greedy, 'close');
+    // The header announces 200 kB; hardly anything of it is ever sent.
+    greedy.write(publishPacket('tessera/input/a', new Uint8Array(200_000)).subarray(0, 100));
+    await closed;
+    expect(await log.line(/a packet of 200021 bytes, the limit is 100000/)).toContain('127.0.0.1');
+    expect(running.counters.oversizePackets).toBe(1);
+    await other.publish('tessera/x', 'still here', { qos: 1 });
+    expect(await seen.text()).toBe('still here');
+  });
+
+  it('are not sent again for ever by a bus', async () => {
+    const { broker: running, url } = await broker({ maximumPacketSize: 10_000 });
+    const greedy = await bus(url, 'greedy');
+    await expect(greedy.publish('tessera/x', new Uint8Array(20_000), { qos: 1 })).rejects.toMatchObject({
+      code: 'TESSERA_BROKER',
+      hint: expect.stringContaining('above what the broker takes'),
+    });
+    expect(running.counters.oversizePackets).toBe(3);
+  });
+
+  it('are not even announced by a bus that knows the limit', async () => {
+    const { broker: running, url } = await broker({ maximumPacketSize: 10_000 });
+    const careful = await bus(url, 'careful', { maximumPacketBytes: 10_000 });
+    await expect(careful.publish('tessera/x', new Uint8Array(9_990))).rejects.toMatchObject({ code: 'TESSERA_BROKER' });
+    await careful.publish('tessera/x', new Uint8Array(9_900), { qos: 1 });
+    expect(running.counters.oversizePackets).toBe(0);
+  });
+
+  it('are small before anybody has said who they are', async () => {
+    const { log, url } = await broker();
+    const stranger = await raw(url);
+    stranger.write(connectPacket('x'.repeat(65_535)).subarray(0, 10));
+    expect(await log.line(/the limit is 65536/)).toContain('warn');
+  });
+});
+
+describe('readers that do not read', () => {
+  const BULK = 'tessera/input/front';
+
+  it('slow nobody else down, lose bulk, and are closed', async () => {
+    const { broker: running, log, url } = await broker({ stallMs: 400, slowReaderBytes: 2 ** 20 });
+    const frozen = await raw(url, connectPacket('frozen'), subscribePacket('tessera/#'));
+    frozen.pause();
+    const [camera, central] = [await bus(url, 'camera'), await bus(url, 'central')];
+    const seen = await inbox(central, BULK, 0);
+    const frame = new Uint8Array(200_000);
+    const times: number[] = [];
+    for (let k = 0; k < 100; k++) {
+      const from = performance.now();
+      await camera.publish(BULK, frame);
+      await seen.next();
+      times.push(performance.now() - from);
+    }
+    expect(seen.received).toHaveLength(100);
+    expect(Math.max(...times)).toBeLessThan(1000);
+    expect(await log.line(/the client does not read/)).toContain('127.0.0.1');
+    expect(running.counters.droppedForSlowReaders).toBeGreaterThan(0);
+    expect(running.counters.closedSlowReaders).toBe(1);
+  });
+
+  it('hold up no small messages either', async () => {
+    const { broker: running, url } = await broker({ stallMs: 60_000 });
+    const frozen = await raw(url, connectPacket('frozen'), subscribePacket('tessera/#'));
+    frozen.pause();
+    const [sender, reader] = [await bus(url, 'sender'), await bus(url, 'reader')];
+    const seen = await inbox(reader, 'tessera/input/front', 0);
+    // Enough to fill the kernel's buffers, then many times the broker's delivery slots, each of them to both.
+    for (let k = 0; k < 40; k++) await sender.publish('tessera/input/front', new Uint8Array(200_000));
+    for (let k = 0; k < 8000; k++) await sender.publish('tessera/input/front', new Uint8Array(100));
+    for (let k = 0; k < 8040; k++) await seen.next();
+    expect(running.counters.droppedForSlowReaders).toBe(0);
+    expect(running.counters.connections).toBe(3);
+  });
+
+  it('are told from those who read slowly', async () => {
+    const { broker: running, url } = await broker({ stallMs: 400, slowReaderBytes: 64 * 2 ** 20 });
+    const slow = await raw(url, connectPacket('slow'), subscribePacket('tessera/#'));
+    slow.pause();
+    const sender = await bus(url, 'sender');
+    for (let k = 0; k < 60; k++) await sender.publish('tessera/input/front', new Uint8Array(200_000));
+    const total = 60 * (200_000 + 25);
+    let bytes = 0;
+    // About 5 MB a second: the backlog outlasts `stallMs` several times, and never stands still.
+    const timer = setInterval(() => {
+      bytes += (slow.read() as Buffer | null)?.length ?? 0;
+    }, 10);
+    stops.push(() => clearInterval(timer));
+    while (bytes < total && !slow.destroyed) await new Promise((resolve) => setImmediate(resolve));
+    expect(bytes).toBe(total);
+    expect(running.counters.closedSlowReaders).toBe(0);
+  });
+});
+
+describe('who may come in', () => {
+  const guarded = () => broker({ credentials, anonymous: 'never' });
+
+  it('is asked for a password, and told what is missing', async () => {
+    const { broker: running, url } = await guarded();
+    await expect(bus(url, 'a')).rejects.toMatchObject({
+      code: 'TESSERA_BROKER',
+      message: expect.stringContaining('does not authorise'),
+      hint: expect.stringContaining('--password-file'),
+    });
+    await expect(bus(url, 'a', as('pi-1', 'wrong'))).rejects.toMatchObject({
+      message: expect.stringContaining('password is wrong'),
+    });
+    await bus(url, 'a', as('pi-1'));
+    expect(running.counters.refusedConnections).toBe(2);
+  });
+
+  it('does not come in by patience', async () => {
+    const { url } = await guarded();
+    await expect(bus(url, 'a', { ...as('pi-1', 'wrong'), patient: true })).rejects.toMatchObject({
+      code: 'TESSERA_BROKER',
+    });
+  });
+
+  it('may do what the role allows, and no more', async () => {
+    const { log, url } = await guarded();
+    const central = await bus(url, 'tessera-central', as('central'));
+    const seen = await inbox(central, 'tessera-wire/1/central/#');
+    const node = await bus(url, 'tessera-node-pi-1', as('pi-1'));
+    await expect(node.subscribe('tessera-wire/1/pi-2/#', 0, () => {})).rejects.toMatchObject({
+      code: 'TESSERA_BROKER',
+    });
+    await expect(node.subscribe('tessera/#', 0, () => {})).rejects.toMatchObject({ code: 'TESSERA_BROKER' });
+    await node.publish('tessera-wire/1/central/control/pi-1', 'mine', { qos: 1 });
+    expect(await seen.text()).toBe('mine');
+    await node.publish('tessera-wire/1/central/control/pi-2', 'forged');
+    expect(await log.line(/a connection was closed: no right to publish/)).toContain('node pi-1');
+    const other = await bus(url, 'tessera-node-pi-2', as('pi-2'));
+    await other.publish('tessera-wire/1/central/control/pi-2', 'genuine', { qos: 1 });
+    expect(await seen.text()).toBe('genuine');
+  });
+
+  it('leaves a last will by the same rules', async () => {
+    const { log, url } = await guarded();
+    const seen = await inbox(await bus(url, 'tessera-central', as('central')), 'tessera/node/#');
+    const dying = async (topic: string) => {
+      let socket: Socket | undefined;
+      const openStream = () => {
+        socket = connect(Number(new URL(url).port), '127.0.0.1');
+        return socket;
+      };
+      const will = { topic, payload: 'offline', qos: 1, retain: true } as const;
+      const made = await connectBusOver({
+        openStream,
+        clientId: 'x',
+        log: silentLog,
+        will,
+        protocolVersion: 4,
+        ...as('pi-1'),
+      });
+      socket!.destroy();
+      void made.stop();
+    };
+    await dying('tessera/node/pi-2/status');
+    await log.line(/no right to publish.*pi-2/);
+    await dying('tessera/node/pi-1/status');
+    expect((await seen.next()).topic).toBe('tessera/node/pi-1/status');
+    expect(seen.received).toHaveLength(1);
+  });
+
+  it('does not take over the client id of somebody else', async () => {
+    const { log, url } = await guarded();
+    const first = await bus(url, 'same', as('pi-1'));
+    await expect(bus(url, 'same', as('pi-2'))).rejects.toMatchObject({ hint: expect.stringContaining('--id') });
+    await log.line(/client id is in use by node pi-1/);
+    expect(first.connected).toBe(true);
+    await bus(url, 'same', as('pi-1'));
+  });
+
+  it('cannot leave wire messages behind for those who come later', async () => {
+    const { log, url } = await broker();
+    const sender = await bus(url, 'sender');
+    await sender.publish('tessera-wire/1/pi-1/control/central', 'stale', { retain: true });
+    await log.line(/wire messages are not retained/);
+    const reader = await bus(url, 'reader');
+    const seen = await inbox(reader, 'tessera-wire/1/pi-1/#');
+    await reader.publish('tessera-wire/1/pi-1/control/central', 'fresh', { qos: 1 });
+    expect(await seen.text()).toBe('fresh');
+  });
+
+  it('is not a page that somebody happens to look at', async () => {
+    const { url } = await broker({ listen: ['ws://127.0.0.1:0'] });
+    const answer = async (origin: string | undefined) => {
+      const socket = new WebSocket(url, ['mqtt'], origin === undefined ? {} : { origin });
+      await once(socket, 'open');
+      const stream = createWebSocketStream(socket);
+      stream.write(connectPacket('page'));
+      // Each piece of the CONNACK may be a frame of its own.
+      let answered = Buffer.alloc(0);
+      for await (const chunk of stream) {
+        answered = Buffer.concat([answered, chunk as Buffer]);
+        if (answered.length >= 4) break;
+      }
+      return answered[3];
+    };
+    expect(await answer('https://evil.example')).toBe(5);
+    expect(await answer(undefined)).toBe(0);
+    expect(await answer(url.replace('ws:', 'http:'))).toBe(0);
+  });
+
+  it('is told that MQTT 5 is not spoken here', async () => {
+    const { url } = await broker();
+    await expect(bus(url, 'a', { protocolVersion: 5 })).rejects.toMatchObject({
+      message: expect.stringContaining('does not speak this version'),
+    });
+  });
+
+  it('is not one too many', async () => {
+    const { log, url } = await broker({ maximumConnections: 1 });
+    await bus(url, 'a');
+    await expect(bus(url, 'b')).rejects.toMatchObject({ code: 'TESSERA_BROKER' });
+    await log.line(/too many connections/);
+  });
+});
+
+describe('startBroker', () => {
+  it('refuses to listen beyond this machine without credentials, before it listens at all', async () => {
+    for (const host of ['0.0.0.0', '[::]', '192.0.2.1']) {
+      await expect(broker({ listen: ['mqtt://127.0.0.1:0', `mqtt://${host}:0`] })).rejects.toMatchObject({
+        code: 'TESSERA_CONFIG',
+        hint: expect.stringContaining('--listen'),
+      });
+    }
+  });
+
+  it('says that a port is taken, and leaves nothing behind', async () => {
+    const { url } = await broker();
+    const log = recordingLog();
+    await expect(
+      startBroker({ listen: ['mqtt://127.0.0.1:0', url], anonymous: 'loopback', log }),
+    ).rejects.toMatchObject({
+      code: 'TESSERA_BROKER',
+      message: expect.stringContaining('already in use'),
+      cause: { code: 'EADDRINUSE' },
+    });
+  });
+
+  it('stops once, with everybody connected, in bounded time', async () => {
+    const { broker: running, url } = await broker();
+    await bus(url, 'a');
+    const frozen = await raw(url, connectPacket('frozen'), subscribePacket('tessera/#'));
+    frozen.pause();
+    const from = performance.now();
+    const stopping = running.stop();
+    expect(running.stop()).toBe(stopping);
+    await stopping;
+    expect(performance.now() - from).toBeLessThan(2000);
+    expect(running.counters.connections).toBe(0);
+  });
+});
+
+describe('TLS', () => {
+  it('protects mqtts and wss, and a certificate that nobody vouches for is refused with a way out', async ({
+    skip,
+  }) => {
+    const folder = await mkdtemp(join(tmpdir(), 'tessera-tls-'));
+    stops.push(() => rm(folder, { recursive: true, force: true }));
+    const [keyFile, certFile] = [join(folder, 'key.pem'), join(folder, 'cert.pem')];
+    const how = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '1'];
+    const whom = [
+      '-subj',
+      '/CN=localhost',
+      '-addext',
+      'subjectAltName=IP:127.0.0.1',
+      '-keyout',
+      keyFile,
+      '-out',
+      certFile,
+    ];
+    try {
+      await promisify(execFile)('openssl', [...how, ...whom]);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') skip('openssl is not installed');
+      throw error;
+    }
+    const [key, cert] = [await readFile(keyFile, 'utf8'), await readFile(certFile, 'utf8')];
+    const { broker: running } = await broker({
+      listen: ['mqtts://127.0.0.1:0', 'wss://127.0.0.1:0'],
+      tls: { key, cert },
+    });
+    for (const url of running.urls) {
+      const trusted = await bus(url, 'a', { ca: cert });
+      const seen = await inbox(trusted, 'tessera/x');
+      await trusted.publish('tessera/x', 'secret', { qos: 1 });
+      expect(await seen.text()).toBe('secret');
+      await expect(bus(url, 'b')).rejects.toMatchObject({
+        message: expect.stringContaining('TLS failed'),
+        hint: expect.stringContaining('mqtt.ca'),
+      });
+      await bus(url, 'c', { rejectUnauthorized: false });
+    }
+    const plain = running.urls[0]!.replace('mqtts', 'mqtt');
+    await expect(bus(plain, 'd')).rejects.toMatchObject({ hint: expect.stringContaining('mqtts://') });
+  });
+});
