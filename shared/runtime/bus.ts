@@ -31,8 +31,14 @@ export interface Session {
   end(timeoutMs: number): Promise<void>;
 }
 
+/**
+ * Takes a message in. Brokers that deliver once per matching subscription (MQTT 5, section 3.3.4) say for which
+ * `filters` a delivery is; others deliver once for all.
+ */
+export type Deliver = (message: Message, filters?: readonly string[]) => void;
+
 /** Opens a connection; throws TesseraError TESSERA_BROKER. */
-export type OpenSession = (onMessage: (message: Message) => void) => Promise<Session>;
+export type OpenSession = (deliver: Deliver) => Promise<Session>;
 
 const MAX_ATTEMPTS = 3;
 /** QoS 1 bytes that may wait for an acknowledgement or a connection. */
@@ -80,7 +86,7 @@ export class ReconnectingBus implements Bus {
 
   /** Makes the first connection; throws what `open` throws. */
   async start(): Promise<void> {
-    await this.#adopt(await this.#open((message) => this.#dispatch(message)));
+    await this.#adopt(await this.#open(this.#dispatch));
   }
 
   /** Makes the first connection in the background, trying for as long as it takes. */
@@ -162,6 +168,8 @@ export class ReconnectingBus implements Bus {
   #whenSettled: () => void = () => {};
 
   async #publish(topic: string, payload: Uint8Array | string, qos: 0 | 1, retain: boolean): Promise<void> {
+    // A broker closes the connection for such a topic.
+    if (topic === '' || /[+#\0]/.test(topic)) throw new TesseraError('TESSERA_BROKER', `not a topic: "${topic}"`);
     const bytes = Buffer.byteLength(payload);
     const limit = Math.min(this.#maximumPacketBytes ?? Infinity, this.#session?.maximumPacketBytes ?? Infinity);
     if (bytes + Buffer.byteLength(topic) + PACKET_OVERHEAD_BYTES > limit) {
@@ -264,7 +272,7 @@ export class ReconnectingBus implements Bus {
       await this.#backoff.wait();
       if (this.#stopping !== undefined) return;
       try {
-        const session = await this.#open((message) => this.#dispatch(message));
+        const session = await this.#open(this.#dispatch);
         await this.#adopt(session);
         if (this.#connected) this.#log.info('connected to the broker');
         return;
@@ -274,12 +282,12 @@ export class ReconnectingBus implements Bus {
     }
   }
 
-  #dispatch(message: Message): void {
+  readonly #dispatch: Deliver = (message, filters) => {
     for (const [filter, { handlers }] of this.#subscriptions) {
-      if (!matchesFilter(filter, message.topic)) continue;
+      if (filters !== undefined ? !filters.includes(filter) : !matchesFilter(filter, message.topic)) continue;
       for (const handler of handlers) this.#guarded(message.topic, () => handler(message));
     }
-  }
+  };
 
   #guarded(what: string, call: () => void): void {
     try {

@@ -1,9 +1,9 @@
 import type { Duplex } from 'node:stream';
 import { type IClientOptions, MqttClient, connect as mqttConnect } from 'mqtt';
 import { TesseraError } from '../errors.ts';
-import type { Bus, Log, Message } from '../ports.ts';
+import type { Bus, Log } from '../ports.ts';
 import { brokerError, type ConnectionFault, isPermanent, isVersionRefusal } from './broker-failure.ts';
-import { ReconnectingBus, type Session } from './bus.ts';
+import { type Deliver, ReconnectingBus, type Session } from './bus.ts';
 
 /**
  * MQTT connections, over TCP, TLS, WebSocket or any duplex stream; the mqtt package is imported here and nowhere else.
@@ -82,14 +82,14 @@ type Dial = (options: IClientOptions) => MqttClient;
 async function startBus(options: Omit<BusOptions, 'url'>, where: string, dial: Dial): Promise<Bus> {
   const asked = options.protocolVersion ?? 'auto';
   let version: 4 | 5 = asked === 'auto' ? 5 : asked;
-  const open = async (onMessage: (message: Message) => void): Promise<Session> => {
-    const first = await openSession(dial, options, version, onMessage);
+  const open = async (deliver: Deliver): Promise<Session> => {
+    const first = await openSession(dial, options, version, deliver);
     if (!('fault' in first)) return first;
     const other = version === 5 ? 4 : 5;
     if (asked !== 'auto' || !(isVersionRefusal(first.fault.code) || first.fault.code === 'CLOSED')) {
       throw brokerError(first.fault, where);
     }
-    const second = await openSession(dial, options, other, onMessage);
+    const second = await openSession(dial, options, other, deliver);
     if ('fault' in second) throw brokerError(second.fault, where);
     version = other;
     return second;
@@ -128,7 +128,7 @@ function openSession(
   dial: Dial,
   options: Omit<BusOptions, 'url'>,
   version: 4 | 5,
-  onMessage: (message: Message) => void,
+  deliver: Deliver,
 ): Promise<Session | { readonly fault: ConnectionFault }> {
   return new Promise((resolve) => {
     const client = dial(clientOptions(options, version));
@@ -140,8 +140,14 @@ function openSession(
     client.on('disconnect', ({ reasonCode }) => {
       fault ??= { message: `the broker closed it with reason ${reasonCode}`, code: reasonCode };
     });
-    client.on('message', (topic, payload, { retain }) => onMessage({ topic, payload, retained: retain }));
-    client.once('connect', () => resolve(sessionOf(client, () => fault?.message ?? 'closed by the broker')));
+    /** Filters by the subscription identifiers of MQTT 5 (section 3.8.2.1.2), which begin at 1. */
+    const filters: string[] = [''];
+    client.on('message', (topic, payload, { retain, properties }) => {
+      const ids = [properties?.subscriptionIdentifier ?? []].flat();
+      const named = ids.length === 0 ? undefined : ids.map((id) => filters[id] ?? '');
+      deliver({ topic, payload, retained: retain }, named);
+    });
+    client.once('connect', () => resolve(sessionOf(client, filters, () => fault?.message ?? 'closed by the broker')));
     client.once('close', () => {
       client.end(true);
       resolve({ fault: fault ?? { message: 'closed before it was accepted', code: 'CLOSED' } });
@@ -149,24 +155,51 @@ function openSession(
   });
 }
 
-function sessionOf(client: MqttClient, reason: () => string): Session {
+function sessionOf(client: MqttClient, filters: string[], reason: () => string): Session {
+  type Outcome = 'sent' | 'lost';
+  /** Ends of what is under way, for the case that the connection goes first. */
+  const open = new Set<(outcome: Outcome) => void>();
   let gone = false;
+  let draining: Promise<Outcome> | undefined;
   const lost = new Promise<string>((resolve) => {
     client.once('close', () => {
       gone = true;
+      for (const end of open) end('lost');
+      open.clear();
       resolve(reason());
     });
   });
-  /** Runs one exchange; only an answer of the broker settles it before the connection is lost. */
-  const exchange = (what: string, start: (done: (error?: unknown) => void) => void) => {
-    if (gone || client.disconnecting) return Promise.resolve<'lost'>('lost');
-    const answered = new Promise<'sent'>((resolve, reject) => {
+  /** Runs one exchange; errors that are no answer of the broker are left to the close that follows them. */
+  const exchange = (what: string, start: (done: (error?: unknown) => void) => void): Promise<Outcome> => {
+    if (gone || client.disconnecting) return Promise.resolve('lost');
+    return new Promise((resolve, reject) => {
+      open.add(resolve);
       start((error) => {
-        if (error === undefined || error === null) resolve('sent');
-        else if (isRefusal(error)) reject(refusal(what, error));
+        const refused = isRefusal(error);
+        if (!refused && error !== undefined && error !== null) return;
+        open.delete(resolve);
+        if (refused) reject(refusal(what, error));
+        else resolve('sent');
       });
     });
-    return Promise.race([answered, lost.then(() => 'lost' as const)]);
+  };
+  /** One wait for the socket to drain, however many messages wait for it. */
+  const drained = (): Promise<Outcome> => {
+    draining ??= new Promise((resolve) => {
+      open.add(resolve);
+      client.stream.once('drain', () => {
+        open.delete(resolve);
+        draining = undefined;
+        resolve('sent');
+      });
+    });
+    return draining;
+  };
+  const identifier = (filter: string) => {
+    const { protocolVersion } = client.options;
+    if (protocolVersion !== 5 || client.serverProperties?.subscriptionIdentifiersAvailable === false) return {};
+    if (!filters.includes(filter)) filters.push(filter);
+    return { properties: { subscriptionIdentifier: filters.indexOf(filter) } };
   };
   return {
     lost,
@@ -184,12 +217,11 @@ function sessionOf(client: MqttClient, reason: () => string): Session {
       if (gone || client.disconnecting) return 'lost';
       // Without a callback: given one, the client would add a `drain` listener of its own for each message.
       client.publish(topic, body, { qos, retain });
-      if (!client.stream.writableNeedDrain) return 'sent';
-      return Promise.race([drained(client), lost.then(() => 'lost' as const)]);
+      return client.stream.writableNeedDrain ? drained() : 'sent';
     },
     subscribe: (filter, qos) =>
       exchange(filter, (done) =>
-        client.subscribe(filter, { qos }, (error, _subscriptions, suback) => {
+        client.subscribe(filter, { qos, ...identifier(filter) }, (error, _subscriptions, suback) => {
           const code = suback?.granted.map(Number).find((granted) => granted >= 128);
           done(code === undefined ? error : { code, message: 'it is not granted' });
         }),
@@ -206,22 +238,6 @@ function sessionOf(client: MqttClient, reason: () => string): Session {
         client.end();
       }),
   };
-}
-
-/** One shared wait for the socket to drain, however many messages wait for it. */
-const draining = new WeakMap<object, Promise<'sent'>>();
-function drained(client: MqttClient): Promise<'sent'> {
-  const stream = client.stream;
-  const known = draining.get(stream);
-  if (known !== undefined) return known;
-  const promise = new Promise<'sent'>((resolve) => {
-    stream.once('drain', () => {
-      draining.delete(stream);
-      resolve('sent');
-    });
-  });
-  draining.set(stream, promise);
-  return promise;
 }
 
 const asBuffer = (bytes: Uint8Array) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);

@@ -111,6 +111,18 @@ describe.each(SERVERS)('a bus on %s', (name, start) => {
     expect(one.received).toHaveLength(1);
   });
 
+  test('hands a message to each of two overlapping filters once, not once per delivery', async (server) => {
+    const bus = await busTo(server, 'a');
+    const wide = await inbox(bus, 'tessera/#');
+    const exact = await inbox(bus, 'tessera/x');
+    for (const text of ['first', 'last']) await bus.publish('tessera/x', text, { qos: 1 });
+    // A second delivery of the first message would come before the end that both inboxes see.
+    const end = await inbox(bus, 'tessera/end');
+    await bus.publish('tessera/end', '', { qos: 1 });
+    await end.next();
+    expect([wide.received.length, exact.received.length]).toEqual([3, 2]);
+  });
+
   test('carries a wire message of 5 MB in parts', async (server) => {
     const wire = async (self: string) => {
       const bus = await busTo(server, self);

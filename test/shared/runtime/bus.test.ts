@@ -159,6 +159,14 @@ describe('ReconnectingBus', () => {
     expect(sessions[0]!.sent).toEqual([]);
   });
 
+  it('refuses what is no topic, for which a broker would close the connection', async () => {
+    const { bus, sessions } = await connected();
+    for (const topic of ['', 'a/+', 'a/#']) {
+      await expect(bus.publish(topic, 'x')).rejects.toMatchObject({ code: 'TESSERA_BROKER' });
+    }
+    expect(sessions[0]!.sent).toEqual([]);
+  });
+
   it('tells the caller of a refused subscription, and does not ask for it again', async () => {
     const { bus, sessions, reconnect } = await connected();
     sessions[0]!.refuse.add('secret/#');
