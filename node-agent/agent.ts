@@ -7,7 +7,6 @@ import { blobPartMessage, type ControlMessage, controlMessage, workMessage } fro
 import { topics as topicsOf } from '../shared/protocol/topics.ts';
 import { openBlobStore } from '../shared/runtime/blob-store.ts';
 import { createExecutor } from '../shared/runtime/executor.ts';
-import type { Executor } from '../shared/runtime/executor-types.ts';
 import { type BusOptions, connectBus } from '../shared/runtime/mqtt.ts';
 import { Wire } from '../shared/runtime/wire.ts';
 import { BlobFetch } from './blob-fetch.ts';
@@ -46,8 +45,6 @@ export interface Agent {
   stop(): Promise<void>;
 }
 
-/** A run under way cannot be interrupted; the process ends anyway after this. */
-const STOP_EXECUTOR_MS = 5000;
 /** Share of the machine's memory that inputs of waiting work may take, and its bounds in bytes. */
 const QUEUE_SHARE = 1 / 8;
 const QUEUE_BYTES = { least: 16e6, most: 256e6 } as const;
@@ -147,7 +144,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
         vitals.stop();
         await presence.stop();
         await bus.stop();
-        await stopWithin(executor, STOP_EXECUTOR_MS);
+        await executor.stop();
       })();
       return stopping;
     },
@@ -157,13 +154,4 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
 /** Waits for the first connection of a bus that keeps trying. */
 function connected(bus: Bus): Promise<void> {
   return new Promise((resolve) => bus.onConnect(resolve));
-}
-
-async function stopWithin(executor: Executor, limitMs: number): Promise<void> {
-  let late: NodeJS.Timeout | undefined;
-  const timeout = new Promise<void>((resolve) => {
-    late = setTimeout(resolve, limitMs);
-  });
-  await Promise.race([executor.stop(), timeout]);
-  clearTimeout(late);
 }

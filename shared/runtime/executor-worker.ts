@@ -1,5 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import type { Plan } from '../plan/plan.ts';
+import type { WorkError } from '../protocol/messages.ts';
 import { openBlobStore } from './blob-store.ts';
 import type { TileOutcome } from './executor-types.ts';
 import { type JobTile, StageRunner } from './stage-runner.ts';
@@ -23,7 +24,7 @@ export interface TileCall {
 interface Waiting {
   readonly run: () => Promise<void>;
   readonly tile?: TileCall;
-  readonly drop?: () => void;
+  readonly drop?: (code: WorkError, text: string) => void;
 }
 
 /**
@@ -55,6 +56,14 @@ function inTurn<T>(action: () => T | Promise<T>): Promise<T> {
   });
 }
 
+/** Takes waiting tiles out of the line and answers them. */
+function drop(matches: (call: TileCall) => boolean, code: WorkError, text: string): void {
+  const gone = waiting.filter(({ tile }) => tile !== undefined && matches(tile));
+  const kept = waiting.filter((entry) => !gone.includes(entry));
+  waiting.splice(0, waiting.length, ...kept);
+  for (const entry of gone) entry.drop?.(code, text);
+}
+
 const { folder, threads, sessionMemoryMb } = workerData as ExecutorWorkerData;
 const runner = openBlobStore(folder).then((store) => new StageRunner({ store, threads, sessionMemoryMb }));
 
@@ -67,14 +76,10 @@ const handlers = {
 
   tile: (call: TileCall): Promise<Moved<TileOutcome>> =>
     new Promise((resolve) => {
-      const { plan, iId, stage, tile } = call;
+      const { plan, stage, tile } = call;
       waiting.push({
         tile: call,
-        drop: () =>
-          resolve({
-            value: { t_id: tile.t_id, error: { code: 'expired', text: `tile of ${iId} was cancelled` } },
-            transfer: [],
-          }),
+        drop: (code, text) => resolve({ value: { t_id: tile.t_id, error: { code, text } }, transfer: [] }),
         run: async () => {
           const value = await (await runner).runTile(plan, stage, tile);
           resolve({ value, transfer: 'out' in value ? buffersOf(value.out.map((region) => region.d)) : [] });
@@ -84,15 +89,14 @@ const handlers = {
     }),
 
   cancel: (args: { iId: string; stage: number; tIds: readonly number[] }): void => {
-    const dropped = (entry: Waiting): boolean =>
-      entry.tile !== undefined &&
-      entry.tile.iId === args.iId &&
-      entry.tile.stage === args.stage &&
-      args.tIds.includes(entry.tile.tile.t_id);
-    const kept = waiting.filter((entry) => !dropped(entry));
-    const gone = waiting.filter(dropped);
-    waiting.splice(0, waiting.length, ...kept);
-    for (const entry of gone) entry.drop?.();
+    const { iId, stage, tIds } = args;
+    drop((call) => call.iId === iId && call.stage === stage && tIds.includes(call.tile.t_id), 'expired', 'cancelled');
+  },
+
+  /** Answered when nothing runs any more, so that the thread can be ended. */
+  stop: (): Promise<void> => {
+    drop(() => true, 'run-failed', 'the executor is stopping');
+    return inTurn(async () => (await runner).stop());
   },
 };
 

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { failureOf, TesseraError } from '../errors.ts';
 import type { Plan } from '../plan/plan.ts';
@@ -22,6 +23,8 @@ export interface ExecutorOptions {
 const RESTART_MS = [0, 200, 1000, 5000] as const;
 /** A worker that lived this long was well, so the next end counts as the first. */
 const HEALTHY_MS = 60_000;
+/** How long `stop` waits for the run under way. */
+const STOP_MS = 5000;
 
 interface Prepared {
   readonly plan: Plan;
@@ -44,10 +47,13 @@ export async function createExecutor(options: ExecutorOptions): Promise<Executor
  * 1. Every tile given to `run` has exactly one outcome, also when the worker ends: then `run-failed`.
  * 2. While the worker is not running, tiles fail at once, so that their sender can ask another node.
  * 3. A plan that was prepared is prepared again after a restart, before any tile runs.
+ * 4. The thread is never ended from outside while the runtime runs: that aborts the whole process (onnxruntime-node
+ *    1.30 throws a C++ exception that nobody catches). It is asked to stop, and left alone if it does not answer.
  */
 class ThreadExecutor implements Executor {
   readonly #options: ExecutorOptions;
   readonly #prepared = new Map<string, Prepared>();
+  #worker: Worker | undefined;
   #calls: WorkerCalls | undefined;
   #down: string | undefined;
   #stopped = false;
@@ -95,13 +101,28 @@ class ThreadExecutor implements Executor {
     clearTimeout(this.#restart);
     const calls = this.#calls;
     this.#calls = undefined;
-    await calls?.end();
+    if (calls === undefined) return;
+    let late: NodeJS.Timeout | undefined;
+    const timeout = new Promise<boolean>((resolve) => {
+      late = setTimeout(() => resolve(false), STOP_MS);
+    });
+    const idle = calls.call('stop', {}).then(
+      () => true,
+      () => true,
+    );
+    if (await Promise.race([idle, timeout])) await calls.end();
+    else this.#worker?.unref();
+    clearTimeout(late);
   }
 
   async #tile(call: TileCall): Promise<TileOutcome> {
     const buffers = buffersOf(call.tile.in.map((region) => region.d));
     try {
-      if (this.#down !== undefined) throw new TesseraError('TESSERA_RUN_FAILED', this.#down);
+      if (this.#down !== undefined) {
+        // Whoever tries again at once must not keep the event loop from ever starting the worker.
+        await setImmediate();
+        throw new TesseraError('TESSERA_RUN_FAILED', this.#down ?? 'the inference thread was away');
+      }
       return await this.#running().call<TileOutcome>('tile', call, buffers);
     } catch (error) {
       return { t_id: call.tile.t_id, error: { code: 'run-failed', text: failureOf(error).message } };
@@ -121,6 +142,7 @@ class ThreadExecutor implements Executor {
       // Flags of this process (a test runner's loader, say) are not for the worker.
       execArgv: [],
     });
+    this.#worker = worker;
     return new WorkerCalls(worker, (error) => this.#onEnd(error));
   }
 

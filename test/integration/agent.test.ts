@@ -27,6 +27,7 @@ import { loadSession } from '../../shared/runtime/ort.ts';
 import { packModel } from '../../shared/runtime/package.ts';
 import { Wire } from '../../shared/runtime/wire.ts';
 import { byteLength, paste, type Tensor, wholeBox } from '../../shared/tensor/tensor.ts';
+import { killBetweenRuns } from '../support/kill-worker.ts';
 import { heavyInput, heavyNetwork, tinyInput, tinyNetwork, tinyPlan, wireRegion } from '../support/tiny-network.ts';
 
 const topics = topicsOf();
@@ -236,7 +237,7 @@ describe('a node agent', () => {
     for (let frame = 0; frame < frames; frame++) await wire.send('node-a', 'work', message(frame));
     expect(errors(await results.next())).toBe('ok');
     const restarted = new Promise<Worker>((resolve) => process.once('worker', resolve));
-    void worker.terminate();
+    killBetweenRuns(worker);
     const rest = await Promise.all(Array.from({ length: frames - 1 }, () => results.next()));
     expect(rest.map(errors)).toContain('run-failed');
     worker = await restarted;
