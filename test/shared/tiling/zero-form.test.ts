@@ -1,0 +1,152 @@
+import { describe, expect, test } from 'vitest';
+import { TesseraError } from '../../../shared/errors.ts';
+import type { ResolvedModel } from '../../../shared/onnx/model.ts';
+import { resolveModel } from '../../../shared/onnx/resolve.ts';
+import { writeModel } from '../../../shared/onnx/write.ts';
+import { boxShape, byteLength, crop, paste, type Tensor } from '../../../shared/tensor/tensor.ts';
+import type { StageForm } from '../../../shared/tiling/form.ts';
+import { compareTensors, runStage } from '../../../shared/tiling/reference.ts';
+import { buildStage } from '../../../shared/tiling/stage.ts';
+import { inputsFor, Network, sessions, stageOf } from './network.ts';
+
+function zeroStage(
+  resolved: ResolvedModel,
+  outputs: readonly string[],
+  rows: readonly number[],
+  cols: readonly number[],
+): StageForm {
+  return buildStage(resolved, stageOf(['x0'], outputs, { kind: 'tiles', padding: 'zero', rows, cols }));
+}
+
+/** VGG-like: x [1, 3, 32, 48] -> two poolings -> 8 x 12 cells, with a channel shuffle and an enlargement inside. */
+function network(): { net: Network; output: string } {
+  const net = new Network();
+  const pads = [1, 1, 1, 1];
+  const a = net.op('Relu', [net.conv(net.input([1, 3, 32, 48]), 3, 4, [3, 3], { pads })]);
+  const b = net.op('MaxPool', [a], { kernel_shape: [2, 2], strides: [2, 2] });
+  const shuffled = net.op('Reshape', [net.op('Reshape', [b, net.ints(1, 2, 2, 16, 24)]), net.ints(1, 4, 16, 24)]);
+  const c = net.conv(shuffled, 4, 4, [3, 3], { strides: [2, 2], auto_pad: 'SAME_UPPER' });
+  const up = net.op('Resize', [c, '', '', net.ints(1, 4, 16, 24)], { mode: 'nearest' });
+  const d = net.op('AveragePool', [up], { kernel_shape: [2, 2], strides: [2, 2] });
+  return { net, output: net.op('Add', [d, net.conv(c, 4, 4, [3, 3], { pads })]) };
+}
+
+/** What FDSP means, without our surgery: cut tiles out of the frame and run the same network, resolved for their size. */
+async function independently(model: ResolvedModel, form: StageForm, frame: Tensor, output: string): Promise<Tensor> {
+  const { run, release } = sessions();
+  const spec = model.specs.get(output)!;
+  const target = { ...spec, data: new Uint8Array(byteLength(spec)) };
+  for (const tile of form.tiles) {
+    const { box } = tile.in[0]!;
+    const shape = boxShape(box);
+    const alone = resolveModel(original(model), { inputShapes: { x0: shape } });
+    const made = await run(alone.model, new Map([['x0', { dtype: frame.dtype, shape, data: crop(frame, box) }]]));
+    paste(target, tile.out[0]!.box, made.get(output)!.data);
+  }
+  await release();
+  return target;
+}
+
+/** The network with an open size. */
+function original({ model }: ResolvedModel) {
+  const [input] = model.graph.inputs;
+  const shape = [1, 3, 'rows', 'cols'];
+  return { ...model, graph: { ...model.graph, inputs: [{ ...input!, shape }] } };
+}
+
+describe('FDSP: each tile is run alone, padded at its own edges', () => {
+  test.each([
+    [[8], [12]],
+    [
+      [4, 4],
+      [6, 6],
+    ],
+    [
+      [2, 5, 1],
+      [11, 1],
+    ],
+  ])('rows %j, cols %j equal tiles that are cut out and run through the network', async (rows, cols) => {
+    const net = new Network();
+    const pads = [1, 1, 1, 1];
+    const a = net.op('Relu', [net.conv(net.input([1, 3, 32, 48]), 3, 4, [3, 3], { pads })]);
+    const b = net.op('MaxPool', [a], { kernel_shape: [2, 2], strides: [2, 2] });
+    const c = net.conv(b, 4, 4, [3, 3], { strides: [2, 2], auto_pad: 'SAME_UPPER' });
+    const output = net.op('Add', [c, net.conv(c, 4, 4, [3, 3], { pads })]);
+    const resolved = net.resolve(output);
+    const form = zeroStage(resolved, [output], rows, cols);
+    expect(form.approximate).toBe(rows.length * cols.length > 1);
+    const frame = inputsFor(resolved, ['x0']).get('x0')!;
+    const { run, release } = sessions();
+    const made = await runStage(form, new Map([['x0', frame]]), resolved.specs, run);
+    await release();
+    const expected = await independently(resolved, form, frame, output);
+    expect(compareTensors(new Map([[output, expected]]), made)[0]!.ofRange).toBeLessThanOrEqual(1e-6);
+  });
+
+  test('target shapes follow the tile, and one model serves every grid', async () => {
+    const { net, output } = network();
+    const resolved = net.resolve(output);
+    const whole = zeroStage(resolved, [output], [8], [12]);
+    const tiled = zeroStage(resolved, [output], [2, 6], [3, 3, 6]);
+    expect(Buffer.compare(writeModel(whole.model), writeModel(tiled.model))).toBe(0);
+    expect(tiled.tiles[4]!.in[0]!.box).toEqual([
+      [0, 1],
+      [0, 3],
+      [8, 32],
+      [12, 24],
+    ]);
+    const { run, release } = sessions();
+    const inputs = inputsFor(resolved, ['x0']);
+    const one = await runStage(whole, inputs, resolved.specs, run);
+    const plain = buildStage(resolved, stageOf(['x0'], [output], { kind: 'whole' }));
+    expect(compareTensors(await runStage(plain, inputs, resolved.specs, run), one)[0]!.ofRange).toBeLessThanOrEqual(
+      1e-6,
+    );
+    await runStage(tiled, inputs, resolved.specs, run);
+    await release();
+  });
+
+  test('multiply-adds of the tiles add up to those of the whole', () => {
+    const { net, output } = network();
+    const resolved = net.resolve(output);
+    const [whole] = zeroStage(resolved, [output], [8], [12]).tiles;
+    const parts = zeroStage(resolved, [output], [2, 6], [3, 3, 6]).tiles;
+    expect(parts.reduce((sum, tile) => sum + tile.macs, 0)).toBe(whole!.macs);
+  });
+});
+
+describe('what FDSP cannot do is said', () => {
+  test('tiles that begin between two cells of the frame: which sizes are possible', () => {
+    const net = new Network();
+    const small = net.conv(net.input([1, 3, 32, 32]), 3, 2, [4, 4], { strides: [4, 4] });
+    const up = net.op('Resize', [small, '', net.values('float32', [4], [1, 1, 8, 8])], { mode: 'nearest' });
+    const resolved = net.resolve(up);
+    const error = failure(() => zeroStage(resolved, [up], [3, 61], [64]));
+    expect(error.code).toBe('TESSERA_PLAN_INVALID');
+    expect(error.hint).toMatch(/Tiles can end after 8, 16, 24, 32 cells/);
+  });
+
+  test('a network without padding shrinks its tiles', () => {
+    const net = new Network();
+    const output = net.conv(net.input([1, 3, 32, 32]), 3, 2, [3, 3]);
+    const error = failure(() => zeroStage(net.resolve(output), [output], [15, 15], [30]));
+    expect(error.code).toBe('TESSERA_PLAN_INVALID');
+    expect(error.hint).toMatch(/only be tiled with halo/);
+  });
+
+  test('a constant that varies in space', () => {
+    const net = new Network();
+    const output = net.op('Add', [net.input([1, 3, 32, 32]), net.weight(32, 32)]);
+    expect(failure(() => zeroStage(net.resolve(output), [output], [16, 16], [32])).message).toMatch(/varies in space/);
+  });
+});
+
+function failure(act: () => unknown): TesseraError {
+  try {
+    act();
+  } catch (error) {
+    if (error instanceof TesseraError) return error;
+    throw error;
+  }
+  throw new Error('nothing was thrown');
+}
