@@ -1,16 +1,10 @@
 import { TesseraError } from '../errors.ts';
-import type { TensorSpec } from '../tensor/tensor.ts';
-import { elementNumber } from './element-types.ts';
 import type { Initializer, Node, ResolvedModel, ValueInfo } from './model.ts';
 import { readTensors } from './order.ts';
+import { valueInfo } from './value-info-proto.ts';
 
 function uncuttable(what: string, hint: string): TesseraError {
   return new TesseraError('TESSERA_PLAN_INVALID', what, { hint });
-}
-
-/** Name and type of a tensor as a graph declares its inputs and outputs. */
-export function valueInfo(name: string, spec: TensorSpec): ValueInfo {
-  return { name, dtype: spec.dtype, elementType: elementNumber(spec.dtype), shape: spec.shape };
 }
 
 /**

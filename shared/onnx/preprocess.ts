@@ -1,7 +1,7 @@
 import { TesseraError } from '../errors.ts';
 import { elementNumber } from './element-types.ts';
-import { valueInfo } from './extract.ts';
 import type { Attribute, Initializer, Model, Node, ResolvedModel } from './model.ts';
+import { valueInfo } from './value-info-proto.ts';
 import { constantTensor } from './values.ts';
 
 /** Name of the graph input that takes pictures: uint8 [1, height, width, channels], RGB or grey. */

@@ -1,5 +1,5 @@
 import { TesseraError } from '../errors.ts';
-import { type Dtype, elementCount, type TensorSpec } from '../tensor/tensor.ts';
+import { elementCount, type TensorSpec } from '../tensor/tensor.ts';
 import { dtypeOf } from './element-types.ts';
 import { FOLD_LIMIT, foldOutputs } from './folding/fold.ts';
 import { fixInputs, type InputShapes } from './input-shapes.ts';
@@ -8,6 +8,7 @@ import { readTensors } from './order.ts';
 import { fields, MessageWriter } from './protobuf.ts';
 import type { Operator } from './shapes/operator.ts';
 import { inferOutputs } from './shapes/registry.ts';
+import { valueInfo } from './value-info-proto.ts';
 import { constantTensor, numbersOf } from './values.ts';
 
 /** The oldest operator set whose operators mean what they mean today (broadcasting without `axis`). */
@@ -149,7 +150,10 @@ export function resolveModel(
   const initializers = new Map([...known.constants].filter(([name]) => used.has(name) && !made.has(name)));
   const alive = new Set([...used, ...inputs.map((input) => input.name), ...nodes.flatMap((node) => node.outputs)]);
   const specs = new Map([...known.specs].filter(([name]) => alive.has(name)));
-  const outputs = model.graph.outputs.map((output) => typed(output, specs.get(output.name)));
+  const outputs = model.graph.outputs.map((output) => {
+    const spec = specs.get(output.name);
+    return spec === undefined ? output : valueInfo(output.name, spec);
+  });
   const graph: Graph = {
     ...model.graph,
     nodes,
@@ -159,9 +163,4 @@ export function resolveModel(
     unknown: withoutValueInfo(model.graph.unknown),
   };
   return { model: { ...model, graph }, specs };
-}
-
-/** A graph output with its inferred shape. */
-function typed(output: ValueInfo, spec: { readonly dtype: Dtype; readonly shape: readonly number[] } | undefined) {
-  return spec === undefined ? output : { ...output, shape: spec.shape };
 }

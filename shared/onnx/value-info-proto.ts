@@ -1,4 +1,5 @@
-import { dtypeOf } from './element-types.ts';
+import type { TensorSpec } from '../tensor/tensor.ts';
+import { dtypeOf, elementNumber } from './element-types.ts';
 import type { ValueInfo } from './model.ts';
 import { embedded, type Field, fields, integer, MessageWriter, text } from './protobuf.ts';
 
@@ -61,4 +62,9 @@ export function writeValueInfo(value: ValueInfo): MessageWriter {
     tensor.message(2, shape);
   }
   return message.message(2, new MessageWriter().message(1, tensor));
+}
+
+/** Name and type of a tensor as a graph declares its inputs and outputs. */
+export function valueInfo(name: string, spec: TensorSpec): ValueInfo {
+  return { name, dtype: spec.dtype, elementType: elementNumber(spec.dtype), shape: spec.shape };
 }

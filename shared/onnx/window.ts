@@ -54,7 +54,8 @@ export function windowAxes(node: Node, kernel: readonly number[], sizes: readonl
 
 /**
  * Geometry of ConvTranspose-11, seen from its own input: output = stride (input - 1) + output_padding + extent - pads.
- * `output_shape` and SAME pads fix the output (SAME: input * stride) and the pads follow from it.
+ * `output_shape` and SAME pads fix the output and the pads follow from it (SAME: input * stride, or what a kernel shorter
+ * than its stride reaches, as ONNX Runtime does).
  */
 export function transposedWindowAxes(node: Node, kernel: readonly number[], sizes: readonly number[]): WindowAxis[] {
   const strides = intsAttribute(node, 'strides');
@@ -69,7 +70,7 @@ export function transposedWindowAxes(node: Node, kernel: readonly number[], size
     const dilation = dilations?.[axis] ?? 1;
     const full = stride * (size - 1) + (extra?.[axis] ?? 0) + extent(kernel[axis] ?? 1, dilation);
     // Older exporters give the whole shape, [n, c, ...], where only the spatial axes are meant.
-    const fixed = asked?.[asked.length - sizes.length + axis] ?? (same ? size * stride : undefined);
+    const fixed = asked?.[asked.length - sizes.length + axis] ?? (same ? Math.min(size * stride, full) : undefined);
     const geometry = { input: size, kernel: kernel[axis] ?? 1, dilation, stride };
     if (fixed !== undefined && fixed > 0) {
       const total = Math.max(0, full - fixed);

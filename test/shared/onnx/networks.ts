@@ -1,10 +1,10 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
-import { valueInfo } from '../../../shared/onnx/extract.ts';
 import type { Model, ResolvedModel } from '../../../shared/onnx/model.ts';
 import { readModel } from '../../../shared/onnx/read.ts';
 import { resolveModel } from '../../../shared/onnx/resolve.ts';
+import { valueInfo } from '../../../shared/onnx/value-info-proto.ts';
 import { writeModel } from '../../../shared/onnx/write.ts';
 import { byteLength, type Dtype, type TensorSpec } from '../../../shared/tensor/tensor.ts';
 
