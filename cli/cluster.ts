@@ -41,6 +41,11 @@ function sessionMemoryMb(): number {
   return Math.floor(totalmem() / 4e6);
 }
 
+/** The address under which this machine reaches a listener of its own. */
+function localUrl(url: string): string {
+  return url.replace('//0.0.0.0:', '//127.0.0.1:').replace('//[::]:', '//[::1]:');
+}
+
 /**
  * Starts a broker (unless told one), central and node agents. Agents share the blob folder of this machine, so
  * weights are stored once. Whatever was started is stopped again when a later part fails.
@@ -70,7 +75,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
       });
       started.push(broker);
       urls = broker.urls;
-      bus = { url: urls[0]! };
+      bus = { url: localUrl(urls[0]!) };
     }
     const connection = bus;
     const central = await startCentral({

@@ -10,6 +10,8 @@ import type { Output } from '../output.ts';
 
 /** The camera's name in topics. */
 const CAMERA = 'demo';
+/** Nodes to plan for at least where machines may join later. */
+const OPEN_NODES = 4;
 
 /** `tessera up`: a whole cluster on this machine. */
 export const command = defineCommand({
@@ -44,6 +46,7 @@ export const command = defineCommand({
     const model = await loadForDeploy(options.model, settings);
     for (const note of model.notes) if (options.camera !== 'synthetic') out.note(`note: ${note}`);
     const broker = await brokerFor(options, settings, stateDir);
+    const isOpen = options.broker !== undefined || broker.token !== undefined;
     const cluster = await startCluster({
       ...broker.options,
       nodes: options.nodes,
@@ -59,7 +62,9 @@ export const command = defineCommand({
       out.note(`broker: ${cluster.urls.join(', ')}`);
       if (broker.token !== undefined) out.note(`on a second machine: npx tessera agent --join ${broker.token}`);
       const deployment = await cluster.central.deploy(model.request);
-      const prepared = choosePlan(deployment, { nodeCount: options.nodes });
+      const prepared = choosePlan(deployment, {
+        nodeCount: isOpen ? Math.max(options.nodes, OPEN_NODES) : options.nodes,
+      });
       await cluster.central.activate(deployment.name, prepared);
       await untilReady(cluster, prepared.plan, options.nodes);
       const share = Math.round(prepared.macsOnNodes * 100);
@@ -107,7 +112,7 @@ async function brokerFor(
   const { createCredentials } = await import('../../broker/credentials.ts');
   const { makeJoinToken } = await import('../../shared/config/join.ts');
   const credentials = await createCredentials(join(stateDir, 'broker'));
-  const secret = await credentials.issue('node', 'second-machine');
+  const secret = await credentials.keep('node', 'second-machine');
   const server = `mqtt://${urlHost(reachableHost(address.host))}:${port}`;
   // The cluster's own clients come over loopback, without a password.
   const local = address.host === '0.0.0.0' || address.host === '::' ? [] : [`mqtt://127.0.0.1:${port}`];

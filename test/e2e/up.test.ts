@@ -48,13 +48,14 @@ describe('tessera up', () => {
 
   test('stops on SIGTERM with exit code 0 and leaves no agent behind', async () => {
     const up = new RunningCli(['up', '--nodes', '2'], { env });
+    const [, port] = await up.printed(/broker: mqtt:\/\/127\.0\.0\.1:(\d+)/);
     await up.printed(/scene-/);
     const started = performance.now();
     const { code } = await up.stop('SIGTERM');
     expect(code).toBe(0);
     expect(performance.now() - started).toBeLessThan(10_000);
     const { stdout } = await promisify(execFile)('ps', ['-eo', 'args']);
-    expect(stdout.split('\n').filter((line) => line.includes('main.js agent'))).toEqual([]);
+    expect(stdout.split('\n').filter((line) => line.includes(`agent --broker mqtt://127.0.0.1:${port}`))).toEqual([]);
   });
 
   test.skipIf(!hasClients)('mosquitto_pub and mosquitto_sub are enough to use it', async () => {
@@ -101,7 +102,7 @@ describe('tessera up', () => {
     onTestFinished(() => void up.child.kill('SIGKILL'));
     const [, token] = await up.printed(/agent --join (\S+)/);
     await up.printed(/waiting for frames/);
-    const [, port] = await up.printed(/broker: mqtt:\/\/127\.0\.0\.1:(\d+)/);
+    const [, port] = await up.printed(/broker: mqtt:\/\/0\.0\.0\.0:(\d+)/);
     const agent = new RunningCli(['agent', '--join', token!], { env: { STATE_DIRECTORY: join(folder, 'second') } });
     onTestFinished(() => void agent.child.kill('SIGKILL'));
     const { stdout } = await runCli(['nodes', '--broker', `mqtt://127.0.0.1:${port}`, '--json'], { env });
