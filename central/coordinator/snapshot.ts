@@ -29,6 +29,8 @@ export interface Snapshot {
         readonly plans: Readonly<Record<string, 'preparing' | 'ready' | 'refused'>>;
         /** Multiply-adds per second of its own time; null until it did something. */
         readonly speed: number | null;
+        /** Tiles assigned to it and not sent yet, for lack of credit. */
+        readonly held_back: number;
         readonly unanswered: number;
         readonly unanswered_bytes: number;
         readonly tiles: number;
@@ -59,6 +61,7 @@ export function snapshotOf(s: State): Snapshot {
       presence: node.presence,
       plans: Object.fromEntries([...node.readiness].map(([plan, { state }]) => [plan, state])),
       speed: node.statistics.speed ?? null,
+      held_back: node.queue.length,
       unanswered: node.open.size,
       unanswered_bytes: node.open_bytes,
       ...node.counts,

@@ -73,12 +73,16 @@ export class Cluster {
   /** Tiles done, by node, over all frames, used or not. */
   readonly done = new Map<string, number>();
   readonly work: Work[] = [];
+  readonly cancelled: Extract<Effect, { type: 'cancel' }>[] = [];
+  /** What the coordinator asked for last. */
+  last: readonly Effect[] = [];
   steps = 0;
   now = 0;
   drained = false;
   /** Chance that outputs turn out to be wrong when they are pasted; that a frame cannot be decoded. */
   badPaste = 0;
   badFrame = 0;
+  pasteMs = 0.2;
   readonly #invariants: Invariants;
   readonly #nodes = new Map<string, SimNode>();
   readonly #facts = new Map<string, PlanFacts>();
@@ -231,6 +235,7 @@ export class Cluster {
   tell(event: Untimed): void {
     const timed = { ...event, at: this.now } as Event;
     const effects = this.coordinator.handle(timed);
+    this.last = effects;
     this.steps++;
     this.log?.push(`> ${JSON.stringify(timed)}`);
     for (const effect of effects) this.log?.push(`< ${JSON.stringify(effect)}`);
@@ -284,6 +289,7 @@ export class Cluster {
         this.#deliver(effect);
         return;
       case 'cancel':
+        this.cancelled.push(effect);
         this.#reach(effect.node, (node) => {
           node.queue = node.queue.filter(
             ({ work, t_id }) =>
@@ -293,7 +299,7 @@ export class Cluster {
         return;
       case 'paste': {
         const { i_id, stage, t_id } = effect;
-        this.#soon(0.2, { type: 'pasted', i_id, stage, t_id, ok: !this.random.chance(this.badPaste) });
+        this.#soon(this.pasteMs, { type: 'pasted', i_id, stage, t_id, ok: !this.random.chance(this.badPaste) });
         return;
       }
       case 'finish':

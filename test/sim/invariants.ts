@@ -219,7 +219,8 @@ export class Invariants {
       assert(node.unanswered_bytes >= 0, '6: credit was given back twice');
       if (id !== 'central' && node.unanswered_bytes > window_bytes)
         assert(node.unanswered === 1, `6: ${id} has more unanswered bytes than its window`);
-      if (node.presence !== 'online') assert(node.unanswered === 0, `5: ${id} is ${node.presence} and has work`);
+      if (node.presence !== 'online')
+        assert(node.unanswered + node.held_back === 0, `5: ${id} is ${node.presence} and has work`);
     }
     for (const camera of Object.values(snapshot.cameras))
       assert(camera.waiting <= 3 * 256, '6: too many waiting frames');
