@@ -19,6 +19,7 @@ export function extractSegment(
 ): ResolvedModel {
   const { graph } = resolved.model;
   const given = new Set(inputs);
+  const declaredInputs = inputs.map((name) => inputInfo(resolved, name));
   const makers = new Map<string, number>();
   graph.nodes.forEach((node, index) => {
     for (const name of node.outputs) if (name !== '') makers.set(name, index);
@@ -68,7 +69,7 @@ export function extractSegment(
         ...graph,
         nodes,
         initializers: constants,
-        inputs: inputs.map((name) => inputInfo(resolved, name)),
+        inputs: declaredInputs,
         outputs: outputs.map((name) => outputInfo(resolved, given, name)),
       },
     },
