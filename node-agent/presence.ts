@@ -88,7 +88,9 @@ export function announce(options: PresenceOptions): Presence {
     .catch(complain);
   bus
     .subscribe(topics.nodeInfo(info.id), 1, ({ payload, retained }) => {
-      if (retained || stopping || Buffer.from(payload).toString('utf8').includes(info.boot_id)) return;
+      // What is kept from before the first connection is this node's own from an earlier start.
+      if ((retained && connections <= 1) || stopping || Buffer.from(payload).toString('utf8').includes(info.boot_id))
+        return;
       log.error(`another node announces itself with the id "${info.id}": give one of them another id`);
     })
     .catch(complain);

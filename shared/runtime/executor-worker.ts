@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
 import type { Plan } from '../plan/plan.ts';
 import type { WorkError } from '../protocol/messages.ts';
@@ -29,7 +30,6 @@ interface Waiting {
 
 /**
  * Everything happens one after another, in the order of arrival; only `cancel` overtakes, and takes waiting tiles out.
- * A run blocks this thread, but the runtime's `run` passes through the event loop, so calls are read between tiles.
  */
 const waiting: Waiting[] = [];
 let busy = false;
@@ -37,7 +37,13 @@ let busy = false;
 async function work(): Promise<void> {
   if (busy) return;
   busy = true;
-  for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) await next.run();
+  for (;;) {
+    // Messages that came while the last one ran are read first: one of them may cancel what comes next.
+    await setImmediate();
+    const next = waiting.shift();
+    if (next === undefined) break;
+    await next.run();
+  }
   busy = false;
 }
 

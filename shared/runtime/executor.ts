@@ -67,8 +67,13 @@ class ThreadExecutor implements Executor {
   }
 
   async prepare(plan: Plan, stages: readonly number[], skeletonSha: string): Promise<void> {
-    await this.#running().call('prepare', { plan, stages, skeletonSha });
     const known = this.#prepared.get(plan.id);
+    try {
+      await this.#load({ plan, stages: new Set(stages), skeletonSha });
+    } catch (error) {
+      if (known === undefined) await this.#calls?.call('release', { plan: plan.id }).catch(() => {});
+      throw error;
+    }
     this.#prepared.set(plan.id, { plan, skeletonSha, stages: new Set([...(known?.stages ?? []), ...stages]) });
   }
 
@@ -115,13 +120,18 @@ class ThreadExecutor implements Executor {
     clearTimeout(late);
   }
 
+  /** Stage by stage, so that tiles of other plans run in between: a new plan is prepared while frames flow. */
+  async #load({ plan, stages, skeletonSha }: Prepared): Promise<void> {
+    for (const stage of stages) await this.#running().call('prepare', { plan, stages: [stage], skeletonSha });
+  }
+
   async #tile(call: TileCall): Promise<TileOutcome> {
     const buffers = buffersOf(call.tile.in.map((region) => region.d));
     try {
-      if (this.#down !== undefined) {
+      if (this.#down !== undefined || this.#calls === undefined) {
         // Whoever tries again at once must not keep the event loop from ever starting the worker.
         await setImmediate();
-        throw new TesseraError('TESSERA_RUN_FAILED', this.#down ?? 'the inference thread was away');
+        throw new TesseraError('TESSERA_RUN_FAILED', this.#down ?? 'the executor is stopped');
       }
       return await this.#running().call<TileOutcome>('tile', call, buffers);
     } catch (error) {
@@ -158,12 +168,12 @@ class ThreadExecutor implements Executor {
 
   async #restore(): Promise<void> {
     this.#calls = this.#startWorker();
-    for (const { plan, stages, skeletonSha } of [...this.#prepared.values()]) {
+    for (const prepared of [...this.#prepared.values()]) {
       try {
-        await this.#running().call('prepare', { plan, stages: [...stages], skeletonSha });
+        await this.#load(prepared);
       } catch (error) {
         // Its tiles will be answered `unknown-plan`, which makes the sender prepare it anew.
-        this.#options.log.error('a plan could not be prepared again', { plan: plan.id, ...failureOf(error) });
+        this.#options.log.error('a plan could not be prepared again', { plan: prepared.plan.id, ...failureOf(error) });
       }
       if (this.#calls === undefined) return;
     }
