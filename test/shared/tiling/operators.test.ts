@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { tileReach } from '../../../shared/tiling/reach.ts';
-import { expectLossless, Network, type Plain } from './network.ts';
+import { expectLossless, type GridSizes, Network, type Plain } from './network.ts';
 
 /** A network with one operator under test between two convolutions, so that its tiles have halos on both sides. */
 type Build = (net: Network, x: string) => string;
@@ -447,6 +447,39 @@ describe('shapes of inputs', () => {
       [8, 2],
       [3, 1],
     ]);
+  });
+});
+
+describe('corners of the geometry', () => {
+  const singleCells: GridSizes = [99, 99];
+
+  test('tiles that lie in the padding altogether', async () => {
+    const wide = { pads: [5, 4, 3, 6] };
+    for (const build of [
+      (net: Network, x: string) =>
+        net.op('Pad', [x, net.ints(0, 0, 5, 4, 0, 0, 3, 6), net.values('float32', [], [0.5])]),
+      (net: Network, x: string) => net.conv(x, 4, 2, [1, 1], wide),
+      (net: Network, x: string) =>
+        net.conv(net.conv(x, 4, 2, [1, 1], { ...wide, strides: [2, 3] }), 2, 2, [1, 1], wide),
+    ])
+      await expectLossless(around(build, 17, [1, 4, 6, 5]), undefined, [singleCells, [1, 1], [3, 4]]);
+  });
+
+  test('the same window over the same map, padded with 0 for one operator and -inf for the other', async () => {
+    const resolved = around((net, x) => {
+      const below = net.op('Sub', [x, net.values('float32', [], [9])]);
+      const pooled = net.op('MaxPool', [below], { kernel_shape: [3, 3], pads: [1, 1, 1, 1] });
+      return net.op('Concat', [pooled, net.conv(below, 4, 2, [3, 3], { pads: [1, 1, 1, 1] })], { axis: 1 });
+    });
+    await expectLossless(resolved);
+  });
+
+  test('a hull, of which each consumer takes another part', async () => {
+    const resolved = around((net, x) => {
+      const parts = [1, 3, 5].map((k) => net.conv(x, 4, 2, [k, k], { pads: Array(4).fill((k - 1) / 2) }));
+      return net.op('Sum', [...parts, net.op('Slice', [x, net.ints(0), net.ints(2), net.ints(1)])]);
+    });
+    await expectLossless(resolved, undefined, [singleCells, [2, 3]]);
   });
 });
 
