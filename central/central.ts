@@ -215,7 +215,7 @@ export class Central {
       this.#wake();
     } else if (event.type === 'node-offline') {
       for (const nodes of this.#ready.values()) nodes.delete(event.node);
-    } else if (event.type === 'node-refused') {
+    } else if (event.type === 'node-refused' && this.#stopping === undefined) {
       this.#options.log.warn(`${event.node} refuses plan ${event.plan} (${event.code}): ${event.text}`);
     }
   }

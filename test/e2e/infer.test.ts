@@ -89,7 +89,8 @@ describe('tessera infer', () => {
 
   test.skipIf(!existsSync(resnet))(`two tile stages one after the other equal the whole (${resnet})`, async () => {
     const { stdout } = await runCli(['model', 'inspect', resnet, '--json']);
-    const cuts: string[] = JSON.parse(stdout).cuts.map(({ tensor }: { tensor: string }) => tensor);
+    const { layers } = JSON.parse(stdout) as { layers: { output: string; cut: boolean; tileable: boolean }[] };
+    const cuts = layers.filter(({ cut, tileable }) => cut && tileable).map(({ output }) => output);
     const [first, second] = [cuts[Math.floor(cuts.length / 4)]!, cuts[Math.floor(cuts.length / 2)]!];
     const flags = ['--nodes', '2', '--grid', '2x2', '--cut', first, '--cut', second];
     const { result, largest } = await inferTensor(resnet, [1, 3, 32, 32], flags);
