@@ -297,6 +297,3 @@ export type Effect =
       readonly at: number;
     } /** After `drain` or `stop`: no frame is open and none will be. Once. */
   | { readonly type: 'drained' };
-
-/** Kind of an effect. */
-export type EffectType = Effect['type'];

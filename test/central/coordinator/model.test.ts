@@ -1,6 +1,9 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { defaultOptions } from '../../../central/coordinator/options.ts';
 import { chaos } from '../../sim/chaos.ts';
+import { Cluster } from '../../sim/cluster.ts';
+import { tilesAndTail } from '../../sim/plans.ts';
 
 /** More seeds by `TESSERA_SIM_SEEDS=500 npx vitest run test/central/coordinator/model.test.ts`. */
 const SEEDS = Number(process.env.TESSERA_SIM_SEEDS ?? 12);
@@ -33,5 +36,32 @@ test('the same seed replays the same run, event for event and effect for effect'
       expect(chaos(seed, 5_000, true).log).toEqual(chaos(seed, 5_000, true).log);
     }),
     { numRuns: 2 },
+  );
+});
+
+test('200 frames of a camera whose every frame counts, nodes killed and stopped meanwhile: 200 results, all ok', () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 0, max: 2 ** 31 }), (seed) => {
+      const cluster = new Cluster({ camera: { ...defaultOptions.camera, keep: 'every' } }, seed);
+      const nodes = ['a', 'b', 'c', 'd'];
+      for (const node of nodes) cluster.start(node);
+      cluster.plan('m', tilesAndTail(16, { cost: 1e7 }));
+      for (let i = 0; i < 200; i++) cluster.at(i * 60, () => cluster.offer('front', `f${i}`));
+      for (let at = 0; at < 12_000; at += 300 + cluster.random.below(700))
+        cluster.at(at, () => {
+          const node = cluster.random.pick(nodes);
+          if (cluster.state(node) === 'down') cluster.start(node);
+          else if (cluster.state(node) === 'stopped') cluster.resume(node);
+          else if (cluster.random.chance(0.5)) cluster.kill(node);
+          else cluster.pause(node);
+        });
+      cluster.run(12_000);
+      cluster.settle();
+      expect(cluster.published.map((end) => end.frame).sort()).toEqual(
+        Array.from({ length: 200 }, (_, i) => `f${i}`).sort(),
+      );
+      expect(cluster.published.filter((end) => end.outcome !== 'ok')).toEqual([]);
+    }),
+    { numRuns: 5, endOnFailure: true },
   );
 });
