@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { Worker } from 'node:worker_threads';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type RunningBroker, startBroker } from '../../broker/broker.ts';
+import { createCredentials } from '../../broker/credentials.ts';
 import { type Agent, type AgentOptions, startAgent } from '../../node-agent/agent.ts';
 import { writeModel } from '../../shared/onnx/write.ts';
 import type { Split } from '../../shared/plan/plan.ts';
@@ -279,6 +280,45 @@ describe('a node agent', () => {
     expect(await prepare('p-00000001', HALVES)).toMatchObject({ type: 'ready' });
     expect(blobRequests).toBe(asked);
   });
+});
+
+it('needs no more rights than the broker gives a node', async () => {
+  const credentials = await createCredentials(join(folder, 'broker'));
+  const guarded = await startBroker({
+    listen: ['mqtt://127.0.0.1:0'],
+    anonymous: 'never',
+    credentials,
+    log: silentLog,
+  });
+  const server = { url: guarded.urls[0]! };
+  const central = await connectBus({
+    ...server,
+    ...(await credentials.issue('central', 'central')),
+    clientId: 'tessera-central',
+    log: silentLog,
+  });
+  const beats = new Mailbox<string>();
+  await central.subscribe(topics.heartbeat('node-d'), 0, ({ topic }) => beats.put(topic));
+  const secured = new Wire({ bus: central, topics, self: 'central', log: silentLog, now: () => performance.now() });
+  const answers = new Mailbox<string>();
+  secured.on('control', controlMessage, (from, message) => answers.put(`${from} ${message.type}`));
+  await secured.start();
+  const agent = await startAgent(
+    options({
+      id: 'node-d',
+      bus: { ...server, ...(await credentials.issue('node', 'node-d')) },
+      stateDir: join(folder, 'node-d'),
+      blobDir: store.folder,
+    }),
+  );
+  await beats.next();
+  const plan = tinyPlan(manifest.skeleton.sha, HALVES);
+  await secured.send('node-d', 'control', { v: 1, type: 'prepare', plan, manifest, stages: [0] });
+  expect(await answers.next()).toBe('node-d ready');
+  expect([guarded.counters.refusedPublishes, guarded.counters.refusedSubscriptions]).toEqual([0, 0]);
+  await agent.stop();
+  await central.stop();
+  await guarded.stop();
 });
 
 it('takes over an id that a broker holds for online for ever, when no heartbeat says so', async () => {
