@@ -83,11 +83,26 @@ function sparseName(message: Uint8Array): string {
   return '';
 }
 
-/** GraphProto: node 1, name 2, initializer 5, input 11, output 12; sparse_initializer 15 is kept but not read. */
-function readGraph(message: Uint8Array): Graph {
+/** What a GraphProto holds, before it is checked. */
+interface GraphParts {
+  readonly name: string;
+  readonly nodes: readonly Node[];
+  readonly initializers: ReadonlyMap<string, Initializer>;
+  readonly inputs: readonly ValueInfo[];
+  readonly outputs: readonly ValueInfo[];
+  /** Names of sparse initializers, which stay encoded. */
+  readonly sparse: readonly string[];
+  readonly unknown: Uint8Array;
+}
+
+/**
+ * GraphProto: node 1, name 2, initializer 5, input 11, output 12; sparse_initializer 15 is kept but not read. Of a
+ * subgraph this is all that can be said, since it reads tensors of the graph around it.
+ */
+export function readGraphParts(message: Uint8Array): GraphParts {
   const nodes: Node[] = [];
   const initializers = new Map<string, Initializer>();
-  const declared: ValueInfo[] = [];
+  const inputs: ValueInfo[] = [];
   const outputs: ValueInfo[] = [];
   const sparse: string[] = [];
   const unknown = new MessageWriter();
@@ -99,13 +114,18 @@ function readGraph(message: Uint8Array): Graph {
       const tensor = readTensor(embedded(field));
       if (initializers.has(tensor.name)) throw faulty(`Constant tensor "${tensor.name}" is in the file twice.`);
       initializers.set(tensor.name, tensor);
-    } else if (field.number === 11) declared.push(readValueInfo(embedded(field)));
+    } else if (field.number === 11) inputs.push(readValueInfo(embedded(field)));
     else if (field.number === 12) outputs.push(readValueInfo(embedded(field)));
     else {
       if (field.number === 15) sparse.push(sparseName(embedded(field)));
       unknown.encoded(field.encoded);
     }
   }
+  return { name, nodes, initializers, inputs, outputs, sparse, unknown: unknown.finish() };
+}
+
+function readGraph(message: Uint8Array): Graph {
+  const { name, nodes, initializers, inputs: declared, outputs, sparse, unknown } = readGraphParts(message);
   const inputs = declared.filter((input) => !initializers.has(input.name));
   const available = new Set<string>([...initializers.keys(), ...sparse]);
   for (const input of inputs) {
@@ -118,7 +138,7 @@ function readGraph(message: Uint8Array): Graph {
     if (!available.has(output.name)) throw faulty(`Nothing makes the graph's output "${output.name}".`);
   }
   if (outputs.length === 0) throw faulty('The graph has no outputs.');
-  return { name, nodes: ordered, initializers, inputs, outputs, unknown: unknown.finish() };
+  return { name, nodes: ordered, initializers, inputs, outputs, unknown };
 }
 
 /**

@@ -1,5 +1,6 @@
 import { TesseraError } from '../errors.ts';
 import { elementCount, type TensorSpec } from '../tensor/tensor.ts';
+import { chosenBranch } from './branch.ts';
 import { dtypeOf } from './element-types.ts';
 import { FOLD_LIMIT, foldOutputs } from './folding/fold.ts';
 import { fixInputs, type InputShapes } from './input-shapes.ts';
@@ -126,7 +127,7 @@ function opsetOf(model: Model, node: Node): number {
 
 /**
  * Makes a model ready to be cut: fixes the input shapes, turns Constant nodes and shape arithmetic into initializers,
- * drops what no output needs, and infers the type of every tensor. A symbolic or unset first dimension is `batch`
+ * inlines each If whose condition is constant, drops what no output needs, and infers the type of every tensor. A symbolic or unset first dimension is `batch`
  * (default 1). Tensors that depend on an operator without a shape rule, or on values that only a run knows, are absent
  * from `specs`. Throws TESSERA_SHAPE for other open dimensions, naming them, and for shapes that do not fit together;
  * TESSERA_MODEL_UNSUPPORTED for operator sets before version 7.
@@ -141,10 +142,22 @@ export function resolveModel(
     if (dtype !== 'other' && shape !== undefined) known.specs.set(name, { dtype, shape: shape as readonly number[] });
   }
   const wanted = new Set(model.graph.outputs.map((output) => output.name));
-  const running = model.graph.nodes.filter((node) => {
+  const running: Node[] = [];
+  const taken = new Set(model.graph.nodes.flatMap((node) => node.outputs));
+  const isTaken = (name: string) => name !== '' && (taken.has(name) || known.specs.has(name));
+  const visit = (node: Node): void => {
+    const condition = node.op === 'If' && node.domain === '' ? known.numbers(node.inputs[0] ?? '')?.[0] : undefined;
+    const branch = condition === undefined ? undefined : chosenBranch(node, condition !== 0, isTaken);
+    if (branch !== undefined) {
+      for (const [name, tensor] of branch.initializers) known.addConstant(name, tensor);
+      for (const inner of branch.nodes) for (const name of inner.outputs) taken.add(name);
+      for (const inner of branch.nodes) visit(inner);
+      return;
+    }
     const isConstant = learn(node, opsetOf(model, node), known);
-    return !isConstant || node.outputs.some((name) => wanted.has(name));
-  });
+    if (!isConstant || node.outputs.some((name) => wanted.has(name))) running.push(node);
+  };
+  for (const node of model.graph.nodes) visit(node);
   const made = new Set(running.flatMap((node) => node.outputs));
   const { nodes, used } = pruned(running, model.graph.outputs);
   const initializers = new Map([...known.constants].filter(([name]) => used.has(name) && !made.has(name)));

@@ -6,7 +6,7 @@ import { readModel } from '../../../shared/onnx/read.ts';
 import { resolveModel } from '../../../shared/onnx/resolve.ts';
 import { valueInfo } from '../../../shared/onnx/value-info-proto.ts';
 import { writeModel } from '../../../shared/onnx/write.ts';
-import { byteLength, type Dtype, type TensorSpec } from '../../../shared/tensor/tensor.ts';
+import type { Dtype, TensorSpec } from '../../../shared/tensor/tensor.ts';
 
 /** Published networks and, where their file leaves sizes open, the sizes that the tests give. */
 export const NETWORKS: Readonly<Record<string, Readonly<Record<string, readonly number[]>>>> = {
@@ -105,11 +105,6 @@ export function withAllOutputs(resolved: ResolvedModel): Model {
 export async function typesByRunning(resolved: ResolvedModel): Promise<Map<string, TensorSpec>> {
   const results = await run(writeModel(withAllOutputs(resolved)), feedsOf(resolved));
   return new Map(Object.entries(results).map(([name, tensor]) => [name, typeOf(tensor)]));
-}
-
-/** Bytes of all tensors of a model's graph outputs, for choosing what a test can afford. */
-export function outputBytes(resolved: ResolvedModel): number {
-  return [...resolved.specs.values()].reduce((sum, spec) => sum + byteLength(spec), 0);
 }
 
 /** Largest difference of two float tensors, as a share of the range of the second. */

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { TesseraError } from '../../../shared/errors.ts';
-import type { Model } from '../../../shared/onnx/model.ts';
+import type { Attribute, Model } from '../../../shared/onnx/model.ts';
+import { fields, MessageWriter } from '../../../shared/onnx/protobuf.ts';
 import { resolveModel } from '../../../shared/onnx/resolve.ts';
 import { constantTensor } from '../../../shared/onnx/values.ts';
 import { writeModel } from '../../../shared/onnx/write.ts';
@@ -160,6 +161,50 @@ describe('open dimensions', () => {
     expect(refusal(relu([1, 3, 4, 4]), { inputShapes: { image: [1, 3, 4, 4] } }).hint).toContain('"x"');
     expect(refusal(relu(undefined)).message).toContain('does not say what shape');
   });
+});
+
+test('an If that a fixed shape decides is replaced by its branch, so that what follows is known', async () => {
+  const branch = (op: string, inputs: readonly string[], output: string): Attribute => {
+    const inner = sketch({
+      nodes: [node(op, inputs, [output])],
+      inputs: {},
+      outputs: [output],
+      constants: [ints(`${output}_axes`, [1])],
+    });
+    for (const field of fields(writeModel(inner))) {
+      if (field.number !== 7) continue;
+      return {
+        kind: 'other',
+        bytes: new MessageWriter().message(6, new MessageWriter().encoded(field.payload)).varint(20, 5).finish(),
+      };
+    }
+    throw new Error('no graph');
+  };
+  // What PyTorch exports for x.squeeze(1) with a dynamic axis 1.
+  const model = sketch({
+    nodes: [
+      node('Shape', ['x'], ['shape']),
+      node('Gather', ['shape', 'one'], ['size']),
+      node('Equal', ['size', 'one'], ['is_one']),
+      node('If', ['is_one'], ['squeezed'], {
+        then_branch: branch('Squeeze', ['x', 'thin_axes'], 'thin'),
+        else_branch: branch('Identity', ['x'], 'thick'),
+      }),
+      node('Relu', ['squeezed'], ['y']),
+    ],
+    inputs: { x: [2, 'c', 4] },
+    outputs: ['y'],
+    constants: [constantTensor('one', 'int64', [], [1])],
+  });
+  const shapeFor = (channels: number) =>
+    resolveModel(model, { inputShapes: { x: [2, channels, 4] } }).specs.get('y')?.shape;
+  expect([shapeFor(1), shapeFor(3)]).toEqual([
+    [2, 4],
+    [2, 3, 4],
+  ]);
+  const resolved = resolveModel(model, { inputShapes: { x: [2, 1, 4] } });
+  const { y } = await run(writeModel(resolved.model), feedsOf(resolved, Math.sin));
+  expect(y!.dims).toEqual([2, 4]);
 });
 
 test('an operator that nobody knows leaves its outputs open and the rest known', () => {

@@ -1,0 +1,40 @@
+import type { Initializer, Node } from './model.ts';
+import { embedded, fields } from './protobuf.ts';
+import { readGraphParts } from './read.ts';
+
+/** What takes the place of an If whose condition is constant. */
+export interface ChosenBranch {
+  readonly nodes: readonly Node[];
+  readonly initializers: ReadonlyMap<string, Initializer>;
+}
+
+/** The encoded GraphProto of a graph attribute (AttributeProto: g 6). */
+function graphOf(node: Node, name: string): Uint8Array | undefined {
+  const attribute = node.attributes.get(name);
+  if (attribute?.kind !== 'other') return undefined;
+  for (const field of fields(attribute.bytes)) if (field.number === 6) return embedded(field);
+  return undefined;
+}
+
+function identity(from: string, to: string): Node {
+  return { name: `${to}/branch`, op: 'Identity', domain: '', inputs: [from], outputs: [to], attributes: new Map() };
+}
+
+/**
+ * The branch that an If takes, as nodes of the graph around it: exporters write an If where a dimension decides (a
+ * squeeze of an axis that may be 1), and with fixed shapes the condition is constant. Undefined where the branch cannot
+ * stand there: a sparse constant, or a name that `isTaken` already.
+ */
+export function chosenBranch(
+  node: Node,
+  condition: boolean,
+  isTaken: (name: string) => boolean,
+): ChosenBranch | undefined {
+  const graph = graphOf(node, condition ? 'then_branch' : 'else_branch');
+  if (graph === undefined) return undefined;
+  const { nodes, initializers, outputs, sparse } = readGraphParts(graph);
+  const made = [...initializers.keys(), ...nodes.flatMap((each) => each.outputs)];
+  if (sparse.length > 0 || outputs.length !== node.outputs.length || made.some(isTaken)) return undefined;
+  const results = node.outputs.flatMap((name, i) => (name === '' ? [] : [identity(outputs[i]!.name, name)]));
+  return { nodes: [...nodes, ...results], initializers };
+}
