@@ -1,0 +1,179 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import { startBroker } from '../broker/broker.ts';
+import { startAgentProcess } from '../cli/agent-process.ts';
+import type { Model, ValueInfo } from '../shared/onnx/model.ts';
+import type { Plan } from '../shared/plan/plan.ts';
+import { silentLog } from '../shared/ports.ts';
+import {
+  blobGetMessage,
+  type ControlMessage,
+  controlMessage,
+  type ResultMessage,
+  resultMessage,
+  type WorkMessage,
+} from '../shared/protocol/messages.ts';
+import { topics as topicsOf } from '../shared/protocol/topics.ts';
+import { openBlobStore } from '../shared/runtime/blob-store.ts';
+import { connectBus } from '../shared/runtime/mqtt.ts';
+import { packModel } from '../shared/runtime/package.ts';
+import { Wire } from '../shared/runtime/wire.ts';
+
+/**
+ * A node agent as a process of its own beside a broker and a stand-in for central, all on this machine, with a network
+ * that computes next to nothing. What is measured is everything but inference: messages, queue, hand-over to the
+ * worker thread and back. Not measured: a network between the machines, large tensors, several nodes.
+ */
+export const description = 'what does a node agent cost besides inference?';
+
+const NODE = 'bench-node';
+const TARGET = { idle_percent: 3, round_trip_ms: 2 };
+const IDLE_MS = 10_000;
+const TRIPS = 2000;
+/** Linux counts a process's CPU time in ticks of 10 ms (USER_HZ). */
+const TICK_MS = 10;
+
+const port = (name: string): ValueInfo => ({ name, dtype: 'float32', elementType: 1, shape: [1, 16] });
+const NONE = new Uint8Array(0);
+const relu: Model = {
+  irVersion: 8,
+  producer: 'tessera-bench',
+  opsets: new Map([['', 17]]),
+  metadata: new Map(),
+  graph: {
+    name: 'relu',
+    nodes: [{ name: 'y', op: 'Relu', domain: '', inputs: ['x'], outputs: ['y'], attributes: new Map() }],
+    initializers: new Map(),
+    inputs: [port('x')],
+    outputs: [port('y')],
+    unknown: NONE,
+  },
+  unknown: NONE,
+};
+
+/** Runs the benchmark; needs Linux for the CPU figures. */
+export async function run(): Promise<{ pass: boolean } & Record<string, unknown>> {
+  const folder = await mkdtemp(join(tmpdir(), 'tessera-bench-'));
+  const broker = await startBroker({ listen: ['mqtt://127.0.0.1:0'], anonymous: 'loopback', log: silentLog });
+  const url = broker.urls[0]!;
+  const agent = startAgentProcess({
+    id: NODE,
+    broker: url,
+    base: 'tessera',
+    threads: 1,
+    stateDir: join(folder, 'node'),
+    log: silentLog,
+  });
+  const bus = await connectBus({ url, clientId: 'tessera-central', log: silentLog });
+  try {
+    const topics = topicsOf();
+    const wire = new Wire({ bus, topics, self: 'central', log: silentLog, now: () => performance.now() });
+    const store = await openBlobStore(join(folder, 'central'));
+    const manifest = await packModel({ name: 'relu', model: relu, store });
+    let onControl: (message: ControlMessage) => void = () => {};
+    let onResult: (message: ResultMessage) => void = () => {};
+    wire.on('control', controlMessage, (_from, message) => onControl(message));
+    wire.on('result', resultMessage, (_from, message) => onResult(message));
+    wire.on('blob-get', blobGetMessage, (from, { sha, offset, length }) => {
+      void store.read(sha, offset, length).then(async (d) => {
+        await wire.send(from, 'blob-part', { v: 1, sha, offset, size: (await store.size(sha)) ?? 0, d });
+      });
+    });
+    await wire.start();
+    await new Promise<void>((resolve) => {
+      void bus.subscribe(topics.nodeStatus(NODE), 1, ({ payload }) => {
+        if (Buffer.from(payload).toString() === 'online') resolve();
+      });
+    });
+    const cpuMs = async (): Promise<number> => {
+      const fields = (await readFile(`/proc/${agent.pid}/stat`, 'utf8')).split(' ');
+      return (Number(fields[13]) + Number(fields[14])) * TICK_MS;
+    };
+
+    const plan = planOf(manifest.skeleton.sha);
+    const asked = performance.now();
+    await new Promise<ControlMessage>((resolve) => {
+      onControl = resolve;
+      void wire.send(NODE, 'control', { v: 1, type: 'prepare', plan, manifest, stages: [0] });
+    });
+    const prepareMs = performance.now() - asked;
+
+    const trip = (counter: number, tId: number): Promise<number> =>
+      new Promise((resolve) => {
+        const sent = performance.now();
+        onResult = () => resolve(performance.now() - sent);
+        void wire.send(NODE, 'work', workOf(plan.id, counter, tId));
+      });
+    const trips = async (tId: number): Promise<number[]> => {
+      const times: number[] = [];
+      for (let counter = 0; counter < TRIPS; counter++) times.push(await trip(counter, tId));
+      return times.sort((a, b) => a - b);
+    };
+    await trips(0);
+    const before = await cpuMs();
+    const times = await trips(0);
+    const cpuPerTrip = ((await cpuMs()) - before) / TRIPS;
+    // A tile that the plan has not goes all the way but for the runtime.
+    const empty = await trips(1);
+
+    await setTimeout(1000);
+    const [idleCpu, idleFrom] = [await cpuMs(), performance.now()];
+    await setTimeout(IDLE_MS);
+    const idlePercent = (((await cpuMs()) - idleCpu) / (performance.now() - idleFrom)) * 100;
+    const result = {
+      pass: idlePercent <= TARGET.idle_percent && at(times, 0.5) <= TARGET.round_trip_ms,
+      target: TARGET,
+      prepare_ms: round(prepareMs),
+      round_trip_ms: { p50: round(at(times, 0.5)), p95: round(at(times, 0.95)) },
+      without_runtime_ms: { p50: round(at(empty, 0.5)), p95: round(at(empty, 0.95)) },
+      agent_cpu_ms_per_message: round(cpuPerTrip),
+      idle_percent_of_a_core: round(idlePercent),
+    };
+    console.log(`one tile there and back: ${result.round_trip_ms.p50} ms (95 %: ${result.round_trip_ms.p95})`);
+    console.log(`the same without the runtime: ${result.without_runtime_ms.p50} ms`);
+    console.log(`the agent's CPU for it: ${result.agent_cpu_ms_per_message} ms`);
+    console.log(`idle agent: ${result.idle_percent_of_a_core} % of a core`);
+    return result;
+  } finally {
+    await agent.stop();
+    await bus.stop();
+    await broker.stop();
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+function planOf(skeletonSha: string): Plan {
+  return {
+    format: 'tessera-plan/1',
+    id: 'p-000000',
+    model: skeletonSha,
+    source: 'central',
+    strategy: 'bench',
+    reason: 'bench',
+    stages: [
+      { id: 0, inputs: ['x'], outputs: ['y'], split: { kind: 'whole' }, on: { mode: 'share', nodes: '*' }, codec: {} },
+    ],
+    predicted: null,
+  };
+}
+
+function workOf(plan: string, counter: number, tId: number): WorkMessage {
+  const box: [number, number][] = [
+    [0, 1],
+    [0, 16],
+  ];
+  const codec = { name: 'raw' } as const;
+  const input = { tensor: 'x', box, dtype: 'float32' as const, shape: [1, 16], codec, d: new Uint8Array(64) };
+  const tiles = [{ t_id: tId, in: [input], out: [{ tensor: 'y', box, codec }] }];
+  return { v: 1, plan, i_id: `1-${counter}`, stage: 0, attempt: 0, budget_ms: 60_000, tiles };
+}
+
+function at(sorted: readonly number[], share: number): number {
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
+}
+
+function round(value: number): number {
+  return Math.round(value * 1000) / 1000;
+}
