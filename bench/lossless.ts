@@ -30,8 +30,8 @@ export const description =
 const LIMIT = 1e-4;
 const GRIDS = ['1x1', '2x2', '1x4', '3x2', '4x4', 'uneven'] as const;
 const NODES = 8;
-/** Shapes of inputs that the files leave open. */
-const OPEN_SHAPES: Readonly<Record<string, readonly number[]>> = { super_resolution_x3: [1, 1, 96, 128] };
+/** Cells taken for dimensions that a file leaves open: batch, channels, height, width. */
+const OPEN = [1, 3, 96, 128];
 
 interface Row {
   readonly network: string;
@@ -115,8 +115,8 @@ export async function run(args: string[]): Promise<{ pass: boolean; [key: string
     await client.start();
     for (const [index, { name, load }] of found.entries()) {
       const model = await load();
-      const shape = OPEN_SHAPES[name];
       const first = model.graph.inputs[0]!;
+      const shape = first.shape?.map((size, axis) => (typeof size === 'number' && size > 0 ? size : OPEN[axis]!));
       const resolved = resolveModel(model, shape === undefined ? {} : { inputShapes: { [first.name]: shape } });
       const input = resolved.specs.get(first.name)!;
       const card = parseCard({ name: 'bench', task: 'raw' }, name);
@@ -152,7 +152,7 @@ export async function run(args: string[]): Promise<{ pass: boolean; [key: string
         for (const count of counts) {
           const nodes = cluster.agents.slice(0, count).map(({ id }) => id);
           const grid = gridName === 'uneven' ? parseGrid('3x3') : parseGrid(gridName);
-          let prepared = choosePlan(deployment, { nodeCount: count, nodes, grid, strategy: 'tiles-prefix' });
+          let prepared = choosePlan(deployment, { nodeCount: count, nodes, grid });
           const split = prepared.plan.stages[0]!.split;
           if (gridName === 'uneven' && split.kind === 'tiles') {
             const sum = (sizes: readonly number[]): number => sizes.reduce((total, size) => total + size, 0);
@@ -160,7 +160,6 @@ export async function run(args: string[]): Promise<{ pass: boolean; [key: string
               nodeCount: count,
               nodes,
               grid: unevenGrid(sum(split.rows), sum(split.cols)),
-              strategy: 'tiles-prefix',
             });
           }
           await cluster.central.activate('bench', prepared);

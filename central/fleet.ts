@@ -31,6 +31,8 @@ export interface FleetOptions {
 
 /** Longest text of a node's status or heartbeat that is looked at. */
 const MAX_TEXT = 64 * 1024;
+/** Tiles that every node is trusted to hold, bytes. */
+const MIN_TILE_BYTES = 16e6;
 
 /**
  * Listens to node agents: what they are, whether they are there, and what they answer.
@@ -48,7 +50,9 @@ export async function watchFleet({ bus, wire, topics, tell, keep, log }: FleetOp
       log.warn(`node ${node} speaks wire versions ${info.wire.join(' to ')}, not ${WIRE_VERSION}: update it`);
       return;
     }
-    tell({ type: 'node-online', node, boot_id: info.boot_id, tier: info.tier });
+    // Half of what sessions leave free may hold tiles; the rest is for everything else on the machine.
+    const memory_bytes = Math.max(MIN_TILE_BYTES, (info.memory_mb - info.session_memory_mb) * 5e5);
+    tell({ type: 'node-online', node, boot_id: info.boot_id, tier: info.tier, memory_bytes });
   };
 
   const onNode = ({ topic, payload }: Message): void => {

@@ -23,7 +23,7 @@ function howToGive(input: ValueInfo): string {
     isOpen(size) ? (axis === 0 ? 1 : 224) : size,
   );
   return (
-    `Give the shape: --input-shape ${input.name}=${example.join('x')} (for raw tensors --tensor ${example.join('x')}), ` +
+    `Give the shape: --input-shape ${example.join('x')} (for raw tensors --tensor ${example.join('x')}), ` +
     `or input.shape: [${example.join(', ')}] in model.yaml.`
   );
 }
