@@ -1,5 +1,6 @@
 import { intsAttribute } from '../onnx/attributes.ts';
 import type { Node, ResolvedModel } from '../onnx/model.ts';
+import { numbersOf } from '../onnx/values.ts';
 import type { Layout } from './layout.ts';
 
 /** Operators that say where channels and space lie: batch, channels, then the spatial axes. */
@@ -12,17 +13,21 @@ const CHANNELS_FIRST = new Set(
 const LOOK_AHEAD = 64;
 
 /** Where each axis of the operator's first input goes, or undefined where that is not plain to see. */
-function follow(node: Node, rank: number): readonly number[] | undefined {
+function follow(
+  node: Node,
+  rank: number,
+  constant: (name: string) => readonly number[] | undefined,
+): readonly number[] | undefined {
   const same = Array.from({ length: rank }, (_, i) => i);
   if (node.op === 'Transpose') {
     const order = intsAttribute(node, 'perm') ?? [...same].reverse();
     return same.map((dim) => order.indexOf(dim));
   }
-  const axes = intsAttribute(node, 'axes');
   if (node.op === 'Unsqueeze') {
-    const added = (axes ?? []).map((axis) => (axis < 0 ? axis + rank + (axes?.length ?? 0) : axis));
-    const kept = Array.from({ length: rank + added.length }, (_, i) => i).filter((i) => !added.includes(i));
-    return axes === undefined ? undefined : kept;
+    const axes = intsAttribute(node, 'axes') ?? constant(node.inputs[1] ?? '');
+    if (axes === undefined) return undefined;
+    const added = axes.map((axis) => (axis < 0 ? axis + rank + axes.length : axis));
+    return Array.from({ length: rank + added.length }, (_, i) => i).filter((i) => !added.includes(i));
   }
   return ['Reshape', 'Flatten', 'Squeeze', 'Gather', 'MatMul', 'Gemm'].includes(node.op) ? undefined : same;
 }
@@ -44,6 +49,10 @@ export function inferLayout(resolved: ResolvedModel, tensor: string): Layout | u
   if (shape === undefined) return undefined;
   // Per tensor: for each of its axes, the axis of the tensor asked about (-1: none).
   const origins = new Map([[tensor, shape.map((_, i) => i)]]);
+  const constant = (name: string) => {
+    const value = resolved.model.graph.initializers.get(name);
+    return value && numbersOf(value);
+  };
   let left = LOOK_AHEAD;
   for (const node of resolved.model.graph.nodes) {
     const origin = origins.get(node.inputs[0] ?? '') ?? origins.get(node.inputs[1] ?? '');
@@ -54,7 +63,7 @@ export function inferLayout(resolved: ResolvedModel, tensor: string): Layout | u
       const w = origin.at(-1)!;
       return { h, w, rows: h < 0 ? 1 : shape[h]!, cols: w < 0 ? 1 : shape[w]! };
     }
-    const places = follow(node, origin.length);
+    const places = follow(node, origin.length, constant);
     const rank = resolved.specs.get(node.outputs[0] ?? '')?.shape.length;
     if (places === undefined || rank === undefined) continue;
     const next = new Array<number>(rank).fill(-1);

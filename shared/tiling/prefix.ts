@@ -102,10 +102,10 @@ function withoutEnlargements(context: Context, set: Set<number>): Set<number> {
   let best = set;
   for (;;) {
     const bytes = frontierBytes(context, best);
-    const smaller = [...best]
-      .toReversed()
+    const ends = new Set(context.wiring.frontier(best).map((tensor) => context.wiring.maker.get(tensor)!));
+    const smaller = [...ends]
       .map((index) => movedBack(context, best, index, bytes))
-      .find((candidate) => candidate !== undefined);
+      .find((found) => found !== undefined);
     if (smaller === undefined) return best;
     best = smaller;
   }

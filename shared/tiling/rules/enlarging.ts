@@ -161,22 +161,27 @@ export function resize(view: NodeView): NodeRule | Obstacle {
   if ('reason' in scales) return scales;
   if (stringAttribute(view.node, 'keep_aspect_ratio_policy', 'stretch') !== 'stretch')
     return obstacle('keeps an aspect ratio, which depends on the whole map');
+  const factors = shape.map((size, dim) => wholeIfNearly(scales.get(dim) ?? out[dim]! / size));
   const reaches: Record<Axis, AxisReach> = { h: SAME, w: SAME };
   for (const [dim, size] of shape.entries()) {
     const spatial = axisAt(layout, dim);
-    const factor = scales.get(dim) ?? out[dim]! / size;
+    const factor = factors[dim]!;
     if (spatial === undefined || (factor === 1 && out[dim] === size)) continue;
     const reach = axisScale(factor, out[dim]! / size, sampling, intAttribute(view.node, 'antialias', 0) === 1);
     if ('reason' in reach) return reach;
     reaches[spatial] = reach;
   }
-  const factors = shape.map((size, dim) => scales.get(dim) ?? out[dim]! / size);
   const constant = constantTensor('scales', 'float32', [factors.length], factors);
   const rewrite =
     view.node.op === 'Upsample' || view.opset < 11
       ? {}
       : { attributes: { axes: undefined }, constants: new Map([[2, constant] as const, [3, undefined] as const]) };
   return { outputs: [resized(layout, out)], inputs: [{ layout, ...reaches }], runs: 'exact', rewrite };
+}
+
+/** Exporters compute scales in float32: 2.0000002 means 2. */
+function wholeIfNearly(factor: number): number {
+  return Math.abs(factor - Math.round(factor)) < 1e-6 * factor ? Math.round(factor) : factor;
 }
 
 function axisScale(factor: number, ratio: number, sampling: Sampling, antialias: boolean): AxisReach | Obstacle {

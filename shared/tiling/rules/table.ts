@@ -4,7 +4,7 @@ import { convTranspose, depthToSpace, resize } from './enlarging.ts';
 import { reshape } from './reshaping.ts';
 import { type NodeRule, type NodeView, type Obstacle, obstacle, type RuleOf } from './rule.ts';
 import { pad, slice, spaceToDepth } from './slicing.ts';
-import { averagePool, conv, lpPool, maxPool, qLinearConv } from './windows.ts';
+import { averagePool, conv, lpPool, maxPool, quantizedConv } from './windows.ts';
 
 function each(rule: RuleOf, names: string): [string, RuleOf][] {
   return names.split(/\s+/).map((name) => [name, rule]);
@@ -12,8 +12,8 @@ function each(rule: RuleOf, names: string): [string, RuleOf][] {
 
 /** Every operator of ONNX' default domain that can be tiled. To add one, write its rule and name it here. */
 const RULES: ReadonlyMap<string, RuleOf> = new Map([
-  ...each(conv, 'Conv ConvInteger'),
-  ...each(qLinearConv, 'QLinearConv'),
+  ...each(conv, 'Conv'),
+  ...each(quantizedConv, 'QLinearConv ConvInteger'),
   ...each(maxPool, 'MaxPool'),
   ...each(averagePool, 'AveragePool'),
   ...each(lpPool, 'LpPool'),

@@ -76,15 +76,15 @@ export function convolutionKernel(view: NodeView, weight: number): readonly numb
   return intsAttribute(view.node, 'kernel_shape') ?? view.input(weight)?.shape.slice(2);
 }
 
-/** Conv and ConvInteger: any strides, dilations, groups and pads, in one, two or more dimensions (ONNX Conv-1..22). */
+/** Conv: any strides, dilations, groups and pads, in one, two or more dimensions (ONNX Conv-1..22). */
 export function conv(view: NodeView): NodeRule | Obstacle {
   const kernel = convolutionKernel(view, 1);
   return kernel === undefined ? obstacle('has weights of unknown shape') : ruleOf(windows(view, kernel, 0));
 }
 
-/** QLinearConv-10: as Conv, padded with the input's zero point. */
-export function qLinearConv(view: NodeView): NodeRule | Obstacle {
-  const kernel = convolutionKernel(view, 3);
+/** QLinearConv-10 and ConvInteger-10: as Conv, padded with the input's zero point. */
+export function quantizedConv(view: NodeView): NodeRule | Obstacle {
+  const kernel = convolutionKernel(view, view.node.op === 'ConvInteger' ? 1 : 3);
   const zero = view.present(2) ? view.values(2) : [0];
   if (kernel === undefined || zero?.length !== 1) return obstacle('has a zero point or weights that are not constant');
   return ruleOf(windows(view, kernel, zero[0]!));

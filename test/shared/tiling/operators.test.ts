@@ -176,6 +176,24 @@ const CELLWISE: [string, Build][] = [
     },
   ],
   [
+    'a convolution of bytes, padded with the zero point',
+    (net, x) => {
+      const scale = net.values('float32', [], [0.05]);
+      const zero = net.values('uint8', [], [117]);
+      const q = net.op('QuantizeLinear', [x, scale, zero]);
+      const w = net.values(
+        'uint8',
+        [2, 4, 3, 3],
+        Array.from({ length: 72 }, (_, i) => (i * 37) % 251),
+      );
+      const y = net.op('QLinearConv', [q, scale, zero, w, scale, zero, net.values('float32', [], [0.5]), zero], {
+        pads: [1, 1, 1, 1],
+      });
+      const sums = net.op('ConvInteger', [q, w, zero, zero], { pads: [1, 1, 1, 1] });
+      return net.op('Add', [net.op('DequantizeLinear', [y, scale, zero]), net.op('Cast', [sums], { to: 1 })]);
+    },
+  ],
+  [
     'a max pool of bytes',
     (net, x) => {
       const parameters = [net.values('float32', [], [0.05]), net.values('uint8', [], [128])];
@@ -418,6 +436,15 @@ describe('shapes of inputs', () => {
       net.conv(net.op('Mul', [planes, net.weight(3, 1, 1)]), 3, 2, [3, 3], { pads: [1, 1, 1, 1], strides: [2, 2] }),
     );
     await expectLossless(resolved);
+  });
+
+  test('a picture without channels gets them inside', async () => {
+    const net = new Network();
+    const planes = net.op('Unsqueeze', [net.input([1, 12, 14]), net.ints(1)]);
+    const resolved = net.resolve(net.conv(planes, 1, 2, [3, 3], { pads: [1, 1, 1, 1] }));
+    await expectLossless(resolved, undefined, [[3, 3]]);
+    const layout = tileReach(resolved, ['x0']).layouts.get('x0');
+    expect(layout).toEqual({ h: 1, w: 2, rows: 12, cols: 14 });
   });
 
   test('several inputs and outputs of different strides', async () => {
