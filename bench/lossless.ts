@@ -190,7 +190,29 @@ export async function run(args: string[]): Promise<{ pass: boolean; [key: string
     await cluster.stop();
     await rm(stateDir, { recursive: true, force: true });
   }
+  printTable(rows);
   const largest = Math.max(...worst.values());
   const spread = rows.every((row) => row.tiles_on_nodes === row.tiles);
   return { pass: largest <= LIMIT && spread, limit: LIMIT, largest, worst: Object.fromEntries(worst), rows };
+}
+
+/** One line a network, as Markdown: the table of docs/benchmarks.md. */
+function printTable(rows: readonly Row[]): void {
+  console.log('| network | convolutions on nodes, 2x2 | 4x4 | all multiply-adds, 2x2 | largest difference |');
+  console.log('|---|---|---|---|---|');
+  for (const network of new Set(rows.map((row) => row.network))) {
+    const own = rows.filter((row) => row.network === network);
+    const share = (grid: string, key: 'conv_macs_on_nodes' | 'macs_on_nodes'): string => {
+      const row = own.find((candidate) => candidate.grid === grid);
+      return row === undefined ? '' : `${(row[key] * 100).toFixed(1)} %`;
+    };
+    const worst = Math.max(...own.map((row) => row.largest));
+    const cells = [
+      share('2x2', 'conv_macs_on_nodes'),
+      share('4x4', 'conv_macs_on_nodes'),
+      share('2x2', 'macs_on_nodes'),
+      worst === 0 ? '0' : worst.toExponential(1),
+    ];
+    console.log(`| ${network} | ${cells.join(' | ')} |`);
+  }
 }
