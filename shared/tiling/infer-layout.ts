@@ -29,7 +29,7 @@ function follow(
     const added = axes.map((axis) => (axis < 0 ? axis + rank + axes.length : axis));
     return Array.from({ length: rank + added.length }, (_, i) => i).filter((i) => !added.includes(i));
   }
-  return ['Reshape', 'Flatten', 'Squeeze', 'Gather', 'MatMul', 'Gemm'].includes(node.op) ? undefined : same;
+  return ['Reshape', 'Flatten', 'Squeeze', 'MatMul', 'Gemm'].includes(node.op) ? undefined : same;
 }
 
 /** Rows and columns of an input of rank `rank` by custom: the last two axes of pictures, the last one of series. */
@@ -66,6 +66,8 @@ export function inferLayout(resolved: ResolvedModel, tensor: string): Layout | u
     const places = follow(node, origin.length, constant);
     const rank = resolved.specs.get(node.outputs[0] ?? '')?.shape.length;
     if (places === undefined || rank === undefined) continue;
+    // A list of indices keeps the axes (a change of colour order does); any other Gather adds or takes some away.
+    if (node.op === 'Gather' && rank !== origin.length) continue;
     const next = new Array<number>(rank).fill(-1);
     places.forEach((to, from) => {
       if (to >= 0 && to < rank) next[to] = origin[from]!;
