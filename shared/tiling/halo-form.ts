@@ -59,6 +59,16 @@ function macsOf(segment: Segment, walks: Walks): (row: number, col: number) => n
     Math.round(costs.reduce((sum, { macs, share }) => sum + macs * share('h', row) * share('w', col), 0));
 }
 
+/** Multiply-adds of each tile of a grid, halo included, without making the model; row by row. */
+export function haloMacs(segment: Segment, rows: readonly number[], cols: readonly number[]): number[] {
+  const walked = (axis: Axis, sizes: readonly number[]): Walked => {
+    const { wanted } = gridBands(segment, axis, sizes);
+    return { ...walkAxis(segment, axis, wanted), wanted };
+  };
+  const macs = macsOf(segment, { h: walked('h', rows), w: walked('w', cols) });
+  return rows.flatMap((_, row) => cols.map((_, col) => macs(row, col)));
+}
+
 /** A band that needs a crop where the model has none would compute wrong cells: a fault of ours, found before anything runs. */
 function checkUntouched(form: HaloModel, walks: Walks): void {
   for (const edge of form.untouched)

@@ -195,3 +195,43 @@ export function explicitCut(resolved: ResolvedModel, inputs: readonly string[], 
     });
   return prefixOf(context, set);
 }
+
+/**
+ * Ever shorter beginnings of the network, the longest first: each ends before another operator with products, and the
+ * last still has `leastShare` of the convolution multiply-adds that tiles can reach at all. At most `most` of them.
+ */
+export function shorterPrefixes(
+  resolved: ResolvedModel,
+  inputs: readonly string[],
+  grid: { readonly rows: number; readonly cols: number },
+  leastShare: number,
+  most: number,
+): Prefix[] {
+  const context: Context = { resolved, reach: tileReach(resolved, inputs), wiring: new Wiring(resolved), ...grid };
+  const longest = shrink(context, context.reach.nodes);
+  const order = [...longest].sort((a, b) => a - b);
+  const cost = (index: number) =>
+    isConv(context.wiring.nodes[index]!) ? nodeMacs(resolved, context.wiring.nodes[index]!) : 0;
+  const least = leastShare * context.reach.nodes.reduce((sum, index) => sum + cost(index), 0);
+  // Nodes stand in topological order, so the first k of them are a beginning of the network.
+  const ends: number[] = [];
+  let conv = 0;
+  order.forEach((index, k) => {
+    if (cost(index) > 0 && conv >= least) ends.push(k);
+    conv += cost(index);
+  });
+  const chosen = new Set(
+    Array.from(
+      { length: Math.min(most - 1, ends.length) },
+      (_, i) => ends[Math.floor((i * ends.length) / Math.min(most - 1, ends.length))]!,
+    ),
+  );
+  const found = new Map<string, Prefix>();
+  for (const end of [order.length, ...[...chosen].sort((a, b) => b - a)]) {
+    const set = withoutEnlargements(context, shrink(context, order.slice(0, end)));
+    const prefix = prefixOf(context, set);
+    const enough = prefix.convMacs >= least || end === order.length;
+    if (enough && !found.has(prefix.outputs.join('\n'))) found.set(prefix.outputs.join('\n'), prefix);
+  }
+  return [...found.values()];
+}
