@@ -143,7 +143,7 @@ describe('open dimensions', () => {
     const { code, message, hint } = refusal(relu(['N', 3, 'height', 4]));
     expect(code).toBe('TESSERA_SHAPE');
     expect(message).toContain('"height" (axis 2)');
-    for (const way of ['--input-shape x=1x3x224x4', '--tensor', 'input.shape']) expect(hint).toContain(way);
+    for (const way of ['--input-shape 1x3x224x4', '--tensor', 'input.shape']) expect(hint).toContain(way);
   });
 
   test('the given shape fixes them, also the same symbol of another input', () => {
