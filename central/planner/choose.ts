@@ -1,6 +1,7 @@
 import { TesseraError } from '../../shared/errors.ts';
 import type { ResolvedModel } from '../../shared/onnx/model.ts';
 import type { Plan } from '../../shared/plan/plan.ts';
+import { cheapestPrefix } from '../../shared/tiling/cheapest-prefix.ts';
 import { type Grid, gridSizes } from '../../shared/tiling/grid.ts';
 import { explicitCut, longestPrefix } from '../../shared/tiling/prefix.ts';
 import type { Deployment } from '../deployment.ts';
@@ -16,7 +17,7 @@ export interface PlanRequest {
   readonly strategy?: string;
   readonly grid?: Grid;
   readonly padding?: 'zero' | 'halo';
-  /** Tensors after which a tile stage ends, in order; default the longest prefix that tiles. */
+  /** Tensors after which a tile stage ends, in order; default: what is done soonest, at least 80 % of what tiles reach (`halo`), or all of it (`zero`). */
   readonly cuts?: readonly string[];
 }
 
@@ -56,12 +57,14 @@ function crossing(
 
 function cutsFor(deployment: Deployment, request: PlanRequest, grid: Grid): Cut[] {
   const { resolved } = deployment;
+  // Without halo a longer stage costs nothing more.
+  const beginning = request.padding === 'zero' ? longestPrefix : cheapestPrefix;
   const { graph } = resolved.model;
   const known = new Set(graph.inputs.map((input) => input.name));
   let from = [...known];
   const cuts: Cut[] = [];
   for (const tensor of request.cuts ?? [undefined]) {
-    const prefix = tensor === undefined ? longestPrefix(resolved, from, grid) : explicitCut(resolved, from, [tensor]);
+    const prefix = tensor === undefined ? beginning(resolved, from, grid) : explicitCut(resolved, from, [tensor]);
     if (prefix.reference === undefined) continue;
     for (const output of prefix.outputs) known.add(output);
     const cut = crossing(resolved, known, prefix.outputs);
@@ -89,7 +92,7 @@ export function choosePlan(deployment: Deployment, request: PlanRequest): Prepar
   const grid = request.grid ?? defaults.grid ?? gridFor(request.nodeCount);
   const cuts = request.cuts ?? defaults.cuts;
   const padding = request.padding ?? defaults.padding ?? 'halo';
-  const found = cutsFor(deployment, { ...request, ...(cuts === undefined ? {} : { cuts }) }, grid);
+  const found = cutsFor(deployment, { ...request, padding, ...(cuts === undefined ? {} : { cuts }) }, grid);
   const name =
     request.strategy ?? (found.length === 0 ? 'whole-replicate' : found.length === 1 ? 'tiles-prefix' : 'two-stage');
   const strategy = STRATEGIES.get(name);
