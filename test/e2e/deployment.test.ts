@@ -1,15 +1,19 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { writeModel } from '../../shared/onnx/write.ts';
 import { silentLog } from '../../shared/ports.ts';
+import type { ResultObject } from '../../shared/protocol/messages.ts';
 import { topics } from '../../shared/protocol/topics.ts';
+import { encodeJpeg } from '../../shared/runtime/image.ts';
 import { connectBus } from '../../shared/runtime/mqtt.ts';
 import { RunningCli, runCli } from '../support/run-cli.ts';
+import { tinyNetwork } from '../support/tiny-network.ts';
 
 /** Broker and agents as processes of their own: how they come in, and how they go. */
 
@@ -100,5 +104,33 @@ describe('an agent', () => {
     child.disconnect();
     const [code] = await once(child, 'exit');
     expect(code).toBe(0);
+  });
+});
+
+describe('a deployment of single processes', () => {
+  it('takes a picture from publish to watch, and says so when central is gone', async () => {
+    const { url } = await startBroker();
+    await mkdir(join(cwd, 'models'));
+    await writeFile(join(cwd, 'models', 'tiny.onnx'), writeModel(tinyNetwork()));
+    await writeFile(join(cwd, 'grey.jpg'), await encodeJpeg(new Uint8Array(40 * 40 * 3).fill(120), 40, 40, 90));
+    const central = start(['central', '--broker', url, '--model', 'tiny', '--nodes', '2', '--grid', '2x2'], 'central');
+    for (const id of ['pi-1', 'pi-2']) {
+      const agent = start(['agent', '--broker', url, '--id', id], id);
+      await agent.printed(/ready for plan/);
+    }
+    await central.printed(/central is online/);
+    const watch = start(['watch', '--broker', url, '--json', '--last', '--frames', '1'], 'watch');
+    const sent = await runCli(['publish', 'front', 'grey.jpg', '--wait', '--json', '--broker', url], { cwd });
+    expect(sent.code).toBe(0);
+    const result = JSON.parse(sent.stdout) as ResultObject;
+    expect(result).toMatchObject({ camera: 'front', model: 'tiny', status: 'ok', width: 40, height: 40 });
+    const byNodes = Object.entries(result.tiles_per_node).filter(([id]) => id.startsWith('pi-'));
+    expect(byNodes.reduce((sum, [, tiles]) => sum + tiles, 0)).toBe(4);
+    expect(JSON.parse((await watch.ended()).stdout)).toEqual(result);
+
+    expect((await central.stop()).code).toBe(0);
+    const lost = await runCli(['publish', 'front', 'grey.jpg', '--wait', '--timeout', '1', '--broker', url], { cwd });
+    expect(lost).toMatchObject({ code: 1, stdout: '' });
+    expect(lost.stderr).toMatch(/error TESSERA_DEADLINE: /);
   });
 });
