@@ -3,7 +3,7 @@ import { chmod, mkdir, open, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { TesseraError } from '../shared/errors.ts';
 import { parse, z } from '../shared/schema.ts';
-import { type Identity, isRoleName, ROLES, type Role } from './policy.ts';
+import { type Identity, isRoleName, ROLES, type Role, userName } from './policy.ts';
 
 /**
  * Who may connect from beyond this machine: `credentials.json` in the state directory, mode 0600.
@@ -56,10 +56,6 @@ export interface Credentials extends CredentialStore {
   revoke(user: string): Promise<boolean>;
   users(): { user: string; role: Role; name: string }[];
 }
-
-/** The user name of a role and name. */
-export const userName = (role: Role, name: string): string =>
-  role === 'node' || role === 'central' ? name : `${role}-${name}`;
 
 /**
  * Opens the credentials in `folder`, making both where there are none. Throws TesseraError TESSERA_CONFIG when the

@@ -35,6 +35,7 @@ export const COMMANDS: readonly Entry[] = [
     summary: 'show layers, cut points and cost',
     load: () => import('./commands/model-inspect.ts'),
   },
+  { name: 'acl', summary: 'print the access rules for another broker', load: () => import('./commands/acl.ts') },
   { name: 'config', summary: 'show the effective configuration', load: () => import('./commands/config.ts') },
   { name: 'schema', summary: 'print the JSON Schema of a file or payload', load: () => import('./commands/schema.ts') },
 ];

@@ -2,7 +2,8 @@ import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { createCredentials, userName } from '../../broker/credentials.ts';
+import { createCredentials } from '../../broker/credentials.ts';
+import { userName } from '../../broker/policy.ts';
 
 // Lost if these fail: readable passwords on disk, or machines that cannot come back after a restart.
 

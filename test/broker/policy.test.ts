@@ -1,7 +1,17 @@
 import { describe, expect, it } from 'vitest';
-import { type Identity, isBulk, isRoleName, mayPublish, maySubscribe } from '../../broker/policy.ts';
+import {
+  type Identity,
+  identityOfUser,
+  isBulk,
+  isRoleName,
+  mayPublish,
+  maySubscribe,
+  ROLES,
+  userName,
+} from '../../broker/policy.ts';
 import { matchesFilter } from '../../shared/protocol/filter.ts';
 import { topics } from '../../shared/protocol/topics.ts';
+import { ACCESS_TABLE } from '../support/access-table.ts';
 
 // Lost if these fail: a stolen camera password reads every room, or one node answers in another's name.
 
@@ -15,49 +25,23 @@ const WHO: Record<string, Identity> = {
   local: { role: 'local' },
 };
 
-/** Every topic, who may publish it, and who may subscribe to it. */
-const TABLE: [topic: string, publish: string, subscribe: string][] = [
-  [t.status, 'central admin local', 'central node camera viewer admin local'],
-  [t.centralStatus('central'), 'central admin local', 'central node viewer admin local'],
-  [t.input('front'), 'central camera admin local', 'central viewer admin local'],
-  [t.input('front', 'f-1'), 'central camera admin local', 'central viewer admin local'],
-  [t.input('back'), 'central admin local', 'central viewer admin local'],
-  [`${t.input('front')}/a/b`, 'central admin local', 'central viewer admin local'],
-  [t.result('front', 'person'), 'central admin local', 'central camera viewer admin local'],
-  [t.result('back', 'person'), 'central admin local', 'central viewer admin local'],
-  [t.label('front', 'person'), 'central admin local', 'central camera viewer admin local'],
-  [t.tensor('front', 'person'), 'central admin local', 'central camera viewer admin local'],
-  [t.cameraStatus('front'), 'central admin local', 'central camera viewer admin local'],
-  [t.nodeStatus('pi-1'), 'central node admin local', 'central node viewer admin local'],
-  [t.nodeInfo('pi-1'), 'central node admin local', 'central node viewer admin local'],
-  [t.heartbeat('pi-1'), 'central node admin local', 'central node viewer admin local'],
-  [t.nodeStatus('pi-2'), 'central admin local', 'central node viewer admin local'],
-  [t.nodeInfo('pi-2'), 'central admin local', 'central viewer admin local'],
-  [t.nodeStatus('pi-10'), 'central admin local', 'central node viewer admin local'],
-  [t.stats, 'central admin local', 'central viewer admin local'],
-  [t.plan('person'), 'central admin local', 'central viewer admin local'],
-  [t.trace('front'), 'central admin local', 'central viewer admin local'],
-  [t.request('deploy'), 'central admin local', 'central viewer admin local'],
-  [t.response('deploy'), 'central admin local', 'central viewer admin local'],
-  [t.wire('pi-1', 'work', 'central'), 'central local', 'node admin local'],
-  [t.wire('pi-1', 'work', 'pi-2'), 'local', 'node admin local'],
-  [t.wire('central', 'result', 'pi-1'), 'node local', 'central admin local'],
-  [t.wire('central', 'result', 'pi-2'), 'local', 'central admin local'],
-  [t.wire('pi-2', 'tensor', 'pi-1'), 'node local', 'admin local'],
-  ['tessera-wire/1/central/joke/pi-1', 'local', 'central admin local'],
-  ['tessera-wire/1/central/result/x/pi-1', 'local', 'central admin local'],
-  ['tessera-other/status', 'admin local', 'admin local'],
-  ['homeassistant/sensor/x/config', 'admin local', 'admin local'],
-  ['$SYS/broker/uptime', '', 'admin local'],
-];
-
 describe('policy', () => {
   describe.each(Object.keys(WHO))('%s', (role) => {
     const who = WHO[role]!;
-    it.each(TABLE)('%s', (topic, publish, subscribe) => {
+    it.each(ACCESS_TABLE)('%s', (topic, publish, subscribe) => {
       expect(mayPublish(who, topic), 'publish').toBe(publish.split(' ').includes(role));
       expect(maySubscribe(who, topic), 'subscribe').toBe(subscribe.split(' ').includes(role));
     });
+  });
+
+  it('has a row in the table for every topic that there is', () => {
+    const made = Object.entries(t)
+      .filter(([name]) => !/^base$|All$|^wire/.test(name))
+      .map(([, topic]) => (typeof topic === 'string' ? topic : (topic as (...ids: string[]) => string)('x', 'y')));
+    const forms = ACCESS_TABLE.map(([topic]) => topic.split('/'));
+    const rowed = (levels: string[]) =>
+      forms.some((form) => form.length === levels.length && levels.every((l, k) => l === form[k] || /^[xy]$/.test(l)));
+    for (const topic of made) expect(rowed(topic.split('/')), topic).toBe(true);
   });
 
   it.each([
@@ -85,7 +69,7 @@ describe('policy', () => {
     const filters = ['#', '+/#', '+/+/+', 'tessera/+/+/+', 'tessera/#', 'tessera-wire/+/+/+/+', 'tessera/node/#'];
     for (const who of Object.values(WHO)) {
       for (const filter of filters.filter((one) => maySubscribe(who, one))) {
-        for (const [topic] of TABLE) {
+        for (const [topic] of ACCESS_TABLE) {
           if (matchesFilter(filter, topic))
             expect(maySubscribe(who, topic), `${who.role} ${filter} ${topic}`).toBe(true);
         }
@@ -108,6 +92,16 @@ describe('policy', () => {
     expect([t.status, t.wire('a', 'control', 'b'), t.heartbeat('a')].some((topic) => isBulk('tessera', topic))).toBe(
       false,
     );
+  });
+
+  it('knows from a user name who it is, as certificates need it', () => {
+    for (const role of ROLES) {
+      const name = role === 'central' ? 'central' : 'front-1';
+      expect(identityOfUser(userName(role, name))).toEqual({ role, name });
+    }
+    for (const user of ['', 'Pi_1', 'camera-*', 'camera-a/b', 'viewer-+', '#']) {
+      expect(identityOfUser(user), user).toBeUndefined();
+    }
   });
 
   it('gives nobody else the name of central', () => {

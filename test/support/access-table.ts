@@ -1,0 +1,44 @@
+import { topics } from '../../shared/protocol/topics.ts';
+
+/**
+ * Every topic, who may publish it, and who may subscribe to it: the access rules as people would write them down. The
+ * policy is tested against it, and live both brokers are.
+ */
+
+const t = topics('tessera');
+
+/** topic, roles that may publish it, roles that may subscribe to it. */
+export const ACCESS_TABLE: readonly (readonly [topic: string, publish: string, subscribe: string])[] = [
+  [t.status, 'central admin local', 'central node camera viewer admin local'],
+  [t.centralStatus('central'), 'central admin local', 'central node viewer admin local'],
+  [t.input('front'), 'central camera admin local', 'central viewer admin local'],
+  [t.input('front', 'f-1'), 'central camera admin local', 'central viewer admin local'],
+  [t.input('back'), 'central admin local', 'central viewer admin local'],
+  [`${t.input('front')}/a/b`, 'central admin local', 'central viewer admin local'],
+  [t.result('front', 'person'), 'central admin local', 'central camera viewer admin local'],
+  [t.result('back', 'person'), 'central admin local', 'central viewer admin local'],
+  [t.label('front', 'person'), 'central admin local', 'central camera viewer admin local'],
+  [t.tensor('front', 'person'), 'central admin local', 'central camera viewer admin local'],
+  [t.cameraStatus('front'), 'central admin local', 'central camera viewer admin local'],
+  [t.nodeStatus('pi-1'), 'central node admin local', 'central node viewer admin local'],
+  [t.nodeInfo('pi-1'), 'central node admin local', 'central node viewer admin local'],
+  [t.heartbeat('pi-1'), 'central node admin local', 'central node viewer admin local'],
+  [t.nodeStatus('pi-2'), 'central admin local', 'central node viewer admin local'],
+  [t.nodeInfo('pi-2'), 'central admin local', 'central viewer admin local'],
+  [t.nodeStatus('pi-10'), 'central admin local', 'central node viewer admin local'],
+  [t.stats, 'central admin local', 'central viewer admin local'],
+  [t.plan('person'), 'central admin local', 'central viewer admin local'],
+  [t.trace('front'), 'central admin local', 'central viewer admin local'],
+  [t.request('deploy'), 'admin local', 'central viewer admin local'],
+  [t.response('deploy'), 'central admin local', 'central viewer admin local'],
+  [t.wire('pi-1', 'work', 'central'), 'central local', 'node admin local'],
+  [t.wire('pi-1', 'work', 'pi-2'), 'local', 'node admin local'],
+  [t.wire('central', 'result', 'pi-1'), 'node local', 'central admin local'],
+  [t.wire('central', 'result', 'pi-2'), 'local', 'central admin local'],
+  [t.wire('pi-2', 'tensor', 'pi-1'), 'node local', 'admin local'],
+  ['tessera-wire/1/central/joke/pi-1', 'local', 'central admin local'],
+  ['tessera-wire/1/central/result/x/pi-1', 'local', 'central admin local'],
+  ['tessera-other/status', 'local', 'admin local'],
+  ['homeassistant/sensor/x/config', 'local', 'admin local'],
+  ['$SYS/broker/uptime', '', 'admin local'],
+];
