@@ -1,0 +1,162 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startBroker } from '../../broker/broker.ts';
+import { mosquittoAcl, mosquittoPassword } from '../../broker/mosquitto.ts';
+import { type Identity, ROLES, userName } from '../../broker/policy.ts';
+import { type Bus, silentLog } from '../../shared/ports.ts';
+import { connectBus } from '../../shared/runtime/mqtt.ts';
+import { ACCESS_TABLE } from '../support/access-table.ts';
+import { NO_MOSQUITTO, startMosquitto } from '../support/mosquitto.ts';
+
+/**
+ * The table of access rules on living brokers: each role, each topic, both directions. Lost if it fails: what the
+ * policy says and what a broker does are two things.
+ */
+
+type Named = Extract<Identity, { name: string }>;
+const PEOPLE: Named[] = ROLES.map((role) => ({
+  role,
+  name: { central: 'central', node: 'pi-1', camera: 'front', viewer: 'anna', admin: 'root' }[role],
+}));
+const PASSWORD = 'right';
+const SENTINEL = 'tessera/status';
+/** `$SYS` is the broker's own: nobody publishes it, and what it says comes by itself. */
+const TOPICS = ACCESS_TABLE.filter(([topic]) => !topic.startsWith('$'));
+
+interface Site {
+  readonly name: string;
+  start(): Promise<
+    { url: string; stop(): Promise<unknown>; superuser: { user?: string; password?: string } } | undefined
+  >;
+}
+
+const aedes: Site = {
+  name: 'the embedded broker',
+  async start() {
+    const known = new Map(PEOPLE.map((who) => [userName(who.role, who.name), who]));
+    const verify = (user: string, password: string) => (password === PASSWORD ? known.get(user) : undefined);
+    const listen = ['mqtt://127.0.0.1:0'];
+    const broker = await startBroker({ listen, anonymous: 'loopback', credentials: { verify }, log: silentLog });
+    return { url: broker.urls[0]!, stop: () => broker.stop(), superuser: {} };
+  },
+};
+
+const mosquitto: Site = {
+  name: 'Mosquitto with the rules of `tessera acl`',
+  async start() {
+    const folder = await mkdtemp(join(tmpdir(), 'tessera-acl-'));
+    const [acl, passwords] = [join(folder, 'acl'), join(folder, 'passwords')];
+    // The one who looks at what arrived is no user of Tessera.
+    await writeFile(acl, [...mosquittoAcl(PEOPLE), '', 'user observer', 'topic readwrite #', ''].join('\n'));
+    const users = [...PEOPLE.map(({ role, name }) => userName(role, name)), 'observer'];
+    await writeFile(passwords, users.map((user) => `${mosquittoPassword(user, PASSWORD)}\n`).join(''));
+    const extra = ['allow_anonymous false', `acl_file ${acl}`, `password_file ${passwords}`];
+    const running = await startMosquitto({ extra });
+    if (running === undefined) return undefined;
+    const stop = async () => {
+      await running.stop();
+      await rm(folder, { recursive: true });
+    };
+    return { url: running.url, stop, superuser: { user: 'observer', password: PASSWORD } };
+  },
+};
+
+/** Collects the payloads that arrive on filters; `until` waits for one of them. */
+async function listen(bus: Bus, filters: readonly string[]) {
+  const seen: string[] = [];
+  let wake: () => void = () => {};
+  for (const filter of filters) {
+    await bus
+      .subscribe(filter, 1, ({ payload }) => {
+        seen.push(Buffer.from(payload).toString());
+        wake();
+      })
+      // A broker may refuse a subscription or just deliver nothing for it.
+      .catch(() => {});
+  }
+  return {
+    seen,
+    async until(payload: string): Promise<void> {
+      while (!seen.includes(payload)) await new Promise<void>((resolve) => (wake = resolve));
+    },
+  };
+}
+
+describe.each([aedes, mosquitto])('$name', (site) => {
+  let at: Awaited<ReturnType<Site['start']>>;
+  const open: Bus[] = [];
+  beforeAll(async () => {
+    at = await site.start();
+  });
+  afterAll(async () => {
+    await Promise.all(open.map((bus) => bus.stop()));
+    await at?.stop();
+  });
+  const connect = async (clientId: string, who: { user?: string; password?: string }): Promise<Bus> => {
+    const bus = await connectBus({ url: at!.url, clientId, protocolVersion: 4, log: silentLog, ...who });
+    open.push(bus);
+    return bus;
+  };
+  const as = ({ role, name }: Named) => ({ user: userName(role, name), password: PASSWORD });
+
+  it.each(PEOPLE)('lets $role publish what the table says, and nothing else', async (who) => {
+    if (at === undefined) return console.warn(NO_MOSQUITTO);
+    const observer = await connect(`observer-${who.role}`, at.superuser);
+    const all = await listen(observer, ['#']);
+    for (const [topic, publishers] of TOPICS) {
+      const payload = `${who.role} ${topic}`;
+      const allowed = publishers.split(' ').includes(who.role);
+      // A connection each: the embedded broker closes one that publishes what it may not.
+      const bus = await connect(`publisher-${who.role}`, as(who));
+      if (allowed) await bus.publish(topic, payload, { qos: 1 });
+      else await Promise.race([bus.publish(topic, payload, { qos: 1 }).catch(() => {}), closed(bus)]);
+      await bus.stop();
+      await observer.publish(SENTINEL, `after ${payload}`, { qos: 1 });
+      await all.until(`after ${payload}`);
+      expect(all.seen.includes(payload), `${who.role} publishes ${topic}`).toBe(allowed);
+    }
+  });
+
+  it.each(PEOPLE)('lets $role read what the table says, and nothing else', async (who) => {
+    if (at === undefined) return console.warn(NO_MOSQUITTO);
+    const speaker = await connect(`speaker-${who.role}`, at.superuser);
+    for (const [topic, , subscribers] of TOPICS) {
+      const allowed = subscribers.split(' ').includes(who.role);
+      const bus = await connect(`reader-${who.role}`, as(who));
+      const inbox = await listen(bus, topic === SENTINEL ? [topic] : [topic, SENTINEL]);
+      await speaker.publish(topic, `to ${topic}`, { qos: 1 });
+      await speaker.publish(SENTINEL, `after ${topic}`, { qos: 1 });
+      await inbox.until(`after ${topic}`);
+      expect(inbox.seen.includes(`to ${topic}`), `${who.role} reads ${topic}`).toBe(allowed);
+      await bus.stop();
+    }
+  });
+
+  it.each(PEOPLE)('delivers nothing to $role by a wildcard that it may not read by name', async (who) => {
+    if (at === undefined) return console.warn(NO_MOSQUITTO);
+    const speaker = await connect(`speaker-all-${who.role}`, at.superuser);
+    const bus = await connect(`reader-all-${who.role}`, as(who));
+    const inbox = await listen(bus, ['#', 'tessera/#', 'tessera-wire/#', SENTINEL]);
+    for (const [topic] of TOPICS) await speaker.publish(topic, topic, { qos: 1 });
+    await speaker.publish(SENTINEL, 'the end', { qos: 1 });
+    await inbox.until('the end');
+    const readable = TOPICS.filter(([, , readers]) => readers.split(' ').includes(who.role)).map(([topic]) => topic);
+    expect(inbox.seen.filter((topic) => topic !== 'the end' && !readable.includes(topic))).toEqual([]);
+  });
+
+  it('lets nobody in without a password, or with a wrong one', async () => {
+    if (at === undefined) return console.warn(NO_MOSQUITTO);
+    const { url } = at;
+    const attempt = (who: object) => connectBus({ url, clientId: 'x', protocolVersion: 4, log: silentLog, ...who });
+    await expect(attempt({ user: 'pi-1', password: 'wrong' })).rejects.toMatchObject({ code: 'TESSERA_BROKER' });
+    await expect(attempt({ user: 'nobody', password: PASSWORD })).rejects.toMatchObject({ code: 'TESSERA_BROKER' });
+    if (site !== aedes) await expect(attempt({})).rejects.toMatchObject({ code: 'TESSERA_BROKER' });
+  });
+});
+
+/** Resolves when a bus has lost its connection. */
+async function closed(bus: Bus): Promise<void> {
+  while (bus.connected) await new Promise((resolve) => setTimeout(resolve, 2));
+}
