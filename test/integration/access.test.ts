@@ -146,6 +146,26 @@ describe.each([aedes, mosquitto])('$name', (site) => {
     expect(inbox.seen.filter((topic) => topic !== 'the end' && !readable.includes(topic))).toEqual([]);
   });
 
+  it.each(PEOPLE.filter(({ role }) => role === 'camera' || role === 'viewer' || role === 'admin'))(
+    'takes nobody for a node because the user name of $role could be one',
+    async (who) => {
+      if (at === undefined) return console.warn(NO_MOSQUITTO);
+      const user = userName(who.role, who.name);
+      const observer = await connect(`observer-as-node-${who.role}`, at.superuser);
+      const all = await listen(observer, ['#']);
+      const topics = [`tessera-wire/1/central/result/${user}`, `tessera-wire/1/pi-1/work/${user}`];
+      if (who.role !== 'admin') topics.push(`tessera/node/${user}/status`);
+      for (const topic of topics) {
+        const bus = await connect(`as-node-${who.role}`, as(who));
+        await Promise.race([bus.publish(topic, topic, { qos: 1 }).catch(() => {}), closed(bus)]);
+        await bus.stop();
+        await observer.publish(SENTINEL, `after ${topic}`, { qos: 1 });
+        await all.until(`after ${topic}`);
+        expect(all.seen).not.toContain(topic);
+      }
+    },
+  );
+
   it('lets nobody in without a password, or with a wrong one', async () => {
     if (at === undefined) return console.warn(NO_MOSQUITTO);
     const { url } = at;
