@@ -27,7 +27,8 @@ export async function refuseDuplicate(bus: Bus, topics: Topics, id: string): Pro
   await bus.subscribe(topics.nodeInfo(id), 1, onMessage);
   await bus.subscribe(topics.heartbeat(id), 0, onMessage);
   await bus.subscribe(topics.nodeStatus(id), 1, onMessage);
-  const first = await firstEvent(events, ['online', 'offline', 'heartbeat'], RETAINED_MS);
+  // What the broker keeps may come before its acknowledgement, and so before anybody waits for the event.
+  const first = online ? 'online' : await firstEvent(events, ['online', 'offline', 'heartbeat'], RETAINED_MS);
   const heard = first === 'online' ? await firstEvent(events, ['offline', 'heartbeat'], HEARTBEAT_MS) : first;
   if (heard === 'heartbeat')
     throw new TesseraError('TESSERA_NODE_DUPLICATE', `a node with the id "${id}" is online${hardware}`, {
