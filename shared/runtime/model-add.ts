@@ -11,6 +11,7 @@ import { isName } from '../protocol/topics.ts';
 import { type DownloadOptions, download } from './download.ts';
 import { catalogueCard, readCatalogue } from './model-catalogue.ts';
 import { fileSha256, loadModel } from './model-library.ts';
+import { externalFiles } from './package.ts';
 import { stringifyYaml } from './yaml.ts';
 
 /** How a model is added. */
@@ -54,10 +55,12 @@ async function fromUrl(url: string, folder: string, options: AddOptions): Promis
   const modelPath = join(folder, basename(new URL(url).pathname) || 'model.onnx');
   await download(url, modelPath, options.download);
   const model = readModel(await readFile(modelPath));
-  for (const location of externalFiles(model)) {
+  for (const location of externalLocations(model)) {
     const part = join(folder, location);
     await mkdir(dirname(part), { recursive: true });
-    await download(new URL(location, url).href, part, options.download);
+    // Encoded, so that a location stays a name beside the model and never becomes another address.
+    const name = location.split(/[/\\]/).map(encodeURIComponent);
+    await download(new URL(name.join('/'), url).href, part, options.download);
   }
   const { card, guessed } = guessCard(model, modelPath, { inputShape: options.inputShape });
   return { modelPath, card, labels: inlineLabels(card), guessedFields: guessed };
@@ -82,7 +85,7 @@ async function fromCatalogue(name: string, folder: string, options: AddOptions):
     throw new TesseraError('TESSERA_DOWNLOAD', `${entry.url}: SHA-256 is ${sha256}, expected ${entry.sha256}`, {
       hint: 'the file was changed on its way or at its origin: do not use it; try again later or report it',
     });
-  if (externalFiles(readModel(await readFile(modelPath))).length > 0)
+  if (externalLocations(readModel(await readFile(modelPath))).length > 0)
     throw new TesseraError('TESSERA_MODEL_UNSUPPORTED', `${name}: its weights lie in further files without a hash`);
   const card = catalogueCard(name, entry);
   return { modelPath, card, labels: inlineLabels(card), guessedFields: [] };
@@ -108,8 +111,8 @@ function inlineLabels(card: ModelCard): readonly string[] {
   return Array.isArray(card.labels) ? card.labels : [];
 }
 
-/** Files beside the model that hold its weights, as relative paths inside its folder. */
-function externalFiles(model: Model): string[] {
+/** Where a model says that its weights lie, as relative paths inside its folder. */
+function externalLocations(model: Model): string[] {
   const files = new Set<string>();
   for (const { data } of model.graph.initializers.values()) {
     if (data.kind !== 'external') continue;
@@ -126,10 +129,11 @@ async function write(found: Found, folder: string, name: string): Promise<ModelC
   const model = readModel(await readFile(found.modelPath));
   const target = join(folder, 'model.onnx');
   if (resolve(found.modelPath) !== resolve(target)) await cp(found.modelPath, target);
-  for (const file of externalFiles(model)) {
+  for (const file of await externalFiles(found.modelPath, model)) {
     const part = join(folder, file);
-    if (resolve(dirname(found.modelPath), file) !== resolve(part))
-      await cp(join(dirname(found.modelPath), file), part, { recursive: true });
+    if (resolve(dirname(found.modelPath), file) === resolve(part)) continue;
+    await mkdir(dirname(part), { recursive: true });
+    await cp(join(dirname(found.modelPath), file), part, { dereference: true });
   }
   const { labels } = found;
   const inFile = labels.length > LABELS_INLINE;

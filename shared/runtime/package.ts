@@ -1,5 +1,5 @@
-import { type FileHandle, open, readFile, realpath } from 'node:fs/promises';
-import { dirname, join, relative, sep } from 'node:path';
+import { type FileHandle, open, readFile, realpath, stat } from 'node:fs/promises';
+import { dirname, join, normalize, relative, sep } from 'node:path';
 import { TesseraError } from '../errors.ts';
 import type { Initializer, Model } from '../onnx/model.ts';
 import { readModel } from '../onnx/read.ts';
@@ -61,11 +61,14 @@ export async function packModel({ name, model, store, readExternal }: PackReques
 /**
  * Reads an ONNX file of up to 2 GB with its external data, which must lie in the file's folder or below, symbolic
  * links followed. All weights of the result are in memory (`inline`); those of the file itself are views of it.
+ * What a file claims is checked against the real sizes of its data files before anything is allocated.
  * Throws TESSERA_MODEL_INVALID.
  */
 export async function loadModelFile(path: string): Promise<Model> {
   let bytes: Uint8Array;
   try {
+    // A pipe would be waited for and a device read without end.
+    if (!(await stat(path)).isFile()) throw new Error('it is not a file');
     bytes = await readFile(path);
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
@@ -79,42 +82,104 @@ export async function loadModelFile(path: string): Promise<Model> {
   const external = [...model.graph.initializers.values()].filter(({ data }) => data.kind === 'external');
   if (external.length === 0) return model;
   const initializers = new Map(model.graph.initializers);
-  const folder = await realpath(dirname(path));
-  const files = new Map<string, FileHandle>();
+  const files = new ExternalFiles(await realpath(dirname(path)));
   try {
-    for (const initializer of external) initializers.set(initializer.name, await inlined(folder, initializer, files));
+    for (const initializer of external) initializers.set(initializer.name, await files.inlined(initializer));
   } finally {
-    for (const file of files.values()) await file.close();
+    await files.close();
   }
   return { ...model, graph: { ...model.graph, initializers } };
 }
 
-async function inlined(folder: string, initializer: Initializer, files: Map<string, FileHandle>): Promise<Initializer> {
-  if (initializer.data.kind === 'inline') return initializer;
-  const { location, offset, length } = initializer.data;
-  const wrong = (what: string, cause?: unknown): TesseraError =>
-    new TesseraError('TESSERA_MODEL_INVALID', `The weights of "${initializer.name}" ${what}.`, {
-      hint: `Keep ${location} in the folder of the model file, as it was exported.`,
-      cause,
-    });
-  let file = files.get(location);
-  if (file === undefined) {
+/**
+ * Relative paths of the files that hold a model's external weights, after the same checks as `loadModelFile` makes,
+ * without reading them. Throws TESSERA_MODEL_INVALID.
+ */
+export async function externalFiles(path: string, model: Model): Promise<string[]> {
+  const files = new ExternalFiles(await realpath(dirname(path)));
+  const found = new Set<string>();
+  try {
+    for (const initializer of model.graph.initializers.values()) {
+      if (initializer.data.kind !== 'external') continue;
+      await files.located(initializer, initializer.data);
+      found.add(normalize(initializer.data.location));
+    }
+  } finally {
+    await files.close();
+  }
+  return [...found];
+}
+
+type External = Extract<Initializer['data'], { kind: 'external' }>;
+
+/**
+ * The data files of one model. Weights that are the same bytes of the same file share one buffer, and all buffers
+ * together are no larger than the files: a small model file cannot ask for more memory than there are bytes on disk.
+ */
+class ExternalFiles {
+  readonly #folder: string;
+  readonly #open = new Map<string, { readonly file: FileHandle; readonly size: number }>();
+  readonly #read = new Map<string, Uint8Array>();
+  #sizes = 0;
+  #taken = 0;
+
+  constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  async close(): Promise<void> {
+    for (const { file } of this.#open.values()) await file.close();
+  }
+
+  async inlined(initializer: Initializer): Promise<Initializer> {
+    if (initializer.data.kind === 'inline') return initializer;
+    const { location, offset, length } = initializer.data;
+    const file = await this.located(initializer, initializer.data);
+    const key = `${offset}+${length} ${location}`;
+    const held = this.#read.get(key);
+    if (held !== undefined) return { ...initializer, data: { kind: 'inline', bytes: held } };
+    this.#taken += length;
+    if (this.#taken > this.#sizes) throw faulty(initializer, location, `overlap others in ${location}`);
+    const bytes = new Uint8Array(length);
+    for (let done = 0; done < length; ) {
+      const { bytesRead } = await file.read(bytes, done, length - done, offset + done);
+      if (bytesRead === 0) throw faulty(initializer, location, `end after ${done} of ${length} bytes`);
+      done += bytesRead;
+    }
+    this.#read.set(key, bytes);
+    return { ...initializer, data: { kind: 'inline', bytes } };
+  }
+
+  /** The open file of a weight, known to be inside the folder and long enough. */
+  async located(initializer: Initializer, { location, offset, length }: External): Promise<FileHandle> {
+    const entry = this.#open.get(location) ?? (await this.#file(initializer, location));
+    if (offset + length > entry.size)
+      throw faulty(initializer, location, `end after ${Math.max(0, entry.size - offset)} of ${length} bytes`);
+    return entry.file;
+  }
+
+  async #file(initializer: Initializer, location: string) {
     let path: string;
     try {
-      path = await realpath(join(folder, location));
+      path = await realpath(join(this.#folder, location));
     } catch (error) {
-      throw wrong(`lie in ${location}, which is not there`, error);
+      throw faulty(initializer, location, `lie in ${location}, which is not there`, error);
     }
-    const way = relative(folder, path);
-    if (way === '..' || way.startsWith(`..${sep}`)) throw wrong(`lie in ${location}, outside of the model's folder`);
-    file = await open(path);
-    files.set(location, file);
+    const way = relative(this.#folder, path);
+    if (way === '..' || way.startsWith(`..${sep}`))
+      throw faulty(initializer, location, `lie in ${location}, outside of the model's folder`);
+    const found = await stat(path);
+    if (!found.isFile()) throw faulty(initializer, location, `lie in ${location}, which is not a file`);
+    const entry = { file: await open(path), size: found.size };
+    this.#open.set(location, entry);
+    this.#sizes += entry.size;
+    return entry;
   }
-  const bytes = new Uint8Array(length);
-  for (let done = 0; done < length; ) {
-    const { bytesRead } = await file.read(bytes, done, length - done, offset + done);
-    if (bytesRead === 0) throw wrong(`end after ${done} of ${length} bytes`);
-    done += bytesRead;
-  }
-  return { ...initializer, data: { kind: 'inline', bytes } };
+}
+
+function faulty({ name }: Initializer, location: string, what: string, cause?: unknown): TesseraError {
+  return new TesseraError('TESSERA_MODEL_INVALID', `The weights of "${name}" ${what}.`, {
+    hint: `Keep ${location} in the folder of the model file, as it was exported.`,
+    cause,
+  });
 }

@@ -107,6 +107,47 @@ describe('loadModelFile', () => {
     await expect(loadModelFile(join(folder, 'none.onnx'))).rejects.toMatchObject({ code: 'TESSERA_MODEL_INVALID' });
   });
 
+  it('allocates nothing for weights that their file cannot hold', async () => {
+    const dims = [2 ** 20, 2 ** 20];
+    const model = tinyNetwork();
+    const w1 = model.graph.initializers.get('w1')!;
+    const huge = { ...w1, dims, data: { kind: 'external', location: 'w.bin', offset: 0, length: 2 ** 42 } } as const;
+    const initializers = new Map(model.graph.initializers).set('w1', huge);
+    const path = join(folder, 'model.onnx');
+    await writeFile(path, writeModel({ ...model, graph: { ...model.graph, initializers } }));
+    await writeFile(join(folder, 'w.bin'), new Uint8Array(100));
+    await expect(loadModelFile(path)).rejects.toThrow(/w1.*end after 100 of 4398046511104 bytes/);
+  });
+
+  it('takes no more memory than the data files have bytes, however often a file is named', async () => {
+    const bytes = new Uint8Array(4000).fill(1);
+    await writeFile(join(folder, 'w.bin'), bytes);
+    const model = tinyNetwork();
+    const w1 = model.graph.initializers.get('w1')!;
+    const read = async (offsets: number[]) => {
+      const weights = offsets.map((offset, k) => ({
+        ...w1,
+        name: `w${k}`,
+        dims: [250],
+        data: { kind: 'external', location: 'w.bin', offset, length: 1000 } as const,
+      }));
+      const initializers = new Map([...model.graph.initializers, ...weights.map((one) => [one.name, one] as const)]);
+      const path = join(folder, 'model.onnx');
+      await writeFile(path, writeModel({ ...model, graph: { ...model.graph, initializers } }));
+      return loadModelFile(path);
+    };
+    const shared = await read(Array(50).fill(1000));
+    expect(inline(shared, 'w0').buffer).toBe(inline(shared, 'w9').buffer);
+    await expect(read([0, 500, 1000, 1500, 2000])).rejects.toThrow(/overlap others in w\.bin/);
+  });
+
+  it('reads weights and models from files alone: a pipe would be waited for, a folder copied', async () => {
+    await mkdir(join(folder, 'w.bin'));
+    await expect(loadModelFile(await written('w.bin'))).rejects.toThrow(/not a file/);
+    await expect(loadModelFile(folder)).rejects.toMatchObject({ code: 'TESSERA_MODEL_INVALID' });
+    await expect(loadModelFile('/dev/zero')).rejects.toThrow(/not a file/);
+  });
+
   it('reads a file without external data as it is', async () => {
     const path = join(folder, 'whole.onnx');
     await writeFile(path, writeModel(tinyNetwork()));
