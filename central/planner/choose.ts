@@ -17,7 +17,7 @@ export interface PlanRequest {
   readonly strategy?: string;
   readonly grid?: Grid;
   readonly padding?: 'zero' | 'halo';
-  /** Tensors after which a tile stage ends, in order; default: what is done soonest, at least 80 % of what tiles reach (`halo`), or all of it (`zero`). */
+  /** Tensors after which a tile stage ends, in order; default: what is done soonest, at least 85 % of the convolutions that tiles reach (`halo`), or all of it (`zero`). */
   readonly cuts?: readonly string[];
 }
 

@@ -7,7 +7,7 @@ import { type Prefix, shorterPrefixes } from './prefix.ts';
 import { tileSegment } from './segment.ts';
 
 /** Share of the reachable convolution multiply-adds that has to be spread, however dear its halo. */
-const LEAST_SHARE = 0.8;
+const LEAST_SHARE = 0.85;
 
 /** How many ends to look at; the cost changes slowly from one operator to the next. */
 const CANDIDATES = 12;
@@ -18,7 +18,7 @@ const MACS_PER_BYTE = 160;
 /**
  * The beginning of the network that is done soonest when each tile of the grid has a node of its own and the rest of the
  * network follows on one machine: slowest tile with its halo, then outputs under way, then the rest. A halo grows with
- * depth (FACTS section 4), so the longest prefix can cost several times the network. Never less than 80 % of the convolution
+ * depth (FACTS section 4), so the longest prefix can cost several times the network. Never less than 85 % of the convolution
  * multiply-adds that tiles can reach, unless the grid has more tiles than the maps have cells.
  */
 export function cheapestPrefix(
