@@ -10,7 +10,8 @@ import type { PartMessage } from './messages.ts';
  *   1. A body is handed over only when every part from 0 to n-1 has arrived, in any order, and exactly as sent.
  *   2. Bytes kept never exceed `perSenderBytes` for a sender nor `totalBytes` in all, whatever counts are announced.
  *   3. One sender's parts never push out another sender's.
- *   4. Nothing stays longer than `expiryMs` after its last new part.
+ *   4. Nothing stays longer than `expiryMs`, and a moment, after its last new part.
+ *   5. A part costs the same time however many bodies are open.
  */
 
 /** Bodies above this travel as parts, and no part's `d` with its envelope is larger, bytes. */
@@ -19,8 +20,12 @@ export const PART_LIMIT_BYTES = 256 * 1024;
 /** Room for what stands around `d` in a part. */
 const ENVELOPE_BYTES = 128;
 
-/** What a kept part costs beside its bytes, so that a flood of empty parts meets the cap too. */
+/** What a kept part and an open body cost beside their bytes, so that a flood of empty ones meets the cap too. */
 const OVERHEAD_BYTES = 128;
+const BODY_OVERHEAD_BYTES = 1024;
+
+/** Shortest time between two looks for expired bodies: a look costs as much as there are, and parts come by thousands. */
+const LOOK_MS = 250;
 
 /** Cuts a body into parts of one message id; their `d` alias the body. A body within `limit` is one part. */
 export function splitBody(body: Uint8Array, id: string, limit: number = PART_LIMIT_BYTES): PartMessage[] {
@@ -74,6 +79,7 @@ export class Reassembler {
   /** Per sender, open bodies by message id in the order in which they were begun. */
   readonly #senders = new Map<string, { cost: number; open: Map<string, OpenBody> }>();
   #cost = 0;
+  #lookedMs = Number.NEGATIVE_INFINITY;
 
   constructor(limits: ReassemblyLimits = REASSEMBLY_LIMITS) {
     this.#limits = limits;
@@ -86,13 +92,13 @@ export class Reassembler {
 
   /** Takes a part that `sender` sent. The part's `d` is copied where it would keep a much larger buffer alive. */
   accept(sender: string, part: PartMessage, nowMs: number): PartOutcome {
-    this.expire(nowMs);
+    if (nowMs - this.#lookedMs >= LOOK_MS) this.expire(nowMs);
     const [index, count] = part.part;
     if (count < 1 || index >= count) return { kind: 'refused', reason: `part ${index} of ${count}` };
-    const cost = part.d.byteLength + OVERHEAD_BYTES;
     const { perSenderBytes, totalBytes } = this.#limits;
     if (count * OVERHEAD_BYTES > perSenderBytes) return { kind: 'refused', reason: `${count} parts` };
     const known = this.#senders.get(sender)?.open.get(part.m);
+    const cost = part.d.byteLength + OVERHEAD_BYTES + (known === undefined ? BODY_OVERHEAD_BYTES : 0);
     if (known !== undefined && known.count !== count) {
       this.#drop(sender, part.m);
       return { kind: 'refused', reason: `${known.count} parts were announced first, then ${count}` };
@@ -121,6 +127,7 @@ export class Reassembler {
 
   /** Drops bodies without a new part for longer than `expiryMs`. */
   expire(nowMs: number): void {
+    this.#lookedMs = nowMs;
     for (const [sender, { open }] of this.#senders) {
       for (const [id, body] of open) {
         if (nowMs - body.touchedMs <= this.#limits.expiryMs) continue;
