@@ -1,0 +1,66 @@
+import type { Log } from './ports.ts';
+
+/**
+ * Says what is wrong with what others send without letting them fill the log: one line per subject and minute, with
+ * the number of those that were kept back since.
+ *
+ *   1. Subjects come from the network: at most `SUBJECTS` are remembered, and lines in all are bounded per minute.
+ *   2. What others wrote is shortened and stays on one line, so that it cannot pass for a line of ours.
+ */
+
+const INTERVAL_MS = 60_000;
+const SUBJECTS = 1000;
+/** Lines per minute beyond which also new subjects are kept back, for a stranger has as many names as he likes. */
+const LINES = 100;
+const TEXT_LENGTH = 300;
+
+/** A text from outside as a log shows it: one line, no control characters, at most 300 characters. */
+export function plain(text: string): string {
+  const cut = text.length > TEXT_LENGTH ? `${text.slice(0, TEXT_LENGTH - 3)}...` : text;
+  // Control characters, and those that turn the direction of writing or end a line.
+  return cut.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '?');
+}
+
+/** Complaints of one part of a program; `now` is any steady clock, milliseconds. */
+export class Complaints {
+  readonly #log: Log;
+  readonly #now: () => number;
+  readonly #subjects = new Map<string, { at: number; kept: number }>();
+  #windowAt = Number.NEGATIVE_INFINITY;
+  #lines = 0;
+  #kept = 0;
+
+  constructor(log: Log, now: () => number) {
+    this.#log = log;
+    this.#now = now;
+  }
+
+  /** Writes a warning about `subject`, or counts it where one was written within the last minute. */
+  warn(subject: string, text: string, fields: Readonly<Record<string, unknown>> = {}): void {
+    const now = this.#now();
+    const known = this.#subjects.get(subject);
+    if (known !== undefined && now - known.at < INTERVAL_MS) {
+      known.kept++;
+      return;
+    }
+    if (now - this.#windowAt >= INTERVAL_MS) this.#newWindow(now);
+    if (this.#lines >= LINES) {
+      this.#kept++;
+      return;
+    }
+    this.#lines++;
+    this.#subjects.delete(subject);
+    const oldest = this.#subjects.keys().next().value;
+    if (this.#subjects.size >= SUBJECTS && oldest !== undefined) this.#subjects.delete(oldest);
+    this.#subjects.set(subject, { at: now, kept: 0 });
+    const since = known === undefined || known.kept === 0 ? {} : { before: known.kept };
+    this.#log.warn(plain(text), { ...fields, ...since });
+  }
+
+  #newWindow(now: number): void {
+    if (this.#kept > 0) this.#log.warn(`${this.#kept} more warnings of the last minute were left out`);
+    this.#windowAt = now;
+    this.#lines = 0;
+    this.#kept = 0;
+  }
+}
