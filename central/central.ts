@@ -8,6 +8,7 @@ import { openBlobStore } from '../shared/runtime/blob-store.ts';
 import { createExecutor } from '../shared/runtime/executor.ts';
 import type { Executor } from '../shared/runtime/executor-types.ts';
 import { type BusOptions, connectBus } from '../shared/runtime/mqtt.ts';
+import { openSigningKey, type SigningKey } from '../shared/runtime/signature.ts';
 import { Wire } from '../shared/runtime/wire.ts';
 import { DataPlane } from './assembly/data-plane.ts';
 import { serveBlobs } from './blob-server.ts';
@@ -37,6 +38,8 @@ export interface CentralOptions {
   /** Threads of central's own executor. */
   readonly threads: number;
   readonly sessionMemoryMb: number;
+  /** File of the key that models are signed with; absent: made in `stateDir` at the first start. */
+  readonly signingKey?: string | undefined;
   readonly cameras: Readonly<Record<string, CameraOptions>>;
   readonly acceptUnlistedCameras: boolean;
   readonly coordinator?: Partial<CoordinatorOptions>;
@@ -49,6 +52,7 @@ interface Parts {
   readonly executor: Executor;
   readonly store: BlobStore;
   readonly epoch: number;
+  readonly key: SigningKey;
 }
 
 const STATS_SECONDS = 10;
@@ -121,6 +125,7 @@ export class Central {
     });
     await wire.start();
     await bus.subscribe(topics(base).inputAll, 1, (message) => this.#onInput(message));
+    this.#publisher.key(this.publicKey);
     await this.#publisher.status('online');
     bus.onConnect(() => this.#publisher.announce());
     this.#statsTimer = setInterval(
@@ -131,7 +136,8 @@ export class Central {
 
   /** Makes a model known; frames are accepted for it once a plan is put to work (`activate`). */
   async deploy(request: DeployRequest): Promise<Deployment> {
-    const deployment = await deployModel(request, this.#parts.store);
+    const { store, key } = this.#parts;
+    const deployment = await deployModel(request, store, key);
     this.#deployments.set(deployment.name, deployment);
     const { name, card, labels, input, picture, outputs } = deployment;
     await this.#data.model({ name, card, labels, input, picture, outputs });
@@ -161,6 +167,11 @@ export class Central {
       clearTimeout(timer);
     }
     return true;
+  }
+
+  /** The public key that belongs to the signatures of models. */
+  get publicKey(): string {
+    return this.#parts.key.publicKey;
   }
 
   /** The active plan of a model, as published. */
@@ -285,16 +296,17 @@ async function nextEpoch(stateDir: string): Promise<number> {
   return epoch;
 }
 
-/** Connects to the broker and starts central's threads; models are deployed afterwards. Throws TESSERA_BROKER. */
+/** Connects to the broker and starts central's threads; models are deployed afterwards. Throws TESSERA_BROKER, TESSERA_CONFIG. */
 export async function startCentral(options: CentralOptions): Promise<Central> {
   const { base, stateDir, threads, sessionMemoryMb, log } = options;
   await mkdir(stateDir, { recursive: true, mode: 0o700 });
+  const key = await openSigningKey(stateDir, options.signingKey);
   const store = await openBlobStore(join(stateDir, 'blobs'));
   const will = { topic: topics(base).status, payload: 'offline', qos: 1, retain: true } as const;
   const bus = await connectBus({ ...options.bus, clientId: `${base}-central`, will, log });
   const executor = await createExecutor({ folder: store.folder, threads, sessionMemoryMb, log });
   const wire = new Wire({ bus, topics: topics(base), self: CENTRAL, log, now: () => performance.now() });
-  const central = new Central(options, { bus, wire, executor, store, epoch: await nextEpoch(stateDir) });
+  const central = new Central(options, { bus, wire, executor, store, key, epoch: await nextEpoch(stateDir) });
   await central.start();
   return central;
 }

@@ -6,6 +6,7 @@ import { resolveModel } from '../shared/onnx/resolve.ts';
 import type { BlobStore } from '../shared/ports.ts';
 import type { ModelManifest } from '../shared/protocol/messages.ts';
 import { packModel } from '../shared/runtime/package.ts';
+import type { SigningKey } from '../shared/runtime/signature.ts';
 import type { TensorSpec } from '../shared/tensor/tensor.ts';
 
 /** A model ready to be planned and sent: its graph with everything known, and its pieces in the blob store. */
@@ -32,10 +33,10 @@ export interface DeployRequest {
 }
 
 /**
- * Fixes the model's shapes, puts the preparation of pictures in front of it and stores its pieces.
+ * Fixes the model's shapes, puts the preparation of pictures in front of it, stores its pieces and signs for them.
  * Throws TesseraError: TESSERA_SHAPE, TESSERA_MODEL_INVALID, TESSERA_MODEL_UNSUPPORTED.
  */
-export async function deployModel(request: DeployRequest, store: BlobStore): Promise<Deployment> {
+export async function deployModel(request: DeployRequest, store: BlobStore, key: SigningKey): Promise<Deployment> {
   const { name, card, labels, picture } = request;
   const first = request.model.graph.inputs[0];
   if (first === undefined) throw new TesseraError('TESSERA_MODEL_INVALID', `model "${name}" has no input`);
@@ -78,7 +79,7 @@ export async function deployModel(request: DeployRequest, store: BlobStore): Pro
     labels,
     picture,
     resolved,
-    manifest,
+    manifest: { ...manifest, signature: key.sign(manifest) },
     input: { name: input.name, ...resolved.specs.get(input.name)! },
     outputs,
   };

@@ -18,6 +18,8 @@ export interface ClusterOptions {
   readonly base: string;
   readonly stateDir: string;
   readonly maximumPacketSize: number;
+  /** File of the key that models are signed with. */
+  readonly signingKey?: string | undefined;
   readonly cameras: CentralOptions['cameras'];
   readonly acceptUnlistedCameras: boolean;
   readonly coordinator?: CentralOptions['coordinator'];
@@ -84,6 +86,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
       stateDir,
       threads: Math.max(1, availableParallelism() - 1),
       sessionMemoryMb: sessionMemoryMb(),
+      signingKey: options.signingKey,
       cameras: options.cameras,
       acceptUnlistedCameras: options.acceptUnlistedCameras,
       ...(options.coordinator === undefined ? {} : { coordinator: options.coordinator }),

@@ -31,6 +31,8 @@ export interface AgentOptions {
   readonly threads: number;
   /** Megabytes (10^6) that loaded pieces may take. */
   readonly sessionMemoryMb: number;
+  /** Public keys, one of which must have signed a model; none: every model is run. */
+  readonly trustedKeys?: readonly string[] | undefined;
   /** What survives a restart. */
   readonly stateDir: string;
   /** Pieces of models; `<stateDir>/blobs` by default. Agents on one machine may share it. */
@@ -98,6 +100,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     executor,
     fetch,
     bootId,
+    trustedKeys: options.trustedKeys,
     log,
     onReady: (plan, manifest) => {
       desk.planReady(plan);

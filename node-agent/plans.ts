@@ -4,6 +4,7 @@ import { parsePlan } from '../shared/plan/validate.ts';
 import type { Log } from '../shared/ports.ts';
 import type { ControlMessage, ModelManifest } from '../shared/protocol/messages.ts';
 import type { Executor } from '../shared/runtime/executor-types.ts';
+import { requireSignature } from '../shared/runtime/signature.ts';
 import type { BlobFetch } from './blob-fetch.ts';
 
 /** A `prepare` message. */
@@ -16,6 +17,8 @@ export interface PlansOptions {
   readonly executor: Executor;
   readonly fetch: BlobFetch;
   readonly bootId: string;
+  /** Public keys, one of which must have signed a model; without any every model is run. */
+  readonly trustedKeys?: readonly string[] | undefined;
   /** Called when a plan's work may begin, and with the model that it needs. */
   readonly onReady: (plan: string, manifest: ModelManifest) => void;
   /** Called when a plan's work must end. */
@@ -34,7 +37,8 @@ const MAX_PLANS = 32;
  *
  * 1. One plan is prepared at a time, in the order of the messages: a small machine has one link and few cores.
  * 2. Every `prepare` is answered with `ready` or `refused`; for a plan that is ready at once, without waiting in line.
- * 3. A release takes effect when it arrives: work for the plan ends, and a fetch for it is given up.
+ * 3. With trusted keys, nothing of a model that none of them signed is fetched or loaded.
+ * 4. A release takes effect when it arrives: work for the plan ends, and a fetch for it is given up.
  */
 export class Plans {
   readonly #options: PlansOptions;
@@ -54,6 +58,8 @@ export class Plans {
       plan = parsePlan(message.plan);
       if (plan.model !== message.manifest.skeleton.sha)
         throw new TesseraError('TESSERA_PLAN_INVALID', `the plan cuts model ${plan.model}, another one was offered`);
+      const { trustedKeys = [] } = this.#options;
+      if (trustedKeys.length > 0) requireSignature(message.manifest, trustedKeys);
       const { id } = plan;
       if (!this.#isReady(id, message.stages)) {
         const valid = plan;

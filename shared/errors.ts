@@ -25,6 +25,8 @@ export const ERROR_CODES = {
   TESSERA_NODE_DUPLICATE: 'Another node with this id is online.',
   TESSERA_DOWNLOAD: 'A file could not be downloaded or does not match its hash.',
   TESSERA_VERIFY: 'The distributed run differs from the whole network by more than the limit.',
+  TESSERA_SIGNATURE: 'A model is not signed by the key that the node trusts.',
+  TESSERA_INVITATION: 'The invitation was used, has expired, or was withdrawn.',
   TESSERA_INTERNAL: 'A fault of Tessera itself.',
 } as const;
 

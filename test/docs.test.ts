@@ -43,6 +43,7 @@ describe('docs/protocol.md', () => {
     const shown = [
       named.status,
       named.centralStatus('<id>'),
+      named.centralKey('<id>'),
       named.input('<camera>'),
       named.result('<camera>', '<model>'),
       named.label('<camera>', '<model>'),

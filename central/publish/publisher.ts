@@ -1,3 +1,4 @@
+import { CENTRAL } from '../../shared/plan/plan.ts';
 import type { Bus, Log } from '../../shared/ports.ts';
 import type { PlanStatus, ResultObject, TensorMessage, WireRegion } from '../../shared/protocol/messages.ts';
 import { splitBody } from '../../shared/protocol/parts.ts';
@@ -30,6 +31,11 @@ export class Publisher {
   status(state: 'online' | 'offline'): Promise<void> {
     this.#standing.set(this.#topics.status, state);
     return this.#bus.publish(this.#topics.status, state, { qos: 1, retain: true });
+  }
+
+  /** The public key that belongs to the signatures of models. */
+  key(publicKey: string): void {
+    this.#stand(this.#topics.centralKey(CENTRAL), publicKey);
   }
 
   plan(model: string, status: PlanStatus): void {

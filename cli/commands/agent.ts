@@ -50,6 +50,7 @@ export const command = defineCommand({
       tier: config.node.tier,
       threads: config.node.threads === 'auto' ? threads : config.node.threads,
       sessionMemoryMb: config.node.memory_mb === 'auto' ? memoryMb : config.node.memory_mb,
+      trustedKeys: config.node.trusted_keys,
       stateDir: await makeStateDirectory(),
       log,
       signal,

@@ -52,6 +52,7 @@ export const command = defineCommand({
       stateDir: await makeStateDirectory(),
       threads,
       sessionMemoryMb: memoryMb,
+      signingKey: settings.models.signing_key,
       cameras: settings.cameras,
       acceptUnlistedCameras: settings.accept_unlisted_cameras,
       log,
@@ -67,6 +68,7 @@ export const command = defineCommand({
         const share = Math.round(prepared.macsOnNodes * 100);
         out.note(`model ${deployment.name}: ${prepared.plan.reason}; ${share} % of the computing on nodes`);
       }
+      out.note(`models are signed with ${central.publicKey}`);
       out.note(`central is online at ${settings.mqtt.server.replace(/\/\/[^@/]*@/, '//')}`);
       await untilStopped(signal);
     } finally {

@@ -53,6 +53,7 @@ export const command = defineCommand({
       base: settings.mqtt.base_topic,
       stateDir,
       maximumPacketSize: settings.mqtt.maximum_packet_size,
+      signingKey: settings.models.signing_key,
       cameras: { ...settings.cameras, [CAMERA]: { models: [], hold: 1, offline_after_s: 30, keep: 'every' } },
       acceptUnlistedCameras: settings.accept_unlisted_cameras,
       idPrefix: 'node',

@@ -42,6 +42,11 @@ const broker = z.strictObject({
     .describe('who may connect without a password: programs on this machine, or nobody'),
   cert: text.optional().describe('file of the certificate (PEM) for mqtts:// and wss:// listeners'),
   key: text.optional().describe('file of its key (PEM)'),
+  ca: text
+    .optional()
+    .describe(
+      'file of the certificate authority (PEM) for clients: mqtts:// and wss:// then let in only those whose certificate it signed',
+    ),
 });
 
 /** A node agent. */
@@ -54,6 +59,11 @@ const node = z.strictObject({
   tier: z.enum(TIERS).default('edge'),
   threads: z.union([auto, z.number().int().min(1).max(1024)]).default('auto'),
   memory_mb: z.union([auto, positive]).default('auto').describe('memory for loaded pieces of models, MB (10^6 bytes)'),
+  trusted_keys: z
+    .array(z.string().regex(/^ed25519:[A-Za-z0-9_-]{43}$/, 'expected ed25519: and 43 characters, as central says it'))
+    .max(4)
+    .default([])
+    .describe('run only models signed by one of these; a node that joined by an invitation has the keys of that'),
 });
 
 /** What central does with the frames of one camera. */
@@ -74,7 +84,16 @@ export const configSchema = z.strictObject({
   mqtt: mqtt.prefault({}),
   broker: broker.prefault({}),
   node: node.prefault({}),
-  models: z.strictObject({ dir: text.default('models').describe('folder of model folders') }).prefault({}),
+  models: z
+    .strictObject({
+      dir: text.default('models').describe('folder of model folders'),
+      signing_key: text
+        .optional()
+        .describe(
+          'file of the Ed25519 key (PEM) that central signs models with; absent: made at first start, and kept',
+        ),
+    })
+    .prefault({}),
   cameras: z
     .record(z.string().refine(isName, 'a camera is named with 1 to 64 of A-Z, a-z, 0-9, _ and -'), cameraConfig)
     .default({}),
@@ -105,5 +124,7 @@ export const PATH_KEYS: readonly string[] = [
   'mqtt.key',
   'broker.cert',
   'broker.key',
+  'broker.ca',
   'models.dir',
+  'models.signing_key',
 ];

@@ -34,6 +34,8 @@ export function topics(base = 'tessera') {
     base,
     status: `${base}/status`,
     centralStatus: (id: string) => `${base}/central/${id}/status`,
+    centralKey: (id: string) => `${base}/central/${id}/key`,
+    centralKeyAll: `${base}/central/+/key`,
     input: (camera: string, frame?: string) => `${base}/input/${camera}${frame === undefined ? '' : `/${frame}`}`,
     inputAll: `${base}/input/#`,
     result: (camera: string, model: string) => `${base}/result/${camera}/${model}`,

@@ -8,6 +8,7 @@ import { TesseraError } from '../../shared/errors.ts';
 import { silentLog } from '../../shared/ports.ts';
 import { openBlobStore } from '../../shared/runtime/blob-store.ts';
 import type { Executor } from '../../shared/runtime/executor-types.ts';
+import { openSigningKey } from '../../shared/runtime/signature.ts';
 import { tinyPlan } from '../support/tiny-network.ts';
 
 let folder: string;
@@ -22,7 +23,7 @@ beforeEach(async () => {
 afterEach(() => rm(folder, { recursive: true }));
 
 /** An executor whose `prepare` ends when the test says so. */
-function planning() {
+function planning(trustedKeys: readonly string[] = []) {
   const calls: string[] = [];
   const gates: { open: () => void; fail: (error: Error) => void }[] = [];
   const executor: Executor = {
@@ -39,6 +40,7 @@ function planning() {
     executor,
     fetch,
     bootId: 'boot',
+    trustedKeys,
     log: silentLog,
     onReady: (plan) => calls.push(`ready ${plan}`),
     onGone: (plan) => calls.push(`gone ${plan}`),
@@ -127,6 +129,22 @@ describe('prepare', () => {
     const other = { ...prepare(A), plan: tinyPlan('f'.repeat(64), { kind: 'whole' }, A) };
     expect(await plans.prepare('central', other)).toMatchObject({ code: 'TESSERA_PLAN_INVALID' });
     expect(calls).toEqual([]);
+  });
+
+  it('loads with a trusted key what that key signed and nothing else, ready or not', async () => {
+    const key = await openSigningKey(folder);
+    const { plans, calls, gate } = planning([key.publicKey]);
+    const unsigned = prepare(A);
+    const { manifest } = unsigned;
+    expect(await plans.prepare('central', unsigned)).toMatchObject({ type: 'refused', code: 'TESSERA_SIGNATURE' });
+    const signed = { ...unsigned, manifest: { ...manifest, signature: key.sign(manifest) } };
+    const renamed = { ...signed, manifest: { ...signed.manifest, name: 'other' } };
+    expect(await plans.prepare('central', renamed)).toMatchObject({ type: 'refused', code: 'TESSERA_SIGNATURE' });
+    expect(calls).toEqual([]);
+    const answer = plans.prepare('central', signed);
+    (await gate(0)).open();
+    expect(await answer).toMatchObject({ type: 'ready' });
+    expect(await plans.prepare('central', unsigned)).toMatchObject({ type: 'refused', plan: A });
   });
 
   it('keeps a bounded number of plans and lets the oldest go', async () => {

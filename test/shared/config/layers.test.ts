@@ -21,7 +21,7 @@ describe('configuration in layers', () => {
     const { config, origins } = resolveConfig([]);
     expect(config.mqtt.server).toBe('mqtt://127.0.0.1:1883');
     expect(config.broker).toMatchObject({ listen: ['mqtt://127.0.0.1:1883'], anonymous: 'loopback' });
-    expect(config.node).toEqual({ id: 'auto', tier: 'edge', threads: 'auto', memory_mb: 'auto' });
+    expect(config.node).toEqual({ id: 'auto', tier: 'edge', threads: 'auto', memory_mb: 'auto', trusted_keys: [] });
     expect(config.accept_unlisted_cameras).toBe(true);
     expect(new Set(origins.values())).toEqual(new Set(['default']));
   });

@@ -1,0 +1,116 @@
+import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign, verify } from 'node:crypto';
+import { chmod, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { TesseraError } from '../errors.ts';
+import type { ModelManifest } from '../protocol/messages.ts';
+import { makePrivateFile } from './private-file.ts';
+
+/**
+ * Signatures of models: Ed25519 (RFC 8032) over the manifest in one form that has no two spellings:
+ *
+ *     "tessera-manifest/1" LF  JSON string of the name LF  skeleton LF  each blob, sorted by hash, and LF
+ *     skeleton, blob = sha256 in hex " " size in bytes
+ *
+ * Skeleton and blobs are named by their hashes, so the signature covers every byte of the model. A public key is
+ * written `ed25519:` and 43 characters of base64url.
+ */
+
+/** The key that central signs models with. */
+export interface SigningKey {
+  readonly publicKey: string;
+  sign(manifest: ModelManifest): Uint8Array;
+}
+
+const PREFIX = 'ed25519:';
+const FILE = 'signing-key.pem';
+
+/** The bytes that are signed. */
+export function signedBytes({ name, skeleton, blobs }: ModelManifest): Buffer {
+  const pieces = [...blobs].sort((a, b) => (a.sha < b.sha ? -1 : a.sha > b.sha ? 1 : a.size - b.size));
+  const lines = [skeleton, ...pieces].map(({ sha, size }) => `${sha} ${size}`);
+  return Buffer.from(`${['tessera-manifest/1', JSON.stringify(name), ...lines].join('\n')}\n`);
+}
+
+/** Whether a text is a public key as it is written here. */
+export function isPublicKey(text: string): boolean {
+  return /^ed25519:[A-Za-z0-9_-]{43}$/.test(text) && keyOf(text) !== undefined;
+}
+
+/** Throws TESSERA_SIGNATURE unless one of `keys` signed the manifest. */
+export function requireSignature(manifest: ModelManifest, keys: readonly string[]): void {
+  const { signature, name } = manifest;
+  const refused = (what: string, hint: string): TesseraError =>
+    new TesseraError('TESSERA_SIGNATURE', `model ${JSON.stringify(name)} is ${what}`, { hint });
+  if (signature === undefined)
+    throw refused('not signed, and this node runs signed models only', 'Run a central that signs its models.');
+  const bytes = signedBytes(manifest);
+  const isSigned = keys.some((text) => {
+    const key = keyOf(text);
+    return key !== undefined && verify(null, bytes, key, signature);
+  });
+  if (!isSigned)
+    throw refused('not signed by the key that this node trusts', 'If central has a new key, invite the node again.');
+}
+
+function keyOf(text: string): KeyObject | undefined {
+  try {
+    return createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x: text.slice(PREFIX.length) }, format: 'jwk' });
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * The key of central: that of `file` where one is named, else the one in `stateDir`, made at the first start (mode
+ * 0600). Throws TESSERA_CONFIG for a file that holds no Ed25519 key.
+ */
+export async function openSigningKey(stateDir: string, file?: string): Promise<SigningKey> {
+  if (file !== undefined) return readKey(file, (await textOf(file)) ?? '');
+  const own = join(stateDir, FILE);
+  const kept = await textOf(own);
+  if (kept !== undefined) {
+    // Somebody may have copied it about with looser rights.
+    await chmod(own, 0o600);
+    return readKey(own, kept);
+  }
+  const { privateKey } = generateKeyPairSync('ed25519');
+  const pem = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+  const isOurs = await makePrivateFile(own, pem).catch((error: unknown) => {
+    throw unusable(own, error);
+  });
+  return isOurs ? signingKey(privateKey) : readKey(own, (await textOf(own)) ?? '');
+}
+
+/** The text of a key file; undefined where there is none. */
+async function textOf(file: string): Promise<string | undefined> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw unusable(file, error);
+  }
+}
+
+const unusable = (file: string, cause: unknown): TesseraError =>
+  new TesseraError('TESSERA_CONFIG', `the signing key ${file} cannot be used: ${(cause as Error).message}`, {
+    hint: 'check the path of models.signing_key, and who may read and write it',
+    cause,
+  });
+
+function readKey(file: string, pem: string): SigningKey {
+  let key: KeyObject | undefined;
+  try {
+    key = createPrivateKey(pem);
+  } catch {
+    // What OpenSSL says of a file that is no key helps nobody.
+  }
+  if (key?.asymmetricKeyType === 'ed25519') return signingKey(key);
+  throw new TesseraError('TESSERA_CONFIG', `${file} holds no private Ed25519 key in PEM form`, {
+    hint: 'make one with: openssl genpkey -algorithm ed25519 -out key.pem',
+  });
+}
+
+function signingKey(key: KeyObject): SigningKey {
+  const { x } = createPublicKey(key).export({ format: 'jwk' });
+  return { publicKey: `${PREFIX}${x}`, sign: (manifest) => new Uint8Array(sign(null, signedBytes(manifest), key)) };
+}

@@ -1,0 +1,123 @@
+import { generateKeyPairSync } from 'node:crypto';
+import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { ModelManifest } from '../../../shared/protocol/messages.ts';
+import { isPublicKey, openSigningKey, requireSignature, signedBytes } from '../../../shared/runtime/signature.ts';
+
+// Lost if these fail: whoever gets at the broker makes every node run a model of his.
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'tessera-signature-'));
+});
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+const sha = (digit: string) => digit.repeat(64);
+const manifest: ModelManifest = {
+  format: 'tessera-model/1',
+  name: 'person',
+  skeleton: { sha: sha('a'), size: 10 },
+  blobs: [
+    { sha: sha('c'), size: 30 },
+    { sha: sha('b'), size: 20 },
+  ],
+};
+
+describe('requireSignature', () => {
+  it('takes what the trusted key signed, with blobs in any order', async () => {
+    const key = await openSigningKey(folder);
+    const signature = key.sign(manifest);
+    expect(signature).toHaveLength(64);
+    requireSignature({ ...manifest, signature }, [key.publicKey]);
+    requireSignature({ ...manifest, signature, blobs: [...manifest.blobs].reverse() }, ['ed25519:x', key.publicKey]);
+  });
+
+  it('refuses any other name, piece or size, with a code and a way out', async () => {
+    const key = await openSigningKey(folder);
+    const signature = key.sign(manifest);
+    const others: Partial<ModelManifest>[] = [
+      { name: 'person ' },
+      { skeleton: { sha: sha('d'), size: 10 } },
+      { skeleton: { sha: sha('a'), size: 11 } },
+      { blobs: manifest.blobs.slice(1) },
+      { blobs: [...manifest.blobs, manifest.blobs[0]!] },
+      { signature: signature.map((byte, k) => (k === 40 ? byte ^ 1 : byte)) },
+      { signature: signature.slice(1) },
+      { signature: new Uint8Array() },
+      { signature: undefined },
+    ];
+    for (const other of others) {
+      expect(() => requireSignature({ ...manifest, signature, ...other }, [key.publicKey])).toThrow(
+        expect.objectContaining({ code: 'TESSERA_SIGNATURE', hint: expect.any(String) }),
+      );
+    }
+  });
+
+  it('refuses what another key signed, and everything where no key can be read', async () => {
+    const [ours, theirs] = [await openSigningKey(folder), await openSigningKey(await mkdtemp(join(folder, 'x')))];
+    const signed = { ...manifest, signature: theirs.sign(manifest) };
+    for (const keys of [[ours.publicKey], ['ed25519:'], []]) {
+      expect(() => requireSignature(signed, keys)).toThrow(/not signed by the key that this node trusts/);
+    }
+  });
+
+  it('signs a form that two different manifests never share, and two spellings of one do', () => {
+    const piece = fc.record({
+      sha: fc.constantFrom(sha('a'), sha('b'), sha('c')),
+      size: fc.nat(3),
+    });
+    const any = fc.record({
+      format: fc.constant('tessera-model/1' as const),
+      name: fc.string({ unit: fc.constantFrom('a', '\n', '"'), maxLength: 2 }),
+      skeleton: piece,
+      blobs: fc.array(piece, { maxLength: 2 }),
+    });
+    const pieces = (blobs: ModelManifest['blobs']) => blobs.map(({ sha, size }) => `${sha} ${size}`).sort();
+    const content = ({ name, skeleton, blobs }: ModelManifest) => JSON.stringify([name, skeleton, pieces(blobs)]);
+    fc.assert(
+      fc.property(any, any, (one, other) => {
+        expect(signedBytes(one).equals(signedBytes(other))).toBe(content(one) === content(other));
+      }),
+    );
+  });
+});
+
+describe('openSigningKey', () => {
+  it('makes a key once that only its owner can read, and finds it again', async () => {
+    const made = await openSigningKey(folder);
+    expect(isPublicKey(made.publicKey)).toBe(true);
+    const [file, ...more] = await readdir(folder);
+    expect(more).toEqual([]);
+    expect((await stat(join(folder, file!))).mode & 0o777).toBe(0o600);
+    await chmod(join(folder, file!), 0o644);
+    expect((await openSigningKey(folder)).publicKey).toBe(made.publicKey);
+    expect((await stat(join(folder, file!))).mode & 0o777).toBe(0o600);
+  });
+
+  it('makes one key, also when two processes start at once', async () => {
+    const keys = await Promise.all(Array.from({ length: 8 }, () => openSigningKey(folder)));
+    expect(new Set(keys.map(({ publicKey }) => publicKey)).size).toBe(1);
+  });
+
+  it('takes a given one, and refuses a file that holds none without repeating it', async () => {
+    const given = join(folder, 'given.pem');
+    const { privateKey } = generateKeyPairSync('ed25519');
+    await writeFile(given, privateKey.export({ type: 'pkcs8', format: 'pem' }));
+    const key = await openSigningKey(folder, given);
+    requireSignature({ ...manifest, signature: key.sign(manifest) }, [key.publicKey]);
+    expect(await readdir(folder)).toEqual(['given.pem']);
+
+    const rsa = generateKeyPairSync('rsa', { modulusLength: 1024 }).privateKey.export({ type: 'pkcs8', format: 'pem' });
+    for (const wrong of [rsa.toString(), 'hunter2', '']) {
+      await writeFile(given, wrong);
+      const error = await openSigningKey(folder, given).catch((caught: Error) => caught);
+      expect(error).toMatchObject({ code: 'TESSERA_CONFIG', hint: expect.stringContaining('openssl genpkey') });
+      expect(String(error)).not.toContain('hunter2');
+    }
+    await expect(openSigningKey(folder, join(folder, 'none'))).rejects.toMatchObject({ code: 'TESSERA_CONFIG' });
+    expect(await readFile(given, 'utf8')).toBe('');
+  });
+});
