@@ -1,14 +1,6 @@
 import { labelOf } from '../../shared/model/labels.ts';
-import {
-  type Answer,
-  type DecodeRequest,
-  type Decoder,
-  NOTHING,
-  numbers,
-  roundScore,
-  sigmoid,
-  unfit,
-} from './decoder.ts';
+import { numbers } from '../../shared/tensor/numbers.ts';
+import { type Answer, type DecodeRequest, type Decoder, NOTHING, roundScore, sigmoid, unfit } from './decoder.ts';
 
 /** How many classes an answer names. */
 export const CLASSES_NAMED = 5;

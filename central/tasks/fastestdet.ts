@@ -1,5 +1,6 @@
+import { numbers } from '../../shared/tensor/numbers.ts';
 import { answerWithBoxes, type Candidate } from './boxes.ts';
-import { type Decoder, inputSize, numbers, sigmoid, unfit } from './decoder.ts';
+import { type Decoder, inputSize, sigmoid, unfit } from './decoder.ts';
 
 /**
  * FastestDet's head [1, 5 + classes, h, w]: per cell the object score, four box numbers, class scores (both kinds of

@@ -1,5 +1,6 @@
 import { labelOf } from '../../shared/model/labels.ts';
-import { type DecodeRequest, type Decoder, inputSize, NOTHING, numbers, roundScore, unfit } from './decoder.ts';
+import { numbers } from '../../shared/tensor/numbers.ts';
+import { type DecodeRequest, type Decoder, inputSize, NOTHING, roundScore, unfit } from './decoder.ts';
 
 /** Classes that cover less than this share of the picture are not named. */
 const LEAST_SHARE = 0.001;

@@ -1,6 +1,7 @@
+import { numbers } from '../../shared/tensor/numbers.ts';
 import type { Tensor } from '../../shared/tensor/tensor.ts';
 import { answerWithBoxes, type Candidate } from './boxes.ts';
-import { type DecodeRequest, type Decoder, inputSize, numbers, unfit } from './decoder.ts';
+import { type DecodeRequest, type Decoder, inputSize, unfit } from './decoder.ts';
 
 /**
  * Detectors of the SSD family, priors applied in the graph: boxes [1, boxes, 4], and

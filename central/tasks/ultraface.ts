@@ -1,5 +1,6 @@
+import { numbers } from '../../shared/tensor/numbers.ts';
 import { answerWithBoxes, type Candidate } from './boxes.ts';
-import { type Decoder, inputSize, numbers, unfit } from './decoder.ts';
+import { type Decoder, inputSize, unfit } from './decoder.ts';
 
 /**
  * Ultra-Light-Fast face detectors: scores [1, boxes, 2] (background, face) and boxes [1, boxes, 4] as x1, y1, x2, y2 in

@@ -1,5 +1,6 @@
+import { numbers } from '../../shared/tensor/numbers.ts';
 import { answerWithBoxes, type Candidate } from './boxes.ts';
-import { type DecodeRequest, type Decoder, numbers, unfit } from './decoder.ts';
+import { type DecodeRequest, type Decoder, unfit } from './decoder.ts';
 
 /**
  * YOLO heads whose boxes are already in pixels of the input:

@@ -1,3 +1,4 @@
+import { numbers } from './numbers.ts';
 import type { Tensor } from './tensor.ts';
 
 /** How far a tensor is from a reference, as shares of the reference's range (largest minus smallest value). */
@@ -8,27 +9,15 @@ export interface Difference {
   readonly range: number;
 }
 
-/** A float tensor's values, copied where its bytes are not aligned; undefined for other dtypes. */
-function floats({ dtype, data }: Tensor): Float32Array | Float64Array | undefined {
-  const aligned = data.byteOffset % 8 === 0 ? data : data.slice();
-  if (dtype === 'float32') return new Float32Array(aligned.buffer, aligned.byteOffset, data.byteLength / 4);
-  if (dtype === 'float64') return new Float64Array(aligned.buffer, aligned.byteOffset, data.byteLength / 8);
-  return undefined;
-}
-
 /**
  * Compares tensors of one shape and dtype; NaN where the reference has a number, and other shapes or dtypes, are
- * infinitely far. Integers are compared byte by byte: equal, or infinitely far.
+ * infinitely far. Equal infinities and NaNs are no difference.
  */
 export function difference(reference: Tensor, tensor: Tensor): Difference {
   const infinite = { largest: Number.POSITIVE_INFINITY, mean: Number.POSITIVE_INFINITY, range: 1 };
   if (reference.dtype !== tensor.dtype || reference.shape.join() !== tensor.shape.join()) return infinite;
-  const expected = floats(reference);
-  const given = floats(tensor);
-  if (expected === undefined || given === undefined) {
-    const equal = reference.data.every((byte, i) => byte === tensor.data[i]);
-    return equal ? { largest: 0, mean: 0, range: 1 } : infinite;
-  }
+  const expected = numbers(reference);
+  const given = numbers(tensor);
   let low = Number.POSITIVE_INFINITY;
   let high = Number.NEGATIVE_INFINITY;
   let largest = 0;
@@ -37,7 +26,7 @@ export function difference(reference: Tensor, tensor: Tensor): Difference {
     const value = expected[i]!;
     if (value < low) low = value;
     if (value > high) high = value;
-    // Equal infinities and NaNs are no difference; a subtraction would make NaN of them.
+    // A subtraction would make NaN of equal infinities.
     const distance = Object.is(value, given[i]) || value === given[i] ? 0 : Math.abs(value - given[i]!);
     if (!(distance <= largest)) largest = Number.isNaN(distance) ? Number.POSITIVE_INFINITY : distance;
     sum += distance;

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { numbers } from '../../../central/tasks/decoder.ts';
 import { decodeTask } from '../../../central/tasks/task.ts';
 import { parseCard } from '../../../shared/model/card.ts';
+import { numbers } from '../../../shared/tensor/numbers.ts';
 import type { Dtype } from '../../../shared/tensor/tensor.ts';
 import { filled, floats, WIDE } from './request.ts';
 

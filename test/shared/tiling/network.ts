@@ -222,9 +222,8 @@ export async function expectLossless(
         }, 0);
         expect(cells, `tiles cover ${output}`).toBe(elementCount(resolved.specs.get(output)!.shape));
       }
-      const differences = await compareForms(whole, { ...built, model: first }, data, resolved.specs, run);
-      for (const { tensor, ofRange } of differences)
-        expect(ofRange, `${tensor} on grid ${grid.join(' x ')}`).toBeLessThanOrEqual(1e-5);
+      const largest = await compareForms(whole, { ...built, model: first }, data, resolved.specs, run);
+      expect(largest, `grid ${grid.join(' x ')}`).toBeLessThanOrEqual(1e-5);
     }
   } finally {
     await release();
