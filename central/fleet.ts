@@ -85,8 +85,11 @@ export async function watchFleet({ bus, wire, topics, tell, keep, log }: FleetOp
   };
 
   wire.on('control', controlMessage, (node, message) => {
-    if (message.type === 'ready') tell({ type: 'node-ready', node, plan: message.plan });
-    else if (message.type === 'refused') {
+    if (message.type === 'ready') {
+      // Another run of the process said this: what it had loaded is gone.
+      if (infos.get(node)?.boot_id !== message.boot_id) return;
+      tell({ type: 'node-ready', node, plan: message.plan });
+    } else if (message.type === 'refused') {
       const { plan, code, text } = message;
       tell({ type: 'node-refused', node, plan, code, text });
     }

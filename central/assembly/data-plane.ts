@@ -1,7 +1,8 @@
 import { Worker } from 'node:worker_threads';
-import type { Failure } from '../../shared/errors.ts';
+import { type Failure, TesseraError } from '../../shared/errors.ts';
 import type { ModelCard } from '../../shared/model/card.ts';
 import type { FrameEnvelope, Prediction, WireRegion } from '../../shared/protocol/messages.ts';
+import { Backoff } from '../../shared/runtime/backoff.ts';
 import { buffersOf, ownBytes, WorkerCalls } from '../../shared/runtime/worker-call.ts';
 import { workerEntry } from '../../shared/runtime/worker-entry.ts';
 import type { TensorSpec } from '../../shared/tensor/tensor.ts';
@@ -28,73 +29,125 @@ export interface Finished {
   readonly regions: WireRegion[];
 }
 
+/** A model as the data plane knows it. `input`: the graph's input that frames become; `picture`: frames are pictures. */
+export interface ModelEntry {
+  readonly name: string;
+  readonly card: ModelCard;
+  readonly labels: readonly string[];
+  readonly input: TensorSpec & { readonly name: string };
+  readonly picture: boolean;
+  readonly outputs: readonly string[];
+}
+
+/** A thread that lived this long was well, so that the next one after it is started at once. */
+const HEALTHY_MS = 60_000;
+const PAUSE = { firstMs: 100, maxMs: 5000 } as const;
+
 /**
  * Central's hands: every operation on a frame's bytes, done in one worker thread in the order of the calls. Buffers
  * move there and back; they are not copied, except for payloads that still belong to the MQTT client.
+ *
+ *   running --thread ends by itself--> down --a pause, longer each time--> running; any --stop--> stopped
+ *
+ *   1. Calls under way when the thread ends fail with TESSERA_INTERNAL; the frames' tensors are gone (`onEnd`).
+ *   2. Calls made while it is down wait for the next thread, which first hears of all models and plans again.
  */
 export class DataPlane {
-  readonly #calls: WorkerCalls;
+  readonly #onEnd: (error: Error) => void;
+  readonly #models = new Map<string, ModelEntry>();
+  readonly #plans = new Map<string, PlanLayout>();
+  readonly #pause = new Backoff({ ...PAUSE, steadyMs: HEALTHY_MS });
+  #calls: WorkerCalls | undefined;
+  #restart: NodeJS.Timeout | undefined;
+  #waiting: (() => void)[] = [];
+  #stopped = false;
 
   constructor(onEnd: (error: Error) => void) {
-    this.#calls = new WorkerCalls(new Worker(workerEntry(import.meta.url, './data-plane-worker.ts')), onEnd);
+    this.#onEnd = onEnd;
+    this.#start();
   }
 
-  /** Makes a model known. `input`: the graph's input that frames become; `picture`: frames are pictures, not tensors. */
-  model(entry: {
-    name: string;
-    card: ModelCard;
-    labels: readonly string[];
-    input: TensorSpec & { name: string };
-    picture: boolean;
-    outputs: readonly string[];
-  }): Promise<void> {
-    return this.#calls.call('model', entry);
+  /** Makes a model known. */
+  model(entry: ModelEntry): Promise<void> {
+    this.#models.set(entry.name, entry);
+    return this.#call('model', entry);
   }
 
   plan(layout: PlanLayout): Promise<void> {
-    return this.#calls.call('plan', layout);
+    this.#plans.set(layout.id, layout);
+    return this.#call('plan', layout);
   }
 
   forgetPlan(id: string): Promise<void> {
-    return this.#calls.call('forgetPlan', id);
+    this.#plans.delete(id);
+    return this.#call('forgetPlan', id);
   }
 
   /** Decodes a frame and keeps it. Throws TesseraError TESSERA_INPUT_INVALID or TESSERA_INPUT_TOO_LARGE. */
   open(request: OpenFrame): Promise<Opened> {
     const d = ownBytes(request.frame.d);
-    return this.#calls.call('open', { ...request, frame: { ...request.frame, d } }, buffersOf([d]));
+    return this.#call('open', { ...request, frame: { ...request.frame, d } }, buffersOf([d]));
   }
 
   /** The tiles of a work message, ready to send; undefined when the frame has ended. */
   pack(iId: string, plan: string, stage: number, tIds: readonly number[]): Promise<PackedTile[] | undefined> {
-    return this.#calls.call('pack', { i_id: iId, plan, stage, tIds });
+    return this.#call('pack', { i_id: iId, plan, stage, tIds });
   }
 
   /** Puts a tile's results in place; the failure says what is wrong with them. */
   paste(iId: string, plan: string, stage: number, tId: number, out: readonly WireRegion[]): Promise<Failure | null> {
     const owned = out.map((region) => ({ ...region, d: ownBytes(region.d) }));
-    return this.#calls.call(
-      'paste',
-      { i_id: iId, plan, stage, t_id: tId, out: owned },
-      buffersOf(owned.map((region) => region.d)),
-    );
+    const args = { i_id: iId, plan, stage, t_id: tId, out: owned };
+    return this.#call('paste', args, buffersOf(owned.map((region) => region.d)));
   }
 
   /** Reads the network's answer; with `tensors` its outputs come along. */
   finish(iId: string, tensors: boolean): Promise<Finished> {
-    return this.#calls.call('finish', { i_id: iId, tensors });
+    return this.#call('finish', { i_id: iId, tensors });
   }
 
   release(iId: string): Promise<void> {
-    return this.#calls.call('release', iId);
+    return this.#call('release', iId);
   }
 
   /** Bytes of all tensors held. */
   bytes(): Promise<number> {
-    return this.#calls.call('bytes', null);
+    return this.#call('bytes', null);
   }
 
-  stop(): Promise<void> {
-    return this.#calls.end();
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    clearTimeout(this.#restart);
+    this.#wake();
+    await this.#calls?.end();
+  }
+
+  #start(): void {
+    this.#calls = new WorkerCalls(new Worker(workerEntry(import.meta.url, './data-plane-worker.ts')), (error) =>
+      this.#ended(error),
+    );
+    this.#pause.succeeded();
+    // In the order of the calls, so what waits below finds them known.
+    for (const entry of this.#models.values()) this.#calls.call('model', entry).catch(() => {});
+    for (const layout of this.#plans.values()) this.#calls.call('plan', layout).catch(() => {});
+    this.#wake();
+  }
+
+  #ended(error: Error): void {
+    this.#calls = undefined;
+    if (this.#stopped) return;
+    this.#restart = setTimeout(() => this.#start(), this.#pause.next(performance.now()));
+    this.#onEnd(error);
+  }
+
+  #wake(): void {
+    for (const wake of this.#waiting.splice(0)) wake();
+  }
+
+  async #call<T>(method: string, args: unknown, transfer: readonly ArrayBuffer[] = []): Promise<T> {
+    while (this.#calls === undefined && !this.#stopped)
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    if (this.#calls === undefined) throw new TesseraError('TESSERA_INTERNAL', 'central is stopping');
+    return this.#calls.call(method, args, transfer);
   }
 }

@@ -16,6 +16,8 @@ export interface ExecutorOptions {
   readonly threads: number;
   /** Megabytes (10^6) that the sessions may take together, estimated by their weights. */
   readonly sessionMemoryMb: number;
+  /** Tiles wait while the worker is started again, instead of failing: for whoever has nobody else to ask. */
+  readonly patient?: boolean;
   readonly log: Log;
 }
 
@@ -45,7 +47,8 @@ export async function createExecutor(options: ExecutorOptions): Promise<Executor
  *         any --stop--> stopped
  *
  * 1. Every tile given to `run` has exactly one outcome, also when the worker ends: then `run-failed`.
- * 2. While the worker is not running, tiles fail at once, so that their sender can ask another node.
+ * 2. While the worker is not running, tiles fail at once, so that their sender can ask another node; a patient
+ *    executor keeps them until it runs again.
  * 3. A plan that was prepared is prepared again after a restart, before any tile runs.
  * 4. The thread is never ended from outside while the runtime runs: that aborts the whole process (onnxruntime-node
  *    1.30 throws a C++ exception that nobody catches). It is asked to stop, and left alone if it does not answer.
@@ -60,6 +63,8 @@ class ThreadExecutor implements Executor {
   #startedAt = 0;
   #ends = 0;
   #restart: NodeJS.Timeout | undefined;
+  /** What waits for a worker that is down. */
+  #wake: (() => void)[] = [];
 
   constructor(options: ExecutorOptions) {
     this.#options = options;
@@ -106,6 +111,7 @@ class ThreadExecutor implements Executor {
     clearTimeout(this.#restart);
     const calls = this.#calls;
     this.#calls = undefined;
+    this.#wakeAll();
     if (calls === undefined) return;
     let late: NodeJS.Timeout | undefined;
     const timeout = new Promise<boolean>((resolve) => {
@@ -128,6 +134,8 @@ class ThreadExecutor implements Executor {
   async #tile(call: TileCall): Promise<TileOutcome> {
     const buffers = buffersOf(call.tile.in.map((region) => region.d));
     try {
+      if (this.#options.patient === true && this.#down !== undefined && !this.#stopped)
+        await new Promise<void>((resolve) => this.#wake.push(resolve));
       if (this.#down !== undefined || this.#calls === undefined) {
         // Whoever tries again at once must not keep the event loop from ever starting the worker.
         await setImmediate();
@@ -178,5 +186,10 @@ class ThreadExecutor implements Executor {
       if (this.#calls === undefined) return;
     }
     this.#down = undefined;
+    this.#wakeAll();
+  }
+
+  #wakeAll(): void {
+    for (const wake of this.#wake.splice(0)) wake();
   }
 }
