@@ -109,7 +109,10 @@ export function assign(
     node.held_bytes += bytes;
     node.busy_ms += each[k]!;
     if (probe) return;
-    if (hedged) tile.hedged = true;
+    if (hedged) {
+      tile.hedged = true;
+      s.extra.hedged++;
+    } else if (tile.tries > 0) s.extra.resent++;
     if (tile.state === 'unplaced') {
       tile.state = 'asked';
       stage.unplaced--;

@@ -24,6 +24,7 @@ function cameraOf(s: State, id: string): Camera {
     waiting: new Map(),
     next_at: 0,
     turn: 0,
+    payload_bytes: 0,
     recent: new Map(),
     counts: { offered: 0, outcomes: { ok: 0, degraded: 0, error: 0 }, skipped: {} },
   };
@@ -53,6 +54,7 @@ export function freePayload(s: State, ref: string): void {
   if (payload === undefined || --payload.users > 0) return;
   s.payloads.delete(ref);
   s.payload_bytes -= payload.bytes;
+  payload.camera.payload_bytes -= payload.bytes;
   s.effects.push({ type: 'free-payload', ref });
 }
 
@@ -84,6 +86,33 @@ function refusal(s: State, camera: Camera, event: Extract<Event, { type: 'frame-
   return undefined;
 }
 
+/**
+ * Skips the newest waiting frame of the camera with the most bytes, where that is more than `own`, those of `camera`:
+ * so a camera that floods fills its own part of the buffers only. False where no other camera has more.
+ */
+function evict(s: State, camera: Camera, own: number): boolean {
+  const newestOf = (camera: Camera): Waiting | undefined => {
+    const tails = [...camera.waiting.values()].flatMap((lane) => lane.at(-1) ?? []);
+    return tails.reduce<Waiting | undefined>(
+      (a, b) => (a === undefined || b.offered_at > a.offered_at ? b : a),
+      undefined,
+    );
+  };
+  let most: Camera | undefined;
+  for (const other of s.cameras.values())
+    if (other !== camera && other.payload_bytes > (most?.payload_bytes ?? own) && newestOf(other) !== undefined)
+      most = other;
+  if (most === undefined) return false;
+  const { ref } = newestOf(most)!;
+  for (const [model, lane] of most.waiting) {
+    const at = lane.findIndex((waiting) => waiting.ref === ref);
+    if (at < 0) continue;
+    skip(s, most, lane.splice(at, 1)[0]!, model, 'buffers-full');
+    freePayload(s, ref);
+  }
+  return true;
+}
+
 /** Puts a frame into its lane, or returns why not. */
 function enqueue(s: State, waiting: Waiting): SkipReason | undefined {
   const { camera, model } = waiting;
@@ -97,7 +126,8 @@ function enqueue(s: State, waiting: Waiting): SkipReason | undefined {
     const payload = s.payloads.get(old.ref)!;
     return payload.users === 1 ? sum + payload.bytes : sum;
   }, 0);
-  if (s.payload_bytes - freed > s.options.max_payload_bytes) {
+  while (s.payload_bytes - freed > s.options.max_payload_bytes) {
+    if (evict(s, camera, camera.payload_bytes - freed)) continue;
     lane.push(...replaced);
     return 'buffers-full';
   }
@@ -116,9 +146,10 @@ export function onOffered(s: State, event: Extract<Event, { type: 'frame-offered
   camera.counts.offered++;
   const reason = refusal(s, camera, event);
   // The offer itself is a user until all models have said whether they want it.
-  const payload = { bytes, users: 1 };
+  const payload = { camera, bytes, users: 1 };
   s.payloads.set(ref, payload);
   s.payload_bytes += bytes;
+  camera.payload_bytes += bytes;
   if (reason !== undefined) skip(s, camera, event, null, reason);
   else
     for (const model of new Set(event.models)) {

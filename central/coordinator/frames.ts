@@ -114,6 +114,7 @@ export function fill(s: State, frame: Frame, stage: StageRun): void {
     endFrame(s, frame, 'error', { code: 'TESSERA_DEADLINE', message, hint: 'raise deadline_ms of the camera' });
     return;
   }
+  s.extra.filled += late.length;
   for (const tile of late) {
     if (tile.state === 'unplaced') stage.unplaced--;
     tile.state = 'missing';

@@ -9,6 +9,7 @@ export interface Snapshot {
   readonly payload_bytes: number;
   /** Tile results and errors that were not used, by reason. */
   readonly notes: Readonly<Record<TileNote, number>>;
+  readonly extra: Readonly<State['extra']>;
   readonly cameras: Readonly<
     Record<
       string,
@@ -72,6 +73,7 @@ export function snapshotOf(s: State): Snapshot {
     open_bytes: s.open_bytes,
     payload_bytes: s.payload_bytes,
     notes: { ...s.notes },
+    extra: { ...s.extra },
     cameras: Object.fromEntries(cameras),
     nodes: Object.fromEntries(nodes),
   };

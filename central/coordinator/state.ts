@@ -39,6 +39,15 @@ export interface State {
   turn: number;
   batches: number;
   readonly notes: Record<TileNote, number>;
+  /** Requests and tiles that were not the plain course of things. */
+  readonly extra: {
+    /** Second requests for tiles that were slow elsewhere. */
+    hedged: number;
+    /** Requests for tiles that failed, timed out or were lost elsewhere. */
+    resent: number;
+    /** Tiles whose outputs are zeros. */
+    filled: number;
+  };
   /** Something has changed for plans or nodes: `settlePlans` has to look. */
   fleet_changed: boolean;
 }
@@ -132,6 +141,8 @@ export interface Camera {
   next_at: number;
   /** Turn in which it was last served. */
   turn: number;
+  /** Bytes of its payloads that wait or are being decoded. */
+  payload_bytes: number;
   /** Frame ids not to be accepted again, and when they were offered; oldest first. */
   readonly recent: Map<string, number>;
   readonly counts: {
@@ -152,6 +163,7 @@ export interface Waiting {
 
 /** A payload that the shell holds. */
 export interface Payload {
+  readonly camera: Camera;
   readonly bytes: number;
   /** Waiting and opening frames that need it. */
   users: number;
@@ -262,6 +274,7 @@ export function newState(options: CoordinatorOptions): State {
     turn: 0,
     batches: 0,
     notes: { duplicate: 0, stray: 0, late: 0, 'stale-epoch': 0 },
+    extra: { hedged: 0, resent: 0, filled: 0 },
     fleet_changed: false,
   };
 }

@@ -400,6 +400,29 @@ describe('acceptance', () => {
     expect(cluster.skipped.map((skip) => skip.reason)).toEqual(['no-model', 'duplicate', 'buffers-full']);
   });
 
+  test('a camera that floods the buffers gives way to one that has less in them', () => {
+    const cluster = fourNodes({ max_payload_bytes: 100_000, camera: { ...defaultPolicy, keep: 'every' } });
+    for (let i = 0; i < 30; i++) cluster.offer('flood', `f${i}`, ['m'], 10_000);
+    for (let i = 0; i < 3; i++) cluster.offer('calm', `c${i}`, ['m'], 10_000);
+    const { cameras, payload_bytes } = cluster.coordinator.snapshot();
+    expect(payload_bytes).toBeLessThanOrEqual(100_000);
+    expect(cameras.calm).toMatchObject({ skipped: {}, waiting: 3 });
+    expect(cameras.flood!.skipped['buffers-full']).toBeGreaterThan(20);
+    cluster.settle();
+    expect(cluster.published.filter(({ camera }) => camera === 'calm')).toHaveLength(3);
+    expect(cluster.published.every(({ outcome }) => outcome === 'ok')).toBe(true);
+  });
+
+  test('a camera that floods gets every other turn, however many of its frames wait', () => {
+    const cluster = fourNodes({ max_open_per_model: 1, camera: { ...defaultPolicy, keep: 'every' } });
+    for (let i = 0; i < 100; i++) cluster.offer('flood', `f${i}`);
+    for (let i = 0; i < 10; i++) cluster.offer('calm', `c${i}`);
+    cluster.settle();
+    const order = cluster.published.map(({ camera }) => camera);
+    // While both have frames waiting, neither is served twice in a row; the first is that of an empty house.
+    expect(order.slice(1, 20).filter((camera) => camera === 'calm')).toHaveLength(10);
+  });
+
   test('bytes of open frames stay under the cap; a frame larger than the cap runs alone', () => {
     const facts = sketchPlan([{ tiles: 4 }], 0, 600);
     const cluster = fourNodes({ max_open_bytes: 1_000, camera: { ...defaultPolicy, keep: 'every' } }, facts);
