@@ -129,7 +129,7 @@ export class Central {
     await this.#publisher.status('online');
     bus.onConnect(() => this.#publisher.announce());
     this.#statsTimer = setInterval(
-      () => this.#publisher.stats(this.#stats.report(STATS_SECONDS)),
+      () => this.#publisher.stats(this.#stats.report(STATS_SECONDS, this.#coordinator.snapshot())),
       STATS_SECONDS * 1000,
     );
   }

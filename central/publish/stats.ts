@@ -1,5 +1,6 @@
 import type { Outcome, SkipReason } from '../../shared/protocol/messages.ts';
-import type { FrameEnd } from '../coordinator/events.ts';
+import { type FrameEnd, TILE_NOTES } from '../coordinator/events.ts';
+import type { Snapshot } from '../coordinator/snapshot.ts';
 
 interface CameraWindow {
   arrived: number;
@@ -9,14 +10,13 @@ interface CameraWindow {
   reasons: Partial<Record<SkipReason, number>>;
 }
 
-interface NodeTotals {
-  tiles: number;
-  bytes_up: number;
-  bytes_down: number;
-}
+/** Counts of a node's work that are reported. */
+const NODE_COUNTS = ['tiles', 'errors', 'given_up', 'hedges_won', 'bytes_up', 'bytes_down'] as const;
 
 /** Latencies kept per camera and window; beyond that the window's first ones speak for it. */
 const MAX_LATENCIES = 4096;
+/** Cameras that a report names. */
+const MAX_CAMERAS = 1024;
 
 const round = (value: number): number => Math.round(value * 10) / 10;
 
@@ -28,9 +28,11 @@ export function quantile(sorted: readonly number[], q: number): number | null {
 /** What central has done since the last report, per camera and per node: the payload of `<base>/stats`. */
 export class Stats {
   readonly #cameras = new Map<string, CameraWindow>();
-  readonly #nodes = new Map<string, NodeTotals>();
+  #before: Snapshot | undefined;
 
-  #camera(camera: string): CameraWindow {
+  #camera(name: string): CameraWindow {
+    // Names come from whoever publishes: beyond the bound they share the entry of messages that name no camera.
+    const camera = this.#cameras.has(name) || this.#cameras.size < MAX_CAMERAS ? name : '';
     let window = this.#cameras.get(camera);
     if (window === undefined) {
       window = { arrived: 0, skipped: 0, latencies: [], frames: { ok: 0, degraded: 0, error: 0 }, reasons: {} };
@@ -43,15 +45,6 @@ export class Stats {
     this.#camera(camera).arrived++;
   }
 
-  #node(node: string): NodeTotals {
-    let totals = this.#nodes.get(node);
-    if (totals === undefined) {
-      totals = { tiles: 0, bytes_up: 0, bytes_down: 0 };
-      this.#nodes.set(node, totals);
-    }
-    return totals;
-  }
-
   skipped(camera: string, reason: SkipReason): void {
     const window = this.#camera(camera);
     window.skipped++;
@@ -62,16 +55,10 @@ export class Stats {
     const window = this.#camera(end.camera);
     window.frames[end.outcome]++;
     if (window.latencies.length < MAX_LATENCIES) window.latencies.push(end.latency_ms);
-    for (const [node, tiles] of Object.entries(end.tiles_per_node)) this.#node(node).tiles += tiles;
-    for (const { node, bytes } of end.trace) this.#node(node).bytes_down += bytes;
   }
 
-  sent(node: string, bytes: number): void {
-    this.#node(node).bytes_up += bytes;
-  }
-
-  /** The report over the last `seconds`; a new window begins. */
-  report(seconds: number) {
+  /** The report over the last `seconds`; a new window begins. What the coordinator counts is taken from its snapshots. */
+  report(seconds: number, now: Snapshot) {
     const cameras = Object.fromEntries(
       [...this.#cameras].map(([camera, window]) => {
         const sorted = window.latencies.sort((a, b) => a - b);
@@ -89,9 +76,32 @@ export class Stats {
         ];
       }),
     );
-    const nodes = Object.fromEntries(this.#nodes);
+    const before = this.#before;
+    const nodes = Object.fromEntries(
+      Object.entries(now.nodes)
+        .map(([node, counts]) => [node, increase(counts, before?.nodes[node], NODE_COUNTS)] as const)
+        .filter(([, counts]) => Object.values(counts).some((count) => count > 0)),
+    );
+    const tiles = {
+      ...increase(now.notes, before?.notes, TILE_NOTES),
+      ...increase(now.extra, before?.extra, ['hedged', 'resent', 'filled']),
+    };
+    const buffers = { open_frames: now.open_frames, open_bytes: now.open_bytes, waiting_bytes: now.payload_bytes };
     this.#cameras.clear();
-    this.#nodes.clear();
-    return { v: 1, window_s: seconds, cameras, nodes };
+    this.#before = now;
+    return { v: 1, window_s: seconds, cameras, nodes, tiles, buffers };
   }
+}
+
+/** What was added to counts since `before`; a node that was forgotten in between begins at 0 again. */
+function increase<K extends string>(
+  now: Readonly<Record<K, number>>,
+  before: Readonly<Record<K, number>> | undefined,
+  keys: readonly K[],
+): Record<K, number> {
+  const entries = keys.map((key) => {
+    const added = now[key] - (before?.[key] ?? 0);
+    return [key, added < 0 ? now[key] : added];
+  });
+  return Object.fromEntries(entries) as Record<K, number>;
 }

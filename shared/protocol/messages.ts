@@ -285,7 +285,32 @@ export const stats = z.object({
       skipped: z.partialRecord(z.enum(SKIP_REASONS), count),
     }),
   ),
-  nodes: z.record(z.string(), z.object({ tiles: count, bytes_up: count, bytes_down: count })),
+  /** By node (`central` among them): tiles whose results were used, work it could not do, work given up for its silence. */
+  nodes: z.record(
+    z.string(),
+    z.object({
+      tiles: count,
+      errors: count.optional(),
+      given_up: count.optional(),
+      hedges_won: count.optional(),
+      bytes_up: count,
+      bytes_down: count,
+    }),
+  ),
+  /** Tile results that were not used, by reason, and requests beside the first for each tile. */
+  tiles: z
+    .object({
+      duplicate: count,
+      stray: count,
+      late: count,
+      'stale-epoch': count,
+      hedged: count,
+      resent: count,
+      filled: count,
+    })
+    .optional(),
+  /** What is held at the time of the report: accepted frames, bytes of their tensors, bytes of frames that wait. */
+  buffers: z.object({ open_frames: count, open_bytes: count, waiting_bytes: count }).optional(),
 });
 
 /** `tessera/request/<command>` */

@@ -1,27 +1,54 @@
 import { describe, expect, it } from 'vitest';
+import { Coordinator } from '../../../central/coordinator/coordinator.ts';
+import { defaultOptions } from '../../../central/coordinator/options.ts';
 import { Stats } from '../../../central/publish/stats.ts';
 import { stats as schema } from '../../../shared/protocol/messages.ts';
+
+const nothing = new Coordinator({ ...defaultOptions, epoch: 1 }).snapshot();
+const pi = {
+  ...nothing.nodes.central!,
+  tiles: 5,
+  errors: 1,
+  bytes_up: 1000,
+};
 
 describe('the report of statistics', () => {
   it('is what the protocol says, also when nothing has happened', () => {
     const stats = new Stats();
-    expect(schema.parse(stats.report(10))).toMatchObject({ cameras: {}, nodes: {} });
+    expect(schema.parse(stats.report(10, nothing))).toMatchObject({ cameras: {}, nodes: {} });
     stats.arrived('front');
     stats.skipped('front', 'newer-frame');
-    stats.sent('pi-1', 1000);
-    const report = schema.parse(stats.report(10));
+    const report = schema.parse(stats.report(10, { ...nothing, nodes: { 'pi-1': pi } }));
     expect(report.cameras.front).toMatchObject({
       camera_fps: 0.1,
       skipped: { 'newer-frame': 1 },
       latency_ms: { p50: null },
     });
-    expect(report.nodes['pi-1']).toEqual({ tiles: 0, bytes_up: 1000, bytes_down: 0 });
+    expect(report.nodes['pi-1']).toMatchObject({ tiles: 5, errors: 1, bytes_up: 1000, bytes_down: 0 });
   });
 
   it('begins anew each time', () => {
     const stats = new Stats();
     stats.arrived('front');
-    stats.report(10);
-    expect(stats.report(10).cameras).toEqual({});
+    const first = { ...nothing, notes: { ...nothing.notes, late: 3 }, nodes: { 'pi-1': pi } };
+    stats.report(10, first);
+    const second = stats.report(10, { ...first, nodes: { 'pi-1': { ...pi, tiles: 7 } }, open_frames: 2 });
+    expect(second).toMatchObject({ cameras: {}, tiles: { late: 0 }, buffers: { open_frames: 2 } });
+    expect(second.nodes).toMatchObject({ 'pi-1': { tiles: 2, errors: 0, bytes_up: 0 } });
+  });
+
+  it('counts a node that was forgotten in between from the beginning', () => {
+    const stats = new Stats();
+    stats.report(10, { ...nothing, nodes: { 'pi-1': pi } });
+    const { nodes } = stats.report(10, { ...nothing, nodes: { 'pi-1': { ...pi, tiles: 2 } } });
+    expect(nodes['pi-1']!.tiles).toBe(2);
+  });
+
+  it('stays small when somebody makes up names of cameras', () => {
+    const stats = new Stats();
+    for (let i = 0; i < 5000; i++) stats.skipped(`c${i}`, 'no-model');
+    const { cameras } = stats.report(10, nothing);
+    expect(Object.keys(cameras).length).toBeLessThanOrEqual(1025);
+    expect(cameras['']!.skipped['no-model']).toBe(5000 - 1024);
   });
 });
