@@ -1,12 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { choosePlan } from '../central/planner/choose.ts';
-import { startCluster, untilReady } from '../cli/cluster.ts';
-import { FrameClient } from '../cli/frames.ts';
+import { withPrivateCluster } from '../cli/private-cluster.ts';
 import { TesseraError } from '../shared/errors.ts';
 import { parseCard } from '../shared/model/card.ts';
 import { modelTotals } from '../shared/onnx/cost.ts';
@@ -15,8 +13,6 @@ import { resolveModel } from '../shared/onnx/resolve.ts';
 import { beforeSoftmax, seedWeights } from '../shared/onnx/weights.ts';
 import { silentLog } from '../shared/ports.ts';
 import type { FrameEnvelope } from '../shared/protocol/messages.ts';
-import { topics } from '../shared/protocol/topics.ts';
-import { connectBus } from '../shared/runtime/mqtt.ts';
 import { loadModelFile } from '../shared/runtime/package.ts';
 import { createRandom } from '../shared/scene/random.ts';
 import { difference } from '../shared/tensor/compare.ts';
@@ -32,6 +28,8 @@ export const description =
 const LIMIT = 1e-4;
 const GRIDS = ['1x1', '2x2', '1x4', '3x2', '4x4', 'uneven'] as const;
 const NODES = 8;
+/** No hedging: every tile has to come from the node that was asked. */
+const PATIENT = { hard_limit_ms: 300_000, hedge_floor_ms: 60_000, answer_floor_ms: 240_000 };
 /** Cells taken for dimensions that a file leaves open: batch, channels, height, width. */
 const OPEN = [1, 3, 96, 128];
 
@@ -99,24 +97,10 @@ export async function run(args: string[]): Promise<{ pass: boolean; [key: string
     throw new TesseraError('TESSERA_USAGE', `no networks in ${join(values.data, 'models')}`, {
       hint: 'set TESSERA_DATA, or name a folder with --data that holds models/*.onnx',
     });
-  const stateDir = await mkdtemp(join(tmpdir(), 'tessera-lossless-'));
-  const cluster = await startCluster({
-    nodes: NODES,
-    base: 'tessera',
-    stateDir,
-    maximumPacketSize: 1_000_000,
-    cameras: { bench: { models: [], hold: 1, offline_after_s: 3600, keep: 'every' } },
-    acceptUnlistedCameras: false,
-    coordinator: { hard_limit_ms: 300_000, hedge_floor_ms: 60_000, answer_floor_ms: 240_000 },
-    idPrefix: 'node',
-    log: silentLog,
-  });
-  const bus = await connectBus({ ...cluster.bus, clientId: 'bench-lossless', log: silentLog });
   const rows: Row[] = [];
   const worst = new Map<string, number>();
-  try {
-    const client = new FrameClient(bus, topics('tessera'), 'bench');
-    await client.start();
+  const options = { nodes: NODES, base: 'tessera', maximumPacketSize: 1_000_000, coordinator: PATIENT, log: silentLog };
+  await withPrivateCluster(options, async ({ central, agents, camera, serve }) => {
     for (const [index, { name, load }] of found.entries()) {
       const model = await load();
       const first = model.graph.inputs[0]!;
@@ -125,7 +109,7 @@ export async function run(args: string[]): Promise<{ pass: boolean; [key: string
       const input = resolved.specs.get(first.name)!;
       const card = parseCard({ name: 'bench', task: 'raw' }, name);
       const request = { name: 'bench', card, labels: [], model, picture: false, inputShape: input.shape };
-      const deployment = await cluster.central.deploy(request);
+      const deployment = await central.deploy(request);
       const reachable = longestPrefix(deployment.resolved, [deployment.input.name], { rows: 1, cols: 1 });
       const withinReach = reachable.convMacs / modelTotals(deployment.resolved).convMacs;
       const random = createRandom(index + 1, 1);
@@ -141,14 +125,13 @@ export async function run(args: string[]): Promise<{ pass: boolean; [key: string
           d,
           tensors: true,
         };
-        const { result, tensors } = await client.send(randomBytes(8).toString('hex'), envelope, 600_000);
+        const { result, tensors } = await camera.send(randomBytes(8).toString('hex'), envelope, 600_000);
         if (result.error !== undefined) throw new TesseraError('TESSERA_VERIFY', `${name}: ${result.error.message}`);
         const outputs = tensors!.outputs.map(({ tensor, dtype, shape, d }) => ({ tensor, dtype, shape, data: d }));
         return { outputs, result };
       };
       const whole = choosePlan(deployment, { nodeCount: 1, strategy: 'whole-central' });
-      await cluster.central.activate('bench', whole);
-      await untilReady(cluster, whole.plan, 0, 300_000);
+      await serve('bench', whole, 0, 300_000);
       const { outputs: reference } = await send();
 
       for (const [gridIndex, gridName] of GRIDS.entries()) {
@@ -156,7 +139,7 @@ export async function run(args: string[]): Promise<{ pass: boolean; [key: string
           ? Array.from({ length: NODES }, (_, i) => i + 1)
           : [((index + gridIndex * 3) % NODES) + 1];
         for (const count of counts) {
-          const nodes = cluster.agents.slice(0, count).map(({ id }) => id);
+          const nodes = agents.slice(0, count).map(({ id }) => id);
           const grid = gridName === 'uneven' ? parseGrid('3x3') : parseGrid(gridName);
           let prepared = choosePlan(deployment, { nodeCount: count, nodes, grid });
           const split = prepared.plan.stages[0]!.split;
@@ -168,8 +151,7 @@ export async function run(args: string[]): Promise<{ pass: boolean; [key: string
               grid: unevenGrid(sum(split.rows), sum(split.cols)),
             });
           }
-          await cluster.central.activate('bench', prepared);
-          await untilReady(cluster, prepared.plan, count, 300_000);
+          await serve('bench', prepared, count, 300_000);
           const { outputs, result } = await send();
           const differences = reference.map((tensor, i) => difference(tensor, outputs[i]!).largest);
           const row: Row = {
@@ -192,11 +174,7 @@ export async function run(args: string[]): Promise<{ pass: boolean; [key: string
         }
       }
     }
-  } finally {
-    await bus.stop();
-    await cluster.stop();
-    await rm(stateDir, { recursive: true, force: true });
-  }
+  });
   printTable(rows);
   const largest = Math.max(...worst.values());
   const spread = rows.every((row) => row.tiles_on_nodes === row.tiles);

@@ -29,7 +29,10 @@ export class FrameClient {
   readonly #bus: Bus;
   readonly #topics: Topics;
   readonly #camera: string;
-  readonly #waiting = new Map<string, { resolve: (answer: Answer) => void; tensors: boolean }>();
+  readonly #waiting = new Map<
+    string,
+    { resolve: (answer: Answer) => void; tensors: boolean; model: string | undefined }
+  >();
   readonly #tensors = new Map<string, TensorMessage>();
   readonly #results = new Map<string, ResultObject>();
   readonly #parts = new Reassembler();
@@ -44,7 +47,9 @@ export class FrameClient {
     await this.#bus.subscribe(this.#topics.result(this.#camera, '+'), 1, ({ payload, retained }) => {
       if (retained) return;
       const result = resultObject.safeParse(JSON.parse(Buffer.from(payload).toString('utf8')));
-      if (!result.success || !this.#waiting.has(result.data.frame)) return;
+      const waiting = result.success ? this.#waiting.get(result.data.frame) : undefined;
+      if (!result.success || waiting === undefined || result.data.model !== (waiting.model ?? result.data.model))
+        return;
       this.#results.set(result.data.frame, result.data);
       this.#settle(result.data.frame);
     });
@@ -76,8 +81,11 @@ export class FrameClient {
     waiting.resolve({ result, tensors });
   }
 
-  /** Publishes a frame under an id that is used once, and resolves with its result. Throws TESSERA_DEADLINE. */
-  async send(id: string, envelope: FrameEnvelope, timeoutMs: number): Promise<Answer> {
+  /**
+   * Publishes a frame under an id that is used once, and resolves with its result (of `model`, where several answer).
+   * Throws TESSERA_DEADLINE.
+   */
+  async send(id: string, envelope: FrameEnvelope, timeoutMs: number, model?: string): Promise<Answer> {
     const answer = new Promise<Answer>((resolve, reject) => {
       const timer = setTimeout(() => {
         this.#waiting.delete(id);
@@ -89,6 +97,7 @@ export class FrameClient {
       }, timeoutMs);
       this.#waiting.set(id, {
         tensors: envelope.tensors ?? false,
+        model,
         resolve: (value) => {
           clearTimeout(timer);
           resolve(value);

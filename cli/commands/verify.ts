@@ -1,13 +1,11 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { writeFile } from 'node:fs/promises';
 import type { Deployment } from '../../central/deployment.ts';
 import type { PreparedPlan } from '../../central/planner/prepared.ts';
 import { TesseraError } from '../../shared/errors.ts';
+import type { FrameEnvelope } from '../../shared/protocol/messages.ts';
 import { difference } from '../../shared/tensor/compare.ts';
 import { parseGrid } from '../../shared/tiling/grid.ts';
-import type { Cluster } from '../cluster.ts';
 import { defineCommand } from '../command.ts';
 import type { Answer, FrameClient } from '../frames.ts';
 import { integer, oneOf, positive, string, value, valueOr } from '../options.ts';
@@ -50,109 +48,79 @@ export const command = defineCommand({
   ],
   async run({ options, json, out, config }) {
     const { openLog } = await import('../connect.ts');
-    const { startCluster, untilReady } = await import('../cluster.ts');
+    const { withPrivateCluster } = await import('../private-cluster.ts');
     const { choosePlan } = await import('../../central/planner/choose.ts');
     const { loadForDeploy } = await import('../models.ts');
     const { config: settings } = await config([]);
     const log = await openLog(settings, 'verify');
-    const base = settings.mqtt.base_topic;
     const { request, notes } = await loadForDeploy(options.model, settings);
     for (const note of notes) out.note(`note: ${note}`);
-    const stateDir = await mkdtemp(join(tmpdir(), 'tessera-'));
-    let cluster: Cluster | undefined;
-    try {
-      cluster = await startCluster({
-        nodes: options.nodes,
-        base,
-        stateDir,
-        maximumPacketSize: settings.mqtt.maximum_packet_size,
-        cameras: { verify: { models: [], hold: 1, offline_after_s: 3600, keep: 'every' } },
-        acceptUnlistedCameras: false,
-        idPrefix: 'node',
-        log,
-      });
-      const { central } = cluster;
-      const deployment: Deployment = await central.deploy(request);
-      const pictures = await picturesFor(options.images);
-      const run = async (prepared: PreparedPlan, nodes: number): Promise<Answer[]> => {
-        await central.activate(deployment.name, prepared);
-        await untilReady(cluster!, prepared.plan, nodes);
-        return answers(cluster!, base, pictures, log, (done) =>
+    const pictures = await picturesFor(options.images);
+    const { nodes, grid, padding } = options;
+    const { base_topic: base, maximum_packet_size: maximumPacketSize } = settings.mqtt;
+    const report = await withPrivateCluster({ nodes, base, maximumPacketSize, log }, async (cluster) => {
+      const deployment: Deployment = await cluster.central.deploy(request);
+      const run = async (prepared: PreparedPlan, ready: number): Promise<Answer[]> => {
+        await cluster.serve(deployment.name, prepared, ready);
+        return answers(cluster.camera, pictures, (done) =>
           out.note(`${prepared.plan.strategy}: ${done} of ${pictures.length}`),
         );
       };
       const whole = await run(choosePlan(deployment, { nodeCount: 1, strategy: 'whole-central' }), 0);
-      const tiled = choosePlan(deployment, {
-        nodeCount: options.nodes,
-        ...(options.grid === undefined ? {} : { grid: options.grid }),
-        ...(options.padding === undefined ? {} : { padding: options.padding }),
-      });
-      const spread = await run(tiled, options.nodes);
-      const report = compare(whole, spread, deployment, tiled, options);
-      if (options.report !== undefined) await writeFile(options.report, `${JSON.stringify(report, null, 2)}\n`);
-      if (json) out.json(report);
-      else {
-        const columns = [
-          { title: 'output', cell: (row: OutputReport) => row.output },
-          {
-            title: 'largest difference',
-            cell: (row: OutputReport) => row.largest.toExponential(2),
-            align: 'right' as const,
-          },
-          { title: 'mean', cell: (row: OutputReport) => row.mean.toExponential(2), align: 'right' as const },
-        ];
-        for (const line of table(columns, report.outputs)) out.line(line);
-        out.line(`same first answer: ${report.agreed} of ${report.pictures}`);
-        out.line(`median latency: whole ${report.latency_ms.whole} ms, spread ${report.latency_ms.spread} ms`);
-        out.line(`bytes per picture: ${report.bytes_up} out, ${report.bytes_down} back`);
-        out.line(report.pass ? 'equal within the limits' : 'NOT equal within the limits');
-      }
-      return report.pass ? 0 : 1;
-    } finally {
-      await cluster?.stop();
-      await rm(stateDir, { recursive: true, force: true });
-    }
+      const tiled = choosePlan(deployment, { nodeCount: nodes, grid, padding });
+      return compare(whole, await run(tiled, nodes), deployment, tiled, options);
+    });
+    if (options.report !== undefined) await writeFile(options.report, `${JSON.stringify(report, null, 2)}\n`);
+    if (json) out.json(report);
+    else for (const line of lines(report)) out.line(line);
+    return report.pass ? 0 : 1;
   },
 });
 
-async function picturesFor(folder: string | undefined): Promise<Uint8Array[]> {
-  const { drawnPictures, pictureFiles } = await import('../camera/source.ts');
-  if (folder === undefined) return drawnPictures(DRAWN);
-  return Promise.all((await pictureFiles([folder])).map(async (file) => new Uint8Array(await readFile(file))));
+type Report = ReturnType<typeof compare>;
+
+function lines(report: Report): string[] {
+  const right = { align: 'right' } as const;
+  const columns = [
+    { title: 'output', cell: (row: OutputReport) => row.output },
+    { title: 'largest difference', cell: (row: OutputReport) => row.largest.toExponential(2), ...right },
+    { title: 'mean', cell: (row: OutputReport) => row.mean.toExponential(2), ...right },
+  ];
+  return [
+    ...table(columns, report.outputs),
+    `same first answer: ${report.agreed} of ${report.pictures}`,
+    `median latency: whole ${report.latency_ms.whole} ms, spread ${report.latency_ms.spread} ms`,
+    `bytes per picture: ${report.bytes_up} out, ${report.bytes_down} back`,
+    report.pass ? 'equal within the limits' : 'NOT equal within the limits',
+  ];
+}
+
+async function picturesFor(folder: string | undefined): Promise<FrameEnvelope[]> {
+  if (folder !== undefined) {
+    const { pictureFrames } = await import('../frame-files.ts');
+    return pictureFrames([folder], true);
+  }
+  const { drawnPictures } = await import('../camera/source.ts');
+  return (await drawnPictures(DRAWN)).map((d) => ({ v: 1, format: 'jpeg', d, tensors: true }));
 }
 
 async function answers(
-  cluster: Cluster,
-  base: string,
-  pictures: readonly Uint8Array[],
-  log: Parameters<typeof import('../../shared/runtime/mqtt.ts').connectBus>[0]['log'],
+  camera: FrameClient,
+  pictures: readonly FrameEnvelope[],
   progress: (done: number) => void,
 ): Promise<Answer[]> {
-  const { connectBus } = await import('../../shared/runtime/mqtt.ts');
-  const { topics } = await import('../../shared/protocol/topics.ts');
-  const { FrameClient } = await import('../frames.ts');
-  const { pictureFormat } = await import('../camera/run.ts');
-  const bus = await connectBus({ ...cluster.bus, clientId: `${base}-verify-${process.pid}`, log });
-  try {
-    const client: FrameClient = new FrameClient(bus, topics(base), 'verify');
-    await client.start();
-    const all: Answer[] = [];
-    for (const d of pictures) {
-      const answer = await client.send(
-        randomBytes(8).toString('hex'),
-        { v: 1, format: pictureFormat(d), d, tensors: true },
-        TIMEOUT_MS,
-      );
-      const { error } = answer.result;
-      if (error !== undefined)
-        throw new TesseraError('TESSERA_VERIFY', `a picture ended with ${error.code}: ${error.message}`);
-      all.push(answer);
-      progress(all.length);
-    }
-    return all;
-  } finally {
-    await bus.stop();
+  const all: Answer[] = [];
+  for (const envelope of pictures) {
+    const answer = await camera.send(randomBytes(8).toString('hex'), envelope, TIMEOUT_MS);
+    const { error } = answer.result;
+    if (error !== undefined)
+      throw new TesseraError('TESSERA_VERIFY', `a picture ended with ${error.code}: ${error.message}`, {
+        hint: error.hint ?? 'leave that picture out, or mend it',
+      });
+    all.push(answer);
+    progress(all.length);
   }
+  return all;
 }
 
 /** Adds up what the two runs say of the same pictures. */

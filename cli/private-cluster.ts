@@ -1,0 +1,69 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { CoordinatorOptions } from '../central/coordinator/options.ts';
+import type { PreparedPlan } from '../central/planner/prepared.ts';
+import type { Log } from '../shared/ports.ts';
+import { topics } from '../shared/protocol/topics.ts';
+import { connectBus } from '../shared/runtime/mqtt.ts';
+import { type Cluster, startCluster, untilReady } from './cluster.ts';
+import { FrameClient } from './frames.ts';
+
+/** The one camera of a private cluster. */
+const CAMERA = 'private';
+
+/** How a private cluster is made. */
+export interface PrivateClusterOptions {
+  readonly nodes: number;
+  readonly base: string;
+  readonly maximumPacketSize: number;
+  readonly coordinator?: Partial<CoordinatorOptions>;
+  readonly log: Log;
+}
+
+/** A cluster that one command has to itself. */
+export interface PrivateCluster extends Pick<Cluster, 'central' | 'agents'> {
+  /** The camera of this cluster; every frame is kept. */
+  readonly camera: FrameClient;
+  /** Puts a plan to work and waits until so many nodes are ready for it. Throws TESSERA_NO_NODES. */
+  serve(model: string, prepared: PreparedPlan, nodes: number, timeoutMs?: number): Promise<void>;
+}
+
+/** Runs `use` with a broker, central and agents of its own on this machine; nothing of it is left afterwards. */
+export async function withPrivateCluster<T>(
+  { nodes, base, maximumPacketSize, coordinator, log }: PrivateClusterOptions,
+  use: (cluster: PrivateCluster) => Promise<T>,
+): Promise<T> {
+  const stateDir = await mkdtemp(join(tmpdir(), 'tessera-'));
+  const open: { stop(): Promise<void> }[] = [];
+  try {
+    const cluster = await startCluster({
+      nodes,
+      base,
+      stateDir,
+      maximumPacketSize,
+      cameras: { [CAMERA]: { models: [], hold: 1, offline_after_s: 3600, keep: 'every' } },
+      acceptUnlistedCameras: false,
+      coordinator,
+      idPrefix: 'node',
+      log,
+    });
+    open.push(cluster);
+    const bus = await connectBus({ ...cluster.bus, clientId: `${base}-${CAMERA}-${process.pid}`, log });
+    open.push(bus);
+    const camera = new FrameClient(bus, topics(base), CAMERA);
+    await camera.start();
+    return await use({
+      central: cluster.central,
+      agents: cluster.agents,
+      camera,
+      async serve(model, prepared, ready, timeoutMs) {
+        await cluster.central.activate(model, prepared);
+        await untilReady(cluster, prepared.plan, ready, timeoutMs);
+      },
+    });
+  } finally {
+    for (const part of open.toReversed()) await part.stop();
+    await rm(stateDir, { recursive: true, force: true });
+  }
+}
