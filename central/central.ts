@@ -1,5 +1,6 @@
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Complaints } from '../shared/complaints.ts';
 import { CENTRAL, type Plan } from '../shared/plan/plan.ts';
 import type { BlobStore, Bus, Log, Message } from '../shared/ports.ts';
 import type { PlanStatus } from '../shared/protocol/messages.ts';
@@ -70,8 +71,7 @@ export class Central {
   readonly #stats = new Stats();
   readonly #deployments = new Map<string, Deployment>();
   readonly #active = new Map<string, PlanStatus>();
-  /** Per plan, the node agents that are ready for it. */
-  readonly #ready = new Map<string, Set<string>>();
+  readonly #complaints: Complaints;
   readonly #waiting = new Set<() => void>();
   #timer: NodeJS.Timeout | undefined;
   #statsTimer: NodeJS.Timeout | undefined;
@@ -82,6 +82,7 @@ export class Central {
     this.#options = options;
     this.#parts = parts;
     const { log, base } = options;
+    this.#complaints = new Complaints(log, () => performance.now());
     this.#publisher = new Publisher(parts.bus, topics(base), log);
     this.#cameras = new Cameras(options.cameras, options.acceptUnlistedCameras, this.#publisher);
     this.#inbox = new Inbox(base);
@@ -101,7 +102,6 @@ export class Central {
           this.#publisher.plan(model, status);
           this.#wake();
         },
-        planRetired: (plan) => this.#ready.delete(plan),
         ended: (frame) => this.#onEnded(frame),
         timer: (at) => this.#setTimer(at),
         drained: () => this.#drained(),
@@ -156,7 +156,7 @@ export class Central {
   async whenReady(plan: Plan, nodes: number, timeoutMs: number): Promise<boolean> {
     const isServed = (): boolean => [...this.#active.values()].some(({ id }) => id === plan.id);
     const deadline = performance.now() + timeoutMs;
-    while (!isServed() || (this.#ready.get(plan.id)?.size ?? 0) < nodes) {
+    while (!isServed() || this.#readyNodes(plan.id) < nodes) {
       const left = deadline - performance.now();
       if (left <= 0) return false;
       let timer: NodeJS.Timeout | undefined;
@@ -167,6 +167,14 @@ export class Central {
       clearTimeout(timer);
     }
     return true;
+  }
+
+  /** Node agents that were asked to prepare a plan and have. */
+  #readyNodes(plan: string): number {
+    const { nodes } = this.#coordinator.snapshot();
+    return Object.entries(nodes).filter(
+      ([id, { presence, plans }]) => id !== CENTRAL && presence !== 'offline' && plans[plan] === 'ready',
+    ).length;
   }
 
   /** The public key that belongs to the signatures of models. */
@@ -220,14 +228,11 @@ export class Central {
   }
 
   #noteReadiness(event: Untimed): void {
-    if (event.type === 'node-ready' && event.node !== CENTRAL) {
-      const nodes = this.#ready.get(event.plan) ?? new Set();
-      this.#ready.set(event.plan, nodes.add(event.node));
+    if (event.type === 'node-ready') {
       this.#wake();
-    } else if (event.type === 'node-offline') {
-      for (const nodes of this.#ready.values()) nodes.delete(event.node);
     } else if (event.type === 'node-refused' && this.#stopping === undefined) {
-      this.#options.log.warn(`${event.node} refuses plan ${event.plan} (${event.code}): ${event.text}`);
+      const { node, plan, code, text } = event;
+      this.#complaints.warn(`${node} refuses ${plan}`, `${node} refuses plan ${plan} (${code}): ${text}`);
     }
   }
 
@@ -242,7 +247,10 @@ export class Central {
     if (received.kind === 'skipped') {
       const { camera, reason, failure } = received;
       this.#stats.skipped(camera, reason);
-      if (failure !== undefined) this.#options.log.warn(`frame of ${camera || message.topic}: ${failure.message}`);
+      if (failure !== undefined) {
+        const from = camera === '' ? 'nobody who may be a camera' : camera;
+        this.#complaints.warn(`frame of ${camera}`, `a message of ${from} is no frame: ${failure.message}`);
+      }
       return;
     }
     const { arrival } = received;

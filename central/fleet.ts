@@ -1,3 +1,4 @@
+import { Complaints } from '../shared/complaints.ts';
 import { type Failure, failureOf } from '../shared/errors.ts';
 import { CENTRAL } from '../shared/plan/plan.ts';
 import type { Bus, Log, Message } from '../shared/ports.ts';
@@ -31,23 +32,36 @@ export interface FleetOptions {
 
 /** Longest text of a node's status or heartbeat that is looked at. */
 const MAX_TEXT = 64 * 1024;
+/** Nodes that are known at a time; a plan names no more. */
+const MAX_NODES = 1024;
 /** Tiles that every node is trusted to hold, bytes. */
 const MIN_TILE_BYTES = 16e6;
 
 /**
  * Listens to node agents: what they are, whether they are there, and what they answer.
  *
- * A node is online when its status says so and its info can be read, in whatever order the two arrive.
+ * A node is online when its status says so and its info can be read, in whatever order the two arrive. What is neither
+ * is said in the log, once a minute and node, and changes nothing.
  */
 export async function watchFleet({ bus, wire, topics, tell, keep, log }: FleetOptions): Promise<void> {
   const infos = new Map<string, NodeInfo>();
   const online = new Set<string>();
+  const complaints = new Complaints(log, () => performance.now());
+
+  /** Whether one more may be known; those that are not online, or have not said what they are, make room. */
+  const isRoomFor = (node: string, known: Map<string, unknown> | Set<string>, other: { has(id: string): boolean }) => {
+    if (known.has(node) || known.size < MAX_NODES) return true;
+    for (const id of known.keys()) if (!other.has(id)) return known.delete(id);
+    complaints.warn('nodes', `node ${node} is not let in: ${MAX_NODES} are online`);
+    return false;
+  };
 
   const check = (node: string): void => {
     const info = infos.get(node);
     if (info === undefined || !online.has(node)) return;
     if (info.wire[0] > WIRE_VERSION || info.wire[1] < WIRE_VERSION) {
-      log.warn(`node ${node} speaks wire versions ${info.wire.join(' to ')}, not ${WIRE_VERSION}: update it`);
+      const spoken = info.wire.join(' to ');
+      complaints.warn(`wire ${node}`, `node ${node} speaks wire versions ${spoken}, not ${WIRE_VERSION}: update it`);
       return;
     }
     // Half of what sessions leave free may hold tiles; the rest is for everything else on the machine.
@@ -62,8 +76,11 @@ export async function watchFleet({ bus, wire, topics, tell, keep, log }: FleetOp
     const text = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength).toString('utf8');
     if (leaf === 'status') {
       if (text === 'online') {
+        if (!isRoomFor(node, online, infos)) return;
         online.add(node);
         check(node);
+      } else if (text !== 'offline' && text !== '') {
+        complaints.warn(`status ${node}`, `${topic} says neither online nor offline`);
       } else if (online.delete(node)) tell({ type: 'node-offline', node });
       return;
     }
@@ -73,18 +90,20 @@ export async function watchFleet({ bus, wire, topics, tell, keep, log }: FleetOp
     }
     const value = readJson(text);
     if ('failure' in value) {
-      log.warn(`${topic}: ${value.failure.message}`);
+      complaints.warn(`${leaf} ${node}`, `${topic}: ${value.failure.message}`);
     } else if (leaf === 'info') {
       const info = nodeInfo.safeParse(value.json);
-      if (!info.success) log.warn(`${topic}: ${explain(info.error)}`);
-      else {
+      if (!info.success) complaints.warn(`info ${node}`, `${topic}: ${explain(info.error)}`);
+      else if (isRoomFor(node, infos, online)) {
         infos.set(node, info.data);
         check(node);
       }
     } else if (leaf === 'heartbeat' && heartbeat.safeParse(value.json).success) tell({ type: 'heartbeat', node });
   };
 
+  // Central speaks to its own executor directly: on the wire its name is somebody else's.
   wire.on('control', controlMessage, (node, message) => {
+    if (node === CENTRAL) return;
     if (message.type === 'ready') {
       // Another run of the process said this: what it had loaded is gone.
       if (infos.get(node)?.boot_id !== message.boot_id) return;
@@ -96,6 +115,7 @@ export async function watchFleet({ bus, wire, topics, tell, keep, log }: FleetOp
   });
 
   wire.on('result', resultMessage, (node, message: ResultMessage) => {
+    if (node === CENTRAL) return;
     const { plan, i_id, stage, attempt, queue_ms } = message;
     for (const tile of message.tiles) {
       const { t_id } = tile;

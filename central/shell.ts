@@ -37,7 +37,6 @@ export interface ShellParts {
   readonly on: {
     skipped(effect: Extract<Effect, { type: 'skip-frame' }>): void;
     planActive(model: string, plan: ServedPlan): void;
-    planRetired(plan: string): void;
     ended(frame: EndedFrame): void;
     timer(at: number): void;
     drained(): void;
@@ -110,7 +109,6 @@ export class Shell {
       case 'plan-retired':
         this.#plans.delete(effect.plan);
         void data.forgetPlan(effect.plan).catch(() => {});
-        on.planRetired(effect.plan);
         break;
       case 'open-frame':
         this.#open(effect);

@@ -27,6 +27,9 @@ export type Received =
   | { readonly kind: 'skipped'; readonly camera: string; readonly reason: SkipReason; readonly failure?: Failure };
 
 const envelopeOrPart = z.union([partMessage, frameEnvelope]);
+/** The tag that says "this is CBOR" (RFC 8949 section 3.4.6): d9 d9 f7. */
+const SELF_DESCRIBED = 0xd9;
+const SELF_DESCRIBED_BYTES = 3;
 
 /**
  * Makes frames of messages on `<base>/input/<camera>[/<frame>]`: a JPEG or PNG file as it is, or a CBOR envelope, or
@@ -47,20 +50,23 @@ export class Inbox {
     if (topic === undefined)
       return invalid(camera, `${message.topic} is not ${this.#base}/input/<camera>[/<frame>] with valid names`);
     if (message.retained) return { kind: 'skipped', camera, reason: 'retained' };
-    return this.#read(camera, topic.frame, message.payload, nowMs);
+    return this.#read(camera, topic.frame, message.payload, nowMs, false);
   }
 
-  #read(camera: string, id: string | null, payload: Uint8Array, nowMs: number): Received {
+  /** `joined`: the payload was put together from parts; a body in parts holds no parts. */
+  #read(camera: string, id: string | null, payload: Uint8Array, nowMs: number, joined: boolean): Received {
     const kind = sniff(payload);
     if (kind === undefined)
       return invalid(camera, `the payload is ${describeBytes(payload)}, not a JPEG, a PNG or a CBOR envelope`);
     if (kind !== 'cbor') return frame(camera, id, payload, nowMs, { v: 1, format: kind, d: payload });
     try {
-      const message = decode(payload, envelopeOrPart, 'frame envelope');
+      const bare = payload[0] === SELF_DESCRIBED ? payload.subarray(SELF_DESCRIBED_BYTES) : payload;
+      const message = decode(bare, joined ? frameEnvelope : envelopeOrPart, 'frame envelope');
       if ('format' in message) return frame(camera, id ?? message.id ?? null, payload, nowMs, message);
-      const outcome = this.#parts.accept(`${camera}/${id ?? ''}`, message, nowMs);
+      // One allowance per camera, whatever ids its frames have: nobody takes the room of the others.
+      const outcome = this.#parts.accept(camera, { ...message, m: `${id ?? ''}/${message.m}` }, nowMs);
       if (outcome.kind === 'refused') return invalid(camera, `a part of a frame: ${outcome.reason}`);
-      return outcome.kind === 'complete' ? this.#read(camera, id, outcome.body, nowMs) : { kind: 'pending' };
+      return outcome.kind === 'complete' ? this.#read(camera, id, outcome.body, nowMs, true) : { kind: 'pending' };
     } catch (error) {
       return { kind: 'skipped', camera, reason: 'invalid', failure: failureOf(error, 'TESSERA_MESSAGE_INVALID') };
     }

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { Complaints } from '../complaints.ts';
 import { TesseraError } from '../errors.ts';
 import type { Bus, Log, Message } from '../ports.ts';
 import { partMessage } from '../protocol/messages.ts';
@@ -37,8 +38,6 @@ const QOS: Readonly<Record<WireKind, 0 | 1>> = {
   'blob-part': 1,
 };
 
-const LOG_INTERVAL_MS = 60_000;
-
 /** What a wire needs. `self` is this process's id in topics; `now` any steady clock, milliseconds. */
 export interface WireOptions {
   readonly bus: Bus;
@@ -57,11 +56,10 @@ export class Wire {
   readonly #bus: Bus;
   readonly #topics: Topics;
   readonly #self: string;
-  readonly #log: Log;
   readonly #now: () => number;
   readonly #reassembler: Reassembler;
   readonly #handlers = new Map<WireKind, Handler>();
-  readonly #complained = new Map<string, number>();
+  readonly #complaints: Complaints;
   /** Message ids differ between runs of a process too, so that parts of two runs are never put together. */
   readonly #run = randomUUID().slice(0, 8);
   #bodies = 0;
@@ -70,7 +68,7 @@ export class Wire {
     this.#bus = options.bus;
     this.#topics = options.topics;
     this.#self = options.self;
-    this.#log = options.log;
+    this.#complaints = new Complaints(options.log, options.now);
     this.#now = options.now;
     this.#reassembler = new Reassembler(options.limits);
   }
@@ -166,13 +164,7 @@ export class Wire {
 
   #refuse(from: string, why: string): void {
     this.counters.invalid += 1;
-    const now = this.#now();
-    const last = this.#complained.get(from);
-    if (last !== undefined && now - last < LOG_INTERVAL_MS) return;
-    // Ids come from the network: the memory of whom was complained about is bounded too.
-    if (this.#complained.size >= 1000) this.#complained.clear();
-    this.#complained.set(from, now);
-    this.#log.warn(`a message was refused: ${why}`, { from });
+    this.#complaints.warn(from, `a message was refused: ${why}`, { from });
   }
 }
 

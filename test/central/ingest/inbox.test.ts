@@ -39,6 +39,29 @@ describe('inbox', () => {
     expect(kinds.at(-1)).toMatchObject({ kind: 'frame', arrival: { time: 5, envelope: { format: 'tensor', d } } });
   });
 
+  test('CBOR may say that it is CBOR', () => {
+    const body = encode({ v: 1, format: 'jpeg', d: jpeg });
+    const tagged = Uint8Array.from([0xd9, 0xd9, 0xf7, ...body]);
+    expect(new Inbox('tessera').receive(message('tessera/input/front', tagged), at)).toMatchObject({ kind: 'frame' });
+  });
+
+  test('parts within parts are refused: unpacking each level copies all that lies in it', () => {
+    let body = encode({ v: 1, format: 'jpeg', d: jpeg });
+    for (let k = 0; k < 3000; k++) body = encode(splitBody(body, `${k}`, 1_000_000)[0]);
+    const started = performance.now();
+    expect(new Inbox('tessera').receive(message('tessera/input/front', body), at)).toMatchObject({ reason: 'invalid' });
+    expect(performance.now() - started).toBeLessThan(100);
+  });
+
+  test("no camera's unfinished frames take the room of another's", () => {
+    const inbox = new Inbox('tessera');
+    const d = new Uint8Array(2 ** 20);
+    const part = (id: string) => encode({ v: 1, m: id, part: [0, 2], d });
+    for (let k = 0; k < 300; k++)
+      expect(inbox.receive(message(`tessera/input/bad/${k}`, part('x')), at).kind).toBe('pending');
+    expect(inbox.receive(message('tessera/input/good/1', part('y')), at).kind).toBe('pending');
+  });
+
   test.each([
     ['text', new TextEncoder().encode('hello')],
     ['nothing', new Uint8Array()],

@@ -1,0 +1,78 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import { type Untimed, watchFleet } from '../../central/fleet.ts';
+import type { NodeInfo, ResultMessage } from '../../shared/protocol/messages.ts';
+import { topics as topicsOf } from '../../shared/protocol/topics.ts';
+import { Wire } from '../../shared/runtime/wire.ts';
+import { examplesOf } from '../support/examples.ts';
+import { MemoryBroker } from '../support/memory-bus.ts';
+import { type RecordingLog, recordingLog } from '../support/recording-log.ts';
+
+const topics = topicsOf();
+const example = <T>(schema: string) => examplesOf('docs/protocol.md').find((one) => one.schema === schema)!.value as T;
+const info = example<NodeInfo>('info');
+const result = example<ResultMessage>('work-result');
+
+let broker: MemoryBroker;
+let events: Untimed[];
+let log: RecordingLog;
+let wire: Wire;
+beforeEach(async () => {
+  broker = new MemoryBroker();
+  events = [];
+  log = recordingLog();
+  const bus = broker.bus();
+  wire = new Wire({ bus, topics, self: 'central', log, now: () => performance.now() });
+  await watchFleet({ bus, wire, topics, tell: (event) => events.push(event), keep: () => 'handle', log });
+  await wire.start();
+});
+
+const as = (node: string) => new Wire({ bus: broker.bus(), topics, self: node, log, now: () => performance.now() });
+const online = async (node: string): Promise<void> => {
+  await broker.publish(topics.nodeInfo(node), JSON.stringify({ ...info, id: node }));
+  await broker.publish(topics.nodeStatus(node), 'online');
+};
+
+describe('watchFleet', () => {
+  it('takes a node for offline only when that is said, or else any word of a stranger costs its tiles', async () => {
+    await online('pi-1');
+    for (const text of ['ONLINE', 'null', '{}', 'off', '\u0000']) await broker.publish(topics.nodeStatus('pi-1'), text);
+    expect(events.map(({ type }) => type)).toEqual(['node-online']);
+    await broker.publish(topics.nodeStatus('pi-1'), 'offline');
+    expect(events.at(-1)).toEqual({ type: 'node-offline', node: 'pi-1' });
+  });
+
+  it.each([
+    ['no JSON', 'tessera'],
+    ['nested', '['.repeat(60_000)],
+    ['of another shape', '{"v":1}'],
+    ['too long', ' '.repeat(70_000)],
+    ['with a size that is no number', JSON.stringify({ ...info, memory_mb: 'much' })],
+    ['with a size that no number holds', JSON.stringify(info).replace('"memory_mb":3977', '"memory_mb":1e999')],
+  ])('an info that is %s changes nothing and is said once', async (_what, text) => {
+    await broker.publish(topics.nodeStatus('pi-1'), 'online');
+    for (let k = 0; k < 50; k++) await broker.publish(topics.nodeInfo('pi-1'), text);
+    expect(events).toEqual([]);
+    expect(log.lines.length).toBeLessThanOrEqual(1);
+    await broker.publish(topics.nodeInfo('pi-1'), JSON.stringify(info));
+    expect(events.map(({ type }) => type)).toEqual(['node-online']);
+  });
+
+  it('hears no results on the wire in the name of central, whose own executor does not speak there', async () => {
+    await as('central').send('central', 'result', result);
+    await as('central').send('central', 'control', { v: 1, type: 'ready', plan: result.plan, boot_id: 'b' });
+    expect(events).toEqual([]);
+    await as('pi-1').send('central', 'result', result);
+    expect(events.map(({ type }) => type)).toEqual(['tile-result', 'tile-error']);
+  });
+
+  it('knows a bounded number of nodes, and lets real ones in beside names that only exist', async () => {
+    for (let k = 0; k < 3000; k++) {
+      await broker.publish(topics.nodeInfo(`x-${k}`), JSON.stringify(info));
+      await broker.publish(topics.nodeStatus(`y-${k}`), 'online');
+    }
+    await online('pi-1');
+    expect(events.map(({ type }) => type)).toEqual(['node-online']);
+    for (let k = 0; k < 1100; k++) await online(`z-${k}`);
+    expect(events.length).toBe(1024);
+  });
+});
