@@ -58,6 +58,7 @@ export function announce(options: PresenceOptions): Presence {
   const beat = (): void => {
     if (!bus.connected) return;
     const heartbeat = heartbeatOf({
+      time: Date.now() / 1000,
       vitals: options.vitals.latest,
       queue: options.load().queue,
       tilesPerSecond: options.load().tilesPerSecond,

@@ -26,6 +26,8 @@ export class TileRate {
 
 /** A heartbeat from its parts; figures are rounded to what anybody can read from them. */
 export function heartbeatOf(parts: {
+  /** Unix seconds. */
+  time: number;
   vitals: Vitals;
   queue: number;
   tilesPerSecond: number;
@@ -36,6 +38,7 @@ export function heartbeatOf(parts: {
   const [one, five, fifteen] = vitals.loadAverage;
   return {
     v: 1,
+    time: round(parts.time, 3),
     cpu_percent: round(vitals.cpuPercent, 1),
     load_average: [round(one, 2), round(five, 2), round(fifteen, 2)],
     memory_percent: round(vitals.memoryPercent, 1),

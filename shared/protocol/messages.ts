@@ -172,6 +172,8 @@ export type NodeInfo = z.infer<typeof nodeInfo>;
 /** `tessera/node/<node>/heartbeat`, every second. */
 export const heartbeat = z.object({
   v: z.literal(1),
+  /** When it was sent by the node's own clock, Unix seconds; only for showing clocks that are wrong. */
+  time: z.number().optional(),
   cpu_percent: z.number(),
   load_average: z.tuple([z.number(), z.number(), z.number()]),
   memory_percent: z.number(),

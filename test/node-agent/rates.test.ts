@@ -33,6 +33,7 @@ describe('TileRate', () => {
 describe('heartbeatOf', () => {
   it('makes a heartbeat that follows the protocol, rounded to what can be read from it', () => {
     const made = heartbeatOf({
+      time: 1763650000.12345,
       vitals: {
         cpuPercent: 12.3456,
         loadAverage: [0.123, 0.456, 0.789],
@@ -49,6 +50,7 @@ describe('heartbeatOf', () => {
     expect(heartbeat.parse(made)).toEqual(made);
     expect(made).toEqual({
       v: 1,
+      time: 1763650000.123,
       cpu_percent: 12.3,
       load_average: [0.12, 0.46, 0.79],
       memory_percent: 45.7,
