@@ -205,7 +205,8 @@ export class Central {
     clearTimeout(this.#timer);
     clearInterval(this.#statsTimer);
     this.#cameras.stop();
-    await this.#publisher.status('offline').catch(() => {});
+    // Not awaited: `bus.stop` lets it get through, for as long as it waits; without a broker the last will speaks.
+    void this.#publisher.status('offline').catch(() => {});
     await Promise.allSettled([this.#parts.bus.stop(), this.#parts.executor.stop(), this.#data.stop()]);
   }
 
