@@ -46,7 +46,7 @@ export class FrameClient {
   async start(): Promise<void> {
     await this.#bus.subscribe(this.#topics.result(this.#camera, '+'), 1, ({ payload, retained }) => {
       if (retained) return;
-      const result = resultObject.safeParse(JSON.parse(Buffer.from(payload).toString('utf8')));
+      const result = resultObject.safeParse(readJson(payload));
       const waiting = result.success ? this.#waiting.get(result.data.frame) : undefined;
       if (!result.success || waiting === undefined || result.data.model !== (waiting.model ?? result.data.model))
         return;
@@ -58,15 +58,16 @@ export class FrameClient {
     });
   }
 
+  /** Tensors that nobody waits for, and what is none, are somebody else's and cost nothing. */
   #onTensor(topic: string, payload: Uint8Array): void {
-    const message = decode(payload, tensorOrPart, 'tensors');
-    if ('outputs' in message) {
-      this.#tensors.set(message.frame, message);
-      this.#settle(message.frame);
-      return;
+    let message = readTensors(payload, tensorOrPart);
+    if (message !== undefined && 'part' in message) {
+      const outcome = this.#parts.accept(topic, message, performance.now());
+      message = outcome.kind === 'complete' ? readTensors(outcome.body, tensorMessage) : undefined;
     }
-    const outcome = this.#parts.accept(topic, message, performance.now());
-    if (outcome.kind === 'complete') this.#onTensor(topic, outcome.body);
+    if (message === undefined || !('outputs' in message) || !this.#waiting.has(message.frame)) return;
+    this.#tensors.set(message.frame, message);
+    this.#settle(message.frame);
   }
 
   #settle(frame: string): void {
@@ -106,6 +107,22 @@ export class FrameClient {
     });
     await publishFrame(this.#bus, this.#topics, this.#camera, id, envelope);
     return answer;
+  }
+}
+
+function readJson(payload: Uint8Array): unknown {
+  try {
+    return JSON.parse(new TextDecoder().decode(payload));
+  } catch {
+    return undefined;
+  }
+}
+
+function readTensors<T>(payload: Uint8Array, schema: z.ZodType<T>): T | undefined {
+  try {
+    return decode(payload, schema, 'tensors');
+  } catch {
+    return undefined;
   }
 }
 

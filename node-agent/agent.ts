@@ -1,5 +1,7 @@
+import { statfs } from 'node:fs/promises';
 import { totalmem } from 'node:os';
 import { join } from 'node:path';
+import { Complaints } from '../shared/complaints.ts';
 import { failureOf } from '../shared/errors.ts';
 import { CENTRAL, type Tier } from '../shared/plan/plan.ts';
 import type { Bus, Log } from '../shared/ports.ts';
@@ -85,6 +87,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
 
   const now = (): number => performance.now();
   const wire = new Wire({ bus, topics, self: id, log, now });
+  const complaints = new Complaints(log, now);
   const maxBytes = Math.min(QUEUE_BYTES.most, Math.max(QUEUE_BYTES.least, totalmem() * QUEUE_SHARE));
   const desk = new WorkDesk({
     id,
@@ -94,7 +97,14 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     log,
     maxBytes,
   });
-  const fetch = new BlobFetch({ store, send: (to, message) => wire.send(to, 'blob-get', message) });
+  const fetch = new BlobFetch({
+    store,
+    send: (to, message) => wire.send(to, 'blob-get', message),
+    freeBytes: async () => {
+      const { bavail, bsize } = await statfs(store.folder);
+      return bavail * bsize;
+    },
+  });
   const vitals = watchVitals();
   const plans = new Plans({
     executor,
@@ -113,7 +123,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   wire.on('blob-part', blobPartMessage, (from, message) => fetch.accept(from, message));
   wire.on('control', controlMessage, (from, message) => {
     if (from === CENTRAL) control(message);
-    else log.warn(`a ${message.type} from ${from} is ignored: only ${CENTRAL} may control nodes`);
+    else complaints.warn(from, `a ${message.type} from ${from} is ignored: only ${CENTRAL} may control nodes`);
   });
   const control = (message: ControlMessage): void => {
     if (message.type === 'release') plans.release(message.plan);

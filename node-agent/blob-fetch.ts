@@ -14,6 +14,8 @@ export interface BlobFetchOptions {
   readonly send: (to: string, message: BlobGetMessage) => Promise<unknown>;
   /** How long to wait for each answer, milliseconds; one entry per attempt. */
   readonly patienceMs?: readonly number[];
+  /** Bytes that the store's disk has left. */
+  readonly freeBytes?: () => Promise<number>;
 }
 
 /** Small enough for one message on any broker, large enough that messages do not dominate. */
@@ -38,6 +40,7 @@ interface Pending {
  * 1. A blob that is in the store is not asked for again: a fetch that was cut off goes on where it ended.
  * 2. At most IN_FLIGHT requests are open; each is repeated a few times before the fetch fails.
  * 3. Only answers from the one that was asked count.
+ * 4. Nothing is asked for that the disk has no room for.
  */
 export class BlobFetch {
   readonly #options: BlobFetchOptions;
@@ -57,12 +60,13 @@ export class BlobFetch {
 
   /** Fetches what is missing of `blobs` from `from`. Throws TESSERA_BLOB; what was complete by then stays. */
   async fetch(from: string, blobs: readonly WantedBlob[], signal: AbortSignal): Promise<void> {
-    const unique = [...new Map(blobs.map((blob) => [blob.sha, blob])).values()];
+    const missing = await this.#missing(blobs);
     const failure = new AbortController();
     const either = AbortSignal.any([signal, failure.signal]);
     let next = 0;
     const lane = async (): Promise<void> => {
-      for (let blob = unique[next++]; blob !== undefined && !either.aborted; blob = unique[next++]) {
+      for (let blob = missing[next++]; blob !== undefined && !either.aborted; blob = missing[next++]) {
+        // Another agent that shares the folder may have brought it meanwhile.
         if ((await this.#options.store.size(blob.sha)) !== blob.size) await this.#blob(from, blob, either);
       }
     };
@@ -75,6 +79,23 @@ export class BlobFetch {
     await Promise.all(lanes);
     if (failure.signal.aborted) throw failure.signal.reason;
     if (signal.aborted) throw aborted();
+  }
+
+  async #missing(blobs: readonly WantedBlob[]): Promise<WantedBlob[]> {
+    const { store, freeBytes } = this.#options;
+    const missing: WantedBlob[] = [];
+    let bytes = 0;
+    for (const blob of new Map(blobs.map((one) => [one.sha, one])).values()) {
+      if ((await store.size(blob.sha)) === blob.size) continue;
+      missing.push(blob);
+      bytes += blob.size;
+    }
+    const free = missing.length === 0 ? bytes : await freeBytes?.();
+    if (free !== undefined && bytes > free)
+      throw new TesseraError('TESSERA_BLOB', `the pieces of the model need ${bytes} bytes, the disk has ${free} left`, {
+        hint: 'make room on the disk of the node, or give it a larger one (STATE_DIRECTORY)',
+      });
+    return missing;
   }
 
   async #blob(from: string, { sha, size }: WantedBlob, signal: AbortSignal): Promise<void> {

@@ -28,6 +28,8 @@ export interface PlansOptions {
 
 /** Plans kept at a time. A central that never releases must not fill a node's memory; sessions have their own bound. */
 const MAX_PLANS = 32;
+/** Plans that may wait to be prepared. */
+const MAX_WAITING = 32;
 
 /**
  * The plans of a node.
@@ -46,6 +48,7 @@ export class Plans {
   readonly #ready = new Map<string, ReadonlySet<number>>();
   readonly #preparing = new Map<string, AbortController>();
   #line: Promise<unknown> = Promise.resolve();
+  #waiting = 0;
 
   constructor(options: PlansOptions) {
     this.#options = options;
@@ -63,6 +66,8 @@ export class Plans {
       const { id } = plan;
       if (!this.#isReady(id, message.stages)) {
         const valid = plan;
+        if (this.#waiting >= MAX_WAITING)
+          throw new TesseraError('TESSERA_PLAN_INVALID', `${MAX_WAITING} plans wait to be prepared already`);
         await this.#inLine(() => this.#prepare(from, valid, message));
       }
       return { v: 1, type: 'ready', plan: id, boot_id: this.#options.bootId };
@@ -113,7 +118,8 @@ export class Plans {
   }
 
   #inLine<T>(action: () => Promise<T>): Promise<T> {
-    const turn = this.#line.then(action);
+    this.#waiting++;
+    const turn = this.#line.then(action).finally(() => this.#waiting--);
     this.#line = turn.catch(() => {});
     return turn;
   }

@@ -54,6 +54,11 @@ async function openFrame({ i_id, model, plan, frame }: OpenFrame): Promise<Opene
         'TESSERA_INPUT_INVALID',
         `the tensor has ${frame.d.byteLength} bytes of ${frame.dtype ?? input.dtype}; "${input.name}" is ${input.dtype} ${input.shape.join('x')}, ${byteLength(input)} bytes`,
       );
+    if (frame.shape !== undefined && frame.shape.join() !== input.shape.join())
+      throw new TesseraError(
+        'TESSERA_INPUT_INVALID',
+        `the tensor is ${frame.shape.join('x')}; "${input.name}" is ${input.shape.join('x')}`,
+      );
     data = frame.d;
   } else {
     if (!entry.picture)

@@ -151,10 +151,11 @@ export function endFrame(s: State, frame: Frame, outcome: Outcome, failure?: Fai
     s,
     frame.asks.filter((ask) => ask.state === 'queued' || ask.state === 'sent'),
   );
-  const tiles_per_node: Record<string, number> = {};
+  // A map, for a node may be called `constructor`.
+  const done = new Map<string, number>();
   for (const { tiles } of frame.stages)
     for (const { state, used } of tiles)
-      if (state === 'done' && used !== null) tiles_per_node[used.node.id] = (tiles_per_node[used.node.id] ?? 0) + 1;
+      if (state === 'done' && used !== null) done.set(used.node.id, (done.get(used.node.id) ?? 0) + 1);
   const missing =
     outcome === 'error'
       ? frame.stages.flatMap(({ state, stage, tiles }) =>
@@ -172,8 +173,8 @@ export function endFrame(s: State, frame: Frame, outcome: Outcome, failure?: Fai
     plan: frame.run.plan.id,
     outcome,
     missing,
-    nodes: Object.keys(tiles_per_node).sort(),
-    tiles_per_node,
+    nodes: [...done.keys()].sort(),
+    tiles_per_node: Object.fromEntries(done),
     bytes_up: frame.bytes_up,
     bytes_down: frame.bytes_down,
     latency_ms: s.now - frame.offered_at,

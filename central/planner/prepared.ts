@@ -1,3 +1,4 @@
+import type { CodecSpec } from '../../shared/codec/codec.ts';
 import { TesseraError } from '../../shared/errors.ts';
 import { isConv, nodeMacs } from '../../shared/onnx/cost.ts';
 import { extractSegment } from '../../shared/onnx/extract.ts';
@@ -88,6 +89,11 @@ export function factsOf({ plan, forms }: PreparedPlan, resolved: ResolvedModel):
   };
 }
 
+/** How an output travels. A tensor may have any name, also that of something that every object has. */
+function codecOf({ codec }: Stage, tensor: string): CodecSpec {
+  return Object.hasOwn(codec, tensor) ? codec[tensor]! : { name: 'raw' };
+}
+
 /** What the data plane has to know of a plan. */
 export function layoutOf({ plan, forms }: PreparedPlan, resolved: ResolvedModel): PlanLayout {
   const tensors = new Set(plan.stages.flatMap((stage) => [...stage.inputs, ...stage.outputs]));
@@ -100,7 +106,7 @@ export function layoutOf({ plan, forms }: PreparedPlan, resolved: ResolvedModel)
         in: tile.in,
         out: tile.out.map((region) => ({
           ...region,
-          codec: plan.stages[index]!.codec[region.tensor] ?? { name: 'raw' as const },
+          codec: codecOf(plan.stages[index]!, region.tensor),
         })),
       })),
     })),

@@ -92,10 +92,10 @@ export const controlMessage = z.discriminatedUnion('type', [
     type: z.literal('prepare'),
     plan: z.unknown(),
     manifest: modelManifest,
-    stages: z.array(count),
+    stages: z.array(count).max(64),
   }),
   z.object({ v: z.literal(1), type: z.literal('release'), plan: text }),
-  z.object({ v: z.literal(1), type: z.literal('cancel'), i_id: imageId, stage: count, t_id: z.array(count) }),
+  z.object({ v: z.literal(1), type: z.literal('cancel'), i_id: imageId, stage: count, t_id: z.array(count).max(4096) }),
   z.object({ v: z.literal(1), type: z.literal('ready'), plan: text, boot_id: text }),
   z.object({ v: z.literal(1), type: z.literal('refused'), plan: text, code: text, text }),
 ]);
@@ -315,6 +315,23 @@ export const stats = z.object({
   buffers: z.object({ open_frames: count, open_bytes: count, waiting_bytes: count }).optional(),
 });
 
+/** What a central may be: `lost` is its last will, `ended` its goodbye. */
+export const CENTRAL_STATES = ['standby', 'claiming', 'active', 'ended', 'lost'] as const;
+
+/** `tessera/central/<id>/status` and `.../heartbeat`: what a central says of itself; one is active per base. */
+export const centralStatus = z.object({
+  v: z.literal(1),
+  id: text,
+  boot_id: text,
+  state: z.enum(CENTRAL_STATES),
+  /** Of its last claim: rises from one active central to the next. */
+  epoch: count,
+  /** Counts what it has said in this run. */
+  seq: count,
+});
+/** What a central says of itself. */
+export type CentralStatus = z.infer<typeof centralStatus>;
+
 /** `tessera/request/<command>` */
 export const request = z.object({ transaction: text }).loose();
 /** `tessera/response/<command>` */
@@ -323,7 +340,44 @@ export const response = z.object({
   data: z.unknown().optional(),
   error: text.optional(),
   code: text.optional(),
+  hint: text.optional(),
   transaction: text,
 });
 /** Answer to a request. */
 export type Response = z.infer<typeof response>;
+
+/**
+ * `tessera/request/node-invite`: lets somebody in. Whoever asks makes the secret and sends only its salted SHA-256. With
+ * `expires_s` it is a code that is good once, for a node that joins; without, the lasting password of `role` and `name`.
+ */
+export const nodeInvite = z.object({
+  transaction: text,
+  role: text,
+  name: text,
+  salt: z.string().regex(/^([0-9a-f]{2}){8,32}$/),
+  hash: sha,
+  expires_s: z.number().int().positive().max(2_592_000).optional(),
+});
+/** A request to let somebody in. */
+export type NodeInvite = z.infer<typeof nodeInvite>;
+
+/** `data` of the answer to `node-invite`: what the invitation says beside the code. */
+export const nodeInvited = z.object({
+  user: text,
+  server: text,
+  base: text,
+  ca: z.string().max(16_384).optional(),
+  /** Public keys of the centrals that are known. */
+  keys: z.array(text).max(4),
+  /** Unix seconds. */
+  expires: z.number().optional(),
+});
+/** What an invitation says beside the code. */
+export type NodeInvited = z.infer<typeof nodeInvited>;
+
+/** `tessera/request/node-revoke`: throws somebody out; `closed` in the answer counts the connections that ended. */
+export const nodeRevoke = z.object({ transaction: text, role: text, name: text });
+/** `data` of the answer to `node-revoke`. */
+export const nodeRevoked = z.object({ user: text, closed: count });
+/** Who was thrown out. */
+export type NodeRevoked = z.infer<typeof nodeRevoked>;

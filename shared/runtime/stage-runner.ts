@@ -11,6 +11,7 @@ import type { WireRegion } from '../protocol/messages.ts';
 import { boxShape, byteLength, sameBox, type Tensor, type TensorSpec } from '../tensor/tensor.ts';
 import type { Feed, TileForm } from '../tiling/form.ts';
 import { buildStage } from '../tiling/stage.ts';
+import { isSha } from './blob-store.ts';
 import type { Job, TileOutcome } from './executor-types.ts';
 import { loadSession, type Session } from './ort.ts';
 import { SessionCache } from './session-cache.ts';
@@ -28,6 +29,8 @@ interface LoadedStage {
   readonly inputs: Model['graph']['inputs'];
 }
 
+/** A graph without its large weights; the largest of the published networks has 2 MB. */
+const MAX_SKELETON_BYTES = 256e6;
 /** What a session costs besides its weights: graph, kernels, arenas of activations. A guess on the safe side. */
 const SESSION_OVERHEAD_BYTES = 2_000_000;
 
@@ -141,7 +144,12 @@ export class StageRunner {
     if (held !== undefined) return held;
     const size = await this.#store.size(skeletonSha);
     if (size === undefined) throw new TesseraError('TESSERA_BLOB', `the skeleton ${skeletonSha} is not here`);
+    if (size > MAX_SKELETON_BYTES)
+      throw new TesseraError('TESSERA_BLOB', `the skeleton has ${size} bytes, at most ${MAX_SKELETON_BYTES} are read`);
     const resolved = resolveModel(readModel(await this.#store.read(skeletonSha, 0, size)));
+    for (const { name, data } of resolved.model.graph.initializers.values())
+      if (data.kind === 'external' && !isSha(data.location))
+        throw new TesseraError('TESSERA_BLOB', `the weights of "${name}" lie in "${data.location}", which is no blob`);
     this.#models.set(skeletonSha, resolved);
     return resolved;
   }

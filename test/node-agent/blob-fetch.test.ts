@@ -109,6 +109,17 @@ describe('a fetch', () => {
     expect(asked).toHaveLength(1);
   });
 
+  it('asks for nothing that the disk has no room for', async () => {
+    const { asked, fetch } = link();
+    const small = new BlobFetch({ store, send: async () => {}, freeBytes: async () => 1000 });
+    const vast = { sha: 'a'.repeat(64), size: 2 ** 52 };
+    await expect(small.fetch('central', [vast], NEVER)).rejects.toMatchObject({ code: 'TESSERA_BLOB' });
+    await expect(small.fetch('central', blobs, NEVER)).rejects.toThrow(/has 1000 left/);
+    expect(asked).toEqual([]);
+    await fetch.fetch('central', blobs, NEVER);
+    await small.fetch('central', blobs, NEVER);
+  });
+
   it('listens only to the one that it asked', async () => {
     const { fetch } = link(() => undefined, [20]);
     const { sha, size, bytes } = blobs[1]!;

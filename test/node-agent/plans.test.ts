@@ -147,6 +147,16 @@ describe('prepare', () => {
     expect(await plans.prepare('central', unsigned)).toMatchObject({ type: 'refused', plan: A });
   });
 
+  it('lets a bounded number of plans wait, or else a flood of them fills the memory', async () => {
+    const { plans, gate } = planning();
+    const id = (k: number) => `p-${k.toString(16).padStart(6, '0')}`;
+    const answers = Array.from({ length: 40 }, (_, k) => plans.prepare('central', prepare(id(k))));
+    expect(await answers[39]).toMatchObject({ type: 'refused', plan: id(39), text: expect.stringMatching(/wait/) });
+    for (let k = 0; k < 32; k++) (await gate(k)).open();
+    const types = (await Promise.all(answers)).map(({ type }) => type);
+    expect(types).toEqual([...Array(32).fill('ready'), ...Array(8).fill('refused')]);
+  });
+
   it('keeps a bounded number of plans and lets the oldest go', async () => {
     const { plans, calls, gate } = planning();
     for (let number = 0; number < 33; number++) {

@@ -50,6 +50,9 @@ describe('frame store', () => {
     ['another place', { box: box([0, 1]) }],
     ['another tensor', { tensor: 'in' }],
     ['another dtype', { dtype: 'int8' as const }],
+    ['another shape than its place has', { shape: [1, 2, 1] }],
+    ['another rank', { shape: [2] }],
+    ['a codec that loses more than the plan allows', { codec: { name: 'other' } as never }],
     ['too many bytes', { d: new Uint8Array(3) }],
     ['too few bytes', { d: new Uint8Array(1) }],
   ])('a result with %s is refused and changes nothing', (_, change) => {
