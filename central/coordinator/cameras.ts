@@ -4,7 +4,7 @@ import type { Camera, PlanRun, State, Waiting } from './state.ts';
 
 /** Frames before they are accepted: what waits, what is skipped and why, and whose turn it is. */
 
-/** Cameras that are remembered; beyond it one that has nothing waiting is forgotten with its counts. */
+/** Cameras that are remembered; beyond it one that has nothing waiting and no policy of its own is forgotten. */
 const CAMERAS_KEPT = 1024;
 /** Frame ids remembered per camera. */
 const RECENT_KEPT = 1024;
@@ -13,14 +13,15 @@ function cameraOf(s: State, id: string): Camera {
   const known = s.cameras.get(id);
   if (known !== undefined) return known;
   if (s.cameras.size >= CAMERAS_KEPT)
-    for (const [other, { waiting }] of s.cameras)
-      if ([...waiting.values()].every((lane) => lane.length === 0)) {
+    for (const [other, { waiting, configured }] of s.cameras)
+      if (!configured && [...waiting.values()].every((lane) => lane.length === 0)) {
         s.cameras.delete(other);
         break;
       }
   const camera: Camera = {
     id,
     policy: s.options.camera,
+    configured: false,
     waiting: new Map(),
     next_at: 0,
     turn: 0,
@@ -34,7 +35,9 @@ function cameraOf(s: State, id: string): Camera {
 
 /** Sets how a camera's frames are treated from now on; frames that are accepted keep what they began with. */
 export function configure(s: State, id: string, policy: Partial<CameraPolicy>): void {
-  cameraOf(s, id).policy = { ...s.options.camera, ...policy };
+  const camera = cameraOf(s, id);
+  camera.policy = { ...s.options.camera, ...policy };
+  camera.configured = true;
 }
 
 function skip(

@@ -135,6 +135,8 @@ export interface PlanRun {
 export interface Camera {
   readonly id: string;
   policy: CameraPolicy;
+  /** Whether its policy was given; then it is never forgotten. */
+  configured: boolean;
   /** Waiting frames by model, oldest first. */
   readonly waiting: Map<string, Waiting[]>;
   /** When the next frame is within max_fps. */

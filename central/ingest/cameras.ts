@@ -12,12 +12,24 @@ export interface CameraOptions extends Partial<CameraPolicy> {
 
 const UNLISTED: CameraOptions = { models: [], hold: 3, offline_after_s: 30 };
 
-/** The cameras that are configured or have been seen, and whether they are online: a frame within `offline_after_s`. */
+/** Cameras that nobody listed and that are known at a time. */
+const MAX_UNLISTED = 1024;
+
+/**
+ * The cameras that are configured or have been seen, and whether they are online: a frame within `offline_after_s`.
+ *
+ *   unknown --frame--> online --silence--> offline --frame--> online
+ *                      offline --not listed, and room is wanted--> unknown
+ *
+ * What is published of a camera stands for as long as it is known; of cameras that nobody listed a bounded number is.
+ */
 export class Cameras {
   readonly #configured: Readonly<Record<string, CameraOptions>>;
   readonly #acceptUnlisted: boolean;
   readonly #publisher: Publisher;
-  readonly #timers = new Map<string, NodeJS.Timeout>();
+  /** Until when a camera is online; undefined where it is offline. Unlisted ones lie in the order of their last frames. */
+  readonly #listed = new Map<string, NodeJS.Timeout | undefined>();
+  readonly #unlisted = new Map<string, NodeJS.Timeout | undefined>();
 
   constructor(configured: Readonly<Record<string, CameraOptions>>, acceptUnlisted: boolean, publisher: Publisher) {
     this.#configured = configured;
@@ -25,26 +37,45 @@ export class Cameras {
     this.#publisher = publisher;
   }
 
-  /** Options of a camera; undefined where it is not listed and only listed ones are accepted. */
+  /** Options of a camera; undefined where it is not listed and only listed ones are accepted, or too many others are. */
   options(camera: string): CameraOptions | undefined {
-    if (Object.hasOwn(this.#configured, camera)) return this.#configured[camera];
-    return this.#acceptUnlisted ? UNLISTED : undefined;
+    if (this.#isListed(camera)) return this.#configured[camera];
+    return this.#acceptUnlisted && this.#hasRoom(camera) ? UNLISTED : undefined;
   }
 
-  /** A frame has come. */
+  /** A frame has come of a camera that has options. */
   seen(camera: string, { offline_after_s }: CameraOptions): void {
-    const timer = this.#timers.get(camera);
+    const known = this.#isListed(camera) ? this.#listed : this.#unlisted;
+    const timer = known.get(camera);
     if (timer === undefined) this.#publisher.camera(camera, 'online');
     clearTimeout(timer);
     const onSilence = (): void => {
-      this.#timers.delete(camera);
+      known.set(camera, undefined);
       this.#publisher.camera(camera, 'offline');
     };
-    this.#timers.set(camera, setTimeout(onSilence, offline_after_s * 1000));
+    known.delete(camera);
+    known.set(camera, setTimeout(onSilence, offline_after_s * 1000));
   }
 
   stop(): void {
-    for (const timer of this.#timers.values()) clearTimeout(timer);
-    this.#timers.clear();
+    for (const known of [this.#listed, this.#unlisted]) {
+      for (const timer of known.values()) clearTimeout(timer);
+      known.clear();
+    }
+  }
+
+  #isListed(camera: string): boolean {
+    return Object.hasOwn(this.#configured, camera);
+  }
+
+  #hasRoom(camera: string): boolean {
+    if (this.#unlisted.has(camera) || this.#unlisted.size < MAX_UNLISTED) return true;
+    for (const [other, timer] of this.#unlisted) {
+      if (timer !== undefined) continue;
+      this.#unlisted.delete(other);
+      this.#publisher.forget(other);
+      return true;
+    }
+    return false;
   }
 }

@@ -46,6 +46,20 @@ export class Publisher {
     this.#stand(this.#topics.cameraStatus(camera), state);
   }
 
+  /** Takes back what stands of a camera, also at the broker. */
+  forget(camera: string): void {
+    const models = [...this.#labels.keys()].filter((key) => key.startsWith(`${camera}/`));
+    const about = models.flatMap((key) => {
+      const model = key.slice(camera.length + 1);
+      this.#labels.delete(key);
+      return [this.#topics.label(camera, model), this.#topics.result(camera, model)];
+    });
+    for (const topic of [this.#topics.cameraStatus(camera), ...about]) {
+      this.#standing.delete(topic);
+      this.#send(topic, '', true);
+    }
+  }
+
   stats(report: unknown): void {
     void this.#bus.publish(this.#topics.stats, JSON.stringify(report)).catch(() => {});
   }

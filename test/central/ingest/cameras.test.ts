@@ -1,0 +1,57 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { type CameraOptions, Cameras } from '../../../central/ingest/cameras.ts';
+import { Publisher } from '../../../central/publish/publisher.ts';
+import { silentLog } from '../../../shared/ports.ts';
+import { topics as topicsOf } from '../../../shared/protocol/topics.ts';
+import { MemoryBroker } from '../../support/memory-bus.ts';
+
+const topics = topicsOf();
+const listed: CameraOptions = { models: ['scenes'], hold: 1, offline_after_s: 10 };
+let broker: MemoryBroker;
+let cameras: Cameras;
+beforeEach(() => {
+  vi.useFakeTimers();
+  broker = new MemoryBroker();
+  cameras = new Cameras({ front: listed }, true, new Publisher(broker.bus(), topics, silentLog));
+});
+afterEach(() => {
+  cameras.stop();
+  vi.useRealTimers();
+});
+
+const frame = (camera: string): boolean => {
+  const options = cameras.options(camera);
+  if (options !== undefined) cameras.seen(camera, options);
+  return options !== undefined;
+};
+const said = () =>
+  broker.published.map(({ topic, payload }) => `${topic.split('/')[2]} ${new TextDecoder().decode(payload)}`);
+
+describe('Cameras', () => {
+  it('says that a camera is there, that it is silent, and that it is back', () => {
+    frame('front');
+    vi.advanceTimersByTime(9000);
+    frame('front');
+    vi.advanceTimersByTime(10_000);
+    frame('front');
+    expect(said()).toEqual(['front online', 'front offline', 'front online']);
+  });
+
+  it('knows a bounded number of cameras that nobody listed, or else made-up names fill broker and memory', () => {
+    for (let k = 0; k < 1024; k++) expect(frame(`x-${k}`)).toBe(true);
+    expect(frame('x-1024')).toBe(false);
+    expect(frame('x-3')).toBe(true);
+    expect(frame('front')).toBe(true);
+    vi.advanceTimersByTime(30_000);
+    frame('x-3');
+    broker.published.length = 0;
+    expect(frame('x-1024')).toBe(true);
+    // The one that was silent for longest makes room, also at the broker.
+    expect(said()).toEqual(['x-0 ', 'x-1024 online']);
+  });
+
+  it('takes no name of a camera for something that every object has', () => {
+    const closed = new Cameras({ front: listed }, false, new Publisher(broker.bus(), topics, silentLog));
+    for (const name of ['constructor', '__proto__', 'toString']) expect(closed.options(name)).toBeUndefined();
+  });
+});
