@@ -20,6 +20,7 @@ export const SCHEMAS: Readonly<Record<string, NamedSchema>> = {
   frame: { what: '<base>/input/<camera>: a frame in an envelope (CBOR)', schema: messages.frameEnvelope },
   info: { what: '<base>/node/<node>/info', schema: messages.nodeInfo },
   heartbeat: { what: '<base>/node/<node>/heartbeat', schema: messages.heartbeat },
+  'central-status': { what: '<base>/central/<id>/status', schema: messages.centralStatus },
   'plan-status': { what: '<base>/plan/<model>', schema: messages.planStatus },
   stats: { what: '<base>/stats', schema: messages.stats },
   request: { what: '<base>/request/<command>', schema: messages.request },

@@ -20,6 +20,11 @@ export class Random {
     return Math.floor(this.next() * n);
   }
 
+  /** An integer in [low, high), or `low` where there is none. */
+  between(low: number, high: number): number {
+    return low + this.below(Math.max(1, high - low));
+  }
+
   chance(probability: number): boolean {
     return this.next() < probability;
   }

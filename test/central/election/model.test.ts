@@ -1,0 +1,157 @@
+import { describe, expect, test } from 'vitest';
+import { type Candidate, ElectionWorld } from '../../sim/election-world.ts';
+import { Random } from '../../sim/random.ts';
+
+/** If one of these fails, two centrals would serve the same cameras, or none would. */
+
+const RUNS = Number(process.env.TESSERA_ELECTION_RUNS ?? 200);
+
+/** Three centrals to which everything happens for a minute, then nothing for half a minute. */
+function chaos(seed: number): ElectionWorld {
+  const random = new Random(seed ^ 0x5eed);
+  const world = new ElectionWorld(seed, ['a', 'b', 'c']);
+  const check = (): void => {
+    const { holders } = world;
+    if (holders.length > 1)
+      throw new Error(
+        `seed ${seed}, ${world.now} ms: ${holders.map(({ boot }) => boot).join(' and ')} are both active`,
+      );
+  };
+  for (const candidate of world.candidates) if (random.chance(0.7)) world.start(candidate);
+  while (world.now < 60_000) {
+    world.run(random.between(1, 3_000), check);
+    const candidate = random.pick(world.candidates);
+    const what = random.below(9);
+    if (candidate.state === 'dead' || what === 0) world.start(candidate);
+    else if (candidate.state === 'frozen') world.thaw(candidate);
+    else if (what === 1) world.kill(candidate);
+    else if (what <= 3) world.freeze(candidate);
+    else if (what <= 5) world.cut(candidate);
+    else if (what === 6) world.stall(candidate, random.between(0, 8_000));
+    else if (what === 7) world.restartBroker(random.between(0, 4_000), random.chance(0.5));
+    else world.resign(candidate);
+    if (candidate.state === 'up' && candidate.election.phase === 'ended') world.kill(candidate);
+  }
+  for (const candidate of world.candidates) {
+    world.thaw(candidate);
+    if (candidate.state === 'up' && candidate.election.phase === 'ended') world.kill(candidate);
+    world.start(candidate);
+  }
+  const revive = (): void => {
+    check();
+    for (const candidate of world.candidates)
+      if (candidate.state === 'up' && candidate.election.phase === 'ended') {
+        world.kill(candidate);
+        world.start(candidate);
+      }
+  };
+  world.run(30_000, revive);
+  return world;
+}
+
+describe('centrals on one base', () => {
+  test(`never two are active, and in the end one is (${RUNS} runs)`, () => {
+    for (let seed = 1; seed <= RUNS; seed++) {
+      const world = chaos(seed);
+      expect(world.holders.length, `seed ${seed}: nobody is active after half a quiet minute`).toBe(1);
+      const epochs = world.led.map(({ epoch }) => epoch);
+      expect(epochs, `seed ${seed}`).toEqual([...epochs].sort((x, y) => x - y));
+    }
+  });
+
+  const atMostOne = (world: ElectionWorld) => () => expect(world.holders.length).toBeLessThan(2);
+
+  /** `a` active and `b` waiting. */
+  function pair(seed = 1): { world: ElectionWorld; a: Candidate; b: Candidate } {
+    const world = new ElectionWorld(seed, ['a', 'b']);
+    const [a, b] = world.candidates as [Candidate, Candidate];
+    world.start(a);
+    world.run(1_000, atMostOne(world));
+    world.start(b);
+    world.run(5_000, atMostOne(world));
+    expect(world.holders).toEqual([a]);
+    return { world, a, b };
+  }
+
+  /** Milliseconds until `candidate` is active. */
+  function until(world: ElectionWorld, candidate: Candidate): number {
+    const since = world.now;
+    while (!world.holders.includes(candidate) && world.now - since < 30_000) world.run(1, atMostOne(world));
+    return world.now - since;
+  }
+
+  test('the first one need not wait', () => {
+    const world = new ElectionWorld(3, ['a']);
+    world.start(world.candidates[0]!);
+    expect(until(world, world.candidates[0]!)).toBeLessThan(300);
+  });
+
+  test('one that was stopped in order is followed at once', () => {
+    const { world, a, b } = pair();
+    world.resign(a);
+    expect(until(world, b)).toBeLessThan(300);
+  });
+
+  test.each([1, 2, 3, 4, 5])('one that was killed is followed within 7.5 s (seed %d)', (seed) => {
+    const { world, a, b } = pair(seed);
+    world.restartBroker(0, false);
+    world.run(6_000, atMostOne(world));
+    world.kill(a);
+    // Where the power went with it, the broker says nothing and silence has to.
+    expect(until(world, b)).toBeLessThan(7_500);
+    world.start(a);
+    world.run(10_000, atMostOne(world));
+    expect(world.holders).toEqual([b]);
+  });
+
+  test('one that stands still is followed within 7.5 s, and gives up the moment it wakes', () => {
+    const { world, a, b } = pair();
+    world.freeze(a);
+    expect(until(world, b)).toBeLessThan(7_500);
+    world.run(20_000, atMostOne(world));
+    world.thaw(a);
+    world.run(1_000, atMostOne(world));
+    expect(a.election.phase).toBe('ended');
+    expect(world.holders).toEqual([b]);
+  });
+
+  test('one that stood still while it waited does not take its own sleep for silence', () => {
+    const { world, a, b } = pair();
+    world.freeze(b);
+    world.run(60_000, atMostOne(world));
+    world.thaw(b);
+    world.run(10_000, atMostOne(world));
+    expect(world.holders).toEqual([a]);
+    expect(world.led).toHaveLength(1);
+  });
+
+  test('a short loss of the connection costs nobody the post', () => {
+    const { world, a } = pair();
+    world.restartBroker(500, true);
+    world.run(10_000, atMostOne(world));
+    expect(world.holders).toEqual([a]);
+    expect(world.led).toHaveLength(1);
+  });
+
+  test('who was not asked to wait is told that another one is active', () => {
+    const world = new ElectionWorld(1, ['a', 'b'], false);
+    world.start(world.candidates[0]!);
+    world.run(1_000, atMostOne(world));
+    world.start(world.candidates[1]!);
+    world.run(2_000, atMostOne(world));
+    expect(world.refused).toEqual(['b']);
+    expect(world.holders).toEqual([world.candidates[0]]);
+  });
+
+  test('who was not asked to wait takes over from one that the broker remembers and nobody hears', () => {
+    const world = new ElectionWorld(1, ['a', 'b'], false);
+    const [a, b] = world.candidates as [Candidate, Candidate];
+    world.start(a);
+    world.run(1_000, atMostOne(world));
+    world.restartBroker(0, false);
+    world.kill(a);
+    world.start(b);
+    expect(until(world, b)).toBeLessThan(10_000);
+    expect(world.refused).toEqual([]);
+  });
+});
