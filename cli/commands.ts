@@ -36,6 +36,11 @@ export const COMMANDS: readonly Entry[] = [
     load: () => import('./commands/model-inspect.ts'),
   },
   { name: 'acl', summary: 'print the access rules for another broker', load: () => import('./commands/acl.ts') },
+  {
+    name: 'doctor',
+    summary: 'find what is wrong with this machine or deployment',
+    load: () => import('./commands/doctor.ts'),
+  },
   { name: 'config', summary: 'show the effective configuration', load: () => import('./commands/config.ts') },
   { name: 'schema', summary: 'print the JSON Schema of a file or payload', load: () => import('./commands/schema.ts') },
 ];

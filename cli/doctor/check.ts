@@ -1,0 +1,41 @@
+/** What `tessera doctor` looks at, in the order in which it is shown. */
+export type Area = 'machine' | 'state' | 'configuration' | 'ports' | 'broker' | 'fleet';
+
+/** How a check came out; `skip`: it could not be made here, which is no fault. */
+export type Status = 'ok' | 'warn' | 'fail' | 'skip';
+
+/** One thing that was looked at. */
+export interface Check {
+  readonly area: Area;
+  readonly name: string;
+  readonly status: Status;
+  /** One sentence: what was found. */
+  readonly text: string;
+  /** How to mend it; always there for `warn` and `fail`. */
+  readonly mend?: string;
+}
+
+/** Makes the checks of one area. */
+export function checksOf(area: Area) {
+  const mended =
+    (status: 'warn' | 'fail') =>
+    (name: string, text: string, mend: string): Check => ({ area, name, status, text, mend });
+  return {
+    ok: (name: string, text: string): Check => ({ area, name, status: 'ok', text }),
+    skip: (name: string, text: string): Check => ({ area, name, status: 'skip', text }),
+    warn: mended('warn'),
+    fail: mended('fail'),
+  };
+}
+
+/** Lines for people: one for each check, `mend` below it, and how many came out how. */
+export function reportLines(checks: readonly Check[]): string[] {
+  const width = Math.max(...checks.map(({ name }) => name.length));
+  const lines = checks.flatMap(({ status, name, text, mend }) => [
+    `${status.padEnd(4)}  ${name.padEnd(width)}  ${text}`,
+    ...(mend === undefined ? [] : [`${' '.repeat(width + 8)}-> ${mend}`]),
+  ]);
+  const count = (status: Status): number => checks.filter((check) => check.status === status).length;
+  const skipped = count('skip') === 0 ? '' : `, ${count('skip')} skipped`;
+  return [...lines, `${count('ok')} ok, ${count('warn')} to look at, ${count('fail')} to mend${skipped}`];
+}

@@ -1,0 +1,135 @@
+import type { Heartbeat, NodeInfo } from '../../shared/protocol/messages.ts';
+import { WIRE_VERSION } from '../../shared/protocol/topics.ts';
+import { type Check, checksOf } from './check.ts';
+
+/** A node as it announces itself. */
+export interface NodeFacts {
+  readonly id: string;
+  readonly online: boolean;
+  readonly info: NodeInfo | undefined;
+  readonly heartbeat: Heartbeat | undefined;
+  /** When its heartbeat came, Unix seconds by this machine. */
+  readonly heardAt: number | undefined;
+}
+
+/** What the broker says about the deployment. */
+export interface FleetFacts {
+  /** Why it cannot be seen; undefined where it can. */
+  readonly hidden: string | undefined;
+  /** Whether central says `online`. */
+  readonly central: boolean;
+  /** Models with a plan at work, and when that began, Unix seconds by central's clock. */
+  readonly plans: readonly { readonly model: string; readonly since: number }[];
+  readonly nodes: readonly NodeFacts[];
+  /** Version of this package, which is that of whoever runs the doctor. */
+  readonly version: string;
+  /** Unix seconds. */
+  readonly now: number;
+}
+
+/** Clocks further apart than this make times of frames and results hard to compare, s. */
+const SKEW_S = 2;
+const HOT_C = 80;
+const FULL_PERCENT = 92;
+const BLOCKED_MS = 1000;
+/** Bits of `throttled` that are on now; bits 16 to 19 say the same of the time since it was switched on. */
+const THROTTLED = ['under-voltage', 'frequency capped', 'throttled', 'soft temperature limit'];
+
+const { ok, warn, fail, skip } = checksOf('fleet');
+
+/** Judges central and every node. */
+export function judgeFleet(facts: FleetFacts): Check[] {
+  if (facts.hidden !== undefined)
+    return [skip('fleet', `it cannot be seen with these rights (${facts.hidden}); a viewer or admin sees it`)];
+  const { nodes } = facts;
+  const none = warn('nodes', 'no node is known: central computes everything itself', '`tessera agent` starts one');
+  return [
+    ...judgeCentral(facts),
+    ...(nodes.length === 0 ? [none] : nodes.map((node) => judgeNode(node, facts))),
+    ...judgeVersions(facts),
+  ];
+}
+
+function judgeCentral({ central, plans, now }: FleetFacts): Check[] {
+  if (!central)
+    return [fail('central', 'no central is online, so frames are not worked on', 'start `tessera central`')];
+  if (plans.length === 0)
+    return [
+      warn('central', 'central is online and serves no model', 'its log says why; `tessera model list` shows models'),
+    ];
+  const ahead = Math.max(...plans.map(({ since }) => since)) - now;
+  const served = ok('central', `central is online and serves ${plans.map(({ model }) => model).join(', ')}`);
+  if (ahead < SKEW_S) return [served];
+  const text = `central's clock is at least ${Math.round(ahead)} s ahead of this machine's`;
+  return [served, warn('clocks', text, 'let both follow a time server (`timedatectl set-ntp true`)')];
+}
+
+function judgeNode(node: NodeFacts, { now }: FleetFacts): Check {
+  const name = `node ${node.id}`;
+  const { info, heartbeat, heardAt } = node;
+  if (!node.online)
+    return warn(
+      name,
+      'it is offline',
+      `start its agent, or \`tessera nodes forget ${node.id}\` if it will not come back`,
+    );
+  if (heartbeat === undefined)
+    return fail(
+      name,
+      'it is called online, but no heartbeat came within 3 s',
+      'its machine hangs or its link is down: look at it; the broker notices within 15 s',
+    );
+  if (info !== undefined && (info.wire[0] > WIRE_VERSION || info.wire[1] < WIRE_VERSION))
+    return fail(
+      name,
+      `it speaks wire versions ${info.wire.join(' to ')}, central speaks ${WIRE_VERSION}`,
+      `install the version of central on it (it has ${info.version})`,
+    );
+  const remarks = remarksOf(heartbeat, heardAt ?? now);
+  if (remarks.length > 0)
+    return warn(
+      name,
+      remarks.map(([what]) => what).join('; '),
+      [...new Set(remarks.map(([, mend]) => mend))].join('; '),
+    );
+  const free = Math.round(freeMb(node) ?? 0);
+  return ok(name, `${info?.hardware ?? 'online'}, ${free} MB free, ${heartbeat.cpu_percent} % busy`);
+}
+
+function freeMb({ info, heartbeat }: NodeFacts): number | undefined {
+  return info === undefined || heartbeat === undefined ? undefined : info.memory_mb - heartbeat.memory_used_mb;
+}
+
+/** What is worth a look about a heartbeat, each with what to do. */
+function remarksOf(heartbeat: Heartbeat, heardAt: number): [string, string][] {
+  const remarks: [string, string][] = [];
+  const bits = Number.parseInt(heartbeat.throttled, 16) || 0;
+  const flags = (shift: number): string[] => THROTTLED.filter((_, bit) => (bits >> (bit + shift)) & 1);
+  const power = 'a stronger power supply and a short cable end under-voltage; a heat sink or fan ends throttling';
+  if (flags(0).length > 0) remarks.push([`${flags(0).join(', ')} now (${heartbeat.throttled})`, power]);
+  else if (flags(16).length > 0) remarks.push([`${flags(16).join(', ')} since it was switched on`, power]);
+  if ((heartbeat.temp_c ?? 0) > HOT_C) remarks.push([`${heartbeat.temp_c} degrees`, 'cool it']);
+  if (heartbeat.memory_percent > FULL_PERCENT)
+    remarks.push([
+      `${heartbeat.memory_percent} % of its memory is used`,
+      'lower node.memory_mb there, or end other programs',
+    ]);
+  if (heartbeat.loop_delay_ms > BLOCKED_MS)
+    remarks.push([`it stood still for ${heartbeat.loop_delay_ms} ms`, 'it is overloaded or swaps: give it less']);
+  const skew = heartbeat.time === undefined ? 0 : heartbeat.time - heardAt;
+  if (Math.abs(skew) > SKEW_S)
+    remarks.push([
+      `its clock is ${Math.abs(skew).toFixed(0)} s ${skew > 0 ? 'ahead of' : 'behind'} this machine's`,
+      'let it follow a time server (`timedatectl set-ntp true`)',
+    ]);
+  return remarks;
+}
+
+function judgeVersions({ nodes, version }: FleetFacts): Check[] {
+  const versions = new Map<string, string[]>([[version, ['this machine']]]);
+  for (const { online, id, info } of nodes)
+    if (online && info !== undefined) versions.set(info.version, [...(versions.get(info.version) ?? []), id]);
+  if (versions.size === 1) return [ok('versions', `all have version ${version}`)];
+  const text = [...versions].map(([one, who]) => `${one} on ${who.join(', ')}`).join('; ');
+  return [warn('versions', text, 'they work together while their wire versions overlap; bring them to one version')];
+}

@@ -1,0 +1,93 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { failureOf } from '../../shared/errors.ts';
+import type { Bus, Message } from '../../shared/ports.ts';
+import { type Heartbeat, heartbeat, type NodeInfo, nodeInfo, planStatus } from '../../shared/protocol/messages.ts';
+import { parseNodeTopic, topics } from '../../shared/protocol/topics.ts';
+import { packageVersion } from '../../shared/runtime/version.ts';
+import type { z } from '../../shared/schema.ts';
+import type { FleetFacts } from './fleet.ts';
+
+/** Heartbeats come every second. */
+const HEARTBEAT_MS = 3000;
+/** What the broker keeps comes at once; after this much silence there is no more. */
+const QUIET_MS = 300;
+/** Text of a node that is looked at, bytes. */
+const MAX_TEXT = 64 * 1024;
+
+interface Heard {
+  online: boolean;
+  info: NodeInfo | undefined;
+  heartbeat: Heartbeat | undefined;
+  heardAt: number | undefined;
+}
+
+/** Listens to what central and nodes announce, for at most 3 s; shorter when every node that is online was heard. */
+export async function lookAtFleet(bus: Bus, base: string, signal: AbortSignal): Promise<FleetFacts> {
+  const names = topics(base);
+  const nodes = new Map<string, Heard>();
+  const plans = new Map<string, number>();
+  let central = false;
+  let last = performance.now();
+
+  const onNode = ({ topic, payload, retained }: Message): void => {
+    const parsed = parseNodeTopic(base, topic);
+    // An empty payload is how a retained topic is cleared.
+    if (parsed === undefined || payload.length === 0 || payload.length > MAX_TEXT) return;
+    const { node: id, leaf } = parsed;
+    const node = nodes.get(id) ?? { online: false, info: undefined, heartbeat: undefined, heardAt: undefined };
+    nodes.set(id, node);
+    last = performance.now();
+    if (leaf === 'status') node.online = textOf(payload) === 'online';
+    else if (leaf === 'info') node.info = read(nodeInfo, payload);
+    else if (leaf === 'heartbeat' && !retained) {
+      node.heartbeat = read(heartbeat, payload);
+      node.heardAt = Date.now() / 1000;
+    }
+  };
+  const onPlan = ({ topic, payload }: Message): void => {
+    const status = payload.length > MAX_TEXT ? undefined : read(planStatus, payload);
+    last = performance.now();
+    if (status !== undefined) plans.set(topic.slice(names.plan('').length), status.since);
+  };
+
+  let hidden: string | undefined;
+  try {
+    await bus.subscribe(names.status, 1, ({ payload }) => {
+      central = textOf(payload) === 'online';
+    });
+    for (const filter of [names.nodeStatusAll, names.nodeInfoAll]) await bus.subscribe(filter, 1, onNode);
+    await bus.subscribe(names.planAll, 1, onPlan);
+    await bus.subscribe(names.heartbeatAll, 0, onNode);
+    const started = performance.now();
+    const heard = (): boolean => [...nodes.values()].every((node) => !node.online || node.heartbeat !== undefined);
+    while (performance.now() - started < HEARTBEAT_MS) {
+      await sleep(50, undefined, { signal });
+      const now = performance.now();
+      if (now - started > QUIET_MS && now - last > QUIET_MS && heard()) break;
+    }
+  } catch (error) {
+    if (signal.aborted) throw error;
+    hidden = failureOf(error).message;
+  }
+  return {
+    hidden,
+    central,
+    plans: [...plans].map(([model, since]) => ({ model, since })),
+    nodes: [...nodes].map(([id, node]) => ({ id, ...node })).sort((a, b) => (a.id < b.id ? -1 : 1)),
+    version: packageVersion(),
+    now: Date.now() / 1000,
+  };
+}
+
+function textOf(payload: Uint8Array): string {
+  return new TextDecoder().decode(payload);
+}
+
+function read<T>(schema: z.ZodType<T>, payload: Uint8Array): T | undefined {
+  try {
+    const result = schema.safeParse(JSON.parse(textOf(payload)));
+    return result.success ? result.data : undefined;
+  } catch {
+    return undefined;
+  }
+}
