@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { CredentialStore } from './credentials.ts';
-import type { Identity } from './policy.ts';
+import { type Identity, identityOfUser, userName } from './policy.ts';
 
 /** What admission needs of the broker's options. */
 export interface AdmissionOptions {
@@ -10,10 +10,13 @@ export interface AdmissionOptions {
   readonly anonymous: 'loopback' | 'never';
 }
 
-/** Who asks to be let in: `trusted` says that the connection comes from this machine. */
+/** Who asks to be let in: `trusted` says that the connection comes from this machine, `inside` from this process. */
 export interface Applicant {
   readonly clientId: string;
   readonly trusted: boolean;
+  readonly inside?: boolean;
+  /** The name (CN) in a client certificate that was verified. */
+  readonly certificate?: string | undefined;
   readonly user?: string | undefined;
   readonly password?: string | undefined;
 }
@@ -24,8 +27,10 @@ export type Admitted = { readonly identity: Identity } | { readonly returnCode: 
 /**
  * Decides who may connect, and under which client id.
  *
- *   1. A user name that is given is checked; only a connection from this machine may come without one.
- *   2. A client id in use is taken over (which ends the older connection) by the same identity, by the node or
+ *   1. A client certificate says who somebody is, whatever user name comes with it (so does Mosquitto with
+ *      use_identity_as_username), unless that user was thrown out.
+ *   2. Else a user name that is given is checked; only a connection from this machine may come without one.
+ *   3. A client id in use is taken over (which ends the older connection) by the same identity, by the node or
  *      central whose id it is, or from this machine; by nobody else.
  */
 export class Admission {
@@ -37,10 +42,16 @@ export class Admission {
   }
 
   /** Judges an applicant; keeps nothing. */
-  admit({ clientId, trusted, user, password }: Applicant): Admitted {
+  admit({ clientId, trusted, inside, certificate, user, password }: Applicant): Admitted {
     const { credentials, anonymous } = this.#options;
     let identity: Identity | undefined;
-    if (user !== undefined && credentials !== undefined) {
+    if (inside === true) {
+      identity = { role: 'local' };
+    } else if (certificate !== undefined) {
+      identity = identityOfUser(certificate);
+      if (identity === undefined || credentials?.isRevoked?.(certificate) === true)
+        return { returnCode: 5, reason: `the name "${certificate}" of a certificate is no user, or was thrown out` };
+    } else if (user !== undefined && credentials !== undefined) {
       identity = credentials.verify(user, password ?? '');
       if (identity === undefined) return { returnCode: 4, reason: 'user name or password is wrong' };
     } else if (trusted && anonymous === 'loopback') {
@@ -70,6 +81,10 @@ export class Admission {
     return identity.role === 'central' && clientId === `${base}-${identity.name}`;
   }
 }
+
+/** The user name of an identity; undefined for somebody on this machine. */
+export const userOf = (identity: Identity | undefined): string | undefined =>
+  identity === undefined || identity.role === 'local' ? undefined : userName(identity.role, identity.name);
 
 /** An identity in words, for logs. */
 export const describe = (identity: Identity | undefined): string =>

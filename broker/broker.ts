@@ -2,13 +2,23 @@ import type { EventEmitter } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { type Duplex, duplexPair } from 'node:stream';
+import { TLSSocket } from 'node:tls';
 import { Aedes, type AedesOptions, type AuthenticateError, type Client } from 'aedes';
 import { createWebSocketStream, WebSocketServer } from 'ws';
+import { readJoinPassword } from '../shared/config/join.ts';
 import { TesseraError } from '../shared/errors.ts';
 import type { Log } from '../shared/ports.ts';
-import { Admission, describe, isOwnPage } from './admission.ts';
+import { Admission, describe, isOwnPage, userOf } from './admission.ts';
 import type { CredentialStore } from './credentials.ts';
-import { isLoopback, type ListenAddress, type Listener, type ListenTls, listenOn, parseListen } from './listen.ts';
+import {
+  isLoopback,
+  isTls,
+  type ListenAddress,
+  type Listener,
+  type ListenTls,
+  listenOn,
+  parseListen,
+} from './listen.ts';
 import { PacketMeter } from './packet-meter.ts';
 import { type Identity, isBulk, mayPublish, maySubscribe } from './policy.ts';
 import { judge, neverWaits } from './slow-readers.ts';
@@ -17,7 +27,8 @@ import { judge, neverWaits } from './slow-readers.ts';
  * The embedded broker: Aedes behind guards. Aedes and ws are imported here and nowhere else.
  *
  *   1. Every connection has an identity before it may do anything, and policy.ts judges each topic by it.
- *   2. Nothing beyond loopback is listened on without credentials; without a password only loopback is let in.
+ *   2. Nothing beyond loopback is listened on without credentials or client certificates; without either only loopback
+ *      is let in.
  *   3. A packet above the limit is refused from its first bytes, and costs only its sender the connection.
  *   4. A reader that stops reading costs nobody else a message, and is closed within about twice `stallMs`.
  *   5. A client id in use is taken over only by those whose it is (admission.ts).
@@ -62,8 +73,10 @@ export interface RunningBroker {
   /** Where it listens, with the ports that were taken. */
   readonly urls: readonly string[];
   readonly counters: BrokerCounters;
-  /** A connection from inside this process, with the rights of one from this machine. */
+  /** A connection from inside this process, with the rights of one from this machine, whoever else needs a password. */
   connect(): Duplex;
+  /** Closes every connection of a user, whose last will is then published; returns how many there were. */
+  expel(user: string): number;
   /** Closes every listener and connection; idempotent, bounded to about two seconds. */
   stop(): Promise<void>;
 }
@@ -74,10 +87,21 @@ const FIRST_PACKET_BYTES = 64 * 1024;
 const DELIVERY_SLOTS = 1000;
 const STOP_MS = 1500;
 
+/** Where a connection comes from. */
+interface Origin {
+  readonly socket?: Socket;
+  readonly remote: string | undefined;
+  readonly trusted: boolean;
+  readonly inside?: boolean;
+}
+
 interface Connection {
   readonly remote: string;
   /** From this machine, and not from some web page that a browser on it shows. */
   readonly trusted: boolean;
+  readonly inside: boolean;
+  /** The name in its client certificate. */
+  readonly certificate: string | undefined;
   readonly meter: PacketMeter;
   identity?: Identity;
   /** Bulk for it was dropped, which is said once. */
@@ -85,12 +109,14 @@ interface Connection {
 }
 
 /**
- * Starts the broker. Throws TesseraError TESSERA_CONFIG for addresses beyond loopback without credentials, and
+ * Starts the broker. Throws TesseraError TESSERA_CONFIG for addresses beyond loopback that ask for neither password nor
+ * client certificate, and
  * TESSERA_BROKER when an address cannot be had; then nothing is left listening.
  */
 export async function startBroker(options: BrokerOptions): Promise<RunningBroker> {
   const addresses = options.listen.map(parseListen);
-  const open = addresses.find(({ host }) => !isLoopback(host));
+  const asks = ({ scheme }: ListenAddress): boolean => isTls(scheme) && options.tls?.ca !== undefined;
+  const open = addresses.find((address) => !isLoopback(address.host) && !asks(address));
   if (open !== undefined && options.credentials === undefined) {
     const text = `broker.listen: ${open.host} is beyond this machine, and nobody would need a password`;
     throw new TesseraError('TESSERA_CONFIG', text, {
@@ -158,15 +184,19 @@ class EmbeddedBroker implements RunningBroker {
     const arrivals = {
       stream: (socket: Socket) => {
         const remote = socket.remoteAddress;
-        this.#accept(socket, socket, remote ?? '?', isLoopback(remote));
+        this.#accept(socket, { socket, remote, trusted: isLoopback(remote) });
       },
       upgrade: (request: IncomingMessage, raw: Duplex, head: Buffer) => {
         raw.on('error', () => raw.destroy());
         const remote = request.socket.remoteAddress;
         const trusted = isLoopback(remote) && isOwnPage(request.headers);
         this.#sockets.handleUpgrade(request, raw, head, (socket) =>
-          this.#accept(createWebSocketStream(socket), request.socket, remote ?? '?', trusted),
+          this.#accept(createWebSocketStream(socket), { socket: request.socket, remote, trusted }),
         );
+      },
+      refused: (reason: string, remote: string | undefined) => {
+        this.counters.refusedConnections += 1;
+        this.#log.warn(`a TLS connection was refused: ${reason}`, { remote });
       },
     };
     try {
@@ -179,7 +209,7 @@ class EmbeddedBroker implements RunningBroker {
       await this.stop();
       throw error;
     }
-    const plain = addresses.find(({ scheme, host }) => !isLoopback(host) && (scheme === 'mqtt' || scheme === 'ws'));
+    const plain = addresses.find(({ scheme, host }) => !isLoopback(host) && !isTls(scheme));
     if (plain === undefined) return;
     this.#log.warn(`passwords and frames travel unencrypted to ${plain.host}; mqtts:// protects them`);
   }
@@ -189,8 +219,15 @@ class EmbeddedBroker implements RunningBroker {
     // A pair ends together in reading and writing only; a real connection is gone for both when one side closes it.
     inside.once('close', () => outside.destroy());
     outside.once('close', () => inside.destroy());
-    this.#accept(inside, undefined, 'this process', true);
+    this.#accept(inside, { remote: 'this process', trusted: true, inside: true });
     return outside;
+  }
+
+  expel(user: string): number {
+    const theirs = [...this.#open].filter((conn) => userOf(this.#connections.get(conn)?.identity) === user);
+    for (const conn of theirs) conn.destroy();
+    if (theirs.length > 0) this.#log.info(`${user} was thrown out`, { connections: theirs.length });
+    return theirs.length;
   }
 
   stop(): Promise<void> {
@@ -210,8 +247,9 @@ class EmbeddedBroker implements RunningBroker {
   }
 
   /** Takes a connection in: `conn` carries MQTT, `socket` is what lies below it (the same, or under a WebSocket). */
-  #accept(conn: Duplex, socket: Socket | undefined, remote: string, trusted: boolean): void {
+  #accept(conn: Duplex, from: Origin): void {
     const { maximumConnections = 1000 } = this.#options;
+    const { socket, remote = '?', trusted, inside = false } = from;
     if (this.#stopping !== undefined || this.#open.size >= maximumConnections) {
       this.counters.refusedConnections += 1;
       this.#log.warn('a connection was refused: too many connections', { remote });
@@ -219,7 +257,8 @@ class EmbeddedBroker implements RunningBroker {
       return;
     }
     const meter = new PacketMeter(Math.min(this.#maximumPacketSize, FIRST_PACKET_BYTES));
-    const connection: Connection = { remote, trusted, meter, lossy: false };
+    const certificate = socket === undefined ? undefined : certificateName(socket);
+    const connection: Connection = { remote, trusted, inside, certificate, meter, lossy: false };
     this.#connections.set(conn, connection);
     this.#open.add(conn);
     this.counters.connections = this.#open.size;
@@ -254,6 +293,22 @@ class EmbeddedBroker implements RunningBroker {
     if (connection === undefined || connection.lossy) return;
     connection.lossy = true;
     this.#log.warn('bulk for a client is dropped, because it reads more slowly than it is sent', this.#who(client));
+  }
+
+  /**
+   * The password to check: one that joins first sets the secret in it, where its code is good. Where it is not, the
+   * secret may stand already, because the answer to an earlier attempt was lost.
+   */
+  async #password(user: string | undefined, password: string | undefined): Promise<string | undefined> {
+    const joining = password === undefined ? undefined : readJoinPassword(password);
+    if (joining === undefined || user === undefined) return password;
+    try {
+      const joined = await this.#options.credentials?.redeem?.(user, joining.code, joining.secret);
+      if (joined === true) this.#log.info(`${user} has joined by its invitation`);
+    } catch (error) {
+      this.#log.error(`the secret of ${user} cannot be kept: ${error instanceof Error ? error.message : error}`);
+    }
+    return joining.secret;
   }
 
   #identity(client: Client): Identity | undefined {
@@ -309,18 +364,18 @@ class EmbeddedBroker implements RunningBroker {
       authenticate: (client, user, password, done) => {
         const connection = this.#connections.get(client.conn);
         if (connection === undefined) return done(null, false);
-        const { trusted, remote } = connection;
-        const applicant = { clientId: client.id, trusted, user, password: password?.toString() };
-        const admitted = this.#admission.admit(applicant);
-        if ('identity' in admitted) {
-          connection.identity = admitted.identity;
-          connection.meter.limit = this.#maximumPacketSize;
-          return done(null, true);
-        }
-        const { returnCode, reason } = admitted;
-        this.counters.refusedConnections += 1;
-        this.#log.warn(`a connection was refused: ${reason}`, { client: client.id, user, remote });
-        done(Object.assign(new Error(reason), { returnCode }) as AuthenticateError, null);
+        void this.#password(user, password?.toString()).then((checked) => {
+          const admitted = this.#admission.admit({ clientId: client.id, ...connection, user, password: checked });
+          if ('identity' in admitted) {
+            connection.identity = admitted.identity;
+            connection.meter.limit = this.#maximumPacketSize;
+            return done(null, true);
+          }
+          const { returnCode, reason } = admitted;
+          this.counters.refusedConnections += 1;
+          this.#log.warn(`a connection was refused: ${reason}`, { client: client.id, user, remote: connection.remote });
+          done(Object.assign(new Error(reason), { returnCode }) as AuthenticateError, null);
+        });
       },
       authorizePublish: (client, { topic, retain }, done) => {
         if (client === null) return done(null);
@@ -353,6 +408,14 @@ class EmbeddedBroker implements RunningBroker {
       },
     };
   }
+}
+
+/** The name (CN) in a client certificate that TLS has verified. */
+function certificateName(socket: Socket): string | undefined {
+  if (!(socket instanceof TLSSocket) || !socket.authorized) return undefined;
+  const { subject } = socket.getPeerCertificate();
+  // A certificate without a name, or with several, is that of nobody.
+  return subject === undefined ? undefined : typeof subject.CN === 'string' ? subject.CN : '';
 }
 
 /** Lets `meter` see every byte that Aedes reads; the connection is destroyed at the first fault. */

@@ -2,7 +2,7 @@ import { createServer as createHttpServer, type IncomingMessage } from 'node:htt
 import { createServer as createHttpsServer } from 'node:https';
 import { type AddressInfo, createServer as createTcpServer, type Server, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { createServer as createTlsServer } from 'node:tls';
+import { createServer as createTlsServer, type TLSSocket } from 'node:tls';
 import { TesseraError } from '../shared/errors.ts';
 
 /** Where a listener stands; `host` without the brackets of IPv6. */
@@ -45,12 +45,17 @@ export function parseListen(text: string): ListenAddress {
 export const isLoopback = (host: string | undefined): boolean =>
   host !== undefined && (host === 'localhost' || host === '::1' || /^(::ffff:)?127\.\d+\.\d+\.\d+$/.test(host));
 
+/** Whether a listener speaks TLS. */
+export const isTls = (scheme: ListenAddress['scheme']): boolean => scheme === 'mqtts' || scheme === 'wss';
+
 /** What a listener does with those who come. */
 export interface Arrivals {
   /** A TCP or TLS connection. */
   stream(socket: Socket): void;
   /** A WebSocket that asks to be opened. */
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
+  /** A TLS connection that came to nothing, and why. */
+  refused(reason: string, remote: string | undefined): void;
 }
 
 /** Listens; throws TesseraError TESSERA_BROKER (its cause has the system's code) when the address cannot be had. */
@@ -73,6 +78,10 @@ function createServer({ scheme }: ListenAddress, tls: ListenTls | undefined, to:
   const plain = (_request: unknown, response: import('node:http').ServerResponse) =>
     void response.writeHead(426, { connection: 'close' }).end('MQTT over WebSocket only\n');
   if (scheme === 'ws') return createHttpServer({ noDelay: true }, plain).on('upgrade', to.upgrade);
+  const refused = (error: Error, socket: TLSSocket): void => {
+    to.refused(error.message, socket.remoteAddress);
+    socket.destroy();
+  };
   if (tls === undefined) {
     throw new TesseraError('TESSERA_CONFIG', `broker.listen: ${scheme} needs a certificate`, {
       hint: 'name broker.cert and broker.key, or listen on mqtt:// and loopback',
@@ -80,10 +89,15 @@ function createServer({ scheme }: ListenAddress, tls: ListenTls | undefined, to:
   }
   const { cert, key, ca } = tls;
   const secure = { cert, key, ...(ca && { ca, requestCert: true }), noDelay: true, handshakeTimeout: 10_000 };
-  if (scheme === 'wss') return createHttpsServer(secure, plain).on('upgrade', to.upgrade);
-  return createTlsServer(secure, (socket) => to.stream(socket)).on('tlsClientError', (_error, socket) => {
-    socket.destroy();
-  });
+  try {
+    if (scheme === 'mqtts') return createTlsServer(secure, (socket) => to.stream(socket)).on('tlsClientError', refused);
+    return createHttpsServer(secure, plain).on('upgrade', to.upgrade).on('tlsClientError', refused);
+  } catch (cause) {
+    // OpenSSL names what it stumbled over, never the content of a key.
+    const text = `broker.cert, broker.key or broker.ca: ${(cause as Error).message}`;
+    const hint = 'each names a PEM file; the key must be that of the certificate';
+    throw new TesseraError('TESSERA_CONFIG', text, { hint, cause });
+  }
 }
 
 function listenError({ host, port }: ListenAddress, cause: NodeJS.ErrnoException): TesseraError {

@@ -1,6 +1,8 @@
 import { availableParallelism, totalmem } from 'node:os';
 import { startBroker } from '../broker/broker.ts';
-import type { CredentialStore } from '../broker/credentials.ts';
+import type { Credentials } from '../broker/credentials.ts';
+import { Desk } from '../broker/desk.ts';
+import type { ListenTls } from '../broker/listen.ts';
 import { type Central, type CentralOptions, type Connection, startCentral } from '../central/central.ts';
 import { TesseraError } from '../shared/errors.ts';
 import type { Log } from '../shared/ports.ts';
@@ -13,8 +15,9 @@ export interface ClusterOptions {
   /** Where the embedded broker listens; with `bus` none is started and the cluster uses that broker. */
   readonly listen?: readonly string[];
   readonly bus?: Connection;
-  /** Who may come from other machines. */
-  readonly credentials?: CredentialStore;
+  /** Who may come from other machines, and the broker's address as those reach it. */
+  readonly guests?: { readonly credentials: Credentials; readonly server: string };
+  readonly tls?: ListenTls | undefined;
   readonly base: string;
   readonly stateDir: string;
   readonly maximumPacketSize: number;
@@ -35,6 +38,8 @@ export interface Cluster {
   readonly bus: Connection;
   readonly central: Central;
   readonly agents: readonly AgentProcess[];
+  /** Where other machines are let in. */
+  readonly desk: Desk | undefined;
   stop(): Promise<void>;
 }
 
@@ -65,18 +70,25 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   };
   try {
     let bus = options.bus;
+    let desk: Desk | undefined;
     let urls: readonly string[] = bus === undefined ? [] : [bus.url];
     if (bus === undefined) {
       const broker = await startBroker({
         listen: [...(options.listen ?? ['mqtt://127.0.0.1:0'])],
         base,
         anonymous: 'loopback',
-        ...(options.credentials === undefined ? {} : { credentials: options.credentials }),
+        credentials: options.guests?.credentials,
+        tls: options.tls,
         maximumPacketSize: options.maximumPacketSize,
         log,
       });
       started.push(broker);
       urls = broker.urls;
+      if (options.guests !== undefined) {
+        desk = new Desk({ broker, ...options.guests, base, tls: options.tls, log });
+        started.push(desk);
+        await desk.start();
+      }
       bus = { url: localUrl(urls[0]!) };
     }
     const connection = bus;
@@ -106,7 +118,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
       }),
     );
     started.push({ stop: async () => void (await Promise.all(agents.map((agent) => agent.stop()))) });
-    return { urls, bus: connection, central, agents, stop };
+    return { urls, bus: connection, central, agents, desk, stop };
   } catch (error) {
     await stop();
     throw error;

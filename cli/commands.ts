@@ -28,6 +28,8 @@ export const COMMANDS: readonly Entry[] = [
   { name: 'watch', summary: 'follow the predictions of a running cluster', load: () => import('./commands/watch.ts') },
   { name: 'nodes', summary: 'show the fleet', load: () => import('./commands/nodes.ts') },
   { name: 'nodes forget', summary: 'remove a node that is gone', load: () => import('./commands/nodes-forget.ts') },
+  { name: 'node invite', summary: 'let a node in', load: () => import('./commands/node-invite.ts') },
+  { name: 'node revoke', summary: 'throw a node out', load: () => import('./commands/node-revoke.ts') },
   { name: 'model add', summary: 'import an ONNX file', load: () => import('./commands/model-add.ts') },
   { name: 'model list', summary: 'list the models of the library', load: () => import('./commands/model-list.ts') },
   {
@@ -46,4 +48,7 @@ export const COMMANDS: readonly Entry[] = [
 ];
 
 /** What the words that stand alone in a list of commands mean when they are groups. */
-export const GROUPS: Readonly<Record<string, string>> = { model: 'import and look into models' };
+export const GROUPS: Readonly<Record<string, string>> = {
+  model: 'import and look into models',
+  node: 'let nodes in, and throw them out',
+};

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import type { ListenTls } from '../broker/listen.ts';
 import type { Config } from '../shared/config/schema.ts';
 import { TesseraError } from '../shared/errors.ts';
 import type { Bus, Log } from '../shared/ports.ts';
@@ -39,6 +40,21 @@ export async function connectCommand(config: Config, name: string, log: Log): Pr
 export async function openLog(config: Config, name: string): Promise<Log> {
   const { createLog } = await import('../shared/runtime/log.ts');
   return createLog({ ...config.log, name });
+}
+
+/** The certificates of the built-in broker, read from their files; undefined without. Throws TESSERA_CONFIG. */
+export async function brokerTls({ broker }: Config): Promise<ListenTls | undefined> {
+  const [cert, key, ca] = await Promise.all([
+    pem('broker.cert', broker.cert),
+    pem('broker.key', broker.key),
+    pem('broker.ca', broker.ca),
+  ]);
+  if (cert !== undefined && key !== undefined) return { cert, key, ca };
+  if (cert === undefined && key === undefined && ca === undefined) return undefined;
+  const missing = cert === undefined ? 'broker.cert' : 'broker.key';
+  throw new TesseraError('TESSERA_CONFIG', `${missing} is missing: TLS needs a certificate and its key`, {
+    hint: 'name both, or none of broker.cert, broker.key and broker.ca',
+  });
 }
 
 /** The text of a PEM file that a key of the configuration names. Throws TESSERA_CONFIG. */

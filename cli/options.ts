@@ -78,6 +78,17 @@ export const positive: Parser<number> = (text, flag) => {
   return number;
 };
 
+const UNIT_S: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 };
+const MOST_S = 30 * 86_400;
+
+/** A time such as 30m, 1h or 2d, at most 30 days, in seconds. */
+export const duration: Parser<number> = (text, flag) => {
+  const [, digits, unit] = /^(\d{1,7})([smhd])$/.exec(text) ?? [];
+  const seconds = Number(digits) * (UNIT_S[unit ?? ''] ?? Number.NaN);
+  if (!(seconds > 0 && seconds <= MOST_S)) throw usage(flag, text, 'a time such as 30m, 1h or 2d, at most 30d');
+  return seconds;
+};
+
 /** The options of every command that talks to a broker. */
 export const connectionOptions = {
   broker: value('--broker <url>', 'broker to connect to, such as mqtt://192.168.1.10:1883', string),

@@ -1,25 +1,10 @@
 import type { Credentials } from '../../broker/credentials.ts';
-import type { Role } from '../../broker/policy.ts';
-import type { Config } from '../../shared/config/schema.ts';
-import { TesseraError } from '../../shared/errors.ts';
+import type { Desk } from '../../broker/desk.ts';
 import { defineCommand } from '../command.ts';
+import { INVITATION_S, inviteNode, newPassword } from '../invite.ts';
 import { flagSetting, type Parser, string, values } from '../options.ts';
-
-interface Invited {
-  readonly role: Role;
-  readonly name: string;
-}
-
-const ROLE_NAMES = ['central', 'node', 'camera', 'viewer', 'admin'];
-
-/** `NAME` for a node, `ROLE:NAME` for the others. */
-const invited: Parser<Invited> = (text, flag) => {
-  const [role, name] = text.includes(':') ? (text.split(':', 2) as [string, string]) : ['node', text];
-  if (ROLE_NAMES.includes(role) && name !== '') return { role: role as Role, name };
-  throw new TesseraError('TESSERA_USAGE', `${flag.split(' ')[0]} is ${JSON.stringify(text)}`, {
-    hint: `expected a node's id, or ROLE:NAME with a role of ${ROLE_NAMES.join(', ')}`,
-  });
-};
+import type { Output } from '../output.ts';
+import { type RoleName, roleName } from '../role-name.ts';
 
 /** A listener as a URL; `HOST` and `HOST:PORT` mean mqtt://. */
 const listener: Parser<string> = (text, flag) => {
@@ -31,8 +16,8 @@ const listener: Parser<string> = (text, flag) => {
 export const command = defineCommand({
   description:
     'Runs the embedded MQTT broker (MQTT 3.1.1 over TCP, TLS or WebSocket) with access rules, packet limits and ' +
-    'protection from slow readers. Beyond this machine everybody needs a secret: --invite makes one, and shows it once. ' +
-    'Any other MQTT broker serves as well.',
+    'protection from slow readers. Beyond this machine everybody needs a secret: `tessera node invite` lets somebody in ' +
+    'while the broker runs, --invite at its start. Any other MQTT broker serves as well.',
   options: {
     listen: values(
       '--listen <address>',
@@ -41,8 +26,8 @@ export const command = defineCommand({
     ),
     invite: values(
       '--invite <name>',
-      'make a secret for a node, or for ROLE:NAME (central, camera, viewer, admin), unless there is one; it is shown once',
-      invited,
+      'let a node in by a join token, or ROLE:NAME (central, camera, viewer, admin) by a password, unless it is known',
+      roleName,
     ),
   },
   examples: [
@@ -53,64 +38,59 @@ export const command = defineCommand({
   async run({ options, out, signal, config: loadConfig }) {
     const flags = options.listen.length === 0 ? [] : [flagSetting('broker.listen', '--listen', options.listen)];
     const { config } = await loadConfig(flags);
-    const [{ startBroker }, { openLog, pem }, { untilStopped }] = await Promise.all([
-      import('../../broker/broker.ts'),
-      import('../connect.ts'),
-      import('../signals.ts'),
-    ]);
-    const { listen, anonymous, cert, key } = config.broker;
+    const [{ startBroker }, { createCredentials }, { Desk }, { brokerTls, openLog }, { untilStopped }] =
+      await Promise.all([
+        import('../../broker/broker.ts'),
+        import('../../broker/credentials.ts'),
+        import('../../broker/desk.ts'),
+        import('../connect.ts'),
+        import('../signals.ts'),
+      ]);
+    const { makeStateDirectory } = await import('../../shared/runtime/state-directory.ts');
+    const { join } = await import('node:path');
+    const { listen, anonymous } = config.broker;
+    const base = config.mqtt.base_topic;
     const log = await openLog(config, 'broker');
-    const credentials = await openCredentials(config, options.invite.length > 0);
-    const tls = { cert: await pem('broker.cert', cert), key: await pem('broker.key', key) };
-    const broker = await startBroker({
-      listen,
-      base: config.mqtt.base_topic,
-      anonymous,
-      credentials,
-      tls: tls.cert === undefined || tls.key === undefined ? undefined : { cert: tls.cert, key: tls.key },
-      maximumPacketSize: config.mqtt.maximum_packet_size,
-      log,
-    });
+    const credentials = await createCredentials(join(await makeStateDirectory(), 'broker'));
+    const tls = await brokerTls(config);
+    const maximumPacketSize = config.mqtt.maximum_packet_size;
+    const broker = await startBroker({ listen, base, anonymous, credentials, tls, maximumPacketSize, log });
+    const desk = new Desk({ broker, credentials, base, server: await reachable(broker.urls), tls, log });
     out.note(`broker: ${broker.urls.join(', ')}`);
     try {
-      for (const one of options.invite) {
-        for (const line of await invite(one, credentials!, broker.urls, config.mqtt.base_topic)) out.line(line);
-      }
-      if (credentials?.users().length === 0) {
-        out.note('nobody beyond this machine has a secret yet: start with --invite NAME to make one');
-      }
-      await untilStopped(signal);
+      await desk.start();
+      await Promise.all([untilStopped(signal), letIn(options.invite, credentials, desk, out, signal)]);
     } finally {
+      await desk.stop();
       await broker.stop();
     }
     return 0;
   },
 });
 
-/** Secrets are needed beyond this machine, and where somebody is invited or was before. */
-async function openCredentials({ broker }: Config, inviting: boolean): Promise<Credentials | undefined> {
-  const { isLoopback, parseListen } = await import('../../broker/listen.ts');
-  const beyond = broker.listen.some((address) => !isLoopback(parseListen(address).host));
-  if (!beyond && !inviting && broker.anonymous === 'loopback') return undefined;
-  const { createCredentials } = await import('../../broker/credentials.ts');
-  const { makeStateDirectory } = await import('../../shared/runtime/state-directory.ts');
-  const { join } = await import('node:path');
-  return createCredentials(join(await makeStateDirectory(), 'broker'));
-}
-
-/** Lines that tell how to come in with a new secret. */
-async function invite(
-  { role, name }: Invited,
+/** Tells those who are invited at the start how to come in; a node once central has said the key that it is to trust. */
+async function letIn(
+  invited: readonly RoleName[],
   credentials: Credentials,
-  urls: readonly string[],
-  base: string,
-): Promise<string[]> {
-  const known = credentials.users().find((user) => user.role === role && user.name === name);
-  if (known !== undefined) return [`${role} ${name} has a secret already (user ${known.user})`];
-  const { user, password } = await credentials.issue(role, name);
-  if (role !== 'node') return [`${role} ${name}: user ${user}, password ${password}`];
-  const { makeJoinToken } = await import('../../shared/config/join.ts');
-  return [`tessera agent --join ${makeJoinToken({ server: await reachable(urls), user, password, base })}`];
+  desk: Desk,
+  out: Output,
+  signal: AbortSignal,
+): Promise<void> {
+  const isKnown = ({ role, name }: RoleName): boolean =>
+    credentials.users().some((user) => user.role === role && user.name === name);
+  const [known, fresh] = [invited.filter(isKnown), invited.filter((one) => !isKnown(one))];
+  for (const { role, name } of known) out.note(`${role} ${name} is known already`);
+  const ask = (asked: Parameters<Desk['invite']>[0]) => desk.invite(asked);
+  for (const { role, name } of fresh.filter((one) => one.role !== 'node')) {
+    const { user, password } = await newPassword(role, name, ask);
+    out.line(`${role} ${name}: user ${user}, password ${password}`);
+  }
+  const nodes = fresh.filter(({ role }) => role === 'node');
+  if (nodes.length === 0) return;
+  out.note('nodes are invited as soon as central is here, whose key they are to trust');
+  await desk.untilKey(signal);
+  if (signal.aborted) return;
+  for (const { name } of nodes) out.line(`tessera agent --join ${(await inviteNode(name, INVITATION_S, ask)).token}`);
 }
 
 /** The address of the first listener that other machines reach, or the first of all. */

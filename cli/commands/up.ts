@@ -1,5 +1,7 @@
 import { join } from 'node:path';
+import type { Desk } from '../../broker/desk.ts';
 import type { Config } from '../../shared/config/schema.ts';
+import { hideUserInfo } from '../../shared/config/show.ts';
 import { TesseraError } from '../../shared/errors.ts';
 import type { ResultObject } from '../../shared/protocol/messages.ts';
 import type { Shot, Source } from '../camera/source.ts';
@@ -10,8 +12,12 @@ import type { Output } from '../output.ts';
 
 /** The camera's name in topics. */
 const CAMERA = 'demo';
+/** Time for central to announce its key, ms. */
+const KEY_MS = 5000;
 /** Nodes to plan for at least where machines may join later. */
 const OPEN_NODES = 4;
+
+type Guests = NonNullable<ClusterOptions['guests']>;
 
 /** `tessera up`: a whole cluster on this machine. */
 export const command = defineCommand({
@@ -25,7 +31,7 @@ export const command = defineCommand({
     camera: valueOr('--camera <source>', 'synthetic, a picture, a folder, mqtt:TOPIC, or none', string, 'synthetic'),
     frames: value('--frames <n>', 'stop after so many frames', integer(1)),
     fps: valueOr('--fps <n>', 'frames per second of the camera', positive, 2),
-    listen: value('--listen <host[:port]>', 'where the broker listens; beyond this machine with passwords', string),
+    listen: value('--listen <host[:port]>', 'where the broker listens; beyond this machine with secrets', string),
   },
   examples: [
     ['up', 'broker, central, four nodes and the drawn camera'],
@@ -46,9 +52,9 @@ export const command = defineCommand({
     const model = await loadForDeploy(options.model, settings);
     for (const note of model.notes) if (options.camera !== 'synthetic') out.note(`note: ${note}`);
     const broker = await brokerFor(options, settings, stateDir);
-    const isOpen = options.broker !== undefined || broker.token !== undefined;
+    const isOpen = options.broker !== undefined || broker.guests !== undefined;
     const cluster = await startCluster({
-      ...broker.options,
+      ...broker,
       nodes: options.nodes,
       base: settings.mqtt.base_topic,
       stateDir,
@@ -60,8 +66,9 @@ export const command = defineCommand({
       log,
     });
     try {
-      out.note(`broker: ${cluster.urls.join(', ')}`);
-      if (broker.token !== undefined) out.note(`on a second machine: npx tessera agent --join ${broker.token}`);
+      out.note(`broker: ${cluster.urls.map(hideUserInfo).join(', ')}`);
+      if (cluster.desk !== undefined && broker.guests !== undefined)
+        await inviteSecondMachine(cluster.desk, broker.guests, broker.tls?.ca !== undefined, out.note);
       const deployment = await cluster.central.deploy(model.request);
       const prepared = choosePlan(deployment, {
         nodeCount: isOpen ? Math.max(options.nodes, OPEN_NODES) : options.nodes,
@@ -86,41 +93,52 @@ export const command = defineCommand({
   },
 });
 
-/** Which broker to use or start, and the token that lets a second machine in where the listener is reachable. */
+/** Which broker to use or start, and who may come in where the listener is reachable. */
 async function brokerFor(
   options: { broker: string | undefined; listen: string | undefined },
   settings: Config,
   stateDir: string,
-): Promise<{ options: Pick<ClusterOptions, 'bus' | 'listen' | 'credentials'>; token?: string }> {
+): Promise<Pick<ClusterOptions, 'bus' | 'listen' | 'guests' | 'tls'>> {
   if (options.broker !== undefined) {
     if (options.listen !== undefined)
       throw new TesseraError('TESSERA_USAGE', '--broker and --listen exclude each other', {
         hint: '--broker uses a broker that runs; --listen says where the embedded one listens',
       });
     const { busOptions } = await import('../connect.ts');
-    const {
-      clientId: _,
-      log: __,
-      ...bus
-    } = await busOptions(settings, '', (await import('../../shared/ports.ts')).silentLog);
-    return { options: { bus } };
+    const { silentLog } = await import('../../shared/ports.ts');
+    const { clientId: _, log: __, ...bus } = await busOptions(settings, '', silentLog);
+    return { bus };
   }
   const { choosePort, isLoopback, parseListen, reachableHost, urlHost } = await import('../listen.ts');
   const address = parseListen(options.listen ?? '127.0.0.1');
   const port = await choosePort(address);
-  const listen = [`mqtt://${urlHost(address.host)}:${port}`];
-  if (isLoopback(address.host)) return { options: { listen } };
+  if (isLoopback(address.host)) return { listen: [`mqtt://${urlHost(address.host)}:${port}`] };
+  const { brokerTls } = await import('../connect.ts');
   const { createCredentials } = await import('../../broker/credentials.ts');
-  const { makeJoinToken } = await import('../../shared/config/join.ts');
+  const tls = await brokerTls(settings);
+  const scheme = tls === undefined ? 'mqtt' : 'mqtts';
   const credentials = await createCredentials(join(stateDir, 'broker'));
-  const secret = await credentials.keep('node', 'second-machine');
-  const server = `mqtt://${urlHost(reachableHost(address.host))}:${port}`;
-  // The cluster's own clients come over loopback, without a password.
-  const local = address.host === '0.0.0.0' || address.host === '::' ? [] : [`mqtt://127.0.0.1:${port}`];
-  return {
-    options: { listen: [...local, ...listen], credentials },
-    token: makeJoinToken({ server, ...secret, base: settings.mqtt.base_topic }),
-  };
+  const server = `${scheme}://${urlHost(reachableHost(address.host))}:${port}`;
+  // The cluster's own clients come over loopback, without a password; 0.0.0.0 is loopback too, unless it speaks TLS.
+  const isEverywhere = address.host === '0.0.0.0' || address.host === '::';
+  const local = tls !== undefined ? ['mqtt://127.0.0.1:0'] : isEverywhere ? [] : [`mqtt://127.0.0.1:${port}`];
+  const listen = [...local, `${scheme}://${urlHost(address.host)}:${port}`];
+  return { listen, guests: { credentials, server }, tls };
+}
+
+/** Says how a second machine comes in. */
+async function inviteSecondMachine(desk: Desk, { credentials, server }: Guests, isTls: boolean, note: Output['note']) {
+  if (isTls) {
+    note(`a second machine needs a certificate that broker.ca signed: npx tessera agent --broker ${server}`);
+    return;
+  }
+  const { INVITATION_S, inviteNode } = await import('../invite.ts');
+  await desk.untilKey(AbortSignal.timeout(KEY_MS));
+  const known = new Set(credentials.users().map(({ user }) => user));
+  let number = 2;
+  while (known.has(`machine-${number}`)) number++;
+  const { token } = await inviteNode(`machine-${number}`, INVITATION_S, (asked) => desk.invite(asked));
+  note(`on a second machine, within the hour: npx tessera agent --join ${token}`);
 }
 
 interface Tally {

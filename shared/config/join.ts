@@ -2,24 +2,33 @@ import { TesseraError } from '../errors.ts';
 import { z } from '../schema.ts';
 
 /**
- * Join tokens: all that a second machine needs to reach a broker, as one word for a command line.
+ * Join tokens: all that a second machine needs to come in, as one word for a command line.
  *
- *     token = "tessera1." base64url(JSON {server, user, password, base, ca})
+ *     token    = "tessera1." base64url(JSON {server, user, code, expires, base, ca, keys})
+ *     password = "join1." code "." secret
  *
- * A token holds a password: it is as secret as one.
+ * The code is good for one use: with it in the password of its first connection (MQTT 3.1.1 section 3.1.3.5) the node
+ * sets the secret that it made for itself, and connects with that secret alone from then on. So no topic ever carries a
+ * secret, and a node whose first connection broke off can simply repeat it.
  */
 
 const PREFIX = 'tessera1.';
+const SECRET = '[A-Za-z0-9_-]{32,64}';
 
 const invitation = z.object({
   /** mqtt:// or mqtts:// URL as the second machine reaches it. */
   server: z.string().max(512),
-  user: z.string().max(256).optional(),
-  password: z.string().max(256).optional(),
+  /** User name at the broker, which is the node's id. */
+  user: z.string().max(128),
+  code: z.string().regex(new RegExp(`^${SECRET}$`)),
+  /** Unix seconds. */
+  expires: z.number(),
   /** Base topic, where it is not `tessera`. */
   base: z.string().max(256).optional(),
   /** PEM text of the certificate authority, where the broker's certificate is its own. */
   ca: z.string().max(16_384).optional(),
+  /** Public keys of central: the node runs only models that one of them signed. */
+  keys: z.array(z.string().max(64)).min(1).max(4),
 });
 /** What a join token says. */
 export type Invitation = z.infer<typeof invitation>;
@@ -31,11 +40,11 @@ export function makeJoinToken(content: Invitation): string {
   return PREFIX + base64.replaceAll('+', '-').replaceAll('/', '_').replace(/=+$/, '');
 }
 
-/** Reads a join token; throws TESSERA_USAGE for anything else, without repeating it, since it may hold a password. */
+/** Reads a join token; throws TESSERA_USAGE for anything else, without repeating it, since it may be good still. */
 export function readJoinToken(token: string): Invitation {
   const wrong = (why: string): TesseraError =>
     new TesseraError('TESSERA_USAGE', `the join token ${why}`, {
-      hint: 'copy the whole `tessera agent --join ...` line that `tessera up --listen` printed',
+      hint: 'copy the whole `tessera agent --join ...` line that `tessera node invite` printed',
     });
   if (!token.startsWith(PREFIX)) throw wrong(`does not begin with ${PREFIX}`);
   let content: unknown;
@@ -48,4 +57,15 @@ export function readJoinToken(token: string): Invitation {
   const result = invitation.safeParse(content);
   if (!result.success) throw wrong('is damaged');
   return result.data;
+}
+
+/** The password of a first connection, which sets `secret` by the right of `code`. */
+export function joinPassword(code: string, secret: string): string {
+  return `join1.${code}.${secret}`;
+}
+
+/** Code and secret of a password that joins; undefined for any other password. */
+export function readJoinPassword(password: string): { readonly code: string; readonly secret: string } | undefined {
+  const match = new RegExp(`^join1\\.(${SECRET})\\.(${SECRET})$`).exec(password);
+  return match === null ? undefined : { code: match[1]!, secret: match[2]! };
 }

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createCredentials } from '../../broker/credentials.ts';
 import { userName } from '../../broker/policy.ts';
+import { hashSecret, newSecret } from '../../shared/runtime/secret.ts';
 
 // Lost if these fail: readable passwords on disk, or machines that cannot come back after a restart.
 
@@ -37,11 +38,61 @@ describe('createCredentials', () => {
     expect((await stat(file())).mode & 0o777).toBe(0o600);
   });
 
-  it('keeps a secret that is to be shown again, so that the join command stays the same', async () => {
-    const first = await (await createCredentials(folder)).keep('node', 'second-machine');
-    const later = await createCredentials(folder);
-    expect(await later.keep('node', 'second-machine')).toEqual(first);
-    expect(later.verify(first.user, first.password)).toBeDefined();
+  it('lets the bearer of an invitation set a secret once, and only until it expires', async () => {
+    let now = 1000;
+    const credentials = await createCredentials(folder, () => now);
+    const code = newSecret();
+    const own = newSecret();
+    expect(await credentials.invite('node', 'pi-1', hashSecret(code), 1060)).toBe('pi-1');
+    expect(credentials.verify('pi-1', code)).toBeUndefined();
+    expect(await credentials.redeem('pi-1', 'wrong', own)).toBe(false);
+    expect(await credentials.redeem('pi-2', code, own)).toBe(false);
+    const later = await createCredentials(folder, () => now);
+    expect(await later.redeem('pi-1', code, own)).toBe(true);
+    expect(later.verify('pi-1', own)).toEqual({ role: 'node', name: 'pi-1' });
+    expect(await later.redeem('pi-1', code, 'another')).toBe(false);
+    expect((await createCredentials(folder)).verify('pi-1', own)).toBeDefined();
+    expect(await readFile(file(), 'utf8')).not.toMatch(new RegExp(`${own}|${code}`));
+
+    await later.invite('node', 'pi-2', hashSecret(code), 1060);
+    now = 1060;
+    expect(await later.redeem('pi-2', code, own)).toBe(false);
+    await later.invite('node', 'pi-3', hashSecret(code), 2000);
+    expect(await readFile(file(), 'utf8')).not.toContain('pi-2');
+  });
+
+  it('lets one of two who use an invitation at the same time in', async () => {
+    const credentials = await createCredentials(folder);
+    const code = newSecret();
+    await credentials.invite('node', 'pi-1', hashSecret(code), Number.MAX_SAFE_INTEGER);
+    const both = await Promise.all([credentials.redeem('pi-1', code, 'a'), credentials.redeem('pi-1', code, 'b')]);
+    expect(both).toEqual([true, false]);
+    expect(credentials.verify('pi-1', 'a')).toBeDefined();
+    expect(credentials.verify('pi-1', 'b')).toBeUndefined();
+  });
+
+  it('keeps the old secret until an invitation is used, and bans whoever is thrown out', async () => {
+    const credentials = await createCredentials(folder);
+    const { user, password } = await credentials.issue('node', 'pi-1');
+    await credentials.invite('node', 'pi-1', hashSecret('code'), Number.MAX_SAFE_INTEGER);
+    expect(credentials.verify(user, password)).toBeDefined();
+    expect(await credentials.revoke(user)).toBe(true);
+    expect(credentials.verify(user, password)).toBeUndefined();
+    expect(await credentials.redeem(user, 'code', 'x')).toBe(false);
+    expect((await createCredentials(folder)).isRevoked(user)).toBe(true);
+    await credentials.invite('node', 'pi-1', hashSecret('code'), Number.MAX_SAFE_INTEGER);
+    expect(credentials.isRevoked(user)).toBe(false);
+    expect(await credentials.revoke('pi-7')).toBe(false);
+    expect(credentials.isRevoked('pi-7')).toBe(false);
+    expect(await credentials.revoke('pi-7', true)).toBe(false);
+    expect(credentials.isRevoked('pi-7')).toBe(true);
+  });
+
+  it('reads the file of a version that knew no invitations', async () => {
+    const { user, password } = await (await createCredentials(folder)).issue('node', 'pi-1');
+    const { invitations: _, revoked: __, ...old } = JSON.parse(await readFile(file(), 'utf8'));
+    await writeFile(file(), JSON.stringify(old));
+    expect((await createCredentials(folder)).verify(user, password)).toBeDefined();
   });
 
   it('replaces a secret by a new one and takes one away', async () => {

@@ -7,11 +7,12 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { writeModel } from '../../shared/onnx/write.ts';
-import { silentLog } from '../../shared/ports.ts';
+import { type Bus, silentLog } from '../../shared/ports.ts';
 import type { ResultObject } from '../../shared/protocol/messages.ts';
 import { topics } from '../../shared/protocol/topics.ts';
 import { encodeJpeg } from '../../shared/runtime/image.ts';
 import { connectBus } from '../../shared/runtime/mqtt.ts';
+import { openSigningKey } from '../../shared/runtime/signature.ts';
 import { RunningCli, runCli } from '../support/run-cli.ts';
 import { tinyNetwork } from '../support/tiny-network.ts';
 
@@ -41,11 +42,19 @@ async function startBroker(...args: string[]): Promise<{ url: string; broker: Ru
   return { url: url!, broker };
 }
 
+/** Stands in for central, as far as its key goes, without which no node is invited. */
+async function asCentral(url: string): Promise<Bus> {
+  const bus = await connectBus({ url, clientId: 'test', log: silentLog });
+  const { publicKey } = await openSigningKey(cwd);
+  await bus.publish(names.centralKey('central'), publicKey, { qos: 1, retain: true });
+  return bus;
+}
+
 describe('an agent', () => {
-  it('comes in with a join token under the name that the token was made for, and says goodbye when it is stopped', async () => {
+  it('comes in by a join token under the name that it was made for, and says goodbye when it is stopped', async () => {
     const { url, broker } = await startBroker('--invite', 'pi-1');
+    const bus = await asCentral(url);
     const [, token] = await broker.printed(/^tessera agent --join (\S+)$/m);
-    const bus = await connectBus({ url, clientId: 'test', log: silentLog });
     const said: string[] = [];
     await bus.subscribe(names.nodeStatus('pi-1'), 1, ({ payload }) => said.push(Buffer.from(payload).toString()));
     const agent = start(['agent', '--join', token!], 'agent');
@@ -75,8 +84,10 @@ describe('an agent', () => {
   });
 
   it('refuses a token for another name than its own, and one that is damaged', async () => {
-    const { broker } = await startBroker('--invite', 'pi-1');
+    const { url, broker } = await startBroker('--invite', 'pi-1');
+    const bus = await asCentral(url);
     const [, token] = await broker.printed(/^tessera agent --join (\S+)$/m);
+    await bus.stop();
     expect(await runCli(['agent', '--join', token!, '--id', 'pi-2'], { cwd })).toMatchObject({ code: 2 });
     const damaged = await runCli(['agent', '--join', `${token!.slice(0, 40)}`], { cwd });
     expect(damaged).toMatchObject({ code: 2 });

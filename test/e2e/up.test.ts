@@ -97,7 +97,7 @@ describe('tessera up', () => {
     expect(results.map(({ status }) => status)).toEqual(Array(4).fill('ok'));
   });
 
-  test('a second machine joins with the token that --listen prints', async () => {
+  test('a second machine joins by the invitation that --listen prints', async () => {
     const up = new RunningCli(['up', '--nodes', '1', '--camera', 'none', '--listen', '0.0.0.0'], { env });
     onTestFinished(() => void up.child.kill('SIGKILL'));
     const [, token] = await up.printed(/agent --join (\S+)/);
@@ -110,7 +110,7 @@ describe('tessera up', () => {
       .poll(async () => (await runCli(['nodes', '--broker', `mqtt://127.0.0.1:${port}`, '--json'], { env })).stdout, {
         timeout: 20_000,
       })
-      .toContain('second-machine');
+      .toContain('machine-2');
     expect(stdout).toContain('node-1');
     expect((await agent.stop()).code).toBe(0);
     expect((await up.stop()).code).toBe(0);

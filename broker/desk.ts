@@ -1,0 +1,154 @@
+import { X509Certificate } from 'node:crypto';
+import { TesseraError } from '../shared/errors.ts';
+import type { Bus, Log } from '../shared/ports.ts';
+import {
+  type NodeInvite,
+  type NodeInvited,
+  type NodeRevoked,
+  nodeInvite,
+  nodeRevoke,
+} from '../shared/protocol/messages.ts';
+import { topics as topicsOf } from '../shared/protocol/topics.ts';
+import { connectBusOver } from '../shared/runtime/mqtt.ts';
+import { answerRequests, handler } from '../shared/runtime/requests.ts';
+import { isPublicKey } from '../shared/runtime/signature.ts';
+import type { RunningBroker } from './broker.ts';
+import type { Credentials } from './credentials.ts';
+import type { ListenTls } from './listen.ts';
+import { ROLES, type Role, userName } from './policy.ts';
+
+/**
+ * The desk where people are let in and thrown out: it answers `node-invite` and `node-revoke` at a running broker, over
+ * a connection of its own from inside the process.
+ *
+ *   1. Secrets are made by whoever asks; the desk sees and says hashes only.
+ *   2. A node is invited only when central has said its key: without one it would run models of anybody.
+ *   3. Whoever is thrown out is refused first and disconnected then, so that he cannot come back in between.
+ */
+
+/** What the desk works with. */
+export interface DeskOptions {
+  readonly broker: RunningBroker;
+  readonly credentials: Credentials;
+  readonly base: string;
+  /** The broker's address as other machines reach it. */
+  readonly server: string;
+  readonly tls?: ListenTls | undefined;
+  readonly log: Log;
+  /** Unix seconds. */
+  readonly now?: () => number;
+}
+
+/** Keys that fit into an invitation. */
+const MAX_KEYS = 4;
+
+/** The desk at work. */
+export class Desk {
+  readonly #options: DeskOptions;
+  readonly #now: () => number;
+  /** Public keys of centrals by their ids, the newest last. */
+  readonly #keys = new Map<string, string>();
+  readonly #waiting = new Set<() => void>();
+  #bus: Bus | undefined;
+
+  constructor(options: DeskOptions) {
+    this.#options = options;
+    this.#now = options.now ?? (() => Date.now() / 1000);
+  }
+
+  async start(): Promise<void> {
+    const { broker, base, log } = this.#options;
+    const topics = topicsOf(base);
+    const bus = await connectBusOver({ openStream: () => broker.connect(), clientId: `${base}-desk`, log });
+    this.#bus = bus;
+    await bus.subscribe(topics.centralKeyAll, 1, ({ topic, payload }) => {
+      const key = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength).toString('utf8');
+      if (payload.byteLength > 64 || !isPublicKey(key)) return;
+      this.#keys.delete(topic);
+      this.#keys.set(topic, key);
+      for (const wake of this.#waiting) wake();
+      this.#waiting.clear();
+    });
+    const handlers = {
+      'node-invite': handler(nodeInvite, (asked) => this.invite(asked)),
+      'node-revoke': handler(nodeRevoke, ({ role, name }) => this.revoke(roleOf(role), name)),
+    };
+    await answerRequests(bus, topics, handlers, log);
+  }
+
+  /** Resolves when a central has said its key, or `signal` is aborted. */
+  async untilKey(signal: AbortSignal): Promise<void> {
+    while (this.#keys.size === 0 && !signal.aborted) {
+      await new Promise<void>((resolve) => {
+        this.#waiting.add(resolve);
+        signal.addEventListener('abort', () => resolve(), { once: true });
+      });
+    }
+  }
+
+  /** Lets somebody in; throws TESSERA_CONFIG for a name that cannot be had. */
+  async invite(asked: Omit<NodeInvite, 'transaction'>): Promise<NodeInvited> {
+    const { credentials, base, server, tls, log } = this.#options;
+    const { name, salt, hash, expires_s } = asked;
+    const role = roleOf(asked.role);
+    const keys = [...new Set([...this.#keys.values()].reverse())].slice(0, MAX_KEYS);
+    const ca = tls === undefined ? undefined : ownAuthority(tls);
+    const about = { server, base, keys, ...(ca === undefined ? {} : { ca }) };
+    if (expires_s === undefined) {
+      const user = await credentials.admit(role, name, { salt, hash });
+      log.info(`${user} has a new password`);
+      return { user, ...about };
+    }
+    if (role !== 'node')
+      throw new TesseraError('TESSERA_USAGE', `a ${role} cannot join by an invitation`, {
+        hint: 'leave the expiry out: it gets a password',
+      });
+    if (keys.length === 0)
+      throw new TesseraError('TESSERA_CONFIG', 'no central has been here yet, whose key the node is to trust', {
+        hint: 'start central first, then invite the node',
+      });
+    const expires = Math.floor(this.#now()) + expires_s;
+    const user = await credentials.invite(role, name, { salt, hash }, expires);
+    log.info(`${user} is invited`, { expires: new Date(expires * 1000).toISOString() });
+    return { user, ...about, expires };
+  }
+
+  /** Throws somebody out; throws TESSERA_USAGE for a name that nobody has. */
+  async revoke(role: Role, name: string): Promise<NodeRevoked> {
+    const { credentials, broker, tls, log } = this.#options;
+    const user = userName(role, name);
+    // Who holds certificates is known only to the authority that signed them.
+    const known = await credentials.revoke(user, tls?.ca !== undefined);
+    const closed = broker.expel(user);
+    if (known || closed > 0 || tls?.ca !== undefined) {
+      log.info(`${user} may not come in any more`);
+      return { user, closed };
+    }
+    const names = credentials.users().filter((one) => one.role === role);
+    throw new TesseraError('TESSERA_USAGE', `the broker knows no ${role} "${name}"`, {
+      hint: names.length === 0 ? 'it knows none at all' : `it knows ${names.map((one) => one.name).join(', ')}`,
+    });
+  }
+
+  async stop(): Promise<void> {
+    await this.#bus?.stop();
+  }
+}
+
+function roleOf(text: string): Role {
+  const role = ROLES.find((known) => known === text);
+  if (role !== undefined) return role;
+  throw new TesseraError('TESSERA_USAGE', `"${text}" is no role`, { hint: `the roles are ${ROLES.join(', ')}` });
+}
+
+/** The authority that clients need to trust the broker: of its own chain, or the one for clients where that signed it. */
+export function ownAuthority({ cert, ca }: ListenTls): string | undefined {
+  const chain = cert.match(/-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g) ?? [];
+  const last = chain.at(-1);
+  if (last === undefined) return undefined;
+  const top = new X509Certificate(last);
+  if (top.checkIssued(top)) return top.toString();
+  if (ca === undefined) return undefined;
+  const authority = new X509Certificate(ca);
+  return top.checkIssued(authority) ? authority.toString() : undefined;
+}

@@ -1,0 +1,63 @@
+import { defineCommand } from '../command.ts';
+import { INVITATION_S } from '../invite.ts';
+import { connectionOptions, connectionSettings, duration, oneOf, string, value, valueOr } from '../options.ts';
+import { ROLE_NAMES } from '../role-name.ts';
+
+/** `tessera node invite NAME`: lets a node in. */
+export const command = defineCommand({
+  arguments: '<name>',
+  description:
+    'Makes a join token for a node: good for one use, until it expires. The machine that runs the line with it makes a ' +
+    'secret of its own, keeps it, and needs no token any more. Works at the built-in broker, on its own machine or with ' +
+    'the password of an admin. Another --role gets a user name and a password instead, which are shown once.',
+  options: {
+    ...connectionOptions,
+    role: valueOr('--role <role>', ROLE_NAMES.join(', '), oneOf(...ROLE_NAMES), 'node'),
+    expires: valueOr('--expires <time>', 'how long the token is good: 30m, 1h, 2d', duration, INVITATION_S),
+    server: value('--server <url>', "the broker's address as the node reaches it, where it is guessed wrong", string),
+  },
+  examples: [
+    ['node invite pi-1', 'prints the line to run on pi-1 within the hour'],
+    ['node invite pi-2 --expires 2d --server mqtt://broker.lan:1883', 'for a machine that is set up later'],
+    ['node invite front_door --role camera', 'a user name and a password for a camera'],
+  ],
+  async run({ args, options, json, out, config: loadConfig }) {
+    const name = args[0]!;
+    const { config, origins } = await loadConfig(await connectionSettings(options));
+    const [{ connectCommand, openLog }, { topics }, { askRequest }, { nodeInvited }, { inviteNode, newPassword }] =
+      await Promise.all([
+        import('../connect.ts'),
+        import('../../shared/protocol/topics.ts'),
+        import('../../shared/runtime/requests.ts'),
+        import('../../shared/protocol/messages.ts'),
+        import('../invite.ts'),
+      ]);
+    const { hideUserInfo } = await import('../../shared/config/show.ts');
+    const { isLoopback } = await import('../listen.ts');
+    const bus = await connectCommand(config, 'node', await openLog(config, 'node'));
+    try {
+      const ask = (asked: Record<string, unknown>) =>
+        askRequest(bus, topics(config.mqtt.base_topic), 'node-invite', asked, nodeInvited);
+      if (options.role !== 'node') {
+        const { user, password } = await newPassword(options.role, name, ask);
+        if (json) out.json({ role: options.role, name, user, password });
+        else out.line(`${options.role} ${name}: user ${user}, password ${password}`);
+        return 0;
+      }
+      // An address that reaches the broker from here, over a network, most likely does so from the node too.
+      const url = new URL(config.mqtt.server);
+      url.username = '';
+      url.password = '';
+      const reached = isLoopback(url.hostname.replace(/^\[|\]$/g, '')) ? undefined : url.href.replace(/\/$/, '');
+      const said = origins.get('mqtt.server') === 'default' ? undefined : reached;
+      const invitation = await inviteNode(name, options.expires, ask, options.server ?? said);
+      const until = new Date(invitation.expires * 1000);
+      if (json) out.json({ name, token: invitation.token, expires: invitation.expires });
+      else out.line(`tessera agent --join ${invitation.token}`);
+      out.note(`for ${name}, once, until ${until.toISOString()}; asked at ${hideUserInfo(config.mqtt.server)}`);
+      return 0;
+    } finally {
+      await bus.stop();
+    }
+  },
+});

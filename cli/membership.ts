@@ -1,0 +1,86 @@
+import { enrol, type Membership, readMembership } from '../node-agent/enrolment.ts';
+import type { Invitation } from '../shared/config/join.ts';
+import { TesseraError } from '../shared/errors.ts';
+import type { Log } from '../shared/ports.ts';
+import type { LoadedConfig } from '../shared/runtime/config.ts';
+import type { BusOptions } from '../shared/runtime/mqtt.ts';
+import { busOptions } from './connect.ts';
+
+/** What an agent's way in depends on. */
+export interface Circumstances {
+  readonly loaded: LoadedConfig;
+  /** The id that flags or configuration give. */
+  readonly id: string | undefined;
+  readonly stateDir: string;
+  readonly log: Log;
+  readonly signal: AbortSignal;
+}
+
+/** As whom an agent connects, and whose models it runs. */
+export interface WayIn {
+  readonly bus: Omit<BusOptions, 'clientId' | 'log' | 'will'>;
+  readonly base: string;
+  readonly id: string | undefined;
+  readonly trustedKeys: readonly string[];
+}
+
+/**
+ * How an agent comes in: by an invitation, or as the member that this machine became by it or by an earlier one.
+ * Undefined where it was stopped while it waited for the broker. Throws as `enrol`, and TESSERA_USAGE for another id.
+ */
+export async function wayIn(invitation: Invitation | undefined, where: Circumstances): Promise<WayIn | undefined> {
+  if (invitation === undefined) return keptMembership(where);
+  const { id, stateDir, log, signal } = where;
+  // A broker lets a node write only under its user name.
+  if (id !== undefined && id !== invitation.user)
+    throw new TesseraError('TESSERA_USAGE', `the id is ${id}, but the join token was made for ${invitation.user}`, {
+      hint: 'leave the id out, or get a token for this id',
+    });
+  const { bus } = await asMember(invitation, where);
+  try {
+    return await asMember(await enrol(invitation, { stateDir, bus, log, signal }), where);
+  } catch (error) {
+    if (signal.aborted) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * Comes in as the member that this machine became earlier, unless the configuration leads elsewhere: to another broker,
+ * or as somebody else. Without a membership the configuration alone counts.
+ */
+async function keptMembership(where: Circumstances): Promise<WayIn> {
+  const { loaded, id, stateDir, log } = where;
+  const { mqtt, node } = loaded.config;
+  const member = await readMembership(stateDir);
+  const isElsewhere = isSaid(where, 'mqtt.server') && mqtt.server !== member?.server;
+  const isOther = mqtt.user !== undefined || mqtt.password !== undefined || mqtt.cert !== undefined;
+  if (member !== undefined && !isElsewhere && !isOther && (id === undefined || id === member.user))
+    return asMember(member, where);
+  if (member !== undefined)
+    log.debug(`this machine joined ${member.server} as ${member.user}, but is told to connect otherwise`);
+  const { clientId: _, log: __, ...bus } = await busOptions(loaded.config, '', log);
+  return { bus, base: mqtt.base_topic, id, trustedKeys: node.trusted_keys };
+}
+
+/** The connection that a membership means; what the configuration says explicitly goes before. */
+async function asMember(member: Invitation | Membership, where: Circumstances): Promise<WayIn> {
+  const { loaded, log } = where;
+  const { mqtt, node } = loaded.config;
+  const { clientId: _, log: __, ...bus } = await busOptions(loaded.config, '', log);
+  return {
+    bus: {
+      ...bus,
+      url: isSaid(where, 'mqtt.server') ? bus.url : member.server,
+      user: member.user,
+      password: 'password' in member ? member.password : undefined,
+      ca: bus.ca ?? member.ca,
+    },
+    base: isSaid(where, 'mqtt.base_topic') ? mqtt.base_topic : (member.base ?? 'tessera'),
+    id: member.user,
+    trustedKeys: [...member.keys, ...node.trusted_keys],
+  };
+}
+
+const isSaid = ({ loaded }: Circumstances, key: string): boolean =>
+  (loaded.origins.get(key) ?? 'default') !== 'default';
