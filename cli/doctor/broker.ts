@@ -106,7 +106,7 @@ function judgePacket(packet: PacketFacts | undefined, role: string): Check {
     return fail('packet size', `${text}; parts of tensors and models need ${needed}`, `${raise} to ${wanted}`);
   return warn(
     'packet size',
-    `${text}; mqtt.maximum_packet_size is ${wanted}, so larger pictures of cameras are lost`,
+    `${text}; mqtt.maximum_packet_size allows ${wanted}, so larger pictures of cameras are lost`,
     `${raise}, or set mqtt.maximum_packet_size to ${passed}`,
   );
 }

@@ -74,7 +74,7 @@ export async function lookAtBroker(question: BrokerQuestion): Promise<BrokerFact
       linkMs,
       echo,
       roundTripsMs: await roundTrips(bus, topic),
-      retained: await isRetained(bus, `${topic}/retained`),
+      retained: await isRetained(connection, mqtt, `${topic}/retained`),
       packet: await tryPackets(question, mqtt, topic),
     };
   } finally {
@@ -166,13 +166,17 @@ async function linkTime(host: string, port: number): Promise<number | undefined>
 
 async function isEchoed(bus: Bus, topic: string): Promise<boolean> {
   const back = new Promise<boolean>((resolve) => {
-    bus.subscribe(topic, 1, () => resolve(true)).catch(() => resolve(false));
+    // QoS 0: an acknowledgement of this client between the broker's two packets would hide Nagle's algorithm.
+    bus.subscribe(topic, 0, () => resolve(true)).catch(() => resolve(false));
   });
   const sent = bus.publish(topic, 'echo', { qos: 1 }).catch(() => {});
   return Promise.race([sent.then(() => back), sleep(ANSWER_MS, false)]);
 }
 
-/** Acknowledged messages one at a time; each comes back to this connection too, as a node's results and heartbeats do. */
+/**
+ * Acknowledged messages one at a time; each comes back to this connection too, so that the broker writes two packets,
+ * the second of which Nagle's algorithm holds back until the first is acknowledged.
+ */
 async function roundTrips(bus: Bus, topic: string): Promise<number[]> {
   const times: number[] = [];
   const end = performance.now() + ANSWER_MS;
@@ -184,16 +188,20 @@ async function roundTrips(bus: Bus, topic: string): Promise<number[]> {
   return times;
 }
 
-async function isRetained(bus: Bus, topic: string): Promise<boolean> {
-  await bus.publish(topic, 'kept', { qos: 1, retain: true });
+/** On a connection of its own: a broker that keeps nothing may close it. */
+async function isRetained(connection: BrokerConnection, mqtt: 4 | 5, topic: string): Promise<boolean> {
+  const bus = await connect(connection, mqtt);
   try {
-    const kept = new Promise<boolean>((resolve) => {
-      bus.subscribe(topic, 1, ({ retained }) => resolve(retained)).catch(() => resolve(false));
-    });
-    return await Promise.race([kept, sleep(ANSWER_MS, false)]);
+    const kept = async (): Promise<boolean> => {
+      await bus.publish(topic, 'kept', { qos: 1, retain: true });
+      return new Promise((resolve, reject) => {
+        bus.subscribe(topic, 1, ({ retained }) => resolve(retained)).catch(reject);
+      });
+    };
+    return await Promise.race([kept().catch(() => false), sleep(ANSWER_MS, false)]);
   } finally {
-    await bus.unsubscribe(topic);
-    await bus.publish(topic, '', { qos: 1, retain: true });
+    if (bus.connected) await Promise.race([bus.publish(topic, '', { qos: 1, retain: true }), sleep(ANSWER_MS)]);
+    await bus.stop(500);
   }
 }
 

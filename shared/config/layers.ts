@@ -1,7 +1,8 @@
 import { TesseraError } from '../errors.ts';
 import { nearest } from '../nearest.ts';
 import { z } from '../schema.ts';
-import { type Config, configSchema } from './schema.ts';
+import { type Config, configSchema, SECRET_KEYS } from './schema.ts';
+import { hideUserInfo } from './show.ts';
 
 /**
  * Configuration in layers: defaults < file < environment < flags. A layer is a list of settings, one per key; later
@@ -22,7 +23,10 @@ export interface ResolvedConfig {
   readonly origins: ReadonlyMap<string, string>;
 }
 
-/** Joins layers, the strongest last, and validates. Throws TesseraError TESSERA_CONFIG naming key, origin and what is accepted. */
+/**
+ * Joins layers, the strongest last, and validates. Throws TesseraError TESSERA_CONFIG naming key, origin and what is
+ * accepted; where more than one value is wrong, `cause` is the list of the others' errors.
+ */
 export function resolveConfig(layers: readonly (readonly Setting[])[]): ResolvedConfig {
   const tree: Record<string, unknown> = {};
   const said = new Map<string, string>();
@@ -36,7 +40,14 @@ export function resolveConfig(layers: readonly (readonly Setting[])[]): Resolved
     said.set(path.join('.'), origin);
   }
   const result = configSchema.safeParse(tree);
-  if (!result.success) throw invalid(result.error.issues[0]!, tree, said);
+  if (!result.success) {
+    const [first, ...others] = result.error.issues.map((issue) => invalid(issue, tree, said));
+    const { message, hint } = first!;
+    throw new TesseraError('TESSERA_CONFIG', message, {
+      ...(hint === undefined ? {} : { hint }),
+      ...(others.length === 0 ? {} : { cause: others }),
+    });
+  }
   const origins = new Map(leaves(result.data).map((path) => [path, said.get(path) ?? 'default']));
   return { config: result.data, origins };
 }
@@ -195,7 +206,8 @@ function invalid(issue: z.core.$ZodIssue, tree: object, said: ReadonlyMap<string
   for (const key of path) value = (value as Record<string, unknown> | undefined)?.[key];
   const keys = path.map((_, end) => path.slice(0, end + 1).join('.'));
   const origin = keys.map((key) => said.get(key)).findLast((found) => found !== undefined);
-  const shown = issue.code === 'invalid_key' ? '' : ` is ${show(value)}`;
+  const isSecret = SECRET_KEYS.includes(path.join('.'));
+  const shown = issue.code === 'invalid_key' ? '' : isSecret ? ' is not what is expected' : ` is ${show(value)}`;
   return new TesseraError('TESSERA_CONFIG', `${origin ?? 'configuration'}: ${path.join('.')}${shown}`, {
     hint: accepted(issue),
   });
@@ -209,6 +221,6 @@ function accepted(issue: z.core.$ZodIssue): string {
 }
 
 function show(value: unknown): string {
-  const json = JSON.stringify(value) ?? String(value);
+  const json = hideUserInfo(JSON.stringify(value) ?? String(value));
   return json.length > 60 ? `${json.slice(0, 57)}...` : json;
 }
