@@ -17,6 +17,8 @@ export interface Message {
   readonly payload: Uint8Array;
   /** True for what the broker had kept from before the subscription. */
   readonly retained: boolean;
+  /** True where the broker delivers it again, because it saw no acknowledgement the first time (MQTT's DUP flag). */
+  readonly redelivered?: boolean;
 }
 
 /** How a message is published. */

@@ -70,21 +70,35 @@ function isWithinRate(s: State, camera: Camera): boolean {
   return true;
 }
 
-function isDuplicate(s: State, camera: Camera, frame: string): boolean {
-  for (const [id, at] of camera.recent) {
+/** Remembers a frame, or returns true where it is one that has been. */
+function isDuplicate(s: State, camera: Camera, event: Extract<Event, { type: 'frame-offered' }>): boolean {
+  const { frame, dedupe, redelivered = false } = event;
+  const known = camera.recent.get(frame);
+  if (known !== undefined && s.now - known.at < s.options.dedupe_ms && (redelivered || (dedupe && !known.before)))
+    return true;
+  remember(s, camera, frame, false);
+  return false;
+}
+
+function remember(s: State, camera: Camera, frame: string, before: boolean): void {
+  camera.recent.delete(frame);
+  for (const [id, { at }] of camera.recent) {
     if (s.now - at < s.options.dedupe_ms && camera.recent.size < RECENT_KEPT) break;
     camera.recent.delete(id);
   }
-  if (camera.recent.has(frame)) return true;
-  camera.recent.set(frame, s.now);
-  return false;
+  camera.recent.set(frame, { at: s.now, before });
+}
+
+/** An earlier run of central ended this frame. */
+export function onKnown(s: State, { camera, frame }: { camera: string; frame: string }): void {
+  remember(s, cameraOf(s, camera), frame, true);
 }
 
 /** Why a frame is skipped for all models, or undefined. */
 function refusal(s: State, camera: Camera, event: Extract<Event, { type: 'frame-offered' }>): SkipReason | undefined {
   if (s.phase !== 'running') return 'stopping';
   if (!event.models.some((model) => s.models.has(model))) return 'no-model';
-  if (event.dedupe && isDuplicate(s, camera, event.frame)) return 'duplicate';
+  if (isDuplicate(s, camera, event)) return 'duplicate';
   if (!isWithinRate(s, camera)) return 'rate-limit';
   return undefined;
 }
@@ -160,6 +174,8 @@ export function onOffered(s: State, event: Extract<Event, { type: 'frame-offered
       if (refused === undefined) payload.users++;
       else skip(s, camera, event, model, refused);
     }
+  // What nobody took has no result: it may be sent again.
+  if (payload.users === 1 && reason !== 'duplicate') camera.recent.delete(frame);
   freePayload(s, ref);
 }
 

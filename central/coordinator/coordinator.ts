@@ -1,6 +1,6 @@
 import { CENTRAL } from '../../shared/plan/plan.ts';
 import { flush } from './asks.ts';
-import { configure, nextWaiting, onOffered, skipWaiting } from './cameras.ts';
+import { configure, nextWaiting, onKnown, onOffered, skipWaiting } from './cameras.ts';
 import type { Effect, Event } from './events.ts';
 import { addCentral, onHeard, onNodeOffline, onNodeOnline, sweep } from './fleet.ts';
 import { advance, endFrame, fill, onFinished, onHardLimit, onOpened, openFrame } from './frames.ts';
@@ -72,6 +72,9 @@ export class Coordinator {
         break;
       case 'frame-offered':
         onOffered(s, event);
+        break;
+      case 'frame-known':
+        onKnown(s, event);
         break;
       case 'camera-config':
         configure(s, event.camera, event.policy);

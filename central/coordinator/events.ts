@@ -67,8 +67,15 @@ export type Event = { readonly at: number } & (
       readonly models: readonly string[];
       /** Bytes of the payload. */
       readonly bytes: number;
-      /** True where the id names one frame (given by the publisher, or MQTT's DUP flag is set): a second one is skipped. */
+      /** True where the publisher gave the id, so that it names one frame: a second one is skipped. */
       readonly dedupe: boolean;
+      /** Delivered again by the broker (MQTT's DUP flag): skipped where it is known, whoever made the id. */
+      readonly redelivered?: boolean;
+    } /** An earlier run of central ended this frame: a redelivery of it is skipped, but it may be sent again. */
+  | {
+      readonly type: 'frame-known';
+      readonly camera: string;
+      readonly frame: string;
     } /** The answer to `open-frame`: its tensors are there. */
   | {
       readonly type: 'frame-opened';

@@ -145,8 +145,8 @@ export interface Camera {
   turn: number;
   /** Bytes of its payloads that wait or are being decoded. */
   payload_bytes: number;
-  /** Frame ids not to be accepted again, and when they were offered; oldest first. */
-  readonly recent: Map<string, number>;
+  /** Frames that have been, and when they were offered, oldest first; `before`: to an earlier run of central. */
+  readonly recent: Map<string, { readonly at: number; readonly before: boolean }>;
   readonly counts: {
     offered: number;
     readonly outcomes: Record<Outcome, number>;

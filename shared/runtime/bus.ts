@@ -14,6 +14,7 @@ import { Backoff } from './backoff.ts';
  *      because a message that a broker answers by closing (too large) would otherwise come back for ever.
  *   4. QoS 0 messages are never kept for a later connection.
  *   5. A handler or listener that throws is logged and costs nobody else a message.
+ *   6. After the first connection none is opened while `mayConnect` says no.
  */
 
 /** One connection, as `mqtt.ts` makes it. */
@@ -67,6 +68,7 @@ export class ReconnectingBus implements Bus {
   droppedOffline = 0;
   readonly #open: OpenSession;
   readonly #log: Log;
+  readonly #mayConnect: () => boolean;
   readonly #backoff: Backoff;
   readonly #maximumPacketBytes: number | undefined;
   readonly #subscriptions = new Map<string, Subscription>();
@@ -77,8 +79,15 @@ export class ReconnectingBus implements Bus {
   #connected = false;
   #stopping: Promise<void> | undefined;
 
-  constructor(open: OpenSession, log: Log, maximumPacketBytes?: number, backoff = new Backoff()) {
+  constructor(
+    open: OpenSession,
+    log: Log,
+    maximumPacketBytes?: number,
+    backoff = new Backoff(),
+    mayConnect: () => boolean = () => true,
+  ) {
     this.#open = open;
+    this.#mayConnect = mayConnect;
     this.#log = log;
     this.#maximumPacketBytes = maximumPacketBytes;
     this.#backoff = backoff;
@@ -271,6 +280,11 @@ export class ReconnectingBus implements Bus {
     while (this.#stopping === undefined) {
       await this.#backoff.wait();
       if (this.#stopping !== undefined) return;
+      if (!this.#mayConnect()) {
+        // Asked again soon: it is not the broker that needs time.
+        this.#backoff.succeeded(Number.NEGATIVE_INFINITY);
+        continue;
+      }
       try {
         const session = await this.#open(this.#dispatch);
         await this.#adopt(session);

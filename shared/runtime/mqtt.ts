@@ -1,7 +1,8 @@
 import type { Duplex } from 'node:stream';
 import { type IClientOptions, MqttClient, connect as mqttConnect } from 'mqtt';
+import { hideUserInfo } from '../config/show.ts';
 import { TesseraError } from '../errors.ts';
-import type { Bus, Log } from '../ports.ts';
+import type { Bus, Log, Message } from '../ports.ts';
 import { brokerError, type ConnectionFault, isPermanent, isVersionRefusal } from './broker-failure.ts';
 import { type Deliver, ReconnectingBus, type Session } from './bus.ts';
 
@@ -35,6 +36,23 @@ export interface BusOptions {
   readonly maximumPacketBytes?: number | undefined;
   /** Keep trying when the broker cannot be reached at first; wrong credentials or certificates still throw. */
   readonly patient?: boolean | undefined;
+  /**
+   * Have the broker keep this client's session for so long after a connection ended: QoS 1 messages that come meanwhile,
+   * or were not acknowledged, are delivered on the next one. Only where the broker speaks MQTT 5 (section 3.1.2.11.2):
+   * a session of MQTT 3.1.1 has no end, and would queue for ever for a client that never returns.
+   */
+  readonly sessionSec?: number | undefined;
+  /** Subscribed from the first connection on, before anything that a kept session delivers can arrive. */
+  readonly subscriptions?: readonly Subscribed[] | undefined;
+  /** Asked before every connection after the first; while it says false none is tried. */
+  readonly mayConnect?: (() => boolean) | undefined;
+}
+
+/** A subscription for the life of a bus. A message of QoS 1 is acknowledged when `handler` has returned. */
+export interface Subscribed {
+  readonly filter: string;
+  readonly qos: 0 | 1;
+  readonly handler: (message: Message) => void;
 }
 
 /** As `BusOptions`, over streams that the caller opens: one per connection. */
@@ -72,7 +90,7 @@ export function connectBusOver(options: StreamBusOptions): Promise<Bus> {
 function parsedUrl(text: string): URL {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url !== undefined && ['mqtt:', 'mqtts:', 'ws:', 'wss:'].includes(url.protocol) && url.hostname !== '') return url;
-  throw new TesseraError('TESSERA_CONFIG', `broker address: ${text} is not a broker URL`, {
+  throw new TesseraError('TESSERA_CONFIG', `broker address: ${hideUserInfo(text)} is not a broker URL`, {
     hint: 'write it as mqtt://HOST:PORT, or with mqtts://, ws:// or wss://',
   });
 }
@@ -94,7 +112,9 @@ async function startBus(options: Omit<BusOptions, 'url'>, where: string, dial: D
     version = other;
     return second;
   };
-  const bus = new ReconnectingBus(open, options.log, options.maximumPacketBytes);
+  const bus = new ReconnectingBus(open, options.log, options.maximumPacketBytes, undefined, options.mayConnect);
+  for (const { filter, qos, handler } of options.subscriptions ?? [])
+    bus.subscribe(filter, qos, handler).catch((error) => options.log.error(String(error)));
   try {
     await bus.start();
   } catch (error) {
@@ -108,6 +128,7 @@ async function startBus(options: Omit<BusOptions, 'url'>, where: string, dial: D
 
 function clientOptions(options: Omit<BusOptions, 'url'>, version: 4 | 5): IClientOptions {
   const { user, password, will } = options;
+  const keepsSession = version === 5 && options.sessionSec !== undefined;
   return {
     clientId: options.clientId,
     ...(user !== undefined && { username: user }),
@@ -116,7 +137,8 @@ function clientOptions(options: Omit<BusOptions, 'url'>, version: 4 | 5): IClien
     protocolVersion: version,
     keepalive: options.keepaliveSec ?? 10,
     connectTimeout: options.connectTimeoutMs ?? 10_000,
-    clean: true,
+    clean: !keepsSession,
+    ...(keepsSession && { properties: { sessionExpiryInterval: options.sessionSec! } }),
     queueQoSZero: false,
     reconnectPeriod: 0,
     resubscribe: false,
@@ -131,7 +153,14 @@ function openSession(
   deliver: Deliver,
 ): Promise<Session | { readonly fault: ConnectionFault }> {
   return new Promise((resolve) => {
-    const client = dial(clientOptions(options, version));
+    let client: MqttClient;
+    try {
+      client = dial(clientOptions(options, version));
+    } catch (error) {
+      // A certificate that cannot be used is found before there is a client.
+      const { message, code } = error as NodeJS.ErrnoException;
+      return resolve({ fault: { message, code: code ?? 'CLOSED' } });
+    }
     let fault: ConnectionFault | undefined;
     client.on('error', (error: Error & { code?: string | number }) => {
       const code = error.code ?? (/connack timeout/.test(error.message) ? 'TIMEOUT' : undefined);
@@ -142,10 +171,11 @@ function openSession(
     });
     /** Filters by the subscription identifiers of MQTT 5 (section 3.8.2.1.2), which begin at 1. */
     const filters: string[] = [''];
-    client.on('message', (topic, payload, { retain, properties }) => {
+    client.on('message', (topic, payload, { retain, dup, properties }) => {
       const ids = [properties?.subscriptionIdentifier ?? []].flat();
-      const named = ids.length === 0 ? undefined : ids.map((id) => filters[id] ?? '');
-      deliver({ topic, payload, retained: retain }, named);
+      // A kept session delivers before the filters are asked for again; then they are told apart by their text.
+      const named = ids.map((id) => filters[id]).filter((filter) => filter !== undefined);
+      deliver({ topic, payload, retained: retain, redelivered: dup }, named.length === 0 ? undefined : named);
     });
     client.once('connect', () => resolve(sessionOf(client, filters, () => fault?.message ?? 'closed by the broker')));
     client.once('close', () => {

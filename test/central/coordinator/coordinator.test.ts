@@ -400,6 +400,44 @@ describe('acceptance', () => {
     expect(cluster.skipped.map((skip) => skip.reason)).toEqual(['no-model', 'duplicate', 'buffers-full']);
   });
 
+  test('a frame that the broker delivers again yields one result, one that is sent again after a restart its own', () => {
+    const cluster = fourNodes();
+    let ref = 0;
+    const offer = (frame: string, dedupe: boolean, redelivered: boolean): void => {
+      const offered = { camera: 'front', frame, models: ['m'], bytes: 1, dedupe, redelivered };
+      cluster.tell({ type: 'frame-offered', ref: `d${ref++}`, ...offered });
+      cluster.settle();
+    };
+    // Named by its content: a camera that sees nothing new sends the same bytes again, and each is a frame.
+    offer('hash', false, false);
+    offer('hash', false, false);
+    expect(cluster.published).toHaveLength(2);
+    offer('hash', false, true);
+    expect(cluster.published).toHaveLength(2);
+    // Ended by an earlier run of central with an error that says "send it again".
+    cluster.tell({ type: 'frame-known', camera: 'front', frame: 'mine' });
+    offer('mine', true, true);
+    expect(cluster.published).toHaveLength(2);
+    offer('mine', true, false);
+    expect(cluster.published).toHaveLength(3);
+    offer('mine', true, false);
+    expect(cluster.published).toHaveLength(3);
+    expect(cluster.skipped.map(({ reason }) => reason)).toEqual(['duplicate', 'duplicate', 'duplicate']);
+  });
+
+  test('a frame that nobody took may be sent again under its id', () => {
+    const cluster = fourNodes({ camera: { ...defaultPolicy, max_fps: 1 } });
+    const offered = { camera: 'front', models: ['m'], bytes: 1, dedupe: true } as const;
+    cluster.tell({ type: 'frame-offered', ref: 'a', frame: 'first', ...offered });
+    cluster.tell({ type: 'frame-offered', ref: 'b', frame: 'second', ...offered });
+    cluster.settle();
+    cluster.run(cluster.now + 1000);
+    cluster.tell({ type: 'frame-offered', ref: 'c', frame: 'second', ...offered });
+    cluster.settle();
+    expect(cluster.skipped.map(({ reason }) => reason)).toEqual(['rate-limit']);
+    expect(cluster.published.map(({ frame }) => frame)).toEqual(['first', 'second']);
+  });
+
   test('a camera that floods the buffers gives way to one that has less in them', () => {
     const cluster = fourNodes({ max_payload_bytes: 100_000, camera: { ...defaultPolicy, keep: 'every' } });
     for (let i = 0; i < 30; i++) cluster.offer('flood', `f${i}`, ['m'], 10_000);

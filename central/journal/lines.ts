@@ -1,0 +1,89 @@
+import { TASKS, type Task } from '../../shared/protocol/messages.ts';
+import { isFrameId, isName } from '../../shared/protocol/topics.ts';
+
+/**
+ * The journal's text. One line an event, fields separated by one space, none of which can hold one:
+ *
+ *   tessera-journal/1                                          the first line
+ *   + N CAMERA FRAME MODEL SHA256 TASK TAKEN FRAME_TIME        frame N was taken in; times are Unix seconds
+ *   = N I_ID                                                   it was accepted under this id
+ *   ~ N                                                        its result was given to the broker
+ *   - N                                                        it has ended: the broker has its result, or it was skipped
+ *
+ * A frame of which there is a `+` and no `-` is open. The last line may be torn; what cannot be read is passed over.
+ */
+export const HEADER = 'tessera-journal/1';
+
+/** What must be known of a frame to end it from nothing but the journal. */
+export interface TakenFrame {
+  readonly camera: string;
+  readonly frame: string;
+  readonly model: string;
+  /** SHA-256 of the model's skeleton. */
+  readonly sha: string;
+  readonly task: Task;
+  /** Unix seconds. */
+  readonly taken: number;
+  readonly time: number;
+}
+
+/** A frame as the journal remembers it. */
+export interface JournalEntry extends TakenFrame {
+  readonly n: number;
+  i_id: string | undefined;
+  /** Its place among the results that were given to the broker; undefined where it was not. */
+  left: number | undefined;
+  ended: boolean;
+}
+
+/** The line that takes a frame in. */
+export function takenLine(n: number, { camera, frame, model, sha, task, taken, time }: TakenFrame): string {
+  return `+ ${n} ${camera} ${frame} ${model} ${sha} ${task} ${taken} ${time}\n`;
+}
+
+function parseTaken(fields: readonly string[]): TakenFrame | undefined {
+  const [camera, frame, model, sha, task, taken, time] = fields;
+  if (fields.length !== 7 || !isName(camera!) || !isFrameId(frame!) || !isName(model!)) return undefined;
+  if (!/^[0-9a-f]{64}$/.test(sha!) || !(TASKS as readonly string[]).includes(task!)) return undefined;
+  if (!Number.isFinite(Number(taken)) || !Number.isFinite(Number(time))) return undefined;
+  return {
+    camera: camera!,
+    frame: frame!,
+    model: model!,
+    sha: sha!,
+    task: task as Task,
+    taken: Number(taken),
+    time: Number(time),
+  };
+}
+
+/** Every frame that a journal's text tells of, in the order in which they were taken in. */
+export function parseJournal(text: string): JournalEntry[] {
+  const entries = new Map<number, JournalEntry>();
+  let left = 0;
+  // What follows the last line end was not written to its end.
+  for (const line of text.split('\n').slice(0, -1)) {
+    const [mark, number, ...fields] = line.split(' ');
+    const n = Number(number);
+    if (!Number.isSafeInteger(n) || n < 0 || number === '') continue;
+    const entry = entries.get(n);
+    if (mark === '+') {
+      const frame = parseTaken(fields);
+      if (frame !== undefined) entries.set(n, { n, ...frame, i_id: undefined, left: undefined, ended: false });
+    } else if (entry === undefined) continue;
+    else if (mark === '=') entry.i_id = fields[0];
+    else if (mark === '~') entry.left = left++;
+    else if (mark === '-') entry.ended = true;
+  }
+  return [...entries.values()];
+}
+
+/** The lines that tell of these frames, shortest form. */
+export function linesOf(entries: readonly JournalEntry[]): string {
+  const lines = entries.map((entry) => takenLine(entry.n, entry));
+  for (const { n, i_id } of entries) if (i_id !== undefined) lines.push(`= ${n} ${i_id}\n`);
+  const gone = entries.filter(({ left }) => left !== undefined).sort((a, b) => a.left! - b.left!);
+  for (const { n } of gone) lines.push(`~ ${n}\n`);
+  for (const { n, ended } of entries) if (ended) lines.push(`- ${n}\n`);
+  return `${HEADER}\n${lines.join('')}`;
+}

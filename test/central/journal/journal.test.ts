@@ -1,0 +1,205 @@
+import { appendFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { Journal } from '../../../central/journal/journal.ts';
+import { delivered, Ledger } from '../../../central/journal/ledger.ts';
+import { linesOf, parseJournal, type TakenFrame } from '../../../central/journal/lines.ts';
+import { takeSlot } from '../../../central/journal/slot.ts';
+import { silentLog } from '../../../shared/ports.ts';
+
+/** What a crash would lose: frames that were accepted and that nobody would ever end. */
+
+let folder: string;
+let files = 0;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'tessera-journal-'));
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+const newFile = (): string => join(folder, String(files++));
+
+const taken = (frame: string, model = 'm'): TakenFrame => ({
+  camera: 'front',
+  frame,
+  model,
+  sha: '0'.repeat(64),
+  task: 'classify',
+  taken: 1763650000.5,
+  time: 1763650000.25,
+});
+
+const openFrames = (journal: Journal): string[] =>
+  journal.before.filter(({ ended }) => !ended).map(({ frame }) => frame);
+
+describe('journal', () => {
+  test('what was open when the process died is found by the next one, whole', () => {
+    const file = newFile();
+    const journal = new Journal(file, silentLog);
+    const [a, b, c] = ['a', 'b', 'c'].map((name) => journal.take(taken(name))) as [number, number, number];
+    journal.accepted(a, '7-1');
+    journal.leaving(a);
+    journal.ended(a);
+    journal.accepted(b, '7-2');
+    journal.leaving(b);
+    const next = new Journal(file, silentLog);
+    expect(openFrames(next)).toEqual(['b', 'c']);
+    expect(next.before.find(({ n }) => n === b)).toMatchObject({ ...taken('b'), i_id: '7-2', left: 1 });
+    expect(next.before.find(({ n }) => n === c)).toMatchObject({ i_id: undefined, left: undefined });
+    next.ended(b);
+    next.ended(c);
+    expect(next.take(taken('d'))).toBeGreaterThan(c);
+    expect(openFrames(new Journal(file, silentLog))).toEqual(['d']);
+  });
+
+  test('a torn last line and garbage cost nothing but themselves', () => {
+    const file = newFile();
+    const journal = new Journal(file, silentLog);
+    journal.take(taken('a'));
+    journal.take(taken('b'));
+    appendFileSync(file, 'garbage\n- x\n- 99\n+ 1 2\n\u0000\n= 0\n- 0');
+    expect(openFrames(new Journal(file, silentLog))).toEqual(['a', 'b']);
+  });
+
+  test('any bytes are a journal', () => {
+    fc.assert(fc.property(fc.string({ maxLength: 300 }), (text) => void parseJournal(text)));
+    const line = fc.oneof(
+      fc.constantFrom('+ 1 c f m', `+ 1 c f m ${'0'.repeat(64)} classify 1 1`, '= 1 1-1', '~ 1', '- 1', '+', '- -1'),
+      fc.string(),
+    );
+    fc.assert(
+      fc.property(fc.array(line), (lines) => {
+        const entries = parseJournal(lines.map((text) => `${text}\n`).join(''));
+        expect(parseJournal(linesOf(entries))).toEqual(
+          entries.map((entry) => ({ ...entry, left: entry.left === undefined ? undefined : expect.any(Number) })),
+        );
+      }),
+    );
+  });
+
+  test('its length follows from what is open, not from how long it is written', () => {
+    const file = newFile();
+    const journal = new Journal(file, silentLog);
+    const kept = journal.take(taken('kept'));
+    for (let i = 0; i < 20_000; i++) {
+      const n = journal.take(taken(`f${i}`), `1-${i}`);
+      journal.leaving(n);
+      journal.ended(n);
+    }
+    expect(readFileSync(file, 'utf8').split('\n').length).toBeLessThan(10_000);
+    expect(journal.open).toBe(1);
+    const next = new Journal(file, silentLog);
+    expect(next.before.filter(({ ended }) => !ended).map(({ n }) => n)).toEqual([kept]);
+    // The last ones that ended are known, so that a redelivery of one is no new frame.
+    expect(next.before.map(({ frame }) => frame)).toContain('f19999');
+  });
+
+  test('random lives: the file says what the memory says', () => {
+    fc.assert(
+      fc.property(fc.array(fc.tuple(fc.nat(4), fc.nat(9)), { maxLength: 60 }), (moves) => {
+        const file = newFile();
+        let journal = new Journal(file, silentLog);
+        const open = new Map<number, string>();
+        for (const [what, which] of moves) {
+          const n = [...open.keys()][which % Math.max(1, open.size)];
+          if (what <= 1) {
+            const name = `f${open.size}-${which}`;
+            open.set(journal.take(taken(name)), name);
+          } else if (what === 4) journal = new Journal(file, silentLog);
+          else if (n !== undefined && what === 2) journal.leaving(n);
+          else if (n !== undefined) {
+            journal.ended(n);
+            open.delete(n);
+          }
+        }
+        expect(openFrames(new Journal(file, silentLog)).sort()).toEqual([...open.values()].sort());
+      }),
+      { numRuns: 50 },
+    );
+  });
+});
+
+describe('ledger', () => {
+  /** Every call as a word. */
+  function recorded(): { ledger: Ledger; calls: string[] } {
+    const calls: string[] = [];
+    let next = 0;
+    const ledger = new Ledger({
+      take: ({ frame, model }, i_id) => {
+        calls.push(`take ${frame} ${model} ${i_id ?? '-'}`);
+        return next++;
+      },
+      accepted: (n, i_id) => calls.push(`accepted ${n} ${i_id}`),
+      leaving: (n) => calls.push(`leaving ${n}`),
+      ended: (n) => calls.push(`ended ${n}`),
+    });
+    return { ledger, calls };
+  }
+
+  test('a frame for three models: one takes it at once, one later, one never', () => {
+    const { ledger, calls } = recorded();
+    ledger.offer('r', [taken('f', 'a'), taken('f', 'b'), taken('f', 'c')]);
+    ledger.opened('r', 'a', '1-0');
+    ledger.skipped('r', 'c');
+    ledger.settle('r');
+    expect(calls).toEqual(['take f a 1-0', 'take f b -']);
+    ledger.opened('r', 'b', '1-1');
+    ledger.leaving('1-0')();
+    const acknowledged = ledger.leaving('1-1');
+    expect(calls.slice(2)).toEqual(['accepted 1 1-1', 'leaving 0', 'ended 0', 'leaving 1']);
+    acknowledged();
+    expect(calls.slice(6)).toEqual(['ended 1']);
+  });
+
+  test('a frame that nobody wants is never written; one that gives way while it waits has ended', () => {
+    const { ledger, calls } = recorded();
+    ledger.offer('r', [taken('f')]);
+    ledger.skipped('r', null);
+    ledger.settle('r');
+    expect(calls).toEqual([]);
+    ledger.offer('s', [taken('g')]);
+    ledger.settle('s');
+    ledger.skipped('s', 'm');
+    ledger.skipped('s', 'm');
+    expect(calls).toEqual(['take g m -', 'ended 0']);
+  });
+});
+
+describe('after a crash', () => {
+  const entry = (n: number, left: number | undefined, model = 'm') => ({
+    n,
+    ...taken(`f${n}`, model),
+    i_id: `1-${n}`,
+    left,
+    ended: false,
+  });
+
+  test('what left before a result that the broker retains was delivered too', () => {
+    const entries = [entry(0, 0), entry(1, 3), entry(2, 1, 'other'), entry(3, 2), entry(4, undefined)];
+    expect([...delivered(entries, new Map([['front/m', '1-3']]))].sort()).toEqual([0, 2, 3]);
+    expect([...delivered(entries, new Map([['front/m', '0-9']]))]).toEqual([]);
+    expect([...delivered(entries, new Map([['front/other', '1-2']]))].sort()).toEqual([0, 2]);
+  });
+});
+
+describe('slot', () => {
+  test('processes of one machine have journals of their own, and the next one finds the first that is free', async () => {
+    const url = 'mqtt://user:secret@127.0.0.1:1883';
+    const first = await takeSlot(folder, url, 'tessera');
+    const second = await takeSlot(folder, url, 'tessera');
+    expect(second.file).not.toBe(first.file);
+    expect(first.file).not.toContain('secret');
+    expect((await takeSlot(folder, 'mqtt://127.0.0.1:1884', 'tessera')).file).not.toContain(first.file.slice(0, -2));
+    first.release();
+    expect((await takeSlot(folder, 'mqtt://127.0.0.1:1883', 'tessera')).file).toBe(first.file);
+  });
+
+  test('the lock of a process that is gone is no lock', async () => {
+    const url = 'mqtt://127.0.0.1:1885';
+    const { file } = await takeSlot(folder, url, 'tessera');
+    rmSync(`${file}.lock`);
+    // A number that lives, with another starting time: it was given again.
+    appendFileSync(`${file}.lock`, `${process.pid} 1`);
+    expect((await takeSlot(folder, url, 'tessera')).file).toBe(file);
+  });
+});
