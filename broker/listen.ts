@@ -4,6 +4,7 @@ import { type AddressInfo, createServer as createTcpServer, type Server, type So
 import type { Duplex } from 'node:stream';
 import { createServer as createTlsServer, type TLSSocket } from 'node:tls';
 import { TesseraError } from '../shared/errors.ts';
+import { tlsReason } from '../shared/runtime/broker-failure.ts';
 
 /** Where a listener stands; `host` without the brackets of IPv6. */
 export interface ListenAddress {
@@ -79,7 +80,12 @@ function createServer({ scheme }: ListenAddress, tls: ListenTls | undefined, to:
     void response.writeHead(426, { connection: 'close' }).end('MQTT over WebSocket only\n');
   if (scheme === 'ws') return createHttpServer({ noDelay: true }, plain).on('upgrade', to.upgrade);
   const refused = (error: Error, socket: TLSSocket): void => {
-    to.refused(error.message, socket.remoteAddress);
+    // Node ends a connection whose certificate it does not trust with a reset, and says why here.
+    const untrusted = socket.authorizationError as Error | string | null | undefined;
+    to.refused(
+      untrusted ? `its certificate is not trusted: ${untrusted}` : tlsReason(error.message),
+      socket.remoteAddress,
+    );
     socket.destroy();
   };
   if (tls === undefined) {
@@ -94,7 +100,7 @@ function createServer({ scheme }: ListenAddress, tls: ListenTls | undefined, to:
     return createHttpsServer(secure, plain).on('upgrade', to.upgrade).on('tlsClientError', refused);
   } catch (cause) {
     // OpenSSL names what it stumbled over, never the content of a key.
-    const text = `broker.cert, broker.key or broker.ca: ${(cause as Error).message}`;
+    const text = `broker.cert, broker.key or broker.ca: ${tlsReason((cause as Error).message)}`;
     const hint = 'each names a PEM file; the key must be that of the certificate';
     throw new TesseraError('TESSERA_CONFIG', text, { hint, cause });
   }

@@ -11,6 +11,8 @@ export interface AgentProcessOptions {
   readonly user?: string | undefined;
   readonly password?: string | undefined;
   readonly threads: number;
+  /** Further settings of the connection, as environment variables. */
+  readonly env?: Readonly<Record<string, string>> | undefined;
   readonly stateDir: string;
   readonly log: Log;
 }
@@ -26,19 +28,28 @@ export interface AgentProcess {
 /** Starts `tessera agent` as a child that ends with this process, whatever ends this process. */
 export function startAgentProcess(options: AgentProcessOptions): AgentProcess {
   const { id, broker, base, user, password, threads, stateDir, log } = options;
+  // Neither password nor user name may stand in a process list.
+  const url = new URL(broker);
+  const said = {
+    user: user ?? decodeURIComponent(url.username),
+    password: password ?? decodeURIComponent(url.password),
+  };
+  url.username = '';
+  url.password = '';
   const main = compiledFile(import.meta.url, './main.ts');
   const child: ChildProcess = spawn(
     process.execPath,
-    [main, 'agent', '--broker', broker, '--id', id, '--threads', String(threads)],
+    [main, 'agent', '--broker', url.href.replace(/\/$/, ''), '--id', id, '--threads', String(threads)],
     {
-      // The channel is how the child notices that its parent is gone; the password must not stand in a process list.
+      // The channel is how the child notices that its parent is gone.
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
       env: {
         ...process.env,
         STATE_DIRECTORY: stateDir,
         TESSERA_MQTT__BASE_TOPIC: base,
-        ...(user === undefined ? {} : { TESSERA_MQTT__USER: user }),
-        ...(password === undefined ? {} : { TESSERA_MQTT__PASSWORD: password }),
+        ...options.env,
+        ...(said.user === '' ? {} : { TESSERA_MQTT__USER: said.user }),
+        ...(said.password === '' ? {} : { TESSERA_MQTT__PASSWORD: said.password }),
         TESSERA_LOG__LEVEL: process.env.TESSERA_LOG__LEVEL ?? 'warn',
       },
     },

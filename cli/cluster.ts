@@ -26,6 +26,8 @@ export interface ClusterOptions {
   readonly cameras: CentralOptions['cameras'];
   readonly acceptUnlistedCameras: boolean;
   readonly coordinator?: CentralOptions['coordinator'];
+  /** Settings of the agents' connection that only the configuration file of this process says. */
+  readonly agentEnv?: Readonly<Record<string, string>>;
   /** Agents' ids are this, a dash and a number from 1. */
   readonly idPrefix: string;
   readonly log: Log;
@@ -112,6 +114,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
         base,
         user: connection.user,
         password: connection.password,
+        env: options.agentEnv,
         threads: Math.max(1, Math.floor(availableParallelism() / nodes)),
         stateDir,
         log,

@@ -98,7 +98,7 @@ async function brokerFor(
   options: { broker: string | undefined; listen: string | undefined },
   settings: Config,
   stateDir: string,
-): Promise<Pick<ClusterOptions, 'bus' | 'listen' | 'guests' | 'tls'>> {
+): Promise<Pick<ClusterOptions, 'bus' | 'agentEnv' | 'listen' | 'guests' | 'tls'>> {
   if (options.broker !== undefined) {
     if (options.listen !== undefined)
       throw new TesseraError('TESSERA_USAGE', '--broker and --listen exclude each other', {
@@ -107,7 +107,7 @@ async function brokerFor(
     const { busOptions } = await import('../connect.ts');
     const { silentLog } = await import('../../shared/ports.ts');
     const { clientId: _, log: __, ...bus } = await busOptions(settings, '', silentLog);
-    return { bus };
+    return { bus, agentEnv: tlsEnvironment(settings) };
   }
   const { choosePort, isLoopback, parseListen, reachableHost, urlHost } = await import('../listen.ts');
   const address = parseListen(options.listen ?? '127.0.0.1');
@@ -124,6 +124,15 @@ async function brokerFor(
   const local = tls !== undefined ? ['mqtt://127.0.0.1:0'] : isEverywhere ? [] : [`mqtt://127.0.0.1:${port}`];
   const listen = [...local, `${scheme}://${urlHost(address.host)}:${port}`];
   return { listen, guests: { credentials, server }, tls };
+}
+
+/** The certificates of a configuration for processes that may not see its file. */
+function tlsEnvironment({ mqtt }: Config): Record<string, string> {
+  const { ca, cert, key, reject_unauthorized } = mqtt;
+  const said = { CA: ca, CERT: cert, KEY: key, REJECT_UNAUTHORIZED: String(reject_unauthorized) };
+  return Object.fromEntries(
+    Object.entries(said).flatMap(([name, value]) => (value === undefined ? [] : [[`TESSERA_MQTT__${name}`, value]])),
+  );
 }
 
 /** Says how a second machine comes in. */

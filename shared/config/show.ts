@@ -23,7 +23,7 @@ function hide(key: string, value: unknown): unknown {
   return Array.isArray(value) ? value.map((item) => hide(key, item)) : value;
 }
 
-/** The text with the password of a URL (`scheme://user:password@host`) replaced by `***`. */
+/** The text with the passwords of URLs in it (`scheme://user:password@host`, also misspelt ones) replaced by `***`. */
 export function hideUserInfo(text: string): string {
-  return text.replace(/^([a-z][a-z0-9+.-]*:\/\/[^/@:]*):[^/@]*@/i, '$1:***@');
+  return text.replace(/(^|[/"\s])([^/@:\s"]*):[^/@\s"]*@/g, '$1$2:***@');
 }

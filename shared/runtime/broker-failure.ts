@@ -16,8 +16,14 @@ export const isVersionRefusal = (code: string | number | undefined): boolean => 
 /** Reasons that do not go away by trying again: wrong credentials, wrong certificate, wrong client id. */
 export function isPermanent(code: string | number | undefined): boolean {
   if (typeof code === 'number') return [2, 4, 5, 133, 134, 135, 138].includes(code);
-  return code !== undefined && (code === 'EPROTO' || /^(ERR_(TLS|SSL)|CERT_|DEPTH_|SELF_SIGNED|UNABLE_TO_)/.test(code));
+  return (
+    code !== undefined && (code === 'EPROTO' || /^(ERR_(TLS|SSL|OSSL)|CERT_|DEPTH_|SELF_SIGNED|UNABLE_TO_)/.test(code))
+  );
 }
+
+/** What went wrong in TLS in words, from what OpenSSL says: `NUMBER:error:CODE:SSL routines:FUNCTION:WORDS:FILE:LINE:`. */
+export const tlsReason = (message: string): string =>
+  /:(?:SSL|x509 certificate|PEM) routines:[^:]*:([^:\n]+)/.exec(message)?.[1] ?? message.trim();
 
 /** A coded error with a way out, for a connection to `where` that could not be made. */
 export function brokerError(fault: ConnectionFault, where: string): TesseraError {
@@ -57,16 +63,29 @@ function explained({ code, message }: ConnectionFault, where: string): [string, 
     case 138:
       return ['the broker has banned this client', 'ask whoever runs the broker'];
     case 'CLOSED':
+    case 'ECONNRESET':
       return [
         'the broker closed the connection before accepting it',
         where.startsWith('mqtts') || where.startsWith('wss')
-          ? 'check that TLS is served at this port'
+          ? 'check that TLS is served at this port, and that the broker trusts the authority of mqtt.cert, if it asks for one'
           : 'check that MQTT is served at this port; a TLS port needs mqtts:// or wss://',
       ];
   }
+  const alert = String(code);
+  if (/^ERR_SSL_.*(CERTIFICATE_REQUIRED|ALERT_HANDSHAKE_FAILURE)$/.test(alert)) {
+    return ['the broker asks for a client certificate', 'name one with mqtt.cert, and its key with mqtt.key'];
+  }
+  if (/^ERR_SSL_.*ALERT_(UNKNOWN_CA|BAD_CERTIFICATE|CERTIFICATE_\w+|UNSUPPORTED_CERTIFICATE)$/.test(alert)) {
+    const hint = 'mqtt.cert must be valid now, and signed by the authority that the broker trusts';
+    return [`the broker does not accept the client certificate: ${tlsReason(message)}`, hint];
+  }
+  if (alert.startsWith('ERR_OSSL')) {
+    const hint = 'mqtt.ca, mqtt.cert and mqtt.key name PEM files; the key must be that of the certificate';
+    return [`the certificate cannot be used: ${tlsReason(message)}`, hint];
+  }
   if (isPermanent(code)) {
     return [
-      `TLS failed: ${message}`,
+      `TLS failed: ${tlsReason(message)}`,
       'name the certificate authority with mqtt.ca, or check host name and validity of the certificate',
     ];
   }

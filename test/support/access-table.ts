@@ -11,6 +11,7 @@ const t = topics('tessera');
 export const ACCESS_TABLE: readonly (readonly [topic: string, publish: string, subscribe: string])[] = [
   [t.status, 'central admin local', 'central node camera viewer admin local'],
   [t.centralStatus('central'), 'central admin local', 'central node viewer admin local'],
+  ['tessera/central/central/heartbeat', 'central admin local', 'central viewer admin local'],
   [t.centralKey('central'), 'central admin local', 'central viewer admin local'],
   [t.input('front'), 'central camera admin local', 'central viewer admin local'],
   [t.input('front', 'f-1'), 'central camera admin local', 'central viewer admin local'],

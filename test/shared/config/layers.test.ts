@@ -136,6 +136,19 @@ describe('showing a configuration', () => {
     expect(text).toContain('rtsp://u:***@cam/1');
   });
 
+  it('hides them in errors too', () => {
+    for (const mqtt of [
+      { password: 12345678 },
+      { server: 'mqtt:/u:12345678@host' },
+      { server: ':12345678@host' },
+      { server: 'http://u:12345678@host' },
+    ]) {
+      const { message, hint } = failureOfConfig(() => resolveConfig([settingsOfTree({ mqtt }, 'f')]));
+      expect(`${message} ${hint}`).toMatch(/mqtt\.(password|server)/);
+      expect(`${message} ${hint}`).not.toContain('12345678');
+    }
+  });
+
   it('has a value for every key of the schema that has a default', () => {
     const keys = shownSettings(resolveConfig([])).map(({ key }) => key);
     expect(keys).toContain('models.dir');

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { brokerError, isPermanent, isVersionRefusal } from '../../../shared/runtime/broker-failure.ts';
+import { brokerError, isPermanent, isVersionRefusal, tlsReason } from '../../../shared/runtime/broker-failure.ts';
 
 // Lost if these fail: people who start their first node and read ECONNREFUSED instead of what to do.
 
@@ -15,6 +15,9 @@ describe('brokerError', () => {
     [2, /client id/, /--id/],
     ['DEPTH_ZERO_SELF_SIGNED_CERT', /TLS failed/, /mqtt\.ca/],
     ['ERR_TLS_CERT_ALTNAME_INVALID', /TLS failed/, /host name/],
+    ['ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED', /asks for a client certificate/, /mqtt\.cert/],
+    ['ERR_SSL_TLSV1_ALERT_UNKNOWN_CA', /does not accept the client certificate/, /signed by the authority/],
+    ['ERR_OSSL_X509_KEY_VALUES_MISMATCH', /certificate cannot be used/, /key must be that of the certificate/],
     ['CLOSED', /closed the connection before/, /mqtts:\/\//],
     ['EWHATEVER', /no connection to the broker: boom/, /log of the broker/],
   ])('%s', (code, message, hint) => {
@@ -23,6 +26,14 @@ describe('brokerError', () => {
     expect(error.message).toMatch(message);
     expect(error.message).toContain('mqtt://10.0.0.2:1883');
     expect(error.hint).toMatch(hint);
+  });
+
+  it('says what OpenSSL means without its file names', () => {
+    const message =
+      '803CC77DE47F0000:error:0A000418:SSL routines:ssl3_read_bytes:tlsv1 alert unknown ca:../deps/x.c:1601:SSL alert number 48\n';
+    expect(tlsReason(message)).toBe('tlsv1 alert unknown ca');
+    expect(tlsReason('error:05800074:x509 certificate routines::key values mismatch')).toBe('key values mismatch');
+    expect(tlsReason('socket hang up\n')).toBe('socket hang up');
   });
 
   it('tells apart what trying again can mend', () => {
