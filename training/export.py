@@ -1,6 +1,8 @@
-"""Writes the network as an ONNX file that takes normalised pixels; batch norms end up inside the convolutions."""
+"""Writes a network as an ONNX file that takes normalised pixels, and its model.yaml; batch norms end up inside the convolutions."""
 
 import argparse
+import copy
+import json
 import warnings
 from collections import Counter
 from pathlib import Path
@@ -10,45 +12,152 @@ import torch
 from torch import nn
 
 from model import INPUT_SIZE, SceneNet
+from tiles import Tiled
+
+SHORT = {"MaxPool": "pool", "GlobalAveragePool": "average", "AveragePool": "mean", "Flatten": "flat", "Gemm": "dense"}
 
 
-def give_short_names(network: onnx.ModelProto) -> None:
-    """Names tensors and weights by operator and number (conv1, relu1, pool1, conv2.weight): people name cuts by them."""
-    short = {"Conv": "conv", "Relu": "relu", "MaxPool": "pool", "GlobalAveragePool": "average", "Flatten": "flat", "Gemm": "dense"}
-    kept = {port.name for port in [*network.graph.input, *network.graph.output]}
-    names: dict[str, str] = {}
+def without_identities(network: onnx.ModelProto) -> dict[str, str]:
+    """Takes operators away that only rename a tensor; answers what stands for each name that is gone."""
+    outputs = {port.name for port in network.graph.output}
+    gone: dict[str, str] = {}
+    for node in list(network.graph.node):
+        node.input[:] = [gone.get(name, name) for name in node.input]
+        if node.op_type == "Identity" and node.output[0] not in outputs:
+            gone[node.output[0]] = node.input[0]
+            network.graph.node.remove(node)
+    return gone
+
+
+def give_short_names(network: onnx.ModelProto) -> dict[str, str]:
+    """
+    Names tensors and weights by operator and number (conv1, relu1, pool1, conv2.weight): people name cuts by them.
+    Answers the new name of each tensor.
+    """
+    weights = {weight.name for weight in network.graph.initializer}
+    names = {port.name: port.name for port in [*network.graph.input, *network.graph.output]}
     counts: Counter[str] = Counter()
     for node in network.graph.node:
-        kind = short[node.op_type]
+        kind = SHORT.get(node.op_type, node.op_type.lower())
         counts[kind] += 1
         node.name = f"{kind}{counts[kind]}"
         for part, weight in zip(("weight", "bias"), node.input[1:]):
-            names[weight] = f"{node.name}.{part}"
-        names[node.output[0]] = node.name
+            if weight in weights:
+                names.setdefault(weight, f"{node.name}.{part}")
+        for number, output in enumerate(node.output):
+            names.setdefault(output, node.name if number == 0 else f"{node.name}.{number}")
+    for node in network.graph.node:
         for ports in (node.input, node.output):
-            ports[:] = [name if name in kept else names.get(name, name) for name in ports]
+            ports[:] = [names.get(name, name) for name in ports]
     for weight in network.graph.initializer:
-        weight.name = names[weight.name]
+        weight.name = names.get(weight.name, weight.name)
+    return names
 
 
-def export_onnx(model: nn.Module, file: Path) -> None:
-    """Exports with the input `input` [1, 3, 128, 128] and the output `logits` [1, classes]."""
-    model = model.to(memory_format=torch.contiguous_format).eval()
+def separates(graph: onnx.GraphProto, tensor: str) -> bool:
+    """Whether everything that the outputs need of the input passes through this tensor."""
+    producers = {output: node for node in graph.node for output in node.output}
+    open_names, seen = [output.name for output in graph.output], set()
+    while open_names:
+        name = open_names.pop()
+        if name in seen or name == tensor:
+            continue
+        seen.add(name)
+        open_names.extend(producers[name].input if name in producers else [])
+    return not seen & {port.name for port in graph.input}
+
+
+class WithCuts(nn.Module):
+    """The network with the outputs of some submodules as further outputs, so that the exported file names them."""
+
+    def __init__(self, network: nn.Module, cuts: list[str]):
+        super().__init__()
+        self.network = network
+        self.cuts = cuts
+        self.seen: dict[str, torch.Tensor] = {}
+        modules = dict(network.named_modules())
+        for cut in cuts:
+            modules[cut].register_forward_hook(lambda _module, _inputs, out, cut=cut: self.seen.update({cut: out}))
+
+    def forward(self, pixels: torch.Tensor) -> tuple:
+        logits = self.network(pixels)
+        return (logits, *(self.seen[cut] for cut in self.cuts))
+
+
+def export_onnx(
+    model: nn.Module, file: Path, size: tuple[int, int] = (INPUT_SIZE, INPUT_SIZE), cuts: list[str] | None = None
+) -> list[str]:
+    """
+    Exports with the input `input` [1, 3, h, w] and the output `logits` [1, classes]. Answers the tensors of the file that
+    the submodules named in `cuts` make; each must be the only way from the input to the output.
+    """
+    cuts = cuts or []
+    # A copy: hooks stay where they are put.
+    model = WithCuts(copy.deepcopy(model), cuts).to(memory_format=torch.contiguous_format).eval()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         torch.onnx.export(
             model,
-            torch.zeros(1, 3, INPUT_SIZE, INPUT_SIZE),
+            torch.zeros(1, 3, *size),
             str(file),
             input_names=["input"],
-            output_names=["logits"],
+            output_names=["logits", *(f"cut of {cut}" for cut in cuts)],
             opset_version=17,
             dynamo=False,
         )
     network = onnx.load(str(file))
-    give_short_names(network)
+    del network.graph.output[1:]
+    gone = without_identities(network)
+    names = give_short_names(network)
     onnx.checker.check_model(network, full_check=True)
     onnx.save(network, str(file))
+    tensors = [names[gone.get(name, name)] for name in (f"cut of {cut}" for cut in cuts)]
+    for cut, tensor in zip(cuts, tensors):
+        if not separates(network.graph, tensor):
+            raise SystemExit(f'"{cut}" (tensor "{tensor}") is no place to cut: something passes beside it')
+    return tensors
+
+
+def write_card(file: Path, fields: dict) -> None:
+    """Writes model.yaml; every value stands as JSON, which is YAML."""
+    lines = []
+    for key, value in fields.items():
+        if isinstance(value, dict):
+            lines += [f"{key}:", *(f"  {inner}: {json.dumps(deep)}" for inner, deep in value.items())]
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            lines += [f"{key}:", *(f"  - {json.dumps(one)}" for one in value)]
+        else:
+            lines.append(f"{key}: {json.dumps(value)}")
+    file.write_text("\n".join(lines) + "\n")
+
+
+def export_model(
+    tiled: Tiled, folder: Path, name: str, size: tuple[int, int], labels: list[str], normalisation: dict, accuracy: dict
+) -> None:
+    """Writes model.onnx, model.yaml and labels.txt of a retrained network: what `tessera model add` takes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    computes_tiled, tiled.is_tiled = tiled.is_tiled, False
+    tensors = export_onnx(tiled.network, folder / "model.onnx", size, [stage.cut for stage in tiled.stages])
+    tiled.is_tiled = computes_tiled
+    tiles = [
+        {"after": tensor, "grid": list(stage.grid), "padding": "zero", "clip": travel.bounds.tolist(), "bits": travel.bits}
+        for tensor, stage, travel in zip(tensors, tiled.stages, tiled.travel)
+    ]
+    taken = {"tensor": "input", "shape": [1, 3, *size], "layout": "nchw", "color": "rgb", "resize": "stretch"}
+    card = {
+        "version": 1,
+        "name": name,
+        "model": "model.onnx",
+        "task": "classify",
+        "input": {**taken, **normalisation},
+        "output": {"decoder": "logits", "tensors": ["logits"]},
+        **({"labels": "labels.txt"} if labels else {}),
+        "tiles": tiles,
+        "accuracy": accuracy,
+    }
+    if labels:
+        (folder / "labels.txt").write_text("\n".join(labels) + "\n")
+    write_card(folder / "model.yaml", card)
 
 
 def main() -> None:

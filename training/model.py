@@ -47,7 +47,7 @@ class SceneNet(nn.Module):
         return self.classify(self.average(features).flatten(1))
 
 
-def count_macs(model: nn.Module) -> int:
+def count_macs(model: nn.Module, size: int = INPUT_SIZE) -> int:
     """Multiply-adds of one picture, counted while one runs."""
     total = 0
 
@@ -60,7 +60,7 @@ def count_macs(model: nn.Module) -> int:
     was_training = model.training
     model.eval()
     with torch.no_grad():
-        model(torch.zeros(1, 3, INPUT_SIZE, INPUT_SIZE))
+        model(torch.zeros(1, 3, size, size))
     model.train(was_training)
     for hook in hooks:
         hook.remove()

@@ -1,0 +1,137 @@
+"""Trains a network for some epochs, with progress; started again after an interruption, it goes on after the last whole epoch."""
+
+import copy
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from data import MEAN, STD, Pictures, normalise, vary
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train; `reach` is how far pictures are shifted at most, in pixels, `rate` the highest learning rate."""
+
+    epochs: int
+    rate: float
+    batch: int = 64
+    seed: int = 1
+    bf16: bool = False
+    reach: int = 8
+    weight_decay: float = 0.02
+    smoothing: float = 0.05
+    mean: float | torch.Tensor = MEAN
+    std: float | torch.Tensor = STD
+
+
+@torch.no_grad()
+def answers(model: nn.Module, pictures: Pictures, settings: Settings) -> torch.Tensor:
+    """The class with the highest logit of each picture, computed in float32."""
+    model.eval()
+    return torch.cat(
+        [model(normalise(pixels, settings.mean, settings.std)).argmax(1) for pixels in pictures.pixels.split(200)]
+    )
+
+
+def accuracy(model: nn.Module, pictures: Pictures, settings: Settings) -> float:
+    """The share of pictures whose highest logit is their class."""
+    return (answers(model, pictures, settings) == pictures.labels).float().mean().item()
+
+
+def save(value: object, file: Path) -> None:
+    """Writes the file whole or not at all."""
+    torch.save(value, file.with_suffix(".tmp"))
+    file.with_suffix(".tmp").replace(file)
+
+
+def train_epoch(model, optimiser, schedule, pictures: Pictures, settings: Settings, name: str, epoch: int, clock) -> None:
+    """One pass over the pictures. The order depends on the seed and the epoch only, so that resuming repeats it."""
+    model.train()
+    random = torch.Generator().manual_seed(settings.seed * 1000 + epoch)
+    # Dropout draws from the global generator.
+    torch.manual_seed(settings.seed * 1000 + epoch)
+    batches = torch.randperm(len(pictures), generator=random).split(settings.batch)
+    measure = nn.CrossEntropyLoss(label_smoothing=settings.smoothing)
+    loss_sum = right = seen = 0
+    for number, chosen in enumerate(batches, 1):
+        pixels, labels = vary(pictures.pixels[chosen], random, settings.reach), pictures.labels[chosen]
+        pixels = normalise(pixels, settings.mean, settings.std).to(memory_format=torch.channels_last)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=settings.bf16):
+            logits = model(pixels)
+        loss = measure(logits.float(), labels)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+        loss_sum += loss.item() * len(chosen)
+        right += (logits.argmax(1) == labels).sum().item()
+        seen += len(chosen)
+        if number % 50 == 0 or number == len(batches):
+            print(
+                f"{name}  epoch {epoch + 1}/{settings.epochs}  batch {number}/{len(batches)}  loss {loss_sum / seen:.4f}  "
+                f"accuracy {right / seen:.4f}  {clock(epoch * len(batches) + number, settings.epochs * len(batches))}",
+                flush=True,
+            )
+
+
+def remaining(done_before: int):
+    """A clock that says the time left from what was done since now."""
+    started = time.time()
+
+    def clock(done: int, total: int) -> str:
+        left = (time.time() - started) / (done - done_before) * (total - done)
+        return f"{left / 60:.1f} min left"
+
+    return clock
+
+
+def fit(model: nn.Module, train: Pictures, validation: Pictures, settings: Settings, state_file: Path, name: str) -> dict:
+    """
+    Trains, and leaves the model with the weights of the epoch that was best on `validation` (the later of equal ones).
+    Answers that accuracy and each epoch's; `state_file` carries what is needed to go on, and is deleted at the end.
+    """
+    optimiser = torch.optim.AdamW(model.parameters(), lr=settings.rate, weight_decay=settings.weight_decay)
+    batches = -(-len(train) // settings.batch)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, settings.rate, total_steps=max(1, settings.epochs * batches), pct_start=0.2
+    )
+    first, history, best = 0, [], None
+    if state_file.exists():
+        state = torch.load(state_file, weights_only=True)
+        model.load_state_dict(state["model"])
+        optimiser.load_state_dict(state["optimiser"])
+        schedule.load_state_dict(state["schedule"])
+        first, history, best = state["epoch"], state["history"], state["best"]
+        print(f"{name}: going on after epoch {first}", flush=True)
+    clock = remaining(first * batches)
+    for epoch in range(first, settings.epochs):
+        began = time.time()
+        train_epoch(model, optimiser, schedule, train, settings, name, epoch, clock)
+        share = accuracy(model, validation, settings)
+        history.append({"epoch": epoch + 1, "validation": share, "seconds": round(time.time() - began, 1)})
+        print(f"{name}  epoch {epoch + 1}: validation accuracy {share:.4f}", flush=True)
+        if best is None or share >= best["validation"]:
+            best = {"validation": share, "model": copy.deepcopy(model.state_dict())}
+        save(
+            {
+                "model": model.state_dict(),
+                "optimiser": optimiser.state_dict(),
+                "schedule": schedule.state_dict(),
+                "epoch": epoch + 1,
+                "history": history,
+                "best": best,
+            },
+            state_file,
+        )
+    if best is not None:
+        model.load_state_dict(best["model"])
+    state_file.unlink(missing_ok=True)
+    return {
+        "validation": best["validation"] if best else accuracy(model, validation, settings),
+        "epochs": settings.epochs,
+        "seconds": round(sum(epoch["seconds"] for epoch in history), 1),
+        "history": history,
+    }

@@ -1,0 +1,77 @@
+"""Progressive retraining (ADCNN, Algorithm 1): tiles, then clipped ReLU, then quantisation, each from the weights before."""
+
+from pathlib import Path
+
+import torch
+
+from data import Pictures, normalise
+from fit import Settings, accuracy, fit, save
+from tiles import Tiled, choose_bounds, entropy_bits
+
+STEPS = ("fdsp", "clip", "quantise")
+
+
+def apply(tiled: Tiled, step: str) -> None:
+    """Lets the network compute as it does after this step; `whole` takes everything away again."""
+    at = -1 if step == "whole" else STEPS.index(step)
+    tiled.is_tiled = at >= 0
+    for travel in tiled.travel:
+        travel.clips, travel.quantises = at >= 1, at >= 2
+
+
+def set_bounds(tiled: Tiled, pictures: Pictures, settings: Settings, share: float) -> None:
+    """Chooses each stage's clip bounds from what these pictures make of its cut, with the stages before already clipped."""
+    apply(tiled, "fdsp")
+    tiled.eval()
+    pixels = normalise(pictures.pixels[:512], settings.mean, settings.std)
+    for number, travel in enumerate(tiled.travel):
+        values = torch.cat([tiled.cut_tensors(part)[number] for part in pixels.split(64)])
+        travel.bounds = torch.tensor(choose_bounds(values, travel, share), dtype=torch.float64)
+        travel.clips = True
+
+
+@torch.no_grad()
+def bytes_per_picture(tiled: Tiled, pictures: Pictures, settings: Settings) -> dict:
+    """
+    Bytes of the cut tensors of one picture, all stages together, mean of up to 512 pictures: as floats (`raw`), packed
+    (`packed`), and the entropy of each picture's codes (`entropy`; what an entropy coder sends lies close to it, with
+    some bytes more for each tile).
+    """
+    tiled.eval()
+    chosen = pictures.pixels[:512]
+    result = {"raw": 0.0, "packed": 0.0, "entropy": 0.0}
+    for part in chosen.split(64):
+        for travel, whole in zip(tiled.travel, tiled.cut_tensors(normalise(part, settings.mean, settings.std))):
+            result["raw"] += 4 * whole.numel()
+            result["packed"] += travel.bits * whole.numel() / 8
+            for picture in travel.codes(whole):
+                result["entropy"] += entropy_bits(picture, travel.levels) * picture.numel() / 8
+    return {kind: round(total / len(chosen), 1) for kind, total in result.items()}
+
+
+def run_step(
+    tiled: Tiled, step: str, train: Pictures, validation: Pictures, settings: Settings, folder: Path, share: float = 0.03
+) -> dict:
+    """
+    Takes one step: changes how the network computes, retrains, keeps weights and figures in FOLDER/<step>.pt. A step that
+    is there already is loaded; one that was interrupted goes on. `tiled` holds the weights of the step before.
+    `share`: the most that the codes may take, against 32-bit floats. Answers the figures.
+    """
+    kept = folder / f"{step}.pt"
+    if kept.exists():
+        state = torch.load(kept, weights_only=True)
+        tiled.load_state_dict(state["model"])
+        apply(tiled, step)
+        return state["report"]
+    folder.mkdir(parents=True, exist_ok=True)
+    if step == "clip":
+        set_bounds(tiled, train, settings, share)
+    apply(tiled, step)
+    before = accuracy(tiled, validation, settings)
+    print(f"{step}: validation accuracy before retraining {before:.4f}", flush=True)
+    report = fit(tiled, train, validation, settings, folder / f"{step}.state.pt", step)
+    report["before"] = before
+    if step in ("clip", "quantise"):
+        report["bounds"] = [travel.bounds.tolist() for travel in tiled.travel]
+    save({"model": tiled.state_dict(), "report": report}, kept)
+    return report

@@ -1,0 +1,165 @@
+"""
+Retrains a network for tiles and small results: FDSP, clipped ReLU, quantisation, one after the other. Ends with a folder
+that `tessera model add` takes as it is. Started again after an interruption, it goes on.
+"""
+
+import argparse
+import importlib.util
+import inspect
+import json
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from data import SCALE, Pictures, read_folder, read_records, split_off
+from export import export_model, export_onnx
+from fit import Settings, accuracy
+from model import SceneNet
+from networks import SmallResNet, SmallVgg
+from progressive import STEPS, bytes_per_picture, run_step
+from tiles import Stage, Tiled, check_grids
+
+OURS = {"scenes": SceneNet, "vgg": SmallVgg, "resnet": SmallResNet}
+
+
+def stage(text: str) -> Stage:
+    """features.9=4x4"""
+    cut, _, grid = text.partition("=")
+    try:
+        rows, cols = (int(size) for size in grid.split("x"))
+        return Stage(cut, (rows, cols))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f'"{text}" given: expected SUBMODULE=ROWSxCOLS, as in features.9=4x4')
+
+
+def size(text: str) -> tuple[int, int]:
+    """128 or 240x320 (height x width)"""
+    parts = [int(part) for part in text.split("x")]
+    return (parts[0], parts[-1])
+
+
+def numbers(text: str) -> list[float]:
+    return [float(part) for part in text.split(",")]
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--module", required=True, help=f"FILE.py:CLASS (a PyTorch module), or one of {', '.join(OURS)}")
+    parser.add_argument("--weights", type=Path, help="its trained weights (a state_dict); without: trained first")
+    parser.add_argument("--train", type=Path, nargs="+", required=True, help="a folder with one folder of pictures a class, or record files")
+    parser.add_argument("--test", type=Path, nargs="+", required=True, help="the same, of pictures kept out of training")
+    parser.add_argument("--labels", type=Path, help="class names, one a line; default: the folders' names")
+    parser.add_argument("--size", type=size, required=True, help="of the network's input: 128, or HEIGHTxWIDTH")
+    parser.add_argument("--mean", type=numbers, default=[0.5], help="of (pixel / 255 - mean) / std; one number or three")
+    parser.add_argument("--std", type=numbers, default=[0.25])
+    parser.add_argument("--tiles", type=stage, action="append", required=True, metavar="SUBMODULE=RxC", help="a tile stage ends behind this submodule; again for a further stage")
+    parser.add_argument("--bits", type=int, default=4, choices=range(2, 9))
+    parser.add_argument("--share", type=float, default=0.03, help="of the raw floats' bytes that results may take; sets the clip bounds")
+    parser.add_argument("--whole-epochs", type=int, default=10, help="without --weights: epochs of the whole network")
+    parser.add_argument("--epochs", type=int, default=2, help="after each of the three steps")
+    parser.add_argument("--rate", type=float, default=1e-3, help="highest learning rate of the three steps")
+    parser.add_argument("--whole-rate", type=float, default=4e-3)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--reach", type=int, help="pixels that pictures are shifted at most; default: a sixteenth of their height")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--bf16", action="store_true", help="compute in bfloat16: twice as fast on processors that have it")
+    parser.add_argument("--name", default="retrained", help="of the model")
+    parser.add_argument("--out", type=Path, help="default: training/runs/<name>")
+    return parser.parse_args()
+
+
+def make_network(module: str, classes: int) -> nn.Module:
+    """One of ours, or a class or function of a file, called with the number of classes if it takes `classes` or `num_classes`."""
+    if module in OURS:
+        return OURS[module](classes)
+    file, _, name = module.rpartition(":")
+    spec = importlib.util.spec_from_file_location("users_module", file) if file else None
+    if spec is None or not Path(file).exists():
+        raise SystemExit(f'--module "{module}": expected FILE.py:CLASS or one of {", ".join(OURS)}')
+    loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    make = getattr(loaded, name)
+    taken = [key for key in ("classes", "num_classes") if key in inspect.signature(make).parameters]
+    return make(**{key: classes for key in taken})
+
+
+def read_pictures(paths: list[Path], picture_size: tuple[int, int], store: Path) -> Pictures:
+    if len(paths) == 1 and paths[0].is_dir():
+        return read_folder(paths[0], picture_size, store)
+    return read_records(paths, picture_size)
+
+
+def load_weights(network: nn.Module, file: Path) -> None:
+    state = torch.load(file, map_location="cpu", weights_only=True)
+    network.load_state_dict(state["model"] if "model" in state else state)
+
+
+def main() -> None:
+    options = arguments()
+    torch.manual_seed(options.seed)
+    torch.set_num_threads(options.threads)
+    out = options.out or Path("training/runs") / options.name
+    out.mkdir(parents=True, exist_ok=True)
+
+    pictures = read_pictures(options.train, options.size, out / "train.npy")
+    test = read_pictures(options.test, options.size, out / "test.npy")
+    labels = [line for line in options.labels.read_text().split("\n") if line] if options.labels else pictures.classes
+    classes = max(len(labels), int(pictures.labels.max()) + 1)
+    if test.classes != pictures.classes:
+        raise SystemExit("--train and --test have other classes")
+    train, validation = split_off(pictures, 0.1, seed=0)
+
+    network = make_network(options.module, classes).to(memory_format=torch.channels_last)
+    tiled = Tiled(network, options.tiles, options.bits)
+    common = {
+        "batch": options.batch,
+        "seed": options.seed,
+        "bf16": options.bf16,
+        "reach": options.reach if options.reach is not None else max(1, options.size[0] // 16),
+        "mean": torch.tensor(options.mean).view(1, -1, 1, 1),
+        "std": torch.tensor(options.std).view(1, -1, 1, 1),
+    }
+    settings = Settings(epochs=options.epochs, rate=options.rate, **common)
+    # Before hours are spent: can it be cut there, and is the file one that can be written?
+    cuts = [stage.cut for stage in options.tiles]
+    check_grids(tiled, options.size)
+    tensors = export_onnx(network, out / "model.onnx", options.size, cuts)
+    print(f"{len(train)} pictures to train with, {len(validation)} to choose with; cut behind {', '.join(tensors)}", flush=True)
+
+    if options.weights:
+        load_weights(network, options.weights)
+    else:
+        run_step(tiled, "whole", train, validation, Settings(epochs=options.whole_epochs, rate=options.whole_rate, **common), out)
+    report = {"whole": {"test": accuracy(tiled, test, settings)}}
+    print(f"whole: test accuracy {report['whole']['test']:.4f}", flush=True)
+    for number, step in enumerate(STEPS):
+        if number == 0:
+            tiled.is_tiled = True
+            report["tiles without retraining"] = {"test": accuracy(tiled, test, settings)}
+        report[step] = run_step(tiled, step, train, validation, settings, out, options.share)
+        report[step]["test"] = accuracy(tiled, test, settings)
+        report[step]["bytes"] = bytes_per_picture(tiled, test, settings)
+        print(f"{step}: test accuracy {report[step]['test']:.4f}, bytes {report[step]['bytes']}", flush=True)
+    (out / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+
+    export_model(
+        tiled,
+        out,
+        name=options.name,
+        size=options.size,
+        labels=labels,
+        normalisation={"scale": SCALE, "mean": options.mean, "std": options.std},
+        accuracy={
+            "dataset": f"{len(test)} pictures kept out of training",
+            "whole": round(report["whole"]["test"], 4),
+            "tiles_without_retraining": round(report["tiles without retraining"]["test"], 4),
+            "retrained": round(report["quantise"]["test"], 4),
+        },
+    )
+    print(f"wrote {out}; next: npx tessera model add {out}")
+
+
+if __name__ == "__main__":
+    main()

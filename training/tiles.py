@@ -1,0 +1,186 @@
+"""
+ADCNN's changes to a network (ICPP 2020): FDSP, clipped ReLU, quantisation. They are put around a network with hooks, so
+that any module can be retrained and what is exported is the network itself: at run time Tessera cuts the tiles, and the
+codec of the cut tensor clips and quantises.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Tiles of a grid (rows, columns), from the cut before (or the picture) through the submodule named `cut`."""
+
+    cut: str
+    grid: tuple[int, int]
+
+
+def cut_tiles(whole: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
+    """[n, c, h, w] -> [n * rows * cols, c, h / rows, w / cols]: each tile becomes a picture of its own, row by row."""
+    rows, cols = grid
+    n, c, h, w = whole.shape
+    if h % rows != 0 or w % cols != 0:
+        raise SystemExit(f"a map of {h}x{w} cells cannot be cut into {rows}x{cols} equal tiles")
+    tiles = whole.reshape(n, c, rows, h // rows, cols, w // cols).permute(0, 2, 4, 1, 3, 5)
+    return tiles.reshape(n * rows * cols, c, h // rows, w // cols)
+
+
+def paste_tiles(tiles: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
+    """The inverse of `cut_tiles`."""
+    rows, cols = grid
+    n, c, h, w = tiles.shape
+    whole = tiles.reshape(n // (rows * cols), rows, cols, c, h, w).permute(0, 3, 1, 4, 2, 5)
+    return whole.reshape(n // (rows * cols), c, rows * h, cols * w)
+
+
+class Travel(nn.Module):
+    """
+    What a cut tensor x goes through on its way, exactly as the codec does it:
+
+        y = 0 if x < low; x - low if low <= x < high; high - low if x >= high      (clipped ReLU)
+        q = floor(y * (2^bits - 1) / (high - low) + 1/2)                           (what is sent)
+        y' = q * (high - low) / (2^bits - 1)                                       (what the rest of the network gets)
+
+    Before its time each part is left out. Rounding passes the gradient straight through. Computed in float64, as the
+    codec's JavaScript does.
+    """
+
+    def __init__(self, bits: int):
+        super().__init__()
+        self.bits = bits
+        self.clips = False
+        self.quantises = False
+        self.register_buffer("bounds", torch.tensor([0.0, 1.0], dtype=torch.float64))
+
+    @property
+    def levels(self) -> int:
+        return 2**self.bits - 1
+
+    def codes(self, x: torch.Tensor) -> torch.Tensor:
+        """q of the formula, as float64."""
+        low, high = self.bounds
+        return ((x.double() - low).clamp(min=0).minimum(high - low) * (self.levels / (high - low)) + 0.5).floor()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not self.clips:
+            return x
+        low, high = self.bounds
+        clipped = (x.double() - low).clamp(min=0).minimum(high - low)
+        if self.quantises:
+            # The value of the second term is exactly zero; its gradient is that of the clipped values.
+            clipped = self.codes(x.detach()) * ((high - low) / self.levels) + (clipped - clipped.detach())
+        return clipped.float()
+
+
+class Tiled(nn.Module):
+    """A network that computes in tiles, one stage or several in a row; with `is_tiled` false it is the network itself."""
+
+    def __init__(self, network: nn.Module, stages: list[Stage], bits: int):
+        super().__init__()
+        self.network = network
+        self.stages = stages
+        self.travel = nn.ModuleList(Travel(bits) for _ in stages)
+        self.is_tiled = False
+        # The cut tensors of the last run, whole, as they are before they travel; only filled while `keeps` is set.
+        self.keeps = False
+        self.kept: list[torch.Tensor] = []
+        self.reached = 0
+        modules = dict(network.named_modules())
+        for number, stage in enumerate(stages):
+            if stage.cut not in modules:
+                raise SystemExit(f'the network has no submodule "{stage.cut}"; it has: {", ".join(filter(None, modules))}')
+            modules[stage.cut].register_forward_hook(lambda _module, _inputs, out, number=number: self.at_cut(number, out))
+
+    def at_cut(self, number: int, tiles: torch.Tensor) -> torch.Tensor | None:
+        """Pastes a stage's tiles, lets the tensor travel, and cuts it again where a further stage follows."""
+        if not self.is_tiled:
+            return None
+        if number != self.reached:
+            raise SystemExit(f'"{self.stages[number].cut}" does not run exactly once and in the order of the stages')
+        self.reached += 1
+        if tiles.dim() != 4:
+            raise SystemExit(f'"{self.stages[number].cut}" does not make a map of rows and columns')
+        whole = paste_tiles(tiles, self.stages[number].grid)
+        if self.keeps:
+            self.kept.append(whole.detach())
+        whole = self.travel[number](whole)
+        return cut_tiles(whole, self.stages[number + 1].grid) if number + 1 < len(self.stages) else whole
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        if not self.is_tiled:
+            return self.network(pixels)
+        self.reached, self.kept = 0, []
+        answer = self.network(cut_tiles(pixels, self.stages[0].grid))
+        if self.reached != len(self.stages):
+            raise SystemExit(f'"{self.stages[self.reached].cut}" was not reached')
+        if len(answer) != len(pixels):
+            raise SystemExit("what comes before the last cut does not stay inside tiles")
+        return answer
+
+    @torch.no_grad()
+    def cut_tensors(self, pixels: torch.Tensor) -> list[torch.Tensor]:
+        """The cut tensors [n, c, h, w] of these pictures, before they travel."""
+        self.keeps = True
+        self(pixels)
+        kept, self.keeps, self.kept = self.kept, False, []
+        return kept
+
+
+@torch.no_grad()
+def check_grids(tiled: Tiled, size: tuple[int, int]) -> None:
+    """Ends the program where pictures of this size do not fall into the grids, or a tile's result into its place."""
+    stages, was_tiled = tiled.stages, tiled.is_tiled
+    tiled.eval()
+    tiled.is_tiled = True
+    pixels = torch.zeros(1, 3, *size)
+    made = [cut.shape for cut in tiled.cut_tensors(pixels)]
+    tiled.stages = [Stage(stage.cut, (1, 1)) for stage in stages]
+    whole = [cut.shape for cut in tiled.cut_tensors(pixels)]
+    tiled.stages, tiled.is_tiled = stages, was_tiled
+    for stage, given, wanted in zip(stages, made, whole):
+        if given != wanted:
+            raise SystemExit(
+                f'{stage.grid[0]}x{stage.grid[1]} tiles through "{stage.cut}" make {list(given)} where the whole makes '
+                f"{list(wanted)}: the sides of a tile have to divide by all strides on its way"
+            )
+
+
+def entropy_bits(codes: torch.Tensor, levels: int) -> float:
+    """Bits for each symbol, after the frequencies of the symbols alone (zero order)."""
+    share = torch.bincount(codes.flatten().long(), minlength=levels + 1).double() / codes.numel()
+    share = share[share > 0]
+    return float(-(share * share.log2()).sum())
+
+
+def choose_bounds(values: torch.Tensor, travel: Travel, share: float, top: float = 0.999) -> tuple[float, float]:
+    """
+    Clip bounds for a cut tensor from values seen: `high` is the quantile `top` of the positive ones, `low` the least
+    for which the entropy of the codes is at most `share` of 32-bit floats. Rounded, because model.yaml states them.
+    """
+    values = values.flatten().double()
+    if len(values) > 1_000_000:
+        values = values[:: len(values) // 1_000_000]
+    positive = values[values > 0].sort().values
+    if len(positive) == 0:
+        raise SystemExit("the cut tensor has no positive values: cut after a ReLU")
+    high = positive[int(top * (len(positive) - 1))]
+    below, above = 0.0, float(high) * 0.95
+    trial = Travel(travel.bits)
+
+    def rate(low: float) -> float:
+        trial.bounds = torch.stack([torch.tensor(low, dtype=torch.float64), high])
+        return entropy_bits(trial.codes(values), trial.levels) / 32
+
+    if rate(0.0) <= share:
+        above = 0.0
+    else:
+        for _ in range(20):
+            middle = (below + above) / 2
+            if rate(middle) > share:
+                below = middle
+            else:
+                above = middle
+    return float(f"{above:.4g}"), float(f"{float(high):.4g}")
