@@ -1,4 +1,5 @@
 import { TesseraError } from '../../shared/errors.ts';
+import type { ModelCard } from '../../shared/model/card.ts';
 import type { ResolvedModel } from '../../shared/onnx/model.ts';
 import type { Plan } from '../../shared/plan/plan.ts';
 import { cheapestPrefix } from '../../shared/tiling/cheapest-prefix.ts';
@@ -55,7 +56,8 @@ function crossing(
   };
 }
 
-function cutsFor(deployment: Deployment, request: PlanRequest, grid: Grid): Cut[] {
+/** Places to cut, with one grid for each; where there are more places than grids, the first serves. */
+function cutsFor(deployment: Deployment, request: PlanRequest, grids: readonly [Grid, ...Grid[]]): Cut[] {
   const { resolved } = deployment;
   // Without halo a longer stage costs nothing more.
   const beginning = request.padding === 'zero' ? longestPrefix : cheapestPrefix;
@@ -63,7 +65,8 @@ function cutsFor(deployment: Deployment, request: PlanRequest, grid: Grid): Cut[
   const known = new Set(graph.inputs.map((input) => input.name));
   let from = [...known];
   const cuts: Cut[] = [];
-  for (const tensor of request.cuts ?? [undefined]) {
+  for (const [index, tensor] of (request.cuts ?? [undefined]).entries()) {
+    const grid = grids[index] ?? grids[0];
     const prefix = tensor === undefined ? beginning(resolved, from, grid) : explicitCut(resolved, from, [tensor]);
     if (prefix.reference === undefined) continue;
     for (const output of prefix.outputs) known.add(output);
@@ -75,11 +78,12 @@ function cutsFor(deployment: Deployment, request: PlanRequest, grid: Grid): Cut[
 }
 
 /** What model.yaml says about the tiles that the network was retrained for. */
-function retrainedFor({ card }: Deployment): Pick<PlanRequest, 'grid' | 'padding' | 'cuts'> {
-  const [first] = card.tiles;
+function retrainedFor({ card }: Deployment): Pick<PlanRequest, 'padding' | 'cuts'> & { grids?: [Grid, ...Grid[]] } {
+  const gridOf = ({ grid: [rows, cols] }: ModelCard['tiles'][number]): Grid => ({ rows, cols });
+  const [first, ...more] = card.tiles;
   if (first === undefined) return { padding: 'halo' };
-  const [rows, cols] = first.grid;
-  return { grid: { rows, cols }, padding: first.padding, cuts: card.tiles.map((tile) => tile.after) };
+  const grids: [Grid, ...Grid[]] = [gridOf(first), ...more.map(gridOf)];
+  return { grids, padding: first.padding, cuts: card.tiles.map((tile) => tile.after) };
 }
 
 /**
@@ -89,10 +93,11 @@ function retrainedFor({ card }: Deployment): Pick<PlanRequest, 'grid' | 'padding
 export function choosePlan(deployment: Deployment, request: PlanRequest): PreparedPlan {
   const said = request.padding === undefined || request.padding === deployment.card.tiles[0]?.padding;
   const defaults = said ? retrainedFor(deployment) : {};
-  const grid = request.grid ?? defaults.grid ?? gridFor(request.nodeCount);
+  const grids: [Grid, ...Grid[]] =
+    request.grid === undefined ? (defaults.grids ?? [gridFor(request.nodeCount)]) : [request.grid];
   const cuts = request.cuts ?? defaults.cuts;
   const padding = request.padding ?? defaults.padding ?? 'halo';
-  const found = cutsFor(deployment, { ...request, padding, ...(cuts === undefined ? {} : { cuts }) }, grid);
+  const found = cutsFor(deployment, { ...request, padding, ...(cuts === undefined ? {} : { cuts }) }, grids);
   const name =
     request.strategy ?? (found.length === 0 ? 'whole-replicate' : found.length === 1 ? 'tiles-prefix' : 'two-stage');
   const strategy = STRATEGIES.get(name);

@@ -1,0 +1,53 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Deployment, deployModel } from '../../../central/deployment.ts';
+import { choosePlan } from '../../../central/planner/choose.ts';
+import { parseCard } from '../../../shared/model/card.ts';
+import { openBlobStore } from '../../../shared/runtime/blob-store.ts';
+import { openSigningKey } from '../../../shared/runtime/signature.ts';
+import { tinyNetwork } from '../../support/tiny-network.ts';
+
+/** A network that was retrained for its tiles answers nonsense with others: what model.yaml says has to reach the plan. */
+
+const tiles = [
+  { after: 'a', grid: [4, 4], padding: 'zero' },
+  { after: 'p', grid: [2, 1], padding: 'zero' },
+];
+
+let folder: string;
+let deployment: Deployment;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'tessera-choose-'));
+  const card = parseCard({ name: 'tiny', task: 'raw', tiles }, 'model.yaml');
+  const request = { name: 'tiny', card, labels: [], model: tinyNetwork(), picture: false };
+  deployment = await deployModel(request, await openBlobStore(folder), await openSigningKey(folder));
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+const stages = (plan: ReturnType<typeof choosePlan>) =>
+  plan.plan.stages.map(({ outputs, split }) => ({
+    outputs,
+    split: split.kind === 'tiles' ? `${split.padding} ${split.rows}x${split.cols}` : split.kind,
+  }));
+
+describe('the plan for a network with tiles in its card', () => {
+  it('gives each stage the grid that it was retrained for', () => {
+    expect(stages(choosePlan(deployment, { nodeCount: 8 }))).toEqual([
+      { outputs: ['a'], split: 'zero 4,4,4,4x4,4,4,4' },
+      { outputs: ['p'], split: 'zero 4,4x8' },
+      { outputs: ['y'], split: 'whole' },
+    ]);
+  });
+
+  it('gives every stage the grid that the user asks for', () => {
+    const [first, second] = stages(choosePlan(deployment, { nodeCount: 8, grid: { rows: 1, cols: 2 } }));
+    expect([first?.split, second?.split]).toEqual(['zero 16x8,8', 'zero 8x4,4']);
+  });
+
+  it('leaves the card aside where the user asks for halo', () => {
+    const made = stages(choosePlan(deployment, { nodeCount: 2, padding: 'halo' }));
+    expect(made.some(({ split }) => split.startsWith('zero'))).toBe(false);
+  });
+});
