@@ -5,7 +5,7 @@
 export function parseLabels(text: string): string[] {
   const lines = text
     .replace(/^\uFEFF/, '')
-    .split(/\r?\n/)
+    .split(/\r\n|\r|\n/)
     .map((line) => line.trim());
   while (lines.length > 0 && lines.at(-1) === '') lines.pop();
   return lines.map((line) => line.replace(/^n\d{8}\s+/, '').slice(0, 255));
