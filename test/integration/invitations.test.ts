@@ -1,0 +1,297 @@
+import { mkdtemp, readFile, rename, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type RunningBroker, startBroker } from '../../broker/broker.ts';
+import { type Credentials, createCredentials } from '../../broker/credentials.ts';
+import { Desk } from '../../broker/desk.ts';
+import type { Role } from '../../broker/policy.ts';
+import { inviteNode, newPassword } from '../../cli/invite.ts';
+import { enrol, type Membership, readMembership } from '../../node-agent/enrolment.ts';
+import { type Invitation, readJoinToken } from '../../shared/config/join.ts';
+import { type Bus, silentLog } from '../../shared/ports.ts';
+import { nodeInvited, nodeRevoked } from '../../shared/protocol/messages.ts';
+import { topics } from '../../shared/protocol/topics.ts';
+import { type BusOptions, connectBus, connectBusOver } from '../../shared/runtime/mqtt.ts';
+import { askRequest } from '../../shared/runtime/requests.ts';
+import { hashSecret, newSecret } from '../../shared/runtime/secret.ts';
+import { openSigningKey } from '../../shared/runtime/signature.ts';
+import { inbox } from '../support/inbox.ts';
+import { freePort } from '../support/mosquitto.ts';
+import { type RecordingLog, recordingLog } from '../support/recording-log.ts';
+
+/**
+ * How nodes are let in and thrown out, at the embedded broker. Lost if it fails: a token that was seen once lets
+ * strangers in for ever, or a node that was thrown out works on.
+ */
+
+const t = topics();
+const stops: (() => unknown)[] = [];
+let folder: string;
+let url: string;
+let broker: RunningBroker;
+let credentials: Credentials;
+let desk: Desk;
+let log: RecordingLog;
+/** Unix seconds, for credentials and desk. */
+let now: number;
+let clients = 0;
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'tessera-invitations-'));
+  stops.push(() => rm(folder, { recursive: true }));
+  now = Date.now() / 1000;
+  await open();
+});
+afterEach(async () => {
+  for (const stop of stops.splice(0).reverse()) await stop();
+});
+
+/** Broker and desk; only those with a password come in. */
+async function open(listen = 'mqtt://127.0.0.1:0'): Promise<void> {
+  log = recordingLog();
+  credentials = await createCredentials(join(folder, 'broker'), () => now);
+  broker = await startBroker({ listen: [listen], anonymous: 'never', credentials, log });
+  url = broker.urls[0]!;
+  desk = new Desk({ broker, credentials, base: 'tessera', server: url, log, now: () => now });
+  await desk.start();
+  stops.push(
+    () => broker.stop(),
+    () => desk.stop(),
+  );
+}
+
+async function centralIsHere(): Promise<string> {
+  const { publicKey } = await openSigningKey(folder);
+  const openStream = () => broker.connect();
+  const central = await connectBusOver({ openStream, clientId: 'tessera-central', log: silentLog });
+  await central.publish(t.centralKey('central'), publicKey, { qos: 1, retain: true });
+  await central.stop();
+  await desk.untilKey(AbortSignal.timeout(5000));
+  return publicKey;
+}
+
+async function invitation(name = 'pi-1', expiresS = 60): Promise<Invitation> {
+  const { token } = await inviteNode(name, expiresS, (asked) => desk.invite(asked));
+  return readJoinToken(token);
+}
+
+const join1 = (invited: Invitation, machine: string, signal = new AbortController().signal): Promise<Membership> =>
+  enrol(invited, {
+    stateDir: join(folder, machine),
+    bus: { url: invited.server },
+    log: silentLog,
+    signal,
+    now: () => now,
+  });
+
+async function connect(who: Partial<BusOptions>): Promise<Bus> {
+  const bus = await connectBus({ url, clientId: `c-${clients++}`, protocolVersion: 4, log: silentLog, ...who });
+  stops.push(() => bus.stop());
+  return bus;
+}
+
+async function as(role: Role, name: string): Promise<Bus> {
+  return connect(await credentials.issue(role, name));
+}
+
+describe('an invitation', () => {
+  it('is exchanged once for a secret that the node makes and keeps, and that lets it in', async () => {
+    const publicKey = await centralIsHere();
+    const invited = await invitation();
+    const member = await join1(invited, 'a');
+    expect(member).toMatchObject({ server: url, user: 'pi-1', base: 'tessera', keys: [publicKey] });
+    expect(await readMembership(join(folder, 'a'))).toEqual(member);
+    expect((await stat(join(folder, 'a', 'membership.json'))).mode & 0o777).toBe(0o600);
+    expect(await readFile(join(folder, 'broker', 'credentials.json'), 'utf8')).not.toContain(member.password);
+    const node = await connect({ user: member.user, password: member.password });
+    await node.publish(t.nodeStatus('pi-1'), 'online', { qos: 1 });
+
+    await expect(join1(invited, 'b')).rejects.toMatchObject({
+      code: 'TESSERA_INVITATION',
+      message: expect.stringContaining('used already'),
+      hint: expect.stringContaining('tessera node invite pi-1'),
+    });
+    expect(node.connected).toBe(true);
+  });
+
+  it('that this machine came in by may be given again: a service file keeps its command line', async () => {
+    await centralIsHere();
+    const invited = await invitation();
+    const member = await join1(invited, 'a');
+    expect(await join1(invited, 'a')).toEqual(member);
+    await broker.stop();
+    expect(await join1(invited, 'a')).toEqual(member);
+  });
+
+  it('whose answer was lost is simply repeated', async () => {
+    await centralIsHere();
+    const invited = await invitation();
+    const member = await join1(invited, 'a');
+    await rename(join(folder, 'a', 'membership.json'), join(folder, 'a', 'membership.applying.json'));
+    expect(await join1(invited, 'a')).toEqual(member);
+  });
+
+  it('expires, is withdrawn, or replaced by a newer one, and never lets in under another name', async () => {
+    await centralIsHere();
+    const late = await invitation('pi-1', 60);
+    now += 61;
+    await expect(join1(late, 'a')).rejects.toMatchObject({
+      code: 'TESSERA_INVITATION',
+      message: expect.stringContaining('expired at'),
+    });
+    const withdrawn = await invitation();
+    await desk.revoke('node', 'pi-1');
+    await expect(join1(withdrawn, 'b')).rejects.toMatchObject({ code: 'TESSERA_INVITATION' });
+    const older = await invitation();
+    const newer = await invitation();
+    await expect(join1(older, 'c')).rejects.toMatchObject({ code: 'TESSERA_INVITATION' });
+    await expect(join1({ ...newer, user: 'pi-2' }, 'd')).rejects.toMatchObject({ code: 'TESSERA_INVITATION' });
+    await expect(join1({ ...newer, code: newSecret() }, 'e')).rejects.toMatchObject({ code: 'TESSERA_INVITATION' });
+    await join1(newer, 'f');
+  });
+
+  it('does not cost a member its place while it is refused elsewhere', async () => {
+    await centralIsHere();
+    const member = await join1(await invitation(), 'a');
+    const expired = await invitation('pi-2', 1);
+    now += 2;
+    await expect(join1(expired, 'a')).rejects.toMatchObject({ code: 'TESSERA_INVITATION' });
+    expect(await readMembership(join(folder, 'a'))).toEqual(member);
+    await connect({ user: member.user, password: member.password });
+  });
+
+  it('waits for a broker that is away, until it is told to stop', async () => {
+    await centralIsHere();
+    const invited = { ...(await invitation()), server: `mqtt://127.0.0.1:${await freePort()}` };
+    const stop = new AbortController();
+    const waiting = join1(invited, 'a', stop.signal);
+    stop.abort();
+    await expect(waiting).rejects.toMatchObject({ name: 'AbortError' });
+
+    const joining = join1(invited, 'b');
+    // The invitation is on the broker's disk; that broker comes back at the other port.
+    await desk.stop();
+    await broker.stop();
+    await open(invited.server);
+    expect(await joining).toMatchObject({ user: 'pi-1' });
+  });
+
+  it('is made only when central has said its key, or the node would run models of anybody', async () => {
+    await expect(invitation()).rejects.toMatchObject({
+      code: 'TESSERA_CONFIG',
+      hint: expect.stringContaining('central'),
+    });
+  });
+});
+
+describe('a node that is thrown out', () => {
+  it('is gone within a second, its last will said, and does not come back', async () => {
+    await centralIsHere();
+    const member = await join1(await invitation(), 'a');
+    const watch = await as('viewer', 'anna');
+    const status = await inbox(watch, t.nodeStatus('pi-1'));
+    const will = { topic: t.nodeStatus('pi-1'), payload: 'offline', qos: 1, retain: true } as const;
+    const node = await connect({ user: member.user, password: member.password, will });
+    await node.publish(t.nodeStatus('pi-1'), 'online', { qos: 1 });
+    expect(await status.text()).toBe('online');
+
+    const admin = await as('admin', 'root');
+    const from = performance.now();
+    const answer = await askRequest(admin, t, 'node-revoke', { role: 'node', name: 'pi-1' }, nodeRevoked);
+    expect(await status.text()).toBe('offline');
+    const took = performance.now() - from;
+    console.info(`thrown out and offline after ${took.toFixed(1)} ms`);
+    expect(took).toBeLessThan(1000);
+    expect(answer).toEqual({ user: 'pi-1', closed: 1 });
+    await expect(connect({ user: member.user, password: member.password })).rejects.toMatchObject({
+      message: expect.stringContaining('password is wrong'),
+    });
+    await expect(connect({ user: member.user, password: '' })).rejects.toMatchObject({ code: 'TESSERA_BROKER' });
+  });
+
+  it('costs the others nothing', async () => {
+    await centralIsHere();
+    const [one, two] = [await join1(await invitation('pi-1'), 'a'), await join1(await invitation('pi-10'), 'b')];
+    const buses = await Promise.all([one, two].map(({ user, password }) => connect({ user, password })));
+    expect(await desk.revoke('node', 'pi-1')).toEqual({ user: 'pi-1', closed: 1 });
+    await buses[1]!.publish(t.nodeStatus('pi-10'), 'online', { qos: 1 });
+    expect(buses[1]!.connected).toBe(true);
+  });
+});
+
+describe('requests', () => {
+  it('are taken from an admin only, and carry no secret past those who may read them', async () => {
+    await centralIsHere();
+    const viewer = await as('viewer', 'anna');
+    const seen = await inbox(viewer, 'tessera/#');
+    const admin = await as('admin', 'root');
+    const ask = (asked: Record<string, unknown>) => askRequest(admin, t, 'node-invite', asked, nodeInvited);
+    const { token } = await inviteNode('pi-1', 60, ask);
+    const member = await join1(readJoinToken(token), 'a');
+    const camera = await newPassword('camera', 'front', ask);
+    await connect(camera);
+    await admin.publish('tessera/x', 'the end', { qos: 1 });
+    while (!seen.received.some(({ topic }) => topic === 'tessera/x')) await seen.next();
+    const said = seen.received.map(({ payload }) => Buffer.from(payload).toString()).join('\n');
+    expect(said).toContain('"pi-1"');
+    for (const secret of [readJoinToken(token).code, member.password, camera.password, token]) {
+      expect(said).not.toContain(secret);
+      expect(log.lines.join('\n')).not.toContain(secret);
+    }
+
+    const body = { role: 'node', name: 'pi-9', ...hashSecret(newSecret()), expires_s: 60 };
+    const central = await credentials.issue('central', 'central');
+    for (const who of [
+      await as('viewer', 'eve'),
+      await connect(member),
+      await connect(camera),
+      await connect(central),
+    ]) {
+      await expect(askRequest(who, t, 'node-invite', body, nodeInvited, 1000)).rejects.toMatchObject({
+        code: 'TESSERA_BROKER',
+        hint: expect.stringMatching(/admin|built-in broker/),
+      });
+    }
+    expect(credentials.users().map(({ user }) => user)).not.toContain('pi-9');
+  });
+
+  it('that are wrong are answered with a code, or not at all, and harm nobody', async () => {
+    await centralIsHere();
+    const admin = await as('admin', 'root');
+    const ask = (asked: Record<string, unknown>) => askRequest(admin, t, 'node-invite', asked, nodeInvited);
+    const good = { role: 'node', name: 'pi-1', ...hashSecret(newSecret()), expires_s: 60 };
+    for (const wrong of [
+      { ...good, role: 'root' },
+      { ...good, name: 'central' },
+      { ...good, name: '../x' },
+      { ...good, name: '+' },
+      { ...good, hash: 'x' },
+      { ...good, expires_s: 1e9 },
+      { ...good, expires_s: -1 },
+      { ...good, role: 'viewer' },
+      {},
+    ]) {
+      await expect(ask(wrong)).rejects.toMatchObject({
+        code: expect.stringMatching(/^TESSERA_(MESSAGE_INVALID|CONFIG|USAGE)$/),
+      });
+    }
+    for (const payload of ['', '{', '[]', '{"transaction": 7}', 'x'.repeat(100_000)]) {
+      await admin.publish(t.request('node-invite'), payload, { qos: 1 });
+    }
+    await admin.publish(t.request('node-invite'), JSON.stringify({ ...good, transaction: 'x' }), {
+      qos: 1,
+      retain: true,
+    });
+    expect(await ask(good)).toMatchObject({ user: 'pi-1', server: url });
+  });
+
+  it('that nobody answers end with a way out', async () => {
+    const admin = await as('admin', 'root');
+    await expect(askRequest(admin, t, 'node-dance', {}, nodeRevoked, 100)).rejects.toMatchObject({
+      code: 'TESSERA_BROKER',
+      message: expect.stringContaining('nobody'),
+      hint: expect.stringContaining('tessera broker'),
+    });
+  });
+});
