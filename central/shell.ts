@@ -1,3 +1,4 @@
+import { channel } from 'node:diagnostics_channel';
 import { failureOf } from '../shared/errors.ts';
 import { CENTRAL, type Plan } from '../shared/plan/plan.ts';
 import type { Log } from '../shared/ports.ts';
@@ -49,6 +50,9 @@ interface OpenFrame {
   size: Opened;
   answer: Finished | undefined;
 }
+
+/** Ends of frames with their traces, for whoever listens in this process (benchmarks). */
+const ends = channel('tessera:frame-end');
 
 const UNKNOWN_SIZE: Opened = { width: null, height: null };
 
@@ -140,6 +144,7 @@ export class Shell {
         const frame = this.#frames.get(effect.i_id)!;
         const { arrival, served, size, answer } = frame;
         const { deployment, approximate } = served;
+        if (ends.hasSubscribers) ends.publish(effect);
         on.ended({ end: effect, arrival, deployment, approximate, size, answer });
         break;
       }

@@ -186,6 +186,8 @@ export interface TileTrace {
   /** Null where no answer came in time. */
   readonly received_ms: number | null;
   readonly compute_ms: number | null;
+  /** How long its message waited at the node; null where no answer came in time. */
+  readonly queue_ms: number | null;
   /** Encoded bytes of the outputs. */
   readonly bytes: number;
   /** Whether this was a second request for a tile that was slow elsewhere. */

@@ -139,6 +139,7 @@ function traceOf(frame: Frame): TileTrace[] {
     sent_ms: since(ask.sent_at),
     received_ms: since(ask.received_at),
     compute_ms: ask.compute_ms,
+    queue_ms: ask.received_at === null ? null : ask.batch.queue_ms,
     bytes: ask.bytes,
     hedged: ask.hedged || ask.probe,
     used: ask.tile.used === ask,

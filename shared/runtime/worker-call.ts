@@ -1,3 +1,4 @@
+import { channel } from 'node:diagnostics_channel';
 import type { MessagePort, Transferable, Worker } from 'node:worker_threads';
 import { type Failure, failureOf, TesseraError } from '../errors.ts';
 
@@ -26,6 +27,15 @@ export function ownBytes(bytes: Uint8Array): Uint8Array {
   const whole = bytes.byteOffset === 0 && bytes.byteLength === bytes.buffer.byteLength;
   return whole && bytes.constructor === Uint8Array ? bytes : new Uint8Array(bytes);
 }
+
+/** What is published on the diagnostics channel `tessera:worker-call` when somebody listens: one answered call. */
+export interface CallTiming {
+  readonly method: string;
+  /** From the call to its answer, hand-over and waiting included, ms. */
+  readonly ms: number;
+}
+
+const timings = channel('tessera:worker-call');
 
 /**
  * Calls functions in a worker thread. Every call is answered once: with the value, with the worker's coded failure
@@ -64,7 +74,12 @@ export class WorkerCalls {
   call<T>(method: string, args: unknown, transfer: readonly ArrayBuffer[] = []): Promise<T> {
     if (this.#ended !== undefined) return Promise.reject(this.#ended);
     const id = this.#next++;
-    return new Promise<T>((resolve, reject) => {
+    const started = timings.hasSubscribers ? performance.now() : undefined;
+    return new Promise<T>((done, reject) => {
+      const resolve = (value: T): void => {
+        if (started !== undefined) timings.publish({ method, ms: performance.now() - started } satisfies CallTiming);
+        done(value);
+      };
       this.#open.set(id, { resolve, reject });
       this.#worker.postMessage({ id, method, args } satisfies Question, transfer as unknown as Transferable[]);
     });
