@@ -36,12 +36,19 @@ export class RunningCli {
       ...(cwd === undefined ? {} : { cwd }),
       stdio: ['pipe', 'pipe', 'pipe'],
     });
-    this.child.stdout!.setEncoding('utf8').on('data', (text: string) => {
-      this.#stdout += text;
-    });
-    this.child.stderr!.setEncoding('utf8').on('data', (text: string) => {
-      this.#stderr += text;
-    });
+    // A test may wait for many things that are printed.
+    this.child
+      .stdout!.setMaxListeners(0)
+      .setEncoding('utf8')
+      .on('data', (text: string) => {
+        this.#stdout += text;
+      });
+    this.child
+      .stderr!.setMaxListeners(0)
+      .setEncoding('utf8')
+      .on('data', (text: string) => {
+        this.#stderr += text;
+      });
     this.#exit = once(this.child, 'close');
     // The command may end without reading what it is sent.
     this.child.stdin!.on('error', () => {});
