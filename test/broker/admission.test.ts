@@ -41,6 +41,22 @@ describe('Admission', () => {
     expect(open.admit(from('mosquitto', 'any', 'x', false))).toMatchObject({ returnCode: 5 });
   });
 
+  it('takes a certificate for who somebody is, before any user name, unless he was thrown out', () => {
+    const isRevoked = (user: string) => user === 'pi-2';
+    const door = new Admission({ base: 'tessera', anonymous: 'loopback', credentials: { ...credentials, isRevoked } });
+    const by = (certificate: string) => door.admit({ ...from('central'), certificate, trusted: true });
+    expect(by('pi-1')).toEqual({ identity: USERS['pi-1'] });
+    expect(by('viewer-anna')).toEqual({ identity: { role: 'viewer', name: 'anna' } });
+    for (const certificate of ['pi-2', '', 'No User!', 'camera-a/b']) {
+      expect(by(certificate), certificate).toMatchObject({ returnCode: 5 });
+    }
+  });
+
+  it('lets this process in, whoever else needs a password', () => {
+    const inside = { ...from(undefined, '', 'desk', true), inside: true };
+    expect(admission('never').admit(inside)).toEqual({ identity: { role: 'local' } });
+  });
+
   it('lets nobody take over a client id that another identity uses', () => {
     const door = admission();
     door.connected('x', USERS['pi-1']!);

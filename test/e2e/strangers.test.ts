@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { encodeJpeg } from '../../shared/runtime/image.ts';
 import { drawScene, seedRanges } from '../../shared/scene/scene.ts';
+import { makeAuthority, NO_OPENSSL } from '../support/certificates.ts';
 import { NO_MOSQUITTO, startMosquitto } from '../support/mosquitto.ts';
 import { type CliResult, RunningCli, runCli } from '../support/run-cli.ts';
 
@@ -159,6 +160,29 @@ describe('a deployment with the built-in broker', () => {
     // A program on the broker's own machine needs no signature, as it needs no password.
     const local = start(['agent', '--broker', url!, '--id', 'local-1'], 'local');
     await local.printed(/ready for plan/);
+  });
+});
+
+describe('tessera up --listen', () => {
+  it('speaks TLS where there is a certificate, and its invitation says whom to trust', async ({ skip }) => {
+    const authority = await makeAuthority();
+    if (authority === undefined) return skip(NO_OPENSSL);
+    try {
+      const { keyFile, cert } = await authority.issue('broker', true);
+      const chain = join(folder, 'chain.pem');
+      await writeFile(chain, cert + authority.cert);
+      const tls = { TESSERA_BROKER__CERT: chain, TESSERA_BROKER__KEY: keyFile };
+      const up = start(['up', '--nodes', '1', '--camera', 'none', '--listen', '0.0.0.0'], 'up', tls);
+      const [, port] = await up.printed(/mqtts:\/\/0\.0\.0\.0:(\d+)/);
+      const [, token] = await up.printed(/agent --join (\S+)/);
+      // The certificate is for this address; the invitation guesses that of the network.
+      const agent = start(['agent', '--join', token!, '--broker', `mqtts://127.0.0.1:${port}`], 'node');
+      await agent.printed(/node machine-2 is online at mqtts:/);
+      await agent.printed(/ready for plan/);
+    } finally {
+      await Promise.all(running.splice(0).map((one) => one.stop()));
+      await authority.remove();
+    }
   });
 });
 
