@@ -1,0 +1,339 @@
+import { channel } from 'node:diagnostics_channel';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import type { FrameEnd } from '../central/coordinator/events.ts';
+import type { DeployRequest } from '../central/deployment.ts';
+import { choosePlan } from '../central/planner/choose.ts';
+import { drawnPictures } from '../cli/camera/source.ts';
+import { type Cluster, startCluster, untilReady } from '../cli/cluster.ts';
+import { loadForDeploy } from '../cli/models.ts';
+import { resolveConfig } from '../shared/config/layers.ts';
+import { parseCard } from '../shared/model/card.ts';
+import type { Attribute, Initializer, Model, Node, ValueInfo } from '../shared/onnx/model.ts';
+import { CENTRAL } from '../shared/plan/plan.ts';
+import { silentLog } from '../shared/ports.ts';
+import type { CallTiming } from '../shared/runtime/worker-call.ts';
+import type { CameraTask } from './overhead/camera-worker.ts';
+import { cpuMs, median, runCamera, startBrokerProcess } from './overhead/processes.ts';
+
+/**
+ * Broker, central and every node a process of its own on this machine, frames one after another; a network that
+ * computes next to nothing and the bundled one, on 1, 2, 4 and 8 nodes. CPU times are of whole processes (Linux),
+ * heartbeats and vitals of idle nodes measured before and taken off; messages are counted in a run of their own.
+ * Not measured: real links, several frames at once. Waiting for one of this machine's cores counts as time on the wire.
+ */
+export const description = 'what does the system itself cost a frame: messages, bytes, CPU, and where the time goes';
+
+/** CPU of broker and central beside their computing, and of one node beside its, for a frame on four nodes, ms. */
+const TARGET = { centre_ms: 12, node_ms: 4 };
+const NODES = [1, 2, 4, 8];
+const IDLE_MS = 3000;
+
+interface Network {
+  readonly name: string;
+  readonly request: DeployRequest;
+  readonly frame: CameraTask['frame'];
+}
+
+/** Where the time of a frame goes, ms; all but `client` are parts of central's own latency. */
+type Phases = Record<'decode' | 'pack' | 'wire' | 'queue' | 'compute' | 'paste' | 'tail' | 'finish' | 'client', number>;
+
+interface Row {
+  readonly network: string;
+  readonly nodes: number;
+  readonly tiles: number;
+  readonly latency_ms: number;
+  readonly phases_ms: Phases;
+  readonly messages: Readonly<Record<string, number>>;
+  readonly bytes: Readonly<Record<string, number>>;
+  /** CPU a frame, ms; without computing (`compute_ms` of tiles) for central and nodes. */
+  readonly cpu_ms: {
+    readonly broker: number;
+    readonly central: number;
+    readonly nodes: number;
+    readonly computing: number;
+  };
+}
+
+/** `--frames N` per measurement (200), `--nodes 1,4`, `--networks tiny,scenes`. */
+export async function run(args: string[]): Promise<{ pass: boolean; [key: string]: unknown }> {
+  const { values } = parseArgs({
+    args,
+    options: {
+      frames: { type: 'string', default: '200' },
+      nodes: { type: 'string', default: NODES.join(',') },
+      networks: { type: 'string', default: 'tiny,scenes' },
+    },
+  });
+  const rows: Row[] = [];
+  const wanted = values.networks.split(',');
+  for (const network of [tiny(), await bundled()].filter(({ name }) => wanted.includes(name)))
+    for (const nodes of values.nodes.split(',').map(Number)) {
+      const row = await measure(network, nodes, Number(values.frames));
+      rows.push(row);
+      console.error(`${row.network} on ${row.nodes}: ${row.latency_ms.toFixed(1)} ms a frame`);
+    }
+  printTables(rows);
+  const judged = rows.filter(({ nodes }) => nodes === 4);
+  const pass = judged.every(
+    ({ cpu_ms, nodes }) => cpu_ms.broker + cpu_ms.central <= TARGET.centre_ms && cpu_ms.nodes / nodes <= TARGET.node_ms,
+  );
+  return { pass: pass && judged.length > 0, target: TARGET, rows };
+}
+
+async function measure({ name, request, frame }: Network, nodes: number, frames: number): Promise<Row> {
+  const stateDir = await mkdtemp(join(tmpdir(), 'tessera-overhead-'));
+  const broker = await startBrokerProcess();
+  let cluster: Cluster | undefined;
+  try {
+    cluster = await startCluster({
+      nodes,
+      bus: { url: broker.url },
+      base: 'tessera',
+      stateDir,
+      maximumPacketSize: 1_000_000,
+      cameras: { bench: { models: [], hold: 1, offline_after_s: 3600, keep: 'every' } },
+      acceptUnlistedCameras: false,
+      idPrefix: 'node',
+      log: silentLog,
+    });
+    const deployment = await cluster.central.deploy(request);
+    const prepared = choosePlan(deployment, { nodeCount: nodes });
+    await cluster.central.activate(deployment.name, prepared);
+    await untilReady(cluster, prepared.plan, nodes);
+    const { url } = broker;
+    const task: CameraTask = { url, camera: 'bench', warmUp: 30, frames, watch: false, frame };
+    const pids = cluster.agents.map(({ pid }) => pid);
+    const cpu = (): { broker: number; central: number; nodes: number } => ({
+      broker: cpuMs(broker.pid),
+      central: cpuMs(process.pid),
+      nodes: pids.reduce((sum, pid) => sum + cpuMs(pid), 0),
+    });
+
+    await sleep(1000);
+    const beforeIdle = cpu();
+    await sleep(IDLE_MS);
+    const afterIdle = cpu();
+
+    const recorder = new Recorder();
+    let before = afterIdle;
+    let began = 0;
+    const report = await runCamera(task, () => {
+      before = cpu();
+      began = performance.now();
+      recorder.start();
+    });
+    const after = cpu();
+    const elapsed = performance.now() - began;
+    const ends = recorder.stop().slice(-frames);
+    const counted = await runCamera({ ...task, watch: true, frames: Math.min(frames, 50) }, () => {});
+    if (report.failed + counted.failed > 0) throw new Error(`${report.failed + counted.failed} frames failed`);
+
+    const perFrame = (key: keyof typeof before): number =>
+      (after[key] - before[key] - ((afterIdle[key] - beforeIdle[key]) * elapsed) / IDLE_MS) / frames;
+    const computing = (isCentral: boolean): number =>
+      mean(
+        ends.map(({ end }) =>
+          sum(end.trace.filter(({ node }) => (node === CENTRAL) === isCentral).map((ask) => ask.compute_ms ?? 0)),
+        ),
+      );
+    const byFrame = (sums: Readonly<Record<string, number>>): Record<string, number> =>
+      Object.fromEntries(
+        Object.entries(sums).map(([kind, total]) => [kind, total / counted.roundTripsMs.length] as const),
+      );
+    const latency = median(report.roundTripsMs);
+    const phases = ends.map(phasesOf);
+    const phase = (key: keyof Phases): number => median(phases.map((one) => one[key]));
+    const own = median(ends.map(({ end }) => end.latency_ms));
+    return {
+      network: name,
+      nodes,
+      tiles: prepared.forms[0]!.tiles.length,
+      latency_ms: latency,
+      phases_ms: {
+        decode: phase('decode'),
+        pack: phase('pack'),
+        wire: phase('wire'),
+        queue: phase('queue'),
+        compute: phase('compute'),
+        paste: phase('paste'),
+        tail: phase('tail'),
+        finish: phase('finish'),
+        client: latency - own,
+      },
+      messages: byFrame(counted.messages),
+      bytes: byFrame(counted.bytes),
+      cpu_ms: {
+        broker: perFrame('broker'),
+        central: perFrame('central') - computing(true),
+        nodes: perFrame('nodes') - computing(false),
+        computing: computing(false) + computing(true),
+      },
+    };
+  } finally {
+    await cluster?.stop();
+    await broker.stop();
+    await rm(stateDir, { recursive: true, force: true });
+  }
+}
+
+/** An ended frame and the calls to central's worker threads while it was under way. */
+interface Recorded {
+  readonly end: FrameEnd;
+  readonly calls: readonly CallTiming[];
+}
+
+/** Listens to the diagnostics channels of this process, in which central runs; frames come one after another. */
+class Recorder {
+  readonly #ends: Recorded[] = [];
+  #calls: CallTiming[] = [];
+  readonly #onCall = (message: unknown): void => {
+    this.#calls.push(message as CallTiming);
+  };
+  readonly #onEnd = (message: unknown): void => {
+    this.#ends.push({ end: message as FrameEnd, calls: this.#calls });
+    this.#calls = [];
+  };
+
+  start(): void {
+    channel('tessera:worker-call').subscribe(this.#onCall);
+    channel('tessera:frame-end').subscribe(this.#onEnd);
+  }
+
+  stop(): readonly Recorded[] {
+    channel('tessera:worker-call').unsubscribe(this.#onCall);
+    channel('tessera:frame-end').unsubscribe(this.#onEnd);
+    return this.#ends;
+  }
+}
+
+/**
+ * Splits a frame's time: until the first tile went out (decode), until the last came back (pack, wire, queue,
+ * compute), until central's own stage began (paste), until that was done (tail), until the end (finish).
+ */
+function phasesOf({ end, calls }: Recorded): Phases {
+  const used = end.trace.filter((ask) => ask.used);
+  const spread = used.filter(({ node }) => node !== CENTRAL);
+  const own = used.filter(({ node }) => node === CENTRAL);
+  const firstSent = Math.min(...used.map(({ sent_ms }) => sent_ms!));
+  const lastBack = Math.max(firstSent, ...spread.map(({ received_ms }) => received_ms!));
+  const tailSent = own.length === 0 ? lastBack : Math.min(...own.map(({ sent_ms }) => sent_ms!));
+  const tailBack = own.length === 0 ? tailSent : Math.max(...own.map(({ received_ms }) => received_ms!));
+  // Packing is one thread's work for all nodes: the longest call is the time until the last message was ready.
+  const firstPaste = calls.findIndex(({ method }) => method === 'paste');
+  const packs = calls.slice(0, firstPaste < 0 ? undefined : firstPaste).filter(({ method }) => method === 'pack');
+  const pack = spread.length === 0 ? 0 : Math.max(0, ...packs.map(({ ms }) => ms));
+  // The node that kept the frame waiting.
+  const last = spread.find(({ received_ms }) => received_ms === lastBack)?.node;
+  const slowest = spread.filter(({ node }) => node === last);
+  const compute = sum(slowest.map((ask) => ask.compute_ms ?? 0));
+  const queue = Math.max(0, ...slowest.map((ask) => ask.queue_ms ?? 0));
+  return {
+    decode: firstSent,
+    pack,
+    wire: Math.max(0, lastBack - firstSent - pack - queue - compute),
+    queue,
+    compute,
+    paste: Math.max(0, tailSent - lastBack),
+    tail: tailBack - tailSent,
+    finish: end.latency_ms - tailBack,
+    client: 0,
+  };
+}
+
+/** x [1, 3, 32, 32] -> two 3x3 convolutions with 8 channels, tiled -> global average and a dense layer: 0.8 MMAC. */
+function tiny(): Network {
+  const side = 32;
+  const none = new Uint8Array(0);
+  const port = (name: string, shape: number[]): ValueInfo => ({ name, dtype: 'float32', elementType: 1, shape });
+  const ints = (value: number[]): Attribute => ({ kind: 'ints', value });
+  const attributes = new Map([
+    ['kernel_shape', ints([3, 3])],
+    ['pads', ints([1, 1, 1, 1])],
+  ]);
+  const node = (op: string, inputs: string[], output: string, has = new Map<string, Attribute>()): Node => ({
+    name: output,
+    op,
+    domain: '',
+    inputs,
+    outputs: [output],
+    attributes: has,
+  });
+  const weight = (name: string, dims: number[]): [string, Initializer] => {
+    const values = Float32Array.from({ length: dims.reduce((a, b) => a * b, 1) }, (_, i) => Math.sin(i) / 4);
+    const data = { kind: 'inline', bytes: new Uint8Array(values.buffer) } as const;
+    return [name, { name, dtype: 'float32', elementType: 1, dims, data }];
+  };
+  const model: Model = {
+    irVersion: 8,
+    producer: 'tessera-bench',
+    opsets: new Map([['', 17]]),
+    metadata: new Map(),
+    graph: {
+      name: 'tiny',
+      nodes: [
+        node('Conv', ['x', 'w1'], 'c1', attributes),
+        node('Relu', ['c1'], 'r1'),
+        node('Conv', ['r1', 'w2'], 'c2', attributes),
+        node('Relu', ['c2'], 'r2'),
+        node('GlobalAveragePool', ['r2'], 'g'),
+        node('Flatten', ['g'], 'f'),
+        node('MatMul', ['f', 'w3'], 'y'),
+      ],
+      initializers: new Map([weight('w1', [8, 3, 3, 3]), weight('w2', [8, 8, 3, 3]), weight('w3', [8, 10])]),
+      inputs: [port('x', [1, 3, side, side])],
+      outputs: [port('y', [1, 10])],
+      unknown: none,
+    },
+    unknown: none,
+  };
+  const input = new Float32Array(3 * side * side).map((_, i) => Math.sin(i));
+  return {
+    name: 'tiny',
+    request: {
+      name: 'tiny',
+      card: parseCard({ name: 'tiny', task: 'raw' }, 'tiny'),
+      labels: [],
+      model,
+      picture: false,
+    },
+    frame: { format: 'tensor', base64: Buffer.from(input.buffer).toString('base64'), shape: [1, 3, side, side] },
+  };
+}
+
+/** The bundled network on a drawn picture. */
+async function bundled(): Promise<Network> {
+  const { request } = await loadForDeploy('scenes', resolveConfig([]).config);
+  const [picture] = await drawnPictures(1);
+  return { name: 'scenes', request, frame: { format: 'jpeg', base64: Buffer.from(picture!).toString('base64') } };
+}
+
+function printTables(rows: readonly Row[]): void {
+  const ms = (value: number): string => value.toFixed(1);
+  const phases = Object.keys(rows[0]?.phases_ms ?? {}) as (keyof Phases)[];
+  console.log(`| network | nodes | tiles | ms a frame | ${phases.join(' | ')} |`);
+  console.log(`|---|---|---|---|${phases.map(() => '---|').join('')}`);
+  for (const row of rows)
+    console.log(
+      `| ${row.network} | ${row.nodes} | ${row.tiles} | ${ms(row.latency_ms)} | ${phases.map((key) => ms(row.phases_ms[key])).join(' | ')} |`,
+    );
+  console.log('\n| network | nodes | messages | kB | CPU ms: broker | central | each node | computing |');
+  console.log('|---|---|---|---|---|---|---|---|');
+  for (const { network, nodes, messages, bytes, cpu_ms } of rows) {
+    const cells = [
+      ms(sum(Object.values(messages))),
+      ms(sum(Object.values(bytes)) / 1000),
+      ms(cpu_ms.broker),
+      ms(cpu_ms.central),
+      ms(cpu_ms.nodes / nodes),
+      ms(cpu_ms.computing),
+    ];
+    console.log(`| ${network} | ${nodes} | ${cells.join(' | ')} |`);
+  }
+}
+
+const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
+const mean = (values: readonly number[]): number => sum(values) / values.length;
