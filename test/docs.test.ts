@@ -133,6 +133,16 @@ describe('config/tessera.example.yaml', () => {
   });
 });
 
+describe('docs/security.md', () => {
+  it('shows configurations that are ones', () => {
+    const blocks = [...repositoryFile('docs/security.md').matchAll(/^```yaml\n([\s\S]*?)^```$/gm)].map(
+      ([, text]) => text!,
+    );
+    expect(blocks.length).toBeGreaterThan(3);
+    for (const text of blocks) resolveConfig([settingsOfTree(parseYaml(text, 'example', 'TESSERA_CONFIG'), 'example')]);
+  });
+});
+
 describe('docs/compatibility.md', () => {
   it('lists every error code with its meaning', () => {
     const text = repositoryFile('docs/compatibility.md');

@@ -1,6 +1,8 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { startBroker } from '../../broker/broker.ts';
 import { createCredentials } from '../../broker/credentials.ts';
@@ -10,6 +12,7 @@ import { type Bus, silentLog } from '../../shared/ports.ts';
 import { topics } from '../../shared/protocol/topics.ts';
 import { type BusOptions, connectBus } from '../../shared/runtime/mqtt.ts';
 import { type Authority, type Certificate, makeAuthority, NO_OPENSSL } from '../support/certificates.ts';
+import { repositoryFile } from '../support/examples.ts';
 import { freePort, NO_MOSQUITTO, startMosquitto } from '../support/mosquitto.ts';
 import { recordingLog } from '../support/recording-log.ts';
 
@@ -180,6 +183,23 @@ describe('the embedded broker with client certificates', () => {
     });
     const broker = await attempt({ tls: { ...tls, ca: authority.cert } });
     await broker.stop();
+  });
+
+  it('works with a certificate as docs/security.md makes one, which invitations then carry', async ({ skip }) => {
+    if (authority === undefined) return skip(NO_OPENSSL);
+    const [command] = /^openssl req [\s\S]*?[^\\]$/m.exec(repositoryFile('docs/security.md'))!;
+    const folder = await mkdtemp(join(tmpdir(), 'tessera-tls-docs-'));
+    stops.push(() => rm(folder, { recursive: true }));
+    const shell = command.replace('192.168.1.10', '127.0.0.1');
+    await promisify(execFile)('sh', ['-c', shell], { cwd: folder });
+    const [cert, key] = await Promise.all(
+      ['broker.pem', 'broker-key.pem'].map((name) => readFile(join(folder, name), 'utf8')),
+    );
+    const tls = { cert: cert!, key: key! };
+    const broker = await startBroker({ listen: ['mqtts://127.0.0.1:0'], anonymous: 'loopback', tls, log: silentLog });
+    stops.push(() => broker.stop());
+    const bus = await connect(broker.urls[0]!, { ca: ownAuthority(tls) });
+    expect(bus.connected).toBe(true);
   });
 
   it('says which file is wrong', async ({ skip }) => {
