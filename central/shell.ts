@@ -31,11 +31,14 @@ export interface ShellParts {
   readonly wire: Wire;
   readonly executor: Executor;
   readonly data: DataPlane;
+  /** Said with what nodes are told to do. */
+  readonly epoch: number;
   readonly log: Log;
   /** The way back to the coordinator. */
   readonly tell: (event: Untimed) => void;
   /** Effects that are not about bytes or nodes. */
   readonly on: {
+    opened(effect: Extract<Effect, { type: 'open-frame' }>): void;
     skipped(effect: Extract<Effect, { type: 'skip-frame' }>): void;
     planActive(model: string, plan: ServedPlan): void;
     ended(frame: EndedFrame): void;
@@ -105,7 +108,7 @@ export class Shell {
         break;
       case 'release-plan':
         if (effect.node === CENTRAL) void this.#parts.executor.release(effect.plan);
-        else this.#control(effect.node, { v: 1, type: 'release', plan: effect.plan });
+        else this.#control(effect.node, { v: 1, type: 'release', plan: effect.plan, epoch: this.#parts.epoch });
         break;
       case 'plan-active':
         on.planActive(effect.model, this.#plans.get(effect.plan)!);
@@ -115,6 +118,7 @@ export class Shell {
         void data.forgetPlan(effect.plan).catch(() => {});
         break;
       case 'open-frame':
+        on.opened(effect);
         this.#open(effect);
         break;
       case 'skip-frame':
@@ -169,7 +173,7 @@ export class Shell {
   #prepare(node: string, plan: Plan, stages: readonly number[]): void {
     const { manifest } = this.#plans.get(plan.id)!.deployment;
     if (node !== CENTRAL) {
-      this.#control(node, { v: 1, type: 'prepare', plan, manifest, stages: [...stages] });
+      this.#control(node, { v: 1, type: 'prepare', plan, manifest, stages: [...stages], epoch: this.#parts.epoch });
       return;
     }
     const { executor, tell } = this.#parts;

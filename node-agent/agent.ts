@@ -126,6 +126,8 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     else complaints.warn(from, `a ${message.type} from ${from} is ignored: only ${CENTRAL} may control nodes`);
   });
   const control = (message: ControlMessage): void => {
+    // A central that has been relieved and does not know it yet must not take away what its successor uses.
+    if ('epoch' in message && message.epoch !== undefined && !desk.enter(message.epoch)) return;
     if (message.type === 'release') plans.release(message.plan);
     else if (message.type === 'cancel') desk.cancel(CENTRAL, message);
     else if (message.type === 'prepare')

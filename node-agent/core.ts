@@ -81,6 +81,13 @@ export class WorkQueue<H> {
     return this.#take((item) => item.plan === plan);
   }
 
+  /** Central speaks in this epoch. False where it is over; else what was queued in an earlier one, which nobody wants. */
+  enter(epoch: number): Held<H>[] | false {
+    if (epoch < this.#highestEpoch) return false;
+    this.#highestEpoch = epoch;
+    return this.#take((item) => epochOf(item.iId) < epoch);
+  }
+
   /** Takes an item in, or says why not. */
   offer(item: WorkItem, handle: H, nowMs: number): Refusal | undefined {
     const epoch = epochOf(item.iId);

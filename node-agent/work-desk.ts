@@ -57,6 +57,14 @@ export class WorkDesk {
     this.#refuse(this.#queue.planGone(plan), 'unknown-plan', `plan ${plan} was released`);
   }
 
+  /** Central speaks in this epoch; false where that is over, and then nothing is to be done. */
+  enter(epoch: number): boolean {
+    const dropped = this.#queue.enter(epoch);
+    if (dropped === false) return false;
+    this.#refuse(dropped, 'expired', `epoch ${epoch} has begun`);
+    return true;
+  }
+
   /** What waited through a lost connection has been given to others. */
   connectionLost(): void {
     this.#refuse(this.#queue.dropAll(), 'expired', 'the connection to the broker was lost meanwhile');

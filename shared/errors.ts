@@ -21,6 +21,7 @@ export const ERROR_CODES = {
   TESSERA_RUN_FAILED: 'The runtime could not run a piece of the model.',
   TESSERA_DEADLINE: 'The frame was not done in time.',
   TESSERA_CENTRAL_RESTARTED: 'Central stopped while the frame was under way.',
+  TESSERA_CENTRAL_ACTIVE: 'Another central is active at this broker.',
   TESSERA_BROKER: 'The broker cannot be reached or refuses.',
   TESSERA_NODE_DUPLICATE: 'Another node with this id is online.',
   TESSERA_DOWNLOAD: 'A file could not be downloaded or does not match its hash.',

@@ -28,11 +28,6 @@ export class Publisher {
     for (const [topic, payload] of this.#standing) this.#send(topic, payload, true);
   }
 
-  status(state: 'online' | 'offline'): Promise<void> {
-    this.#standing.set(this.#topics.status, state);
-    return this.#bus.publish(this.#topics.status, state, { qos: 1, retain: true });
-  }
-
   /** The public key that belongs to the signatures of models. */
   key(publicKey: string): void {
     this.#stand(this.#topics.centralKey(CENTRAL), publicKey);
@@ -64,13 +59,17 @@ export class Publisher {
     void this.#bus.publish(this.#topics.stats, JSON.stringify(report)).catch(() => {});
   }
 
-  /** A frame's end. Error results are not retained: they are news, not a state. */
-  result(result: ResultObject, tensors: WireRegion[], hold: number): void {
-    const { camera, model, id, frame, status, task, top } = result;
+  /** A frame's end; resolves when the broker has it or never will. Error results are not retained: they are news, not a state. */
+  async result(result: ResultObject, tensors: WireRegion[], hold: number): Promise<void> {
+    const { camera, model, id, frame, status, task } = result;
     if (status !== 'error' && tensors.length > 0) this.#tensors(camera, model, { v: 1, id, frame, outputs: tensors });
     const topic = this.#topics.result(camera, model);
-    this.#send(topic, JSON.stringify(result), status !== 'error');
-    if (status === 'error' || task === 'raw') return;
+    const sent = this.#send(topic, JSON.stringify(result), status !== 'error');
+    if (status !== 'error' && task !== 'raw') this.#label(result, hold);
+    await sent;
+  }
+
+  #label({ camera, model, top }: ResultObject, hold: number): void {
     const key = `${camera}/${model}`;
     const held = this.#labels.get(key) ?? new HeldLabel(hold);
     this.#labels.set(key, held);
@@ -90,8 +89,8 @@ export class Publisher {
     this.#send(topic, payload, true);
   }
 
-  #send(topic: string, payload: string, retain: boolean): void {
-    this.#bus
+  #send(topic: string, payload: string, retain: boolean): Promise<void> {
+    return this.#bus
       .publish(topic, payload, { qos: 1, retain })
       .catch((error) =>
         this.#log.warn(`publishing on ${topic} failed: ${error instanceof Error ? error.message : error}`),

@@ -1,7 +1,7 @@
 import { TesseraError } from '../../shared/errors.ts';
 import { parseGrid } from '../../shared/tiling/grid.ts';
 import { defineCommand } from '../command.ts';
-import { connectionOptions, connectionSettings, integer, string, value, valueOr, values } from '../options.ts';
+import { connectionOptions, connectionSettings, flag, integer, string, value, valueOr, values } from '../options.ts';
 
 /** `tessera central`: the coordinator of a real deployment. */
 export const command = defineCommand({
@@ -14,16 +14,19 @@ export const command = defineCommand({
     model: values('--model <model>', 'a model to serve; repeat it for several', string),
     nodes: valueOr('--nodes <n>', 'node agents to plan for: the grid has a tile for each', integer(1, 64), 4),
     grid: value('--grid <grid>', 'tiles as ROWSxCOLS instead', parseGrid),
+    id: value('--id <id>', 'tells several centrals at one broker apart; otherwise the host name', string),
+    standby: flag('--standby', 'where another central is active, wait, and take over within 10 s when it is gone'),
   },
   examples: [
     ['central', 'serves the models folder at the broker of the configuration'],
     ['central --broker mqtt://192.168.1.10 --model fastestdet --nodes 8', 'one model, spread over eight nodes'],
+    ['central --standby', 'on two machines: one is active, the other one takes its place'],
   ],
   async run({ options, out, signal, config }) {
     const { config: settings } = await config(await connectionSettings(options));
     const [
       { busOptions, openLog },
-      { startCentral },
+      { openCentral },
       { choosePlan },
       { loadForDeploy, modelFolders },
       { machineDefaults },
@@ -46,34 +49,54 @@ export const command = defineCommand({
         hint: '`tessera model add FILE.onnx` puts one there',
       });
     const { threads, memoryMb } = machineDefaults();
-    const central = await startCentral({
-      bus: { ...bus, patient: true },
-      base: settings.mqtt.base_topic,
-      stateDir: await makeStateDirectory(),
-      threads,
-      sessionMemoryMb: memoryMb,
-      signingKey: settings.models.signing_key,
-      cameras: settings.cameras,
-      acceptUnlistedCameras: settings.accept_unlisted_cameras,
-      log,
-    });
-    try {
-      for (const name of listed) {
-        const { request, notes } = await loadForDeploy(name, settings);
-        for (const note of notes) out.note(`note: ${note}`);
-        const deployment = await central.deploy(request);
-        const grid = options.grid === undefined ? {} : { grid: options.grid };
-        const prepared = choosePlan(deployment, { nodeCount: options.nodes, ...grid });
-        await central.activate(deployment.name, prepared);
-        const share = Math.round(prepared.macsOnNodes * 100);
-        out.note(`model ${deployment.name}: ${prepared.plan.reason}; ${share} % of the computing on nodes`);
+    const standby = options.standby || settings.central.standby;
+    const server = settings.mqtt.server.replace(/\/\/[^@/]*@/, '//');
+    const id = options.id ?? (settings.central.id === 'auto' ? undefined : settings.central.id);
+    const stateDir = await makeStateDirectory();
+
+    /** From its start until it is stopped (undefined) or relieved by another central. */
+    const serve = async (): Promise<TesseraError | undefined> => {
+      const central = await openCentral({
+        bus: { ...bus, patient: true },
+        base: settings.mqtt.base_topic,
+        id,
+        standby,
+        onWait: (other) => out.note(`standing by at ${server}: central ${other} is active`),
+        stateDir,
+        threads,
+        sessionMemoryMb: memoryMb,
+        signingKey: settings.models.signing_key,
+        cameras: settings.cameras,
+        acceptUnlistedCameras: settings.accept_unlisted_cameras,
+        log,
+      });
+      const stopped = untilStopped(signal).then(() => undefined);
+      try {
+        for (const name of listed) {
+          const { request, notes } = await loadForDeploy(name, settings);
+          for (const note of notes) out.note(`note: ${note}`);
+          const deployment = await central.deploy(request);
+          const grid = options.grid === undefined ? {} : { grid: options.grid };
+          const prepared = choosePlan(deployment, { nodeCount: options.nodes, ...grid });
+          await central.activate(deployment.name, prepared);
+          const share = Math.round(prepared.macsOnNodes * 100);
+          out.note(`model ${deployment.name}: ${prepared.plan.reason}; ${share} % of the computing on nodes`);
+        }
+        out.note(`models are signed with ${central.publicKey}`);
+        await Promise.race([central.lead(), stopped]);
+        if (signal.aborted) return undefined;
+        out.note(`central is online at ${server}`);
+        return await Promise.race([stopped, central.relieved]);
+      } finally {
+        await central.stop();
       }
-      out.note(`models are signed with ${central.publicKey}`);
-      out.note(`central is online at ${settings.mqtt.server.replace(/\/\/[^@/]*@/, '//')}`);
-      await untilStopped(signal);
-    } finally {
-      await central.stop();
+    };
+
+    for (;;) {
+      const relieved = await serve();
+      if (relieved === undefined) return 0;
+      if (!standby) throw relieved;
+      out.note(relieved.message);
     }
-    return 0;
   },
 });

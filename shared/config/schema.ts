@@ -49,6 +49,16 @@ const broker = z.strictObject({
     ),
 });
 
+/** Central. */
+const central = z.strictObject({
+  id: z
+    .string()
+    .regex(/^[a-z0-9-]{1,63}$/, 'expected 1 to 63 of a-z, 0-9 and -')
+    .default('auto')
+    .describe('tells several centrals of one base apart; auto: the host name'),
+  standby: z.boolean().default(false).describe('where another central is active, wait and take over when it is gone'),
+});
+
 /** A node agent. */
 const node = z.strictObject({
   id: z
@@ -83,6 +93,7 @@ export const configSchema = z.strictObject({
   version: z.literal(1).default(1),
   mqtt: mqtt.prefault({}),
   broker: broker.prefault({}),
+  central: central.prefault({}),
   node: node.prefault({}),
   models: z
     .strictObject({

@@ -85,7 +85,10 @@ export const modelManifest = z.object({
 /** A model on the wire. */
 export type ModelManifest = z.infer<typeof modelManifest>;
 
-/** `control` to a node. `plan` is a Plan value, checked by plan/validate.ts; `stages` are the ids that the node may be asked for. */
+/**
+ * `control` to a node. `plan` is a Plan value, checked by plan/validate.ts; `stages` are the ids that the node may be
+ * asked for; `epoch` is the sender's: a node does nothing for an epoch below the highest that it has seen.
+ */
 export const controlMessage = z.discriminatedUnion('type', [
   z.object({
     v: z.literal(1),
@@ -93,8 +96,9 @@ export const controlMessage = z.discriminatedUnion('type', [
     plan: z.unknown(),
     manifest: modelManifest,
     stages: z.array(count).max(64),
+    epoch: count.optional(),
   }),
-  z.object({ v: z.literal(1), type: z.literal('release'), plan: text }),
+  z.object({ v: z.literal(1), type: z.literal('release'), plan: text, epoch: count.optional() }),
   z.object({ v: z.literal(1), type: z.literal('cancel'), i_id: imageId, stage: count, t_id: z.array(count).max(4096) }),
   z.object({ v: z.literal(1), type: z.literal('ready'), plan: text, boot_id: text }),
   z.object({ v: z.literal(1), type: z.literal('refused'), plan: text, code: text, text }),

@@ -175,7 +175,10 @@ function openSession(
       const ids = [properties?.subscriptionIdentifier ?? []].flat();
       // A kept session delivers before the filters are asked for again; then they are told apart by their text.
       const named = ids.map((id) => filters[id]).filter((filter) => filter !== undefined);
-      deliver({ topic, payload, retained: retain, redelivered: dup }, named.length === 0 ? undefined : named);
+      deliver(
+        { topic, payload, retained: retain, ...(dup && { redelivered: true }) },
+        named.length === 0 ? undefined : named,
+      );
     });
     client.once('connect', () => resolve(sessionOf(client, filters, () => fault?.message ?? 'closed by the broker')));
     client.once('close', () => {

@@ -66,7 +66,7 @@ describe.each(['embedded', 'mosquitto'] as const)('central and agents on the %s 
     expect(new Set(results.flatMap(({ nodes }) => nodes))).toEqual(new Set(['central', 'pi-1', 'pi-2']));
     expect(results[0].macs_on_nodes).toBeGreaterThan(0.5);
 
-    const watch = start(['watch', '--broker', url, '--json'], 'watch');
+    const watch = start(['watch', '--last', '--broker', url, '--json'], 'watch');
     await runCli(['publish', 'door', files[0]!, '--broker', url], { cwd: folder });
     const [line] = await watch.printed(/^\{.*"camera":"door".*$/m);
     expect(JSON.parse(line)).toMatchObject({ camera: 'door', status: 'ok', top: { label: labels[0] } });

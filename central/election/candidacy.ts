@@ -1,0 +1,164 @@
+import { TesseraError } from '../../shared/errors.ts';
+import type { Bus, Log, Message } from '../../shared/ports.ts';
+import { type CentralStatus, centralStatus } from '../../shared/protocol/messages.ts';
+import type { Topics } from '../../shared/protocol/topics.ts';
+import { Election, type ElectionEffect, type ElectionEvent } from './election.ts';
+
+/** What a candidacy rests on. */
+export interface CandidacyOptions {
+  readonly bus: Bus;
+  readonly topics: Topics;
+  readonly id: string;
+  /** Names this run of the process. */
+  readonly boot: string;
+  /** Waits while another central is active; without it that ends the candidacy. */
+  readonly standby: boolean;
+  /** The least epoch to claim. */
+  readonly floor: number;
+  /** Keeps an epoch on disk before anybody hears of it. */
+  readonly keepEpoch: (epoch: number) => void;
+  /** This central may act again, after a time in which it could not know whether it was still the active one. */
+  readonly onResume: () => void;
+  /** Another one is active now; this one never will be again. */
+  readonly onStepDown: (by: CentralStatus) => void;
+  /** It waits for the one that is active. */
+  readonly onWait: (by: CentralStatus) => void;
+  readonly log: Log;
+}
+
+const TICK_MS = 100;
+/** Longest text of a status that is looked at. */
+const MAX_BYTES = 4096;
+
+/** The last will of a central's connection: what the others hear when it is gone without a word. */
+export function lastWordsOf(id: string, boot: string): string {
+  return JSON.stringify({ v: 1, id, boot_id: boot, state: 'lost', epoch: 0, seq: 0 } satisfies CentralStatus);
+}
+
+/** The election with clock and broker: says what it asks to say, tells it what is heard. */
+export class Candidacy {
+  readonly #options: CandidacyOptions;
+  readonly #election: Election;
+  #timer: NodeJS.Timeout | undefined;
+  #connected = false;
+  #held = false;
+  #waitsFor: string | undefined;
+  #settle: { resolve: (epoch: number) => void; reject: (error: Error) => void } | undefined;
+
+  constructor(options: CandidacyOptions) {
+    const { id, boot, standby, floor } = options;
+    this.#options = options;
+    this.#election = new Election({ id, boot, standby, floor, clockOffsetMs: Date.now() - performance.now() });
+  }
+
+  /** Whether this central may act as the active one now. */
+  get holds(): boolean {
+    return this.#options.bus.connected && this.#election.holds(performance.now());
+  }
+
+  /** Resolves with the epoch once this central is the active one. Throws TESSERA_CENTRAL_ACTIVE. */
+  async start(): Promise<number> {
+    const { bus, topics } = this.#options;
+    const leading = new Promise<number>((resolve, reject) => {
+      this.#settle = { resolve, reject };
+    });
+    leading.catch(() => {});
+    await bus.subscribe(topics.centralStatusAll, 1, (message) => this.#onMessage(message));
+    await bus.subscribe(topics.centralHeartbeatAll, 0, (message) => this.#onMessage(message));
+    bus.onConnect(() => {
+      if (this.#connected) this.#tell({ type: 'disconnected' });
+      this.#connected = true;
+      this.#tell({ type: 'connected' });
+    });
+    this.#timer = setInterval(() => this.#tick(), TICK_MS);
+    return leading;
+  }
+
+  /** Says goodbye, so that another one can take over at once. Idempotent. */
+  stop(): void {
+    if (this.#timer === undefined) return;
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+    this.#tell({ type: 'resign' });
+    this.#settle?.reject(new TesseraError('TESSERA_BROKER', 'central was stopped before it was active'));
+  }
+
+  #tick(): void {
+    if (this.#connected && !this.#options.bus.connected) {
+      this.#connected = false;
+      this.#tell({ type: 'disconnected' });
+    }
+    this.#tell({ type: 'tick' });
+  }
+
+  #onMessage({ payload, retained }: Message): void {
+    if (payload.byteLength > MAX_BYTES) return;
+    const status = readStatus(payload);
+    if (status === undefined) return;
+    this.#tell({ type: 'heard', from: status, retained });
+  }
+
+  #tell(event: Untimed): void {
+    for (const effect of this.#election.handle({ ...event, at: performance.now() } as ElectionEvent))
+      this.#carryOut(effect);
+    if (event.type === 'heard' && event.from.state === 'active' && this.#election.phase === 'standby')
+      this.#noteWait(event.from);
+    const { holds } = this;
+    if (holds && !this.#held) this.#options.onResume();
+    this.#held = holds;
+  }
+
+  #noteWait(by: CentralStatus): void {
+    if (this.#waitsFor === by.boot_id) return;
+    this.#waitsFor = by.boot_id;
+    this.#options.onWait(by);
+  }
+
+  #carryOut(effect: ElectionEffect): void {
+    const { id, log, onStepDown, keepEpoch } = this.#options;
+    switch (effect.type) {
+      case 'announce':
+        if (effect.status.state === 'claiming') keepEpoch(effect.status.epoch);
+        this.#announce(effect.status, effect.retained);
+        break;
+      case 'lead':
+        log.info(`central ${id} is active in epoch ${effect.epoch}`);
+        this.#settle?.resolve(effect.epoch);
+        this.#settle = undefined;
+        break;
+      case 'step-down':
+        log.warn(`central ${effect.by.id} has taken over in epoch ${effect.by.epoch}`);
+        onStepDown(effect.by);
+        break;
+      case 'refused':
+        this.#settle?.reject(
+          new TesseraError('TESSERA_CENTRAL_ACTIVE', `central "${effect.by.id}" is active at this broker`, {
+            hint: 'stop that one, or start this one with `tessera central --standby`: it takes over when that one is gone',
+          }),
+        );
+        this.#settle = undefined;
+        clearInterval(this.#timer);
+    }
+  }
+
+  #announce(status: CentralStatus, retained: boolean): void {
+    const { bus, topics, id, log } = this.#options;
+    const text = JSON.stringify(status);
+    const said = retained
+      ? bus.publish(topics.centralStatus(id), text, { qos: 1, retain: true })
+      : bus.publish(topics.centralHeartbeat(id), text);
+    said.catch((error: unknown) => log.warn(`the other centrals could not be told: ${error}`));
+  }
+}
+
+type Untimed<E extends ElectionEvent = ElectionEvent> = E extends ElectionEvent ? Omit<E, 'at'> : never;
+
+function readStatus(payload: Uint8Array): CentralStatus | undefined {
+  try {
+    const text = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength).toString('utf8');
+    const status = centralStatus.safeParse(JSON.parse(text));
+    return status.success ? status.data : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,340 @@
+import { Complaints } from '../shared/complaints.ts';
+import { CENTRAL, type Plan } from '../shared/plan/plan.ts';
+import type { BlobStore, Bus, Log, Message } from '../shared/ports.ts';
+import type { PlanStatus } from '../shared/protocol/messages.ts';
+import { topics } from '../shared/protocol/topics.ts';
+import type { Executor } from '../shared/runtime/executor-types.ts';
+import type { BusOptions } from '../shared/runtime/mqtt.ts';
+import type { Wire } from '../shared/runtime/wire.ts';
+import type { DataPlane } from './assembly/data-plane.ts';
+import { serveBlobs } from './blob-server.ts';
+import { Coordinator } from './coordinator/coordinator.ts';
+import type { Event } from './coordinator/events.ts';
+import { type CoordinatorOptions, defaultOptions } from './coordinator/options.ts';
+import type { Deployment } from './deployment.ts';
+import { type Untimed, watchFleet } from './fleet.ts';
+import { type CameraOptions, Cameras } from './ingest/cameras.ts';
+import { Inbox } from './ingest/inbox.ts';
+import { Inlet } from './ingest/inlet.ts';
+import type { Journal } from './journal/journal.ts';
+import { Ledger } from './journal/ledger.ts';
+import { factsOf, type PreparedPlan } from './planner/prepared.ts';
+import { planStatusOf } from './publish/plan-status.ts';
+import { Publisher } from './publish/publisher.ts';
+import { resultOf } from './publish/result.ts';
+import { Stats } from './publish/stats.ts';
+import { type EndedFrame, Shell } from './shell.ts';
+
+/** How to reach the broker. */
+export type Connection = Omit<BusOptions, 'clientId' | 'will' | 'log'>;
+
+/** What stays the same for as long as a central runs. */
+export interface ReignOptions {
+  readonly bus: Connection;
+  readonly base: string;
+  readonly cameras: Readonly<Record<string, CameraOptions>>;
+  readonly acceptUnlistedCameras: boolean;
+  readonly coordinator?: Partial<CoordinatorOptions>;
+  readonly log: Log;
+}
+
+/** What a reign works with. */
+export interface ReignParts {
+  readonly bus: Bus;
+  readonly wire: Wire;
+  readonly executor: Executor;
+  readonly store: BlobStore;
+  readonly data: DataPlane;
+  readonly journal: Journal;
+  readonly deployments: ReadonlyMap<string, Deployment>;
+  readonly epoch: number;
+  readonly publicKey: string;
+  /** Whether this central is the active one at this moment. */
+  readonly holds: () => boolean;
+}
+
+const STATS_SECONDS = 10;
+/** Messages of cameras that are kept while it is not known whether this central is still the active one. */
+const HELD_MESSAGES = 256;
+
+/**
+ * The time in which a central is the active one: coordinator, shell and everything that speaks for them.
+ *
+ *   1. The inlet opens after the first plan is known, so that no frame comes too early.
+ *   2. A message of a camera is journaled before the handler returns, and so before it is acknowledged.
+ *   3. While `holds` says no, nothing is taken in: messages wait for `resume`, or are dropped with the reign, when the
+ *      broker has them for the next central.
+ *   4. However it ends, every frame that was taken in has a result.
+ */
+export class Reign {
+  readonly #options: ReignOptions;
+  readonly #parts: ReignParts;
+  readonly #coordinator: Coordinator;
+  readonly #shell: Shell;
+  readonly #publisher: Publisher;
+  readonly #cameras: Cameras;
+  readonly #inbox: Inbox;
+  readonly #inlet: Inlet;
+  readonly #ledger: Ledger;
+  readonly #stats = new Stats();
+  readonly #active = new Map<string, PlanStatus>();
+  readonly #complaints: Complaints;
+  readonly #waiting = new Set<() => void>();
+  #held: Message[] = [];
+  #opening: Promise<void> | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #statsTimer: NodeJS.Timeout | undefined;
+  #drained: () => void = () => {};
+  #stopping: Promise<void> | undefined;
+  #relieved = false;
+
+  constructor(options: ReignOptions, parts: ReignParts) {
+    this.#options = options;
+    this.#parts = parts;
+    const { log, base } = options;
+    this.#complaints = new Complaints(log, () => performance.now());
+    this.#publisher = new Publisher(parts.bus, topics(base), log);
+    this.#cameras = new Cameras(options.cameras, options.acceptUnlistedCameras, this.#publisher);
+    this.#inbox = new Inbox(base);
+    this.#ledger = new Ledger(parts.journal);
+    this.#inlet = new Inlet({
+      connection: options.bus,
+      topics: topics(base),
+      onMessage: (message) => this.#onMessage(message),
+      holds: parts.holds,
+      log,
+    });
+    this.#coordinator = new Coordinator({ ...defaultOptions, ...options.coordinator, epoch: parts.epoch });
+    this.#shell = new Shell({
+      wire: parts.wire,
+      executor: parts.executor,
+      data: parts.data,
+      epoch: parts.epoch,
+      log,
+      tell: (event) => this.#tell(event),
+      on: {
+        opened: ({ ref, model, i_id }) => this.#ledger.opened(ref, model, i_id),
+        skipped: ({ ref, model, camera, reason }) => {
+          this.#ledger.skipped(ref, model);
+          this.#stats.skipped(camera, reason);
+        },
+        planActive: (model, plan) => {
+          const status = planStatusOf(plan, Date.now() / 1000);
+          this.#active.set(model, status);
+          this.#publisher.plan(model, status);
+          this.#wake();
+        },
+        ended: (frame) => this.#onEnded(frame),
+        timer: (at) => this.#setTimer(at),
+        drained: () => this.#drained(),
+      },
+    });
+  }
+
+  /** Begins: nodes are heard, frames as soon as there is a plan. */
+  async start(): Promise<void> {
+    const { bus, wire, store, journal, publicKey } = this.#parts;
+    const { base, cameras, log } = this.#options;
+    for (const [camera, { models: _, hold: __, offline_after_s: ___, ...policy }] of Object.entries(cameras))
+      this.#tell({ type: 'camera-config', camera, policy });
+    for (const { camera, frame } of journal.before) this.#tell({ type: 'frame-known', camera, frame });
+    serveBlobs(wire, store, (sha) => this.#isOffered(sha), log);
+    await watchFleet({
+      bus,
+      wire,
+      topics: topics(base),
+      tell: (event) => this.#tell(event),
+      keep: (plan, out) => this.#shell.keepResult(plan, out),
+      log,
+    });
+    await wire.start();
+    this.#publisher.key(publicKey);
+    bus.onConnect(() => {
+      if (this.#stopping === undefined) this.#publisher.announce();
+    });
+    this.#statsTimer = setInterval(
+      () => this.#publisher.stats(this.#stats.report(STATS_SECONDS, this.#coordinator.snapshot())),
+      STATS_SECONDS * 1000,
+    );
+  }
+
+  /** Puts plans to work for new frames of their models; frames under way keep theirs. */
+  async activate(plans: ReadonlyMap<string, PreparedPlan>): Promise<void> {
+    for (const [model, prepared] of plans) {
+      const deployment = this.#parts.deployments.get(model)!;
+      this.#shell.addPlan({ ...prepared, deployment });
+      this.#tell({ type: 'plan', model, facts: factsOf(prepared, deployment.resolved) });
+    }
+    this.#opening ??= this.#inlet.open();
+    await this.#opening;
+  }
+
+  /** What waited because it was not known whether this central is the active one is taken in. */
+  resume(): void {
+    for (const message of this.#held.splice(0)) this.#onMessage(message);
+  }
+
+  /** Resolves with true when the plan serves new frames and so many node agents are ready for it, false at the time-out. */
+  async whenReady(plan: Plan, nodes: number, timeoutMs: number): Promise<boolean> {
+    const isServed = (): boolean => [...this.#active.values()].some(({ id }) => id === plan.id);
+    const deadline = performance.now() + timeoutMs;
+    while (!isServed() || this.#readyNodes(plan.id) < nodes) {
+      const left = deadline - performance.now();
+      if (left <= 0) return false;
+      let timer: NodeJS.Timeout | undefined;
+      await new Promise<void>((resolve) => {
+        timer = setTimeout(resolve, left);
+        this.#waiting.add(resolve);
+      });
+      clearTimeout(timer);
+    }
+    return true;
+  }
+
+  /** Node agents that were asked to prepare a plan and have. */
+  #readyNodes(plan: string): number {
+    const { nodes } = this.#coordinator.snapshot();
+    return Object.entries(nodes).filter(
+      ([id, { presence, plans }]) => id !== CENTRAL && presence !== 'offline' && plans[plan] === 'ready',
+    ).length;
+  }
+
+  /** The active plan of a model, as published. */
+  planStatus(model: string): PlanStatus | undefined {
+    return this.#active.get(model);
+  }
+
+  /** Open frames lost their tensors. */
+  onDataPlaneEnd(error: Error): void {
+    const failure = { code: 'TESSERA_INTERNAL', message: error.message, hint: 'send it again' } as const;
+    for (const i_id of this.#shell.openFrames()) this.#tell({ type: 'frame-failed', i_id, failure });
+  }
+
+  /**
+   * Brings open frames to their end (within `graceMs`) and publishes `offline`. Relieved by another central it ends
+   * them at once, and leaves nodes and status to that one. Idempotent.
+   */
+  stop(graceMs: number, relieved = false): Promise<void> {
+    this.#stopping ??= this.#stop(graceMs, relieved);
+    return this.#stopping;
+  }
+
+  async #stop(graceMs: number, relieved: boolean): Promise<void> {
+    this.#relieved = relieved;
+    this.#held = [];
+    if (!relieved) {
+      let timer: NodeJS.Timeout | undefined;
+      await new Promise<void>((resolve) => {
+        this.#drained = resolve;
+        timer = setTimeout(resolve, graceMs);
+        this.#tell({ type: 'drain' });
+      });
+      clearTimeout(timer);
+    }
+    this.#tell({ type: 'stop' });
+    clearTimeout(this.#timer);
+    clearInterval(this.#statsTimer);
+    this.#cameras.stop();
+    await this.#inlet.close(relieved);
+  }
+
+  #isOffered(sha: string): boolean {
+    for (const { manifest } of this.#parts.deployments.values())
+      if (manifest.skeleton.sha === sha || manifest.blobs.some((blob) => blob.sha === sha)) return true;
+    return false;
+  }
+
+  /** The one way into the coordinator. */
+  #tell(event: Untimed): void {
+    this.#noteReadiness(event);
+    for (const effect of this.#coordinator.handle({ ...event, at: performance.now() } as Event)) {
+      // The nodes' plans are the next central's.
+      if (this.#relieved && effect.type === 'release-plan' && effect.node !== CENTRAL) continue;
+      try {
+        this.#shell.carryOut(effect);
+      } catch (error) {
+        this.#options.log.error(`effect ${effect.type}: ${error instanceof Error ? error.stack : error}`);
+      }
+    }
+  }
+
+  #noteReadiness(event: Untimed): void {
+    if (event.type === 'node-ready') {
+      this.#wake();
+    } else if (event.type === 'node-refused' && this.#stopping === undefined) {
+      const { node, plan, code, text } = event;
+      this.#complaints.warn(`${node} refuses ${plan}`, `${node} refuses plan ${plan} (${code}): ${text}`);
+    }
+  }
+
+  #wake(): void {
+    for (const wake of this.#waiting) wake();
+    this.#waiting.clear();
+  }
+
+  #onMessage(message: Message): void {
+    if (this.#stopping !== undefined) return;
+    if (this.#parts.holds()) this.#onInput(message);
+    else if (this.#held.length < HELD_MESSAGES)
+      this.#held.push({ ...message, payload: new Uint8Array(message.payload) });
+  }
+
+  #onInput(message: Message): void {
+    const received = this.#inbox.receive(message, Date.now());
+    if (received.kind === 'pending') return;
+    if (received.kind === 'skipped') {
+      const { camera, reason, failure } = received;
+      this.#stats.skipped(camera, reason);
+      if (failure !== undefined) {
+        const from = camera === '' ? 'nobody who may be a camera' : camera;
+        this.#complaints.warn(`frame of ${camera}`, `a message of ${from} is no frame: ${failure.message}`);
+      }
+      return;
+    }
+    const { arrival } = received;
+    const { camera, frame, named, envelope, time } = arrival;
+    const options = this.#cameras.options(camera);
+    if (options === undefined) {
+      this.#stats.skipped(camera, 'no-model');
+      return;
+    }
+    this.#stats.arrived(camera);
+    this.#cameras.seen(camera, options);
+    const ref = this.#shell.keepPayload(arrival);
+    const { deployments } = this.#parts;
+    const models = options.models.length === 0 ? [...deployments.keys()] : options.models;
+    const taken = Date.now() / 1000;
+    const known = models.flatMap((model) => deployments.get(model) ?? []);
+    this.#ledger.offer(
+      ref,
+      known.map(({ name, manifest, card }) => {
+        return { camera, frame, model: name, sha: manifest.skeleton.sha, task: card.task, taken, time };
+      }),
+    );
+    const bytes = envelope.d.byteLength;
+    const redelivered = message.redelivered ?? false;
+    this.#tell({ type: 'frame-offered', ref, camera, frame, models, bytes, dedupe: named, redelivered });
+    this.#ledger.settle(ref);
+  }
+
+  #onEnded({ end, arrival, deployment, approximate, size, answer }: EndedFrame): void {
+    this.#stats.ended(end);
+    const result = resultOf(end, {
+      modelSha: deployment.manifest.skeleton.sha,
+      task: deployment.card.task,
+      time: arrival.time,
+      ...size,
+      approximate,
+      answer,
+    });
+    const acknowledged = this.#ledger.leaving(end.i_id);
+    const hold = this.#cameras.options(end.camera)?.hold ?? 1;
+    // Refused or not, there is nothing more to be done for it.
+    void this.#publisher.result(result, answer?.regions ?? [], hold).finally(acknowledged);
+  }
+
+  #setTimer(at: number): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#tell({ type: 'timer' }), Math.max(0, at - performance.now()));
+  }
+}
