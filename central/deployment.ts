@@ -7,7 +7,7 @@ import type { BlobStore } from '../shared/ports.ts';
 import type { ModelManifest } from '../shared/protocol/messages.ts';
 import { packModel } from '../shared/runtime/package.ts';
 import type { SigningKey } from '../shared/runtime/signature.ts';
-import type { TensorSpec } from '../shared/tensor/tensor.ts';
+import { byteLength, type TensorSpec } from '../shared/tensor/tensor.ts';
 
 /** A model ready to be planned and sent: its graph with everything known, and its pieces in the blob store. */
 export interface Deployment {
@@ -31,6 +31,9 @@ export interface DeployRequest {
   readonly picture: boolean;
   readonly inputShape?: readonly number[] | undefined;
 }
+
+/** Bytes of the largest tensor that a frame may have: more is a mistake in a shape, or a trap. */
+const MAX_TENSOR_BYTES = 1e9;
 
 /**
  * Fixes the model's shapes, puts the preparation of pictures in front of it, stores its pieces and signs for them.
@@ -66,6 +69,15 @@ export async function deployModel(request: DeployRequest, store: BlobStore, key:
     );
   const input = graph.inputs[0]!;
   const outputs = graph.outputs.map((value) => value.name);
+  for (const tensor of [input.name, ...outputs]) {
+    const spec = resolved.specs.get(tensor);
+    if (spec !== undefined && byteLength(spec) > MAX_TENSOR_BYTES)
+      throw new TesseraError(
+        'TESSERA_MODEL_UNSUPPORTED',
+        `"${tensor}" of model "${name}" is [${spec.shape.join(', ')}], ${byteLength(spec)} bytes; at most ${MAX_TENSOR_BYTES} are handled`,
+        { hint: 'give a smaller shape with --input-shape, or mend input.shape in model.yaml' },
+      );
+  }
   for (const output of outputs)
     if (!resolved.specs.has(output))
       throw new TesseraError(

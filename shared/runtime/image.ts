@@ -26,10 +26,12 @@ sharp.unblock({ operation: ['VipsForeignLoadJpegBuffer', 'VipsForeignLoadPngBuff
 export interface FrameLimits {
   /** Width x height of the picture as it came. */
   readonly maxPixels: number;
+  /** Its longer side: a strip of one pixel by millions takes seconds, or a gigabyte, to scale. */
+  readonly maxSide: number;
 }
 
-/** 50 megapixels: more than any camera of a phone or a house has. */
-export const FRAME_LIMITS: FrameLimits = { maxPixels: 50_000_000 };
+/** 50 megapixels, more than any camera of a phone or a house has; sides as of the widest panoramas. */
+export const FRAME_LIMITS: FrameLimits = { maxPixels: 50_000_000, maxSide: 32_768 };
 
 /** A frame of pixels: JPEG or PNG bytes, or raw pixels [h, w, c]; what `FrameEnvelope` carries, but tensors. */
 export type PictureFrame = Pick<FrameEnvelope, 'format' | 'shape' | 'd'>;
@@ -55,12 +57,45 @@ function invalid(problem: string, cause?: unknown): TesseraError {
   });
 }
 
-function tooLarge(size: Size, limits: FrameLimits): TesseraError {
-  return new TesseraError(
+/** Throws TESSERA_INPUT_TOO_LARGE for a picture beyond the limits. */
+function checkSize({ width, height }: Size, { maxPixels, maxSide }: FrameLimits): void {
+  if (width * height <= maxPixels && Math.max(width, height) <= maxSide) return;
+  throw new TesseraError(
     'TESSERA_INPUT_TOO_LARGE',
-    `the picture has ${size.width}x${size.height} pixels; at most ${limits.maxPixels} are accepted`,
+    `the picture has ${width}x${height} pixels; at most ${maxPixels} are accepted, and ${maxSide} along a side`,
     { hint: 'send a smaller picture' },
   );
+}
+
+/**
+ * Pixels of encoded pictures that are decoded at a time. Interlaced and progressive files are held whole while they are
+ * decoded, 3 bytes a pixel and more, so large ones take turns.
+ */
+const PIXELS_AT_ONCE = 64_000_000;
+let decoding = 0;
+const waiting: { readonly pixels: number; readonly go: () => void }[] = [];
+
+function admit(): void {
+  for (let next = waiting[0]; next !== undefined && decoding + next.pixels <= PIXELS_AT_ONCE; next = waiting[0]) {
+    waiting.shift();
+    decoding += next.pixels;
+    next.go();
+  }
+}
+
+/** Runs `decode` when there is room for so many pixels, in the order of the calls. */
+async function inTurn<T>(pixels: number, decode: () => Promise<T>): Promise<T> {
+  const share = Math.min(pixels, PIXELS_AT_ONCE);
+  await new Promise<void>((go) => {
+    waiting.push({ pixels: share, go });
+    admit();
+  });
+  try {
+    return await decode();
+  } finally {
+    decoding -= share;
+    admit();
+  }
 }
 
 /** A picture before decoding: how to open it, and its size after EXIF turning. */
@@ -77,7 +112,7 @@ async function openEncoded(bytes: Uint8Array, limits: FrameLimits): Promise<Sour
   try {
     const { autoOrient } = await open().metadata();
     const size = { width: autoOrient.width, height: autoOrient.height };
-    if (size.width * size.height > limits.maxPixels) throw tooLarge(size, limits);
+    checkSize(size, limits);
     return { ...size, open, jpeg: kind === 'jpeg' };
   } catch (error) {
     throw error instanceof TesseraError ? error : unreadable(kind, error);
@@ -90,7 +125,7 @@ function openRaw(frame: PictureFrame, limits: FrameLimits): Source {
   const rank = frame.shape?.length ?? 0;
   if (width < 1 || height < 1 || given !== channels || rank < 2 || rank > 3)
     throw invalid(`a raw ${frame.format} frame needs shape [height, width, ${channels}], not [${frame.shape ?? ''}]`);
-  if (width * height > limits.maxPixels) throw tooLarge({ width, height }, limits);
+  checkSize({ width, height }, limits);
   if (frame.d.byteLength !== width * height * channels)
     throw invalid(
       `the raw ${frame.format} frame has ${frame.d.byteLength} bytes; ${height}x${width}x${channels} are ${width * height * channels}`,
@@ -198,12 +233,14 @@ export async function decodeFrame(
   const arranged = arrange(source, input);
   let rgb: Uint8Array;
   try {
-    const { data, info } = await arranged.pipeline
-      .flatten({ background: WHITE })
-      .toColourspace('srgb')
-      .timeout({ seconds: TIMEOUT_S })
-      .raw({ depth: 'uchar' })
-      .toBuffer({ resolveWithObject: true });
+    const { data, info } = await inTurn(source.width * source.height, () =>
+      arranged.pipeline
+        .flatten({ background: WHITE })
+        .toColourspace('srgb')
+        .timeout({ seconds: TIMEOUT_S })
+        .raw({ depth: 'uchar' })
+        .toBuffer({ resolveWithObject: true }),
+    );
     if (info.channels !== 3) throw new Error(`${info.channels} channels after conversion to RGB`);
     rgb = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
   } catch (error) {

@@ -268,9 +268,9 @@ describe('decodeFrame: what must not come in', () => {
 
   it('refuses too many pixels before it decodes them', async () => {
     const bytes = await raw(quarters(64, 64), 64, 64).png().toBuffer();
-    const limits = { maxPixels: 64 * 64 };
+    const limits = { maxPixels: 64 * 64, maxSide: 64 };
     expect((await decodeFrame(bytes, stretch(8, 8), limits)).sourceWidth).toBe(64);
-    await expect(decodeFrame(bytes, stretch(8, 8), { maxPixels: 4095 })).rejects.toMatchObject({
+    await expect(decodeFrame(bytes, stretch(8, 8), { maxPixels: 4095, maxSide: 64 })).rejects.toMatchObject({
       code: 'TESSERA_INPUT_TOO_LARGE',
     });
     const vast = await sharp({ create: { width: 8000, height: 7000, channels: 3, background: 'red' } })
@@ -279,6 +279,35 @@ describe('decodeFrame: what must not come in', () => {
     const error = await refusal(vast);
     expect(error.code).toBe('TESSERA_INPUT_TOO_LARGE');
     expect(error.message).toContain('8000x7000');
+  });
+
+  it('refuses strips of one pixel by millions, which take a gigabyte or half a minute to scale', async () => {
+    for (const [width, height] of [
+      [40_000, 1],
+      [1, 40_000],
+    ] as const) {
+      const strip = await sharp({ create: { width, height, channels: 3, background: '#777' } })
+        .png()
+        .toBuffer();
+      expect(await refusal(strip)).toMatchObject({ code: 'TESSERA_INPUT_TOO_LARGE', hint: expect.any(String) });
+    }
+  });
+
+  it('lets large pictures take turns, and serves small ones and failures between them', async () => {
+    const large = await sharp({ create: { width: 6500, height: 6000, channels: 3, background: '#123456' } })
+      .jpeg({ progressive: true, quality: 10 })
+      .toBuffer();
+    const small = await raw(quarters(64, 48), 64, 48).png().toBuffer();
+    const frames = [large, large, small, large.subarray(0, large.length - 500), large, small];
+    const results = await Promise.allSettled(frames.map((frame) => decodeFrame(frame, stretch(8, 8))));
+    expect(results.map(({ status }) => status)).toEqual([
+      'fulfilled',
+      'fulfilled',
+      'fulfilled',
+      'rejected',
+      'fulfilled',
+      'fulfilled',
+    ]);
   });
 
   it('refuses animations', async () => {
