@@ -1,4 +1,4 @@
-import { Document, isMap, isScalar, isSeq, parseDocument, visit, type Node as YamlNode } from 'yaml';
+import { CST, Document, isMap, isScalar, isSeq, Parser, parseDocument, visit, type Node as YamlNode } from 'yaml';
 import { type ErrorCode, TesseraError } from '../errors.ts';
 
 /** The `yaml` package, imported here and nowhere else. */
@@ -9,7 +9,8 @@ export type FieldPath = readonly (string | number)[];
 /**
  * Reads one YAML 1.2 document into plain data; an empty document is null. `where` names the file in errors.
  * Throws TesseraError with `code` and the line and column of the first fault, for duplicate keys and unknown tags too.
- * Aliases are expanded at most 100 times, so that a small file cannot become a large value.
+ * Aliases are expanded at most 100 times, so that a small file cannot become a large value, and nesting ends at 64
+ * levels: the library recurses, and V8 ends the whole process when a regular expression is compiled at the stack's end.
  */
 export function parseYaml(text: string, where: string, code: ErrorCode): unknown {
   const document = open(text, where, code);
@@ -18,11 +19,36 @@ export function parseYaml(text: string, where: string, code: ErrorCode): unknown
     JSON.stringify(value); // an anchor that contains itself would hang whoever walks the value
     return value;
   } catch (error) {
-    throw new TesseraError(code, `${where}: ${(error as Error).message}`, { cause: error });
+    throw new TesseraError(code, `${where}: ${(error as Error).message.split('\n')[0]}`, { cause: error });
   }
 }
 
+/** Deepest nesting of collections. */
+const MAX_DEPTH = 64;
+
+/** Whether collections nest deeper than MAX_DEPTH, by the tokens, which the library finds without recursion. */
+function isTooDeep(text: string): boolean {
+  for (const document of new Parser().parse(text)) {
+    const open: { readonly token: CST.Token; readonly depth: number }[] = [{ token: document, depth: 0 }];
+    for (let next = open.pop(); next !== undefined; next = open.pop()) {
+      const { token, depth } = next;
+      if (depth > MAX_DEPTH) return true;
+      if (token.type === 'document' && token.value !== undefined) open.push({ token: token.value, depth });
+      if (!CST.isCollection(token)) continue;
+      for (const { key, value } of token.items) {
+        if (key) open.push({ token: key, depth: depth + 1 });
+        if (value) open.push({ token: value, depth: depth + 1 });
+      }
+    }
+  }
+  return false;
+}
+
 function open(text: string, where: string, code: ErrorCode) {
+  if (isTooDeep(text))
+    throw new TesseraError(code, `${where}: it nests deeper than ${MAX_DEPTH} levels`, {
+      hint: 'Nothing that Tessera reads is nested so deep: the file is damaged or another one.',
+    });
   const document = parseDocument(text, { prettyErrors: true, uniqueKeys: true });
   const fault = document.errors[0] ?? document.warnings[0];
   if (fault !== undefined) {

@@ -34,6 +34,20 @@ describe('parseYaml', () => {
     expect(() => parse(bomb)).toThrow(/alias/i);
     expect(() => parse('a: &a [*a]')).toThrow(/circular/i);
   });
+
+  it.each([
+    ['lists', `${'['.repeat(3000)}${']'.repeat(3000)}`],
+    ['lists that never end', '['.repeat(20_000)],
+    ['maps', '{a: '.repeat(2000)],
+    ['blocks', `${'- '.repeat(3000)}a`],
+    ['keys', '? '.repeat(3000)],
+  ])('refuses %s within each other: they ended the whole process, not only the command', (_what, text) => {
+    expect(() => parse(text)).toThrow(/deeper than 64 levels/);
+  });
+
+  it('takes what nests as deep as anybody writes it', () => {
+    expect(JSON.stringify(parse(`${'['.repeat(60)}${']'.repeat(60)}`))).toBe(`${'['.repeat(60)}${']'.repeat(60)}`);
+  });
 });
 
 describe('stringifyYaml', () => {
