@@ -1,0 +1,157 @@
+import { parseArgs } from 'node:util';
+import { TesseraError } from '../shared/errors.ts';
+import { corpusOf, keepFound } from './fuzz/corpus.ts';
+import type { Finding, Tally } from './fuzz/engine.ts';
+import { superviseTarget } from './fuzz/supervise.ts';
+import type { FuzzTarget } from './fuzz/target.ts';
+import { TARGETS } from './fuzz/targets.ts';
+
+/**
+ * Every decoder that eats what strangers send, fed with valid samples that were changed by those who know their form,
+ * and with everything that was ever found (test/corpus). `--inputs` counts all targets together (default 100 000),
+ * `--seconds` bounds each target (default 60), `--target` takes one, `--seed` repeats a run (default: the hour),
+ * `--keep` adds what is found to the corpus.
+ *
+ * Passed: no crash, no hang, nothing accepted that should not be, no growth of memory.
+ * Not measured: code coverage; decoders of libraries beyond what reaches them through ours.
+ */
+export const description = 'can anybody crash, hang or fool a decoder?';
+
+/** Growth over a run that is taken for noise, MB (10^6 bytes); a leak of 100 bytes an input shows in 200 000 inputs. */
+const HEAP_NOISE_MB = 16;
+const RSS_NOISE_MB = 128;
+const HANG_MS = 20_000;
+const HOUR_MS = 3_600_000;
+/** Findings of a target that are printed; with --json all are. */
+const SHOWN = 5;
+
+interface Row extends Omit<Tally, 'findings'> {
+  readonly target: string;
+  readonly per_second: number;
+  readonly corpus: number;
+  readonly findings: { readonly kind: string; readonly index: number; readonly what: string; readonly path?: string }[];
+}
+
+/** Runs the benchmark. */
+export async function run(args: string[]): Promise<{ pass: boolean } & Record<string, unknown>> {
+  const { values } = parseArgs({
+    args,
+    options: {
+      inputs: { type: 'string', default: '100000' },
+      seconds: { type: 'string', default: '60' },
+      target: { type: 'string', multiple: true },
+      seed: { type: 'string', default: String(Math.floor(Date.now() / HOUR_MS)) },
+      keep: { type: 'boolean', default: false },
+    },
+  });
+  const chosen = (values.target ?? TARGETS.map(({ name }) => name)).map(targetOf);
+  const [inputs, seconds, seed] = [values.inputs, values.seconds, values.seed].map(count) as [number, number, number];
+  const weights = chosen.reduce((sum, { weight = 1 }) => sum + weight, 0);
+  const rows: Row[] = [];
+  for (const target of chosen) {
+    const row = await fuzz(
+      target,
+      { seed, seconds, inputs: Math.ceil((inputs * (target.weight ?? 1)) / weights) },
+      values.keep,
+    );
+    rows.push(row);
+    const memory = row.heap_growth_mb === null ? '' : `, memory ${signed(row.heap_growth_mb)} MB`;
+    console.log(
+      `${target.name.padEnd(12)} ${String(row.inputs).padStart(8)} inputs, ${String(row.per_second).padStart(6)}/s, ` +
+        `${percent(row.accepted, row.inputs)} accepted, slowest ${row.slowest_ms} ms${memory}, ${row.findings.length} found`,
+    );
+    for (const { kind, index, what, path } of row.findings.slice(0, SHOWN))
+      console.log(`  ${kind} at input ${index}${path === undefined ? '' : ` (${path})`}: ${inShort(what)}`);
+  }
+  const total = rows.reduce((sum, row) => sum + row.inputs, 0);
+  return { pass: rows.every(isClean), seed, inputs: total, targets: rows };
+}
+
+function isClean(row: Row): boolean {
+  return (
+    row.findings.length === 0 &&
+    row.accepted > 0 &&
+    (row.heap_growth_mb ?? 0) <= HEAP_NOISE_MB &&
+    (row.rss_growth_mb ?? 0) <= RSS_NOISE_MB
+  );
+}
+
+/** One target; where its process dies the input is a finding, and the next process goes on behind it. */
+async function fuzz(
+  target: FuzzTarget,
+  { seed, inputs, seconds }: { seed: number; inputs: number; seconds: number },
+  keep: boolean,
+): Promise<Row> {
+  const findings: Finding[] = [];
+  const end = performance.now() + seconds * 1000;
+  let from = 0;
+  let tally: Tally | undefined;
+  while (tally === undefined && findings.length < 5) {
+    const left = Math.max(1, (end - performance.now()) / 1000);
+    const outcome = await superviseTarget(target, {
+      seed,
+      from,
+      inputs: inputs - from,
+      seconds: left,
+      hangMs: HANG_MS,
+    });
+    if ('tally' in outcome) ({ tally } = outcome);
+    else {
+      findings.push(outcome.death);
+      from = outcome.index + 1;
+    }
+  }
+  const { findings: others = [], ...counts } = tally ?? EMPTY;
+  const all = [...findings, ...others].map(({ kind, index, what, input }) => ({
+    kind,
+    index,
+    what,
+    ...(keep && index >= 0 ? { path: keepFound(target.name, input) } : {}),
+  }));
+  return {
+    target: target.name,
+    ...counts,
+    inputs: counts.inputs + from,
+    busy_ms: Math.round(counts.busy_ms),
+    slowest_ms: Math.round(counts.slowest_ms * 10) / 10,
+    per_second: Math.round((1000 * counts.inputs) / Math.max(1, counts.busy_ms)),
+    corpus: corpusOf(target.name).length,
+    findings: all,
+  };
+}
+
+const EMPTY: Tally = {
+  inputs: 0,
+  accepted: 0,
+  refused: 0,
+  busy_ms: 0,
+  slowest_ms: 0,
+  findings: [],
+  heap_growth_mb: null,
+  rss_growth_mb: null,
+};
+
+/** The message of an error and where it came from. */
+function inShort(what: string): string {
+  const [first = '', ...frames] = what.split('\n');
+  const places = frames.map((frame) => /(\w[\w-]*\.js:\d+)/.exec(frame)?.[1]).filter((place) => place !== undefined);
+  return `${first.slice(0, 200)} ${places.slice(0, 4).join(' < ')}`;
+}
+
+function targetOf(name: string): FuzzTarget {
+  const target = TARGETS.find((one) => one.name === name);
+  if (target !== undefined) return target;
+  throw new TesseraError('TESSERA_USAGE', `there is no target "${name}"`, {
+    hint: `targets are ${TARGETS.map((one) => one.name).join(', ')}`,
+  });
+}
+
+function count(text: string): number {
+  const value = Number(text);
+  if (Number.isSafeInteger(value) && value >= 0) return value;
+  throw new TesseraError('TESSERA_USAGE', `"${text}" is not a whole number`);
+}
+
+const percent = (part: number, whole: number): string =>
+  `${Math.round((100 * part) / Math.max(1, whole))} %`.padStart(5);
+const signed = (value: number): string => `${value < 0 ? '' : '+'}${value}`;

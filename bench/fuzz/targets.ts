@@ -1,0 +1,34 @@
+import type { FuzzTarget } from './target.ts';
+import { answers } from './targets/answers.ts';
+import { codecs } from './targets/codecs.ts';
+import { card, config, json } from './targets/documents.ts';
+import { envelope, inbox, picture } from './targets/frames.ts';
+import { onnx, plan } from './targets/models.ts';
+import { parts } from './targets/reassembly.ts';
+import { jpegStream, packets } from './targets/streams.ts';
+import { job, result } from './targets/tiles.ts';
+import { cbor } from './targets/wire-messages.ts';
+import { token, topics, words } from './targets/words.ts';
+
+/** Every decoder that eats what strangers send. */
+export const TARGETS: readonly FuzzTarget[] = [
+  cbor,
+  parts,
+  inbox,
+  envelope,
+  picture,
+  jpegStream,
+  json,
+  topics,
+  result,
+  job,
+  codecs,
+  plan,
+  onnx,
+  card,
+  config,
+  token,
+  words,
+  packets,
+  answers,
+];

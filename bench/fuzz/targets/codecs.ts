@@ -1,0 +1,99 @@
+import fc from 'fast-check';
+import { type CodecSpec, codecNames, findCodec } from '../../../shared/codec/codec.ts';
+import { TesseraError } from '../../../shared/errors.ts';
+import { byteLength, type Dtype, type TensorSpec } from '../../../shared/tensor/tensor.ts';
+import { applyEdits, editScript, MOST_BYTES } from '../edits.ts';
+import { type FuzzTarget, must, same } from '../target.ts';
+
+/**
+ * Every codec under damaged data. An input is a head of four bytes and what claims to be encoded:
+ *
+ *   input = codec dtype rows columns encoded
+ */
+const HEAD = 4;
+const DTYPES = ['float32', 'uint8', 'int8', 'int32', 'float16', 'int64'] as const satisfies readonly Dtype[];
+
+function specOf(input: Uint8Array): TensorSpec {
+  const dtype = DTYPES[input[1]! % DTYPES.length]!;
+  return { dtype, shape: [1, 1 + (input[2]! % 40), 1 + (input[3]! % 40)] };
+}
+
+const NAMES = codecNames();
+const codecOf = (input: Uint8Array): string => NAMES[input[0]! % NAMES.length]!;
+const paramsOf = (name: string): CodecSpec => ({ name }) as CodecSpec;
+
+/** A tensor with long runs of zeros, as rectified maps have them. */
+function dataOf(spec: TensorSpec, salt: number): Uint8Array {
+  const data = new Uint8Array(byteLength(spec));
+  if (spec.dtype === 'float32') {
+    const floats = Float32Array.from({ length: data.length / 4 }, (_, k) =>
+      (k * 7 + salt) % 11 < 8 ? 0 : Math.sin(k + salt) * 3,
+    );
+    data.set(new Uint8Array(floats.buffer));
+  } else for (let k = 0; k < data.length; k++) data[k] = (k + salt) % 5 < 3 ? 0 : (k * 31 + salt) & 255;
+  return data;
+}
+
+function encoded(head: readonly number[]): Uint8Array | undefined {
+  const start = Uint8Array.from(head);
+  const spec = specOf(start);
+  const name = codecOf(start);
+  try {
+    const bytes = findCodec(name)!.encode(dataOf(spec, head[3]!), spec, paramsOf(name));
+    return new Uint8Array(Buffer.concat([start, bytes]));
+  } catch (error) {
+    // Not every codec takes every type.
+    if (error instanceof TesseraError && error.code === 'TESSERA_CODEC') return undefined;
+    throw error;
+  }
+}
+
+/** Encoded tensors. */
+export const codecs: FuzzTarget = {
+  name: 'codecs',
+  weight: 3,
+  about: 'damaged data of every codec: exactly the bytes of the tensor, or a coded error; lossless ones give back all',
+  seeds: () =>
+    NAMES.flatMap((_, codec) =>
+      DTYPES.flatMap((_, dtype) => [
+        encoded([codec, dtype, 7, 9]),
+        encoded([codec, dtype, 31, 39]),
+        encoded([codec, dtype, 0, 0]),
+      ]),
+    ).filter((seed) => seed !== undefined),
+  inputs: (seeds) =>
+    fc
+      .tuple(
+        fc.constantFrom(...seeds),
+        fc.option(editScript, { freq: 8 }),
+        fc.option(fc.nat(255), { freq: 1, nil: null }),
+        fc.nat(3),
+      )
+      .map(([seed, script, value, place]) => {
+        const body = script === null ? seed.subarray(HEAD) : applyEdits(seed.subarray(HEAD), script, seeds, MOST_BYTES);
+        const input = new Uint8Array(Buffer.concat([seed.subarray(0, HEAD), body]));
+        // Another type or size than the data was made for.
+        if (value !== null && value % 4 === 0) input[place] = value;
+        return input;
+      }),
+  open: () => ({
+    judge(input) {
+      if (input.length < HEAD) return 'refused';
+      const name = codecOf(input);
+      const codec = findCodec(name)!;
+      const params = paramsOf(name);
+      const spec = specOf(input);
+      let data: Uint8Array;
+      try {
+        data = codec.decode(input.subarray(HEAD), spec, params);
+      } catch (error) {
+        if (error instanceof TesseraError && error.code === 'TESSERA_CODEC') return 'refused';
+        throw error;
+      }
+      must(data.length === byteLength(spec), () => `${name}: ${data.length} bytes where ${byteLength(spec)} belong`);
+      const again = codec.decode(codec.encode(data, spec, params), spec, params);
+      if (codec.lossless) must(same(again, data), `${name} loses something`);
+      return 'accepted';
+    },
+  }),
+};

@@ -1,0 +1,106 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { TesseraError } from '../../../shared/errors.ts';
+import {
+  blobGetMessage,
+  blobPartMessage,
+  controlMessage,
+  frameEnvelope,
+  modelManifest,
+  partMessage,
+  resultMessage,
+  tensorMessage,
+  workMessage,
+} from '../../../shared/protocol/messages.ts';
+import { decode, encode } from '../../../shared/runtime/cbor.ts';
+import { packageFolder } from '../../../shared/runtime/version.ts';
+import { z } from '../../../shared/schema.ts';
+import { cborOf, readCbor } from '../cbor-bytes.ts';
+import { thenEdited } from '../edits.ts';
+import { type FuzzTarget, must, same } from '../target.ts';
+import { editedTree } from '../trees.ts';
+
+const SCHEMAS: readonly z.ZodType[] = [
+  workMessage,
+  resultMessage,
+  controlMessage,
+  blobGetMessage,
+  blobPartMessage,
+  partMessage,
+  frameEnvelope,
+  tensorMessage,
+  modelManifest,
+];
+
+/** The frozen samples of released messages: CBOR as it went out. */
+export function frozenMessages(): Uint8Array[] {
+  const folder = join(packageFolder(), 'test', 'contract', 'samples', 'wire-1');
+  if (!existsSync(folder)) return [encode({ v: 1, sha: '0'.repeat(64), offset: 0, length: 1 })];
+  return readdirSync(folder)
+    .filter((file) => file.endsWith('.hex'))
+    .sort()
+    .map((file) => new Uint8Array(Buffer.from(readFileSync(join(folder, file), 'utf8').trim(), 'hex')));
+}
+
+/** Every number is one that JSON and arithmetic can hold, and no object carries a key that changes what it is. */
+function checkPlain(value: unknown): void {
+  if (typeof value === 'number') must(Number.isFinite(value), () => `the number ${value} was accepted`);
+  if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return;
+  must(
+    Object.getPrototypeOf(value) === Object.prototype || Array.isArray(value),
+    'a decoded object has a foreign prototype',
+  );
+  for (const inner of Object.values(value)) checkPlain(inner);
+}
+
+/** Bytes that decode as CBOR, or undefined. */
+function decoded<T>(input: Uint8Array, schema: z.ZodType<T>): T | undefined {
+  try {
+    return decode(input, schema, 'input');
+  } catch (error) {
+    if (error instanceof TesseraError && error.code === 'TESSERA_MESSAGE_INVALID') return undefined;
+    throw error;
+  }
+}
+
+/** The value as a second reader, written from the RFC, has it; the decoder renames the one key that is dangerous. */
+function reference(input: Uint8Array): unknown {
+  const renamed = (value: unknown): unknown => {
+    if (Array.isArray(value)) return value.map(renamed);
+    if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return value;
+    return Object.fromEntries(
+      Object.entries(value).map(([key, inner]) => [key === '__proto__' ? '__proto_' : key, renamed(inner)]),
+    );
+  };
+  return renamed(readCbor(input));
+}
+
+/** CBOR with every schema of the wire. */
+export const cbor: FuzzTarget = {
+  name: 'cbor',
+  about: 'CBOR messages of every kind: what is read is what was written, as a second reader has it',
+  seeds: frozenMessages,
+  inputs: (seeds) => thenEdited(editedTree(seeds.map(treeOf)).map(cborOf), seeds),
+  open: () => ({
+    judge(input) {
+      const plain = decoded(input, z.unknown());
+      if (plain === undefined) return 'refused';
+      must(same(plain, reference(input)), 'two readers disagree about what the bytes say');
+      let verdict: 'accepted' | 'refused' = 'refused';
+      for (const schema of SCHEMAS) {
+        const value = schema.safeParse(plain);
+        if (!value.success) continue;
+        verdict = 'accepted';
+        // What `prepare` calls a plan is anything until parsePlan has read it.
+        checkPlain({ ...(value.data as object), plan: null });
+        must(same(decoded(encode(value.data), schema), value.data), 'a message changes when it is sent on');
+      }
+      return verdict;
+    },
+  }),
+};
+
+/** A seed as a tree; what is no CBOR (a found input) is a tree of bytes. */
+export function treeOf(seed: Uint8Array): unknown {
+  return decoded(seed, z.unknown()) ?? seed;
+}
