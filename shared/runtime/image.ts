@@ -34,7 +34,7 @@ export interface FrameLimits {
 export const FRAME_LIMITS: FrameLimits = { maxPixels: 50_000_000, maxSide: 32_768 };
 
 /** A frame of pixels: JPEG or PNG bytes, or raw pixels [h, w, c]; what `FrameEnvelope` carries, but tensors. */
-export type PictureFrame = Pick<FrameEnvelope, 'format' | 'shape' | 'd'>;
+export type PictureFrame = Pick<FrameEnvelope, 'format' | 'dtype' | 'shape' | 'd'>;
 
 /** A picture in the network's size. */
 export interface DecodedFrame {
@@ -125,6 +125,8 @@ function openRaw(frame: PictureFrame, limits: FrameLimits): Source {
   const rank = frame.shape?.length ?? 0;
   if (width < 1 || height < 1 || given !== channels || rank < 2 || rank > 3)
     throw invalid(`a raw ${frame.format} frame needs shape [height, width, ${channels}], not [${frame.shape ?? ''}]`);
+  if (frame.dtype !== undefined && frame.dtype !== 'uint8')
+    throw invalid(`a raw ${frame.format} frame has uint8 values, not ${frame.dtype}`);
   checkSize({ width, height }, limits);
   if (frame.d.byteLength !== width * height * channels)
     throw invalid(

@@ -231,6 +231,8 @@ describe('decodeFrame: raw pixels', () => {
       expect((await refusal({ format: 'rgb', ...(shape === undefined ? {} : { shape }), d: rgb })).code).toBe(
         'TESSERA_INPUT_INVALID',
       );
+    const floats = { format: 'rgb', dtype: 'float32', shape: [4, 4, 3], d: rgb } as const;
+    expect((await refusal(floats)).message).toContain('uint8');
     expect((await refusal({ format: 'tensor', d: rgb })).code).toBe('TESSERA_INPUT_INVALID');
     const huge = await refusal({ format: 'gray', shape: [2 ** 20, 2 ** 20], d: rgb });
     expect(huge.code).toBe('TESSERA_INPUT_TOO_LARGE');
