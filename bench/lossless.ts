@@ -4,13 +4,13 @@ import { readdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { choosePlan } from '../central/planner/choose.ts';
+import type { PreparedPlan } from '../central/planner/prepared.ts';
 import { withPrivateCluster } from '../cli/private-cluster.ts';
 import { TesseraError } from '../shared/errors.ts';
 import { parseCard } from '../shared/model/card.ts';
 import { modelTotals } from '../shared/onnx/cost.ts';
 import type { Model } from '../shared/onnx/model.ts';
 import { resolveModel } from '../shared/onnx/resolve.ts';
-import { beforeSoftmax, seedWeights } from '../shared/onnx/weights.ts';
 import { silentLog } from '../shared/ports.ts';
 import type { FrameEnvelope } from '../shared/protocol/messages.ts';
 import { loadModelFile } from '../shared/runtime/package.ts';
@@ -19,6 +19,7 @@ import { difference } from '../shared/tensor/compare.ts';
 import { elementCount } from '../shared/tensor/tensor.ts';
 import { type Grid, parseGrid } from '../shared/tiling/grid.ts';
 import { longestPrefix } from '../shared/tiling/prefix.ts';
+import { beforeSoftmax, seedWeights } from './weights.ts';
 
 /** One line for the list of benchmarks. */
 export const description =
@@ -131,7 +132,7 @@ export async function run(args: string[]): Promise<{ pass: boolean; [key: string
         return { outputs, result };
       };
       const whole = choosePlan(deployment, { nodeCount: 1, strategy: 'whole-central' });
-      await serve('bench', whole, 0, 300_000);
+      await serve('bench', whole, 300_000);
       const { outputs: reference } = await send();
 
       for (const [gridIndex, gridName] of GRIDS.entries()) {
@@ -141,7 +142,14 @@ export async function run(args: string[]): Promise<{ pass: boolean; [key: string
         for (const count of counts) {
           const nodes = agents.slice(0, count).map(({ id }) => id);
           const grid = gridName === 'uneven' ? parseGrid('3x3') : parseGrid(gridName);
-          let prepared = choosePlan(deployment, { nodeCount: count, nodes, grid });
+          let prepared: PreparedPlan;
+          try {
+            prepared = choosePlan(deployment, { nodeCount: count, nodes, grid });
+          } catch (error) {
+            if (!(error instanceof TesseraError) || error.code !== 'TESSERA_PLAN_INVALID') throw error;
+            console.error(`${name.padEnd(28)} ${gridName.padEnd(7)} ${error.message}`);
+            continue;
+          }
           const split = prepared.plan.stages[0]!.split;
           if (gridName === 'uneven' && split.kind === 'tiles') {
             const sum = (sizes: readonly number[]): number => sizes.reduce((total, size) => total + size, 0);
@@ -151,7 +159,7 @@ export async function run(args: string[]): Promise<{ pass: boolean; [key: string
               grid: unevenGrid(sum(split.rows), sum(split.cols)),
             });
           }
-          await serve('bench', prepared, count, 300_000);
+          await serve('bench', prepared, 300_000);
           const { outputs, result } = await send();
           const differences = reference.map((tensor, i) => difference(tensor, outputs[i]!).largest);
           const row: Row = {

@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { beforeSoftmax, seedWeights } from '../../../bench/weights.ts';
 import { modelTotals } from '../../../shared/onnx/cost.ts';
 import { resolveModel } from '../../../shared/onnx/resolve.ts';
-import { beforeSoftmax, seedWeights } from '../../../shared/onnx/weights.ts';
 import { loadModelFile } from '../../../shared/runtime/package.ts';
 import { longestPrefix } from '../../../shared/tiling/prefix.ts';
 import { expectLossless, type GridSizes } from './network.ts';

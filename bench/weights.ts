@@ -1,8 +1,8 @@
-import { createRandom } from '../scene/random.ts';
-import { elementCount } from '../tensor/tensor.ts';
-import { intAttribute } from './attributes.ts';
-import type { Initializer, Model, Node } from './model.ts';
-import { numbersOf } from './values.ts';
+import { intAttribute } from '../shared/onnx/attributes.ts';
+import type { Initializer, Model, Node } from '../shared/onnx/model.ts';
+import { numbersOf } from '../shared/onnx/values.ts';
+import { createRandom } from '../shared/scene/random.ts';
+import { elementCount } from '../shared/tensor/tensor.ts';
 
 /** What a weight is for, which decides the values that keep signals alive through many layers. */
 type Role =
