@@ -11,6 +11,8 @@ export interface Mosquitto {
   readonly port: number;
   /** Ends it and removes its files; idempotent. */
   stop(): Promise<void>;
+  /** kill -9: nobody is told goodbye. */
+  kill(): Promise<void>;
 }
 
 /** What a skipped test says. */
@@ -52,7 +54,13 @@ export async function startMosquitto({ port = 0, extra = [] as string[] } = {}):
     return stopped;
   };
   const outcome = await Promise.race([failed.then((error) => ({ error })), accepts(chosen)]);
-  if (outcome === undefined) return { url: `mqtt://127.0.0.1:${chosen}`, port: chosen, stop };
+  if (outcome === undefined) {
+    const killed = async (): Promise<void> => {
+      child.kill('SIGKILL');
+      await stop();
+    };
+    return { url: `mqtt://127.0.0.1:${chosen}`, port: chosen, stop, kill: killed };
+  }
   await stop();
   if (outcome.error?.code === 'ENOENT') return undefined;
   throw new Error(`mosquitto did not start: ${outcome.error?.message ?? errors}`);

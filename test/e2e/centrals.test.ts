@@ -1,0 +1,245 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { beforeAll, describe, expect, type TestContext, test } from 'vitest';
+import { parseJournal } from '../../central/journal/lines.ts';
+import { publishFrame } from '../../cli/frames.ts';
+import type { Bus } from '../../shared/ports.ts';
+import { type CentralStatus, centralStatus, type ResultObject } from '../../shared/protocol/messages.ts';
+import { Deployment, eventually, kill, pictures, type TestBroker } from '../support/deployment.ts';
+import { NO_MOSQUITTO } from '../support/mosquitto.ts';
+import type { RunningCli } from '../support/run-cli.ts';
+
+/**
+ * Central and broker die: kill -9, standstills, on both brokers, every part a process of its own. If one of these fails,
+ * a crash loses frames without a word, or two centrals answer the same cameras.
+ */
+
+const EVERY = { front: { keep: 'every', hold: 1 } };
+const KINDS = ['embedded', 'mosquitto'] as const;
+type Kind = (typeof KINDS)[number];
+
+let frames: Uint8Array[];
+beforeAll(async () => {
+  frames = await pictures(5);
+});
+
+/** What one test has: its own processes around its own broker, and every result that is published there. */
+interface Scene {
+  readonly deployment: Deployment;
+  readonly broker: TestBroker;
+  readonly bus: Bus;
+  readonly results: ResultObject[];
+}
+
+async function openScene(kind: Kind, { onTestFinished, skip }: TestContext): Promise<Scene> {
+  const deployment = await Deployment.create();
+  onTestFinished(() => deployment.end());
+  const broker = await deployment.broker(kind);
+  if (broker === undefined) return skip(NO_MOSQUITTO);
+  const bus = await deployment.connect(broker.url, 'test');
+  return { deployment, broker, bus, results: await deployment.results(bus) };
+}
+
+/** Publishes frames with ids of their own at a steady rate, QoS 1; returns the ids. */
+async function film({ bus, deployment }: Scene, prefix: string, count: number, everyMs: number): Promise<string[]> {
+  const ids: string[] = [];
+  for (let i = 0; i < count; i++) {
+    const id = `${prefix}-${i}`;
+    ids.push(id);
+    const envelope = { v: 1, format: 'jpeg', d: frames[i % frames.length]! } as const;
+    await publishFrame(bus, deployment.names, 'front', id, envelope);
+    await pause(everyMs);
+  }
+  return ids;
+}
+
+/** How a frame ended, once for each of its results. */
+const endsOf = ({ results }: Scene, id: string): string[] =>
+  results.filter(({ frame }) => frame === id).map(({ status, error }) => error?.code ?? status);
+
+async function allEnd(scene: Scene, ids: readonly string[]): Promise<void> {
+  const open = (): string[] => ids.filter((id) => endsOf(scene, id).length === 0);
+  await eventually('an end of every frame', () => open().length === 0, 60_000).catch(() => {});
+  expect(open()).toEqual([]);
+}
+
+/** How many frames ended in which way; `none` without a result. No frame may have two. */
+function tally(scene: Scene, ids: readonly string[]): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const id of ids) {
+    const ends = endsOf(scene, id);
+    expect(ends.length, `results of ${id}`).toBeLessThan(2);
+    counts[ends[0] ?? 'none'] = (counts[ends[0] ?? 'none'] ?? 0) + 1;
+  }
+  return counts;
+}
+
+async function withAgents({ deployment, broker }: Scene, count: number): Promise<void> {
+  const agents = Array.from({ length: count }, (_, i) => deployment.agent(broker.url, `pi-${i + 1}`));
+  await Promise.all(agents.map((agent) => agent.printed(/ready for plan/)));
+}
+
+/** Frames that a central's journals say it had taken in. */
+async function journaled({ deployment }: Scene, state: string): Promise<string[]> {
+  const folder = join(deployment.folder, state, 'journal');
+  const files = (await readdir(folder)).filter((name) => /-\d$/.test(name));
+  const texts = await Promise.all(files.map((name) => readFile(join(folder, name), 'utf8')));
+  return texts.flatMap(parseJournal).map(({ frame }) => frame);
+}
+
+const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`;
+
+describe('central is killed in the middle of QoS 1 frames', () => {
+  test.concurrent.for(KINDS)(
+    'after its restart every accepted frame has ended exactly once (%s)',
+    async (kind, context) => {
+      const scene = await openScene(kind, context);
+      const { deployment, broker, results } = scene;
+      const first = await deployment.central(broker.url, { cameras: EVERY });
+      await first.printed(/central is online/);
+      await withAgents(scene, 2);
+
+      // Faster than the cluster is, so that many are under way and wait when it dies.
+      const filming = film(scene, 'f', 150, 4);
+      await eventually('some results', () => results.length >= 10);
+      await kill(first);
+      const accepted = await journaled(scene, 'central');
+      const ids = await filming;
+      const since = performance.now();
+      const second = await deployment.central(broker.url, { cameras: EVERY });
+      await second.printed(/central is online/);
+      const back = seconds(performance.now() - since);
+      const late = await film(scene, 'late', 5, 20);
+
+      await allEnd(scene, late);
+      // A broker that keeps sessions has the others for the next central.
+      await allEnd(scene, kind === 'mosquitto' ? ids : accepted);
+      const ends = tally(scene, ids);
+      expect(Object.keys(ends).sort()).toEqual(
+        expect.arrayContaining(['TESSERA_CENTRAL_RESTARTED', 'ok'].filter((end) => end in ends)),
+      );
+      expect(ends.TESSERA_CENTRAL_RESTARTED).toBeGreaterThan(0);
+      expect(tally(scene, late)).toEqual({ ok: 5 });
+      console.log(`${kind}: online again ${back} after its start; ${accepted.length} frames were accepted;`, ends);
+    },
+  );
+});
+
+describe('of two centrals', () => {
+  test.concurrent.for(KINDS)(
+    'one stands by, and follows within 10 s when the other is frozen or killed (%s)',
+    async (kind, context) => {
+      const scene = await openScene(kind, context);
+      const { deployment, broker, bus } = scene;
+      const statuses: CentralStatus[] = [];
+      await bus.subscribe(deployment.names.centralHeartbeatAll, 0, ({ payload }) => {
+        statuses.push(centralStatus.parse(JSON.parse(Buffer.from(payload).toString())));
+      });
+      const central = (id: string): Promise<RunningCli> =>
+        deployment.central(broker.url, { cameras: EVERY, args: ['--standby', '--id', id], state: id });
+      const left = await central('left');
+      await left.printed(/central is online/);
+      const right = await central('right');
+      await right.printed(/standing by .*central left is active/);
+      await withAgents(scene, 1);
+      const before = await film(scene, 'before', 10, 40);
+      await allEnd(scene, before);
+
+      // Frozen: it is there and says nothing. Frames go on coming meanwhile.
+      const filming = film(scene, 'f', 250, 40);
+      await pause(500);
+      left.child.kill('SIGSTOP');
+      const frozenMs = await eventually('the other one is active', () =>
+        statuses.some(({ id, state }) => id === 'right' && state === 'active'),
+      );
+      await right.printed(/central is online/);
+      left.child.kill('SIGCONT');
+      await left.printed(/standing by .*central right is active/);
+      const heard = statuses.length;
+      right.child.kill('SIGKILL');
+      const killedMs = await eventually('the first one is active again', () =>
+        statuses.slice(heard).some(({ id, state }) => id === 'left' && state === 'active'),
+      );
+      // It ends what it had accepted, though it only stands by now.
+      const back = await central('right');
+      await back.printed(/standing by .*central left is active/);
+      const ids = await filming;
+      const late = await film(scene, 'late', 5, 40);
+      await allEnd(scene, late);
+
+      expect(frozenMs).toBeLessThan(10_000);
+      expect(killedMs).toBeLessThan(10_000);
+      expect(tally(scene, late)).toEqual({ ok: 5 });
+      if (kind === 'mosquitto') await allEnd(scene, ids);
+      const ends = tally(scene, ids);
+      console.log(`${kind}: frozen ${seconds(frozenMs)}, killed ${seconds(killedMs)};`, ends);
+      // Who is active says so in an epoch of its own.
+      const holders = new Map<number, Set<string>>();
+      for (const { boot_id, state, epoch } of statuses)
+        if (state === 'active') holders.set(epoch, (holders.get(epoch) ?? new Set()).add(boot_id));
+      expect([...holders.values()].map(({ size }) => size)).toEqual([1, 1, 1]);
+    },
+  );
+
+  test.concurrent('the second is refused where it was not told to wait, and needs no time after a goodbye', async (context) => {
+    const { deployment, broker } = await openScene('embedded', context);
+    const first = await deployment.central(broker.url, { args: ['--id', 'left'], state: 'left' });
+    await first.printed(/central is online/);
+    const second = await deployment.central(broker.url, { args: ['--id', 'right'], state: 'right' });
+    const { code, stderr } = await second.ended();
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/error TESSERA_CENTRAL_ACTIVE: central "left" is active .*\nhint: .*--standby/);
+    const third = await deployment.central(broker.url, { args: ['--standby', '--id', 'right'], state: 'right' });
+    await third.printed(/standing by/);
+    await first.stop();
+    const since = performance.now();
+    await third.printed(/central is online/);
+    expect(performance.now() - since).toBeLessThan(2_000);
+  });
+});
+
+describe('the broker is killed and forgets everything', () => {
+  test.concurrent.for(KINDS)('all come back, announce themselves, and frames go on (%s)', async (kind, context) => {
+    const scene = await openScene(kind, context);
+    const { deployment, broker, results } = scene;
+    const { names } = deployment;
+    const central = await deployment.central(broker.url, { cameras: EVERY });
+    await central.printed(/central is online/);
+    await withAgents(scene, 2);
+    await allEnd(scene, await film(scene, 'before', 10, 40));
+
+    await broker.kill();
+    await pause(1000);
+    await broker.restart();
+    const since = performance.now();
+    const ids = await film(scene, 'after', 60, 50);
+    await eventually('a result', () => results.some(({ frame }) => frame.startsWith('after')), 60_000);
+    const back = seconds(performance.now() - since);
+    const late = await film(scene, 'late', 10, 40);
+    await allEnd(scene, late);
+    const ends = tally(scene, ids);
+    expect(tally(scene, late)).toEqual({ ok: 10 });
+
+    const nodes = ['pi-1', 'pi-2'];
+    const expected = [
+      names.status,
+      names.plan('scenes'),
+      names.label('front', 'scenes'),
+      names.result('front', 'scenes'),
+      names.cameraStatus('front'),
+      ...nodes.flatMap((id) => [names.nodeStatus(id), names.nodeInfo(id)]),
+    ];
+    const retained = new Map<string, string>();
+    const fresh = await deployment.connect(broker.url, 'fresh');
+    await fresh.subscribe('tessera/#', 1, ({ topic, payload, retained: kept }) => {
+      if (kept) retained.set(topic, Buffer.from(payload).toString());
+    });
+    await eventually('what is retained', () => expected.every((topic) => retained.has(topic)), 5_000).catch(() => {});
+    expect([...retained.keys()]).toEqual(expect.arrayContaining(expected));
+    for (const topic of [names.status, ...nodes.map(names.nodeStatus)]) expect(retained.get(topic)).toBe('online');
+    const centrals = [...retained].filter(([topic]) => /^tessera\/central\/.+\/status$/.test(topic));
+    expect(centrals.map(([, text]) => JSON.parse(text).state)).toEqual(['active']);
+    console.log(`${kind}: first result ${back} after the broker's restart;`, ends);
+  });
+});

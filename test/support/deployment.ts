@@ -1,0 +1,160 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { FrameClient } from '../../cli/frames.ts';
+import { type Bus, silentLog } from '../../shared/ports.ts';
+import { type ResultObject, resultObject, stats } from '../../shared/protocol/messages.ts';
+import { topics } from '../../shared/protocol/topics.ts';
+import { encodeJpeg } from '../../shared/runtime/image.ts';
+import { connectBus } from '../../shared/runtime/mqtt.ts';
+import { drawScene, seedRanges } from '../../shared/scene/scene.ts';
+import type { z } from '../../shared/schema.ts';
+import { type Mosquitto, startMosquitto } from './mosquitto.ts';
+import { RunningCli } from './run-cli.ts';
+
+/** One report on `tessera/stats`. */
+export type StatsReport = z.infer<typeof stats>;
+
+/** A broker that can be killed and started again at the same port. */
+export interface TestBroker {
+  readonly url: string;
+  readonly port: number;
+  /** kill -9 */
+  kill(): Promise<void>;
+  restart(): Promise<void>;
+}
+
+/** Broker, centrals and agents as processes of their own, to which anything may be done; nothing of it is left. */
+export class Deployment {
+  readonly names = topics('tessera');
+  readonly folder: string;
+  readonly #ends: (() => Promise<unknown>)[] = [];
+
+  private constructor(folder: string) {
+    this.folder = folder;
+  }
+
+  static async create(): Promise<Deployment> {
+    return new Deployment(await mkdtemp(join(tmpdir(), 'tessera-deployment-')));
+  }
+
+  /** Starts a command with its own state directory; ended by SIGKILL with the deployment. */
+  start(args: readonly string[], state: string): RunningCli {
+    const cli = new RunningCli(args, { cwd: this.folder, env: { STATE_DIRECTORY: join(this.folder, state) } });
+    this.#ends.push(() => kill(cli));
+    return cli;
+  }
+
+  /** The built-in broker as a process, or Mosquitto; undefined where that is not installed. */
+  async broker(kind: 'embedded' | 'mosquitto'): Promise<TestBroker | undefined> {
+    if (kind === 'mosquitto') {
+      let running: Mosquitto | undefined = await startMosquitto();
+      if (running === undefined) return undefined;
+      const { url, port } = running;
+      this.#ends.push(async () => running?.stop());
+      return {
+        url,
+        port,
+        kill: async () => running?.kill(),
+        restart: async () => {
+          running = await startMosquitto({ port });
+        },
+      };
+    }
+    const start = async (listen: string): Promise<[RunningCli, number]> => {
+      const cli = this.start(['broker', '--listen', listen], 'broker');
+      const [, found] = await cli.printed(/broker: mqtt:\/\/127\.0\.0\.1:(\d+)/);
+      return [cli, Number(found)];
+    };
+    let [running, port] = await start('127.0.0.1:0');
+    return {
+      url: `mqtt://127.0.0.1:${port}`,
+      port,
+      kill: () => kill(running),
+      restart: async () => {
+        [running, port] = await start(`127.0.0.1:${port}`);
+      },
+    };
+  }
+
+  /** Starts a central, by default with the bundled model; `cameras` are those of the configuration. */
+  async central(
+    url: string,
+    { args = [], state = 'central', cameras = {} }: CentralSettings = {},
+  ): Promise<RunningCli> {
+    const config = join(this.folder, `${state}.json`);
+    // JSON is YAML.
+    await writeFile(config, JSON.stringify({ cameras }));
+    return this.start(['central', '--broker', url, '--model', 'scenes', '--config', config, ...args], state);
+  }
+
+  agent(url: string, id: string): RunningCli {
+    return this.start(['agent', '--broker', url, '--id', id, '--threads', '1'], id);
+  }
+
+  async connect(url: string, name: string): Promise<Bus> {
+    const bus = await connectBus({ url, clientId: name, log: silentLog, patient: true });
+    this.#ends.push(() => bus.stop());
+    return bus;
+  }
+
+  /** A camera that waits for the results of its frames. */
+  async camera(bus: Bus, name: string): Promise<FrameClient> {
+    const client = new FrameClient(bus, this.names, name);
+    await client.start();
+    return client;
+  }
+
+  /** Every result that is published from now on, retained ones left out. */
+  async results(bus: Bus): Promise<ResultObject[]> {
+    const all: ResultObject[] = [];
+    await bus.subscribe(this.names.resultAll, 1, ({ payload, retained }) => {
+      if (!retained) all.push(resultObject.parse(JSON.parse(Buffer.from(payload).toString())));
+    });
+    return all;
+  }
+
+  async stats(bus: Bus): Promise<StatsReport[]> {
+    const all: StatsReport[] = [];
+    await bus.subscribe(this.names.stats, 0, ({ payload }) => {
+      all.push(stats.parse(JSON.parse(Buffer.from(payload).toString())));
+    });
+    return all;
+  }
+
+  async end(): Promise<void> {
+    for (const end of this.#ends.splice(0).toReversed()) await end();
+    await rm(this.folder, { recursive: true, force: true });
+  }
+}
+
+interface CentralSettings {
+  readonly args?: readonly string[];
+  readonly state?: string;
+  readonly cameras?: object;
+}
+
+/** kill -9, and wait until it is gone. A process that was stopped dies of it too. */
+export async function kill(cli: RunningCli): Promise<void> {
+  if (cli.child.exitCode === null && cli.child.signalCode === null) await cli.stop('SIGKILL');
+}
+
+/** Drawn pictures as JPEGs, the same ones each time. */
+export function pictures(count: number): Promise<Uint8Array[]> {
+  return Promise.all(
+    Array.from({ length: count }, (_, i) => {
+      const { rgb, width, height } = drawScene(seedRanges.heldOut.from + 300 + i);
+      return encodeJpeg(rgb, width, height, 90);
+    }),
+  );
+}
+
+/** Waits until `condition` holds, looking often; throws with `what` after `timeoutMs`. Returns how long it took, ms. */
+export async function eventually(what: string, condition: () => boolean, timeoutMs = 30_000): Promise<number> {
+  const since = performance.now();
+  while (!condition()) {
+    if (performance.now() - since > timeoutMs) throw new Error(`not within ${timeoutMs} ms: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  return performance.now() - since;
+}
