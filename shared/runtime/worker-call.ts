@@ -9,6 +9,7 @@ export interface Moved<T> {
 }
 
 type Question = { readonly id: number; readonly method: string; readonly args: unknown };
+type Outgoing = { readonly question: Question; readonly transfer: readonly ArrayBuffer[] };
 type Answer = { readonly id: number } & ({ readonly value: unknown } | { readonly failure: Failure });
 
 /**
@@ -39,25 +40,22 @@ const timings = channel('tessera:worker-call');
 
 /**
  * Calls functions in a worker thread. Every call is answered once: with the value, with the worker's coded failure
- * (thrown as TesseraError), or, when the worker ends first, with TESSERA_INTERNAL.
+ * (thrown as TesseraError), or, when the worker ends first, with TESSERA_INTERNAL. Calls made in one turn of the event
+ * loop travel as one message, because waking a thread costs more than most calls; buffers move at the end of that turn.
  */
 export class WorkerCalls {
   readonly #worker: Worker;
   readonly #open = new Map<number, { resolve: (value: never) => void; reject: (error: Error) => void }>();
+  /** Calls of this turn. */
+  #outgoing: Outgoing[] = [];
   #next = 0;
   #ended: TesseraError | undefined;
 
   constructor(worker: Worker, onEnd: (error: TesseraError) => void = () => {}) {
     this.#worker = worker;
     let cause: unknown;
-    worker.on('message', (answer: Answer) => {
-      const call = this.#open.get(answer.id);
-      if (call === undefined) return;
-      this.#open.delete(answer.id);
-      if ('failure' in answer) {
-        const { code, message, hint } = answer.failure;
-        call.reject(new TesseraError(code, message, hint === undefined ? {} : { hint }));
-      } else call.resolve(answer.value as never);
+    worker.on('message', (answers: Answer[]) => {
+      for (const answer of answers) this.#settle(answer);
     });
     worker.on('error', (error) => {
       cause = error;
@@ -81,8 +79,43 @@ export class WorkerCalls {
         done(value);
       };
       this.#open.set(id, { resolve, reject });
-      this.#worker.postMessage({ id, method, args } satisfies Question, transfer as unknown as Transferable[]);
+      if (this.#outgoing.length === 0) queueMicrotask(() => this.#flush());
+      this.#outgoing.push({ question: { id, method, args }, transfer });
     });
+  }
+
+  #flush(): void {
+    const outgoing = this.#outgoing;
+    this.#outgoing = [];
+    try {
+      this.#post(outgoing);
+    } catch {
+      // Something in it cannot be sent: each by itself, so that only that one fails.
+      for (const one of outgoing) {
+        try {
+          this.#post([one]);
+        } catch (error) {
+          this.#settle({ id: one.question.id, failure: failureOf(error) });
+        }
+      }
+    }
+  }
+
+  #post(outgoing: readonly Outgoing[]): void {
+    // A buffer that two of them name moves once, and both find it there.
+    const moving = [...new Set(outgoing.flatMap(({ transfer }) => transfer))];
+    const questions = outgoing.map(({ question }) => question);
+    this.#worker.postMessage(questions, moving as unknown as Transferable[]);
+  }
+
+  #settle(answer: Answer): void {
+    const call = this.#open.get(answer.id);
+    if (call === undefined) return;
+    this.#open.delete(answer.id);
+    if ('failure' in answer) {
+      const { code, message, hint } = answer.failure;
+      call.reject(new TesseraError(code, message, hint === undefined ? {} : { hint }));
+    } else call.resolve(answer.value as never);
   }
 
   async end(): Promise<void> {
@@ -90,20 +123,40 @@ export class WorkerCalls {
   }
 }
 
-/** The worker's side: answers calls in the order in which they come; a handler may answer with `Moved`. */
+/**
+ * The worker's side: calls are begun in the order in which they come; a handler may answer with `Moved`. What is
+ * answered at once goes back in one message for all calls that came in one.
+ */
 export function answerCalls<H extends Record<string, (args: never) => unknown>>(port: MessagePort, handlers: H): void {
-  const isMoved = (value: unknown): value is Moved<unknown> =>
-    typeof value === 'object' && value !== null && 'transfer' in value && 'value' in value;
-  port.on('message', async ({ id, method, args }: Question) => {
-    let answer: Answer;
-    let transfer: readonly ArrayBuffer[] = [];
-    try {
-      const result = await handlers[method]!(args as never);
-      if (isMoved(result)) transfer = result.transfer;
-      answer = { id, value: isMoved(result) ? result.value : result };
-    } catch (error) {
-      answer = { id, failure: failureOf(error) };
+  port.on('message', (questions: Question[]) => {
+    const answers: Answer[] = [];
+    const moving = new Set<ArrayBuffer>();
+    const send = (list: readonly Answer[], buffers: Iterable<ArrayBuffer>): void =>
+      port.postMessage(list, [...buffers] as unknown as Transferable[]);
+    for (const { id, method, args } of questions) {
+      try {
+        const result = handlers[method]!(args as never);
+        if (result instanceof Promise) {
+          result.then(
+            (value: unknown) => send([answerOf(id, value)], isMoved(value) ? value.transfer : []),
+            (error: unknown) => send([{ id, failure: failureOf(error) }], []),
+          );
+          continue;
+        }
+        answers.push(answerOf(id, result));
+        if (isMoved(result)) for (const buffer of result.transfer) moving.add(buffer);
+      } catch (error) {
+        answers.push({ id, failure: failureOf(error) });
+      }
     }
-    port.postMessage(answer, transfer as unknown as Transferable[]);
+    if (answers.length > 0) send(answers, moving);
   });
+}
+
+function isMoved(value: unknown): value is Moved<unknown> {
+  return typeof value === 'object' && value !== null && 'transfer' in value && 'value' in value;
+}
+
+function answerOf(id: number, result: unknown): Answer {
+  return { id, value: isMoved(result) ? result.value : result };
 }

@@ -1,0 +1,85 @@
+import { MessageChannel, type MessagePort, type Worker } from 'node:worker_threads';
+import { afterEach, describe, expect, it } from 'vitest';
+import { TesseraError } from '../../../shared/errors.ts';
+import { answerCalls, buffersOf, WorkerCalls } from '../../../shared/runtime/worker-call.ts';
+
+/** Calls over a channel instead of a thread: what must hold for every call holds here too. */
+
+const ports: MessagePort[] = [];
+afterEach(() => {
+  for (const port of ports.splice(0)) port.close();
+});
+
+function channelOf(handlers: Record<string, (args: never) => unknown>) {
+  const { port1, port2 } = new MessageChannel();
+  ports.push(port1, port2);
+  let messages = 0;
+  port2.on('message', () => messages++);
+  answerCalls(port2, handlers);
+  return { calls: new WorkerCalls(port1 as unknown as Worker), messages: () => messages };
+}
+
+describe('calls to a worker', () => {
+  it('made in one turn travel as one message, are begun in order, and each has its own answer', async () => {
+    const begun: number[] = [];
+    const { calls, messages } = channelOf({
+      double: (n: number) => {
+        begun.push(n);
+        return n * 2;
+      },
+      later: async (n: number) => {
+        begun.push(n);
+        return n + 1;
+      },
+    });
+    const answers = await Promise.all([1, 2, 3].map((n) => calls.call('double', n)).concat(calls.call('later', 4)));
+    expect(answers).toEqual([2, 4, 6, 5]);
+    expect(begun).toEqual([1, 2, 3, 4]);
+    expect(messages()).toBe(1);
+    await calls.call('double', 5);
+    expect(messages()).toBe(2);
+  });
+
+  it('fail one by one: with the code of what was thrown, and for what cannot be sent', async () => {
+    const { calls } = channelOf({
+      echo: (value: unknown) => value,
+      fail: () => {
+        throw new TesseraError('TESSERA_CODEC', 'no');
+      },
+      failLater: async () => {
+        throw new Error('later');
+      },
+    });
+    const outcomes = await Promise.allSettled([
+      calls.call('echo', 1),
+      calls.call('fail', null),
+      calls.call('failLater', null),
+      calls.call('echo', () => {}),
+      calls.call('unknown', null),
+      calls.call('echo', 2),
+    ]);
+    expect(outcomes.map((outcome) => (outcome.status === 'fulfilled' ? outcome.value : outcome.reason.code))).toEqual([
+      1,
+      'TESSERA_CODEC',
+      'TESSERA_INTERNAL',
+      'TESSERA_INTERNAL',
+      'TESSERA_INTERNAL',
+      2,
+    ]);
+  });
+
+  it('move their buffers there and back, also one that two calls name', async () => {
+    const { calls } = channelOf({
+      sum: (bytes: Uint8Array) => bytes.reduce((a, b) => a + b, 0),
+      fill: (size: number) => {
+        const value = new Uint8Array(size).fill(7);
+        return { value, transfer: buffersOf([value]) };
+      },
+    });
+    const bytes = Uint8Array.of(1, 2, 3);
+    const sums = [calls.call('sum', bytes, buffersOf([bytes])), calls.call('sum', bytes, buffersOf([bytes]))];
+    expect(await Promise.all(sums)).toEqual([6, 6]);
+    expect(bytes.byteLength).toBe(0);
+    expect(await calls.call<Uint8Array>('fill', 3)).toEqual(Uint8Array.of(7, 7, 7));
+  });
+});
