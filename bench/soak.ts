@@ -1,0 +1,160 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { parseArgs } from 'node:util';
+import { choosePlan } from '../central/planner/choose.ts';
+import { type Cluster, startCluster, untilReady } from '../cli/cluster.ts';
+import { loadForDeploy } from '../cli/models.ts';
+import { resolveConfig } from '../shared/config/layers.ts';
+import { silentLog } from '../shared/ports.ts';
+import { compiledFile } from '../shared/runtime/worker-entry.ts';
+import { residentBytes } from './overhead/processes.ts';
+import type { SoakReport, SoakTask } from './soak/camera-worker.ts';
+import { type Sample, type Trend, trendOfLows } from './soak/trend.ts';
+
+/**
+ * Broker and central in this process, four agents and the cameras in processes of their own. The cameras measure what
+ * the cluster can do and then send a share of that, on the clock. Memory is sampled every second; the first quarter is
+ * warm-up, and a line through the lows of twelve windows says whether it grows. Needs Linux.
+ */
+export const description = 'does memory stay flat and every frame end once, for ten minutes at 80 % load?';
+
+const NODES = 4;
+const CAPACITY_S = 20;
+const WINDOWS = 12;
+/**
+ * Growth that passes, MB (10^6 bytes) a minute, for each process: 1 MB a minute is what the lows of a healthy process
+ * wander over ten minutes. In a shorter run they wander more: twice the line's own error is taken off first.
+ */
+const GROWTH_MB = 1;
+const BOUND = { rss: GROWTH_MB, heap: GROWTH_MB };
+
+/** `--minutes M` (10), `--load SHARE` (0.8), `--nodes N` (4). */
+export async function run(args: string[]): Promise<{ pass: boolean; [key: string]: unknown }> {
+  const { values } = parseArgs({
+    args,
+    options: {
+      minutes: { type: 'string', default: '10' },
+      load: { type: 'string', default: '0.8' },
+      nodes: { type: 'string', default: String(NODES) },
+    },
+  });
+  const nodes = Number(values.nodes);
+  const stateDir = await mkdtemp(join(tmpdir(), 'tessera-soak-'));
+  let cluster: Cluster | undefined;
+  try {
+    const camera = { models: [], hold: 1, offline_after_s: 60, keep: 'every' } as const;
+    cluster = await startCluster({
+      nodes,
+      base: 'tessera',
+      stateDir,
+      maximumPacketSize: 1_000_000,
+      cameras: { a: camera, b: camera },
+      acceptUnlistedCameras: false,
+      idPrefix: 'node',
+      log: silentLog,
+    });
+    const { request } = await loadForDeploy('scenes', resolveConfig([]).config);
+    const deployment = await cluster.central.deploy(request);
+    const prepared = choosePlan(deployment, { nodeCount: nodes });
+    await cluster.central.activate(deployment.name, prepared);
+    await untilReady(cluster, prepared.plan, nodes);
+
+    const pids = new Map<string, number>([['broker and central', process.pid]]);
+    for (const { id, pid } of cluster.agents) pids.set(id, pid);
+    const steadySeconds = Number(values.minutes) * 60;
+    const task: SoakTask = {
+      url: cluster.bus.url,
+      load: Number(values.load),
+      capacitySeconds: CAPACITY_S,
+      steadySeconds,
+    };
+    const sampler = new Sampler(pids);
+    const report = await runCameras(task, (line) => {
+      if (line === 'steady') sampler.start();
+      console.error(line);
+    });
+    const trends = sampler.stop(steadySeconds / 4);
+    for (const [name, { mean, perMinute, error }] of Object.entries(trends))
+      console.log(
+        `${name.padEnd(26)} ${mean.toFixed(1)} MB, ${signed(perMinute)} MB a minute (+- ${error.toFixed(2)})`,
+      );
+    const { sent, ended, lost, twice, capacityFps, p50Ms, p95Ms } = report;
+    console.log(
+      `${sent} frames at ${(task.load * capacityFps).toFixed(1)} a second (${(100 * task.load).toFixed(0)} % of ${capacityFps.toFixed(1)}): ` +
+        `${ended.ok} ok, ${ended.degraded} degraded, ${ended.error} errors, ${lost} lost, ${twice} with two results; ` +
+        `${p50Ms.toFixed(0)} ms, ${p95Ms.toFixed(0)} ms at the 95th percentile`,
+    );
+    const isFlat = ({ perMinute, error }: Trend, bound: number): boolean => perMinute - 2 * error <= bound;
+    const flat = Object.entries(trends).every(([name, trend]) =>
+      isFlat(trend, name.endsWith('heap') ? BOUND.heap : BOUND.rss),
+    );
+    const complete = lost === 0 && twice === 0 && ended.ok === sent;
+    return { pass: flat && complete, flat, complete, bound_mb_per_minute: BOUND, ...report, memory: trends };
+  } finally {
+    await cluster?.stop();
+    await rm(stateDir, { recursive: true, force: true });
+  }
+}
+
+/** Samples the memory of processes every second, MB. */
+class Sampler {
+  readonly #pids: ReadonlyMap<string, number>;
+  readonly #samples = new Map<string, Sample[]>();
+  #timer: NodeJS.Timeout | undefined;
+  #started = 0;
+
+  constructor(pids: ReadonlyMap<string, number>) {
+    this.#pids = pids;
+  }
+
+  start(): void {
+    this.#started = performance.now();
+    this.#timer = setInterval(() => this.#sample(), 1000);
+  }
+
+  /** The trends of everything sampled after `warmUp` seconds. */
+  stop(warmUp: number): Record<string, Trend> {
+    clearInterval(this.#timer);
+    return Object.fromEntries(
+      [...this.#samples].map(([name, samples]) => [
+        name,
+        trendOfLows(
+          samples.filter(({ at }) => at >= warmUp),
+          WINDOWS,
+        ),
+      ]),
+    );
+  }
+
+  #sample(): void {
+    const at = (performance.now() - this.#started) / 1000;
+    const add = (name: string, bytes: number): void => {
+      const samples = this.#samples.get(name) ?? [];
+      this.#samples.set(name, samples);
+      samples.push({ at, value: bytes / 1e6 });
+    };
+    for (const [name, pid] of this.#pids) add(name, residentBytes(pid));
+    const { heapUsed, arrayBuffers } = process.memoryUsage();
+    add('broker and central, heap', heapUsed + arrayBuffers);
+  }
+}
+
+async function runCameras(task: SoakTask, onLine: (line: string) => void): Promise<SoakReport> {
+  const script = compiledFile(import.meta.url, './soak/camera-worker.ts');
+  const child = spawn(process.execPath, [script, JSON.stringify(task)], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const ended = once(child, 'exit');
+  let last = '';
+  for await (const line of createInterface({ input: child.stdout })) {
+    if (line.startsWith('{')) last = line;
+    else onLine(line);
+  }
+  await ended;
+  if (last === '') throw new Error(`the cameras ended with ${child.exitCode ?? child.signalCode}`);
+  return JSON.parse(last) as SoakReport;
+}
+
+const signed = (value: number): string => `${value < 0 ? '-' : '+'}${Math.abs(value).toFixed(2)}`;
