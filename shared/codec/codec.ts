@@ -1,21 +1,30 @@
 import type { TensorSpec } from '../tensor/tensor.ts';
+import { clip } from './clip.ts';
+import { fp16 } from './fp16.ts';
+import { packed } from './packed.ts';
+import { q8 } from './q8.ts';
 import { raw } from './raw.ts';
+import type { CodecSpec } from './spec.ts';
 
-/** How a tensor travels, as it stands in plans and on the wire. New codecs add members. */
-export type CodecSpec = { readonly name: 'raw' };
+export type { CodecSpec } from './spec.ts';
 
 /** One way to put a tensor's bytes on the wire. Pure; `decode` refuses what it cannot read before it allocates. */
-export interface Codec {
-  readonly name: CodecSpec['name'];
+export interface Codec<S extends CodecSpec = CodecSpec> {
+  readonly name: S['name'];
   /** Whether what `decode` returns equals what `encode` was given, bit for bit. */
   readonly lossless: boolean;
+  /** Whether tensors of this type can travel so; all but raw carry float32 only. */
+  carries(spec: TensorSpec): boolean;
   /** Encodes `data` (order C, little endian, exactly the length of `spec`). May return `data` itself. */
-  encode(data: Uint8Array, spec: TensorSpec, codec: CodecSpec): Uint8Array;
+  encode(data: Uint8Array, spec: TensorSpec, codec: S): Uint8Array;
   /** Decodes to exactly the bytes of `spec`; throws TesseraError TESSERA_CODEC on anything else. May alias `bytes`. */
-  decode(bytes: Uint8Array, spec: TensorSpec, codec: CodecSpec): Uint8Array;
+  decode(bytes: Uint8Array, spec: TensorSpec, codec: S): Uint8Array;
 }
 
-const CODECS: ReadonlyMap<string, Codec> = new Map([[raw.name, raw]]);
+// Each codec gets only specs of its own name: they are looked up by it.
+const CODECS: ReadonlyMap<string, Codec> = new Map(
+  [raw, packed, fp16, q8, clip].map((codec) => [codec.name, codec as Codec]),
+);
 
 /** The codec of that name, or undefined. */
 export function findCodec(name: string): Codec | undefined {

@@ -3,9 +3,10 @@ import { byteLength } from '../tensor/tensor.ts';
 import type { Codec } from './codec.ts';
 
 /** The tensor's bytes as they are. */
-export const raw: Codec = {
+export const raw: Codec<{ readonly name: 'raw' }> = {
   name: 'raw',
   lossless: true,
+  carries: () => true,
   encode: (data) => data,
   decode(bytes, spec) {
     const expected = byteLength(spec);

@@ -1,3 +1,4 @@
+import { codecSpec } from '../codec/spec.ts';
 import { type ErrorCode, TesseraError } from '../errors.ts';
 import { isNodeId } from '../protocol/topics.ts';
 import { parse, z } from '../schema.ts';
@@ -15,7 +16,6 @@ const names = z
 const sizes = z.array(z.number().int().positive()).min(1).max(4096);
 const node = z.string().refine(isNodeId, 'must be a node id: [a-z0-9-], at most 63 characters');
 const mode = z.enum(['share', 'replicate']);
-const codec = z.object({ name: z.literal('raw') });
 
 const split = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('whole') }),
@@ -39,7 +39,7 @@ const stage = z.object({
   outputs: names,
   split,
   on: placement,
-  codec: z.record(z.string(), codec),
+  codec: z.record(z.string(), codecSpec),
   exit: z.object({ tensor, threshold: z.number() }).optional(),
 });
 

@@ -1,3 +1,4 @@
+import { codecSpec } from '../codec/spec.ts';
 import { z } from '../schema.ts';
 import { DTYPE_BYTES, type Dtype } from '../tensor/tensor.ts';
 
@@ -19,7 +20,7 @@ const box = z.array(z.tuple([count, count])).max(8);
 const bytes = z.custom<Uint8Array>((value) => value instanceof Uint8Array, 'expected bytes');
 const tensorName = z.string().max(512);
 const imageId = z.string().regex(/^[0-9]{1,15}-[0-9]{1,15}$/);
-const codec = z.object({ name: z.literal('raw') });
+const codec = codecSpec;
 
 /** An encoded region of a tensor: `shape` is the region's. */
 const region = z.object({ tensor: tensorName, box, dtype, shape, codec, d: bytes });

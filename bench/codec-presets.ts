@@ -1,0 +1,130 @@
+import { parseArgs } from 'node:util';
+import { ClipQuantiser } from '../shared/codec/clip-quantiser.ts';
+import { CONTEXTS, codeClasses } from '../shared/codec/coding/classes.ts';
+import { entropyBytes, featureMaps, quantile, tilesOf } from './codec/feature-maps.ts';
+
+/** One line for the list of benchmarks. */
+export const description =
+  "which preset tables of the entropy coder fit feature maps best? Prints shared/codec/coding/presets.ts' PRESETS";
+
+const BITS = 4;
+const SYMBOLS = 16;
+const MOST_LEVEL = 24;
+/** Shares of values under the lower and upper bound: ReLU as it is, and clipped as retraining does. */
+const BOUNDS = [
+  [0, 0.99],
+  [0, 0.995],
+  [0, 0.999],
+  [0.6, 0.995],
+  [0.75, 0.997],
+  [0.85, 0.998],
+  [0.93, 0.999],
+] as const;
+
+/** How often each code follows each context in one tile. */
+interface Sample {
+  readonly counts: Float64Array;
+  /** So that every map counts the same. */
+  readonly weight: number;
+}
+
+function countTile(codes: Uint8Array): Float64Array {
+  const { context } = codeClasses(BITS);
+  const counts = new Float64Array(CONTEXTS * SYMBOLS);
+  let before = 0;
+  for (const code of codes) {
+    counts[context[before]! * SYMBOLS + code]!++;
+    before = code;
+  }
+  return counts;
+}
+
+/** Bits of each item with tables of these levels. */
+function itemBits(levels: Float64Array): Float64Array {
+  return levels.map((level, item) => {
+    const row = levels.subarray(item - (item % SYMBOLS), item - (item % SYMBOLS) + SYMBOLS);
+    return level / 2 + Math.log2(row.reduce((sum, each) => sum + 2 ** (-each / 2), 0));
+  });
+}
+
+function cost(counts: Float64Array, bits: Float64Array): number {
+  let sum = 0;
+  for (let item = 0; item < counts.length; item++) sum += counts[item]! * bits[item]!;
+  return sum;
+}
+
+/** The levels that fit samples best. */
+function levelsFor(samples: readonly Sample[]): Float64Array {
+  const sum = new Float64Array(CONTEXTS * SYMBOLS);
+  for (const { counts, weight } of samples)
+    for (let item = 0; item < sum.length; item++) sum[item]! += counts[item]! * weight;
+  return sum.map((count, item) => {
+    const row = sum.subarray(item - (item % SYMBOLS), item - (item % SYMBOLS) + SYMBOLS);
+    const total = row.reduce((a, b) => a + b, 0);
+    return Math.min(MOST_LEVEL, Math.round(-2 * Math.log2((count + 2e-4 * total + 1e-9) / (1.0032 * total + 1.6e-8))));
+  });
+}
+
+/** Groups samples by the preset that codes them best and fits each again, until nothing moves (Lloyd's algorithm). */
+function cluster(samples: readonly Sample[], count: number): Float64Array[] {
+  const zeros = ({ counts }: Sample): number => {
+    let [zero, all] = [0, 0];
+    counts.forEach((times, item) => {
+      all += times;
+      if (item % SYMBOLS === 0) zero += times;
+    });
+    return zero / all;
+  };
+  const sorted = samples.toSorted((a, b) => zeros(a) - zeros(b));
+  let presets = Array.from({ length: count }, (_, k) =>
+    levelsFor(sorted.slice((k * sorted.length) / count, ((k + 1) * sorted.length) / count)),
+  );
+  for (let round = 0; round < 15; round++) {
+    const bits = presets.map(itemBits);
+    const groups: Sample[][] = presets.map(() => []);
+    for (const sample of samples) {
+      const costs = bits.map((each) => cost(sample.counts, each));
+      groups[costs.indexOf(Math.min(...costs))]!.push(sample);
+    }
+    presets = groups.map((group, k) => (group.length > 0 ? levelsFor(group) : presets[k]!));
+  }
+  return presets;
+}
+
+/** Levels as letters, a row for each context. */
+function letters(levels: Float64Array): string {
+  const rows = Array.from({ length: CONTEXTS }, (_, c) =>
+    Array.from(levels.subarray(c * SYMBOLS, (c + 1) * SYMBOLS), (level) => String.fromCharCode(97 + level)).join(''),
+  );
+  return rows.join(' ');
+}
+
+/** `--count N` presets; `--data FOLDER`. Pictures are others than those of `npm run bench -- codec`. */
+export async function run(args: string[]): Promise<{ pass: boolean; [key: string]: unknown }> {
+  const { values } = parseArgs({
+    args,
+    options: {
+      count: { type: 'string', default: '12' },
+      data: { type: 'string', default: process.env.TESSERA_DATA ?? '../shared/data' },
+    },
+  });
+  const samples: Sample[] = [];
+  const pictures = [1, 38, 77];
+  for await (const map of featureMaps({ data: values.data, pictures, cuts: 6, only: [] })) {
+    for (const [low, high] of BOUNDS) {
+      const isActive = quantile(map.values, 0.01) >= 0;
+      if (!isActive && low > 0) continue;
+      const a = low > 0 ? quantile(map.values, low) : isActive ? 0 : quantile(map.values, 0.002);
+      const b = quantile(map.values, high);
+      if (!(b > a)) continue;
+      const codes = new Uint8Array(map.values.length);
+      new ClipQuantiser({ a, b, bits: BITS }).quantise(map.values, codes);
+      const weight = 1 / (1 + entropyBytes(codes));
+      for (const grid of [2, 4])
+        for (const tile of tilesOf(codes, map.shape, grid, grid)) samples.push({ counts: countTile(tile), weight });
+    }
+  }
+  const presets = cluster(samples, Number(values.count));
+  for (const preset of presets) console.log(`  '${letters(preset)}',`);
+  return { pass: true, samples: samples.length };
+}

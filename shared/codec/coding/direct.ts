@@ -1,0 +1,221 @@
+import { corrupt } from '../corrupt.ts';
+import { type BitReader, BitWriter } from './bit-io.ts';
+import { CONTEXTS, type CodeClasses, codeClasses } from './classes.ts';
+import { decodeLanes, encodeInContext } from './lanes.ts';
+import { chooseLevels, LevelTable, putLevels, readLevels } from './levels.ts';
+import { PRESET_COUNT, preset } from './presets.ts';
+import { scratch } from './scratch.ts';
+import { TailWriter } from './tail-writer.ts';
+import { type DecodeTables, decodeTables, encodeTables, leastLog, MAX_LOG } from './tans.ts';
+
+/**
+ * Codes one by one, each with the table of its context: how large the code before it is. The tables are a preset's, or
+ * the tile's own, which are told by how they differ from a preset's. Of many codes the first half is one lane and the
+ * second half the other; of few all are one lane, as each lane costs a state.
+ *
+ *   stream = [preset:4 table{8}] lanes extra*      extra: lowest bits of codes whose class has some
+ */
+
+/** Codes from which on there are two lanes. */
+const TWO_LANES = 1024;
+/** Codes from which on own tables may pay for the time that it takes to make them. */
+const OWN_TABLES = 8192;
+/** Of this many codes and more only a part is counted, to choose tables by. */
+const COUNT_ALL = 2048;
+const COUNTED_BLOCK = 64;
+/** Prime, so that blocks do not all lie in the same rows of each channel. */
+const COUNTED_STEP = 251;
+/** Bits of a preset's number. */
+const PRESET_BITS = 4;
+/** Room in front of the symbols for tables and header, bytes. */
+const ROOM = 4096;
+
+const countBuffer = scratch((n) => new Int32Array(n));
+const presentBuffer = scratch((n) => new Uint16Array(n));
+const outputBuffer = scratch((n) => new Uint8Array(n));
+
+/** Each of the eight contexts has a table. */
+const USERS = Uint8Array.from({ length: CONTEXTS }, (_, context) => context);
+
+function lanesOf(n: number): readonly [a: number, b: number] {
+  return n < TWO_LANES ? [n, 0] : [(n + 1) >> 1, n >> 1];
+}
+
+/** Where in the tables the items of a context begin, by the code before. */
+function rowsOf({ count: symbols, of, context }: CodeClasses): Uint16Array {
+  return Uint16Array.from({ length: 256 }, (_, code) => context[of[code]!]! * symbols);
+}
+
+/** Rows by bits. */
+const ROWS: readonly Uint16Array[] = Array.from({ length: 9 }, (_, bits) => rowsOf(codeClasses(bits)));
+
+/** How often each item occurs; of many codes in a part of them. Returns the share that was counted, 1 or less. */
+function count(codes: Uint8Array, n: number, row: Uint16Array, of: Uint8Array, counts: Int32Array): number {
+  if (n < COUNT_ALL) {
+    countBlock(codes, 0, n, row, of, counts);
+    return 1;
+  }
+  let counted = 0;
+  for (let start = 0; start < n; start += COUNTED_STEP) {
+    const end = Math.min(start + COUNTED_BLOCK, n);
+    countBlock(codes, start, end, row, of, counts);
+    counted += end - start;
+  }
+  return counted / n;
+}
+
+function countBlock(
+  codes: Uint8Array,
+  from: number,
+  to: number,
+  row: Uint16Array,
+  of: Uint8Array,
+  counts: Int32Array,
+): void {
+  let start = row[from > 0 ? codes[from - 1]! : 0]!;
+  for (let i = from; i < to; i++) {
+    const code = codes[i]!;
+    counts[start + of[code]!]!++;
+    start = row[code]!;
+  }
+}
+
+/** The size of tables for `n` symbols each, known to both sides: larger ones fit better, and take longer to make. */
+export function logFor(n: number, symbols: number): number {
+  return Math.min(Math.max(29 - Math.clz32(Math.max(8, n)), leastLog(symbols)), MAX_LOG - 1);
+}
+
+/** The size of own tables of n codes: large tiles fill some contexts much more than others. */
+function ownLog(n: number, symbols: number): number {
+  return logFor(n >> 1, symbols);
+}
+
+function newTables(symbols: number): LevelTable[] {
+  return Array.from({ length: CONTEXTS }, () => new LevelTable(symbols));
+}
+
+/** The preset that takes the fewest bits for what was counted, and how many. */
+function bestPreset(counts: Int32Array, items: number, bits: number): { index: number; needed: number } {
+  const present = presentBuffer(items);
+  let kinds = 0;
+  for (let item = 0; item < items; item++) if (counts[item]! > 0) present[kinds++] = item;
+  let best = { index: 0, needed: Number.POSITIVE_INFINITY };
+  for (let index = 0; index < PRESET_COUNT; index++) {
+    const { costs } = preset(index, bits);
+    let needed = 0;
+    for (let k = 0; k < kinds; k++) needed += counts[present[k]!]! * costs[present[k]!]!;
+    if (needed < best.needed) best = { index, needed };
+  }
+  return best;
+}
+
+/** What `encodeDirect` made: bytes with one byte of room in front, bits of padding in front of the stream, the preset if not own tables. */
+export interface Direct {
+  readonly bytes: Uint8Array;
+  readonly padding: number;
+  readonly preset: number | undefined;
+}
+
+/** Encodes `codes[0..n)`, n > 0; undefined where that would take about `limit` bytes or more. */
+export function encodeDirect(codes: Uint8Array, n: number, bits: number, limit: number): Direct | undefined {
+  const classes = codeClasses(bits);
+  const { count: symbols, of } = classes;
+  const row = ROWS[bits]!;
+  const counts = countBuffer(CONTEXTS * symbols).fill(0, 0, CONTEXTS * symbols);
+  const share = count(codes, n, row, of, counts);
+  const { index, needed } = bestPreset(counts, CONTEXTS * symbols, bits);
+  const chosen = preset(index, bits);
+  const own = n < OWN_TABLES ? undefined : ownTables(counts, symbols, chosen.tables);
+  const isOwn = own !== undefined && own.bits + (own.needed - own.bits) / share < needed / share;
+  const extraBits = classes.exact ? 0 : countExtra(counts, classes) / share;
+  const estimate = isOwn ? own.bits + (own.needed - own.bits) / share : needed / share;
+  if ((estimate + extraBits) / 8 >= limit) return undefined;
+
+  const tables = isOwn ? encodeTables({ log: ownLog(n, symbols), tables: own.tables }, USERS) : chosen.encode;
+  const room = ROOM + ((n * tables.log) >> 3);
+  const output = outputBuffer(room + (classes.exact ? 0 : n >> 1) + 8);
+  const writer = new TailWriter(output, room);
+  encodeInContext(writer, codes, ...lanesOf(n), tables, row, of);
+  if (isOwn) {
+    for (let t = CONTEXTS - 1; t >= 0; t--) putLevels(writer, own.tables[t]!, chosen.tables[t]);
+    writer.put(index, PRESET_BITS);
+  }
+  const padding = writer.finish();
+  const end = classes.exact ? room : putExtra(codes, n, classes, new BitWriter(output, room));
+  return { bytes: output.slice(writer.at - 1, end), padding, preset: isOwn ? undefined : index };
+}
+
+/** Tables for what was counted; `needed`: bits that they and it take, of which `bits` are the tables'. */
+function ownTables(
+  counts: Int32Array,
+  symbols: number,
+  base: readonly LevelTable[],
+): { tables: LevelTable[]; needed: number; bits: number } {
+  const tables = newTables(symbols);
+  let needed = PRESET_BITS;
+  let bits = PRESET_BITS;
+  tables.forEach((table, t) => {
+    const cost = chooseLevels(counts, t * symbols, table, base[t]);
+    needed += cost.table + cost.symbols;
+    bits += cost.table;
+  });
+  return { tables, needed, bits };
+}
+
+function countExtra(counts: Int32Array, { count: symbols, extra }: CodeClasses): number {
+  let bits = 0;
+  for (let item = 0; item < CONTEXTS * symbols; item++) bits += counts[item]! * extra[item % symbols]!;
+  return bits;
+}
+
+function putExtra(codes: Uint8Array, n: number, { of, extra }: CodeClasses, writer: BitWriter): number {
+  for (let i = 0; i < n; i++) {
+    const code = codes[i]!;
+    const width = extra[of[code]!]!;
+    if (width > 0) writer.put(code & ((1 << width) - 1), width);
+  }
+  return writer.finish();
+}
+
+/**
+ * Decodes out.length codes, at least one; the stream ends at byte `end`. `index`: the preset; undefined where the
+ * stream has its own tables. Throws TESSERA_CODEC or RangeError.
+ */
+export function decodeDirect(
+  reader: BitReader,
+  end: number,
+  bits: number,
+  index: number | undefined,
+  out: Uint8Array,
+): void {
+  const n = out.length;
+  const classes = codeClasses(bits);
+  const tables = index === undefined ? readOwn(reader, n, bits, classes) : preset(index, bits).decode;
+  decodeLanes(reader, out, ...lanesOf(n), tables, 0);
+  if ((reader.bit & 7) !== 0) throw corrupt('it does not end where it should');
+  if (!classes.exact) addExtra(reader, classes, out);
+  reader.finish(end);
+}
+
+function readOwn(reader: BitReader, n: number, bits: number, { count: symbols, context }: CodeClasses): DecodeTables {
+  const index = reader.take(PRESET_BITS);
+  if (index >= PRESET_COUNT) throw corrupt(`it has no preset ${index}`);
+  const base = preset(index, bits).tables;
+  const tables = newTables(symbols);
+  const next = new Uint8Array(CONTEXTS * symbols);
+  tables.forEach((table, t) => {
+    readLevels(reader, table, base[t]);
+    next.set(context, t * symbols);
+  });
+  return decodeTables({ log: ownLog(n, symbols), tables }, next);
+}
+
+/** Turns classes into codes. */
+function addExtra(reader: BitReader, { base, extra }: CodeClasses, out: Uint8Array): void {
+  const n = out.length;
+  for (let i = 0; i < n; i++) {
+    const symbol = out[i]!;
+    const width = extra[symbol]!;
+    out[i] = base[symbol]! + (width > 0 ? reader.take(width) : 0);
+  }
+}

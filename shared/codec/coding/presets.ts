@@ -1,0 +1,124 @@
+import { CONTEXTS, codeClasses } from './classes.ts';
+import { frequenciesOf, LevelTable, levelOfWeight, WEIGHTS } from './levels.ts';
+import { type DecodeTables, decodeTables, type EncodeTables, encodeTables } from './tans.ts';
+
+/**
+ * Tables that need not be sent. Quantised feature maps of convolutional networks are much alike: how likely each code is
+ * after a code of some size depends on the network less than on how many zeros there are. These are the tables of
+ * twelve groups of tiles, found by `npm run bench -- codec-presets` on the maps of eleven networks; a tile names the one
+ * that suits it in four bits, where tables of its own would take twenty bytes.
+ *
+ * Form: for each of 8 contexts (how large the code before is, classes.ts) a word of 16 letters, one for each 4-bit code:
+ * its level (levels.ts), `a` is 0. Changing a letter changes the wire's meaning: never do.
+ */
+const PRESETS: readonly string[] = [
+  'aotuvwwwxxxxyyyw gbhnprsttuuwwwxv khbhnprsstuwwxxv lmgbhmoqrstuvwxv mpniddimnpqrtvvu qutrpkfddhloqsut twwvusqnjedejors puvvutsromkgdehh',
+  'bhknoqrstuuvwwwt ecgknpqstuvvwwxu hfcgkmoqstuvvwwu jifcgkmpqstuvwwu kljgddiloqrtuvvs lnmlkhdefjnprstr lonnmlkjgeegjmon jnnnnnnmmlkiffgd',
+  'bhjkmnopqrsttuvr ddfhklnoqrstuuvt ffdfikmnpqrstuvt ghfdfikmopqrtuvs hjhgeehjlnpqrstr ilkjigffgikmoprp jmmlkkjigffgilml inmmmllkkjihfggf',
+  'bhijklmnoopqrstq dfghijklmnoqqrsq egfghijkmnopqrsq fhgfghiklmnoqqsq gihgfghijlmnpqrp hjjihggghijlmopo hkkjjihhggghjkml hlkkkjjiiiihhhig',
+  'bhiklmopqrstuuvt deghjkmopqrstuvs efegijlnopqsttus egffgiklnpqrttus fhggfgiklnoqrstr fihhhgghiklnopro fjiiiihhhhijkmnl fjjjjjjjjjjjjjjf',
+  'bijjklmnoppqrssp cghhijklmnopqrsp cgghijkllmoppqrp dhhhhijklmnopqro dhhhhhijklmnopqo eiihhhhiijklmnom eiiiiiiiiijkklmk ejjjjjjjjjjjjkkh',
+  'aloqrstuvvwwxxxv ecgkmoqrstuvvwwt gfcgkmoqrstuvwws hifcgjmoprstuvvs jljgdehkmoprstur lonmkheefilnprsr mqqponljgeefjmoo kqqppoonmljifffe',
+  'aklmnopqrrsttuvs bghjklmnopqrrttq chhijklmnopqrssq chhhijklmnopqrsp cihhhijklmnopqro diiiiiiijklmnopn djjjjjijjijjlmnk dkkkjkjjjkkjjkkg',
+  'aknopqrssttuuvvr ebhlnopqrsstuuur fgchlnopqrsstuuq figcilnopqrsstuq fjihdfkmnopqrrso ejjjjifghkmnoppm ejjkkkkjigghkmnj ekkllllllllkjjjd',
+  'almnpqrrstuuvvwt cegijlmopqrstuus dffgiklmopqrsttr ehgfgiklmopqrstq eihgfghjkmnoprsp fkjihhgghiklnopn gllkjjiihgghjkmk fmlllkkkjjiihhhf',
+  'anopqrrstuuvvwws bgiklmmopqrrrstq bhhjklmnnoqqrstp biiijklmnooqqrso ciiiijklmnnopqqn cjjjjjjjkklmoopl ckjjjkkkjjjjlmnj cllllllllllllkle',
+  'aoqrstuvvwwxxxxu cdgjlnoprrstuvvs dfehjlnopqrrtuur ehgehjlmnoqqrtuq ejigffikmnopqrsp fkkjihffgjlmopqn flllkkjjhffhjlmk emmmmmlllkkjiiid',
+];
+
+/** How many presets there are. */
+export const PRESET_COUNT = PRESETS.length;
+
+/** Size of their tables. */
+const LOG = 9;
+/** Codes that the letters are for. */
+const MOST = 15;
+
+/** A preset for codes of some bits. */
+export interface Preset {
+  /** One table for each context. */
+  readonly tables: readonly LevelTable[];
+  readonly encode: EncodeTables;
+  readonly decode: DecodeTables;
+  /** Bits of each item, context * classes + class. */
+  readonly costs: Float64Array;
+}
+
+/** Weight of codes between x0 and x1, in units of 4-bit codes: a histogram of 15 steps and what lies at its two ends. */
+function weightBetween(weights: readonly number[], x0: number, x1: number): number {
+  let sum = 0;
+  for (let code = 0; code <= MOST; code++) {
+    // Between 0 and 1/2 it is as dense as at 1, and near the upper end as just below; the rest of those two is at the end.
+    const density = code === 0 ? nearZero(weights) * 2 : code === MOST ? nearMost(weights) * 2 : weights[code]!;
+    const low = Math.max(x0, code === 0 ? 0 : code - 0.5);
+    const high = Math.min(x1, code === MOST ? MOST : code + 0.5);
+    if (high > low) sum += density * (high - low);
+  }
+  return sum;
+}
+
+function nearZero(weights: readonly number[]): number {
+  return Math.min(weights[1]! * 0.5, weights[0]! * 0.9);
+}
+
+function nearMost(weights: readonly number[]): number {
+  return Math.min(weights[MOST - 1]! * 0.5, weights[MOST]! * 0.9);
+}
+
+/**
+ * Levels of a word's letters for codes of another number of bits. Only +, -, *, / and comparisons: every machine must
+ * find the same.
+ */
+function tableOf(word: string, bits: number): LevelTable {
+  const classes = codeClasses(bits);
+  const weights = Array.from(word, (letter) => WEIGHTS[letter.charCodeAt(0) - 97]!);
+  const most = (1 << bits) - 1;
+  const step = MOST / most;
+  const sums = new Float64Array(classes.count);
+  for (let code = 0; code <= most; code++) {
+    const ends = code === 0 ? weights[0]! - nearZero(weights) : code === most ? weights[MOST]! - nearMost(weights) : 0;
+    sums[classes.of[code]!]! += ends + weightBetween(weights, (code - 0.5) * step, (code + 0.5) * step);
+  }
+  const total = weights.reduce((sum, weight) => sum + weight, 0);
+  const table = new LevelTable(classes.count);
+  table.used = classes.count;
+  sums.forEach((sum, symbol) => {
+    const level = levelOfWeight((sum * 32768) / total);
+    table.levels[symbol] = level;
+    table.smooth[symbol] = level;
+  });
+  return table;
+}
+
+function make(index: number, bits: number): Preset {
+  const { count: symbols, context } = codeClasses(bits);
+  const tables = PRESETS[index]!.split(' ').map((word) => tableOf(word, bits));
+  const users = Uint8Array.from({ length: CONTEXTS }, (_, c) => c);
+  const next = new Uint8Array(CONTEXTS * symbols);
+  const costs = new Float64Array(CONTEXTS * symbols);
+  const frequencies = new Int32Array(symbols);
+  tables.forEach((table, c) => {
+    next.set(context, c * symbols);
+    frequenciesOf(table, LOG, frequencies);
+    for (let s = 0; s < symbols; s++) costs[c * symbols + s] = LOG - Math.log2(frequencies[s]!);
+  });
+  return {
+    tables,
+    encode: encodeTables({ log: LOG, tables }, users),
+    decode: decodeTables({ log: LOG, tables }, next),
+    costs,
+  };
+}
+
+const made = new Map<number, Preset>();
+
+/** Preset `index` (below PRESET_COUNT) for codes of 1 to 8 bits; made once in each thread. */
+export function preset(index: number, bits: number): Preset {
+  const key = index * 16 + bits;
+  let found = made.get(key);
+  if (found === undefined) {
+    found = make(index, bits);
+    made.set(key, found);
+  }
+  return found;
+}

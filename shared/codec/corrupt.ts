@@ -1,0 +1,8 @@
+import { TesseraError } from '../errors.ts';
+
+/** The error of every decoder: what is wrong with encoded data. */
+export function corrupt(what: string): TesseraError {
+  return new TesseraError('TESSERA_CODEC', `the encoded data is corrupt: ${what}`, {
+    hint: 'If it happens again and again, compare the versions of central and the node.',
+  });
+}

@@ -1,0 +1,57 @@
+import { TesseraError } from '../errors.ts';
+import { z } from '../schema.ts';
+
+/** How a tensor travels, as it stands in plans and on the wire; codec.ts says what each does. */
+export const codecSpec = z.discriminatedUnion('name', [
+  z.object({ name: z.literal('raw') }),
+  z.object({ name: z.literal('packed') }),
+  z.object({ name: z.literal('fp16') }),
+  z.object({ name: z.literal('q8'), per: z.enum(['tensor', 'channel']) }),
+  z
+    .object({
+      name: z.literal('clip'),
+      a: z.number(),
+      b: z.number(),
+      bits: z.number().int().min(2).max(8),
+      /** What code 0 stands for; absent: 0, as in ADCNN. With `a` itself the values keep their places. */
+      base: z.number().optional(),
+    })
+    .refine(({ a, b }) => a < b && Number.isFinite((2 ** 8 - 1) / (b - a)), 'expected a < b, and not too near to it'),
+]);
+
+/** How a tensor travels, as it stands in plans and on the wire. */
+export type CodecSpec = Readonly<z.infer<typeof codecSpec>>;
+
+/** ADCNN's clipped ReLU and quantisation. */
+export type ClipSpec = Extract<CodecSpec, { name: 'clip' }>;
+
+const FORMS = 'raw, packed, fp16, q8, q8:channel, clip:A:B:BITS or clip:A:B:BITS:BASE';
+
+/** A codec as the command line names it, `clip:0.2:2:4`. Throws TesseraError TESSERA_USAGE. */
+export function parseCodec(text: string): CodecSpec {
+  const [name, ...rest] = text.split(':');
+  const numbers = rest.map((word) => (word.trim() === '' ? Number.NaN : Number(word)));
+  let spec: unknown;
+  if (name === 'q8' && rest.length <= 1) spec = { name, per: rest[0] ?? 'tensor' };
+  else if (name === 'clip' && (rest.length === 3 || rest.length === 4)) {
+    const [a, b, bits, base] = numbers;
+    spec = { name, a, b, bits, ...(base === undefined ? {} : { base }) };
+  } else if (rest.length === 0) spec = { name };
+  const parsed = codecSpec.safeParse(spec);
+  if (parsed.success) return parsed.data;
+  throw new TesseraError('TESSERA_USAGE', `"${text}" is no codec: ${FORMS} are accepted`, {
+    hint: 'clip:0.2:2:4 is 0 below 0.2, saturates at 2, and has codes of 4 bits (2 to 8)',
+  });
+}
+
+/** A codec as `parseCodec` reads it. */
+export function codecText(spec: CodecSpec): string {
+  switch (spec.name) {
+    case 'q8':
+      return spec.per === 'tensor' ? 'q8' : 'q8:channel';
+    case 'clip':
+      return ['clip', spec.a, spec.b, spec.bits, ...(spec.base === undefined ? [] : [spec.base])].join(':');
+    default:
+      return spec.name;
+  }
+}

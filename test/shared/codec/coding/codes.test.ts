@@ -1,0 +1,226 @@
+import { readFileSync } from 'node:fs';
+import { inflateRawSync } from 'node:zlib';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { decodeCodes, encodeCodes } from '../../../../shared/codec/coding/codes.ts';
+import { packedLength } from '../../../../shared/codec/coding/pack.ts';
+import { PRESET_COUNT } from '../../../../shared/codec/coding/presets.ts';
+import { TesseraError } from '../../../../shared/errors.ts';
+
+/** Never changed within a wire version: what an older node sends must be read, and every preset is part of that. */
+const frozen = JSON.parse(readFileSync('test/data/frozen-codes.json', 'utf8')) as readonly {
+  readonly form: number;
+  readonly bits: number;
+  readonly n: number;
+  readonly codes_deflated: string;
+  readonly encoded: string;
+}[];
+
+/** Codes are what every lossy result becomes: a wrong one is a wrong answer, and bytes are what the network carries. */
+
+const BITS = [2, 3, 4, 5, 6, 7, 8];
+
+/** A deterministic stream of shares (mulberry32). */
+function shares(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+/** Codes as a feature map has them: a share of zeros, small codes more often, neighbours alike as `smooth` says (0..1). */
+function mapCodes(n: number, bits: number, zeros: number, smooth: number, seed: number): Uint8Array {
+  const next = shares(seed);
+  const most = 2 ** bits - 1;
+  const codes = new Uint8Array(n);
+  let before = 0;
+  for (let i = 0; i < n; i++) {
+    const fresh = next() < zeros ? 0 : Math.min(most, 1 + Math.floor((-Math.log(1 - next()) * most) / 4));
+    codes[i] = before = next() < smooth ? before : fresh;
+  }
+  return codes;
+}
+
+function entropyBytes(codes: Uint8Array): number {
+  const counts = new Map<number, number>();
+  for (const code of codes) counts.set(code, (counts.get(code) ?? 0) + 1);
+  return [...counts.values()].reduce((sum, count) => sum - (count * Math.log2(count / codes.length)) / 8, 0);
+}
+
+const form = (bytes: Uint8Array): number => bytes[0]! >> 3;
+
+const anyCodes = fc
+  .record({
+    bits: fc.constantFrom(...BITS),
+    n: fc.oneof(fc.nat(40), fc.nat(1200), fc.integer({ min: 2000, max: 12_000 })),
+    zeros: fc.constantFrom(0, 0.3, 0.6, 0.85, 0.93, 0.99, 1),
+    smooth: fc.constantFrom(0, 0.5, 0.9),
+    seed: fc.nat(),
+  })
+  .map(({ bits, n, zeros, smooth, seed }) => ({ bits, codes: mapCodes(n, bits, zeros, smooth, seed) }));
+
+describe('codes', () => {
+  it('come back as they were, whatever their kind and number', () => {
+    const forms = new Set<number>();
+    fc.assert(
+      fc.property(anyCodes, ({ bits, codes }) => {
+        const bytes = encodeCodes(codes, codes.length, bits);
+        forms.add(form(bytes));
+        expect(bytes.byteLength).toBeLessThanOrEqual(1 + packedLength(codes.length, bits));
+        expect(decodeCodes(bytes, codes.length, bits)).toEqual(codes);
+      }),
+      { numRuns: 200 },
+    );
+    // Pairs, zero runs, own tables, several presets: the property has seen them all, or it says nothing about them.
+    for (const wanted of [1, 2, 3]) expect(forms).toContain(wanted);
+    expect(forms.size).toBeGreaterThan(6);
+  });
+
+  it('come back also where they are no feature map at all', () => {
+    fc.assert(
+      fc.property(fc.constantFrom(...BITS), fc.uint8Array({ maxLength: 3000 }), (bits, values) => {
+        const codes = values.map((value) => value & (2 ** bits - 1));
+        const bytes = encodeCodes(codes, codes.length, bits);
+        expect(bytes.byteLength).toBeLessThanOrEqual(1 + packedLength(codes.length, bits));
+        expect(decodeCodes(bytes, codes.length, bits)).toEqual(codes);
+      }),
+    );
+  });
+
+  it.each(BITS)('of %i bits: each value of a ramp, every preset', (bits) => {
+    const codes = Uint8Array.from({ length: 2 ** bits }, (_, code) => code);
+    expect(decodeCodes(encodeCodes(codes, codes.length, bits), codes.length, bits)).toEqual(codes);
+    for (let k = 0; k < 40; k++) {
+      const map = mapCodes(700, bits, k / 42, (k % 4) / 4, k);
+      expect(decodeCodes(encodeCodes(map, map.length, bits), map.length, bits)).toEqual(map);
+    }
+  });
+
+  it('of a reused working buffer: only the first n count', () => {
+    const codes = mapCodes(5000, 4, 0.4, 0.5, 1);
+    const n = 3000;
+    expect(encodeCodes(codes, n, 4)).toEqual(encodeCodes(codes.slice(0, n), n, 4));
+  });
+
+  it('own their bytes, so that they can move to another thread', () => {
+    for (const zeros of [0.2, 0.9, 0.995, 1]) {
+      const bytes = encodeCodes(mapCodes(9000, 4, zeros, 0.3, 7), 9000, 4);
+      expect([bytes.byteOffset, bytes.buffer.byteLength]).toEqual([0, bytes.byteLength]);
+    }
+  });
+
+  it('that are all zero take two bytes', () => {
+    expect(encodeCodes(new Uint8Array(100_000), 100_000, 4)).toEqual(Uint8Array.of(2 << 3, 0));
+  });
+
+  it('that look like noise are packed', () => {
+    const next = shares(3);
+    const codes = Uint8Array.from({ length: 4096 }, () => Math.floor(next() * 16));
+    expect(form(encodeCodes(codes, 4096, 4))).toBe(0);
+  });
+
+  it.each([
+    { n: 65_536, zeros: 0.5, smooth: 0 },
+    { n: 65_536, zeros: 0.9, smooth: 0 },
+    { n: 16_384, zeros: 0.2, smooth: 0 },
+    { n: 65_536, zeros: 0.97, smooth: 0.5 },
+  ])('$n of them, $zeros zeros: at most 1.03 times the entropy, without any likeness of neighbours', (kind) => {
+    const codes = mapCodes(kind.n, 4, kind.zeros, kind.smooth, 11);
+    const bytes = encodeCodes(codes, kind.n, 4).byteLength;
+    expect(bytes / entropyBytes(codes)).toBeLessThan(1.03);
+  });
+});
+
+describe('decoding', () => {
+  const damaged = fc.tuple(anyCodes, fc.array(fc.tuple(fc.nat(), fc.nat(255)), { minLength: 1, maxLength: 4 }));
+
+  /** Either codes of the right number and range, or the coded refusal. */
+  function judge(bytes: Uint8Array, n: number, bits: number): 'refused' | Uint8Array {
+    try {
+      const codes = decodeCodes(bytes, n, bits);
+      expect(codes.length).toBe(n);
+      expect(codes.every((code) => code < 2 ** bits)).toBe(true);
+      return codes;
+    } catch (error) {
+      expect(error).toBeInstanceOf(TesseraError);
+      expect((error as TesseraError).code).toBe('TESSERA_CODEC');
+      return 'refused';
+    }
+  }
+
+  it('refuses what is cut off', () => {
+    let accepted = 0;
+    let tried = 0;
+    fc.assert(
+      fc.property(anyCodes, fc.double({ min: 0, max: 1, noNaN: true }), ({ bits, codes }, share) => {
+        const bytes = encodeCodes(codes, codes.length, bits);
+        const cut = bytes.subarray(0, Math.floor(share * bytes.byteLength));
+        if (cut.byteLength === bytes.byteLength) return;
+        tried++;
+        if (judge(cut, codes.length, bits) !== 'refused') accepted++;
+      }),
+      { numRuns: 200 },
+    );
+    // There is no checksum: a cut stream can end, by chance, as a whole one does.
+    expect(accepted / tried).toBeLessThan(0.01);
+  });
+
+  it('refuses what has more behind it', () => {
+    fc.assert(
+      fc.property(anyCodes, fc.uint8Array({ minLength: 1, maxLength: 9 }), ({ bits, codes }, more) => {
+        const bytes = encodeCodes(codes, codes.length, bits);
+        const longer = new Uint8Array([...bytes, ...more]);
+        const result = judge(longer, codes.length, bits);
+        if (result !== 'refused') expect(result).not.toEqual(codes);
+      }),
+    );
+  });
+
+  it('never fails in another way than it says, however the data are damaged', () => {
+    fc.assert(
+      fc.property(damaged, ([{ bits, codes }, edits]) => {
+        const bytes = encodeCodes(codes, codes.length, bits);
+        for (const [place, value] of edits) bytes[place % bytes.length] = value;
+        judge(bytes, codes.length, bits);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it('never fails in another way for bytes of any kind', () => {
+    const header = fc.tuple(fc.integer({ min: 0, max: PRESET_COUNT + 8 }), fc.nat(7));
+    fc.assert(
+      fc.property(
+        header,
+        fc.uint8Array({ maxLength: 300 }),
+        fc.nat(2000),
+        fc.constantFrom(...BITS),
+        (head, rest, n, bits) => {
+          judge(Uint8Array.of((head[0] << 3) | head[1], ...rest), n, bits);
+        },
+      ),
+      { numRuns: 1000 },
+    );
+  });
+
+  it('refuses data for another number of codes', () => {
+    const codes = mapCodes(6000, 4, 0.5, 0.5, 5);
+    const bytes = encodeCodes(codes, 6000, 4);
+    for (const n of [0, 1, 5998, 5999, 6001, 6002, 60_000]) expect(judge(bytes, n, 4)).toBe('refused');
+  });
+
+  it('refuses a claim of many codes before it makes room for them', () => {
+    const claim = Uint8Array.of(2 << 3, 0xff, 0xff, 0xff, 0xff, 0x0f);
+    expect(judge(claim, 1000, 4)).toBe('refused');
+    expect(judge(new Uint8Array(1_000_000), 1000, 4)).toBe('refused');
+  });
+
+  it.each(frozen)('reads form $form, $n codes of $bits bits, as it was written when the wire was made', (sample) => {
+    const { n, bits, codes_deflated, encoded } = sample;
+    const codes = inflateRawSync(Buffer.from(codes_deflated, 'base64'));
+    expect(decodeCodes(Uint8Array.from(Buffer.from(encoded, 'base64')), n, bits)).toEqual(new Uint8Array(codes));
+  });
+});
