@@ -1,4 +1,5 @@
 import { channel } from 'node:diagnostics_channel';
+import { Complaints } from '../shared/complaints.ts';
 import { failureOf } from '../shared/errors.ts';
 import { CENTRAL, type Plan } from '../shared/plan/plan.ts';
 import type { Log } from '../shared/ports.ts';
@@ -69,10 +70,12 @@ export class Shell {
   readonly #payloads = new Map<string, Arrival>();
   readonly #handles = new Map<string, { plan: string; out: readonly WireRegion[] }>();
   readonly #frames = new Map<string, OpenFrame>();
+  readonly #complaints: Complaints;
   #next = 0;
 
   constructor(parts: ShellParts) {
     this.#parts = parts;
+    this.#complaints = new Complaints(parts.log, () => performance.now());
   }
 
   /** Makes a plan known before the coordinator hears of it. */
@@ -237,11 +240,15 @@ export class Shell {
   }
 
   async #paste({ handle, i_id, stage, t_id }: Extract<Effect, { type: 'paste' }>): Promise<void> {
-    const { data, tell, log } = this.#parts;
+    const { data, tell } = this.#parts;
     const { plan, out } = this.#handles.get(handle)!;
     this.#handles.delete(handle);
     const failure = await data.paste(i_id, plan, stage, t_id, out).catch((error: unknown) => failureOf(error));
-    if (failure !== null) log.warn(`tile ${t_id} of stage ${stage} is not what was asked for: ${failure.message}`);
+    if (failure !== null)
+      this.#complaints.warn(
+        `paste ${plan} ${stage}`,
+        `tile ${t_id} of stage ${stage} is not what was asked for: ${failure.message}`,
+      );
     tell({ type: 'pasted', i_id, stage, t_id, ok: failure === null });
   }
 
