@@ -1,0 +1,305 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import {
+  type BlobPartMessage,
+  blobPartMessage,
+  type ResultMessage,
+  resultMessage,
+  type WorkMessage,
+  workMessage,
+} from '../../shared/protocol/messages.ts';
+import { decode, encode } from '../../shared/runtime/cbor.ts';
+import { examplesOf } from '../support/examples.ts';
+import { RunningUp } from '../support/running-up.ts';
+
+/**
+ * What a stranger on this machine may say on the wire and about nodes, in any name, while frames are computed. On
+ * loopback he may speak in everybody's name: he can cost time, but no frame, and no frame its prediction.
+ */
+
+const v = 1;
+let cluster: RunningUp;
+let log: string | undefined;
+/** Work and results as they went over the wire. */
+const work: { node: string; message: WorkMessage }[] = [];
+const results: { node: string; message: ResultMessage }[] = [];
+/** Called with each piece of work before its node can have answered it. */
+let onWork: (node: string, message: WorkMessage) => void = () => {};
+
+beforeAll(async () => {
+  cluster = await RunningUp.start();
+  await cluster.bus.subscribe('tessera-wire/1/+/work/central', 0, ({ topic, payload }) => {
+    const message = ownBytes(decode(payload, workMessage, 'work'));
+    const node = topic.split('/')[2]!;
+    work.push({ node, message });
+    onWork(node, message);
+  });
+  await cluster.bus.subscribe('tessera-wire/1/central/result/+', 0, ({ topic, payload }) => {
+    const node = topic.split('/')[4]!;
+    results.push({ node, message: ownBytes(decode(payload, resultMessage, 'result')) });
+  });
+});
+afterAll(async () => {
+  if (log === undefined) await cluster.stop();
+});
+beforeEach(() => {
+  onWork = () => {};
+  work.length = 0;
+  results.length = 0;
+});
+
+/** A message whose bytes are its own, not the client's. */
+function ownBytes<T>(message: T): T {
+  return structuredClone(message);
+}
+
+const send = (kind: string, from: string, message: unknown, to = 'central') =>
+  cluster.bus.publish(
+    `tessera-wire/1/${to}/${kind}/${from}`,
+    message instanceof Uint8Array ? message : encode(message),
+  );
+
+type Tile = Extract<ResultMessage['tiles'][number], { out: unknown }>;
+type Answer = Omit<ResultMessage, 'tiles'> & { readonly tiles: readonly Tile[] };
+
+/** An answer to work that looks right, full of a number. */
+function answerTo({ plan, i_id, stage, attempt, tiles }: WorkMessage, from: string): Answer {
+  const made = tiles.map(({ t_id, out }) => ({
+    t_id,
+    out: out.map(({ tensor, box, codec }) => {
+      const shape = box.map(([start, end]) => end - start);
+      const d = new Uint8Array(shape.reduce((product, size) => product * size, 4)).fill(0x40);
+      return { tensor, box, dtype: 'float32' as const, shape, codec, d };
+    }),
+    compute_ms: 0.01,
+  }));
+  return { v, plan, i_id, stage, attempt, n_id: from, queue_ms: 0, tiles: made };
+}
+
+/** The same message with every tile's first region changed. */
+function changed(message: Answer, change: (region: Tile['out'][number]) => object) {
+  const tiles = message.tiles.map((tile) => ({
+    ...tile,
+    out: tile.out.map((region, k) => (k === 0 ? { ...region, ...change(region) } : region)),
+  }));
+  return { ...message, tiles };
+}
+
+const other = (node: string): string => (node === 'node-1' ? 'node-2' : 'node-1');
+
+describe('results that nobody asked for change no prediction', () => {
+  test.each<[string, (node: string, message: WorkMessage) => [from: string, message: unknown][]]>([
+    ['from a node that there is not', (_, m) => [['ghost', answerTo(m, 'ghost')]]],
+    ['from another node than was asked', (node, m) => [[other(node), answerTo(m, node)]]],
+    ['in the name of central', (_, m) => [['central', answerTo(m, 'central')]]],
+    ['of an old epoch', (node, m) => [[node, { ...answerTo(m, node), i_id: `1-${m.i_id.split('-')[1]}` }]]],
+    ['of an epoch to come', (node, m) => [[node, { ...answerTo(m, node), i_id: '999999999999-1' }]]],
+    ['of another plan', (node, m) => [[node, { ...answerTo(m, node), plan: 'p-ffffff' }]]],
+    ['of another attempt', (node, m) => [[node, { ...answerTo(m, node), attempt: 77 }]]],
+    ['of another stage', (node, m) => [[node, { ...answerTo(m, node), stage: 40 }]]],
+    [
+      'for frames that never were',
+      (node, m) => [[node, { ...answerTo(m, node), i_id: `${m.i_id.split('-')[0]}-999999` }]],
+    ],
+    [
+      'for tiles that no plan has',
+      (node, m) => [
+        [
+          node,
+          { ...answerTo(m, node), tiles: answerTo(m, node).tiles.map((tile) => ({ ...tile, t_id: tile.t_id + 4000 })) },
+        ],
+      ],
+    ],
+  ])('%s', async (_what, forge) => {
+    onWork = (node, message) => {
+      for (const [from, forged] of forge(node, message)) void send('result', from, forged);
+    };
+    for (let k = 0; k < 3; k++) await cluster.undisturbed();
+    expect(work.length).toBeGreaterThan(0);
+  });
+
+  test('replays, at once and when the frame is long over', async () => {
+    await cluster.undisturbed();
+    const kept = [...results];
+    expect(kept.length).toBeGreaterThan(0);
+    onWork = () => {
+      for (const { node, message } of kept) void send('result', node, message);
+    };
+    await cluster.undisturbed();
+    for (let k = 0; k < 100; k++) for (const { node, message } of kept) await send('result', node, message);
+    await cluster.undisturbed();
+  });
+});
+
+describe('results that lie, in the name of the node that was asked, cost time only', () => {
+  test.each<[string, (message: Answer) => unknown]>([
+    ['another box', (m) => changed(m, ({ box }) => ({ box: box.map(([start, end]) => [start + 1, end + 1]) }))],
+    ['a box of other axes', (m) => changed(m, () => ({ box: [[0, 1]], shape: [1] }))],
+    ['another shape', (m) => changed(m, ({ shape }) => ({ shape: [...shape].reverse() }))],
+    ['another dtype', (m) => changed(m, () => ({ dtype: 'int32' }))],
+    ['too few bytes', (m) => changed(m, ({ d }) => ({ d: d.subarray(1) }))],
+    ['too many bytes', (m) => changed(m, ({ d }) => ({ d: new Uint8Array(d.length + 1) }))],
+    ['another tensor', (m) => changed(m, () => ({ tensor: 'toString' }))],
+    ['no outputs', (m) => ({ ...m, tiles: m.tiles.map((tile) => ({ ...tile, out: [] })) })],
+    ['an unknown codec', (m) => changed(m, () => ({ codec: { name: 'zip' } }))],
+    [
+      'errors of unknown codes',
+      (m) => ({ ...m, tiles: m.tiles.map(({ t_id }) => ({ t_id, error: { code: 'x', text: '' } })) }),
+    ],
+    ['times that are no numbers', (m) => ({ ...m, queue_ms: Number.NaN })],
+    ['negative times', (m) => ({ ...m, tiles: m.tiles.map((tile) => ({ ...tile, compute_ms: -5 })) })],
+    ['sizes that are no numbers', (m) => changed(m, ({ shape }) => ({ shape: [...shape.slice(1), Number.NaN] }))],
+    ['half a message', (m) => encode(m).subarray(0, 200)],
+  ])('%s', async (_what, forge) => {
+    onWork = (node, message) => {
+      void send('result', node, forge(answerTo(message, node)));
+    };
+    await cluster.undisturbed();
+    onWork = () => {};
+    await cluster.undisturbed();
+  });
+
+  test('errors in the name of every node that is asked', async () => {
+    onWork = (node, message) => {
+      const error = { code: 'out-of-memory' as const, text: 'x'.repeat(1000) };
+      const tiles = message.tiles.map(({ t_id }) => ({ t_id, error }));
+      void send('result', node, { ...answerTo(message, node), tiles });
+    };
+    for (let k = 0; k < 5; k++) await cluster.undisturbed();
+    onWork = () => {};
+    await cluster.undisturbed();
+  });
+});
+
+describe('what is said about nodes', () => {
+  const say = (node: string, leaf: string, payload: string | Uint8Array) =>
+    cluster.bus.publish(`tessera/node/${node}/${leaf}`, payload, { qos: 1 });
+
+  test('infos, heartbeats and statuses that are none leave the nodes at work', async () => {
+    for (const payload of [
+      '',
+      '{}',
+      'null',
+      '[',
+      '{"v":2}',
+      '['.repeat(50_000),
+      'x'.repeat(200_000),
+      Uint8Array.of(0xff, 0xfe),
+    ])
+      for (const node of ['node-1', 'node-2', 'ghost']) {
+        await say(node, 'heartbeat', payload);
+        if (payload !== '') for (const leaf of ['info', 'status', 'else']) await say(node, leaf, payload);
+      }
+    const { nodes } = await cluster.undisturbed();
+    expect(nodes).toEqual(expect.arrayContaining(['node-1', 'node-2']));
+  });
+
+  test('nodes that are only names get no frame stuck', async () => {
+    const info = examplesOf('docs/protocol.md').find(({ schema }) => schema === 'info')!.value as object;
+    for (let k = 0; k < 300; k++) {
+      await say(`ghost-${k}`, 'info', JSON.stringify({ ...info, id: `ghost-${k}`, boot_id: `b${k}` }));
+      await say(`ghost-${k}`, 'status', 'online');
+      await send('control', `ghost-${k}`, { v, type: 'ready', plan: 'p-ffffff', boot_id: `b${k}` });
+    }
+    for (let k = 0; k < 3; k++) await cluster.undisturbed();
+    for (let k = 0; k < 300; k++) await say(`ghost-${k}`, 'status', 'offline');
+  });
+
+  test('a ghost that says that it is ready is given work, never answers, and costs time only', async () => {
+    const info = examplesOf('docs/protocol.md').find(({ schema }) => schema === 'info')!.value as object;
+    const { plan } = await cluster.undisturbed();
+    await say('ghost', 'info', JSON.stringify({ ...info, id: 'ghost', boot_id: 'b' }));
+    await say('ghost', 'status', 'online');
+    await send('control', 'ghost', { v, type: 'ready', plan, boot_id: 'b' });
+    await cluster.undisturbed();
+    await say('ghost', 'status', 'offline');
+    await cluster.undisturbed();
+  });
+
+  test('control of unknown plans, and of kinds that only central sends', async () => {
+    for (const message of [
+      { v, type: 'ready', plan: 'p-ffffff', boot_id: 'x' },
+      { v, type: 'ready', plan: 'x'.repeat(1024), boot_id: 'x' },
+      { v, type: 'refused', plan: 'p-ffffff', code: 'x', text: 'y\n\u001b[2J'.repeat(50) },
+      { v, type: 'release', plan: 'p-ffffff' },
+      { v, type: 'cancel', i_id: '1-1', stage: 0, t_id: [0] },
+      { v, type: 'dance' },
+      { v: 2, type: 'ready' },
+    ])
+      for (const from of ['node-1', 'ghost', 'central']) await send('control', from, message);
+    await cluster.undisturbed();
+  });
+
+  test('what is on reserved topics, and on the wire in other forms', async () => {
+    for (const topic of [
+      'tessera/request/deploy',
+      'tessera/response/x',
+      'tessera/trace/x',
+      'tessera/status/x',
+      'tessera/plan/x',
+    ])
+      for (const payload of ['{', '{"transaction":1}', 'x'.repeat(100_000)]) await cluster.bus.publish(topic, payload);
+    for (const topic of [
+      'tessera-wire/1/central/dance/node-1',
+      'tessera-wire/2/central/result/node-1',
+      'tessera-wire/1/central/result',
+      'tessera-wire/1/central/result/Ü',
+    ])
+      await cluster.bus.publish(topic, encode({ v }));
+    await cluster.bus.publish('tessera-wire/1/central/result/node-1', encode({ v }), { retain: true }).catch(() => {});
+    await cluster.undisturbed();
+  });
+});
+
+test('pieces of models are given to who asks for what is offered, and nothing else', async () => {
+  const answers: BlobPartMessage[] = [];
+  await cluster.bus.subscribe('tessera-wire/1/ghost/#', 1, ({ payload }) => {
+    answers.push(decode(payload, blobPartMessage, 'part'));
+  });
+  const sha = 'a'.repeat(64);
+  await send('blob-get', 'ghost', { v, sha, offset: 0, length: 100 });
+  for (const wrong of [
+    { v, sha: '../../../etc/passwd', offset: 0, length: 100 },
+    { v, sha, offset: -1, length: 100 },
+    { v, sha, offset: 0, length: 2 ** 30 },
+    { v, sha, offset: 0.5, length: 1 },
+    { v, sha: sha.toUpperCase(), offset: 0, length: 1 },
+  ])
+    await send('blob-get', 'ghost', wrong);
+  await send('blob-get', 'ghost', { v, sha, offset: 2 ** 53 - 1, length: 1 });
+  await expect.poll(() => answers.length).toBe(2);
+  expect(answers.map(({ error }) => error)).toEqual(['no such piece', 'no such piece']);
+  await cluster.undisturbed();
+});
+
+test('nodes do nothing for strangers', async () => {
+  const before = results.length;
+  const one = {
+    v,
+    plan: 'p-ffffff',
+    i_id: '1-1',
+    stage: 0,
+    attempt: 0,
+    budget_ms: 5,
+    tiles: [{ t_id: 0, in: [], out: [] }],
+  };
+  for (const node of ['node-1', 'node-2']) {
+    await send('work', 'ghost', one, node);
+    await send('control', 'ghost', { v, type: 'release', plan: (await cluster.undisturbed()).plan }, node);
+    await send('work', 'ghost', Uint8Array.of(0xff), node);
+    await send('blob-part', 'ghost', { v, sha: 'a'.repeat(64), size: 1, offset: 0, d: new Uint8Array(1) }, node);
+  }
+  const { nodes } = await cluster.undisturbed();
+  expect(nodes).toEqual(expect.arrayContaining(['node-1', 'node-2']));
+  expect(results.slice(before).every(({ node }) => node === 'node-1' || node === 'node-2')).toBe(true);
+});
+
+test('it stops as ever, and has said what was wrong in a few lines', async () => {
+  const bytes = await cluster.residentBytes();
+  log = await cluster.stop();
+  expect(bytes).toBeLessThan(1e9);
+  expect(log).not.toMatch(/TESSERA_INTERNAL|handler failed|\n {4}at /);
+  expect(log).not.toContain('\u001b');
+  // The lies were told before the truth, and were seen.
+  expect(log).toMatch(/is not what was asked for/);
+  expect(log.split('\n').filter((line) => / (warn|error) /.test(line)).length).toBeLessThan(400);
+});
