@@ -2,8 +2,8 @@ import { CENTRAL, type Placement, type Plan, type Split, type Stage } from '../.
 import { planId } from '../../shared/plan/plan-id.ts';
 import type { Cut, Problem } from './strategies.ts';
 
-/** A stage's part of the graph and how it runs; `composePlan` numbers it and adds codecs. */
-export type Piece = Pick<Stage, 'inputs' | 'outputs' | 'split' | 'on'>;
+/** A stage's part of the graph and how it runs; `composePlan` numbers it. */
+export type Piece = Omit<Stage, 'id'>;
 
 /** Central's own executor. */
 export const onCentral: Placement = { mode: 'share', nodes: [CENTRAL] };
@@ -14,24 +14,25 @@ export function tiledPiece(problem: Problem, from: Cut | undefined, to: Cut): Pi
   const before = new Set([...problem.inputs, ...(from?.tensors ?? []), ...(from?.outputs ?? [])]);
   const made = new Set([...to.tensors, ...to.outputs].filter((name) => !before.has(name)));
   const split: Split = { kind: 'tiles', padding: problem.padding, rows: to.rows, cols: to.cols };
-  return { inputs, outputs: [...made], split, on: { mode: 'share', nodes: problem.nodes } };
+  const codec = Object.fromEntries(Object.entries(problem.codecs ?? {}).filter(([tensor]) => made.has(tensor)));
+  return { inputs, outputs: [...made], split, on: { mode: 'share', nodes: problem.nodes }, codec };
 }
 
 /** What is left after a cut, whole; none where all outputs are made before it. */
 export function restPiece(problem: Problem, from: Cut, on: Placement): Piece[] {
   const outputs = problem.outputs.filter((name) => !from.outputs.includes(name));
-  return outputs.length === 0 ? [] : [{ inputs: from.tensors, outputs, split: { kind: 'whole' }, on }];
+  return outputs.length === 0 ? [] : [{ inputs: from.tensors, outputs, split: { kind: 'whole' }, on, codec: {} }];
 }
 
 /** The whole graph as one piece. */
 export function wholePiece(problem: Problem, on: Placement): Piece {
-  return { inputs: problem.inputs, outputs: problem.outputs, split: { kind: 'whole' }, on };
+  return { inputs: problem.inputs, outputs: problem.outputs, split: { kind: 'whole' }, on, codec: {} };
 }
 
 /** Puts pieces together to a plan with its id. */
 export function composePlan(problem: Problem, strategy: string, reason: string, pieces: readonly Piece[]): Plan {
   const { model, source } = problem;
-  const stages = pieces.map((piece, id): Stage => ({ id, ...piece, codec: {} }));
+  const stages = pieces.map((piece, id): Stage => ({ id, ...piece }));
   const id = planId({ model, source, stages });
   return { format: 'tessera-plan/1', id, model, source, strategy, reason, stages, predicted: null };
 }

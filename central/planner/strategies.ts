@@ -1,3 +1,4 @@
+import type { CodecSpec } from '../../shared/codec/codec.ts';
 import type { Plan } from '../../shared/plan/plan.ts';
 import { tilesPrefix } from './strategies/tiles-prefix.ts';
 import { twoStage } from './strategies/two-stage.ts';
@@ -27,6 +28,8 @@ export interface Problem {
   /** From the first to the last. */
   readonly cuts: readonly Cut[];
   readonly padding: 'zero' | 'halo';
+  /** How tensors travel out of tiles, where it is not as they are. */
+  readonly codecs?: Readonly<Record<string, CodecSpec>>;
   /** Who may be asked, besides central. */
   readonly nodes: readonly string[] | '*';
 }
