@@ -18,6 +18,8 @@ export interface Deployment {
   readonly picture: boolean;
   readonly resolved: ResolvedModel;
   readonly manifest: ModelManifest;
+  /** SHA-256 that results name as the model's version. */
+  readonly version: string;
   readonly input: TensorSpec & { readonly name: string };
   readonly outputs: readonly string[];
 }
@@ -28,6 +30,8 @@ export interface DeployRequest {
   readonly card: ModelCard;
   readonly labels: readonly string[];
   readonly model: Model;
+  /** SHA-256 of the model's file, for results; absent: that of the prepared skeleton. */
+  readonly sha256?: string | undefined;
   readonly picture: boolean;
   readonly inputShape?: readonly number[] | undefined;
 }
@@ -92,6 +96,7 @@ export async function deployModel(request: DeployRequest, store: BlobStore, key:
     picture,
     resolved,
     manifest: { ...manifest, signature: key.sign(manifest) },
+    version: request.sha256 ?? manifest.skeleton.sha,
     input: { name: input.name, ...resolved.specs.get(input.name)! },
     outputs,
   };

@@ -320,7 +320,7 @@ export class Reign {
   #onEnded({ end, arrival, deployment, approximate, size, answer }: EndedFrame): void {
     this.#stats.ended(end);
     const result = resultOf(end, {
-      modelSha: deployment.manifest.skeleton.sha,
+      modelSha: deployment.version,
       task: deployment.card.task,
       time: arrival.time,
       ...size,

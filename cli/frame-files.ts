@@ -1,45 +1,78 @@
-import { readFile } from 'node:fs/promises';
+import { open, readFile, stat } from 'node:fs/promises';
 import { TesseraError } from '../shared/errors.ts';
+import { describeBytes, sniff } from '../shared/model/sniff.ts';
 import type { FrameEnvelope } from '../shared/protocol/messages.ts';
-import { pictureFormat } from './camera/run.ts';
+import { DTYPE_BYTES, elementCount, type TensorSpec } from '../shared/tensor/tensor.ts';
 import { pictureFiles } from './camera/source.ts';
+
+/** A file that becomes a frame when its turn comes: a folder may hold more than fits into memory. */
+export interface FrameFile {
+  readonly file: string;
+  read(): Promise<FrameEnvelope>;
+}
+
+/** As many first bytes as tell a format. */
+const HEAD_BYTES = 64;
+
+function unreadable(file: string, cause: unknown): TesseraError {
+  return new TesseraError('TESSERA_USAGE', `cannot read ${file}`, { cause, hint: 'name a file that exists' });
+}
 
 async function read(file: string): Promise<Uint8Array> {
   try {
     return new Uint8Array(await readFile(file));
   } catch (cause) {
-    throw new TesseraError('TESSERA_USAGE', `cannot read ${file}`, { cause, hint: 'name a file that exists' });
+    throw unreadable(file, cause);
   }
 }
 
-/** Pictures of files and folders as frames; with `tensors` their outputs are asked for. Throws TESSERA_USAGE. */
-export async function pictureFrames(paths: readonly string[], tensors: boolean): Promise<FrameEnvelope[]> {
-  const files = await pictureFiles(paths);
-  return Promise.all(
-    files.map(async (file): Promise<FrameEnvelope> => {
-      const d = await read(file);
-      return { v: 1, format: pictureFormat(d), d, tensors };
-    }),
-  );
+async function head(file: string): Promise<Uint8Array> {
+  try {
+    await using handle = await open(file);
+    const { buffer, bytesRead } = await handle.read(new Uint8Array(HEAD_BYTES), 0, HEAD_BYTES, 0);
+    return buffer.subarray(0, bytesRead);
+  } catch (cause) {
+    throw unreadable(file, cause);
+  }
 }
 
-/** Files of raw little-endian float32 as frames for a network's first input. Throws TESSERA_USAGE. */
+/** A picture file's bytes as a frame; `name` stands in errors. Throws TESSERA_INPUT_INVALID for what is no JPEG or PNG. */
+export function pictureFrame(d: Uint8Array, name: string, tensors = false): FrameEnvelope {
+  const format = sniff(d);
+  if (format === 'jpeg' || format === 'png') return { v: 1, format, d, tensors };
+  throw new TesseraError('TESSERA_INPUT_INVALID', `${name} is ${describeBytes(d)}, not a JPEG or PNG`, {
+    hint: 'convert it to JPEG or PNG first',
+  });
+}
+
+/**
+ * Pictures of files and folders; with `tensors` the network's outputs are asked for too. All are looked at before the
+ * first is used: throws TESSERA_USAGE for what cannot be read, TESSERA_INPUT_INVALID for what is no JPEG or PNG.
+ */
+export async function pictureFrames(paths: readonly string[], tensors: boolean): Promise<FrameFile[]> {
+  const files = await pictureFiles(paths);
+  for (const file of files) pictureFrame(await head(file), file);
+  return files.map((file) => ({ file, read: async () => pictureFrame(await read(file), file, tensors) }));
+}
+
+/** Files of raw little-endian values as frames for a network's first input, of its own type. Throws TESSERA_USAGE. */
 export async function tensorFrames(
   files: readonly string[],
   shape: readonly number[],
-  tensors: boolean,
-): Promise<FrameEnvelope[]> {
-  const bytes = shape.reduce((product, size) => product * size, 4);
-  return Promise.all(
-    files.map(async (file): Promise<FrameEnvelope> => {
-      const d = await read(file);
-      if (d.byteLength !== bytes)
-        throw new TesseraError(
-          'TESSERA_USAGE',
-          `${file} has ${d.byteLength} bytes; float32 ${shape.join('x')} is ${bytes}`,
-          { hint: '--tensor reads raw little-endian float32 without a header' },
-        );
-      return { v: 1, format: 'tensor', dtype: 'float32', shape: [...shape], d, tensors };
-    }),
-  );
+  { dtype }: Pick<TensorSpec, 'dtype'>,
+): Promise<FrameFile[]> {
+  const bytes = elementCount(shape) * DTYPE_BYTES[dtype];
+  for (const file of files) {
+    const { size } = await stat(file).catch((cause) => {
+      throw unreadable(file, cause);
+    });
+    if (size !== bytes)
+      throw new TesseraError('TESSERA_USAGE', `${file} has ${size} bytes; ${dtype} ${shape.join('x')} is ${bytes}`, {
+        hint: `--tensor reads raw little-endian ${dtype}, the type of the network's input, without a header`,
+      });
+  }
+  return files.map((file) => ({
+    file,
+    read: async () => ({ v: 1, format: 'tensor', dtype, shape: [...shape], d: await read(file), tensors: true }),
+  }));
 }

@@ -99,7 +99,7 @@ function optionOf(spec: OptionSpec<unknown>): Option {
   const option = new Option(spec.flags, spec.text);
   const { parse, fallback, repeated } = spec;
   if (repeated === true) {
-    option.default(fallback, 'none').argParser((text, before) => [...(before as unknown[]), parse!(text, spec.flags)]);
+    option.argParser((text, before) => [...((before as unknown[] | undefined) ?? []), parse!(text, spec.flags)]);
   } else if (parse !== undefined) {
     option.argParser((text) => parse(text, spec.flags));
     if (fallback !== undefined) option.default(fallback);

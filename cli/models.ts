@@ -1,7 +1,8 @@
 import { join } from 'node:path';
 import type { DeployRequest } from '../central/deployment.ts';
 import type { Config } from '../shared/config/schema.ts';
-import { loadModel } from '../shared/runtime/model-library.ts';
+import { parseCard } from '../shared/model/card.ts';
+import { fileSha256, loadModel } from '../shared/runtime/model-library.ts';
 import { loadModelFile } from '../shared/runtime/package.ts';
 import { packageFolder } from '../shared/runtime/version.ts';
 
@@ -27,12 +28,18 @@ export async function loadForDeploy(name: string, config: Config, form: ModelFor
   const { picture = true, inputShape } = form;
   const loaded = await loadModel(name, { ...modelFolders(config), inputShape });
   const notes: string[] = [];
-  if (loaded.guessed && picture)
-    notes.push(
-      `how ${loaded.card.name} wants its pictures is guessed; \`tessera model add ${name}\` writes a model.yaml to mend`,
-    );
+  if (loaded.guessed && picture) {
+    const mend =
+      loaded.cardPath === undefined
+        ? `\`tessera model add ${name}\` writes a model.yaml to mend`
+        : `check the lines marked "guessed" in ${loaded.cardPath}`;
+    notes.push(`how ${loaded.card.name} wants its pictures is guessed; ${mend}`);
+  }
   if (loaded.card.note !== undefined && picture) notes.push(loaded.card.note);
   const model = await loadModelFile(loaded.modelPath);
-  const { card, labels } = loaded;
-  return { request: { name: card.name, card, labels, model, picture, inputShape }, notes };
+  const { labels, guessed } = loaded;
+  // A guess about pictures says nothing about tensors: they go in and come out as they are.
+  const card = guessed && !picture ? parseCard({ name: loaded.card.name, task: 'raw' }, name) : loaded.card;
+  const sha256 = await fileSha256(loaded.modelPath);
+  return { request: { name: card.name, card, labels, sha256, model, picture, inputShape }, notes };
 }

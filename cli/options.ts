@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import type { Setting } from '../shared/config/layers.ts';
 import { TesseraError } from '../shared/errors.ts';
+import { type Grid, parseGrid } from '../shared/tiling/grid.ts';
 
 /** One option of a command; its key among the options is the long flag in camel case (`--password-file`: passwordFile). */
 export interface OptionSpec<T> {
@@ -70,6 +71,20 @@ export function integer(least: number, most = Number.MAX_SAFE_INTEGER): Parser<n
     return number;
   };
 }
+
+/** A grid: `2x4`, or `5,9x7,7` with sizes in cells of the map where the tile stage ends. */
+export const gridOption: Parser<Grid> = (text, flag) => {
+  try {
+    return parseGrid(text);
+  } catch (error) {
+    if (!(error instanceof TesseraError)) throw error;
+    throw usage(
+      flag,
+      text,
+      'ROWSxCOLS such as 2x4, or sizes in cells of the map where tiling ends, such as 7,7x4,4,3,3',
+    );
+  }
+};
 
 /** A number above 0. */
 export const positive: Parser<number> = (text, flag) => {

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { CoordinatorOptions } from '../central/coordinator/options.ts';
 import type { PreparedPlan } from '../central/planner/prepared.ts';
+import { CENTRAL, type Plan } from '../shared/plan/plan.ts';
 import type { Log } from '../shared/ports.ts';
 import { topics } from '../shared/protocol/topics.ts';
 import { connectBus } from '../shared/runtime/mqtt.ts';
@@ -18,6 +19,8 @@ export interface PrivateClusterOptions {
   readonly base: string;
   readonly maximumPacketSize: number;
   readonly coordinator?: Partial<CoordinatorOptions>;
+  /** Ends `use` early: the cluster stops and the result is undefined. */
+  readonly signal?: AbortSignal;
   readonly log: Log;
 }
 
@@ -25,15 +28,25 @@ export interface PrivateClusterOptions {
 export interface PrivateCluster extends Pick<Cluster, 'central' | 'agents'> {
   /** The camera of this cluster; every frame is kept. */
   readonly camera: FrameClient;
-  /** Puts a plan to work and waits until so many nodes are ready for it. Throws TESSERA_NO_NODES. */
-  serve(model: string, prepared: PreparedPlan, nodes: number, timeoutMs?: number): Promise<void>;
+  /** Puts a plan to work and waits until every agent that it may ask is ready for it. Throws TESSERA_NO_NODES. */
+  serve(model: string, prepared: PreparedPlan, timeoutMs?: number): Promise<void>;
+}
+
+/** How many agents a plan may ask: all of them, or those that its stages name. */
+function agentsOf(plan: Plan, all: number): number {
+  const named = new Set<string>();
+  for (const { on } of plan.stages) {
+    if ('tier' in on || on.nodes === '*') return all;
+    for (const node of on.nodes) if (node !== CENTRAL) named.add(node);
+  }
+  return named.size;
 }
 
 /** Runs `use` with a broker, central and agents of its own on this machine; nothing of it is left afterwards. */
 export async function withPrivateCluster<T>(
-  { nodes, base, maximumPacketSize, coordinator, log }: PrivateClusterOptions,
+  { nodes, base, maximumPacketSize, coordinator, signal, log }: PrivateClusterOptions,
   use: (cluster: PrivateCluster) => Promise<T>,
-): Promise<T> {
+): Promise<T | undefined> {
   const stateDir = await mkdtemp(join(tmpdir(), 'tessera-'));
   const open: { stop(): Promise<void> }[] = [];
   try {
@@ -53,15 +66,22 @@ export async function withPrivateCluster<T>(
     open.push(bus);
     const camera = new FrameClient(bus, topics(base), CAMERA);
     await camera.start();
-    return await use({
+    const used = use({
       central: cluster.central,
       agents: cluster.agents,
       camera,
-      async serve(model, prepared, ready, timeoutMs) {
+      async serve(model, prepared, timeoutMs) {
         await cluster.central.activate(model, prepared);
-        await untilReady(cluster, prepared.plan, ready, timeoutMs);
+        await untilReady(cluster, prepared.plan, agentsOf(prepared.plan, nodes), timeoutMs);
       },
     });
+    const stopped = new Promise<undefined>((resolve) => {
+      if (signal?.aborted) resolve(undefined);
+      signal?.addEventListener('abort', () => resolve(undefined), { once: true });
+    });
+    // What is given up must not end the process when its cluster goes away.
+    used.catch(() => {});
+    return await Promise.race([used, stopped]);
   } finally {
     for (const part of open.toReversed()) await part.stop();
     await rm(stateDir, { recursive: true, force: true });

@@ -122,7 +122,7 @@ export class Candidacy {
         this.#announce(effect.status, effect.retained);
         break;
       case 'lead':
-        log.info(`central ${id} is active in epoch ${effect.epoch}`);
+        log.debug(`central ${id} is active in epoch ${effect.epoch}`);
         this.#settle?.resolve(effect.epoch);
         this.#settle = undefined;
         break;

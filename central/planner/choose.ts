@@ -1,10 +1,12 @@
+import type { CodecSpec } from '../../shared/codec/codec.ts';
 import { TesseraError } from '../../shared/errors.ts';
 import type { ModelCard } from '../../shared/model/card.ts';
 import type { ResolvedModel } from '../../shared/onnx/model.ts';
 import type { Plan } from '../../shared/plan/plan.ts';
 import { cheapestPrefix } from '../../shared/tiling/cheapest-prefix.ts';
 import { type Grid, gridSizes } from '../../shared/tiling/grid.ts';
-import { explicitCut, longestPrefix } from '../../shared/tiling/prefix.ts';
+import { explicitCut, longestPrefix, type Prefix, shorterPrefixes } from '../../shared/tiling/prefix.ts';
+import { tileReach } from '../../shared/tiling/reach.ts';
 import type { Deployment } from '../deployment.ts';
 import { type PreparedPlan, preparePlan } from './prepared.ts';
 import { type Cut, type Problem, STRATEGIES } from './strategies.ts';
@@ -56,22 +58,47 @@ function crossing(
   };
 }
 
+/** Where a stage ends by itself: `half` where it has near half of the convolutions, `end` where tiling ends. */
+type Automatic = 'half' | 'end';
+
+function beginning(
+  resolved: ResolvedModel,
+  from: readonly string[],
+  grid: Grid,
+  place: Automatic,
+  { padding }: PlanRequest,
+): Prefix {
+  if (place === 'half') return shorterPrefixes(resolved, from, grid, 0.4, 8).at(-1)!;
+  // Without halo a longer stage costs nothing more.
+  return padding === 'zero' ? longestPrefix(resolved, from, grid) : cheapestPrefix(resolved, from, grid);
+}
+
+/** Why a network cannot be tiled as it was asked for. */
+function untileable({ name, resolved, input }: Deployment, { rows, cols }: Grid): TesseraError {
+  const [stop] = tileReach(resolved, [input.name]).stops;
+  const why = stop === undefined ? 'its maps are too small' : `${stop.op} "${stop.name}" ${stop.reason}`;
+  return new TesseraError('TESSERA_PLAN_INVALID', `model "${name}" cannot be cut into ${rows}x${cols} tiles: ${why}`, {
+    hint: 'leave --grid away: the network then runs whole; `tessera model inspect` shows how far tiles reach',
+  });
+}
+
 /** Places to cut, with one grid for each; where there are more places than grids, the first serves. */
 function cutsFor(deployment: Deployment, request: PlanRequest, grids: readonly [Grid, ...Grid[]]): Cut[] {
   const { resolved } = deployment;
-  // Without halo a longer stage costs nothing more.
-  const beginning = request.padding === 'zero' ? longestPrefix : cheapestPrefix;
   const { graph } = resolved.model;
   const known = new Set(graph.inputs.map((input) => input.name));
   let from = [...known];
   const cuts: Cut[] = [];
-  for (const [index, tensor] of (request.cuts ?? [undefined]).entries()) {
+  const automatic: Automatic[] = request.strategy === 'two-stage' ? ['half', 'end'] : ['end'];
+  for (const [index, place] of (request.cuts?.map((tensor) => [tensor]) ?? automatic).entries()) {
     const grid = grids[index] ?? grids[0];
-    const prefix = tensor === undefined ? beginning(resolved, from, grid) : explicitCut(resolved, from, [tensor]);
+    const prefix =
+      typeof place === 'string' ? beginning(resolved, from, grid, place, request) : explicitCut(resolved, from, place);
     if (prefix.reference === undefined) continue;
     for (const output of prefix.outputs) known.add(output);
     const cut = crossing(resolved, known, prefix.outputs);
-    cuts.push({ ...cut, ...gridSizes(grid, prefix.reference.rows, prefix.reference.cols) });
+    const { rows, cols, tensor } = prefix.reference;
+    cuts.push({ ...cut, ...gridSizes(grid, rows, cols, tensor) });
     from = cut.tensors;
   }
   return cuts;
@@ -87,6 +114,18 @@ function retrainedFor({ card }: Deployment): Pick<PlanRequest, 'padding' | 'cuts
 }
 
 /**
+ * How the tensors travel that model.yaml names clip bounds for. That holds for every grid and padding: what follows such
+ * a tensor was trained on what the codec makes of it.
+ */
+function trainedCodecs({ card }: Deployment): Record<string, CodecSpec> {
+  return Object.fromEntries(
+    card.tiles.flatMap(({ after, clip, bits }) =>
+      clip === undefined || bits === undefined ? [] : [[after, { name: 'clip', a: clip[0], b: clip[1], bits }]],
+    ),
+  );
+}
+
+/**
  * Makes the plan that the user asked for, with its geometry. Throws TesseraError: TESSERA_USAGE for an unknown
  * strategy, TESSERA_PLAN_INVALID where the grid or the cut does not fit the network.
  */
@@ -98,6 +137,8 @@ export function choosePlan(deployment: Deployment, request: PlanRequest): Prepar
   const cuts = request.cuts ?? defaults.cuts;
   const padding = request.padding ?? defaults.padding ?? 'halo';
   const found = cutsFor(deployment, { ...request, padding, ...(cuts === undefined ? {} : { cuts }) }, grids);
+  if (found.length === 0 && request.grid !== undefined && !request.strategy?.startsWith('whole'))
+    throw untileable(deployment, request.grid);
   const name =
     request.strategy ?? (found.length === 0 ? 'whole-replicate' : found.length === 1 ? 'tiles-prefix' : 'two-stage');
   const strategy = STRATEGIES.get(name);
@@ -112,6 +153,7 @@ export function choosePlan(deployment: Deployment, request: PlanRequest): Prepar
     outputs: deployment.outputs,
     cuts: found,
     padding,
+    codecs: trainedCodecs(deployment),
     nodes: request.nodes ?? '*',
   };
   const plan: Plan | undefined = strategy.make(problem)[0];

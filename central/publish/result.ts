@@ -3,7 +3,7 @@ import type { FrameEnd } from '../coordinator/events.ts';
 
 /** What is known of a frame beside how it ended. */
 export interface FrameFacts {
-  /** SHA-256 of the model's skeleton. */
+  /** SHA-256 of the model's file. */
   readonly modelSha: string;
   readonly task: Task;
   /** Unix seconds. */

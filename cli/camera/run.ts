@@ -1,5 +1,6 @@
 import type { ResultObject } from '../../shared/protocol/messages.ts';
-import type { FrameClient } from '../frames.ts';
+import { pictureFrame } from '../frame-files.ts';
+import type { Answer, FrameClient } from '../frames.ts';
 import { Pace } from '../pace.ts';
 import type { Shot, Source } from './source.ts';
 
@@ -19,11 +20,6 @@ export interface CameraRun {
 const MAX_OPEN = 4;
 const TIMEOUT_MS = 30_000;
 
-/** A picture's format by its first bytes. */
-export function pictureFormat(bytes: Uint8Array): 'jpeg' | 'png' {
-  return bytes[0] === 0x89 ? 'png' : 'jpeg';
-}
-
 /** Runs until the frames are sent and answered, the source ends, or `signal` is aborted. */
 export async function runCamera({ client, source, fps, frames, signal, onResult, onLost }: CameraRun): Promise<void> {
   const pace = new Pace(fps);
@@ -35,13 +31,15 @@ export async function runCamera({ client, source, fps, frames, signal, onResult,
     await pace.turn(signal).catch(() => {});
     const shot = await Promise.race([source.next(), stopped]);
     if (!shot || signal.aborted) break;
-    const envelope = { v: 1, format: pictureFormat(shot.bytes), d: shot.bytes } as const;
-    const frame: Promise<void> = client
-      .send(`${shot.id}-${sent}`, envelope, TIMEOUT_MS)
+    const frame: Promise<void> = sendShot(client, shot, sent)
       .then(({ result }) => onResult(result, shot), onLost)
       .finally(() => open.delete(frame));
     open.add(frame);
     while (open.size >= MAX_OPEN && !signal.aborted) await Promise.race([...open, stopped]);
   }
   await Promise.race([Promise.all(open), stopped]);
+}
+
+async function sendShot(client: FrameClient, shot: Shot, count: number): Promise<Answer> {
+  return client.send(`${shot.id}-${count}`, pictureFrame(shot.bytes, shot.id), TIMEOUT_MS);
 }

@@ -1,5 +1,5 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
-import { extname, join } from 'node:path';
+import { basename, extname, join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { TesseraError } from '../../shared/errors.ts';
 import type { Bus } from '../../shared/ports.ts';
@@ -75,7 +75,11 @@ function fileSource(files: readonly string[]): Source {
   return {
     async next() {
       const file = files[index++ % files.length]!;
-      return { id: `file-${index}`, bytes: await readFile(file) };
+      // Frame ids go into topics, so a name keeps only what may stand there.
+      const id = basename(file)
+        .replace(/[^A-Za-z0-9_.-]/g, '_')
+        .slice(-64);
+      return { id, bytes: await readFile(file) };
     },
     async stop() {},
   };

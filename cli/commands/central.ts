@@ -1,7 +1,16 @@
 import { TesseraError } from '../../shared/errors.ts';
-import { parseGrid } from '../../shared/tiling/grid.ts';
 import { defineCommand } from '../command.ts';
-import { connectionOptions, connectionSettings, flag, integer, string, value, valueOr, values } from '../options.ts';
+import {
+  connectionOptions,
+  connectionSettings,
+  flag,
+  gridOption,
+  integer,
+  string,
+  value,
+  valueOr,
+  values,
+} from '../options.ts';
 
 /** `tessera central`: the coordinator of a real deployment. */
 export const command = defineCommand({
@@ -13,7 +22,7 @@ export const command = defineCommand({
     ...connectionOptions,
     model: values('--model <model>', 'a model to serve; repeat it for several', string),
     nodes: valueOr('--nodes <n>', 'node agents to plan for: the grid has a tile for each', integer(1, 64), 4),
-    grid: value('--grid <grid>', 'tiles as ROWSxCOLS instead', parseGrid),
+    grid: value('--grid <grid>', 'tiles as ROWSxCOLS instead', gridOption),
     id: value('--id <id>', 'tells several centrals at one broker apart; otherwise the host name', string),
     standby: flag('--standby', 'where another central is active, wait, and take over within 10 s when it is gone'),
   },

@@ -1,22 +1,28 @@
 import { randomBytes } from 'node:crypto';
-import { readFile, writeFile } from 'node:fs/promises';
+import { access, constants, readFile, writeFile } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Deployment } from '../../central/deployment.ts';
 import type { PreparedPlan } from '../../central/planner/prepared.ts';
 import type { Config } from '../../shared/config/schema.ts';
 import { TesseraError } from '../../shared/errors.ts';
+import type { Model } from '../../shared/onnx/model.ts';
 import type { Plan } from '../../shared/plan/plan.ts';
 import type { Log } from '../../shared/ports.ts';
-import { type FrameEnvelope, type PlanStatus, planStatus, type ResultObject } from '../../shared/protocol/messages.ts';
-import { type Grid, parseGrid } from '../../shared/tiling/grid.ts';
+import { type PlanStatus, planStatus, type ResultObject } from '../../shared/protocol/messages.ts';
+import type { Dtype } from '../../shared/tensor/tensor.ts';
+import type { Grid } from '../../shared/tiling/grid.ts';
 import { defineCommand } from '../command.ts';
+import type { FrameFile } from '../frame-files.ts';
 import type { FrameClient } from '../frames.ts';
 import {
   connectionOptions,
   connectionSettings,
   flag,
+  gridOption,
   integer,
   oneOf,
+  type Parser,
   string,
   type Values,
   value,
@@ -28,7 +34,7 @@ import { parseShape } from '../shape.ts';
 const TIMEOUT_MS = 120_000;
 
 /** `auto` leaves the choice to the planner. */
-const grid = (text: string): Grid | undefined => (text === 'auto' ? undefined : parseGrid(text));
+const grid: Parser<Grid | undefined> = (text, flag) => (text === 'auto' ? undefined : gridOption(text, flag));
 
 const planOptions = {
   grid: value('--grid <grid>', 'tiles as ROWSxCOLS (2x4), as sizes in cells (5,9x7,7), or auto', grid),
@@ -58,16 +64,16 @@ const flags = {
   ),
   tensor: value(
     '--tensor <shape>',
-    'files are raw little-endian float32 tensors of this shape for the first input',
+    'files are raw little-endian tensors of this shape for the first input, of its own type (mostly float32)',
     parseShape,
   ),
-  dump: value('--dump <file>', "write the first frame's first output as raw little-endian float32", string),
+  dump: value('--dump <file>', "write the first frame's first output as raw little-endian values", string),
   compare: flag('--compare', "print one node's time for the whole network beside the cluster's"),
 };
 
 /** What one run of frames needs. */
 interface Run {
-  readonly frames: readonly FrameEnvelope[];
+  readonly files: readonly string[];
   readonly dump: string | undefined;
   readonly signal: AbortSignal;
   readonly report: (result: ResultObject) => void;
@@ -89,21 +95,16 @@ export const command = defineCommand({
   ],
   async run({ args, options, json, out, signal, config }) {
     const { openLog } = await import('../connect.ts');
-    const { pictureFrames, tensorFrames } = await import('../frame-files.ts');
     const { config: settings } = await config(await connectionSettings(options));
     const log = await openLog(settings, 'infer');
-    const dumping = options.dump !== undefined;
-    const frames =
-      options.tensor === undefined
-        ? await pictureFrames(args, dumping)
-        : await tensorFrames(args, options.tensor, dumping);
+    if (options.dump !== undefined) await checkWritable(options.dump);
     let status: PlanStatus | undefined;
     const report = (result: ResultObject): void => {
       const { macs_on_nodes = null, conv_macs_on_nodes = null } = status ?? {};
       if (json) out.json({ ...result, macs_on_nodes, conv_macs_on_nodes });
       else out.line(readable(result));
     };
-    const run: Run = { frames, dump: options.dump, signal, report, note: out.note };
+    const run: Run = { files: args, dump: options.dump, signal, report, note: out.note };
     const onStatus = (found: PlanStatus | undefined): void => {
       status = found;
     };
@@ -127,13 +128,19 @@ async function inPrivate(
   const { preparePlan } = await import('../../central/planner/prepared.ts');
   const { loadForDeploy } = await import('../models.ts');
   const { nodes, grid, padding, cut, strategy } = options;
+  const { pictureFrames, tensorFrames } = await import('../frame-files.ts');
+  const pictures = options.tensor === undefined ? await pictureFrames(run.files, run.dump !== undefined) : [];
   const { request, notes } = await loadForDeploy(options.model, settings, {
     picture: options.tensor === undefined,
     inputShape: options.tensor ?? options.inputShape,
   });
   for (const note of notes) run.note(`note: ${note}`);
+  const frames =
+    options.tensor === undefined ? pictures : await tensorFrames(run.files, options.tensor, inputType(request.model));
   const { base_topic: base, maximum_packet_size: maximumPacketSize } = settings.mqtt;
-  return withPrivateCluster({ nodes, base, maximumPacketSize, log }, async ({ central, agents, camera, serve }) => {
+  const { signal } = run;
+  const of = { nodes, base, maximumPacketSize, signal, log };
+  const results = await withPrivateCluster(of, async ({ central, agents, camera, serve }) => {
     const deployment = await central.deploy(request);
     const prepared =
       options.plan === undefined
@@ -145,18 +152,40 @@ async function inPrivate(
             strategy,
           })
         : preparePlan(await readPlan(options.plan, deployment), deployment.resolved);
-    await serve(deployment.name, prepared, nodes);
+    await serve(deployment.name, prepared);
     onStatus(central.planStatus(deployment.name));
     run.note(describe(prepared, nodes));
-    const results = await send(camera, run);
+    const results = await send(camera, frames, run);
     if (options.compare) {
       const alone = { nodeCount: 1, nodes: [agents[0]!.id], strategy: 'whole-replicate' };
-      await serve(deployment.name, choosePlan(deployment, alone), 1);
-      const single = await send(camera, { ...run, report: () => {}, dump: undefined });
+      await serve(deployment.name, choosePlan(deployment, alone));
+      const single = await send(camera, frames, { ...run, report: () => {}, dump: undefined });
       run.note(comparison(results, single, nodes));
     }
     return results;
   });
+  return results ?? []; // Nothing where the user stopped it.
+}
+
+/** The type of a network's first input. Throws TESSERA_MODEL_UNSUPPORTED for text and the like. */
+function inputType({ graph }: Model): { dtype: Dtype } {
+  const dtype = graph.inputs[0]?.dtype;
+  if (dtype !== undefined && dtype !== 'other') return { dtype };
+  throw new TesseraError('TESSERA_MODEL_UNSUPPORTED', 'the network has no input of numbers', {
+    hint: 'only networks whose first input is a tensor of numbers can run',
+  });
+}
+
+/** Fails before the work is done, not after. */
+async function checkWritable(file: string): Promise<void> {
+  try {
+    await access(dirname(resolve(file)), constants.W_OK);
+  } catch (cause) {
+    throw new TesseraError('TESSERA_USAGE', `--dump ${file} cannot be written`, {
+      cause,
+      hint: 'name a file in a folder that exists and may be written to',
+    });
+  }
 }
 
 /** Through a cluster that runs elsewhere: its central decides; the model must be one that it serves. */
@@ -196,7 +225,9 @@ async function atRunning(
     onStatus(plans.get(options.model));
     const camera = new FrameClient(bus, names, 'infer');
     await camera.start();
-    return await send(camera, run, options.model);
+    const { pictureFrames } = await import('../frame-files.ts');
+    const frames = await pictureFrames(run.files, run.dump !== undefined);
+    return await send(camera, frames, run, options.model);
   } finally {
     await bus.stop();
   }
@@ -222,10 +253,16 @@ async function readPlan(file: string, { manifest, name }: Deployment): Promise<P
 }
 
 /** Sends the frames one after another, so that each latency is one frame's own. */
-async function send(camera: FrameClient, run: Run, model?: string): Promise<ResultObject[]> {
+async function send(
+  camera: FrameClient,
+  frames: readonly FrameFile[],
+  run: Run,
+  model?: string,
+): Promise<ResultObject[]> {
   const results: ResultObject[] = [];
-  for (const envelope of run.frames) {
+  for (const frame of frames) {
     if (run.signal.aborted) break;
+    const envelope = await frame.read();
     const { result, tensors } = await camera.send(randomBytes(8).toString('hex'), envelope, TIMEOUT_MS, model);
     const first = tensors?.outputs[0];
     if (run.dump !== undefined && first !== undefined && results.length === 0) {
@@ -241,18 +278,21 @@ async function send(camera: FrameClient, run: Run, model?: string): Promise<Resu
 function describe({ plan, macsOnNodes, convMacsOnNodes }: PreparedPlan, nodes: number): string {
   const percent = (share: number): string => `${(share * 100).toFixed(1)} %`;
   const share = `${percent(macsOnNodes)} of all multiply-adds (${percent(convMacsOnNodes)} of the convolutions')`;
-  return `plan ${plan.id}: ${plan.reason}; ${share} on ${nodes} nodes`;
+  return `plan ${plan.id}: ${plan.reason}; ${share} on ${nodes} ${nodes === 1 ? 'node' : 'nodes'}`;
 }
 
 function readable(result: ResultObject): string {
   const { status, top, predictions, task, latency_ms, approximate, error, tiles_per_node } = result;
-  const tiles = Object.entries(tiles_per_node).map(([node, count]) => `${node}:${count}`);
+  const tiles = Object.entries(tiles_per_node)
+    .sort(([a], [b]) => a.localeCompare(b, 'en', { numeric: true }))
+    .map(([node, count]) => `${node}:${count}`);
   const named = predictions.map(({ label, score, box }) => {
     const where = box === undefined ? '' : ` [${box.map(Math.round).join(' ')}]`;
     return `${label} ${score.toFixed(2)}${where}`;
   });
   const nothing = task === 'detect' ? 'nothing found' : (top?.label ?? `${task} done`);
-  const found = status === 'error' ? `${error?.code}: ${error?.message}` : named.join(', ') || nothing;
+  const hint = error?.hint === undefined ? '' : ` (${error.hint})`;
+  const found = status === 'error' ? `${error?.code}: ${error?.message}${hint}` : named.join(', ') || nothing;
   const remark = approximate ? '; approximate' : '';
   return `${found}  (${Math.round(latency_ms)} ms; tiles ${tiles.join(' ')}${remark})`;
 }

@@ -3,12 +3,14 @@ import type { Desk } from '../../broker/desk.ts';
 import type { Config } from '../../shared/config/schema.ts';
 import { hideUserInfo } from '../../shared/config/show.ts';
 import { TesseraError } from '../../shared/errors.ts';
+import { CENTRAL } from '../../shared/plan/plan.ts';
 import type { ResultObject } from '../../shared/protocol/messages.ts';
 import type { Shot, Source } from '../camera/source.ts';
 import type { Cluster, ClusterOptions } from '../cluster.ts';
 import { defineCommand } from '../command.ts';
 import { connectionOptions, connectionSettings, integer, positive, string, value, valueOr } from '../options.ts';
 import type { Output } from '../output.ts';
+import { whatWasFound } from '../result-line.ts';
 
 /** The camera's name in topics. */
 const CAMERA = 'demo';
@@ -77,7 +79,7 @@ export const command = defineCommand({
       await untilReady(cluster, prepared.plan, options.nodes);
       const share = Math.round(prepared.macsOnNodes * 100);
       out.note(
-        `model ${deployment.name}: ${prepared.plan.reason}; ${share} % of the computing on ${options.nodes} nodes`,
+        `model ${deployment.name}: ${prepared.plan.reason}; ${share} % of the computing on ${options.nodes === 1 ? '1 node' : `${options.nodes} nodes`}`,
       );
       if (options.camera === 'none') {
         const { untilStopped } = await import('../signals.ts');
@@ -204,17 +206,17 @@ async function demonstrate(cluster: Cluster, base: string, demo: Demonstration):
 
 const kilobytes = (bytes: number): string => `${(bytes / 1000).toFixed(bytes < 10_000 ? 1 : 0)} kB`;
 
-/** One prediction as a line: what was seen and drawn, how long it took, who did how many tiles, what travelled. */
+/** One prediction as a line: what was seen and drawn, how long it took, which node did how many tiles, what travelled. */
 function demoLine(result: ResultObject, shot: Shot): string {
-  const seen =
-    result.top === null
-      ? (result.error?.message ?? `${result.predictions.length} found`)
-      : `${result.top.label} ${result.top.score.toFixed(2)}`;
   const drawn =
     shot.truth === undefined ? '' : shot.truth === result.top?.label ? ' (drawn: yes)' : ` (drawn: ${shot.truth})`;
+  // Central's own part is the rest of the network, no tile.
   const tiles = Object.entries(result.tiles_per_node)
+    .filter(([node]) => node !== CENTRAL)
+    .sort(([a], [b]) => a.localeCompare(b, 'en', { numeric: true }))
     .map(([node, count]) => `${node}:${count}`)
     .join(' ');
   const bytes = `${kilobytes(result.bytes_up)} out, ${kilobytes(result.bytes_down)} back`;
-  return `${result.frame.padEnd(22)} ${`${seen}${drawn}`.padEnd(34)} ${String(Math.round(result.latency_ms)).padStart(5)} ms  ${tiles}  ${bytes}`;
+  const seen = `${whatWasFound(result)}${drawn}`;
+  return `${result.frame.padEnd(22)} ${seen.padEnd(34)} ${String(Math.round(result.latency_ms)).padStart(5)} ms  ${tiles}  ${bytes}`;
 }

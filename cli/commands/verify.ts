@@ -3,12 +3,11 @@ import { writeFile } from 'node:fs/promises';
 import type { Deployment } from '../../central/deployment.ts';
 import type { PreparedPlan } from '../../central/planner/prepared.ts';
 import { TesseraError } from '../../shared/errors.ts';
-import type { FrameEnvelope } from '../../shared/protocol/messages.ts';
 import { difference } from '../../shared/tensor/compare.ts';
-import { parseGrid } from '../../shared/tiling/grid.ts';
 import { defineCommand } from '../command.ts';
+import type { FrameFile } from '../frame-files.ts';
 import type { Answer, FrameClient } from '../frames.ts';
-import { integer, oneOf, positive, string, value, valueOr } from '../options.ts';
+import { gridOption, integer, oneOf, positive, string, value, valueOr } from '../options.ts';
 import { table } from '../output.ts';
 
 const TIMEOUT_MS = 120_000;
@@ -31,7 +30,7 @@ export const command = defineCommand({
     model: valueOr('--model <model>', 'model folder, name of a model, or .onnx file', string, 'scenes'),
     images: value('--images <dir>', 'pictures to compare on; drawn scenes where none are given', string),
     nodes: valueOr('--nodes <n>', 'node agents', integer(1, 64), 2),
-    grid: value('--grid <grid>', 'tiles as ROWSxCOLS, or sizes in cells', parseGrid),
+    grid: value('--grid <grid>', 'tiles as ROWSxCOLS, or sizes in cells', gridOption),
     padding: value('--padding <kind>', 'halo or zero (FDSP)', oneOf('zero', 'halo')),
     maxDifference: valueOr(
       '--max-difference <share>',
@@ -46,7 +45,7 @@ export const command = defineCommand({
     ['verify --model resnet.onnx --images photos', 'does it stay itself when it is cut?'],
     ['verify --model scenes --padding zero --max-difference 2', 'what do tiles without halo change?'],
   ],
-  async run({ options, json, out, config }) {
+  async run({ options, json, out, signal, config }) {
     const { openLog } = await import('../connect.ts');
     const { withPrivateCluster } = await import('../private-cluster.ts');
     const { choosePlan } = await import('../../central/planner/choose.ts');
@@ -58,18 +57,19 @@ export const command = defineCommand({
     const pictures = await picturesFor(options.images);
     const { nodes, grid, padding } = options;
     const { base_topic: base, maximum_packet_size: maximumPacketSize } = settings.mqtt;
-    const report = await withPrivateCluster({ nodes, base, maximumPacketSize, log }, async (cluster) => {
+    const report = await withPrivateCluster({ nodes, base, maximumPacketSize, signal, log }, async (cluster) => {
       const deployment: Deployment = await cluster.central.deploy(request);
-      const run = async (prepared: PreparedPlan, ready: number): Promise<Answer[]> => {
-        await cluster.serve(deployment.name, prepared, ready);
+      const run = async (prepared: PreparedPlan): Promise<Answer[]> => {
+        await cluster.serve(deployment.name, prepared);
         return answers(cluster.camera, pictures, (done) =>
           out.note(`${prepared.plan.strategy}: ${done} of ${pictures.length}`),
         );
       };
-      const whole = await run(choosePlan(deployment, { nodeCount: 1, strategy: 'whole-central' }), 0);
+      const whole = await run(choosePlan(deployment, { nodeCount: 1, strategy: 'whole-central' }));
       const tiled = choosePlan(deployment, { nodeCount: nodes, grid, padding });
-      return compare(whole, await run(tiled, nodes), deployment, tiled, options);
+      return compare(whole, await run(tiled), deployment, tiled, options);
     });
+    if (report === undefined) return 0; // Stopped by the user.
     if (options.report !== undefined) await writeFile(options.report, `${JSON.stringify(report, null, 2)}\n`);
     if (json) out.json(report);
     else for (const line of lines(report)) out.line(line);
@@ -95,26 +95,29 @@ function lines(report: Report): string[] {
   ];
 }
 
-async function picturesFor(folder: string | undefined): Promise<FrameEnvelope[]> {
+async function picturesFor(folder: string | undefined): Promise<FrameFile[]> {
   if (folder !== undefined) {
     const { pictureFrames } = await import('../frame-files.ts');
     return pictureFrames([folder], true);
   }
   const { drawnPictures } = await import('../camera/source.ts');
-  return (await drawnPictures(DRAWN)).map((d) => ({ v: 1, format: 'jpeg', d, tensors: true }));
+  return (await drawnPictures(DRAWN)).map((d, i) => ({
+    file: `scene ${i}`,
+    read: async () => ({ v: 1, format: 'jpeg', d, tensors: true }),
+  }));
 }
 
 async function answers(
   camera: FrameClient,
-  pictures: readonly FrameEnvelope[],
+  pictures: readonly FrameFile[],
   progress: (done: number) => void,
 ): Promise<Answer[]> {
   const all: Answer[] = [];
-  for (const envelope of pictures) {
-    const answer = await camera.send(randomBytes(8).toString('hex'), envelope, TIMEOUT_MS);
+  for (const picture of pictures) {
+    const answer = await camera.send(randomBytes(8).toString('hex'), await picture.read(), TIMEOUT_MS);
     const { error } = answer.result;
     if (error !== undefined)
-      throw new TesseraError('TESSERA_VERIFY', `a picture ended with ${error.code}: ${error.message}`, {
+      throw new TesseraError('TESSERA_VERIFY', `${picture.file} ended with ${error.code}: ${error.message}`, {
         hint: error.hint ?? 'leave that picture out, or mend it',
       });
     all.push(answer);

@@ -4,8 +4,8 @@ import { silentLog } from '../../shared/ports.ts';
 import type { LoadedConfig } from '../../shared/runtime/config.ts';
 import { connectBus } from '../../shared/runtime/mqtt.ts';
 import { stateDirectory } from '../../shared/runtime/state-directory.ts';
-import { busOptions } from '../connect.ts';
 import { isLoopback } from '../listen.ts';
+import { type WayIn, wayIn } from '../membership.ts';
 import { judgeBroker } from './broker.ts';
 import type { Check } from './check.ts';
 import { judgeConfiguration } from './configuration.ts';
@@ -34,7 +34,7 @@ export interface Examination {
 /** Looks at everything and judges it; expected faults are findings, never exceptions. */
 export async function examine({ load, flags, local, signal }: Examination): Promise<Check[]> {
   const look = await lookAtConfiguration(load, flags);
-  const { config } = look;
+  const { config } = look.loaded;
   const server = new URL(config.mqtt.server);
   const serverPort = isLoopback(server.hostname) ? Number(server.port) || 1883 : undefined;
   return [
@@ -46,20 +46,29 @@ export async function examine({ load, flags, local, signal }: Examination): Prom
   ];
 }
 
-async function examineDeployment({ config, origins }: ConfigurationLook, signal: AbortSignal): Promise<Check[]> {
-  const { base_topic: base, maximum_packet_size: maximumPacketBytes } = config.mqtt;
-  const configured = origins.get('mqtt.server') !== 'default';
-  // Certificates that cannot be read were named among the files.
-  const options = await busOptions(config, '', silentLog).catch(() => undefined);
-  if (options === undefined) return [];
-  const { clientId: _, maximumPacketBytes: __, ...connection } = options;
-  const facts = await lookAtBroker({ connection, base, configured, maximumPacketBytes });
+async function examineDeployment({ loaded }: ConfigurationLook, signal: AbortSignal): Promise<Check[]> {
+  const { mqtt, node } = loaded.config;
+  const id = node.id === 'auto' ? undefined : node.id;
+  let way: WayIn | undefined;
+  try {
+    // As an agent here would connect: a machine that joined needs no configuration.
+    way = await wayIn(undefined, { loaded, id, stateDir: stateDirectory(), log: silentLog, signal });
+  } catch (error) {
+    const { message, hint = 'correct the file that it names' } = failureOf(error);
+    return [{ area: 'broker', name: 'broker', status: 'fail', text: message, mend: hint }];
+  }
+  if (way === undefined) return [];
+  const { base } = way;
+  const { maximumPacketBytes: _, ...bus } = way.bus;
+  const configured = loaded.origins.get('mqtt.server') !== 'default' || bus.url !== mqtt.server;
+  const connection = { ...bus, log: silentLog };
+  const facts = await lookAtBroker({ connection, base, configured, maximumPacketBytes: mqtt.maximum_packet_size });
   const checks = judgeBroker(facts);
   if ('code' in facts.connection) return checks;
   try {
     const clientId = `tessera-doctor-fleet-${process.pid}`;
-    const bus = await connectBus({ ...connection, clientId, protocolVersion: facts.connection.mqtt });
-    const fleet = await lookAtFleet(bus, base, signal).finally(() => bus.stop());
+    const client = await connectBus({ ...connection, clientId, protocolVersion: facts.connection.mqtt });
+    const fleet = await lookAtFleet(client, base, signal).finally(() => client.stop());
     return [...checks, ...judgeFleet(fleet)];
   } catch (error) {
     if (signal.aborted) throw error;

@@ -18,6 +18,8 @@ export interface FleetFacts {
   readonly hidden: string | undefined;
   /** Whether central says `online`. */
   readonly central: boolean;
+  /** What every central says of itself. */
+  readonly centrals: readonly { readonly id: string; readonly state: string }[];
   /** Models with a plan at work, and when that began, Unix seconds by central's clock. */
   readonly plans: readonly { readonly model: string; readonly since: number }[];
   readonly nodes: readonly NodeFacts[];
@@ -50,7 +52,12 @@ export function judgeFleet(facts: FleetFacts): Check[] {
   ];
 }
 
-function judgeCentral({ central, plans, now }: FleetFacts): Check[] {
+function judgeCentral({ central, centrals, plans, now }: FleetFacts): Check[] {
+  const of = (state: string): string =>
+    centrals
+      .filter((one) => one.state === state)
+      .map(({ id }) => id)
+      .join(', ');
   if (!central)
     return [fail('central', 'no central is online, so frames are not worked on', 'start `tessera central`')];
   if (plans.length === 0)
@@ -58,7 +65,11 @@ function judgeCentral({ central, plans, now }: FleetFacts): Check[] {
       warn('central', 'central is online and serves no model', 'its log says why; `tessera model list` shows models'),
     ];
   const ahead = Math.max(...plans.map(({ since }) => since)) - now;
-  const served = ok('central', `central is online and serves ${plans.map(({ model }) => model).join(', ')}`);
+  const standby = of('standby') === '' ? '' : `; ${of('standby')} stands by`;
+  const served = ok(
+    'central',
+    `central ${of('active')} is online and serves ${plans.map(({ model }) => model).join(', ')}${standby}`,
+  );
   if (ahead < SKEW_S) return [served];
   const text = `central's clock is at least ${Math.round(ahead)} s ahead of this machine's`;
   return [served, warn('clocks', text, 'let both follow a time server (`timedatectl set-ntp true`)')];

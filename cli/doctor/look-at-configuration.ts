@@ -8,11 +8,10 @@ import { listModels } from '../../shared/runtime/model-library.ts';
 import { modelFolders } from '../models.ts';
 import type { ConfigurationFacts, NamedFile } from './configuration.ts';
 
-/** What was found, the configuration to go on with, and where each value of it comes from. */
+/** What was found, and the configuration to go on with. */
 export interface ConfigurationLook {
   readonly facts: ConfigurationFacts;
-  readonly config: Config;
-  readonly origins: ReadonlyMap<string, string>;
+  readonly loaded: LoadedConfig;
 }
 
 /**
@@ -26,17 +25,17 @@ export async function lookAtConfiguration(
   const now = Date.now() / 1000;
   const nothing = { file: undefined, failures: [], warnings: [], files: [], unknownModels: [], now };
   try {
-    const { config, origins, file, warnings } = await load();
+    const loaded = await load();
+    const { config, file, warnings } = loaded;
     const files = await filesOf(config);
     return {
       facts: { ...nothing, file, warnings, files, unknownModels: await unknownModels(config) },
-      config,
-      origins,
+      loaded,
     };
   } catch (error) {
     if (!(error instanceof TesseraError)) throw error;
-    const { config, origins } = resolveConfig([flags]);
-    return { facts: { ...nothing, failures: failuresOf(error) }, config, origins };
+    const loaded = { ...resolveConfig([flags]), file: undefined, warnings: [] };
+    return { facts: { ...nothing, failures: failuresOf(error) }, loaded };
   }
 }
 

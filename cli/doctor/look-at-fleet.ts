@@ -1,7 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { failureOf } from '../../shared/errors.ts';
 import type { Bus, Message } from '../../shared/ports.ts';
-import { type Heartbeat, heartbeat, type NodeInfo, nodeInfo, planStatus } from '../../shared/protocol/messages.ts';
+import {
+  centralStatus,
+  type Heartbeat,
+  heartbeat,
+  type NodeInfo,
+  nodeInfo,
+  planStatus,
+} from '../../shared/protocol/messages.ts';
 import { parseNodeTopic, topics } from '../../shared/protocol/topics.ts';
 import { packageVersion } from '../../shared/runtime/version.ts';
 import type { z } from '../../shared/schema.ts';
@@ -26,6 +33,7 @@ export async function lookAtFleet(bus: Bus, base: string, signal: AbortSignal): 
   const names = topics(base);
   const nodes = new Map<string, Heard>();
   const plans = new Map<string, number>();
+  const centrals = new Map<string, string>();
   let central = false;
   let last = performance.now();
 
@@ -56,6 +64,10 @@ export async function lookAtFleet(bus: Bus, base: string, signal: AbortSignal): 
       central = textOf(payload) === 'online';
     });
     for (const filter of [names.nodeStatusAll, names.nodeInfoAll]) await bus.subscribe(filter, 1, onNode);
+    await bus.subscribe(names.centralStatusAll, 1, ({ payload }) => {
+      const status = payload.length > MAX_TEXT ? undefined : read(centralStatus, payload);
+      if (status !== undefined) centrals.set(status.id, status.state);
+    });
     await bus.subscribe(names.planAll, 1, onPlan);
     await bus.subscribe(names.heartbeatAll, 0, onNode);
     const started = performance.now();
@@ -72,6 +84,7 @@ export async function lookAtFleet(bus: Bus, base: string, signal: AbortSignal): 
   return {
     hidden,
     central,
+    centrals: [...centrals].map(([id, state]) => ({ id, state })),
     plans: [...plans].map(([model, since]) => ({ model, since })),
     nodes: [...nodes].map(([id, node]) => ({ id, ...node })).sort((a, b) => (a.id < b.id ? -1 : 1)),
     version: packageVersion(),

@@ -189,6 +189,10 @@ export async function loadModel(nameOrPath: string, places: LibraryPlaces): Prom
   const kind = await kindOf(path);
   if (kind === 'folder') return loadFolder(path, places);
   if (kind === 'file') return /\.ya?ml$/i.test(path) ? loadCardFile(path, places) : loadFile(path, places);
+  if (!isName(nameOrPath))
+    throw new TesseraError('TESSERA_MODEL_UNKNOWN', `there is no file or folder ${nameOrPath}`, {
+      hint: 'name an .onnx file, a model folder, or a model of the library (`tessera model list`)',
+    });
   const known = (await listModels(places)).filter((model) => model.error === undefined).map((model) => model.name);
   const offered = await namesOffered(places);
   if (offered.includes(nameOrPath))

@@ -32,7 +32,12 @@ export function cheapestPrefix(
   let least = Number.POSITIVE_INFINITY;
   for (const prefix of candidates) {
     if (prefix.reference === undefined) continue;
-    const sizes = gridSizes({ rows: grid.rows, cols: grid.cols }, prefix.reference.rows, prefix.reference.cols);
+    const sizes = gridSizes(
+      { rows: grid.rows, cols: grid.cols },
+      prefix.reference.rows,
+      prefix.reference.cols,
+      prefix.reference.tensor,
+    );
     const tiles = haloMacs(tileSegment(resolved, inputs, prefix.outputs), sizes.rows, sizes.cols);
     const bytes = prefix.outputs.reduce((sum, name) => sum + byteLength(resolved.specs.get(name)!), 0);
     const cost = Math.max(...tiles) + (total - prefix.macs) + bytes * MACS_PER_BYTE;

@@ -64,11 +64,16 @@ export function checkSizes(sizes: readonly number[], total: number, what: 'rows'
   );
 }
 
-/** Sizes of a grid over a reference output of `height` x `width` cells: those that were given, else even ones. Throws TESSERA_PLAN_INVALID where they do not fit. */
-export function gridSizes(grid: Grid, height: number, width: number): { rows: number[]; cols: number[] } {
+/** Sizes of a grid over `tensor`, of `height` x `width` cells: those that were given, else even ones. Throws TESSERA_PLAN_INVALID where they do not fit. */
+export function gridSizes(
+  grid: Grid,
+  height: number,
+  width: number,
+  tensor: string,
+): { rows: number[]; cols: number[] } {
   const rows = grid.rowSizes === undefined ? evenSizes(height, grid.rows) : [...grid.rowSizes];
   const cols = grid.colSizes === undefined ? evenSizes(width, grid.cols) : [...grid.colSizes];
-  checkSizes(rows, height, 'rows', 'the reference output');
-  checkSizes(cols, width, 'cols', 'the reference output');
+  checkSizes(rows, height, 'rows', tensor);
+  checkSizes(cols, width, 'cols', tensor);
   return { rows, cols };
 }

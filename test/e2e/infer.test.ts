@@ -1,12 +1,15 @@
 import { existsSync } from 'node:fs';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Node } from '../../shared/onnx/model.ts';
+import { writeModel } from '../../shared/onnx/write.ts';
 import { encodeJpeg } from '../../shared/runtime/image.ts';
 import { drawScene, seedRanges } from '../../shared/scene/scene.ts';
-import { runCli } from '../support/run-cli.ts';
+import { RunningCli, runCli } from '../support/run-cli.ts';
+import { tinyNetwork } from '../support/tiny-network.ts';
 
 /** `tessera infer` as its users run it: a private cluster of real processes around a real broker. */
 
@@ -130,10 +133,93 @@ describe('tessera infer', () => {
     expect(code).toBe(1);
   });
 
+  test.each(['whole-central', 'whole-replicate', 'two-stage'])('--strategy %s needs nothing else', async (strategy) => {
+    const { file, label } = await scene(7);
+    const { code, stdout } = await runCli(['infer', file, '--strategy', strategy, '--json']);
+    expect(code).toBe(0);
+    const result = JSON.parse(stdout);
+    expect(result).toMatchObject({ status: 'ok', approximate: false, top: { label } });
+    expect(result.macs_on_nodes > 0).toBe(strategy !== 'whole-central');
+  });
+
+  test('runs a plan from a file, and refuses one of another model', async () => {
+    const { file, label } = await scene(8);
+    const planFile = join(folder, 'plan.json');
+    const stage = { on: { mode: 'replicate', nodes: '*' }, split: { kind: 'whole' }, codec: {} };
+    const plan = {
+      format: 'tessera-plan/1',
+      id: 'p-0a1b2c',
+      model: '0'.repeat(64),
+      source: 'central',
+      strategy: 'by hand',
+      reason: 'each frame whole on one node',
+      stages: [{ id: 0, inputs: ['tessera_frame'], outputs: ['logits'], ...stage }],
+      predicted: null,
+    };
+    await writeFile(planFile, JSON.stringify(plan));
+    const refused = await runCli(['infer', file, '--plan', planFile]);
+    expect(refused.stderr).toContain('error TESSERA_PLAN_INVALID');
+    const [, sha] = /this one's is ([0-9a-f]{64})/.exec(refused.stderr)!;
+    await writeFile(planFile, JSON.stringify({ ...plan, model: sha }));
+    const { code, stdout } = await runCli(['infer', file, '--plan', planFile, '--json']);
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ status: 'ok', plan: 'p-0a1b2c', top: { label } });
+  });
+
+  test('stops soon on SIGTERM, and leaves nothing behind', async () => {
+    const tmp = join(folder, 'tmp');
+    await mkdir(tmp);
+    const { file } = await scene(9);
+    const files = Array.from({ length: 5000 }, () => file);
+    const infer = new RunningCli(['infer', ...files, '--json'], { env: { TMPDIR: tmp } });
+    await infer.printed(/"status":"ok"/);
+    const started = performance.now();
+    expect((await infer.stop('SIGTERM')).code).toBe(0);
+    expect(performance.now() - started).toBeLessThan(8000);
+    expect(await readdir(tmp)).toEqual([]);
+  });
+
+  test('a network of bytes takes bytes, and says so to others', async () => {
+    const input = join(folder, 'bytes.bin');
+    const model = join(folder, 'bytes.onnx');
+    const tiny = tinyNetwork();
+    const [{ name, shape }] = tiny.graph.inputs as unknown as [{ name: string; shape: number[] }];
+    const cast: Node = {
+      name: 'cast',
+      op: 'Cast',
+      domain: '',
+      inputs: ['pixels'],
+      outputs: [name],
+      attributes: new Map([['to', { kind: 'int', value: 1 }]]),
+    };
+    const inputs = [{ name: 'pixels', dtype: 'uint8', elementType: 2, shape } as const];
+    await writeFile(
+      model,
+      writeModel({ ...tiny, graph: { ...tiny.graph, inputs, nodes: [cast, ...tiny.graph.nodes] } }),
+    );
+    const bytes = shape.reduce((a, b) => a * b);
+    await writeFile(input, new Uint8Array(bytes).fill(7));
+    const args = ['infer', input, '--model', model, '--tensor', shape.join('x'), '--dump', join(folder, 'o.bin')];
+    expect(await runCli(args)).toMatchObject({ code: 0 });
+    await writeFile(input, new Uint8Array(bytes * 4));
+    expect((await runCli(args)).stderr).toMatch(
+      new RegExp(`error TESSERA_USAGE: .*uint8 ${shape.join('x')} is ${bytes}`),
+    );
+  });
+
+  test('a file that is no picture is refused by name before anything starts', async () => {
+    const gif = join(folder, 'a.gif');
+    await writeFile(gif, 'GIF89a........');
+    const { code, stderr, stdout } = await runCli(['infer', gif]);
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+    expect(stderr).toMatch(/error TESSERA_INPUT_INVALID: .*a\.gif is a GIF, not a JPEG or PNG\nhint: /);
+  });
+
   test.each([
     [['infer', 'none.jpg'], 'TESSERA_USAGE'],
+    [['infer', 'package.json', '--dump', '/nonexistent/y.bin'], 'TESSERA_USAGE'],
     [['infer', 'package.json', '--tensor', '1x3x4x4', '--model', 'scenes'], 'TESSERA_USAGE'],
-    [['infer', 'none.jpg', '--grid', '2by2'], 'TESSERA_PLAN_INVALID'],
+    [['infer', 'none.jpg', '--grid', '2by2'], 'TESSERA_USAGE'],
   ])('%s ends with a coded error and a way out', async (args, code) => {
     const { stderr, stdout } = await runCli(args);
     expect(stderr).toMatch(new RegExp(`^error ${code}: .+\nhint: .+\n$`));

@@ -68,7 +68,7 @@ describe('spread networks', () => {
     const resolved = resolveModel(await loadModelFile(resnet));
     const [first] = resolved.model.graph.inputs;
     const prefix = longestPrefix(resolved, [first!.name], { rows: 4, cols: 2 });
-    const sizes = gridSizes({ rows: 4, cols: 2 }, prefix.reference!.rows, prefix.reference!.cols);
+    const sizes = gridSizes({ rows: 4, cols: 2 }, prefix.reference!.rows, prefix.reference!.cols, 'prefix');
     const stage = (inputs: readonly string[], outputs: readonly string[], split: Stage['split']): Stage => {
       return { id: 0, inputs, outputs, split, on: { mode: 'share', nodes: '*' }, codec: {} };
     };

@@ -6,8 +6,10 @@ export const tilesPrefix: Strategy = {
   name: 'tiles-prefix',
   make: (problem) =>
     problem.cuts.toReversed().map((cut) => {
-      const reason = `${gridName(cut)} tiles up to ${cut.tensors.join(', ') || 'the end'}, the rest on central`;
-      const pieces = [tiledPiece(problem, undefined, cut), ...restPiece(problem, cut, onCentral)];
+      const rest = restPiece(problem, cut, onCentral);
+      const end = rest.length === 0 ? 'the end' : `${cut.tensors.join(', ')}, the rest on central`;
+      const reason = `${gridName(cut)} tiles up to ${end}`;
+      const pieces = [tiledPiece(problem, undefined, cut), ...rest];
       return composePlan(problem, 'tiles-prefix', reason, pieces);
     }),
 };

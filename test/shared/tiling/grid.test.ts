@@ -44,8 +44,8 @@ describe('sizes of tiles', () => {
   });
 
   test('uneven sizes have to add up to the map', () => {
-    expect(gridSizes(parseGrid('3,11x2'), 14, 13)).toEqual({ rows: [3, 11], cols: [7, 6] });
-    expect(code(() => gridSizes(parseGrid('3,10x2'), 14, 13))).toBe('TESSERA_PLAN_INVALID');
+    expect(gridSizes(parseGrid('3,11x2'), 14, 13, 't')).toEqual({ rows: [3, 11], cols: [7, 6] });
+    expect(code(() => gridSizes(parseGrid('3,10x2'), 14, 13, 't'))).toBe('TESSERA_PLAN_INVALID');
     expect(code(() => checkSizes([7, 7.5], 14.5, 'rows', 't'))).toBe('TESSERA_PLAN_INVALID');
     expect(code(() => checkSizes([], 0, 'rows', 't'))).toBe('TESSERA_PLAN_INVALID');
   });
