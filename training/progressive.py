@@ -12,8 +12,8 @@ STEPS = ("fdsp", "clip", "quantise")
 
 
 def apply(tiled: Tiled, step: str) -> None:
-    """Lets the network compute as it does after this step; `whole` takes everything away again."""
-    at = -1 if step == "whole" else STEPS.index(step)
+    """Lets the network compute as it does after this step; any other name (`whole`) takes everything away again."""
+    at = STEPS.index(step) if step in STEPS else -1
     tiled.is_tiled = at >= 0
     for travel in tiled.travel:
         travel.clips, travel.quantises = at >= 1, at >= 2

@@ -124,6 +124,8 @@ def main() -> None:
     settings = Settings(epochs=options.epochs, rate=options.rate, **common)
     # Before hours are spent: can it be cut there, and is the file one that can be written?
     cuts = [stage.cut for stage in options.tiles]
+    if len(options.tiles) > 2:
+        raise SystemExit("--tiles can be given twice: plans have at most two tile stages")
     check_grids(tiled, options.size)
     tensors = export_onnx(network, out / "model.onnx", options.size, cuts)
     print(f"{len(train)} pictures to train with, {len(validation)} to choose with; cut behind {', '.join(tensors)}", flush=True)
