@@ -67,8 +67,8 @@ const tiles = strict({
     .tuple([z.number(), z.number()])
     .refine(([low, high]) => low < high, 'expected [low, high] with low < high')
     .optional(),
-  bits: z.number().int().min(1).max(8).optional(),
-});
+  bits: z.number().int().min(2).max(8).optional(),
+}).refine(({ clip, bits }) => (clip === undefined) === (bits === undefined), 'clip and bits go together');
 
 /** Schema of model.yaml; `parseCard` also fills what depends on other fields. */
 export const cardSchema = strict({

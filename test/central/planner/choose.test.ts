@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Deployment, deployModel } from '../../../central/deployment.ts';
-import { choosePlan } from '../../../central/planner/choose.ts';
+import { choosePlan, type PlanRequest } from '../../../central/planner/choose.ts';
 import { parseCard } from '../../../shared/model/card.ts';
 import { openBlobStore } from '../../../shared/runtime/blob-store.ts';
 import { openSigningKey } from '../../../shared/runtime/signature.ts';
@@ -13,7 +13,7 @@ import { tinyNetwork } from '../../support/tiny-network.ts';
 
 const tiles = [
   { after: 'a', grid: [4, 4], padding: 'zero' },
-  { after: 'p', grid: [2, 1], padding: 'zero' },
+  { after: 'p', grid: [2, 1], padding: 'zero', clip: [0.2, 2], bits: 4 },
 ];
 
 let folder: string;
@@ -39,6 +39,14 @@ describe('the plan for a network with tiles in its card', () => {
       { outputs: ['p'], split: 'zero 4,4x8' },
       { outputs: ['y'], split: 'whole' },
     ]);
+  });
+
+  it('sends what the network was retrained to get clipped and quantised, whatever the tiles', () => {
+    const codecs = (request: PlanRequest) => choosePlan(deployment, request).plan.stages.map(({ codec }) => codec);
+    const clip = { name: 'clip', a: 0.2, b: 2, bits: 4 };
+    expect(codecs({ nodeCount: 8 })).toEqual([{}, { p: clip }, {}]);
+    expect(codecs({ nodeCount: 8, padding: 'halo', cuts: ['p'] })).toEqual([{ p: clip }, {}]);
+    expect(choosePlan(deployment, { nodeCount: 2, padding: 'halo', cuts: ['p'] }).approximate).toBe(true);
   });
 
   it('gives every stage the grid that the user asks for', () => {
