@@ -1,4 +1,4 @@
-import { CST, Document, isMap, isScalar, isSeq, Parser, parseDocument, visit, type Node as YamlNode } from 'yaml';
+import { Document, isMap, isScalar, isSeq, Lexer, parseDocument, visit, type Node as YamlNode } from 'yaml';
 import { type ErrorCode, TesseraError } from '../errors.ts';
 
 /** The `yaml` package, imported here and nowhere else. */
@@ -9,8 +9,8 @@ export type FieldPath = readonly (string | number)[];
 /**
  * Reads one YAML 1.2 document into plain data; an empty document is null. `where` names the file in errors.
  * Throws TesseraError with `code` and the line and column of the first fault, for duplicate keys and unknown tags too.
- * Aliases are expanded at most 100 times, so that a small file cannot become a large value, and nesting ends at 64
- * levels: the library recurses, and V8 ends the whole process when a regular expression is compiled at the stack's end.
+ * Aliases are expanded at most 100 times, so that a small file cannot become a large value, and nesting is
+ * bounded: the library recurses, and V8 ends the whole process when a regular expression is compiled at the stack's end.
  */
 export function parseYaml(text: string, where: string, code: ErrorCode): unknown {
   const document = open(text, where, code);
@@ -23,33 +23,42 @@ export function parseYaml(text: string, where: string, code: ErrorCode): unknown
   }
 }
 
-/** Deepest nesting of collections. */
-const MAX_DEPTH = 64;
+/** Deepest nesting of collections in brackets, and of those by indentation. */
+const MAX_BRACKETS = 64;
+const MAX_INDENT = 128;
 
-/** Whether collections nest deeper than MAX_DEPTH, by the tokens, which the library finds without recursion. */
+/**
+ * Whether collections nest too deep, by the words of the text: the library finds them without recursion. A collection
+ * by indentation begins at least one column or one indicator behind the one that holds it.
+ */
 function isTooDeep(text: string): boolean {
-  for (const document of new Parser().parse(text)) {
-    const open: { readonly token: CST.Token; readonly depth: number }[] = [{ token: document, depth: 0 }];
-    for (let next = open.pop(); next !== undefined; next = open.pop()) {
-      const { token, depth } = next;
-      if (depth > MAX_DEPTH) return true;
-      if (token.type === 'document' && token.value !== undefined) open.push({ token: token.value, depth });
-      if (!CST.isCollection(token)) continue;
-      for (const { key, value } of token.items) {
-        if (key) open.push({ token: key, depth: depth + 1 });
-        if (value) open.push({ token: value, depth: depth + 1 });
-      }
+  let brackets = 0;
+  let indent = 0;
+  let atStart = true;
+  for (const word of new Lexer().lex(text)) {
+    if (word === '[' || word === '{') brackets++;
+    else if (word === ']' || word === '}') brackets = Math.max(0, brackets - 1);
+    else if (/^\r?\n$/.test(word)) {
+      indent = 0;
+      atStart = true;
+      continue;
+    } else if (atStart && /^ +$/.test(word)) indent = word.length;
+    else if (brackets === 0 && (word === '-' || word === '?' || word === ':')) {
+      indent++;
+      if (indent > MAX_INDENT) return true;
     }
+    atStart = false;
+    if (brackets > MAX_BRACKETS) return true;
   }
   return false;
 }
 
 function open(text: string, where: string, code: ErrorCode) {
   if (isTooDeep(text))
-    throw new TesseraError(code, `${where}: it nests deeper than ${MAX_DEPTH} levels`, {
-      hint: 'Nothing that Tessera reads is nested so deep: the file is damaged or another one.',
+    throw new TesseraError(code, `${where}: it nests deeper than anything that Tessera reads`, {
+      hint: 'The file is damaged, or another one.',
     });
-  const document = parseDocument(text, { prettyErrors: true, uniqueKeys: true });
+  const document = parseDocument(text, { prettyErrors: true, uniqueKeys: true, stringKeys: true });
   const fault = document.errors[0] ?? document.warnings[0];
   if (fault !== undefined) {
     const at = fault.linePos?.[0];

@@ -41,12 +41,18 @@ describe('parseYaml', () => {
     ['maps', '{a: '.repeat(2000)],
     ['blocks', `${'- '.repeat(3000)}a`],
     ['keys', '? '.repeat(3000)],
+    ['values', ': '.repeat(3000)],
+    ['lines', Array.from({ length: 400 }, (_, k) => `${' '.repeat(k)}a:`).join('\n')],
   ])('refuses %s within each other: they ended the whole process, not only the command', (_what, text) => {
-    expect(() => parse(text)).toThrow(/deeper than 64 levels/);
+    expect(() => parse(text)).toThrow(/nests deeper/);
   });
 
   it('takes what nests as deep as anybody writes it', () => {
     expect(JSON.stringify(parse(`${'['.repeat(60)}${']'.repeat(60)}`))).toBe(`${'['.repeat(60)}${']'.repeat(60)}`);
+    const lines = Array.from({ length: 60 }, (_, k) => `${'  '.repeat(k)}a:`).join('\n');
+    expect(JSON.stringify(parse(lines))).toContain('{"a":'.repeat(60));
+    const text = `note: |\n${' '.repeat(200)}- [{: an art of brackets\nlist: [${'x: 1, '.repeat(500)}]`;
+    expect(parse(text)).toMatchObject({ note: '- [{: an art of brackets\n' });
   });
 });
 
