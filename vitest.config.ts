@@ -5,6 +5,8 @@ const live = ['test/integration/**/*.test.ts', 'test/e2e/**/*.test.ts'];
 /** `unit` needs no build and no sockets; `live` starts real brokers, workers and processes from dist/. */
 export default defineConfig({
   test: {
+    // As shared/runtime/no-telemetry.ts does, for tests that load the runtime themselves.
+    env: { ORT_DISABLE_TELEMETRY: '1' },
     reporters: ['default', './test/closing-line.ts'],
     projects: [
       { test: { name: 'unit', include: ['test/**/*.test.ts'], exclude: live, testTimeout: 30_000 } },

@@ -1,3 +1,4 @@
+import './no-telemetry.ts';
 import { setImmediate } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { failureOf, TesseraError } from '../errors.ts';

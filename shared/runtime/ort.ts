@@ -1,3 +1,6 @@
+// First, so that it holds when the runtime loads.
+import './no-telemetry.ts';
+
 import ort from 'onnxruntime-node';
 import { TesseraError } from '../errors.ts';
 import { byteLength, DTYPE_BYTES, type Dtype, isDtype, type Tensor } from '../tensor/tensor.ts';
