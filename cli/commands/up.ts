@@ -45,6 +45,7 @@ export const command = defineCommand({
     const { openLog } = await import('../connect.ts');
     const { startCluster, untilReady } = await import('../cluster.ts');
     const { choosePlan } = await import('../../central/planner/choose.ts');
+    const { factsOf } = await import('../../central/planner/prepared.ts');
     const { loadForDeploy } = await import('../models.ts');
     const { makeStateDirectory } = await import('../../shared/runtime/state-directory.ts');
 
@@ -87,7 +88,10 @@ export const command = defineCommand({
         await untilStopped(signal);
         return 0;
       }
-      const tally = await demonstrate(cluster, settings.mqtt.base_topic, { ...options, json, out, signal, log });
+      const { stages } = factsOf(prepared, deployment.resolved);
+      const rawBytes = stages.flatMap(({ tiles }) => tiles).reduce((sum, tile) => sum + tile.bytes_out, 0);
+      const demo = { ...options, rawBytes, json, out, signal, log };
+      const tally = await demonstrate(cluster, settings.mqtt.base_topic, demo);
       return options.frames !== undefined && !signal.aborted && tally.ok < options.frames ? 1 : 0;
     } finally {
       await cluster.stop();
@@ -163,6 +167,8 @@ interface Demonstration {
   readonly camera: string;
   readonly frames: number | undefined;
   readonly fps: number;
+  /** Bytes of all that a frame's parts answer, before any codec. */
+  readonly rawBytes: number;
   readonly json: boolean;
   readonly out: Output;
   readonly signal: AbortSignal;
@@ -191,7 +197,7 @@ async function demonstrate(cluster: Cluster, base: string, demo: Demonstration):
         if (result.top?.label === shot.truth) tally.right++;
       }
       if (json) out.json(result);
-      else out.line(demoLine(result, shot));
+      else out.line(demoLine(result, shot, demo.rawBytes));
     };
     const onLost = (error: Error): void => log.warn(error.message);
     await runCamera({ client, source, fps: demo.fps, frames: demo.frames, signal: demo.signal, onResult, onLost });
@@ -207,7 +213,7 @@ async function demonstrate(cluster: Cluster, base: string, demo: Demonstration):
 const kilobytes = (bytes: number): string => `${(bytes / 1000).toFixed(bytes < 10_000 ? 1 : 0)} kB`;
 
 /** One prediction as a line: what was seen and drawn, how long it took, which node did how many tiles, what travelled. */
-function demoLine(result: ResultObject, shot: Shot): string {
+function demoLine(result: ResultObject, shot: Shot, rawBytes: number): string {
   const drawn =
     shot.truth === undefined ? '' : shot.truth === result.top?.label ? ' (drawn: yes)' : ` (drawn: ${shot.truth})`;
   // Central's own part is the rest of the network, no tile.
@@ -216,7 +222,8 @@ function demoLine(result: ResultObject, shot: Shot): string {
     .sort(([a], [b]) => a.localeCompare(b, 'en', { numeric: true }))
     .map(([node, count]) => `${node}:${count}`)
     .join(' ');
-  const bytes = `${kilobytes(result.bytes_up)} out, ${kilobytes(result.bytes_down)} back`;
+  const before = result.bytes_down < rawBytes ? ` of ${kilobytes(rawBytes)}` : '';
+  const bytes = `${kilobytes(result.bytes_up)} out, ${kilobytes(result.bytes_down)} back${before}`;
   const seen = `${whatWasFound(result)}${drawn}`;
   return `${result.frame.padEnd(22)} ${seen.padEnd(34)} ${String(Math.round(result.latency_ms)).padStart(5)} ms  ${tiles}  ${bytes}`;
 }
