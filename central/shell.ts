@@ -207,7 +207,7 @@ export class Shell {
     const { data, executor, wire, tell, log } = this.#parts;
     const { node, plan, i_id, stage, attempt, t_ids, budget_ms } = effect;
     try {
-      const tiles = await data.pack(i_id, plan, stage, t_ids);
+      const tiles = await data.pack(i_id, plan, stage, t_ids, node === CENTRAL);
       if (tiles === undefined) return;
       if (node === CENTRAL) {
         await executor.run({ plan, i_id, stage, tiles }, (outcome) => this.#ownTile(effect, outcome));

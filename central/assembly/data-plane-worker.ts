@@ -107,8 +107,9 @@ answerCalls(parentPort!, {
     plans.delete(id);
   },
   open: openFrame,
-  pack: ({ i_id, plan, stage, tIds }: { i_id: string; plan: string; stage: number; tIds: number[] }) => {
-    const tiles: PackedTile[] | undefined = store.pack(i_id, layoutOf(plan), stage, tIds);
+  pack: (asked: { i_id: string; plan: string; stage: number; tIds: number[]; own: boolean }) => {
+    const { i_id, plan, stage, tIds, own } = asked;
+    const tiles: PackedTile[] | undefined = store.pack(i_id, layoutOf(plan), stage, tIds, own);
     return { value: tiles, transfer: buffersOf((tiles ?? []).flatMap((tile) => tile.in.map((region) => region.d))) };
   },
   paste: ({

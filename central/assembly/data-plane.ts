@@ -90,8 +90,14 @@ export class DataPlane {
   }
 
   /** The tiles of a work message, ready to send; undefined when the frame has ended. */
-  pack(iId: string, plan: string, stage: number, tIds: readonly number[]): Promise<PackedTile[] | undefined> {
-    return this.#call('pack', { i_id: iId, plan, stage, tIds });
+  pack(
+    iId: string,
+    plan: string,
+    stage: number,
+    tIds: readonly number[],
+    own: boolean,
+  ): Promise<PackedTile[] | undefined> {
+    return this.#call('pack', { i_id: iId, plan, stage, tIds, own });
   }
 
   /** Puts a tile's results in place; the failure says what is wrong with them. */

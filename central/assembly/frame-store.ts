@@ -1,4 +1,6 @@
+import { clipCodes, decodeClipCodes, encodeClipCodes, zeroCode } from '../../shared/codec/clip.ts';
 import { type CodecSpec, findCodec } from '../../shared/codec/codec.ts';
+import { type ClipSpec, sameCodec } from '../../shared/codec/spec.ts';
 import { TesseraError } from '../../shared/errors.ts';
 import type { WireRegion } from '../../shared/protocol/messages.ts';
 import {
@@ -6,6 +8,7 @@ import {
   boxShape,
   byteLength,
   crop,
+  elementCount,
   paste,
   sameBox,
   type Tensor,
@@ -18,6 +21,8 @@ export interface PlanLayout {
   readonly id: string;
   /** Types of all tensors that stages read or make. */
   readonly specs: ReadonlyMap<string, TensorSpec>;
+  /** Tensors that are held as codes, a byte each (plan/held-codes.ts). */
+  readonly codes?: ReadonlyMap<string, ClipSpec>;
   /** Per stage, per tile (index = t_id). */
   readonly stages: readonly { readonly tiles: readonly TileLayout[] }[];
 }
@@ -72,14 +77,21 @@ export class FrameStore {
     if (held !== undefined) return held;
     const spec = layout.specs.get(name);
     if (spec === undefined) throw new TesseraError('TESSERA_PLAN_INVALID', `plan ${layout.id} has no tensor "${name}"`);
-    const tensor: Tensor = { dtype: spec.dtype, shape: spec.shape, data: new Uint8Array(byteLength(spec)) };
+    const clip = layout.codes?.get(name);
+    const { shape } = spec;
+    const dtype = clip === undefined ? spec.dtype : 'uint8';
+    const tensor: Tensor = { dtype, shape, data: new Uint8Array(byteLength({ dtype, shape })) };
+    if (clip !== undefined) tensor.data.fill(zeroCode(clip));
     frame.set(name, tensor);
     this.bytes += tensor.data.byteLength;
     return tensor;
   }
 
-  /** Cuts the inputs of tiles out of the frame's tensors; undefined for a frame that has ended. */
-  pack(iId: string, layout: PlanLayout, stage: number, tIds: readonly number[]): PackedTile[] | undefined {
+  /**
+   * Cuts the inputs of tiles out of the frame's tensors; undefined for a frame that has ended. `own`: for the executor
+   * in this process, to which codes go and from which they come as they are.
+   */
+  pack(iId: string, layout: PlanLayout, stage: number, tIds: readonly number[], own = false): PackedTile[] | undefined {
     if (!this.#frames.has(iId)) return undefined;
     return tIds.map((tId) => {
       const tile = layout.stages[stage]!.tiles[tId]!;
@@ -87,16 +99,17 @@ export class FrameStore {
         t_id: tId,
         in: tile.in.map(({ tensor: name, box }) => {
           const tensor = this.tensor(iId, name, layout)!;
-          return {
-            tensor: name,
-            box: wireBox(box),
-            dtype: tensor.dtype,
-            shape: boxShape(box),
-            codec: RAW,
-            d: crop(tensor, box),
-          };
+          const region = { tensor: name, box: wireBox(box), shape: boxShape(box) };
+          const d = crop(tensor, box);
+          const clip = layout.codes?.get(name);
+          if (clip === undefined || own) return { ...region, dtype: tensor.dtype, codec: RAW, d };
+          return { ...region, dtype: layout.specs.get(name)!.dtype, codec: clip, d: encodeClipCodes(d, clip) };
         }),
-        out: tile.out.map(({ tensor, box, codec }) => ({ tensor, box: wireBox(box), codec })),
+        out: tile.out.map(({ tensor, box, codec }) => ({
+          tensor,
+          box: wireBox(box),
+          codec: own && layout.codes?.has(tensor) ? RAW : codec,
+        })),
       };
     });
   }
@@ -113,24 +126,33 @@ export class FrameStore {
     // All regions are decoded before the first is pasted: a bad one must leave nothing behind.
     const decoded = expected.map((region) => {
       const given = out.find((candidate) => candidate.tensor === region.tensor);
-      const spec = layout.specs.get(region.tensor)!;
       const shape = boxShape(region.box);
+      const { dtype } = layout.specs.get(region.tensor)!;
+      const clip = layout.codes?.get(region.tensor);
       const isAsked =
         given !== undefined &&
         sameBox(given.box, region.box) &&
-        given.dtype === spec.dtype &&
         given.shape.length === shape.length &&
         given.shape.every((size, axis) => size === shape[axis]) &&
         // A node that cannot encode may send the bytes as they are, but none may lose more than the plan allows.
-        (given.codec.name === region.codec.name || given.codec.name === RAW.name);
+        (sameCodec(given.codec, region.codec) || given.codec.name === RAW.name) &&
+        (given.dtype === dtype || (clip !== undefined && given.dtype === 'uint8' && given.codec.name === RAW.name));
       if (!isAsked)
         throw new TesseraError(
           'TESSERA_MESSAGE_INVALID',
           `tile ${tId}: output "${region.tensor}" is not the one asked for`,
         );
+      if (clip !== undefined && given.codec.name === clip.name)
+        return decodeClipCodes(given.d, elementCount(shape), clip);
       const codec = findCodec(given.codec.name);
       if (codec === undefined) throw new TesseraError('TESSERA_CODEC', `unknown codec "${given.codec.name}"`);
-      return codec.decode(given.d, { dtype: spec.dtype, shape }, given.codec);
+      const data = codec.decode(given.d, { dtype: given.dtype, shape }, given.codec);
+      if (clip === undefined) return data;
+      if (given.dtype !== 'uint8') return clipCodes(data, clip);
+      const most = 2 ** clip.bits - 1;
+      if (data.some((code) => code > most))
+        throw new TesseraError('TESSERA_CODEC', `tile ${tId}: a code above ${most}`);
+      return data;
     });
     expected.forEach((region, i) => {
       paste(this.tensor(iId, region.tensor, layout)!, region.box, decoded[i]!);

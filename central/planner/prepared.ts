@@ -1,8 +1,9 @@
-import type { CodecSpec } from '../../shared/codec/codec.ts';
+import { findCodec } from '../../shared/codec/codec.ts';
 import { TesseraError } from '../../shared/errors.ts';
 import { isConv, nodeMacs } from '../../shared/onnx/cost.ts';
 import { extractSegment } from '../../shared/onnx/extract.ts';
 import type { ResolvedModel } from '../../shared/onnx/model.ts';
+import { codecOf, heldCodes } from '../../shared/plan/held-codes.ts';
 import { CENTRAL, type Plan, type Stage } from '../../shared/plan/plan.ts';
 import { boxShape, byteLength, type TensorSpec } from '../../shared/tensor/tensor.ts';
 import type { Region, StageForm } from '../../shared/tiling/form.ts';
@@ -39,6 +40,24 @@ function specOf(resolved: ResolvedModel, tensor: string): TensorSpec {
   return spec;
 }
 
+/** Whether a stage has a lossy codec. Throws TESSERA_PLAN_INVALID for a codec that cannot carry its tensor. */
+function checkCodecs({ id, codec: codecs }: Stage, resolved: ResolvedModel): boolean {
+  return Object.entries(codecs)
+    .map(([tensor, { name }]) => {
+      const codec = findCodec(name);
+      const spec = specOf(resolved, tensor);
+      if (codec?.carries(spec)) return !codec.lossless;
+      throw new TesseraError(
+        'TESSERA_PLAN_INVALID',
+        `stage ${id}: codec ${name} cannot carry "${tensor}", ${spec.dtype}`,
+        {
+          hint: 'codecs other than raw are for float32',
+        },
+      );
+    })
+    .includes(true);
+}
+
 /** Works out a plan's geometry for its model. Throws TesseraError TESSERA_PLAN_INVALID where the two do not fit. */
 export function preparePlan(plan: Plan, resolved: ResolvedModel): PreparedPlan {
   const sum = { all: 0, conv: 0, nodes: 0, nodesConv: 0 };
@@ -56,8 +75,8 @@ export function preparePlan(plan: Plan, resolved: ResolvedModel): PreparedPlan {
       if (isConv(node)) sum.nodesConv += macs;
     }
   }
+  const lossy = plan.stages.map((stage) => checkCodecs(stage, resolved)).includes(true);
   const forms = plan.stages.map((stage) => buildStage(resolved, stage));
-  const lossy = plan.stages.some((stage) => Object.values(stage.codec).some((codec) => codec.name !== 'raw'));
   return {
     plan,
     forms,
@@ -69,11 +88,11 @@ export function preparePlan(plan: Plan, resolved: ResolvedModel): PreparedPlan {
 
 /** What the coordinator has to know of a plan. */
 export function factsOf({ plan, forms }: PreparedPlan, resolved: ResolvedModel): PlanFacts {
+  const held = heldCodes(plan, outputsOf(resolved));
+  const size = (tensor: string, shape: readonly number[]): number =>
+    byteLength({ dtype: held.has(tensor) ? 'uint8' : specOf(resolved, tensor).dtype, shape });
   const bytes = (regions: readonly Region[]): number =>
-    regions.reduce((total, { tensor, box }) => {
-      const { dtype } = specOf(resolved, tensor);
-      return total + byteLength({ dtype, shape: boxShape(box) });
-    }, 0);
+    regions.reduce((total, { tensor, box }) => total + size(tensor, boxShape(box)), 0);
   const tensors = new Set(plan.stages.flatMap((stage) => [...stage.inputs, ...stage.outputs]));
   return {
     plan,
@@ -85,13 +104,12 @@ export function factsOf({ plan, forms }: PreparedPlan, resolved: ResolvedModel):
         bytes_out: bytes(tile.out),
       })),
     })),
-    frame_bytes: [...tensors].reduce((total, tensor) => total + byteLength(specOf(resolved, tensor)), 0),
+    frame_bytes: [...tensors].reduce((total, tensor) => total + size(tensor, specOf(resolved, tensor).shape), 0),
   };
 }
 
-/** How an output travels. A tensor may have any name, also that of something that every object has. */
-function codecOf({ codec }: Stage, tensor: string): CodecSpec {
-  return Object.hasOwn(codec, tensor) ? codec[tensor]! : { name: 'raw' };
+function outputsOf({ model }: ResolvedModel): string[] {
+  return model.graph.outputs.map(({ name }) => name);
 }
 
 /** What the data plane has to know of a plan. */
@@ -100,6 +118,7 @@ export function layoutOf({ plan, forms }: PreparedPlan, resolved: ResolvedModel)
   return {
     id: plan.id,
     specs: new Map([...tensors].map((tensor) => [tensor, specOf(resolved, tensor)])),
+    codes: heldCodes(plan, outputsOf(resolved)),
     stages: forms.map((form, index) => ({
       tiles: form.tiles.map((tile) => ({
         t_id: tile.t_id,

@@ -59,6 +59,24 @@ function encodeValues(floats: Float32Array, codec: ClipSpec): Uint8Array {
   return quantiser.threshold > 0 ? encodeDense(codes, n, bits) : encodeCodes(codes, n, bits);
 }
 
+/** The codes of a tensor that travels so, a byte each, as central keeps them and pieces of the network take them. */
+export function decodeClipCodes(bytes: Uint8Array, count: number, { bits }: ClipSpec): Uint8Array {
+  return decodeCodes(bytes, count, bits);
+}
+
+/** Encodes codes that the runtime or central has already; decodes as what `clip.encode` makes. */
+export function encodeClipCodes(codes: Uint8Array, { bits }: ClipSpec): Uint8Array {
+  return encodeCodes(codes, codes.length, bits);
+}
+
+/** Codes of a float32 tensor's bytes, a byte each, not encoded. */
+export function clipCodes(data: Uint8Array, codec: ClipSpec): Uint8Array {
+  const floats = floatsOf(data);
+  const codes = new Uint8Array(floats.length);
+  new ClipQuantiser(codec).quantise(floats, codes);
+  return codes;
+}
+
 /** What each code decodes to. */
 export function valuesOf({ a, b, bits, base = 0 }: ClipSpec): Float32Array {
   const step = (b - a) / (2 ** bits - 1);

@@ -44,6 +44,12 @@ export function parseCodec(text: string): CodecSpec {
   });
 }
 
+/** Whether two specs mean the same, whatever the order of their fields. */
+export function sameCodec(a: CodecSpec, b: CodecSpec): boolean {
+  const fields = (spec: CodecSpec): string => JSON.stringify(Object.entries(spec).sort(([x], [y]) => (x < y ? -1 : 1)));
+  return a === b || fields(a) === fields(b);
+}
+
 /** A codec as `parseCodec` reads it. */
 export function codecText(spec: CodecSpec): string {
   switch (spec.name) {

@@ -1,14 +1,18 @@
 import { createHash } from 'node:crypto';
+import { decodeClipCodes, encodeClipCodes } from '../codec/clip.ts';
 import { findCodec } from '../codec/codec.ts';
+import { type ClipSpec, codecText, sameCodec } from '../codec/spec.ts';
 import { TesseraError } from '../errors.ts';
 import type { Model, ResolvedModel } from '../onnx/model.ts';
 import { readModel } from '../onnx/read.ts';
 import { resolveModel } from '../onnx/resolve.ts';
 import { writeModel } from '../onnx/write.ts';
+import { clippedOutputs, heldCodes } from '../plan/held-codes.ts';
 import type { Plan } from '../plan/plan.ts';
 import type { BlobStore } from '../ports.ts';
 import type { WireRegion } from '../protocol/messages.ts';
-import { boxShape, byteLength, sameBox, type Tensor, type TensorSpec } from '../tensor/tensor.ts';
+import { boxShape, byteLength, elementCount, sameBox, type Tensor, type TensorSpec } from '../tensor/tensor.ts';
+import { codesPort, withCodePorts } from '../tiling/code-ports.ts';
 import type { Feed, TileForm } from '../tiling/form.ts';
 import { buildStage } from '../tiling/stage.ts';
 import { isSha } from './blob-store.ts';
@@ -27,6 +31,9 @@ interface LoadedStage {
   readonly tiles: ReadonlyMap<number, TileForm>;
   readonly specs: ResolvedModel['specs'];
   readonly inputs: Model['graph']['inputs'];
+  /** Tensors that the piece takes and gives as codes, a byte each. */
+  readonly takes: ReadonlyMap<string, ClipSpec>;
+  readonly gives: ReadonlyMap<string, ClipSpec>;
 }
 
 /** A graph without its large weights; the largest of the published networks has 2 MB. */
@@ -72,14 +79,22 @@ export class StageRunner {
         if (stage === undefined) throw new TesseraError('TESSERA_PLAN_INVALID', `plan ${plan.id} has no stage ${id}`);
         const resolved = await this.#model(skeletonSha);
         const form = buildStage(resolved, stage);
-        const piece = writeModel(form.model);
+        const takes = heldCodes(
+          plan,
+          resolved.model.graph.outputs.map(({ name }) => name),
+        );
+        const gives = clippedOutputs(stage);
+        const model = withCodePorts(form.model, takes, gives);
+        const piece = writeModel(model);
         const loaded: LoadedStage = {
           piece,
           key: createHash('sha256').update(piece).digest('hex'),
-          bytes: weightBytes(form.model) + SESSION_OVERHEAD_BYTES,
+          bytes: weightBytes(model) + SESSION_OVERHEAD_BYTES,
           tiles: new Map(form.tiles.map((tile) => [tile.t_id, tile])),
           specs: resolved.specs,
-          inputs: form.model.graph.inputs,
+          inputs: model.graph.inputs,
+          takes,
+          gives,
         };
         await this.#warmUp(loaded);
         ready.set(id, loaded);
@@ -112,12 +127,12 @@ export class StageRunner {
       if (form === undefined) throw new BadInput(`stage ${stage} has no tile ${tile.t_id}`);
       const session = await this.#session(loaded);
       const started = performance.now();
-      checkOutputs(form, tile);
-      const feeds = decodeInputs(form, tile, loaded.specs);
+      checkOutputs(form, tile, loaded);
+      const feeds = decodeInputs(form, tile, loaded);
       addFeeds(feeds, form.feeds, loaded.inputs);
-      const wanted = tile.out.map((region) => region.tensor);
+      const wanted = tile.out.map((region) => portOf(loaded.gives, region.tensor));
       const results = await session.run(feeds, wanted);
-      const out = tile.out.map((region) => encodeOutput(region, results.get(region.tensor)));
+      const out = tile.out.map((region) => encodeOutput(region, loaded, results));
       return { t_id: tile.t_id, out, compute_ms: performance.now() - started };
     } catch (error) {
       const text = error instanceof Error ? error.message : String(error);
@@ -166,13 +181,15 @@ export class StageRunner {
     if (first === undefined) return;
     const feeds = new Map<string, Tensor>();
     for (const { tensor, box } of first.in) {
-      const spec = { dtype: specOf(stage.specs, tensor).dtype, shape: boxShape(box) };
-      feeds.set(tensor, { ...spec, data: new Uint8Array(byteLength(spec)) });
+      const dtype = stage.takes.has(tensor) ? 'uint8' : specOf(stage.specs, tensor).dtype;
+      const spec = { dtype, shape: boxShape(box) };
+      feeds.set(portOf(stage.takes, tensor), { ...spec, data: new Uint8Array(byteLength(spec)) });
     }
     addFeeds(feeds, first.feeds, stage.inputs);
-    const wanted = first.out.map((region) => region.tensor);
+    const wanted = first.out.map((region) => portOf(stage.gives, region.tensor));
     const results = await session.run(feeds, wanted);
-    for (const { tensor, box } of first.out) expectShape(tensor, results.get(tensor), boxShape(box));
+    for (const { tensor, box } of first.out)
+      expectShape(tensor, results.get(portOf(stage.gives, tensor)), boxShape(box));
   }
 }
 
@@ -193,8 +210,13 @@ function describe(box: readonly (readonly [number, number])[]): string {
   return box.map(([start, end]) => `${start}:${end}`).join(',');
 }
 
-/** A request may leave out outputs that nobody needs, but it may not move them. */
-function checkOutputs(form: TileForm, tile: JobTile): void {
+/** Where a tensor enters or leaves the piece. */
+function portOf(codes: ReadonlyMap<string, ClipSpec>, tensor: string): string {
+  return codes.has(tensor) ? codesPort(tensor) : tensor;
+}
+
+/** A request may leave out outputs that nobody needs, but it may not move them, nor have them clipped otherwise. */
+function checkOutputs(form: TileForm, tile: JobTile, { gives }: LoadedStage): void {
   for (const asked of tile.out) {
     const made = form.out.find((region) => region.tensor === asked.tensor);
     if (made === undefined) throw new BadInput(`the stage does not make "${asked.tensor}"`);
@@ -203,16 +225,24 @@ function checkOutputs(form: TileForm, tile: JobTile): void {
         `"${asked.tensor}": [${describe(asked.box)}] asked for, the plan gives [${describe(made.box)}]`,
       );
     if (findCodec(asked.codec.name) === undefined) throw new BadInput(`codec "${asked.codec.name}" is not known`);
+    const clip = gives.get(asked.tensor);
+    if (clip !== undefined && asked.codec.name !== 'raw' && !sameCodec(asked.codec, clip))
+      throw new BadInput(
+        `"${asked.tensor}": codec ${codecText(asked.codec)} asked for, the plan has ${codecText(clip)}`,
+      );
   }
   if (tile.out.length === 0) throw new BadInput('no output is asked for');
 }
 
-function decodeInputs(form: TileForm, tile: JobTile, specs: ResolvedModel['specs']): Map<string, Tensor> {
+function decodeInputs(form: TileForm, tile: JobTile, { specs, takes }: LoadedStage): Map<string, Tensor> {
   const feeds = new Map<string, Tensor>();
   for (const needed of form.in) {
     const given = tile.in.find((region) => region.tensor === needed.tensor);
     if (given === undefined) throw new BadInput(`input "${needed.tensor}" is missing`);
-    const spec = { dtype: specOf(specs, needed.tensor).dtype, shape: boxShape(needed.box) };
+    const clip = takes.get(needed.tensor);
+    const areCodes = clip !== undefined && given.codec.name === 'raw';
+    const dtype = areCodes ? 'uint8' : specOf(specs, needed.tensor).dtype;
+    const spec = { dtype, shape: boxShape(needed.box) };
     if (!sameBox(given.box, needed.box))
       throw new BadInput(
         `input "${needed.tensor}": [${describe(given.box)}] came, the plan needs [${describe(needed.box)}]`,
@@ -223,7 +253,16 @@ function decodeInputs(form: TileForm, tile: JobTile, specs: ResolvedModel['specs
       throw new BadInput(`input "${needed.tensor}": shape [${given.shape}] came, the box has [${spec.shape}]`);
     const codec = findCodec(given.codec.name);
     if (codec === undefined) throw new BadInput(`codec "${given.codec.name}" is not known`);
-    feeds.set(needed.tensor, { ...spec, data: codec.decode(given.d, spec, given.codec) });
+    if (clip === undefined || areCodes)
+      feeds.set(portOf(takes, needed.tensor), { ...spec, data: codec.decode(given.d, spec, given.codec) });
+    else {
+      if (!sameCodec(given.codec, clip))
+        throw new BadInput(
+          `input "${needed.tensor}": codec ${codecText(given.codec)} came, the plan has ${codecText(clip)}`,
+        );
+      const data = decodeClipCodes(given.d, elementCount(spec.shape), clip);
+      feeds.set(codesPort(needed.tensor), { dtype: 'uint8', shape: spec.shape, data });
+    }
   }
   return feeds;
 }
@@ -251,9 +290,19 @@ function expectShape(tensor: string, result: Tensor | undefined, shape: readonly
   return result;
 }
 
-function encodeOutput(region: JobTile['out'][number], result: Tensor | undefined): WireRegion {
-  const { tensor, box, codec } = region;
-  const { dtype, shape, data } = expectShape(tensor, result, boxShape(box));
-  const d = findCodec(codec.name)!.encode(data, { dtype, shape }, codec);
-  return { tensor, box: box.map(([start, end]) => [start, end]), dtype, shape: [...shape], codec, d };
+/**
+ * Encodes what the piece made. Codes travel as the clipped tensor that they stand for; asked for raw they travel as the
+ * bytes that they are (between central and its own executor, which need no coding).
+ */
+function encodeOutput(
+  { tensor, box, codec }: JobTile['out'][number],
+  { gives }: LoadedStage,
+  results: ReadonlyMap<string, Tensor>,
+): WireRegion {
+  const { dtype, shape, data } = expectShape(tensor, results.get(portOf(gives, tensor)), boxShape(box));
+  const region = { tensor, box: box.map(([start, end]): [number, number] => [start, end]), shape: [...shape], codec };
+  const clip = gives.get(tensor);
+  if (clip !== undefined && codec.name !== 'raw')
+    return { ...region, dtype: 'float32', d: encodeClipCodes(data, clip) };
+  return { ...region, dtype, d: findCodec(codec.name)!.encode(data, { dtype, shape }, codec) };
 }
