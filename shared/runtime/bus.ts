@@ -277,6 +277,7 @@ export class ReconnectingBus implements Bus {
   }
 
   async #reconnect(): Promise<void> {
+    let told = '';
     while (this.#stopping === undefined) {
       await this.#backoff.wait();
       if (this.#stopping !== undefined) return;
@@ -291,7 +292,10 @@ export class ReconnectingBus implements Bus {
         if (this.#connected) this.#log.info('connected to the broker');
         return;
       } catch (error) {
-        this.#log.warn(`still no connection to the broker: ${error instanceof Error ? error.message : String(error)}`);
+        const reason = error instanceof Error ? error.message : String(error);
+        // Each reason is news once; its repetitions are for those who look closer.
+        this.#log[reason === told ? 'debug' : 'warn'](`still no connection to the broker: ${reason}`);
+        told = reason;
       }
     }
   }
