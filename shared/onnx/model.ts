@@ -12,7 +12,7 @@ export interface Model {
   readonly opsets: ReadonlyMap<string, number>;
   readonly metadata: ReadonlyMap<string, string>;
   readonly graph: Graph;
-  /** Encoded fields of ModelProto that are not read (functions, training info, ...). */
+  /** Encoded fields of ModelProto that reading keeps as they are (functions, training info, ...). */
   readonly unknown: Uint8Array;
 }
 
@@ -82,7 +82,7 @@ export interface ValueInfo {
 
 /** A graph of which every tensor's type is known, as far as it could be inferred. */
 export interface ResolvedModel {
-  /** Batch and symbolic dimensions fixed; shape arithmetic folded into initializers; Constant nodes are initializers. */
+  /** Batch and symbolic dimensions fixed; functions inlined; shape arithmetic and Constant nodes are initializers. */
   readonly model: Model;
   /** Per tensor name (inputs, initializers and node outputs); absent where an operator is not understood. */
   readonly specs: ReadonlyMap<string, { readonly dtype: Dtype; readonly shape: readonly number[] }>;

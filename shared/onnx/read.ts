@@ -30,13 +30,17 @@ function faulty(what: string): TesseraError {
   return new TesseraError('TESSERA_MODEL_INVALID', what, { hint: 'The file is damaged: fetch or export it again.' });
 }
 
-/** 'ai.onnx' is the default domain's other name. */
-function domainOf(name: string): string {
+/** A domain by its one name: 'ai.onnx' is the default domain's other name. */
+export function domainOf(name: string): string {
   return name === 'ai.onnx' ? '' : name;
 }
 
-/** A message of two fields 1 and 2: OperatorSetId {domain, version} and StringStringEntry {key, value}. */
-function readPair<T>(message: Uint8Array, second: (field: Parameters<typeof text>[0]) => T, none: T): [string, T] {
+/** Reads a message of two fields 1 and 2: OperatorSetId {domain, version} and StringStringEntry {key, value}. */
+export function readPair<T>(
+  message: Uint8Array,
+  second: (field: Parameters<typeof text>[0]) => T,
+  none: T,
+): [string, T] {
   let key = '';
   let value = none;
   for (const field of fields(message)) {
@@ -46,8 +50,11 @@ function readPair<T>(message: Uint8Array, second: (field: Parameters<typeof text
   return [key, value];
 }
 
-/** NodeProto: input 1, output 2, name 3, op_type 4, attribute 5, domain 7. */
-function readNode(message: Uint8Array): Node {
+/**
+ * Reads a NodeProto: input 1, output 2, name 3, op_type 4, attribute 5, domain 7. Throws TESSERA_MODEL_INVALID where the
+ * bytes are not one.
+ */
+export function readNode(message: Uint8Array): Node {
   const inputs: string[] = [];
   const outputs: string[] = [];
   const attributes = new Map<string, Attribute>();

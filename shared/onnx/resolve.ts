@@ -3,6 +3,8 @@ import { elementCount, type TensorSpec } from '../tensor/tensor.ts';
 import { chosenBranch } from './branch.ts';
 import { dtypeOf } from './element-types.ts';
 import { FOLD_LIMIT, foldOutputs } from './folding/fold.ts';
+import { withoutFunctions } from './function-proto.ts';
+import { Inliner } from './inline.ts';
 import { fixInputs, type InputShapes } from './input-shapes.ts';
 import type { Graph, Initializer, Model, Node, ResolvedModel, ValueInfo } from './model.ts';
 import { readTensors } from './order.ts';
@@ -117,8 +119,8 @@ function learn(node: Node, opset: number, known: Knowledge): boolean {
   return values !== undefined;
 }
 
-function opsetOf(model: Model, node: Node): number {
-  const version = model.opsets.get(node.domain) ?? 1;
+function opsetOf(opsets: ReadonlyMap<string, number>, node: Node): number {
+  const version = opsets.get(node.domain) ?? 1;
   if (node.domain !== '' || version >= OLDEST_OPSET) return version;
   throw new TesseraError('TESSERA_MODEL_UNSUPPORTED', `The model uses version ${version} of ONNX's operators.`, {
     hint: `Version ${OLDEST_OPSET} is the oldest that runs: convert the file with onnx.version_converter.`,
@@ -126,11 +128,12 @@ function opsetOf(model: Model, node: Node): number {
 }
 
 /**
- * Makes a model ready to be cut: fixes the input shapes, turns Constant nodes and shape arithmetic into initializers,
- * inlines each If whose condition is constant, drops what no output needs, and infers the type of every tensor. A symbolic or unset first dimension is `batch`
- * (default 1). Tensors that depend on an operator without a shape rule, or on values that only a run knows, are absent
+ * Makes a model ready to be cut: fixes the input shapes, inlines local functions and each If whose condition is
+ * constant, turns Constant nodes and shape arithmetic into initializers, drops what no output needs, and infers the
+ * type of every tensor. A symbolic or unset first dimension is `batch` (default 1). Tensors that depend on an operator without a shape rule, or on values that only a run knows, are absent
  * from `specs`. Throws TESSERA_SHAPE for other open dimensions, naming them, and for shapes that do not fit together;
- * TESSERA_MODEL_UNSUPPORTED for operator sets before version 7.
+ * TESSERA_MODEL_UNSUPPORTED for operator sets before version 7, or another one in a function than in the model;
+ * TESSERA_MODEL_INVALID for functions that are damaged or never end.
  */
 export function resolveModel(
   model: Model,
@@ -143,21 +146,28 @@ export function resolveModel(
   }
   const wanted = new Set(model.graph.outputs.map((output) => output.name));
   const running: Node[] = [];
-  const taken = new Set(model.graph.nodes.flatMap((node) => node.outputs));
-  const isTaken = (name: string) => name !== '' && (taken.has(name) || known.specs.has(name));
-  const visit = (node: Node): void => {
+  const inliner = new Inliner(model);
+  const taken = new Set([...inputs.map(({ name }) => name), ...model.graph.nodes.flatMap((node) => node.outputs)]);
+  const isTaken = (name: string) => name !== '' && (taken.has(name) || known.constants.has(name));
+  const visit = (node: Node, within: readonly string[]): void => {
+    const expansion = inliner.expand(node, within, isTaken);
+    if (expansion !== undefined) {
+      for (const inner of expansion.nodes) for (const name of inner.outputs) taken.add(name);
+      for (const inner of expansion.nodes) visit(inner, expansion.within);
+      return;
+    }
     const condition = node.op === 'If' && node.domain === '' ? known.numbers(node.inputs[0] ?? '')?.[0] : undefined;
     const branch = condition === undefined ? undefined : chosenBranch(node, condition !== 0, isTaken);
     if (branch !== undefined) {
       for (const [name, tensor] of branch.initializers) known.addConstant(name, tensor);
       for (const inner of branch.nodes) for (const name of inner.outputs) taken.add(name);
-      for (const inner of branch.nodes) visit(inner);
+      for (const inner of branch.nodes) visit(inner, within);
       return;
     }
-    const isConstant = learn(node, opsetOf(model, node), known);
+    const isConstant = learn(node, opsetOf(inliner.opsets, node), known);
     if (!isConstant || node.outputs.some((name) => wanted.has(name))) running.push(node);
   };
-  for (const node of model.graph.nodes) visit(node);
+  for (const node of model.graph.nodes) visit(node, []);
   const made = new Set(running.flatMap((node) => node.outputs));
   const { nodes, used } = pruned(running, model.graph.outputs);
   const initializers = new Map([...known.constants].filter(([name]) => used.has(name) && !made.has(name)));
@@ -175,5 +185,8 @@ export function resolveModel(
     outputs,
     unknown: withoutValueInfo(model.graph.unknown),
   };
-  return { model: { ...model, graph }, specs };
+  // Bodies of If, Loop and Scan stay encoded and may call functions.
+  const mayCall = nodes.some((node) => [...node.attributes.values()].some(({ kind }) => kind === 'other'));
+  const unknown = mayCall ? model.unknown : withoutFunctions(model.unknown);
+  return { model: { ...model, opsets: inliner.opsets, graph, unknown }, specs };
 }

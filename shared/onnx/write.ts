@@ -7,7 +7,8 @@ import { writeValueInfo } from './value-info-proto.ts';
 /** The first IR version whose initializers need not be declared as inputs too. */
 const INITIALIZERS_ALONE = 4;
 
-function writeNode(node: Node): MessageWriter {
+/** Encodes a NodeProto. */
+export function writeNode(node: Node): MessageWriter {
   const message = new MessageWriter();
   for (const input of node.inputs) message.text(1, input);
   for (const output of node.outputs) message.text(2, output);

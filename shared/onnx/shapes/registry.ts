@@ -1,4 +1,5 @@
 import { elementCount, type TensorSpec } from '../../tensor/tensor.ts';
+import type { Node } from '../model.ts';
 import { ELEMENTWISE } from './elementwise.ts';
 import { GENERATION } from './generation.ts';
 import { LAYOUT } from './layout.ts';
@@ -15,14 +16,21 @@ const RULES: ReadonlyMap<string, ShapeRule> = new Map(
   ),
 );
 
+function ruleOf({ domain, op }: Node): ShapeRule | undefined {
+  return RULES.get(domain === '' ? op : `${domain}:${op}`);
+}
+
+/** Whether a node is an operator whose outputs can be known before a run, given what it reads. */
+export function hasShapeRule(node: Node): boolean {
+  return ruleOf(node) !== undefined;
+}
+
 /**
  * Types of a node's outputs, in order; undefined for an operator that nobody has written a rule for and where only a
  * run can know. Throws TESSERA_SHAPE where the inputs do not fit together.
  */
 export function inferOutputs(op: Operator): readonly (TensorSpec | undefined)[] {
-  const { node } = op;
-  const rule = RULES.get(node.domain === '' ? node.op : `${node.domain}:${node.op}`);
-  const outputs = rule?.(op) ?? [];
+  const outputs = ruleOf(op.node)?.(op) ?? [];
   for (const spec of outputs) {
     if (spec === undefined) continue;
     const fits = spec.shape.every((size) => Number.isSafeInteger(size) && size >= 0);
