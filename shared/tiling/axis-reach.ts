@@ -1,3 +1,5 @@
+import type { Taps } from './taps.ts';
+
 /**
  * How cells of an operator's output depend on cells of one input along one spatial axis, and what the operator makes
  * when it is run on a piece of that input. Output cells [a, b) need the input cells
@@ -19,6 +21,11 @@ export interface AxisReach {
    * Absent: they make exactly the cells that were asked for.
    */
   readonly made?: { readonly up: number; readonly first: number; readonly last: number };
+  /**
+   * Instead of `lo` and `hi`: where each output cell comes from, written down cell by cell, with the lowest source of
+   * cell i and those behind it, and the highest of cell i and those before it. `mul / div` is still the step.
+   */
+  readonly taps?: Taps & { readonly lows: Int32Array; readonly highs: Int32Array };
   /** Output cells when the operator, as it stands in the model, is run on `cells` input cells alone (FDSP). */
   readonly alone: (cells: number) => number;
 }
@@ -42,10 +49,12 @@ export function windowReach(
 
 /** First input cell that output cell `a` needs; may be negative (padding). */
 export function reachLow(reach: AxisReach, a: number): number {
+  if (reach.taps !== undefined) return reach.taps.lows[a]!;
   return Math.floor((a * reach.mul + reach.lo) / reach.div);
 }
 
 /** One past the last input cell that output cells up to `b` (exclusive) need; may pass the input's end. */
 export function reachHigh(reach: AxisReach, b: number): number {
+  if (reach.taps !== undefined) return reach.taps.highs[b - 1]! + 1;
   return Math.floor(((b - 1) * reach.mul + reach.hi) / reach.div) + 1;
 }

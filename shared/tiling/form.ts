@@ -12,7 +12,7 @@ export interface Feed {
   readonly name: string;
   readonly dtype: Extract<Dtype, 'int64' | 'float32'>;
   readonly shape: readonly number[];
-  readonly values: readonly number[];
+  readonly values: readonly number[] | Float32Array;
 }
 
 /** One part of a stage: what it reads, what it makes, what it is fed besides. */

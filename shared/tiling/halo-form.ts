@@ -2,10 +2,19 @@ import { TesseraError } from '../errors.ts';
 import { nodeMacs } from '../onnx/cost.ts';
 import { gridBands, tileBox } from './bands.ts';
 import type { Feed, StageForm, TileForm } from './form.ts';
-import { type Edge, type HaloModel, haloModel, type Slot, type Walked, type Walks } from './halo-model.ts';
+import {
+  type Edge,
+  type HaloModel,
+  haloModel,
+  type SampleFeed,
+  type Slot,
+  type Walked,
+  type Walks,
+} from './halo-model.ts';
 import { AXES, type Axis, cells } from './layout.ts';
 import { GEOMETRY } from './piece.ts';
 import type { Segment } from './segment.ts';
+import { localIndices, tapsMatrix } from './taps.ts';
 import { sameRanges, walkAxis } from './walk.ts';
 
 /** Pads of an edge for one tile, as ONNX' Pad takes them: [before per axis, after per axis]; negative ones crop. */
@@ -27,6 +36,23 @@ function shapeOf(slot: Slot & { kind: 'shape' }, walks: Walks, row: number, col:
   const rows = h.hi[row]! - h.lo[row]!;
   const cols = w.hi[col]! - w.lo[col]!;
   return slot.dims.map((dim) => (dim === 'h' ? rows : dim === 'w' ? cols : dim === 'hw' ? rows * cols : dim));
+}
+
+/** Positions and matrices of the sampled axes: per axis and band, the same for all tiles of the band. */
+function sampleFeeds({ samples }: HaloModel, walks: Walks): Readonly<Record<Axis, readonly Feed[][]>> {
+  const bandsOf = (axis: Axis, count: number) =>
+    Array.from({ length: count }, (_, k) => samples.filter((s) => s.axis === axis).map((s) => sampleFeed(s, walks, k)));
+  const count = (axis: Axis) => [...walks[axis].wanted.values()][0]!.lo.length;
+  return { h: bandsOf('h', count('h')), w: bandsOf('w', count('w')) };
+}
+
+function sampleFeed({ name, axis, node, taps, by }: SampleFeed, walks: Walks, k: number): Feed {
+  const [run, given] = [walks[axis].runs[node]!, walks[axis].given[node]![0]!];
+  const [from, to, start, end] = [run.lo[k]!, run.hi[k]!, given.lo[k]!, given.hi[k]!];
+  if (by === 'positions')
+    return { name, dtype: 'int64', shape: [to - from], values: localIndices(taps, from, to, start) };
+  const shape = by === 'left' ? [to - from, end - start] : [end - start, to - from];
+  return { name, dtype: 'float32', shape, values: tapsMatrix(taps, [from, to], [start, end], by === 'right') };
 }
 
 function feedsOf(form: HaloModel, walks: Walks, row: number, col: number): Feed[] {
@@ -90,6 +116,7 @@ export function haloForm(segment: Segment, rows: readonly number[], cols: readon
   const walks: Walks = { h: walked('h'), w: walked('w') };
   checkUntouched(form, walks);
   const macs = macsOf(segment, walks);
+  const sampled = sampleFeeds(form, walks);
   const { specs } = segment.resolved;
   const tiles: TileForm[] = [];
   rows.forEach((_, row) => {
@@ -105,7 +132,7 @@ export function haloForm(segment: Segment, rows: readonly number[], cols: readon
           .filter((tensor) => walks.h.need.has(tensor))
           .map((tensor) => region(tensor, (axis) => walks[axis].need.get(tensor)!)),
         out: out.filter(({ box }) => box.every(([start, end]) => start < end)),
-        feeds: feedsOf(form, walks, row, col),
+        feeds: [...feedsOf(form, walks, row, col), ...sampled.h[row]!, ...sampled.w[col]!],
         macs: macs(row, col),
       });
     });

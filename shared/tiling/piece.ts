@@ -83,9 +83,34 @@ export class Piece {
 
   /** A float32 input that varies along one axis only, `[1, .., size, .., 1]`; each tile feeds its values. */
   vector(rank: number, dim: number): string {
-    const name = this.fresh('count');
-    const shape = Array.from({ length: rank }, (_, i) => (i === dim ? `${name}_size` : 1));
-    this.#feeds.push({ name, dtype: 'float32', elementType: elementNumber('float32'), shape });
+    return this.#feed(
+      'count',
+      'float32',
+      Array.from({ length: rank }, (_, i) => (i === dim ? 'size' : 1)),
+    );
+  }
+
+  /** Picks cells along an axis by positions that each tile feeds; returns the name of that int64 vector. */
+  gather(input: string, output: string, dim: number): string {
+    const indices = this.#feed('source', 'int64', ['size']);
+    this.add(newNode('Gather', [input, indices], [output], { axis: { kind: 'int', value: dim } }));
+    return indices;
+  }
+
+  /**
+   * Multiplies by a float32 matrix that each tile feeds: `[given, made]` from the right, which acts on the last axis, or
+   * `[made, given]` from the left, which acts on the last but one. Returns the matrix' name.
+   */
+  multiply(input: string, output: string, side: 'left' | 'right'): string {
+    const matrix = this.#feed('matrix', 'float32', ['rows', 'cols']);
+    this.add(newNode('MatMul', side === 'left' ? [matrix, input] : [input, matrix], [output]));
+    return matrix;
+  }
+
+  #feed(what: string, dtype: 'float32' | 'int64', sizes: readonly (number | string)[]): string {
+    const name = this.fresh(what);
+    const shape = sizes.map((size) => (typeof size === 'string' ? `${name}_${size}` : size));
+    this.#feeds.push({ name, dtype, elementType: elementNumber(dtype), shape });
     return name;
   }
 

@@ -56,7 +56,7 @@ function runAlone(segment: Segment, axis: Axis, inputs: ReadonlyMap<string, numb
     }
     if (made.size > 1) return { fault: `maps of different sizes meet at ${node.op} "${node.name}"` };
     const size = [...made][0] ?? 1;
-    if (!Number.isInteger(size) || size < 1) return { fault: `nothing is left after ${node.op} "${node.name}"` };
+    if (!Number.isInteger(size) || size < 1) return { fault: `tiles are too small for ${node.op} "${node.name}"` };
     for (const output of node.outputs) sizes.set(output, size);
   }
   return { sizes };

@@ -3,7 +3,9 @@ import { constantTensor } from '../../onnx/values.ts';
 import { transposedWindowAxes } from '../../onnx/window.ts';
 import { type AxisReach, SAME } from '../axis-reach.ts';
 import { type Axis, axisAt, isFolded, type Layout } from '../layout.ts';
+import { tapsReach } from '../taps.ts';
 import { axisIndex, type NodeRule, type NodeView, type Obstacle, obstacle } from './rule.ts';
+import { resizedTaps, type Sampling, samplingOf } from './sampling.ts';
 import { convolutionKernel, slidingLayout } from './windows.ts';
 
 /** The layout of an output of the same rank, with its own numbers of rows and columns. */
@@ -84,23 +86,6 @@ export function depthToSpace(view: NodeView): NodeRule | Obstacle {
   return { outputs: [resized(layout, view.output(0))], inputs: [{ layout, h: reach, w: reach }], runs: 'exact' };
 }
 
-interface Sampling {
-  readonly mode: string;
-  readonly coordinates: string;
-  readonly nearest: string;
-}
-
-/** How Resize finds the input position of an output cell: attributes of Resize-11 and later, fixed before (ONNX: asymmetric, floor). */
-function samplingOf(view: NodeView): Sampling {
-  const mode = stringAttribute(view.node, 'mode', 'nearest');
-  const old = view.node.op === 'Upsample' || view.opset < 11;
-  return {
-    mode: mode === 'bilinear' ? 'linear' : mode,
-    coordinates: old ? 'asymmetric' : stringAttribute(view.node, 'coordinate_transformation_mode', 'half_pixel'),
-    nearest: old ? 'floor' : stringAttribute(view.node, 'nearest_mode', 'round_prefer_floor'),
-  };
-}
-
 const HALF_PIXEL = new Set(['half_pixel', 'pytorch_half_pixel', 'half_pixel_symmetric']);
 
 /**
@@ -120,7 +105,9 @@ function enlargedReach(r: number, sampling: Sampling): AxisReach | undefined {
   const up = div - 1; // floor((p + div - 1) / div) = ceil(p / div)
   const scaled = half || shift === 1 ? shift : 0;
   if (sampling.mode === 'nearest') {
-    const exact = half ? sampling.nearest.startsWith('round_') : sampling.nearest === 'floor';
+    const exact = half
+      ? sampling.nearest.startsWith('round_')
+      : sampling.nearest === 'floor' || sampling.nearest === 'simple';
     return exact ? { ...blocksReach(r), ...base } : { ...base, mul, div, lo: scaled, hi: scaled + up };
   }
   if (sampling.mode === 'linear') return { ...base, mul, div, lo: scaled, hi: scaled + up };
@@ -147,36 +134,68 @@ function givenScales(view: NodeView, axes: readonly number[]): Map<number, numbe
 }
 
 /**
- * Resize-10..19 and Upsample-7..9 by whole factors (or reduced by 2, 4 or 8), where the sampling grid moves with the
- * tile. align_corners and other factors depend on the whole map's size.
+ * Resize-10..19 and Upsample-7..9. By whole factors (or reduced by 2, 4 or 8) the sampling grid moves with the tile, and
+ * the operator runs on the tile as it is. Otherwise (corners aligned, other factors) every cell's sources are written
+ * down, and the tile samples by them.
  */
 export function resize(view: NodeView): NodeRule | Obstacle {
   const layout = view.map(0);
   if (layout === undefined || isFolded(layout)) return obstacle('resizes rows and columns folded into one axis');
-  const sampling = samplingOf(view);
-  const shape = view.input(0)!.shape;
+  const { shape } = view.input(0)!;
   const out = view.output(0);
   const axes = intsAttribute(view.node, 'axes')?.map((axis) => axisIndex(axis, shape.length)) ?? shape.map((_, i) => i);
   const scales = givenScales(view, axes);
   if ('reason' in scales) return scales;
   if (stringAttribute(view.node, 'keep_aspect_ratio_policy', 'stretch') !== 'stretch')
     return obstacle('keeps an aspect ratio, which depends on the whole map');
+  const sampling = samplingOf(view);
+  if (sampling.coordinates === 'tf_crop_and_resize')
+    return obstacle('crops a region given as a share of the whole map');
   const factors = shape.map((size, dim) => wholeIfNearly(scales.get(dim) ?? out[dim]! / size));
+  // A map that keeps its size altogether is copied, whatever the scales.
+  const copied = out.every((size, dim) => size === shape[dim]);
+  const changed = shape.flatMap((size, dim) => (copied || (factors[dim] === 1 && out[dim] === size) ? [] : [dim]));
+  const spatial = changed.filter((dim) => axisAt(layout, dim) !== undefined);
+  const antialias = intAttribute(view.node, 'antialias', 0) === 1;
   const reaches: Record<Axis, AxisReach> = { h: SAME, w: SAME };
-  for (const [dim, size] of shape.entries()) {
-    const spatial = axisAt(layout, dim);
-    const factor = factors[dim]!;
-    if (spatial === undefined || (factor === 1 && out[dim] === size)) continue;
-    const reach = axisScale(factor, out[dim]! / size, sampling, intAttribute(view.node, 'antialias', 0) === 1);
-    if ('reason' in reach) return reach;
-    reaches[spatial] = reach;
+  let moves = true;
+  for (const dim of spatial) {
+    const reach = movingReach(factors[dim]!, out[dim]! / shape[dim]!, sampling, antialias);
+    if (reach === undefined) moves = false;
+    else reaches[axisAt(layout, dim)!] = reach;
+  }
+  if (!moves) {
+    if (changed.length > spatial.length) return obstacle('resizes channels as well');
+    if (antialias && spatial.some((dim) => out[dim]! < shape[dim]!)) return obstacle('smooths while it reduces');
+    const refused = sampling.mode === 'nearest' ? undefined : unweightable(view, layout);
+    if (refused !== undefined) return refused;
+    for (const dim of spatial) {
+      const scale = Math.fround(scales.get(dim) ?? out[dim]! / shape[dim]!);
+      const taps = resizedTaps({ input: shape[dim]!, output: out[dim]!, scale }, sampling);
+      if (taps === undefined) return obstacle(`samples in a way that is not known (${sampling.coordinates})`);
+      const alone = (cells: number) => Math.floor(Math.fround(Math.fround(factors[dim]!) * cells));
+      reaches[axisAt(layout, dim)!] = tapsReach(taps, shape[dim]!, { mul: shape[dim]!, div: out[dim]! }, alone);
+    }
   }
   const constant = constantTensor('scales', 'float32', [factors.length], factors);
   const rewrite =
     view.node.op === 'Upsample' || view.opset < 11
       ? {}
       : { attributes: { axes: undefined }, constants: new Map([[2, constant] as const, [3, undefined] as const]) };
-  return { outputs: [resized(layout, out)], inputs: [{ layout, ...reaches }], runs: 'exact', rewrite };
+  return {
+    outputs: [resized(layout, out)],
+    inputs: [{ layout, ...reaches }],
+    runs: 'exact',
+    rewrite: moves ? rewrite : { ...rewrite, identity: true },
+  };
+}
+
+/** Why a map cannot be sampled with weights: a product with a matrix acts on the last two axes, and on float32 only. */
+function unweightable(view: NodeView, layout: Layout): Obstacle | undefined {
+  const { dtype, shape } = view.input(0)!;
+  if (dtype !== 'float32') return obstacle(`interpolates ${dtype} by no whole factor`);
+  const isLast = layout.w === shape.length - 1 && (layout.h < 0 || layout.h === shape.length - 2);
+  return isLast ? undefined : obstacle('interpolates rows and columns that are not the last axes by no whole factor');
 }
 
 /** Exporters compute scales in float32: 2.0000002 means 2. */
@@ -184,17 +203,12 @@ function wholeIfNearly(factor: number): number {
   return Math.abs(factor - Math.round(factor)) < 1e-6 * factor ? Math.round(factor) : factor;
 }
 
-function axisScale(factor: number, ratio: number, sampling: Sampling, antialias: boolean): AxisReach | Obstacle {
-  if (sampling.coordinates === 'align_corners')
-    return obstacle('aligns corners, so every cell depends on the size of the whole map');
-  if (sampling.coordinates === 'tf_crop_and_resize')
-    return obstacle('crops a region given as a share of the whole map');
-  const name = `resizes by ${Math.round(factor * 1e4) / 1e4}`;
-  if (Math.abs(factor - ratio) > 1e-6 * factor && factor > 1) return obstacle(`${name}, which is no whole factor`);
-  if (Number.isInteger(factor) && factor > 1)
-    return enlargedReach(factor, sampling) ?? obstacle(`samples in a way that is not known (${sampling.coordinates})`);
+/** The reach of an axis whose sampling grid moves with the tile, or undefined where it does not. */
+function movingReach(factor: number, ratio: number, sampling: Sampling, antialias: boolean): AxisReach | undefined {
+  if (Math.abs(factor - ratio) > 1e-6 * factor && factor > 1) return undefined;
+  if (Number.isInteger(factor) && factor > 1) return enlargedReach(factor, sampling);
   const known = HALF_PIXEL.has(sampling.coordinates) || sampling.coordinates === 'asymmetric';
   if ([2, 4, 8].includes(1 / factor) && known && !antialias && sampling.mode !== 'cubic')
     return reducedReach(1 / factor);
-  return obstacle(`${name}, which is no whole factor`);
+  return undefined;
 }

@@ -14,7 +14,7 @@ export interface InputReach {
 
 /** How an operator has to change so that it runs on any tile. Inputs that are replaced bear names of their own. */
 export interface Rewrite {
-  /** The node becomes Identity: cropping and padding in front of it does all of its work. */
+  /** The node becomes Identity: cropping, padding and sampling in front of it do all of its work. */
   readonly identity?: true;
   /** Attributes to set; undefined removes. */
   readonly attributes?: Readonly<Record<string, Attribute | undefined>>;

@@ -3,9 +3,11 @@ import type { Initializer } from '../../onnx/model.ts';
 import { constantTensor } from '../../onnx/values.ts';
 import { type AxisReach, SAME, windowReach } from '../axis-reach.ts';
 import { type Axis, axisAt, type Layout } from '../layout.ts';
+import { tapsReach } from '../taps.ts';
 import { unfolded } from './channels.ts';
 import { resized } from './enlarging.ts';
 import { axisIndex, type NodeRule, type NodeView, type Obstacle, obstacle, type Rewrite } from './rule.ts';
+import { paddedTaps } from './sampling.ts';
 import { slidingLayout } from './windows.ts';
 
 /** One axis of a Slice: where it starts and how far it steps. */
@@ -114,7 +116,7 @@ function padsOf(view: NodeView, rank: number): { before: number[]; after: number
   return { before, after };
 }
 
-/** Pad-2..21: any mode along channels, a constant along rows and columns. */
+/** Pad-2..21: a constant, the map mirrored at its border (reflect) or its border repeated (edge); along channels also wrapped. */
 export function pad(view: NodeView): NodeRule | Obstacle {
   const layout = view.map(0)!;
   const rank = view.output(0).length;
@@ -129,8 +131,9 @@ export function pad(view: NodeView): NodeRule | Obstacle {
     if (!(layout.h === dim || layout.w === dim) || (before === 0 && after === 0)) continue;
     const folded = unfolded(layout);
     if (folded !== undefined) return folded;
-    if (mode !== 'constant') return obstacle(`pads rows or columns in mode ${mode}`);
-    reaches[axisAt(layout, dim)!] = windowReach(1, 1, before, 'pad', (cells) => cells + before + after);
+    const reach = paddedReach(mode, view.input(0)!.shape[dim]!, before, after);
+    if ('reason' in reach) return reach;
+    reaches[axisAt(layout, dim)!] = reach;
     moves = true;
   }
   if (!moves) return { outputs: [layout], inputs: [{ layout, h: SAME, w: SAME }], runs: 'anywhere' };
@@ -152,6 +155,17 @@ export function pad(view: NodeView): NodeRule | Obstacle {
     runs: 'exact',
     rewrite,
   };
+}
+
+/** The reach of an axis that is padded in one of Pad's modes. */
+function paddedReach(mode: string, cells: number, before: number, after: number): AxisReach | Obstacle {
+  if (mode === 'constant') return windowReach(1, 1, before, 'pad', (own) => own + before + after);
+  if (mode === 'wrap') return obstacle('wraps around, so each border needs the opposite one');
+  if (mode !== 'reflect' && mode !== 'edge') return obstacle(`pads rows or columns in mode ${mode}`);
+  if (before < 0 || after < 0) return obstacle(`pads in mode ${mode} and crops at once`);
+  // A tile that is run alone mirrors at its own edges, and must have the cells for it.
+  const alone = (own: number) => (mode === 'reflect' && own <= Math.max(before, after) ? 0 : own + before + after);
+  return tapsReach(paddedTaps(cells, before, after, mode), cells, { mul: 1, div: 1 }, alone);
 }
 
 /** SpaceToDepth-1..13. */

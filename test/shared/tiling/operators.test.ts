@@ -143,6 +143,59 @@ ENLARGING.push(
   ],
 );
 
+/** Resize to exactly [1, 4, rows, cols]. */
+function resizingTo(sizes: readonly number[], attributes: Record<string, Plain>): Build {
+  return (net, x) => net.op('Resize', [x, '', '', net.ints(1, 4, ...sizes)], attributes);
+}
+
+for (const mode of ['nearest', 'linear', 'cubic'])
+  for (const coordinates of ['align_corners', 'half_pixel', 'pytorch_half_pixel', 'asymmetric'])
+    for (const sizes of [
+      [34, 28],
+      [33, 27],
+      [18, 9],
+    ]) {
+      const attributes = { mode, coordinate_transformation_mode: coordinates };
+      ENLARGING.push([`Resize ${mode} ${coordinates} to ${sizes}`, then(4, resizingTo(sizes, attributes))]);
+    }
+for (const nearest of ['round_prefer_ceil', 'floor', 'ceil'])
+  ENLARGING.push([
+    `Resize nearest half_pixel ${nearest} by no whole factor`,
+    then(4, resizingTo([41, 11], { mode: 'nearest', nearest_mode: nearest })),
+  ]);
+ENLARGING.push(
+  [
+    'Resize to one row',
+    then(4, resizingTo([1, 9], { mode: 'linear', coordinate_transformation_mode: 'align_corners' })),
+  ],
+  ['Resize of rows only', then(4, resizingTo([23, 14], { mode: 'linear' }))],
+  ['Resize of columns only', then(4, resizingTo([17, 23], { mode: 'linear' }))],
+  ['Resize by a scale that is not out / in', then(4, resizing([1.97, 1.55], { mode: 'linear' }))],
+  ['Resize by a scale, size kept', then(4, resizing([1.03, 1.02], { mode: 'linear' }))],
+  [
+    'Resize of bytes, nearest, by no whole factor',
+    then(4, (net, x) => {
+      const parameters = [net.values('float32', [], [0.05]), net.values('uint8', [], [128])];
+      const small = resizingTo([13, 20], { mode: 'nearest' })(net, net.op('QuantizeLinear', [x, ...parameters]));
+      return net.op('DequantizeLinear', [small, ...parameters]);
+    }),
+  ],
+  [
+    'classic U-Net: pool, convolve, enlarge with aligned corners, join the skip',
+    (net, x) => {
+      const pads = [1, 1, 1, 1];
+      const down = net.op('MaxPool', [x], { kernel_shape: [2, 2], strides: [2, 2] });
+      const deep = net.op('Relu', [net.conv(down, 4, 6, [3, 3], { pads })]);
+      const target = net.ints(1, 6, 17, 14);
+      const up = net.op('Resize', [deep, '', '', target], {
+        mode: 'linear',
+        coordinate_transformation_mode: 'align_corners',
+      });
+      return net.conv(net.op('Concat', [x, up], { axis: 1 }), 10, 3, [3, 3], { pads });
+    },
+  ],
+);
+
 const CELLWISE: [string, Build][] = [
   [
     'batch normalisation',
@@ -293,6 +346,24 @@ const MOVING: [string, Build][] = [
     'pad of rows and columns',
     then(4, (net, x) => net.op('Pad', [x, net.ints(0, 0, 2, 1, 0, 0, 3, 0), net.values('float32', [], [0.5])])),
   ],
+  ...['reflect', 'edge'].map((mode): [string, Build] => [
+    `pad of rows and columns, ${mode}`,
+    then(4, (net, x) => net.op('Pad', [x, net.ints(0, 0, 3, 2, 0, 0, 1, 4)], { mode })),
+  ]),
+  [
+    'pad of columns and channels with their own cells',
+    then(6, (net, x) => net.op('Pad', [x, net.ints(0, 1, 0, 2, 0, 1, 0, 3)], { mode: 'reflect' })),
+  ],
+  [
+    'mirrored borders one after another (style transfer)',
+    (net, x) => {
+      const block = (y: string) => {
+        const padded = net.op('Pad', [y, net.ints(0, 0, 1, 1, 0, 0, 1, 1)], { mode: 'reflect' });
+        return net.op('Relu', [net.conv(padded, 4, 4, [3, 3])]);
+      };
+      return net.op('Add', [block(block(x)), x]);
+    },
+  ],
   ['pad of everything', then(6, (net, x) => net.op('Pad', [x, net.ints(0, 1, 4, 1, 0, 1, 0, 5)]))],
   [
     'SpaceToDepth',
@@ -361,6 +432,28 @@ describe('every operator set from 7 on', () => {
         net.op('Resize', [x, '', net.values('float32', [2], [2, 3])], { mode: 'linear', axes: [2, 3] }),
       ),
     ],
+    [
+      9,
+      'Upsample by no whole factor',
+      then(4, (net, x) => net.op('Upsample', [x, net.values('float32', [4], [1, 1, 1.5, 1.7])], { mode: 'linear' })),
+    ],
+    [
+      10,
+      'Resize by no whole factor',
+      then(4, (net, x) => net.op('Resize', [x, net.values('float32', [4], [1, 1, 0.6, 1.7])], { mode: 'nearest' })),
+    ],
+    [
+      11,
+      'Resize with aligned corners',
+      then(4, (net, x) => {
+        const none = net.values('float32', [0], []);
+        return net.op('Resize', [x, none, none, net.ints(1, 4, 33, 29)], {
+          mode: 'linear',
+          coordinate_transformation_mode: 'align_corners',
+        });
+      }),
+    ],
+    [10, 'Pad reflect', then(4, (net, x) => net.op('Pad', [x], { pads: [0, 0, 2, 1, 0, 0, 1, 3], mode: 'reflect' }))],
     [9, 'Slice', then(4, (net, x) => net.op('Slice', [x], { starts: [1, 0], ends: [100, -2], axes: [2, 3] }))],
     [7, 'Pad', then(4, (net, x) => net.op('Pad', [x], { pads: [0, 0, 1, 2, 0, 0, 0, 1], value: { float: 0.25 } }))],
     [
@@ -518,9 +611,15 @@ describe('what ends a tile stage says why', () => {
     ['Reshape', (net, x) => net.op('Reshape', [x, net.ints(1, -1)]), /mixes rows and columns/],
     ['Flatten', (net, x) => net.op('Flatten', [x]), /mixes rows and columns/],
     ['Concat', (net, x) => net.op('Concat', [x, x], { axis: 2 }), /side by side/],
-    ['Resize', resizing([2, 2], { mode: 'linear', coordinate_transformation_mode: 'align_corners' }), /aligns corners/],
-    ['Resize', resizing([1.5, 1.5], { mode: 'linear' }), /resizes by 1.5, which is no whole factor/],
-    ['Pad', (net, x) => net.op('Pad', [x, net.ints(0, 0, 1, 1, 0, 0, 1, 1)], { mode: 'reflect' }), /mode reflect/],
+    [
+      'Resize',
+      (net, x) =>
+        net.op('Resize', [x, net.values('float32', [8], [0, 0, 0, 0, 1, 1, 1, 1]), '', net.ints(1, 4, 9, 9)], {
+          mode: 'linear',
+          coordinate_transformation_mode: 'tf_crop_and_resize',
+        }),
+      /share of the whole map/,
+    ],
     [
       'MatMul',
       (net, x) => net.op('MatMul', [x, net.op('Transpose', [x], { perm: [0, 1, 3, 2] })]),

@@ -20,6 +20,8 @@ const KINDS = [
   'residual',
   'concat',
   'resize',
+  'resample',
+  'mirror',
   'transposed',
   'slice',
   'crop',
@@ -91,6 +93,18 @@ class RandomNetwork {
       case 'resize':
         this.#resize(x, dice);
         break;
+      case 'resample':
+        this.#resample(x, dice);
+        break;
+      case 'mirror': {
+        const mode = a % 2 === 0 ? 'reflect' : 'edge';
+        const [top, left, bottom, right] = [b % 4, c % 3, d % 4, (a + b) % 3].map((n, i) =>
+          Math.min(n, (i % 2 === 0 ? x.rows : x.cols) - 1),
+        ) as [number, number, number, number];
+        const name = this.net.op('Pad', [x.name, this.net.ints(0, 0, top, left, 0, 0, bottom, right)], { mode });
+        this.add({ ...x, name, rows: x.rows + top + bottom, cols: x.cols + left + right }, x);
+        break;
+      }
       case 'transposed':
         this.#transposed(x, dice);
         break;
@@ -186,6 +200,19 @@ class RandomNetwork {
     const scales = this.net.values('float32', [4], [1, 1, ...factors]);
     const name = this.net.op('Resize', [x.name, '', scales], { mode, coordinate_transformation_mode: coordinates });
     this.add({ ...x, name, rows: x.rows * factors[0], cols: x.cols * factors[1] }, x);
+  }
+
+  #resample(x: Map2d, [a, b, c, d]: Step['dice']): void {
+    // From half the size to twice the size.
+    const [rows, cols] = [
+      Math.ceil((x.rows * (50 + (3 * a) / 2)) / 100),
+      Math.ceil((x.cols * (50 + (3 * b) / 2)) / 100),
+    ];
+    const coordinates = ['align_corners', 'half_pixel', 'asymmetric', 'pytorch_half_pixel'][c % 4]!;
+    const mode = ['nearest', 'linear', 'cubic'][d % 3]!;
+    const sizes = this.net.ints(1, x.channels, rows, cols);
+    const name = this.net.op('Resize', [x.name, '', '', sizes], { mode, coordinate_transformation_mode: coordinates });
+    this.add({ ...x, name, rows, cols }, x);
   }
 
   #transposed(x: Map2d, [a, b, c, d]: Step['dice']): void {

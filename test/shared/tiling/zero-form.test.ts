@@ -113,6 +113,52 @@ describe('FDSP: each tile is run alone, padded at its own edges', () => {
   });
 });
 
+/** x [1, 3, rows, cols] -> mirrored border -> conv 3x3 -> enlarged: operators that depend on where the map ends. */
+function bordered(rows: number, cols: number, factor: number, coordinates: string) {
+  const net = new Network();
+  const x = net.input([1, 3, rows, cols]);
+  const padded = net.op('Pad', [x, net.ints(0, 0, 1, 1, 0, 0, 1, 1)], { mode: 'reflect' });
+  const sizes = net.ints(1, 3, rows * factor, cols * factor);
+  const output = net.op('Resize', [net.conv(padded, 3, 3, [3, 3]), '', '', sizes], {
+    mode: 'linear',
+    coordinate_transformation_mode: coordinates,
+  });
+  return { resolved: net.resolve(output), output };
+}
+
+describe('what depends on where the map ends acts at the ends of each tile', () => {
+  test.each([
+    ['align_corners', 2, [8, 24], [20, 20]],
+    ['half_pixel', 1.5, [6, 18], [9, 21]],
+  ] as const)('enlarged with %s, %f times', async (coordinates, factor, rows, cols) => {
+    const { resolved, output } = bordered(16, 20, factor, coordinates);
+    const form = zeroStage(resolved, [output], rows, cols);
+    const frame = inputsFor(resolved, ['x0']).get('x0')!;
+    const { run, release } = sessions();
+    const made = (await runStage(form, new Map([['x0', frame]]), resolved.specs, run)).get(output)!;
+    for (const tile of form.tiles) {
+      const { box } = tile.in[0]!;
+      const shape = boxShape(box);
+      const alone = bordered(shape[2]!, shape[3]!, factor, coordinates);
+      const piece = new Map([['x0', { dtype: frame.dtype, shape, data: crop(frame, box) }]]);
+      const expected = (await run(alone.resolved.model, piece)).get(alone.output)!;
+      const region = { ...expected, data: crop(made, tile.out[0]!.box) };
+      expect(compareTensors(new Map([[output, expected]]), new Map([[output, region]]))).toBeLessThanOrEqual(1e-6);
+    }
+    await release();
+  });
+
+  test('a factor that leaves no whole cells, and tiles smaller than what they mirror', () => {
+    const net = new Network();
+    const x = net.input([1, 3, 22, 22]);
+    const up = net.op('Resize', [x, '', '', net.ints(1, 3, 43, 43)], { mode: 'linear' });
+    expect(failure(() => zeroStage(net.resolve(up), [up], [22, 21], [43])).message).toMatch(/between two cells/);
+    const mirrored = net.op('Pad', [x, net.ints(0, 0, 3, 3, 0, 0, 3, 3)], { mode: 'reflect' });
+    const y = net.conv(mirrored, 3, 2, [7, 7]);
+    expect(failure(() => zeroStage(net.resolve(y), [y], [3, 19], [22])).message).toMatch(/too small for Pad/);
+  });
+});
+
 describe('what FDSP cannot do is said', () => {
   test('tiles that begin between two cells of the frame: which sizes are possible', () => {
     const net = new Network();
