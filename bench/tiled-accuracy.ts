@@ -15,7 +15,23 @@ export const description = 'does a retrained network, tiled and coded, answer wh
 /** The least agreement with PyTorch. */
 const AGREEMENT = 0.999;
 
-/** Options: `--model DIR` (with PyTorch's answers as answers.json), `--records FILE`, `--count N` (0: all). */
+/** Compares what `tessera infer FILE... --json` printed, in the order of `expected`, with PyTorch's answers. */
+async function compareResults(file: string, expected: readonly number[], labels: readonly string[]) {
+  const lines = (await readFile(file, 'utf8')).split('\n').filter((line) => line !== '');
+  const results = lines.map((line) => JSON.parse(line) as { top: { label: string } | null; bytes_down: number });
+  if (results.length !== expected.length)
+    throw new Error(`${file} has ${results.length} results where answers.json has ${expected.length}`);
+  const agreed = results.filter(({ top }, at) => top?.label === labels[expected[at]!]).length;
+  const bytes = results.reduce((sum, result) => sum + result.bytes_down, 0) / results.length;
+  const agreement = agreed / results.length;
+  console.log(`agrees with PyTorch on ${agreed} of ${results.length} pictures, ${bytes.toFixed(0)} bytes a picture`);
+  return { pass: agreement >= AGREEMENT, pictures: results.length, agreement, bytes };
+}
+
+/**
+ * Options: `--model DIR` (with PyTorch's answers as answers.json), `--records FILE`, `--count N` (0: all);
+ * `--results FILE`: what a real cluster answered, instead of computing here.
+ */
 export async function run(args: string[]) {
   const { values } = parseArgs({
     args,
@@ -23,12 +39,17 @@ export async function run(args: string[]) {
       model: { type: 'string', default: 'config/models/scenes' },
       records: { type: 'string', default: 'training/runs/validation.bin' },
       answers: { type: 'string' },
+      results: { type: 'string' },
       count: { type: 'string', default: '0' },
     },
   });
   const answersFile = values.answers ?? `${values.model}/answers.json`;
   const expected = JSON.parse(await readFile(answersFile, 'utf8')) as readonly number[];
   const network = await loadDeployed(values.model);
+  if (values.results !== undefined) {
+    await network.release();
+    return compareResults(values.results, expected, network.labels);
+  }
   const length = 1 + 3 * network.size[0] * network.size[1];
   const count = Number(values.count) === 0 ? expected.length : Math.min(Number(values.count), expected.length);
   const file = await open(values.records);

@@ -14,7 +14,7 @@ from torch import nn
 
 from data import SCALE, Pictures, read_folder, read_records, split_off
 from export import export_model, export_onnx
-from fit import Settings, accuracy
+from fit import Settings, accuracy, answers
 from model import SceneNet
 from networks import SmallResNet, SmallVgg
 from progressive import STEPS, bytes_per_picture, run_step
@@ -160,6 +160,8 @@ def main() -> None:
             "retrained": round(report["quantise"]["test"], 4),
         },
     )
+    # For `npm run bench -- tiled-accuracy`: does the deployed network answer the same?
+    (out / "answers.json").write_text(json.dumps(answers(tiled, test, settings).tolist()) + "\n")
     print(f"wrote {out}; next: npx tessera model add {out}")
 
 
