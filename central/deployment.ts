@@ -3,6 +3,7 @@ import { channelsOf, type ModelCard, normalisation, pictureShape } from '../shar
 import type { Model, ResolvedModel } from '../shared/onnx/model.ts';
 import { withPreprocessing } from '../shared/onnx/preprocess.ts';
 import { resolveModel } from '../shared/onnx/resolve.ts';
+import { unknownShapeReason } from '../shared/onnx/unknown-shape.ts';
 import type { BlobStore } from '../shared/ports.ts';
 import type { ModelManifest } from '../shared/protocol/messages.ts';
 import { packModel } from '../shared/runtime/package.ts';
@@ -86,7 +87,12 @@ export async function deployModel(request: DeployRequest, store: BlobStore, key:
     if (!resolved.specs.has(output))
       throw new TesseraError(
         'TESSERA_MODEL_UNSUPPORTED',
-        `the shape of output "${output}" of model "${name}" cannot be known`,
+        `the shape of output "${output}" of model "${name}" cannot be known: ${unknownShapeReason(resolved, output)}`,
+        {
+          hint:
+            'export the network without that part, or cut it off with onnx.utils.extract_model: ' +
+            'choosing boxes and the like is done by the task in model.yaml',
+        },
       );
   const manifest = await packModel({ name, model: resolved.model, store });
   return {

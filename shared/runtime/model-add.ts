@@ -5,6 +5,7 @@ import type { ModelCard } from '../model/card.ts';
 import { cardDocument } from '../model/card-document.ts';
 import { guessCard, nameOfFile } from '../model/guess.ts';
 import { nearest } from '../nearest.ts';
+import { externalTensors } from '../onnx/external.ts';
 import type { Model } from '../onnx/model.ts';
 import { readModel } from '../onnx/read.ts';
 import { isName } from '../protocol/topics.ts';
@@ -114,7 +115,7 @@ function inlineLabels(card: ModelCard): readonly string[] {
 /** Where a model says that its weights lie, as relative paths inside its folder. */
 function externalLocations(model: Model): string[] {
   const files = new Set<string>();
-  for (const { data } of model.graph.initializers.values()) {
+  for (const { data } of externalTensors(model)) {
     if (data.kind !== 'external') continue;
     const path = normalize(data.location);
     if (isAbsolute(path) || path.startsWith(`..${sep}`) || path === '..')

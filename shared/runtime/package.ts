@@ -1,6 +1,7 @@
 import { type FileHandle, open, readFile, realpath, stat } from 'node:fs/promises';
 import { dirname, join, normalize, relative, sep } from 'node:path';
 import { TesseraError } from '../errors.ts';
+import { externalTensors, withExternalTensors } from '../onnx/external.ts';
 import type { Initializer, Model } from '../onnx/model.ts';
 import { readModel } from '../onnx/read.ts';
 import { writeModel } from '../onnx/write.ts';
@@ -30,6 +31,8 @@ export interface PackRequest {
 export async function packModel({ name, model, store, readExternal }: PackRequest): Promise<ModelManifest> {
   const initializers = new Map<string, Initializer>();
   const blobs = new Map<string, number>();
+  // Weights that are the same bytes in memory, as of a function that is called often, are hashed once.
+  const stored = new Map<Uint8Array, string>();
   for (const initializer of model.graph.initializers.values()) {
     const { data } = initializer;
     const size = data.kind === 'inline' ? data.bytes.byteLength : data.length;
@@ -42,7 +45,8 @@ export async function packModel({ name, model, store, readExternal }: PackReques
       throw new TesseraError('TESSERA_MODEL_INVALID', `The weights of "${initializer.name}" cannot be read.`, {
         hint: 'Keep the external data files in the folder of the model file.',
       });
-    const sha = await store.put(bytes);
+    const sha = stored.get(bytes) ?? (await store.put(bytes));
+    stored.set(bytes, sha);
     blobs.set(sha, size);
     initializers.set(initializer.name, {
       ...initializer,
@@ -60,9 +64,9 @@ export async function packModel({ name, model, store, readExternal }: PackReques
 
 /**
  * Reads an ONNX file of up to 2 GB with its external data, which must lie in the file's folder or below, symbolic
- * links followed. All weights of the result are in memory (`inline`); those of the file itself are views of it.
- * What a file claims is checked against the real sizes of its data files before anything is allocated.
- * Throws TESSERA_MODEL_INVALID.
+ * links followed. All weights of the result, those of Constant nodes too, are in memory (`inline`); those of the file
+ * itself are views of it. What a file claims is checked against the real sizes of its data files before anything is
+ * allocated. Throws TESSERA_MODEL_INVALID, TESSERA_MODEL_UNSUPPORTED for external data inside subgraphs and functions.
  */
 export async function loadModelFile(path: string): Promise<Model> {
   let bytes: Uint8Array;
@@ -79,27 +83,23 @@ export async function loadModelFile(path: string): Promise<Model> {
     });
   }
   const model = readModel(bytes);
-  const external = [...model.graph.initializers.values()].filter(({ data }) => data.kind === 'external');
-  if (external.length === 0) return model;
-  const initializers = new Map(model.graph.initializers);
   const files = new ExternalFiles(await realpath(dirname(path)));
   try {
-    for (const initializer of external) initializers.set(initializer.name, await files.inlined(initializer));
+    return await withExternalTensors(model, (tensor) => files.inlined(tensor));
   } finally {
     await files.close();
   }
-  return { ...model, graph: { ...model.graph, initializers } };
 }
 
 /**
  * Relative paths of the files that hold a model's external weights, after the same checks as `loadModelFile` makes,
- * without reading them. Throws TESSERA_MODEL_INVALID.
+ * without reading them. Throws TESSERA_MODEL_INVALID and TESSERA_MODEL_UNSUPPORTED, as it does.
  */
 export async function externalFiles(path: string, model: Model): Promise<string[]> {
   const files = new ExternalFiles(await realpath(dirname(path)));
   const found = new Set<string>();
   try {
-    for (const initializer of model.graph.initializers.values()) {
+    for (const initializer of externalTensors(model)) {
       if (initializer.data.kind !== 'external') continue;
       await files.located(initializer, initializer.data);
       found.add(normalize(initializer.data.location));

@@ -4,13 +4,17 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Initializer, Model } from '../../../shared/onnx/model.ts';
 import { readModel } from '../../../shared/onnx/read.ts';
+import { resolveModel } from '../../../shared/onnx/resolve.ts';
+import { constantTensor, numbersOf } from '../../../shared/onnx/values.ts';
 import { writeModel } from '../../../shared/onnx/write.ts';
 import type { BlobStore } from '../../../shared/ports.ts';
 import { modelManifest } from '../../../shared/protocol/messages.ts';
 import { openBlobStore } from '../../../shared/runtime/blob-store.ts';
 import { loadSession } from '../../../shared/runtime/ort.ts';
-import { loadModelFile, packModel } from '../../../shared/runtime/package.ts';
+import { externalFiles, loadModelFile, packModel } from '../../../shared/runtime/package.ts';
 import { tinyInput, tinyNetwork } from '../../support/tiny-network.ts';
+import { node, sketch } from '../onnx/build.ts';
+import { body, call, withFunctions } from '../onnx/functions.ts';
 
 let folder: string;
 let store: BlobStore;
@@ -89,6 +93,53 @@ describe('loadModelFile', () => {
     await writeFile(join(folder, 'data', 'w.bin'), new Uint8Array([...new Uint8Array(8), ...weights]));
     const model = await loadModelFile(await written('data/w.bin'));
     expect(new Uint8Array(inline(model, 'w1'))).toEqual(new Uint8Array(weights));
+  });
+
+  describe('with constants that are attributes', () => {
+    const external = constantTensor('', 'float32', [4], [1, 2, 3, 4]);
+    const outside: Initializer = { ...external, data: { kind: 'external', location: 'c.bin', offset: 4, length: 16 } };
+    const nodes = [
+      node('Constant', [], ['c'], { value: { kind: 'tensor', value: outside } }),
+      node('Add', ['x', 'c'], ['y']),
+    ];
+    const model = sketch({ nodes, inputs: { x: [4] }, outputs: ['y'] });
+    const path = () => join(folder, 'constant.onnx');
+
+    it('reads those of Constant nodes too, or else nodes look for a file that only central has', async () => {
+      await writeFile(path(), writeModel(model));
+      await writeFile(join(folder, 'c.bin'), new Uint8Array(new Float32Array([0, 1, 2, 3, 4]).buffer));
+      const resolved = resolveModel(await loadModelFile(path()));
+      expect(numbersOf(resolved.model.graph.initializers.get('c')!)).toEqual([1, 2, 3, 4]);
+      expect(await externalFiles(path(), model)).toEqual(['c.bin']);
+    });
+
+    it('says which file is missing, by the output of the node', async () => {
+      await writeFile(path(), writeModel(model));
+      await expect(loadModelFile(path())).rejects.toThrow(/"c".*c\.bin/);
+    });
+
+    it('refuses those inside subgraphs and functions, which cannot be fetched, and says what to do', async () => {
+      const branches = {
+        then_branch: body('then_branch', nodes, ['y']),
+        else_branch: body('else_branch', nodes, ['y']),
+      };
+      const choice = sketch({
+        nodes: [node('Cast', ['x'], ['b'], { to: 9 }), node('If', ['b'], ['y'], branches)],
+        inputs: { x: [1] },
+        outputs: ['y'],
+      });
+      const called = withFunctions(
+        sketch({ nodes: [call(node('F', ['x'], ['y']))], inputs: { x: [4] }, outputs: ['y'] }),
+        [{ name: 'F', inputs: ['x'], outputs: ['y'], nodes }],
+      );
+      for (const each of [choice, called]) {
+        await writeFile(path(), writeModel(each));
+        await expect(loadModelFile(path())).rejects.toMatchObject({
+          code: 'TESSERA_MODEL_UNSUPPORTED',
+          hint: expect.stringContaining('onnx.save'),
+        });
+      }
+    });
   });
 
   it('follows no link out of the folder, or else a model file reads what is not its own', async () => {
