@@ -14,8 +14,8 @@ export interface NodeFacts {
 
 /** What the broker says about the deployment. */
 export interface FleetFacts {
-  /** Why it cannot be seen; undefined where it can. */
-  readonly hidden: string | undefined;
+  /** Topics that this connection has no right to, or why nothing at all can be seen; empty where all can. */
+  readonly hidden: readonly ('status' | 'plans' | 'nodes')[];
   /** Whether central says `online`. */
   readonly central: boolean;
   /** What every central says of itself. */
@@ -41,18 +41,15 @@ const { ok, warn, fail, skip } = checksOf('fleet');
 
 /** Judges central and every node. */
 export function judgeFleet(facts: FleetFacts): Check[] {
-  if (facts.hidden !== undefined)
-    return [skip('fleet', `it cannot be seen with these rights (${facts.hidden}); a viewer or admin sees it`)];
-  const { nodes } = facts;
+  const { nodes, hidden } = facts;
   const none = warn('nodes', 'no node is known: central computes everything itself', '`tessera agent` starts one');
-  return [
-    ...judgeCentral(facts),
-    ...(nodes.length === 0 ? [none] : nodes.map((node) => judgeNode(node, facts))),
-    ...judgeVersions(facts),
-  ];
+  const seen = nodes.length === 0 ? [none] : nodes.map((node) => judgeNode(node, facts));
+  const unseen = skip('nodes', 'these rights do not show them; those of a viewer or an admin do');
+  return [...judgeCentral(facts), ...(hidden.includes('nodes') ? [unseen] : [...seen, ...judgeVersions(facts)])];
 }
 
-function judgeCentral({ central, centrals, plans, now }: FleetFacts): Check[] {
+function judgeCentral({ hidden, central, centrals, plans, now }: FleetFacts): Check[] {
+  if (hidden.includes('status')) return [skip('central', 'these rights do not show it')];
   const of = (state: string): string =>
     centrals
       .filter((one) => one.state === state)
@@ -60,6 +57,7 @@ function judgeCentral({ central, centrals, plans, now }: FleetFacts): Check[] {
       .join(', ');
   if (!central)
     return [fail('central', 'no central is online, so frames are not worked on', 'start `tessera central`')];
+  if (hidden.includes('plans')) return [ok('central', `central ${of('active')} is online`)];
   if (plans.length === 0)
     return [
       warn('central', 'central is online and serves no model', 'its log says why; `tessera model list` shows models'),

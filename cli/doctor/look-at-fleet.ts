@@ -1,5 +1,4 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { failureOf } from '../../shared/errors.ts';
 import type { Bus, Message } from '../../shared/ports.ts';
 import {
   centralStatus,
@@ -58,31 +57,33 @@ export async function lookAtFleet(bus: Bus, base: string, signal: AbortSignal): 
     if (status !== undefined) plans.set(topic.slice(names.plan('').length), status.since);
   };
 
-  let hidden: string | undefined;
-  try {
-    await bus.subscribe(names.status, 1, ({ payload }) => {
-      central = textOf(payload) === 'online';
-    });
-    for (const filter of [names.nodeStatusAll, names.nodeInfoAll]) await bus.subscribe(filter, 1, onNode);
-    await bus.subscribe(names.centralStatusAll, 1, ({ payload }) => {
-      const status = payload.length > MAX_TEXT ? undefined : read(centralStatus, payload);
-      if (status !== undefined) centrals.set(status.id, status.state);
-    });
-    await bus.subscribe(names.planAll, 1, onPlan);
-    await bus.subscribe(names.heartbeatAll, 0, onNode);
-    const started = performance.now();
-    const heard = (): boolean => [...nodes.values()].every((node) => !node.online || node.heartbeat !== undefined);
-    while (performance.now() - started < HEARTBEAT_MS) {
-      await sleep(50, undefined, { signal });
-      const now = performance.now();
-      if (now - started > QUIET_MS && now - last > QUIET_MS && heard()) break;
-    }
-  } catch (error) {
-    if (signal.aborted) throw error;
-    hidden = failureOf(error).message;
+  const hidden = new Set<FleetFacts['hidden'][number]>();
+  const follow = (
+    what: FleetFacts['hidden'][number],
+    filter: string,
+    qos: 0 | 1,
+    handler: (message: Message) => void,
+  ) => bus.subscribe(filter, qos, handler).catch(() => hidden.add(what));
+  await follow('status', names.status, 1, ({ payload }) => {
+    central = textOf(payload) === 'online';
+  });
+  await follow('plans', names.centralStatusAll, 1, ({ payload }) => {
+    const status = payload.length > MAX_TEXT ? undefined : read(centralStatus, payload);
+    if (status !== undefined) centrals.set(status.id, status.state);
+  });
+  for (const filter of [names.nodeStatusAll, names.nodeInfoAll]) await follow('nodes', filter, 1, onNode);
+  await follow('plans', names.planAll, 1, onPlan);
+  await follow('nodes', names.heartbeatAll, 0, onNode);
+  const started = performance.now();
+  const heard = (): boolean =>
+    hidden.has('nodes') || [...nodes.values()].every((node) => !node.online || node.heartbeat !== undefined);
+  while (performance.now() - started < HEARTBEAT_MS) {
+    await sleep(50, undefined, { signal });
+    const now = performance.now();
+    if (now - started > QUIET_MS && now - last > QUIET_MS && heard()) break;
   }
   return {
-    hidden,
+    hidden: [...hidden],
     central,
     centrals: [...centrals].map(([id, state]) => ({ id, state })),
     plans: [...plans].map(([model, since]) => ({ model, since })),

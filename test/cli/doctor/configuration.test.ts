@@ -41,14 +41,14 @@ describe('the configuration', () => {
     const folder = await folderWith({ 'tessera.yaml': 'mqtt: {server: nowhere}\nlog: {level: loud}\n' });
     const flags = [{ path: ['mqtt', 'server'], value: 'mqtt://10.0.0.1', origin: 'flag --broker' }];
     const load = () => loadConfig({ cwd: folder, env: {}, flags: [] });
-    const { facts, config } = await lookAtConfiguration(load, flags);
+    const { facts, loaded } = await lookAtConfiguration(load, flags);
     const checks = judgeConfiguration(facts).filter(({ status }) => status === 'fail');
     expect(checks.map(({ text }) => text)).toEqual([
       expect.stringMatching(/file .*tessera\.yaml: mqtt\.server is "nowhere"/),
       expect.stringMatching(/file .*tessera\.yaml: log\.level is "loud"/),
     ]);
     expect(checks.every(({ mend }) => mend !== undefined && mend !== '')).toBe(true);
-    expect(config.mqtt.server).toBe('mqtt://10.0.0.1');
+    expect(loaded.config.mqtt.server).toBe('mqtt://10.0.0.1');
   });
 
   it('that names files and models that are not there is told', async () => {

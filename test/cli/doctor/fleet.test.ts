@@ -45,8 +45,12 @@ const pi: NodeFacts = {
   heardAt: now,
 };
 const healthy: FleetFacts = {
-  hidden: undefined,
+  hidden: [],
   central: true,
+  centrals: [
+    { id: 'main', state: 'active' },
+    { id: 'spare', state: 'standby' },
+  ],
   plans: [{ model: 'scenes', since: now - 100 }],
   nodes: [pi],
   version: '0.1.0',
@@ -61,13 +65,23 @@ describe('a deployment', () => {
   it('that is well has nothing to mend', () => {
     expect(new Set(judgeFleet(healthy).map(({ status }) => status))).toEqual(new Set(['ok']));
     expect(find('node pi-1', {}).text).toContain('3000 MB free');
+    expect(find('central', {}).text).toBe('central main is online and serves scenes; spare stands by');
   });
 
   it('without central, models or nodes is told so', () => {
     expect(find('central', { central: false }).status).toBe('fail');
     expect(find('central', { plans: [] }).status).toBe('warn');
     expect(find('nodes', { nodes: [] }).status).toBe('warn');
-    expect(judgeFleet({ ...healthy, hidden: 'no right' }).map(({ status }) => status)).toEqual(['skip']);
+  });
+
+  it('is judged as far as the rights go', () => {
+    const asNode = judgeFleet({ ...healthy, hidden: ['plans', 'nodes'], plans: [], nodes: [] });
+    expect(asNode.map(({ name, status }) => [name, status])).toEqual([
+      ['central', 'ok'],
+      ['nodes', 'skip'],
+    ]);
+    expect(judgeFleet({ ...healthy, hidden: ['plans', 'nodes'], central: false })[0]!.status).toBe('fail');
+    expect(judgeFleet({ ...healthy, hidden: ['status', 'plans', 'nodes'] })[0]!.status).toBe('skip');
   });
 
   it('with a node that keeps silent, is offline, or speaks another wire version is told so', () => {
