@@ -1,0 +1,50 @@
+import { describe, expect, it } from 'vitest';
+import { defaultOptions } from '../central/coordinator/options.ts';
+import { configSchema } from '../shared/config/schema.ts';
+import { SKIP_REASONS } from '../shared/protocol/messages.ts';
+import { PART_LIMIT_BYTES, REASSEMBLY_LIMITS } from '../shared/protocol/parts.ts';
+import { FRAME_LIMITS } from '../shared/runtime/image.ts';
+import { repositoryFile } from './support/examples.ts';
+
+/** docs/operations.md: limits that the program has not got, or reasons that nobody explains, mislead who runs it. */
+
+const text = repositoryFile('docs/operations.md');
+
+/** The second cell of the row of a table that begins with these words. */
+function cell(beginning: string): string {
+  const row = text.split('\n').find((line) => line.startsWith(`| ${beginning}`));
+  expect(row, beginning).toBeDefined();
+  return row!.split(' | ')[1]!;
+}
+
+const mb = (bytes: number): string => `${bytes / 1e6} MB`;
+const mib = (bytes: number): string => `${bytes / 2 ** 20} MiB`;
+
+describe('the limits in docs/operations.md', () => {
+  it('are those of the program', () => {
+    const { camera, ...central } = defaultOptions;
+    const { mqtt } = configSchema.parse({});
+    const front = configSchema.parse({ cameras: { front: {} } }).cameras.front!;
+    const { perSenderBytes, totalBytes, expiryMs } = REASSEMBLY_LIMITS;
+    expect(cell('a packet that is sent')).toBe(mb(mqtt.maximum_packet_size));
+    expect(cell('a body in one message')).toBe(`${PART_LIMIT_BYTES / 1024} KiB`);
+    expect(cell('parts of bodies')).toBe(`${mib(perSenderBytes)}; ${mib(totalBytes)}; ${expiryMs / 1000} s`);
+    expect(cell('a picture')).toContain(`${FRAME_LIMITS.maxPixels / 1e6} megapixels`);
+    expect(cell('frames of a camera that wait')).toContain(`${camera.queue_max} (`);
+    expect(cell('frames that wait')).toBe(mb(central.max_payload_bytes));
+    expect(cell('frames under way')).toBe(
+      `${central.max_open}; ${central.max_open_per_model}; ${mb(central.max_open_bytes)}`,
+    );
+    expect(cell("a frame's time")).toContain(`${central.hard_limit_ms / 1000} s`);
+    expect(cell("a stage's time")).toBe(`${front.deadline_ms} ms`);
+    expect(cell("how long a frame's id")).toContain(`${central.dedupe_ms / 1000} s`);
+    expect(cell('work that a node was sent')).toContain(mb(central.window_bytes));
+    expect(cell('requests for one tile')).toBe(String(central.max_tries));
+    expect(cell('a node that is silent')).toContain(`${(3.5 * central.heartbeat_ms) / 1000} s`);
+    expect(cell('a camera that is silent')).toContain(`${front.offline_after_s} s`);
+  });
+
+  it('and every reason to skip a frame is explained', () => {
+    for (const reason of SKIP_REASONS) expect(text).toContain(`\n| \`${reason}\` |`);
+  });
+});
