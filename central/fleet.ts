@@ -25,6 +25,8 @@ export interface FleetOptions {
   readonly wire: Wire;
   readonly topics: Topics;
   readonly tell: (event: Untimed) => void;
+  /** Hears which codecs a node announces, before the node is told as online. */
+  readonly onCodecs?: (node: string, codecs: readonly string[]) => void;
   /** Keeps a tile's undecoded outputs; returns their handle. */
   readonly keep: (plan: string, out: readonly WireRegion[]) => string;
   readonly log: Log;
@@ -43,7 +45,7 @@ const MIN_TILE_BYTES = 16e6;
  * A node is online when its status says so and its info can be read, in whatever order the two arrive. What is neither
  * is said in the log, once a minute and node, and changes nothing.
  */
-export async function watchFleet({ bus, wire, topics, tell, keep, log }: FleetOptions): Promise<void> {
+export async function watchFleet({ bus, wire, topics, tell, onCodecs, keep, log }: FleetOptions): Promise<void> {
   const infos = new Map<string, NodeInfo>();
   const online = new Set<string>();
   const complaints = new Complaints(log, () => performance.now());
@@ -64,6 +66,7 @@ export async function watchFleet({ bus, wire, topics, tell, keep, log }: FleetOp
       complaints.warn(`wire ${node}`, `node ${node} speaks wire versions ${spoken}, not ${WIRE_VERSION}: update it`);
       return;
     }
+    onCodecs?.(node, info.codecs);
     // Half of what sessions leave free may hold tiles; the rest is for everything else on the machine.
     const memory_bytes = Math.max(MIN_TILE_BYTES, (info.memory_mb - info.session_memory_mb) * 5e5);
     tell({ type: 'node-online', node, boot_id: info.boot_id, tier: info.tier, memory_bytes });

@@ -144,6 +144,7 @@ export class Reign {
       wire,
       topics: topics(base),
       tell: (event) => this.#tell(event),
+      onCodecs: (node, codecs) => this.#shell.knowCodecs(node, codecs),
       keep: (plan, out) => this.#shell.keepResult(plan, out),
       log,
     });

@@ -11,6 +11,7 @@ import type { Effect, FrameEnd } from './coordinator/events.ts';
 import type { Deployment } from './deployment.ts';
 import type { Untimed } from './fleet.ts';
 import type { Arrival } from './ingest/inbox.ts';
+import { missingCodecs } from './planner/announced.ts';
 import type { PreparedPlan } from './planner/prepared.ts';
 
 /** A plan in use and the model that it cuts. */
@@ -70,6 +71,8 @@ export class Shell {
   readonly #payloads = new Map<string, Arrival>();
   readonly #handles = new Map<string, { plan: string; out: readonly WireRegion[] }>();
   readonly #frames = new Map<string, OpenFrame>();
+  /** Codecs by node, as announced. */
+  readonly #codecs = new Map<string, readonly string[]>();
   readonly #complaints: Complaints;
   #next = 0;
 
@@ -95,6 +98,11 @@ export class Shell {
     const handle = String(this.#next++);
     this.#handles.set(handle, { plan, out });
     return handle;
+  }
+
+  /** Remembers what a node can encode and decode. */
+  knowCodecs(node: string, codecs: readonly string[]): void {
+    this.#codecs.set(node, codecs);
   }
 
   /** Frames whose tensors are lost when the data plane is. */
@@ -176,6 +184,15 @@ export class Shell {
   #prepare(node: string, plan: Plan, stages: readonly number[]): void {
     const { manifest } = this.#plans.get(plan.id)!.deployment;
     if (node !== CENTRAL) {
+      const missing = missingCodecs(plan, stages, this.#codecs.get(node) ?? []);
+      if (missing.length > 0) {
+        const text = `it does not announce codec ${missing.join(', ')}: update it, or use a plan with other codecs`;
+        // After the effects that this one is among.
+        queueMicrotask(() =>
+          this.#parts.tell({ type: 'node-refused', node, plan: plan.id, code: 'TESSERA_CODEC', text }),
+        );
+        return;
+      }
       this.#control(node, { v: 1, type: 'prepare', plan, manifest, stages: [...stages], epoch: this.#parts.epoch });
       return;
     }

@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { CODEC_FORMS, type CodecSpec, parseCodec } from '../shared/codec/spec.ts';
 import type { Setting } from '../shared/config/layers.ts';
 import { TesseraError } from '../shared/errors.ts';
 import { type Grid, parseGrid } from '../shared/tiling/grid.ts';
@@ -83,6 +84,16 @@ export const gridOption: Parser<Grid> = (text, flag) => {
       text,
       'ROWSxCOLS such as 2x4, or sizes in cells of the map where tiling ends, such as 7,7x4,4,3,3',
     );
+  }
+};
+
+/** A codec: `fp16`, `q8:channel`, `clip:0.2:2:4`. */
+export const codecOption: Parser<CodecSpec> = (text, flag) => {
+  try {
+    return parseCodec(text);
+  } catch (error) {
+    if (!(error instanceof TesseraError)) throw error;
+    throw usage(flag, text, CODEC_FORMS);
   }
 };
 

@@ -1,4 +1,4 @@
-import type { CodecSpec } from '../../shared/codec/codec.ts';
+import { type CodecSpec, findCodec } from '../../shared/codec/codec.ts';
 import { TesseraError } from '../../shared/errors.ts';
 import type { ModelCard } from '../../shared/model/card.ts';
 import type { ResolvedModel } from '../../shared/onnx/model.ts';
@@ -22,6 +22,8 @@ export interface PlanRequest {
   readonly padding?: 'zero' | 'halo';
   /** Tensors after which a tile stage ends, in order; default: what is done soonest, at least 85 % of the convolutions that tiles reach (`halo`), or all of it (`zero`). */
   readonly cuts?: readonly string[];
+  /** How every float32 result of a tile travels; default: what model.yaml says, else as it is. */
+  readonly codec?: CodecSpec | undefined;
 }
 
 /** The smallest grid with a tile for every node, as square as it can be: 8 nodes 2x4, 3 nodes 1x3, 1 node 1x1. */
@@ -125,6 +127,16 @@ function trainedCodecs({ card }: Deployment): Record<string, CodecSpec> {
   );
 }
 
+/** The codec that the user asked for, for every result of a tile that it can carry. */
+function askedCodecs({ resolved }: Deployment, cuts: readonly Cut[], codec: CodecSpec): Record<string, CodecSpec> {
+  const carries = (tensor: string): boolean => {
+    const spec = resolved.specs.get(tensor);
+    return spec !== undefined && findCodec(codec.name)!.carries(spec);
+  };
+  const made = cuts.flatMap(({ tensors, outputs }) => [...tensors, ...outputs]);
+  return Object.fromEntries(made.filter(carries).map((tensor) => [tensor, codec]));
+}
+
 /**
  * Makes the plan that the user asked for, with its geometry. Throws TesseraError: TESSERA_USAGE for an unknown
  * strategy, TESSERA_PLAN_INVALID where the grid or the cut does not fit the network.
@@ -153,7 +165,7 @@ export function choosePlan(deployment: Deployment, request: PlanRequest): Prepar
     outputs: deployment.outputs,
     cuts: found,
     padding,
-    codecs: trainedCodecs(deployment),
+    codecs: request.codec === undefined ? trainedCodecs(deployment) : askedCodecs(deployment, found, request.codec),
     nodes: request.nodes ?? '*',
   };
   const plan: Plan | undefined = strategy.make(problem)[0];

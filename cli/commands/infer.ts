@@ -16,6 +16,7 @@ import { defineCommand } from '../command.ts';
 import type { FrameFile } from '../frame-files.ts';
 import type { FrameClient } from '../frames.ts';
 import {
+  codecOption,
   connectionOptions,
   connectionSettings,
   flag,
@@ -48,6 +49,11 @@ const planOptions = {
     '--strategy <name>',
     'how to make the plan: tiles-prefix, two-stage, whole-replicate, whole-central',
     string,
+  ),
+  codec: value(
+    '--codec <spec>',
+    'how results of tiles travel: raw, packed, fp16, q8, q8:channel, clip:A:B:BITS; default: what model.yaml says',
+    codecOption,
   ),
   plan: value('--plan <file>', 'run this plan (JSON)', string),
 };
@@ -91,6 +97,7 @@ export const command = defineCommand({
     ['infer cat.jpg --model fastestdet', 'what is in the picture'],
     ['infer cat.jpg --model resnet.onnx --nodes 4 --grid 2x2 --json', 'any ONNX network; result objects for programs'],
     ['infer x.bin --tensor 1x3x224x224 --dump y.bin --model net.onnx', 'tensors in and out'],
+    ['infer cat.jpg --model resnet.onnx --codec clip:0:6:4 --json', 'small results; bytes_down says how small'],
     ['infer cat.jpg --model vgg16.onnx --nodes 4 --compare', 'is the cluster faster than one machine?'],
   ],
   async run({ args, options, json, out, signal, config }) {
@@ -127,7 +134,7 @@ async function inPrivate(
   const { choosePlan } = await import('../../central/planner/choose.ts');
   const { preparePlan } = await import('../../central/planner/prepared.ts');
   const { loadForDeploy } = await import('../models.ts');
-  const { nodes, grid, padding, cut, strategy } = options;
+  const { nodes, grid, padding, cut, strategy, codec } = options;
   const { pictureFrames, tensorFrames } = await import('../frame-files.ts');
   const pictures = options.tensor === undefined ? await pictureFrames(run.files, run.dump !== undefined) : [];
   const { request, notes } = await loadForDeploy(options.model, settings, {
@@ -150,6 +157,7 @@ async function inPrivate(
             padding,
             cuts: cut.length === 0 ? undefined : cut,
             strategy,
+            codec,
           })
         : preparePlan(await readPlan(options.plan, deployment), deployment.resolved);
     await serve(deployment.name, prepared);

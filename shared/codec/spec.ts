@@ -25,7 +25,8 @@ export type CodecSpec = Readonly<z.infer<typeof codecSpec>>;
 /** ADCNN's clipped ReLU and quantisation. */
 export type ClipSpec = Extract<CodecSpec, { name: 'clip' }>;
 
-const FORMS = 'raw, packed, fp16, q8, q8:channel, clip:A:B:BITS or clip:A:B:BITS:BASE';
+/** What `parseCodec` accepts, in words. */
+export const CODEC_FORMS = 'raw, packed, fp16, q8, q8:channel, clip:A:B:BITS (bits 2 to 8) or clip:A:B:BITS:BASE';
 
 /** A codec as the command line names it, `clip:0.2:2:4`. Throws TesseraError TESSERA_USAGE. */
 export function parseCodec(text: string): CodecSpec {
@@ -39,7 +40,7 @@ export function parseCodec(text: string): CodecSpec {
   } else if (rest.length === 0) spec = { name };
   const parsed = codecSpec.safeParse(spec);
   if (parsed.success) return parsed.data;
-  throw new TesseraError('TESSERA_USAGE', `"${text}" is no codec: ${FORMS} are accepted`, {
+  throw new TesseraError('TESSERA_USAGE', `"${text}" is no codec: ${CODEC_FORMS} are accepted`, {
     hint: 'clip:0.2:2:4 is 0 below 0.2, saturates at 2, and has codes of 4 bits (2 to 8)',
   });
 }
