@@ -161,6 +161,7 @@ function openSession(
       const { message, code } = error as NodeJS.ErrnoException;
       return resolve({ fault: { message, code: code ?? 'CLOSED' } });
     }
+    keepWhileHeard(client);
     let fault: ConnectionFault | undefined;
     client.on('error', (error: Error & { code?: string | number }) => {
       const code = error.code ?? (/connack timeout/.test(error.message) ? 'TIMEOUT' : undefined);
@@ -186,6 +187,27 @@ function openSession(
       resolve({ fault: fault ?? { message: 'closed before it was accepted', code: 'CLOSED' } });
     });
   });
+}
+
+/**
+ * On a slow link the answer to a ping waits behind megabytes of data, and the mqtt package takes that for silence. A
+ * broker that is heard lives; it is pinged again, since it must go on hearing this client too.
+ */
+function keepWhileHeard(client: MqttClient): void {
+  const giveUp = client.onKeepaliveTimeout.bind(client);
+  let packets = 0;
+  let before = 0;
+  client.on('packetreceive', () => {
+    packets++;
+  });
+  client.onKeepaliveTimeout = () => {
+    const { bytesRead = 0 } = client.stream as { bytesRead?: number };
+    const heard = bytesRead + packets;
+    if (heard === before) return giveUp();
+    before = heard;
+    client.sendPing();
+    client.reschedulePing(true);
+  };
 }
 
 function sessionOf(client: MqttClient, filters: string[], reason: () => string): Session {
