@@ -8,7 +8,7 @@ import { substitutedNode } from './substitute.ts';
 const MAXIMUM_DEPTH = 64;
 
 /** Most nodes that calls may become, calls included; the largest published networks have a few thousand. */
-const MAXIMUM_NODES = 50_000;
+const MAXIMUM_NODES = 20_000;
 
 /** Most characters of names and bytes of attributes that may be written for them; tensors are not copied. */
 const MAXIMUM_BYTES = 64 * 2 ** 20;
