@@ -105,6 +105,9 @@ export async function watchFleet({ bus, wire, topics, tell, onCodecs, keep, log 
   };
 
   // Central speaks to its own executor directly: on the wire its name is somebody else's.
+  // On a slow link heartbeats wait behind a large result, whose parts say as well that the node lives.
+  wire.onPart = (node) => tell({ type: 'heartbeat', node });
+
   wire.on('control', controlMessage, (node, message) => {
     if (node === CENTRAL) return;
     if (message.type === 'ready') {

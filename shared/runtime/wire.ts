@@ -53,6 +53,8 @@ type Handler = (from: string, body: Uint8Array, value: unknown) => void;
 /** Sends and receives wire messages; see above. */
 export class Wire {
   readonly counters: WireCounters = { sent: 0, sentBytes: 0, received: 0, receivedBytes: 0, invalid: 0, unhandled: 0 };
+  /** Told of each part of a body that is not whole yet: on a slow link nothing else may come from its sender for long. */
+  onPart: (from: string) => void = () => {};
   readonly #bus: Bus;
   readonly #topics: Topics;
   readonly #self: string;
@@ -149,7 +151,10 @@ export class Wire {
         this.#refuse(from, `part of ${what}: ${outcome.reason}`);
         return;
       }
-      if (outcome.kind !== 'complete') return;
+      if (outcome.kind !== 'complete') {
+        this.onPart(from);
+        return;
+      }
       body = outcome.body;
       value = decode(body, z.unknown(), what);
     }

@@ -57,6 +57,15 @@ describe('watchFleet', () => {
     expect(events.map(({ type }) => type)).toEqual(['node-online']);
   });
 
+  it('takes each part of a large result for a sign of life, as heartbeats wait behind it on a slow link', async () => {
+    await online('pi-1');
+    const [tile] = result.tiles;
+    const out = 'out' in tile! ? tile.out.map((region) => ({ ...region, d: new Uint8Array(1_000_000) })) : [];
+    await as('pi-1').send('central', 'result', { ...result, tiles: [{ ...tile, out }] });
+    const types = events.map(({ type }) => type);
+    expect(types.filter((type) => type === 'heartbeat')).toHaveLength(3);
+  });
+
   it('hears no results on the wire in the name of central, whose own executor does not speak there', async () => {
     await as('central').send('central', 'result', result);
     await as('central').send('central', 'control', { v: 1, type: 'ready', plan: result.plan, boot_id: 'b' });
