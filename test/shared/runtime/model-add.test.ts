@@ -150,7 +150,7 @@ describe('addModel', () => {
   it.each([
     ['a name that nobody has', 'pest', 'TESSERA_MODEL_UNKNOWN', /did you mean "pets"/],
     ['a file that is no model', 'text.onnx', 'TESSERA_MODEL_INVALID', /./],
-    ['a path that is not there', './none.onnx', 'TESSERA_MODEL_UNKNOWN', /no model/],
+    ['a path that is not there', './none.onnx', 'TESSERA_MODEL_UNKNOWN', /no file or folder .*none\.onnx/],
     ['an address of another kind', 'file:///does/not/exist.onnx', 'TESSERA_DOWNLOAD', /ENOENT/],
   ])('refuses %s', async (_, source, code, message) => {
     const from = await folderWith({
