@@ -19,7 +19,8 @@ const MACS_PER_BYTE = 160;
  * The beginning of the network that is done soonest when each tile of the grid has a node of its own and the rest of the
  * network follows on one machine: slowest tile with its halo, then outputs under way, then the rest. A halo grows with
  * depth (FACTS section 4), so the longest prefix can cost several times the network. Never less than 85 % of the convolution
- * multiply-adds that tiles can reach, unless the grid has more tiles than the maps have cells.
+ * multiply-adds that tiles can reach, unless the grid has more tiles than the maps have cells. Empty where that is
+ * less than a twentieth of the network's.
  */
 export function cheapestPrefix(
   resolved: ResolvedModel,

@@ -1,5 +1,5 @@
 import { TesseraError } from '../errors.ts';
-import { isConv, nodeMacs } from '../onnx/cost.ts';
+import { isConv, modelTotals, nodeMacs } from '../onnx/cost.ts';
 import type { Node, ResolvedModel } from '../onnx/model.ts';
 import { readTensors } from '../onnx/order.ts';
 import { byteLength } from '../tensor/tensor.ts';
@@ -156,9 +156,18 @@ function prefixOf(context: Context, set: ReadonlySet<number>): Prefix {
   return { ...base, reference: { tensor, rows, cols } };
 }
 
+/** Share of the network's multiply-adds below which tiles are not worth their messages. */
+const WORTH_SPREADING = 0.05;
+
+/** The prefix, or an empty one with the same stops where tiles would have (nearly) nothing of the network's products to do. */
+function ifWorthSpreading(resolved: ResolvedModel, prefix: Prefix): Prefix {
+  if (prefix.macs >= WORTH_SPREADING * modelTotals(resolved).macs) return prefix;
+  return { outputs: [], macs: 0, convMacs: 0, stops: prefix.stops };
+}
+
 /**
  * The longest beginning of the network behind `inputs` that tiles losslessly and whose every output has at least
- * `rows` x `cols` cells. Branches end where they have to, so outputs can have different strides (detection heads, skips).
+ * `rows` x `cols` cells; empty where that is less than a twentieth of the network's multiply-adds. Branches end where they have to, so outputs can have different strides (detection heads, skips).
  */
 export function longestPrefix(
   resolved: ResolvedModel,
@@ -166,7 +175,10 @@ export function longestPrefix(
   grid: { readonly rows: number; readonly cols: number },
 ): Prefix {
   const context: Context = { resolved, reach: tileReach(resolved, inputs), wiring: new Wiring(resolved), ...grid };
-  return prefixOf(context, withoutEnlargements(context, shrink(context, context.reach.nodes)));
+  return ifWorthSpreading(
+    resolved,
+    prefixOf(context, withoutEnlargements(context, shrink(context, context.reach.nodes))),
+  );
 }
 
 /**
@@ -198,7 +210,8 @@ export function explicitCut(resolved: ResolvedModel, inputs: readonly string[], 
 
 /**
  * Ever shorter beginnings of the network, the longest first: each ends before another operator with products, and the
- * last still has `leastShare` of the convolution multiply-adds that tiles can reach at all. At most `most` of them.
+ * last still has `leastShare` of the convolution multiply-adds that tiles can reach at all. At most `most` of them; one
+ * with less than a twentieth of the network's multiply-adds is empty.
  */
 export function shorterPrefixes(
   resolved: ResolvedModel,
@@ -233,5 +246,5 @@ export function shorterPrefixes(
     const enough = prefix.convMacs >= least || end === order.length;
     if (enough && !found.has(prefix.outputs.join('\n'))) found.set(prefix.outputs.join('\n'), prefix);
   }
-  return [...found.values()];
+  return [...found.values()].map((prefix) => ifWorthSpreading(resolved, prefix));
 }

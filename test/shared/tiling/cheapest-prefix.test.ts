@@ -51,6 +51,18 @@ describe('the prefix that is done soonest', () => {
     expect(haloMacs(tileSegment(resolved, ['x0'], outputs), ...sizes)).toEqual(form.tiles.map(({ macs }) => macs));
   });
 
+  test('is empty where tiles would do next to nothing of the network', () => {
+    const net = new Network();
+    const thin = net.conv(net.input([1, 3, 16, 16]), 3, 1, [1, 1]);
+    const pooled = net.op('GlobalAveragePool', [net.op('Mul', [thin, net.op('ReduceMean', [thin], { axes: [2, 3] })])]);
+    const classes = net.op('Gemm', [net.op('Flatten', [pooled]), net.weight(1, 20_000)]);
+    const resolved = net.resolve(classes);
+    const empty = { outputs: [], macs: 0, convMacs: 0 };
+    expect(longestPrefix(resolved, ['x0'], grid)).toMatchObject(empty);
+    expect(cheapestPrefix(resolved, ['x0'], grid)).toMatchObject(empty);
+    expect(longestPrefix(resolved, ['x0'], grid).stops.map(({ op }) => op)).toContain('ReduceMean');
+  });
+
   test('is empty where nothing can be tiled', () => {
     const net = new Network();
     const nothing = net.resolve(net.op('GlobalAveragePool', [net.input([1, 3, 8, 8])]));
