@@ -188,8 +188,12 @@ export class StageRunner {
     addFeeds(feeds, first.feeds, stage.inputs);
     const wanted = first.out.map((region) => portOf(stage.gives, region.tensor));
     const results = await session.run(feeds, wanted);
-    for (const { tensor, box } of first.out)
-      expectShape(tensor, results.get(portOf(stage.gives, tensor)), boxShape(box));
+    for (const { tensor, box } of first.out) {
+      const { data } = expectShape(tensor, results.get(portOf(stage.gives, tensor)), boxShape(box));
+      const clip = stage.gives.get(tensor);
+      // The coder makes its tables when they are first wanted: not while a frame waits.
+      if (clip !== undefined) decodeClipCodes(encodeClipCodes(data, clip), data.length, clip);
+    }
   }
 }
 

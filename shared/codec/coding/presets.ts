@@ -34,14 +34,45 @@ const LOG = 9;
 /** Codes that the letters are for. */
 const MOST = 15;
 
-/** A preset for codes of some bits. */
-export interface Preset {
+/** A preset for codes of some bits; what takes long to make is made when it is first wanted. */
+export class Preset {
   /** One table for each context. */
   readonly tables: readonly LevelTable[];
-  readonly encode: EncodeTables;
-  readonly decode: DecodeTables;
   /** Bits of each item, context * classes + class. */
   readonly costs: Float64Array;
+  readonly #context: Uint8Array;
+  #encode: EncodeTables | undefined;
+  #decode: DecodeTables | undefined;
+
+  constructor(index: number, bits: number) {
+    const { count: symbols, context } = codeClasses(bits);
+    this.#context = context;
+    this.tables = PRESETS[index]!.split(' ').map((word) => tableOf(word, bits));
+    this.costs = new Float64Array(CONTEXTS * symbols);
+    const frequencies = new Int32Array(symbols);
+    this.tables.forEach((table, c) => {
+      frequenciesOf(table, LOG, frequencies);
+      for (let s = 0; s < symbols; s++) this.costs[c * symbols + s] = LOG - Math.log2(frequencies[s]!);
+    });
+  }
+
+  get encode(): EncodeTables {
+    this.#encode ??= encodeTables(
+      { log: LOG, tables: this.tables },
+      Uint8Array.from(this.tables, (_, c) => c),
+    );
+    return this.#encode;
+  }
+
+  get decode(): DecodeTables {
+    if (this.#decode === undefined) {
+      const symbols = this.#context.length;
+      const next = new Uint8Array(this.tables.length * symbols);
+      for (let c = 0; c < this.tables.length; c++) next.set(this.#context, c * symbols);
+      this.#decode = decodeTables({ log: LOG, tables: this.tables }, next);
+    }
+    return this.#decode;
+  }
 }
 
 /** Weight of codes between x0 and x1, in units of 4-bit codes: a histogram of 15 steps and what lies at its two ends. */
@@ -90,26 +121,6 @@ function tableOf(word: string, bits: number): LevelTable {
   return table;
 }
 
-function make(index: number, bits: number): Preset {
-  const { count: symbols, context } = codeClasses(bits);
-  const tables = PRESETS[index]!.split(' ').map((word) => tableOf(word, bits));
-  const users = Uint8Array.from({ length: CONTEXTS }, (_, c) => c);
-  const next = new Uint8Array(CONTEXTS * symbols);
-  const costs = new Float64Array(CONTEXTS * symbols);
-  const frequencies = new Int32Array(symbols);
-  tables.forEach((table, c) => {
-    next.set(context, c * symbols);
-    frequenciesOf(table, LOG, frequencies);
-    for (let s = 0; s < symbols; s++) costs[c * symbols + s] = LOG - Math.log2(frequencies[s]!);
-  });
-  return {
-    tables,
-    encode: encodeTables({ log: LOG, tables }, users),
-    decode: decodeTables({ log: LOG, tables }, next),
-    costs,
-  };
-}
-
 const made = new Map<number, Preset>();
 
 /** Preset `index` (below PRESET_COUNT) for codes of 1 to 8 bits; made once in each thread. */
@@ -117,7 +128,7 @@ export function preset(index: number, bits: number): Preset {
   const key = index * 16 + bits;
   let found = made.get(key);
   if (found === undefined) {
-    found = make(index, bits);
+    found = new Preset(index, bits);
     made.set(key, found);
   }
   return found;
