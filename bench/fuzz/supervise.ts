@@ -13,7 +13,7 @@ export interface Assignment {
   readonly from: number;
   readonly inputs: number;
   readonly seconds: number;
-  /** An input that takes longer than this is killed, ms. */
+  /** CPU time that one input may take before the process is killed, ms. */
   readonly hangMs: number;
 }
 
@@ -24,6 +24,20 @@ type Sent = Omit<Tally, 'findings'> & { readonly findings: readonly (Omit<Findin
 export type Outcome = { readonly tally: Tally } | { readonly death: Finding; readonly index: number };
 
 const LOOK_MS = 250;
+/** Wall time for one input, as a multiple of the CPU time that it may take: a deadlock takes none. */
+const PATIENCE = 10;
+/** Linux counts a process's CPU time in ticks of 10 ms (USER_HZ). */
+const TICK_MS = 10;
+
+/** CPU time that a process has had, ms; 0 where /proc does not say. */
+function cpuMsOf(pid: number): number {
+  try {
+    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ');
+    return (Number(fields[11]) + Number(fields[12])) * TICK_MS;
+  } catch {
+    return 0;
+  }
+}
 /** Megabytes of JavaScript heap; reaching it ends the process, which is a finding. */
 const HEAP_MB = 512;
 
@@ -55,11 +69,14 @@ export async function superviseTarget(target: FuzzTarget, assignment: Assignment
     said = { ...tally, findings };
   });
   let stuck = false;
-  let last: { number: number | undefined; cpu: number } = { number: undefined, cpu: performance.now() };
+  const now = () => ({ number: numberNow(), cpuMs: cpuMsOf(child.pid!), at: performance.now() });
+  let last = now();
   const look = setInterval(() => {
-    const number = numberNow();
-    if (number !== last.number) last = { number, cpu: performance.now() };
-    else if (performance.now() - last.cpu > hangMs) {
+    const latest = now();
+    // The machine may be busy with something else: what counts is the time that the process itself has had.
+    const isBusy = latest.cpuMs - last.cpuMs > hangMs;
+    if (latest.number !== last.number) last = latest;
+    else if (isBusy || latest.at - last.at > PATIENCE * hangMs) {
       stuck = true;
       child.kill('SIGKILL');
     }
