@@ -6,22 +6,27 @@ import { topics } from '../../shared/protocol/topics.ts';
 import { connectBus } from '../../shared/runtime/mqtt.ts';
 
 /**
- * Two cameras in a process of their own: first as fast as the cluster answers, to find what it can do, then at a share
- * of that rate, frame by frame on the clock whether answers come or not. Says `capacity N` and `steady` on the way, and
- * at the end one line of JSON.
+ * Two cameras in a process of their own: as fast as the cluster answers for a while, to find what it can do, then at a
+ * share of that rate on the clock; every half minute the capacity is measured again, since other programs of this machine
+ * come and go. Should so many frames be open that some would be skipped, the cameras wait, and say how often they did.
+ * Says `capacity N` and `steady` on the way, and at the end one line of JSON.
  */
 export interface SoakTask {
   readonly url: string;
   /** Share of the capacity, 0 to 1. */
   readonly load: number;
-  readonly capacitySeconds: number;
+  readonly warmUpSeconds: number;
   readonly steadySeconds: number;
 }
 
 /** What it says at the end, of the steady part. */
 export interface SoakReport {
+  /** Frames a second that the cluster could do, and that it was sent, over the steady part. */
   readonly capacityFps: number;
+  readonly sentFps: number;
   readonly sent: number;
+  /** Frames that waited until others had ended, because too many were open. */
+  readonly heldBack: number;
   readonly ended: Readonly<Record<'ok' | 'degraded' | 'error', number>>;
   /** Frames without a result a minute after the last was sent, and frames with more than one. */
   readonly lost: number;
@@ -33,6 +38,10 @@ export interface SoakReport {
 const CAMERAS = ['a', 'b'] as const;
 /** Frames under way while the capacity is measured: enough that no node waits for a camera. */
 const IN_FLIGHT = 8;
+/** Far below the 256 that may wait at central for each camera. */
+const MOST_OPEN = 64;
+const CYCLE_MS = 30_000;
+const BURST_MS = 3000;
 const PATIENCE_MS = 60_000;
 
 const task = JSON.parse(process.argv[2]!) as SoakTask;
@@ -68,35 +77,60 @@ function send(): Promise<void> {
   return done;
 }
 
-const until = performance.now() + task.capacitySeconds * 1000;
-const warm = performance.now() + task.capacitySeconds * 300;
-let measured = 0;
-await Promise.all(
-  Array.from({ length: IN_FLIGHT }, async () => {
-    while (performance.now() < until) {
+/** As fast as answers come, for so long; returns frames a second. */
+async function burst(ms: number): Promise<number> {
+  const from = performance.now();
+  let done = 0;
+  const lane = async (): Promise<void> => {
+    while (performance.now() - from < ms) {
       await send();
-      if (performance.now() > warm) measured++;
+      done++;
     }
-  }),
-);
-const capacityFps = measured / (task.capacitySeconds * 0.7);
-process.stdout.write(`capacity ${capacityFps}\n`);
+  };
+  await Promise.all(Array.from({ length: IN_FLIGHT }, lane));
+  return (1000 * done) / (performance.now() - from);
+}
+
+await burst(task.warmUpSeconds * 1000);
+let capacity = await burst(BURST_MS);
+process.stdout.write(`capacity ${capacity.toFixed(1)}\n`);
 
 ended.ok = ended.degraded = ended.error = twice = 0;
 latencies.length = 0;
 process.stdout.write('steady\n');
 const started = performance.now();
-const everyMs = 1000 / (task.load * capacityFps);
-let sent = 0;
-for (; sent * everyMs < task.steadySeconds * 1000; sent++) {
-  const wait = started + sent * everyMs - performance.now();
-  if (wait > 0) await sleep(wait);
-  void send();
+const firstSteady = counter;
+const capacities: number[] = [];
+let heldBack = 0;
+while (performance.now() - started < task.steadySeconds * 1000) {
+  capacities.push(capacity);
+  const from = performance.now();
+  for (let i = 0; performance.now() - from < CYCLE_MS - BURST_MS; i++) {
+    const wait = from + (1000 * i) / (task.load * capacity) - performance.now();
+    if (wait > 0) await sleep(wait);
+    if (open.size >= MOST_OPEN) heldBack++;
+    while (open.size >= MOST_OPEN) await sleep(5);
+    void send();
+  }
+  for (const since = performance.now(); open.size > 0 && performance.now() - since < PATIENCE_MS; ) await sleep(5);
+  capacity = await burst(BURST_MS);
 }
+const took = (performance.now() - started) / 1000;
+const sent = counter - firstSteady;
 const last = performance.now();
 while (open.size > 0 && performance.now() - last < PATIENCE_MS) await sleep(50);
 const sorted = latencies.sort((a, b) => a - b);
 const at = (share: number): number => sorted[Math.floor(share * sorted.length)] ?? Number.NaN;
-const report: SoakReport = { capacityFps, sent, ended, lost: open.size, twice, p50Ms: at(0.5), p95Ms: at(0.95) };
+const report: SoakReport = {
+  capacityFps: capacities.reduce((sum, one) => sum + one, 0) / capacities.length,
+  sentFps: sent / took,
+  sent,
+  heldBack,
+  ended,
+  lost: open.size,
+  twice,
+  p50Ms: at(0.5),
+  p95Ms: at(0.95),
+};
 process.stdout.write(`${JSON.stringify(report)}\n`);
 await bus.stop();
