@@ -68,6 +68,10 @@ export const command = defineCommand({
       idPrefix: 'node',
       log,
     });
+    // Another central at this broker may take over while this process stands still.
+    const relieved = new AbortController();
+    void cluster.central.relieved.then((reason) => relieved.abort(reason));
+    const end = AbortSignal.any([signal, relieved.signal]);
     try {
       out.note(`broker: ${cluster.urls.map(hideUserInfo).join(', ')}`);
       if (cluster.desk !== undefined && broker.guests !== undefined)
@@ -85,13 +89,15 @@ export const command = defineCommand({
       if (options.camera === 'none') {
         const { untilStopped } = await import('../signals.ts');
         out.note(`waiting for frames on ${settings.mqtt.base_topic}/input/<camera>; Ctrl-C stops`);
-        await untilStopped(signal);
+        await untilStopped(end);
+        relieved.signal.throwIfAborted();
         return 0;
       }
       const { stages } = factsOf(prepared, deployment.resolved);
       const rawBytes = stages.flatMap(({ tiles }) => tiles).reduce((sum, tile) => sum + tile.bytes_out, 0);
-      const demo = { ...options, rawBytes, json, out, signal, log };
+      const demo = { ...options, rawBytes, json, out, signal: end, log };
       const tally = await demonstrate(cluster, settings.mqtt.base_topic, demo);
+      relieved.signal.throwIfAborted();
       return options.frames !== undefined && !signal.aborted && tally.ok < options.frames ? 1 : 0;
     } finally {
       await cluster.stop();

@@ -48,6 +48,17 @@ describe('admission', () => {
     expect(work.offer(item({ iId: '8-1' }), '', 0)?.code).toBe('expired');
   });
 
+  it('gives up what a central asked that has been relieved, and hears nothing of it any more', () => {
+    const work = queue();
+    work.offer(item({ iId: '7-1' }), 'old', 0);
+    expect(work.enter(7)).toEqual([]);
+    expect(work.enter(8)).toMatchObject([{ handle: 'old' }]);
+    expect(work.tiles).toBe(0);
+    expect(work.enter(7)).toBe(false);
+    expect(work.offer(item({ iId: '7-2' }), '', 0)?.code).toBe('expired');
+    expect(work.offer(item({ iId: '8-1' }), '', 0)).toBeUndefined();
+  });
+
   it('is busy above its limits, or else a node without memory dies', () => {
     const work = queue();
     expect(work.offer(item({ tIds: [1, 2, 3, 4, 5, 6] }), '', 0)).toBeUndefined();
