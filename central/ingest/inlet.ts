@@ -16,7 +16,7 @@ export interface InletOptions {
 
 /**
  * How long the broker keeps frames for a central that is away (MQTT 5): for a restart and for a standby that takes
- * over, and not so long that it begins with pictures of the past (docs/decisions/0007).
+ * over, and not so long that it begins with pictures of the past (docs/decisions/0010).
  */
 const SESSION_SEC = 60;
 /** Between two corrections of a late last will. */

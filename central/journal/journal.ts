@@ -8,7 +8,7 @@ import { type JournalEntry, linesOf, parseJournal, type TakenFrame, takenLine } 
  * Written synchronously, before the caller goes on: a frame's entry is with the system before its acknowledgement goes
  * out, so kill -9 loses neither. It is not flushed to the disk line by line: an SD card takes tens of ms for that, and
  * with the power goes the machine's broker connection, its unacknowledged frames and mostly the broker itself. What
- * may be missing after a power cut are the last seconds of entries, never the ones before (docs/decisions/0007).
+ * may be missing after a power cut are the last seconds of entries, never the ones before (docs/decisions/0010).
  *
  *   1. `before` is what an earlier run left; it is part of the file until `settled`.
  *   2. The file holds all open frames and the last frames that ended, and is rewritten when it has grown to more than
