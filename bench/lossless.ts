@@ -43,7 +43,7 @@ interface Row {
   readonly tiles_on_nodes: number;
   readonly macs_on_nodes: number;
   readonly conv_macs_on_nodes: number;
-  /** Convolutions that tiles can reach at all: those before the operators that need the whole map. */
+  /** Convolutions that Tessera's rules can tile: those before the first operators that no rule covers. */
   readonly conv_macs_within_reach: number;
   readonly largest: number;
 }

@@ -143,6 +143,8 @@ class HaloBuilder {
    * An input after its axes were sampled. Copies are one Gather, exact for every type. Weighted sums are one product with
    * the matrix of the weights: on tiles' sides it costs a third to an eighth of gathering, multiplying and adding
    * (measured, 28 to 256 cells), because a Gather along columns moves single numbers.
+   * The price: a NaN or an infinity spreads along its row and column of the tile, where the network kept it to the cells
+   * that it reaches.
    */
   #sampled(index: number, reach: InputReach, operand: string): string {
     let name = operand;

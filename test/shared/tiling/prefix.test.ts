@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { TesseraError } from '../../../shared/errors.ts';
+import { modelTotals } from '../../../shared/onnx/cost.ts';
 import { inferLayout } from '../../../shared/tiling/infer-layout.ts';
 import { explicitCut, longestPrefix } from '../../../shared/tiling/prefix.ts';
 import { buildStage } from '../../../shared/tiling/stage.ts';
@@ -20,7 +21,54 @@ function classifier() {
   return { resolved: net.resolve(y), a, inner, b, c };
 }
 
+/** Ordinary decoders whose enlargements and borders depend on where the map ends; each ends in a global average. */
+const DECODERS: [string, (net: Network, x: string) => string][] = [
+  [
+    'a U-Net that aligns corners',
+    (net, x) => {
+      const fine = net.op('Relu', [net.conv(x, 3, 4, [3, 3], { pads })]);
+      const down = net.op('MaxPool', [fine], { kernel_shape: [2, 2], strides: [2, 2] });
+      const up = net.op('Resize', [net.conv(down, 4, 4, [3, 3], { pads }), '', '', net.ints(1, 4, 45, 37)], {
+        mode: 'linear',
+        coordinate_transformation_mode: 'align_corners',
+      });
+      return net.conv(net.op('Concat', [fine, up], { axis: 1 }), 8, 4, [3, 3], { pads });
+    },
+  ],
+  [
+    'a feature pyramid on odd sizes',
+    (net, x) => {
+      const c3 = net.conv(x, 3, 4, [3, 3], { pads, strides: [2, 2] });
+      const c4 = net.conv(c3, 4, 4, [3, 3], { pads, strides: [2, 2] });
+      const up = net.op('Resize', [c4, '', '', net.ints(1, 4, 23, 19)], {
+        mode: 'nearest',
+        coordinate_transformation_mode: 'asymmetric',
+        nearest_mode: 'floor',
+      });
+      return net.conv(net.op('Add', [net.conv(c3, 4, 4, [1, 1]), up]), 4, 4, [3, 3], { pads });
+    },
+  ],
+  [
+    'mirrored borders (style transfer)',
+    (net, x) => {
+      const mirror = (y: string, n: number) =>
+        net.op('Pad', [y, net.ints(0, 0, n, n, 0, 0, n, n)], { mode: 'reflect' });
+      const first = net.op('Relu', [net.conv(mirror(x, 4), 3, 4, [9, 9])]);
+      return net.op('Add', [first, net.conv(mirror(first, 1), 4, 4, [3, 3])]);
+    },
+  ],
+];
+
 describe('the longest prefix', () => {
+  test.each(DECODERS)('has every convolution of %s, without loss', async (_, decoder) => {
+    const net = new Network();
+    const features = decoder(net, net.input([1, 3, 45, 37]));
+    const resolved = net.resolve(net.op('GlobalAveragePool', [features]));
+    const prefix = longestPrefix(resolved, ['x0'], { rows: 3, cols: 2 });
+    expect(prefix.convMacs).toBe(modelTotals(resolved).convMacs);
+    await expectLossless(resolved, prefix.outputs);
+  });
+
   test('ends before the operator that needs the whole map, with all convolutions', () => {
     const { resolved, c } = classifier();
     const prefix = longestPrefix(resolved, ['x0'], { rows: 2, cols: 2 });
