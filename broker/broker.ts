@@ -5,6 +5,7 @@ import { type Duplex, duplexPair } from 'node:stream';
 import { TLSSocket } from 'node:tls';
 import { Aedes, type AedesOptions, type AuthenticateError, type Client } from 'aedes';
 import { createWebSocketStream, WebSocketServer } from 'ws';
+import { Complaints } from '../shared/complaints.ts';
 import { readJoinPassword } from '../shared/config/join.ts';
 import { TesseraError } from '../shared/errors.ts';
 import type { Log } from '../shared/ports.ts';
@@ -21,6 +22,7 @@ import {
 } from './listen.ts';
 import { PacketMeter } from './packet-meter.ts';
 import { type Identity, isBulk, mayPublish, maySubscribe } from './policy.ts';
+import { Retained } from './retained.ts';
 import { judge, neverWaits } from './slow-readers.ts';
 
 /**
@@ -65,6 +67,8 @@ export interface BrokerCounters {
   refusedSubscriptions: number;
   oversizePackets: number;
   droppedForSlowReaders: number;
+  /** Retained messages that were delivered and not kept: frames, and those beyond the limits. */
+  notRetained: number;
   closedSlowReaders: number;
 }
 
@@ -83,6 +87,8 @@ export interface RunningBroker {
 
 /** Before a connection is authenticated it has no business with large packets. */
 const FIRST_PACKET_BYTES = 64 * 1024;
+/** Messages of QoS 2 that a client may leave half sent; nothing of ours sends any. */
+const MAX_QOS2 = 16;
 /** Messages that Aedes routes at a time. */
 const DELIVERY_SLOTS = 1000;
 const STOP_MS = 1500;
@@ -138,6 +144,7 @@ class EmbeddedBroker implements RunningBroker {
     refusedSubscriptions: 0,
     oversizePackets: 0,
     droppedForSlowReaders: 0,
+    notRetained: 0,
     closedSlowReaders: 0,
   };
   readonly #options: BrokerOptions;
@@ -145,6 +152,8 @@ class EmbeddedBroker implements RunningBroker {
   readonly #log: Log;
   readonly #maximumPacketSize: number;
   readonly #admission: Admission;
+  readonly #retained = new Retained();
+  readonly #complaints: Complaints;
   readonly #slowReaderBytes: number;
   readonly #stallMs: number;
   readonly #aedes: Aedes;
@@ -160,12 +169,14 @@ class EmbeddedBroker implements RunningBroker {
     this.#options = options;
     this.#base = base;
     this.#log = options.log;
+    this.#complaints = new Complaints(options.log, () => performance.now());
     this.#maximumPacketSize = maximumPacketSize;
     this.#admission = new Admission({ base, credentials: options.credentials, anonymous: options.anonymous });
     this.#slowReaderBytes = slowReaderBytes;
     this.#stallMs = stallMs;
     this.#aedes = new Aedes({
       concurrency: DELIVERY_SLOTS,
+      maxInflightInbound: MAX_QOS2,
       drainTimeout: 2 * stallMs,
       connectTimeout: 10_000,
       ...this.#hooks(),
@@ -311,6 +322,17 @@ class EmbeddedBroker implements RunningBroker {
     return joining.secret;
   }
 
+  /** Frames are no state and are not kept; of what else is published so, what the limits allow. */
+  #limitRetained(client: Client, packet: { topic: string; payload: string | Buffer; retain: boolean }): void {
+    const { topic, payload } = packet;
+    const size = payload.length === 0 ? 0 : payload.length + topic.length;
+    const owner = describe(this.#identity(client));
+    if (!topic.startsWith(`${this.#base}/input/`) && this.#retained.keep(owner, topic, size)) return;
+    packet.retain = false;
+    this.counters.notRetained += 1;
+    this.#complaints.warn(`retained ${owner}`, `a message on ${topic} is delivered but not kept`, this.#who(client));
+  }
+
   #identity(client: Client): Identity | undefined {
     return this.#connections.get(client.conn)?.identity;
   }
@@ -377,13 +399,17 @@ class EmbeddedBroker implements RunningBroker {
           done(Object.assign(new Error(reason), { returnCode }) as AuthenticateError, null);
         });
       },
-      authorizePublish: (client, { topic, retain }, done) => {
+      authorizePublish: (client, packet, done) => {
         if (client === null) return done(null);
+        const { topic, retain } = packet;
         const identity = this.#identity(client);
         let why: string | undefined;
         if (identity === undefined || !mayPublish(identity, topic, base)) why = 'no right to publish that topic';
         else if (retain && topic.startsWith(`${base}-wire/`)) why = 'wire messages are not retained';
-        if (why === undefined) return done(null);
+        if (why === undefined) {
+          if (retain) this.#limitRetained(client, packet);
+          return done(null);
+        }
         this.counters.refusedPublishes += 1;
         this.#log.warn(`a connection was closed: ${why}`, { topic, ...this.#who(client) });
         done(new Error(why));
