@@ -1,4 +1,5 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { Complaints } from '../shared/complaints.ts';
 import type { Bus, Log } from '../shared/ports.ts';
 import type { NodeInfo } from '../shared/protocol/messages.ts';
 import type { Topics } from '../shared/protocol/topics.ts';
@@ -39,6 +40,7 @@ export function announce(options: PresenceOptions): Presence {
   const models = new Map<string, string>();
   const loop = monitorEventLoopDelay({ resolution: LOOP_RESOLUTION_MS });
   loop.enable();
+  const complaints = new Complaints(log, () => performance.now());
   let connections = 0;
   let stopping = false;
   let repeatedAt = Number.NEGATIVE_INFINITY;
@@ -92,7 +94,7 @@ export function announce(options: PresenceOptions): Presence {
       // What is kept from before the first connection is this node's own from an earlier start.
       if ((retained && connections <= 1) || stopping || Buffer.from(payload).toString('utf8').includes(info.boot_id))
         return;
-      log.error(`another node announces itself with the id "${info.id}": give one of them another id`);
+      complaints.warn(info.id, `another node announces itself with the id "${info.id}": give one of them another id`);
     })
     .catch(complain);
   const timer = setInterval(beat, HEARTBEAT_MS);

@@ -47,7 +47,12 @@ function textLine(line: string): string {
   const hms = [clock.getHours(), clock.getMinutes(), clock.getSeconds()].map(two).join(':');
   const rest = Object.entries(fields).map(([key, value]) => `  ${key}=${shown(value)}`);
   const millis = String(clock.getMilliseconds()).padStart(3, '0');
-  return `${hms}.${millis} ${String(level).padEnd(5)} ${name}  ${msg ?? ''}${rest.join('')}\n`;
+  return `${harmless(`${hms}.${millis} ${String(level).padEnd(5)} ${name}  ${msg ?? ''}${rest.join('')}`)}\n`;
+}
+
+/** Ids and texts come from outside too: nothing in them may move a terminal's cursor or turn the direction of writing. */
+function harmless(line: string): string {
+  return line.replace(/(?![\n\t])\p{Cc}|[\u202a-\u202e\u2066-\u2069]/gu, '?');
 }
 
 function shown(value: unknown): string {

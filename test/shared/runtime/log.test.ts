@@ -19,6 +19,18 @@ describe('createLog', () => {
     );
   });
 
+  it('lets no id or text from outside move the cursor of a terminal', () => {
+    const written: string[] = [];
+    const log = createLog({
+      level: 'info',
+      format: 'text',
+      name: 'x',
+      stream: { write: (line) => written.push(line) },
+    });
+    log.warn('client \u001b[2J\u0007', { client: '\u001b]0;x\u202e', stack: 'a\n\u009bb' });
+    expect(written[0]).toMatch(/client \?\[2J\? {2}client=\?]0;x\? {2}stack="a\\n\?b"\n$/);
+  });
+
   it('writes json as one object with a time in ISO 8601', () => {
     const [line] = lines('json');
     expect(JSON.parse(line!)).toMatchObject({ level: 'warn', name: 'node pi-1', msg: 'too slow', node: 'pi-2' });
