@@ -2,7 +2,7 @@ import { Complaints } from '../shared/complaints.ts';
 import { CENTRAL, type Plan } from '../shared/plan/plan.ts';
 import type { BlobStore, Bus, Log, Message } from '../shared/ports.ts';
 import type { PlanStatus } from '../shared/protocol/messages.ts';
-import { topics } from '../shared/protocol/topics.ts';
+import { parseInputTopic, topics } from '../shared/protocol/topics.ts';
 import type { Executor } from '../shared/runtime/executor-types.ts';
 import type { BusOptions } from '../shared/runtime/mqtt.ts';
 import type { Wire } from '../shared/runtime/wire.ts';
@@ -56,6 +56,7 @@ export interface ReignParts {
 const STATS_SECONDS = 10;
 /** Messages of cameras that are kept while it is not known whether this central is still the active one. */
 const HELD_MESSAGES = 256;
+const HELD_BYTES = 64e6;
 
 /**
  * The time in which a central is the active one: coordinator, shell and everything that speaks for them.
@@ -81,6 +82,7 @@ export class Reign {
   readonly #complaints: Complaints;
   readonly #waiting = new Set<() => void>();
   #held: Message[] = [];
+  #heldBytes = 0;
   #opening: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
   #statsTimer: NodeJS.Timeout | undefined;
@@ -172,6 +174,7 @@ export class Reign {
 
   /** What waited because it was not known whether this central is the active one is taken in. */
   resume(): void {
+    this.#heldBytes = 0;
     for (const message of this.#held.splice(0)) this.#onMessage(message);
   }
 
@@ -276,8 +279,10 @@ export class Reign {
   #onMessage(message: Message): void {
     if (this.#stopping !== undefined) return;
     if (this.#parts.holds()) this.#onInput(message);
-    else if (this.#held.length < HELD_MESSAGES)
+    else if (this.#held.length < HELD_MESSAGES && this.#heldBytes + message.payload.byteLength <= HELD_BYTES) {
+      this.#heldBytes += message.payload.byteLength;
       this.#held.push({ ...message, payload: new Uint8Array(message.payload) });
+    } else this.#stats.skipped(parseInputTopic(this.#options.base, message.topic)?.camera ?? '', 'buffers-full');
   }
 
   #onInput(message: Message): void {
