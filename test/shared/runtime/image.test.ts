@@ -3,7 +3,7 @@ import sharp, { type Sharp } from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { TesseraError } from '../../../shared/errors.ts';
 import type { PictureInput } from '../../../shared/model/placement.ts';
-import { decodeFrame, encodeJpeg } from '../../../shared/runtime/image.ts';
+import { decodeFrame, encodeJpeg, type PictureFrame } from '../../../shared/runtime/image.ts';
 
 const RED = [255, 0, 0] as const;
 const GREEN = [0, 255, 0] as const;
@@ -231,7 +231,7 @@ describe('decodeFrame: raw pixels', () => {
       expect((await refusal({ format: 'rgb', ...(shape === undefined ? {} : { shape }), d: rgb })).code).toBe(
         'TESSERA_INPUT_INVALID',
       );
-    const floats = { format: 'rgb', dtype: 'float32', shape: [4, 4, 3], d: rgb } as const;
+    const floats: PictureFrame = { format: 'rgb', dtype: 'float32', shape: [4, 4, 3], d: rgb };
     expect((await refusal(floats)).message).toContain('uint8');
     expect((await refusal({ format: 'tensor', d: rgb })).code).toBe('TESSERA_INPUT_INVALID');
     const huge = await refusal({ format: 'gray', shape: [2 ** 20, 2 ** 20], d: rgb });
