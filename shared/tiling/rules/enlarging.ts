@@ -207,7 +207,8 @@ function wholeIfNearly(factor: number): number {
 function movingReach(factor: number, ratio: number, sampling: Sampling, antialias: boolean): AxisReach | undefined {
   if (Math.abs(factor - ratio) > 1e-6 * factor && factor > 1) return undefined;
   if (Number.isInteger(factor) && factor > 1) return enlargedReach(factor, sampling);
-  const known = HALF_PIXEL.has(sampling.coordinates) || sampling.coordinates === 'asymmetric';
+  // The other half-pixel modes look at the number of output cells, which a tile has fewer of.
+  const known = sampling.coordinates === 'half_pixel' || sampling.coordinates === 'asymmetric';
   if ([2, 4, 8].includes(1 / factor) && known && !antialias && sampling.mode !== 'cubic')
     return reducedReach(1 / factor);
   return undefined;

@@ -136,6 +136,10 @@ for (const nearest of ['round_prefer_ceil', 'floor', 'ceil'])
 ENLARGING.push(
   ['Resize nearest half_pixel floor', then(4, resizing([3, 2], { mode: 'nearest', nearest_mode: 'floor' }))],
   ['Resize to sizes', then(4, (net, x) => net.op('Resize', [x, '', '', net.ints(1, 4, 34, 28)], { mode: 'linear' }))],
+  [
+    'Resize by a half, in single cells',
+    resizing([0.5, 0.25], { mode: 'nearest', coordinate_transformation_mode: 'pytorch_half_pixel' }),
+  ],
   ['Resize by a half, linear', then(4, resizing([0.5, 0.5], { mode: 'linear' }))],
   [
     'Resize by a quarter, nearest',
