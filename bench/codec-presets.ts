@@ -18,7 +18,8 @@ const BOUNDS = [
   [0.6, 0.995],
   [0.75, 0.997],
   [0.85, 0.998],
-  [0.93, 0.999],
+  [0.9, 0.999],
+  [0.95, 0.9995],
 ] as const;
 
 /** How often each code follows each context in one tile. */
@@ -104,12 +105,12 @@ export async function run(args: string[]): Promise<{ pass: boolean; [key: string
   const { values } = parseArgs({
     args,
     options: {
-      count: { type: 'string', default: '12' },
+      count: { type: 'string', default: '16' },
       data: { type: 'string', default: process.env.TESSERA_DATA ?? '../shared/data' },
     },
   });
   const samples: Sample[] = [];
-  const pictures = [1, 38, 77];
+  const pictures = [1, 23, 38, 77];
   for await (const map of featureMaps({ data: values.data, pictures, cuts: 6, only: [] })) {
     for (const [low, high] of BOUNDS) {
       const isActive = quantile(map.values, 0.01) >= 0;
@@ -120,8 +121,7 @@ export async function run(args: string[]): Promise<{ pass: boolean; [key: string
       const codes = new Uint8Array(map.values.length);
       new ClipQuantiser({ a, b, bits: BITS }).quantise(map.values, codes);
       const weight = 1 / (1 + entropyBytes(codes));
-      for (const grid of [2, 4])
-        for (const tile of tilesOf(codes, map.shape, grid, grid)) samples.push({ counts: countTile(tile), weight });
+      for (const tile of tilesOf(codes, map.shape, 4, 4)) samples.push({ counts: countTile(tile), weight });
     }
   }
   const presets = cluster(samples, Number(values.count));

@@ -21,7 +21,7 @@ const TWO_LANES = 1024;
 /** Codes from which on own tables may pay for the time that it takes to make them. */
 const OWN_TABLES = 8192;
 /** Of this many codes and more only a part is counted, to choose tables by. */
-const COUNT_ALL = 2048;
+const COUNT_ALL = 1024;
 const COUNTED_BLOCK = 64;
 /** Prime, so that blocks do not all lie in the same rows of each channel. */
 const COUNTED_STEP = 251;

@@ -5,32 +5,36 @@ import { type DecodeTables, decodeTables, type EncodeTables, encodeTables } from
 /**
  * Tables that need not be sent. Quantised feature maps of convolutional networks are much alike: how likely each code is
  * after a code of some size depends on the network less than on how many zeros there are. These are the tables of
- * twelve groups of tiles, found by `npm run bench -- codec-presets` on the maps of eleven networks; a tile names the one
- * that suits it in four bits, where tables of its own would take twenty bytes.
+ * sixteen groups of tiles, found by `npm run bench -- codec-presets` on the maps of eleven networks; a tile names the one
+ * that suits it in a few bits, where tables of its own would take twenty bytes.
  *
  * Form: for each of 8 contexts (how large the code before is, classes.ts) a word of 16 letters, one for each 4-bit code:
  * its level (levels.ts), `a` is 0. Changing a letter changes the wire's meaning: never do.
  */
 const PRESETS: readonly string[] = [
-  'aotuvwwwxxxxyyyw gbhnprsttuuwwwxv khbhnprsstuwwxxv lmgbhmoqrstuvwxv mpniddimnpqrtvvu qutrpkfddhloqsut twwvusqnjedejors puvvutsromkgdehh',
-  'bhknoqrstuuvwwwt ecgknpqstuvvwwxu hfcgkmoqstuvvwwu jifcgkmpqstuvwwu kljgddiloqrtuvvs lnmlkhdefjnprstr lonnmlkjgeegjmon jnnnnnnmmlkiffgd',
-  'bhjkmnopqrsttuvr ddfhklnoqrstuuvt ffdfikmnpqrstuvt ghfdfikmopqrtuvs hjhgeehjlnpqrstr ilkjigffgikmoprp jmmlkkjigffgilml inmmmllkkjihfggf',
-  'bhijklmnoopqrstq dfghijklmnoqqrsq egfghijkmnopqrsq fhgfghiklmnoqqsq gihgfghijlmnpqrp hjjihggghijlmopo hkkjjihhggghjkml hlkkkjjiiiihhhig',
-  'bhiklmopqrstuuvt deghjkmopqrstuvs efegijlnopqsttus egffgiklnpqrttus fhggfgiklnoqrstr fihhhgghiklnopro fjiiiihhhhijkmnl fjjjjjjjjjjjjjjf',
-  'bijjklmnoppqrssp cghhijklmnopqrsp cgghijkllmoppqrp dhhhhijklmnopqro dhhhhhijklmnopqo eiihhhhiijklmnom eiiiiiiiiijkklmk ejjjjjjjjjjjjkkh',
-  'aloqrstuvvwwxxxv ecgkmoqrstuvvwwt gfcgkmoqrstuvwws hifcgjmoprstuvvs jljgdehkmoprstur lonmkheefilnprsr mqqponljgeefjmoo kqqppoonmljifffe',
-  'aklmnopqrrsttuvs bghjklmnopqrrttq chhijklmnopqrssq chhhijklmnopqrsp cihhhijklmnopqro diiiiiiijklmnopn djjjjjijjijjlmnk dkkkjkjjjkkjjkkg',
-  'aknopqrssttuuvvr ebhlnopqrsstuuur fgchlnopqrsstuuq figcilnopqrsstuq fjihdfkmnopqrrso ejjjjifghkmnoppm ejjkkkkjigghkmnj ekkllllllllkjjjd',
-  'almnpqrrstuuvvwt cegijlmopqrstuus dffgiklmopqrsttr ehgfgiklmopqrstq eihgfghjkmnoprsp fkjihhgghiklnopn gllkjjiihgghjkmk fmlllkkkjjiihhhf',
-  'anopqrrstuuvvwws bgiklmmopqrrrstq bhhjklmnnoqqrstp biiijklmnooqqrso ciiiijklmnnopqqn cjjjjjjjkklmoopl ckjjjkkkjjjjlmnj cllllllllllllkle',
-  'aoqrstuvvwwxxxxu cdgjlnoprrstuvvs dfehjlnopqrrtuur ehgehjlmnoqqrtuq ejigffikmnopqrsp fkkjihffgjlmopqn flllkkjjhffhjlmk emmmmmlllkkjiiid',
+  'amrtuvvvwwxxxyxu gbiortuuvvuvwwxu lhbiorstuvwwxxxu lmhbioqstuvvxxxv mpnicdjoqstuwwxv pttsqlfediortvwv suwvvuspjddelrtt nrsuuutsrpnidegg',
+  'ahlnprstuuvwwxxu ecgknprsuvvvwxxv hfcgknprstuvwwxv jifcgknprstvvwwu lljgddimoqstuvwt mnnmkhdefjnprsts moonnmljhdefjmoo lpppoooonmljgfee',
+  'bgiklnopqrsstuur ddfhjlnoqrstuuvt ffdfikmnpqrstuvt ghfdfikmnpqrtuus hjhgeehjlnoqrstr ilkjigffgilmoqrp jmllkjjigffgjlnl hmmlllkkjjihghhf',
+  'dgjjlllljhgilsvv fefgihjkllmoqtyy ihdfghikklnorswx lkhdegijkklnprvu polifefgijlnostt tuspmjgeefiknpss wwvvtroliedeimqr wxwvutrpnkifdfhj',
+  'bhijkklmnoppqrsp dfghijklmnopqrrq egfghijklmopqrsq ehgfghijlmnopqrp fihgfghijlmnoqrp gjiihggghijlmnpn gkjjiiihhghijlmk gkkkjjjiiiiihiig',
+  'bijjklmmnopqqrsp cghiijklmnoopqro chhhijkklmnopqro chhhiijklmnoopqo dhhhhijjklmnooqn dihhiiijjkllmnol diiiiiijjjkklmnk djjijjjjjjjkkklh',
+  'bijklnopqrstuuvs cfghjkmnoqrstuvs dffgijlmopqrttus egffgiklnopqsttr ehggggijlmopqrsq fiihhgghijlmnpqo fjjjiihhhhhiklmk fkkkjjjjjjiiiijf',
+  'ajlnopqrsstuuvvr dcgjlmopqrsttuus efdgjlnopqrstuur fhfdgjlnopqrstur fiigefikmnpqqrsp fjjjihffhjlmopqn fkkkkjjihgghjlmk ellllllkkkjjihie',
+  'aklmnnopqrrsttur bhiijklmnopqrssq chhijjklmnopqrsq chhhijklmmooqrrp ciihhijklmnnppro diiiiiiijklmnoom djjjjjiijijjllnk dkjkjkjjjjjjjjkg',
+  'alopqrstuuvvwwwu ecgkmnpqrstuvvvs ggcgjmnpqrstuvws hjgcgjmnpqrstuvs iljhdehkmopqrstq jnmljheefilnoqrp koonmlkjheefilon joooonnmllkhefgf',
+  'almnopqrsstuuvwt bhjklmnopqrsttus biijkmmnoqqqstur biijklmnnpqqrrtq bijjjklmnoopqrsp bjjjkkkklnnopqro bjjkkklklkmmmppn bkkklkllllmmnnnj',
+  'amnopqrsttuvvwwu cfhiklmnoqrsstus cgfhiklmopqrssur dhgfhiklmopqrssq dihhggijlmnopqrp ejjiihghhjklnopn ekkkjjiihhhijlmk elllkkkkjjjiiiif',
+  'anprstuvvwwxxxxu cdgjlnpqrssuvvvs dfdgjlnoqqrstuvs ehfdhjlnopqrstur fjigefiklnoqqssq flkjihffgilmopqo gllllkjihffgjmnl emmmmmllkkjjhhie',
+  'apqrrssstttttuun bgijklmnnnoppqpk cigikllmnmoooopj ciihjjllmmnnnooj cjjiiijkllmmnnoi ckkkjjijjkllmmnh clllkkkkjjijkllg cnmmmmmmmmmlllld',
+  'aopqrstuuvwwxxxw bgiklnopqrsstuvs bhhjkmnoppqrtuus biiijklnopprstur biiiijklmopqqrtp cjjjjjijklmooprn cjkjjkkjkkjkmmol ckkkkkkkllllkllg',
+  'aqtvwwxxxyyyyyyw dchloqrsssuwwxxu gfcglnpqstuvvwwu hjfcgknpqrstuwvt jmkhddhknpqrtuus lrqomiedeimprsur mqsrqonlhcehlorp iqqqqpoonmljggfd',
 ];
 
 /** How many presets there are. */
 export const PRESET_COUNT = PRESETS.length;
 
 /** Size of their tables. */
-const LOG = 9;
+const LOG = 10;
 /** Codes that the letters are for. */
 const MOST = 15;
 
