@@ -7,7 +7,7 @@ import { onnx, plan } from './targets/models.ts';
 import { parts } from './targets/reassembly.ts';
 import { jpegStream, packets } from './targets/streams.ts';
 import { job, result } from './targets/tiles.ts';
-import { cbor } from './targets/wire-messages.ts';
+import { cbor, signature } from './targets/wire-messages.ts';
 import { token, topics, words } from './targets/words.ts';
 
 /** Every decoder that eats what strangers send. */
@@ -28,6 +28,7 @@ export const TARGETS: readonly FuzzTarget[] = [
   card,
   config,
   token,
+  signature,
   words,
   packets,
   answers,

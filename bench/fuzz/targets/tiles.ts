@@ -2,22 +2,33 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { FrameStore, type PlanLayout } from '../../../central/assembly/frame-store.ts';
+import { FrameStore, type PlanLayout, type TileLayout } from '../../../central/assembly/frame-store.ts';
+import { type CodecSpec, findCodec } from '../../../shared/codec/codec.ts';
+import type { ClipSpec } from '../../../shared/codec/spec.ts';
 import { TesseraError } from '../../../shared/errors.ts';
 import { readModel } from '../../../shared/onnx/read.ts';
 import { resolveModel } from '../../../shared/onnx/resolve.ts';
 import type { Plan } from '../../../shared/plan/plan.ts';
-import { resultMessage, workMessage } from '../../../shared/protocol/messages.ts';
+import { resultMessage, type WireRegion, workMessage } from '../../../shared/protocol/messages.ts';
 import { openBlobStore } from '../../../shared/runtime/blob-store.ts';
 import { decode, encode } from '../../../shared/runtime/cbor.ts';
 import { packModel } from '../../../shared/runtime/package.ts';
 import { StageRunner } from '../../../shared/runtime/stage-runner.ts';
-import { boxShape, byteLength, crop, type Tensor } from '../../../shared/tensor/tensor.ts';
+import type { z } from '../../../shared/schema.ts';
+import {
+  type Box,
+  boxShape,
+  byteLength,
+  crop,
+  elementCount,
+  paste,
+  type Tensor,
+} from '../../../shared/tensor/tensor.ts';
 import { buildStage } from '../../../shared/tiling/stage.ts';
 import { cborOf } from '../cbor-bytes.ts';
 import { corpusOf } from '../corpus.ts';
 import { thenEdited } from '../edits.ts';
-import { type FuzzTarget, must, same } from '../target.ts';
+import { type FuzzTarget, must, same, type Verdict } from '../target.ts';
 import { editedTree } from '../trees.ts';
 import { treeOf } from './wire-messages.ts';
 
@@ -50,93 +61,83 @@ function scene() {
   const spec = resolved.specs.get('x')!;
   const data = Uint8Array.from({ length: byteLength(spec) }, (_, k) => (k % 4 === 3 ? 0x3e : (k * 31) & 255));
   const frame: Tensor = { ...spec, data };
-  const layout: PlanLayout = {
-    id: PLAN,
-    specs: resolved.specs,
-    stages: [
-      { tiles: form.tiles.map((tile) => ({ ...tile, out: tile.out.map((region) => ({ ...region, codec: RAW })) })) },
-    ],
-  };
-  return { resolved, form, frame, layout };
+  return { resolved, form, frame };
 }
 
-/** A work-result of every tile, filled with the tile's number. */
+const CLIP: ClipSpec = { name: 'clip', a: 0.2, b: 2, bits: 4 };
+
+/** How results travel, by plan: as they are; packed and quantised; clipped, and held as codes. */
+const FORMS: readonly { readonly plan: string; readonly codecs: Readonly<Record<string, CodecSpec>> }[] = [
+  { plan: PLAN, codecs: { a: RAW, y: RAW } },
+  { plan: 'p-00000002', codecs: { a: { name: 'packed' }, y: { name: 'q8', per: 'channel' } } },
+  { plan: 'p-00000003', codecs: { a: { name: 'fp16' }, y: CLIP } },
+];
+
+function layouts(): Map<string, PlanLayout> {
+  const { resolved, form } = scene();
+  const layoutOf = ({ plan, codecs }: (typeof FORMS)[number]): PlanLayout => ({
+    id: plan,
+    specs: resolved.specs,
+    codes: new Map(Object.entries(codecs).flatMap(([name, codec]) => (codec.name === 'clip' ? [[name, codec]] : []))),
+    stages: [
+      {
+        tiles: form.tiles.map((tile) => ({
+          ...tile,
+          out: tile.out.map((region) => ({ ...region, codec: codecs[region.tensor]! })),
+        })),
+      },
+    ],
+  });
+  return new Map(FORMS.map((one) => [one.plan, layoutOf(one)]));
+}
+
+/** A work-result of every tile in every form. */
 function results(): Uint8Array[] {
-  const { form, layout } = scene();
-  const about = { v: 1, plan: PLAN, i_id: '7-1', stage: 0, attempt: 0, n_id: 'pi-1', queue_ms: 0.5 } as const;
-  const tiles = form.tiles.map((tile) => ({
-    t_id: tile.t_id,
-    out: tile.out.map(({ tensor, box }) => {
-      const { dtype } = layout.specs.get(tensor)!;
-      const shape = boxShape(box);
-      return {
-        tensor,
-        box,
-        dtype,
-        shape,
-        codec: RAW,
-        d: new Uint8Array(byteLength({ dtype, shape })).fill(tile.t_id + 1),
-      };
-    }),
-    compute_ms: 1.5,
-  }));
-  return tiles.map((tile) => encode({ ...about, tiles: [tile] }));
+  return [...layouts().values()].flatMap(({ id, specs, stages }) => {
+    const about = { v: 1, plan: id, i_id: '7-1', stage: 0, attempt: 0, n_id: 'pi-1', queue_ms: 0.5 } as const;
+    return stages[0]!.tiles.map(({ t_id, out }) => {
+      const regions = out.map(({ tensor, box, codec }) => {
+        const { dtype } = specs.get(tensor)!;
+        const shape = boxShape(box);
+        const floats = Float32Array.from({ length: elementCount(shape) }, (_, k) =>
+          Math.max(0, Math.sin(k + t_id) * 2),
+        );
+        const d = findCodec(codec.name)!.encode(new Uint8Array(floats.buffer), { dtype, shape }, codec);
+        return { tensor, box, dtype, shape, codec, d };
+      });
+      return encode({ ...about, tiles: [{ t_id, out: regions, compute_ms: 1.5 }] });
+    });
+  });
+}
+
+/** The tensor with one region as it was before. */
+function restored(now: Tensor, box: Box, before: Uint8Array): Uint8Array {
+  const data = now.data.slice();
+  paste({ ...now, data }, box, crop({ ...now, data: before }, box));
+  return data;
 }
 
 /** Results of nodes, through to the frame's tensors. */
 export const result: FuzzTarget = {
   name: 'result',
-  about: 'results with wrong boxes, shapes, types, sizes and names: a frame holds what was asked for, or nothing new',
+  about: 'results with wrong boxes, shapes, types, sizes and codecs: a frame holds what was asked for, or nothing new',
   seeds: results,
   inputs: (seeds) => thenEdited(editedTree(seeds.map(treeOf)).map(cborOf), seeds),
   open: () => {
-    const { form, frame, layout } = scene();
-    const names = ['a', 'y'];
+    const { frame } = scene();
+    const plans = layouts();
     return {
       judge(input) {
-        let message: ReturnType<typeof resultMessage.parse>;
-        try {
-          message = decode(input, resultMessage, 'result');
-        } catch (error) {
-          if (error instanceof TesseraError) return 'refused';
-          throw error;
-        }
+        const message = messageOf(input, resultMessage);
+        const layout = plans.get(message?.plan ?? '');
+        if (message === undefined || layout === undefined) return 'refused';
         const store = new FrameStore();
         store.open('7-1', new Map([['x', frame]]));
-        let verdict: 'accepted' | 'refused' = 'refused';
+        let verdict: Verdict = 'refused';
         for (const tile of message.tiles) {
           // The coordinator hands over results only for tiles that were asked for.
-          const asked = form.tiles[tile.t_id];
-          if (!('out' in tile) || asked === undefined) continue;
-          const before = names.map((name) => store.tensor('7-1', name, layout)!.data.slice());
-          let pasted = true;
-          try {
-            store.paste('7-1', layout, 0, tile.t_id, tile.out);
-          } catch (error) {
-            must(error instanceof TesseraError && /^TESSERA_(MESSAGE_INVALID|CODEC)$/.test(error.code), String(error));
-            pasted = false;
-          }
-          names.forEach((name, k) => {
-            const now = store.tensor('7-1', name, layout)!;
-            const region = asked.out.find(({ tensor }) => tensor === name);
-            const given = tile.out.find(({ tensor }) => tensor === name);
-            const expected: Tensor = { ...now, data: before[k]! };
-            if (pasted && region !== undefined) {
-              must(given !== undefined && same(crop(now, region.box), given.d), `${name} is not what was sent`);
-              must(same(given.box, region.box) && same(given.shape, boxShape(region.box)), `${name} was moved`);
-              // Outside of the tile nothing changes: put the old bytes back and compare all.
-              const restored = new FrameStore();
-              restored.open('r', new Map([[name, { ...now, data: now.data.slice() }]]));
-              const one = {
-                id: 'r',
-                specs: layout.specs,
-                stages: [{ tiles: [{ t_id: 0, in: [], out: [{ ...region, codec: RAW }] }] }],
-              };
-              restored.paste('r', one, 0, 0, [{ ...given, d: crop(expected, region.box) }]);
-              must(same(restored.tensor('r', name, one)!.data, expected.data), `${name} changed outside of its tile`);
-            } else must(same(now.data, expected.data), `${name} changed though its result was refused`);
-          });
-          if (pasted) verdict = 'accepted';
+          const asked = layout.stages[0]!.tiles[tile.t_id];
+          if ('out' in tile && asked !== undefined && isPasted(store, layout, asked, tile.out)) verdict = 'accepted';
         }
         store.release('7-1');
         must(store.bytes === 0, () => `${store.bytes} bytes stay`);
@@ -145,6 +146,55 @@ export const result: FuzzTarget = {
     };
   },
 };
+
+/** Pastes a tile's results and looks at what became of the tensors; false where they were refused. */
+function isPasted(store: FrameStore, layout: PlanLayout, asked: TileLayout, out: readonly WireRegion[]): boolean {
+  const tensors = asked.out.map((region) => ({ region, now: store.tensor('7-1', region.tensor, layout)! }));
+  const before = tensors.map(({ now }) => now.data.slice());
+  try {
+    store.paste('7-1', layout, 0, asked.t_id, out);
+  } catch (error) {
+    must(error instanceof TesseraError && /^TESSERA_(MESSAGE_INVALID|CODEC)$/.test(error.code), String(error));
+    for (const [k, { now, region }] of tensors.entries())
+      must(same(now.data, before[k]!), () => `${region.tensor} changed though its result was refused`);
+    return false;
+  }
+  for (const [k, { region, now }] of tensors.entries()) {
+    const { tensor, box } = region;
+    const given = out.find((one) => one.tensor === tensor);
+    must(given !== undefined && same(given.box, box) && same(given.shape, boxShape(box)), `${tensor} was moved`);
+    must(same(restored(now, box, before[k]!), before[k]!), () => `${tensor} changed outside of its tile`);
+    const clip = layout.codes?.get(tensor);
+    const inside = crop(now, box);
+    if (clip !== undefined)
+      must(
+        inside.every((code) => code < 2 ** clip.bits),
+        () => `${tensor} holds no codes`,
+      );
+    else {
+      must(
+        given.codec.name === region.codec.name || given.codec.name === 'raw',
+        `${tensor} lost more than the plan allows`,
+      );
+      const spec = { dtype: given.dtype, shape: given.shape };
+      must(
+        same(inside, findCodec(given.codec.name)!.decode(given.d, spec, given.codec)),
+        `${tensor} is not what was sent`,
+      );
+    }
+  }
+  return true;
+}
+
+/** The message, or undefined where it is refused. */
+function messageOf<T>(input: Uint8Array, schema: z.ZodType<T>): T | undefined {
+  try {
+    return decode(input, schema, 'input');
+  } catch (error) {
+    if (error instanceof TesseraError && error.code === 'TESSERA_MESSAGE_INVALID') return undefined;
+    throw error;
+  }
+}
 
 function work(): Uint8Array[] {
   const { form, frame } = scene();
@@ -184,17 +234,12 @@ export const job: FuzzTarget = {
     const manifest = await packModel({ name: 'tiny', model: resolveModel(tinyModel()).model, store });
     const runner = new StageRunner({ store, threads: 1, sessionMemoryMb: 100 });
     await runner.prepare(stages(manifest.skeleton.sha), [0], manifest.skeleton.sha);
-    const { form, layout } = scene();
+    const { form, resolved } = scene();
     return {
       async judge(input) {
-        let message: ReturnType<typeof workMessage.parse>;
-        try {
-          message = decode(input, workMessage, 'work');
-        } catch (error) {
-          if (error instanceof TesseraError) return 'refused';
-          throw error;
-        }
-        let verdict: 'accepted' | 'refused' = 'refused';
+        const message = messageOf(input, workMessage);
+        if (message === undefined) return 'refused';
+        let verdict: Verdict = 'refused';
         for (const tile of message.tiles.slice(0, 4)) {
           const inline = tile.in.flatMap((region) => ('d' in region ? [{ ...region, d: region.d.slice() }] : []));
           const outcome = await runner.runTile(message.plan, message.stage, { ...tile, in: inline });
@@ -220,7 +265,7 @@ export const job: FuzzTarget = {
               `${tensor} was moved`,
             );
             must(
-              dtype === layout.specs.get(tensor)!.dtype && d.length === byteLength({ dtype, shape }),
+              dtype === resolved.specs.get(tensor)!.dtype && d.length === byteLength({ dtype, shape }),
               `${tensor} is short`,
             );
           }

@@ -1,3 +1,4 @@
+import { generateKeyPairSync, sign } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { TesseraError } from '../../../shared/errors.ts';
@@ -6,6 +7,7 @@ import {
   blobPartMessage,
   controlMessage,
   frameEnvelope,
+  type ModelManifest,
   modelManifest,
   partMessage,
   resultMessage,
@@ -13,6 +15,7 @@ import {
   workMessage,
 } from '../../../shared/protocol/messages.ts';
 import { decode, encode } from '../../../shared/runtime/cbor.ts';
+import { requireSignature, signedBytes } from '../../../shared/runtime/signature.ts';
 import { packageFolder } from '../../../shared/runtime/version.ts';
 import { z } from '../../../shared/schema.ts';
 import { cborOf, readCbor } from '../cbor-bytes.ts';
@@ -98,6 +101,46 @@ export const cbor: FuzzTarget = {
       return verdict;
     },
   }),
+};
+
+/** Models that claim to be signed. */
+export const signature: FuzzTarget = {
+  name: 'signature',
+  about: 'manifests that were changed after they were signed: what passes is what was signed, byte for byte',
+  seeds: () => MANIFESTS.map((one) => encode({ ...one, signature: signer.sign(one) })),
+  inputs: (seeds) => thenEdited(editedTree(seeds.map(treeOf)).map(cborOf), seeds),
+  open: () => ({
+    judge(input) {
+      const manifest = decoded(input, modelManifest);
+      if (manifest === undefined) return 'refused';
+      try {
+        requireSignature(manifest, [signer.publicKey]);
+      } catch (error) {
+        if (error instanceof TesseraError && error.code === 'TESSERA_SIGNATURE') return 'refused';
+        throw error;
+      }
+      const signed = MANIFESTS.map((one) => signedBytes(one).toString());
+      must(signed.includes(signedBytes(manifest).toString()), 'a manifest that nobody signed passes');
+      return 'accepted';
+    },
+  }),
+};
+
+const blob = (digit: string, size: number) => ({ sha: digit.repeat(64), size });
+const MANIFESTS: readonly ModelManifest[] = [
+  {
+    format: 'tessera-model/1',
+    name: 'scenes',
+    skeleton: blob('a', 41_236),
+    blobs: [blob('b', 921_600), blob('c', 1024)],
+  },
+  { format: 'tessera-model/1', name: 'a "name"\n', skeleton: blob('d', 1), blobs: [] },
+];
+/** A key of this process alone. */
+const keys = generateKeyPairSync('ed25519');
+const signer = {
+  publicKey: `ed25519:${keys.publicKey.export({ format: 'jwk' }).x}`,
+  sign: (manifest: ModelManifest) => new Uint8Array(sign(null, signedBytes(manifest), keys.privateKey)),
 };
 
 /** A seed as a tree; what is no CBOR (a found input) is a tree of bytes. */
