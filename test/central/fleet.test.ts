@@ -57,6 +57,15 @@ describe('watchFleet', () => {
     expect(events.map(({ type }) => type)).toEqual(['node-online']);
   });
 
+  it('believes "ready" only of the run of the process that is there: what another one had loaded is gone', async () => {
+    await online('pi-1');
+    const ready = (boot_id: string) => ({ v: 1, type: 'ready', plan: 'p-1', boot_id });
+    await as('pi-1').send('central', 'control', ready('a run before'));
+    expect(events.map(({ type }) => type)).toEqual(['node-online']);
+    await as('pi-1').send('central', 'control', ready(info.boot_id));
+    expect(events.at(-1)).toEqual({ type: 'node-ready', node: 'pi-1', plan: 'p-1' });
+  });
+
   it('takes each part of a large result for a sign of life, as heartbeats wait behind it on a slow link', async () => {
     await online('pi-1');
     const [tile] = result.tiles;
