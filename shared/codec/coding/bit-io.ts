@@ -44,9 +44,12 @@ export class BitWriter {
   #pending = 0;
   #held = 0;
 
-  constructor(bytes: Uint8Array, at: number) {
+  /** Goes on at `bit` of the buffer; bits before it in the same byte are kept, those after it are zero. */
+  constructor(bytes: Uint8Array, bit: number) {
     this.bytes = bytes;
-    this.at = at;
+    this.at = bit >>> 3;
+    this.#held = bit & 7;
+    this.#pending = this.#held > 0 ? bytes[this.at]! : 0;
   }
 
   /** A field of at most 16 bits. */

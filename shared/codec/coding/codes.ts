@@ -1,29 +1,26 @@
 import { corrupt } from '../corrupt.ts';
 import { BitReader, READ_AHEAD } from './bit-io.ts';
-import { type Direct, decodeDirect, encodeDirect } from './direct.ts';
+import { decodeDirect, encodeDirect, FORM_BITS, OWN_FORM, PRESET_FORM } from './direct.ts';
 import { packCodes, packedLength, unpackCodes } from './pack.ts';
 import { PRESET_COUNT } from './presets.ts';
 import { bestWidth, putPairs, readPairs } from './run-length.ts';
 import { scratch } from './scratch.ts';
-import { decodeZeroRuns, encodeZeroRuns, type Sparse } from './zero-runs.ts';
+import { decodeZeroRuns, encodeZeroRuns, type Sparse, ZERO_RUNS_FORM } from './zero-runs.ts';
 
 /**
  * Codes of 1 to 8 bits in as few bytes as it takes: packed bits, ADCNN's run-length pairs, or an entropy coder.
  *
- *   codes    = header body
- *   header   = form:5 detail:3                 one byte, form in the upper bits
- *   form 0   packed bits (pack.ts)             detail 0
- *   form 1   pairs (run-length.ts)             detail: width of a field of zeros - 1
- *   form 2   count:varint [stream]             zero runs (zero-runs.ts); detail: bits of padding in front of the stream
- *   form 3   stream                            direct with own tables (direct.ts); detail: as above
- *   form 4+p stream                            direct with the tables of preset p; detail: as above
- *   varint   = 7 bits a byte, lowest first, the eighth says that more follow
+ *   codes    = form:5 body                           bits, least significant first; the last byte is filled with zeros
+ *   form 0   nothing:3 packed bits                   (pack.ts)
+ *   form 1   width - 1:3 pairs                       (run-length.ts) with fields of `width` bits for zeros
+ *   form 2   zero runs                               (zero-runs.ts)
+ *   form 3   codes one by one with own tables        (direct.ts)
+ *   form 4+p codes one by one with those of preset p (direct.ts)
+ *   form 31  nothing:3                               all codes are 0
  */
 const PACKED = 0;
 const PAIRS = 1;
-const ZERO_RUNS = 2;
-const OWN = 3;
-const PRESET = 4;
+const ZEROS = 31;
 
 /** Above this share of codes that are not zero, coding them one by one is smaller, and fast enough. */
 export const SPARSE_SHARE = 1 / 6;
@@ -76,24 +73,18 @@ export function encodeCodes(codes: Uint8Array, n: number, bits: number): Uint8Ar
 export function encodeDense(codes: Uint8Array, n: number, bits: number): Uint8Array {
   const packed = packedLength(n, bits);
   const direct = encodeDirect(codes, n, bits, packed);
-  if (direct !== undefined && direct.bytes.byteLength <= packed) return withHeader(direct);
+  if (direct !== undefined && direct.byteLength <= packed) return direct;
   const bytes = new Uint8Array(1 + packed);
-  bytes[0] = PACKED << 3;
+  bytes[0] = PACKED;
   packCodes(codes, n, bits, bytes, 1);
-  return bytes;
-}
-
-function withHeader({ bytes, padding, preset }: Direct): Uint8Array {
-  bytes[0] = ((preset === undefined ? OWN : PRESET + preset) << 3) | padding;
   return bytes;
 }
 
 /** Encodes codes of which few are not zero; `codes`: all of them, where they are at hand. */
 export function encodeSparse(sparse: Sparse, bits: number, codes?: Uint8Array): Uint8Array {
   const { n, count } = sparse;
-  if (n === 0) return Uint8Array.of(PACKED << 3);
-  if (count === 0) return Uint8Array.of(ZERO_RUNS << 3, 0);
-  const bytes = n < LEAST_ZERO_RUNS ? directOf(sparse, bits, codes) : zeroRunsOf(sparse, bits);
+  if (count === 0) return Uint8Array.of(ZEROS);
+  const bytes = n < LEAST_ZERO_RUNS ? directOf(sparse, bits, codes) : encodeZeroRuns(sparse, bits);
   return (count <= MAX_PAIRS ? pairsOf(sparse, bits, bytes.byteLength) : undefined) ?? bytes;
 }
 
@@ -108,18 +99,6 @@ function allOf({ n, count, positions, values }: Sparse): Uint8Array {
   return codes;
 }
 
-function zeroRunsOf(sparse: Sparse, bits: number): Uint8Array {
-  const { bytes, padding } = encodeZeroRuns(sparse, bits);
-  // Five bytes of room for the header are in front; the count takes as many as it needs.
-  let length = 1;
-  for (let rest = sparse.count >>> 7; rest > 0; rest >>>= 7) length++;
-  const start = 5 - 1 - length;
-  bytes[start] = (ZERO_RUNS << 3) | padding;
-  let rest = sparse.count;
-  for (let i = 1; i <= length; i++, rest >>>= 7) bytes[start + i] = (rest & 127) | (i < length ? 128 : 0);
-  return start === 0 ? bytes : bytes.slice(start);
-}
-
 /** The codes as pairs, if those are smaller than `limit` bytes. */
 function pairsOf({ n, count, positions, values }: Sparse, bits: number, limit: number): Uint8Array | undefined {
   const leading = positions[0]!;
@@ -129,36 +108,49 @@ function pairsOf({ n, count, positions, values }: Sparse, bits: number, limit: n
   const length = 1 + Math.ceil(pairBits / 8);
   if (length >= limit) return undefined;
   const bytes = new Uint8Array(length);
-  bytes[0] = (PAIRS << 3) | (width - 1);
-  putPairs(pairs, bits, width, bytes, 1);
+  bytes[0] = PAIRS | ((width - 1) << FORM_BITS);
+  putPairs(pairs, bits, width, bytes, 8);
   return bytes;
 }
 
 /** Decodes exactly n codes of `bits` bits; throws TESSERA_CODEC for anything that is not their encoding. */
 export function decodeCodes(bytes: Uint8Array, n: number, bits: number): Uint8Array {
-  if (bytes.byteLength < 1) throw corrupt('it is empty');
-  if (bytes.byteLength > 1 + packedLength(n, bits)) throw corrupt('it is longer than its codes without any coding');
-  const form = bytes[0]! >> 3;
-  const detail = bytes[0]! & 7;
+  const end = bytes.byteLength;
+  if (end < 1) throw corrupt('it is empty');
+  if (end > 1 + packedLength(n, bits)) throw corrupt('it is longer than its codes without any coding');
+  const reader = readerOf(bytes);
+  const form = reader.take(FORM_BITS);
   try {
-    if (form === PACKED && detail === 0) {
-      if (bytes.byteLength !== 1 + packedLength(n, bits)) throw corrupt('its length is not that of its codes');
-      const out = new Uint8Array(n);
-      unpackCodes(bytes, 1, bits, out);
-      return out;
+    switch (form) {
+      case ZEROS:
+        reader.finish(end);
+        return new Uint8Array(n);
+      case PACKED: {
+        if (reader.take(3) !== 0) throw corrupt('its header is none');
+        if (end !== 1 + packedLength(n, bits)) throw corrupt('its length is not that of its codes');
+        const out = new Uint8Array(n);
+        unpackCodes(bytes, 1, bits, out);
+        return out;
+      }
+      case PAIRS: {
+        const width = reader.take(3) + 1;
+        const out = new Uint8Array(n);
+        readPairs(reader, end, bits, width, out);
+        return out;
+      }
+      case ZERO_RUNS_FORM: {
+        const out = new Uint8Array(n);
+        decodeZeroRuns(reader, end, bits, out);
+        return out;
+      }
+      default: {
+        if (form < OWN_FORM || form >= PRESET_FORM + PRESET_COUNT || n === 0)
+          throw corrupt(`its form ${form} is not known`);
+        const out = new Uint8Array(n);
+        decodeDirect(reader, end, bits, form, out);
+        return out;
+      }
     }
-    if (form === ZERO_RUNS) return readZeroRuns(bytes, detail, n, bits);
-    const { reader, end } = readerOf(bytes, 1, detail);
-    if (form === PAIRS) {
-      reader.bit = 0;
-      const out = new Uint8Array(n);
-      readPairs(reader, end, bits, detail + 1, out);
-      return out;
-    }
-    if (form < OWN || form >= PRESET + PRESET_COUNT || n === 0) throw corrupt(`its form ${form} is not known`);
-    const out = new Uint8Array(n);
-    decodeDirect(reader, end, bits, form === OWN ? undefined : form - PRESET, out);
-    return out;
   } catch (error) {
     // Reading past the end of the buffer, with its few bytes of padding.
     if (error instanceof RangeError) throw corrupt('it ends early');
@@ -166,31 +158,11 @@ export function decodeCodes(bytes: Uint8Array, n: number, bits: number): Uint8Ar
   }
 }
 
-function readZeroRuns(bytes: Uint8Array, padding: number, n: number, bits: number): Uint8Array {
-  let count = 0;
-  let at = 1;
-  for (let shift = 0; ; shift += 7) {
-    const byte = bytes[at++];
-    if (byte === undefined || shift > 28) throw corrupt('its count has no end');
-    count += (byte & 127) * 2 ** shift;
-    if (byte < 128) break;
-  }
-  if (count > n) throw corrupt('it has more codes than the tensor');
-  if (count === 0) {
-    if (at !== bytes.byteLength || padding !== 0) throw corrupt('something follows its end');
-    return new Uint8Array(n);
-  }
-  const { reader, end } = readerOf(bytes, at, padding);
-  const out = new Uint8Array(n);
-  decodeZeroRuns(reader, end, n, count, bits, out);
-  return out;
-}
-
-/** A reader of bytes[from..]; the copy has the bytes behind it that the reader may look at. */
-function readerOf(bytes: Uint8Array, from: number, bit: number): { reader: BitReader; end: number } {
-  const end = bytes.byteLength - from;
+/** A reader of bytes; the copy has the bytes behind it that the reader may look at. */
+function readerOf(bytes: Uint8Array): BitReader {
+  const end = bytes.byteLength;
   const input = inputBuffer(end + READ_AHEAD);
-  input.set(from === 0 ? bytes : bytes.subarray(from));
+  input.set(bytes);
   input.fill(0, end, end + READ_AHEAD);
-  return { reader: new BitReader(new DataView(input.buffer, 0, end + READ_AHEAD), bit), end };
+  return new BitReader(new DataView(input.buffer, 0, end + READ_AHEAD), 0);
 }

@@ -13,13 +13,25 @@ import { type DecodeTables, decodeTables, encodeTables, leastLog, MAX_LOG } from
  * the tile's own, which are told by how they differ from a preset's. Of many codes the first half is one lane and the
  * second half the other; of few all are one lane, as each lane costs a state.
  *
- *   stream = [preset:4 table{8}] lanes extra*      extra: lowest bits of codes whose class has some
+ *   direct = form:5 [preset:4 table{8}] lanes extra*      extra: lowest bits of codes whose class has some
+ *
+ * The form is OWN_FORM where the stream has its own tables, else that of its preset.
  */
+
+/** Forms of codes (codes.ts) that this file reads: OWN_FORM, and PRESET_FORM + preset. */
+export const OWN_FORM = 3;
+export const PRESET_FORM = 4;
+export const FORM_BITS = 5;
 
 /** Codes from which on there are two lanes. */
 const TWO_LANES = 1024;
-/** Codes from which on own tables may pay for the time that it takes to make them. */
+/** Codes from which on own tables pay for the time that it takes to make them; from FEW on where no preset fits. */
 const OWN_TABLES = 8192;
+const OWN_TABLES_FEW = 1024;
+/** A preset fits if it takes at most so many times the bits of the best tables that there could be. */
+const FITS = 1.1;
+/** Bits that own tables take, about. */
+const OWN_TABLES_BITS = 250;
 /** Of this many codes and more only a part is counted, to choose tables by. */
 const COUNT_ALL = 1024;
 const COUNTED_BLOCK = 64;
@@ -109,15 +121,8 @@ function bestPreset(counts: Int32Array, items: number, bits: number): { index: n
   return best;
 }
 
-/** What `encodeDirect` made: bytes with one byte of room in front, bits of padding in front of the stream, the preset if not own tables. */
-export interface Direct {
-  readonly bytes: Uint8Array;
-  readonly padding: number;
-  readonly preset: number | undefined;
-}
-
 /** Encodes `codes[0..n)`, n > 0; undefined where that would take about `limit` bytes or more. */
-export function encodeDirect(codes: Uint8Array, n: number, bits: number, limit: number): Direct | undefined {
+export function encodeDirect(codes: Uint8Array, n: number, bits: number, limit: number): Uint8Array | undefined {
   const classes = codeClasses(bits);
   const { count: symbols, of } = classes;
   const row = ROWS[bits]!;
@@ -125,7 +130,10 @@ export function encodeDirect(codes: Uint8Array, n: number, bits: number, limit: 
   const share = count(codes, n, row, of, counts);
   const { index, needed } = bestPreset(counts, CONTEXTS * symbols, bits);
   const chosen = preset(index, bits);
-  const own = n < OWN_TABLES ? undefined : ownTables(counts, symbols, chosen.tables);
+  const tries =
+    n >= OWN_TABLES ||
+    (n >= OWN_TABLES_FEW && needed > FITS * conditionalEntropy(counts, symbols) + OWN_TABLES_BITS * share);
+  const own = tries ? ownTables(counts, symbols, chosen.tables) : undefined;
   const isOwn = own !== undefined && own.bits + (own.needed - own.bits) / share < needed / share;
   const extraBits = classes.exact ? 0 : countExtra(counts, classes) / share;
   const estimate = isOwn ? own.bits + (own.needed - own.bits) / share : needed / share;
@@ -140,9 +148,26 @@ export function encodeDirect(codes: Uint8Array, n: number, bits: number, limit: 
     for (let t = CONTEXTS - 1; t >= 0; t--) putLevels(writer, own.tables[t]!, chosen.tables[t]);
     writer.put(index, PRESET_BITS);
   }
-  const padding = writer.finish();
-  const end = classes.exact ? room : putExtra(codes, n, classes, new BitWriter(output, room));
-  return { bytes: output.slice(writer.at - 1, end), padding, preset: isOwn ? undefined : index };
+  writer.put(isOwn ? OWN_FORM : PRESET_FORM + index, FORM_BITS);
+  const last = writer.finish();
+  const end = classes.exact ? (last + 7) >> 3 : putExtra(codes, n, classes, new BitWriter(output, last));
+  return output.slice(writer.at, end);
+}
+
+/** Bits that what was counted takes with the best tables that there could be, themselves left out. */
+function conditionalEntropy(counts: Int32Array, symbols: number): number {
+  let bits = 0;
+  for (let row = 0; row < CONTEXTS * symbols; row += symbols) {
+    let total = 0;
+    for (let s = 0; s < symbols; s++) {
+      const times = counts[row + s]!;
+      if (times === 0) continue;
+      total += times;
+      bits -= times * Math.log2(times);
+    }
+    if (total > 0) bits += total * Math.log2(total);
+  }
+  return bits;
 }
 
 /** Tables for what was counted; `needed`: bits that they and it take, of which `bits` are the tables'. */
@@ -178,21 +203,14 @@ function putExtra(codes: Uint8Array, n: number, { of, extra }: CodeClasses, writ
 }
 
 /**
- * Decodes out.length codes, at least one; the stream ends at byte `end`. `index`: the preset; undefined where the
- * stream has its own tables. Throws TESSERA_CODEC or RangeError.
+ * Decodes out.length codes, at least one, of a stream whose form was read; it ends at byte `end`. Throws TESSERA_CODEC
+ * or RangeError.
  */
-export function decodeDirect(
-  reader: BitReader,
-  end: number,
-  bits: number,
-  index: number | undefined,
-  out: Uint8Array,
-): void {
+export function decodeDirect(reader: BitReader, end: number, bits: number, form: number, out: Uint8Array): void {
   const n = out.length;
   const classes = codeClasses(bits);
-  const tables = index === undefined ? readOwn(reader, n, bits, classes) : preset(index, bits).decode;
+  const tables = form === OWN_FORM ? readOwn(reader, n, bits, classes) : preset(form - PRESET_FORM, bits).decode;
   decodeLanes(reader, out, ...lanesOf(n), tables, 0);
-  if ((reader.bit & 7) !== 0) throw corrupt('it does not end where it should');
   if (!classes.exact) addExtra(reader, classes, out);
   reader.finish(end);
 }

@@ -36,10 +36,10 @@ export function bestWidth(pairs: readonly number[], bits: number): { width: numb
   return best;
 }
 
-/** Writes pairs into `out` from byte `at`. */
-export function putPairs(pairs: readonly number[], bits: number, width: number, out: Uint8Array, at: number): void {
+/** Writes pairs into `out` from `bit` on. */
+export function putPairs(pairs: readonly number[], bits: number, width: number, out: Uint8Array, bit: number): void {
   const most = (1 << width) - 1;
-  const writer = new BitWriter(out, at);
+  const writer = new BitWriter(out, bit);
   for (let i = 0; i < pairs.length; i += 2) {
     let code = pairs[i]!;
     let zeros = pairs[i + 1]!;

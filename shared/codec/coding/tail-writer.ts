@@ -5,10 +5,12 @@ export const WRITE_AHEAD = 4;
  * Writes bits from the last to the first: each field goes in front of what is there, so that a reader who runs forward
  * gets them in the opposite order. An ANS coder needs this, as it decodes in the opposite order of encoding.
  *
- *   stream = padding (0..7 bits) field*      fields least significant bit first; the stream ends at a byte's end
+ *   stream = field* padding (0..7 bits)      fields least significant bit first
  */
 export class TailWriter {
+  readonly bytes: Uint8Array;
   readonly view: DataView;
+  readonly #end: number;
   /** First byte written so far; `WRITE_AHEAD` bytes in front of it may be overwritten. */
   at: number;
   /** Bits that are not stored yet: the lowest `held` (0..7) of `pending`; those above mean nothing. */
@@ -17,7 +19,9 @@ export class TailWriter {
 
   /** Writes into `bytes` from byte `end` backwards; the caller sees to it that there is room. */
   constructor(bytes: Uint8Array, end: number) {
+    this.bytes = bytes;
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#end = end;
     this.at = end;
   }
 
@@ -30,10 +34,18 @@ export class TailWriter {
     this.held &= 7;
   }
 
-  /** Writes out what is pending; returns the bits of padding (0..7) in front. The stream begins at `at`. */
+  /**
+   * Moves what was written so that its first bit begins a byte, `at`; returns the bit after its last, counted from the
+   * beginning of the buffer.
+   */
   finish(): number {
     const padding = (8 - this.held) & 7;
     this.put(0, padding);
-    return padding;
+    if (padding === 0) return this.#end * 8;
+    const { bytes } = this;
+    const last = this.#end - 1;
+    for (let i = this.at; i < last; i++) bytes[i] = (bytes[i]! >> padding) | (bytes[i + 1]! << (8 - padding));
+    bytes[last] = bytes[last]! >> padding;
+    return this.#end * 8 - padding;
   }
 }

@@ -1,7 +1,7 @@
 import { corrupt } from '../corrupt.ts';
 import { type BitReader, BitWriter } from './bit-io.ts';
 import { codeClasses, runBase, runClass, runExtra } from './classes.ts';
-import { logFor } from './direct.ts';
+import { FORM_BITS, logFor } from './direct.ts';
 import { decodeLanes, encodeItems } from './lanes.ts';
 import { chooseLevels, LevelTable, putLevels, readLevels } from './levels.ts';
 import { scratch } from './scratch.ts';
@@ -12,7 +12,9 @@ import { decodeTables, encodeTables } from './tans.ts';
  * Codes of which most are zero: how many zeros, then a code that is none, and so on; the time it takes goes with the
  * codes that are not zero. Classes of runs are one lane, classes of codes the other.
  *
- *   stream = table{2} lanes (extraRun extraCode)*          the second table does not expect what the first is
+ *   zero runs = form:5 width:5 count:width table{2} lanes (extraRun extraCode)*
+ *
+ * `count` codes are not zero. The second table does not expect what the first is.
  */
 
 const itemBuffer = scratch((n) => new Uint16Array(n));
@@ -20,6 +22,10 @@ const countBuffer = scratch((n) => new Int32Array(n));
 const outputBuffer = scratch((n) => new Uint8Array(n));
 const symbolBuffer = scratch((n) => new Uint8Array(n));
 const USERS = Uint8Array.of(0, 1);
+
+/** The form of codes (codes.ts) that this file reads, and the bits of the count's width. */
+export const ZERO_RUNS_FORM = 2;
+const WIDTH_BITS = 5;
 
 /** Codes that are not zero, in order, and where they are. */
 export interface Sparse {
@@ -34,11 +40,8 @@ function symbolsFor(n: number, bits: number): number {
   return Math.max(runClass(n) + 1, codeClasses(bits).count - 1);
 }
 
-/** Encodes with five bytes in front for a header; count > 0. `padding`: bits in front of the stream. */
-export function encodeZeroRuns(
-  { n, count, positions, values }: Sparse,
-  bits: number,
-): { bytes: Uint8Array; padding: number } {
+/** Encodes codes of which at least one is not zero. */
+export function encodeZeroRuns({ n, count, positions, values }: Sparse, bits: number): Uint8Array {
   const classes = codeClasses(bits);
   const symbols = symbolsFor(n, bits);
   const items = itemBuffer(2 * count);
@@ -64,8 +67,11 @@ export function encodeZeroRuns(
   const writer = new TailWriter(output, room);
   encodeItems(writer, items, count, count, encodeTables({ log, tables }, USERS));
   for (const table of tables.toReversed()) putLevels(writer, table, undefined);
-  const padding = writer.finish();
-  const extra = new BitWriter(output, room);
+  const width = 32 - Math.clz32(count);
+  putLong(writer, count, width);
+  writer.put(width, WIDTH_BITS);
+  writer.put(ZERO_RUNS_FORM, FORM_BITS);
+  const extra = new BitWriter(output, writer.finish());
   next = 0;
   for (let i = 0; i < count; i++) {
     const position = positions[i]!;
@@ -76,18 +82,20 @@ export function encodeZeroRuns(
     const width = classes.extra[classes.of[value]!]!;
     if (width > 0) extra.put(value & ((1 << width) - 1), width);
   }
-  return { bytes: output.slice(writer.at - 5, extra.finish()), padding };
+  return output.slice(writer.at, extra.finish());
 }
 
-/** Decodes `count` codes that are not zero into `out`, which is all zeros; the stream ends at byte `end`. Throws TESSERA_CODEC or RangeError. */
-export function decodeZeroRuns(
-  reader: BitReader,
-  end: number,
-  n: number,
-  count: number,
-  bits: number,
-  out: Uint8Array,
-): void {
+function putLong(writer: TailWriter, value: number, width: number): void {
+  if (width > 16) writer.put(value >>> 16, width - 16);
+  writer.put(value & 0xffff, Math.min(width, 16));
+}
+
+/** Decodes into `out`, which is all zeros, a stream whose form was read; it ends at byte `end`. Throws TESSERA_CODEC or RangeError. */
+export function decodeZeroRuns(reader: BitReader, end: number, bits: number, out: Uint8Array): void {
+  const n = out.length;
+  const width = reader.take(WIDTH_BITS);
+  const count = reader.takeLong(width);
+  if (count < 1 || count > n) throw corrupt(`it has ${count} codes that are not zero`);
   const classes = codeClasses(bits);
   const symbols = symbolsFor(n, bits);
   const log = logFor(count, symbols);
@@ -96,7 +104,6 @@ export function decodeZeroRuns(
   const next = new Uint8Array(2 * symbols).fill(1, symbols);
   const lanes = symbolBuffer(2 * count);
   decodeLanes(reader, lanes, count, count, decodeTables({ log, tables }, next), 1);
-  if ((reader.bit & 7) !== 0) throw corrupt('it does not end where it should');
   let position = 0;
   for (let i = 0; i < count; i++) {
     const run = lanes[i]!;

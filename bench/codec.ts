@@ -1,0 +1,265 @@
+import { parseArgs } from 'node:util';
+import { clip, decodeClipCodes, encodeClipCodes } from '../shared/codec/clip.ts';
+import { ClipQuantiser } from '../shared/codec/clip-quantiser.ts';
+import { bytesOf } from '../shared/codec/floats.ts';
+import { packed } from '../shared/codec/packed.ts';
+import type { ClipSpec } from '../shared/codec/spec.ts';
+import { writeModel } from '../shared/onnx/write.ts';
+import { loadSession } from '../shared/runtime/ort.ts';
+import type { TensorSpec } from '../shared/tensor/tensor.ts';
+import { entropyBytes, type FeatureMap, featureMaps, quantile, tilesOf } from './codec/feature-maps.ts';
+import { quantisingModel } from './codec/quantising-model.ts';
+import { RIVALS } from './codec/rivals.ts';
+
+/** One line for the list of benchmarks. */
+export const description =
+  'how small and how fast are clipped results of real networks, against their entropy, deflate and zstd?';
+
+/** Bytes at most, of the entropy of the whole map's codes; encoding and decoding at least, GB/s of the fp32 values. */
+const TARGETS = { entropy: 1.03, sparse_gb_s: 1, dense_gb_s: 0.4 };
+const GRIDS = [2, 4] as const;
+/** Values of a tile from which on its speed counts: below, calling costs as much as coding. */
+const LEAST_TILE = 2048;
+/** Longest that one measurement may take, and fewest repetitions. */
+const TIME_MS = 60;
+const REPEATS = 5;
+
+/** How a map is clipped: as ReLU leaves it; as retraining leaves it, 90 % zeros; with hardly a zero. */
+const KINDS = ['relu', 'sparse', 'dense'] as const;
+type Kind = (typeof KINDS)[number];
+
+interface Row {
+  readonly network: string;
+  readonly cut: string;
+  readonly picture: string;
+  readonly shape: readonly number[];
+  readonly kind: Kind;
+  readonly grid: string;
+  readonly zeros: number;
+  readonly raw: number;
+  readonly entropy: number;
+  readonly bytes: number;
+  readonly of_entropy: number;
+  readonly of_raw: number;
+  /** Bytes of each rival over the same tiles. */
+  readonly rivals: Readonly<Record<string, number>>;
+  /** Seconds for all tiles: fp32 to bytes in JavaScript; codes to bytes; bytes to codes; bytes to fp32. */
+  readonly seconds: {
+    readonly encode: number;
+    readonly encode_codes: number;
+    readonly decode: number;
+    readonly decode_values: number;
+  };
+}
+
+/** The shortest of several times, seconds: others use the machine too. */
+function fastest(action: () => void): number {
+  let best = Number.POSITIVE_INFINITY;
+  const end = performance.now() + TIME_MS;
+  for (let i = 0; i < REPEATS || performance.now() < end; i++) {
+    const start = performance.now();
+    action();
+    best = Math.min(best, performance.now() - start);
+  }
+  return best / 1000;
+}
+
+/** Bounds for a network that nobody retrained, from the map itself. Undefined where the kind makes no sense for it. */
+function boundsOf(values: Float32Array, kind: Kind, bits: number): ClipSpec | undefined {
+  const isActive = quantile(values, 0.01) >= 0;
+  const low = isActive ? 0 : quantile(values, 0.002);
+  const b = quantile(values, kind === 'sparse' ? 0.999 : 0.995);
+  // Dense: what ReLU made zero becomes code 1.
+  const a =
+    kind === 'relu' ? low : kind === 'sparse' ? Math.max(low, quantile(values, 0.9)) : low - (b - low) / 2 ** bits;
+  if (!(b > a) || (kind === 'sparse' && !isActive)) return undefined;
+  return { name: 'clip', a, b, bits, ...(isActive ? {} : { base: a }) };
+}
+
+function specOf(tile: { readonly length: number }): TensorSpec {
+  return { dtype: 'float32', shape: [tile.length] };
+}
+
+function measure(map: FeatureMap, kind: Kind, bits: number, grid: number): Row | undefined {
+  const codec = boundsOf(map.values, kind, bits);
+  if (codec === undefined) return undefined;
+  const codes = new Uint8Array(map.values.length);
+  new ClipQuantiser(codec).quantise(map.values, codes);
+  const tiles = tilesOf(map.values, map.shape, grid, grid);
+  const codeTiles = tilesOf(codes, map.shape, grid, grid);
+  const encoded = tiles.map((tile) => clip.encode(bytesOf(tile), specOf(tile), codec));
+  encoded.forEach((bytes, t) => {
+    const decoded = decodeClipCodes(bytes, codeTiles[t]!.length, codec);
+    if (decoded.some((code, i) => code !== codeTiles[t]![i]))
+      throw new Error(`${map.network} ${map.cut}: codes differ`);
+  });
+  const sum = (parts: readonly Uint8Array[]): number => parts.reduce((total, part) => total + part.byteLength, 0);
+  const bytes = sum(encoded);
+  const raw = 4 * codes.length;
+  const entropy = entropyBytes(codes);
+  return {
+    network: map.network,
+    cut: map.cut,
+    picture: map.picture,
+    shape: map.shape,
+    kind,
+    grid: `${grid}x${grid}`,
+    zeros: codes.filter((code) => code === 0).length / codes.length,
+    raw,
+    entropy: Math.round(entropy),
+    bytes,
+    of_entropy: bytes / entropy,
+    of_raw: bytes / raw,
+    rivals: Object.fromEntries(
+      RIVALS.map(({ name, encode }) => [name, sum(codeTiles.map((tile) => encode(tile, bits)))]),
+    ),
+    seconds: {
+      encode: fastest(() => {
+        for (const tile of tiles) clip.encode(bytesOf(tile), specOf(tile), codec);
+      }),
+      encode_codes: fastest(() => {
+        for (const tile of codeTiles) encodeClipCodes(tile, codec);
+      }),
+      decode: fastest(() => {
+        for (const [t, part] of encoded.entries()) decodeClipCodes(part, codeTiles[t]!.length, codec);
+      }),
+      decode_values: fastest(() => {
+        for (const [t, part] of encoded.entries()) clip.decode(part, specOf(tiles[t]!), codec);
+      }),
+    },
+  };
+}
+
+/** Nanoseconds that quantising by the runtime adds to a value, one thread: what a piece's last operators cost. */
+async function runtimeQuantising(bits: number): Promise<number> {
+  const n = 1 << 20;
+  const values = Float32Array.from({ length: n }, (_, i) => Math.sin(i * 0.37) * 2);
+  const feeds = new Map([['x', { dtype: 'float32' as const, shape: [n], data: bytesOf(values) }]]);
+  const times: number[] = [];
+  for (const quantises of [false, true]) {
+    const session = await loadSession(writeModel(quantisingModel(n, quantises, bits)), { threads: 1 });
+    let best = Number.POSITIVE_INFINITY;
+    for (let i = 0; i < 40; i++) {
+      const start = performance.now();
+      await session.run(feeds);
+      best = Math.min(best, performance.now() - start);
+    }
+    times.push(best);
+    await session.release();
+  }
+  return Math.max(0, ((times[1]! - times[0]!) * 1e6) / n);
+}
+
+const gbS = (rows: readonly Row[], seconds: (row: Row) => number): number =>
+  rows.reduce((sum, { raw }) => sum + raw, 0) / rows.reduce((sum, row) => sum + seconds(row), 0) / 1e9;
+
+function printRow(row: Row): void {
+  const { network, cut, shape, kind, grid, zeros, of_entropy, of_raw, rivals, bytes, raw, seconds } = row;
+  const beside = Object.entries(rivals).map(([name, size]) => `${name} ${(size / bytes).toFixed(2)}x`);
+  const speed = (time: number): string => (raw / time / 1e9).toFixed(2);
+  console.error(
+    `${network.padEnd(21)} ${cut.slice(-18).padEnd(18)} ${shape.slice(1).join('x').padEnd(12)} ${kind.padEnd(6)} ${grid} ` +
+      `zeros ${(100 * zeros).toFixed(0).padStart(3)} %  ${of_entropy.toFixed(3)} of entropy, ${(100 * of_raw).toFixed(2)} % of raw; ` +
+      `GB/s: ${speed(seconds.encode)} in, ${speed(seconds.encode_codes)} from codes, ${speed(seconds.decode)} out; ${beside.join(', ')}`,
+  );
+}
+
+/**
+ * `--networks a,b` only these; `--pictures N` of each (2); `--cuts N` (3); `--bits N` (4); `--data FOLDER`. Bytes are
+ * summed over the tiles with headers and tables. `pass`: the largest share of entropy over maps as ReLU leaves them and
+ * over sparse ones, and the speed over all maps of a kind whose tiles have at least 2048 values: encoding from fp32,
+ * whichever of JavaScript and the runtime quantises faster, and decoding to codes.
+ */
+export async function run(args: string[]): Promise<{ pass: boolean; [key: string]: unknown }> {
+  const { values } = parseArgs({
+    args,
+    options: {
+      data: { type: 'string', default: process.env.TESSERA_DATA ?? '../shared/data' },
+      networks: { type: 'string', default: '' },
+      pictures: { type: 'string', default: '2' },
+      cuts: { type: 'string', default: '3' },
+      bits: { type: 'string', default: '4' },
+    },
+  });
+  const bits = Number(values.bits);
+  const pictures = Array.from({ length: Number(values.pictures) }, (_, i) => 5 + 20 * i);
+  const only = values.networks === '' ? [] : values.networks.split(',');
+  const rows: Row[] = [];
+  let [lossless, raw] = [0, 0];
+  for await (const map of featureMaps({ data: values.data, pictures, cuts: Number(values.cuts), only })) {
+    for (const kind of KINDS)
+      for (const grid of GRIDS) {
+        const row = measure(map, kind, bits, grid);
+        if (row === undefined) continue;
+        rows.push(row);
+        if (map.picture === rows[0]!.picture || map.network === 'scenes') printRow(row);
+      }
+    lossless += packed.encode(bytesOf(map.values), specOf(map.values), { name: 'packed' }).byteLength;
+    raw += map.values.byteLength;
+  }
+  const graphNs = await runtimeQuantising(bits);
+  const summary = KINDS.map((kind) => {
+    const all = rows.filter((row) => row.kind === kind);
+    const large = all.filter(({ raw, grid }) => raw / 4 / Number(grid[0]) ** 2 >= LEAST_TILE);
+    const inGraph = ({ seconds, raw }: Row): number => seconds.encode_codes + ((raw / 4) * graphNs) / 1e9;
+    return {
+      kind,
+      maps: all.length,
+      of_entropy: {
+        most: Math.max(...all.map((row) => row.of_entropy)),
+        mean: all.reduce((s, row) => s + row.of_entropy, 0) / all.length,
+      },
+      of_raw: all.reduce((s, row) => s + row.bytes, 0) / all.reduce((s, row) => s + row.raw, 0),
+      rivals: Object.fromEntries(
+        RIVALS.map(({ name }) => [
+          name,
+          all.reduce((s, row) => s + row.rivals[name]!, 0) / all.reduce((s, row) => s + row.bytes, 0),
+        ]),
+      ),
+      encode_gb_s: gbS(large, ({ seconds }) => seconds.encode),
+      encode_in_graph_gb_s: gbS(large, inGraph),
+      encode_codes_gb_s: gbS(large, ({ seconds }) => seconds.encode_codes),
+      decode_gb_s: gbS(large, ({ seconds }) => seconds.decode),
+      decode_values_gb_s: gbS(large, ({ seconds }) => seconds.decode_values),
+      slowest_encode_gb_s: Math.min(...large.map((row) => row.raw / Math.min(row.seconds.encode, inGraph(row)) / 1e9)),
+      slowest_decode_gb_s: Math.min(...large.map((row) => row.raw / row.seconds.decode / 1e9)),
+    };
+  });
+  for (const { kind, maps, of_entropy, of_raw, rivals, ...speeds } of summary) {
+    console.error(
+      `\n${kind}: ${maps} maps in tiles, at most ${of_entropy.most.toFixed(3)} of the entropy (mean ${of_entropy.mean.toFixed(3)}), ${(100 * of_raw).toFixed(2)} % of raw`,
+    );
+    console.error(
+      `  bytes of others: ${Object.entries(rivals)
+        .map(([name, share]) => `${name} ${share.toFixed(2)}x`)
+        .join(', ')}`,
+    );
+    console.error(
+      `  GB/s of fp32: ${Object.entries(speeds)
+        .map(([name, speed]) => `${name.replace('_gb_s', '')} ${speed.toFixed(2)}`)
+        .join(', ')}`,
+    );
+  }
+  console.error(
+    `\nthe runtime quantises a value in ${graphNs.toFixed(2)} ns; packed without loss: ${((100 * lossless) / raw).toFixed(1)} % of raw`,
+  );
+  const of = (kind: Kind) => summary.find((each) => each.kind === kind)!;
+  const encoding = (kind: Kind): number => Math.max(of(kind).encode_gb_s, of(kind).encode_in_graph_gb_s);
+  const met = {
+    entropy: of('relu').of_entropy.most <= TARGETS.entropy && of('sparse').of_entropy.most <= TARGETS.entropy,
+    sparse: Math.min(encoding('sparse'), of('sparse').decode_gb_s) >= TARGETS.sparse_gb_s,
+    dense: [encoding('dense'), of('dense').decode_gb_s, encoding('relu'), of('relu').decode_gb_s].every(
+      (speed) => speed >= TARGETS.dense_gb_s,
+    ),
+  };
+  return {
+    pass: met.entropy && met.sparse && met.dense,
+    bits,
+    targets: TARGETS,
+    met,
+    summary,
+    runtime_quantising_ns: graphNs,
+    lossless_of_raw: lossless / raw,
+    rows,
+  };
+}
