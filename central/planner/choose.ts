@@ -142,8 +142,12 @@ function askedCodecs({ resolved }: Deployment, cuts: readonly Cut[], codec: Code
  * strategy, TESSERA_PLAN_INVALID where the grid or the cut does not fit the network.
  */
 export function choosePlan(deployment: Deployment, request: PlanRequest): PreparedPlan {
-  const said = request.padding === undefined || request.padding === deployment.card.tiles[0]?.padding;
-  const defaults = said ? retrainedFor(deployment) : {};
+  const { tiles } = deployment.card;
+  // Two stages that the network was not retrained for are left to be chosen, as are those of another padding.
+  const isTrainedFor =
+    (request.padding === undefined || request.padding === tiles[0]?.padding) &&
+    (request.strategy !== 'two-stage' || tiles.length > 1);
+  const defaults = isTrainedFor ? retrainedFor(deployment) : {};
   const grids: [Grid, ...Grid[]] =
     request.grid === undefined ? (defaults.grids ?? [gridFor(request.nodeCount)]) : [request.grid];
   const cuts = request.cuts ?? defaults.cuts;

@@ -45,7 +45,7 @@ export const command = defineCommand({
     const { openLog } = await import('../connect.ts');
     const { startCluster, untilReady } = await import('../cluster.ts');
     const { choosePlan } = await import('../../central/planner/choose.ts');
-    const { factsOf } = await import('../../central/planner/prepared.ts');
+    const { boxShape, byteLength } = await import('../../shared/tensor/tensor.ts');
     const { loadForDeploy } = await import('../models.ts');
     const { makeStateDirectory } = await import('../../shared/runtime/state-directory.ts');
 
@@ -93,8 +93,12 @@ export const command = defineCommand({
         relieved.signal.throwIfAborted();
         return 0;
       }
-      const { stages } = factsOf(prepared, deployment.resolved);
-      const rawBytes = stages.flatMap(({ tiles }) => tiles).reduce((sum, tile) => sum + tile.bytes_out, 0);
+      const { specs } = deployment.resolved;
+      const regions = prepared.forms.flatMap(({ tiles }) => tiles.flatMap(({ out }) => out));
+      const rawBytes = regions.reduce(
+        (sum, { tensor, box }) => sum + byteLength({ dtype: specs.get(tensor)!.dtype, shape: boxShape(box) }),
+        0,
+      );
       const demo = { ...options, rawBytes, json, out, signal: end, log };
       const tally = await demonstrate(cluster, settings.mqtt.base_topic, demo);
       relieved.signal.throwIfAborted();

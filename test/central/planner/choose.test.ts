@@ -58,4 +58,12 @@ describe('the plan for a network with tiles in its card', () => {
     const made = stages(choosePlan(deployment, { nodeCount: 2, padding: 'halo' }));
     expect(made.some(({ split }) => split.startsWith('zero'))).toBe(false);
   });
+
+  it('leaves the card aside where two stages are asked for and it was retrained for one', () => {
+    const one = { ...deployment, card: { ...deployment.card, tiles: deployment.card.tiles.slice(0, 1) } };
+    expect(stages(choosePlan(one, { nodeCount: 2, strategy: 'two-stage' })).map(({ split }) => split)).toEqual([
+      expect.stringMatching(/^halo/),
+      expect.stringMatching(/^halo/),
+    ]);
+  });
 });
