@@ -15,7 +15,7 @@ export interface SoakTask {
   readonly url: string;
   /** Share of the capacity, 0 to 1. */
   readonly load: number;
-  readonly warmUpSeconds: number;
+  readonly rampSeconds: number;
   readonly steadySeconds: number;
 }
 
@@ -91,7 +91,7 @@ async function burst(ms: number): Promise<number> {
   return (1000 * done) / (performance.now() - from);
 }
 
-await burst(task.warmUpSeconds * 1000);
+await burst(task.rampSeconds * 1000);
 let capacity = await burst(BURST_MS);
 process.stdout.write(`capacity ${capacity.toFixed(1)}\n`);
 

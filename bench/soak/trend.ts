@@ -4,6 +4,8 @@ export interface Trend {
   readonly perMinute: number;
   /** Standard error of `perMinute`, as far as the lows are independent of each other. */
   readonly error: number;
+  /** The lows, rounded. */
+  readonly lows: readonly number[];
 }
 
 /** One value at one time, seconds. */
@@ -34,5 +36,6 @@ export function trendOfLows(samples: readonly Sample[], windows: number): Trend 
   const sxy = points.reduce((sum, { x, y }) => sum + (x - mx) * (y - my), 0);
   const perMinute = sxy / sxx;
   const rest = points.reduce((sum, { x, y }) => sum + (y - my - perMinute * (x - mx)) ** 2, 0);
-  return { mean: my, perMinute, error: Math.sqrt(rest / Math.max(1, n - 2) / sxx) };
+  const error = Math.sqrt(rest / Math.max(1, n - 2) / sxx);
+  return { mean: my, perMinute, error, lows: points.map(({ y }) => Math.round(y * 10) / 10) };
 }
