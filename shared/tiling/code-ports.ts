@@ -17,7 +17,7 @@ const RUNTIME_DOMAIN = 'com.microsoft';
 
 /**
  * Makes a stage's model take and give codes: quantising by the runtime costs 0.02 to 0.07 ns a value, in JavaScript 1.6
- * (docs/decisions/0007-entropy-coder.md). Inputs begin with DequantizeLinear (and an Add where code 0 is not 0); outputs
+ * (docs/decisions/0012-entropy-coder.md). Inputs begin with DequantizeLinear (and an Add where code 0 is not 0); outputs
  * end with Clip, Sub and QuantizeLinear, which rounds in float32, ties to even: a value within a millionth of a step of
  * the middle between two codes may become the other one. Tensors that the model does not take or give are left out.
  */
