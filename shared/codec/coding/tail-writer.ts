@@ -1,5 +1,5 @@
 /** Bytes in front of the data that a `TailWriter` may overwrite: it stores four at a time. */
-export const WRITE_AHEAD = 4;
+const WRITE_AHEAD = 4;
 
 /**
  * Writes bits from the last to the first: each field goes in front of what is there, so that a reader who runs forward
