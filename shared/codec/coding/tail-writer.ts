@@ -1,6 +1,3 @@
-/** Bytes in front of the data that a `TailWriter` may overwrite: it stores four at a time. */
-const WRITE_AHEAD = 4;
-
 /**
  * Writes bits from the last to the first: each field goes in front of what is there, so that a reader who runs forward
  * gets them in the opposite order. An ANS coder needs this, as it decodes in the opposite order of encoding.
@@ -11,7 +8,7 @@ export class TailWriter {
   readonly bytes: Uint8Array;
   readonly view: DataView;
   readonly #end: number;
-  /** First byte written so far; `WRITE_AHEAD` bytes in front of it may be overwritten. */
+  /** First byte written so far; the 4 bytes in front of it may be overwritten. */
   at: number;
   /** Bits that are not stored yet: the lowest `held` (0..7) of `pending`; those above mean nothing. */
   pending = 0;
