@@ -67,6 +67,10 @@ export const command = defineCommand({
       };
       const whole = await run(choosePlan(deployment, { nodeCount: 1, strategy: 'whole-central' }));
       const tiled = choosePlan(deployment, { nodeCount: nodes, grid, padding });
+      if (tiled.approximate)
+        out.note(
+          'note: this plan is approximate (tiles alone, or results quantised): judge it by the first answers, and set --max-difference',
+        );
       return compare(whole, await run(tiled), deployment, tiled, options);
     });
     if (report === undefined) return 0; // Stopped by the user.
