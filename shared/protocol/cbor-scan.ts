@@ -2,6 +2,7 @@
  * Looks through CBOR (RFC 8949) without building anything, so that what reaches the decoder is known to be harmless:
  *
  *   item    = unsigned | negative | bytes | text | array | map | simple       definite lengths only
+ *   map     = (text item)*                                               no other keys: decoders disagree about them
  *   simple  = false | true | null | undefined | float16 | float32 | float64
  *
  * Tags, indefinite lengths, 64-bit negative integers and other simple values are refused: no message of ours has
@@ -19,6 +20,8 @@ export interface CborLimits {
 export function scanCbor(bytes: Uint8Array, limits: CborLimits): string | undefined {
   /** Items still to come at each open level; maps count keys and values. */
   const open: number[] = [1];
+  /** Which of these levels are maps; there a key comes whenever an even number of items is left. */
+  const maps: boolean[] = [false];
   let at = 0;
   let seen = 0;
   while (open.length > 0) {
@@ -26,6 +29,7 @@ export function scanCbor(bytes: Uint8Array, limits: CborLimits): string | undefi
     const left = open[level]!;
     if (left === 0) {
       open.pop();
+      maps.pop();
       continue;
     }
     open[level] = left - 1;
@@ -44,6 +48,7 @@ export function scanCbor(bytes: Uint8Array, limits: CborLimits): string | undefi
       for (let k = 1; k <= extra; k++) argument = argument * 256 + bytes[at + k]!;
     }
     at += 1 + extra;
+    if (maps[level] && left % 2 === 0 && major !== 3) return 'has a key that is no text';
     if (major === 1 && extra === 8) return 'has a negative integer of 64 bits';
     if (major === 2 || major === 3) {
       if (argument > bytes.length - at) return 'ends too early';
@@ -54,6 +59,7 @@ export function scanCbor(bytes: Uint8Array, limits: CborLimits): string | undefi
       if (children > bytes.length - at) return 'ends too early';
       if (open.length > limits.depth) return `nests deeper than ${limits.depth}`;
       open.push(children);
+      maps.push(major === 5);
     } else if (major === 6) {
       return 'has a tag';
     } else if (major === 7 && (info < 20 || info === 24)) {

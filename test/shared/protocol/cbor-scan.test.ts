@@ -41,6 +41,11 @@ describe('scanCbor', () => {
     expect(scanCbor(bytes(...whole, 0), LIMITS)).toBe('has bytes after its end');
   });
 
+  it('refuses keys that are no text: some decoders throw at them, others make something of them', () => {
+    for (const key of [0x40, 0x01, 0x80, 0xa0, 0xf6]) expect(scanCbor(bytes(0xa1, key, 0), LIMITS)).toMatch(/no text/);
+    expect(scanCbor(bytes(0xa1, 0x61, 0x61, 0xa1, 0x61, 0x62, 0), LIMITS)).toBeUndefined();
+  });
+
   it('lets nothing through that the decoder then cannot read', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 40 }), (noise) => {
