@@ -9,7 +9,15 @@ export default defineConfig({
     env: { ORT_DISABLE_TELEMETRY: '1' },
     reporters: ['default', './test/closing-line.ts'],
     projects: [
-      { test: { name: 'unit', include: ['test/**/*.test.ts'], exclude: live, testTimeout: 30_000 } },
+      {
+        test: {
+          name: 'unit',
+          include: ['test/**/*.test.ts'],
+          exclude: live,
+          testTimeout: 30_000,
+          retry: process.env.CI === undefined ? 0 : 1,
+        },
+      },
       {
         test: {
           name: 'live',

@@ -31,7 +31,12 @@ export const command = defineCommand({
     images: value('--images <dir>', 'pictures to compare on; drawn scenes where none are given', string),
     nodes: valueOr('--nodes <n>', 'node agents', integer(1, 64), 2),
     grid: value('--grid <grid>', 'tiles as ROWSxCOLS, or sizes in cells', gridOption),
-    padding: value('--padding <kind>', 'halo or zero (FDSP)', oneOf('zero', 'halo')),
+    padding: valueOr(
+      '--padding <kind>',
+      'halo: must equal the whole; zero: as model.yaml has it, tiles alone and results by its codec',
+      oneOf('zero', 'halo'),
+      'halo',
+    ),
     maxDifference: valueOr(
       '--max-difference <share>',
       "limit of the largest difference, as a share of the output's range",
@@ -66,7 +71,13 @@ export const command = defineCommand({
         );
       };
       const whole = await run(choosePlan(deployment, { nodeCount: 1, strategy: 'whole-central' }));
-      const tiled = choosePlan(deployment, { nodeCount: nodes, grid, padding });
+      const tiled = choosePlan(deployment, {
+        nodeCount: nodes,
+        grid,
+        padding,
+        // What is to equal the whole travels as it is, whatever the network was retrained for.
+        codec: padding === 'halo' ? { name: 'raw' } : undefined,
+      });
       if (tiled.approximate)
         out.note(
           'note: this plan is approximate (tiles alone, or results quantised): judge it by the first answers, and set --max-difference',
