@@ -9,7 +9,7 @@ import { TARGETS } from '../../bench/fuzz/targets.ts';
  * that may die. A finding is put into the corpus with `--keep`, and stays there with its fix.
  */
 
-const SECONDS = Number(process.env.TESSERA_FUZZ_SECONDS ?? 1);
+const SECONDS = Number(process.env.TESSERA_FUZZ_SECONDS ?? 0.5);
 const SEED = Math.floor(Date.now() / 3_600_000);
 
 describe('decoders under fire', () => {

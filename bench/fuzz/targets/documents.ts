@@ -46,6 +46,7 @@ function documents(seeds: readonly Uint8Array[]): fc.Arbitrary<Uint8Array> {
 export const card: FuzzTarget = {
   name: 'card',
   weight: 0.2,
+  limitMs: 1000,
   about: 'model.yaml of any content: a card that says the same when it is written and read again, or a coded error',
   seeds: () => files('test', 'data', 'cards'),
   inputs: documents,
@@ -70,6 +71,7 @@ export const card: FuzzTarget = {
 export const config: FuzzTarget = {
   name: 'config',
   weight: 0.2,
+  limitMs: 1000,
   about: 'tessera.yaml of any content: a configuration, or a coded error that names the key',
   seeds: () => files('config'),
   inputs: documents,
