@@ -22,6 +22,12 @@ const BOUNDS = [
   [0.95, 0.9995],
 ] as const;
 
+/** Of tensors with both signs, whose values keep their places. */
+const LINEAR_BOUNDS = [
+  [0.005, 0.995],
+  [0.001, 0.999],
+] as const;
+
 /** How often each code follows each context in one tile. */
 interface Sample {
   readonly counts: Float64Array;
@@ -105,25 +111,23 @@ export async function run(args: string[]): Promise<{ pass: boolean; [key: string
   const { values } = parseArgs({
     args,
     options: {
-      count: { type: 'string', default: '16' },
+      count: { type: 'string', default: '20' },
       data: { type: 'string', default: process.env.TESSERA_DATA ?? '../shared/data' },
     },
   });
   const samples: Sample[] = [];
   const pictures = [1, 23, 38, 77];
-  for await (const map of featureMaps({ data: values.data, pictures, cuts: 6, only: [] })) {
-    for (const [low, high] of BOUNDS) {
-      const isActive = quantile(map.values, 0.01) >= 0;
-      if (!isActive && low > 0) continue;
-      const a = low > 0 ? quantile(map.values, low) : isActive ? 0 : quantile(map.values, 0.002);
-      const b = quantile(map.values, high);
-      if (!(b > a)) continue;
-      const codes = new Uint8Array(map.values.length);
-      new ClipQuantiser({ a, b, bits: BITS }).quantise(map.values, codes);
-      const weight = 1 / (1 + entropyBytes(codes));
-      for (const tile of tilesOf(codes, map.shape, 4, 4)) samples.push({ counts: countTile(tile), weight });
-    }
-  }
+  for (const where of ['active', 'linear'] as const)
+    for await (const map of featureMaps({ data: values.data, pictures, cuts: 6, where, only: [] }))
+      for (const [low, high] of where === 'active' ? BOUNDS : LINEAR_BOUNDS) {
+        const a = low === 0 ? 0 : quantile(map.values, low);
+        const b = quantile(map.values, high);
+        if (!(b > a)) continue;
+        const codes = new Uint8Array(map.values.length);
+        new ClipQuantiser({ a, b, bits: BITS }).quantise(map.values, codes);
+        const weight = 1 / (1 + entropyBytes(codes));
+        for (const tile of tilesOf(codes, map.shape, 4, 4)) samples.push({ counts: countTile(tile), weight });
+      }
   const presets = cluster(samples, Number(values.count));
   for (const preset of presets) console.log(`  '${letters(preset)}',`);
   return { pass: true, samples: samples.length };

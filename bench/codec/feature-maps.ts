@@ -30,11 +30,16 @@ export interface MapChoice {
   /** Indices of pictures: of the scenes for the bundled model, else of the ImageNet samples. */
   readonly pictures: readonly number[];
   readonly cuts: number;
+  /** Where: after an activation or pooling, as plans cut, or before one, where values have both signs. */
+  readonly where: 'active' | 'linear';
   readonly only: readonly string[];
 }
 
 /** Shapes of inputs that the files leave open. */
 const OPEN_SHAPES: Readonly<Record<string, readonly number[]>> = { super_resolution_x3: [1, 1, 96, 128] };
+
+const ACTIVE = ['Relu', 'Clip', 'MaxPool', 'AveragePool', 'LeakyRelu'];
+const LINEAR = ['Conv', 'Add', 'BatchNormalization'];
 
 /** Fewest symbols of a map that says anything. */
 const LEAST_SYMBOLS = 4096;
@@ -91,9 +96,8 @@ export async function* featureMaps(choice: MapChoice): AsyncGenerator<FeatureMap
       return channels > 4 && h >= 8 && w >= 8 && channels * h * w >= LEAST_SYMBOLS;
     });
     const op = (index: number): string => model.model.graph.nodes[index]!.op;
-    // What a plan would cut at: after an activation or pooling, where there are enough of them.
-    const active = cuts.filter(({ nodeIndex }) => ['Relu', 'Clip', 'MaxPool', 'LeakyRelu'].includes(op(nodeIndex)));
-    const pool = active.length >= choice.cuts ? active : cuts;
+    const operators = choice.where === 'active' ? ACTIVE : LINEAR;
+    const pool = cuts.filter(({ nodeIndex }) => operators.includes(op(nodeIndex)));
     const count = Math.min(choice.cuts, pool.length);
     const chosen = Array.from({ length: count }, (_, i) => pool[Math.floor(((i + 0.5) * pool.length) / count)]!);
     if (chosen.length === 0) continue;

@@ -1,11 +1,14 @@
 import * as zlib from 'node:zlib';
-import { packCodes, packedLength } from '../../shared/codec/coding/pack.ts';
-import { bestWidth, putPairs, toPairs } from '../../shared/codec/coding/run-length.ts';
+import { BitReader, READ_AHEAD } from '../../shared/codec/coding/bit-io.ts';
+import { packCodes, packedLength, unpackCodes } from '../../shared/codec/coding/pack.ts';
+import { bestWidth, putPairs, readPairs, toPairs } from '../../shared/codec/coding/run-length.ts';
 
-/** Another way to make bytes of codes. Sizes are without any header: rivals get that for nothing. */
+/** Another way to make bytes of codes, which libraries get a byte each. Sizes are without any header of ours. */
 export interface Rival {
   readonly name: string;
   encode(codes: Uint8Array, bits: number): Uint8Array;
+  /** `codes`: how many there are. */
+  decode(bytes: Uint8Array, codes: number, bits: number): Uint8Array;
 }
 
 function packed(codes: Uint8Array, bits: number): Uint8Array {
@@ -17,40 +20,63 @@ function packed(codes: Uint8Array, bits: number): Uint8Array {
 function runLength(codes: Uint8Array, bits: number): Uint8Array {
   const pairs = toPairs(codes);
   const best = bestWidth(pairs, bits);
-  const bytes = new Uint8Array(Math.ceil(best.bits / 8));
-  putPairs(pairs, bits, best.width, bytes, 0);
+  const bytes = new Uint8Array(1 + Math.ceil(best.bits / 8));
+  bytes[0] = best.width;
+  putPairs(pairs, bits, best.width, bytes, 8);
   return bytes;
-}
-
-/** Of the codes packed and a byte each, whichever the library makes less of. */
-function smaller(codes: Uint8Array, bits: number, compress: (bytes: Uint8Array) => Uint8Array): Uint8Array {
-  const [a, b] = [compress(packed(codes, bits)), compress(codes)];
-  return a.length <= b.length ? a : b;
 }
 
 type Zstd = (bytes: Uint8Array, options?: { params?: Record<number, number> }) => Uint8Array;
 
 /** zstd came with Node 22.15; before, there is none to compare with. */
-const zstdCompressSync = (zlib as unknown as { zstdCompressSync?: Zstd }).zstdCompressSync;
+const { zstdCompressSync, zstdDecompressSync } = zlib as unknown as {
+  zstdCompressSync?: Zstd;
+  zstdDecompressSync?: Zstd;
+};
 const ZSTD_LEVEL = (zlib.constants as unknown as { ZSTD_c_compressionLevel?: number }).ZSTD_c_compressionLevel;
 
+function deflate(level: number): Rival {
+  return {
+    name: `deflate ${level}`,
+    encode: (codes) => zlib.deflateRawSync(codes, { level }),
+    decode: (bytes) => zlib.inflateRawSync(bytes),
+  };
+}
+
 function zstd(level: number): Rival[] {
-  if (zstdCompressSync === undefined || ZSTD_LEVEL === undefined) return [];
+  if (zstdCompressSync === undefined || zstdDecompressSync === undefined || ZSTD_LEVEL === undefined) return [];
   const params = { [ZSTD_LEVEL]: level };
   return [
-    { name: `zstd ${level}`, encode: (codes, bits) => smaller(codes, bits, (b) => zstdCompressSync(b, { params })) },
+    {
+      name: `zstd ${level}`,
+      encode: (codes) => zstdCompressSync(codes, { params }),
+      decode: (bytes) => zstdDecompressSync(bytes),
+    },
   ];
 }
 
 /** Packed bits, ADCNN's run-length pairs, and what the platform has. */
 export const RIVALS: readonly Rival[] = [
-  { name: 'packed', encode: packed },
-  { name: 'run length', encode: runLength },
-  ...[1, 6].map((level) => ({
-    name: `deflate ${level}`,
-    encode: (codes: Uint8Array, bits: number) => smaller(codes, bits, (b) => zlib.deflateRawSync(b, { level })),
-  })),
-  ...zstd(1),
-  ...zstd(3),
-  ...zstd(19),
+  {
+    name: 'packed',
+    encode: packed,
+    decode(bytes, n, bits) {
+      const codes = new Uint8Array(n);
+      unpackCodes(bytes, 0, bits, codes);
+      return codes;
+    },
+  },
+  {
+    name: 'run length',
+    encode: runLength,
+    decode(bytes, n, bits) {
+      const codes = new Uint8Array(n);
+      const padded = new Uint8Array(bytes.length + READ_AHEAD);
+      padded.set(bytes);
+      readPairs(new BitReader(new DataView(padded.buffer), 8), bytes.length, bits, bytes[0]!, codes);
+      return codes;
+    },
+  },
+  ...[1, 6].map(deflate),
+  ...[1, 3, 19].flatMap(zstd),
 ];

@@ -13,7 +13,7 @@ import { type DecodeTables, decodeTables, encodeTables, leastLog, MAX_LOG } from
  * the tile's own, which are told by how they differ from a preset's. Of many codes the first half is one lane and the
  * second half the other; of few all are one lane, as each lane costs a state.
  *
- *   direct = form:5 [preset:4 table{8}] lanes extra*      extra: lowest bits of codes whose class has some
+ *   direct = form:5 [preset:5 table{8}] lanes extra*      extra: lowest bits of codes whose class has some
  *
  * The form is OWN_FORM where the stream has its own tables, else that of its preset.
  */
@@ -38,7 +38,7 @@ const COUNTED_BLOCK = 64;
 /** Prime, so that blocks do not all lie in the same rows of each channel. */
 const COUNTED_STEP = 251;
 /** Bits of a preset's number. */
-const PRESET_BITS = 4;
+const PRESET_BITS = 5;
 /** Room in front of the symbols for tables and header, bytes. */
 const ROOM = 4096;
 

@@ -5,29 +5,33 @@ import { type DecodeTables, decodeTables, type EncodeTables, encodeTables } from
 /**
  * Tables that need not be sent. Quantised feature maps of convolutional networks are much alike: how likely each code is
  * after a code of some size depends on the network less than on how many zeros there are. These are the tables of
- * sixteen groups of tiles, found by `npm run bench -- codec-presets` on the maps of eleven networks; a tile names the one
+ * twenty groups of tiles, found by `npm run bench -- codec-presets` on the maps of eleven networks; a tile names the one
  * that suits it in a few bits, where tables of its own would take twenty bytes.
  *
  * Form: for each of 8 contexts (how large the code before is, classes.ts) a word of 16 letters, one for each 4-bit code:
  * its level (levels.ts), `a` is 0. Changing a letter changes the wire's meaning: never do.
  */
 const PRESETS: readonly string[] = [
-  'amrtuvvvwwxxxyxu gbiortuuvvuvwwxu lhbiorstuvwwxxxu lmhbioqstuvvxxxv mpnicdjoqstuwwxv pttsqlfediortvwv suwvvuspjddelrtt nrsuuutsrpnidegg',
-  'ahlnprstuuvwwxxu ecgknprsuvvvwxxv hfcgknprstuvwwxv jifcgknprstvvwwu lljgddimoqstuvwt mnnmkhdefjnprsts moonnmljhdefjmoo lpppoooonmljgfee',
-  'bgiklnopqrsstuur ddfhjlnoqrstuuvt ffdfikmnpqrstuvt ghfdfikmnpqrtuus hjhgeehjlnoqrstr ilkjigffgilmoqrp jmllkjjigffgjlnl hmmlllkkjjihghhf',
-  'dgjjlllljhgilsvv fefgihjkllmoqtyy ihdfghikklnorswx lkhdegijkklnprvu polifefgijlnostt tuspmjgeefiknpss wwvvtroliedeimqr wxwvutrpnkifdfhj',
-  'bhijkklmnoppqrsp dfghijklmnopqrrq egfghijklmopqrsq ehgfghijlmnopqrp fihgfghijlmnoqrp gjiihggghijlmnpn gkjjiiihhghijlmk gkkkjjjiiiiihiig',
-  'bijjklmmnopqqrsp cghiijklmnoopqro chhhijkklmnopqro chhhiijklmnoopqo dhhhhijjklmnooqn dihhiiijjkllmnol diiiiiijjjkklmnk djjijjjjjjjkkklh',
-  'bijklnopqrstuuvs cfghjkmnoqrstuvs dffgijlmopqrttus egffgiklnopqsttr ehggggijlmopqrsq fiihhgghijlmnpqo fjjjiihhhhhiklmk fkkkjjjjjjiiiijf',
-  'ajlnopqrsstuuvvr dcgjlmopqrsttuus efdgjlnopqrstuur fhfdgjlnopqrstur fiigefikmnpqqrsp fjjjihffhjlmopqn fkkkkjjihgghjlmk ellllllkkkjjihie',
-  'aklmnnopqrrsttur bhiijklmnopqrssq chhijjklmnopqrsq chhhijklmmooqrrp ciihhijklmnnppro diiiiiiijklmnoom djjjjjiijijjllnk dkjkjkjjjjjjjjkg',
-  'alopqrstuuvvwwwu ecgkmnpqrstuvvvs ggcgjmnpqrstuvws hjgcgjmnpqrstuvs iljhdehkmopqrstq jnmljheefilnoqrp koonmlkjheefilon joooonnmllkhefgf',
-  'almnopqrsstuuvwt bhjklmnopqrsttus biijkmmnoqqqstur biijklmnnpqqrrtq bijjjklmnoopqrsp bjjjkkkklnnopqro bjjkkklklkmmmppn bkkklkllllmmnnnj',
-  'amnopqrsttuvvwwu cfhiklmnoqrsstus cgfhiklmopqrssur dhgfhiklmopqrssq dihhggijlmnopqrp ejjiihghhjklnopn ekkkjjiihhhijlmk elllkkkkjjjiiiif',
-  'anprstuvvwwxxxxu cdgjlnpqrssuvvvs dfdgjlnoqqrstuvs ehfdhjlnopqrstur fjigefiklnoqqssq flkjihffgilmopqo gllllkjihffgjmnl emmmmmllkkjjhhie',
-  'apqrrssstttttuun bgijklmnnnoppqpk cigikllmnmoooopj ciihjjllmmnnnooj cjjiiijkllmmnnoi ckkkjjijjkllmmnh clllkkkkjjijkllg cnmmmmmmmmmlllld',
-  'aopqrstuuvwwxxxw bgiklnopqrsstuvs bhhjkmnoppqrtuus biiijklnopprstur biiiijklmopqqrtp cjjjjjijklmooprn cjkjjkkjkkjkmmol ckkkkkkkllllkllg',
-  'aqtvwwxxxyyyyyyw dchloqrsssuwwxxu gfcglnpqstuvvwwu hjfcgknpqrstuwvt jmkhddhknpqrtuus lrqomiedeimprsur mqsrqonlhcehlorp iqqqqpoonmljggfd',
+  'dhijkkkjihhilnpo gefhjijjjkklopqp ihefhijjjjklnorr lkhefhiiijklnprq oolifefghijlmprr strpnkhedfiknpss uvutrpnkhedfjnqs sutsrpomkihedfik',
+  'asvwxxyxxxyyyyyx gbhnqrsrqstuwwww libioqqrqstvvvwv mnhbhmnooqrtuwwv nqnjdchklnprtuvu tvutrnhdcinqtuwv uwwvtsqmhcegmrut oututsrpmmlhdegh',
+  'eghhhhhijklmopqp heeghijjlmnprsts kheeghiklnoqrstu olheeghjlnoqstuu rqmiedfhkmoqsuvv utrokheeehloqsuu uusqoljhfdfhknqr stspomljiihfefhi',
+  'fhhhhhhhijklmopo hhgggghiiklmoprp jigffghhijlmoprq lkhfffghijlmoqrr onkhgffghikmoprr qqnljhfefgikmoqq rrpnljigfffhjlno qqpnlkjihhggghii',
+  'alqstuvvwwwxxyyw gbhnqrstuvvwxxxu kgbhnpqstuvwwxxv mmgbhmoqstuvwwwv opnjdcinprtuvwxv qtsqojddflprtuvu rttsrqomiedekpsr orssrrqppomidefg',
+  'bgjlmopqrstuuvvs ecfilnoqrstuvvwu gfdfilnoqrstuvvt hhfdfjlnpqrtuvvt ijigeehkmoprstus jlkjigefgjlnpqrq jmllkkjigffgjlnm immmlllkkjihgggf',
+  'bijklmnoopqrsstq dfghijlmnopqrstr egfghiklmnpqrstq fhgfghjklnopqrsq gihgffhiklnopqrp hkjihgffgiklnopn hllkjjihggghjkml hlllkkkjjiihhhhf',
+  'bghjkmnoqrstuvwt defhjkmoprstuvwu efefhjlnoqrsuuvu fgfegikmnpqrutvu ghgffgijlnpqrtus gihhggghiklnpqrq gjiihhhhhhijkmnm gjjjiiiiiiiiijkg',
+  'bhiijklmnnopqrsp dgghijjklmnopqrp dggghijklmnopqrp ehggghijklnopqro ehhggghijkmnopqo fiihhhhhijklmnom fjjiiihhhhiiklmk fjjjjjiiiiiiijjg',
+  'bijkllmnoppqrssp cghijklmnnppqrsp chhhijklmnopprrp chhhijklmmoopqrp chhhhijklmnnopqn diiiiiiijklmnoom diiiiiijjjkklmnk dijjjjjjjkkkkklh',
+  'aknpqrstuuvvwwwu ecgkmoqrstuuvvvt hgcgkmoqrstuvvws ijgcgkmoqrstuuvt jljhdeilnpqrttur knmljheefjmoprsq koonnmljheefjmon jnnnnnnmllkiefgf',
+  'aikmnpqrstuuvvwt cegikmopqssuvvvt dfegikmopqrsuvvs egfehjlmoprssuur ehhgfgikmnpqrstq eiiihgghiklmopqn ejjjjiihhhijklmk ekkkkkkjjjjjjjje',
+  'aklmnnopqrsstuur cghijklmnopqqrsq chhhijklmnopqrsp chhhhijklmnopqro dihhhhijklmnopqn ejiiihhhijklmnom ekjjjiiiihijklmj elkkkkjjjjjjjjjf',
+  'akmopqrsttuvvwwt ddgikmnpqrstuuur efdgikmnpqrrtuur fhfdgikmnpqrstuq gjigefhjlnopqrsq hlkjigffgikmnpqo hmllkkjihffgiknl gmmmlllkkjjigghe',
+  'almnoppqrsstuuvs bhjkkmmoopqrsstr biijklmnnppqrstr biijklmnnopqqrsp bijjjklmmnoppqso bijjjkkklmnopqqn bjjjjkkklklmnopm cjjkkkkklllmnnnj',
+  'amnopqrstuuvvwwu bghjklmooqrsstur cgghjklmopqrsstq chhgijkmnopqrstq cihhhhjklmoopqro djiiiihijklmnopm dkjjjijiiiiiklmj dkkkkkkkkkkjjjkf',
+  'amoqrtuuvwwxxxxw cegjlnpqrstuvwwu dfehjlnoqrstttvt dhfehjlmnprsttts eihgfgiklnoqrssq fjjiihgggjkmopqo fllkkjjihfghjlml ellllkkkjjjihije',
+  'apqrrssstttuuuuo ebimnopqqpqsstsn ehcilnoopopqqrsm djhdjlmnonoopqql cjjighklmmnnoopj ckkkkjhijkllnnoi dkklllkkjhijklmh cnnnnnmmmmmmllmd',
+  'aopqrstuuvvwwxxv bhjklnopqrsstuus biijkmnoppqrttts biiiklmnopprrstq biijjjklmnpqqrtp cjjjjjjjklmooprn cjkjjkkkkkjlmnok ckkklklklllllllg',
+  'apstuvwwxxxyyyyv dcgknoqrstuvwxxu ffcgkmoqrstuvwwt gifcgkmopqrsuvvs hljhdeilnoqrrtur ionmkheefimoqrsp jopoonlkhdegknpn gppooonnmmljgggd',
 ];
 
 /** How many presets there are. */
