@@ -21,6 +21,7 @@ export type BrokerConnection = Omit<BusOptions, 'clientId' | 'will' | 'maximumPa
 const TRIPS = 25;
 /** Enough for a slow link; what has not come back by then is taken for lost. */
 const ANSWER_MS = 3000;
+const RETAINED_TRIES = 3;
 const CONNECT_MS = 5000;
 const MQTT_PORTS: Readonly<Record<string, number>> = { 'mqtt:': 1883, 'mqtts:': 8883, 'ws:': 80, 'wss:': 443 };
 /** Room for topic and header in a packet. */
@@ -191,14 +192,22 @@ async function roundTrips(bus: Bus, topic: string): Promise<number[]> {
 /** On a connection of its own: a broker that keeps nothing may close it. */
 async function isRetained(connection: BrokerConnection, mqtt: 4 | 5, topic: string): Promise<boolean> {
   const bus = await connect(connection, mqtt);
+  const isKept = (): Promise<boolean> =>
+    new Promise((resolve, reject) => {
+      bus.subscribe(topic, 1, ({ retained }) => resolve(retained)).catch(reject);
+      setTimeout(() => resolve(false), ANSWER_MS / RETAINED_TRIES);
+    });
+  const kept = async (): Promise<boolean> => {
+    await bus.publish(topic, 'kept', { qos: 1, retain: true });
+    // Brokers may acknowledge before they have stored it: then it comes as news, and a later subscription finds it.
+    for (let i = 0; i < RETAINED_TRIES && bus.connected; i++) {
+      if (await isKept()) return true;
+      await bus.unsubscribe(topic);
+    }
+    return false;
+  };
   try {
-    const kept = async (): Promise<boolean> => {
-      await bus.publish(topic, 'kept', { qos: 1, retain: true });
-      return new Promise((resolve, reject) => {
-        bus.subscribe(topic, 1, ({ retained }) => resolve(retained)).catch(reject);
-      });
-    };
-    return await Promise.race([kept().catch(() => false), sleep(ANSWER_MS, false)]);
+    return await Promise.race([kept().catch(() => false), sleep(2 * ANSWER_MS, false)]);
   } finally {
     if (bus.connected) await Promise.race([bus.publish(topic, '', { qos: 1, retain: true }), sleep(ANSWER_MS)]);
     await bus.stop(500);
