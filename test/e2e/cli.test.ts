@@ -96,14 +96,16 @@ describe('a running command', () => {
     expect(performance.now() - started).toBeLessThan(10_000);
   });
 
-  it('makes a secret for a node that is invited, once, and prints the command that joins it', async () => {
+  it('makes a secret for whom it invites, once, and waits for central before it invites a node', async () => {
     const env = { STATE_DIRECTORY: join(cwd, 'state') };
-    const broker = new RunningCli(['broker', '--listen', '127.0.0.1:0', '--invite', 'pi-1'], { cwd, env });
-    const [, token] = await broker.printed(/^tessera agent --join (\S+)$/m);
-    expect(token).toMatch(/^tessera1\./);
+    const args = ['broker', '--listen', '127.0.0.1:0', '--invite', 'camera:front', '--invite', 'pi-1'];
+    const broker = new RunningCli(args, { cwd, env });
+    await broker.printed(/^camera front: user \S+, password \S+$/m);
+    // What becomes of the node's invitation: deployment.test.ts.
+    await broker.printed(/^nodes are invited as soon as central is here/m);
     await broker.stop();
-    const again = new RunningCli(['broker', '--listen', '127.0.0.1:0', '--invite', 'pi-1'], { cwd, env });
-    await again.printed(/^node pi-1 has a secret already/m);
-    await again.stop();
+    const again = new RunningCli(args, { cwd, env });
+    await again.printed(/^camera front is known already$/m);
+    expect((await again.stop()).stdout).not.toContain('password');
   });
 });

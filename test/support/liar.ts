@@ -1,3 +1,4 @@
+import { codecNames, findCodec } from '../../shared/codec/codec.ts';
 import { type Bus, silentLog } from '../../shared/ports.ts';
 import {
   controlMessage,
@@ -56,7 +57,7 @@ export class Liar {
       cores: 1,
       memory_mb: 1000,
       runtime: 'none',
-      codecs: ['raw'],
+      codecs: codecNames(),
       splits: ['whole', 'tiles'],
       max_message: 262144,
       session_memory_mb: 100,
@@ -100,15 +101,16 @@ export class Liar {
   }
 }
 
-/** Outputs of the right form, filled with sevens, `change` applied to each region. */
+/** Outputs of the right form and encoding, filled with sevens, `change` applied to each region. */
 export function madeUp(work: WorkMessage, change: (region: MadeUpRegion) => object = () => ({})): Tiles {
   return work.tiles.map(({ t_id, out }) => ({
     t_id,
     compute_ms: 1,
     out: out.map(({ tensor, box, codec }) => {
       const shape = box.map(([start, end]) => end - start);
-      const bytes = 4 * shape.reduce((a, b) => a * b, 1);
-      const region: MadeUpRegion = { tensor, box, dtype: 'float32', shape, codec, d: new Uint8Array(bytes).fill(7) };
+      const sevens = new Uint8Array(new Float32Array(shape.reduce((a, b) => a * b, 1)).fill(7).buffer);
+      const d = findCodec(codec.name)!.encode(sevens, { dtype: 'float32', shape }, codec);
+      const region: MadeUpRegion = { tensor, box, dtype: 'float32', shape, codec, d };
       return { ...region, ...change(region) };
     }),
   })) as Tiles;
