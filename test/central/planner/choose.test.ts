@@ -49,6 +49,14 @@ describe('the plan for a network with tiles in its card', () => {
     expect(choosePlan(deployment, { nodeCount: 2, padding: 'halo', cuts: ['p'] }).approximate).toBe(true);
   });
 
+  it('sends every result of tiles as the user asks, in place of what the card says', () => {
+    const made = choosePlan(deployment, { nodeCount: 8, codec: { name: 'fp16' } });
+    expect(made.plan.stages.map(({ codec }) => codec)).toEqual([{ a: { name: 'fp16' } }, { p: { name: 'fp16' } }, {}]);
+    expect(made.approximate).toBe(true);
+    const lossless = { nodeCount: 2, padding: 'halo', cuts: ['p'], codec: { name: 'packed' } } as const;
+    expect(choosePlan(deployment, lossless).approximate).toBe(false);
+  });
+
   it('gives every stage the grid that the user asks for', () => {
     const [first, second] = stages(choosePlan(deployment, { nodeCount: 8, grid: { rows: 1, cols: 2 } }));
     expect([first?.split, second?.split]).toEqual(['zero 16x8,8', 'zero 8x4,4']);

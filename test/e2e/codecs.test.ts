@@ -1,0 +1,67 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { writeModel } from '../../shared/onnx/write.ts';
+import type { ResultObject } from '../../shared/protocol/messages.ts';
+import { runCli } from '../support/run-cli.ts';
+import { tinyInput, tinyNetwork } from '../support/tiny-network.ts';
+
+/** Codecs through real processes: what goes over the broker is small, and what comes out is what it should be. */
+
+let folder: string;
+let model: string;
+let expected: Float32Array;
+let raw: { result: ResultObject; largest: number };
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'tessera-codecs-'));
+  model = join(folder, 'tiny.onnx');
+  const input = tinyInput();
+  await writeFile(model, writeModel(tinyNetwork()));
+  await writeFile(join(folder, 'in.bin'), input.data);
+  const session = await InferenceSession.create(model, { logSeverityLevel: 3 });
+  const values = new Float32Array(input.data.slice().buffer);
+  const { y } = await session.run({ x: new Tensor('float32', values, input.shape) });
+  expected = y!.data as Float32Array;
+  raw = await infer('raw');
+  expect(raw.largest).toBeLessThan(1e-6);
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+async function infer(codec: string): Promise<{ result: ResultObject; largest: number }> {
+  const dump = join(folder, 'out.bin');
+  const cuts = ['--grid', '2x2', '--cut', 'a', '--cut', 'p'];
+  const args = ['infer', join(folder, 'in.bin'), '--model', model, '--tensor', '1x3x16x16', '--dump', dump, '--json'];
+  const { code, stdout, stderr } = await runCli([...args, ...cuts, '--codec', codec]);
+  expect([code, stderr.match(/TESSERA_\w+/)?.[0]]).toEqual([0, undefined]);
+  const values = new Float32Array(new Uint8Array(await readFile(dump)).buffer);
+  const range = Math.max(...expected) - Math.min(...expected);
+  const largest = Math.max(...expected.map((value, i) => Math.abs(value - values[i]!))) / range;
+  return { result: JSON.parse(stdout), largest };
+}
+
+describe('infer --codec', () => {
+  test.each([
+    { codec: 'packed', approximate: false, within: 1e-6, down: 0.7, up: 1.5 },
+    { codec: 'fp16', approximate: true, within: 2e-3, down: 0.51, up: 1.5 },
+    { codec: 'q8:channel', approximate: true, within: 2e-2, down: 0.25, up: 1.5 },
+    { codec: 'clip:0:3:8', approximate: true, within: 2e-2, down: 0.25, up: 0.7 },
+    { codec: 'clip:0:3:4', approximate: true, within: 0.3, down: 0.12, up: 0.6 },
+  ])('$codec in two stages of tiles', async ({ codec, approximate, within, down, up }) => {
+    const { result, largest } = await infer(codec);
+    expect(result).toMatchObject({ status: 'ok', approximate, missing: [] });
+    expect(Object.keys(result.tiles_per_node).sort()).toEqual(['central', 'node-1', 'node-2']);
+    expect(largest).toBeLessThan(within);
+    expect(result.bytes_down / raw.result.bytes_down).toBeLessThan(down);
+    // What the second stage reads goes out as codes, where the first one's came in so. A tile may have gone out twice.
+    expect(result.bytes_up / raw.result.bytes_up).toBeLessThan(up);
+  });
+
+  test('a codec that is none is refused at once, with what is accepted', async () => {
+    const { code, stderr } = await runCli(['infer', join(folder, 'in.bin'), '--codec', 'clip:2:1:4']);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/--codec.*clip:2:1:4/s);
+    expect(stderr).toContain('clip:A:B:BITS');
+  });
+});
