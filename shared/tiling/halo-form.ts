@@ -125,13 +125,18 @@ export function haloForm(segment: Segment, rows: readonly number[], cols: readon
         const layout = segment.layouts.get(tensor)!;
         return { tensor, box: tileBox(specs.get(tensor)!.shape, layout, { h: of('h'), w: of('w') }, row, col) };
       };
-      const out = segment.outputs.map((tensor) => region(tensor, (axis) => bands[axis].given.get(tensor)!));
+      // An output with fewer cells than bands is not every tile's to give; one that lacks an axis is one band's.
+      const gives = (tensor: string, axis: Axis, k: number): boolean => {
+        const { lo, hi } = bands[axis].given.get(tensor)!;
+        return lo[k]! < hi[k]!;
+      };
+      const given = segment.outputs.filter((tensor) => gives(tensor, 'h', row) && gives(tensor, 'w', col));
       tiles.push({
         t_id: tiles.length,
         in: segment.inputs
           .filter((tensor) => walks.h.need.has(tensor))
           .map((tensor) => region(tensor, (axis) => walks[axis].need.get(tensor)!)),
-        out: out.filter(({ box }) => box.every(([start, end]) => start < end)),
+        out: given.map((tensor) => region(tensor, (axis) => bands[axis].given.get(tensor)!)),
         feeds: [...feedsOf(form, walks, row, col), ...sampled.h[row]!, ...sampled.w[col]!],
         macs: macs(row, col),
       });
