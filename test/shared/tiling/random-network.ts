@@ -49,6 +49,9 @@ interface Map2d {
 
 const LARGEST = 40;
 
+const range = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
+const within = (at: number, size: number): boolean => at >= 0 && at < size;
+
 /** Builds maps step by step; steps that do not fit the map they fall on are left out. */
 class RandomNetwork {
   readonly net: Network;
@@ -172,7 +175,11 @@ class RandomNetwork {
       if (room < 0) return 0;
       const cells = (ceil ? Math.ceil(room / strides[axis]) : Math.floor(room / strides[axis])) + 1;
       // The runtime's parts disagree about a last window that lies beyond the map.
-      return ceil && (cells - 1) * strides[axis] >= n + pads[axis] ? 0 : cells;
+      if (ceil && (cells - 1) * strides[axis] >= n + pads[axis]) return 0;
+      // What a pool makes of a window all of whose taps, dilated, fall on padding is not defined.
+      const touches = (cell: number) =>
+        range(kernel[axis]).some((tap) => within(cell * strides[axis] - pads[axis] + tap * dilations[axis], n));
+      return isPool && !range(cells).every(touches) ? 0 : cells;
     };
     const [rows, cols] = [size(x.rows, 0), size(x.cols, 1)];
     if (rows < 1 || cols < 1) return;
