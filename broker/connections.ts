@@ -1,0 +1,161 @@
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { TLSSocket } from 'node:tls';
+import type { Log } from '../shared/ports.ts';
+import { describe, userOf } from './admission.ts';
+import type { BrokerCounters } from './counters.ts';
+import { PacketMeter } from './packet-meter.ts';
+import type { Identity } from './policy.ts';
+import { neverWaits } from './slow-readers.ts';
+
+/**
+ * The connections that stand, and the guards that lie on each of them before the broker reads its first byte: how many
+ * there may be, how large a packet, how long somebody may not read.
+ */
+
+/** Before a connection is authenticated it has no business with large packets. */
+export const FIRST_PACKET_BYTES = 64 * 1024;
+
+/** Where a connection comes from. */
+export interface Origin {
+  /** What lies below it: the same, or under a WebSocket. */
+  readonly socket?: Socket;
+  readonly remote: string | undefined;
+  readonly trusted: boolean;
+  readonly inside?: boolean;
+}
+
+/** What is known of a connection. */
+export interface Connection {
+  readonly remote: string;
+  /** From this machine, and not from some web page that a browser on it shows. */
+  readonly trusted: boolean;
+  readonly inside: boolean;
+  /** The name in its client certificate. */
+  readonly certificate: string | undefined;
+  readonly meter: PacketMeter;
+  identity?: Identity;
+  /** Bulk for it was dropped, which is said once. */
+  lossy: boolean;
+}
+
+/** A client as far as it is needed to know whose it is. */
+export interface ClientOf {
+  readonly id: string;
+  readonly conn: Duplex;
+}
+
+/** What guards a connection. */
+export interface ConnectionLimits {
+  readonly maximumConnections: number;
+  /** Bytes. */
+  readonly maximumPacketSize: number;
+  readonly stallMs: number;
+}
+
+/** All connections of a broker. */
+export class Connections {
+  readonly #limits: ConnectionLimits;
+  readonly #counters: BrokerCounters;
+  readonly #log: Log;
+  readonly #open = new Set<Duplex>();
+  /** Kept beyond the connection's end: the last will of a client is judged by its identity too. */
+  readonly #known = new WeakMap<Duplex, Connection>();
+  #full = false;
+
+  constructor(limits: ConnectionLimits, counters: BrokerCounters, log: Log) {
+    this.#limits = limits;
+    this.#counters = counters;
+    this.#log = log;
+  }
+
+  /** Puts the guards on a connection; false where it is one too many, and was destroyed. */
+  take(conn: Duplex, { socket, remote = '?', trusted, inside = false }: Origin): boolean {
+    const { maximumConnections, maximumPacketSize, stallMs } = this.#limits;
+    if (this.#full || this.#open.size >= maximumConnections) {
+      this.#counters.refusedConnections += 1;
+      this.#log.warn('a connection was refused: too many connections', { remote });
+      conn.destroy();
+      return false;
+    }
+    const meter = new PacketMeter(Math.min(maximumPacketSize, FIRST_PACKET_BYTES));
+    const certificate = socket === undefined ? undefined : certificateName(socket);
+    const connection: Connection = { remote, trusted, inside, certificate, meter, lossy: false };
+    this.#known.set(conn, connection);
+    this.#open.add(conn);
+    this.#counters.connections = this.#open.size;
+    conn.once('close', () => {
+      this.#open.delete(conn);
+      this.#counters.connections = this.#open.size;
+    });
+    neverWaits(conn);
+    meterReads(conn, meter, (fault) => {
+      this.#counters.oversizePackets += 1;
+      this.#log.warn(`a connection was closed: ${fault}`, { remote, user: describe(connection.identity) });
+    });
+    // Node restarts this timer whenever the kernel takes bytes, so it sees a reader that stands still, not a slow one.
+    socket?.setTimeout(stallMs, () => {
+      if (socket.writableLength > 0 || conn.writableLength > 0) this.closeSlow(conn);
+    });
+    return true;
+  }
+
+  /** What is known of the connection of a client, also when it has ended. */
+  of({ conn }: Pick<ClientOf, 'conn'>): Connection | undefined {
+    return this.#known.get(conn);
+  }
+
+  /** A client in words, for logs. */
+  who(client: ClientOf): { client: string; user: string; remote: string | undefined } {
+    const { remote, identity } = this.of(client) ?? {};
+    return { client: client.id, user: describe(identity), remote };
+  }
+
+  /** Closes the connection of somebody who does not read. */
+  closeSlow(conn: Duplex): void {
+    if (conn.destroyed) return;
+    this.#counters.closedSlowReaders += 1;
+    const { remote, identity } = this.of({ conn }) ?? {};
+    const fields = { remote, user: describe(identity), waiting: conn.writableLength };
+    this.#log.warn('a connection was closed: the client does not read', fields);
+    conn.destroy();
+  }
+
+  /** Closes every connection of a user; returns how many there were. */
+  expel(user: string): number {
+    const theirs = [...this.#open].filter((conn) => userOf(this.of({ conn })?.identity) === user);
+    for (const conn of theirs) conn.destroy();
+    return theirs.length;
+  }
+
+  /** Takes no more. */
+  refuseAll(): void {
+    this.#full = true;
+  }
+
+  /** Closes all. */
+  closeAll(): void {
+    for (const conn of this.#open) conn.destroy();
+  }
+}
+
+/** The name (CN) in a client certificate that TLS has verified. */
+function certificateName(socket: Socket): string | undefined {
+  if (!(socket instanceof TLSSocket) || !socket.authorized) return undefined;
+  const { subject } = socket.getPeerCertificate();
+  // A certificate without a name, or with several, is that of nobody.
+  return subject === undefined ? undefined : typeof subject.CN === 'string' ? subject.CN : '';
+}
+
+/** Lets `meter` see every byte that is read; the connection is destroyed at the first fault. */
+function meterReads(conn: Duplex, meter: PacketMeter, onFault: (fault: string) => void): void {
+  const read = conn.read.bind(conn);
+  conn.read = (size?: number) => {
+    const chunk: Buffer | null = read(size);
+    const fault = chunk === null ? undefined : meter.feed(chunk);
+    if (fault === undefined) return chunk;
+    onFault(fault);
+    conn.destroy();
+    return null;
+  };
+}

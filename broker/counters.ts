@@ -1,0 +1,27 @@
+/** What the broker counts. */
+export interface BrokerCounters {
+  /** Connections that stand now, authenticated or not. */
+  connections: number;
+  published: number;
+  refusedConnections: number;
+  refusedPublishes: number;
+  refusedSubscriptions: number;
+  oversizePackets: number;
+  droppedForSlowReaders: number;
+  /** Retained messages that were delivered and not kept: frames, and those beyond the limits. */
+  notRetained: number;
+  closedSlowReaders: number;
+}
+
+/** Counters before anything has happened. */
+export const newCounters = (): BrokerCounters => ({
+  connections: 0,
+  published: 0,
+  refusedConnections: 0,
+  refusedPublishes: 0,
+  refusedSubscriptions: 0,
+  oversizePackets: 0,
+  droppedForSlowReaders: 0,
+  notRetained: 0,
+  closedSlowReaders: 0,
+});
