@@ -1,6 +1,7 @@
-import { chmod, mkdir, readFile } from 'node:fs/promises';
+import { chmod, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { TesseraError } from '../shared/errors.ts';
+import { readText } from '../shared/runtime/file.ts';
 import { writePrivateFile } from '../shared/runtime/private-file.ts';
 import { type HashedSecret, hashSecret, isSecret, newSecret } from '../shared/runtime/secret.ts';
 import { parse, z } from '../shared/schema.ts';
@@ -147,7 +148,7 @@ function freeName({ users, invitations }: CredentialFile, role: Role, name: stri
 async function readCredentials(path: string): Promise<CredentialFile> {
   let text: string;
   try {
-    text = await readFile(path, 'utf8');
+    text = await readText(path);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT')
       return { version: 1, users: {}, invitations: {}, revoked: [] };

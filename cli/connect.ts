@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import type { ListenTls } from '../broker/listen.ts';
 import type { Config } from '../shared/config/schema.ts';
 import { TesseraError } from '../shared/errors.ts';
 import type { Bus, Log } from '../shared/ports.ts';
+import { readText } from '../shared/runtime/file.ts';
 import type { BusOptions } from '../shared/runtime/mqtt.ts';
 
 /** The connection that a configuration describes, certificates read from their files; `clientId` must be unique at the broker. */
@@ -61,7 +61,7 @@ export async function brokerTls({ broker }: Config): Promise<ListenTls | undefin
 export async function pem(key: string, file: string | undefined): Promise<string | undefined> {
   if (file === undefined) return undefined;
   try {
-    return await readFile(file, 'utf8');
+    return await readText(file);
   } catch (error) {
     throw new TesseraError('TESSERA_CONFIG', `${key} names ${file}, which cannot be read`, {
       hint: (error as Error).message,

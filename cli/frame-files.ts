@@ -1,9 +1,10 @@
-import { open, readFile, stat } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { TesseraError } from '../shared/errors.ts';
 import { describeBytes, sniff } from '../shared/model/sniff.ts';
 import type { FrameEnvelope } from '../shared/protocol/messages.ts';
+import { openFile } from '../shared/runtime/file.ts';
 import { DTYPE_BYTES, elementCount, type TensorSpec } from '../shared/tensor/tensor.ts';
-import { pictureFiles } from './camera/source.ts';
+import { pictureFiles, readFrame, unreadable } from './camera/source.ts';
 
 /** A file that becomes a frame when its turn comes: a folder may hold more than fits into memory. */
 export interface FrameFile {
@@ -14,26 +15,21 @@ export interface FrameFile {
 /** As many first bytes as tell a format. */
 const HEAD_BYTES = 64;
 
-function unreadable(file: string, cause: unknown): TesseraError {
-  return new TesseraError('TESSERA_USAGE', `cannot read ${file}`, { cause, hint: 'name a file that exists' });
-}
-
-async function read(file: string): Promise<Uint8Array> {
+/** What `use` finds out about a file without reading all of it. Throws TESSERA_USAGE. */
+async function lookInto<T>(file: string, use: (handle: FileHandle) => Promise<T>): Promise<T> {
   try {
-    return new Uint8Array(await readFile(file));
+    await using handle = await openFile(file);
+    return await use(handle);
   } catch (cause) {
-    throw unreadable(file, cause);
+    throw unreadable(file, cause as Error);
   }
 }
 
-async function head(file: string): Promise<Uint8Array> {
-  try {
-    await using handle = await open(file);
+function head(file: string): Promise<Uint8Array> {
+  return lookInto(file, async (handle) => {
     const { buffer, bytesRead } = await handle.read(new Uint8Array(HEAD_BYTES), 0, HEAD_BYTES, 0);
     return buffer.subarray(0, bytesRead);
-  } catch (cause) {
-    throw unreadable(file, cause);
-  }
+  });
 }
 
 /** A picture file's bytes as a frame; `name` stands in errors. Throws TESSERA_INPUT_INVALID for what is no JPEG or PNG. */
@@ -52,7 +48,7 @@ export function pictureFrame(d: Uint8Array, name: string, tensors = false): Fram
 export async function pictureFrames(paths: readonly string[], tensors: boolean): Promise<FrameFile[]> {
   const files = await pictureFiles(paths);
   for (const file of files) pictureFrame(await head(file), file);
-  return files.map((file) => ({ file, read: async () => pictureFrame(await read(file), file, tensors) }));
+  return files.map((file) => ({ file, read: async () => pictureFrame(await readFrame(file), file, tensors) }));
 }
 
 /** Files of raw little-endian values as frames for a network's first input, of its own type. Throws TESSERA_USAGE. */
@@ -63,9 +59,7 @@ export async function tensorFrames(
 ): Promise<FrameFile[]> {
   const bytes = elementCount(shape) * DTYPE_BYTES[dtype];
   for (const file of files) {
-    const { size } = await stat(file).catch((cause) => {
-      throw unreadable(file, cause);
-    });
+    const { size } = await lookInto(file, (handle) => handle.stat());
     if (size !== bytes)
       throw new TesseraError('TESSERA_USAGE', `${file} has ${size} bytes; ${dtype} ${shape.join('x')} is ${bytes}`, {
         hint: `--tensor reads raw little-endian ${dtype}, the type of the network's input, without a header`,
@@ -73,6 +67,6 @@ export async function tensorFrames(
   }
   return files.map((file) => ({
     file,
-    read: async () => ({ v: 1, format: 'tensor', dtype, shape: [...shape], d: await read(file), tensors: true }),
+    read: async () => ({ v: 1, format: 'tensor', dtype, shape: [...shape], d: await readFrame(file), tensors: true }),
   }));
 }

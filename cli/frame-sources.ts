@@ -1,9 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { TesseraError } from '../shared/errors.ts';
 import { describeBytes, sniff } from '../shared/model/sniff.ts';
-import { pictureFiles } from './camera/source.ts';
+import { pictureFiles, readFrame } from './camera/source.ts';
 import { JpegStream } from './jpeg-stream.ts';
 import { Pace } from './pace.ts';
 
@@ -45,7 +44,7 @@ async function* framesOfFiles(
   for (let round = 0; round === 0 || loop; round++) {
     for (const [index, file] of files.entries()) {
       await pace.turn(signal);
-      const bytes = await readFile(file);
+      const bytes = await readFrame(file);
       const format = sniff(bytes);
       if (format !== 'jpeg' && format !== 'png') {
         throw new TesseraError('TESSERA_INPUT_INVALID', `${file} is ${describeBytes(bytes)}`, {

@@ -2,7 +2,8 @@ import { join } from 'node:path';
 import type { DeployRequest } from '../central/deployment.ts';
 import type { Config } from '../shared/config/schema.ts';
 import { parseCard } from '../shared/model/card.ts';
-import { fileSha256, loadModel } from '../shared/runtime/model-library.ts';
+import { fileSha256 } from '../shared/runtime/file.ts';
+import { loadModel } from '../shared/runtime/model-library.ts';
 import { loadModelFile } from '../shared/runtime/package.ts';
 import { packageFolder } from '../shared/runtime/version.ts';
 

@@ -1,7 +1,7 @@
-import { readFile } from 'node:fs/promises';
 import { CODEC_FORMS, type CodecSpec, parseCodec } from '../shared/codec/spec.ts';
 import type { Setting } from '../shared/config/layers.ts';
 import { TesseraError } from '../shared/errors.ts';
+import { readText } from '../shared/runtime/file.ts';
 import { type Grid, parseGrid } from '../shared/tiling/grid.ts';
 
 /** One option of a command; its key among the options is the long flag in camel case (`--password-file`: passwordFile). */
@@ -145,7 +145,7 @@ function brokerUrl(text: string): string {
 
 async function readPassword(file: string): Promise<string> {
   try {
-    return (await readFile(file, 'utf8')).replace(/[\r\n]+$/, '');
+    return (await readText(file)).replace(/[\r\n]+$/, '');
   } catch (error) {
     throw new TesseraError('TESSERA_USAGE', `--password-file ${file} cannot be read: ${(error as Error).message}`, {
       hint: 'name a file that holds the password and nothing else',

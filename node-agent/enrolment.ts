@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readFile, rename } from 'node:fs/promises';
+import { mkdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Invitation, joinPassword } from '../shared/config/join.ts';
 import { TesseraError } from '../shared/errors.ts';
 import type { Log } from '../shared/ports.ts';
 import { Backoff } from '../shared/runtime/backoff.ts';
 import { type ConnectionFault, isPermanent } from '../shared/runtime/broker-failure.ts';
+import { readText } from '../shared/runtime/file.ts';
 import { type BusOptions, connectBus } from '../shared/runtime/mqtt.ts';
 import { writePrivateFile } from '../shared/runtime/private-file.ts';
 import { newSecret } from '../shared/runtime/secret.ts';
@@ -119,7 +120,7 @@ function refused({ user, expires }: Invitation, now: number): TesseraError {
 async function read(file: string): Promise<Membership | undefined> {
   let text: string;
   try {
-    text = await readFile(file, 'utf8');
+    text = await readText(file);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw damaged(file, (error as Error).message);

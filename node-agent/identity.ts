@@ -1,10 +1,11 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { TesseraError } from '../shared/errors.ts';
 import { CENTRAL } from '../shared/plan/plan.ts';
 import { isNodeId } from '../shared/protocol/topics.ts';
+import { readText } from '../shared/runtime/file.ts';
 
 /** What tells boards apart that were flashed from one image. */
 export interface MachineMarks {
@@ -82,7 +83,7 @@ export function newBootId(): string {
 
 /** The first line of a small file without NUL bytes (device-tree strings end in one); undefined for none. */
 export async function firstLine(file: string): Promise<string | undefined> {
-  const text = await readFile(file, 'utf8').catch(() => undefined);
+  const text = await readText(file).catch(() => undefined);
   const line = text?.replaceAll('\0', '').split('\n', 1)[0]?.trim();
   return line === '' ? undefined : line;
 }

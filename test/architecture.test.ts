@@ -37,6 +37,9 @@ const LIBRARY_HOME: Readonly<Record<string, string>> = {
   'node-os-utils': 'node-agent/vitals.ts',
 };
 
+/** Whoever else reads files: the door itself, and what looks into /proc and into the program's own folder. */
+const READS_ITSELF = ['shared/runtime/file.ts', 'cli/doctor/look-at-machine.ts', 'cli/doctor/look-at-ports.ts'];
+
 /** Pure files: plain functions over plain data. All of shared but its runtime, and the cores of the processes. */
 const PURE = [
   /^shared\/(?!runtime\/)/,
@@ -151,6 +154,13 @@ describe('architecture', () => {
             .map(({ from }) => `${file} imports ${from}`),
     );
     expect(wrong).toEqual([]);
+  });
+
+  it('reads files that somebody names in one place, which refuses pipes and devices', () => {
+    const wrong = sources
+      .filter(({ file }) => !file.startsWith('bench/') && !READS_ITSELF.includes(file))
+      .filter(({ text }) => /\b(readFile|createReadStream)\b/.test(codeOf(text)));
+    expect(wrong.map(({ file }) => file)).toEqual([]);
   });
 
   it('names every library of package.json, so that none slips in unseen', () => {

@@ -1,8 +1,9 @@
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { basename, extname, join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { TesseraError } from '../../shared/errors.ts';
 import type { Bus } from '../../shared/ports.ts';
+import { readBytes } from '../../shared/runtime/file.ts';
 import { WorkerCalls } from '../../shared/runtime/worker-call.ts';
 import { workerEntry } from '../../shared/runtime/worker-entry.ts';
 import { seedRanges } from '../../shared/scene/scene.ts';
@@ -27,10 +28,7 @@ export async function pictureFiles(paths: readonly string[]): Promise<string[]> 
   const files: string[] = [];
   for (const path of paths) {
     const info = await stat(path).catch((cause) => {
-      throw new TesseraError('TESSERA_USAGE', `cannot read ${path}`, {
-        cause,
-        hint: 'name a JPEG or PNG file or a folder',
-      });
+      throw unreadable(path, cause);
     });
     if (!info.isDirectory()) files.push(path);
     else
@@ -42,6 +40,21 @@ export async function pictureFiles(paths: readonly string[]): Promise<string[]> 
       hint: 'name a file, or a folder that holds some',
     });
   return files;
+}
+
+/** The bytes of a frame's file. Throws TESSERA_USAGE. */
+export async function readFrame(file: string): Promise<Uint8Array> {
+  return readBytes(file).catch((cause) => {
+    throw unreadable(file, cause);
+  });
+}
+
+/** The error for a frame's file that cannot be read. */
+export function unreadable(file: string, cause: Error): TesseraError {
+  return new TesseraError('TESSERA_USAGE', `cannot read ${file}: ${cause.message}`, {
+    cause,
+    hint: 'name a file that exists and may be read, or a folder of them',
+  });
 }
 
 /** Drawn scenes that no network was trained on. */
@@ -79,7 +92,7 @@ function fileSource(files: readonly string[]): Source {
       const id = basename(file)
         .replace(/[^A-Za-z0-9_.-]/g, '_')
         .slice(-64);
-      return { id, bytes: await readFile(file) };
+      return { id, bytes: await readFrame(file) };
     },
     async stop() {},
   };

@@ -47,7 +47,7 @@ export const command = defineCommand({
 
 /** Adds those of `users` that the file lacks, telling each new password; returns what stands in the file then. */
 async function addPasswords(file: string, users: readonly string[], tell: (text: string) => void): Promise<string> {
-  const { readFile } = await import('node:fs/promises');
+  const { readText } = await import('../../shared/runtime/file.ts');
   const { mosquittoPassword, usersOfPasswordFile } = await import('../../broker/mosquitto.ts');
   const { newSecret } = await import('../../shared/runtime/secret.ts');
   const { writePrivateFile } = await import('../../shared/runtime/private-file.ts');
@@ -57,7 +57,7 @@ async function addPasswords(file: string, users: readonly string[], tell: (text:
       cause: error,
     });
   };
-  const old = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) =>
+  const old = await readText(file).catch((error: NodeJS.ErrnoException) =>
     error.code === 'ENOENT' ? '' : failed(error),
   );
   const known = usersOfPasswordFile(old);

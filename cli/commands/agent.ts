@@ -83,8 +83,8 @@ async function readInvitation(options: {
   const { readJoinToken } = await import('../../shared/config/join.ts');
   if (join !== undefined && join !== '-') return readJoinToken(join);
   const { text: readAll } = await import('node:stream/consumers');
-  const { readFile } = await import('node:fs/promises');
-  const text = await (joinFile === undefined ? readAll(process.stdin) : readFile(joinFile, 'utf8')).catch((error) => {
+  const { readText } = await import('../../shared/runtime/file.ts');
+  const text = await (joinFile === undefined ? readAll(process.stdin) : readText(joinFile)).catch((error) => {
     throw new TesseraError('TESSERA_USAGE', `--join-file ${joinFile} cannot be read: ${error.message}`, {
       hint: 'name a file that holds the token and nothing else',
       cause: error,

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { access, constants, readFile, writeFile } from 'node:fs/promises';
+import { access, constants, writeFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Deployment } from '../../central/deployment.ts';
@@ -10,6 +10,7 @@ import type { Model } from '../../shared/onnx/model.ts';
 import type { Plan } from '../../shared/plan/plan.ts';
 import type { Log } from '../../shared/ports.ts';
 import { type PlanStatus, planStatus, type ResultObject } from '../../shared/protocol/messages.ts';
+import { readText } from '../../shared/runtime/file.ts';
 import type { Dtype } from '../../shared/tensor/tensor.ts';
 import type { Grid } from '../../shared/tiling/grid.ts';
 import { defineCommand } from '../command.ts';
@@ -245,7 +246,7 @@ async function readPlan(file: string, { manifest, name }: Deployment): Promise<P
   const { parsePlan } = await import('../../shared/plan/validate.ts');
   let json: unknown;
   try {
-    json = JSON.parse(await readFile(file, 'utf8'));
+    json = JSON.parse(await readText(file));
   } catch (cause) {
     throw new TesseraError('TESSERA_PLAN_INVALID', `${file} is not a JSON file that can be read`, {
       cause,

@@ -1,9 +1,10 @@
 import { X509Certificate } from 'node:crypto';
-import { readFile, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { resolveConfig, type Setting } from '../../shared/config/layers.ts';
 import { type Config, PATH_KEYS } from '../../shared/config/schema.ts';
 import { type Failure, TesseraError } from '../../shared/errors.ts';
 import type { LoadedConfig } from '../../shared/runtime/config.ts';
+import { readText } from '../../shared/runtime/file.ts';
 import { listModels } from '../../shared/runtime/model-library.ts';
 import { modelFolders } from '../models.ts';
 import type { ConfigurationFacts, NamedFile } from './configuration.ts';
@@ -58,7 +59,7 @@ async function lookAtFile(key: string, path: string): Promise<NamedFile> {
   const isKey = key.endsWith('key');
   const named = { key, path, isKey, mode: undefined, endsAt: undefined };
   try {
-    const text = await readFile(path, 'utf8');
+    const text = await readText(path);
     const mode = process.platform === 'win32' ? undefined : (await stat(path)).mode & 0o7777;
     if (!text.includes('-----BEGIN ')) return { ...named, problem: 'it is no PEM file (no line with -----BEGIN)' };
     const endsAt = isKey ? undefined : Date.parse(new X509Certificate(text).validTo) / 1000;

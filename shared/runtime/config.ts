@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import { dirname, isAbsolute, resolve } from 'node:path';
 import {
   meaningOfVariable,
@@ -9,6 +8,7 @@ import {
 } from '../config/layers.ts';
 import { PATH_KEYS } from '../config/schema.ts';
 import { TesseraError } from '../errors.ts';
+import { readText } from './file.ts';
 import { parseYaml } from './yaml.ts';
 
 /** Where a configuration comes from. */
@@ -61,7 +61,7 @@ async function findFile(
   for (const place of named === undefined ? PLACES : [named]) {
     const path = resolve(cwd, place);
     try {
-      return { path, text: await readFile(path, 'utf8') };
+      return { path, text: await readText(path) };
     } catch (error) {
       const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
       if (missing && named === undefined) continue;
@@ -104,7 +104,7 @@ async function settingsOfEnvironment(
 /** The content of a file that a `_FILE` variable names, without the line ends that editors and secret stores add. */
 async function readSecret(name: string, path: string): Promise<string> {
   try {
-    return (await readFile(path, 'utf8')).replace(/[\r\n]+$/, '');
+    return (await readText(path)).replace(/[\r\n]+$/, '');
   } catch (error) {
     throw new TesseraError('TESSERA_CONFIG', `${name} names ${path}, which cannot be read`, {
       hint: (error as Error).message,

@@ -1,6 +1,7 @@
 import { copyFile, open, rm } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { TesseraError } from '../errors.ts';
+import { openFile } from './file.ts';
 
 /** Bounds of a download. */
 export interface DownloadOptions {
@@ -70,6 +71,11 @@ async function fetchTo(url: string, path: string, options: DownloadOptions): Pro
   }
 }
 
+async function copy(from: string, path: string): Promise<void> {
+  await (await openFile(from)).close();
+  await copyFile(from, path);
+}
+
 /**
  * Gets an http, https or file URL into a new file at `path`, which is gone again when anything fails.
  * Throws TesseraError TESSERA_DOWNLOAD.
@@ -77,7 +83,7 @@ async function fetchTo(url: string, path: string, options: DownloadOptions): Pro
 export async function download(url: string, path: string, options: DownloadOptions = {}): Promise<void> {
   const { protocol } = new URL(url);
   try {
-    if (protocol === 'file:') await copyFile(fileURLToPath(url), path);
+    if (protocol === 'file:') await copy(fileURLToPath(url), path);
     else if (protocol === 'http:' || protocol === 'https:') await fetchTo(url, path, options);
     else throw failed(url, `${protocol} is not supported`, 'use http, https or file');
   } catch (error) {

@@ -1,4 +1,4 @@
-import { access, cp, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { access, cp, mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, isAbsolute, join, normalize, resolve, sep } from 'node:path';
 import { TesseraError } from '../errors.ts';
 import type { ModelCard } from '../model/card.ts';
@@ -10,8 +10,9 @@ import type { Model } from '../onnx/model.ts';
 import { readModel } from '../onnx/read.ts';
 import { isName } from '../protocol/topics.ts';
 import { type DownloadOptions, download } from './download.ts';
+import { fileSha256, readBytes } from './file.ts';
 import { catalogueCard, readCatalogue } from './model-catalogue.ts';
-import { fileSha256, loadModel } from './model-library.ts';
+import { loadModel } from './model-library.ts';
 import { externalFiles } from './package.ts';
 import { stringifyYaml } from './yaml.ts';
 
@@ -55,7 +56,7 @@ const isUrl = (source: string) => /^(https?|file):\/\//i.test(source);
 async function fromUrl(url: string, folder: string, options: AddOptions): Promise<Found> {
   const modelPath = join(folder, basename(new URL(url).pathname) || 'model.onnx');
   await download(url, modelPath, options.download);
-  const model = readModel(await readFile(modelPath));
+  const model = readModel(await readBytes(modelPath));
   for (const location of externalLocations(model)) {
     const part = join(folder, location);
     await mkdir(dirname(part), { recursive: true });
@@ -86,7 +87,7 @@ async function fromCatalogue(name: string, folder: string, options: AddOptions):
     throw new TesseraError('TESSERA_DOWNLOAD', `${entry.url}: SHA-256 is ${sha256}, expected ${entry.sha256}`, {
       hint: 'the file was changed on its way or at its origin: do not use it; try again later or report it',
     });
-  if (externalLocations(readModel(await readFile(modelPath))).length > 0)
+  if (externalLocations(readModel(await readBytes(modelPath))).length > 0)
     throw new TesseraError('TESSERA_MODEL_UNSUPPORTED', `${name}: its weights lie in further files without a hash`);
   const card = catalogueCard(name, entry);
   return { modelPath, card, labels: inlineLabels(card), guessedFields: [] };
@@ -127,7 +128,7 @@ function externalLocations(model: Model): string[] {
 
 /** Writes model.onnx, its weight files, labels.txt and model.yaml into `folder`. */
 async function write(found: Found, folder: string, name: string): Promise<ModelCard> {
-  const model = readModel(await readFile(found.modelPath));
+  const model = readModel(await readBytes(found.modelPath));
   const target = join(folder, 'model.onnx');
   if (resolve(found.modelPath) !== resolve(target)) await cp(found.modelPath, target);
   for (const file of await externalFiles(found.modelPath, model)) {

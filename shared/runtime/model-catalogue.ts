@@ -1,12 +1,12 @@
-import { readFile } from 'node:fs/promises';
 import { type ModelCard, parseCard } from '../model/card.ts';
 import { type Catalogue, type CatalogueEntry, catalogueSchema } from '../model/catalogue.ts';
 import { parse } from '../schema.ts';
+import { readText } from './file.ts';
 import { parseYaml } from './yaml.ts';
 
 /** Reads config/models.yaml, or a file like it. Throws TesseraError TESSERA_CONFIG. */
 export async function readCatalogue(path: string): Promise<Catalogue> {
-  const value = parseYaml(await readFile(path, 'utf8'), path, 'TESSERA_CONFIG');
+  const value = parseYaml(await readText(path), path, 'TESSERA_CONFIG');
   return parse(catalogueSchema, value, 'TESSERA_CONFIG', path);
 }
 

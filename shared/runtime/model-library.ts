@@ -1,6 +1,5 @@
-import { createHash } from 'node:crypto';
-import { createReadStream, type Dirent } from 'node:fs';
-import { readdir, readFile, stat } from 'node:fs/promises';
+import type { Dirent } from 'node:fs';
+import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { TesseraError } from '../errors.ts';
 import { type ModelCard, parseCard } from '../model/card.ts';
@@ -9,6 +8,7 @@ import { parseLabels } from '../model/labels.ts';
 import { nearest } from '../nearest.ts';
 import { readModel } from '../onnx/read.ts';
 import { isName } from '../protocol/topics.ts';
+import { fileSha256, readBytes, readText } from './file.ts';
 import { readCatalogue } from './model-catalogue.ts';
 import { commentedFields, parseYaml } from './yaml.ts';
 
@@ -60,17 +60,10 @@ async function entriesOf(folder: string): Promise<Dirent[]> {
   return entries.sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
-/** SHA-256 of a file, lower-case hex. */
-export async function fileSha256(path: string): Promise<string> {
-  const hash = createHash('sha256');
-  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
-  return hash.digest('hex');
-}
-
 /** Reads and validates a card file. Throws TesseraError TESSERA_MODEL_CARD. */
 export async function readCard(path: string): Promise<{ card: ModelCard; guessedFields: readonly string[] }> {
-  const text = await readFile(path, 'utf8').catch((cause) => {
-    throw new TesseraError('TESSERA_MODEL_CARD', `${path} cannot be read`, { cause });
+  const text = await readText(path).catch((cause) => {
+    throw new TesseraError('TESSERA_MODEL_CARD', `${path} cannot be read: ${cause.message}`, { cause });
   });
   const card = parseCard(parseYaml(text, path, 'TESSERA_MODEL_CARD') ?? {}, path);
   return { card, guessedFields: commentedFields(text, 'guessed') };
@@ -80,11 +73,15 @@ async function loadLabels(card: ModelCard, folder: string): Promise<readonly str
   if (card.labels === undefined) return [];
   if (typeof card.labels !== 'string') return card.labels;
   const path = resolve(folder, card.labels);
-  const text = await readFile(path, 'utf8').catch((cause) => {
-    throw new TesseraError('TESSERA_MODEL_CARD', `model "${card.name}": labels: ${path} cannot be read`, {
-      hint: 'put the labels there, one a line, or take `labels` out of model.yaml',
-      cause,
-    });
+  const text = await readText(path).catch((cause) => {
+    throw new TesseraError(
+      'TESSERA_MODEL_CARD',
+      `model "${card.name}": labels: ${path} cannot be read: ${cause.message}`,
+      {
+        hint: 'put the labels there, one a line, or take `labels` out of model.yaml',
+        cause,
+      },
+    );
   });
   return parseLabels(text);
 }
@@ -93,7 +90,7 @@ async function loadLabels(card: ModelCard, folder: string): Promise<readonly str
 async function completed(card: ModelCard, modelPath: string, { inputShape }: LibraryPlaces): Promise<ModelCard> {
   if (inputShape !== undefined) return { ...card, input: { ...card.input, shape: [...inputShape] } };
   if (card.input.tensor !== undefined && card.input.shape !== undefined) return card;
-  const first = readModel(await readFile(modelPath)).graph.inputs.find(
+  const first = readModel(await readBytes(modelPath)).graph.inputs.find(
     ({ name }) => card.input.tensor === undefined || name === card.input.tensor,
   );
   if (first === undefined) return card;
@@ -133,12 +130,12 @@ async function loadFile(modelPath: string, places: LibraryPlaces): Promise<Loade
   }
   let labels: readonly string[] = [];
   for (const name of [`${stem}.labels.txt`, `${stem}.txt`, 'labels.txt']) {
-    const text = await readFile(join(folder, name), 'utf8').catch(() => undefined);
+    const text = await readText(join(folder, name)).catch(() => undefined);
     if (text === undefined) continue;
     labels = parseLabels(text);
     break;
   }
-  const { card, guessed } = guessCard(readModel(await readFile(modelPath)), modelPath, {
+  const { card, guessed } = guessCard(readModel(await readBytes(modelPath)), modelPath, {
     labels: labels.length > 0 ? labels : undefined,
     inputShape: places.inputShape,
   });

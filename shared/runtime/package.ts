@@ -1,4 +1,4 @@
-import { type FileHandle, open, readFile, realpath, stat } from 'node:fs/promises';
+import { type FileHandle, realpath } from 'node:fs/promises';
 import { dirname, join, normalize, relative, sep } from 'node:path';
 import { TesseraError } from '../errors.ts';
 import { externalTensors, withExternalTensors } from '../onnx/external.ts';
@@ -7,6 +7,7 @@ import { readModel } from '../onnx/read.ts';
 import { writeModel } from '../onnx/write.ts';
 import type { BlobStore } from '../ports.ts';
 import type { ModelManifest } from '../protocol/messages.ts';
+import { openFile, readBytes } from './file.ts';
 
 /** Node reads files below 2 GiB in one piece; ONNX's own limit is the same, since it is a protobuf message. */
 const TOO_LARGE = 'ERR_FS_FILE_TOO_LARGE';
@@ -71,9 +72,7 @@ export async function packModel({ name, model, store, readExternal }: PackReques
 export async function loadModelFile(path: string): Promise<Model> {
   let bytes: Uint8Array;
   try {
-    // A pipe would be waited for and a device read without end.
-    if (!(await stat(path)).isFile()) throw new Error('it is not a file');
-    bytes = await readFile(path);
+    bytes = await readBytes(path);
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     throw new TesseraError('TESSERA_MODEL_INVALID', `${path} cannot be read: ${message}`, {
@@ -168,9 +167,10 @@ class ExternalFiles {
     const way = relative(this.#folder, path);
     if (way === '..' || way.startsWith(`..${sep}`))
       throw faulty(initializer, location, `lie in ${location}, outside of the model's folder`);
-    const found = await stat(path);
-    if (!found.isFile()) throw faulty(initializer, location, `lie in ${location}, which is not a file`);
-    const entry = { file: await open(path), size: found.size };
+    const file = await openFile(path).catch((error: Error) => {
+      throw faulty(initializer, location, `lie in ${location}, which cannot be read: ${error.message}`, error);
+    });
+    const entry = { file, size: (await file.stat()).size };
     this.#open.set(location, entry);
     this.#sizes += entry.size;
     return entry;

@@ -1,8 +1,9 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign, verify } from 'node:crypto';
-import { chmod, readFile } from 'node:fs/promises';
+import { chmod } from 'node:fs/promises';
 import { join } from 'node:path';
 import { TesseraError } from '../errors.ts';
 import type { ModelManifest } from '../protocol/messages.ts';
+import { readText } from './file.ts';
 import { makePrivateFile } from './private-file.ts';
 
 /**
@@ -84,7 +85,7 @@ export async function openSigningKey(stateDir: string, file?: string): Promise<S
 /** The text of a key file; undefined where there is none. */
 async function textOf(file: string): Promise<string | undefined> {
   try {
-    return await readFile(file, 'utf8');
+    return await readText(file);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw unusable(file, error);

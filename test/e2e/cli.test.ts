@@ -1,10 +1,11 @@
+import { execFileSync } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { COMMANDS } from '../../cli/commands.ts';
 import { SCHEMAS } from '../../cli/schemas.ts';
-import { RunningCli, runCli } from '../support/run-cli.ts';
+import { CLI, RunningCli, runCli } from '../support/run-cli.ts';
 
 /** Exit codes, the shape of errors and what goes to which stream are what scripts are built on. */
 
@@ -57,6 +58,41 @@ describe('the command line', () => {
     expect(refused.code).toBe(1);
     expect(refused.stderr).toMatch(/^error TESSERA_BROKER: .+\nhint: .+\n$/);
   });
+
+  it.skipIf(process.platform === 'win32')(
+    'refuses a named pipe for a file, which nobody may ever write to',
+    async () => {
+      const pipe = join(cwd, 'pipe');
+      execFileSync('mkfifo', [pipe]);
+      const broker = new RunningCli(['broker', '--listen', '127.0.0.1:0'], { cwd });
+      const [url] = await broker.printed(/mqtt:\/\/127\.0\.0\.1:\d+/);
+      for (const [args, expected] of [
+        [['config', '--config', pipe], 1],
+        [['config', '--password-file', pipe], 2],
+        [['publish', 'front', pipe, '--broker', url], 2],
+        [['infer', pipe], 2],
+        [['model', 'inspect', pipe], 1],
+        [['model', 'add', pipe], 1],
+        [['model', 'add', `file://${pipe}`], 1],
+      ] as const) {
+        const env = { STATE_DIRECTORY: join(cwd, 'state') };
+        const { code, stdout, stderr } = await runCli(args, { cwd, env });
+        expect({ args, code, stdout }, stderr).toEqual({ args, code: expected, stdout: '' });
+        expect(stderr).toMatch(/^error TESSERA_[A-Z_]+: .*pipe.*\nhint: .+\n$/m);
+      }
+    },
+  );
+
+  it.skipIf(process.platform === 'win32')(
+    'reads what the shell hands it on a descriptor, and standard input',
+    async () => {
+      const { stdout } = await runCli(['config', '--config', '/dev/stdin'], { cwd, input: 'mqtt: {user: piped}' });
+      expect(stdout).toMatch(/^mqtt\.user +piped +file \/dev\/stdin$/m);
+      const line = `printf 'mqtt: {user: third}' | "$0" "$1" config --config /dev/fd/3 3<&0 </dev/null`;
+      const third = execFileSync('sh', ['-c', line, process.execPath, CLI], { cwd, encoding: 'utf8' });
+      expect(third).toMatch(/^mqtt\.user +third +file \/dev\/fd\/3$/m);
+    },
+  );
 
   it('shows the configuration with origins and without secrets', async () => {
     await writeFile(join(cwd, 'good.yaml'), 'mqtt: {user: someone}');

@@ -2,7 +2,8 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 
-const main = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+/** The compiled command line. */
+export const CLI = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 
 /** How a command line is run. */
 export interface CliOptions {
@@ -31,7 +32,7 @@ export class RunningCli {
     const own = Object.entries(process.env).filter(
       ([name]) => !name.startsWith('TESSERA_') && name !== 'STATE_DIRECTORY',
     );
-    this.child = spawn(process.execPath, [main, ...args], {
+    this.child = spawn(process.execPath, [CLI, ...args], {
       env: { ...Object.fromEntries(own), ...env },
       ...(cwd === undefined ? {} : { cwd }),
       stdio: ['pipe', 'pipe', 'pipe'],

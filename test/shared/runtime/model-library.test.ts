@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { fileSha256, listModels, loadModel } from '../../../shared/runtime/model-library.ts';
+import { listModels, loadModel } from '../../../shared/runtime/model-library.ts';
 import { folderWith, onnxFile } from '../../support/library.ts';
 import { missing } from '../onnx/networks.ts';
 
@@ -163,13 +163,6 @@ describe('listModels', () => {
       ['b', false, false],
       ['c', true, true],
     ]);
-  });
-});
-
-describe('fileSha256', () => {
-  it('is the lower-case hex digest', async () => {
-    const dir = await folderWith({ a: 'abc' });
-    expect(await fileSha256(join(dir, 'a'))).toBe('ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad');
   });
 });
 

@@ -1,0 +1,70 @@
+import { createHash } from 'node:crypto';
+import { constants, fstatSync } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
+import { Socket } from 'node:net';
+import { devNull } from 'node:os';
+import { text } from 'node:stream/consumers';
+
+/**
+ * The one place where files that somebody names are opened for reading. What is no regular file is refused: a named
+ * pipe that nobody writes to would be waited for, in a thread that not even the end of the process can wait out, and a
+ * device has no end. All functions throw what the system says, or an `Error` that says what the thing is.
+ */
+
+/** Descriptors that whoever started the program opened: `/dev/stdin`, and `/dev/fd/63` as shells write `<(command)`. */
+const DESCRIPTOR = /^\/dev\/(?:stdin|fd\/(\d{1,4}))$/;
+
+/** Opens a regular file, symbolic links followed. */
+export async function openFile(path: string): Promise<FileHandle> {
+  // Non-blocking, so that a pipe opens at once and can be looked at; for a file it changes nothing.
+  const file = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
+  try {
+    const found = await file.stat();
+    if (!found.isFile()) throw new Error(`it is ${kindOf(found)}, not a file`);
+    return file;
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}
+
+/** The bytes of a regular file of less than 2 GiB. */
+export async function readBytes(path: string): Promise<Buffer> {
+  const file = await openFile(path);
+  try {
+    return await file.readFile();
+  } finally {
+    await file.close();
+  }
+}
+
+/**
+ * The text of a small file that people write: a regular one, or what a pipe holds that was open when the program
+ * started (`--password-file <(pass show tessera)`). The null device is an empty file.
+ */
+export async function readText(path: string): Promise<string> {
+  if (path === devNull) return '';
+  const number = DESCRIPTOR.exec(path)?.[1] ?? (path === '/dev/stdin' ? '0' : undefined);
+  if (number !== undefined && process.platform !== 'win32') {
+    const fd = Number(number);
+    if (fd === 0) return text(process.stdin);
+    const found = fstatSync(fd);
+    // Not through the file system: a read that waits there would keep the process from ending.
+    if (found.isFIFO() || found.isSocket()) return text(new Socket({ fd, readable: true, writable: false }));
+  }
+  return (await readBytes(path)).toString('utf8');
+}
+
+/** SHA-256 of a regular file of any size, lower-case hex. */
+export async function fileSha256(path: string): Promise<string> {
+  const file = await openFile(path);
+  const hash = createHash('sha256');
+  for await (const chunk of file.createReadStream()) hash.update(chunk as Buffer);
+  return hash.digest('hex');
+}
+
+function kindOf(found: Awaited<ReturnType<FileHandle['stat']>>): string {
+  if (found.isDirectory()) return 'a folder';
+  if (found.isFIFO()) return 'a named pipe';
+  return found.isCharacterDevice() || found.isBlockDevice() ? 'a device' : 'something else';
+}
