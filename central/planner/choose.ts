@@ -8,6 +8,7 @@ import { type Grid, gridSizes } from '../../shared/tiling/grid.ts';
 import { explicitCut, longestPrefix, type Prefix, shorterPrefixes } from '../../shared/tiling/prefix.ts';
 import { tileReach } from '../../shared/tiling/reach.ts';
 import type { Deployment } from '../deployment.ts';
+import { calibratedCodecs, calibratedCut } from './calibrated.ts';
 import { type PreparedPlan, preparePlan } from './prepared.ts';
 import { type Cut, type Problem, STRATEGIES } from './strategies.ts';
 
@@ -20,10 +21,15 @@ export interface PlanRequest {
   readonly strategy?: string;
   readonly grid?: Grid;
   readonly padding?: 'zero' | 'halo';
-  /** Tensors after which a tile stage ends, in order; default: what is done soonest, at least 85 % of the convolutions that tiles reach (`halo`), or all of it (`zero`). */
-  readonly cuts?: readonly string[];
+  /** Tensors after which a tile stage ends (several, where several leave it), in order; default: what is done soonest, at least 85 % of the convolutions that tiles reach (`halo`), or all of it (`zero`). */
+  readonly cuts?: readonly (string | readonly string[])[];
   /** How every float32 result of a tile travels; default: what model.yaml says, else as it is. */
   readonly codec?: CodecSpec | undefined;
+  /**
+   * Least agreement with the uncompressed network (0..1). Where nobody retrained the network, its tiles then end where
+   * model.yaml has the smallest calibrated setting that holds it, and what has none travels without loss.
+   */
+  readonly agreement?: number | undefined;
 }
 
 /** The smallest grid with a tile for every node, as square as it can be: 8 nodes 2x4, 3 nodes 1x3, 1 node 1x1. */
@@ -92,7 +98,7 @@ function cutsFor(deployment: Deployment, request: PlanRequest, grids: readonly [
   let from = [...known];
   const cuts: Cut[] = [];
   const automatic: Automatic[] = request.strategy === 'two-stage' ? ['half', 'end'] : ['end'];
-  for (const [index, place] of (request.cuts?.map((tensor) => [tensor]) ?? automatic).entries()) {
+  for (const [index, place] of (request.cuts?.map((place) => [place].flat()) ?? automatic).entries()) {
     const grid = grids[index] ?? grids[0];
     const prefix =
       typeof place === 'string' ? beginning(resolved, from, grid, place, request) : explicitCut(resolved, from, place);
@@ -137,6 +143,27 @@ function askedCodecs({ resolved }: Deployment, cuts: readonly Cut[], codec: Code
   return Object.fromEntries(made.filter(carries).map((tensor) => [tensor, codec]));
 }
 
+/** Where the network was calibrated to be cut, for a bound that the user set without saying where to cut. */
+function calibratedPlace(
+  { card, resolved, input }: Deployment,
+  { strategy = 'tiles-prefix', codec }: PlanRequest,
+  grid: Grid,
+  bound: number | undefined,
+): string[][] | undefined {
+  if (bound === undefined || codec !== undefined || strategy !== 'tiles-prefix') return undefined;
+  const tensors = calibratedCut(card, { resolved, inputs: [input.name] }, grid, bound);
+  return tensors === undefined ? undefined : [tensors];
+}
+
+/** How results of tiles travel where the user set a bound. */
+function boundCodecs(
+  { card, resolved }: Deployment,
+  cuts: readonly Cut[],
+  bound: number | undefined,
+): Record<string, CodecSpec> {
+  return bound === undefined ? {} : calibratedCodecs(card, resolved, cuts, bound);
+}
+
 /**
  * Makes the plan that the user asked for, with its geometry. Throws TesseraError: TESSERA_USAGE for an unknown
  * strategy, TESSERA_PLAN_INVALID where the grid or the cut does not fit the network.
@@ -150,8 +177,10 @@ export function choosePlan(deployment: Deployment, request: PlanRequest): Prepar
   const defaults = isTrainedFor ? retrainedFor(deployment) : {};
   const grids: [Grid, ...Grid[]] =
     request.grid === undefined ? (defaults.grids ?? [gridFor(request.nodeCount)]) : [request.grid];
-  const cuts = request.cuts ?? defaults.cuts;
   const padding = request.padding ?? defaults.padding ?? 'halo';
+  // Tiles alone change the answers in a way that calibration did not see.
+  const bound = padding === 'halo' ? request.agreement : undefined;
+  const cuts = request.cuts ?? defaults.cuts ?? calibratedPlace(deployment, request, grids[0], bound);
   const found = cutsFor(deployment, { ...request, padding, ...(cuts === undefined ? {} : { cuts }) }, grids);
   if (found.length === 0 && request.grid !== undefined && !request.strategy?.startsWith('whole'))
     throw untileable(deployment, request.grid);
@@ -169,7 +198,10 @@ export function choosePlan(deployment: Deployment, request: PlanRequest): Prepar
     outputs: deployment.outputs,
     cuts: found,
     padding,
-    codecs: request.codec === undefined ? trainedCodecs(deployment) : askedCodecs(deployment, found, request.codec),
+    codecs:
+      request.codec === undefined
+        ? { ...boundCodecs(deployment, found, bound), ...trainedCodecs(deployment) }
+        : askedCodecs(deployment, found, request.codec),
     nodes: request.nodes ?? '*',
   };
   const plan: Plan | undefined = strategy.make(problem)[0];

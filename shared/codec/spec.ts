@@ -45,6 +45,16 @@ export function parseCodec(text: string): CodecSpec {
   });
 }
 
+/** Whether `parseCodec` reads a text. */
+export function isCodec(text: string): boolean {
+  try {
+    parseCodec(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** Whether two specs mean the same, whatever the order of their fields. */
 export function sameCodec(a: CodecSpec, b: CodecSpec): boolean {
   const fields = (spec: CodecSpec): string => JSON.stringify(Object.entries(spec).sort(([x], [y]) => (x < y ? -1 : 1)));

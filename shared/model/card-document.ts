@@ -2,7 +2,7 @@ import type { ModelCard } from './card.ts';
 
 /** A card as plain data in the order in which people read it; what says nothing for this model is left out. */
 export function cardDocument(card: ModelCard): Record<string, unknown> {
-  const { input, output, tiles, exits, accuracy, labels } = card;
+  const { input, output, tiles, calibrated, exits, accuracy, labels } = card;
   const said = <T>(key: string, value: T | undefined, worth = value !== undefined) => (worth ? { [key]: value } : {});
   return {
     version: card.version,
@@ -33,6 +33,7 @@ export function cardDocument(card: ModelCard): Record<string, unknown> {
     },
     ...said('labels', labels),
     ...said('tiles', tiles, tiles.length > 0),
+    ...said('calibrated', calibrated, calibrated.length > 0),
     ...said('exits', exits, exits.length > 0),
     ...said('accuracy', accuracy, Object.keys(accuracy).length > 0),
   };

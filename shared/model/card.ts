@@ -1,3 +1,4 @@
+import { CODEC_FORMS, isCodec } from '../codec/spec.ts';
 import { TesseraError } from '../errors.ts';
 import { nearest } from '../nearest.ts';
 import { TASKS } from '../protocol/messages.ts';
@@ -70,6 +71,26 @@ const tiles = strict({
   bits: z.number().int().min(2).max(8).optional(),
 }).refine(({ clip, bits }) => (clip === undefined) === (bits === undefined), 'clip and bits go together');
 
+/**
+ * One way to cut the network as it is, and what that costs: written by `tessera model calibrate`. Several of the same
+ * tensors are several settings; a plan takes the one with the fewest bytes that holds the bound it was asked for.
+ */
+const calibrated = strict({
+  /** How each tensor at the cut travels, as `--codec` has it. */
+  codecs: z
+    .record(tensorName, z.string().refine(isCodec, `expected a codec: ${CODEC_FORMS}`))
+    .refine((codecs) => Object.keys(codecs).length > 0, 'expected at least one tensor'),
+  /**
+   * Agreement with the uncompressed network. Classifiers: share of pictures whose first answer is the same; other tasks:
+   * 1 less the largest difference of an output, as a share of its range.
+   */
+  agreement: share,
+  /** How many pictures were looked at. */
+  pictures: size,
+  /** Bytes a picture that all tiles together send. */
+  bytes: size,
+});
+
 /** Schema of model.yaml; `parseCard` also fills what depends on other fields. */
 export const cardSchema = strict({
   version: z.literal(1).default(1),
@@ -90,6 +111,8 @@ export const cardSchema = strict({
   /** A text file with one label a line, relative to the card, or the labels themselves. */
   labels: z.union([z.string().min(1), z.array(z.string().min(1).max(255))]).optional(),
   tiles: z.array(tiles).max(16).default([]),
+  calibrated: z.array(calibrated).max(64).default([]),
+  /** Where a frame may end early: tensors [1, classes], read as the output is, and the least probability of the best class. */
   exits: z
     .array(strict({ tensor: tensorName, threshold: share }))
     .max(16)

@@ -75,3 +75,45 @@ describe('the plan for a network with tiles in its card', () => {
     ]);
   });
 });
+
+describe('the plan for a network that was calibrated', () => {
+  const calibrated = [
+    { codecs: { a: 'clip:0:2:4' }, agreement: 0.992, pictures: 200, bytes: 900 },
+    { codecs: { p: 'clip:0:2:5' }, agreement: 0.991, pictures: 200, bytes: 400 },
+    { codecs: { p: 'clip:0:2:7' }, agreement: 1, pictures: 200, bytes: 700 },
+  ];
+  const plan = (request: PlanRequest, tiles: object[] = []) =>
+    choosePlan(
+      { ...deployment, card: parseCard({ name: 'tiny', task: 'raw', tiles, calibrated }, 'model.yaml') },
+      request,
+    );
+  const firstCodec = (made: ReturnType<typeof choosePlan>) => made.plan.stages[0]!.codec;
+
+  it('is cut where the fewest bytes hold the bound, and says that it is approximate', () => {
+    const made = plan({ nodeCount: 4, agreement: 0.99 });
+    expect(firstCodec(made)).toEqual({ p: { name: 'clip', a: 0, b: 2, bits: 5 } });
+    expect(made.approximate).toBe(true);
+    expect(firstCodec(plan({ nodeCount: 4, agreement: 0.995 }))).toEqual({ p: { name: 'clip', a: 0, b: 2, bits: 7 } });
+  });
+
+  it('is cut where the user says, with the setting of that cut', () => {
+    expect(firstCodec(plan({ nodeCount: 4, agreement: 0.99, cuts: ['a'] }))).toMatchObject({ a: { bits: 4 } });
+    const strict = plan({ nodeCount: 4, agreement: 0.999, cuts: ['a'] });
+    expect(firstCodec(strict)).toEqual({ a: { name: 'packed' } });
+    expect(strict.approximate).toBe(false);
+  });
+
+  it('is lossless as long as nobody sets a bound, and takes another cut where the map has too few cells', () => {
+    expect(plan({ nodeCount: 4 }).approximate).toBe(false);
+    expect(firstCodec(plan({ nodeCount: 4, agreement: 0.99, grid: { rows: 10, cols: 1 } }))).toHaveProperty('a');
+  });
+
+  it('is never calibrated where tiles run alone or the network was retrained: that was not measured', () => {
+    expect(firstCodec(plan({ nodeCount: 4, agreement: 0.9, padding: 'zero' }))).toEqual({});
+    expect(plan({ nodeCount: 4, agreement: 0.9 }, tiles).plan.stages.map(({ codec }) => codec)).toEqual([
+      {},
+      { p: { name: 'clip', a: 0.2, b: 2, bits: 4 } },
+      {},
+    ]);
+  });
+});

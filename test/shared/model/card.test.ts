@@ -22,6 +22,7 @@ describe('parseCard', () => {
       input: { layout: 'nchw', color: 'rgb', resize: 'stretch', crop: 0.875, scale: 255, mean: [], std: [] },
       output: { decoder: 'softmax', tensors: [], score_threshold: 0.5, iou_threshold: 0.45, background: null },
       tiles: [],
+      calibrated: [],
       exits: [],
       accuracy: {},
     });
@@ -55,6 +56,7 @@ describe('parseCard', () => {
       output: { decoder: 'softmax', tensors: [], score_threshold: 0.5, iou_threshold: 0.45, background: null },
       labels: 'labels.txt',
       tiles: [{ after: 'tensor', grid: [4, 4], padding: 'zero', clip: [0.2, 2.0], bits: 4 }],
+      calibrated: [{ codecs: { tensor: 'q8' }, agreement: 0.995, pictures: 200, bytes: 9000 }],
       exits: [{ tensor: 't', threshold: 0.9 }],
       accuracy: { dataset: 'name', whole: 0.93, tiled: 0.92 },
     };
@@ -108,6 +110,14 @@ describe('parseCard', () => {
         input: { shape: [1, 3, 8, 8], resize: 'crop' },
         output: { decoder: 'ssd', background: 0 },
         labels: ['a'],
+    [
+      { ...least, calibrated: [{ codecs: { a: 'clip:2:1:4' }, agreement: 1, pictures: 1, bytes: 1 }] },
+      /calibrated\[0\]\.codecs\.a: "clip:2:1:4" given: expected a codec: raw, packed/,
+    ],
+    [
+      { ...least, calibrated: [{ codecs: {}, agreement: 1, pictures: 1, bytes: 1 }] },
+      /calibrated\[0\]\.codecs: \{\} given: expected at least one tensor/,
+    ],
       },
       'x',
     );
@@ -151,6 +161,7 @@ describe('normalisation', () => {
 
   it('spreads one value over all channels and fills none with 0 and 1', () => {
     expect(of({ mean: [0.5], scale: 1 })).toEqual({ scale: 1, mean: [0.5, 0.5, 0.5], std: [1, 1, 1] });
+      calibrated: [{ codecs: { a: 'clip:0:2:4' }, agreement: 0.99, pictures: 200, bytes: 1000 }],
     expect(of({ color: 'gray', std: [2] })).toEqual({ scale: 255, mean: [0], std: [2] });
     expect(of({ mean: [1, 2, 3] }).mean).toEqual([1, 2, 3]);
   });

@@ -1,0 +1,121 @@
+import { type CodecSpec, findCodec } from '../../shared/codec/codec.ts';
+import { parseCodec } from '../../shared/codec/spec.ts';
+import type { ModelCard } from '../../shared/model/card.ts';
+import type { ResolvedModel } from '../../shared/onnx/model.ts';
+import { byteLength } from '../../shared/tensor/tensor.ts';
+import type { Grid } from '../../shared/tiling/grid.ts';
+import { explicitCut } from '../../shared/tiling/prefix.ts';
+import type { Cut } from './strategies.ts';
+
+/** A way for a cut's tensors to travel: bytes a picture, and the share of the uncompressed network's answers that stay (0..1). */
+export interface Setting {
+  readonly bytes: number;
+  readonly agreement: number;
+}
+
+type Calibrated = ModelCard['calibrated'][number];
+
+/** What rounding may add to a sum of losses. */
+const ROUNDING = 1e-9;
+
+/**
+ * One setting for each cut, so that the fewest bytes travel while the losses (1 - agreement) add up to at most 1 - bound;
+ * undefined where none does (JALAD, ICPADS 2018: fewest bytes under an accuracy bound). Small errors of several cuts change fewer answers together than one by one,
+ * so their sum is on the safe side as long as they are small. Exact: of partial choices only those are dropped that another one
+ * beats in both.
+ */
+export function fewestBytes<T extends Setting>(cuts: readonly (readonly T[])[], bound: number): T[] | undefined {
+  interface Partial {
+    readonly loss: number;
+    readonly bytes: number;
+    readonly chosen: readonly T[];
+  }
+  let partials: readonly Partial[] = [{ loss: 0, bytes: 0, chosen: [] }];
+  for (const settings of cuts) {
+    const longer = partials
+      .flatMap(({ loss, bytes, chosen }) =>
+        settings.map((setting) => ({
+          loss: loss + 1 - setting.agreement,
+          bytes: bytes + setting.bytes,
+          chosen: [...chosen, setting],
+        })),
+      )
+      .filter(({ loss }) => loss <= 1 - bound + ROUNDING)
+      .sort((a, b) => a.bytes - b.bytes || a.loss - b.loss);
+    let least = Number.POSITIVE_INFINITY;
+    partials = longer.filter(({ loss }) => {
+      if (loss >= least) return false;
+      least = loss;
+      return true;
+    });
+  }
+  return partials[0] === undefined ? undefined : [...partials[0].chosen];
+}
+
+/** Settings that no other one of the same tensors beats, the cheapest first: what model.yaml keeps of a calibration. */
+export function unbeaten<T extends Setting>(settings: readonly T[]): T[] {
+  const sorted = [...settings].sort((a, b) => a.bytes - b.bytes || b.agreement - a.agreement);
+  let most = Number.NEGATIVE_INFINITY;
+  return sorted.filter(({ agreement }) => {
+    if (agreement <= most) return false;
+    most = agreement;
+    return true;
+  });
+}
+
+/**
+ * The tensors of the calibrated cut that sends the fewest bytes within the bound and has cells for the grid; undefined
+ * where there is none. The cut and its setting are chosen together, as in JALAD.
+ */
+export function calibratedCut(
+  { calibrated }: ModelCard,
+  { resolved, inputs }: { readonly resolved: ResolvedModel; readonly inputs: readonly string[] },
+  { rows, cols }: Grid,
+  bound: number,
+): string[] | undefined {
+  const fits = calibrated.filter(({ codecs }) => {
+    const tensors = Object.keys(codecs);
+    if (!tensors.every((tensor) => resolved.specs.has(tensor))) return false;
+    const { reference } = explicitCut(resolved, inputs, tensors);
+    return reference !== undefined && reference.rows >= rows && reference.cols >= cols;
+  });
+  const [best] = fewestBytes([fits], bound) ?? [];
+  return best === undefined ? undefined : Object.keys(best.codecs);
+}
+
+/**
+ * How the tensors of these cuts travel so that together they hold the bound: by calibrated settings as far as there are
+ * any, without loss else. Only settings of exactly a cut's tensors count: they were measured together.
+ */
+export function calibratedCodecs(
+  { calibrated }: ModelCard,
+  { model, specs }: ResolvedModel,
+  cuts: readonly Cut[],
+  bound: number,
+): Record<string, CodecSpec> {
+  const inputs = new Set(model.graph.inputs.map(({ name }) => name));
+  const options = cuts.map(({ tensors, outputs }) => {
+    const sent = [...new Set([...tensors, ...outputs])].filter((tensor) => !inputs.has(tensor));
+    const rawBytes = sent.reduce((sum, tensor) => sum + byteLength(specs.get(tensor)!), 0);
+    const lossless: Setting & Pick<Calibrated, 'codecs'> = { bytes: rawBytes, agreement: 1, codecs: {} };
+    const measured = calibrated.filter(({ codecs }) => sent.length > 0 && sameNames(Object.keys(codecs), sent));
+    return { sent, settings: [lossless, ...measured] };
+  });
+  const chosen = fewestBytes(
+    options.map(({ settings }) => settings),
+    bound,
+  );
+  const codecs = new Map<string, CodecSpec>();
+  // A tensor that crosses two cuts travels once, as the first one has it.
+  for (const setting of chosen ?? [])
+    for (const [tensor, text] of Object.entries(setting.codecs))
+      if (!codecs.has(tensor)) codecs.set(tensor, parseCodec(text));
+  const packed: CodecSpec = { name: 'packed' };
+  for (const tensor of options.flatMap(({ sent }) => sent))
+    if (!codecs.has(tensor) && findCodec(packed.name)!.carries(specs.get(tensor)!)) codecs.set(tensor, packed);
+  return Object.fromEntries(codecs);
+}
+
+function sameNames(a: readonly string[], b: readonly string[]): boolean {
+  return a.length === b.length && a.every((name) => b.includes(name));
+}

@@ -1,0 +1,93 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { calibratedCodecs, fewestBytes, type Setting, unbeaten } from '../../../central/planner/calibrated.ts';
+import { parseCard } from '../../../shared/model/card.ts';
+import { resolveModel } from '../../../shared/onnx/resolve.ts';
+import { tinyNetwork } from '../../support/tiny-network.ts';
+
+/** A plan that says 99 % and holds 97 % is worse than none; one that holds 100 % at ten times the bytes is no use. */
+
+const setting = fc.record({
+  bytes: fc.integer({ min: 1, max: 1000 }),
+  // Hundredths, so that sums meet the bound exactly now and then.
+  agreement: fc.integer({ min: 90, max: 100 }).map((hundredths) => hundredths / 100),
+});
+const cuts = fc.array(fc.array(setting, { minLength: 1, maxLength: 4 }), { minLength: 1, maxLength: 4 });
+const bounds = fc.integer({ min: 85, max: 100 }).map((hundredths) => hundredths / 100);
+
+const bytesOf = (chosen: readonly Setting[]) => chosen.reduce((sum, { bytes }) => sum + bytes, 0);
+/** In hundredths, where sums are exact. */
+const lossOf = (chosen: readonly Setting[]) =>
+  chosen.reduce((sum, { agreement }) => sum + 100 - Math.round(100 * agreement), 0);
+
+function everyChoice(lists: readonly (readonly Setting[])[]): Setting[][] {
+  return lists.reduce<Setting[][]>(
+    (found, list) => found.flatMap((chosen) => list.map((one) => [...chosen, one])),
+    [[]],
+  );
+}
+
+describe('fewestBytes', () => {
+  it('finds what trying every choice finds, and holds the bound', () => {
+    fc.assert(
+      fc.property(cuts, bounds, (lists, bound) => {
+        const within = everyChoice(lists).filter((chosen) => lossOf(chosen) <= 100 - Math.round(100 * bound));
+        const found = fewestBytes(lists, bound);
+        if (within.length === 0) return found === undefined;
+        expect(lossOf(found!)).toBeLessThanOrEqual(100 - Math.round(100 * bound));
+        expect(bytesOf(found!)).toBe(Math.min(...within.map(bytesOf)));
+        return true;
+      }),
+    );
+  });
+});
+
+describe('unbeaten', () => {
+  it('keeps a setting exactly where no other one is as small and as right, and loses no bound', () => {
+    fc.assert(
+      fc.property(fc.array(setting, { minLength: 1, maxLength: 12 }), bounds, (settings, bound) => {
+        const kept = unbeaten(settings);
+        for (const one of settings)
+          expect(kept.some((other) => other.bytes <= one.bytes && other.agreement >= one.agreement)).toBe(true);
+        for (const one of kept)
+          for (const other of kept)
+            if (one !== other) expect(other.bytes <= one.bytes && other.agreement >= one.agreement).toBe(false);
+        expect(bytesOf(fewestBytes([kept], bound) ?? [])).toBe(bytesOf(fewestBytes([settings], bound) ?? []));
+      }),
+    );
+  });
+});
+
+describe('calibratedCodecs', () => {
+  const resolved = resolveModel(tinyNetwork());
+  const cut = (tensor: string) => ({ tensors: [tensor], outputs: [], rows: [1], cols: [1] });
+  const card = (...calibrated: object[]) => parseCard({ name: 'tiny', task: 'raw', calibrated }, 'model.yaml');
+  const about = { pictures: 100, bytes: 100 };
+  const clipA = { codecs: { a: 'clip:0:2:4' }, agreement: 0.995, ...about };
+  const clipP = { codecs: { p: 'clip:0.1:2:4:0.1' }, agreement: 0.992, ...about };
+
+  it('lets a cut travel clipped exactly where that was measured to hold the bound, without loss else', () => {
+    const spec = { name: 'clip', a: 0, b: 2, bits: 4 };
+    expect(calibratedCodecs(card(clipA), resolved, [cut('a')], 0.99)).toEqual({ a: spec });
+    expect(calibratedCodecs(card(clipA), resolved, [cut('a')], 0.999)).toEqual({ a: { name: 'packed' } });
+    expect(calibratedCodecs(card(clipA), resolved, [cut('p')], 0.9)).toEqual({ p: { name: 'packed' } });
+  });
+
+  it('adds up what several cuts lose', () => {
+    const both = card(clipA, clipP);
+    // 0.5 % and 0.8 %: of a bound of 99 % only one has room, and `a` is the larger map.
+    expect(calibratedCodecs(both, resolved, [cut('a'), cut('p')], 0.99)).toMatchObject({
+      a: { name: 'clip' },
+      p: { name: 'packed' },
+    });
+    expect(calibratedCodecs(both, resolved, [cut('a'), cut('p')], 0.987)).toMatchObject({
+      a: { name: 'clip' },
+      p: { name: 'clip', base: 0.1 },
+    });
+  });
+
+  it('takes no setting that was measured with other tensors beside it', () => {
+    const pair = card({ ...clipA, codecs: { a: 'clip:0:2:4', p: 'clip:0:2:4' } });
+    expect(calibratedCodecs(pair, resolved, [cut('a')], 0.9)).toEqual({ a: { name: 'packed' } });
+  });
+});
