@@ -35,6 +35,8 @@ const STALL_GRACE_MS = 50;
  *     bytes too, also per camera and model; a node's unanswered bytes stay within its window, except one message.
  *  7. While a frame is open a timer is set, so that no frame waits for ever: none is open for longer than the hard limit.
  *  8. The same events give the same effects.
+ *  9. After the `finish` of a frame no work, paste or fill names it; a stage after an exit gets work only once the exit
+ *     is done and was not confident.
  */
 export class Coordinator {
   readonly #state: State;

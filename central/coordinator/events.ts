@@ -12,7 +12,7 @@ import type { Outcome, SkipReason, WorkError } from '../../shared/protocol/messa
  *                      < open-frame (accepted: has an i_id from here)   decode it, allocate its tensors
  *   > frame-opened     < work ...                                       tiles of the stages whose inputs are there
  *   > tile-result      < paste | discard
- *   > pasted           < work of the next stage | finish                all outputs are there: run the task decoder
+ *   > pasted           < work of the next stage | finish                all outputs are there, or an exit is confident
  *   > finished         < publish, release-frame                         the end of it, exactly once
  *   > frame-failed     < publish, release-frame                         decoding failed, or the shell lost the tensors
  *
@@ -146,6 +146,8 @@ export type Event = { readonly at: number } & (
       readonly stage: number;
       readonly t_id: number;
       readonly ok: boolean;
+      /** The exit of this stage is confident enough: the frame ends with what it says. */
+      readonly exit?: boolean;
     } /** The answer to `finish`; with a failure where the decoder could not make a prediction. */
   | {
       readonly type: 'finished';
@@ -206,6 +208,8 @@ export interface FrameEnd {
   readonly outcome: Outcome;
   /** Tiles whose outputs are zeros (`degraded`) or did not come (`error`). */
   readonly missing: readonly { readonly stage: number; readonly t_id: number }[];
+  /** The tensor of the exit that it ended at; null where it ran through all stages or failed. */
+  readonly exit: string | null;
   /** Nodes whose tiles were used, sorted; `central` where it computed some itself. */
   readonly nodes: readonly string[];
   /** Tiles used, by node, over all stages. */
@@ -295,6 +299,8 @@ export type Effect =
       readonly type: 'finish';
       readonly i_id: string;
       readonly missing: FrameEnd['missing'];
+      /** The tensor that stands for the model's outputs, where the frame ends early. */
+      readonly exit: string | null;
     } /** The frame has ended; for `ok` and `degraded` with what `finish` said. `release-frame` follows. */
   | ({ readonly type: 'publish' } & FrameEnd) /** The last effect for a frame: free its tensors. */
   | {

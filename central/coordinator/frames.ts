@@ -42,6 +42,7 @@ export function openFrame(s: State, waiting: Waiting, run: PlanRun): void {
     phase: 'opening',
     stages,
     missing: [],
+    exit: null,
     asks: [],
     bytes_up: 0,
     bytes_down: 0,
@@ -98,11 +99,29 @@ export function advance(s: State, frame: Frame): boolean {
       return true;
     }
   }
-  if (done) {
-    frame.phase = 'finishing';
-    s.effects.push({ type: 'finish', i_id: frame.i_id, missing: frame.missing });
-  }
+  if (done) finish(s, frame);
   return false;
+}
+
+function finish(s: State, frame: Frame): void {
+  frame.phase = 'finishing';
+  s.effects.push({ type: 'finish', i_id: frame.i_id, missing: frame.missing, exit: frame.exit });
+}
+
+/** Takes back all that is asked for a frame. */
+function cancelAll(s: State, frame: Frame): void {
+  cancel(
+    s,
+    frame.asks.filter((ask) => ask.state === 'queued' || ask.state === 'sent'),
+  );
+  for (const { stage } of frame.stages) s.timers.clear(`fill ${frame.i_id} ${stage.id}`);
+}
+
+/** A stage's exit is confident: the frame ends with its tensor, and whatever is open for it is cancelled. */
+export function takeExit(s: State, frame: Frame, { stage }: StageRun): void {
+  frame.exit = stage.exit!.tensor;
+  cancelAll(s, frame);
+  finish(s, frame);
 }
 
 /** T_L has passed for a stage (ADCNN Algorithm 2): what is missing is zeros. */
@@ -148,10 +167,7 @@ function traceOf(frame: Frame): TileTrace[] {
 
 /** Ends a frame, exactly once: publishes it and frees all that it holds. */
 export function endFrame(s: State, frame: Frame, outcome: Outcome, failure?: Failure): void {
-  cancel(
-    s,
-    frame.asks.filter((ask) => ask.state === 'queued' || ask.state === 'sent'),
-  );
+  cancelAll(s, frame);
   // A map, for a node may be called `constructor`.
   const done = new Map<string, number>();
   for (const { tiles } of frame.stages)
@@ -174,6 +190,7 @@ export function endFrame(s: State, frame: Frame, outcome: Outcome, failure?: Fai
     plan: frame.run.plan.id,
     outcome,
     missing,
+    exit: outcome === 'error' ? null : frame.exit,
     nodes: [...done.keys()].sort(),
     tiles_per_node: Object.fromEntries(done),
     bytes_up: frame.bytes_up,
@@ -185,7 +202,6 @@ export function endFrame(s: State, frame: Frame, outcome: Outcome, failure?: Fai
   s.effects.push({ type: 'release-frame', i_id: frame.i_id });
   if (frame.phase === 'opening') freePayload(s, frame.ref);
   s.timers.clear(`hard ${frame.i_id}`);
-  for (const { stage } of frame.stages) s.timers.clear(`fill ${frame.i_id} ${stage.id}`);
   s.frames.delete(frame.i_id);
   s.open_bytes -= frame.run.facts.frame_bytes;
   if (--frame.run.open === 0) s.fleet_changed = true;
@@ -203,7 +219,7 @@ export function onFinished(s: State, frame: Frame, failure: Failure | undefined)
 
 /** The hard limit: `wait` never means for ever. */
 export function onHardLimit(s: State, frame: Frame): void {
-  const open = frame.stages.find((stage) => stage.state === 'running');
+  const open = frame.phase === 'running' ? frame.stages.find((stage) => stage.state === 'running') : undefined;
   const tile = open?.tiles.find((candidate) => candidate.state === 'asked' || candidate.state === 'unplaced');
   const asked = tile?.asks.at(-1)?.node.id;
   const where =

@@ -31,8 +31,13 @@ export function isPreparing(s: State, run: PlanRun, stage: number): boolean {
 
 function newRun(s: State, plan: Plan, facts: PlanFacts): PlanRun {
   const maker = new Map(plan.stages.flatMap((stage) => stage.outputs.map((name) => [name, stage.id] as const)));
+  // A stage after an exit also waits for what the exit says: done means that the frame goes on.
+  const exits = plan.stages.flatMap(({ id, exit }) => (exit === undefined ? [] : [id]));
   const needs = plan.stages.map((stage) => [
-    ...new Set(stage.inputs.flatMap((name) => (maker.has(name) ? [maker.get(name)!] : []))),
+    ...new Set([
+      ...stage.inputs.flatMap((name) => (maker.has(name) ? [maker.get(name)!] : [])),
+      ...exits.filter((exit) => exit < stage.id),
+    ]),
   ]);
   return { plan, facts, needs, since: s.now, open: 0, standby: new Set() };
 }

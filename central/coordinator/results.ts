@@ -2,7 +2,7 @@ import { observeWork, stageKey } from '../scheduler/statistics.ts';
 import { answer, cancel, end, isLive } from './asks.ts';
 import type { Event, TileNote } from './events.ts';
 import { onHeard } from './fleet.ts';
-import { fill, tileDone } from './frames.ts';
+import { fill, takeExit, tileDone } from './frames.ts';
 import type { Ask, Frame, Node, State } from './state.ts';
 
 /** What comes back from nodes: taken, or counted and thrown away. */
@@ -49,7 +49,7 @@ export function onTileResult(s: State, event: TileResult): void {
   answer(s, ask, event);
   frame.bytes_down += event.bytes;
   ask.node.counts.bytes_down += event.bytes;
-  if (tile.state !== 'asked' && tile.state !== 'unplaced') {
+  if (frame.phase !== 'running' || (tile.state !== 'asked' && tile.state !== 'unplaced')) {
     s.notes.late++;
     s.effects.push({ type: 'discard', handle: event.handle, why: 'late' });
     return;
@@ -97,13 +97,14 @@ export function onTileError(s: State, event: TileError): void {
 export function onPasted(s: State, frame: Frame, event: Extract<Event, { type: 'pasted' }>): void {
   const stage = frame.stages[event.stage];
   const tile = stage?.tiles[event.t_id];
-  if (stage === undefined || tile?.state !== 'pasting') return;
+  if (stage === undefined || tile?.state !== 'pasting' || frame.phase !== 'running') return;
   const ask = tile.used!;
   if (event.ok) {
     tile.state = 'done';
     ask.node.counts.tiles++;
     if (ask.hedged) ask.node.counts.hedges_won++;
     tileDone(s, frame, stage);
+    if (event.exit === true && stage.stage.exit !== undefined) takeExit(s, frame, stage);
     return;
   }
   tile.used = null;

@@ -8,7 +8,8 @@ import { Timers } from './timers.ts';
 /**
  * All that the coordinator knows, as plain data; the files beside this one are functions over it.
  *
- *   frame   waiting -> opening -> running -> finishing -> ended (gone from `frames`)
+ *   frame   waiting -> opening -> running -> finishing -> ended (gone from `frames`); finishing: all stages are done, or
+ *           an exit was taken, and then nothing that is under way for it counts any more
  *   stage   waiting -> running -> done
  *   tile    unplaced -> asked -> pasting -> done
  *           asked -> unplaced (nobody is left who was asked); pasting -> unplaced (outputs were wrong)
@@ -122,7 +123,7 @@ export interface ModelRun {
 export interface PlanRun {
   readonly plan: Plan;
   readonly facts: PlanFacts;
-  /** Per stage: the earlier stages whose outputs it reads. */
+  /** Per stage: the earlier stages whose outputs it reads, and those that may end the frame. */
   readonly needs: readonly (readonly number[])[];
   since: number;
   /** Accepted frames that use it. */
@@ -180,6 +181,8 @@ export interface Frame extends Waiting {
   phase: 'opening' | 'running' | 'finishing';
   readonly stages: readonly StageRun[];
   readonly missing: { stage: number; t_id: number }[];
+  /** The tensor that it ended early with. */
+  exit: string | null;
   readonly asks: Ask[];
   bytes_up: number;
   bytes_down: number;

@@ -168,6 +168,22 @@ export function channelsOf(color: CardInput['color']): 1 | 3 {
   return color === 'rgb' || color === 'bgr' ? 3 : 1;
 }
 
+/** Exits are answers of a classifier beside the model's own. */
+function checkExits({ exits, task, output }: Parsed, decoder: CardOutput['decoder'], where: string): void {
+  if (exits.length > 0 && decoder !== 'softmax' && decoder !== 'logits')
+    fail(
+      where,
+      'exits',
+      `only a classify model with decoder softmax or logits can have exits; this is ${task}, ${decoder}`,
+    );
+  exits.forEach(({ tensor }, index) => {
+    if (exits.findIndex((other) => other.tensor === tensor) < index)
+      fail(where, `exits[${index}].tensor`, `"${tensor}" given a second time`);
+    if (output.tensors.includes(tensor))
+      fail(where, `exits[${index}].tensor`, `"${tensor}" is one of output.tensors already`);
+  });
+}
+
 /** Channels, height and width of a picture input's shape, or undefined where the rank is not 4. */
 export function pictureShape(
   shape: readonly number[],
@@ -210,6 +226,7 @@ export function parseCard(value: unknown, where: string): ModelCard {
     fail(where, 'output.decoder', `missing: a detect model needs one of ${allowed.join(', ')}`);
   if (!allowed.includes(decoder))
     fail(where, 'output.decoder', `"${decoder}" given: task ${card.task} accepts ${allowed.join(', ')}`);
+  checkExits(card, decoder, where);
   return { ...card, input: { ...card.input, color }, output: { ...card.output, decoder } };
 }
 

@@ -34,7 +34,10 @@ export type Placement = { readonly mode: 'share' | 'replicate' } & (
   | { readonly tier: Tier }
 );
 
-/** Ends a frame early when the score in `tensor` is high enough. Reserved: no runtime executes it yet. */
+/**
+ * Ends a frame early: `tensor` [1, classes] is a classifier's answer, read as the model's own output is, and the frame
+ * ends with it where its highest probability is at least `threshold`. Later stages wait for that.
+ */
 export interface ExitRule {
   readonly tensor: string;
   readonly threshold: number;
@@ -50,6 +53,7 @@ export interface Stage {
   readonly on: Placement;
   /** How each output travels; `raw` for those not named. */
   readonly codec: Readonly<Record<string, CodecSpec>>;
+  /** Only where the stage is whole. */
   readonly exit?: ExitRule;
 }
 

@@ -70,7 +70,7 @@ export interface PlanFrame {
 
 /**
  * Checks what the schema cannot: stage ids 0, 1, 2, ...; no output made twice; no stage reads what it or a later one
- * makes; codecs and exits only for a stage's own outputs. With `frame` also that all inputs are known and all outputs
+ * makes; codecs and exits only for a stage's own outputs, exits only of whole stages. With `frame` also that all inputs are known and all outputs
  * of the model are made. Throws TESSERA_PLAN_INVALID that names the field.
  */
 export function checkPlan(plan: Plan, frame?: PlanFrame): void {
@@ -88,6 +88,8 @@ export function checkPlan(plan: Plan, frame?: PlanFrame): void {
       if (!stage.outputs.includes(name)) refuse(`${at}.codec`, `"${name}" is not an output of the stage`);
     if (stage.exit !== undefined && !stage.outputs.includes(stage.exit.tensor))
       refuse(`${at}.exit.tensor`, `"${stage.exit.tensor}" is not an output of the stage`);
+    if (stage.exit !== undefined && stage.split.kind !== 'whole')
+      refuse(`${at}.exit`, 'a frame can only end after a stage that is whole');
     if (stage.split.kind === 'tiles' && stage.split.rows.length * stage.split.cols.length > MAX_TILES)
       refuse(`${at}.split`, `has more than ${MAX_TILES} tiles`);
   });

@@ -1,6 +1,6 @@
 import { defaultOptions } from '../../central/coordinator/options.ts';
 import { Cluster } from './cluster.ts';
-import { everyNode, sketchPlan, tilesAndTail } from './plans.ts';
+import { atCentral, everyNode, sketchPlan, tilesAndTail } from './plans.ts';
 
 const NODES = ['n0', 'n1', 'n2', 'n3', 'n4'];
 const CAMERAS = ['front', 'back', 'side'];
@@ -41,7 +41,18 @@ export function chaos(seed: number, ms: number, keepLog = false): Cluster {
       3,
     ),
     sketchPlan([{ tiles: 4, on: { mode: 'share', tier: 'device' } }], 4),
+    sketchPlan(
+      [
+        { tiles: 6, cost: 2e6 },
+        { tiles: 1, cost: 1e5, on: atCentral, exit: true },
+        { tiles: 4, cost: 2e6 },
+        { tiles: 1, exit: true },
+        { tiles: 1, on: atCentral },
+      ],
+      5,
+    ),
   ];
+  cluster.confident = 0.4;
   const act = (): void => {
     const node = random.pick(NODES);
     const known = cluster.knows(node);

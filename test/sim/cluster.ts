@@ -82,6 +82,8 @@ export class Cluster {
   /** Chance that outputs turn out to be wrong when they are pasted; that a frame cannot be decoded. */
   badPaste = 0;
   badFrame = 0;
+  /** Chance that an exit is confident. */
+  confident = 0;
   pasteMs = 0.2;
   readonly #invariants: Invariants;
   readonly #nodes = new Map<string, SimNode>();
@@ -299,7 +301,9 @@ export class Cluster {
         return;
       case 'paste': {
         const { i_id, stage, t_id } = effect;
-        this.#soon(this.pasteMs, { type: 'pasted', i_id, stage, t_id, ok: !this.random.chance(this.badPaste) });
+        const ok = !this.random.chance(this.badPaste);
+        const exit = ok && this.#invariants.exitOf(i_id, stage) !== undefined && this.random.chance(this.confident);
+        this.#soon(this.pasteMs, { type: 'pasted', i_id, stage, t_id, ok, exit });
         return;
       }
       case 'finish':

@@ -8,7 +8,17 @@ export class Invariants {
   readonly #facts = new Map<string, PlanFacts>();
   readonly #frames = new Map<
     string,
-    { model: string; bytes: number; openedAt: number; plan: string; published: boolean }
+    {
+      model: string;
+      bytes: number;
+      openedAt: number;
+      plan: string;
+      published: boolean;
+      /** Exits that were not confident. */
+      passed: Set<number>;
+      /** What it finishes with; undefined while it runs. */
+      exit: string | null | undefined;
+    }
   >();
   readonly #ended = new Set<string>();
   readonly #payloads = new Map<string, number>();
@@ -52,6 +62,11 @@ export class Invariants {
     for (const ref of this.#payloads.keys()) assert(this.#freed.has(ref), `4: payload ${ref} was never freed`);
   }
 
+  /** The tensor of the exit of a frame's stage, if it has one. */
+  exitOf(i_id: string, stage: number): string | undefined {
+    return this.#facts.get(this.#frames.get(i_id)?.plan ?? '')?.plan.stages[stage]?.exit?.tensor;
+  }
+
   #before(event: Event): void {
     switch (event.type) {
       case 'plan':
@@ -89,6 +104,7 @@ export class Invariants {
         return;
       case 'pasted':
         if (!event.ok) this.#accepted.delete(`${event.i_id} ${event.stage} ${event.t_id}`);
+        else if (event.exit !== true) this.#frames.get(event.i_id)?.passed.add(event.stage);
         return;
       case 'timer':
         this.#timerAt = undefined;
@@ -130,7 +146,15 @@ export class Invariants {
         assert(this.#payloads.has(effect.ref) && !this.#freed.has(effect.ref), '4: a freed payload is to be decoded');
         const bytes = this.#facts.get(effect.plan)!.frame_bytes;
         const { model, plan } = effect;
-        this.#frames.set(effect.i_id, { model, bytes, openedAt: this.#now, plan, published: false });
+        this.#frames.set(effect.i_id, {
+          model,
+          bytes,
+          openedAt: this.#now,
+          plan,
+          published: false,
+          passed: new Set(),
+          exit: undefined,
+        });
         this.#openBytes += bytes;
         return;
       }
@@ -150,6 +174,8 @@ export class Invariants {
           (effect.outcome === 'degraded') === (effect.missing.length > 0 && effect.outcome !== 'error'),
           '1: degraded',
         );
+        const exit = effect.outcome === 'error' ? null : frame!.exit;
+        assert(effect.exit === exit, `9: it ends at ${effect.exit}, and finished at ${frame!.exit}`);
         frame!.published = true;
         return;
       }
@@ -163,20 +189,25 @@ export class Invariants {
         return;
       }
       case 'work':
-        this.#live(effect);
+        this.#runs(effect);
         this.#work(effect);
         return;
       case 'paste': {
-        this.#live(effect);
+        this.#runs(effect);
         const key = `${effect.i_id} ${effect.stage} ${effect.t_id}`;
         assert(!this.#accepted.has(key), `3: tile ${key} is accepted twice`);
         this.#accepted.add(key);
         return;
       }
       case 'cancel':
-      case 'fill':
-      case 'finish':
         this.#live(effect);
+        return;
+      case 'fill':
+        this.#runs(effect);
+        return;
+      case 'finish':
+        this.#runs(effect);
+        this.#frames.get(effect.i_id)!.exit = effect.exit;
         return;
       case 'set-timer':
         this.#timerAt = effect.at;
@@ -192,10 +223,21 @@ export class Invariants {
     assert(frame !== undefined && !frame.published, `2: ${effect.type} names frame ${effect.i_id}, which is not open`);
   }
 
+  #runs(effect: { type: string; i_id: string }): void {
+    this.#live(effect);
+    assert(
+      this.#frames.get(effect.i_id)!.exit === undefined,
+      `9: ${effect.type} for ${effect.i_id}, which is finishing`,
+    );
+  }
+
   #work(effect: Extract<Effect, { type: 'work' }>): void {
     const { node, plan, stage } = effect;
     assert(effect.t_ids.length > 0 && new Set(effect.t_ids).size === effect.t_ids.length, '5: empty or doubled work');
-    assert(this.#frames.get(effect.i_id)!.plan === plan, '5: work of another plan than the frame began with');
+    const frame = this.#frames.get(effect.i_id)!;
+    assert(frame.plan === plan, '5: work of another plan than the frame began with');
+    for (const { id, exit } of this.#facts.get(plan)!.plan.stages.slice(0, stage))
+      assert(exit === undefined || frame.passed.has(id), `9: stage ${stage} begins before the exit of stage ${id}`);
     const ready = this.#prepared.get(`${node} ${plan}`);
     for (const t_id of effect.t_ids) this.#unanswered.add(askName({ ...effect, t_id }));
     assert(ready?.usable.has(stage) === true, `5: ${node} is not ready for stage ${stage} of ${plan}`);

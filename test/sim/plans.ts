@@ -10,6 +10,8 @@ export interface StageSketch {
   readonly bytes_in?: number;
   readonly bytes_out?: number;
   readonly on?: Placement;
+  /** Whether its output is an exit beside what goes on. */
+  readonly exit?: boolean;
 }
 
 /** On every node, shared. */
@@ -24,13 +26,14 @@ export function sketchPlan(sketches: readonly StageSketch[], salt = 0, frame_byt
     (sketch, id): Stage => ({
       id,
       inputs: [`t${id}`],
-      outputs: [`t${id + 1}`],
+      outputs: [`t${id + 1}`, ...(sketch.exit ? [`exit${id}`] : [])],
       split:
         sketch.tiles === 1
           ? { kind: 'whole' }
           : { kind: 'tiles', padding: 'halo', rows: [1], cols: new Array(sketch.tiles).fill(1) },
       on: sketch.on ?? everyNode,
       codec: {},
+      ...(sketch.exit ? { exit: { tensor: `exit${id}`, threshold: 0.9 } } : {}),
     }),
   );
   const body = { model, source: CENTRAL, stages };

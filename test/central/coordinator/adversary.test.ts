@@ -26,7 +26,11 @@ function storm(seed: number, steps: number): { effects: number; ended: number; p
   };
   const coordinator = new Coordinator(options);
   const invariants = new Invariants(options);
-  const plans = [tilesAndTail(4), tilesAndTail(3, {}, 1), sketchPlan([{ tiles: 2 }, { tiles: 2 }], 2)];
+  const plans = [
+    tilesAndTail(4),
+    tilesAndTail(3, {}, 1),
+    sketchPlan([{ tiles: 2 }, { tiles: 1, exit: true }, { tiles: 2 }], 2),
+  ];
   const nodes = ['a', 'b', 'c', 'central', 'stranger'];
   const frames = ['3-0', '2-0', '3-99999', 'nonsense', ''];
   const asked: Extract<Effect, { type: 'work' }>[] = [];
@@ -56,7 +60,7 @@ function storm(seed: number, steps: number): { effects: number; ended: number; p
     if (effect.type === 'open-frame') owed.push({ at, type: 'frame-opened', i_id: effect.i_id });
     else if (effect.type === 'prepare') owed.push({ at, type: 'node-ready', node: effect.node, plan: effect.plan.id });
     else if (effect.type === 'finish') owed.push({ at, type: 'finished', i_id: effect.i_id });
-    else if (effect.type === 'paste') owed.push({ ...effect, at, type: 'pasted', ok: true });
+    else if (effect.type === 'paste') owed.push({ ...effect, at, type: 'pasted', ok: true, exit: random.chance(0.3) });
     else if (effect.type === 'work')
       for (const t_id of effect.t_ids)
         owed.push({
@@ -120,7 +124,7 @@ function storm(seed: number, steps: number): { effects: number; ended: number; p
       case 13: {
         const { i_id, stage, t_id } =
           pastes.length > 0 ? random.pick(pastes.slice(-4)) : { i_id: '3-0', stage: 0, t_id: 0 };
-        return { at, type: 'pasted', i_id, stage, t_id, ok: random.chance(0.9) };
+        return { at, type: 'pasted', i_id, stage, t_id, ok: random.chance(0.9), exit: random.chance(0.3) };
       }
       case 14:
       case 15: {

@@ -11,12 +11,16 @@ const SEEDS = Number(process.env.TESSERA_SIM_SEEDS ?? 12);
 test('whatever happens to nodes, links, plans and cameras, every invariant holds after every step and all frames end', () => {
   let steps = 0;
   const outcomes = { ok: 0, degraded: 0, error: 0 };
+  let exits = 0;
   const notes = { duplicate: 0, stray: 0, late: 0, 'stale-epoch': 0 };
   fc.assert(
     fc.property(fc.integer({ min: 0, max: 2 ** 31 }), (seed) => {
       const cluster = chaos(seed, 30_000);
       steps += cluster.steps;
-      for (const { outcome } of cluster.published) outcomes[outcome]++;
+      for (const { outcome, exit } of cluster.published) {
+        outcomes[outcome]++;
+        if (exit !== null) exits++;
+      }
       const snapshot = cluster.coordinator.snapshot();
       for (const [note, count] of Object.entries(snapshot.notes)) notes[note as keyof typeof notes] += count;
       expect(snapshot).toMatchObject({ open_frames: 0, open_bytes: 0, payload_bytes: 0 });
@@ -25,7 +29,7 @@ test('whatever happens to nodes, links, plans and cameras, every invariant holds
   );
   // A simulation in which nothing goes wrong would prove nothing.
   expect(steps).toBeGreaterThan(20_000);
-  for (const count of [outcomes.ok, outcomes.degraded, outcomes.error, notes.duplicate, notes.late])
+  for (const count of [outcomes.ok, outcomes.degraded, outcomes.error, notes.duplicate, notes.late, exits])
     expect(count).toBeGreaterThan(0);
   expect(outcomes.ok).toBeGreaterThan(outcomes.error);
 });

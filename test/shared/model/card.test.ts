@@ -95,8 +95,29 @@ describe('parseCard', () => {
       { ...least, tiles: [{ after: 'a', grid: [2, 2], clip: [2, 1] }] },
       /tiles\[0\]\.clip: \[2,1\] given: .*low < high/,
     ],
+    [
+      { name: 'n', task: 'detect', output: { decoder: 'yolo' }, exits: [{ tensor: 't', threshold: 0.5 }] },
+      /exits: only a classify model with decoder softmax or logits can have exits; this is detect, yolo/,
+    ],
+    [{ ...least, exits: [{ tensor: 't', threshold: 1.5 }] }, /exits\[0\]\.threshold: 1\.5 given/],
+    [
+      { ...least, exits: [0.5, 0.9].map((threshold) => ({ tensor: 't', threshold })) },
+      /exits\[1\]\.tensor: "t" given a second time/,
+    ],
+    [
+      { ...least, output: { tensors: ['t'] }, exits: [{ tensor: 't', threshold: 0.5 }] },
+      /exits\[0\]\.tensor: "t" is one of output\.tensors/,
+    ],
     [{ ...least, sha256: 'AB' }, /sha256: "AB" given: expected 64/],
     ['text', /card: "text" given/],
+    [
+      { ...least, calibrated: [{ codecs: { a: 'clip:2:1:4' }, agreement: 1, pictures: 1, bytes: 1 }] },
+      /calibrated\[0\]\.codecs\.a: "clip:2:1:4" given: expected a codec: raw, packed/,
+    ],
+    [
+      { ...least, calibrated: [{ codecs: {}, agreement: 1, pictures: 1, bytes: 1 }] },
+      /calibrated\[0\]\.codecs: \{\} given: expected at least one tensor/,
+    ],
     [null, /card: null given/],
   ])('says what is wrong with %j', (card, message) => {
     expect(problem(card).message).toMatch(message);
@@ -110,14 +131,6 @@ describe('parseCard', () => {
         input: { shape: [1, 3, 8, 8], resize: 'crop' },
         output: { decoder: 'ssd', background: 0 },
         labels: ['a'],
-    [
-      { ...least, calibrated: [{ codecs: { a: 'clip:2:1:4' }, agreement: 1, pictures: 1, bytes: 1 }] },
-      /calibrated\[0\]\.codecs\.a: "clip:2:1:4" given: expected a codec: raw, packed/,
-    ],
-    [
-      { ...least, calibrated: [{ codecs: {}, agreement: 1, pictures: 1, bytes: 1 }] },
-      /calibrated\[0\]\.codecs: \{\} given: expected at least one tensor/,
-    ],
       },
       'x',
     );
@@ -148,11 +161,16 @@ describe('parseCard', () => {
       output: { decoder: 'yolo', tensors: ['o'], score_threshold: 0.1, iou_threshold: 0.2, background: 3 },
       labels: 'l',
       tiles: [{ after: 'a', grid: [2, 2], padding: 'zero' }],
+      calibrated: [{ codecs: { a: 'clip:0:2:4' }, agreement: 0.99, pictures: 200, bytes: 1000 }],
       exits: [{ tensor: 't', threshold: 0.5 }],
       accuracy: { a: 1 },
     };
     expect(Object.keys(everything)).toEqual(Object.keys(cardSchema.shape));
-    expect(cardDocument(parseCard(everything, 'x'))).toEqual(everything);
+    // No one task has all of them.
+    const { exits, ...detect } = everything;
+    expect(cardDocument(parseCard(detect, 'x'))).toEqual(detect);
+    const classify = { ...least, exits };
+    expect(cardDocument(parseCard(classify, 'x'))).toMatchObject(classify);
   });
 });
 
@@ -161,7 +179,6 @@ describe('normalisation', () => {
 
   it('spreads one value over all channels and fills none with 0 and 1', () => {
     expect(of({ mean: [0.5], scale: 1 })).toEqual({ scale: 1, mean: [0.5, 0.5, 0.5], std: [1, 1, 1] });
-      calibrated: [{ codecs: { a: 'clip:0:2:4' }, agreement: 0.99, pictures: 200, bytes: 1000 }],
     expect(of({ color: 'gray', std: [2] })).toEqual({ scale: 255, mean: [0], std: [2] });
     expect(of({ mean: [1, 2, 3] }).mean).toEqual([1, 2, 3]);
   });

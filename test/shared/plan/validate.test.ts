@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { TesseraError } from '../../../shared/errors.ts';
-import type { Plan } from '../../../shared/plan/plan.ts';
+import type { Plan, Stage } from '../../../shared/plan/plan.ts';
 import { planId } from '../../../shared/plan/plan-id.ts';
 import { checkPlan, parsePlan } from '../../../shared/plan/validate.ts';
 
@@ -27,7 +27,6 @@ const good: Plan = {
       split: { kind: 'channels', sizes: [256, 256] },
       on: { mode: 'replicate', tier: 'edge' },
       codec: {},
-      exit: { tensor: 'pool5', threshold: 0.9 },
     },
     {
       id: 2,
@@ -36,6 +35,7 @@ const good: Plan = {
       split: { kind: 'whole' },
       on: { mode: 'share', nodes: ['central', 'pi-1'] },
       codec: {},
+      exit: { tensor: 'prob', threshold: 0.9 },
     },
   ],
   predicted: { latency_ms: 12.5 },
@@ -85,6 +85,7 @@ test.each([
   ['stages[0].codec', (plan) => Object.assign(plan.stages[0]!, { codec: { prob: { name: 'raw' } } })],
   ['stages[0].codec.pool3.name', (plan) => Object.assign(plan.stages[0]!, { codec: { pool3: { name: 'zip' } } })],
   ['stages[1].exit.tensor', (plan) => Object.assign(plan.stages[1]!, { exit: { tensor: 'prob', threshold: 1 } })],
+  ['stages[0].exit', (plan) => Object.assign(plan.stages[0]!, { exit: { tensor: 'pool3', threshold: 1 } })],
   ['predicted.latency_ms', (plan) => Object.assign(plan, { predicted: { latency_ms: -1 } })],
 ] satisfies [string, Parameters<typeof refusal>[0]][])('what is wrong in %s is named', (field, change) => {
   expect(refusal(change)).toContain(`plan: ${field}`);
@@ -109,6 +110,9 @@ test('the id is of what a plan does: not of its reason, nor of the order of keys
   expect(planId({ ...good, stages: turned } as unknown as Plan)).toBe(id);
   expect(planId({ ...good, source: 'pi-1' })).not.toBe(id);
   expect(planId({ ...good, stages: good.stages.slice(0, 2) })).not.toBe(id);
-  // Stored plan files carry ids: this one must not change.
-  expect(id).toBe('p-9cd2071fb0b7');
+  // Stored plan files carry ids: these must not change. The second one's exit is where none may be any more.
+  expect(id).toBe('p-3d751990227c');
+  const [first, second, { exit: _, ...third }] = good.stages as [Stage, Stage, Stage];
+  const exit = { tensor: 'pool5', threshold: 0.9 };
+  expect(planId({ ...good, stages: [first, { ...second, exit }, third] })).toBe('p-9cd2071fb0b7');
 });
