@@ -2,13 +2,13 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { beforeAll, describe, expect, type TestContext, test } from 'vitest';
+import { Deployment, eventually, kill, pictures, type TestBroker } from '../../bench/testbed/deployment.ts';
+import { NO_MOSQUITTO } from '../../bench/testbed/mosquitto.ts';
+import type { RunningCli } from '../../bench/testbed/run-cli.ts';
 import { parseJournal } from '../../central/journal/lines.ts';
 import { publishFrame } from '../../cli/frames.ts';
 import type { Bus } from '../../shared/ports.ts';
 import { type CentralStatus, centralStatus, type ResultObject } from '../../shared/protocol/messages.ts';
-import { Deployment, eventually, kill, pictures, type TestBroker } from '../support/deployment.ts';
-import { NO_MOSQUITTO } from '../support/mosquitto.ts';
-import type { RunningCli } from '../support/run-cli.ts';
 
 /**
  * Central and broker die: kill -9, standstills, on both brokers, every part a process of its own. If one of these fails,

@@ -3,9 +3,9 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { CLI, RunningCli, runCli } from '../../bench/testbed/run-cli.ts';
 import { COMMANDS } from '../../cli/commands.ts';
 import { SCHEMAS } from '../../cli/schemas.ts';
-import { CLI, RunningCli, runCli } from '../support/run-cli.ts';
 
 /** Exit codes, the shape of errors and what goes to which stream are what scripts are built on. */
 

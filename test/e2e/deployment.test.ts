@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { RunningCli, runCli } from '../../bench/testbed/run-cli.ts';
 import { writeModel } from '../../shared/onnx/write.ts';
 import { type Bus, silentLog } from '../../shared/ports.ts';
 import type { ResultObject } from '../../shared/protocol/messages.ts';
@@ -13,7 +14,6 @@ import { topics } from '../../shared/protocol/topics.ts';
 import { encodeJpeg } from '../../shared/runtime/image.ts';
 import { connectBus } from '../../shared/runtime/mqtt.ts';
 import { openSigningKey } from '../../shared/runtime/signature.ts';
-import { RunningCli, runCli } from '../support/run-cli.ts';
 import { tinyNetwork } from '../support/tiny-network.ts';
 
 /** Broker and agents as processes of their own: how they come in, and how they go. */

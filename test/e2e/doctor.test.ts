@@ -2,6 +2,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { NO_MOSQUITTO, startMosquitto } from '../../bench/testbed/mosquitto.ts';
+import { RunningCli, runCli } from '../../bench/testbed/run-cli.ts';
 import { type BrokerOptions, startBroker } from '../../broker/broker.ts';
 import type { Identity } from '../../broker/policy.ts';
 import type { Check } from '../../cli/doctor/check.ts';
@@ -9,8 +11,6 @@ import { silentLog } from '../../shared/ports.ts';
 import { topics } from '../../shared/protocol/topics.ts';
 import { connectBus } from '../../shared/runtime/mqtt.ts';
 import { openSigningKey } from '../../shared/runtime/signature.ts';
-import { NO_MOSQUITTO, startMosquitto } from '../support/mosquitto.ts';
-import { RunningCli, runCli } from '../support/run-cli.ts';
 
 /** `tessera doctor` against deployments that are well and that are not: what it says is what the user will act on. */
 

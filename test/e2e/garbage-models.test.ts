@@ -3,11 +3,11 @@ import { mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promise
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { runCli } from '../../bench/testbed/run-cli.ts';
 import type { Initializer, Model } from '../../shared/onnx/model.ts';
 import { writeModel } from '../../shared/onnx/write.ts';
 import { encodeJpeg } from '../../shared/runtime/image.ts';
 import { node, sketch } from '../shared/onnx/build.ts';
-import { runCli } from '../support/run-cli.ts';
 import { tinyNetwork } from '../support/tiny-network.ts';
 
 /** ONNX files that nobody should trust, at the commands that take them: a code, a way out, and nothing left behind. */

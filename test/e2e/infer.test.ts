@@ -4,11 +4,11 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { RunningCli, runCli } from '../../bench/testbed/run-cli.ts';
 import type { Node } from '../../shared/onnx/model.ts';
 import { writeModel } from '../../shared/onnx/write.ts';
 import { encodeJpeg } from '../../shared/runtime/image.ts';
 import { drawScene, seedRanges } from '../../shared/scene/scene.ts';
-import { RunningCli, runCli } from '../support/run-cli.ts';
 import { tinyNetwork } from '../support/tiny-network.ts';
 
 /** `tessera infer` as its users run it: a private cluster of real processes around a real broker. */

@@ -4,6 +4,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { runCli } from '../../bench/testbed/run-cli.ts';
 import { resolveModel } from '../../shared/onnx/resolve.ts';
 import { writeModel } from '../../shared/onnx/write.ts';
 import type { Stage } from '../../shared/plan/plan.ts';
@@ -15,7 +16,6 @@ import { gridSizes } from '../../shared/tiling/grid.ts';
 import { longestPrefix } from '../../shared/tiling/prefix.ts';
 import { type RunModel, runStage } from '../../shared/tiling/reference.ts';
 import { buildStage } from '../../shared/tiling/stage.ts';
-import { runCli } from '../support/run-cli.ts';
 
 /** Real networks over real brokers and processes: what is spread must equal the whole; FDSP must equal its definition. */
 

@@ -2,11 +2,11 @@ import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { NO_MOSQUITTO, startMosquitto } from '../../bench/testbed/mosquitto.ts';
+import { type CliResult, RunningCli, runCli } from '../../bench/testbed/run-cli.ts';
 import { encodeJpeg } from '../../shared/runtime/image.ts';
 import { drawScene, seedRanges } from '../../shared/scene/scene.ts';
 import { makeAuthority, NO_OPENSSL } from '../support/certificates.ts';
-import { NO_MOSQUITTO, startMosquitto } from '../support/mosquitto.ts';
-import { type CliResult, RunningCli, runCli } from '../support/run-cli.ts';
 
 /**
  * A deployment in which everybody needs a secret, as processes of their own: broker, central, a node that joins, a

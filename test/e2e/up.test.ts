@@ -4,10 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { NO_MOSQUITTO, startMosquitto } from '../../bench/testbed/mosquitto.ts';
+import { RunningCli, runCli } from '../../bench/testbed/run-cli.ts';
 import { encodeJpeg } from '../../shared/runtime/image.ts';
 import { drawScene, seedRanges } from '../../shared/scene/scene.ts';
-import { NO_MOSQUITTO, startMosquitto } from '../support/mosquitto.ts';
-import { RunningCli, runCli } from '../support/run-cli.ts';
 
 /** `tessera up`: what `npm start` does, on the embedded broker and on Mosquitto. */
 

@@ -2,13 +2,13 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { NO_MOSQUITTO, startMosquitto } from '../../bench/testbed/mosquitto.ts';
 import { startBroker } from '../../broker/broker.ts';
 import { mosquittoAcl, mosquittoPassword } from '../../broker/mosquitto.ts';
 import { type Identity, ROLES, userName } from '../../broker/policy.ts';
 import { type Bus, silentLog } from '../../shared/ports.ts';
 import { connectBus } from '../../shared/runtime/mqtt.ts';
 import { ACCESS_TABLE } from '../support/access-table.ts';
-import { NO_MOSQUITTO, startMosquitto } from '../support/mosquitto.ts';
 
 /**
  * The table of access rules on living brokers: each role, each topic, both directions. Lost if it fails: what the

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { afterEach, describe, expect, it } from 'vitest';
+import { NO_MOSQUITTO, startMosquitto } from '../../bench/testbed/mosquitto.ts';
 import { startBroker } from '../../broker/broker.ts';
 import { type Bus, silentLog } from '../../shared/ports.ts';
 import { topics } from '../../shared/protocol/topics.ts';
@@ -9,7 +10,6 @@ import { type BusOptions, connectBus, connectBusOver } from '../../shared/runtim
 import { Wire } from '../../shared/runtime/wire.ts';
 import { z } from '../../shared/schema.ts';
 import { inbox } from '../support/inbox.ts';
-import { NO_MOSQUITTO, startMosquitto } from '../support/mosquitto.ts';
 
 // Lost if these fail: Tessera runs on its own broker only, or forgets its subscriptions when a broker restarts.
 

@@ -2,12 +2,12 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { RunningCli, runCli } from '../../bench/testbed/run-cli.ts';
 import { type RunningBroker, startBroker } from '../../broker/broker.ts';
 import { type Bus, type Message, silentLog } from '../../shared/ports.ts';
 import type { Heartbeat, NodeInfo, ResultObject } from '../../shared/protocol/messages.ts';
 import { topics } from '../../shared/protocol/topics.ts';
 import { connectBus } from '../../shared/runtime/mqtt.ts';
-import { RunningCli, runCli } from '../support/run-cli.ts';
 
 /** Commands that talk to a running cluster, against the embedded broker and a stand-in for central. */
 

@@ -2,6 +2,7 @@ import { mkdtemp, readFile, rename, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { freePort } from '../../bench/testbed/mosquitto.ts';
 import { type RunningBroker, startBroker } from '../../broker/broker.ts';
 import { type Credentials, createCredentials } from '../../broker/credentials.ts';
 import { Desk } from '../../broker/desk.ts';
@@ -17,7 +18,6 @@ import { askRequest } from '../../shared/runtime/requests.ts';
 import { hashSecret, newSecret } from '../../shared/runtime/secret.ts';
 import { openSigningKey } from '../../shared/runtime/signature.ts';
 import { inbox } from '../support/inbox.ts';
-import { freePort } from '../support/mosquitto.ts';
 import { type RecordingLog, recordingLog } from '../support/recording-log.ts';
 
 /**

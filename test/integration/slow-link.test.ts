@@ -3,14 +3,14 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
+import { Relay } from '../../bench/testbed/relay.ts';
+import { RunningCli } from '../../bench/testbed/run-cli.ts';
 import { startBroker } from '../../broker/broker.ts';
 import { type Message, silentLog } from '../../shared/ports.ts';
 import { type ResultMessage, resultMessage, type WorkMessage } from '../../shared/protocol/messages.ts';
 import { topics } from '../../shared/protocol/topics.ts';
 import { connectBus } from '../../shared/runtime/mqtt.ts';
 import { Wire } from '../../shared/runtime/wire.ts';
-import { Relay } from '../support/relay.ts';
-import { RunningCli } from '../support/run-cli.ts';
 
 /** 1.6 Mbit/s, the 3G link of Scission's published networks. */
 const BYTES_PER_SEC = 200_000;

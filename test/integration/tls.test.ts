@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { freePort, NO_MOSQUITTO, startMosquitto } from '../../bench/testbed/mosquitto.ts';
 import { startBroker } from '../../broker/broker.ts';
 import { createCredentials } from '../../broker/credentials.ts';
 import { Desk, ownAuthority } from '../../broker/desk.ts';
@@ -13,7 +14,6 @@ import { topics } from '../../shared/protocol/topics.ts';
 import { type BusOptions, connectBus } from '../../shared/runtime/mqtt.ts';
 import { type Authority, type Certificate, makeAuthority, NO_OPENSSL } from '../support/certificates.ts';
 import { repositoryFile } from '../support/examples.ts';
-import { freePort, NO_MOSQUITTO, startMosquitto } from '../support/mosquitto.ts';
 import { recordingLog } from '../support/recording-log.ts';
 
 /**

@@ -2,13 +2,13 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'vitest';
+import { RunningCli } from '../../bench/testbed/run-cli.ts';
 import { type Bus, silentLog } from '../../shared/ports.ts';
 import { type ResultObject, resultObject } from '../../shared/protocol/messages.ts';
 import { topics as topicsOf } from '../../shared/protocol/topics.ts';
 import { encodeJpeg } from '../../shared/runtime/image.ts';
 import { connectBus } from '../../shared/runtime/mqtt.ts';
 import { drawScene, seedRanges } from '../../shared/scene/scene.ts';
-import { RunningCli } from './run-cli.ts';
 
 const topics = topicsOf();
 

@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { fileURLToPath } from 'node:url';
+import { compiledFile } from '../../shared/runtime/worker-entry.ts';
 
 /** The compiled command line. */
-export const CLI = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+export const CLI = compiledFile(import.meta.url, '../../cli/main.ts');
 
 /** How a command line is run. */
 export interface CliOptions {
