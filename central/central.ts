@@ -20,6 +20,7 @@ import { Candidacy, lastWordsOf } from './election/candidacy.ts';
 import { endLeftFrames } from './journal/aftermath.ts';
 import { Journal } from './journal/journal.ts';
 import { type Slot, takeSlot } from './journal/slot.ts';
+import { checkExits } from './planner/exits.ts';
 import { layoutOf, type PreparedPlan } from './planner/prepared.ts';
 import { Reign, type ReignOptions } from './reign.ts';
 
@@ -123,8 +124,12 @@ export class Central {
     return deployment;
   }
 
-  /** Puts a plan to work for new frames of its model, now or as soon as this central is active. */
+  /**
+   * Puts a plan to work for new frames of its model, now or as soon as this central is active. Throws
+   * TESSERA_PLAN_INVALID for an exit that model.yaml does not have.
+   */
   async activate(model: string, prepared: PreparedPlan): Promise<void> {
+    checkExits(prepared.plan, this.#deployments.get(model)!);
     await this.#data.plan(layoutOf(prepared, this.#deployments.get(model)!.resolved));
     this.#plans.set(model, prepared);
     await this.#reign?.activate(new Map([[model, prepared]]));

@@ -8,7 +8,7 @@ import type { BlobStore } from '../shared/ports.ts';
 import type { ModelManifest } from '../shared/protocol/messages.ts';
 import { packModel } from '../shared/runtime/package.ts';
 import type { SigningKey } from '../shared/runtime/signature.ts';
-import { byteLength, type TensorSpec } from '../shared/tensor/tensor.ts';
+import { byteLength, elementCount, type TensorSpec } from '../shared/tensor/tensor.ts';
 
 /** A model ready to be planned and sent: its graph with everything known, and its pieces in the blob store. */
 export interface Deployment {
@@ -22,6 +22,7 @@ export interface Deployment {
   /** SHA-256 that results name as the model's version. */
   readonly version: string;
   readonly input: TensorSpec & { readonly name: string };
+  /** The graph's outputs without the exits of model.yaml. */
   readonly outputs: readonly string[];
 }
 
@@ -73,7 +74,8 @@ export async function deployModel(request: DeployRequest, store: BlobStore, key:
       { hint: 'only models with one input that is not a constant can run' },
     );
   const input = graph.inputs[0]!;
-  const outputs = graph.outputs.map((value) => value.name);
+  const exits = card.exits.map(({ tensor }) => tensor);
+  const outputs = graph.outputs.map((value) => value.name).filter((output) => !exits.includes(output));
   for (const tensor of [input.name, ...outputs]) {
     const spec = resolved.specs.get(tensor);
     if (spec !== undefined && byteLength(spec) > MAX_TENSOR_BYTES)
@@ -94,6 +96,7 @@ export async function deployModel(request: DeployRequest, store: BlobStore, key:
             'choosing boxes and the like is done by the task in model.yaml',
         },
       );
+  checkExits(request, resolved, outputs);
   const manifest = await packModel({ name, model: resolved.model, store });
   return {
     name,
@@ -106,4 +109,23 @@ export async function deployModel(request: DeployRequest, store: BlobStore, key:
     input: { name: input.name, ...resolved.specs.get(input.name)! },
     outputs,
   };
+}
+
+/** Exits answer as the model's output does: one value for each of its classes. Throws TESSERA_MODEL_CARD. */
+function checkExits({ name, card }: DeployRequest, { specs }: ResolvedModel, outputs: readonly string[]): void {
+  const main = specs.get(card.output.tensors[0] ?? outputs[0] ?? '');
+  const classes = main === undefined ? 0 : elementCount(main.shape);
+  for (const [index, { tensor }] of card.exits.entries()) {
+    const exit = specs.get(tensor);
+    const isAnswer =
+      exit !== undefined && elementCount(exit.shape) === classes && exit.shape.filter((size) => size !== 1).length <= 1;
+    if (isAnswer) continue;
+    const given = exit === undefined ? 'is no tensor whose shape is known' : `is [${exit.shape.join(', ')}]`;
+    const wanted = `beside the network's own output, one value for each of its ${classes} classes`;
+    throw new TesseraError(
+      'TESSERA_MODEL_CARD',
+      `model "${name}": exits[${index}].tensor: "${tensor}" ${given}; an exit is, ${wanted}`,
+      { hint: 'mend exits in model.yaml; `tessera model inspect` lists the tensors' },
+    );
+  }
 }

@@ -328,6 +328,7 @@ export class Reign {
     const result = resultOf(end, {
       modelSha: deployment.version,
       task: deployment.card.task,
+      exits: deployment.card.exits,
       time: arrival.time,
       ...size,
       approximate,

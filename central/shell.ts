@@ -153,7 +153,7 @@ export class Shell {
       case 'fill':
         break; // Tensors are born as zeros, and nothing was pasted there.
       case 'finish':
-        void this.#finish(effect.i_id);
+        void this.#finish(effect);
         break;
       case 'publish': {
         const frame = this.#frames.get(effect.i_id)!;
@@ -260,20 +260,22 @@ export class Shell {
     const { data, tell } = this.#parts;
     const { plan, out } = this.#handles.get(handle)!;
     this.#handles.delete(handle);
-    const failure = await data.paste(i_id, plan, stage, t_id, out).catch((error: unknown) => failureOf(error));
+    const { failure, exit } = await data
+      .paste(i_id, plan, stage, t_id, out)
+      .catch((error: unknown) => ({ failure: failureOf(error), exit: false }));
     if (failure !== null)
       this.#complaints.warn(
         `paste ${plan} ${stage}`,
         `tile ${t_id} of stage ${stage} is not what was asked for: ${failure.message}`,
       );
-    tell({ type: 'pasted', i_id, stage, t_id, ok: failure === null });
+    tell({ type: 'pasted', i_id, stage, t_id, ok: failure === null, exit });
   }
 
-  async #finish(i_id: string): Promise<void> {
+  async #finish({ i_id, exit }: Extract<Effect, { type: 'finish' }>): Promise<void> {
     const { data, tell } = this.#parts;
     const frame = this.#frames.get(i_id)!;
     try {
-      frame.answer = await data.finish(i_id, frame.arrival.envelope.tensors ?? false);
+      frame.answer = await data.finish(i_id, frame.arrival.envelope.tensors ?? false, exit);
       tell({ type: 'finished', i_id });
     } catch (error) {
       tell({ type: 'finished', i_id, failure: failureOf(error) });

@@ -9,7 +9,7 @@ const NAMED = 3;
  *     12:03:04  front  scenes  cup 0.93 (+2 more)  219 ms  nodes pi-1, pi-2  approximate
  */
 export function resultLine(result: ResultObject): string {
-  const { camera, model, latency_ms, nodes, status, approximate } = result;
+  const { camera, model, latency_ms, nodes, status, approximate, exit } = result;
   const clock = new Date(result.frame_time * 1000);
   const time = [clock.getHours(), clock.getMinutes(), clock.getSeconds()]
     .map((n) => String(n).padStart(2, '0'))
@@ -17,6 +17,7 @@ export function resultLine(result: ResultObject): string {
   const remarks = [
     ...(status === 'ok' ? [] : [status]),
     ...(result.missing.length > 0 ? [`${result.missing.length} tiles missing`] : []),
+    ...(exit === null ? [] : [`exit ${exit}`]),
     ...(approximate ? ['approximate'] : []),
   ];
   const by = nodes.length === 0 ? [] : [nodes.length <= NAMED ? `nodes ${nodes.join(', ')}` : `${nodes.length} nodes`];

@@ -5,8 +5,9 @@ import type { WireRegion } from '../../shared/protocol/messages.ts';
 import { decodeFrame, type FrameMapping } from '../../shared/runtime/image.ts';
 import { answerCalls, buffersOf, type Moved } from '../../shared/runtime/worker-call.ts';
 import { byteLength, type Tensor, type TensorSpec, wholeBox } from '../../shared/tensor/tensor.ts';
+import { confidence } from '../tasks/classify.ts';
 import { decodeTask } from '../tasks/task.ts';
-import type { Finished, Opened, OpenFrame } from './data-plane.ts';
+import type { Finished, Opened, OpenFrame, Pasted } from './data-plane.ts';
 import { FrameStore, type PackedTile, type PlanLayout } from './frame-store.ts';
 
 /**
@@ -75,14 +76,47 @@ async function openFrame({ i_id, model, plan, frame }: OpenFrame): Promise<Opene
   return { width: mapping === null ? null : width, height: mapping === null ? null : height };
 }
 
-function finish({ i_id, tensors }: { i_id: string; tensors: boolean }): Moved<Finished> {
+interface Paste {
+  readonly i_id: string;
+  readonly plan: string;
+  readonly stage: number;
+  readonly t_id: number;
+  readonly out: readonly WireRegion[];
+}
+
+function pasteTile({ i_id, plan, stage, t_id, out }: Paste): Pasted {
+  const layout = layoutOf(plan);
+  try {
+    store.paste(i_id, layout, stage, t_id, out);
+  } catch (error) {
+    return { failure: failureOf(error, 'TESSERA_MESSAGE_INVALID'), exit: false };
+  }
+  // A stage with an exit is whole: its one tile is all of it.
+  const { exit } = layout.stages[stage]!;
+  const view = views.get(i_id);
+  if (exit === undefined || view === undefined) return { failure: null, exit: false };
+  const { decoder } = models.get(view.model)!.card.output;
+  return { failure: null, exit: confidence(store.tensor(i_id, exit.tensor, layout)!, decoder) >= exit.threshold };
+}
+
+interface Finish {
+  readonly i_id: string;
+  readonly tensors: boolean;
+  readonly exit: string | null;
+}
+
+function finish({ i_id, tensors, exit }: Finish): Moved<Finished> {
   const view = views.get(i_id);
   if (view === undefined) throw new TesseraError('TESSERA_INTERNAL', `frame ${i_id} has ended`);
   const entry = models.get(view.model)!;
   const layout = layoutOf(view.plan);
   const outputs = new Map<string, Tensor>();
-  for (const name of entry.outputs) outputs.set(name, store.tensor(i_id, name, layout)!);
-  const { top, predictions } = decodeTask(outputs, entry.card, entry.labels, {
+  const names = exit === null ? entry.outputs : [exit];
+  for (const name of names) outputs.set(name, store.tensor(i_id, name, layout)!);
+  // An exit stands for the outputs, whatever these are called.
+  const { card } = entry;
+  const read = exit === null ? card : { ...card, output: { ...card.output, tensors: [exit] } };
+  const { top, predictions } = decodeTask(outputs, read, entry.labels, {
     sourceWidth: view.width,
     sourceHeight: view.height,
     mapping: view.mapping,
@@ -112,26 +146,7 @@ answerCalls(parentPort!, {
     const tiles: PackedTile[] | undefined = store.pack(i_id, layoutOf(plan), stage, tIds, own);
     return { value: tiles, transfer: buffersOf((tiles ?? []).flatMap((tile) => tile.in.map((region) => region.d))) };
   },
-  paste: ({
-    i_id,
-    plan,
-    stage,
-    t_id,
-    out,
-  }: {
-    i_id: string;
-    plan: string;
-    stage: number;
-    t_id: number;
-    out: WireRegion[];
-  }) => {
-    try {
-      store.paste(i_id, layoutOf(plan), stage, t_id, out);
-      return null;
-    } catch (error) {
-      return failureOf(error, 'TESSERA_MESSAGE_INVALID');
-    }
-  },
+  paste: pasteTile,
   finish,
   release: (iId: string) => {
     store.release(iId);

@@ -29,6 +29,12 @@ export interface Finished {
   readonly regions: WireRegion[];
 }
 
+/** What became of a tile's results. `exit`: the stage's exit is confident enough for the frame to end with it. */
+export interface Pasted {
+  readonly failure: Failure | null;
+  readonly exit: boolean;
+}
+
 /** A model as the data plane knows it. `input`: the graph's input that frames become; `picture`: frames are pictures. */
 export interface ModelEntry {
   readonly name: string;
@@ -100,16 +106,16 @@ export class DataPlane {
     return this.#call('pack', { i_id: iId, plan, stage, tIds, own });
   }
 
-  /** Puts a tile's results in place; the failure says what is wrong with them. */
-  paste(iId: string, plan: string, stage: number, tId: number, out: readonly WireRegion[]): Promise<Failure | null> {
+  /** Puts a tile's results in place, and looks at the exit where its stage has one; the failure says what is wrong with them. */
+  paste(iId: string, plan: string, stage: number, tId: number, out: readonly WireRegion[]): Promise<Pasted> {
     const owned = out.map((region) => ({ ...region, d: ownBytes(region.d) }));
     const args = { i_id: iId, plan, stage, t_id: tId, out: owned };
     return this.#call('paste', args, buffersOf(owned.map((region) => region.d)));
   }
 
-  /** Reads the network's answer; with `tensors` its outputs come along. */
-  finish(iId: string, tensors: boolean): Promise<Finished> {
-    return this.#call('finish', { i_id: iId, tensors });
+  /** Reads the network's answer, from the tensor of an exit where the frame ends at one; with `tensors` it comes along. */
+  finish(iId: string, tensors: boolean, exit: string | null): Promise<Finished> {
+    return this.#call('finish', { i_id: iId, tensors, exit });
   }
 
   release(iId: string): Promise<void> {

@@ -2,6 +2,7 @@ import { clipCodes, decodeClipCodes, encodeClipCodes, zeroCode } from '../../sha
 import { type CodecSpec, findCodec } from '../../shared/codec/codec.ts';
 import { type ClipSpec, sameCodec } from '../../shared/codec/spec.ts';
 import { TesseraError } from '../../shared/errors.ts';
+import type { ExitRule } from '../../shared/plan/plan.ts';
 import type { WireRegion } from '../../shared/protocol/messages.ts';
 import {
   type Box,
@@ -24,7 +25,7 @@ export interface PlanLayout {
   /** Tensors that are held as codes, a byte each (plan/held-codes.ts). */
   readonly codes?: ReadonlyMap<string, ClipSpec>;
   /** Per stage, per tile (index = t_id). */
-  readonly stages: readonly { readonly tiles: readonly TileLayout[] }[];
+  readonly stages: readonly { readonly tiles: readonly TileLayout[]; readonly exit?: ExitRule }[];
 }
 
 /** One tile: what it reads, what it makes and how the makings travel. */

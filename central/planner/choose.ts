@@ -9,6 +9,7 @@ import { explicitCut, longestPrefix, type Prefix, shorterPrefixes } from '../../
 import { tileReach } from '../../shared/tiling/reach.ts';
 import type { Deployment } from '../deployment.ts';
 import { calibratedCodecs, calibratedCut } from './calibrated.ts';
+import { cutAtExit, exitPlaces, withExits, withoutExits } from './exits.ts';
 import { type PreparedPlan, preparePlan } from './prepared.ts';
 import { type Cut, type Problem, STRATEGIES } from './strategies.ts';
 
@@ -30,6 +31,8 @@ export interface PlanRequest {
    * model.yaml has the smallest calibrated setting that holds it, and what has none travels without loss.
    */
   readonly agreement?: number | undefined;
+  /** Whether frames may end at the exits of model.yaml; default true. */
+  readonly exits?: boolean;
 }
 
 /** The smallest grid with a tile for every node, as square as it can be: 8 nodes 2x4, 3 nodes 1x3, 1 node 1x1. */
@@ -91,18 +94,25 @@ function untileable({ name, resolved, input }: Deployment, { rows, cols }: Grid)
 }
 
 /** Places to cut, with one grid for each; where there are more places than grids, the first serves. */
-function cutsFor(deployment: Deployment, request: PlanRequest, grids: readonly [Grid, ...Grid[]]): Cut[] {
+function cutsFor(
+  deployment: Deployment,
+  request: PlanRequest & { readonly exitPlaces?: readonly string[][] },
+  grids: readonly [Grid, ...Grid[]],
+): Cut[] {
   const { resolved } = deployment;
   const { graph } = resolved.model;
   const known = new Set(graph.inputs.map((input) => input.name));
   let from = [...known];
   const cuts: Cut[] = [];
   const automatic: Automatic[] = request.strategy === 'two-stage' ? ['half', 'end'] : ['end'];
-  for (const [index, place] of (request.cuts?.map((place) => [place].flat()) ?? automatic).entries()) {
+  const places = request.cuts?.map((place) => [place].flat()) ?? [...(request.exitPlaces ?? []), ...automatic];
+  for (const [index, place] of places.entries()) {
     const grid = grids[index] ?? grids[0];
     const prefix =
-      typeof place === 'string' ? beginning(resolved, from, grid, place, request) : explicitCut(resolved, from, place);
-    if (prefix.reference === undefined) continue;
+      typeof place === 'string'
+        ? beginning(resolved, from, grid, place, request)
+        : (request.cuts === undefined ? cutAtExit : explicitCut)(resolved, from, place, grid);
+    if (prefix?.reference === undefined) continue;
     for (const output of prefix.outputs) known.add(output);
     const cut = crossing(resolved, known, prefix.outputs);
     const { rows, cols, tensor } = prefix.reference;
@@ -168,7 +178,8 @@ function boundCodecs(
  * Makes the plan that the user asked for, with its geometry. Throws TesseraError: TESSERA_USAGE for an unknown
  * strategy, TESSERA_PLAN_INVALID where the grid or the cut does not fit the network.
  */
-export function choosePlan(deployment: Deployment, request: PlanRequest): PreparedPlan {
+export function choosePlan(whole: Deployment, request: PlanRequest): PreparedPlan {
+  const deployment = withoutExits(whole);
   const { tiles } = deployment.card;
   // Two stages that the network was not retrained for are left to be chosen, as are those of another padding.
   const isTrainedFor =
@@ -181,11 +192,13 @@ export function choosePlan(deployment: Deployment, request: PlanRequest): Prepar
   // Tiles alone change the answers in a way that calibration did not see.
   const bound = padding === 'halo' ? request.agreement : undefined;
   const cuts = request.cuts ?? defaults.cuts ?? calibratedPlace(deployment, request, grids[0], bound);
-  const found = cutsFor(deployment, { ...request, padding, ...(cuts === undefined ? {} : { cuts }) }, grids);
+  // Where nothing is said about where to cut, tiles come together at each exit.
+  const exits = request.exits !== false && request.strategy === undefined ? exitPlaces(whole) : [];
+  const asked = { ...request, padding, exitPlaces: exits, ...(cuts === undefined ? {} : { cuts }) };
+  const found = cutsFor(deployment, asked, grids);
   if (found.length === 0 && request.grid !== undefined && !request.strategy?.startsWith('whole'))
     throw untileable(deployment, request.grid);
-  const name =
-    request.strategy ?? (found.length === 0 ? 'whole-replicate' : found.length === 1 ? 'tiles-prefix' : 'two-stage');
+  const name = request.strategy ?? ['whole-replicate', 'tiles-prefix', 'two-stage'][found.length] ?? 'tile-stages';
   const strategy = STRATEGIES.get(name);
   if (strategy === undefined)
     throw new TesseraError('TESSERA_USAGE', `no strategy "${name}"`, {
@@ -209,5 +222,5 @@ export function choosePlan(deployment: Deployment, request: PlanRequest): Prepar
     throw new TesseraError('TESSERA_PLAN_INVALID', `strategy "${name}" has no plan for model "${deployment.name}"`, {
       hint: '`tessera model inspect` shows where the network can be cut',
     });
-  return preparePlan(plan, deployment.resolved);
+  return preparePlan(request.exits === false ? plan : withExits(plan, whole), whole.resolved);
 }

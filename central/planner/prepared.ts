@@ -120,6 +120,7 @@ export function layoutOf({ plan, forms }: PreparedPlan, resolved: ResolvedModel)
     specs: new Map([...tensors].map((tensor) => [tensor, specOf(resolved, tensor)])),
     codes: heldCodes(plan, outputsOf(resolved)),
     stages: forms.map((form, index) => ({
+      ...(plan.stages[index]!.exit === undefined ? {} : { exit: plan.stages[index]!.exit }),
       tiles: form.tiles.map((tile) => ({
         t_id: tile.t_id,
         in: tile.in,

@@ -1,5 +1,6 @@
 import type { CodecSpec } from '../../shared/codec/codec.ts';
 import type { Plan } from '../../shared/plan/plan.ts';
+import { tileStages } from './strategies/tile-stages.ts';
 import { tilesPrefix } from './strategies/tiles-prefix.ts';
 import { twoStage } from './strategies/two-stage.ts';
 import { wholeCentral } from './strategies/whole-central.ts';
@@ -43,5 +44,5 @@ export interface Strategy {
 
 /** Every strategy by name. */
 export const STRATEGIES: ReadonlyMap<string, Strategy> = new Map(
-  [tilesPrefix, twoStage, wholeReplicate, wholeCentral].map((strategy) => [strategy.name, strategy]),
+  [tilesPrefix, twoStage, tileStages, wholeReplicate, wholeCentral].map((strategy) => [strategy.name, strategy]),
 );

@@ -10,6 +10,8 @@ export interface FrameFacts {
   readonly time: number;
   readonly width: number | null;
   readonly height: number | null;
+  /** The exits of model.yaml. */
+  readonly exits: readonly { readonly tensor: string }[];
   /** Whether the plan's result may differ from the whole network's. */
   readonly approximate: boolean;
   readonly answer:
@@ -37,9 +39,9 @@ export function resultOf(end: FrameEnd, facts: FrameFacts): ResultObject {
     status: end.outcome,
     top: answer?.top ?? null,
     predictions: answer?.predictions ?? [],
-    approximate: facts.approximate || end.outcome === 'degraded',
+    approximate: facts.approximate || end.outcome === 'degraded' || end.exit !== null,
     missing: end.missing.map(({ stage, t_id }) => ({ stage, t_id })),
-    exit: null,
+    exit: end.exit === null ? null : facts.exits.findIndex(({ tensor }) => tensor === end.exit),
     plan: end.plan,
     nodes: [...end.nodes],
     bytes_up: end.bytes_up,

@@ -7,6 +7,7 @@ interface CameraWindow {
   skipped: number;
   latencies: number[];
   frames: Record<Outcome, number>;
+  left_early: number;
   reasons: Partial<Record<SkipReason, number>>;
 }
 
@@ -35,7 +36,8 @@ export class Stats {
     const camera = this.#cameras.has(name) || this.#cameras.size < MAX_CAMERAS ? name : '';
     let window = this.#cameras.get(camera);
     if (window === undefined) {
-      window = { arrived: 0, skipped: 0, latencies: [], frames: { ok: 0, degraded: 0, error: 0 }, reasons: {} };
+      const frames = { ok: 0, degraded: 0, error: 0 };
+      window = { arrived: 0, skipped: 0, latencies: [], frames, left_early: 0, reasons: {} };
       this.#cameras.set(camera, window);
     }
     return window;
@@ -54,6 +56,7 @@ export class Stats {
   ended(end: FrameEnd): void {
     const window = this.#camera(end.camera);
     window.frames[end.outcome]++;
+    if (end.exit !== null) window.left_early++;
     if (window.latencies.length < MAX_LATENCIES) window.latencies.push(end.latency_ms);
   }
 
@@ -71,6 +74,7 @@ export class Stats {
             skipped_fps: round(window.skipped / seconds),
             latency_ms: { p50: quantile(sorted, 0.5), p95: quantile(sorted, 0.95) },
             frames: window.frames,
+            left_early: window.left_early,
             skipped: window.reasons,
           },
         ];

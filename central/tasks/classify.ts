@@ -1,5 +1,7 @@
+import type { ModelCard } from '../../shared/model/card.ts';
 import { labelOf } from '../../shared/model/labels.ts';
 import { numbers } from '../../shared/tensor/numbers.ts';
+import type { Tensor } from '../../shared/tensor/tensor.ts';
 import { type Answer, type DecodeRequest, type Decoder, NOTHING, roundScore, sigmoid, unfit } from './decoder.ts';
 
 /** How many classes an answer names. */
@@ -37,23 +39,38 @@ function rank(scores: ArrayLike<number>, { card, labels }: DecodeRequest): Answe
 /** One value is the probability of the second of two classes. */
 const twoClasses = (probability: number) => [1 - probability, probability];
 
-/** Classes from probabilities [1, classes]: the network ends with a softmax (or one sigmoid). */
-export const decodeSoftmax: Decoder = (request) => {
-  const values = classValues(request);
-  return rank(values.length === 1 ? twoClasses(values[0]!) : values, request);
-};
+/** Probabilities from probabilities [1, classes]: the network ends with a softmax (or one sigmoid). */
+function asTheyAre(values: ArrayLike<number>): ArrayLike<number> {
+  return values.length === 1 ? twoClasses(values[0]!) : values;
+}
 
-/** Classes from what comes before a softmax, [1, classes]: `softmax(x)[i] = exp(x[i] - max) / sum`. */
-export const decodeLogits: Decoder = (request) => {
-  const values = classValues(request);
-  if (values.length === 1) return rank(twoClasses(sigmoid(values[0]!)), request);
+/** Probabilities from what comes before a softmax: `softmax(x)[i] = exp(x[i] - max) / sum`. NaN where x is no number. */
+function softmax(values: ArrayLike<number>): ArrayLike<number> {
+  if (values.length === 1) return twoClasses(sigmoid(values[0]!));
   const finite = Array.from(values, (value) => (Number.isFinite(value) ? value : Number.NEGATIVE_INFINITY));
   const most = finite.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
-  if (most === Number.NEGATIVE_INFINITY) return NOTHING;
   const powers = finite.map((value) => Math.exp(value - most));
   const sum = powers.reduce((a, b) => a + b, 0);
-  return rank(
-    powers.map((power, index) => (Number.isFinite(values[index]!) ? power / sum : Number.NaN)),
-    request,
-  );
-};
+  return powers.map((power, index) => (Number.isFinite(values[index]!) ? power / sum : Number.NaN));
+}
+
+/** Classes from probabilities [1, classes]. */
+export const decodeSoftmax: Decoder = (request) => rank(asTheyAre(classValues(request)), request);
+
+/** Classes from what comes before a softmax, [1, classes]. */
+export const decodeLogits: Decoder = (request) => rank(softmax(classValues(request)), request);
+
+/** Above it a value cannot be a probability, however it was rounded. */
+const MOST_PROBABLE = 1.001;
+
+/**
+ * How sure a classifier is: the highest probability of its classes, the background among them, reading the tensor as
+ * `output.decoder` says. 0 where no value is a number, and where one is above 1: it was exported without its softmax.
+ */
+export function confidence(tensor: Tensor, decoder: ModelCard['output']['decoder']): number {
+  const values = numbers(tensor);
+  const scores = decoder === 'logits' ? softmax(values) : asTheyAre(values);
+  let most = 0;
+  for (let index = 0; index < scores.length; index++) if (scores[index]! > most) most = scores[index]!;
+  return most > MOST_PROBABLE ? 0 : most;
+}

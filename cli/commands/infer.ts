@@ -48,7 +48,7 @@ const planOptions = {
   cut: values('--cut <tensor>', 'tensor after which a tile stage ends; repeat it for several stages', string),
   strategy: value(
     '--strategy <name>',
-    'how to make the plan: tiles-prefix, two-stage, whole-replicate, whole-central',
+    'how to make the plan: tiles-prefix, two-stage, tile-stages, whole-replicate, whole-central',
     string,
   ),
   codec: value(
@@ -56,6 +56,7 @@ const planOptions = {
     'how results of tiles travel: raw, packed, fp16, q8, q8:channel, clip:A:B:BITS; default: what model.yaml says',
     codecOption,
   ),
+  ignoreExits: flag('--ignore-exits', 'run every frame to its end, whatever exits model.yaml has'),
   plan: value('--plan <file>', 'run this plan (JSON)', string),
 };
 
@@ -159,6 +160,7 @@ async function inPrivate(
             cuts: cut.length === 0 ? undefined : cut,
             strategy,
             codec,
+            exits: !options.ignoreExits,
           })
         : preparePlan(await readPlan(options.plan, deployment), deployment.resolved);
     await serve(deployment.name, prepared);
@@ -206,7 +208,7 @@ async function atRunning(
   onStatus: (status: PlanStatus | undefined) => void,
 ): Promise<ResultObject[]> {
   const own = [...Object.keys(planOptions), 'inputShape', 'tensor'] as (keyof typeof flags)[];
-  const given = own.filter((key) => options[key] !== undefined && String(options[key]) !== '');
+  const given = own.filter((key) => options[key] && String(options[key]) !== '');
   if (given.length > 0 || options.compare)
     throw new TesseraError('TESSERA_USAGE', 'a running cluster decides itself how it cuts its models', {
       hint: 'leave --broker away for a private cluster, or leave --grid, --cut, --plan and the like away',
@@ -291,7 +293,7 @@ function describe({ plan, macsOnNodes, convMacsOnNodes }: PreparedPlan, nodes: n
 }
 
 function readable(result: ResultObject): string {
-  const { status, top, predictions, task, latency_ms, approximate, error, tiles_per_node } = result;
+  const { status, top, predictions, task, latency_ms, approximate, error, exit, tiles_per_node } = result;
   const tiles = Object.entries(tiles_per_node)
     .sort(([a], [b]) => a.localeCompare(b, 'en', { numeric: true }))
     .map(([node, count]) => `${node}:${count}`);
@@ -302,8 +304,9 @@ function readable(result: ResultObject): string {
   const nothing = task === 'detect' ? 'nothing found' : (top?.label ?? `${task} done`);
   const hint = error?.hint === undefined ? '' : ` (${error.hint})`;
   const found = status === 'error' ? `${error?.code}: ${error?.message}${hint}` : named.join(', ') || nothing;
+  const early = exit === null ? '' : `; ended at exit ${exit}`;
   const remark = approximate ? '; approximate' : '';
-  return `${found}  (${Math.round(latency_ms)} ms; tiles ${tiles.join(' ')}${remark})`;
+  return `${found}  (${Math.round(latency_ms)} ms; tiles ${tiles.join(' ')}${early}${remark})`;
 }
 
 function comparison(many: readonly ResultObject[], single: readonly ResultObject[], nodes: number): string {

@@ -70,13 +70,15 @@ export const command = defineCommand({
           out.note(`${prepared.plan.strategy}: ${done} of ${pictures.length}`),
         );
       };
-      const whole = await run(choosePlan(deployment, { nodeCount: 1, strategy: 'whole-central' }));
+      const whole = await run(choosePlan(deployment, { nodeCount: 1, strategy: 'whole-central', exits: false }));
       const tiled = choosePlan(deployment, {
         nodeCount: nodes,
         grid,
         padding,
         // What is to equal the whole travels as it is, whatever the network was retrained for.
         codec: padding === 'halo' ? { name: 'raw' } : undefined,
+        // What is compared is the whole network's answer.
+        exits: false,
       });
       if (tiled.approximate)
         out.note(

@@ -246,6 +246,7 @@ export const resultObject = z.object({
   predictions: z.array(prediction),
   approximate: z.boolean(),
   missing: z.array(z.object({ stage: count, t_id: count })),
+  /** Index in the exits of model.yaml of the one that the frame ended at. */
   exit: z.number().nullable(),
   plan: text.nullable(),
   nodes: z.array(text),
@@ -289,6 +290,8 @@ export const stats = z.object({
       skipped_fps: z.number(),
       latency_ms: z.object({ p50: z.number().nullable(), p95: z.number().nullable() }),
       frames: z.object({ ok: count, degraded: count, error: count }),
+      /** Frames that ended at an exit. */
+      left_early: count.optional(),
       skipped: z.partialRecord(z.enum(SKIP_REASONS), count),
     }),
   ),

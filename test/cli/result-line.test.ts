@@ -22,6 +22,10 @@ describe('a result as a line', () => {
     expect(words(degraded)).toMatch(/ {2}degraded {2}1 tiles missing {2}approximate$/);
   });
 
+  it('says at which exit a frame ended', () => {
+    expect(words({ ...detected!, exit: 0, approximate: true })).toMatch(/ {2}exit 0 {2}approximate$/);
+  });
+
   it('names three findings and counts the rest; many nodes are counted too', () => {
     const one = detected!.predictions[0]!;
     const many = { ...detected!, predictions: Array(5).fill(one), nodes: ['a', 'b', 'c', 'd'] };

@@ -96,6 +96,53 @@ export function heavyInput(): Tensor {
   return { dtype: 'float32', shape: [1, 1, 96, 96], data: new Uint8Array(numbers(96 * 96, 5).buffer) };
 }
 
+/**
+ * A classifier with two exits: x [1, 3, 16, 16] -> conv -> relu -> max-pool `p` [1, 16, 8, 8] -> conv -> relu -> max-pool
+ * `q` [1, 8, 4, 4] -> conv -> relu -> pooled, product -> logits y [1, 4]; `early` and `late` [1, 4] are made of `p` and `q`
+ * pooled, by a product each. No product adds anything: the brighter a frame, the surer the answers.
+ */
+export function exitNetwork(): Model {
+  const conv = { kernel_shape: [3, 3], pads: [1, 1, 1, 1], strides: [1, 1] };
+  const pool = { kernel_shape: [2, 2], strides: [2, 2] };
+  const weights = [
+    constant('w1', [16, 3, 3, 3], 1),
+    constant('w2', [8, 16, 3, 3], 2),
+    constant('w3', [8, 8, 3, 3], 3),
+    constant('h1', [16, 4], 4),
+    constant('h2', [8, 4], 5),
+    constant('h3', [8, 4], 6),
+  ];
+  const head = (from: string, weight: string, to: string) => [
+    node('GlobalAveragePool', [from], `${to}-pooled`, {}),
+    node('Flatten', [`${to}-pooled`], `${to}-flat`, {}),
+    node('Gemm', [`${to}-flat`, weight], to, {}),
+  ];
+  const model: Model = {
+    ...tinyNetwork(),
+    graph: {
+      name: 'exits',
+      nodes: [
+        node('Conv', ['x', 'w1'], 'c1', conv),
+        node('Relu', ['c1'], 'a', {}),
+        node('MaxPool', ['a'], 'p', pool),
+        ...head('p', 'h1', 'early'),
+        node('Conv', ['p', 'w2'], 'c2', conv),
+        node('Relu', ['c2'], 'b', {}),
+        node('MaxPool', ['b'], 'q', pool),
+        ...head('q', 'h2', 'late'),
+        node('Conv', ['q', 'w3'], 'c3', conv),
+        node('Relu', ['c3'], 'd', {}),
+        ...head('d', 'h3', 'y'),
+      ],
+      initializers: new Map(weights.map((weight) => [weight.name, weight])),
+      inputs: [port('x', [1, 3, TINY_SIDE, TINY_SIDE])],
+      outputs: ['early', 'late', 'y'].map((name) => port(name, [1, 4])),
+      unknown: NOTHING,
+    },
+  };
+  return resolveModel(model).model;
+}
+
 /** A plan with one stage over the whole tiny network; `split` in rows and columns of `y`. */
 export function tinyPlan(skeletonSha: string, split: Split, id = 'p-00000001'): Plan {
   return {

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import type { FrameEnd } from '../../../central/coordinator/events.ts';
-import { CENTRAL } from '../../../shared/plan/plan.ts';
+import { CENTRAL, type Stage } from '../../../shared/plan/plan.ts';
 import { Cluster } from '../../sim/cluster.ts';
-import { everyNode, sketchPlan, tilesAndTail } from '../../sim/plans.ts';
+import { atCentral, everyNode, sketchPlan, tilesAndTail } from '../../sim/plans.ts';
 
 const NODES = ['a', 'b', 'c', 'd'];
 
@@ -273,6 +273,58 @@ describe('faults', () => {
     for (const node of NODES) cluster.pause(node);
     cluster.run(cluster.now + 100);
     expect(presences()).toEqual(['suspect', 'online', 'online', 'online']);
+  });
+});
+
+describe('early exits', () => {
+  /** Eight tiles, an exit on central, four tiles that would follow, a tail. */
+  const twoHalves = sketchPlan([
+    { tiles: 8, cost: 1e7 },
+    { tiles: 1, cost: 1e5, on: atCentral, exit: true },
+    { tiles: 4, cost: 1e7 },
+    { tiles: 1, cost: 1e5, on: atCentral },
+  ]);
+  const stagesWorked = (cluster: Cluster): number[] => [...new Set(cluster.work.map(({ stage }) => stage))];
+
+  test('a confident one ends the frame: nobody is asked for what would follow, and the end says which', () => {
+    const cluster = fourNodes({}, twoHalves);
+    cluster.confident = 1;
+    const [end] = frames(cluster, 1);
+    expect(end).toMatchObject({ outcome: 'ok', exit: 'exit1', missing: [], tiles_per_node: { central: 1 } });
+    expect(stagesWorked(cluster)).toEqual([0, 1]);
+  });
+
+  test('one that is not changes nothing', () => {
+    const cluster = fourNodes({}, twoHalves);
+    const [end] = frames(cluster, 1);
+    expect(end).toMatchObject({ outcome: 'ok', exit: null });
+    expect(stagesWorked(cluster)).toEqual([0, 1, 2, 3]);
+  });
+
+  test('what is under way in a branch that the exit did not need is cancelled, and its answers come too late', () => {
+    const { plan, ...facts } = twoHalves;
+    // The exit reads the frame alone, so the tiles begin beside it.
+    const [tiles, exit, ...rest] = plan.stages as [Stage, Stage, Stage, Stage];
+    const stages = [tiles, { ...exit, inputs: ['t0'] }, ...rest];
+    const cluster = fourNodes({}, { ...facts, plan: { ...plan, stages } });
+    cluster.confident = 1;
+    const [end] = frames(cluster, 1);
+    expect(end).toMatchObject({ outcome: 'ok', exit: 'exit1', nodes: [CENTRAL] });
+    expect(new Set(cluster.cancelled.map(({ node }) => node))).toEqual(new Set(NODES));
+    const { notes, nodes, extra } = cluster.coordinator.snapshot();
+    expect(notes.late).toBeGreaterThan(0);
+    expect(extra).toMatchObject({ resent: 0, hedged: 0 });
+    for (const node of NODES) expect(nodes[node]).toMatchObject({ unanswered: 0, held_back: 0, tiles: 0 });
+  });
+
+  test('on a map with missing tiles it is still degraded', () => {
+    const cluster = fourNodes({ camera: { ...defaultPolicy, deadline: 'fill', deadline_ms: 60 } }, twoHalves);
+    frames(cluster, 3);
+    cluster.confident = 1;
+    cluster.pause('d');
+    const [end] = frames(cluster, 1);
+    expect(end).toMatchObject({ outcome: 'degraded', exit: 'exit1' });
+    expect(end!.missing.length).toBeGreaterThan(0);
   });
 });
 

@@ -3,6 +3,8 @@ import { Coordinator } from '../../../central/coordinator/coordinator.ts';
 import { defaultOptions } from '../../../central/coordinator/options.ts';
 import { Stats } from '../../../central/publish/stats.ts';
 import { stats as schema } from '../../../shared/protocol/messages.ts';
+import { Cluster } from '../../sim/cluster.ts';
+import { atCentral, sketchPlan } from '../../sim/plans.ts';
 
 const nothing = new Coordinator({ ...defaultOptions, epoch: 1 }).snapshot();
 const pi = {
@@ -25,6 +27,23 @@ describe('the report of statistics', () => {
       latency_ms: { p50: null },
     });
     expect(report.nodes['pi-1']).toMatchObject({ tiles: 5, errors: 1, bytes_up: 1000, bytes_down: 0 });
+  });
+
+  it('counts frames that ended early beside how they ended', () => {
+    const stats = new Stats();
+    const cluster = new Cluster();
+    const early = sketchPlan([{ tiles: 2 }, { tiles: 1, on: atCentral, exit: true }, { tiles: 2 }]);
+    cluster.start('a');
+    cluster.plan('m', early);
+    cluster.confident = 1;
+    cluster.offer('front');
+    cluster.settle();
+    cluster.confident = 0;
+    cluster.offer('front');
+    cluster.settle();
+    for (const end of cluster.published) stats.ended(end);
+    const { front } = schema.parse(stats.report(10, nothing)).cameras;
+    expect(front).toMatchObject({ frames: { ok: 2 }, left_early: 1 });
   });
 
   it('begins anew each time', () => {

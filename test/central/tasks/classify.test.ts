@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { decodeLogits, decodeSoftmax } from '../../../central/tasks/classify.ts';
+import { confidence, decodeLogits, decodeSoftmax } from '../../../central/tasks/classify.ts';
 import { filled, floats, request } from './request.ts';
 
 const labels = ['a', 'b', 'c', 'd', 'e', 'f', 'g'];
@@ -78,5 +78,22 @@ describe('both', () => {
     const nothing = { top: null, predictions: [] };
     expect(decodeLogits(ask([Number.NaN, Number.NaN]))).toEqual(nothing);
     expect(decodeSoftmax(ask([Number.NaN, Number.NaN]))).toEqual(nothing);
+  });
+});
+
+describe('confidence, by which a frame ends early', () => {
+  it('is the highest probability, also of the background class and of one value alone', () => {
+    expect(confidence(floats([1, 3], [0.1, 0.7, 0.2]), 'softmax')).toBeCloseTo(0.7, 6);
+    expect(confidence(floats([1, 2], [0, Math.log(3)]), 'logits')).toBeCloseTo(0.75, 6);
+    expect(confidence(floats([1, 1], [0.2]), 'softmax')).toBeCloseTo(0.8, 6);
+    expect(confidence(floats([1, 1], [0]), 'logits')).toBe(0.5);
+  });
+
+  it('is no reason to stop where the values are no probabilities', () => {
+    for (const decoder of ['softmax', 'logits'] as const)
+      expect(confidence(floats([1, 2], [Number.NaN, Number.NaN]), decoder)).toBe(0);
+    // Logits that model.yaml calls probabilities would pass every threshold.
+    expect(confidence(floats([1, 2], [0, 7]), 'softmax')).toBe(0);
+    expect(confidence(floats([1, 2], [0, Number.POSITIVE_INFINITY]), 'softmax')).toBe(0);
   });
 });

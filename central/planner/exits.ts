@@ -1,0 +1,179 @@
+import { TesseraError } from '../../shared/errors.ts';
+import { nodeMacs } from '../../shared/onnx/cost.ts';
+import { extractSegment } from '../../shared/onnx/extract.ts';
+import type { ResolvedModel } from '../../shared/onnx/model.ts';
+import { readTensors } from '../../shared/onnx/order.ts';
+import { CENTRAL, type ExitRule, type Plan, type Stage } from '../../shared/plan/plan.ts';
+import { planId } from '../../shared/plan/plan-id.ts';
+import type { Grid } from '../../shared/tiling/grid.ts';
+import { explicitCut, type Prefix } from '../../shared/tiling/prefix.ts';
+import { nodesBetween } from '../../shared/tiling/segment.ts';
+import type { Deployment } from '../deployment.ts';
+import { onCentral, type Piece } from './compose.ts';
+
+/**
+ * Early exits: heads that branch off the network and that central computes as soon as what they read is there. Plans
+ * are made for the network without them (its trunk); then each exit gets a stage of its own where it fits.
+ */
+
+/** The deployment without the heads of exits: a tensor that only a head reads is nothing that tiles have to hand over. */
+export function withoutExits(deployment: Deployment): Deployment {
+  const { card, resolved, input, outputs } = deployment;
+  return card.exits.length === 0
+    ? deployment
+    : { ...deployment, resolved: extractSegment(resolved, [input.name], outputs) };
+}
+
+/** Where heads branch off the trunk: for each exit the tensors of the trunk that its head reads, the earliest first. */
+export function exitPlaces({ card, resolved, input, outputs }: Deployment): string[][] {
+  const trunk = nodesBetween(resolved, [input.name], outputs);
+  const made = namesMade(resolved, trunk);
+  const depth = (tensors: readonly string[]): number => nodesBetween(resolved, [input.name], tensors).size;
+  return card.exits
+    .map(({ tensor }) => {
+      const head = [...nodesBetween(resolved, [input.name], [tensor])].filter((index) => !trunk.has(index));
+      return [...namesRead(resolved, head)].filter((name) => made.has(name));
+    })
+    .filter((tensors) => tensors.length > 0)
+    .sort((a, b) => depth(a) - depth(b));
+}
+
+/** The tile stage that ends where heads branch off; undefined where tiles of the grid do not get there. */
+export function cutAtExit(
+  resolved: ResolvedModel,
+  from: readonly string[],
+  place: readonly string[],
+  { rows, cols, rowSizes, colSizes }: Grid,
+): Prefix | undefined {
+  // Sizes in cells are those of the map where the user wants tiles to end.
+  if (rowSizes !== undefined || colSizes !== undefined) return undefined;
+  let prefix: Prefix;
+  try {
+    prefix = explicitCut(resolved, from, place);
+  } catch {
+    return undefined;
+  }
+  const { reference } = prefix;
+  return reference !== undefined && reference.rows >= rows && reference.cols >= cols ? prefix : undefined;
+}
+
+/**
+ * The plan with a stage on central for every exit of model.yaml, as early as what its head reads has come together
+ * there. A stage on central within which an exit lies is divided. An exit whose head would have to do again what nodes
+ * do within a stage is left out, and the plan's reason says so.
+ */
+export function withExits(plan: Plan, { card, resolved, input, outputs }: Deployment): Plan {
+  if (card.exits.length === 0) return plan;
+  const trunk = nodesBetween(resolved, [input.name], outputs);
+  const depth = ({ tensor }: ExitRule): number =>
+    [...nodesBetween(resolved, [input.name], [tensor])].filter((index) => trunk.has(index)).length;
+  let pieces: readonly Piece[] = plan.stages.map(({ id: _, ...piece }) => piece);
+  const notes: string[] = [];
+  // The deepest first: of several that come to stand in one place the next goes before it.
+  const sorted = [...card.exits.entries()].sort(([i, a], [j, b]) => depth(b) - depth(a) || j - i);
+  for (const [index, exit] of sorted) {
+    const at = placeOf(resolved, input.name, pieces, exit.tensor);
+    if (at === undefined) notes[index] = `exit ${index} is not looked at: it begins within a stage on nodes`;
+    else {
+      pieces = insert({ resolved, input: input.name, card }, pieces, at, exit);
+      notes[index] = `may end at exit ${index}`;
+    }
+  }
+  const stages = pieces.map((piece, id): Stage => ({ id, ...piece }));
+  const { model, source } = plan;
+  return { ...plan, id: planId({ model, source, stages }), reason: [plan.reason, ...notes].join('; '), stages };
+}
+
+/** Results name an exit by its place in model.yaml. Throws TESSERA_PLAN_INVALID for one that is not there. */
+export function checkExits({ stages }: Plan, { name, card }: Deployment): void {
+  for (const { id, exit } of stages)
+    if (exit !== undefined && !card.exits.some(({ tensor }) => tensor === exit.tensor))
+      throw new TesseraError('TESSERA_PLAN_INVALID', `stage ${id}: model "${name}" has no exit "${exit.tensor}"`, {
+        hint: 'name it under exits in model.yaml',
+      });
+}
+
+function namesMade({ model }: ResolvedModel, nodes: Iterable<number>): Set<string> {
+  return new Set([...nodes].flatMap((index) => model.graph.nodes[index]!.outputs));
+}
+
+function namesRead({ model }: ResolvedModel, nodes: Iterable<number>): Set<string> {
+  return new Set([...nodes].flatMap((index) => readTensors(model.graph.nodes[index]!)));
+}
+
+function isOnCentral({ split, on }: Piece): boolean {
+  return split.kind === 'whole' && 'nodes' in on && on.nodes !== '*' && on.nodes.every((node) => node === CENTRAL);
+}
+
+/** Tensors that are there before the piece with this index, in the order in which they come. */
+function knownBefore(input: string, pieces: readonly Piece[], index: number): string[] {
+  return [input, ...pieces.slice(0, index).flatMap(({ outputs }) => outputs)];
+}
+
+/** Index of the first piece before which central can compute the tensor without a product that nodes compute. */
+function placeOf(resolved: ResolvedModel, input: string, pieces: readonly Piece[], tensor: string): number | undefined {
+  const { nodes } = resolved.model.graph;
+  const onNodes = new Set<number>();
+  for (const piece of pieces)
+    if (!isOnCentral(piece))
+      for (const index of nodesBetween(resolved, piece.inputs, piece.outputs))
+        if (nodeMacs(resolved, nodes[index]!) > 0) onNodes.add(index);
+  const found = pieces.findIndex((_, at) =>
+    [...nodesBetween(resolved, knownBefore(input, pieces, at), [tensor])].every((index) => !onNodes.has(index)),
+  );
+  return found === -1 ? undefined : found;
+}
+
+type Network = Pick<Deployment, 'resolved' | 'card'> & { readonly input: string };
+
+/** The pieces with one for the exit before piece `at`. It also hands on what later pieces on central need of its work. */
+function insert(
+  { resolved, input, card }: Network,
+  pieces: readonly Piece[],
+  at: number,
+  { tensor, threshold }: ExitRule,
+): Piece[] {
+  const known = knownBefore(input, pieces, at);
+  const own = nodesBetween(resolved, known, [tensor]);
+  const wanted = new Set<string>();
+  pieces.forEach((piece, index) => {
+    if (index < at || !isOnCentral(piece)) return;
+    const nodes = nodesBetween(resolved, knownBefore(input, pieces, index), piece.outputs);
+    const read = namesRead(
+      resolved,
+      [...nodes].filter((node) => !own.has(node)),
+    );
+    for (const name of [...read, ...piece.outputs]) wanted.add(name);
+  });
+  const isExit = (name: string): boolean => card.exits.some((exit) => exit.tensor === name);
+  const passed = [...namesMade(resolved, own)].filter(
+    (name) => wanted.has(name) && resolved.specs.has(name) && !isExit(name),
+  );
+  const made: Piece[] = [
+    ...pieces.slice(0, at),
+    {
+      inputs: inputsOf(resolved, known, [tensor]),
+      outputs: [tensor, ...passed],
+      split: { kind: 'whole' },
+      on: onCentral,
+      codec: {},
+      exit: { tensor, threshold },
+    },
+  ];
+  for (const piece of pieces.slice(at)) {
+    if (!isOnCentral(piece)) {
+      made.push(piece);
+      continue;
+    }
+    const outputs = piece.outputs.filter((name) => !passed.includes(name));
+    const inputs = inputsOf(resolved, knownBefore(input, made, made.length), outputs);
+    if (outputs.length > 0) made.push({ ...piece, inputs, outputs });
+  }
+  return made;
+}
+
+/** Of the tensors that are there, those that the outputs are computed from. */
+function inputsOf(resolved: ResolvedModel, known: readonly string[], outputs: readonly string[]): string[] {
+  const read = namesRead(resolved, nodesBetween(resolved, known, outputs));
+  return known.filter((name) => read.has(name));
+}

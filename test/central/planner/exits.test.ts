@@ -1,0 +1,121 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Deployment, deployModel } from '../../../central/deployment.ts';
+import { choosePlan, type PlanRequest } from '../../../central/planner/choose.ts';
+import { withExits } from '../../../central/planner/exits.ts';
+import { parseCard } from '../../../shared/model/card.ts';
+import type { Plan } from '../../../shared/plan/plan.ts';
+import { checkPlan, parsePlan } from '../../../shared/plan/validate.ts';
+import { openBlobStore } from '../../../shared/runtime/blob-store.ts';
+import { openSigningKey } from '../../../shared/runtime/signature.ts';
+import { exitNetwork } from '../../support/tiny-network.ts';
+
+/** An exit that is placed too late, or makes central do the nodes' work, saves nothing; one that is lost is a lie. */
+
+const EARLY = { tensor: 'early', threshold: 0.9 };
+const LATE = { tensor: 'late', threshold: 0.8 };
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'tessera-exits-'));
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+async function deployed(card: object): Promise<Deployment> {
+  const parsed = parseCard({ name: 'exits', task: 'classify', output: { decoder: 'logits' }, ...card }, 'model.yaml');
+  const request = { name: 'exits', card: parsed, labels: [], model: exitNetwork(), picture: false };
+  return deployModel(request, await openBlobStore(folder), await openSigningKey(folder));
+}
+
+/** What the plan does, a line a stage; the plan itself is checked against the network. */
+async function stages(card: object, request: Partial<PlanRequest> = {}): Promise<string[]> {
+  const deployment = await deployed(card);
+  const { plan } = choosePlan(deployment, { nodeCount: 2, ...request });
+  parsePlan(JSON.parse(JSON.stringify(plan)));
+  checkPlan(plan, { inputs: ['x'], outputs: deployment.outputs });
+  return plan.stages.map(({ inputs, outputs, split, on, exit }) => {
+    const where = 'nodes' in on && on.nodes !== '*' ? on.nodes.join() : 'nodes';
+    const ends = exit === undefined ? '' : ` or ends with ${exit.tensor} at ${exit.threshold}`;
+    return `${split.kind} on ${where}: ${inputs} -> ${outputs}${ends}`;
+  });
+}
+
+describe('exits in plans', () => {
+  it('has tiles come together at every exit where nothing is said about cuts', async () => {
+    expect(await stages({ exits: [EARLY, LATE] })).toEqual([
+      'tiles on nodes: x -> p',
+      'whole on central: p -> early or ends with early at 0.9',
+      'tiles on nodes: p -> q',
+      'whole on central: q -> late or ends with late at 0.8',
+      'whole on central: q -> y',
+    ]);
+  });
+
+  it('divides what central does where an exit lies within it, whatever the order in model.yaml', async () => {
+    const divided = [
+      'tiles on nodes: x -> p',
+      'whole on central: p -> early or ends with early at 0.9',
+      'whole on central: p -> late,q or ends with late at 0.8',
+      'whole on central: q -> y',
+    ];
+    expect(await stages({ exits: [EARLY, LATE] }, { cuts: ['p'] })).toEqual(divided);
+    expect(await stages({ exits: [LATE, EARLY] }, { cuts: ['p'] })).toEqual(divided);
+    expect(await stages({ exits: [EARLY, LATE] }, { strategy: 'whole-central' })).toEqual([
+      'whole on central: x -> early,p or ends with early at 0.9',
+      'whole on central: p -> late,q or ends with late at 0.8',
+      'whole on central: q -> y',
+    ]);
+  });
+
+  it('keeps the cuts that the network was retrained for, and says which exit lies within a stage on nodes', async () => {
+    const card = { exits: [EARLY, LATE], tiles: [{ after: 'q', grid: [2, 2] }] };
+    expect(await stages(card)).toEqual([
+      'tiles on nodes: x -> q',
+      'whole on central: q -> late or ends with late at 0.8',
+      'whole on central: q -> y',
+    ]);
+    const { plan } = choosePlan(await deployed(card), { nodeCount: 2 });
+    expect(plan.reason).toMatch(/exit 0 is not looked at: it begins within a stage on nodes; may end at exit 1$/);
+  });
+
+  it('leaves a network whole that one node does', async () => {
+    expect(await stages({ exits: [EARLY, LATE] }, { strategy: 'whole-replicate' })).toEqual(['whole on nodes: x -> y']);
+  });
+
+  it('looks at none where the user says so, and does not compute them either', async () => {
+    expect(await stages({ exits: [EARLY, LATE] }, { exits: false, cuts: ['p'] })).toEqual([
+      'tiles on nodes: x -> p',
+      'whole on central: p -> y',
+    ]);
+  });
+
+  it('takes additional outputs that model.yaml does not name as exits for outputs', async () => {
+    expect((await deployed({})).outputs).toEqual(['early', 'late', 'y']);
+    const last = (await stages({}, { cuts: ['p'] })).at(-1);
+    expect(last).toBe('whole on central: p -> early,late,y');
+    expect((await deployed({ exits: [EARLY] })).outputs).toEqual(['late', 'y']);
+  });
+
+  it('an exit that reads the answer itself still leaves the answer to the last stage', async () => {
+    const deployment = await deployed({ exits: [EARLY] });
+    const { plan } = choosePlan(deployment, { nodeCount: 2, exits: false, cuts: ['p'] });
+    const card = { ...deployment.card, exits: [{ tensor: 'y-flat', threshold: 0.5 }] };
+    const made: Plan = withExits(plan, { ...deployment, card });
+    checkPlan(made, { inputs: ['x'], outputs: ['late', 'y'] });
+    expect(made.stages.map(({ outputs }) => outputs)).toEqual([['p'], ['y-flat', 'q'], ['late', 'y']]);
+  });
+});
+
+describe('exits that are none', () => {
+  it.each([
+    [{ tensor: 'nothing', threshold: 0.5 }, /exits\[0\]\.tensor: "nothing" is no tensor/],
+    [{ tensor: 'p', threshold: 0.5 }, /"p" is \[1, 16, 8, 8\]; an exit is, .* each of its 4 classes/],
+  ])('%j is refused when the model is deployed', async (exit, message) => {
+    await expect(deployed({ exits: [exit], output: { decoder: 'logits', tensors: ['y'] } })).rejects.toMatchObject({
+      code: 'TESSERA_MODEL_CARD',
+      message: expect.stringMatching(message),
+    });
+  });
+});
