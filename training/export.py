@@ -11,6 +11,7 @@ import onnx
 import torch
 from torch import nn
 
+from exits import EXIT, Exiting
 from model import INPUT_SIZE, SceneNet
 from tiles import Tiled
 
@@ -55,9 +56,9 @@ def give_short_names(network: onnx.ModelProto) -> dict[str, str]:
 
 
 def separates(graph: onnx.GraphProto, tensor: str) -> bool:
-    """Whether everything that the outputs need of the input passes through this tensor."""
+    """Whether everything that the logits need of the input passes through this tensor; an exit may branch off before."""
     producers = {output: node for node in graph.node for output in node.output}
-    open_names, seen = [output.name for output in graph.output], set()
+    open_names, seen = ["logits"], set()
     while open_names:
         name = open_names.pop()
         if name in seen or name == tensor:
@@ -68,32 +69,43 @@ def separates(graph: onnx.GraphProto, tensor: str) -> bool:
 
 
 class WithCuts(nn.Module):
-    """The network with the outputs of some submodules as further outputs, so that the exported file names them."""
+    """
+    The network with the outputs of some submodules as further outputs, so that the exported file names them; between
+    them, where there is one, the logits of an exit.
+    """
 
-    def __init__(self, network: nn.Module, cuts: list[str]):
+    def __init__(self, network: nn.Module, cuts: list[str], exit_at: str | None, head: nn.Module | None):
         super().__init__()
         self.network = network
-        self.cuts = cuts
+        self.cuts, self.exit_at, self.head = cuts, exit_at, head
         self.seen: dict[str, torch.Tensor] = {}
         modules = dict(network.named_modules())
-        for cut in cuts:
-            modules[cut].register_forward_hook(lambda _module, _inputs, out, cut=cut: self.seen.update({cut: out}))
+        for name in {*cuts, *([exit_at] if exit_at else [])}:
+            modules[name].register_forward_hook(lambda _module, _inputs, out, name=name: self.seen.update({name: out}))
 
     def forward(self, pixels: torch.Tensor) -> tuple:
         logits = self.network(pixels)
-        return (logits, *(self.seen[cut] for cut in self.cuts))
+        early = [self.head(self.seen[self.exit_at])] if self.head else []
+        return (logits, *early, *(self.seen[cut] for cut in self.cuts))
 
 
 def export_onnx(
-    model: nn.Module, file: Path, size: tuple[int, int] = (INPUT_SIZE, INPUT_SIZE), cuts: list[str] | None = None
+    model: nn.Module,
+    file: Path,
+    size: tuple[int, int] = (INPUT_SIZE, INPUT_SIZE),
+    cuts: list[str] | None = None,
+    exiting: Exiting | None = None,
 ) -> list[str]:
     """
-    Exports with the input `input` [1, 3, h, w] and the output `logits` [1, classes]. Answers the tensors of the file that
-    the submodules named in `cuts` make; each must be the only way from the input to the output.
+    Exports with the input `input` [1, 3, h, w] and the output `logits` [1, classes], and with an exit `exit` [1, classes].
+    Answers the tensors of the file that the submodules named in `cuts` make; each must be the only way from the input to
+    the logits.
     """
     cuts = cuts or []
-    # A copy: hooks stay where they are put.
-    model = WithCuts(copy.deepcopy(model), cuts).to(memory_format=torch.contiguous_format).eval()
+    outputs = ["logits", *([EXIT] if exiting else [])]
+    # Copies: hooks stay where they are put.
+    model, head = copy.deepcopy((model, exiting.head if exiting else None))
+    model = WithCuts(model, cuts, exiting.at if exiting else None, head).to(memory_format=torch.contiguous_format).eval()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         torch.onnx.export(
@@ -101,12 +113,12 @@ def export_onnx(
             torch.zeros(1, 3, *size),
             str(file),
             input_names=["input"],
-            output_names=["logits", *(f"cut of {cut}" for cut in cuts)],
+            output_names=[*outputs, *(f"cut of {cut}" for cut in cuts)],
             opset_version=17,
             dynamo=False,
         )
     network = onnx.load(str(file))
-    del network.graph.output[1:]
+    del network.graph.output[len(outputs) :]
     gone = without_identities(network)
     names = give_short_names(network)
     onnx.checker.check_model(network, full_check=True)
@@ -132,12 +144,20 @@ def write_card(file: Path, fields: dict) -> None:
 
 
 def export_model(
-    tiled: Tiled, folder: Path, name: str, size: tuple[int, int], labels: list[str], normalisation: dict, accuracy: dict
+    tiled: Tiled,
+    folder: Path,
+    name: str,
+    size: tuple[int, int],
+    labels: list[str],
+    normalisation: dict,
+    accuracy: dict,
+    exiting: Exiting | None = None,
+    threshold: float = 1.0,
 ) -> None:
     """Writes model.onnx, model.yaml and labels.txt of a retrained network: what `tessera model add` takes."""
     folder.mkdir(parents=True, exist_ok=True)
     computes_tiled, tiled.is_tiled = tiled.is_tiled, False
-    tensors = export_onnx(tiled.network, folder / "model.onnx", size, [stage.cut for stage in tiled.stages])
+    tensors = export_onnx(tiled.network, folder / "model.onnx", size, [stage.cut for stage in tiled.stages], exiting)
     tiled.is_tiled = computes_tiled
     tiles = [
         {"after": tensor, "grid": list(stage.grid), "padding": "zero", "clip": travel.bounds.tolist(), "bits": travel.bits}
@@ -153,6 +173,7 @@ def export_model(
         "output": {"decoder": "logits", "tensors": ["logits"]},
         **({"labels": "labels.txt"} if labels else {}),
         "tiles": tiles,
+        **({"exits": [{"tensor": EXIT, "threshold": threshold}]} if exiting else {}),
         "accuracy": accuracy,
     }
     if labels:

@@ -47,8 +47,8 @@ class SceneNet(nn.Module):
         return self.classify(self.average(features).flatten(1))
 
 
-def count_macs(model: nn.Module, size: int = INPUT_SIZE) -> int:
-    """Multiply-adds of one picture, counted while one runs."""
+def count_macs(model: nn.Module, size: int = INPUT_SIZE, channels: int = 3) -> int:
+    """Multiply-adds of one square picture or map, counted while one runs."""
     total = 0
 
     def count(layer: nn.Module, _inputs: tuple, output: torch.Tensor) -> None:
@@ -60,7 +60,7 @@ def count_macs(model: nn.Module, size: int = INPUT_SIZE) -> int:
     was_training = model.training
     model.eval()
     with torch.no_grad():
-        model(torch.zeros(1, 3, size, size))
+        model(torch.zeros(1, channels, size, size))
     model.train(was_training)
     for hook in hooks:
         hook.remove()

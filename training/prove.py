@@ -5,71 +5,21 @@ and decoded pictures are kept in the work folder; where that is gone, what a mis
 """
 
 import argparse
-import base64
 import json
-import math
 import time
-import zlib
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from data import Pictures, read_folder, split_off
+from data import read_folder, split_off
+from exits import Exiting, both_logits, combine, expected_answers, measure, train_exit
 from export import export_model
 from fit import Settings, answers
-from model import count_macs
-from networks import SmallResNet, SmallVgg
 from progressive import STEPS, apply, bytes_per_picture, run_step
+from proof import BITS, CUT, DATA_SETS, EXIT_GRID, EXIT_THRESHOLDS, GRIDS, NETWORKS, all_rows, pack, read_rows, runs
+from proof_table import write_document
 from tiles import Stage, Tiled
-
-NETWORKS = {"vgg": SmallVgg, "resnet": SmallResNet}
-CUT = "early"
-BITS = 4
-
-
-@dataclass(frozen=True)
-class DataSet:
-    """Folders of pictures, their size, and for how many epochs the whole network and each step are trained."""
-
-    train: str
-    test: str
-    size: int
-    whole_epochs: int
-    step_epochs: int
-
-
-DATA_SETS = {
-    "cifar10": DataSet("cifar/train", "cifar/test", 32, whole_epochs=20, step_epochs=2),
-    "tiny-imagenet-20": DataSet("tiny/train", "tiny/val", 64, whole_epochs=30, step_epochs=4),
-}
-GRIDS = ((2, 2), (4, 4), (8, 8))
-# Three seeds for one network on each data set, one for the other.
-SEEDS = {"vgg": (1, 2, 3), "resnet": (1,)}
-# Early exits are to be trained here too: a further step behind "quantise", with a row for each threshold.
-ROWS = ("untrained", *STEPS)
-TITLES = {"untrained": "FDSP, not retrained", "fdsp": "FDSP", "clip": "+ clipped ReLU", "quantise": f"+ {BITS} bits"}
-
-
-def key(row: dict) -> tuple:
-    return (row["data"], row["network"], row["seed"], row["grid"], row["step"])
-
-
-def pack(right: torch.Tensor) -> str:
-    """Which test pictures were right, as text."""
-    return base64.b64encode(zlib.compress(np.packbits(right.numpy()).tobytes(), 9)).decode()
-
-
-def unpack(row: dict) -> np.ndarray:
-    bits = np.unpackbits(np.frombuffer(zlib.decompress(base64.b64decode(row["right"])), np.uint8))
-    return bits[: row["pictures"]].astype(float)
-
-
-def read_rows(file: Path) -> dict[tuple, dict]:
-    rows = [json.loads(line) for line in file.read_text().split("\n") if line] if file.exists() else []
-    return {key(row): row for row in rows}
-
 
 class Proof:
     """One network on one data set with one seed: makes its missing rows."""
@@ -79,16 +29,10 @@ class Proof:
         self.folder = options.work / f"{data}-{network}-{seed}"
         self.set = DATA_SETS[data]
 
-    def wanted(self) -> list[tuple]:
-        own = (self.data, self.network, self.seed)
-        return [
-            *((*own, "", step) for step in ("whole", "control")),
-            *((*own, f"{rows}x{cols}", step) for rows, cols in GRIDS for step in ROWS),
-        ]
-
     def missing(self) -> list[tuple]:
         done = read_rows(self.options.results)
-        return [row for row in self.wanted() if row not in done]
+        own = (self.data, self.network, self.seed)
+        return [row for row in all_rows() if row[:3] == own and row not in done]
 
     def load(self) -> None:
         size = (self.set.size, self.set.size)
@@ -111,12 +55,12 @@ class Proof:
         settings = self.settings(self.set.whole_epochs, 4e-3)
         return tiled, run_step(tiled, "whole", self.train, self.validation, settings, self.folder)
 
-    def note(self, tiled: Tiled, grid: str, step: str, report: dict) -> None:
-        """Evaluates on the test pictures, once, and writes the row."""
+    def is_made(self, grid: str, step: str) -> bool:
+        return (self.data, self.network, self.seed, grid, step) in read_rows(self.options.results)
+
+    def write(self, grid: str, step: str, given: torch.Tensor, report: dict, sent: dict | None, **more) -> dict:
+        """Appends the row of these answers to the test pictures to the results."""
         row = {"data": self.data, "network": self.network, "seed": self.seed, "grid": grid, "step": step}
-        if key(row) in read_rows(self.options.results):
-            return
-        given = answers(tiled, self.test, self.settings(0, 0))
         right = given == self.test.labels
         row |= {
             "pictures": len(self.test),
@@ -124,28 +68,61 @@ class Proof:
             "validation": round(report["validation"], 5),
             "epochs": report["epochs"],
             "seconds": report["seconds"],
-            "bytes": bytes_per_picture(tiled, self.test, self.settings(0, 0)) if step == "quantise" else None,
+            "bytes": sent,
+            **more,
             "right": pack(right),
         }
         with self.options.results.open("a") as file:
             file.write(json.dumps(row) + "\n")
         print(f"row: {self.data} {self.network} seed {self.seed} {grid} {step}: {row['accuracy']:.4f}", flush=True)
-        if step == "quantise":
-            self.export(tiled, grid, row, given)
+        return row
 
-    def export(self, tiled: Tiled, grid: str, row: dict, given: torch.Tensor) -> None:
+    def note(self, tiled: Tiled, grid: str, step: str, report: dict) -> None:
+        """Evaluates on the test pictures, once, and writes the row."""
+        if self.is_made(grid, step):
+            return
+        given = answers(tiled, self.test, self.settings(0, 0))
+        sent = bytes_per_picture(tiled, self.test, self.settings(0, 0)) if step == "quantise" else None
+        row = self.write(grid, step, given, report, sent)
+        if step == "quantise":
+            self.export(tiled, grid, "model", {"retrained": row["accuracy"]}, given.tolist())
+
+    def add_exit(self, tiled: Tiled, grid: str) -> None:
+        """Trains an exit behind the last step and writes its row, with what other thresholds would do."""
+        if self.is_made(grid, "exit"):
+            return
+        torch.manual_seed(self.seed)
+        exiting = Exiting(tiled, CUT, len(self.test.classes), (self.set.size, self.set.size))
+        exiting.to(memory_format=torch.channels_last)
+        # Sharp targets: with smoothed ones scores say less than how often they are right.
+        settings = replace(self.settings(2 * self.set.step_epochs, 4e-3), smoothing=0.0)
+        report = train_exit(exiting, self.train, self.validation, settings, self.folder / grid)
+        early, late = both_logits(exiting, self.test, settings)
+        given, leaves = combine(early, late, report["threshold"])
+        chosen, *others = (
+            measure(early, late, self.test.labels, threshold) for threshold in (report["threshold"], *EXIT_THRESHOLDS)
+        )
+        sent = bytes_per_picture(tiled, self.test, settings)
+        figures = {**report, "validation": report["chosen_on"]["accuracy"]}
+        row = self.write(grid, "exit", given, figures, sent, exit=chosen, thresholds=others)
+        accuracy = {"with_exit": row["accuracy"], "leave_early": chosen["left"]}
+        self.export(tiled, grid, "exit", accuracy, expected_answers(given, leaves), exiting, report["threshold"])
+
+    def export(self, tiled: Tiled, grid: str, kind: str, accuracy: dict, expected, exiting=None, threshold=1.0) -> None:
         """A model folder, the test pictures as records and PyTorch's answers, for `npm run bench -- tiled-accuracy`."""
-        folder = self.folder / grid / "model"
+        folder = self.folder / grid / kind
         export_model(
             tiled,
             folder,
-            name=f"{self.data}-{self.network}-{grid}",
+            name=f"{self.data}-{self.network}-{grid}" + ("-exit" if exiting else ""),
             size=(self.set.size, self.set.size),
             labels=self.test.classes,
             normalisation={"scale": 255, "mean": [0.5], "std": [0.25]},
-            accuracy={"dataset": f"{self.data}, {len(self.test)} test pictures", "retrained": row["accuracy"]},
+            accuracy={"dataset": f"{self.data}, {len(self.test)} test pictures", **accuracy},
+            exiting=exiting,
+            threshold=threshold,
         )
-        (folder / "answers.json").write_text(json.dumps(given.tolist()) + "\n")
+        (folder / "answers.json").write_text(json.dumps(expected) + "\n")
         records = self.options.work / f"{self.data}-test.bin"
         if not records.exists():
             pixels = self.test.pixels.reshape(len(self.test), -1)
@@ -174,88 +151,8 @@ class Proof:
                 settings = self.settings(self.set.step_epochs, 1e-3)
                 report = run_step(tiled, step, self.train, self.validation, settings, self.folder / name)
                 self.note(tiled, name, step, report)
-
-
-def interval(pairs: list[tuple[np.ndarray, np.ndarray]]) -> tuple[float, float]:
-    """
-    Mean loss in points against the reference, and half of its 95 % interval: of each picture the mean over the seeds,
-    then the normal interval of the mean over pictures; seeds share their pictures, so they do not count as more of them.
-    """
-    losses = np.mean([reference - given for reference, given in pairs], axis=0) * 100
-    return losses.mean(), 1.96 * losses.std(ddof=1) / math.sqrt(len(losses))
-
-
-def table(rows: dict[tuple, dict]) -> list[str]:
-    lines = []
-    for data, data_set in DATA_SETS.items():
-        for network in NETWORKS:
-            own = [row for row in rows.values() if row["data"] == data and row["network"] == network]
-            if not own:
-                continue
-            tiled = Tiled(NETWORKS[network](10), [Stage(CUT, (1, 1))], BITS)
-            macs = count_macs(tiled.network, data_set.size)
-            share = count_macs(tiled.network.early, data_set.size) / macs
-            lines += [
-                f"### {network}, {data} ({data_set.size}x{data_set.size})",
-                "",
-                f"{macs / 1e6:.1f} million multiply-adds, {100 * share:.0f} % of them in tiles.",
-                "",
-                "| grid | step | accuracy, % | seeds | loss, points | 95 % interval | bytes a picture | of raw | epochs | s |",
-                "|---|---|---|---|---|---|---|---|---|---|",
-            ]
-            for grid, step in [("", "whole"), ("", "control"), *((f"{r}x{c}", step) for r, c in GRIDS for step in ROWS)]:
-                found = [row for row in own if row["grid"] == grid and row["step"] == step]
-                if not found:
-                    continue
-                pairs = []
-                for row in found:
-                    reference = rows.get((data, network, row["seed"], "", "control"))
-                    if reference is not None and step not in ("whole", "control"):
-                        pairs.append((unpack(reference), unpack(row)))
-                loss = spread = ""
-                if pairs:
-                    mean, half = interval(pairs)
-                    loss, spread = f"{mean:.2f}", f"{mean - half:.2f} to {mean + half:.2f}"
-                sizes = [row["bytes"] for row in found if row["bytes"]]
-                sent = sum(size["entropy"] for size in sizes) / len(sizes) if sizes else 0
-                title = {"whole": "whole", "control": "whole, trained on as long"}.get(step) or TITLES[step]
-                means = {field: sum(row[field] for row in found) / len(found) for field in ("accuracy", "epochs", "seconds")}
-                size = f"{sent:.0f}" if sizes else ""
-                share_sent = f"{100 * sent / sizes[0]['raw']:.1f} %" if sizes else ""
-                lines.append(
-                    f"| {grid} | {title} | {100 * means['accuracy']:.2f} | {len(found)} | {loss} | {spread} | "
-                    f"{size} | {share_sent} | {means['epochs']:.0f} | {means['seconds']:.0f} |"
-                )
-            lines.append("")
-    return lines
-
-
-MARK = "<!-- table: training/prove.py writes what follows -->"
-
-
-def write_document(file: Path, rows: dict[tuple, dict], options) -> None:
-    """Puts the table behind the mark of the document, with what is still missing."""
-    everything = [row for proof in proofs(options, all_of_them=True) for row in proof.wanted()]
-    missing = [row for row in everything if row not in rows]
-    head = file.read_text().split(MARK)[0]
-    done = [
-        f"{len(everything) - len(missing)} of {len(everything)} rows are made"
-        + ("." if not missing else "; missing: " + ", ".join(sorted({f"{d} {n} seed {s}" for d, n, s, _, _ in missing})) + ".")
-    ]
-    file.write_text("\n".join([head + MARK, "", *done, "", *table(rows)]).rstrip() + "\n")
-
-
-def proofs(options, all_of_them: bool = False) -> list[Proof]:
-    """In the order of the seeds, so that every network on every data set has a first answer early."""
-    return [
-        Proof(options, data, network, seed)
-        for seed in (1, 2, 3)
-        for data in DATA_SETS
-        for network in NETWORKS
-        if seed in SEEDS[network]
-        and (all_of_them or ((options.only is None or options.only == data) and (options.network in (None, network))))
-        and (all_of_them or options.seed in (None, seed))
-    ]
+            if grid == EXIT_GRID:
+                self.add_exit(tiled, name)
 
 
 def main() -> None:
@@ -274,12 +171,16 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     options.work.mkdir(parents=True, exist_ok=True)
-    for proof in [] if options.table else proofs(options):
+    asked = (options.only, options.network, options.seed)
+    for run in [] if options.table else runs():
+        if any(one not in (None, own) for one, own in zip(asked, run)):
+            continue
+        proof = Proof(options, *run)
         began = time.time()
         if proof.missing():
             proof.run()
             print(f"{proof.data} {proof.network} seed {proof.seed}: {time.time() - began:.0f} s", flush=True)
-    write_document(options.document, read_rows(options.results), options)
+    write_document(options.document, read_rows(options.results))
 
 
 if __name__ == "__main__":

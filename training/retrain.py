@@ -7,17 +7,19 @@ import argparse
 import importlib.util
 import inspect
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from data import SCALE, Pictures, read_folder, read_records, split_off
+from exits import Exiting, both_logits, combine, expected_answers, measure, train_exit
 from export import export_model, export_onnx
 from fit import Settings, accuracy, answers
 from model import SceneNet
 from networks import SmallResNet, SmallVgg
-from progressive import STEPS, bytes_per_picture, run_step
+from progressive import STEPS, apply, bytes_per_picture, run_step
 from tiles import Stage, Tiled, check_grids
 
 OURS = {"scenes": SceneNet, "vgg": SmallVgg, "resnet": SmallResNet}
@@ -58,6 +60,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--share", type=float, default=0.03, help="of the raw floats' bytes that results may take; sets the clip bounds")
     parser.add_argument("--whole-epochs", type=int, default=10, help="without --weights: epochs of the whole network")
     parser.add_argument("--epochs", type=int, default=2, help="after each of the three steps")
+    parser.add_argument("--exit", metavar="SUBMODULE", help="adds an early exit behind this submodule: one of --tiles, or one behind the last of them")
+    parser.add_argument("--exit-epochs", type=int, default=4)
+    parser.add_argument("--exit-loss", type=float, default=0.5, help="points of accuracy that the exit may cost; sets its threshold")
     parser.add_argument("--rate", type=float, default=1e-3, help="highest learning rate of the three steps")
     parser.add_argument("--whole-rate", type=float, default=4e-3)
     parser.add_argument("--batch", type=int, default=64)
@@ -127,7 +132,12 @@ def main() -> None:
     if len(options.tiles) > 2:
         raise SystemExit("--tiles can be given twice: plans have at most two tile stages")
     check_grids(tiled, options.size)
-    tensors = export_onnx(network, out / "model.onnx", options.size, cuts)
+    exiting = None
+    if options.exit:
+        apply(tiled, "fdsp")
+        exiting = Exiting(tiled, options.exit, classes, options.size).to(memory_format=torch.channels_last)
+        apply(tiled, "whole")
+    tensors = export_onnx(network, out / "model.onnx", options.size, cuts, exiting)
     print(f"{len(train)} pictures to train with, {len(validation)} to choose with; cut behind {', '.join(tensors)}", flush=True)
 
     if options.weights:
@@ -144,6 +154,17 @@ def main() -> None:
         report[step]["test"] = accuracy(tiled, test, settings)
         report[step]["bytes"] = bytes_per_picture(tiled, test, settings)
         print(f"{step}: test accuracy {report[step]['test']:.4f}, bytes {report[step]['bytes']}", flush=True)
+    expected, threshold, with_exit = answers(tiled, test, settings).tolist(), 1.0, {}
+    if exiting:
+        sharp = replace(settings, epochs=options.exit_epochs, rate=options.whole_rate, smoothing=0.0)
+        report["exit"] = train_exit(exiting, train, validation, sharp, out, options.exit_loss / 100)
+        threshold = report["exit"]["threshold"]
+        early, late = both_logits(exiting, test, settings)
+        figures = report["exit"]["test"] = measure(early, late, test.labels, threshold)
+        given, leaves = combine(early, late, threshold)
+        expected = expected_answers(given, leaves)
+        with_exit = {"with_exit": round(figures["accuracy"], 4), "leave_early": round(figures["left"], 4)}
+        print(f"exit at {threshold}: {100 * figures['left']:.1f} % leave early, test accuracy {figures['accuracy']:.4f}", flush=True)
     (out / "report.json").write_text(json.dumps(report, indent=2) + "\n")
 
     export_model(
@@ -158,10 +179,13 @@ def main() -> None:
             "whole": round(report["whole"]["test"], 4),
             "tiles_without_retraining": round(report["tiles without retraining"]["test"], 4),
             "retrained": round(report["quantise"]["test"], 4),
+            **with_exit,
         },
+        exiting=exiting,
+        threshold=threshold,
     )
     # For `npm run bench -- tiled-accuracy`: does the deployed network answer the same?
-    (out / "answers.json").write_text(json.dumps(answers(tiled, test, settings).tolist()) + "\n")
+    (out / "answers.json").write_text(json.dumps(expected) + "\n")
     print(f"wrote {out}; next: npx tessera model add {out}")
 
 

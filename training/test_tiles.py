@@ -11,9 +11,10 @@ from pathlib import Path
 import torch
 
 import fit
+from exits import Exiting, both_logits, choose_threshold, combine, measure, train_exit
 from export import export_model, separates
 from fit import Settings, answers
-from data import Pictures
+from data import Pictures, normalise
 from networks import SmallResNet, SmallVgg
 from progressive import apply, run_step
 from tiles import Stage, Tiled, Travel, check_grids, choose_bounds, cut_tiles, entropy_bits, paste_tiles
@@ -180,6 +181,120 @@ def test_export_names_the_cut_and_leaves_tiles_out() -> None:
             assert f'"after": "{after}"' in (Path(folder) / "model.yaml").read_text()
             assert separates(graph, after) and not separates(graph, "conv4" if make is SmallResNet else "nothing")
             assert [port.name for port in graph.output] == ["logits"]
+
+
+def retrained(network: torch.nn.Module, cut: str = "early") -> Tiled:
+    """As after the last step, with bounds that let values through."""
+    tiled = Tiled(network, [Stage(cut, (4, 4))], 4)
+    apply(tiled, "quantise")
+    return tiled
+
+
+def test_a_picture_leaves_at_its_threshold() -> None:
+    """From the threshold on the exit's class counts, below it the network's; a tie with the threshold leaves."""
+    even = torch.zeros(2)
+    early = torch.stack([torch.tensor([0.0, 4.0]), torch.tensor([1.0, 0.0]), even])
+    late = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+    given, leaves = combine(early, late, 0.9)
+    assert (given.tolist(), leaves.tolist()) == ([1, 1, 1], [True, False, False])
+    given, leaves = combine(early, late, 0.5)
+    assert (given.tolist(), leaves.tolist()) == ([1, 0, 0], [True, True, True])
+    figures = measure(early, late, torch.tensor([1, 1, 0]), 0.9)
+    assert figures == {"threshold": 0.9, "left": 0.33333, "accuracy": 0.66667, "accuracy_left": 1.0}
+    assert measure(early, late, torch.tensor([1, 1, 0]), 0.99)["accuracy_left"] is None
+
+
+def test_the_threshold_is_the_least_that_keeps_the_accuracy() -> None:
+    """Also no higher one may lose more: a lower one that is right again by chance does not count."""
+    # Scores 0.955 (right), 0.855 (right), 0.755 (wrong), 0.655 and 0.555 (right, where the rest of the network is wrong).
+    scores = torch.tensor([0.955, 0.855, 0.755, 0.655, 0.555]).double()
+    early = torch.stack([scores.log(), (1 - scores).log()], 1)
+    labels = torch.tensor([0, 0, 1, 0, 0])
+    late = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0], [0.0, 1.0]])
+    assert choose_threshold(early, late, labels, 0.0) == 0.76
+    assert choose_threshold(early, late, labels, 0.2) == 0.3
+    assert choose_threshold(3 * early, -early, torch.ones(5).long(), 0.0) == 1.0
+
+
+def test_an_exit_leaves_everything_else_as_it_is() -> None:
+    """Training it changes no weight, no mean and no answer of the network; what was trained is loaded again."""
+    torch.set_num_threads(1)
+    pictures = Pictures(torch.randint(0, 256, (64, 3, 32, 32), dtype=torch.uint8), torch.arange(64) % 4, list("abcd"))
+    settings = Settings(epochs=2, rate=1e-2, batch=16, reach=2)
+    torch.manual_seed(3)
+    tiled = retrained(SmallVgg(4))
+    before = {name: value.clone() for name, value in tiled.state_dict().items()}
+    expected = answers(tiled, pictures, settings)
+    with tempfile.TemporaryDirectory() as folder:
+        exiting = Exiting(tiled, "early", 4, (32, 32))
+        untrained, _ = both_logits(exiting, pictures, settings)
+        report = train_exit(exiting, pictures, pictures, settings, Path(folder))
+        early, late = both_logits(exiting, pictures, settings)
+        again = Exiting(tiled, "early", 4, (32, 32))
+        assert train_exit(again, pictures, pictures, settings, Path(folder)) == report
+        assert torch.equal(both_logits(again, pictures, settings)[0], early)
+    assert not torch.equal(early, untrained)
+    assert torch.equal(late.argmax(1), expected) and torch.equal(answers(tiled, pictures, settings), expected)
+    for name, value in tiled.state_dict().items():
+        assert torch.equal(value, before[name]), name
+
+
+def test_an_exit_between_two_tile_stages_sees_the_whole_map() -> None:
+    """As the first stage's result arrives, not as the second one's tiles."""
+    torch.manual_seed(0)
+    network = SmallVgg(5).eval()
+    tiled = Tiled(network, [Stage("early.2", (4, 4)), Stage("early", (2, 2))], 4).eval()
+    apply(tiled, "quantise")
+    pixels = torch.randn(2, 3, 32, 32)
+    exiting = Exiting(tiled, "early.2", 5, (32, 32))
+    exiting.run(pixels)
+    assert torch.equal(exiting.seen, tiled.travel[0](tiled.cut_tensors(pixels)[0]))
+    with tempfile.TemporaryDirectory() as folder:
+        export_model(tiled, Path(folder), "x", (32, 32), list("abcde"), {"scale": 255}, {"whole": 0.5}, exiting, 0.5)
+        assert '"tensor": "exit"' in (Path(folder) / "model.yaml").read_text()
+
+
+def test_places_without_a_whole_map_get_no_exit() -> None:
+    """Inside tiles there is no map of the picture yet, behind the last pooling none any more."""
+    for at in ("early.2", "classify", "nowhere"):
+        try:
+            Exiting(retrained(SmallVgg(4)), at, 4, (32, 32))
+        except SystemExit:
+            continue
+        raise AssertionError(at)
+
+
+def test_exported_exits_decide_as_here() -> None:
+    """The file's `exit` and `logits`, computed by onnxruntime from the cut tensor that travelled, give the same decisions."""
+    import onnx
+    import onnxruntime
+
+    torch.manual_seed(5)
+    for make, at, cut in ((SmallVgg, "early", "pool2"), (SmallVgg, "late.1", "pool2"), (SmallResNet, "early", "relu9")):
+        tiled = retrained(make(5))
+        exiting = Exiting(tiled, at, 5, (32, 32)).eval()
+        pictures = Pictures(torch.randint(0, 256, (40, 3, 32, 32), dtype=torch.uint8), torch.arange(40) % 5, list("abcde"))
+        settings = Settings(0, 0)
+        early, late = both_logits(exiting, pictures, settings)
+        with tempfile.TemporaryDirectory() as folder:
+            threshold = round(early.softmax(1).amax(1).median().item(), 4)
+            size = (32, 32)
+            export_model(tiled, Path(folder), "x", size, list("abcde"), {"scale": 255}, {"whole": 0.5}, exiting, threshold)
+            assert f'"tensor": "exit", "threshold": {threshold}' in (Path(folder) / "model.yaml").read_text()
+            file = str(Path(folder) / "model.onnx")
+            graph = onnx.load(file).graph
+            assert [port.name for port in graph.output] == ["logits", "exit"] and separates(graph, cut)
+            rest = str(Path(folder) / "rest.onnx")
+            onnx.utils.extract_model(file, rest, [cut], ["exit", "logits"])
+            session = onnxruntime.InferenceSession(rest)
+        (whole,) = tiled.cut_tensors(normalise(pictures.pixels))
+        arrived = tiled.travel[0](whole)
+        ran = [session.run(["exit", "logits"], {cut: one[None].numpy()}) for one in arrived]
+        given = [torch.cat([torch.from_numpy(pair[number]) for pair in ran]) for number in (0, 1)]
+        assert torch.allclose(given[0], early, atol=1e-4) and torch.allclose(given[1], late, atol=1e-4)
+        for expected, there in zip(combine(early, late, threshold), combine(*given, threshold)):
+            assert (expected == there).sum() >= 39
+        assert 10 < combine(early, late, threshold)[1].sum() < 30
 
 
 def main() -> None:

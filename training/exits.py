@@ -1,0 +1,154 @@
+"""
+Early exits: a small classifier on a tensor on the way, trained while everything else stays as it is. A picture of which
+it is sure ends there, and what follows is not computed. Sure is a highest softmax probability of at least a threshold.
+"""
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from data import Pictures, normalise
+from fit import Settings, fit, save
+from tiles import Tiled, paste_tiles
+
+# Name of the exit's logits in exported files.
+EXIT = "exit"
+# Places of the threshold: few enough to be stated, fine enough to choose from.
+THRESHOLDS = tuple(round(number / 100, 2) for number in range(30, 100))
+
+
+class Head(nn.Module):
+    """
+    [n, c, h, w] -> [n, classes] logits: a 3x3 convolution of stride 2, means over about 4x4 fields, a dense layer. Where
+    in the picture something lies is kept that far: with the mean over the whole map far fewer pictures can leave.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], classes: int, channels: int = 64):
+        super().__init__()
+        fields = [max(1, -(-side // 2) // 4) for side in shape[1:]]
+        self.convolution = nn.Conv2d(shape[0], channels, 3, 2, 1, bias=False)
+        self.norm = nn.BatchNorm2d(channels)
+        self.average = nn.AvgPool2d(fields)
+        cells = [-(-side // 2) // field for side, field in zip(shape[1:], fields)]
+        self.classify = nn.Linear(channels * cells[0] * cells[1], classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.classify(self.average(torch.relu(self.norm(self.convolution(x)))).flatten(1))
+
+
+class Exiting(nn.Module):
+    """
+    A retrained network, frozen, with an exit on what the submodule named `at` hands on: a cut, where the exit gets the
+    tensor as it arrives, clipped and quantised, or anything behind the last one. Called as a module it gives the exit's
+    logits.
+    """
+
+    def __init__(self, tiled: Tiled, at: str, classes: int, size: tuple[int, int]):
+        super().__init__()
+        self.tiled, self.at = tiled, at
+        self.seen: torch.Tensor | None = None
+        modules = dict(tiled.network.named_modules())
+        if at not in modules:
+            raise SystemExit(f'the network has no submodule "{at}"; it has: {", ".join(filter(None, modules))}')
+        # Behind the hook of Tiled on the same submodule, so that this one sees what that one hands on: at a cut that a
+        # further stage follows that is its tiles.
+        cuts = [stage.cut for stage in tiled.stages]
+        grid = tiled.stages[cuts.index(at) + 1].grid if at in cuts[:-1] else (1, 1)
+        modules[at].register_forward_hook(lambda _module, _inputs, out: self.look(out.detach(), grid))
+        self.tiled.eval()
+        self.run(torch.zeros(1, 3, *size))
+        if self.seen is None or self.seen.dim() != 4 or len(self.seen) != 1:
+            raise SystemExit(f'"{at}" is no place for an exit: it does not make the whole map of a picture')
+        self.shape = tuple(self.seen.shape[1:])
+        self.head = Head(self.shape, classes)
+
+    def look(self, handed_on: torch.Tensor, grid: tuple[int, int]) -> None:
+        self.seen = paste_tiles(handed_on, grid) if grid != (1, 1) and self.tiled.is_tiled else handed_on
+
+    def train(self, mode: bool = True) -> "Exiting":
+        super().train(mode)
+        # Neither its weights nor its means and variances may change.
+        self.tiled.eval()
+        return self
+
+    @torch.no_grad()
+    def run(self, pixels: torch.Tensor) -> torch.Tensor:
+        """The logits of the network; leaves the exit's input in `seen`."""
+        self.seen = None
+        return self.tiled(pixels)
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        self.run(pixels)
+        return self.head(self.seen)
+
+
+@torch.no_grad()
+def both_logits(exiting: Exiting, pictures: Pictures, settings: Settings) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits of the exit and of the whole way [n, classes], computed in float32."""
+    exiting.eval()
+    early, late = [], []
+    for pixels in pictures.pixels.split(200):
+        late.append(exiting.run(normalise(pixels, settings.mean, settings.std)))
+        early.append(exiting.head(exiting.seen))
+    return torch.cat(early), torch.cat(late)
+
+
+def combine(early: torch.Tensor, late: torch.Tensor, threshold: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """The class of each picture and whether it leaves early, as central decides it."""
+    score, chosen = early.double().softmax(1).max(1)
+    leaves = score >= threshold
+    return torch.where(leaves, chosen, late.argmax(1)), leaves
+
+
+def expected_answers(given: torch.Tensor, leaves: torch.Tensor) -> dict:
+    """What answers.json holds of a network with an exit: the classes, and which entry of `exits` of model.yaml ended it."""
+    return {"answers": given.tolist(), "exits": [0 if left else None for left in leaves.tolist()]}
+
+
+def measure(early: torch.Tensor, late: torch.Tensor, labels: torch.Tensor, threshold: float) -> dict:
+    """Shares: of pictures that leave early, of right answers, and of right answers among those that leave (null: none)."""
+    given, leaves = combine(early, late, threshold)
+    right = (given == labels).double()
+    return {
+        "threshold": threshold,
+        "left": round(leaves.double().mean().item(), 5),
+        "accuracy": round(right.mean().item(), 5),
+        "accuracy_left": round(right[leaves].mean().item(), 5) if leaves.any() else None,
+    }
+
+
+def choose_threshold(early: torch.Tensor, late: torch.Tensor, labels: torch.Tensor, loss: float) -> float:
+    """
+    The least threshold at which, and at all higher ones too, at most the share `loss` of the answers gets lost against
+    the whole way. 1 where even the highest costs more: then nearly nothing leaves.
+    """
+    needed = (late.argmax(1) == labels).sum().item() - loss * len(labels)
+    chosen = 1.0
+    for threshold in reversed(THRESHOLDS):
+        given, _ = combine(early, late, threshold)
+        if (given == labels).sum().item() < needed:
+            break
+        chosen = threshold
+    return chosen
+
+
+def train_exit(
+    exiting: Exiting, train: Pictures, validation: Pictures, settings: Settings, folder: Path, loss: float = 0.005
+) -> dict:
+    """
+    Trains the exit and chooses its threshold on `validation`; keeps both in FOLDER/exit.pt. An exit that is there already
+    is loaded; training that was interrupted goes on. Answers the figures.
+    """
+    kept = folder / "exit.pt"
+    if kept.exists():
+        state = torch.load(kept, weights_only=True)
+        exiting.head.load_state_dict(state["head"])
+        return state["report"]
+    folder.mkdir(parents=True, exist_ok=True)
+    report = fit(exiting, train, validation, settings, folder / "exit.state.pt", "exit")
+    early, late = both_logits(exiting, validation, settings)
+    threshold = choose_threshold(early, late, validation.labels, loss)
+    report |= {"at": exiting.at, "threshold": threshold, "chosen_on": measure(early, late, validation.labels, threshold)}
+    save({"head": exiting.head.state_dict(), "report": report}, kept)
+    return report

@@ -1,0 +1,111 @@
+"""Writes the table of docs/retraining.md from the rows that prove.py made."""
+
+import math
+from pathlib import Path
+from statistics import mean
+
+import numpy as np
+
+from exits import Exiting
+from model import count_macs
+from progressive import apply
+from proof import BITS, CUT, DATA_SETS, EXIT_GRID, EXIT_THRESHOLDS, NETWORKS, TITLES, all_rows, table_rows, unpack
+from tiles import Stage, Tiled
+
+
+def interval(pairs: list[tuple[np.ndarray, np.ndarray]]) -> tuple[float, float]:
+    """
+    Mean loss in points against the reference, and half of its 95 % interval: of each picture the mean over the seeds,
+    then the normal interval of the mean over pictures; seeds share their pictures, so they do not count as more of them.
+    """
+    losses = np.mean([reference - given for reference, given in pairs], axis=0) * 100
+    return losses.mean(), 1.96 * losses.std(ddof=1) / math.sqrt(len(losses))
+
+
+def table(rows: dict[tuple, dict]) -> list[str]:
+    lines = []
+    for data, data_set in DATA_SETS.items():
+        for network in NETWORKS:
+            own = [row for row in rows.values() if row["data"] == data and row["network"] == network]
+            if not own:
+                continue
+            tiled = Tiled(NETWORKS[network](10), [Stage(CUT, (1, 1))], BITS)
+            macs = count_macs(tiled.network, data_set.size)
+            in_tiles = count_macs(tiled.network.early, data_set.size)
+            lines += [
+                f"### {network}, {data} ({data_set.size}x{data_set.size})",
+                "",
+                f"{macs / 1e6:.1f} million multiply-adds, {100 * in_tiles / macs:.0f} % of them in tiles.",
+                "",
+                "| grid | step | accuracy, % | seeds | loss, points | 95 % interval | bytes a picture | of raw | leave early, % "
+                "| epochs | s |",
+                "|---|---|---|---|---|---|---|---|---|---|---|",
+            ]
+            for grid, step in table_rows():
+                found = [row for row in own if row["grid"] == grid and row["step"] == step]
+                if not found:
+                    continue
+                pairs = []
+                for row in found:
+                    reference = rows.get((data, network, row["seed"], "", "control"))
+                    if reference is not None and step not in ("whole", "control"):
+                        pairs.append((unpack(reference), unpack(row)))
+                loss = spread = ""
+                if pairs:
+                    middle, half = interval(pairs)
+                    loss, spread = f"{middle:.2f}", f"{middle - half:.2f} to {middle + half:.2f}"
+                sizes = [row["bytes"] for row in found if row["bytes"]]
+                sent = mean(size["entropy"] for size in sizes) if sizes else 0
+                size = f"{sent:.0f}" if sizes else ""
+                share_sent = f"{100 * sent / sizes[0]['raw']:.1f} %" if sizes else ""
+                left = f"{100 * mean(row['exit']['left'] for row in found):.1f}" if step == "exit" else ""
+                lines.append(
+                    f"| {grid} | {TITLES[step]} | {100 * mean(row['accuracy'] for row in found):.2f} | {len(found)} | {loss} | "
+                    f"{spread} | {size} | {share_sent} | {left} | {mean(row['epochs'] for row in found):.0f} | "
+                    f"{mean(row['seconds'] for row in found):.0f} |"
+                )
+            lines.append("")
+            lines += exit_table([row for row in own if row["step"] == "exit"], tiled, data_set.size, macs - in_tiles)
+    return lines
+
+
+def exit_table(found: list[dict], tiled: Tiled, size: int, behind: int) -> list[str]:
+    """What the exit does at the chosen threshold and at others; `behind`: multiply-adds behind the cut."""
+    if not found:
+        return []
+    apply(tiled, "quantise")
+    exiting = Exiting(tiled, CUT, 10, (size, size))
+    own = count_macs(exiting.head, exiting.shape[1], exiting.shape[0])
+    lines = [
+        f"The exit at {EXIT_GRID[0]}x{EXIT_GRID[1]} is {own / 1e6:.2f} million multiply-adds of its own, which every picture costs; "
+        f"one that leaves is spared the {behind / 1e6:.2f} million behind the cut.",
+        "",
+        "| threshold | leave early, % | right among them, % | accuracy, % | million multiply-adds behind the tiles, mean |",
+        "|---|---|---|---|---|",
+    ]
+    chosen = ", ".join(f"{row['exit']['threshold']:.2f}" for row in found)
+    kinds = [(f"{chosen} (chosen)", [row["exit"] for row in found])]
+    kinds += [(f"{one:.2f}", [row["thresholds"][at] for row in found]) for at, one in enumerate(EXIT_THRESHOLDS)]
+    for title, figures in kinds:
+        left = mean(figure["left"] for figure in figures)
+        sure = [figure["accuracy_left"] for figure in figures if figure["accuracy_left"] is not None]
+        lines.append(
+            f"| {title} | {100 * left:.1f} | {f'{100 * mean(sure):.1f}' if sure else ''} | "
+            f"{100 * mean(figure['accuracy'] for figure in figures):.2f} | {(own + (1 - left) * behind) / 1e6:.2f} |"
+        )
+    return [*lines, ""]
+
+
+MARK = "<!-- table: training/prove.py writes what follows -->"
+
+
+def write_document(file: Path, rows: dict[tuple, dict]) -> None:
+    """Puts the table behind the mark of the document, with what is still missing."""
+    everything = all_rows()
+    missing = [row for row in everything if row not in rows]
+    head = file.read_text().split(MARK)[0]
+    done = [
+        f"{len(everything) - len(missing)} of {len(everything)} rows are made"
+        + ("." if not missing else "; missing: " + ", ".join(sorted({f"{d} {n} seed {s}" for d, n, s, *_ in missing})) + ".")
+    ]
+    file.write_text("\n".join([head + MARK, "", *done, "", *table(rows)]).rstrip() + "\n")
