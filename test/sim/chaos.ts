@@ -51,6 +51,15 @@ export function chaos(seed: number, ms: number, keepLog = false): Cluster {
       ],
       5,
     ),
+    // The exit begins beside the tiles: when it is taken they are under way.
+    sketchPlan(
+      [
+        { tiles: 5, cost: 2e6 },
+        { tiles: 1, cost: 3e6, reads: 't0', exit: true },
+        { tiles: 4, reads: 't1' },
+      ],
+      6,
+    ),
   ];
   cluster.confident = 0.4;
   const act = (): void => {

@@ -10,6 +10,8 @@ export interface StageSketch {
   readonly bytes_in?: number;
   readonly bytes_out?: number;
   readonly on?: Placement;
+  /** What it reads in place of the stage's before it: `t0` is the frame, `t1` what the first stage makes. */
+  readonly reads?: string;
   /** Whether its output is an exit beside what goes on. */
   readonly exit?: boolean;
 }
@@ -25,7 +27,7 @@ export function sketchPlan(sketches: readonly StageSketch[], salt = 0, frame_byt
   const stages = sketches.map(
     (sketch, id): Stage => ({
       id,
-      inputs: [`t${id}`],
+      inputs: [sketch.reads ?? `t${id}`],
       outputs: [`t${id + 1}`, ...(sketch.exit ? [`exit${id}`] : [])],
       split:
         sketch.tiles === 1

@@ -29,7 +29,7 @@ function storm(seed: number, steps: number): { effects: number; ended: number; p
   const plans = [
     tilesAndTail(4),
     tilesAndTail(3, {}, 1),
-    sketchPlan([{ tiles: 2 }, { tiles: 1, exit: true }, { tiles: 2 }], 2),
+    sketchPlan([{ tiles: 2 }, { tiles: 1, reads: 't0', exit: true }, { tiles: 2 }], 2),
   ];
   const nodes = ['a', 'b', 'c', 'central', 'stranger'];
   const frames = ['3-0', '2-0', '3-99999', 'nonsense', ''];

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { FrameEnd } from '../../../central/coordinator/events.ts';
-import { CENTRAL, type Stage } from '../../../shared/plan/plan.ts';
+import { CENTRAL } from '../../../shared/plan/plan.ts';
 import { Cluster } from '../../sim/cluster.ts';
 import { atCentral, everyNode, sketchPlan, tilesAndTail } from '../../sim/plans.ts';
 
@@ -301,12 +301,14 @@ describe('early exits', () => {
     expect(stagesWorked(cluster)).toEqual([0, 1, 2, 3]);
   });
 
+  /** The exit begins beside the tiles. */
+  const beside = sketchPlan([
+    { tiles: 8, cost: 1e7 },
+    { tiles: 1, cost: 1e5, on: atCentral, reads: 't0', exit: true },
+  ]);
+
   test('what is under way in a branch that the exit did not need is cancelled, and its answers come too late', () => {
-    const { plan, ...facts } = twoHalves;
-    // The exit reads the frame alone, so the tiles begin beside it.
-    const [tiles, exit, ...rest] = plan.stages as [Stage, Stage, Stage, Stage];
-    const stages = [tiles, { ...exit, inputs: ['t0'] }, ...rest];
-    const cluster = fourNodes({}, { ...facts, plan: { ...plan, stages } });
+    const cluster = fourNodes({}, beside);
     cluster.confident = 1;
     const [end] = frames(cluster, 1);
     expect(end).toMatchObject({ outcome: 'ok', exit: 'exit1', nodes: [CENTRAL] });
@@ -315,6 +317,19 @@ describe('early exits', () => {
     expect(notes.late).toBeGreaterThan(0);
     expect(extra).toMatchObject({ resent: 0, hedged: 0 });
     for (const node of NODES) expect(nodes[node]).toMatchObject({ unanswered: 0, held_back: 0, tiles: 0 });
+  });
+
+  test('outputs that turn out to be wrong once it is taken, after T_L, are not filled any more', () => {
+    const cluster = fourNodes({ camera: { ...defaultPolicy, deadline: 'fill', deadline_ms: 60 } }, beside);
+    cluster.pasteMs = 200;
+    cluster.offer('front');
+    cluster.run(cluster.now + 100);
+    const { i_id } = cluster.work.at(-1)!;
+    cluster.tell({ type: 'pasted', i_id, stage: 1, t_id: 0, ok: true, exit: true });
+    cluster.tell({ type: 'pasted', i_id, stage: 0, t_id: 0, ok: false });
+    expect(cluster.last).toEqual([]);
+    cluster.settle();
+    expect(cluster.published).toMatchObject([{ outcome: 'ok', exit: 'exit1', missing: [] }]);
   });
 
   test('on a map with missing tiles it is still degraded', () => {
