@@ -39,6 +39,7 @@ describe('the limits in docs/operations.md', () => {
     expect(cell("a stage's time")).toBe(`${front.deadline_ms} ms`);
     expect(cell("how long a frame's id")).toContain(`${central.dedupe_ms / 1000} s`);
     expect(cell('work that a node was sent')).toContain(mb(central.window_bytes));
+    expect(cell('results that a node owes')).toContain(`${mb(central.window_bytes)}; ${mb(central.owed_bytes)}; `);
     expect(cell('requests for one tile')).toBe(String(central.max_tries));
     expect(cell('a node that is silent')).toContain(`${(3.5 * central.heartbeat_ms) / 1000} s`);
     expect(cell('a camera that is silent')).toContain(`${front.offline_after_s} s`);

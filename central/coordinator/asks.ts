@@ -126,31 +126,52 @@ export function assign(
   s.timers.set(`give-up ${batch.id}`, s.now + giveUp, { kind: 'give-up', batch });
 }
 
-/** How many asks of the head batch of the queue go out now. */
-function sendable(s: State, node: Node): number {
+/** How many asks of the head batch of the queue go out now, where nodes owe `owed` bytes of results in all. */
+function sendable(s: State, node: Node, owed: number): number {
+  const { window_bytes, owed_bytes } = s.options;
   const head = node.queue[0]!;
-  const free = s.options.window_bytes - node.open_bytes;
+  const free = window_bytes - node.open_bytes;
+  const freeToOwe = Math.min(window_bytes - node.owed_bytes, owed_bytes - owed);
   let bytes = 0;
+  let results = 0;
   let fitting = 0;
   let count = 0;
   for (const ask of node.queue) {
     if (ask.batch !== head.batch || count === MAX_TILES) break;
     bytes += ask.tile.facts.bytes_in;
+    results += ask.tile.facts.bytes_out;
     count++;
-    if (bytes <= free) fitting = count;
+    if (bytes <= free && results <= freeToOwe) fitting = count;
   }
   if (node.id === CENTRAL || fitting === count) return count;
-  // What an idle node is given is bounded by the window, but it is never nothing.
-  if (node.open.size === 0) return Math.max(1, fitting);
+  // What an idle node is given is bounded by the window, but it is never nothing, unless all together owe too much.
+  if (node.open.size === 0)
+    return owed === 0 || owed + head.tile.facts.bytes_out <= owed_bytes ? Math.max(1, fitting) : 0;
   // Messages are what small machines pay for: a batch is split only where a good part of the window is free.
-  return 2 * free >= s.options.window_bytes ? fitting : 0;
+  return 2 * Math.min(free, freeToOwe) >= window_bytes ? fitting : 0;
 }
 
-/** Sends what the node's credit allows. */
-export function flush(s: State, node: Node): void {
-  while (node.queue.length > 0 && node.presence === 'online') {
-    const count = sendable(s, node);
-    if (count === 0) return;
+/** Sends what credit allows: batches in the order in which they were made, so that none waits for ever. */
+export function flush(s: State): void {
+  const waiting = [...s.nodes.values()].filter(({ queue, presence }) => queue.length > 0 && presence === 'online');
+  waiting.sort((a, b) => a.queue[0]!.batch.id - b.queue[0]!.batch.id);
+  let owed = 0;
+  for (const node of s.nodes.values()) if (node.id !== CENTRAL) owed += node.owed_bytes;
+  let blocked = false;
+  for (const node of waiting) {
+    if (blocked && node.id !== CENTRAL) continue;
+    owed = flushNode(s, node, owed);
+    // Others with smaller results would take for ever what an idle node waits for.
+    blocked ||= node.queue.length > 0 && node.open.size === 0;
+  }
+}
+
+/** Sends to one node; returns what all owe then. */
+function flushNode(s: State, node: Node, owedBefore: number): number {
+  let owed = owedBefore;
+  while (node.queue.length > 0) {
+    const count = sendable(s, node, owed);
+    if (count === 0) return owed;
     const asks = node.queue.splice(0, count);
     const { batch } = asks[0]!;
     const { frame, stage, attempt } = batch;
@@ -160,6 +181,8 @@ export function flush(s: State, node: Node): void {
       ask.sent_at = s.now;
       node.open.add(ask);
       node.open_bytes += ask.tile.facts.bytes_in;
+      node.owed_bytes += ask.tile.facts.bytes_out;
+      if (node.id !== CENTRAL) owed += ask.tile.facts.bytes_out;
     }
     s.effects.push({
       type: 'work',
@@ -172,6 +195,7 @@ export function flush(s: State, node: Node): void {
       budget_ms: Math.max(1, Math.min(frame.hard_at, stage.due_at) - s.now),
     });
   }
+  return owed;
 }
 
 /** Frees what a queued or sent request holds, and takes stock when it was the last of its batch. */
@@ -181,6 +205,7 @@ function leave(s: State, ask: Ask, state: 'answered' | 'failed' | 'dropped'): vo
   else {
     node.open.delete(ask);
     node.open_bytes -= tile.facts.bytes_in;
+    node.owed_bytes -= tile.facts.bytes_out;
   }
   ask.state = state;
   node.held_bytes -= loadOf(tile).bytes;

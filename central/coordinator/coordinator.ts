@@ -32,7 +32,8 @@ const STALL_GRACE_MS = 50;
  *  5. Work goes only to nodes that are online, not suspect, and have said `node-ready` for that plan since they came
  *     online and since the last `release-plan`; and only for stages that they were asked to prepare.
  *  6. Open frames and their bytes stay within the options (one frame may be larger than the bytes, alone), payload
- *     bytes too, also per camera and model; a node's unanswered bytes stay within its window, except one message.
+ *     bytes too, also per camera and model; a node's unanswered bytes stay within its window, except one message, and
+ *     so do the results that it owes; those that all nodes owe stay within the options, except one tile.
  *  7. While a frame is open a timer is set, so that no frame waits for ever: none is open for longer than the hard limit.
  *  8. The same events give the same effects.
  *  9. After the `finish` of a frame no work, paste or fill names it; a stage after an exit gets work only once the exit
@@ -202,7 +203,7 @@ export class Coordinator {
       for (const frame of [...s.frames.values()]) if (advance(s, frame)) again = true;
       again ||= s.fleet_changed;
     }
-    for (const node of s.nodes.values()) if (node.queue.length > 0) flush(s, node);
+    flush(s);
     if (s.phase === 'draining' && s.frames.size === 0) this.#pushDrained();
   }
 

@@ -20,6 +20,7 @@ function newNode(id: string, tier: Tier, now: number): Node {
     queue: [],
     open: new Set(),
     open_bytes: 0,
+    owed_bytes: 0,
     held_bytes: 0,
     busy_ms: 0,
     worked_at: now,

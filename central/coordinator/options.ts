@@ -17,8 +17,10 @@ export interface CoordinatorOptions {
   /** A frame ends with TESSERA_DEADLINE this long after it was accepted, whatever the policy. */
   readonly hard_limit_ms: number;
 
-  /** Credit: bytes of unanswered work per node; one message goes out whatever its size. */
+  /** Credit per node: bytes of unanswered work, and of the results for it; one message goes out whatever its size. */
   readonly window_bytes: number;
+  /** Credit of all nodes together: bytes of results that they owe central; one tile is asked for whatever its size. */
+  readonly owed_bytes: number;
   /** How often a tile is asked for again after errors, time-outs and lost nodes before central computes it itself. */
   readonly max_tries: number;
   /** Weight of the newest observation in a node's speed (ADCNN Algorithm 2). */
@@ -53,6 +55,8 @@ export const defaultOptions: Omit<CoordinatorOptions, 'epoch'> = {
   max_payload_bytes: 256e6,
   hard_limit_ms: 60_000,
   window_bytes: 4e6,
+  // Below what the built-in broker keeps for a slow reader (16 MiB): a central behind a slow link loses no result.
+  owed_bytes: 12e6,
   max_tries: 4,
   gamma: 0.3,
   probe_ms: 2_000,

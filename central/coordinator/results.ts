@@ -87,6 +87,8 @@ export function onTileError(s: State, event: TileError): void {
   if (event.code === 'unknown-plan') {
     // It has forgotten the plan (evicted, restarted unseen): it is asked to prepare it again before it gets more.
     ask.node.readiness.delete(event.plan);
+    for (const held of ask.node.queue.filter(({ batch }) => batch.frame.run.plan.id === event.plan))
+      end(s, held, 'dropped');
     s.fleet_changed = true;
   }
   // Less at a time from now on; one tile is always given, whatever its size.

@@ -34,6 +34,8 @@ export interface Snapshot {
         readonly held_back: number;
         readonly unanswered: number;
         readonly unanswered_bytes: number;
+        /** Bytes of results that it owes, as large as they can be. */
+        readonly owed_bytes: number;
         readonly tiles: number;
         readonly errors: number;
         readonly given_up: number;
@@ -65,6 +67,7 @@ export function snapshotOf(s: State): Snapshot {
       held_back: node.queue.length,
       unanswered: node.open.size,
       unanswered_bytes: node.open_bytes,
+      owed_bytes: node.owed_bytes,
       ...node.counts,
     },
   ]);

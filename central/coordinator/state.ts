@@ -83,6 +83,8 @@ export interface Node {
   readonly open: Set<Ask>;
   /** Input bytes of `open`. */
   open_bytes: number;
+  /** Output bytes of `open`: results on their way, or to come. */
+  owed_bytes: number;
   /** Input and output bytes of `queue` and `open`. */
   held_bytes: number;
   /** Predicted time for `queue` and `open`, ms. */

@@ -16,6 +16,7 @@ export function chaos(seed: number, ms: number, keepLog = false): Cluster {
     max_open_bytes: 4.5e6,
     max_payload_bytes: 500_000,
     window_bytes: 45_000,
+    owed_bytes: 70_000,
     hard_limit_ms: 8_000,
     patience_ms: 4_000,
     camera: { ...defaultOptions.camera, queue_max: 8 },
@@ -26,8 +27,8 @@ export function chaos(seed: number, ms: number, keepLog = false): Cluster {
     tilesAndTail(8, { cost: 3e6 }),
     sketchPlan(
       [
-        { tiles: 6, cost: 2e6 },
-        { tiles: 4, cost: 4e6 },
+        { tiles: 6, cost: 2e6, bytes_out: 30_000 },
+        { tiles: 4, cost: 4e6, bytes_out: 80_000 },
         { tiles: 1, on: everyNode },
       ],
       1,

@@ -247,8 +247,10 @@ export class Invariants {
   }
 
   #after(snapshot: Snapshot): void {
-    const { max_open, max_open_per_model, max_open_bytes, max_payload_bytes, hard_limit_ms, window_bytes } =
+    const { max_open, max_open_per_model, max_open_bytes, max_payload_bytes, hard_limit_ms, window_bytes, owed_bytes } =
       this.#options;
+    let owed = 0;
+    let owing = 0;
     assert(snapshot.open_frames === this.#frames.size, '6: the count of open frames is wrong');
     assert(snapshot.open_bytes === this.#openBytes, '6: the sum of open bytes is wrong');
     assert(this.#frames.size <= max_open, '6: too many open frames');
@@ -261,9 +263,16 @@ export class Invariants {
       assert(node.unanswered_bytes >= 0, '6: credit was given back twice');
       if (id !== 'central' && node.unanswered_bytes > window_bytes)
         assert(node.unanswered === 1, `6: ${id} has more unanswered bytes than its window`);
+      assert(node.owed_bytes >= 0, '6: what is owed was given back twice');
+      if (id !== 'central') {
+        if (node.owed_bytes > window_bytes) assert(node.unanswered === 1, `6: ${id} owes more than its window`);
+        owed += node.owed_bytes;
+        owing += node.unanswered;
+      }
       if (node.presence !== 'online')
         assert(node.unanswered + node.held_back === 0, `5: ${id} is ${node.presence} and has work`);
     }
+    if (owed > owed_bytes) assert(owing === 1, '6: nodes owe more results than they may');
     for (const camera of Object.values(snapshot.cameras))
       assert(camera.waiting <= 3 * 256, '6: too many waiting frames');
     if (this.#frames.size > 0) assert(this.#timerAt !== undefined, '7: a frame is open and no timer is set');

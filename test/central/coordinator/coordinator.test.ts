@@ -599,6 +599,37 @@ describe('credit', () => {
     expect(Math.max(...cluster.work.filter(({ node }) => node !== CENTRAL).map(({ t_ids }) => t_ids.length))).toBe(2);
   });
 
+  test('all nodes together never owe more results than they may, and each frame still ends', () => {
+    const facts = tilesAndTail(16, { cost: 1e7, bytes_in: 100, bytes_out: 30_000 });
+    const cluster = fourNodes({ owed_bytes: 70_000, camera: { ...defaultPolicy, keep: 'every' } }, facts);
+    for (let i = 0; i < 6; i++) cluster.offer('front');
+    let most = 0;
+    while (cluster.published.length < 6) {
+      cluster.run(cluster.now + 1);
+      const nodes = Object.entries(cluster.coordinator.snapshot().nodes).filter(([id]) => id !== CENTRAL);
+      most = Math.max(
+        most,
+        nodes.reduce((sum, [, node]) => sum + node.owed_bytes, 0),
+      );
+    }
+    expect(outcomes(cluster.published)).toEqual(['ok']);
+    expect(most).toBe(60_000);
+  });
+
+  test('results larger than all may owe come one at a time, and small ones of others do not overtake them for ever', () => {
+    const facts = tilesAndTail(4, { cost: 1e7, bytes_in: 100, bytes_out: 90_000 });
+    const cluster = fourNodes({ owed_bytes: 70_000, camera: { ...defaultPolicy, keep: 'every' } }, facts);
+    cluster.plan('small', tilesAndTail(16, { cost: 1e7, bytes_in: 100, bytes_out: 5_000 }, 1));
+    for (let i = 0; i < 5; i++) {
+      cluster.offer('front', `large-${i}`);
+      for (let k = 0; k < 5; k++) cluster.offer('back', `small-${i}-${k}`, ['small']);
+    }
+    cluster.settle();
+    expect(cluster.published).toHaveLength(30);
+    expect(outcomes(cluster.published)).toEqual(['ok']);
+    expect(cluster.work.filter(({ node }) => node !== CENTRAL)).not.toEqual([]);
+  });
+
   test('a tile larger than the window goes out alone', () => {
     const cluster = fourNodes({ window_bytes: 5_000 });
     expect(outcomes(frames(cluster, 2))).toEqual(['ok']);
