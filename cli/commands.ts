@@ -37,6 +37,11 @@ export const COMMANDS: readonly Entry[] = [
     summary: 'show layers, cut points and cost',
     load: () => import('./commands/model-inspect.ts'),
   },
+  {
+    name: 'model calibrate',
+    summary: 'find how small results may be, on your own pictures',
+    load: () => import('./commands/model-calibrate.ts'),
+  },
   { name: 'acl', summary: 'print the access rules for another broker', load: () => import('./commands/acl.ts') },
   {
     name: 'doctor',

@@ -104,6 +104,20 @@ export const positive: Parser<number> = (text, flag) => {
   return number;
 };
 
+/** A number above 0 and up to 1. */
+export const share: Parser<number> = (text, flag) => {
+  const number = Number(text);
+  if (!(number > 0 && number <= 1)) throw usage(flag, text, 'a share such as 0.99, above 0 and at most 1');
+  return number;
+};
+
+/** How far results of a network that nobody retrained may be clipped; the same for every command that makes plans. */
+export const agreementOption = value(
+  '--agreement <share>',
+  'clip results as far as `tessera model calibrate` found that so many answers stay; default: models.agreement',
+  share,
+);
+
 const UNIT_S: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 };
 const MOST_S = 30 * 86_400;
 

@@ -83,6 +83,12 @@ export function calibratedCut(
   return best === undefined ? undefined : Object.keys(best.codecs);
 }
 
+/** How tensors travel, and whether any does so clipped. */
+interface BoundCodecs {
+  readonly codecs: Record<string, CodecSpec>;
+  readonly clipped: boolean;
+}
+
 /**
  * How the tensors of these cuts travel so that together they hold the bound: by calibrated settings as far as there are
  * any, without loss else. Only settings of exactly a cut's tensors count: they were measured together.
@@ -92,7 +98,7 @@ export function calibratedCodecs(
   { model, specs }: ResolvedModel,
   cuts: readonly Cut[],
   bound: number,
-): Record<string, CodecSpec> {
+): BoundCodecs {
   const inputs = new Set(model.graph.inputs.map(({ name }) => name));
   const options = cuts.map(({ tensors, outputs }) => {
     const sent = [...new Set([...tensors, ...outputs])].filter((tensor) => !inputs.has(tensor));
@@ -110,10 +116,11 @@ export function calibratedCodecs(
   for (const setting of chosen ?? [])
     for (const [tensor, text] of Object.entries(setting.codecs))
       if (!codecs.has(tensor)) codecs.set(tensor, parseCodec(text));
+  const clipped = codecs.size > 0;
   const packed: CodecSpec = { name: 'packed' };
   for (const tensor of options.flatMap(({ sent }) => sent))
     if (!codecs.has(tensor) && findCodec(packed.name)!.carries(specs.get(tensor)!)) codecs.set(tensor, packed);
-  return Object.fromEntries(codecs);
+  return { codecs: Object.fromEntries(codecs), clipped };
 }
 
 function sameNames(a: readonly string[], b: readonly string[]): boolean {

@@ -165,13 +165,25 @@ function calibratedPlace(
   return tensors === undefined ? undefined : [tensors];
 }
 
-/** How results of tiles travel where the user set a bound. */
-function boundCodecs(
-  { card, resolved }: Deployment,
+/** How results of tiles travel, and what the plan's reason says of it where the user set a bound. */
+function codecsFor(
+  deployment: Deployment,
+  { codec }: PlanRequest,
   cuts: readonly Cut[],
   bound: number | undefined,
-): Record<string, CodecSpec> {
-  return bound === undefined ? {} : calibratedCodecs(card, resolved, cuts, bound);
+): { codecs: Record<string, CodecSpec>; note?: string } {
+  if (codec !== undefined) return { codecs: askedCodecs(deployment, cuts, codec) };
+  const trained = trainedCodecs(deployment);
+  if (bound === undefined) return { codecs: trained };
+  const { codecs, clipped } = calibratedCodecs(deployment.card, deployment.resolved, cuts, bound);
+  const held = `an agreement of ${Number((100 * bound).toPrecision(6))} %`;
+  const note = clipped
+    ? `results clipped within ${held}`
+    : `nothing calibrated holds ${held}: results travel without loss`;
+  return {
+    codecs: { ...codecs, ...trained },
+    ...(Object.keys(codecs).some((key) => Object.hasOwn(trained, key)) ? {} : { note }),
+  };
 }
 
 /**
@@ -204,6 +216,7 @@ export function choosePlan(whole: Deployment, request: PlanRequest): PreparedPla
     throw new TesseraError('TESSERA_USAGE', `no strategy "${name}"`, {
       hint: `known: ${[...STRATEGIES.keys()].join(', ')}`,
     });
+  const { codecs, note } = codecsFor(deployment, request, found, bound);
   const problem: Problem = {
     model: deployment.manifest.skeleton.sha,
     source: 'central',
@@ -211,10 +224,7 @@ export function choosePlan(whole: Deployment, request: PlanRequest): PreparedPla
     outputs: deployment.outputs,
     cuts: found,
     padding,
-    codecs:
-      request.codec === undefined
-        ? { ...boundCodecs(deployment, found, bound), ...trainedCodecs(deployment) }
-        : askedCodecs(deployment, found, request.codec),
+    codecs,
     nodes: request.nodes ?? '*',
   };
   const plan: Plan | undefined = strategy.make(problem)[0];
@@ -222,5 +232,7 @@ export function choosePlan(whole: Deployment, request: PlanRequest): PreparedPla
     throw new TesseraError('TESSERA_PLAN_INVALID', `strategy "${name}" has no plan for model "${deployment.name}"`, {
       hint: '`tessera model inspect` shows where the network can be cut',
     });
-  return preparePlan(request.exits === false ? plan : withExits(plan, whole), whole.resolved);
+  const isSpread = plan.stages.some(({ codec }) => Object.keys(codec).length > 0);
+  const noted = note === undefined || !isSpread ? plan : { ...plan, reason: `${plan.reason}; ${note}` };
+  return preparePlan(request.exits === false ? noted : withExits(noted, whole), whole.resolved);
 }

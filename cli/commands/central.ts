@@ -1,6 +1,7 @@
 import { TesseraError } from '../../shared/errors.ts';
 import { defineCommand } from '../command.ts';
 import {
+  agreementOption,
   connectionOptions,
   connectionSettings,
   flag,
@@ -23,6 +24,7 @@ export const command = defineCommand({
     model: values('--model <model>', 'a model to serve; repeat it for several', string),
     nodes: valueOr('--nodes <n>', 'node agents to plan for: the grid has a tile for each', integer(1, 64), 4),
     grid: value('--grid <grid>', 'tiles as ROWSxCOLS instead', gridOption),
+    agreement: agreementOption,
     id: value('--id <id>', 'tells several centrals at one broker apart; otherwise the host name', string),
     standby: flag('--standby', 'where another central is active, wait, and take over within 10 s when it is gone'),
   },
@@ -86,7 +88,11 @@ export const command = defineCommand({
           for (const note of notes) out.note(`note: ${note}`);
           const deployment = await central.deploy(request);
           const grid = options.grid === undefined ? {} : { grid: options.grid };
-          const prepared = choosePlan(deployment, { nodeCount: options.nodes, ...grid });
+          const prepared = choosePlan(deployment, {
+            nodeCount: options.nodes,
+            agreement: options.agreement ?? settings.models.agreement,
+            ...grid,
+          });
           await central.activate(deployment.name, prepared);
           const share = Math.round(prepared.macsOnNodes * 100);
           out.note(`model ${deployment.name}: ${prepared.plan.reason}; ${share} % of the computing on nodes`);

@@ -17,6 +17,7 @@ import { defineCommand } from '../command.ts';
 import type { FrameFile } from '../frame-files.ts';
 import type { FrameClient } from '../frames.ts';
 import {
+  agreementOption,
   codecOption,
   connectionOptions,
   connectionSettings,
@@ -57,6 +58,7 @@ const planOptions = {
     codecOption,
   ),
   ignoreExits: flag('--ignore-exits', 'run every frame to its end, whatever exits model.yaml has'),
+  agreement: agreementOption,
   plan: value('--plan <file>', 'run this plan (JSON)', string),
 };
 
@@ -137,6 +139,10 @@ async function inPrivate(
   const { preparePlan } = await import('../../central/planner/prepared.ts');
   const { loadForDeploy } = await import('../models.ts');
   const { nodes, grid, padding, cut, strategy, codec } = options;
+  if (options.agreement !== undefined && (codec !== undefined || padding === 'zero' || options.plan !== undefined))
+    throw new TesseraError('TESSERA_USAGE', '--agreement holds for calibrated results of halo tiles', {
+      hint: 'leave --codec, --padding zero and --plan away',
+    });
   const { pictureFrames, tensorFrames } = await import('../frame-files.ts');
   const pictures = options.tensor === undefined ? await pictureFrames(run.files, run.dump !== undefined) : [];
   const { request, notes } = await loadForDeploy(options.model, settings, {
@@ -160,6 +166,7 @@ async function inPrivate(
             cuts: cut.length === 0 ? undefined : cut,
             strategy,
             codec,
+            agreement: options.agreement ?? settings.models.agreement,
             exits: !options.ignoreExits,
           })
         : preparePlan(await readPlan(options.plan, deployment), deployment.resolved);

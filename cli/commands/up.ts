@@ -8,7 +8,16 @@ import type { ResultObject } from '../../shared/protocol/messages.ts';
 import type { Shot, Source } from '../camera/source.ts';
 import type { Cluster, ClusterOptions } from '../cluster.ts';
 import { defineCommand } from '../command.ts';
-import { connectionOptions, connectionSettings, integer, positive, string, value, valueOr } from '../options.ts';
+import {
+  agreementOption,
+  connectionOptions,
+  connectionSettings,
+  integer,
+  positive,
+  string,
+  value,
+  valueOr,
+} from '../options.ts';
 import type { Output } from '../output.ts';
 import { whatWasFound } from '../result-line.ts';
 
@@ -33,6 +42,7 @@ export const command = defineCommand({
     camera: valueOr('--camera <source>', 'synthetic, a picture, a folder, mqtt:TOPIC, or none', string, 'synthetic'),
     frames: value('--frames <n>', 'stop after so many frames', integer(1)),
     fps: valueOr('--fps <n>', 'frames per second of the camera', positive, 2),
+    agreement: agreementOption,
     listen: value('--listen <host[:port]>', 'where the broker listens; beyond this machine with secrets', string),
   },
   examples: [
@@ -79,6 +89,7 @@ export const command = defineCommand({
       const deployment = await cluster.central.deploy(model.request);
       const prepared = choosePlan(deployment, {
         nodeCount: isOpen ? Math.max(options.nodes, OPEN_NODES) : options.nodes,
+        agreement: options.agreement ?? settings.models.agreement,
       });
       await cluster.central.activate(deployment.name, prepared);
       await untilReady(cluster, prepared.plan, options.nodes);

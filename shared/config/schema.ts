@@ -98,6 +98,14 @@ export const configSchema = z.strictObject({
   models: z
     .strictObject({
       dir: text.default('models').describe('folder of model folders'),
+      agreement: z
+        .number()
+        .gt(0)
+        .max(1)
+        .optional()
+        .describe(
+          'least agreement with the uncompressed network, as `tessera model calibrate` measured it: results of networks that nobody retrained may then be clipped; absent: they travel without loss',
+        ),
       signing_key: text
         .optional()
         .describe(

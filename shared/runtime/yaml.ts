@@ -1,4 +1,14 @@
-import { Document, isMap, isScalar, isSeq, Lexer, parseDocument, visit, type Node as YamlNode } from 'yaml';
+import {
+  Document,
+  isMap,
+  isScalar,
+  isSeq,
+  Lexer,
+  parseDocument,
+  visit,
+  type YAMLSeq,
+  type Node as YamlNode,
+} from 'yaml';
 import { type ErrorCode, TesseraError } from '../errors.ts';
 
 /** The `yaml` package, imported here and nowhere else. */
@@ -75,6 +85,11 @@ function open(text: string, where: string, code: ErrorCode) {
   return document;
 }
 
+/** Lists of plain values read best in one line, as people write them. */
+function inOneLine(_: unknown, sequence: YAMLSeq): void {
+  if (sequence.items.every((item) => isScalar(item)) && sequence.items.length <= 16) sequence.flow = true;
+}
+
 /** Writes plain data as YAML. `comments` puts a remark behind the line of a field, `heading` one before the first line. */
 export function stringifyYaml(
   value: unknown,
@@ -84,12 +99,7 @@ export function stringifyYaml(
   } = {},
 ): string {
   const document = new Document(value);
-  // Lists of plain values and small maps of numbers read best in one line, as people write them.
-  visit(document, {
-    Seq(_, sequence) {
-      if (sequence.items.every((item) => isScalar(item)) && sequence.items.length <= 16) sequence.flow = true;
-    },
-  });
+  visit(document, { Seq: inOneLine });
   for (const { path, text } of options.comments ?? []) {
     const node = document.getIn(path, true) as YamlNode | undefined;
     if (node !== undefined) node.comment = ` ${text}`;
@@ -108,4 +118,20 @@ export function commentedFields(yaml: string, text: string): string[] {
   };
   walk(parseDocument(yaml).contents, '');
   return found;
+}
+
+/**
+ * The text of a document with one field at its top set anew, all else (remarks, order, spelling) as it was; a field that
+ * is not there yet goes to the end. Throws TesseraError with `code`, as `parseYaml` does.
+ */
+export function withField(yaml: string, key: string, value: unknown, where: string, code: ErrorCode): string {
+  const document = open(yaml, where, code);
+  if (document.contents !== null && !isMap(document.contents))
+    throw new TesseraError(code, `${where}: it is a list or a value, not fields`, {
+      hint: 'Write `name: value` lines.',
+    });
+  const node = document.createNode(value);
+  visit(node, { Seq: inOneLine });
+  document.set(key, node);
+  return document.toString({ lineWidth: 120, flowCollectionPadding: false });
 }

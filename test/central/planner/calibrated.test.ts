@@ -62,25 +62,26 @@ describe('calibratedCodecs', () => {
   const resolved = resolveModel(tinyNetwork());
   const cut = (tensor: string) => ({ tensors: [tensor], outputs: [], rows: [1], cols: [1] });
   const card = (...calibrated: object[]) => parseCard({ name: 'tiny', task: 'raw', calibrated }, 'model.yaml');
+  const packed = (tensor: string) => ({ codecs: { [tensor]: { name: 'packed' } }, clipped: false });
   const about = { pictures: 100, bytes: 100 };
   const clipA = { codecs: { a: 'clip:0:2:4' }, agreement: 0.995, ...about };
   const clipP = { codecs: { p: 'clip:0.1:2:4:0.1' }, agreement: 0.992, ...about };
 
   it('lets a cut travel clipped exactly where that was measured to hold the bound, without loss else', () => {
     const spec = { name: 'clip', a: 0, b: 2, bits: 4 };
-    expect(calibratedCodecs(card(clipA), resolved, [cut('a')], 0.99)).toEqual({ a: spec });
-    expect(calibratedCodecs(card(clipA), resolved, [cut('a')], 0.999)).toEqual({ a: { name: 'packed' } });
-    expect(calibratedCodecs(card(clipA), resolved, [cut('p')], 0.9)).toEqual({ p: { name: 'packed' } });
+    expect(calibratedCodecs(card(clipA), resolved, [cut('a')], 0.99)).toEqual({ codecs: { a: spec }, clipped: true });
+    expect(calibratedCodecs(card(clipA), resolved, [cut('a')], 0.999)).toEqual(packed('a'));
+    expect(calibratedCodecs(card(clipA), resolved, [cut('p')], 0.9)).toEqual(packed('p'));
   });
 
   it('adds up what several cuts lose', () => {
     const both = card(clipA, clipP);
     // 0.5 % and 0.8 %: of a bound of 99 % only one has room, and `a` is the larger map.
-    expect(calibratedCodecs(both, resolved, [cut('a'), cut('p')], 0.99)).toMatchObject({
+    expect(calibratedCodecs(both, resolved, [cut('a'), cut('p')], 0.99).codecs).toMatchObject({
       a: { name: 'clip' },
       p: { name: 'packed' },
     });
-    expect(calibratedCodecs(both, resolved, [cut('a'), cut('p')], 0.987)).toMatchObject({
+    expect(calibratedCodecs(both, resolved, [cut('a'), cut('p')], 0.987).codecs).toMatchObject({
       a: { name: 'clip' },
       p: { name: 'clip', base: 0.1 },
     });
@@ -88,6 +89,6 @@ describe('calibratedCodecs', () => {
 
   it('takes no setting that was measured with other tensors beside it', () => {
     const pair = card({ ...clipA, codecs: { a: 'clip:0:2:4', p: 'clip:0:2:4' } });
-    expect(calibratedCodecs(pair, resolved, [cut('a')], 0.9)).toEqual({ a: { name: 'packed' } });
+    expect(calibratedCodecs(pair, resolved, [cut('a')], 0.9)).toEqual(packed('a'));
   });
 });

@@ -93,6 +93,7 @@ describe('the plan for a network that was calibrated', () => {
     const made = plan({ nodeCount: 4, agreement: 0.99 });
     expect(firstCodec(made)).toEqual({ p: { name: 'clip', a: 0, b: 2, bits: 5 } });
     expect(made.approximate).toBe(true);
+    expect(made.plan.reason).toContain('results clipped within an agreement of 99 %');
     expect(firstCodec(plan({ nodeCount: 4, agreement: 0.995 }))).toEqual({ p: { name: 'clip', a: 0, b: 2, bits: 7 } });
   });
 
@@ -101,6 +102,7 @@ describe('the plan for a network that was calibrated', () => {
     const strict = plan({ nodeCount: 4, agreement: 0.999, cuts: ['a'] });
     expect(firstCodec(strict)).toEqual({ a: { name: 'packed' } });
     expect(strict.approximate).toBe(false);
+    expect(strict.plan.reason).toContain('nothing calibrated holds an agreement of 99.9 %');
   });
 
   it('is lossless as long as nobody sets a bound, and takes another cut where the map has too few cells', () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { commentedFields, parseYaml, stringifyYaml } from '../../../shared/runtime/yaml.ts';
+import { commentedFields, parseYaml, stringifyYaml, withField } from '../../../shared/runtime/yaml.ts';
 
 const parse = (text: string) => parseYaml(text, 'tessera.yaml', 'TESSERA_CONFIG');
 
@@ -77,5 +77,22 @@ describe('stringifyYaml', () => {
   it('finds no remark that says something else, nor one that was taken away', () => {
     expect(commentedFields('a: 1 # measured\nb: 2\n# guessed\nc: 3', 'guessed')).toEqual([]);
     expect(commentedFields('- [', 'guessed')).toEqual([]);
+  });
+});
+
+describe('withField', () => {
+  const text = '# by hand\nname: x # guessed\n\ninput: {shape: [1, 3]}\n';
+  const set = (yaml: string, value: unknown) => withField(yaml, 'found', value, 'x.yaml', 'TESSERA_MODEL_CARD');
+
+  it('adds a field and leaves everything else as somebody wrote it', () => {
+    const changed = set(text, [{ codecs: { relu: 'clip:0:6:4' }, bounds: [0, 6] }]);
+    expect(changed).toBe(`${text}found:\n  - codecs:\n      relu: clip:0:6:4\n    bounds: [0, 6]\n`);
+    expect(commentedFields(changed, 'guessed')).toEqual(['name']);
+    expect(set(changed, [])).toBe(`${text}found: []\n`);
+  });
+
+  it('refuses what is no document that can be read', () => {
+    expect(() => set('a: [', [])).toThrow(/x\.yaml:1/);
+    expect(() => set('- a list', [])).toThrow(/not fields/);
   });
 });

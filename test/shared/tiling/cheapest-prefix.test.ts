@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { cheapestPrefix } from '../../../shared/tiling/cheapest-prefix.ts';
+import { affordablePrefixes, cheapestPrefix } from '../../../shared/tiling/cheapest-prefix.ts';
 import { haloMacs } from '../../../shared/tiling/halo-form.ts';
 import { longestPrefix, type Prefix } from '../../../shared/tiling/prefix.ts';
 import { tileSegment } from '../../../shared/tiling/segment.ts';
@@ -42,6 +42,16 @@ describe('the prefix that is done soonest', () => {
     const cheapest = cheapestPrefix(resolved, ['x0'], grid);
     expect(critical(cheapest)).toBeLessThan(0.8 * critical(longest));
     expect(cheapest.convMacs).toBeGreaterThanOrEqual(0.8 * longest.convMacs);
+  });
+
+  test('beginnings with smaller results are offered as long as their halo is affordable, the smallest first', () => {
+    const found = affordablePrefixes(resolved, ['x0'], grid, 4);
+    const shortest = critical(cheapestPrefix(resolved, ['x0'], grid));
+    const bytes = found.map(({ reference }) => reference!.rows * reference!.cols);
+    expect(found.length).toBeGreaterThan(0);
+    expect(bytes).toEqual([...bytes].sort((a, b) => a - b));
+    for (const prefix of found) expect(critical(prefix)).toBeLessThanOrEqual(1.25 * shortest);
+    expect(affordablePrefixes(resolved, ['x0'], grid, 1)).toHaveLength(1);
   });
 
   test('the multiply-adds it reckons with are those of the tiles', () => {

@@ -1,0 +1,131 @@
+import { setImmediate } from 'node:timers/promises';
+import { unbeaten } from '../../central/planner/calibrated.ts';
+import { type BoundsRule, clipFor, MIN_MAX, otherRules, ValueCounts } from '../../shared/codec/bounds.ts';
+import { floatsOf } from '../../shared/codec/floats.ts';
+import { type ClipSpec, codecText } from '../../shared/codec/spec.ts';
+import type { CutNetwork, Sample } from './network.ts';
+import type { Pictures } from './pictures.ts';
+import { remembered } from './remembered.ts';
+import { lowerEnd, type Measure, Tally } from './tally.ts';
+
+/** Feature maps and outputs that are kept in memory; of further pictures they are computed again. */
+const SAMPLE_BYTES = 512e6;
+
+/** One way for the tensors at a cut to travel, measured on all pictures. */
+export interface Measured {
+  /** As `--codec` has it, by tensor. */
+  readonly codecs: Readonly<Record<string, string>>;
+  readonly bits: number;
+  /** How the bounds were found. */
+  readonly rule: BoundsRule;
+  readonly bytes: number;
+  readonly agreement: number;
+  /** Lower end of the 95 % interval of the agreement; null where that is no share of pictures. */
+  readonly agreement_low: number | null;
+  readonly largest: number;
+  readonly mean: number;
+}
+
+/** A cut and everything that was measured there: min-max with every number of bits, other bounds where they are worth it. */
+export interface MeasuredCut {
+  readonly tensors: readonly string[];
+  readonly raw_bytes: number;
+  readonly settings: readonly Measured[];
+}
+
+/** What to measure, and whom to tell. */
+export interface CalibrationRequest {
+  readonly pictures: Pictures;
+  readonly measure: Measure;
+  /** Least agreement that is asked for. */
+  readonly bound: number;
+  readonly bits: readonly number[];
+  readonly progress: (text: string) => void;
+  readonly signal: AbortSignal;
+}
+
+interface Trial {
+  readonly rule: BoundsRule;
+  readonly bits: number;
+  readonly codecs: ReadonlyMap<string, ClipSpec>;
+  readonly tally: Tally;
+}
+
+/**
+ * Measures what one cut's tensors may travel as (JALAD, ICPADS 2018, section III): min-max bounds with each number of
+ * bits; then other bounds with at most as many bits as min-max needs, each as long as it can still hold the bound.
+ */
+export async function calibrateCut(network: CutNetwork, request: CalibrationRequest): Promise<MeasuredCut> {
+  const { pictures, measure, bound, bits, signal } = request;
+  const name = network.clipped.join(', ');
+  const sample = remembered(SAMPLE_BYTES, async (index) => network.run(await pictures.get(index)), bytesOfSample);
+  const each = async (what: string, visit: (sample: Sample, index: number) => Promise<void> | void): Promise<void> => {
+    const step = Math.ceil(pictures.count / 4);
+    for (let index = 0; index < pictures.count; index++) {
+      // Inference blocks: Ctrl-C is heard between two pictures.
+      await setImmediate();
+      signal.throwIfAborted();
+      await visit(await sample(index), index);
+      if ((index + 1) % step === 0 || index + 1 === pictures.count)
+        request.progress(`cut after ${name}: ${what}, ${index + 1} of ${pictures.count} pictures`);
+    }
+  };
+
+  const counts = new Map(network.clipped.map((tensor) => [tensor, new ValueCounts()]));
+  await each('bounds', ({ maps }) => {
+    for (const [tensor, counted] of counts) counted.add(floatsOf(maps.get(tensor)!.data));
+  });
+  const trialOf = (rule: BoundsRule, codeBits: number): Trial => ({
+    rule,
+    bits: codeBits,
+    codecs: new Map([...counts].map(([tensor, counted]) => [tensor, clipFor(counted, rule, codeBits)])),
+    tally: new Tally(),
+  });
+  const run = async (what: string, trials: readonly Trial[], isOver: (tally: Tally) => boolean): Promise<Trial[]> => {
+    let open = [...trials];
+    await each(what, async (found, index) => {
+      const picture = await pictures.get(index);
+      for (const { codecs, tally } of open) tally.add(await network.compare(picture, found, codecs));
+      open = open.filter(({ tally }) => !isOver(tally));
+    });
+    return open;
+  };
+
+  const plain = await run(
+    `min-max, ${bits.length === 1 ? `${bits[0]} bits` : `${bits[0]} to ${bits.at(-1)} bits`}`,
+    bits.map((codeBits) => trialOf(MIN_MAX, codeBits)),
+    () => false,
+  );
+  const needed = plain.find(({ tally }) => tally.agreement(measure) >= bound)?.bits ?? bits.at(-1)!;
+  const fewer = bits.filter((codeBits) => codeBits <= needed);
+  const others = await run(
+    'other bounds',
+    otherRules([...counts.values()]).flatMap((rule) => fewer.map((codeBits) => trialOf(rule, codeBits))),
+    (tally) => tally.isHopeless(measure, bound, pictures.count),
+  );
+  const settings = [...plain, ...others].map((trial) => measured(trial, network, measure));
+  return { tensors: network.tensors, raw_bytes: network.rawBytes, settings };
+}
+
+/** What model.yaml keeps of a cut: settings that hold the bound, or more, with the fewest bytes for it. */
+export function worthKeeping({ settings }: MeasuredCut, bound: number): Measured[] {
+  return unbeaten(settings.filter(({ agreement }) => agreement >= bound));
+}
+
+function measured({ rule, bits, codecs, tally }: Trial, { tensors, others }: CutNetwork, measure: Measure): Measured {
+  const travels = tensors.map((tensor) => [tensor, codecText(codecs.get(tensor) ?? others.get(tensor)!)] as const);
+  return {
+    codecs: Object.fromEntries(travels),
+    bits,
+    rule,
+    bytes: tally.bytes,
+    agreement: tally.agreement(measure),
+    agreement_low: measure === 'answers' ? lowerEnd(tally.same, tally.pictures) : null,
+    largest: tally.largest,
+    mean: tally.mean,
+  };
+}
+
+function bytesOfSample({ maps, outputs }: Sample): number {
+  return [...maps.values(), ...outputs.values()].reduce((sum, { data }) => sum + data.byteLength, 0);
+}

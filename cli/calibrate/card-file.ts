@@ -1,0 +1,50 @@
+import { access, constants, rename, writeFile } from 'node:fs/promises';
+import { relative } from 'node:path';
+import type { Config } from '../../shared/config/schema.ts';
+import { TesseraError } from '../../shared/errors.ts';
+import type { ModelCard } from '../../shared/model/card.ts';
+import { parseCard } from '../../shared/model/card.ts';
+import { readText } from '../../shared/runtime/file.ts';
+import { loadModel } from '../../shared/runtime/model-library.ts';
+import { parseYaml, withField } from '../../shared/runtime/yaml.ts';
+import { modelFolders } from '../models.ts';
+
+const CODE = 'TESSERA_MODEL_CARD';
+
+/** A model.yaml that a calibration may be written into. */
+export interface CardFile {
+  readonly path: string;
+  /** Replaces what was calibrated before; all else stays as it stands there. The file changes as a whole or not at all. */
+  write(calibrated: ModelCard['calibrated']): Promise<void>;
+}
+
+/**
+ * The model.yaml of a model. Throws TESSERA_USAGE, before any work is done, where there is none, where it is the bundled
+ * model's, or where it cannot be written.
+ */
+export async function writable(model: string, config: Config): Promise<CardFile> {
+  const folders = modelFolders(config);
+  const { cardPath: path } = await loadModel(model, folders);
+  if (path === undefined)
+    throw new TesseraError('TESSERA_USAGE', `${model} has no model.yaml to write into`, {
+      hint: `\`tessera model add ${model}\` makes one; then calibrate the model that it added`,
+    });
+  if (!relative(folders.bundledDir, path).startsWith('..'))
+    throw new TesseraError('TESSERA_USAGE', `${path} belongs to Tessera itself`, {
+      hint: `copy its folder, or leave --write away`,
+    });
+  await access(path, constants.W_OK).catch((cause) => {
+    throw new TesseraError('TESSERA_USAGE', `${path} cannot be written`, { cause, hint: 'mend its permissions' });
+  });
+  return {
+    path,
+    async write(calibrated) {
+      const text = withField(await readText(path), 'calibrated', calibrated, path, CODE);
+      // What is written must be read again.
+      parseCard(parseYaml(text, path, CODE), path);
+      const next = `${path}.${process.pid}`;
+      await writeFile(next, text);
+      await rename(next, path);
+    },
+  };
+}

@@ -1,0 +1,153 @@
+import type { MeasuredCut } from './calibrate.ts';
+import { type Calibration, choiceOf, percent, sentences, shownSettings, tableOf } from './report.ts';
+
+/** Colours that people with colour blindness tell apart (Okabe and Ito 2008). */
+const COLOURS = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#56b4e9', '#e69f00', '#555555', '#b0a000'];
+
+const WIDTH = 760;
+const HEIGHT = 420;
+const LEFT = 70;
+const RIGHT = 20;
+const TOP = 20;
+const BOTTOM = 50;
+
+/** Text in XML: names of tensors are whatever the file says. */
+function xml(text: string): string {
+  const named: Readonly<Record<string, string>> = {
+    '&': '&amp;',
+    '<': '&lt;',
+    '>': '&gt;',
+    '"': '&quot;',
+    "'": '&#39;',
+  };
+  // Control characters are not allowed in XML at all.
+  return text.replace(/[\p{Cc}\p{Cs}]/gu, '?').replace(/[&<>"']/g, (character) => named[character]!);
+}
+
+/** 1, 2, 5, 10, 20, ... between two numbers. */
+function ticks(from: number, to: number): number[] {
+  const found: number[] = [];
+  for (let power = Math.floor(Math.log10(from)); 10 ** power <= to; power++)
+    for (const digit of [1, 2, 5])
+      if (digit * 10 ** power >= from && digit * 10 ** power <= to) found.push(digit * 10 ** power);
+  return found;
+}
+
+function bytesText(bytes: number): string {
+  return bytes >= 1e6 ? `${bytes / 1e6} MB` : bytes >= 1000 ? `${bytes / 1000} kB` : `${bytes} B`;
+}
+
+function at(value: number): string {
+  return value.toFixed(1);
+}
+
+function label(left: number, top: number, anchor: 'start' | 'middle' | 'end', content: string): string {
+  return `<text x="${at(left)}" y="${at(top)}" text-anchor="${anchor}">${xml(content)}</text>`;
+}
+
+function line(x1: number, y1: number, x2: number, y2: number, style: string): string {
+  return `<line x1="${at(x1)}" y1="${at(y1)}" x2="${at(x2)}" y2="${at(y2)}" ${style}/>`;
+}
+
+/** Bytes a picture (logarithmic) against agreement, a line for each cut over its bits, as one SVG picture. */
+export function plotSvg(calibration: Calibration): string {
+  const { cuts, bound, model } = calibration;
+  const shown = cuts.map((cut) => shownSettings(cut, bound));
+  const all = shown.flat();
+  const bytes = all.map((setting) => setting.bytes);
+  const [least, most] = [Math.min(...bytes) / 1.2, Math.max(...bytes) * 1.2];
+  const lowest = Math.max(0, Math.min(bound, ...all.map(({ agreement }) => agreement)) - 0.02);
+  const x = (value: number): number =>
+    LEFT + ((WIDTH - LEFT - RIGHT) * Math.log(value / least)) / Math.log(most / least);
+  const y = (value: number): number => TOP + ((HEIGHT - TOP - BOTTOM) * (1 - value)) / (1 - lowest);
+
+  const shares = Array.from({ length: 6 }, (_, i) => lowest + ((1 - lowest) * i) / 5);
+  const grid = [
+    ...ticks(least, most).flatMap((value) => [
+      line(x(value), TOP, x(value), HEIGHT - BOTTOM, 'stroke="#ddd"'),
+      label(x(value), HEIGHT - BOTTOM + 16, 'middle', bytesText(value)),
+    ]),
+    ...shares.flatMap((share) => [
+      line(LEFT, y(share), WIDTH - RIGHT, y(share), 'stroke="#ddd"'),
+      label(LEFT - 6, y(share) + 4, 'end', percent(share, 1)),
+    ]),
+    line(LEFT, y(bound), WIDTH - RIGHT, y(bound), 'stroke="#000" stroke-dasharray="6 4"'),
+    label(WIDTH - RIGHT, y(bound) + 14, 'end', `bound ${percent(bound)}`),
+    label((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 10, 'middle', 'bytes a picture'),
+  ];
+
+  const best = choiceOf(calibration)?.setting;
+  const curves = cuts.flatMap((cut, index) => {
+    const colour = COLOURS[index % COLOURS.length]!;
+    const plain = shown[index]!.filter(({ rule }) => rule.beyond === 0 && rule.deadZone === 0);
+    const points = plain.map((setting) => `${at(x(setting.bytes))},${at(y(setting.agreement))}`).join(' ');
+    return [
+      `<polyline points="${points}" fill="none" stroke="${colour}" stroke-width="1.5"/>`,
+      ...shown[index]!.flatMap((setting) => {
+        const [left, top] = [x(setting.bytes), y(setting.agreement)];
+        const fill = plain.includes(setting) ? colour : '#fff';
+        const about = `${cut.tensors.join(', ')}: ${Object.values(setting.codecs).join(' ')}, ${setting.bytes} bytes, ${percent(setting.agreement)}`;
+        return [
+          ...(setting === best
+            ? [`<circle cx="${at(left)}" cy="${at(top)}" r="9" fill="none" stroke="#000" stroke-width="2"/>`]
+            : []),
+          `<circle cx="${at(left)}" cy="${at(top)}" r="4" fill="${fill}" stroke="${colour}" stroke-width="1.5"><title>${xml(about)}</title></circle>`,
+          label(left, top - 7, 'middle', String(setting.bits)),
+        ];
+      }),
+      ...legend(cut, cuts.length - 1 - index, colour),
+    ];
+  });
+  return [
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" font-family="sans-serif" font-size="11" role="img">`,
+    `<title>${xml(`${model}: bytes against agreement`)}</title>`,
+    `<rect width="${WIDTH}" height="${HEIGHT}" fill="#fff"/>`,
+    ...grid,
+    ...curves,
+    '</svg>',
+  ].join('\n');
+}
+
+/** A line's name at the right, above the axis. */
+function legend({ tensors }: MeasuredCut, above: number, colour: string): string[] {
+  const [right, top] = [WIDTH - RIGHT - 8, HEIGHT - BOTTOM - 12 - 16 * above];
+  const name = tensors.join(', ');
+  return [
+    label(right - 14, top + 4, 'end', name.length > 60 ? `...${name.slice(-57)}` : name),
+    `<circle cx="${right}" cy="${top}" r="4" fill="${colour}"/>`,
+  ];
+}
+
+/** The report as one HTML page that needs nothing else: plot, table, what it means. */
+export function reportHtml(calibration: Calibration): string {
+  const { titles, rows } = tableOf(calibration);
+  const row = (cells: readonly string[], tag: 'td' | 'th'): string =>
+    `<tr${cells.includes('chosen') ? ' class="chosen"' : ''}>${cells.map((cell) => `<${tag}>${xml(cell)}</${tag}>`).join('')}</tr>`;
+  const title = xml(`Calibration of ${calibration.model}`);
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>${title}</title>
+<style>
+body { font-family: sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em; }
+table { border-collapse: collapse; font-size: 0.85em; }
+th, td { padding: 0.2em 0.7em; text-align: right; border-bottom: 1px solid #ddd; }
+th:first-child, td:first-child { text-align: left; }
+.chosen { font-weight: bold; background: #eef6ff; }
+</style>
+</head>
+<body>
+<h1>${title}</h1>
+${sentences(calibration)
+  .map((sentence) => `<p>${xml(sentence)}</p>`)
+  .join('\n')}
+${plotSvg(calibration)}
+<p>Numbers at the points are bits; full points have min-max bounds, hollow ones others; the ring is what was chosen.</p>
+<table>
+${[row(titles, 'th'), ...rows.map((cells) => row(cells, 'td'))].join('\n')}
+</table>
+</body>
+</html>
+`;
+}

@@ -1,0 +1,146 @@
+import { fewestBytes } from '../../central/planner/calibrated.ts';
+import { table } from '../output.ts';
+import { type Measured, type MeasuredCut, worthKeeping } from './calibrate.ts';
+import type { Measure } from './tally.ts';
+
+/** What a calibration found; what `--json` prints. */
+export interface Calibration {
+  readonly model: string;
+  readonly model_sha256: string;
+  readonly task: string;
+  /** What `agreement` means: equal first answers, or 1 less the largest difference. */
+  readonly measure: Measure;
+  readonly bound: number;
+  readonly pictures: number;
+  readonly skipped: number;
+  /** Rows and columns of tiles, into which results are cut before they are encoded. */
+  readonly grid: readonly [rows: number, cols: number];
+  readonly cuts: readonly MeasuredCut[];
+}
+
+/** A setting with the cut that it belongs to. */
+export interface Choice {
+  readonly cut: MeasuredCut;
+  readonly setting: Measured;
+}
+
+/** Fewest bytes under the bound over all cuts: the cut and its bits are chosen together (JALAD). Undefined where nothing holds it. */
+export function choiceOf({ cuts, bound }: Pick<Calibration, 'cuts' | 'bound'>): Choice | undefined {
+  const all = cuts.flatMap((cut) => cut.settings.map((setting) => ({ cut, setting })));
+  const [best] = fewestBytes([all.map((choice) => ({ ...choice, ...choice.setting }))], bound) ?? [];
+  return best === undefined ? undefined : { cut: best.cut, setting: best.setting };
+}
+
+/** Entries of model.yaml's `calibrated`: of each cut the settings that hold the bound, or more, with the fewest bytes. */
+export function cardEntries({ cuts, bound, pictures }: Calibration) {
+  return cuts.flatMap((cut) =>
+    worthKeeping(cut, bound).map(({ codecs, agreement, bytes }) => ({
+      codecs,
+      // Never more than was found.
+      agreement: Math.floor(agreement * 1e4) / 1e4,
+      pictures,
+      bytes,
+    })),
+  );
+}
+
+/** Settings that are shown: min-max with every number of bits, and of the others those that are worth keeping. */
+export function shownSettings(cut: MeasuredCut, bound: number): Measured[] {
+  const kept = new Set(worthKeeping(cut, bound));
+  return cut.settings.filter((setting) => kept.has(setting) || isMinMax(setting));
+}
+
+function isMinMax({ rule }: Measured): boolean {
+  return rule.beyond === 0 && rule.deadZone === 0;
+}
+
+/** How bounds were found, in words. */
+function ruleText({ rule }: Measured): string {
+  const tails = rule.beyond === 0 ? 'min-max' : `${100 * rule.beyond} % beyond`;
+  return rule.deadZone === 0 ? tails : `${tails}, dead zone`;
+}
+
+/** `clip:0:6:4` as `0..6`. */
+function boundsText({ codecs }: Measured): string {
+  return Object.values(codecs)
+    .map((codec) => {
+      const [name, a, b] = codec.split(':');
+      return name === 'clip' ? `${a}..${b}` : name;
+    })
+    .join(' ');
+}
+
+/** A share in percent. */
+export function percent(share: number, digits = 2): string {
+  return `${(100 * share).toFixed(digits)} %`;
+}
+
+/** Cells of the table, by column; `chosen` marks the best of all, `kept` what `--write` writes beside it. */
+export function tableOf(calibration: Calibration): { readonly titles: string[]; readonly rows: string[][] } {
+  const { cuts, bound, measure } = calibration;
+  const best = choiceOf(calibration)?.setting;
+  const titles = ['cut after', 'bits', 'bounds', 'found by', 'bytes/picture', 'of raw', 'agreement', '95 % from'];
+  const rows = cuts.flatMap((cut) => {
+    const kept = new Set(worthKeeping(cut, bound));
+    return shownSettings(cut, bound).map((setting) => [
+      cut.tensors.join(', '),
+      String(setting.bits),
+      boundsText(setting),
+      ruleText(setting),
+      String(setting.bytes),
+      percent(setting.bytes / cut.raw_bytes, 1),
+      percent(setting.agreement),
+      setting.agreement_low === null ? '' : percent(setting.agreement_low, 1),
+      percent(setting.largest),
+      percent(setting.mean, 3),
+      setting === best ? 'chosen' : kept.has(setting) ? 'kept' : '',
+    ]);
+  });
+  return {
+    titles: [...titles, 'largest difference', 'mean', ''].filter(
+      (title) => measure === 'answers' || title !== titles[7],
+    ),
+    rows: measure === 'answers' ? rows : rows.map((row) => row.filter((_, column) => column !== 7)),
+  };
+}
+
+const LEFT = new Set(['cut after', 'bounds', 'found by', '']);
+
+/** What was found and what it means, in whole sentences. */
+export function sentences(calibration: Calibration): string[] {
+  const { bound, pictures, measure, grid, task } = calibration;
+  const choice = choiceOf(calibration);
+  const what =
+    measure === 'answers'
+      ? `agreement is the share of ${pictures} pictures whose first answer is that of the uncompressed network`
+      : `agreement is 1 less the largest difference of any output value over ${pictures} pictures, as a share of the output's range (a network of task ${task} has no one first answer)`;
+  const about = `${what}; bytes are those of ${grid[0]}x${grid[1]} tiles' results, raw what they are as they stand in memory.`;
+  if (choice === undefined)
+    return [
+      about,
+      `Nothing holds ${percent(bound)}: results of this network have to travel without loss, or as fp16 or q8.`,
+    ];
+  const { cut, setting } = choice;
+  const travels = Object.entries(setting.codecs).map(([tensor, codec]) => `"${tensor}" as ${codec}`);
+  const low = setting.agreement_low;
+  const sure =
+    low !== null && low < bound
+      ? ` So few pictures leave it open whether others agree as much: with 95 % confidence at least ${percent(low, 1)} do.`
+      : '';
+  return [
+    about,
+    `Fewest bytes for an agreement of ${percent(bound)}: ${travels.join(', ')}; ${setting.bytes} bytes a picture, ` +
+      `${percent(setting.bytes / cut.raw_bytes, 1)} of raw, agreement ${percent(setting.agreement)}.${sure}`,
+  ];
+}
+
+/** The report for a terminal. */
+export function reportLines(calibration: Calibration): string[] {
+  const { titles, rows } = tableOf(calibration);
+  const columns = titles.map((title, index) => ({
+    title,
+    align: LEFT.has(title) ? ('left' as const) : ('right' as const),
+    cell: (row: string[]) => row[index]!,
+  }));
+  return [...table(columns, rows), '', ...sentences(calibration)];
+}

@@ -1,0 +1,76 @@
+import { difference } from '../../shared/tensor/compare.ts';
+import type { Tensor } from '../../shared/tensor/tensor.ts';
+
+/** What one picture's outputs came to beside those of the uncompressed network. */
+export interface Outcome {
+  /** Bytes of the results, all tiles together. */
+  readonly bytes: number;
+  /** Whether the first answer is the same; always true where the task has none. */
+  readonly same: boolean;
+  /** Largest and mean difference of the outputs, as shares of each one's range. */
+  readonly largest: number;
+  readonly mean: number;
+}
+
+/** How far outputs are from those of the uncompressed network; of several outputs the one that is farthest. */
+export function differences(
+  reference: ReadonlyMap<string, Tensor>,
+  outputs: ReadonlyMap<string, Tensor>,
+): Pick<Outcome, 'largest' | 'mean'> {
+  const found = [...reference].map(([name, tensor]) => difference(tensor, outputs.get(name)!));
+  return {
+    largest: Math.max(0, ...found.map(({ largest }) => largest)),
+    mean: Math.max(0, ...found.map(({ mean }) => mean)),
+  };
+}
+
+/** What is counted as agreement: `answers` for classifiers, `differences` for every other task. */
+export type Measure = 'answers' | 'differences';
+
+/** What rounding may do to a share. */
+const ROUNDING = 1e-9;
+
+/** Outcomes of one setting, added up picture by picture. */
+export class Tally {
+  pictures = 0;
+  same = 0;
+  largest = 0;
+  #mean = 0;
+  #bytes = 0;
+
+  add({ bytes, same, largest, mean }: Outcome): void {
+    this.pictures++;
+    if (same) this.same++;
+    this.largest = Math.max(this.largest, largest);
+    this.#mean += mean;
+    this.#bytes += bytes;
+  }
+
+  get mean(): number {
+    return this.#mean / this.pictures;
+  }
+
+  /** Bytes a picture, a whole number. */
+  get bytes(): number {
+    return Math.max(1, Math.round(this.#bytes / this.pictures));
+  }
+
+  /** Share of equal first answers; without answers 1 less the largest difference, so that every output of every picture is within the rest. */
+  agreement(measure: Measure): number {
+    return measure === 'answers' ? this.same / this.pictures : Math.max(0, 1 - this.largest);
+  }
+
+  /** Whether the bound is out of reach, whatever the pictures that are left of `count` bring. */
+  isHopeless(measure: Measure, bound: number, count: number): boolean {
+    const lost = measure === 'answers' ? (this.pictures - this.same) / count : this.largest;
+    return lost > 1 - bound + ROUNDING;
+  }
+}
+
+/** The lower end of a share's 95 % interval, by Wilson's score (Wilson 1927), z = 1.96. */
+export function lowerEnd(same: number, count: number): number {
+  const z2 = 1.96 ** 2;
+  const share = same / count;
+  const half = 1.96 * Math.sqrt((share * (1 - share)) / count + z2 / (4 * count ** 2));
+  return Math.max(0, (share + z2 / (2 * count) - half) / (1 + z2 / count));
+}

@@ -1,0 +1,149 @@
+import { writeFile } from 'node:fs/promises';
+import { TesseraError } from '../../shared/errors.ts';
+import type { MeasuredCut } from '../calibrate/calibrate.ts';
+import { defineCommand } from '../command.ts';
+import { flag, gridOption, integer, type Parser, share, string, usage, value, valueOr, values } from '../options.ts';
+
+/** As many places to cut as are tried where the user names none. */
+const CUTS = 4;
+
+/** `4`, or `2..8`. */
+const bitsOption: Parser<readonly number[]> = (text, flag) => {
+  const [, first, last] = /^([2-8])(?:\.\.([2-8]))?$/.exec(text) ?? [];
+  const [from, to] = [Number(first), Number(last ?? first)];
+  if (!(from <= to)) throw usage(flag, text, 'a number of bits from 2 to 8, or a range such as 2..8');
+  return Array.from({ length: to - from + 1 }, (_, i) => from + i);
+};
+
+/** The name says what is written. */
+const reportOption: Parser<string> = (text, flag) => {
+  if (!/\.(html|svg)$/i.test(text))
+    throw usage(flag, text, 'a file that ends in .html (plot and table) or .svg (the plot)');
+  return text;
+};
+
+/** `tessera model calibrate`: how small can results be of a network that nobody retrained? */
+export const command = defineCommand({
+  description:
+    'Finds clip bounds and bits for the results of tiles, for a network that nobody retrained, on your own pictures: the ' +
+    'fewest bytes under a bound of agreement with the uncompressed network. At each cut it looks at the values that your ' +
+    'pictures make, tries every number of bits with min-max bounds (JALAD) and then tighter ones, encodes as nodes do, ' +
+    'runs the rest of the network and compares. For classifiers agreement is the share of pictures with the same ' +
+    'first answer, for other networks 1 less the largest difference of an output, as a share of its range. ' +
+    'With --write plans can hold such a bound: --agreement of infer, up and central, or models.agreement.',
+  options: {
+    model: valueOr('--model <model>', 'model folder, name of a model, or .onnx file', string, 'scenes'),
+    images: value('--images <dir>', 'pictures such as the network will see', string),
+    agreement: valueOr('--agreement <share>', 'least agreement with the uncompressed network', share, 0.99),
+    cut: values(
+      '--cut <tensor>',
+      `tensor to cut after; repeat it for several; otherwise up to ${CUTS} are tried`,
+      string,
+    ),
+    grid: value('--grid <grid>', 'tiles as ROWSxCOLS: results are encoded tile by tile; otherwise 2x2', gridOption),
+    bits: valueOr('--bits <range>', 'bits to try, as 4 or 2..8', bitsOption, [2, 3, 4, 5, 6, 7, 8]),
+    limit: valueOr('--limit <n>', 'pictures to look at, spread evenly over the folder', integer(1, 100_000), 200),
+    report: value('--report <file>', 'write plot and table (.html), or the plot alone (.svg)', reportOption),
+    write: flag('--write', 'write what holds the bound into model.yaml, for plans to use'),
+  },
+  examples: [
+    ['model calibrate --model mobilenet --images photos', 'how few bytes keep 99 % of the answers?'],
+    [
+      'model calibrate --model mobilenet --images photos --report calibration.html',
+      'with a plot of bytes against agreement',
+    ],
+    [
+      'model calibrate --model mobilenet --images photos --agreement 0.95 --write',
+      'for infer, up and central --agreement 0.95',
+    ],
+    ['model calibrate --model mobilenet --images photos --cut relu_5 --bits 3..5', 'one cut, fewer settings: faster'],
+  ],
+  async run({ options, json, out, signal, config: loadConfig }) {
+    if (options.images === undefined)
+      throw new TesseraError('TESSERA_USAGE', 'no pictures to calibrate on', {
+        hint: 'name a folder of them: --images DIR',
+      });
+    const { config } = await loadConfig();
+    const [{ loadForDeploy }, { openNetwork, cutNetwork }, { openPictures }, { calibrateCut }, report] =
+      await Promise.all([
+        import('../models.ts'),
+        import('../calibrate/network.ts'),
+        import('../calibrate/pictures.ts'),
+        import('../calibrate/calibrate.ts'),
+        import('../calibrate/report.ts'),
+      ]);
+    const { affordablePrefixes } = await import('../../shared/tiling/cheapest-prefix.ts');
+    const { machineDefaults } = await import('../machine.ts');
+    const { writable } = await import('../calibrate/card-file.ts');
+
+    const cardFile = options.write ? await writable(options.model, config) : undefined;
+    const { request, notes } = await loadForDeploy(options.model, config);
+    for (const note of notes) out.note(`note: ${note}`);
+    if (request.card.tiles.some(({ clip }) => clip !== undefined))
+      out.note(
+        'note: this network was retrained for what model.yaml says under tiles; plans use that, and calibrated settings only elsewhere',
+      );
+    const deployment = await openNetwork(request);
+    const grid = options.grid ?? { rows: 2, cols: 2 };
+    const { rows, cols } = grid;
+    const measure =
+      request.card.task === 'classify' && request.card.output.decoder !== 'none' ? 'answers' : 'differences';
+    const places =
+      options.cut.length > 0
+        ? options.cut.map((tensor) => [tensor])
+        : affordablePrefixes(deployment.resolved, [deployment.input.name], { rows, cols }, CUTS).map(
+            ({ outputs }) => outputs,
+          );
+    const pictures = await openPictures(options.images, options.limit, deployment, out.note);
+    const cuts: MeasuredCut[] = [];
+    for (const place of places) {
+      const network = await cutNetwork(deployment, place, grid, measure, machineDefaults().threads);
+      if (network === undefined) {
+        out.note(
+          `note: nothing to clip at a cut after ${place.join(', ')}: the network ends there, or has no float32 tensor`,
+        );
+        continue;
+      }
+      try {
+        const { agreement: bound, bits } = options;
+        cuts.push(await calibrateCut(network, { pictures, measure, bound, bits, progress: out.note, signal }));
+      } finally {
+        await network.release();
+      }
+    }
+    if (cuts.length === 0)
+      throw new TesseraError('TESSERA_PLAN_INVALID', `model "${request.name}" has no cut to calibrate`, {
+        hint: `\`tessera model inspect ${options.model}\` shows how far tiles reach; name a tensor there with --cut, or a smaller --grid`,
+      });
+    const calibration = {
+      model: request.name,
+      model_sha256: deployment.version,
+      task: request.card.task,
+      measure,
+      bound: options.agreement,
+      pictures: pictures.count,
+      skipped: pictures.skipped,
+      grid: [rows, cols],
+      cuts,
+    } as const;
+    const choice = report.choiceOf(calibration);
+    if (json)
+      out.json({
+        ...calibration,
+        chosen: choice === undefined ? null : { tensors: choice.cut.tensors, ...choice.setting },
+      });
+    else for (const line of report.reportLines(calibration)) out.line(line);
+    if (options.report !== undefined) {
+      const { plotSvg, reportHtml } = await import('../calibrate/plot.ts');
+      const text = /\.svg$/i.test(options.report) ? plotSvg(calibration) : reportHtml(calibration);
+      await writeFile(options.report, text);
+      out.note(`report: ${options.report}`);
+    }
+    if (cardFile !== undefined) {
+      const entries = report.cardEntries(calibration);
+      await cardFile.write(entries);
+      out.note(`${cardFile.path}: ${entries.length} settings under "calibrated"; plans use them with --agreement`);
+    }
+    return choice === undefined ? 1 : 0;
+  },
+});

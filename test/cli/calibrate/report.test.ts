@@ -1,0 +1,93 @@
+import { describe, expect, it } from 'vitest';
+import type { Measured, MeasuredCut } from '../../../cli/calibrate/calibrate.ts';
+import { plotSvg, reportHtml } from '../../../cli/calibrate/plot.ts';
+import { type Calibration, cardEntries, choiceOf, reportLines } from '../../../cli/calibrate/report.ts';
+import { parseCard } from '../../../shared/model/card.ts';
+
+/** What is chosen is what plans will do: the report, the plot and model.yaml must say the same. */
+
+const setting = (bits: number, bytes: number, agreement: number, beyond = 0, tensor = 'relu_1'): Measured => ({
+  codecs: { [tensor]: `clip:0:${6 - 1000 * beyond}:${bits}` },
+  bits,
+  rule: { beyond, deadZone: 0 },
+  bytes,
+  agreement,
+  agreement_low: agreement - 0.02,
+  largest: 0.1,
+  mean: 0.01,
+});
+const early: MeasuredCut = {
+  tensors: ['relu_1'],
+  raw_bytes: 10_000,
+  settings: [
+    setting(3, 500, 0.9),
+    setting(4, 800, 0.99),
+    setting(5, 1100, 1),
+    setting(4, 700, 0.992, 0.001),
+    setting(5, 1300, 0.998, 0.001),
+  ],
+};
+const evil = '</svg><script>"a" & \u0007';
+const late: MeasuredCut = { tensors: [evil], raw_bytes: 4000, settings: [setting(8, 720, 0.995, 0, evil)] };
+const calibration: Calibration = {
+  model: 'm',
+  model_sha256: 'a'.repeat(64),
+  task: 'classify',
+  measure: 'answers',
+  bound: 0.99,
+  pictures: 200,
+  skipped: 0,
+  grid: [2, 2],
+  cuts: [early, late],
+};
+
+describe('the choice', () => {
+  it('is the cut and the bits with the fewest bytes that hold the bound', () => {
+    expect(choiceOf(calibration)?.setting.bytes).toBe(700);
+    expect(choiceOf({ ...calibration, bound: 0.994 })?.cut).toBe(late);
+    expect(choiceOf({ ...calibration, bound: 0.995, cuts: [early] })?.setting.bytes).toBe(1100);
+    expect(choiceOf({ ...calibration, bound: 0.999, cuts: [late] })).toBeUndefined();
+  });
+
+  it('is written with what holds stricter bounds, in a form that model.yaml takes', () => {
+    const entries = cardEntries(calibration);
+    expect(entries.map(({ bytes }) => bytes)).toEqual([700, 1100, 720]);
+    expect(parseCard({ name: 'm', task: 'classify', calibrated: entries }, 'model.yaml').calibrated).toEqual(entries);
+    const third = { ...calibration, cuts: [{ ...early, settings: [setting(4, 800, 2 / 3)] }], bound: 0.6 };
+    expect(cardEntries(third)[0]?.agreement).toBe(0.6666);
+  });
+});
+
+describe('the report', () => {
+  it('says what was chosen, and how sure that is', () => {
+    const text = reportLines(calibration).join('\n');
+    expect(text).toMatch(/relu_1 +4 +0\.\.5 +0\.1 % beyond +700 +7\.0 % +99\.20 % +97\.2 % .* chosen/);
+    expect(text).toContain('"relu_1" as clip:0:5:4; 700 bytes a picture, 7.0 % of raw');
+    expect(text).toContain('at least 97.2 % do');
+    // Beaten by another one in bytes and agreement, and not min-max.
+    expect(text).not.toContain('1300');
+  });
+
+  it('says of networks without a first answer what agreement means, and where nothing holds the bound', () => {
+    const text = reportLines({ ...calibration, measure: 'differences', task: 'detect', bound: 1, cuts: [late] }).join(
+      '\n',
+    );
+    expect(text).toContain('a network of task detect has no one first answer');
+    expect(text).toContain('Nothing holds 100.00 %');
+    expect(text).not.toContain('95 %');
+  });
+
+  it('is one page without scripts, whatever tensors are called', () => {
+    for (const text of [reportHtml(calibration), plotSvg(calibration)]) {
+      expect(text).not.toContain('<script');
+      expect(text.match(/<\/svg>/g)).toHaveLength(1);
+      expect(text).toContain('&lt;/svg&gt;&lt;script&gt;&quot;a&quot; &amp; ?');
+      expect(text).not.toMatch(/NaN|Infinity|undefined/);
+    }
+  });
+
+  it('draws one setting at one cut too', () => {
+    const single = { ...calibration, bound: 1, cuts: [{ ...early, settings: [setting(4, 800, 1)] }] };
+    expect(plotSvg(single)).not.toMatch(/NaN|Infinity/);
+  });
+});
