@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http';
+import { CENTRAL } from '../shared/plan/plan.ts';
 import type { CredentialStore } from './credentials.ts';
 import { type Identity, identityOfUser, userName } from './policy.ts';
 
@@ -32,6 +33,8 @@ export type Admitted = { readonly identity: Identity } | { readonly returnCode: 
  *   2. Else a user name that is given is checked; only a connection from this machine may come without one.
  *   3. A client id in use is taken over (which ends the older connection) by the same identity, by the node or
  *      central whose id it is, or from this machine; by nobody else.
+ *   4. The client id that frames are kept for (sessions.ts) is for central and this machine only, also when it is free:
+ *      who connects under it gets what is kept, or has it thrown away.
  */
 export class Admission {
   readonly #options: AdmissionOptions;
@@ -43,7 +46,7 @@ export class Admission {
 
   /** Judges an applicant; keeps nothing. */
   admit({ clientId, trusted, inside, certificate, user, password }: Applicant): Admitted {
-    const { credentials, anonymous } = this.#options;
+    const { base, credentials, anonymous } = this.#options;
     let identity: Identity | undefined;
     if (inside === true) {
       identity = { role: 'local' };
@@ -58,6 +61,8 @@ export class Admission {
       identity = { role: 'local' };
     }
     if (identity === undefined) return { returnCode: 5, reason: 'no user name' };
+    if (clientId === inletId(base) && identity.role !== 'central' && identity.role !== 'local')
+      return { returnCode: 2, reason: "the client id is central's" };
     const owner = this.#owners.get(clientId);
     const free = owner === undefined || identity.role === 'local' || describe(owner) === describe(identity);
     if (free || this.#belongsTo(clientId, identity)) return { identity };
@@ -81,6 +86,9 @@ export class Admission {
     return identity.role === 'central' && clientId === `${base}-${identity.name}`;
   }
 }
+
+/** The client id of the connection on which whichever central is active takes frames in. */
+export const inletId = (base: string): string => `${base}-${CENTRAL}`;
 
 /** The user name of an identity; undefined for somebody on this machine. */
 export const userOf = (identity: Identity | undefined): string | undefined =>

@@ -20,6 +20,7 @@ import {
   listenOn,
   parseListen,
 } from './listen.ts';
+import { type Persistence, SESSION_LIMITS, type SessionLimits, Sessions } from './sessions.ts';
 
 /**
  * The embedded broker: Aedes behind guards. Aedes and ws are imported here and nowhere else.
@@ -30,7 +31,8 @@ import {
  *   3. A packet above the limit is refused from its first bytes, and costs only its sender the connection.
  *   4. A reader that stops reading costs nobody else a message, and is closed within about twice `stallMs`.
  *   5. A client id in use is taken over only by those whose it is (admission.ts).
- *   6. Sessions end with their connection: nothing is queued for those who are away.
+ *   6. Sessions end with their connection: nothing is queued for those who are away. One excepted, that on which central
+ *      takes frames in, which is bounded in bytes and time (sessions.ts).
  */
 
 /** How to run the broker. */
@@ -50,6 +52,8 @@ export interface BrokerOptions {
   readonly slowReaderBytes?: number | undefined;
   /** A connection with bytes to write that takes none for so long is closed, default 5000. */
   readonly stallMs?: number | undefined;
+  /** What is kept for a central that is away, by default for 60 s and 64 MB. */
+  readonly keep?: SessionLimits | undefined;
   readonly log: Log;
 }
 
@@ -99,6 +103,7 @@ class EmbeddedBroker implements RunningBroker {
   readonly #log: Log;
   readonly #connections: Connections;
   readonly #gate: Gate;
+  readonly #sessions: Sessions;
   readonly #aedes: Aedes;
   readonly #sockets: WebSocketServer;
   readonly #listeners: Listener[] = [];
@@ -106,7 +111,7 @@ class EmbeddedBroker implements RunningBroker {
 
   constructor(options: BrokerOptions) {
     const { base = 'tessera', maximumPacketSize = 1_000_000, slowReaderBytes = 16 * 2 ** 20, stallMs = 5000 } = options;
-    const { anonymous, credentials, maximumConnections = 1000, log } = options;
+    const { anonymous, credentials, maximumConnections = 1000, keep = SESSION_LIMITS, log } = options;
     const { counters } = this;
     this.#options = options;
     this.#log = log;
@@ -114,6 +119,7 @@ class EmbeddedBroker implements RunningBroker {
     this.#connections = connections;
     const guarded = { base, anonymous, credentials, maximumPacketSize, slowReaderBytes };
     this.#gate = new Gate({ ...guarded, connections, counters, log });
+    this.#sessions = new Sessions({ base, limits: keep, counters, log });
     this.#aedes = new Aedes({
       concurrency: DELIVERY_SLOTS,
       maxInflightInbound: MAX_QOS2,
@@ -131,6 +137,8 @@ class EmbeddedBroker implements RunningBroker {
 
   async start(addresses: readonly ListenAddress[]): Promise<void> {
     await this.#aedes.listen();
+    // Missing from the types of Aedes.
+    this.#sessions.attach((this.#aedes as unknown as { persistence: Persistence }).persistence);
     this.#watch();
     const arrivals = {
       stream: (socket: Socket) => {
@@ -195,6 +203,7 @@ class EmbeddedBroker implements RunningBroker {
     const closed = new Promise<void>((resolve) => this.#aedes.close(resolve));
     await Promise.race([closed, new Promise((resolve) => setTimeout(resolve, STOP_MS).unref())]);
     this.#connections.closeAll();
+    this.#sessions.stop();
   }
 
   /** Takes a connection in: `conn` carries MQTT. */
@@ -206,6 +215,7 @@ class EmbeddedBroker implements RunningBroker {
   #watch(): void {
     const log = this.#log;
     const gate = this.#gate;
+    const sessions = this.#sessions;
     const who = this.#connections.who.bind(this.#connections);
     // Missing from the types of Aedes; without a listener it would end the process.
     (this.#aedes as EventEmitter).on('error', (error: Error) =>
@@ -220,6 +230,7 @@ class EmbeddedBroker implements RunningBroker {
     });
     this.#aedes.on('clientDisconnect', (client) => {
       gate.gone(client);
+      sessions.gone(client);
       log.debug('client gone', who(client));
     });
     this.#aedes.on('clientError', (client, error) => log.debug(`client failed: ${error.message}`, who(client)));
@@ -229,16 +240,17 @@ class EmbeddedBroker implements RunningBroker {
   /** The places where Aedes asks. */
   #hooks(): AedesOptions {
     const gate = this.#gate;
+    const sessions = this.#sessions;
     return {
       preConnect: (client, packet, done) => {
+        const keptMs = sessions.keptMs(packet.clientId);
         if (packet.protocolVersion === 5) {
-          // Aedes does not speak MQTT 5 and answers in 3.1.1; this CONNACK (132, unsupported version) is MQTT 5.
-          client.conn.write(Buffer.from([0x20, 3, 0, 132, 0]));
+          client.conn.write(versionRefusal(Math.ceil(keptMs / 1000)));
           done(new Error('MQTT 5 is not spoken here, the client may try 3.1.1'), false);
           return;
         }
         // A session kept for somebody who is away would queue without bound.
-        packet.clean = true;
+        packet.clean ||= keptMs === 0;
         done(null, true);
       },
       authenticate: (client, user, password, done) => {
@@ -255,7 +267,22 @@ class EmbeddedBroker implements RunningBroker {
       authorizeSubscribe: (client, subscription, done) => {
         done(null, gate.maySubscribe(client, subscription.topic) ? subscription : null);
       },
-      authorizeForward: (client, packet) => (gate.mayForward(client, packet.topic) ? packet : null),
+      authorizeForward: (client, packet) => {
+        const { now, kept } = sessions.passes(client, packet);
+        return now && gate.mayForward(client, packet.topic, kept) ? packet : null;
+      },
     };
   }
+}
+
+/**
+ * The answer to a client that speaks MQTT 5, which Aedes does not, and which it would answer in 3.1.1: a CONNACK of
+ * MQTT 5 (section 3.2) with reason 132, unsupported version. Where a session of MQTT 3.1.1 would be kept for a time and
+ * not for ever, the property Session Expiry Interval says for how long, so that the client may ask for one.
+ */
+function versionRefusal(keptSec: number): Buffer {
+  if (keptSec === 0) return Buffer.from([0x20, 3, 0, 132, 0]);
+  const packet = Buffer.from([0x20, 8, 0, 132, 5, 0x11, 0, 0, 0, 0]);
+  packet.writeUInt32BE(keptSec, 6);
+  return packet;
 }

@@ -11,6 +11,8 @@ export interface BrokerCounters {
   /** Retained messages that were delivered and not kept: frames, and those beyond the limits. */
   notRetained: number;
   closedSlowReaders: number;
+  /** Frames kept for a central that was away, dropped because there were too many or it did not return. */
+  droppedKept: number;
 }
 
 /** Counters before anything has happened. */
@@ -24,4 +26,5 @@ export const newCounters = (): BrokerCounters => ({
   droppedForSlowReaders: 0,
   notRetained: 0,
   closedSlowReaders: 0,
+  droppedKept: 0,
 });

@@ -106,10 +106,13 @@ export class Gate {
     return false;
   }
 
-  /** Whether a message goes to a reader, or is dropped; somebody who does not read at all is closed. */
-  mayForward(client: ClientOf, topic: string): boolean {
+  /**
+   * Whether a message goes to a reader, or is dropped; somebody who does not read at all is closed. What is kept for the
+   * reader is not dropped: there it is closed and gets the message on its next connection.
+   */
+  mayForward(client: ClientOf, topic: string, kept: boolean): boolean {
     const { base, connections, slowReaderBytes } = this.#options;
-    const verdict = judge(client.conn.writableLength, isBulk(base, topic), slowReaderBytes);
+    const verdict = judge(client.conn.writableLength, !kept && isBulk(base, topic), slowReaderBytes);
     if (verdict === 'close') connections.closeSlow(client.conn);
     else if (verdict === 'drop') this.#dropped(client);
     return verdict === 'forward';

@@ -40,6 +40,13 @@ const broker = z.strictObject({
     .enum(['loopback', 'never'])
     .default('loopback')
     .describe('who may connect without a password: programs on this machine, or nobody'),
+  keep_frames_s: z
+    .number()
+    .min(0)
+    .max(3600)
+    .default(60)
+    .describe('seconds for which frames published with QoS 1 are kept for a central that is away; 0: not at all'),
+  keep_frames_mb: z.number().min(1).max(4096).default(64).describe('how many of them, MB'),
   cert: text.optional().describe('file of the certificate (PEM) for mqtts:// and wss:// listeners'),
   key: text.optional().describe('file of its key (PEM)'),
   ca: text

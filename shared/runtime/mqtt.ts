@@ -39,7 +39,8 @@ export interface BusOptions {
   /**
    * Have the broker keep this client's session for so long after a connection ended: QoS 1 messages that come meanwhile,
    * or were not acknowledged, are delivered on the next one. Only where the broker speaks MQTT 5 (section 3.1.2.11.2):
-   * a session of MQTT 3.1.1 has no end, and would queue for ever for a client that never returns.
+   * a session of MQTT 3.1.1 has no end, and would queue for ever for a client that never returns. The built-in broker
+   * speaks 3.1.1 only, and says in its refusal of MQTT 5 for how long it keeps this client's session.
    */
   readonly sessionSec?: number | undefined;
   /** Subscribed from the first connection on, before anything that a kept session delivers can arrive. */
@@ -100,16 +101,19 @@ type Dial = (options: IClientOptions) => MqttClient;
 async function startBus(options: Omit<BusOptions, 'url'>, where: string, dial: Dial): Promise<Bus> {
   const asked = options.protocolVersion ?? 'auto';
   let version: 4 | 5 = asked === 'auto' ? 5 : asked;
+  let ends = version === 5;
   const open = async (deliver: Deliver): Promise<Session> => {
-    const first = await openSession(dial, options, version, deliver);
+    const first = await openSession(dial, clientOptions(options, version, ends), deliver);
     if (!('fault' in first)) return first;
     const other = version === 5 ? 4 : 5;
     if (asked !== 'auto' || !(isVersionRefusal(first.fault.code) || first.fault.code === 'CLOSED')) {
       throw brokerError(first.fault, where);
     }
-    const second = await openSession(dial, options, other, deliver);
+    const otherEnds = other === 5 || first.keptSec !== undefined;
+    const second = await openSession(dial, clientOptions(options, other, otherEnds), deliver);
     if ('fault' in second) throw brokerError(second.fault, where);
     version = other;
+    ends = otherEnds;
     return second;
   };
   const bus = new ReconnectingBus(open, options.log, options.maximumPacketBytes, undefined, options.mayConnect);
@@ -126,9 +130,10 @@ async function startBus(options: Omit<BusOptions, 'url'>, where: string, dial: D
   return bus;
 }
 
-function clientOptions(options: Omit<BusOptions, 'url'>, version: 4 | 5): IClientOptions {
-  const { user, password, will } = options;
-  const keepsSession = version === 5 && options.sessionSec !== undefined;
+/** `ends`: a session that the broker keeps has an end there. */
+function clientOptions(options: Omit<BusOptions, 'url'>, version: 4 | 5, ends: boolean): IClientOptions {
+  const { user, password, will, sessionSec } = options;
+  const keepsSession = ends && sessionSec !== undefined;
   return {
     clientId: options.clientId,
     ...(user !== undefined && { username: user }),
@@ -138,24 +143,26 @@ function clientOptions(options: Omit<BusOptions, 'url'>, version: 4 | 5): IClien
     keepalive: options.keepaliveSec ?? 10,
     connectTimeout: options.connectTimeoutMs ?? 10_000,
     clean: !keepsSession,
-    ...(keepsSession && { properties: { sessionExpiryInterval: options.sessionSec! } }),
+    ...(keepsSession && version === 5 && { properties: { sessionExpiryInterval: sessionSec } }),
     queueQoSZero: false,
     reconnectPeriod: 0,
     resubscribe: false,
   };
 }
 
+/** Why a connection could not be made. */
+interface NoSession {
+  readonly fault: ConnectionFault;
+  /** How long a session would be kept, as the broker says beside its refusal. */
+  readonly keptSec?: number | undefined;
+}
+
 /** One connection; a `fault` instead where it could not be made. */
-function openSession(
-  dial: Dial,
-  options: Omit<BusOptions, 'url'>,
-  version: 4 | 5,
-  deliver: Deliver,
-): Promise<Session | { readonly fault: ConnectionFault }> {
+function openSession(dial: Dial, options: IClientOptions, deliver: Deliver): Promise<Session | NoSession> {
   return new Promise((resolve) => {
     let client: MqttClient;
     try {
-      client = dial(clientOptions(options, version));
+      client = dial(options);
     } catch (error) {
       // A certificate that cannot be used is found before there is a client.
       const { message, code } = error as NodeJS.ErrnoException;
@@ -163,6 +170,10 @@ function openSession(
     }
     keepWhileHeard(client);
     let fault: ConnectionFault | undefined;
+    let keptSec: number | undefined;
+    client.on('packetreceive', (packet) => {
+      if (packet.cmd === 'connack') keptSec = packet.properties?.sessionExpiryInterval;
+    });
     client.on('error', (error: Error & { code?: string | number }) => {
       const code = error.code ?? (/connack timeout/.test(error.message) ? 'TIMEOUT' : undefined);
       fault ??= { message: error.message, code };
@@ -184,7 +195,7 @@ function openSession(
     client.once('connect', () => resolve(sessionOf(client, filters, () => fault?.message ?? 'closed by the broker')));
     client.once('close', () => {
       client.end(true);
-      resolve({ fault: fault ?? { message: 'closed before it was accepted', code: 'CLOSED' } });
+      resolve({ fault: fault ?? { message: 'closed before it was accepted', code: 'CLOSED' }, keptSec });
     });
   });
 }

@@ -57,6 +57,13 @@ describe('Admission', () => {
     expect(admission('never').admit(inside)).toEqual({ identity: { role: 'local' } });
   });
 
+  it("keeps the client id that central's frames wait for to central, also while it is free", () => {
+    const by = (user?: string) => admission().admit(from(user, 'right', 'tessera-central', user === undefined));
+    expect(by('central')).toEqual({ identity: USERS.central });
+    expect(by()).toEqual({ identity: { role: 'local' } });
+    expect(by('pi-1')).toMatchObject({ returnCode: 2 });
+  });
+
   it('lets nobody take over a client id that another identity uses', () => {
     const door = admission();
     door.connected('x', USERS['pi-1']!);
