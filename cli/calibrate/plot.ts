@@ -8,7 +8,7 @@ const WIDTH = 760;
 const HEIGHT = 420;
 const LEFT = 70;
 const RIGHT = 20;
-const TOP = 20;
+const TOP = 30;
 const BOTTOM = 50;
 
 /** Text in XML: names of tensors are whatever the file says. */
@@ -23,6 +23,9 @@ function xml(text: string): string {
   // Control characters are not allowed in XML at all.
   return text.replace(/[\p{Cc}\p{Cs}]/gu, '?').replace(/[&<>"']/g, (character) => named[character]!);
 }
+
+/** Agreements that get a line of their own. */
+const SHARES = [1, 0.999, 0.995, 0.99, 0.98, 0.95, 0.9, 0.8, 0.5, 0];
 
 /** 1, 2, 5, 10, 20, ... between two numbers. */
 function ticks(from: number, to: number): number[] {
@@ -49,19 +52,23 @@ function line(x1: number, y1: number, x2: number, y2: number, style: string): st
   return `<line x1="${at(x1)}" y1="${at(y1)}" x2="${at(x2)}" y2="${at(y2)}" ${style}/>`;
 }
 
-/** Bytes a picture (logarithmic) against agreement, a line for each cut over its bits, as one SVG picture. */
+/** Bytes a picture against agreement, both logarithmic (of agreement what is lost), a line for each cut over its bits, as one SVG picture. */
 export function plotSvg(calibration: Calibration): string {
   const { cuts, bound, model } = calibration;
   const shown = cuts.map((cut) => shownSettings(cut, bound));
   const all = shown.flat();
   const bytes = all.map((setting) => setting.bytes);
   const [least, most] = [Math.min(...bytes) / 1.2, Math.max(...bytes) * 1.2];
-  const lowest = Math.max(0, Math.min(bound, ...all.map(({ agreement }) => agreement)) - 0.02);
+  // What is lost on a logarithmic scale, on which nothing has no place: half a picture stands for it.
+  const nothing = 0.5 / calibration.pictures;
+  const worst = Math.max(1 - bound, ...all.map(({ agreement }) => 1 - agreement)) + nothing;
   const x = (value: number): number =>
     LEFT + ((WIDTH - LEFT - RIGHT) * Math.log(value / least)) / Math.log(most / least);
-  const y = (value: number): number => TOP + ((HEIGHT - TOP - BOTTOM) * (1 - value)) / (1 - lowest);
+  const y = (agreement: number): number =>
+    TOP +
+    ((HEIGHT - TOP - BOTTOM) * Math.log((1 - agreement + nothing) / nothing)) / Math.log((worst + nothing) / nothing);
 
-  const shares = Array.from({ length: 6 }, (_, i) => lowest + ((1 - lowest) * i) / 5);
+  const shares = SHARES.filter((share) => 1 - share <= worst && (share === 1 || y(share) > TOP + 12));
   const grid = [
     ...ticks(least, most).flatMap((value) => [
       line(x(value), TOP, x(value), HEIGHT - BOTTOM, 'stroke="#ddd"'),
@@ -74,6 +81,7 @@ export function plotSvg(calibration: Calibration): string {
     line(LEFT, y(bound), WIDTH - RIGHT, y(bound), 'stroke="#000" stroke-dasharray="6 4"'),
     label(WIDTH - RIGHT, y(bound) + 14, 'end', `bound ${percent(bound)}`),
     label((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 10, 'middle', 'bytes a picture'),
+    label(LEFT - 6, TOP - 10, 'end', 'agreement'),
   ];
 
   const best = choiceOf(calibration)?.setting;

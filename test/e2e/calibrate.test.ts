@@ -1,0 +1,184 @@
+import { existsSync, readdirSync } from 'node:fs';
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { pictures } from '../../bench/testbed/deployment.ts';
+import { runCli } from '../../bench/testbed/run-cli.ts';
+import type { Measured } from '../../cli/calibrate/calibrate.ts';
+import type { Calibration } from '../../cli/calibrate/report.ts';
+import { parseCard } from '../../shared/model/card.ts';
+import { writeModel } from '../../shared/onnx/write.ts';
+import type { ResultObject } from '../../shared/protocol/messages.ts';
+import { parseYaml } from '../../shared/runtime/yaml.ts';
+import { tinyNetwork } from '../support/tiny-network.ts';
+
+/** What calibration promises a cluster has to keep: the same pictures through real processes, clipped as it found. */
+
+const data = process.env.TESSERA_DATA ?? resolve('../shared/data');
+
+let folder: string;
+let scenes: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'tessera-calibrate-'));
+  scenes = join(folder, 'scenes');
+  await mkdir(scenes);
+  for (const [index, picture] of (await pictures(24)).entries()) await writeFile(join(scenes, `${index}.jpg`), picture);
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+type Report = Calibration & { readonly chosen: (Measured & { readonly tensors: string[] }) | null };
+
+async function calibrate(...args: string[]): Promise<{ report: Report; stderr: string }> {
+  const { code, stdout, stderr } = await runCli(['model', 'calibrate', ...args, '--json']);
+  expect({ code, stderr: code === 0 ? '' : stderr }).toEqual({ code: 0, stderr: '' });
+  return { report: JSON.parse(stdout), stderr };
+}
+
+async function infer(images: string, model: string, ...args: string[]): Promise<ResultObject[]> {
+  const { code, stdout, stderr } = await runCli(['infer', images, '--model', model, '--nodes', '2', ...args, '--json']);
+  expect({ code, stderr: code === 0 ? '' : stderr }).toEqual({ code: 0, stderr: '' });
+  return stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+}
+
+/** Share of pictures with the same best class. */
+function agreement(a: readonly ResultObject[], b: readonly ResultObject[]): number {
+  return a.filter((result, i) => result.predictions[0]?.label === b[i]!.predictions[0]?.label).length / a.length;
+}
+
+/** Bytes that messages add to the results of a picture: addresses, boxes, times. */
+const AROUND_BYTES = 1500;
+
+async function cardOf(model: string) {
+  return parseCard(parseYaml(await readFile(join(model, 'model.yaml'), 'utf8'), 'card', 'TESSERA_MODEL_CARD'), 'card');
+}
+
+describe('the bundled network without what it was retrained for', () => {
+  let model: string;
+  let report: Report;
+  let stderr: string;
+  beforeAll(async () => {
+    model = join(folder, 'plain');
+    await cp('config/models/scenes', model, { recursive: true });
+    const card = await readFile(join(model, 'model.yaml'), 'utf8');
+    await writeFile(join(model, 'model.yaml'), card.replace(/^tiles:\n.*\n/m, ''));
+    await writeFile(join(scenes, 'broken.jpg'), 'no picture');
+    const page = join(folder, 'report.html');
+    const args = ['--model', model, '--images', scenes, '--agreement', '0.95', '--grid', '1x2'];
+    ({ report, stderr } = await calibrate(...args, '--report', page, '--write'));
+    await rm(join(scenes, 'broken.jpg'));
+  });
+
+  test('a picture that cannot be read is left out, the others count', () => {
+    expect(report).toMatchObject({ measure: 'answers', pictures: 24, skipped: 1, bound: 0.95 });
+    expect(stderr).toMatch(/warning: .*broken\.jpg is left out/);
+  });
+
+  test('more bits never come nearer by luck alone: differences fall with every bit, bytes rise', () => {
+    const plain = report.cuts[0]!.settings.filter(({ rule }) => rule.beyond === 0 && rule.deadZone === 0);
+    expect(plain.map(({ bits }) => bits)).toEqual([2, 3, 4, 5, 6, 7, 8]);
+    const falls = (values: number[]) => values.every((value, i) => i === 0 || value < values[i - 1]!);
+    expect(falls(plain.map(({ mean }) => mean))).toBe(true);
+    expect(falls(plain.map(({ bytes }) => -bytes))).toBe(true);
+  });
+
+  test('model.yaml keeps what holds the bound, and its remarks', async () => {
+    const { calibrated } = await cardOf(model);
+    expect(calibrated.map(({ bytes }) => bytes)).toContain(report.chosen?.bytes);
+    expect(await readFile(join(model, 'model.yaml'), 'utf8')).toMatch(/^# Knows the drawn objects/);
+    expect(await readFile(join(folder, 'report.html'), 'utf8')).toContain('</svg>');
+  });
+
+  test('a cluster that is asked for the bound sends so many bytes and gives the same answers', async () => {
+    const clipped = await infer(scenes, model, '--agreement', '0.95', '--grid', '1x2');
+    const whole = await infer(scenes, model, '--strategy', 'whole-central');
+    expect(clipped.every(({ status, approximate }) => status === 'ok' && approximate)).toBe(true);
+    expect(whole.some(({ approximate }) => approximate)).toBe(false);
+    expect(agreement(clipped, whole)).toBeGreaterThanOrEqual(0.95);
+    const bytes = clipped.reduce((sum, { bytes_down }) => sum + bytes_down, 0) / clipped.length;
+    // A tile that was asked for twice may come twice.
+    expect(bytes).toBeGreaterThan(0.99 * report.chosen!.bytes);
+    expect(bytes).toBeLessThan(1.5 * report.chosen!.bytes + AROUND_BYTES);
+  });
+
+  test('nothing is clipped unless a bound is asked for that was found to hold', async () => {
+    const picture = join(scenes, '0.jpg');
+    expect((await infer(picture, model))[0]?.approximate).toBe(false);
+    // Another cut than those that were calibrated.
+    const [result] = await infer(picture, model, '--agreement', '0.5', '--cut', 'pool3');
+    expect(result?.approximate).toBe(false);
+  });
+});
+
+const network = join(data, 'models', 'mobilenet_v2.onnx');
+describe.skipIf(!existsSync(network))(`MobileNet v2 on ImageNet pictures (${network})`, () => {
+  test('infer keeps what calibrate measured, picture by picture', async () => {
+    const model = join(folder, 'mobilenet');
+    const images = join(folder, 'imagenet');
+    await mkdir(model);
+    await mkdir(images);
+    const card = await readFile('test/data/cards/mobilenet_v2.yaml', 'utf8');
+    const absolute = card
+      .replace('model: ', `model: ${join(data, 'models/')}`)
+      .replace('../images', join(data, 'images'));
+    await writeFile(join(model, 'model.yaml'), absolute);
+    const all = readdirSync(join(data, 'images', 'imagenet')).filter((name) => name.endsWith('.JPEG'));
+    for (const name of all.slice(0, 30)) await cp(join(data, 'images', 'imagenet', name), join(images, name));
+    const args = ['--model', model, '--images', images, '--agreement', '0.9', '--cut', 'l058_add', '--bits', '3..5'];
+    const { report } = await calibrate(...args, '--write');
+    expect(report.chosen?.agreement).toBeGreaterThanOrEqual(0.9);
+    expect(report.chosen!.bytes).toBeLessThan(0.12 * report.cuts[0]!.raw_bytes);
+
+    const clipped = await infer(images, model, '--agreement', '0.9', '--grid', '2x2');
+    const whole = await infer(images, model, '--strategy', 'whole-central');
+    // The runtime rounds codes in float32, calibration in float64: one picture may fall to the other side.
+    expect(Math.abs(agreement(clipped, whole) - report.chosen!.agreement)).toBeLessThan(1.01 / 30);
+    const bytes = clipped.reduce((sum, { bytes_down }) => sum + bytes_down, 0) / clipped.length;
+    expect(bytes).toBeLessThan(1.5 * report.chosen!.bytes + AROUND_BYTES);
+  });
+});
+
+describe('what cannot be calibrated', () => {
+  const refused = async (...args: string[]) => {
+    const { code, stderr } = await runCli(['model', 'calibrate', ...args]);
+    expect(code).not.toBe(0);
+    return stderr;
+  };
+
+  test('a folder without pictures, or with none that can be read', async () => {
+    const empty = join(folder, 'empty');
+    await mkdir(empty);
+    expect(await refused('--images', empty)).toMatch(/TESSERA_USAGE: no JPEG or PNG file[\s\S]*hint: /);
+    await writeFile(join(empty, 'a.png'), 'text');
+    expect(await refused('--images', empty)).toMatch(/none of 1 pictures[\s\S]*hint: /);
+    expect(await refused()).toMatch(/TESSERA_USAGE[\s\S]*--images DIR/);
+  });
+
+  test('a network that takes no pictures: the hint says what to do', async () => {
+    const model = join(folder, 'tensors');
+    await mkdir(model);
+    const onnx = tinyNetwork();
+    const inputs = onnx.graph.inputs.map((input) => ({ ...input, shape: [1, 3, 16, 16] }));
+    await writeFile(join(model, 'model.onnx'), writeModel({ ...onnx, graph: { ...onnx.graph, inputs } }));
+    await writeFile(join(model, 'model.yaml'), 'name: tensors\ntask: raw\ninput: {layout: nhwc}\n');
+    expect(await refused('--model', model, '--images', scenes)).toMatch(
+      /only networks that take pictures[\s\S]*hint: .*model\.yaml[\s\S]*--codec/,
+    );
+  });
+
+  test('writing where there is no model.yaml, or into the bundled one, fails before the work begins', async () => {
+    const bare = join(folder, 'bare.onnx');
+    await writeFile(bare, writeModel(tinyNetwork()));
+    expect(await refused('--model', bare, '--images', scenes, '--write')).toContain('tessera model add');
+    expect(await refused('--images', scenes, '--write')).toContain('belongs to Tessera itself');
+  });
+
+  test('a tensor that is none, bits that are none, a report of another kind', async () => {
+    expect(await refused('--images', scenes, '--cut', 'nope')).toContain('no tensor "nope"');
+    expect(await refused('--images', scenes, '--bits', '1..9')).toMatch(/TESSERA_USAGE: --bits/);
+    expect(await refused('--images', scenes, '--report', 'x.pdf')).toMatch(/TESSERA_USAGE: --report/);
+  });
+});
