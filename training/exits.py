@@ -29,7 +29,7 @@ class Head(nn.Module):
         fields = [max(1, -(-side // 2) // 4) for side in shape[1:]]
         self.convolution = nn.Conv2d(shape[0], channels, 3, 2, 1, bias=False)
         self.norm = nn.BatchNorm2d(channels)
-        self.average = nn.AvgPool2d(fields)
+        self.average = nn.AvgPool2d(fields) if max(fields) > 1 else nn.Identity()
         cells = [-(-side // 2) // field for side, field in zip(shape[1:], fields)]
         self.classify = nn.Linear(channels * cells[0] * cells[1], classes)
 
@@ -59,7 +59,7 @@ class Exiting(nn.Module):
         self.tiled.eval()
         self.run(torch.zeros(1, 3, *size))
         if self.seen is None or self.seen.dim() != 4 or len(self.seen) != 1:
-            raise SystemExit(f'"{at}" is no place for an exit: it does not make the whole map of a picture')
+            raise SystemExit(f'"{at}" is no place for an exit, as it makes no whole map of a picture: take a cut, or a map behind the last one')
         self.shape = tuple(self.seen.shape[1:])
         self.head = Head(self.shape, classes)
 
@@ -143,6 +143,8 @@ def train_exit(
     kept = folder / "exit.pt"
     if kept.exists():
         state = torch.load(kept, weights_only=True)
+        if state["report"]["at"] != exiting.at:
+            raise SystemExit(f'{kept} is an exit behind "{state["report"]["at"]}": delete it to train another')
         exiting.head.load_state_dict(state["head"])
         return state["report"]
     folder.mkdir(parents=True, exist_ok=True)

@@ -134,7 +134,7 @@ def write_card(file: Path, fields: dict) -> None:
     """Writes model.yaml; every value stands as JSON, which is YAML."""
     lines = []
     for key, value in fields.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and value:
             lines += [f"{key}:", *(f"  {inner}: {json.dumps(deep)}" for inner, deep in value.items())]
         elif isinstance(value, list) and value and isinstance(value[0], dict):
             lines += [f"{key}:", *(f"  - {json.dumps(one)}" for one in value)]

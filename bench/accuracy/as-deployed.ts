@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { deployModel } from '../../central/deployment.ts';
 import { choosePlan, type PlanRequest } from '../../central/planner/choose.ts';
 import { layoutOf } from '../../central/planner/prepared.ts';
+import { confidence } from '../../central/tasks/classify.ts';
 import { findCodec } from '../../shared/codec/codec.ts';
 import type { ModelCard } from '../../shared/model/card.ts';
 import type { Model } from '../../shared/onnx/model.ts';
@@ -18,7 +19,10 @@ import { runStage } from '../../shared/tiling/reference.ts';
 
 /** What one picture came to. */
 export interface Deployed {
+  /** Everything that was computed; behind the exit that was taken nothing is. */
   readonly outputs: ReadonlyMap<string, Tensor>;
+  /** Which entry of `exits` of model.yaml ended it; null: none. */
+  readonly exit: number | null;
   /** Bytes of what tiles send, as the plan's codecs make them and as they are in memory; without messages. */
   readonly sent: number;
   readonly raw: number;
@@ -85,8 +89,11 @@ export async function loadDeployed(folder: string, request: Partial<PlanRequest>
                 raw += region.data.length;
               }
           for (const [name, tensor] of made) tensors.set(name, tensor);
+          const { exit } = prepared.plan.stages[index]!;
+          if (exit !== undefined && confidence(tensors.get(exit.tensor)!, card.output.decoder) >= exit.threshold)
+            return { outputs: tensors, exit: card.exits.findIndex(({ tensor }) => tensor === exit.tensor), sent, raw };
         }
-        return { outputs: tensors, sent, raw };
+        return { outputs: tensors, exit: null, sent, raw };
       },
       release: async () => {
         for (const session of sessions.values()) await session.release();
