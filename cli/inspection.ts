@@ -1,5 +1,7 @@
 import { isConv, nodeMacs } from '../shared/onnx/cost.ts';
+import { cutTensors } from '../shared/onnx/cuts.ts';
 import { type DescribedTensor, describeModel } from '../shared/onnx/describe.ts';
+import { extractSegment } from '../shared/onnx/extract.ts';
 import type { ResolvedModel } from '../shared/onnx/model.ts';
 import { tileReach } from '../shared/tiling/reach.ts';
 import { table } from './output.ts';
@@ -50,16 +52,17 @@ export interface InspectedTensor {
   readonly shape: readonly number[] | null;
 }
 
-/** What a network is made of, where it can be cut, and how far tiles reach from its inputs. */
-export function inspectModel(resolved: ResolvedModel): Inspection {
+/** What a network is made of, where it can be cut, and how far tiles reach from its inputs. `exits` cross no cut. */
+export function inspectModel(resolved: ResolvedModel, exits: readonly string[] = []): Inspection {
   const description = describeModel(resolved);
-  const { nodes, inputs } = resolved.model.graph;
-  const reach = tileReach(
-    resolved,
-    inputs.map(({ name }) => name),
-  );
+  const { nodes, inputs, outputs } = resolved.model.graph;
+  const from = inputs.map(({ name }) => name);
+  const answers = outputs.map(({ name }) => name).filter((name) => !exits.includes(name));
+  const trunk =
+    answers.length === outputs.length || answers.length === 0 ? resolved : extractSegment(resolved, from, answers);
+  const reach = tileReach(resolved, from);
   const tiled = new Set(reach.nodes);
-  const cuts = new Set(description.cuts.map(({ tensor }) => tensor));
+  const cuts = new Set(cutTensors(trunk).map(({ tensor }) => tensor));
   const { macs, convMacs, params } = description.totals;
   return {
     opset: description.opset,

@@ -35,7 +35,8 @@ export const command = defineCommand({
     const shape = options.inputShape ?? card.input.shape;
     const first = model.graph.inputs[0]?.name;
     const inputShapes = shape === undefined || first === undefined ? {} : { inputShapes: { [first]: shape } };
-    const inspected = inspectModel(resolveModel(model, inputShapes));
+    const exits = card.exits.map(({ tensor }) => tensor);
+    const inspected = inspectModel(resolveModel(model, inputShapes), exits);
     if (json) {
       out.json({ name: card.name, model: modelPath, ...inspected });
       return 0;

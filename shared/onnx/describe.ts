@@ -1,6 +1,5 @@
 import { byteLength, type TensorSpec } from '../tensor/tensor.ts';
 import { modelTotals, nodeMacs, nodeParams, type Totals } from './cost.ts';
-import { type Cut, cutTensors } from './cuts.ts';
 import type { ResolvedModel } from './model.ts';
 
 /** A tensor at the rim of a model; `spec` is undefined where its shape is only known after a run. */
@@ -23,7 +22,7 @@ export interface DescribedLayer {
   readonly params: number;
 }
 
-/** A model in plain data: what it takes and makes, its layers in order, where it can be cut, what it costs. */
+/** A model in plain data: what it takes and makes, its layers in order, what it costs. */
 export interface ModelDescription {
   readonly producer: string;
   readonly irVersion: number;
@@ -32,7 +31,6 @@ export interface ModelDescription {
   readonly inputs: readonly DescribedTensor[];
   readonly outputs: readonly DescribedTensor[];
   readonly layers: readonly DescribedLayer[];
-  readonly cuts: readonly Cut[];
   readonly totals: Totals;
 }
 
@@ -59,7 +57,6 @@ export function describeModel(resolved: ResolvedModel): ModelDescription {
         params: nodeParams(resolved, node),
       };
     }),
-    cuts: cutTensors(resolved),
     totals: modelTotals(resolved),
   };
 }
