@@ -47,16 +47,21 @@ class SceneNet(nn.Module):
         return self.classify(self.average(features).flatten(1))
 
 
-def count_macs(model: nn.Module, size: int = INPUT_SIZE, channels: int = 3) -> int:
-    """Multiply-adds of one square picture or map, counted while one runs."""
-    total = 0
+def count_macs(model: nn.Module, size: int = INPUT_SIZE, channels: int = 3, until: str = "") -> int:
+    """Multiply-adds of one square picture or map, counted while one runs; `until`: only through that submodule."""
+    total, counting = 0, True
 
     def count(layer: nn.Module, _inputs: tuple, output: torch.Tensor) -> None:
         nonlocal total
         weights = layer.weight
-        total += weights[0].numel() * output[0].numel()
+        total += weights[0].numel() * output[0].numel() if counting else 0
+
+    def stop(*_given) -> None:
+        nonlocal counting
+        counting = False
 
     hooks = [m.register_forward_hook(count) for m in model.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
+    hooks.append(model.get_submodule(until).register_forward_hook(stop))
     was_training = model.training
     model.eval()
     with torch.no_grad():

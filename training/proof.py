@@ -45,8 +45,9 @@ TITLES = {
     "quantise": f"+ {BITS} bits",
     "exit": "+ exit",
 }
-# The grid whose network gets an exit, on the cut; thresholds that the document states beside the chosen one.
+# The grid whose network gets an exit, and where: at the cut or behind it; thresholds stated beside the chosen one.
 EXIT_GRID = (4, 4)
+EXIT_AT = CUT
 EXIT_THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 
 

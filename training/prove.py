@@ -17,7 +17,7 @@ from exits import Exiting, both_logits, combine, expected_answers, measure, trai
 from export import export_model
 from fit import Settings, answers
 from progressive import STEPS, apply, bytes_per_picture, run_step
-from proof import BITS, CUT, DATA_SETS, EXIT_GRID, EXIT_THRESHOLDS, GRIDS, NETWORKS, all_rows, pack, read_rows, runs
+from proof import BITS, CUT, DATA_SETS, EXIT_AT, EXIT_GRID, EXIT_THRESHOLDS, GRIDS, NETWORKS, all_rows, pack, read_rows, runs
 from proof_table import write_document
 from tiles import Stage, Tiled
 
@@ -92,7 +92,7 @@ class Proof:
         if self.is_made(grid, "exit"):
             return
         torch.manual_seed(self.seed)
-        exiting = Exiting(tiled, CUT, len(self.test.classes), (self.set.size, self.set.size))
+        exiting = Exiting(tiled, EXIT_AT, len(self.test.classes), (self.set.size, self.set.size))
         exiting.to(memory_format=torch.channels_last)
         # Sharp targets: with smoothed ones scores say less than how often they are right.
         settings = replace(self.settings(2 * self.set.step_epochs, 4e-3), smoothing=0.0)
