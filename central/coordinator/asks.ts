@@ -3,6 +3,7 @@ import { type Place, tileMs } from '../scheduler/allocate.ts';
 import { hedgeDelay } from '../scheduler/hedge.ts';
 import {
   estimateSpeeds,
+  linkOf,
   observeAtMost,
   observeLink,
   observeResponse,
@@ -45,7 +46,7 @@ export function choicesFor(nodes: readonly Node[], frame: Frame, stage: StageRun
     node,
     known: speeds[k] !== undefined,
     speed: speeds[k] ?? NOMINAL_SPEED,
-    msPerByte: node.statistics.ms_per_byte ?? 0,
+    ...linkOf(node.statistics),
     busyMs: node.busy_ms,
     roomBytes: node.memory_bytes - node.held_bytes,
   }));
@@ -67,7 +68,7 @@ export function assign(
 ): void {
   const { node } = choice;
   const { hedged = false, probe = false } = how;
-  const each = tiles.map((tile) => tileMs(loadOf(tile), choice));
+  const each = tiles.map((tile, k) => (k === 0 ? choice.messageMs : 0) + tileMs(loadOf(tile), choice));
   const predicted = choice.known ? each.reduce((sum, ms) => sum + ms, node.busy_ms) : null;
   const slow = slowResponse(node.statistics, keyOf(frame, stage));
   const batch: Batch = {

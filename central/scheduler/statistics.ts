@@ -9,8 +9,24 @@ export interface NodeStatistics {
   speed: number | undefined;
   /** Per plan stage, because an operator's cost in multiply-adds is not its cost in time. */
   readonly stages: Map<string, StageStatistics>;
-  /** Time beyond waiting and computing, per byte sent and received; undefined until measured. */
-  ms_per_byte: number | undefined;
+  /** Its messages by size and time: what `linkOf` reads its link from. */
+  readonly link: LinkStatistics;
+}
+
+/** Sums over messages, older ones weighing less: how many, bytes sent and received, ms beyond waiting and computing. */
+export interface LinkStatistics {
+  count: number;
+  bytes: number;
+  ms: number;
+  bytes_bytes: number;
+  bytes_ms: number;
+}
+
+/** What a message costs on the way there and back. */
+export interface Link {
+  /** Whatever its size, ms. */
+  readonly messageMs: number;
+  readonly msPerByte: number;
 }
 
 /** What is known of one node at one stage of one plan. */
@@ -31,7 +47,8 @@ export function stageKey(plan: string, stage: number): string {
 
 /** Statistics of a node of which nothing is known. */
 export function newStatistics(): NodeStatistics {
-  return { speed: undefined, stages: new Map(), ms_per_byte: undefined };
+  const link = { count: 0, bytes: 0, ms: 0, bytes_bytes: 0, bytes_ms: 0 };
+  return { speed: undefined, stages: new Map(), link };
 }
 
 /** ADCNN Algorithm 2, line by line: `s <- (1 - gamma) s + gamma n`; the first observation stands as it is. */
@@ -70,9 +87,37 @@ export function observeResponse(node: NodeStatistics, key: string, ms: number): 
   if (responses.length > RESPONSES) responses.shift();
 }
 
-/** Takes note that `bytes` (both ways) took `ms` beyond waiting and computing. */
-export function observeLink(node: NodeStatistics, bytes: number, ms: number, gamma: number): void {
-  if (bytes > 0) node.ms_per_byte = ewma(node.ms_per_byte, Math.max(0, ms) / bytes, gamma);
+/** A line needs more points than a mean: they count so much longer. */
+const LINK_MEMORY = 3;
+
+/** Takes note that a message and its answer, of `bytes` together, took `ms` beyond waiting and computing. */
+export function observeLink({ link }: NodeStatistics, bytes: number, ms: number, gamma: number): void {
+  const kept = 1 - gamma / LINK_MEMORY;
+  const took = Math.max(0, ms);
+  link.count = kept * link.count + 1;
+  link.bytes = kept * link.bytes + bytes;
+  link.ms = kept * link.ms + took;
+  link.bytes_bytes = kept * link.bytes_bytes + bytes * bytes;
+  link.bytes_ms = kept * link.bytes_ms + bytes * took;
+}
+
+/** Sizes that differ by less than this share of their mean say little of what a byte costs. */
+const TELLING = 0.1;
+
+/**
+ * A line through what messages took by their size (least squares), neither part of it below 0. Charged by the byte
+ * alone, a node that was given little would look slow for each byte, be given less, and be left out in the end however
+ * large the tiles become. Where sizes are alike the time counts as the message's; probes soon bring other sizes.
+ */
+export function linkOf({ link }: NodeStatistics): Link {
+  if (link.count === 0) return { messageMs: 0, msPerByte: 0 };
+  const bytes = link.bytes / link.count;
+  const ms = link.ms / link.count;
+  if (bytes === 0) return { messageMs: ms, msPerByte: 0 };
+  const spread = Math.max(0, link.bytes_bytes / link.count - bytes * bytes) + (TELLING * bytes) ** 2;
+  const slope = (link.bytes_ms / link.count - bytes * ms) / spread;
+  const msPerByte = Math.min(ms / bytes, Math.max(0, slope));
+  return { messageMs: Math.max(0, ms - bytes * msPerByte), msPerByte };
 }
 
 /** The 95th percentile of the node's response times at a stage, ms; undefined where there are none. */

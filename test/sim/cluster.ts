@@ -38,6 +38,12 @@ const STEADY: Behaviour = {
   reorderMs: 0,
 };
 
+/** A work message at its node; what it waited there is until its first tile runs, as agents say it. */
+interface Message {
+  readonly arrived: number;
+  queueMs: number | undefined;
+}
+
 interface SimNode {
   readonly id: string;
   readonly behaviour: Behaviour;
@@ -45,7 +51,7 @@ interface SimNode {
   /** `stopped`: as by SIGSTOP, it does and says nothing but its connection stands. */
   state: 'up' | 'stopped' | 'down';
   readonly plans: Set<string>;
-  queue: { work: Work; t_id: number; arrived: number }[];
+  queue: { work: Work; t_id: number; message: Message }[];
   running: boolean;
   /** What would have happened while it was stopped. */
   later: (() => void)[];
@@ -352,7 +358,8 @@ export class Cluster {
     this.#reach(
       work.node,
       (node) => {
-        for (const t_id of work.t_ids) node.queue.push({ work, t_id, arrived: this.now });
+        const message = { arrived: this.now, queueMs: undefined };
+        for (const t_id of work.t_ids) node.queue.push({ work, t_id, message });
         this.#work(node);
       },
       bytes,
@@ -365,12 +372,13 @@ export class Cluster {
     const item = node.queue.shift();
     if (item === undefined) return;
     node.running = true;
-    const { work, t_id } = item;
+    const { work, t_id, message } = item;
     const { boot, behaviour } = node;
     const facts = this.#facts.get(work.plan)!.stages[work.stage]!.tiles[t_id]!;
     const known = node.plans.has(work.plan);
     const computeMs = known ? facts.cost / behaviour.speed : 0;
-    const queueMs = this.now - item.arrived;
+    message.queueMs ??= this.now - message.arrived;
+    const { queueMs } = message;
     const finish = (): void => {
       if (node.boot !== boot || node.state === 'down') return;
       if (node.state === 'stopped') {

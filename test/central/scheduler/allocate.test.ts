@@ -4,7 +4,13 @@ import { allocate, allocateTogether, type Load, type Place } from '../../../cent
 
 const equal = (count: number): Load[] => new Array(count).fill({ cost: 1, bytes: 1 });
 const places = (speeds: readonly number[], caps: readonly number[] = []): Place[] =>
-  speeds.map((speed, k) => ({ speed, msPerByte: 0, busyMs: 0, roomBytes: caps[k] ?? Number.POSITIVE_INFINITY }));
+  speeds.map((speed, k) => ({
+    speed,
+    messageMs: 0,
+    msPerByte: 0,
+    busyMs: 0,
+    roomBytes: caps[k] ?? Number.POSITIVE_INFINITY,
+  }));
 const perPlace = (chosen: readonly number[], count: number): number[] =>
   Array.from({ length: count }, (_, k) => chosen.filter((place) => place === k).length);
 
@@ -88,6 +94,14 @@ test('a busy node gets less, a node behind a slow link too', () => {
   const [a, b] = places([1, 1]);
   expect(perPlace(allocate(equal(8), [{ ...a!, busyMs: 4000 }, b!]), 2)).toEqual([2, 6]);
   expect(perPlace(allocate(equal(8), [{ ...a!, msPerByte: 2000 }, b!]), 2)).toEqual([2, 6]);
+});
+
+test('a message costs once for each node that is sent one, and each further one has it later', () => {
+  const far = places([1, 1, 1, 1]).map((place) => ({ ...place, messageMs: 9000 }));
+  expect(perPlace(allocate(equal(8), far), 4)).toEqual([2, 2, 2, 2]);
+  const tiny = equal(8).map((tile) => ({ ...tile, cost: 0.001 }));
+  expect(perPlace(allocate(tiny, far, undefined, 10), 4)).toEqual([8, 0, 0, 0]);
+  expect(perPlace(allocate(equal(8), far, undefined, 10), 4)).toEqual([2, 2, 2, 2]);
 });
 
 test('a tile too large for every memory still runs, alone on an idle node; for a busy one it waits', () => {

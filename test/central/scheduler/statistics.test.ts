@@ -1,8 +1,10 @@
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
   estimateSpeeds,
   ewma,
   forgetPlan,
+  linkOf,
   newStatistics,
   observeAtMost,
   observeLink,
@@ -71,14 +73,43 @@ test('response times are bounded, and their 95th percentile is by nearest rank',
   expect(slowResponse(node, KEY)).toBe(1000 - RESPONSES + Math.ceil(0.95 * RESPONSES));
 });
 
-test('a link has a time per byte, never a negative one', () => {
-  const node = newStatistics();
-  observeLink(node, 0, 10, 0.5);
-  expect(node.ms_per_byte).toBeUndefined();
-  observeLink(node, 1000, 10, 0.5);
-  expect(node.ms_per_byte).toBe(0.01);
-  observeLink(node, 1000, -10, 0.5);
-  expect(node.ms_per_byte).toBe(0.005);
+describe('what a link costs', () => {
+  const measured = (messages: readonly (readonly [bytes: number, ms: number])[]) => {
+    const node = newStatistics();
+    for (const [bytes, ms] of messages) observeLink(node, bytes, ms, 0.3);
+    return linkOf(node);
+  };
+
+  test('nothing is known: nothing', () => {
+    expect(measured([])).toEqual({ messageMs: 0, msPerByte: 0 });
+  });
+
+  test('messages of different sizes tell the byte from the message', () => {
+    const { messageMs, msPerByte } = measured([1, 4, 2, 8, 1, 4, 6, 2].map((kb) => [1000 * kb, 5 + 2 * kb] as const));
+    expect(msPerByte).toBeCloseTo(0.002, 4);
+    expect(messageMs).toBeCloseTo(5, 0);
+  });
+
+  test('messages of one size count as such, so that who was sent little does not look slow for each byte', () => {
+    const { messageMs, msPerByte } = measured([8, 4, 8, 4].map((ms) => [1024, ms] as const));
+    expect(msPerByte).toBe(0);
+    expect(messageMs).toBeCloseTo(6, 0);
+  });
+
+  test('neither part is below 0, and together they explain what was measured', () => {
+    const message = fc.tuple(fc.integer({ min: 1, max: 1e7 }), fc.integer({ min: -5, max: 10_000 }));
+    fc.assert(
+      fc.property(fc.array(message, { minLength: 1, maxLength: 30 }), (messages) => {
+        const node = newStatistics();
+        for (const [bytes, ms] of messages) observeLink(node, bytes, ms, 0.3);
+        const { messageMs, msPerByte } = linkOf(node);
+        expect(messageMs).toBeGreaterThanOrEqual(0);
+        expect(msPerByte).toBeGreaterThanOrEqual(0);
+        const { count, bytes, ms } = node.link;
+        expect(messageMs + (msPerByte * bytes) / count).toBeCloseTo(ms / count, 6);
+      }),
+    );
+  });
 });
 
 test('a plan that is gone takes its stages with it', () => {
