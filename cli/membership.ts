@@ -1,7 +1,9 @@
 import { enrol, type Membership, readMembership } from '../node-agent/enrolment.ts';
 import type { Invitation } from '../shared/config/join.ts';
+import { hideUserInfo } from '../shared/config/show.ts';
 import { TesseraError } from '../shared/errors.ts';
 import type { Log } from '../shared/ports.ts';
+import { type ConnectionFault, isUserRefusal } from '../shared/runtime/broker-failure.ts';
 import type { LoadedConfig } from '../shared/runtime/config.ts';
 import type { BusOptions } from '../shared/runtime/mqtt.ts';
 import { busOptions } from './connect.ts';
@@ -22,6 +24,8 @@ export interface WayIn {
   readonly base: string;
   readonly id: string | undefined;
   readonly trustedKeys: readonly string[];
+  /** Whether it comes in by an invitation, of now or earlier. */
+  readonly isMember: boolean;
 }
 
 /**
@@ -60,7 +64,7 @@ async function keptMembership(where: Circumstances): Promise<WayIn> {
   if (member !== undefined)
     log.debug(`this machine joined ${member.server} as ${member.user}, but is told to connect otherwise`);
   const { clientId: _, log: __, ...bus } = await busOptions(loaded.config, '', log);
-  return { bus, base: mqtt.base_topic, id, trustedKeys: node.trusted_keys };
+  return { bus, base: mqtt.base_topic, id, trustedKeys: node.trusted_keys, isMember: false };
 }
 
 /** The connection that a membership means; what the configuration says explicitly goes before. */
@@ -79,7 +83,19 @@ async function asMember(member: Invitation | Membership, where: Circumstances): 
     base: isSaid(where, 'mqtt.base_topic') ? mqtt.base_topic : (member.base ?? 'tessera'),
     id: member.user,
     trustedKeys: [...member.keys, ...node.trusted_keys],
+    isMember: true,
   };
+}
+
+/** What an agent ends with, for its user: a member that the broker does not let in is told how to come back. */
+export function explained(error: unknown, { bus, id, isMember }: WayIn): unknown {
+  const fault = error instanceof TesseraError ? (error.cause as ConnectionFault | undefined) : undefined;
+  if (!isMember || !isUserRefusal(fault?.code)) return error;
+  const text = `${hideUserInfo(bus.url)} does not let ${id} in any more: it was thrown out, or the broker lost its secrets`;
+  return new TesseraError('TESSERA_BROKER', text, {
+    hint: `to come back: \`tessera node invite ${id}\` on the broker's machine, and here, once, the line that it prints`,
+    cause: error,
+  });
 }
 
 const isSaid = ({ loaded }: Circumstances, key: string): boolean =>

@@ -2,7 +2,7 @@ import { statfs } from 'node:fs/promises';
 import { totalmem } from 'node:os';
 import { join } from 'node:path';
 import { Complaints } from '../shared/complaints.ts';
-import { failureOf } from '../shared/errors.ts';
+import { failureOf, type TesseraError } from '../shared/errors.ts';
 import { CENTRAL, type Tier } from '../shared/plan/plan.ts';
 import type { Bus, Log } from '../shared/ports.ts';
 import { blobPartMessage, type ControlMessage, controlMessage, workMessage } from '../shared/protocol/messages.ts';
@@ -45,6 +45,8 @@ export interface AgentOptions {
 /** A running node agent. */
 export interface Agent {
   readonly id: string;
+  /** Resolves with the reason when the broker, which let this node in, does not any more. */
+  readonly refused: Promise<TesseraError>;
   /** Publishes `offline` and ends everything, within 8 s. Idempotent. */
   stop(): Promise<void>;
 }
@@ -65,10 +67,16 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const clientId = `${base}-node-${id}`;
   const store = await openBlobStore(options.blobDir ?? join(stateDir, 'blobs'));
 
+  let onRefused: (error: TesseraError) => void;
+  const refused = new Promise<TesseraError>((resolve) => {
+    onRefused = resolve;
+  });
+  const connection = { ...options.bus, log, onRefused: (error: TesseraError) => onRefused(error) };
+
   // Under another client id: the broker throws out whoever has the same.
-  const probe = await connectBus({ ...options.bus, clientId: `${clientId}-${bootId.slice(0, 8)}`, log });
+  const probe = await connectBus({ ...connection, clientId: `${clientId}-${bootId.slice(0, 8)}` });
   try {
-    await connected(probe);
+    await connected(probe, refused);
     await refuseDuplicate(probe, topics, id);
   } finally {
     await probe.stop();
@@ -79,7 +87,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   let bus: Bus;
   try {
     const will = { topic: topics.nodeStatus(id), payload: 'offline', qos: 1, retain: true } as const;
-    bus = await connectBus({ ...options.bus, clientId, will, log });
+    bus = await connectBus({ ...connection, clientId, will });
   } catch (error) {
     await executor.stop();
     throw error;
@@ -154,6 +162,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   let stopping: Promise<void> | undefined;
   return {
     id,
+    refused,
     stop: () => {
       stopping ??= (async () => {
         vitals.stop();
@@ -166,7 +175,8 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   };
 }
 
-/** Waits for the first connection of a bus that keeps trying. */
-function connected(bus: Bus): Promise<void> {
-  return new Promise((resolve) => bus.onConnect(resolve));
+/** Waits for the first connection of a bus that keeps trying; throws what it is refused with. */
+async function connected(bus: Bus, refused: Promise<TesseraError>): Promise<void> {
+  const error = await Promise.race([refused, new Promise<void>((resolve) => bus.onConnect(resolve))]);
+  if (error !== undefined) throw error;
 }

@@ -5,7 +5,7 @@ import { type Invitation, joinPassword } from '../shared/config/join.ts';
 import { TesseraError } from '../shared/errors.ts';
 import type { Log } from '../shared/ports.ts';
 import { Backoff } from '../shared/runtime/backoff.ts';
-import { type ConnectionFault, isPermanent } from '../shared/runtime/broker-failure.ts';
+import { type ConnectionFault, isPermanent, isUserRefusal } from '../shared/runtime/broker-failure.ts';
 import { readText } from '../shared/runtime/file.ts';
 import { type BusOptions, connectBus } from '../shared/runtime/mqtt.ts';
 import { writePrivateFile } from '../shared/runtime/private-file.ts';
@@ -95,17 +95,13 @@ async function untilTaken(invitation: Invitation, password: string, options: Enr
       return;
     } catch (error) {
       const fault = error instanceof TesseraError ? (error.cause as ConnectionFault | undefined) : undefined;
-      if (isRefusal(fault?.code)) throw refused(invitation, now());
+      if (isUserRefusal(fault?.code)) throw refused(invitation, now());
       if (fault === undefined || isPermanent(fault.code)) throw error;
       log.warn(`${(error as Error).message}; trying again until it answers`);
     }
     await backoff.wait();
   }
 }
-
-/** "Bad user name or password", "not authorised": MQTT 3.1.1 section 3.2.2.3, MQTT 5 section 3.2.2.2. */
-const isRefusal = (code: string | number | undefined): boolean =>
-  typeof code === 'number' && [4, 5, 134, 135].includes(code);
 
 function refused({ user, expires }: Invitation, now: number): TesseraError {
   const why =

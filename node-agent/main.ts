@@ -3,14 +3,20 @@ import { type AgentOptions, startAgent } from './agent.ts';
 /**
  * Runs a node agent until `signal` is aborted (the command line does that on Ctrl-C and SIGTERM); resolves within 10 s
  * of that, after `offline` was published. `onStarted` is called with the node's id when it is online.
- * Throws what `startAgent` throws.
+ * Throws what `startAgent` throws, and TESSERA_BROKER when the broker does not let this node in any more: trying again
+ * does not help then, and whoever looks at the service shall see that it failed.
  */
 export async function runAgent(
   options: AgentOptions & { readonly signal: AbortSignal; readonly onStarted?: (id: string) => void },
 ): Promise<void> {
+  const { signal, onStarted } = options;
   const agent = await startAgent(options);
-  options.onStarted?.(agent.id);
-  if (!options.signal.aborted)
-    await new Promise<void>((resolve) => options.signal.addEventListener('abort', () => resolve(), { once: true }));
+  onStarted?.(agent.id);
+  const aborted = new Promise<undefined>((resolve) => {
+    if (signal.aborted) resolve(undefined);
+    else signal.addEventListener('abort', () => resolve(undefined), { once: true });
+  });
+  const refusal = await Promise.race([aborted, agent.refused]);
   await agent.stop();
+  if (refusal !== undefined) throw refusal;
 }

@@ -23,7 +23,7 @@ const mib = (bytes: number): string => `${bytes / 2 ** 20} MiB`;
 describe('the limits in docs/operations.md', () => {
   it('are those of the program', () => {
     const { camera, ...central } = defaultOptions;
-    const { mqtt } = configSchema.parse({});
+    const { mqtt, broker } = configSchema.parse({});
     const front = configSchema.parse({ cameras: { front: {} } }).cameras.front!;
     const { perSenderBytes, totalBytes, expiryMs } = REASSEMBLY_LIMITS;
     expect(cell('a packet that is sent')).toBe(mb(mqtt.maximum_packet_size));
@@ -37,6 +37,9 @@ describe('the limits in docs/operations.md', () => {
     );
     expect(cell("a frame's time")).toContain(`${central.hard_limit_ms / 1000} s`);
     expect(cell("a stage's time")).toBe(`${front.deadline_ms} ms`);
+    expect(cell('QoS 1 frames that the built-in broker keeps')).toBe(
+      `${broker.keep_frames_s} s, ${broker.keep_frames_mb} MB and 10 000`,
+    );
     expect(cell("how long a frame's id")).toContain(`${central.dedupe_ms / 1000} s`);
     expect(cell('work that a node was sent')).toContain(mb(central.window_bytes));
     expect(cell('results that a node owes')).toContain(`${mb(central.window_bytes)}; ${mb(central.owed_bytes)}; `);

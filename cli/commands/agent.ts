@@ -10,7 +10,8 @@ export const command = defineCommand({
   description:
     'Runs one node: it takes tiles of networks from central, runs them, and sends back what comes out. Needs a broker ' +
     'to connect to and nothing else; pieces of models come over the broker and are kept in the state directory. ' +
-    'It keeps trying while the broker is away, and stops on Ctrl-C or SIGTERM.',
+    'It keeps trying while the broker is away, ends with an error when the broker does not let it in (any more), and ' +
+    'stops on Ctrl-C or SIGTERM.',
   options: {
     ...connectionOptions,
     join: value('--join <token>', 'come in by an invitation, as `tessera node invite` prints it; - reads it', string),
@@ -34,15 +35,21 @@ export const command = defineCommand({
       ...(options.threads === undefined ? [] : [flagSetting('node.threads', '--threads', options.threads)]),
     ]);
     const { config } = loaded;
-    const [{ runAgent }, { readMembership }, { wayIn }, { openLog }, { makeStateDirectory }, { machineDefaults }] =
-      await Promise.all([
-        import('../../node-agent/main.ts'),
-        import('../../node-agent/enrolment.ts'),
-        import('../membership.ts'),
-        import('../connect.ts'),
-        import('../../shared/runtime/state-directory.ts'),
-        import('../machine.ts'),
-      ]);
+    const [
+      { runAgent },
+      { readMembership },
+      { explained, wayIn },
+      { openLog },
+      { makeStateDirectory },
+      { machineDefaults },
+    ] = await Promise.all([
+      import('../../node-agent/main.ts'),
+      import('../../node-agent/enrolment.ts'),
+      import('../membership.ts'),
+      import('../connect.ts'),
+      import('../../shared/runtime/state-directory.ts'),
+      import('../machine.ts'),
+    ]);
     const given = config.node.id === 'auto' ? undefined : config.node.id;
     const stateDir = await makeStateDirectory();
     const member = invitation ?? (await readMembership(stateDir));
@@ -66,6 +73,8 @@ export const command = defineCommand({
       onStarted: (name) => {
         if (process.send === undefined) out.note(`node ${name} is online at ${hideUserInfo(bus.url)}`);
       },
+    }).catch((error: unknown) => {
+      throw explained(error, way);
     });
     return 0;
   },

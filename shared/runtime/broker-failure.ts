@@ -21,6 +21,13 @@ export function isPermanent(code: string | number | undefined): boolean {
   );
 }
 
+/**
+ * CONNACK numbers that say that this user is not let in: "bad user name or password", "not authorised" (MQTT 3.1.1
+ * section 3.2.2.3; MQTT 5 section 3.2.2.2), "banned".
+ */
+export const isUserRefusal = (code: string | number | undefined): boolean =>
+  typeof code === 'number' && [4, 5, 134, 135, 138].includes(code);
+
 /** What went wrong in TLS in words, from what OpenSSL says: `NUMBER:error:CODE:SSL routines:FUNCTION:WORDS:FILE:LINE:`. */
 export const tlsReason = (message: string): string =>
   /:(?:SSL|x509 certificate|PEM) routines:[^:]*:([^:\n]+)/.exec(message)?.[1] ?? message.trim();

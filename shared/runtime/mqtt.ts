@@ -3,7 +3,7 @@ import { type IClientOptions, MqttClient, connect as mqttConnect } from 'mqtt';
 import { hideUserInfo } from '../config/show.ts';
 import { TesseraError } from '../errors.ts';
 import type { Bus, Log, Message } from '../ports.ts';
-import { brokerError, type ConnectionFault, isPermanent, isVersionRefusal } from './broker-failure.ts';
+import { brokerError, type ConnectionFault, isPermanent, isUserRefusal, isVersionRefusal } from './broker-failure.ts';
 import { type Deliver, ReconnectingBus, type Session } from './bus.ts';
 
 /**
@@ -45,6 +45,8 @@ export interface BusOptions {
   readonly sessionSec?: number | undefined;
   /** Subscribed from the first connection on, before anything that a kept session delivers can arrive. */
   readonly subscriptions?: readonly Subscribed[] | undefined;
+  /** Told each time that the broker does not let this user in; it is tried again all the same, until `stop`. */
+  readonly onRefused?: ((error: TesseraError) => void) | undefined;
   /** Asked before every connection after the first; while it says false none is tried. */
   readonly mayConnect?: (() => boolean) | undefined;
 }
@@ -102,16 +104,21 @@ async function startBus(options: Omit<BusOptions, 'url'>, where: string, dial: D
   const asked = options.protocolVersion ?? 'auto';
   let version: 4 | 5 = asked === 'auto' ? 5 : asked;
   let ends = version === 5;
+  const failed = (fault: ConnectionFault): TesseraError => {
+    const error = brokerError(fault, where);
+    if (isUserRefusal(fault.code)) options.onRefused?.(error);
+    return error;
+  };
   const open = async (deliver: Deliver): Promise<Session> => {
     const first = await openSession(dial, clientOptions(options, version, ends), deliver);
     if (!('fault' in first)) return first;
     const other = version === 5 ? 4 : 5;
     if (asked !== 'auto' || !(isVersionRefusal(first.fault.code) || first.fault.code === 'CLOSED')) {
-      throw brokerError(first.fault, where);
+      throw failed(first.fault);
     }
     const otherEnds = other === 5 || first.keptSec !== undefined;
     const second = await openSession(dial, clientOptions(options, other, otherEnds), deliver);
-    if ('fault' in second) throw brokerError(second.fault, where);
+    if ('fault' in second) throw failed(second.fault);
     version = other;
     ends = otherEnds;
     return second;

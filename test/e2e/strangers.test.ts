@@ -112,12 +112,28 @@ describe('a deployment with the built-in broker', () => {
 
     const revoked = await run('node', 'revoke', 'pi-1', '--json', ...(await at('admin-root')));
     expect(JSON.parse(revoked.stdout)).toMatchObject({ user: 'pi-1', closed: 1 });
-    await agent.printed(/connection to the broker lost/);
-    await agent.printed(/still no connection to the broker: user name or password is wrong/);
+    const out = await agent.ended();
+    expect(out.code).toBe(1);
+    expect(out.stderr).toMatch(/error TESSERA_BROKER: .* does not let pi-1 in any more: it was thrown out/);
+    expect(out.stderr).toMatch(/hint: .*`tessera node invite pi-1`/);
+    // As its service starts it again, it says the same.
+    const restarted = await runCli(['agent'], { cwd: folder, env: env('node') });
+    expect(restarted).toMatchObject({ code: 1, stderr: expect.stringContaining('does not let pi-1 in any more') });
     const fleet = await run('nodes', '--json', ...(await at('admin-root')));
     expect(fleet.stdout).toContain('"online":false');
     const again = await runCli(['agent', '--join-file', tokenFile], { cwd: folder, env: env('other') });
     expect(again).toMatchObject({ code: 1, stderr: expect.stringContaining('error TESSERA_INVITATION') });
+
+    // What the hint says brings it back, and from then on `agent` alone does.
+    const anew = JSON.parse((await run('node', 'invite', 'pi-1', '--json', ...(await at('admin-root')))).stdout);
+    ended.pop();
+    await writeFile(tokenFile, anew.token);
+    const back = start(['agent', '--join-file', tokenFile], 'node');
+    await back.printed(/ready for plan/);
+    await back.stop();
+    await start(['agent'], 'node').printed(/ready for plan/);
+    const { password } = JSON.parse(await readFile(join(folder, 'node', 'membership.json'), 'utf8'));
+    secrets.push(password, JSON.parse(Buffer.from(anew.token.slice('tessera1.'.length), 'base64url').toString()).code);
 
     const stopped = await Promise.all(running.splice(0).map((one) => one.stop()));
     const brokerOutput = stopped[0]!;
