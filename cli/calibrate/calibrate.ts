@@ -30,6 +30,8 @@ export interface Measured {
 export interface MeasuredCut {
   readonly tensors: readonly string[];
   readonly raw_bytes: number;
+  /** Share of the pictures that have the commonest first answer; null where there are no answers. */
+  readonly commonest: number | null;
   readonly settings: readonly Measured[];
 }
 
@@ -72,7 +74,9 @@ export async function calibrateCut(network: CutNetwork, request: CalibrationRequ
   };
 
   const counts = new Map(network.clipped.map((tensor) => [tensor, new ValueCounts()]));
-  await each('bounds', ({ maps }) => {
+  const answers = new Map<string, number>();
+  await each('bounds', ({ maps, answer = 'none' }) => {
+    answers.set(answer, (answers.get(answer) ?? 0) + 1);
     for (const [tensor, counted] of counts) counted.add(floatsOf(maps.get(tensor)!.data));
   });
   const trialOf = (rule: BoundsRule, codeBits: number): Trial => ({
@@ -104,7 +108,8 @@ export async function calibrateCut(network: CutNetwork, request: CalibrationRequ
     (tally) => tally.isHopeless(measure, bound, pictures.count),
   );
   const settings = [...plain, ...others].map((trial) => measured(trial, network, measure));
-  return { tensors: network.tensors, raw_bytes: network.rawBytes, settings };
+  const commonest = measure === 'answers' ? Math.max(...answers.values()) / pictures.count : null;
+  return { tensors: network.tensors, raw_bytes: network.rawBytes, commonest, settings };
 }
 
 /** What model.yaml keeps of a cut: settings that hold the bound, or more, with the fewest bytes for it. */

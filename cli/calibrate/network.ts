@@ -52,6 +52,8 @@ export async function openNetwork(request: DeployRequest): Promise<Deployment> {
 export interface Sample {
   readonly maps: ReadonlyMap<string, Tensor>;
   readonly outputs: ReadonlyMap<string, Tensor>;
+  /** The class that comes first, by its number; undefined where the task has none, or it is none at all. */
+  readonly answer: string | undefined;
   /** Bytes of the tensors at the cut that are not clipped. */
   readonly otherBytes: number;
 }
@@ -135,9 +137,10 @@ export async function cutNetwork(
         (sum, [tensor, codec]) => sum + encodedBytes(maps.get(tensor)!, regionsOf.get(tensor)!, codec),
         0,
       );
-      return { maps, outputs: await finish(picture, maps), otherBytes };
+      const made = await finish(picture, maps);
+      return { maps, outputs: made, answer: firstAnswer(made), otherBytes };
     },
-    async compare(picture, { maps, outputs: reference, otherBytes }, codecs) {
+    async compare(picture, { maps, outputs: reference, answer, otherBytes }, codecs) {
       const arrived = new Map(maps);
       let bytes = otherBytes;
       for (const [tensor, codec] of codecs) {
@@ -152,7 +155,7 @@ export async function cutNetwork(
         });
       }
       const found = await finish(picture, arrived);
-      return { bytes, same: firstAnswer(found) === firstAnswer(reference), ...differences(reference, found) };
+      return { bytes, same: firstAnswer(found) === answer, ...differences(reference, found) };
     },
     async release() {
       await head.release();

@@ -110,6 +110,14 @@ const LEFT = new Set(['cut after', 'bounds', 'found by', '']);
 export function sentences(calibration: Calibration): string[] {
   const { bound, pictures, measure, grid, task } = calibration;
   const choice = choiceOf(calibration);
+  const commonest = Math.max(0, ...calibration.cuts.map((cut) => cut.commonest ?? 0));
+  const blind =
+    commonest < bound
+      ? []
+      : [
+          `${percent(commonest, 0)} of these pictures have the same first answer: a network that always gave it would agree ` +
+            'as much, so this says little. Take pictures of all kinds.',
+        ];
   const what =
     measure === 'answers'
       ? `agreement is the share of ${pictures} pictures whose first answer is that of the uncompressed network`
@@ -118,6 +126,7 @@ export function sentences(calibration: Calibration): string[] {
   if (choice === undefined)
     return [
       about,
+      ...blind,
       `Nothing holds ${percent(bound)}: results of this network have to travel without loss, or as fp16 or q8.`,
     ];
   const { cut, setting } = choice;
@@ -129,6 +138,7 @@ export function sentences(calibration: Calibration): string[] {
       : '';
   return [
     about,
+    ...blind,
     `Fewest bytes for an agreement of ${percent(bound)}: ${travels.join(', ')}; ${setting.bytes} bytes a picture, ` +
       `${percent(setting.bytes / cut.raw_bytes, 1)} of raw, agreement ${percent(setting.agreement)}.${sure}`,
   ];

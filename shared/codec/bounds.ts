@@ -15,7 +15,7 @@ export interface BoundsRule {
 export const MIN_MAX: BoundsRule = { beyond: 0, deadZone: 0 };
 
 /** Other rules that may need fewer bytes for the same answers; which of them do is found by trying. */
-const OTHERS: readonly BoundsRule[] = [0, 1e-4, 1e-3].flatMap((beyond) =>
+const OTHERS: readonly BoundsRule[] = [0, 1e-4, 1e-3, 1e-2].flatMap((beyond) =>
   [0, 0.25].map((deadZone) => ({ beyond, deadZone })),
 );
 

@@ -19,6 +19,7 @@ const setting = (bits: number, bytes: number, agreement: number, beyond = 0, ten
 const early: MeasuredCut = {
   tensors: ['relu_1'],
   raw_bytes: 10_000,
+  commonest: 0.1,
   settings: [
     setting(3, 500, 0.9),
     setting(4, 800, 0.99),
@@ -28,7 +29,12 @@ const early: MeasuredCut = {
   ],
 };
 const evil = '</svg><script>"a" & \u0007';
-const late: MeasuredCut = { tensors: [evil], raw_bytes: 4000, settings: [setting(8, 720, 0.995, 0, evil)] };
+const late: MeasuredCut = {
+  tensors: [evil],
+  raw_bytes: 4000,
+  commonest: 0.1,
+  settings: [setting(8, 720, 0.995, 0, evil)],
+};
 const calibration: Calibration = {
   model: 'm',
   model_sha256: 'a'.repeat(64),
@@ -66,6 +72,12 @@ describe('the report', () => {
     expect(text).toContain('at least 97.2 % do');
     // Beaten by another one in bytes and agreement, and not min-max.
     expect(text).not.toContain('1300');
+  });
+
+  it('warns where pictures are all of one kind: agreement on them is no promise', () => {
+    expect(reportLines(calibration).join('\n')).not.toContain('same first answer:');
+    const alike = { ...calibration, cuts: [{ ...early, commonest: 1 }] };
+    expect(reportLines(alike).join('\n')).toContain('100 % of these pictures have the same first answer:');
   });
 
   it('says of networks without a first answer what agreement means, and where nothing holds the bound', () => {
