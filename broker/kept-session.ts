@@ -6,7 +6,8 @@
  *   away, for too long ──end──▶ gone
  *
  *   1. At most `bytes` and `messages` are kept, or one message. Beyond that the oldest one of the owner who has the most
- *      is dropped: one camera that floods pushes out its own frames.
+ *      is dropped: one camera that floods pushes out its own frames. So that this holds for floods of small messages too,
+ *      each weighs at least its share, `bytes / messages`.
  *   2. Messages are handed over in the order in which they came: while catching up, nothing passes those that wait.
  *   3. On one connection a message is handed over once. On a later one those that were not acknowledged come first,
  *      under the same packet identifier and with DUP (MQTT-4.4.0-1, MQTT-3.3.1-1).
@@ -33,6 +34,7 @@ export interface KeptMessage {
 interface Entry<M> {
   readonly message: M;
   readonly owner: string;
+  /** Its weight. */
   readonly bytes: number;
   /** On this connection: not yet, about to be, written to it. */
   stage: 'stored' | 'taken' | 'sent';
@@ -60,7 +62,7 @@ export class KeptSession<M extends KeptMessage> {
     this.#limits = limits;
   }
 
-  /** Messages and bytes kept. */
+  /** Messages kept, and their weight. */
   get held(): { readonly messages: number; readonly bytes: number } {
     return { messages: this.#entries.size, bytes: this.#bytes };
   }
@@ -74,9 +76,10 @@ export class KeptSession<M extends KeptMessage> {
   keep(owner: string, message: M): number {
     const { brokerCounter, payload, topic } = message;
     if (this.#entries.has(brokerCounter)) return 0;
-    const bytes = payload.length + Buffer.byteLength(topic);
+    const share = Math.ceil(this.#limits.bytes / this.#limits.messages);
+    const bytes = Math.max(share, payload.length + Buffer.byteLength(topic));
     let dropped = 0;
-    while (this.#entries.size > 0 && !this.#hasRoomFor(bytes)) {
+    while (this.#entries.size > 0 && this.#bytes + bytes > this.#limits.bytes) {
       this.#forget(this.#oldestOfMost());
       dropped += 1;
     }
@@ -157,10 +160,6 @@ export class KeptSession<M extends KeptMessage> {
     do this.#lastId = (this.#lastId % 65_535) + 1;
     while (this.#byId.has(this.#lastId));
     return this.#lastId;
-  }
-
-  #hasRoomFor(bytes: number): boolean {
-    return this.#bytes + bytes <= this.#limits.bytes && this.#entries.size < this.#limits.messages;
   }
 
   #oldestOfMost(): Entry<M> {

@@ -58,6 +58,17 @@ describe('a kept session', () => {
     expect(session.held).toEqual({ messages: 1, bytes: 11 });
   });
 
+  it('is bounded (1) in messages, and many small ones push out no large one of another', () => {
+    const session = new KeptSession({ messages: 10, bytes: 1000 });
+    expect(session.keep('front', message(1, 300))).toBe(0);
+    let dropped = 0;
+    for (let counter = 2; counter < 50; counter++) dropped += session.keep('side', message(counter, 1));
+    expect(dropped).toBe(41);
+    expect(session.held).toEqual({ messages: 8, bytes: 1000 });
+    for (let counter = 50; counter < 60; counter++) session.keep('front', message(counter, 300));
+    expect(session.held).toEqual({ messages: 6, bytes: 1000 });
+  });
+
   it('lets nothing pass those that wait (2), and nothing twice (3)', async () => {
     const session = new KeptSession({ messages: 10, bytes: 1000 });
     session.keep('front', message(1));
