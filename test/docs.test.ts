@@ -6,6 +6,7 @@ import { SCHEMAS } from '../cli/schemas.ts';
 import { resolveConfig, settingsOfTree } from '../shared/config/layers.ts';
 import { configSchema } from '../shared/config/schema.ts';
 import { ERROR_CODES } from '../shared/errors.ts';
+import { parseCard } from '../shared/model/card.ts';
 import { topics } from '../shared/protocol/topics.ts';
 import { decode, encode } from '../shared/runtime/cbor.ts';
 import { parseYaml } from '../shared/runtime/yaml.ts';
@@ -140,6 +141,14 @@ describe('docs/security.md', () => {
     );
     expect(blocks.length).toBeGreaterThan(3);
     for (const text of blocks) resolveConfig([settingsOfTree(parseYaml(text, 'example', 'TESSERA_CONFIG'), 'example')]);
+  });
+});
+
+describe('docs/calibration.md', () => {
+  it('shows what model.yaml takes', () => {
+    const [, block] = /^```yaml\n([\s\S]*?)^```$/m.exec(repositoryFile('docs/calibration.md'))!;
+    const shown = parseYaml(block!, 'example', 'TESSERA_MODEL_CARD') as object;
+    expect(parseCard({ name: 'example', task: 'classify', ...shown }, 'example').calibrated).toHaveLength(1);
   });
 });
 
