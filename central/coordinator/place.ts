@@ -99,13 +99,15 @@ export function place(s: State, frame: Frame, stage: StageRun): Failure | undefi
     const choices = choicesFor(nodes, frame, stage);
     const allowed = (t: number, k: number): boolean => !tiles[t]!.failed_on.has(choices[k]!.node.id);
     const loads = tiles.map(loadOf);
+    // As long as nothing is known all are tried.
+    const turnMs = choices.some(({ known }) => known) ? TURN_MS : 0;
     let chosen: number[];
     if (stage.stage.on.mode === 'replicate') {
       const together = allocateTogether(loads, choices, allowed);
       // Where no single node may take all that is left of the frame, the pieces go their own ways.
       const apart = together === -1 && tiles.some((tile) => tile.failed_on.size > 0);
-      chosen = apart ? allocate(loads, choices, allowed, TURN_MS) : loads.map(() => together);
-    } else chosen = allocate(loads, choices, allowed, TURN_MS);
+      chosen = apart ? allocate(loads, choices, allowed, turnMs) : loads.map(() => together);
+    } else chosen = allocate(loads, choices, allowed, turnMs);
     const groups = new Map<Choice, TileRun[]>();
     chosen.forEach((k, t) => {
       const choice = choices[k];

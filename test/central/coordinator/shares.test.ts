@@ -34,6 +34,8 @@ test.each(SEEDS)(
     const cluster = fourNodes(seed);
     cluster.plan('m', tilesAndTail(16, { cost: 1e3, bytes_in: 400, bytes_out: 400 }));
     cluster.run(4_000);
+    // Nothing is known yet: all are tried.
+    expect(film(cluster, 1, 5)).toEqual([[4, 4, 4, 4]]);
     const cheap = film(cluster, 60, 5).slice(30);
     const used = cheap.map((shares) => shares.filter((share) => share > 0).length);
     expect(used.reduce((a, b) => a + b, 0) / used.length).toBeLessThan(3);
