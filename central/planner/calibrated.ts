@@ -19,10 +19,10 @@ type Calibrated = ModelCard['calibrated'][number];
 const ROUNDING = 1e-9;
 
 /**
- * One setting for each cut, so that the fewest bytes travel while the losses (1 - agreement) add up to at most 1 - bound;
- * undefined where none does (JALAD, ICPADS 2018: fewest bytes under an accuracy bound). Small errors of several cuts change fewer answers together than one by one,
- * so their sum is on the safe side as long as they are small. Exact: of partial choices only those are dropped that another one
- * beats in both.
+ * One setting for each cut, so that the fewest bytes travel while the losses (1 - agreement) add up to at most
+ * 1 - bound; undefined where none does (JALAD, ICPADS 2018: fewest bytes under an accuracy bound). Small errors of
+ * several cuts change fewer answers together than one by one, so as long as they are small their sum is on the safe side.
+ * Exact: of partial choices only those are dropped that another one beats in both.
  */
 export function fewestBytes<T extends Setting>(cuts: readonly (readonly T[])[], bound: number): T[] | undefined {
   interface Partial {

@@ -1,4 +1,5 @@
-import { writeFile } from 'node:fs/promises';
+import { access, constants, writeFile } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
 import { TesseraError } from '../../shared/errors.ts';
 import type { MeasuredCut } from '../calibrate/calibrate.ts';
 import { defineCommand } from '../command.ts';
@@ -6,6 +7,8 @@ import { flag, gridOption, integer, type Parser, share, string, usage, value, va
 
 /** As many places to cut as are tried where the user names none. */
 const CUTS = 4;
+
+const ALL_BITS = [2, 3, 4, 5, 6, 7, 8];
 
 /** `4`, or `2..8`. */
 const bitsOption: Parser<readonly number[]> = (text, flag) => {
@@ -41,7 +44,7 @@ export const command = defineCommand({
       string,
     ),
     grid: value('--grid <grid>', 'tiles as ROWSxCOLS: results are encoded tile by tile; otherwise 2x2', gridOption),
-    bits: valueOr('--bits <range>', 'bits to try, as 4 or 2..8', bitsOption, [2, 3, 4, 5, 6, 7, 8]),
+    bits: value('--bits <range>', 'bits to try, as 4 or 3..5; otherwise 2..8', bitsOption),
     limit: valueOr('--limit <n>', 'pictures to look at, spread evenly over the folder', integer(1, 100_000), 200),
     report: value('--report <file>', 'write plot and table (.html), or the plot alone (.svg)', reportOption),
     write: flag('--write', 'write what holds the bound into model.yaml, for plans to use'),
@@ -63,6 +66,7 @@ export const command = defineCommand({
       throw new TesseraError('TESSERA_USAGE', 'no pictures to calibrate on', {
         hint: 'name a folder of them: --images DIR',
       });
+    if (options.report !== undefined) await checkFolder(options.report);
     const { config } = await loadConfig();
     const [{ loadForDeploy }, { openNetwork, cutNetwork }, { openPictures }, { calibrateCut }, report] =
       await Promise.all([
@@ -72,6 +76,7 @@ export const command = defineCommand({
         import('../calibrate/calibrate.ts'),
         import('../calibrate/report.ts'),
       ]);
+    const { explicitCut } = await import('../../shared/tiling/prefix.ts');
     const { affordablePrefixes } = await import('../../shared/tiling/cheapest-prefix.ts');
     const { machineDefaults } = await import('../machine.ts');
     const { writable } = await import('../calibrate/card-file.ts');
@@ -94,6 +99,8 @@ export const command = defineCommand({
         : affordablePrefixes(deployment.resolved, [deployment.input.name], { rows, cols }, CUTS).map(
             ({ outputs }) => outputs,
           );
+    // What is wrong with a cut is said before the others take their time.
+    for (const place of places) explicitCut(deployment.resolved, [deployment.input.name], place);
     const pictures = await openPictures(options.images, options.limit, deployment, out.note);
     const cuts: MeasuredCut[] = [];
     for (const place of places) {
@@ -105,7 +112,7 @@ export const command = defineCommand({
         continue;
       }
       try {
-        const { agreement: bound, bits } = options;
+        const { agreement: bound, bits = ALL_BITS } = options;
         cuts.push(await calibrateCut(network, { pictures, measure, bound, bits, progress: out.note, signal }));
       } finally {
         await network.release();
@@ -147,3 +154,15 @@ export const command = defineCommand({
     return choice === undefined ? 1 : 0;
   },
 });
+
+/** Fails before the work is done, not after. */
+async function checkFolder(report: string): Promise<void> {
+  try {
+    await access(dirname(resolve(report)), constants.W_OK);
+  } catch (cause) {
+    throw new TesseraError('TESSERA_USAGE', `--report ${report} cannot be written`, {
+      cause,
+      hint: 'name a file in a folder that exists and may be written to',
+    });
+  }
+}

@@ -91,8 +91,8 @@ function rounded(value: number, unit: number): number {
 }
 
 /**
- * The codec that a rule makes of a tensor's values. Decoded values keep their places: code 0 stands for the lower bound, or for 0 in the
- * case of a dead zone. Bounds are rounded to a ten-thousandth of their distance.
+ * The codec that a rule makes of a tensor's values. Decoded values keep their places: code 0 stands for the lower bound,
+ * with a dead zone for 0. Bounds are rounded to a ten-thousandth of their distance.
  */
 export function clipFor(counts: ValueCounts, { beyond, deadZone }: BoundsRule, codeBits: number): ClipSpec {
   let [a, b] = counts.min <= counts.max ? counts.within(beyond) : [0, 1];

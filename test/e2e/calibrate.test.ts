@@ -177,8 +177,9 @@ describe('what cannot be calibrated', () => {
   });
 
   test('a tensor that is none, bits that are none, a report of another kind', async () => {
-    expect(await refused('--images', scenes, '--cut', 'nope')).toContain('no tensor "nope"');
+    expect(await refused('--images', scenes, '--cut', 'nope')).toMatch(/TESSERA_PLAN_INVALID: .*"nope"[\s\S]*hint: /);
     expect(await refused('--images', scenes, '--bits', '1..9')).toMatch(/TESSERA_USAGE: --bits/);
+    expect(await refused('--images', scenes, '--report', 'none/x.svg')).toMatch(/TESSERA_USAGE: --report/);
     expect(await refused('--images', scenes, '--report', 'x.pdf')).toMatch(/TESSERA_USAGE: --report/);
   });
 });
