@@ -32,6 +32,8 @@ export interface CentralOptions extends ReignOptions {
   readonly id?: string | undefined;
   /** Where another central is active, wait for its end instead of throwing. */
   readonly standby?: boolean | undefined;
+  /** This process has just started the broker: nobody else can be active there, and nothing is waited for. */
+  readonly isFirst?: boolean | undefined;
   /** Told when this one begins to wait for another. */
   readonly onWait?: ((id: string) => void) | undefined;
   /** Folder for pieces of models (`blobs/`), the journal and the epoch. */
@@ -93,6 +95,7 @@ export class Central {
       id,
       boot,
       standby: options.standby ?? false,
+      isFirst: options.isFirst,
       floor: lastEpoch(stateDir) + 1,
       keepEpoch: (epoch) => keepEpoch(stateDir, epoch),
       onResume: () => this.#reign?.resume(),

@@ -96,6 +96,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     const connection = bus;
     const central = await startCentral({
       bus: connection,
+      isFirst: options.bus === undefined,
       base,
       stateDir,
       threads: Math.max(1, availableParallelism() - 1),

@@ -47,7 +47,7 @@ export class Relay {
     this.#apply();
   }
 
-  /** Nothing passes any more, and nobody is told. */
+  /** Nothing passes any more, and nobody is told, not even that the other end is gone. */
   stall(): void {
     this.#stalled = true;
     this.#apply();
@@ -83,6 +83,8 @@ const STEP_MS = 20;
 class Pair {
   readonly #ends: readonly [Socket, Socket];
   readonly #flows: readonly [Flow, Flow];
+  #stalled = false;
+  #ended = false;
 
   constructor(client: Socket, server: Socket, onEnd: () => void) {
     this.#ends = [client, server];
@@ -90,6 +92,8 @@ class Pair {
     for (const end of this.#ends) {
       end.on('error', () => {});
       end.on('close', () => {
+        this.#ended = true;
+        if (this.#stalled) return;
         this.reset();
         onEnd();
       });
@@ -97,6 +101,8 @@ class Pair {
   }
 
   pace(bytesPerSec: number): void {
+    this.#stalled = bytesPerSec === 0;
+    if (this.#ended && !this.#stalled) this.reset();
     for (const flow of this.#flows) flow.pace(bytesPerSec);
   }
 

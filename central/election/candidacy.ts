@@ -13,6 +13,8 @@ export interface CandidacyOptions {
   readonly boot: string;
   /** Waits while another central is active; without it that ends the candidacy. */
   readonly standby: boolean;
+  /** This process has just started the broker, so that nobody else can have been active there. */
+  readonly isFirst?: boolean | undefined;
   /** The least epoch to claim. */
   readonly floor: number;
   /** Keeps an epoch on disk before anybody hears of it. */
@@ -41,14 +43,20 @@ export class Candidacy {
   readonly #election: Election;
   #timer: NodeJS.Timeout | undefined;
   #connected = false;
+  /** When the connection was made; models are loaded before this central stands for election. */
+  #since = 0;
   #held = false;
   #waitsFor: string | undefined;
   #settle: { resolve: (epoch: number) => void; reject: (error: Error) => void } | undefined;
 
   constructor(options: CandidacyOptions) {
-    const { id, boot, standby, floor } = options;
+    const { id, boot, standby, isFirst, floor } = options;
     this.#options = options;
-    this.#election = new Election({ id, boot, standby, floor, clockOffsetMs: Date.now() - performance.now() });
+    const clockOffsetMs = Date.now() - performance.now();
+    this.#election = new Election({ id, boot, standby, isFirst, floor, clockOffsetMs });
+    options.bus.onConnect(() => {
+      this.#since = performance.now();
+    });
   }
 
   /** Whether this central may act as the active one now. */
@@ -68,7 +76,7 @@ export class Candidacy {
     bus.onConnect(() => {
       if (this.#connected) this.#tell({ type: 'disconnected' });
       this.#connected = true;
-      this.#tell({ type: 'connected' });
+      this.#tell({ type: 'connected', since: this.#since });
     });
     this.#timer = setInterval(() => this.#tick(), TICK_MS);
     return leading;

@@ -20,11 +20,12 @@ import type { CentralStatus } from '../../shared/protocol/messages.ts';
  *   1. At no time do two centrals hold a valid lease. For let A be active and B claim. What A sends after B's claim was
  *      routed comes back to A behind that claim, and A has yielded by then; what it sent before carries it for less than
  *      `leaseMs` from the routing of the claim, and B waits longer than that.
- *      An active central whose connection was lost waits as long on the next one, where there are others.
- *   2. The wait is left out only where every other central that was ever heard of said goodbye. Then too: of two claims
+ *      An active central whose connection was lost waits as long on the next one, where there are others, and in any
+ *      case until it has heard itself twice: what the broker retained of others is there by then.
+ *   2. The wait is left out only where every other central that was ever heard of said goodbye, and only after
+ *      `leaseMs` on this connection. Until then the broker may be one that was restarted, has forgotten an active
+ *      central, and whose end the network still hides from that one; its lease has run out by then. Of two such claims
  *      one is routed first, its maker is heard by the other before the other hears itself, and the other waits.
- *      (A broker that forgets what it retained while the network hides its end from the active central is beyond this:
- *      then two may be active until the lease of the older has run out.)
  *   3. Epochs of active centrals never fall, as long as clocks agree or somebody remembers.
  *   4. A process that stood still (ticks missed) knows nothing: silence is counted anew, claims begin anew, leases have
  *      run out by themselves.
@@ -61,12 +62,17 @@ export interface ElectionOptions {
   readonly clockOffsetMs: number;
   /** Waits while another is active; without it that is the end. */
   readonly standby: boolean;
+  /** Nobody else can have been active at this broker, as this process has just started it: the first claim holds at once. */
+  readonly isFirst?: boolean | undefined;
   readonly times?: ElectionTimes;
 }
 
 /** What the election is told; `at` is the time in ms of one steady clock. */
 export type ElectionEvent = { readonly at: number } & (
-  | /** A connection stands, and so do the subscriptions to what all centrals say. */ { readonly type: 'connected' }
+  | /** A connection stands, made at `since`, and so do the subscriptions to what all centrals say. */ {
+      readonly type: 'connected';
+      readonly since: number;
+    }
   | { readonly type: 'disconnected' } /** Also what this central said itself. */
   | { readonly type: 'heard'; readonly from: CentralStatus; readonly retained: boolean }
   | /** Several times per `beatMs`. */ { readonly type: 'tick' }
@@ -101,6 +107,8 @@ type Phase = 'listening' | 'standby' | 'claiming' | 'active' | 'ended';
 /** Other centrals that are remembered, and own announcements that may still come back. */
 const PEERS_KEPT = 64;
 const SENT_KEPT = 64;
+/** Some brokers send what they retained a little after they granted the subscription: asked twice, it is there. */
+const ECHOES = 2;
 
 const contends = ({ state }: CentralStatus): boolean => state === 'claiming' || state === 'active';
 
@@ -133,7 +141,7 @@ export class Election {
   /** When the own claim came back; undefined until then. */
   #claimedAt: number | undefined;
   #mayHurry = false;
-  /** Own announcements heard while listening. */
+  /** Own announcements heard in this phase and on this connection. */
   #echoes = 0;
 
   constructor(options: ElectionOptions) {
@@ -154,7 +162,8 @@ export class Election {
   holds(at: number): boolean {
     // Somebody may have claimed meanwhile and been cut off before this one could hear it.
     const mayHaveMissed = this.#peers.size > 0 && at - this.#connectedAt < this.#times.leaseMs;
-    return this.#phase === 'active' && this.#isFresh(at) && !(this.#reconnected && mayHaveMissed);
+    const mayMissYet = this.#reconnected && (mayHaveMissed || this.#echoes < ECHOES);
+    return this.#phase === 'active' && this.#isFresh(at) && !mayMissYet;
   }
 
   /** Takes one event and returns what has to be done. */
@@ -169,8 +178,9 @@ export class Election {
     switch (event.type) {
       case 'connected':
         this.#connected = true;
-        this.#connectedAt = at;
+        this.#connectedAt = event.since;
         this.#tickAt = at;
+        this.#echoes = 0;
         this.#countSilenceAnew(at);
         if (this.#phase !== 'active') this.#enter('listening', at);
         else {
@@ -216,12 +226,10 @@ export class Election {
     if (sentAt === undefined) return;
     for (const [earlier] of this.#sent) if (earlier <= seq) this.#sent.delete(earlier);
     this.#echoedFrom = Math.max(this.#echoedFrom, sentAt);
-    if (this.#phase === 'listening') {
-      // Some brokers send what they retained a little after they granted the subscription: asked twice, it is there.
-      if (++this.#echoes < 2) {
-        this.#announce(at, false);
-        return;
-      }
+    this.#echoes++;
+    if (this.#echoes < ECHOES && (this.#phase === 'listening' || (this.#phase === 'active' && this.#reconnected))) {
+      this.#announce(at, false);
+    } else if (this.#phase === 'listening') {
       this.#enter('standby', at);
       this.#refuseIfTaken();
       this.#claimIfFree(at);
@@ -286,7 +294,9 @@ export class Election {
 
   #leadIfDue(at: number): void {
     if (this.#claimedAt === undefined || !this.#isFresh(at)) return;
-    if (!this.#mayHurry && at - this.#claimedAt < this.#times.claimMs) return;
+    const { claimMs, leaseMs } = this.#times;
+    const hurries = this.#mayHurry && (this.#options.isFirst === true || at - this.#connectedAt >= leaseMs);
+    if (!hurries && at - this.#claimedAt < claimMs) return;
     this.#enter('active', at);
     this.#effects.push({ type: 'lead', epoch: this.#epoch });
   }

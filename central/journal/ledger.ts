@@ -82,13 +82,24 @@ const key = (ref: string, model: string): string => `${ref} ${model}`;
 
 /**
  * Of the frames that a crash left open, those whose result the broker has: all results that left before one that it
- * retains, because they took one connection one after the other. `retained`: i_id of the retained result by
- * `<camera>/<model>`.
+ * retains, because they took one connection one after the other. Where it retains one of a later epoch, a successor's
+ * have taken the place of ours: the broker has gone on, so it was only this process that died, and what it had given
+ * away by then has arrived. `retained`: i_id of the retained result by `<camera>/<model>`.
  */
 export function delivered(entries: readonly JournalEntry[], retained: ReadonlyMap<string, string>): Set<number> {
   let newest = -1;
   for (const { camera, model, i_id, left } of entries)
     if (left !== undefined && i_id !== undefined && retained.get(`${camera}/${model}`) === i_id)
       newest = Math.max(newest, left);
-  return new Set(entries.flatMap(({ n, left }) => (left !== undefined && left <= newest ? [n] : [])));
+  const latest = Math.max(...[...retained.values()].map(epochOf));
+  return new Set(
+    entries.flatMap(({ n, left, i_id }) =>
+      left !== undefined && i_id !== undefined && (left <= newest || epochOf(i_id) < latest) ? [n] : [],
+    ),
+  );
+}
+
+/** The epoch of an `i_id` (`<epoch>-<counter>`). */
+function epochOf(iId: string): number {
+  return Number(iId.slice(0, iId.indexOf('-')));
 }

@@ -4,6 +4,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { beforeAll, describe, expect, type TestContext, test } from 'vitest';
 import { Deployment, eventually, kill, pictures, type TestBroker } from '../../bench/testbed/deployment.ts';
 import { NO_MOSQUITTO } from '../../bench/testbed/mosquitto.ts';
+import { Relay } from '../../bench/testbed/relay.ts';
 import type { RunningCli } from '../../bench/testbed/run-cli.ts';
 import { parseJournal } from '../../central/journal/lines.ts';
 import { publishFrame } from '../../cli/frames.ts';
@@ -181,6 +182,34 @@ describe('of two centrals', () => {
       expect([...holders.values()].map(({ size }) => size)).toEqual([1, 1, 1]);
     },
   );
+
+  test.concurrent('one cannot see that the broker was restarted and has forgotten it: a new one takes over, no frame has two results', async (context) => {
+    const scene = await openScene('embedded', context);
+    const { deployment, broker } = scene;
+    const relay = await Relay.open(broker.port);
+    context.onTestFinished(() => relay.close());
+    const args = (id: string) => ({ cameras: EVERY, args: ['--standby', '--id', id], state: id });
+    const left = await deployment.central(relay.url, args('left'));
+    await left.printed(/central is online/);
+    await withAgents(scene, 1);
+    await allEnd(scene, await film(scene, 'before', 10, 40));
+
+    // Results of these are under way when left's link goes silent.
+    const filming = film(scene, 'f', 200, 40);
+    await pause(300);
+    relay.stall();
+    await broker.kill();
+    await broker.restart();
+    const right = await deployment.central(broker.url, args('right'));
+    await right.printed(/central is online/);
+    relay.mend();
+    await left.printed(/standing by .*central right is active/);
+    const ids = await filming;
+    await allEnd(scene, await film(scene, 'late', 10, 40));
+    const ends = tally(scene, ids);
+    expect(ends.ok).toBeGreaterThan(0);
+    console.log('a broker that forgets, unseen:', ends);
+  });
 
   test.concurrent('the second is refused where it was not told to wait, and needs no time after a goodbye', async (context) => {
     const { deployment, broker } = await openScene('embedded', context);

@@ -23,6 +23,8 @@ interface Connection {
   readonly up: Link;
   readonly down: Link;
   open: boolean;
+  /** What the broker has retained for it and not sent yet: some do so a little after the subscription stands. */
+  readonly retained: CentralStatus[];
 }
 
 /** A central's process with its view of the election. */
@@ -54,15 +56,18 @@ export class ElectionWorld {
   readonly refused: string[] = [];
   readonly #random: Random;
   readonly #standby: boolean;
+  readonly #isFirst: boolean;
   readonly #retained = new Map<string, CentralStatus>();
   readonly #connections = new Map<Connection, Candidate>();
   #wills: { at: number; id: string; will: CentralStatus }[] = [];
   #brokerDown = 0;
   #boots = 0;
 
-  constructor(seed: number, ids: readonly string[], standby = true) {
+  /** `isFirst`: the first of them has started the broker. */
+  constructor(seed: number, ids: readonly string[], { standby = true, isFirst = false } = {}) {
     this.#random = new Random(seed);
     this.#standby = standby;
+    this.#isFirst = isFirst;
     for (const id of ids) {
       const candidate = { id, state: 'dead', kept: 0 } as unknown as Candidate;
       this.candidates.push(candidate);
@@ -78,7 +83,8 @@ export class ElectionWorld {
     candidate.boot = `boot-${this.#boots++}`;
     candidate.state = 'up';
     const { id, boot, kept } = candidate;
-    candidate.election = new Election({ id, boot, floor: kept + 1, clockOffsetMs: 0, standby: this.#standby });
+    const isFirst = this.#isFirst && candidate === this.candidates[0];
+    candidate.election = new Election({ id, boot, floor: kept + 1, clockOffsetMs: 0, standby: this.#standby, isFirst });
     candidate.connection = undefined;
     candidate.nextTick = this.now;
     candidate.reconnectAt = this.now + this.#random.between(0, 50);
@@ -116,7 +122,8 @@ export class ElectionWorld {
     candidate.slowUntil = this.now + ms;
   }
 
-  restartBroker(downMs: number, forgets: boolean): void {
+  /** The network may hide the end of their connections from some for up to `hiddenMs`. */
+  restartBroker(downMs: number, forgets: boolean, hiddenMs = 0): void {
     this.#brokerDown = this.now + downMs;
     if (forgets) this.#retained.clear();
     this.#wills = [];
@@ -128,7 +135,8 @@ export class ElectionWorld {
       // Its machine lives on and resets what comes on old connections.
       connection.up.queue.length = 0;
       connection.down.queue.length = 0;
-      connection.down.queue.push({ at: this.now, deliver: () => this.#lose(candidate) });
+      const hidden = hiddenMs > 0 && this.#random.chance(0.5) ? this.#random.between(0, hiddenMs) : 0;
+      connection.down.queue.push({ at: this.now + hidden, deliver: () => this.#lose(candidate) });
     }
   }
 
@@ -174,20 +182,25 @@ export class ElectionWorld {
   }
 
   #connect(candidate: Candidate): void {
-    const connection: Connection = { up: new Link(), down: new Link(), open: true };
+    const connection: Connection = { up: new Link(), down: new Link(), open: true, retained: [] };
     candidate.connection = connection;
     // The subscription is routed after a while, with what is retained behind it; then the client is told.
     connection.up.send(this.now + this.#delay(candidate), () => {
       if (!connection.open) return;
       this.#connections.set(connection, candidate);
       const at = this.now + this.#delay(candidate);
-      for (const status of this.#retained.values())
-        connection.down.send(at, () => this.#hear(candidate, connection, status, true));
+      connection.retained.push(...this.#retained.values());
+      if (this.#random.chance(0.5)) this.#sendRetained(candidate, connection);
       connection.down.send(at, () => {
         if (candidate.connection === connection)
-          this.#carryOut(candidate, candidate.election.handle({ type: 'connected', at: this.now }));
+          this.#carryOut(candidate, candidate.election.handle({ type: 'connected', at: this.now, since: this.now }));
       });
     });
+  }
+
+  #sendRetained(candidate: Candidate, connection: Connection): void {
+    for (const status of connection.retained.splice(0))
+      connection.down.send(this.now + this.#delay(candidate), () => this.#hear(candidate, connection, status, true));
   }
 
   #hear(candidate: Candidate, connection: Connection, from: CentralStatus, retained: boolean): void {
@@ -238,7 +251,9 @@ export class ElectionWorld {
         if (connection === undefined) continue;
         const { status, retained } = effect;
         connection.up.send(this.now + this.#delay(candidate), () => {
-          if (connection.open) this.#route(candidate.id, status, retained);
+          if (!connection.open) return;
+          this.#route(candidate.id, status, retained);
+          if (!retained) this.#sendRetained(candidate, connection);
         });
       } else if (effect.type === 'lead') {
         this.led.push({ boot: candidate.boot, epoch: effect.epoch, at: this.now });

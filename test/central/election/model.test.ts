@@ -28,7 +28,7 @@ function chaos(seed: number): ElectionWorld {
     else if (what <= 3) world.freeze(candidate);
     else if (what <= 5) world.cut(candidate);
     else if (what === 6) world.stall(candidate, random.between(0, 8_000));
-    else if (what === 7) world.restartBroker(random.between(0, 4_000), random.chance(0.5));
+    else if (what === 7) world.restartBroker(random.between(0, 4_000), random.chance(0.5), random.between(0, 10_000));
     else world.resign(candidate);
     if (candidate.state === 'up' && candidate.election.phase === 'ended') world.kill(candidate);
   }
@@ -80,10 +80,26 @@ describe('centrals on one base', () => {
     return world.now - since;
   }
 
-  test('the first one need not wait', () => {
+  test('the first one need not wait where it has started the broker, and else no longer than a lease', () => {
+    const own = new ElectionWorld(3, ['a'], { isFirst: true });
+    own.start(own.candidates[0]!);
+    expect(until(own, own.candidates[0]!)).toBeLessThan(300);
     const world = new ElectionWorld(3, ['a']);
     world.start(world.candidates[0]!);
-    expect(until(world, world.candidates[0]!)).toBeLessThan(300);
+    expect(until(world, world.candidates[0]!)).toBeLessThan(3_000);
+  });
+
+  test('a broker that forgets everything, whose end one active central cannot see: the new one waits for its lease', () => {
+    for (let seed = 1; seed <= 100; seed++) {
+      const world = new ElectionWorld(seed, ['a', 'b']);
+      const [a, b] = world.candidates as [Candidate, Candidate];
+      world.start(a);
+      until(world, a);
+      world.restartBroker(0, true, 10_000);
+      world.start(b);
+      world.run(20_000, atMostOne(world));
+      expect(world.holders, `seed ${seed}`).toHaveLength(1);
+    }
   });
 
   test('one that was stopped in order is followed at once', () => {
@@ -134,7 +150,7 @@ describe('centrals on one base', () => {
   });
 
   test('who was not asked to wait is told that another one is active', () => {
-    const world = new ElectionWorld(1, ['a', 'b'], false);
+    const world = new ElectionWorld(1, ['a', 'b'], { standby: false });
     world.start(world.candidates[0]!);
     world.run(1_000, atMostOne(world));
     world.start(world.candidates[1]!);
@@ -144,7 +160,7 @@ describe('centrals on one base', () => {
   });
 
   test('who was not asked to wait takes over from one that the broker remembers and nobody hears', () => {
-    const world = new ElectionWorld(1, ['a', 'b'], false);
+    const world = new ElectionWorld(1, ['a', 'b'], { standby: false });
     const [a, b] = world.candidates as [Candidate, Candidate];
     world.start(a);
     world.run(1_000, atMostOne(world));

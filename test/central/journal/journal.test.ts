@@ -179,6 +179,12 @@ describe('after a crash', () => {
     expect([...delivered(entries, new Map([['front/m', '1-3']]))].sort()).toEqual([0, 2, 3]);
     expect([...delivered(entries, new Map([['front/m', '0-9']]))]).toEqual([]);
     expect([...delivered(entries, new Map([['front/other', '1-2']]))].sort()).toEqual([0, 2]);
+    expect([...delivered(entries, new Map())]).toEqual([]);
+  });
+
+  test('what left before a successor took over was delivered: it would end a second time', () => {
+    const entries = [entry(0, 0), entry(1, 1), entry(2, undefined)];
+    expect([...delivered(entries, new Map([['front/m', '2-9']]))].sort()).toEqual([0, 1]);
   });
 });
 
