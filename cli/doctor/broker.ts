@@ -76,6 +76,8 @@ function judgeAccess({ role, anonymous, local, subscriptions, echo }: BrokerFact
       'the broker lets anybody in without a password',
       'have it ask for one: whoever reaches it can read every frame and give work to every node',
     );
+  if (anonymous)
+    return ok('rights', `${role} may do everything, without a password; \`broker.anonymous: never\` would ask for one`);
   return ok('rights', `${role}: everything it needs is allowed`);
 }
 
