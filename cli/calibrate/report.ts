@@ -1,4 +1,5 @@
 import { fewestBytes } from '../../central/planner/calibrated.ts';
+import { MAX_CALIBRATED } from '../../shared/model/card.ts';
 import { table } from '../output.ts';
 import { type Measured, type MeasuredCut, worthKeeping } from './calibrate.ts';
 import type { Measure } from './tally.ts';
@@ -31,17 +32,29 @@ export function choiceOf({ cuts, bound }: Pick<Calibration, 'cuts' | 'bound'>): 
   return best === undefined ? undefined : { cut: best.cut, setting: best.setting };
 }
 
-/** Entries of model.yaml's `calibrated`: of each cut the settings that hold the bound, or more, with the fewest bytes. */
+/**
+ * Entries of model.yaml's `calibrated`: of each cut the settings that hold the bound, or more, with the fewest bytes.
+ * Where they are more than a card may have, each cut keeps some of them, the smallest and the most exact among them.
+ */
 export function cardEntries({ cuts, bound, pictures }: Calibration) {
-  return cuts.flatMap((cut) =>
-    worthKeeping(cut, bound).map(({ codecs, agreement, bytes }) => ({
+  const kept = cuts.map((cut) => worthKeeping(cut, bound));
+  const isTooMany = kept.reduce((sum, { length }) => sum + length, 0) > MAX_CALIBRATED;
+  const most = isTooMany ? Math.floor(MAX_CALIBRATED / cuts.length) : MAX_CALIBRATED;
+  return kept.flatMap((settings) =>
+    thinned(settings, most).map(({ codecs, agreement, bytes }) => ({
       codecs,
-      // Never more than was found.
-      agreement: Math.floor(agreement * 1e4) / 1e4,
+      // Never more than was found; what rounding takes from a share such as 57 of 100 is no part of that.
+      agreement: Math.floor(agreement * 1e4 + 1e-6) / 1e4,
       pictures,
       bytes,
     })),
   );
+}
+
+/** At most so many of a list, evenly from the first to the last. */
+function thinned<T>(list: readonly T[], most: number): readonly T[] {
+  if (list.length <= most) return list;
+  return Array.from({ length: most }, (_, i) => list[Math.round((i * (list.length - 1)) / Math.max(1, most - 1))]!);
 }
 
 /** Settings that are shown: min-max with every number of bits, and of the others those that are worth keeping. */

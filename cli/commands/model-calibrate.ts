@@ -1,6 +1,7 @@
 import { access, constants, writeFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { TesseraError } from '../../shared/errors.ts';
+import { MAX_CALIBRATED } from '../../shared/model/card.ts';
 import type { MeasuredCut } from '../calibrate/calibrate.ts';
 import { defineCommand } from '../command.ts';
 import { flag, gridOption, integer, type Parser, share, string, usage, value, valueOr, values } from '../options.ts';
@@ -66,6 +67,8 @@ export const command = defineCommand({
       throw new TesseraError('TESSERA_USAGE', 'no pictures to calibrate on', {
         hint: 'name a folder of them: --images DIR',
       });
+    if (options.cut.length > MAX_CALIBRATED)
+      throw usage('--cut', `given ${options.cut.length} times`, `at most ${MAX_CALIBRATED} tensors`);
     if (options.report !== undefined) await checkFolder(options.report);
     const { config } = await loadConfig();
     const [{ loadForDeploy }, { openNetwork, cutNetwork }, { openPictures }, { calibrateCut }, report] =
@@ -148,8 +151,12 @@ export const command = defineCommand({
     }
     if (cardFile !== undefined) {
       const entries = report.cardEntries(calibration);
-      await cardFile.write(entries);
-      out.note(`${cardFile.path}: ${entries.length} settings under "calibrated"; plans use them with --agreement`);
+      // What an earlier calibration found for a lower bound still holds.
+      if (entries.length === 0) out.note(`${cardFile.path}: left as it was`);
+      else {
+        await cardFile.write(entries);
+        out.note(`${cardFile.path}: ${entries.length} settings under "calibrated"; plans use them with --agreement`);
+      }
     }
     return choice === undefined ? 1 : 0;
   },

@@ -71,6 +71,9 @@ const tiles = strict({
   bits: z.number().int().min(2).max(8).optional(),
 }).refine(({ clip, bits }) => (clip === undefined) === (bits === undefined), 'clip and bits go together');
 
+/** Settings that a card may have under `calibrated`. */
+export const MAX_CALIBRATED = 64;
+
 /**
  * One way to cut the network as it is, and what that costs: written by `tessera model calibrate`. Several of the same
  * tensors are several settings; a plan takes the one with the fewest bytes that holds the bound it was asked for.
@@ -111,7 +114,7 @@ export const cardSchema = strict({
   /** A text file with one label a line, relative to the card, or the labels themselves. */
   labels: z.union([z.string().min(1), z.array(z.string().min(1).max(255))]).optional(),
   tiles: z.array(tiles).max(16).default([]),
-  calibrated: z.array(calibrated).max(64).default([]),
+  calibrated: z.array(calibrated).max(MAX_CALIBRATED).default([]),
   /** Where a frame may end early: tensors [1, classes], read as the output is, and the least probability of the best class. */
   exits: z
     .array(strict({ tensor: tensorName, threshold: share }))

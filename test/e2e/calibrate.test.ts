@@ -92,6 +92,21 @@ describe('the bundled network without what it was retrained for', () => {
     expect(await readFile(join(folder, 'report.html'), 'utf8')).toContain('</svg>');
   });
 
+  test('where nothing holds the bound, model.yaml keeps what was found for a lower one', async () => {
+    const path = join(model, 'model.yaml');
+    const before = await readFile(path, 'utf8');
+    // Without one first answer every difference counts, and 2 bits make some.
+    const raw = before.replace('task: classify', 'task: raw').replace(/^(output:\n(?: .*\n)*|labels: .*\n)/gm, '');
+    await writeFile(path, raw);
+    const args = ['--images', scenes, '--limit', '2', '--agreement', '1', '--cut', 'pool1', '--bits', '2'];
+    const { code, stderr: said } = await runCli(['model', 'calibrate', '--model', model, ...args, '--write']);
+    expect(said).toContain('left as it was');
+    expect(code).toBe(1);
+    expect(await readFile(path, 'utf8')).toBe(raw);
+    expect((await cardOf(model)).calibrated).not.toEqual([]);
+    await writeFile(path, before);
+  });
+
   test('a cluster that is asked for the bound sends so many bytes and gives the same answers', async () => {
     const clipped = await infer(scenes, model, '--agreement', '0.95', '--grid', '1x2');
     const whole = await infer(scenes, model, '--strategy', 'whole-central');

@@ -61,6 +61,17 @@ describe('the choice', () => {
     expect(parseCard({ name: 'm', task: 'classify', calibrated: entries }, 'model.yaml').calibrated).toEqual(entries);
     const third = { ...calibration, cuts: [{ ...early, settings: [setting(4, 800, 2 / 3)] }], bound: 0.6 };
     expect(cardEntries(third)[0]?.agreement).toBe(0.6666);
+    const rounded = { ...calibration, cuts: [{ ...early, settings: [setting(4, 800, 57 / 100)] }], bound: 0.57 };
+    expect(cardEntries(rounded)[0]?.agreement).toBe(0.57);
+  });
+
+  it('is written among as many others as model.yaml takes, the most exact among them, whatever was found', () => {
+    const settings = Array.from({ length: 30 }, (_, i) => setting(4, 100 + i, 0.9 + i / 1000));
+    const many = { ...calibration, bound: 0.9, cuts: [early, ...Array(9).fill({ ...early, settings })] };
+    const entries = cardEntries(many);
+    expect(parseCard({ name: 'm', task: 'classify', calibrated: entries }, 'model.yaml').calibrated).toEqual(entries);
+    expect(entries).toContainEqual(expect.objectContaining({ bytes: choiceOf(many)!.setting.bytes }));
+    expect(entries).toContainEqual(expect.objectContaining({ bytes: 129, agreement: 0.929 }));
   });
 });
 
