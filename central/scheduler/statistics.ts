@@ -89,11 +89,14 @@ export function observeResponse(node: NodeStatistics, key: string, ms: number): 
 
 /** A line needs more points than a mean: they count so much longer. */
 const LINK_MEMORY = 3;
+/** What is left of all before where a message took less than half of what it should: that was a cold start or a stall. */
+const KEPT_OF_ACCIDENTS = 0.5;
 
 /** Takes note that a message and its answer, of `bytes` together, took `ms` beyond waiting and computing. */
 export function observeLink({ link }: NodeStatistics, bytes: number, ms: number, gamma: number): void {
-  const kept = 1 - gamma / LINK_MEMORY;
   const took = Math.max(0, ms);
+  const { messageMs, msPerByte } = linkOf({ link });
+  const kept = 2 * took < messageMs + bytes * msPerByte ? KEPT_OF_ACCIDENTS : 1 - gamma / LINK_MEMORY;
   link.count = kept * link.count + 1;
   link.bytes = kept * link.bytes + bytes;
   link.ms = kept * link.ms + took;
@@ -109,7 +112,7 @@ const TELLING = 0.1;
  * alone, a node that was given little would look slow for each byte, be given less, and be left out in the end however
  * large the tiles become. Where sizes are alike the time counts as the message's; probes soon bring other sizes.
  */
-export function linkOf({ link }: NodeStatistics): Link {
+export function linkOf({ link }: Pick<NodeStatistics, 'link'>): Link {
   if (link.count === 0) return { messageMs: 0, msPerByte: 0 };
   const bytes = link.bytes / link.count;
   const ms = link.ms / link.count;

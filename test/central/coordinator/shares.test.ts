@@ -57,7 +57,7 @@ test.each([
   (_, bad, good) => {
     const cluster = fourNodes(1);
     Object.assign(cluster.behaviour('d'), bad);
-    cluster.plan('m', tilesAndTail(16, { cost: 1e7, bytes_in: 100_000, bytes_out: 100_000 }));
+    cluster.plan('m', tilesAndTail(16, { cost: 3e6, bytes_in: 100_000, bytes_out: 100_000 }));
     cluster.run(4_000);
     cluster.offer('front');
     while (cluster.published.length === 0) cluster.run(cluster.now + 1);

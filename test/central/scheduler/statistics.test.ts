@@ -96,6 +96,12 @@ describe('what a link costs', () => {
     expect(messageMs).toBeCloseTo(6, 0);
   });
 
+  test('an accident is forgotten after a few messages that took what they should', () => {
+    const behind = (count: number) => measured([[1000, 1000], ...new Array(count).fill([1000, 2])]);
+    expect(behind(0).messageMs).toBe(1000);
+    expect(behind(12).messageMs).toBeLessThan(4);
+  });
+
   test('neither part is below 0, and together they explain what was measured', () => {
     const message = fc.tuple(fc.integer({ min: 1, max: 1e7 }), fc.integer({ min: -5, max: 10_000 }));
     fc.assert(
