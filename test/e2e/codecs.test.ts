@@ -13,7 +13,13 @@ import { tinyInput, tinyNetwork } from '../support/tiny-network.ts';
 let folder: string;
 let model: string;
 let expected: Float32Array;
-let raw: { result: ResultObject; largest: number };
+interface Inferred {
+  readonly result: ResultObject;
+  readonly up: number;
+  readonly down: number;
+  readonly largest: number;
+}
+let raw: Inferred;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'tessera-codecs-'));
   model = join(folder, 'tiny.onnx');
@@ -29,33 +35,40 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-async function infer(codec: string): Promise<{ result: ResultObject; largest: number }> {
+async function infer(codec: string): Promise<Inferred> {
   const dump = join(folder, 'out.bin');
   const cuts = ['--grid', '2x2', '--cut', 'a', '--cut', 'p'];
   const args = ['infer', join(folder, 'in.bin'), '--model', model, '--tensor', '1x3x16x16', '--dump', dump, '--json'];
-  const { code, stdout, stderr } = await runCli([...args, ...cuts, '--codec', codec]);
+  const again = Array.from({ length: 4 }, () => join(folder, 'in.bin'));
+  const { code, stdout, stderr } = await runCli([...args, ...cuts, '--codec', codec, ...again]);
   expect([code, stderr.match(/TESSERA_\w+/)?.[0]]).toEqual([0, undefined]);
   const values = new Float32Array(new Uint8Array(await readFile(dump)).buffer);
   const range = Math.max(...expected) - Math.min(...expected);
   const largest = Math.max(...expected.map((value, i) => Math.abs(value - values[i]!))) / range;
-  return { result: JSON.parse(stdout), largest };
+  // A tile of which nothing comes for a while is sent twice: the smallest frame is one without.
+  const results = stdout
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as ResultObject);
+  const bytes = (key: 'bytes_up' | 'bytes_down') => Math.min(...results.map((result) => result[key]));
+  return { result: results[0]!, up: bytes('bytes_up'), down: bytes('bytes_down'), largest };
 }
 
 describe('infer --codec', () => {
   test.each([
-    { codec: 'packed', approximate: false, within: 1e-6, down: 0.7, up: 1.5 },
-    { codec: 'fp16', approximate: true, within: 2e-3, down: 0.51, up: 1.5 },
-    { codec: 'q8:channel', approximate: true, within: 2e-2, down: 0.25, up: 1.5 },
-    { codec: 'clip:0:3:8', approximate: true, within: 2e-2, down: 0.25, up: 0.7 },
-    { codec: 'clip:0:3:4', approximate: true, within: 0.3, down: 0.12, up: 0.6 },
+    { codec: 'packed', approximate: false, within: 1e-6, down: 0.7, up: 1.01 },
+    { codec: 'fp16', approximate: true, within: 2e-3, down: 0.51, up: 1.01 },
+    { codec: 'q8:channel', approximate: true, within: 2e-2, down: 0.25, up: 1.01 },
+    { codec: 'clip:0:3:8', approximate: true, within: 2e-2, down: 0.25, up: 0.46 },
+    { codec: 'clip:0:3:4', approximate: true, within: 0.3, down: 0.12, up: 0.36 },
   ])('$codec in two stages of tiles', async ({ codec, approximate, within, down, up }) => {
-    const { result, largest } = await infer(codec);
+    const { result, largest, ...bytes } = await infer(codec);
     expect(result).toMatchObject({ status: 'ok', approximate, missing: [] });
     expect(Object.keys(result.tiles_per_node).sort()).toEqual(['central', 'node-1', 'node-2']);
     expect(largest).toBeLessThan(within);
-    expect(result.bytes_down / raw.result.bytes_down).toBeLessThan(down);
-    // What the second stage reads goes out as codes, where the first one's came in so. A tile may have gone out twice.
-    expect(result.bytes_up / raw.result.bytes_up).toBeLessThan(up);
+    expect(bytes.down / raw.down).toBeLessThan(down);
+    // What the second stage reads goes out as codes, where the first one's came in so.
+    expect(bytes.up / raw.up).toBeLessThan(up);
   });
 
   test('a codec that is none is refused at once, with what is accepted', async () => {
