@@ -55,6 +55,8 @@ interface Parts {
   readonly journal: Journal;
   readonly id: string;
   readonly boot: string;
+  /** Resolves when what an earlier run left has been ended. */
+  readonly aftermath: Promise<void>;
 }
 
 /**
@@ -143,6 +145,8 @@ export class Central {
    * was not asked for.
    */
   async lead(): Promise<void> {
+    // Before results of this run take the place of those by which the broker shows what it has.
+    await this.#parts.aftermath;
     const epoch = await this.#candidacy.start();
     const { bus, wire, executor, store, journal } = this.#parts;
     const reign = new Reign(this.#options, {
@@ -239,8 +243,8 @@ export async function openCentral(options: CentralOptions): Promise<Central> {
     const bus = await connectBus({ ...options.bus, clientId, will, log });
     const executor = await createExecutor({ folder: store.folder, threads, sessionMemoryMb, patient: true, log });
     const wire = new Wire({ bus, topics: names, self: CENTRAL, log, now: () => performance.now() });
-    endLeftFrames({ bus, topics: names, journal, log });
-    return new Central(options, { bus, wire, executor, store, key, slot, journal, id, boot });
+    const aftermath = endLeftFrames({ bus, topics: names, journal, log });
+    return new Central(options, { bus, wire, executor, store, key, slot, journal, id, boot, aftermath });
   } catch (error) {
     slot.release();
     throw error;

@@ -1,7 +1,7 @@
 import { Complaints } from '../shared/complaints.ts';
 import { CENTRAL, type Plan } from '../shared/plan/plan.ts';
 import type { BlobStore, Bus, Log, Message } from '../shared/ports.ts';
-import type { PlanStatus } from '../shared/protocol/messages.ts';
+import type { PlanStatus, ResultObject, WireRegion } from '../shared/protocol/messages.ts';
 import { parseInputTopic, topics } from '../shared/protocol/topics.ts';
 import type { Executor } from '../shared/runtime/executor-types.ts';
 import type { BusOptions } from '../shared/runtime/mqtt.ts';
@@ -14,10 +14,12 @@ import { type CoordinatorOptions, defaultOptions } from './coordinator/options.t
 import type { Deployment } from './deployment.ts';
 import { type Untimed, watchFleet } from './fleet.ts';
 import { type CameraOptions, Cameras } from './ingest/cameras.ts';
+import { Held } from './ingest/held.ts';
 import { Inbox } from './ingest/inbox.ts';
 import { Inlet } from './ingest/inlet.ts';
 import type { Journal } from './journal/journal.ts';
 import { Ledger } from './journal/ledger.ts';
+import { restarted } from './journal/restarted.ts';
 import { factsOf, type PreparedPlan } from './planner/prepared.ts';
 import { planStatusOf } from './publish/plan-status.ts';
 import { Publisher } from './publish/publisher.ts';
@@ -55,17 +57,18 @@ export interface ReignParts {
 
 const STATS_SECONDS = 10;
 /** Messages of cameras that are kept while it is not known whether this central is still the active one. */
-const HELD_MESSAGES = 256;
-const HELD_BYTES = 64e6;
+const HELD = { messages: 256, bytes: 64e6 };
 
 /**
  * The time in which a central is the active one: coordinator, shell and everything that speaks for them.
  *
  *   1. The inlet opens after the first plan is known, so that no frame comes too early.
  *   2. A message of a camera is journaled before the handler returns, and so before it is acknowledged.
- *   3. While `holds` says no, nothing is taken in: messages wait for `resume`, or are dropped with the reign, when the
- *      broker has them for the next central.
- *   4. However it ends, every frame that was taken in has a result.
+ *   3. While `holds` says no, and once the reign ends, nothing is taken in and nothing acknowledged: messages wait for
+ *      `resume`, or the broker has them for the next central.
+ *   4. However it ends, every frame that was taken in has a result, also one that waited its turn. A result is in the
+ *      journal before it is given to the broker, and open there until the broker has it: what this run could not say,
+ *      the next one says (aftermath.ts).
  */
 export class Reign {
   readonly #options: ReignOptions;
@@ -81,8 +84,7 @@ export class Reign {
   readonly #active = new Map<string, PlanStatus>();
   readonly #complaints: Complaints;
   readonly #waiting = new Set<() => void>();
-  #held: Message[] = [];
-  #heldBytes = 0;
+  readonly #held = new Held(HELD);
   #opening: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
   #statsTimer: NodeJS.Timeout | undefined;
@@ -117,6 +119,7 @@ export class Reign {
       on: {
         opened: ({ ref, model, i_id }) => this.#ledger.opened(ref, model, i_id),
         skipped: ({ ref, model, camera, reason }) => {
+          if (reason === 'stopping' && model !== null) this.#endUnserved(ref, model);
           this.#ledger.skipped(ref, model);
           this.#stats.skipped(camera, reason);
         },
@@ -174,8 +177,7 @@ export class Reign {
 
   /** What waited because it was not known whether this central is the active one is taken in. */
   resume(): void {
-    this.#heldBytes = 0;
-    for (const message of this.#held.splice(0)) this.#onMessage(message);
+    if (this.#stopping === undefined) this.#held.take(this.#parts.holds, (message) => this.#onInput(message));
   }
 
   /** Resolves with true when the plan serves new frames and so many node agents are ready for it, false at the time-out. */
@@ -225,7 +227,7 @@ export class Reign {
 
   async #stop(graceMs: number, relieved: boolean): Promise<void> {
     this.#relieved = relieved;
-    this.#held = [];
+    this.#held.close();
     if (!relieved) {
       let timer: NodeJS.Timeout | undefined;
       await new Promise<void>((resolve) => {
@@ -276,13 +278,18 @@ export class Reign {
     this.#waiting.clear();
   }
 
-  #onMessage(message: Message): void {
-    if (this.#stopping !== undefined) return;
-    if (this.#parts.holds()) this.#onInput(message);
-    else if (this.#held.length < HELD_MESSAGES && this.#heldBytes + message.payload.byteLength <= HELD_BYTES) {
-      this.#heldBytes += message.payload.byteLength;
-      this.#held.push({ ...message, payload: new Uint8Array(message.payload) });
-    } else this.#stats.skipped(parseInputTopic(this.#options.base, message.topic)?.camera ?? '', 'buffers-full');
+  #onMessage(message: Message): Promise<void> | undefined {
+    // Never acknowledged here: the broker's, for the next central.
+    if (this.#stopping !== undefined) return new Promise(() => {});
+    this.resume();
+    if (this.#parts.holds()) {
+      this.#onInput(message);
+      return undefined;
+    }
+    const taken = this.#held.hold(message);
+    if (taken === undefined)
+      this.#stats.skipped(parseInputTopic(this.#options.base, message.topic)?.camera ?? '', 'buffers-full');
+    return taken;
   }
 
   #onInput(message: Message): void {
@@ -334,10 +341,27 @@ export class Reign {
       approximate,
       answer,
     });
-    const acknowledged = this.#ledger.leaving(end.i_id);
-    const hold = this.#cameras.options(end.camera)?.hold ?? 1;
-    // Refused or not, there is nothing more to be done for it.
-    void this.#publisher.result(result, answer?.regions ?? [], hold).finally(acknowledged);
+    const text = JSON.stringify(result);
+    this.#say(result, text, answer?.regions ?? [], this.#ledger.leaving(end.i_id, text));
+  }
+
+  /** A frame that was taken in and will not get its turn any more. */
+  #endUnserved(ref: string, model: string): void {
+    let result: ResultObject | undefined;
+    const leaving = this.#ledger.unserved(ref, model, ({ n, frame }) => {
+      result = restarted({ n, ...frame }, Date.now() / 1000);
+      return JSON.stringify(result);
+    });
+    if (leaving !== undefined && result !== undefined) this.#say(result, leaving.result, [], leaving.acknowledged);
+  }
+
+  #say(result: ResultObject, text: string, regions: WireRegion[], acknowledged: () => void): void {
+    const hold = this.#cameras.options(result.camera)?.hold ?? 1;
+    void this.#publisher.result(result, text, regions, hold).then((arrived) => {
+      // One that the broker refused has ended too: nothing more is to be done for it. One that the end of this process
+      // or reign cut off is the next run's.
+      if (arrived || this.#stopping === undefined) acknowledged();
+    });
   }
 
   #setTimer(at: number): void {

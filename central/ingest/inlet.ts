@@ -1,5 +1,6 @@
 import type { Bus, Log, Message } from '../../shared/ports.ts';
 import type { Topics } from '../../shared/protocol/topics.ts';
+import type { Handler } from '../../shared/runtime/bus.ts';
 import { type BusOptions, connectBus } from '../../shared/runtime/mqtt.ts';
 
 /** What an inlet rests on. */
@@ -7,8 +8,8 @@ export interface InletOptions {
   /** How to reach the broker. */
   readonly connection: Omit<BusOptions, 'clientId' | 'will' | 'log'>;
   readonly topics: Topics;
-  /** Takes one message of an input topic; of QoS 1 it is acknowledged when this returns. */
-  readonly onMessage: (message: Message) => void;
+  /** Takes one message of an input topic; of QoS 1 it is acknowledged when this returns, or its promise resolves. */
+  readonly onMessage: Handler;
   /** Whether this central is the active one. */
   readonly holds: () => boolean;
   readonly log: Log;

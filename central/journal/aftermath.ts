@@ -1,9 +1,9 @@
 import type { Bus, Log, Message } from '../../shared/ports.ts';
-import type { ResultObject } from '../../shared/protocol/messages.ts';
 import type { Topics } from '../../shared/protocol/topics.ts';
 import type { Journal } from './journal.ts';
 import { delivered } from './ledger.ts';
 import type { JournalEntry } from './lines.ts';
+import { restarted } from './restarted.ts';
 
 /** What ending the frames of an earlier run needs. */
 export interface AftermathOptions {
@@ -17,102 +17,94 @@ export interface AftermathOptions {
 const RETAINED_MS = 500;
 
 /**
- * Ends what an earlier run left open, once there is a connection: with the result TESSERA_CENTRAL_RESTARTED, unless
- * the broker has the frame's own. A crash in the middle of this leaves the rest to the next run.
+ * Ends what an earlier run left open, once there is a connection; resolves when all of it has been tried.
+ *
+ *   1. A frame of which no result had left ends with TESSERA_CENTRAL_RESTARTED. Nobody has seen another end of it.
+ *   2. A result that had left may have arrived or not. Where the broker shows that it has it, nothing is said; else the
+ *      same is said again, to the byte: a frame never has two ends that differ, as often as somebody crashes. It is not
+ *      retained this time: what another central has said since is newer.
+ *   3. What cannot be said is left to the next connection, and to the next run.
  */
-export function endLeftFrames({ bus, topics, journal, log }: AftermathOptions): void {
+export function endLeftFrames({ bus, topics, journal, log }: AftermathOptions): Promise<void> {
   const left = journal.before.filter(({ ended }) => !ended);
-  if (left.length === 0) return;
-  let begun = false;
-  bus.onConnect(() => {
-    if (begun) return;
-    begun = true;
-    endAll(left)
-      .then((ended) => log.warn(`${left.length} frames were under way when central ended; ${ended} end with an error`))
-      .catch((error: unknown) => log.error(`frames of the last run could not be ended: ${error}`));
-  });
+  if (left.length === 0) return Promise.resolve();
 
-  const endAll = async (entries: readonly JournalEntry[]): Promise<number> => {
-    const known = await retainedResults(bus, topics, journal.before);
+  const endAll = async (): Promise<void> => {
+    const known = await retainedResults(bus, topics, left);
     // All that left count, also those acknowledged before the crash: they tell how far the broker came.
     const there = delivered(journal.before, known);
-    for (const { n } of entries) if (there.has(n)) journal.ended(n);
-    const lost = entries.filter(({ n }) => !there.has(n));
-    for (const entry of lost) {
-      const result = JSON.stringify(restarted(entry, Date.now() / 1000));
+    for (const { n } of left.filter(({ n }) => there.has(n))) journal.ended(n);
+    const rest = left.filter(({ n }) => !there.has(n));
+    const again = rest.filter(({ result }) => result !== undefined);
+    log.warn(
+      `${left.length} frames were under way when central ended: ${rest.length - again.length} end with an error, ` +
+        `the results of ${again.length} are said again`,
+    );
+    left.splice(0, left.length, ...rest);
+    for (const entry of rest) {
+      let { result } = entry;
+      if (result === undefined || idOf(result) === undefined) {
+        result = JSON.stringify(restarted(entry, Date.now() / 1000));
+        journal.leaving(entry.n, result);
+        entry.result = result;
+      }
       await bus.publish(topics.result(entry.camera, entry.model), result, { qos: 1 });
       journal.ended(entry.n);
+      left.shift();
     }
-    return lost.length;
   };
+
+  let ending: Promise<void> | undefined;
+  return new Promise((resolve) => {
+    bus.onConnect(() => {
+      if (ending !== undefined || left.length === 0) return;
+      ending = endAll()
+        .catch((error: unknown) => log.error(`frames of the last run could not be ended: ${error}`))
+        .finally(() => {
+          ending = undefined;
+          resolve();
+        });
+    });
+  });
 }
 
 /** The i_ids of the results that the broker retains, for the topics where a result may or may not have arrived. */
 async function retainedResults(
   bus: Bus,
   topics: Topics,
-  entries: readonly JournalEntry[],
+  left: readonly JournalEntry[],
 ): Promise<ReadonlyMap<string, string>> {
-  const open = entries.filter(({ ended, left }) => !ended && left !== undefined);
+  const open = left.filter((entry) => entry.left !== undefined);
   const wanted = new Map(open.map(({ camera, model }) => [topics.result(camera, model), `${camera}/${model}`]));
   const found = new Map<string, string>();
   if (wanted.size === 0) return found;
-  await new Promise<void>((resolve) => {
-    const timer = setTimeout(resolve, RETAINED_MS);
-    const onResult = ({ topic, payload, retained }: Message): void => {
-      const key = wanted.get(topic);
-      const id = retained ? idOf(payload) : undefined;
-      if (key === undefined || id === undefined) return;
-      found.set(key, id);
-      if (found.size < wanted.size) return;
-      clearTimeout(timer);
-      resolve();
-    };
-    for (const topic of wanted.keys()) bus.subscribe(topic, 1, onResult).catch(() => {});
+  let allFound: () => void = () => {};
+  const all = new Promise<void>((resolve) => {
+    allFound = resolve;
   });
+  const onResult = ({ topic, payload, retained }: Message): void => {
+    const key = wanted.get(topic);
+    const id = retained ? idOf(Buffer.from(payload).toString('utf8')) : undefined;
+    if (key === undefined || id === undefined) return;
+    found.set(key, id);
+    if (found.size === wanted.size) allFound();
+  };
+  await Promise.all([...wanted.keys()].map((topic) => bus.subscribe(topic, 1, onResult)));
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, RETAINED_MS);
+  });
+  await Promise.race([all, late]);
+  clearTimeout(timer);
   for (const topic of wanted.keys()) await bus.unsubscribe(topic);
   return found;
 }
 
-function idOf(payload: Uint8Array): string | undefined {
+function idOf(result: string): string | undefined {
   try {
-    const { id } = JSON.parse(Buffer.from(payload).toString('utf8')) as { id?: unknown };
+    const { id } = JSON.parse(result) as { id?: unknown };
     return typeof id === 'string' ? id : undefined;
   } catch {
     return undefined;
   }
-}
-
-/** The result of a frame that nobody can compute any more. */
-function restarted(entry: JournalEntry, now: number): ResultObject {
-  return {
-    v: 1,
-    // One that waited was not given an id yet.
-    id: entry.i_id ?? `0-${entry.n}`,
-    frame: entry.frame,
-    camera: entry.camera,
-    model: entry.model,
-    model_version: `sha256:${entry.sha}`,
-    frame_time: entry.time,
-    latency_ms: Math.max(0, Math.round((now - entry.taken) * 1000)),
-    width: null,
-    height: null,
-    task: entry.task,
-    status: 'error',
-    top: null,
-    predictions: [],
-    approximate: false,
-    missing: [],
-    exit: null,
-    plan: null,
-    nodes: [],
-    bytes_up: 0,
-    bytes_down: 0,
-    tiles_per_node: {},
-    error: {
-      code: 'TESSERA_CENTRAL_RESTARTED',
-      message: 'central ended while the frame was under way',
-      hint: 'send it again',
-    },
-  };
 }

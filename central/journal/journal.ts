@@ -1,6 +1,6 @@
 import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
 import type { Log } from '../../shared/ports.ts';
-import { type JournalEntry, linesOf, parseJournal, type TakenFrame, takenLine } from './lines.ts';
+import { type JournalEntry, leavingLine, linesOf, parseJournal, type TakenFrame, takenLine } from './lines.ts';
 
 /**
  * Which frames are under way, on disk (lines.ts has the form), so that whoever comes after a crash can end them.
@@ -49,7 +49,7 @@ export class Journal {
   /** A frame is taken in; returns its number. */
   take(frame: TakenFrame, i_id?: string): number {
     const n = this.#next++;
-    this.#entries.set(n, { n, ...frame, i_id, left: undefined, ended: false });
+    this.#entries.set(n, { n, ...frame, i_id, left: undefined, result: undefined, ended: false });
     this.#write(takenLine(n, frame) + (i_id === undefined ? '' : `= ${n} ${i_id}\n`));
     return n;
   }
@@ -62,12 +62,13 @@ export class Journal {
     this.#write(`= ${n} ${i_id}\n`);
   }
 
-  /** Its result is given to the broker now. */
-  leaving(n: number): void {
+  /** This result of it, one line, is given to the broker now. */
+  leaving(n: number, result: string): void {
     const entry = this.#entries.get(n);
     if (entry === undefined) return;
     entry.left = this.#left++;
-    this.#write(`~ ${n}\n`);
+    entry.result = result;
+    this.#write(leavingLine(n, result));
   }
 
   /** The broker has its result, or it was skipped. */
@@ -75,8 +76,9 @@ export class Journal {
     const entry = this.#entries.get(n);
     if (entry === undefined || entry.ended) return;
     entry.ended = true;
+    entry.result = undefined;
     this.#write(`- ${n}\n`);
-    if (this.#lines > COMPACT_LINES) this.#guarded(() => this.#compact());
+    if (this.#lines > COMPACT_LINES && this.#fd !== undefined) this.#guarded(() => this.#compact());
   }
 
   /** Frames that are open, for tests and statistics. */

@@ -4,8 +4,14 @@ import type { JournalEntry, TakenFrame } from './lines.ts';
 export interface JournalPort {
   take(frame: TakenFrame, i_id?: string): number;
   accepted(n: number, i_id: string): void;
-  leaving(n: number): void;
+  leaving(n: number, result: string): void;
   ended(n: number): void;
+}
+
+/** A frame that waits its turn, and its number in the journal. */
+export interface Waiting {
+  readonly n: number;
+  readonly frame: TakenFrame;
 }
 
 /**
@@ -15,16 +21,18 @@ export interface JournalPort {
  *                  offered --opened, or `settle` at the end of the offer--> taken (journaled)
  *                  taken --opened--> accepted --leaving--> result under way --acknowledged--> ended
  *                  taken --skipped--> ended
+ *                  taken --unserved, where central ends--> result under way
  *
  * 1. When `settle` returns, every frame that central keeps is in the journal: it may be acknowledged.
  * 2. A frame is taken at most once for a model, and ends at most once.
+ * 3. A result is in the journal before it is given to the broker: whoever ends the frame after a crash says the same.
  */
 export class Ledger {
   readonly #journal: JournalPort;
   /** Offered and not taken yet: by ref, by model. */
   readonly #offered = new Map<string, Map<string, TakenFrame>>();
   /** Journal numbers of what waits, by ref and model, and of what is open, by i_id. */
-  readonly #waiting = new Map<string, number>();
+  readonly #waiting = new Map<string, Waiting>();
   readonly #open = new Map<string, number>();
 
   constructor(journal: JournalPort) {
@@ -41,65 +49,76 @@ export class Ledger {
     const offered = this.#offered.get(ref);
     if (model === null) this.#offered.delete(ref);
     else if (offered?.delete(model) !== true) {
-      const n = this.#waiting.get(key(ref, model));
-      if (n !== undefined) this.#journal.ended(n);
-      this.#waiting.delete(key(ref, model));
+      const waiting = this.#takeWaiting(ref, model);
+      if (waiting !== undefined) this.#journal.ended(waiting.n);
     }
+  }
+
+  /**
+   * A frame that waits will not get its turn. Where it is one that was taken, `resultOf` says its result, which is given
+   * to the broker; `acknowledged` as of `leaving`.
+   */
+  unserved(
+    ref: string,
+    model: string,
+    resultOf: (waiting: Waiting) => string,
+  ): { readonly result: string; readonly acknowledged: () => void } | undefined {
+    const waiting = this.#takeWaiting(ref, model);
+    if (waiting === undefined) return undefined;
+    const result = resultOf(waiting);
+    return { result, acknowledged: this.#leaving(waiting.n, result) };
   }
 
   /** It was accepted. */
   opened(ref: string, model: string, i_id: string): void {
     const frame = this.#offered.get(ref)?.get(model);
-    const waiting = this.#waiting.get(key(ref, model));
+    const n = this.#takeWaiting(ref, model)?.n;
     if (frame !== undefined) {
       this.#offered.get(ref)!.delete(model);
       this.#open.set(i_id, this.#journal.take(frame, i_id));
-    } else if (waiting !== undefined) {
-      this.#waiting.delete(key(ref, model));
-      this.#journal.accepted(waiting, i_id);
-      this.#open.set(i_id, waiting);
+    } else if (n !== undefined) {
+      this.#journal.accepted(n, i_id);
+      this.#open.set(i_id, n);
     }
   }
 
   /** The offer has been handled: what is neither skipped nor open waits. */
   settle(ref: string): void {
     for (const [model, frame] of this.#offered.get(ref) ?? [])
-      this.#waiting.set(key(ref, model), this.#journal.take(frame));
+      this.#waiting.set(key(ref, model), { n: this.#journal.take(frame), frame });
     this.#offered.delete(ref);
   }
 
-  /** Its result is given to the broker; the answer marks it as acknowledged. */
-  leaving(i_id: string): () => void {
+  /** This result of it, one line, is given to the broker; the answer marks it as acknowledged. */
+  leaving(i_id: string, result: string): () => void {
     const n = this.#open.get(i_id);
     this.#open.delete(i_id);
-    if (n === undefined) return () => {};
-    this.#journal.leaving(n);
+    return n === undefined ? () => {} : this.#leaving(n, result);
+  }
+
+  #leaving(n: number, result: string): () => void {
+    this.#journal.leaving(n, result);
     return () => this.#journal.ended(n);
+  }
+
+  #takeWaiting(ref: string, model: string): Waiting | undefined {
+    const waiting = this.#waiting.get(key(ref, model));
+    this.#waiting.delete(key(ref, model));
+    return waiting;
   }
 }
 
 const key = (ref: string, model: string): string => `${ref} ${model}`;
 
 /**
- * Of the frames that a crash left open, those whose result the broker has: all results that left before one that it
- * retains, because they took one connection one after the other. Where it retains one of a later epoch, a successor's
- * have taken the place of ours: the broker has gone on, so it was only this process that died, and what it had given
- * away by then has arrived. `retained`: i_id of the retained result by `<camera>/<model>`.
+ * Of the frames that a crash left open, those whose result the broker shows that it has: all results that left before
+ * one that it retains, because they took one connection one after the other. `retained`: i_id of the retained result by
+ * `<camera>/<model>`.
  */
 export function delivered(entries: readonly JournalEntry[], retained: ReadonlyMap<string, string>): Set<number> {
   let newest = -1;
   for (const { camera, model, i_id, left } of entries)
     if (left !== undefined && i_id !== undefined && retained.get(`${camera}/${model}`) === i_id)
       newest = Math.max(newest, left);
-  const latest = Math.max(...[...retained.values()].map(epochOf));
-  return new Set(
-    entries.flatMap(({ n, left, i_id }) =>
-      left !== undefined && i_id !== undefined && (left <= newest || epochOf(i_id) < latest) ? [n] : [],
-    ),
-  );
-}
-
-/** The epoch of an `i_id` (`<epoch>-<counter>`). */
-function epochOf(iId: string): number {
-  return Number(iId.slice(0, iId.indexOf('-')));
+  return new Set(entries.flatMap(({ n, left }) => (left !== undefined && left <= newest ? [n] : [])));
 }

@@ -2,15 +2,16 @@ import { TASKS, type Task } from '../../shared/protocol/messages.ts';
 import { isFrameId, isName } from '../../shared/protocol/topics.ts';
 
 /**
- * The journal's text. One line an event, fields separated by one space, none of which can hold one:
+ * The journal's text. One line an event, fields separated by one space, none of which but the last can hold one:
  *
  *   tessera-journal/1                                          the first line
  *   + N CAMERA FRAME MODEL SHA256 TASK TAKEN FRAME_TIME        frame N was taken in; times are Unix seconds
  *   = N I_ID                                                   it was accepted under this id
- *   ~ N                                                        its result was given to the broker
+ *   ~ N RESULT                                                 its result (JSON) is given to the broker
  *   - N                                                        it has ended: the broker has its result, or it was skipped
  *
  * A frame of which there is a `+` and no `-` is open. The last line may be torn; what cannot be read is passed over.
+ * Of a frame that has ended the result may be left out.
  */
 export const HEADER = 'tessera-journal/1';
 
@@ -33,12 +34,19 @@ export interface JournalEntry extends TakenFrame {
   i_id: string | undefined;
   /** Its place among the results that were given to the broker; undefined where it was not. */
   left: number | undefined;
+  /** What was given to the broker, to the byte; undefined where nothing was, and once the frame has ended. */
+  result: string | undefined;
   ended: boolean;
 }
 
 /** The line that takes a frame in. */
 export function takenLine(n: number, { camera, frame, model, sha, task, taken, time }: TakenFrame): string {
   return `+ ${n} ${camera} ${frame} ${model} ${sha} ${task} ${taken} ${time}\n`;
+}
+
+/** The line that says that a result is given to the broker. */
+export function leavingLine(n: number, result: string | undefined): string {
+  return result === undefined ? `~ ${n}\n` : `~ ${n} ${result}\n`;
 }
 
 function parseTaken(fields: readonly string[]): TakenFrame | undefined {
@@ -69,11 +77,17 @@ export function parseJournal(text: string): JournalEntry[] {
     const entry = entries.get(n);
     if (mark === '+') {
       const frame = parseTaken(fields);
-      if (frame !== undefined) entries.set(n, { n, ...frame, i_id: undefined, left: undefined, ended: false });
+      if (frame !== undefined)
+        entries.set(n, { n, ...frame, i_id: undefined, left: undefined, result: undefined, ended: false });
     } else if (entry === undefined) continue;
     else if (mark === '=') entry.i_id = fields[0];
-    else if (mark === '~') entry.left = left++;
-    else if (mark === '-') entry.ended = true;
+    else if (mark === '~') {
+      entry.left = left++;
+      entry.result = fields.join(' ') || undefined;
+    } else if (mark === '-') {
+      entry.ended = true;
+      entry.result = undefined;
+    }
   }
   return [...entries.values()];
 }
@@ -83,7 +97,7 @@ export function linesOf(entries: readonly JournalEntry[]): string {
   const lines = entries.map((entry) => takenLine(entry.n, entry));
   for (const { n, i_id } of entries) if (i_id !== undefined) lines.push(`= ${n} ${i_id}\n`);
   const gone = entries.filter(({ left }) => left !== undefined).sort((a, b) => a.left! - b.left!);
-  for (const { n } of gone) lines.push(`~ ${n}\n`);
+  for (const { n, result } of gone) lines.push(leavingLine(n, result));
   for (const { n, ended } of entries) if (ended) lines.push(`- ${n}\n`);
   return `${HEADER}\n${lines.join('')}`;
 }

@@ -25,7 +25,7 @@ export class Publisher {
 
   /** Says everything that stands; call it on every connection. */
   announce(): void {
-    for (const [topic, payload] of this.#standing) this.#send(topic, payload, true);
+    for (const [topic, payload] of this.#standing) void this.#send(topic, payload, true);
   }
 
   /** The public key that belongs to the signatures of models. */
@@ -51,7 +51,7 @@ export class Publisher {
     });
     for (const topic of [this.#topics.cameraStatus(camera), ...about]) {
       this.#standing.delete(topic);
-      this.#send(topic, '', true);
+      void this.#send(topic, '', true);
     }
   }
 
@@ -59,14 +59,17 @@ export class Publisher {
     void this.#bus.publish(this.#topics.stats, JSON.stringify(report)).catch(() => {});
   }
 
-  /** A frame's end; resolves when the broker has it or never will. Error results are not retained: they are news, not a state. */
-  async result(result: ResultObject, tensors: WireRegion[], hold: number): Promise<void> {
+  /**
+   * A frame's end, `text` is `result` as JSON. Resolves with true when the broker has it, with false when this
+   * connection will not bring it there. Error results are not retained: they are news, not a state.
+   */
+  async result(result: ResultObject, text: string, tensors: WireRegion[], hold: number): Promise<boolean> {
     const { camera, model, id, frame, status, task } = result;
     if (status !== 'error' && tensors.length > 0) this.#tensors(camera, model, { v: 1, id, frame, outputs: tensors });
     const topic = this.#topics.result(camera, model);
-    const sent = this.#send(topic, JSON.stringify(result), status !== 'error');
+    const sent = this.#send(topic, text, status !== 'error');
     if (status !== 'error' && task !== 'raw') this.#label(result, hold);
-    await sent;
+    return sent;
   }
 
   #label({ camera, model, top }: ResultObject, hold: number): void {
@@ -86,14 +89,16 @@ export class Publisher {
 
   #stand(topic: string, payload: string): void {
     this.#standing.set(topic, payload);
-    this.#send(topic, payload, true);
+    void this.#send(topic, payload, true);
   }
 
-  #send(topic: string, payload: string, retain: boolean): Promise<void> {
-    return this.#bus
-      .publish(topic, payload, { qos: 1, retain })
-      .catch((error) =>
-        this.#log.warn(`publishing on ${topic} failed: ${error instanceof Error ? error.message : error}`),
-      );
+  async #send(topic: string, payload: string, retain: boolean): Promise<boolean> {
+    try {
+      await this.#bus.publish(topic, payload, { qos: 1, retain });
+      return true;
+    } catch (error) {
+      this.#log.warn(`publishing on ${topic} failed: ${error instanceof Error ? error.message : error}`);
+      return false;
+    }
   }
 }

@@ -32,11 +32,15 @@ export interface Session {
   end(timeoutMs: number): Promise<void>;
 }
 
+/** Takes a message in; the promise, where it returns one, resolves when it has it for good. */
+export type Handler = ((message: Message) => void) | ((message: Message) => Promise<void> | undefined);
+
 /**
  * Takes a message in. Brokers that deliver once per matching subscription (MQTT 5, section 3.3.4) say for which
- * `filters` a delivery is; others deliver once for all.
+ * `filters` a delivery is; others deliver once for all. Of QoS 1 it may be acknowledged at once, or when the promise
+ * resolves.
  */
-export type Deliver = (message: Message, filters?: readonly string[]) => void;
+export type Deliver = (message: Message, filters?: readonly string[]) => Promise<unknown> | undefined;
 
 /** Opens a connection; throws TesseraError TESSERA_BROKER. */
 export type OpenSession = (deliver: Deliver) => Promise<Session>;
@@ -49,7 +53,7 @@ const PACKET_OVERHEAD_BYTES = 16;
 
 interface Subscription {
   qos: 0 | 1;
-  readonly handlers: ((message: Message) => void)[];
+  readonly handlers: Handler[];
   waiters: { resolve: () => void; reject: (error: Error) => void }[];
 }
 
@@ -118,7 +122,7 @@ export class ReconnectingBus implements Bus {
     return done;
   }
 
-  subscribe(filter: string, qos: 0 | 1, handler: (message: Message) => void): Promise<void> {
+  subscribe(filter: string, qos: 0 | 1, handler: Handler): Promise<void> {
     if (!isFilter(filter)) return Promise.reject(new TesseraError('TESSERA_BROKER', `not a topic filter: ${filter}`));
     if (this.#stopping !== undefined) return Promise.reject(stopped());
     const entry = this.#subscriptions.get(filter) ?? { qos, handlers: [], waiters: [] };
@@ -301,10 +305,16 @@ export class ReconnectingBus implements Bus {
   }
 
   readonly #dispatch: Deliver = (message, filters) => {
+    const later: Promise<void>[] = [];
     for (const [filter, { handlers }] of this.#subscriptions) {
       if (filters !== undefined ? !filters.includes(filter) : !matchesFilter(filter, message.topic)) continue;
-      for (const handler of handlers) this.#guarded(message.topic, () => handler(message));
+      for (const handler of handlers)
+        this.#guarded(message.topic, () => {
+          const taken = handler(message);
+          if (taken instanceof Promise) later.push(taken);
+        });
     }
+    return later.length === 0 ? undefined : Promise.all(later);
   };
 
   #guarded(what: string, call: () => void): void {

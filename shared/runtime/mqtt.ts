@@ -2,9 +2,9 @@ import type { Duplex } from 'node:stream';
 import { type IClientOptions, MqttClient, connect as mqttConnect } from 'mqtt';
 import { hideUserInfo } from '../config/show.ts';
 import { TesseraError } from '../errors.ts';
-import type { Bus, Log, Message } from '../ports.ts';
+import type { Bus, Log } from '../ports.ts';
 import { brokerError, type ConnectionFault, isPermanent, isUserRefusal, isVersionRefusal } from './broker-failure.ts';
-import { type Deliver, ReconnectingBus, type Session } from './bus.ts';
+import { type Deliver, type Handler, ReconnectingBus, type Session } from './bus.ts';
 
 /**
  * MQTT connections, over TCP, TLS, WebSocket or any duplex stream; the mqtt package is imported here and nowhere else.
@@ -51,11 +51,14 @@ export interface BusOptions {
   readonly mayConnect?: (() => boolean) | undefined;
 }
 
-/** A subscription for the life of a bus. A message of QoS 1 is acknowledged when `handler` has returned. */
+/**
+ * A subscription for the life of a bus. A message of QoS 1 is acknowledged when `handler` has returned, or when the
+ * promise that it returned resolves; until then a broker that keeps the session has it for the next connection.
+ */
 export interface Subscribed {
   readonly filter: string;
   readonly qos: 0 | 1;
-  readonly handler: (message: Message) => void;
+  readonly handler: Handler;
 }
 
 /** As `BusOptions`, over streams that the caller opens: one per connection. */
@@ -188,17 +191,26 @@ function openSession(dial: Dial, options: IClientOptions, deliver: Deliver): Pro
     client.on('disconnect', ({ reasonCode }) => {
       fault ??= { message: `the broker closed it with reason ${reasonCode}`, code: reasonCode };
     });
+    let taken: Promise<unknown> | undefined;
     /** Filters by the subscription identifiers of MQTT 5 (section 3.8.2.1.2), which begin at 1. */
     const filters: string[] = [''];
     client.on('message', (topic, payload, { retain, dup, properties }) => {
       const ids = [properties?.subscriptionIdentifier ?? []].flat();
       // A kept session delivers before the filters are asked for again; then they are told apart by their text.
       const named = ids.map((id) => filters[id]).filter((filter) => filter !== undefined);
-      deliver(
+      taken = deliver(
         { topic, payload, retained: retain, ...(dup && { redelivered: true }) },
         named.length === 0 ? undefined : named,
       );
     });
+    // Called right after `message`; that leaves out the acknowledgement where it is given an error, and goes on.
+    client.handleMessage = ({ qos, messageId }, done) => {
+      const later = taken;
+      taken = undefined;
+      if (later === undefined) return done();
+      done(new Error('not taken yet'));
+      if (qos === 1) later.then(() => acknowledge(client, messageId!)).catch(() => {});
+    };
     client.once('connect', () => resolve(sessionOf(client, filters, () => fault?.message ?? 'closed by the broker')));
     client.once('close', () => {
       client.end(true);
@@ -226,6 +238,13 @@ function keepWhileHeard(client: MqttClient): void {
     client.sendPing();
     client.reschedulePing(true);
   };
+}
+
+/** Acknowledges a message of QoS 1 that was not when it came; the mqtt package has no public way to. */
+function acknowledge(client: MqttClient, messageId: number): void {
+  if (!client.connected || client.disconnecting) return;
+  // biome-ignore lint/complexity/useLiteralKeys: it is private.
+  client['_sendPacket']({ cmd: 'puback', messageId, reasonCode: 0 });
 }
 
 function sessionOf(client: MqttClient, filters: string[], reason: () => string): Session {

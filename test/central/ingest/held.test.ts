@@ -1,0 +1,89 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { Held } from '../../../central/ingest/held.ts';
+import type { Message } from '../../../shared/ports.ts';
+
+/** Lost if these fail: frames that the broker believes delivered, and that nobody has. */
+
+const message = (byte: number, length = 1): Message => ({
+  topic: 'tessera/input/front',
+  payload: new Uint8Array(length).fill(byte),
+  retained: false,
+});
+const LIMITS = { messages: 4, bytes: 10 };
+/** Lets everything that has been resolved be told. */
+const settled = () => new Promise((resolve) => setImmediate(resolve));
+
+test('what is held is acknowledged when it is taken in, in order, and not before', async () => {
+  const held = new Held(LIMITS);
+  const story: string[] = [];
+  for (const byte of [1, 2, 3]) void held.hold(message(byte))?.then(() => story.push(`acknowledged ${byte}`));
+  await settled();
+  expect(story).toEqual([]);
+  // The post is lost again after two.
+  held.take(
+    () => story.length < 2,
+    ({ payload }) => story.push(`taken ${payload[0]}`),
+  );
+  await settled();
+  expect(story).toEqual(['taken 1', 'taken 2', 'acknowledged 1', 'acknowledged 2']);
+  held.take(
+    () => true,
+    ({ payload }) => story.push(`taken ${payload[0]}`),
+  );
+  await settled();
+  expect(story.slice(4)).toEqual(['taken 3', 'acknowledged 3']);
+});
+
+test('what it forgets is never acknowledged: the broker has it for the next central', async () => {
+  const held = new Held(LIMITS);
+  let acknowledged = false;
+  void held.hold(message(1))?.then(() => {
+    acknowledged = true;
+  });
+  held.close();
+  held.take(
+    () => true,
+    () => expect.unreachable(),
+  );
+  await settled();
+  expect(acknowledged).toBe(false);
+});
+
+test('holds its own copy, since clients use their buffers again', () => {
+  const held = new Held(LIMITS);
+  const payload = Uint8Array.of(7);
+  void held.hold({ ...message(0), payload });
+  payload[0] = 9;
+  const taken: number[] = [];
+  held.take(
+    () => true,
+    (message) => taken.push(message.payload[0]!),
+  );
+  expect(taken).toEqual([7]);
+});
+
+test('never more than the limits say, and room again for what was taken', () => {
+  fc.assert(
+    fc.property(fc.array(fc.option(fc.nat(6), { nil: undefined }), { maxLength: 40 }), (moves) => {
+      const held = new Held(LIMITS);
+      const inside: number[] = [];
+      for (const length of moves) {
+        if (length === undefined) {
+          let once = true;
+          held.take(
+            () => once,
+            ({ payload }) => {
+              once = false;
+              expect(payload.length).toBe(inside.shift());
+            },
+          );
+        } else {
+          const fits = inside.length < 4 && inside.reduce((sum, bytes) => sum + bytes, 0) + length <= 10;
+          expect(held.hold(message(0, length)) !== undefined).toBe(fits);
+          if (fits) inside.push(length);
+        }
+      }
+    }),
+  );
+});

@@ -1,0 +1,181 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { endLeftFrames } from '../../../central/journal/aftermath.ts';
+import { Journal } from '../../../central/journal/journal.ts';
+import type { TakenFrame } from '../../../central/journal/lines.ts';
+import { type Bus, silentLog } from '../../../shared/ports.ts';
+import { resultObject } from '../../../shared/protocol/messages.ts';
+import { topics } from '../../../shared/protocol/topics.ts';
+import { MemoryBroker } from '../../support/memory-bus.ts';
+
+/** Lost if these fail: a frame that was accepted before a crash has no end, or two that contradict each other. */
+
+let folder: string;
+let files = 0;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'tessera-aftermath-'));
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+const newFile = (): string => join(folder, String(files++));
+
+const names = topics('tessera');
+const TOPIC = names.result('front', 'm');
+const taken = (frame: string): TakenFrame => ({
+  camera: 'front',
+  frame,
+  model: 'm',
+  sha: '0'.repeat(64),
+  task: 'classify',
+  taken: 1763650000.5,
+  time: 1763650000.25,
+});
+const okOf = (i_id: string, frame: string): string => JSON.stringify({ id: i_id, frame, status: 'ok' });
+
+/** A run that opens a journal and ends what it finds there; the journal is left as a kill -9 leaves it. */
+async function run(file: string, bus: Bus): Promise<Journal> {
+  const journal = new Journal(file, silentLog);
+  await endLeftFrames({ bus, topics: names, journal, log: silentLog });
+  return journal;
+}
+
+/** Results as published, by frame. */
+function ends(broker: MemoryBroker): Record<string, string[]> {
+  const all: Record<string, string[]> = {};
+  for (const { topic, payload } of broker.published) {
+    if (topic !== TOPIC) continue;
+    const text = Buffer.from(payload).toString();
+    const { frame } = JSON.parse(text);
+    all[frame] = [...(all[frame] ?? []), text];
+  }
+  return all;
+}
+
+describe('what an earlier run left', () => {
+  test('frames without a result end with an error that says so; a second run finds nothing to do', async () => {
+    const broker = new MemoryBroker();
+    const file = newFile();
+    const journal = new Journal(file, silentLog);
+    journal.take(taken('open'), '1-0');
+    journal.take(taken('waiting'));
+    await run(file, broker.bus());
+    const said = broker.published.map(({ payload }) => resultObject.parse(JSON.parse(Buffer.from(payload).toString())));
+    expect(said.map(({ frame, id, error }) => [frame, id, error?.code])).toEqual([
+      ['open', '1-0', 'TESSERA_CENTRAL_RESTARTED'],
+      ['waiting', '0-1', 'TESSERA_CENTRAL_RESTARTED'],
+    ]);
+    await run(file, broker.bus());
+    expect(broker.published).toHaveLength(2);
+  });
+
+  test('a result that the broker retains, and all that left before it, are not said again', async () => {
+    const broker = new MemoryBroker();
+    const file = newFile();
+    const journal = new Journal(file, silentLog);
+    for (const [k, frame] of ['a', 'b', 'c'].entries())
+      journal.leaving(journal.take(taken(frame), `1-${k}`), okOf(`1-${k}`, frame));
+    await broker.publish(TOPIC, okOf('1-1', 'b'), { qos: 1, retain: true });
+    const before = broker.published.length;
+    await run(file, broker.bus());
+    const said = broker.published.slice(before);
+    expect(said.map(({ payload }) => Buffer.from(payload).toString())).toEqual([okOf('1-2', 'c')]);
+  });
+
+  test('where a successor has answered since, the same is said again, to the byte, and its result stays', async () => {
+    const broker = new MemoryBroker();
+    const file = newFile();
+    const journal = new Journal(file, silentLog);
+    journal.leaving(journal.take(taken('a'), '1-0'), okOf('1-0', 'a'));
+    await broker.publish(TOPIC, okOf('1-0', 'a'), { qos: 1, retain: true });
+    // Killed here; the other one takes over.
+    await broker.publish(TOPIC, okOf('2-0', 'next'), { qos: 1, retain: true });
+    await run(file, broker.bus());
+    expect(new Set(ends(broker).a)).toEqual(new Set([okOf('1-0', 'a')]));
+    expect(broker.published.at(-1)).toMatchObject({ retain: false });
+  });
+
+  test('a broker that refuses costs nothing: the next connection and the next run find it open', async () => {
+    const broker = new MemoryBroker();
+    const file = newFile();
+    new Journal(file, silentLog).take(taken('a'), '1-0');
+    let refusals = 1;
+    let connect: () => void = () => {};
+    const bus = broker.bus();
+    const unsure: Bus = {
+      ...bus,
+      connected: true,
+      onConnect: (listener) => {
+        connect = listener;
+        queueMicrotask(listener);
+      },
+      publish: (...args) => (refusals-- > 0 ? Promise.reject(new Error('lost')) : bus.publish(...args)),
+    };
+    const journal = await run(file, unsure);
+    expect(journal.open).toBe(1);
+    connect();
+    await expect.poll(() => journal.open).toBe(0);
+    expect(ends(broker).a).toHaveLength(1);
+  });
+
+  test('as often as somebody crashes, and wherever: every frame ends, and never in two ways', async () => {
+    // One life of a central: takes frames in, answers some, and is killed between any two steps.
+    const step = fc.constantFrom('take', 'leave', 'arrive', 'note', 'successor', 'kill', 'kill in the aftermath');
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 25 }), async (steps) => {
+        const broker = new MemoryBroker();
+        const file = newFile();
+        const frames: string[] = [];
+        let journal = new Journal(file, silentLog);
+        let epoch = 1;
+        let open: { n: number; text: string }[] = [];
+        let left: { n: number; text: string }[] = [];
+        let arrived: number[] = [];
+        const kill = (): void => {
+          [open, left, arrived] = [[], [], []];
+          epoch++;
+        };
+        for (const what of steps) {
+          if (what === 'take') {
+            const frame = `f${frames.length}`;
+            frames.push(frame);
+            const i_id = `${epoch}-${frames.length}`;
+            open.push({ n: journal.take(taken(frame), i_id), text: okOf(i_id, frame) });
+          } else if (what === 'leave' && open.length > 0) {
+            const one = open.shift()!;
+            journal.leaving(one.n, one.text);
+            left.push(one);
+          } else if (what === 'arrive' && left.length > 0) {
+            const { n, text } = left.shift()!;
+            await broker.publish(TOPIC, text, { qos: 1, retain: true });
+            arrived.push(n);
+          } else if (what === 'note' && arrived.length > 0) journal.ended(arrived.shift()!);
+          else if (what === 'successor') await broker.publish(TOPIC, okOf(`${++epoch}-0`, 's'), { retain: true });
+          else if (what === 'kill') {
+            kill();
+            journal = await run(file, broker.bus());
+          } else if (what === 'kill in the aftermath') {
+            kill();
+            // The first result gets through; nobody lives to hear of it.
+            const bus = broker.bus();
+            const dying: Bus = {
+              ...bus,
+              publish: async (...args) => {
+                await bus.publish(...args);
+                throw new Error('killed');
+              },
+            };
+            await run(file, dying);
+            journal = await run(file, broker.bus());
+          }
+        }
+        kill();
+        await run(file, broker.bus());
+        const said = ends(broker);
+        for (const frame of frames) expect(new Set(said[frame]), frame).toHaveProperty('size', 1);
+      }),
+      { numRuns: 40 },
+    );
+  });
+});
