@@ -8,11 +8,14 @@ export interface LeftFrame extends TakenFrame {
   readonly i_id?: string | undefined;
 }
 
-/** The result of a frame that nobody computes any more. `now`: Unix seconds. */
+/**
+ * The result of a frame that nobody computes any more. `now`: Unix seconds. One that waited was given no id; the one that
+ * it gets here is no other frame's, whichever central it waited at.
+ */
 export function restarted(frame: LeftFrame, now: number): ResultObject {
   return {
     v: 1,
-    id: frame.i_id ?? `0-${frame.n}`,
+    id: frame.i_id ?? `0-${Math.round(frame.taken * 1000)}-${frame.n}`,
     frame: frame.frame,
     camera: frame.camera,
     model: frame.model,

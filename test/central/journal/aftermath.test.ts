@@ -64,7 +64,7 @@ describe('what an earlier run left', () => {
     const said = broker.published.map(({ payload }) => resultObject.parse(JSON.parse(Buffer.from(payload).toString())));
     expect(said.map(({ frame, id, error }) => [frame, id, error?.code])).toEqual([
       ['open', '1-0', 'TESSERA_CENTRAL_RESTARTED'],
-      ['waiting', '0-1', 'TESSERA_CENTRAL_RESTARTED'],
+      ['waiting', '0-1763650000500-1', 'TESSERA_CENTRAL_RESTARTED'],
     ]);
     await run(file, broker.bus());
     expect(broker.published).toHaveLength(2);
