@@ -113,8 +113,11 @@ function cutsFor(
         ? beginning(resolved, from, grid, place, request)
         : (request.cuts === undefined ? cutAtExit : explicitCut)(resolved, from, place, grid);
     if (prefix?.reference === undefined) continue;
+    const cut = crossing(resolved, new Set([...known, ...prefix.outputs]), prefix.outputs);
+    // Where only heads of exits want what the stage would make, tiles do not come together.
+    const isForHeads = !prefix.outputs.some((made) => cut.tensors.includes(made) || cut.outputs.includes(made));
+    if (request.cuts === undefined && isForHeads) continue;
     for (const output of prefix.outputs) known.add(output);
-    const cut = crossing(resolved, known, prefix.outputs);
     const { rows, cols, tensor } = prefix.reference;
     cuts.push({ ...cut, ...gridSizes(grid, rows, cols, tensor) });
     from = cut.tensors;

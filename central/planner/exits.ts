@@ -146,8 +146,10 @@ function insert(
     for (const name of [...read, ...piece.outputs]) wanted.add(name);
   });
   const isExit = (name: string): boolean => card.exits.some((exit) => exit.tensor === name);
+  // What costs nodes nothing (placeOf) may be handed over by them all the same; then it is theirs.
+  const fromNodes = new Set(pieces.flatMap((piece) => (isOnCentral(piece) ? [] : piece.outputs)));
   const passed = [...namesMade(resolved, own)].filter(
-    (name) => wanted.has(name) && resolved.specs.has(name) && !isExit(name),
+    (name) => wanted.has(name) && resolved.specs.has(name) && !isExit(name) && !fromNodes.has(name),
   );
   const made: Piece[] = [
     ...pieces.slice(0, at),

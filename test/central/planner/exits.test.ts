@@ -6,10 +6,12 @@ import { type Deployment, deployModel } from '../../../central/deployment.ts';
 import { choosePlan, type PlanRequest } from '../../../central/planner/choose.ts';
 import { withExits } from '../../../central/planner/exits.ts';
 import { parseCard } from '../../../shared/model/card.ts';
+import type { Model } from '../../../shared/onnx/model.ts';
 import type { Plan } from '../../../shared/plan/plan.ts';
 import { checkPlan, parsePlan } from '../../../shared/plan/validate.ts';
 import { openBlobStore } from '../../../shared/runtime/blob-store.ts';
 import { openSigningKey } from '../../../shared/runtime/signature.ts';
+import { Network } from '../../shared/tiling/network.ts';
 import { exitNetwork } from '../../support/tiny-network.ts';
 
 /** An exit that is placed too late, or makes central do the nodes' work, saves nothing; one that is lost is a lie. */
@@ -23,9 +25,9 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-async function deployed(card: object): Promise<Deployment> {
+async function deployed(card: object, model: Model = exitNetwork()): Promise<Deployment> {
   const parsed = parseCard({ name: 'exits', task: 'classify', output: { decoder: 'logits' }, ...card }, 'model.yaml');
-  const request = { name: 'exits', card: parsed, labels: [], model: exitNetwork(), picture: false };
+  const request = { name: 'exits', card: parsed, labels: [], model, picture: false };
   return deployModel(request, await openBlobStore(folder), await openSigningKey(folder));
 }
 
@@ -105,6 +107,45 @@ describe('exits in plans', () => {
     const made: Plan = withExits(plan, { ...deployment, card });
     checkPlan(made, { inputs: ['x'], outputs: ['late', 'y'] });
     expect(made.stages.map(({ outputs }) => outputs)).toEqual([['p'], ['y-flat', 'q'], ['late', 'y']]);
+  });
+});
+
+describe('exits in networks with detours', () => {
+  const conv = { kernel_shape: [3, 3], pads: [1, 1, 1, 1] };
+  const head = (net: Network, ...from: string[]): string => {
+    const [map, more] = from;
+    const pooled = net.op('GlobalAveragePool', [more === undefined ? map! : net.op('Add', [map!, more])]);
+    return net.op('Gemm', [net.op('Flatten', [pooled]), net.weight(4, 5)]);
+  };
+
+  it('a map that central makes for a head as cheaply as nodes do is still made by one stage', async () => {
+    const net = new Network();
+    const first = net.conv(net.input([1, 3, 16, 16]), 3, 4, [3, 3], conv);
+    const relu = net.op('Relu', [first]);
+    const second = net.conv(relu, 4, 4, [3, 3], conv);
+    const [exit, answer] = [head(net, relu), head(net, net.op('Add', [second, relu]))];
+    const card = { exits: [{ tensor: exit, threshold: 0.5 }], output: { decoder: 'logits', tensors: [answer] } };
+    const deployment = await deployed(card, net.resolve(exit, answer).model);
+    const { plan } = choosePlan(deployment, { nodeCount: 2, cuts: [first, [second, relu]] });
+    checkPlan(plan, { inputs: ['x0'], outputs: deployment.outputs });
+    expect(plan.stages.map(({ outputs }) => outputs)).toEqual([[first], [exit], [relu, second], [answer]]);
+  });
+
+  it('tiles come together for no map that only heads read', async () => {
+    const net = new Network();
+    const input = net.input([1, 4, 16, 16]);
+    const first = net.op('Relu', [input]);
+    const second = net.conv(first, 4, 4, [3, 3], conv);
+    const exits = [head(net, first, second), head(net, second, first)];
+    const answer = head(net, net.conv(net.op('Add', [second, input]), 4, 4, [3, 3], conv));
+    const card = {
+      exits: exits.map((tensor) => ({ tensor, threshold: 0.5 })),
+      output: { decoder: 'logits', tensors: [answer] },
+    };
+    const deployment = await deployed(card, net.resolve(...exits, answer).model);
+    const { plan } = choosePlan(deployment, { nodeCount: 2 });
+    checkPlan(plan, { inputs: ['x0'], outputs: deployment.outputs });
+    expect(plan.stages.flatMap(({ exit }) => (exit === undefined ? [] : [exit.tensor]))).toEqual(exits);
   });
 });
 
