@@ -1,8 +1,8 @@
 import { Complaints } from '../shared/complaints.ts';
 import { CENTRAL, type Plan } from '../shared/plan/plan.ts';
-import type { BlobStore, Bus, Log, Message } from '../shared/ports.ts';
+import type { BlobStore, Bus, Log } from '../shared/ports.ts';
 import type { PlanStatus, ResultObject, WireRegion } from '../shared/protocol/messages.ts';
-import { parseInputTopic, topics } from '../shared/protocol/topics.ts';
+import { topics } from '../shared/protocol/topics.ts';
 import type { Executor } from '../shared/runtime/executor-types.ts';
 import type { BusOptions } from '../shared/runtime/mqtt.ts';
 import type { Wire } from '../shared/runtime/wire.ts';
@@ -14,9 +14,8 @@ import { type CoordinatorOptions, defaultOptions } from './coordinator/options.t
 import type { Deployment } from './deployment.ts';
 import { type Untimed, watchFleet } from './fleet.ts';
 import { type CameraOptions, Cameras } from './ingest/cameras.ts';
-import { Held } from './ingest/held.ts';
-import { Inbox } from './ingest/inbox.ts';
 import { Inlet } from './ingest/inlet.ts';
+import { Intake } from './ingest/intake.ts';
 import type { Journal } from './journal/journal.ts';
 import { Ledger } from './journal/ledger.ts';
 import { restarted } from './journal/restarted.ts';
@@ -56,17 +55,13 @@ export interface ReignParts {
 }
 
 const STATS_SECONDS = 10;
-/** Messages of cameras that are kept while it is not known whether this central is still the active one. */
-const HELD = { messages: 256, bytes: 64e6 };
 
 /**
  * The time in which a central is the active one: coordinator, shell and everything that speaks for them.
  *
  *   1. The inlet opens after the first plan is known, so that no frame comes too early.
- *   2. A message of a camera is journaled before the handler returns, and so before it is acknowledged.
- *   3. While `holds` says no, and once the reign ends, nothing is taken in and nothing acknowledged: messages wait for
- *      `resume`, or the broker has them for the next central.
- *   4. However it ends, every frame that was taken in has a result, also one that waited its turn. A result is in the
+ *   2. Once it ends nothing is taken in (ingest/intake.ts).
+ *   3. However it ends, every frame that was taken in has a result, also one that waited its turn. A result is in the
  *      journal before it is given to the broker, and open there until the broker has it: what this run could not say,
  *      the next one says (aftermath.ts).
  */
@@ -77,14 +72,13 @@ export class Reign {
   readonly #shell: Shell;
   readonly #publisher: Publisher;
   readonly #cameras: Cameras;
-  readonly #inbox: Inbox;
+  readonly #intake: Intake;
   readonly #inlet: Inlet;
   readonly #ledger: Ledger;
   readonly #stats = new Stats();
   readonly #active = new Map<string, PlanStatus>();
   readonly #complaints: Complaints;
   readonly #waiting = new Set<() => void>();
-  readonly #held = new Held(HELD);
   #opening: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
   #statsTimer: NodeJS.Timeout | undefined;
@@ -99,14 +93,24 @@ export class Reign {
     this.#complaints = new Complaints(log, () => performance.now());
     this.#publisher = new Publisher(parts.bus, topics(base), log);
     this.#cameras = new Cameras(options.cameras, options.acceptUnlistedCameras, this.#publisher);
-    this.#inbox = new Inbox(base);
     this.#ledger = new Ledger(parts.journal);
     this.#inlet = new Inlet({
       connection: options.bus,
       topics: topics(base),
-      onMessage: (message) => this.#onMessage(message),
+      onMessage: (message) => this.#intake.receive(message),
       holds: parts.holds,
       log,
+    });
+    this.#intake = new Intake({
+      base,
+      cameras: this.#cameras,
+      deployments: parts.deployments,
+      ledger: this.#ledger,
+      stats: this.#stats,
+      complaints: this.#complaints,
+      holds: parts.holds,
+      keep: (arrival) => this.#shell.keepPayload(arrival),
+      tell: (event) => this.#tell(event),
     });
     this.#coordinator = new Coordinator({ ...defaultOptions, ...options.coordinator, epoch: parts.epoch });
     this.#shell = new Shell({
@@ -177,7 +181,7 @@ export class Reign {
 
   /** What waited because it was not known whether this central is the active one is taken in. */
   resume(): void {
-    if (this.#stopping === undefined) this.#held.take(this.#parts.holds, (message) => this.#onInput(message));
+    this.#intake.resume();
   }
 
   /** Resolves with true when the plan serves new frames and so many node agents are ready for it, false at the time-out. */
@@ -227,7 +231,7 @@ export class Reign {
 
   async #stop(graceMs: number, relieved: boolean): Promise<void> {
     this.#relieved = relieved;
-    this.#held.close();
+    this.#intake.close();
     if (!relieved) {
       let timer: NodeJS.Timeout | undefined;
       await new Promise<void>((resolve) => {
@@ -276,58 +280,6 @@ export class Reign {
   #wake(): void {
     for (const wake of this.#waiting) wake();
     this.#waiting.clear();
-  }
-
-  #onMessage(message: Message): Promise<void> | undefined {
-    // Never acknowledged here: the broker's, for the next central.
-    if (this.#stopping !== undefined) return new Promise(() => {});
-    this.resume();
-    if (this.#parts.holds()) {
-      this.#onInput(message);
-      return undefined;
-    }
-    const taken = this.#held.hold(message);
-    if (taken === undefined)
-      this.#stats.skipped(parseInputTopic(this.#options.base, message.topic)?.camera ?? '', 'buffers-full');
-    return taken;
-  }
-
-  #onInput(message: Message): void {
-    const received = this.#inbox.receive(message, Date.now());
-    if (received.kind === 'pending') return;
-    if (received.kind === 'skipped') {
-      const { camera, reason, failure } = received;
-      this.#stats.skipped(camera, reason);
-      if (failure !== undefined) {
-        const from = camera === '' ? 'nobody who may be a camera' : camera;
-        this.#complaints.warn(`frame of ${camera}`, `a message of ${from} is no frame: ${failure.message}`);
-      }
-      return;
-    }
-    const { arrival } = received;
-    const { camera, frame, named, envelope, time } = arrival;
-    const options = this.#cameras.options(camera);
-    if (options === undefined) {
-      this.#stats.skipped(camera, 'no-model');
-      return;
-    }
-    this.#stats.arrived(camera);
-    this.#cameras.seen(camera, options);
-    const ref = this.#shell.keepPayload(arrival);
-    const { deployments } = this.#parts;
-    const models = options.models.length === 0 ? [...deployments.keys()] : options.models;
-    const taken = Date.now() / 1000;
-    const known = models.flatMap((model) => deployments.get(model) ?? []);
-    this.#ledger.offer(
-      ref,
-      known.map(({ name, manifest, card }) => {
-        return { camera, frame, model: name, sha: manifest.skeleton.sha, task: card.task, taken, time };
-      }),
-    );
-    const bytes = envelope.d.byteLength;
-    const redelivered = message.redelivered ?? false;
-    this.#tell({ type: 'frame-offered', ref, camera, frame, models, bytes, dedupe: named, redelivered });
-    this.#ledger.settle(ref);
   }
 
   #onEnded({ end, arrival, deployment, approximate, size, answer }: EndedFrame): void {

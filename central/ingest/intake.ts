@@ -1,0 +1,120 @@
+import type { Complaints } from '../../shared/complaints.ts';
+import type { Message } from '../../shared/ports.ts';
+import type { Task } from '../../shared/protocol/messages.ts';
+import { parseInputTopic } from '../../shared/protocol/topics.ts';
+import type { Event } from '../coordinator/events.ts';
+import type { Ledger } from '../journal/ledger.ts';
+import type { Stats } from '../publish/stats.ts';
+import type { Cameras } from './cameras.ts';
+import { Held } from './held.ts';
+import { type Arrival, Inbox } from './inbox.ts';
+
+/** What the journal says of a frame's model. */
+interface TakenFor {
+  readonly name: string;
+  readonly manifest: { readonly skeleton: { readonly sha: string } };
+  readonly card: { readonly task: Task };
+}
+
+/** What takes frames in, and whom it tells. */
+export interface IntakeOptions {
+  readonly base: string;
+  readonly cameras: Pick<Cameras, 'options' | 'seen'>;
+  readonly deployments: ReadonlyMap<string, TakenFor>;
+  readonly ledger: Pick<Ledger, 'offer' | 'settle'>;
+  readonly stats: Pick<Stats, 'arrived' | 'skipped'>;
+  readonly complaints: Pick<Complaints, 'warn'>;
+  /** Whether this central is the active one at this moment. */
+  readonly holds: () => boolean;
+  /** Keeps a frame that is offered; returns its ref. */
+  readonly keep: (arrival: Arrival) => string;
+  /** The way to the coordinator. */
+  readonly tell: (event: Omit<Extract<Event, { type: 'frame-offered' }>, 'at'>) => void;
+}
+
+/** Messages that are held while it is not known whether this central is still the active one. */
+const HELD = { messages: 256, bytes: 64e6 };
+
+/**
+ * Takes messages of cameras in, or leaves them to the broker.
+ *
+ *   open --`holds` says no--> in doubt --resume--> open        any --close--> closed
+ *
+ *   1. What is taken in is journaled before it is acknowledged.
+ *   2. In doubt nothing is taken in and nothing acknowledged, but what there is no room to hold: that is skipped, and counted.
+ *   3. Closed, nothing is acknowledged any more: the broker has it for the next central.
+ *   4. Messages are taken in in the order in which they came.
+ */
+export class Intake {
+  readonly #options: IntakeOptions;
+  readonly #inbox: Inbox;
+  readonly #held = new Held(HELD);
+  #closed = false;
+
+  constructor(options: IntakeOptions) {
+    this.#options = options;
+    this.#inbox = new Inbox(options.base);
+  }
+
+  /** Takes one message of an input topic; the promise that it may return resolves when it is to be acknowledged. */
+  receive(message: Message): Promise<void> | undefined {
+    if (this.#closed) return new Promise(() => {});
+    this.resume();
+    const { base, holds, stats } = this.#options;
+    if (holds()) {
+      this.#take(message);
+      return undefined;
+    }
+    const taken = this.#held.hold(message);
+    if (taken === undefined) stats.skipped(parseInputTopic(base, message.topic)?.camera ?? '', 'buffers-full');
+    return taken;
+  }
+
+  /** What waited because it was not known whether this central is the active one is taken in. */
+  resume(): void {
+    this.#held.take(this.#options.holds, (message) => this.#take(message));
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#held.close();
+  }
+
+  #take(message: Message): void {
+    const { cameras, deployments, ledger, stats, complaints, keep, tell } = this.#options;
+    const received = this.#inbox.receive(message, Date.now());
+    if (received.kind === 'pending') return;
+    if (received.kind === 'skipped') {
+      const { camera, reason, failure } = received;
+      stats.skipped(camera, reason);
+      if (failure !== undefined) {
+        const from = camera === '' ? 'nobody who may be a camera' : camera;
+        complaints.warn(`frame of ${camera}`, `a message of ${from} is no frame: ${failure.message}`);
+      }
+      return;
+    }
+    const { arrival } = received;
+    const { camera, frame, named, envelope, time } = arrival;
+    const options = cameras.options(camera);
+    if (options === undefined) {
+      stats.skipped(camera, 'no-model');
+      return;
+    }
+    stats.arrived(camera);
+    cameras.seen(camera, options);
+    const ref = keep(arrival);
+    const models = options.models.length === 0 ? [...deployments.keys()] : options.models;
+    const taken = Date.now() / 1000;
+    const known = models.flatMap((model) => deployments.get(model) ?? []);
+    ledger.offer(
+      ref,
+      known.map(({ name, manifest, card }) => {
+        return { camera, frame, model: name, sha: manifest.skeleton.sha, task: card.task, taken, time };
+      }),
+    );
+    const bytes = envelope.d.byteLength;
+    const redelivered = message.redelivered ?? false;
+    tell({ type: 'frame-offered', ref, camera, frame, models, bytes, dedupe: named, redelivered });
+    ledger.settle(ref);
+  }
+}

@@ -1,0 +1,106 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { Coordinator } from '../../../central/coordinator/coordinator.ts';
+import { defaultOptions } from '../../../central/coordinator/options.ts';
+import { Intake } from '../../../central/ingest/intake.ts';
+import { Journal } from '../../../central/journal/journal.ts';
+import { Ledger } from '../../../central/journal/ledger.ts';
+import { Stats } from '../../../central/publish/stats.ts';
+import { Complaints } from '../../../shared/complaints.ts';
+import { silentLog } from '../../../shared/ports.ts';
+
+/** Lost if these fail: frames that the broker believes delivered, and that nobody will answer. */
+
+let folder: string;
+let files = 0;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'tessera-intake-'));
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const JPEG = Uint8Array.of(0xff, 0xd8, 0xff, 0xe0);
+const frame = (id: string) => ({ topic: `tessera/input/front/${id}`, payload: JPEG, retained: false });
+const settled = () => new Promise((resolve) => setImmediate(resolve));
+
+function opened() {
+  const journal = new Journal(join(folder, String(files++)), silentLog);
+  const stats = new Stats();
+  /** What happened, in order. */
+  const story: string[] = [];
+  let active = true;
+  let refs = 0;
+  const intake = new Intake({
+    base: 'tessera',
+    cameras: { options: () => ({ models: [], hold: 1, offline_after_s: 30 }), seen: () => {} },
+    deployments: new Map([
+      ['m', { name: 'm', manifest: { skeleton: { sha: '0'.repeat(64) } }, card: { task: 'classify' } }],
+    ]),
+    ledger: new Ledger(journal),
+    stats,
+    complaints: new Complaints(silentLog, () => 0),
+    holds: () => active,
+    keep: () => String(refs++),
+    tell: ({ frame, redelivered }) => story.push(`offered ${frame}${redelivered ? ' again' : ''}`),
+  });
+  /** As a client does: acknowledges at once, or when the promise resolves. */
+  const receive = (id: string): void => {
+    const acknowledge = (): unknown => story.push(`acknowledged ${id}, ${journal.open} in the journal`);
+    const later = intake.receive(frame(id));
+    if (later === undefined) acknowledge();
+    else void later.then(acknowledge);
+  };
+  const is = (now: boolean): void => {
+    active = now;
+  };
+  return { intake, journal, stats, story, receive, is };
+}
+
+describe('a frame', () => {
+  test('is in the journal when it is acknowledged', () => {
+    const { story, receive } = opened();
+    receive('a');
+    expect(story).toEqual(['offered a', 'acknowledged a, 1 in the journal']);
+  });
+
+  test('that comes in doubt waits without an acknowledgement, and goes before those that come later', async () => {
+    const { intake, story, receive, is } = opened();
+    is(false);
+    receive('a');
+    receive('b');
+    await settled();
+    intake.resume();
+    expect(story).toEqual([]);
+    // The next message comes before anybody has said that the doubt is over.
+    is(true);
+    receive('c');
+    expect(story.filter((what) => what.startsWith('offered'))).toEqual(['offered a', 'offered b', 'offered c']);
+    await settled();
+    expect(story.filter((what) => what.startsWith('acknowledged'))).toHaveLength(3);
+  });
+
+  test('that is held or comes when central ends is left to the broker', async () => {
+    const { intake, journal, story, receive, is } = opened();
+    is(false);
+    receive('held');
+    intake.close();
+    is(true);
+    intake.resume();
+    receive('late');
+    await settled();
+    expect(story).toEqual([]);
+    expect(journal.open).toBe(0);
+  });
+
+  test('beyond what may be held is skipped and counted: nobody is left to wonder', async () => {
+    const { stats, story, receive, is } = opened();
+    is(false);
+    for (let i = 0; i < 300; i++) receive(`f${i}`);
+    await settled();
+    expect(story).toHaveLength(300 - 256);
+    expect(story[0]).toBe('acknowledged f256, 0 in the journal');
+    const nobody = new Coordinator({ ...defaultOptions, epoch: 1 }).snapshot();
+    expect(JSON.stringify(stats.report(10, nobody))).toContain('"buffers-full":44');
+  });
+});
