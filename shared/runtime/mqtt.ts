@@ -113,7 +113,10 @@ async function startBus(options: Omit<BusOptions, 'url'>, where: string, dial: D
     return error;
   };
   const open = async (deliver: Deliver): Promise<Session> => {
-    const first = await openSession(dial, clientOptions(options, version, ends), deliver);
+    let first = await openSession(dial, clientOptions(options, version, ends), deliver);
+    // A connection lost by chance looks like a broker that closes on MQTT 5; at 3.1.1 what it keeps would be given up.
+    if ('fault' in first && first.fault.code === 'CLOSED' && asked === 'auto')
+      first = await openSession(dial, clientOptions(options, version, ends), deliver);
     if (!('fault' in first)) return first;
     const other = version === 5 ? 4 : 5;
     if (asked !== 'auto' || !(isVersionRefusal(first.fault.code) || first.fault.code === 'CLOSED')) {
