@@ -7,8 +7,14 @@ from pathlib import Path
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from data import MEAN, STD, Pictures, normalise, vary
+
+
+# Share of the loss that says how far answers are from a teacher's, where there is one, and how soft both are made.
+IMITATION = 0.8
+TEMPERATURE = 2.0
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,15 @@ def save(value: object, file: Path) -> None:
     file.with_suffix(".tmp").replace(file)
 
 
-def train_epoch(model, optimiser, schedule, pictures: Pictures, settings: Settings, name: str, epoch: int, clock) -> None:
+def imitation_loss(logits: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    """Hinton, Vinyals and Dean, 2015: cross-entropy with the teacher's probabilities, both at TEMPERATURE, times its square."""
+    probabilities = F.softmax(wanted / TEMPERATURE, 1)
+    return -(probabilities * F.log_softmax(logits / TEMPERATURE, 1)).sum(1).mean() * TEMPERATURE**2
+
+
+def train_epoch(
+    model, optimiser, schedule, pictures: Pictures, settings: Settings, name: str, epoch: int, clock, teacher=None
+) -> None:
     """One pass over the pictures. The order depends on the seed and the epoch only, so that resuming repeats it."""
     model.train()
     random = torch.Generator().manual_seed(settings.seed * 1000 + epoch)
@@ -62,6 +76,10 @@ def train_epoch(model, optimiser, schedule, pictures: Pictures, settings: Settin
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=settings.bf16):
             logits = model(pixels)
         loss = measure(logits.float(), labels)
+        if teacher is not None:
+            with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=settings.bf16):
+                wanted = teacher(pixels)
+            loss = (1 - IMITATION) * loss + IMITATION * imitation_loss(logits.float(), wanted.float())
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
@@ -88,16 +106,27 @@ def remaining(done_before: int):
     return clock
 
 
-def fit(model: nn.Module, train: Pictures, validation: Pictures, settings: Settings, state_file: Path, name: str) -> dict:
+def fit(
+    model: nn.Module,
+    train: Pictures,
+    validation: Pictures,
+    settings: Settings,
+    state_file: Path,
+    name: str,
+    teacher: nn.Module | None = None,
+) -> dict:
     """
     Trains, and leaves the model with the weights of the epoch that was best on `validation` (the later of equal ones).
     Answers that accuracy and each epoch's; `state_file` carries what is needed to go on, and is deleted at the end.
+    Where there is a `teacher`, the model learns its answers besides the labels.
     """
     optimiser = torch.optim.AdamW(model.parameters(), lr=settings.rate, weight_decay=settings.weight_decay)
     batches = -(-len(train) // settings.batch)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, settings.rate, total_steps=max(1, settings.epochs * batches), pct_start=0.2
     )
+    if teacher is not None:
+        teacher.eval()
     first, history, best = 0, [], None
     if state_file.exists():
         state = torch.load(state_file, weights_only=True)
@@ -109,7 +138,7 @@ def fit(model: nn.Module, train: Pictures, validation: Pictures, settings: Setti
     clock = remaining(first * batches)
     for epoch in range(first, settings.epochs):
         began = time.time()
-        train_epoch(model, optimiser, schedule, train, settings, name, epoch, clock)
+        train_epoch(model, optimiser, schedule, train, settings, name, epoch, clock, teacher)
         share = accuracy(model, validation, settings)
         history.append({"epoch": epoch + 1, "validation": share, "seconds": round(time.time() - began, 1)})
         print(f"{name}  epoch {epoch + 1}: validation accuracy {share:.4f}", flush=True)

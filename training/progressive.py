@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from data import Pictures, normalise
 from fit import Settings, accuracy, fit, save
@@ -50,12 +51,20 @@ def bytes_per_picture(tiled: Tiled, pictures: Pictures, settings: Settings) -> d
 
 
 def run_step(
-    tiled: Tiled, step: str, train: Pictures, validation: Pictures, settings: Settings, folder: Path, share: float = 0.03
+    tiled: Tiled,
+    step: str,
+    train: Pictures,
+    validation: Pictures,
+    settings: Settings,
+    folder: Path,
+    share: float = 0.03,
+    teacher: nn.Module | None = None,
 ) -> dict:
     """
     Takes one step: changes how the network computes, retrains, keeps weights and figures in FOLDER/<step>.pt. A step that
     is there already is loaded; one that was interrupted goes on. `tiled` holds the weights of the step before.
-    `share`: the most that the codes may take, against 32-bit floats. Answers the figures.
+    `share`: the most that the codes may take, against 32-bit floats. `teacher`: the whole network, whose answers are
+    learnt too. Answers the figures.
     """
     kept = folder / f"{step}.pt"
     if kept.exists():
@@ -69,7 +78,7 @@ def run_step(
     apply(tiled, step)
     before = accuracy(tiled, validation, settings)
     print(f"{step}: validation accuracy before retraining {before:.4f}", flush=True)
-    report = fit(tiled, train, validation, settings, folder / f"{step}.state.pt", step)
+    report = fit(tiled, train, validation, settings, folder / f"{step}.state.pt", step, teacher)
     report["before"] = before
     if step in ("clip", "quantise"):
         report["bounds"] = [travel.bounds.tolist() for travel in tiled.travel]

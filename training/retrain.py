@@ -4,6 +4,7 @@ that `tessera model add` takes as it is. Started again after an interruption, it
 """
 
 import argparse
+import copy
 import importlib.util
 import inspect
 import json
@@ -60,6 +61,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--share", type=float, default=0.03, help="of the raw floats' bytes that results may take; sets the clip bounds")
     parser.add_argument("--whole-epochs", type=int, default=10, help="without --weights: epochs of the whole network")
     parser.add_argument("--epochs", type=int, default=2, help="after each of the three steps")
+    parser.add_argument("--imitate", action="store_true", help="learn what the network answered before, besides the labels; a third more time")
     parser.add_argument("--exit", metavar="SUBMODULE", help="adds an early exit behind this submodule: one of --tiles, or one behind the last of them")
     parser.add_argument("--exit-epochs", type=int, default=4)
     parser.add_argument("--exit-loss", type=float, default=0.5, help="points of accuracy that the exit may cost; sets its threshold")
@@ -117,6 +119,8 @@ def main() -> None:
     train, validation = split_off(pictures, 0.1, seed=0)
 
     network = make_network(options.module, classes).to(memory_format=torch.channels_last)
+    # A copy of the network as it is, before its tiles are hooked on.
+    teacher = copy.deepcopy(network) if options.imitate else None
     tiled = Tiled(network, options.tiles, options.bits)
     common = {
         "batch": options.batch,
@@ -144,13 +148,15 @@ def main() -> None:
         load_weights(network, options.weights)
     else:
         run_step(tiled, "whole", train, validation, Settings(epochs=options.whole_epochs, rate=options.whole_rate, **common), out)
+    if teacher is not None:
+        teacher.load_state_dict(network.state_dict())
     report = {"whole": {"test": accuracy(tiled, test, settings)}}
     print(f"whole: test accuracy {report['whole']['test']:.4f}", flush=True)
     for number, step in enumerate(STEPS):
         if number == 0:
             tiled.is_tiled = True
             report["tiles without retraining"] = {"test": accuracy(tiled, test, settings)}
-        report[step] = run_step(tiled, step, train, validation, settings, out, options.share)
+        report[step] = run_step(tiled, step, train, validation, settings, out, options.share, teacher)
         report[step]["test"] = accuracy(tiled, test, settings)
         report[step]["bytes"] = bytes_per_picture(tiled, test, settings)
         print(f"{step}: test accuracy {report[step]['test']:.4f}, bytes {report[step]['bytes']}", flush=True)

@@ -9,15 +9,33 @@ import tempfile
 from pathlib import Path
 
 import torch
+from torch import nn
 
 import fit
 from exits import Exiting, both_logits, choose_threshold, combine, measure, train_exit
 from export import export_model, separates
 from fit import Settings, answers
 from data import Pictures, normalise
-from networks import SmallResNet, SmallVgg
+from model import layers
+from networks import SmallResNet
 from progressive import apply, run_step
 from tiles import Stage, Tiled, Travel, check_grids, choose_bounds, cut_tiles, entropy_bits, paste_tiles
+
+
+class Pooled(nn.Module):
+    """[n, 3, h, w] -> [n, classes]; `early` ends with the second of its poolings, at a quarter of the size."""
+
+    def __init__(self, classes: int):
+        super().__init__()
+        self.early, channels = layers((24, 24, "pool", 48, 48, "pool"), 3)
+        self.late, channels = layers((96, 96, "pool", 128), channels)
+        self.average = nn.AdaptiveAvgPool2d(1)
+        self.dropout = nn.Dropout(0.2)
+        self.classify = nn.Linear(channels, classes)
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        features = self.average(self.late(self.early(pixels))).flatten(1)
+        return self.classify(self.dropout(features))
 
 
 def travel_of(low: float, high: float, bits: int) -> Travel:
@@ -70,7 +88,7 @@ def test_tiles_are_run_alone() -> None:
     pixels = torch.randn(2, 3, 32, 32)
     for grid in ((1, 1), (2, 2), (2, 4), (4, 4)):
         assert torch.equal(paste_tiles(cut_tiles(pixels, grid), grid), pixels)
-    network = SmallVgg(5).eval()
+    network = Pooled(5).eval()
     tiled = Tiled(network, [Stage("early", (4, 2))], 4).eval()
     apply(tiled, "fdsp")
     (whole,) = tiled.cut_tensors(pixels)
@@ -84,7 +102,7 @@ def test_tiles_are_run_alone() -> None:
 def test_one_tile_is_the_network_itself() -> None:
     torch.manual_seed(0)
     pixels = torch.randn(2, 3, 32, 32)
-    for make in (SmallVgg, SmallResNet):
+    for make in (Pooled, SmallResNet):
         network = make(5).eval()
         expected = network(pixels)
         tiled = Tiled(network, [Stage("early", (1, 1))], 4).eval()
@@ -95,7 +113,7 @@ def test_one_tile_is_the_network_itself() -> None:
 def test_two_stages() -> None:
     """Tiles of a second stage are cut from what the first stage sent, quantised."""
     torch.manual_seed(0)
-    network = SmallVgg(5).eval()
+    network = Pooled(5).eval()
     tiled = Tiled(network, [Stage("early.2", (4, 4)), Stage("early", (2, 2))], 4).eval()
     pixels = torch.randn(2, 3, 32, 32)
     for travel in tiled.travel:
@@ -109,8 +127,8 @@ def test_two_stages() -> None:
 
 def test_grids_that_do_not_fit_are_refused() -> None:
     """A 40-pixel picture in 8x8 tiles of 5 pixels cannot be halved twice; a dense layer cannot be tiled at all."""
-    check_grids(Tiled(SmallVgg(5), [Stage("early", (4, 4))], 4), (32, 32))
-    for make, cut, grid, size in ((SmallVgg, "early", (8, 8), 40), (SmallVgg, "classify", (2, 2), 32), (SmallVgg, "early", (3, 3), 32)):
+    check_grids(Tiled(Pooled(5), [Stage("early", (4, 4))], 4), (32, 32))
+    for make, cut, grid, size in ((Pooled, "early", (8, 8), 40), (Pooled, "classify", (2, 2), 32), (Pooled, "early", (3, 3), 32)):
         try:
             check_grids(Tiled(make(5), [Stage(cut, grid)], 4), (size, size))
         except (SystemExit, ValueError):
@@ -134,7 +152,7 @@ def test_interrupted_retraining_ends_as_an_uninterrupted_one() -> None:
 
     def begin() -> Tiled:
         torch.manual_seed(3)
-        return Tiled(SmallVgg(4), [Stage("early", (2, 2))], 4)
+        return Tiled(Pooled(4), [Stage("early", (2, 2))], 4)
 
     class Stopped(Exception):
         pass
@@ -174,7 +192,7 @@ def test_export_names_the_cut_and_leaves_tiles_out() -> None:
     import onnx
 
     with tempfile.TemporaryDirectory() as folder:
-        for make, after in ((SmallVgg, "pool2"), (SmallResNet, "relu9")):
+        for make, after in ((Pooled, "pool2"), (SmallResNet, "relu4")):
             tiled = Tiled(make(5), [Stage("early", (4, 4))], 4)
             export_model(tiled, Path(folder), "x", (32, 32), list("abcde"), {"scale": 255}, {"whole": 0.5})
             graph = onnx.load(str(Path(folder) / "model.onnx")).graph
@@ -222,7 +240,7 @@ def test_an_exit_leaves_everything_else_as_it_is() -> None:
     pictures = Pictures(torch.randint(0, 256, (64, 3, 32, 32), dtype=torch.uint8), torch.arange(64) % 4, list("abcd"))
     settings = Settings(epochs=2, rate=1e-2, batch=16, reach=2)
     torch.manual_seed(3)
-    tiled = retrained(SmallVgg(4))
+    tiled = retrained(Pooled(4))
     before = {name: value.clone() for name, value in tiled.state_dict().items()}
     expected = answers(tiled, pictures, settings)
     with tempfile.TemporaryDirectory() as folder:
@@ -242,7 +260,7 @@ def test_an_exit_leaves_everything_else_as_it_is() -> None:
 def test_an_exit_between_two_tile_stages_sees_the_whole_map() -> None:
     """As the first stage's result arrives, not as the second one's tiles."""
     torch.manual_seed(0)
-    network = SmallVgg(5).eval()
+    network = Pooled(5).eval()
     tiled = Tiled(network, [Stage("early.2", (4, 4)), Stage("early", (2, 2))], 4).eval()
     apply(tiled, "quantise")
     pixels = torch.randn(2, 3, 32, 32)
@@ -258,7 +276,7 @@ def test_places_without_a_whole_map_get_no_exit() -> None:
     """Inside tiles there is no map of the picture yet, behind the last pooling none any more."""
     for at in ("early.2", "classify", "nowhere"):
         try:
-            Exiting(retrained(SmallVgg(4)), at, 4, (32, 32))
+            Exiting(retrained(Pooled(4)), at, 4, (32, 32))
         except SystemExit:
             continue
         raise AssertionError(at)
@@ -270,7 +288,7 @@ def test_exported_exits_decide_as_here() -> None:
     import onnxruntime
 
     torch.manual_seed(5)
-    for make, at, cut in ((SmallVgg, "early", "pool2"), (SmallVgg, "late.1", "pool2"), (SmallResNet, "early", "relu9")):
+    for make, at, cut in ((Pooled, "early", "pool2"), (Pooled, "late.1", "pool2"), (SmallResNet, "early", "relu4")):
         tiled = retrained(make(5))
         exiting = Exiting(tiled, at, 5, (32, 32)).eval()
         pictures = Pictures(torch.randint(0, 256, (40, 3, 32, 32), dtype=torch.uint8), torch.arange(40) % 5, list("abcde"))
