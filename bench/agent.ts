@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { startBroker } from '../broker/broker.ts';
 import { startAgentProcess } from '../cli/agent-process.ts';
-import type { Model, ValueInfo } from '../shared/onnx/model.ts';
 import type { Plan } from '../shared/plan/plan.ts';
 import { silentLog } from '../shared/ports.ts';
 import {
@@ -20,6 +19,7 @@ import { openBlobStore } from '../shared/runtime/blob-store.ts';
 import { connectBus } from '../shared/runtime/mqtt.ts';
 import { packModel } from '../shared/runtime/package.ts';
 import { Wire } from '../shared/runtime/wire.ts';
+import { reluModel } from './relu-model.ts';
 
 /**
  * A node agent as a process of its own beside a broker and a stand-in for central, all on this machine, with a network
@@ -34,24 +34,6 @@ const IDLE_MS = 10_000;
 const TRIPS = 2000;
 /** Linux counts a process's CPU time in ticks of 10 ms (USER_HZ). */
 const TICK_MS = 10;
-
-const port = (name: string): ValueInfo => ({ name, dtype: 'float32', elementType: 1, shape: [1, 16] });
-const NONE = new Uint8Array(0);
-const relu: Model = {
-  irVersion: 8,
-  producer: 'tessera-bench',
-  opsets: new Map([['', 17]]),
-  metadata: new Map(),
-  graph: {
-    name: 'relu',
-    nodes: [{ name: 'y', op: 'Relu', domain: '', inputs: ['x'], outputs: ['y'], attributes: new Map() }],
-    initializers: new Map(),
-    inputs: [port('x')],
-    outputs: [port('y')],
-    unknown: NONE,
-  },
-  unknown: NONE,
-};
 
 /** Runs the benchmark; needs Linux for the CPU figures. */
 export async function run(): Promise<{ pass: boolean } & Record<string, unknown>> {
@@ -71,7 +53,7 @@ export async function run(): Promise<{ pass: boolean } & Record<string, unknown>
     const topics = topicsOf();
     const wire = new Wire({ bus, topics, self: 'central', log: silentLog, now: () => performance.now() });
     const store = await openBlobStore(join(folder, 'central'));
-    const manifest = await packModel({ name: 'relu', model: relu, store });
+    const manifest = await packModel({ name: 'relu', model: reluModel([1, 16]), store });
     let onControl: (message: ControlMessage) => void = () => {};
     let onResult: (message: ResultMessage) => void = () => {};
     wire.on('control', controlMessage, (_from, message) => onControl(message));

@@ -20,13 +20,13 @@ def pointwise(channels_in: int, channels: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(channels_in, channels, 1, bias=False), nn.BatchNorm2d(channels), nn.ReLU(inplace=True))
 
 
-class SmallVgg(nn.Module):
-    """[n, 3, h, w] -> [n, classes]; `early` ends at half the size."""
+class TwoParts(nn.Module):
+    """[n, 3, h, w] -> [n, classes]: `early`, which can be computed in tiles, `late` on its whole map, a dense layer on the means."""
 
-    def __init__(self, classes: int):
+    def __init__(self, early: nn.Module, late: nn.Module, channels: int, classes: int):
         super().__init__()
-        self.early = nn.Sequential(patches(32), conv_block(32, 64), pointwise(64, 96), pointwise(96, 32))
-        self.late, channels = layers((64, "pool", 96, 96, "pool", 128), 32)
+        self.early = early
+        self.late = late
         self.average = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout(0.2)
         self.classify = nn.Linear(channels, classes)
@@ -34,6 +34,15 @@ class SmallVgg(nn.Module):
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         features = self.average(self.late(self.early(pixels))).flatten(1)
         return self.classify(self.dropout(features))
+
+
+class SmallVgg(TwoParts):
+    """`early` ends at half the size."""
+
+    def __init__(self, classes: int):
+        early = nn.Sequential(patches(32), conv_block(32, 64), pointwise(64, 96), pointwise(96, 32))
+        late, channels = layers((64, "pool", 96, 96, "pool", 128), 32)
+        super().__init__(early, late, channels, classes)
 
 
 class Bottleneck(nn.Module):
@@ -59,22 +68,15 @@ class Bottleneck(nn.Module):
         return torch.relu(self.inner(x) + self.around(x))
 
 
-class SmallResNet(nn.Module):
-    """[n, 3, h, w] -> [n, classes]; `early` ends at half the size."""
+class SmallResNet(TwoParts):
+    """`early` ends at half the size."""
 
     def __init__(self, classes: int):
-        super().__init__()
-        self.early = nn.Sequential(patches(48), Bottleneck(48, 48, 96, 1))
-        self.late = nn.Sequential(
+        early = nn.Sequential(patches(48), Bottleneck(48, 48, 96, 1))
+        late = nn.Sequential(
             Bottleneck(96, 32, 96, 1),
             Bottleneck(96, 64, 128, 2),
             Bottleneck(128, 64, 128, 1),
             Bottleneck(128, 64, 192, 2),
         )
-        self.average = nn.AdaptiveAvgPool2d(1)
-        self.dropout = nn.Dropout(0.2)
-        self.classify = nn.Linear(192, classes)
-
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        features = self.average(self.late(self.early(pixels))).flatten(1)
-        return self.classify(self.dropout(features))
+        super().__init__(early, late, 192, classes)

@@ -9,7 +9,6 @@ import tempfile
 from pathlib import Path
 
 import torch
-from torch import nn
 
 import fit
 from exits import Exiting, both_logits, choose_threshold, combine, measure, train_exit
@@ -17,25 +16,18 @@ from export import export_model, separates
 from fit import Settings, answers
 from data import Pictures, normalise
 from model import layers
-from networks import SmallResNet
+from networks import SmallResNet, TwoParts
 from progressive import apply, run_step
 from tiles import Stage, Tiled, Travel, check_grids, choose_bounds, cut_tiles, entropy_bits, paste_tiles
 
 
-class Pooled(nn.Module):
-    """[n, 3, h, w] -> [n, classes]; `early` ends with the second of its poolings, at a quarter of the size."""
+class Pooled(TwoParts):
+    """`early` ends with the second of its poolings, at a quarter of the size."""
 
     def __init__(self, classes: int):
-        super().__init__()
-        self.early, channels = layers((24, 24, "pool", 48, 48, "pool"), 3)
-        self.late, channels = layers((96, 96, "pool", 128), channels)
-        self.average = nn.AdaptiveAvgPool2d(1)
-        self.dropout = nn.Dropout(0.2)
-        self.classify = nn.Linear(channels, classes)
-
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        features = self.average(self.late(self.early(pixels))).flatten(1)
-        return self.classify(self.dropout(features))
+        early, channels = layers((24, 24, "pool", 48, 48, "pool"), 3)
+        late, channels = layers((96, 96, "pool", 128), channels)
+        super().__init__(early, late, channels, classes)
 
 
 def travel_of(low: float, high: float, bits: int) -> Travel:

@@ -94,6 +94,20 @@ async function withAgents({ deployment, broker }: Scene, count: number): Promise
   await Promise.all(agents.map((agent) => agent.printed(/ready for plan/)));
 }
 
+/** A central that stands by where another one is active, with a state of its own. */
+const standby = ({ deployment, broker }: Scene, id: string, url = broker.url): Promise<RunningCli> =>
+  deployment.central(url, { cameras: EVERY, args: ['--standby', '--id', id], state: id });
+
+/** `left` is active, `right` stands by, and an agent is ready. */
+async function openStandby(scene: Scene): Promise<Record<'left' | 'right', RunningCli>> {
+  const left = await standby(scene, 'left');
+  await left.printed(/central is online/);
+  const right = await standby(scene, 'right');
+  await right.printed(/standing by .*central left is active/);
+  await withAgents(scene, 1);
+  return { left, right };
+}
+
 /** What a central's journals say of the frames that it had taken in. */
 async function journaled({ deployment }: Scene, state: string): Promise<JournalEntry[]> {
   const folder = join(deployment.folder, state, 'journal');
@@ -151,18 +165,12 @@ describe('of two centrals', () => {
     'one stands by, and follows within 10 s when the other is frozen or killed (%s)',
     async (kind, context) => {
       const scene = await openScene(kind, context);
-      const { deployment, broker, bus } = scene;
+      const { deployment, bus } = scene;
       const statuses: CentralStatus[] = [];
       await bus.subscribe(deployment.names.centralHeartbeatAll, 0, ({ payload }) => {
         statuses.push(centralStatus.parse(JSON.parse(Buffer.from(payload).toString())));
       });
-      const central = (id: string): Promise<RunningCli> =>
-        deployment.central(broker.url, { cameras: EVERY, args: ['--standby', '--id', id], state: id });
-      const left = await central('left');
-      await left.printed(/central is online/);
-      const right = await central('right');
-      await right.printed(/standing by .*central left is active/);
-      await withAgents(scene, 1);
+      const { left, right } = await openStandby(scene);
       const before = await film(scene, 'before', 10, 40);
       await allEnd(scene, before);
 
@@ -184,7 +192,7 @@ describe('of two centrals', () => {
         statuses.slice(heard).some(({ id, state }) => id === 'left' && state === 'active'),
       );
       // It ends what it had accepted, though it only stands by now.
-      const back = await central('right');
+      const back = await standby(scene, 'right');
       await back.printed(/standing by .*central left is active/);
       const ids = await filming;
       const late = await film(scene, 'late', 5, 40);
@@ -213,14 +221,8 @@ describe('of two centrals', () => {
     "one is stopped cleanly in the middle of frames: what it had taken in ends, the rest is the other one's (%s)",
     async (kind, context) => {
       const scene = await openScene(kind, context);
-      const { deployment, broker, results } = scene;
-      const central = (id: string): Promise<RunningCli> =>
-        deployment.central(broker.url, { cameras: EVERY, args: ['--standby', '--id', id], state: id });
-      const left = await central('left');
-      await left.printed(/central is online/);
-      const right = await central('right');
-      await right.printed(/standing by .*central left is active/);
-      await withAgents(scene, 1);
+      const { results } = scene;
+      const { left, right } = await openStandby(scene);
 
       // Faster than the cluster is, so that frames wait their turn when it is told to stop.
       const filming = film(scene, 'f', 200, 4);
@@ -239,11 +241,10 @@ describe('of two centrals', () => {
 
   test.concurrent('one cannot see that the broker was restarted and has forgotten it: a new one takes over, no frame has two results', async (context) => {
     const scene = await openScene('embedded', context);
-    const { deployment, broker } = scene;
+    const { broker } = scene;
     const relay = await Relay.open(broker.port);
     context.onTestFinished(() => relay.close());
-    const args = (id: string) => ({ cameras: EVERY, args: ['--standby', '--id', id], state: id });
-    const left = await deployment.central(relay.url, args('left'));
+    const left = await standby(scene, 'left', relay.url);
     await left.printed(/central is online/);
     await withAgents(scene, 1);
     await allEnd(scene, await film(scene, 'before', 10, 40));
@@ -254,7 +255,7 @@ describe('of two centrals', () => {
     relay.stall();
     await broker.kill();
     await broker.restart();
-    const right = await deployment.central(broker.url, args('right'));
+    const right = await standby(scene, 'right');
     await right.printed(/central is online/);
     relay.mend();
     await left.printed(/standing by .*central right is active/);
