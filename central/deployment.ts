@@ -113,8 +113,14 @@ export async function deployModel(request: DeployRequest, store: BlobStore, key:
 
 /** Exits answer as the model's output does: one value for each of its classes. Throws TESSERA_MODEL_CARD. */
 function checkExits({ name, card }: DeployRequest, { specs }: ResolvedModel, outputs: readonly string[]): void {
+  if (card.exits.length === 0) return;
+  const refusal = (field: string, fault: string) =>
+    new TesseraError('TESSERA_MODEL_CARD', `model "${name}": ${field} ${fault}`, {
+      hint: 'mend exits in model.yaml; `tessera model inspect` lists the tensors',
+    });
   const main = specs.get(card.output.tensors[0] ?? outputs[0] ?? '');
-  const classes = main === undefined ? 0 : elementCount(main.shape);
+  if (main === undefined) throw refusal('exits', 'names every output; the one that all work leads to is none');
+  const classes = elementCount(main.shape);
   for (const [index, { tensor }] of card.exits.entries()) {
     const exit = specs.get(tensor);
     const isAnswer =
@@ -122,10 +128,6 @@ function checkExits({ name, card }: DeployRequest, { specs }: ResolvedModel, out
     if (isAnswer) continue;
     const given = exit === undefined ? 'is no tensor whose shape is known' : `is [${exit.shape.join(', ')}]`;
     const wanted = `beside the network's own output, one value for each of its ${classes} classes`;
-    throw new TesseraError(
-      'TESSERA_MODEL_CARD',
-      `model "${name}": exits[${index}].tensor: "${tensor}" ${given}; an exit is, ${wanted}`,
-      { hint: 'mend exits in model.yaml; `tessera model inspect` lists the tensors' },
-    );
+    throw refusal(`exits[${index}].tensor: "${tensor}"`, `${given}; an exit is, ${wanted}`);
   }
 }

@@ -2,6 +2,7 @@
 
 import copy
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,7 +61,7 @@ def imitation_loss(logits: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
 
 
 def train_epoch(
-    model, optimiser, schedule, pictures: Pictures, settings: Settings, name: str, epoch: int, clock, teacher=None
+    model, optimiser, schedule, pictures: Pictures, settings: Settings, name: str, epoch: int, clock, teacher=None, cost=None
 ) -> None:
     """One pass over the pictures. The order depends on the seed and the epoch only, so that resuming repeats it."""
     model.train()
@@ -80,6 +81,8 @@ def train_epoch(
             with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=settings.bf16):
                 wanted = teacher(pixels)
             loss = (1 - IMITATION) * loss + IMITATION * imitation_loss(logits.float(), wanted.float())
+        if cost is not None:
+            loss = loss + cost()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
@@ -114,11 +117,13 @@ def fit(
     state_file: Path,
     name: str,
     teacher: nn.Module | None = None,
+    cost: Callable[[], torch.Tensor | float] | None = None,
 ) -> dict:
     """
     Trains, and leaves the model with the weights of the epoch that was best on `validation` (the later of equal ones).
     Answers that accuracy and each epoch's; `state_file` carries what is needed to go on, and is deleted at the end.
-    Where there is a `teacher`, the model learns its answers besides the labels.
+    Where there is a `teacher`, the model learns its answers besides the labels. `cost` is asked after each run of the model and
+    added to the loss.
     """
     optimiser = torch.optim.AdamW(model.parameters(), lr=settings.rate, weight_decay=settings.weight_decay)
     batches = -(-len(train) // settings.batch)
@@ -138,7 +143,7 @@ def fit(
     clock = remaining(first * batches)
     for epoch in range(first, settings.epochs):
         began = time.time()
-        train_epoch(model, optimiser, schedule, train, settings, name, epoch, clock, teacher)
+        train_epoch(model, optimiser, schedule, train, settings, name, epoch, clock, teacher, cost)
         share = accuracy(model, validation, settings)
         history.append({"epoch": epoch + 1, "validation": share, "seconds": round(time.time() - began, 1)})
         print(f"{name}  epoch {epoch + 1}: validation accuracy {share:.4f}", flush=True)

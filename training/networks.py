@@ -36,28 +36,45 @@ class TwoParts(nn.Module):
         return self.classify(self.dropout(features))
 
 
+class Fire(nn.Module):
+    """SqueezeNet's module: a 1x1 convolution to few channels, then 1x1 and 3x3 convolutions of them side by side."""
+
+    def __init__(self, channels_in: int, squeezed: int, pointwise_channels: int, neighbour_channels: int):
+        super().__init__()
+        self.squeeze = pointwise(channels_in, squeezed)
+        self.expand1 = pointwise(squeezed, pointwise_channels)
+        self.expand3 = conv_block(squeezed, neighbour_channels)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.squeeze(x)
+        return torch.cat([self.expand1(x), self.expand3(x)], 1)
+
+
 class SmallVgg(TwoParts):
     """`early` ends at half the size."""
 
     def __init__(self, classes: int):
-        early = nn.Sequential(patches(32), conv_block(32, 64), pointwise(64, 96), pointwise(96, 32))
-        late, channels = layers((64, "pool", 96, 96, "pool", 128), 32)
+        early = nn.Sequential(patches(64), pointwise(64, 96), Fire(96, 32, 24, 8))
+        late, channels = layers((48, 64, "pool", 96, 96, "pool", 128), 32)
         super().__init__(early, late, channels, classes)
 
 
-class Bottleneck(nn.Module):
-    """ResNet's block of a 1x1, a 3x3 and a 1x1 convolution with a way around them; `middle` channels within."""
+class Block(nn.Module):
+    """
+    ResNet's block: convolutions one after the other, of kernels (3, 3) or (1, 3, 1), with a way around them. `middle`
+    channels within; the first convolution of 3x3 has the stride.
+    """
 
-    def __init__(self, channels_in: int, middle: int, channels: int, stride: int):
+    def __init__(self, channels_in: int, kernels: tuple[int, ...], middle: int, channels: int, stride: int):
         super().__init__()
-        self.inner = nn.Sequential(
-            pointwise(channels_in, middle),
-            nn.Conv2d(middle, middle, 3, stride, 1, bias=False),
-            nn.BatchNorm2d(middle),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(middle, channels, 1, bias=False),
-            nn.BatchNorm2d(channels),
-        )
+        inner: list[nn.Module] = []
+        own, ahead = channels_in, stride
+        for number, kernel in enumerate(kernels, 1):
+            made, step = (channels if number == len(kernels) else middle), (ahead if kernel > 1 else 1)
+            inner += [nn.Conv2d(own, made, kernel, step, kernel // 2, bias=False), nn.BatchNorm2d(made), nn.ReLU(inplace=True)]
+            own, ahead = made, ahead if kernel == 1 else 1
+        # The sum gets the last ReLU.
+        self.inner = nn.Sequential(*inner[:-1])
         self.around = nn.Identity()
         if stride != 1 or channels_in != channels:
             self.around = nn.Sequential(
@@ -72,11 +89,6 @@ class SmallResNet(TwoParts):
     """`early` ends at half the size."""
 
     def __init__(self, classes: int):
-        early = nn.Sequential(patches(48), Bottleneck(48, 48, 96, 1))
-        late = nn.Sequential(
-            Bottleneck(96, 32, 96, 1),
-            Bottleneck(96, 64, 128, 2),
-            Bottleneck(128, 64, 128, 1),
-            Bottleneck(128, 64, 192, 2),
-        )
-        super().__init__(early, late, 192, classes)
+        early = nn.Sequential(patches(96), Block(96, (1, 3, 1), 16, 32, 1))
+        late = nn.Sequential(Block(32, (3, 3), 48, 48, 1), Block(48, (3, 3), 96, 96, 2), Block(96, (3, 3), 128, 128, 2))
+        super().__init__(early, late, 128, classes)

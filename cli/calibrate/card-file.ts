@@ -1,4 +1,4 @@
-import { access, constants, rename, writeFile } from 'node:fs/promises';
+import { access, constants, realpath, rename, stat, writeFile } from 'node:fs/promises';
 import { relative } from 'node:path';
 import type { Config } from '../../shared/config/schema.ts';
 import { TesseraError } from '../../shared/errors.ts';
@@ -24,15 +24,17 @@ export interface CardFile {
  */
 export async function writable(model: string, config: Config): Promise<CardFile> {
   const folders = modelFolders(config);
-  const { cardPath: path } = await loadModel(model, folders);
-  if (path === undefined)
+  const { cardPath } = await loadModel(model, folders);
+  if (cardPath === undefined)
     throw new TesseraError('TESSERA_USAGE', `${model} has no model.yaml to write into`, {
       hint: `\`tessera model add ${model}\` makes one; then calibrate the model that it added`,
     });
-  if (!relative(folders.bundledDir, path).startsWith('..'))
-    throw new TesseraError('TESSERA_USAGE', `${path} belongs to Tessera itself`, {
+  if (!relative(folders.bundledDir, cardPath).startsWith('..'))
+    throw new TesseraError('TESSERA_USAGE', `${cardPath} belongs to Tessera itself`, {
       hint: `copy its folder, or leave --write away`,
     });
+  // The file itself where the folder holds a link to it.
+  const path = await realpath(cardPath);
   await access(path, constants.W_OK).catch((cause) => {
     throw new TesseraError('TESSERA_USAGE', `${path} cannot be written`, { cause, hint: 'mend its permissions' });
   });
@@ -43,7 +45,7 @@ export async function writable(model: string, config: Config): Promise<CardFile>
       // What is written must be read again.
       parseCard(parseYaml(text, path, CODE), path);
       const next = `${path}.${process.pid}`;
-      await writeFile(next, text);
+      await writeFile(next, text, { mode: (await stat(path)).mode });
       await rename(next, path);
     },
   };

@@ -115,6 +115,11 @@ export const command = defineCommand({
         continue;
       }
       try {
+        const name = network.tensors.join(', ');
+        if (cuts.some(({ tensors }) => tensors.join(', ') === name)) {
+          out.note(`note: a cut after ${place.join(', ')} is the same as one after ${name}`);
+          continue;
+        }
         const { agreement: bound, bits = ALL_BITS } = options;
         cuts.push(await calibrateCut(network, { pictures, measure, bound, bits, progress: out.note, signal }));
       } finally {

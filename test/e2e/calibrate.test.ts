@@ -1,5 +1,5 @@
 import { existsSync, readdirSync } from 'node:fs';
-import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, cp, lstat, mkdir, mkdtemp, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -65,6 +65,10 @@ describe('the bundled network without what it was retrained for', () => {
     await cp('config/models/scenes', model, { recursive: true });
     const card = await readFile(join(model, 'model.yaml'), 'utf8');
     await writeFile(join(model, 'model.yaml'), card.replace(/^tiles:\n.*\n/m, ''));
+    // As a user may keep it: elsewhere, for a group to read.
+    await rename(join(model, 'model.yaml'), join(folder, 'kept.yaml'));
+    await chmod(join(folder, 'kept.yaml'), 0o640);
+    await symlink(join(folder, 'kept.yaml'), join(model, 'model.yaml'));
     await writeFile(join(scenes, 'broken.jpg'), 'no picture');
     const page = join(folder, 'report.html');
     const args = ['--model', model, '--images', scenes, '--agreement', '0.95', '--grid', '1x2'];
@@ -89,6 +93,8 @@ describe('the bundled network without what it was retrained for', () => {
     const { calibrated } = await cardOf(model);
     expect(calibrated.map(({ bytes }) => bytes)).toContain(report.chosen?.bytes);
     expect(await readFile(join(model, 'model.yaml'), 'utf8')).toMatch(/^# Knows the drawn objects/);
+    expect((await lstat(join(model, 'model.yaml'))).isSymbolicLink()).toBe(true);
+    expect((await stat(join(model, 'model.yaml'))).mode & 0o777).toBe(0o640);
     expect(await readFile(join(folder, 'report.html'), 'utf8')).toContain('</svg>');
   });
 

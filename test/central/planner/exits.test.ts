@@ -100,6 +100,11 @@ describe('exits in plans', () => {
     expect((await deployed({ exits: [EARLY] })).outputs).toEqual(['late', 'y']);
   });
 
+  it('refuses a model of which nothing is left but exits', async () => {
+    const exits = [EARLY, LATE, { tensor: 'y', threshold: 0.5 }];
+    await expect(deployed({ exits })).rejects.toThrow(/model "exits": exits names every output/);
+  });
+
   it('an exit that reads the answer itself still leaves the answer to the last stage', async () => {
     const deployment = await deployed({ exits: [EARLY] });
     const { plan } = choosePlan(deployment, { nodeCount: 2, exits: false, cuts: ['p'] });
