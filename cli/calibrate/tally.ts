@@ -1,3 +1,4 @@
+import type { ModelCard } from '../../shared/model/card.ts';
 import { difference } from '../../shared/tensor/compare.ts';
 import type { Tensor } from '../../shared/tensor/tensor.ts';
 
@@ -26,6 +27,11 @@ export function differences(
 
 /** What is counted as agreement: `answers` for classifiers, `differences` for every other task. */
 export type Measure = 'answers' | 'differences';
+
+/** What counts for this model. */
+export function measureOf({ task, output }: Pick<ModelCard, 'task' | 'output'>): Measure {
+  return task === 'classify' && output.decoder !== 'none' ? 'answers' : 'differences';
+}
 
 /** What rounding may do to a share. */
 const ROUNDING = 1e-9;

@@ -71,12 +71,13 @@ export const command = defineCommand({
       throw usage('--cut', `given ${options.cut.length} times`, `at most ${MAX_CALIBRATED} tensors`);
     if (options.report !== undefined) await checkFolder(options.report);
     const { config } = await loadConfig();
-    const [{ loadForDeploy }, { openNetwork, cutNetwork }, { openPictures }, { calibrateCut }, report] =
+    const [{ loadForDeploy }, { openNetwork, cutNetwork }, { openPictures }, { calibrateCut }, { measureOf }, report] =
       await Promise.all([
         import('../models.ts'),
         import('../calibrate/network.ts'),
         import('../calibrate/pictures.ts'),
         import('../calibrate/calibrate.ts'),
+        import('../calibrate/tally.ts'),
         import('../calibrate/report.ts'),
       ]);
     const { explicitCut } = await import('../../shared/tiling/prefix.ts');
@@ -94,8 +95,7 @@ export const command = defineCommand({
     const deployment = await openNetwork(request);
     const grid = options.grid ?? { rows: 2, cols: 2 };
     const { rows, cols } = grid;
-    const measure =
-      request.card.task === 'classify' && request.card.output.decoder !== 'none' ? 'answers' : 'differences';
+    const measure = measureOf(request.card);
     const places =
       options.cut.length > 0
         ? options.cut.map((tensor) => [tensor])

@@ -3,11 +3,13 @@ import { writeFile } from 'node:fs/promises';
 import type { Deployment } from '../../central/deployment.ts';
 import type { PreparedPlan } from '../../central/planner/prepared.ts';
 import { TesseraError } from '../../shared/errors.ts';
+import type { ModelCard } from '../../shared/model/card.ts';
 import { difference } from '../../shared/tensor/compare.ts';
+import { measureOf } from '../calibrate/tally.ts';
 import { defineCommand } from '../command.ts';
 import type { FrameFile } from '../frame-files.ts';
 import type { Answer, FrameClient } from '../frames.ts';
-import { gridOption, integer, oneOf, positive, string, value, valueOr } from '../options.ts';
+import { gridOption, integer, oneOf, positive, share, string, value, valueOr } from '../options.ts';
 import { table } from '../output.ts';
 
 const TIMEOUT_MS = 120_000;
@@ -37,20 +39,33 @@ export const command = defineCommand({
       oneOf('zero', 'halo'),
       'halo',
     ),
-    maxDifference: valueOr(
-      '--max-difference <share>',
-      "limit of the largest difference, as a share of the output's range",
-      positive,
-      1e-4,
+    agreement: value(
+      '--agreement <share>',
+      'clips results as far as `tessera model calibrate` found that so many answers stay, and takes that for the limit',
+      share,
     ),
-    minAgreement: valueOr('--min-agreement <share>', 'least share of pictures with the same first answer', positive, 1),
+    maxDifference: value(
+      '--max-difference <share>',
+      "limit of the largest difference, as a share of the output's range (default: 0.0001)",
+      positive,
+    ),
+    minAgreement: value(
+      '--min-agreement <share>',
+      'least share of pictures with the same first answer (default: 1)',
+      positive,
+    ),
     report: value('--report <file>', 'write the report as JSON', string),
   },
   examples: [
     ['verify --model resnet.onnx --images photos', 'does it stay itself when it is cut?'],
     ['verify --model scenes --padding zero --max-difference 2', 'what do tiles without halo change?'],
+    ['verify --model mobilenet --images others --agreement 0.99', 'does what was calibrated hold on other pictures?'],
   ],
   async run({ options, json, out, signal, config }) {
+    if (options.agreement !== undefined && options.padding === 'zero')
+      throw new TesseraError('TESSERA_USAGE', '--agreement holds for calibrated results of halo tiles', {
+        hint: 'leave --padding zero away',
+      });
     const { openLog } = await import('../connect.ts');
     const { withPrivateCluster } = await import('../private-cluster.ts');
     const { choosePlan } = await import('../../central/planner/choose.ts');
@@ -60,7 +75,7 @@ export const command = defineCommand({
     const { request, notes } = await loadForDeploy(options.model, settings);
     for (const note of notes) out.note(`note: ${note}`);
     const pictures = await picturesFor(options.images);
-    const { nodes, grid, padding } = options;
+    const { nodes, grid, padding, agreement } = options;
     const { base_topic: base, maximum_packet_size: maximumPacketSize } = settings.mqtt;
     const report = await withPrivateCluster({ nodes, base, maximumPacketSize, signal, log }, async (cluster) => {
       const deployment: Deployment = await cluster.central.deploy(request);
@@ -75,16 +90,18 @@ export const command = defineCommand({
         nodeCount: nodes,
         grid,
         padding,
+        agreement,
         // What is to equal the whole travels as it is, whatever the network was retrained for.
-        codec: padding === 'halo' ? { name: 'raw' } : undefined,
+        codec: padding === 'halo' && agreement === undefined ? { name: 'raw' } : undefined,
         // What is compared is the whole network's answer.
         exits: false,
       });
-      if (tiled.approximate)
+      if (tiled.approximate && agreement === undefined)
         out.note(
           'note: this plan is approximate (tiles alone, or results quantised): judge it by the first answers, and set --max-difference',
         );
-      return compare(whole, await run(tiled), deployment, tiled, options);
+      if (agreement !== undefined) out.note(`note: ${tiled.plan.reason}`);
+      return compare(whole, await run(tiled), deployment, tiled, limitsOf(options, request.card));
     });
     if (report === undefined) return 0; // Stopped by the user.
     if (options.report !== undefined) await writeFile(options.report, `${JSON.stringify(report, null, 2)}\n`);
@@ -93,6 +110,23 @@ export const command = defineCommand({
     return report.pass ? 0 : 1;
   },
 });
+
+interface Limits {
+  readonly maxDifference: number;
+  readonly minAgreement: number;
+}
+
+/** What passes: what the user says, else equality, or the agreement that results were clipped for. */
+function limitsOf(given: Partial<Limits> & { readonly agreement?: number | undefined }, card: ModelCard): Limits {
+  const { agreement } = given;
+  const [maxDifference, minAgreement] =
+    agreement === undefined
+      ? [1e-4, 1]
+      : measureOf(card) === 'answers'
+        ? [Number.POSITIVE_INFINITY, agreement]
+        : [1 - agreement, 0];
+  return { maxDifference: given.maxDifference ?? maxDifference, minAgreement: given.minAgreement ?? minAgreement };
+}
 
 type Report = ReturnType<typeof compare>;
 
@@ -143,19 +177,24 @@ async function answers(
   return all;
 }
 
+/** The best answer, also where its score is too low to be `top`. */
+function firstAnswer({ result }: Answer): string | undefined {
+  return result.predictions[0]?.label;
+}
+
 /** Adds up what the two runs say of the same pictures. */
 function compare(
   whole: readonly Answer[],
   spread: readonly Answer[],
   { name, manifest }: Deployment,
   { plan, macsOnNodes }: PreparedPlan,
-  limits: { readonly maxDifference: number; readonly minAgreement: number },
+  limits: Limits,
 ) {
   const outputs = new Map<string, OutputReport>();
   let agreed = 0;
   whole.forEach((reference, i) => {
     const other = spread[i]!;
-    if (reference.result.top?.label === other.result.top?.label) agreed++;
+    if (firstAnswer(reference) === firstAnswer(other)) agreed++;
     for (const region of reference.tensors?.outputs ?? []) {
       const counterpart = other.tensors?.outputs.find(({ tensor }) => tensor === region.tensor);
       const tensor = ({ dtype, shape, d }: typeof region) => ({ dtype, shape, data: d });
@@ -186,7 +225,11 @@ function compare(
     latency_ms: { predicted: plan.predicted?.latency_ms ?? null, whole: median(whole), spread: median(spread) },
     bytes_up: mean(({ result }) => result.bytes_up),
     bytes_down: mean(({ result }) => result.bytes_down),
-    limits: { max_difference: limits.maxDifference, min_agreement: limits.minAgreement },
+    // Without a limit of differences, null.
+    limits: {
+      max_difference: Number.isFinite(limits.maxDifference) ? limits.maxDifference : null,
+      min_agreement: limits.minAgreement,
+    },
     pass:
       rows.length > 0 &&
       rows.every(({ largest }) => largest <= limits.maxDifference) &&

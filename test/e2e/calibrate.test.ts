@@ -125,6 +125,17 @@ describe('the bundled network without what it was retrained for', () => {
     expect(bytes).toBeLessThan(1.5 * report.chosen!.bytes + AROUND_BYTES);
   });
 
+  test('verify proves the bound, and fails where it does not hold', async () => {
+    const args = ['--model', model, '--images', scenes, '--grid', '1x2', '--agreement', '0.95', '--json'];
+    const { code, stdout, stderr } = await runCli(['verify', ...args]);
+    const proved = JSON.parse(stdout);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: expect.stringContaining('agreement of 95 %') });
+    expect(proved).toMatchObject({ pass: true, pictures: 24, limits: { max_difference: null, min_agreement: 0.95 } });
+    // Clipped results are not those of the whole network.
+    expect(proved.outputs[0].largest).toBeGreaterThan(1e-4);
+    expect((await runCli(['verify', ...args, '--max-difference', '0.0001'])).code).toBe(1);
+  });
+
   test('nothing is clipped unless a bound is asked for that was found to hold', async () => {
     const picture = join(scenes, '0.jpg');
     expect((await infer(picture, model))[0]?.approximate).toBe(false);
