@@ -116,10 +116,12 @@ function checkExits({ name, card }: DeployRequest, { specs }: ResolvedModel, out
   if (card.exits.length === 0) return;
   const refusal = (field: string, fault: string) =>
     new TesseraError('TESSERA_MODEL_CARD', `model "${name}": ${field} ${fault}`, {
-      hint: 'mend exits in model.yaml; `tessera model inspect` lists the tensors',
+      hint: 'mend it in model.yaml; `tessera model inspect` lists the tensors',
     });
-  const main = specs.get(card.output.tensors[0] ?? outputs[0] ?? '');
-  if (main === undefined) throw refusal('exits', 'names every output; the one that all work leads to is none');
+  if (outputs.length === 0) throw refusal('exits', 'names every output; the one that all work leads to is none');
+  const answer = card.output.tensors[0] ?? outputs[0]!;
+  const main = specs.get(answer);
+  if (main === undefined) throw refusal('output.tensors', `names "${answer}", which is no tensor whose shape is known`);
   const classes = elementCount(main.shape);
   for (const [index, { tensor }] of card.exits.entries()) {
     const exit = specs.get(tensor);

@@ -14,7 +14,7 @@ from progressive import STEPS
 
 NETWORKS = {"vgg": SmallVgg, "resnet": SmallResNet}
 CUT = "early"
-BITS = 4
+BITS = 3
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,5 @@
-import { access, constants, realpath, rename, stat, writeFile } from 'node:fs/promises';
-import { relative } from 'node:path';
+import { access, chmod, constants, realpath, rename, stat, writeFile } from 'node:fs/promises';
+import { dirname, relative } from 'node:path';
 import type { Config } from '../../shared/config/schema.ts';
 import { TesseraError } from '../../shared/errors.ts';
 import type { ModelCard } from '../../shared/model/card.ts';
@@ -29,15 +29,16 @@ export async function writable(model: string, config: Config): Promise<CardFile>
     throw new TesseraError('TESSERA_USAGE', `${model} has no model.yaml to write into`, {
       hint: `\`tessera model add ${model}\` makes one; then calibrate the model that it added`,
     });
-  if (!relative(folders.bundledDir, cardPath).startsWith('..'))
-    throw new TesseraError('TESSERA_USAGE', `${cardPath} belongs to Tessera itself`, {
-      hint: `copy its folder, or leave --write away`,
-    });
   // The file itself where the folder holds a link to it.
   const path = await realpath(cardPath);
-  await access(path, constants.W_OK).catch((cause) => {
-    throw new TesseraError('TESSERA_USAGE', `${path} cannot be written`, { cause, hint: 'mend its permissions' });
-  });
+  if (!relative(await realpath(folders.bundledDir), path).startsWith('..'))
+    throw new TesseraError('TESSERA_USAGE', `${path} belongs to Tessera itself`, {
+      hint: `copy its folder, or leave --write away`,
+    });
+  for (const place of [path, dirname(path)])
+    await access(place, constants.W_OK).catch((cause) => {
+      throw new TesseraError('TESSERA_USAGE', `${place} cannot be written`, { cause, hint: 'mend its permissions' });
+    });
   return {
     path,
     async write(calibrated) {
@@ -45,7 +46,8 @@ export async function writable(model: string, config: Config): Promise<CardFile>
       // What is written must be read again.
       parseCard(parseYaml(text, path, CODE), path);
       const next = `${path}.${process.pid}`;
-      await writeFile(next, text, { mode: (await stat(path)).mode });
+      await writeFile(next, text);
+      await chmod(next, (await stat(path)).mode & 0o7777);
       await rename(next, path);
     },
   };

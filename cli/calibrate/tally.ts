@@ -34,7 +34,7 @@ export function measureOf({ task, output }: Pick<ModelCard, 'task' | 'output'>):
 }
 
 /** What rounding may do to a share. */
-const ROUNDING = 1e-9;
+export const ROUNDING = 1e-9;
 
 /** Outcomes of one setting, added up picture by picture. */
 export class Tally {

@@ -5,7 +5,7 @@ import type { PreparedPlan } from '../../central/planner/prepared.ts';
 import { TesseraError } from '../../shared/errors.ts';
 import type { ModelCard } from '../../shared/model/card.ts';
 import { difference } from '../../shared/tensor/compare.ts';
-import { measureOf } from '../calibrate/tally.ts';
+import { measureOf, ROUNDING } from '../calibrate/tally.ts';
 import { defineCommand } from '../command.ts';
 import type { FrameFile } from '../frame-files.ts';
 import type { Answer, FrameClient } from '../frames.ts';
@@ -46,12 +46,12 @@ export const command = defineCommand({
     ),
     maxDifference: value(
       '--max-difference <share>',
-      "limit of the largest difference, as a share of the output's range (default: 0.0001)",
+      "limit of the largest difference, as a share of the output's range (default: 0.0001; none with --agreement)",
       positive,
     ),
     minAgreement: value(
       '--min-agreement <share>',
-      'least share of pictures with the same first answer (default: 1)',
+      'least share of pictures with the same first answer (default: 1, or --agreement)',
       positive,
     ),
     report: value('--report <file>', 'write the report as JSON', string),
@@ -74,6 +74,14 @@ export const command = defineCommand({
     const log = await openLog(settings, 'verify');
     const { request, notes } = await loadForDeploy(options.model, settings);
     for (const note of notes) out.note(`note: ${note}`);
+    if (options.agreement !== undefined && request.card.tiles.some(({ padding }) => padding === 'zero'))
+      throw new TesseraError(
+        'TESSERA_USAGE',
+        `${request.name} was retrained for its tiles; --agreement is for networks that were not`,
+        {
+          hint: 'prove what it runs with --padding zero, --min-agreement and --max-difference',
+        },
+      );
     const pictures = await picturesFor(options.images);
     const { nodes, grid, padding, agreement } = options;
     const { base_topic: base, maximum_packet_size: maximumPacketSize } = settings.mqtt;
@@ -111,6 +119,9 @@ export const command = defineCommand({
   },
 });
 
+/** A difference that the order of sums makes, as a share of the output's range. */
+const EQUAL = 1e-4;
+
 interface Limits {
   readonly maxDifference: number;
   readonly minAgreement: number;
@@ -121,10 +132,10 @@ function limitsOf(given: Partial<Limits> & { readonly agreement?: number | undef
   const { agreement } = given;
   const [maxDifference, minAgreement] =
     agreement === undefined
-      ? [1e-4, 1]
+      ? [EQUAL, 1]
       : measureOf(card) === 'answers'
         ? [Number.POSITIVE_INFINITY, agreement]
-        : [1 - agreement, 0];
+        : [Math.max(EQUAL, 1 - agreement), 0];
   return { maxDifference: given.maxDifference ?? maxDifference, minAgreement: given.minAgreement ?? minAgreement };
 }
 
@@ -233,6 +244,6 @@ function compare(
     pass:
       rows.length > 0 &&
       rows.every(({ largest }) => largest <= limits.maxDifference) &&
-      agreed >= limits.minAgreement * whole.length,
+      agreed >= limits.minAgreement * whole.length - ROUNDING,
   };
 }

@@ -65,9 +65,9 @@ describe('the bundled network without what it was retrained for', () => {
     await cp('config/models/scenes', model, { recursive: true });
     const card = await readFile(join(model, 'model.yaml'), 'utf8');
     await writeFile(join(model, 'model.yaml'), card.replace(/^tiles:\n.*\n/m, ''));
-    // As a user may keep it: elsewhere, for a group to read.
+    // As a user may keep it: elsewhere, for a group to write.
     await rename(join(model, 'model.yaml'), join(folder, 'kept.yaml'));
-    await chmod(join(folder, 'kept.yaml'), 0o640);
+    await chmod(join(folder, 'kept.yaml'), 0o664);
     await symlink(join(folder, 'kept.yaml'), join(model, 'model.yaml'));
     await writeFile(join(scenes, 'broken.jpg'), 'no picture');
     const page = join(folder, 'report.html');
@@ -94,7 +94,7 @@ describe('the bundled network without what it was retrained for', () => {
     expect(calibrated.map(({ bytes }) => bytes)).toContain(report.chosen?.bytes);
     expect(await readFile(join(model, 'model.yaml'), 'utf8')).toMatch(/^# Knows the drawn objects/);
     expect((await lstat(join(model, 'model.yaml'))).isSymbolicLink()).toBe(true);
-    expect((await stat(join(model, 'model.yaml'))).mode & 0o777).toBe(0o640);
+    expect((await stat(join(model, 'model.yaml'))).mode & 0o777).toBe(0o664);
     expect(await readFile(join(folder, 'report.html'), 'utf8')).toContain('</svg>');
   });
 
@@ -134,6 +134,15 @@ describe('the bundled network without what it was retrained for', () => {
     // Clipped results are not those of the whole network.
     expect(proved.outputs[0].largest).toBeGreaterThan(1e-4);
     expect((await runCli(['verify', ...args, '--max-difference', '0.0001'])).code).toBe(1);
+    const retrained = await runCli(['verify', '--agreement', '0.95']);
+    expect(retrained.stderr).toMatch(/TESSERA_USAGE: scenes was retrained[\s\S]*hint: .*--padding zero/);
+  });
+
+  test('a cut that is named twice is measured once', async () => {
+    const args = ['--images', scenes, '--limit', '2', '--bits', '2', '--cut', 'pool1', '--cut', 'pool1'];
+    const twice = await calibrate('--model', model, ...args, '--agreement', '0.01');
+    expect(twice.report.cuts).toHaveLength(1);
+    expect(twice.stderr).toContain('a cut after pool1 is the same as one after pool1');
   });
 
   test('nothing is clipped unless a bound is asked for that was found to hold', async () => {
@@ -206,6 +215,9 @@ describe('what cannot be calibrated', () => {
     await writeFile(bare, writeModel(tinyNetwork()));
     expect(await refused('--model', bare, '--images', scenes, '--write')).toContain('tessera model add');
     expect(await refused('--images', scenes, '--write')).toContain('belongs to Tessera itself');
+    const linked = join(folder, 'linked');
+    await symlink(resolve('config/models/scenes'), linked);
+    expect(await refused('--model', linked, '--images', scenes, '--write')).toContain('belongs to Tessera itself');
   });
 
   test('a tensor that is none, bits that are none, a report of another kind', async () => {

@@ -103,6 +103,8 @@ describe('exits in plans', () => {
   it('refuses a model of which nothing is left but exits', async () => {
     const exits = [EARLY, LATE, { tensor: 'y', threshold: 0.5 }];
     await expect(deployed({ exits })).rejects.toThrow(/model "exits": exits names every output/);
+    const output = { decoder: 'logits', tensors: ['none'] };
+    await expect(deployed({ exits: [EARLY], output })).rejects.toThrow(/output\.tensors names "none"/);
   });
 
   it('an exit that reads the answer itself still leaves the answer to the last stage', async () => {
