@@ -118,12 +118,13 @@ def fit(
     name: str,
     teacher: nn.Module | None = None,
     cost: Callable[[], torch.Tensor | float] | None = None,
+    is_fit: Callable[[], bool] | None = None,
 ) -> dict:
     """
     Trains, and leaves the model with the weights of the epoch that was best on `validation` (the later of equal ones).
     Answers that accuracy and each epoch's; `state_file` carries what is needed to go on, and is deleted at the end.
-    Where there is a `teacher`, the model learns its answers besides the labels. `cost` is asked after each run of the model and
-    added to the loss.
+    Where there is a `teacher`, the model learns its answers besides the labels. `cost` is asked after each run of the model
+    and added to the loss; `is_fit` is asked after each epoch, and one for which it is true goes before all others.
     """
     optimiser = torch.optim.AdamW(model.parameters(), lr=settings.rate, weight_decay=settings.weight_decay)
     batches = -(-len(train) // settings.batch)
@@ -147,8 +148,9 @@ def fit(
         share = accuracy(model, validation, settings)
         history.append({"epoch": epoch + 1, "validation": share, "seconds": round(time.time() - began, 1)})
         print(f"{name}  epoch {epoch + 1}: validation accuracy {share:.4f}", flush=True)
-        if best is None or share >= best["validation"]:
-            best = {"validation": share, "model": copy.deepcopy(model.state_dict())}
+        worth = [is_fit is None or is_fit(), share]
+        if best is None or worth >= best["worth"]:
+            best = {"worth": worth, "validation": share, "model": copy.deepcopy(model.state_dict())}
         save(
             {
                 "model": model.state_dict(),

@@ -9,8 +9,7 @@ from model import conv_block, layers
 def patches(channels: int) -> nn.Sequential:
     """
     [n, 3, h, w] -> [n, channels, h / 2, w / 2]: a convolution over patches of 2x2 pixels that do not overlap, as networks
-    of patches begin. A tile's edge hides nothing from it; a 3x3 convolution of pixels sees an edge of its own along every
-    tile, against padding, which costs small tiles two points and more.
+    of patches begin. A tile's edge hides nothing from it (docs/decisions/0015-networks-for-small-tiles.md).
     """
     return nn.Sequential(nn.Conv2d(3, channels, 2, 2, bias=False), nn.BatchNorm2d(channels), nn.ReLU(inplace=True))
 

@@ -10,6 +10,8 @@ from fit import Settings, accuracy, fit, save
 from tiles import Tiled, choose_bounds, entropy_bits
 
 STEPS = ("fdsp", "clip", "quantise")
+# How far above its share the entropy of the codes may end.
+TOLERANCE = 1.05
 
 
 def apply(tiled: Tiled, step: str) -> None:
@@ -50,6 +52,12 @@ def bytes_per_picture(tiled: Tiled, pictures: Pictures, settings: Settings) -> d
     return {kind: round(total / len(chosen), 1) for kind, total in result.items()}
 
 
+def sent_share(tiled: Tiled, pictures: Pictures, settings: Settings) -> float:
+    """The entropy of the codes against 32-bit floats, all stages together."""
+    sent = bytes_per_picture(tiled, pictures, settings)
+    return sent["entropy"] / sent["raw"]
+
+
 def run_step(
     tiled: Tiled,
     step: str,
@@ -63,12 +71,17 @@ def run_step(
     """
     Takes one step: changes how the network computes, retrains, keeps weights and figures in FOLDER/<step>.pt. A step that
     is there already is loaded; one that was interrupted goes on. `tiled` holds the weights of the step before.
-    `share`: what the codes take, against 32-bit floats: bounds are chosen for it and retraining is held to it. `teacher`: the whole network, whose answers are
-    learnt too. Answers the figures.
+    `share`: what the codes take, against 32-bit floats: bounds are chosen for it and retraining is held to it, by a price
+    while it lasts and by the choice of the epoch at its end. `teacher`: the whole network, whose answers are learnt too.
+    Answers the figures.
     """
+    is_coded = step in ("clip", "quantise")
+    made = {"bits": [travel.bits for travel in tiled.travel], "share": share} if is_coded else {}
     kept = folder / f"{step}.pt"
     if kept.exists():
         state = torch.load(kept, weights_only=True)
+        if any(state["report"].get(name) != value for name, value in made.items()):
+            raise SystemExit(f"{kept} was made for other bits or another share: delete it and what was made from it")
         tiled.load_state_dict(state["model"])
         apply(tiled, step)
         return state["report"]
@@ -80,9 +93,19 @@ def run_step(
     apply(tiled, step)
     before = accuracy(tiled, validation, settings)
     print(f"{step}: validation accuracy before retraining {before:.4f}", flush=True)
-    report = fit(tiled, train, validation, settings, folder / f"{step}.state.pt", step, teacher, tiled.cost)
-    report["before"] = before
-    if step in ("clip", "quantise"):
+
+    def is_small() -> bool:
+        return sent_share(tiled, validation, settings) <= TOLERANCE * share
+
+    state_file = folder / f"{step}.state.pt"
+    report = fit(
+        tiled, train, validation, settings, state_file, step, teacher, tiled.cost, is_small if is_coded else None
+    )
+    report |= {"before": before, **made}
+    if is_coded:
+        if not is_small():
+            sent = 100 * sent_share(tiled, validation, settings)
+            print(f"{step}: results take {sent:.1f} % of the floats, not {100 * share:.1f} %: it needs more epochs", flush=True)
         report["bounds"] = [travel.bounds.tolist() for travel in tiled.travel]
     save({"model": tiled.state_dict(), "report": report}, kept)
     return report

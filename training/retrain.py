@@ -57,7 +57,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--mean", type=numbers, default=[0.5], help="of (pixel / 255 - mean) / std; one number or three")
     parser.add_argument("--std", type=numbers, default=[0.25])
     parser.add_argument("--tiles", type=stage, action="append", required=True, metavar="SUBMODULE=RxC", help="a tile stage ends behind this submodule; again for a further stage")
-    parser.add_argument("--bits", type=int, default=4, choices=range(2, 9))
+    parser.add_argument("--bits", type=int, default=3, choices=range(2, 9))
     parser.add_argument("--share", type=float, default=0.03, help="of the raw floats' bytes that results take; sets the clip bounds, and retraining is held to it")
     parser.add_argument("--whole-epochs", type=int, default=10, help="without --weights: epochs of the whole network")
     parser.add_argument("--epochs", type=int, default=2, help="after each of the three steps")

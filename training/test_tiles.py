@@ -16,7 +16,7 @@ from export import export_model, separates
 from fit import Settings, answers
 from data import Pictures, normalise
 from model import layers
-from networks import SmallResNet, TwoParts
+from networks import SmallResNet, SmallVgg, TwoParts
 from progressive import apply, run_step
 from tiles import Stage, Tiled, Travel, check_grids, choose_bounds, cut_tiles, entropy_bits, paste_tiles
 
@@ -94,7 +94,7 @@ def test_tiles_are_run_alone() -> None:
 def test_one_tile_is_the_network_itself() -> None:
     torch.manual_seed(0)
     pixels = torch.randn(2, 3, 32, 32)
-    for make in (Pooled, SmallResNet):
+    for make in (Pooled, SmallResNet, SmallVgg):
         network = make(5).eval()
         expected = network(pixels)
         tiled = Tiled(network, [Stage("early", (1, 1))], 4).eval()
@@ -200,11 +200,41 @@ def test_interrupted_retraining_ends_as_an_uninterrupted_one() -> None:
             assert torch.equal(value, other), name
 
 
+def test_an_epoch_that_is_fit_goes_before_better_ones() -> None:
+    pictures = Pictures(torch.randint(0, 256, (64, 3, 16, 16), dtype=torch.uint8), torch.arange(64) % 4, list("abcd"))
+    settings = Settings(epochs=3, rate=1e-3, batch=16, reach=2)
+    torch.manual_seed(3)
+    tiled = Tiled(Pooled(4), [Stage("early", (2, 2))], 4)
+    weights, fitness = [], iter((False, True, False))
+
+    def is_fit() -> bool:
+        weights.append(tiled.network.classify.weight.detach().clone())
+        return next(fitness)
+
+    with tempfile.TemporaryDirectory() as folder:
+        fit.fit(tiled, pictures, pictures, settings, Path(folder) / "state.pt", "x", is_fit=is_fit)
+    assert torch.equal(tiled.network.classify.weight, weights[1])
+
+
+def test_a_step_made_for_other_bits_is_refused() -> None:
+    pictures = Pictures(torch.randint(0, 256, (32, 3, 16, 16), dtype=torch.uint8), torch.arange(32) % 4, list("abcd"))
+    settings = Settings(epochs=1, rate=1e-3, batch=16, reach=2)
+    with tempfile.TemporaryDirectory() as folder:
+        for bits, share, is_refused in ((4, 0.03, False), (4, 0.03, False), (3, 0.03, True), (4, 0.04, True)):
+            tiled = Tiled(Pooled(4), [Stage("early", (2, 2))], bits)
+            try:
+                run_step(tiled, "clip", pictures, pictures, settings, Path(folder), share)
+            except SystemExit as refusal:
+                assert is_refused and "delete it" in str(refusal)
+            else:
+                assert not is_refused, (bits, share)
+
+
 def test_export_names_the_cut_and_leaves_tiles_out() -> None:
     import onnx
 
     with tempfile.TemporaryDirectory() as folder:
-        for make, after in ((Pooled, "pool2"), (SmallResNet, "relu4")):
+        for make, after in ((Pooled, "pool2"), (SmallResNet, "relu4"), (SmallVgg, "concat1")):
             tiled = Tiled(make(5), [Stage("early", (4, 4))], 4)
             export_model(tiled, Path(folder), "x", (32, 32), list("abcde"), {"scale": 255}, {"whole": 0.5})
             graph = onnx.load(str(Path(folder) / "model.onnx")).graph
@@ -300,7 +330,7 @@ def test_exported_exits_decide_as_here() -> None:
     import onnxruntime
 
     torch.manual_seed(5)
-    for make, at, cut in ((Pooled, "early", "pool2"), (Pooled, "late.1", "pool2"), (SmallResNet, "early", "relu4")):
+    for make, at, cut in ((Pooled, "early", "pool2"), (Pooled, "late.1", "pool2"), (SmallResNet, "early", "relu4"), (SmallVgg, "early", "concat1")):
         tiled = retrained(make(5))
         exiting = Exiting(tiled, at, 5, (32, 32)).eval()
         pictures = Pictures(torch.randint(0, 256, (40, 3, 32, 32), dtype=torch.uint8), torch.arange(40) % 5, list("abcde"))
