@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { TesseraError } from '../shared/errors.ts';
 import type { Bus } from '../shared/ports.ts';
 import {
@@ -140,5 +141,6 @@ export async function publishFrame(
   if (plain && envelope.d.byteLength <= PART_LIMIT_BYTES) return bus.publish(topic, envelope.d, { qos });
   const body = encode(envelope);
   if (body.byteLength <= PART_LIMIT_BYTES) return bus.publish(topic, body, { qos });
-  for (const part of splitBody(body, id)) await bus.publish(topic, encode(part), { qos });
+  // A frame's id may be longer than that of a body.
+  for (const part of splitBody(body, randomBytes(8).toString('hex'))) await bus.publish(topic, encode(part), { qos });
 }

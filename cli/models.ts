@@ -3,7 +3,7 @@ import type { DeployRequest } from '../central/deployment.ts';
 import type { Config } from '../shared/config/schema.ts';
 import { parseCard } from '../shared/model/card.ts';
 import { fileSha256 } from '../shared/runtime/file.ts';
-import { loadModel } from '../shared/runtime/model-library.ts';
+import { listModels, loadModel } from '../shared/runtime/model-library.ts';
 import { loadModelFile } from '../shared/runtime/package.ts';
 import { packageFolder } from '../shared/runtime/version.ts';
 
@@ -22,6 +22,19 @@ export interface ModelForm {
 /** Where models are looked for by name: the configured folder, then those that come with the package. */
 export function modelFolders(config: Config): { modelsDirs: string[]; bundledDir: string } {
   return { modelsDirs: [config.models.dir], bundledDir: join(packageFolder(), 'config', 'models') };
+}
+
+/**
+ * Names of the models that central serves where nobody names any: those of the models folder that can be read, and bundled
+ * ones where there is none, or where a camera asks for them. `warn` is told of what cannot be read.
+ */
+export async function modelsToServe(config: Config, warn: (line: string) => void): Promise<string[]> {
+  const listed = await listModels(modelFolders(config));
+  const asked = new Set(Object.values(config.cameras).flatMap(({ models }) => models));
+  for (const { path, error } of listed) if (error !== undefined) warn(`${path} is not served: ${error}`);
+  const readable = listed.filter(({ error }) => error === undefined);
+  const isEmpty = readable.every(({ bundled }) => bundled);
+  return readable.filter(({ name, bundled }) => !bundled || isEmpty || asked.has(name)).map(({ name }) => name);
 }
 
 /** Finds and reads a model by folder, name or file. Throws TesseraError that says what is missing and how to get it. */

@@ -8,6 +8,7 @@ import copy
 import importlib.util
 import inspect
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -74,7 +75,11 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--bf16", action="store_true", help="compute in bfloat16: twice as fast on processors that have it")
     parser.add_argument("--name", default="retrained", help="of the model")
     parser.add_argument("--out", type=Path, help="default: training/runs/<name>")
-    return parser.parse_args()
+    options = parser.parse_args()
+    # Before hours are spent: `tessera model add` takes no other.
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", options.name):
+        parser.error(f'--name "{options.name}": expected 1 to 64 of A-Z a-z 0-9 _ -')
+    return options
 
 
 def make_network(module: str, classes: int) -> nn.Module:

@@ -18,7 +18,7 @@ export const command = defineCommand({
   description:
     'Runs central: takes frames from cameras, spreads them over the node agents at the broker, publishes predictions. ' +
     'Serves the models named with --model, else every model of the models folder (`tessera model add` puts them ' +
-    'there), else the bundled one.',
+    'there), else the bundled one. A camera gets them all unless `cameras.<name>.models` says which.',
   options: {
     ...connectionOptions,
     model: values('--model <model>', 'a model to serve; repeat it for several', string),
@@ -39,7 +39,7 @@ export const command = defineCommand({
       { busOptions, openLog },
       { openCentral },
       { choosePlan },
-      { loadForDeploy, modelFolders },
+      { loadForDeploy, modelsToServe },
       { machineDefaults },
     ] = await Promise.all([
       import('../connect.ts'),
@@ -49,12 +49,11 @@ export const command = defineCommand({
       import('../machine.ts'),
     ]);
     const { makeStateDirectory } = await import('../../shared/runtime/state-directory.ts');
-    const { listModels } = await import('../../shared/runtime/model-library.ts');
     const { untilStopped } = await import('../signals.ts');
     const log = await openLog(settings, 'central');
     const { clientId: _, log: __, ...bus } = await busOptions(settings, '', log);
     const listed =
-      options.model.length > 0 ? options.model : (await listModels(modelFolders(settings))).map(({ name }) => name);
+      options.model.length > 0 ? options.model : await modelsToServe(settings, (line) => out.note(`warning: ${line}`));
     if (listed.length === 0)
       throw new TesseraError('TESSERA_MODEL_UNKNOWN', `no model in ${settings.models.dir}`, {
         hint: '`tessera model add FILE.onnx` puts one there',
