@@ -30,7 +30,7 @@ class DataSet:
 
 DATA_SETS = {
     "cifar10": DataSet("cifar/train", "cifar/test", 32, whole_epochs=12, step_epochs={"fdsp": 4, "clip": 1, "quantise": 2}),
-    "tiny-imagenet-20": DataSet("tiny/train", "tiny/val", 64, whole_epochs=20, step_epochs={"fdsp": 5, "clip": 3, "quantise": 4}),
+    "tiny-imagenet-20": DataSet("tiny/train", "tiny/val", 64, whole_epochs=20, step_epochs={"fdsp": 7, "clip": 2, "quantise": 3}),
 }
 GRIDS = ((2, 2), (4, 4), (8, 8))
 # Three seeds for one network on each data set, one for the other.

@@ -173,10 +173,23 @@ def entropy_bits(codes: torch.Tensor, levels: int) -> float:
     return float(-(share * share.log2()).sum())
 
 
-def choose_bounds(values: torch.Tensor, travel: Travel, share: float, top: float = 0.999) -> tuple[float, float]:
+# Quantiles of a cut tensor's positive values that its upper clip bound may be.
+TOPS = (0.99, 0.999, 0.9999, 1.0)
+
+
+def distortion(values: torch.Tensor, codes: torch.Tensor, levels: int) -> float:
+    """The mean squared distance of values from the mean of those with the same code: what no retraining can get back."""
+    codes = codes.long()
+    count = torch.bincount(codes, minlength=levels + 1).clamp(min=1)
+    means = torch.bincount(codes, weights=values, minlength=levels + 1) / count
+    return float((values - means[codes]).square().mean())
+
+
+def choose_bounds(values: torch.Tensor, travel: Travel, share: float) -> tuple[float, float]:
     """
-    Clip bounds for a cut tensor from values seen: `high` is the quantile `top` of the positive ones, `low` the least
-    for which the entropy of the codes is at most `share` of 32-bit floats. Rounded, because model.yaml states them.
+    Clip bounds for a cut tensor from values seen. Each upper bound `high` of TOPS has a lower one: the least for which the
+    entropy of the codes is at most `share` of 32-bit floats. Of these pairs the one with the least distortion. Rounded,
+    because model.yaml states them.
     """
     values = values.flatten().double()
     if len(values) > 1_000_000:
@@ -184,21 +197,25 @@ def choose_bounds(values: torch.Tensor, travel: Travel, share: float, top: float
     positive = values[values > 0].sort().values
     if len(positive) == 0:
         raise SystemExit("the cut tensor has no positive values: cut after a ReLU")
-    high = positive[int(top * (len(positive) - 1))]
-    below, above = 0.0, float(high) * 0.95
     trial = Travel(travel.bits)
 
-    def rate(low: float) -> float:
-        trial.bounds = torch.stack([torch.tensor(low, dtype=torch.float64), high])
-        return entropy_bits(trial.codes(values), trial.levels) / 32
+    def codes(low: float, high: float) -> torch.Tensor:
+        trial.bounds = torch.tensor([low, high], dtype=torch.float64)
+        return trial.codes(values)
 
-    if rate(0.0) <= share:
-        above = 0.0
-    else:
+    def lowest(high: float) -> float:
+        below, above = 0.0, high * 0.95
+        if entropy_bits(codes(0.0, high), trial.levels) / 32 <= share:
+            return 0.0
         for _ in range(20):
             middle = (below + above) / 2
-            if rate(middle) > share:
+            if entropy_bits(codes(middle, high), trial.levels) / 32 > share:
                 below = middle
             else:
                 above = middle
-    return float(f"{above:.4g}"), float(f"{float(high):.4g}")
+        return above
+
+    highs = [float(positive[int(top * (len(positive) - 1))]) for top in TOPS]
+    pairs = [(lowest(high), high) for high in highs]
+    low, high = min(pairs, key=lambda pair: distortion(values, codes(*pair), trial.levels))
+    return float(f"{low:.4g}"), float(f"{high:.4g}")
