@@ -88,6 +88,6 @@ class SmallResNet(TwoParts):
     """`early` ends at half the size."""
 
     def __init__(self, classes: int):
-        early = nn.Sequential(patches(96), Block(96, (1, 3, 1), 16, 32, 1))
+        early = nn.Sequential(patches(96), Block(96, (1, 3, 1), 8, 32, 1))
         late = nn.Sequential(Block(32, (3, 3), 48, 48, 1), Block(48, (3, 3), 96, 96, 2), Block(96, (3, 3), 128, 128, 2))
         super().__init__(early, late, 128, classes)
