@@ -12,7 +12,8 @@ import { type Cluster, startCluster, untilReady } from '../cli/cluster.ts';
 import { loadForDeploy } from '../cli/models.ts';
 import { resolveConfig } from '../shared/config/layers.ts';
 import { parseCard } from '../shared/model/card.ts';
-import type { Attribute, Initializer, Model, Node, ValueInfo } from '../shared/onnx/model.ts';
+import type { Attribute, Initializer, Node, ValueInfo } from '../shared/onnx/model.ts';
+import { newModel } from '../shared/onnx/new-model.ts';
 import { CENTRAL } from '../shared/plan/plan.ts';
 import { silentLog } from '../shared/ports.ts';
 import type { CallTiming } from '../shared/runtime/worker-call.ts';
@@ -247,7 +248,6 @@ function phasesOf({ end, calls }: Recorded): Phases {
 /** x [1, 3, 32, 32] -> two 3x3 convolutions with 8 channels, tiled -> global average and a dense layer: 0.8 MMAC. */
 function tiny(): Network {
   const side = 32;
-  const none = new Uint8Array(0);
   const port = (name: string, shape: number[]): ValueInfo => ({ name, dtype: 'float32', elementType: 1, shape });
   const ints = (value: number[]): Attribute => ({ kind: 'ints', value });
   const attributes = new Map([
@@ -267,29 +267,22 @@ function tiny(): Network {
     const data = { kind: 'inline', bytes: new Uint8Array(values.buffer) } as const;
     return [name, { name, dtype: 'float32', elementType: 1, dims, data }];
   };
-  const model: Model = {
-    irVersion: 8,
+  const model = newModel({
     producer: 'tessera-bench',
-    opsets: new Map([['', 17]]),
-    metadata: new Map(),
-    graph: {
-      name: 'tiny',
-      nodes: [
-        node('Conv', ['x', 'w1'], 'c1', attributes),
-        node('Relu', ['c1'], 'r1'),
-        node('Conv', ['r1', 'w2'], 'c2', attributes),
-        node('Relu', ['c2'], 'r2'),
-        node('GlobalAveragePool', ['r2'], 'g'),
-        node('Flatten', ['g'], 'f'),
-        node('MatMul', ['f', 'w3'], 'y'),
-      ],
-      initializers: new Map([weight('w1', [8, 3, 3, 3]), weight('w2', [8, 8, 3, 3]), weight('w3', [8, 10])]),
-      inputs: [port('x', [1, 3, side, side])],
-      outputs: [port('y', [1, 10])],
-      unknown: none,
-    },
-    unknown: none,
-  };
+    name: 'tiny',
+    nodes: [
+      node('Conv', ['x', 'w1'], 'c1', attributes),
+      node('Relu', ['c1'], 'r1'),
+      node('Conv', ['r1', 'w2'], 'c2', attributes),
+      node('Relu', ['c2'], 'r2'),
+      node('GlobalAveragePool', ['r2'], 'g'),
+      node('Flatten', ['g'], 'f'),
+      node('MatMul', ['f', 'w3'], 'y'),
+    ],
+    initializers: new Map([weight('w1', [8, 3, 3, 3]), weight('w2', [8, 8, 3, 3]), weight('w3', [8, 10])]),
+    inputs: [port('x', [1, 3, side, side])],
+    outputs: [port('y', [1, 10])],
+  });
   const input = new Float32Array(3 * side * side).map((_, i) => Math.sin(i));
   return {
     name: 'tiny',

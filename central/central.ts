@@ -100,7 +100,7 @@ export class Central {
       isFirst: options.isFirst,
       floor: lastEpoch(stateDir) + 1,
       keepEpoch: (epoch) => keepEpoch(stateDir, epoch),
-      onResume: () => this.#reign?.resume(),
+      onHolds: () => this.#reign?.resume(),
       onStepDown: (by) => {
         void this.#reign?.stop(0, true);
         relieve(

@@ -11,10 +11,10 @@ TILEABLE = (16, "pool", 32, "pool", 48, 48, "pool", 64, 64, "pool")
 TAIL = (96, 128)
 
 
-def conv_block(channels_in: int, channels_out: int) -> nn.Sequential:
-    """Convolution, batch norm, ReLU; the size stays. On export the norm is folded into the convolution."""
+def conv_block(channels_in: int, channels_out: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
+    """Convolution, batch norm, ReLU; the size is divided by `stride`. On export the norm is folded into the convolution."""
     return nn.Sequential(
-        nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=False),
+        nn.Conv2d(channels_in, channels_out, kernel, stride, (kernel - 1) // 2, bias=False),
         nn.BatchNorm2d(channels_out),
         nn.ReLU(inplace=True),
     )

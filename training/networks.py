@@ -11,12 +11,12 @@ def patches(channels: int) -> nn.Sequential:
     [n, 3, h, w] -> [n, channels, h / 2, w / 2]: a convolution over patches of 2x2 pixels that do not overlap, as networks
     of patches begin. A tile's edge hides nothing from it (docs/decisions/0015-networks-for-small-tiles.md).
     """
-    return nn.Sequential(nn.Conv2d(3, channels, 2, 2, bias=False), nn.BatchNorm2d(channels), nn.ReLU(inplace=True))
+    return conv_block(3, channels, 2, 2)
 
 
 def pointwise(channels_in: int, channels: int) -> nn.Sequential:
     """A 1x1 convolution, batch norm, ReLU, as in configuration C of VGG."""
-    return nn.Sequential(nn.Conv2d(channels_in, channels, 1, bias=False), nn.BatchNorm2d(channels), nn.ReLU(inplace=True))
+    return conv_block(channels_in, channels, 1)
 
 
 class TwoParts(nn.Module):
@@ -61,24 +61,20 @@ class SmallVgg(TwoParts):
 class Block(nn.Module):
     """
     ResNet's block: convolutions one after the other, of kernels (3, 3) or (1, 3, 1), with a way around them. `middle`
-    channels within; the first convolution of 3x3 has the stride.
+    channels within; the first convolution has the stride.
     """
 
     def __init__(self, channels_in: int, kernels: tuple[int, ...], middle: int, channels: int, stride: int):
         super().__init__()
-        inner: list[nn.Module] = []
-        own, ahead = channels_in, stride
-        for number, kernel in enumerate(kernels, 1):
-            made, step = (channels if number == len(kernels) else middle), (ahead if kernel > 1 else 1)
-            inner += [nn.Conv2d(own, made, kernel, step, kernel // 2, bias=False), nn.BatchNorm2d(made), nn.ReLU(inplace=True)]
-            own, ahead = made, ahead if kernel == 1 else 1
+        within = len(kernels) - 1
+        widths = (channels_in, *[middle] * within, channels)
+        strides = (stride, *[1] * within)
+        inner = [layer for given in zip(widths, widths[1:], kernels, strides) for layer in conv_block(*given)]
         # The sum gets the last ReLU.
         self.inner = nn.Sequential(*inner[:-1])
         self.around = nn.Identity()
         if stride != 1 or channels_in != channels:
-            self.around = nn.Sequential(
-                nn.Conv2d(channels_in, channels, 1, stride, bias=False), nn.BatchNorm2d(channels)
-            )
+            self.around = conv_block(channels_in, channels, 1, stride)[:-1]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.relu(self.inner(x) + self.around(x))

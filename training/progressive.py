@@ -103,9 +103,12 @@ def run_step(
     )
     report |= {"before": before, **made}
     if is_coded:
-        if not is_small():
-            sent = 100 * sent_share(tiled, validation, settings)
-            print(f"{step}: results take {sent:.1f} % of the floats, not {100 * share:.1f} %: it needs more epochs", flush=True)
+        sent = sent_share(tiled, validation, settings)
+        if sent > TOLERANCE * share:
+            print(
+                f"{step}: results take {100 * sent:.1f} % of the floats, not {100 * share:.1f} %: it needs more epochs",
+                flush=True,
+            )
         report["bounds"] = [travel.bounds.tolist() for travel in tiled.travel]
     save({"model": tiled.state_dict(), "report": report}, kept)
     return report

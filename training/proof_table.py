@@ -9,17 +9,32 @@ import numpy as np
 from exits import Exiting
 from model import count_macs
 from progressive import apply
-from proof import BITS, CUT, DATA_SETS, EXIT_AT, EXIT_GRID, EXIT_THRESHOLDS, NETWORKS, TITLES, all_rows, table_rows, unpack
+from proof import BITS, CUT, DATA_SETS, EXIT_AT, EXIT_GRID, EXIT_THRESHOLDS, NETWORKS, SEEDS, TITLES, all_rows, table_rows, unpack
 from tiles import Stage, Tiled
 
 
-def interval(pairs: list[tuple[np.ndarray, np.ndarray]]) -> tuple[float, float]:
+# A row of a network, and the row of the whole one that was trained on for as long, with the same seed.
+Pair = tuple[dict, dict]
+
+
+def with_control(rows: dict[tuple, dict], found: list[dict]) -> list[Pair]:
+    """Those of these rows whose control is made, with it."""
+    beside = [(row, rows.get((row["data"], row["network"], row["seed"], "", "control"))) for row in found]
+    return [(row, control) for row, control in beside if control is not None]
+
+
+def interval(pairs: list[Pair]) -> tuple[float, float]:
     """
-    Mean loss in points against the reference, and half of its 95 % interval: of each picture the mean over the seeds,
+    Mean loss in points against the controls, and half of its 95 % interval: of each picture the mean over the pairs,
     then the normal interval of the mean over pictures; seeds share their pictures, so they do not count as more of them.
     """
-    losses = np.mean([reference - given for reference, given in pairs], axis=0) * 100
+    losses = np.mean([unpack(control) - unpack(row) for row, control in pairs], axis=0) * 100
     return losses.mean(), 1.96 * losses.std(ddof=1) / math.sqrt(len(losses))
+
+
+def share_sent(found: list[dict]) -> float:
+    """What these rows' results take by entropy, in percent of the floats."""
+    return 100 * mean(row["bytes"]["entropy"] / row["bytes"]["raw"] for row in found)
 
 
 def table(rows: dict[tuple, dict]) -> list[str]:
@@ -45,23 +60,18 @@ def table(rows: dict[tuple, dict]) -> list[str]:
                 found = [row for row in own if row["grid"] == grid and row["step"] == step]
                 if not found:
                     continue
-                pairs = []
-                for row in found:
-                    reference = rows.get((data, network, row["seed"], "", "control"))
-                    if reference is not None and step not in ("whole", "control"):
-                        pairs.append((unpack(reference), unpack(row)))
+                pairs = [] if step in ("whole", "control") else with_control(rows, found)
                 loss = spread = ""
                 if pairs:
                     middle, half = interval(pairs)
                     loss, spread = f"{middle:.2f}", f"{middle - half:.2f} to {middle + half:.2f}"
-                sizes = [row["bytes"] for row in found if row["bytes"]]
-                sent = mean(size["entropy"] for size in sizes) if sizes else 0
-                size = f"{sent:.0f}" if sizes else ""
-                share_sent = f"{100 * sent / sizes[0]['raw']:.1f} %" if sizes else ""
+                size = share = ""
+                if found[0]["bytes"]:
+                    size, share = f"{mean(row['bytes']['entropy'] for row in found):.0f}", f"{share_sent(found):.1f} %"
                 left = f"{100 * mean(row['exit']['left'] for row in found):.1f}" if step == "exit" else ""
                 lines.append(
                     f"| {grid} | {TITLES[step]} | {100 * mean(row['accuracy'] for row in found):.2f} | {len(found)} | {loss} | "
-                    f"{spread} | {size} | {share_sent} | {left} | {mean(row['epochs'] for row in found):.0f} | "
+                    f"{spread} | {size} | {share} | {left} | {mean(row['epochs'] for row in found):.0f} | "
                     f"{mean(row['seconds'] for row in found):.0f} |"
                 )
             lines.append("")
@@ -85,20 +95,18 @@ def summary(rows: dict[tuple, dict]) -> list[str]:
     ]
     for data, grid in TARGETS:
         for title, networks in [*((name, (name,)) for name in NETWORKS), ("both", tuple(NETWORKS))]:
-            found = [
-                (rows[control], row)
-                for (own, network, seed, row_grid, step), row in rows.items()
-                if (own, row_grid, step) == (data, grid, "quantise") and network in networks
-                and (control := (data, network, seed, "", "control")) in rows
-            ]
-            if len({row["network"] for _, row in found}) < len(networks):
+            last = [row for row in rows.values() if (row["data"], row["grid"], row["step"]) == (data, grid, "quantise")]
+            pairs = with_control(rows, [row for row in last if row["network"] in networks])
+            found = [row for row, _ in pairs]
+            if {row["network"] for row in found} != set(networks):
                 continue
-            middle, half = interval([(unpack(control), unpack(row)) for control, row in found])
-            sent = 100 * mean(row["bytes"]["entropy"] / row["bytes"]["raw"] for _, row in found)
+            planned = sum(len(SEEDS[network]) for network in networks)
+            middle, half = interval(pairs)
+            sent = share_sent(found)
             is_reached = middle <= MOST_LOSS and middle + half <= MOST_UPPER_END and sent <= MOST_SENT
             lines.append(
-                f"| {data} {grid} | {title} | {len(found)} | {middle:.2f} | {middle - half:.2f} to {middle + half:.2f} | {sent:.1f} % | "
-                f"{'yes' if is_reached else 'no'} |"
+                f"| {data} {grid} | {title} | {len(found)} of {planned} | {middle:.2f} | {middle - half:.2f} to {middle + half:.2f} | "
+                f"{sent:.1f} % | {'yes' if is_reached else 'no'} |"
             )
     return [*lines, ""]
 

@@ -36,14 +36,8 @@ class Proof:
         self.set = DATA_SETS[data]
 
     def missing(self) -> list[tuple]:
-        done = read_rows(self.options.results)
-        own = (self.data, self.network, self.seed)
-        grids = ("", self.options.grid)
-        return [
-            row
-            for row in all_rows()
-            if row[:3] == own and row not in done and (self.options.grid is None or row[3] in grids)
-        ]
+        done, run = read_rows(self.options.results), (self.data, self.network, self.seed)
+        return [row for row in all_rows() if row[:3] == run and row[3] in ("", *self.options.grid) and row not in done]
 
     def load(self) -> None:
         size = (self.set.size, self.set.size)
@@ -183,7 +177,8 @@ def main() -> None:
     parser.add_argument("--only", choices=list(DATA_SETS), help="one data set")
     parser.add_argument("--network", choices=list(NETWORKS))
     parser.add_argument("--seed", type=int)
-    parser.add_argument("--grid", choices=[f"{rows}x{cols}" for rows, cols in GRIDS], help="one grid, beside the whole network")
+    grids = [f"{rows}x{cols}" for rows, cols in GRIDS]
+    parser.add_argument("--grid", nargs="+", choices=grids, default=grids, help="these grids only, beside the whole network")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--bf16", action="store_true", help="compute in bfloat16: twice as fast on processors that have it")

@@ -30,6 +30,11 @@ class Pooled(TwoParts):
         super().__init__(early, late, channels, classes)
 
 
+def random_pictures(count: int, side: int, classes: str) -> Pictures:
+    pixels = torch.randint(0, 256, (count, 3, side, side), dtype=torch.uint8)
+    return Pictures(pixels, torch.arange(count) % len(classes), list(classes))
+
+
 def travel_of(low: float, high: float, bits: int) -> Travel:
     travel = Travel(bits)
     travel.bounds = torch.tensor([low, high], dtype=torch.float64)
@@ -170,7 +175,7 @@ def test_retraining_holds_results_to_their_share() -> None:
 def test_interrupted_retraining_ends_as_an_uninterrupted_one() -> None:
     """What is lost by stopping is the epoch at work, and nothing else changes."""
     torch.set_num_threads(1)
-    pictures = Pictures(torch.randint(0, 256, (64, 3, 16, 16), dtype=torch.uint8), torch.arange(64) % 4, list("abcd"))
+    pictures = random_pictures(64, 16, "abcd")
     settings = Settings(epochs=2, rate=1e-3, batch=16, reach=2)
 
     def begin() -> Tiled:
@@ -212,7 +217,7 @@ def test_interrupted_retraining_ends_as_an_uninterrupted_one() -> None:
 
 
 def test_an_epoch_that_is_fit_goes_before_better_ones() -> None:
-    pictures = Pictures(torch.randint(0, 256, (64, 3, 16, 16), dtype=torch.uint8), torch.arange(64) % 4, list("abcd"))
+    pictures = random_pictures(64, 16, "abcd")
     settings = Settings(epochs=3, rate=1e-3, batch=16, reach=2)
     torch.manual_seed(3)
     tiled = Tiled(Pooled(4), [Stage("early", (2, 2))], 4)
@@ -228,7 +233,7 @@ def test_an_epoch_that_is_fit_goes_before_better_ones() -> None:
 
 
 def test_a_step_made_for_other_bits_is_refused() -> None:
-    pictures = Pictures(torch.randint(0, 256, (32, 3, 16, 16), dtype=torch.uint8), torch.arange(32) % 4, list("abcd"))
+    pictures = random_pictures(32, 16, "abcd")
     settings = Settings(epochs=1, rate=1e-3, batch=16, reach=2)
     with tempfile.TemporaryDirectory() as folder:
         for bits, share, is_refused in ((4, 0.03, False), (4, 0.03, False), (3, 0.03, True), (4, 0.04, True)):
@@ -290,7 +295,7 @@ def test_the_threshold_is_the_least_that_keeps_the_accuracy() -> None:
 def test_an_exit_leaves_everything_else_as_it_is() -> None:
     """Training it changes no weight, no mean and no answer of the network; what was trained is loaded again."""
     torch.set_num_threads(1)
-    pictures = Pictures(torch.randint(0, 256, (64, 3, 32, 32), dtype=torch.uint8), torch.arange(64) % 4, list("abcd"))
+    pictures = random_pictures(64, 32, "abcd")
     settings = Settings(epochs=2, rate=1e-2, batch=16, reach=2)
     torch.manual_seed(3)
     tiled = retrained(Pooled(4))
@@ -344,7 +349,7 @@ def test_exported_exits_decide_as_here() -> None:
     for make, at, cut in ((Pooled, "early", "pool2"), (Pooled, "late.1", "pool2"), (SmallResNet, "early", "relu4"), (SmallVgg, "early", "concat1")):
         tiled = retrained(make(5))
         exiting = Exiting(tiled, at, 5, (32, 32)).eval()
-        pictures = Pictures(torch.randint(0, 256, (40, 3, 32, 32), dtype=torch.uint8), torch.arange(40) % 5, list("abcde"))
+        pictures = random_pictures(40, 32, "abcde")
         settings = Settings(0, 0)
         early, late = both_logits(exiting, pictures, settings)
         with tempfile.TemporaryDirectory() as folder:

@@ -19,8 +19,11 @@ export interface CandidacyOptions {
   readonly floor: number;
   /** Keeps an epoch on disk before anybody hears of it. */
   readonly keepEpoch: (epoch: number) => void;
-  /** This central may act again, after a time in which it could not know whether it was still the active one. */
-  readonly onResume: () => void;
+  /**
+   * This central may act: said whenever something was heard and at each tick, since the lease runs out and is renewed
+   * between two of them too. What was put off while `holds` was false must not wait for the next frame.
+   */
+  readonly onHolds: () => void;
   /** Another one is active now; this one never will be again. */
   readonly onStepDown: (by: CentralStatus) => void;
   /** It waits for the one that is active. */
@@ -45,7 +48,6 @@ export class Candidacy {
   #connected = false;
   /** When the connection was made; models are loaded before this central stands for election. */
   #since = 0;
-  #held = false;
   #waitsFor: string | undefined;
   #settle: { resolve: (epoch: number) => void; reject: (error: Error) => void } | undefined;
 
@@ -111,9 +113,7 @@ export class Candidacy {
       this.#carryOut(effect);
     if (event.type === 'heard' && event.from.state === 'active' && this.#election.phase === 'standby')
       this.#noteWait(event.from);
-    const { holds } = this;
-    if (holds && !this.#held) this.#options.onResume();
-    this.#held = holds;
+    if (this.holds) this.#options.onHolds();
   }
 
   #noteWait(by: CentralStatus): void {

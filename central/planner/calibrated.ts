@@ -15,8 +15,8 @@ export interface Setting {
 
 type Calibrated = ModelCard['calibrated'][number];
 
-/** What rounding may add to a sum of losses. */
-const ROUNDING = 1e-9;
+/** What rounding may do to a share, or to a sum of losses. */
+export const ROUNDING = 1e-9;
 
 /**
  * One setting for each cut, so that the fewest bytes travel while the losses (1 - agreement) add up to at most

@@ -1,3 +1,4 @@
+import { ROUNDING } from '../../central/planner/calibrated.ts';
 import type { ModelCard } from '../../shared/model/card.ts';
 import { difference } from '../../shared/tensor/compare.ts';
 import type { Tensor } from '../../shared/tensor/tensor.ts';
@@ -32,9 +33,6 @@ export type Measure = 'answers' | 'differences';
 export function measureOf({ task, output }: Pick<ModelCard, 'task' | 'output'>): Measure {
   return task === 'classify' && output.decoder !== 'none' ? 'answers' : 'differences';
 }
-
-/** What rounding may do to a share. */
-export const ROUNDING = 1e-9;
 
 /** Outcomes of one setting, added up picture by picture. */
 export class Tally {

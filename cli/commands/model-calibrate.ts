@@ -103,10 +103,15 @@ export const command = defineCommand({
             ({ outputs }) => outputs,
           );
     // What is wrong with a cut is said before the others take their time.
-    for (const place of places) explicitCut(deployment.resolved, [deployment.input.name], place);
+    const distinct = new Map<string, readonly string[]>();
+    for (const place of places) {
+      const name = explicitCut(deployment.resolved, [deployment.input.name], place).outputs.join(', ');
+      if (distinct.has(name)) out.note(`note: a cut after ${place.join(', ')} is the same as one after ${name}`);
+      else distinct.set(name, place);
+    }
     const pictures = await openPictures(options.images, options.limit, deployment, out.note);
     const cuts: MeasuredCut[] = [];
-    for (const place of places) {
+    for (const place of distinct.values()) {
       const network = await cutNetwork(deployment, place, grid, measure, machineDefaults().threads);
       if (network === undefined) {
         out.note(
@@ -115,11 +120,6 @@ export const command = defineCommand({
         continue;
       }
       try {
-        const name = network.tensors.join(', ');
-        if (cuts.some(({ tensors }) => tensors.join(', ') === name)) {
-          out.note(`note: a cut after ${place.join(', ')} is the same as one after ${name}`);
-          continue;
-        }
         const { agreement: bound, bits = ALL_BITS } = options;
         cuts.push(await calibrateCut(network, { pictures, measure, bound, bits, progress: out.note, signal }));
       } finally {

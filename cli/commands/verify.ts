@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import type { Deployment } from '../../central/deployment.ts';
+import { ROUNDING } from '../../central/planner/calibrated.ts';
 import type { PreparedPlan } from '../../central/planner/prepared.ts';
 import { TesseraError } from '../../shared/errors.ts';
 import type { ModelCard } from '../../shared/model/card.ts';
 import { difference } from '../../shared/tensor/compare.ts';
-import { measureOf, ROUNDING } from '../calibrate/tally.ts';
+import { measureOf } from '../calibrate/tally.ts';
 import { defineCommand } from '../command.ts';
 import type { FrameFile } from '../frame-files.ts';
 import type { Answer, FrameClient } from '../frames.ts';
@@ -109,7 +110,9 @@ export const command = defineCommand({
           'note: this plan is approximate (tiles alone, or results quantised): judge it by the first answers, and set --max-difference',
         );
       if (agreement !== undefined) out.note(`note: ${tiled.plan.reason}`);
-      return compare(whole, await run(tiled), deployment, tiled, limitsOf(options, request.card));
+      const usual = usualLimits(agreement, request.card);
+      const { maxDifference = usual.maxDifference, minAgreement = usual.minAgreement } = options;
+      return compare(whole, await run(tiled), deployment, tiled, { maxDifference, minAgreement });
     });
     if (report === undefined) return 0; // Stopped by the user.
     if (options.report !== undefined) await writeFile(options.report, `${JSON.stringify(report, null, 2)}\n`);
@@ -127,16 +130,11 @@ interface Limits {
   readonly minAgreement: number;
 }
 
-/** What passes: what the user says, else equality, or the agreement that results were clipped for. */
-function limitsOf(given: Partial<Limits> & { readonly agreement?: number | undefined }, card: ModelCard): Limits {
-  const { agreement } = given;
-  const [maxDifference, minAgreement] =
-    agreement === undefined
-      ? [EQUAL, 1]
-      : measureOf(card) === 'answers'
-        ? [Number.POSITIVE_INFINITY, agreement]
-        : [Math.max(EQUAL, 1 - agreement), 0];
-  return { maxDifference: given.maxDifference ?? maxDifference, minAgreement: given.minAgreement ?? minAgreement };
+/** What passes where the user does not say it: equality, or the agreement that results were clipped for. */
+function usualLimits(agreement: number | undefined, card: ModelCard): Limits {
+  if (agreement === undefined) return { maxDifference: EQUAL, minAgreement: 1 };
+  if (measureOf(card) === 'answers') return { maxDifference: Number.POSITIVE_INFINITY, minAgreement: agreement };
+  return { maxDifference: Math.max(EQUAL, 1 - agreement), minAgreement: 0 };
 }
 
 type Report = ReturnType<typeof compare>;

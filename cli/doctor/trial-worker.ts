@@ -1,4 +1,5 @@
 import type { Model, ValueInfo } from '../../shared/onnx/model.ts';
+import { newModel } from '../../shared/onnx/new-model.ts';
 
 /**
  * Tries native code in this process, which may die of it: `node trial-worker.js onnxruntime|sharp` prints one line of
@@ -11,29 +12,21 @@ const OUT = 8;
 
 /** x [1, 3, 12, 12] -> 3x3 convolution with 8 channels -> ReLU -> y [1, 8, 10, 10]. */
 function network(weights: Float32Array): Model {
-  const none = new Uint8Array(0);
   const port = (name: string, shape: number[]): ValueInfo => ({ name, dtype: 'float32', elementType: 1, shape });
   const bytes = new Uint8Array(weights.buffer);
-  return {
-    irVersion: 8,
+  return newModel({
     producer: 'tessera-doctor',
-    opsets: new Map([['', 17]]),
-    metadata: new Map(),
-    graph: {
-      name: 'trial',
-      nodes: [
-        { name: 'c', op: 'Conv', domain: '', inputs: ['x', 'w'], outputs: ['c'], attributes: new Map() },
-        { name: 'y', op: 'Relu', domain: '', inputs: ['c'], outputs: ['y'], attributes: new Map() },
-      ],
-      initializers: new Map([
-        ['w', { name: 'w', dtype: 'float32', elementType: 1, dims: [OUT, IN, 3, 3], data: { kind: 'inline', bytes } }],
-      ]),
-      inputs: [port('x', [1, IN, SIDE, SIDE])],
-      outputs: [port('y', [1, OUT, SIDE - 2, SIDE - 2])],
-      unknown: none,
-    },
-    unknown: none,
-  };
+    name: 'trial',
+    nodes: [
+      { name: 'c', op: 'Conv', domain: '', inputs: ['x', 'w'], outputs: ['c'], attributes: new Map() },
+      { name: 'y', op: 'Relu', domain: '', inputs: ['c'], outputs: ['y'], attributes: new Map() },
+    ],
+    initializers: new Map([
+      ['w', { name: 'w', dtype: 'float32', elementType: 1, dims: [OUT, IN, 3, 3], data: { kind: 'inline', bytes } }],
+    ]),
+    inputs: [port('x', [1, IN, SIDE, SIDE])],
+    outputs: [port('y', [1, OUT, SIDE - 2, SIDE - 2])],
+  });
 }
 
 /** The same in plain arithmetic. */

@@ -78,12 +78,12 @@ async function allEnd(scene: Scene, ids: readonly string[]): Promise<void> {
   expect(open()).toEqual([]);
 }
 
-/** How many frames ended in which way; `none` without a result. No frame may have two that differ. */
-function tally(scene: Scene, ids: readonly string[]): Record<string, number> {
+/** How many frames ended in which way; `none` without a result. No frame may have two that differ, but those of `corner`. */
+function tally(scene: Scene, ids: readonly string[], corner: readonly string[] = []): Record<string, number> {
   const counts: Record<string, number> = {};
   for (const id of ids) {
     const ends = endsOf(scene, id);
-    expect(ends.length, `results of ${id}`).toBeLessThan(2);
+    expect(ends.length, `results of ${id}: ${ends.join(', ')}`).toBeLessThan(corner.includes(id) ? 3 : 2);
     counts[ends[0] ?? 'none'] = (counts[ends[0] ?? 'none'] ?? 0) + 1;
   }
   return counts;
@@ -119,6 +119,10 @@ async function journaled({ deployment }: Scene, state: string): Promise<JournalE
 /** Frames whose results were given to the broker and not acknowledged: only those may be said again. */
 const underWay = (entries: readonly JournalEntry[]): string[] =>
   entries.filter(({ result }) => result !== undefined).map(({ frame }) => frame);
+
+/** The frame that was taken in last: of one that dies or freezes before its PUBACK the other one gets it too (decision 10). */
+const newest = (entries: readonly JournalEntry[]): string =>
+  entries.reduce((last, entry) => (entry.taken >= last.taken ? entry : last)).frame;
 
 const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`;
 
@@ -178,16 +182,17 @@ describe('of two centrals', () => {
       const filming = film(scene, 'f', 250, 40);
       await pause(500);
       left.child.kill('SIGSTOP');
-      const frozen = underWay(await journaled(scene, 'left'));
+      const frozen = await journaled(scene, 'left');
       const frozenMs = await eventually('the other one is active', () =>
         statuses.some(({ id, state }) => id === 'right' && state === 'active'),
       );
       await right.printed(/central is online/);
       left.child.kill('SIGCONT');
       await left.printed(/standing by .*central right is active/);
+      const corner = [newest(await journaled(scene, 'left'))];
       const heard = statuses.length;
       await kill(right);
-      const killed = underWay(await journaled(scene, 'right'));
+      const killed = await journaled(scene, 'right');
       const killedMs = await eventually('the first one is active again', () =>
         statuses.slice(heard).some(({ id, state }) => id === 'left' && state === 'active'),
       );
@@ -202,8 +207,8 @@ describe('of two centrals', () => {
       expect(killedMs).toBeLessThan(10_000);
       expect(tally(scene, late)).toEqual({ ok: 5 });
       await allEnd(scene, ids);
-      const ends = tally(scene, ids);
-      expect([...frozen, ...killed]).toEqual(expect.arrayContaining([...scene.repeats]));
+      const ends = tally(scene, ids, [...corner, newest(killed)]);
+      expect(underWay([...frozen, ...killed])).toEqual(expect.arrayContaining([...scene.repeats]));
       console.log(
         `${kind}: frozen ${seconds(frozenMs)}, killed ${seconds(killedMs)};`,
         ends,
@@ -267,7 +272,8 @@ describe('of two centrals', () => {
   });
 
   test.concurrent('the second is refused where it was not told to wait; after a goodbye the next needs less time than after a kill', async (context) => {
-    const { deployment, broker } = await openScene('embedded', context);
+    const scene = await openScene('embedded', context);
+    const { deployment, broker } = scene;
     const first = await deployment.central(broker.url, { args: ['--id', 'left'], state: 'left' });
     await first.printed(/central is online/);
     const second = await deployment.central(broker.url, { args: ['--id', 'right'], state: 'right' });
@@ -275,7 +281,7 @@ describe('of two centrals', () => {
     expect(code).toBe(1);
     expect(stderr).toMatch(/error TESSERA_CENTRAL_ACTIVE: central "left" is active .*\nhint: .*--standby/);
     const next = async (id: string, end: () => Promise<unknown>): Promise<[RunningCli, number]> => {
-      const central = await deployment.central(broker.url, { args: ['--standby', '--id', id], state: id });
+      const central = await standby(scene, id);
       await central.printed(/standing by/);
       await end();
       const since = performance.now();

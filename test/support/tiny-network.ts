@@ -1,4 +1,5 @@
 import type { Attribute, Initializer, Model, Node, ValueInfo } from '../../shared/onnx/model.ts';
+import { newModel } from '../../shared/onnx/new-model.ts';
 import { resolveModel } from '../../shared/onnx/resolve.ts';
 import type { Plan, Split } from '../../shared/plan/plan.ts';
 import { crop, type Tensor, wholeBox } from '../../shared/tensor/tensor.ts';
@@ -42,27 +43,20 @@ export const TINY_SIDE = 16;
 export function tinyNetwork(): Model {
   const conv = { kernel_shape: [3, 3], pads: [1, 1, 1, 1], strides: [1, 1] };
   const weights = [constant('w1', [16, 3, 3, 3], 1), constant('w2', [8, 16, 3, 3], 2), constant('b1', [16], 3)];
-  const model: Model = {
-    irVersion: 8,
+  const model = newModel({
     producer: 'tessera-test',
-    opsets: new Map([['', 17]]),
-    metadata: new Map(),
-    graph: {
-      name: 'tiny',
-      nodes: [
-        node('Conv', ['x', 'w1', 'b1'], 'c1', conv),
-        node('Relu', ['c1'], 'a', {}),
-        node('MaxPool', ['a'], 'p', { kernel_shape: [2, 2], strides: [2, 2] }),
-        node('Conv', ['p', 'w2'], 'c2', conv),
-        node('Relu', ['c2'], 'y', {}),
-      ],
-      initializers: new Map(weights.map((weight) => [weight.name, weight])),
-      inputs: [port('x', [1, 3, TINY_SIDE, TINY_SIDE])],
-      outputs: [port('y', [1, 8, TINY_SIDE / 2, TINY_SIDE / 2])],
-      unknown: NOTHING,
-    },
-    unknown: NOTHING,
-  };
+    name: 'tiny',
+    nodes: [
+      node('Conv', ['x', 'w1', 'b1'], 'c1', conv),
+      node('Relu', ['c1'], 'a', {}),
+      node('MaxPool', ['a'], 'p', { kernel_shape: [2, 2], strides: [2, 2] }),
+      node('Conv', ['p', 'w2'], 'c2', conv),
+      node('Relu', ['c2'], 'y', {}),
+    ],
+    initializers: new Map(weights.map((weight) => [weight.name, weight])),
+    inputs: [port('x', [1, 3, TINY_SIDE, TINY_SIDE])],
+    outputs: [port('y', [1, 8, TINY_SIDE / 2, TINY_SIDE / 2])],
+  });
   return resolveModel(model).model;
 }
 

@@ -1,9 +1,8 @@
 import { elementNumber } from '../../../shared/onnx/element-types.ts';
 import type { Attribute, Initializer, Model, Node } from '../../../shared/onnx/model.ts';
+import { newModel } from '../../../shared/onnx/new-model.ts';
 import { constantTensor } from '../../../shared/onnx/values.ts';
 import type { Dtype } from '../../../shared/tensor/tensor.ts';
-
-const NONE = new Uint8Array(0);
 
 /** Whole numbers become int attributes, strings string attributes; `floats` and `float` say so. */
 export type PlainAttribute = number | string | readonly number[] | Attribute;
@@ -54,24 +53,13 @@ export interface ModelSketch {
 
 /** A model as a file would hold it, before shapes are known. */
 export function sketch({ nodes, inputs, outputs, constants = [], opset = 13, dtype = 'float32' }: ModelSketch): Model {
-  return {
-    irVersion: 8,
+  return newModel({
     producer: 'test',
-    opsets: new Map([['', opset]]),
-    metadata: new Map(),
-    graph: {
-      name: 'test',
-      nodes,
-      initializers: new Map(constants.map((tensor) => [tensor.name, tensor])),
-      inputs: Object.entries(inputs).map(([name, shape]) => ({
-        name,
-        dtype,
-        elementType: elementNumber(dtype),
-        shape,
-      })),
-      outputs: outputs.map((name) => ({ name, dtype: 'other', elementType: 0, shape: undefined })),
-      unknown: NONE,
-    },
-    unknown: NONE,
-  };
+    opset,
+    name: 'test',
+    nodes,
+    initializers: new Map(constants.map((tensor) => [tensor.name, tensor])),
+    inputs: Object.entries(inputs).map(([name, shape]) => ({ name, dtype, elementType: elementNumber(dtype), shape })),
+    outputs: outputs.map((name) => ({ name, dtype: 'other', elementType: 0, shape: undefined })),
+  });
 }

@@ -1,6 +1,7 @@
 import { expect } from 'vitest';
 import { elementNumber } from '../../../shared/onnx/element-types.ts';
 import type { Attribute, Initializer, Model, Node, ResolvedModel } from '../../../shared/onnx/model.ts';
+import { newModel } from '../../../shared/onnx/new-model.ts';
 import { resolveModel } from '../../../shared/onnx/resolve.ts';
 import { constantTensor } from '../../../shared/onnx/values.ts';
 import { writeModel } from '../../../shared/onnx/write.ts';
@@ -91,21 +92,16 @@ export class Network {
       elementType: elementNumber(dtype),
       shape,
     });
-    const model: Model = {
+    const model = newModel({
       irVersion: this.opset < 9 ? 4 : 8,
       producer: 'tessera-test',
-      opsets: new Map([['', this.opset]]),
-      metadata: new Map(),
-      graph: {
-        name: 'network',
-        nodes: this.#nodes,
-        initializers: this.#constants,
-        inputs: this.#inputs.map(({ name, dtype, shape }) => port(name, dtype, shape)),
-        outputs: outputs.map((name) => port(name, 'float32', undefined)),
-        unknown: new Uint8Array(0),
-      },
-      unknown: new Uint8Array(0),
-    };
+      opset: this.opset,
+      name: 'network',
+      nodes: this.#nodes,
+      initializers: this.#constants,
+      inputs: this.#inputs.map(({ name, dtype, shape }) => port(name, dtype, shape)),
+      outputs: outputs.map((name) => port(name, 'float32', undefined)),
+    });
     const resolved = resolveModel(model);
     // The types of outputs that are not float32 are known only now.
     const typed = resolved.model.graph.outputs.map((output) => {

@@ -1,0 +1,68 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { Candidacy } from '../../../central/election/candidacy.ts';
+import { type Message, silentLog } from '../../../shared/ports.ts';
+import { topics } from '../../../shared/protocol/topics.ts';
+import { MemoryBroker } from '../../support/memory-bus.ts';
+
+/** Lost if this fails: a frame that came while the lease had run out, and that nothing wakes until the next one comes. */
+
+let now = 0;
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+  vi.spyOn(performance, 'now').mockImplementation(() => now);
+});
+afterEach(() => {
+  vi.useRealTimers();
+  vi.restoreAllMocks();
+});
+
+/** A tick is due after 100 ms. */
+async function pass(ms: number): Promise<void> {
+  now += ms;
+  await vi.advanceTimersByTimeAsync(ms);
+}
+
+test('a lease that runs out and is renewed between two ticks is said to hold again', async () => {
+  const bus = new MemoryBroker().bus();
+  /** Messages that the network keeps back; undefined while it does not. */
+  let late: (() => void)[] | undefined;
+  let said = 0;
+  const candidacy = new Candidacy({
+    bus: {
+      ...bus,
+      connected: true,
+      subscribe: (filter, qos, handler) =>
+        bus.subscribe(filter, qos, (message: Message) => {
+          if (late === undefined) handler(message);
+          else late.push(() => handler(message));
+        }),
+    },
+    topics: topics('tessera'),
+    id: 'left',
+    boot: 'b'.repeat(16),
+    standby: false,
+    isFirst: true,
+    floor: 1,
+    keepEpoch: () => {},
+    onHolds: () => {
+      said++;
+    },
+    onStepDown: () => {},
+    onWait: () => {},
+    log: silentLog,
+  });
+  const leading = candidacy.start();
+  await pass(100);
+  await leading;
+  expect(candidacy.holds).toBe(true);
+
+  late = [];
+  for (let i = 0; i < 20; i++) await pass(100);
+  // The next tick is late.
+  while (candidacy.holds) now += 100;
+  const before = said;
+  for (const deliver of late) deliver();
+  expect(candidacy.holds).toBe(true);
+  expect(said).toBeGreaterThan(before);
+  candidacy.stop();
+});
