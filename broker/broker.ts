@@ -96,6 +96,14 @@ export async function startBroker(options: BrokerOptions): Promise<RunningBroker
   return broker;
 }
 
+/** Missing from the types of Aedes 1. */
+interface AedesParts {
+  readonly persistence: Persistence;
+  /** The number that a message got last. */
+  counter: number;
+  readonly mq: { emit(packet: { brokerCounter?: number }, done: (error?: Error) => void): void };
+}
+
 class EmbeddedBroker implements RunningBroker {
   readonly urls: string[] = [];
   readonly counters = newCounters();
@@ -137,8 +145,9 @@ class EmbeddedBroker implements RunningBroker {
 
   async start(addresses: readonly ListenAddress[]): Promise<void> {
     await this.#aedes.listen();
-    // Missing from the types of Aedes.
-    this.#sessions.attach((this.#aedes as unknown as { persistence: Persistence }).persistence);
+    const aedes = this.#aedes as unknown as AedesParts;
+    this.#sessions.attach(aedes.persistence);
+    numberAnew(aedes);
     this.#watch();
     const arrivals = {
       stream: (socket: Socket) => {
@@ -273,6 +282,24 @@ class EmbeddedBroker implements RunningBroker {
       },
     };
   }
+}
+
+/**
+ * Aedes numbers messages as they come, stores those of QoS 2 and those to be retained, and takes what reaches a client
+ * with a lower number than the message before for a message that came through two subscriptions. So one that was passed
+ * while it was stored would be lost (issues 955 and 994 of moscajs/aedes); it gets a new number.
+ */
+function numberAnew(aedes: AedesParts): void {
+  const { mq } = aedes;
+  const emit = mq.emit.bind(mq);
+  let last = 0;
+  mq.emit = (packet, done) => {
+    if (packet.brokerCounter !== undefined) {
+      if (packet.brokerCounter <= last) packet.brokerCounter = ++aedes.counter;
+      last = packet.brokerCounter;
+    }
+    emit(packet, done);
+  };
 }
 
 /**

@@ -159,6 +159,26 @@ describe('readers that do not read', () => {
   });
 });
 
+describe('a message that takes longer in the broker', () => {
+  it('arrives too where another one passes it, and once where two filters match', async () => {
+    const { url } = await broker();
+    const other = await bus(url, 'other');
+    const seen = await inbox(other, 'tessera/#');
+    await other.subscribe('tessera/x/+', 1, () => {});
+    const sender = await raw(url, connectPacket('sender'));
+    for (let i = 0; i < 10; i++) {
+      const [kept, plain] = [Buffer.from(`kept ${i}`), Buffer.from(`plain ${i}`)];
+      sender.write(Buffer.concat([publishPacket('tessera/x/a', kept, true), publishPacket('tessera/x/b', plain)]));
+    }
+    const expected = Array.from({ length: 10 }, (_, i) => [`kept ${i}`, `plain ${i}`]).flat();
+    const given: string[] = [];
+    while (given.length < expected.length) given.push(await seen.text());
+    expect(given.sort()).toEqual(expected.sort());
+    await other.publish('tessera/end', 'end', { qos: 1 });
+    expect(await seen.text()).toBe('end');
+  });
+});
+
 describe('who may come in', () => {
   const guarded = () => broker({ credentials, anonymous: 'never' });
 

@@ -23,4 +23,5 @@ export const subscribePacket = (filter: string): Buffer =>
   packet(0x82, Uint8Array.of(0, 1), text(filter), Uint8Array.of(0));
 
 /** PUBLISH with QoS 0. */
-export const publishPacket = (topic: string, payload: Uint8Array): Buffer => packet(0x30, text(topic), payload);
+export const publishPacket = (topic: string, payload: Uint8Array, retain = false): Buffer =>
+  packet(retain ? 0x31 : 0x30, text(topic), payload);
