@@ -285,9 +285,9 @@ class EmbeddedBroker implements RunningBroker {
 }
 
 /**
- * Aedes numbers messages as they come, stores those of QoS 2 and those to be retained, and takes what reaches a client
- * with a lower number than the message before for a message that came through two subscriptions. So one that was passed
- * while it was stored would be lost (issues 955 and 994 of moscajs/aedes); it gets a new number.
+ * Aedes numbers messages as they come, stores those to be retained, and takes what reaches a client with a lower number
+ * than the message before for a message that came through two subscriptions. So one that was passed while it was stored
+ * would be lost (as in issues 955 and 994 of moscajs/aedes); it gets a new number.
  */
 function numberAnew(aedes: AedesParts): void {
   const { mq } = aedes;
