@@ -101,7 +101,7 @@ interface AedesParts {
   readonly persistence: Persistence;
   /** The number that a message got last. */
   counter: number;
-  readonly mq: { emit(packet: { brokerCounter?: number }, done: (error?: Error) => void): void };
+  readonly mq: { emit(packet: { qos: number; brokerCounter: number }, done: (error?: Error) => void): void };
 }
 
 class EmbeddedBroker implements RunningBroker {
@@ -287,17 +287,16 @@ class EmbeddedBroker implements RunningBroker {
 /**
  * Aedes numbers messages as they come, stores those to be retained, and takes what reaches a client with a lower number
  * than the message before for a message that came through two subscriptions. So one that was passed while it was stored
- * would be lost (as in issues 955 and 994 of moscajs/aedes); it gets a new number.
+ * would be lost (as in issues 955 and 994 of moscajs/aedes); of QoS 0 it gets a new number. With QoS 1 messages are kept
+ * under theirs (sessions.ts), and only those of the broker itself pass them.
  */
 function numberAnew(aedes: AedesParts): void {
   const { mq } = aedes;
   const emit = mq.emit.bind(mq);
   let last = 0;
   mq.emit = (packet, done) => {
-    if (packet.brokerCounter !== undefined) {
-      if (packet.brokerCounter <= last) packet.brokerCounter = ++aedes.counter;
-      last = packet.brokerCounter;
-    }
+    if (packet.qos === 0 && packet.brokerCounter < last) packet.brokerCounter = ++aedes.counter;
+    last = Math.max(last, packet.brokerCounter);
     emit(packet, done);
   };
 }

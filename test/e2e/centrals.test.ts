@@ -78,12 +78,17 @@ async function allEnd(scene: Scene, ids: readonly string[]): Promise<void> {
   expect(open()).toEqual([]);
 }
 
-/** How many frames ended in which way; `none` without a result. No frame may have two that differ, but those of `corner`. */
+/**
+ * How many frames ended in which way; `none` without a result. No frame may have two that differ, but those of `corner`
+ * one under each of two ids.
+ */
 function tally(scene: Scene, ids: readonly string[], corner: readonly string[] = []): Record<string, number> {
   const counts: Record<string, number> = {};
   for (const id of ids) {
     const ends = endsOf(scene, id);
     expect(ends.length, `results of ${id}: ${ends.join(', ')}`).toBeLessThan(corner.includes(id) ? 3 : 2);
+    const numbers = scene.results.filter(({ frame }) => frame === id).map((result) => result.id);
+    expect(new Set(numbers).size, `ids of ${id}: ${numbers.join(', ')}`).toBe(ends.length);
     counts[ends[0] ?? 'none'] = (counts[ends[0] ?? 'none'] ?? 0) + 1;
   }
   return counts;

@@ -129,6 +129,17 @@ describe('while central is away', () => {
     expect(second.ear.heard.some(({ redelivered }) => redelivered)).toBe(false);
   });
 
+  it('a last will is a frame too, and comes at once to a central that is there', async () => {
+    const { url } = await broker();
+    const { ear } = await central(url);
+    const will = { topic: INPUT, payload: Buffer.from('last'), qos: 1, retain: false } as const;
+    const camera = await mqtt.connectAsync(url, { protocolVersion: 4, reconnectPeriod: 0, will });
+    stops.push(() => camera.end(true));
+    camera.stream.destroy();
+    await ear.until(1);
+    expect(ear.texts).toEqual(['last']);
+  });
+
   it('frames come in order while more are published, however many wait', async () => {
     const { broker: running, url } = await broker({ slowReaderBytes: 2 ** 20 });
     const camera = await bus(url, 'camera');
