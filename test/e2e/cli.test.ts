@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { CLI, RunningCli, runCli } from '../../bench/testbed/run-cli.ts';
 import { COMMANDS } from '../../cli/commands.ts';
 import { SCHEMAS } from '../../cli/schemas.ts';
@@ -65,6 +65,7 @@ describe('the command line', () => {
       const pipe = join(cwd, 'pipe');
       execFileSync('mkfifo', [pipe]);
       const broker = new RunningCli(['broker', '--listen', '127.0.0.1:0'], { cwd });
+      onTestFinished(() => void broker.child.kill());
       const [url] = await broker.printed(/mqtt:\/\/127\.0\.0\.1:\d+/);
       for (const [args, expected] of [
         [['config', '--config', pipe], 1],
