@@ -12,11 +12,13 @@ import { type Cluster, startCluster, untilReady } from '../cli/cluster.ts';
 import { loadForDeploy } from '../cli/models.ts';
 import { resolveConfig } from '../shared/config/layers.ts';
 import { parseCard } from '../shared/model/card.ts';
-import type { Attribute, Initializer, Node, ValueInfo } from '../shared/onnx/model.ts';
+import type { Attribute, Initializer } from '../shared/onnx/model.ts';
 import { newModel } from '../shared/onnx/new-model.ts';
+import { valueInfo } from '../shared/onnx/value-info-proto.ts';
 import { CENTRAL } from '../shared/plan/plan.ts';
 import { silentLog } from '../shared/ports.ts';
 import type { CallTiming } from '../shared/runtime/worker-call.ts';
+import { newNode } from '../shared/tiling/piece.ts';
 import type { CameraTask } from './overhead/camera-worker.ts';
 import { cpuMs, median, runCamera, startBrokerProcess } from './overhead/processes.ts';
 
@@ -248,20 +250,8 @@ function phasesOf({ end, calls }: Recorded): Phases {
 /** x [1, 3, 32, 32] -> two 3x3 convolutions with 8 channels, tiled -> global average and a dense layer: 0.8 MMAC. */
 function tiny(): Network {
   const side = 32;
-  const port = (name: string, shape: number[]): ValueInfo => ({ name, dtype: 'float32', elementType: 1, shape });
   const ints = (value: number[]): Attribute => ({ kind: 'ints', value });
-  const attributes = new Map([
-    ['kernel_shape', ints([3, 3])],
-    ['pads', ints([1, 1, 1, 1])],
-  ]);
-  const node = (op: string, inputs: string[], output: string, has = new Map<string, Attribute>()): Node => ({
-    name: output,
-    op,
-    domain: '',
-    inputs,
-    outputs: [output],
-    attributes: has,
-  });
+  const attributes = { kernel_shape: ints([3, 3]), pads: ints([1, 1, 1, 1]) };
   const weight = (name: string, dims: number[]): [string, Initializer] => {
     const values = Float32Array.from({ length: dims.reduce((a, b) => a * b, 1) }, (_, i) => Math.sin(i) / 4);
     const data = { kind: 'inline', bytes: new Uint8Array(values.buffer) } as const;
@@ -271,17 +261,17 @@ function tiny(): Network {
     producer: 'tessera-bench',
     name: 'tiny',
     nodes: [
-      node('Conv', ['x', 'w1'], 'c1', attributes),
-      node('Relu', ['c1'], 'r1'),
-      node('Conv', ['r1', 'w2'], 'c2', attributes),
-      node('Relu', ['c2'], 'r2'),
-      node('GlobalAveragePool', ['r2'], 'g'),
-      node('Flatten', ['g'], 'f'),
-      node('MatMul', ['f', 'w3'], 'y'),
+      newNode('Conv', ['x', 'w1'], ['c1'], attributes),
+      newNode('Relu', ['c1'], ['r1']),
+      newNode('Conv', ['r1', 'w2'], ['c2'], attributes),
+      newNode('Relu', ['c2'], ['r2']),
+      newNode('GlobalAveragePool', ['r2'], ['g']),
+      newNode('Flatten', ['g'], ['f']),
+      newNode('MatMul', ['f', 'w3'], ['y']),
     ],
     initializers: new Map([weight('w1', [8, 3, 3, 3]), weight('w2', [8, 8, 3, 3]), weight('w3', [8, 10])]),
-    inputs: [port('x', [1, 3, side, side])],
-    outputs: [port('y', [1, 10])],
+    inputs: [valueInfo('x', { dtype: 'float32', shape: [1, 3, side, side] })],
+    outputs: [valueInfo('y', { dtype: 'float32', shape: [1, 10] })],
   });
   const input = new Float32Array(3 * side * side).map((_, i) => Math.sin(i));
   return {

@@ -1,9 +1,11 @@
-import type { Model, ValueInfo } from '../../shared/onnx/model.ts';
+import type { Model } from '../../shared/onnx/model.ts';
 import { newModel } from '../../shared/onnx/new-model.ts';
+import { valueInfo } from '../../shared/onnx/value-info-proto.ts';
+import { newNode } from '../../shared/tiling/piece.ts';
 
 /**
  * Tries native code in this process, which may die of it: `node trial-worker.js onnxruntime|sharp` prints one line of
- * JSON, `{ok, said}`. Everything is imported late, so that a module that does not load is an answer and no crash.
+ * JSON, `{ok, said}`. What is native is imported late, so that a module that does not load is an answer and no crash.
  */
 
 const SIDE = 12;
@@ -12,20 +14,16 @@ const OUT = 8;
 
 /** x [1, 3, 12, 12] -> 3x3 convolution with 8 channels -> ReLU -> y [1, 8, 10, 10]. */
 function network(weights: Float32Array): Model {
-  const port = (name: string, shape: number[]): ValueInfo => ({ name, dtype: 'float32', elementType: 1, shape });
   const bytes = new Uint8Array(weights.buffer);
   return newModel({
     producer: 'tessera-doctor',
     name: 'trial',
-    nodes: [
-      { name: 'c', op: 'Conv', domain: '', inputs: ['x', 'w'], outputs: ['c'], attributes: new Map() },
-      { name: 'y', op: 'Relu', domain: '', inputs: ['c'], outputs: ['y'], attributes: new Map() },
-    ],
+    nodes: [newNode('Conv', ['x', 'w'], ['c']), newNode('Relu', ['c'], ['y'])],
     initializers: new Map([
       ['w', { name: 'w', dtype: 'float32', elementType: 1, dims: [OUT, IN, 3, 3], data: { kind: 'inline', bytes } }],
     ]),
-    inputs: [port('x', [1, IN, SIDE, SIDE])],
-    outputs: [port('y', [1, OUT, SIDE - 2, SIDE - 2])],
+    inputs: [valueInfo('x', { dtype: 'float32', shape: [1, IN, SIDE, SIDE] })],
+    outputs: [valueInfo('y', { dtype: 'float32', shape: [1, OUT, SIDE - 2, SIDE - 2] })],
   });
 }
 

@@ -68,9 +68,11 @@ async function film({ bus, deployment }: Scene, prefix: string, count: number, e
   return ids;
 }
 
+const resultsOf = ({ results }: Scene, id: string): ResultObject[] => results.filter(({ frame }) => frame === id);
+
 /** How a frame ended, once for each of its results. */
-const endsOf = ({ results }: Scene, id: string): string[] =>
-  results.filter(({ frame }) => frame === id).map(({ status, error }) => error?.code ?? status);
+const endsOf = (scene: Scene, id: string): string[] =>
+  resultsOf(scene, id).map(({ status, error }) => error?.code ?? status);
 
 async function allEnd(scene: Scene, ids: readonly string[]): Promise<void> {
   const open = (): string[] => ids.filter((id) => endsOf(scene, id).length === 0);
@@ -87,7 +89,7 @@ function tally(scene: Scene, ids: readonly string[], corner: readonly string[] =
   for (const id of ids) {
     const ends = endsOf(scene, id);
     expect(ends.length, `results of ${id}: ${ends.join(', ')}`).toBeLessThan(corner.includes(id) ? 3 : 2);
-    const numbers = scene.results.filter(({ frame }) => frame === id).map((result) => result.id);
+    const numbers = resultsOf(scene, id).map((result) => result.id);
     expect(new Set(numbers).size, `ids of ${id}: ${numbers.join(', ')}`).toBe(ends.length);
     counts[ends[0] ?? 'none'] = (counts[ends[0] ?? 'none'] ?? 0) + 1;
   }

@@ -1,10 +1,10 @@
 import type { Attribute, Initializer, Model, Node, ValueInfo } from '../../shared/onnx/model.ts';
 import { newModel } from '../../shared/onnx/new-model.ts';
 import { resolveModel } from '../../shared/onnx/resolve.ts';
+import { valueInfo } from '../../shared/onnx/value-info-proto.ts';
 import type { Plan, Split } from '../../shared/plan/plan.ts';
 import { crop, type Tensor, wholeBox } from '../../shared/tensor/tensor.ts';
 
-const NOTHING = new Uint8Array(0);
 const FLOAT = 1;
 
 /** Numbers between -0.5 and 0.5 that are the same in every run (a linear congruential generator). */
@@ -30,7 +30,7 @@ function node(op: string, inputs: readonly string[], output: string, ints: Recor
 }
 
 function port(name: string, shape: readonly number[]): ValueInfo {
-  return { name, dtype: 'float32', elementType: FLOAT, shape };
+  return valueInfo(name, { dtype: 'float32', shape });
 }
 
 /** The width and height of the tiny network's input. */
@@ -71,17 +71,14 @@ export function heavyNetwork(): Model {
   const attributes = { kernel_shape: [3, 3], pads: [1, 1, 1, 1], strides: [1, 1] };
   const names = ['x', 'h1', 'h2', 'h3', 'y'];
   const weights = [1, 64, 64, 64].map((channels, i) => constant(`w${i}`, [64, channels, 3, 3], i));
-  const model: Model = {
-    ...tinyNetwork(),
-    graph: {
-      name: 'heavy',
-      nodes: weights.map((weight, i) => node('Conv', [names[i]!, weight.name], names[i + 1]!, attributes)),
-      initializers: new Map(weights.map((weight) => [weight.name, weight])),
-      inputs: [port('x', [1, 1, 96, 96])],
-      outputs: [port('y', [1, 64, 96, 96])],
-      unknown: NOTHING,
-    },
-  };
+  const model = newModel({
+    producer: 'tessera-test',
+    name: 'heavy',
+    nodes: weights.map((weight, i) => node('Conv', [names[i]!, weight.name], names[i + 1]!, attributes)),
+    initializers: new Map(weights.map((weight) => [weight.name, weight])),
+    inputs: [port('x', [1, 1, 96, 96])],
+    outputs: [port('y', [1, 64, 96, 96])],
+  });
   return resolveModel(model).model;
 }
 
@@ -111,29 +108,26 @@ export function exitNetwork(): Model {
     node('Flatten', [`${to}-pooled`], `${to}-flat`, {}),
     node('Gemm', [`${to}-flat`, weight], to, {}),
   ];
-  const model: Model = {
-    ...tinyNetwork(),
-    graph: {
-      name: 'exits',
-      nodes: [
-        node('Conv', ['x', 'w1'], 'c1', conv),
-        node('Relu', ['c1'], 'a', {}),
-        node('MaxPool', ['a'], 'p', pool),
-        ...head('p', 'h1', 'early'),
-        node('Conv', ['p', 'w2'], 'c2', conv),
-        node('Relu', ['c2'], 'b', {}),
-        node('MaxPool', ['b'], 'q', pool),
-        ...head('q', 'h2', 'late'),
-        node('Conv', ['q', 'w3'], 'c3', conv),
-        node('Relu', ['c3'], 'd', {}),
-        ...head('d', 'h3', 'y'),
-      ],
-      initializers: new Map(weights.map((weight) => [weight.name, weight])),
-      inputs: [port('x', [1, 3, TINY_SIDE, TINY_SIDE])],
-      outputs: ['early', 'late', 'y'].map((name) => port(name, [1, 4])),
-      unknown: NOTHING,
-    },
-  };
+  const model = newModel({
+    producer: 'tessera-test',
+    name: 'exits',
+    nodes: [
+      node('Conv', ['x', 'w1'], 'c1', conv),
+      node('Relu', ['c1'], 'a', {}),
+      node('MaxPool', ['a'], 'p', pool),
+      ...head('p', 'h1', 'early'),
+      node('Conv', ['p', 'w2'], 'c2', conv),
+      node('Relu', ['c2'], 'b', {}),
+      node('MaxPool', ['b'], 'q', pool),
+      ...head('q', 'h2', 'late'),
+      node('Conv', ['q', 'w3'], 'c3', conv),
+      node('Relu', ['c3'], 'd', {}),
+      ...head('d', 'h3', 'y'),
+    ],
+    initializers: new Map(weights.map((weight) => [weight.name, weight])),
+    inputs: [port('x', [1, 3, TINY_SIDE, TINY_SIDE])],
+    outputs: ['early', 'late', 'y'].map((name) => port(name, [1, 4])),
+  });
   return resolveModel(model).model;
 }
 

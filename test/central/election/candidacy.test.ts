@@ -30,7 +30,6 @@ test('a lease that runs out and is renewed between two ticks is said to hold aga
   const candidacy = new Candidacy({
     bus: {
       ...bus,
-      connected: true,
       subscribe: (filter, qos, handler) =>
         bus.subscribe(filter, qos, (message: Message) => {
           if (late === undefined) handler(message);
