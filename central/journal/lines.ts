@@ -83,7 +83,7 @@ export function parseJournal(text: string): JournalEntry[] {
     else if (mark === '=') entry.i_id = fields[0];
     else if (mark === '~') {
       entry.left = left++;
-      entry.result = fields.join(' ') || undefined;
+      entry.result = entry.ended ? undefined : fields.join(' ') || undefined;
     } else if (mark === '-') {
       entry.ended = true;
       entry.result = undefined;

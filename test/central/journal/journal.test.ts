@@ -88,6 +88,7 @@ describe('journal', () => {
           entries.map((entry) => ({ ...entry, left: entry.left === undefined ? undefined : expect.any(Number) })),
         );
       }),
+      { examples: [[[`+ 1 c f m ${'0'.repeat(64)} classify 1 1`, '- 1', '~ 1 {"id": "1-1"}']]] },
     );
   });
 
