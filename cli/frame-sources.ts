@@ -30,7 +30,7 @@ const FILE_FPS = 5;
 /** Frames of files and folders in their order, or of a stream of JPEGs for `-`. Throws TESSERA_INPUT_INVALID, TESSERA_USAGE. */
 export function framesOf(paths: readonly string[], options: FrameSourceOptions): AsyncGenerator<OutgoingFrame> {
   // A camera that sends the same file again means a new frame: the run number keeps it from being taken for a redelivery.
-  const run = randomBytes(2).toString('hex');
+  const run = randomBytes(6).toString('hex');
   return paths[0] === '-' ? framesOfStream(process.stdin, run, options) : framesOfFiles(paths, run, options);
 }
 

@@ -10,7 +10,7 @@ import {
   tensorMessage,
 } from '../shared/protocol/messages.ts';
 import { PART_LIMIT_BYTES, Reassembler, splitBody } from '../shared/protocol/parts.ts';
-import type { Topics } from '../shared/protocol/topics.ts';
+import { parseResultTopic, type Topics } from '../shared/protocol/topics.ts';
 import { decode, encode } from '../shared/runtime/cbor.ts';
 import { z } from '../shared/schema.ts';
 
@@ -20,23 +20,34 @@ export interface Answer {
   readonly tensors: TensorMessage | undefined;
 }
 
+/** A frame whose result has not come, and what has come for it so far: results and tensors by the id that a pair shares. */
+interface Waiting {
+  readonly wantsTensors: boolean;
+  /** The model whose result counts; undefined: the first that comes. */
+  readonly model: string | undefined;
+  readonly results: Map<string, ResultObject>;
+  readonly tensors: Map<string, TensorMessage>;
+  readonly resolve: (answer: Answer) => void;
+}
+
 const tensorOrPart = z.union([partMessage, tensorMessage]);
 
 /**
  * Sends frames to a cluster as a camera does and waits for their results, by the frame's own id. Results that arrive
  * before `send` asks for them are not lost: subscribe (`start`) first.
+ *
+ *   1. A result is taken from the topic of this camera and of the model that was asked for, and from no other.
+ *   2. Tensors belong to the result with the same id; those of another model's result for the frame are never given out.
+ *   3. Of a frame that nobody waits for any more nothing is kept.
  */
 export class FrameClient {
   readonly #bus: Bus;
   readonly #topics: Topics;
   readonly #camera: string;
-  readonly #waiting = new Map<
-    string,
-    { resolve: (answer: Answer) => void; tensors: boolean; model: string | undefined }
-  >();
-  readonly #tensors = new Map<string, TensorMessage>();
-  readonly #results = new Map<string, ResultObject>();
+  readonly #waiting = new Map<string, Waiting>();
   readonly #parts = new Reassembler();
+  /** Why outputs of a model could not be put together, by topic. */
+  readonly #refusals = new Map<string, string>();
 
   constructor(bus: Bus, topics: Topics, camera: string) {
     this.#bus = bus;
@@ -45,42 +56,57 @@ export class FrameClient {
   }
 
   async start(): Promise<void> {
-    await this.#bus.subscribe(this.#topics.result(this.#camera, '+'), 1, ({ payload, retained }) => {
-      if (retained) return;
-      const result = resultObject.safeParse(readJson(payload));
-      const waiting = result.success ? this.#waiting.get(result.data.frame) : undefined;
-      if (!result.success || waiting === undefined || result.data.model !== (waiting.model ?? result.data.model))
-        return;
-      this.#results.set(result.data.frame, result.data);
-      this.#settle(result.data.frame);
+    await this.#bus.subscribe(this.#topics.result(this.#camera, '+'), 1, ({ topic, payload }) => {
+      this.#onResult(topic, payload);
     });
     await this.#bus.subscribe(this.#topics.tensor(this.#camera, '+'), 1, ({ topic, payload }) => {
       this.#onTensor(topic, payload);
     });
   }
 
+  /** A kept result counts too: it came while the connection was lost, and no other frame has had this id. */
+  #onResult(topic: string, payload: Uint8Array): void {
+    const from = parseResultTopic(this.#topics.base, topic);
+    const { data: result } = resultObject.safeParse(readJson(payload));
+    if (from === undefined || result === undefined) return;
+    const waiting = this.#waitingFor(result.frame, from.model);
+    if (waiting === undefined || result.model !== from.model || result.camera !== from.camera) return;
+    waiting.results.set(result.id, result);
+    this.#settle(result.frame, waiting);
+  }
+
   /** Tensors that nobody waits for, and what is none, are somebody else's and cost nothing. */
   #onTensor(topic: string, payload: Uint8Array): void {
+    const model = parseResultTopic(this.#topics.base, topic)?.model;
+    const isWanted = ({ wantsTensors, model: asked }: Waiting): boolean =>
+      wantsTensors && (asked === undefined || asked === model);
+    if (model === undefined || ![...this.#waiting.values()].some(isWanted)) return;
     let message = readTensors(payload, tensorOrPart);
     if (message !== undefined && 'part' in message) {
       const outcome = this.#parts.accept(topic, message, performance.now());
+      if (outcome.kind === 'refused') this.#refusals.set(model, outcome.reason);
       message = outcome.kind === 'complete' ? readTensors(outcome.body, tensorMessage) : undefined;
     }
-    if (message === undefined || !('outputs' in message) || !this.#waiting.has(message.frame)) return;
-    this.#tensors.set(message.frame, message);
-    this.#settle(message.frame);
+    if (message === undefined || !('outputs' in message)) return;
+    const waiting = this.#waitingFor(message.frame, model);
+    if (waiting?.wantsTensors !== true) return;
+    waiting.tensors.set(message.id, message);
+    this.#settle(message.frame, waiting);
   }
 
-  #settle(frame: string): void {
+  #waitingFor(frame: string, model: string): Waiting | undefined {
     const waiting = this.#waiting.get(frame);
-    const result = this.#results.get(frame);
-    const tensors = this.#tensors.get(frame);
-    if (waiting === undefined || result === undefined) return;
-    if (waiting.tensors && tensors === undefined && result.status !== 'error') return;
-    this.#waiting.delete(frame);
-    this.#results.delete(frame);
-    this.#tensors.delete(frame);
-    waiting.resolve({ result, tensors });
+    return waiting?.model === undefined || waiting.model === model ? waiting : undefined;
+  }
+
+  #settle(frame: string, { wantsTensors, results, tensors, resolve }: Waiting): void {
+    for (const [id, result] of results) {
+      const own = tensors.get(id);
+      if (wantsTensors && own === undefined && result.status !== 'error') continue;
+      this.#waiting.delete(frame);
+      resolve({ result, tensors: own });
+      return;
+    }
   }
 
   /**
@@ -89,29 +115,49 @@ export class FrameClient {
    */
   async send(id: string, envelope: FrameEnvelope, timeoutMs: number, model?: string): Promise<Answer> {
     const answer = new Promise<Answer>((resolve, reject) => {
-      const timer = setTimeout(() => {
-        this.#waiting.delete(id);
-        reject(
-          new TesseraError('TESSERA_DEADLINE', `no result for frame ${id} within ${timeoutMs / 1000} s`, {
-            hint: 'is central running with this model? `tessera nodes` shows who is online',
-          }),
-        );
-      }, timeoutMs);
-      this.#waiting.set(id, {
-        tensors: envelope.tensors ?? false,
+      const waiting: Waiting = {
+        wantsTensors: envelope.tensors ?? false,
         model,
+        results: new Map(),
+        tensors: new Map(),
         resolve: (value) => {
           clearTimeout(timer);
           resolve(value);
         },
-      });
+      };
+      const timer = setTimeout(() => {
+        this.#waiting.delete(id);
+        reject(this.#tooLate(id, waiting, timeoutMs));
+      }, timeoutMs);
+      this.#waiting.set(id, waiting);
     });
     await publishFrame(this.#bus, this.#topics, this.#camera, id, envelope);
     return answer;
   }
+
+  #tooLate(id: string, { model, results }: Waiting, timeoutMs: number): TesseraError {
+    const within = `within ${timeoutMs / 1000} s`;
+    const [result] = results.values();
+    if (result !== undefined) {
+      const refused = this.#refusals.get(result.model);
+      return new TesseraError('TESSERA_DEADLINE', `frame ${id} has a result, but its outputs did not come ${within}`, {
+        hint:
+          refused === undefined
+            ? 'outputs travel with QoS 0: a connection that broke, or a limit of the broker, loses them; try again'
+            : `the outputs cannot be put together: ${refused}`,
+      });
+    }
+    const of = model === undefined ? '' : ` of model "${model}"`;
+    return new TesseraError('TESSERA_DEADLINE', `no result${of} for frame ${id} ${within}`, {
+      hint:
+        'is central running with this model? `tessera nodes` shows who is online; where other frames of camera ' +
+        `"${this.#camera}" came meanwhile, the newest may have taken its place (cameras.*.keep: every)`,
+    });
+  }
 }
 
-function readJson(payload: Uint8Array): unknown {
+/** The value of a JSON payload; undefined where it is none. */
+export function readJson(payload: Uint8Array): unknown {
   try {
     return JSON.parse(new TextDecoder().decode(payload));
   } catch {

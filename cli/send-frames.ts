@@ -12,6 +12,8 @@ export interface SendOptions {
   readonly camera: string;
   readonly frames: AsyncIterable<OutgoingFrame>;
   readonly qos: 0 | 1;
+  /** The model whose result counts; undefined: the first that comes. */
+  readonly model?: string | undefined;
   /** With a number, one frame at a time: each waits that long for its result. */
   readonly waitMs: number | undefined;
   readonly signal: AbortSignal;
@@ -27,7 +29,7 @@ export interface SendCounts {
 
 /** Sends every frame of a source. Throws TESSERA_DEADLINE for a result that does not come; ends early when `signal` is aborted. */
 export async function sendFrames(options: SendOptions): Promise<SendCounts> {
-  const { bus, topics, camera, qos, waitMs, signal, onResult } = options;
+  const { bus, topics, camera, qos, model, waitMs, signal, onResult } = options;
   const counts: SendCounts = { sent: 0, answered: 0, failed: 0 };
   const client = waitMs === undefined ? undefined : new FrameClient(bus, topics, camera);
   await client?.start();
@@ -40,7 +42,7 @@ export async function sendFrames(options: SendOptions): Promise<SendCounts> {
         await publishFrame(bus, topics, camera, id, envelope, qos);
         continue;
       }
-      const { result } = await untilAborted(client.send(id, envelope, waitMs!), signal);
+      const { result } = await untilAborted(client.send(id, envelope, waitMs!, model), signal);
       counts.answered++;
       if (result.status === 'error') counts.failed++;
       onResult(result);

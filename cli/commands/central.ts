@@ -1,5 +1,6 @@
 import { TesseraError } from '../../shared/errors.ts';
 import { defineCommand } from '../command.ts';
+import { camerasWithInfer } from '../infer-camera.ts';
 import {
   agreementOption,
   connectionOptions,
@@ -76,7 +77,7 @@ export const command = defineCommand({
         threads,
         sessionMemoryMb: memoryMb,
         signingKey: settings.models.signing_key,
-        cameras: settings.cameras,
+        cameras: camerasWithInfer(settings.cameras, settings.accept_unlisted_cameras),
         acceptUnlistedCameras: settings.accept_unlisted_cameras,
         log,
       });

@@ -16,6 +16,7 @@ import type { Grid } from '../../shared/tiling/grid.ts';
 import { defineCommand } from '../command.ts';
 import type { FrameFile } from '../frame-files.ts';
 import type { FrameClient } from '../frames.ts';
+import { INFER_CAMERA } from '../infer-camera.ts';
 import {
   agreementOption,
   codecOption,
@@ -222,14 +223,17 @@ async function atRunning(
     });
   const { connectCommand } = await import('../connect.ts');
   const { topics } = await import('../../shared/protocol/topics.ts');
-  const { FrameClient } = await import('../frames.ts');
+  const { FrameClient, readJson } = await import('../frames.ts');
   const names = topics(settings.mqtt.base_topic);
   const bus = await connectCommand(settings, 'infer', log);
   try {
     const plans = new Map<string, PlanStatus>();
     await bus.subscribe(names.planAll, 1, ({ topic, payload }) => {
-      const parsed = planStatus.safeParse(JSON.parse(Buffer.from(payload).toString('utf8')));
-      if (parsed.success) plans.set(topic.split('/').at(-1)!, parsed.data);
+      const model = topic.split('/').at(-1)!;
+      const parsed = planStatus.safeParse(readJson(payload));
+      // An empty payload takes back what stood there.
+      if (parsed.success) plans.set(model, parsed.data);
+      else plans.delete(model);
     });
     for (let waited = 0; !plans.has(options.model) && waited < 3000; waited += 50) await sleep(50);
     if (!plans.has(options.model))
@@ -241,7 +245,7 @@ async function atRunning(
         },
       );
     onStatus(plans.get(options.model));
-    const camera = new FrameClient(bus, names, 'infer');
+    const camera = new FrameClient(bus, names, INFER_CAMERA);
     await camera.start();
     const { pictureFrames } = await import('../frame-files.ts');
     const frames = await pictureFrames(run.files, run.dump !== undefined);
@@ -287,6 +291,9 @@ async function send(
       if (first.dtype !== 'float32') run.note(`note: output "${first.tensor}" is ${first.dtype}, written as it is`);
       await writeFile(run.dump, first.d);
     }
+    // A file of an earlier run must not be taken for this one's.
+    if (run.dump !== undefined && first === undefined && results.length === 0)
+      run.note(`note: ${run.dump} is not written: the first frame has no output`);
     results.push(result);
     run.report(result);
   }

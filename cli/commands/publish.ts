@@ -1,12 +1,27 @@
 import type { Bus } from '../../shared/ports.ts';
 import { defineCommand, type Invocation } from '../command.ts';
-import { connectionOptions, connectionSettings, flag, integer, oneOf, positive, value, valueOr } from '../options.ts';
+import {
+  connectionOptions,
+  connectionSettings,
+  flag,
+  integer,
+  oneOf,
+  positive,
+  string,
+  value,
+  valueOr,
+} from '../options.ts';
 
 const options = {
   ...connectionOptions,
   fps: value('--fps <n>', 'frames a second: of files 5 unless given; of a stream the most that is sent', positive),
   loop: flag('--loop', 'begin again after the last file, until stopped'),
   qos: valueOr('--qos <0|1>', 'MQTT quality of service; 1 waits until the broker has the frame', oneOf('0', '1'), '1'),
+  model: value(
+    '--model <name>',
+    'the model whose results --wait waits for; otherwise the first that comes counts',
+    string,
+  ),
   wait: flag('--wait', 'send the next frame when the result of the last one is there, and print the results'),
   timeout: valueOr('--timeout <s>', 'how long --wait waits for a result, seconds', integer(1, 3600), 30),
 };
@@ -42,6 +57,7 @@ export const command = defineCommand({
         camera,
         frames: framesOf(paths, { loop: options.loop, fps: options.fps, signal, note: (text) => out.note(text) }),
         qos: options.qos === '1' ? 1 : 0,
+        model: options.model,
         waitMs: options.wait ? options.timeout * 1000 : undefined,
         signal,
         onResult: await resultPrinter(invocation),
@@ -57,9 +73,14 @@ export const command = defineCommand({
 async function checkArguments(
   camera: string,
   paths: readonly string[],
-  { loop }: { readonly loop: boolean },
+  { loop, model, wait }: { readonly loop: boolean; readonly model: string | undefined; readonly wait: boolean },
 ): Promise<void> {
   const { TesseraError } = await import('../../shared/errors.ts');
+  if (model !== undefined && !wait) {
+    throw new TesseraError('TESSERA_USAGE', '--model says whose results are waited for, and nothing is waited for', {
+      hint: 'add --wait; which models a camera gets is in its configuration (cameras.*.models)',
+    });
+  }
   const { isName } = await import('../../shared/protocol/topics.ts');
   if (!isName(camera)) {
     throw new TesseraError('TESSERA_USAGE', `${JSON.stringify(camera)} cannot be the name of a camera`, {

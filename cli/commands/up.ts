@@ -8,6 +8,7 @@ import type { ResultObject } from '../../shared/protocol/messages.ts';
 import type { Shot, Source } from '../camera/source.ts';
 import type { Cluster, ClusterOptions } from '../cluster.ts';
 import { defineCommand } from '../command.ts';
+import { camerasWithInfer } from '../infer-camera.ts';
 import {
   agreementOption,
   connectionOptions,
@@ -73,7 +74,10 @@ export const command = defineCommand({
       stateDir,
       maximumPacketSize: settings.mqtt.maximum_packet_size,
       signingKey: settings.models.signing_key,
-      cameras: { ...settings.cameras, [CAMERA]: { models: [], hold: 1, offline_after_s: 30, keep: 'every' } },
+      cameras: {
+        ...camerasWithInfer(settings.cameras, settings.accept_unlisted_cameras),
+        [CAMERA]: { models: [], hold: 1, offline_after_s: 30, keep: 'every' },
+      },
       acceptUnlistedCameras: settings.accept_unlisted_cameras,
       idPrefix: 'node',
       log,

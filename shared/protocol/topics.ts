@@ -86,6 +86,16 @@ export function parseInputTopic(base: string, topic: string): { camera: string; 
   return { camera, frame: frame ?? null };
 }
 
+/** Camera and model of `<base>/result/<camera>/<model>` and of the topics below it, or undefined. */
+export function parseResultTopic(base: string, topic: string): { camera: string; model: string } | undefined {
+  const prefix = `${base}/result/`;
+  if (!topic.startsWith(prefix)) return undefined;
+  const [camera, model, ...rest] = topic.slice(prefix.length).split('/');
+  if (camera === undefined || model === undefined || !isName(camera) || !isName(model) || rest.length > 1)
+    return undefined;
+  return { camera, model };
+}
+
 /** Node id of `<base>/node/<node>/<leaf>`, or undefined. */
 export function parseNodeTopic(base: string, topic: string): { node: string; leaf: string } | undefined {
   const prefix = `${base}/node/`;
