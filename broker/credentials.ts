@@ -1,9 +1,11 @@
-import { chmod, mkdir } from 'node:fs/promises';
+import { chmod } from 'node:fs/promises';
 import { join } from 'node:path';
 import { TesseraError } from '../shared/errors.ts';
 import { readText } from '../shared/runtime/file.ts';
-import { writePrivateFile } from '../shared/runtime/private-file.ts';
+import { makeFolder } from '../shared/runtime/folder.ts';
 import { type HashedSecret, hashSecret, isSecret, newSecret } from '../shared/runtime/secret.ts';
+import { elsewhereOf } from '../shared/runtime/state-directory.ts';
+import { writeWhole } from '../shared/runtime/whole-file.ts';
 import { parse, z } from '../shared/schema.ts';
 import { type Identity, isRoleName, ROLES, type Role, userName } from './policy.ts';
 
@@ -17,7 +19,7 @@ import { type Identity, isRoleName, ROLES, type Role, userName } from './policy.
  *   1. Secrets are kept as their hashes and are made by whoever uses them; what is shown once is never read back.
  *   2. An invitation lets its bearer set the secret of one user name, once, until it expires.
  *   3. Whoever is known keeps his secret until a new one is set: an invitation that nobody uses changes nothing.
- *   4. The file is replaced whole: a crash leaves the old one or the new one.
+ *   4. The file is replaced whole: a crash or a full disk leaves the old one or the new one.
  *   5. A user name says role and name, `<role>-<name>`; the user name of a node or central is its id.
  *   6. A user name that is banned does not come in by a certificate either.
  */
@@ -66,10 +68,10 @@ export interface Credentials extends Required<CredentialStore> {
 
 /**
  * Opens the credentials in `folder`, making both where there are none; `now` is the time in Unix seconds. Throws
- * TesseraError TESSERA_CONFIG when the file is not one of ours.
+ * TesseraError TESSERA_CONFIG when the file is not one of ours, TESSERA_STORAGE when the folder cannot be made.
  */
 export async function createCredentials(folder: string, now = () => Date.now() / 1000): Promise<Credentials> {
-  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await makeFolder({ what: "the folder of the broker's secrets", path: folder, elsewhere: elsewhereOf(folder) });
   const path = join(folder, FILE);
   let file = await readCredentials(path);
   let saving: Promise<unknown> = Promise.resolve();
@@ -77,7 +79,9 @@ export async function createCredentials(folder: string, now = () => Date.now() /
     const open = Object.entries(next.invitations).filter(([, { expires }]) => expires > now());
     file = { ...next, invitations: Object.fromEntries(open) };
     const text = `${JSON.stringify(file, null, 2)}\n`;
-    const done = saving.then(() => writePrivateFile(path, text));
+    const done = saving.then(() =>
+      writeWhole({ what: 'the secrets of users', path, elsewhere: elsewhereOf(path) }, text),
+    );
     saving = done.catch(() => {});
     return done;
   };

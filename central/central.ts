@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { TesseraError } from '../shared/errors.ts';
@@ -11,8 +10,11 @@ import { isNodeId, topics } from '../shared/protocol/topics.ts';
 import { openBlobStore } from '../shared/runtime/blob-store.ts';
 import { createExecutor } from '../shared/runtime/executor.ts';
 import type { Executor } from '../shared/runtime/executor-types.ts';
+import { makeFolder } from '../shared/runtime/folder.ts';
 import { connectBus } from '../shared/runtime/mqtt.ts';
 import { openSigningKey, type SigningKey } from '../shared/runtime/signature.ts';
+import { elsewhereOf } from '../shared/runtime/state-directory.ts';
+import { writeWholeSync } from '../shared/runtime/whole-file.ts';
 import { Wire } from '../shared/runtime/wire.ts';
 import { DataPlane } from './assembly/data-plane.ts';
 import { type Deployment, type DeployRequest, deployModel } from './deployment.ts';
@@ -204,9 +206,8 @@ function lastEpoch(stateDir: string): number {
 
 function keepEpoch(stateDir: string, epoch: number): void {
   const file = join(stateDir, 'epoch');
-  const next = `${file}.${process.pid}`;
-  writeFileSync(next, String(Math.max(epoch, lastEpoch(stateDir))), { mode: 0o600 });
-  renameSync(next, file);
+  const kept = { what: "central's epoch", path: file, elsewhere: elsewhereOf(file) };
+  writeWholeSync(kept, String(Math.max(epoch, lastEpoch(stateDir))));
 }
 
 /** A host's name as an id in topics. */
@@ -221,7 +222,7 @@ function defaultId(): string {
 
 /**
  * Connects to the broker and starts central's threads: models can be deployed, `lead` begins to serve. Ends the frames
- * that an earlier run left open. Throws TESSERA_BROKER, TESSERA_CONFIG.
+ * that an earlier run left open. Throws TESSERA_BROKER, TESSERA_CONFIG, TESSERA_STORAGE.
  */
 export async function openCentral(options: CentralOptions): Promise<Central> {
   const { base, stateDir, threads, sessionMemoryMb, log } = options;
@@ -231,7 +232,7 @@ export async function openCentral(options: CentralOptions): Promise<Central> {
       hint: 'an id has 1 to 63 lower-case letters, digits and dashes',
     });
   const boot = randomBytes(8).toString('hex');
-  await mkdir(stateDir, { recursive: true, mode: 0o700 });
+  await makeFolder({ what: 'the state directory', path: stateDir, elsewhere: elsewhereOf(stateDir) });
   const key = await openSigningKey(stateDir, options.signingKey);
   const store = await openBlobStore(join(stateDir, 'blobs'));
   const slot = await takeSlot(stateDir, options.bus.url, base);

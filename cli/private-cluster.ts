@@ -1,11 +1,10 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { rm } from 'node:fs/promises';
 import type { CoordinatorOptions } from '../central/coordinator/options.ts';
 import type { PreparedPlan } from '../central/planner/prepared.ts';
 import { CENTRAL, type Plan } from '../shared/plan/plan.ts';
 import type { Log } from '../shared/ports.ts';
 import { topics } from '../shared/protocol/topics.ts';
+import { makeTemporaryFolder } from '../shared/runtime/folder.ts';
 import { connectBus } from '../shared/runtime/mqtt.ts';
 import { type Cluster, startCluster, untilReady } from './cluster.ts';
 import { FrameClient } from './frames.ts';
@@ -47,7 +46,7 @@ export async function withPrivateCluster<T>(
   { nodes, base, maximumPacketSize, coordinator, signal, log }: PrivateClusterOptions,
   use: (cluster: PrivateCluster) => Promise<T>,
 ): Promise<T | undefined> {
-  const stateDir = await mkdtemp(join(tmpdir(), 'tessera-'));
+  const stateDir = await makeTemporaryFolder('tessera-');
   const open: { stop(): Promise<void> }[] = [];
   try {
     const cluster = await startCluster({

@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import { mkdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Invitation, joinPassword } from '../shared/config/join.ts';
 import { TesseraError } from '../shared/errors.ts';
@@ -7,10 +6,13 @@ import type { Log } from '../shared/ports.ts';
 import { Backoff } from '../shared/runtime/backoff.ts';
 import { type ConnectionFault, isPermanent, isUserRefusal } from '../shared/runtime/broker-failure.ts';
 import { readText } from '../shared/runtime/file.ts';
+import { makeFolder } from '../shared/runtime/folder.ts';
 import { type BusOptions, connectBus } from '../shared/runtime/mqtt.ts';
-import { writePrivateFile } from '../shared/runtime/private-file.ts';
 import { newSecret } from '../shared/runtime/secret.ts';
+import { elsewhereOf } from '../shared/runtime/state-directory.ts';
+import { takeName, writeWhole } from '../shared/runtime/whole-file.ts';
 import { z } from '../shared/schema.ts';
+import type { Place } from '../shared/storage-fault.ts';
 
 /**
  * How a machine becomes a node of somebody's cluster: a join token is exchanged for a secret of its own.
@@ -68,15 +70,15 @@ export async function enrol(invitation: Invitation, options: EnrolOptions): Prom
   const hash = createHash('sha256').update(code).digest('hex');
   const member = await readMembership(stateDir);
   if (member?.invitation === hash) return member;
-  await mkdir(stateDir, { recursive: true, mode: 0o700 });
+  await makeFolder({ what: 'the state directory', path: stateDir, elsewhere: elsewhereOf(stateDir) });
   const file = join(stateDir, APPLYING);
   const earlier = await read(file).catch(() => undefined);
   const password = earlier?.invitation === hash ? earlier.password : newSecret();
   const about = { version: 1, server, base, user, password, keys, invitation: hash } as const;
   const applying: Membership = { ...about, ...(ca === undefined ? {} : { ca }) };
-  await writePrivateFile(file, `${JSON.stringify(applying, null, 2)}\n`);
+  await writeWhole(placeOf(file), `${JSON.stringify(applying, null, 2)}\n`);
   await untilTaken(invitation, joinPassword(code, password), options);
-  await rename(file, join(stateDir, MEMBER));
+  await takeName(file, placeOf(join(stateDir, MEMBER)));
   log.info(`joined as ${user}; the token is used up`);
   return applying;
 }
@@ -127,6 +129,8 @@ async function read(file: string): Promise<Membership | undefined> {
     throw damaged(file, 'it is damaged');
   }
 }
+
+const placeOf = (path: string): Place => ({ what: 'what this node joined by', path, elsewhere: elsewhereOf(path) });
 
 const damaged = (file: string, why: string): TesseraError =>
   new TesseraError('TESSERA_CONFIG', `what this node joined by, ${file}, cannot be read: ${why}`, {

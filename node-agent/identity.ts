@@ -1,11 +1,13 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdir, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { TesseraError } from '../shared/errors.ts';
 import { CENTRAL } from '../shared/plan/plan.ts';
 import { isNodeId } from '../shared/protocol/topics.ts';
 import { readText } from '../shared/runtime/file.ts';
+import { makeFolder } from '../shared/runtime/folder.ts';
+import { elsewhereOf } from '../shared/runtime/state-directory.ts';
+import { writeWhole } from '../shared/runtime/whole-file.ts';
 
 /** What tells boards apart that were flashed from one image. */
 export interface MachineMarks {
@@ -44,7 +46,7 @@ function hash4(text: string): string {
 
 /**
  * The id of this node: `given` as it is, else the one kept in `stateDir`, else one made of this machine's marks and
- * kept there. Throws TESSERA_CONFIG when `given` is no node id.
+ * kept there. Throws TESSERA_CONFIG when `given` is no node id, TESSERA_STORAGE when it cannot be kept.
  */
 export async function nodeIdentity(given: string | undefined, stateDir: string): Promise<string> {
   if (given !== undefined) {
@@ -64,15 +66,9 @@ export async function nodeIdentity(given: string | undefined, stateDir: string):
     },
     randomBytes(2).toString('hex'),
   );
-  try {
-    await mkdir(stateDir, { recursive: true, mode: 0o700 });
-    await writeFile(file, `${id}\n`, { mode: 0o600 });
-  } catch (error) {
-    throw new TesseraError('TESSERA_CONFIG', `the node's id cannot be kept in ${file}: ${(error as Error).message}`, {
-      hint: 'Give an id with --id, or set STATE_DIRECTORY to a folder that this user may write.',
-      cause: error,
-    });
-  }
+  const elsewhere = `give an id with --id, or ${elsewhereOf(stateDir)}`;
+  await makeFolder({ what: 'the state directory', path: stateDir, elsewhere });
+  await writeWhole({ what: "the node's id", path: file, elsewhere }, `${id}\n`);
   return id;
 }
 

@@ -24,6 +24,7 @@ export const ERROR_CODES = {
   TESSERA_CENTRAL_ACTIVE: 'Another central is active at this broker.',
   TESSERA_BROKER: 'The broker cannot be reached or refuses.',
   TESSERA_NODE_DUPLICATE: 'Another node with this id is online.',
+  TESSERA_STORAGE: 'A file or folder cannot be made or written, or its disk is full.',
   TESSERA_DOWNLOAD: 'A file could not be downloaded or does not match its hash.',
   TESSERA_VERIFY: 'The distributed run differs from the whole network by more than the limit.',
   TESSERA_SIGNATURE: 'A model is not signed by the key that the node trusts.',

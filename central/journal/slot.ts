@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { TesseraError } from '../../shared/errors.ts';
-import { makePrivateFile } from '../../shared/runtime/private-file.ts';
+import { elsewhereOf } from '../../shared/runtime/state-directory.ts';
+import { makeWhole } from '../../shared/runtime/whole-file.ts';
 
 /** Centrals of one machine, state directory and broker at a time. */
 const SLOTS = 8;
@@ -35,11 +36,12 @@ export async function takeSlot(stateDir: string, url: string, base: string): Pro
 
 async function lock(file: string): Promise<boolean> {
   const own = `${process.pid} ${startOf(process.pid)}`;
-  if (await makePrivateFile(file, own)) return true;
+  const place = { what: 'the lock of the journal', path: file, elsewhere: elsewhereOf(file) };
+  if (await makeWhole(place, own)) return true;
   if (isHeld(read(file))) return false;
   // Left by a process that is gone. Whoever removes it need not be the one who gets it.
   rmSync(file, { force: true });
-  return makePrivateFile(file, own);
+  return makeWhole(place, own);
 }
 
 function read(file: string): string {

@@ -1,4 +1,4 @@
-import { access, chmod, constants, realpath, rename, stat, writeFile } from 'node:fs/promises';
+import { access, constants, realpath, stat } from 'node:fs/promises';
 import { dirname, relative } from 'node:path';
 import type { Config } from '../../shared/config/schema.ts';
 import { TesseraError } from '../../shared/errors.ts';
@@ -6,6 +6,7 @@ import type { ModelCard } from '../../shared/model/card.ts';
 import { parseCard } from '../../shared/model/card.ts';
 import { readText } from '../../shared/runtime/file.ts';
 import { loadModel } from '../../shared/runtime/model-library.ts';
+import { writeWhole } from '../../shared/runtime/whole-file.ts';
 import { parseYaml, withField } from '../../shared/runtime/yaml.ts';
 import { modelFolders } from '../models.ts';
 
@@ -45,10 +46,7 @@ export async function writable(model: string, config: Config): Promise<CardFile>
       const text = withField(await readText(path), 'calibrated', calibrated, path, CODE);
       // What is written must be read again.
       parseCard(parseYaml(text, path, CODE), path);
-      const next = `${path}.${process.pid}`;
-      await writeFile(next, text);
-      await chmod(next, (await stat(path)).mode & 0o7777);
-      await rename(next, path);
+      await writeWhole({ what: 'the card', path, mode: (await stat(path)).mode & 0o7777 }, text);
     },
   };
 }

@@ -1,6 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { rm } from 'node:fs/promises';
 import { type Deployment, type DeployRequest, deployModel } from '../../central/deployment.ts';
 import { choosePlan } from '../../central/planner/choose.ts';
 import { withoutExits } from '../../central/planner/exits.ts';
@@ -13,6 +11,7 @@ import { TesseraError } from '../../shared/errors.ts';
 import { extractSegment } from '../../shared/onnx/extract.ts';
 import { writeModel } from '../../shared/onnx/write.ts';
 import { openBlobStore } from '../../shared/runtime/blob-store.ts';
+import { makeTemporaryFolder } from '../../shared/runtime/folder.ts';
 import { loadSession } from '../../shared/runtime/ort.ts';
 import { openSigningKey } from '../../shared/runtime/signature.ts';
 import { boxShape, byteLength, crop, type Tensor } from '../../shared/tensor/tensor.ts';
@@ -25,7 +24,7 @@ import { differences, type Measure, type Outcome } from './tally.ts';
  * what `deployModel` throws.
  */
 export async function openNetwork(request: DeployRequest): Promise<Deployment> {
-  const folder = await mkdtemp(join(tmpdir(), 'tessera-calibrate-'));
+  const folder = await makeTemporaryFolder('tessera-calibrate-');
   try {
     const deployment = await deployModel(request, await openBlobStore(folder), await openSigningKey(folder));
     const { card, ...trunk } = withoutExits(deployment);

@@ -50,7 +50,7 @@ async function addPasswords(file: string, users: readonly string[], tell: (text:
   const { readText } = await import('../../shared/runtime/file.ts');
   const { mosquittoPassword, usersOfPasswordFile } = await import('../../broker/mosquitto.ts');
   const { newSecret } = await import('../../shared/runtime/secret.ts');
-  const { writePrivateFile } = await import('../../shared/runtime/private-file.ts');
+  const { writeWhole } = await import('../../shared/runtime/whole-file.ts');
   const failed = (error: unknown): never => {
     throw new TesseraError('TESSERA_USAGE', `--passwords ${file}: ${(error as Error).message}`, {
       hint: 'name a file that this user may read and write',
@@ -66,7 +66,7 @@ async function addPasswords(file: string, users: readonly string[], tell: (text:
   const secrets = missing.map((user) => ({ user, password: newSecret() }));
   const lines = secrets.map(({ user, password }) => mosquittoPassword(user, password));
   const text = `${[old.replace(/\n$/, ''), ...lines].filter((line) => line !== '').join('\n')}\n`;
-  await writePrivateFile(file, text).catch(failed);
+  await writeWhole({ what: '--passwords', path: file, elsewhere: 'name another file' }, text);
   for (const { user, password } of secrets) tell(`user ${user}, password ${password}`);
   return text;
 }

@@ -1,8 +1,12 @@
 import { createHash, randomBytes, webcrypto } from 'node:crypto';
-import { chmod, type FileHandle, mkdir, open, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, type FileHandle, open, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { TesseraError } from '../errors.ts';
 import type { BlobStore, BlobWriter } from '../ports.ts';
+import { type Place, storageError } from '../storage-fault.ts';
+import { makeFolder } from './folder.ts';
+import { elsewhereOf } from './state-directory.ts';
+import { sweep, takeName, writeWhole } from './whole-file.ts';
 
 /**
  * Blobs as files, each named by the lower-case hex SHA-256 of its bytes.
@@ -16,8 +20,6 @@ import type { BlobStore, BlobWriter } from '../ports.ts';
 
 const SHA = /^[0-9a-f]{64}$/;
 const TEMPORARY = /^tmp-[0-9a-f]{16}$/;
-/** A temporary file older than this belongs to a process that died. */
-const ABANDONED_MS = 24 * 3600 * 1000;
 /** Bytes hashed at a time on commit, so that a slow CPU's event loop is not held for long. */
 const HASH_CHUNK = 256 * 1024;
 
@@ -31,18 +33,14 @@ export async function sha256(bytes: Uint8Array): Promise<string> {
   return Buffer.from(await webcrypto.subtle.digest('SHA-256', bytes)).toString('hex');
 }
 
-/** Opens (and makes, mode 0700) a folder of blobs. Throws TESSERA_CONFIG where that is impossible. */
+/** Opens (and makes, mode 0700) a folder of blobs. Throws TESSERA_STORAGE where that is impossible. */
 export async function openBlobStore(folder: string): Promise<BlobStore> {
-  try {
-    await mkdir(folder, { recursive: true, mode: 0o700 });
-    await chmod(folder, 0o700);
-    await sweep(folder);
-  } catch (error) {
-    throw new TesseraError('TESSERA_CONFIG', `the folder for model pieces, ${folder}, cannot be used: ${text(error)}`, {
-      hint: 'Give a folder that this user may write, or set STATE_DIRECTORY.',
-      cause: error,
-    });
-  }
+  const place = { what: 'the folder for pieces of models', path: folder, elsewhere: elsewhereOf(folder) };
+  await makeFolder(place);
+  await chmod(folder, 0o700).catch((error: unknown) => {
+    throw storageError(error, place);
+  });
+  await sweep(folder, (name) => TEMPORARY.test(name));
   const pathOf = (sha: string): string => {
     if (!isSha(sha)) throw new TesseraError('TESSERA_BLOB', `"${sha.slice(0, 80)}" does not name a blob`);
     return join(folder, sha);
@@ -71,14 +69,7 @@ export async function openBlobStore(folder: string): Promise<BlobStore> {
     async put(bytes) {
       const sha = await sha256(bytes);
       if ((await sizeOf(sha)) === bytes.byteLength) return sha;
-      const temporary = temporaryPath(folder);
-      try {
-        await writeFile(temporary, bytes, { flag: 'wx', mode: 0o600, flush: true });
-        await rename(temporary, pathOf(sha));
-      } catch (error) {
-        await rm(temporary, { force: true });
-        throw new TesseraError('TESSERA_BLOB', `blob ${sha} cannot be written: ${text(error)}`, { cause: error });
-      }
+      await writeWhole(placeOf(pathOf(sha)), bytes);
       return sha;
     },
     receive: async (sha, size) => receive(folder, pathOf(sha), sha, size),
@@ -87,14 +78,15 @@ export async function openBlobStore(folder: string): Promise<BlobStore> {
 
 async function receive(folder: string, path: string, sha: string, size: number): Promise<BlobWriter> {
   const temporary = temporaryPath(folder);
-  const file = await open(temporary, 'wx+', 0o600).catch((error: unknown) => {
-    throw new TesseraError('TESSERA_BLOB', `blob ${sha} cannot be written: ${text(error)}`, { cause: error });
-  });
+  const unwritable = (error: unknown): never => {
+    throw storageError(error, placeOf(path));
+  };
+  const file = await open(temporary, 'wx+', 0o600).catch(unwritable);
   let closed = false;
   const abort = async (): Promise<void> => {
-    if (closed) return;
+    const isOpen = !closed;
     closed = true;
-    await file.close();
+    if (isOpen) await file.close();
     await rm(temporary, { force: true });
   };
   return {
@@ -102,17 +94,19 @@ async function receive(folder: string, path: string, sha: string, size: number):
       if (offset < 0 || offset + bytes.byteLength > size)
         throw new TesseraError('TESSERA_BLOB', `blob ${sha}: ${offset}+${bytes.byteLength} lies beyond ${size} bytes`);
       let done = 0;
-      while (done < bytes.byteLength)
-        done += (await file.write(bytes, done, bytes.byteLength - done, offset + done)).bytesWritten;
+      while (done < bytes.byteLength) {
+        const written = file.write(bytes, done, bytes.byteLength - done, offset + done);
+        done += (await written.catch(unwritable)).bytesWritten;
+      }
     },
     async commit() {
       try {
         const found = await hashOf(file, size);
         if (found !== sha) throw new TesseraError('TESSERA_BLOB', `what came for blob ${sha} has the hash ${found}`);
-        await file.sync();
-        await rename(temporary, path);
+        await file.sync().catch(unwritable);
         closed = true;
-        await file.close();
+        await file.close().catch(unwritable);
+        await takeName(temporary, placeOf(path));
       } finally {
         await abort();
       }
@@ -143,20 +137,8 @@ async function readFully(file: FileHandle, bytes: Uint8Array, offset: number): P
   }
 }
 
-async function sweep(folder: string): Promise<void> {
-  const oldest = Date.now() - ABANDONED_MS;
-  for (const name of await readdir(folder)) {
-    if (!TEMPORARY.test(name)) continue;
-    const path = join(folder, name);
-    const found = await stat(path).catch(() => undefined);
-    if (found !== undefined && found.mtimeMs < oldest) await rm(path, { force: true });
-  }
-}
-
 function temporaryPath(folder: string): string {
   return join(folder, `tmp-${randomBytes(8).toString('hex')}`);
 }
 
-function text(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}
+const placeOf = (path: string): Place => ({ what: 'a piece of a model', path, elsewhere: elsewhereOf(path) });

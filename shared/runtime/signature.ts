@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { TesseraError } from '../errors.ts';
 import type { ModelManifest } from '../protocol/messages.ts';
 import { readText } from './file.ts';
-import { makePrivateFile } from './private-file.ts';
+import { elsewhereOf } from './state-directory.ts';
+import { makeWhole } from './whole-file.ts';
 
 /**
  * Signatures of models: Ed25519 (RFC 8032) over the manifest in one form that has no two spellings:
@@ -63,7 +64,7 @@ function keyOf(text: string): KeyObject | undefined {
 
 /**
  * The key of central: that of `file` where one is named, else the one in `stateDir`, made at the first start (mode
- * 0600). Throws TESSERA_CONFIG for a file that holds no Ed25519 key.
+ * 0600). Throws TESSERA_CONFIG for a file that holds no Ed25519 key, TESSERA_STORAGE where none can be made.
  */
 export async function openSigningKey(stateDir: string, file?: string): Promise<SigningKey> {
   if (file !== undefined) return readKey(file, (await textOf(file)) ?? '');
@@ -76,9 +77,8 @@ export async function openSigningKey(stateDir: string, file?: string): Promise<S
   }
   const { privateKey } = generateKeyPairSync('ed25519');
   const pem = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
-  const isOurs = await makePrivateFile(own, pem).catch((error: unknown) => {
-    throw unusable(own, error);
-  });
+  const elsewhere = `name a key with models.signing_key, or ${elsewhereOf(own)}`;
+  const isOurs = await makeWhole({ what: 'the signing key', path: own, elsewhere }, pem);
   return isOurs ? signingKey(privateKey) : readKey(own, (await textOf(own)) ?? '');
 }
 

@@ -1,22 +1,47 @@
-import { mkdir } from 'node:fs/promises';
-import { homedir } from 'node:os';
-import { join } from 'node:path';
+import { homedir, tmpdir } from 'node:os';
+import { join, relative } from 'node:path';
+import { TesseraError } from '../errors.ts';
+import { makeFolder } from './folder.ts';
 
 /**
  * Where this program keeps what must survive a restart (node id, pieces of models, secrets): `$STATE_DIRECTORY`, which
- * systemd sets, else /var/lib/tessera for root, else ~/.local/state/tessera.
+ * systemd sets, else /var/lib/tessera for root, else ~/.local/state/tessera. Throws TESSERA_STORAGE for a user without home.
  */
 export function stateDirectory(env: Readonly<Record<string, string | undefined>> = process.env): string {
   const given = env.STATE_DIRECTORY?.split(':')[0];
   if (given !== undefined && given !== '') return given;
-  return process.getuid?.() === 0 ? '/var/lib/tessera' : join(homedir(), '.local', 'state', 'tessera');
+  return process.getuid?.() === 0 ? '/var/lib/tessera' : join(home(), '.local', 'state', 'tessera');
 }
 
-/** The state directory, made if it was missing, readable by its owner only. */
+/** The folder of this user; there are users without one, in containers. */
+function home(): string {
+  try {
+    return homedir();
+  } catch (cause) {
+    throw new TesseraError('TESSERA_STORAGE', 'this user has no home folder to keep state in', {
+      hint: 'set STATE_DIRECTORY to a folder that this user may write',
+      cause,
+    });
+  }
+}
+
+/** The state directory, made if it was missing, readable by its owner only. Throws TESSERA_STORAGE. */
 export async function makeStateDirectory(
   env: Readonly<Record<string, string | undefined>> = process.env,
 ): Promise<string> {
-  const folder = stateDirectory(env);
-  await mkdir(folder, { recursive: true, mode: 0o700 });
-  return folder;
+  return makeFolder({
+    what: 'the state directory',
+    path: stateDirectory(env),
+    elsewhere: elsewhereOf(stateDirectory(env)),
+  });
+}
+
+/**
+ * How what lies at this path, in the state directory or in a temporary one that a command has to itself, is made to lie
+ * elsewhere: the end of a hint.
+ */
+export function elsewhereOf(path: string): string {
+  const isWithin = (folder: string): boolean => !/^\.\.|^[/\\]/.test(relative(folder, path));
+  const setting = isWithin(tmpdir()) && !isWithin(stateDirectory()) ? 'TMPDIR' : 'STATE_DIRECTORY';
+  return `set ${setting} to a folder that this user may write`;
 }

@@ -113,5 +113,5 @@ it('clears away what a process that died left a day ago, and nothing younger', a
 it('says what to do about a folder that cannot be used', async () => {
   const file = join(folder, 'file');
   await writeFile(file, '');
-  await expect(openBlobStore(file)).rejects.toMatchObject({ code: 'TESSERA_CONFIG', hint: expect.any(String) });
+  await expect(openBlobStore(file)).rejects.toMatchObject({ code: 'TESSERA_STORAGE', hint: expect.any(String) });
 });

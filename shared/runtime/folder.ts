@@ -1,0 +1,37 @@
+import { access, constants, mkdir, mkdtemp } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Place, storageError } from '../storage-fault.ts';
+import { sweep } from './whole-file.ts';
+
+/**
+ * Makes a folder of files that `whole-file.ts` writes, with those above it, unless it is there; its owner only may enter
+ * (mode 0700). Removes what killed processes left in it. Throws TESSERA_STORAGE.
+ */
+export async function makeFolder(place: Place): Promise<string> {
+  try {
+    await mkdir(place.path, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw storageError(error, place, 'made');
+  }
+  await access(place.path, constants.W_OK | constants.X_OK).catch((error: unknown) => {
+    throw storageError(error, place);
+  });
+  await sweep(place.path);
+  return place.path;
+}
+
+/** A new folder in the system's folder for temporary files; `prefix` begins its name. Throws TESSERA_STORAGE. */
+export async function makeTemporaryFolder(prefix: string): Promise<string> {
+  const path = join(tmpdir(), prefix);
+  try {
+    return await mkdtemp(path);
+  } catch (error) {
+    const place = {
+      what: 'a temporary folder in',
+      path: tmpdir(),
+      elsewhere: 'set TMPDIR to a folder that this user may write',
+    };
+    throw storageError(error, place, 'made');
+  }
+}
