@@ -25,6 +25,7 @@ import { type Slot, takeSlot } from './journal/slot.ts';
 import { checkExits } from './planner/exits.ts';
 import { layoutOf, type PreparedPlan } from './planner/prepared.ts';
 import { Reign, type ReignOptions } from './reign.ts';
+import type { ServedPlan } from './shell.ts';
 
 export type { Connection } from './reign.ts';
 
@@ -76,7 +77,7 @@ export class Central {
   readonly #data: DataPlane;
   readonly #candidacy: Candidacy;
   readonly #deployments = new Map<string, Deployment>();
-  readonly #plans = new Map<string, PreparedPlan>();
+  readonly #plans = new Map<string, ServedPlan>();
   #reign: Reign | undefined;
   #stopping: Promise<void> | undefined;
 
@@ -136,10 +137,11 @@ export class Central {
    * TESSERA_PLAN_INVALID for an exit that model.yaml does not have.
    */
   async activate(model: string, prepared: PreparedPlan): Promise<void> {
-    checkExits(prepared.plan, this.#deployments.get(model)!);
-    await this.#data.plan(layoutOf(prepared, this.#deployments.get(model)!.resolved));
-    this.#plans.set(model, prepared);
-    await this.#reign?.activate(new Map([[model, prepared]]));
+    const deployment = this.#deployments.get(model)!;
+    checkExits(prepared.plan, deployment);
+    const served = { ...prepared, deployment, layout: layoutOf(prepared, deployment.resolved) };
+    this.#plans.set(model, served);
+    await this.#reign?.activate(new Map([[model, served]]));
   }
 
   /**

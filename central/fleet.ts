@@ -113,10 +113,10 @@ export async function watchFleet({ bus, wire, topics, tell, onCodecs, keep, log 
     if (message.type === 'ready') {
       // Another run of the process said this: what it had loaded is gone.
       if (infos.get(node)?.boot_id !== message.boot_id) return;
-      tell({ type: 'node-ready', node, plan: message.plan });
+      tell({ type: 'node-ready', node, plan: message.plan, ask: message.ask });
     } else if (message.type === 'refused') {
-      const { plan, code, text } = message;
-      tell({ type: 'node-refused', node, plan, code, text });
+      const { plan, code, text, ask } = message;
+      tell({ type: 'node-refused', node, plan, code, text, ask });
     }
   });
 

@@ -19,12 +19,12 @@ import { Intake } from './ingest/intake.ts';
 import type { Journal } from './journal/journal.ts';
 import { Ledger } from './journal/ledger.ts';
 import { restarted } from './journal/restarted.ts';
-import { factsOf, type PreparedPlan } from './planner/prepared.ts';
+import { factsOf } from './planner/prepared.ts';
 import { planStatusOf } from './publish/plan-status.ts';
 import { Publisher } from './publish/publisher.ts';
 import { resultOf } from './publish/result.ts';
 import { Stats } from './publish/stats.ts';
-import { type EndedFrame, Shell } from './shell.ts';
+import { type EndedFrame, type ServedPlan, Shell } from './shell.ts';
 
 /** How to reach the broker. */
 export type Connection = Omit<BusOptions, 'clientId' | 'will' | 'log'>;
@@ -169,11 +169,11 @@ export class Reign {
   }
 
   /** Puts plans to work for new frames of their models; frames under way keep theirs. */
-  async activate(plans: ReadonlyMap<string, PreparedPlan>): Promise<void> {
-    for (const [model, prepared] of plans) {
-      const deployment = this.#parts.deployments.get(model)!;
-      this.#shell.addPlan({ ...prepared, deployment });
-      this.#tell({ type: 'plan', model, facts: factsOf(prepared, deployment.resolved) });
+  async activate(plans: ReadonlyMap<string, ServedPlan>): Promise<void> {
+    for (const [model, served] of plans) {
+      const facts = factsOf(served, served.deployment.resolved);
+      this.#shell.addPlan(served);
+      this.#tell({ type: 'plan', model, facts });
     }
     this.#opening ??= this.#inlet.open();
     await this.#opening;

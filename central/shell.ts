@@ -1,12 +1,13 @@
 import { channel } from 'node:diagnostics_channel';
 import { Complaints } from '../shared/complaints.ts';
 import { failureOf } from '../shared/errors.ts';
-import { CENTRAL, type Plan } from '../shared/plan/plan.ts';
+import { CENTRAL } from '../shared/plan/plan.ts';
 import type { Log } from '../shared/ports.ts';
 import type { ControlMessage, WireRegion, WorkMessage } from '../shared/protocol/messages.ts';
 import type { Executor, TileOutcome } from '../shared/runtime/executor-types.ts';
 import type { Wire } from '../shared/runtime/wire.ts';
 import type { DataPlane, Finished, Opened } from './assembly/data-plane.ts';
+import type { PlanLayout } from './assembly/frame-store.ts';
 import type { Effect, FrameEnd } from './coordinator/events.ts';
 import type { Deployment } from './deployment.ts';
 import type { Untimed } from './fleet.ts';
@@ -14,8 +15,8 @@ import type { Arrival } from './ingest/inbox.ts';
 import { missingCodecs } from './planner/announced.ts';
 import type { PreparedPlan } from './planner/prepared.ts';
 
-/** A plan in use and the model that it cuts. */
-export type ServedPlan = PreparedPlan & { readonly deployment: Deployment };
+/** A plan in use, the model that it cuts, and what the data plane has to know of it. */
+export type ServedPlan = PreparedPlan & { readonly deployment: Deployment; readonly layout: PlanLayout };
 
 /** How a frame ended, with everything that its result says. */
 export interface EndedFrame {
@@ -67,7 +68,8 @@ const UNKNOWN_SIZE: Opened = { width: null, height: null };
  */
 export class Shell {
   readonly #parts: ShellParts;
-  readonly #plans = new Map<string, ServedPlan>();
+  /** By plan and model: one network that is served under two names has the same plan under both. */
+  readonly #plans = new Map<string, Map<string, ServedPlan>>();
   readonly #payloads = new Map<string, Arrival>();
   readonly #handles = new Map<string, { plan: string; out: readonly WireRegion[] }>();
   readonly #frames = new Map<string, OpenFrame>();
@@ -81,9 +83,14 @@ export class Shell {
     this.#complaints = new Complaints(parts.log, () => performance.now());
   }
 
-  /** Makes a plan known before the coordinator hears of it. */
+  /**
+   * Makes a plan known before the coordinator hears of it. The data plane is told here and in `plan-retired`, and
+   * nowhere else, so that it hears of plans in the order in which the coordinator decides on them.
+   */
   addPlan(plan: ServedPlan): void {
-    this.#plans.set(plan.plan.id, plan);
+    const { id } = plan.plan;
+    this.#plans.set(id, (this.#plans.get(id) ?? new Map()).set(plan.deployment.name, plan));
+    void this.#parts.data.plan(plan.layout).catch(() => {});
   }
 
   /** Keeps a frame that is offered; returns its ref. */
@@ -115,14 +122,14 @@ export class Shell {
     const { data, on } = this.#parts;
     switch (effect.type) {
       case 'prepare':
-        this.#prepare(effect.node, effect.plan, effect.stages);
+        this.#prepare(effect);
         break;
       case 'release-plan':
         if (effect.node === CENTRAL) void this.#parts.executor.release(effect.plan);
         else this.#control(effect.node, { v: 1, type: 'release', plan: effect.plan, epoch: this.#parts.epoch });
         break;
       case 'plan-active':
-        on.planActive(effect.model, this.#plans.get(effect.plan)!);
+        on.planActive(effect.model, this.#served(effect.plan, effect.model));
         break;
       case 'plan-retired':
         this.#plans.delete(effect.plan);
@@ -176,32 +183,37 @@ export class Shell {
     }
   }
 
+  #served(plan: string, model: string): ServedPlan {
+    return this.#plans.get(plan)!.get(model)!;
+  }
+
   #control(node: string, message: ControlMessage): void {
     const { wire, log } = this.#parts;
     wire.send(node, 'control', message).catch((error) => log.warn(`${message.type} for ${node}: ${error}`));
   }
 
-  #prepare(node: string, plan: Plan, stages: readonly number[]): void {
-    const { manifest } = this.#plans.get(plan.id)!.deployment;
+  #prepare({ node, plan, stages, ask }: Extract<Effect, { type: 'prepare' }>): void {
+    const { manifest } = this.#plans.get(plan.id)!.values().next().value!.deployment;
     if (node !== CENTRAL) {
       const missing = missingCodecs(plan, stages, this.#codecs.get(node) ?? []);
       if (missing.length > 0) {
         const text = `it does not announce codec ${missing.join(', ')}: update it, or use a plan with other codecs`;
         // After the effects that this one is among.
         queueMicrotask(() =>
-          this.#parts.tell({ type: 'node-refused', node, plan: plan.id, code: 'TESSERA_CODEC', text }),
+          this.#parts.tell({ type: 'node-refused', node, plan: plan.id, code: 'TESSERA_CODEC', text, ask }),
         );
         return;
       }
-      this.#control(node, { v: 1, type: 'prepare', plan, manifest, stages: [...stages], epoch: this.#parts.epoch });
+      const { epoch } = this.#parts;
+      this.#control(node, { v: 1, type: 'prepare', plan, manifest, stages: [...stages], epoch, ask });
       return;
     }
     const { executor, tell } = this.#parts;
     executor.prepare(plan, stages, manifest.skeleton.sha).then(
-      () => tell({ type: 'node-ready', node, plan: plan.id }),
+      () => tell({ type: 'node-ready', node, plan: plan.id, ask }),
       (error: unknown) => {
         const { code, message } = failureOf(error);
-        tell({ type: 'node-refused', node, plan: plan.id, code, text: message });
+        tell({ type: 'node-refused', node, plan: plan.id, code, text: message, ask });
       },
     );
   }
@@ -209,7 +221,7 @@ export class Shell {
   #open({ i_id, ref, model, plan }: Extract<Effect, { type: 'open-frame' }>): void {
     const { data, tell } = this.#parts;
     const arrival = this.#payloads.get(ref)!;
-    this.#frames.set(i_id, { arrival, served: this.#plans.get(plan)!, size: UNKNOWN_SIZE, answer: undefined });
+    this.#frames.set(i_id, { arrival, served: this.#served(plan, model), size: UNKNOWN_SIZE, answer: undefined });
     data.open({ i_id, model, plan, frame: arrival.envelope }).then(
       (size) => {
         const frame = this.#frames.get(i_id);

@@ -83,7 +83,8 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   }
 
   const { threads, sessionMemoryMb } = options;
-  const executor = await createExecutor({ folder: store.folder, threads, sessionMemoryMb, log });
+  const onLost = (plan: string): void => plans.lost(plan);
+  const executor = await createExecutor({ folder: store.folder, threads, sessionMemoryMb, onLost, log });
   let bus: Bus;
   try {
     const will = { topic: topics.nodeStatus(id), payload: 'offline', qos: 1, retain: true } as const;

@@ -35,18 +35,22 @@ const MAX_WAITING = 32;
  * The plans of a node.
  *
  * plan: unknown --prepare--> preparing --pieces here, sessions run--> ready --release--> unknown
- *                            preparing --anything fails, release--> unknown
+ *                            preparing --anything fails, release--> unknown; ready --lost by the executor--> unknown
  *
  * 1. One plan is prepared at a time, in the order of the messages: a small machine has one link and few cores.
- * 2. Every `prepare` is answered with `ready` or `refused`; for a plan that is ready at once, without waiting in line.
+ * 2. Every `prepare` is answered with `ready` or `refused`, and with its own number; for a plan that is ready at once,
+ *    without waiting in line.
  * 3. With trusted keys, nothing of a model that none of them signed is fetched or loaded.
- * 4. A release takes effect when it arrives: work for the plan ends, and a fetch for it is given up.
+ * 4. A release takes effect when it arrives: work for the plan ends, and whatever was asked for before it is given up,
+ *    also what still waits in line.
+ * 5. A plan is ready only as long as the executor has it (`lost`).
  */
 export class Plans {
   readonly #options: PlansOptions;
   /** Ready plans and their stages, the oldest first. */
   readonly #ready = new Map<string, ReadonlySet<number>>();
-  readonly #preparing = new Map<string, AbortController>();
+  /** Of every `prepare` that is not answered: what gives it up. */
+  readonly #asked = new Set<{ readonly plan: string; readonly abort: AbortController }>();
   #line: Promise<unknown> = Promise.resolve();
   #waiting = 0;
 
@@ -57,6 +61,8 @@ export class Plans {
   /** Answers a `prepare` of `from`, who is also asked for the pieces that are missing. */
   async prepare(from: string, message: PrepareMessage): Promise<PrepareAnswer> {
     let plan: Plan | undefined;
+    const { ask } = message;
+    const about = ask === undefined ? {} : { ask };
     try {
       plan = parsePlan(message.plan);
       if (plan.model !== message.manifest.skeleton.sha)
@@ -68,22 +74,38 @@ export class Plans {
         const valid = plan;
         if (this.#waiting >= MAX_WAITING)
           throw new TesseraError('TESSERA_PLAN_INVALID', `${MAX_WAITING} plans wait to be prepared already`);
-        await this.#inLine(() => this.#prepare(from, valid, message));
+        const asked = { plan: id, abort: new AbortController() };
+        this.#asked.add(asked);
+        await this.#inLine(() => this.#prepare(from, valid, message, asked.abort.signal)).finally(() =>
+          this.#asked.delete(asked),
+        );
       }
-      return { v: 1, type: 'ready', plan: id, boot_id: this.#options.bootId };
+      return { v: 1, type: 'ready', plan: id, boot_id: this.#options.bootId, ...about };
     } catch (error) {
       const { code, message: text, hint } = failureOf(error);
       this.#options.log.warn(`a plan was refused: ${text}`, { plan: plan?.id, code });
       const full = hint === undefined ? text : `${text} ${hint}`;
-      return { v: 1, type: 'refused', plan: plan?.id ?? claimedId(message.plan), code, text: full.slice(0, 1000) };
+      return {
+        v: 1,
+        type: 'refused',
+        plan: plan?.id ?? claimedId(message.plan),
+        code,
+        text: full.slice(0, 1000),
+        ...about,
+      };
     }
   }
 
   release(plan: string): void {
-    this.#preparing.get(plan)?.abort();
+    for (const asked of this.#asked) if (asked.plan === plan) asked.abort.abort();
     if (!this.#ready.delete(plan)) return;
     this.#options.onGone(plan);
     this.#inLine(() => this.#options.executor.release(plan)).catch(() => {});
+  }
+
+  /** The executor does not have this plan any more: it has to be prepared again before work is taken for it. */
+  lost(plan: string): void {
+    if (this.#ready.delete(plan)) this.#options.onGone(plan);
   }
 
   #isReady(plan: string, stages: readonly number[]): boolean {
@@ -91,28 +113,23 @@ export class Plans {
     return ready !== undefined && stages.every((stage) => ready.has(stage));
   }
 
-  async #prepare(from: string, plan: Plan, { manifest, stages }: PrepareMessage): Promise<void> {
+  async #prepare(from: string, plan: Plan, { manifest, stages }: PrepareMessage, signal: AbortSignal): Promise<void> {
+    if (signal.aborted) throw released(plan.id);
     if (this.#isReady(plan.id, stages)) return;
-    const abort = new AbortController();
-    this.#preparing.set(plan.id, abort);
-    try {
-      const started = performance.now();
-      await this.#options.fetch.fetch(from, [manifest.skeleton, ...manifest.blobs], abort.signal);
-      const fetched = performance.now();
-      await this.#options.executor.prepare(plan, stages, manifest.skeleton.sha);
-      if (abort.signal.aborted) {
-        await this.#options.executor.release(plan.id);
-        throw new TesseraError('TESSERA_PLAN_INVALID', `plan ${plan.id} was released while it was prepared`);
-      }
-      this.#ready.set(plan.id, new Set([...(this.#ready.get(plan.id) ?? []), ...stages]));
-      this.#options.onReady(plan.id, manifest);
-      this.#options.log.info(`ready for plan ${plan.id} of model ${manifest.name}`, {
-        fetch_ms: Math.round(fetched - started),
-        load_ms: Math.round(performance.now() - fetched),
-      });
-    } finally {
-      this.#preparing.delete(plan.id);
+    const started = performance.now();
+    await this.#options.fetch.fetch(from, [manifest.skeleton, ...manifest.blobs], signal);
+    const fetched = performance.now();
+    await this.#options.executor.prepare(plan, stages, manifest.skeleton.sha);
+    if (signal.aborted) {
+      await this.#options.executor.release(plan.id);
+      throw released(plan.id);
     }
+    this.#ready.set(plan.id, new Set([...(this.#ready.get(plan.id) ?? []), ...stages]));
+    this.#options.onReady(plan.id, manifest);
+    this.#options.log.info(`ready for plan ${plan.id} of model ${manifest.name}`, {
+      fetch_ms: Math.round(fetched - started),
+      load_ms: Math.round(performance.now() - fetched),
+    });
     const oldest = this.#ready.keys().next().value;
     if (this.#ready.size > MAX_PLANS && oldest !== undefined) this.release(oldest);
   }
@@ -129,4 +146,8 @@ export class Plans {
 function claimedId(plan: unknown): string {
   const id = typeof plan === 'object' && plan !== null && 'id' in plan ? plan.id : undefined;
   return typeof id === 'string' ? id.slice(0, 1000) : '';
+}
+
+function released(plan: string): TesseraError {
+  return new TesseraError('TESSERA_PLAN_INVALID', `plan ${plan} was released while it was prepared`);
 }

@@ -129,8 +129,8 @@ export class Coordinator {
     if (node.presence === 'offline') return;
     onHeard(s, node);
     if (event.type === 'heartbeat') return;
-    if (event.type === 'node-ready') onNodeReady(s, node, event.plan);
-    if (event.type === 'node-refused') onNodeRefused(s, node, event.plan, `${event.code}: ${event.text}`);
+    if (event.type === 'node-ready') onNodeReady(s, node, event.plan, event.ask);
+    if (event.type === 'node-refused') onNodeRefused(s, node, event.plan, `${event.code}: ${event.text}`, event.ask);
     s.fleet_changed = true;
   }
 

@@ -96,13 +96,20 @@ export type Event = { readonly at: number } & (
       readonly type: 'heartbeat';
       readonly node: string;
     } /** The answers to `prepare`. From `central` they come from its own executor. */
-  | { readonly type: 'node-ready'; readonly node: string; readonly plan: string }
+  | {
+      readonly type: 'node-ready';
+      readonly node: string;
+      readonly plan: string;
+      /** Of the `prepare` that it answers; one of an earlier question changes nothing. Absent: of the latest. */
+      readonly ask?: number | undefined;
+    }
   | {
       readonly type: 'node-refused';
       readonly node: string;
       readonly plan: string;
       readonly code: string;
       readonly text: string;
+      readonly ask?: number | undefined;
     }
   | {
       /** Optional: bytes that a `work` effect became on the wire; only these count as bytes_up. Not for `central`. */
@@ -225,8 +232,15 @@ export interface FrameEnd {
 
 /** What the coordinator asks of the shell, in the order given. */
 export type Effect =
-  | /** Have a node (or `central`) load these stages of a plan; ends in `node-ready` or `node-refused`. May be repeated. */
-  { readonly type: 'prepare'; readonly node: string; readonly plan: Plan; readonly stages: readonly number[] }
+  | {
+      /** Have a node (or `central`) load these stages of a plan; ends in `node-ready` or `node-refused`. May be repeated. */
+      readonly type: 'prepare';
+      readonly node: string;
+      readonly plan: Plan;
+      readonly stages: readonly number[];
+      /** To be given back with the answer; the same where the same is asked again. */
+      readonly ask: number;
+    }
   | {
       readonly type: 'release-plan';
       readonly node: string;

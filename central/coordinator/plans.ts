@@ -59,9 +59,18 @@ export function offerPlan(s: State, name: string, facts: PlanFacts): void {
   }
 }
 
-/** A node can do what it was last asked to prepare. */
-export function onNodeReady(s: State, node: Node, plan: string): void {
+/**
+ * What an answer is about; undefined where it answers an earlier question than the last. A plan that is released and
+ * comes back while a node still prepares it is asked for twice, and the first answer says that it was released.
+ */
+function asked(node: Node, plan: string, ask: number | undefined): Readiness | undefined {
   const readiness = node.readiness.get(plan);
+  return ask === undefined || readiness?.ask === ask ? readiness : undefined;
+}
+
+/** A node can do what it was last asked to prepare. */
+export function onNodeReady(s: State, node: Node, plan: string, ask: number | undefined): void {
+  const readiness = asked(node, plan, ask);
   if (readiness === undefined) return;
   s.timers.clear(`prepare ${node.id} ${plan}`);
   readiness.state = 'ready';
@@ -70,8 +79,8 @@ export function onNodeReady(s: State, node: Node, plan: string): void {
 }
 
 /** A node cannot do a plan; it is not asked again until it is restarted. What it could do before, it still can. */
-export function onNodeRefused(s: State, node: Node, plan: string, text: string): void {
-  const readiness = node.readiness.get(plan);
+export function onNodeRefused(s: State, node: Node, plan: string, text: string, ask: number | undefined): void {
+  const readiness = asked(node, plan, ask);
   if (readiness === undefined) return;
   s.timers.clear(`prepare ${node.id} ${plan}`);
   readiness.state = 'refused';
@@ -92,12 +101,14 @@ function prepare(s: State, run: PlanRun, node: Node, stages: readonly number[]):
   const readiness: Readiness = {
     state: 'preparing',
     asked_at: s.now,
+    // The same question again: whichever answer comes first is one to both.
+    ask: known?.state === 'preparing' && known.stages.length === all.length ? known.ask : s.prepares++,
     stages: all,
     usable: known?.usable ?? [],
     text: '',
   };
   node.readiness.set(id, readiness);
-  s.effects.push({ type: 'prepare', node: node.id, plan: run.plan, stages: all });
+  s.effects.push({ type: 'prepare', node: node.id, plan: run.plan, stages: all, ask: readiness.ask });
   if (node.id !== CENTRAL)
     s.timers.set(`prepare ${node.id} ${id}`, s.now + s.options.prepare_again_ms, { kind: 'look' });
 }

@@ -39,6 +39,8 @@ export interface State {
   counter: number;
   turn: number;
   batches: number;
+  /** Numbers what nodes are asked to prepare. */
+  prepares: number;
   readonly notes: Record<TileNote, number>;
   /** Requests and tiles that were not the plain course of things. */
   readonly extra: {
@@ -106,6 +108,8 @@ export interface Node {
 export interface Readiness {
   state: 'preparing' | 'ready' | 'refused';
   asked_at: number;
+  /** Number of the latest question; only its answer counts. */
+  ask: number;
   /** Asked for, and (after `ready`) usable; while central loads more stages, the ones before stay usable. */
   stages: readonly number[];
   usable: readonly number[];
@@ -280,6 +284,7 @@ export function newState(options: CoordinatorOptions): State {
     counter: 0,
     turn: 0,
     batches: 0,
+    prepares: 0,
     notes: { duplicate: 0, stray: 0, late: 0, 'stale-epoch': 0 },
     extra: { hedged: 0, resent: 0, filled: 0 },
     fleet_changed: false,

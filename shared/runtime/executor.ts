@@ -19,6 +19,8 @@ export interface ExecutorOptions {
   readonly sessionMemoryMb: number;
   /** Tiles wait while the worker is started again, instead of failing: for whoever has nobody else to ask. */
   readonly patient?: boolean;
+  /** Told of a plan that could not be prepared again after the worker ended: it is as if it had never been prepared. */
+  readonly onLost?: (plan: string) => void;
   readonly log: Log;
 }
 
@@ -26,6 +28,8 @@ export interface ExecutorOptions {
 const RESTART_MS = [0, 200, 1000, 5000] as const;
 /** A worker that lived this long was well, so the next end counts as the first. */
 const HEALTHY_MS = 60_000;
+/** How often a plan is loaded whose loading the worker does not survive. */
+const LOAD_TRIES = 2;
 /** How long `stop` waits for the run under way. */
 const STOP_MS = 5000;
 
@@ -33,6 +37,12 @@ interface Prepared {
   readonly plan: Plan;
   readonly stages: Set<number>;
   readonly skeletonSha: string;
+}
+
+/** A `prepare` under way. */
+interface Request {
+  readonly plan: string;
+  released: boolean;
 }
 
 /**
@@ -50,13 +60,19 @@ export async function createExecutor(options: ExecutorOptions): Promise<Executor
  * 1. Every tile given to `run` has exactly one outcome, also when the worker ends: then `run-failed`.
  * 2. While the worker is not running, tiles fail at once, so that their sender can ask another node; a patient
  *    executor keeps them until it runs again.
- * 3. A plan that was prepared is prepared again after a restart, before any tile runs.
- * 4. The thread is never ended from outside while the runtime runs: that aborts the whole process (onnxruntime-node
+ * 3. A plan that was prepared is prepared again after a restart, before any tile runs; one that cannot be is lost, and
+ *    `onLost` says so. Nobody holds a plan for prepared that the worker does not have.
+ * 4. What is asked of one plan happens in the order in which it was asked. A release ends the `prepare` before it,
+ *    which then throws; one that comes while the worker is down, or that ends with it, waits for the next worker.
+ * 5. The thread is never ended from outside while the runtime runs: that aborts the whole process (onnxruntime-node
  *    1.30 throws a C++ exception that nobody catches). It is asked to stop, and left alone if it does not answer.
  */
 class ThreadExecutor implements Executor {
   readonly #options: ExecutorOptions;
   readonly #prepared = new Map<string, Prepared>();
+  readonly #requests = new Set<Request>();
+  /** By plan: the last thing that was asked about it. */
+  readonly #turns = new Map<string, Promise<void>>();
   #worker: Worker | undefined;
   #calls: WorkerCalls | undefined;
   #down: string | undefined;
@@ -73,14 +89,26 @@ class ThreadExecutor implements Executor {
   }
 
   async prepare(plan: Plan, stages: readonly number[], skeletonSha: string): Promise<void> {
-    const known = this.#prepared.get(plan.id);
+    const request: Request = { plan: plan.id, released: false };
+    this.#requests.add(request);
     try {
-      await this.#load({ plan, stages: new Set(stages), skeletonSha });
+      await this.#inTurn(plan.id, () => this.#prepare(request, { plan, stages: new Set(stages), skeletonSha }));
+    } finally {
+      this.#requests.delete(request);
+    }
+  }
+
+  async #prepare(request: Request, asked: Prepared): Promise<void> {
+    const { plan, stages, skeletonSha } = asked;
+    try {
+      await this.#loadWell(asked, request);
+      if (request.released) throw released(plan.id);
     } catch (error) {
-      if (known === undefined) await this.#calls?.call('release', { plan: plan.id }).catch(() => {});
+      if (!this.#prepared.has(plan.id)) await this.#calls?.call('release', { plan: plan.id }).catch(() => {});
       throw error;
     }
-    this.#prepared.set(plan.id, { plan, skeletonSha, stages: new Set([...(known?.stages ?? []), ...stages]) });
+    const known = this.#prepared.get(plan.id)?.stages ?? [];
+    this.#prepared.set(plan.id, { plan, skeletonSha, stages: new Set([...known, ...stages]) });
   }
 
   async run(job: Job, onTile: (outcome: TileOutcome) => void): Promise<void> {
@@ -104,7 +132,23 @@ class ThreadExecutor implements Executor {
 
   async release(plan: string): Promise<void> {
     this.#prepared.delete(plan);
-    await this.#calls?.call('release', { plan });
+    for (const request of this.#requests) if (request.plan === plan) request.released = true;
+    // A worker that ends meanwhile takes the plan with it.
+    await this.#inTurn(plan, async () => this.#calls?.call('release', { plan }).catch(() => {}));
+  }
+
+  #inTurn<T>(plan: string, action: () => Promise<T>): Promise<T> {
+    const turn = (this.#turns.get(plan) ?? Promise.resolve()).then(action);
+    const settled = turn
+      .then(
+        () => {},
+        () => {},
+      )
+      .then(() => {
+        if (this.#turns.get(plan) === settled) this.#turns.delete(plan);
+      });
+    this.#turns.set(plan, settled);
+    return turn;
   }
 
   async stop(): Promise<void> {
@@ -127,9 +171,26 @@ class ThreadExecutor implements Executor {
     clearTimeout(late);
   }
 
+  /** Loads with a worker that runs: where it ends meanwhile, once more with the next one. */
+  async #loadWell(asked: Prepared, request: Request): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      while (this.#down !== undefined && !this.#stopped) await new Promise<void>((resolve) => this.#wake.push(resolve));
+      const calls = this.#running();
+      try {
+        await this.#load(calls, asked, () => request.released);
+        return;
+      } catch (error) {
+        if (this.#calls === calls || this.#stopped || attempt === LOAD_TRIES) throw error;
+      }
+    }
+  }
+
   /** Stage by stage, so that tiles of other plans run in between: a new plan is prepared while frames flow. */
-  async #load({ plan, stages, skeletonSha }: Prepared): Promise<void> {
-    for (const stage of stages) await this.#running().call('prepare', { plan, stages: [stage], skeletonSha });
+  async #load(calls: WorkerCalls, { plan, stages, skeletonSha }: Prepared, isReleased: () => boolean): Promise<void> {
+    for (const stage of stages) {
+      if (isReleased()) throw released(plan.id);
+      await calls.call('prepare', { plan, stages: [stage], skeletonSha });
+    }
   }
 
   async #tile(call: TileCall): Promise<TileOutcome> {
@@ -176,21 +237,35 @@ class ThreadExecutor implements Executor {
   }
 
   async #restore(): Promise<void> {
-    this.#calls = this.#startWorker();
+    const calls = this.#startWorker();
+    this.#calls = calls;
     for (const prepared of [...this.#prepared.values()]) {
+      const isGone = (): boolean => this.#prepared.get(prepared.plan.id) !== prepared;
       try {
-        await this.#load(prepared);
+        await this.#load(calls, prepared, isGone);
       } catch (error) {
-        // Its tiles will be answered `unknown-plan`, which makes the sender prepare it anew.
-        this.#options.log.error('a plan could not be prepared again', { plan: prepared.plan.id, ...failureOf(error) });
+        if (!isGone()) this.#lose(prepared.plan.id, error);
       }
-      if (this.#calls === undefined) return;
+      if (isGone()) await calls.call('release', { plan: prepared.plan.id }).catch(() => {});
+      if (this.#calls !== calls) return;
     }
     this.#down = undefined;
     this.#wakeAll();
   }
 
+  /** Its tiles will be answered `unknown-plan`, which makes the sender have it prepared anew. */
+  #lose(plan: string, error: unknown): void {
+    this.#prepared.delete(plan);
+    const { message } = failureOf(error);
+    this.#options.log.error(`a plan could not be prepared again: ${message}`, { plan });
+    this.#options.onLost?.(plan);
+  }
+
   #wakeAll(): void {
     for (const wake of this.#wake.splice(0)) wake();
   }
+}
+
+function released(plan: string): TesseraError {
+  return new TesseraError('TESSERA_PLAN_INVALID', `plan ${plan} was released while it was prepared`);
 }

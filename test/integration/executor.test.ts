@@ -17,11 +17,13 @@ let folder: string;
 let skeleton: string;
 let executor: Executor;
 let worker: Worker;
+const lost: string[] = [];
 
 async function start(): Promise<void> {
   // Node tells of every thread that is started; there is no other way to the executor's own.
   const started = new Promise<Worker>((resolve) => process.once('worker', resolve));
-  executor = await createExecutor({ folder, threads: 1, sessionMemoryMb: 100, log: silentLog });
+  const onLost = (plan: string): void => void lost.push(plan);
+  executor = await createExecutor({ folder, threads: 1, sessionMemoryMb: 100, onLost, log: silentLog });
   worker = await started;
   await executor.prepare(tinyPlan(skeleton, { kind: 'whole' }), [0], skeleton);
 }
@@ -117,6 +119,45 @@ describe('the executor', () => {
     expect(codes(await run(job()))).toEqual(['run-failed']);
     worker = await restarted;
     await executor.prepare(tinyPlan(skeleton, { kind: 'whole' }), [0], skeleton);
+  });
+
+  it('prepares while its thread is away, or else central or a node refuses a plan for good in that moment', async () => {
+    const restarted = new Promise<Worker>((resolve) => process.once('worker', resolve));
+    await worker.terminate();
+    await executor.prepare(tinyPlan(skeleton, { kind: 'whole' }, 'p-00000004'), [0], skeleton);
+    worker = await restarted;
+    expect(codes(await run({ ...job(), plan: 'p-00000004' }))).toEqual(['ok']);
+    await executor.release('p-00000004');
+  });
+
+  it('does what is asked of one plan in order: a release ends the prepare before it, the next one stands', async () => {
+    const store = await openBlobStore(folder);
+    const { sha } = (await packModel({ name: 'heavy', model: heavyNetwork(), store })).skeleton;
+    const plan = tinyPlan(sha, { kind: 'whole' }, 'p-00000005');
+    const first = executor.prepare(plan, [0], sha);
+    first.catch(() => {});
+    const release = executor.release(plan.id);
+    const second = executor.prepare(plan, [0], sha);
+    await expect(first).rejects.toMatchObject({ message: expect.stringMatching(/released/) });
+    await Promise.all([release, second]);
+    const out = [{ tensor: 'y', box: wholeBox([1, 64, 96, 96]), codec: { name: 'raw' as const } }];
+    const tiles = [{ t_id: 0, in: [wireRegion('x', heavyInput())], out }];
+    expect(codes(await run({ plan: plan.id, i_id: '1-1', stage: 0, tiles }))).toEqual(['ok']);
+    await executor.release(plan.id);
+  });
+
+  it('says which plan it lost with its thread, and has the others', async () => {
+    const store = await openBlobStore(folder);
+    const { sha } = (await packModel({ name: 'heavy', model: heavyNetwork(), store })).skeleton;
+    const plan = tinyPlan(sha, { kind: 'whole' }, 'p-00000006');
+    await executor.prepare(plan, [0], sha);
+    await rm(join(folder, sha));
+    const restarted = new Promise<Worker>((resolve) => process.once('worker', resolve));
+    await worker.terminate();
+    worker = await restarted;
+    while (codes(await run(job()))[0] !== 'ok');
+    expect(lost).toEqual([plan.id]);
+    expect(codes(await run({ ...job(), plan: plan.id }))).toEqual(['unknown-plan']);
   });
 
   it('forgets a plan that is released', async () => {

@@ -191,4 +191,34 @@ describe('release', () => {
     expect(await answer).toMatchObject({ type: 'refused', plan: A });
     expect(calls).toEqual([`prepare ${A}`, `release ${A}`]);
   });
+
+  it('gives up what still waits in line, or else the node loads and keeps what nobody wants', async () => {
+    const { plans, calls, gate } = planning();
+    const first = plans.prepare('central', prepare(A));
+    const load = await gate(0);
+    const waiting = plans.prepare('central', { ...prepare(B), ask: 1 });
+    plans.release(B);
+    const again = plans.prepare('central', { ...prepare(B), ask: 2 });
+    load.open();
+    expect(await first).toMatchObject({ type: 'ready' });
+    expect(await waiting).toMatchObject({ type: 'refused', plan: B, ask: 1 });
+    (await gate(1)).open();
+    expect(await again).toMatchObject({ type: 'ready', plan: B, ask: 2 });
+    expect(calls).toEqual([`prepare ${A}`, `ready ${A}`, `prepare ${B}`, `ready ${B}`]);
+  });
+});
+
+describe('a plan that the executor has lost', () => {
+  it('is prepared again when it is asked for, or else the node says `ready` for ever and does nothing', async () => {
+    const { plans, calls, gate } = planning();
+    const first = plans.prepare('central', prepare(A));
+    (await gate(0)).open();
+    await first;
+    plans.lost(A);
+    plans.lost(B);
+    const again = plans.prepare('central', prepare(A));
+    (await gate(1)).fail(new TesseraError('TESSERA_BLOB', 'a piece is away'));
+    expect(await again).toMatchObject({ type: 'refused', text: 'a piece is away' });
+    expect(calls).toEqual([`prepare ${A}`, `ready ${A}`, `gone ${A}`, `prepare ${A}`]);
+  });
 });

@@ -274,7 +274,9 @@ export class Cluster {
           this.at(this.now + node.behaviour.prepareMs, () => {
             if (node.boot !== boot || node.state === 'down') return;
             node.plans.add(effect.plan.id);
-            this.#send(node, 0, () => this.tell({ type: 'node-ready', node: node.id, plan: effect.plan.id }));
+            this.#send(node, 0, () =>
+              this.tell({ type: 'node-ready', node: node.id, plan: effect.plan.id, ask: effect.ask }),
+            );
           });
         });
         return;

@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import type { FrameEnd } from '../../../central/coordinator/events.ts';
+import { Coordinator } from '../../../central/coordinator/coordinator.ts';
+import type { Event, FrameEnd } from '../../../central/coordinator/events.ts';
+import { defaultOptions } from '../../../central/coordinator/options.ts';
 import { CENTRAL } from '../../../shared/plan/plan.ts';
 import { Cluster } from '../../sim/cluster.ts';
 import { atCentral, everyNode, sketchPlan, tilesAndTail } from '../../sim/plans.ts';
@@ -633,5 +635,41 @@ describe('credit', () => {
   test('a tile larger than the window goes out alone', () => {
     const cluster = fourNodes({ window_bytes: 5_000 });
     expect(outcomes(frames(cluster, 2))).toEqual(['ok']);
+  });
+});
+
+describe('answers to earlier questions', () => {
+  /** What nodes are asked to prepare, told by hand: the plan, and the number of the question. */
+  function byHand() {
+    const coordinator = new Coordinator({ ...defaultOptions, epoch: 1 });
+    const asked: { plan: string; ask: number }[] = [];
+    let at = 0;
+    const tell = (event: Omit<Event, 'at'>): void => {
+      for (const effect of coordinator.handle({ ...event, at: at++ } as Event))
+        if (effect.type === 'prepare' && effect.node === 'a') asked.push({ plan: effect.plan.id, ask: effect.ask });
+    };
+    const state = (plan: string) => coordinator.snapshot().nodes.a!.plans[plan];
+    tell({ type: 'node-online', node: 'a', boot_id: '1', tier: 'edge' } as Event);
+    return { tell: tell as (event: unknown) => void, asked, state };
+  }
+  const [one, two] = [sketchPlan([{ tiles: 2 }], 1), sketchPlan([{ tiles: 2 }], 2)];
+
+  test('a plan that came back is not refused because its first question was given up', () => {
+    const { tell, asked, state } = byHand();
+    for (const facts of [one, two, one]) tell({ type: 'plan', model: 'm', facts });
+    const plan = one.plan.id;
+    const [first, , second] = asked;
+    expect([first!.plan, second!.plan]).toEqual([plan, plan]);
+    tell({ type: 'node-refused', node: 'a', plan, code: 'TESSERA_PLAN_INVALID', text: 'released', ask: first!.ask });
+    expect(state(plan)).toBe('preparing');
+    tell({ type: 'node-ready', node: 'a', plan, ask: second!.ask });
+    expect(state(plan)).toBe('ready');
+  });
+
+  test('an answer without a number is one to the last question, as older nodes give it', () => {
+    const { tell, state } = byHand();
+    tell({ type: 'plan', model: 'm', facts: one });
+    tell({ type: 'node-ready', node: 'a', plan: one.plan.id });
+    expect(state(one.plan.id)).toBe('ready');
   });
 });
