@@ -1,19 +1,11 @@
 import { access, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { oneOf, type Values, value } from '../cli/options.ts';
+import { TesseraError } from '../shared/errors.ts';
 import { ap50, type LabelledBox, type PictureResult } from './accuracy/average-precision.ts';
 import { loadWhole, type WholeNetwork } from './accuracy/network.ts';
 import { bootstrapInterval, type Interval, shareInterval } from './accuracy/statistics.ts';
-
-/*
- * Do cards, picture preparation and decoders reproduce the accuracies that data/README.md lists? Each network runs
- * whole in this process; that a distributed run equals it is the question of other benchmarks.
- *
- * Not measured: mnist-8 (no pictures there), deeplabv3, ultraface and super resolution (no labels there; seen by eye).
- * The ImageNet and COCO samples are parts (125 and 43) of those that the listed figures were measured on (1000 and
- * 128), so a difference is judged by the sampling error too: `within` is 3 points, `expected` is that the listed figure
- * lies in the 95 % interval of this sample. One of the two must hold.
- */
+import { dataFolder, dataOption, defineBenchmark } from './benchmark.ts';
 
 /** One network on one data set; figures are shares, 0 to 1. */
 interface Row {
@@ -26,9 +18,6 @@ interface Row {
   readonly within: boolean;
   readonly expected: boolean;
 }
-
-/** The question, for the list of benchmarks. */
-export const description = 'do preparation, cards and decoders reproduce the accuracies of the shared networks?';
 
 const TOLERANCE = 0.03;
 
@@ -176,21 +165,37 @@ function printTable(rows: readonly Row[]): void {
   }
 }
 
-/**
- * Accuracy of each network that has labelled pictures, through decodeFrame, the preparation in the graph, ONNX Runtime
- * and the decoder of its card. Options: `--network NAME` runs one. Data: $TESSERA_DATA, default ../shared/data.
- */
-export async function run(args: string[]): Promise<{ pass: boolean; [key: string]: unknown }> {
-  const { values } = parseArgs({ args, strict: false, options: { network: { type: 'string' } } });
-  const data = process.env.TESSERA_DATA ?? '../shared/data';
-  try {
-    await access(join(data, 'models'));
-  } catch {
-    return { pass: false, error: `${join(data, 'models')} is missing: set TESSERA_DATA` };
-  }
+const options = {
+  network: value('--network <name>', 'only this', oneOf(...QUESTIONS.map(({ network }) => network))),
+  data: dataOption,
+};
+
+export const { description, usage, run } = defineBenchmark({
+  question: 'do preparation, cards and decoders reproduce the accuracies of the shared networks?',
+  method:
+    'Each network that has labelled pictures runs whole in this process, through decodeFrame, the preparation in the ' +
+    'graph, ONNX Runtime and the decoder of its card. The ImageNet and COCO samples are parts (125 and 43) of those ' +
+    'that the listed figures were measured on (1000 and 128), so a difference is judged by the sampling error too. ' +
+    'Passed: each figure is within 3 points of the listed one, or that one lies in the 95 % interval of this sample.',
+  needs: 'the shared networks and pictures.',
+  notMeasured:
+    'mnist-8 (no pictures there), deeplabv3, ultraface and super resolution (no labels there; seen by eye); that a ' +
+    'distributed run equals the whole (`npm run bench -- lossless`).',
+  options,
+  quick: {},
+  run: compare,
+});
+
+async function compare({ network: only, data: given }: Values<typeof options>) {
+  const data = dataFolder(given);
+  await access(join(data, 'models')).catch(() => {
+    throw new TesseraError('TESSERA_USAGE', `${join(data, 'models')} is missing`, {
+      hint: 'set TESSERA_DATA, or name a folder with --data that holds models and images',
+    });
+  });
   const rows: Row[] = [];
   for (const { network, measure, listed, run: measured } of QUESTIONS) {
-    if (values.network !== undefined && values.network !== network) continue;
+    if (only !== undefined && only !== network) continue;
     const { pictures, here, interval } = await measured(join('test', 'data', 'cards', `${network}.yaml`), data);
     const within = Math.abs(here - listed) <= TOLERANCE;
     const expected = listed >= interval[0] && listed <= interval[1];

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { startBroker } from '../broker/broker.ts';
 import { startAgentProcess } from '../cli/agent-process.ts';
+import { integer, positive, type Values, valueOr } from '../cli/options.ts';
 import type { Plan } from '../shared/plan/plan.ts';
 import { silentLog } from '../shared/ports.ts';
 import {
@@ -19,24 +20,34 @@ import { openBlobStore } from '../shared/runtime/blob-store.ts';
 import { connectBus } from '../shared/runtime/mqtt.ts';
 import { packModel } from '../shared/runtime/package.ts';
 import { Wire } from '../shared/runtime/wire.ts';
+import { defineBenchmark } from './benchmark.ts';
 import { reluModel } from './relu-model.ts';
-
-/**
- * A node agent as a process of its own beside a broker and a stand-in for central, all on this machine, with a network
- * that computes next to nothing. What is measured is everything but inference: messages, queue, hand-over to the
- * worker thread and back. Not measured: a network between the machines, large tensors, several nodes.
- */
-export const description = 'what does a node agent cost besides inference?';
 
 const NODE = 'bench-node';
 const TARGET = { idle_percent: 3, round_trip_ms: 2 };
-const IDLE_MS = 10_000;
-const TRIPS = 2000;
 /** Linux counts a process's CPU time in ticks of 10 ms (USER_HZ). */
 const TICK_MS = 10;
 
-/** Runs the benchmark; needs Linux for the CPU figures. */
-export async function run(): Promise<{ pass: boolean } & Record<string, unknown>> {
+const options = {
+  trips: valueOr('--trips <n>', 'tiles there and back that are measured, after as many that are not', integer(1), 2000),
+  idle: valueOr('--idle <s>', 'seconds for which the idle agent is watched', positive, 10),
+};
+
+export const { description, usage, run } = defineBenchmark({
+  question: 'what does a node agent cost besides inference?',
+  method:
+    'A node agent as a process of its own beside a broker and a stand-in for central, all on this machine, with a ' +
+    'network that computes next to nothing. What is measured is everything but inference: messages, queue, hand-over ' +
+    `to the worker thread and back. Passed: at most ${TARGET.idle_percent} % of a core when idle and ` +
+    `${TARGET.round_trip_ms} ms for a tile there and back (median).`,
+  needs: 'Linux, for the CPU figures.',
+  notMeasured: 'a network between the machines, large tensors, several nodes.',
+  options,
+  quick: { trips: 500, idle: 4 },
+  run: measure,
+});
+
+async function measure({ trips: count, idle }: Values<typeof options>) {
   const folder = await mkdtemp(join(tmpdir(), 'tessera-bench-'));
   const broker = await startBroker({ listen: ['mqtt://127.0.0.1:0'], anonymous: 'loopback', log: silentLog });
   const url = broker.urls[0]!;
@@ -90,19 +101,19 @@ export async function run(): Promise<{ pass: boolean } & Record<string, unknown>
       });
     const trips = async (tId: number): Promise<number[]> => {
       const times: number[] = [];
-      for (let counter = 0; counter < TRIPS; counter++) times.push(await trip(counter, tId));
+      for (let counter = 0; counter < count; counter++) times.push(await trip(counter, tId));
       return times.sort((a, b) => a - b);
     };
     await trips(0);
     const before = await cpuMs();
     const times = await trips(0);
-    const cpuPerTrip = ((await cpuMs()) - before) / TRIPS;
+    const cpuPerTrip = ((await cpuMs()) - before) / count;
     // A tile that the plan has not goes all the way but for the runtime.
     const empty = await trips(1);
 
     await setTimeout(1000);
     const [idleCpu, idleFrom] = [await cpuMs(), performance.now()];
-    await setTimeout(IDLE_MS);
+    await setTimeout(idle * 1000);
     const idlePercent = (((await cpuMs()) - idleCpu) / (performance.now() - idleFrom)) * 100;
     const result = {
       pass: idlePercent <= TARGET.idle_percent && at(times, 0.5) <= TARGET.round_trip_ms,

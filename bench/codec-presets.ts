@@ -1,11 +1,8 @@
-import { parseArgs } from 'node:util';
+import { integer, type Values, valueOr } from '../cli/options.ts';
 import { ClipQuantiser } from '../shared/codec/clip-quantiser.ts';
 import { CONTEXTS, codeClasses } from '../shared/codec/coding/classes.ts';
+import { dataFolder, dataOption, defineBenchmark } from './benchmark.ts';
 import { entropyBytes, featureMaps, quantile, tilesOf } from './codec/feature-maps.ts';
-
-/** One line for the list of benchmarks. */
-export const description =
-  "which preset tables of the entropy coder fit feature maps best? Prints shared/codec/coding/presets.ts' PRESETS";
 
 const BITS = 4;
 const SYMBOLS = 16;
@@ -106,19 +103,33 @@ function letters(levels: Float64Array): string {
   return rows.join(' ');
 }
 
-/** `--count N` presets; `--data FOLDER`. Pictures are others than those of `npm run bench -- codec`. */
-export async function run(args: string[]): Promise<{ pass: boolean; [key: string]: unknown }> {
-  const { values } = parseArgs({
-    args,
-    options: {
-      count: { type: 'string', default: '20' },
-      data: { type: 'string', default: process.env.TESSERA_DATA ?? '../shared/data' },
-    },
-  });
+/** Indices of pictures, of which `npm run bench -- codec` has others. */
+const PICTURES = [1, 23, 38, 77];
+
+const options = {
+  count: valueOr('--count <n>', 'presets', integer(1), 20),
+  pictures: valueOr('--pictures <n>', 'pictures of each network', integer(1, PICTURES.length), PICTURES.length),
+  cuts: valueOr('--cuts <n>', 'cuts of each network', integer(1), 6),
+  data: dataOption,
+};
+
+export const { description, usage, run } = defineBenchmark({
+  question: 'which preset tables of the entropy coder fit feature maps best?',
+  method:
+    'Prints the PRESETS of shared/codec/coding/presets.ts: groups the tiles of real feature maps by the table that codes ' +
+    "them best, fits each table again, and repeats that (Lloyd's algorithm). Always passed.",
+  needs: 'the shared networks and pictures.',
+  notMeasured: 'how good they are: `npm run bench -- codec` does that, on other pictures.',
+  options,
+  quick: { pictures: 1, cuts: 2 },
+  run: fit,
+});
+
+async function fit({ count, pictures, cuts, data }: Values<typeof options>) {
   const samples: Sample[] = [];
-  const pictures = [1, 23, 38, 77];
+  const choice = { data: dataFolder(data), pictures: PICTURES.slice(0, pictures), cuts, only: [] };
   for (const where of ['active', 'linear'] as const)
-    for await (const map of featureMaps({ data: values.data, pictures, cuts: 6, where, only: [] }))
+    for await (const map of featureMaps({ ...choice, where }))
       for (const [low, high] of where === 'active' ? BOUNDS : LINEAR_BOUNDS) {
         const a = low === 0 ? 0 : quantile(map.values, low);
         const b = quantile(map.values, high);
@@ -128,7 +139,7 @@ export async function run(args: string[]): Promise<{ pass: boolean; [key: string
         const weight = 1 / (1 + entropyBytes(codes));
         for (const tile of tilesOf(codes, map.shape, 4, 4)) samples.push({ counts: countTile(tile), weight });
       }
-  const presets = cluster(samples, Number(values.count));
+  const presets = cluster(samples, count);
   for (const preset of presets) console.log(`  '${letters(preset)}',`);
   return { pass: true, samples: samples.length };
 }

@@ -1,4 +1,4 @@
-import { parseArgs } from 'node:util';
+import { integer, string, type Values, valueOr } from '../cli/options.ts';
 import { clip, decodeClipCodes, encodeClipCodes } from '../shared/codec/clip.ts';
 import { ClipQuantiser } from '../shared/codec/clip-quantiser.ts';
 import { bytesOf } from '../shared/codec/floats.ts';
@@ -7,21 +7,17 @@ import type { ClipSpec } from '../shared/codec/spec.ts';
 import { writeModel } from '../shared/onnx/write.ts';
 import { loadSession } from '../shared/runtime/ort.ts';
 import type { TensorSpec } from '../shared/tensor/tensor.ts';
+import { dataFolder, dataOption, defineBenchmark, list } from './benchmark.ts';
 import { entropyBytes, type FeatureMap, featureMaps, quantile, tilesOf } from './codec/feature-maps.ts';
 import { quantisingModel } from './codec/quantising-model.ts';
 import { RIVALS, type Rival } from './codec/rivals.ts';
-
-/** One line for the list of benchmarks. */
-export const description =
-  'how small and how fast are clipped results of real networks, against their entropy, deflate and zstd?';
 
 /** Bytes at most, of the entropy of the whole map's codes; encoding and decoding at least, GB/s of the fp32 values. */
 const TARGETS = { entropy: 1.03, sparse_gb_s: 1, dense_gb_s: 0.4 };
 const GRIDS = [2, 4] as const;
 /** Values of a tile from which on its speed counts: below, calling costs as much as coding. */
 const LEAST_TILE = 2048;
-/** Longest that one measurement may take, and fewest repetitions. */
-const TIME_MS = 60;
+/** Fewest repetitions of a measurement. */
 const REPEATS = 8;
 const RIVAL_MS = 3;
 
@@ -59,7 +55,7 @@ interface Row {
  * Seconds for all parts: of each the least of several times, as others use the machine too, and a part is done
  * before the next one's turn.
  */
-function fastest<T>(parts: readonly T[], action: (part: T, index: number) => void, timeMs = TIME_MS): number {
+function fastest<T>(parts: readonly T[], action: (part: T, index: number) => void, timeMs: number): number {
   let sum = 0;
   parts.forEach((part, index) => {
     let best = Number.POSITIVE_INFINITY;
@@ -86,7 +82,7 @@ function specOf(tile: { readonly length: number }): TensorSpec {
   return { dtype: 'float32', shape: [tile.length] };
 }
 
-function measure(map: FeatureMap, kind: Kind, bits: number, grid: number): Row | undefined {
+function measure(map: FeatureMap, kind: Kind, bits: number, grid: number, timeMs: number): Row | undefined {
   const codec = boundsOf(map.values, kind, bits);
   if (codec === undefined) return undefined;
   const codes = new Uint8Array(map.values.length);
@@ -118,10 +114,10 @@ function measure(map: FeatureMap, kind: Kind, bits: number, grid: number): Row |
     of_raw: bytes / raw,
     rivals: Object.fromEntries(RIVALS.map((rival) => [rival.name, measureRival(rival, codeTiles, bits)])),
     seconds: {
-      encode: fastest(tiles, (tile) => clip.encode(bytesOf(tile), specOf(tile), codec)),
-      encode_codes: fastest(codeTiles, (tile) => encodeClipCodes(tile, codec)),
-      decode: fastest(encoded, (part, t) => decodeClipCodes(part, codeTiles[t]!.length, codec)),
-      decode_values: fastest(encoded, (part, t) => clip.decode(part, specOf(tiles[t]!), codec)),
+      encode: fastest(tiles, (tile) => clip.encode(bytesOf(tile), specOf(tile), codec), timeMs),
+      encode_codes: fastest(codeTiles, (tile) => encodeClipCodes(tile, codec), timeMs),
+      decode: fastest(encoded, (part, t) => decodeClipCodes(part, codeTiles[t]!.length, codec), timeMs),
+      decode_values: fastest(encoded, (part, t) => clip.decode(part, specOf(tiles[t]!), codec), timeMs),
     },
   };
 }
@@ -175,33 +171,40 @@ function printRow(row: Row): void {
   );
 }
 
-/**
- * `--networks a,b` only these; `--pictures N` of each (2); `--cuts N` (3); `--bits N` (4); `--data FOLDER`. Bytes are
- * summed over the tiles with headers and tables. `pass`: the largest share of the entropy over maps as ReLU leaves them,
- * and the speed over all maps of a kind whose tiles have at least 2048 values: encoding from fp32, whichever of
- * JavaScript and the runtime quantises faster, and decoding to codes.
- */
-export async function run(args: string[]): Promise<{ pass: boolean; [key: string]: unknown }> {
-  const { values } = parseArgs({
-    args,
-    options: {
-      data: { type: 'string', default: process.env.TESSERA_DATA ?? '../shared/data' },
-      networks: { type: 'string', default: '' },
-      pictures: { type: 'string', default: '2' },
-      cuts: { type: 'string', default: '3' },
-      bits: { type: 'string', default: '4' },
-    },
-  });
-  const bits = Number(values.bits);
-  const pictures = Array.from({ length: Number(values.pictures) }, (_, i) => 5 + 20 * i);
-  const only = values.networks === '' ? [] : values.networks.split(',');
+const options = {
+  networks: valueOr('--networks <list>', 'only these; otherwise all', list(string), []),
+  pictures: valueOr('--pictures <n>', 'pictures of each', integer(1), 2),
+  cuts: valueOr('--cuts <n>', 'cuts of each, spread over its depth', integer(1), 3),
+  bits: valueOr('--bits <n>', 'bits of a code', integer(2, 8), 4),
+  time: valueOr('--time <ms>', 'least time of a measurement of speed', integer(1), 60),
+  data: dataOption,
+};
+
+export const { description, usage, run } = defineBenchmark({
+  question: 'how small and how fast are clipped results of real networks, against their entropy, deflate and zstd?',
+  method:
+    'Feature maps of real pictures, in 2x2 and 4x4 tiles; bytes are summed over the tiles with headers and tables. ' +
+    `Passed: at most ${TARGETS.entropy} of the entropy over maps as ReLU leaves them, and ${TARGETS.sparse_gb_s} GB/s ` +
+    `with 90 % zeros and ${TARGETS.dense_gb_s} GB/s else over all maps of a kind whose tiles have at least ` +
+    `${LEAST_TILE} values: encoding from fp32, whichever of JavaScript and the runtime quantises faster, and decoding ` +
+    'to codes.',
+  needs: 'the shared networks and pictures.',
+  notMeasured: 'accuracy (`tessera model calibrate`, docs/retraining.md), and time on small computers.',
+  options,
+  quick: { networks: ['FastestDet', 'cifar10_resnet20', 'squeezenet1_1', 'scenes'], pictures: 1, cuts: 2, time: 20 },
+  run: measureAll,
+});
+
+async function measureAll({ networks: only, pictures: count, cuts, bits, time, data }: Values<typeof options>) {
+  const pictures = Array.from({ length: count }, (_, i) => 5 + 20 * i);
+  const folder = dataFolder(data);
   const rows: Row[] = [];
   let [lossless, raw] = [0, 0];
   for (const where of ['active', 'linear'] as const)
-    for await (const map of featureMaps({ data: values.data, pictures, cuts: Number(values.cuts), where, only })) {
+    for await (const map of featureMaps({ data: folder, pictures, cuts, where, only })) {
       for (const kind of where === 'active' ? (['relu', 'sparse'] as const) : (['dense'] as const))
         for (const grid of GRIDS) {
-          const row = measure(map, kind, bits, grid);
+          const row = measure(map, kind, bits, grid, time);
           if (row === undefined) continue;
           rows.push(row);
           printRow(row);

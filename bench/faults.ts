@@ -1,14 +1,7 @@
-import { parseArgs } from 'node:util';
 import type { Answer } from '../cli/frames.ts';
+import { integer, valueOr } from '../cli/options.ts';
+import { defineBenchmark } from './benchmark.ts';
 import { FaultyCluster, nodesOf } from './faults/faulty-cluster.ts';
-
-/**
- * Four nodes on this machine, each a process behind a link of its own, and a camera whose every frame counts. While
- * frames flow nodes are killed, stopped, cut off, slowed down to 1.6 Mbit/s and silenced, two to ten times a second in
- * all, as a seed says. Each frame must end `ok` with exactly the outputs of an undisturbed run. The same as
- * test/e2e/faults.test.ts, for more seeds. Not measured: broker and central dying (test/e2e/centrals.test.ts).
- */
-export const description = 'do frames get lost or wrong when nodes die, freeze or lose their link?';
 
 interface Row {
   readonly seed: number;
@@ -21,23 +14,30 @@ interface Row {
   readonly nodes: readonly string[];
 }
 
-/** `--seeds N` runs (5), the first of seed `--seed S` (1), of `--frames F` (200) each. */
-export async function run(args: string[]): Promise<{ pass: boolean; [key: string]: unknown }> {
-  const { values } = parseArgs({
-    args,
-    options: {
-      seeds: { type: 'string', default: '5' },
-      seed: { type: 'string', default: '1' },
-      frames: { type: 'string', default: '200' },
-    },
-  });
-  const frames = Number(values.frames);
+/** The same as test/e2e/faults.test.ts, for more seeds. */
+export const { description, usage, run } = defineBenchmark({
+  question: 'do frames get lost or wrong when nodes die, freeze or lose their link?',
+  method:
+    'Four nodes on this machine, each a process behind a link of its own, and a camera whose every frame counts. While ' +
+    'frames flow nodes are killed, stopped, cut off, slowed down to 1.6 Mbit/s and silenced, two to ten times a second in ' +
+    'all, as a seed says. Passed: each frame ends `ok` with exactly the outputs of an undisturbed run.',
+  notMeasured: 'broker and central dying (test/e2e/centrals.test.ts).',
+  options: {
+    seeds: valueOr('--seeds <n>', 'runs, each with a seed of its own', integer(1), 5),
+    seed: valueOr('--seed <n>', 'the first of them', integer(0), 1),
+    frames: valueOr('--frames <n>', 'frames a run', integer(1), 200),
+  },
+  quick: { seeds: 1, frames: 100 },
+  run: measure,
+});
+
+async function measure({ seeds, seed: firstSeed, frames }: { seeds: number; seed: number; frames: number }) {
   const rows: Row[] = [];
   let pass = true;
   const cluster = await FaultyCluster.start();
   try {
-    for (let i = 0; i < Number(values.seeds); i++) {
-      const seed = Number(values.seed) + i;
+    for (let i = 0; i < seeds; i++) {
+      const seed = firstSeed + i;
       const { answers, problems, faults, seconds } = await cluster.disturb(frames, seed);
       for (const problem of problems) console.error(`seed ${seed}: ${problem}`);
       const row = {

@@ -1,21 +1,10 @@
-import { parseArgs } from 'node:util';
-import { TesseraError } from '../shared/errors.ts';
+import { flag, integer, oneOf, type Values, valueOr, values } from '../cli/options.ts';
+import { defineBenchmark } from './benchmark.ts';
 import { corpusOf, keepFound } from './fuzz/corpus.ts';
 import type { Finding, Tally } from './fuzz/engine.ts';
 import { superviseTarget } from './fuzz/supervise.ts';
 import type { FuzzTarget } from './fuzz/target.ts';
 import { TARGETS } from './fuzz/targets.ts';
-
-/**
- * Every decoder that eats what strangers send, fed with valid samples that were changed by those who know their form,
- * and with everything that was ever found (test/corpus). `--inputs` counts all targets together (default 100 000),
- * `--seconds` bounds each target (default 60), `--target` takes one, `--seed` repeats a run (default: the hour),
- * `--keep` adds what is found to the corpus.
- *
- * Passed: no crash, no hang, nothing accepted that should not be, no growth of memory.
- * Not measured: code coverage; decoders of libraries beyond what reaches them through ours.
- */
-export const description = 'can anybody crash, hang or fool a decoder?';
 
 /** Growth over a run that is taken for noise, MB (10^6 bytes); a leak of 100 bytes an input shows in 200 000 inputs. */
 const HEAP_NOISE_MB = 16;
@@ -32,27 +21,39 @@ interface Row extends Omit<Tally, 'findings'> {
   readonly findings: { readonly kind: string; readonly index: number; readonly what: string; readonly path?: string }[];
 }
 
-/** Runs the benchmark. */
-export async function run(args: string[]): Promise<{ pass: boolean } & Record<string, unknown>> {
-  const { values } = parseArgs({
-    args,
-    options: {
-      inputs: { type: 'string', default: '100000' },
-      seconds: { type: 'string', default: '60' },
-      target: { type: 'string', multiple: true },
-      seed: { type: 'string', default: String(Math.floor(Date.now() / HOUR_MS)) },
-      keep: { type: 'boolean', default: false },
-    },
-  });
-  const chosen = (values.target ?? TARGETS.map(({ name }) => name)).map(targetOf);
-  const [inputs, seconds, seed] = [values.inputs, values.seconds, values.seed].map(count) as [number, number, number];
+const options = {
+  inputs: valueOr('--inputs <n>', 'inputs of all targets together', integer(0), 100_000),
+  seconds: valueOr('--seconds <n>', 'at most so long for each target', integer(1), 60),
+  target: values(
+    '--target <name>',
+    'only this decoder; repeat it for several',
+    oneOf(...TARGETS.map(({ name }) => name)),
+  ),
+  seed: valueOr('--seed <n>', 'repeats a run; otherwise the hour', integer(0), Math.floor(Date.now() / HOUR_MS)),
+  keep: flag('--keep', 'add what is found to test/corpus'),
+};
+
+export const { description, usage, run } = defineBenchmark({
+  question: 'can anybody crash, hang or fool a decoder?',
+  method:
+    'Every decoder that eats what strangers send, fed with valid samples that were changed by those who know their ' +
+    'form, and with everything that was ever found (test/corpus). Passed: no crash, no hang, nothing accepted that ' +
+    'should not be, no growth of memory.',
+  notMeasured: 'code coverage; decoders of libraries beyond what reaches them through ours.',
+  options,
+  quick: { inputs: 20_000, seconds: 2 },
+  run: fuzzAll,
+});
+
+async function fuzzAll({ inputs, seconds, target: only, seed, keep }: Values<typeof options>) {
+  const chosen = TARGETS.filter(({ name }) => only.length === 0 || only.includes(name));
   const weights = chosen.reduce((sum, { weight = 1 }) => sum + weight, 0);
   const rows: Row[] = [];
   for (const target of chosen) {
     const row = await fuzz(
       target,
       { seed, seconds, inputs: Math.ceil((inputs * (target.weight ?? 1)) / weights) },
-      values.keep,
+      keep,
     );
     rows.push(row);
     const memory = row.heap_growth_mb === null ? '' : `, memory ${signed(row.heap_growth_mb)} MB`;
@@ -136,20 +137,6 @@ function inShort(what: string): string {
   const [first = '', ...frames] = what.split('\n');
   const places = frames.map((frame) => /(\w[\w-]*\.js:\d+)/.exec(frame)?.[1]).filter((place) => place !== undefined);
   return `${first.slice(0, 200)} ${places.slice(0, 4).join(' < ')}`;
-}
-
-function targetOf(name: string): FuzzTarget {
-  const target = TARGETS.find((one) => one.name === name);
-  if (target !== undefined) return target;
-  throw new TesseraError('TESSERA_USAGE', `there is no target "${name}"`, {
-    hint: `targets are ${TARGETS.map((one) => one.name).join(', ')}`,
-  });
-}
-
-function count(text: string): number {
-  const value = Number(text);
-  if (Number.isSafeInteger(value) && value >= 0) return value;
-  throw new TesseraError('TESSERA_USAGE', `"${text}" is not a whole number`);
 }
 
 const percent = (part: number, whole: number): string =>

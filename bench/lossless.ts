@@ -2,9 +2,9 @@ import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { choosePlan } from '../central/planner/choose.ts';
 import type { PreparedPlan } from '../central/planner/prepared.ts';
+import { flag, oneOf, string, type Values, valueOr } from '../cli/options.ts';
 import { withPrivateCluster } from '../cli/private-cluster.ts';
 import { TesseraError } from '../shared/errors.ts';
 import { parseCard } from '../shared/model/card.ts';
@@ -19,11 +19,8 @@ import { difference } from '../shared/tensor/compare.ts';
 import { elementCount } from '../shared/tensor/tensor.ts';
 import { type Grid, parseGrid } from '../shared/tiling/grid.ts';
 import { longestPrefix } from '../shared/tiling/prefix.ts';
+import { checkNames, dataFolder, dataOption, defineBenchmark, list } from './benchmark.ts';
 import { beforeSoftmax, seedWeights } from './weights.ts';
-
-/** One line for the list of benchmarks. */
-export const description =
-  'is a network that is spread over nodes equal to the whole, for every network in $TESSERA_DATA, grid and node count?';
 
 /** Largest difference allowed, as a share of each output's range. */
 const LIMIT = 1e-4;
@@ -66,7 +63,17 @@ async function networks(
     name: basename(path, '.onnx'),
     load: async () => beforeSoftmax(seedWeights(await loadModelFile(path), index + 1)),
   }));
-  return [...real, ...light].filter(({ name }) => only.length === 0 || only.includes(name));
+  const all = [...real, ...light];
+  if (all.length === 0)
+    throw new TesseraError('TESSERA_USAGE', `there are no networks in ${join(folder, 'models')}`, {
+      hint: 'set TESSERA_DATA, or name a folder with --data that holds models/*.onnx',
+    });
+  checkNames(
+    '--networks',
+    only,
+    all.map(({ name }) => name),
+  );
+  return all.filter(({ name }) => only.length === 0 || only.includes(name));
 }
 
 /** Sizes that differ as much as they can: 1 cell, then the rest halved. */
@@ -80,28 +87,32 @@ function unevenGrid(height: number, width: number): Grid {
   return { rows: rowSizes.length, cols: colSizes.length, rowSizes, colSizes };
 }
 
-/**
- * `--networks a,b` only these; `--full` every grid with every number of nodes (else every grid and every number at
- * least once per network); `--data FOLDER`.
- */
-export async function run(args: string[]): Promise<{ pass: boolean; [key: string]: unknown }> {
-  const { values } = parseArgs({
-    args,
-    options: {
-      data: { type: 'string', default: process.env.TESSERA_DATA ?? '../shared/data' },
-      networks: { type: 'string', default: '' },
-      full: { type: 'boolean', default: false },
-    },
-  });
-  const found = await networks(values.data, values.networks === '' ? [] : values.networks.split(','));
-  if (found.length === 0)
-    throw new TesseraError('TESSERA_USAGE', `no networks in ${join(values.data, 'models')}`, {
-      hint: 'set TESSERA_DATA, or name a folder with --data that holds models/*.onnx',
-    });
+const options = {
+  networks: valueOr('--networks <list>', 'only these; otherwise all', list(string), []),
+  grids: valueOr('--grids <list>', GRIDS.join(', '), list(oneOf(...GRIDS)), GRIDS),
+  full: flag('--full', 'every grid with every number of nodes, not only each at least once'),
+  data: dataOption,
+};
+
+export const { description, usage, run } = defineBenchmark({
+  question: 'is a network that is spread over nodes equal to the whole, for every shared network, grid and node count?',
+  method:
+    `${NODES} node agents, each its own process, around the embedded broker; the reference is the whole network in one ` +
+    `process. Passed: every output differs by at most ${LIMIT} of its range, and node agents computed every tile.`,
+  needs: 'the shared networks.',
+  notMeasured: 'time: nodes on one machine share its cores.',
+  options,
+  quick: { networks: ['cifar10_resnet20', 'mnist-8', 'ultraface_rfb_320'], grids: ['2x2', '3x2', 'uneven'] },
+  run: compareAll,
+});
+
+async function compareAll({ networks: only, grids, full, data }: Values<typeof options>) {
+  const folder = dataFolder(data);
+  const found = await networks(folder, only);
   const rows: Row[] = [];
   const worst = new Map<string, number>();
-  const options = { nodes: NODES, base: 'tessera', maximumPacketSize: 1_000_000, coordinator: PATIENT, log: silentLog };
-  await withPrivateCluster(options, async ({ central, agents, camera, serve }) => {
+  const cluster = { nodes: NODES, base: 'tessera', maximumPacketSize: 1_000_000, coordinator: PATIENT, log: silentLog };
+  await withPrivateCluster(cluster, async ({ central, agents, camera, serve }) => {
     for (const [index, { name, load }] of found.entries()) {
       const model = await load();
       const first = model.graph.inputs[0]!;
@@ -136,9 +147,8 @@ export async function run(args: string[]): Promise<{ pass: boolean; [key: string
       const { outputs: reference } = await send();
 
       for (const [gridIndex, gridName] of GRIDS.entries()) {
-        const counts = values.full
-          ? Array.from({ length: NODES }, (_, i) => i + 1)
-          : [((index + gridIndex * 3) % NODES) + 1];
+        if (!grids.includes(gridName)) continue;
+        const counts = full ? Array.from({ length: NODES }, (_, i) => i + 1) : [((index + gridIndex * 3) % NODES) + 1];
         for (const count of counts) {
           const nodes = agents.slice(0, count).map(({ id }) => id);
           const grid = gridName === 'uneven' ? parseGrid('3x3') : parseGrid(gridName);

@@ -2,21 +2,17 @@ import { readdir } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { failureOf } from '../shared/errors.ts';
 import { nearest } from '../shared/nearest.ts';
+import type { Benchmark } from './benchmark.ts';
 
-/**
- * `npm run bench -- NAME [options] [--json]`: runs one benchmark, a file of this folder that exports `run`. With
- * `--json` the last line printed is one JSON object whose `pass` says whether the benchmark's own target is met.
- * Exit code 0 when it is, 1 when it is not or the benchmark fails, 2 for wrong usage.
+/*
+ * `npm run bench -- NAME [--quick] [--json] [options]`: runs one benchmark, a file of this folder that exports what
+ * `defineBenchmark` makes. With `--json` the last line printed is one JSON object whose `pass` says whether the
+ * benchmark's own target is met. Exit code 0 when it is, 1 when it is not or the benchmark fails, 2 for wrong usage.
  */
-interface Benchmark {
-  /** One line: the question that it answers. */
-  readonly description?: string;
-  run(args: string[]): Promise<{ readonly pass: boolean }>;
-}
 
 async function load(name: string): Promise<Benchmark | undefined> {
   const module = (await import(`./${name}.js`)) as Partial<Benchmark>;
-  return typeof module.run === 'function' ? (module as Benchmark) : undefined;
+  return typeof module.run === 'function' && typeof module.usage === 'function' ? (module as Benchmark) : undefined;
 }
 
 async function names(): Promise<string[]> {
@@ -28,7 +24,7 @@ async function names(): Promise<string[]> {
 }
 
 async function list(): Promise<void> {
-  console.log('npm run bench -- NAME [options] [--json]\n');
+  console.log('npm run bench -- NAME [--quick] [--json] [options]; npm run bench -- NAME --help lists its options\n');
   for (const name of await names()) {
     const benchmark = await load(name).catch((error: unknown) => ({ description: `cannot be loaded: ${error}` }));
     if (benchmark !== undefined) console.log(`  ${name.padEnd(16)}${benchmark.description ?? ''}`);
@@ -49,17 +45,21 @@ async function main(args: string[]): Promise<number> {
     console.error(`hint: ${close === undefined ? '`npm run bench` lists them' : `did you mean ${close}?`}`);
     return 2;
   }
+  if (rest.some((word) => word === '--help' || word === '-h')) {
+    console.log(benchmark.usage(name));
+    return 0;
+  }
   const json = rest.includes('--json');
   try {
-    const result = await benchmark.run(rest.filter((word) => word !== '--json'));
+    const result = await benchmark.run(rest);
     console.log(json ? JSON.stringify(result) : result.pass ? 'passed' : 'not passed');
     return result.pass ? 0 : 1;
   } catch (error) {
     const { code, message, hint } = failureOf(error);
     console.error(`error ${code}: ${message}${hint === undefined ? '' : `\nhint: ${hint}`}`);
     if (code === 'TESSERA_INTERNAL' && error instanceof Error) console.error(error.stack);
-    if (json) console.log(JSON.stringify({ pass: false, error: { code, message } }));
-    return 1;
+    if (json) console.log(JSON.stringify({ pass: false, error: { code, message, hint } }));
+    return code === 'TESSERA_USAGE' ? 2 : 1;
   }
 }
 

@@ -3,13 +3,13 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
 import type { FrameEnd } from '../central/coordinator/events.ts';
 import type { DeployRequest } from '../central/deployment.ts';
 import { choosePlan } from '../central/planner/choose.ts';
 import { drawnPictures } from '../cli/camera/source.ts';
 import { type Cluster, startCluster, untilReady } from '../cli/cluster.ts';
 import { loadForDeploy } from '../cli/models.ts';
+import { integer, oneOf, positive, type Values, valueOr } from '../cli/options.ts';
 import { resolveConfig } from '../shared/config/layers.ts';
 import { parseCard } from '../shared/model/card.ts';
 import type { Attribute, Initializer } from '../shared/onnx/model.ts';
@@ -19,21 +19,13 @@ import { CENTRAL } from '../shared/plan/plan.ts';
 import { silentLog } from '../shared/ports.ts';
 import type { CallTiming } from '../shared/runtime/worker-call.ts';
 import { newNode } from '../shared/tiling/piece.ts';
+import { defineBenchmark, list } from './benchmark.ts';
 import type { CameraTask } from './overhead/camera-worker.ts';
 import { cpuMs, median, runCamera, startBrokerProcess } from './overhead/processes.ts';
 
-/**
- * Broker, central and every node a process of its own on this machine, frames one after another; a network that
- * computes next to nothing and the bundled one, on 1, 2, 4 and 8 nodes. CPU times are of whole processes (Linux),
- * heartbeats and vitals of idle nodes measured before and taken off; messages are counted in a run of their own.
- * Not measured: real links, several frames at once. Waiting for one of this machine's cores counts as time on the wire.
- */
-export const description = 'what does the system itself cost a frame: messages, bytes, CPU, and where the time goes';
-
 /** CPU of broker and central beside their computing, and of one node beside its, for a frame on four nodes, ms. */
 const TARGET = { centre_ms: 12, node_ms: 4 };
-const NODES = [1, 2, 4, 8];
-const IDLE_MS = 3000;
+const NETWORKS = ['tiny', 'scenes'] as const;
 
 interface Network {
   readonly name: string;
@@ -61,21 +53,35 @@ interface Row {
   };
 }
 
-/** `--frames N` per measurement (200), `--nodes 1,4`, `--networks tiny,scenes`. */
-export async function run(args: string[]): Promise<{ pass: boolean; [key: string]: unknown }> {
-  const { values } = parseArgs({
-    args,
-    options: {
-      frames: { type: 'string', default: '200' },
-      nodes: { type: 'string', default: NODES.join(',') },
-      networks: { type: 'string', default: 'tiny,scenes' },
-    },
-  });
+const options = {
+  frames: valueOr('--frames <n>', 'frames of each measurement', integer(1), 200),
+  nodes: valueOr('--nodes <list>', 'numbers of node agents; the target is for 4', list(integer(1, 64)), [1, 2, 4, 8]),
+  networks: valueOr('--networks <list>', NETWORKS.join(' or '), list(oneOf(...NETWORKS)), NETWORKS),
+  idle: valueOr('--idle <s>', 'seconds for which the idle cluster is watched first', positive, 3),
+};
+
+export const { description, usage, run } = defineBenchmark({
+  question: 'what does the system itself cost a frame: messages, bytes, CPU, and where the time goes?',
+  method:
+    'Broker, central and every node a process of its own on this machine, frames one after another; a network that ' +
+    'computes next to nothing and the bundled one, on 1, 2, 4 and 8 nodes. CPU times are of whole processes, ' +
+    'heartbeats and vitals of idle nodes measured before and taken off; messages are counted in a run of their own. ' +
+    `Passed: with four nodes, broker and central take at most ${TARGET.centre_ms} ms of CPU a frame beside their ` +
+    `computing, and each node ${TARGET.node_ms}.`,
+  needs: 'Linux, for the CPU figures.',
+  notMeasured:
+    "real links, several frames at once. Waiting for one of this machine's cores counts as time on the wire.",
+  options,
+  quick: { frames: 100, nodes: [4], idle: 2 },
+  run: measureAll,
+});
+
+async function measureAll({ frames, nodes: counts, networks, idle }: Values<typeof options>) {
   const rows: Row[] = [];
-  const wanted = values.networks.split(',');
+  const wanted: readonly string[] = networks;
   for (const network of [tiny(), await bundled()].filter(({ name }) => wanted.includes(name)))
-    for (const nodes of values.nodes.split(',').map(Number)) {
-      const row = await measure(network, nodes, Number(values.frames));
+    for (const nodes of counts) {
+      const row = await measure(network, nodes, frames, idle * 1000);
       rows.push(row);
       console.error(`${row.network} on ${row.nodes}: ${row.latency_ms.toFixed(1)} ms a frame`);
     }
@@ -87,7 +93,7 @@ export async function run(args: string[]): Promise<{ pass: boolean; [key: string
   return { pass: pass && judged.length > 0, target: TARGET, rows };
 }
 
-async function measure({ name, request, frame }: Network, nodes: number, frames: number): Promise<Row> {
+async function measure({ name, request, frame }: Network, nodes: number, frames: number, idleMs: number): Promise<Row> {
   const stateDir = await mkdtemp(join(tmpdir(), 'tessera-overhead-'));
   const broker = await startBrokerProcess();
   let cluster: Cluster | undefined;
@@ -118,7 +124,7 @@ async function measure({ name, request, frame }: Network, nodes: number, frames:
 
     await sleep(1000);
     const beforeIdle = cpu();
-    await sleep(IDLE_MS);
+    await sleep(idleMs);
     const afterIdle = cpu();
 
     const recorder = new Recorder();
@@ -136,7 +142,7 @@ async function measure({ name, request, frame }: Network, nodes: number, frames:
     if (report.failed + counted.failed > 0) throw new Error(`${report.failed + counted.failed} frames failed`);
 
     const perFrame = (key: keyof typeof before): number =>
-      (after[key] - before[key] - ((afterIdle[key] - beforeIdle[key]) * elapsed) / IDLE_MS) / frames;
+      (after[key] - before[key] - ((afterIdle[key] - beforeIdle[key]) * elapsed) / idleMs) / frames;
     const computing = (isCentral: boolean): number =>
       mean(
         ends.map(({ end }) =>

@@ -1,10 +1,8 @@
-import { parseArgs } from 'node:util';
+import { flag, integer, string, type Values, valueOr } from '../cli/options.ts';
 import { drawScene, seedRanges } from '../shared/scene/scene.ts';
 import { interleaved, largestIndex, loadDeployed } from './accuracy/as-deployed.ts';
+import { defineBenchmark } from './benchmark.ts';
 import { asNetworkSees, sceneInput } from './scene-pictures.ts';
-
-/** The question, for the list of benchmarks. */
-export const description = 'how often the bundled model is right about scenes held out from its training';
 
 /** How well the bundled model knows scenes that it was not trained on. */
 export interface SceneAccuracy {
@@ -35,28 +33,29 @@ function printTable({ labels, confusion, accuracy, scenes, bytes }: SceneAccurac
   if (bytes.raw > 0) console.log(`tiles send ${bytes.sent.toFixed(0)} of ${bytes.raw.toFixed(0)} bytes a scene`);
 }
 
-/**
- * How often is the bundled model right about scenes held out from its training? Draws them at the camera's size, takes
- * them through JPEG as every frame, and computes in this process what a cluster computes: the tiles that model.yaml
- * names, with their codecs. Options: `--count N`, `--seed S` (the first seed), `--model DIR`, `--whole` (in one piece,
- * for a network that was not retrained for tiles).
- */
-export async function run(args: string[]): Promise<SceneAccuracy> {
-  const { values } = parseArgs({
-    args,
-    options: {
-      count: { type: 'string', default: '1000' },
-      seed: { type: 'string', default: String(seedRanges.heldOut.from) },
-      model: { type: 'string', default: 'config/models/scenes' },
-      whole: { type: 'boolean', default: false },
-    },
-  });
-  const network = await loadDeployed(values.model, values.whole ? { strategy: 'whole-central' } : {});
+const options = {
+  count: valueOr('--count <n>', 'scenes', integer(1), 1000),
+  seed: valueOr('--seed <n>', 'the first of their seeds', integer(0), seedRanges.heldOut.from),
+  model: valueOr('--model <folder>', 'a model folder', string, 'config/models/scenes'),
+  whole: flag('--whole', 'in one piece, for a network that was not retrained for tiles'),
+};
+
+export const { description, usage, run } = defineBenchmark({
+  question: 'how often is the bundled model right about scenes held out from its training?',
+  method:
+    "Draws scenes at the camera's size, takes them through JPEG as every frame, and computes in this process what a " +
+    `cluster computes: the tiles that model.yaml names, with their codecs. Passed: ${100 * promised} % are right.`,
+  notMeasured: 'photographs: the model knows drawn objects only.',
+  options,
+  quick: { count: 300 },
+  run: ask,
+});
+
+async function ask({ count, seed: first, model, whole }: Values<typeof options>) {
+  const network = await loadDeployed(model, whole ? { strategy: 'whole-central' } : {});
   const { labels } = network;
   const input = sceneInput(network.size[1]);
 
-  const count = Number(values.count);
-  const first = Number(values.seed);
   const confusion = labels.map(() => labels.map(() => 0));
   let [right, sent, raw] = [0, 0, 0];
   for (let seed = first; seed < first + count; seed++) {

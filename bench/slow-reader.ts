@@ -5,18 +5,11 @@ import { createConnection, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
+import { integer, positive, type Values, valueOr } from '../cli/options.ts';
 import { silentLog } from '../shared/ports.ts';
 import { connectBus } from '../shared/runtime/mqtt.ts';
 import { compiledFile } from '../shared/runtime/worker-entry.ts';
-
-/**
- * Frames of 200 KiB, 50 a second, to three subscribers that read, and acknowledged messages of another client beside
- * them; in every second round a subscriber to the same frames that never reads. Rounds with and without it take turns,
- * so that whatever else the machine does hits both. For each broker that is there: the built-in one, and Mosquitto with
- * the settings of README.md. Not measured: brokers and readers on several machines.
- */
-export const description = 'does a subscriber that stops reading slow the others?';
+import { defineBenchmark } from './benchmark.ts';
 
 const TOPIC = 'tessera/input/front';
 const FRAME_BYTES = 200 * 1024;
@@ -39,12 +32,31 @@ interface Broker {
   stop(): Promise<unknown>;
 }
 
-/** `--rounds N` of each kind (3), `--seconds S` each (7: long enough for buffers to fill and the reader to be closed). */
-export async function run(args: string[]): Promise<{ pass: boolean; [key: string]: unknown }> {
-  const { values } = parseArgs({
-    args,
-    options: { rounds: { type: 'string', default: '3' }, seconds: { type: 'string', default: '7' } },
-  });
+const options = {
+  rounds: valueOr('--rounds <n>', 'rounds of each kind', integer(1), 3),
+  seconds: valueOr(
+    '--seconds <n>',
+    'length of each: 7 are enough for buffers to fill and the reader to be closed',
+    positive,
+    7,
+  ),
+};
+
+export const { description, usage, run } = defineBenchmark({
+  question: 'does a subscriber that stops reading slow the others?',
+  method:
+    'Frames of 200 KiB, 50 a second, to three subscribers that read, and acknowledged messages of another client ' +
+    'beside them; in every second round a subscriber to the same frames that never reads. Rounds with and without it ' +
+    'take turns, so that whatever else the machine does hits both. For each broker that is there: the built-in one, ' +
+    `and Mosquitto with the settings of README.md. Passed: the others keep ${100 * TARGET} % of their frames.`,
+  needs: 'Mosquitto, which is left out where it is missing.',
+  notMeasured: 'brokers and readers on several machines.',
+  options,
+  quick: { rounds: 1 },
+  run: measureAll,
+});
+
+async function measureAll({ rounds: times, seconds }: Values<typeof options>) {
   const brokers: Record<string, object> = {};
   let pass = true;
   for (const start of [startBuiltIn, startMosquitto]) {
@@ -55,9 +67,9 @@ export async function run(args: string[]): Promise<{ pass: boolean; [key: string
     }
     try {
       const rounds: Round[] = [];
-      for (let i = 0; i < 2 * Number(values.rounds); i++) {
+      for (let i = 0; i < 2 * times; i++) {
         // without, with, with, without, ...: a drift of the machine falls on both.
-        const round = await measure(broker.url, i % 4 === 1 || i % 4 === 2, Number(values.seconds));
+        const round = await measure(broker.url, i % 4 === 1 || i % 4 === 2, seconds);
         rounds.push(round);
         console.error(
           `${broker.name.padEnd(10)} ${round.frozen ? 'frozen ' : 'without'}  ${round.frames_per_s.toFixed(1)} frames/s  ` +

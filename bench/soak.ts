@@ -4,29 +4,18 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { parseArgs } from 'node:util';
 import { choosePlan } from '../central/planner/choose.ts';
 import { type Cluster, startCluster, untilReady } from '../cli/cluster.ts';
 import { loadForDeploy } from '../cli/models.ts';
+import { integer, positive, share, type Values, valueOr } from '../cli/options.ts';
 import { resolveConfig } from '../shared/config/layers.ts';
 import { silentLog } from '../shared/ports.ts';
 import { compiledFile } from '../shared/runtime/worker-entry.ts';
+import { defineBenchmark } from './benchmark.ts';
 import { residentBytes } from './overhead/processes.ts';
 import type { SoakReport, SoakTask } from './soak/camera-worker.ts';
 import { type Sample, type Trend, trendOfLows } from './soak/trend.ts';
 
-/**
- * Broker and central in this process, four agents and the cameras in processes of their own. The cameras measure what
- * the cluster can do, again every half minute, and send a share of that. A process takes more memory until its heaps and
- * arenas have seen everything, which was measured to take five minutes (175 to 210 MB, then flat); after that warm-up,
- * under the same load, memory is sampled every second, and a line through the lows of twelve windows says whether it
- * grows. Needs Linux, and a machine with little else to do.
- */
-export const description = 'does memory stay flat and every frame end once, for ten minutes at 80 % load?';
-
-const NODES = 4;
-/** Full load before the first measurement of the capacity. */
-const RAMP_S = 20;
 const WINDOWS = 12;
 /**
  * Growth that passes, MB (10^6 bytes) a minute, for each process: 1 MB a minute is what the lows of a healthy process
@@ -35,18 +24,31 @@ const WINDOWS = 12;
 const GROWTH_MB = 1;
 const BOUND = { rss: GROWTH_MB, heap: GROWTH_MB };
 
-/** `--minutes M` (10) after `--warm-up M` (5), `--load SHARE` (0.8), `--nodes N` (4). */
-export async function run(args: string[]): Promise<{ pass: boolean; [key: string]: unknown }> {
-  const { values } = parseArgs({
-    args,
-    options: {
-      minutes: { type: 'string', default: '10' },
-      'warm-up': { type: 'string', default: '5' },
-      load: { type: 'string', default: '0.8' },
-      nodes: { type: 'string', default: String(NODES) },
-    },
-  });
-  const nodes = Number(values.nodes);
+const options = {
+  minutes: valueOr('--minutes <n>', 'minutes that are measured', positive, 10),
+  warmUp: valueOr('--warm-up <n>', 'minutes of the same load before them', positive, 5),
+  ramp: valueOr('--ramp <s>', 'seconds of full load before the first measurement of the capacity', positive, 20),
+  load: valueOr('--load <share>', 'share of what the cluster can do, as 0.8', share, 0.8),
+  nodes: valueOr('--nodes <n>', 'node agents', integer(1, 64), 4),
+};
+
+export const { description, usage, run } = defineBenchmark({
+  question: 'does memory stay flat and every frame end once, for ten minutes at 80 % load?',
+  method:
+    'Broker and central in this process, node agents and the cameras in processes of their own. The cameras measure ' +
+    'what the cluster can do, again every half minute, and send a share of that. A process takes more memory until its ' +
+    'heaps and arenas have seen everything, which was measured to take five minutes (175 to 210 MB, then flat); after ' +
+    'that warm-up, under the same load, memory is sampled every second, and a line through the lows of twelve windows ' +
+    'says whether it grows. Passed: every frame has one result, `ok`, and no process grows by more than 1 MB a minute, ' +
+    "twice the line's own error taken off.",
+  needs: 'Linux, and a machine with little else to do.',
+  notMeasured: 'hours; with --quick, memory after the warm-up: a minute shows lost frames and large leaks only.',
+  options,
+  quick: { minutes: 0.2, warmUp: 0.1, ramp: 4 },
+  run: soak,
+});
+
+async function soak({ minutes, warmUp, ramp, load, nodes }: Values<typeof options>) {
   const stateDir = await mkdtemp(join(tmpdir(), 'tessera-soak-'));
   let cluster: Cluster | undefined;
   try {
@@ -69,12 +71,12 @@ export async function run(args: string[]): Promise<{ pass: boolean; [key: string
 
     const pids = new Map<string, number>([['broker and central', process.pid]]);
     for (const { id, pid } of cluster.agents) pids.set(id, pid);
-    const warmUpSeconds = Number(values['warm-up']) * 60;
-    const steadySeconds = warmUpSeconds + Number(values.minutes) * 60;
+    const warmUpSeconds = warmUp * 60;
+    const steadySeconds = warmUpSeconds + minutes * 60;
     const task: SoakTask = {
       url: cluster.bus.url,
-      load: Number(values.load),
-      rampSeconds: RAMP_S,
+      load,
+      rampSeconds: ramp,
       steadySeconds,
     };
     const sampler = new Sampler(pids);

@@ -1,17 +1,9 @@
-import { open, readFile } from 'node:fs/promises';
-import { parseArgs } from 'node:util';
+import { access, open, readFile } from 'node:fs/promises';
+import { integer, string, type Values, value, valueOr } from '../cli/options.ts';
+import { TesseraError } from '../shared/errors.ts';
 import { interleaved, largestIndex, loadDeployed } from './accuracy/as-deployed.ts';
 import { type Agreement, agreementLine, compareDecisions, type Decision, readExpected } from './accuracy/expected.ts';
-
-/*
- * Does a retrained network compute in Tessera what it computed in PyTorch? Runs its tiles, codecs and rest as a cluster
- * does, in one process, on the record files of training (a label byte and planes R, G, B at the network's size).
- *
- * Not measured: preparation of pictures (training decoded them), time.
- */
-
-/** The question, for the list of benchmarks. */
-export const description = 'does a retrained network, tiled and coded, answer what it answered in PyTorch?';
+import { defineBenchmark } from './benchmark.ts';
 
 /** The least agreement with PyTorch, on answers and on exits. */
 const AGREEMENT = 0.999;
@@ -46,32 +38,56 @@ function judged({ answers, exits }: Agreement, pictures: number) {
   return { pass: Math.min(agreement, exit_agreement) >= AGREEMENT, agreement, exit_agreement };
 }
 
-/**
- * Options: `--model DIR` (with PyTorch's answers as answers.json), `--records FILE`, `--count N` (0: all);
- * `--results FILE`: what a real cluster answered, instead of computing here.
- */
-export async function run(args: string[]) {
-  const { values } = parseArgs({
-    args,
-    options: {
-      model: { type: 'string', default: 'config/models/scenes' },
-      records: { type: 'string', default: 'training/runs/validation.bin' },
-      answers: { type: 'string' },
-      results: { type: 'string' },
-      count: { type: 'string', default: '0' },
-    },
-  });
-  const answersFile = values.answers ?? `${values.model}/answers.json`;
+const options = {
+  model: valueOr(
+    '--model <folder>',
+    "a model folder of training, with PyTorch's answers",
+    string,
+    'config/models/scenes',
+  ),
+  records: valueOr(
+    '--records <file>',
+    'its test pictures, as training writes them',
+    string,
+    'training/runs/validation.bin',
+  ),
+  answers: value('--answers <file>', "PyTorch's answers; otherwise answers.json of the model", string),
+  results: value('--results <file>', 'what `tessera infer --json` answered, instead of computing here', string),
+  count: valueOr('--count <n>', 'pictures; 0: all', integer(0), 0),
+};
+
+export const { description, usage, run } = defineBenchmark({
+  question: 'does a retrained network, tiled and coded, answer what it answered in PyTorch?',
+  method:
+    'Runs tiles, codecs and rest of a retrained network as a cluster does, in one process, on the record files of ' +
+    `training (a label byte and planes R, G, B at the network's size). Passed: ${100 * AGREEMENT} % of the answers, and ` +
+    'of the exits, are the same.',
+  needs: 'a network that training/retrain.py made, with its answers.json and its test pictures (training/README.md).',
+  notMeasured: 'preparation of pictures (training decoded them), time.',
+  options,
+  quick: { count: 200 },
+  run: compare,
+});
+
+async function compare(asked: Values<typeof options>) {
+  const answersFile = asked.answers ?? `${asked.model}/answers.json`;
+  const files = asked.results === undefined ? [answersFile, asked.records] : [answersFile];
+  for (const file of files)
+    await access(file).catch(() => {
+      throw new TesseraError('TESSERA_USAGE', `${file} is missing`, {
+        hint: 'make it with training/retrain.py, as training/README.md says, and name the folder with --model',
+      });
+    });
   const expected = await readExpected(answersFile);
-  const network = await loadDeployed(values.model);
+  const network = await loadDeployed(asked.model);
   const { exits } = network.card;
-  if (values.results !== undefined) {
+  if (asked.results !== undefined) {
     await network.release();
-    return compareResults(values.results, expected, network.labels, exits.length > 0);
+    return compareResults(asked.results, expected, network.labels, exits.length > 0);
   }
   const length = 1 + 3 * network.size[0] * network.size[1];
-  const count = Number(values.count) === 0 ? expected.length : Math.min(Number(values.count), expected.length);
-  const file = await open(values.records);
+  const count = asked.count === 0 ? expected.length : Math.min(asked.count, expected.length);
+  const file = await open(asked.records);
   const record = new Uint8Array(length);
   const output = network.card.output.tensors[0]!;
   const decided: Decision[] = [];

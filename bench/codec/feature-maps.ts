@@ -1,5 +1,5 @@
 import { readdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { channelsOf, normalisation, pictureShape } from '../../shared/model/card.ts';
 import { cutTensors } from '../../shared/onnx/cuts.ts';
 import { extractSegment } from '../../shared/onnx/extract.ts';
@@ -11,6 +11,7 @@ import { loadModel } from '../../shared/runtime/model-library.ts';
 import { loadSession } from '../../shared/runtime/ort.ts';
 import { loadModelFile } from '../../shared/runtime/package.ts';
 import { drawScene } from '../../shared/scene/scene.ts';
+import { checkNames } from '../benchmark.ts';
 
 /** What a network made of a picture at a cut: float32 [1, channels, height, width]. */
 export interface FeatureMap {
@@ -77,7 +78,13 @@ async function picturesOf(data: string | undefined, indices: readonly number[]):
 
 /** Yields the maps of one network after the other; the bundled model's pictures are scenes. */
 export async function* featureMaps(choice: MapChoice): AsyncGenerator<FeatureMap> {
-  for (const { card: path, base } of await sources(choice.data)) {
+  const all = await sources(choice.data);
+  checkNames(
+    '--networks',
+    choice.only,
+    all.map(({ card }) => basename(card, '.yaml')),
+  );
+  for (const { card: path, base } of all) {
     const loaded = await loadModel(path, { modelsDirs: [], ...(base === undefined ? {} : { base }) });
     const { card } = loaded;
     if (choice.only.length > 0 && !choice.only.includes(card.name)) continue;
