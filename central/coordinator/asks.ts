@@ -1,5 +1,6 @@
 import { CENTRAL } from '../../shared/plan/plan.ts';
 import { type Place, tileMs } from '../scheduler/allocate.ts';
+import { type Belief, believe } from '../scheduler/belief.ts';
 import { hedgeDelay } from '../scheduler/hedge.ts';
 import {
   estimateSpeeds,
@@ -85,6 +86,8 @@ export function assign(
     messages: 0,
     queue_ms: 0,
     silence_noted: false,
+    busy_until: null,
+    answered_at: 0,
     cost_done: 0,
     compute_ms: 0,
   };
@@ -223,19 +226,34 @@ function close(s: State, batch: Batch): void {
   const { node } = batch;
   const { gamma } = s.options;
   const key = keyOf(batch.frame, batch.stage);
-  const elapsed = s.now - batch.assigned_at;
-  if (batch.cost_done > 0) observeWork(node.statistics, key, batch.cost_done, batch.compute_ms, gamma);
-  if (batch.asks.some((ask) => ask.state !== 'answered')) return;
-  observeResponse(node.statistics, key, elapsed);
-  if (batch.messages !== 1 || node.id === CENTRAL) return;
   const bytes = batch.asks.reduce((sum, ask) => sum + loadOf(ask.tile).bytes, 0);
-  observeLink(node.statistics, bytes, s.now - batch.asks[0]!.sent_at! - batch.queue_ms - batch.compute_ms, gamma);
+  const { computeMs, transferMs } = accountOf(batch);
+  if (batch.cost_done > 0) observeWork(node.statistics, key, batch.cost_done, computeMs, gamma);
+  if (batch.asks.some((ask) => ask.state !== 'answered')) return;
+  observeResponse(node.statistics, key, s.now - batch.assigned_at);
+  if (batch.messages === 1 && node.id !== CENTRAL) observeLink(node.statistics, bytes, transferMs, gamma);
+}
+
+/** How long a batch took its node, as far as that is believed; central's own executor does not lie. */
+function accountOf(batch: Batch): Belief {
+  const { queue_ms: queueMs, compute_ms: computeMs, answered_at, busy_until } = batch;
+  if (batch.node.id === CENTRAL) return { computeMs, transferMs: 0 };
+  const sentAt = batch.asks.find((ask) => ask.sent_at !== null)?.sent_at ?? answered_at;
+  return believe({ queueMs, computeMs }, answered_at - sentAt, (busy_until ?? sentAt) - sentAt);
+}
+
+/** Takes note of when a node answered: until its first answer to a batch it was busy with what it was asked before. */
+function noteAnswer(s: State, { batch, node }: Ask): void {
+  batch.busy_until ??= node.answered_at;
+  batch.answered_at = s.now;
+  node.answered_at = s.now;
 }
 
 /** Takes note of an answer; one that comes after it was given up or cancelled still teaches the node's speed. */
 export function answer(s: State, ask: Ask, facts: { compute_ms: number; queue_ms: number; bytes: number }): void {
   const { batch, node, tile } = ask;
   const { cost } = loadOf(tile);
+  noteAnswer(s, ask);
   ask.received_at = s.now;
   ask.compute_ms = facts.compute_ms;
   ask.bytes = facts.bytes;
@@ -244,10 +262,19 @@ export function answer(s: State, ask: Ask, facts: { compute_ms: number; queue_ms
     batch.cost_done += cost;
     batch.compute_ms += facts.compute_ms;
     leave(s, ask, 'answered');
-  } else {
-    ask.state = 'answered';
-    observeWork(node.statistics, keyOf(batch.frame, batch.stage), cost, facts.compute_ms, s.options.gamma);
+    return;
   }
+  ask.state = 'answered';
+  const claim = { queueMs: facts.queue_ms, computeMs: facts.compute_ms };
+  const sentAt = ask.sent_at ?? s.now;
+  const { computeMs } = believe(claim, s.now - sentAt, batch.busy_until! - sentAt, 1 / batch.asks.length);
+  observeWork(node.statistics, keyOf(batch.frame, batch.stage), cost, computeMs, s.options.gamma);
+}
+
+/** A request that its node could not do. */
+export function failed(s: State, ask: Ask): void {
+  noteAnswer(s, ask);
+  end(s, ask, 'failed');
 }
 
 /** Ends a request that brought nothing; its tile is unplaced again where nobody else is asked. */

@@ -24,6 +24,7 @@ function newNode(id: string, tier: Tier, now: number): Node {
     held_bytes: 0,
     busy_ms: 0,
     worked_at: now,
+    answered_at: now,
     statistics: newStatistics(),
     counts: { tiles: 0, errors: 0, given_up: 0, hedges_won: 0, bytes_up: 0, bytes_down: 0 },
   };

@@ -5,7 +5,15 @@ import { cancel } from './asks.ts';
 import { freePayload } from './cameras.ts';
 import type { TileTrace } from './events.ts';
 import { place } from './place.ts';
-import { ENDED_KEPT, type Frame, type PlanRun, type StageRun, type State, type Waiting } from './state.ts';
+import {
+  ENDED_KEPT,
+  type EndedAsks,
+  type Frame,
+  type PlanRun,
+  type StageRun,
+  type State,
+  type Waiting,
+} from './state.ts';
 
 /** Accepted frames, from `open-frame` to `release-frame`. */
 
@@ -206,8 +214,20 @@ export function endFrame(s: State, frame: Frame, outcome: Outcome, failure?: Fai
   s.open_bytes -= frame.run.facts.frame_bytes;
   if (--frame.run.open === 0) s.fleet_changed = true;
   frame.camera.counts.outcomes[outcome]++;
-  s.ended.set(frame.i_id, new Set(frame.asks.flatMap((ask) => (ask.sent_at === null ? [] : [ask.node.id]))));
+  s.ended.set(frame.i_id, askedFor(frame));
   if (s.ended.size > ENDED_KEPT) s.ended.delete(s.ended.keys().next().value!);
+}
+
+function askedFor(frame: Frame): Map<string, EndedAsks> {
+  const asked = new Map<string, EndedAsks>();
+  for (const { node, sent_at, state } of frame.asks) {
+    if (sent_at === null) continue;
+    const known = asked.get(node.id);
+    const open = (known?.open ?? 0) + (state === 'answered' || state === 'failed' ? 0 : 1);
+    const tiles = (known?.tiles ?? 0) + 1;
+    asked.set(node.id, { sent_at: Math.min(sent_at, known?.sent_at ?? sent_at), tiles, open });
+  }
+  return asked;
 }
 
 /** What became of the decoder. */

@@ -1,5 +1,6 @@
+import { believe } from '../scheduler/belief.ts';
 import { observeWork, stageKey } from '../scheduler/statistics.ts';
-import { answer, cancel, end, isLive } from './asks.ts';
+import { answer, cancel, end, failed, isLive } from './asks.ts';
 import type { Event, TileNote } from './events.ts';
 import { onHeard } from './fleet.ts';
 import { fill, takeExit, tileDone } from './frames.ts';
@@ -25,12 +26,17 @@ function findAsk(s: State, event: TileResult | TileError): { frame: Frame; ask: 
   return ask.state === 'answered' || ask.state === 'failed' ? 'duplicate' : { frame, ask };
 }
 
-/** Work for a frame that has ended still tells how fast the node is. */
+/** Work for a frame that has ended still tells how fast the node is, once for each tile that it was asked for. */
 function learn(s: State, node: Node, event: TileResult): void {
   const facts = s.plans.get(event.plan)?.facts.stages[event.stage]?.tiles[event.t_id];
-  if (facts === undefined) return;
+  const asked = s.ended.get(event.i_id)?.get(node.id);
+  if (facts === undefined || asked === undefined || asked.open === 0) return;
+  const claim = { queueMs: event.queue_ms, computeMs: event.compute_ms };
+  const { computeMs } = believe(claim, s.now - asked.sent_at, node.answered_at - asked.sent_at, 1 / asked.tiles);
+  asked.open--;
+  node.answered_at = s.now;
   const key = stageKey(event.plan, event.stage);
-  observeWork(node.statistics, key, Math.max(1, facts.cost), event.compute_ms, s.options.gamma);
+  observeWork(node.statistics, key, Math.max(1, facts.cost), computeMs, s.options.gamma);
 }
 
 /** One tile came back: the first answer of somebody who was asked is used. */
@@ -69,7 +75,7 @@ function fail(s: State, ask: Ask, text: string): void {
     tile.failed_on.add(node.id);
     tile.last_error = `${node.id}: ${text}`;
   }
-  end(s, ask, 'failed');
+  failed(s, ask);
 }
 
 /** A node could not do a tile: others are asked at once. */

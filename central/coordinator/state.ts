@@ -33,7 +33,7 @@ export interface State {
   readonly frames: Map<string, Frame>;
   open_bytes: number;
   /** The last `ENDED_KEPT` ended frames and the nodes that were asked for them, to tell late answers from strays. */
-  readonly ended: Map<string, ReadonlySet<string>>;
+  readonly ended: Map<string, ReadonlyMap<string, EndedAsks>>;
   readonly timers: Timers<Alarm>;
   /** Counts accepted frames, and turns of cameras. */
   counter: number;
@@ -57,6 +57,13 @@ export interface State {
 
 /** Ended frames that are remembered. */
 export const ENDED_KEPT = 512;
+
+/** What a node was asked for a frame that has ended: when first, how many tiles, and how many answers have not come. */
+export interface EndedAsks {
+  readonly sent_at: number;
+  readonly tiles: number;
+  open: number;
+}
 
 /** What a deadline is for. */
 export type Alarm =
@@ -91,8 +98,9 @@ export interface Node {
   held_bytes: number;
   /** Predicted time for `queue` and `open`, ms. */
   busy_ms: number;
-  /** When it was last given work. */
+  /** When it was last given work, and when its last answer to any came. */
   worked_at: number;
+  answered_at: number;
   readonly statistics: NodeStatistics;
   readonly counts: {
     tiles: number;
@@ -259,6 +267,10 @@ export interface Batch {
   queue_ms: number;
   /** Whether its silence was counted against the node's speed. */
   silence_noted: boolean;
+  /** When the node gave its last answer to anything else before its first one to this; null before that. */
+  busy_until: number | null;
+  /** When its last answer came. */
+  answered_at: number;
   /** Cost answered in time, and the node's own time for it. */
   cost_done: number;
   compute_ms: number;

@@ -24,6 +24,8 @@ export interface Behaviour {
   /** Chance and length of an additional delay of a result, which lets later ones overtake it. */
   reordered: number;
   reorderMs: number;
+  /** What it says of its times in place of the truth. */
+  claims: ((truth: { compute_ms: number; queue_ms: number }) => { compute_ms: number; queue_ms: number }) | undefined;
 }
 
 const STEADY: Behaviour = {
@@ -36,6 +38,7 @@ const STEADY: Behaviour = {
   duplicated: 0,
   reordered: 0,
   reorderMs: 0,
+  claims: undefined,
 };
 
 /** A work message at its node; what it waited there is until its first tile runs, as agents say it. */
@@ -411,6 +414,7 @@ export class Cluster {
     const { behaviour } = node;
     const { plan, i_id, stage, attempt } = work;
     const named = { node: node.id, plan, i_id, stage, t_id, attempt };
+    const times_ms = behaviour.claims?.({ compute_ms, queue_ms }) ?? { compute_ms, queue_ms };
     this.done.set(node.id, (this.done.get(node.id) ?? 0) + 1);
     const times = this.random.chance(behaviour.lost) ? 0 : this.random.chance(behaviour.duplicated) ? 2 : 1;
     for (let k = 0; k < times; k++) {
@@ -423,8 +427,7 @@ export class Cluster {
               type: 'tile-result',
               ...named,
               bytes: node.id === CENTRAL ? 0 : bytes,
-              compute_ms,
-              queue_ms,
+              ...times_ms,
               handle: `h${this.#order++}`,
             });
         });
