@@ -25,6 +25,8 @@ export interface FleetOptions {
   readonly wire: Wire;
   readonly topics: Topics;
   readonly tell: (event: Untimed) => void;
+  /** Of this central. */
+  readonly epoch: number;
   /** Hears which codecs a node announces, before the node is told as online. */
   readonly onCodecs?: (node: string, codecs: readonly string[]) => void;
   /** Keeps a tile's undecoded outputs; returns their handle. */
@@ -45,7 +47,7 @@ const MIN_TILE_BYTES = 16e6;
  * A node is online when its status says so and its info can be read, in whatever order the two arrive. What is neither
  * is said in the log, once a minute and node, and changes nothing.
  */
-export async function watchFleet({ bus, wire, topics, tell, onCodecs, keep, log }: FleetOptions): Promise<void> {
+export async function watchFleet({ bus, wire, topics, tell, epoch, onCodecs, keep, log }: FleetOptions): Promise<void> {
   const infos = new Map<string, NodeInfo>();
   const online = new Set<string>();
   const complaints = new Complaints(log, () => performance.now());
@@ -101,7 +103,17 @@ export async function watchFleet({ bus, wire, topics, tell, onCodecs, keep, log 
         infos.set(node, info.data);
         check(node);
       }
-    } else if (leaf === 'heartbeat' && heartbeat.safeParse(value.json).success) tell({ type: 'heartbeat', node });
+    } else if (leaf === 'heartbeat') {
+      const beat = heartbeat.safeParse(value.json);
+      if (!beat.success) return;
+      const followed = beat.data.epoch ?? 0;
+      if (followed > epoch)
+        complaints.warn(
+          `epoch ${node}`,
+          `node ${node} follows epoch ${followed} and ignores this central, whose epoch is ${epoch}: it comes back by itself once nothing is heard of the other one`,
+        );
+      tell({ type: 'heartbeat', node });
+    }
   };
 
   // Central speaks to its own executor directly: on the wire its name is somebody else's.

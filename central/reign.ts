@@ -153,6 +153,7 @@ export class Reign {
       wire,
       topics: topics(base),
       tell: (event) => this.#tell(event),
+      epoch: this.#parts.epoch,
       onCodecs: (node, codecs) => this.#shell.knowCodecs(node, codecs),
       keep: (plan, out) => this.#shell.keepResult(plan, out),
       log,

@@ -12,7 +12,9 @@ import { createExecutor } from '../shared/runtime/executor.ts';
 import { type BusOptions, connectBus } from '../shared/runtime/mqtt.ts';
 import { Wire } from '../shared/runtime/wire.ts';
 import { BlobFetch } from './blob-fetch.ts';
+import { watchCentrals } from './centrals.ts';
 import { refuseDuplicate } from './duplicate.ts';
+import { Epochs } from './epochs.ts';
 import { newBootId, nodeIdentity } from './identity.ts';
 import { describeNode } from './node-info.ts';
 import { Plans } from './plans.ts';
@@ -98,12 +100,14 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const wire = new Wire({ bus, topics, self: id, log, now });
   const complaints = new Complaints(log, now);
   const maxBytes = Math.min(QUEUE_BYTES.most, Math.max(QUEUE_BYTES.least, totalmem() * QUEUE_SHARE));
+  const epochs = new Epochs();
   const desk = new WorkDesk({
     id,
     executor,
     send: (to, message) => wire.send(to, 'result', message),
     now,
     log,
+    epochs,
     maxBytes,
   });
   const fetch = new BlobFetch({
@@ -136,7 +140,11 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   });
   const control = (message: ControlMessage): void => {
     // A central that has been relieved and does not know it yet must not take away what its successor uses.
-    if ('epoch' in message && message.epoch !== undefined && !desk.enter(message.epoch)) return;
+    const stale = 'epoch' in message && message.epoch !== undefined ? desk.enter(message.epoch) : undefined;
+    if (stale !== undefined) {
+      complaints.warn('epoch', `a ${message.type} of ${CENTRAL} is ignored: ${stale.text}`);
+      return;
+    }
     if (message.type === 'release') plans.release(message.plan);
     else if (message.type === 'cancel') desk.cancel(CENTRAL, message);
     else if (message.type === 'prepare')
@@ -146,6 +154,8 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
         .catch((error: unknown) => log.warn(`an answer could not be sent: ${failureOf(error).message}`));
   };
 
+  // Before the inbox: what centrals claim is known before the first of them speaks.
+  await watchCentrals(bus, topics, epochs, log);
   await wire.start();
   let connections = 0;
   bus.onConnect(() => {
@@ -156,7 +166,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     topics,
     info: await describeNode({ id, bootId, tier: options.tier, sessionMemoryMb }),
     vitals,
-    load: () => ({ queue: desk.waiting, tilesPerSecond: desk.rate.perSecond }),
+    load: () => ({ queue: desk.waiting, tilesPerSecond: desk.rate.perSecond, epoch: epochs.followed }),
     log,
   });
 

@@ -1,4 +1,5 @@
 import type { WorkError } from '../shared/protocol/messages.ts';
+import { Epochs } from './epochs.ts';
 
 /**
  * What a node decides about work, without sockets, clock or threads: times are passed in, in milliseconds of one
@@ -11,7 +12,7 @@ import type { WorkError } from '../shared/protocol/messages.ts';
  * 1. Items start in the order in which they came, at most `running` at a time: the worker has the next one at hand
  *    while it runs one, and everything else can still be refused, cancelled or let expire.
  * 2. Tiles and bytes held (queued and running) never pass the limits, but an idle node takes one item of any size.
- * 3. No item starts after its budget, for a plan that is not ready, or from an epoch below the highest seen.
+ * 3. No item is taken in after its budget, for a plan that is not ready, or in an epoch that does not count (epochs.ts).
  * 4. Every tile offered is accounted for exactly once: refused, dropped with a reason, or finished.
  */
 
@@ -54,10 +55,11 @@ export class WorkQueue<H> {
   readonly #ready = new Set<string>();
   #queue: Held<H>[] = [];
   readonly #running = new Set<Held<H>>();
-  #highestEpoch = 0;
+  readonly #epochs: Epochs;
 
-  constructor(limits: WorkLimits) {
+  constructor(limits: WorkLimits, epochs = new Epochs()) {
     this.#limits = limits;
+    this.#epochs = epochs;
   }
 
   /** Tiles queued or running. */
@@ -81,19 +83,19 @@ export class WorkQueue<H> {
     return this.#take((item) => item.plan === plan);
   }
 
-  /** Central speaks in this epoch. False where it is over; else what was queued in an earlier one, which nobody wants. */
-  enter(epoch: number): Held<H>[] | false {
-    if (epoch < this.#highestEpoch) return false;
-    this.#highestEpoch = epoch;
-    return this.#take((item) => epochOf(item.iId) < epoch);
+  /**
+   * Central speaks in this epoch: what was queued in another one, which nobody wants, and why a lower one is followed. A
+   * refusal where the epoch does not count.
+   */
+  enter(epoch: number, nowMs: number): { dropped: Held<H>[]; note: string | undefined } | Refusal {
+    const verdict = this.#epochs.enter(epoch, nowMs);
+    if (!verdict.counts) return { code: 'expired', text: verdict.why };
+    const dropped = verdict.isNew ? this.#take((item) => epochOf(item.iId) !== epoch) : [];
+    return { dropped, note: verdict.note };
   }
 
-  /** Takes an item in, or says why not. */
+  /** Takes an item in, or says why not; that its epoch counts is known from `enter`. */
   offer(item: WorkItem, handle: H, nowMs: number): Refusal | undefined {
-    const epoch = epochOf(item.iId);
-    if (epoch < this.#highestEpoch)
-      return { code: 'expired', text: `epoch ${epoch} is over, the highest seen is ${this.#highestEpoch}` };
-    this.#highestEpoch = epoch;
     if (!this.#ready.has(item.plan)) return { code: 'unknown-plan', text: `plan ${item.plan} is not prepared here` };
     if (nowMs >= item.deadlineMs) return { code: 'expired', text: 'the budget was over on arrival' };
     const held = this.tiles;

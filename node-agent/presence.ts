@@ -13,8 +13,8 @@ export interface PresenceOptions {
   readonly topics: Topics;
   readonly info: StaticInfo;
   readonly vitals: VitalsWatch;
-  /** Tiles that wait or run, and the node's own speed. */
-  readonly load: () => { readonly queue: number; readonly tilesPerSecond: number };
+  /** Tiles that wait or run, the node's own speed, and the epoch of the central that it follows. */
+  readonly load: () => { readonly queue: number; readonly tilesPerSecond: number; readonly epoch: number };
   readonly log: Log;
 }
 
@@ -62,8 +62,7 @@ export function announce(options: PresenceOptions): Presence {
     const heartbeat = heartbeatOf({
       time: Date.now() / 1000,
       vitals: options.vitals.latest,
-      queue: options.load().queue,
-      tilesPerSecond: options.load().tilesPerSecond,
+      ...options.load(),
       // The histogram counts from tick to tick, so an idle loop shows the resolution.
       loopDelayMs: loop.max / 1e6 - LOOP_RESOLUTION_MS,
       uptimeSec: process.uptime(),

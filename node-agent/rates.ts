@@ -31,6 +31,7 @@ export function heartbeatOf(parts: {
   vitals: Vitals;
   queue: number;
   tilesPerSecond: number;
+  epoch: number;
   loopDelayMs: number;
   uptimeSec: number;
 }): Heartbeat {
@@ -47,6 +48,7 @@ export function heartbeatOf(parts: {
     throttled: vitals.throttled,
     queue: parts.queue,
     tiles_per_s: round(parts.tilesPerSecond, 2),
+    epoch: parts.epoch,
     loop_delay_ms: round(Math.max(0, parts.loopDelayMs), 1),
     uptime_sec: Math.max(0, Math.floor(parts.uptimeSec)),
   };

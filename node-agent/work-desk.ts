@@ -1,9 +1,11 @@
+import { Complaints } from '../shared/complaints.ts';
 import { failureOf } from '../shared/errors.ts';
 import { CENTRAL } from '../shared/plan/plan.ts';
 import type { Log } from '../shared/ports.ts';
 import type { ResultMessage, WorkError, WorkMessage } from '../shared/protocol/messages.ts';
 import type { Executor, Job } from '../shared/runtime/executor-types.ts';
-import { type Held, WorkQueue } from './core.ts';
+import { epochOf, type Held, type Refusal, WorkQueue } from './core.ts';
+import type { Epochs } from './epochs.ts';
 import { TileRate } from './rates.ts';
 import { ResultGroup } from './result-group.ts';
 
@@ -14,6 +16,7 @@ export interface WorkDeskOptions {
   readonly send: (to: string, message: ResultMessage) => Promise<unknown>;
   readonly now: () => number;
   readonly log: Log;
+  readonly epochs: Epochs;
   /** Bytes of inputs that may wait. */
   readonly maxBytes: number;
 }
@@ -37,11 +40,12 @@ export class WorkDesk {
   readonly rate = new TileRate();
   readonly #options: WorkDeskOptions;
   readonly #queue: WorkQueue<Ticket>;
-  readonly #strangers = new Set<string>();
+  readonly #complaints: Complaints;
 
   constructor(options: WorkDeskOptions) {
     this.#options = options;
-    this.#queue = new WorkQueue({ tiles: MAX_TILES, bytes: options.maxBytes, running: RUNNING });
+    this.#complaints = new Complaints(options.log, options.now);
+    this.#queue = new WorkQueue({ tiles: MAX_TILES, bytes: options.maxBytes, running: RUNNING }, options.epochs);
   }
 
   /** Tiles that wait or run. */
@@ -57,12 +61,13 @@ export class WorkDesk {
     this.#refuse(this.#queue.planGone(plan), 'unknown-plan', `plan ${plan} was released`);
   }
 
-  /** Central speaks in this epoch; false where that is over, and then nothing is to be done. */
-  enter(epoch: number): boolean {
-    const dropped = this.#queue.enter(epoch);
-    if (dropped === false) return false;
-    this.#refuse(dropped, 'expired', `epoch ${epoch} has begun`);
-    return true;
+  /** Central speaks in this epoch; a refusal where that does not count, and then nothing is to be done. */
+  enter(epoch: number): Refusal | undefined {
+    const entered = this.#queue.enter(epoch, this.#options.now());
+    if ('code' in entered) return entered;
+    this.#refuse(entered.dropped, 'expired', `epoch ${epoch} has begun`);
+    if (entered.note !== undefined) this.#options.log.warn(entered.note);
+    return undefined;
   }
 
   /** What waited through a lost connection has been given to others. */
@@ -79,10 +84,7 @@ export class WorkDesk {
   /** Takes a work message in; its bytes may alias a buffer of the MQTT client. */
   accept(from: string, message: WorkMessage): void {
     if (from !== CENTRAL) {
-      if (this.#strangers.size < 100 && !this.#strangers.has(from)) {
-        this.#strangers.add(from);
-        this.#options.log.warn(`work from ${from} is ignored: only ${CENTRAL} may give work`);
-      }
+      this.#complaints.warn(from, `work from ${from} is ignored: only ${CENTRAL} may give work`);
       return;
     }
     const now = this.#options.now();
@@ -98,10 +100,13 @@ export class WorkDesk {
       deadlineMs: now + message.budget_ms,
     };
     const unsupported = unsupportedBy(message);
+    const stale = this.enter(epochOf(message.i_id));
+    if (stale !== undefined) this.#complaints.warn('epoch', `work of ${CENTRAL} is ignored: ${stale.text}`);
     const refusal =
-      unsupported === undefined
+      stale ??
+      (unsupported === undefined
         ? this.#queue.offer(item, ticket, now)
-        : ({ code: 'bad-input', text: unsupported } as const);
+        : ({ code: 'bad-input', text: unsupported } as const));
     if (refusal !== undefined) this.#refuse([{ item, handle: ticket }], refusal.code, refusal.text);
     else ticket.job = ownJob(message);
     this.#pump();

@@ -1,6 +1,9 @@
+import { Complaints } from '../../shared/complaints.ts';
 import { TesseraError } from '../../shared/errors.ts';
 import type { Bus, Log, Message } from '../../shared/ports.ts';
-import { type CentralStatus, centralStatus } from '../../shared/protocol/messages.ts';
+import { readCentralStatus } from '../../shared/protocol/central-status.ts';
+import { MAX_EPOCH } from '../../shared/protocol/epoch.ts';
+import type { CentralStatus } from '../../shared/protocol/messages.ts';
 import type { Topics } from '../../shared/protocol/topics.ts';
 import { Election, type ElectionEffect, type ElectionEvent } from './election.ts';
 
@@ -32,8 +35,6 @@ export interface CandidacyOptions {
 }
 
 const TICK_MS = 100;
-/** Longest text of a status that is looked at. */
-const MAX_BYTES = 4096;
 
 /** The last will of a central's connection: what the others hear when it is gone without a word. */
 export function lastWordsOf(id: string, boot: string): string {
@@ -44,6 +45,7 @@ export function lastWordsOf(id: string, boot: string): string {
 export class Candidacy {
   readonly #options: CandidacyOptions;
   readonly #election: Election;
+  readonly #complaints: Complaints;
   #timer: NodeJS.Timeout | undefined;
   #connected = false;
   /** When the connection was made; models are loaded before this central stands for election. */
@@ -54,6 +56,7 @@ export class Candidacy {
   constructor(options: CandidacyOptions) {
     const { id, boot, standby, isFirst, floor } = options;
     this.#options = options;
+    this.#complaints = new Complaints(options.log, () => performance.now());
     const clockOffsetMs = Date.now() - performance.now();
     this.#election = new Election({ id, boot, standby, isFirst, floor, clockOffsetMs });
     options.bus.onConnect(() => {
@@ -102,9 +105,13 @@ export class Candidacy {
   }
 
   #onMessage({ payload, retained }: Message): void {
-    if (payload.byteLength > MAX_BYTES) return;
-    const status = readStatus(payload);
+    const status = readCentralStatus(payload);
     if (status === undefined) return;
+    if (status.epoch > MAX_EPOCH) {
+      const { id, epoch } = status;
+      this.#complaints.warn(id, `central ${id} claims epoch ${epoch}, above what any central may: it is ignored`);
+      return;
+    }
     this.#tell({ type: 'heard', from: status, retained });
   }
 
@@ -160,13 +167,3 @@ export class Candidacy {
 }
 
 type Untimed<E extends ElectionEvent = ElectionEvent> = E extends ElectionEvent ? Omit<E, 'at'> : never;
-
-function readStatus(payload: Uint8Array): CentralStatus | undefined {
-  try {
-    const text = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength).toString('utf8');
-    const status = centralStatus.safeParse(JSON.parse(text));
-    return status.success ? status.data : undefined;
-  } catch {
-    return undefined;
-  }
-}

@@ -1,3 +1,4 @@
+import { MAX_EPOCH } from '../../shared/protocol/epoch.ts';
 import type { CentralStatus } from '../../shared/protocol/messages.ts';
 
 /**
@@ -26,7 +27,7 @@ import type { CentralStatus } from '../../shared/protocol/messages.ts';
  *      `leaseMs` on this connection. Until then the broker may be one that was restarted, has forgotten an active
  *      central, and whose end the network still hides from that one; its lease has run out by then. Of two such claims
  *      one is routed first, its maker is heard by the other before the other hears itself, and the other waits.
- *   3. Epochs of active centrals never fall, as long as clocks agree or somebody remembers.
+ *   3. Epochs of active centrals never fall, as long as clocks agree or somebody remembers, and none is above `MAX_EPOCH`.
  *   4. A process that stood still (ticks missed) knows nothing: silence is counted anew, claims begin anew, leases have
  *      run out by themselves.
  */
@@ -287,7 +288,8 @@ export class Election {
     this.#mayHurry = peers.every(({ status: { state } }) => state === 'standby' || state === 'ended');
     const { floor, clockOffsetMs } = this.#options;
     const clock = Math.floor((clockOffsetMs + at) / 1000);
-    this.#epoch = Math.max(floor, clock, this.#epoch + 1, this.#highest + 1);
+    // What would lead above the highest epoch of all is of no use: nodes follow whom they hear (node-agent/epochs.ts).
+    this.#epoch = Math.max(...[0, floor, clock, this.#epoch + 1, this.#highest + 1].filter((one) => one <= MAX_EPOCH));
     this.#claimedAt = undefined;
     this.#enter('claiming', at);
   }

@@ -19,7 +19,7 @@ export interface FleetFacts {
   /** Whether central says `online`. */
   readonly central: boolean;
   /** What every central says of itself. */
-  readonly centrals: readonly { readonly id: string; readonly state: string }[];
+  readonly centrals: readonly { readonly id: string; readonly state: string; readonly epoch?: number }[];
   /** Models with a plan at work, and when that began, Unix seconds by central's clock. */
   readonly plans: readonly { readonly model: string; readonly since: number }[];
   readonly nodes: readonly NodeFacts[];
@@ -73,7 +73,17 @@ function judgeCentral({ hidden, central, centrals, plans, now }: FleetFacts): Ch
   return [served, warn('clocks', text, 'let both follow a time server (`timedatectl set-ntp true`)')];
 }
 
-function judgeNode(node: NodeFacts, { now }: FleetFacts): Check {
+/** What to do about a node that follows a central that is not the active one; undefined for any other node. */
+function deaf({ heartbeat }: NodeFacts, { centrals }: FleetFacts): string | undefined {
+  const epochs = centrals.flatMap(({ state, epoch }) => (state === 'active' && epoch !== undefined ? [epoch] : []));
+  const followed = heartbeat?.epoch ?? 0;
+  // One that central has not spoken to yet follows an earlier one, or none.
+  if (epochs.length === 0 || followed <= Math.max(...epochs)) return undefined;
+  return `it follows epoch ${followed} and ignores the active central, whose epoch is ${Math.max(...epochs)}`;
+}
+
+function judgeNode(node: NodeFacts, facts: FleetFacts): Check {
+  const { now } = facts;
   const name = `node ${node.id}`;
   const { info, heartbeat, heardAt } = node;
   if (!node.online)
@@ -93,6 +103,13 @@ function judgeNode(node: NodeFacts, { now }: FleetFacts): Check {
       name,
       `it speaks wire versions ${info.wire.join(' to ')}, central speaks ${WIRE_VERSION}`,
       `install the version of central on it (it has ${info.version})`,
+    );
+  const ignores = deaf(node, facts);
+  if (ignores !== undefined)
+    return fail(
+      name,
+      ignores,
+      'somebody else spoke as central: see who may do so (docs/security.md); the node comes back by itself within a minute',
     );
   const remarks = remarksOf(heartbeat, heardAt ?? now);
   if (remarks.length > 0)

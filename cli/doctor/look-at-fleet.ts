@@ -32,7 +32,7 @@ export async function lookAtFleet(bus: Bus, base: string, signal: AbortSignal): 
   const names = topics(base);
   const nodes = new Map<string, Heard>();
   const plans = new Map<string, number>();
-  const centrals = new Map<string, string>();
+  const centrals = new Map<string, { readonly state: string; readonly epoch: number }>();
   let central = false;
   let last = performance.now();
 
@@ -69,7 +69,7 @@ export async function lookAtFleet(bus: Bus, base: string, signal: AbortSignal): 
   });
   await follow('plans', names.centralStatusAll, 1, ({ payload }) => {
     const status = payload.length > MAX_TEXT ? undefined : read(centralStatus, payload);
-    if (status !== undefined) centrals.set(status.id, status.state);
+    if (status !== undefined) centrals.set(status.id, status);
   });
   for (const filter of [names.nodeStatusAll, names.nodeInfoAll]) await follow('nodes', filter, 1, onNode);
   await follow('plans', names.planAll, 1, onPlan);
@@ -85,7 +85,7 @@ export async function lookAtFleet(bus: Bus, base: string, signal: AbortSignal): 
   return {
     hidden: [...hidden],
     central,
-    centrals: [...centrals].map(([id, state]) => ({ id, state })),
+    centrals: [...centrals].map(([id, { state, epoch }]) => ({ id, state, epoch })),
     plans: [...plans].map(([model, since]) => ({ model, since })),
     nodes: [...nodes].map(([id, node]) => ({ id, ...node })).sort((a, b) => (a.id < b.id ? -1 : 1)),
     version: packageVersion(),

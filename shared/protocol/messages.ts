@@ -196,6 +196,8 @@ export const heartbeat = z.object({
   throttled: text,
   queue: count,
   tiles_per_s: z.number(),
+  /** Of the central that it follows; 0 before that has spoken to it. */
+  epoch: count.optional(),
   loop_delay_ms: z.number(),
   uptime_sec: z.number(),
 });

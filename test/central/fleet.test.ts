@@ -22,7 +22,15 @@ beforeEach(async () => {
   log = recordingLog();
   const bus = broker.bus();
   wire = new Wire({ bus, topics, self: 'central', log, now: () => performance.now() });
-  await watchFleet({ bus, wire, topics, tell: (event) => events.push(event), keep: () => 'handle', log });
+  await watchFleet({
+    bus,
+    wire,
+    topics,
+    tell: (event) => events.push(event),
+    epoch: 1763650000,
+    keep: () => 'handle',
+    log,
+  });
   await wire.start();
 });
 

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { epochOf, type WorkItem, WorkQueue } from '../../node-agent/core.ts';
+import { Epochs } from '../../node-agent/epochs.ts';
 
 const LIMITS = { tiles: 8, bytes: 1000, running: 2 };
 
@@ -24,6 +25,12 @@ function queue<H = string>(limits = LIMITS): WorkQueue<H> {
   return made;
 }
 
+/** Offers an item as the desk does; what its epoch drops is the business of other tests. */
+function taken(work: WorkQueue<string>, offered: WorkItem, handle = '') {
+  const entered = work.enter(epochOf(offered.iId), 0);
+  return 'code' in entered ? entered : work.offer(offered, handle, 0);
+}
+
 describe('admission', () => {
   it('refuses work for a plan that is not ready, or else a node runs pieces that it does not have', () => {
     expect(queue().offer(item({ plan: 'p-2' }), '', 0)?.code).toBe('unknown-plan');
@@ -35,28 +42,38 @@ describe('admission', () => {
 
   it('refuses an epoch below the highest seen, or else two centrals share a node', () => {
     const work = queue();
-    expect(work.offer(item({ iId: '7-1' }), '', 0)).toBeUndefined();
-    expect(work.offer(item({ iId: '6-999' }), '', 0)?.code).toBe('expired');
-    expect(work.offer(item({ iId: '7-2' }), '', 0)).toBeUndefined();
-    expect(work.offer(item({ iId: '10-1' }), '', 0)).toBeUndefined();
-    expect(work.offer(item({ iId: '9-1' }), '', 0)?.code).toBe('expired');
+    expect(taken(work, item({ iId: '7-1' }))).toBeUndefined();
+    expect(taken(work, item({ iId: '6-999' }))?.code).toBe('expired');
+    expect(taken(work, item({ iId: '7-2' }))).toBeUndefined();
+    expect(taken(work, item({ iId: '10-1' }))).toBeUndefined();
+    expect(taken(work, item({ iId: '9-1' }))?.code).toBe('expired');
   });
 
   it('remembers the epoch of work that it refuses for another reason', () => {
     const work = queue();
-    work.offer(item({ iId: '9-1', plan: 'p-2' }), '', 0);
-    expect(work.offer(item({ iId: '8-1' }), '', 0)?.code).toBe('expired');
+    taken(work, item({ iId: '9-1', plan: 'p-2' }));
+    expect(taken(work, item({ iId: '8-1' }))?.code).toBe('expired');
   });
 
   it('gives up what a central asked that has been relieved, and hears nothing of it any more', () => {
     const work = queue();
-    work.offer(item({ iId: '7-1' }), 'old', 0);
-    expect(work.enter(7)).toEqual([]);
-    expect(work.enter(8)).toMatchObject([{ handle: 'old' }]);
+    taken(work, item({ iId: '7-1' }), 'old');
+    expect(work.enter(7, 0)).toMatchObject({ dropped: [] });
+    expect(work.enter(8, 0)).toMatchObject({ dropped: [{ handle: 'old' }] });
     expect(work.tiles).toBe(0);
-    expect(work.enter(7)).toBe(false);
-    expect(work.offer(item({ iId: '7-2' }), '', 0)?.code).toBe('expired');
-    expect(work.offer(item({ iId: '8-1' }), '', 0)).toBeUndefined();
+    expect(work.enter(7, 0)).toMatchObject({ code: 'expired' });
+    expect(taken(work, item({ iId: '7-2' }))?.code).toBe('expired');
+    expect(taken(work, item({ iId: '8-1' }))).toBeUndefined();
+  });
+
+  it('gives up what was asked in a higher epoch too, once its central is followed no more', () => {
+    const epochs = new Epochs();
+    const work = new WorkQueue<string>(LIMITS, epochs);
+    work.planReady('p-1');
+    taken(work, item({ iId: '9-1' }), 'made up');
+    epochs.claimed('hall', { state: 'active', epoch: 7 });
+    expect(work.enter(7, 0)).toMatchObject({ dropped: [{ handle: 'made up' }] });
+    expect(work.tiles).toBe(0);
   });
 
   it('is busy above its limits, or else a node without memory dies', () => {

@@ -44,6 +44,7 @@ describe('heartbeatOf', () => {
       },
       queue: 3,
       tilesPerSecond: 17.12345,
+      epoch: 1763650000,
       loopDelayMs: -3.2,
       uptimeSec: 12.9,
     });
@@ -59,6 +60,7 @@ describe('heartbeatOf', () => {
       throttled: '0x50005',
       queue: 3,
       tiles_per_s: 17.12,
+      epoch: 1763650000,
       loop_delay_ms: 0,
       uptime_sec: 12,
     });

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { Epochs } from '../../node-agent/epochs.ts';
 import { WorkDesk } from '../../node-agent/work-desk.ts';
 import { silentLog } from '../../shared/ports.ts';
 import { type ResultMessage, resultMessage, type WorkMessage } from '../../shared/protocol/messages.ts';
@@ -46,6 +47,7 @@ function desk() {
     },
     now: () => clock.now,
     log: silentLog,
+    epochs: new Epochs(),
     maxBytes: 1000,
   });
   made.planReady('p-1');

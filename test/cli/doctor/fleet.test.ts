@@ -115,6 +115,14 @@ describe('a deployment', () => {
     expect(find('clocks', { plans: [{ model: 'm', since: now + 60 }] })?.status).toBe('warn');
     expect(find('clocks', {})).toBeUndefined();
   });
+
+  it('names a node that follows another epoch than the active central, which otherwise looks well and does nothing', () => {
+    const centrals = [{ id: 'main', state: 'active', epoch: 100 }];
+    const following = (epoch: number) =>
+      find('node pi-1', { centrals, nodes: [{ ...pi, heartbeat: { ...beat, epoch } }] });
+    expect(following(101)).toMatchObject({ status: 'fail' });
+    for (const epoch of [0, 99, 100]) expect(following(epoch)).toMatchObject({ status: 'ok' });
+  });
 });
 
 describe('a report', () => {
