@@ -127,8 +127,9 @@ export class Central {
     const { store, key } = this.#parts;
     const deployment = await deployModel(request, store, key);
     this.#deployments.set(deployment.name, deployment);
-    const { name, card, labels, input, picture, outputs } = deployment;
-    await this.#data.model({ name, card, labels, input, picture, outputs });
+    const { name, labels, input, picture, outputs } = deployment;
+    const names = new Map(deployment.names.pairs);
+    await this.#data.model({ name, card: request.card, labels, input, picture, outputs, names });
     return deployment;
   }
 

@@ -1,9 +1,11 @@
 import { TesseraError } from '../shared/errors.ts';
 import { channelsOf, type ModelCard, normalisation, pictureShape } from '../shared/model/card.ts';
 import type { Model, ResolvedModel } from '../shared/onnx/model.ts';
-import { withPreprocessing } from '../shared/onnx/preprocess.ts';
-import { resolveModel } from '../shared/onnx/resolve.ts';
-import { unknownShapeReason } from '../shared/onnx/unknown-shape.ts';
+import { type PreparedInput, withPreprocessing } from '../shared/onnx/preprocess.ts';
+import { asOpaque, resolveModel } from '../shared/onnx/resolve.ts';
+import { withMadeOutputs, withoutUnusedInputs } from '../shared/onnx/rim.ts';
+import { type TensorNames, withPlainNames } from '../shared/onnx/tensor-names.ts';
+import { MAX_RANK, MAX_STAGE_TENSORS } from '../shared/plan/limits.ts';
 import type { BlobStore } from '../shared/ports.ts';
 import type { ModelManifest } from '../shared/protocol/messages.ts';
 import { packModel } from '../shared/runtime/package.ts';
@@ -13,16 +15,19 @@ import { byteLength, elementCount, type TensorSpec } from '../shared/tensor/tens
 /** A model ready to be planned and sent: its graph with everything known, and its pieces in the blob store. */
 export interface Deployment {
   readonly name: string;
+  /** Tensors in it have the names of `resolved`. */
   readonly card: ModelCard;
   readonly labels: readonly string[];
   /** True: frames are pictures and the graph begins with the preparation; false: frames are tensors for the first input. */
   readonly picture: boolean;
   readonly resolved: ResolvedModel;
+  /** What the tensors of `resolved` are called in the user's file. */
+  readonly names: TensorNames;
   readonly manifest: ModelManifest;
   /** SHA-256 that results name as the model's version. */
   readonly version: string;
   readonly input: TensorSpec & { readonly name: string };
-  /** The graph's outputs without the exits of model.yaml. */
+  /** The graph's outputs without the exits of model.yaml. The shape of some may be known only when they are made. */
   readonly outputs: readonly string[];
 }
 
@@ -46,57 +51,15 @@ const MAX_TENSOR_BYTES = 1e9;
  * Throws TesseraError: TESSERA_SHAPE, TESSERA_MODEL_INVALID, TESSERA_MODEL_UNSUPPORTED.
  */
 export async function deployModel(request: DeployRequest, store: BlobStore, key: SigningKey): Promise<Deployment> {
-  const { name, card, labels, picture } = request;
-  const first = request.model.graph.inputs[0];
-  if (first === undefined) throw new TesseraError('TESSERA_MODEL_INVALID', `model "${name}" has no input`);
-  const shape = request.inputShape ?? card.input.shape;
-  const options = shape === undefined ? {} : { inputShapes: { [first.name]: shape } };
-  let resolved = resolveModel(request.model, options);
-  if (picture) {
-    const { layout, color } = card.input;
-    const { shape: given } = resolved.specs.get(first.name)!;
-    const size = pictureShape(given, layout);
-    if (size === undefined || size.channels !== channelsOf(color))
-      throw new TesseraError(
-        'TESSERA_SHAPE',
-        `input "${first.name}" [${given.join(', ')}] is not a ${color} picture in layout ${layout}`,
-        { hint: 'set input.layout, input.color and input.shape in model.yaml, or send tensors (--tensor)' },
-      );
-    const { height, width } = size;
-    const head = { tensor: first.name, height, width, layout, color, ...normalisation(card.input) };
-    resolved = resolveModel(withPreprocessing(resolved, head));
-  }
+  const { name, labels, picture } = request;
+  const { resolved, names } = preparedNetwork(request);
+  const card = withInnerNames(request.card, names);
   const { graph } = resolved.model;
-  if (graph.inputs.length !== 1)
-    throw new TesseraError(
-      'TESSERA_MODEL_UNSUPPORTED',
-      `model "${name}" has ${graph.inputs.length} inputs: ${graph.inputs.map((value) => value.name).join(', ')}`,
-      { hint: 'only models with one input that is not a constant can run' },
-    );
   const input = graph.inputs[0]!;
   const exits = card.exits.map(({ tensor }) => tensor);
   const outputs = graph.outputs.map((value) => value.name).filter((output) => !exits.includes(output));
-  for (const tensor of [input.name, ...outputs]) {
-    const spec = resolved.specs.get(tensor);
-    if (spec !== undefined && byteLength(spec) > MAX_TENSOR_BYTES)
-      throw new TesseraError(
-        'TESSERA_MODEL_UNSUPPORTED',
-        `"${tensor}" of model "${name}" is [${spec.shape.join(', ')}], ${byteLength(spec)} bytes; at most ${MAX_TENSOR_BYTES} are handled`,
-        { hint: 'give a smaller shape with --input-shape, or mend input.shape in model.yaml' },
-      );
-  }
-  for (const output of outputs)
-    if (!resolved.specs.has(output))
-      throw new TesseraError(
-        'TESSERA_MODEL_UNSUPPORTED',
-        `the shape of output "${output}" of model "${name}" cannot be known: ${unknownShapeReason(resolved, output)}`,
-        {
-          hint:
-            'export the network without that part, or cut it off with onnx.utils.extract_model: ' +
-            'choosing boxes and the like is done by the task in model.yaml',
-        },
-      );
-  checkExits(request, resolved, outputs);
+  checkRim(name, resolved, names, [input.name, ...outputs]);
+  checkExits({ name, card }, resolved, outputs);
   const manifest = await packModel({ name, model: resolved.model, store });
   return {
     name,
@@ -104,6 +67,7 @@ export async function deployModel(request: DeployRequest, store: BlobStore, key:
     labels,
     picture,
     resolved,
+    names,
     manifest: { ...manifest, signature: key.sign(manifest) },
     version: request.sha256 ?? manifest.skeleton.sha,
     input: { name: input.name, ...resolved.specs.get(input.name)! },
@@ -111,8 +75,140 @@ export async function deployModel(request: DeployRequest, store: BlobStore, key:
   };
 }
 
+/** The network with shapes, one input, and names that plans can carry; where frames are pictures, with their preparation. */
+function preparedNetwork({ name, card, model, picture, inputShape }: DeployRequest): {
+  readonly resolved: ResolvedModel;
+  readonly names: TensorNames;
+} {
+  const used = withoutUnusedInputs(model);
+  const first = used.graph.inputs[0];
+  if (first === undefined)
+    throw new TesseraError(
+      'TESSERA_MODEL_UNSUPPORTED',
+      `model "${name}" has no input: it says the same of every frame`,
+      {
+        hint: 'only models with one input that is not a constant can run',
+      },
+    );
+  const { tensor } = card.input;
+  if (tensor !== undefined && !model.graph.inputs.some((input) => input.name === tensor))
+    throw new TesseraError(
+      'TESSERA_MODEL_CARD',
+      `model "${name}": input.tensor: the network has no input "${tensor}"`,
+      {
+        hint: `its inputs are ${model.graph.inputs.map((input) => `"${input.name}"`).join(', ')}`,
+      },
+    );
+  const shape = inputShape ?? card.input.shape;
+  const options = shape === undefined ? {} : { inputShapes: { [first.name]: shape } };
+  const whole = understoodOrOpaque(used, options);
+  const { resolved: plain, names } = withPlainNames({ ...whole, model: withoutUnusedInputs(whole.model) });
+  const { inputs } = plain.model.graph;
+  if (inputs.length !== 1)
+    throw new TesseraError(
+      'TESSERA_MODEL_UNSUPPORTED',
+      `model "${name}" has ${inputs.length} inputs: ${inputs.map((value) => value.name).join(', ')}`,
+      { hint: 'only models with one input that is not a constant can run' },
+    );
+  const input = inputs[0]!;
+  if (!plain.specs.has(input.name))
+    throw new TesseraError(
+      'TESSERA_MODEL_UNSUPPORTED',
+      `input "${input.name}" of model "${name}" is no tensor of numbers`,
+      {
+        hint: 'only models whose input is a tensor of numbers can run',
+      },
+    );
+  const framed = picture ? resolveModel(withPreprocessing(plain, pictureInput(card, plain, input.name))) : plain;
+  return { resolved: withMadeOutputs(framed), names };
+}
+
+/** The model with its shapes; one whose operators have no meaning here is left to the runtime, and can run whole only. */
+function understoodOrOpaque(model: Model, options: Parameters<typeof resolveModel>[1]): ResolvedModel {
+  try {
+    return resolveModel(model, options);
+  } catch (error) {
+    const isBeyondUs = error instanceof TesseraError && /^TESSERA_(SHAPE|MODEL_UNSUPPORTED)$/.test(error.code);
+    if (!isBeyondUs) throw error;
+    // Shapes of inputs that are wrong or open are refused again.
+    return resolveModel(asOpaque(model), options);
+  }
+}
+
+/** What the picture becomes before it is the network's input. Throws TESSERA_SHAPE where that is no picture. */
+function pictureInput(card: ModelCard, { specs }: ResolvedModel, tensor: string): PreparedInput {
+  const { layout, color } = card.input;
+  const { shape } = specs.get(tensor)!;
+  const size = pictureShape(shape, layout);
+  if (size === undefined || size.channels !== channelsOf(color))
+    throw new TesseraError(
+      'TESSERA_SHAPE',
+      `input "${tensor}" [${shape.join(', ')}] is not a ${color} picture in layout ${layout}`,
+      { hint: 'set input.layout, input.color and input.shape in model.yaml, or send tensors (--tensor)' },
+    );
+  const { height, width } = size;
+  return { tensor, height, width, layout, color, ...normalisation(card.input) };
+}
+
+/** The card with tensors as they are called in plans and messages. */
+function withInnerNames(card: ModelCard, names: TensorNames): ModelCard {
+  if (names.pairs.length === 0) return card;
+  const { output, tiles, calibrated, exits } = card;
+  return {
+    ...card,
+    output: { ...output, tensors: output.tensors.map((tensor) => names.inner(tensor)) },
+    tiles: tiles.map((tile) => ({ ...tile, after: names.inner(tile.after) })),
+    calibrated: calibrated.map((setting) => ({
+      ...setting,
+      codecs: Object.fromEntries(Object.entries(setting.codecs).map(([tensor, codec]) => [names.inner(tensor), codec])),
+    })),
+    exits: exits.map((exit) => ({ ...exit, tensor: names.inner(exit.tensor) })),
+  };
+}
+
+/** What comes in and goes out has to be something that messages can carry. Throws TESSERA_MODEL_UNSUPPORTED. */
+function checkRim(name: string, resolved: ResolvedModel, names: TensorNames, rim: readonly string[]): void {
+  const refusal = (what: string, hint: string) =>
+    new TesseraError('TESSERA_MODEL_UNSUPPORTED', `model "${name}": ${what}`, { hint });
+  if (rim.length - 1 > MAX_STAGE_TENSORS)
+    throw refusal(
+      `it has ${rim.length - 1} outputs; at most ${MAX_STAGE_TENSORS} are handled`,
+      'cut off those that nobody reads',
+    );
+  for (const tensor of rim) {
+    const spec = resolved.specs.get(tensor);
+    const label = `"${shortened(names.original(tensor))}"`;
+    if (spec !== undefined && byteLength(spec) > MAX_TENSOR_BYTES)
+      throw refusal(
+        `${label} is [${spec.shape.join(', ')}], ${byteLength(spec)} bytes; at most ${MAX_TENSOR_BYTES} are handled`,
+        'give a smaller shape with --input-shape, or mend input.shape in model.yaml',
+      );
+    if (spec !== undefined && spec.shape.length > MAX_RANK)
+      throw refusal(
+        `${label} has ${spec.shape.length} axes; at most ${MAX_RANK} are handled`,
+        'reshape it in the network',
+      );
+    const info = resolved.model.graph.outputs.find((output) => output.name === tensor);
+    const isOther = info?.dtype === 'other' && (info.type !== undefined || info.elementType !== 0);
+    if (spec === undefined && isOther)
+      throw refusal(
+        `output ${label} is not a tensor of plain numbers (text, lists and bfloat16 do not travel)`,
+        'cut it off with onnx.utils.extract_model, or cast it within the network',
+      );
+  }
+}
+
+/** Names of converters can have thousands of characters; an error shows where they begin. */
+function shortened(name: string): string {
+  return name.length > 80 ? `${name.slice(0, 77)}...` : name;
+}
+
 /** Exits answer as the model's output does: one value for each of its classes. Throws TESSERA_MODEL_CARD. */
-function checkExits({ name, card }: DeployRequest, { specs }: ResolvedModel, outputs: readonly string[]): void {
+function checkExits(
+  { name, card }: Pick<DeployRequest, 'name' | 'card'>,
+  { specs }: ResolvedModel,
+  outputs: readonly string[],
+): void {
   if (card.exits.length === 0) return;
   const refusal = (field: string, fault: string) =>
     new TesseraError('TESSERA_MODEL_CARD', `model "${name}": ${field} ${fault}`, {

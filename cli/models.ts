@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import type { DeployRequest } from '../central/deployment.ts';
 import type { Config } from '../shared/config/schema.ts';
 import { parseCard } from '../shared/model/card.ts';
+import { withoutUnusedInputs } from '../shared/onnx/rim.ts';
 import { fileSha256 } from '../shared/runtime/file.ts';
 import { listModels, loadModel } from '../shared/runtime/model-library.ts';
 import { loadModelFile } from '../shared/runtime/package.ts';
@@ -50,7 +51,7 @@ export async function loadForDeploy(name: string, config: Config, form: ModelFor
     notes.push(`how ${loaded.card.name} wants its pictures is guessed; ${mend}`);
   }
   if (loaded.card.note !== undefined && picture) notes.push(loaded.card.note);
-  const model = await loadModelFile(loaded.modelPath);
+  const model = withoutUnusedInputs(await loadModelFile(loaded.modelPath));
   const { labels, guessed } = loaded;
   // A guess about pictures says nothing about tensors: they go in and come out as they are.
   const card = guessed && !picture ? parseCard({ name: loaded.card.name, task: 'raw' }, name) : loaded.card;

@@ -21,6 +21,7 @@ interface ModelEntry {
   readonly input: TensorSpec & { readonly name: string };
   readonly picture: boolean;
   readonly outputs: readonly string[];
+  readonly names: ReadonlyMap<string, string>;
 }
 
 const store = new FrameStore();
@@ -112,10 +113,11 @@ function finish({ i_id, tensors, exit }: Finish): Moved<Finished> {
   const layout = layoutOf(view.plan);
   const outputs = new Map<string, Tensor>();
   const names = exit === null ? entry.outputs : [exit];
-  for (const name of names) outputs.set(name, store.tensor(i_id, name, layout)!);
+  const named = (name: string): string => entry.names.get(name) ?? name;
+  for (const name of names) outputs.set(named(name), store.tensor(i_id, name, layout)!);
   // An exit stands for the outputs, whatever these are called.
   const { card } = entry;
-  const read = exit === null ? card : { ...card, output: { ...card.output, tensors: [exit] } };
+  const read = exit === null ? card : { ...card, output: { ...card.output, tensors: [named(exit)] } };
   const { top, predictions } = decodeTask(outputs, read, entry.labels, {
     sourceWidth: view.width,
     sourceHeight: view.height,

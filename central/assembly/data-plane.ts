@@ -35,7 +35,10 @@ export interface Pasted {
   readonly exit: boolean;
 }
 
-/** A model as the data plane knows it. `input`: the graph's input that frames become; `picture`: frames are pictures. */
+/**
+ * A model as the data plane knows it. `input`: the graph's input that frames become; `picture`: frames are pictures.
+ * `card` names tensors as the user's file does, `outputs` as plans do; `names` has the file's name where the two differ.
+ */
 export interface ModelEntry {
   readonly name: string;
   readonly card: ModelCard;
@@ -43,6 +46,7 @@ export interface ModelEntry {
   readonly input: TensorSpec & { readonly name: string };
   readonly picture: boolean;
   readonly outputs: readonly string[];
+  readonly names: ReadonlyMap<string, string>;
 }
 
 /** A thread that lived this long was well, so that the next one after it is started at once. */

@@ -14,6 +14,7 @@ import {
   sameBox,
   type Tensor,
   type TensorSpec,
+  wholeBox,
 } from '../../shared/tensor/tensor.ts';
 import type { Region } from '../../shared/tiling/form.ts';
 
@@ -49,10 +50,19 @@ function wireBox(box: Box): [number, number][] {
   return box.map(([start, end]) => [start, end]);
 }
 
+/** An output whose shape the run that made it tells. Throws TESSERA_MESSAGE_INVALID where it is not whole and as it is. */
+function openTensor(tId: number, name: string, given: WireRegion | undefined): Tensor {
+  const isWhole = given !== undefined && sameBox(given.box, wholeBox(given.shape)) && given.codec.name === RAW.name;
+  if (!isWhole || given.d.byteLength !== byteLength(given))
+    throw new TesseraError('TESSERA_MESSAGE_INVALID', `tile ${tId}: output "${name}" is not whole`);
+  return { dtype: given.dtype, shape: given.shape, data: given.d };
+}
+
 /**
  * The tensors of the frames under way. Pure bookkeeping over bytes; lives in the data-plane worker.
  *
- * Invariants: (1) a tensor is allocated once per frame, zeroed, at its full size; (2) a region is pasted only where
+ * Invariants: (1) a tensor is allocated once per frame, zeroed, at its full size, or taken as it
+ * comes where only a run tells its shape; (2) a region is pasted only where
  * the plan says that this tile's output lies; (3) `bytes` is the sum of all tensors held.
  */
 export class FrameStore {
@@ -77,7 +87,11 @@ export class FrameStore {
     const held = frame.get(name);
     if (held !== undefined) return held;
     const spec = layout.specs.get(name);
-    if (spec === undefined) throw new TesseraError('TESSERA_PLAN_INVALID', `plan ${layout.id} has no tensor "${name}"`);
+    if (spec === undefined)
+      throw new TesseraError(
+        'TESSERA_DEADLINE',
+        `"${name}" was not made in time, and only the run that makes it tells its shape`,
+      );
     const clip = layout.codes?.get(name);
     const { shape } = spec;
     const dtype = clip === undefined ? spec.dtype : 'uint8';
@@ -125,8 +139,14 @@ export class FrameStore {
         `tile ${tId} has ${out.length} outputs, not ${expected.length}`,
       );
     // All regions are decoded before the first is pasted: a bad one must leave nothing behind.
+    const opened = new Map<string, Tensor>();
     const decoded = expected.map((region) => {
       const given = out.find((candidate) => candidate.tensor === region.tensor);
+      if (region.open === true) {
+        const tensor = openTensor(tId, region.tensor, given);
+        opened.set(region.tensor, tensor);
+        return tensor.data;
+      }
       const shape = boxShape(region.box);
       const { dtype } = layout.specs.get(region.tensor)!;
       const clip = layout.codes?.get(region.tensor);
@@ -156,8 +176,16 @@ export class FrameStore {
       return data;
     });
     expected.forEach((region, i) => {
-      paste(this.tensor(iId, region.tensor, layout)!, region.box, decoded[i]!);
+      const made = opened.get(region.tensor);
+      if (made !== undefined) this.#set(iId, region.tensor, made);
+      else paste(this.tensor(iId, region.tensor, layout)!, region.box, decoded[i]!);
     });
+  }
+
+  #set(iId: string, name: string, tensor: Tensor): void {
+    const frame = this.#frames.get(iId)!;
+    this.bytes += tensor.data.byteLength - (frame.get(name)?.data.byteLength ?? 0);
+    frame.set(name, tensor);
   }
 
   release(iId: string): void {

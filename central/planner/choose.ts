@@ -206,7 +206,9 @@ export function choosePlan(whole: Deployment, request: PlanRequest): PreparedPla
   const padding = request.padding ?? defaults.padding ?? 'halo';
   // Tiles alone change the answers in a way that calibration did not see.
   const bound = padding === 'halo' ? request.agreement : undefined;
-  const cuts = request.cuts ?? defaults.cuts ?? calibratedPlace(deployment, request, grids[0], bound);
+  const { names } = deployment;
+  const asKnown = request.cuts?.map((place) => [place].flat().map((tensor) => names.inner(tensor)));
+  const cuts = asKnown ?? defaults.cuts ?? calibratedPlace(deployment, request, grids[0], bound);
   // Where nothing is said about where to cut, tiles come together at each exit.
   const exits = request.exits !== false && request.strategy === undefined ? exitPlaces(whole) : [];
   const asked = { ...request, padding, exitPlaces: exits, ...(cuts === undefined ? {} : { cuts }) };

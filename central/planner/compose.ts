@@ -18,10 +18,12 @@ export function tiledPiece(problem: Problem, from: Cut | undefined, to: Cut): Pi
   return { inputs, outputs: [...made], split, on: { mode: 'share', nodes: problem.nodes }, codec };
 }
 
-/** What is left after a cut, whole; none where all outputs are made before it. */
-export function restPiece(problem: Problem, from: Cut, on: Placement): Piece[] {
-  const outputs = problem.outputs.filter((name) => !from.outputs.includes(name));
-  return outputs.length === 0 ? [] : [{ inputs: from.tensors, outputs, split: { kind: 'whole' }, on, codec: {} }];
+/** What is left after the last of the cuts, whole; none where all outputs are made before it. */
+export function restPiece(problem: Problem, cuts: readonly Cut[], on: Placement): Piece[] {
+  const made = cuts.flatMap((cut) => cut.outputs);
+  const outputs = problem.outputs.filter((name) => !made.includes(name));
+  const inputs = cuts.at(-1)?.tensors ?? problem.inputs;
+  return outputs.length === 0 ? [] : [{ inputs, outputs, split: { kind: 'whole' }, on, codec: {} }];
 }
 
 /** The whole graph as one piece. */

@@ -3,8 +3,11 @@ import { TesseraError } from '../../shared/errors.ts';
 import { isConv, nodeMacs } from '../../shared/onnx/cost.ts';
 import { extractSegment } from '../../shared/onnx/extract.ts';
 import type { ResolvedModel } from '../../shared/onnx/model.ts';
+import type { TensorNames } from '../../shared/onnx/tensor-names.ts';
 import { codecOf, heldCodes } from '../../shared/plan/held-codes.ts';
+import { MAX_REASON } from '../../shared/plan/limits.ts';
 import { CENTRAL, type Plan, type Stage } from '../../shared/plan/plan.ts';
+import { parsePlan } from '../../shared/plan/validate.ts';
 import { boxShape, byteLength, type TensorSpec } from '../../shared/tensor/tensor.ts';
 import type { Region, StageForm } from '../../shared/tiling/form.ts';
 import { buildStage } from '../../shared/tiling/stage.ts';
@@ -58,8 +61,37 @@ function checkCodecs({ id, codec: codecs }: Stage, resolved: ResolvedModel): boo
     .includes(true);
 }
 
+function shortened(reason: string): string {
+  return reason.length > MAX_REASON ? `${reason.slice(0, MAX_REASON - 3)}...` : reason;
+}
+
+/** Only what the network ends with may be of a shape that a run tells: what stages hand on has to be known before. */
+function checkTensors({ stages }: Plan, resolved: ResolvedModel): void {
+  const results = new Set(outputsOf(resolved));
+  for (const { split, inputs, outputs } of stages) {
+    for (const tensor of inputs) specOf(resolved, tensor);
+    for (const tensor of outputs) if (split.kind !== 'whole' || !results.has(tensor)) specOf(resolved, tensor);
+  }
+}
+
+/** A plan that names tensors as the user's file does, with the names that the model has inside (onnx/tensor-names.ts). */
+export function withInnerTensors(plan: Plan, names: TensorNames): Plan {
+  const inner = (tensor: string): string => names.inner(tensor);
+  const stages = plan.stages.map((stage) => ({
+    ...stage,
+    inputs: stage.inputs.map(inner),
+    outputs: stage.outputs.map(inner),
+    codec: Object.fromEntries(Object.entries(stage.codec).map(([tensor, codec]) => [inner(tensor), codec])),
+    ...(stage.exit === undefined ? {} : { exit: { ...stage.exit, tensor: inner(stage.exit.tensor) } }),
+  }));
+  return { ...plan, stages };
+}
+
 /** Works out a plan's geometry for its model. Throws TesseraError TESSERA_PLAN_INVALID where the two do not fit. */
-export function preparePlan(plan: Plan, resolved: ResolvedModel): PreparedPlan {
+export function preparePlan(asked: Plan, resolved: ResolvedModel): PreparedPlan {
+  // What nodes would refuse to read is refused here.
+  const plan = parsePlan({ ...asked, reason: shortened(asked.reason) });
+  checkTensors(plan, resolved);
   const sum = { all: 0, conv: 0, nodes: 0, nodesConv: 0 };
   for (const node of resolved.model.graph.nodes) {
     const macs = nodeMacs(resolved, node);
@@ -91,8 +123,10 @@ export function factsOf({ plan, forms }: PreparedPlan, resolved: ResolvedModel):
   const held = heldCodes(plan, outputsOf(resolved));
   const size = (tensor: string, shape: readonly number[]): number =>
     byteLength({ dtype: held.has(tensor) ? 'uint8' : specOf(resolved, tensor).dtype, shape });
+  // What nobody knows the size of counts as nothing.
   const bytes = (regions: readonly Region[]): number =>
-    regions.reduce((total, { tensor, box }) => total + size(tensor, boxShape(box)), 0);
+    regions.reduce((total, { tensor, box, open }) => (open ? total : total + size(tensor, boxShape(box))), 0);
+  const known = (tensor: string): boolean => resolved.specs.has(tensor);
   const tensors = new Set(plan.stages.flatMap((stage) => [...stage.inputs, ...stage.outputs]));
   return {
     plan,
@@ -104,7 +138,9 @@ export function factsOf({ plan, forms }: PreparedPlan, resolved: ResolvedModel):
         bytes_out: bytes(tile.out),
       })),
     })),
-    frame_bytes: [...tensors].reduce((total, tensor) => total + size(tensor, specOf(resolved, tensor).shape), 0),
+    frame_bytes: [...tensors]
+      .filter(known)
+      .reduce((total, tensor) => total + size(tensor, specOf(resolved, tensor).shape), 0),
   };
 }
 
@@ -117,7 +153,7 @@ export function layoutOf({ plan, forms }: PreparedPlan, resolved: ResolvedModel)
   const tensors = new Set(plan.stages.flatMap((stage) => [...stage.inputs, ...stage.outputs]));
   return {
     id: plan.id,
-    specs: new Map([...tensors].map((tensor) => [tensor, specOf(resolved, tensor)])),
+    specs: new Map([...resolved.specs].filter(([tensor]) => tensors.has(tensor))),
     codes: heldCodes(plan, outputsOf(resolved)),
     stages: forms.map((form, index) => ({
       ...(plan.stages[index]!.exit === undefined ? {} : { exit: plan.stages[index]!.exit }),

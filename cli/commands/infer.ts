@@ -255,7 +255,7 @@ async function atRunning(
   }
 }
 
-async function readPlan(file: string, { manifest, name }: Deployment): Promise<Plan> {
+async function readPlan(file: string, { manifest, name, names }: Deployment): Promise<Plan> {
   const { parsePlan } = await import('../../shared/plan/validate.ts');
   let json: unknown;
   try {
@@ -266,12 +266,13 @@ async function readPlan(file: string, { manifest, name }: Deployment): Promise<P
       hint: 'name a plan file (`tessera schema plan` describes one)',
     });
   }
+  const { withInnerTensors } = await import('../../central/planner/prepared.ts');
   const plan = parsePlan(json);
   if (plan.model !== manifest.skeleton.sha)
     throw new TesseraError('TESSERA_PLAN_INVALID', `${file} is a plan for another model than ${name}`, {
       hint: `its "model" is ${plan.model}, this one's is ${manifest.skeleton.sha}`,
     });
-  return plan;
+  return withInnerTensors(plan, names);
 }
 
 /** Sends the frames one after another, so that each latency is one frame's own. */

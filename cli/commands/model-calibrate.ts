@@ -98,7 +98,7 @@ export const command = defineCommand({
     const measure = measureOf(request.card);
     const places =
       options.cut.length > 0
-        ? options.cut.map((tensor) => [tensor])
+        ? options.cut.map((tensor) => [deployment.names.inner(tensor)])
         : affordablePrefixes(deployment.resolved, [deployment.input.name], { rows, cols }, CUTS).map(
             ({ outputs }) => outputs,
           );
@@ -155,7 +155,12 @@ export const command = defineCommand({
       out.note(`report: ${options.report}`);
     }
     if (cardFile !== undefined) {
-      const entries = report.cardEntries(calibration);
+      const entries = report.cardEntries(calibration).map(({ codecs, ...setting }) => ({
+        codecs: Object.fromEntries(
+          Object.entries(codecs).map(([name, codec]) => [deployment.names.original(name), codec]),
+        ),
+        ...setting,
+      }));
       // What an earlier calibration found for a lower bound still holds.
       if (entries.length === 0) out.note(`${cardFile.path}: left as it was`);
       else {

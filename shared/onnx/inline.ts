@@ -34,6 +34,9 @@ function sizeOf(node: Node): number {
   return size;
 }
 
+/** A function that stays a call, which the runtime expands itself. */
+class StaysCall extends Error {}
+
 /** A call as the nodes of the function's body, which may be calls too. */
 export interface Expansion {
   readonly nodes: readonly Node[];
@@ -50,6 +53,8 @@ export interface Expansion {
  * 1. What a call expands to reads only tensors that the call reads, and makes what the call makes; every other tensor of
  *    it has a name that no tensor had.
  * 2. All expansions of one model together are bounded, whatever the file says; recursion is refused.
+ * 3. A call of a function that cannot stand among the model's nodes (it relies on another version of operators, or holds
+ *    sparse constants) stays a call: the runtime expands it, and nobody knows what it makes.
  */
 export class Inliner {
   /** Operator sets of the model, and of functions where the model does not name them. */
@@ -61,6 +66,7 @@ export class Inliner {
   readonly #labels: Set<string>;
   #nodes = 0;
   #bytes = 0;
+  #leftCalls = false;
 
   constructor(model: Model, functions = readFunctions(model.unknown)) {
     this.opsets = new Map(model.opsets);
@@ -68,11 +74,15 @@ export class Inliner {
     this.#labels = new Set(functions.size === 0 ? [] : model.graph.nodes.map(({ name }) => name));
   }
 
+  /** Whether some calls stayed what they are, so that the model needs its functions. */
+  get leftCalls(): boolean {
+    return this.#leftCalls;
+  }
+
   /**
-   * The body of the function that a node calls, or undefined where it calls none. `within` comes from the expansion
+   * The body of the function that a node calls, or undefined where it calls none or stays a call. `within` comes from the expansion
    * that the node is from, empty for the graph's own. Throws TESSERA_MODEL_INVALID for a function that calls itself,
-   * too many or too deep expansions and calls with more arguments than the function has; TESSERA_MODEL_UNSUPPORTED
-   * where a function relies on another version of operators than the model.
+   * too many or too deep expansions and calls with more arguments than the function has.
    */
   expand(call: Node, within: readonly string[], isTaken: (name: string) => boolean): Expansion | undefined {
     const key = this.#calledKey(call);
@@ -100,7 +110,16 @@ export class Inliner {
       attribute: (name: string) => call.attributes.get(name) ?? body.defaults.get(name),
       visit: (node: Node) => this.#visit(node, body, prefix),
     };
-    const nodes = body.nodes.map((node) => substitutedNode(node, by));
+    let nodes: Node[];
+    try {
+      nodes = body.nodes.map((node) => substitutedNode(node, by));
+    } catch (error) {
+      const stays =
+        error instanceof StaysCall || (error instanceof TesseraError && error.code === 'TESSERA_MODEL_UNSUPPORTED');
+      if (!stays) throw error;
+      this.#leftCalls = true;
+      return undefined;
+    }
     for (const [from, to] of passed) nodes.push(identity(tensor(from), to));
     return { nodes, within: [...within, key] };
   }
@@ -134,12 +153,7 @@ export class Inliner {
     const ours = this.opsets.get(node.domain);
     if (ours === undefined && version !== undefined) this.opsets.set(node.domain, version);
     if (ours === undefined || version === undefined || ours === version) return;
-    const set = node.domain === '' ? "ONNX's operators" : `the operators of ${node.domain}`;
-    throw new TesseraError(
-      'TESSERA_MODEL_UNSUPPORTED',
-      `Function "${body.name}" uses version ${version} of ${set}, the model itself version ${ours}.`,
-      { hint: 'Inline the functions with onnx.inliner.inline_local_functions(model, convert_version=True).' },
-    );
+    throw new StaysCall();
   }
 
   /** What the names of a body begin with in this call: the call's own name, numbered where that is taken. */

@@ -17,6 +17,14 @@ import { constantTensor, numbersOf } from './values.ts';
 /** The oldest operator set whose operators mean what they mean today (broadcasting without `axis`). */
 const OLDEST_OPSET = 7;
 
+/** Entry of a model's metadata that says that nobody but the runtime knows what its operators make. */
+const OPAQUE = 'tessera_opaque';
+
+/** The model, to be resolved as one whose operators mean nothing here: it can only run whole, as the runtime runs it. */
+export function asOpaque(model: Model): Model {
+  return { ...model, metadata: new Map([...model.metadata, [OPAQUE, '1']]) };
+}
+
 /** Value of a Constant node as an initializer; undefined for sparse ones and for those that a function fills in. */
 function constantOf(node: Node, name: string): Initializer | undefined {
   const [key, value] = [...node.attributes][0] ?? [];
@@ -131,15 +139,28 @@ function opsetOf(opsets: ReadonlyMap<string, number>, node: Node): number {
  * Makes a model ready to be cut: fixes the input shapes, inlines local functions and each If whose condition is
  * constant, turns Constant nodes and shape arithmetic into initializers, drops what no output needs, and infers the
  * type of every tensor. A symbolic or unset first dimension is `batch` (default 1). Tensors that depend on an operator without a shape rule, or on values that only a run knows, are absent
- * from `specs`. Throws TESSERA_SHAPE for other open dimensions, naming them, and for shapes that do not fit together;
- * TESSERA_MODEL_UNSUPPORTED for operator sets before version 7, or another one in a function than in the model;
- * TESSERA_MODEL_INVALID for functions that are damaged or never end.
+ * from `specs`; of a model that was made opaque (`asOpaque`) all are but inputs and constants. Throws TESSERA_SHAPE for
+ * other open dimensions, naming them, and for shapes that do not fit together; TESSERA_MODEL_UNSUPPORTED for operator
+ * sets before version 7; TESSERA_MODEL_INVALID for functions that are damaged or never end.
  */
 export function resolveModel(
   model: Model,
   options: { readonly inputShapes?: InputShapes; readonly batch?: number } = {},
 ): ResolvedModel {
   const inputs = fixInputs(model.graph.inputs, options.inputShapes ?? {}, options.batch ?? 1);
+  return model.metadata.has(OPAQUE) ? opaqueModel(model, inputs) : understoodModel(model, inputs);
+}
+
+/** The types of inputs and constants, and nothing of what is made of them. */
+function opaqueModel(model: Model, inputs: readonly ValueInfo[]): ResolvedModel {
+  const { specs } = new Knowledge(model.graph.initializers);
+  for (const { name, dtype, shape } of inputs)
+    if (dtype !== 'other' && shape !== undefined) specs.set(name, { dtype, shape: shape as readonly number[] });
+  const unknown = withoutValueInfo(model.graph.unknown);
+  return { model: { ...model, graph: { ...model.graph, inputs, unknown } }, specs };
+}
+
+function understoodModel(model: Model, inputs: readonly ValueInfo[]): ResolvedModel {
   const known = new Knowledge(model.graph.initializers);
   for (const { name, dtype, shape } of inputs) {
     if (dtype !== 'other' && shape !== undefined) known.specs.set(name, { dtype, shape: shape as readonly number[] });
@@ -186,7 +207,8 @@ export function resolveModel(
     unknown: withoutValueInfo(model.graph.unknown),
   };
   // Bodies of If, Loop and Scan stay encoded and may call functions.
-  const mayCall = nodes.some((node) => [...node.attributes.values()].some(({ kind }) => kind === 'other'));
+  const mayCall =
+    inliner.leftCalls || nodes.some((node) => [...node.attributes.values()].some(({ kind }) => kind === 'other'));
   const unknown = mayCall ? model.unknown : withoutFunctions(model.unknown);
   return { model: { ...model, opsets: inliner.opsets, graph, unknown }, specs };
 }

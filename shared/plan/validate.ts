@@ -2,16 +2,16 @@ import { codecSpec } from '../codec/spec.ts';
 import { type ErrorCode, TesseraError } from '../errors.ts';
 import { isNodeId } from '../protocol/topics.ts';
 import { parse, z } from '../schema.ts';
+import { MAX_REASON, MAX_STAGE_TENSORS, MAX_TENSOR_NAME } from './limits.ts';
 import { type Plan, TIERS } from './plan.ts';
 
 const CODE: ErrorCode = 'TESSERA_PLAN_INVALID';
 const HINT = '`tessera schema plan` prints the form of a plan';
 
-const tensor = z.string().min(1).max(512);
+const tensor = z.string().min(1).max(MAX_TENSOR_NAME);
 const names = z
   .array(tensor)
-  .min(1)
-  .max(256)
+  .max(MAX_STAGE_TENSORS)
   .refine((list) => new Set(list).size === list.length, 'names a tensor twice');
 const sizes = z.array(z.number().int().positive()).min(1).max(4096);
 const node = z.string().refine(isNodeId, 'must be a node id: [a-z0-9-], at most 63 characters');
@@ -35,8 +35,9 @@ const placement = z
 
 const stage = z.object({
   id: z.number().int().nonnegative(),
+  /** None where the stage makes what does not depend on the frame. */
   inputs: names,
-  outputs: names,
+  outputs: names.refine((list) => list.length > 0, 'names no tensor'),
   split,
   on: placement,
   codec: z.record(z.string(), codecSpec),
@@ -50,7 +51,7 @@ export const planSchema = z.object({
   model: z.string().regex(/^[0-9a-f]{64}$/, 'must be a SHA-256 in lower-case hex'),
   source: node,
   strategy: z.string().max(64),
-  reason: z.string().max(1024),
+  reason: z.string().max(MAX_REASON),
   stages: z.array(stage).min(1).max(64),
   predicted: z.object({ latency_ms: z.number().nonnegative() }).nullable(),
 });
@@ -90,6 +91,8 @@ export function checkPlan(plan: Plan, frame?: PlanFrame): void {
       refuse(`${at}.exit.tensor`, `"${stage.exit.tensor}" is not an output of the stage`);
     if (stage.exit !== undefined && stage.split.kind !== 'whole')
       refuse(`${at}.exit`, 'a frame can only end after a stage that is whole');
+    if (stage.split.kind !== 'whole' && stage.inputs.length === 0)
+      refuse(`${at}.inputs`, 'is empty, and only a stage that is whole can make something of nothing');
     if (stage.split.kind === 'tiles' && stage.split.rows.length * stage.split.cols.length > MAX_TILES)
       refuse(`${at}.split`, `has more than ${MAX_TILES} tiles`);
   });

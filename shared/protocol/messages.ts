@@ -1,4 +1,5 @@
 import { codecSpec } from '../codec/spec.ts';
+import { MAX_RANK, MAX_STAGE_TENSORS, MAX_TENSOR_NAME } from '../plan/limits.ts';
 import { z } from '../schema.ts';
 import { DTYPE_BYTES, type Dtype } from '../tensor/tensor.ts';
 
@@ -15,10 +16,10 @@ const count = z.number().int().nonnegative();
 const text = z.string().max(1024);
 const sha = z.string().regex(/^[0-9a-f]{64}$/);
 const dtype = z.enum(Object.keys(DTYPE_BYTES) as [Dtype, ...Dtype[]]);
-const shape = z.array(count.max(2 ** 31)).max(8);
-const box = z.array(z.tuple([count, count])).max(8);
+const shape = z.array(count.max(2 ** 31)).max(MAX_RANK);
+const box = z.array(z.tuple([count, count])).max(MAX_RANK);
 const bytes = z.custom<Uint8Array>((value) => value instanceof Uint8Array, 'expected bytes');
-const tensorName = z.string().max(512);
+const tensorName = z.string().max(MAX_TENSOR_NAME);
 const imageId = z.string().regex(/^[0-9]{1,15}-[0-9]{1,15}$/);
 const codec = codecSpec;
 
@@ -47,7 +48,13 @@ export const workMessage = z.object({
   attempt: count,
   budget_ms: z.number().nonnegative(),
   tiles: z
-    .array(z.object({ t_id: count, in: z.array(workInput).max(64), out: z.array(workOutput).max(64) }))
+    .array(
+      z.object({
+        t_id: count,
+        in: z.array(workInput).max(MAX_STAGE_TENSORS),
+        out: z.array(workOutput).max(MAX_STAGE_TENSORS),
+      }),
+    )
     .min(1)
     .max(4096),
 });
@@ -66,7 +73,7 @@ export const resultMessage = z.object({
   tiles: z
     .array(
       z.union([
-        z.object({ t_id: count, out: z.array(region).max(64), compute_ms: z.number().nonnegative() }),
+        z.object({ t_id: count, out: z.array(region).max(MAX_STAGE_TENSORS), compute_ms: z.number().nonnegative() }),
         z.object({ t_id: count, error: z.object({ code: z.enum(WORK_ERRORS), text }) }),
       ]),
     )

@@ -8,6 +8,7 @@ import { nearest } from '../nearest.ts';
 import { externalTensors } from '../onnx/external.ts';
 import type { Model } from '../onnx/model.ts';
 import { readModel } from '../onnx/read.ts';
+import { withoutUnusedInputs } from '../onnx/rim.ts';
 import { isName } from '../protocol/topics.ts';
 import { type DownloadOptions, download } from './download.ts';
 import { fileSha256, readBytes } from './file.ts';
@@ -64,7 +65,7 @@ async function fromUrl(url: string, folder: string, options: AddOptions): Promis
     const name = location.split(/[/\\]/).map(encodeURIComponent);
     await download(new URL(name.join('/'), url).href, part, options.download);
   }
-  const { card, guessed } = guessCard(model, modelPath, { inputShape: options.inputShape });
+  const { card, guessed } = guessCard(withoutUnusedInputs(model), modelPath, { inputShape: options.inputShape });
   return { modelPath, card, labels: inlineLabels(card), guessedFields: guessed };
 }
 

@@ -7,6 +7,7 @@ import { guessCard } from '../model/guess.ts';
 import { parseLabels } from '../model/labels.ts';
 import { nearest } from '../nearest.ts';
 import { readModel } from '../onnx/read.ts';
+import { withoutUnusedInputs } from '../onnx/rim.ts';
 import { isName } from '../protocol/topics.ts';
 import { fileSha256, readBytes, readText } from './file.ts';
 import { readCatalogue } from './model-catalogue.ts';
@@ -90,7 +91,7 @@ async function loadLabels(card: ModelCard, folder: string): Promise<readonly str
 async function completed(card: ModelCard, modelPath: string, { inputShape }: LibraryPlaces): Promise<ModelCard> {
   if (inputShape !== undefined) return { ...card, input: { ...card.input, shape: [...inputShape] } };
   if (card.input.tensor !== undefined && card.input.shape !== undefined) return card;
-  const first = readModel(await readBytes(modelPath)).graph.inputs.find(
+  const first = withoutUnusedInputs(readModel(await readBytes(modelPath))).graph.inputs.find(
     ({ name }) => card.input.tensor === undefined || name === card.input.tensor,
   );
   if (first === undefined) return card;
@@ -135,7 +136,7 @@ async function loadFile(modelPath: string, places: LibraryPlaces): Promise<Loade
     labels = parseLabels(text);
     break;
   }
-  const { card, guessed } = guessCard(readModel(await readBytes(modelPath)), modelPath, {
+  const { card, guessed } = guessCard(withoutUnusedInputs(readModel(await readBytes(modelPath))), modelPath, {
     labels: labels.length > 0 ? labels : undefined,
     inputShape: places.inputShape,
   });

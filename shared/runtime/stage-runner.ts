@@ -11,9 +11,17 @@ import { clippedOutputs, heldCodes } from '../plan/held-codes.ts';
 import type { Plan } from '../plan/plan.ts';
 import type { BlobStore } from '../ports.ts';
 import type { WireRegion } from '../protocol/messages.ts';
-import { boxShape, byteLength, elementCount, sameBox, type Tensor, type TensorSpec } from '../tensor/tensor.ts';
+import {
+  boxShape,
+  byteLength,
+  elementCount,
+  sameBox,
+  type Tensor,
+  type TensorSpec,
+  wholeBox,
+} from '../tensor/tensor.ts';
 import { codesPort, withCodePorts } from '../tiling/code-ports.ts';
-import type { Feed, TileForm } from '../tiling/form.ts';
+import type { Feed, Region, TileForm } from '../tiling/form.ts';
 import { buildStage } from '../tiling/stage.ts';
 import { isSha } from './blob-store.ts';
 import type { Job, TileOutcome } from './executor-types.ts';
@@ -132,7 +140,7 @@ export class StageRunner {
       addFeeds(feeds, form.feeds, loaded.inputs);
       const wanted = tile.out.map((region) => portOf(loaded.gives, region.tensor));
       const results = await session.run(feeds, wanted);
-      const out = tile.out.map((region) => encodeOutput(region, loaded, results));
+      const out = tile.out.map((region) => encodeOutput(region, form, loaded, results));
       return { t_id: tile.t_id, out, compute_ms: performance.now() - started };
     } catch (error) {
       const text = error instanceof Error ? error.message : String(error);
@@ -188,8 +196,9 @@ export class StageRunner {
     addFeeds(feeds, first.feeds, stage.inputs);
     const wanted = first.out.map((region) => portOf(stage.gives, region.tensor));
     const results = await session.run(feeds, wanted);
-    for (const { tensor, box } of first.out) {
-      const { data } = expectShape(tensor, results.get(portOf(stage.gives, tensor)), boxShape(box));
+    for (const region of first.out) {
+      const { tensor } = region;
+      const { data } = expectShape(region, results.get(portOf(stage.gives, tensor)));
       const clip = stage.gives.get(tensor);
       // The coder makes its tables when they are first wanted: not while a frame waits.
       if (clip !== undefined) decodeClipCodes(encodeClipCodes(data, clip), data.length, clip);
@@ -284,14 +293,16 @@ function addFeeds(feeds: Map<string, Tensor>, extra: readonly Feed[], inputs: Lo
   }
 }
 
-function expectShape(tensor: string, result: Tensor | undefined, shape: readonly number[]): Tensor {
+/** What the piece made of a region. Whatever shape an open one has is right. */
+function expectShape({ tensor, box, open }: Region, result: Tensor | undefined): Tensor {
   if (result === undefined) throw new TesseraError('TESSERA_RUN_FAILED', `the piece does not make "${tensor}"`);
-  if (result.shape.length !== shape.length || result.shape.some((size, axis) => size !== shape[axis]))
-    throw new TesseraError(
-      'TESSERA_RUN_FAILED',
-      `"${tensor}": the piece makes [${result.shape}] where the plan expects [${shape}]`,
-    );
-  return result;
+  const shape = boxShape(box);
+  const fits = result.shape.length === shape.length && result.shape.every((size, axis) => size === shape[axis]);
+  if (open === true || fits) return result;
+  throw new TesseraError(
+    'TESSERA_RUN_FAILED',
+    `"${tensor}": the piece makes [${result.shape}] where the plan expects [${shape}]`,
+  );
 }
 
 /**
@@ -299,12 +310,15 @@ function expectShape(tensor: string, result: Tensor | undefined, shape: readonly
  * bytes that they are (between central and its own executor, which need no coding).
  */
 function encodeOutput(
-  { tensor, box, codec }: JobTile['out'][number],
+  { tensor, codec }: JobTile['out'][number],
+  form: TileForm,
   { gives }: LoadedStage,
   results: ReadonlyMap<string, Tensor>,
 ): WireRegion {
-  const { dtype, shape, data } = expectShape(tensor, results.get(portOf(gives, tensor)), boxShape(box));
-  const region = { tensor, box: box.map(([start, end]): [number, number] => [start, end]), shape: [...shape], codec };
+  const made = form.out.find((region) => region.tensor === tensor)!;
+  const { dtype, shape, data } = expectShape(made, results.get(portOf(gives, tensor)));
+  const box = (made.open === true ? wholeBox(shape) : made.box).map(([start, end]): [number, number] => [start, end]);
+  const region = { tensor, box, shape: [...shape], codec };
   const clip = gives.get(tensor);
   if (clip !== undefined && codec.name !== 'raw')
     return { ...region, dtype: 'float32', d: encodeClipCodes(data, clip) };

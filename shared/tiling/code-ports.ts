@@ -6,7 +6,7 @@ import { newNode } from './piece.ts';
 
 /** The input or output of a stage's model that takes a tensor as codes (uint8), in place of its values. */
 export function codesPort(tensor: string): string {
-  return `${tensor}/codes`;
+  return `tessera_codes/${tensor}`;
 }
 
 /** Operators whose quantisation is not in the default domain before this version; the runtime then has its own. */

@@ -1,10 +1,11 @@
 import type { Model } from '../onnx/model.ts';
 import type { Box, Dtype } from '../tensor/tensor.ts';
 
-/** A region of a named tensor. */
+/** A region of a named tensor. `open`: all of an output whose shape only a run can tell; its box is then empty. */
 export interface Region {
   readonly tensor: string;
   readonly box: Box;
+  readonly open?: true;
 }
 
 /** A small extra input of a stage's model that says where a tile lies (run-time pads, crops, target shapes). */

@@ -10,7 +10,7 @@ import { haloForm } from './halo-form.ts';
 import { tileSegment } from './segment.ts';
 import { zeroForm } from './zero-form.ts';
 
-/** A stage that is not cut: one part, whose model is the extracted segment. */
+/** A stage that is not cut: one part, whose model is the extracted segment. Its outputs may have shapes that only a run tells. */
 function wholeForm(resolved: ResolvedModel, { inputs, outputs }: Stage): StageForm {
   const segment = extractSegment(resolved, inputs, outputs);
   const region = (tensor: string): Region => {
@@ -21,8 +21,10 @@ function wholeForm(resolved: ResolvedModel, { inputs, outputs }: Stage): StageFo
       });
     return { tensor, box: wholeBox(spec.shape) };
   };
+  const made = (tensor: string): Region =>
+    resolved.specs.has(tensor) ? region(tensor) : { tensor, box: [], open: true };
   const macs = segment.model.graph.nodes.reduce((sum, node) => sum + nodeMacs(resolved, node), 0);
-  const tile = { t_id: 0, in: inputs.map(region), out: outputs.map(region), feeds: [], macs };
+  const tile = { t_id: 0, in: inputs.map(region), out: outputs.map(made), feeds: [], macs };
   return { model: segment.model, tiles: [tile], approximate: false };
 }
 

@@ -6,11 +6,10 @@ export const tileStages: Strategy = {
   name: 'tile-stages',
   make: (problem) => {
     const { cuts } = problem;
-    const last = cuts.at(-1);
-    if (last === undefined) return [];
+    if (cuts.length === 0) return [];
     const pieces = [
       ...cuts.map((cut, index) => tiledPiece(problem, cuts[index - 1], cut)),
-      ...restPiece(problem, last, onCentral),
+      ...restPiece(problem, cuts, onCentral),
     ];
     const places = cuts.map((cut) => `${gridName(cut)} tiles up to ${cut.tensors.join(', ') || 'the end'}`);
     return [composePlan(problem, 'tile-stages', [...places, 'the rest on central'].join(', '), pieces)];

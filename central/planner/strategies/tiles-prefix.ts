@@ -6,8 +6,9 @@ export const tilesPrefix: Strategy = {
   name: 'tiles-prefix',
   make: (problem) =>
     problem.cuts.toReversed().map((cut) => {
-      const rest = restPiece(problem, cut, onCentral);
-      const end = rest.length === 0 ? 'the end' : `${cut.tensors.join(', ')}, the rest on central`;
+      const rest = restPiece(problem, [cut], onCentral);
+      const rests = cut.tensors.length === 0 ? 'constants' : 'the rest';
+      const end = rest.length === 0 ? 'the end' : `${cut.tensors.join(', ') || 'the end'}, ${rests} on central`;
       const reason = `${gridName(cut)} tiles up to ${end}`;
       const pieces = [tiledPiece(problem, undefined, cut), ...rest];
       return composePlan(problem, 'tiles-prefix', reason, pieces);

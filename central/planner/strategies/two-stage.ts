@@ -13,7 +13,7 @@ export const twoStage: Strategy = {
         const pieces = [
           tiledPiece(problem, undefined, first),
           tiledPiece(problem, first, second),
-          ...restPiece(problem, second, onCentral),
+          ...restPiece(problem, [first, second], onCentral),
         ];
         return composePlan(problem, 'two-stage', reason, pieces);
       }),

@@ -1,0 +1,53 @@
+import type { Graph, Model, Node, ResolvedModel } from './model.ts';
+import { readTensors } from './order.ts';
+
+/** Name of the graph's input that takes frames where the network hands its own input on as an output. */
+const PASSED_INPUT = 'tessera_input';
+
+/** Tensors that the outputs of a graph depend on. */
+function neededTensors({ nodes, outputs }: Graph): ReadonlySet<string> {
+  const needed = new Set(outputs.map(({ name }) => name));
+  for (const node of nodes.toReversed())
+    if (node.outputs.some((name) => needed.has(name))) for (const name of readTensors(node)) needed.add(name);
+  return needed;
+}
+
+/** The model without inputs that no output depends on, left over from training; its first stays where all are so. */
+export function withoutUnusedInputs(model: Model): Model {
+  const { graph } = model;
+  if (graph.inputs.length < 2) return model;
+  const needed = neededTensors(graph);
+  const used = graph.inputs.filter(({ name }) => needed.has(name));
+  const inputs = used.length > 0 ? used : graph.inputs.slice(0, 1);
+  return inputs.length === graph.inputs.length ? model : { ...model, graph: { ...graph, inputs } };
+}
+
+/**
+ * The network with outputs that stages can make: each is named once, and none is an input. Where the network hands its
+ * input on, the frame comes in under a name of its own and an Identity makes the tensor.
+ */
+export function withMadeOutputs(resolved: ResolvedModel): ResolvedModel {
+  const { model, specs } = resolved;
+  const { graph } = model;
+  const outputs = graph.outputs.filter(({ name }, at) => graph.outputs.findIndex((one) => one.name === name) === at);
+  const passed = graph.inputs.find(({ name }) => outputs.some((output) => output.name === name));
+  if (passed === undefined)
+    return outputs.length === graph.outputs.length
+      ? resolved
+      : { model: { ...model, graph: { ...graph, outputs } }, specs };
+  const identity: Node = {
+    name: PASSED_INPUT,
+    op: 'Identity',
+    domain: '',
+    inputs: [PASSED_INPUT],
+    outputs: [passed.name],
+    attributes: new Map(),
+  };
+  const inputs = graph.inputs.map((input) => (input === passed ? { ...input, name: PASSED_INPUT } : input));
+  const nodes = [identity, ...graph.nodes];
+  const spec = specs.get(passed.name);
+  return {
+    model: { ...model, graph: { ...graph, nodes, inputs, outputs } },
+    specs: spec === undefined ? specs : new Map([...specs, [PASSED_INPUT, spec]]),
+  };
+}

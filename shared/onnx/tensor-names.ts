@@ -1,0 +1,109 @@
+import { MAX_TENSOR_NAME } from '../plan/limits.ts';
+import type { Initializer, Model, Node, ResolvedModel, ValueInfo } from './model.ts';
+import { capturedTensors } from './order.ts';
+import { substitutedNode } from './substitute.ts';
+
+/** Prefix of the tensors that Tessera adds to a network. */
+const OWN_PREFIX = 'tessera_';
+
+/** Characters of a name that its short form keeps, to be recognised by. */
+const KEPT = 40;
+
+/** A network in which every tensor has a name that plans and messages can carry. */
+export interface NamedNetwork {
+  readonly resolved: ResolvedModel;
+  readonly names: TensorNames;
+}
+
+/**
+ * What tensors are called inside plans and messages, and in the user's file. Nearly always these are the same: only
+ * names that are longer than plans allow, hold control characters or mean something else here have another one inside.
+ */
+export class TensorNames {
+  readonly #inner: ReadonlyMap<string, string>;
+  readonly #original: ReadonlyMap<string, string>;
+
+  /** `inner`: by the name in the user's file. */
+  constructor(inner: ReadonlyMap<string, string> = new Map()) {
+    this.#inner = inner;
+    this.#original = new Map([...inner].map(([original, short]) => [short, original]));
+  }
+
+  /** The name inside plans and messages of a tensor of the user's file. */
+  inner(original: string): string {
+    return this.#inner.get(original) ?? original;
+  }
+
+  /** The name in the user's file. */
+  original(inner: string): string {
+    return this.#original.get(inner) ?? inner;
+  }
+
+  /** The names that differ, as `[inside, in the file]`. */
+  get pairs(): readonly (readonly [inner: string, original: string])[] {
+    return [...this.#original];
+  }
+}
+
+/** Whether plans, messages or the runtime's JavaScript could not carry a name, or would take it for one of ours. */
+function isAwkward(name: string): boolean {
+  return name.length > MAX_TENSOR_NAME || name === '__proto__' || name.startsWith(OWN_PREFIX) || /\p{Cc}/u.test(name);
+}
+
+function shortName(name: string, isTaken: (name: string) => boolean): string {
+  const kept = name
+    .replace(/[^A-Za-z0-9_./:-]+/g, '_')
+    .replace(/^[_./:-]+/, '')
+    .slice(0, KEPT);
+  for (let count = 1; ; count++) {
+    const short = `${kept}~${count}`;
+    if (!isTaken(short)) return short;
+  }
+}
+
+/**
+ * The network with short names in place of those that plans and messages cannot carry (converters join names until they
+ * have thousands of characters), and what they were. Nothing else changes; a network without such names stays itself.
+ */
+export function withPlainNames(resolved: ResolvedModel): NamedNetwork {
+  const { model, specs } = resolved;
+  const { graph } = model;
+  const all = new Set([
+    ...graph.inputs.map(({ name }) => name),
+    ...graph.initializers.keys(),
+    ...graph.nodes.flatMap(({ outputs }) => outputs),
+  ]);
+  const inner = new Map<string, string>();
+  const taken = new Set(all);
+  for (const name of all) {
+    if (!isAwkward(name)) continue;
+    const short = shortName(name, (candidate) => taken.has(candidate));
+    taken.add(short);
+    inner.set(name, short);
+  }
+  if (inner.size === 0) return { resolved, names: new TensorNames() };
+  const renamed = (name: string): string => inner.get(name) ?? name;
+  const port = (value: ValueInfo): ValueInfo => ({ ...value, name: renamed(value.name) });
+  const constants = [...graph.initializers].map(([name, tensor]): [string, Initializer] => [
+    renamed(name),
+    { ...tensor, name: renamed(name) },
+  ]);
+  const renamedGraph = {
+    ...graph,
+    nodes: graph.nodes.map((node) => renamedNode(node, renamed)),
+    initializers: new Map(constants),
+    inputs: graph.inputs.map(port),
+    outputs: graph.outputs.map(port),
+  };
+  const renamedModel: Model = { ...model, graph: renamedGraph };
+  const renamedSpecs = new Map([...specs].map(([name, spec]) => [renamed(name), spec]));
+  return { resolved: { model: renamedModel, specs: renamedSpecs }, names: new TensorNames(inner) };
+}
+
+function renamedNode(node: Node, tensor: (name: string) => string): Node {
+  const isCaptured = capturedTensors(node).some((name) => tensor(name) !== name);
+  // Bodies are written anew only where a name within them changes.
+  if (isCaptured)
+    return substitutedNode(node, { tensor, label: (name) => name, attribute: () => undefined, visit: () => {} });
+  return { ...node, inputs: node.inputs.map(tensor), outputs: node.outputs.map(tensor) };
+}

@@ -1,0 +1,48 @@
+import { FrameStore } from '../../central/assembly/frame-store.ts';
+import type { Deployment } from '../../central/deployment.ts';
+import { factsOf, layoutOf, type PreparedPlan } from '../../central/planner/prepared.ts';
+import type { BlobStore } from '../../shared/ports.ts';
+import { workMessage } from '../../shared/protocol/messages.ts';
+import { decode, encode } from '../../shared/runtime/cbor.ts';
+import { StageRunner } from '../../shared/runtime/stage-runner.ts';
+import type { Tensor } from '../../shared/tensor/tensor.ts';
+
+/**
+ * The outputs of a network by their names in the user's file, computed as a cluster does it: central's frame store cuts
+ * and pastes, messages pass through their schema, a node's stage runner computes. No threads and no broker.
+ */
+export async function runPlan(
+  deployment: Deployment,
+  prepared: PreparedPlan,
+  input: Tensor,
+  store: BlobStore,
+): Promise<Map<string, Tensor>> {
+  const { plan } = prepared;
+  const { resolved, manifest, names, outputs } = deployment;
+  const runner = new StageRunner({ store, threads: 1, sessionMemoryMb: 500 });
+  const layout = layoutOf(prepared, resolved);
+  factsOf(prepared, resolved);
+  const frames = new FrameStore();
+  try {
+    await runner.prepare(
+      plan,
+      plan.stages.map(({ id }) => id),
+      manifest.skeleton.sha,
+    );
+    frames.open('0-1', new Map([[deployment.input.name, input]]));
+    for (const stage of plan.stages) {
+      const tIds = layout.stages[stage.id]!.tiles.map(({ t_id }) => t_id);
+      const tiles = frames.pack('0-1', layout, stage.id, tIds)!;
+      const message = { v: 1, plan: plan.id, i_id: '0-1', stage: stage.id, attempt: 0, budget_ms: 1000, tiles };
+      const sent = decode(encode(message), workMessage, 'work');
+      for (const tile of sent.tiles) {
+        const outcome = await runner.runTile(plan.id, stage.id, tile as (typeof tiles)[number]);
+        if ('error' in outcome) throw new Error(`${outcome.error.code}: ${outcome.error.text}`);
+        frames.paste('0-1', layout, stage.id, tile.t_id, outcome.out);
+      }
+    }
+    return new Map(outputs.map((name) => [names.original(name), frames.tensor('0-1', name, layout)!]));
+  } finally {
+    await runner.stop();
+  }
+}
