@@ -4,6 +4,7 @@ import { isConv, nodeMacs } from '../../shared/onnx/cost.ts';
 import { extractSegment } from '../../shared/onnx/extract.ts';
 import type { ResolvedModel } from '../../shared/onnx/model.ts';
 import type { TensorNames } from '../../shared/onnx/tensor-names.ts';
+import { unknownShapeReason } from '../../shared/onnx/unknown-shape.ts';
 import { codecOf, heldCodes } from '../../shared/plan/held-codes.ts';
 import { MAX_REASON } from '../../shared/plan/limits.ts';
 import { CENTRAL, type Plan, type Stage } from '../../shared/plan/plan.ts';
@@ -32,15 +33,15 @@ function isOnNodes({ on }: Stage): boolean {
 
 function specOf(resolved: ResolvedModel, tensor: string): TensorSpec {
   const spec = resolved.specs.get(tensor);
-  if (spec === undefined)
-    throw new TesseraError(
-      'TESSERA_PLAN_INVALID',
-      `the model has no tensor "${tensor}", or its shape cannot be known`,
-      {
-        hint: '`tessera model inspect` lists the tensors',
-      },
-    );
-  return spec;
+  if (spec !== undefined) return spec;
+  const reason = unknownShapeReason(resolved, tensor);
+  throw new TesseraError(
+    'TESSERA_PLAN_INVALID',
+    reason === undefined
+      ? `the model has no tensor "${tensor}"`
+      : `the shape of "${tensor}" cannot be known, so no stage can end there: ${reason}`,
+    { hint: '`tessera model inspect` lists the tensors' },
+  );
 }
 
 /** Whether a stage has a lossy codec. Throws TESSERA_PLAN_INVALID for a codec that cannot carry its tensor. */
