@@ -35,9 +35,10 @@ interface Pending {
  * Pulls blobs from whoever has them, in chunks, and stores them verified.
  *
  * blob:  missing --asked for in chunks, all arrived, hash right--> stored
- *                --no answer, wrong answer, aborted--> missing, with nothing left behind
+ *                --no answer, wrong answer, aborted--> missing; what came of it stays
  *
- * 1. A blob that is in the store is not asked for again: a fetch that was cut off goes on where it ended.
+ * 1. What is in the store is not asked for again, also not the part of a blob that came before a fetch was cut off. Where
+ *    such a part turns out to be wrong, the blob is fetched once more from its start.
  * 2. At most IN_FLIGHT requests are open; each is repeated a few times before the fetch fails.
  * 3. Only answers from the one that was asked count.
  * 4. Nothing is asked for that the disk has no room for.
@@ -58,16 +59,36 @@ export class BlobFetch {
     if (pending?.from === from) pending.settle(part);
   }
 
-  /** Fetches what is missing of `blobs` from `from`. Throws TESSERA_BLOB; what was complete by then stays. */
-  async fetch(from: string, blobs: readonly WantedBlob[], signal: AbortSignal): Promise<void> {
+  /**
+   * Fetches what is missing of `blobs` from `from`; `onBytes` hears how many of how many bytes are here, at once and with
+   * each piece. Throws TESSERA_BLOB; what came by then stays.
+   */
+  async fetch(
+    from: string,
+    blobs: readonly WantedBlob[],
+    signal: AbortSignal,
+    onBytes: (arrived: number, of: number) => void = () => {},
+  ): Promise<void> {
     const missing = await this.#missing(blobs);
+    const of = missing.reduce((sum, { size }) => sum + size, 0);
+    const here = new Map(missing.map(({ sha }) => [sha, this.#options.store.arrived(sha)]));
+    const note = (sha: string, arrived: number): void => {
+      here.set(sha, arrived);
+      onBytes(
+        [...here.values()].reduce((sum, bytes) => sum + bytes, 0),
+        of,
+      );
+    };
+    if (missing[0] !== undefined) note(missing[0].sha, here.get(missing[0].sha)!);
     const failure = new AbortController();
     const either = AbortSignal.any([signal, failure.signal]);
     let next = 0;
     const lane = async (): Promise<void> => {
       for (let blob = missing[next++]; blob !== undefined && !either.aborted; blob = missing[next++]) {
         // Another agent that shares the folder may have brought it meanwhile.
-        if ((await this.#options.store.size(blob.sha)) !== blob.size) await this.#blob(from, blob, either);
+        if ((await this.#options.store.size(blob.sha)) !== blob.size)
+          await this.#blob(from, blob, either, (arrived) => note(blob.sha, arrived));
+        note(blob.sha, blob.size);
       }
     };
     const lanes = Array.from({ length: OPEN_BLOBS }, () =>
@@ -88,7 +109,7 @@ export class BlobFetch {
     for (const blob of new Map(blobs.map((one) => [one.sha, one])).values()) {
       if ((await store.size(blob.sha)) === blob.size) continue;
       missing.push(blob);
-      bytes += blob.size;
+      bytes += blob.size - store.arrived(blob.sha);
     }
     const free = missing.length === 0 ? bytes : await freeBytes?.();
     if (free !== undefined && bytes > free)
@@ -98,16 +119,23 @@ export class BlobFetch {
     return missing;
   }
 
-  async #blob(from: string, { sha, size }: WantedBlob, signal: AbortSignal): Promise<void> {
+  async #blob(from: string, blob: WantedBlob, signal: AbortSignal, onBytes: (arrived: number) => void): Promise<void> {
+    const { sha, size } = blob;
     const writer = await this.#options.store.receive(sha, size);
+    const before = writer.arrived;
     try {
       const chunks: Promise<void>[] = [];
       let failed = false;
-      for (let offset = 0; offset < size && !failed && !signal.aborted; offset += CHUNK_BYTES) {
+      let arrived = before;
+      for (let offset = before; offset < size && !failed && !signal.aborted; offset += CHUNK_BYTES) {
         await this.#slot();
         const length = Math.min(CHUNK_BYTES, size - offset);
         const chunk = this.#ask(from, { v: 1, sha, offset, length }, size, signal)
           .then((bytes) => writer.write(offset, bytes))
+          .then(() => {
+            arrived += length;
+            onBytes(arrived);
+          })
           .finally(() => this.#release());
         // Awaited below; until then a failure only stops the loop.
         chunk.catch(() => {
@@ -117,10 +145,16 @@ export class BlobFetch {
       }
       await Promise.all(chunks);
       if (signal.aborted) throw aborted();
-      await writer.commit();
     } catch (error) {
       await writer.abort();
       throw error;
+    }
+    try {
+      await writer.commit();
+    } catch (error) {
+      if (before === 0) throw error;
+      // What an earlier try left was wrong, and is gone now.
+      await this.#blob(from, blob, signal, onBytes);
     }
   }
 

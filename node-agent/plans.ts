@@ -117,7 +117,7 @@ export class Plans {
     if (signal.aborted) throw released(plan.id);
     if (this.#isReady(plan.id, stages)) return;
     const started = performance.now();
-    await this.#options.fetch.fetch(from, [manifest.skeleton, ...manifest.blobs], signal);
+    await this.#fetch(from, plan, stages, manifest, signal);
     const fetched = performance.now();
     await this.#options.executor.prepare(plan, stages, manifest.skeleton.sha);
     if (signal.aborted) {
@@ -132,6 +132,24 @@ export class Plans {
     });
     const oldest = this.#ready.keys().next().value;
     if (this.#ready.size > MAX_PLANS && oldest !== undefined) this.release(oldest);
+  }
+
+  /** Gets the graph, and then what these stages read of the weights: the rest of the model is for others. */
+  async #fetch(
+    from: string,
+    plan: Plan,
+    stages: readonly number[],
+    { skeleton, blobs }: ModelManifest,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { fetch, executor } = this.#options;
+    await fetch.fetch(from, [skeleton], signal);
+    const read = new Set(await executor.weights(plan, stages, skeleton.sha));
+    const wanted = blobs.filter(({ sha }) => read.delete(sha));
+    const [unnamed] = read;
+    if (unnamed !== undefined)
+      throw new TesseraError('TESSERA_BLOB', `the model reads weights ${unnamed}, which its manifest does not name`);
+    await fetch.fetch(from, wanted, signal);
   }
 
   #inLine<T>(action: () => Promise<T>): Promise<T> {

@@ -52,14 +52,23 @@ export interface BlobStore {
   read(sha: string, offset: number, length: number): Promise<Uint8Array>;
   /** Stores bytes, returns their hash. Writing twice is free. */
   put(bytes: Uint8Array): Promise<string>;
-  /** Opens a writer for a blob that arrives in pieces; `commit` verifies the hash before the blob can be seen. */
+  /** Bytes of a blob that an earlier try left, from its start. */
+  arrived(sha: string): number;
+  /**
+   * Opens a writer for a blob that arrives in pieces, which goes on with what an earlier try left; `commit` verifies the
+   * hash before the blob can be seen.
+   */
   receive(sha: string, size: number): Promise<BlobWriter>;
 }
 
 /** A blob under way. */
 export interface BlobWriter {
+  /** Bytes from the start that an earlier try brought. They may be wrong; `commit` will tell. */
+  readonly arrived: number;
+  /** Takes pieces in whatever order. */
   write(offset: number, bytes: Uint8Array): Promise<void>;
   /** Throws TesseraError TESSERA_BLOB, and leaves nothing behind, when the bytes do not have the promised hash. */
   commit(): Promise<void>;
+  /** Ends it for now: what came without a gap stays for the next try. */
   abort(): Promise<void>;
 }

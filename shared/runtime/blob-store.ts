@@ -1,17 +1,18 @@
-import { createHash, randomBytes, webcrypto } from 'node:crypto';
-import { chmod, type FileHandle, open, rm, stat } from 'node:fs/promises';
+import { webcrypto } from 'node:crypto';
+import { chmod, type FileHandle, open, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { TesseraError } from '../errors.ts';
-import type { BlobStore, BlobWriter } from '../ports.ts';
+import type { BlobStore } from '../ports.ts';
 import { type Place, storageError } from '../storage-fault.ts';
 import { makeFolder } from './folder.ts';
+import { PartialBlobs } from './partial-blob.ts';
 import { elsewhereOf } from './state-directory.ts';
-import { sweep, takeName, writeWhole } from './whole-file.ts';
+import { sweep, writeWhole } from './whole-file.ts';
 
 /**
  * Blobs as files, each named by the lower-case hex SHA-256 of its bytes.
  *
- *   (nothing) --put, receive--> `tmp-<random>` --hash verified, synced, renamed--> `<sha>`
+ *   (nothing) --put, receive--> a file of another name --hash verified, synced, renamed--> `<sha>`
  *
  * 1. A file named by a hash was complete and had that hash when it got the name; it never changes afterwards.
  * 2. Several processes may share a folder: temporary names differ, and a rename over an equal file changes nothing.
@@ -19,9 +20,8 @@ import { sweep, takeName, writeWhole } from './whole-file.ts';
  */
 
 const SHA = /^[0-9a-f]{64}$/;
+/** Blobs under way as earlier versions named them. */
 const TEMPORARY = /^tmp-[0-9a-f]{16}$/;
-/** Bytes hashed at a time on commit, so that a slow CPU's event loop is not held for long. */
-const HASH_CHUNK = 256 * 1024;
 
 /** Whether a string is a SHA-256 as blobs are named by: 64 lower-case hex digits. */
 export function isSha(name: string): boolean {
@@ -41,6 +41,8 @@ export async function openBlobStore(folder: string): Promise<BlobStore> {
     throw storageError(error, place);
   });
   await sweep(folder, (name) => TEMPORARY.test(name));
+  const partial = new PartialBlobs(folder);
+  await partial.sweep();
   const pathOf = (sha: string): string => {
     if (!isSha(sha)) throw new TesseraError('TESSERA_BLOB', `"${sha.slice(0, 80)}" does not name a blob`);
     return join(folder, sha);
@@ -72,60 +74,9 @@ export async function openBlobStore(folder: string): Promise<BlobStore> {
       await writeWhole(placeOf(pathOf(sha)), bytes);
       return sha;
     },
-    receive: async (sha, size) => receive(folder, pathOf(sha), sha, size),
+    arrived: (sha) => partial.arrived(sha),
+    receive: async (sha, size) => partial.receive(pathOf(sha), sha, size),
   };
-}
-
-async function receive(folder: string, path: string, sha: string, size: number): Promise<BlobWriter> {
-  const temporary = temporaryPath(folder);
-  const unwritable = (error: unknown): never => {
-    throw storageError(error, placeOf(path));
-  };
-  const file = await open(temporary, 'wx+', 0o600).catch(unwritable);
-  let closed = false;
-  const abort = async (): Promise<void> => {
-    const isOpen = !closed;
-    closed = true;
-    if (isOpen) await file.close();
-    await rm(temporary, { force: true });
-  };
-  return {
-    async write(offset, bytes) {
-      if (offset < 0 || offset + bytes.byteLength > size)
-        throw new TesseraError('TESSERA_BLOB', `blob ${sha}: ${offset}+${bytes.byteLength} lies beyond ${size} bytes`);
-      let done = 0;
-      while (done < bytes.byteLength) {
-        const written = file.write(bytes, done, bytes.byteLength - done, offset + done);
-        done += (await written.catch(unwritable)).bytesWritten;
-      }
-    },
-    async commit() {
-      try {
-        const found = await hashOf(file, size);
-        if (found !== sha) throw new TesseraError('TESSERA_BLOB', `what came for blob ${sha} has the hash ${found}`);
-        await file.sync().catch(unwritable);
-        closed = true;
-        await file.close().catch(unwritable);
-        await takeName(temporary, placeOf(path));
-      } finally {
-        await abort();
-      }
-    },
-    abort,
-  };
-}
-
-/** Hash of the first `size` bytes of a file; a shorter file has the hash of what it holds. */
-async function hashOf(file: FileHandle, size: number): Promise<string> {
-  const hash = createHash('sha256');
-  const chunk = new Uint8Array(Math.min(size, HASH_CHUNK));
-  for (let offset = 0; offset < size; ) {
-    const { bytesRead } = await file.read(chunk, 0, Math.min(chunk.byteLength, size - offset), offset);
-    if (bytesRead === 0) break;
-    hash.update(chunk.subarray(0, bytesRead));
-    offset += bytesRead;
-  }
-  return hash.digest('hex');
 }
 
 async function readFully(file: FileHandle, bytes: Uint8Array, offset: number): Promise<void> {
@@ -135,10 +86,6 @@ async function readFully(file: FileHandle, bytes: Uint8Array, offset: number): P
     if (bytesRead === 0) throw new TesseraError('TESSERA_BLOB', 'a blob became shorter while it was read');
     done += bytesRead;
   }
-}
-
-function temporaryPath(folder: string): string {
-  return join(folder, `tmp-${randomBytes(8).toString('hex')}`);
 }
 
 const placeOf = (path: string): Place => ({ what: 'a piece of a model', path, elsewhere: elsewhereOf(path) });

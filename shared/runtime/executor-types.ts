@@ -23,6 +23,11 @@ export type TileOutcome =
 
 /** Runs stages of plans in a worker thread; the same for node agents and for central's own executor. */
 export interface Executor {
+  /**
+   * SHA-256 of the weights that stages of a plan read, of which only the skeleton has to be here; the rest of the model is
+   * not wanted for them. Throws TesseraError.
+   */
+  weights(plan: Plan, stages: readonly number[], skeletonSha: string): Promise<string[]>;
   /** Loads what the stages of a plan need; resolves when jobs for it can run. Throws TesseraError. */
   prepare(plan: Plan, stages: readonly number[], skeletonSha: string): Promise<void>;
   /** Runs tiles one after another; `onTile` is called as each is done. Buffers of `job` are transferred: do not use them again. Never throws for a tile's fault. */

@@ -75,6 +75,9 @@ const runner = openBlobStore(folder).then((store) => new StageRunner({ store, th
 
 /** The functions that the executor calls in its worker thread. */
 const handlers = {
+  weights: (args: { plan: Plan; stages: readonly number[]; skeletonSha: string }) =>
+    inTurn(async () => (await runner).weights(args.plan, args.stages, args.skeletonSha)),
+
   prepare: (args: { plan: Plan; stages: readonly number[]; skeletonSha: string }) =>
     inTurn(async () => (await runner).prepare(args.plan, args.stages, args.skeletonSha)),
 

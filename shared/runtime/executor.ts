@@ -88,6 +88,15 @@ class ThreadExecutor implements Executor {
     this.#calls = this.#startWorker();
   }
 
+  async weights(plan: Plan, stages: readonly number[], skeletonSha: string): Promise<string[]> {
+    const found = new Set<string>();
+    await this.#withWorker(async (calls) => {
+      for (const stage of stages)
+        for (const sha of await calls.call<string[]>('weights', { plan, stages: [stage], skeletonSha })) found.add(sha);
+    });
+    return [...found];
+  }
+
   async prepare(plan: Plan, stages: readonly number[], skeletonSha: string): Promise<void> {
     const request: Request = { plan: plan.id, released: false };
     this.#requests.add(request);
@@ -101,7 +110,7 @@ class ThreadExecutor implements Executor {
   async #prepare(request: Request, asked: Prepared): Promise<void> {
     const { plan, stages, skeletonSha } = asked;
     try {
-      await this.#loadWell(asked, request);
+      await this.#withWorker((calls) => this.#load(calls, asked, () => request.released));
       if (request.released) throw released(plan.id);
     } catch (error) {
       if (!this.#prepared.has(plan.id)) await this.#calls?.call('release', { plan: plan.id }).catch(() => {});
@@ -171,13 +180,13 @@ class ThreadExecutor implements Executor {
     clearTimeout(late);
   }
 
-  /** Loads with a worker that runs: where it ends meanwhile, once more with the next one. */
-  async #loadWell(asked: Prepared, request: Request): Promise<void> {
+  /** Does something with a worker that runs: where it ends meanwhile, once more with the next one. */
+  async #withWorker(action: (calls: WorkerCalls) => Promise<void>): Promise<void> {
     for (let attempt = 1; ; attempt++) {
       while (this.#down !== undefined && !this.#stopped) await new Promise<void>((resolve) => this.#wake.push(resolve));
       const calls = this.#running();
       try {
-        await this.#load(calls, asked, () => request.released);
+        await action(calls);
         return;
       } catch (error) {
         if (this.#calls === calls || this.#stopped || attempt === LOAD_TRIES) throw error;

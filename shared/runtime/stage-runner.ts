@@ -36,6 +36,8 @@ interface LoadedStage {
   readonly piece: Uint8Array;
   readonly key: string;
   readonly bytes: number;
+  /** Blobs that the piece reads. */
+  readonly weights: readonly string[];
   readonly tiles: ReadonlyMap<number, TileForm>;
   readonly specs: ResolvedModel['specs'];
   readonly inputs: Model['graph']['inputs'];
@@ -69,11 +71,24 @@ export class StageRunner {
   readonly #sessions: SessionCache<Session>;
   readonly #plans = new Map<string, { readonly skeleton: string; readonly stages: Map<number, LoadedStage> }>();
   readonly #models = new Map<string, ResolvedModel>();
+  /** Stages of the plan that was looked at last, so that asking for its weights makes loading it no longer. */
+  #drafts: { readonly plan: string; readonly stages: Map<number, LoadedStage> } = { plan: '', stages: new Map() };
 
   constructor(options: { store: BlobStore; threads: number; sessionMemoryMb: number }) {
     this.#store = options.store;
     this.#threads = options.threads;
     this.#sessions = new SessionCache(options.sessionMemoryMb * 1e6);
+  }
+
+  /** The weights that stages of a plan read, by their SHA-256. Only the skeleton has to be here. Throws TesseraError. */
+  async weights(plan: Plan, stages: readonly number[], skeletonSha: string): Promise<string[]> {
+    try {
+      const read = new Set<string>();
+      for (const id of stages) for (const sha of (await this.#built(plan, id, skeletonSha)).weights) read.add(sha);
+      return [...read];
+    } finally {
+      this.#dropModels();
+    }
   }
 
   /** Makes stages of a plan ready; those that are ready already cost nothing. Throws TesseraError and then changes nothing. */
@@ -83,31 +98,12 @@ export class StageRunner {
     try {
       for (const id of stages) {
         if (ready.has(id)) continue;
-        const stage = plan.stages.find((candidate) => candidate.id === id);
-        if (stage === undefined) throw new TesseraError('TESSERA_PLAN_INVALID', `plan ${plan.id} has no stage ${id}`);
-        const resolved = await this.#model(skeletonSha);
-        const form = buildStage(resolved, stage);
-        const takes = heldCodes(
-          plan,
-          resolved.model.graph.outputs.map(({ name }) => name),
-        );
-        const gives = clippedOutputs(stage);
-        const model = withCodePorts(form.model, takes, gives);
-        const piece = writeModel(model);
-        const loaded: LoadedStage = {
-          piece,
-          key: createHash('sha256').update(piece).digest('hex'),
-          bytes: weightBytes(model) + SESSION_OVERHEAD_BYTES,
-          tiles: new Map(form.tiles.map((tile) => [tile.t_id, tile])),
-          specs: resolved.specs,
-          inputs: model.graph.inputs,
-          takes,
-          gives,
-        };
+        const loaded = await this.#built(plan, id, skeletonSha);
         await this.#warmUp(loaded);
         ready.set(id, loaded);
       }
       this.#plans.set(plan.id, { skeleton: skeletonSha, stages: ready });
+      this.#drafts = { plan: '', stages: new Map() };
     } finally {
       this.#dropModels();
     }
@@ -116,6 +112,7 @@ export class StageRunner {
   /** Forgets a plan. Its sessions stay until their memory is wanted, since the next plan often shares them. */
   release(plan: string): void {
     this.#plans.delete(plan);
+    if (this.#drafts.plan === plan) this.#drafts = { plan: '', stages: new Map() };
     this.#dropModels();
   }
 
@@ -160,6 +157,37 @@ export class StageRunner {
     return this.#sessions.get(stage.key, stage.bytes, () =>
       loadSession(stage.piece, { threads: this.#threads, dataFolder: this.#store.folder }),
     );
+  }
+
+  async #built(plan: Plan, id: number, skeletonSha: string): Promise<LoadedStage> {
+    const drafts = this.#drafts.plan === plan.id ? this.#drafts : { plan: plan.id, stages: new Map() };
+    this.#drafts = drafts;
+    const draft = drafts.stages.get(id) ?? (await this.#build(plan, id, skeletonSha));
+    drafts.stages.set(id, draft);
+    return draft;
+  }
+
+  async #build(plan: Plan, id: number, skeletonSha: string): Promise<LoadedStage> {
+    const stage = plan.stages.find((candidate) => candidate.id === id);
+    if (stage === undefined) throw new TesseraError('TESSERA_PLAN_INVALID', `plan ${plan.id} has no stage ${id}`);
+    const resolved = await this.#model(skeletonSha);
+    const form = buildStage(resolved, stage);
+    const outputs = resolved.model.graph.outputs.map(({ name }) => name);
+    const takes = heldCodes(plan, outputs);
+    const gives = clippedOutputs(stage);
+    const model = withCodePorts(form.model, takes, gives);
+    const piece = writeModel(model);
+    return {
+      piece,
+      key: createHash('sha256').update(piece).digest('hex'),
+      bytes: weightBytes(model) + SESSION_OVERHEAD_BYTES,
+      weights: externalWeights(model),
+      tiles: new Map(form.tiles.map((tile) => [tile.t_id, tile])),
+      specs: resolved.specs,
+      inputs: model.graph.inputs,
+      takes,
+      gives,
+    };
   }
 
   async #model(skeletonSha: string): Promise<ResolvedModel> {
@@ -211,6 +239,12 @@ function weightBytes(model: Model): number {
   for (const { data } of model.graph.initializers.values())
     sum += data.kind === 'inline' ? data.bytes.byteLength : data.length;
   return sum;
+}
+
+function externalWeights(model: Model): string[] {
+  return [...model.graph.initializers.values()].flatMap(({ data }) =>
+    data.kind === 'external' ? [data.location] : [],
+  );
 }
 
 function specOf(specs: ResolvedModel['specs'], tensor: string): TensorSpec {

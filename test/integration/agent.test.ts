@@ -7,7 +7,7 @@ import { type RunningBroker, startBroker } from '../../broker/broker.ts';
 import { createCredentials } from '../../broker/credentials.ts';
 import { type Agent, type AgentOptions, startAgent } from '../../node-agent/agent.ts';
 import { writeModel } from '../../shared/onnx/write.ts';
-import type { Split } from '../../shared/plan/plan.ts';
+import type { Plan, Split } from '../../shared/plan/plan.ts';
 import { type BlobStore, type Bus, silentLog } from '../../shared/ports.ts';
 import {
   blobGetMessage,
@@ -199,6 +199,36 @@ describe('a node agent', () => {
     expect(models).toEqual([{ name: 'tiny', sha256: manifest.skeleton.sha }]);
   });
 
+  it('fetches the weights that its stages read and nothing else; a later plan brings the difference', async () => {
+    await rm(join(folder, 'node-a', 'blobs'), { recursive: true });
+    await agent.stop();
+    const started = new Promise<Worker>((resolve) => process.once('worker', resolve));
+    agent = await startAgent(options());
+    worker = await started;
+    const { sha } = manifest.skeleton;
+    const whole = tinyPlan(sha, { kind: 'whole' }, 'p-0000000a');
+    const [stage] = whole.stages;
+    const stages = [
+      { ...stage!, outputs: ['p'] },
+      { ...stage!, id: 1, inputs: ['p'] },
+    ];
+    const ask = async (plan: Plan, ids: number[]): Promise<string[]> => {
+      await wire.send('node-a', 'control', { v: 1, type: 'prepare', plan, manifest, stages: ids });
+      expect(await control.next()).toMatchObject({ type: 'ready', plan: plan.id });
+      return readdir(join(folder, 'node-a', 'blobs'));
+    };
+    const first = await ask({ ...whole, id: 'p-0000000b', stages }, [0]);
+    const size = (names: string[]) =>
+      names.reduce((sum, name) => sum + (manifest.blobs.find((blob) => blob.sha === name)?.size ?? 0), 0);
+    // 16 kernels of 3x3x3, not the 8 of 16x3x3 of the second convolution.
+    expect(size(first)).toBe(16 * 27 * 4);
+    expect(first).toHaveLength(2);
+    expect(blobRequests).toBe(2);
+    const second = await ask({ ...whole, id: 'p-0000000c', stages }, [0, 1]);
+    expect(size(second)).toBe(16 * 27 * 4 + 8 * 144 * 4);
+    expect(blobRequests).toBe(3);
+  });
+
   it('answers what it cannot do, each time with the reason', async () => {
     const tiles = () => halves(tinyInput());
     await prepare('p-00000001', HALVES);
@@ -234,7 +264,8 @@ describe('a node agent', () => {
     const out = [{ tensor: 'y', box: wholeBox([1, 64, 96, 96]) as [number, number][], codec: raw }];
     const tile = { t_id: 0, in: [wireRegion('x', x)], out };
     const message = (counter: number) => work('p-00000005', [tile], { i_id: `6-${counter}` });
-    const frames = 6;
+    // So many that the thread cannot be done with all of them while this one is kept from ending it.
+    const frames = 100;
     for (let frame = 0; frame < frames; frame++) await wire.send('node-a', 'work', message(frame));
     expect(errors(await results.next())).toBe('ok');
     const restarted = new Promise<Worker>((resolve) => process.once('worker', resolve));

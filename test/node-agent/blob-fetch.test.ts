@@ -137,4 +137,46 @@ describe('a fetch', () => {
     await expect(fetch.fetch('central', blobs, abort.signal)).rejects.toMatchObject({ code: 'TESSERA_BLOB' });
     expect(await readdir(folder)).toEqual([]);
   });
+
+  it('goes on with the part of a blob that came before it was cut off, and says how far it is', async () => {
+    const large = blobs[0]!;
+    const abort = new AbortController();
+    const cut = link(
+      ({ offset }, part) => {
+        if (offset < 2 * CHUNK) return part;
+        abort.abort();
+        return undefined;
+      },
+      [60_000],
+    );
+    await expect(cut.fetch.fetch('central', [large], abort.signal)).rejects.toMatchObject({ code: 'TESSERA_BLOB' });
+    const { fetch, asked } = link();
+    const told: string[] = [];
+    await fetch.fetch('central', [large], NEVER, (arrived, of) => told.push(`${arrived}/${of}`));
+    expect(asked.map(({ offset }) => offset)).toEqual([2 * CHUNK, 3 * CHUNK]);
+    expect(told[0]).toBe(`${2 * CHUNK}/${large.size}`);
+    expect(told.at(-1)).toBe(`${large.size}/${large.size}`);
+  });
+
+  it('fetches a blob once more from its start where the part before was wrong', async () => {
+    const { sha, size } = blobs[3]!;
+    const writer = await store.receive(sha, size);
+    await writer.write(0, new Uint8Array(CHUNK));
+    await writer.abort();
+    const { fetch, asked } = link();
+    await fetch.fetch('central', [blobs[3]!], NEVER);
+    expect(asked.map(({ offset }) => offset)).toEqual([CHUNK, 0, CHUNK]);
+    expect(await store.size(sha)).toBe(size);
+  });
+
+  it('counts what has come as room that is not needed any more', async () => {
+    const { sha, size, bytes } = blobs[3]!;
+    const writer = await store.receive(sha, size);
+    await writer.write(0, bytes.subarray(0, CHUNK));
+    await writer.abort();
+    const { asked } = link();
+    const small = new BlobFetch({ store, send: async () => {}, freeBytes: async () => CHUNK, patienceMs: [1] });
+    await expect(small.fetch('central', [blobs[3]!], NEVER)).rejects.toThrow(/does not answer/);
+    expect(asked).toEqual([]);
+  });
 });

@@ -31,6 +31,7 @@ function planning(trustedKeys: readonly string[] = []) {
       calls.push(`prepare ${plan.id}`);
       return new Promise((open, fail) => gates.push({ open, fail }));
     },
+    weights: async () => [],
     run: async () => {},
     cancel: () => {},
     release: async (plan) => void calls.push(`release ${plan}`),

@@ -31,6 +31,7 @@ function desk() {
   const jobs: { job: Job; tile: (outcome: TileOutcome) => void; end: () => void; fail: (error: Error) => void }[] = [];
   const cancelled: unknown[] = [];
   const executor: Executor = {
+    weights: async () => [],
     prepare: async () => {},
     run: (job, tile) => new Promise((end, fail) => jobs.push({ job, tile, end, fail })),
     cancel: (...args) => void cancelled.push(args),

@@ -1,0 +1,268 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { type FileHandle, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { TesseraError } from '../errors.ts';
+import type { BlobWriter } from '../ports.ts';
+import { type Place, storageError } from '../storage-fault.ts';
+import { elsewhereOf } from './state-directory.ts';
+import { takeName } from './whole-file.ts';
+
+/**
+ * Blobs under way: files `part-<sha>-<host>-<process>-<random>` beside the whole ones.
+ *
+ *   open --commit, hash right--> `<sha>`                     open --commit, hash wrong; disk full--> gone
+ *   open --abort, process killed--> left --receive of that blob--> open, and the fetch goes on where it ended
+ *   left --the blob is there, a day, too many bytes; all at a start--> gone
+ *
+ * 1. A file grows from its start without a gap, so that its length says how far it came; what arrives out of order
+ *    waits in memory, a few MiB at most.
+ * 2. What was left is not believed: the hash of the whole blob decides, however it came together.
+ * 3. A file has one writer. It is taken over, by a rename that one process wins, from a process of this host that is
+ *    gone, or by the process that left it; files of others that may still live are left alone.
+ */
+
+const NAME = /^part-([0-9a-f]{64})-([0-9a-f]{8})-([0-9]{1,10})-[0-9a-f]{12}$/;
+const HOST = createHash('sha256').update(hostname()).digest('hex').slice(0, 8);
+/** What was left for longer than this is not gone on with. */
+const KEPT_MS = 24 * 3600 * 1000;
+/** Bytes of left files that are kept, the newest. */
+const KEPT_BYTES = 2e9;
+/** A file that did not change for so long has no writer. */
+const LATELY_MS = 5 * 60_000;
+/** Bytes read or hashed at a time, so that a slow CPU's event loop is not held for long. */
+const HASH_CHUNK = 256 * 1024;
+/** Bytes that may wait for an earlier piece. */
+const EARLY_BYTES = 4 * 1024 * 1024;
+
+/** Files that this thread writes to. */
+const written = new Set<string>();
+
+interface LeftFile {
+  readonly path: string;
+  readonly sha: string;
+  readonly size: number;
+  readonly changedMs: number;
+}
+
+/** The blobs under way of one folder. */
+export class PartialBlobs {
+  readonly #folder: string;
+  readonly #left = new Map<string, LeftFile[]>();
+
+  constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  /** Looks at what earlier processes left, and removes what nobody will go on with. Never throws. */
+  async sweep(): Promise<void> {
+    const now = Date.now();
+    const found: LeftFile[] = [];
+    const names = await readdir(this.#folder).catch(() => []);
+    const whole = new Set(names);
+    for (const name of names) {
+      const [, sha, host, process_] = NAME.exec(name) ?? [];
+      const path = join(this.#folder, name);
+      if (sha === undefined || written.has(path)) continue;
+      const info = await stat(path).catch(() => undefined);
+      if (info?.isFile() !== true) continue;
+      const file = { path, sha, size: info.size, changedMs: info.mtimeMs };
+      const isLeft = host === HOST && isGone(Number(process_));
+      // Another thread of this process may be at work on it.
+      const isFree = Number(process_) !== process.pid || now - file.changedMs > LATELY_MS;
+      if (isFree && (now - file.changedMs > KEPT_MS || (isLeft && whole.has(sha)))) await remove(path);
+      else if (isLeft) found.push(file);
+    }
+    found.sort((a, b) => b.changedMs - a.changedMs);
+    let bytes = 0;
+    for (const file of found) {
+      bytes += file.size;
+      if (bytes > KEPT_BYTES && now - file.changedMs > LATELY_MS) await remove(file.path);
+      else this.#leave(file);
+    }
+  }
+
+  /** Bytes of a blob that were left by an earlier try. */
+  arrived(sha: string): number {
+    return Math.max(0, ...(this.#left.get(sha) ?? []).map(({ size }) => size));
+  }
+
+  /** A writer of a blob, which goes on with what was left of it. `path` is the blob's own. Throws TESSERA_STORAGE. */
+  async receive(path: string, sha: string, size: number): Promise<BlobWriter> {
+    const place = { what: 'a piece of a model', path, elsewhere: elsewhereOf(path) };
+    const own = join(this.#folder, `part-${sha}-${HOST}-${process.pid}-${randomBytes(6).toString('hex')}`);
+    written.add(own);
+    try {
+      const file = (await this.#takeOver(sha, size, own)) ?? (await open(own, 'wx+', 0o600));
+      return await new PartialBlob(file, own, { sha, size, place }, (left) => this.#leave(left)).started();
+    } catch (error) {
+      written.delete(own);
+      throw storageError(error, place);
+    }
+  }
+
+  async #takeOver(sha: string, size: number, own: string): Promise<FileHandle | undefined> {
+    const left = this.#left.get(sha) ?? [];
+    left.sort((a, b) => a.size - b.size);
+    for (let file = left.pop(); file !== undefined; file = left.pop()) {
+      if (file.size > size || file.size === 0) await remove(file.path);
+      else if (
+        await rename(file.path, own).then(
+          () => true,
+          () => false,
+        )
+      )
+        return await open(own, 'r+');
+    }
+    this.#left.delete(sha);
+    return undefined;
+  }
+
+  #leave(file: LeftFile): void {
+    this.#left.set(file.sha, [...(this.#left.get(file.sha) ?? []), file]);
+  }
+}
+
+interface Wanted {
+  readonly sha: string;
+  readonly size: number;
+  readonly place: Place;
+}
+
+class PartialBlob implements BlobWriter {
+  readonly #file: FileHandle;
+  readonly #path: string;
+  readonly #wanted: Wanted;
+  readonly #onLeft: (file: LeftFile) => void;
+  readonly #hash = createHash('sha256');
+  /** What came before its turn, by offset. */
+  readonly #early = new Map<number, Uint8Array>();
+  #earlyBytes = 0;
+  /** Bytes in the file, without a gap. */
+  #length = 0;
+  #arrived = 0;
+  #line: Promise<void> = Promise.resolve();
+  #waiting: (() => void)[] = [];
+  #fault: unknown;
+  #ended = false;
+
+  constructor(file: FileHandle, path: string, wanted: Wanted, onLeft: (file: LeftFile) => void) {
+    this.#file = file;
+    this.#path = path;
+    this.#wanted = wanted;
+    this.#onLeft = onLeft;
+  }
+
+  get arrived(): number {
+    return this.#arrived;
+  }
+
+  /** Takes in what an earlier try left. */
+  async started(): Promise<this> {
+    const chunk = new Uint8Array(Math.min(this.#wanted.size, HASH_CHUNK));
+    for (;;) {
+      const { bytesRead } = await this.#file.read(chunk, 0, chunk.byteLength, this.#length);
+      if (bytesRead === 0) break;
+      this.#hash.update(chunk.subarray(0, bytesRead));
+      this.#length += bytesRead;
+    }
+    this.#arrived = this.#length;
+    return this;
+  }
+
+  async write(offset: number, bytes: Uint8Array): Promise<void> {
+    const { sha, size } = this.#wanted;
+    if (offset < 0 || offset + bytes.byteLength > size)
+      throw new TesseraError('TESSERA_BLOB', `blob ${sha}: ${offset}+${bytes.byteLength} lies beyond ${size} bytes`);
+    if (this.#ended || offset < this.#length || this.#early.has(offset)) return;
+    this.#early.set(offset, bytes);
+    this.#earlyBytes += bytes.byteLength;
+    await this.#advance();
+    while (this.#early.has(offset) && this.#earlyBytes > EARLY_BYTES && !this.#ended)
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+  }
+
+  /** Writes what has its turn. */
+  #advance(): Promise<void> {
+    this.#line = this.#line.then(async () => {
+      for (let next = this.#early.get(this.#length); next !== undefined; next = this.#early.get(this.#length)) {
+        if (this.#fault !== undefined) return;
+        try {
+          await this.#append(next);
+        } catch (error) {
+          this.#fault = error;
+          return;
+        }
+      }
+    });
+    return this.#line.then(() => {
+      if (this.#fault !== undefined) throw storageError(this.#fault, this.#wanted.place);
+    });
+  }
+
+  async #append(bytes: Uint8Array): Promise<void> {
+    for (let done = 0; done < bytes.byteLength; ) {
+      const { bytesWritten } = await this.#file.write(bytes, done, bytes.byteLength - done, this.#length + done);
+      done += bytesWritten;
+    }
+    this.#hash.update(bytes);
+    this.#early.delete(this.#length);
+    this.#earlyBytes -= bytes.byteLength;
+    this.#length += bytes.byteLength;
+    this.#wake();
+  }
+
+  #wake(): void {
+    for (const wake of this.#waiting.splice(0)) wake();
+  }
+
+  async commit(): Promise<void> {
+    const { sha, size, place } = this.#wanted;
+    await this.#line;
+    this.#ended = true;
+    let isOpen = true;
+    try {
+      if (this.#length < size)
+        throw new TesseraError('TESSERA_BLOB', `${this.#length} of ${size} bytes came of blob ${sha}`);
+      const found = this.#hash.digest('hex');
+      if (found !== sha) throw new TesseraError('TESSERA_BLOB', `what came for blob ${sha} has the hash ${found}`);
+      await this.#file.sync();
+      isOpen = false;
+      await this.#file.close();
+      await takeName(this.#path, place);
+    } catch (error) {
+      if (isOpen) await this.#file.close().catch(() => {});
+      await remove(this.#path);
+      throw storageError(error, place);
+    } finally {
+      written.delete(this.#path);
+    }
+  }
+
+  async abort(): Promise<void> {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#wake();
+    // What came before its turn has it now, or never.
+    await this.#line;
+    await this.#file.close().catch(() => {});
+    written.delete(this.#path);
+    if (this.#length === 0 || this.#fault !== undefined) await remove(this.#path);
+    else this.#onLeft({ path: this.#path, sha: this.#wanted.sha, size: this.#length, changedMs: Date.now() });
+  }
+}
+
+/** Whether a process of this host is there no more; what this one left is its own to go on with. */
+function isGone(pid: number): boolean {
+  if (pid === process.pid) return true;
+  try {
+    process.kill(pid, 0);
+    return false;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ESRCH';
+  }
+}
+
+async function remove(path: string): Promise<void> {
+  await rm(path, { force: true }).catch(() => {});
+}
