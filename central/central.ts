@@ -240,7 +240,7 @@ export async function openCentral(options: CentralOptions): Promise<Central> {
   const store = await openBlobStore(join(stateDir, 'blobs'));
   const slot = await takeSlot(stateDir, options.bus.url, base);
   try {
-    const journal = new Journal(slot.file, log);
+    const journal = new Journal(slot.file, log, slot.isOurs);
     const names = topics(base);
     const will = { topic: names.centralStatus(id), payload: lastWordsOf(id, boot), qos: 1, retain: true } as const;
     const clientId = `${base}-central-${id}-${boot.slice(0, 8)}`;

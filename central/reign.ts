@@ -309,6 +309,8 @@ export class Reign {
   }
 
   #say(result: ResultObject, text: string, regions: WireRegion[], acknowledged: () => void): void {
+    const written = this.#ledger.whenWritten();
+    if (written !== undefined) return void written.then(() => this.#say(result, text, regions, acknowledged));
     const hold = this.#cameras.options(result.camera)?.hold ?? 1;
     void this.#publisher.result(result, text, regions, hold).then((arrived) => {
       // One that the broker refused has ended too: nothing more is to be done for it. One that the end of this process

@@ -13,7 +13,7 @@ interface Entry {
 }
 
 /**
- * Messages that wait while it is not known whether this central is the active one. None of them is acknowledged before
+ * Messages that wait while they must not be taken in. None of them is acknowledged before
  * it is taken in: a broker that keeps the session has those of QoS 1 still, for this central or for its successor.
  *
  *   held --take--> taken in, acknowledged        held --close--> forgotten: the broker's
@@ -41,12 +41,13 @@ export class Held {
   }
 
   /** Hands over what is held, for as long as `may` says so. */
-  take(may: () => boolean, onMessage: (message: Message) => void): void {
+  take(may: () => boolean, onMessage: (message: Message) => Promise<void> | void): void {
     while (this.#entries.length > 0 && may()) {
       const { message, taken } = this.#entries.shift()!;
       this.#bytes -= message.payload.byteLength;
-      onMessage(message);
-      taken();
+      const later = onMessage(message);
+      if (later === undefined) taken();
+      else void later.then(taken);
     }
   }
 

@@ -21,7 +21,7 @@ export interface IntakeOptions {
   readonly base: string;
   readonly cameras: Pick<Cameras, 'options' | 'seen'>;
   readonly deployments: ReadonlyMap<string, TakenFor>;
-  readonly ledger: Pick<Ledger, 'offer' | 'settle'>;
+  readonly ledger: Pick<Ledger, 'offer' | 'settle' | 'whenWritten'>;
   readonly stats: Pick<Stats, 'arrived' | 'skipped'>;
   readonly complaints: Pick<Complaints, 'warn'>;
   /** Whether this central is the active one at this moment. */
@@ -32,15 +32,15 @@ export interface IntakeOptions {
   readonly tell: (event: Omit<Extract<Event, { type: 'frame-offered' }>, 'at'>) => void;
 }
 
-/** Messages that are held while it is not known whether this central is still the active one. */
+/** Messages that are held while they must not be taken in. */
 const HELD = { messages: 256, bytes: 64e6 };
 
 /**
  * Takes messages of cameras in, or leaves them to the broker.
  *
- *   open --`holds` says no--> in doubt --resume--> open        any --close--> closed
+ *   open --`holds` says no, or the journal cannot be written--> in doubt --resume--> open        any --close--> closed
  *
- *   1. What is taken in is journaled before it is acknowledged.
+ *   1. What is taken in is journaled, and that written, before it is acknowledged.
  *   2. In doubt nothing is taken in and nothing acknowledged, but what there is no room to hold: that is skipped, and counted.
  *   3. Closed, nothing is acknowledged any more: the broker has it for the next central.
  *   4. Messages are taken in in the order in which they came.
@@ -60,19 +60,20 @@ export class Intake {
   receive(message: Message): Promise<void> | undefined {
     if (this.#closed) return new Promise(() => {});
     this.resume();
-    const { base, holds, stats } = this.#options;
-    if (holds()) {
-      this.#take(message);
-      return undefined;
-    }
+    const { base, ledger, stats } = this.#options;
+    if (this.#mayTake()) return this.#take(message);
+    void ledger.whenWritten()?.then(() => this.resume());
     const taken = this.#held.hold(message);
     if (taken === undefined) stats.skipped(parseInputTopic(base, message.topic)?.camera ?? '', 'buffers-full');
     return taken;
   }
 
-  /** What waited because it was not known whether this central is the active one is taken in. */
+  /** What waited is taken in, where it may be. */
   resume(): void {
-    this.#held.take(this.#options.holds, (message) => this.#take(message));
+    this.#held.take(
+      () => this.#mayTake(),
+      (message) => this.#take(message),
+    );
   }
 
   close(): void {
@@ -80,7 +81,17 @@ export class Intake {
     this.#held.close();
   }
 
-  #take(message: Message): void {
+  #mayTake(): boolean {
+    return this.#options.holds() && this.#options.ledger.whenWritten() === undefined;
+  }
+
+  /** Takes a message in or drops it; the promise that it may return resolves when it is to be acknowledged. */
+  #take(message: Message): Promise<void> | undefined {
+    this.#offer(message);
+    return this.#options.ledger.whenWritten();
+  }
+
+  #offer(message: Message): void {
     const { cameras, deployments, ledger, stats, complaints, keep, tell } = this.#options;
     const received = this.#inbox.receive(message, Date.now());
     if (received.kind === 'pending') return;

@@ -47,6 +47,7 @@ export function endLeftFrames({ bus, topics, journal, log }: AftermathOptions): 
         result = JSON.stringify(restarted(entry, Date.now() / 1000));
         journal.leaving(entry.n, result);
         entry.result = result;
+        await journal.whenWritten();
       }
       await bus.publish(topics.result(entry.camera, entry.model), result, { qos: 1 });
       journal.ended(entry.n);

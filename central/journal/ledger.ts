@@ -6,6 +6,8 @@ export interface JournalPort {
   accepted(n: number, i_id: string): void;
   leaving(n: number, result: string): void;
   ended(n: number): void;
+  /** Resolves when all that was said so far is written; undefined where it is. */
+  whenWritten(): Promise<void> | undefined;
 }
 
 /** A frame that waits its turn, and its number in the journal. */
@@ -23,9 +25,11 @@ export interface Waiting {
  *                  taken --skipped--> ended
  *                  taken --unserved, where central ends--> result under way
  *
- * 1. When `settle` returns, every frame that central keeps is in the journal: it may be acknowledged.
+ * 1. Once `settle` has returned and nothing waits to be written, every frame that central keeps is in the journal: it may
+ *    be acknowledged.
  * 2. A frame is taken at most once for a model, and ends at most once.
- * 3. A result is in the journal before it is given to the broker: whoever ends the frame after a crash says the same.
+ * 3. A result is in the journal, and written, before it is given to the broker: whoever ends the frame after a crash says
+ *    the same.
  */
 export class Ledger {
   readonly #journal: JournalPort;
@@ -37,6 +41,11 @@ export class Ledger {
 
   constructor(journal: JournalPort) {
     this.#journal = journal;
+  }
+
+  /** Resolves when all that was told so far is on the disk; undefined where it is. */
+  whenWritten(): Promise<void> | undefined {
+    return this.#journal.whenWritten();
   }
 
   /** A frame is about to be offered for these models. */

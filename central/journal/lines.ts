@@ -1,19 +1,24 @@
+import { crc32 } from 'node:zlib';
 import { TASKS, type Task } from '../../shared/protocol/messages.ts';
 import { isFrameId, isName } from '../../shared/protocol/topics.ts';
 
 /**
- * The journal's text. One line an event, fields separated by one space, none of which but the last can hold one:
+ * The journal's text. One line an event, fields separated by one space, none of which but the last can hold one. Before
+ * each stands the CRC-32 of the rest of the line, in eight hex digits, which tells a torn line from a whole one:
  *
- *   tessera-journal/1                                          the first line
+ *   tessera-journal/2                                          the first line, which has none
  *   + N CAMERA FRAME MODEL SHA256 TASK TAKEN FRAME_TIME        frame N was taken in; times are Unix seconds
  *   = N I_ID                                                   it was accepted under this id
  *   ~ N RESULT                                                 its result (JSON) is given to the broker
  *   - N                                                        it has ended: the broker has its result, or it was skipped
  *
- * A frame of which there is a `+` and no `-` is open. The last line may be torn; what cannot be read is passed over.
- * Of a frame that has ended the result may be left out.
+ * A frame of which there is a `+` and no `-` is open. What cannot be read is passed over, as the spaces behind the last one. Of a
+ * frame that has ended the result may be left out. Journals of format 1 have no checksums.
  */
-export const HEADER = 'tessera-journal/1';
+const HEADER = 'tessera-journal/2';
+
+const digits = (text: string): string => crc32(text).toString(16).padStart(8, '0');
+const line = (text: string): string => `${digits(text)} ${text}\n`;
 
 /** What must be known of a frame to end it from nothing but the journal. */
 export interface TakenFrame {
@@ -41,12 +46,22 @@ export interface JournalEntry extends TakenFrame {
 
 /** The line that takes a frame in. */
 export function takenLine(n: number, { camera, frame, model, sha, task, taken, time }: TakenFrame): string {
-  return `+ ${n} ${camera} ${frame} ${model} ${sha} ${task} ${taken} ${time}\n`;
+  return line(`+ ${n} ${camera} ${frame} ${model} ${sha} ${task} ${taken} ${time}`);
+}
+
+/** The line that says under which id a frame was accepted. */
+export function acceptedLine(n: number, i_id: string): string {
+  return line(`= ${n} ${i_id}`);
 }
 
 /** The line that says that a result is given to the broker. */
 export function leavingLine(n: number, result: string | undefined): string {
-  return result === undefined ? `~ ${n}\n` : `~ ${n} ${result}\n`;
+  return line(result === undefined ? `~ ${n}` : `~ ${n} ${result}`);
+}
+
+/** The line that says that a frame has ended. */
+export function endedLine(n: number): string {
+  return line(`- ${n}`);
 }
 
 function parseTaken(fields: readonly string[]): TakenFrame | undefined {
@@ -65,13 +80,22 @@ function parseTaken(fields: readonly string[]): TakenFrame | undefined {
   };
 }
 
+/** What a line says; undefined where it is not what was written. */
+function checked(whole: string): string | undefined {
+  const said = whole.slice(9);
+  return whole[8] === ' ' && whole.slice(0, 8) === digits(said) ? said : undefined;
+}
+
 /** Every frame that a journal's text tells of, in the order in which they were taken in. */
 export function parseJournal(text: string): JournalEntry[] {
   const entries = new Map<number, JournalEntry>();
   let left = 0;
+  const isChecked = text.startsWith(`${HEADER}\n`);
   // What follows the last line end was not written to its end.
-  for (const line of text.split('\n').slice(0, -1)) {
-    const [mark, number, ...fields] = line.split(' ');
+  for (const whole of text.split('\n').slice(0, -1)) {
+    const said = isChecked ? checked(whole) : whole;
+    if (said === undefined) continue;
+    const [mark, number, ...fields] = said.split(' ');
     const n = Number(number);
     if (!Number.isSafeInteger(n) || n < 0 || number === '') continue;
     const entry = entries.get(n);
@@ -95,9 +119,9 @@ export function parseJournal(text: string): JournalEntry[] {
 /** The lines that tell of these frames, shortest form. */
 export function linesOf(entries: readonly JournalEntry[]): string {
   const lines = entries.map((entry) => takenLine(entry.n, entry));
-  for (const { n, i_id } of entries) if (i_id !== undefined) lines.push(`= ${n} ${i_id}\n`);
+  for (const { n, i_id } of entries) if (i_id !== undefined) lines.push(acceptedLine(n, i_id));
   const gone = entries.filter(({ left }) => left !== undefined).sort((a, b) => a.left! - b.left!);
   for (const { n, result } of gone) lines.push(leavingLine(n, result));
-  for (const { n, ended } of entries) if (ended) lines.push(`- ${n}\n`);
+  for (const { n, ended } of entries) if (ended) lines.push(endedLine(n));
   return `${HEADER}\n${lines.join('')}`;
 }

@@ -23,13 +23,13 @@ test('what is held is acknowledged when it is taken in, in order, and not before
   // The post is lost again after two.
   held.take(
     () => story.length < 2,
-    ({ payload }) => story.push(`taken ${payload[0]}`),
+    ({ payload }) => void story.push(`taken ${payload[0]}`),
   );
   await settled();
   expect(story).toEqual(['taken 1', 'taken 2', 'acknowledged 1', 'acknowledged 2']);
   held.take(
     () => true,
-    ({ payload }) => story.push(`taken ${payload[0]}`),
+    ({ payload }) => void story.push(`taken ${payload[0]}`),
   );
   await settled();
   expect(story.slice(4)).toEqual(['taken 3', 'acknowledged 3']);
@@ -58,7 +58,7 @@ test('holds its own copy, since clients use their buffers again', () => {
   const taken: number[] = [];
   held.take(
     () => true,
-    (message) => taken.push(message.payload[0]!),
+    (message) => void taken.push(message.payload[0]!),
   );
   expect(taken).toEqual([7]);
 });

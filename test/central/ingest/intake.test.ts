@@ -24,25 +24,35 @@ const JPEG = Uint8Array.of(0xff, 0xd8, 0xff, 0xe0);
 const frame = (id: string) => ({ topic: `tessera/input/front/${id}`, payload: JPEG, retained: false });
 const settled = () => new Promise((resolve) => setImmediate(resolve));
 
-function opened() {
+function opened(onOffer = (_frame: string) => {}) {
   const journal = new Journal(join(folder, String(files++)), silentLog);
   const stats = new Stats();
   /** What happened, in order. */
   const story: string[] = [];
   let active = true;
   let refs = 0;
+  let written: Promise<void> | undefined;
   const intake = new Intake({
     base: 'tessera',
     cameras: { options: () => ({ models: [], hold: 1, offline_after_s: 30 }), seen: () => {} },
     deployments: new Map([
       ['m', { name: 'm', manifest: { skeleton: { sha: '0'.repeat(64) } }, card: { task: 'classify' } }],
     ]),
-    ledger: new Ledger(journal),
+    ledger: new Ledger({
+      take: (...args) => journal.take(...args),
+      accepted: (...args) => journal.accepted(...args),
+      leaving: (...args) => journal.leaving(...args),
+      ended: (n) => journal.ended(n),
+      whenWritten: () => written,
+    }),
     stats,
     complaints: new Complaints(silentLog, () => 0),
     holds: () => active,
     keep: () => String(refs++),
-    tell: ({ frame, redelivered }) => story.push(`offered ${frame}${redelivered ? ' again' : ''}`),
+    tell: ({ frame, redelivered }) => {
+      story.push(`offered ${frame}${redelivered ? ' again' : ''}`);
+      onOffer(frame);
+    },
   });
   /** As a client does: acknowledges at once, or when the promise resolves. */
   const receive = (id: string): void => {
@@ -54,7 +64,18 @@ function opened() {
   const is = (now: boolean): void => {
     active = now;
   };
-  return { intake, journal, stats, story, receive, is };
+  /** The disk is full until the answer is called. */
+  const diskIsFull = (): (() => void) => {
+    let free: () => void = () => {};
+    written = new Promise((resolve) => {
+      free = () => {
+        written = undefined;
+        resolve();
+      };
+    });
+    return free;
+  };
+  return { intake, journal, stats, story, receive, is, diskIsFull };
 }
 
 describe('a frame', () => {
@@ -91,6 +112,47 @@ describe('a frame', () => {
     await settled();
     expect(story).toEqual([]);
     expect(journal.open).toBe(0);
+  });
+
+  test('that comes while the journal cannot be written waits too, and is taken in once it can', async () => {
+    const { journal, story, receive, diskIsFull } = opened();
+    receive('a');
+    const free = diskIsFull();
+    receive('b');
+    receive('c');
+    await settled();
+    expect(story).toEqual(['offered a', 'acknowledged a, 1 in the journal']);
+    free();
+    await settled();
+    expect(story.slice(2)).toEqual([
+      'offered b',
+      'offered c',
+      'acknowledged b, 3 in the journal',
+      'acknowledged c, 3 in the journal',
+    ]);
+    expect(journal.open).toBe(3);
+  });
+
+  test('whose entry finds the disk full is not acknowledged before the entry is written', async () => {
+    let free: () => void = () => {};
+    const { intake, story, receive, is, diskIsFull } = opened(() => {
+      free = diskIsFull();
+    });
+    is(false);
+    receive('held');
+    is(true);
+    intake.resume();
+    await settled();
+    expect(story).toEqual(['offered held']);
+    free();
+    await settled();
+    receive('now');
+    await settled();
+    const now = ['acknowledged held, 1 in the journal', 'offered now'];
+    expect(story.slice(1)).toEqual(now);
+    free();
+    await settled();
+    expect(story.slice(1)).toEqual([...now, 'acknowledged now, 2 in the journal']);
   });
 
   test('beyond what may be held is skipped and counted: nobody is left to wonder', async () => {

@@ -1,4 +1,13 @@
-import { appendFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import {
+  appendFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -147,6 +156,7 @@ describe('ledger', () => {
       accepted: (n, i_id) => calls.push(`accepted ${n} ${i_id}`),
       leaving: (n, result) => calls.push(`leaving ${n} ${result}`),
       ended: (n) => calls.push(`ended ${n}`),
+      whenWritten: () => undefined,
     });
     return { ledger, calls };
   }
@@ -227,9 +237,20 @@ describe('slot', () => {
   test('the lock of a process that is gone is no lock', async () => {
     const url = 'mqtt://127.0.0.1:1885';
     const { file } = await takeSlot(folder, url, 'tessera');
-    rmSync(`${file}.lock`);
+    const lock = `${file}.lock`;
+    const [own] = readdirSync(lock);
     // A number that lives, with another starting time: it was given again.
-    appendFileSync(`${file}.lock`, `${process.pid} 1`);
+    renameSync(join(lock, own!), join(lock, `${process.pid}-1`));
     expect((await takeSlot(folder, url, 'tessera')).file).toBe(file);
+    // As an earlier version left it.
+    rmSync(lock, { recursive: true });
+    writeFileSync(lock, `${process.pid} 1`);
+    expect((await takeSlot(folder, url, 'tessera')).file).toBe(file);
+    // Killed while it prepared a lock, or between taking the dead one's file away and taking the lock.
+    rmSync(lock, { recursive: true });
+    mkdirSync(lock);
+    mkdirSync(`${lock}.999999999-1`);
+    expect((await takeSlot(folder, url, 'tessera')).file).toBe(file);
+    expect(readdirSync(join(folder, 'journal')).filter((name) => name.includes('999999999'))).toEqual([]);
   });
 });

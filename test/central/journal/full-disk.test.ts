@@ -1,0 +1,202 @@
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { Journal } from '../../../central/journal/journal.ts';
+import { linesOf, parseJournal, type TakenFrame } from '../../../central/journal/lines.ts';
+import { type Log, silentLog } from '../../../shared/ports.ts';
+import { type SmallDisk, smallDisk } from '../../support/small-disk.ts';
+
+/** Lost if these fail: frames that were answered end a second time, otherwise, and frames taken in never end. */
+
+const taken = (frame: string): TakenFrame => ({
+  camera: 'front',
+  frame,
+  model: 'm',
+  sha: '0'.repeat(64),
+  task: 'classify',
+  taken: 1763650000.5,
+  time: 1763650000.25,
+});
+const resultOf = (frame: string, length: number): string => JSON.stringify({ id: frame, pad: 'x'.repeat(length) });
+const entriesOf = (file: string) => new Map(parseJournal(readFileSync(file, 'utf8')).map((e) => [e.frame, e]));
+
+function complaining(): { log: Log; complaints: string[] } {
+  const complaints: string[] = [];
+  return { log: { ...silentLog, error: (text) => complaints.push(text) }, complaints };
+}
+
+describe('on a disk that is full', () => {
+  let disk: SmallDisk | undefined;
+  beforeAll(async () => {
+    disk = await smallDisk('256k');
+  });
+  afterAll(() => disk?.remove());
+  const clear = ({ folder }: SmallDisk): void => {
+    for (const name of readdirSync(folder)) rmSync(join(folder, name));
+  };
+
+  test('whenever it becomes full and has room again: what was acted on is there whole after a crash', (it) => {
+    if (disk === undefined) return it.skip('needs root and a tmpfs on Linux');
+    const { folder, fill } = disk;
+    const step = fc.oneof(
+      { weight: 6, arbitrary: fc.constantFrom('take' as const, 'leave' as const, 'end' as const) },
+      fc.constant('fill' as const),
+      fc.nat(3),
+    );
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 80 }), fc.nat(9000), (steps, length) => {
+        clear(disk!);
+        const file = join(folder, 'j');
+        const journal = new Journal(file, silentLog);
+        let free: (pages?: number) => void = () => {};
+        const open: { n: number; frame: string }[] = [];
+        const left: { n: number; frame: string }[] = [];
+        /** What central has acted on: acknowledged, said, and heard that it has arrived. */
+        const acted = { taken: new Set<string>(), said: new Map<string, string>(), ended: new Set<string>() };
+        let unsure: (() => void)[] = [];
+        const once = (act: () => void): void => {
+          if (journal.whenWritten() !== undefined) return void unsure.push(act);
+          for (const earlier of [...unsure, act]) earlier();
+          unsure = [];
+        };
+        steps.forEach((what, i) => {
+          if (what === 'take') {
+            const frame = `f${i}`;
+            open.push({ n: journal.take(taken(frame), `7-${i}`), frame });
+            once(() => acted.taken.add(frame));
+          } else if (what === 'leave' && open.length > 0) {
+            const one = open.shift()!;
+            const result = resultOf(one.frame, length);
+            journal.leaving(one.n, result);
+            left.push(one);
+            once(() => acted.said.set(one.frame, result));
+          } else if (what === 'end' && left.length > 0 && acted.said.has(left[0]!.frame)) {
+            journal.ended(left.shift()!.n);
+          } else if (what === 'fill') free = fill();
+          else if (typeof what === 'number') free(what);
+          const there = entriesOf(file);
+          for (const frame of acted.taken) expect(there.has(frame), `${frame} is not there`).toBe(true);
+          for (const [frame, result] of acted.said)
+            expect([undefined, result], frame).toContain(
+              there.get(frame)?.ended ? undefined : there.get(frame)?.result,
+            );
+          for (const [frame, { ended, result }] of there)
+            if (!ended && result === undefined) expect(acted.said.has(frame), frame).toBe(false);
+        });
+        journal.close();
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  test('frames that were taken in still end: room for that is kept behind them', (it) => {
+    if (disk === undefined) return it.skip('needs root and a tmpfs on Linux');
+    clear(disk);
+    const file = join(disk.folder, 'j');
+    const journal = new Journal(file, silentLog);
+    const open = ['a', 'b', 'c'].map((name) => journal.take(taken(name), `1-${name}`));
+    disk.fill();
+    for (const n of open) {
+      journal.leaving(n, resultOf(String(n), 3000));
+      expect(journal.whenWritten()).toBeUndefined();
+      journal.ended(n);
+    }
+    expect([...entriesOf(file).values()].filter(({ ended }) => !ended)).toEqual([]);
+    journal.close();
+  });
+
+  test('says so once with file and reason, goes on by itself when there is room, and leaks nothing', async (it) => {
+    if (disk === undefined) return it.skip('needs root and a tmpfs on Linux');
+    clear(disk);
+    const file = join(disk.folder, 'j');
+    const { log, complaints } = complaining();
+    const journal = new Journal(file, log);
+    const free = disk.fill();
+    const descriptors = readdirSync('/proc/self/fd').length;
+    for (let i = 0; i < 100; i++) journal.ended(journal.take(taken(`f${i}`)));
+    journal.take(taken('last'));
+    expect(complaints).toEqual([expect.stringContaining(`the journal ${file} cannot be written: the disk is full`)]);
+    expect(readdirSync('/proc/self/fd').length).toBe(descriptors);
+    expect(journal.whenWritten()).toBeInstanceOf(Promise);
+    free();
+    await journal.whenWritten();
+    expect([...entriesOf(file).values()].filter(({ ended }) => !ended).map(({ frame }) => frame)).toEqual(['last']);
+    journal.close();
+    expect(readdirSync('/proc/self/fd').length).toBe(descriptors - 1);
+  });
+
+  test('it is refused at start, in words, and what was there stays as it was', (it) => {
+    if (disk === undefined) return it.skip('needs root and a tmpfs on Linux');
+    clear(disk);
+    const file = join(disk.folder, 'j');
+    const journal = new Journal(file, silentLog);
+    for (let i = 0; i < 200; i++) journal.take(taken(`f${i}`));
+    journal.close();
+    const before = readFileSync(file);
+    disk.fill();
+    for (let i = 0; i < 3; i++)
+      expect(() => new Journal(file, silentLog)).toThrow(
+        expect.objectContaining({ code: 'TESSERA_STORAGE', message: expect.stringContaining(file) }),
+      );
+    expect(readFileSync(file).equals(before)).toBe(true);
+    expect(readdirSync(disk.folder).filter((name) => name.startsWith('j'))).toEqual(['j']);
+  });
+});
+
+describe('the file', () => {
+  let folder: string;
+  beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), 'tessera-full-disk-'));
+  });
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  test('that is removed with its folder while central runs is written anew, with all that is open', () => {
+    const file = join(folder, 'state', 'j');
+    mkdirSync(join(folder, 'state'));
+    let isOurs = false;
+    const { log, complaints } = complaining();
+    const journal = new Journal(file, log, () => isOurs);
+    journal.take(taken('a'));
+    rmSync(join(folder, 'state'), { recursive: true });
+    journal.take(taken('b'));
+    // Another central may have made one there since.
+    expect(existsSync(file)).toBe(false);
+    expect(complaints).toEqual([expect.stringContaining('is another central')]);
+    isOurs = true;
+    journal.close();
+    expect([...entriesOf(file).keys()]).toEqual(['a', 'b']);
+  });
+
+  test('is read up to where a line was torn, wherever that was, and what was written behind it counts', () => {
+    const text = linesOf([
+      { n: 0, ...taken('a'), i_id: '1-0', left: 0, result: '{"id":"1-0","message":"two words"}', ended: false },
+      { n: 1, ...taken('b'), i_id: undefined, left: undefined, result: undefined, ended: false },
+    ]);
+    const lines = text.split(/(?<=\n)/);
+    const [result] = lines.filter((line) => line.includes('two words'));
+    const [before, after] = text.split(result!);
+    for (let cut = 1; cut < result!.length; cut++)
+      for (const end of ['\n', '  \n', '\n\n']) {
+        const [a, b] = parseJournal(before + result!.slice(0, cut) + end + after);
+        // Cut before its end of line only, it is whole.
+        const isWhole = cut === result!.length - 1 && end !== '  \n';
+        expect(a?.result).toBe(isWhole ? '{"id":"1-0","message":"two words"}' : undefined);
+        expect(b?.frame).toBe('b');
+      }
+  });
+
+  test('of the format without checksums is read, as an upgrade finds it', () => {
+    const file = join(folder, 'old');
+    const frame = `front a m ${'0'.repeat(64)} classify 1763650000.5 1763650000.25`;
+    writeFileSync(file, `tessera-journal/1\n+ 0 ${frame}\n= 0 1-0\n~ 0 {"id": "1-0"}\n+ 1 ${frame}\n- 1\n- 0`);
+    const journal = new Journal(file, silentLog);
+    expect(journal.before).toMatchObject([
+      { frame: 'a', i_id: '1-0', result: '{"id": "1-0"}', ended: false },
+      { ended: true },
+    ]);
+    journal.close();
+    expect(readFileSync(file, 'utf8')).toMatch(/^tessera-journal\/2\n[0-9a-f]{8} \+ 0 front a m /);
+  });
+});
