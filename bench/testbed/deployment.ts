@@ -1,6 +1,6 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { FrameClient } from '../../cli/frames.ts';
 import { type Bus, silentLog } from '../../shared/ports.ts';
 import { type ResultObject, resultObject, stats } from '../../shared/protocol/messages.ts';
@@ -38,9 +38,9 @@ export class Deployment {
     return new Deployment(await mkdtemp(join(tmpdir(), 'tessera-deployment-')));
   }
 
-  /** Starts a command with its own state directory; ended by SIGKILL with the deployment. */
+  /** Starts a command with its own state directory, in the deployment's folder; ended by SIGKILL with the deployment. */
   start(args: readonly string[], state: string): RunningCli {
-    const cli = new RunningCli(args, { cwd: this.folder, env: { STATE_DIRECTORY: join(this.folder, state) } });
+    const cli = new RunningCli(args, { cwd: this.folder, env: { STATE_DIRECTORY: resolve(this.folder, state) } });
     this.#ends.push(() => kill(cli));
     return cli;
   }
