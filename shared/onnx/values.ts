@@ -1,3 +1,4 @@
+import { halfToNumber, numberToHalf } from '../tensor/numbers.ts';
 import { DTYPE_BYTES, type Dtype, elementCount } from '../tensor/tensor.ts';
 import { elementNumber } from './element-types.ts';
 import type { Initializer } from './model.ts';
@@ -5,6 +6,8 @@ import type { Initializer } from './model.ts';
 /** Element types whose values JavaScript numbers can hold (int64 beyond 2^53 saturates towards the nearest double). */
 function reader(dtype: Initializer['dtype'], view: DataView): ((offset: number) => number) | undefined {
   switch (dtype) {
+    case 'float16':
+      return (offset) => halfToNumber(view.getUint16(offset, true));
     case 'float32':
       return (offset) => view.getFloat32(offset, true);
     case 'float64':
@@ -62,13 +65,13 @@ function writer(dtype: Dtype, view: DataView): (offset: number, value: number) =
     case 'uint16':
       return (offset, value) => view.setUint16(offset, value, true);
     case 'float16':
-      throw new RangeError('Half precision constants are not made here.');
+      return (offset, value) => view.setUint16(offset, numberToHalf(value), true);
     default:
       return (offset, value) => view.setInt8(offset, value);
   }
 }
 
-/** Makes a constant of plain numbers; every dtype but float16. Throws RangeError when the count does not fit `dims`. */
+/** Makes a constant of plain numbers. Throws RangeError when the count does not fit `dims`. */
 export function constantTensor(
   name: string,
   dtype: Dtype,

@@ -30,12 +30,37 @@ export function numbers({ dtype, data }: Tensor): ArrayLike<number> {
   }
 }
 
-/** IEEE 754 binary16: 1 sign bit, 5 exponent bits with bias 15, 10 fraction bits. */
-function halfToNumber(bits: number): number {
+/** The number that binary16 bits stand for (IEEE 754): 1 sign bit, 5 exponent bits with bias 15, 10 fraction bits. */
+export function halfToNumber(bits: number): number {
   const sign = bits & 0x8000 ? -1 : 1;
   const exponent = (bits >> 10) & 0x1f;
   const fraction = bits & 0x3ff;
   if (exponent === 0) return sign * fraction * 2 ** -24;
   if (exponent === 31) return fraction === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN;
   return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+}
+
+const SCRATCH = new DataView(new ArrayBuffer(4));
+
+/**
+ * The binary16 bits of a number, rounded to the nearest one, ties to even, as the runtime's Cast does: from 65520 on it
+ * is infinite.
+ */
+export function numberToHalf(value: number): number {
+  SCRATCH.setFloat32(0, value);
+  const sign = (SCRATCH.getUint32(0) >>> 16) & 0x8000;
+  if (Number.isNaN(value)) return sign | 0x7e00;
+  const size = Math.abs(value);
+  if (size >= 65_520) return sign | 0x7c00;
+  // Steps of the half's own exponent; below 2^-14 halves are evenly spaced.
+  const exponent = Math.max(-14, Math.floor(Math.log2(size)));
+  const steps = nearestEven(size / 2 ** (exponent - 10));
+  return sign | (steps < 1024 ? steps : ((exponent + 15) << 10) + (steps - 1024));
+}
+
+function nearestEven(value: number): number {
+  const low = Math.floor(value);
+  const rest = value - low;
+  if (rest !== 0.5) return rest < 0.5 ? low : low + 1;
+  return low % 2 === 0 ? low : low + 1;
 }

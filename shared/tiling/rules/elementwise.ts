@@ -106,6 +106,19 @@ export function perChannel(view: NodeView): NodeRule | Obstacle {
     : { ...rule, outputs: rule.outputs.slice(0, 1) };
 }
 
+/** BatchNormalization-7..15 as it is used after training: one output. Further ones are statistics of its own input. */
+export function batchNormalization(view: NodeView): NodeRule | Obstacle {
+  if (view.node.outputs.slice(1).some((output) => output !== ''))
+    return obstacle('makes statistics of its own input, so it needs the whole map');
+  return perChannel(view);
+}
+
+/** Dropout, which leaves its input as it is unless it trains (an input since version 12). */
+export function dropout(view: NodeView): NodeRule | Obstacle {
+  const trains = view.present(2) ? view.values(2)?.[0] : 0;
+  return trains === 0 ? unary(view) : obstacle('drops cells at random');
+}
+
 /** QuantizeLinear and DequantizeLinear, per tensor or per channel. */
 export function quantize(view: NodeView): NodeRule | Obstacle {
   const rule = unary(view);

@@ -1,5 +1,17 @@
+import { NEWEST_OPSET, unknownAttribute } from './attributes.ts';
 import { concat, gather, matMul, split, squeeze, transpose, unsqueeze } from './channels.ts';
-import { alongAxis, broadcast, perChannel, quantize, reduce, softmax, trailingNorm, unary } from './elementwise.ts';
+import {
+  alongAxis,
+  batchNormalization,
+  broadcast,
+  dropout,
+  perChannel,
+  quantize,
+  reduce,
+  softmax,
+  trailingNorm,
+  unary,
+} from './elementwise.ts';
 import { convTranspose, depthToSpace, resize } from './enlarging.ts';
 import { reshape } from './reshaping.ts';
 import { type NodeRule, type NodeView, type Obstacle, obstacle, type RuleOf } from './rule.ts';
@@ -10,7 +22,10 @@ function each(rule: RuleOf, names: string): [string, RuleOf][] {
   return names.split(/\s+/).map((name) => [name, rule]);
 }
 
-/** Every operator of ONNX' default domain that can be tiled. To add one, write its rule and name it here. */
+/**
+ * Every operator of ONNX' default domain that can be tiled. To add one, write its rule, name it here, and list the
+ * attributes that the rule knows in attributes.ts: an operator is tileable only by its attributes.
+ */
 const RULES: ReadonlyMap<string, RuleOf> = new Map([
   ...each(conv, 'Conv'),
   ...each(quantizedConv, 'QLinearConv ConvInteger'),
@@ -21,9 +36,10 @@ const RULES: ReadonlyMap<string, RuleOf> = new Map([
   ...each(depthToSpace, 'DepthToSpace'),
   ...each(spaceToDepth, 'SpaceToDepth'),
   ...each(resize, 'Resize Upsample'),
+  ...each(dropout, 'Dropout'),
   ...each(
     unary,
-    `Abs Acos Acosh Asin Asinh Atan Atanh BitwiseNot Cast Ceil Celu Clip Cos Cosh Dropout Elu Erf Exp Floor Gelu
+    `Abs Acos Acosh Asin Asinh Atan Atanh BitwiseNot Cast Ceil Celu Clip Cos Cosh Elu Erf Exp Floor Gelu
     HardSigmoid HardSwish Identity IsInf IsNaN LeakyRelu Log Mish Neg Not Reciprocal Relu Round Selu Shrink Sigmoid
     Sign Sin Sinh Softplus Softsign Sqrt Swish Tan Tanh ThresholdedRelu`,
   ),
@@ -32,7 +48,8 @@ const RULES: ReadonlyMap<string, RuleOf> = new Map([
     `Add And BitShift BitwiseAnd BitwiseOr BitwiseXor Div Equal Greater GreaterOrEqual Less LessOrEqual Max Mean Min Mod
     Mul Or Pow PRelu Sub Sum Where Xor`,
   ),
-  ...each(perChannel, 'BatchNormalization LRN'),
+  ...each(batchNormalization, 'BatchNormalization'),
+  ...each(perChannel, 'LRN'),
   ...each(quantize, 'QuantizeLinear DequantizeLinear'),
   ...each(softmax, 'Softmax LogSoftmax Hardmax'),
   ...each(trailingNorm, 'LayerNormalization RMSNormalization'),
@@ -67,5 +84,8 @@ export function ruleFor(view: NodeView): NodeRule | Obstacle {
     return obstacle(`belongs to the operator set ${domain}, which has no rule for tiles`);
   if (WHOLE_MAP_OPERATORS.has(op)) return obstacle('needs the whole map');
   const rule = RULES.get(op);
-  return rule === undefined ? obstacle('has no rule for tiles') : rule(view);
+  if (rule === undefined) return obstacle('has no rule for tiles');
+  if (view.opset > NEWEST_OPSET)
+    return obstacle(`is of operator set ${view.opset}; the rules for tiles know those up to ${NEWEST_OPSET}`);
+  return unknownAttribute(view.node) ?? rule(view);
 }

@@ -1,13 +1,13 @@
 import { expect } from 'vitest';
-import { elementNumber } from '../../../shared/onnx/element-types.ts';
 import type { Attribute, Initializer, Model, Node, ResolvedModel } from '../../../shared/onnx/model.ts';
 import { newModel } from '../../../shared/onnx/new-model.ts';
 import { resolveModel } from '../../../shared/onnx/resolve.ts';
+import { valueInfo } from '../../../shared/onnx/value-info-proto.ts';
 import { constantTensor } from '../../../shared/onnx/values.ts';
 import { writeModel } from '../../../shared/onnx/write.ts';
 import type { Stage } from '../../../shared/plan/plan.ts';
 import { loadSession, type Session } from '../../../shared/runtime/ort.ts';
-import { byteLength, type Dtype, elementCount, type Tensor } from '../../../shared/tensor/tensor.ts';
+import { type Dtype, elementCount, type Tensor } from '../../../shared/tensor/tensor.ts';
 import type { StageForm } from '../../../shared/tiling/form.ts';
 import { evenSizes } from '../../../shared/tiling/grid.ts';
 import { compareForms, type RunModel } from '../../../shared/tiling/reference.ts';
@@ -85,30 +85,24 @@ export class Network {
     return this.op('Conv', [x, this.weight(to, from / group, ...kernel), this.weight(to)], attributes);
   }
 
-  resolve(...outputs: string[]): ResolvedModel {
-    const port = (name: string, dtype: Dtype, shape: readonly number[] | undefined) => ({
-      name,
-      dtype,
-      elementType: elementNumber(dtype),
-      shape,
-    });
-    const model = newModel({
+  /** The model as a file would give it, without types of its outputs: nothing of Tessera has looked at its shapes. */
+  file(...outputs: string[]): Model {
+    const inputs = this.#inputs.map(({ name, dtype, shape }) => valueInfo(name, { dtype, shape }));
+    const untyped = (name: string) => ({ name, dtype: 'other', elementType: 0, shape: undefined }) as const;
+    return newModel({
       irVersion: this.opset < 9 ? 4 : 8,
       producer: 'tessera-test',
       opset: this.opset,
       name: 'network',
       nodes: this.#nodes,
       initializers: this.#constants,
-      inputs: this.#inputs.map(({ name, dtype, shape }) => port(name, dtype, shape)),
-      outputs: outputs.map((name) => port(name, 'float32', undefined)),
+      inputs,
+      outputs: outputs.map(untyped),
     });
-    const resolved = resolveModel(model);
-    // The types of outputs that are not float32 are known only now.
-    const typed = resolved.model.graph.outputs.map((output) => {
-      const spec = resolved.specs.get(output.name);
-      return spec === undefined ? output : port(output.name, spec.dtype, spec.shape);
-    });
-    return { ...resolved, model: { ...resolved.model, graph: { ...resolved.model.graph, outputs: typed } } };
+  }
+
+  resolve(...outputs: string[]): ResolvedModel {
+    return resolveModel(this.file(...outputs));
   }
 }
 
@@ -117,17 +111,22 @@ export function stageOf(inputs: readonly string[], outputs: readonly string[], s
   return { id: 0, inputs, outputs, split, on: { mode: 'share', nodes: '*' }, codec: {} };
 }
 
+/** Noise as a value of a type: unsigned numbers from 0 to 254, signed ones from -127 to 127, yes and no. */
+function asType(dtype: Dtype): (noise: number) => number {
+  if (dtype.startsWith('float')) return (value) => value;
+  if (dtype === 'bool') return (value) => (value > 0 ? 1 : 0);
+  return dtype.startsWith('u') ? (value) => Math.floor((value + 1) * 127) : (value) => Math.floor(value * 127);
+}
+
 /** Seeded data for every input of the stage. */
 export function inputsFor(resolved: ResolvedModel, names: readonly string[]): Map<string, Tensor> {
   return new Map(
     names.map((name, i) => {
       const spec = resolved.specs.get(name)!;
       const values = noise(elementCount(spec.shape), 1000 + i);
-      const data =
-        spec.dtype === 'float32'
-          ? new Uint8Array(Float32Array.from(values).buffer)
-          : Uint8Array.from({ length: byteLength(spec) }, (_, k) => Math.floor((values[k % values.length]! + 1) * 127));
-      return [name, { ...spec, data }];
+      const { data } = constantTensor(name, spec.dtype, spec.shape, values.map(asType(spec.dtype)));
+      if (data.kind !== 'inline') throw new Error('a constant is inline');
+      return [name, { ...spec, data: data.bytes }];
     }),
   );
 }

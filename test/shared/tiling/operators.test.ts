@@ -635,6 +635,19 @@ describe('what ends a tile stage says why', () => {
       /whole map/,
     ],
     ['TopK', (net, x) => net.op('TopK', [x, net.ints(2)], { axis: 1 }, 2), /whole map/],
+    [
+      'BatchNormalization',
+      (net, x) => net.op('BatchNormalization', [x, ...[1, 2, 3, 4].map(() => net.weight(4))], { training_mode: 1 }, 3),
+      /statistics of its own input/,
+    ],
+    ['Relu', (net, x) => net.op('Relu', [x], { across: 1 }), /attribute "across", which its rule/],
+    ['Softmax', (net, x) => net.op('Softmax', [x], { axis: { float: 1 } }), /axis = 1, which its rule/],
+    ['MaxPool', (net, x) => net.op('MaxPool', [x], { kernel_shape: [2, 2], auto_pad: 'SAME' }), /auto_pad = SAME,/],
+    [
+      'Dropout',
+      (net, x) => net.op('Dropout', [x, net.values('float32', [], [0.5]), net.values('bool', [], [1])]),
+      /at random/,
+    ],
   ];
   test.each(cases)('%s', (op, build, reason) => {
     const resolved = around(build);
@@ -642,6 +655,20 @@ describe('what ends a tile stage says why', () => {
     expect(stop?.op).toBe(op);
     expect(stop?.reason).toMatch(reason);
     expect(stop?.waits).toBe(false);
+  });
+
+  test.each([
+    [8, { spatial: 0 }, 1, /statistics for each cell/],
+    [9, {}, 5, /statistics of its own input/],
+    [13, {}, 5, /statistics of its own input/],
+    [29, {}, 1, /operator set 29; .* up to 28/],
+  ] as const)('BatchNormalization of operator set %i with %j and %i outputs', (opset, attributes, outputs, reason) => {
+    const resolved = around(
+      (net, x) => net.op('BatchNormalization', [x, ...[1, 2, 3, 4].map(() => net.weight(4))], attributes, outputs),
+      opset,
+    );
+    const { stops } = tileReach(resolved, ['x0']);
+    expect(stops[0]?.reason).toMatch(reason);
   });
 
   test('an operator that joins a tiled map with one from behind a stop waits for it', () => {
