@@ -5,6 +5,9 @@ export interface SliceRange {
   readonly count: number;
 }
 
+/** Ends that mean "as far as it goes" also backwards, as the runtime has it: the greatest int32 and int64. */
+const ALL_THE_WAY: ReadonlySet<number> = new Set([2 ** 31 - 1, 2 ** 63]);
+
 /** What Slice-13 takes of an axis: negative positions count from the end, positions beyond the ends are clamped. */
 export function sliceRange(size: number, start: number, end: number, step: number): SliceRange {
   const from = start < 0 ? start + size : start;
@@ -15,5 +18,6 @@ export function sliceRange(size: number, start: number, end: number, step: numbe
     return { start: first, step, count: Math.max(0, Math.ceil((clamp(to, 0, size) - first) / step)) };
   }
   const first = clamp(from, 0, size - 1);
+  if (ALL_THE_WAY.has(end)) return { start: first, step, count: Math.ceil((first + 1) / -step) };
   return { start: first, step, count: Math.max(0, Math.ceil((clamp(to, -1, size - 1) - first) / step)) };
 }

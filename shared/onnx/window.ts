@@ -19,11 +19,18 @@ function extent(kernel: number, dilation: number): number {
   return (kernel - 1) * dilation + 1;
 }
 
+const POOLS: ReadonlySet<string> = new Set(['MaxPool', 'AveragePool', 'LpPool']);
+
+/** C++ divides towards zero: a pool whose window passes the map by less than a stride makes one cell. */
+function steps(room: number, stride: number, up: boolean): number {
+  return up ? Math.ceil(room / stride) : Math.trunc(room / stride);
+}
+
 /**
- * Geometry of Conv, MaxPool, AveragePool, LpPool and their quantised forms over spatial axes of the given sizes.
- * Output sizes: ONNX Conv-11 and MaxPool-22; with `ceil_mode` a last window that would begin in the padding is left
- * out (ONNX pull request 5741, as ONNX Runtime does). SAME pads: output = ceil(input / stride), the odd one at the end
- * for SAME_UPPER.
+ * Geometry of Conv, MaxPool, AveragePool, LpPool and their quantised forms over spatial axes of the given sizes, as ONNX
+ * Runtime 1.30 has it, which is the reference also where ONNX says otherwise (see `strayPadding`). Output sizes: ONNX
+ * Conv-11 and MaxPool-22; with `ceil_mode` a last window that would begin in the padding is left out (ONNX pull request
+ * 5741). SAME pads: output = ceil(input / stride), the odd one at the end for SAME_UPPER.
  */
 export function windowAxes(node: Node, kernel: readonly number[], sizes: readonly number[]): WindowAxis[] {
   const strides = intsAttribute(node, 'strides');
@@ -31,25 +38,49 @@ export function windowAxes(node: Node, kernel: readonly number[], sizes: readonl
   const pads = intsAttribute(node, 'pads');
   const autoPad = stringAttribute(node, 'auto_pad', 'NOTSET');
   const ceilMode = intAttribute(node, 'ceil_mode', 0) === 1;
+  const isPool = POOLS.has(node.op);
   return sizes.map((size, axis) => {
     const stride = strides?.[axis] ?? 1;
     const dilation = dilations?.[axis] ?? 1;
-    const reach = extent(kernel[axis] ?? 1, dilation);
+    const taps = kernel[axis] ?? 1;
+    const reach = extent(taps, dilation);
     let padBefore = 0;
     let padAfter = 0;
     if (autoPad === 'SAME_UPPER' || autoPad === 'SAME_LOWER') {
-      const total = Math.max(0, (Math.ceil(size / stride) - 1) * stride + reach - size);
-      padBefore = autoPad === 'SAME_LOWER' ? Math.ceil(total / 2) : Math.floor(total / 2);
+      // The runtime's pools do not count the dilation, and take cells away where the stride is longer than the kernel.
+      const lacking = (Math.ceil(size / stride) - 1) * stride + (isPool ? taps : reach) - size;
+      const total = isPool ? lacking : Math.max(0, lacking);
+      padBefore = Math.trunc((autoPad === 'SAME_LOWER' ? total + 1 : total) / 2);
       padAfter = total - padBefore;
     } else if (autoPad !== 'VALID') {
       padBefore = pads?.[axis] ?? 0;
       padAfter = pads?.[axis + sizes.length] ?? 0;
     }
     const room = size + padBefore + padAfter - reach;
-    let output = (ceilMode ? Math.ceil(room / stride) : Math.floor(room / stride)) + 1;
-    if (ceilMode && (output - 1) * stride >= size + padBefore) output--;
-    return { input: size, output, kernel: kernel[axis] ?? 1, dilation, stride, padBefore, padAfter };
+    let output = (isPool ? steps(room, stride, ceilMode) : Math.floor(room / stride)) + 1;
+    if (isPool && ceilMode && (output - 1) * stride >= size + padBefore) output--;
+    return { input: size, output, kernel: taps, dilation, stride, padBefore, padAfter };
   });
+}
+
+/**
+ * What a window operator does otherwise in ONNX Runtime than in ONNX, as the end of a sentence; undefined where both
+ * agree. Kernels of the runtime disagree among themselves there, so nothing can be said of its tiles.
+ */
+export function strayPadding(node: Node, axes: readonly WindowAxis[]): string | undefined {
+  if (!POOLS.has(node.op)) return undefined;
+  const isSame = stringAttribute(node, 'auto_pad', 'NOTSET').startsWith('SAME_');
+  if (isSame && axes.some(({ kernel, dilation }) => kernel > 1 && dilation > 1))
+    return 'is dilated and padded to the SAME size, which ONNX Runtime does otherwise than ONNX says';
+  if (axes.some(({ padBefore, padAfter }) => padBefore < 0 || padAfter < 0))
+    return 'has a stride longer than its kernel and SAME pads, which would be negative';
+  if (
+    axes.some(
+      ({ input, padBefore, padAfter, kernel, dilation }) => input + padBefore + padAfter < extent(kernel, dilation),
+    )
+  )
+    return 'has a window larger than its map';
+  return undefined;
 }
 
 /**

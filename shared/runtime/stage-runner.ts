@@ -21,7 +21,7 @@ import {
   wholeBox,
 } from '../tensor/tensor.ts';
 import { codesPort, withCodePorts } from '../tiling/code-ports.ts';
-import type { Feed, Region, TileForm } from '../tiling/form.ts';
+import { type Feed, feedTensor, type Region, type TileForm } from '../tiling/form.ts';
 import { buildStage } from '../tiling/stage.ts';
 import { isSha } from './blob-store.ts';
 import type { Job, TileOutcome } from './executor-types.ts';
@@ -316,10 +316,7 @@ function decodeInputs(form: TileForm, tile: JobTile, { specs, takes }: LoadedSta
 
 /** Adds a tile's geometry, and zeros for inputs of which it needs nothing: the runtime wants every input to be fed. */
 function addFeeds(feeds: Map<string, Tensor>, extra: readonly Feed[], inputs: LoadedStage['inputs']): void {
-  for (const { name, dtype, shape, values } of extra) {
-    const elements = dtype === 'int64' ? BigInt64Array.from(values, BigInt) : Float32Array.from(values);
-    feeds.set(name, { dtype, shape, data: new Uint8Array(elements.buffer) });
-  }
+  for (const feed of extra) feeds.set(feed.name, feedTensor(feed));
   for (const { name, dtype, shape } of inputs) {
     if (feeds.has(name) || dtype === 'other') continue;
     const spec = { dtype, shape: (shape ?? []).map((size) => (typeof size === 'number' ? size : 1)) };

@@ -1,5 +1,5 @@
 import type { Model } from '../onnx/model.ts';
-import type { Box, Dtype } from '../tensor/tensor.ts';
+import type { Box, Dtype, Tensor } from '../tensor/tensor.ts';
 
 /** A region of a named tensor. `open`: all of an output whose shape only a run can tell; its box is then empty. */
 export interface Region {
@@ -11,7 +11,7 @@ export interface Region {
 /** A small extra input of a stage's model that says where a tile lies (run-time pads, crops, target shapes). */
 export interface Feed {
   readonly name: string;
-  readonly dtype: Extract<Dtype, 'int64' | 'float32'>;
+  readonly dtype: Extract<Dtype, 'int64' | 'float32' | 'float64'>;
   readonly shape: readonly number[];
   readonly values: readonly number[] | Float32Array;
 }
@@ -38,4 +38,15 @@ export interface StageForm {
   readonly tiles: readonly TileForm[];
   /** True when the result may differ from the whole network (FDSP). */
   readonly approximate: boolean;
+}
+
+/** A feed as the tensor that a session takes. */
+export function feedTensor({ dtype, shape, values }: Feed): Tensor {
+  const elements =
+    dtype === 'int64'
+      ? BigInt64Array.from(values, BigInt)
+      : dtype === 'float64'
+        ? Float64Array.from(values)
+        : Float32Array.from(values);
+  return { dtype, shape, data: new Uint8Array(elements.buffer) };
 }

@@ -61,11 +61,11 @@ function feedsOf(form: HaloModel, walks: Walks, row: number, col: number): Feed[
     slot.kind === 'edge' ? padsOf(slot.edge, walks, row, col) : shapeOf(slot, walks, row, col),
   );
   if (values.length > 0) feeds.push({ name: GEOMETRY, dtype: 'int64', shape: [values.length], values });
-  for (const { name, axis, shape, node, factors } of form.counts) {
+  for (const { name, dtype, axis, shape, node, factors } of form.counts) {
     const run = walks[axis].runs[node]!;
     const k = axis === 'h' ? row : col;
     const slice = factors.slice(run.lo[k]!, run.hi[k]!);
-    feeds.push({ name, dtype: 'float32', shape: shape.map((n) => (n === -1 ? slice.length : n)), values: slice });
+    feeds.push({ name, dtype, shape: shape.map((n) => (n === -1 ? slice.length : n)), values: slice });
   }
   return feeds;
 }

@@ -32,6 +32,7 @@ export type Slot =
 /** A vector of factors along an axis that each tile feeds (see AveragePool). */
 export interface CountFeed {
   readonly name: string;
+  readonly dtype: 'float32' | 'float64';
   readonly axis: Axis;
   readonly shape: readonly number[];
   readonly node: number;
@@ -111,14 +112,22 @@ class HaloBuilder {
     const inputs = node.inputs.map((name, i) =>
       rule.inputs[i] === undefined ? name : this.#sampled(index, rule.inputs[i], this.#operand(index, i, name, rule)),
     );
+    const counts = this.#factor(index, rule);
+    const dtype = this.#dtype(node.outputs[0]!);
+    // A half averaged and multiplied as such would be rounded twice; the network rounds once.
+    const widened = counts !== undefined && dtype === 'float16';
+    if (widened) inputs[0] = this.#piece.cast(inputs[0]!, 'float32');
     const rewritten = this.#rewritten(index, node, inputs, rule.rewrite ?? {});
     let outputs = node.outputs.map((name) => this.#name(name));
-    const counts = this.#factor(index, rule);
     const trimmed = rule.trim === true ? this.#trim(index, node.outputs[0]!, rule.outputs[0]!) : undefined;
     const made = outputs[0]!;
     if (counts !== undefined || trimmed !== undefined) outputs = [this.#piece.fresh('made'), ...outputs.slice(1)];
     this.#piece.add({ ...rewritten, outputs });
-    if (counts !== undefined) this.#piece.add(newNode('Mul', [outputs[0]!, counts], [made]));
+    if (counts !== undefined) {
+      const product = widened ? this.#piece.fresh('product') : made;
+      this.#piece.add(newNode('Mul', [outputs[0]!, counts], [product]));
+      if (widened) this.#piece.cast(product, dtype, made);
+    }
     if (trimmed !== undefined) this.#pad(outputs[0]!, made, trimmed, 0, node.outputs[0]!);
   }
 
@@ -227,9 +236,10 @@ class HaloBuilder {
     const names = AXES.flatMap((axis) => {
       const factors = rule.rewrite?.counts?.[axis];
       if (factors === undefined) return [];
-      const name = this.#piece.vector(rank, layout[axis]);
+      const dtype = this.#dtype(output) === 'float64' ? 'float64' : 'float32';
+      const name = this.#piece.vector(rank, layout[axis], dtype);
       const shape = Array.from({ length: rank }, (_, i) => (i === layout[axis] ? -1 : 1));
-      this.#counts.push({ name, axis, shape, node: index, factors });
+      this.#counts.push({ name, dtype, axis, shape, node: index, factors });
       return [name];
     });
     if (names.length < 2) return names[0];

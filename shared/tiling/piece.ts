@@ -3,22 +3,33 @@ import type { Attribute, Initializer, Model, Node, ValueInfo } from '../onnx/mod
 import { readTensors } from '../onnx/order.ts';
 import { constantTensor } from '../onnx/values.ts';
 import type { Dtype } from '../tensor/tensor.ts';
+import type { Feed } from './form.ts';
 import type { Layout } from './layout.ts';
 import type { Segment } from './segment.ts';
 
 /** Name of the input that takes all whole numbers of a tile's geometry: int64, one after another. */
 export const GEOMETRY = 'tessera_geometry';
 
-/** Element types that Pad takes at every version where its pads are an input. */
-const PADDED_AS_THEY_ARE: ReadonlySet<Dtype> = new Set([
-  'float32',
-  'float64',
-  'int32',
-  'int64',
-  'uint8',
-  'int8',
-  'bool',
-]);
+/** Element types that the runtime's Pad takes as they are, with the version from which on; others are cast. */
+const PADDED_SINCE: Partial<Record<Dtype, number>> = {
+  float32: 0,
+  float64: 11,
+  int32: 11,
+  int64: 11,
+  uint32: 11,
+  uint64: 11,
+  uint8: 11,
+  int8: 11,
+  bool: 13,
+};
+
+/** Whether tiles of a type can be cropped and padded without loss: as they are, or as float32 where that holds them. */
+export function canPad(dtype: Dtype, opset: number): boolean {
+  const since = PADDED_SINCE[dtype];
+  return (
+    (since !== undefined && opset >= since) || ['float16', 'bool', 'int8', 'uint8', 'int16', 'uint16'].includes(dtype)
+  );
+}
 
 /** A new node, unnamed as names of nodes have to differ; `attributes` by name. */
 export function newNode(
@@ -81,11 +92,11 @@ export class Piece {
     return name;
   }
 
-  /** A float32 input that varies along one axis only, `[1, .., size, .., 1]`; each tile feeds its values. */
-  vector(rank: number, dim: number): string {
+  /** An input that varies along one axis only, `[1, .., size, .., 1]`; each tile feeds its values. */
+  vector(rank: number, dim: number, dtype: 'float32' | 'float64'): string {
     return this.#feed(
       'count',
-      'float32',
+      dtype,
       Array.from({ length: rank }, (_, i) => (i === dim ? 'size' : 1)),
     );
   }
@@ -107,7 +118,7 @@ export class Piece {
     return matrix;
   }
 
-  #feed(what: string, dtype: 'float32' | 'int64', sizes: readonly (number | string)[]): string {
+  #feed(what: string, dtype: Feed['dtype'], sizes: readonly (number | string)[]): string {
     const name = this.fresh(what);
     const shape = sizes.map((size) => (typeof size === 'string' ? `${name}_${size}` : size));
     this.#feeds.push({ name, dtype, elementType: elementNumber(dtype), shape });
@@ -116,27 +127,25 @@ export class Piece {
 
   /**
    * Pads (positive) and crops (negative) by numbers that are known at run time, all in one Pad. Before version 11 the
-   * runtime's own Pad of the same form serves, which knows float32 only.
+   * runtime's own Pad of the same form serves, which knows float32 only: rules let nothing pass that float32 would round.
    */
   pad(input: string, output: string, pads: string, dtype: Dtype, fill: number): void {
     const old = this.opset < 11;
-    const castless = old
-      ? dtype === 'float32'
-      : dtype === 'float32' || (this.opset >= 13 && PADDED_AS_THEY_ARE.has(dtype));
-    const data = castless ? input : this.#cast(input, 'float32');
+    const castless = this.opset >= (PADDED_SINCE[dtype] ?? Number.POSITIVE_INFINITY);
+    const data = castless ? input : this.cast(input, 'float32');
     const padded = castless ? output : this.fresh('padded');
     const inputs = [data, pads];
     if (fill !== 0)
       inputs.push(this.constant(constantTensor('fill', castless ? dtype : 'float32', old ? [1] : [], [fill])));
     this.#usesContrib ||= old;
     this.add(newNode('Pad', inputs, [padded], {}, old ? 'com.microsoft' : ''));
-    if (!castless) this.add(newNode('Cast', [padded], [output], { to: { kind: 'int', value: elementNumber(dtype) } }));
+    if (!castless) this.cast(padded, dtype, output);
   }
 
-  #cast(input: string, dtype: Dtype): string {
-    const name = this.fresh('cast');
-    this.add(newNode('Cast', [input], [name], { to: { kind: 'int', value: elementNumber(dtype) } }));
-    return name;
+  /** The same values in another type. */
+  cast(input: string, dtype: Dtype, output = this.fresh('cast')): string {
+    this.add(newNode('Cast', [input], [output], { to: { kind: 'int', value: elementNumber(dtype) } }));
+    return output;
   }
 
   /** The model; its rows and columns are symbolic, so that one session runs every tile. */

@@ -65,7 +65,7 @@ export function tileReach(resolved: ResolvedModel, inputs: readonly string[], wi
     const missing = reads.find((name) => !fixed.has(name) && !layouts.has(name));
     const ruling =
       missing === undefined
-        ? rulingOf(resolved, node, layouts, fixed)
+        ? rulingOf(resolved, node, layouts, fixed, given)
         : { reason: `waits for "${missing}", which tiles cannot make` };
     if (isObstacle(ruling)) {
       const { reason } = ruling;
@@ -93,10 +93,11 @@ function rulingOf(
   node: Node,
   layouts: ReadonlyMap<string, Layout>,
   fixed: ReadonlySet<string>,
+  given: ReadonlySet<string>,
 ): NodeRule | Obstacle {
   if (capturedTensors(node).length > 0) return { reason: 'runs a graph of its own' };
   if (!resolved.specs.has(node.outputs[0] ?? '')) return { reason: 'has an output of unknown shape' };
-  return ruleFor(viewOf(resolved, node, layouts, fixed));
+  return ruleFor(viewOf(resolved, node, layouts, fixed, given));
 }
 
 function viewOf(
@@ -104,14 +105,17 @@ function viewOf(
   node: Node,
   layouts: ReadonlyMap<string, Layout>,
   fixed: ReadonlySet<string>,
+  given: ReadonlySet<string>,
 ): NodeView {
   const { specs, model } = resolved;
   return {
     node,
     opset: model.opsets.get('') ?? model.opsets.get('ai.onnx') ?? 1,
     map: (input) => (fixed.has(node.inputs[input] ?? '') ? undefined : layouts.get(node.inputs[input] ?? '')),
+    given: (input) => given.has(node.inputs[input] ?? ''),
     present: (input) => (node.inputs[input] ?? '') !== '',
     input: (index) => specs.get(node.inputs[index] ?? ''),
+    made: (index) => specs.get(node.outputs[index] ?? '')?.dtype,
     output: (index) => specs.get(node.outputs[index] ?? '')?.shape ?? [],
     values(input) {
       const constant = model.graph.initializers.get(node.inputs[input] ?? '');

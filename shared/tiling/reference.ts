@@ -1,16 +1,10 @@
 import type { Model } from '../onnx/model.ts';
 import { difference } from '../tensor/compare.ts';
 import { boxShape, byteLength, crop, paste, type Tensor, type TensorSpec } from '../tensor/tensor.ts';
-import type { Feed, StageForm } from './form.ts';
+import { feedTensor, type StageForm } from './form.ts';
 
 /** Runs a model once; the runtime stays outside of this folder. */
 export type RunModel = (model: Model, feeds: ReadonlyMap<string, Tensor>) => Promise<ReadonlyMap<string, Tensor>>;
-
-/** A feed as a tensor. */
-export function feedTensor({ dtype, shape, values }: Feed): Tensor {
-  const elements = dtype === 'int64' ? BigInt64Array.from(values, BigInt) : Float32Array.from(values);
-  return { dtype, shape, data: new Uint8Array(elements.buffer) };
-}
 
 /**
  * Runs a stage part by part in one process: crop, run, paste, as a cluster does it. `specs` gives the outputs' types.

@@ -66,14 +66,14 @@ export const ELEMENTWISE: ShapeRules = {
   ...named(
     'Abs Acos Acosh Asin Asinh Atan Atanh Ceil Cos Cosh Erf Exp Floor Log Neg Reciprocal Round Sign Sin Sinh Sqrt ' +
       'Tan Tanh Celu Clip Elu Gelu HardSigmoid HardSwish LeakyRelu Mish Relu Selu Shrink Sigmoid Softplus Softsign ' +
-      'Swish ThresholdedRelu PRelu Identity Not BitwiseNot Softmax LogSoftmax Hardmax CumSum Trilu ' +
+      'Swish ThresholdedRelu Identity Not BitwiseNot Softmax LogSoftmax Hardmax CumSum Trilu ' +
       'InstanceNormalization GroupNormalization RMSNormalization LpNormalization MeanVarianceNormalization LRN ' +
       'com.microsoft:Gelu com.microsoft:FastGelu com.microsoft:QuickGelu com.microsoft:BiasGelu ' +
       'ScatterElements ScatterND Scatter',
     like,
   ),
   ...named(
-    'Add Sub Mul Div Pow Mod And Or Xor BitShift BitwiseAnd BitwiseOr BitwiseXor Sum Mean Max Min',
+    'Add Sub Mul Div Pow Mod And Or Xor BitShift BitwiseAnd BitwiseOr BitwiseXor Sum Mean Max Min PRelu',
     broadcasting,
   ),
   ...named('Equal Less Greater LessOrEqual GreaterOrEqual', comparing),

@@ -29,9 +29,8 @@ const upsample: ShapeRule = (op) => {
  */
 const resize: ShapeRule = (op) => {
   const { dtype, shape } = input(op, 0);
-  const axes = (intsAttribute(op.node, 'axes') ?? shape.map((_, axis) => axis)).map((axis) =>
-    axisOf(op, axis, shape.length),
-  );
+  const given = intsAttribute(op.node, 'axes');
+  const axes = (given ?? shape.map((_, axis) => axis)).map((axis) => axisOf(op, axis, shape.length));
   if (op.opset < 11) {
     const scales = op.constant(1);
     return scales && scale(op, scales, axes);
@@ -45,12 +44,20 @@ const resize: ShapeRule = (op) => {
   if (sizes === undefined) return undefined;
   if (sizes.length !== axes.length) throw misfit(op, `resizes [${shape}] to [${sizes}]`);
   const policy = stringAttribute(op.node, 'keep_aspect_ratio_policy', 'stretch');
-  const ratios = axes.map((axis, i) => sizes[i]! / shape[axis]!);
-  const common = policy === 'not_larger' ? Math.min(...ratios) : Math.max(...ratios);
   const result = [...shape];
-  axes.forEach((axis, i) => {
-    result[axis] = policy === 'stretch' ? sizes[i]! : Math.round(common * shape[axis]!);
-  });
+  if (policy === 'stretch')
+    axes.forEach((axis, i) => {
+      result[axis] = sizes[i]!;
+    });
+  else {
+    // The runtime keeps aspect ratios in single precision, and does not find axes that count from the end.
+    const counted = axes.flatMap((axis, i) =>
+      (given?.[i] ?? 0) < 0 ? [] : [{ axis, ratio: Math.fround(sizes[i]! / shape[axis]!) }],
+    );
+    const ratios = counted.map(({ ratio }) => ratio);
+    const common = policy === 'not_larger' ? Math.min(...ratios) : Math.max(...ratios);
+    for (const { axis } of counted) result[axis] = Math.round(Math.fround(common * shape[axis]!));
+  }
   return [{ dtype, shape: result }];
 };
 

@@ -79,12 +79,8 @@ export function squeeze(view: NodeView): NodeRule | Obstacle {
   const shape = view.input(0)!.shape;
   const given = axesOf(view);
   if (given === undefined) return obstacle('removes axes that are not constant');
-  const removed =
-    given.length > 0
-      ? given.map((axis) => axisIndex(axis, shape.length))
-      : shape.flatMap((size, i) => (size === 1 ? [i] : []));
-  if (given.length === 0 && shape.some((size, i) => size === 1 && isSpatial(layout, i)))
-    return obstacle('removes every axis of size 1, which depends on the tile');
+  if (given.length === 0) return obstacle('removes every axis of size 1, which depends on the tile');
+  const removed = given.map((axis) => axisIndex(axis, shape.length));
   return through(
     layout,
     moved(layout, (dim) => (removed.includes(dim) ? -1 : dim - removed.filter((axis) => axis < dim).length)),

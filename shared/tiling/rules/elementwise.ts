@@ -153,7 +153,11 @@ export function trailingNorm(view: NodeView): NodeRule | Obstacle {
   const axis = axisIndex(intAttribute(view.node, 'axis', -1), rank);
   const dims = Array.from({ length: rank - axis }, (_, i) => axis + i);
   if (dims.some((dim) => isSpatial(layout, dim))) return needs(layout, dims, 'averages over');
-  return unary(view);
+  // The runtime broadcasts parameters to the whole input, beyond the axes that are averaged.
+  const isWide = (shape: readonly number[]) => shape.slice(0, -dims.length).some((size) => size > 1);
+  return view.node.inputs.some((_, i) => i > 0 && isWide(view.input(i)?.shape ?? []))
+    ? obstacle('has a scale or bias for each row or column')
+    : unary(view);
 }
 
 /** LpNormalization and CumSum along an axis that is neither rows nor columns. */

@@ -151,6 +151,9 @@ export function resize(view: NodeView): NodeRule | Obstacle {
   const sampling = samplingOf(view);
   if (sampling.coordinates === 'tf_crop_and_resize')
     return obstacle('crops a region given as a share of the whole map');
+  const { dtype } = view.input(0)!;
+  if (sampling.mode !== 'nearest' && !dtype.startsWith('float'))
+    return obstacle(`interpolates ${dtype}, where the last step is rounded by where a cell lies`);
   const factors = shape.map((size, dim) => wholeIfNearly(scales.get(dim) ?? out[dim]! / size));
   // A map that keeps its size altogether is copied, whatever the scales.
   const copied = out.every((size, dim) => size === shape[dim]);

@@ -1,5 +1,5 @@
 import type { Attribute, Initializer, Node } from '../../onnx/model.ts';
-import type { TensorSpec } from '../../tensor/tensor.ts';
+import type { Dtype, TensorSpec } from '../../tensor/tensor.ts';
 import type { AxisReach } from '../axis-reach.ts';
 import type { Axis, Layout } from '../layout.ts';
 
@@ -53,8 +53,12 @@ export interface NodeView {
   map(input: number): Layout | undefined;
   /** Whether an input is given at all. */
   present(input: number): boolean;
+  /** Whether an input is one of the stage's own. */
+  given(input: number): boolean;
   /** Type of an input; undefined where it is absent or unknown. */
   input(index: number): TensorSpec | undefined;
+  /** Element type of an output; undefined where it is unknown. */
+  made(index: number): Dtype | undefined;
   /** Shape of an output. */
   output(index: number): readonly number[];
   /** Values of an input that is a constant; undefined where they are not known. */

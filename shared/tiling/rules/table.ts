@@ -1,3 +1,5 @@
+import type { Dtype } from '../../tensor/tensor.ts';
+import { canPad } from '../piece.ts';
 import { NEWEST_OPSET, unknownAttribute } from './attributes.ts';
 import { concat, gather, matMul, split, squeeze, transpose, unsqueeze } from './channels.ts';
 import {
@@ -71,8 +73,11 @@ const RULES: ReadonlyMap<string, RuleOf> = new Map([
   ...each(unsqueeze, 'Unsqueeze'),
 ]);
 
+/** Names of the operators that have a rule. */
+export const TILED_OPERATORS: ReadonlySet<string> = new Set(RULES.keys());
+
 /** Operators whose every output cell depends on every input cell, so no rule can be written. */
-export const WHOLE_MAP_OPERATORS: ReadonlySet<string> = new Set(
+const WHOLE_MAP_OPERATORS: ReadonlySet<string> = new Set(
   `GlobalAveragePool GlobalMaxPool GlobalLpPool InstanceNormalization GroupNormalization MeanVarianceNormalization Gemm
   DynamicQuantizeLinear TopK NonMaxSuppression Attention`.split(/\s+/),
 );
@@ -87,5 +92,23 @@ export function ruleFor(view: NodeView): NodeRule | Obstacle {
   if (rule === undefined) return obstacle('has no rule for tiles');
   if (view.opset > NEWEST_OPSET)
     return obstacle(`is of operator set ${view.opset}; the rules for tiles know those up to ${NEWEST_OPSET}`);
-  return unknownAttribute(view.node) ?? rule(view);
+  return unknownAttribute(view.node) ?? tooWide(view) ?? rule(view);
+}
+
+/** Operators whose whole numbers can be of any size; others count or choose. */
+const MAKES_LARGE = new Set(['Cast', 'ConvInteger']);
+
+/**
+ * Refuses maps that could not be cropped without loss: before version 11 a tile is cropped as float32, which holds whole
+ * numbers up to 2^24. What ArgMax and the like count is smaller.
+ */
+function tooWide(view: NodeView): Obstacle | undefined {
+  const isWide = (dtype: Dtype | undefined) => dtype !== undefined && !canPad(dtype, view.opset);
+  const made = view.made(0);
+  const inputs = view.node.inputs.map((_, i) => (view.map(i) === undefined ? undefined : view.input(i)?.dtype));
+  const wide = [
+    ...(MAKES_LARGE.has(view.node.op) || made === 'float64' ? [made] : []),
+    ...inputs.filter((dtype, i) => dtype === 'float64' || view.given(i)),
+  ].find(isWide);
+  return wide && obstacle(`has maps of ${wide}, which tiles can crop from operator set 11 on`);
 }

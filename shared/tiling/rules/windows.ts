@@ -1,6 +1,6 @@
 import { intAttribute, intsAttribute } from '../../onnx/attributes.ts';
 import type { Attribute } from '../../onnx/model.ts';
-import { type WindowAxis, windowAxes } from '../../onnx/window.ts';
+import { strayPadding, type WindowAxis, windowAxes } from '../../onnx/window.ts';
 import { type AxisReach, SAME, windowReach } from '../axis-reach.ts';
 import { type Axis, axisAt, type Layout } from '../layout.ts';
 import { type NodeRule, type NodeView, type Obstacle, obstacle, type Rewrite } from './rule.ts';
@@ -36,6 +36,8 @@ function windows(view: NodeView, kernel: readonly number[], fill: number): Windo
   if (varying !== undefined) return varying;
   const sizes = view.input(0)!.shape.slice(2);
   const axes = windowAxes(view.node, kernel, sizes);
+  const stray = strayPadding(view.node, axes);
+  if (stray !== undefined) return obstacle(stray);
   const reaches: Record<Axis, AxisReach> = { h: SAME, w: SAME };
   const pads = [...axes.map((axis) => axis.padBefore), ...axes.map((axis) => axis.padAfter)];
   let moves = false;

@@ -85,6 +85,11 @@ export class Network {
     return this.op('Conv', [x, this.weight(to, from / group, ...kernel), this.weight(to)], attributes);
   }
 
+  /** The type of an input. */
+  dtypeOf(input: string): Dtype {
+    return this.#inputs.find(({ name }) => name === input)!.dtype;
+  }
+
   /** The model as a file would give it, without types of its outputs: nothing of Tessera has looked at its shapes. */
   file(...outputs: string[]): Model {
     const inputs = this.#inputs.map(({ name, dtype, shape }) => valueInfo(name, { dtype, shape }));
