@@ -50,6 +50,10 @@ export async function loadForDeploy(name: string, config: Config, form: ModelFor
         : `check the lines marked "guessed" in ${loaded.cardPath}`;
     notes.push(`how ${loaded.card.name} wants its pictures is guessed; ${mend}`);
   }
+  if (loaded.known !== undefined && loaded.known.length > 0 && picture)
+    notes.push(
+      `what the outputs of ${loaded.card.name} mean is not sure, so they stay raw: ${loaded.known.join('; ')}`,
+    );
   if (loaded.card.note !== undefined && picture) notes.push(loaded.card.note);
   const model = withoutUnusedInputs(await loadModelFile(loaded.modelPath));
   const { labels, guessed } = loaded;

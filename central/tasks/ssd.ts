@@ -1,6 +1,7 @@
+import { inPixels, readSplit, rowTable } from '../../shared/model/heads/box-readers.ts';
 import { numbers } from '../../shared/tensor/numbers.ts';
-import type { Tensor } from '../../shared/tensor/tensor.ts';
-import { answerWithBoxes, type Candidate } from './boxes.ts';
+import { elementCount, type Tensor } from '../../shared/tensor/tensor.ts';
+import { answerWithBoxes } from './boxes.ts';
 import { type DecodeRequest, type Decoder, inputSize, unfit } from './decoder.ts';
 
 /**
@@ -9,8 +10,8 @@ import { type DecodeRequest, type Decoder, inputSize, unfit } from './decoder.ts
  *   either  scores [1, boxes, classes]
  *   or      scores [1, boxes] and classes [1, boxes], as after suppression inside the graph
  *
- * Boxes are x1, y1, x2, y2; those of an output named `detection_boxes` (TensorFlow) are y1, x1, y2, x2. Numbers up to 2
- * are shares of the input, larger ones its pixels. `output.tensors` names boxes, scores and classes in this order;
+ * `output.boxes` says what the four numbers are; without it they are x1, y1, x2, y2, and y1, x1, y2, x2 in an output named
+ * `detection_boxes` (TensorFlow). Numbers up to 2 are shares of the input, larger ones its pixels. `output.tensors` names boxes, scores and classes in this order;
  * without it they are told apart by shape and by name.
  */
 interface Head {
@@ -44,49 +45,20 @@ function headOf(request: DecodeRequest): Head {
   return { boxes, scores, classes: flat ? classes : undefined };
 }
 
-/** Best class of one box where there is a score per class. */
-function bestClass(scores: ArrayLike<number>, box: number, count: number, background: number | null) {
-  let index = -1;
-  let score = Number.NEGATIVE_INFINITY;
-  for (let other = 0; other < count; other++) {
-    const value = scores[box * count + other]!;
-    if (other !== background && value > score) {
-      score = value;
-      index = other;
-    }
-  }
-  return { index, score };
-}
-
 /** Boxes of the SSD family. */
 export const decodeSsd: Decoder = (request) => {
   const { boxes, scores, classes } = headOf(request);
-  const { score_threshold, background } = request.card.output;
-  const corner = numbers(boxes.tensor);
-  const score = numbers(scores);
-  const indices = classes === undefined ? undefined : numbers(classes);
-  const perBox = indices === undefined ? scores.shape.at(-1)! : 1;
-  const turned = /detection_boxes/.test(boxes.name);
-  const found: Candidate[] = [];
-  let largest = 0;
-  for (let box = 0; box < corner.length / 4; box++) {
-    const best =
-      indices === undefined
-        ? bestClass(score, box, perBox, background)
-        : { index: Math.round(indices[box]!), score: score[box]! };
-    if (!(best.score >= score_threshold) || !(best.index >= 0)) continue;
-    const [a, b, c, d] = [0, 1, 2, 3].map((side) => corner[box * 4 + side]!) as [number, number, number, number];
-    for (const side of [a, b, c, d]) if (Number.isFinite(side)) largest = Math.max(largest, Math.abs(side));
-    found.push(turned ? { ...best, x1: b, y1: a, x2: d, y2: c } : { ...best, x1: a, y1: b, x2: c, y2: d });
-  }
-  if (largest > 2 || found.length === 0) return answerWithBoxes(found, request);
-  const { width, height } = inputSize(request.card);
-  const scaled = found.map((box) => ({
-    ...box,
-    x1: box.x1 * width,
-    y1: box.y1 * height,
-    x2: box.x2 * width,
-    y2: box.y2 * height,
-  }));
-  return answerWithBoxes(scaled, request);
+  const { score_threshold, background, boxes: form } = request.card.output;
+  const count = elementCount(boxes.tensor.shape) / 4;
+  const found = readSplit(
+    {
+      boxes: rowTable(numbers(boxes.tensor), count, 4),
+      scores: rowTable(numbers(scores), count, classes === undefined ? scores.shape.at(-1)! : 1),
+      classes: classes === undefined ? undefined : numbers(classes),
+      form: form ?? (/detection_boxes/.test(boxes.name) ? 'yxyx' : 'xyxy'),
+      background,
+    },
+    score_threshold,
+  );
+  return answerWithBoxes(found.length === 0 ? found : inPixels(found, inputSize(request.card)), request);
 };

@@ -4,10 +4,12 @@ import type { Tensor } from '../../shared/tensor/tensor.ts';
 import { decodeLogits, decodeSoftmax } from './classify.ts';
 import { type Answer, type Decoder, type FrameView, NOTHING } from './decoder.ts';
 import { decodeFastestdet } from './fastestdet.ts';
+import { decodeFinished } from './finished.ts';
+import { decodeNanodet } from './nanodet.ts';
 import { decodeSegment } from './segment.ts';
 import { decodeSsd } from './ssd.ts';
 import { decodeUltraface } from './ultraface.ts';
-import { decodeYolo } from './yolo.ts';
+import { decodeYolo, decodeYolov5, decodeYolov8, decodeYolox } from './yolo.ts';
 
 /** Tensors say everything: images and raw outputs go to `.../tensor` on request. */
 const decodeNothing: Decoder = () => NOTHING;
@@ -19,6 +21,11 @@ const DECODERS: Record<ModelCard['output']['decoder'], Decoder> = {
   fastestdet: decodeFastestdet,
   ultraface: decodeUltraface,
   yolo: decodeYolo,
+  yolov5: decodeYolov5,
+  yolov8: decodeYolov8,
+  yolox: decodeYolox,
+  end2end: decodeFinished,
+  nanodet: decodeNanodet,
   ssd: decodeSsd,
   none: decodeNothing,
 };

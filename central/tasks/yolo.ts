@@ -1,70 +1,92 @@
+import {
+  type BoxTable,
+  columnTable,
+  readFinished,
+  readObjectYolo,
+  readPlainYolo,
+  readYolox,
+  rowTable,
+  stridesOf,
+  USUAL_FIELDS,
+} from '../../shared/model/heads/box-readers.ts';
 import { numbers } from '../../shared/tensor/numbers.ts';
 import { answerWithBoxes, type Candidate } from './boxes.ts';
-import { type DecodeRequest, type Decoder, unfit } from './decoder.ts';
+import { type DecodeRequest, type Decoder, inputSize, unfit } from './decoder.ts';
 
 /**
- * YOLO heads whose boxes are already in pixels of the input:
+ * YOLO heads.
  *
- *   v5, v7   [1, boxes, 5 + classes]   cx, cy, w, h, object, classes...; score = object x class
- *   v8, v11  [1, 4 + classes, boxes]   cx, cy, w, h, classes...;         score = class
- *   v10      [1, boxes, 6]             x1, y1, x2, y2, score, class;     already suppressed
+ *   yolov5   [1, boxes, 5 + classes]   cx, cy, w, h, object, classes...; score = object x class (v5, v6, v7)
+ *   yolov8   [1, 4 + classes, boxes]   cx, cy, w, h, classes...;         score = class (v8, v11)
+ *   yolox    [1, boxes, 5 + classes]   the same as yolov5, but each box is told from its cell of the grid
+ *   yolo     yolov5, yolov8 or [1, boxes, 6] with x1, y1, x2, y2, score, class (v10), whatever the shape looks like
+ *
+ * `output.classes` says how many classes there are where further fields follow: key points, mask weights.
  */
-interface Head {
-  readonly boxes: number;
-  readonly classes: number;
-  readonly kind: 'object' | 'plain' | 'final';
-  /** Where number `field` of box `box` lies. */
-  readonly at: (box: number, field: number) => number;
+
+const WANTED = 'one output [1, boxes, 5 + classes] or [1, 4 + classes, boxes]';
+
+/** The two axes of the one output behind its batch. */
+function axesOf(request: DecodeRequest, wanted: string): { values: ArrayLike<number>; a: number; b: number } {
+  const tensor = request.outputs[0]?.tensor;
+  const [batch, a, b] = (tensor?.shape ?? []) as [number, number, number];
+  if (tensor?.shape.length !== 3 || batch !== 1 || Math.min(a, b) < 5) throw unfit(request, wanted);
+  return { values: numbers(tensor), a, b };
 }
 
-/** The labels decide between forms where their number fits; else the longer axis is taken for the boxes. */
-function headOf(request: DecodeRequest): Head {
-  const shape = request.outputs[0]?.tensor.shape ?? [];
-  const [batch, a, b] = shape as [number, number, number];
-  if (shape.length !== 3 || batch !== 1 || Math.min(a, b) < 5)
-    throw unfit(request, 'one output [1, boxes, 5 + classes] or [1, 4 + classes, boxes]');
-  const rows = { boxes: a, fields: b, at: (box: number, field: number) => box * b + field };
-  const columns = { boxes: b, fields: a, at: (box: number, field: number) => field * b + box };
-  const known = request.labels.length;
-  if (b === 6 && a > 6 && known !== 1 && known !== 2) return { ...rows, kind: 'final', classes: 0 };
-  for (const form of [rows, columns]) {
-    if (known > 0 && form.fields === known + 5) return { ...form, kind: 'object', classes: known };
-    if (known > 0 && form.fields === known + 4) return { ...form, kind: 'plain', classes: known };
-  }
-  if (a > b && b > 5) return { ...rows, kind: 'object', classes: b - 5 };
-  return { ...(a > b ? rows : columns), kind: 'plain', classes: Math.min(a, b) - 4 };
+/** `output.classes`, else what is left of the fields; more classes than fields are refused. */
+function classesOf(request: DecodeRequest, { fields }: BoxTable, first: number, wanted: string): number {
+  const classes = request.card.output.classes ?? fields - first;
+  if (classes < 1 || first + classes > fields) throw unfit(request, wanted);
+  return classes;
 }
 
-/** Boxes of the YOLO family. */
+/** Boxes of the YOLO family whose form is told by the shape: by the labels where they fit, else the longer axis is that of boxes. */
 export const decodeYolo: Decoder = (request) => {
-  const { boxes, classes, kind, at } = headOf(request);
-  const values = numbers(request.outputs[0]!.tensor);
-  const { score_threshold } = request.card.output;
-  const candidates: Candidate[] = [];
-  const first = kind === 'object' ? 5 : 4;
-  for (let box = 0; box < boxes; box++) {
-    const [p, q, r, s] = [0, 1, 2, 3].map((field) => values[at(box, field)]!) as [number, number, number, number];
-    if (kind === 'final') {
-      const score = values[at(box, 4)]!;
-      const index = values[at(box, 5)]!;
-      if (score >= score_threshold && Number.isInteger(index) && index >= 0)
-        candidates.push({ index, score, x1: p, y1: q, x2: r, y2: s });
-      continue;
+  const { values, a, b } = axesOf(request, WANTED);
+  const rows = rowTable(values, a, b);
+  const columns = columnTable(values, b, a);
+  const known = request.labels.length;
+  const { score_threshold: least } = request.card.output;
+  const candidates = (): readonly Candidate[] => {
+    if (b === 6 && a > 6 && known !== 1 && known !== 2) return readFinished(rows, USUAL_FIELDS, least);
+    for (const table of [rows, columns]) {
+      if (known > 0 && table.fields === known + 5) return readObjectYolo(table, known, least);
+      if (known > 0 && table.fields === known + 4) return readPlainYolo(table, known, least);
     }
-    const object = kind === 'object' ? values[at(box, 4)]! : 1;
-    if (!(object >= score_threshold)) continue;
-    let index = 0;
-    let best = Number.NEGATIVE_INFINITY;
-    for (let other = 0; other < classes; other++) {
-      const value = values[at(box, first + other)]!;
-      if (value > best) {
-        best = value;
-        index = other;
-      }
-    }
-    const score = object * best;
-    if (score >= score_threshold)
-      candidates.push({ index, score, x1: p - r / 2, y1: q - s / 2, x2: p + r / 2, y2: q + s / 2 });
-  }
-  return answerWithBoxes(candidates, request);
+    if (a > b && b > 5) return readObjectYolo(rows, b - 5, least);
+    return readPlainYolo(a > b ? rows : columns, Math.min(a, b) - 4, least);
+  };
+  return answerWithBoxes(candidates(), request);
+};
+
+/** YOLOv5, v6 and v7: rows with an object score. */
+export const decodeYolov5: Decoder = (request) => {
+  const wanted = 'one output [1, boxes, 5 + classes]';
+  const { values, a, b } = axesOf(request, wanted);
+  const table = rowTable(values, a, b);
+  const classes = classesOf(request, table, 5, wanted);
+  return answerWithBoxes(readObjectYolo(table, classes, request.card.output.score_threshold), request);
+};
+
+/** YOLOv8 and v11: columns, or rows where these are the longer axis, without an object score. */
+export const decodeYolov8: Decoder = (request) => {
+  const wanted = 'one output [1, 4 + classes, boxes]';
+  const { values, a, b } = axesOf(request, wanted);
+  const table = a > b ? rowTable(values, a, b) : columnTable(values, b, a);
+  const classes = classesOf(request, table, 4, wanted);
+  return answerWithBoxes(readPlainYolo(table, classes, request.card.output.score_threshold), request);
+};
+
+/** YOLOX without its decoding in the graph. */
+export const decodeYolox: Decoder = (request) => {
+  const wanted = 'one output [1, cells of the grids of stride 8, 16 and 32, 5 + classes]';
+  const { values, a, b } = axesOf(request, wanted);
+  const input = inputSize(request.card);
+  const strides = stridesOf(input, a);
+  if (strides === undefined || b < 6) throw unfit(request, wanted);
+  return answerWithBoxes(
+    readYolox(rowTable(values, a, b), input, strides, request.card.output.score_threshold),
+    request,
+  );
 };

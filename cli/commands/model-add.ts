@@ -23,23 +23,28 @@ export const command = defineCommand({
     ['model add resnet50.onnx --name resnet', 'imports a file; then check the guesses in models/resnet/model.yaml'],
     ['model add https://example.com/net.onnx --input-shape 1x3x320x320', 'imports from an address'],
   ],
-  async run({ args, options, json, out, config: loadConfig }) {
+  async run({ args, options, json, out, signal, config: loadConfig }) {
     const { config } = await loadConfig();
     const [{ addModel }, { catalogueFile }] = await Promise.all([
       import('../../shared/runtime/model-add.ts'),
       import('../catalogue.ts'),
     ]);
-    const { name, folder, card, guessedFields } = await addModel(args[0]!, {
+    const { name, folder, card, guessedFields, known } = await addModel(args[0]!, {
       dest: config.models.dir,
       catalogue: catalogueFile(),
       name: options.name,
       force: options.force,
       inputShape: options.inputShape,
+      signal,
     });
-    if (json) out.json({ name, folder, card, guessed: guessedFields });
+    if (json) out.json({ name, folder, card, guessed: guessedFields, known });
     else out.line(`${name}  ${card.task}  ${folder}`);
     if (guessedFields.length > 0) {
       out.note(`guessed, so check them in ${folder}/model.yaml: ${guessedFields.join(', ')}`);
+    }
+    if (known.length > 0) {
+      out.note(`what its outputs mean is not sure, so they stay raw (task: raw); known is:`);
+      for (const line of known) out.note(`- ${line}`);
     }
     out.note(`try it: tessera infer PICTURE --model ${name}`);
     return 0;

@@ -4,6 +4,7 @@ import { nearest } from '../nearest.ts';
 import { TASKS } from '../protocol/messages.ts';
 import { isName } from '../protocol/topics.ts';
 import { z } from '../schema.ts';
+import { BOX_FIELDS, BOX_FORMS } from './heads/box-readers.ts';
 
 /**
  * model.yaml: what a network expects and what its outputs mean. The file's name in this code is "card".
@@ -32,7 +33,20 @@ export const COLORS = ['rgb', 'bgr', 'gray', 'y'] as const;
 /** How a picture is brought to the input's size. */
 export const RESIZES = ['crop', 'stretch', 'letterbox'] as const;
 /** What turns output tensors into predictions. */
-export const DECODERS = ['softmax', 'logits', 'fastestdet', 'ultraface', 'yolo', 'ssd', 'none'] as const;
+export const DECODERS = [
+  'softmax',
+  'logits',
+  'fastestdet',
+  'ultraface',
+  'yolo',
+  'yolov5',
+  'yolov8',
+  'yolox',
+  'end2end',
+  'nanodet',
+  'ssd',
+  'none',
+] as const;
 
 const input = strict({
   /** Name of the graph's input; absent: its first. */
@@ -58,6 +72,12 @@ const output = strict({
   iou_threshold: share.default(0.45),
   /** Index of the class that means "nothing". */
   background: z.number().int().nonnegative().nullable().default(null),
+  /** How many classes a box has, where further fields follow their scores. */
+  classes: size.max(65536).optional(),
+  /** What the four numbers of a box are. */
+  boxes: z.enum(BOX_FORMS).optional(),
+  /** What the columns of a finished box are. */
+  fields: z.array(z.enum(BOX_FIELDS)).min(5).max(16).optional(),
 });
 
 const tiles = strict({
@@ -135,7 +155,7 @@ export type ModelCard = Omit<Parsed, 'input' | 'output'> & { readonly input: Car
 /** Decoders that make sense for a task; the first is the default, and none at all means that it must be said. */
 const TASK_DECODERS: Record<Parsed['task'], readonly (typeof DECODERS)[number][]> = {
   classify: ['softmax', 'logits', 'none'],
-  detect: ['fastestdet', 'ultraface', 'yolo', 'ssd', 'none'],
+  detect: DECODERS.filter((name) => name !== 'softmax' && name !== 'logits'),
   segment: ['none'],
   image: ['none'],
   raw: ['none'],
@@ -187,6 +207,26 @@ function checkExits({ exits, task, output }: Parsed, decoder: CardOutput['decode
   });
 }
 
+/** Decoders that read a key of `output`; with another one it would do nothing. */
+const READ_BY: Readonly<Record<'classes' | 'boxes' | 'fields', readonly CardOutput['decoder'][]>> = {
+  classes: ['yolov5', 'yolov8'],
+  boxes: ['ssd'],
+  fields: ['end2end'],
+};
+
+/** Keys of the output that this card's decoder does not read are refused, and lists of columns without a box. */
+function checkOutput({ output }: Parsed, decoder: CardOutput['decoder'], where: string): void {
+  for (const [key, decoders] of Object.entries(READ_BY) as [keyof typeof READ_BY, readonly string[]][])
+    if (output[key] !== undefined && !decoders.includes(decoder))
+      fail(where, `output.${key}`, `does nothing with decoder ${decoder}; it belongs to ${decoders.join(', ')}`);
+  const { fields } = output;
+  if (fields === undefined) return;
+  for (const name of ['x1', 'y1', 'x2', 'y2', 'score'] as const)
+    if (!fields.includes(name)) fail(where, 'output.fields', `${shown(fields)} given: "${name}" is missing`);
+  const twice = fields.find((name, index) => name !== '-' && fields.indexOf(name) < index);
+  if (twice !== undefined) fail(where, 'output.fields', `${shown(fields)} given: "${twice}" is there twice`);
+}
+
 /** Channels, height and width of a picture input's shape, or undefined where the rank is not 4. */
 export function pictureShape(
   shape: readonly number[],
@@ -230,6 +270,7 @@ export function parseCard(value: unknown, where: string): ModelCard {
   if (!allowed.includes(decoder))
     fail(where, 'output.decoder', `"${decoder}" given: task ${card.task} accepts ${allowed.join(', ')}`);
   checkExits(card, decoder, where);
+  checkOutput(card, decoder, where);
   return { ...card, input: { ...card.input, color }, output: { ...card.output, decoder } };
 }
 

@@ -1,5 +1,6 @@
 import type { Model } from '../onnx/model.ts';
 import type { DECODERS } from './card.ts';
+import type { BoxField, BoxForm } from './heads/box-readers.ts';
 
 /** What the outputs look like. `certain`: the file leaves no other reading. */
 export interface Head {
@@ -9,6 +10,12 @@ export interface Head {
   readonly certain: boolean;
   /** Index of a class "background" that has to be left out. */
   readonly background: number | null;
+  /** How many classes there are, the background among them; undefined where the outputs do not say it. */
+  readonly classCount: number | undefined;
+  /** Further fields of the card's output. */
+  readonly classes?: number;
+  readonly boxes?: BoxForm;
+  readonly fields?: readonly BoxField[];
 }
 
 /** Rows and columns of the network's input, where they are known. */
@@ -20,13 +27,20 @@ interface InputSize {
 
 type Dimension = number | string;
 
-const RAW: Head = { task: 'raw', decoder: 'none', tensors: [], certain: false, background: null };
+const RAW: Head = {
+  task: 'raw',
+  decoder: 'none',
+  tensors: [],
+  certain: false,
+  background: null,
+  classCount: undefined,
+};
 
 /** Operators that pass values on without changing their meaning. */
 const TRANSPARENT = new Set(['Reshape', 'Flatten', 'Squeeze', 'Unsqueeze', 'Identity', 'Cast', 'Transpose', 'Dropout']);
 
 /** The operator that gives a tensor its meaning, looking through reshapes. */
-function lastOperator(model: Model, tensor: string): string | undefined {
+export function lastOperator(model: Model, tensor: string): string | undefined {
   const producers = new Map(model.graph.nodes.flatMap((node) => node.outputs.map((output) => [output, node] as const)));
   let node = producers.get(tensor);
   while (node !== undefined && TRANSPARENT.has(node.op)) node = producers.get(node.inputs[0] ?? '');
@@ -35,7 +49,8 @@ function lastOperator(model: Model, tensor: string): string | undefined {
 
 /** A batch of one or of symbolic size says nothing: only the other axes count. */
 function withoutBatch(shape: readonly Dimension[] | undefined): readonly Dimension[] {
-  return shape === undefined ? [] : shape.slice(1);
+  if (shape === undefined) return [];
+  return typeof shape[0] === 'number' && shape[0] !== 1 ? shape : shape.slice(1);
 }
 
 function classHead(model: Model, name: string, classes: number): Head {
@@ -48,6 +63,7 @@ function classHead(model: Model, name: string, classes: number): Head {
     certain: probabilities,
     // ImageNet with a class for "nothing" in front has 1001.
     background: classes === 1001 ? 0 : null,
+    classCount: classes === 1 ? 2 : classes,
   };
 }
 

@@ -14,6 +14,17 @@ const IMAGENET = { scale: 255, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 
 const PLAIN = { scale: 255, mean: [], std: [] };
 const MINUS_ONE_TO_ONE = { scale: 127.5, mean: [1], std: [] };
 const BYTES = { scale: 1, mean: [], std: [] };
+const NANODET = { scale: 1, mean: [103.53, 116.28, 123.675], std: [57.375, 57.12, 58.395] };
+
+/** Forms of three channels that networks are commonly trained with. */
+export const COMMON_FORMS: readonly Omit<PixelForm, 'color' | 'certain'>[] = [IMAGENET, PLAIN, MINUS_ONE_TO_ONE, BYTES];
+
+/**
+ * Strength (root mean square) of the first layer for pixels of 0 to 255, below which a network is made for them. Layers
+ * answer with numbers about 1 to pictures of the right form: networks for pixels of 0 to 1 gave 48 to 770 here.
+ */
+const WEAK_FOR_BYTES = 10;
+const STRONG_FOR_BYTES = 40;
 /** Caffe's networks: planes in the order of OpenCV, ImageNet's mean taken off, not scaled. */
 const CAFFE = { scale: 1, mean: [104, 117, 123], std: [] };
 
@@ -29,9 +40,10 @@ function fromMetadata(metadata: ReadonlyMap<string, string>): PixelForm | undefi
 
 /**
  * The preparation that a network most likely was trained with, from what wrote the file and what it does. Only well
- * known families are told apart; everything from here is a guess unless the metadata says it.
+ * known families are told apart; everything from here is a guess unless the metadata says it. `firstLayer`: strength of
+ * the first layer for pixels of 0 to 255, where a trial run found it.
  */
-export function guessPixels(model: Model, head: Head, channels: number): PixelForm {
+export function guessPixels(model: Model, head: Head, channels: number, firstLayer?: number): PixelForm {
   const said = fromMetadata(model.metadata);
   if (said !== undefined) return said;
   const input = model.graph.inputs[0]!;
@@ -39,10 +51,23 @@ export function guessPixels(model: Model, head: Head, channels: number): PixelFo
   if (/cntk/i.test(model.producer)) return { color: channels === 1 ? 'gray' : 'rgb', ...BYTES, certain };
   if (channels === 1) return { color: head.task === 'image' ? 'y' : 'gray', ...PLAIN, certain };
   if (input.dtype === 'uint8') return { color: 'rgb', ...BYTES, certain };
+  if (head.decoder === 'nanodet') return { color: 'bgr', ...NANODET, certain };
+  // Until version 0.1.1 YOLOX was trained as ImageNet's networks are, since then on bytes.
+  const isStrong = firstLayer !== undefined && firstLayer > STRONG_FOR_BYTES;
+  if (head.decoder === 'yolox')
+    return isStrong ? { color: 'rgb', ...IMAGENET, certain } : { color: 'bgr', ...BYTES, certain };
+  if (firstLayer !== undefined && firstLayer < WEAK_FOR_BYTES) return { color: 'rgb', ...BYTES, certain };
   if (head.decoder === 'fastestdet') return { color: 'bgr', ...PLAIN, certain };
   if (head.decoder === 'ultraface') return { color: 'rgb', scale: 1, mean: [127], std: [128], certain };
-  if (head.decoder === 'yolo' || head.task === 'image') return { color: 'rgb', ...PLAIN, certain };
+  if (/^(yolo|end2end)/.test(head.decoder) || head.task === 'image') return { color: 'rgb', ...PLAIN, certain };
   if (/caffe/i.test(model.producer) || /(^|\/)data_0$/.test(input.name)) return { color: 'bgr', ...CAFFE, certain };
   if (/tf2onnx|keras|tfl|tensorflow/i.test(model.producer)) return { color: 'rgb', ...MINUS_ONE_TO_ONE, certain };
   return { color: 'rgb', ...IMAGENET, certain };
+}
+
+/** Whether the form of a detector's pixels is known by its family, its type, its metadata or its first layer. */
+export function isFormKnown(model: Model, head: Head, firstLayer: number | undefined): boolean {
+  if (head.decoder !== 'ssd' && head.fields?.[1] !== 'class') return true;
+  const isWeak = firstLayer !== undefined && firstLayer < WEAK_FOR_BYTES;
+  return isWeak || fromMetadata(model.metadata) !== undefined || model.graph.inputs[0]?.dtype === 'uint8';
 }

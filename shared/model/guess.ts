@@ -2,14 +2,25 @@ import { TesseraError } from '../errors.ts';
 import type { Model } from '../onnx/model.ts';
 import { resolveModel } from '../onnx/resolve.ts';
 import { type ModelCard, parseCard } from './card.ts';
-import { guessHead } from './guess-head.ts';
+import { guessHead, type Head } from './guess-head.ts';
 import { guessPixels } from './guess-pixels.ts';
+import { listOfClasses } from './named-labels.ts';
 
 /** A card made from an ONNX file. */
 export interface GuessedCard {
   readonly card: ModelCard;
   /** Fields whose values the file does not say, as paths such as `input.scale`. */
   readonly guessed: readonly string[];
+  /** What is known where the outputs stay raw because no meaning was sure; one sentence each. */
+  readonly known: readonly string[];
+}
+
+/** What a trial run showed of a network. */
+export interface Shown {
+  readonly head: Head;
+  readonly known: readonly string[];
+  /** Strength of the first layer for pixels of 0 to 255. */
+  readonly firstLayer: number | undefined;
 }
 
 /** What the caller knows better than the file. */
@@ -17,7 +28,9 @@ export interface GuessOptions {
   /** Shape of the first input, where the file leaves dimensions open. */
   readonly inputShape?: readonly number[] | undefined;
   /** A labels file that lies beside the model. */
-  readonly labels?: string | readonly string[] | undefined;
+  readonly labels?: readonly string[] | undefined;
+  /** Without it, meaning and pixels are what the shapes look like, which many networks share. */
+  readonly shown?: Shown | undefined;
 }
 
 /** A model's name from its file's: what is not a letter, digit, _ or - becomes _. */
@@ -28,7 +41,7 @@ export function nameOfFile(fileName: string): string {
 }
 
 /** Labels in the metadata of Ultralytics' exports: `names` = "{0: 'person', 1: 'bicycle'}". */
-function namesOf(metadata: ReadonlyMap<string, string>): string[] | undefined {
+export function namesOf(metadata: ReadonlyMap<string, string>): string[] | undefined {
   const names: string[] = [];
   for (const match of (metadata.get('names') ?? '').matchAll(/(\d+):\s*(?:'([^']*)'|"([^"]*)")/g)) {
     const index = Number(match[1]);
@@ -38,7 +51,9 @@ function namesOf(metadata: ReadonlyMap<string, string>): string[] | undefined {
 }
 
 /** nchw where the second axis can be channels, nhwc where only the last can; both possible is a guess. */
-function layoutOf(shape: readonly (number | string)[]): { layout: 'nchw' | 'nhwc'; certain: boolean } | undefined {
+export function layoutOf(
+  shape: readonly (number | string)[],
+): { layout: 'nchw' | 'nhwc'; certain: boolean } | undefined {
   const isChannels = (size: number | string | undefined) => size === 1 || size === 3;
   if (shape.length !== 4) return undefined;
   if (isChannels(shape[1])) return { layout: 'nchw', certain: !isChannels(shape[3]) };
@@ -49,7 +64,7 @@ function layoutOf(shape: readonly (number | string)[]): { layout: 'nchw' | 'nhwc
 /** Cropping is how ImageNet's networks are used; small pictures come as they are. */
 function resizeOf(task: ModelCard['task'], decoder: string, height: number | undefined): ModelCard['input']['resize'] {
   if (task === 'classify') return (height ?? 224) >= 160 ? 'crop' : 'stretch';
-  return decoder === 'yolo' ? 'letterbox' : 'stretch';
+  return /^yolo|^end2end/.test(decoder) ? 'letterbox' : 'stretch';
 }
 
 /** The model with the shapes of its outputs inferred, where the file leaves them out and they can be known. */
@@ -92,7 +107,7 @@ export function guessCard(model: Model, fileName: string, options: GuessOptions 
   const input = { tensor: first.name, ...(knownShape === undefined ? {} : { shape: knownShape }) };
   if (layout === undefined) {
     const card = parseCard({ ...base, ...said, task: 'raw', input, output: { decoder: 'none' } }, fileName);
-    return { card, guessed: ['task'] };
+    return { card, guessed: ['task'], known: [] };
   }
 
   const channelsLast = layout.layout === 'nhwc';
@@ -103,9 +118,13 @@ export function guessCard(model: Model, fileName: string, options: GuessOptions 
   const size = channelsLast
     ? { channels: axis(3)!, height: axis(1), width: axis(2) }
     : { channels: axis(1)!, height: axis(2), width: axis(3) };
-  const head = guessHead(withOutputShapes(model, first.name, knownShape), size, channelsLast, fileName);
-  const pixels = guessPixels(model, head, size.channels);
-  const labels = namesOf(model.metadata) ?? options.labels;
+  const { shown } = options;
+  const head = shown?.head ?? guessHead(withOutputShapes(model, first.name, knownShape), size, channelsLast, fileName);
+  const pixels = guessPixels(model, head, size.channels, shown?.firstLayer);
+  const named = withNothing(namesOf(model.metadata) ?? options.labels, head);
+  const list =
+    named === undefined && head.task !== 'segment' ? listOfClasses(head.classCount, head.background) : undefined;
+  const labels = named ?? list ?? (head.decoder === 'ultraface' ? ['face'] : undefined);
 
   const guessed: string[] = [];
   const mark = (certain: boolean, ...fields: string[]) => {
@@ -117,6 +136,8 @@ export function guessCard(model: Model, fileName: string, options: GuessOptions 
   mark(false, 'input.resize');
   mark(head.certain, 'output.decoder');
   mark(head.background === null, 'output.background');
+  for (const field of ['classes', 'boxes', 'fields'] as const) mark(head[field] === undefined, `output.${field}`);
+  mark(list === undefined, 'labels');
 
   const { certain: _, ...form } = pixels;
   const card = parseCard(
@@ -129,11 +150,20 @@ export function guessCard(model: Model, fileName: string, options: GuessOptions 
         decoder: head.decoder,
         tensors: head.tensors,
         background: head.background,
+        ...(head.classes === undefined ? {} : { classes: head.classes }),
+        ...(head.boxes === undefined ? {} : { boxes: head.boxes }),
+        ...(head.fields === undefined ? {} : { fields: [...head.fields] }),
         ...(head.decoder === 'ultraface' ? { score_threshold: 0.7 } : {}),
       },
-      ...(labels === undefined ? (head.decoder === 'ultraface' ? { labels: ['face'] } : {}) : { labels }),
+      ...(labels === undefined ? {} : { labels }),
     },
     fileName,
   );
-  return { card, guessed };
+  return { card, guessed, known: shown?.known ?? [] };
+}
+
+/** Labels that leave out the class "nothing" in front get it, so that each label stands at its class. */
+function withNothing(labels: readonly string[] | undefined, head: Head): readonly string[] | undefined {
+  const isShort = head.background === 0 && labels !== undefined && labels.length === (head.classCount ?? 0) - 1;
+  return isShort ? ['nothing', ...labels] : labels;
 }

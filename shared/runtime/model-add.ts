@@ -3,7 +3,8 @@ import { basename, dirname, isAbsolute, join, normalize, resolve, sep } from 'no
 import { TesseraError } from '../errors.ts';
 import type { ModelCard } from '../model/card.ts';
 import { cardDocument } from '../model/card-document.ts';
-import { guessCard, nameOfFile } from '../model/guess.ts';
+import { nameOfFile } from '../model/guess.ts';
+import { isNamedLabels } from '../model/named-labels.ts';
 import { nearest } from '../nearest.ts';
 import { externalTensors } from '../onnx/external.ts';
 import type { Model } from '../onnx/model.ts';
@@ -13,6 +14,7 @@ import { isName } from '../protocol/topics.ts';
 import { type DownloadOptions, download } from './download.ts';
 import { fileSha256, readBytes } from './file.ts';
 import { catalogueCard, readCatalogue } from './model-catalogue.ts';
+import { guessByTrial } from './model-guess.ts';
 import { loadModel } from './model-library.ts';
 import { externalFiles } from './package.ts';
 import { stringifyYaml } from './yaml.ts';
@@ -30,6 +32,8 @@ export interface AddOptions {
   /** Shape of the first input, where the file leaves dimensions open. */
   readonly inputShape?: readonly number[] | undefined;
   readonly download?: DownloadOptions;
+  /** Ends a trial run at once. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** A model that is now in the library. */
@@ -39,6 +43,8 @@ export interface AddedModel {
   readonly card: ModelCard;
   /** Fields marked `# guessed` in its model.yaml. */
   readonly guessedFields: readonly string[];
+  /** What is known where no meaning of the outputs was sure, as model.yaml says it too. */
+  readonly known: readonly string[];
 }
 
 /** What is to be written: a network with its card. */
@@ -47,6 +53,7 @@ interface Found {
   readonly card: ModelCard;
   readonly labels: readonly string[];
   readonly guessedFields: readonly string[];
+  readonly known?: readonly string[] | undefined;
 }
 
 /** Labels beyond this number go into a file of their own. */
@@ -65,8 +72,9 @@ async function fromUrl(url: string, folder: string, options: AddOptions): Promis
     const name = location.split(/[/\\]/).map(encodeURIComponent);
     await download(new URL(name.join('/'), url).href, part, options.download);
   }
-  const { card, guessed } = guessCard(withoutUnusedInputs(model), modelPath, { inputShape: options.inputShape });
-  return { modelPath, card, labels: inlineLabels(card), guessedFields: guessed };
+  const { inputShape, signal } = options;
+  const { card, guessed, known } = await guessByTrial(modelPath, withoutUnusedInputs(model), { inputShape }, signal);
+  return { modelPath, card, labels: inlineLabels(card), guessedFields: guessed, known };
 }
 
 async function fromCatalogue(name: string, folder: string, options: AddOptions): Promise<Found> {
@@ -94,8 +102,8 @@ async function fromCatalogue(name: string, folder: string, options: AddOptions):
   return { modelPath, card, labels: inlineLabels(card), guessedFields: [] };
 }
 
-async function fromPath(path: string, { inputShape }: AddOptions): Promise<Found> {
-  return loadModel(resolve(path), { modelsDirs: [], inputShape });
+async function fromPath(path: string, { inputShape, signal }: AddOptions): Promise<Found> {
+  return loadModel(resolve(path), { modelsDirs: [], inputShape, signal });
 }
 
 /** A file without a card that the catalogue knows by its hash needs no guess. */
@@ -139,20 +147,27 @@ async function write(found: Found, folder: string, name: string): Promise<ModelC
     await cp(join(dirname(found.modelPath), file), part, { dereference: true });
   }
   const { labels } = found;
-  const inFile = labels.length > LABELS_INLINE;
+  const list =
+    typeof found.card.labels === 'string' && isNamedLabels(found.card.labels) ? found.card.labels : undefined;
+  const inFile = list === undefined && labels.length > LABELS_INLINE;
   if (inFile) await writeFile(join(folder, 'labels.txt'), `${labels.join('\n')}\n`);
   const card: ModelCard = {
     ...found.card,
     name,
     model: 'model.onnx',
     sha256: await fileSha256(target),
-    labels: inFile ? 'labels.txt' : labels.length > 0 ? [...labels] : undefined,
+    labels: list ?? (inFile ? 'labels.txt' : labels.length > 0 ? [...labels] : undefined),
   };
   const guesses = found.guessedFields.map((field) => ({ path: field.split('.'), text: 'guessed' }));
-  const heading =
+  const heading = [
     guesses.length === 0
       ? 'Written by `tessera model add`.'
-      : 'Written by `tessera model add`. What the file does not say is marked "guessed":\ncheck those lines, and take the mark away from what is right.';
+      : 'Written by `tessera model add`. What the file does not say is marked "guessed":\ncheck those lines, and take the mark away from what is right.',
+    ...(found.known === undefined || found.known.length === 0
+      ? []
+      : ['What its outputs mean is not sure, so they stay raw (docs/models.md has every decoder). Known is:']),
+    ...(found.known ?? []).map((line) => `- ${line}`),
+  ].join('\n');
   await writeFile(join(folder, 'model.yaml'), stringifyYaml(cardDocument(card), { heading, comments: guesses }));
   return card;
 }
@@ -189,7 +204,7 @@ export async function addModel(source: string, options: AddOptions): Promise<Add
     const card = await write(found, made, name);
     await rm(folder, { recursive: true, force: true });
     await rename(made, folder);
-    return { name, folder, card, guessedFields: found.guessedFields };
+    return { name, folder, card, guessedFields: found.guessedFields, known: found.known ?? [] };
   } finally {
     await rm(scratch, { recursive: true, force: true });
   }

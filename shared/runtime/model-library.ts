@@ -5,12 +5,15 @@ import { TesseraError } from '../errors.ts';
 import { type ModelCard, parseCard } from '../model/card.ts';
 import { guessCard } from '../model/guess.ts';
 import { parseLabels } from '../model/labels.ts';
+import { isNamedLabels, NAMED_LABELS, type NamedLabels } from '../model/named-labels.ts';
 import { nearest } from '../nearest.ts';
 import { readModel } from '../onnx/read.ts';
 import { withoutUnusedInputs } from '../onnx/rim.ts';
 import { isName } from '../protocol/topics.ts';
 import { fileSha256, readBytes, readText } from './file.ts';
 import { readCatalogue } from './model-catalogue.ts';
+import { guessByTrial } from './model-guess.ts';
+import { packageFolder } from './version.ts';
 import { commentedFields, parseYaml } from './yaml.ts';
 
 /** Where models are looked for, and what the caller knows of them. */
@@ -25,6 +28,10 @@ export interface LibraryPlaces {
   readonly inputShape?: readonly number[] | undefined;
   /** Folder that `model` and `labels` of a card are relative to; absent: the card's own. */
   readonly base?: string;
+  /** False: a bare file is not run, so its card is what the shapes look like; for lists. */
+  readonly trial?: boolean;
+  /** Ends a trial run at once. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** A model that can be run. */
@@ -38,6 +45,8 @@ export interface LoadedModel {
   /** Whether anything of the card is a guess; `guessedFields` says what. */
   readonly guessed: boolean;
   readonly guessedFields: readonly string[];
+  /** What is known of a bare file whose outputs stay raw, because no meaning was sure. */
+  readonly known?: readonly string[];
 }
 
 /** A model of the library, or a folder there that is none, with the reason. */
@@ -73,6 +82,7 @@ export async function readCard(path: string): Promise<{ card: ModelCard; guessed
 async function loadLabels(card: ModelCard, folder: string): Promise<readonly string[]> {
   if (card.labels === undefined) return [];
   if (typeof card.labels !== 'string') return card.labels;
+  if (isNamedLabels(card.labels)) return namedLabels(card.labels);
   const path = resolve(folder, card.labels);
   const text = await readText(path).catch((cause) => {
     throw new TesseraError(
@@ -85,6 +95,12 @@ async function loadLabels(card: ModelCard, folder: string): Promise<readonly str
     );
   });
   return parseLabels(text);
+}
+
+/** The labels of a list that comes with the product. */
+async function namedLabels(name: NamedLabels): Promise<readonly string[]> {
+  const { file, first } = NAMED_LABELS[name];
+  return [...first, ...parseLabels(await readText(join(packageFolder(), 'config', 'labels', file)))];
 }
 
 /** Input name and shape that a card leaves to the file; a shape with open dimensions stays out. */
@@ -136,18 +152,20 @@ async function loadFile(modelPath: string, places: LibraryPlaces): Promise<Loade
     labels = parseLabels(text);
     break;
   }
-  const { card, guessed } = guessCard(withoutUnusedInputs(readModel(await readBytes(modelPath))), modelPath, {
-    labels: labels.length > 0 ? labels : undefined,
-    inputShape: places.inputShape,
-  });
-  const named = Array.isArray(card.labels) ? card.labels : labels;
+  const model = withoutUnusedInputs(readModel(await readBytes(modelPath)));
+  const options = { labels: labels.length > 0 ? labels : undefined, inputShape: places.inputShape };
+  const { card, guessed, known } =
+    places.trial === false
+      ? guessCard(model, modelPath, options)
+      : await guessByTrial(modelPath, model, options, places.signal);
   return {
     card,
     cardPath: undefined,
     modelPath,
-    labels: named,
+    labels: await loadLabels(card, folder),
     guessed: guessed.length > 0,
     guessedFields: guessed,
+    known,
   };
 }
 
@@ -217,6 +235,7 @@ async function namesOffered({ catalogue, bundledDir }: LibraryPlaces): Promise<s
 /** Every model of the library with its card; what hides behind a name of an earlier folder is left out. */
 export async function listModels(places: LibraryPlaces): Promise<ListedModel[]> {
   const listed = new Map<string, ListedModel>();
+  const untried = { ...places, trial: false };
   for (const folder of foldersOf(places))
     for (const entry of await entriesOf(folder)) {
       const isFolder = entry.isDirectory();
@@ -227,7 +246,7 @@ export async function listModels(places: LibraryPlaces): Promise<ListedModel[]> 
       const bundled = folder === places.bundledDir;
       const about = { name, path, bundled };
       try {
-        const { card } = isFolder ? await loadFolder(path, places) : await loadFile(path, places);
+        const { card } = isFolder ? await loadFolder(path, untried) : await loadFile(path, untried);
         listed.set(name, { ...about, card });
       } catch (error) {
         listed.set(name, { ...about, error: (error as Error).message });

@@ -1,0 +1,245 @@
+/**
+ * Boxes from the numbers of detection heads, in pixels of the network's input unless a reader says otherwise. The
+ * decoders of central and the trial of a guessed card read with the same functions, so that what was tried is what runs.
+ * Readers leave out boxes whose score is below `least`; NaN is below everything.
+ */
+
+/** A box as a head proposes it. Corners may lie outside the input or be in the wrong order: whoever uses it checks. */
+export interface ReadBox {
+  readonly index: number;
+  readonly score: number;
+  readonly x1: number;
+  readonly y1: number;
+  readonly x2: number;
+  readonly y2: number;
+}
+
+/** A list of boxes with the same fields each, whichever axis is which. */
+export interface BoxTable {
+  readonly boxes: number;
+  readonly fields: number;
+  readonly at: (box: number, field: number) => number;
+}
+
+/** Size of the network's input. */
+interface Input {
+  readonly width: number;
+  readonly height: number;
+}
+
+/** Boxes are rows: [boxes, fields]. */
+export function rowTable(values: ArrayLike<number>, boxes: number, fields: number): BoxTable {
+  return { boxes, fields, at: (box, field) => values[box * fields + field]! };
+}
+
+/** Boxes are columns: [fields, boxes]. */
+export function columnTable(values: ArrayLike<number>, boxes: number, fields: number): BoxTable {
+  return { boxes, fields, at: (box, field) => values[field * boxes + box]! };
+}
+
+/** The largest of `classes` scores of a box that begin at field `first`; class `none` is left out. */
+function bestClass({ at }: BoxTable, box: number, first: number, classes: number, none: number | null = null) {
+  let index = -1;
+  let score = Number.NEGATIVE_INFINITY;
+  for (let other = 0; other < classes; other++) {
+    const value = at(box, first + other);
+    if (other !== none && value > score) {
+      score = value;
+      index = other;
+    }
+  }
+  return { index, score };
+}
+
+const centred = (x: number, y: number, width: number, height: number) => ({
+  x1: x - width / 2,
+  y1: y - height / 2,
+  x2: x + width / 2,
+  y2: y + height / 2,
+});
+
+/** YOLOv5, v6, v7: cx, cy, w, h, object, `classes` scores; score = object x class. Further fields are left out. */
+export function readObjectYolo(table: BoxTable, classes: number, least: number): ReadBox[] {
+  const found: ReadBox[] = [];
+  for (let box = 0; box < table.boxes; box++) {
+    const object = table.at(box, 4);
+    if (!(object >= least)) continue;
+    const best = bestClass(table, box, 5, classes);
+    const score = object * best.score;
+    if (!(score >= least)) continue;
+    const [x, y, width, height] = fourOf(table, box);
+    found.push({ index: best.index, score, ...centred(x, y, width, height) });
+  }
+  return found;
+}
+
+/** YOLOv8, v11 and their kin: cx, cy, w, h, `classes` scores. Further fields (key points, mask weights) are left out. */
+export function readPlainYolo(table: BoxTable, classes: number, least: number): ReadBox[] {
+  const found: ReadBox[] = [];
+  for (let box = 0; box < table.boxes; box++) {
+    const best = bestClass(table, box, 4, classes);
+    if (!(best.score >= least)) continue;
+    const [x, y, width, height] = fourOf(table, box);
+    found.push({ ...best, ...centred(x, y, width, height) });
+  }
+  return found;
+}
+
+const fourOf = ({ at }: BoxTable, box: number) =>
+  [at(box, 0), at(box, 1), at(box, 2), at(box, 3)] as [number, number, number, number];
+
+/** How many cells grids of these strides have on an input; a grid covers what is left over at the edge. */
+export function cellsOf({ width, height }: Input, strides: readonly number[]): number {
+  return strides.reduce((sum, stride) => sum + Math.ceil(width / stride) * Math.ceil(height / stride), 0);
+}
+
+/** The strides of a head with one box a cell: three grids, or four. Undefined where the number of boxes fits neither. */
+export function stridesOf(input: Input, boxes: number): readonly number[] | undefined {
+  return [
+    [8, 16, 32],
+    [8, 16, 32, 64],
+  ].find((strides) => cellsOf(input, strides) === boxes);
+}
+
+/** Calls `use` for each box of grids with one box a cell, row by row, finest grid first. */
+function eachCell(
+  input: Input,
+  strides: readonly number[],
+  use: (box: number, column: number, row: number, stride: number) => void,
+): void {
+  let box = 0;
+  for (const stride of strides) {
+    const columns = Math.ceil(input.width / stride);
+    const rows = Math.ceil(input.height / stride);
+    for (let row = 0; row < rows; row++)
+      for (let column = 0; column < columns; column++) use(box++, column, row, stride);
+  }
+}
+
+/**
+ * YOLOX as it is exported by default (yolox/utils/demo_utils.py, `demo_postprocess`): centre = (number + cell) x stride,
+ * size = exp(number) x stride, then object and `fields - 5` class scores; score = object x class.
+ */
+export function readYolox(table: BoxTable, input: Input, strides: readonly number[], least: number): ReadBox[] {
+  const found: ReadBox[] = [];
+  eachCell(input, strides, (box, column, row, stride) => {
+    const object = table.at(box, 4);
+    if (!(object >= least)) return;
+    const best = bestClass(table, box, 5, table.fields - 5);
+    const score = object * best.score;
+    if (!(score >= least)) return;
+    const [x, y, width, height] = fourOf(table, box);
+    const size = [Math.exp(width) * stride, Math.exp(height) * stride] as const;
+    found.push({ index: best.index, score, ...centred((x + column) * stride, (y + row) * stride, ...size) });
+  });
+  return found;
+}
+
+/** Bins of a NanoDet side where nobody says another number (`reg_max` 7). */
+export const NANODET_BINS = 8;
+
+/**
+ * NanoDet (nanodet/model/head/nanodet_plus_head.py and gfl_head.py): class scores, then for each side (left, top, right,
+ * bottom) `NANODET_BINS` numbers; a side lies sum(i x softmax(numbers)[i]) x stride from the cell's point. The point is
+ * the cell's corner where there are four grids (NanoDet-Plus), its middle where there are three (NanoDet).
+ */
+export function readNanodet(table: BoxTable, input: Input, strides: readonly number[], least: number): ReadBox[] {
+  const classes = table.fields - 4 * NANODET_BINS;
+  const middle = strides.length === 4 ? 0 : 0.5;
+  const found: ReadBox[] = [];
+  eachCell(input, strides, (box, column, row, stride) => {
+    const best = bestClass(table, box, 0, classes);
+    if (!(best.score >= least)) return;
+    const side = (number: number) => meanBin(table, box, classes + number * NANODET_BINS) * stride;
+    const x = (column + middle) * stride;
+    const y = (row + middle) * stride;
+    found.push({ ...best, x1: x - side(0), y1: y - side(1), x2: x + side(2), y2: y + side(3) });
+  });
+  return found;
+}
+
+/** The mean of a distribution over bins that is given before its softmax. */
+function meanBin({ at }: BoxTable, box: number, first: number): number {
+  let most = Number.NEGATIVE_INFINITY;
+  for (let bin = 0; bin < NANODET_BINS; bin++) most = Math.max(most, at(box, first + bin));
+  let sum = 0;
+  let mean = 0;
+  for (let bin = 0; bin < NANODET_BINS; bin++) {
+    const power = Math.exp(at(box, first + bin) - most);
+    sum += power;
+    mean += bin * power;
+  }
+  return mean / sum;
+}
+
+/** What a column of a list of finished boxes can be. `batch` is the picture's number, `-` is left out. */
+export const BOX_FIELDS = ['x1', 'y1', 'x2', 'y2', 'score', 'object', 'class', 'batch', '-'] as const;
+export type BoxField = (typeof BOX_FIELDS)[number];
+/** The order where nobody says another (YOLOv10, YOLO26, Ultralytics with `nms=True`). */
+export const USUAL_FIELDS: readonly BoxField[] = ['x1', 'y1', 'x2', 'y2', 'score', 'class'];
+
+/**
+ * Lists of boxes that the graph has chosen and suppressed already: one row a box, columns as `fields` names them, corners
+ * as the network gives them (`inPixels` scales shares). Score is score x object where both are there.
+ */
+export function readFinished(table: BoxTable, fields: readonly BoxField[], least: number): ReadBox[] {
+  const column = (name: BoxField) => fields.indexOf(name);
+  const [x1, y1, x2, y2] = [column('x1'), column('y1'), column('x2'), column('y2')];
+  const [scored, object, named] = [column('score'), column('object'), column('class')];
+  const found: ReadBox[] = [];
+  for (let box = 0; box < table.boxes; box++) {
+    const score = table.at(box, scored) * (object === -1 ? 1 : table.at(box, object));
+    const index = named === -1 ? 0 : table.at(box, named);
+    if (!(score >= least) || !Number.isInteger(index) || index < 0) continue;
+    const at = (field: number) => table.at(box, field);
+    found.push({ index, score, x1: at(x1), y1: at(y1), x2: at(x2), y2: at(y2) });
+  }
+  return found;
+}
+
+/** What the four numbers of a box mean, for heads that give boxes apart from scores. */
+export const BOX_FORMS = ['xyxy', 'yxyx', 'cxcywh'] as const;
+export type BoxForm = (typeof BOX_FORMS)[number];
+
+/** Boxes apart from scores: a score for each class of a box, or one score and a class number. */
+export interface SplitHead {
+  readonly boxes: BoxTable;
+  /** A field for each class, or a single field beside `classes`. */
+  readonly scores: BoxTable;
+  readonly classes: ArrayLike<number> | undefined;
+  readonly form: BoxForm;
+  readonly background: number | null;
+}
+
+/** Boxes of the SSD family, priors applied in the graph. Corners as the network gives them (`inPixels` scales shares). */
+export function readSplit({ boxes, scores, classes, form, background }: SplitHead, least: number): ReadBox[] {
+  const found: ReadBox[] = [];
+  for (let box = 0; box < boxes.boxes; box++) {
+    const best =
+      classes === undefined
+        ? bestClass(scores, box, 0, scores.fields, background)
+        : { index: Math.round(classes[box]!), score: scores.at(box, 0) };
+    if (!(best.score >= least) || !(best.index >= 0)) continue;
+    const [a, b, c, d] = fourOf(boxes, box);
+    if (form === 'cxcywh') found.push({ ...best, ...centred(a, b, c, d) });
+    else if (form === 'yxyx') found.push({ ...best, x1: b, y1: a, x2: d, y2: c });
+    else found.push({ ...best, x1: a, y1: b, x2: c, y2: d });
+  }
+  return found;
+}
+
+/** Numbers up to this are shares of the input, larger ones its pixels. */
+const LARGEST_SHARE = 2;
+
+/** Boxes in pixels, whether the network gives pixels or shares of its input: all of a frame are the one or the other. */
+export function inPixels(boxes: readonly ReadBox[], { width, height }: Input): readonly ReadBox[] {
+  const sides = boxes.flatMap(({ x1, y1, x2, y2 }) => [x1, y1, x2, y2]).filter(Number.isFinite);
+  if (sides.some((side) => Math.abs(side) > LARGEST_SHARE)) return boxes;
+  return boxes.map((box) => ({
+    ...box,
+    x1: box.x1 * width,
+    y1: box.y1 * height,
+    x2: box.x2 * width,
+    y2: box.y2 * height,
+  }));
+}

@@ -1,0 +1,77 @@
+import { shortly } from './judge-boxes.ts';
+import {
+  type Look,
+  type Reading,
+  type ReadingContext,
+  refused,
+  type Seen,
+  type Verdict,
+  withoutFront,
+} from './reading.ts';
+
+/** Readings of one value a class: [1, classes] with any axes of size 1. */
+
+const seen = (look: Look, name: string): ArrayLike<number> => look.find((output) => output.name === name)!.values;
+const sumOf = (values: ArrayLike<number>) => Array.from(values).reduce((a, b) => a + b, 0);
+const isProbability = (value: number) => value >= -1e-3 && value <= 1 + 1e-3;
+
+function probabilities(values: ArrayLike<number>, mustSumTo1: boolean): Verdict {
+  const wrong = Array.from(values).find((value) => !isProbability(value));
+  if (wrong !== undefined) return refused(`${shortly(wrong)} would be a probability`);
+  const sum = sumOf(values);
+  if (mustSumTo1 && Math.abs(sum - 1) > 1e-2) return refused(`the probabilities would sum to ${shortly(sum)}`);
+  return { doubt: 0 };
+}
+
+function logits(values: ArrayLike<number>): Verdict {
+  const list = Array.from(values);
+  const wrong = list.find((value) => !Number.isFinite(value));
+  if (wrong !== undefined) return refused(`${wrong} would be the value of a class`);
+  const norm = Math.sqrt(sumOf(list.map((value) => value * value)));
+  if (Math.abs(norm - 1) < 1e-3)
+    return refused('its values are a vector of length 1: a description of the picture, no classes');
+  if (list.every(isProbability) && list.some((value) => value !== 0))
+    return refused('all values lie between 0 and 1, but the network does not end as a classifier does');
+  return { doubt: 0 };
+}
+
+/** Operators that make probabilities. */
+const PROBABLE = new Set(['Softmax', 'Sigmoid', 'HardSigmoid']);
+
+/** Readings of an output [1, classes] as a classifier's. */
+export function classReadings(output: Seen, context: ReadingContext): Reading[] {
+  const sizes = withoutFront(output.shape).filter((size) => size !== 1);
+  if (output.shape[0] !== 1 || sizes.length > 1) return [];
+  const classes = sizes[0] ?? 1;
+  if (/embed|feature|descriptor/i.test(output.name)) return [];
+  const base = {
+    task: 'classify',
+    tensors: [],
+    // ImageNet with a class for "nothing" in front has 1001.
+    background: classes === 1001 ? 0 : null,
+    classCount: classes === 1 ? 2 : classes,
+  } as const;
+  const operator = context.lastOperator(output.name);
+  if (operator !== undefined && PROBABLE.has(operator))
+    return [
+      {
+        name: 'probabilities of classes',
+        head: { ...base, decoder: 'softmax', certain: true },
+        judge: (look) => probabilities(seen(look, output.name), operator === 'Softmax'),
+      },
+    ];
+  // One number may be anything: a probability before its sigmoid, an age, a distance.
+  if (classes === 1 || operator === 'BatchNormalization' || operator === 'LpNormalization') return [];
+  return [
+    {
+      name: 'probabilities of classes',
+      head: { ...base, decoder: 'softmax', certain: false },
+      judge: (look) => probabilities(seen(look, output.name), true),
+    },
+    {
+      name: 'values of classes',
+      head: { ...base, decoder: 'logits', certain: false },
+      judge: (look) => logits(seen(look, output.name)),
+    },
+  ];
+}

@@ -1,0 +1,78 @@
+import type { Head } from '../guess-head.ts';
+import { classReadings } from './class-readings.ts';
+import { mapReadings } from './map-readings.ts';
+import type { Look, Reading, ReadingContext, Verdict } from './reading.ts';
+import { splitReadings } from './split-readings.ts';
+import { tableReadings } from './table-readings.ts';
+
+/** What a trial run left of a guess. */
+export interface ConfirmedHead {
+  readonly head: Head;
+  /** What is known where the outputs stay raw, one sentence each; empty where a reading was taken. */
+  readonly known: readonly string[];
+}
+
+/** Readings that are named where none fits. */
+const NAMED = 6;
+/** A reading beats another one that fits too when it has at most this share of its doubt, and that one has some. */
+const CLEARLY = 0.25;
+const SOME_DOUBT = 0.05;
+
+const RAW: Head = {
+  task: 'raw',
+  decoder: 'none',
+  tensors: [],
+  certain: false,
+  background: null,
+  classCount: undefined,
+};
+
+function readingsOf(look: Look, context: ReadingContext): Reading[] {
+  const [first] = look;
+  if (first === undefined) return [];
+  const rest = look.slice(1);
+  if (rest.length === 0)
+    return [...classReadings(first, context), ...tableReadings(first, context, false), ...mapReadings(first, context)];
+  // Maps of the grids, and prototypes of masks, stand beside a table that says everything.
+  const hasMasks = rest.length === 1 && rest[0]!.shape.length === 4 && rest[0]!.shape[1] === 32;
+  const onlyGrids = rest.every(({ shape }) => shape.length === 5);
+  if (hasMasks || onlyGrids) return tableReadings(first, context, hasMasks);
+  return splitReadings(look, context);
+}
+
+/** The verdict of all pictures together. One that showed nothing says nothing, unless none showed anything. */
+function together(verdicts: readonly Verdict[]): Verdict {
+  const refusal = verdicts.find(({ reason }) => reason !== undefined);
+  if (refusal !== undefined) return refusal;
+  if (verdicts.every(({ nothing }) => nothing)) return { reason: 'the trial pictures gave no box at all', doubt: 1 };
+  return { doubt: Math.max(...verdicts.map(({ doubt }) => doubt)) };
+}
+
+/**
+ * The one meaning of the outputs that the numbers of the trial pictures allow. Where none fits, or several do, the head is
+ * raw, and `known` says what was seen.
+ */
+export function confirmHead(looks: readonly Look[], context: ReadingContext): ConfirmedHead {
+  const look = looks[0] ?? [];
+  const outputs = look.map(({ name, shape }) => `${name} [${shape.join(', ')}]`).join(', ');
+  const said = `outputs: ${outputs}`;
+  const odd = looks.flat().find(({ values }) => Array.from(values).some((value) => !Number.isFinite(value)));
+  if (odd !== undefined) return { head: RAW, known: [said, `${odd.name} holds values that are no numbers`] };
+  const judged = readingsOf(look, context).map(({ name, head, judge }) => ({
+    name,
+    head,
+    verdict: together(looks.map(judge)),
+  }));
+  const fitting = judged
+    .filter(({ verdict }) => verdict.reason === undefined)
+    .sort((a, b) => a.verdict.doubt - b.verdict.doubt);
+  const [best, next] = fitting;
+  if (best === undefined) {
+    const reasons = judged.slice(0, NAMED).map(({ name, verdict }) => `not ${name}: ${verdict.reason}`);
+    return { head: RAW, known: [said, ...reasons] };
+  }
+  const isClear =
+    next === undefined || (next.verdict.doubt >= SOME_DOUBT && best.verdict.doubt <= CLEARLY * next.verdict.doubt);
+  if (isClear) return { head: best.head, known: [] };
+  return { head: RAW, known: [said, `it may be ${fitting.map(({ name }) => name).join(', or ')}`] };
+}

@@ -1,0 +1,87 @@
+import type { BoxTable, ReadBox } from './box-readers.ts';
+import { refused, type Verdict } from './reading.ts';
+
+/** Scores are between 0 and 1; rounding may exceed that a little. */
+const ROUNDING = 1e-3;
+/** The best boxes that are looked at closely. */
+const CLOSELY = 20;
+/** A box of this score or better is meant: all of these must look right. */
+const MEANT = 0.25;
+/** Share of the other best boxes, and of all boxes, that may look wrong. */
+const WRONG_BEST = 0.2;
+const WRONG_ALL = 0.3;
+/** How far a box may reach over an edge, as a share of the input's side; and its least side, pixels. */
+const OVER_EDGE = 0.25;
+const LEAST_SIDE = 2;
+/** From so many boxes on, shares of them say something. */
+const MANY = 16;
+
+/** What a list of boxes is, beside its boxes. */
+export interface BoxList {
+  readonly width: number;
+  readonly height: number;
+  /** The graph has left out what it does not mean: high scores all over say nothing. */
+  readonly chosen: boolean;
+}
+
+/** Scores that are none, as a reason; undefined where all are between 0 and 1. */
+export function scoresReason({ boxes, at }: BoxTable, first: number, count: number): string | undefined {
+  for (let field = first; field < first + count; field++)
+    for (let box = 0; box < boxes; box++) {
+      const value = at(box, field);
+      if (!(value >= -ROUNDING && value <= 1 + ROUNDING)) return `${shortly(value)} would be a score`;
+    }
+  return undefined;
+}
+
+/** The first of some fields that is above a third for most boxes: a class that nearly everything is, so none. */
+export function commonField({ boxes, at }: BoxTable, first: number, count: number): number | undefined {
+  if (boxes < MANY) return undefined;
+  for (let field = first; field < first + count; field++) {
+    let high = 0;
+    for (let box = 0; box < boxes; box++) if (at(box, field) > 0.3) high++;
+    if (high > boxes / 2) return field;
+  }
+  return undefined;
+}
+
+/** A number in a sentence. */
+export function shortly(value: number): string {
+  return Number.isFinite(value) ? String(Number(value.toPrecision(3))) : String(value);
+}
+
+function isRight({ x1, y1, x2, y2 }: ReadBox, { width, height }: BoxList): boolean {
+  const [marginX, marginY] = [width * OVER_EDGE, height * OVER_EDGE];
+  const inside = x1 >= -marginX && y1 >= -marginY && x2 <= width + marginX && y2 <= height + marginY;
+  return inside && x2 - x1 >= LEAST_SIDE && y2 - y1 >= LEAST_SIDE;
+}
+
+/**
+ * Whether boxes in pixels can be what a detector says of a picture: every score is one, what is meant lies in the picture
+ * and has an area, most of the rest too, and not nearly everything is meant.
+ */
+export function judgeBoxes(boxes: readonly ReadBox[], list: BoxList): Verdict {
+  for (const { score } of boxes)
+    if (!(score >= -ROUNDING && score <= 1 + ROUNDING)) return refused(`${shortly(score)} would be a score`);
+  const scored = boxes.filter(({ score }) => score > 1e-6);
+  if (scored.length === 0) return { doubt: 0, nothing: true };
+  const high = scored.filter(({ score }) => score > 0.5).length;
+  if (!list.chosen && boxes.length >= MANY && high > boxes.length / 2)
+    return refused(`${high} of ${boxes.length} boxes would have a score above 0.5`);
+  const best = scored.toSorted((a, b) => b.score - a.score).slice(0, CLOSELY);
+  const wrongBest = best.filter((box) => !isRight(box, list));
+  const meant = wrongBest.find(({ score }) => score >= MEANT);
+  const shown = ({ x1, y1, x2, y2 }: ReadBox) => `[${[x1, y1, x2, y2].map(shortly).join(' ')}]`;
+  const frame = `the input of ${list.width}x${list.height}`;
+  if (meant !== undefined) return refused(`${shown(meant)} would be a box in ${frame}`);
+  if (wrongBest.length > best.length * WRONG_BEST)
+    return refused(
+      `${wrongBest.length} of the best ${best.length} boxes, as ${shown(wrongBest[0]!)}, are none in ${frame}`,
+    );
+  // Rows of zeros are places that the graph has filled up.
+  const said = boxes.filter(({ x1, y1, x2, y2 }) => x1 !== 0 || y1 !== 0 || x2 !== 0 || y2 !== 0);
+  const wrong = said.filter((box) => !isRight(box, list)).length;
+  const doubt = said.length === 0 ? 1 : wrong / said.length;
+  if (doubt > WRONG_ALL) return refused(`${wrong} of ${said.length} boxes are none in ${frame}`);
+  return { doubt };
+}

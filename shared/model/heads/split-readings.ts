@@ -1,0 +1,154 @@
+import { type BoxForm, inPixels, readSplit, rowTable, type SplitHead } from './box-readers.ts';
+import { judgeBoxes, scoresReason, shortly } from './judge-boxes.ts';
+import {
+  type Look,
+  type Reading,
+  type ReadingContext,
+  refused,
+  type Seen,
+  type Verdict,
+  withoutFront,
+} from './reading.ts';
+
+/** Readings of detectors that give boxes and scores apart. */
+
+const MANY = 16;
+
+/** Boxes that Ultra-Light-Fast face detectors have: 3, 2, 2 and 3 a cell of the strides 8, 16, 32 and 64. */
+function isUltraface(boxes: number, classes: number, { width, height }: ReadingContext): boolean {
+  const cells = (stride: number) => Math.ceil(width / stride) * Math.ceil(height / stride);
+  return classes === 2 && boxes === 3 * cells(8) + 2 * cells(16) + 2 * cells(32) + 3 * cells(64);
+}
+
+/** Rows of scores that sum to 1, and the share of all rows that each class has above 0.5. */
+function softmaxOf(scores: SplitHead['scores']): { rows: number; sums: number; above: (index: number) => number } {
+  const high = new Map<number, number>();
+  let rows = 0;
+  let sums = 0;
+  for (let box = 0; box < scores.boxes; box++) {
+    let sum = 0;
+    let isZero = true;
+    for (let field = 0; field < scores.fields; field++) {
+      const value = scores.at(box, field);
+      sum += value;
+      if (value !== 0) isZero = false;
+      if (value > 0.5) high.set(field, (high.get(field) ?? 0) + 1);
+    }
+    if (isZero) continue;
+    rows++;
+    if (Math.abs(sum - 1) < 1e-2) sums++;
+  }
+  return { rows, sums, above: (index) => (high.get(index) ?? 0) / Math.max(1, scores.boxes) };
+}
+
+function judgeSplit(head: SplitHead, context: ReadingContext): Verdict {
+  const reason = scoresReason(head.scores, 0, head.scores.fields);
+  if (reason !== undefined) return refused(reason);
+  const { background, scores } = head;
+  if (head.classes === undefined && scores.fields > 1) {
+    const { rows, sums, above } = softmaxOf(scores);
+    if (background !== null && !(above(background) >= 0.5))
+      return refused(`class ${background} would mean "nothing", but is above 0.5 in few boxes`);
+    if (background === null && rows >= MANY && sums === rows)
+      return refused('the scores of each box sum to 1, so one of the classes means "nothing"');
+  }
+  if (head.classes !== undefined)
+    for (let box = 0; box < scores.boxes; box++) {
+      const index = head.classes[box]!;
+      if (scores.at(box, 0) > 1e-6 && (!Number.isInteger(index) || index < 0 || index > 65_535))
+        return refused(`${shortly(index)} would be a class`);
+    }
+  const found = readSplit(head, Number.NEGATIVE_INFINITY);
+  return judgeBoxes(inPixels(found, context), { ...context, chosen: head.classes !== undefined });
+}
+
+/** Names of the three outputs; `classes` where scores are one a box. */
+interface Parts {
+  readonly boxes: string;
+  readonly scores: string;
+  readonly classes: string | undefined;
+}
+
+function partsOf(look: Look): Parts[] {
+  return look
+    .filter(({ shape }) => shape.at(-1) === 4 && withoutFront(shape).length === 2)
+    .flatMap((boxes) => {
+      const count = boxes.shape.at(-2)!;
+      const rest = look.filter((output) => output !== boxes);
+      const full = rest.filter(({ shape }) => withoutFront(shape).length === 2 && shape.at(-2) === count);
+      const flat = rest.filter(({ shape }) => withoutFront(shape).length <= 1 && shape.at(-1) === count && count > 1);
+      const single = rest.filter(({ shape }) => shape.at(-1) === 1 && shape.at(-2) === count && shape.length >= 3);
+      const named = (list: readonly Seen[], pattern: RegExp) => {
+        const matching = list.filter(({ name }) => pattern.test(name));
+        return matching.length === 1 ? matching : list;
+      };
+      return [
+        ...[...named(full, /score|conf|prob|cls|class/i), ...single].map((scores) => ({
+          boxes: boxes.name,
+          scores: scores.name,
+          classes: undefined,
+        })),
+        ...named(flat, /score|conf|prob/i).flatMap((scores) =>
+          named(
+            flat.filter((output) => output !== scores),
+            /class|label/i,
+          ).map((classes) => ({ boxes: boxes.name, scores: scores.name, classes: classes.name })),
+        ),
+      ];
+    });
+}
+
+/** Orders of a box's numbers that are possible: TensorFlow's begin with y, and other names than its own do not say it. */
+function formsOf(name: string, { producer }: ReadingContext): readonly BoxForm[] {
+  if (/detection_boxes/.test(name)) return ['yxyx'];
+  return /tf2onnx|keras|tfl|tensorflow/i.test(producer) ? ['xyxy', 'yxyx', 'cxcywh'] : ['xyxy', 'cxcywh'];
+}
+
+/** Readings of boxes [1, boxes, 4] beside scores [1, boxes, classes], or beside scores and class numbers [1, boxes]. */
+export function splitReadings(look: Look, context: ReadingContext): Reading[] {
+  return partsOf(look).flatMap(({ boxes, scores, classes }) => {
+    const seen = (from: Look, name: string) => from.find((output) => output.name === name)!;
+    const count = seen(look, boxes).shape.at(-2)!;
+    const perBox = classes === undefined ? seen(look, scores).shape.at(-1)! : 1;
+    const backgrounds = perBox > 1 ? [null, 0, perBox - 1] : [null];
+    return formsOf(boxes, context).flatMap((form) =>
+      backgrounds.map((background): Reading => {
+        const isFace = isUltraface(count, perBox, context) && background === 0 && form === 'xyxy';
+        const numbersAre = form === 'xyxy' ? '' : ` (${form})`;
+        const nothing = background === null ? '' : `, class ${background} is none`;
+        const judge = (from: Look): Verdict =>
+          judgeSplit(
+            {
+              boxes: rowTable(seen(from, boxes).values, count, 4),
+              scores: rowTable(seen(from, scores).values, count, perBox),
+              classes: classes === undefined ? undefined : seen(from, classes).values,
+              form,
+              background,
+            },
+            context,
+          );
+        const base = { task: 'detect', certain: false } as const;
+        if (isFace)
+          return {
+            name: 'ultraface',
+            head: { ...base, decoder: 'ultraface', tensors: [scores, boxes], background: null, classCount: 1 },
+            judge,
+          };
+        const tensors = [boxes, scores, ...(classes === undefined ? [] : [classes])];
+        const isUsual = form === 'xyxy' || /detection_boxes/.test(boxes);
+        return {
+          name: `ssd${numbersAre}${nothing}`,
+          head: {
+            ...base,
+            decoder: 'ssd',
+            tensors,
+            background,
+            classCount: classes === undefined ? perBox : undefined,
+            ...(isUsual ? {} : { boxes: form }),
+          },
+          judge,
+        };
+      }),
+    );
+  });
+}

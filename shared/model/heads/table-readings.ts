@@ -1,0 +1,240 @@
+import type { Head } from '../guess-head.ts';
+import {
+  type BoxField,
+  type BoxTable,
+  cellsOf,
+  columnTable,
+  inPixels,
+  NANODET_BINS,
+  readFinished,
+  readNanodet,
+  readObjectYolo,
+  readPlainYolo,
+  readYolox,
+  rowTable,
+  stridesOf,
+  USUAL_FIELDS,
+} from './box-readers.ts';
+import { commonField, judgeBoxes, scoresReason, shortly } from './judge-boxes.ts';
+import {
+  type Look,
+  type Reading,
+  type ReadingContext,
+  refused,
+  type Seen,
+  type Verdict,
+  withoutFront,
+} from './reading.ts';
+
+/** Readings of detectors with one table of boxes; an output of masks beside it is left out. */
+
+const COCO = 80;
+/** Weights of masks that follow the classes of YOLO networks for segmentation. */
+const MASKS = 32;
+const EVERYTHING = Number.NEGATIVE_INFINITY;
+
+const DETECT = { task: 'detect', certain: false, background: null } as const;
+
+/** The output among those of a look. */
+const find = (look: Look, name: string): Seen => look.find((output) => output.name === name)!;
+
+/** The reading of a table by `judge`, which gets the table anew for each look. */
+function reading(
+  name: string,
+  output: Seen,
+  head: Pick<Head, 'decoder' | 'classCount'> & Partial<Head>,
+  table: (values: ArrayLike<number>) => BoxTable,
+  judge: (table: BoxTable) => Verdict,
+): Reading {
+  return {
+    name,
+    head: { ...DETECT, tensors: [output.name], ...head },
+    judge: (look) => judge(table(find(look, output.name).values)),
+  };
+}
+
+const counted = (classes: number) => `${classes} ${classes === 1 ? 'class' : 'classes'}`;
+
+function objectReading(output: Seen, table: Tabler, classes: number, extra: number, context: ReadingContext): Reading {
+  const head = { decoder: 'yolov5', classCount: classes, ...(extra === 0 ? {} : { classes }) } as const;
+  return reading(`yolov5 of ${counted(classes)}`, output, head, table, (table) => {
+    const reason = scoresReason(table, 4, 1 + classes);
+    if (reason !== undefined) return refused(reason);
+    return judgeBoxes(readObjectYolo(table, classes, EVERYTHING), { ...context, chosen: false });
+  });
+}
+
+/** An angle of a turned box looks like the score of one more class: present in every box that is meant, and seldom the best. */
+function angleReason(table: BoxTable, classes: number): string | undefined {
+  const last = 4 + classes - 1;
+  let meant = 0;
+  for (let box = 0; box < table.boxes; box++) {
+    let best = 0;
+    for (let field = 4; field < last; field++) best = Math.max(best, table.at(box, field));
+    if (best < 0.25) continue;
+    meant++;
+    if (table.at(box, last) < 0.05) return undefined;
+  }
+  return meant > 0 && classes > 1 ? 'its last field may be the angle of a turned box' : undefined;
+}
+
+/** `extra` fields behind the classes: key points in threes or pairs, or the weights of masks. */
+function plainReading(output: Seen, table: Tabler, classes: number, extra: number, context: ReadingContext): Reading {
+  const head = { decoder: 'yolov8', classCount: classes, ...(extra === 0 ? {} : { classes }) } as const;
+  const isKnown = context.labels > 0 || classes === COCO;
+  const what = extra === 0 ? '' : extra === MASKS ? ' with masks' : ` with ${extra} numbers of key points`;
+  return reading(`yolov8 of ${counted(classes)}${what}`, output, head, table, (table) => {
+    const reason = scoresReason(table, 4, classes);
+    if (reason !== undefined) return refused(reason);
+    const common = classes === 1 ? undefined : commonField(table, 4, classes);
+    if (common !== undefined) return refused(`nearly every box would be of class ${common - 4}`);
+    const angle = isKnown || extra > 0 ? undefined : angleReason(table, classes);
+    if (angle !== undefined) return refused(angle);
+    if (extra > 0 && extra !== MASKS && !isKnown) {
+      // Key points lie in pixels; scores of classes never exceed 1.
+      let most = 0;
+      for (let box = 0; box < table.boxes; box++) most = Math.max(most, table.at(box, 4 + classes));
+      if (!(most > 2)) return refused(`${shortly(most)} would be the largest place of a key point`);
+    }
+    return judgeBoxes(readPlainYolo(table, classes, EVERYTHING), { ...context, chosen: false });
+  });
+}
+
+type Tabler = (values: ArrayLike<number>) => BoxTable;
+
+/** Orders of the columns of finished boxes that exporters use. */
+const FINISHED: readonly (readonly BoxField[])[] = [
+  USUAL_FIELDS,
+  ['x1', 'y1', 'x2', 'y2', 'class', 'score'],
+  ['class', 'score', 'x1', 'y1', 'x2', 'y2'],
+  ['batch', 'x1', 'y1', 'x2', 'y2', 'class', 'score'],
+  ['batch', 'x1', 'y1', 'x2', 'y2', 'score', 'class'],
+  ['batch', 'class', 'score', 'x1', 'y1', 'x2', 'y2'],
+  ['x1', 'y1', 'x2', 'y2', 'object', 'score', 'class'],
+];
+
+function judgeFinished(table: BoxTable, fields: readonly BoxField[], context: ReadingContext): Verdict {
+  const column = (name: BoxField) => fields.indexOf(name);
+  const [scored, object, named, batch] = [column('score'), column('object'), column('class'), column('batch')];
+  for (const field of [scored, object]) {
+    const reason = field === -1 ? undefined : scoresReason(table, field, 1);
+    if (reason !== undefined) return refused(reason);
+  }
+  const most = context.labels > 0 ? context.labels : 65_536;
+  for (let box = 0; box < table.boxes; box++) {
+    if (!(table.at(box, scored) > 1e-6)) continue;
+    const index = table.at(box, named);
+    if (!Number.isInteger(index) || index < 0 || index >= most) return refused(`${shortly(index)} would be a class`);
+    if (batch !== -1 && table.at(box, batch) !== 0)
+      return refused(`${shortly(table.at(box, batch))} would be the number of the picture`);
+  }
+  const found = readFinished(table, fields, 1e-6);
+  return judgeBoxes(inPixels(found, context), { ...context, chosen: true });
+}
+
+function finishedReadings(output: Seen, boxes: number, columns: number, context: ReadingContext): Reading[] {
+  return FINISHED.filter((fields) => fields.length === columns || (fields === USUAL_FIELDS && columns > 7)).map(
+    (fields) =>
+      reading(
+        `end2end (${fields.join(', ')})`,
+        output,
+        { decoder: 'end2end', classCount: undefined, ...(fields === USUAL_FIELDS ? {} : { fields }) },
+        (values) => rowTable(values, boxes, columns),
+        (table) => judgeFinished(table, fields, context),
+      ),
+  );
+}
+
+/** Numbers of classes that `fields` may hold: those of the labels, else COCO's, else all that is left. */
+function splitFields(fields: number, context: ReadingContext, hasMasks: boolean): { classes: number; extra: number }[] {
+  const { labels } = context;
+  const known = labels > 0 ? labels : fields - (hasMasks ? MASKS : 0) === COCO ? COCO : undefined;
+  if (known !== undefined) {
+    const extra = fields - known;
+    const fits = extra === 0 || (hasMasks ? extra === MASKS : extra >= 4 && (extra % 3 === 0 || extra % 2 === 0));
+    return fits ? [{ classes: known, extra }] : [];
+  }
+  if (hasMasks) return fields > MASKS ? [{ classes: fields - MASKS, extra: MASKS }] : [];
+  const keyPoints = fields - 1;
+  const isPoints = keyPoints >= 6 && (keyPoints % 3 === 0 || keyPoints % 2 === 0);
+  return [{ classes: fields, extra: 0 }, ...(isPoints ? [{ classes: 1, extra: keyPoints }] : [])];
+}
+
+function rowReadings(
+  output: Seen,
+  boxes: number,
+  fields: number,
+  context: ReadingContext,
+  hasMasks: boolean,
+): Reading[] {
+  const table: Tabler = (values) => rowTable(values, boxes, fields);
+  const { labels } = context;
+  const strides = stridesOf(context, boxes);
+  const isAnchored = [
+    [8, 16, 32],
+    [8, 16, 32, 64],
+  ].some((grid) => boxes === 3 * cellsOf(context, grid));
+  const found: Reading[] = [];
+  const nanodet = fields - 4 * NANODET_BINS;
+  if (strides !== undefined && nanodet >= 1 && (labels === 0 || labels === nanodet))
+    found.push(
+      reading(`nanodet of ${counted(nanodet)}`, output, { decoder: 'nanodet', classCount: nanodet }, table, (table) => {
+        const reason = scoresReason(table, 0, nanodet);
+        if (reason !== undefined) return refused(reason);
+        return judgeBoxes(readNanodet(table, context, strides, EVERYTHING), { ...context, chosen: false });
+      }),
+    );
+  if (strides !== undefined && fields >= 6 && (labels === 0 || labels === fields - 5))
+    found.push(
+      reading(
+        `yolox of ${counted(fields - 5)}`,
+        output,
+        { decoder: 'yolox', classCount: fields - 5 },
+        table,
+        (table) => {
+          const reason = scoresReason(table, 4, fields - 4);
+          if (reason !== undefined) return refused(reason);
+          return judgeBoxes(readYolox(table, context, strides, EVERYTHING), { ...context, chosen: false });
+        },
+      ),
+    );
+  // With an object score or without: the shape alone says it only for three boxes a cell, and for COCO.
+  const isCoco = fields - 5 === COCO || fields - 4 === COCO;
+  if (isAnchored || strides !== undefined || labels > 0 || isCoco || hasMasks) {
+    if (fields >= 6 && fields - 4 !== COCO)
+      for (const { classes, extra } of splitFields(fields - 5, context, hasMasks))
+        if (extra === 0 || extra === MASKS) found.push(objectReading(output, table, classes, extra, context));
+    if (!isAnchored && fields - 5 !== COCO)
+      for (const { classes, extra } of splitFields(fields - 4, context, hasMasks))
+        found.push(plainReading(output, table, classes, extra, context));
+  }
+  return found;
+}
+
+/**
+ * Readings of the first output as a table of boxes: [1, boxes, fields], [1, fields, boxes] or finished boxes
+ * [boxes, columns]. `hasMasks`: an output of mask prototypes [1, 32, h, w] is there too.
+ */
+export function tableReadings(output: Seen, context: ReadingContext, hasMasks: boolean): Reading[] {
+  const { shape } = output;
+  const [a = 0, b = 0] = shape.slice(-2) as [number, number];
+  const isTable = withoutFront(shape.slice(0, -2)).length === 0 && shape.length >= 2 && Math.max(a, b) >= 5;
+  if (!isTable || context.metadata.get('task') === 'obb') return [];
+  const isGrid = (boxes: number) =>
+    stridesOf(context, boxes) !== undefined ||
+    [
+      [8, 16, 32],
+      [8, 16, 32, 64],
+    ].some((strides) => boxes === 3 * cellsOf(context, strides));
+  const found: Reading[] = [];
+  if (b >= 6 && a <= 2000 && !isGrid(a)) found.push(...finishedReadings(output, a, b, context));
+  if (shape.length !== 3) return found;
+  if (b >= 5 && (a > b || isGrid(a)) && !(isGrid(b) && b > a))
+    found.push(...rowReadings(output, a, b, context, hasMasks));
+  if (a >= 5 && (b > a || isGrid(b)) && !(isGrid(a) && a > b)) {
+    const table: Tabler = (values) => columnTable(values, b, a);
+    for (const { classes, extra } of splitFields(a - 4, context, hasMasks))
+      found.push(plainReading(output, table, classes, extra, context));
+  }
+  return found;
+}

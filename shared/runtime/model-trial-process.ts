@@ -1,0 +1,26 @@
+import type { Tensor } from '../tensor/tensor.ts';
+import type { TrialAnswer, TrialModel } from './model-trial.ts';
+import { loadSession } from './ort.ts';
+
+/**
+ * Runs networks that nobody has seen yet, in a process of its own, which may die of it: gets one message with models and
+ * what to feed them, answers with one message, and ends. It ends too when its parent goes away.
+ */
+
+async function tryModel({ model, threads, feeds }: TrialModel): Promise<TrialAnswer> {
+  try {
+    const session = await loadSession(model, { threads });
+    const outputs: (readonly [string, Tensor])[][] = [];
+    for (const feed of feeds) outputs.push([...(await session.run(new Map(feed)))]);
+    return { outputs };
+  } catch (error) {
+    return { problem: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+process.on('disconnect', () => process.exit(0));
+process.once('message', async (models: readonly TrialModel[]) => {
+  const answers: TrialAnswer[] = [];
+  for (const model of models) answers.push(await tryModel(model));
+  process.send!(answers, () => process.exit(0));
+});
