@@ -1,7 +1,8 @@
 import { join } from 'node:path';
 import type { DeployRequest } from '../central/deployment.ts';
 import type { Config } from '../shared/config/schema.ts';
-import { parseCard } from '../shared/model/card.ts';
+import { type ModelCard, parseCard } from '../shared/model/card.ts';
+import type { Model } from '../shared/onnx/model.ts';
 import { withoutUnusedInputs } from '../shared/onnx/rim.ts';
 import { fileSha256 } from '../shared/runtime/file.ts';
 import { listModels, loadModel } from '../shared/runtime/model-library.ts';
@@ -41,7 +42,7 @@ export async function modelsToServe(config: Config, warn: (line: string) => void
 /** Finds and reads a model by folder, name or file. Throws TesseraError that says what is missing and how to get it. */
 export async function loadForDeploy(name: string, config: Config, form: ModelForm = {}): Promise<NamedModel> {
   const { picture = true, inputShape } = form;
-  const loaded = await loadModel(name, { ...modelFolders(config), inputShape });
+  const loaded = await loadModel(name, { ...modelFolders(config), inputShape, trial: picture });
   const notes: string[] = [];
   if (loaded.guessed && picture) {
     const mend =
@@ -57,8 +58,21 @@ export async function loadForDeploy(name: string, config: Config, form: ModelFor
   if (loaded.card.note !== undefined && picture) notes.push(loaded.card.note);
   const model = withoutUnusedInputs(await loadModelFile(loaded.modelPath));
   const { labels, guessed } = loaded;
+  const mismatch = picture ? labelsProblem(loaded.card, labels.length, model) : undefined;
+  if (mismatch !== undefined) notes.push(mismatch);
   // A guess about pictures says nothing about tensors: they go in and come out as they are.
   const card = guessed && !picture ? parseCard({ name: loaded.card.name, task: 'raw' }, name) : loaded.card;
   const sha256 = await fileSha256(loaded.modelPath);
   return { request: { name: card.name, card, labels, sha256, model, picture, inputShape }, notes };
+}
+
+/** What is odd about the number of a classifier's labels, or undefined. */
+function labelsProblem({ name, task, output }: ModelCard, labels: number, { graph }: Model): string | undefined {
+  const [answer = graph.outputs[0]?.name] = output.tensors;
+  const shape = graph.outputs.find((port) => port.name === answer)?.shape?.slice(1) ?? [];
+  const sizes = shape.filter((size) => size !== 1);
+  const [classes] = sizes;
+  if (task !== 'classify' || labels === 0 || sizes.length !== 1 || typeof classes !== 'number') return undefined;
+  if (labels === classes || (output.background === 0 && labels === classes - 1)) return undefined;
+  return `${name} has ${classes} classes and ${labels} labels: a prediction may have the label of another class`;
 }

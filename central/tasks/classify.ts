@@ -1,5 +1,5 @@
 import type { ModelCard } from '../../shared/model/card.ts';
-import { labelOf } from '../../shared/model/labels.ts';
+import { labelOf, labelsByClass } from '../../shared/model/labels.ts';
 import { numbers } from '../../shared/tensor/numbers.ts';
 import type { Tensor } from '../../shared/tensor/tensor.ts';
 import { type Answer, type DecodeRequest, type Decoder, NOTHING, roundScore, sigmoid, unfit } from './decoder.ts';
@@ -19,8 +19,9 @@ function classValues(request: DecodeRequest): ArrayLike<number> {
  * The five best classes, whatever their score; `top` only when the best passes the threshold. A class whose score is
  * not a number, and the background class, are never named.
  */
-function rank(scores: ArrayLike<number>, { card, labels }: DecodeRequest): Answer {
+function rank(scores: ArrayLike<number>, { card, labels: given }: DecodeRequest): Answer {
   const { background, score_threshold } = card.output;
+  const labels = labelsByClass(given, scores.length, background);
   const best: { index: number; score: number }[] = [];
   for (let index = 0; index < scores.length; index++) {
     const score = scores[index]!;

@@ -1,4 +1,5 @@
 import { inPixels, readSplit, rowTable } from '../../shared/model/heads/box-readers.ts';
+import { labelsByClass } from '../../shared/model/labels.ts';
 import { numbers } from '../../shared/tensor/numbers.ts';
 import { elementCount, type Tensor } from '../../shared/tensor/tensor.ts';
 import { answerWithBoxes } from './boxes.ts';
@@ -60,5 +61,7 @@ export const decodeSsd: Decoder = (request) => {
     },
     score_threshold,
   );
-  return answerWithBoxes(found.length === 0 ? found : inPixels(found, inputSize(request.card)), request);
+  const classCount = classes === undefined ? scores.shape.at(-1)! : 0;
+  const labels = labelsByClass(request.labels, classCount, background);
+  return answerWithBoxes(found.length === 0 ? found : inPixels(found, inputSize(request.card)), { ...request, labels });
 };

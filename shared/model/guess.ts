@@ -4,6 +4,7 @@ import { resolveModel } from '../onnx/resolve.ts';
 import { type ModelCard, parseCard } from './card.ts';
 import { guessHead, type Head } from './guess-head.ts';
 import { guessPixels } from './guess-pixels.ts';
+import { labelsByClass } from './labels.ts';
 import { listOfClasses } from './named-labels.ts';
 
 /** A card made from an ONNX file. */
@@ -99,11 +100,11 @@ export function guessCard(model: Model, fileName: string, options: GuessOptions 
   const shape = dimensions.every((size) => typeof size === 'number' && size > 0) ? (dimensions as number[]) : undefined;
   const layout = layoutOf(dimensions);
   const base = { version: 1, name: nameOfFile(fileName), model: fileName.replace(/^.*[/\\]/, '') };
-  const given = {
+  const facts = {
     ...(model.metadata.has('license') ? { license: model.metadata.get('license') } : {}),
     ...(shape === undefined || shape.length === 0 ? {} : { shape }),
   };
-  const { shape: knownShape, ...said } = given;
+  const { shape: knownShape, ...said } = facts;
   const input = { tensor: first.name, ...(knownShape === undefined ? {} : { shape: knownShape }) };
   if (layout === undefined) {
     const card = parseCard({ ...base, ...said, task: 'raw', input, output: { decoder: 'none' } }, fileName);
@@ -121,7 +122,8 @@ export function guessCard(model: Model, fileName: string, options: GuessOptions 
   const { shown } = options;
   const head = shown?.head ?? guessHead(withOutputShapes(model, first.name, knownShape), size, channelsLast, fileName);
   const pixels = guessPixels(model, head, size.channels, shown?.firstLayer);
-  const named = withNothing(namesOf(model.metadata) ?? options.labels, head);
+  const given = namesOf(model.metadata) ?? options.labels;
+  const named = given && labelsByClass(given, head.classCount ?? 0, head.background);
   const list =
     named === undefined && head.task !== 'segment' ? listOfClasses(head.classCount, head.background) : undefined;
   const labels = named ?? list ?? (head.decoder === 'ultraface' ? ['face'] : undefined);
@@ -160,10 +162,4 @@ export function guessCard(model: Model, fileName: string, options: GuessOptions 
     fileName,
   );
   return { card, guessed, known: shown?.known ?? [] };
-}
-
-/** Labels that leave out the class "nothing" in front get it, so that each label stands at its class. */
-function withNothing(labels: readonly string[] | undefined, head: Head): readonly string[] | undefined {
-  const isShort = head.background === 0 && labels !== undefined && labels.length === (head.classCount ?? 0) - 1;
-  return isShort ? ['nothing', ...labels] : labels;
 }

@@ -15,3 +15,19 @@ export function parseLabels(text: string): string[] {
 export function labelOf(labels: readonly string[], index: number): string {
   return labels[index] || `class ${index}`;
 }
+
+/** Names that lists give to the class that means nothing. */
+const NOTHING = /^_*(back ?ground|bg|none|nothing|unlabell?ed|unknown|\?+|n\/?a)_*$/i;
+
+/**
+ * Labels by class: those that leave out the class "nothing" in front (`background` 0) move by one. A list that is one
+ * short and begins with a name for it is short at its end.
+ */
+export function labelsByClass(
+  labels: readonly string[],
+  classes: number,
+  background: number | null,
+): readonly string[] {
+  const isShort = background === 0 && labels.length > 0 && labels.length === classes - 1;
+  return isShort && !NOTHING.test(labels[0]!) ? ['nothing', ...labels] : labels;
+}

@@ -27,6 +27,11 @@ const RAW: Head = {
   classCount: undefined,
 };
 
+function allFinite(values: ArrayLike<number>): boolean {
+  for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i])) return false;
+  return true;
+}
+
 function readingsOf(look: Look, context: ReadingContext): Reading[] {
   const [first] = look;
   if (first === undefined) return [];
@@ -56,12 +61,12 @@ export function confirmHead(looks: readonly Look[], context: ReadingContext): Co
   const look = looks[0] ?? [];
   const outputs = look.map(({ name, shape }) => `${name} [${shape.join(', ')}]`).join(', ');
   const said = `outputs: ${outputs}`;
-  const odd = looks.flat().find(({ values }) => Array.from(values).some((value) => !Number.isFinite(value)));
+  const odd = looks.flat().find(({ values }) => !allFinite(values));
   if (odd !== undefined) return { head: RAW, known: [said, `${odd.name} holds values that are no numbers`] };
   const judged = readingsOf(look, context).map(({ name, head, judge }) => ({
     name,
     head,
-    verdict: together(looks.map(judge)),
+    verdict: together(looks.map((look, picture) => judge(look, picture))),
   }));
   const fitting = judged
     .filter(({ verdict }) => verdict.reason === undefined)

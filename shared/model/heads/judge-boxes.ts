@@ -10,8 +10,9 @@ const MEANT = 0.25;
 /** Share of the other best boxes, and of all boxes, that may look wrong. */
 const WRONG_BEST = 0.2;
 const WRONG_ALL = 0.3;
-/** How far a box may reach over an edge, as a share of the input's side; and its least side, pixels. */
+/** How far a box may reach over an edge, as a share of the input's side, one that is meant less; and its least side, pixels. */
 const OVER_EDGE = 0.25;
+const MEANT_OVER_EDGE = 0.1;
 const LEAST_SIDE = 2;
 /** From so many boxes on, shares of them say something. */
 const MANY = 16;
@@ -50,8 +51,9 @@ export function shortly(value: number): string {
   return Number.isFinite(value) ? String(Number(value.toPrecision(3))) : String(value);
 }
 
-function isRight({ x1, y1, x2, y2 }: ReadBox, { width, height }: BoxList): boolean {
-  const [marginX, marginY] = [width * OVER_EDGE, height * OVER_EDGE];
+function isRight({ score, x1, y1, x2, y2 }: ReadBox, { width, height }: BoxList): boolean {
+  const share = score >= MEANT ? MEANT_OVER_EDGE : OVER_EDGE;
+  const [marginX, marginY] = [width * share, height * share];
   const inside = x1 >= -marginX && y1 >= -marginY && x2 <= width + marginX && y2 <= height + marginY;
   return inside && x2 - x1 >= LEAST_SIDE && y2 - y1 >= LEAST_SIDE;
 }

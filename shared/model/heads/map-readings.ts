@@ -135,8 +135,8 @@ export function mapReadings(output: Seen, context: ReadingContext): Reading[] {
     found.push({
       name: 'a picture',
       head: { ...base, task: 'image', classCount: undefined },
-      judge: (look) => {
-        const luma = context.luma[0];
+      judge: (look, picture) => {
+        const luma = context.luma[picture];
         const like = luma === undefined ? 0 : likeness(of(look), luma, width, height);
         return like >= LEAST_LIKENESS ? { doubt: 0 } : refused('what comes out does not look like what went in');
       },
@@ -145,7 +145,12 @@ export function mapReadings(output: Seen, context: ReadingContext): Reading[] {
     found.push({
       name: 'segments',
       head: { ...base, task: 'segment', classCount: planes === 1 ? undefined : planes },
-      judge: (look) => judgeSegments(of(look), isWhole(output.dtype)),
+      judge: (look) => {
+        const verdict = judgeSegments(of(look), isWhole(output.dtype));
+        // As many planes as the picture has may be anything for each pixel, unless they sum to 1.
+        const isSure = planes !== channels || verdict.doubt === 0 || verdict.reason !== undefined;
+        return isSure ? verdict : refused('its planes are as many as the colours and do not sum to 1');
+      },
     });
   return found;
 }

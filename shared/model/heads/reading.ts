@@ -27,7 +27,8 @@ export interface Reading {
   /** For people, as `yolov8 of 80 classes`. */
   readonly name: string;
   readonly head: Head;
-  readonly judge: (look: Look) => Verdict;
+  /** `picture`: the number of the trial picture that the look is of. */
+  readonly judge: (look: Look, picture: number) => Verdict;
 }
 
 /** What is known of the network beside its outputs. */

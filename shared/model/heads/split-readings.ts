@@ -69,33 +69,34 @@ interface Parts {
   readonly classes: string | undefined;
 }
 
+/** Those of some outputs whose names say so, where any does; else all. */
+function named(list: readonly Seen[], pattern: RegExp): readonly Seen[] {
+  const matching = list.filter(({ name }) => pattern.test(name));
+  return matching.length > 0 ? matching : list;
+}
+
+const SCORES = /score|conf|prob/i;
+const CLASSES = /class|label/i;
+
 function partsOf(look: Look): Parts[] {
-  return look
-    .filter(({ shape }) => shape.at(-1) === 4 && withoutFront(shape).length === 2)
-    .flatMap((boxes) => {
-      const count = boxes.shape.at(-2)!;
-      const rest = look.filter((output) => output !== boxes);
-      const full = rest.filter(({ shape }) => withoutFront(shape).length === 2 && shape.at(-2) === count);
-      const flat = rest.filter(({ shape }) => withoutFront(shape).length <= 1 && shape.at(-1) === count && count > 1);
-      const single = rest.filter(({ shape }) => shape.at(-1) === 1 && shape.at(-2) === count && shape.length >= 3);
-      const named = (list: readonly Seen[], pattern: RegExp) => {
-        const matching = list.filter(({ name }) => pattern.test(name));
-        return matching.length === 1 ? matching : list;
-      };
-      return [
-        ...[...named(full, /score|conf|prob|cls|class/i), ...single].map((scores) => ({
-          boxes: boxes.name,
-          scores: scores.name,
-          classes: undefined,
-        })),
-        ...named(flat, /score|conf|prob/i).flatMap((scores) =>
-          named(
-            flat.filter((output) => output !== scores),
-            /class|label/i,
-          ).map((classes) => ({ boxes: boxes.name, scores: scores.name, classes: classes.name })),
-        ),
-      ];
-    });
+  const fours = look.filter(({ shape }) => shape.at(-1) === 4 && withoutFront(shape).length === 2);
+  const unlike = fours.filter(({ name }) => !/score|conf|prob|cls|class|label/i.test(name));
+  const boxes = named(unlike.length > 0 ? unlike : fours, /box|loc|reg/i);
+  return boxes.flatMap((box) => {
+    const count = box.shape.at(-2)!;
+    const rest = look.filter((output) => output !== box);
+    const full = rest.filter(({ shape }) => withoutFront(shape).length === 2 && shape.at(-2) === count);
+    const single = rest.filter(({ shape }) => shape.length >= 3 && shape.at(-1) === 1 && shape.at(-2) === count);
+    const flat = rest.filter(({ shape }) => shape.at(-1) === count && withoutFront(shape).length === 1);
+    const scored = named([...full, ...single], /score|conf|prob|cls|class/i);
+    return [
+      ...scored.map((scores) => ({ boxes: box.name, scores: scores.name, classes: undefined })),
+      ...named(flat, SCORES).flatMap((scores) => {
+        const others = flat.filter((output) => output !== scores);
+        return named(others, CLASSES).map(({ name }) => ({ boxes: box.name, scores: scores.name, classes: name }));
+      }),
+    ];
+  });
 }
 
 /** Orders of a box's numbers that are possible: TensorFlow's begin with y, and other names than its own do not say it. */

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { labelOf, parseLabels } from '../../../shared/model/labels.ts';
+import { labelOf, labelsByClass, parseLabels } from '../../../shared/model/labels.ts';
+import { listOfClasses } from '../../../shared/model/named-labels.ts';
 
 describe('parseLabels', () => {
   it('reads one label a line and drops empty lines at the end only, so that indices stay right', () => {
@@ -21,5 +22,24 @@ describe('labelOf', () => {
     expect(labelOf(['cat', ''], 0)).toBe('cat');
     expect(labelOf(['cat', ''], 1)).toBe('class 1');
     expect(labelOf([], 17)).toBe('class 17');
+  });
+});
+
+describe('labelsByClass', () => {
+  it('moves labels by one where they leave out the class "nothing" in front, and only there', () => {
+    expect(labelsByClass(['a', 'b'], 3, 0)).toEqual(['nothing', 'a', 'b']);
+    expect(labelsByClass(['a', 'b', 'c'], 3, 0)).toEqual(['a', 'b', 'c']);
+    expect(labelsByClass(['a', 'b'], 3, null)).toEqual(['a', 'b']);
+    expect(labelsByClass(['__background__', 'b'], 3, 0)).toEqual(['__background__', 'b']);
+  });
+});
+
+describe('listOfClasses', () => {
+  it('names the list of so many classes, with the background where there is one', () => {
+    expect([1000, 80].map((count) => listOfClasses(count, null))).toEqual(['imagenet-1k', 'coco']);
+    expect([1001, 81].map((count) => listOfClasses(count, 0))).toEqual(['imagenet-1001', 'coco-81']);
+    expect([1001, 81, 90, undefined].map((count) => listOfClasses(count, null))).toEqual(Array(4).fill(undefined));
+    expect([1000, 80].map((count) => listOfClasses(count, 0))).toEqual([undefined, undefined]);
+    expect(listOfClasses(81, 80)).toBe('coco');
   });
 });
