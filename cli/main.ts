@@ -5,6 +5,7 @@ import type { Command, Invocation } from './command.ts';
 import { COMMANDS, type Entry, GROUPS } from './commands.ts';
 import type { OptionSpec } from './options.ts';
 import { failureLines, type Output, standardOutput } from './output.ts';
+import { thisCommand } from './own-command.ts';
 import { stopSignal } from './signals.ts';
 
 /** Exit codes: public surface. */
@@ -80,7 +81,8 @@ function configure(stub: Commander, command: Command, out: Output, onExit: (code
   if (command.arguments !== undefined) stub.arguments(command.arguments);
   for (const spec of Object.values(command.options)) stub.addOption(optionOf(spec));
   addGlobals(stub);
-  const examples = command.examples.map(([line, does]) => `  $ tessera ${line}\n      ${does}`);
+  const own = thisCommand();
+  const examples = command.examples.map(([line, does]) => `  $ ${own} ${line}\n      ${does}`);
   stub.addHelpText('after', `\nExamples:\n${examples.join('\n')}`);
   stub.action(async () => {
     onExit((await command.run(invocationOf(stub, command, out))) ?? EXIT.ok);

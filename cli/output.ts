@@ -1,4 +1,5 @@
 import type { Failure } from '../shared/errors.ts';
+import { withOwnCommand } from './own-command.ts';
 
 /** Where results go. Standard output carries results and nothing else; all else goes to standard error. */
 export interface Output {
@@ -6,7 +7,7 @@ export interface Output {
   line(text: string): void;
   /** A value for programs, on standard output: one line of JSON. */
   json(value: unknown): void;
-  /** A remark on standard error: progress, warnings, what to do next. */
+  /** A remark on standard error: progress, warnings, what to do next; its commands are said so that they can be typed. */
   note(text: string): void;
 }
 
@@ -19,7 +20,7 @@ export function standardOutput(): Output {
   return {
     line: (text) => void process.stdout.write(`${text}\n`),
     json: (value) => void process.stdout.write(`${JSON.stringify(value)}\n`),
-    note: (text) => void process.stderr.write(`${text}\n`),
+    note: (text) => void process.stderr.write(`${withOwnCommand(text)}\n`),
   };
 }
 

@@ -4,6 +4,7 @@ import { defineCommand } from '../command.ts';
 import { INVITATION_S, inviteNode, newPassword } from '../invite.ts';
 import { flagSetting, type Parser, string, values } from '../options.ts';
 import type { Output } from '../output.ts';
+import { IN_ITS_FOLDER } from '../own-command.ts';
 import { type RoleName, roleName } from '../role-name.ts';
 
 /** A listener as a URL; `HOST` and `HOST:PORT` mean mqtt://. */
@@ -91,7 +92,8 @@ async function letIn(
   out.note('nodes are invited as soon as central is here, whose key they are to trust');
   await desk.untilKey(signal);
   if (signal.aborted) return;
-  for (const { name } of nodes) out.line(`tessera agent --join ${(await inviteNode(name, INVITATION_S, ask)).token}`);
+  for (const { name } of nodes)
+    out.line(`${IN_ITS_FOLDER} agent --join ${(await inviteNode(name, INVITATION_S, ask)).token}`);
 }
 
 /** The address of the first listener that other machines reach, or the first of all. */

@@ -1,5 +1,6 @@
 import { defineCommand } from '../command.ts';
 import { connectionOptions, connectionSettings, flag } from '../options.ts';
+import { withOwnCommand } from '../own-command.ts';
 
 /** `tessera doctor`: what is wrong with this machine or deployment, and how to mend it. */
 export const command = defineCommand({
@@ -25,7 +26,7 @@ export const command = defineCommand({
     ]);
     const checks = await examine({ load: () => load(flags), flags, local: options.local, signal });
     if (json) for (const check of checks) out.json(check);
-    else for (const line of reportLines(checks)) out.line(line);
+    else for (const line of reportLines(checks)) out.line(withOwnCommand(line));
     return checks.some(({ status }) => status === 'fail') ? 1 : 0;
   },
 });

@@ -1,6 +1,7 @@
 import { defineCommand } from '../command.ts';
 import { INVITATION_S } from '../invite.ts';
 import { connectionOptions, connectionSettings, duration, oneOf, string, value, valueOr } from '../options.ts';
+import { IN_ITS_FOLDER } from '../own-command.ts';
 import { ROLE_NAMES } from '../role-name.ts';
 
 /** `tessera node invite NAME`: lets a node in. */
@@ -53,7 +54,7 @@ export const command = defineCommand({
       const invitation = await inviteNode(name, options.expires, ask, options.server ?? said);
       const until = new Date(invitation.expires * 1000);
       if (json) out.json({ name, token: invitation.token, expires: invitation.expires });
-      else out.line(`tessera agent --join ${invitation.token}`);
+      else out.line(`${IN_ITS_FOLDER} agent --join ${invitation.token}`);
       out.note(`for ${name}, once, until ${until.toISOString()}; asked at ${hideUserInfo(config.mqtt.server)}`);
       return 0;
     } finally {

@@ -20,6 +20,7 @@ import {
   valueOr,
 } from '../options.ts';
 import type { Output } from '../output.ts';
+import { IN_ITS_FOLDER } from '../own-command.ts';
 import { whatWasFound } from '../result-line.ts';
 
 /** The camera's name in topics. */
@@ -169,7 +170,9 @@ function tlsEnvironment({ mqtt }: Config): Record<string, string> {
 /** Says how a second machine comes in. */
 async function inviteSecondMachine(desk: Desk, { credentials, server }: Guests, isTls: boolean, note: Output['note']) {
   if (isTls) {
-    note(`a second machine needs a certificate that broker.ca signed: npx tessera agent --broker ${server}`);
+    note(
+      `a second machine needs a certificate that broker.ca signed; then, in its folder of Tessera: ${IN_ITS_FOLDER} agent --broker ${server}`,
+    );
     return;
   }
   const { INVITATION_S, inviteNode } = await import('../invite.ts');
@@ -178,7 +181,7 @@ async function inviteSecondMachine(desk: Desk, { credentials, server }: Guests, 
   let number = 2;
   while (known.has(`machine-${number}`)) number++;
   const { token } = await inviteNode(`machine-${number}`, INVITATION_S, (asked) => desk.invite(asked));
-  note(`on a second machine, within the hour: npx tessera agent --join ${token}`);
+  note(`on a second machine, in its folder of Tessera, within the hour: ${IN_ITS_FOLDER} agent --join ${token}`);
 }
 
 interface Tally {

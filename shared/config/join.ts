@@ -44,7 +44,7 @@ export function makeJoinToken(content: Invitation): string {
 export function readJoinToken(token: string): Invitation {
   const wrong = (why: string): TesseraError =>
     new TesseraError('TESSERA_USAGE', `the join token ${why}`, {
-      hint: 'copy the whole `tessera agent --join ...` line that `tessera node invite` printed',
+      hint: 'copy the whole line that `tessera node invite` printed: `... agent --join tessera1...`',
     });
   if (!token.startsWith(PREFIX)) throw wrong(`does not begin with ${PREFIX}`);
   let content: unknown;

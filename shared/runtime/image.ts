@@ -215,7 +215,7 @@ function fillInput(rgb: Uint8Array, arranged: Arranged, input: PictureInput, swa
       }
     }
   }
-  return data;
+  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 }
 
 /**
@@ -241,7 +241,7 @@ export async function decodeFrame(
         .toColourspace('srgb')
         .timeout({ seconds: TIMEOUT_S })
         .raw({ depth: 'uchar' })
-        .toBuffer({ resolveWithObject: true }),
+        .toUint8Array(),
     );
     if (info.channels !== 3) throw new Error(`${info.channels} channels after conversion to RGB`);
     rgb = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
@@ -258,8 +258,8 @@ export async function decodeFrame(
 
 /** A JPEG of RGB pixels [height, width, 3]; `quality` 1 to 100. */
 export async function encodeJpeg(rgb: Uint8Array, width: number, height: number, quality: number): Promise<Uint8Array> {
-  const jpeg = await sharp(rgb, { raw: { width, height, channels: 3 } })
+  const { data } = await sharp(rgb, { raw: { width, height, channels: 3 } })
     .jpeg({ quality })
-    .toBuffer();
-  return new Uint8Array(jpeg.buffer, jpeg.byteOffset, jpeg.byteLength);
+    .toUint8Array();
+  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 }

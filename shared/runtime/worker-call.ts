@@ -1,5 +1,5 @@
 import { channel } from 'node:diagnostics_channel';
-import type { MessagePort, Transferable, Worker } from 'node:worker_threads';
+import * as threads from 'node:worker_threads';
 import { type Failure, failureOf, TesseraError } from '../errors.ts';
 
 /** A value together with the buffers that move with it instead of being copied. */
@@ -13,13 +13,19 @@ type Outgoing = { readonly question: Question; readonly transfer: readonly Array
 type Answer = { readonly id: number } & ({ readonly value: unknown } | { readonly failure: Failure });
 
 /**
- * The buffers behind byte arrays, once each, for a transfer list. An array that is a window of a larger buffer
- * cannot move without taking its neighbours along: copy it first (`ownBytes`).
+ * Whether a buffer may not move, as Node's pool and buffers of native code. Node 20, which cannot be asked, copies such
+ * a buffer of a transfer list; later ones throw.
+ */
+const mustStay = (threads as { isMarkedAsUntransferable?: (buffer: unknown) => boolean }).isMarkedAsUntransferable;
+
+/**
+ * The buffers behind byte arrays, once each, for a transfer list; those that may not move are left out, and are copied.
+ * An array that is a window of a larger buffer cannot move without taking its neighbours along: copy it first (`ownBytes`).
  */
 export function buffersOf(arrays: Iterable<Uint8Array>): ArrayBuffer[] {
   const buffers = new Set<ArrayBuffer>();
-  for (const array of arrays)
-    if (array.buffer instanceof ArrayBuffer && array.byteLength > 0) buffers.add(array.buffer);
+  for (const { buffer, byteLength } of arrays)
+    if (buffer instanceof ArrayBuffer && byteLength > 0 && mustStay?.(buffer) !== true) buffers.add(buffer);
   return [...buffers];
 }
 
@@ -44,14 +50,14 @@ const timings = channel('tessera:worker-call');
  * loop travel as one message, because waking a thread costs more than most calls; buffers move at the end of that turn.
  */
 export class WorkerCalls {
-  readonly #worker: Worker;
+  readonly #worker: threads.Worker;
   readonly #open = new Map<number, { resolve: (value: never) => void; reject: (error: Error) => void }>();
   /** Calls of this turn. */
   #outgoing: Outgoing[] = [];
   #next = 0;
   #ended: TesseraError | undefined;
 
-  constructor(worker: Worker, onEnd: (error: TesseraError) => void = () => {}) {
+  constructor(worker: threads.Worker, onEnd: (error: TesseraError) => void = () => {}) {
     this.#worker = worker;
     let cause: unknown;
     worker.on('message', (answers: Answer[]) => {
@@ -105,7 +111,7 @@ export class WorkerCalls {
     // A buffer that two of them name moves once, and both find it there.
     const moving = [...new Set(outgoing.flatMap(({ transfer }) => transfer))];
     const questions = outgoing.map(({ question }) => question);
-    this.#worker.postMessage(questions, moving as unknown as Transferable[]);
+    this.#worker.postMessage(questions, moving as unknown as threads.Transferable[]);
   }
 
   #settle(answer: Answer): void {
@@ -127,12 +133,15 @@ export class WorkerCalls {
  * The worker's side: calls are begun in the order in which they come; a handler may answer with `Moved`. What is
  * answered at once goes back in one message for all calls that came in one.
  */
-export function answerCalls<H extends Record<string, (args: never) => unknown>>(port: MessagePort, handlers: H): void {
+export function answerCalls<H extends Record<string, (args: never) => unknown>>(
+  port: threads.MessagePort,
+  handlers: H,
+): void {
   port.on('message', (questions: Question[]) => {
     const answers: Answer[] = [];
     const moving = new Set<ArrayBuffer>();
     const send = (list: readonly Answer[], buffers: Iterable<ArrayBuffer>): void =>
-      port.postMessage(list, [...buffers] as unknown as Transferable[]);
+      port.postMessage(list, [...buffers] as unknown as threads.Transferable[]);
     for (const { id, method, args } of questions) {
       try {
         const result = handlers[method]!(args as never);

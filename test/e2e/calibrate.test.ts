@@ -213,7 +213,7 @@ describe('what cannot be calibrated', () => {
   test('writing where there is no model.yaml, or into the bundled one, fails before the work begins', async () => {
     const bare = join(folder, 'bare.onnx');
     await writeFile(bare, writeModel(tinyNetwork()));
-    expect(await refused('--model', bare, '--images', scenes, '--write')).toContain('tessera model add');
+    expect(await refused('--model', bare, '--images', scenes, '--write')).toContain('main.js model add');
     expect(await refused('--images', scenes, '--write')).toContain('belongs to Tessera itself');
     const linked = join(folder, 'linked');
     await symlink(resolve('config/models/scenes'), linked);

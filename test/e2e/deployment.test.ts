@@ -54,7 +54,7 @@ describe('an agent', () => {
   it('comes in by a join token under the name that it was made for, and says goodbye when it is stopped', async () => {
     const { url, broker } = await startBroker('--invite', 'pi-1');
     const bus = await asCentral(url);
-    const [, token] = await broker.printed(/^tessera agent --join (\S+)$/m);
+    const [, token] = await broker.printed(/^node dist\/cli\/main.js agent --join (\S+)$/m);
     const said: string[] = [];
     await bus.subscribe(names.nodeStatus('pi-1'), 1, ({ payload }) => said.push(Buffer.from(payload).toString()));
     const agent = start(['agent', '--join', token!], 'agent');
@@ -86,7 +86,7 @@ describe('an agent', () => {
   it('refuses a token for another name than its own, and one that is damaged', async () => {
     const { url, broker } = await startBroker('--invite', 'pi-1');
     const bus = await asCentral(url);
-    const [, token] = await broker.printed(/^tessera agent --join (\S+)$/m);
+    const [, token] = await broker.printed(/^node dist\/cli\/main.js agent --join (\S+)$/m);
     await bus.stop();
     expect(await runCli(['agent', '--join', token!, '--id', 'pi-2'], { cwd })).toMatchObject({ code: 2 });
     const damaged = await runCli(['agent', '--join', `${token!.slice(0, 40)}`], { cwd });

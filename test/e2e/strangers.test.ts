@@ -115,7 +115,7 @@ describe('a deployment with the built-in broker', () => {
     const out = await agent.ended();
     expect(out.code).toBe(1);
     expect(out.stderr).toMatch(/error TESSERA_BROKER: .* does not let pi-1 in any more: it was thrown out/);
-    expect(out.stderr).toMatch(/hint: .*`tessera node invite pi-1`/);
+    expect(out.stderr).toMatch(/hint: .*`node \S+main.js node invite pi-1`/);
     // As its service starts it again, it says the same.
     const restarted = await runCli(['agent'], { cwd: folder, env: env('node') });
     expect(restarted).toMatchObject({ code: 1, stderr: expect.stringContaining('does not let pi-1 in any more') });
@@ -158,7 +158,7 @@ describe('a deployment with the built-in broker', () => {
     const [, url] = await broker.printed(/broker: (mqtt:\S+)/);
     const serve = ['central', '--nodes', '1', '--model', 'scenes', '--broker', url!];
     const first = start(serve, 'central');
-    const [, token] = await broker.printed(/^tessera agent --join (\S+)$/m);
+    const [, token] = await broker.printed(/^node dist\/cli\/main.js agent --join (\S+)$/m);
     const agent = new RunningCli(['agent', '--join', '-'], { cwd: folder, env: env('node'), input: token! });
     running.push(agent);
     await agent.printed(/ready for plan/);

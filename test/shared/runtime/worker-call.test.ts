@@ -1,4 +1,4 @@
-import { MessageChannel, type MessagePort, type Worker } from 'node:worker_threads';
+import { MessageChannel, type MessagePort, markAsUntransferable, type Worker } from 'node:worker_threads';
 import { afterEach, describe, expect, it } from 'vitest';
 import { TesseraError } from '../../../shared/errors.ts';
 import { answerCalls, buffersOf, WorkerCalls } from '../../../shared/runtime/worker-call.ts';
@@ -38,6 +38,23 @@ describe('calls to a worker', () => {
     expect(messages()).toBe(1);
     await calls.call('double', 5);
     expect(messages()).toBe(2);
+  });
+
+  it('arrive and are answered with buffers that may not move, as those of Node itself and of native code', async () => {
+    const fixed = (first: number): Uint8Array => {
+      const bytes = Uint8Array.of(first, 2, 3);
+      markAsUntransferable(bytes.buffer);
+      return bytes;
+    };
+    const { calls } = channelOf({
+      next: async (bytes: Uint8Array) => {
+        const value = fixed(bytes[0]! + 1);
+        return { value, transfer: buffersOf([value]) };
+      },
+    });
+    const sent = fixed(7);
+    expect(await calls.call('next', sent, buffersOf([sent]))).toEqual(Uint8Array.of(8, 2, 3));
+    expect([...sent]).toEqual([7, 2, 3]);
   });
 
   it('fail one by one: with the code of what was thrown, and for what cannot be sent', async () => {
