@@ -2,7 +2,7 @@ import type { EventEmitter } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { type Duplex, duplexPair } from 'node:stream';
-import { Aedes, type AedesOptions, type AuthenticateError } from 'aedes';
+import { Aedes, type AedesOptions, type AuthenticateError, type Client } from 'aedes';
 import { createWebSocketStream, WebSocketServer } from 'ws';
 import { TesseraError } from '../shared/errors.ts';
 import type { Log } from '../shared/ports.ts';
@@ -20,7 +20,15 @@ import {
   listenOn,
   parseListen,
 } from './listen.ts';
-import { type Persistence, SESSION_LIMITS, type SessionLimits, Sessions } from './sessions.ts';
+import {
+  type Numbering,
+  type Packet,
+  type Persistence,
+  SESSION_LIMITS,
+  type SessionLimits,
+  Sessions,
+} from './sessions.ts';
+import { Turns } from './turns.ts';
 
 /**
  * The embedded broker: Aedes behind guards. Aedes and ws are imported here and nowhere else.
@@ -33,6 +41,8 @@ import { type Persistence, SESSION_LIMITS, type SessionLimits, Sessions } from '
  *   5. A client id in use is taken over only by those whose it is (admission.ts).
  *   6. Sessions end with their connection: nothing is queued for those who are away. One excepted, that on which central
  *      takes frames in, which is bounded in bytes and time (sessions.ts).
+ *   7. A message with QoS 1 or 2 is acknowledged when it was given to everybody who is there, and a frame when it is kept
+ *      for central (turns.ts keeps the order). Whoever kills the broker loses nothing that it has acknowledged.
  */
 
 /** How to run the broker. */
@@ -54,6 +64,8 @@ export interface BrokerOptions {
   readonly stallMs?: number | undefined;
   /** What is kept for a central that is away, by default for 60 s and 64 MB. */
   readonly keep?: SessionLimits | undefined;
+  /** Where that lies, so that it outlives this process; not given: in memory only. */
+  readonly framesFolder?: string | undefined;
   readonly log: Log;
 }
 
@@ -75,6 +87,8 @@ const MAX_QOS2 = 16;
 /** Messages that Aedes routes at a time. */
 const DELIVERY_SLOTS = 1000;
 const STOP_MS = 1500;
+/** How long a frame that cannot be kept is held before it is tried once more, and its publisher sent away. */
+const REFUSAL_MS = 1000;
 
 /**
  * Starts the broker. Throws TesseraError TESSERA_CONFIG for addresses beyond loopback that ask for neither password nor
@@ -97,11 +111,19 @@ export async function startBroker(options: BrokerOptions): Promise<RunningBroker
 }
 
 /** Missing from the types of Aedes 1. */
-interface AedesParts {
+interface AedesParts extends Numbering {
   readonly persistence: Persistence;
-  /** The number that a message got last. */
-  counter: number;
   readonly mq: { emit(packet: { qos: number; brokerCounter: number }, done: (error?: Error) => void): void };
+  publish(packet: object, client: object | null, done?: (error?: Error | null) => void): void;
+}
+
+/** A message as a client sent it; a last will has no command. */
+interface Arriving {
+  readonly cmd?: string;
+  readonly qos: 0 | 1 | 2;
+  brokerId?: string;
+  brokerCounter?: number;
+  readonly messageId?: number;
 }
 
 class EmbeddedBroker implements RunningBroker {
@@ -115,6 +137,11 @@ class EmbeddedBroker implements RunningBroker {
   readonly #aedes: Aedes;
   readonly #sockets: WebSocketServer;
   readonly #listeners: Listener[] = [];
+  readonly #turns = new Turns();
+  /** Messages that were routed before they are acknowledged. */
+  readonly #routed = new WeakSet<object>();
+  /** Connections that came before all was ready. */
+  #early: (() => void)[] | undefined = [];
   #stopping: Promise<void> | undefined;
 
   constructor(options: BrokerOptions) {
@@ -146,8 +173,9 @@ class EmbeddedBroker implements RunningBroker {
   async start(addresses: readonly ListenAddress[]): Promise<void> {
     await this.#aedes.listen();
     const aedes = this.#aedes as unknown as AedesParts;
-    this.#sessions.attach(aedes.persistence);
+    this.#sessions.attach(aedes.persistence, aedes);
     numberAnew(aedes);
+    passOver(aedes, this.#routed);
     this.#watch();
     const arrivals = {
       stream: (socket: Socket) => {
@@ -173,10 +201,14 @@ class EmbeddedBroker implements RunningBroker {
         this.#listeners.push(listener);
         this.urls.push(listener.url);
       }
+      this.#keepFrames(addresses);
     } catch (error) {
       await this.stop();
       throw error;
     }
+    const early = this.#early ?? [];
+    this.#early = undefined;
+    for (const accept of early) accept();
     const plain = addresses.find(({ scheme, host }) => !isLoopback(host) && !isTls(scheme));
     if (plain === undefined) return;
     this.#log.warn(`passwords and frames travel unencrypted to ${plain.host}; mqtts:// protects them`);
@@ -215,8 +247,26 @@ class EmbeddedBroker implements RunningBroker {
     this.#sessions.stop();
   }
 
+  /**
+   * Frames are kept under the name of a listener: nobody else has that address, so nobody else these files, and who
+   * starts the same broker again finds them.
+   */
+  #keepFrames(addresses: readonly ListenAddress[]): void {
+    const { framesFolder, base = 'tessera' } = this.#options;
+    const named = addresses.findIndex(({ port }) => port !== 0);
+    const url = this.urls[Math.max(0, named)];
+    if (framesFolder === undefined || url === undefined) return;
+    const { hostname, port } = new URL(url);
+    this.#sessions.keepIn(framesFolder, `${base}-${hostname}-${port}`.replace(/[^A-Za-z0-9_.-]/g, '_'));
+  }
+
   /** Takes a connection in: `conn` carries MQTT. */
   #accept(conn: Duplex, from: Origin): void {
+    if (this.#early !== undefined) {
+      conn.on('error', () => {});
+      this.#early.push(() => this.#accept(conn, from));
+      return;
+    }
     if (this.#connections.take(conn, from)) this.#aedes.handle(conn);
   }
 
@@ -246,6 +296,48 @@ class EmbeddedBroker implements RunningBroker {
     this.#aedes.on('connectionError', (client, error) => log.debug(`connection failed: ${error.message}`, who(client)));
   }
 
+  /**
+   * Routes a message before Aedes acknowledges it, which it would do the other way round. In a turn of the event loop of
+   * its own, so that from its number to its delivery nothing passes it.
+   */
+  #routeFirst(client: Client, packet: Arriving, done: (error?: Error | null) => void): void {
+    const answer = this.#turns.take(client, done);
+    const isWill = packet.cmd === undefined;
+    const aedes = this.#aedes as unknown as AedesParts;
+    const number = (): number => {
+      packet.brokerId = aedes.id;
+      packet.brokerCounter = ++aedes.counter;
+      return packet.brokerCounter;
+    };
+    const route = (isLast: boolean): void => {
+      // Whoever is gone could not be told, and sends it again.
+      const isGone = client.closed && !isWill;
+      const taken = isGone ? 'refused' : this.#sessions.take(packet as unknown as Packet, number);
+      if (taken === 'refused' && !isGone && !isWill && !isLast) {
+        setTimeout(route, REFUSAL_MS, true).unref();
+        return;
+      }
+      if (taken === 'refused') {
+        answer(new Error('a message cannot be kept'));
+        return;
+      }
+      this.#routed.add(packet);
+      if (taken === 'repeated') answer(null);
+      else aedes.publish({ ...packet }, client, answer);
+    };
+    setImmediate(() => {
+      if (packet.qos < 2 || isWill) {
+        route(false);
+        return;
+      }
+      const had = aedes.persistence.incomingGetPacket(client, { messageId: packet.messageId! });
+      had.then(
+        () => answer(null),
+        () => route(false),
+      );
+    });
+  }
+
   /** The places where Aedes asks. */
   #hooks(): AedesOptions {
     const gate = this.#gate;
@@ -271,7 +363,9 @@ class EmbeddedBroker implements RunningBroker {
       },
       authorizePublish: (client, packet, done) => {
         const why = client === null ? undefined : gate.refusesPublish(client, packet);
-        done(why === undefined ? null : new Error(why));
+        if (why !== undefined) return done(new Error(why));
+        if (client === null || packet.qos === 0) return done(null);
+        this.#routeFirst(client, packet as Arriving, done);
       },
       authorizeSubscribe: (client, subscription, done) => {
         done(null, gate.maySubscribe(client, subscription.topic) ? subscription : null);
@@ -298,6 +392,15 @@ function numberAnew(aedes: AedesParts): void {
     if (packet.qos === 0 && packet.brokerCounter < last) packet.brokerCounter = ++aedes.counter;
     last = Math.max(last, packet.brokerCounter);
     emit(packet, done);
+  };
+}
+
+/** Lets Aedes publish no more what was routed already. */
+function passOver(aedes: AedesParts, routed: WeakSet<object>): void {
+  const publish = aedes.publish.bind(aedes);
+  aedes.publish = (packet, client, done) => {
+    if (routed.delete(packet) && done !== undefined) done();
+    else publish(packet, client, done);
   };
 }
 

@@ -13,6 +13,8 @@ export interface BrokerCounters {
   closedSlowReaders: number;
   /** Frames kept for a central that was away, dropped because there were too many or it did not return. */
   droppedKept: number;
+  /** Frames that could not be kept, and so were not acknowledged. */
+  refusedFrames: number;
 }
 
 /** Counters before anything has happened. */
@@ -27,4 +29,5 @@ export const newCounters = (): BrokerCounters => ({
   notRetained: 0,
   closedSlowReaders: 0,
   droppedKept: 0,
+  refusedFrames: 0,
 });

@@ -3,7 +3,6 @@
  * which that version does not know. It holds what the client has to get with QoS 1 and has not acknowledged.
  *
  *   away ──begin──▶ catching up ──all is handed over──▶ live        catching up, live ──leave──▶ away
- *   away, for too long ──end──▶ gone
  *
  *   1. At most `bytes` and `messages` are kept, or one message. Beyond that the oldest one of the owner who has the most
  *      is dropped: one camera that floods pushes out its own frames. So that this holds for floods of small messages too,
@@ -12,6 +11,8 @@
  *   3. On one connection a message is handed over once. On a later one those that were not acknowledged come first,
  *      under the same packet identifier and with DUP (MQTT-4.4.0-1, MQTT-3.3.1-1).
  *   4. Nobody but the reader of the moment acknowledges, and only what was handed to it.
+ *   5. While the client is away a message ends `ms` after it came, or after the client went if that was later.
+ *   6. `Watcher` is told of each message once that it is about to be sent, and once that it is kept no more.
  */
 
 /** Bounds of what is kept. */
@@ -19,6 +20,14 @@ export interface KeptLimits {
   readonly messages: number;
   /** Of payloads and topics. */
   readonly bytes: number;
+  /** How long a message is kept while the client is away; not given: without end. */
+  readonly ms?: number;
+}
+
+/** Whoever keeps the same on a disk. */
+export interface Watcher {
+  sent(brokerCounter: number): void;
+  done(brokerCounter: number): void;
 }
 
 /** A message as a broker sends it. */
@@ -36,6 +45,8 @@ interface Entry<M> {
   readonly owner: string;
   /** Its weight. */
   readonly bytes: number;
+  /** When it came, ms on the clock of the caller. */
+  readonly at: number;
   /** On this connection: not yet, about to be, written to it. */
   stage: 'stored' | 'taken' | 'sent';
   /** Its packet identifier, from when it is first sent. */
@@ -49,6 +60,7 @@ interface Entry<M> {
 /** A kept session; `reader` is whatever stands for one connection of its client. */
 export class KeptSession<M extends KeptMessage> {
   readonly #limits: KeptLimits;
+  readonly #watcher: Watcher | undefined;
   readonly #entries = new Map<number, Entry<M>>();
   readonly #byId = new Map<number, Entry<M>>();
   readonly #owned = new Map<string, number>();
@@ -57,9 +69,13 @@ export class KeptSession<M extends KeptMessage> {
   #reader: object | undefined;
   #catchingUp = false;
   #handedOver: () => void = () => {};
+  #awaySince: number;
 
-  constructor(limits: KeptLimits) {
+  /** `now`: ms on any steady clock, as everywhere here. */
+  constructor(limits: KeptLimits, watcher?: Watcher, now = 0) {
     this.#limits = limits;
+    this.#watcher = watcher;
+    this.#awaySince = now;
   }
 
   /** Messages kept, and their weight. */
@@ -72,8 +88,30 @@ export class KeptSession<M extends KeptMessage> {
     return this.#reader === reader;
   }
 
-  /** Keeps a message of `owner` until it is acknowledged; returns how many were dropped for it. */
-  keep(owner: string, message: M): number {
+  /** When the next message ends, if the client stays away; undefined while it is there, and where nothing ends. */
+  get ends(): number | undefined {
+    const [first] = this.#entries.values();
+    const { ms } = this.#limits;
+    if (this.#reader !== undefined || first === undefined || ms === undefined) return undefined;
+    return Math.max(first.at, this.#awaySince) + ms;
+  }
+
+  /** Drops what has ended; returns how many messages that were. */
+  expire(now: number): number {
+    let dropped = 0;
+    for (let end = this.ends; end !== undefined && end <= now; end = this.ends) {
+      const [first] = this.#entries.values();
+      this.#forget(first!);
+      dropped += 1;
+    }
+    return dropped;
+  }
+
+  /**
+   * Keeps a message of `owner` until it is acknowledged; returns how many were dropped for it. `wasSent`: perhaps the
+   * client has it from an earlier run of the broker.
+   */
+  keep(owner: string, message: M, now = 0, wasSent = false): number {
     const { brokerCounter, payload, topic } = message;
     if (this.#entries.has(brokerCounter)) return 0;
     const share = Math.ceil(this.#limits.bytes / this.#limits.messages);
@@ -83,8 +121,8 @@ export class KeptSession<M extends KeptMessage> {
       this.#forget(this.#oldestOfMost());
       dropped += 1;
     }
-    const fresh = { stage: 'stored', id: undefined, wasSent: false, carrier: undefined } as const;
-    this.#entries.set(brokerCounter, { message, owner, bytes, ...fresh });
+    const fresh = { stage: 'stored', id: undefined, wasSent, carrier: undefined } as const;
+    this.#entries.set(brokerCounter, { message, owner, bytes, at: now, ...fresh });
     this.#count(owner, bytes);
     return dropped;
   }
@@ -122,9 +160,10 @@ export class KeptSession<M extends KeptMessage> {
   }
 
   /** The connection of `reader` ended; what it did not acknowledge waits. */
-  leave(reader: object): void {
+  leave(reader: object, now = 0): void {
     if (this.#reader !== reader) return;
     this.#reader = undefined;
+    this.#awaySince = now;
     this.#handedOver();
   }
 
@@ -141,6 +180,7 @@ export class KeptSession<M extends KeptMessage> {
     const entry = this.#entries.get(packet.brokerCounter);
     packet.messageId = entry?.id ?? this.#freeId();
     if (entry !== undefined) {
+      if (!entry.wasSent && entry.stage !== 'sent') this.#watcher?.sent(packet.brokerCounter);
       entry.stage = 'sent';
       entry.carrier = packet;
       entry.id = packet.messageId;
@@ -154,6 +194,13 @@ export class KeptSession<M extends KeptMessage> {
   acknowledge(reader: object, id: number): void {
     const entry = this.#byId.get(id);
     if (this.#reader === reader && entry?.stage === 'sent') this.#forget(entry);
+  }
+
+  /** Forgets everything; returns how many messages that were. */
+  clear(): number {
+    const all = [...this.#entries.values()];
+    for (const entry of all) this.#forget(entry);
+    return all.length;
   }
 
   #freeId(): number {
@@ -172,6 +219,7 @@ export class KeptSession<M extends KeptMessage> {
     this.#entries.delete(entry.message.brokerCounter);
     if (entry.id !== undefined) this.#byId.delete(entry.id);
     this.#count(entry.owner, -entry.bytes);
+    this.#watcher?.done(entry.message.brokerCounter);
   }
 
   #count(owner: string, bytes: number): void {

@@ -1,23 +1,30 @@
+import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { Complaints } from '../shared/complaints.ts';
 import type { Log } from '../shared/ports.ts';
-import { parseInputTopic } from '../shared/protocol/topics.ts';
+import { parseInputTopic, topics as topicsOf } from '../shared/protocol/topics.ts';
 import { inletId } from './admission.ts';
 import type { ClientOf } from './connections.ts';
 import type { BrokerCounters } from './counters.ts';
+import { frameCheck } from './frame-records.ts';
+import { FrameStore } from './frame-store.ts';
 import { type KeptMessage, KeptSession } from './kept-session.ts';
 
 /**
- * The sessions of the broker: one may be kept, that of the client id on which central takes frames in (admission.ts says
- * whose it is). Everybody else's ends with the connection. What is kept are frames with QoS 1, so that those which are
- * published while central restarts, or were on their way to it when it died, reach the next one.
+ * The session of central: that of the client id on which it takes frames in (admission.ts says whose it is). It is there
+ * from the start of the broker, whether central was ever here or not, and outlives the broker where there is a folder
+ * for it (frame-store.ts).
  *
- * Aedes does it, except for the store: its own has no bound and no end, and sends again without DUP.
+ *   1. A frame with QoS 1 is acknowledged to its publisher only when it is kept for central.
+ *   2. What is kept ends as kept-session.ts says, and each loss is counted and said.
+ *   3. A frame that its publisher sends again, because the acknowledgement did not reach it, is not kept again.
+ *
+ * Aedes delivers it, except for the store: its own has no bound and no end, and sends again without DUP.
  */
 
 /** Bounds of what is kept for central. */
 export interface SessionLimits {
-  /** Milliseconds after its connection ended; 0 keeps nothing. */
+  /** Milliseconds after it came, or after central's connection ended; 0 keeps nothing. */
   readonly ms: number;
   readonly bytes: number;
 }
@@ -29,6 +36,10 @@ export const SESSION_LIMITS: SessionLimits = { ms: 60_000, bytes: 64e6 };
 const MAX_MESSAGES = 10_000;
 /** Unread bytes up to which what waits is written to a connection. */
 const CATCH_UP_BYTES = 2 ** 20;
+/** Frames by which a repetition is known. */
+const MAX_RECENT = 4096;
+/** What ends within so long is dropped together. */
+const EXPIRY_SLACK_MS = 500;
 
 /** A message as Aedes stores it. */
 interface StoredPacket extends KeptMessage {
@@ -39,7 +50,7 @@ interface StoredPacket extends KeptMessage {
 }
 
 /** A message on its way, as Aedes shows it. */
-interface Packet {
+export interface Packet {
   readonly cmd: string;
   readonly brokerId: string;
   readonly brokerCounter: number;
@@ -57,11 +68,19 @@ interface SessionClient extends ClientOf {
 
 /** The part of an Aedes persistence (aedes-persistence 11) that is replaced or called here. */
 export interface Persistence {
+  addSubscriptions(client: { readonly id: string }, subscriptions: readonly object[]): Promise<void>;
   outgoingEnqueueCombi(subscriptions: readonly { readonly clientId: string }[], packet: Packet): Promise<void>;
   outgoingUpdate(client: SessionClient, packet: Packet): Promise<void>;
   outgoingClearMessageId(client: SessionClient, packet: Packet): Promise<undefined>;
   outgoingStream(client: SessionClient): Readable;
-  cleanSubscriptions(client: { readonly id: string }): Promise<void>;
+  incomingGetPacket(client: { readonly id: string }, packet: { readonly messageId?: number }): Promise<unknown>;
+}
+
+/** The part of Aedes that numbers messages. */
+export interface Numbering {
+  readonly id: string;
+  /** The number that a message got last. */
+  counter: number;
 }
 
 /** What the sessions of a broker rest on. */
@@ -72,13 +91,22 @@ export interface SessionsOptions {
   readonly log: Log;
 }
 
+/** What becomes of a message with QoS 1 or 2: to be routed, had before, or not to be acknowledged. */
+export type Taken = 'route' | 'repeated' | 'refused';
+
 /** The sessions of one broker. */
 export class Sessions {
   readonly #options: SessionsOptions;
   readonly #complaints: Complaints;
   readonly #id: string;
+  /** When the frames were taken that a publisher may send again, by what a repetition looks like; the newest last. */
+  readonly #recent = new Set<string>();
   #persistence: Persistence | undefined;
+  #numbering: Numbering | undefined;
+  #store: FrameStore | undefined;
   #session: KeptSession<StoredPacket> | undefined;
+  /** A connection under central's client id that asked for no session. */
+  #clean: object | undefined;
   #expiry: NodeJS.Timeout | undefined;
 
   constructor(options: SessionsOptions) {
@@ -93,11 +121,11 @@ export class Sessions {
   }
 
   /** Takes the store of messages under way out of a persistence and puts this one in its place. */
-  attach(persistence: Persistence): void {
+  attach(persistence: Persistence, numbering: Numbering): void {
     this.#persistence = persistence;
-    persistence.outgoingEnqueueCombi = async (subscriptions, packet) => {
-      if (subscriptions.some(({ clientId }) => clientId === this.#id)) this.#keep(packet);
-    };
+    this.#numbering = numbering;
+    // What is kept is taken in by `take`, before it is acknowledged.
+    persistence.outgoingEnqueueCombi = async () => {};
     persistence.outgoingUpdate = async (client, packet) => this.#of(client)?.hand(client, packet);
     persistence.outgoingClearMessageId = async (client, { cmd, messageId }) => {
       // Asked for messages that are not forwarded, too: those stay.
@@ -105,6 +133,65 @@ export class Sessions {
       return undefined;
     };
     persistence.outgoingStream = (client) => this.#begin(client);
+    this.#open();
+  }
+
+  /**
+   * Keeps frames in `folder` too, `name` in it, and takes up what an earlier run left there. Throws TESSERA_CONFIG where
+   * the folder cannot be had.
+   */
+  keepIn(folder: string, name: string): void {
+    const { limits, log } = this.#options;
+    if (limits.ms === 0 || this.#session === undefined || this.#numbering === undefined) return;
+    const onFault = (text: string, error: unknown): void => {
+      const why = error === undefined ? '' : `: ${(error as Error).message}`;
+      this.#complaints.warn(`store ${text}`, `${text}${why}`, { folder });
+    };
+    const { store, found } = FrameStore.open(join(folder, name), limits.bytes, onFault);
+    this.#store = store;
+    const now = Date.now();
+    const clock = performance.now();
+    let old = 0;
+    for (const { number, time, messageId, topic, payload, state, check } of found) {
+      this.#numbering.counter = Math.max(this.#numbering.counter, number);
+      this.#note(messageId, topic, check);
+      if (state === 'done') continue;
+      if (now - time > limits.ms) {
+        old += 1;
+        store.done(number);
+        continue;
+      }
+      const camera = parseInputTopic(this.#options.base, topic)?.camera ?? '';
+      this.#hold(camera, this.#stored(number, topic, payload), clock, state === 'sent');
+    }
+    this.#await();
+    const { messages, bytes } = this.#session.held;
+    if (messages > 0) log.info('frames of an earlier run are kept for central', { messages, bytes });
+    if (old === 0) return;
+    this.#options.counters.droppedKept += old;
+    log.warn(`frames that were kept more than ${limits.ms / 1000} s ago are dropped`, { messages: old });
+  }
+
+  /**
+   * Takes a message with QoS 1 or 2 in before it is acknowledged and routed: a frame is kept for central. `number` gives
+   * the message its number.
+   */
+  take(packet: Omit<Packet, 'brokerId' | 'brokerCounter'>, number: () => number): Taken {
+    const camera = this.#cameraOf(packet);
+    if (this.#session === undefined || camera === undefined) return 'route';
+    const { topic, messageId = 0 } = packet;
+    const payload = ownBytes(packet.payload);
+    const check = frameCheck({ topic, payload });
+    if (packet.dup && this.#recent.has(repetition(messageId, topic, check))) return 'repeated';
+    const counter = number();
+    if (this.#store?.put({ number: counter, time: Date.now(), messageId, topic, payload }) === false) {
+      this.#options.counters.refusedFrames += 1;
+      return 'refused';
+    }
+    this.#note(messageId, topic, check);
+    this.#hold(camera, this.#stored(counter, topic, payload), performance.now(), false);
+    this.#await();
+    return 'route';
   }
 
   /**
@@ -120,17 +207,23 @@ export class Sessions {
     return { now: kept ? session.passes(client, packet) : session.isReader(client), kept };
   }
 
-  /** A client's connection ended: from now on its session is kept for a time. */
+  /** A client's connection ended: from now on what is kept for it has an end. */
   gone(client: ClientOf): void {
+    if (this.#clean === client) {
+      this.#clean = undefined;
+      this.#open();
+    }
     if (this.#session?.isReader(client) !== true) return;
-    this.#session.leave(client);
-    this.#expiry = setTimeout(() => this.#expire(), this.#options.limits.ms).unref();
+    this.#session.leave(client, performance.now());
+    this.#await();
   }
 
-  /** Forgets everything. */
+  /** Forgets everything that is not on the disk. */
   stop(): void {
     clearTimeout(this.#expiry);
     this.#session = undefined;
+    this.#store?.close();
+    this.#store = undefined;
   }
 
   /** The session of a client that asked for one. */
@@ -139,56 +232,81 @@ export class Sessions {
   }
 
   /** The camera whose frame a message is; nothing else is kept. */
-  #cameraOf({ topic }: Packet): string | undefined {
+  #cameraOf({ topic }: Pick<Packet, 'topic'>): string | undefined {
     return parseInputTopic(this.#options.base, topic)?.camera;
+  }
+
+  /** An empty session, with the subscription that central will ask for. */
+  #open(): void {
+    const { ms, bytes } = this.#options.limits;
+    if (ms === 0) return;
+    const watcher = {
+      sent: (number: number) => this.#store?.sent(number),
+      done: (number: number) => this.#store?.done(number),
+    };
+    this.#session = new KeptSession({ bytes, messages: MAX_MESSAGES, ms }, watcher, performance.now());
+    const subscription = { topic: topicsOf(this.#options.base).inputAll, qos: 1 };
+    void this.#persistence?.addSubscriptions({ id: this.#id }, [subscription]);
   }
 
   #begin(client: SessionClient): Readable {
     if (client.id !== this.#id) return Readable.from([]);
-    clearTimeout(this.#expiry);
     if (client.clean) {
       // Who asks for a clean session ends the one before (MQTT-3.1.2-6).
-      this.#end();
+      this.#options.counters.droppedKept += this.#session?.clear() ?? 0;
+      this.#session = undefined;
+      this.#clean = client;
       return Readable.from([]);
     }
-    this.#session ??= new KeptSession({ bytes: this.#options.limits.bytes, messages: MAX_MESSAGES });
+    if (this.#session === undefined) return Readable.from([]);
     const { messages, bytes } = this.#session.held;
-    if (messages > 0) this.#options.log.info('central is back, and gets what was kept for it', { messages, bytes });
+    if (messages > 0) this.#options.log.info('central is here, and gets what was kept for it', { messages, bytes });
     return Readable.from(this.#session.begin(client, () => roomIn(client)));
   }
 
-  #keep(packet: Packet): void {
+  #stored(brokerCounter: number, topic: string, payload: Buffer): StoredPacket {
+    const brokerId = this.#numbering!.id;
+    return { cmd: 'publish', brokerId, brokerCounter, topic, payload, qos: 1, retain: false, dup: false };
+  }
+
+  #hold(camera: string, stored: StoredPacket, now: number, wasSent: boolean): void {
+    if (this.#session === undefined) return;
     const { counters } = this.#options;
-    const owner = this.#cameraOf(packet);
-    if (this.#session === undefined || owner === undefined) return;
-    const { brokerId, brokerCounter, topic } = packet;
-    const payload = ownBytes(packet.payload);
-    const stored = { cmd: 'publish', brokerId, brokerCounter, topic, payload, qos: 1, retain: false } as const;
-    const dropped = this.#session.keep(owner, { ...stored, dup: false });
+    const dropped = this.#session.keep(camera, stored, now, wasSent);
     if (dropped === 0) return;
     counters.droppedKept += dropped;
     const { messages, bytes } = this.#session.held;
     const text = 'frames that central has not acknowledged are dropped, because too many are kept for it';
-    this.#complaints.warn('kept', text, { camera: owner, messages, bytes });
+    this.#complaints.warn('kept', text, { camera, messages, bytes });
+  }
+
+  #note(messageId: number, topic: string, check: number): void {
+    this.#recent.add(repetition(messageId, topic, check));
+    if (this.#recent.size > MAX_RECENT) for (const oldest of this.#recent) return void this.#recent.delete(oldest);
+  }
+
+  /** Sees to it that what is kept ends in time. */
+  #await(): void {
+    const ends = this.#session?.ends;
+    if (ends === undefined || this.#expiry !== undefined) return;
+    const slack = Math.min(EXPIRY_SLACK_MS, this.#options.limits.ms / 2);
+    this.#expiry = setTimeout(() => this.#expire(), Math.max(1, ends - performance.now() + slack)).unref();
   }
 
   #expire(): void {
-    const { limits, log } = this.#options;
-    const messages = this.#end();
-    void this.#persistence?.cleanSubscriptions({ id: this.#id });
+    this.#expiry = undefined;
+    const { limits, counters } = this.#options;
+    const messages = this.#session?.expire(performance.now()) ?? 0;
+    counters.droppedKept += messages;
+    this.#await();
     if (messages === 0) return;
     const text = `central has been away for ${limits.ms / 1000} s: the frames that were kept for it are dropped`;
-    log.warn(text, { messages });
-  }
-
-  /** Ends the session; returns how many messages it had. */
-  #end(): number {
-    const { messages = 0 } = this.#session?.held ?? {};
-    this.#session = undefined;
-    this.#options.counters.droppedKept += messages;
-    return messages;
+    this.#complaints.warn('away', text, { messages });
   }
 }
+
+/** How a frame looks when its publisher sends it again. */
+const repetition = (messageId: number, topic: string, check: number): string => `${messageId} ${check} ${topic}`;
 
 /** Resolves when little enough waits at a connection, or when it has ended. */
 async function roomIn({ conn }: ClientOf): Promise<void> {

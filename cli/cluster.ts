@@ -3,6 +3,7 @@ import { startBroker } from '../broker/broker.ts';
 import type { Credentials } from '../broker/credentials.ts';
 import { Desk } from '../broker/desk.ts';
 import type { ListenTls } from '../broker/listen.ts';
+import type { SessionLimits } from '../broker/sessions.ts';
 import { type Central, type CentralOptions, type Connection, startCentral } from '../central/central.ts';
 import { TesseraError } from '../shared/errors.ts';
 import type { Log } from '../shared/ports.ts';
@@ -18,6 +19,8 @@ export interface ClusterOptions {
   /** Who may come from other machines, and the broker's address as those reach it. */
   readonly guests?: { readonly credentials: Credentials; readonly server: string };
   readonly tls?: ListenTls | undefined;
+  /** What the embedded broker keeps for a central that is away, and where; by default in memory. */
+  readonly frames?: { readonly keep: SessionLimits; readonly folder: string };
   readonly base: string;
   readonly stateDir: string;
   readonly maximumPacketSize: number;
@@ -82,6 +85,8 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
         credentials: options.guests?.credentials,
         tls: options.tls,
         maximumPacketSize: options.maximumPacketSize,
+        keep: options.frames?.keep,
+        framesFolder: options.frames?.folder,
         log,
       });
       started.push(broker);

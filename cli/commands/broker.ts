@@ -52,11 +52,22 @@ export const command = defineCommand({
     const { listen, anonymous, keep_frames_s, keep_frames_mb } = config.broker;
     const base = config.mqtt.base_topic;
     const log = await openLog(config, 'broker');
-    const credentials = await createCredentials(join(await makeStateDirectory(), 'broker'));
+    const folder = join(await makeStateDirectory(), 'broker');
+    const credentials = await createCredentials(folder);
     const tls = await brokerTls(config);
     const maximumPacketSize = config.mqtt.maximum_packet_size;
     const keep = { ms: keep_frames_s * 1000, bytes: keep_frames_mb * 1e6 };
-    const broker = await startBroker({ listen, base, anonymous, credentials, tls, maximumPacketSize, keep, log });
+    const broker = await startBroker({
+      listen,
+      base,
+      anonymous,
+      credentials,
+      tls,
+      maximumPacketSize,
+      keep,
+      framesFolder: join(folder, 'frames'),
+      log,
+    });
     const desk = new Desk({ broker, credentials, base, server: await reachable(broker.urls), tls, log });
     out.note(`broker: ${broker.urls.join(', ')}`);
     try {

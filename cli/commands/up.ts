@@ -71,6 +71,10 @@ export const command = defineCommand({
     const cluster = await startCluster({
       ...broker,
       nodes: options.nodes,
+      frames: {
+        keep: { ms: settings.broker.keep_frames_s * 1000, bytes: settings.broker.keep_frames_mb * 1e6 },
+        folder: join(stateDir, 'broker', 'frames'),
+      },
       base: settings.mqtt.base_topic,
       stateDir,
       maximumPacketSize: settings.mqtt.maximum_packet_size,
