@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { FrameClient } from '../../cli/frames.ts';
@@ -45,10 +45,15 @@ export class Deployment {
     return cli;
   }
 
-  /** The built-in broker as a process, or Mosquitto; undefined where that is not installed. */
-  async broker(kind: 'embedded' | 'mosquitto'): Promise<TestBroker | undefined> {
+  /**
+   * The built-in broker as a process, or Mosquitto, with persistence as docs/operations.md says where it is asked for;
+   * undefined where that is not installed.
+   */
+  async broker(kind: 'embedded' | 'mosquitto', { persistent = false } = {}): Promise<TestBroker | undefined> {
     if (kind === 'mosquitto') {
-      let running: Mosquitto | undefined = await startMosquitto();
+      const persistence = persistent ? join(this.folder, 'mosquitto') : undefined;
+      if (persistence !== undefined) await mkdir(persistence);
+      let running: Mosquitto | undefined = await startMosquitto({ persistence });
       if (running === undefined) return undefined;
       const { url, port } = running;
       this.#ends.push(async () => running?.stop());
@@ -57,7 +62,7 @@ export class Deployment {
         port,
         kill: async () => running?.kill(),
         restart: async () => {
-          running = await startMosquitto({ port });
+          running = await startMosquitto({ port, persistence });
         },
       };
     }

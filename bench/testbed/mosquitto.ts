@@ -18,8 +18,24 @@ export interface Mosquitto {
 /** What a skipped test says. */
 export const NO_MOSQUITTO = 'mosquitto is not installed (Debian: apt install mosquitto)';
 
-/** Starts Mosquitto for one test file; undefined where it is not installed. `extra` are further lines of its file. */
-export async function startMosquitto({ port = 0, extra = [] as string[] } = {}): Promise<Mosquitto | undefined> {
+/** How Mosquitto is started. */
+export interface MosquittoOptions {
+  readonly port?: number;
+  /** Further lines of its file. */
+  readonly extra?: readonly string[];
+  /** The folder where it keeps what must survive it; not given: nothing does. */
+  readonly persistence?: string | undefined;
+}
+
+/** The lines of docs/operations.md for a Mosquitto that keeps what it has acknowledged. */
+const PERSISTENT = ['persistence true', 'autosave_on_changes true', 'autosave_interval 1'];
+
+/** Starts Mosquitto for one test file; undefined where it is not installed. */
+export async function startMosquitto({
+  port = 0,
+  extra = [],
+  persistence,
+}: MosquittoOptions = {}): Promise<Mosquitto | undefined> {
   const chosen = port === 0 ? await freePort() : port;
   const folder = await mkdtemp(join(tmpdir(), 'tessera-mosquitto-'));
   const file = join(folder, 'mosquitto.conf');
@@ -28,7 +44,7 @@ export async function startMosquitto({ port = 0, extra = [] as string[] } = {}):
   const lines = [
     `listener ${chosen} 127.0.0.1`,
     'allow_anonymous true',
-    'persistence false',
+    ...(persistence === undefined ? ['persistence false'] : [...PERSISTENT, `persistence_location ${persistence}/`]),
     'set_tcp_nodelay true',
     'max_queued_messages 10000',
     'log_type error',

@@ -25,3 +25,15 @@ export const subscribePacket = (filter: string): Buffer =>
 /** PUBLISH with QoS 0. */
 export const publishPacket = (topic: string, payload: Uint8Array, retain = false): Buffer =>
   packet(retain ? 0x31 : 0x30, text(topic), payload);
+
+/** PUBLISH with QoS 1. */
+export const publishPacketQos1 = (topic: string, payload: Uint8Array, id: number, dup = false): Buffer =>
+  packet(dup ? 0x3a : 0x32, text(topic), Uint8Array.of(id >> 8, id & 0xff), payload);
+
+/** The packet identifiers of the PUBACKs that `bytes` begins with, and how many bytes those are. */
+export function pubackIds(bytes: Buffer): { readonly ids: number[]; readonly bytes: number } {
+  const ids: number[] = [];
+  while (bytes.length >= 4 * (ids.length + 1) && bytes[4 * ids.length] === 0x40)
+    ids.push(bytes.readUInt16BE(4 * ids.length + 2));
+  return { ids, bytes: 4 * ids.length };
+}

@@ -1,0 +1,112 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { describe, expect, type TestContext, test } from 'vitest';
+import { Deployment, eventually, type TestBroker } from '../../bench/testbed/deployment.ts';
+import { NO_MOSQUITTO } from '../../bench/testbed/mosquitto.ts';
+import { type Message, silentLog } from '../../shared/ports.ts';
+import { connectBus } from '../../shared/runtime/mqtt.ts';
+import { SteadyCamera } from '../support/steady-camera.ts';
+
+/**
+ * Brokers are killed (SIGKILL) and started again while cameras of others send frames with QoS 1. If one of these fails,
+ * a camera was told that its frame is safe, and central never sees it, or sees it twice.
+ */
+
+interface Scene {
+  readonly deployment: Deployment;
+  readonly broker: TestBroker;
+}
+
+async function openScene(kind: 'embedded' | 'mosquitto', { onTestFinished, skip }: TestContext): Promise<Scene> {
+  const deployment = await Deployment.create();
+  onTestFinished(() => deployment.end());
+  const broker = await deployment.broker(kind, { persistent: true });
+  return broker === undefined ? skip(NO_MOSQUITTO) : { deployment, broker };
+}
+
+/** What central does with frames: it knows again what is delivered again, and answers everything else. */
+class Taker {
+  readonly answers = new Map<string, number>();
+
+  readonly subscription = {
+    filter: 'tessera/input/#',
+    qos: 1,
+    handler: ({ payload, redelivered }: Message) => {
+      const text = Buffer.from(payload.subarray(0, 20)).toString().trim();
+      if (redelivered === true && this.answers.has(text)) return;
+      this.answers.set(text, (this.answers.get(text) ?? 0) + 1);
+    },
+  } as const;
+
+  async connect({ broker }: Scene, { onTestFinished }: TestContext): Promise<void> {
+    const bus = await connectBus({
+      url: broker.url,
+      clientId: 'tessera-central',
+      sessionSec: 60,
+      subscriptions: [this.subscription],
+      patient: true,
+      log: silentLog,
+    });
+    onTestFinished(() => bus.stop());
+  }
+}
+
+function camera({ broker }: Scene, name: string, { onTestFinished }: TestContext): SteadyCamera {
+  const made = new SteadyCamera(broker.port, `tessera/input/${name}`);
+  onTestFinished(() => made.end());
+  return made;
+}
+
+/** A frame as large as a small picture, told from all others by its first 20 bytes. */
+const picture = (text: string): Buffer => Buffer.concat([Buffer.from(text.padEnd(20)), Buffer.alloc(30_000)]);
+
+async function film(cameras: readonly SteadyCamera[], prefix: string, count: number, everyMs: number): Promise<void> {
+  for (let i = 0; i < count; i++) {
+    for (const [k, one] of cameras.entries()) one.send(`${prefix}-${k}-${i}`, picture(`${prefix}-${k}-${i}`));
+    await pause(everyMs);
+  }
+}
+
+async function expectEachOnce(taker: Taker, cameras: readonly SteadyCamera[]): Promise<number> {
+  const acknowledged = cameras.flatMap((one) => one.acknowledged);
+  const missing = (): string[] => acknowledged.filter((text) => !taker.answers.has(text));
+  await eventually('all that was acknowledged', () => missing().length === 0, 20_000).catch(() => {});
+  expect(missing()).toEqual([]);
+  expect([...taker.answers].filter(([, count]) => count > 1)).toEqual([]);
+  return acknowledged.length;
+}
+
+describe('the built-in broker', () => {
+  test.concurrent('is killed and started again before central was ever there', async (context) => {
+    const scene = await openScene('embedded', context);
+    const front = camera(scene, 'front', context);
+    const filming = film([front], 'early', 100, 10);
+    await pause(300);
+    await scene.broker.kill();
+    await scene.broker.restart();
+    await filming;
+    await front.settled();
+    const taker = new Taker();
+    await taker.connect(scene, context);
+    expect(await expectEachOnce(taker, [front])).toBe(100);
+  });
+
+  test.concurrent('is killed and started again ten times under a running central', async (context) => {
+    const scene = await openScene('embedded', context);
+    const taker = new Taker();
+    await taker.connect(scene, context);
+    const cameras = [camera(scene, 'front', context), camera(scene, 'side', context)];
+    let done = false;
+    const filming = film(cameras, 'f', 600, 10).finally(() => {
+      done = true;
+    });
+    for (let kills = 0; kills < 10 && !done; kills++) {
+      await pause(100 + 50 * kills);
+      await scene.broker.kill();
+      await pause(100);
+      await scene.broker.restart();
+    }
+    await filming;
+    await Promise.all(cameras.map((one) => one.settled()));
+    expect(await expectEachOnce(taker, cameras)).toBe(1200);
+  });
+});
