@@ -21,6 +21,8 @@ export interface TestBroker {
   readonly port: number;
   /** kill -9 */
   kill(): Promise<void>;
+  /** SIGTERM */
+  stop(): Promise<void>;
   restart(): Promise<void>;
 }
 
@@ -61,6 +63,7 @@ export class Deployment {
         url,
         port,
         kill: async () => running?.kill(),
+        stop: async () => running?.stop(),
         restart: async () => {
           running = await startMosquitto({ port, persistence });
         },
@@ -76,6 +79,7 @@ export class Deployment {
       url: `mqtt://127.0.0.1:${port}`,
       port,
       kill: () => kill(running),
+      stop: async () => void (await running.stop()),
       restart: async () => {
         [running, port] = await start(`127.0.0.1:${port}`);
       },
