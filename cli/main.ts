@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { Command as Commander, CommanderError, Option } from 'commander';
 import { failureOf, TesseraError } from '../shared/errors.ts';
+import { storageError, systemCodeOf } from '../shared/storage-fault.ts';
 import type { Command, Invocation } from './command.ts';
 import { COMMANDS, type Entry, GROUPS } from './commands.ts';
 import type { OptionSpec } from './options.ts';
@@ -127,6 +128,15 @@ function invocationOf(stub: Commander, command: Command, out: Output): Invocatio
   };
 }
 
+/** What disks do and this program cannot help, wherever it happens; undefined for anything else. */
+function storageFaultOf(error: unknown): TesseraError | undefined {
+  const code = systemCodeOf(error) ?? '';
+  const { path } = error as { path?: unknown };
+  const isOfDisks = ['ENOSPC', 'EROFS', 'EDQUOT', 'EIO', 'EMFILE', 'ENFILE'].includes(code);
+  if (!isOfDisks && !(['EACCES', 'EPERM'].includes(code) && typeof path === 'string')) return undefined;
+  return storageError(error, typeof path === 'string' ? { what: 'the file', path } : { what: 'a file', path: '' });
+}
+
 /** Prints what went wrong to standard error and returns the exit code for it. */
 function report(error: unknown, out: Output): number {
   if (error instanceof CommanderError) {
@@ -139,6 +149,8 @@ function report(error: unknown, out: Output): number {
   }
   if (error instanceof Error && error.name === 'AbortError') return EXIT.interrupted;
   if (!(error instanceof TesseraError)) {
+    const storage = storageFaultOf(error);
+    if (storage !== undefined) return report(storage, out);
     out.note(error instanceof Error ? String(error.stack) : String(error));
     out.note(
       failureLines({ ...failureOf(error), hint: 'this is a fault of Tessera; please report it with the lines above' }),

@@ -1,4 +1,6 @@
 import type { Failure } from '../shared/errors.ts';
+import { standardError } from '../shared/runtime/standard-error.ts';
+import { storageError } from '../shared/storage-fault.ts';
 import { withOwnCommand } from './own-command.ts';
 
 /** Where results go. Standard output carries results and nothing else; all else goes to standard error. */
@@ -15,12 +17,15 @@ export interface Output {
 export function standardOutput(): Output {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') process.exit(0);
-    throw error;
+    // Results that cannot be written are not passed over.
+    throw storageError(error, { what: 'standard output', path: '' });
   });
+  const remarks = standardError();
   return {
     line: (text) => void process.stdout.write(`${text}\n`),
     json: (value) => void process.stdout.write(`${JSON.stringify(value)}\n`),
-    note: (text) => void process.stderr.write(`${withOwnCommand(text)}\n`),
+    note: (text) => void remarks.write(`${withOwnCommand(text)}
+`),
   };
 }
 

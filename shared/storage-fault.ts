@@ -15,7 +15,7 @@ interface Reason {
   readonly todo: (at: string) => string;
 }
 
-const room = (at: string): string => `make room there: df -h ${at}`;
+const room = (at: string): string => (at === '' ? 'make room: df -h' : `make room there: df -h ${at}`);
 const rights = (at: string): string => `let the user of this process write ${at}`;
 const REASONS: Readonly<Record<string, Reason>> = {
   ENOSPC: { why: 'the disk is full', todo: room },
@@ -25,7 +25,7 @@ const REASONS: Readonly<Record<string, Reason>> = {
   EACCES: { why: 'this user may not do that', todo: rights },
   EPERM: { why: 'this user may not do that', todo: rights },
   ENOENT: { why: 'the folder that it lies in is not there', todo: (at) => `make that folder: ${at}` },
-  ENOTDIR: { why: 'a part of its path is a file, not a folder', todo: (at) => `move that file away: ${at}` },
+  ENOTDIR: { why: 'a part of its path is a file, not a folder', todo: () => 'move that file away' },
   EEXIST: { why: 'it is a file, not a folder', todo: (at) => `move that file away: ${at}` },
   EISDIR: { why: 'it is a folder, not a file', todo: (at) => `move that folder away: ${at}` },
   EMFILE: { why: 'this process has too many files open', todo: () => 'raise ulimit -n' },
@@ -57,18 +57,26 @@ export function storageError(error: unknown, place: Place, done = 'written'): Te
   const { path: failed } = error as { path?: unknown };
   // The system names what it stopped at: a folder above, or a temporary file beside it, which helps nobody.
   const at = typeof failed === 'string' && path.startsWith(`${failed}/`) ? failed : path;
-  const todo = REASONS[systemCodeOf(error) ?? '']?.todo(at === path ? folderOf(path, error) : at);
+  const todo = REASONS[systemCodeOf(error) ?? '']?.todo(culpritOf(at, error));
   const hint = [todo, elsewhere].filter((text) => text !== undefined).join(', or ');
   const where = at === path ? '' : `, at ${at}`;
-  return new TesseraError('TESSERA_STORAGE', `${what} ${path} cannot be ${done}: ${reasonOf(error)}${where}`, {
-    hint: hint === '' ? 'check the disk, and who may read and write there' : hint,
-    cause: error,
-  });
+  return new TesseraError(
+    'TESSERA_STORAGE',
+    `${[what, path].filter((text) => text !== '').join(' ')} cannot be ${done}: ${reasonOf(error)}${where}`,
+    {
+      hint: hint === '' ? 'check the disk, and who may read and write there' : hint,
+      cause: error,
+    },
+  );
 }
 
-/** Where something has to be done: at the thing itself where it is of the wrong kind or a folder, else its folder. */
-function folderOf(path: string, error: unknown): string {
+/** Calls that name the folder that they work in; of other things the folder above has to let them be made. */
+const CALLS_OF_FOLDERS = ['access', 'mkdtemp', 'scandir', 'chmod'];
+
+/** Where something has to be done. */
+function culpritOf(path: string, error: unknown): string {
   const { syscall } = error as { syscall?: unknown };
-  const isItself = syscall === 'mkdir' || ['EEXIST', 'EISDIR'].includes(systemCodeOf(error) ?? '');
-  return isItself ? path : path.replace(/[/\\][^/\\]*$/, '') || '/';
+  const isItself =
+    ['EEXIST', 'EISDIR'].includes(systemCodeOf(error) ?? '') || CALLS_OF_FOLDERS.includes(String(syscall));
+  return isItself || path === '' ? path : path.replace(/[/\\][^/\\]*$/, '') || '/';
 }

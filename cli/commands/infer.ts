@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { access, constants, writeFile } from 'node:fs/promises';
+import { access, constants } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Deployment } from '../../central/deployment.ts';
@@ -290,7 +290,8 @@ async function send(
     const first = tensors?.outputs[0];
     if (run.dump !== undefined && first !== undefined && results.length === 0) {
       if (first.dtype !== 'float32') run.note(`note: output "${first.tensor}" is ${first.dtype}, written as it is`);
-      await writeFile(run.dump, first.d);
+      const { writeOutput } = await import('../../shared/runtime/whole-file.ts');
+      await writeOutput({ what: '--dump', path: run.dump }, first.d);
     }
     // A file of an earlier run must not be taken for this one's.
     if (run.dump !== undefined && first === undefined && results.length === 0)

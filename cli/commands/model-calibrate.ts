@@ -1,4 +1,4 @@
-import { access, constants, writeFile } from 'node:fs/promises';
+import { access, constants } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { TesseraError } from '../../shared/errors.ts';
 import { MAX_CALIBRATED } from '../../shared/model/card.ts';
@@ -151,7 +151,8 @@ export const command = defineCommand({
     if (options.report !== undefined) {
       const { plotSvg, reportHtml } = await import('../calibrate/plot.ts');
       const text = /\.svg$/i.test(options.report) ? plotSvg(calibration) : reportHtml(calibration);
-      await writeFile(options.report, text);
+      const { writeOutput } = await import('../../shared/runtime/whole-file.ts');
+      await writeOutput({ what: '--report', path: options.report }, text);
       out.note(`report: ${options.report}`);
     }
     if (cardFile !== undefined) {

@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import { writeFile } from 'node:fs/promises';
 import type { Deployment } from '../../central/deployment.ts';
 import { ROUNDING } from '../../central/planner/calibrated.ts';
 import type { PreparedPlan } from '../../central/planner/prepared.ts';
@@ -115,7 +114,10 @@ export const command = defineCommand({
       return compare(whole, await run(tiled), deployment, tiled, { maxDifference, minAgreement });
     });
     if (report === undefined) return 0; // Stopped by the user.
-    if (options.report !== undefined) await writeFile(options.report, `${JSON.stringify(report, null, 2)}\n`);
+    if (options.report !== undefined) {
+      const { writeOutput } = await import('../../shared/runtime/whole-file.ts');
+      await writeOutput({ what: '--report', path: options.report }, `${JSON.stringify(report, null, 2)}\n`);
+    }
     if (json) out.json(report);
     else for (const line of lines(report)) out.line(line);
     return report.pass ? 0 : 1;

@@ -1,7 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { access, readdir, stat, statfs, unlink, writeFile } from 'node:fs/promises';
+import { access, readdir, rm, stat, statfs, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
+import { reasonOf } from '../../shared/storage-fault.ts';
 import type { StateFacts, StateFile } from './state.ts';
 
 /** Pieces of models: many, large, and no secret. */
@@ -12,7 +14,9 @@ const FILES_LOOKED_AT = 1000;
 export async function lookAtState(folder: string): Promise<StateFacts> {
   const found = await stat(folder).catch(() => undefined);
   const hasModes = process.platform !== 'win32';
-  const base = { folder, hasModes, exists: found !== undefined, mode: undefined, files: [], freeMb: undefined };
+  const temporary = { folder: tmpdir(), problem: await whyNotWritten(tmpdir()) };
+  const exists = found !== undefined;
+  const base = { folder, hasModes, exists, mode: undefined, files: [], freeMb: undefined, temporary };
   if (found === undefined) return { ...base, problem: await whyNotMade(folder) };
   if (!found.isDirectory()) return { ...base, problem: 'it is no folder' };
   const problem = await whyNotWritten(folder);
@@ -29,11 +33,13 @@ export async function lookAtState(folder: string): Promise<StateFacts> {
 async function whyNotWritten(folder: string): Promise<string | undefined> {
   const file = join(folder, `.doctor-${randomBytes(4).toString('hex')}`);
   try {
-    await writeFile(file, '', { mode: 0o600, flag: 'wx' });
-    await unlink(file);
+    // A file without content is made on a full disk too.
+    await writeFile(file, '\n'.repeat(4096), { mode: 0o600, flag: 'wx' });
     return undefined;
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code ?? String(error);
+    return reasonOf(error);
+  } finally {
+    await rm(file, { force: true }).catch(() => {});
   }
 }
 

@@ -19,6 +19,8 @@ export interface StateFacts {
   /** Pieces of models are no secret and not among them. */
   readonly files: readonly StateFile[];
   readonly freeMb: number | undefined;
+  /** The folder for temporary files, and why nothing can be written there. */
+  readonly temporary: { readonly folder: string; readonly problem: string | undefined };
   /** Whether the system keeps modes (Windows does not). */
   readonly hasModes: boolean;
 }
@@ -32,6 +34,17 @@ const isOpen = (mode: number): boolean => (mode & 0o077) !== 0;
 
 /** Judges the state directory. */
 export function judgeState(facts: StateFacts): Check[] {
+  return [...judgeFolder(facts), ...judgeTemporary(facts)];
+}
+
+/** Only what is wrong with it is worth a line: `infer`, `verify` and `model calibrate` need it. */
+function judgeTemporary({ temporary: { folder, problem } }: StateFacts): Check[] {
+  if (problem === undefined) return [];
+  const mend = 'make the folder, or set TMPDIR to one that this user may write';
+  return [fail('temporary files', `nothing can be written in ${folder}: ${problem}`, mend)];
+}
+
+function judgeFolder(facts: StateFacts): Check[] {
   const { folder, exists, problem } = facts;
   if (problem !== undefined)
     return [

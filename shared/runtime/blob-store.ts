@@ -1,5 +1,5 @@
 import { webcrypto } from 'node:crypto';
-import { chmod, type FileHandle, open, stat } from 'node:fs/promises';
+import { chmod, type FileHandle, mkdir, open, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { TesseraError } from '../errors.ts';
 import type { BlobStore } from '../ports.ts';
@@ -47,6 +47,13 @@ export async function openBlobStore(folder: string): Promise<BlobStore> {
     if (!isSha(sha)) throw new TesseraError('TESSERA_BLOB', `"${sha.slice(0, 80)}" does not name a blob`);
     return join(folder, sha);
   };
+  /** Somebody may have removed it to make room. */
+  const withFolder = async (path: string): Promise<string> => {
+    await mkdir(folder, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
+      throw storageError(error, place, 'made');
+    });
+    return path;
+  };
   const sizeOf = async (sha: string): Promise<number | undefined> => {
     const found = await stat(pathOf(sha)).catch(() => undefined);
     return found?.isFile() === true ? found.size : undefined;
@@ -71,11 +78,11 @@ export async function openBlobStore(folder: string): Promise<BlobStore> {
     async put(bytes) {
       const sha = await sha256(bytes);
       if ((await sizeOf(sha)) === bytes.byteLength) return sha;
-      await writeWhole(placeOf(pathOf(sha)), bytes);
+      await writeWhole(placeOf(await withFolder(pathOf(sha))), bytes);
       return sha;
     },
     arrived: (sha) => partial.arrived(sha),
-    receive: async (sha, size) => partial.receive(pathOf(sha), sha, size),
+    receive: async (sha, size) => partial.receive(await withFolder(pathOf(sha)), sha, size),
   };
 }
 

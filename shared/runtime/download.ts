@@ -1,6 +1,7 @@
 import { copyFile, open, rm } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { TesseraError } from '../errors.ts';
+import { storageError } from '../storage-fault.ts';
 import { openFile } from './file.ts';
 
 /** Bounds of a download. */
@@ -42,7 +43,10 @@ async function fetchTo(url: string, path: string, options: DownloadOptions): Pro
   const { maxBytes = MAX_BYTES, idleMs = 30_000, totalMs = 3_600_000 } = options;
   const guard = watchdog(idleMs, totalMs);
   const tooLarge = () => failed(url, `more than ${maxBytes} bytes`, 'get the file yourself and add it by its path');
-  const file = await open(path, 'w');
+  const unwritable = (error: unknown): never => {
+    throw storageError(error, { what: 'the file of the download', path });
+  };
+  const file = await open(path, 'w').catch(unwritable);
   try {
     const response = await fetch(url, { signal: guard.signal, redirect: 'follow' });
     if (!response.ok || response.body === null)
@@ -59,7 +63,8 @@ async function fetchTo(url: string, path: string, options: DownloadOptions): Pro
       guard.alive();
       bytes += chunk.byteLength;
       if (bytes > maxBytes) throw tooLarge();
-      await file.write(chunk);
+      // All of it, where one write takes a part only.
+      await file.writeFile(chunk).catch(unwritable);
     }
   } catch (error) {
     if (error instanceof TesseraError) throw error;
@@ -73,12 +78,14 @@ async function fetchTo(url: string, path: string, options: DownloadOptions): Pro
 
 async function copy(from: string, path: string): Promise<void> {
   await (await openFile(from)).close();
-  await copyFile(from, path);
+  await copyFile(from, path).catch((error: unknown) => {
+    throw storageError(error, { what: 'the file of the download', path });
+  });
 }
 
 /**
  * Gets an http, https or file URL into a new file at `path`, which is gone again when anything fails.
- * Throws TesseraError TESSERA_DOWNLOAD.
+ * Throws TesseraError TESSERA_DOWNLOAD, TESSERA_STORAGE.
  */
 export async function download(url: string, path: string, options: DownloadOptions = {}): Promise<void> {
   const { protocol } = new URL(url);

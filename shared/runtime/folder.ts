@@ -27,11 +27,7 @@ export async function makeTemporaryFolder(prefix: string): Promise<string> {
   try {
     return await mkdtemp(path);
   } catch (error) {
-    const place = {
-      what: 'a temporary folder in',
-      path: tmpdir(),
-      elsewhere: 'set TMPDIR to a folder that this user may write',
-    };
-    throw storageError(error, place, 'made');
+    const elsewhere = 'set TMPDIR to a folder that this user may write';
+    throw storageError(error, { what: 'the folder for temporary files', path: tmpdir(), elsewhere }, 'used');
   }
 }

@@ -1,5 +1,6 @@
 import { type DestinationStream, pino } from 'pino';
 import type { Log } from '../ports.ts';
+import { standardError } from './standard-error.ts';
 
 /** Severities from the most talkative; `silent` writes nothing. */
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
@@ -17,7 +18,7 @@ export interface LogOptions {
 
 /** A log to standard error (standard output carries results only); pino is imported here and nowhere else. */
 export function createLog(options: LogOptions): Log {
-  const target = options.stream ?? { write: (line: string) => process.stderr.write(line) };
+  const target = options.stream ?? standardError();
   const stream: DestinationStream = {
     write: (line) => void target.write(options.format === 'json' ? line : textLine(line)),
   };

@@ -11,12 +11,14 @@ import type { Model } from '../onnx/model.ts';
 import { readModel } from '../onnx/read.ts';
 import { withoutUnusedInputs } from '../onnx/rim.ts';
 import { isName } from '../protocol/topics.ts';
+import { storageError, systemCodeOf } from '../storage-fault.ts';
 import { type DownloadOptions, download } from './download.ts';
 import { fileSha256, readBytes } from './file.ts';
 import { catalogueCard, readCatalogue } from './model-catalogue.ts';
 import { guessByTrial } from './model-guess.ts';
 import { loadModel } from './model-library.ts';
 import { externalFiles } from './package.ts';
+import { flushFolder, takeName } from './whole-file.ts';
 import { stringifyYaml } from './yaml.ts';
 
 /** How a model is added. */
@@ -176,11 +178,16 @@ async function write(found: Found, folder: string, name: string): Promise<ModelC
  * Puts a model into the library as a folder with model.onnx and model.yaml. `source` is a path (an .onnx file, a model
  * folder or a card), a URL, or a name of the catalogue. The folder appears whole or not at all.
  * Throws TesseraError: TESSERA_MODEL_UNKNOWN, TESSERA_MODEL_INVALID, TESSERA_MODEL_CARD, TESSERA_DOWNLOAD, and
- * TESSERA_USAGE when the name is taken.
+ * TESSERA_USAGE when the name is taken, TESSERA_STORAGE when it cannot be written; then what was there is as it was.
  */
 export async function addModel(source: string, options: AddOptions): Promise<AddedModel> {
-  await mkdir(options.dest, { recursive: true });
-  const scratch = await mkdtemp(join(options.dest, '.adding-'));
+  const place = { what: 'the models folder', path: options.dest, elsewhere: 'set models.dir to another folder' };
+  await mkdir(options.dest, { recursive: true }).catch((error: unknown) => {
+    throw storageError(error, place, 'made');
+  });
+  const scratch = await mkdtemp(join(options.dest, '.adding-')).catch((error: unknown) => {
+    throw storageError(error, place);
+  });
   try {
     const got = join(scratch, 'got');
     const made = join(scratch, 'made');
@@ -202,11 +209,31 @@ export async function addModel(source: string, options: AddOptions): Promise<Add
         hint: 'use --force to replace it, or --name for another name',
       });
     const card = await write(found, made, name);
-    await rm(folder, { recursive: true, force: true });
-    await rename(made, folder);
+    await replaceFolder(made, folder, join(scratch, 'old'));
     return { name, folder, card, guessedFields: found.guessedFields, known: found.known ?? [] };
+  } catch (error) {
+    // What is wrong with the model or its source is coded; the rest is what the disk says.
+    throw systemCodeOf(error) === undefined ? error : storageError(error, place);
   } finally {
     await rm(scratch, { recursive: true, force: true });
+  }
+}
+
+/** Puts a folder, flushed, in the place of another one; a fault leaves the old one there. */
+async function replaceFolder(made: string, folder: string, old: string): Promise<void> {
+  await flushFolder(made);
+  const isReplaced = await rename(folder, old).then(
+    () => true,
+    (error: unknown) => {
+      if (systemCodeOf(error) === 'ENOENT') return false;
+      throw error;
+    },
+  );
+  try {
+    await takeName(made, { what: 'the model', path: folder });
+  } catch (error) {
+    if (isReplaced) await rename(old, folder).catch(() => {});
+    throw error;
   }
 }
 

@@ -11,7 +11,7 @@ import {
   statSync,
   writeSync,
 } from 'node:fs';
-import { link, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { link, open, readdir, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type Place, storageError, systemCodeOf } from '../storage-fault.ts';
 
@@ -89,6 +89,32 @@ export function writeWholeSync(file: WholeFile, content: string | Uint8Array): v
 }
 
 /**
+ * Writes what a user asked for into the file that he named: whole where that is a file, with the rights that it has, and
+ * as it comes where it is a pipe or a device. Throws TESSERA_STORAGE.
+ */
+export async function writeOutput(file: Place, content: string | Uint8Array): Promise<void> {
+  try {
+    const path = await realpath(file.path).catch(() => file.path);
+    const found = await stat(path).catch(() => undefined);
+    if (found === undefined || found.isFile()) {
+      await writeWhole({ ...file, path, mode: found === undefined ? 0o644 : found.mode & 0o777 }, content);
+    } else await writeFile(path, content);
+  } catch (error) {
+    throw storageError(error, file);
+  }
+}
+
+/** Flushes a folder and all that lies in it, so that it may take a name that counts. Throws what the system says. */
+export async function flushFolder(folder: string): Promise<void> {
+  for (const entry of await readdir(folder, { withFileTypes: true })) {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) await flushFolder(path);
+    else if (entry.isFile()) await flush(path, 'r+');
+  }
+  await flushNames(folder);
+}
+
+/**
  * Makes a file, whole, unless there is one: of several processes that try at once, one makes it, and the others find it
  * whole. Returns whether this one did. Throws TESSERA_STORAGE.
  */
@@ -161,18 +187,26 @@ function foreignOwner(found: Stats | undefined): Pick<Stats, 'uid' | 'gid'> | un
   return process.getuid?.() === 0 && found !== undefined && found.uid !== 0 ? found : undefined;
 }
 
-/** A new name is on the disk when its folder is. */
-async function syncFolder(file: Place): Promise<void> {
+async function flush(path: string, flags: string): Promise<void> {
+  const handle = await open(path, flags);
   try {
-    const folder = await open(dirname(file.path), 'r');
-    try {
-      await folder.sync();
-    } finally {
-      await folder.close();
-    }
-  } catch (error) {
-    if (isLoss(error)) throw storageError(error, file);
+    await handle.sync();
+  } finally {
+    await handle.close();
   }
+}
+
+/** A new name is on the disk when its folder is. Throws what the system says. */
+async function flushNames(folder: string): Promise<void> {
+  await flush(folder, 'r').catch((error: unknown) => {
+    if (isLoss(error)) throw error;
+  });
+}
+
+async function syncFolder(file: Place): Promise<void> {
+  await flushNames(dirname(file.path)).catch((error: unknown) => {
+    throw storageError(error, file);
+  });
 }
 
 /** Whether flushing a folder failed for good; many file systems and Windows know no such thing. */

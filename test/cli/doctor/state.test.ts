@@ -12,6 +12,7 @@ const healthy: StateFacts = {
   mode: 0o700,
   files: [{ path: 'broker/credentials.json', mode: 0o600, readable: true }],
   freeMb: 5000,
+  temporary: { folder: '/tmp', problem: undefined },
   hasModes: true,
 };
 const find = (name: string, facts: Partial<StateFacts>) =>
@@ -38,6 +39,10 @@ describe('the state directory', () => {
     expect(find('state directory', { problem: 'EACCES' })?.status).toBe('fail');
     expect(find('state files', { files: [{ path: 'node-id', mode: 0o600, readable: false }] })?.status).toBe('fail');
     expect(find('disk', { freeMb: 10 })?.status).toBe('warn');
+    expect(find('temporary files', { temporary: { folder: '/none', problem: 'x' } })).toMatchObject({
+      status: 'fail',
+      mend: expect.stringContaining('TMPDIR'),
+    });
     expect(judgeState({ ...healthy, exists: false }).map(({ status }) => status)).toEqual(['skip']);
   });
 

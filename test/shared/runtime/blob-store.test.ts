@@ -115,3 +115,13 @@ it('says what to do about a folder that cannot be used', async () => {
   await writeFile(file, '');
   await expect(openBlobStore(file)).rejects.toMatchObject({ code: 'TESSERA_STORAGE', hint: expect.any(String) });
 });
+
+it('makes its folder again where somebody removed it while the process runs', async () => {
+  await rm(folder, { recursive: true });
+  expect(await store.put(bytes)).toBe(sha);
+  await rm(folder, { recursive: true });
+  const writer = await store.receive(sha, bytes.length);
+  await writer.write(0, bytes);
+  await writer.commit();
+  expect(await readdir(folder)).toEqual([sha]);
+});
