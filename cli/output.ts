@@ -24,8 +24,7 @@ export function standardOutput(): Output {
   return {
     line: (text) => void process.stdout.write(`${text}\n`),
     json: (value) => void process.stdout.write(`${JSON.stringify(value)}\n`),
-    note: (text) => void remarks.write(`${withOwnCommand(text)}
-`),
+    note: (text) => void remarks.write(`${withOwnCommand(text)}\n`),
   };
 }
 
