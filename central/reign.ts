@@ -20,6 +20,7 @@ import type { Journal } from './journal/journal.ts';
 import { Ledger } from './journal/ledger.ts';
 import { restarted } from './journal/restarted.ts';
 import { factsOf } from './planner/prepared.ts';
+import { auditSeed, LeftOutNodes } from './publish/left-out.ts';
 import { planStatusOf } from './publish/plan-status.ts';
 import { Publisher } from './publish/publisher.ts';
 import { resultOf } from './publish/result.ts';
@@ -75,6 +76,7 @@ export class Reign {
   readonly #intake: Intake;
   readonly #inlet: Inlet;
   readonly #ledger: Ledger;
+  readonly #leftOut: LeftOutNodes;
   readonly #stats = new Stats();
   readonly #active = new Map<string, PlanStatus>();
   readonly #complaints: Complaints;
@@ -92,6 +94,7 @@ export class Reign {
     const { log, base } = options;
     this.#complaints = new Complaints(log, () => performance.now());
     this.#publisher = new Publisher(parts.bus, topics(base), log);
+    this.#leftOut = new LeftOutNodes(log, (standing) => this.#publisher.leftOut(standing));
     this.#cameras = new Cameras(options.cameras, options.acceptUnlistedCameras, this.#publisher);
     this.#ledger = new Ledger(parts.journal);
     this.#inlet = new Inlet({
@@ -112,7 +115,12 @@ export class Reign {
       keep: (arrival) => this.#shell.keepPayload(arrival),
       tell: (event) => this.#tell(event),
     });
-    this.#coordinator = new Coordinator({ ...defaultOptions, ...options.coordinator, epoch: parts.epoch });
+    this.#coordinator = new Coordinator({
+      ...defaultOptions,
+      audit_seed: auditSeed(),
+      ...options.coordinator,
+      epoch: parts.epoch,
+    });
     this.#shell = new Shell({
       wire: parts.wire,
       executor: parts.executor,
@@ -134,6 +142,7 @@ export class Reign {
           this.#wake();
         },
         ended: (frame) => this.#onEnded(frame),
+        audited: (effect) => this.#leftOut.say(effect, Date.now() / 1000),
         timer: (at) => this.#setTimer(at),
         drained: () => this.#drained(),
       },
@@ -160,6 +169,7 @@ export class Reign {
     });
     await wire.start();
     this.#publisher.key(publicKey);
+    this.#leftOut.start();
     bus.onConnect(() => {
       if (this.#stopping === undefined) this.#publisher.announce();
     });

@@ -8,6 +8,7 @@ import type { Executor, TileOutcome } from '../shared/runtime/executor-types.ts'
 import type { Wire } from '../shared/runtime/wire.ts';
 import type { DataPlane, Finished, Opened } from './assembly/data-plane.ts';
 import type { PlanLayout } from './assembly/frame-store.ts';
+import { AuditedTiles } from './audited-tiles.ts';
 import type { Effect, FrameEnd } from './coordinator/events.ts';
 import type { Deployment } from './deployment.ts';
 import type { Untimed } from './fleet.ts';
@@ -45,6 +46,8 @@ export interface ShellParts {
     skipped(effect: Extract<Effect, { type: 'skip-frame' }>): void;
     planActive(model: string, plan: ServedPlan): void;
     ended(frame: EndedFrame): void;
+    /** What audits found out about nodes. */
+    audited(effect: Extract<Effect, { type: 'audit-undecided' | 'leave-out' | 'let-in' }>): void;
     timer(at: number): void;
     drained(): void;
   };
@@ -76,10 +79,12 @@ export class Shell {
   /** Codecs by node, as announced. */
   readonly #codecs = new Map<string, readonly string[]>();
   readonly #complaints: Complaints;
+  readonly #audits: AuditedTiles;
   #next = 0;
 
   constructor(parts: ShellParts) {
     this.#parts = parts;
+    this.#audits = new AuditedTiles(parts);
     this.#complaints = new Complaints(parts.log, () => performance.now());
   }
 
@@ -157,8 +162,24 @@ export class Shell {
       case 'discard':
         this.#handles.delete(effect.handle);
         break;
+      case 'compare':
+        void this.#audits.compare(effect.audit, this.#take(effect.handle).out);
+        break;
+      case 'judge':
+        void this.#audits.judge(effect.audit);
+        break;
+      case 'audit-over':
+        this.#audits.forget(effect.audit);
+        break;
+      case 'audit-undecided':
+      case 'leave-out':
+      case 'let-in':
+        on.audited(effect);
+        break;
       case 'fill':
-        break; // Tensors are born as zeros, and nothing was pasted there.
+        // Tensors are born as zeros, but what a node that was left out had pasted may lie there.
+        void this.#fill(effect);
+        break;
       case 'finish':
         void this.#finish(effect);
         break;
@@ -234,10 +255,12 @@ export class Shell {
 
   async #work(effect: Extract<Effect, { type: 'work' }>): Promise<void> {
     const { data, executor, wire, tell, log } = this.#parts;
-    const { node, plan, i_id, stage, attempt, t_ids, budget_ms } = effect;
+    const { node, plan, i_id, stage, attempt, t_ids, budget_ms, audit } = effect;
     try {
-      const tiles = await data.pack(i_id, plan, stage, t_ids, node === CENTRAL);
+      // What is compared travels alike, to central's own executor too.
+      const tiles = await data.pack(i_id, plan, stage, t_ids, node === CENTRAL && audit === undefined);
       if (tiles === undefined) return;
+      if (audit !== undefined) this.#audits.keepInputs(audit, tiles);
       if (node === CENTRAL) {
         await executor.run({ plan, i_id, stage, tiles }, (outcome) => this.#ownTile(effect, outcome));
         return;
@@ -268,10 +291,21 @@ export class Shell {
     else this.#control(node, { v: 1, type: 'cancel', i_id, stage, t_id: [...t_ids] });
   }
 
-  async #paste({ handle, i_id, stage, t_id }: Extract<Effect, { type: 'paste' }>): Promise<void> {
-    const { data, tell } = this.#parts;
-    const { plan, out } = this.#handles.get(handle)!;
+  async #fill({ i_id, stage, t_ids }: Extract<Effect, { type: 'fill' }>): Promise<void> {
+    const plan = this.#frames.get(i_id)!.served.plan.id;
+    await this.#parts.data.clear(i_id, plan, stage, t_ids).catch(() => {});
+  }
+
+  #take(handle: string): { plan: string; out: readonly WireRegion[] } {
+    const kept = this.#handles.get(handle)!;
     this.#handles.delete(handle);
+    return kept;
+  }
+
+  async #paste({ handle, i_id, stage, t_id, audit }: Extract<Effect, { type: 'paste' }>): Promise<void> {
+    const { data, tell } = this.#parts;
+    const { plan, out } = this.#take(handle);
+    if (audit !== undefined) this.#audits.begin(audit, { plan, stage, t_id }, out);
     const { failure, exit } = await data
       .paste(i_id, plan, stage, t_id, out)
       .catch((error: unknown) => ({ failure: failureOf(error), exit: false }));

@@ -1,6 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { CENTRAL } from '../shared/plan/plan.ts';
 import type { Bus, Message } from '../shared/ports.ts';
-import { type Heartbeat, heartbeat, type NodeInfo, nodeInfo } from '../shared/protocol/messages.ts';
+import {
+  type Heartbeat,
+  heartbeat,
+  type LeftOut,
+  leftOut,
+  type NodeInfo,
+  nodeInfo,
+} from '../shared/protocol/messages.ts';
 import { parseNodeTopic, type Topics } from '../shared/protocol/topics.ts';
 import type { z } from '../shared/schema.ts';
 
@@ -10,6 +18,8 @@ export interface NodeView {
   online: boolean;
   info: NodeInfo | undefined;
   heartbeat: Heartbeat | undefined;
+  /** Why central gives it no work although it is there; undefined where it does. */
+  leftOut?: string | undefined;
 }
 
 /** The fleet as it is announced. */
@@ -35,6 +45,7 @@ export async function readFleet(
 ): Promise<FleetView> {
   const nodes = new Map<string, NodeView>();
   const fleet = { central: false };
+  let out: LeftOut['nodes'] = {};
   let last = performance.now();
   const nodeOf = (id: string): NodeView => {
     const known = nodes.get(id) ?? { id, online: false, info: undefined, heartbeat: undefined };
@@ -51,6 +62,12 @@ export async function readFleet(
   await bus.subscribe(topics.status, 1, ({ payload }) => {
     fleet.central = textOf(payload) === 'online';
   });
+  // Not everybody may read it.
+  await bus
+    .subscribe(topics.centralLeftOut(CENTRAL), 1, ({ payload }) => {
+      out = read(leftOut, payload)?.nodes ?? {};
+    })
+    .catch(() => {});
   await bus.subscribe(
     topics.nodeStatusAll,
     1,
@@ -82,6 +99,8 @@ export async function readFleet(
     const now = performance.now();
     if (now - start > QUIET_MS && now - last > QUIET_MS && complete()) break;
   }
+  // What an earlier central found counts no more.
+  if (fleet.central) for (const [id, { reason }] of Object.entries(out)) nodeOf(id).leftOut = reason;
   return { ...fleet, nodes: [...nodes.values()].sort((a, b) => (a.id < b.id ? -1 : 1)) };
 }
 

@@ -56,7 +56,8 @@ export async function withPrivateCluster<T>(
       maximumPacketSize,
       cameras: { [CAMERA]: { models: [], hold: 1, offline_after_s: 3600, keep: 'every' } },
       acceptUnlistedCameras: false,
-      coordinator,
+      // Its nodes are processes of this one.
+      coordinator: { audit_share: 0, ...coordinator },
       idPrefix: 'node',
       log,
     });

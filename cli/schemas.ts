@@ -21,6 +21,7 @@ export const SCHEMAS: Readonly<Record<string, NamedSchema>> = {
   info: { what: '<base>/node/<node>/info', schema: messages.nodeInfo },
   heartbeat: { what: '<base>/node/<node>/heartbeat', schema: messages.heartbeat },
   'central-status': { what: '<base>/central/<id>/status', schema: messages.centralStatus },
+  'left-out': { what: '<base>/central/central/left-out', schema: messages.leftOut },
   'plan-status': { what: '<base>/plan/<model>', schema: messages.planStatus },
   stats: { what: '<base>/stats', schema: messages.stats },
   request: { what: '<base>/request/<command>', schema: messages.request },

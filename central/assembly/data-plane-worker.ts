@@ -100,6 +100,11 @@ function pasteTile({ i_id, plan, stage, t_id, out }: Paste): Pasted {
   return { failure: null, exit: confidence(store.tensor(i_id, exit.tensor, layout)!, decoder) >= exit.threshold };
 }
 
+interface Pair extends Omit<Paste, 'i_id' | 'out'> {
+  readonly first: readonly WireRegion[];
+  readonly second: readonly WireRegion[];
+}
+
 interface Finish {
   readonly i_id: string;
   readonly tensors: boolean;
@@ -149,6 +154,10 @@ answerCalls(parentPort!, {
     return { value: tiles, transfer: buffersOf((tiles ?? []).flatMap((tile) => tile.in.map((region) => region.d))) };
   },
   paste: pasteTile,
+  clear: ({ i_id, plan, stage, tIds }: { i_id: string; plan: string; stage: number; tIds: readonly number[] }) => {
+    store.clear(i_id, layoutOf(plan), stage, tIds);
+  },
+  agree: ({ plan, stage, t_id, first, second }: Pair) => store.agree(layoutOf(plan), stage, t_id, first, second),
   finish,
   release: (iId: string) => {
     store.release(iId);

@@ -117,6 +117,20 @@ export class DataPlane {
     return this.#call('paste', args, buffersOf(owned.map((region) => region.d)));
   }
 
+  /** Makes the outputs of tiles zeros again. */
+  clear(iId: string, plan: string, stage: number, tIds: readonly number[]): Promise<void> {
+    return this.#call('clear', { i_id: iId, plan, stage, tIds });
+  }
+
+  /** Whether two results of one tile agree; null where the second is not what the plan expects of it. */
+  agree(
+    { plan, stage, t_id }: { readonly plan: string; readonly stage: number; readonly t_id: number },
+    first: readonly WireRegion[],
+    second: readonly WireRegion[],
+  ): Promise<boolean | null> {
+    return this.#call('agree', { plan, stage, t_id, first, second });
+  }
+
   /** Reads the network's answer, from the tensor of an exit where the frame ends at one; with `tensors` it comes along. */
   finish(iId: string, tensors: boolean, exit: string | null): Promise<Finished> {
     return this.#call('finish', { i_id: iId, tensors, exit });

@@ -1,5 +1,6 @@
-import { clipCodes, decodeClipCodes, encodeClipCodes, zeroCode } from '../../shared/codec/clip.ts';
+import { clipCodes, decodeClipCodes, encodeClipCodes, valuesOf, zeroCode } from '../../shared/codec/clip.ts';
 import { type CodecSpec, findCodec } from '../../shared/codec/codec.ts';
+import { bytesOf } from '../../shared/codec/floats.ts';
 import { type ClipSpec, sameCodec } from '../../shared/codec/spec.ts';
 import { TesseraError } from '../../shared/errors.ts';
 import type { ExitRule } from '../../shared/plan/plan.ts';
@@ -17,6 +18,7 @@ import {
   wholeBox,
 } from '../../shared/tensor/tensor.ts';
 import type { Region } from '../../shared/tiling/form.ts';
+import { agree, type Steadiness } from './agree.ts';
 
 /** What the store must know of a plan: where its tiles lie and how its tensors look. */
 export interface PlanLayout {
@@ -25,6 +27,8 @@ export interface PlanLayout {
   readonly specs: ReadonlyMap<string, TensorSpec>;
   /** Tensors that are held as codes, a byte each (plan/held-codes.ts). */
   readonly codes?: ReadonlyMap<string, ClipSpec>;
+  /** How the network answers to rounding (agree.ts). */
+  readonly steadiness?: Steadiness;
   /** Per stage, per tile (index = t_id). */
   readonly stages: readonly { readonly tiles: readonly TileLayout[]; readonly exit?: ExitRule }[];
 }
@@ -133,20 +137,70 @@ export class FrameStore {
   paste(iId: string, layout: PlanLayout, stage: number, tId: number, out: readonly WireRegion[]): void {
     if (!this.#frames.has(iId)) return;
     const expected = layout.stages[stage]!.tiles[tId]!.out;
+    // All regions are decoded before the first is pasted: a bad one must leave nothing behind.
+    const decoded = this.decode(layout, stage, tId, out);
+    expected.forEach((region, i) => {
+      if (region.open === true) this.#set(iId, region.tensor, decoded[i]!);
+      else paste(this.tensor(iId, region.tensor, layout)!, region.box, decoded[i]!.data);
+    });
+  }
+
+  /** Whether two results of one tile agree; null where the second is not what the plan expects of it. */
+  agree(
+    layout: PlanLayout,
+    stage: number,
+    tId: number,
+    first: readonly WireRegion[],
+    second: readonly WireRegion[],
+  ): boolean | null {
+    const a = this.decode(layout, stage, tId, first);
+    let b: Tensor[];
+    try {
+      b = this.decode(layout, stage, tId, second);
+    } catch {
+      return null;
+    }
+    return layout.stages[stage]!.tiles[tId]!.out.every(({ tensor, codec, open }, k) => {
+      // How large it is may hang on how a processor rounds.
+      if (open === true) return true;
+      // Codes are compared as what they stand for.
+      const clip = layout.codes?.get(tensor);
+      const values = clip === undefined ? undefined : valuesOf(clip);
+      const of = (held: Tensor): Tensor =>
+        values === undefined
+          ? held
+          : { ...held, dtype: 'float32', data: bytesOf(Float32Array.from(held.data, (code) => values[code]!)) };
+      return agree(of(a[k]!), of(b[k]!), clip ?? codec, layout.steadiness ?? 'smooth');
+    });
+  }
+
+  /** Makes the outputs of tiles zeros again; some may have been pasted and found to be wrong. */
+  clear(iId: string, layout: PlanLayout, stage: number, tIds: readonly number[]): void {
+    for (const tId of tIds)
+      for (const { tensor: name, box, open } of layout.stages[stage]!.tiles[tId]!.out) {
+        if (open === true) continue;
+        const tensor = this.tensor(iId, name, layout);
+        if (tensor === undefined) return;
+        const clip = layout.codes?.get(name);
+        const zeros = new Uint8Array(byteLength({ dtype: tensor.dtype, shape: boxShape(box) }));
+        paste(tensor, box, clip === undefined ? zeros : zeros.fill(zeroCode(clip)));
+      }
+  }
+
+  /**
+   * A tile's outputs in the order of the plan, as they are held. Throws TesseraError when they are not what the plan
+   * expects of this tile.
+   */
+  decode(layout: PlanLayout, stage: number, tId: number, out: readonly WireRegion[]): Tensor[] {
+    const expected = layout.stages[stage]!.tiles[tId]!.out;
     if (out.length !== expected.length)
       throw new TesseraError(
         'TESSERA_MESSAGE_INVALID',
         `tile ${tId} has ${out.length} outputs, not ${expected.length}`,
       );
-    // All regions are decoded before the first is pasted: a bad one must leave nothing behind.
-    const opened = new Map<string, Tensor>();
-    const decoded = expected.map((region) => {
+    return expected.map((region) => {
       const given = out.find((candidate) => candidate.tensor === region.tensor);
-      if (region.open === true) {
-        const tensor = openTensor(tId, region.tensor, given);
-        opened.set(region.tensor, tensor);
-        return tensor.data;
-      }
+      if (region.open === true) return openTensor(tId, region.tensor, given);
       const shape = boxShape(region.box);
       const { dtype } = layout.specs.get(region.tensor)!;
       const clip = layout.codes?.get(region.tensor);
@@ -164,21 +218,16 @@ export class FrameStore {
           `tile ${tId}: output "${region.tensor}" is not the one asked for`,
         );
       if (clip !== undefined && given.codec.name === clip.name)
-        return decodeClipCodes(given.d, elementCount(shape), clip);
+        return { dtype: 'uint8', shape, data: decodeClipCodes(given.d, elementCount(shape), clip) };
       const codec = findCodec(given.codec.name);
       if (codec === undefined) throw new TesseraError('TESSERA_CODEC', `unknown codec "${given.codec.name}"`);
       const data = codec.decode(given.d, { dtype: given.dtype, shape }, given.codec);
-      if (clip === undefined) return data;
-      if (given.dtype !== 'uint8') return clipCodes(data, clip);
+      if (clip === undefined) return { dtype, shape, data };
+      if (given.dtype !== 'uint8') return { dtype: 'uint8', shape, data: clipCodes(data, clip) };
       const most = 2 ** clip.bits - 1;
       if (data.some((code) => code > most))
         throw new TesseraError('TESSERA_CODEC', `tile ${tId}: a code above ${most}`);
-      return data;
-    });
-    expected.forEach((region, i) => {
-      const made = opened.get(region.tensor);
-      if (made !== undefined) this.#set(iId, region.tensor, made);
-      else paste(this.tensor(iId, region.tensor, layout)!, region.box, decoded[i]!);
+      return { dtype: 'uint8', shape, data };
     });
   }
 

@@ -65,7 +65,7 @@ export function assign(
   stage: StageRun,
   choice: Choice,
   tiles: readonly TileRun[],
-  how: { readonly attempt: number; readonly hedged?: boolean; readonly probe?: boolean },
+  how: { readonly attempt: number; readonly hedged?: boolean; readonly probe?: boolean; readonly audit?: string },
 ): void {
   const { node } = choice;
   const { hedged = false, probe = false } = how;
@@ -78,6 +78,7 @@ export function assign(
     frame,
     stage,
     attempt: how.attempt,
+    audit: how.audit,
     asks: [],
     assigned_at: s.now,
     predicted_ms: predicted,
@@ -197,6 +198,7 @@ function flushNode(s: State, node: Node, owedBefore: number): number {
       attempt,
       t_ids: asks.map((ask) => ask.tile.facts.t_id),
       budget_ms: Math.max(1, Math.min(frame.hard_at, stage.due_at) - s.now),
+      ...(batch.audit === undefined ? {} : { audit: batch.audit }),
     });
   }
   return owed;

@@ -1,5 +1,6 @@
 import { CENTRAL } from '../../shared/plan/plan.ts';
 import { flush } from './asks.ts';
+import { endAudits, onCompared, onJudged, readmit, sweepAudits } from './audit.ts';
 import { configure, nextWaiting, onKnown, onOffered, skipWaiting } from './cameras.ts';
 import type { Effect, Event } from './events.ts';
 import { addCentral, onHeard, onNodeOffline, onNodeOnline, sweep } from './fleet.ts';
@@ -26,8 +27,9 @@ const STALL_GRACE_MS = 50;
  *
  *  1. Every accepted frame ends exactly once: one `publish`, then `release-frame`.
  *  2. No effect names a frame after its `release-frame`, or before its `open-frame`.
- *  3. No tile is accepted twice: between two `paste` of a tile lies a `pasted` that was not ok.
- *  4. Every `tile-result` is answered by exactly one `paste` or `discard`, at once; every offered `ref` by exactly one
+ *  3. No tile is accepted twice: between two `paste` of a tile lies a `pasted` that was not ok, or a `leave-out` of the
+ *     node whose result the first one was.
+ *  4. Every `tile-result` is answered by exactly one `paste`, `discard` or `compare`, at once; every offered `ref` by exactly one
  *     `free-payload`, in the end.
  *  5. Work goes only to nodes that are online, not suspect, and have said `node-ready` for that plan since they came
  *     online and since the last `release-plan`; and only for stages that they were asked to prepare.
@@ -38,6 +40,8 @@ const STALL_GRACE_MS = 50;
  *  8. The same events give the same effects.
  *  9. After the `finish` of a frame no work, paste or fill names it; a stage after an exit gets work only once the exit
  *     is done and was not confident.
+ * 10. Every audit that a `paste` begins ends with one `audit-over`, and after it no effect names it. No frame waits for
+ *     one. A node that is left out gets no work, and no frame ends well in which its results were used before.
  */
 export class Coordinator {
   readonly #state: State;
@@ -82,8 +86,17 @@ export class Coordinator {
       case 'camera-config':
         configure(s, event.camera, event.policy);
         break;
-      case 'node-online':
+      case 'node-online': {
+        const known = s.nodes.get(event.node);
+        if (known !== undefined && known.boot_id !== event.boot_id) readmit(s, known);
         onNodeOnline(s, event);
+        break;
+      }
+      case 'compared':
+        onCompared(s, event.audit, event.agree);
+        break;
+      case 'judged':
+        onJudged(s, event.audit, event.said);
         break;
       case 'timer':
         this.#ring(event.at);
@@ -203,6 +216,7 @@ export class Coordinator {
       for (const frame of [...s.frames.values()]) if (advance(s, frame)) again = true;
       again ||= s.fleet_changed;
     }
+    sweepAudits(s);
     flush(s);
     if (s.phase === 'draining' && s.frames.size === 0) this.#pushDrained();
   }
@@ -239,6 +253,7 @@ export class Coordinator {
         message: 'central was stopped while the frame was under way',
         hint: 'send it again',
       });
+    endAudits(s);
     for (const node of s.nodes.values())
       for (const plan of node.readiness.keys())
         if (node.presence !== 'offline' && node.id !== CENTRAL)

@@ -121,7 +121,7 @@ export type Event = { readonly at: number } & (
       readonly bytes: number;
     }
   | {
-      /** One tile came back; `handle` names its undecoded outputs. Answered by exactly one `paste` or `discard`. */
+      /** One tile came back; `handle` names its undecoded outputs. Answered by exactly one `paste`, `discard` or `compare`. */
       readonly type: 'tile-result';
       readonly node: string;
       readonly plan: string;
@@ -155,6 +155,18 @@ export type Event = { readonly at: number } & (
       readonly ok: boolean;
       /** The exit of this stage is confident enough: the frame ends with what it says. */
       readonly exit?: boolean;
+    }
+  | {
+      /** The answer to `compare`: whether both results agree; null where the second was not what was asked for. */
+      readonly type: 'compared';
+      readonly audit: string;
+      readonly agree: boolean | null;
+    }
+  | {
+      /** The answer to `judge`: whose result agrees with what central computed; null where that failed. */
+      readonly type: 'judged';
+      readonly audit: string;
+      readonly said: { readonly suspect: boolean; readonly auditor: boolean } | null;
     } /** The answer to `finish`; with a failure where the decoder could not make a prediction. */
   | {
       readonly type: 'finished';
@@ -282,6 +294,8 @@ export type Effect =
       readonly attempt: number;
       readonly t_ids: readonly number[];
       readonly budget_ms: number;
+      /** It is the second request of this audit: keep the inputs until `audit-over`. */
+      readonly audit?: string;
     } /** The node need not do these any more, if it has not begun. */
   | {
       readonly type: 'cancel';
@@ -297,7 +311,39 @@ export type Effect =
       readonly i_id: string;
       readonly stage: number;
       readonly t_id: number;
+      /** An audit begins: keep the outputs until `audit-over`. */
+      readonly audit?: string;
     }
+  | {
+      /** Compare the outputs that were kept for an audit with these; ends in `compared`. */
+      readonly type: 'compare';
+      readonly audit: string;
+      readonly handle: string;
+    }
+  | {
+      /** Compute the tile of an audit on central's own executor and compare; ends in `judged`. */
+      readonly type: 'judge';
+      readonly audit: string;
+    } /** Forget what was kept for an audit. */
+  | { readonly type: 'audit-over'; readonly audit: string }
+  | {
+      /** Two nodes differ, and central could not compute the tile. */
+      readonly type: 'audit-undecided';
+      readonly nodes: readonly string[];
+      readonly plan: string;
+      readonly stage: number;
+      readonly t_id: number;
+    }
+  | {
+      /** A node answered wrongly and gets no more work: say so. `frames`: the last ended ones that used its results. */
+      readonly type: 'leave-out';
+      readonly node: string;
+      readonly plan: string;
+      readonly stage: number;
+      readonly t_id: number;
+      readonly frames: readonly string[];
+    } /** A node that was left out has been restarted and gets work again. */
+  | { readonly type: 'let-in'; readonly node: string }
   | {
       readonly type: 'discard';
       readonly handle: string;

@@ -26,7 +26,8 @@ function newNode(id: string, tier: Tier, now: number): Node {
     worked_at: now,
     answered_at: now,
     statistics: newStatistics(),
-    counts: { tiles: 0, errors: 0, given_up: 0, hedges_won: 0, bytes_up: 0, bytes_down: 0 },
+    audit: { agreed: 0, out: false, left_out_times: 0, recent: [] },
+    counts: { tiles: 0, audited: 0, errors: 0, given_up: 0, hedges_won: 0, bytes_up: 0, bytes_down: 0 },
   };
 }
 

@@ -1,7 +1,7 @@
 import type { Failure } from '../../shared/errors.ts';
 import { CENTRAL } from '../../shared/plan/plan.ts';
 import type { Outcome } from '../../shared/protocol/messages.ts';
-import { cancel } from './asks.ts';
+import { cancel, end } from './asks.ts';
 import { freePayload } from './cameras.ts';
 import type { TileTrace } from './events.ts';
 import { place } from './place.ts';
@@ -10,6 +10,7 @@ import {
   type EndedAsks,
   type Frame,
   type PlanRun,
+  RECENT,
   type StageRun,
   type State,
   type Waiting,
@@ -113,6 +114,8 @@ export function advance(s: State, frame: Frame): boolean {
 
 function finish(s: State, frame: Frame): void {
   frame.phase = 'finishing';
+  // Copies that nobody needs for the frame, held back for credit.
+  for (const ask of frame.asks) if (ask.state === 'queued') end(s, ask, 'dropped');
   s.effects.push({ type: 'finish', i_id: frame.i_id, missing: frame.missing, exit: frame.exit });
 }
 
@@ -207,6 +210,11 @@ export function endFrame(s: State, frame: Frame, outcome: Outcome, failure?: Fai
     ...(failure === undefined ? {} : { failure }),
     trace: traceOf(frame),
   });
+  for (const id of done.keys()) {
+    const recent = s.nodes.get(id)?.audit.recent;
+    recent?.push(frame.i_id);
+    if (recent !== undefined && recent.length > RECENT) recent.shift();
+  }
   s.effects.push({ type: 'release-frame', i_id: frame.i_id });
   if (frame.phase === 'opening') freePayload(s, frame.ref);
   s.timers.clear(`hard ${frame.i_id}`);

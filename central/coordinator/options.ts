@@ -23,6 +23,10 @@ export interface CoordinatorOptions {
   readonly owed_bytes: number;
   /** How often a tile is asked for again after errors, time-outs and lost nodes before central computes it itself. */
   readonly max_tries: number;
+  /** Share (0..1) of nodes' tiles that somebody else computes again, to compare; 0 is none. */
+  readonly audit_share: number;
+  /** Chooses those tiles; nodes must not know it. */
+  readonly audit_seed: number;
   /** Weight of the newest observation in a node's speed (ADCNN Algorithm 2). */
   readonly gamma: number;
   /** A live node that was given nothing for so long because it was slow gets a copy of one tile, so that its speed stays known. */
@@ -58,6 +62,8 @@ export const defaultOptions: Omit<CoordinatorOptions, 'epoch'> = {
   // Below what the built-in broker keeps for a slow reader (16 MiB): a central behind a slow link loses no result.
   owed_bytes: 12e6,
   max_tries: 4,
+  audit_share: 0.01,
+  audit_seed: 1,
   gamma: 0.3,
   probe_ms: 2_000,
   unknown_ms: 5_000,

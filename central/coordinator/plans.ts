@@ -11,7 +11,8 @@ function isPlaced(node: Node, on: Placement): boolean {
 
 /** Whether a node may be given work of a stage now. */
 export function isReady(node: Node, run: PlanRun, stage: number): boolean {
-  return node.presence === 'online' && node.readiness.get(run.plan.id)?.usable.includes(stage) === true;
+  if (node.presence !== 'online' || node.audit.out) return false;
+  return node.readiness.get(run.plan.id)?.usable.includes(stage) === true;
 }
 
 /** The nodes that the plan names for a stage and that are ready for it, in the order in which they came. */
@@ -25,7 +26,10 @@ export function isPreparing(s: State, run: PlanRun, stage: number): boolean {
   const { on } = run.plan.stages[stage]!;
   return [...s.nodes.values()].some(
     (node) =>
-      isPlaced(node, on) && node.presence === 'online' && node.readiness.get(run.plan.id)?.state === 'preparing',
+      isPlaced(node, on) &&
+      node.presence === 'online' &&
+      !node.audit.out &&
+      node.readiness.get(run.plan.id)?.state === 'preparing',
   );
 }
 
@@ -168,7 +172,7 @@ export function settlePlans(s: State): void {
     for (const { id: stage } of run.plan.stages)
       if ((active.has(run) || run.open > 0) && candidates(s, run, stage).length === 0) run.standby.add(stage);
     for (const node of s.nodes.values()) {
-      if (node.presence !== 'online') continue;
+      if (node.presence !== 'online' || node.audit.out) continue;
       const placed = run.plan.stages.filter(
         ({ id, on }) => isPlaced(node, on) || (node.id === CENTRAL && run.standby.has(id)),
       );

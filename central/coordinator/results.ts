@@ -1,6 +1,7 @@
 import { believe } from '../scheduler/belief.ts';
 import { observeWork, stageKey } from '../scheduler/statistics.ts';
 import { answer, cancel, end, failed, isLive } from './asks.ts';
+import { audit, auditOf, onFirstFailed, onSecond } from './audit.ts';
 import type { Event, TileNote } from './events.ts';
 import { onHeard } from './fleet.ts';
 import { fill, takeExit, tileDone } from './frames.ts';
@@ -44,6 +45,11 @@ export function onTileResult(s: State, event: TileResult): void {
   const node = s.nodes.get(event.node);
   const found = node === undefined ? 'stray' : findAsk(s, event);
   if (node !== undefined) onHeard(s, node);
+  const second = auditOf(s, event);
+  if (second !== undefined) {
+    onSecond(s, second, event);
+    return;
+  }
   if (typeof found === 'string') {
     if (node !== undefined && found === 'late') learn(s, node, event);
     s.notes[found]++;
@@ -55,7 +61,8 @@ export function onTileResult(s: State, event: TileResult): void {
   answer(s, ask, event);
   frame.bytes_down += event.bytes;
   ask.node.counts.bytes_down += event.bytes;
-  if (frame.phase !== 'running' || (tile.state !== 'asked' && tile.state !== 'unplaced')) {
+  const isOpen = tile.state === 'asked' || tile.state === 'unplaced';
+  if (frame.phase !== 'running' || !isOpen || ask.node.audit.out) {
     s.notes.late++;
     s.effects.push({ type: 'discard', handle: event.handle, why: 'late' });
     return;
@@ -64,7 +71,10 @@ export function onTileResult(s: State, event: TileResult): void {
   tile.state = 'pasting';
   tile.used = ask;
   cancel(s, tile.asks.filter(isLive));
-  s.effects.push({ type: 'paste', handle: event.handle, i_id: frame.i_id, stage: event.stage, t_id: event.t_id });
+  const { stage, t_id } = event;
+  const audited = audit(s, frame, ask.batch.stage, tile, ask.node);
+  const paste = { type: 'paste', handle: event.handle, i_id: frame.i_id, stage, t_id } as const;
+  s.effects.push(audited === undefined ? paste : { ...paste, audit: audited });
 }
 
 function fail(s: State, ask: Ask, text: string): void {
@@ -84,6 +94,8 @@ export function onTileError(s: State, event: TileError): void {
   const found = node === undefined ? 'stray' : findAsk(s, event);
   if (node !== undefined) onHeard(s, node);
   if (typeof found === 'string') {
+    const second = auditOf(s, event);
+    if (second !== undefined) second.ask.state = 'failed';
     s.notes[found]++;
     return;
   }
@@ -107,7 +119,7 @@ export function onPasted(s: State, frame: Frame, event: Extract<Event, { type: '
   const tile = stage?.tiles[event.t_id];
   if (stage === undefined || tile?.state !== 'pasting' || frame.phase !== 'running') return;
   const ask = tile.used!;
-  if (event.ok) {
+  if (event.ok && !ask.node.audit.out) {
     tile.state = 'done';
     ask.node.counts.tiles++;
     if (ask.hedged) ask.node.counts.hedges_won++;
@@ -115,10 +127,11 @@ export function onPasted(s: State, frame: Frame, event: Extract<Event, { type: '
     if (event.exit === true && stage.stage.exit !== undefined) takeExit(s, frame, stage);
     return;
   }
+  if (!event.ok) onFirstFailed(s, tile);
   tile.used = null;
   tile.state = 'asked';
   ask.state = 'failed';
-  fail(s, ask, 'its outputs were not what was asked for');
+  fail(s, ask, event.ok ? 'it answered wrongly elsewhere' : 'its outputs were not what was asked for');
   // Its T_L may have passed while it was being pasted.
   if (stage.fills && stage.due_at <= s.now) fill(s, frame, stage);
 }

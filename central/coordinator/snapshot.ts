@@ -36,7 +36,10 @@ export interface Snapshot {
         readonly unanswered_bytes: number;
         /** Bytes of results that it owes, as large as they can be. */
         readonly owed_bytes: number;
+        /** It answered wrongly and gets no work. */
+        readonly left_out: boolean;
         readonly tiles: number;
+        readonly audited: number;
         readonly errors: number;
         readonly given_up: number;
         readonly hedges_won: number;
@@ -68,6 +71,7 @@ export function snapshotOf(s: State): Snapshot {
       unanswered: node.open.size,
       unanswered_bytes: node.open_bytes,
       owed_bytes: node.owed_bytes,
+      left_out: node.audit.out,
       ...node.counts,
     },
   ]);

@@ -1,6 +1,7 @@
 import type { Plan, Stage, Tier } from '../../shared/plan/plan.ts';
 import type { Outcome, SkipReason } from '../../shared/protocol/messages.ts';
 import type { NodeStatistics } from '../scheduler/statistics.ts';
+import type { Audit } from './audit.ts';
 import type { CameraPolicy, Effect, PlanFacts, TileFacts, TileNote } from './events.ts';
 import type { CoordinatorOptions } from './options.ts';
 import { Timers } from './timers.ts';
@@ -50,10 +51,20 @@ export interface State {
     resent: number;
     /** Tiles whose outputs are zeros. */
     filled: number;
+    /** Tiles that two computed, and what they said was compared. */
+    audited: number;
   };
+  /** Audits under way, by id. */
+  readonly audits: Map<string, Audit>;
+  audit_count: number;
+  /** What chooses the tiles to audit. */
+  audit_seed: number;
   /** Something has changed for plans or nodes: `settlePlans` has to look. */
   fleet_changed: boolean;
 }
+
+/** Ended frames that are remembered of a node, to be named where it turns out to answer wrongly. */
+export const RECENT = 64;
 
 /** Ended frames that are remembered. */
 export const ENDED_KEPT = 512;
@@ -102,8 +113,18 @@ export interface Node {
   worked_at: number;
   answered_at: number;
   readonly statistics: NodeStatistics;
+  readonly audit: {
+    /** Audits in which somebody else said the same, since it was let in. */
+    agreed: number;
+    /** It answered wrongly and gets no work; how often that was. */
+    out: boolean;
+    left_out_times: number;
+    /** The last ended frames that used its results. */
+    recent: string[];
+  };
   readonly counts: {
     tiles: number;
+    audited: number;
     errors: number;
     given_up: number;
     hedges_won: number;
@@ -256,6 +277,8 @@ export interface Batch {
   readonly frame: Frame;
   readonly stage: StageRun;
   readonly attempt: number;
+  /** The audit that it is a second request for. */
+  readonly audit: string | undefined;
   readonly asks: Ask[];
   readonly assigned_at: number;
   /** Waiting and computing, ms; null where nothing is known of the node. */
@@ -298,7 +321,10 @@ export function newState(options: CoordinatorOptions): State {
     batches: 0,
     prepares: 0,
     notes: { duplicate: 0, stray: 0, late: 0, 'stale-epoch': 0 },
-    extra: { hedged: 0, resent: 0, filled: 0 },
+    extra: { hedged: 0, resent: 0, filled: 0, audited: 0 },
+    audits: new Map(),
+    audit_count: 0,
+    audit_seed: options.audit_seed,
     fleet_changed: false,
   };
 }

@@ -14,6 +14,7 @@ import type { Region, StageForm } from '../../shared/tiling/form.ts';
 import { buildStage } from '../../shared/tiling/stage.ts';
 import type { PlanLayout } from '../assembly/frame-store.ts';
 import type { PlanFacts } from '../coordinator/events.ts';
+import { steadinessOf } from './steadiness.ts';
 
 /** A plan with the geometry of its tiles. */
 export interface PreparedPlan {
@@ -156,6 +157,7 @@ export function layoutOf({ plan, forms }: PreparedPlan, resolved: ResolvedModel)
     id: plan.id,
     specs: new Map([...resolved.specs].filter(([tensor]) => tensors.has(tensor))),
     codes: heldCodes(plan, outputsOf(resolved)),
+    steadiness: steadinessOf(resolved.model),
     stages: forms.map((form, index) => ({
       ...(plan.stages[index]!.exit === undefined ? {} : { exit: plan.stages[index]!.exit }),
       tiles: form.tiles.map((tile) => ({

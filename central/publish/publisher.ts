@@ -1,6 +1,6 @@
 import { CENTRAL } from '../../shared/plan/plan.ts';
 import type { Bus, Log } from '../../shared/ports.ts';
-import type { PlanStatus, ResultObject, TensorMessage, WireRegion } from '../../shared/protocol/messages.ts';
+import type { LeftOut, PlanStatus, ResultObject, TensorMessage, WireRegion } from '../../shared/protocol/messages.ts';
 import { splitBody } from '../../shared/protocol/parts.ts';
 import type { Topics } from '../../shared/protocol/topics.ts';
 import { encode } from '../../shared/runtime/cbor.ts';
@@ -31,6 +31,11 @@ export class Publisher {
   /** The public key that belongs to the signatures of models. */
   key(publicKey: string): void {
     this.#stand(this.#topics.centralKey(CENTRAL), publicKey);
+  }
+
+  /** Nodes that get no work. */
+  leftOut(standing: LeftOut): void {
+    this.#stand(this.#topics.centralLeftOut(CENTRAL), JSON.stringify(standing));
   }
 
   plan(model: string, status: PlanStatus): void {

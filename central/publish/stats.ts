@@ -12,7 +12,7 @@ interface CameraWindow {
 }
 
 /** Counts of a node's work that are reported. */
-const NODE_COUNTS = ['tiles', 'errors', 'given_up', 'hedges_won', 'bytes_up', 'bytes_down'] as const;
+const NODE_COUNTS = ['tiles', 'audited', 'errors', 'given_up', 'hedges_won', 'bytes_up', 'bytes_down'] as const;
 
 /** Latencies kept per camera and window; beyond that the window's first ones speak for it. */
 const MAX_LATENCIES = 4096;
@@ -88,7 +88,7 @@ export class Stats {
     );
     const tiles = {
       ...increase(now.notes, before?.notes, TILE_NOTES),
-      ...increase(now.extra, before?.extra, ['hedged', 'resent', 'filled']),
+      ...increase(now.extra, before?.extra, ['hedged', 'resent', 'filled', 'audited']),
     };
     const buffers = { open_frames: now.open_frames, open_bytes: now.open_bytes, waiting_bytes: now.payload_bytes };
     this.#cameras.clear();

@@ -3,13 +3,18 @@ import type { NodeView } from '../fleet.ts';
 import { connectionOptions, connectionSettings } from '../options.ts';
 import { type Column, table } from '../output.ts';
 
-const number = (value: number | undefined, digits = 0): string => (value === undefined ? '-' : value.toFixed(digits));
+/** Nodes say what they like: figures that nobody can mean are shown short. */
+const number = (value: number | undefined, digits = 0): string => {
+  if (value === undefined) return '-';
+  return Math.abs(value) < 1e7 ? value.toFixed(digits) : value.toExponential(1);
+};
 
 const columns: readonly Column<NodeView>[] = [
   { title: 'node', cell: ({ id }) => id },
   {
     title: 'status',
-    cell: ({ online, heartbeat }) => (online ? (heartbeat === undefined ? 'silent' : 'online') : 'offline'),
+    cell: ({ online, heartbeat, leftOut }) =>
+      online ? (heartbeat === undefined ? 'silent' : leftOut === undefined ? 'online' : 'left out') : 'offline',
   },
   { title: 'tier', cell: ({ info }) => info?.tier ?? '-' },
   { title: 'hardware', cell: ({ info }) => (info === undefined ? '-' : `${info.hardware} (${info.cores} cores)`) },
@@ -25,7 +30,8 @@ const columns: readonly Column<NodeView>[] = [
 export const command = defineCommand({
   description:
     'Shows every node that the broker knows: whether it is online, what it is, how busy it is, and the models that it ' +
-    'has loaded. `silent` means that it is called online but sends no heartbeat. Takes about a second.',
+    'has loaded. `silent` means that it is called online but sends no heartbeat, `left out` that it answered wrongly ' +
+    'and gets no work until it is restarted. Takes about a second.',
   options: connectionOptions,
   examples: [
     ['nodes', 'the fleet of the broker on this machine'],
@@ -44,13 +50,14 @@ export const command = defineCommand({
       bus.stop(),
     );
     if (json) {
-      for (const { id, online, info, heartbeat } of fleet.nodes) {
-        out.json({ id, online, info: info ?? null, heartbeat: heartbeat ?? null });
+      for (const { id, online, info, heartbeat, leftOut } of fleet.nodes) {
+        out.json({ id, online, left_out: leftOut ?? null, info: info ?? null, heartbeat: heartbeat ?? null });
       }
       return 0;
     }
     if (fleet.nodes.length === 0) out.note('no nodes; `tessera agent` starts one');
     else for (const line of table(columns, fleet.nodes)) out.line(line);
+    for (const { id, leftOut } of fleet.nodes) if (leftOut !== undefined) out.note(`${id} is left out: ${leftOut}`);
     if (!fleet.central)
       out.note('no central is online: frames are not worked on; `tessera central` or `tessera up` starts one');
     return 0;

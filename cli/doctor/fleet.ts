@@ -23,6 +23,8 @@ export interface FleetFacts {
   /** Models with a plan at work, and when that began, Unix seconds by central's clock. */
   readonly plans: readonly { readonly model: string; readonly since: number }[];
   readonly nodes: readonly NodeFacts[];
+  /** Nodes that central gives no work, and why. */
+  readonly leftOut?: ReadonlyMap<string, string>;
   /** Version of this package, which is that of whoever runs the doctor. */
   readonly version: string;
   /** Unix seconds. */
@@ -103,6 +105,13 @@ function judgeNode(node: NodeFacts, facts: FleetFacts): Check {
       name,
       `it speaks wire versions ${info.wire.join(' to ')}, central speaks ${WIRE_VERSION}`,
       `install the version of central on it (it has ${info.version})`,
+    );
+  const wrong = facts.leftOut?.get(node.id);
+  if (wrong !== undefined)
+    return fail(
+      name,
+      `it gets no work: ${wrong}`,
+      'look at its memory and its version, then restart its agent; `tessera node revoke` throws out what you do not trust',
     );
   const ignores = deaf(node, facts);
   if (ignores !== undefined)

@@ -1,9 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { CENTRAL } from '../../shared/plan/plan.ts';
 import type { Bus, Message } from '../../shared/ports.ts';
 import {
   centralStatus,
   type Heartbeat,
   heartbeat,
+  type LeftOut,
+  leftOut,
   type NodeInfo,
   nodeInfo,
   planStatus,
@@ -33,6 +36,7 @@ export async function lookAtFleet(bus: Bus, base: string, signal: AbortSignal): 
   const nodes = new Map<string, Heard>();
   const plans = new Map<string, number>();
   const centrals = new Map<string, { readonly state: string; readonly epoch: number }>();
+  let out: LeftOut['nodes'] = {};
   let central = false;
   let last = performance.now();
 
@@ -71,6 +75,9 @@ export async function lookAtFleet(bus: Bus, base: string, signal: AbortSignal): 
     const status = payload.length > MAX_TEXT ? undefined : read(centralStatus, payload);
     if (status !== undefined) centrals.set(status.id, status);
   });
+  await follow('plans', names.centralLeftOut(CENTRAL), 1, ({ payload }) => {
+    out = (payload.length > MAX_TEXT ? undefined : read(leftOut, payload))?.nodes ?? {};
+  });
   for (const filter of [names.nodeStatusAll, names.nodeInfoAll]) await follow('nodes', filter, 1, onNode);
   await follow('plans', names.planAll, 1, onPlan);
   await follow('nodes', names.heartbeatAll, 0, onNode);
@@ -88,6 +95,7 @@ export async function lookAtFleet(bus: Bus, base: string, signal: AbortSignal): 
     centrals: [...centrals].map(([id, { state, epoch }]) => ({ id, state, epoch })),
     plans: [...plans].map(([model, since]) => ({ model, since })),
     nodes: [...nodes].map(([id, node]) => ({ id, ...node })).sort((a, b) => (a.id < b.id ? -1 : 1)),
+    leftOut: new Map(Object.entries(central ? out : {}).map(([id, { reason }]) => [id, reason])),
     version: packageVersion(),
     now: Date.now() / 1000,
   };

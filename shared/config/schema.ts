@@ -63,6 +63,14 @@ const central = z.strictObject({
     .regex(/^[a-z0-9-]{1,63}$/, 'expected 1 to 63 of a-z, 0-9 and -')
     .default('auto')
     .describe('tells several centrals of one base apart; auto: the host name'),
+  audit_share: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0.01)
+    .describe(
+      "share of nodes' tiles that another node computes again, to find nodes that answer wrongly, and with them the first ones of each node; 0: none",
+    ),
   standby: z.boolean().default(false).describe('where another central is active, wait and take over when it is gone'),
 });
 

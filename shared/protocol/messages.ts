@@ -318,6 +318,8 @@ export const stats = z.object({
     z.string(),
     z.object({
       tiles: count,
+      /** Of these, how many somebody else computed too. */
+      audited: count.optional(),
       errors: count.optional(),
       given_up: count.optional(),
       hedges_won: count.optional(),
@@ -335,6 +337,7 @@ export const stats = z.object({
       hedged: count,
       resent: count,
       filled: count,
+      audited: count.optional(),
     })
     .optional(),
   /** What is held at the time of the report: accepted frames, bytes of their tensors, bytes of frames that wait. */
@@ -357,6 +360,23 @@ export const centralStatus = z.object({
 });
 /** What a central says of itself. */
 export type CentralStatus = z.infer<typeof centralStatus>;
+
+/** `tessera/central/central/left-out`: nodes that answered wrongly and get no work until they are restarted. */
+export const leftOut = z.object({
+  v: z.literal(1),
+  nodes: z.record(
+    text,
+    z.object({
+      /** Unix seconds. */
+      since: z.number(),
+      reason: text,
+      /** Ids of the last results that used its tiles before. */
+      results: z.array(text).max(64),
+    }),
+  ),
+});
+/** Nodes that answered wrongly. */
+export type LeftOut = z.infer<typeof leftOut>;
 
 /** `tessera/request/<command>` */
 export const request = z.object({ transaction: text }).loose();

@@ -38,6 +38,7 @@ export function topics(base = 'tessera') {
     centralHeartbeat: (id: string) => `${base}/central/${id}/heartbeat`,
     centralHeartbeatAll: `${base}/central/+/heartbeat`,
     centralKey: (id: string) => `${base}/central/${id}/key`,
+    centralLeftOut: (id: string) => `${base}/central/${id}/left-out`,
     centralKeyAll: `${base}/central/+/key`,
     input: (camera: string, frame?: string) => `${base}/input/${camera}${frame === undefined ? '' : `/${frame}`}`,
     inputAll: `${base}/input/#`,

@@ -19,6 +19,8 @@ export function chaos(seed: number, ms: number, keepLog = false): Cluster {
     owed_bytes: 70_000,
     hard_limit_ms: 8_000,
     patience_ms: 4_000,
+    audit_share: seed % 2 === 0 ? 0.2 : 0.01,
+    audit_seed: seed,
     camera: { ...defaultOptions.camera, queue_max: 8 },
   };
   const cluster = new Cluster(options, seed, keepLog);
@@ -132,5 +134,6 @@ function misbehaviour({ random }: Cluster): Partial<Parameters<Cluster['start']>
     duplicated: random.chance(0.3) ? 0.5 : 0,
     reordered: random.chance(0.3) ? 0.5 : 0,
     reorderMs: 300,
+    lies: random.chance(0.1) ? 0.5 : 0,
   };
 }

@@ -24,6 +24,8 @@ export interface Behaviour {
   /** Chance and length of an additional delay of a result, which lets later ones overtake it. */
   reordered: number;
   reorderMs: number;
+  /** Chance that a result is wrong in a way that only another computation shows. */
+  lies: number;
   /** What it says of its times in place of the truth. */
   claims: ((truth: { compute_ms: number; queue_ms: number }) => { compute_ms: number; queue_ms: number }) | undefined;
 }
@@ -38,6 +40,7 @@ const STEADY: Behaviour = {
   duplicated: 0,
   reordered: 0,
   reorderMs: 0,
+  lies: 0,
   claims: undefined,
 };
 
@@ -59,6 +62,10 @@ interface SimNode {
   /** What would have happened while it was stopped. */
   later: (() => void)[];
 }
+
+/** Handles of results that are wrong have a mark, which only the simulated shell sees. */
+const handleOf = (lie: boolean): string => (lie ? 'x' : 'h');
+const isWrong = (handle: string): boolean => handle.startsWith('x');
 
 /** A frame that was offered and not accepted. */
 export interface Skipped {
@@ -94,6 +101,12 @@ export class Cluster {
   /** Chance that an exit is confident. */
   confident = 0;
   pasteMs = 0.2;
+  /** Nodes that were left out, in order. */
+  readonly leftOut: string[] = [];
+  /** Tiles of ended frames that were wrong, by frame. */
+  readonly spoiled = new Set<string>();
+  readonly #wrong = new Map<string, Set<number>>();
+  readonly #audits = new Map<string, { first: boolean; second: boolean }>();
   readonly #invariants: Invariants;
   readonly #nodes = new Map<string, SimNode>();
   readonly #facts = new Map<string, PlanFacts>();
@@ -103,7 +116,8 @@ export class Cluster {
   #timer = 0;
 
   constructor(options: Partial<CoordinatorOptions> = {}, seed = 1, keepLog = false) {
-    this.options = { ...defaultOptions, epoch: 7, ...options };
+    // Tests that are not about audits count requests one by one.
+    this.options = { ...defaultOptions, epoch: 7, audit_share: 0, ...options };
     this.coordinator = new Coordinator(this.options);
     this.random = new Random(seed);
     this.#invariants = new Invariants(this.options);
@@ -239,6 +253,8 @@ export class Cluster {
     }
     // Results that come after the end of their frame have to find a quiet coordinator.
     this.run(this.now + 2_000);
+    // Audits have as long as frames have.
+    if (this.#audits.size > 0) this.run(this.now + this.options.hard_limit_ms);
     this.#invariants.checkAtEnd();
   }
 
@@ -310,8 +326,31 @@ export class Cluster {
           );
         });
         return;
+      case 'compare': {
+        const kept = this.#audits.get(effect.audit)!;
+        kept.second = isWrong(effect.handle);
+        this.#soon(this.pasteMs, { type: 'compared', audit: effect.audit, agree: !kept.first && !kept.second });
+        return;
+      }
+      case 'judge': {
+        const { first, second } = this.#audits.get(effect.audit)!;
+        this.#soon(3, { type: 'judged', audit: effect.audit, said: { suspect: !first, auditor: !second } });
+        return;
+      }
+      case 'audit-over':
+        this.#audits.delete(effect.audit);
+        return;
+      case 'leave-out':
+        this.leftOut.push(effect.node);
+        return;
       case 'paste': {
         const { i_id, stage, t_id } = effect;
+        if (effect.audit !== undefined)
+          this.#audits.set(effect.audit, { first: isWrong(effect.handle), second: false });
+        const wrong = this.#wrong.get(i_id) ?? new Set();
+        this.#wrong.set(i_id, wrong);
+        if (isWrong(effect.handle)) wrong.add(1000 * stage + t_id);
+        else wrong.delete(1000 * stage + t_id);
         const ok = !this.random.chance(this.badPaste);
         const exit = ok && this.#invariants.exitOf(i_id, stage) !== undefined && this.random.chance(this.confident);
         this.#soon(this.pasteMs, { type: 'pasted', i_id, stage, t_id, ok, exit });
@@ -323,6 +362,8 @@ export class Cluster {
       case 'publish': {
         const { type: _, ...end } = effect;
         this.published.push(end);
+        if (end.outcome !== 'error' && (this.#wrong.get(end.i_id)?.size ?? 0) > 0) this.spoiled.add(end.i_id);
+        this.#wrong.delete(end.i_id);
         return;
       }
       case 'skip-frame':
@@ -415,6 +456,7 @@ export class Cluster {
     const { plan, i_id, stage, attempt } = work;
     const named = { node: node.id, plan, i_id, stage, t_id, attempt };
     const times_ms = behaviour.claims?.({ compute_ms, queue_ms }) ?? { compute_ms, queue_ms };
+    const lie = this.random.chance(behaviour.lies);
     this.done.set(node.id, (this.done.get(node.id) ?? 0) + 1);
     const times = this.random.chance(behaviour.lost) ? 0 : this.random.chance(behaviour.duplicated) ? 2 : 1;
     for (let k = 0; k < times; k++) {
@@ -428,7 +470,7 @@ export class Cluster {
               ...named,
               bytes: node.id === CENTRAL ? 0 : bytes,
               ...times_ms,
-              handle: `h${this.#order++}`,
+              handle: `${handleOf(lie)}${this.#order++}`,
             });
         });
       if (late > 0) this.at(this.now + late, deliver);

@@ -29,7 +29,14 @@ export class Invariants {
   /** Requests without an answer, of open frames. */
   readonly #unanswered = new Set<string>();
   /** i_id/stage/t_id of tiles that are being pasted or are done. */
-  readonly #accepted = new Set<string>();
+  readonly #accepted = new Map<string, string>();
+  /** Of these, whose node was left out since; none of them may be in a frame that ends well. */
+  readonly #tainted = new Set<string>();
+  readonly #audits = new Set<string>();
+  readonly #out = new Map<string, string>();
+  #from = '';
+  /** Left out, and restarted since. */
+  readonly #mayReturn = new Set<string>();
   #openBytes = 0;
   #timerAt: number | undefined;
   #now = 0;
@@ -46,7 +53,11 @@ export class Invariants {
     this.#before(event);
     let handled = 0;
     for (const effect of effects) {
-      if (event.type === 'tile-result' && (effect.type === 'paste' || effect.type === 'discard')) {
+      if (effect.type === 'paste' && event.type === 'tile-result') this.#from = event.node;
+      if (
+        event.type === 'tile-result' &&
+        (effect.type === 'paste' || effect.type === 'discard' || effect.type === 'compare')
+      ) {
         assert(effect.handle === event.handle, '4: another handle is named than the one that came');
         handled++;
       }
@@ -59,6 +70,7 @@ export class Invariants {
   /** What has to be true when everything has come to its end. */
   checkAtEnd(): void {
     assert(this.#frames.size === 0, `1: ${this.#frames.size} frames never ended`);
+    assert(this.#audits.size === 0, `10: ${this.#audits.size} audits never ended`);
     for (const ref of this.#payloads.keys()) assert(this.#freed.has(ref), `4: payload ${ref} was never freed`);
   }
 
@@ -79,6 +91,7 @@ export class Invariants {
         const known = this.#nodes.get(event.node);
         if (event.node === 'central') return;
         if (known?.online && known.bootId !== event.boot_id) this.#forget(event.node);
+        if (this.#out.get(event.node) !== event.boot_id) this.#mayReturn.add(event.node);
         this.#nodes.set(event.node, { online: true, bootId: event.boot_id });
         return;
       }
@@ -176,6 +189,10 @@ export class Invariants {
         );
         const exit = effect.outcome === 'error' ? null : frame!.exit;
         assert(effect.exit === exit, `9: it ends at ${effect.exit}, and finished at ${frame!.exit}`);
+        // What an exit did not read is in no result; what it read has ended the frame.
+        if (effect.outcome !== 'error' && effect.exit === null)
+          for (const key of this.#tainted)
+            assert(!key.startsWith(`${effect.i_id} `), `10: ${key} is of a node that was left out`);
         frame!.published = true;
         return;
       }
@@ -185,6 +202,8 @@ export class Invariants {
         this.#frames.delete(effect.i_id);
         this.#openBytes -= frame!.bytes;
         this.#ended.add(effect.i_id);
+        for (const of of [this.#accepted, this.#tainted])
+          for (const key of of.keys()) if (key.startsWith(`${effect.i_id} `)) of.delete(key);
         for (const name of this.#unanswered) if (name.startsWith(`${effect.i_id} `)) this.#unanswered.delete(name);
         return;
       }
@@ -196,14 +215,42 @@ export class Invariants {
         this.#runs(effect);
         const key = `${effect.i_id} ${effect.stage} ${effect.t_id}`;
         assert(!this.#accepted.has(key), `3: tile ${key} is accepted twice`);
-        this.#accepted.add(key);
+        this.#accepted.set(key, this.#from);
+        this.#tainted.delete(key);
+        if (effect.audit !== undefined) {
+          assert(!this.#audits.has(effect.audit), `10: audit ${effect.audit} begins twice`);
+          this.#audits.add(effect.audit);
+        }
         return;
       }
+      case 'compare':
+      case 'judge':
+        assert(this.#audits.has(effect.audit), `10: ${effect.type} names audit ${effect.audit}, which is over`);
+        return;
+      case 'audit-over':
+        assert(this.#audits.delete(effect.audit), `10: audit ${effect.audit} ends twice`);
+        return;
+      case 'leave-out':
+        assert(!this.#out.has(effect.node), `10: ${effect.node} is left out twice`);
+        assert(effect.node !== 'central', '10: central leaves itself out');
+        this.#out.set(effect.node, this.#nodes.get(effect.node)?.bootId ?? '');
+        this.#mayReturn.delete(effect.node);
+        for (const [key, node] of this.#accepted)
+          if (node === effect.node) {
+            this.#accepted.delete(key);
+            this.#tainted.add(key);
+          }
+        return;
+      case 'let-in':
+        assert(this.#mayReturn.has(effect.node), `10: ${effect.node} is let in and was not restarted`);
+        this.#out.delete(effect.node);
+        return;
       case 'cancel':
         this.#live(effect);
         return;
       case 'fill':
         this.#runs(effect);
+        for (const t_id of effect.t_ids) this.#tainted.delete(`${effect.i_id} ${effect.stage} ${t_id}`);
         return;
       case 'finish':
         this.#runs(effect);
@@ -241,7 +288,9 @@ export class Invariants {
     const ready = this.#prepared.get(`${node} ${plan}`);
     for (const t_id of effect.t_ids) this.#unanswered.add(askName({ ...effect, t_id }));
     assert(ready?.usable.has(stage) === true, `5: ${node} is not ready for stage ${stage} of ${plan}`);
+    if (effect.audit !== undefined) assert(this.#audits.has(effect.audit), `10: work for audit ${effect.audit}`);
     if (node === 'central') return;
+    assert(!this.#out.has(node), `10: ${node} was left out and gets work`);
     const known = this.#nodes.get(node);
     assert(known?.online === true, `5: ${node} is offline and gets work`);
   }

@@ -50,3 +50,115 @@ test('a node that claims to need for ever loses its own share and costs nobody a
   expect(mean(shares)).toBeLessThanOrEqual(2);
   expect(latency).toBeLessThan(400);
 });
+
+/** Four nodes of which `d` lies now and then, and a camera at ten frames a second. */
+function withLiar(lies: number, seed: number, options: object = {}): Cluster {
+  const cluster = new Cluster({ audit_share: 0.05, audit_seed: seed, ...options }, seed);
+  for (const node of NODES) cluster.start(node);
+  cluster.behaviour('d').lies = lies;
+  cluster.plan('m', tilesAndTail(16, { cost: 3e6 }));
+  cluster.run(4_000);
+  return cluster;
+}
+
+function play(cluster: Cluster, frames: number): void {
+  for (let k = 0; k < frames; k++) {
+    cluster.offer('front');
+    cluster.run(cluster.now + 100);
+  }
+  cluster.settle();
+}
+
+test.each([1, 2, 3])(
+  'a node whose every answer is wrong is out after its first frames, and then none is wrong (seed %d)',
+  (seed) => {
+    const cluster = withLiar(1, seed);
+    play(cluster, 100);
+    expect(cluster.leftOut).toEqual(['d']);
+    expect(cluster.spoiled.size).toBeLessThanOrEqual(3);
+    expect(cluster.published).toHaveLength(100);
+    for (const end of cluster.published.slice(5)) expect(end.tiles_per_node.d).toBeUndefined();
+  },
+);
+
+test('a node that lies seldom is found by and by', () => {
+  const cluster = withLiar(0.2, 4);
+  play(cluster, 400);
+  expect(cluster.leftOut).toEqual(['d']);
+});
+
+test('nobody is left out where nobody lies, and no frame takes longer for it', () => {
+  const latencies = [0, 1].map((audit_share) => {
+    const cluster = withLiar(0, 5, { audit_share });
+    play(cluster, 100);
+    expect(cluster.leftOut).toEqual([]);
+    return mean(cluster.published.map((end) => end.latency_ms));
+  });
+  expect(latencies[1]).toBeLessThanOrEqual(1.05 * latencies[0]!);
+});
+
+test('what is found is not used: the frame under way has the right tile, or says that it has not', () => {
+  for (let seed = 1; seed <= 20; seed++) {
+    const cluster = withLiar(1, seed, { audit_share: 1 });
+    // Slow enough for audits to come back while the frame is open.
+    for (const node of ['a', 'b', 'c']) cluster.behaviour(node).speed = 1e4;
+    play(cluster, 5);
+    expect(cluster.leftOut).toEqual(['d']);
+    for (const end of cluster.published) if (end.outcome === 'ok') expect(end.missing).toEqual([]);
+  }
+});
+
+test('a node that was restarted gets work again and is looked at closely; the second time it stays out', () => {
+  const cluster = withLiar(1, 6);
+  play(cluster, 20);
+  cluster.kill('d');
+  cluster.start('d');
+  cluster.run(cluster.now + 1_000);
+  play(cluster, 20);
+  expect(cluster.leftOut).toEqual(['d', 'd']);
+  cluster.kill('d');
+  cluster.start('d', { lies: 0 });
+  cluster.run(cluster.now + 1_000);
+  const before = cluster.published.length;
+  play(cluster, 20);
+  for (const end of cluster.published.slice(before)) expect(end.tiles_per_node.d).toBeUndefined();
+});
+
+test('one that was mended by the restart keeps its work', () => {
+  const cluster = withLiar(1, 7);
+  play(cluster, 20);
+  cluster.kill('d');
+  cluster.behaviour('d').lies = 0;
+  cluster.start('d');
+  cluster.run(cluster.now + 1_000);
+  const before = cluster.published.length;
+  play(cluster, 60);
+  expect(cluster.leftOut).toEqual(['d']);
+  expect(cluster.published.slice(before).some((end) => (end.tiles_per_node.d ?? 0) > 0)).toBe(true);
+});
+
+test('a liar that is asked for the second answer has nobody else left out', () => {
+  for (let seed = 1; seed <= 10; seed++) {
+    const cluster = withLiar(0, seed, { audit_share: 0.5 });
+    play(cluster, 20);
+    cluster.behaviour('d').lies = 1;
+    play(cluster, 60);
+    expect(cluster.leftOut).toEqual(['d']);
+  }
+});
+
+test('where only liars are left central does the work itself', () => {
+  const cluster = withLiar(1, 8);
+  for (const node of NODES) cluster.behaviour(node).lies = 1;
+  play(cluster, 100);
+  expect([...cluster.leftOut].sort()).toEqual(NODES);
+  const { outcome, nodes } = cluster.published.at(-1)!;
+  expect([outcome, nodes]).toEqual(['ok', ['central']]);
+});
+
+test('with audits off nobody computes anything twice', () => {
+  const cluster = withLiar(1, 9, { audit_share: 0 });
+  play(cluster, 20);
+  expect(cluster.leftOut).toEqual([]);
+  expect(cluster.work.filter((work) => work.audit !== undefined)).toEqual([]);
+});

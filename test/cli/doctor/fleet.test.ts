@@ -116,6 +116,14 @@ describe('a deployment', () => {
     expect(find('clocks', {})).toBeUndefined();
   });
 
+  it('names a node that was left out for its wrong answers, which nothing else shows', () => {
+    const leftOut = new Map([['pi-1', 'it answered wrongly']]);
+    expect(find('node pi-1', { leftOut })).toMatchObject({
+      status: 'fail',
+      text: 'it gets no work: it answered wrongly',
+    });
+  });
+
   it('names a node that follows another epoch than the active central, which otherwise looks well and does nothing', () => {
     const centrals = [{ id: 'main', state: 'active', epoch: 100 }];
     const following = (epoch: number) =>

@@ -1,0 +1,85 @@
+import type { CodecSpec } from '../../shared/codec/spec.ts';
+import { numbers } from '../../shared/tensor/numbers.ts';
+import type { Dtype, Tensor } from '../../shared/tensor/tensor.ts';
+
+/**
+ * Whether two nodes that computed the same tile said the same. Processors round differently and add in other orders, so
+ * equal is what lies within a tolerance by element type and codec:
+ *
+ *     |a - b| <= relative * scale + absolute + steps of the codec,    scale = the lesser of max |a| and max |b|
+ *
+ * The lesser, so that nobody widens it by saying something huge. A sound node lies far within: 1e-6 of the scale for
+ * float32. What stays below the tolerance cannot be told from rounding.
+ */
+
+/** How a network answers to rounding. */
+export type Steadiness =
+  | 'smooth'
+  /** Some operators make steps of small differences (quantisation, comparisons, the place of a maximum). */
+  | 'jumps'
+  /** It draws random numbers: no two runs are alike, and nothing can be said of them. */
+  | 'random';
+
+const TOLERANCE: Readonly<Partial<Record<Dtype, { readonly relative: number; readonly absolute: number }>>> = {
+  float64: { relative: 1e-3, absolute: 1e-4 },
+  float32: { relative: 1e-3, absolute: 1e-4 },
+  float16: { relative: 1e-2, absolute: 1e-3 },
+  // One step of 8 bits may be added in every layer of a quantised network.
+  uint8: { relative: 0, absolute: 2 },
+  int8: { relative: 0, absolute: 2 },
+};
+/** Of other types, whole numbers and truth values. */
+const EXACT = { relative: 0, absolute: 0 } as const;
+/** Where small differences make steps: so much wider, and such a share of the elements may lie beyond that. */
+const JUMPS = { relative: 0.05, strays: 0.02 } as const;
+/** Rounding may fall on either side of a step, at both ends. */
+const STEPS = 1.5;
+/** Rounding to 11 significant bits, on either side. */
+const FP16_STEP = 2 ** -10;
+
+/** Whether two tensors of one shape and type agree; `codec` is what both travelled with. */
+export function agree(a: Tensor, b: Tensor, codec: CodecSpec, steadiness: Steadiness): boolean {
+  if (steadiness === 'random') return true;
+  const [x, y] = [numbers(a), numbers(b)];
+  if (x.length !== y.length) return false;
+  const [left, right] = [span(x), span(y)];
+  const scale = Math.min(left.size, right.size);
+  const { relative, absolute } = TOLERANCE[a.dtype] ?? EXACT;
+  const jumps = steadiness === 'jumps';
+  const step = stepOf(codec, scale, Math.min(left.range, right.range));
+  const tolerance = Math.max(relative, jumps ? JUMPS.relative : 0) * scale + absolute + STEPS * step;
+  let strays = jumps ? JUMPS.strays * x.length : 0;
+  for (let i = 0; i < x.length; i++) {
+    // A subtraction would make NaN of equal infinities.
+    if (Object.is(x[i], y[i]) || Math.abs(x[i]! - y[i]!) <= tolerance) continue;
+    if (--strays < 0) return false;
+  }
+  return true;
+}
+
+/** Largest magnitude and range of the finite values. */
+function span(values: ArrayLike<number>): { size: number; range: number } {
+  let low = Number.POSITIVE_INFINITY;
+  let high = Number.NEGATIVE_INFINITY;
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i]!;
+    if (!Number.isFinite(value)) continue;
+    if (value < low) low = value;
+    if (value > high) high = value;
+  }
+  return low > high ? { size: 0, range: 0 } : { size: Math.max(Math.abs(low), Math.abs(high)), range: high - low };
+}
+
+/** What one step of a codec is in the values that it carries. */
+function stepOf(codec: CodecSpec, scale: number, range: number): number {
+  switch (codec.name) {
+    case 'clip':
+      return (codec.b - codec.a) / (2 ** codec.bits - 1);
+    case 'q8':
+      return range / 255;
+    case 'fp16':
+      return scale * FP16_STEP;
+    default:
+      return 0;
+  }
+}
