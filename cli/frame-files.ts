@@ -1,6 +1,6 @@
 import type { FileHandle } from 'node:fs/promises';
 import { TesseraError } from '../shared/errors.ts';
-import { describeBytes, sniff } from '../shared/model/sniff.ts';
+import { adviceFor, describeBytes, HEAD_BYTES, sniff } from '../shared/model/sniff.ts';
 import type { FrameEnvelope } from '../shared/protocol/messages.ts';
 import { openFile } from '../shared/runtime/file.ts';
 import { DTYPE_BYTES, elementCount, type TensorSpec } from '../shared/tensor/tensor.ts';
@@ -11,9 +11,6 @@ export interface FrameFile {
   readonly file: string;
   read(): Promise<FrameEnvelope>;
 }
-
-/** As many first bytes as tell a format. */
-const HEAD_BYTES = 64;
 
 /** What `use` finds out about a file without reading all of it. Throws TESSERA_USAGE. */
 async function lookInto<T>(file: string, use: (handle: FileHandle) => Promise<T>): Promise<T> {
@@ -37,7 +34,7 @@ export function pictureFrame(d: Uint8Array, name: string, tensors = false): Fram
   const format = sniff(d);
   if (format === 'jpeg' || format === 'png') return { v: 1, format, d, tensors };
   throw new TesseraError('TESSERA_INPUT_INVALID', `${name} is ${describeBytes(d)}, not a JPEG or PNG`, {
-    hint: 'convert it to JPEG or PNG first',
+    hint: adviceFor(d, 'file'),
   });
 }
 

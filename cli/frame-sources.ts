@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { basename } from 'node:path';
 import { TesseraError } from '../shared/errors.ts';
-import { describeBytes, sniff } from '../shared/model/sniff.ts';
+import { adviceFor, describeBytes, sniff } from '../shared/model/sniff.ts';
 import { pictureFiles, readFrame } from './camera/source.ts';
 import { JpegStream } from './jpeg-stream.ts';
 import { Pace } from './pace.ts';
@@ -48,7 +48,7 @@ async function* framesOfFiles(
       const format = sniff(bytes);
       if (format !== 'jpeg' && format !== 'png') {
         throw new TesseraError('TESSERA_INPUT_INVALID', `${file} is ${describeBytes(bytes)}`, {
-          hint: 'frames are JPEG or PNG files',
+          hint: adviceFor(bytes, 'file'),
         });
       }
       yield { id: `${idOf(file)}-${run}-${round * files.length + index}`, format, bytes };

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { type Failure, failureOf } from '../../shared/errors.ts';
-import { describeBytes, sniff } from '../../shared/model/sniff.ts';
+import { adviceFor, describeBytes, sniff } from '../../shared/model/sniff.ts';
 import type { Message } from '../../shared/ports.ts';
 import { type FrameEnvelope, frameEnvelope, partMessage, type SkipReason } from '../../shared/protocol/messages.ts';
 import { Reassembler } from '../../shared/protocol/parts.ts';
@@ -57,7 +57,10 @@ export class Inbox {
   #read(camera: string, id: string | null, payload: Uint8Array, nowMs: number, joined: boolean): Received {
     const kind = sniff(payload);
     if (kind === undefined)
-      return invalid(camera, `the payload is ${describeBytes(payload)}, not a JPEG, a PNG or a CBOR envelope`);
+      return invalid(
+        camera,
+        `the payload is ${describeBytes(payload)}, not a JPEG, a PNG or a CBOR envelope: ${adviceFor(payload, 'message')}`,
+      );
     if (kind !== 'cbor') return frame(camera, id, payload, nowMs, { v: 1, format: kind, d: payload });
     try {
       const bare = payload[0] === SELF_DESCRIBED ? payload.subarray(SELF_DESCRIBED_BYTES) : payload;

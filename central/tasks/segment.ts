@@ -1,5 +1,7 @@
+import type { ClassGrid } from '../../shared/model/drawing.ts';
 import { labelOf } from '../../shared/model/labels.ts';
 import { numbers } from '../../shared/tensor/numbers.ts';
+import type { Tensor } from '../../shared/tensor/tensor.ts';
 import { type DecodeRequest, type Decoder, inputSize, NOTHING, roundScore, unfit } from './decoder.ts';
 
 /** Classes that cover less than this share of the picture are not named. */
@@ -13,16 +15,20 @@ interface ClassMap {
   readonly channelsLast: boolean;
 }
 
-function mapOf(request: DecodeRequest): ClassMap {
-  const shape = request.outputs[0]?.tensor.shape ?? [];
+function mapOf(shape: readonly number[], channelsLast: boolean): ClassMap | undefined {
   const [batch, a, b, c] = shape as [number, number, number, number];
-  const channelsLast = request.card.input.layout === 'nhwc';
   if (batch === 1 && shape.length === 3) return { planes: 1, rows: a, columns: b, channelsLast };
-  if (batch === 1 && shape.length === 4)
-    return channelsLast
-      ? { planes: c, rows: a, columns: b, channelsLast }
-      : { planes: a, rows: b, columns: c, channelsLast };
-  throw unfit(request, 'scores [1, classes, rows, columns] or class numbers [1, rows, columns]');
+  if (batch !== 1 || shape.length !== 4) return undefined;
+  return channelsLast
+    ? { planes: c, rows: a, columns: b, channelsLast }
+    : { planes: a, rows: b, columns: c, channelsLast };
+}
+
+/** The class of every pixel of an output, rows [rows, columns]; undefined where the output is no map of classes. */
+export function classGrid(tensor: Tensor, layout: 'nchw' | 'nhwc'): ClassGrid | undefined {
+  const map = mapOf(tensor.shape, layout === 'nhwc');
+  if (map === undefined) return undefined;
+  return { ...map, classes: classOfPixels(numbers(tensor), map, !tensor.dtype.startsWith('float')) };
 }
 
 /** The class of every pixel: the largest of its scores; of a single float, whether it passes 0.5. */
@@ -65,10 +71,12 @@ function shownPart(request: DecodeRequest, map: ClassMap) {
  * largest of at least `score_threshold`; without labels nothing, as only the tensors say something then.
  */
 export const decodeSegment: Decoder = (request) => {
-  const map = mapOf(request);
   const { labels, card } = request;
+  const tensor = request.outputs[0]?.tensor;
+  const map = mapOf(tensor?.shape ?? [], card.input.layout === 'nhwc');
+  if (tensor === undefined || map === undefined)
+    throw unfit(request, 'scores [1, classes, rows, columns] or class numbers [1, rows, columns]');
   if (labels.length === 0) return NOTHING;
-  const { tensor } = request.outputs[0]!;
   const classes = classOfPixels(numbers(tensor), map, !tensor.dtype.startsWith('float'));
   const { top, bottom, left, right } = shownPart(request, map);
   const counts = new Map<number, number>();

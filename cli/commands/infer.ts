@@ -6,6 +6,7 @@ import type { Deployment } from '../../central/deployment.ts';
 import type { PreparedPlan } from '../../central/planner/prepared.ts';
 import type { Config } from '../../shared/config/schema.ts';
 import { TesseraError } from '../../shared/errors.ts';
+import type { ModelCard } from '../../shared/model/card.ts';
 import type { Model } from '../../shared/onnx/model.ts';
 import type { Plan } from '../../shared/plan/plan.ts';
 import type { Log } from '../../shared/ports.ts';
@@ -79,6 +80,7 @@ const flags = {
     parseShape,
   ),
   dump: value('--dump <file>', "write the first frame's first output as raw little-endian values", string),
+  save: value('--save <folder>', 'write annotated pictures, masks, pictures and raw outputs into this folder', string),
   compare: flag('--compare', "print one node's time for the whole network beside the cluster's"),
 };
 
@@ -87,7 +89,9 @@ interface Run {
   readonly files: readonly string[];
   readonly dump: string | undefined;
   readonly signal: AbortSignal;
-  readonly report: (result: ResultObject) => void;
+  readonly save: string | undefined;
+  /** `saved`: files that were written for it. */
+  readonly report: (file: string, result: ResultObject, saved: readonly string[]) => void;
   readonly note: (text: string) => void;
 }
 
@@ -101,6 +105,7 @@ export const command = defineCommand({
   examples: [
     ['infer cat.jpg --model fastestdet', 'what is in the picture'],
     ['infer cat.jpg --model resnet.onnx --nodes 4 --grid 2x2 --json', 'any ONNX network; result objects for programs'],
+    ['infer photos --model fastestdet --save seen', 'a folder of pictures; boxes drawn on copies in seen/'],
     ['infer x.bin --tensor 1x3x224x224 --dump y.bin --model net.onnx', 'tensors in and out'],
     ['infer cat.jpg --model resnet.onnx --codec clip:0:6:4 --json', 'small results; bytes_down says how small'],
     ['infer cat.jpg --model vgg16.onnx --nodes 4 --compare', 'is the cluster faster than one machine?'],
@@ -110,13 +115,17 @@ export const command = defineCommand({
     const { config: settings } = await config(await connectionSettings(options));
     const log = await openLog(settings, 'infer');
     if (options.dump !== undefined) await checkWritable(options.dump);
+    // A folder that cannot be made is said before the work, not after.
+    if (options.save !== undefined) await openSaved(options.save, undefined, out.note);
     let status: PlanStatus | undefined;
-    const report = (result: ResultObject): void => {
+    const report: Run['report'] = (file, result, saved) => {
       const { macs_on_nodes = null, conv_macs_on_nodes = null } = status ?? {};
-      if (json) out.json({ ...result, macs_on_nodes, conv_macs_on_nodes });
-      else out.line(readable(result));
+      const written = options.save === undefined ? {} : { saved };
+      if (json) out.json({ file, ...result, macs_on_nodes, conv_macs_on_nodes, ...written });
+      else out.line(`${shownName(file)}: ${readable(result)}`);
+      if (saved.length > 0 && !json) out.note(`saved ${saved.join(', ')}`);
     };
-    const run: Run = { files: args, dump: options.dump, signal, report, note: out.note };
+    const run: Run = { files: args, dump: options.dump, save: options.save, signal, report, note: out.note };
     const onStatus = (found: PlanStatus | undefined): void => {
       status = found;
     };
@@ -145,7 +154,8 @@ async function inPrivate(
       hint: 'leave --codec, --padding zero and --plan away',
     });
   const { pictureFrames, tensorFrames } = await import('../frame-files.ts');
-  const pictures = options.tensor === undefined ? await pictureFrames(run.files, run.dump !== undefined) : [];
+  const wantsTensors = run.dump !== undefined || run.save !== undefined;
+  const pictures = options.tensor === undefined ? await pictureFrames(run.files, wantsTensors) : [];
   const { request, notes } = await loadForDeploy(options.model, settings, {
     picture: options.tensor === undefined,
     inputShape: options.tensor ?? options.inputShape,
@@ -174,11 +184,11 @@ async function inPrivate(
     await serve(deployment.name, prepared);
     onStatus(central.planStatus(deployment.name));
     run.note(describe(prepared, nodes));
-    const results = await send(camera, frames, run);
+    const results = await send(camera, frames, run, { card: request.picture ? request.card : undefined });
     if (options.compare) {
       const alone = { nodeCount: 1, nodes: [agents[0]!.id], strategy: 'whole-replicate' };
       await serve(deployment.name, choosePlan(deployment, alone));
-      const single = await send(camera, frames, { ...run, report: () => {}, dump: undefined });
+      const single = await send(camera, frames, { ...run, report: () => {}, dump: undefined, save: undefined });
       run.note(comparison(results, single, nodes));
     }
     return results;
@@ -248,8 +258,8 @@ async function atRunning(
     const camera = new FrameClient(bus, names, INFER_CAMERA);
     await camera.start();
     const { pictureFrames } = await import('../frame-files.ts');
-    const frames = await pictureFrames(run.files, run.dump !== undefined);
-    return await send(camera, frames, run, options.model);
+    const frames = await pictureFrames(run.files, run.dump !== undefined || run.save !== undefined);
+    return await send(camera, frames, run, { model: options.model });
   } finally {
     await bus.stop();
   }
@@ -280,9 +290,10 @@ async function send(
   camera: FrameClient,
   frames: readonly FrameFile[],
   run: Run,
-  model?: string,
+  { model, card }: { readonly model?: string; readonly card?: ModelCard | undefined } = {},
 ): Promise<ResultObject[]> {
   const results: ResultObject[] = [];
+  const saved = run.save === undefined ? undefined : await openSaved(run.save, card, run.note);
   for (const frame of frames) {
     if (run.signal.aborted) break;
     const envelope = await frame.read();
@@ -297,9 +308,21 @@ async function send(
     if (run.dump !== undefined && first === undefined && results.length === 0)
       run.note(`note: ${run.dump} is not written: the first frame has no output`);
     results.push(result);
-    run.report(result);
+    const paths = (await saved?.save({ file: frame.file, envelope, result, tensors })) ?? [];
+    run.report(frame.file, result, paths);
   }
   return results;
+}
+
+/** A file's name in a line: as it was given, but for what would break the line. */
+function shownName(file: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: a name may hold a line feed, or commands for the terminal.
+  return file.replace(/[\u0000-\u001f\u007f-\u009f]/g, '?');
+}
+
+async function openSaved(folder: string, card: ModelCard | undefined, note: Run['note']) {
+  const { SavedOutputs } = await import('../saved-outputs.ts');
+  return SavedOutputs.open(folder, card, note);
 }
 
 function describe({ plan, macsOnNodes, convMacsOnNodes }: PreparedPlan, nodes: number): string {

@@ -19,20 +19,94 @@ export function sniff(bytes: Uint8Array): PayloadKind | undefined {
 
 const ascii = (bytes: Uint8Array, start: number, end: number) => String.fromCharCode(...bytes.subarray(start, end));
 
-/** What a payload that is not accepted looks like, in words for an error. */
-export function describeBytes(bytes: Uint8Array): string {
-  if (bytes.length === 0) return 'empty';
-  const head = ascii(bytes, 0, Math.min(bytes.length, 64));
+/** First bytes that tell what a payload is, and what is said in text. */
+export const HEAD_BYTES = 4096;
+
+/** A picture's kind by its first bytes, in words, also of those that are not accepted. */
+function pictureName(bytes: Uint8Array): string | undefined {
+  const kind = sniff(bytes);
+  if (kind === 'jpeg') return 'a JPEG';
+  if (kind === 'png') return 'a PNG';
+  const head = ascii(bytes, 0, 64);
   if (head.startsWith('GIF8')) return 'a GIF';
   if (head.startsWith('RIFF') && head.slice(8, 12) === 'WEBP') return 'a WebP picture';
   if (head.startsWith('BM')) return 'a BMP picture';
   if (head.startsWith('II*\0') || head.startsWith('MM\0*')) return 'a TIFF picture';
-  if (head.slice(4, 8) === 'ftyp')
-    return /^(heic|heix|mif1|avif)/.test(head.slice(8)) ? 'a HEIC or AVIF picture' : 'a video';
+  if (head.slice(4, 8) !== 'ftyp') return undefined;
+  return /^(heic|heix|mif1|avif)/.test(head.slice(8)) ? 'a HEIC or AVIF picture' : 'a video';
+}
+
+/** Letters of base64 and its form for addresses; lines may be broken. */
+const BASE64 = /^[A-Za-z0-9+/_\r\n-]+={0,2}\s*$/;
+const BASE64_DIGITS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
+
+/** The bytes of some base64 text, as far as whole groups of four letters reach. */
+function base64Bytes(text: string): Uint8Array {
+  const digits = [
+    ...text
+      .replace(/[\r\n]/g, '')
+      .replace(/-/g, '+')
+      .replace(/_/g, '/')
+      .slice(0, 64),
+  ].map((letter) => BASE64_DIGITS.indexOf(letter));
+  const bytes: number[] = [];
+  for (let i = 0; i + 3 < digits.length && digits[i + 3]! >= 0; i += 4) {
+    const group = (digits[i]! << 18) | (digits[i + 1]! << 12) | (digits[i + 2]! << 6) | digits[i + 3]!;
+    bytes.push((group >> 16) & 0xff, (group >> 8) & 0xff, group & 0xff);
+  }
+  return Uint8Array.from(bytes);
+}
+
+/** A picture that travels as text: what it is, and as which kind of text. */
+function writtenOut(head: string): string | undefined {
+  const text = head.replace(/^\u00ef\u00bb\u00bf/, '').trim();
+  const uri = /^["']?data:[a-z0-9.+/-]*(;[a-z0-9=.-]+)*;base64,/i.exec(text)?.[0];
+  if (uri !== undefined)
+    return `${pictureName(base64Bytes(text.slice(uri.length))) ?? 'data'} as a data: address in base64`;
+  const bare = text.replace(/^["']|["']$/g, '');
+  if (bare.length >= 16 && BASE64.test(bare)) {
+    const found = pictureName(base64Bytes(bare));
+    if (found !== undefined) return `${found} as base64 text`;
+    if (/^(ff\s?d8\s?ff|89\s?50\s?4e\s?47)/i.test(bare)) return 'a picture as hexadecimal text';
+    if (bare.length >= 64 && /[A-Z]/.test(bare) && /[a-z]/.test(bare) && /\d/.test(bare)) return 'base64 text';
+  }
+  if (!/^[{["]/.test(text)) return undefined;
+  for (const [, value = ''] of text.matchAll(/["'](?:data:[^"',]{0,100},)?([A-Za-z0-9+/_\\-]{16,64})/g)) {
+    const found = pictureName(base64Bytes(value.replace(/\\/g, '')));
+    if (found !== undefined) return `JSON with ${found} as base64 text`;
+  }
+  if (/\[\s*(255\s*,\s*216\s*,\s*255|137\s*,\s*80\s*,\s*78\s*,\s*71)\b/.test(text))
+    return 'JSON with a picture as a list of numbers';
+  return undefined;
+}
+
+/** What a payload that is not accepted looks like, in words for an error. Looks at the first `HEAD_BYTES` only. */
+export function describeBytes(bytes: Uint8Array): string {
+  if (bytes.length === 0) return 'empty';
+  const picture = sniff(bytes) === undefined ? pictureName(bytes) : undefined;
+  if (picture !== undefined) return picture;
+  const head = ascii(bytes, 0, Math.min(bytes.length, HEAD_BYTES));
+  const written = writtenOut(head);
+  if (written !== undefined) return written;
   if (/^\s*<(\?xml|svg|!doctype)/i.test(head)) return 'text in XML, SVG or HTML';
   if (/^\s*[{[]/.test(head)) return 'JSON';
   const start = [...bytes.subarray(0, 4)].map((byte) => byte.toString(16).padStart(2, '0')).join(' ');
   return `${bytes.length} bytes that begin with ${start}`;
+}
+
+/** What to do about a payload that is not accepted. `from`: where it came from. */
+export function adviceFor(bytes: Uint8Array, from: 'message' | 'file'): string {
+  const what = describeBytes(bytes);
+  if (/base64|hexadecimal|list of numbers/.test(what))
+    return from === 'message'
+      ? 'publish the bytes of the picture themselves, without base64, JSON or other text around them'
+      : what.endsWith('base64 text') && !what.startsWith('JSON')
+        ? 'turn it into the bytes of the picture first: base64 -d FILE > photo.jpg'
+        : 'take the picture out of the text first, as bytes in a file of its own';
+  if (what === 'a video') return 'send single pictures: ffmpeg -i FILE -f mjpeg - | tessera publish CAMERA -';
+  if (what === 'a HEIC or AVIF picture')
+    return 'convert it to JPEG first (heif-convert FILE photo.jpg; iPhones: Settings, Camera, Formats, Most Compatible)';
+  return from === 'file' ? 'convert it to JPEG or PNG first' : 'send a whole JPEG or PNG picture, or a CBOR envelope';
 }
 
 /**

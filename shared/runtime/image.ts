@@ -8,7 +8,7 @@ import {
   place,
   type Size,
 } from '../model/placement.ts';
-import { describeBytes, isAnimatedPng, sniff } from '../model/sniff.ts';
+import { adviceFor, describeBytes, isAnimatedPng, sniff } from '../model/sniff.ts';
 import type { FrameEnvelope } from '../protocol/messages.ts';
 
 export type { FrameMapping } from '../model/placement.ts';
@@ -50,11 +50,12 @@ const WHITE = { r: 255, g: 255, b: 255 };
 /** A decoder that takes longer has been given something made to keep it busy. */
 const TIMEOUT_S = 20;
 
-function invalid(problem: string, cause?: unknown): TesseraError {
-  return new TesseraError('TESSERA_INPUT_INVALID', problem, {
-    hint: 'send a whole JPEG or PNG picture, or raw pixels in an envelope',
-    cause,
-  });
+function invalid(
+  problem: string,
+  cause?: unknown,
+  hint = 'send a whole JPEG or PNG picture, or raw pixels in an envelope',
+): TesseraError {
+  return new TesseraError('TESSERA_INPUT_INVALID', problem, { hint, cause });
 }
 
 /** Throws TESSERA_INPUT_TOO_LARGE for a picture beyond the limits. */
@@ -106,7 +107,8 @@ interface Source extends Size {
 
 async function openEncoded(bytes: Uint8Array, limits: FrameLimits): Promise<Source> {
   const kind = sniff(bytes);
-  if (kind !== 'jpeg' && kind !== 'png') throw invalid(`the frame is ${describeBytes(bytes)}, not a JPEG or PNG`);
+  if (kind !== 'jpeg' && kind !== 'png')
+    throw invalid(`the frame is ${describeBytes(bytes)}, not a JPEG or PNG`, undefined, adviceFor(bytes, 'message'));
   if (kind === 'png' && isAnimatedPng(bytes)) throw invalid('the frame is an animated PNG');
   const open = () => sharp(bytes, { failOn: 'error', limitInputPixels: false, ignoreIcc: true, autoOrient: true });
   try {
@@ -262,4 +264,39 @@ export async function encodeJpeg(rgb: Uint8Array, width: number, height: number,
     .jpeg({ quality })
     .toUint8Array();
   return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+}
+
+/** Width and height of a JPEG or PNG after EXIF turning. Throws as `decodeFrame` does. */
+export async function pictureSize(bytes: Uint8Array, limits: FrameLimits = FRAME_LIMITS): Promise<Size> {
+  const { width, height } = await openEncoded(bytes, limits);
+  return { width, height };
+}
+
+/** A PNG of pixels [height, width, channels]. */
+export async function encodePng(pixels: Uint8Array, { width, height }: Size, channels: 1 | 3): Promise<Uint8Array> {
+  return sharp(pixels, { raw: { width, height, channels } })
+    .toColourspace(channels === 1 ? 'b-w' : 'srgb')
+    .png()
+    .toBuffer();
+}
+
+/** Drawings are our own, so this process may read them; frames are told apart by their first bytes before they get here. */
+function allowDrawings(): void {
+  sharp.unblock({ operation: ['VipsForeignLoadSvgBuffer'] });
+}
+
+/** A JPEG of RGB pixels [height, width, 3] with an SVG of the same size drawn over them. */
+export async function drawOver(rgb: Uint8Array, { width, height }: Size, svg: string): Promise<Uint8Array> {
+  allowDrawings();
+  const picture = sharp(rgb, { raw: { width, height, channels: 3 } }).composite([{ input: Buffer.from(svg) }]);
+  return picture.jpeg({ quality: 90 }).toBuffer();
+}
+
+/** Whether this machine has a font, without which text in drawings is nothing. */
+export async function hasFonts(): Promise<boolean> {
+  allowDrawings();
+  const svg =
+    '<svg xmlns="http://www.w3.org/2000/svg" width="24" height="24"><text x="2" y="20" font-size="20">M</text></svg>';
+  const { channels } = await sharp(Buffer.from(svg)).stats();
+  return (channels.at(-1)?.max ?? 0) > 0;
 }

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join, parse, resolve } from 'node:path';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { RunningCli, runCli } from '../../bench/testbed/run-cli.ts';
@@ -111,6 +111,25 @@ describe('tessera infer', () => {
     const { code, stdout } = await runCli(['infer', file, '--padding', 'zero', '--grid', '2x2', '--json']);
     expect(code).toBe(0);
     expect(JSON.parse(stdout)).toMatchObject({ status: 'ok', approximate: true });
+  });
+
+  test('lines say which file they are of, and --save writes pictures to look at', async () => {
+    const files = (await Promise.all([8, 9].map(scene))).map(({ file }) => file);
+    const saved = join(folder, 'seen');
+    const { code, stdout, stderr } = await runCli(['infer', ...files, '--save', saved]);
+    expect(code).toBe(0);
+    const lines = stdout.trim().split('\n');
+    expect(lines.map((line) => line.split(': ')[0])).toEqual(files);
+    const pictures = files.map((file) => join(saved, `${parse(file).name}.annotated.jpg`));
+    for (const path of pictures) {
+      expect(stderr).toContain(`saved ${path}`);
+      expect([...(await readFile(path)).subarray(0, 3)]).toEqual([0xff, 0xd8, 0xff]);
+    }
+    const again = await runCli(['infer', files[0]!, '--save', saved, '--json']);
+    expect(JSON.parse(again.stdout)).toMatchObject({
+      file: files[0],
+      saved: [join(saved, `${parse(files[0]!).name}-2.annotated.jpg`)],
+    });
   });
 
   test('--compare names the faster way', async () => {

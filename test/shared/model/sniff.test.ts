@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
-import { describeBytes, isAnimatedPng, sniff } from '../../../shared/model/sniff.ts';
+import { adviceFor, describeBytes, isAnimatedPng, sniff } from '../../../shared/model/sniff.ts';
 import { encode } from '../../../shared/runtime/cbor.ts';
 
 const picture = () => sharp({ create: { width: 4, height: 4, channels: 3, background: 'red' } });
@@ -48,6 +48,53 @@ describe('describeBytes', () => {
     expect(describeBytes(text('{"a":1}'))).toBe('JSON');
     expect(describeBytes(new Uint8Array(0))).toBe('empty');
     expect(describeBytes(Uint8Array.of(0, 1, 2))).toBe('3 bytes that begin with 00 01 02');
+  });
+});
+
+describe('a picture that travels as text', () => {
+  const base64 = async (format: 'jpeg' | 'png' | 'webp' = 'jpeg') =>
+    Buffer.from(await picture().toFormat(format).toBuffer()).toString('base64');
+
+  it('is named, whichever way it is written', async () => {
+    const jpeg = await base64();
+    const bytes = [...Buffer.from(jpeg, 'base64')];
+    const said: [string, string][] = [
+      [jpeg, 'a JPEG as base64 text'],
+      [` \n${jpeg}\n`, 'a JPEG as base64 text'],
+      [`"${jpeg}"`, 'a JPEG as base64 text'],
+      [jpeg.replace(/\+/g, '-').replace(/\//g, '_'), 'a JPEG as base64 text'],
+      [jpeg.replace(/(.{76})/g, '$1\r\n'), 'a JPEG as base64 text'],
+      [await base64('png'), 'a PNG as base64 text'],
+      [await base64('webp'), 'a WebP picture as base64 text'],
+      [`data:image/jpeg;base64,${jpeg}`, 'a JPEG as a data: address in base64'],
+      [`data:image/jpeg;charset=utf-8;base64,${jpeg}`, 'a JPEG as a data: address in base64'],
+      [JSON.stringify({ time: 1, image: jpeg }), 'JSON with a JPEG as base64 text'],
+      [JSON.stringify({ image: `data:image/png;base64,${await base64('png')}` }), 'JSON with a PNG as base64 text'],
+      [JSON.stringify([{ image: jpeg }]), 'JSON with a JPEG as base64 text'],
+      [JSON.stringify({ type: 'Buffer', data: bytes }), 'JSON with a picture as a list of numbers'],
+      [Buffer.from(jpeg, 'base64').toString('hex'), 'a picture as hexadecimal text'],
+      [Buffer.from('no picture, but a long text with 12 Words. '.repeat(3), 'utf8').toString('base64'), 'base64 text'],
+    ];
+    for (const [written, expected] of said) {
+      expect(sniff(text(written))).toBeUndefined();
+      expect(describeBytes(text(written))).toBe(expected);
+      expect(adviceFor(text(written), 'message')).toMatch(/^publish the bytes/);
+      expect(adviceFor(text(written), 'file')).not.toMatch(/convert/);
+    }
+  });
+
+  it('is told from other text', () => {
+    expect(describeBytes(text('hello'))).toMatch(/5 bytes/);
+    expect(describeBytes(text('{"on": true, "name": "a_long_name_of_something"}'))).toBe('JSON');
+    expect(describeBytes(text('offline'))).toMatch(/7 bytes/);
+  });
+});
+
+describe('adviceFor', () => {
+  it('says what to do about other pictures', async () => {
+    expect(adviceFor(await picture().avif().toBuffer(), 'file')).toMatch(/heif-convert/);
+    expect(adviceFor(await picture().webp().toBuffer(), 'file')).toBe('convert it to JPEG or PNG first');
+    expect(adviceFor(text('\0\0\0\x18ftypisom'), 'file')).toMatch(/ffmpeg/);
   });
 });
 
