@@ -80,9 +80,18 @@ export function rulesOf({ role, name }: { readonly role: Role; readonly name: st
       // A topic that central is to publish in future belongs here: other brokers know no "all but requests".
       return {
         publish: [
-          ...['status', 'central/#', 'input/#', 'result/#', 'camera/#', 'node/#', 'stats', 'plan/#', 'trace/#'].map(
-            (topic) => `${base}/${topic}`,
-          ),
+          ...[
+            'status',
+            'central/#',
+            'input/#',
+            'result/#',
+            'camera/#',
+            'node/#',
+            'stats',
+            'plan/#',
+            'event/#',
+            'trace/#',
+          ].map((topic) => `${base}/${topic}`),
           `${base}/response/#`,
           ...wire,
         ],

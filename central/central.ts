@@ -24,7 +24,7 @@ import { Journal } from './journal/journal.ts';
 import { type Slot, takeSlot } from './journal/slot.ts';
 import { checkExits } from './planner/exits.ts';
 import { layoutOf, type PreparedPlan } from './planner/prepared.ts';
-import { Reign, type ReignOptions } from './reign.ts';
+import { type PlanReadiness, type ReadyOptions, Reign, type ReignOptions } from './reign.ts';
 import type { ServedPlan } from './shell.ts';
 
 export type { Connection } from './reign.ts';
@@ -171,9 +171,18 @@ export class Central {
     if (this.#plans.size > 0) await reign.activate(this.#plans);
   }
 
-  /** Resolves with true when the plan serves new frames and so many node agents are ready for it, false at the time-out. */
-  async whenReady(plan: Plan, nodes: number, timeoutMs: number): Promise<boolean> {
-    return this.#reign?.whenReady(plan, nodes, timeoutMs) ?? false;
+  /**
+   * Resolves when the plan serves new frames and so many node agents have answered for it, ready or not; when so many
+   * refuse it; or at the time-out. Says who is ready then.
+   */
+  async whenReady(plan: Plan, nodes: number, options: ReadyOptions): Promise<PlanReadiness> {
+    const nobody = { ready: [], preparing: [], refused: [], isServed: false };
+    return this.#reign?.whenReady(plan, nodes, options) ?? nobody;
+  }
+
+  /** What happens to nodes from here on is no news: whoever owns them is about to stop them. */
+  expectEnd(): void {
+    this.#reign?.expectEnd();
   }
 
   /** The active plan of a model, as published. */

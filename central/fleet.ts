@@ -7,6 +7,7 @@ import {
   heartbeat,
   type NodeInfo,
   nodeInfo,
+  type PlanProgress,
   type ResultMessage,
   resultMessage,
   type WireRegion,
@@ -29,6 +30,8 @@ export interface FleetOptions {
   readonly epoch: number;
   /** Hears which codecs a node announces, before the node is told as online. */
   readonly onCodecs?: (node: string, codecs: readonly string[]) => void;
+  /** Hears how far a node that is online is with the plans that it was asked to prepare. */
+  readonly onPlans?: (node: string, plans: readonly PlanProgress[]) => void;
   /** Keeps a tile's undecoded outputs; returns their handle. */
   readonly keep: (plan: string, out: readonly WireRegion[]) => string;
   readonly log: Log;
@@ -47,7 +50,8 @@ const MIN_TILE_BYTES = 16e6;
  * A node is online when its status says so and its info can be read, in whatever order the two arrive. What is neither
  * is said in the log, once a minute and node, and changes nothing.
  */
-export async function watchFleet({ bus, wire, topics, tell, epoch, onCodecs, keep, log }: FleetOptions): Promise<void> {
+export async function watchFleet(options: FleetOptions): Promise<void> {
+  const { bus, wire, topics, tell, epoch, onCodecs, onPlans, keep, log } = options;
   const infos = new Map<string, NodeInfo>();
   const online = new Set<string>();
   const complaints = new Complaints(log, () => performance.now());
@@ -112,6 +116,7 @@ export async function watchFleet({ bus, wire, topics, tell, epoch, onCodecs, kee
           `epoch ${node}`,
           `node ${node} follows epoch ${followed} and ignores this central, whose epoch is ${epoch}: it comes back by itself once nothing is heard of the other one`,
         );
+      if (online.has(node)) onPlans?.(node, beat.data.plans ?? []);
       tell({ type: 'heartbeat', node });
     }
   };

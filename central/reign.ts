@@ -21,10 +21,12 @@ import { Ledger } from './journal/ledger.ts';
 import { restarted } from './journal/restarted.ts';
 import { factsOf } from './planner/prepared.ts';
 import { auditSeed, LeftOutNodes } from './publish/left-out.ts';
+import { NodeEvents } from './publish/node-events.ts';
 import { planStatusOf } from './publish/plan-status.ts';
 import { Publisher } from './publish/publisher.ts';
 import { resultOf } from './publish/result.ts';
 import { Stats } from './publish/stats.ts';
+import { type PlanStanding, ReadinessReport, standingOf } from './readiness.ts';
 import { type EndedFrame, type ServedPlan, Shell } from './shell.ts';
 
 /** How to reach the broker. */
@@ -39,6 +41,15 @@ export interface ReignOptions {
   readonly coordinator?: Partial<CoordinatorOptions>;
   readonly log: Log;
 }
+
+/** How long `whenReady` waits; `signal` ends it early. */
+export interface ReadyOptions {
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** How the nodes stand to a plan, and whether it serves new frames. */
+export type PlanReadiness = PlanStanding & { readonly isServed: boolean };
 
 /** What a reign works with. */
 export interface ReignParts {
@@ -56,6 +67,8 @@ export interface ReignParts {
 }
 
 const STATS_SECONDS = 10;
+/** How often it is looked whether there is something to say about the nodes of a plan, ms. */
+const READINESS_MS = 1000;
 
 /**
  * The time in which a central is the active one: coordinator, shell and everything that speaks for them.
@@ -80,6 +93,15 @@ export class Reign {
   readonly #stats = new Stats();
   readonly #active = new Map<string, PlanStatus>();
   readonly #complaints: Complaints;
+  readonly #readiness = new ReadinessReport();
+  readonly #nodeEvents: NodeEvents;
+  /** Models by plan, of those that serve or are to serve. */
+  readonly #models = new Map<string, string[]>();
+  /** Models for which central computes what is the nodes' to do, and why. */
+  readonly #fallbacks = new Map<string, string>();
+  /** The nodes are about to be stopped, which is no news. */
+  #expectsEnd = false;
+  #readinessTimer: NodeJS.Timeout | undefined;
   readonly #waiting = new Set<() => void>();
   #opening: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -95,6 +117,12 @@ export class Reign {
     this.#complaints = new Complaints(log, () => performance.now());
     this.#publisher = new Publisher(parts.bus, topics(base), log);
     this.#leftOut = new LeftOutNodes(log, (standing) => this.#publisher.leftOut(standing));
+    this.#nodeEvents = new NodeEvents({
+      publish: (event) => this.#publisher.nodeEvent(event),
+      log,
+      now: () => performance.now(),
+      time: () => Date.now() / 1000,
+    });
     this.#cameras = new Cameras(options.cameras, options.acceptUnlistedCameras, this.#publisher);
     this.#ledger = new Ledger(parts.journal);
     this.#inlet = new Inlet({
@@ -141,8 +169,12 @@ export class Reign {
           this.#publisher.plan(model, status);
           this.#wake();
         },
+        planRetired: (plan) => void this.#models.delete(plan),
+        nodeEvent: (effect) => {
+          if (!this.#expectsEnd) this.#nodeEvents.say(effect);
+        },
         ended: (frame) => this.#onEnded(frame),
-        audited: (effect) => this.#leftOut.say(effect, Date.now() / 1000),
+        audited: (effect) => this.#onAudited(effect),
         timer: (at) => this.#setTimer(at),
         drained: () => this.#drained(),
       },
@@ -164,6 +196,7 @@ export class Reign {
       tell: (event) => this.#tell(event),
       epoch: this.#parts.epoch,
       onCodecs: (node, codecs) => this.#shell.knowCodecs(node, codecs),
+      onPlans: (node, plans) => this.#readiness.hear(node, plans),
       keep: (plan, out) => this.#shell.keepResult(plan, out),
       log,
     });
@@ -173,6 +206,7 @@ export class Reign {
     bus.onConnect(() => {
       if (this.#stopping === undefined) this.#publisher.announce();
     });
+    this.#readinessTimer = setInterval(() => this.#sayReadiness(), READINESS_MS);
     this.#statsTimer = setInterval(
       () => this.#publisher.stats(this.#stats.report(STATS_SECONDS, this.#coordinator.snapshot())),
       STATS_SECONDS * 1000,
@@ -184,6 +218,8 @@ export class Reign {
     for (const [model, served] of plans) {
       const facts = factsOf(served, served.deployment.resolved);
       this.#shell.addPlan(served);
+      const { id } = served.plan;
+      this.#models.set(id, [...new Set([...(this.#models.get(id) ?? []), model])]);
       this.#tell({ type: 'plan', model, facts });
     }
     this.#opening ??= this.#inlet.open();
@@ -195,29 +231,35 @@ export class Reign {
     this.#intake.resume();
   }
 
-  /** Resolves with true when the plan serves new frames and so many node agents are ready for it, false at the time-out. */
-  async whenReady(plan: Plan, nodes: number, timeoutMs: number): Promise<boolean> {
-    const isServed = (): boolean => [...this.#active.values()].some(({ id }) => id === plan.id);
+  /**
+   * Resolves when the plan serves new frames and so many node agents have answered for it, ready or not; when so many
+   * refuse it; or at the time-out. Says who is ready then.
+   */
+  async whenReady(plan: Plan, nodes: number, { timeoutMs, signal }: ReadyOptions): Promise<PlanReadiness> {
     const deadline = performance.now() + timeoutMs;
-    while (!isServed() || this.#readyNodes(plan.id) < nodes) {
+    for (;;) {
+      const isServed = [...this.#active.values()].some(({ id }) => id === plan.id);
+      const standing = standingOf(plan.id, this.#coordinator.snapshot());
+      const { ready, refused } = standing;
+      const isDecided = refused.length >= Math.max(1, nodes) || (isServed && ready.length + refused.length >= nodes);
       const left = deadline - performance.now();
-      if (left <= 0) return false;
+      if (isDecided || left <= 0 || signal?.aborted) return { ...standing, isServed };
       let timer: NodeJS.Timeout | undefined;
+      let wake: () => void = () => {};
       await new Promise<void>((resolve) => {
+        wake = resolve;
         timer = setTimeout(resolve, left);
         this.#waiting.add(resolve);
+        signal?.addEventListener('abort', wake, { once: true });
       });
+      signal?.removeEventListener('abort', wake);
       clearTimeout(timer);
     }
-    return true;
   }
 
-  /** Node agents that were asked to prepare a plan and have. */
-  #readyNodes(plan: string): number {
-    const { nodes } = this.#coordinator.snapshot();
-    return Object.entries(nodes).filter(
-      ([id, { presence, plans }]) => id !== CENTRAL && presence !== 'offline' && plans[plan] === 'ready',
-    ).length;
+  /** What happens to nodes from here on is no news: whoever owns them stops them. */
+  expectEnd(): void {
+    this.#expectsEnd = true;
   }
 
   /** The active plan of a model, as published. */
@@ -255,6 +297,7 @@ export class Reign {
     this.#tell({ type: 'stop' });
     clearTimeout(this.#timer);
     clearInterval(this.#statsTimer);
+    clearInterval(this.#readinessTimer);
     this.#cameras.stop();
     await this.#inlet.close(relieved);
   }
@@ -267,7 +310,6 @@ export class Reign {
 
   /** The one way into the coordinator. */
   #tell(event: Untimed): void {
-    this.#noteReadiness(event);
     for (const effect of this.#coordinator.handle({ ...event, at: performance.now() } as Event)) {
       // The nodes' plans are the next central's.
       if (this.#relieved && effect.type === 'release-plan' && effect.node !== CENTRAL) continue;
@@ -277,15 +319,42 @@ export class Reign {
         this.#options.log.error(`effect ${effect.type}: ${error instanceof Error ? error.stack : error}`);
       }
     }
+    if (event.type === 'node-ready' || event.type === 'node-refused' || event.type === 'node-offline') {
+      if (event.type === 'node-offline') this.#readiness.forget(event.node);
+      this.#sayReadiness();
+      this.#wake();
+    }
   }
 
-  #noteReadiness(event: Untimed): void {
-    if (event.type === 'node-ready') {
-      this.#wake();
-    } else if (event.type === 'node-refused' && this.#stopping === undefined) {
-      const { node, plan, code, text } = event;
-      this.#complaints.warn(`${node} refuses ${plan}`, `${node} refuses plan ${plan} (${code}): ${text}`);
-    }
+  #onAudited(effect: Parameters<LeftOutNodes['say']>[0]): void {
+    this.#leftOut.say(effect, Date.now() / 1000);
+    if (effect.type === 'audit-undecided') return;
+    const [event, text] =
+      effect.type === 'let-in'
+        ? (['let-in', 'was restarted and gets work again'] as const)
+        : (['left-out', 'answered wrongly and gets no more work until it is restarted'] as const);
+    this.#nodeEvents.say({ type: 'node-event', node: effect.node, event, text });
+  }
+
+  #sayReadiness(): void {
+    if (this.#stopping !== undefined || this.#expectsEnd) return;
+    const lines = this.#readiness.lines(
+      this.#models,
+      this.#coordinator.snapshot(),
+      performance.now(),
+      this.#waiting.size > 0,
+    );
+    for (const { level, text } of lines) this.#options.log[level](text);
+  }
+
+  #noteFallback(model: string, fallback: ResultObject['fallback'], nodes: readonly string[]): void {
+    const before = this.#fallbacks.get(model);
+    if (fallback !== undefined) {
+      this.#fallbacks.set(model, fallback.reason);
+      if (before === fallback.reason) return;
+      const text = `model ${model}: central computes what is the nodes' to do: ${fallback.text}`;
+      this.#complaints.warn(`fallback ${model} ${fallback.reason}`, text);
+    } else if (before !== undefined && nodes.some((node) => node !== CENTRAL)) this.#fallbacks.delete(model);
   }
 
   #wake(): void {
@@ -304,6 +373,7 @@ export class Reign {
       approximate,
       answer,
     });
+    this.#noteFallback(result.model, result.fallback, result.nodes);
     const text = JSON.stringify(result);
     this.#say(result, text, answer?.regions ?? [], this.#ledger.leaving(end.i_id, text));
   }

@@ -45,6 +45,8 @@ export interface ShellParts {
     opened(effect: Extract<Effect, { type: 'open-frame' }>): void;
     skipped(effect: Extract<Effect, { type: 'skip-frame' }>): void;
     planActive(model: string, plan: ServedPlan): void;
+    planRetired(plan: string): void;
+    nodeEvent(effect: Extract<Effect, { type: 'node-event' }>): void;
     ended(frame: EndedFrame): void;
     /** What audits found out about nodes. */
     audited(effect: Extract<Effect, { type: 'audit-undecided' | 'leave-out' | 'let-in' }>): void;
@@ -133,11 +135,15 @@ export class Shell {
         if (effect.node === CENTRAL) void this.#parts.executor.release(effect.plan);
         else this.#control(effect.node, { v: 1, type: 'release', plan: effect.plan, epoch: this.#parts.epoch });
         break;
+      case 'node-event':
+        on.nodeEvent(effect);
+        break;
       case 'plan-active':
         on.planActive(effect.model, this.#served(effect.plan, effect.model));
         break;
       case 'plan-retired':
         this.#plans.delete(effect.plan);
+        on.planRetired(effect.plan);
         void data.forgetPlan(effect.plan).catch(() => {});
         break;
       case 'open-frame':

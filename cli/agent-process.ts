@@ -21,6 +21,9 @@ export interface AgentProcessOptions {
 export interface AgentProcess {
   readonly id: string;
   readonly pid: number;
+  /** Resolves when the process has ended, for whatever reason. */
+  readonly ended: Promise<unknown>;
+  readonly hasEnded: boolean;
   /** SIGTERM, and SIGKILL to what is still there after 8 s. Idempotent. */
   stop(): Promise<void>;
 }
@@ -62,6 +65,10 @@ export function startAgentProcess(options: AgentProcessOptions): AgentProcess {
   return {
     id,
     pid: child.pid!,
+    ended,
+    get hasEnded() {
+      return child.exitCode !== null || child.signalCode !== null;
+    },
     async stop() {
       if (!stopping) {
         stopping = true;

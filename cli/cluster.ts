@@ -5,6 +5,7 @@ import { Desk } from '../broker/desk.ts';
 import type { ListenTls } from '../broker/listen.ts';
 import type { SessionLimits } from '../broker/sessions.ts';
 import { type Central, type CentralOptions, type Connection, startCentral } from '../central/central.ts';
+import { refusalText } from '../central/coordinator/standing.ts';
 import { TesseraError } from '../shared/errors.ts';
 import type { Log } from '../shared/ports.ts';
 import { type AgentProcess, startAgentProcess } from './agent-process.ts';
@@ -65,7 +66,9 @@ function localUrl(url: string): string {
 export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   const { nodes, base, stateDir, log } = options;
   const started: { stop(): Promise<void> }[] = [];
+  let expectEnd = (): void => {};
   const stop = async (): Promise<void> => {
+    expectEnd();
     while (started.length > 0) {
       // Agents stop side by side; then central; then the broker that all of them talk to.
       const level = started.at(-1)!;
@@ -113,6 +116,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
       log,
     });
     started.push(central);
+    expectEnd = () => central.expectEnd();
     const agents = Array.from({ length: nodes }, (_, index) =>
       startAgentProcess({
         id: `${options.idPrefix}-${index + 1}`,
@@ -134,15 +138,47 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   }
 }
 
-/** Waits until a plan is served by these many nodes; throws TESSERA_NO_NODES. */
+/**
+ * Waits until a plan is served and these many nodes have answered for it, and says on the way who refuses it. Throws
+ * TESSERA_NO_NODES at once with the reason where all of them refuse it or their processes have ended; at the time-out,
+ * with what each says, where some still prepare it.
+ */
 export async function untilReady(
-  cluster: Cluster,
+  cluster: Pick<Cluster, 'central' | 'agents'>,
   plan: Parameters<Central['whenReady']>[0],
   nodes: number,
   timeoutMs = 60_000,
 ): Promise<void> {
-  if (await cluster.central.whenReady(plan, nodes, timeoutMs)) return;
-  throw new TesseraError('TESSERA_NO_NODES', `not all of ${nodes} nodes were ready within ${timeoutMs / 1000} s`, {
-    hint: 'start again with TESSERA_LOG__LEVEL=debug to see what each node says',
-  });
+  const deadline = performance.now() + timeoutMs;
+  for (;;) {
+    // Nodes of other machines have no process here, and are never missed.
+    const ended = cluster.agents.filter((agent) => agent.hasEnded).length;
+    const left = nodes - Math.min(nodes, ended);
+    if (nodes > 0 && left === 0)
+      throw new TesseraError('TESSERA_NO_NODES', `all ${nodes} node agents ended by themselves`, {
+        hint: 'what they said stands above',
+      });
+    const next = new AbortController();
+    for (const agent of cluster.agents) if (!agent.hasEnded) void agent.ended.then(() => next.abort());
+    const timeLeft = deadline - performance.now();
+    const standing = await cluster.central.whenReady(plan, left, { timeoutMs: timeLeft, signal: next.signal });
+    const { ready, preparing, refused, isServed } = standing;
+    if (isServed && ready.length > 0 && ready.length + refused.length >= left) return;
+    if (isServed && left === 0) return;
+    if (left > 0 && refused.length >= left) {
+      const text = refusalText(refused, refused.length);
+      throw new TesseraError('TESSERA_NO_NODES', `no node takes plan ${plan.id}: ${text}`, {
+        hint: 'mend what they say, or choose another plan: `tessera model inspect` shows where the network can be cut',
+      });
+    }
+    if (performance.now() < deadline) continue;
+    const said = refused.length === 0 ? [] : [refusalText(refused, left)];
+    const waiting = preparing.length === 0 ? [] : [`still preparing it: ${preparing.join(', ')}`];
+    const missing = left - ready.length - preparing.length - refused.length;
+    const absent = missing > 0 ? [`not online: ${missing}`] : [];
+    const what = [`${ready.length} of ${left} ready`, ...waiting, ...absent, ...said].join('; ');
+    throw new TesseraError('TESSERA_NO_NODES', `plan ${plan.id} is not served after ${timeoutMs / 1000} s: ${what}`, {
+      hint: 'start again with TESSERA_LOG__LEVEL=debug to see what each node does',
+    });
+  }
 }

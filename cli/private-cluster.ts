@@ -43,9 +43,11 @@ function agentsOf(plan: Plan, all: number): number {
 
 /** Runs `use` with a broker, central and agents of its own on this machine; nothing of it is left afterwards. */
 export async function withPrivateCluster<T>(
-  { nodes, base, maximumPacketSize, coordinator, signal, log }: PrivateClusterOptions,
+  { nodes, base, maximumPacketSize, coordinator, signal, log: callers }: PrivateClusterOptions,
   use: (cluster: PrivateCluster) => Promise<T>,
 ): Promise<T | undefined> {
+  // Nobody asked for news of a cluster that is there for one command: only what goes wrong is said.
+  const log: Log = { ...callers, info: (message, fields) => callers.debug(message, fields) };
   const stateDir = await makeTemporaryFolder('tessera-');
   const open: { stop(): Promise<void> }[] = [];
   try {

@@ -19,6 +19,7 @@ export function resultLine(result: ResultObject): string {
     ...(result.missing.length > 0 ? [`${result.missing.length} tiles missing`] : []),
     ...(exit === null ? [] : [`exit ${exit}`]),
     ...(approximate ? ['approximate'] : []),
+    ...(result.fallback === undefined ? [] : [`central did it: ${result.fallback.text}`]),
   ];
   const by = nodes.length === 0 ? [] : [nodes.length <= NAMED ? `nodes ${nodes.join(', ')}` : `${nodes.length} nodes`];
   return [time, camera, model, whatWasFound(result), `${Math.round(latency_ms)} ms`, ...by, ...remarks].join('  ');

@@ -23,6 +23,7 @@ export const SCHEMAS: Readonly<Record<string, NamedSchema>> = {
   'central-status': { what: '<base>/central/<id>/status', schema: messages.centralStatus },
   'left-out': { what: '<base>/central/central/left-out', schema: messages.leftOut },
   'plan-status': { what: '<base>/plan/<model>', schema: messages.planStatus },
+  'node-event': { what: '<base>/event/node/<node>', schema: messages.nodeEvent },
   stats: { what: '<base>/stats', schema: messages.stats },
   request: { what: '<base>/request/<command>', schema: messages.request },
   response: { what: '<base>/response/<command>', schema: messages.response },

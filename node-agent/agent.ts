@@ -166,7 +166,12 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     topics,
     info: await describeNode({ id, bootId, tier: options.tier, sessionMemoryMb }),
     vitals,
-    load: () => ({ queue: desk.waiting, tilesPerSecond: desk.rate.perSecond, epoch: epochs.followed }),
+    load: () => ({
+      queue: desk.waiting,
+      tilesPerSecond: desk.rate.perSecond,
+      epoch: epochs.followed,
+      plans: plans.progress,
+    }),
     log,
   });
 

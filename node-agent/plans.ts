@@ -2,10 +2,11 @@ import { failureOf, TesseraError } from '../shared/errors.ts';
 import type { Plan } from '../shared/plan/plan.ts';
 import { parsePlan } from '../shared/plan/validate.ts';
 import type { Log } from '../shared/ports.ts';
-import type { ControlMessage, ModelManifest } from '../shared/protocol/messages.ts';
+import type { ControlMessage, ModelManifest, PlanProgress } from '../shared/protocol/messages.ts';
 import type { Executor } from '../shared/runtime/executor-types.ts';
 import { requireSignature } from '../shared/runtime/signature.ts';
 import type { BlobFetch } from './blob-fetch.ts';
+import { PlanBoard } from './plan-board.ts';
 
 /** A `prepare` message. */
 export type PrepareMessage = Extract<ControlMessage, { type: 'prepare' }>;
@@ -49,6 +50,7 @@ export class Plans {
   readonly #options: PlansOptions;
   /** Ready plans and their stages, the oldest first. */
   readonly #ready = new Map<string, ReadonlySet<number>>();
+  readonly #board: PlanBoard;
   /** Of every `prepare` that is not answered: what gives it up. */
   readonly #asked = new Set<{ readonly plan: string; readonly abort: AbortController }>();
   #line: Promise<unknown> = Promise.resolve();
@@ -56,6 +58,12 @@ export class Plans {
 
   constructor(options: PlansOptions) {
     this.#options = options;
+    this.#board = new PlanBoard(options.log, () => performance.now());
+  }
+
+  /** How far the node is with each plan that it was asked to prepare. */
+  get progress(): PlanProgress[] {
+    return this.#board.plans;
   }
 
   /** Answers a `prepare` of `from`, who is also asked for the pieces that are missing. */
@@ -75,6 +83,7 @@ export class Plans {
         if (this.#waiting >= MAX_WAITING)
           throw new TesseraError('TESSERA_PLAN_INVALID', `${MAX_WAITING} plans wait to be prepared already`);
         const asked = { plan: id, abort: new AbortController() };
+        this.#board.set(id, message.manifest.name, 'waiting');
         this.#asked.add(asked);
         await this.#inLine(() => this.#prepare(from, valid, message, asked.abort.signal)).finally(() =>
           this.#asked.delete(asked),
@@ -83,8 +92,11 @@ export class Plans {
       return { v: 1, type: 'ready', plan: id, boot_id: this.#options.bootId, ...about };
     } catch (error) {
       const { code, message: text, hint } = failureOf(error);
-      this.#options.log.warn(`a plan was refused: ${text}`, { plan: plan?.id, code });
-      const full = hint === undefined ? text : `${text} ${hint}`;
+      const full = hint === undefined ? text : sentences(text, hint);
+      const isWanted = plan !== undefined && !(error instanceof Released);
+      if (isWanted) this.#board.set(plan!.id, message.manifest.name, 'refused', full);
+      // Central says it for all nodes that refuse for the same reason.
+      if (!(error instanceof Released)) this.#options.log.info(`refuses a plan: ${full}`, { plan: plan?.id, code });
       return {
         v: 1,
         type: 'refused',
@@ -98,6 +110,7 @@ export class Plans {
 
   release(plan: string): void {
     for (const asked of this.#asked) if (asked.plan === plan) asked.abort.abort();
+    this.#board.forget(plan);
     if (!this.#ready.delete(plan)) return;
     this.#options.onGone(plan);
     this.#inLine(() => this.#options.executor.release(plan)).catch(() => {});
@@ -105,7 +118,9 @@ export class Plans {
 
   /** The executor does not have this plan any more: it has to be prepared again before work is taken for it. */
   lost(plan: string): void {
-    if (this.#ready.delete(plan)) this.#options.onGone(plan);
+    if (!this.#ready.delete(plan)) return;
+    this.#board.forget(plan);
+    this.#options.onGone(plan);
   }
 
   #isReady(plan: string, stages: readonly number[]): boolean {
@@ -117,14 +132,16 @@ export class Plans {
     if (signal.aborted) throw released(plan.id);
     if (this.#isReady(plan.id, stages)) return;
     const started = performance.now();
-    await this.#fetch(from, plan, stages, manifest, signal);
+    await this.#fetch(from, plan, stages, manifest, signal).finally(() => this.#board.fetchEnded());
     const fetched = performance.now();
+    if (!signal.aborted) this.#board.set(plan.id, manifest.name, 'loading');
     await this.#options.executor.prepare(plan, stages, manifest.skeleton.sha);
     if (signal.aborted) {
       await this.#options.executor.release(plan.id);
       throw released(plan.id);
     }
     this.#ready.set(plan.id, new Set([...(this.#ready.get(plan.id) ?? []), ...stages]));
+    this.#board.set(plan.id, manifest.name, 'ready');
     this.#options.onReady(plan.id, manifest);
     this.#options.log.info(`ready for plan ${plan.id} of model ${manifest.name}`, {
       fetch_ms: Math.round(fetched - started),
@@ -139,7 +156,7 @@ export class Plans {
     from: string,
     plan: Plan,
     stages: readonly number[],
-    { skeleton, blobs }: ModelManifest,
+    { name, skeleton, blobs }: ModelManifest,
     signal: AbortSignal,
   ): Promise<void> {
     const { fetch, executor } = this.#options;
@@ -149,7 +166,7 @@ export class Plans {
     const [unnamed] = read;
     if (unnamed !== undefined)
       throw new TesseraError('TESSERA_BLOB', `the model reads weights ${unnamed}, which its manifest does not name`);
-    await fetch.fetch(from, wanted, signal);
+    await fetch.fetch(from, wanted, signal, (bytes, of) => this.#board.fetched(plan.id, name, bytes, of));
   }
 
   #inLine<T>(action: () => Promise<T>): Promise<T> {
@@ -166,6 +183,15 @@ function claimedId(plan: unknown): string {
   return typeof id === 'string' ? id.slice(0, 1000) : '';
 }
 
+/** Nobody waits for this plan any more. */
+class Released extends TesseraError {}
+
 function released(plan: string): TesseraError {
-  return new TesseraError('TESSERA_PLAN_INVALID', `plan ${plan} was released while it was prepared`);
+  return new Released('TESSERA_PLAN_INVALID', `plan ${plan} was released while it was prepared`);
+}
+
+/** What is wrong and what to do, one after the other. */
+function sentences(text: string, hint: string): string {
+  if (!/^\p{Lu}/u.test(hint)) return `${text}; ${hint}`;
+  return `${text}${/[.!?]$/.test(text) ? '' : '.'} ${hint}`;
 }

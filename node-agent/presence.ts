@@ -1,7 +1,7 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { Complaints } from '../shared/complaints.ts';
 import type { Bus, Log } from '../shared/ports.ts';
-import type { NodeInfo } from '../shared/protocol/messages.ts';
+import type { NodeInfo, PlanProgress } from '../shared/protocol/messages.ts';
 import type { Topics } from '../shared/protocol/topics.ts';
 import type { StaticInfo } from './node-info.ts';
 import { heartbeatOf } from './rates.ts';
@@ -14,7 +14,12 @@ export interface PresenceOptions {
   readonly info: StaticInfo;
   readonly vitals: VitalsWatch;
   /** Tiles that wait or run, the node's own speed, and the epoch of the central that it follows. */
-  readonly load: () => { readonly queue: number; readonly tilesPerSecond: number; readonly epoch: number };
+  readonly load: () => {
+    readonly queue: number;
+    readonly tilesPerSecond: number;
+    readonly epoch: number;
+    readonly plans: readonly PlanProgress[];
+  };
   readonly log: Log;
 }
 

@@ -1,4 +1,4 @@
-import type { Heartbeat } from '../shared/protocol/messages.ts';
+import type { Heartbeat, PlanProgress } from '../shared/protocol/messages.ts';
 import type { Vitals } from './vitals-types.ts';
 
 /** Weight of the newest tile: about the last twenty count, as a node's speed changes within seconds. */
@@ -34,6 +34,7 @@ export function heartbeatOf(parts: {
   epoch: number;
   loopDelayMs: number;
   uptimeSec: number;
+  plans: readonly PlanProgress[];
 }): Heartbeat {
   const { vitals } = parts;
   const [one, five, fifteen] = vitals.loadAverage;
@@ -51,6 +52,7 @@ export function heartbeatOf(parts: {
     epoch: parts.epoch,
     loop_delay_ms: round(Math.max(0, parts.loopDelayMs), 1),
     uptime_sec: Math.max(0, Math.floor(parts.uptimeSec)),
+    plans: [...parts.plans],
   };
 }
 

@@ -86,6 +86,7 @@ export function assign(
     open: tiles.length,
     messages: 0,
     queue_ms: 0,
+    late: false,
     silence_noted: false,
     busy_until: null,
     answered_at: 0,
@@ -125,10 +126,39 @@ export function assign(
   });
   node.worked_at = s.now;
   if (!probe) s.timers.set(`hedge ${batch.id}`, s.now + batch.hedge_ms, { kind: 'hedge', batch });
+  if (!probe) countBatch(s, node);
   // Nothing between here and central's own executor can be lost, and nobody could take its place.
   if (node.id === CENTRAL) return;
   const giveUp = Math.max(s.options.answer_floor_ms, 4 * batch.hedge_ms);
   s.timers.set(`give-up ${batch.id}`, s.now + giveUp, { kind: 'give-up', batch });
+}
+
+/** After this long what was counted of a node's pace counts half, ms. */
+const PACE_MS = 30_000;
+/** A node of whose batches so many were late, and this share of all, is said to be slow; once in so many ms. */
+const SLOW = { batches: 5, share: 0.4, againMs: 60_000 } as const;
+
+function countBatch(s: State, { pace }: Node): void {
+  if (s.now - pace.halved_at > PACE_MS) {
+    pace.halved_at = s.now;
+    pace.batches /= 2;
+    pace.late /= 2;
+  }
+  pace.batches++;
+}
+
+/** Others are asked for what a node should have done by now. */
+export function noteLate(s: State, batch: Batch): void {
+  const { node } = batch;
+  if (batch.late || node.id === CENTRAL) return;
+  batch.late = true;
+  const { pace } = node;
+  pace.late++;
+  if (pace.late < SLOW.batches || pace.late < SLOW.share * pace.batches || s.now - pace.said_at < SLOW.againMs) return;
+  pace.said_at = s.now;
+  const share = Math.round((100 * pace.late) / Math.max(pace.batches, pace.late));
+  const text = `is slow: ${share} % of what it was asked lately came late`;
+  s.effects.push({ type: 'node-event', node: node.id, event: 'slow', text });
 }
 
 /** How many asks of the head batch of the queue go out now, where nodes owe `owed` bytes of results in all. */

@@ -143,7 +143,7 @@ export class Coordinator {
     onHeard(s, node);
     if (event.type === 'heartbeat') return;
     if (event.type === 'node-ready') onNodeReady(s, node, event.plan, event.ask);
-    if (event.type === 'node-refused') onNodeRefused(s, node, event.plan, `${event.code}: ${event.text}`, event.ask);
+    if (event.type === 'node-refused') onNodeRefused(s, node, event);
     s.fleet_changed = true;
   }
 

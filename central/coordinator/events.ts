@@ -1,6 +1,6 @@
 import type { Failure } from '../../shared/errors.ts';
 import type { Plan, Tier } from '../../shared/plan/plan.ts';
-import type { Outcome, SkipReason, WorkError } from '../../shared/protocol/messages.ts';
+import type { FallbackReason, NodeEventName, Outcome, SkipReason, WorkError } from '../../shared/protocol/messages.ts';
 
 /**
  * What the coordinator is told and what it asks for: plain data, never bytes.
@@ -217,6 +217,13 @@ export interface TileTrace {
   readonly used: boolean;
 }
 
+/** Why central computed what the plan gives to nodes. */
+export interface Fallback {
+  readonly reason: FallbackReason;
+  /** For people. */
+  readonly text: string;
+}
+
 /** How an accepted frame ended. */
 export interface FrameEnd {
   readonly i_id: string;
@@ -237,6 +244,8 @@ export interface FrameEnd {
   readonly bytes_down: number;
   /** From offered to ended. */
   readonly latency_ms: number;
+  /** Present where central computed tiles that the plan gives to nodes. */
+  readonly fallback?: Fallback;
   /** Present exactly where the outcome is `error`. */
   readonly failure?: Failure;
   readonly trace: readonly TileTrace[];
@@ -257,6 +266,14 @@ export type Effect =
       readonly type: 'release-plan';
       readonly node: string;
       readonly plan: string;
+    }
+  | {
+      /** Something about a node that people want to know; nothing depends on it. */
+      readonly type: 'node-event';
+      readonly node: string;
+      readonly event: NodeEventName;
+      readonly text: string;
+      readonly plan?: string;
     } /** This plan now serves new frames of the model: publish it. */
   | {
       readonly type: 'plan-active';

@@ -28,6 +28,7 @@ function newNode(id: string, tier: Tier, now: number): Node {
     statistics: newStatistics(),
     audit: { agreed: 0, out: false, left_out_times: 0, recent: [] },
     counts: { tiles: 0, audited: 0, errors: 0, given_up: 0, hedges_won: 0, bytes_up: 0, bytes_down: 0 },
+    pace: { batches: 0, late: 0, halved_at: now, said_at: Number.NEGATIVE_INFINITY },
   };
 }
 
@@ -56,6 +57,8 @@ export function onNodeOnline(
   const node = s.nodes.get(event.node) ?? newNode(event.node, event.tier, s.now);
   s.nodes.set(node.id, node);
   if (node.presence !== 'offline' && node.boot_id !== event.boot_id) onNodeOffline(s, node);
+  if (node.presence !== 'online')
+    s.effects.push({ type: 'node-event', node: node.id, event: 'online', text: 'is online' });
   node.boot_id = event.boot_id;
   node.tier = event.tier;
   node.memory_bytes = event.memory_bytes ?? Number.POSITIVE_INFINITY;
@@ -69,6 +72,8 @@ export function onNodeOnline(
 export function onNodeOffline(s: State, node: Node): void {
   if (node.id === CENTRAL || node.presence === 'offline') return;
   node.presence = 'offline';
+  const shared = node.open.size > 0 || node.queue.length > 0 ? '; others do what it was asked' : '';
+  s.effects.push({ type: 'node-event', node: node.id, event: 'offline', text: `is offline${shared}` });
   for (const plan of node.readiness.keys()) s.timers.clear(`prepare ${node.id} ${plan}`);
   node.readiness.clear();
   loseAsks(s, unanswered(node), false);
@@ -85,6 +90,7 @@ export function onHeard(s: State, node: Node): void {
   node.heard_at = s.now;
   if (node.presence !== 'suspect') return;
   node.presence = 'online';
+  s.effects.push({ type: 'node-event', node: node.id, event: 'back', text: 'is heard again' });
   s.fleet_changed = true;
 }
 
@@ -97,6 +103,8 @@ export function sweep(s: State): void {
     live = true;
     if (node.presence === 'suspect' || s.now - node.heard_at < 3.5 * heartbeat_ms) continue;
     node.presence = 'suspect';
+    const silent = `has not been heard for ${((s.now - node.heard_at) / 1000).toFixed(1)} s and gets no work`;
+    s.effects.push({ type: 'node-event', node: node.id, event: 'silent', text: silent });
     loseAsks(s, unanswered(node), true);
     s.fleet_changed = true;
   }

@@ -52,6 +52,7 @@ export function openFrame(s: State, waiting: Waiting, run: PlanRun): void {
     stages,
     missing: [],
     exit: null,
+    fallback: undefined,
     asks: [],
     bytes_up: 0,
     bytes_down: 0,
@@ -207,6 +208,7 @@ export function endFrame(s: State, frame: Frame, outcome: Outcome, failure?: Fai
     bytes_up: frame.bytes_up,
     bytes_down: frame.bytes_down,
     latency_ms: s.now - frame.offered_at,
+    ...(frame.fallback === undefined ? {} : { fallback: frame.fallback }),
     ...(failure === undefined ? {} : { failure }),
     trace: traceOf(frame),
   });

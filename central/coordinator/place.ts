@@ -3,9 +3,10 @@ import { CENTRAL } from '../../shared/plan/plan.ts';
 import { allocate, allocateTogether, tileMs } from '../scheduler/allocate.ts';
 import { hedgeTarget } from '../scheduler/hedge.ts';
 import { observeResponse, stageKey } from '../scheduler/statistics.ts';
-import { assign, type Choice, choicesFor, isLive, loadOf, observeSilence } from './asks.ts';
+import { assign, type Choice, choicesFor, isLive, loadOf, noteLate, observeSilence } from './asks.ts';
 import { loseAsks } from './fleet.ts';
 import { candidates, isPreparing, isReady } from './plans.ts';
+import { isPlaced, whyNotNodes } from './standing.ts';
 import type { Batch, Frame, Node, StageRun, State, TileRun } from './state.ts';
 
 /** Who does which tile: the first time, again after a fault, and a second time when it is slow. */
@@ -63,17 +64,31 @@ function placeOnCentral(s: State, frame: Frame, stage: StageRun, tiles: readonly
       message: `stage ${id}, tile ${lost.facts.t_id} failed on every node and on central: ${lost.last_error}`,
       hint: 'run `tessera verify` with this model on this machine',
     };
+  const { plan } = frame.run;
+  const lastError = tiles.find((tile) => tile.last_error !== '')?.last_error ?? '';
   if (isReady(central, frame.run, id)) {
+    if (!isPlaced(central, stage.stage.on)) frame.fallback ??= whyNotNodes(s, frame.run, id, lastError);
     assignGroups(s, frame, stage, new Map([[choicesFor([central], frame, stage)[0]!, [...tiles]]]));
     return undefined;
   }
-  const readiness = central.readiness.get(frame.run.plan.id);
-  if (readiness?.state === 'refused' && !isPreparing(s, frame.run, id))
+  const readiness = central.readiness.get(plan.id);
+  if (readiness?.state === 'refused' && !isPreparing(s, frame.run, id)) {
+    const own = `central cannot either: ${readiness.text}`;
+    if (isPlaced(central, stage.stage.on))
+      return {
+        code: 'TESSERA_NO_NODES',
+        message: `central cannot do stage ${id} of plan ${plan.id}: ${readiness.text}`,
+      };
+    const { reason, text } = whyNotNodes(s, frame.run, id, lastError);
     return {
       code: 'TESSERA_NO_NODES',
-      message: `no node can do stage ${id} of plan ${frame.run.plan.id}, and central cannot either: ${readiness.text}`,
-      hint: 'start node agents (`tessera agent`), or see `tessera nodes` for why those that run are not ready',
+      message: `stage ${id} of plan ${plan.id}: ${text.includes(readiness.text) ? `${text}; so does central` : `${text}; ${own}`}`,
+      hint:
+        reason === 'no-nodes'
+          ? 'start node agents: `tessera agent`'
+          : 'mend what they say, then restart them; `tessera nodes` shows how each stands',
     };
+  }
   if (!frame.run.standby.has(id)) {
     frame.run.standby.add(id);
     s.fleet_changed = true;
@@ -127,6 +142,7 @@ export function hedge(s: State, batch: Batch): void {
   const { frame, stage } = batch;
   const late = batch.asks.filter((ask) => isLive(ask) && ask.tile.state === 'asked' && !ask.tile.hedged);
   if (late.length === 0) return;
+  noteLate(s, batch);
   const waited = s.now - batch.assigned_at;
   const choices = choicesFor(candidates(s, frame.run, stage.stage.id), frame, stage);
   const busy = new Map<Node, number>(choices.map(({ node }) => [node, node.busy_ms]));

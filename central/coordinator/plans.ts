@@ -1,13 +1,8 @@
-import { CENTRAL, type Placement, type Plan } from '../../shared/plan/plan.ts';
+import { CENTRAL, type Plan } from '../../shared/plan/plan.ts';
 import { forgetPlan } from '../scheduler/statistics.ts';
 import type { PlanFacts } from './events.ts';
+import { isPlaced } from './standing.ts';
 import type { ModelRun, Node, PlanRun, Readiness, State } from './state.ts';
-
-/** Whether a plan's placement names this node. Central's own executor is meant only where it is named. */
-function isPlaced(node: Node, on: Placement): boolean {
-  if ('tier' in on) return node.id !== CENTRAL && node.tier === on.tier;
-  return on.nodes === '*' ? node.id !== CENTRAL : on.nodes.includes(node.id);
-}
 
 /** Whether a node may be given work of a stage now. */
 export function isReady(node: Node, run: PlanRun, stage: number): boolean {
@@ -79,16 +74,38 @@ export function onNodeReady(s: State, node: Node, plan: string, ask: number | un
   s.timers.clear(`prepare ${node.id} ${plan}`);
   readiness.state = 'ready';
   readiness.usable = readiness.stages;
+  readiness.refusals = 0;
   node.worked_at = s.now;
+  if (node.id !== CENTRAL)
+    s.effects.push({ type: 'node-event', node: node.id, event: 'ready', plan, text: `is ready for plan ${plan}` });
 }
 
-/** A node cannot do a plan; it is not asked again until it is restarted. What it could do before, it still can. */
-export function onNodeRefused(s: State, node: Node, plan: string, text: string, ask: number | undefined): void {
+/** Codes of refusals that may be others the next time: a link was down, or a piece was not there yet. */
+const PASSING = new Set(['TESSERA_BLOB']);
+/** A node that refuses again and again is asked at most this many times less often. */
+const MAX_PAUSES = 16;
+
+/**
+ * A node cannot do a plan; it is not asked again until it is restarted, or after a while where the reason may pass. What
+ * it could do before, it still can.
+ */
+export function onNodeRefused(
+  s: State,
+  node: Node,
+  { plan, ask, code, text }: { plan: string; ask?: number | undefined; code: string; text: string },
+): void {
   const readiness = asked(node, plan, ask);
   if (readiness === undefined) return;
   s.timers.clear(`prepare ${node.id} ${plan}`);
   readiness.state = 'refused';
+  readiness.code = code;
   readiness.text = text;
+  const pauses = Math.min(MAX_PAUSES, 2 ** readiness.refusals++);
+  if (PASSING.has(code) && node.id !== CENTRAL) {
+    readiness.again_at = s.now + pauses * s.options.prepare_again_ms;
+    s.timers.set(`prepare ${node.id} ${plan}`, readiness.again_at, { kind: 'look' });
+  }
+  if (node.id !== CENTRAL) s.effects.push({ type: 'node-event', node: node.id, event: 'refused', plan, text });
 }
 
 /** Has every node know the stages that the plans want of it; central also those that nobody else can do. */
@@ -97,10 +114,12 @@ function prepare(s: State, run: PlanRun, node: Node, stages: readonly number[]):
   const known = node.readiness.get(id);
   const all = [...new Set([...(known?.stages ?? []), ...stages])].sort((a, b) => a - b);
   if (known !== undefined) {
-    if (known.state === 'refused') return;
     const overdue = node.id !== CENTRAL && s.now >= known.asked_at + s.options.prepare_again_ms;
-    const more = known.state === 'ready' && all.length > known.stages.length;
-    if (!(known.state === 'preparing' && overdue) && !more) return;
+    const isDue =
+      (known.state === 'preparing' && overdue) ||
+      (known.state === 'ready' && all.length > known.stages.length) ||
+      (known.state === 'refused' && s.now >= known.again_at);
+    if (!isDue) return;
   }
   const readiness: Readiness = {
     state: 'preparing',
@@ -109,7 +128,10 @@ function prepare(s: State, run: PlanRun, node: Node, stages: readonly number[]):
     ask: known?.state === 'preparing' && known.stages.length === all.length ? known.ask : s.prepares++,
     stages: all,
     usable: known?.usable ?? [],
+    code: '',
     text: '',
+    refusals: known?.refusals ?? 0,
+    again_at: Number.POSITIVE_INFINITY,
   };
   node.readiness.set(id, readiness);
   s.effects.push({ type: 'prepare', node: node.id, plan: run.plan, stages: all, ask: readiness.ask });

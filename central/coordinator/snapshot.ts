@@ -28,6 +28,8 @@ export interface Snapshot {
         readonly presence: 'online' | 'suspect' | 'offline';
         /** Plan id to how far it is with it. */
         readonly plans: Readonly<Record<string, 'preparing' | 'ready' | 'refused'>>;
+        /** Plan id to why it refuses it, with a code of shared/errors.ts. */
+        readonly refusals: Readonly<Record<string, { readonly code: string; readonly text: string }>>;
         /** Multiply-adds per second of its own time; null until it did something. */
         readonly speed: number | null;
         /** Tiles assigned to it and not sent yet, for lack of credit. */
@@ -66,6 +68,11 @@ export function snapshotOf(s: State): Snapshot {
     {
       presence: node.presence,
       plans: Object.fromEntries([...node.readiness].map(([plan, { state }]) => [plan, state])),
+      refusals: Object.fromEntries(
+        [...node.readiness].flatMap(([plan, { state, code, text }]) =>
+          state === 'refused' ? [[plan, { code, text }]] : [],
+        ),
+      ),
       speed: node.statistics.speed ?? null,
       held_back: node.queue.length,
       unanswered: node.open.size,

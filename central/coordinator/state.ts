@@ -2,7 +2,7 @@ import type { Plan, Stage, Tier } from '../../shared/plan/plan.ts';
 import type { Outcome, SkipReason } from '../../shared/protocol/messages.ts';
 import type { NodeStatistics } from '../scheduler/statistics.ts';
 import type { Audit } from './audit.ts';
-import type { CameraPolicy, Effect, PlanFacts, TileFacts, TileNote } from './events.ts';
+import type { CameraPolicy, Effect, Fallback, PlanFacts, TileFacts, TileNote } from './events.ts';
 import type { CoordinatorOptions } from './options.ts';
 import { Timers } from './timers.ts';
 
@@ -122,6 +122,8 @@ export interface Node {
     /** The last ended frames that used its results. */
     recent: string[];
   };
+  /** Batches of late, and how many of them others were asked for too: whether it is said to be slow. */
+  readonly pace: { batches: number; late: number; halved_at: number; said_at: number };
   readonly counts: {
     tiles: number;
     audited: number;
@@ -142,8 +144,11 @@ export interface Readiness {
   /** Asked for, and (after `ready`) usable; while central loads more stages, the ones before stay usable. */
   stages: readonly number[];
   usable: readonly number[];
-  /** Why it refused. */
+  /** Why it refused, how often, and when it is asked again; that is never where asking again makes no sense. */
+  code: string;
   text: string;
+  refusals: number;
+  again_at: number;
 }
 
 /** A model that frames may ask for. */
@@ -218,6 +223,8 @@ export interface Frame extends Waiting {
   readonly missing: { stage: number; t_id: number }[];
   /** The tensor that it ended early with. */
   exit: string | null;
+  /** Why central computed what the plan gives to nodes. */
+  fallback: Fallback | undefined;
   readonly asks: Ask[];
   bytes_up: number;
   bytes_down: number;
@@ -288,6 +295,8 @@ export interface Batch {
   open: number;
   messages: number;
   queue_ms: number;
+  /** Whether others were asked too. */
+  late: boolean;
   /** Whether its silence was counted against the node's speed. */
   silence_noted: boolean;
   /** When the node gave its last answer to anything else before its first one to this; null before that. */

@@ -1,6 +1,13 @@
 import { CENTRAL } from '../../shared/plan/plan.ts';
 import type { Bus, Log } from '../../shared/ports.ts';
-import type { LeftOut, PlanStatus, ResultObject, TensorMessage, WireRegion } from '../../shared/protocol/messages.ts';
+import type {
+  LeftOut,
+  NodeEvent,
+  PlanStatus,
+  ResultObject,
+  TensorMessage,
+  WireRegion,
+} from '../../shared/protocol/messages.ts';
 import { splitBody } from '../../shared/protocol/parts.ts';
 import type { Topics } from '../../shared/protocol/topics.ts';
 import { encode } from '../../shared/runtime/cbor.ts';
@@ -58,6 +65,10 @@ export class Publisher {
       this.#standing.delete(topic);
       void this.#send(topic, '', true);
     }
+  }
+
+  nodeEvent(event: NodeEvent): void {
+    void this.#send(this.#topics.nodeEvent(event.node), JSON.stringify(event), false);
   }
 
   stats(report: unknown): void {

@@ -47,6 +47,7 @@ export function resultOf(end: FrameEnd, facts: FrameFacts): ResultObject {
     bytes_up: end.bytes_up,
     bytes_down: end.bytes_down,
     tiles_per_node: { ...end.tiles_per_node },
+    ...(end.fallback === undefined ? {} : { fallback: { ...end.fallback } }),
     ...(end.failure === undefined ? {} : { error: { ...end.failure } }),
   };
 }

@@ -332,7 +332,7 @@ function describe({ plan, macsOnNodes, convMacsOnNodes }: PreparedPlan, nodes: n
 }
 
 function readable(result: ResultObject): string {
-  const { status, top, predictions, task, latency_ms, approximate, error, exit, tiles_per_node } = result;
+  const { status, top, predictions, task, latency_ms, approximate, error, exit, tiles_per_node, fallback } = result;
   const tiles = Object.entries(tiles_per_node)
     .sort(([a], [b]) => a.localeCompare(b, 'en', { numeric: true }))
     .map(([node, count]) => `${node}:${count}`);
@@ -344,7 +344,8 @@ function readable(result: ResultObject): string {
   const hint = error?.hint === undefined ? '' : ` (${error.hint})`;
   const found = status === 'error' ? `${error?.code}: ${error?.message}${hint}` : named.join(', ') || nothing;
   const early = exit === null ? '' : `; ended at exit ${exit}`;
-  const remark = approximate ? '; approximate' : '';
+  const instead = fallback === undefined ? '' : `; central did it: ${fallback.text}`;
+  const remark = `${approximate ? '; approximate' : ''}${instead}`;
   return `${found}  (${Math.round(latency_ms)} ms; tiles ${tiles.join(' ')}${early}${remark})`;
 }
 

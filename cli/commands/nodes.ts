@@ -2,6 +2,7 @@ import { defineCommand } from '../command.ts';
 import type { NodeView } from '../fleet.ts';
 import { connectionOptions, connectionSettings } from '../options.ts';
 import { type Column, table } from '../output.ts';
+import { newestPlans, planState, refusalOf } from '../plan-standing.ts';
 
 /** Nodes say what they like: figures that nobody can mean are shown short. */
 const number = (value: number | undefined, digits = 0): string => {
@@ -23,15 +24,25 @@ const columns: readonly Column<NodeView>[] = [
   { title: 'C', align: 'right', cell: ({ heartbeat }) => number(heartbeat?.temp_c ?? undefined) },
   { title: 'queue', align: 'right', cell: ({ heartbeat }) => number(heartbeat?.queue) },
   { title: 'tiles/s', align: 'right', cell: ({ heartbeat }) => number(heartbeat?.tiles_per_s, 1) },
-  { title: 'models', cell: ({ info }) => info?.models.map(({ name }) => name).join(', ') || '-' },
+  {
+    title: 'models',
+    cell: ({ info, heartbeat }) => {
+      const plans = newestPlans(heartbeat);
+      // Those that it has the pieces of and was not asked for lately.
+      const others =
+        info?.models.map(({ name }) => name).filter((name) => plans.every(({ model }) => model !== name)) ?? [];
+      return [...plans.map(planState), ...new Set(others)].join(', ') || '-';
+    },
+  },
 ];
 
 /** `tessera nodes`: the fleet as it announces itself. */
 export const command = defineCommand({
   description:
-    'Shows every node that the broker knows: whether it is online, what it is, how busy it is, and the models that it ' +
-    'has loaded. `silent` means that it is called online but sends no heartbeat, `left out` that it answered wrongly ' +
-    'and gets no work until it is restarted. Takes about a second.',
+    'Shows every node that the broker knows: whether it is online, what it is, how busy it is, and how far it is with ' +
+    'the models that central has it prepare: ready, waiting, loading, refused, or how much of their pieces it has. ' +
+    '`silent` means that it is called online but sends no heartbeat, `left out` that it answered wrongly and gets no ' +
+    'work until it is restarted. Takes about a second.',
   options: connectionOptions,
   examples: [
     ['nodes', 'the fleet of the broker on this machine'],
@@ -58,6 +69,8 @@ export const command = defineCommand({
     if (fleet.nodes.length === 0) out.note('no nodes; `tessera agent` starts one');
     else for (const line of table(columns, fleet.nodes)) out.line(line);
     for (const { id, leftOut } of fleet.nodes) if (leftOut !== undefined) out.note(`${id} is left out: ${leftOut}`);
+    for (const { id, heartbeat } of fleet.nodes)
+      for (const plan of newestPlans(heartbeat)) if (plan.state === 'refused') out.note(`${id} ${refusalOf(plan)}`);
     if (!fleet.central)
       out.note('no central is online: frames are not worked on; `tessera central` or `tessera up` starts one');
     return 0;

@@ -1,5 +1,6 @@
 import type { Heartbeat, NodeInfo } from '../../shared/protocol/messages.ts';
 import { WIRE_VERSION } from '../../shared/protocol/topics.ts';
+import { newestPlans, planState, refusalOf } from '../plan-standing.ts';
 import { type Check, checksOf } from './check.ts';
 
 /** A node as it announces itself. */
@@ -120,6 +121,10 @@ function judgeNode(node: NodeFacts, facts: FleetFacts): Check {
       ignores,
       'somebody else spoke as central: see who may do so (docs/security.md); the node comes back by itself within a minute',
     );
+  const plans = newestPlans(heartbeat);
+  const refused = plans.filter(({ state }) => state === 'refused');
+  if (refused.length > 0)
+    return fail(name, `it ${refused.map(refusalOf).join('; it ')}`, 'mend what it says, then restart its agent');
   const remarks = remarksOf(heartbeat, heardAt ?? now);
   if (remarks.length > 0)
     return warn(
@@ -128,7 +133,8 @@ function judgeNode(node: NodeFacts, facts: FleetFacts): Check {
       [...new Set(remarks.map(([, mend]) => mend))].join('; '),
     );
   const free = Math.round(freeMb(node) ?? 0);
-  return ok(name, `${info?.hardware ?? 'online'}, ${free} MB free, ${heartbeat.cpu_percent} % busy`);
+  const standing = plans.length === 0 ? '' : `; ${plans.map(planState).join(', ')}`;
+  return ok(name, `${info?.hardware ?? 'online'}, ${free} MB free, ${heartbeat.cpu_percent} % busy${standing}`);
 }
 
 function freeMb({ info, heartbeat }: NodeFacts): number | undefined {

@@ -190,6 +190,20 @@ export const nodeInfo = z.object({
 /** What a node says of itself. */
 export type NodeInfo = z.infer<typeof nodeInfo>;
 
+/** How far a node is with a plan. */
+export const PLAN_STATES = ['waiting', 'fetching', 'loading', 'ready', 'refused'] as const;
+/** How far a node is with a plan: `bytes` of `of` bytes of the model's pieces are here; `text` says why it refuses. */
+const planProgress = z.object({
+  id: text,
+  model: text,
+  state: z.enum(PLAN_STATES),
+  bytes: count.optional(),
+  of: count.optional(),
+  text: text.optional(),
+});
+/** How far a node is with a plan. */
+export type PlanProgress = z.infer<typeof planProgress>;
+
 /** `tessera/node/<node>/heartbeat`, every second. */
 export const heartbeat = z.object({
   v: z.literal(1),
@@ -207,6 +221,8 @@ export const heartbeat = z.object({
   epoch: count.optional(),
   loop_delay_ms: z.number(),
   uptime_sec: z.number(),
+  /** The plans that it was asked to prepare, the newest last. */
+  plans: z.array(planProgress).max(64).optional(),
 });
 /** What a node reports each second. */
 export type Heartbeat = z.infer<typeof heartbeat>;
@@ -235,6 +251,11 @@ export const SKIP_REASONS = [
 ] as const;
 /** Why a frame was not accepted. */
 export type SkipReason = (typeof SKIP_REASONS)[number];
+
+/** Why central computed what the plan gives to nodes. */
+export const FALLBACK_REASONS = ['no-nodes', 'not-ready', 'refused', 'failed'] as const;
+/** Why central computed what the plan gives to nodes. */
+export type FallbackReason = (typeof FALLBACK_REASONS)[number];
 
 /** One thing that was found; `box` is x1, y1, x2, y2 in pixels of the received frame after EXIF turning. */
 export const prediction = z.object({
@@ -272,6 +293,8 @@ export const resultObject = z.object({
   bytes_up: count,
   bytes_down: count,
   tiles_per_node: z.record(z.string(), count),
+  /** Present where central computed what the plan gives to nodes. */
+  fallback: z.object({ reason: z.enum(FALLBACK_REASONS), text }).optional(),
   error: z.object({ code: text, message: text, hint: text.optional() }).optional(),
 });
 /** What every accepted frame ends with. */
@@ -343,6 +366,36 @@ export const stats = z.object({
   /** What is held at the time of the report: accepted frames, bytes of their tensors, bytes of frames that wait. */
   buffers: z.object({ open_frames: count, open_bytes: count, waiting_bytes: count }).optional(),
 });
+
+/** What is said of a node. More may be added. */
+export const NODE_EVENTS = [
+  'online',
+  'offline',
+  'silent',
+  'back',
+  'slow',
+  'ready',
+  'refused',
+  'left-out',
+  'let-in',
+] as const;
+/** What is said of a node. */
+export type NodeEventName = (typeof NODE_EVENTS)[number];
+
+/** `tessera/event/node/<node>`: something happened to a node, as the active central sees it. */
+export const nodeEvent = z.object({
+  v: z.literal(1),
+  /** Unix seconds. */
+  time: z.number(),
+  node: text,
+  /** One of `NODE_EVENTS`, or one of a later version. */
+  event: text,
+  /** For people. */
+  text,
+  plan: text.optional(),
+});
+/** Something that happened to a node. */
+export type NodeEvent = z.infer<typeof nodeEvent>;
 
 /** What a central may be: `lost` is its last will, `ended` its goodbye. */
 export const CENTRAL_STATES = ['standby', 'claiming', 'active', 'ended', 'lost'] as const;

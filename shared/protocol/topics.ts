@@ -56,6 +56,8 @@ export function topics(base = 'tessera') {
     stats: `${base}/stats`,
     plan: (model: string) => `${base}/plan/${model}`,
     planAll: `${base}/plan/+`,
+    nodeEvent: (node: string) => `${base}/event/node/${node}`,
+    nodeEventAll: `${base}/event/node/+`,
     trace: (camera: string) => `${base}/trace/${camera}`,
     request: (command: string) => `${base}/request/${command}`,
     requestAll: `${base}/request/+`,

@@ -112,7 +112,7 @@ describe('prepare', () => {
       type: 'refused',
       plan: A,
       code: 'TESSERA_RUN_FAILED',
-      text: 'too large Buy memory.',
+      text: 'too large. Buy memory.',
     });
     const second = plans.prepare('central', prepare(A));
     (await gate(1)).open();

@@ -673,3 +673,94 @@ describe('answers to earlier questions', () => {
     expect(state(one.plan.id)).toBe('ready');
   });
 });
+
+describe('what central does in place of nodes', () => {
+  const refuse = (cluster: Cluster, node: string, text: string, code = 'TESSERA_RUN_FAILED') =>
+    cluster.tell({ type: 'node-refused', node, plan: tilesAndTail(4).plan.id, code, text });
+
+  test('is said with the reason: nobody there, not ready yet, all refuse, failed', () => {
+    const cluster = new Cluster();
+    cluster.plan('m', tilesAndTail(4));
+    cluster.run(10_000);
+    expect(frames(cluster, 1)[0]!.fallback).toEqual({
+      reason: 'no-nodes',
+      text: 'no node that the plan names is online',
+    });
+    cluster.start('a', { prepareMs: 1e6 });
+    expect(frames(cluster, 1)[0]!.fallback).toEqual({ reason: 'not-ready', text: 'none of 1 node is ready yet' });
+    refuse(cluster, 'a', 'no room');
+    expect(frames(cluster, 1)[0]!.fallback).toEqual({ reason: 'refused', text: 'a refuses: no room' });
+    cluster.start('b', { errors: 1 });
+    cluster.run(cluster.now + 1000);
+    expect(frames(cluster, 1)[0]!.fallback).toMatchObject({ reason: 'failed' });
+    cluster.behaviour('b').errors = 0;
+    expect(frames(cluster, 1)[0]!.fallback).toBeUndefined();
+  });
+
+  test('a frame that nobody can do names what the nodes say, not only that there are none', () => {
+    const cluster = new Cluster();
+    for (const node of ['a', 'b']) cluster.start(node, { prepareMs: 1e6 });
+    cluster.behaviour(CENTRAL).prepareMs = 1e6;
+    cluster.plan('m', tilesAndTail(4));
+    for (const node of ['a', 'b']) refuse(cluster, node, 'operator set 99');
+    cluster.run(5000);
+    refuse(cluster, CENTRAL, 'operator set 99');
+    const [end] = frames(cluster, 1);
+    expect(end!.failure).toMatchObject({
+      code: 'TESSERA_NO_NODES',
+      message: expect.stringMatching(/all 2 nodes refuse: operator set 99; so does central$/),
+    });
+    expect(end!.failure!.hint).not.toMatch(/start node agents/);
+  });
+
+  test('a node whose link failed is asked again, less and less often; one that cannot do it is not', () => {
+    const cluster = new Cluster();
+    for (const node of ['a', 'b']) cluster.start(node, { prepareMs: 1e9 });
+    cluster.plan('m', tilesAndTail(4));
+    const asked: string[] = [];
+    const wait = (ms: number): void => {
+      const until = cluster.now + ms;
+      for (cluster.run(cluster.now + 500); cluster.now < until; cluster.run(cluster.now + 500))
+        for (const effect of cluster.last)
+          if (effect.type === 'prepare' && effect.node !== CENTRAL) asked.push(effect.node);
+    };
+    refuse(cluster, 'a', 'central does not answer', 'TESSERA_BLOB');
+    refuse(cluster, 'b', 'no room');
+    const states = () => Object.entries(cluster.coordinator.snapshot().nodes).map(([id, { plans }]) => [id, plans]);
+    const state = (id: string) => Object.values(Object.fromEntries(states())[id] as object)[0];
+    wait(20_000);
+    expect([state('a'), state('b')]).toEqual(['refused', 'refused']);
+    wait(15_000);
+    expect([state('a'), state('b')]).toEqual(['preparing', 'refused']);
+    refuse(cluster, 'a', 'central does not answer', 'TESSERA_BLOB');
+    wait(45_000);
+    expect(state('a')).toBe('refused');
+    wait(20_000);
+    expect(state('a')).toBe('preparing');
+  });
+
+  test('a node that goes, falls silent, comes back and is slow is told as an event', () => {
+    const cluster = fourNodes();
+    const events: string[] = [];
+    const tell = cluster.tell.bind(cluster);
+    cluster.tell = (event) => {
+      tell(event);
+      for (const effect of cluster.last)
+        if (effect.type === 'node-event') events.push(`${effect.node} ${effect.event}`);
+    };
+    cluster.kill('a');
+    cluster.start('a');
+    cluster.pause('b');
+    cluster.run(cluster.now + 6000);
+    cluster.resume('b');
+    cluster.run(cluster.now + 2000);
+    frames(cluster, 5);
+    // As fast as ever by what it says, but most of its results do not come.
+    cluster.behaviour('d').lost = 0.8;
+    frames(cluster, 40);
+    expect(events).toEqual(
+      expect.arrayContaining(['a offline', 'a online', 'a ready', 'b silent', 'b back', 'd slow']),
+    );
+    expect(events.filter((event) => event === 'd slow').length).toBeLessThan(5);
+  });
+});

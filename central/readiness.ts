@@ -1,0 +1,121 @@
+import { CENTRAL } from '../shared/plan/plan.ts';
+import type { PlanProgress } from '../shared/protocol/messages.ts';
+import type { Snapshot } from './coordinator/snapshot.ts';
+import { type Refusal, refusalText } from './coordinator/standing.ts';
+
+/** A plan that nodes prepare is spoken of after this long, and then this often, ms. */
+const FIRST_MS = 2000;
+const AGAIN_MS = 10_000;
+/** Nodes that a line names. */
+const MAX_NAMED = 4;
+
+/** How the nodes that were asked to prepare a plan stand to it. */
+export interface PlanStanding {
+  readonly ready: readonly string[];
+  readonly preparing: readonly string[];
+  readonly refused: readonly (Refusal & { readonly code: string })[];
+}
+
+/** A line for the log. */
+export interface ReadinessLine {
+  readonly level: 'info' | 'warn';
+  readonly text: string;
+}
+
+/** Who of the node agents that are not offline is ready for a plan, who is not yet, and who refuses it. */
+export function standingOf(plan: string, { nodes }: Snapshot): PlanStanding {
+  const ready: string[] = [];
+  const preparing: string[] = [];
+  const refused: (Refusal & { code: string })[] = [];
+  for (const [node, { presence, plans, refusals }] of Object.entries(nodes)) {
+    if (node === CENTRAL || presence === 'offline') continue;
+    if (plans[plan] === 'ready') ready.push(node);
+    else if (plans[plan] === 'preparing') preparing.push(node);
+    else if (plans[plan] === 'refused') refused.push({ node, ...refusals[plan]! });
+  }
+  return { ready, preparing, refused };
+}
+
+/** `fetches 34 of 59 MB`, `loads it`; what a node says of itself about a plan, in words. */
+export function progressText({ state, bytes = 0, of = 0 }: PlanProgress): string {
+  if (state === 'fetching') return `fetches ${megabytes(bytes)} of ${megabytes(of)} MB`;
+  return state === 'loading' ? 'loads it' : state === 'waiting' ? 'waits its turn' : state;
+}
+
+function megabytes(bytes: number): string {
+  return (bytes / 1e6).toFixed(bytes < 1e7 && bytes > 0 ? 1 : 0);
+}
+
+interface Said {
+  /** When nodes were first seen to prepare it, undefined while none does. */
+  since: number | undefined;
+  at: number;
+  text: string;
+  refused: string;
+}
+
+/**
+ * What central's log says about the nodes of a plan: that they get ready, how far they are, and who refuses. Each thing
+ * once: a line repeats no line, and comes at most every ten seconds; a refusal is said as soon as nobody prepares any
+ * more, or after two seconds.
+ */
+export class ReadinessReport {
+  readonly #said = new Map<string, Said>();
+  /** What nodes say of themselves, by node. */
+  readonly #progress = new Map<string, readonly PlanProgress[]>();
+
+  /** Takes in what a node says with its heartbeat. */
+  hear(node: string, plans: readonly PlanProgress[]): void {
+    this.#progress.set(node, plans);
+  }
+
+  forget(node: string): void {
+    this.#progress.delete(node);
+  }
+
+  /**
+   * Lines that are due at `now` (ms) for plans that serve or are to serve; `models` by plan. Where somebody waits for the
+   * answers (`isAwaited`), that all nodes refuse is his to say.
+   */
+  lines(
+    models: ReadonlyMap<string, readonly string[]>,
+    snapshot: Snapshot,
+    now: number,
+    isAwaited = false,
+  ): ReadinessLine[] {
+    for (const plan of this.#said.keys()) if (!models.has(plan)) this.#said.delete(plan);
+    const lines: ReadinessLine[] = [];
+    for (const [plan, names] of models) {
+      const standing = standingOf(plan, snapshot);
+      const said = this.#said.get(plan) ?? { since: undefined, at: Number.NEGATIVE_INFINITY, text: '', refused: '' };
+      this.#said.set(plan, said);
+      const isBusy = standing.preparing.length > 0;
+      if (isBusy) said.since ??= now;
+      const refused = standing.refused.map(({ node }) => node).join();
+      const isNews = refused !== '' && refused !== said.refused;
+      const isEarly = isBusy && now - said.since! < FIRST_MS;
+      if (!isBusy) said.since = undefined;
+      const text = this.#text(plan, standing);
+      if (isAwaited && !isBusy && standing.ready.length === 0) continue;
+      if (text === '' || text === said.text || isEarly || (now - said.at < AGAIN_MS && !isNews)) continue;
+      said.at = now;
+      said.text = text;
+      said.refused = refused;
+      lines.push({ level: refused === '' ? 'info' : 'warn', text: `model ${names.join(', ')}: ${text}` });
+    }
+    return lines;
+  }
+
+  #text(plan: string, { ready, preparing, refused }: PlanStanding): string {
+    const all = ready.length + preparing.length + refused.length;
+    if (all === 0) return '';
+    const count = `${ready.length} of ${all} ${all === 1 ? 'node' : 'nodes'} ready`;
+    const at = preparing.slice(0, MAX_NAMED).map((node) => {
+      const progress = this.#progress.get(node)?.find(({ id }) => id === plan);
+      return `${node} ${progress === undefined ? 'prepares it' : progressText(progress)}`;
+    });
+    if (preparing.length > MAX_NAMED) at.push(`${preparing.length - MAX_NAMED} more prepare it`);
+    const refusals = refused.length === 0 ? [] : [refusalText(refused, all)];
+    return [count, ...at, ...refusals].join('; ');
+  }
+}

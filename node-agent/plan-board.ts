@@ -1,0 +1,66 @@
+import type { Log } from '../shared/ports.ts';
+import type { PlanProgress } from '../shared/protocol/messages.ts';
+
+/** Plans that a heartbeat names, the newest. */
+const NAMED = 16;
+/** Between two lines about a fetch, ms. */
+const AGAIN_MS = 10_000;
+/** Longest reason. */
+const MAX_TEXT = 300;
+
+/**
+ * How far the node is with each plan that it was asked to prepare, for its heartbeat and its log: the log has the
+ * beginning of each fetch with its size, how far it is every ten seconds, and its end.
+ */
+export class PlanBoard {
+  readonly #log: Log;
+  readonly #now: () => number;
+  readonly #plans = new Map<string, PlanProgress>();
+  #saidAt = 0;
+  #fetching: string | undefined;
+
+  constructor(log: Log, now: () => number) {
+    this.#log = log;
+    this.#now = now;
+  }
+
+  /** The newest last. */
+  get plans(): PlanProgress[] {
+    return [...this.#plans.values()].slice(-NAMED);
+  }
+
+  set(id: string, model: string, state: PlanProgress['state'], text?: string): void {
+    this.#plans.delete(id);
+    const reason = text === undefined ? {} : { text: text.slice(0, MAX_TEXT) };
+    this.#plans.set(id, { id: id.slice(0, MAX_TEXT), model, state, ...reason });
+    const oldest = this.#plans.keys().next().value;
+    if (this.#plans.size > 4 * NAMED && oldest !== undefined) this.#plans.delete(oldest);
+  }
+
+  /** Pieces of the model come: `bytes` of `of` are here. */
+  fetched(id: string, model: string, bytes: number, of: number): void {
+    if (of === 0) return;
+    this.#plans.set(id, { id, model, state: 'fetching', bytes, of });
+    const now = this.#now();
+    const isNew = this.#fetching !== id;
+    if (!isNew && now - this.#saidAt < AGAIN_MS) return;
+    this.#fetching = id;
+    this.#saidAt = now;
+    const before = bytes > 0 ? `, ${megabytes(bytes)} are here` : '';
+    const text = isNew ? `fetches ${megabytes(of)}${before}` : `has ${megabytes(bytes)} of ${megabytes(of)}`;
+    this.#log.info(`model ${model}: ${text}`, { plan: id });
+  }
+
+  /** Nothing more comes for the plan. */
+  fetchEnded(): void {
+    this.#fetching = undefined;
+  }
+
+  forget(id: string): void {
+    this.#plans.delete(id);
+  }
+}
+
+function megabytes(bytes: number): string {
+  return bytes < 1e5 ? `${(bytes / 1e3).toFixed(1)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
+}
