@@ -17,7 +17,7 @@ import { elsewhereOf } from '../shared/runtime/state-directory.ts';
 import { writeWholeSync } from '../shared/runtime/whole-file.ts';
 import { Wire } from '../shared/runtime/wire.ts';
 import { DataPlane } from './assembly/data-plane.ts';
-import { type Deployment, type DeployRequest, deployModel } from './deployment.ts';
+import type { Deployment, DeployRequest } from './deployment.ts';
 import { Candidacy, lastWordsOf } from './election/candidacy.ts';
 import { endLeftFrames } from './journal/aftermath.ts';
 import { Journal } from './journal/journal.ts';
@@ -26,6 +26,7 @@ import { checkExits } from './planner/exits.ts';
 import { layoutOf, type PreparedPlan } from './planner/prepared.ts';
 import { type PlanReadiness, type ReadyOptions, Reign, type ReignOptions } from './reign.ts';
 import type { ServedPlan } from './shell.ts';
+import { deployTried } from './trial.ts';
 
 export type { Connection } from './reign.ts';
 
@@ -79,6 +80,7 @@ export class Central {
   readonly #deployments = new Map<string, Deployment>();
   readonly #plans = new Map<string, ServedPlan>();
   #reign: Reign | undefined;
+  readonly #ended = new AbortController();
   #stopping: Promise<void> | undefined;
 
   constructor(options: CentralOptions, parts: Parts) {
@@ -122,10 +124,14 @@ export class Central {
     return this.#parts.key.publicKey;
   }
 
-  /** Makes a model known; frames are accepted for it once a plan is put to work (`activate`). */
+  /**
+   * Makes a model known that the runtime of this machine runs; frames are accepted for it once a plan is put to work
+   * (`activate`). Throws TESSERA_MODEL_UNSUPPORTED and what else is wrong with the model.
+   */
   async deploy(request: DeployRequest): Promise<Deployment> {
     const { store, key } = this.#parts;
-    const deployment = await deployModel(request, store, key);
+    const { threads, log } = this.#options;
+    const deployment = await deployTried(request, { store, key, threads, log, signal: this.#ended.signal });
     this.#deployments.set(deployment.name, deployment);
     const { name, labels, input, picture, outputs } = deployment;
     const names = new Map(deployment.names.pairs);
@@ -192,6 +198,7 @@ export class Central {
 
   /** Brings open frames to their end (within `graceMs`), publishes `offline`, frees everything. Idempotent. */
   stop(graceMs = 5000): Promise<void> {
+    this.#ended.abort(new TesseraError('TESSERA_INTERNAL', 'central is stopping'));
     this.#stopping ??= this.#stop(graceMs);
     return this.#stopping;
   }

@@ -21,6 +21,8 @@ export interface Deployment {
   /** True: frames are pictures and the graph begins with the preparation; false: frames are tensors for the first input. */
   readonly picture: boolean;
   readonly resolved: ResolvedModel;
+  /** Why the network's operators are left to the runtime, where they are. */
+  readonly doubt: TesseraError | undefined;
   /** What the tensors of `resolved` are called in the user's file. */
   readonly names: TensorNames;
   readonly manifest: ModelManifest;
@@ -41,6 +43,8 @@ export interface DeployRequest {
   readonly sha256?: string | undefined;
   readonly picture: boolean;
   readonly inputShape?: readonly number[] | undefined;
+  /** Leaves every operator to the runtime: the network then runs whole. Default: only where nobody here understands it. */
+  readonly opaque?: boolean;
 }
 
 /** Bytes of the largest tensor that a frame may have: more is a mistake in a shape, or a trap. */
@@ -52,7 +56,7 @@ const MAX_TENSOR_BYTES = 1e9;
  */
 export async function deployModel(request: DeployRequest, store: BlobStore, key: SigningKey): Promise<Deployment> {
   const { name, labels, picture } = request;
-  const { resolved, names } = preparedNetwork(request);
+  const { resolved, names, doubt } = preparedNetwork(request);
   const card = withInnerNames(request.card, names);
   const { graph } = resolved.model;
   const input = graph.inputs[0]!;
@@ -67,6 +71,7 @@ export async function deployModel(request: DeployRequest, store: BlobStore, key:
     labels,
     picture,
     resolved,
+    doubt,
     names,
     manifest: { ...manifest, signature: key.sign(manifest) },
     version: request.sha256 ?? manifest.skeleton.sha,
@@ -76,10 +81,8 @@ export async function deployModel(request: DeployRequest, store: BlobStore, key:
 }
 
 /** The network with shapes, one input, and names that plans can carry; where frames are pictures, with their preparation. */
-function preparedNetwork({ name, card, model, picture, inputShape }: DeployRequest): {
-  readonly resolved: ResolvedModel;
-  readonly names: TensorNames;
-} {
+function preparedNetwork(request: DeployRequest): Pick<Deployment, 'resolved' | 'names' | 'doubt'> {
+  const { name, card, model, picture, inputShape } = request;
   const used = withoutUnusedInputs(model);
   const first = used.graph.inputs[0];
   if (first === undefined)
@@ -101,7 +104,7 @@ function preparedNetwork({ name, card, model, picture, inputShape }: DeployReque
     );
   const shape = inputShape ?? card.input.shape;
   const options = shape === undefined ? {} : { inputShapes: { [first.name]: shape } };
-  const whole = understoodOrOpaque(used, options);
+  const { resolved: whole, doubt } = understoodOrOpaque(used, options, request.opaque);
   const { resolved: plain, names } = withPlainNames({ ...whole, model: withoutUnusedInputs(whole.model) });
   const { inputs } = plain.model.graph;
   if (inputs.length !== 1)
@@ -120,18 +123,23 @@ function preparedNetwork({ name, card, model, picture, inputShape }: DeployReque
       },
     );
   const framed = picture ? resolveModel(withPreprocessing(plain, pictureInput(card, plain, input.name))) : plain;
-  return { resolved: withMadeOutputs(framed), names };
+  return { resolved: withMadeOutputs(framed), names, doubt };
 }
 
 /** The model with its shapes; one whose operators have no meaning here is left to the runtime, and can run whole only. */
-function understoodOrOpaque(model: Model, options: Parameters<typeof resolveModel>[1]): ResolvedModel {
+function understoodOrOpaque(
+  model: Model,
+  options: Parameters<typeof resolveModel>[1],
+  opaque = false,
+): Pick<Deployment, 'resolved' | 'doubt'> {
+  if (opaque) return { resolved: resolveModel(asOpaque(model), options), doubt: undefined };
   try {
-    return resolveModel(model, options);
+    return { resolved: resolveModel(model, options), doubt: undefined };
   } catch (error) {
     const isBeyondUs = error instanceof TesseraError && /^TESSERA_(SHAPE|MODEL_UNSUPPORTED)$/.test(error.code);
     if (!isBeyondUs) throw error;
     // Shapes of inputs that are wrong or open are refused again.
-    return resolveModel(asOpaque(model), options);
+    return { resolved: resolveModel(asOpaque(model), options), doubt: error };
   }
 }
 

@@ -115,8 +115,9 @@ export function preparePlan(asked: Plan, resolved: ResolvedModel): PreparedPlan 
     plan,
     forms,
     approximate: lossy || forms.some((form) => form.approximate),
-    macsOnNodes: sum.all === 0 ? 0 : sum.nodes / sum.all,
-    convMacsOnNodes: sum.conv === 0 ? 0 : sum.nodesConv / sum.conv,
+    // Where nobody knows what an operator costs, a network on nodes is all theirs.
+    macsOnNodes: sum.all === 0 ? Number(plan.stages.every(isOnNodes)) : sum.nodes / sum.all,
+    convMacsOnNodes: sum.conv === 0 ? Number(plan.stages.every(isOnNodes)) : sum.nodesConv / sum.conv,
   };
 }
 

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
 import { constants, fstatSync } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
+import { type FileHandle, open, realpath } from 'node:fs/promises';
 import { Socket } from 'node:net';
 import { devNull } from 'node:os';
+import { isAbsolute, relative, resolve, sep } from 'node:path';
 import { text } from 'node:stream/consumers';
 
 /**
@@ -53,6 +54,26 @@ export async function readText(path: string): Promise<string> {
     if (found.isFIFO() || found.isSocket()) return text(new Socket({ fd, readable: true, writable: false }));
   }
   return (await readBytes(path)).toString('utf8');
+}
+
+/** Whether a path lies in a folder or below; neither is looked up. */
+function isWithin(folder: string, path: string): boolean {
+  const way = relative(folder, path);
+  return way !== '..' && !way.startsWith(`..${sep}`) && !isAbsolute(way);
+}
+
+/**
+ * The path of a file that something in `folder` names: beside it or below, links followed. Who brings a model must not
+ * get files read that lie elsewhere. Whether the file is there at all is not asked. Throws an `Error` that reads on after
+ * the name.
+ */
+export async function fileWithin(folder: string, name: string): Promise<string> {
+  const path = resolve(folder, name);
+  if (isAbsolute(name) || !isWithin(resolve(folder), path)) throw new Error(`lies outside of ${folder}`);
+  const real = await realpath(path).catch(() => undefined);
+  if (real !== undefined && !isWithin(await realpath(folder), real))
+    throw new Error(`is a link to ${real}, outside of ${folder}`);
+  return path;
 }
 
 /** SHA-256 of a regular file of any size, lower-case hex. */

@@ -10,7 +10,7 @@ import { nearest } from '../nearest.ts';
 import { readModel } from '../onnx/read.ts';
 import { withoutUnusedInputs } from '../onnx/rim.ts';
 import { isName } from '../protocol/topics.ts';
-import { fileSha256, readBytes, readText } from './file.ts';
+import { fileSha256, fileWithin, readBytes, readText } from './file.ts';
 import { readCatalogue } from './model-catalogue.ts';
 import { guessByTrial } from './model-guess.ts';
 import { packageFolder } from './version.ts';
@@ -79,11 +79,20 @@ export async function readCard(path: string): Promise<{ card: ModelCard; guessed
   return { card, guessedFields: commentedFields(text, 'guessed') };
 }
 
+/** A file that a card names, which has to lie in the card's folder: a card may come from anybody. */
+async function namedFile(where: string, field: string, folder: string, name: string): Promise<string> {
+  return fileWithin(folder, name).catch((error: Error) => {
+    throw new TesseraError('TESSERA_MODEL_CARD', `${where}: ${field}: ${name} ${error.message}`, {
+      hint: 'put the file into the folder of the model, and name it by its path from there',
+    });
+  });
+}
+
 async function loadLabels(card: ModelCard, folder: string): Promise<readonly string[]> {
   if (card.labels === undefined) return [];
   if (typeof card.labels !== 'string') return card.labels;
   if (isNamedLabels(card.labels)) return namedLabels(card.labels);
-  const path = resolve(folder, card.labels);
+  const path = await namedFile(`model "${card.name}"`, 'labels', folder, card.labels);
   const text = await readText(path).catch((cause) => {
     throw new TesseraError(
       'TESSERA_MODEL_CARD',
@@ -120,7 +129,7 @@ async function completed(card: ModelCard, modelPath: string, { inputShape }: Lib
 async function loadCardFile(cardPath: string, places: LibraryPlaces): Promise<LoadedModel> {
   const { card, guessedFields } = await readCard(cardPath);
   const folder = places.base ?? dirname(cardPath);
-  const modelPath = resolve(folder, card.model);
+  const modelPath = await namedFile(cardPath, 'model', folder, card.model);
   if ((await kindOf(modelPath)) !== 'file')
     throw new TesseraError('TESSERA_MODEL_CARD', `${cardPath}: model: there is no file ${modelPath}`, {
       hint: `put the network there, or mend \`model\` in ${basename(cardPath)}`,
@@ -147,7 +156,7 @@ async function loadFile(modelPath: string, places: LibraryPlaces): Promise<Loade
   }
   let labels: readonly string[] = [];
   for (const name of [`${stem}.labels.txt`, `${stem}.txt`, 'labels.txt']) {
-    const text = await readText(join(folder, name)).catch(() => undefined);
+    const text = await readText(await namedFile(modelPath, 'labels', folder, name)).catch(() => undefined);
     if (text === undefined) continue;
     labels = parseLabels(text);
     break;

@@ -4,6 +4,7 @@ import './no-telemetry.ts';
 import ort from 'onnxruntime-node';
 import { TesseraError } from '../errors.ts';
 import { byteLength, DTYPE_BYTES, type Dtype, isDtype, type Tensor } from '../tensor/tensor.ts';
+import { explainRuntime } from './runtime-message.ts';
 
 /** onnxruntime-node, imported here and nowhere else. Never call `run` on a thread that speaks MQTT: it blocks. */
 
@@ -69,7 +70,7 @@ export const runtimeVersion = `onnxruntime-node ${ort.env.versions.node ?? 'unkn
 
 /**
  * Loads a model from a path or from bytes. Threads do not spin while idle (an idle session costs 2 % of a core, not
- * 30 %), and the runtime prints errors only. Throws TESSERA_RUN_FAILED.
+ * 30 %), and the runtime prints nothing. Throws TESSERA_RUN_FAILED.
  */
 export async function loadSession(model: string | Uint8Array, options: SessionOptions): Promise<Session> {
   const settings: ort.InferenceSession.SessionOptions = {
@@ -77,7 +78,8 @@ export async function loadSession(model: string | Uint8Array, options: SessionOp
     intraOpNumThreads: options.threads,
     interOpNumThreads: 1,
     executionMode: 'sequential',
-    logSeverityLevel: 3,
+    // What is wrong comes as an error; the runtime's own lines are pages of C++.
+    logSeverityLevel: 4,
     extra: {
       session: {
         intra_op: { allow_spinning: '0' },
@@ -96,10 +98,7 @@ export async function loadSession(model: string | Uint8Array, options: SessionOp
         ? await ort.InferenceSession.create(model, settings)
         : await ort.InferenceSession.create(model, settings);
   } catch (error) {
-    throw new TesseraError('TESSERA_RUN_FAILED', `ONNX Runtime cannot load the model: ${firstLine(error)}`, {
-      hint: 'Check the file with `tessera model inspect`; it may use an operator or opset that ONNX Runtime does not know.',
-      cause: error,
-    });
+    throw refusal('ONNX Runtime cannot load the model', error);
   }
   return {
     inputs: session.inputMetadata.map(portInfo),
@@ -111,7 +110,7 @@ export async function loadSession(model: string | Uint8Array, options: SessionOp
       try {
         results = wanted === undefined ? await session.run(values) : await session.run(values, [...wanted]);
       } catch (error) {
-        throw new TesseraError('TESSERA_RUN_FAILED', `ONNX Runtime failed: ${firstLine(error)}`, { cause: error });
+        throw refusal('ONNX Runtime failed', error);
       }
       const tensors = new Map<string, Tensor>();
       for (const [name, value] of Object.entries(results)) tensors.set(name, fromRuntime(name, value));
@@ -124,9 +123,13 @@ export async function loadSession(model: string | Uint8Array, options: SessionOp
   };
 }
 
-function firstLine(error: unknown): string {
-  const text = error instanceof Error ? error.message : String(error);
-  return (text.split('\n', 1)[0] ?? '').slice(0, 500);
+/** The runtime's error in words; its own text is the cause. */
+function refusal(what: string, error: unknown): TesseraError {
+  const { message, hint } = explainRuntime(error instanceof Error ? error.message : String(error));
+  return new TesseraError('TESSERA_RUN_FAILED', `${what}: ${message}`, {
+    ...(hint === undefined ? {} : { hint }),
+    cause: error,
+  });
 }
 
 function portInfo(meta: ort.InferenceSession.ValueMetadata): PortInfo {

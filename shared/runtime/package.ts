@@ -158,15 +158,9 @@ class ExternalFiles {
   }
 
   async #file(initializer: Initializer, location: string) {
-    let path: string;
-    try {
-      path = await realpath(join(this.#folder, location));
-    } catch (error) {
-      throw faulty(initializer, location, `lie in ${location}, which is not there`, error);
-    }
-    const way = relative(this.#folder, path);
-    if (way === '..' || way.startsWith(`..${sep}`))
-      throw faulty(initializer, location, `lie in ${location}, outside of the model's folder`);
+    const path = await fileWithin(this.#folder, location).catch((error: Error) => {
+      throw faulty(initializer, location, `lie in ${location}, which ${error.message}`, error);
+    });
     const file = await openFile(path).catch((error: Error) => {
       throw faulty(initializer, location, `lie in ${location}, which cannot be read: ${error.message}`, error);
     });

@@ -25,6 +25,7 @@ import { type Feed, feedTensor, type Region, type TileForm } from '../tiling/for
 import { buildStage } from '../tiling/stage.ts';
 import { isSha } from './blob-store.ts';
 import type { Job, TileOutcome } from './executor-types.ts';
+import { firstFeed, firstRun } from './first-feeds.ts';
 import { loadSession, type Session } from './ort.ts';
 import { SessionCache } from './session-cache.ts';
 
@@ -60,7 +61,7 @@ class BadInput extends Error {}
  * plan:    unknown --prepare--> prepared --release--> unknown
  * session: absent --prepare, runTile--> held --least recently used, over the memory limit--> absent
  *
- * 1. A plan is prepared only after every stage asked for has run once on zeros, so `runTile` meets no surprise.
+ * 1. A plan is prepared only after every stage asked for has run once, so `runTile` meets no surprise.
  * 2. Sessions are keyed by the bytes of the piece: plans, grids and stages with the same piece share one.
  * 3. `runTile` runs exactly the geometry that the plan gives a tile, whatever the request says.
  * Calls must not overlap.
@@ -215,15 +216,17 @@ export class StageRunner {
     const session = await this.#session(stage);
     const first = stage.tiles.values().next().value;
     if (first === undefined) return;
-    const feeds = new Map<string, Tensor>();
-    for (const { tensor, box } of first.in) {
-      const dtype = stage.takes.has(tensor) ? 'uint8' : specOf(stage.specs, tensor).dtype;
-      const spec = { dtype, shape: boxShape(box) };
-      feeds.set(portOf(stage.takes, tensor), { ...spec, data: new Uint8Array(byteLength(spec)) });
-    }
-    addFeeds(feeds, first.feeds, stage.inputs);
     const wanted = first.out.map((region) => portOf(stage.gives, region.tensor));
-    const results = await session.run(feeds, wanted);
+    const results = await firstRun((kind) => {
+      const feeds = new Map<string, Tensor>();
+      for (const { tensor, box } of first.in) {
+        const isCoded = stage.takes.has(tensor);
+        const dtype = isCoded ? 'uint8' : specOf(stage.specs, tensor).dtype;
+        feeds.set(portOf(stage.takes, tensor), firstFeed({ dtype, shape: boxShape(box) }, isCoded ? 'zeros' : kind));
+      }
+      addFeeds(feeds, first.feeds, stage.inputs);
+      return session.run(feeds, wanted);
+    });
     for (const region of first.out) {
       const { tensor } = region;
       const { data } = expectShape(region, results.get(portOf(stage.gives, tensor)));

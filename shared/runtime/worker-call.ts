@@ -10,7 +10,16 @@ export interface Moved<T> {
 
 type Question = { readonly id: number; readonly method: string; readonly args: unknown };
 type Outgoing = { readonly question: Question; readonly transfer: readonly ArrayBuffer[] };
-type Answer = { readonly id: number } & ({ readonly value: unknown } | { readonly failure: Failure });
+type Answer = { readonly id: number } & (
+  | { readonly value: unknown }
+  | { readonly failure: Failure; readonly detail?: string | undefined }
+);
+
+/** What a coded error rests on, in the words of whoever raised it; too long and too technical for people who ask nothing. */
+export function detailOf(error: unknown): string | undefined {
+  const { cause } = error instanceof Error ? error : {};
+  return cause instanceof Error ? cause.message : typeof cause === 'string' ? cause : undefined;
+}
 
 /**
  * Whether a buffer may not move, as Node's pool and buffers of native code. Node 20, which cannot be asked, copies such
@@ -120,7 +129,8 @@ export class WorkerCalls {
     this.#open.delete(answer.id);
     if ('failure' in answer) {
       const { code, message, hint } = answer.failure;
-      call.reject(new TesseraError(code, message, hint === undefined ? {} : { hint }));
+      const cause = answer.detail === undefined ? {} : { cause: answer.detail };
+      call.reject(new TesseraError(code, message, hint === undefined ? cause : { hint, ...cause }));
     } else call.resolve(answer.value as never);
   }
 
@@ -148,14 +158,14 @@ export function answerCalls<H extends Record<string, (args: never) => unknown>>(
         if (result instanceof Promise) {
           result.then(
             (value: unknown) => send([answerOf(id, value)], isMoved(value) ? value.transfer : []),
-            (error: unknown) => send([{ id, failure: failureOf(error) }], []),
+            (error: unknown) => send([{ id, failure: failureOf(error), detail: detailOf(error) }], []),
           );
           continue;
         }
         answers.push(answerOf(id, result));
         if (isMoved(result)) for (const buffer of result.transfer) moving.add(buffer);
       } catch (error) {
-        answers.push({ id, failure: failureOf(error) });
+        answers.push({ id, failure: failureOf(error), detail: detailOf(error) });
       }
     }
     if (answers.length > 0) send(answers, moving);

@@ -29,31 +29,34 @@ afterAll(() => rm(folder, { recursive: true }));
 
 const card = parseCard({ name: 'net', task: 'raw' }, 'net');
 
-const PLANS: readonly (readonly [string, Partial<PlanRequest>])[] = [
+const PLANS: readonly (readonly [string, Partial<PlanRequest> & { opaque?: true }])[] = [
   ['as it is chosen', {}],
+  ['left to the runtime', { opaque: true }],
   ['whole on one node', { strategy: 'whole-replicate' }],
   ['whole on central', { strategy: 'whole-central' }],
 ];
-const TILED: readonly (readonly [string, Partial<PlanRequest>])[] = [
+const TILED: typeof PLANS = [
   ['2x2', { grid: { rows: 2, cols: 2 } }],
   ['3x1', { grid: { rows: 3, cols: 1 } }],
 ];
-const TWO: readonly (readonly [string, Partial<PlanRequest>])[] = [
-  ['two stages', { cuts: ['c', 'a'], grid: { rows: 2, cols: 2 } }],
-];
+const TWO: typeof PLANS = [['two stages', { cuts: ['c', 'a'], grid: { rows: 2, cols: 2 } }]];
 
 describe.each(ODD_NETWORKS)('$what', ({ model, tiles }) => {
   const hasBoth = ['c', 'a'].every((name) => model.graph.nodes.some(({ outputs }) => outputs.includes(name)));
   test.each([...PLANS, ...(tiles ? TILED : []), ...(tiles && hasBoth ? TWO : [])])(
     'equals ONNX Runtime: %s',
-    async (_, request) => {
+    async (_, { opaque = false, ...request }) => {
       const wanted = [...new Set(model.graph.outputs.map(({ name }) => name))];
       // The runtime's own JavaScript cannot hand out tensors of some names.
       const readable = wanted.filter((name) => name !== '__proto__' && !name.includes('\0'));
       const graph = { ...model.graph, outputs: model.graph.outputs.filter(({ name }) => readable.includes(name)) };
       const file = writeModel({ ...model, graph });
       const used = model.graph.inputs.at(-1)!.name === 'x' ? 'x' : model.graph.inputs[0]!.name;
-      const deployment = await deployModel({ name: 'net', card, labels: [], model, picture: false }, store, key);
+      const deployment = await deployModel(
+        { name: 'net', card, labels: [], model, picture: false, opaque },
+        store,
+        key,
+      );
       const { shape, dtype } = deployment.input;
       const x = Float32Array.from({ length: elementCount(shape) }, (_, i) => Math.sin(i * 0.7) + Math.cos(i * 0.013));
       const input: Tensor = { dtype, shape, data: new Uint8Array(x.buffer) };

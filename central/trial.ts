@@ -1,0 +1,68 @@
+import { TesseraError } from '../shared/errors.ts';
+import type { BlobStore, Log } from '../shared/ports.ts';
+import type { SigningKey } from '../shared/runtime/signature.ts';
+import { type MadeOutput, type Trial, tryNetwork } from '../shared/runtime/trial.ts';
+import { type Deployment, type DeployRequest, deployModel } from './deployment.ts';
+
+/** What a network is tried with. */
+export interface TrialParts {
+  readonly store: BlobStore;
+  readonly key: SigningKey;
+  readonly threads: number;
+  readonly log: Log;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Deploys a model after the runtime of this machine has run it once. Where the runtime makes other shapes than were
+ * inferred here, or refuses what was made of the network here, the network is left to the runtime as the file has it, and
+ * runs whole. Throws TESSERA_MODEL_UNSUPPORTED where the runtime refuses it, and what `deployModel` throws.
+ */
+export async function deployTried(request: DeployRequest, parts: TrialParts): Promise<Deployment> {
+  const deployment = await deployModel(request, parts.store, parts.key);
+  const trial = await tried(deployment, parts);
+  if (trial.kind === 'untried') {
+    parts.log.warn(`model ${request.name} could not be tried on this machine: ${trial.reason}`);
+    return deployment;
+  }
+  const difference = trial.kind === 'ran' ? unlike(deployment, trial.outputs) : undefined;
+  if (trial.kind === 'ran' && difference === undefined) return deployment;
+  if (deployment.doubt !== undefined || request.opaque === true) throw refusalOf(request.name, deployment, trial);
+  const whole = await deployModel({ ...request, opaque: true }, parts.store, parts.key).catch(() => undefined);
+  const second = whole === undefined ? undefined : await tried(whole, parts);
+  if (whole === undefined || second?.kind !== 'ran') throw refusalOf(request.name, deployment, trial);
+  const why = difference ?? (trial.kind === 'refused' ? trial.failure.message : '');
+  parts.log.warn(`model ${request.name} runs whole: Tessera does not understand it (${why})`);
+  return whole;
+}
+
+async function tried({ manifest }: Deployment, { store, threads, signal, log }: TrialParts): Promise<Trial> {
+  const task = { folder: store.folder, skeleton: manifest.skeleton.sha, threads };
+  const trial = await tryNetwork(task, signal);
+  if (trial.kind === 'refused' && trial.detail !== undefined)
+    log.debug(`the runtime says of model ${manifest.name}: ${trial.detail}`);
+  return trial;
+}
+
+/** The first output that is not of the type that was inferred, in words. */
+function unlike({ resolved, names }: Deployment, made: readonly MadeOutput[]): string | undefined {
+  for (const { name, dtype, shape } of made) {
+    const spec = resolved.specs.get(name);
+    if (spec === undefined || (spec.dtype === dtype && `${spec.shape}` === `${shape}`)) continue;
+    const label = names.original(name).slice(0, 80);
+    return `"${label}" is ${spec.dtype} [${spec.shape}] by its rules, and the runtime makes ${dtype} [${shape}]`;
+  }
+  return undefined;
+}
+
+/** What is wrong in the network's own terms, where that is known; else what the runtime says. */
+function refusalOf(name: string, { doubt }: Deployment, trial: Trial): TesseraError {
+  if (doubt !== undefined) return doubt;
+  const { message, hint } =
+    trial.kind === 'refused' ? trial.failure : { message: 'its outputs are not what they should be', hint: undefined };
+  const said = message.replace(/^ONNX Runtime (?:failed|cannot load the model): /, '');
+  return new TesseraError('TESSERA_MODEL_UNSUPPORTED', `model "${name}" cannot run: ${said}`, {
+    hint: hint ?? 'ONNX Runtime itself refuses the network: export it again, or ask who made it',
+    cause: trial.kind === 'refused' ? trial.detail : undefined,
+  });
+}

@@ -1,0 +1,116 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { deployTried } from '../../central/trial.ts';
+import { parseCard } from '../../shared/model/card.ts';
+import type { Model } from '../../shared/onnx/model.ts';
+import { type BlobStore, silentLog } from '../../shared/ports.ts';
+import { openBlobStore } from '../../shared/runtime/blob-store.ts';
+import { openSigningKey, type SigningKey } from '../../shared/runtime/signature.ts';
+import { tryNetwork } from '../../shared/runtime/trial.ts';
+import { ints, node, sketch } from '../shared/onnx/build.ts';
+import { tinyNetwork } from '../support/tiny-network.ts';
+
+/** A network is tried where it can harm nobody: if that failed, one bad model would take central and its nodes along. */
+
+let folder: string;
+let store: BlobStore;
+let key: SigningKey;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'tessera-trial-'));
+  store = await openBlobStore(join(folder, 'blobs'));
+  key = await openSigningKey(folder);
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+const deploy = (model: Model) => {
+  const card = parseCard({ name: 'net', task: 'raw' }, 'net');
+  return deployTried(
+    { name: 'net', card, labels: [], model, picture: false },
+    { store, key, threads: 1, log: silentLog },
+  );
+};
+
+describe('a network is deployed', () => {
+  test('when the runtime runs it', async () => {
+    expect((await deploy(tinyNetwork())).outputs).toEqual(['y']);
+  });
+
+  test('not when its operator set is newer than the runtime', async () => {
+    await expect(deploy({ ...tinyNetwork(), opsets: new Map([['', 99]]) })).rejects.toMatchObject({
+      code: 'TESSERA_MODEL_UNSUPPORTED',
+      message: expect.stringMatching(/^model "net" cannot run: this runtime knows operator sets up to \d+/),
+      hint: expect.stringContaining('opset_version='),
+    });
+  });
+
+  test('not when shapes do not fit, which is said in the words of its own rules', async () => {
+    const model = sketch({
+      nodes: [node('Reshape', ['x', 'shape'], ['y'])],
+      inputs: { x: [1, 3, 8, 8] },
+      outputs: ['y'],
+      constants: [ints('shape', [7, 7])],
+    });
+    await expect(deploy(model)).rejects.toMatchObject({
+      code: 'TESSERA_SHAPE',
+      message: expect.stringContaining('Reshape "y"'),
+    });
+  });
+});
+
+describe('the process of a trial', () => {
+  const script = async (text: string): Promise<string> => {
+    const file = join(folder, 'script.mjs');
+    await writeFile(file, text);
+    return file;
+  };
+  const task = { folder: '', skeleton: '', threads: 1 };
+
+  test('may crash', async () => {
+    const trial = await tryNetwork(task, undefined, await script('process.abort()'));
+    expect(trial).toMatchObject({ kind: 'refused', failure: { message: expect.stringContaining('crashed') } });
+  });
+
+  test('may never end', async () => {
+    const trial = await tryNetwork({ ...task, limitMs: 500 }, undefined, await script('for (;;);'));
+    expect(trial).toMatchObject({ kind: 'refused', failure: { message: expect.stringContaining('0.5 s') } });
+  });
+
+  test('that the system kills says nothing about the network', async () => {
+    const trial = await tryNetwork(task, undefined, await script("process.kill(process.pid, 'SIGKILL')"));
+    expect(trial.kind).toBe('untried');
+  });
+
+  const stuck = (note: string, before = '') =>
+    script(
+      `import { writeFileSync } from 'node:fs'; writeFileSync(${JSON.stringify(note)}, String(process.pid)); ${before} for (;;);`,
+    );
+
+  test('is gone once it has answered', async () => {
+    const note = join(folder, 'answered');
+    const answered = 'await new Promise((sent) => process.send({ outputs: [] }, sent));';
+    expect((await tryNetwork(task, undefined, await stuck(note, answered))).kind).toBe('ran');
+    await expect.poll(async () => isAlive(Number(await readFile(note, 'utf8')))).toBe(false);
+  });
+
+  test('is gone at once when it is not wanted any more', async () => {
+    const note = join(folder, 'aborted');
+    const abort = new AbortController();
+    const trial = tryNetwork(task, abort.signal, await stuck(note));
+    const pid = async () => Number(await readFile(note, 'utf8').catch(() => '0'));
+    await expect.poll(pid).toBeGreaterThan(0);
+    abort.abort(new Error('enough'));
+    await expect(trial).rejects.toThrow('enough');
+    await expect.poll(async () => isAlive(await pid())).toBe(false);
+  });
+});
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
