@@ -123,7 +123,9 @@ function preparedNetwork(request: DeployRequest): Pick<Deployment, 'resolved' | 
       },
     );
   const framed = picture ? resolveModel(withPreprocessing(plain, pictureInput(card, plain, input.name))) : plain;
-  return { resolved: withMadeOutputs(framed), names, doubt };
+  const made = withMadeOutputs(framed);
+  // Nodes resolve what they get; here the same has to be known, and nothing more.
+  return { resolved: made === framed ? framed : resolveModel(made.model), names, doubt };
 }
 
 /** The model with its shapes; one whose operators have no meaning here is left to the runtime, and can run whole only. */

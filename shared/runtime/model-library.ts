@@ -26,7 +26,10 @@ export interface LibraryPlaces {
   readonly catalogue?: string;
   /** Shape of the first input, where neither card nor file says it, or in place of what they say. */
   readonly inputShape?: readonly number[] | undefined;
-  /** Folder that `model` and `labels` of a card are relative to; absent: the card's own. */
+  /**
+   * Folder that `model` and `labels` of a card are relative to; absent: the card's own, which they may then not lead out
+   * of.
+   */
   readonly base?: string;
   /** False: a bare file is not run, so its card is what the shapes look like; for lists. */
   readonly trial?: boolean;
@@ -80,7 +83,14 @@ export async function readCard(path: string): Promise<{ card: ModelCard; guessed
 }
 
 /** A file that a card names, which has to lie in the card's folder: a card may come from anybody. */
-async function namedFile(where: string, field: string, folder: string, name: string): Promise<string> {
+async function namedFile(
+  where: string,
+  field: string,
+  folder: string,
+  name: string,
+  { base }: LibraryPlaces,
+): Promise<string> {
+  if (base !== undefined) return resolve(base, name);
   return fileWithin(folder, name).catch((error: Error) => {
     throw new TesseraError('TESSERA_MODEL_CARD', `${where}: ${field}: ${name} ${error.message}`, {
       hint: 'put the file into the folder of the model, and name it by its path from there',
@@ -88,11 +98,11 @@ async function namedFile(where: string, field: string, folder: string, name: str
   });
 }
 
-async function loadLabels(card: ModelCard, folder: string): Promise<readonly string[]> {
+async function loadLabels(card: ModelCard, folder: string, places: LibraryPlaces): Promise<readonly string[]> {
   if (card.labels === undefined) return [];
   if (typeof card.labels !== 'string') return card.labels;
   if (isNamedLabels(card.labels)) return namedLabels(card.labels);
-  const path = await namedFile(`model "${card.name}"`, 'labels', folder, card.labels);
+  const path = await namedFile(`model "${card.name}"`, 'labels', folder, card.labels, places);
   const text = await readText(path).catch((cause) => {
     throw new TesseraError(
       'TESSERA_MODEL_CARD',
@@ -129,7 +139,7 @@ async function completed(card: ModelCard, modelPath: string, { inputShape }: Lib
 async function loadCardFile(cardPath: string, places: LibraryPlaces): Promise<LoadedModel> {
   const { card, guessedFields } = await readCard(cardPath);
   const folder = places.base ?? dirname(cardPath);
-  const modelPath = await namedFile(cardPath, 'model', folder, card.model);
+  const modelPath = await namedFile(cardPath, 'model', folder, card.model, places);
   if ((await kindOf(modelPath)) !== 'file')
     throw new TesseraError('TESSERA_MODEL_CARD', `${cardPath}: model: there is no file ${modelPath}`, {
       hint: `put the network there, or mend \`model\` in ${basename(cardPath)}`,
@@ -138,7 +148,7 @@ async function loadCardFile(cardPath: string, places: LibraryPlaces): Promise<Lo
     throw new TesseraError('TESSERA_MODEL_INVALID', `${modelPath} is not the file that ${cardPath} was written for`, {
       hint: 'get that file again, or take sha256 out of the card if the change was meant',
     });
-  const labels = await loadLabels(card, folder);
+  const labels = await loadLabels(card, folder, places);
   const guessed = guessedFields.length > 0;
   return { card: await completed(card, modelPath, places), cardPath, modelPath, labels, guessed, guessedFields };
 }
@@ -156,7 +166,9 @@ async function loadFile(modelPath: string, places: LibraryPlaces): Promise<Loade
   }
   let labels: readonly string[] = [];
   for (const name of [`${stem}.labels.txt`, `${stem}.txt`, 'labels.txt']) {
-    const text = await readText(await namedFile(modelPath, 'labels', folder, name)).catch(() => undefined);
+    const text = await readText(await namedFile(modelPath, 'labels', folder, name, { modelsDirs: [] })).catch(
+      () => undefined,
+    );
     if (text === undefined) continue;
     labels = parseLabels(text);
     break;
@@ -171,7 +183,7 @@ async function loadFile(modelPath: string, places: LibraryPlaces): Promise<Loade
     card,
     cardPath: undefined,
     modelPath,
-    labels: await loadLabels(card, folder),
+    labels: await loadLabels(card, folder, places),
     guessed: guessed.length > 0,
     guessedFields: guessed,
     known,

@@ -1,5 +1,5 @@
 import { type FileHandle, realpath } from 'node:fs/promises';
-import { dirname, join, normalize, relative, sep } from 'node:path';
+import { dirname, normalize } from 'node:path';
 import { TesseraError } from '../errors.ts';
 import { externalTensors, withExternalTensors } from '../onnx/external.ts';
 import type { Initializer, Model } from '../onnx/model.ts';
@@ -7,7 +7,7 @@ import { readModel } from '../onnx/read.ts';
 import { writeModel } from '../onnx/write.ts';
 import type { BlobStore } from '../ports.ts';
 import type { ModelManifest } from '../protocol/messages.ts';
-import { openFile, readBytes } from './file.ts';
+import { fileWithin, openFile, readBytes } from './file.ts';
 
 /** Node reads files below 2 GiB in one piece; ONNX's own limit is the same, since it is a protobuf message. */
 const TOO_LARGE = 'ERR_FS_FILE_TOO_LARGE';

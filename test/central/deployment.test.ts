@@ -3,12 +3,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { deployModel } from '../../central/deployment.ts';
+import { preparePlan } from '../../central/planner/prepared.ts';
 import { parseCard } from '../../shared/model/card.ts';
 import type { Model } from '../../shared/onnx/model.ts';
 import { openBlobStore } from '../../shared/runtime/blob-store.ts';
 import { openSigningKey } from '../../shared/runtime/signature.ts';
-import { node, sketch } from '../shared/onnx/build.ts';
+import { ints, node, sketch } from '../shared/onnx/build.ts';
 import { call, withFunctions } from '../shared/onnx/functions.ts';
+import { tinyPlan } from '../support/tiny-network.ts';
 
 let folder: string;
 beforeAll(async () => {
@@ -31,16 +33,62 @@ describe('deployModel', () => {
     expect((await deployed(model)).resolved.specs.get('y')?.shape).toEqual([1, 3]);
   });
 
-  it('names the operator that hides the shape of an output, or else nobody knows what to take out', async () => {
+  it('takes an output whose shape only a run can tell; a plan that hands it on says which operator hides it', async () => {
     const model = sketch({
       nodes: [{ ...node('NonZero', ['x'], ['where']), name: 'nonzero_7' }, node('Neg', ['where'], ['y'])],
       inputs: { x: [1, 3] },
       outputs: ['y'],
     });
-    await expect(deployed(model)).rejects.toMatchObject({
+    const { resolved, outputs, input, manifest } = await deployed(model);
+    expect([outputs, resolved.specs.has('y')]).toEqual([['y'], false]);
+    const plan = tinyPlan(manifest.skeleton.sha, { kind: 'whole' });
+    const stages = [
+      { ...plan.stages[0]!, inputs: [input.name], outputs: ['where'] },
+      { ...plan.stages[0]!, id: 1, inputs: ['where'], outputs: ['y'] },
+    ];
+    expect(() => preparePlan({ ...plan, stages }, resolved)).toThrow(/"where" cannot be known.*NonZero "nonzero_7"/);
+  });
+
+  it('leaves out inputs that nothing reads, and says when more than one is read', async () => {
+    const nodes = [node('Relu', ['x'], ['y'])];
+    const unused = sketch({ nodes, inputs: { training: [1], x: [1, 3] }, outputs: ['y'] });
+    expect((await deployed(unused)).input.name).toBe('x');
+    const both = sketch({ nodes: [node('Add', ['x', 'z'], ['y'])], inputs: { x: [1], z: [1] }, outputs: ['y'] });
+    await expect(deployed(both)).rejects.toMatchObject({
       code: 'TESSERA_MODEL_UNSUPPORTED',
-      message: expect.stringMatching(/output "y" of model "m" cannot be known: what NonZero "nonzero_7" makes/),
-      hint: expect.stringContaining('extract_model'),
+      message: expect.stringMatching(/2 inputs: x, z/),
     });
+  });
+
+  it('says what cannot travel: too many outputs, too many axes, no numbers', async () => {
+    const relu = node('Relu', ['x'], ['a']);
+    const many = Array.from({ length: 257 }, (_, i) => node('Neg', ['a'], [`n${i}`]));
+    const flood = sketch({ nodes: [relu, ...many], inputs: { x: [1, 3] }, outputs: many.map(({ name }) => name) });
+    const deep = sketch({
+      nodes: [relu, node('Reshape', ['a', 'shape'], ['y'])],
+      inputs: { x: [1, 3] },
+      outputs: ['y'],
+      constants: [ints('shape', [1, 1, 1, 1, 1, 1, 1, 1, 3])],
+    });
+    const texts = sketch({ nodes: [node('Cast', ['x'], ['y'], { to: 8 })], inputs: { x: [1, 3] }, outputs: ['y'] });
+    const text = { ...texts, graph: { ...texts.graph, outputs: [{ ...texts.graph.outputs[0]!, elementType: 8 }] } };
+    for (const [model, message] of [
+      [flood, /257 outputs; at most 256/],
+      [deep, /"y" has 9 axes; at most 8/],
+      [text, /"y" is not a tensor of plain numbers/],
+    ] as const)
+      await expect(deployed(model)).rejects.toMatchObject({
+        code: 'TESSERA_MODEL_UNSUPPORTED',
+        message: expect.stringMatching(message),
+        hint: expect.any(String),
+      });
+  });
+
+  it('refuses a card whose input.tensor is not there', async () => {
+    const model = sketch({ nodes: [node('Relu', ['x'], ['y'])], inputs: { x: [1, 3] }, outputs: ['y'] });
+    const card = parseCard({ name: 'm', task: 'raw', input: { tensor: 'image' } }, 'model.yaml');
+    const request = { name: 'm', card, labels: [], model, picture: false };
+    const attempt = deployModel(request, await openBlobStore(folder), await openSigningKey(folder));
+    await expect(attempt).rejects.toMatchObject({ code: 'TESSERA_MODEL_CARD', hint: 'its inputs are "x"' });
   });
 });

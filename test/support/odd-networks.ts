@@ -13,6 +13,8 @@ export interface OddNetwork {
   readonly model: Model;
   /** Some of its operators have rules for tiles, so that a grid may be asked for. */
   readonly tiles: boolean;
+  /** It has one input only for those who work out shapes. */
+  readonly needsShapes?: true;
 }
 
 const X = { x: [1, 3, 16, 20] };
@@ -133,6 +135,7 @@ const rims: readonly OddNetwork[] = [
   },
   {
     what: 'an input of which only the shape is read',
+    needsShapes: true,
     model: sketch({
       nodes: [...head, node('Shape', ['like'], ['s']), node('Reshape', ['a', 's'], ['y'])],
       inputs: { ...X, like: [8, 16, 20] },

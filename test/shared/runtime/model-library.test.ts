@@ -1,4 +1,5 @@
 import { readdirSync } from 'node:fs';
+import { symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { listModels, loadModel } from '../../../shared/runtime/model-library.ts';
@@ -123,6 +124,51 @@ describe('loadModel', () => {
       code: 'TESSERA_MODEL_CARD',
       message: expect.stringMatching(message),
     });
+  });
+
+  it.each([
+    ['labels above the folder', 'labels: ../secret.txt', /labels: \.\.\/secret\.txt lies outside of/],
+    ['labels at a path from the root', 'labels: /etc/hostname', /labels: \/etc\/hostname lies outside of/],
+    [
+      'labels behind a link out of the folder',
+      'labels: link.txt',
+      /labels: link\.txt is a link to .*secret\.txt, outside of/,
+    ],
+    ['labels below a linked folder', 'labels: out/secret.txt', /labels: out\/secret\.txt is a link to .*, outside of/],
+    ['a network above the folder', 'model: ../other.onnx', /model: \.\.\/other\.onnx lies outside of/],
+    [
+      'a network behind a link out of the folder',
+      'model: link.onnx',
+      /model: link\.onnx is a link to .*other\.onnx, outside of/,
+    ],
+  ])('reads nothing outside of the folder of the model, whoever wrote its card: %s', async (_, line, message) => {
+    const dir = await folderWith({
+      'p/model.yaml': card(line),
+      'p/model.onnx': onnxFile(),
+      'secret.txt': 'root:x:0:0',
+      'other.onnx': onnxFile(),
+    });
+    await symlink(join(dir, 'secret.txt'), join(dir, 'p', 'link.txt'));
+    await symlink(join(dir, 'other.onnx'), join(dir, 'p', 'link.onnx'));
+    await symlink(dir, join(dir, 'p', 'out'));
+    await expect(loadModel('p', { modelsDirs: [dir] })).rejects.toMatchObject({
+      code: 'TESSERA_MODEL_CARD',
+      message: expect.stringMatching(message),
+      hint: expect.any(String),
+    });
+  });
+
+  it('follows links within the folder, and those by which the folder itself is reached', async () => {
+    const dir = await folderWith({
+      'real/model.yaml': card('labels: names/labels.txt'),
+      'real/v2.onnx': onnxFile(),
+      'real/words.txt': 'a\nb\nc',
+      'real/names/.keep': '',
+    });
+    await symlink('v2.onnx', join(dir, 'real', 'model.onnx'));
+    await symlink('../words.txt', join(dir, 'real', 'names', 'labels.txt'));
+    await symlink('real', join(dir, 'p'));
+    expect((await loadModel('p', { modelsDirs: [dir] })).labels).toEqual(['a', 'b', 'c']);
   });
 
   it('names the nearest model, those that are there, and how to get one of the catalogue', async () => {
