@@ -1,4 +1,3 @@
-import type { IncomingHttpHeaders } from 'node:http';
 import { CENTRAL } from '../shared/plan/plan.ts';
 import type { CredentialStore } from './credentials.ts';
 import { type Identity, identityOfUser, userName } from './policy.ts';
@@ -23,7 +22,9 @@ export interface Applicant {
 }
 
 /** Who it is, or the CONNACK code (MQTT 3.1.1 section 3.2.2.3) and the reason of a refusal. */
-export type Admitted = { readonly identity: Identity } | { readonly returnCode: 2 | 4 | 5; readonly reason: string };
+export type Admitted =
+  | { readonly identity: Identity }
+  | { readonly returnCode: 2 | 3 | 4 | 5; readonly reason: string };
 
 /**
  * Decides who may connect, and under which client id.
@@ -97,12 +98,3 @@ export const userOf = (identity: Identity | undefined): string | undefined =>
 /** An identity in words, for logs. */
 export const describe = (identity: Identity | undefined): string =>
   identity === undefined ? '?' : identity.role === 'local' ? 'local' : `${identity.role} ${identity.name}`;
-
-/**
- * Whether a WebSocket is asked for by a program, or by a page of the broker's own host. A foreign page in a browser on
- * this machine reaches loopback too (browsers send `Origin` then), and must not have the rights of this machine.
- */
-export function isOwnPage({ origin, host }: IncomingHttpHeaders): boolean {
-  if (origin === undefined) return true;
-  return URL.canParse(origin) && new URL(origin).host === host;
-}

@@ -1,17 +1,18 @@
 import type { EventEmitter } from 'node:events';
-import type { IncomingMessage } from 'node:http';
-import type { Socket } from 'node:net';
+import { hostname } from 'node:os';
 import { type Duplex, duplexPair } from 'node:stream';
-import { Aedes, type AedesOptions, type AuthenticateError, type Client } from 'aedes';
+import { Aedes, type AedesOptions, type AuthenticateError } from 'aedes';
 import { createWebSocketStream, WebSocketServer } from 'ws';
+import { Complaints, plain } from '../shared/complaints.ts';
 import { TesseraError } from '../shared/errors.ts';
 import type { Log } from '../shared/ports.ts';
-import { isOwnPage } from './admission.ts';
-import { Connections, FIRST_PACKET_BYTES, type Origin } from './connections.ts';
+import { Connections, FIRST_PACKET_BYTES, type Origin, Said } from './connections.ts';
 import { type BrokerCounters, newCounters } from './counters.ts';
 import type { CredentialStore } from './credentials.ts';
+import { type BrokerComplaints, Endings, MAX_TOPIC_LEVELS } from './endings.ts';
 import { Gate } from './gate.ts';
 import {
+  type Arrivals,
   isLoopback,
   isTls,
   type ListenAddress,
@@ -20,15 +21,9 @@ import {
   listenOn,
   parseListen,
 } from './listen.ts';
-import {
-  type Numbering,
-  type Packet,
-  type Persistence,
-  SESSION_LIMITS,
-  type SessionLimits,
-  Sessions,
-} from './sessions.ts';
-import { Turns } from './turns.ts';
+import { type AedesParts, type Arriving, Routing } from './routing.ts';
+import { SESSION_LIMITS, type SessionLimits, Sessions } from './sessions.ts';
+import { namesOf, refusesPage, type WebNames } from './web-page.ts';
 
 /**
  * The embedded broker: Aedes behind guards. Aedes and ws are imported here and nowhere else.
@@ -56,7 +51,11 @@ export interface BrokerOptions {
   readonly tls?: ListenTls | undefined;
   /** Bytes, default 1 000 000. */
   readonly maximumPacketSize?: number | undefined;
-  /** Default 1000. */
+  /** Names beside its own under which WebSocket listeners are reached; `*.` stands for one level. */
+  readonly allowedHosts?: readonly string[] | undefined;
+  /** Origins of web pages that may open WebSockets, beside those on the same host. */
+  readonly allowedOrigins?: readonly string[] | undefined;
+  /** Of clients that have said who they are; default 1000. */
   readonly maximumConnections?: number | undefined;
   /** Bytes that may wait at one slow reader before bulk for it is dropped, default 16 MiB. */
   readonly slowReaderBytes?: number | undefined;
@@ -87,8 +86,6 @@ const MAX_QOS2 = 16;
 /** Messages that Aedes routes at a time. */
 const DELIVERY_SLOTS = 1000;
 const STOP_MS = 1500;
-/** How long a frame that cannot be kept is held before it is tried once more, and its publisher sent away. */
-const REFUSAL_MS = 1000;
 
 /**
  * Starts the broker. Throws TesseraError TESSERA_CONFIG for addresses beyond loopback that ask for neither password nor
@@ -110,36 +107,20 @@ export async function startBroker(options: BrokerOptions): Promise<RunningBroker
   return broker;
 }
 
-/** Missing from the types of Aedes 1. */
-interface AedesParts extends Numbering {
-  readonly persistence: Persistence;
-  readonly mq: { emit(packet: { qos: number; brokerCounter: number }, done: (error?: Error) => void): void };
-  publish(packet: object, client: object | null, done?: (error?: Error | null) => void): void;
-}
-
-/** A message as a client sent it; a last will has no command. */
-interface Arriving {
-  readonly cmd?: string;
-  readonly qos: 0 | 1 | 2;
-  brokerId?: string;
-  brokerCounter?: number;
-  readonly messageId?: number;
-}
-
 class EmbeddedBroker implements RunningBroker {
   readonly urls: string[] = [];
   readonly counters = newCounters();
   readonly #options: BrokerOptions;
   readonly #log: Log;
+  readonly #complaints: BrokerComplaints;
+  readonly #endings: Endings;
   readonly #connections: Connections;
   readonly #gate: Gate;
   readonly #sessions: Sessions;
   readonly #aedes: Aedes;
   readonly #sockets: WebSocketServer;
   readonly #listeners: Listener[] = [];
-  readonly #turns = new Turns();
-  /** Messages that were routed before they are acknowledged. */
-  readonly #routed = new WeakSet<object>();
+  #routing: Routing | undefined;
   /** Connections that came before all was ready. */
   #early: (() => void)[] | undefined = [];
   #stopping: Promise<void> | undefined;
@@ -150,16 +131,22 @@ class EmbeddedBroker implements RunningBroker {
     const { counters } = this;
     this.#options = options;
     this.#log = log;
-    const connections = new Connections({ maximumConnections, maximumPacketSize, stallMs }, counters, log);
+    const clock = () => performance.now();
+    const complaints = { strangers: new Complaints(log, clock), clients: new Complaints(log, clock) };
+    this.#complaints = complaints;
+    const limits = { maximumConnections, maximumPacketSize, stallMs };
+    const connections = new Connections(limits, counters, complaints.strangers);
     this.#connections = connections;
+    this.#endings = new Endings(connections, complaints, log);
     const guarded = { base, anonymous, credentials, maximumPacketSize, slowReaderBytes };
-    this.#gate = new Gate({ ...guarded, connections, counters, log });
+    this.#gate = new Gate({ ...guarded, connections, counters, complaints, log });
     this.#sessions = new Sessions({ base, limits: keep, counters, log });
     this.#aedes = new Aedes({
       concurrency: DELIVERY_SLOTS,
       maxInflightInbound: MAX_QOS2,
       drainTimeout: 2 * stallMs,
       connectTimeout: 10_000,
+      maxTopicLevels: MAX_TOPIC_LEVELS,
       ...this.#hooks(),
     });
     this.#sockets = new WebSocketServer({
@@ -174,30 +161,11 @@ class EmbeddedBroker implements RunningBroker {
     await this.#aedes.listen();
     const aedes = this.#aedes as unknown as AedesParts;
     this.#sessions.attach(aedes.persistence, aedes);
-    numberAnew(aedes);
-    passOver(aedes, this.#routed);
+    this.#routing = new Routing(aedes, this.#sessions);
     this.#watch();
-    const arrivals = {
-      stream: (socket: Socket) => {
-        const remote = socket.remoteAddress;
-        this.#accept(socket, { socket, remote, trusted: isLoopback(remote) });
-      },
-      upgrade: (request: IncomingMessage, raw: Duplex, head: Buffer) => {
-        raw.on('error', () => raw.destroy());
-        const remote = request.socket.remoteAddress;
-        const trusted = isLoopback(remote) && isOwnPage(request.headers);
-        this.#sockets.handleUpgrade(request, raw, head, (socket) =>
-          this.#accept(createWebSocketStream(socket), { socket: request.socket, remote, trusted }),
-        );
-      },
-      refused: (reason: string, remote: string | undefined) => {
-        this.counters.refusedConnections += 1;
-        this.#log.warn(`a TLS connection was refused: ${reason}`, { remote });
-      },
-    };
     try {
       for (const address of addresses) {
-        const listener = await listenOn(address, this.#options.tls, arrivals);
+        const listener = await listenOn(address, this.#options.tls, this.#arrivals(address));
         this.#listeners.push(listener);
         this.urls.push(listener.url);
       }
@@ -209,9 +177,46 @@ class EmbeddedBroker implements RunningBroker {
     const early = this.#early ?? [];
     this.#early = undefined;
     for (const accept of early) accept();
-    const plain = addresses.find(({ scheme, host }) => !isLoopback(host) && !isTls(scheme));
-    if (plain === undefined) return;
-    this.#log.warn(`passwords and frames travel unencrypted to ${plain.host}; mqtts:// protects them`);
+    const open = addresses.find(({ scheme, host }) => !isLoopback(host) && !isTls(scheme));
+    if (open === undefined) return;
+    this.#log.warn(`passwords and frames travel unencrypted to ${open.host}; mqtts:// protects them`);
+  }
+
+  /** What happens to those who come to a listener. */
+  #arrivals({ host }: ListenAddress): Arrivals {
+    const { tls, allowedHosts = [], allowedOrigins = [] } = this.#options;
+    const own = [hostname(), `${hostname()}.local`, ...allowedHosts].map((name) => name.toLowerCase());
+    const hosts = tls === undefined ? own : [...own, ...namesOf(tls.cert)];
+    const names: WebNames = { listen: host, hosts, origins: allowedOrigins.map((origin) => origin.toLowerCase()) };
+    const refused = (what: string, reason: string, remote: string | undefined): void => {
+      this.counters.refusedConnections += 1;
+      this.#complaints.strangers.warn(`${what} ${remote} ${reason}`, `a ${what} was refused: ${reason}`, { remote });
+    };
+    return {
+      arrived: (socket) => this.#connections.arrived(socket),
+      stream: (socket) => {
+        const remote = socket.remoteAddress;
+        this.#accept(socket, { socket, remote, trusted: isLoopback(remote) });
+      },
+      upgrade: (request, raw, head) => {
+        raw.on('error', () => raw.destroy());
+        const remote = request.socket.remoteAddress;
+        const why = refusesPage(request.headers, names);
+        if (why !== undefined) {
+          refused('WebSocket', plain(why), remote);
+          raw.end(`HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Type: text/plain\r\n\r\n${plain(why)}\n`);
+          return;
+        }
+        this.#sockets.handleUpgrade(request, raw, head, (socket) =>
+          this.#accept(createWebSocketStream(socket), {
+            socket: request.socket,
+            remote,
+            trusted: isLoopback(remote),
+          }),
+        );
+      },
+      refused: (reason, remote) => refused('TLS connection', reason, remote),
+    };
   }
 
   connect(): Duplex {
@@ -244,6 +249,7 @@ class EmbeddedBroker implements RunningBroker {
     const closed = new Promise<void>((resolve) => this.#aedes.close(resolve));
     await Promise.race([closed, new Promise((resolve) => setTimeout(resolve, STOP_MS).unref())]);
     this.#connections.closeAll();
+    this.#endings.stop();
     this.#sessions.stop();
   }
 
@@ -292,62 +298,30 @@ class EmbeddedBroker implements RunningBroker {
       sessions.gone(client);
       log.debug('client gone', who(client));
     });
-    this.#aedes.on('clientError', (client, error) => log.debug(`client failed: ${error.message}`, who(client)));
-    this.#aedes.on('connectionError', (client, error) => log.debug(`connection failed: ${error.message}`, who(client)));
-  }
-
-  /**
-   * Routes a message before Aedes acknowledges it, which it would do the other way round. In a turn of the event loop of
-   * its own, so that from its number to its delivery nothing passes it.
-   */
-  #routeFirst(client: Client, packet: Arriving, done: (error?: Error | null) => void): void {
-    const answer = this.#turns.take(client, done);
-    const isWill = packet.cmd === undefined;
-    const aedes = this.#aedes as unknown as AedesParts;
-    const number = (): number => {
-      packet.brokerId = aedes.id;
-      packet.brokerCounter = ++aedes.counter;
-      return packet.brokerCounter;
-    };
-    const route = (isLast: boolean): void => {
-      // Whoever is gone could not be told, and sends it again.
-      const isGone = client.closed && !isWill;
-      const taken = isGone ? 'refused' : this.#sessions.take(packet as unknown as Packet, number);
-      if (taken === 'refused' && !isGone && !isWill && !isLast) {
-        setTimeout(route, REFUSAL_MS, true).unref();
-        return;
-      }
-      if (taken === 'refused') {
-        answer(new Error('a message cannot be kept'));
-        return;
-      }
-      this.#routed.add(packet);
-      if (taken === 'repeated') answer(null);
-      else aedes.publish({ ...packet }, client, answer);
-    };
-    setImmediate(() => {
-      if (packet.qos < 2 || isWill) {
-        route(false);
-        return;
-      }
-      const had = aedes.persistence.incomingGetPacket(client, { messageId: packet.messageId! });
-      had.then(
-        () => answer(null),
-        () => route(false),
-      );
-    });
+    const endings = this.#endings;
+    this.#aedes.on('clientError', (client, error) => endings.closed(client, error, gate.isKnown(client)));
+    this.#aedes.on('connectionError', (client, error) => endings.closed(client, error, false));
   }
 
   /** The places where Aedes asks. */
   #hooks(): AedesOptions {
     const gate = this.#gate;
     const sessions = this.#sessions;
+    const endings = this.#endings;
     return {
       preConnect: (client, packet, done) => {
         const keptMs = sessions.keptMs(packet.clientId);
+        const remote = this.#connections.of(client)?.remote;
         if (packet.protocolVersion === 5) {
           client.conn.write(versionRefusal(Math.ceil(keptMs / 1000)));
-          done(new Error('MQTT 5 is not spoken here, the client may try 3.1.1'), false);
+          endings.refusedVersion(packet.clientId, remote);
+          done(new Said('MQTT 5 is not spoken here, the client may try 3.1.1'), false);
+          return;
+        }
+        endings.cameBack(packet.clientId, remote);
+        if (packet.clientId === '' && packet.clean === false) {
+          client.conn.write(NO_CLIENT_ID);
+          done(new Error('it asked for a session without a client id: give it one, or clean_session'), false);
           return;
         }
         // A session kept for somebody who is away would queue without bound.
@@ -358,14 +332,14 @@ class EmbeddedBroker implements RunningBroker {
         void gate.enter(client, user, password?.toString()).then((admitted) => {
           if ('identity' in admitted) return done(null, true);
           const { returnCode, reason } = admitted;
-          done(Object.assign(new Error(reason), { returnCode }) as AuthenticateError, null);
+          done(Object.assign(new Said(reason), { returnCode }) as unknown as AuthenticateError, null);
         });
       },
       authorizePublish: (client, packet, done) => {
         const why = client === null ? undefined : gate.refusesPublish(client, packet);
-        if (why !== undefined) return done(new Error(why));
+        if (why !== undefined) return done(new Said(why));
         if (client === null || packet.qos === 0) return done(null);
-        this.#routeFirst(client, packet as Arriving, done);
+        this.#routing!.first(client, packet as Arriving, done);
       },
       authorizeSubscribe: (client, subscription, done) => {
         done(null, gate.maySubscribe(client, subscription.topic) ? subscription : null);
@@ -378,31 +352,8 @@ class EmbeddedBroker implements RunningBroker {
   }
 }
 
-/**
- * Aedes numbers messages as they come, stores those to be retained, and takes what reaches a client with a lower number
- * than the message before for a message that came through two subscriptions. So one that was passed while it was stored
- * would be lost (as in issues 955 and 994 of moscajs/aedes); of QoS 0 it gets a new number. With QoS 1 messages are kept
- * under theirs (sessions.ts), and only those of the broker itself pass them.
- */
-function numberAnew(aedes: AedesParts): void {
-  const { mq } = aedes;
-  const emit = mq.emit.bind(mq);
-  let last = 0;
-  mq.emit = (packet, done) => {
-    if (packet.qos === 0 && packet.brokerCounter < last) packet.brokerCounter = ++aedes.counter;
-    last = Math.max(last, packet.brokerCounter);
-    emit(packet, done);
-  };
-}
-
-/** Lets Aedes publish no more what was routed already. */
-function passOver(aedes: AedesParts, routed: WeakSet<object>): void {
-  const publish = aedes.publish.bind(aedes);
-  aedes.publish = (packet, client, done) => {
-    if (routed.delete(packet) && done !== undefined) done();
-    else publish(packet, client, done);
-  };
-}
+/** CONNACK with return code 2, identifier rejected (MQTT-3.1.3-8). */
+const NO_CLIENT_ID = Buffer.from([0x20, 2, 0, 2]);
 
 /**
  * The answer to a client that speaks MQTT 5, which Aedes does not, and which it would answer in 3.1.1: a CONNACK of

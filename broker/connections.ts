@@ -1,12 +1,13 @@
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { TLSSocket } from 'node:tls';
-import type { Log } from '../shared/ports.ts';
+import { type Complaints, plainName } from '../shared/complaints.ts';
 import { describe, userOf } from './admission.ts';
 import type { BrokerCounters } from './counters.ts';
 import { PacketMeter } from './packet-meter.ts';
 import type { Identity } from './policy.ts';
 import { neverWaits } from './slow-readers.ts';
+import { Waiting } from './waiting.ts';
 
 /**
  * The connections that stand, and the guards that lie on each of them before the broker reads its first byte: how many
@@ -27,6 +28,7 @@ export interface Origin {
 
 /** What is known of a connection. */
 export interface Connection {
+  readonly socket: Socket | undefined;
   readonly remote: string;
   /** From this machine, and not from some web page that a browser on it shows. */
   readonly trusted: boolean;
@@ -47,51 +49,77 @@ export interface ClientOf {
 
 /** What guards a connection. */
 export interface ConnectionLimits {
+  /** Of clients that have said who they are. */
   readonly maximumConnections: number;
   /** Bytes. */
   readonly maximumPacketSize: number;
   readonly stallMs: number;
 }
 
+/** What a connection's end is about, where the broker has said it already. */
+export class Said extends Error {}
+
 /** All connections of a broker. */
 export class Connections {
   readonly #limits: ConnectionLimits;
   readonly #counters: BrokerCounters;
-  readonly #log: Log;
+  readonly #complaints: Complaints;
+  readonly #waiting: Waiting;
   readonly #open = new Set<Duplex>();
+  readonly #standing = new Set<Duplex>();
   /** Kept beyond the connection's end: the last will of a client is judged by its identity too. */
   readonly #known = new WeakMap<Duplex, Connection>();
   #full = false;
 
-  constructor(limits: ConnectionLimits, counters: BrokerCounters, log: Log) {
+  constructor(limits: ConnectionLimits, counters: BrokerCounters, complaints: Complaints) {
     this.#limits = limits;
     this.#counters = counters;
-    this.#log = log;
+    this.#complaints = complaints;
+    this.#waiting = new Waiting((remote, why) => {
+      counters.closedSilent += 1;
+      complaints.info(`silent ${remote}`, `a connection was closed: ${why}`, { remote });
+    });
   }
 
-  /** Puts the guards on a connection; false where it is one too many, and was destroyed. */
+  /** A connection is accepted: from now on it has a time to say who it is. */
+  arrived(socket: Socket): void {
+    if (this.#full) socket.destroy();
+    else this.#waiting.add(socket);
+  }
+
+  /** Somebody has said who he is; false where he is one too many. */
+  stands({ conn }: Pick<ClientOf, 'conn'>): boolean {
+    if (this.#standing.size >= this.#limits.maximumConnections) return false;
+    this.#standing.add(conn);
+    const socket = this.of({ conn })?.socket;
+    if (socket !== undefined) this.#waiting.delete(socket);
+    return true;
+  }
+
+  /** Puts the guards on a connection; false where the broker stops, and it was destroyed. */
   take(conn: Duplex, { socket, remote = '?', trusted, inside = false }: Origin): boolean {
-    const { maximumConnections, maximumPacketSize, stallMs } = this.#limits;
-    if (this.#full || this.#open.size >= maximumConnections) {
+    const { maximumPacketSize, stallMs } = this.#limits;
+    if (this.#full) {
       this.#counters.refusedConnections += 1;
-      this.#log.warn('a connection was refused: too many connections', { remote });
       conn.destroy();
       return false;
     }
     const meter = new PacketMeter(Math.min(maximumPacketSize, FIRST_PACKET_BYTES));
     const certificate = socket === undefined ? undefined : certificateName(socket);
-    const connection: Connection = { remote, trusted, inside, certificate, meter, lossy: false };
+    const connection: Connection = { socket, remote, trusted, inside, certificate, meter, lossy: false };
     this.#known.set(conn, connection);
     this.#open.add(conn);
     this.#counters.connections = this.#open.size;
     conn.once('close', () => {
       this.#open.delete(conn);
+      this.#standing.delete(conn);
       this.#counters.connections = this.#open.size;
     });
     neverWaits(conn);
     meterReads(conn, meter, (fault) => {
       this.#counters.oversizePackets += 1;
-      this.#log.warn(`a connection was closed: ${fault}`, { remote, user: describe(connection.identity) });
+      const fields = { remote, user: describe(connection.identity) };
+      this.#complaints.warn(`packet ${remote} ${fields.user}`, `a connection was closed: ${fault}`, fields);
     });
     // Node restarts this timer whenever the kernel takes bytes, so it sees a reader that stands still, not a slow one.
     socket?.setTimeout(stallMs, () => {
@@ -108,7 +136,7 @@ export class Connections {
   /** A client in words, for logs. */
   who(client: ClientOf): { client: string; user: string; remote: string | undefined } {
     const { remote, identity } = this.of(client) ?? {};
-    return { client: client.id, user: describe(identity), remote };
+    return { client: plainName(client.id ?? '?'), user: describe(identity), remote };
   }
 
   /** Closes the connection of somebody who does not read. */
@@ -117,7 +145,7 @@ export class Connections {
     this.#counters.closedSlowReaders += 1;
     const { remote, identity } = this.of({ conn }) ?? {};
     const fields = { remote, user: describe(identity), waiting: conn.writableLength };
-    this.#log.warn('a connection was closed: the client does not read', fields);
+    this.#complaints.warn(`slow ${remote} ${fields.user}`, 'a connection was closed: the client does not read', fields);
     conn.destroy();
   }
 
@@ -136,6 +164,7 @@ export class Connections {
   /** Closes all. */
   closeAll(): void {
     for (const conn of this.#open) conn.destroy();
+    this.#waiting.stop();
   }
 }
 

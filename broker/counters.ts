@@ -4,6 +4,8 @@ export interface BrokerCounters {
   connections: number;
   published: number;
   refusedConnections: number;
+  /** Connections that were closed because their sender had not said who he is. */
+  closedSilent: number;
   refusedPublishes: number;
   refusedSubscriptions: number;
   oversizePackets: number;
@@ -22,6 +24,7 @@ export const newCounters = (): BrokerCounters => ({
   connections: 0,
   published: 0,
   refusedConnections: 0,
+  closedSilent: 0,
   refusedPublishes: 0,
   refusedSubscriptions: 0,
   oversizePackets: 0,

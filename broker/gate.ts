@@ -1,10 +1,11 @@
-import { Complaints } from '../shared/complaints.ts';
+import { plain, plainName } from '../shared/complaints.ts';
 import { readJoinPassword } from '../shared/config/join.ts';
 import type { Log } from '../shared/ports.ts';
 import { Admission, type Admitted, describe } from './admission.ts';
 import type { ClientOf, Connections } from './connections.ts';
 import type { BrokerCounters } from './counters.ts';
 import type { CredentialStore } from './credentials.ts';
+import type { BrokerComplaints } from './endings.ts';
 import { isBulk, mayPublish, maySubscribe } from './policy.ts';
 import { Retained } from './retained.ts';
 import { judge } from './slow-readers.ts';
@@ -21,6 +22,8 @@ export interface GateOptions {
   readonly connections: Connections;
   readonly counters: BrokerCounters;
   readonly log: Log;
+  /** Says what is wrong with those who come, and with what those send who are in. */
+  readonly complaints: BrokerComplaints;
 }
 
 /** A message as far as it is judged; `retain` is cleared where the message is delivered and not kept. */
@@ -38,29 +41,31 @@ export class Gate {
   readonly #options: GateOptions;
   readonly #admission: Admission;
   readonly #retained = new Retained();
-  readonly #complaints: Complaints;
 
   constructor(options: GateOptions) {
-    const { base, credentials, anonymous, log } = options;
+    const { base, credentials, anonymous } = options;
     this.#options = options;
     this.#admission = new Admission({ base, credentials, anonymous });
-    this.#complaints = new Complaints(log, () => performance.now());
   }
 
   /** Decides whether a client comes in; its connection then has an identity. */
   async enter(client: ClientOf, user: string | undefined, password: string | undefined): Promise<Admitted> {
-    const { connections, counters, maximumPacketSize, log } = this.#options;
+    const { connections, counters, maximumPacketSize, complaints } = this.#options;
     const connection = connections.of(client);
     if (connection === undefined) return { returnCode: 5, reason: 'its connection is not known' };
     const checked = await this.#password(user, password);
-    const admitted = this.#admission.admit({ clientId: client.id, ...connection, user, password: checked });
+    let admitted = this.#admission.admit({ clientId: client.id, ...connection, user, password: checked });
+    if ('identity' in admitted && !connections.stands(client))
+      admitted = { returnCode: 3, reason: 'too many connections' };
     if ('identity' in admitted) {
       connection.identity = admitted.identity;
       connection.meter.limit = maximumPacketSize;
     } else {
       counters.refusedConnections += 1;
-      const fields = { client: client.id, user, remote: connection.remote };
-      log.warn(`a connection was refused: ${admitted.reason}`, fields);
+      const { remote } = connection;
+      const fields = { client: plainName(client.id), user: user === undefined ? undefined : plainName(user), remote };
+      const text = `a connection was refused: ${admitted.reason}`;
+      complaints.strangers.warn(`refused ${remote} ${fields.user ?? fields.client}`, text, fields);
     }
     return admitted;
   }
@@ -71,6 +76,11 @@ export class Gate {
     if (identity !== undefined) this.#admission.connected(client.id, identity);
   }
 
+  /** Whether somebody has been let in. */
+  isKnown(client: ClientOf): boolean {
+    return this.#options.connections.of(client)?.identity !== undefined;
+  }
+
   /** A client's connection ended. */
   gone(client: ClientOf): void {
     this.#admission.gone(client.id);
@@ -78,7 +88,7 @@ export class Gate {
 
   /** Why a message may not be published, which costs its sender the connection; undefined where it may. */
   refusesPublish(client: ClientOf, packet: Published): string | undefined {
-    const { base, connections, counters, log } = this.#options;
+    const { base, connections, counters, complaints } = this.#options;
     const { topic, retain } = packet;
     const identity = connections.of(client)?.identity;
     let why: string | undefined;
@@ -89,20 +99,26 @@ export class Gate {
       return undefined;
     }
     counters.refusedPublishes += 1;
-    log.warn(`a connection was closed: ${why}`, { topic, ...connections.who(client) });
+    const fields = { topic: plain(topic), ...connections.who(client) };
+    complaints.clients.warn(`publish ${fields.client} ${why}`, `a connection was closed: ${why}`, fields);
     return why;
   }
 
   /** Whether a client may subscribe to a filter. */
   maySubscribe(client: ClientOf, filter: string): boolean {
-    const { base, connections, counters, log } = this.#options;
+    const { base, connections, counters, complaints } = this.#options;
     const identity = connections.of(client)?.identity;
     // Aedes grants shared subscriptions and delivers nothing.
     const shared = filter.startsWith('$share/');
     if (identity !== undefined && !shared && maySubscribe(identity, filter, base)) return true;
     counters.refusedSubscriptions += 1;
     const why = shared ? 'shared subscriptions are not available' : 'no right to that filter';
-    log.warn(`a subscription was refused: ${why}`, { filter, ...connections.who(client) });
+    const fields = { filter: plain(filter), ...connections.who(client) };
+    complaints.clients.warn(
+      `subscribe ${fields.client} ${fields.filter}`,
+      `a subscription was refused: ${why}`,
+      fields,
+    );
     return false;
   }
 
@@ -139,14 +155,14 @@ export class Gate {
       const joined = await credentials?.redeem?.(user, joining.code, joining.secret);
       if (joined === true) log.info(`${user} has joined by its invitation`);
     } catch (error) {
-      log.error(`the secret of ${user} cannot be kept: ${error instanceof Error ? error.message : error}`);
+      log.error(`the secret of ${plainName(user)} cannot be kept: ${error instanceof Error ? error.message : error}`);
     }
     return joining.secret;
   }
 
   /** Frames are no state and are not kept; of what else is published so, what the limits allow. */
   #limitRetained(client: ClientOf, packet: Published): void {
-    const { base, connections, counters } = this.#options;
+    const { base, connections, counters, complaints } = this.#options;
     const { topic, payload } = packet;
     const size = payload.length === 0 ? 0 : payload.length + topic.length;
     const owner = describe(connections.of(client)?.identity);
@@ -154,6 +170,6 @@ export class Gate {
     packet.retain = false;
     counters.notRetained += 1;
     const text = `a message on ${topic} is delivered but not kept`;
-    this.#complaints.warn(`retained ${owner}`, text, connections.who(client));
+    complaints.clients.warn(`retained ${owner}`, text, connections.who(client));
   }
 }

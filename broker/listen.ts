@@ -51,6 +51,8 @@ export const isTls = (scheme: ListenAddress['scheme']): boolean => scheme === 'm
 
 /** What a listener does with those who come. */
 export interface Arrivals {
+  /** A connection as it is accepted, before TLS or HTTP has read a byte of it. */
+  arrived(socket: Socket): void;
   /** A TCP or TLS connection. */
   stream(socket: Socket): void;
   /** A WebSocket that asks to be opened. */
@@ -62,6 +64,7 @@ export interface Arrivals {
 /** Listens; throws TesseraError TESSERA_BROKER (its cause has the system's code) when the address cannot be had. */
 export async function listenOn(address: ListenAddress, tls: ListenTls | undefined, to: Arrivals): Promise<Listener> {
   const server = createServer(address, tls, to);
+  server.on('connection', (socket: Socket) => to.arrived(socket));
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause: NodeJS.ErrnoException) => reject(listenError(address, cause)));
     server.listen(address.port, address.host, resolve);

@@ -21,6 +21,12 @@ export function plain(text: string): string {
   return cut.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '?');
 }
 
+const NAME_LENGTH = 64;
+
+/** A name from outside as a log shows it: as `plain`, at most 64 characters. */
+export const plainName = (name: string): string =>
+  plain(name.length > NAME_LENGTH ? `${name.slice(0, NAME_LENGTH - 3)}...` : name);
+
 /** Complaints of one part of a program; `now` is any steady clock, milliseconds. */
 export class Complaints {
   readonly #log: Log;
@@ -37,6 +43,15 @@ export class Complaints {
 
   /** Writes a warning about `subject`, or counts it where one was written within the last minute. */
   warn(subject: string, text: string, fields: Readonly<Record<string, unknown>> = {}): void {
+    this.#say('warn', subject, text, fields);
+  }
+
+  /** The same for what is worth a line and is nobody's fault. */
+  info(subject: string, text: string, fields: Readonly<Record<string, unknown>> = {}): void {
+    this.#say('info', subject, text, fields);
+  }
+
+  #say(level: 'warn' | 'info', subject: string, text: string, fields: Readonly<Record<string, unknown>>): void {
     const now = this.#now();
     const known = this.#subjects.get(subject);
     if (known !== undefined && now - known.at < INTERVAL_MS) {
@@ -54,7 +69,7 @@ export class Complaints {
     if (this.#subjects.size >= SUBJECTS && oldest !== undefined) this.#subjects.delete(oldest);
     this.#subjects.set(subject, { at: now, kept: 0 });
     const since = known === undefined || known.kept === 0 ? {} : { before: known.kept };
-    this.#log.warn(plain(text), { ...fields, ...since });
+    this.#log[level](plain(text), { ...fields, ...since });
   }
 
   #newWindow(now: number): void {

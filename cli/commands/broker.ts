@@ -49,7 +49,7 @@ export const command = defineCommand({
       ]);
     const { makeStateDirectory } = await import('../../shared/runtime/state-directory.ts');
     const { join } = await import('node:path');
-    const { listen, anonymous, keep_frames_s, keep_frames_mb } = config.broker;
+    const { listen, anonymous, keep_frames_s, keep_frames_mb, allowed_hosts, allowed_origins } = config.broker;
     const base = config.mqtt.base_topic;
     const log = await openLog(config, 'broker');
     const folder = join(await makeStateDirectory(), 'broker');
@@ -65,6 +65,8 @@ export const command = defineCommand({
       tls,
       maximumPacketSize,
       keep,
+      allowedHosts: allowed_hosts,
+      allowedOrigins: allowed_origins,
       framesFolder: join(folder, 'frames'),
       log,
     });

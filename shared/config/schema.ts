@@ -47,6 +47,16 @@ const broker = z.strictObject({
     .default(60)
     .describe('seconds for which frames published with QoS 1 are kept for a central that is away; 0: not at all'),
   keep_frames_mb: z.number().min(1).max(4096).default(64).describe('how many of them, MB'),
+  allowed_hosts: z
+    .array(text)
+    .default([])
+    .describe(
+      'names under which ws:// and wss:// listeners are reached, beside their own, those of this machine and of the certificate; *. stands for one level',
+    ),
+  allowed_origins: z
+    .array(z.string().regex(/^(null|https?:\/\/[^/]+)$/, 'expected an origin such as https://dash.example, or null'))
+    .default([])
+    .describe('origins of web pages that may open ws:// and wss://, beside those on the same host'),
   cert: text.optional().describe('file of the certificate (PEM) for mqtts:// and wss:// listeners'),
   key: text.optional().describe('file of its key (PEM)'),
   ca: text

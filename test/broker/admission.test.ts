@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Admission, isOwnPage } from '../../broker/admission.ts';
+import { Admission } from '../../broker/admission.ts';
 import type { Identity } from '../../broker/policy.ts';
 
 // Lost if these fail: strangers in the cluster, or one node thrown out by whoever takes its client id.
@@ -81,14 +81,5 @@ describe('Admission', () => {
     expect(door.admit(from('pi-1', 'right', 'tessera-node-pi-1'))).toHaveProperty('identity');
     expect(door.admit(from('central', 'right', 'tessera-central'))).toHaveProperty('identity');
     expect(door.admit(from('pi-1', 'right', 'tessera-central'))).toMatchObject({ returnCode: 2 });
-  });
-});
-
-describe('isOwnPage', () => {
-  it('keeps foreign pages in a browser from being this machine', () => {
-    expect(isOwnPage({ host: '127.0.0.1:9001' })).toBe(true);
-    expect(isOwnPage({ host: '127.0.0.1:9001', origin: 'http://127.0.0.1:9001' })).toBe(true);
-    expect(isOwnPage({ host: '127.0.0.1:9001', origin: 'https://evil.example' })).toBe(false);
-    expect(isOwnPage({ host: '127.0.0.1:9001', origin: 'null' })).toBe(false);
   });
 });

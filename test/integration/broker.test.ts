@@ -269,11 +269,14 @@ describe('who may come in', () => {
     expect(await seen.text()).toBe('fresh');
   });
 
-  it('is not a page that somebody happens to look at', async () => {
-    const { url } = await broker({ listen: ['ws://127.0.0.1:0'] });
-    const answer = async (origin: string | undefined) => {
-      const socket = new WebSocket(url, ['mqtt'], origin === undefined ? {} : { origin });
-      await once(socket, 'open');
+  it('is not a page that somebody happens to look at, by whatever name it asks', async () => {
+    const { log, url } = await broker({ listen: ['ws://127.0.0.1:0'], allowedOrigins: ['https://dash.example'] });
+    const { port } = new URL(url);
+    const answer = async (origin: string | undefined, host?: string) => {
+      const headers = host === undefined ? {} : { host };
+      const socket = new WebSocket(url, ['mqtt'], origin === undefined ? { headers } : { headers, origin });
+      const refused = once(socket, 'unexpected-response').then(([, response]) => response.statusCode as number);
+      if ((await Promise.race([refused, once(socket, 'open').then(() => 0)])) !== 0) return refused;
       const stream = createWebSocketStream(socket);
       stream.write(connectPacket('page'));
       // Each piece of the CONNACK may be a frame of its own.
@@ -284,9 +287,13 @@ describe('who may come in', () => {
       }
       return answered[3];
     };
-    expect(await answer('https://evil.example')).toBe(5);
+    expect(await answer('https://evil.example')).toBe(403);
+    expect(await log.line(/WebSocket was refused: a page from "https:\/\/evil\.example"/)).toContain('allowed_origins');
+    expect(await answer(`http://evil.example:${port}`, `evil.example:${port}`)).toBe(403);
+    expect(await answer(undefined, `evil.example:${port}`)).toBe(403);
     expect(await answer(undefined)).toBe(0);
     expect(await answer(url.replace('ws:', 'http:'))).toBe(0);
+    expect(await answer('https://dash.example')).toBe(0);
   });
 
   it('is told that MQTT 5 is not spoken here', async () => {
