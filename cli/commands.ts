@@ -31,6 +31,11 @@ export const COMMANDS: readonly Entry[] = [
   { name: 'node invite', summary: 'let a node in', load: () => import('./commands/node-invite.ts') },
   { name: 'node revoke', summary: 'throw a node out', load: () => import('./commands/node-revoke.ts') },
   { name: 'model add', summary: 'import an ONNX file', load: () => import('./commands/model-add.ts') },
+  {
+    name: 'model remove',
+    summary: 'remove a model from the library',
+    load: () => import('./commands/model-remove.ts'),
+  },
   { name: 'model list', summary: 'list the models of the library', load: () => import('./commands/model-list.ts') },
   {
     name: 'model inspect',

@@ -1,5 +1,5 @@
 import { configSchema } from '../shared/config/schema.ts';
-import { cardSchema } from '../shared/model/card.ts';
+import { cardSchema } from '../shared/model/card-schema.ts';
 import { planSchema } from '../shared/plan/validate.ts';
 import * as messages from '../shared/protocol/messages.ts';
 import { z } from '../shared/schema.ts';

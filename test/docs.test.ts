@@ -7,6 +7,9 @@ import { resolveConfig, settingsOfTree } from '../shared/config/layers.ts';
 import { configSchema } from '../shared/config/schema.ts';
 import { ERROR_CODES } from '../shared/errors.ts';
 import { parseCard } from '../shared/model/card.ts';
+import { cardSchema, DECODERS } from '../shared/model/card-schema.ts';
+import { BOX_FIELDS } from '../shared/model/heads/box-readers.ts';
+import { NAMED_LABELS } from '../shared/model/named-labels.ts';
 import { topics } from '../shared/protocol/topics.ts';
 import { decode, encode } from '../shared/runtime/cbor.ts';
 import { parseYaml } from '../shared/runtime/yaml.ts';
@@ -149,6 +152,39 @@ describe('docs/calibration.md', () => {
     const [, block] = /^```yaml\n([\s\S]*?)^```$/m.exec(repositoryFile('docs/calibration.md'))!;
     const shown = parseYaml(block!, 'example', 'TESSERA_MODEL_CARD') as object;
     expect(parseCard({ name: 'example', task: 'classify', ...shown }, 'example').calibrated).toHaveLength(1);
+  });
+});
+
+describe('docs/models.md', () => {
+  const text = repositoryFile('docs/models.md');
+  type Described = { description?: string; properties?: Record<string, Described>; items?: Described };
+  const schema = z.toJSONSchema(cardSchema, { io: 'input' }) as Described;
+  const keys = (at: Described, path = ''): [string, Described][] =>
+    Object.entries(at.properties ?? at.items?.properties ?? {}).flatMap(([key, child]) => [
+      [`${path}${key}`, child] as [string, Described],
+      ...keys(child, `${path}${key}.`),
+    ]);
+
+  it('shows cards that are ones, with every key', () => {
+    const blocks = [...text.matchAll(/^```yaml\n([\s\S]*?)^```$/gm)].map(([, block]) => block!);
+    const shown = blocks.map((block) => parseYaml(block, 'docs/models.md', 'TESSERA_MODEL_CARD') as object);
+    expect(shown.length).toBeGreaterThan(8);
+    for (const value of shown) parseCard({ name: 'example', task: 'classify', ...value }, 'docs/models.md');
+    // sha256 is written by `model add`.
+    const without = keys(schema).filter(
+      ([path]) => !blocks.some((block) => block.includes(`${path.split('.').at(-1)}:`)),
+    );
+    expect(without.map(([path]) => path)).toEqual(['sha256']);
+  });
+
+  it('explains every key, decoder and field, and so does the schema', () => {
+    const explained = (name: string) => text.includes(`\`${name}\``);
+    const silent = keys(schema).filter(([path, { description }]) => {
+      return description === undefined || !explained(path.split('.').at(-1)!);
+    });
+    expect(silent.map(([path]) => path)).toEqual([]);
+    for (const name of [...DECODERS, ...BOX_FIELDS, ...Object.keys(NAMED_LABELS)])
+      expect(text).toContain(`\`${name}\``);
   });
 });
 

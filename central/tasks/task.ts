@@ -14,7 +14,7 @@ import { decodeYolo, decodeYolov5, decodeYolov8, decodeYolox } from './yolo.ts';
 /** Tensors say everything: images and raw outputs go to `.../tensor` on request. */
 const decodeNothing: Decoder = () => NOTHING;
 
-/** Every decoder by its name in `output.decoder`. A new one is a file here, a name in shared/model/card.ts and a test. */
+/** Every decoder by its name in `output.decoder`. A new one is a file here, a name in shared/model/card-schema.ts and a test. */
 const DECODERS: Record<ModelCard['output']['decoder'], Decoder> = {
   softmax: decodeSoftmax,
   logits: decodeLogits,

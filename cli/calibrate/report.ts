@@ -1,5 +1,5 @@
 import { fewestBytes } from '../../central/planner/calibrated.ts';
-import { MAX_CALIBRATED } from '../../shared/model/card.ts';
+import { MAX_CALIBRATED } from '../../shared/model/card-schema.ts';
 import { table } from '../output.ts';
 import { type Measured, type MeasuredCut, worthKeeping } from './calibrate.ts';
 import type { Measure } from './tally.ts';

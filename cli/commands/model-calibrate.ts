@@ -1,7 +1,7 @@
 import { access, constants } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { TesseraError } from '../../shared/errors.ts';
-import { MAX_CALIBRATED } from '../../shared/model/card.ts';
+import { MAX_CALIBRATED } from '../../shared/model/card-schema.ts';
 import type { MeasuredCut } from '../calibrate/calibrate.ts';
 import { defineCommand } from '../command.ts';
 import { flag, gridOption, integer, type Parser, share, string, usage, value, valueOr, values } from '../options.ts';

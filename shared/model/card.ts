@@ -1,152 +1,16 @@
-import { CODEC_FORMS, isCodec } from '../codec/spec.ts';
 import { TesseraError } from '../errors.ts';
-import { nearest } from '../nearest.ts';
-import { TASKS } from '../protocol/messages.ts';
-import { isName } from '../protocol/topics.ts';
-import { z } from '../schema.ts';
-import { BOX_FIELDS, BOX_FORMS } from './heads/box-readers.ts';
+import type { z } from '../schema.ts';
+import { cardSchema, DECODERS } from './card-schema.ts';
 
 /**
  * model.yaml: what a network expects and what its outputs mean. The file's name in this code is "card".
  * A pixel becomes `(pixel / scale - mean) / std`, mean and std in the order of `input.color`.
  */
 
-/** An object whose unknown keys are refused with the nearest known one. */
-function strict<T extends z.core.$ZodLooseShape>(shape: T) {
-  const known = Object.keys(shape);
-  return z.strictObject(shape, {
-    error: (issue) => {
-      if (issue.code !== 'unrecognized_keys') return undefined;
-      const key = String((issue as { keys?: readonly string[] }).keys?.[0]);
-      const near = nearest(key, known);
-      return `unknown key "${key}"${near === undefined ? '' : `, did you mean "${near}"?`}; known keys: ${known.join(', ')}`;
-    },
-  });
-}
-
-const size = z.number().int().positive();
-const share = z.number().min(0).max(1);
-const tensorName = z.string().min(1);
-
-/** Order or kind of the channels that the network wants. `gray` and `y` are both the BT.601 luma of full range; `y` marks one whose chroma can be put back. */
-export const COLORS = ['rgb', 'bgr', 'gray', 'y'] as const;
-/** How a picture is brought to the input's size. */
-export const RESIZES = ['crop', 'stretch', 'letterbox'] as const;
-/** What turns output tensors into predictions. */
-export const DECODERS = [
-  'softmax',
-  'logits',
-  'fastestdet',
-  'ultraface',
-  'yolo',
-  'yolov5',
-  'yolov8',
-  'yolox',
-  'end2end',
-  'nanodet',
-  'ssd',
-  'none',
-] as const;
-
-const input = strict({
-  /** Name of the graph's input; absent: its first. */
-  tensor: tensorName.optional(),
-  /** Absent: what the file says. */
-  shape: z.array(size).min(1).max(8).optional(),
-  layout: z.enum(['nchw', 'nhwc']).default('nchw'),
-  /** Absent: `gray` for one channel, else `rgb`. */
-  color: z.enum(COLORS).optional(),
-  resize: z.enum(RESIZES).default('stretch'),
-  /** Share of the short side that the centre square keeps, for `resize: crop`. */
-  crop: z.number().gt(0).max(1).default(0.875),
-  scale: z.number().positive().default(255),
-  mean: z.array(z.number()).default([]),
-  std: z.array(z.number().positive()).default([]),
-});
-
-const output = strict({
-  decoder: z.enum(DECODERS).optional(),
-  /** Names of the outputs in the order that the decoder wants; empty: the graph's own. */
-  tensors: z.array(tensorName).max(16).default([]),
-  score_threshold: share.default(0.5),
-  iou_threshold: share.default(0.45),
-  /** Index of the class that means "nothing". */
-  background: z.number().int().nonnegative().nullable().default(null),
-  /** How many classes a box has, where further fields follow their scores. */
-  classes: size.max(65536).optional(),
-  /** What the four numbers of a box are. */
-  boxes: z.enum(BOX_FORMS).optional(),
-  /** What the columns of a finished box are. */
-  fields: z.array(z.enum(BOX_FIELDS)).min(5).max(16).optional(),
-});
-
-const tiles = strict({
-  after: tensorName,
-  grid: z.tuple([size.max(64), size.max(64)]),
-  padding: z.enum(['zero', 'halo']).default('zero'),
-  clip: z
-    .tuple([z.number(), z.number()])
-    .refine(([low, high]) => low < high, 'expected [low, high] with low < high')
-    .optional(),
-  bits: z.number().int().min(2).max(8).optional(),
-}).refine(({ clip, bits }) => (clip === undefined) === (bits === undefined), 'clip and bits go together');
-
-/** Settings that a card may have under `calibrated`. */
-export const MAX_CALIBRATED = 64;
-
-/**
- * One way to cut the network as it is, and what that costs: written by `tessera model calibrate`. Several of the same
- * tensors are several settings; a plan takes the one with the fewest bytes that holds the bound it was asked for.
- */
-const calibrated = strict({
-  /** How each tensor at the cut travels, as `--codec` has it. */
-  codecs: z
-    .record(tensorName, z.string().refine(isCodec, `expected a codec: ${CODEC_FORMS}`))
-    .refine((codecs) => Object.keys(codecs).length > 0, 'expected at least one tensor'),
-  /**
-   * Agreement with the uncompressed network. Classifiers: share of pictures whose first answer is the same; other tasks:
-   * 1 less the largest difference of an output, as a share of its range.
-   */
-  agreement: share,
-  /** How many pictures were looked at. */
-  pictures: size,
-  /** Bytes a picture that all tiles together send. */
-  bytes: size,
-});
-
-/** Schema of model.yaml; `parseCard` also fills what depends on other fields. */
-export const cardSchema = strict({
-  version: z.literal(1).default(1),
-  name: z.string().refine(isName, 'expected 1 to 64 of A-Z, a-z, 0-9, _ and -'),
-  /** File of the network, relative to the card. */
-  model: z.string().min(1).default('model.onnx'),
-  sha256: z
-    .string()
-    .regex(/^[0-9a-f]{64}$/, 'expected 64 lower-case hex digits')
-    .optional(),
-  license: z.string().optional(),
-  source: z.string().optional(),
-  /** What users should know before they trust it; said once when it is used on pictures. */
-  note: z.string().max(1024).optional(),
-  task: z.enum(TASKS),
-  input: input.prefault({}),
-  output: output.prefault({}),
-  /** A text file with one label a line, relative to the card, or the labels themselves. */
-  labels: z.union([z.string().min(1), z.array(z.string().min(1).max(255))]).optional(),
-  tiles: z.array(tiles).max(16).default([]),
-  calibrated: z.array(calibrated).max(MAX_CALIBRATED).default([]),
-  /** Where a frame may end early: tensors [1, classes], read as the output is, and the least probability of the best class. */
-  exits: z
-    .array(strict({ tensor: tensorName, threshold: share }))
-    .max(16)
-    .default([]),
-  accuracy: z.record(z.string(), z.union([z.string(), z.number()])).default({}),
-});
-
 type Parsed = z.infer<typeof cardSchema>;
 
 /** What the network's input wants of a picture. */
-export type CardInput = Parsed['input'] & { readonly color: (typeof COLORS)[number] };
+export type CardInput = Parsed['input'] & { readonly color: NonNullable<Parsed['input']['color']> };
 /** What makes predictions of the outputs. */
 export type CardOutput = Parsed['output'] & { readonly decoder: (typeof DECODERS)[number] };
 /** A model.yaml with every default filled in. */

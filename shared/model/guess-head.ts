@@ -1,5 +1,5 @@
 import type { Model } from '../onnx/model.ts';
-import type { DECODERS } from './card.ts';
+import type { DECODERS } from './card-schema.ts';
 import type { BoxField, BoxForm } from './heads/box-readers.ts';
 
 /** What the outputs look like. `certain`: the file leaves no other reading. */

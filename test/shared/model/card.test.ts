@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { cardSchema, normalisation, parseCard, pictureShape } from '../../../shared/model/card.ts';
+import { normalisation, parseCard, pictureShape } from '../../../shared/model/card.ts';
 import { cardDocument } from '../../../shared/model/card-document.ts';
+import { cardSchema } from '../../../shared/model/card-schema.ts';
 
 const least = { name: 'person', task: 'classify' };
 const problem = (value: unknown) => {
