@@ -10,6 +10,7 @@ import { MAX_REASON } from '../../shared/plan/limits.ts';
 import { CENTRAL, type Plan, type Stage } from '../../shared/plan/plan.ts';
 import { parsePlan } from '../../shared/plan/validate.ts';
 import { boxShape, byteLength, type TensorSpec } from '../../shared/tensor/tensor.ts';
+import { type DifferenceBound, differenceBound } from '../../shared/tiling/difference-bound.ts';
 import type { Region, StageForm } from '../../shared/tiling/form.ts';
 import { buildStage } from '../../shared/tiling/stage.ts';
 import type { PlanLayout } from '../assembly/frame-store.ts';
@@ -21,7 +22,10 @@ export interface PreparedPlan {
   readonly plan: Plan;
   /** One per stage. */
   readonly forms: readonly StageForm[];
+  /** Whether results may be further from those of the whole network than `bound`. */
   readonly approximate: boolean;
+  /** Largest difference from the whole network, as a share of an output's range; or why none can be named. */
+  readonly bound: DifferenceBound;
   /** Share (0..1) of the whole network's multiply-adds that runs on nodes, halo not counted; of its convolutions alone. */
   readonly macsOnNodes: number;
   readonly convMacsOnNodes: number;
@@ -111,10 +115,12 @@ export function preparePlan(asked: Plan, resolved: ResolvedModel): PreparedPlan 
   }
   const lossy = plan.stages.map((stage) => checkCodecs(stage, resolved)).includes(true);
   const forms = plan.stages.map((stage) => buildStage(resolved, stage));
+  const bound = differenceBound(resolved, plan.stages);
   return {
     plan,
     forms,
-    approximate: lossy || forms.some((form) => form.approximate),
+    approximate: lossy || 'unbounded' in bound || forms.some((form) => form.approximate),
+    bound,
     // Where nobody knows what an operator costs, a network on nodes is all theirs.
     macsOnNodes: sum.all === 0 ? Number(plan.stages.every(isOnNodes)) : sum.nodes / sum.all,
     convMacsOnNodes: sum.conv === 0 ? Number(plan.stages.every(isOnNodes)) : sum.nodesConv / sum.conv,

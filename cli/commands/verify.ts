@@ -5,6 +5,7 @@ import type { PreparedPlan } from '../../central/planner/prepared.ts';
 import { TesseraError } from '../../shared/errors.ts';
 import type { ModelCard } from '../../shared/model/card.ts';
 import { difference } from '../../shared/tensor/compare.ts';
+import { DIFFERENCE_BOUND, type DifferenceBound } from '../../shared/tiling/difference-bound.ts';
 import { measureOf } from '../calibrate/tally.ts';
 import { defineCommand } from '../command.ts';
 import type { FrameFile } from '../frame-files.ts';
@@ -46,7 +47,8 @@ export const command = defineCommand({
     ),
     maxDifference: value(
       '--max-difference <share>',
-      "limit of the largest difference, as a share of the output's range (default: 0.0001; none with --agreement)",
+      "limit of the largest difference, as a share of the output's range (default: 0.0001; 0.01 where tiles compute in " +
+        'float16; none with --agreement)',
       positive,
     ),
     minAgreement: value(
@@ -104,12 +106,12 @@ export const command = defineCommand({
         // What is compared is the whole network's answer.
         exits: false,
       });
-      if (tiled.approximate && agreement === undefined)
-        out.note(
-          'note: this plan is approximate (tiles alone, or results quantised): judge it by the first answers, and set --max-difference',
-        );
+      if (tiled.approximate && agreement === undefined) {
+        const why = 'unbounded' in tiled.bound ? tiled.bound.unbounded : 'tiles alone, or results quantised';
+        out.note(`note: this plan is approximate (${why}): judge it by the first answers, and set --max-difference`);
+      }
       if (agreement !== undefined) out.note(`note: ${tiled.plan.reason}`);
-      const usual = usualLimits(agreement, request.card);
+      const usual = usualLimits(agreement, request.card, tiled.bound);
       const { maxDifference = usual.maxDifference, minAgreement = usual.minAgreement } = options;
       return compare(whole, await run(tiled), deployment, tiled, { maxDifference, minAgreement });
     });
@@ -124,19 +126,17 @@ export const command = defineCommand({
   },
 });
 
-/** A difference that the order of sums makes, as a share of the output's range. */
-const EQUAL = 1e-4;
-
 interface Limits {
   readonly maxDifference: number;
   readonly minAgreement: number;
 }
 
-/** What passes where the user does not say it: equality, or the agreement that results were clipped for. */
-function usualLimits(agreement: number | undefined, card: ModelCard): Limits {
-  if (agreement === undefined) return { maxDifference: EQUAL, minAgreement: 1 };
+/** What passes where the user does not say it: equality for the types that tiles compute in, or the agreement that results were clipped for. */
+function usualLimits(agreement: number | undefined, card: ModelCard, bound: DifferenceBound): Limits {
+  const equal = 'largest' in bound ? bound.largest : DIFFERENCE_BOUND;
+  if (agreement === undefined) return { maxDifference: equal, minAgreement: 1 };
   if (measureOf(card) === 'answers') return { maxDifference: Number.POSITIVE_INFINITY, minAgreement: agreement };
-  return { maxDifference: Math.max(EQUAL, 1 - agreement), minAgreement: 0 };
+  return { maxDifference: Math.max(equal, 1 - agreement), minAgreement: 0 };
 }
 
 type Report = ReturnType<typeof compare>;

@@ -1,8 +1,9 @@
-import type { Attribute, Initializer, Model, Node } from '../onnx/model.ts';
-import type { Dtype } from '../tensor/tensor.ts';
+import type { Model, Node } from '../onnx/model.ts';
+import { type Dtype, elementCount } from '../tensor/tensor.ts';
 import { everyBand } from './bands.ts';
 import { AXES, type Axis, type Layout } from './layout.ts';
 import { newNode, Piece } from './piece.ts';
+import { changedAttributes, replacedInputs } from './rewritten.ts';
 import type { InputReach, NodeRule, Rewrite } from './rules/rule.ts';
 import type { Segment } from './segment.ts';
 import type { Taps } from './taps.ts';
@@ -75,6 +76,7 @@ class HaloBuilder {
   readonly #samples: SampleFeed[] = [];
   readonly #untouched: Edge[] = [];
   readonly #adjusted = new Map<string, Adjusted[]>();
+  readonly #makers: ReadonlyMap<string, Node>;
   /** Names that tensors go by where the segment's own name is kept for what is cropped. */
   readonly #renamed = new Map<string, string>();
 
@@ -82,6 +84,7 @@ class HaloBuilder {
     this.#segment = segment;
     this.#walks = walks;
     this.#piece = new Piece(segment);
+    this.#makers = new Map(segment.nodes.flatMap(({ node }) => node.outputs.map((output) => [output, node] as const)));
   }
 
   build(): HaloModel {
@@ -144,8 +147,28 @@ class HaloBuilder {
     if (twin !== undefined) return twin.name;
     const adjusted = { edge, fill, name: this.#piece.fresh('given') };
     this.#adjusted.set(name, [...known, adjusted]);
-    this.#pad(this.#name(name), adjusted.name, edge, this.#pads(edge) ? fill : 0, name);
+    const codes = this.#quantizedBy(name);
+    const padded = codes === undefined ? adjusted.name : this.#piece.fresh('padded');
+    this.#pad(this.#name(name), padded, edge, this.#pads(edge) ? fill : 0, name);
+    if (codes !== undefined) this.#piece.requantize(padded, adjusted.name, codes);
     return adjusted.name;
+  }
+
+  /**
+   * The DequantizeLinear that makes a tensor, where it has one scale. The runtime computes with codes only where it finds
+   * QuantizeLinear and DequantizeLinear next to each other before an operator; with numbers it makes other codes.
+   */
+  #quantizedBy(name: string): Node | undefined {
+    const maker = this.#makers.get(name);
+    if (maker?.op !== 'DequantizeLinear') return undefined;
+    const [codes = '', scale = '', zero = ''] = maker.inputs;
+    const one = (constant: string) => {
+      const { initializers } = this.#segment.resolved.model.graph;
+      return elementCount(initializers.get(constant)?.dims ?? [0]) === 1;
+    };
+    const isPlain =
+      this.#segment.layouts.has(codes) && one(scale) && (zero === '' ? this.#dtype(codes) === 'uint8' : one(zero));
+    return isPlain ? maker : undefined;
   }
 
   /**
@@ -247,33 +270,6 @@ class HaloBuilder {
     this.#piece.add(newNode('Mul', names, [product]));
     return product;
   }
-}
-
-/** Inputs with some replaced by constants or left out. */
-export function replacedInputs(
-  inputs: readonly string[],
-  constants: Rewrite['constants'],
-  place: (tensor: Initializer) => string,
-): string[] {
-  const result = [...inputs];
-  for (const [index, tensor] of constants ?? []) {
-    if (tensor === undefined && index >= result.length) continue;
-    while (result.length < index) result.push('');
-    result[index] = tensor === undefined ? '' : place(tensor);
-  }
-  while (result.at(-1) === '') result.pop();
-  return result;
-}
-
-function changedAttributes(
-  attributes: ReadonlyMap<string, Attribute>,
-  changes: Rewrite['attributes'],
-): ReadonlyMap<string, Attribute> {
-  const result = new Map(attributes);
-  for (const [name, attribute] of Object.entries(changes ?? {}))
-    if (attribute === undefined) result.delete(name);
-    else result.set(name, attribute);
-  return result;
 }
 
 /**

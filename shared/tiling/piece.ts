@@ -142,16 +142,29 @@ export class Piece {
     if (!castless) this.cast(padded, dtype, output);
   }
 
-  /** The same values in another type. */
+  /** Numbers that stand for codes as codes and back, by the parameters of the DequantizeLinear that made them. */
+  requantize(input: string, output: string, { inputs, attributes, domain }: Node): void {
+    const codes = this.fresh('codes');
+    const parameters = inputs.slice(1);
+    const axis = attributes.get('axis');
+    this.add(newNode('QuantizeLinear', [input, ...parameters], [codes], axis === undefined ? {} : { axis }, domain));
+    this.add({ ...newNode('DequantizeLinear', [codes, ...parameters], [output], {}, domain), attributes });
+  }
+
+  /**
+   * The same values in another type. The name is the one that the runtime gives to casts of its own: those it may leave
+   * out again, so that float16 between two operators that compute in float32 is rounded as little as in the network.
+   */
   cast(input: string, dtype: Dtype, output = this.fresh('cast')): string {
-    this.add(newNode('Cast', [input], [output], { to: { kind: 'int', value: elementNumber(dtype) } }));
+    const node = newNode('Cast', [input], [output], { to: { kind: 'int', value: elementNumber(dtype) } });
+    this.add({ ...node, name: `InsertedPrecisionFreeCast_${output}` });
     return output;
   }
 
   /** The model; its rows and columns are symbolic, so that one session runs every tile. */
   finish(): Model {
     const { model } = this.#segment.resolved;
-    const nodes = [...this.#slicedGeometry(), ...this.#nodes];
+    const nodes = [...this.#slicedGeometry(), ...this.#needed()];
     const initializers = new Map<string, Initializer>();
     const read = new Set<string>();
     for (const node of nodes)
@@ -175,6 +188,17 @@ export class Piece {
         outputs: this.#segment.outputs.map((name, i) => this.#symbolic(name, `out${i}`)),
       },
     };
+  }
+
+  /** Nodes that an output depends on: what nobody reads any more would keep the runtime from fusing its neighbours. */
+  #needed(): Node[] {
+    const read = new Set(this.#segment.outputs);
+    const kept = this.#nodes.toReversed().filter((node) => {
+      if (!node.outputs.some((output) => read.has(output))) return false;
+      for (const name of readTensors(node)) read.add(name);
+      return true;
+    });
+    return kept.reverse();
   }
 
   #slicedGeometry(): Node[] {

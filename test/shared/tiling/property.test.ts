@@ -1,9 +1,14 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { expectLossless } from './network.ts';
+import { differenceBound } from '../../../shared/tiling/difference-bound.ts';
+import { tileReach } from '../../../shared/tiling/reach.ts';
+import { expectLossless, stageOf } from './network.ts';
 import { randomNetwork, steps } from './random-network.ts';
 
 const weights = fc.array(fc.integer({ min: 1, max: 6 }), { minLength: 1, maxLength: 4 });
+const side = fc.integer({ min: 5, max: 19 });
+const grids = fc.array(fc.tuple(weights, weights), { minLength: 2, maxLength: 2 });
+const opset = fc.constantFrom(17, 14, 15, 16, 18, 19, 20, 21, 22);
 
 /** Set TESSERA_FUZZ_RUNS for a longer search. */
 const runs = Number(process.env.TESSERA_FUZZ_RUNS ?? 150);
@@ -11,19 +16,34 @@ const runs = Number(process.env.TESSERA_FUZZ_RUNS ?? 150);
 test('random networks on random grids equal the whole', { timeout: 3_600_000 }, async () => {
   let built = 0;
   await fc.assert(
-    fc.asyncProperty(
-      steps,
-      fc.integer({ min: 5, max: 19 }),
-      fc.integer({ min: 5, max: 19 }),
-      fc.array(fc.tuple(weights, weights), { minLength: 2, maxLength: 2 }),
-      async (list, rows, cols, grids) => {
-        const network = randomNetwork(list, rows, cols);
-        if (network === undefined) return;
-        built++;
-        await expectLossless(network.resolved, network.outputs, grids);
-      },
-    ),
+    fc.asyncProperty(steps, side, side, grids, opset, async (list, rows, cols, tiles, version) => {
+      const network = randomNetwork(list, rows, cols, { opset: version });
+      if (network === undefined) return;
+      built++;
+      await expectLossless(network.resolved, network.outputs, tiles);
+    }),
     { numRuns: runs },
   );
   expect(built, 'most random networks are networks').toBeGreaterThan(runs / 2);
+});
+
+test('random networks of halves stay within their bound', { timeout: 3_600_000 }, async () => {
+  let built = 0;
+  await fc.assert(
+    fc.asyncProperty(steps, side, side, grids, opset, async (list, rows, cols, tiles, version) => {
+      const network = randomNetwork(list, rows, cols, { opset: version, dtype: 'float16' });
+      if (network === undefined) return;
+      const { resolved, outputs } = network;
+      // Halves are not interpolated by no whole factor.
+      if (tileReach(resolved, ['x0']).stops.length > 0) return;
+      const bound = differenceBound(resolved, [
+        stageOf(['x0'], outputs, { kind: 'tiles', padding: 'halo', rows: [1], cols: [1] }),
+      ]);
+      if ('unbounded' in bound) throw new Error(bound.unbounded);
+      built++;
+      await expectLossless(resolved, outputs, tiles, ['x0'], bound.largest);
+    }),
+    { numRuns: runs },
+  );
+  expect(built, 'many random networks are networks').toBeGreaterThan(runs / 3);
 });

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import type { ResolvedModel } from '../../../shared/onnx/model.ts';
+import type { Dtype } from '../../../shared/tensor/tensor.ts';
 import { Network, type Plain } from './network.ts';
 
 /** One step of a random network: an operator, which earlier maps it reads, and numbers that it draws its parameters from. */
@@ -28,6 +29,8 @@ const KINDS = [
   'pad',
   'shuffle',
   'relu',
+  'cellwise',
+  'norm',
   'spatialConstant',
   'blocks',
 ] as const;
@@ -58,8 +61,8 @@ class RandomNetwork {
   readonly maps: Map2d[];
   readonly used = new Set<string>();
 
-  constructor(opset: number, rows: number, cols: number) {
-    this.net = new Network(opset);
+  constructor(opset: number, rows: number, cols: number, dtype: Dtype) {
+    this.net = new Network(opset, dtype);
     this.maps = [{ name: this.net.input([1, 2, rows, cols]), channels: 2, rows, cols }];
   }
 
@@ -130,7 +133,7 @@ class RandomNetwork {
       case 'pad': {
         const [top, left, bottom, right] = [a % 4, b % 3, c % 4, d % 3] as const;
         const pads = this.net.ints(0, 0, top, left, 0, 0, bottom, right);
-        const name = this.net.op('Pad', [x.name, pads, this.net.values('float32', [], [0.5])]);
+        const name = this.net.op('Pad', [x.name, pads, this.net.values(this.net.dtype, [], [0.5])]);
         this.add({ ...x, name, rows: x.rows + top + bottom, cols: x.cols + left + right }, x);
         break;
       }
@@ -145,6 +148,12 @@ class RandomNetwork {
       case 'relu':
         this.add({ ...x, name: this.net.op(a % 2 === 0 ? 'Relu' : 'Sigmoid', [x.name]) }, x);
         break;
+      case 'cellwise':
+        this.add({ ...x, name: this.#cellwise(x, dice) }, x);
+        break;
+      case 'norm':
+        this.add({ ...x, name: this.#norm(x, dice) }, x);
+        break;
       case 'spatialConstant':
         this.add({ ...x, name: this.net.op('Add', [x.name, this.net.weight(x.rows, a % 2 === 0 ? x.cols : 1)]) }, x);
         break;
@@ -155,6 +164,45 @@ class RandomNetwork {
         break;
       }
     }
+  }
+
+  #constant(dims: readonly number[], value: number): string {
+    const count = dims.reduce((product, size) => product * size, 1);
+    return this.net.values(this.net.dtype, dims, new Array<number>(count).fill(value));
+  }
+
+  #cellwise(x: Map2d, [a, b, c]: Step['dice']): string {
+    const { net } = this;
+    const half = this.#constant([], 0.5);
+    const choices = [
+      () =>
+        net.op('Clip', [x.name, b % 2 === 0 ? '' : this.#constant([], -1), c % 2 === 0 ? half : this.#constant([], 6)]),
+      () => net.op('PRelu', [x.name, net.weight(x.channels, 1, 1)]),
+      () => net.op('LeakyRelu', [x.name], { alpha: { float: 0.1 } }),
+      () => net.op('HardSwish', [x.name]),
+      () => net.op('Where', [net.op('Greater', [x.name, half]), x.name, net.op('Neg', [x.name])]),
+      () => net.op('Mul', [x.name, net.op('Sigmoid', [x.name])]),
+      () => net.op('Min', [x.name, net.weight(1, x.channels, 1, 1), half]),
+    ];
+    return choices[a % choices.length]!();
+  }
+
+  #norm(x: Map2d, [a, b]: Step['dice']): string {
+    const { net } = this;
+    const last = () => net.op('Transpose', [x.name], { perm: [0, 2, 3, 1] });
+    const first = (name: string) => net.op('Transpose', [name], { perm: [0, 3, 1, 2] });
+    const scale = () => this.#constant([x.channels], 1.25);
+    const choices = [
+      () => net.op('BatchNormalization', [x.name, scale(), net.weight(x.channels), net.weight(x.channels), scale()]),
+      () => net.op('LRN', [x.name], { size: 3 }),
+      () => net.op('Softmax', [x.name], { axis: 1 }),
+      () => first(net.op('MatMul', [last(), net.weight(x.channels, x.channels)])),
+      () =>
+        net.opset < 17
+          ? x.name
+          : first(net.op('LayerNormalization', [last(), scale()], { axis: b % 2 === 0 ? -1 : 3 })),
+    ];
+    return choices[a % choices.length]!();
   }
 
   #window(x: Map2d, [a, b, c, d]: Step['dice'], kind: 'conv' | 'depthwise' | 'maxPool' | 'averagePool'): void {
@@ -241,13 +289,14 @@ class RandomNetwork {
   }
 }
 
-/** A network of the given steps and its outputs: every map that nothing reads. */
+/** A network of the given steps (operator set 14 or newer) and its outputs: every map that nothing reads. */
 export function randomNetwork(
   list: readonly Step[],
   rows: number,
   cols: number,
+  { dtype = 'float32', opset = 17 }: { readonly dtype?: Dtype; readonly opset?: number } = {},
 ): { resolved: ResolvedModel; outputs: string[] } | undefined {
-  const random = new RandomNetwork(17, rows, cols);
+  const random = new RandomNetwork(opset, rows, cols, dtype);
   for (const step of list) random.step(step);
   const outputs = random.maps.slice(1).flatMap(({ name }) => (random.used.has(name) ? [] : [name]));
   return outputs.length === 0 ? undefined : { resolved: random.net.resolve(...outputs), outputs };
