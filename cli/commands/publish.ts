@@ -26,6 +26,9 @@ const options = {
   timeout: valueOr('--timeout <s>', 'how long --wait waits for a result, seconds', integer(1, 3600), 30),
 };
 
+/** How often it is looked whether central is still there, ms. */
+const LOOK_MS = 1000;
+
 /** `tessera publish CAMERA FILE... | -`: pictures from files, folders or a stream, as a camera sends them. */
 export const command = defineCommand({
   arguments: '<camera> <files...>',
@@ -43,17 +46,31 @@ export const command = defineCommand({
     const [camera, ...paths] = args as [string, ...string[]];
     await checkArguments(camera, paths, options);
     const { config } = await invocation.config(await connectionSettings(options));
-    const [{ connectCommand, openLog }, { topics }, { sendFrames }, { framesOf }] = await Promise.all([
-      import('../connect.ts'),
-      import('../../shared/protocol/topics.ts'),
-      import('../send-frames.ts'),
-      import('../frame-sources.ts'),
-    ]);
+    const [{ connectCommand, openLog }, { topics }, { sendFrames }, { framesOf }, { followAudience, whyUnheard }] =
+      await Promise.all([
+        import('../connect.ts'),
+        import('../../shared/protocol/topics.ts'),
+        import('../send-frames.ts'),
+        import('../frame-sources.ts'),
+        import('../audience.ts'),
+      ]);
     const bus: Bus = await connectCommand(config, 'publish', await openLog(config, 'publish'));
     try {
+      const names = topics(config.mqtt.base_topic);
+      // Looked up beside the first frames, which need not wait for it.
+      const audience = await followAudience(bus, names, false);
+      let said: string | undefined;
+      const remark = (): void => {
+        const text = whyUnheard(audience.now());
+        if (text !== undefined && said !== text) out.note(text);
+        if (text === undefined && said !== undefined) out.note('central is online');
+        said = text;
+      };
+      const look = setInterval(remark, LOOK_MS);
+      const isKnown = audience.settled.then(remark);
       const counts = await sendFrames({
         bus,
-        topics: topics(config.mqtt.base_topic),
+        topics: names,
         camera,
         frames: framesOf(paths, { loop: options.loop, fps: options.fps, signal, note: (text) => out.note(text) }),
         qos: options.qos === '1' ? 1 : 0,
@@ -61,7 +78,8 @@ export const command = defineCommand({
         waitMs: options.wait ? options.timeout * 1000 : undefined,
         signal,
         onResult: await resultPrinter(invocation),
-      });
+      }).finally(() => clearInterval(look));
+      await isKnown;
       out.note(`${counts.sent} frames sent${options.wait ? `, ${counts.answered} answered` : ''}`);
       return options.wait && counts.failed > 0 ? 1 : 0;
     } finally {

@@ -1,6 +1,10 @@
 import { defineCommand } from '../command.ts';
 import { connectionOptions, connectionSettings, flag, integer, string, value } from '../options.ts';
 
+/** After this long without a result it is said what is waited for, ms; whether that has changed is looked at so often. */
+const QUIET_MS = 2000;
+const LOOK_MS = 500;
+
 /** `tessera watch`: one line for each prediction of a running cluster. */
 export const command = defineCommand({
   description:
@@ -20,18 +24,26 @@ export const command = defineCommand({
   ],
   async run({ options, json, out, signal, config: loadConfig }) {
     const { config } = await loadConfig(await connectionSettings(options));
-    const [{ connectCommand, openLog }, { topics }, { resultObject }, { resultLine }, { untilStopped }] =
-      await Promise.all([
-        import('../connect.ts'),
-        import('../../shared/protocol/topics.ts'),
-        import('../../shared/protocol/messages.ts'),
-        import('../result-line.ts'),
-        import('../signals.ts'),
-      ]);
+    const [
+      { connectCommand, openLog },
+      { topics },
+      { resultObject },
+      { resultLine },
+      { untilStopped },
+      { awaited, followAudience },
+    ] = await Promise.all([
+      import('../connect.ts'),
+      import('../../shared/protocol/topics.ts'),
+      import('../../shared/protocol/messages.ts'),
+      import('../result-line.ts'),
+      import('../signals.ts'),
+      import('../audience.ts'),
+    ]);
     const log = await openLog(config, 'watch');
     const bus = await connectCommand(config, 'watch', log);
     const enough = new AbortController();
     let seen = 0;
+    let heardAt = performance.now();
     const onResult = (topic: string, payload: Uint8Array): void => {
       if (enough.signal.aborted) return;
       const result = resultObject.safeParse(parseJson(payload));
@@ -41,14 +53,26 @@ export const command = defineCommand({
       }
       if (json) out.json(parseJson(payload));
       else out.line(resultLine(result.data));
+      heardAt = performance.now();
       seen++;
       if (seen === options.frames) enough.abort();
     };
-    const filter = topics(config.mqtt.base_topic).result(options.camera ?? '+', options.model ?? '+');
+    const names = topics(config.mqtt.base_topic);
+    const filter = names.result(options.camera ?? '+', options.model ?? '+');
     await bus.subscribe(filter, 1, ({ topic, payload, retained }) => {
       if (!retained || options.last) onResult(topic, payload);
     });
+    const audience = await followAudience(bus, names, true);
+    let said = '';
+    /** Says what is waited for: once, and again when that is something else. */
+    const remark = setInterval(() => {
+      if (performance.now() - heardAt < QUIET_MS) return;
+      const text = awaited(audience.now(), options);
+      if (text !== said) out.note(text);
+      said = text;
+    }, LOOK_MS);
     await untilStopped(AbortSignal.any([signal, enough.signal]));
+    clearInterval(remark);
     await bus.stop();
     return 0;
   },

@@ -47,6 +47,7 @@ export function topics(base = 'tessera') {
     label: (camera: string, model: string) => `${base}/result/${camera}/${model}/label`,
     tensor: (camera: string, model: string) => `${base}/result/${camera}/${model}/tensor`,
     cameraStatus: (camera: string) => `${base}/camera/${camera}/status`,
+    cameraStatusAll: `${base}/camera/+/status`,
     nodeStatus: (node: string) => `${base}/node/${node}/status`,
     nodeInfo: (node: string) => `${base}/node/${node}/info`,
     heartbeat: (node: string) => `${base}/node/${node}/heartbeat`,

@@ -84,7 +84,7 @@ describe('tessera publish', () => {
       });
     }
     const [first, second] = await take(2);
-    expect(first!.topic).toMatch(/^tessera\/input\/front\/my_cat\.jpg-[0-9a-f]{4}-0$/);
+    expect(first!.topic).toMatch(/^tessera\/input\/front\/my_cat\.jpg-[0-9a-f]{12}-0$/);
     expect(first!.payload).toEqual(jpeg(1));
     expect(second!.topic).not.toBe(first!.topic);
   });
@@ -121,6 +121,30 @@ describe('tessera publish', () => {
       /TESSERA_INPUT_INVALID: standard input held no JPEG/,
     );
     expect((await runCli(['publish', 'no/slash', 'notes.txt', '--broker', url], { cwd })).code).toBe(2);
+  });
+});
+
+describe('when nobody listens', () => {
+  it('publish says so and what to do, and nothing of the kind beside a central', async () => {
+    await writeFile(join(cwd, 'alone.jpg'), jpeg(3));
+    const alone = await runCli(['publish', 'front', 'alone.jpg', '--broker', url], { cwd });
+    expect(alone.code).toBe(0);
+    expect(alone.stderr).toMatch(/no central is online, so nobody works on frames: start one with `.* central`/);
+    await bus.publish(names.status, 'online', { qos: 1, retain: true });
+    const heard = await runCli(['publish', 'front', 'alone.jpg', '--broker', url], { cwd });
+    expect(heard.stderr).not.toMatch(/central/);
+  });
+
+  it('watch says what it waits for, and when that changes', async () => {
+    const watch = new RunningCli(['watch', '--broker', url], { cwd });
+    await watch.printed(/waiting: no central is online/);
+    await bus.publish(names.status, 'online', { qos: 1, retain: true });
+    await watch.printed(/waiting: central is online and serves no model yet/);
+    await bus.publish(names.plan('scenes'), '{}', { qos: 1, retain: true });
+    await watch.printed(/waiting: no camera has sent a frame yet; `.* publish front photo.jpg`/);
+    await bus.publish(names.cameraStatus('front'), 'online', { qos: 1, retain: true });
+    await watch.printed(/waiting for the next result/);
+    expect((await watch.stop()).code).toBe(0);
   });
 });
 
