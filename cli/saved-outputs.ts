@@ -3,16 +3,15 @@ import { basename, extname, join } from 'node:path';
 import { classGrid } from '../central/tasks/segment.ts';
 import { TesseraError } from '../shared/errors.ts';
 import { type ModelCard, pictureShape } from '../shared/model/card.ts';
-import { layOver, predictionsSvg } from '../shared/model/drawing.ts';
-import { place, type Size } from '../shared/model/placement.ts';
+import { layOver } from '../shared/model/drawing.ts';
+import { place } from '../shared/model/placement.ts';
 import type { FrameEnvelope, ResultObject, TensorMessage } from '../shared/protocol/messages.ts';
-import { decodeFrame, drawOver, encodePng, hasFonts, pictureSize } from '../shared/runtime/image.ts';
+import { drawOver, encodePng, hasFonts, pictureSize } from '../shared/runtime/image.ts';
 import { npyOf } from '../shared/tensor/npy.ts';
 import { boxShape, type Tensor } from '../shared/tensor/tensor.ts';
+import { annotatedPicture, screenPicture } from './annotated-picture.ts';
 import { colouredPixels } from './output-picture.ts';
 
-/** Longest side of an annotated picture, pixels. */
-const MAX_SIDE = 2048;
 /** Files of one name before nobody looks for another. */
 const MAX_SAME = 10_000;
 
@@ -86,12 +85,11 @@ export class SavedOutputs {
   }
 
   async #annotated(bytes: Uint8Array, { predictions }: ResultObject): Promise<Uint8Array> {
-    const { rgb, scale, ...size } = await shown(bytes);
     if (!this.#noted.has('fonts')) {
       this.#noted.add('fonts');
       if (!(await hasFonts())) this.#note('note: this machine has no fonts, so the pictures have boxes without labels');
     }
-    return drawOver(rgb, size, predictionsSvg(size, scale, predictions));
+    return annotatedPicture(bytes, predictions);
   }
 
   async #segments(stem: string, bytes: Uint8Array, tensor: Tensor | undefined): Promise<string[]> {
@@ -109,7 +107,7 @@ export class SavedOutputs {
       }
       return paths;
     }
-    const { rgb, scale, ...size } = await shown(bytes);
+    const { rgb, scale, ...size } = await screenPicture(bytes);
     const { mapping } = place(await pictureSize(bytes), { ...input, resize: card.input.resize, crop: card.input.crop });
     const laid = layOver({ rgb, ...size }, grid, { input, mapping, scale, plain: card.output.background ?? 0 });
     const svg = `<svg xmlns="http://www.w3.org/2000/svg" width="${size.width}" height="${size.height}"/>`;
@@ -137,14 +135,4 @@ function unwritable(path: string, cause: Error): TesseraError {
     cause,
     hint: 'name a folder that can be made or written to, on a disk with room',
   });
-}
-
-/** A picture in RGB that fits a screen, and how many times as large as the frame it is. */
-async function shown(bytes: Uint8Array): Promise<Size & { rgb: Uint8Array; scale: number }> {
-  const whole = await pictureSize(bytes);
-  const scale = Math.min(1, MAX_SIDE / Math.max(whole.width, whole.height));
-  const width = Math.max(1, Math.round(whole.width * scale));
-  const height = Math.max(1, Math.round(whole.height * scale));
-  const { data } = await decodeFrame(bytes, { width, height, color: 'rgb', resize: 'stretch', crop: 1 });
-  return { rgb: data, width, height, scale };
 }

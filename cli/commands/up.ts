@@ -20,7 +20,7 @@ import {
   valueOr,
 } from '../options.ts';
 import type { Output } from '../output.ts';
-import { IN_ITS_FOLDER } from '../own-command.ts';
+import { IN_ITS_FOLDER, thisCommand } from '../own-command.ts';
 import { whatWasFound } from '../result-line.ts';
 
 /** The camera's name in topics. */
@@ -120,7 +120,7 @@ export const command = defineCommand({
         (sum, { tensor, box }) => sum + byteLength({ dtype: specs.get(tensor)!.dtype, shape: boxShape(box) }),
         0,
       );
-      const demo = { ...options, rawBytes, json, out, signal: end, log };
+      const demo = { ...options, rawBytes, json, out, signal: end, log, stateDir, server: cluster.bus.url, settings };
       const tally = await demonstrate(cluster, settings.mqtt.base_topic, demo);
       relieved.signal.throwIfAborted();
       return options.frames !== undefined && !signal.aborted && tally.ok < options.frames ? 1 : 0;
@@ -206,6 +206,10 @@ interface Demonstration {
   readonly out: Output;
   readonly signal: AbortSignal;
   readonly log: ClusterOptions['log'];
+  readonly stateDir: string;
+  /** Address of the broker, and what commands use where nobody names one. */
+  readonly server: string;
+  readonly settings: Config;
 }
 
 async function demonstrate(cluster: Cluster, base: string, demo: Demonstration): Promise<Tally> {
@@ -214,10 +218,12 @@ async function demonstrate(cluster: Cluster, base: string, demo: Demonstration):
   const { FrameClient } = await import('../frames.ts');
   const { openSource } = await import('../camera/source.ts');
   const { runCamera } = await import('../camera/run.ts');
+  const { LEGEND, nextSteps, saveDemoPicture } = await import('../demo-hints.ts');
   const { out, json, log } = demo;
   const tally: Tally = { ended: 0, ok: 0, drawn: 0, right: 0 };
   const bus = await connectBus({ ...cluster.bus, clientId: `${base}-camera-${process.pid}`, log });
   let source: Source | undefined;
+  let shown: Promise<void> | undefined;
   try {
     const client = new FrameClient(bus, topics(base), CAMERA);
     await client.start();
@@ -229,11 +235,25 @@ async function demonstrate(cluster: Cluster, base: string, demo: Demonstration):
         tally.drawn++;
         if (result.top?.label === shot.truth) tally.right++;
       }
-      if (json) out.json(result);
-      else out.line(demoLine(result, shot, demo.rawBytes));
+      if (json) {
+        out.json(result);
+        return;
+      }
+      if (tally.ended === 1) out.note(LEGEND);
+      out.line(demoLine(result, shot, demo.rawBytes));
+      if (shown === undefined && result.status === 'ok' && result.predictions.length > 0) shown = show(result, shot);
+    };
+    const show = async (result: ResultObject, shot: Shot): Promise<void> => {
+      const path = await saveDemoPicture(demo.stateDir, shot.bytes, result).catch((error: Error) => {
+        log.warn(`the picture of the demo cannot be written: ${error.message}`);
+      });
+      if (path !== undefined) out.note(`look at it: ${path}`);
+      const broker = demo.server === demo.settings.mqtt.server ? '' : ` --broker ${hideUserInfo(demo.server)}`;
+      for (const line of nextSteps(thisCommand(), broker)) out.note(line);
     };
     const onLost = (error: Error): void => log.warn(error.message);
     await runCamera({ client, source, fps: demo.fps, frames: demo.frames, signal: demo.signal, onResult, onLost });
+    await shown;
     const truth = tally.drawn === 0 ? '' : `, ${tally.right} of ${tally.drawn} predictions true to what was drawn`;
     out.note(`${tally.ended} frames, ${tally.ok} ok${truth}`);
     return tally;

@@ -1,5 +1,5 @@
 import { execFile, spawnSync } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -49,7 +49,12 @@ describe('tessera up', () => {
   test('stops on SIGTERM with exit code 0 and leaves no agent behind', async () => {
     const up = new RunningCli(['up', '--nodes', '2'], { env });
     const [, port] = await up.printed(/broker: mqtt:\/\/127\.0\.0\.1:(\d+)/);
+    // For people: what the parts of a line are, one picture to look at, and what comes next; each once.
+    await up.printed(/each line: frame, what the network saw[^\n]*\n/);
     await up.printed(/scene-/);
+    const [, path] = await up.printed(/look at it: (\S+)\n/);
+    expect([...(await readFile(path!)).subarray(0, 3)]).toEqual([0xff, 0xd8, 0xff]);
+    await up.printed(/main\.js watch.*\n.*infer photo\.jpg/);
     const started = performance.now();
     const { code } = await up.stop('SIGTERM');
     expect(code).toBe(0);
