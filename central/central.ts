@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { TesseraError } from '../shared/errors.ts';
+import { type Failure, TesseraError } from '../shared/errors.ts';
 import { CENTRAL, type Plan } from '../shared/plan/plan.ts';
 import type { BlobStore, Bus } from '../shared/ports.ts';
 import type { PlanStatus } from '../shared/protocol/messages.ts';
@@ -78,6 +78,7 @@ export class Central {
   readonly #data: DataPlane;
   readonly #candidacy: Candidacy;
   readonly #deployments = new Map<string, Deployment>();
+  readonly #refused = new Map<string, Failure>();
   readonly #plans = new Map<string, ServedPlan>();
   #reign: Reign | undefined;
   readonly #ended = new AbortController();
@@ -133,10 +134,18 @@ export class Central {
     const { threads, log } = this.#options;
     const deployment = await deployTried(request, { store, key, threads, log, signal: this.#ended.signal });
     this.#deployments.set(deployment.name, deployment);
+    this.#refused.delete(deployment.name);
     const { name, labels, input, picture, outputs } = deployment;
     const names = new Map(deployment.names.pairs);
     await this.#data.model({ name, card: request.card, labels, input, picture, outputs, names });
     return deployment;
+  }
+
+  /** Says of a model that it was to be served and cannot be; others are served all the same. */
+  refuse(model: string, failure: Failure): void {
+    this.#deployments.delete(model);
+    this.#refused.set(model, failure);
+    this.#reign?.sayModels();
   }
 
   /**
@@ -168,6 +177,7 @@ export class Central {
       data: this.#data,
       journal,
       deployments: this.#deployments,
+      refused: this.#refused,
       epoch,
       publicKey: this.publicKey,
       holds: () => this.#candidacy.holds,

@@ -1,4 +1,5 @@
 import { Complaints } from '../shared/complaints.ts';
+import type { Failure } from '../shared/errors.ts';
 import { CENTRAL, type Plan } from '../shared/plan/plan.ts';
 import type { BlobStore, Bus, Log } from '../shared/ports.ts';
 import type { PlanStatus, ResultObject, WireRegion } from '../shared/protocol/messages.ts';
@@ -60,6 +61,8 @@ export interface ReignParts {
   readonly data: DataPlane;
   readonly journal: Journal;
   readonly deployments: ReadonlyMap<string, Deployment>;
+  /** Models that were to be served and cannot be, and why. */
+  readonly refused: ReadonlyMap<string, Failure>;
   readonly epoch: number;
   readonly publicKey: string;
   /** Whether this central is the active one at this moment. */
@@ -136,6 +139,7 @@ export class Reign {
       base,
       cameras: this.#cameras,
       deployments: parts.deployments,
+      refused: parts.refused,
       ledger: this.#ledger,
       stats: this.#stats,
       complaints: this.#complaints,
@@ -167,6 +171,7 @@ export class Reign {
           const status = planStatusOf(plan, Date.now() / 1000);
           this.#active.set(model, status);
           this.#publisher.plan(model, status);
+          this.sayModels();
           this.#wake();
         },
         planRetired: (plan) => void this.#models.delete(plan),
@@ -202,6 +207,7 @@ export class Reign {
     });
     await wire.start();
     this.#publisher.key(publicKey);
+    this.sayModels();
     this.#leftOut.start();
     bus.onConnect(() => {
       if (this.#stopping === undefined) this.#publisher.announce();
@@ -224,6 +230,15 @@ export class Reign {
     }
     this.#opening ??= this.#inlet.open();
     await this.#opening;
+  }
+
+  /** Says which models are served, and which cannot be. */
+  sayModels(): void {
+    const served = [...this.#active.keys()].map((model) => [model, { state: 'served' } as const] as const);
+    const refused = [...this.#parts.refused].map(
+      ([model, error]) => [model, { state: 'refused', error: { ...error } } as const] as const,
+    );
+    this.#publisher.models({ v: 1, models: Object.fromEntries([...served, ...refused]) });
   }
 
   /** What waited because it was not known whether this central is the active one is taken in. */

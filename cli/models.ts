@@ -26,17 +26,20 @@ export function modelFolders(config: Config): { modelsDirs: string[]; bundledDir
   return { modelsDirs: [config.models.dir], bundledDir: join(packageFolder(), 'config', 'models') };
 }
 
+/** A model that central is to serve: its name or path, or why it cannot even be read. */
+export type ToServe = { readonly name: string; readonly error?: string };
+
 /**
- * Names of the models that central serves where nobody names any: those of the models folder that can be read, and bundled
- * ones where there is none, or where a camera asks for them. `warn` is told of what cannot be read.
+ * The models that central serves where nobody names any: those of the models folder, and bundled ones where there is none,
+ * or where a camera asks for them. What cannot be read is among them, with the reason.
  */
-export async function modelsToServe(config: Config, warn: (line: string) => void): Promise<string[]> {
+export async function modelsToServe(config: Config): Promise<ToServe[]> {
   const listed = await listModels(modelFolders(config));
   const asked = new Set(Object.values(config.cameras).flatMap(({ models }) => models));
-  for (const { path, error } of listed) if (error !== undefined) warn(`${path} is not served: ${error}`);
-  const readable = listed.filter(({ error }) => error === undefined);
-  const isEmpty = readable.every(({ bundled }) => bundled);
-  return readable.filter(({ name, bundled }) => !bundled || isEmpty || asked.has(name)).map(({ name }) => name);
+  const isEmpty = listed.every(({ bundled, error }) => bundled || error !== undefined);
+  return listed
+    .filter(({ name, bundled, error }) => error !== undefined || !bundled || isEmpty || asked.has(name))
+    .map(({ name, error }) => (error === undefined ? { name } : { name, error }));
 }
 
 /** Finds and reads a model by folder, name or file. Throws TesseraError that says what is missing and how to get it. */

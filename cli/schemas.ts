@@ -22,6 +22,7 @@ export const SCHEMAS: Readonly<Record<string, NamedSchema>> = {
   heartbeat: { what: '<base>/node/<node>/heartbeat', schema: messages.heartbeat },
   'central-status': { what: '<base>/central/<id>/status', schema: messages.centralStatus },
   'left-out': { what: '<base>/central/central/left-out', schema: messages.leftOut },
+  'central-models': { what: '<base>/central/central/models', schema: messages.centralModels },
   'plan-status': { what: '<base>/plan/<model>', schema: messages.planStatus },
   'node-event': { what: '<base>/event/node/<node>', schema: messages.nodeEvent },
   stats: { what: '<base>/stats', schema: messages.stats },

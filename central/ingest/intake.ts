@@ -1,4 +1,5 @@
 import type { Complaints } from '../../shared/complaints.ts';
+import type { Failure } from '../../shared/errors.ts';
 import type { Message } from '../../shared/ports.ts';
 import type { Task } from '../../shared/protocol/messages.ts';
 import { parseInputTopic } from '../../shared/protocol/topics.ts';
@@ -21,6 +22,8 @@ export interface IntakeOptions {
   readonly base: string;
   readonly cameras: Pick<Cameras, 'options' | 'seen'>;
   readonly deployments: ReadonlyMap<string, TakenFor>;
+  /** Models that were to be served and cannot be, and why. */
+  readonly refused: ReadonlyMap<string, Failure>;
   readonly ledger: Pick<Ledger, 'offer' | 'settle' | 'whenWritten'>;
   readonly stats: Pick<Stats, 'arrived' | 'skipped'>;
   readonly complaints: Pick<Complaints, 'warn'>;
@@ -76,6 +79,19 @@ export class Intake {
     );
   }
 
+  /** Says why frames of a camera that names a model are not worked on by it; the coordinator skips them. */
+  #complainOfRefused(camera: string, models: readonly string[]): void {
+    const { refused, complaints } = this.#options;
+    for (const model of models) {
+      const failure = refused.get(model);
+      if (failure !== undefined)
+        complaints.warn(
+          `${camera} wants ${model}`,
+          `frames of camera ${camera} are not given to model ${model}, which is not served: ${failure.message}`,
+        );
+    }
+  }
+
   close(): void {
     this.#closed = true;
     this.#held.close();
@@ -115,6 +131,7 @@ export class Intake {
     cameras.seen(camera, options);
     const ref = keep(arrival);
     const models = options.models.length === 0 ? [...deployments.keys()] : options.models;
+    this.#complainOfRefused(camera, models);
     const taken = Date.now() / 1000;
     const known = models.flatMap((model) => deployments.get(model) ?? []);
     ledger.offer(

@@ -1,6 +1,7 @@
 import { CENTRAL } from '../../shared/plan/plan.ts';
 import type { Bus, Log } from '../../shared/ports.ts';
 import type {
+  CentralModels,
   LeftOut,
   NodeEvent,
   PlanStatus,
@@ -43,6 +44,11 @@ export class Publisher {
   /** Nodes that get no work. */
   leftOut(standing: LeftOut): void {
     this.#stand(this.#topics.centralLeftOut(CENTRAL), JSON.stringify(standing));
+  }
+
+  /** What is served, and what cannot be. */
+  models(standing: CentralModels): void {
+    this.#stand(this.#topics.centralModels(CENTRAL), JSON.stringify(standing));
   }
 
   plan(model: string, status: PlanStatus): void {

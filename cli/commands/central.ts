@@ -1,6 +1,10 @@
-import { TesseraError } from '../../shared/errors.ts';
+import { basename } from 'node:path';
+import type { Central } from '../../central/central.ts';
+import { failureOf, TesseraError } from '../../shared/errors.ts';
+import type { Log } from '../../shared/ports.ts';
 import { defineCommand } from '../command.ts';
 import { camerasWithInfer } from '../infer-camera.ts';
+import type { ToServe } from '../models.ts';
 import {
   agreementOption,
   connectionOptions,
@@ -53,8 +57,8 @@ export const command = defineCommand({
     const { untilStopped } = await import('../signals.ts');
     const log = await openLog(settings, 'central');
     const { clientId: _, log: __, ...bus } = await busOptions(settings, '', log);
-    const listed =
-      options.model.length > 0 ? options.model : await modelsToServe(settings, (line) => out.note(`warning: ${line}`));
+    const listed: ToServe[] =
+      options.model.length > 0 ? options.model.map((name) => ({ name })) : await modelsToServe(settings);
     if (listed.length === 0)
       throw new TesseraError('TESSERA_MODEL_UNKNOWN', `no model in ${settings.models.dir}`, {
         hint: '`tessera model add FILE.onnx` puts one there',
@@ -84,7 +88,7 @@ export const command = defineCommand({
       });
       const stopped = untilStopped(signal).then(() => undefined);
       try {
-        for (const name of listed) {
+        const serveModel = async (name: string): Promise<void> => {
           const { request, notes } = await loadForDeploy(name, settings);
           for (const note of notes) out.note(`note: ${note}`);
           const deployment = await central.deploy(request);
@@ -97,7 +101,10 @@ export const command = defineCommand({
           await central.activate(deployment.name, prepared);
           const share = Math.round(prepared.macsOnNodes * 100);
           out.note(`model ${deployment.name}: ${prepared.plan.reason}; ${share} % of the computing on nodes`);
-        }
+        };
+        const served = serveEach(listed, serveModel, central, log);
+        await Promise.race([served, stopped]);
+        if (signal.aborted) return undefined;
         out.note(`models are signed with ${central.publicKey}`);
         await Promise.race([central.lead(), stopped]);
         if (signal.aborted) return undefined;
@@ -116,3 +123,37 @@ export const command = defineCommand({
     }
   },
 });
+
+/**
+ * Serves each model that can be served, and says of the others why not, once. A fault of one model, whatever it is, keeps
+ * no other from being served. Throws the error of the only model, or TESSERA_MODEL_UNKNOWN where there are several and none
+ * can be served.
+ */
+async function serveEach(
+  listed: readonly ToServe[],
+  serve: (name: string) => Promise<void>,
+  central: Pick<Central, 'refuse'>,
+  log: Log,
+): Promise<void> {
+  const failures: unknown[] = [];
+  for (const { name, error: unreadable } of listed) {
+    try {
+      if (unreadable !== undefined) throw new TesseraError('TESSERA_MODEL_CARD', unreadable);
+      await serve(name);
+    } catch (error) {
+      failures.push(error);
+      const failure = failureOf(error);
+      const hint = failure.hint ?? 'mend the model, or take it out of the models folder; then start central again';
+      // A path is no name that topics and cameras know; the last of it mostly is.
+      const known = basename(name).replace(/\.(onnx|ya?ml)$/i, '');
+      if (listed.length > 1)
+        log.error(`model ${known} is not served: ${failure.message}`, { code: failure.code, hint });
+      central.refuse(known, { ...failure, hint });
+    }
+  }
+  if (failures.length < listed.length) return;
+  if (failures.length === 1) throw failures[0];
+  throw new TesseraError('TESSERA_MODEL_UNKNOWN', `none of the ${listed.length} models can be served`, {
+    hint: 'the lines above say why; `tessera model list` shows every model',
+  });
+}

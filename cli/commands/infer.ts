@@ -8,9 +8,15 @@ import type { Config } from '../../shared/config/schema.ts';
 import { TesseraError } from '../../shared/errors.ts';
 import type { ModelCard } from '../../shared/model/card.ts';
 import type { Model } from '../../shared/onnx/model.ts';
-import type { Plan } from '../../shared/plan/plan.ts';
+import { CENTRAL, type Plan } from '../../shared/plan/plan.ts';
 import type { Log } from '../../shared/ports.ts';
-import { type PlanStatus, planStatus, type ResultObject } from '../../shared/protocol/messages.ts';
+import {
+  type CentralModels,
+  centralModels,
+  type PlanStatus,
+  planStatus,
+  type ResultObject,
+} from '../../shared/protocol/messages.ts';
 import { readText } from '../../shared/runtime/file.ts';
 import type { Dtype } from '../../shared/tensor/tensor.ts';
 import type { Grid } from '../../shared/tiling/grid.ts';
@@ -245,7 +251,17 @@ async function atRunning(
       if (parsed.success) plans.set(model, parsed.data);
       else plans.delete(model);
     });
-    for (let waited = 0; !plans.has(options.model) && waited < 3000; waited += 50) await sleep(50);
+    let models: CentralModels['models'] = {};
+    await bus.subscribe(names.centralModels(CENTRAL), 1, ({ payload }) => {
+      models = centralModels.safeParse(readJson(payload)).data?.models ?? {};
+    });
+    const isSaid = (): boolean => plans.has(options.model) || models[options.model]?.error !== undefined;
+    for (let waited = 0; !isSaid() && waited < 3000; waited += 50) await sleep(50);
+    const refusal = models[options.model]?.error;
+    if (refusal !== undefined)
+      throw new TesseraError('TESSERA_MODEL_UNSUPPORTED', `central does not serve it: ${refusal.message}`, {
+        hint: refusal.hint ?? 'mend the model, then start central again',
+      });
     if (!plans.has(options.model))
       throw new TesseraError(
         'TESSERA_MODEL_UNKNOWN',

@@ -1,3 +1,4 @@
+import type { Failure } from '../../shared/errors.ts';
 import type { Heartbeat, NodeInfo } from '../../shared/protocol/messages.ts';
 import { WIRE_VERSION } from '../../shared/protocol/topics.ts';
 import { newestPlans, planState, refusalOf } from '../plan-standing.ts';
@@ -23,6 +24,8 @@ export interface FleetFacts {
   readonly centrals: readonly { readonly id: string; readonly state: string; readonly epoch?: number }[];
   /** Models with a plan at work, and when that began, Unix seconds by central's clock. */
   readonly plans: readonly { readonly model: string; readonly since: number }[];
+  /** Models that central was told to serve and cannot, and why. */
+  readonly refused?: readonly { readonly model: string; readonly error: Omit<Failure, 'code'> }[];
   readonly nodes: readonly NodeFacts[];
   /** Nodes that central gives no work, and why. */
   readonly leftOut?: ReadonlyMap<string, string>;
@@ -48,7 +51,11 @@ export function judgeFleet(facts: FleetFacts): Check[] {
   const none = warn('nodes', 'no node is known: central computes everything itself', '`tessera agent` starts one');
   const seen = nodes.length === 0 ? [none] : nodes.map((node) => judgeNode(node, facts));
   const unseen = skip('nodes', 'these rights do not show them; those of a viewer or an admin do');
-  return [...judgeCentral(facts), ...(hidden.includes('nodes') ? [unseen] : [...seen, ...judgeVersions(facts)])];
+  return [
+    ...judgeCentral(facts),
+    ...judgeModels(facts),
+    ...(hidden.includes('nodes') ? [unseen] : [...seen, ...judgeVersions(facts)]),
+  ];
 }
 
 function judgeCentral({ hidden, central, centrals, plans, now }: FleetFacts): Check[] {
@@ -74,6 +81,14 @@ function judgeCentral({ hidden, central, centrals, plans, now }: FleetFacts): Ch
   if (ahead < SKEW_S) return [served];
   const text = `central's clock is at least ${Math.round(ahead)} s ahead of this machine's`;
   return [served, warn('clocks', text, 'let both follow a time server (`timedatectl set-ntp true`)')];
+}
+
+/** Models that are not served. */
+function judgeModels({ central, refused = [] }: FleetFacts): Check[] {
+  if (!central) return [];
+  return refused.map(({ model, error: { message, hint } }) =>
+    fail(`model ${model}`, `central does not serve it: ${message}`, hint ?? 'mend it, then start central again'),
+  );
 }
 
 /** What to do about a node that follows a central that is not the active one; undefined for any other node. */

@@ -2,6 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { CENTRAL } from '../../shared/plan/plan.ts';
 import type { Bus, Message } from '../../shared/ports.ts';
 import {
+  type CentralModels,
+  centralModels,
   centralStatus,
   type Heartbeat,
   heartbeat,
@@ -37,6 +39,7 @@ export async function lookAtFleet(bus: Bus, base: string, signal: AbortSignal): 
   const plans = new Map<string, number>();
   const centrals = new Map<string, { readonly state: string; readonly epoch: number }>();
   let out: LeftOut['nodes'] = {};
+  let models: CentralModels['models'] = {};
   let central = false;
   let last = performance.now();
 
@@ -79,6 +82,9 @@ export async function lookAtFleet(bus: Bus, base: string, signal: AbortSignal): 
     out = (payload.length > MAX_TEXT ? undefined : read(leftOut, payload))?.nodes ?? {};
   });
   for (const filter of [names.nodeStatusAll, names.nodeInfoAll]) await follow('nodes', filter, 1, onNode);
+  await follow('plans', names.centralModels(CENTRAL), 1, ({ payload }) => {
+    models = (payload.length > MAX_TEXT ? undefined : read(centralModels, payload))?.models ?? {};
+  });
   await follow('plans', names.planAll, 1, onPlan);
   await follow('nodes', names.heartbeatAll, 0, onNode);
   const started = performance.now();
@@ -94,6 +100,19 @@ export async function lookAtFleet(bus: Bus, base: string, signal: AbortSignal): 
     central,
     centrals: [...centrals].map(([id, { state, epoch }]) => ({ id, state, epoch })),
     plans: [...plans].map(([model, since]) => ({ model, since })),
+    refused: Object.entries(models).flatMap(([model, { state, error }]) =>
+      state === 'refused'
+        ? [
+            {
+              model,
+              error: {
+                message: error?.message ?? 'it says not why',
+                ...(error?.hint === undefined ? {} : { hint: error.hint }),
+              },
+            },
+          ]
+        : [],
+    ),
     nodes: [...nodes].map(([id, node]) => ({ id, ...node })).sort((a, b) => (a.id < b.id ? -1 : 1)),
     leftOut: new Map(Object.entries(central ? out : {}).map(([id, { reason }]) => [id, reason])),
     version: packageVersion(),

@@ -414,6 +414,21 @@ export const centralStatus = z.object({
 /** What a central says of itself. */
 export type CentralStatus = z.infer<typeof centralStatus>;
 
+/** `tessera/central/central/models`: what the active central serves, and what it was told to serve and cannot. */
+export const centralModels = z.object({
+  v: z.literal(1),
+  models: z.record(
+    text,
+    z.object({
+      state: z.enum(['served', 'refused']),
+      /** Why, where it is refused. */
+      error: z.object({ code: text, message: text, hint: text.optional() }).optional(),
+    }),
+  ),
+});
+/** What the active central serves. */
+export type CentralModels = z.infer<typeof centralModels>;
+
 /** `tessera/central/central/left-out`: nodes that answered wrongly and get no work until they are restarted. */
 export const leftOut = z.object({
   v: z.literal(1),

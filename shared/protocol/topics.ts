@@ -39,6 +39,7 @@ export function topics(base = 'tessera') {
     centralHeartbeatAll: `${base}/central/+/heartbeat`,
     centralKey: (id: string) => `${base}/central/${id}/key`,
     centralLeftOut: (id: string) => `${base}/central/${id}/left-out`,
+    centralModels: (id: string) => `${base}/central/${id}/models`,
     centralKeyAll: `${base}/central/+/key`,
     input: (camera: string, frame?: string) => `${base}/input/${camera}${frame === undefined ? '' : `/${frame}`}`,
     inputAll: `${base}/input/#`,

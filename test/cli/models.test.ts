@@ -13,23 +13,22 @@ beforeEach(async () => {
 });
 afterEach(() => rm(dir, { recursive: true }));
 
-async function served(cameras: object = {}): Promise<{ names: string[]; warnings: string[] }> {
-  const warnings: string[] = [];
-  const names = await modelsToServe(configSchema.parse({ models: { dir }, cameras }), (line) => warnings.push(line));
-  return { names, warnings };
+async function served(cameras: object = {}) {
+  return modelsToServe(configSchema.parse({ models: { dir }, cameras }));
 }
 
 it('serves what the models folder has, and what is bundled only where it has nothing', async () => {
-  expect((await served()).names).toEqual(['scenes']);
+  expect(await served()).toEqual([{ name: 'scenes' }]);
   await writeFile(join(dir, 'mine.onnx'), writeModel(tinyNetwork()));
-  expect(await served()).toEqual({ names: ['mine'], warnings: [] });
-  expect((await served({ door: { models: ['scenes'] } })).names).toEqual(['mine', 'scenes']);
+  expect(await served()).toEqual([{ name: 'mine' }]);
+  expect(await served({ door: { models: ['scenes'] } })).toEqual([{ name: 'mine' }, { name: 'scenes' }]);
 });
 
 it('a folder that holds no model does not keep the others away', async () => {
   await writeFile(join(dir, 'mine.onnx'), writeModel(tinyNetwork()));
   await mkdir(join(dir, 'empty'));
-  const { names, warnings } = await served();
-  expect(names).toEqual(['mine']);
-  expect(warnings).toEqual([expect.stringMatching(/empty is not served: .*holds no model\.yaml/)]);
+  expect(await served()).toEqual([
+    { name: 'empty', error: expect.stringMatching(/empty holds no model\.yaml/) },
+    { name: 'mine' },
+  ]);
 });

@@ -14,6 +14,7 @@ export const ACCESS_TABLE: readonly (readonly [topic: string, publish: string, s
   ['tessera/central/central/heartbeat', 'central admin local', 'central viewer admin local'],
   [t.centralKey('central'), 'central admin local', 'central viewer admin local'],
   [t.centralLeftOut('central'), 'central admin local', 'central viewer admin local'],
+  [t.centralModels('central'), 'central admin local', 'central viewer admin local'],
   [t.input('front'), 'central camera admin local', 'central viewer admin local'],
   [t.input('front', 'f-1'), 'central camera admin local', 'central viewer admin local'],
   [t.input('back'), 'central admin local', 'central viewer admin local'],

@@ -38,6 +38,7 @@ function opened(onOffer = (_frame: string) => {}) {
     deployments: new Map([
       ['m', { name: 'm', manifest: { skeleton: { sha: '0'.repeat(64) } }, card: { task: 'classify' } }],
     ]),
+    refused: new Map(),
     ledger: new Ledger({
       take: (...args) => journal.take(...args),
       accepted: (...args) => journal.accepted(...args),
