@@ -1,4 +1,5 @@
-import { chmod } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { chmod, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { TesseraError } from '../shared/errors.ts';
 import { readText } from '../shared/runtime/file.ts';
@@ -22,9 +23,16 @@ import { type Identity, isRoleName, ROLES, type Role, userName } from './policy.
  *   4. The file is replaced whole: a crash or a full disk leaves the old one or the new one.
  *   5. A user name says role and name, `<role>-<name>`; the user name of a node or central is its id.
  *   6. A user name that is banned does not come in by a certificate either.
+ *   7. Who is thrown out is out at once. On a full disk room is kept for writing that down (`credentials.reserve`); where it
+ *      cannot be written all the same, that is said, and tried again until it is.
  */
 
 const FILE = 'credentials.json';
+const RESERVE = 'credentials.reserve';
+/** More than the largest file of a deployment takes: of a thousand users. */
+const RESERVE_BYTES = 256 * 1024;
+/** Between two attempts to write down who was thrown out. */
+const RETRY_MS = 10_000;
 const hex = z.string().regex(/^([0-9a-f]{2})+$/);
 const entry = { role: z.enum(ROLES), name: z.string().max(64), salt: hex, hash: hex.length(64) };
 const userNames = z.string().max(128);
@@ -61,7 +69,10 @@ export interface Credentials extends Required<CredentialStore> {
   admit(role: Role, name: string, secret: HashedSecret): Promise<string>;
   /** Opens an invitation, in place of an earlier one; `expires` in Unix seconds. Returns the user name. */
   invite(role: Role, name: string, code: HashedSecret, expires: number): Promise<string>;
-  /** Takes secret and invitation of a user away and bans the name; false for an unknown one, which `always` bans too. */
+  /**
+   * Takes secret and invitation of a user away and bans the name; false for an unknown one, which `always` bans too.
+   * Throws TESSERA_STORAGE where that cannot be written: the user is out all the same, until the broker is started again.
+   */
   revoke(user: string, always?: boolean): Promise<boolean>;
   users(): { user: string; role: Role; name: string }[];
 }
@@ -73,37 +84,73 @@ export interface Credentials extends Required<CredentialStore> {
 export async function createCredentials(folder: string, now = () => Date.now() / 1000): Promise<Credentials> {
   await makeFolder({ what: "the folder of the broker's secrets", path: folder, elsewhere: elsewhereOf(folder) });
   const path = join(folder, FILE);
+  const reserve = join(folder, RESERVE);
   let file = await readCredentials(path);
+  /** Who was thrown out, and is not yet in the file as such. */
+  const out = new Set<string>();
   let saving: Promise<unknown> = Promise.resolve();
-  const save = (next: CredentialFile): Promise<void> => {
-    const open = Object.entries(next.invitations).filter(([, { expires }]) => expires > now());
-    file = { ...next, invitations: Object.fromEntries(open) };
-    const text = `${JSON.stringify(file, null, 2)}\n`;
-    const done = saving.then(() =>
-      writeWhole({ what: 'the secrets of users', path, elsewhere: elsewhereOf(path) }, text),
-    );
+  let retry: NodeJS.Timeout | undefined;
+  const write = async (next: CredentialFile): Promise<void> => {
+    const place = { what: 'the secrets of users', path, elsewhere: elsewhereOf(path) };
+    const text = `${JSON.stringify(next, null, 2)}\n`;
+    await writeWhole(place, text).catch(async () => {
+      await rm(reserve, { force: true });
+      await writeWhole(place, text);
+    });
+    await keepReserve(reserve);
+  };
+  /** Changes the file, and what holds here once that is done; `undefined` changes nothing and is false. */
+  const change = (to: (now: CredentialFile) => CredentialFile | undefined, readmitted?: string): Promise<boolean> => {
+    const done = saving.then(async () => {
+      const changed = to(file);
+      if (changed === undefined) return false;
+      const gone = [...out].filter((user) => user !== readmitted);
+      const open = Object.entries(changed.invitations).filter(([, { expires }]) => expires > now());
+      const next = gone.reduce(thrownOut, { ...changed, invitations: Object.fromEntries(open) });
+      await write(next);
+      file = next;
+      for (const user of [...gone, readmitted ?? '']) out.delete(user);
+      return true;
+    });
     saving = done.catch(() => {});
     return done;
   };
+  const admitted = (from: CredentialFile, user: string, role: Role, name: string, secret: HashedSecret) => {
+    const { [user]: _used, ...invitations } = from.invitations;
+    const users = { ...from.users, [user]: { role, name, ...secret } };
+    return { ...from, users, invitations, revoked: without(from.revoked, user) };
+  };
   const admit = async (role: Role, name: string, secret: HashedSecret): Promise<string> => {
     const user = freeName(file, role, name);
-    const { [user]: _used, ...invitations } = file.invitations;
-    const users = { ...file.users, [user]: { role, name, ...secret } };
-    await save({ ...file, users, invitations, revoked: without(file.revoked, user) });
+    await change((from) => admitted(from, freeName(from, role, name), role, name, secret), user);
     return user;
   };
+  const isOpen = (from: CredentialFile, user: string, code: string): boolean => {
+    const open = own(from.invitations, user);
+    return isSecret(code, open) && open !== undefined && open.expires > now() && !out.has(user);
+  };
+  const writeOut = (): Promise<boolean> => {
+    clearTimeout(retry);
+    return change((from) => from).catch((error: unknown) => {
+      retry = setTimeout(() => void writeOut().catch(() => {}), RETRY_MS).unref();
+      throw error;
+    });
+  };
+  await keepReserve(reserve);
   return {
     verify(user, password) {
       const known = own(file.users, user);
-      return isSecret(password, known) && known !== undefined ? { role: known.role, name: known.name } : undefined;
+      const isRight = isSecret(password, known);
+      return isRight && known !== undefined && !out.has(user) ? { role: known.role, name: known.name } : undefined;
     },
-    async redeem(user, code, secret) {
-      const open = own(file.invitations, user);
-      if (!isSecret(code, open) || open === undefined || open.expires <= now()) return false;
-      await admit(open.role, open.name, hashSecret(secret));
-      return true;
+    redeem(user, code, secret) {
+      return change((from) => {
+        const open = own(from.invitations, user);
+        if (open === undefined || !isOpen(from, user, code)) return undefined;
+        return admitted(from, user, open.role, open.name, hashSecret(secret));
+      });
     },
-    isRevoked: (user) => file.revoked.includes(user),
+    isRevoked: (user) => out.has(user) || file.revoked.includes(user),
     async issue(role, name) {
       const password = newSecret();
       return { user: await admit(role, name, hashSecret(password)), password };
@@ -111,16 +158,17 @@ export async function createCredentials(folder: string, now = () => Date.now() /
     admit,
     async invite(role, name, code, expires) {
       const user = freeName(file, role, name);
-      const invitations = { ...file.invitations, [user]: { role, name, ...code, expires } };
-      await save({ ...file, invitations, revoked: without(file.revoked, user) });
+      await change((from) => {
+        const invitations = { ...from.invitations, [freeName(from, role, name)]: { role, name, ...code, expires } };
+        return { ...from, invitations, revoked: without(from.revoked, user) };
+      }, user);
       return user;
     },
     async revoke(user, always = false) {
-      const { [user]: known, ...users } = file.users;
-      const { [user]: invited, ...invitations } = file.invitations;
-      const isKnown = known !== undefined || invited !== undefined;
-      if (isKnown || always)
-        await save({ ...file, users, invitations, revoked: [...without(file.revoked, user), user] });
+      const isKnown = own(file.users, user) !== undefined || own(file.invitations, user) !== undefined;
+      if (!isKnown && !always) return false;
+      out.add(user);
+      await writeOut();
       return isKnown;
     },
     users: () => Object.entries(file.users).map(([user, { role, name }]) => ({ user, role, name })),
@@ -130,6 +178,22 @@ export async function createCredentials(folder: string, now = () => Date.now() /
 /** Names come from the network: an inherited property (`constructor`) is nobody's entry. */
 const own = <T>(record: Readonly<Record<string, T>>, key: string): T | undefined =>
   Object.hasOwn(record, key) ? record[key] : undefined;
+
+const thrownOut = (from: CredentialFile, user: string): CredentialFile => {
+  const { [user]: _known, ...users } = from.users;
+  const { [user]: _invited, ...invitations } = from.invitations;
+  return { ...from, users, invitations, revoked: [...without(from.revoked, user), user] };
+};
+
+/** Keeps room on the disk; where there is none now, the next change tries again. */
+async function keepReserve(path: string): Promise<void> {
+  const found = await stat(path).catch(() => undefined);
+  if (found?.size === RESERVE_BYTES) return;
+  // Random, since file systems that compress would keep no room for zeros.
+  await writeFile(path, randomBytes(RESERVE_BYTES), { mode: 0o600 }).catch(() =>
+    rm(path, { force: true }).catch(() => {}),
+  );
+}
 
 const without = (list: readonly string[], item: string): string[] => list.filter((one) => one !== item);
 

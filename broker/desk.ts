@@ -1,5 +1,5 @@
 import { X509Certificate } from 'node:crypto';
-import { TesseraError } from '../shared/errors.ts';
+import { failureOf, TesseraError } from '../shared/errors.ts';
 import type { Bus, Log } from '../shared/ports.ts';
 import {
   type NodeInvite,
@@ -118,8 +118,20 @@ export class Desk {
     const { credentials, broker, tls, log } = this.#options;
     const user = userName(role, name);
     // Who holds certificates is known only to the authority that signed them.
-    const known = await credentials.revoke(user, tls?.ca !== undefined);
-    const closed = broker.expel(user);
+    let known: boolean;
+    let closed = 0;
+    try {
+      known = await credentials.revoke(user, tls?.ca !== undefined);
+    } catch (error) {
+      closed = broker.expel(user);
+      const { message, hint } = failureOf(error);
+      log.error(`${user} is out, but would be let in again after a restart of the broker: ${message}`);
+      throw new TesseraError('TESSERA_STORAGE', `${user} is out until the broker is started again: ${message}`, {
+        hint: `${hint ?? 'make room'}; the broker goes on trying to write it down, and its log says when it cannot`,
+        cause: error,
+      });
+    }
+    closed += broker.expel(user);
     if (known || closed > 0 || tls?.ca !== undefined) {
       log.info(`${user} may not come in any more`);
       return { user, closed };

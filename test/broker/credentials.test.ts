@@ -1,10 +1,11 @@
 import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { createCredentials } from '../../broker/credentials.ts';
 import { userName } from '../../broker/policy.ts';
 import { hashSecret, newSecret } from '../../shared/runtime/secret.ts';
+import { smallDisk } from '../support/small-disk.ts';
 
 // Lost if these fail: readable passwords on disk, or machines that cannot come back after a restart.
 
@@ -32,7 +33,7 @@ describe('createCredentials', () => {
     const { password } = await (await createCredentials(folder)).issue('viewer', 'anna');
     expect(await readFile(file(), 'utf8')).not.toContain(password);
     expect((await stat(file())).mode & 0o777).toBe(0o600);
-    expect(await readdir(folder)).toEqual(['credentials.json']);
+    expect((await readdir(folder)).sort()).toEqual(['credentials.json', 'credentials.reserve']);
     await chmod(file(), 0o644);
     await createCredentials(folder);
     expect((await stat(file())).mode & 0o777).toBe(0o600);
@@ -124,5 +125,61 @@ describe('createCredentials', () => {
   it.each(['', '{', '[]', '{"version":2,"users":{}}'])('refuses a file that is not one of ours: %j', async (text) => {
     await writeFile(file(), text);
     await expect(createCredentials(folder)).rejects.toMatchObject({ code: 'TESSERA_CONFIG', hint: expect.any(String) });
+  });
+});
+
+describe('on a full disk', () => {
+  it('whoever is thrown out stays out after a restart, by room that was kept for it', async ({ skip }) => {
+    const small = await smallDisk('4m');
+    if (small === undefined) return skip('needs root and a tmpfs on Linux');
+    onTestFinished(small.remove);
+    const disk = small.folder;
+    const credentials = await createCredentials(disk);
+    const { user, password } = await credentials.issue('node', 'pi-1');
+    small.fill();
+    expect(await credentials.revoke(user)).toBe(true);
+    const later = await createCredentials(disk);
+    expect(later.verify(user, password)).toBeUndefined();
+    expect(later.isRevoked(user)).toBe(true);
+  });
+
+  it('nobody is let in by what could not be written, and it is said who would come back', async ({ skip }) => {
+    const small = await smallDisk('4m');
+    if (small === undefined) return skip('needs root and a tmpfs on Linux');
+    onTestFinished(small.remove);
+    const disk = small.folder;
+    const credentials = await createCredentials(disk);
+    const { user, password } = await credentials.issue('node', 'pi-1');
+    await rm(join(disk, 'credentials.reserve'));
+    const empty = small.fill();
+    await expect(credentials.issue('node', 'pi-2')).rejects.toMatchObject({ code: 'TESSERA_STORAGE' });
+    expect(credentials.users()).toHaveLength(1);
+    const code = newSecret();
+    await expect(credentials.invite('node', 'pi-3', hashSecret(code), 2e9)).rejects.toMatchObject({
+      code: 'TESSERA_STORAGE',
+    });
+    expect(await credentials.redeem('pi-3', code, 'secret')).toBe(false);
+    await expect(credentials.revoke(user)).rejects.toMatchObject({ code: 'TESSERA_STORAGE' });
+    expect(credentials.verify(user, password)).toBeUndefined();
+    expect(credentials.isRevoked(user)).toBe(true);
+    empty();
+    // What could not be written is, with the next change.
+    await credentials.issue('node', 'pi-2');
+    const later = await createCredentials(disk);
+    expect(later.isRevoked(user)).toBe(true);
+    expect(later.users().map((one) => one.name)).toEqual(['pi-2']);
+    // And may be let in again.
+    const again = await later.issue('node', 'pi-1');
+    expect(later.verify(again.user, again.password)).toEqual({ role: 'node', name: 'pi-1' });
+  });
+
+  it('an invitation is good once, however many try at a time', async () => {
+    const credentials = await createCredentials(folder);
+    const code = newSecret();
+    await credentials.invite('node', 'pi-1', hashSecret(code), 2e9);
+    const tries = await Promise.all(
+      Array.from({ length: 5 }, (_, i) => credentials.redeem('pi-1', code, `secret ${i}`)),
+    );
+    expect(tries.filter(Boolean)).toHaveLength(1);
   });
 });

@@ -1,30 +1,16 @@
-import { execFileSync } from 'node:child_process';
-import {
-  appendFileSync,
-  closeSync,
-  mkdirSync,
-  mkdtempSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  truncateSync,
-  writeFileSync,
-  writeSync,
-} from 'node:fs';
+import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, onTestFinished } from 'vitest';
 import { type KeptFrame, readRecords, recordHead } from '../../broker/frame-records.ts';
 import { FrameStore } from '../../broker/frame-store.ts';
+import { smallDisk } from '../support/small-disk.ts';
 
 // Lost if these fail: frames that cameras were told are safe are gone after a crash of the broker, or fill its disk.
 
 const folders: string[] = [];
-const mounts: string[] = [];
 afterEach(() => {
-  for (const mount of mounts.splice(0)) execFileSync('umount', ['-l', mount]);
   for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
 });
 
@@ -46,19 +32,6 @@ function open(at: string, bytes = 1e6) {
   const faults: string[] = [];
   const { store, found } = FrameStore.open(at, bytes, (text) => faults.push(text));
   return { store, found, faults, open: found.filter(({ state }) => state !== 'done') };
-}
-
-/** A file system of 4 MB; undefined where this user may not mount one. */
-function smallDisk(): string | undefined {
-  const at = folder();
-  mkdirSync(at);
-  try {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=4m', 'tmpfs', at], { stdio: 'ignore' });
-  } catch {
-    return undefined;
-  }
-  mounts.push(at);
-  return at;
 }
 
 const numbers = (frames: readonly { readonly number: number }[]): number[] => frames.map(({ number }) => number);
@@ -201,29 +174,25 @@ describe('a store', () => {
 });
 
 describe('on a full disk', () => {
-  it('refuses what there is no room for, marks what it has, and goes on when there is room again', ({ skip }) => {
-    const disk = smallDisk();
-    if (disk === undefined) return skip('a small file system can be mounted by root only');
-    const at = join(disk, 'frames');
+  it('refuses what there is no room for, marks what it has, and goes on when there is room again', async ({ skip }) => {
+    const disk = await smallDisk('4m');
+    if (disk === undefined) return skip('needs root and a tmpfs on Linux');
+    onTestFinished(disk.remove);
+    const at = join(disk.folder, 'frames');
     const { store, faults } = open(at, 64e6);
     const had: number[] = [];
     for (let n = 1; n <= 100; n++) if (store.put(frame(n, 100_000))) had.push(n);
     expect(had.length).toBeLessThan(100);
     expect(had.length).toBeGreaterThan(10);
     expect(faults.join()).toContain('not acknowledged');
-    const filler = openSync(join(disk, 'filler'), 'w');
-    try {
-      for (;;) writeSync(filler, Buffer.alloc(1000));
-    } catch {
-      closeSync(filler);
-    }
+    const empty = disk.fill();
     expect(store.put(frame(200, 5000))).toBe(false);
     store.sent(had[0]!);
     for (const n of had.slice(1)) store.done(n);
     const second = open(at);
     expect(second.open).toMatchObject([{ number: had[0], state: 'sent' }]);
     second.store.close();
-    rmSync(join(disk, 'filler'));
+    empty();
     store.done(had[0]!);
     expect(store.put(frame(201, 100_000))).toBe(true);
     expect(numbers(open(at).open)).toEqual([201]);
