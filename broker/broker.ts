@@ -6,11 +6,13 @@ import { createWebSocketStream, WebSocketServer } from 'ws';
 import { Complaints, plain } from '../shared/complaints.ts';
 import { TesseraError } from '../shared/errors.ts';
 import type { Log } from '../shared/ports.ts';
+import { describe } from './admission.ts';
 import { Connections, FIRST_PACKET_BYTES, type Origin, Said } from './connections.ts';
 import { type BrokerCounters, newCounters } from './counters.ts';
 import type { CredentialStore } from './credentials.ts';
 import { type BrokerComplaints, Endings, MAX_TOPIC_LEVELS } from './endings.ts';
 import { Gate } from './gate.ts';
+import type { GuestLimits } from './guest-sessions.ts';
 import {
   type Arrivals,
   isLoopback,
@@ -21,6 +23,7 @@ import {
   listenOn,
   parseListen,
 } from './listen.ts';
+import { identityOfUser } from './policy.ts';
 import { type AedesParts, type Arriving, Routing } from './routing.ts';
 import { SESSION_LIMITS, type SessionLimits, Sessions } from './sessions.ts';
 import { namesOf, refusesPage, type WebNames } from './web-page.ts';
@@ -34,8 +37,8 @@ import { namesOf, refusesPage, type WebNames } from './web-page.ts';
  *   3. A packet above the limit is refused from its first bytes, and costs only its sender the connection.
  *   4. A reader that stops reading costs nobody else a message, and is closed within about twice `stallMs`.
  *   5. A client id in use is taken over only by those whose it is (admission.ts).
- *   6. Sessions end with their connection: nothing is queued for those who are away. One excepted, that on which central
- *      takes frames in, which is bounded in bytes and time (sessions.ts).
+ *   6. Sessions that outlive their connection are bounded in number, bytes and time: that on which central takes frames in
+ *      (sessions.ts), and those of others that ask for one (guest-sessions.ts).
  *   7. A message with QoS 1 or 2 is acknowledged when it was given to everybody who is there, and a frame when it is kept
  *      for central (turns.ts keeps the order). Whoever kills the broker loses nothing that it has acknowledged.
  */
@@ -63,6 +66,8 @@ export interface BrokerOptions {
   readonly stallMs?: number | undefined;
   /** What is kept for a central that is away, by default for 60 s and 64 MB. */
   readonly keep?: SessionLimits | undefined;
+  /** What is kept for other clients that ask for a session. */
+  readonly guests?: GuestLimits | undefined;
   /** Where that lies, so that it outlives this process; not given: in memory only. */
   readonly framesFolder?: string | undefined;
   readonly log: Log;
@@ -120,6 +125,7 @@ class EmbeddedBroker implements RunningBroker {
   readonly #aedes: Aedes;
   readonly #sockets: WebSocketServer;
   readonly #listeners: Listener[] = [];
+  readonly #asked = new WeakMap<object, { clean?: boolean }>();
   #routing: Routing | undefined;
   /** Connections that came before all was ready. */
   #early: (() => void)[] | undefined = [];
@@ -140,7 +146,7 @@ class EmbeddedBroker implements RunningBroker {
     this.#endings = new Endings(connections, complaints, log);
     const guarded = { base, anonymous, credentials, maximumPacketSize, slowReaderBytes };
     this.#gate = new Gate({ ...guarded, connections, counters, complaints, log });
-    this.#sessions = new Sessions({ base, limits: keep, counters, log });
+    this.#sessions = new Sessions({ base, limits: keep, guests: options.guests, counters, log });
     this.#aedes = new Aedes({
       concurrency: DELIVERY_SLOTS,
       maxInflightInbound: MAX_QOS2,
@@ -230,6 +236,8 @@ class EmbeddedBroker implements RunningBroker {
 
   expel(user: string): number {
     const closed = this.#connections.expel(user);
+    const identity = identityOfUser(user);
+    if (identity !== undefined) void this.#sessions.endOf(describe(identity));
     if (closed > 0) this.#log.info(`${user} was thrown out`, { connections: closed });
     return closed;
   }
@@ -324,13 +332,20 @@ class EmbeddedBroker implements RunningBroker {
           done(new Error('it asked for a session without a client id: give it one, or clean_session'), false);
           return;
         }
-        // A session kept for somebody who is away would queue without bound.
-        packet.clean ||= keptMs === 0;
+        this.#asked.set(client, packet);
         done(null, true);
       },
       authenticate: (client, user, password, done) => {
-        void gate.enter(client, user, password?.toString()).then((admitted) => {
-          if ('identity' in admitted) return done(null, true);
+        void gate.enter(client, user, password?.toString()).then(async (admitted) => {
+          if ('identity' in admitted) {
+            const asked = this.#asked.get(client);
+            const asks = asked?.clean === false;
+            const isKept = await sessions.admit(client, describe(admitted.identity), asks);
+            // Aedes asks both.
+            if (asks && !isKept) for (const one of [asked, client]) (one as { clean: boolean }).clean = true;
+            done(null, true);
+            return;
+          }
           const { returnCode, reason } = admitted;
           done(Object.assign(new Said(reason), { returnCode }) as unknown as AuthenticateError, null);
         });

@@ -15,6 +15,8 @@ export interface BrokerCounters {
   closedSlowReaders: number;
   /** Frames kept for a central that was away, dropped because there were too many or it did not return. */
   droppedKept: number;
+  /** Messages dropped from the sessions of other clients, because too many waited. */
+  droppedForSessions: number;
   /** Frames that could not be kept, and so were not acknowledged. */
   refusedFrames: number;
 }
@@ -32,5 +34,6 @@ export const newCounters = (): BrokerCounters => ({
   notRetained: 0,
   closedSlowReaders: 0,
   droppedKept: 0,
+  droppedForSessions: 0,
   refusedFrames: 0,
 });

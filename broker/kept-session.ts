@@ -196,6 +196,18 @@ export class KeptSession<M extends KeptMessage> {
     if (this.#reader === reader && entry?.stage === 'sent') this.#forget(entry);
   }
 
+  /** Drops the oldest message of the owner who has the most; returns how many messages that were. */
+  dropOldest(): number {
+    if (this.#entries.size === 0) return 0;
+    this.#forget(this.#oldestOfMost());
+    return 1;
+  }
+
+  /** Whether a message is kept. */
+  has(brokerCounter: number): boolean {
+    return this.#entries.has(brokerCounter);
+  }
+
   /** Forgets everything; returns how many messages that were. */
   clear(): number {
     const all = [...this.#entries.values()];

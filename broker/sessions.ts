@@ -8,6 +8,7 @@ import type { ClientOf } from './connections.ts';
 import type { BrokerCounters } from './counters.ts';
 import { frameCheck } from './frame-records.ts';
 import { FrameStore } from './frame-store.ts';
+import { type GuestLimits, GuestSessions, type SessionEnds } from './guest-sessions.ts';
 import { type KeptMessage, KeptSession } from './kept-session.ts';
 
 /**
@@ -42,7 +43,7 @@ const MAX_RECENT = 4096;
 const EXPIRY_SLACK_MS = 500;
 
 /** A message as Aedes stores it. */
-interface StoredPacket extends KeptMessage {
+export interface StoredPacket extends KeptMessage {
   readonly cmd: 'publish';
   readonly brokerId: string;
   readonly qos: 1;
@@ -62,12 +63,13 @@ export interface Packet {
   messageId?: number | undefined;
 }
 
-interface SessionClient extends ClientOf {
+/** A client as far as its session goes. */
+export interface SessionClient extends ClientOf {
   readonly clean: boolean;
 }
 
 /** The part of an Aedes persistence (aedes-persistence 11) that is replaced or called here. */
-export interface Persistence {
+export interface Persistence extends SessionEnds {
   addSubscriptions(client: { readonly id: string }, subscriptions: readonly object[]): Promise<void>;
   outgoingEnqueueCombi(subscriptions: readonly { readonly clientId: string }[], packet: Packet): Promise<void>;
   outgoingUpdate(client: SessionClient, packet: Packet): Promise<void>;
@@ -87,6 +89,7 @@ export interface Numbering {
 export interface SessionsOptions {
   readonly base: string;
   readonly limits: SessionLimits;
+  readonly guests?: GuestLimits | undefined;
   readonly counters: BrokerCounters;
   readonly log: Log;
 }
@@ -99,6 +102,7 @@ export class Sessions {
   readonly #options: SessionsOptions;
   readonly #complaints: Complaints;
   readonly #id: string;
+  readonly #guests: GuestSessions;
   /** When the frames were taken that a publisher may send again, by what a repetition looks like; the newest last. */
   readonly #recent = new Set<string>();
   #persistence: Persistence | undefined;
@@ -113,23 +117,48 @@ export class Sessions {
     this.#options = options;
     this.#complaints = new Complaints(options.log, () => performance.now());
     this.#id = inletId(options.base);
+    this.#guests = new GuestSessions(options, options.guests);
   }
 
-  /** Milliseconds for which the session of a client id is kept, 0 for nearly all. */
+  /** Milliseconds for which the session of central is kept; 0 for any other client id. */
   keptMs(clientId: string): number {
     return clientId === this.#id ? this.#options.limits.ms : 0;
+  }
+
+  /** A client was let in; resolves with whether the session that it asks for is kept. */
+  admit(client: ClientOf, owner: string, asks: boolean): Promise<boolean> {
+    if (client.id === this.#id) return Promise.resolve(asks && this.#options.limits.ms > 0);
+    return this.#guests.admit(client, owner, asks);
+  }
+
+  /** Ends the sessions of a user. */
+  endOf(owner: string): Promise<void> {
+    return this.#guests.endOf(owner);
   }
 
   /** Takes the store of messages under way out of a persistence and puts this one in its place. */
   attach(persistence: Persistence, numbering: Numbering): void {
     this.#persistence = persistence;
     this.#numbering = numbering;
-    // What is kept is taken in by `take`, before it is acknowledged.
-    persistence.outgoingEnqueueCombi = async () => {};
+    this.#guests.attach(persistence);
+    // Frames are taken in by `take`, before they are acknowledged.
+    persistence.outgoingEnqueueCombi = async (subscriptions, packet) => {
+      const { brokerCounter, topic, payload } = packet;
+      let own: Buffer | undefined;
+      const stored = (): StoredPacket => {
+        own ??= ownBytes(payload);
+        return this.#stored(brokerCounter, topic, own);
+      };
+      const ids = subscriptions.map(({ clientId }) => clientId);
+      this.#guests.keep(ids, packet, stored);
+    };
     persistence.outgoingUpdate = async (client, packet) => this.#of(client)?.hand(client, packet);
     persistence.outgoingClearMessageId = async (client, { cmd, messageId }) => {
       // Asked for messages that are not forwarded, too: those stay.
-      if (cmd === 'puback' && messageId !== undefined) this.#of(client)?.acknowledge(client, messageId);
+      if (cmd === 'puback' && messageId !== undefined) {
+        if (client.id === this.#id) this.#of(client)?.acknowledge(client, messageId);
+        else this.#guests.acknowledge(client, messageId);
+      }
       return undefined;
     };
     persistence.outgoingStream = (client) => this.#begin(client);
@@ -203,12 +232,17 @@ export class Sessions {
     if (session === undefined) return { now: true, kept: false };
     if (packet.retain) packet.qos = 0;
     else if (packet.qos === 2) packet.qos = 1;
+    if (client.id !== this.#id) {
+      const isKept = packet.qos === 1 && session.has(packet.brokerCounter);
+      return { now: !isKept || session.passes(client, packet), kept: isKept };
+    }
     const kept = packet.qos === 1 && this.#cameraOf(packet) !== undefined;
     return { now: kept ? session.passes(client, packet) : session.isReader(client), kept };
   }
 
   /** A client's connection ended: from now on what is kept for it has an end. */
   gone(client: ClientOf): void {
+    this.#guests.gone(client);
     if (this.#clean === client) {
       this.#clean = undefined;
       this.#open();
@@ -221,14 +255,16 @@ export class Sessions {
   /** Forgets everything that is not on the disk. */
   stop(): void {
     clearTimeout(this.#expiry);
+    this.#guests.stop();
     this.#session = undefined;
     this.#store?.close();
     this.#store = undefined;
   }
 
   /** The session of a client that asked for one. */
-  #of({ id, clean }: SessionClient): KeptSession<StoredPacket> | undefined {
-    return clean || id !== this.#id ? undefined : this.#session;
+  #of(client: SessionClient): KeptSession<StoredPacket> | undefined {
+    if (client.id !== this.#id) return this.#guests.of(client);
+    return client.clean ? undefined : this.#session;
   }
 
   /** The camera whose frame a message is; nothing else is kept. */
@@ -250,7 +286,7 @@ export class Sessions {
   }
 
   #begin(client: SessionClient): Readable {
-    if (client.id !== this.#id) return Readable.from([]);
+    if (client.id !== this.#id) return this.#guests.begin(client, () => roomIn(client));
     if (client.clean) {
       // Who asks for a clean session ends the one before (MQTT-3.1.2-6).
       this.#options.counters.droppedKept += this.#session?.clear() ?? 0;

@@ -264,7 +264,7 @@ describe('nobody else', () => {
     return [...bytes];
   }
 
-  it('has a session that is kept, or is told that it may have one', async () => {
+  it('is told that it may have such a session; frames are kept in no other', async () => {
     const { url } = await broker();
     const REFUSED = [0x20, 3, 0, 132, 0];
     for (const id of ['camera', 'tessera-node-pi-1', 'tessera-central-left'])
@@ -272,10 +272,22 @@ describe('nobody else', () => {
     expect(await answer(url, 5, 'tessera-central')).toEqual([0x20, 8, 0, 132, 5, 0x11, 0, 0, 0, 60]);
     const camera = await bus(url, 'camera');
     const other = await mqtt.connectAsync(url, { ...SESSION_OF_3, clientId: 'other' });
-    await other.subscribeAsync('tessera/input/#', { qos: 1 });
+    await other.subscribeAsync(['tessera/input/#', 'tessera/x'], { qos: 1 });
     await other.endAsync();
     await numbered(camera, 1, 3);
-    expect(await answer(url, 4, 'other')).toEqual([0x20, 2, 0, 0]);
+    await publish(camera, 'no frame', 'tessera/x');
+    const heard: string[] = [];
+    const back = await mqtt.connectAsync(url, { ...SESSION_OF_3, clientId: 'other' });
+    stops.push(() => back.end(true));
+    const said = new Promise<void>((resolve) => {
+      back.on('message', (_topic, payload) => {
+        heard.push(payload.toString());
+        if (heard.length === 2) resolve();
+      });
+    });
+    await publish(camera, 'live', 'tessera/x');
+    await said;
+    expect(heard).toEqual(['no frame', 'live']);
   });
 
   it("comes in under central's client id, to take or end what is kept", async () => {

@@ -1,0 +1,213 @@
+import { Readable } from 'node:stream';
+import { Complaints, plainName } from '../shared/complaints.ts';
+import type { Log } from '../shared/ports.ts';
+import type { ClientOf } from './connections.ts';
+import type { BrokerCounters } from './counters.ts';
+import { type KeptMessage, KeptSession } from './kept-session.ts';
+import { isBulk } from './policy.ts';
+import type { Packet, SessionClient, StoredPacket } from './sessions.ts';
+
+/**
+ * Sessions of clients that asked for one (MQTT 3.1.1, clean session 0) and are not central: apps that want every result
+ * though they come and go. MQTT 3.1.1 knows neither bound nor end for them; here they have both.
+ *
+ *   none --connects, and there is room--> here --connection ends--> away --connects--> here
+ *   away --`ms`, or somebody else needs the place--> none      here, away --asks for a clean session, is thrown out--> none
+ *
+ *   1. A session is its user's: who comes under the same client id as somebody else ends it and finds nothing.
+ *   2. It holds messages with QoS 1 (QoS 2 becomes 1) for subscriptions with QoS 1 or 2; never frames and what nodes and
+ *      central say to each other, which is large and soon old.
+ *   3. At most `messages` and `messageBytes` wait in one, `bytes` in all; beyond that the oldest is dropped, and that said.
+ *   4. They are in memory: a restart of the broker ends them.
+ */
+
+/** Bounds of the sessions of others. */
+export interface GuestLimits {
+  readonly sessions: number;
+  readonly subscriptions: number;
+  readonly messages: number;
+  readonly messageBytes: number;
+  readonly bytes: number;
+  readonly ms: number;
+}
+
+/** A results stream of 20 a second for nearly a minute, or a day of a door that is opened now and then. */
+export const GUEST_LIMITS: GuestLimits = {
+  sessions: 100,
+  subscriptions: 100,
+  messages: 1000,
+  messageBytes: 4e6,
+  bytes: 32e6,
+  ms: 3600_000,
+};
+
+/** The part of a persistence that ends a session. */
+export interface SessionEnds {
+  cleanSubscriptions(client: { readonly id: string }): Promise<unknown>;
+  cleanIncoming?(client: { readonly id: string }): Promise<unknown>;
+  subscriptionsByClient(client: { readonly id: string }): Promise<readonly unknown[]>;
+}
+
+interface Guest {
+  readonly id: string;
+  /** The user in words, as policy.ts says it. */
+  readonly owner: string;
+  readonly kept: KeptSession<StoredPacket & KeptMessage>;
+  expiry: NodeJS.Timeout | undefined;
+}
+
+/** All sessions of others, the one that was used last at the end. */
+export class GuestSessions {
+  readonly #base: string;
+  readonly #limits: GuestLimits;
+  readonly #counters: BrokerCounters;
+  readonly #log: Log;
+  readonly #complaints: Complaints;
+  readonly #guests = new Map<string, Guest>();
+  readonly #connected = new Map<string, ClientOf>();
+  #ends: SessionEnds | undefined;
+  #bytes = 0;
+
+  constructor(options: { base: string; counters: BrokerCounters; log: Log }, limits: GuestLimits = GUEST_LIMITS) {
+    this.#base = options.base;
+    this.#counters = options.counters;
+    this.#log = options.log;
+    this.#complaints = new Complaints(options.log, () => performance.now());
+    this.#limits = limits;
+  }
+
+  attach(ends: SessionEnds): void {
+    this.#ends = ends;
+  }
+
+  /** A client was let in; resolves with whether it has a session that is kept. */
+  async admit(client: ClientOf, owner: string, asks: boolean): Promise<boolean> {
+    const { id } = client;
+    const before = this.#guests.get(id);
+    if (before !== undefined && (!asks || before.owner !== owner)) await this.end(id);
+    if (!asks) return false;
+    if (!this.#guests.has(id)) {
+      if (this.#guests.size >= this.#limits.sessions && !(await this.#makeRoom())) {
+        const text = `a session is not kept: ${this.#limits.sessions} are, and all of their clients are connected`;
+        this.#complaints.warn(`full ${owner}`, text, { client: plainName(id), user: owner });
+        return false;
+      }
+      const { messages, messageBytes } = this.#limits;
+      const kept = new KeptSession<StoredPacket>({ messages, bytes: messageBytes });
+      this.#guests.set(id, { id, owner, kept, expiry: undefined });
+      this.#log.debug('a session is kept', { client: plainName(id), user: owner });
+    }
+    const guest = this.#guests.get(id)!;
+    clearTimeout(guest.expiry);
+    guest.expiry = undefined;
+    this.#guests.delete(id);
+    this.#guests.set(id, guest);
+    this.#connected.set(id, client);
+    return true;
+  }
+
+  /** The session of a client that has one. */
+  of({ id, clean }: SessionClient): KeptSession<StoredPacket> | undefined {
+    return clean ? undefined : this.#guests.get(id)?.kept;
+  }
+
+  /** Keeps a message for those whose subscriptions it matches. */
+  keep(clientIds: Iterable<string>, packet: Packet, stored: () => StoredPacket): void {
+    if (packet.qos === 0 || packet.topic.startsWith(`${this.#base}-wire/`) || isBulk(this.#base, packet.topic)) return;
+    for (const id of new Set(clientIds)) {
+      const guest = this.#guests.get(id);
+      if (guest === undefined) continue;
+      this.#count(guest, () => this.#dropped(guest, guest.kept.keep('', stored())));
+      while (this.#bytes > this.#limits.bytes) {
+        const fullest = [...this.#guests.values()].reduce((a, b) => (b.kept.held.bytes > a.kept.held.bytes ? b : a));
+        if (this.#count(fullest, () => this.#dropped(fullest, fullest.kept.dropOldest())) === 0) break;
+      }
+    }
+  }
+
+  /** What waits for a client whose connection begins. */
+  begin(client: SessionClient, room: () => Promise<void>): Readable {
+    const kept = this.of(client);
+    return Readable.from(kept === undefined ? [] : kept.begin(client, room));
+  }
+
+  /** A client's session has less, since it acknowledged something. */
+  acknowledge(client: SessionClient, messageId: number): void {
+    const guest = this.#guests.get(client.id);
+    if (guest !== undefined && !client.clean) this.#count(guest, () => guest.kept.acknowledge(client, messageId));
+  }
+
+  /** A client's connection ended. */
+  gone(client: ClientOf): void {
+    const { id } = client;
+    if (this.#connected.get(id) !== client) return;
+    this.#connected.delete(id);
+    const guest = this.#guests.get(id);
+    if (guest === undefined) return;
+    guest.kept.leave(client);
+    guest.expiry = setTimeout(() => void this.#expire(guest), this.#limits.ms).unref();
+    void this.#ends?.subscriptionsByClient({ id }).then((all) => {
+      if (all.length <= this.#limits.subscriptions) return;
+      const text = `a session is not kept: it has more than ${this.#limits.subscriptions} subscriptions`;
+      this.#complaints.warn(`subscriptions ${id}`, text, { client: plainName(id) });
+      if (!this.#connected.has(id)) void this.end(id);
+    });
+  }
+
+  /** Ends the sessions of a user. */
+  async endOf(owner: string): Promise<void> {
+    for (const guest of [...this.#guests.values()]) if (guest.owner === owner) await this.end(guest.id);
+  }
+
+  /** Ends a session. */
+  async end(id: string): Promise<void> {
+    const guest = this.#guests.get(id);
+    if (guest === undefined) return;
+    clearTimeout(guest.expiry);
+    this.#bytes -= guest.kept.held.bytes;
+    this.#guests.delete(id);
+    this.#connected.delete(id);
+    await this.#ends?.cleanSubscriptions({ id });
+    await this.#ends?.cleanIncoming?.({ id });
+  }
+
+  stop(): void {
+    for (const { expiry } of this.#guests.values()) clearTimeout(expiry);
+    this.#guests.clear();
+    this.#connected.clear();
+    this.#bytes = 0;
+  }
+
+  /** The place of the session whose client has been away longest. */
+  async #makeRoom(): Promise<boolean> {
+    for (const { id } of this.#guests.values()) {
+      if (this.#connected.has(id)) continue;
+      this.#complaints.warn('places', 'a session is ended, because its place is needed', { client: plainName(id) });
+      await this.end(id);
+      return true;
+    }
+    return false;
+  }
+
+  async #expire({ id, kept }: Guest): Promise<void> {
+    const { messages } = kept.held;
+    await this.end(id);
+    const text = `a client has been away for ${this.#limits.ms / 60_000} minutes: its session has ended`;
+    this.#complaints.info(`expired ${id}`, text, { client: plainName(id), messages });
+  }
+
+  #dropped({ id }: Guest, count: number): number {
+    if (count === 0) return 0;
+    this.#counters.droppedForSessions += count;
+    const text = 'messages for a client that is away are dropped, because too many wait';
+    this.#complaints.warn(`dropped ${id}`, text, { client: plainName(id) });
+    return count;
+  }
+
+  #count<T>({ kept }: Guest, change: () => T): T {
+    const before = kept.held.bytes;
+    const result = change();
+    this.#bytes += kept.held.bytes - before;
+    return result;
+  }
+}
