@@ -17,6 +17,9 @@ import { Waiting } from './waiting.ts';
 /** Before a connection is authenticated it has no business with large packets. */
 export const FIRST_PACKET_BYTES = 64 * 1024;
 
+/** The client id that Aedes gives to a client without one; another one each time. */
+const GENERATED = /^aedes_[0-9a-f-]{36}$/;
+
 /** Where a connection comes from. */
 export interface Origin {
   /** What lies below it: the same, or under a WebSocket. */
@@ -136,7 +139,8 @@ export class Connections {
   /** A client in words, for logs. */
   who(client: ClientOf): { client: string; user: string; remote: string | undefined } {
     const { remote, identity } = this.of(client) ?? {};
-    return { client: plainName(client.id ?? '?'), user: describe(identity), remote };
+    const isNamed = client.id !== null && !GENERATED.test(client.id);
+    return { client: isNamed ? plainName(client.id) : 'without an id', user: describe(identity), remote };
   }
 
   /** Closes the connection of somebody who does not read. */

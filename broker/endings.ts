@@ -54,7 +54,7 @@ export class Endings {
     }
     const [, level, reason] = TEXTS.find(([pattern]) => pattern.test(error.message)) ?? ['', 'warn', error.message];
     const complaints = isKnown ? this.#complaints.clients : this.#complaints.strangers;
-    const subject = `ended ${isKnown ? who.client : who.remote} ${reason}`;
+    const subject = `ended ${who.remote} ${isKnown ? who.client : ''} ${reason}`;
     complaints[level as 'warn' | 'info'](subject, `a connection was closed: ${reason}`, who);
   }
 

@@ -100,7 +100,11 @@ export class Gate {
     }
     counters.refusedPublishes += 1;
     const fields = { topic: plain(topic), ...connections.who(client) };
-    complaints.clients.warn(`publish ${fields.client} ${why}`, `a connection was closed: ${why}`, fields);
+    complaints.clients.warn(
+      `publish ${fields.remote} ${fields.client} ${why}`,
+      `a connection was closed: ${why}`,
+      fields,
+    );
     return why;
   }
 
@@ -115,7 +119,7 @@ export class Gate {
     const why = shared ? 'shared subscriptions are not available' : 'no right to that filter';
     const fields = { filter: plain(filter), ...connections.who(client) };
     complaints.clients.warn(
-      `subscribe ${fields.client} ${fields.filter}`,
+      `subscribe ${fields.remote} ${fields.client} ${fields.filter}`,
       `a subscription was refused: ${why}`,
       fields,
     );
