@@ -19,6 +19,8 @@ export interface NamedModel {
 export interface ModelForm {
   readonly picture?: boolean;
   readonly inputShape?: readonly number[] | undefined;
+  /** Ends the trial run of a bare file at once. */
+  readonly signal?: AbortSignal;
 }
 
 /** Where models are looked for by name: the configured folder, then those that come with the package. */
@@ -44,8 +46,8 @@ export async function modelsToServe(config: Config): Promise<ToServe[]> {
 
 /** Finds and reads a model by folder, name or file. Throws TesseraError that says what is missing and how to get it. */
 export async function loadForDeploy(name: string, config: Config, form: ModelForm = {}): Promise<NamedModel> {
-  const { picture = true, inputShape } = form;
-  const loaded = await loadModel(name, { ...modelFolders(config), inputShape, trial: picture });
+  const { picture = true, inputShape, signal } = form;
+  const loaded = await loadModel(name, { ...modelFolders(config), inputShape, trial: picture, signal });
   const notes: string[] = [];
   if (loaded.guessed && picture) {
     const mend =

@@ -1,12 +1,23 @@
 import { labelOf } from '../../shared/model/labels.ts';
 import { IDENTITY_MAPPING } from '../../shared/model/placement.ts';
 import type { Prediction } from '../../shared/protocol/messages.ts';
-import { type Answer, type DecodeRequest, inputSize, NOTHING, roundScore } from './decoder.ts';
+import { type Answer, type DecodeRequest, inputSize, NOTHING, roundScore, unfit } from './decoder.ts';
 
 /** Candidates that are compared with one another: the best by score. What a network floods beyond it is noise. */
 export const MAX_CANDIDATES = 1000;
 /** Boxes that one frame may yield. */
 export const MAX_BOXES = 100;
+
+/** Above it a number is no score, however it was rounded: a box with it is none. */
+const MOST_SCORE = 1.01;
+
+/** Throws TESSERA_MODEL_CARD for boxes whose scores are none: they were read from the wrong numbers. */
+export function checkScores(candidates: readonly Candidate[], request: DecodeRequest): readonly Candidate[] {
+  const wrong = candidates.find(({ score }) => score > MOST_SCORE);
+  if (wrong !== undefined)
+    throw unfit(request, `scores from 0 to 1, but ${Number(wrong.score.toPrecision(3))} would be one`);
+  return candidates;
+}
 
 /** A box that a network proposes, in pixels of its input. */
 export interface Candidate {
@@ -51,7 +62,9 @@ export function suppress(candidates: readonly Candidate[], iouThreshold: number)
  */
 export function answerWithBoxes(candidates: readonly Candidate[], { card, labels, frame }: DecodeRequest): Answer {
   const { score_threshold, iou_threshold, background } = card.output;
-  const wanted = candidates.filter((box) => box.score >= score_threshold && box.index !== background);
+  const wanted = candidates.filter(
+    (box) => box.score >= score_threshold && box.score <= MOST_SCORE && box.index !== background,
+  );
   if (wanted.length === 0) return NOTHING;
   const mapping = frame.mapping ?? IDENTITY_MAPPING;
   const limit = frame.mapping === null ? inputSize(card) : { width: frame.sourceWidth, height: frame.sourceHeight };

@@ -1,6 +1,6 @@
 import { inPixels, readFinished, rowTable, USUAL_FIELDS } from '../../shared/model/heads/box-readers.ts';
 import { numbers } from '../../shared/tensor/numbers.ts';
-import { answerWithBoxes } from './boxes.ts';
+import { answerWithBoxes, checkScores } from './boxes.ts';
 import { type Decoder, inputSize, unfit } from './decoder.ts';
 
 /**
@@ -16,5 +16,5 @@ export const decodeFinished: Decoder = (request) => {
     throw unfit(request, `one output [boxes, ${fields.length} or more: ${fields.join(', ')}]`);
   const table = rowTable(numbers(tensor), boxes, columns);
   const found = readFinished(table, fields, request.card.output.score_threshold);
-  return answerWithBoxes(inPixels(found, inputSize(request.card)), request);
+  return answerWithBoxes(inPixels(checkScores(found, request), inputSize(request.card)), request);
 };

@@ -1,6 +1,6 @@
 import { NANODET_BINS, readNanodet, rowTable, stridesOf } from '../../shared/model/heads/box-readers.ts';
 import { numbers } from '../../shared/tensor/numbers.ts';
-import { answerWithBoxes } from './boxes.ts';
+import { answerWithBoxes, checkScores } from './boxes.ts';
 import { type Decoder, inputSize, unfit } from './decoder.ts';
 
 /** NanoDet and NanoDet-Plus: one output [1, cells, classes + 32], scores after their sigmoid, sides as distributions. */
@@ -20,5 +20,5 @@ export const decodeNanodet: Decoder = (request) => {
     strides,
     request.card.output.score_threshold,
   );
-  return answerWithBoxes(found, request);
+  return answerWithBoxes(checkScores(found, request), request);
 };

@@ -10,7 +10,7 @@ import {
   USUAL_FIELDS,
 } from '../../shared/model/heads/box-readers.ts';
 import { numbers } from '../../shared/tensor/numbers.ts';
-import { answerWithBoxes, type Candidate } from './boxes.ts';
+import { answerWithBoxes, type Candidate, checkScores } from './boxes.ts';
 import { type DecodeRequest, type Decoder, inputSize, unfit } from './decoder.ts';
 
 /**
@@ -66,7 +66,8 @@ export const decodeYolov5: Decoder = (request) => {
   const { values, a, b } = axesOf(request, wanted);
   const table = rowTable(values, a, b);
   const classes = classesOf(request, table, 5, wanted);
-  return answerWithBoxes(readObjectYolo(table, classes, request.card.output.score_threshold), request);
+  const found = readObjectYolo(table, classes, request.card.output.score_threshold);
+  return answerWithBoxes(checkScores(found, request), request);
 };
 
 /** YOLOv8 and v11: columns, or rows where these are the longer axis, without an object score. */
@@ -75,7 +76,8 @@ export const decodeYolov8: Decoder = (request) => {
   const { values, a, b } = axesOf(request, wanted);
   const table = a > b ? rowTable(values, a, b) : columnTable(values, b, a);
   const classes = classesOf(request, table, 4, wanted);
-  return answerWithBoxes(readPlainYolo(table, classes, request.card.output.score_threshold), request);
+  const found = readPlainYolo(table, classes, request.card.output.score_threshold);
+  return answerWithBoxes(checkScores(found, request), request);
 };
 
 /** YOLOX without its decoding in the graph. */
@@ -85,8 +87,6 @@ export const decodeYolox: Decoder = (request) => {
   const input = inputSize(request.card);
   const strides = stridesOf(input, a);
   if (strides === undefined || b < 6) throw unfit(request, wanted);
-  return answerWithBoxes(
-    readYolox(rowTable(values, a, b), input, strides, request.card.output.score_threshold),
-    request,
-  );
+  const found = readYolox(rowTable(values, a, b), input, strides, request.card.output.score_threshold);
+  return answerWithBoxes(checkScores(found, request), request);
 };

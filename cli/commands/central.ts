@@ -89,7 +89,7 @@ export const command = defineCommand({
       const stopped = untilStopped(signal).then(() => undefined);
       try {
         const serveModel = async (name: string): Promise<void> => {
-          const { request, notes } = await loadForDeploy(name, settings);
+          const { request, notes } = await loadForDeploy(name, settings, { signal });
           for (const note of notes) out.note(`note: ${note}`);
           const deployment = await central.deploy(request);
           const grid = options.grid === undefined ? {} : { grid: options.grid };

@@ -165,6 +165,7 @@ async function inPrivate(
   const { request, notes } = await loadForDeploy(options.model, settings, {
     picture: options.tensor === undefined,
     inputShape: options.tensor ?? options.inputShape,
+    signal: run.signal,
   });
   for (const note of notes) run.note(`note: ${note}`);
   const frames =

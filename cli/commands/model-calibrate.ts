@@ -86,7 +86,7 @@ export const command = defineCommand({
     const { writable } = await import('../calibrate/card-file.ts');
 
     const cardFile = options.write ? await writable(options.model, config) : undefined;
-    const { request, notes } = await loadForDeploy(options.model, config);
+    const { request, notes } = await loadForDeploy(options.model, config, { signal });
     for (const note of notes) out.note(`note: ${note}`);
     if (request.card.tiles.some(({ clip }) => clip !== undefined))
       out.note(

@@ -4,7 +4,10 @@ import { type Column, table } from '../output.ts';
 
 const columns: readonly Column<ListedModel>[] = [
   { title: 'name', cell: ({ name }) => name },
-  { title: 'task', cell: ({ card }) => card?.task ?? '-' },
+  {
+    title: 'task',
+    cell: ({ card, guessed }) => (card === undefined ? '-' : `${card.task}${guessed ? ' (guessed)' : ''}`),
+  },
   { title: 'input', cell: ({ card }) => card?.input.shape?.join('x') ?? '-' },
   { title: 'licence', cell: ({ card }) => card?.license ?? '-' },
   { title: 'from', cell: ({ bundled, path }) => (bundled ? 'bundled' : path) },

@@ -64,7 +64,7 @@ export const command = defineCommand({
     const { config: settings } = await config(await connectionSettings(options));
     const log = await openLog(settings, 'tessera');
     const stateDir = await makeStateDirectory();
-    const model = await loadForDeploy(options.model, settings);
+    const model = await loadForDeploy(options.model, settings, { signal });
     for (const note of model.notes) if (options.camera !== 'synthetic') out.note(`note: ${note}`);
     const broker = await brokerFor(options, settings, stateDir);
     const isOpen = options.broker !== undefined || broker.guests !== undefined;

@@ -74,7 +74,7 @@ export const command = defineCommand({
     const { loadForDeploy } = await import('../models.ts');
     const { config: settings } = await config([]);
     const log = await openLog(settings, 'verify');
-    const { request, notes } = await loadForDeploy(options.model, settings);
+    const { request, notes } = await loadForDeploy(options.model, settings, { signal });
     for (const note of notes) out.note(`note: ${note}`);
     if (options.agreement !== undefined && request.card.tiles.some(({ padding }) => padding === 'zero'))
       throw new TesseraError(

@@ -58,6 +58,8 @@ export interface ListedModel {
   readonly path: string;
   readonly bundled: boolean;
   readonly card?: ModelCard;
+  /** Whether something of the card is a guess; that of a bare file is one by its shapes alone. */
+  readonly guessed?: boolean;
   readonly error?: string;
 }
 
@@ -267,8 +269,8 @@ export async function listModels(places: LibraryPlaces): Promise<ListedModel[]> 
       const bundled = folder === places.bundledDir;
       const about = { name, path, bundled };
       try {
-        const { card } = isFolder ? await loadFolder(path, untried) : await loadFile(path, untried);
-        listed.set(name, { ...about, card });
+        const { card, guessed } = isFolder ? await loadFolder(path, untried) : await loadFile(path, untried);
+        listed.set(name, { ...about, card, guessed });
       } catch (error) {
         listed.set(name, { ...about, error: (error as Error).message });
       }

@@ -1,10 +1,12 @@
 import { byteLength, type Tensor } from '../tensor/tensor.ts';
+import { endWithParent } from './end-with-parent.ts';
 import type { TrialAnswer, TrialModel } from './model-trial.ts';
 import { loadSession, type PortInfo } from './ort.ts';
 
 /**
  * Runs networks that nobody has seen yet, in a process of its own, which may die of it: gets one message with models and
- * what to feed them, answers with one message, and ends. It ends too when its parent goes away.
+ * what to feed them, answers with one message, and ends. A thread of its
+ * own ends it when its time (the argument, ms) is over, or its parent is gone.
  */
 
 /** A tensor of zeros for an input; open sizes are 1. */
@@ -26,7 +28,7 @@ async function tryModel({ model, threads, feeds }: TrialModel): Promise<TrialAns
   }
 }
 
-process.on('disconnect', () => process.exit(0));
+endWithParent(Number(process.argv[2] ?? 0));
 process.once('message', async (models: readonly TrialModel[]) => {
   const answers: TrialAnswer[] = [];
   for (const model of models) answers.push(await tryModel(model));

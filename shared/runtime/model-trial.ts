@@ -27,7 +27,7 @@ export function tryModels(
   { timeoutMs = TRIAL_MS, signal }: { readonly timeoutMs?: number; readonly signal?: AbortSignal } = {},
 ): Promise<readonly TrialAnswer[]> {
   return new Promise((resolve) => {
-    const child = fork(compiledFile(import.meta.url, './model-trial-worker.ts'), {
+    const child = fork(compiledFile(import.meta.url, './model-trial-worker.ts'), [String(timeoutMs + 5000)], {
       serialization: 'advanced',
       // What the runtime prints is not ours to show.
       stdio: ['ignore', 'ignore', 'ignore', 'ipc'],

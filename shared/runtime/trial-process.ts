@@ -2,8 +2,8 @@
 import './no-telemetry.ts';
 
 import { join } from 'node:path';
-import { Worker } from 'node:worker_threads';
 import { failureOf, TesseraError } from '../errors.ts';
+import { endWithParent } from './end-with-parent.ts';
 import { readBytes } from './file.ts';
 import { firstFeed, firstRun } from './first-feeds.ts';
 import { loadSession } from './ort.ts';
@@ -16,15 +16,7 @@ import { detailOf } from './worker-call.ts';
  */
 const task = JSON.parse(process.argv[2] ?? '{}') as TrialTask;
 
-const WATCHDOG = `
-  const { workerData: { parent, end } } = require('node:worker_threads');
-  setInterval(() => { if (process.ppid !== parent || Date.now() > end) process.kill(process.pid, 'SIGKILL'); }, 500);
-`;
-new Worker(WATCHDOG, {
-  eval: true,
-  execArgv: [],
-  workerData: { parent: process.ppid, end: Date.now() + task.limitMs + 5000 },
-}).unref();
+endWithParent(task.limitMs + 5000);
 
 async function outputs(): Promise<MadeOutput[]> {
   const { folder, skeleton, threads } = task;

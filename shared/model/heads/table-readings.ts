@@ -31,6 +31,9 @@ import {
 const COCO = 80;
 /** Weights of masks that follow the classes of YOLO networks for segmentation. */
 const MASKS = 32;
+/** Finished boxes that a graph gives, and numbers of each, at most. */
+const MAX_FINISHED = 2000;
+const MAX_COLUMNS = 256;
 const EVERYTHING = Number.NEGATIVE_INFINITY;
 
 const DETECT = { task: 'detect', certain: false, background: null } as const;
@@ -227,7 +230,8 @@ export function tableReadings(output: Seen, context: ReadingContext, hasMasks: b
       [8, 16, 32, 64],
     ].some((strides) => boxes === 3 * cellsOf(context, strides));
   const found: Reading[] = [];
-  if (b >= 6 && a <= 2000 && !isGrid(a)) found.push(...finishedReadings(output, a, b, context));
+  if (b >= 6 && b <= MAX_COLUMNS && a <= MAX_FINISHED && !isGrid(a))
+    found.push(...finishedReadings(output, a, b, context));
   if (shape.length !== 3) return found;
   if (b >= 5 && (a > b || isGrid(a)) && !(isGrid(b) && b > a))
     found.push(...rowReadings(output, a, b, context, hasMasks));

@@ -3,8 +3,10 @@ import { describe, expect, it } from 'vitest';
 import type { Decoder } from '../../../central/tasks/decoder.ts';
 import { decodeFastestdet } from '../../../central/tasks/fastestdet.ts';
 import { decodeSsd } from '../../../central/tasks/ssd.ts';
+import { decodeTask } from '../../../central/tasks/task.ts';
 import { decodeUltraface } from '../../../central/tasks/ultraface.ts';
 import { decodeYolo } from '../../../central/tasks/yolo.ts';
+import { parseCard } from '../../../shared/model/card.ts';
 import type { Tensor } from '../../../shared/tensor/tensor.ts';
 import { filled, floats, longs, request } from './request.ts';
 
@@ -14,6 +16,10 @@ const detect = (
   labels: readonly string[] = [],
   output: object = {},
 ) => request({ task: 'detect', output: { decoder, ...output }, outputs, labels });
+
+const cardOf = (decoder: string) =>
+  parseCard({ name: 'm', task: 'detect', input: { shape: [1, 3, 100, 100] }, output: { decoder } }, 'card');
+const frame = { sourceWidth: 100, sourceHeight: 100, mapping: null };
 
 /** The x axis is doubled by the frame of `request`: a box of the input at 10..20 is published at 20..40. */
 describe('decodeFastestdet', () => {
@@ -91,6 +97,16 @@ describe('decodeYolo', () => {
   it('refuses what is no list of boxes', () => {
     for (const shape of [[1, 3, 4], [85], [1, 3, 20, 20, 85]])
       expect(() => decodeYolo(detect('yolo', { y: filled(shape, () => 0) }))).toThrow(/wants one output/);
+  });
+});
+
+describe('heads that a card names', () => {
+  it('refuse numbers that are no scores, instead of calling them 1', () => {
+    const table = filled([1, 56, 300], (i) => (i % 300 === 7 ? 100 : 0));
+    expect(() => decodeTask(new Map([['y', table]]), cardOf('yolov8'), [], frame)).toThrow(
+      /decoder yolov8 wants scores from 0 to 1, but 100 would be one/,
+    );
+    expect(decodeTask(new Map([['y', table]]), cardOf('yolo'), [], frame).predictions).toEqual([]);
   });
 });
 

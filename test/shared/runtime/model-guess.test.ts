@@ -2,14 +2,13 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Model, Node } from '../../../shared/onnx/model.ts';
+import type { Model } from '../../../shared/onnx/model.ts';
 import { readModel } from '../../../shared/onnx/read.ts';
-import { constantTensor } from '../../../shared/onnx/values.ts';
 import { writeModel } from '../../../shared/onnx/write.ts';
 import { readBytes } from '../../../shared/runtime/file.ts';
 import { guessByTrial } from '../../../shared/runtime/model-guess.ts';
 import { tryModels } from '../../../shared/runtime/model-trial.ts';
-import { node, sketch } from '../onnx/build.ts';
+import { emitting } from '../../support/emitting-network.ts';
 import { missing, NETWORKS, networkBytes } from '../onnx/networks.ts';
 
 /** A bare file is run on pictures before anything is made of it; its process may die, hang or refuse. */
@@ -19,35 +18,6 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'guess-'));
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
-
-interface Emitted {
-  readonly shape: readonly number[];
-  readonly values: readonly number[];
-}
-
-/** x [1, 3, 64, 64] -> its mean times `share` -> added to what each output emits; a convolution of `weight` stands first. */
-function emitting(outputs: Readonly<Record<string, Emitted>>, { weight = 0.3, share = 0 } = {}): Model {
-  const nodes: Node[] = [
-    node('Conv', ['x', 'w'], ['c']),
-    node('GlobalAveragePool', ['c'], ['g']),
-    node('Reshape', ['g', 'one'], ['r']),
-    node('Mul', ['r', 'share'], ['z']),
-    ...Object.keys(outputs).map((name) => node('Add', ['z', `${name}_emitted`], [name])),
-  ];
-  return sketch({
-    nodes,
-    inputs: { x: [1, 3, 64, 64] },
-    outputs: Object.keys(outputs),
-    constants: [
-      constantTensor('w', 'float32', [1, 3, 1, 1], [weight, weight, weight]),
-      constantTensor('one', 'int64', [1], [1]),
-      constantTensor('share', 'float32', [1], [share]),
-      ...Object.entries(outputs).map(([name, { shape, values }]) =>
-        constantTensor(`${name}_emitted`, 'float32', shape, values),
-      ),
-    ],
-  });
-}
 
 async function guess(model: Model, name = 'net') {
   const path = join(folder, `${name}.onnx`);

@@ -1,0 +1,15 @@
+import { Worker } from 'node:worker_threads';
+
+const WATCHDOG = `
+  const { workerData: { parent, end } } = require('node:worker_threads');
+  setInterval(() => { if (process.ppid !== parent || Date.now() > end) process.kill(process.pid, 'SIGKILL'); }, 500);
+`;
+
+/**
+ * Ends this process when its parent is gone, or after so many milliseconds, whatever the runtime does in it: a thread of
+ * its own looks after that.
+ */
+export function endWithParent(limitMs: number): void {
+  const workerData = { parent: process.ppid, end: Date.now() + limitMs };
+  new Worker(WATCHDOG, { eval: true, execArgv: [], workerData }).unref();
+}

@@ -1,0 +1,67 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { runCli } from '../../bench/testbed/run-cli.ts';
+import { writeModel } from '../../shared/onnx/write.ts';
+import { encodeJpeg } from '../../shared/runtime/image.ts';
+import { type Emitted, emitting } from '../support/emitting-network.ts';
+
+/** Bare detectors from file to boxes: right boxes, or none and a word about it. */
+
+const SIDE = 320;
+let folder: string;
+let picture: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'heads-'));
+  picture = join(folder, 'grey.jpg');
+  await writeFile(picture, await encodeJpeg(new Uint8Array(3 * SIDE * SIDE).fill(120), SIDE, SIDE, 90));
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+async function file(name: string, emitted: Emitted): Promise<string> {
+  const path = join(folder, `${name}.onnx`);
+  await writeFile(path, writeModel(emitting({ y: emitted }, { side: SIDE })));
+  return path;
+}
+
+function table(shape: readonly number[], at: (row: number, column: number) => number): Emitted {
+  const columns = shape.at(-1)!;
+  const count = shape.reduce((product, size) => product * size, 1);
+  return { shape, values: Array.from({ length: count }, (_, i) => at(Math.floor(i / columns), i % columns)) };
+}
+
+const infer = (model: string) =>
+  runCli(['infer', picture, '--model', model, '--nodes', '1', '--strategy', 'whole-central', '--json']);
+
+describe('a bare detector', () => {
+  test('YOLOX, whose boxes count from their cells', async () => {
+    // Cell (3, 5) of stride 32: centre (120, 160), 160 wide and high.
+    const row = [0.75, 0, Math.log(5), Math.log(5), 0.9, 0, 0, 1];
+    const model = await file(
+      'yolox',
+      table([1, 2100, 8], (box, field) => (box === 2053 ? row[field]! : 0)),
+    );
+    const { stdout } = await infer(model);
+    expect(JSON.parse(stdout)).toMatchObject({
+      task: 'detect',
+      predictions: [{ label: 'class 2', box: [40, 80, 200, 240].map((side) => expect.closeTo(side, 0)) }],
+    });
+  });
+
+  test('one of which nothing is sure stays raw, says so, and is added with what is known', async () => {
+    const model = await file(
+      'odd',
+      table([1, 84, 2100], (field) => (field < 4 ? 100 : 7)),
+    );
+    const { stdout, stderr } = await infer(model);
+    expect(JSON.parse(stdout)).toMatchObject({ task: 'raw', status: 'ok', predictions: [] });
+    expect(stderr).toMatch(/what the outputs of odd mean is not sure, so they stay raw: outputs: y \[1, 84, 2100\]/);
+    const added = await runCli(['model', 'add', model], { env: { TESSERA_MODELS__DIR: join(folder, 'library') } });
+    expect(added.stderr).toMatch(
+      /stay raw.*\n- outputs: y \[1, 84, 2100\]\n- not yolov8 of 80 classes: 7 would be a score/,
+    );
+    const card = await readFile(join(folder, 'library', 'odd', 'model.yaml'), 'utf8');
+    expect(card).toMatch(/# - not yolov8 of 80 classes[\s\S]*task: raw # guessed/);
+  });
+});
