@@ -47,7 +47,7 @@ export const { description, usage, run } = defineBenchmark({
     `cluster computes: the tiles that model.yaml names, with their codecs. Passed: ${100 * promised} % are right.`,
   notMeasured: 'photographs: the model knows drawn objects only.',
   options,
-  quick: { count: 300 },
+  quick: { count: 200 },
   run: ask,
 });
 

@@ -12,6 +12,7 @@ import { calibratedCodecs, calibratedCut } from './calibrated.ts';
 import { cutAtExit, exitPlaces, withExits, withoutExits } from './exits.ts';
 import { type PreparedPlan, preparePlan } from './prepared.ts';
 import { type Cut, type Problem, STRATEGIES } from './strategies.ts';
+import { gridFor, gridWithin, unaskedCut } from './unasked.ts';
 
 /** What the user said about how to cut a network; everything that is absent is chosen. */
 export interface PlanRequest {
@@ -33,14 +34,6 @@ export interface PlanRequest {
   readonly agreement?: number | undefined;
   /** Whether frames may end at the exits of model.yaml; default true. */
   readonly exits?: boolean;
-}
-
-/** The smallest grid with a tile for every node, as square as it can be: 8 nodes 2x4, 3 nodes 1x3, 1 node 1x1. */
-export function gridFor(nodes: number): Grid {
-  const count = Math.max(1, nodes);
-  let rows = Math.floor(Math.sqrt(count));
-  while (count % rows !== 0) rows--;
-  return { rows, cols: count / rows };
 }
 
 /** Of the tensors that are there (`known`), those that the rest of the graph needs; and the graph's outputs among `made`. */
@@ -168,6 +161,41 @@ function calibratedPlace(
   return tensors === undefined ? undefined : [tensors];
 }
 
+/** What is chosen where neither the user nor model.yaml says a grid or a place to cut. */
+interface ChosenTiles {
+  readonly grids: readonly [Grid, ...Grid[]];
+  /** Absent: the strategy's own places. */
+  readonly cuts?: PlanRequest['cuts'];
+  readonly note?: string | undefined;
+}
+
+/** The same where one of both is said. */
+function givenTiles(
+  deployment: Deployment,
+  request: PlanRequest,
+  grids: readonly [Grid, ...Grid[]],
+  cuts: PlanRequest['cuts'],
+  bound: number | undefined,
+): ChosenTiles {
+  const places = cuts ?? calibratedPlace(deployment, request, grids[0], bound);
+  return places === undefined ? { grids } : { grids, cuts: places };
+}
+
+function chosenTiles(
+  deployment: Deployment,
+  request: PlanRequest,
+  bound: number | undefined,
+  hasExits: boolean,
+): ChosenTiles {
+  const { nodeCount, strategy, padding } = request;
+  const all = gridFor(nodeCount);
+  const calibrated = calibratedPlace(deployment, request, all, bound);
+  if (calibrated !== undefined) return { grids: [gridWithin(deployment, calibrated[0]!, nodeCount)], cuts: calibrated };
+  if (strategy !== undefined || padding === 'zero' || nodeCount <= 1) return { grids: [all] };
+  const { grid, cuts, note } = unaskedCut(deployment, nodeCount);
+  return hasExits ? { grids: [grid] } : { grids: [grid], cuts, note };
+}
+
 /** How results of tiles travel, and what the plan's reason says of it where the user set a bound. */
 function codecsFor(
   deployment: Deployment,
@@ -201,16 +229,22 @@ export function choosePlan(whole: Deployment, request: PlanRequest): PreparedPla
     (request.padding === undefined || request.padding === tiles[0]?.padding) &&
     (request.strategy !== 'two-stage' || tiles.length > 1);
   const defaults = isTrainedFor ? retrainedFor(deployment) : {};
-  const grids: [Grid, ...Grid[]] =
-    request.grid === undefined ? (defaults.grids ?? [gridFor(request.nodeCount)]) : [request.grid];
+  const asGiven = request.grid === undefined ? defaults.grids : ([request.grid] as const);
   const padding = request.padding ?? defaults.padding ?? 'halo';
   // Tiles alone change the answers in a way that calibration did not see.
   const bound = padding === 'halo' ? request.agreement : undefined;
   const { names } = deployment;
   const asKnown = request.cuts?.map((place) => [place].flat().map((tensor) => names.inner(tensor)));
-  const cuts = asKnown ?? defaults.cuts ?? calibratedPlace(deployment, request, grids[0], bound);
+  const said = asKnown ?? defaults.cuts;
   // Where nothing is said about where to cut, tiles come together at each exit.
   const exits = request.exits !== false && request.strategy === undefined ? exitPlaces(whole) : [];
+  const {
+    grids,
+    cuts,
+    note: uncut,
+  } = said === undefined && asGiven === undefined
+    ? chosenTiles(deployment, { ...request, padding }, bound, exits.length > 0)
+    : givenTiles(deployment, request, asGiven ?? [gridFor(request.nodeCount)], said, bound);
   const asked = { ...request, padding, exitPlaces: exits, ...(cuts === undefined ? {} : { cuts }) };
   const found = cutsFor(deployment, asked, grids);
   if (found.length === 0 && request.grid !== undefined && !request.strategy?.startsWith('whole'))
@@ -221,7 +255,7 @@ export function choosePlan(whole: Deployment, request: PlanRequest): PreparedPla
     throw new TesseraError('TESSERA_USAGE', `no strategy "${name}"`, {
       hint: `known: ${[...STRATEGIES.keys()].join(', ')}`,
     });
-  const { codecs, note } = codecsFor(deployment, request, found, bound);
+  const { codecs, note: coded } = codecsFor(deployment, request, found, bound);
   const problem: Problem = {
     model: deployment.manifest.skeleton.sha,
     source: 'central',
@@ -238,6 +272,7 @@ export function choosePlan(whole: Deployment, request: PlanRequest): PreparedPla
       hint: '`tessera model inspect` shows where the network can be cut',
     });
   const isSpread = plan.stages.some(({ codec }) => Object.keys(codec).length > 0);
-  const noted = note === undefined || !isSpread ? plan : { ...plan, reason: `${plan.reason}; ${note}` };
+  const note = isSpread ? coded : found.length === 0 ? uncut : undefined;
+  const noted = note === undefined ? plan : { ...plan, reason: `${plan.reason}; ${note}` };
   return preparePlan(request.exits === false ? noted : withExits(noted, whole), whole.resolved);
 }

@@ -29,6 +29,17 @@ export interface PreparedPlan {
   /** Share (0..1) of the whole network's multiply-adds that runs on nodes, halo not counted; of its convolutions alone. */
   readonly macsOnNodes: number;
   readonly convMacsOnNodes: number;
+  readonly cost: PlanCost;
+}
+
+/** What a frame costs beside what one machine would do for it. */
+export interface PlanCost {
+  /** Bytes to nodes and back, before any codec. */
+  readonly bytesOut: number;
+  readonly bytesBack: number;
+  /** Multiply-adds that nodes do, and bytes that they are sent, of those that there are without halo: 1 is nothing twice. */
+  readonly work: number;
+  readonly input: number;
 }
 
 /** Whether a stage runs on node agents, not on central's own executor. */
@@ -124,7 +135,29 @@ export function preparePlan(asked: Plan, resolved: ResolvedModel): PreparedPlan 
     // Where nobody knows what an operator costs, a network on nodes is all theirs.
     macsOnNodes: sum.all === 0 ? Number(plan.stages.every(isOnNodes)) : sum.nodes / sum.all,
     convMacsOnNodes: sum.conv === 0 ? Number(plan.stages.every(isOnNodes)) : sum.nodesConv / sum.conv,
+    cost: costOf(plan, forms, resolved, sum.nodes),
   };
+}
+
+function costOf({ stages }: Plan, forms: readonly StageForm[], resolved: ResolvedModel, macs: number): PlanCost {
+  const known = (tensor: string): TensorSpec | undefined => resolved.specs.get(tensor);
+  const bytesOf = (regions: readonly Region[]): number =>
+    regions.reduce((total, { tensor, box, open }) => {
+      const spec = known(tensor);
+      return open || spec === undefined ? total : total + byteLength({ dtype: spec.dtype, shape: boxShape(box) });
+    }, 0);
+  const sum = { out: 0, back: 0, whole: 0, work: 0 };
+  stages.forEach((stage, index) => {
+    if (!isOnNodes(stage)) return;
+    for (const tile of forms[index]!.tiles) {
+      sum.out += bytesOf(tile.in);
+      sum.back += bytesOf(tile.out);
+      sum.work += tile.macs;
+    }
+    for (const tensor of stage.inputs) sum.whole += known(tensor) === undefined ? 0 : byteLength(known(tensor)!);
+  });
+  const of = (part: number, all: number): number => (all === 0 ? 1 : part / all);
+  return { bytesOut: sum.out, bytesBack: sum.back, work: of(sum.work, macs), input: of(sum.out, sum.whole) };
 }
 
 /** What the coordinator has to know of a plan. */

@@ -1,5 +1,6 @@
 import type { Split } from '../../shared/plan/plan.ts';
 import type { PlanStatus } from '../../shared/protocol/messages.ts';
+import { costInWords } from '../planner/cost-in-words.ts';
 import type { PreparedPlan } from '../planner/prepared.ts';
 
 function describeSplit(split: Split): string {
@@ -9,11 +10,12 @@ function describeSplit(split: Split): string {
 }
 
 /** The object on `<base>/plan/<model>`; `since` is in Unix seconds. */
-export function planStatusOf({ plan, macsOnNodes, convMacsOnNodes }: PreparedPlan, since: number): PlanStatus {
+export function planStatusOf(prepared: PreparedPlan, since: number): PlanStatus {
+  const { plan, macsOnNodes, convMacsOnNodes, cost } = prepared;
   return {
     id: plan.id,
     since,
-    reason: plan.reason,
+    reason: cost.bytesOut === 0 ? plan.reason : `${plan.reason}; ${costInWords(cost)}`,
     predicted: plan.predicted,
     measured: null,
     macs_on_nodes: macsOnNodes,

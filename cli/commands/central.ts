@@ -44,12 +44,14 @@ export const command = defineCommand({
       { busOptions, openLog },
       { openCentral },
       { choosePlan },
+      { costInWords },
       { loadForDeploy, modelsToServe },
       { machineDefaults },
     ] = await Promise.all([
       import('../connect.ts'),
       import('../../central/central.ts'),
       import('../../central/planner/choose.ts'),
+      import('../../central/planner/cost-in-words.ts'),
       import('../models.ts'),
       import('../machine.ts'),
     ]);
@@ -100,7 +102,9 @@ export const command = defineCommand({
           });
           await central.activate(deployment.name, prepared);
           const share = Math.round(prepared.macsOnNodes * 100);
-          out.note(`model ${deployment.name}: ${prepared.plan.reason}; ${share} % of the computing on nodes`);
+          out.note(
+            `model ${deployment.name}: ${prepared.plan.reason}; ${share} % of the computing on nodes; ${costInWords(prepared.cost)}`,
+          );
         };
         const served = serveEach(listed, serveModel, central, log);
         await Promise.race([served, stopped]);

@@ -152,6 +152,7 @@ async function inPrivate(
 ): Promise<ResultObject[]> {
   const { withPrivateCluster } = await import('../private-cluster.ts');
   const { choosePlan } = await import('../../central/planner/choose.ts');
+  const { costInWords } = await import('../../central/planner/cost-in-words.ts');
   const { preparePlan } = await import('../../central/planner/prepared.ts');
   const { loadForDeploy } = await import('../models.ts');
   const { nodes, grid, padding, cut, strategy, codec } = options;
@@ -190,13 +191,19 @@ async function inPrivate(
         : preparePlan(await readPlan(options.plan, deployment), deployment.resolved);
     await serve(deployment.name, prepared);
     onStatus(central.planStatus(deployment.name));
-    run.note(describe(prepared, nodes));
-    const results = await send(camera, frames, run, { card: request.picture ? request.card : undefined });
+    run.note(describe(prepared, nodes, costInWords(prepared.cost)));
+    const read = { card: request.picture ? request.card : undefined };
+    const silent = { ...run, report: () => {}, dump: undefined, save: undefined, note: () => {} };
+    // The first frame of a node is slower than all that follow: what is compared comes after it.
+    const warmUp = (frame: FrameFile, times: number) => send(camera, Array(times).fill(frame), silent, read);
+    if (options.compare) await warmUp(frames[0]!, nodes);
+    const results = await send(camera, frames, run, read);
     if (options.compare) {
       const alone = { nodeCount: 1, nodes: [agents[0]!.id], strategy: 'whole-replicate' };
       await serve(deployment.name, choosePlan(deployment, alone));
-      const single = await send(camera, frames, { ...run, report: () => {}, dump: undefined, save: undefined });
-      run.note(comparison(results, single, nodes));
+      await warmUp(frames[0]!, 1);
+      const single = await send(camera, frames, silent, read);
+      run.note(comparison(results, single, nodes, prepared.plan.strategy));
     }
     return results;
   });
@@ -342,10 +349,10 @@ async function openSaved(folder: string, card: ModelCard | undefined, note: Run[
   return SavedOutputs.open(folder, card, note);
 }
 
-function describe({ plan, macsOnNodes, convMacsOnNodes }: PreparedPlan, nodes: number): string {
+function describe({ plan, macsOnNodes, convMacsOnNodes }: PreparedPlan, nodes: number, cost: string): string {
   const percent = (share: number): string => `${(share * 100).toFixed(1)} %`;
   const share = `${percent(macsOnNodes)} of all multiply-adds (${percent(convMacsOnNodes)} of the convolutions')`;
-  return `plan ${plan.id}: ${plan.reason}; ${share} on ${nodes} ${nodes === 1 ? 'node' : 'nodes'}`;
+  return `plan ${plan.id}: ${plan.reason}; ${share} on ${nodes} ${nodes === 1 ? 'node' : 'nodes'}; ${cost}`;
 }
 
 function readable(result: ResultObject): string {
@@ -366,14 +373,21 @@ function readable(result: ResultObject): string {
   return `${found}  (${Math.round(latency_ms)} ms; tiles ${tiles.join(' ')}${early}${remark})`;
 }
 
-function comparison(many: readonly ResultObject[], single: readonly ResultObject[], nodes: number): string {
+function comparison(
+  many: readonly ResultObject[],
+  single: readonly ResultObject[],
+  nodes: number,
+  strategy: string,
+): string {
   const median = (results: readonly ResultObject[]): number =>
     results.map((result) => result.latency_ms).sort((a, b) => a - b)[Math.floor(results.length / 2)] ?? Number.NaN;
   const [cluster, one] = [median(many), median(single)];
   const verdict =
-    cluster < one
-      ? `the cluster is ${(one / cluster).toFixed(2)}x as fast`
-      : `one node is ${(cluster / one).toFixed(2)}x as fast: use one machine for this network`;
+    strategy === 'whole-replicate'
+      ? 'both run each frame whole on one node: more nodes serve more frames, none of them sooner'
+      : cluster < one
+        ? `the cluster is ${(one / cluster).toFixed(2)}x as fast`
+        : `one node is ${(cluster / one).toFixed(2)}x as fast: use one machine for this network`;
   const times = `${nodes} nodes ${cluster.toFixed(1)} ms, one node ${one.toFixed(1)} ms`;
   return `median latency: ${times}; ${verdict} (nodes on one machine share its cores)`;
 }

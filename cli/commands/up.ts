@@ -57,6 +57,7 @@ export const command = defineCommand({
     const { openLog } = await import('../connect.ts');
     const { startCluster, untilReady } = await import('../cluster.ts');
     const { choosePlan } = await import('../../central/planner/choose.ts');
+    const { costInWords } = await import('../../central/planner/cost-in-words.ts');
     const { boxShape, byteLength } = await import('../../shared/tensor/tensor.ts');
     const { loadForDeploy } = await import('../models.ts');
     const { makeStateDirectory } = await import('../../shared/runtime/state-directory.ts');
@@ -105,7 +106,7 @@ export const command = defineCommand({
       await untilReady(cluster, prepared.plan, options.nodes);
       const share = Math.round(prepared.macsOnNodes * 100);
       out.note(
-        `model ${deployment.name}: ${prepared.plan.reason}; ${share} % of the computing on ${options.nodes === 1 ? '1 node' : `${options.nodes} nodes`}`,
+        `model ${deployment.name}: ${prepared.plan.reason}; ${share} % of the computing on ${options.nodes === 1 ? '1 node' : `${options.nodes} nodes`}; ${costInWords(prepared.cost)}`,
       );
       if (options.camera === 'none') {
         const { untilStopped } = await import('../signals.ts');

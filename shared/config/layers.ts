@@ -1,8 +1,10 @@
 import { TesseraError } from '../errors.ts';
 import { nearest } from '../nearest.ts';
 import { z } from '../schema.ts';
+import { otherWords } from './other-words.ts';
 import { type Config, configSchema, SECRET_KEYS } from './schema.ts';
 import { hideUserInfo } from './show.ts';
+import { accepted, meaning, urlHint } from './value-hints.ts';
 
 /**
  * Configuration in layers: defaults < file < environment < flags. A layer is a list of settings, one per key; later
@@ -69,7 +71,7 @@ export function settingsOfTree(tree: unknown, origin: string): Setting[] {
     }
     if (typeof value !== 'object' || Array.isArray(value)) {
       throw new TesseraError('TESSERA_CONFIG', `${origin}: ${path.join('.') || 'the file'} is ${show(value)}`, {
-        hint: `expected keys below it: ${keysOf(schema).join(', ') || 'name: {...}'}`,
+        hint: hideUserInfo(sectionHint(path, value, schema)),
       });
     }
     if (isCamera(path)) settings.push({ path, value: {}, origin });
@@ -81,6 +83,18 @@ export function settingsOfTree(tree: unknown, origin: string): Setting[] {
   };
   walk(configSchema, tree, []);
   return settings;
+}
+
+/** What is written below a key that has keys below it, by an example where the value says what was meant. */
+function sectionHint(path: readonly string[], value: unknown, schema: z.ZodType): string {
+  const names = (Array.isArray(value) ? value : [value]).filter((one) => typeof one === 'string');
+  const [first] = names;
+  if (path.join('.') === 'cameras' && first !== undefined)
+    return `cameras are listed by name: write cameras: { ${names.map((name) => `${name}: {}`).join(', ')} }`;
+  if (path.join('.') === 'log' && first !== undefined) return `expected keys below it: write log: { level: ${first} }`;
+  if (path.join('.') === 'mqtt' && first !== undefined)
+    return `expected keys below it: write mqtt: { server: ${urlHint(first)?.replace('write ', '') ?? 'mqtt://HOST:1883'} }`;
+  return `expected keys below it: ${keysOf(schema).join(', ') || 'name: {...}'}`;
 }
 
 /** What one environment variable says: a setting, a file to read the value from, or that it is none of ours. */
@@ -112,12 +126,16 @@ export function meaningOfVariable(name: string, cameras: readonly string[]): Var
     const plainLeaf = leafAt(plain);
     if (plainLeaf !== undefined) return { kind: 'file', path: plain, text: takesText(plainLeaf) };
   }
-  if (words.length === 1) {
-    return { kind: 'other', suggestion: allVariables().find((known) => known.replaceAll('__', '_') === name) };
-  }
-  const close = nearest(name, allVariables());
+  if (words.length === 1) return { kind: 'other', suggestion: meantByUnderscores(name) };
+  const other = otherWords(path) ?? otherWords(path.slice(0, 1));
+  const close = other?.key === undefined ? nearest(name, allVariables()) : variableOf(other.key.split('.'));
   throw new TesseraError('TESSERA_CONFIG', `environment: ${name} names no key of the configuration`, {
-    hint: close === undefined ? '`tessera config` lists every key' : `did you mean ${close}?`,
+    hint:
+      other !== undefined && other.key === undefined
+        ? other.hint
+        : close === undefined
+          ? '`tessera schema config` lists every key; a section and its key are joined by two underscores'
+          : `did you mean ${close}?`,
   });
 }
 
@@ -185,18 +203,41 @@ function allVariables(): string[] {
   return allPaths().map((path) => `TESSERA_${path.join('__').toUpperCase()}`);
 }
 
+function variableOf(path: readonly string[]): string {
+  return `TESSERA_${path.join('__').toUpperCase()}`;
+}
+
+/** The variable that somebody meant who joined section and key by one underscore, or left the section away. */
+function meantByUnderscores(name: string): string | undefined {
+  const suffix = name.endsWith('_FILE') ? '_FILE' : '';
+  for (const own of suffix === '' ? [name] : [name, name.slice(0, -suffix.length)]) {
+    const known = allVariables().find((variable) => variable.replaceAll('__', '_') === own);
+    if (known !== undefined) return own === name ? known : `${known}${suffix}`;
+    const [section = '', ...rest] = own.slice('TESSERA_'.length).toLowerCase().split('_');
+    const paths = rest.length === 0 ? [[section]] : [[section, rest.join('_')], [[section, ...rest].join('_')]];
+    // TESSERA_PORT and the like are what Kubernetes sets for a service of that name.
+    const key = paths.map((path) => otherWords(path)?.key).find((found) => found !== undefined);
+    if (key !== undefined && !/_(PORT|HOST)$/.test(own) && own !== 'TESSERA_PORT' && !key.startsWith('cameras'))
+      return `${variableOf(key.split('.'))}${suffix}`;
+  }
+  return undefined;
+}
+
 function unknownKey(path: readonly string[], section: z.ZodType, origin: string): TesseraError {
   const key = path.at(-1)!;
   const where = path.slice(0, -1).join('.');
   const here = keysOf(section);
   const close = nearest(key, here);
   const elsewhere = allPaths().find((other) => other.at(-1) === key);
+  const other = otherWords(path);
   const hint =
-    close !== undefined
-      ? `did you mean ${[...path.slice(0, -1), close].join('.')}?`
-      : elsewhere !== undefined
-        ? `did you mean ${elsewhere.join('.')}?`
-        : `${where || 'the file'} has the keys ${here.join(', ')}`;
+    other !== undefined
+      ? other.hint
+      : close !== undefined
+        ? `did you mean ${[...path.slice(0, -1), close].join('.')}?`
+        : elsewhere !== undefined
+          ? `did you mean ${elsewhere.join('.')}?`
+          : `${where || 'the file'} has the keys ${here.join(', ')}`;
   return new TesseraError('TESSERA_CONFIG', `${origin}: unknown key ${path.join('.')}`, { hint });
 }
 
@@ -208,16 +249,11 @@ function invalid(issue: z.core.$ZodIssue, tree: object, said: ReadonlyMap<string
   const origin = keys.map((key) => said.get(key)).findLast((found) => found !== undefined);
   const isSecret = SECRET_KEYS.includes(path.join('.'));
   const shown = issue.code === 'invalid_key' ? '' : isSecret ? ' is not what is expected' : ` is ${show(value)}`;
+  const takes = accepted(issue);
+  const meant = meaning(issue, path, value, isSecret);
   return new TesseraError('TESSERA_CONFIG', `${origin ?? 'configuration'}: ${path.join('.')}${shown}`, {
-    hint: accepted(issue),
+    hint: meant === undefined ? takes : `${takes}; ${hideUserInfo(meant)}`,
   });
-}
-
-function accepted(issue: z.core.$ZodIssue): string {
-  if (issue.code === 'invalid_union') return [...new Set(issue.errors.flat().map(accepted))].join(', or ');
-  if (issue.code === 'invalid_key') return issue.issues[0]?.message ?? issue.message;
-  if (issue.code === 'invalid_value') return `expected ${issue.values.map((value) => show(value)).join(' or ')}`;
-  return issue.message.replace(/^Invalid input: /, '').replace(/, received .*$/, '');
 }
 
 function show(value: unknown): string {

@@ -103,7 +103,6 @@ const node = z.strictObject({
 
 /** What central does with the frames of one camera. */
 const cameraConfig = z.strictObject({
-  source: text.optional().describe('where central fetches frames itself; absent: they come by MQTT'),
   models: z.array(text).default([]).describe('names of models; empty: every model that is deployed'),
   keep: z.enum(['newest', 'every']).default('newest').describe('under overload: newest frame wins, or none is skipped'),
   max_fps: positive.optional().describe('frames over this rate are skipped; absent: no limit'),
@@ -142,13 +141,6 @@ export const configSchema = z.strictObject({
     .record(z.string().refine(isName, 'a camera is named with 1 to 64 of A-Z, a-z, 0-9, _ and -'), cameraConfig)
     .default({}),
   accept_unlisted_cameras: z.boolean().default(true),
-  http: z
-    .strictObject({
-      enabled: z.boolean().default(false),
-      host: text.default('127.0.0.1'),
-      port: z.number().int().min(0).max(65535).default(7373),
-    })
-    .prefault({}),
   log: z
     .strictObject({
       level: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),

@@ -107,7 +107,10 @@ async function readSecret(name: string, path: string): Promise<string> {
     return (await readText(path)).replace(/[\r\n]+$/, '');
   } catch (error) {
     throw new TesseraError('TESSERA_CONFIG', `${name} names ${path}, which cannot be read`, {
-      hint: (error as Error).message,
+      hint:
+        (error as NodeJS.ErrnoException).code === 'ENOENT'
+          ? `there is no such file: make it, or unset ${name}`
+          : (error as Error).message,
       cause: error,
     });
   }

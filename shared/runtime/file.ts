@@ -53,7 +53,22 @@ export async function readText(path: string): Promise<string> {
     // Not through the file system: a read that waits there would keep the process from ending.
     if (found.isFIFO() || found.isSocket()) return text(new Socket({ fd, readable: true, writable: false }));
   }
-  return (await readBytes(path)).toString('utf8');
+  return utf8(await readBytes(path));
+}
+
+/** Text of UTF-8, without a byte order mark. Throws an `Error` that names what else it is. */
+export function utf8(bytes: Uint8Array): string {
+  const [first, second] = bytes;
+  if ((first === 0xff && second === 0xfe) || (first === 0xfe && second === 0xff))
+    throw new Error('it is text in UTF-16: save it as UTF-8');
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    // Of the bytes that are no UTF-8 the first is what an editor can be sent to.
+    const good = new TextDecoder('utf-8').decode(bytes).indexOf('\ufffd');
+    const line = new TextDecoder('utf-8').decode(bytes).slice(0, good).split('\n').length;
+    throw new Error(`it is not text in UTF-8 (line ${line}; perhaps Latin-1 or Windows-1252): save it as UTF-8`);
+  }
 }
 
 /** Whether a path lies in a folder or below; neither is looked up. */

@@ -63,6 +63,18 @@ function isTooDeep(text: string): boolean {
   return false;
 }
 
+const MEND = 'Mend the YAML at that line; indentation is by spaces, and text with ": " or "#" in it needs quotes.';
+
+/** Faults that have a plainer name than the library's, and a way out of their own. */
+const FAULTS: Readonly<Record<string, { readonly problem?: string; readonly hint: string }>> = {
+  MULTIPLE_DOCS: {
+    problem: 'a second document begins here',
+    hint: 'A file is one YAML document: leave out what follows `---`, or put it into a file of its own.',
+  },
+  TAB_AS_INDENT: { problem: 'the line is indented by a tab', hint: 'Indent by spaces: YAML allows no tabs there.' },
+  DUPLICATE_KEY: { hint: 'Each key stands once: keep one of them, or put what is below them together.' },
+};
+
 function open(text: string, where: string, code: ErrorCode) {
   if (isTooDeep(text))
     throw new TesseraError(code, `${where}: it nests deeper than anything that Tessera reads`, {
@@ -73,14 +85,9 @@ function open(text: string, where: string, code: ErrorCode) {
   if (fault !== undefined) {
     const at = fault.linePos?.[0];
     const place = at === undefined ? where : `${where}:${at.line}:${at.col}`;
-    throw new TesseraError(
-      code,
-      `${place}: ${fault.message.split('\n')[0]!.replace(/ at line \d+, column \d+:?$/, '')}`,
-      {
-        hint: 'Mend the YAML at that line; indentation is by spaces, and text with ": " or "#" in it needs quotes.',
-        cause: fault,
-      },
-    );
+    const said = fault.message.split('\n')[0]!.replace(/ at line \d+, column \d+:?$/, '');
+    const { problem = said, hint } = FAULTS[fault.code] ?? { hint: MEND };
+    throw new TesseraError(code, `${place}: ${problem}`, { hint, cause: fault });
   }
   return document;
 }

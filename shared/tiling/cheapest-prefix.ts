@@ -13,7 +13,7 @@ const LEAST_SHARE = 0.85;
 const CANDIDATES = 12;
 
 /** Multiply-adds that a small CPU does while a byte of a result travels (2 GMAC/s, 100 Mbit/s). A guess until links are measured. */
-const MACS_PER_BYTE = 160;
+export const MACS_PER_BYTE = 160;
 
 /** A tileable beginning, and the multiply-adds on its critical path: the slowest tile with its halo, then all that follows. */
 interface Candidate {

@@ -1,5 +1,6 @@
 import { TesseraError } from '../errors.ts';
 import { nodeMacs } from '../onnx/cost.ts';
+import { boxShape, byteLength } from '../tensor/tensor.ts';
 import { gridBands, tileBox } from './bands.ts';
 import type { Feed, StageForm, TileForm } from './form.ts';
 import {
@@ -85,14 +86,38 @@ function macsOf(segment: Segment, walks: Walks): (row: number, col: number) => n
     Math.round(costs.reduce((sum, { macs, share }) => sum + macs * share('h', row) * share('w', col), 0));
 }
 
-/** Multiply-adds of each tile of a grid, halo included, without making the model; row by row. */
-export function haloMacs(segment: Segment, rows: readonly number[], cols: readonly number[]): number[] {
+/** What each tile of a grid costs, halo included; row by row. */
+export interface HaloCosts {
+  readonly macs: readonly number[];
+  /** Bytes of the regions that the tile reads. */
+  readonly bytesIn: readonly number[];
+}
+
+/** The costs of a grid's tiles, without making their model. */
+export function haloCosts(segment: Segment, rows: readonly number[], cols: readonly number[]): HaloCosts {
   const walked = (axis: Axis, sizes: readonly number[]): Walked => {
     const { wanted } = gridBands(segment, axis, sizes);
     return { ...walkAxis(segment, axis, wanted), wanted };
   };
-  const macs = macsOf(segment, { h: walked('h', rows), w: walked('w', cols) });
-  return rows.flatMap((_, row) => cols.map((_, col) => macs(row, col)));
+  const walks = { h: walked('h', rows), w: walked('w', cols) };
+  const macs = macsOf(segment, walks);
+  const { specs } = segment.resolved;
+  const read = segment.inputs.filter((tensor) => walks.h.need.has(tensor));
+  const bytesIn = (row: number, col: number): number =>
+    read.reduce((sum, tensor) => {
+      const { dtype, shape } = specs.get(tensor)!;
+      const need = { h: walks.h.need.get(tensor)!, w: walks.w.need.get(tensor)! };
+      const box = tileBox(shape, segment.layouts.get(tensor)!, need, row, col);
+      return sum + byteLength({ dtype, shape: boxShape(box) });
+    }, 0);
+  const each = (cost: (row: number, col: number) => number): number[] =>
+    rows.flatMap((_, row) => cols.map((_, col) => cost(row, col)));
+  return { macs: each(macs), bytesIn: each(bytesIn) };
+}
+
+/** Multiply-adds of each tile of a grid, halo included, without making the model; row by row. */
+export function haloMacs(segment: Segment, rows: readonly number[], cols: readonly number[]): readonly number[] {
+  return haloCosts(segment, rows, cols).macs;
 }
 
 /** A band that needs a crop where the model has none would compute wrong cells: a fault of ours, found before anything runs. */

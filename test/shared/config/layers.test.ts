@@ -66,9 +66,7 @@ describe('configuration in layers', () => {
     expect(failureOfConfig(() => settingsOfTree({ cameras: { a: { max_fsp: 1 } } }, 'f')).hint).toBe(
       'did you mean cameras.a.max_fps?',
     );
-    expect(failureOfConfig(() => settingsOfTree({ http: { zzz: 1 } }, 'f')).hint).toBe(
-      'http has the keys enabled, host, port',
-    );
+    expect(failureOfConfig(() => settingsOfTree({ log: { zzz: 1 } }, 'f')).hint).toBe('log has the keys level, format');
   });
 
   it('says field, value, origin and what is accepted', () => {
@@ -77,9 +75,9 @@ describe('configuration in layers', () => {
     expect(wrong('mqtt.maximum_packet_size', 'big')).toEqual({
       code: 'TESSERA_CONFIG',
       message: 'file t.yaml: mqtt.maximum_packet_size is "big"',
-      hint: 'expected number',
+      hint: 'expected a number',
     });
-    expect(wrong('node.threads', 'many').hint).toBe('expected "auto", or expected number');
+    expect(wrong('node.threads', 'many').hint).toBe('expected "auto", or a number');
     expect(wrong('node.tier', 'moon').hint).toBe('expected "device" or "edge" or "cloud"');
     expect(wrong('broker.listen', ['1883']).message).toBe('file t.yaml: broker.listen.0 is "1883"');
     expect(wrong('cameras.a/b', {}).hint).toMatch(/1 to 64/);
@@ -129,11 +127,11 @@ describe('environment variables', () => {
 describe('showing a configuration', () => {
   it('hides secrets, also those in URLs', () => {
     const resolved = resolveConfig([
-      settingsOfTree({ mqtt: { password: 'hunter2' }, cameras: { a: { source: 'rtsp://u:hunter2@cam/1' } } }, 'f'),
+      settingsOfTree({ mqtt: { password: 'hunter2', server: 'mqtt://u:hunter2@cam:1' } }, 'f'),
     ]);
     const text = JSON.stringify(shownSettings(resolved));
     expect(text).not.toContain('hunter2');
-    expect(text).toContain('rtsp://u:***@cam/1');
+    expect(text).toContain('mqtt://u:***@cam:1');
   });
 
   it('hides them in errors too', () => {
@@ -142,9 +140,18 @@ describe('showing a configuration', () => {
       { server: 'mqtt:/u:12345678@host' },
       { server: ':12345678@host' },
       { server: 'http://u:12345678@host' },
+      { server: 'u:12345678@host' },
+      { server: ['mqtt://u:12345678@host'] },
     ]) {
       const { message, hint } = failureOfConfig(() => resolveConfig([settingsOfTree({ mqtt }, 'f')]));
       expect(`${message} ${hint}`).toMatch(/mqtt\.(password|server)/);
+      expect(`${message} ${hint}`).not.toContain('12345678');
+    }
+  });
+
+  it('hides them in what is proposed', () => {
+    for (const tree of [{ mqtt: 'mqtt://u:12345678@host' }, { broker: { listen: 'mqtt://u:12345678@host' } }]) {
+      const { message, hint } = failureOfConfig(() => resolveConfig([settingsOfTree(tree, 'f')]));
       expect(`${message} ${hint}`).not.toContain('12345678');
     }
   });

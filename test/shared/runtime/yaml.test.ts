@@ -11,13 +11,13 @@ describe('parseYaml', () => {
   });
 
   it.each([
-    ['a: 1\nb:\n\t- c', 'tessera.yaml:3:1: Tabs are not allowed as indentation'],
+    ['a: 1\nb:\n\t- c', 'tessera.yaml:3:1: the line is indented by a tab'],
     ['a: 1\na: 2', 'tessera.yaml:2:1: Map keys must be unique'],
     ['a: b: c', /^tessera\.yaml:1:4: Nested mappings/],
     ['a: [1, 2', /^tessera\.yaml:1:\d+: /],
     ['a: !!js/function x', /^tessera\.yaml:1:4: Unresolved tag/],
     ['a: *b', /^tessera\.yaml: .*alias/i],
-    ['--- 1\n--- 2', /^tessera\.yaml:\d+:\d+: .*multiple documents/],
+    ['--- 1\n--- 2', /^tessera\.yaml:\d+:\d+: a second document begins here/],
   ])('says where %j is wrong, in one line', (text, message) => {
     expect(() => parse(text)).toThrow(
       expect.objectContaining({ code: 'TESSERA_CONFIG', message: expect.stringMatching(message) }),

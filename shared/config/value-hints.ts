@@ -1,0 +1,114 @@
+import { nearest } from '../nearest.ts';
+import type { z } from '../schema.ts';
+
+/** What a key takes, by what the schema says of a wrong value. */
+export function accepted(issue: z.core.$ZodIssue): string {
+  if (issue.code === 'invalid_union')
+    return [...new Set(issue.errors.flat().map(accepted))].join(', or ').replaceAll(', or expected ', ', or ');
+  if (issue.code === 'invalid_key') return issue.issues[0]?.message ?? issue.message;
+  if (issue.code === 'invalid_value')
+    return `expected ${issue.values.map((value) => JSON.stringify(value)).join(' or ')}`;
+  if (issue.code === 'invalid_type') return `expected ${TYPES[issue.expected] ?? issue.expected}`;
+  if (issue.code === 'too_big')
+    return `expected at most ${issue.maximum}${issue.inclusive === false ? ', and less' : ''}`;
+  if (issue.code === 'too_small')
+    return issue.inclusive === false ? `expected more than ${issue.minimum}` : `expected at least ${issue.minimum}`;
+  return issue.message.replace(/^Invalid input: /, '').replace(/, received .*$/, '');
+}
+
+const TYPES: Readonly<Record<string, string>> = {
+  string: 'text',
+  number: 'a number',
+  int: 'a whole number',
+  boolean: 'true or false',
+  array: 'a list',
+};
+
+/** What was probably meant by a wrong value; undefined where nobody can tell. */
+export function meaning(
+  issue: z.core.$ZodIssue,
+  path: readonly string[],
+  value: unknown,
+  isSecret: boolean,
+): string | undefined {
+  if (issue.code === 'invalid_union')
+    return issue.errors
+      .flat()
+      .map((one) => meaning(one, path, value, isSecret))
+      .find((found) => found !== undefined);
+  if (issue.code === 'invalid_type') return valueHint(issue.expected, value, isSecret);
+  if (issue.code === 'invalid_value') {
+    const close = typeof value === 'string' ? nearest(value, issue.values.map(String)) : undefined;
+    return close === undefined ? undefined : `did you mean ${close}?`;
+  }
+  if (path.join('.') === 'mqtt.server' || path.slice(0, 2).join('.') === 'broker.listen') return urlHint(value);
+  if (path.join('.') === 'models.agreement' && typeof value === 'number' && value > 1 && value <= 100)
+    return `${value} % is ${value / 100}`;
+  return undefined;
+}
+
+/**
+ * What was probably meant by a value that is not what its key takes, as a sentence for a hint; undefined where nobody
+ * can tell. `expected` is what the schema says: `boolean`, `number`, `string`, `array`.
+ */
+function valueHint(expected: string | undefined, value: unknown, isSecret: boolean): string | undefined {
+  if (expected === 'boolean') return booleanHint(value);
+  if (expected === 'number') return numberHint(value);
+  if (expected === 'string' && (typeof value === 'number' || typeof value === 'boolean'))
+    // YAML has read it already: 0042 is 42, 1e3 is 1000, so what stood there is not known any more.
+    return `put what stands there into quotes: without them it is ${typeof value === 'number' ? 'a number' : 'true or false'}`;
+  if (expected === 'string' && Array.isArray(value)) return 'leave the brackets or the dash away';
+  if (expected === 'array' && (typeof value === 'string' || typeof value === 'number'))
+    return `write ${isSecret ? '[...]' : `[${value}]`}`;
+  return undefined;
+}
+
+const WORDS: Readonly<Record<string, boolean>> = {
+  yes: true,
+  on: true,
+  y: true,
+  enable: true,
+  enabled: true,
+  true: true,
+  1: true,
+  no: false,
+  off: false,
+  n: false,
+  disable: false,
+  disabled: false,
+  false: false,
+  0: false,
+};
+
+function booleanHint(value: unknown): string | undefined {
+  const meant = WORDS[String(value).toLowerCase()];
+  if (meant === undefined) return undefined;
+  if (typeof value === 'string' && value.toLowerCase() === String(meant)) return `write ${meant} without quotes`;
+  return `write ${meant}: in YAML 1.2 ${JSON.stringify(value)} is ${typeof value === 'number' ? 'a number' : 'text'}`;
+}
+
+function numberHint(value: unknown): string | undefined {
+  if (typeof value !== 'string') return undefined;
+  const text = value.trim();
+  if (text !== '' && Number.isFinite(Number(text))) return `write ${Number(text)} without quotes`;
+  const [, digits, unit] = /^([\d.]+)\s*([a-z%]+)$/i.exec(text) ?? [];
+  return digits === undefined ? undefined : `write ${digits} without "${unit}"`;
+}
+
+const SCHEMES: Readonly<Record<string, string>> = {
+  tcp: 'mqtt',
+  ssl: 'mqtts',
+  tls: 'mqtts',
+  http: 'ws',
+  https: 'wss',
+  mqtt5: 'mqtt',
+};
+
+/** How an address is written as a URL of a broker: `pi:1883`, `tcp://pi`. */
+export function urlHint(value: unknown): string | undefined {
+  if (typeof value !== 'string') return undefined;
+  const [, scheme, rest] = /^([a-z0-9]+):\/\/(.+)$/i.exec(value.trim()) ?? [];
+  const known = SCHEMES[scheme?.toLowerCase() ?? ''];
+  if (known !== undefined) return `write ${known}://${rest}`;
+  return scheme === undefined && /^[\w.[\]:-]+$/.test(value.trim()) ? `write mqtt://${value.trim()}` : undefined;
+}
