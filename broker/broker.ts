@@ -353,7 +353,10 @@ class EmbeddedBroker implements RunningBroker {
       authorizePublish: (client, packet, done) => {
         const why = client === null ? undefined : gate.refusesPublish(client, packet);
         if (why !== undefined) return done(new Said(why));
-        if (client === null || packet.qos === 0) return done(null);
+        if (client === null || packet.qos === 0) {
+          if (client !== null && gate.floods(client, packet)) this.#routing!.drop(packet);
+          return done(null);
+        }
         this.#routing!.first(client, packet as Arriving, done);
       },
       authorizeSubscribe: (client, subscription, done) => {

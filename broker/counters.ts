@@ -10,6 +10,8 @@ export interface BrokerCounters {
   refusedSubscriptions: number;
   oversizePackets: number;
   droppedForSlowReaders: number;
+  /** Messages of QoS 0 above the rate of their client. */
+  droppedOfFloods: number;
   /** Retained messages that were delivered and not kept: frames, and those beyond the limits. */
   notRetained: number;
   closedSlowReaders: number;
@@ -31,6 +33,7 @@ export const newCounters = (): BrokerCounters => ({
   refusedSubscriptions: 0,
   oversizePackets: 0,
   droppedForSlowReaders: 0,
+  droppedOfFloods: 0,
   notRetained: 0,
   closedSlowReaders: 0,
   droppedKept: 0,

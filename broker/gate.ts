@@ -7,6 +7,7 @@ import type { BrokerCounters } from './counters.ts';
 import type { CredentialStore } from './credentials.ts';
 import type { BrokerComplaints } from './endings.ts';
 import { isBulk, mayPublish, maySubscribe } from './policy.ts';
+import { PublishRates } from './publish-rates.ts';
 import { Retained } from './retained.ts';
 import { judge } from './slow-readers.ts';
 
@@ -41,11 +42,13 @@ export class Gate {
   readonly #options: GateOptions;
   readonly #admission: Admission;
   readonly #retained = new Retained();
+  readonly #rates: PublishRates;
 
   constructor(options: GateOptions) {
     const { base, credentials, anonymous } = options;
     this.#options = options;
     this.#admission = new Admission({ base, credentials, anonymous });
+    this.#rates = new PublishRates(base);
   }
 
   /** Decides whether a client comes in; its connection then has an identity. */
@@ -106,6 +109,16 @@ export class Gate {
       fields,
     );
     return why;
+  }
+
+  /** Whether a message of QoS 0 is one too many of its client (publish-rates.ts), and is not to be passed on. */
+  floods(client: ClientOf, { topic, payload }: Published): boolean {
+    const { connections, counters, complaints } = this.#options;
+    if (!this.#rates.isOver(client, topic, payload.length, performance.now())) return false;
+    counters.droppedOfFloods += 1;
+    const text = 'a client publishes more than any node does: what is above the rate is not passed on';
+    complaints.clients.warn(`rate ${client.id}`, text, { topic, ...connections.who(client) });
+    return true;
   }
 
   /** Whether a client may subscribe to a filter. */

@@ -50,6 +50,11 @@ export class Routing {
     passOver(aedes, this.#routed);
   }
 
+  /** Passes over a message: it is acknowledged, and nobody gets it. */
+  drop(packet: object): void {
+    this.#routed.add(packet);
+  }
+
   /**
    * Routes a message that may be published; `done` lets Aedes acknowledge it, or closes the connection. In a turn of the
    * event loop of its own, as Aedes would.

@@ -1,3 +1,4 @@
+import { Allowances } from '../shared/allowances.ts';
 import { Complaints } from '../shared/complaints.ts';
 import { type Failure, failureOf } from '../shared/errors.ts';
 import { CENTRAL } from '../shared/plan/plan.ts';
@@ -13,9 +14,11 @@ import {
   type WireRegion,
 } from '../shared/protocol/messages.ts';
 import { parseNodeTopic, type Topics, WIRE_VERSION } from '../shared/protocol/topics.ts';
-import type { Wire } from '../shared/runtime/wire.ts';
+import type { Gate, Head, Wire } from '../shared/runtime/wire.ts';
 import { explain } from '../shared/schema.ts';
 import type { Event } from './coordinator/events.ts';
+import type { Address } from './coordinator/results.ts';
+import { Paced } from './paced.ts';
 
 /** An event without its time, which the shell adds. */
 export type Untimed<E extends Event = Event> = E extends Event ? Omit<E, 'at'> : never;
@@ -32,6 +35,9 @@ export interface FleetOptions {
   readonly onCodecs?: (node: string, codecs: readonly string[]) => void;
   /** Hears how far a node that is online is with the plans that it was asked to prepare. */
   readonly onPlans?: (node: string, plans: readonly PlanProgress[]) => void;
+  /** Whether results that a message announces are awaited; and how many results were of no use so far. */
+  readonly isAwaited?: (of: Address) => boolean;
+  readonly unused?: () => number;
   /** Keeps a tile's undecoded outputs; returns their handle. */
   readonly keep: (plan: string, out: readonly WireRegion[]) => string;
   readonly log: Log;
@@ -41,6 +47,10 @@ export interface FleetOptions {
 const MAX_TEXT = 64 * 1024;
 /** Nodes that are known at a time; a plan names no more. */
 const MAX_NODES = 1024;
+/** Heartbeats of a node that are read: at once, and in the long run; it sends one a second. */
+const HEARTBEATS = { burst: 20, perSecond: 4 } as const;
+/** Answers to `prepare` that a node may give: at once, and in the long run. */
+const CONTROLS = { burst: 200, perSecond: 20 } as const;
 /** Tiles that every node is trusted to hold, bytes. */
 const MIN_TILE_BYTES = 16e6;
 
@@ -51,7 +61,7 @@ const MIN_TILE_BYTES = 16e6;
  * is said in the log, once a minute and node, and changes nothing.
  */
 export async function watchFleet(options: FleetOptions): Promise<void> {
-  const { bus, wire, topics, tell, epoch, onCodecs, onPlans, keep, log } = options;
+  const { bus, wire, topics, tell, epoch, onCodecs, onPlans, isAwaited, unused, keep, log } = options;
   const infos = new Map<string, NodeInfo>();
   const online = new Set<string>();
   const complaints = new Complaints(log, () => performance.now());
@@ -125,35 +135,68 @@ export async function watchFleet(options: FleetOptions): Promise<void> {
   // On a slow link heartbeats wait behind a large result, whose parts say as well that the node lives.
   wire.onPart = (node) => tell({ type: 'heartbeat', node });
 
-  wire.on('control', controlMessage, (node, message) => {
-    if (node === CENTRAL) return;
-    if (message.type === 'ready') {
-      // Another run of the process said this: what it had loaded is gone.
-      if (infos.get(node)?.boot_id !== message.boot_id) return;
-      tell({ type: 'node-ready', node, plan: message.plan, ask: message.ask });
-    } else if (message.type === 'refused') {
-      const { plan, code, text, ask } = message;
-      tell({ type: 'node-refused', node, plan, code, text, ask });
-    }
-  });
+  const isAsked = (node: string, { plan, i_id, stage, attempt }: Head): ReturnType<Gate> => {
+    // Without these it is not known what the message is about.
+    if (typeof plan !== 'string' || typeof i_id !== 'string') return 'unknown';
+    if (typeof stage !== 'number' || typeof attempt !== 'number') return 'unknown';
+    if (isAwaited === undefined) return 'unknown';
+    return isAwaited({ node, plan, i_id, stage, attempt }) ? 'unknown' : 'unasked';
+  };
+  const controls = new Allowances(CONTROLS);
+  const mayControl = (node: string): ReturnType<Gate> =>
+    controls.take(node, performance.now()) ? 'unknown' : 'unasked';
 
-  wire.on('result', resultMessage, (node, message: ResultMessage) => {
-    if (node === CENTRAL) return;
-    const { plan, i_id, stage, attempt, queue_ms } = message;
-    for (const tile of message.tiles) {
-      const { t_id } = tile;
-      const about = { node, plan, i_id, stage, t_id, attempt };
-      if ('error' in tile) tell({ type: 'tile-error', ...about, ...tile.error });
-      else {
-        const bytes = tile.out.reduce((sum, region) => sum + region.d.byteLength, 0);
-        const handle = keep(plan, tile.out);
-        tell({ type: 'tile-result', ...about, bytes, compute_ms: tile.compute_ms, queue_ms, handle });
+  wire.on(
+    'control',
+    controlMessage,
+    (node, message) => {
+      if (node === CENTRAL) return;
+      if (message.type === 'ready') {
+        // Another run of the process said this: what it had loaded is gone.
+        if (infos.get(node)?.boot_id !== message.boot_id) return;
+        tell({ type: 'node-ready', node, plan: message.plan, ask: message.ask });
+      } else if (message.type === 'refused') {
+        const { plan, code, text, ask } = message;
+        tell({ type: 'node-refused', node, plan, code, text, ask });
       }
-    }
-  });
+    },
+    mayControl,
+  );
 
-  for (const filter of [topics.nodeStatusAll, topics.nodeInfoAll]) await bus.subscribe(filter, 1, onNode);
-  await bus.subscribe(topics.heartbeatAll, 0, onNode);
+  wire.on(
+    'result',
+    resultMessage,
+    (node, message: ResultMessage) => {
+      if (node === CENTRAL) return false;
+      const before = unused?.() ?? 0;
+      const { plan, i_id, stage, attempt, queue_ms } = message;
+      for (const tile of message.tiles) {
+        const { t_id } = tile;
+        const about = { node, plan, i_id, stage, t_id, attempt };
+        if ('error' in tile) tell({ type: 'tile-error', ...about, ...tile.error });
+        else {
+          const bytes = tile.out.reduce((sum, region) => sum + region.d.byteLength, 0);
+          const handle = keep(plan, tile.out);
+          tell({ type: 'tile-result', ...about, bytes, compute_ms: tile.compute_ms, queue_ms, handle });
+        }
+      }
+      return message.tiles.length > 0 && (unused?.() ?? 0) - before < message.tiles.length;
+    },
+    isAsked,
+  );
+
+  const floods = (topic: string): void =>
+    complaints.warn(`flood ${topic}`, `${topic} is said faster than it is looked at`);
+  const states = new Paced(onNode, floods);
+  const beats = new Allowances(HEARTBEATS);
+  for (const filter of [topics.nodeStatusAll, topics.nodeInfoAll])
+    await bus.subscribe(filter, 1, (message) => {
+      if (message.payload.byteLength <= MAX_TEXT) states.accept(message);
+    });
+  await bus.subscribe(topics.heartbeatAll, 0, (message) => {
+    if (beats.take(message.topic, performance.now())) onNode(message);
+    else floods(message.topic);
+  });
 }
 
 function readJson(text: string): { json: unknown } | { failure: Failure } {

@@ -200,6 +200,8 @@ export class Reign {
       topics: topics(base),
       tell: (event) => this.#tell(event),
       epoch: this.#parts.epoch,
+      isAwaited: (of) => this.#coordinator.isAwaited(of),
+      unused: () => this.#coordinator.unused,
       onCodecs: (node, codecs) => this.#shell.knowCodecs(node, codecs),
       onPlans: (node, plans) => this.#readiness.hear(node, plans),
       keep: (plan, out) => this.#shell.keepResult(plan, out),

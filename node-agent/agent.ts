@@ -97,7 +97,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   }
 
   const now = (): number => performance.now();
-  const wire = new Wire({ bus, topics, self: id, log, now });
+  const wire = new Wire({ bus, topics, self: id, log, now, only: CENTRAL });
   const complaints = new Complaints(log, now);
   const maxBytes = Math.min(QUEUE_BYTES.most, Math.max(QUEUE_BYTES.least, totalmem() * QUEUE_SHARE));
   const epochs = new Epochs();

@@ -58,6 +58,11 @@ export function isLive(ask: Ask): boolean {
   return !ask.probe && (ask.state === 'queued' || ask.state === 'sent');
 }
 
+/** The name of a batch within its frame. */
+export function batchName(node: string, stage: number, attempt: number): string {
+  return `${node} ${stage} ${attempt}`;
+}
+
 /** Gives tiles of one stage to a node, in one batch; `flush` sends them as credit allows. */
 export function assign(
   s: State,
@@ -124,6 +129,7 @@ export function assign(
       stage.unplaced--;
     }
   });
+  frame.batches.set(batchName(node.id, stage.stage.id, how.attempt), batch);
   node.worked_at = s.now;
   if (!probe) s.timers.set(`hedge ${batch.id}`, s.now + batch.hedge_ms, { kind: 'hedge', batch });
   if (!probe) countBatch(s, node);

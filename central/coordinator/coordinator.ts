@@ -8,7 +8,7 @@ import { advance, endFrame, fill, onFinished, onHardLimit, onOpened, openFrame }
 import type { CoordinatorOptions } from './options.ts';
 import { giveUp, hedge } from './place.ts';
 import { offerPlan, onNodeReady, onNodeRefused, settlePlans } from './plans.ts';
-import { onPasted, onTileError, onTileResult } from './results.ts';
+import { type Address, isAwaited, onPasted, onTileError, onTileResult } from './results.ts';
 import { type Snapshot, snapshotOf } from './snapshot.ts';
 import { type Alarm, type Frame, newState, type PlanRun, type State } from './state.ts';
 
@@ -42,6 +42,7 @@ const STALL_GRACE_MS = 50;
  *     is done and was not confident.
  * 10. Every audit that a `paste` begins ends with one `audit-over`, and after it no effect names it. No frame waits for
  *     one. A node that is left out gets no work, and no frame ends well in which its results were used before.
+ * 11. What `isAwaited` denies would have been discarded.
  */
 export class Coordinator {
   readonly #state: State;
@@ -63,6 +64,17 @@ export class Coordinator {
     this.#settle();
     this.#setTimer();
     return s.effects;
+  }
+
+  /** Whether results of which the first values are known answer anything; the others are counted and need no event. */
+  isAwaited(of: Address): boolean {
+    return isAwaited(this.#state, of);
+  }
+
+  /** Results so far that were of no use. */
+  get unused(): number {
+    const { duplicate, stray, late, 'stale-epoch': stale } = this.#state.notes;
+    return duplicate + stray + late + stale;
   }
 
   /** What has been counted and learnt so far. */

@@ -27,7 +27,7 @@ function newNode(id: string, tier: Tier, now: number): Node {
     answered_at: now,
     statistics: newStatistics(),
     audit: { agreed: 0, out: false, left_out_times: 0, recent: [] },
-    counts: { tiles: 0, audited: 0, errors: 0, given_up: 0, hedges_won: 0, bytes_up: 0, bytes_down: 0 },
+    counts: { tiles: 0, audited: 0, unasked: 0, errors: 0, given_up: 0, hedges_won: 0, bytes_up: 0, bytes_down: 0 },
     pace: { batches: 0, late: 0, halved_at: now, said_at: Number.NEGATIVE_INFINITY },
   };
 }

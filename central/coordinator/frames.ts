@@ -54,6 +54,7 @@ export function openFrame(s: State, waiting: Waiting, run: PlanRun): void {
     exit: null,
     fallback: undefined,
     asks: [],
+    batches: new Map(),
     bytes_up: 0,
     bytes_down: 0,
   };

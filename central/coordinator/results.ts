@@ -1,6 +1,6 @@
 import { believe } from '../scheduler/belief.ts';
 import { observeWork, stageKey } from '../scheduler/statistics.ts';
-import { answer, cancel, end, failed, isLive } from './asks.ts';
+import { answer, batchName, cancel, end, failed, isLive } from './asks.ts';
 import { audit, auditOf, onFirstFailed, onSecond } from './audit.ts';
 import type { Event, TileNote } from './events.ts';
 import { onHeard } from './fleet.ts';
@@ -25,6 +25,39 @@ function findAsk(s: State, event: TileResult | TileError): { frame: Frame; ask: 
   );
   if (ask === undefined) return 'stray';
   return ask.state === 'answered' || ask.state === 'failed' ? 'duplicate' : { frame, ask };
+}
+
+/** What a message with results is about, as its first values say. */
+export interface Address {
+  readonly node: string;
+  readonly plan: string;
+  readonly i_id: string;
+  readonly stage: number;
+  readonly attempt: number;
+}
+
+/** Whether something that a node says may answer a request; a note why not is counted. Costs little, changes nothing else. */
+export function isAwaited(s: State, of: Address): boolean {
+  const note = unasked(s, of);
+  if (note === undefined) return true;
+  s.notes[note]++;
+  const node = s.nodes.get(of.node);
+  if (node !== undefined) node.counts.unasked++;
+  return false;
+}
+
+function unasked(s: State, { node, plan, i_id, stage, attempt }: Address): TileNote | undefined {
+  if (!i_id.startsWith(`${s.options.epoch}-`)) return 'stale-epoch';
+  for (const { ask, i_id: frame, phase } of s.audits.values())
+    if (phase === 'asked' && frame === i_id && ask.node.id === node && ask.batch.attempt === attempt) return undefined;
+  const frame = s.frames.get(i_id);
+  if (frame === undefined) {
+    const asked = s.ended.get(i_id)?.get(node);
+    return asked === undefined ? 'stray' : asked.open > 0 ? undefined : 'late';
+  }
+  const batch = frame.run.plan.id === plan ? frame.batches.get(batchName(node, stage, attempt)) : undefined;
+  if (batch === undefined || batch.messages === 0) return 'stray';
+  return batch.asks.some(({ state }) => state !== 'answered' && state !== 'failed') ? undefined : 'duplicate';
 }
 
 /** Work for a frame that has ended still tells how fast the node is, once for each tile that it was asked for. */

@@ -42,6 +42,7 @@ export interface Snapshot {
         readonly left_out: boolean;
         readonly tiles: number;
         readonly audited: number;
+        readonly unasked: number;
         readonly errors: number;
         readonly given_up: number;
         readonly hedges_won: number;

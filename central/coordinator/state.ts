@@ -127,6 +127,8 @@ export interface Node {
   readonly counts: {
     tiles: number;
     audited: number;
+    /** Messages that it was not asked for, or not any more. */
+    unasked: number;
     errors: number;
     given_up: number;
     hedges_won: number;
@@ -226,6 +228,8 @@ export interface Frame extends Waiting {
   /** Why central computed what the plan gives to nodes. */
   fallback: Fallback | undefined;
   readonly asks: Ask[];
+  /** By node, stage and attempt. */
+  readonly batches: Map<string, Batch>;
   bytes_up: number;
   bytes_down: number;
 }

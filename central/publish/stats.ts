@@ -12,7 +12,16 @@ interface CameraWindow {
 }
 
 /** Counts of a node's work that are reported. */
-const NODE_COUNTS = ['tiles', 'audited', 'errors', 'given_up', 'hedges_won', 'bytes_up', 'bytes_down'] as const;
+const NODE_COUNTS = [
+  'tiles',
+  'audited',
+  'unasked',
+  'errors',
+  'given_up',
+  'hedges_won',
+  'bytes_up',
+  'bytes_down',
+] as const;
 
 /** Latencies kept per camera and window; beyond that the window's first ones speak for it. */
 const MAX_LATENCIES = 4096;

@@ -343,6 +343,8 @@ export const stats = z.object({
       tiles: count,
       /** Of these, how many somebody else computed too. */
       audited: count.optional(),
+      /** Messages with results that it was not asked for, or not any more; dropped undecoded. */
+      unasked: count.optional(),
       errors: count.optional(),
       given_up: count.optional(),
       hedges_won: count.optional(),

@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto';
+import { Allowances } from '../allowances.ts';
 import { Complaints } from '../complaints.ts';
 import { TesseraError } from '../errors.ts';
 import type { Bus, Log, Message } from '../ports.ts';
+import { peekCbor } from '../protocol/cbor-peek.ts';
 import { partMessage } from '../protocol/messages.ts';
 import { PART_LIMIT_BYTES, Reassembler, type ReassemblyLimits, splitBody } from '../protocol/parts.ts';
 import { parseWireTopic, type Topics, type WireKind } from '../protocol/topics.ts';
@@ -14,6 +16,9 @@ import { decode, encode } from './cbor.ts';
  *   1. The sender of a message is the last level of its topic; brokers see to it that nobody writes another's.
  *   2. What does not follow the protocol is counted, logged once per sender and minute, and never thrown.
  *   3. A message is handed over once it is whole and valid; its byte strings may alias buffers of the client.
+ *   4. What nobody asked for costs a constant: it is dropped by its address and its first few values, undecoded (`Gate`).
+ *   5. What is decoded and then turns out to be of no use costs its sender: beyond a share of this process's time nothing
+ *      more of that sender is decoded until that has come back, except what a gate says is awaited.
  */
 
 /** What the wire counts; bytes are encoded bodies as they travel. */
@@ -26,7 +31,19 @@ export interface WireCounters {
   invalid: number;
   /** Of the protocol, but of a kind that nothing here handles. */
   unhandled: number;
+  /** Dropped undecoded: nobody asked for it, or its sender has sent too much of no use. */
+  dropped: number;
 }
+
+/** First values of a message as `peekCbor` reads them: texts and whole numbers before the first list or bytes. */
+export type Head = Readonly<Record<string, string | number>>;
+/** Says of a message what its first values tell: awaited, not asked for, or that they do not tell. */
+export type Gate = (from: string, head: Head) => 'awaited' | 'unasked' | 'unknown';
+
+/** Time that a sender may cost by what is of no use, ms: at once, and a twentieth of all time. */
+const USELESS = { burst: 1000, perSecond: 50 } as const;
+/** Messages that nobody asked for, by sender, before that is said: late answers are a few now and then. */
+const UNASKED = { burst: 200, perSecond: 10 } as const;
 
 /** QoS by kind: bulk is repeated by the application, what must arrive is acknowledged (DESIGN section 4). */
 const QOS: Readonly<Record<WireKind, 0 | 1>> = {
@@ -46,13 +63,24 @@ export interface WireOptions {
   readonly log: Log;
   readonly now: () => number;
   readonly limits?: ReassemblyLimits;
+  /** The only one who is listened to; everybody where it is absent. */
+  readonly only?: string;
 }
 
-type Handler = (from: string, body: Uint8Array, value: unknown) => void;
+/** Returns false where the message was of no use. */
+type Handler = (from: string, body: Uint8Array, value: unknown) => boolean;
 
 /** Sends and receives wire messages; see above. */
 export class Wire {
-  readonly counters: WireCounters = { sent: 0, sentBytes: 0, received: 0, receivedBytes: 0, invalid: 0, unhandled: 0 };
+  readonly counters: WireCounters = {
+    sent: 0,
+    sentBytes: 0,
+    received: 0,
+    receivedBytes: 0,
+    invalid: 0,
+    unhandled: 0,
+    dropped: 0,
+  };
   /** Told of each part of a body that is not whole yet: on a slow link nothing else may come from its sender for long. */
   onPart: (from: string) => void = () => {};
   readonly #bus: Bus;
@@ -61,6 +89,10 @@ export class Wire {
   readonly #now: () => number;
   readonly #reassembler: Reassembler;
   readonly #handlers = new Map<WireKind, Handler>();
+  readonly #gates = new Map<WireKind, Gate>();
+  readonly #useless = new Allowances(USELESS);
+  readonly #unasked = new Allowances(UNASKED);
+  readonly #only: string | undefined;
   readonly #complaints: Complaints;
   /** Message ids differ between runs of a process too, so that parts of two runs are never put together. */
   readonly #run = randomUUID().slice(0, 8);
@@ -72,6 +104,7 @@ export class Wire {
     this.#self = options.self;
     this.#complaints = new Complaints(options.log, options.now);
     this.#now = options.now;
+    this.#only = options.only;
     this.#reassembler = new Reassembler(options.limits);
   }
 
@@ -90,10 +123,20 @@ export class Wire {
     return this.#bus.unsubscribe(this.#topics.wireInbox(this.#self));
   }
 
-  /** Handles messages of one kind; `bytes` is the encoded size of the whole message. One handler per kind. */
-  on<T>(kind: WireKind, schema: z.ZodType<T>, handler: (from: string, message: T, bytes: number) => void): void {
+  /**
+   * Handles messages of one kind; `bytes` is the encoded size of the whole message. One handler per kind; it returns false
+   * for a message that was of no use. `gate` is asked before a message is decoded.
+   */
+  on<T>(
+    kind: WireKind,
+    schema: z.ZodType<T>,
+    handler: (from: string, message: T, bytes: number) => unknown,
+    gate?: Gate,
+  ): void {
+    if (gate !== undefined) this.#gates.set(kind, gate);
     this.#handlers.set(kind, (from, body, value) => {
-      handler(from, parse(schema, value, 'TESSERA_MESSAGE_INVALID', `${kind} from ${from}`), body.byteLength);
+      const message = parse(schema, value, 'TESSERA_MESSAGE_INVALID', `${kind} from ${from}`);
+      return handler(from, message, body.byteLength) !== false;
     });
   }
 
@@ -131,15 +174,54 @@ export class Wire {
       return;
     }
     this.counters.receivedBytes += payload.byteLength;
+    const { kind, from } = address;
+    if (!this.#mayPass(kind, from, payload)) return;
+    const began = this.#now();
+    let isUseful = false;
     try {
-      this.#take(address.kind, address.from, payload);
+      isUseful = this.#take(kind, from, payload);
     } catch (error) {
       if (!(error instanceof TesseraError) || error.code !== 'TESSERA_MESSAGE_INVALID') throw error;
-      this.#refuse(address.from, error.message);
+      this.#refuse(from, error.message);
     }
+    const ended = this.#now();
+    if (!isUseful) this.#useless.spend(from, ended - began, ended);
   }
 
-  #take(kind: WireKind, from: string, payload: Uint8Array): void {
+  /** Whether a message is worth decoding, as far as its address and first values tell. */
+  #mayPass(kind: WireKind, from: string, body: Uint8Array): boolean {
+    const now = this.#now();
+    if (this.#only !== undefined && from !== this.#only) {
+      this.counters.dropped += 1;
+      this.#complaints.warn(
+        `stranger ${from}`,
+        `what ${from} sends is ignored: only ${this.#only} is listened to here`,
+      );
+      return false;
+    }
+    const gate = this.#gates.get(kind);
+    const head = gate === undefined ? {} : peekCbor(body);
+    // A part says nothing of what it is part of.
+    const verdict = gate === undefined || 'm' in head ? 'unknown' : gate(from, head);
+    if (verdict === 'awaited') return true;
+    if (verdict === 'unasked') {
+      this.counters.dropped += 1;
+      if (!this.#unasked.take(from, now))
+        this.#complaints.warn(`unasked ${from}`, `${from} floods: it sends many a ${kind} that nobody asked for`, {
+          from,
+        });
+      return false;
+    }
+    if (this.#useless.has(from, now)) return true;
+    this.counters.dropped += 1;
+    this.#complaints.warn(`useless ${from}`, `${from} sends so much of no use that it is not decoded for now`, {
+      from,
+    });
+    return false;
+  }
+
+  /** Takes a message in; false where it was of no use. */
+  #take(kind: WireKind, from: string, payload: Uint8Array): boolean {
     const what = `${kind} from ${from}`;
     let body = payload;
     let value = decode(payload, z.unknown(), what);
@@ -149,22 +231,24 @@ export class Wire {
       const outcome = this.#reassembler.accept(from, part, this.#now());
       if (outcome.kind === 'refused') {
         this.#refuse(from, `part of ${what}: ${outcome.reason}`);
-        return;
+        return false;
       }
       if (outcome.kind !== 'complete') {
         this.onPart(from);
-        return;
+        return true;
       }
       body = outcome.body;
+      if (!this.#mayPass(kind, from, body)) return false;
       value = decode(body, z.unknown(), what);
     }
     const handler = this.#handlers.get(kind);
     if (handler === undefined) {
       this.counters.unhandled += 1;
-      return;
+      return false;
     }
-    handler(from, body, value);
+    const isUseful = handler(from, body, value);
     this.counters.received += 1;
+    return isUseful;
   }
 
   #refuse(from: string, why: string): void {

@@ -101,4 +101,25 @@ describe('watchFleet', () => {
     for (let k = 0; k < 1100; k++) await online(`z-${k}`);
     expect(events.length).toBe(1024);
   });
+
+  it('takes the last word of a node that says its state a thousand times, and not the thousand', async () => {
+    await broker.publish(topics.nodeInfo('pi-1'), JSON.stringify({ ...info, id: 'pi-1' }));
+    for (let k = 0; k < 2000; k++) await broker.publish(topics.nodeStatus('pi-1'), k % 2 === 0 ? 'online' : 'offline');
+    expect(events.length).toBeLessThan(150);
+    await expect.poll(() => events.at(-1)?.type, { timeout: 5000 }).toBe('node-offline');
+    expect(log.lines.filter((line) => line.includes('faster'))).toHaveLength(1);
+    await broker.publish(topics.nodeStatus('pi-2'), 'online');
+    await broker.publish(topics.nodeInfo('pi-2'), JSON.stringify({ ...info, id: 'pi-2' }));
+    expect(events.at(-1)).toMatchObject({ type: 'node-online', node: 'pi-2' });
+  });
+
+  it('reads a few heartbeats a second of each node, however many come', async () => {
+    await online('pi-1');
+    const beat = JSON.stringify(example<object>('heartbeat'));
+    for (let k = 0; k < 1000; k++) await broker.publish(topics.heartbeat('pi-1'), beat);
+    expect(events.filter(({ type }) => type === 'heartbeat').length).toBeLessThan(50);
+    await online('pi-2');
+    await broker.publish(topics.heartbeat('pi-2'), beat);
+    expect(events.at(-1)).toEqual({ type: 'heartbeat', node: 'pi-2' });
+  });
 });

@@ -261,8 +261,11 @@ export class Cluster {
   /** Tells the coordinator something, checks what it answers and carries it out. */
   tell(event: Untimed): void {
     const timed = { ...event, at: this.now } as Event;
+    const unasked = timed.type === 'tile-result' && timed.node !== CENTRAL && this.#isUnasked(timed);
     const effects = this.coordinator.handle(timed);
     this.last = effects;
+    if (unasked && !effects.some(({ type }) => type === 'discard'))
+      throw new Error('invariant 11: a result was used that the coordinator called unasked');
     this.steps++;
     this.log?.push(`> ${JSON.stringify(timed)}`);
     for (const effect of effects) this.log?.push(`< ${JSON.stringify(effect)}`);
@@ -272,6 +275,11 @@ export class Cluster {
       throw new Error(`${(error as Error).message} (step ${this.steps}, ${timed.type} at ${timed.at} ms)`);
     }
     for (const effect of effects) this.#carryOut(effect);
+  }
+
+  /** What the wire would drop before it is decoded. */
+  #isUnasked(event: Extract<Event, { type: 'tile-result' }>): boolean {
+    return !this.coordinator.isAwaited(event);
   }
 
   #soon(ms: number, event: Untimed<Event & { type: EventType }>): void {

@@ -124,3 +124,77 @@ describe('Wire', () => {
     expect(warnings).toEqual(['central', 'pi-2', 'central']);
   });
 });
+
+describe('what nobody asked for', () => {
+  it('is dropped by its first values, undecoded, also where it came in parts; what is awaited is not', async () => {
+    const { central, node, received } = await pair();
+    const asked: unknown[] = [];
+    central.on(
+      'result',
+      schema,
+      (from, message) => received.push({ from, n: message.n, size: 0, bytes: 0 }),
+      (_, head) => {
+        asked.push(head.n);
+        return head.n === 1 ? 'unknown' : 'unasked';
+      },
+    );
+    await node.send('central', 'result', { n: 2, d: new Uint8Array(1000), broken: undefined });
+    await node.send('central', 'result', { n: 3, d: new Uint8Array(1_000_000) });
+    await node.send('central', 'result', { n: 1, d: new Uint8Array(1_000_000) });
+    expect(asked).toEqual([2, 3, 1]);
+    expect(received.map(({ n }) => n)).toEqual([1]);
+    expect(central.counters).toMatchObject({ dropped: 2, invalid: 0 });
+  });
+
+  it('is said once a minute and sender, when there is more of it than late answers make', async () => {
+    const lines: string[] = [];
+    const log: Log = { ...silentLog, warn: (text) => lines.push(text) };
+    const { central, node } = await pair({ log });
+    central.on(
+      'result',
+      schema,
+      () => {},
+      () => 'unasked',
+    );
+    for (let k = 0; k < 150; k++) await node.send('central', 'result', { n: 2 });
+    expect(lines).toEqual([]);
+    for (let k = 0; k < 1000; k++) await node.send('central', 'result', { n: 2 });
+    expect(lines).toEqual(['pi-1 floods: it sends many a result that nobody asked for']);
+  });
+
+  it('is not decoded any more once it has cost too much, and again when that time has come back', async () => {
+    const clock = { now: 0 };
+    const { central, node, broker } = await pair({ now: () => clock.now });
+    let handled = 0;
+    central.on('result', schema, () => {
+      handled++;
+      // What it took to find out that it was of no use.
+      clock.now += 100;
+      return false;
+    });
+    for (let k = 0; k < 50; k++) await node.send('central', 'result', { n: 1 });
+    expect(handled).toBeGreaterThan(5);
+    expect(handled).toBeLessThan(15);
+    const other = new Wire({ bus: broker.bus(), topics: names, self: 'pi-2', log: silentLog, now: () => 0 });
+    const before = handled;
+    await other.send('central', 'result', { n: 1 });
+    expect(handled).toBe(before + 1);
+    clock.now += 60_000;
+    await node.send('central', 'result', { n: 1 });
+    expect(handled).toBe(before + 2);
+  });
+
+  it('comes from anybody but the one who is listened to', async () => {
+    const broker = new MemoryBroker();
+    const wire = (self: string, only?: string) =>
+      new Wire({ bus: broker.bus(), topics: names, self, log: silentLog, now: () => 0, ...(only && { only }) });
+    const node = wire('pi-1', 'central');
+    let handled = 0;
+    node.on('work', schema, () => handled++);
+    await node.start();
+    await wire('pi-2').send('pi-1', 'work', { n: 1 });
+    expect([handled, node.counters.dropped]).toEqual([0, 1]);
+    await wire('central').send('pi-1', 'work', { n: 1 });
+    expect(handled).toBe(1);
+  });
+});
