@@ -82,6 +82,11 @@ function shortened(reason: string): string {
   return reason.length > MAX_REASON ? `${reason.slice(0, MAX_REASON - 3)}...` : reason;
 }
 
+/** A plan's reason with why its results are approximate; a plan that is prepared again has it already. */
+function withRemark(reason: string, why: string): string {
+  return reason.includes('; approximate: ') ? reason : shortened(`${reason}; approximate: ${why}`);
+}
+
 /** Only what the network ends with may be of a shape that a run tells: what stages hand on has to be known before. */
 function checkTensors({ stages }: Plan, resolved: ResolvedModel): void {
   const results = new Set(outputsOf(resolved));
@@ -107,8 +112,10 @@ export function withInnerTensors(plan: Plan, names: TensorNames): Plan {
 /** Works out a plan's geometry for its model. Throws TesseraError TESSERA_PLAN_INVALID where the two do not fit. */
 export function preparePlan(asked: Plan, resolved: ResolvedModel): PreparedPlan {
   // What nodes would refuse to read is refused here.
-  const plan = parsePlan({ ...asked, reason: shortened(asked.reason) });
-  checkTensors(plan, resolved);
+  const read = parsePlan({ ...asked, reason: shortened(asked.reason) });
+  checkTensors(read, resolved);
+  const bound = differenceBound(resolved, read.stages);
+  const plan = 'unbounded' in bound ? { ...read, reason: withRemark(read.reason, bound.unbounded) } : read;
   const sum = { all: 0, conv: 0, nodes: 0, nodesConv: 0 };
   for (const node of resolved.model.graph.nodes) {
     const macs = nodeMacs(resolved, node);
@@ -126,7 +133,6 @@ export function preparePlan(asked: Plan, resolved: ResolvedModel): PreparedPlan 
   }
   const lossy = plan.stages.map((stage) => checkCodecs(stage, resolved)).includes(true);
   const forms = plan.stages.map((stage) => buildStage(resolved, stage));
-  const bound = differenceBound(resolved, plan.stages);
   return {
     plan,
     forms,

@@ -63,6 +63,8 @@ export interface HaloModel {
 interface Adjusted {
   readonly edge: Edge;
   readonly fill: number;
+  /** The DequantizeLinear whose codes it is made of again. */
+  readonly codes: Node | undefined;
   readonly name: string;
 }
 
@@ -142,20 +144,23 @@ class HaloBuilder {
       return this.#name(name);
     }
     const fill = rule.inputs[input]!.fill ?? 0;
+    const used = this.#pads(edge) ? fill : 0;
+    // Of what pads, 0 is a code, and the lowest code loses against every other one in a maximum.
+    const isCode = used === 0 || this.#segment.nodes[index]!.node.op === 'MaxPool';
+    const codes = isCode ? this.#quantizedBy(name) : undefined;
     const known = this.#adjusted.get(name) ?? [];
-    const twin = known.find((other) => this.#serves(other, edge, fill));
+    const twin = known.find((other) => other.codes === codes && this.#serves(other, edge, fill));
     if (twin !== undefined) return twin.name;
-    const adjusted = { edge, fill, name: this.#piece.fresh('given') };
+    const adjusted = { edge, fill, codes, name: this.#piece.fresh('given') };
     this.#adjusted.set(name, [...known, adjusted]);
-    const codes = this.#quantizedBy(name);
     const padded = codes === undefined ? adjusted.name : this.#piece.fresh('padded');
-    this.#pad(this.#name(name), padded, edge, this.#pads(edge) ? fill : 0, name);
+    this.#pad(this.#name(name), padded, edge, used, name);
     if (codes !== undefined) this.#piece.requantize(padded, adjusted.name, codes);
     return adjusted.name;
   }
 
   /**
-   * The DequantizeLinear that makes a tensor, where it has one scale. The runtime computes with codes only where it finds
+   * The DequantizeLinear that makes a tensor, where it has one scale and codes of a byte, which come back exactly. The runtime computes with codes only where it finds
    * QuantizeLinear and DequantizeLinear next to each other before an operator; with numbers it makes other codes.
    */
   #quantizedBy(name: string): Node | undefined {
@@ -166,8 +171,9 @@ class HaloBuilder {
       const { initializers } = this.#segment.resolved.model.graph;
       return elementCount(initializers.get(constant)?.dims ?? [0]) === 1;
     };
-    const isPlain =
-      this.#segment.layouts.has(codes) && one(scale) && (zero === '' ? this.#dtype(codes) === 'uint8' : one(zero));
+    if (!this.#segment.layouts.has(codes) || !one(scale)) return undefined;
+    const type = this.#dtype(codes);
+    const isPlain = zero === '' ? type === 'uint8' : (type === 'uint8' || type === 'int8') && one(zero);
     return isPlain ? maker : undefined;
   }
 

@@ -127,6 +127,10 @@ export function quantize(view: NodeView): NodeRule | Obstacle {
   const axis = axisIndex(intAttribute(view.node, 'axis', 1), view.output(0).length);
   if (scale === undefined || intAttribute(view.node, 'block_size', 0) !== 0 || scale.length > 1)
     return obstacle('quantises in blocks');
+  const codes = view.node.op === 'DequantizeLinear' ? view.input(0)?.dtype : undefined;
+  // The runtime moves such a node behind others, and takes its codes for uint8 there (1.30).
+  if (codes !== undefined && codes !== 'uint8' && !view.present(2))
+    return obstacle(`has codes of ${codes} and no zero point, which ONNX Runtime may take for others`);
   return scale[0] !== undefined && scale[0] > 1 && isSpatial(view.map(0)!, axis)
     ? obstacle('has a scale for each row or column')
     : rule;

@@ -91,3 +91,12 @@ test('a convolution between DequantizeLinear and QuantizeLinear computes with co
   }
   await expectLossless(net.resolve(x), undefined, undefined, undefined, 0);
 });
+
+test('what pads codes and is none stays what it is', async () => {
+  for (const value of [0.503, 1e9, -1e9]) {
+    const net = new Network();
+    const codes = quantized(net, net.input([1, 3, 9, 7]), 'uint8');
+    const padded = net.op('Pad', [codes, net.ints(0, 0, 2, 1, 0, 0, 1, 2), net.values('float32', [], [value])]);
+    await expectLossless(net.resolve(net.op('Neg', [padded])), undefined, undefined, undefined, 0);
+  }
+});

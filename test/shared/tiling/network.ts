@@ -89,6 +89,11 @@ export class Network {
     return this.op('Conv', [x, this.weight(to, from / group, ...kernel), this.weight(to)], attributes);
   }
 
+  /** How many axes an input has. */
+  rank(input: string): number {
+    return this.#inputs.find(({ name }) => name === input)!.shape.length;
+  }
+
   /** The type of an input. */
   dtypeOf(input: string): Dtype {
     return this.#inputs.find(({ name }) => name === input)!.dtype;

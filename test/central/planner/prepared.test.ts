@@ -1,0 +1,44 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { deployModel } from '../../../central/deployment.ts';
+import { choosePlan } from '../../../central/planner/choose.ts';
+import { preparePlan } from '../../../central/planner/prepared.ts';
+import { parseCard } from '../../../shared/model/card.ts';
+import { openBlobStore } from '../../../shared/runtime/blob-store.ts';
+import { openSigningKey } from '../../../shared/runtime/signature.ts';
+import { Network } from '../../shared/tiling/network.ts';
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'tessera-prepared-'));
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+/** A network of halves with so many convolutions, as central has it. */
+async function halves(layers: number) {
+  const net = new Network(17, 'float16');
+  let x = net.input([1, 3, 16, 16]);
+  for (let i = 0; i < layers; i++) x = net.conv(x, 3, 3, [3, 3], { pads: [1, 1, 1, 1] });
+  const card = parseCard({ name: 'net', task: 'raw' }, 'model.yaml');
+  const request = { name: 'net', card, labels: [], model: net.file(x), picture: false };
+  return deployModel(request, await openBlobStore(folder), await openSigningKey(folder));
+}
+
+const grid = { rows: 2, cols: 2 };
+
+test('tiles of a few layers in float16 have a bound of their own, and are not called approximate', async () => {
+  const made = choosePlan(await halves(3), { nodeCount: 4, grid });
+  expect(made).toMatchObject({ approximate: false, bound: { largest: 1e-2 } });
+});
+
+test('where no bound can be named, results are approximate and the plan says why, once', async () => {
+  const deployment = await halves(24);
+  const made = choosePlan(deployment, { nodeCount: 4, grid, padding: 'halo' });
+  expect(made.approximate).toBe(true);
+  expect(made.plan.reason).toMatch(/; approximate: tiles compute \d+ layers in float16; up to 20 /);
+  expect(preparePlan(made.plan, deployment.resolved).plan).toEqual(made.plan);
+  const whole = choosePlan(deployment, { nodeCount: 4, strategy: 'whole-central' });
+  expect(whole).toMatchObject({ approximate: false, bound: { largest: 1e-4 } });
+});
