@@ -8,7 +8,8 @@ export const command = defineCommand({
   description:
     'Puts a model into the library as a folder with model.onnx and model.yaml. SOURCE is an .onnx file, a model folder, ' +
     'a URL, or a name from the catalogue (`tessera model list` shows them; their files must have the recorded SHA-256). ' +
-    'What the file does not say about its pictures and outputs is guessed and marked "# guessed" in model.yaml.',
+    'What the file does not say about its pictures and outputs is guessed and marked "# guessed" in model.yaml. ' +
+    'The model is run once before it is added; one that does not run is not.',
   options: {
     name: value('--name <name>', 'name in the library; otherwise that of the file', string),
     inputShape: value(
@@ -25,10 +26,14 @@ export const command = defineCommand({
   ],
   async run({ args, options, json, out, signal, config: loadConfig }) {
     const { config } = await loadConfig();
-    const [{ addModel }, { catalogueFile }] = await Promise.all([
+    const [{ addModel }, { catalogueFile }, { tryModelFolder }, { openLog }] = await Promise.all([
       import('../../shared/runtime/model-add.ts'),
       import('../catalogue.ts'),
+      import('../try-model.ts'),
+      import('../connect.ts'),
     ]);
+    const log = await openLog(config, 'model add');
+    let untried: string | undefined;
     const { name, folder, card, guessedFields, known } = await addModel(args[0]!, {
       dest: config.models.dir,
       catalogue: catalogueFile(),
@@ -36,6 +41,9 @@ export const command = defineCommand({
       force: options.force,
       inputShape: options.inputShape,
       signal,
+      tryOut: async (made, scratch) => {
+        untried = await tryModelFolder(made, scratch, { config, log, signal });
+      },
     });
     if (json) out.json({ name, folder, card, guessed: guessedFields, known });
     else out.line(`${name}  ${card.task}  ${folder}`);
@@ -46,6 +54,7 @@ export const command = defineCommand({
       out.note(`what its outputs mean is not sure, so they stay raw (task: raw); known is:`);
       for (const line of known) out.note(`- ${line}`);
     }
+    if (untried !== undefined) out.note(`it was not tried: ${untried}`);
     out.note(`try it: tessera infer PICTURE --model ${name}`);
     return 0;
   },

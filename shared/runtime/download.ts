@@ -12,6 +12,8 @@ export interface DownloadOptions {
   readonly idleMs?: number;
   /** Longest time in all, ms; default one hour. */
   readonly totalMs?: number;
+  /** Ends it at once. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 const MAX_BYTES = 2_000_000_000;
@@ -21,8 +23,11 @@ function failed(url: string, problem: string, hint: string, cause?: unknown): Te
 }
 
 /** Ends the download when `idleMs` pass without `alive()`, or `totalMs` in all. */
-function watchdog(idleMs: number, totalMs: number) {
+function watchdog(idleMs: number, totalMs: number, signal: AbortSignal | undefined) {
   const controller = new AbortController();
+  const stop = (): void => controller.abort(signal?.reason);
+  if (signal?.aborted === true) stop();
+  signal?.addEventListener('abort', stop, { once: true });
   const end = () => controller.abort(new Error('it took too long'));
   const total = setTimeout(end, totalMs);
   let idle = setTimeout(end, idleMs);
@@ -33,6 +38,7 @@ function watchdog(idleMs: number, totalMs: number) {
       idle = setTimeout(end, idleMs);
     },
     stop: () => {
+      signal?.removeEventListener('abort', stop);
       clearTimeout(total);
       clearTimeout(idle);
     },
@@ -41,7 +47,7 @@ function watchdog(idleMs: number, totalMs: number) {
 
 async function fetchTo(url: string, path: string, options: DownloadOptions): Promise<void> {
   const { maxBytes = MAX_BYTES, idleMs = 30_000, totalMs = 3_600_000 } = options;
-  const guard = watchdog(idleMs, totalMs);
+  const guard = watchdog(idleMs, totalMs, options.signal);
   const tooLarge = () => failed(url, `more than ${maxBytes} bytes`, 'get the file yourself and add it by its path');
   const unwritable = (error: unknown): never => {
     throw storageError(error, { what: 'the file of the download', path });

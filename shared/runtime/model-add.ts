@@ -1,4 +1,4 @@
-import { access, cp, mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
+import { access, cp, mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, isAbsolute, join, normalize, resolve, sep } from 'node:path';
 import { TesseraError } from '../errors.ts';
 import type { ModelCard } from '../model/card.ts';
@@ -12,6 +12,7 @@ import { readModel } from '../onnx/read.ts';
 import { withoutUnusedInputs } from '../onnx/rim.ts';
 import { isName } from '../protocol/topics.ts';
 import { storageError, systemCodeOf } from '../storage-fault.ts';
+import { addingFolder } from './adding-folder.ts';
 import { type DownloadOptions, download } from './download.ts';
 import { fileSha256, readBytes } from './file.ts';
 import { catalogueCard, readCatalogue } from './model-catalogue.ts';
@@ -34,8 +35,13 @@ export interface AddOptions {
   /** Shape of the first input, where the file leaves dimensions open. */
   readonly inputShape?: readonly number[] | undefined;
   readonly download?: DownloadOptions;
-  /** Ends a trial run at once. */
+  /** Ends everything at once; nothing of the model is left then. */
   readonly signal?: AbortSignal | undefined;
+  /**
+   * Tries the model that was put together in `folder`, before it becomes one of the library; throws where it does not
+   * run. `scratch` is a folder for what that needs.
+   */
+  readonly tryOut?: ((folder: string, scratch: string) => Promise<void>) | undefined;
 }
 
 /** A model that is now in the library. */
@@ -65,16 +71,16 @@ const isUrl = (source: string) => /^(https?|file):\/\//i.test(source);
 
 async function fromUrl(url: string, folder: string, options: AddOptions): Promise<Found> {
   const modelPath = join(folder, basename(new URL(url).pathname) || 'model.onnx');
-  await download(url, modelPath, options.download);
+  const { inputShape, signal } = options;
+  await download(url, modelPath, { signal, ...options.download });
   const model = readModel(await readBytes(modelPath));
   for (const location of externalLocations(model)) {
     const part = join(folder, location);
     await mkdir(dirname(part), { recursive: true });
     // Encoded, so that a location stays a name beside the model and never becomes another address.
     const name = location.split(/[/\\]/).map(encodeURIComponent);
-    await download(new URL(name.join('/'), url).href, part, options.download);
+    await download(new URL(name.join('/'), url).href, part, { signal, ...options.download });
   }
-  const { inputShape, signal } = options;
   const { card, guessed, known } = await guessByTrial(modelPath, withoutUnusedInputs(model), { inputShape }, signal);
   return { modelPath, card, labels: inlineLabels(card), guessedFields: guessed, known };
 }
@@ -92,7 +98,7 @@ async function fromCatalogue(name: string, folder: string, options: AddOptions):
     );
   }
   const modelPath = join(folder, 'model.onnx');
-  await download(entry.url, modelPath, options.download);
+  await download(entry.url, modelPath, { signal: options.signal, ...options.download });
   const sha256 = await fileSha256(modelPath);
   if (sha256 !== entry.sha256)
     throw new TesseraError('TESSERA_DOWNLOAD', `${entry.url}: SHA-256 is ${sha256}, expected ${entry.sha256}`, {
@@ -141,7 +147,8 @@ function externalLocations(model: Model): string[] {
 async function write(found: Found, folder: string, name: string): Promise<ModelCard> {
   const model = readModel(await readBytes(found.modelPath));
   const target = join(folder, 'model.onnx');
-  if (resolve(found.modelPath) !== resolve(target)) await cp(found.modelPath, target);
+  // The file itself where the source is a link: links do not lead out of a model's folder.
+  if (resolve(found.modelPath) !== resolve(target)) await cp(found.modelPath, target, { dereference: true });
   for (const file of await externalFiles(found.modelPath, model)) {
     const part = join(folder, file);
     if (resolve(dirname(found.modelPath), file) === resolve(part)) continue;
@@ -178,45 +185,73 @@ async function write(found: Found, folder: string, name: string): Promise<ModelC
  * Puts a model into the library as a folder with model.onnx and model.yaml. `source` is a path (an .onnx file, a model
  * folder or a card), a URL, or a name of the catalogue. The folder appears whole or not at all.
  * Throws TesseraError: TESSERA_MODEL_UNKNOWN, TESSERA_MODEL_INVALID, TESSERA_MODEL_CARD, TESSERA_DOWNLOAD, and
- * TESSERA_USAGE when the name is taken, TESSERA_STORAGE when it cannot be written; then what was there is as it was.
+ * TESSERA_USAGE when the name is taken, TESSERA_STORAGE when it cannot be written; then what was there is as it was. What
+ * `tryOut` throws, and the reason of the signal.
  */
 export async function addModel(source: string, options: AddOptions): Promise<AddedModel> {
   const place = { what: 'the models folder', path: options.dest, elsewhere: 'set models.dir to another folder' };
   await mkdir(options.dest, { recursive: true }).catch((error: unknown) => {
     throw storageError(error, place, 'made');
   });
-  const scratch = await mkdtemp(join(options.dest, '.adding-')).catch((error: unknown) => {
+  const scratch = await addingFolder(options.dest).catch((error: unknown) => {
     throw storageError(error, place);
   });
   try {
-    const got = join(scratch, 'got');
-    const made = join(scratch, 'made');
-    await mkdir(got);
-    await mkdir(made);
-    const found = isUrl(source)
-      ? await recognised(await fromUrl(source, got, options), options)
-      : isName(source) && !(await isPath(source))
-        ? await fromCatalogue(source, got, options)
-        : await recognised(await fromPath(source, options), options);
-    const name = options.name ?? (isUrl(source) ? nameOfFile(new URL(source).pathname) : found.card.name);
-    if (!isName(name))
-      throw new TesseraError('TESSERA_USAGE', `"${name}" is no name for a model`, {
-        hint: 'use 1 to 64 of A-Z, a-z, 0-9, _ and -',
-      });
-    const folder = join(options.dest, name);
-    if (!options.force && (await isPath(folder)))
-      throw new TesseraError('TESSERA_USAGE', `${folder} is there already`, {
-        hint: 'use --force to replace it, or --name for another name',
-      });
-    const card = await write(found, made, name);
-    await replaceFolder(made, folder, join(scratch, 'old'));
-    return { name, folder, card, guessedFields: found.guessedFields, known: found.known ?? [] };
+    return await unlessAborted(putTogether(source, scratch, options), options.signal);
   } catch (error) {
+    options.signal?.throwIfAborted();
     // What is wrong with the model or its source is coded; the rest is what the disk says.
     throw systemCodeOf(error) === undefined ? error : storageError(error, place);
   } finally {
-    await rm(scratch, { recursive: true, force: true });
+    // Again, where something was still being written.
+    await rm(scratch, { recursive: true, force: true, maxRetries: 3, retryDelay: 50 });
   }
+}
+
+/** The value, or the signal's reason as soon as it is aborted. */
+async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return work;
+  work.catch(() => {});
+  let onAbort = (): void => {};
+  const aborted = new Promise<never>((_, reject) => {
+    onAbort = () => reject(signal.reason);
+    if (signal.aborted) onAbort();
+    else signal.addEventListener('abort', onAbort, { once: true });
+  });
+  try {
+    return await Promise.race([work, aborted]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
+}
+
+async function putTogether(source: string, scratch: string, options: AddOptions): Promise<AddedModel> {
+  const got = join(scratch, 'got');
+  const made = join(scratch, 'made');
+  await mkdir(got);
+  await mkdir(made);
+  const found = isUrl(source)
+    ? await recognised(await fromUrl(source, got, options), options)
+    : isName(source) && !(await isPath(source))
+      ? await fromCatalogue(source, got, options)
+      : await recognised(await fromPath(source, options), options);
+  const name = options.name ?? (isUrl(source) ? nameOfFile(new URL(source).pathname) : found.card.name);
+  if (!isName(name))
+    throw new TesseraError('TESSERA_USAGE', `"${name}" is no name for a model`, {
+      hint: 'use 1 to 64 of A-Z, a-z, 0-9, _ and -',
+    });
+  const folder = join(options.dest, name);
+  if (!options.force && (await isPath(folder)))
+    throw new TesseraError('TESSERA_USAGE', `${folder} is there already`, {
+      hint: 'use --force to replace it, or --name for another name',
+    });
+  options.signal?.throwIfAborted();
+  const card = await write(found, made, name);
+  options.signal?.throwIfAborted();
+  await options.tryOut?.(made, scratch);
+  options.signal?.throwIfAborted();
+  await replaceFolder(made, folder, join(scratch, 'old'));
+  return { name, folder, card, guessedFields: found.guessedFields, known: found.known ?? [] };
 }
 
 /** Puts a folder, flushed, in the place of another one; a fault leaves the old one there. */

@@ -1,8 +1,11 @@
+import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { readdir, readFile, utimes, writeFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { describe, expect, it } from 'vitest';
+import { TesseraError } from '../../../shared/errors.ts';
 import { constantTensor } from '../../../shared/onnx/values.ts';
 import { writeModel } from '../../../shared/onnx/write.ts';
 import { addModel } from '../../../shared/runtime/model-add.ts';
@@ -183,5 +186,68 @@ describe('config/models.yaml', () => {
       expect(entry.url).toMatch(/^https:\/\/.*\/[0-9a-f]{40}\//);
       expect(catalogueCard(name, entry).labels?.length).toBeGreaterThan(0);
     }
+  });
+
+  it('adds nothing that does not run, and keeps the model that it would have replaced', async () => {
+    const from = await folderWith({ 'a.onnx': onnxFile(), 'b.onnx': onnxFile(undefined, 14) });
+    const dest = join(from, 'library');
+    const refuse = async (): Promise<void> => {
+      throw new TesseraError('TESSERA_MODEL_UNSUPPORTED', 'it does not run');
+    };
+    const attempt = addModel(join(from, 'a.onnx'), { dest, tryOut: refuse });
+    await expect(attempt).rejects.toMatchObject({ code: 'TESSERA_MODEL_UNSUPPORTED' });
+    expect(await readdir(dest)).toEqual([]);
+
+    await addModel(join(from, 'a.onnx'), { dest });
+    const replaced = addModel(join(from, 'b.onnx'), { dest, name: 'a', force: true, tryOut: refuse });
+    await expect(replaced).rejects.toMatchObject({ code: 'TESSERA_MODEL_UNSUPPORTED' });
+    expect(await readdir(dest)).toEqual(['a']);
+    expect(sha(await readFile(join(dest, 'a', 'model.onnx')))).toBe(sha(onnxFile()));
+  });
+
+  it('is given a whole model to try', async () => {
+    const from = await folderWith({ 'a.onnx': onnxFile() });
+    let seen: string[] = [];
+    await addModel(join(from, 'a.onnx'), {
+      dest: join(from, 'library'),
+      tryOut: async (folder) => {
+        seen = await readdir(folder);
+      },
+    });
+    expect(seen.sort()).toEqual(['model.onnx', 'model.yaml']);
+  });
+
+  it('removes what a process that died left behind, and nothing of one that works', async () => {
+    const dead = spawnSync(process.execPath, ['-e', '']).pid;
+    const owner = (pid: number, host = hostname()) => JSON.stringify({ pid, host });
+    const from = await folderWith({
+      'a.onnx': onnxFile(),
+      'library/.adding-dead/owner.json': owner(dead),
+      'library/.adding-dead/got/model.onnx': onnxFile(),
+      'library/.adding-works/owner.json': owner(process.pid),
+      'library/.adding-elsewhere/owner.json': owner(dead, 'another-machine'),
+      'library/.adding-unnamed/got/x': '',
+    });
+    const dest = join(from, 'library');
+    const old = new Date(Date.now() - 3_600_000);
+    await utimes(join(dest, '.adding-unnamed'), old, old);
+    await addModel(join(from, 'a.onnx'), { dest });
+    expect((await readdir(dest)).sort()).toEqual(['.adding-elsewhere', '.adding-works', 'a']);
+  });
+
+  it('ends at once when it is told to, wherever it is', async () => {
+    const from = await folderWith({ 'a.onnx': onnxFile() });
+    const dest = join(from, 'library');
+    const abort = new AbortController();
+    const attempt = addModel(join(from, 'a.onnx'), {
+      dest,
+      signal: abort.signal,
+      tryOut: () => {
+        abort.abort();
+        return new Promise(() => {});
+      },
+    });
+    await expect(attempt).rejects.toMatchObject({ name: 'AbortError' });
+    expect(await readdir(dest)).toEqual([]);
   });
 });

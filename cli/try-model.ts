@@ -1,0 +1,42 @@
+import { join } from 'node:path';
+import type { DeployRequest } from '../central/deployment.ts';
+import { deployTried } from '../central/trial.ts';
+import type { Config } from '../shared/config/schema.ts';
+import { TesseraError } from '../shared/errors.ts';
+import type { Log } from '../shared/ports.ts';
+import { openBlobStore } from '../shared/runtime/blob-store.ts';
+import { openSigningKey } from '../shared/runtime/signature.ts';
+import { machineDefaults } from './machine.ts';
+import { loadForDeploy } from './models.ts';
+
+/**
+ * Runs a model of a folder once, as central would before it serves it. Returns why it could not be tried, where that is
+ * nothing against it: its file leaves the input's shape open. Throws what is wrong with it. `scratch` is a folder for its
+ * pieces.
+ */
+export async function tryModelFolder(
+  folder: string,
+  scratch: string,
+  { config, log, signal }: { readonly config: Config; readonly log: Log; readonly signal: AbortSignal },
+): Promise<string | undefined> {
+  const store = await openBlobStore(join(scratch, 'trial'));
+  const key = await openSigningKey(scratch);
+  const { threads } = machineDefaults();
+  const run = (request: DeployRequest) => deployTried(request, { store, key, threads, log, signal });
+  const { request } = await loadForDeploy(folder, config);
+  const isOpen = request.card.input.shape === undefined;
+  try {
+    try {
+      await run(request);
+    } catch (error) {
+      // What nobody takes for pictures may still run on tensors.
+      if (request.card.task !== 'raw' || !(error instanceof TesseraError) || error.code !== 'TESSERA_SHAPE')
+        throw error;
+      await run({ ...request, picture: false });
+    }
+    return undefined;
+  } catch (error) {
+    if (isOpen && error instanceof TesseraError && error.code === 'TESSERA_SHAPE') return error.message;
+    throw error;
+  }
+}
