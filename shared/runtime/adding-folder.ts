@@ -1,6 +1,7 @@
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { readText } from './file.ts';
 
 /** What folders begin with in which a model is put together; lists of models leave them out. */
 const PREFIX = '.adding-';
@@ -39,10 +40,9 @@ async function isAbandoned(folder: string): Promise<boolean> {
     () => 0,
   );
   if (age > ABANDONED_MS) return true;
-  const owner = await readFile(join(folder, OWNER), 'utf8').then(
-    (text) => JSON.parse(text) as Owner,
-    () => undefined,
-  );
+  const owner = await readText(join(folder, OWNER))
+    .then((text) => JSON.parse(text) as Owner)
+    .catch(() => undefined);
   if (owner === undefined) return age > OWNERLESS_MS;
   return owner.host === hostname() && !isAlive(owner.pid);
 }

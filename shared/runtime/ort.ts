@@ -65,6 +65,9 @@ const ARRAYS: Record<Dtype, new (buffer: ArrayBuffer, offset: number, length: nu
   float64: Float64Array,
 };
 
+/** What to do about outputs that are no tensors of numbers. */
+const CUT_OFF = 'cut it off with onnx.utils.extract_model, or cast it within the network';
+
 /** The runtime's version, for a node's info. */
 export const runtimeVersion = `onnxruntime-node ${ort.env.versions.node ?? 'unknown'}`;
 
@@ -154,7 +157,9 @@ function toRuntime(name: string, tensor: Tensor): ort.Tensor {
 function fromRuntime(name: string, value: ort.Tensor): Tensor {
   const { type, dims, data } = value;
   if (!isDtype(type) || Array.isArray(data))
-    throw new TesseraError('TESSERA_MODEL_UNSUPPORTED', `${name} is of type ${type}, which no tensor can carry`);
+    throw new TesseraError('TESSERA_MODEL_UNSUPPORTED', `"${name}" is of type ${type}, which no message carries`, {
+      hint: CUT_OFF,
+    });
   const array = data as ElementArray;
   return { dtype: type, shape: dims, data: new Uint8Array(array.buffer, array.byteOffset, array.byteLength) };
 }

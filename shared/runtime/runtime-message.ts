@@ -90,6 +90,13 @@ const RULES: readonly Rule[] = [
     }),
   ],
   [
+    /Non tensor type is temporarily not supported/,
+    () => ({
+      message: 'an output is a list, a map or an optional, which no message carries',
+      hint: 'cut it off with onnx.utils.extract_model, or make a tensor of it within the network',
+    }),
+  ],
+  [
     /Failed to allocate memory for requested buffer of size (\d+)/,
     ([, bytes]) => ({
       message: `it needs more memory than there is: ${bytes} bytes at once`,
