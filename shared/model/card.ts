@@ -1,6 +1,7 @@
 import { TesseraError } from '../errors.ts';
 import type { z } from '../schema.ts';
 import { cardSchema, DECODERS } from './card-schema.ts';
+import { PLACE_FIELDS } from './heads/box-readers.ts';
 
 /**
  * model.yaml: what a network expects and what its outputs mean. The file's name in this code is "card".
@@ -85,8 +86,12 @@ function checkOutput({ output }: Parsed, decoder: CardOutput['decoder'], where: 
       fail(where, `output.${key}`, `does nothing with decoder ${decoder}; it belongs to ${decoders.join(', ')}`);
   const { fields } = output;
   if (fields === undefined) return;
-  for (const name of ['x1', 'y1', 'x2', 'y2', 'score'] as const)
+  const [corners, centre] = PLACE_FIELDS;
+  const place = centre.some((name) => fields.includes(name)) ? centre : corners;
+  for (const name of [...place, 'score'] as const)
     if (!fields.includes(name)) fail(where, 'output.fields', `${shown(fields)} given: "${name}" is missing`);
+  const other = place === centre ? corners.find((name) => fields.includes(name)) : undefined;
+  if (other !== undefined) fail(where, 'output.fields', `${shown(fields)} given: "${other}" beside a centre`);
   const twice = fields.find((name, index) => name !== '-' && fields.indexOf(name) < index);
   if (twice !== undefined) fail(where, 'output.fields', `${shown(fields)} given: "${twice}" is there twice`);
 }

@@ -172,8 +172,13 @@ function meanBin({ at }: BoxTable, box: number, first: number): number {
   return mean / sum;
 }
 
+/** The columns that say where a finished box is: its corners, or its centre and size. */
+export const PLACE_FIELDS = [
+  ['x1', 'y1', 'x2', 'y2'],
+  ['cx', 'cy', 'w', 'h'],
+] as const;
 /** What a column of a list of finished boxes can be. `batch` is the picture's number, `-` is left out. */
-export const BOX_FIELDS = ['x1', 'y1', 'x2', 'y2', 'score', 'object', 'class', 'batch', '-'] as const;
+export const BOX_FIELDS = [...PLACE_FIELDS[0], ...PLACE_FIELDS[1], 'score', 'object', 'class', 'batch', '-'] as const;
 export type BoxField = (typeof BOX_FIELDS)[number];
 /** The order where nobody says another (YOLOv10, YOLO26, Ultralytics with `nms=True`). */
 export const USUAL_FIELDS: readonly BoxField[] = ['x1', 'y1', 'x2', 'y2', 'score', 'class'];
@@ -184,7 +189,8 @@ export const USUAL_FIELDS: readonly BoxField[] = ['x1', 'y1', 'x2', 'y2', 'score
  */
 export function readFinished(table: BoxTable, fields: readonly BoxField[], least: number): ReadBox[] {
   const column = (name: BoxField) => fields.indexOf(name);
-  const [x1, y1, x2, y2] = [column('x1'), column('y1'), column('x2'), column('y2')];
+  const isCentred = fields.includes('cx');
+  const [a, b, c, d] = PLACE_FIELDS[isCentred ? 1 : 0].map(column) as [number, number, number, number];
   const [scored, object, named] = [column('score'), column('object'), column('class')];
   const found: ReadBox[] = [];
   for (let box = 0; box < table.boxes; box++) {
@@ -192,7 +198,8 @@ export function readFinished(table: BoxTable, fields: readonly BoxField[], least
     const index = named === -1 ? 0 : table.at(box, named);
     if (!(score >= least) || !Number.isInteger(index) || index < 0) continue;
     const at = (field: number) => table.at(box, field);
-    found.push({ index, score, x1: at(x1), y1: at(y1), x2: at(x2), y2: at(y2) });
+    const place = isCentred ? centred(at(a), at(b), at(c), at(d)) : { x1: at(a), y1: at(b), x2: at(c), y2: at(d) };
+    found.push({ index, score, ...place });
   }
   return found;
 }

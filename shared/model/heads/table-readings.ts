@@ -114,7 +114,12 @@ const FINISHED: readonly (readonly BoxField[])[] = [
   ['batch', 'x1', 'y1', 'x2', 'y2', 'score', 'class'],
   ['batch', 'class', 'score', 'x1', 'y1', 'x2', 'y2'],
   ['x1', 'y1', 'x2', 'y2', 'object', 'score', 'class'],
+  ['cx', 'cy', 'w', 'h', 'score', 'class'],
+  ['cx', 'cy', 'w', 'h', 'class', 'score'],
+  ['batch', 'cx', 'cy', 'w', 'h', 'class', 'score'],
 ];
+/** Orders that may have further columns behind them: key points, or weights of masks. */
+const LONGER = FINISHED.filter(([first, , , , , last]) => last === 'class' && (first === 'x1' || first === 'cx'));
 
 function judgeFinished(table: BoxTable, fields: readonly BoxField[], context: ReadingContext): Verdict {
   const column = (name: BoxField) => fields.indexOf(name);
@@ -136,7 +141,7 @@ function judgeFinished(table: BoxTable, fields: readonly BoxField[], context: Re
 }
 
 function finishedReadings(output: Seen, boxes: number, columns: number, context: ReadingContext): Reading[] {
-  return FINISHED.filter((fields) => fields.length === columns || (fields === USUAL_FIELDS && columns > 7)).map(
+  return FINISHED.filter((fields) => fields.length === columns || (LONGER.includes(fields) && columns > 7)).map(
     (fields) =>
       reading(
         `end2end (${fields.join(', ')})`,

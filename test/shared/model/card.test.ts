@@ -192,3 +192,23 @@ describe('pictureShape', () => {
     expect(pictureShape([3, 240, 320], 'nchw')).toBeUndefined();
   });
 });
+
+describe('output.fields', () => {
+  const fields = (fields: readonly string[]) =>
+    parseCard({ name: 'a', task: 'detect', output: { decoder: 'end2end', fields } }, 'card').output.fields;
+
+  it('say where a box is, by corners or by centre and size, and its score', () => {
+    expect(fields(['cx', 'cy', 'w', 'h', 'score'])).toHaveLength(5);
+    expect(() => fields(['x1', 'y1', 'x2', 'y2', 'class'])).toThrow(/"score" is missing/);
+    expect(() => fields(['cx', 'cy', 'w', 'y2', 'score'])).toThrow(/"h" is missing/);
+    expect(() => fields(['cx', 'cy', 'w', 'h', 'x1', 'score'])).toThrow(/"x1" beside a centre/);
+    expect(() => fields(['x1', 'y1', 'x2', 'y2', 'score', 'score'])).toThrow(/"score" is there twice/);
+  });
+
+  it('and other keys that a decoder does not read are refused', () => {
+    for (const [key, value] of Object.entries({ classes: 1, boxes: 'xyxy', fields: ['x1', 'y1', 'x2', 'y2', 'score'] }))
+      expect(() =>
+        parseCard({ name: 'a', task: 'detect', output: { decoder: 'fastestdet', [key]: value } }, 'card'),
+      ).toThrow(`output.${key}: does nothing with decoder fastestdet`);
+  });
+});

@@ -231,6 +231,34 @@ describe('one object is found where it is', () => {
     ['YOLOv7 end2end', 'class 2', { y: sparse([100, 7], (set) => row(set, 0, [0, ...BOX, 2, 0.9])) }],
     ['class first', 'class 2', { y: sparse([1, 100, 6], (set) => row(set, 0, [2, 0.9, ...BOX])) }],
     ['score last', 'class 2', { y: sparse([50, 6], (set) => row(set, 0, [...BOX, 2, 0.9])) }],
+    ['centre and size', 'class 2', { y: sparse([1, 100, 6], (set) => row(set, 0, [CX, CY, W, H, 0.9, 2])) }],
+    [
+      'centre and size in shares',
+      'class 2',
+      { y: sparse([1, 100, 6], (set) => row(set, 0, [CX / SIDE, CY / SIDE, W / SIDE, H / SIDE, 0.9, 2])) },
+    ],
+    ['YOLOv8 of one class', 'class 0', { y: sparse([1, 5, CELLS], (set) => column(set, 7, [CX, CY, W, H, 0.9])) }],
+    [
+      'YOLOv8 of ten classes',
+      'class 2',
+      { y: sparse([1, 14, CELLS], (set) => column(set, 7, [CX, CY, W, H, 0, 0, 0.9])) },
+    ],
+    ['YOLOv8, turned', 'class 2', { y: sparse([1, CELLS, 84], (set) => row(set, 7, [CX, CY, W, H, ...coco(0.9)])) }],
+    [
+      'NanoDet-Plus of a trained network',
+      'class 2',
+      {
+        y: (() => {
+          const next = random(9);
+          const values = Array.from({ length: (CELLS + 25) * 112 }, (_, i) =>
+            i % 112 < 80 ? 0.05 * next() : 4 * next() - 2,
+          );
+          const object = [128 - 40, 160 - 80, 200 - 128, 240 - 160].flatMap((side) => nanodetSide(side, 32));
+          values.splice((GRID[0] + GRID[1] + 5 * 10 + 4) * 112, 112, ...coco(0.9), ...object);
+          return floats([1, CELLS + 25, 112], values);
+        })(),
+      },
+    ],
     [
       'DetectionOutput in shares',
       'class 2',
@@ -382,6 +410,10 @@ describe('what the numbers do not say stays raw, with what is known', () => {
       { producer: 'tf2onnx' },
     ],
     ['numbers that are none', { y: floats([1, 10], [Number.NaN, ...Array(9).fill(0)]) }],
+    [
+      'finished boxes that may be corners or centres',
+      { y: sparse([1, 100, 6], (set) => row(set, 0, [100, 100, 150, 160, 0.9, 2])) },
+    ],
     ['nothing at all', { y: sparse([1, 84, CELLS], () => {}) }],
     [
       'classes that are more than the labels',
