@@ -121,7 +121,8 @@ const RAW: Head = {
 /**
  * The model.yaml that an ONNX file most likely needs, as `guessCard` makes it, where the numbers of a trial run fit it:
  * the network runs on drawn pictures in a process of its own. A meaning of the outputs that the numbers do not fit, or one
- * of several that they fit, is not taken: the card is raw then, and `known` says what was seen.
+ * of several that they fit, is not taken: the card is raw then, and `known` says what was seen. Throws what `signal` was
+ * aborted with.
  */
 export async function guessByTrial(
   path: string,
@@ -139,6 +140,7 @@ export async function guessByTrial(
   const layer = firstLayerTrial(subject);
   if (whole === undefined) return guess;
   const [answer, layerAnswer] = await tryModels(layer === undefined ? [whole] : [whole, layer], { signal });
+  signal?.throwIfAborted();
   const firstLayer = strengthOf(layerAnswer);
   const raw = (known: readonly string[]) =>
     guessCard(model, path, { ...options, shown: { head: RAW, known, firstLayer } });
@@ -165,6 +167,7 @@ export async function guessByTrial(
   const others = channels === 1 ? [] : COMMON_FORMS.map((form) => ({ ...form, color: 'rgb', certain: false }) as const);
   const wide = wholeTrial(subject, [guessPixels(model, head, channels, firstLayer), ...others]);
   const [all] = wide === undefined ? [] : await tryModels([wide], { signal });
+  signal?.throwIfAborted();
   if (all !== undefined && 'outputs' in all && isSame(looksOf(all), subject.pictures.length)) return settled();
   const { decoder, tensors, background, boxes, fields } = head;
   const parts = Object.entries({ decoder, tensors, background, boxes, fields })

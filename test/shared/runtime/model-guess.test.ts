@@ -73,6 +73,13 @@ describe('guessByTrial', () => {
     expect(known.join()).toMatch(/trial run failed/);
   });
 
+  it('is no guess when it was stopped', async () => {
+    const path = join(folder, 'stopped.onnx');
+    await writeFile(path, writeModel(emitting(faces)));
+    const guess = guessByTrial(path, readModel(await readBytes(path)), {}, AbortSignal.abort());
+    await expect(guess).rejects.toThrow(/aborted/);
+  });
+
   const expected: Record<string, string> = {
     'FastestDet.onnx': 'detect fastestdet 255',
     'cifar10_resnet20.onnx': 'classify logits 255',
