@@ -1,4 +1,3 @@
-import { availableParallelism, totalmem } from 'node:os';
 import { startBroker } from '../broker/broker.ts';
 import type { Credentials } from '../broker/credentials.ts';
 import { Desk } from '../broker/desk.ts';
@@ -9,6 +8,7 @@ import { refusalText } from '../central/coordinator/standing.ts';
 import { TesseraError } from '../shared/errors.ts';
 import type { Log } from '../shared/ports.ts';
 import { type AgentProcess, startAgentProcess } from './agent-process.ts';
+import { machineDefaults } from './machine.ts';
 
 /** How a cluster on this machine is made. */
 export interface ClusterOptions {
@@ -49,11 +49,6 @@ export interface Cluster {
   stop(): Promise<void>;
 }
 
-/** Megabytes for sessions: a quarter of the machine, shared by all who load models on it. */
-function sessionMemoryMb(): number {
-  return Math.floor(totalmem() / 4e6);
-}
-
 /** The address under which this machine reaches a listener of its own. */
 function localUrl(url: string): string {
   return url.replace('//0.0.0.0:', '//127.0.0.1:').replace('//[::]:', '//[::1]:');
@@ -67,6 +62,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   const { nodes, base, stateDir, log } = options;
   const started: { stop(): Promise<void> }[] = [];
   let expectEnd = (): void => {};
+  const machine = machineDefaults();
   const stop = async (): Promise<void> => {
     expectEnd();
     while (started.length > 0) {
@@ -107,8 +103,8 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
       isFirst: options.bus === undefined,
       base,
       stateDir,
-      threads: Math.max(1, availableParallelism() - 1),
-      sessionMemoryMb: sessionMemoryMb(),
+      threads: Math.max(1, machine.threads - 1),
+      sessionMemoryMb: machine.memoryMb,
       signingKey: options.signingKey,
       cameras: options.cameras,
       acceptUnlistedCameras: options.acceptUnlistedCameras,
@@ -125,7 +121,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
         user: connection.user,
         password: connection.password,
         env: options.agentEnv,
-        threads: Math.max(1, Math.floor(availableParallelism() / nodes)),
+        threads: Math.max(1, Math.floor(machine.threads / nodes)),
         stateDir,
         log,
       }),

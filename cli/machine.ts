@@ -1,4 +1,4 @@
-import { availableParallelism, totalmem } from 'node:os';
+import { machineLimits } from '../shared/runtime/machine-limits.ts';
 
 /** What `auto` means on this machine. */
 export interface MachineDefaults {
@@ -8,7 +8,8 @@ export interface MachineDefaults {
   readonly memoryMb: number;
 }
 
-/** What `auto` means on this machine. */
+/** What `auto` means on this machine, or in the part of it that a control group leaves. */
 export function machineDefaults(): MachineDefaults {
-  return { threads: availableParallelism(), memoryMb: Math.max(64, Math.floor(totalmem() / 4e6)) };
+  const { cores, memoryBytes } = machineLimits();
+  return { threads: cores, memoryMb: Math.max(64, Math.floor(memoryBytes / 4e6)) };
 }

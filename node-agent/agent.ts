@@ -1,5 +1,4 @@
 import { statfs } from 'node:fs/promises';
-import { totalmem } from 'node:os';
 import { join } from 'node:path';
 import { Complaints } from '../shared/complaints.ts';
 import { failureOf, type TesseraError } from '../shared/errors.ts';
@@ -9,6 +8,7 @@ import { blobPartMessage, type ControlMessage, controlMessage, workMessage } fro
 import { topics as topicsOf } from '../shared/protocol/topics.ts';
 import { openBlobStore } from '../shared/runtime/blob-store.ts';
 import { createExecutor } from '../shared/runtime/executor.ts';
+import { machineLimits } from '../shared/runtime/machine-limits.ts';
 import { type BusOptions, connectBus } from '../shared/runtime/mqtt.ts';
 import { Wire } from '../shared/runtime/wire.ts';
 import { BlobFetch } from './blob-fetch.ts';
@@ -99,7 +99,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const now = (): number => performance.now();
   const wire = new Wire({ bus, topics, self: id, log, now, only: CENTRAL });
   const complaints = new Complaints(log, now);
-  const maxBytes = Math.min(QUEUE_BYTES.most, Math.max(QUEUE_BYTES.least, totalmem() * QUEUE_SHARE));
+  const maxBytes = Math.min(QUEUE_BYTES.most, Math.max(QUEUE_BYTES.least, machineLimits().memoryBytes * QUEUE_SHARE));
   const epochs = new Epochs();
   const desk = new WorkDesk({
     id,

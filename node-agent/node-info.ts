@@ -1,9 +1,10 @@
-import { arch, availableParallelism, cpus, type as osType, release, totalmem } from 'node:os';
+import { arch, cpus, type as osType, release } from 'node:os';
 import { codecNames } from '../shared/codec/codec.ts';
 import type { Tier } from '../shared/plan/plan.ts';
 import type { NodeInfo } from '../shared/protocol/messages.ts';
 import { PART_LIMIT_BYTES } from '../shared/protocol/parts.ts';
 import { WIRE_VERSION } from '../shared/protocol/topics.ts';
+import { machineLimits } from '../shared/runtime/machine-limits.ts';
 import { runtimeVersion } from '../shared/runtime/ort.ts';
 import { packageVersion } from '../shared/runtime/version.ts';
 import { firstLine } from './identity.ts';
@@ -20,6 +21,7 @@ export async function describeNode(options: {
 }): Promise<StaticInfo> {
   const board = await firstLine('/proc/device-tree/model');
   const processors = cpus();
+  const { cores, memoryBytes } = machineLimits();
   return {
     v: 1,
     id: options.id,
@@ -30,8 +32,8 @@ export async function describeNode(options: {
     hardware: board ?? processors[0]?.model.trim() ?? 'unknown',
     arch: arch(),
     os: `${osType()} ${release()}`,
-    cores: availableParallelism(),
-    memory_mb: Math.round(totalmem() / 1e6),
+    cores,
+    memory_mb: Math.round(memoryBytes / 1e6),
     runtime: runtimeVersion,
     codecs: codecNames(),
     splits: ['whole', 'tiles'],

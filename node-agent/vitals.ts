@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { access } from 'node:fs/promises';
 import { loadavg } from 'node:os';
 import { OSUtils } from 'node-os-utils';
+import { machineLimits } from '../shared/runtime/machine-limits.ts';
 import { firstLine } from './identity.ts';
 import type { Vitals } from './vitals-types.ts';
 
@@ -62,12 +63,17 @@ export function watchVitals(intervalMs = 1000): VitalsWatch {
         temperature(),
         round % SLOW_EVERY === 0 ? readThrottled() : latest.throttled,
       ]);
+      const { usedBytes, memoryBytes } = machineLimits();
       const [one = 0, five = 0, fifteen = 0] = loadavg();
       latest = {
         cpuPercent: cpu.success ? cpu.data : latest.cpuPercent,
         loadAverage: [one, five, fifteen],
-        memoryPercent: memory.success ? memory.data.usagePercentage : latest.memoryPercent,
-        memoryUsedMb: memory.success ? memory.data.used.toBytes() / 1e6 : latest.memoryUsedMb,
+        ...(usedBytes === undefined
+          ? {
+              memoryPercent: memory.success ? memory.data.usagePercentage : latest.memoryPercent,
+              memoryUsedMb: memory.success ? memory.data.used.toBytes() / 1e6 : latest.memoryUsedMb,
+            }
+          : { memoryPercent: (100 * usedBytes) / memoryBytes, memoryUsedMb: usedBytes / 1e6 }),
         temperatureC,
         throttled,
       };

@@ -24,6 +24,10 @@ export interface TestBroker {
   /** SIGTERM */
   stop(): Promise<void>;
   restart(): Promise<void>;
+  /** SIGSTOP, SIGCONT */
+  signal(signal: NodeJS.Signals): void;
+  /** What all its runs have printed; Mosquitto prints nothing here. */
+  log(): string;
 }
 
 /** Broker, centrals and agents as processes of their own, to which anything may be done; nothing of it is left. */
@@ -67,6 +71,8 @@ export class Deployment {
         restart: async () => {
           running = await startMosquitto({ port, persistence });
         },
+        signal: (signal) => running?.signal(signal),
+        log: () => '',
       };
     }
     const start = async (listen: string): Promise<[RunningCli, number]> => {
@@ -75,6 +81,7 @@ export class Deployment {
       return [cli, Number(found)];
     };
     let [running, port] = await start('127.0.0.1:0');
+    const runs = [running];
     return {
       url: `mqtt://127.0.0.1:${port}`,
       port,
@@ -82,7 +89,10 @@ export class Deployment {
       stop: async () => void (await running.stop()),
       restart: async () => {
         [running, port] = await start(`127.0.0.1:${port}`);
+        runs.push(running);
       },
+      signal: (signal) => void running.child.kill(signal),
+      log: () => runs.map((run) => run.printedSoFar).join('\n'),
     };
   }
 

@@ -13,6 +13,7 @@ export interface Mosquitto {
   stop(): Promise<void>;
   /** kill -9: nobody is told goodbye. */
   kill(): Promise<void>;
+  signal(signal: NodeJS.Signals): void;
 }
 
 /** What a skipped test says. */
@@ -75,7 +76,13 @@ export async function startMosquitto({
       child.kill('SIGKILL');
       await stop();
     };
-    return { url: `mqtt://127.0.0.1:${chosen}`, port: chosen, stop, kill: killed };
+    return {
+      url: `mqtt://127.0.0.1:${chosen}`,
+      port: chosen,
+      stop,
+      kill: killed,
+      signal: (signal) => void child.kill(signal),
+    };
   }
   await stop();
   if (outcome.error?.code === 'ENOENT') return undefined;

@@ -68,6 +68,11 @@ export class RunningCli {
     }
   }
 
+  /** What was printed to standard error so far. */
+  get printedSoFar(): string {
+    return this.#stderr;
+  }
+
   async ended(): Promise<CliResult> {
     await this.#exit;
     return { code: this.child.exitCode, stdout: this.#stdout, stderr: this.#stderr };

@@ -7,7 +7,7 @@ import type { Camera, PlanRun, State, Waiting } from './state.ts';
 /** Cameras that are remembered; beyond it one that has nothing waiting and no policy of its own is forgotten. */
 const CAMERAS_KEPT = 1024;
 /** Frame ids remembered per camera. */
-const RECENT_KEPT = 1024;
+const RECENT_KEPT = 4096;
 
 function cameraOf(s: State, id: string): Camera {
   const known = s.cameras.get(id);

@@ -52,7 +52,7 @@ export interface CoordinatorOptions {
 
 /** What stands where nothing else is said. */
 export const defaultOptions: Omit<CoordinatorOptions, 'epoch'> = {
-  camera: { keep: 'newest', queue_max: 256, max_fps: 0, deadline: 'wait', deadline_ms: 500 },
+  camera: { keep: 'newest', queue_max: 1024, max_fps: 0, deadline: 'wait', deadline_ms: 500 },
   max_open: 16,
   max_open_per_model: 3,
   max_open_bytes: 512e6,

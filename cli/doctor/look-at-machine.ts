@@ -1,8 +1,9 @@
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { freemem, totalmem } from 'node:os';
+import { availableParallelism, freemem } from 'node:os';
 import { join } from 'node:path';
+import { machineLimits } from '../../shared/runtime/machine-limits.ts';
 import { packageFolder } from '../../shared/runtime/version.ts';
 import { compiledFile } from '../../shared/runtime/worker-entry.ts';
 import type { MachineFacts, Trial } from './machine.ts';
@@ -17,8 +18,7 @@ export async function lookAtMachine(): Promise<MachineFacts> {
   const manifest = JSON.parse(await readFile(join(packageFolder(), 'package.json'), 'utf8')) as {
     engines: { node: string };
   };
-  const limit = process.constrainedMemory();
-  const total = limit > 0 && limit < totalmem() ? limit : totalmem();
+  const { memoryBytes, isLimited, usedBytes = 0, cores } = machineLimits();
   return {
     node: process.versions.node,
     wantedNode: manifest.engines.node,
@@ -27,8 +27,11 @@ export async function lookAtMachine(): Promise<MachineFacts> {
     glibc: process.platform === 'linux' ? glibcVersion() : undefined,
     onnxruntime,
     sharp,
-    memoryMb: total / 1e6,
-    availableMb: Math.min(total, await availableBytes()) / 1e6,
+    memoryMb: memoryBytes / 1e6,
+    availableMb: Math.min(memoryBytes - usedBytes, await availableBytes()) / 1e6,
+    memoryIsLimited: isLimited,
+    cores,
+    processors: availableParallelism(),
     now: Date.now() / 1000,
     synchronised: existsSync('/run/systemd/timesync') ? existsSync('/run/systemd/timesync/synchronized') : undefined,
   };

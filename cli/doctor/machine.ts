@@ -21,6 +21,11 @@ export interface MachineFacts {
   readonly sharp: Trial;
   readonly memoryMb: number;
   readonly availableMb: number;
+  /** Whether `memoryMb` is what a control group leaves, less than the machine has. */
+  readonly memoryIsLimited: boolean;
+  /** Threads that can compute at a time, and processors of the machine. */
+  readonly cores: number;
+  readonly processors: number;
   readonly now: number;
   /** Whether the system says that its clock follows a time server; undefined where it does not say. */
   readonly synchronised: boolean | undefined;
@@ -37,7 +42,14 @@ const { ok, warn, fail } = checksOf('machine');
 
 /** Judges a machine by itself. */
 export function judgeMachine(facts: MachineFacts): Check[] {
-  return [judgeNode(facts), judgeSystem(facts), ...judgeTrials(facts), judgeMemory(facts), judgeClock(facts)];
+  return [
+    judgeNode(facts),
+    judgeSystem(facts),
+    ...judgeTrials(facts),
+    judgeMemory(facts),
+    ...judgeCores(facts),
+    judgeClock(facts),
+  ];
 }
 
 /** Whether a version (`20.17.0`) is at least what `>=20.17` asks for. */
@@ -111,11 +123,19 @@ function mendLoading(said: string): string | undefined {
   return undefined;
 }
 
-function judgeMemory({ memoryMb, availableMb }: MachineFacts): Check {
-  const text = `${Math.round(availableMb)} of ${Math.round(memoryMb)} MB are available`;
-  const mend = 'end what is not needed (a desktop, a browser), or lower node.memory_mb';
+function judgeMemory({ memoryMb, availableMb, memoryIsLimited }: MachineFacts): Check {
+  const limited = memoryIsLimited ? ' (what the control group leaves to it)' : '';
+  const text = `${Math.round(availableMb)} of ${Math.round(memoryMb)} MB are available${limited}`;
+  const mend = memoryIsLimited
+    ? 'raise the limit (MemoryMax= of the service, --memory of the container), or lower node.memory_mb'
+    : 'end what is not needed (a desktop, a browser), or lower node.memory_mb';
   if (availableMb < MEMORY_MB.least) return fail('memory', text, mend);
   return availableMb < MEMORY_MB.enough ? warn('memory', text, mend) : ok('memory', text);
+}
+
+/** Only what is less than one expects is worth a line. */
+function judgeCores({ cores, processors }: MachineFacts): Check[] {
+  return cores < processors ? [ok('cores', `${cores} of ${processors}, by the quota of the control group`)] : [];
 }
 
 function judgeClock({ now, synchronised }: MachineFacts): Check {

@@ -1,4 +1,3 @@
-import { availableParallelism } from 'node:os';
 import { pictureShape } from '../model/card.ts';
 import { type GuessedCard, type GuessOptions, guessCard, layoutOf, namesOf } from '../model/guess.ts';
 import { type Head, lastOperator } from '../model/guess-head.ts';
@@ -13,6 +12,7 @@ import { writeModel } from '../onnx/write.ts';
 import { drawScene } from '../scene/scene.ts';
 import { numbers } from '../tensor/numbers.ts';
 import type { Tensor } from '../tensor/tensor.ts';
+import { machineLimits } from './machine-limits.ts';
 import { type TrialAnswer, type TrialModel, tryModels } from './model-trial.ts';
 
 /** Scenes that the trial shows a network, drawn as the demo's camera draws them. */
@@ -58,7 +58,7 @@ function wholeTrial({ path, name, input, pictures }: Subject, forms: readonly Pi
   return feeds.length < tensors.length ? undefined : { model: path, threads: threads(), feeds };
 }
 
-const threads = () => Math.max(1, availableParallelism() - 1);
+const threads = () => Math.max(1, machineLimits().cores - 1);
 const AS_BYTES: PixelForm = { color: 'rgb', scale: 1, mean: [], std: [], certain: false };
 
 /** The part of the network up to its first layer, fed with pixels of 0 to 255. Undefined where it cannot be cut out. */

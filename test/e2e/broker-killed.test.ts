@@ -2,9 +2,9 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { describe, expect, type TestContext, test } from 'vitest';
 import { Deployment, eventually, type TestBroker } from '../../bench/testbed/deployment.ts';
 import { NO_MOSQUITTO } from '../../bench/testbed/mosquitto.ts';
+import { SteadyCamera } from '../../bench/testbed/steady-camera.ts';
 import { type Message, silentLog } from '../../shared/ports.ts';
 import { connectBus } from '../../shared/runtime/mqtt.ts';
-import { SteadyCamera } from '../support/steady-camera.ts';
 
 /**
  * Brokers are killed (SIGKILL) and started again while cameras of others send frames with QoS 1. If one of these fails,

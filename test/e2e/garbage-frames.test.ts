@@ -3,9 +3,9 @@ import { readFileSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { crc32, deflateSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { connectPacket, publishPacket } from '../../bench/testbed/raw-mqtt.ts';
 import { splitBody } from '../../shared/protocol/parts.ts';
 import { encode } from '../../shared/runtime/cbor.ts';
-import { connectPacket, publishPacket } from '../support/raw-mqtt.ts';
 import { RunningUp } from '../support/running-up.ts';
 
 /** What arrives where frames are expected, at `tessera up` as users start it. After each, the next frame is as ever. */

@@ -8,12 +8,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { afterEach, describe, expect, it } from 'vitest';
 import { createWebSocketStream, WebSocket } from 'ws';
+import { connectPacket, publishPacket, subscribePacket } from '../../bench/testbed/raw-mqtt.ts';
 import { type BrokerOptions, type RunningBroker, startBroker } from '../../broker/broker.ts';
 import type { Identity } from '../../broker/policy.ts';
 import { type Bus, silentLog } from '../../shared/ports.ts';
 import { type BusOptions, connectBus, connectBusOver } from '../../shared/runtime/mqtt.ts';
 import { inbox } from '../support/inbox.ts';
-import { connectPacket, publishPacket, subscribePacket } from '../support/raw-mqtt.ts';
 import { type RecordingLog, recordingLog } from '../support/recording-log.ts';
 
 // Lost if these fail: one client that is broken, greedy, frozen or hostile takes the whole cluster with it.

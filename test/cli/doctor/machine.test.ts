@@ -15,6 +15,9 @@ const healthy: MachineFacts = {
   sharp: { kind: 'ok', said: 'fine' },
   memoryMb: 4000,
   availableMb: 3000,
+  memoryIsLimited: false,
+  cores: 4,
+  processors: 4,
   now: 1_763_650_000,
   synchronised: true,
 };
@@ -24,6 +27,17 @@ const find = (name: string, facts: Partial<MachineFacts>) =>
 describe('a machine', () => {
   it('that is well has nothing to mend', () => {
     expect(new Set(judgeMachine(healthy).map(({ status }) => status))).toEqual(new Set(['ok']));
+  });
+
+  it('in a control group is judged by what that leaves', () => {
+    const limited = { memoryMb: 300, availableMb: 100, memoryIsLimited: true, cores: 1 };
+    expect(find('memory', limited)).toMatchObject({
+      status: 'fail',
+      text: '100 of 300 MB are available (what the control group leaves to it)',
+      mend: expect.stringContaining('MemoryMax='),
+    });
+    expect(find('cores', limited).text).toContain('1 of 4');
+    expect(find('cores', {})).toBeUndefined();
   });
 
   it('needs the version of Node.js that the package asks for', () => {

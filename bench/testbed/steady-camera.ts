@@ -10,23 +10,25 @@ export class SteadyCamera {
   readonly acknowledged: string[] = [];
   readonly #port: number;
   readonly #topic: string;
-  readonly #waiting = new Map<number, { text: string; payload: Uint8Array; sent: boolean }>();
+  readonly #onAcknowledged: (text: string) => void;
+  readonly #waiting = new Map<number, { text: string; topic: string; payload: Uint8Array; sent: boolean }>();
   #socket: Socket | undefined;
   #ready = false;
   #nextId = 0;
   #ended = false;
   #look: () => void = () => {};
 
-  constructor(port: number, topic: string) {
+  constructor(port: number, topic: string, onAcknowledged: (text: string) => void = () => {}) {
+    this.#onAcknowledged = onAcknowledged;
     this.#port = port;
     this.#topic = topic;
     this.#open();
   }
 
-  /** Sends a frame, now or when there is a connection. */
-  send(text: string, payload: Uint8Array = Buffer.from(text)): void {
+  /** Sends a frame, now or when there is a connection; `text` stands for it, `topic` is its own where it has one. */
+  send(text: string, payload: Uint8Array = Buffer.from(text), topic = this.#topic): void {
     this.#nextId = (this.#nextId % 65_535) + 1;
-    this.#waiting.set(this.#nextId, { text, payload, sent: false });
+    this.#waiting.set(this.#nextId, { text, topic, payload, sent: false });
     this.#write(this.#nextId);
   }
 
@@ -65,7 +67,9 @@ export class SteadyCamera {
       rest = rest.subarray(bytes);
       for (const id of ids) {
         const frame = this.#waiting.get(id);
-        if (this.#waiting.delete(id)) this.acknowledged.push(frame!.text);
+        if (!this.#waiting.delete(id)) continue;
+        this.acknowledged.push(frame!.text);
+        this.#onAcknowledged(frame!.text);
       }
       this.#look();
     });
@@ -79,7 +83,7 @@ export class SteadyCamera {
   #write(id: number): void {
     const frame = this.#waiting.get(id);
     if (!this.#ready || frame === undefined) return;
-    this.#socket!.write(publishPacketQos1(this.#topic, frame.payload, id, frame.sent));
+    this.#socket!.write(publishPacketQos1(frame.topic, frame.payload, id, frame.sent));
     frame.sent = true;
   }
 }

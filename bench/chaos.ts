@@ -1,0 +1,154 @@
+import { mkdtemp, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { connect } from 'mqtt';
+import { integer, oneOf, string, valueOr } from '../cli/options.ts';
+import { defineBenchmark } from './benchmark.ts';
+import { Account, type Verdict } from './chaos/account.ts';
+import { type Act, actsOf } from './chaos/acts.ts';
+import { type Camera, hasPaho, startCamera } from './chaos/cameras.ts';
+import { Stage } from './chaos/stage.ts';
+
+const CAMERAS = ['front', 'side'];
+const NODES = ['pi-1', 'pi-2', 'pi-3'];
+const EVERY_MS = 100;
+/** How long after the last frame an acknowledged one may end; nothing takes longer than central's own limit. */
+const PATIENCE_MS = 90_000;
+
+/** What a run of chaos is asked for. */
+interface ChaosOptions {
+  readonly broker: 'embedded' | 'mosquitto';
+  readonly client: 'auto' | 'paho' | 'plain';
+  readonly python: string;
+  readonly seconds: number;
+  readonly seed: number;
+}
+
+/** Whether every acknowledged frame ends once while processes die. test/e2e/chaos.test.ts is the same, shorter. */
+export const { description, usage, run } = defineBenchmark({
+  question: 'does every acknowledged frame end once while nodes, central and broker die?',
+  method:
+    'Three nodes, central and a broker, each a process, and two cameras of somebody else: ten frames a second each, QoS 1, ' +
+    'sent again until they are acknowledged. Every five seconds a node, central, the broker, or two of them at once are ' +
+    'killed, stopped or frozen, as a seed says, and are back a moment later. Passed: each frame that was acknowledged has ' +
+    'one end; the same result may come again, to the byte.',
+  needs: 'for --broker mosquitto Mosquitto, for --client paho Python with paho-mqtt',
+  notMeasured: 'a second central that stands by (test/e2e/centrals.test.ts); power cuts.',
+  options: {
+    broker: valueOr(
+      '--broker <kind>',
+      'embedded or mosquitto (with persistence)',
+      oneOf('embedded', 'mosquitto'),
+      'embedded',
+    ),
+    client: valueOr(
+      '--client <kind>',
+      'paho, plain (of our own, nothing but sockets), or auto: paho where there is one',
+      oneOf('auto', 'paho', 'plain'),
+      'auto',
+    ),
+    python: valueOr('--python <path>', 'the Python that has paho-mqtt', string, 'python3'),
+    seconds: valueOr('--seconds <n>', 'how long the cameras film', integer(1), 180),
+    seed: valueOr('--seed <n>', 'of the acts', integer(0), 1),
+  },
+  quick: { seconds: 15 },
+  run: chaos,
+});
+
+async function chaos(options: ChaosOptions) {
+  const { broker, seed, seconds, python } = options;
+  const client = options.client === 'auto' ? (hasPaho(python) ? 'paho' : 'plain') : options.client;
+  const acts = actsOf(seed, seconds, NODES);
+  const stage = await Stage.open(broker, CAMERAS, NODES);
+  const cameras: Camera[] = [];
+  const account = new Account();
+  const timeline: string[] = [];
+  const began = performance.now();
+  const now = (): number => (performance.now() - began) / 1000;
+  const note = (text: string): void => {
+    timeline.push(`${now().toFixed(2)} ${text}`);
+    console.error(timeline.at(-1));
+  };
+  // Faster back than central: it hears everything that central says.
+  const observer = connect(stage.broker.url, { reconnectPeriod: 20, connectTimeout: 2000, protocolVersion: 4 });
+  observer.on('error', () => {});
+  observer.on('message', (_topic, payload, { retain }) => {
+    if (!retain) account.result(payload.toString(), now());
+  });
+  observer.subscribe('tessera/result/+/+', { qos: 1 });
+  try {
+    for (const camera of CAMERAS) {
+      const task = { port: stage.broker.port, camera, everyMs: EVERY_MS };
+      const started = startCamera(client, python, task, (what, frame) => account[what](frame, now()));
+      cameras.push(await started);
+    }
+    for (const act of acts) {
+      await pause(Math.max(0, act.at * 1000 - now() * 1000));
+      note(told(act));
+      await stage.act(act);
+      note(`  ${act.targets.join(' and ')} back`);
+      for (const name of await stage.restartEnded()) note(`  ${name} had ended by itself, and is started again`);
+    }
+    await pause(Math.max(0, (seconds - now()) * 1000));
+    note('the cameras stop');
+    const acknowledged = await Promise.race([
+      Promise.all(cameras.map((camera) => camera.stop())),
+      pause(PATIENCE_MS, undefined, { ref: false }),
+    ]);
+    note(acknowledged === undefined ? 'not everything is acknowledged' : 'everything is acknowledged');
+    for (const until = performance.now() + PATIENCE_MS; account.open > 0 && performance.now() < until; ) {
+      await stage.restartEnded();
+      await pause(200);
+    }
+    // What ends twice does so late.
+    await pause(2000);
+    const verdict = account.verdict();
+    const pass = verdict.missing.length === 0 && verdict.doubled.length === 0 && verdict.acknowledged > 0;
+    console.log(summary(verdict));
+    const logs = pass ? undefined : await keep(stage, account, verdict, timeline);
+    return {
+      pass,
+      broker,
+      client,
+      seed,
+      seconds,
+      acts: acts.length,
+      ...verdict,
+      missing: verdict.missing.length,
+      doubled: verdict.doubled.length,
+      ...(logs === undefined ? {} : { logs }),
+    };
+  } finally {
+    for (const camera of cameras) camera.kill();
+    observer.end(true);
+    await stage.end();
+  }
+}
+
+const told = ({ targets, how, forMs }: Act): string =>
+  `${how} ${targets.join(' and ')} for ${(forMs / 1000).toFixed(1)} s`;
+
+function summary({ acknowledged, ended, missing, doubled, repeats }: Verdict): string {
+  const ends = Object.entries(ended).map(([how, count]) => `${count} ${how}`);
+  return (
+    `${acknowledged} frames acknowledged: ${ends.join(', ')}; ${missing.length} without an end, ${doubled.length} with two ` +
+    `that differ, ${repeats} results came again`
+  );
+}
+
+/** Says what is wrong with the moments around it, and keeps all logs; returns where. */
+async function keep(stage: Stage, account: Account, verdict: Verdict, timeline: readonly string[]): Promise<string> {
+  const wrong = [...verdict.missing, ...verdict.doubled];
+  for (const frame of wrong.slice(0, 10)) {
+    console.error(account.story(frame));
+    const at = account.sentAt(frame);
+    for (const line of timeline) if (Math.abs(Number.parseFloat(line) - at) < 8) console.error(`    ${line}`);
+  }
+  const folder = await mkdtemp(join(tmpdir(), 'tessera-chaos-'));
+  for (const [name, text] of stage.logs()) await writeFile(join(folder, `${name}.log`), text);
+  await writeFile(join(folder, 'frames.txt'), wrong.map((frame) => account.story(frame)).join('\n'));
+  await writeFile(join(folder, 'timeline.txt'), timeline.join('\n'));
+  console.error(`logs of all processes: ${folder}`);
+  return folder;
+}

@@ -1,0 +1,93 @@
+/** What came of all frames. */
+export interface Verdict {
+  readonly sent: number;
+  readonly acknowledged: number;
+  /** Acknowledged frames by how they ended: `ok`, `degraded`, or the code of an error. */
+  readonly ended: Readonly<Record<string, number>>;
+  /** Acknowledged frames without an end. */
+  readonly missing: readonly string[];
+  /** Frames with two ends that differ. */
+  readonly doubled: readonly string[];
+  /** Results that came again, the same to the byte, as they may. */
+  readonly repeats: number;
+}
+
+interface Life {
+  sent: number;
+  acknowledged: number | undefined;
+  /** Each end once, as text, with the time at which it came first. */
+  readonly ends: Map<string, number>;
+}
+
+/** Follows each frame from its camera to its end. Times are seconds since any moment. */
+export class Account {
+  readonly #lives = new Map<string, Life>();
+  #repeats = 0;
+
+  sent(frame: string, at: number): void {
+    this.#of(frame).sent = at;
+  }
+
+  acknowledged(frame: string, at: number): void {
+    this.#of(frame).acknowledged = at;
+  }
+
+  /** A result as it was published. */
+  result(text: string, at: number): void {
+    const { frame } = JSON.parse(text) as { frame: string };
+    const { ends } = this.#of(frame);
+    if (ends.has(text)) this.#repeats++;
+    else ends.set(text, at);
+  }
+
+  /** Acknowledged frames that have no end yet. */
+  get open(): number {
+    return [...this.#lives.values()].filter(isOpen).length;
+  }
+
+  /** Everything that is known of a frame, for people. */
+  story(frame: string): string {
+    const { sent, acknowledged, ends } = this.#of(frame);
+    const told = [...ends].map(([text, at]) => {
+      const { id, status, error } = JSON.parse(text) as { id: string; status: string; error?: { code: string } };
+      return `${at.toFixed(2)} ${error?.code ?? status} (${id})`;
+    });
+    const known = acknowledged === undefined ? 'not acknowledged' : `acknowledged ${acknowledged.toFixed(2)}`;
+    return `${frame}: sent ${sent.toFixed(2)}, ${known}, ${told.join(', ') || 'no end'}`;
+  }
+
+  /** When a frame was sent. */
+  sentAt(frame: string): number {
+    return this.#of(frame).sent;
+  }
+
+  verdict(): Verdict {
+    const lives = [...this.#lives];
+    const ended: Record<string, number> = {};
+    for (const [, { acknowledged, ends }] of lives) {
+      const [first] = ends.keys();
+      if (acknowledged === undefined || first === undefined) continue;
+      const { status, error } = JSON.parse(first) as { status: string; error?: { code: string } };
+      const how = error?.code ?? status;
+      ended[how] = (ended[how] ?? 0) + 1;
+    }
+    return {
+      sent: lives.length,
+      acknowledged: lives.filter(([, { acknowledged }]) => acknowledged !== undefined).length,
+      ended,
+      missing: lives.filter(([, life]) => isOpen(life)).map(([frame]) => frame),
+      doubled: lives.filter(([, { ends }]) => ends.size > 1).map(([frame]) => frame),
+      repeats: this.#repeats,
+    };
+  }
+
+  #of(frame: string): Life {
+    const known = this.#lives.get(frame);
+    if (known !== undefined) return known;
+    const life: Life = { sent: Number.NaN, acknowledged: undefined, ends: new Map() };
+    this.#lives.set(frame, life);
+    return life;
+  }
+}
+
+const isOpen = ({ acknowledged, ends }: Life): boolean => acknowledged !== undefined && ends.size === 0;

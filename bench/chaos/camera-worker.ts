@@ -1,0 +1,29 @@
+import { drawnPictures } from '../../cli/camera/source.ts';
+import { SteadyCamera } from '../testbed/steady-camera.ts';
+
+/**
+ * A camera of somebody else, in a process of its own: frames with names of their own at a steady rate, QoS 1, each sent
+ * again until it is acknowledged. Prints `sent FRAME` and `acknowledged FRAME`; a line on standard input ends the film,
+ * and the process ends when all frames are acknowledged.
+ */
+export interface CameraTask {
+  readonly port: number;
+  readonly camera: string;
+  readonly everyMs: number;
+}
+
+const { port, camera, everyMs } = JSON.parse(process.argv[2]!) as CameraTask;
+const pictures = await drawnPictures(8);
+const client = new SteadyCamera(port, `tessera/input/${camera}`, (frame) => console.log(`acknowledged ${frame}`));
+let count = 0;
+const film = setInterval(() => {
+  const frame = `${camera}-${count}`;
+  const picture = pictures[count++ % pictures.length]!;
+  console.log(`sent ${frame}`);
+  client.send(frame, picture, `tessera/input/${camera}/${frame}`);
+}, everyMs);
+await new Promise((resolve) => process.stdin.once('data', resolve));
+clearInterval(film);
+await client.settled();
+client.end();
+process.stdin.destroy();
