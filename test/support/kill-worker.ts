@@ -7,3 +7,16 @@ import type { Worker } from 'node:worker_threads';
 export function killBetweenRuns(worker: Worker): void {
   worker.postMessage(null);
 }
+
+/**
+ * The same right before the nth message that the thread is sent from now on: that one finds it dead, however fast the
+ * thread is and however slow whoever sends.
+ */
+export function killAtMessage(worker: Worker, n: number): void {
+  const post = worker.postMessage.bind(worker);
+  let sent = 0;
+  worker.postMessage = (...args: Parameters<Worker['postMessage']>) => {
+    if (++sent === n) post(null);
+    post(...args);
+  };
+}
