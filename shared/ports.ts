@@ -25,6 +25,8 @@ export interface Message {
 export interface PublishOptions {
   readonly qos?: 0 | 1;
   readonly retain?: boolean;
+  /** Of QoS 1: given up when so many connections were lost with it; default 3. */
+  readonly connections?: number;
 }
 
 /** An MQTT connection that reconnects by itself. */

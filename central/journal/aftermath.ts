@@ -1,5 +1,6 @@
 import type { Bus, Log, Message } from '../../shared/ports.ts';
 import type { Topics } from '../../shared/protocol/topics.ts';
+import { RESULT_CONNECTIONS } from '../publish/publisher.ts';
 import type { Journal } from './journal.ts';
 import { delivered } from './ledger.ts';
 import type { JournalEntry } from './lines.ts';
@@ -17,55 +18,94 @@ export interface AftermathOptions {
 const RETAINED_MS = 500;
 
 /**
- * Ends what an earlier run left open, once there is a connection; resolves when all of it has been tried.
+ * Ends what an earlier run left open, once there is a connection; resolves when all of it has been handed to the broker,
+ * before anything of this run is.
  *
  *   1. A frame of which no result had left ends with TESSERA_CENTRAL_RESTARTED. Nobody has seen another end of it.
  *   2. A result that had left may have arrived or not. Where the broker shows that it has it, nothing is said; else the
  *      same is said again, to the byte: a frame never has two ends that differ, as often as somebody crashes. It is not
  *      retained this time: what another central has said since is newer.
- *   3. What cannot be said is left to the next connection, and to the next run.
+ *   3. All are said at once, in the order in which the journal says that they left: a broker that takes its time for each
+ *      keeps nobody waiting, and what it retains later still tells what it has.
+ *   4. What cannot be said is left to the next connection, and to the next run.
  */
 export function endLeftFrames({ bus, topics, journal, log }: AftermathOptions): Promise<void> {
-  const left = journal.before.filter(({ ended }) => !ended);
-  if (left.length === 0) return Promise.resolve();
+  const left = new Set(journal.before.filter(({ ended }) => !ended));
+  if (left.size === 0) return Promise.resolve();
 
-  const endAll = async (): Promise<void> => {
-    const known = await retainedResults(bus, topics, left);
+  /** What the broker shows that it has has ended; nothing is known once this run has said something. */
+  const leaveOutDelivered = async (): Promise<void> => {
+    const known = await retainedResults(bus, topics, [...left]);
     // All that left count, also those acknowledged before the crash: they tell how far the broker came.
     const there = delivered(journal.before, known);
-    for (const { n } of left.filter(({ n }) => there.has(n))) journal.ended(n);
-    const rest = left.filter(({ n }) => !there.has(n));
-    const again = rest.filter(({ result }) => result !== undefined);
-    log.warn(
-      `${left.length} frames were under way when central ended: ${rest.length - again.length} end with an error, ` +
-        `the results of ${again.length} are said again`,
-    );
-    left.splice(0, left.length, ...rest);
-    for (const entry of rest) {
-      let { result } = entry;
-      if (result === undefined || idOf(result) === undefined) {
-        result = JSON.stringify(restarted(entry, Date.now() / 1000));
-        journal.leaving(entry.n, result);
-        entry.result = result;
-        await journal.whenWritten();
-      }
-      await bus.publish(topics.result(entry.camera, entry.model), result, { qos: 1 });
+    const count = left.size;
+    for (const entry of left) {
+      if (!there.has(entry.n)) continue;
       journal.ended(entry.n);
-      left.shift();
+      left.delete(entry);
     }
+    const again = [...left].filter(({ result }) => result !== undefined).length;
+    log.warn(
+      `${count} frames were under way when central ended: ${left.size - again} end with an error, the results of ` +
+        `${again} are said again`,
+    );
   };
 
-  let ending: Promise<void> | undefined;
-  return new Promise((resolve) => {
-    bus.onConnect(() => {
-      if (ending !== undefined || left.length === 0) return;
-      ending = endAll()
-        .catch((error: unknown) => log.error(`frames of the last run could not be ended: ${error}`))
-        .finally(() => {
-          ending = undefined;
-          resolve();
-        });
+  /** Hands all of them to the broker; each promise resolves when it has that one. */
+  const sayAll = async (): Promise<Promise<void>[]> => {
+    const inOrder = [...left].sort((a, b) => (a.left ?? Infinity) - (b.left ?? Infinity));
+    const results = inOrder.map((entry) => {
+      if (entry.result === undefined || idOf(entry.result) === undefined) {
+        entry.result = JSON.stringify(restarted(entry, Date.now() / 1000));
+        journal.leaving(entry.n, entry.result);
+      }
+      return entry.result;
     });
+    await journal.whenWritten();
+    return inOrder.map(async (entry, i) => {
+      try {
+        const options = { qos: 1, connections: RESULT_CONNECTIONS } as const;
+        await bus.publish(topics.result(entry.camera, entry.model), results[i]!, options);
+        left.delete(entry);
+        journal.ended(entry.n);
+      } catch (error) {
+        // It leaves once more, behind what was said since: what the broker retains of that does not tell of this one.
+        journal.leaving(entry.n, results[i]!);
+        throw error;
+      }
+    });
+  };
+
+  let ending = false;
+  /** A connection came while what the one before had been handed was not settled. */
+  let again = false;
+  let isFirst = true;
+  return new Promise((resolve) => {
+    const end = async (): Promise<void> => {
+      if (left.size === 0) return;
+      if (ending) {
+        again = true;
+        return;
+      }
+      ending = true;
+      try {
+        const mayAsk = isFirst;
+        isFirst = false;
+        if (mayAsk) await leaveOutDelivered();
+        const said = await sayAll();
+        resolve();
+        await Promise.all(said);
+      } catch (error) {
+        log.error(`frames of the last run could not be ended: ${error}`);
+        resolve();
+      } finally {
+        ending = false;
+      }
+      if (!again) return;
+      again = false;
+      await end();
+    };
+    bus.onConnect(() => void end());
   });
 }
 

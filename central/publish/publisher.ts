@@ -14,6 +14,9 @@ import type { Topics } from '../../shared/protocol/topics.ts';
 import { encode } from '../../shared/runtime/cbor.ts';
 import { HeldLabel } from './label.ts';
 
+/** A result is a frame's end: it is not given up for a broker that somebody kills again and again. */
+export const RESULT_CONNECTIONS = 30;
+
 /**
  * What central says to people and apps. What is retained is said again after every (re)connection, because a broker
  * that was restarted may have forgotten it.
@@ -89,7 +92,7 @@ export class Publisher {
     const { camera, model, id, frame, status, task } = result;
     if (status !== 'error' && tensors.length > 0) this.#tensors(camera, model, { v: 1, id, frame, outputs: tensors });
     const topic = this.#topics.result(camera, model);
-    const sent = this.#send(topic, text, status !== 'error');
+    const sent = this.#send(topic, text, status !== 'error', RESULT_CONNECTIONS);
     if (status !== 'error' && task !== 'raw') this.#label(result, hold);
     return sent;
   }
@@ -114,9 +117,13 @@ export class Publisher {
     void this.#send(topic, payload, true);
   }
 
-  async #send(topic: string, payload: string, retain: boolean): Promise<boolean> {
+  async #send(topic: string, payload: string, retain: boolean, connections?: number): Promise<boolean> {
     try {
-      await this.#bus.publish(topic, payload, { qos: 1, retain });
+      await this.#bus.publish(topic, payload, {
+        qos: 1,
+        retain,
+        ...(connections === undefined ? {} : { connections }),
+      });
       return true;
     } catch (error) {
       this.#log.warn(`publishing on ${topic} failed: ${error instanceof Error ? error.message : error}`);

@@ -45,7 +45,7 @@ export type Deliver = (message: Message, filters?: readonly string[]) => Promise
 /** Opens a connection; throws TesseraError TESSERA_BROKER. */
 export type OpenSession = (deliver: Deliver) => Promise<Session>;
 
-const MAX_ATTEMPTS = 3;
+const CONNECTIONS = 3;
 /** QoS 1 bytes that may wait for an acknowledgement or a connection. */
 const MAX_WAITING_BYTES = 64 * 2 ** 20;
 /** A packet holds more than its payload: topic, lengths, properties. */
@@ -62,6 +62,7 @@ interface Waiting {
   readonly payload: Uint8Array | string;
   readonly retain: boolean;
   readonly bytes: number;
+  readonly connections: number;
   attempts: number;
   readonly settle: (error?: Error) => void;
 }
@@ -117,7 +118,7 @@ export class ReconnectingBus implements Bus {
 
   /** As the port says; a promise that is rejected and not looked at is no fault of the process. */
   publish(topic: string, payload: Uint8Array | string, options: PublishOptions = {}): Promise<void> {
-    const done = this.#publish(topic, payload, options.qos ?? 0, options.retain ?? false);
+    const done = this.#publish(topic, payload, options);
     done.catch(() => {});
     return done;
   }
@@ -180,7 +181,8 @@ export class ReconnectingBus implements Bus {
   }
   #whenSettled: () => void = () => {};
 
-  async #publish(topic: string, payload: Uint8Array | string, qos: 0 | 1, retain: boolean): Promise<void> {
+  async #publish(topic: string, payload: Uint8Array | string, options: PublishOptions): Promise<void> {
+    const { qos = 0, retain = false, connections = CONNECTIONS } = options;
     // A broker closes the connection for such a topic.
     if (topic === '' || /[+#\0]/.test(topic)) throw new TesseraError('TESSERA_BROKER', `not a topic: "${topic}"`);
     const bytes = Buffer.byteLength(payload);
@@ -190,7 +192,7 @@ export class ReconnectingBus implements Bus {
         hint: 'send a smaller picture, or raise maximum_packet_size on both sides',
       });
     }
-    if (qos === 1) return this.#publishAcknowledged({ topic, payload, retain, bytes });
+    if (qos === 1) return this.#publishAcknowledged({ topic, payload, retain, bytes, connections });
     if (!this.#connected || this.#session === undefined) {
       this.droppedOffline += 1;
       return;
@@ -198,7 +200,7 @@ export class ReconnectingBus implements Bus {
     await this.#session.publish(topic, payload, 0, retain);
   }
 
-  #publishAcknowledged(message: Pick<Waiting, 'topic' | 'payload' | 'retain' | 'bytes'>): Promise<void> {
+  #publishAcknowledged(message: Omit<Waiting, 'attempts' | 'settle'>): Promise<void> {
     if (this.#stopping !== undefined) return Promise.reject(stopped());
     if (this.#waitingBytes + message.bytes > MAX_WAITING_BYTES) {
       return Promise.reject(
@@ -230,8 +232,8 @@ export class ReconnectingBus implements Bus {
     try {
       const outcome = await session.publish(message.topic, message.payload, 1, message.retain);
       if (outcome === 'sent') return message.settle();
-      if (message.attempts < MAX_ATTEMPTS) return;
-      const text = `the connection was lost ${MAX_ATTEMPTS} times with ${message.bytes} bytes for ${message.topic} under way`;
+      if (message.attempts < message.connections) return;
+      const text = `the connection was lost ${message.attempts} times with ${message.bytes} bytes for ${message.topic} under way`;
       this.#log.error(text);
       message.settle(
         new TesseraError('TESSERA_BROKER', text, { hint: 'the message may be above what the broker takes' }),

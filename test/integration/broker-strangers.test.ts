@@ -1,11 +1,11 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
+import { connectPacket, publishPacketQos1, subscribePacket } from '../../bench/testbed/raw-mqtt.ts';
 import { type BrokerOptions, type RunningBroker, startBroker } from '../../broker/broker.ts';
 import { type Bus, silentLog } from '../../shared/ports.ts';
 import { type BusOptions, connectBus } from '../../shared/runtime/mqtt.ts';
 import { inbox } from '../support/inbox.ts';
-import { connectPacket, publishPacketQos1, subscribePacket } from '../support/raw-mqtt.ts';
 import { type RecordingLog, recordingLog } from '../support/recording-log.ts';
 
 // Lost if these fail: a stranger without a password shuts everybody out, or fills the disk with log lines; or a client is

@@ -119,6 +119,30 @@ describe('what an earlier run left', () => {
     expect(ends(broker).a).toHaveLength(1);
   });
 
+  test('a broker that takes its time for each keeps central from nothing: all are handed to it at once', async () => {
+    const broker = new MemoryBroker();
+    const file = newFile();
+    const journal = new Journal(file, silentLog);
+    for (let i = 0; i < 500; i++) journal.take(taken(`f${i}`), `1-${i}`);
+    const handed: string[] = [];
+    let acknowledge: () => void = () => {};
+    const acknowledged = new Promise<void>((resolve) => {
+      acknowledge = resolve;
+    });
+    const slow: Bus = {
+      ...broker.bus(),
+      publish: (_topic, payload) => {
+        handed.push(JSON.parse(String(payload)).frame);
+        return acknowledged;
+      },
+    };
+    const next = await run(file, slow);
+    expect(handed).toEqual(Array.from({ length: 500 }, (_, i) => `f${i}`));
+    expect(next.open).toBe(500);
+    acknowledge();
+    await expect.poll(() => next.open).toBe(0);
+  });
+
   test('as often as somebody crashes, and wherever: every frame ends, and never in two ways', async () => {
     // One life of a central: takes frames in, answers some, and is killed between any two steps.
     const step = fc.constantFrom('take', 'leave', 'arrive', 'note', 'successor', 'kill', 'kill in the aftermath');
