@@ -20,6 +20,8 @@ export interface ClusterOptions {
   /** Who may come from other machines, and the broker's address as those reach it. */
   readonly guests?: { readonly credentials: Credentials; readonly server: string };
   readonly tls?: ListenTls | undefined;
+  /** Names and origins that WebSocket listeners of the embedded broker take beside their own. */
+  readonly web?: { readonly hosts: readonly string[]; readonly origins: readonly string[] };
   /** What the embedded broker keeps for a central that is away, and where; by default in memory. */
   readonly frames?: { readonly keep: SessionLimits; readonly folder: string };
   readonly base: string;
@@ -84,6 +86,8 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
         credentials: options.guests?.credentials,
         tls: options.tls,
         maximumPacketSize: options.maximumPacketSize,
+        allowedHosts: options.web?.hosts,
+        allowedOrigins: options.web?.origins,
         keep: options.frames?.keep,
         framesFolder: options.frames?.folder,
         log,

@@ -2,10 +2,11 @@ import type { Credentials } from '../../broker/credentials.ts';
 import type { Desk } from '../../broker/desk.ts';
 import { defineCommand } from '../command.ts';
 import { INVITATION_S, inviteNode, newPassword } from '../invite.ts';
-import { flagSetting, type Parser, string, values } from '../options.ts';
+import { flagSetting, type Parser, string, value, values } from '../options.ts';
 import type { Output } from '../output.ts';
 import { IN_ITS_FOLDER } from '../own-command.ts';
 import { type RoleName, roleName } from '../role-name.ts';
+import { SecretOutput } from '../secret-output.ts';
 
 /** A listener as a URL; `HOST` and `HOST:PORT` mean mqtt://. */
 const listener: Parser<string> = (text, flag) => {
@@ -30,10 +31,16 @@ export const command = defineCommand({
       'let a node in by a join token, or ROLE:NAME (central, camera, viewer, admin) by a password, unless it is known',
       roleName,
     ),
+    inviteFile: value(
+      '--invite-file <file>',
+      'where the secrets of --invite go; - prints them. Unsaid: to the terminal; without one, files in the state directory',
+      string,
+    ),
   },
   examples: [
     ['broker', 'listens on mqtt://127.0.0.1:1883, for this machine'],
     ['broker --listen 0.0.0.0 --invite pi-1', 'listens for others too, and prints the command that joins pi-1'],
+    ['broker --invite central:central --invite-file central.txt', "writes central's password into a file of your own"],
     ['broker --listen 127.0.0.1 --listen ws://127.0.0.1:9001', 'also for browsers on this machine'],
   ],
   async run({ options, out, signal, config: loadConfig }) {
@@ -72,9 +79,16 @@ export const command = defineCommand({
     });
     const desk = new Desk({ broker, credentials, base, server: await reachable(broker.urls), tls, log });
     out.note(`broker: ${broker.urls.join(', ')}`);
+    const secrets = new SecretOutput({
+      file: options.inviteFile,
+      folder: join(folder, 'invited'),
+      isTerminal: process.stdout.isTTY === true,
+      show: out.line,
+      note: out.note,
+    });
     try {
       await desk.start();
-      await Promise.all([untilStopped(signal), letIn(options.invite, credentials, desk, out, signal)]);
+      await Promise.all([untilStopped(signal), letIn(options.invite, credentials, desk, secrets, out, signal)]);
     } finally {
       await desk.stop();
       await broker.stop();
@@ -88,6 +102,7 @@ async function letIn(
   invited: readonly RoleName[],
   credentials: Credentials,
   desk: Desk,
+  secrets: SecretOutput,
   out: Output,
   signal: AbortSignal,
 ): Promise<void> {
@@ -98,7 +113,7 @@ async function letIn(
   const ask = (asked: Parameters<Desk['invite']>[0]) => desk.invite(asked);
   for (const { role, name } of fresh.filter((one) => one.role !== 'node')) {
     const { user, password } = await newPassword(role, name, ask);
-    out.line(`${role} ${name}: user ${user}, password ${password}`);
+    await secrets.tell(user, `${role} ${name}: user ${user}, password ${password}`);
   }
   const nodes = fresh.filter(({ role }) => role === 'node');
   if (nodes.length === 0) return;
@@ -106,7 +121,7 @@ async function letIn(
   await desk.untilKey(signal);
   if (signal.aborted) return;
   for (const { name } of nodes)
-    out.line(`${IN_ITS_FOLDER} agent --join ${(await inviteNode(name, INVITATION_S, ask)).token}`);
+    await secrets.tell(name, `${IN_ITS_FOLDER} agent --join ${(await inviteNode(name, INVITATION_S, ask)).token}`);
 }
 
 /** The address of the first listener that other machines reach, or the first of all. */

@@ -22,6 +22,7 @@ import {
 import type { Output } from '../output.ts';
 import { IN_ITS_FOLDER, thisCommand } from '../own-command.ts';
 import { whatWasFound } from '../result-line.ts';
+import { SecretOutput, type SecretOutputOptions } from '../secret-output.ts';
 
 /** The camera's name in topics. */
 const CAMERA = 'demo';
@@ -46,6 +47,11 @@ export const command = defineCommand({
     fps: valueOr('--fps <n>', 'frames per second of the camera', positive, 2),
     agreement: agreementOption,
     listen: value('--listen <host[:port]>', 'where the broker listens; beyond this machine with secrets', string),
+    inviteFile: value(
+      '--invite-file <file>',
+      'where the line for a second machine goes; - prints it, as a terminal does; else a file in the state directory',
+      string,
+    ),
   },
   examples: [
     ['up', 'broker, central, four nodes and the drawn camera'],
@@ -62,16 +68,18 @@ export const command = defineCommand({
     const { loadForDeploy } = await import('../models.ts');
     const { makeStateDirectory } = await import('../../shared/runtime/state-directory.ts');
 
-    const { config: settings } = await config(await connectionSettings(options));
+    const { config: settings, origins } = await config(await connectionSettings(options));
     const log = await openLog(settings, 'tessera');
     const stateDir = await makeStateDirectory();
     const model = await loadForDeploy(options.model, settings, { signal });
     for (const note of model.notes) if (options.camera !== 'synthetic') out.note(`note: ${note}`);
-    const broker = await brokerFor(options, settings, stateDir);
+    const configured = (origins.get('broker.listen') ?? 'default') === 'default' ? undefined : settings.broker.listen;
+    const broker = await brokerFor(options, configured, settings, stateDir);
     const isOpen = options.broker !== undefined || broker.guests !== undefined;
     const cluster = await startCluster({
       ...broker,
       nodes: options.nodes,
+      web: { hosts: settings.broker.allowed_hosts, origins: settings.broker.allowed_origins },
       frames: {
         keep: { ms: settings.broker.keep_frames_s * 1000, bytes: settings.broker.keep_frames_mb * 1e6 },
         folder: join(stateDir, 'broker', 'frames'),
@@ -96,7 +104,11 @@ export const command = defineCommand({
     try {
       out.note(`broker: ${cluster.urls.map(hideUserInfo).join(', ')}`);
       if (cluster.desk !== undefined && broker.guests !== undefined)
-        await inviteSecondMachine(cluster.desk, broker.guests, broker.tls?.ca !== undefined, out.note);
+        await inviteSecondMachine(cluster.desk, broker.guests, broker.tls?.ca !== undefined, out.note, {
+          file: options.inviteFile,
+          folder: join(stateDir, 'broker', 'invited'),
+          isTerminal: process.stderr.isTTY === true,
+        });
       const deployment = await cluster.central.deploy(model.request);
       const prepared = choosePlan(deployment, {
         nodeCount: isOpen ? Math.max(options.nodes, OPEN_NODES) : options.nodes,
@@ -134,6 +146,7 @@ export const command = defineCommand({
 /** Which broker to use or start, and who may come in where the listener is reachable. */
 async function brokerFor(
   options: { broker: string | undefined; listen: string | undefined },
+  configured: readonly string[] | undefined,
   settings: Config,
   stateDir: string,
 ): Promise<Pick<ClusterOptions, 'bus' | 'agentEnv' | 'listen' | 'guests' | 'tls'>> {
@@ -147,6 +160,7 @@ async function brokerFor(
     const { clientId: _, log: __, ...bus } = await busOptions(settings, '', silentLog);
     return { bus, agentEnv: tlsEnvironment(settings) };
   }
+  if (options.listen === undefined && configured !== undefined) return configuredBroker(configured, settings, stateDir);
   const { choosePort, isLoopback, parseListen, reachableHost, urlHost } = await import('../listen.ts');
   const address = parseListen(options.listen ?? '127.0.0.1');
   const port = await choosePort(address);
@@ -164,6 +178,39 @@ async function brokerFor(
   return { listen, guests: { credentials, server }, tls };
 }
 
+/** The broker as `broker.listen` of the configuration says it. */
+async function configuredBroker(
+  urls: readonly string[],
+  settings: Config,
+  stateDir: string,
+): Promise<Pick<ClusterOptions, 'listen' | 'guests' | 'tls'>> {
+  const [{ parseListen, isLoopback }, { reachableHost, urlHost }, { brokerTls }, { createCredentials }] =
+    await Promise.all([
+      import('../../broker/listen.ts'),
+      import('../listen.ts'),
+      import('../connect.ts'),
+      import('../../broker/credentials.ts'),
+    ]);
+  const addresses = urls.map((url) => ({ url, ...parseListen(url) }));
+  const tls = await brokerTls(settings);
+  // The cluster's own clients come over loopback, without a password.
+  const isLocal = ({ scheme, host }: { scheme: string; host: string }): boolean =>
+    scheme === 'mqtt' && (isLoopback(host) || host === '0.0.0.0' || host === '::');
+  const local = addresses.find(isLocal);
+  const others = addresses.filter((address) => address !== local).map(({ url }) => url);
+  const listen = [local?.url ?? 'mqtt://127.0.0.1:0', ...others];
+  const open = addresses.filter(({ host }) => !isLoopback(host));
+  const guest =
+    open.find(({ scheme }) => scheme === 'mqtts') ?? open.find(({ scheme }) => scheme === 'mqtt') ?? open[0];
+  if (guest === undefined) return { listen, tls };
+  if (guest.port === 0)
+    throw new TesseraError('TESSERA_CONFIG', `broker.listen: ${guest.url} has no port that other machines could know`, {
+      hint: 'name one: 1883, or 8883 for mqtts',
+    });
+  const server = `${guest.scheme}://${urlHost(reachableHost(guest.host))}:${guest.port}`;
+  return { listen, guests: { credentials: await createCredentials(join(stateDir, 'broker')), server }, tls };
+}
+
 /** The certificates of a configuration for processes that may not see its file. */
 function tlsEnvironment({ mqtt }: Config): Record<string, string> {
   const { ca, cert, key, reject_unauthorized } = mqtt;
@@ -174,7 +221,13 @@ function tlsEnvironment({ mqtt }: Config): Record<string, string> {
 }
 
 /** Says how a second machine comes in. */
-async function inviteSecondMachine(desk: Desk, { credentials, server }: Guests, isTls: boolean, note: Output['note']) {
+async function inviteSecondMachine(
+  desk: Desk,
+  { credentials, server }: Guests,
+  isTls: boolean,
+  note: Output['note'],
+  where: Pick<SecretOutputOptions, 'file' | 'folder' | 'isTerminal'>,
+) {
   if (isTls) {
     note(
       `a second machine needs a certificate that broker.ca signed; then, in its folder of Tessera: ${IN_ITS_FOLDER} agent --broker ${server}`,
@@ -187,7 +240,9 @@ async function inviteSecondMachine(desk: Desk, { credentials, server }: Guests, 
   let number = 2;
   while (known.has(`machine-${number}`)) number++;
   const { token } = await inviteNode(`machine-${number}`, INVITATION_S, (asked) => desk.invite(asked));
-  note(`on a second machine, in its folder of Tessera, within the hour: ${IN_ITS_FOLDER} agent --join ${token}`);
+  const line = `${IN_ITS_FOLDER} agent --join ${token}`;
+  const show = (text: string): void => note(`on a second machine, in its folder of Tessera, within the hour: ${text}`);
+  await new SecretOutput({ ...where, show, note }).tell(`machine-${number}`, line);
 }
 
 interface Tally {

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
@@ -135,7 +135,17 @@ describe('a running command', () => {
 
   it('makes a secret for whom it invites, once, and waits for central before it invites a node', async () => {
     const env = { STATE_DIRECTORY: join(cwd, 'state') };
-    const args = ['broker', '--listen', '127.0.0.1:0', '--invite', 'camera:front', '--invite', 'pi-1'];
+    const args = [
+      'broker',
+      '--listen',
+      '127.0.0.1:0',
+      '--invite',
+      'camera:front',
+      '--invite',
+      'pi-1',
+      '--invite-file',
+      '-',
+    ];
     const broker = new RunningCli(args, { cwd, env });
     await broker.printed(/^camera front: user \S+, password \S+$/m);
     // What becomes of the node's invitation: deployment.test.ts.
@@ -144,5 +154,28 @@ describe('a running command', () => {
     const again = new RunningCli(args, { cwd, env });
     await again.printed(/^camera front is known already$/m);
     expect((await again.stop()).stdout).not.toContain('password');
+  });
+
+  it('shows no secret where nobody looks, as in the journal of a service, but in a file of its owner', async () => {
+    const env = { STATE_DIRECTORY: join(cwd, 'service') };
+    const start = (...more: string[]) => new RunningCli(['broker', '--listen', '127.0.0.1:0', ...more], { cwd, env });
+    const broker = start('--invite', 'camera:front');
+    const [, path] = await broker.printed(/camera-front is invited: (\S+) says how/);
+    const asked = join(cwd, 'asked.txt');
+    const other = start('--invite', 'camera:side', '--invite', 'viewer:anna', '--invite-file', asked);
+    await other.printed(/viewer-anna is invited/);
+    const ended = [await broker.stop(), await other.stop()];
+    const [first, second] = [await readFile(path!, 'utf8'), await readFile(asked, 'utf8')];
+    expect(first).toMatch(/^camera front: user camera-front, password \S+\n$/);
+    expect(second).toMatch(
+      /^camera side: user camera-side, password \S+\nviewer anna: user viewer-anna, password \S+\n$/,
+    );
+    const secrets = [...`${first}${second}`.matchAll(/password (\S+)/g)].map(([, secret]) => secret!);
+    expect(secrets).toHaveLength(3);
+    for (const { stdout, stderr } of ended) {
+      expect(stdout).toBe('');
+      for (const secret of secrets) expect(stderr).not.toContain(secret);
+    }
+    for (const file of [path!, asked]) expect((await stat(file)).mode & 0o777).toBe(0o600);
   });
 });

@@ -52,7 +52,7 @@ async function asCentral(url: string): Promise<Bus> {
 
 describe('an agent', () => {
   it('comes in by a join token under the name that it was made for, and says goodbye when it is stopped', async () => {
-    const { url, broker } = await startBroker('--invite', 'pi-1');
+    const { url, broker } = await startBroker('--invite', 'pi-1', '--invite-file', '-');
     const bus = await asCentral(url);
     const [, token] = await broker.printed(/^node dist\/cli\/main.js agent --join (\S+)$/m);
     const said: string[] = [];
@@ -84,7 +84,7 @@ describe('an agent', () => {
   });
 
   it('refuses a token for another name than its own, and one that is damaged', async () => {
-    const { url, broker } = await startBroker('--invite', 'pi-1');
+    const { url, broker } = await startBroker('--invite', 'pi-1', '--invite-file', '-');
     const bus = await asCentral(url);
     const [, token] = await broker.printed(/^node dist\/cli\/main.js agent --join (\S+)$/m);
     await bus.stop();

@@ -135,7 +135,9 @@ describe('tessera doctor', () => {
 
   it('looks at the deployment that this machine joined, as the node that it is there', async () => {
     const env = { STATE_DIRECTORY: join(folder, 'broker') };
-    const inviting = new RunningCli(['broker', '--listen', '127.0.0.1:0', '--invite', 'pi-7'], { env });
+    const inviting = new RunningCli(['broker', '--listen', '127.0.0.1:0', '--invite', 'pi-7', '--invite-file', '-'], {
+      env,
+    });
     onTestFinished(() => void inviting.child.kill('SIGKILL'));
     const [, url] = await inviting.printed(/broker: (mqtt:\S+)/);
     // Stands in for central, as far as its key goes, without which no node is invited.

@@ -75,7 +75,7 @@ describe('a deployment with the built-in broker', () => {
   it('lets in whom it invited, shows no secret to anybody, and throws out', async () => {
     const users = ['central:central', 'admin:root', 'camera:front'].flatMap((user) => ['--invite', user]);
     const never = { TESSERA_BROKER__ANONYMOUS: 'never' };
-    const broker = start(['broker', '--listen', '127.0.0.1:0', ...users], 'broker', never);
+    const broker = start(['broker', '--listen', '127.0.0.1:0', '--invite-file', '-', ...users], 'broker', never);
     const [, url] = await broker.printed(/broker: (mqtt:\S+)/);
     const passwords = new Map<string, string>();
     for (const user of ['central', 'admin-root', 'camera-front']) {
@@ -154,7 +154,7 @@ describe('a deployment with the built-in broker', () => {
   });
 
   it('has its models signed: a node that joined runs nothing of another central', async () => {
-    const broker = start(['broker', '--listen', '127.0.0.1:0', '--invite', 'pi-1'], 'broker');
+    const broker = start(['broker', '--listen', '127.0.0.1:0', '--invite', 'pi-1', '--invite-file', '-'], 'broker');
     const [, url] = await broker.printed(/broker: (mqtt:\S+)/);
     const serve = ['central', '--nodes', '1', '--model', 'scenes', '--broker', url!];
     const first = start(serve, 'central');

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import { NO_MOSQUITTO, startMosquitto } from '../../bench/testbed/mosquitto.ts';
+import { freePort, NO_MOSQUITTO, startMosquitto } from '../../bench/testbed/mosquitto.ts';
 import { RunningCli, runCli } from '../../bench/testbed/run-cli.ts';
 import { encodeJpeg } from '../../shared/runtime/image.ts';
 import { drawScene, seedRanges } from '../../shared/scene/scene.ts';
@@ -102,8 +102,30 @@ describe('tessera up', () => {
     expect(results.map(({ status }) => status)).toEqual(Array(4).fill('ok'));
   });
 
+  test('the broker listens where the configuration says, and a flag wins', async () => {
+    const port = await freePort();
+    const config = join(folder, 'listen.json');
+    const listen = [`ws://127.0.0.1:${await freePort()}`, `mqtt://127.0.0.1:${port}`];
+    await writeFile(config, JSON.stringify({ broker: { listen } }));
+    const start = (...more: string[]) =>
+      new RunningCli(['up', '--nodes', '1', '--camera', 'none', '--config', config, ...more], { env });
+    const up = start();
+    onTestFinished(() => void up.child.kill('SIGKILL'));
+    const [, urls] = await up.printed(/broker: (.*)/);
+    expect(urls).toBe(listen.toReversed().join(', '));
+    await up.printed(/waiting for frames/);
+    expect((await up.stop()).code).toBe(0);
+    const other = await freePort();
+    const flagged = start('--listen', `127.0.0.1:${other}`);
+    onTestFinished(() => void flagged.child.kill('SIGKILL'));
+    expect((await flagged.printed(/broker: (.*)/))[1]).toBe(`mqtt://127.0.0.1:${other}`);
+    expect((await flagged.stop()).code).toBe(0);
+  });
+
   test('a second machine joins by the invitation that --listen prints', async () => {
-    const up = new RunningCli(['up', '--nodes', '1', '--camera', 'none', '--listen', '0.0.0.0'], { env });
+    const up = new RunningCli(['up', '--nodes', '1', '--camera', 'none', '--listen', '0.0.0.0', '--invite-file', '-'], {
+      env,
+    });
     onTestFinished(() => void up.child.kill('SIGKILL'));
     const [, token] = await up.printed(/agent --join (\S+)/);
     await up.printed(/waiting for frames/);
