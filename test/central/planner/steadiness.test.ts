@@ -1,0 +1,30 @@
+import { expect, test } from 'vitest';
+import { steadinessOf } from '../../../central/planner/steadiness.ts';
+import type { Node } from '../../../shared/onnx/model.ts';
+
+/** If a network that jumps counts as smooth, sound nodes of another processor are left out. */
+
+const node = (op: string, attributes: [string, number][] = [], domain = ''): Node => ({
+  name: op,
+  op,
+  domain,
+  inputs: ['x'],
+  outputs: ['y'],
+  attributes: new Map(attributes.map(([name, value]) => [name, { kind: 'int', value }])),
+});
+const of = (...nodes: Node[]) => steadinessOf({ graph: { nodes } as never });
+
+test.each([
+  ['smooth', [node('Conv'), node('Relu'), node('MaxPool'), node('Add'), node('Softmax')]],
+  ['smooth', [node('Cast', [['to', 1]]), node('Conv'), node('Cast', [['to', 10]])]],
+  ['jumps', [node('Cast', [['to', 3]]), node('Conv')]],
+  ['jumps', [node('QuantizeLinear'), node('Conv'), node('DequantizeLinear')]],
+  ['jumps', [node('QLinearConv')]],
+  ['jumps', [node('Conv'), node('ArgMax')]],
+  ['jumps', [node('Conv'), node('NonMaxSuppression')]],
+  ['jumps', [node('Whatever', [], 'com.microsoft')]],
+  ['random', [node('Conv'), node('RandomNormalLike')]],
+  ['random', [node('ArgMax'), node('Multinomial')]],
+] as const)('%s', (expected, nodes) => {
+  expect(of(...nodes)).toBe(expected);
+});
