@@ -119,7 +119,10 @@ export async function watchFleet(options: FleetOptions): Promise<void> {
       }
     } else if (leaf === 'heartbeat') {
       const beat = heartbeat.safeParse(value.json);
-      if (!beat.success) return;
+      if (!beat.success) {
+        complaints.warn(`heartbeat ${node}`, `${topic}: ${explain(beat.error)}`);
+        return;
+      }
       const followed = beat.data.epoch ?? 0;
       if (followed > epoch)
         complaints.warn(

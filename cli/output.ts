@@ -1,3 +1,4 @@
+import { plain } from '../shared/complaints.ts';
 import type { Failure } from '../shared/errors.ts';
 import { standardError } from '../shared/runtime/standard-error.ts';
 import { storageError } from '../shared/storage-fault.ts';
@@ -42,7 +43,7 @@ export interface Column<Row> {
 
 /** Rows as aligned text, a title line first; no trailing spaces. */
 export function table<Row>(columns: readonly Column<Row>[], rows: readonly Row[]): string[] {
-  const cells = [columns.map(({ title }) => title), ...rows.map((row) => columns.map(({ cell }) => cell(row)))];
+  const cells = [columns.map(({ title }) => title), ...rows.map((row) => columns.map(({ cell }) => plain(cell(row))))];
   const widths = columns.map((_, index) => Math.max(...cells.map((line) => line[index]!.length)));
   return cells.map((line) =>
     line

@@ -1,3 +1,4 @@
+import { plain } from '../../shared/complaints.ts';
 import type { Failure } from '../../shared/errors.ts';
 import type { Heartbeat, NodeInfo } from '../../shared/protocol/messages.ts';
 import { WIRE_VERSION } from '../../shared/protocol/topics.ts';
@@ -120,7 +121,7 @@ function judgeNode(node: NodeFacts, facts: FleetFacts): Check {
     return fail(
       name,
       `it speaks wire versions ${info.wire.join(' to ')}, central speaks ${WIRE_VERSION}`,
-      `install the version of central on it (it has ${info.version})`,
+      `install the version of central on it (it has ${plain(info.version)})`,
     );
   const wrong = facts.leftOut?.get(node.id);
   if (wrong !== undefined)
@@ -149,7 +150,7 @@ function judgeNode(node: NodeFacts, facts: FleetFacts): Check {
     );
   const free = Math.round(freeMb(node) ?? 0);
   const standing = plans.length === 0 ? '' : `; ${plans.map(planState).join(', ')}`;
-  return ok(name, `${info?.hardware ?? 'online'}, ${free} MB free, ${heartbeat.cpu_percent} % busy${standing}`);
+  return ok(name, `${plain(info?.hardware ?? 'online')}, ${free} MB free, ${heartbeat.cpu_percent} % busy${standing}`);
 }
 
 function freeMb({ info, heartbeat }: NodeFacts): number | undefined {
@@ -184,7 +185,8 @@ function remarksOf(heartbeat: Heartbeat, heardAt: number): [string, string][] {
 function judgeVersions({ nodes, version }: FleetFacts): Check[] {
   const versions = new Map<string, string[]>([[version, ['this machine']]]);
   for (const { online, id, info } of nodes)
-    if (online && info !== undefined) versions.set(info.version, [...(versions.get(info.version) ?? []), id]);
+    if (online && info !== undefined)
+      versions.set(plain(info.version), [...(versions.get(plain(info.version)) ?? []), id]);
   if (versions.size === 1) return [ok('versions', `all have version ${version}`)];
   const text = [...versions].map(([one, who]) => `${one} on ${who.join(', ')}`).join('; ');
   return [warn('versions', text, 'they work together while their wire versions overlap; bring them to one version')];

@@ -122,4 +122,13 @@ describe('watchFleet', () => {
     await broker.publish(topics.heartbeat('pi-2'), beat);
     expect(events.at(-1)).toEqual({ type: 'heartbeat', node: 'pi-2' });
   });
+
+  it('says which heartbeat cannot be read, or else a node whose program is broken only looks silent', async () => {
+    await online('pi-1');
+    const beat = example<object>('heartbeat');
+    for (const wrong of [{ queue: -1 }, { tiles_per_s: 'many' }, { epoch: 1.5 }])
+      await broker.publish(topics.heartbeat('pi-1'), JSON.stringify({ ...beat, ...wrong }));
+    expect(events.filter(({ type }) => type === 'heartbeat')).toEqual([]);
+    expect(log.lines.filter((line) => line.includes('queue'))).toHaveLength(1);
+  });
 });

@@ -2,6 +2,7 @@ import { generateKeyPairSync, sign } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { TesseraError } from '../../../shared/errors.ts';
+import { peekCbor } from '../../../shared/protocol/cbor-peek.ts';
 import {
   blobGetMessage,
   blobPartMessage,
@@ -86,8 +87,12 @@ export const cbor: FuzzTarget = {
   inputs: (seeds) => thenEdited(editedTree(seeds.map(treeOf)).map(cborOf), seeds),
   open: () => ({
     judge(input) {
+      // Looked at before anything has checked the bytes.
+      const head = peekCbor(input);
       const plain = decoded(input, z.unknown());
       if (plain === undefined) return 'refused';
+      const isKnown = (key: string): boolean => key === '__proto__' || Object.hasOwn(plain as object, key);
+      must(Object.keys(head).every(isKnown), 'first values are seen that the message does not have');
       must(same(plain, reference(input)), 'two readers disagree about what the bytes say');
       let verdict: 'accepted' | 'refused' = 'refused';
       for (const schema of SCHEMAS) {
