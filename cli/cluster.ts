@@ -34,6 +34,8 @@ export interface ClusterOptions {
   readonly coordinator?: CentralOptions['coordinator'];
   /** Settings of the agents' connection that only the configuration file of this process says. */
   readonly agentEnv?: Readonly<Record<string, string>>;
+  /** Threads of each agent; otherwise the cores are shared out. */
+  readonly threads?: number | undefined;
   /** Agents' ids are this, a dash and a number from 1. */
   readonly idPrefix: string;
   readonly log: Log;
@@ -125,7 +127,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
         user: connection.user,
         password: connection.password,
         env: options.agentEnv,
-        threads: Math.max(1, Math.floor(machine.threads / nodes)),
+        threads: options.threads ?? Math.max(1, Math.floor(machine.threads / nodes)),
         stateDir,
         log,
       }),

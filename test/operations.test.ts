@@ -4,6 +4,7 @@ import { configSchema } from '../shared/config/schema.ts';
 import { SKIP_REASONS } from '../shared/protocol/messages.ts';
 import { PART_LIMIT_BYTES, REASSEMBLY_LIMITS } from '../shared/protocol/parts.ts';
 import { FRAME_LIMITS } from '../shared/runtime/image.ts';
+import { MOST_INPUT, MOST_TIME, MOST_WORK } from '../shared/tiling/worthwhile.ts';
 import { repositoryFile } from './support/examples.ts';
 
 /** docs/operations.md: limits that the program has not got, or reasons that nobody explains, mislead who runs it. */
@@ -34,6 +35,9 @@ describe('the limits in docs/operations.md', () => {
     expect(cell('frames that wait')).toBe(mb(central.max_payload_bytes));
     expect(cell('frames under way')).toBe(
       `${central.max_open}; ${central.max_open_per_model}; ${mb(central.max_open_bytes)}`,
+    );
+    expect(cell('tiles that nobody asked for')).toContain(
+      `${MOST_INPUT} times the input; ${MOST_WORK} times the work; ${100 * MOST_TIME} % of one node's`,
     );
     expect(cell("a frame's time")).toContain(`${central.hard_limit_ms / 1000} s`);
     expect(cell("a stage's time")).toBe(`${front.deadline_ms} ms`);

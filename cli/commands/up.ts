@@ -69,6 +69,7 @@ export const command = defineCommand({
     const { makeStateDirectory } = await import('../../shared/runtime/state-directory.ts');
 
     const { config: settings, origins } = await config(await connectionSettings(options));
+    checkSettings(settings, options.broker !== undefined);
     const log = await openLog(settings, 'tessera');
     const stateDir = await makeStateDirectory();
     const model = await loadForDeploy(options.model, settings, { signal });
@@ -78,6 +79,8 @@ export const command = defineCommand({
     const isOpen = options.broker !== undefined || broker.guests !== undefined;
     const cluster = await startCluster({
       ...broker,
+      agentEnv: { ...broker.agentEnv, ...nodeEnvironment(settings) },
+      threads: settings.node.threads === 'auto' ? undefined : settings.node.threads,
       nodes: options.nodes,
       web: { hosts: settings.broker.allowed_hosts, origins: settings.broker.allowed_origins },
       frames: {
@@ -209,6 +212,32 @@ async function configuredBroker(
     });
   const server = `${guest.scheme}://${urlHost(reachableHost(guest.host))}:${guest.port}`;
   return { listen, guests: { credentials: await createCredentials(join(stateDir, 'broker')), server }, tls };
+}
+
+/** Refuses what cannot hold here, rather than not to do it. Throws TESSERA_CONFIG. */
+function checkSettings({ central, broker }: Config, usesOther: boolean): void {
+  if (central.standby)
+    throw new TesseraError('TESSERA_CONFIG', 'central.standby is true, and `up` never waits for another central', {
+      hint: 'leave it out, or run `tessera central --standby`',
+    });
+  if (broker.anonymous === 'never' && !usesOther)
+    throw new TesseraError(
+      'TESSERA_CONFIG',
+      'broker.anonymous is "never", and the programs of `up` have no passwords',
+      {
+        hint: 'leave it out, or run `tessera broker`, `tessera central` and `tessera agent`, each with its own',
+      },
+    );
+}
+
+/** What a configuration says of node agents, for processes that may not see its file. */
+function nodeEnvironment({ node, log }: Config): Record<string, string> {
+  return {
+    TESSERA_NODE__TIER: node.tier,
+    TESSERA_NODE__MEMORY_MB: String(node.memory_mb),
+    TESSERA_NODE__TRUSTED_KEYS: JSON.stringify(node.trusted_keys),
+    TESSERA_LOG__FORMAT: log.format,
+  };
 }
 
 /** The certificates of a configuration for processes that may not see its file. */

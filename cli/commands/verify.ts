@@ -111,6 +111,8 @@ export const command = defineCommand({
         out.note(`note: this plan is approximate (${why}): judge it by the first answers, and set --max-difference`);
       }
       if (agreement !== undefined) out.note(`note: ${tiled.plan.reason}`);
+      if (tiled.plan.strategy === 'whole-replicate')
+        out.note(`note: ${tiled.plan.reason}: that is what is proved; --grid 2x2 proves tiles`);
       const usual = usualLimits(agreement, request.card, tiled.bound);
       const { maxDifference = usual.maxDifference, minAgreement = usual.minAgreement } = options;
       return compare(whole, await run(tiled), deployment, tiled, { maxDifference, minAgreement });

@@ -22,7 +22,7 @@ export const MOST_WORK = 1.7;
 /** What has to be spread at least, of the convolution multiply-adds that tiles reach. */
 const LEAST_SHARE = 0.5;
 /** A frame has to take at most this, of what it takes on one machine, in a reckoning that knows no links and no nodes. */
-const MOST_TIME = 0.85;
+export const MOST_TIME = 0.85;
 /**
  * What each further tile of a frame costs in messages: 3 ms of a machine that does 15 GMAC/s. On slower ones messages cost
  * more time, and as many multiply-adds or fewer. Below half a GMAC nothing is won by tiles.

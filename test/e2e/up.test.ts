@@ -46,6 +46,32 @@ describe('tessera up', () => {
     expect(stderr).toMatch(/6 frames, 6 ok, \d of 6 predictions true to what was drawn/);
   });
 
+  test('does what the configuration says of node agents, and refuses what cannot hold here', async () => {
+    const config = join(folder, 'tessera.yaml');
+    await writeFile(config, 'node: {tier: cloud, threads: 1, memory_mb: 321}\nlog: {level: error}\n');
+    const up = new RunningCli(['up', '--nodes', '1', '--camera', 'none', '--config', config], { env });
+    onTestFinished(() => void up.stop());
+    const [, url] = await up.printed(/broker: (mqtt:\/\/127\.0\.0\.1:\d+)/);
+    await up.printed(/waiting for frames/);
+    const { stdout } = await runCli(['nodes', '--broker', url!, '--json'], { cwd: folder });
+    const [node] = stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect(JSON.stringify(node)).toMatch(
+      /"tier":"cloud".*"session_memory_mb":321|"session_memory_mb":321.*"tier":"cloud"/,
+    );
+
+    for (const [yaml, key] of [
+      ['central: {standby: true}', 'central.standby'],
+      ['broker: {anonymous: never}', 'broker.anonymous'],
+    ] as const) {
+      await writeFile(config, yaml);
+      const refused = await runCli(['up', '--frames', '1', '--config', config], { env });
+      expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining(`error TESSERA_CONFIG: ${key} is`) });
+    }
+  });
+
   test('stops on SIGTERM with exit code 0 and leaves no agent behind', async () => {
     const up = new RunningCli(['up', '--nodes', '2'], { env });
     const [, port] = await up.printed(/broker: mqtt:\/\/127\.0\.0\.1:(\d+)/);
