@@ -30,6 +30,9 @@ export interface TileReach {
   readonly constants: ReadonlySet<number>;
 }
 
+/** Who makes and who reads each tensor that a node makes. */
+type Wiring = ReadonlyMap<string, { readonly maker?: Node; readonly readers: readonly Node[] }>;
+
 /** Operators without inputs that make something else at each run. */
 const RANDOM = /^(RandomNormal|RandomUniform|Bernoulli|Multinomial)/;
 
@@ -52,6 +55,11 @@ export function tileReach(resolved: ResolvedModel, inputs: readonly string[], wi
   const rules = new Map<number, NodeRule>();
   const constants = new Set<number>();
   const stops: Stop[] = [];
+  const wiring = new Map<string, { maker?: Node; readers: Node[] }>();
+  for (const node of graph.nodes) {
+    for (const name of node.outputs) wiring.set(name, { maker: node, readers: [] });
+    for (const name of node.inputs) wiring.get(name)?.readers.push(node);
+  }
   graph.nodes.forEach((node, index) => {
     if (within !== undefined && !within.has(index)) return;
     if (node.outputs.some((output) => given.has(output))) return;
@@ -65,7 +73,7 @@ export function tileReach(resolved: ResolvedModel, inputs: readonly string[], wi
     const missing = reads.find((name) => !fixed.has(name) && !layouts.has(name));
     const ruling =
       missing === undefined
-        ? rulingOf(resolved, node, layouts, fixed, given)
+        ? rulingOf(resolved, node, layouts, fixed, given, wiring)
         : { reason: `waits for "${missing}", which tiles cannot make` };
     if (isObstacle(ruling)) {
       const { reason } = ruling;
@@ -94,10 +102,11 @@ function rulingOf(
   layouts: ReadonlyMap<string, Layout>,
   fixed: ReadonlySet<string>,
   given: ReadonlySet<string>,
+  wiring: Wiring,
 ): NodeRule | Obstacle {
   if (capturedTensors(node).length > 0) return { reason: 'runs a graph of its own' };
   if (!resolved.specs.has(node.outputs[0] ?? '')) return { reason: 'has an output of unknown shape' };
-  return ruleFor(viewOf(resolved, node, layouts, fixed, given));
+  return ruleFor(viewOf(resolved, node, layouts, fixed, given, wiring));
 }
 
 function viewOf(
@@ -106,6 +115,7 @@ function viewOf(
   layouts: ReadonlyMap<string, Layout>,
   fixed: ReadonlySet<string>,
   given: ReadonlySet<string>,
+  wiring: Wiring,
 ): NodeView {
   const { specs, model } = resolved;
   return {
@@ -113,6 +123,8 @@ function viewOf(
     opset: model.opsets.get('') ?? model.opsets.get('ai.onnx') ?? 1,
     map: (input) => (fixed.has(node.inputs[input] ?? '') ? undefined : layouts.get(node.inputs[input] ?? '')),
     given: (input) => given.has(node.inputs[input] ?? ''),
+    maker: (input) => wiring.get(node.inputs[input] ?? '')?.maker,
+    readers: (output) => wiring.get(node.outputs[output] ?? '')?.readers ?? [],
     present: (input) => (node.inputs[input] ?? '') !== '',
     input: (index) => specs.get(node.inputs[index] ?? ''),
     made: (index) => specs.get(node.outputs[index] ?? '')?.dtype,

@@ -51,6 +51,10 @@ export interface NodeView {
   readonly opset: number;
   /** Layout of an input that is a feature map. */
   map(input: number): Layout | undefined;
+  /** The node that makes an input; undefined for constants and inputs of the network. */
+  maker(input: number): Node | undefined;
+  /** The nodes that read an output. */
+  readers(output: number): readonly Node[];
   /** Whether an input is given at all. */
   present(input: number): boolean;
   /** Whether an input is one of the stage's own. */

@@ -125,6 +125,8 @@ export function pad(view: NodeView): NodeRule | Obstacle {
   if (pads === undefined || value === undefined) return obstacle('has pads that are not constant');
   const reaches: Record<Axis, AxisReach> = { h: SAME, w: SAME };
   const mode = stringAttribute(view.node, 'mode', 'constant');
+  if (mode === 'constant' && value[0] === 0 && losesItsZeros(view))
+    return obstacle('pads with 0 before a MaxPool, where ONNX Runtime pads with nothing');
   let moves = false;
   for (let dim = 0; dim < rank; dim++) {
     const [before, after] = [pads.before[dim]!, pads.after[dim]!];
@@ -155,6 +157,17 @@ export function pad(view: NodeView): NodeRule | Obstacle {
     runs: 'exact',
     rewrite,
   };
+}
+
+/** Operators that make no negative numbers, so that a maximum with 0 is one without. */
+const NOT_NEGATIVE: ReadonlySet<string> = new Set(['Relu', 'Sigmoid', 'HardSigmoid', 'Softmax', 'Abs', 'Exp']);
+
+/**
+ * Whether the runtime makes other numbers of a Pad with 0 and the MaxPool behind it than both say: it makes one MaxPool of
+ * them, which leaves out what pads (1.30), and the maximum of negative numbers is no longer 0 there.
+ */
+function losesItsZeros(view: NodeView): boolean {
+  return view.readers(0).some(({ op }) => op === 'MaxPool') && !NOT_NEGATIVE.has(view.maker(0)?.op ?? '');
 }
 
 /** The reach of an axis that is padded in one of Pad's modes. */

@@ -265,6 +265,13 @@ const CELLWISE: [string, Build][] = [
 
 const MOVING: [string, Build][] = [
   [
+    'pad before a pool, of what is not negative (Keras)',
+    (net, x) => {
+      const padded = net.op('Pad', [net.op('Relu', [x]), net.ints(0, 0, 1, 1, 0, 0, 1, 1)]);
+      return net.op('MaxPool', [padded], { kernel_shape: [3, 3], strides: [2, 2] });
+    },
+  ],
+  [
     'residual add',
     (net, x) =>
       net.op('Add', [
@@ -639,6 +646,11 @@ describe('what ends a tile stage says why', () => {
       'BatchNormalization',
       (net, x) => net.op('BatchNormalization', [x, ...[1, 2, 3, 4].map(() => net.weight(4))], { training_mode: 1 }, 3),
       /statistics of its own input/,
+    ],
+    [
+      'Pad',
+      (net, x) => net.op('MaxPool', [net.op('Pad', [x, net.ints(0, 0, 1, 1, 0, 0, 1, 1)])], { kernel_shape: [3, 3] }),
+      /pads with 0 before a MaxPool/,
     ],
     ['Relu', (net, x) => net.op('Relu', [x], { across: 1 }), /attribute "across", which its rule/],
     ['Softmax', (net, x) => net.op('Softmax', [x], { axis: { float: 1 } }), /axis = 1, which its rule/],
