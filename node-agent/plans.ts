@@ -5,6 +5,7 @@ import type { Log } from '../shared/ports.ts';
 import type { ControlMessage, ModelManifest, PlanProgress } from '../shared/protocol/messages.ts';
 import type { Executor } from '../shared/runtime/executor-types.ts';
 import { requireSignature } from '../shared/runtime/signature.ts';
+import { detailOf } from '../shared/runtime/worker-call.ts';
 import type { BlobFetch } from './blob-fetch.ts';
 import { PlanBoard } from './plan-board.ts';
 
@@ -92,6 +93,8 @@ export class Plans {
       return { v: 1, type: 'ready', plan: id, boot_id: this.#options.bootId, ...about };
     } catch (error) {
       const { code, message: text, hint } = failureOf(error);
+      const detail = detailOf(error);
+      if (detail !== undefined) this.#options.log.debug(`the runtime says: ${detail}`);
       const full = hint === undefined ? text : sentences(text, hint);
       const isWanted = plan !== undefined && !(error instanceof Released);
       if (isWanted) this.#board.set(plan!.id, message.manifest.name, 'refused', full);

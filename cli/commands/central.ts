@@ -1,7 +1,4 @@
-import { basename } from 'node:path';
-import type { Central } from '../../central/central.ts';
-import { failureOf, TesseraError } from '../../shared/errors.ts';
-import type { Log } from '../../shared/ports.ts';
+import { TesseraError } from '../../shared/errors.ts';
 import { defineCommand } from '../command.ts';
 import { camerasWithInfer } from '../infer-camera.ts';
 import type { ToServe } from '../models.ts';
@@ -56,6 +53,7 @@ export const command = defineCommand({
       import('../machine.ts'),
     ]);
     const { makeStateDirectory } = await import('../../shared/runtime/state-directory.ts');
+    const { serveEach } = await import('../serve-each.ts');
     const { untilStopped } = await import('../signals.ts');
     const log = await openLog(settings, 'central');
     const { clientId: _, log: __, ...bus } = await busOptions(settings, '', log);
@@ -106,7 +104,11 @@ export const command = defineCommand({
             `model ${deployment.name}: ${prepared.plan.reason}; ${share} % of the computing on nodes; ${costInWords(prepared.cost)}`,
           );
         };
-        const served = serveEach(listed, serveModel, central, log);
+        const served = serveEach(listed, serveModel, {
+          refuse: (name, failure) => central.refuse(name, failure),
+          log,
+          stopped,
+        });
         await Promise.race([served, stopped]);
         if (signal.aborted) return undefined;
         out.note(`models are signed with ${central.publicKey}`);
@@ -127,37 +129,3 @@ export const command = defineCommand({
     }
   },
 });
-
-/**
- * Serves each model that can be served, and says of the others why not, once. A fault of one model, whatever it is, keeps
- * no other from being served. Throws the error of the only model, or TESSERA_MODEL_UNKNOWN where there are several and none
- * can be served.
- */
-async function serveEach(
-  listed: readonly ToServe[],
-  serve: (name: string) => Promise<void>,
-  central: Pick<Central, 'refuse'>,
-  log: Log,
-): Promise<void> {
-  const failures: unknown[] = [];
-  for (const { name, error: unreadable } of listed) {
-    try {
-      if (unreadable !== undefined) throw new TesseraError('TESSERA_MODEL_CARD', unreadable);
-      await serve(name);
-    } catch (error) {
-      failures.push(error);
-      const failure = failureOf(error);
-      const hint = failure.hint ?? 'mend the model, or take it out of the models folder; then start central again';
-      // A path is no name that topics and cameras know; the last of it mostly is.
-      const known = basename(name).replace(/\.(onnx|ya?ml)$/i, '');
-      if (listed.length > 1)
-        log.error(`model ${known} is not served: ${failure.message}`, { code: failure.code, hint });
-      central.refuse(known, { ...failure, hint });
-    }
-  }
-  if (failures.length < listed.length) return;
-  if (failures.length === 1) throw failures[0];
-  throw new TesseraError('TESSERA_MODEL_UNKNOWN', `none of the ${listed.length} models can be served`, {
-    hint: 'the lines above say why; `tessera model list` shows every model',
-  });
-}

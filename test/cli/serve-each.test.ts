@@ -1,0 +1,69 @@
+import { describe, expect, test } from 'vitest';
+import { serveEach } from '../../cli/serve-each.ts';
+import { TesseraError } from '../../shared/errors.ts';
+import { recordingLog } from '../support/recording-log.ts';
+
+/** Lost if these fail: the models of a deployment of which one is bad, or takes for ever. */
+
+const never = new Promise<never>(() => {});
+const bad = () => Promise.reject(new TesseraError('TESSERA_MODEL_UNSUPPORTED', 'it cannot run'));
+
+async function served(models: Readonly<Record<string, () => Promise<void>>>, patienceMs = 20) {
+  const refused: string[] = [];
+  const asked: string[] = [];
+  const log = recordingLog();
+  const listed = Object.keys(models).map((name) => ({ name }));
+  const serve = (name: string): Promise<void> => {
+    asked.push(name);
+    return models[name]!();
+  };
+  const options = { refuse: (model: string) => void refused.push(model), log, stopped: never, patienceMs };
+  const outcome = await serveEach(listed, serve, options).then(
+    () => 'served',
+    (error: Error) => error.message,
+  );
+  return { outcome, refused, asked, lines: log.lines };
+}
+
+describe('models are served one after another', () => {
+  test('and a bad one keeps no other away', async () => {
+    const { outcome, refused, asked, lines } = await served({ a: bad, b: async () => {}, c: bad });
+    expect({ outcome, refused, asked }).toEqual({ outcome: 'served', refused: ['a', 'c'], asked: ['a', 'b', 'c'] });
+    expect(lines.filter((line) => line.includes('model a is not served'))).toHaveLength(1);
+  });
+
+  test('and one that never comes to an end keeps no other away', async () => {
+    expect(await served({ endless: () => never, b: async () => {} })).toMatchObject({
+      outcome: 'served',
+      asked: ['endless', 'b'],
+    });
+  });
+
+  test('and a fault that nobody foresaw is one of its model', async () => {
+    const { outcome, refused } = await served({
+      a: () => {
+        throw new RangeError('a fault');
+      },
+      b: async () => {},
+    });
+    expect({ outcome, refused }).toEqual({ outcome: 'served', refused: ['a'] });
+  });
+
+  test('and where none can be served, that is said', async () => {
+    expect((await served({ a: bad, b: bad })).outcome).toBe('none of the 2 models can be served');
+    expect((await served({ a: bad })).outcome).toBe('it cannot run');
+  });
+
+  test('under the name that its card gives it, where it could be read', async () => {
+    const refused: string[] = [];
+    const log = recordingLog();
+    const serve = async (name: string, isCalled: (name: string) => void): Promise<void> => {
+      if (name === 'ok') return;
+      isCalled('person');
+      await bad();
+    };
+    const listed = [{ name: 'ok' }, { name: 'models/p-v2' }, { name: 'dir/x.onnx', error: 'unreadable' }];
+    await serveEach(listed, serve, { refuse: (model) => void refused.push(model), log, stopped: never });
+    expect(refused).toEqual(['person', 'x']);
+  });
+});
