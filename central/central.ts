@@ -42,6 +42,8 @@ export interface CentralOptions extends ReignOptions {
   readonly onWait?: ((id: string) => void) | undefined;
   /** Folder for pieces of models (`blobs/`), the journal and the epoch. */
   readonly stateDir: string;
+  /** The state directory ends with this process: nothing in it is kept through a loss of power. */
+  readonly isTransient?: boolean | undefined;
   /** Threads of central's own executor. */
   readonly threads: number;
   readonly sessionMemoryMb: number;
@@ -263,7 +265,7 @@ export async function openCentral(options: CentralOptions): Promise<Central> {
   const boot = randomBytes(8).toString('hex');
   await makeFolder({ what: 'the state directory', path: stateDir, elsewhere: elsewhereOf(stateDir) });
   const key = await openSigningKey(stateDir, options.signingKey);
-  const store = await openBlobStore(join(stateDir, 'blobs'));
+  const store = await openBlobStore(join(stateDir, 'blobs'), { isKept: options.isTransient !== true });
   const slot = await takeSlot(stateDir, options.bus.url, base);
   try {
     const journal = new Journal(slot.file, log, slot.isOurs);

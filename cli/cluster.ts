@@ -26,6 +26,8 @@ export interface ClusterOptions {
   readonly frames?: { readonly keep: SessionLimits; readonly folder: string };
   readonly base: string;
   readonly stateDir: string;
+  /** The state directory ends with the cluster. */
+  readonly isTransient?: boolean;
   readonly maximumPacketSize: number;
   /** File of the key that models are signed with. */
   readonly signingKey?: string | undefined;
@@ -104,11 +106,30 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
       bus = { url: localUrl(urls[0]!) };
     }
     const connection = bus;
+    const startAgents = (): AgentProcess[] =>
+      Array.from({ length: nodes }, (_, index) =>
+        startAgentProcess({
+          id: `${options.idPrefix}-${index + 1}`,
+          broker: connection.url,
+          base,
+          user: connection.user,
+          password: connection.password,
+          env: options.agentEnv,
+          threads: options.threads ?? Math.max(1, Math.floor(machine.threads / nodes)),
+          stateDir,
+          log,
+        }),
+      );
+    // Processes take longest to start: at a broker of their own agents need not wait for central.
+    let agents = options.bus === undefined ? startAgents() : [];
+    const stopAgents = { stop: async () => void (await Promise.all(agents.map((agent) => agent.stop()))) };
+    started.push(stopAgents);
     const central = await startCentral({
       bus: connection,
       isFirst: options.bus === undefined,
       base,
       stateDir,
+      isTransient: options.isTransient,
       threads: Math.max(1, machine.threads - 1),
       sessionMemoryMb: machine.memoryMb,
       signingKey: options.signingKey,
@@ -117,22 +138,9 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
       ...(options.coordinator === undefined ? {} : { coordinator: options.coordinator }),
       log,
     });
-    started.push(central);
+    started.splice(started.indexOf(stopAgents), 0, central);
     expectEnd = () => central.expectEnd();
-    const agents = Array.from({ length: nodes }, (_, index) =>
-      startAgentProcess({
-        id: `${options.idPrefix}-${index + 1}`,
-        broker: connection.url,
-        base,
-        user: connection.user,
-        password: connection.password,
-        env: options.agentEnv,
-        threads: options.threads ?? Math.max(1, Math.floor(machine.threads / nodes)),
-        stateDir,
-        log,
-      }),
-    );
-    started.push({ stop: async () => void (await Promise.all(agents.map((agent) => agent.stop()))) });
+    if (options.bus !== undefined) agents = startAgents();
     return { urls, bus: connection, central, agents, desk, stop };
   } catch (error) {
     await stop();

@@ -55,6 +55,7 @@ export async function withPrivateCluster<T>(
       nodes,
       base,
       stateDir,
+      isTransient: true,
       maximumPacketSize,
       cameras: { [CAMERA]: { models: [], hold: 1, offline_after_s: 3600, keep: 'every' } },
       acceptUnlistedCameras: false,

@@ -43,6 +43,8 @@ import {
 import { parseShape } from '../shape.ts';
 
 const TIMEOUT_MS = 120_000;
+/** A file that is missing or no model is found out within this time. */
+const AT_ONCE_MS = 150;
 
 /** `auto` leaves the choice to the planner. */
 const grid: Parser<Grid | undefined> = (text, flag) => (text === 'auto' ? undefined : gridOption(text, flag));
@@ -163,18 +165,25 @@ async function inPrivate(
   const { pictureFrames, tensorFrames } = await import('../frame-files.ts');
   const wantsTensors = run.dump !== undefined || run.save !== undefined;
   const pictures = options.tensor === undefined ? await pictureFrames(run.files, wantsTensors) : [];
-  const { request, notes } = await loadForDeploy(options.model, settings, {
-    picture: options.tensor === undefined,
-    inputShape: options.tensor ?? options.inputShape,
-    signal: run.signal,
-  });
-  for (const note of notes) run.note(`note: ${note}`);
-  const frames =
-    options.tensor === undefined ? pictures : await tensorFrames(run.files, options.tensor, inputType(request.model));
+  const load = async () => {
+    const { request, notes } = await loadForDeploy(options.model, settings, {
+      picture: options.tensor === undefined,
+      inputShape: options.tensor ?? options.inputShape,
+      signal: run.signal,
+    });
+    for (const note of notes) run.note(`note: ${note}`);
+    const { tensor } = options;
+    const frames = tensor === undefined ? pictures : await tensorFrames(run.files, tensor, inputType(request.model));
+    return { request, frames };
+  };
+  // The processes of the cluster start meanwhile, unless it shows at once that there is nothing to run.
+  const loading = load();
+  await Promise.race([loading, sleep(AT_ONCE_MS)]);
   const { base_topic: base, maximum_packet_size: maximumPacketSize } = settings.mqtt;
   const { signal } = run;
   const of = { nodes, base, maximumPacketSize, signal, log };
   const results = await withPrivateCluster(of, async ({ central, agents, camera, serve }) => {
+    const { request, frames } = await loading;
     const deployment = await central.deploy(request);
     const prepared =
       options.plan === undefined

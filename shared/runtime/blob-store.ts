@@ -33,8 +33,11 @@ export async function sha256(bytes: Uint8Array): Promise<string> {
   return Buffer.from(await webcrypto.subtle.digest('SHA-256', bytes)).toString('hex');
 }
 
-/** Opens (and makes, mode 0700) a folder of blobs. Throws TESSERA_STORAGE where that is impossible. */
-export async function openBlobStore(folder: string): Promise<BlobStore> {
+/**
+ * Opens (and makes, mode 0700) a folder of blobs; `isKept` is false for a folder that ends with its process, whose blobs
+ * need not wait for the disk. Throws TESSERA_STORAGE where that is impossible.
+ */
+export async function openBlobStore(folder: string, { isKept = true } = {}): Promise<BlobStore> {
   const place = { what: 'the folder for pieces of models', path: folder, elsewhere: elsewhereOf(folder) };
   await makeFolder(place);
   await chmod(folder, 0o700).catch((error: unknown) => {
@@ -78,7 +81,7 @@ export async function openBlobStore(folder: string): Promise<BlobStore> {
     async put(bytes) {
       const sha = await sha256(bytes);
       if ((await sizeOf(sha)) === bytes.byteLength) return sha;
-      await writeWhole(placeOf(await withFolder(pathOf(sha))), bytes);
+      await writeWhole({ ...placeOf(await withFolder(pathOf(sha))), isKept }, bytes);
       return sha;
     },
     arrived: (sha) => partial.arrived(sha),

@@ -32,6 +32,8 @@ import { type Place, storageError, systemCodeOf } from '../storage-fault.ts';
 export interface WholeFile extends Place {
   /** Default 0600: its owner only. */
   readonly mode?: number;
+  /** False: whole for those who look, but not kept through a loss of power, for folders that end with their process. */
+  readonly isKept?: boolean;
 }
 
 const TEMPORARY = /\.[0-9a-f]{12}\.new$/;
@@ -46,7 +48,8 @@ export async function writeWhole(file: WholeFile, content: string | Uint8Array):
   const temporary = temporaryOf(file.path);
   try {
     await fill(temporary, file, content);
-    await takeName(temporary, file);
+    if (file.isKept === false) await rename(temporary, file.path);
+    else await takeName(temporary, file);
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => {});
     throw storageError(error, file);
@@ -161,15 +164,19 @@ export async function sweep(folder: string, isLeft = (name: string) => TEMPORARY
   }
 }
 
-/** A new file with this content, on the disk and closed. */
-async function fill(temporary: string, { path, mode = PRIVATE }: WholeFile, content: string | Uint8Array) {
+/** A new file with this content, on the disk (unless it is not kept) and closed. */
+async function fill(
+  temporary: string,
+  { path, mode = PRIVATE, isKept = true }: WholeFile,
+  content: string | Uint8Array,
+) {
   const handle = await open(temporary, 'wx', mode);
   try {
     await handle.chmod(mode);
     const owner = foreignOwner(await stat(path).catch(() => undefined));
     if (owner !== undefined) await handle.chown(owner.uid, owner.gid);
     await handle.writeFile(content);
-    await handle.sync();
+    if (isKept) await handle.sync();
   } finally {
     await handle.close();
   }
