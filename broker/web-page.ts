@@ -54,9 +54,14 @@ function hostOf(url: string): string | undefined {
   return name === '' ? undefined : name.toLowerCase();
 }
 
-/** The names that a certificate says it is for. */
+/** The names that a certificate says it is for; none of what is no certificate, which the listener says. */
 export function namesOf(cert: string): string[] {
-  const said = new X509Certificate(cert).subjectAltName ?? '';
+  let said: string;
+  try {
+    said = new X509Certificate(cert).subjectAltName ?? '';
+  } catch {
+    return [];
+  }
   return said.split(', ').flatMap((entry) => {
     const [, name] = /^(?:DNS|IP Address):(.+)$/.exec(entry) ?? [];
     return name === undefined ? [] : [name.toLowerCase()];
