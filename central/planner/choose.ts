@@ -18,6 +18,8 @@ import { gridFor, gridWithin, unaskedCut } from './unasked.ts';
 export interface PlanRequest {
   /** Node agents that will take part, for the grid's size. */
   readonly nodeCount: number;
+  /** Processors that all of them share, where they are on one machine. */
+  readonly sharedCores?: number | undefined;
   /** Which nodes may be asked; default all. */
   readonly nodes?: readonly string[] | '*';
   readonly strategy?: string;
@@ -192,7 +194,7 @@ function chosenTiles(
   const calibrated = calibratedPlace(deployment, request, all, bound);
   if (calibrated !== undefined) return { grids: [gridWithin(deployment, calibrated[0]!, nodeCount)], cuts: calibrated };
   if (strategy !== undefined || padding === 'zero' || nodeCount <= 1) return { grids: [all] };
-  const { grid, cuts, note } = unaskedCut(deployment, nodeCount);
+  const { grid, cuts, note } = unaskedCut(deployment, nodeCount, request.sharedCores);
   return hasExits ? { grids: [grid] } : { grids: [grid], cuts, note };
 }
 

@@ -32,9 +32,13 @@ export function gridsFor(nodes: number): [Grid, ...Grid[]] {
   return grids;
 }
 
+/** Of the processors of one machine, what its nodes gain by: two of them are mostly one core, and broker and central work too. */
+const SHARE_OF_CORES = 0.5;
+
 /** The cut and grid with which a frame is done clearly sooner than on one node; else none, and why. */
-export function unaskedCut({ resolved, input }: Deployment, nodes: number): Unasked {
-  const worth = worthwhileTiles(resolved, [input.name], gridsFor(nodes));
+export function unaskedCut({ resolved, input }: Deployment, nodes: number, sharedCores?: number): Unasked {
+  const atOnce = sharedCores === undefined ? undefined : Math.max(1, sharedCores * SHARE_OF_CORES);
+  const worth = worthwhileTiles(resolved, [input.name], gridsFor(nodes), atOnce);
   if (worth.tiling !== undefined) return { grid: worth.tiling.grid, cuts: [worth.tiling.prefix.outputs] };
   const { nearest } = worth;
   const one: Unasked = { grid: { rows: 1, cols: 1 }, cuts: [] };

@@ -154,6 +154,7 @@ async function inPrivate(
 ): Promise<ResultObject[]> {
   const { withPrivateCluster } = await import('../private-cluster.ts');
   const { choosePlan } = await import('../../central/planner/choose.ts');
+  const { machineDefaults } = await import('../machine.ts');
   const { costInWords } = await import('../../central/planner/cost-in-words.ts');
   const { preparePlan } = await import('../../central/planner/prepared.ts');
   const { loadForDeploy } = await import('../models.ts');
@@ -189,6 +190,7 @@ async function inPrivate(
       options.plan === undefined
         ? choosePlan(deployment, {
             nodeCount: nodes,
+            sharedCores: machineDefaults().threads,
             grid,
             padding,
             cuts: cut.length === 0 ? undefined : cut,

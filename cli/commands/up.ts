@@ -66,6 +66,7 @@ export const command = defineCommand({
     const { costInWords } = await import('../../central/planner/cost-in-words.ts');
     const { boxShape, byteLength } = await import('../../shared/tensor/tensor.ts');
     const { loadForDeploy } = await import('../models.ts');
+    const { machineDefaults } = await import('../machine.ts');
     const { makeStateDirectory } = await import('../../shared/runtime/state-directory.ts');
 
     const { config: settings, origins } = await config(await connectionSettings(options));
@@ -115,6 +116,7 @@ export const command = defineCommand({
       const deployment = await cluster.central.deploy(model.request);
       const prepared = choosePlan(deployment, {
         nodeCount: isOpen ? Math.max(options.nodes, OPEN_NODES) : options.nodes,
+        sharedCores: isOpen ? undefined : machineDefaults().threads,
         agreement: options.agreement ?? settings.models.agreement,
       });
       await cluster.central.activate(deployment.name, prepared);

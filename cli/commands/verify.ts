@@ -72,6 +72,7 @@ export const command = defineCommand({
     const { withPrivateCluster } = await import('../private-cluster.ts');
     const { choosePlan } = await import('../../central/planner/choose.ts');
     const { loadForDeploy } = await import('../models.ts');
+    const { machineDefaults } = await import('../machine.ts');
     const { config: settings } = await config([]);
     const log = await openLog(settings, 'verify');
     const { request, notes } = await loadForDeploy(options.model, settings, { signal });
@@ -98,6 +99,7 @@ export const command = defineCommand({
       const whole = await run(choosePlan(deployment, { nodeCount: 1, strategy: 'whole-central', exits: false }));
       const tiled = choosePlan(deployment, {
         nodeCount: nodes,
+        sharedCores: machineDefaults().threads,
         grid,
         padding,
         agreement,

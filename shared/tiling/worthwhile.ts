@@ -58,7 +58,7 @@ function bytesOf({ specs }: ResolvedModel, tensors: readonly string[]): number {
   }, 0);
 }
 
-function tilingsOf(resolved: ResolvedModel, inputs: readonly string[], grid: Counts): Tiling[] {
+function tilingsOf(resolved: ResolvedModel, inputs: readonly string[], grid: Counts, atOnce: number): Tiling[] {
   const { macs: total } = modelTotals(resolved);
   const results = resolved.model.graph.outputs.map(({ name }) => name);
   const whole = bytesOf(resolved, inputs);
@@ -70,7 +70,8 @@ function tilingsOf(resolved: ResolvedModel, inputs: readonly string[], grid: Cou
     const { macs, bytesIn } = haloCosts(tileSegment(resolved, inputs, prefix.outputs), sizes.rows, sizes.cols);
     const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0);
     const under = MACS_PER_BYTE * (sum(bytesIn) + bytesOf(resolved, prefix.outputs));
-    const spread = Math.max(...macs) + (total - prefix.macs) + under + TILE_MACS * (macs.length - 1);
+    const tiles = Math.max(...macs, sum(macs) / atOnce);
+    const spread = tiles + (total - prefix.macs) + under + TILE_MACS * (macs.length - 1);
     const of = (part: number, all: number): number => (all === 0 ? 1 : part / all);
     return { grid, prefix, input: of(sum(bytesIn), whole), work: of(sum(macs), prefix.macs), time: spread / alone };
   });
@@ -78,10 +79,16 @@ function tilingsOf(resolved: ResolvedModel, inputs: readonly string[], grid: Cou
 
 /**
  * The beginning of the network, and the grid of those that are offered, with which a frame is done soonest, where that
- * is clearly sooner than on one machine and its halo is within the limits.
+ * is clearly sooner than on one machine and its halo is within the limits. `atOnce`: tiles that are computed at the same
+ * time, fewer than there are where nodes share a machine's cores.
  */
-export function worthwhileTiles(resolved: ResolvedModel, inputs: readonly string[], grids: readonly Counts[]): Worth {
-  const found = grids.flatMap((grid) => tilingsOf(resolved, inputs, grid)).sort((a, b) => a.time - b.time);
+export function worthwhileTiles(
+  resolved: ResolvedModel,
+  inputs: readonly string[],
+  grids: readonly Counts[],
+  atOnce = Number.POSITIVE_INFINITY,
+): Worth {
+  const found = grids.flatMap((grid) => tilingsOf(resolved, inputs, grid, atOnce)).sort((a, b) => a.time - b.time);
   const tiling = found.find(({ input, work, time }) => input <= MOST_INPUT && work <= MOST_WORK && time <= MOST_TIME);
   const nearest = found.find(({ grid: { rows, cols } }) => rows * cols > 1);
   return tiling === undefined ? { tiling, nearest } : { tiling };

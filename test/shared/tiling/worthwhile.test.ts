@@ -60,6 +60,12 @@ describe('a network that nobody said how to cut', () => {
     expect(tiling!.grid.rows * tiling!.grid.cols).toBeLessThan(16);
   });
 
+  test('is not cut for nodes that share the cores of one machine, as far as those have nothing to gain', () => {
+    const resolved = convolutions({ side: 96, channels: 64, count: 6 });
+    expect(worthwhileTiles(resolved, ['x0'], GRIDS, 2).tiling?.time ?? 1).toBeGreaterThan(0.5);
+    expect(worthwhileTiles(resolved, ['x0'], GRIDS, 1).tiling).toBeUndefined();
+  });
+
   test('is reckoned with the regions and the work of the tiles that nodes get', () => {
     const resolved = convolutions({ side: 96, channels: 64, count: 6 });
     const { prefix } = worthwhileTiles(resolved, ['x0'], GRIDS).tiling!;
