@@ -194,6 +194,8 @@ describe('work that lies is answered with the reason', () => {
 
 describe('plans and models that lie are refused with a code', () => {
   const sha = 'a'.repeat(64);
+  /** Of `w1`. */
+  const WEIGHT_BYTES = 1728;
   let next = 16;
   const prepare = async (change: (message: { plan: object; manifest: ModelManifest; stages: number[] }) => object) => {
     const id = `p-${(next++).toString(16).padStart(8, '0')}`;
@@ -235,7 +237,7 @@ describe('plans and models that lie are refused with a code', () => {
       async () => {
         const model = tinyNetwork();
         const w1 = model.graph.initializers.get('w1')!;
-        const data = { kind: 'external', location: 'tmp-0123456789abcdef', offset: 0, length: 1728 } as const;
+        const data = { kind: 'external', location: 'tmp-0123456789abcdef', offset: 0, length: WEIGHT_BYTES } as const;
         const initializers = new Map(model.graph.initializers).set('w1', { ...w1, data });
         return cutting(await skeletonOf(writeModel({ ...model, graph: { ...model.graph, initializers } })));
       },
@@ -246,11 +248,11 @@ describe('plans and models that lie are refused with a code', () => {
       async () => {
         const model = tinyNetwork();
         const w1 = model.graph.initializers.get('w1')!;
-        const data = { kind: 'external', location: 'b'.repeat(64), offset: 0, length: 1728 } as const;
+        const data = { kind: 'external', location: 'b'.repeat(64), offset: 0, length: WEIGHT_BYTES } as const;
         const initializers = new Map(model.graph.initializers).set('w1', { ...w1, data });
         return cutting(await skeletonOf(writeModel({ ...model, graph: { ...model.graph, initializers } })));
       },
-      'TESSERA_RUN_FAILED',
+      'TESSERA_BLOB',
     ],
   ])('%s', async (_what, lie, code) => {
     const change = await lie();
@@ -276,16 +278,26 @@ describe('plans and models that lie are refused with a code', () => {
     ['too few bytes', async (request) => ({ ...(await honest(request)), d: new Uint8Array(request.length - 1) })],
     ['too many bytes', async (request) => ({ ...(await honest(request)), d: new Uint8Array(request.length + 1) })],
     ['an error', async ({ sha, offset }) => ({ v, sha, offset, size: 0, error: 'x'.repeat(1000) })],
-    ['neither bytes nor an error', async ({ sha, offset }) => ({ v, sha, offset, size: 3000 })],
+    ['neither bytes nor an error', async ({ sha, offset }) => ({ v, sha, offset, size: WEIGHT_BYTES })],
   ])('a piece that comes with %s is not stored', async (_what, lie) => {
-    const bytes = Uint8Array.from({ length: 3000 }, (_, k) => (k * 7 + next) & 255);
-    const piece = { sha: await store.put(bytes), size: bytes.length };
-    serve = lie;
-    await prepare(() => ({ manifest: { ...manifest, blobs: [...manifest.blobs, piece] } }));
+    const model = tinyNetwork();
+    const w1 = model.graph.initializers.get('w1')!;
+    // A weight that this node has not: it fetches only what its stage reads.
+    const bytes = Uint8Array.from({ length: WEIGHT_BYTES }, (_, k) => (k * 7 + next) & 255);
+    const initializers = new Map(model.graph.initializers).set('w1', { ...w1, data: { kind: 'inline', bytes } });
+    const packed = await packModel({
+      name: 'tiny',
+      model: { ...model, graph: { ...model.graph, initializers } },
+      store,
+    });
+    const had = new Set(manifest.blobs.map((blob) => blob.sha));
+    const [piece] = packed.blobs.filter((blob) => !had.has(blob.sha));
+    serve = async (request) => (request.sha === piece!.sha ? lie(request) : honest(request));
+    await prepare(() => cutting(packed.skeleton, packed.blobs));
     expect(await answer()).toMatchObject({ type: 'refused', code: 'TESSERA_BLOB' });
     serve = honest;
     const kept = await readdir(join(folder, 'node', 'blobs'));
-    expect(kept).not.toContain(piece.sha);
+    expect(kept).not.toContain(piece!.sha);
     expect(kept.filter((name) => name.startsWith('tmp-'))).toEqual([]);
     await undisturbed();
   });
