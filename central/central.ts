@@ -14,6 +14,7 @@ import { makeFolder } from '../shared/runtime/folder.ts';
 import { connectBus } from '../shared/runtime/mqtt.ts';
 import { openSigningKey, type SigningKey } from '../shared/runtime/signature.ts';
 import { elsewhereOf } from '../shared/runtime/state-directory.ts';
+import { withTrials } from '../shared/runtime/trial.ts';
 import { writeWholeSync } from '../shared/runtime/whole-file.ts';
 import { Wire } from '../shared/runtime/wire.ts';
 import { DataPlane } from './assembly/data-plane.ts';
@@ -134,7 +135,9 @@ export class Central {
   async deploy(request: DeployRequest): Promise<Deployment> {
     const { store, key } = this.#parts;
     const { threads, log } = this.#options;
-    const deployment = await deployTried(request, { store, key, threads, log, signal: this.#ended.signal });
+    const deployment = await withTrials({ signal: this.#ended.signal }, (trials) =>
+      deployTried(request, { store, key, threads, log, trials }),
+    );
     this.#deployments.set(deployment.name, deployment);
     this.#refused.delete(deployment.name);
     const { name, labels, input, picture, outputs } = deployment;

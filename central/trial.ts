@@ -1,7 +1,8 @@
+import { join } from 'node:path';
 import { TesseraError } from '../shared/errors.ts';
 import type { BlobStore, Log } from '../shared/ports.ts';
 import type { SigningKey } from '../shared/runtime/signature.ts';
-import { type MadeOutput, type Trial, tryNetwork } from '../shared/runtime/trial.ts';
+import type { MadeOutput, TrialEnd, TrialRefusal, Trials } from '../shared/runtime/trial.ts';
 import { type Deployment, type DeployRequest, deployModel } from './deployment.ts';
 
 /** What a network is tried with. */
@@ -10,8 +11,15 @@ export interface TrialParts {
   readonly key: SigningKey;
   readonly threads: number;
   readonly log: Log;
-  readonly signal?: AbortSignal;
+  /** Where the network runs. Throw what they are aborted with. */
+  readonly trials: Trials;
 }
+
+/** What came of a trial; `untried` where this machine could not try it, which says nothing of the network. */
+export type Trial =
+  | { readonly kind: 'ran'; readonly outputs: readonly MadeOutput[] }
+  | ({ readonly kind: 'refused' } & TrialRefusal)
+  | { readonly kind: 'untried'; readonly reason: string };
 
 /**
  * Deploys a model after the runtime of this machine has run it once. Where the runtime makes other shapes than were
@@ -36,12 +44,32 @@ export async function deployTried(request: DeployRequest, parts: TrialParts): Pr
   return whole;
 }
 
-async function tried({ manifest }: Deployment, { store, threads, signal, log }: TrialParts): Promise<Trial> {
-  const task = { folder: store.folder, skeleton: manifest.skeleton.sha, threads };
-  const trial = await tryNetwork(task, signal);
+async function tried({ manifest }: Deployment, { store, threads, trials, log }: TrialParts): Promise<Trial> {
+  const model = join(store.folder, manifest.skeleton.sha);
+  const trial = trialOf(await trials.run([{ model, dataFolder: store.folder, threads }]));
   if (trial.kind === 'refused' && trial.detail !== undefined)
     log.debug(`the runtime says of model ${manifest.name}: ${trial.detail}`);
   return trial;
+}
+
+/** What the end of a process says of the one network that it ran. */
+export function trialOf(end: TrialEnd): Trial {
+  if (end.kind === 'ended') return { kind: 'untried', reason: end.reason };
+  if (end.kind === 'late')
+    return refused(
+      `it did not end its first run within ${end.seconds} s`,
+      'a network that never ends cannot be served; try a smaller input shape',
+    );
+  if (end.kind === 'crashed')
+    return refused(`the runtime crashed when it ran it (${end.by})`, 'export it again, or for another operator set');
+  const [answer] = end.answers;
+  if (answer !== undefined && 'made' in answer) return { kind: 'ran', outputs: answer.made };
+  if (answer !== undefined && 'failure' in answer) return { kind: 'refused', ...answer };
+  return { kind: 'untried', reason: 'the trial gave no answer' };
+}
+
+function refused(message: string, hint: string): Trial {
+  return { kind: 'refused', failure: { code: 'TESSERA_RUN_FAILED', message, hint }, detail: undefined };
 }
 
 /** The first output that is not of the type that was inferred, in words. */

@@ -7,6 +7,7 @@ import { withoutUnusedInputs } from '../shared/onnx/rim.ts';
 import { fileSha256 } from '../shared/runtime/file.ts';
 import { listModels, loadModel } from '../shared/runtime/model-library.ts';
 import { loadModelFile } from '../shared/runtime/package.ts';
+import { withTrials } from '../shared/runtime/trial.ts';
 import { packageFolder } from '../shared/runtime/version.ts';
 
 /** A model that a command named, read, and what its user should know about it. */
@@ -47,7 +48,9 @@ export async function modelsToServe(config: Config): Promise<ToServe[]> {
 /** Finds and reads a model by folder, name or file. Throws TesseraError that says what is missing and how to get it. */
 export async function loadForDeploy(name: string, config: Config, form: ModelForm = {}): Promise<NamedModel> {
   const { picture = true, inputShape, signal } = form;
-  const loaded = await loadModel(name, { ...modelFolders(config), inputShape, trial: picture, signal });
+  const loaded = await withTrials({ signal }, (trials) =>
+    loadModel(name, { ...modelFolders(config), inputShape, trial: picture, trials }),
+  );
   const notes: string[] = [];
   if (loaded.guessed && picture) {
     const mend =

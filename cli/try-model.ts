@@ -6,6 +6,7 @@ import { TesseraError } from '../shared/errors.ts';
 import type { Log } from '../shared/ports.ts';
 import { openBlobStore } from '../shared/runtime/blob-store.ts';
 import { openSigningKey } from '../shared/runtime/signature.ts';
+import type { Trials } from '../shared/runtime/trial.ts';
 import { machineDefaults } from './machine.ts';
 import { loadForDeploy } from './models.ts';
 
@@ -17,12 +18,12 @@ import { loadForDeploy } from './models.ts';
 export async function tryModelFolder(
   folder: string,
   scratch: string,
-  { config, log, signal }: { readonly config: Config; readonly log: Log; readonly signal: AbortSignal },
+  { config, log, trials }: { readonly config: Config; readonly log: Log; readonly trials: Trials },
 ): Promise<string | undefined> {
   const store = await openBlobStore(join(scratch, 'trial'));
   const key = await openSigningKey(scratch);
   const { threads } = machineDefaults();
-  const run = (request: DeployRequest) => deployTried(request, { store, key, threads, log, signal });
+  const run = (request: DeployRequest) => deployTried(request, { store, key, threads, log, trials });
   const { request } = await loadForDeploy(folder, config);
   const isOpen = request.card.input.shape === undefined;
   try {

@@ -41,8 +41,8 @@ export const command = defineCommand({
       force: options.force,
       inputShape: options.inputShape,
       signal,
-      tryOut: async (made, scratch) => {
-        untried = await tryModelFolder(made, scratch, { config, log, signal });
+      tryOut: async (made, scratch, trials) => {
+        untried = await tryModelFolder(made, scratch, { config, log, trials });
       },
     });
     if (json) out.json({ name, folder, card, guessed: guessedFields, known });

@@ -7,9 +7,11 @@ const WATCHDOG = `
 
 /**
  * Ends this process when its parent is gone, or after so many milliseconds, whatever the runtime does in it: a thread of
- * its own looks after that.
+ * its own looks after that, until the returned function is called.
  */
-export function endWithParent(limitMs: number): void {
+export function endWithParent(limitMs: number): () => void {
   const workerData = { parent: process.ppid, end: Date.now() + limitMs };
-  new Worker(WATCHDOG, { eval: true, execArgv: [], workerData }).unref();
+  const watchdog = new Worker(WATCHDOG, { eval: true, execArgv: [], workerData });
+  watchdog.unref();
+  return () => void watchdog.terminate();
 }

@@ -19,6 +19,7 @@ import { catalogueCard, readCatalogue } from './model-catalogue.ts';
 import { guessByTrial } from './model-guess.ts';
 import { loadModel } from './model-library.ts';
 import { externalFiles } from './package.ts';
+import { type Trials, withTrials } from './trial.ts';
 import { flushFolder, takeName } from './whole-file.ts';
 import { stringifyYaml } from './yaml.ts';
 
@@ -39,9 +40,9 @@ export interface AddOptions {
   readonly signal?: AbortSignal | undefined;
   /**
    * Tries the model that was put together in `folder`, before it becomes one of the library; throws where it does not
-   * run. `scratch` is a folder for what that needs.
+   * run. `scratch` is a folder for what that needs, `trials` where a bare file has run already.
    */
-  readonly tryOut?: ((folder: string, scratch: string) => Promise<void>) | undefined;
+  readonly tryOut?: ((folder: string, scratch: string, trials: Trials) => Promise<void>) | undefined;
 }
 
 /** A model that is now in the library. */
@@ -69,7 +70,7 @@ const LABELS_INLINE = 16;
 
 const isUrl = (source: string) => /^(https?|file):\/\//i.test(source);
 
-async function fromUrl(url: string, folder: string, options: AddOptions): Promise<Found> {
+async function fromUrl(url: string, folder: string, options: AddOptions, trials: Trials): Promise<Found> {
   const modelPath = join(folder, basename(new URL(url).pathname) || 'model.onnx');
   const { inputShape, signal } = options;
   await download(url, modelPath, { signal, ...options.download });
@@ -81,7 +82,7 @@ async function fromUrl(url: string, folder: string, options: AddOptions): Promis
     const name = location.split(/[/\\]/).map(encodeURIComponent);
     await download(new URL(name.join('/'), url).href, part, { signal, ...options.download });
   }
-  const { card, guessed, known } = await guessByTrial(modelPath, withoutUnusedInputs(model), { inputShape }, signal);
+  const { card, guessed, known } = await guessByTrial(modelPath, withoutUnusedInputs(model), { inputShape }, trials);
   return { modelPath, card, labels: inlineLabels(card), guessedFields: guessed, known };
 }
 
@@ -110,8 +111,8 @@ async function fromCatalogue(name: string, folder: string, options: AddOptions):
   return { modelPath, card, labels: inlineLabels(card), guessedFields: [] };
 }
 
-async function fromPath(path: string, { inputShape, signal }: AddOptions): Promise<Found> {
-  return loadModel(resolve(path), { modelsDirs: [], inputShape, signal });
+async function fromPath(path: string, { inputShape }: AddOptions, trials: Trials): Promise<Found> {
+  return loadModel(resolve(path), { modelsDirs: [], inputShape, trials });
 }
 
 /** A file without a card that the catalogue knows by its hash needs no guess. */
@@ -197,7 +198,9 @@ export async function addModel(source: string, options: AddOptions): Promise<Add
     throw storageError(error, place);
   });
   try {
-    return await unlessAborted(putTogether(source, scratch, options), options.signal);
+    return await withTrials({ signal: options.signal }, (trials) =>
+      unlessAborted(putTogether(source, scratch, options, trials), options.signal),
+    );
   } catch (error) {
     options.signal?.throwIfAborted();
     // What is wrong with the model or its source is coded; the rest is what the disk says.
@@ -225,16 +228,16 @@ async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefine
   }
 }
 
-async function putTogether(source: string, scratch: string, options: AddOptions): Promise<AddedModel> {
+async function putTogether(source: string, scratch: string, options: AddOptions, trials: Trials): Promise<AddedModel> {
   const got = join(scratch, 'got');
   const made = join(scratch, 'made');
   await mkdir(got);
   await mkdir(made);
   const found = isUrl(source)
-    ? await recognised(await fromUrl(source, got, options), options)
+    ? await recognised(await fromUrl(source, got, options, trials), options)
     : isName(source) && !(await isPath(source))
       ? await fromCatalogue(source, got, options)
-      : await recognised(await fromPath(source, options), options);
+      : await recognised(await fromPath(source, options, trials), options);
   const name = options.name ?? (isUrl(source) ? nameOfFile(new URL(source).pathname) : found.card.name);
   if (!isName(name))
     throw new TesseraError('TESSERA_USAGE', `"${name}" is no name for a model`, {
@@ -248,7 +251,7 @@ async function putTogether(source: string, scratch: string, options: AddOptions)
   options.signal?.throwIfAborted();
   const card = await write(found, made, name);
   options.signal?.throwIfAborted();
-  await options.tryOut?.(made, scratch);
+  await options.tryOut?.(made, scratch, trials);
   options.signal?.throwIfAborted();
   await replaceFolder(made, folder, join(scratch, 'old'));
   return { name, folder, card, guessedFields: found.guessedFields, known: found.known ?? [] };

@@ -13,7 +13,7 @@ import { drawScene } from '../scene/scene.ts';
 import { numbers } from '../tensor/numbers.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { machineLimits } from './machine-limits.ts';
-import { type TrialAnswer, type TrialModel, tryModels } from './model-trial.ts';
+import { type TrialAnswer, type TrialEnd, type Trials, type TrialTask, withTrials } from './trial.ts';
 
 /** Scenes that the trial shows a network, drawn as the demo's camera draws them. */
 const SEEDS = [3_000_005, 3_000_010] as const;
@@ -52,7 +52,7 @@ function subjectOf(path: string, model: Model, options: GuessOptions): Subject |
 }
 
 /** The network with its file, fed with each picture in each form. Undefined where its input takes no picture. */
-function wholeTrial({ path, name, input, pictures }: Subject, forms: readonly PixelForm[]): TrialModel | undefined {
+function wholeTrial({ path, name, input, pictures }: Subject, forms: readonly PixelForm[]): TrialTask | undefined {
   const tensors = forms.flatMap((form) => pictures.map((picture) => trialTensor(picture, input, form)));
   const feeds = tensors.flatMap((tensor) => (tensor === undefined ? [] : [[[name, tensor] as const]]));
   return feeds.length < tensors.length ? undefined : { model: path, threads: threads(), feeds };
@@ -62,7 +62,7 @@ const threads = () => Math.max(1, machineLimits().cores - 1);
 const AS_BYTES: PixelForm = { color: 'rgb', scale: 1, mean: [], std: [], certain: false };
 
 /** The part of the network up to its first layer, fed with pixels of 0 to 255. Undefined where it cannot be cut out. */
-function firstLayerTrial({ model, name, shape, input, pictures }: Subject): TrialModel | undefined {
+function firstLayerTrial({ model, name, shape, input, pictures }: Subject): TrialTask | undefined {
   const layer = model.graph.nodes.find(({ op, domain }) => domain === '' && /^(Conv|MatMul|Gemm)$/.test(op));
   const tensor = trialTensor(pictures[0]!, input, AS_BYTES);
   if (layer === undefined || tensor === undefined) return undefined;
@@ -109,6 +109,15 @@ function isSame(looks: readonly Look[], pictures: number): boolean {
   });
 }
 
+/** Why a trial gave no outputs of its first network. */
+function problemOf(end: TrialEnd): string {
+  if (end.kind === 'late') return `it took longer than ${end.seconds} s`;
+  if (end.kind === 'crashed') return `the runtime ended its process (${end.by})`;
+  if (end.kind === 'ended') return end.reason;
+  const [answer] = end.answers;
+  return answer !== undefined && 'failure' in answer ? answer.failure.message : 'it gave no outputs';
+}
+
 const RAW: Head = {
   task: 'raw',
   decoder: 'none',
@@ -121,15 +130,16 @@ const RAW: Head = {
 /**
  * The model.yaml that an ONNX file most likely needs, as `guessCard` makes it, where the numbers of a trial run fit it:
  * the network runs on drawn pictures in a process of its own. A meaning of the outputs that the numbers do not fit, or one
- * of several that they fit, is not taken: the card is raw then, and `known` says what was seen. Throws what `signal` was
- * aborted with.
+ * of several that they fit, is not taken: the card is raw then, and `known` says what was seen. Throws what `trials`
+ * were aborted with.
  */
 export async function guessByTrial(
   path: string,
   model: Model,
   options: GuessOptions,
-  signal?: AbortSignal,
+  trials?: Trials,
 ): Promise<GuessedCard> {
+  if (trials === undefined) return withTrials({}, (own) => guessByTrial(path, model, options, own));
   const guess = guessCard(model, path, options);
   const subject =
     guess.card.task === 'raw' && guess.card.input.shape?.length !== 4 ? undefined : subjectOf(path, model, options);
@@ -139,17 +149,17 @@ export async function guessByTrial(
   const whole = wholeTrial(subject, [form]);
   const layer = firstLayerTrial(subject);
   if (whole === undefined) return guess;
-  const [answer, layerAnswer] = await tryModels(layer === undefined ? [whole] : [whole, layer], { signal });
-  signal?.throwIfAborted();
+  const end = await trials.run(layer === undefined ? [whole] : [whole, layer]);
+  const [answer, layerAnswer] = end.kind === 'answered' ? end.answers : [];
   const firstLayer = strengthOf(layerAnswer);
   const raw = (known: readonly string[]) =>
     guessCard(model, path, { ...options, shown: { head: RAW, known, firstLayer } });
-  if (answer === undefined || 'problem' in answer) {
+  if (answer === undefined || !('outputs' in answer)) {
     // One value a class is a classifier's, whether it was seen at work or not: on a small machine it may not have run.
     const isSure = guess.card.task === 'classify' || !guess.guessed.includes('output.decoder');
     return isSure
       ? guess
-      : raw([`a trial run failed, so what the outputs mean is not known: ${answer?.problem ?? ''}`]);
+      : raw([`the trial run failed, so the meaning of the outputs is not known: ${problemOf(end)}`]);
   }
   const { channels, channelsLast } = subject.input;
   const { width, height } = subject.pictures[0]!;
@@ -166,8 +176,8 @@ export async function guessByTrial(
   if (isFormKnown(model, head, firstLayer)) return settled();
   const others = channels === 1 ? [] : COMMON_FORMS.map((form) => ({ ...form, color: 'rgb', certain: false }) as const);
   const wide = wholeTrial(subject, [guessPixels(model, head, channels, firstLayer), ...others]);
-  const [all] = wide === undefined ? [] : await tryModels([wide], { signal });
-  signal?.throwIfAborted();
+  const wideEnd = wide === undefined ? undefined : await trials.run([wide]);
+  const [all] = wideEnd?.kind === 'answered' ? wideEnd.answers : [];
   if (all !== undefined && 'outputs' in all && isSame(looksOf(all), subject.pictures.length)) return settled();
   const { decoder, tensors, background, boxes, fields } = head;
   const parts = Object.entries({ decoder, tensors, background, boxes, fields })

@@ -13,6 +13,7 @@ import { isName } from '../protocol/topics.ts';
 import { fileSha256, fileWithin, readBytes, readText } from './file.ts';
 import { readCatalogue } from './model-catalogue.ts';
 import { guessByTrial } from './model-guess.ts';
+import type { Trials } from './trial.ts';
 import { packageFolder } from './version.ts';
 import { commentedFields, parseYaml } from './yaml.ts';
 
@@ -33,8 +34,8 @@ export interface LibraryPlaces {
   readonly base?: string;
   /** False: a bare file is not run, so its card is what the shapes look like; for lists. */
   readonly trial?: boolean;
-  /** Ends a trial run at once. */
-  readonly signal?: AbortSignal | undefined;
+  /** Where a bare file is run; absent: in a process for it alone. */
+  readonly trials?: Trials | undefined;
 }
 
 /** A model that can be run. */
@@ -180,7 +181,7 @@ async function loadFile(modelPath: string, places: LibraryPlaces): Promise<Loade
   const { card, guessed, known } =
     places.trial === false
       ? guessCard(model, modelPath, options)
-      : await guessByTrial(modelPath, model, options, places.signal);
+      : await guessByTrial(modelPath, model, options, places.trials);
   return {
     card,
     cardPath: undefined,

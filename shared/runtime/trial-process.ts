@@ -1,42 +1,72 @@
 // First, so that it holds when the runtime loads.
 import './no-telemetry.ts';
 
-import { join } from 'node:path';
 import { failureOf, TesseraError } from '../errors.ts';
+import type { Tensor } from '../tensor/tensor.ts';
 import { endWithParent } from './end-with-parent.ts';
 import { readBytes } from './file.ts';
-import { firstFeed, firstRun } from './first-feeds.ts';
-import { loadSession } from './ort.ts';
-import type { MadeOutput, TrialAnswer, TrialTask } from './trial.ts';
+import { type FirstFeed, firstFeed, firstRun } from './first-feeds.ts';
+import { loadSession, type PortInfo, type Session } from './ort.ts';
+import type { TrialAnswer, TrialQuestion, TrialTask } from './trial.ts';
 import { detailOf } from './worker-call.ts';
 
 /**
- * Loads a network and runs it once, in this process, which may die of it or never end; what became of it goes to the
- * parent. A thread of its own ends the process when its time is over or its parent is gone, whatever the runtime does.
+ * Loads and runs networks that nobody has seen yet, in this process, which may die of one or never end: it answers each
+ * question of its parent with one message. A thread of its own ends the process when its time is over or its parent is
+ * gone, whatever the runtime does.
  */
-const task = JSON.parse(process.argv[2] ?? '{}') as TrialTask;
 
-endWithParent(task.limitMs + 5000);
+/** The file that was loaded last: the next question may be about it. */
+let kept: { readonly model: string; readonly session: Session } | undefined;
 
-async function outputs(): Promise<MadeOutput[]> {
-  const { folder, skeleton, threads } = task;
-  const session = await loadSession(await readBytes(join(folder, skeleton)), { threads, dataFolder: folder });
-  const made = await firstRun((kind) =>
-    session.run(
-      new Map(
-        session.inputs.map(({ name, dtype, shape }) => {
-          if (dtype === undefined) throw new TesseraError('TESSERA_MODEL_UNSUPPORTED', `input "${name}" is no tensor`);
-          const known = shape.map((size) => (typeof size === 'number' && size > 0 ? size : 1));
-          return [name, firstFeed({ dtype, shape: known }, kind)] as const;
-        }),
-      ),
-    ),
-  );
-  return [...made].map(([name, { dtype, shape }]) => ({ name, dtype, shape: [...shape] }));
+async function sessionOf({ model, dataFolder, threads }: TrialTask): Promise<Session> {
+  if (typeof model !== 'string') return loadSession(model, { threads });
+  if (kept?.model === model) return kept.session;
+  // Two large networks at once may be more than the machine has memory for.
+  await kept?.session.release();
+  kept = undefined;
+  const session = await (dataFolder === undefined
+    ? loadSession(model, { threads })
+    : loadSession(await readBytes(model), { threads, dataFolder }));
+  kept = { model, session };
+  return session;
 }
 
-const answer: TrialAnswer = await outputs().then(
-  (made) => ({ outputs: made }),
-  (error: unknown) => ({ failure: failureOf(error, 'TESSERA_RUN_FAILED'), detail: detailOf(error) }),
-);
-process.send?.(answer, () => process.exit(0));
+/** A tensor for an input that nobody feeds; open sizes are 1. */
+function fed({ name, dtype, shape }: PortInfo, kind: FirstFeed): [string, Tensor] {
+  if (dtype === undefined) throw new TesseraError('TESSERA_MODEL_UNSUPPORTED', `input "${name}" is no tensor`);
+  const known = shape.map((size) => (typeof size === 'number' && size > 0 ? size : 1));
+  return [name, firstFeed({ dtype, shape: known }, kind)];
+}
+
+async function run(session: Session, { feeds }: TrialTask): Promise<TrialAnswer> {
+  if (feeds === undefined) {
+    const made = await firstRun((kind) => session.run(new Map(session.inputs.map((input) => fed(input, kind)))));
+    return { made: [...made].map(([name, { dtype, shape }]) => ({ name, dtype, shape: [...shape] })) };
+  }
+  // Inputs that nobody feeds are those that no output depends on.
+  const unused = session.inputs.filter(({ name }) => !feeds[0]?.some(([given]) => given === name));
+  const outputs: (readonly [string, Tensor])[][] = [];
+  for (const feed of feeds)
+    outputs.push([...(await session.run(new Map([...unused.map((input) => fed(input, 'zeros')), ...feed])))]);
+  return { outputs };
+}
+
+async function answerTo(task: TrialTask): Promise<TrialAnswer> {
+  try {
+    const session = await sessionOf(task);
+    const answer = await run(session, task);
+    if (session !== kept?.session) await session.release();
+    return answer;
+  } catch (error) {
+    return { failure: failureOf(error, 'TESSERA_RUN_FAILED'), detail: detailOf(error) };
+  }
+}
+
+process.on('message', async ({ tasks, limitMs }: TrialQuestion) => {
+  const endWatch = endWithParent(limitMs + 5000);
+  const answers: TrialAnswer[] = [];
+  for (const task of tasks) answers.push(await answerTo(task));
+  endWatch();
+  process.send!(answers);
+});

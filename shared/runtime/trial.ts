@@ -1,15 +1,17 @@
-import { fork } from 'node:child_process';
+import { type ChildProcess, fork } from 'node:child_process';
 import type { Failure } from '../errors.ts';
-import type { Dtype } from '../tensor/tensor.ts';
+import type { Dtype, Tensor } from '../tensor/tensor.ts';
 import { compiledFile } from './worker-entry.ts';
 
-/** What a trial does: the network lies in a folder of blobs, as nodes get it. */
+/** A network to load and run. */
 export interface TrialTask {
-  readonly folder: string;
-  /** SHA-256 of the network's skeleton. */
-  readonly skeleton: string;
+  /** A file, or a model's bytes. */
+  readonly model: string | Uint8Array;
+  /** Folder of its weight files, where they do not lie beside the model. */
+  readonly dataFolder?: string;
   readonly threads: number;
-  readonly limitMs: number;
+  /** One list of named inputs for each run. Absent: one run on zeros, which tells the types of the outputs alone. */
+  readonly feeds?: readonly (readonly (readonly [string, Tensor])[])[];
 }
 
 /** An output as the runtime made it. */
@@ -19,77 +21,126 @@ export interface MadeOutput {
   readonly shape: readonly number[];
 }
 
-/** What the process of a trial says. `detail`: the runtime's own text. */
-export type TrialAnswer =
-  | { readonly outputs: readonly MadeOutput[] }
-  | { readonly failure: Failure; readonly detail: string | undefined };
-
-/** What came of a trial; `untried` where this machine could not try it, which says nothing of the network. */
-export type Trial =
-  | { readonly kind: 'ran'; readonly outputs: readonly MadeOutput[] }
-  | { readonly kind: 'refused'; readonly failure: Failure; readonly detail: string | undefined }
-  | { readonly kind: 'untried'; readonly reason: string };
-
-/** Longest time for loading a network and running it once, ms. */
-export const TRIAL_MS = 120_000;
-
-function refused(message: string, hint: string): Trial {
-  return { kind: 'refused', failure: { code: 'TESSERA_RUN_FAILED', message, hint }, detail: undefined };
+/** The runtime refused a network. `detail`: the runtime's own text. */
+export interface TrialRefusal {
+  readonly failure: Failure;
+  readonly detail: string | undefined;
 }
 
+/** What a task came to. `outputs`: one list for each run, in the graph's order; `made`: of a task without feeds. */
+export type TrialAnswer =
+  | { readonly outputs: readonly (readonly (readonly [string, Tensor])[])[] }
+  | { readonly made: readonly MadeOutput[] }
+  | TrialRefusal;
+
+/** How tasks ended: with an answer to each, or with none. `ended`: from outside, which says nothing of the network. */
+export type TrialEnd =
+  | { readonly kind: 'answered'; readonly answers: readonly TrialAnswer[] }
+  | { readonly kind: 'late'; readonly seconds: number }
+  | { readonly kind: 'crashed'; readonly by: string }
+  | { readonly kind: 'ended'; readonly reason: string };
+
+/** What the process of a trial is told. */
+export interface TrialQuestion {
+  readonly tasks: readonly TrialTask[];
+  readonly limitMs: number;
+}
+
+/** How trials are made. */
+export interface TrialOptions {
+  /** Longest time for the tasks of one question, ms. */
+  readonly limitMs?: number | undefined;
+  /** Ends the process at once. */
+  readonly signal?: AbortSignal | undefined;
+  /** For tests: the program in place of trial-process.ts. */
+  readonly script?: string;
+}
+
+/** Longest time for loading a network and running it, ms. */
+export const TRIAL_MS = 120_000;
+
 /**
- * Whether the runtime of this machine runs a network, and what it makes: loaded and run once in a process of its own, so
- * that a network that crashes the runtime or never ends harms nobody. `script` is for tests. Throws only when aborted.
+ * Loads and runs networks in a process of its own: a network of a stranger may crash the runtime or never end, and
+ * neither may harm the caller. The process starts with the first question and keeps the file that it loaded last, so
+ * that a second question about the same file costs only the run. A process that failed is replaced. One question at a
+ * time.
  */
-export function tryNetwork(
-  task: Omit<TrialTask, 'limitMs'> & { readonly limitMs?: number },
-  signal?: AbortSignal,
-  script = compiledFile(import.meta.url, './trial-process.ts'),
-): Promise<Trial> {
-  const { limitMs = TRIAL_MS } = task;
-  return new Promise((resolve, reject) => {
-    const child = fork(script, [JSON.stringify({ ...task, limitMs })], {
+export class Trials {
+  readonly #options: TrialOptions;
+  #child: ChildProcess | undefined;
+
+  constructor(options: TrialOptions = {}) {
+    this.#options = options;
+  }
+
+  /** Throws the signal's reason, and nothing else. */
+  run(tasks: readonly TrialTask[]): Promise<TrialEnd> {
+    const { signal, limitMs = TRIAL_MS } = this.#options;
+    return new Promise((resolve, reject) => {
+      if (signal?.aborted === true) return reject(signal.reason);
+      const child = this.#started();
+      let isLate = false;
+      const late = setTimeout(() => {
+        isLate = true;
+        child.kill('SIGKILL');
+      }, limitMs);
+      const onAbort = (): void => void child.kill('SIGKILL');
+      signal?.addEventListener('abort', onAbort, { once: true });
+      const settle = (end: TrialEnd): void => {
+        clearTimeout(late);
+        signal?.removeEventListener('abort', onAbort);
+        child.off('message', onMessage).off('error', onError).off('exit', onExit);
+        // Whatever a process without an answer still does, nobody wants it.
+        if (end.kind !== 'answered' || signal?.aborted === true) this.end();
+        if (signal?.aborted === true) reject(signal.reason);
+        else resolve(end);
+      };
+      const onMessage = (answers: unknown): void => settle({ kind: 'answered', answers: answers as TrialAnswer[] });
+      const onError = (error: Error): void => settle({ kind: 'ended', reason: error.message });
+      const onExit = (code: number | null, by: NodeJS.Signals | null): void => {
+        if (isLate) settle({ kind: 'late', seconds: limitMs / 1000 });
+        else if (by === 'SIGKILL')
+          settle({ kind: 'ended', reason: 'the trial was ended from outside, for its memory perhaps' });
+        else settle({ kind: 'crashed', by: by ?? `exit code ${code}` });
+      };
+      child.once('message', onMessage).once('error', onError).once('exit', onExit);
+      child.send({ tasks, limitMs } satisfies TrialQuestion, (error) => {
+        // Its exit tells why.
+        if (error !== null) child.kill('SIGKILL');
+      });
+    });
+  }
+
+  /** Ends the process, whatever it does. */
+  end(): void {
+    const child = this.#child;
+    this.#child = undefined;
+    child?.kill('SIGKILL');
+  }
+
+  #started(): ChildProcess {
+    const kept = this.#child;
+    if (kept?.connected && kept.exitCode === null && kept.signalCode === null) return kept;
+    this.end();
+    const { script = compiledFile(import.meta.url, './trial-process.ts') } = this.#options;
+    this.#child = fork(script, [], {
       execArgv: [],
-      // The runtime's own log is not for people.
+      serialization: 'advanced',
+      // What the runtime prints is not for people.
       stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
     });
-    let isLate = false;
-    const late = setTimeout(() => {
-      isLate = true;
-      child.kill('SIGKILL');
-    }, limitMs);
-    const abort = (): void => void child.kill('SIGKILL');
-    signal?.addEventListener('abort', abort, { once: true });
-    const settle = (trial: Trial): void => {
-      clearTimeout(late);
-      signal?.removeEventListener('abort', abort);
-      // Whatever it still does, nobody wants it.
-      child.kill('SIGKILL');
-      if (signal?.aborted === true) reject(signal.reason);
-      else resolve(trial);
-    };
-    child.on('message', (answer: TrialAnswer) =>
-      settle('outputs' in answer ? { kind: 'ran', ...answer } : { kind: 'refused', ...answer }),
-    );
-    child.on('error', (error) => settle({ kind: 'untried', reason: error.message }));
-    child.on('exit', (code, by) => {
-      if (isLate)
-        settle(
-          refused(
-            `it did not end its first run within ${limitMs / 1000} s`,
-            'a network that never ends cannot be served; try a smaller input shape',
-          ),
-        );
-      else if (by === 'SIGKILL')
-        settle({ kind: 'untried', reason: 'the trial was ended from outside, for its memory perhaps' });
-      else
-        settle(
-          refused(
-            `the runtime crashed when it ran it (${by ?? `exit code ${code}`})`,
-            'export it again, or for another operator set',
-          ),
-        );
-    });
-    if (signal?.aborted === true) abort();
-  });
+    // Between two questions nobody else hears it.
+    this.#child.on('error', () => {});
+    return this.#child;
+  }
+}
+
+/** Makes trials possible for as long as `use` takes. */
+export async function withTrials<T>(options: TrialOptions, use: (trials: Trials) => Promise<T>): Promise<T> {
+  const trials = new Trials(options);
+  try {
+    return await use(trials);
+  } finally {
+    trials.end();
+  }
 }

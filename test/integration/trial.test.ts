@@ -2,13 +2,13 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { deployTried } from '../../central/trial.ts';
+import { deployTried, trialOf } from '../../central/trial.ts';
 import { parseCard } from '../../shared/model/card.ts';
 import type { Model } from '../../shared/onnx/model.ts';
 import { type BlobStore, silentLog } from '../../shared/ports.ts';
 import { openBlobStore } from '../../shared/runtime/blob-store.ts';
 import { openSigningKey, type SigningKey } from '../../shared/runtime/signature.ts';
-import { tryNetwork } from '../../shared/runtime/trial.ts';
+import { type TrialOptions, withTrials } from '../../shared/runtime/trial.ts';
 import { ints, node, sketch } from '../shared/onnx/build.ts';
 import { tinyNetwork } from '../support/tiny-network.ts';
 
@@ -26,9 +26,11 @@ afterAll(() => rm(folder, { recursive: true }));
 
 const deploy = (model: Model) => {
   const card = parseCard({ name: 'net', task: 'raw' }, 'net');
-  return deployTried(
-    { name: 'net', card, labels: [], model, picture: false },
-    { store, key, threads: 1, log: silentLog },
+  return withTrials({}, (trials) =>
+    deployTried(
+      { name: 'net', card, labels: [], model, picture: false },
+      { store, key, threads: 1, log: silentLog, trials },
+    ),
   );
 };
 
@@ -65,20 +67,21 @@ describe('the process of a trial', () => {
     await writeFile(file, text);
     return file;
   };
-  const task = { folder: '', skeleton: '', threads: 1 };
+  const tryNetwork = async (options: TrialOptions) =>
+    trialOf(await withTrials(options, (trials) => trials.run([{ model: '', threads: 1 }])));
 
   test('may crash', async () => {
-    const trial = await tryNetwork(task, undefined, await script('process.abort()'));
+    const trial = await tryNetwork({ script: await script('process.abort()') });
     expect(trial).toMatchObject({ kind: 'refused', failure: { message: expect.stringContaining('crashed') } });
   });
 
   test('may never end', async () => {
-    const trial = await tryNetwork({ ...task, limitMs: 500 }, undefined, await script('for (;;);'));
+    const trial = await tryNetwork({ limitMs: 500, script: await script('for (;;);') });
     expect(trial).toMatchObject({ kind: 'refused', failure: { message: expect.stringContaining('0.5 s') } });
   });
 
   test('that the system kills says nothing about the network', async () => {
-    const trial = await tryNetwork(task, undefined, await script("process.kill(process.pid, 'SIGKILL')"));
+    const trial = await tryNetwork({ script: await script("process.kill(process.pid, 'SIGKILL')") });
     expect(trial.kind).toBe('untried');
   });
 
@@ -89,15 +92,15 @@ describe('the process of a trial', () => {
 
   test('is gone once it has answered', async () => {
     const note = join(folder, 'answered');
-    const answered = 'await new Promise((sent) => process.send({ outputs: [] }, sent));';
-    expect((await tryNetwork(task, undefined, await stuck(note, answered))).kind).toBe('ran');
+    const answered = 'await new Promise((sent) => process.send([{ made: [] }], sent));';
+    expect((await tryNetwork({ script: await stuck(note, answered) })).kind).toBe('ran');
     await expect.poll(async () => isAlive(Number(await readFile(note, 'utf8')))).toBe(false);
   });
 
   test('is gone at once when it is not wanted any more', async () => {
     const note = join(folder, 'aborted');
     const abort = new AbortController();
-    const trial = tryNetwork(task, abort.signal, await stuck(note));
+    const trial = tryNetwork({ signal: abort.signal, script: await stuck(note) });
     const pid = async () => Number(await readFile(note, 'utf8').catch(() => '0'));
     await expect.poll(pid).toBeGreaterThan(0);
     abort.abort(new Error('enough'));

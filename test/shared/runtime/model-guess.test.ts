@@ -7,7 +7,7 @@ import { readModel } from '../../../shared/onnx/read.ts';
 import { writeModel } from '../../../shared/onnx/write.ts';
 import { readBytes } from '../../../shared/runtime/file.ts';
 import { guessByTrial } from '../../../shared/runtime/model-guess.ts';
-import { tryModels } from '../../../shared/runtime/model-trial.ts';
+import { withTrials } from '../../../shared/runtime/trial.ts';
 import { emitting } from '../../support/emitting-network.ts';
 import { missing, NETWORKS, networkBytes } from '../onnx/networks.ts';
 
@@ -70,13 +70,14 @@ describe('guessByTrial', () => {
     const broken = emitting({ y: { shape: [1, 84, 25], values: zeros(2100) } });
     const { card, known } = await guess({ ...broken, opsets: new Map([['', 99]]) }, 'broken');
     expect(card.task).toBe('raw');
-    expect(known.join()).toMatch(/trial run failed/);
+    expect(known.join()).toMatch(/trial run failed.*operator sets up to \d+/);
   });
 
   it('is no guess when it was stopped', async () => {
     const path = join(folder, 'stopped.onnx');
     await writeFile(path, writeModel(emitting(faces)));
-    const guess = guessByTrial(path, readModel(await readBytes(path)), {}, AbortSignal.abort());
+    const model = readModel(await readBytes(path));
+    const guess = withTrials({ signal: AbortSignal.abort() }, (trials) => guessByTrial(path, model, {}, trials));
     await expect(guess).rejects.toThrow(/aborted/);
   });
 
@@ -102,22 +103,44 @@ describe('guessByTrial', () => {
     });
 });
 
-describe('tryModels', () => {
+describe('trials', () => {
   const model = writeModel(emitting({ y: { shape: [1, 2], values: [1, 2] } }));
   const feed = { dtype: 'float32', shape: [1, 3, 64, 64], data: new Uint8Array(4 * 3 * 64 * 64) } as const;
+  const fed = { model, threads: 1, feeds: [[['x', feed]], [['x', feed]]] } as const;
+  const outputs = [[['y', { shape: [1, 2] }]], [['y', { shape: [1, 2] }]]];
 
-  it('answers for each model by itself', async () => {
-    const [good, bad] = await tryModels([
-      { model, threads: 1, feeds: [[['x', feed]], [['x', feed]]] },
-      { model: new Uint8Array([1, 2, 3]), threads: 1, feeds: [] },
-    ]);
-    expect(good).toMatchObject({ outputs: [[['y', { shape: [1, 2] }]], [['y', { shape: [1, 2] }]]] });
-    expect(bad).toHaveProperty('problem');
+  it('answer for each network by itself', async () => {
+    const end = await withTrials({}, (trials) =>
+      trials.run([fed, { model: new Uint8Array([1, 2, 3]), threads: 1, feeds: [] }]),
+    );
+    expect(end).toMatchObject({
+      kind: 'answered',
+      answers: [{ outputs }, { failure: { code: 'TESSERA_RUN_FAILED' } }],
+    });
   });
 
-  it('ends its process when time is up, or when it is told to', async () => {
-    const question = [{ model, threads: 1, feeds: [[['x', feed]]] }] as const;
-    expect(await tryModels(question, { timeoutMs: 1 })).toEqual([{ problem: 'it took longer than 0.001 s' }]);
-    expect(await tryModels(question, { signal: AbortSignal.abort() })).toEqual([{ problem: 'the trial was stopped' }]);
+  it('load a file once, however many questions are about it', async () => {
+    const path = join(folder, 'once.onnx');
+    await writeFile(path, model);
+    const [first, second] = await withTrials({}, async (trials) => {
+      const before = await trials.run([{ ...fed, model: path }]);
+      // What is gone cannot be loaded again.
+      await rm(path);
+      return [before, await trials.run([{ ...fed, model: path }])];
+    });
+    expect(second).toEqual(first);
+    expect(second).toMatchObject({ kind: 'answered', answers: [{ outputs }] });
+  });
+
+  it('go on after a network that took too long', async () => {
+    await withTrials({ limitMs: 1 }, async (trials) => {
+      expect(await trials.run([fed])).toEqual({ kind: 'late', seconds: 0.001 });
+      expect(await trials.run([fed])).toEqual({ kind: 'late', seconds: 0.001 });
+    });
+  });
+
+  it('are none when they were stopped before', async () => {
+    const trial = withTrials({ signal: AbortSignal.abort() }, (trials) => trials.run([fed]));
+    await expect(trial).rejects.toThrow(/aborted/);
   });
 });
