@@ -1,6 +1,7 @@
 import { Allowances } from '../shared/allowances.ts';
 import { Complaints } from '../shared/complaints.ts';
 import { type Failure, failureOf } from '../shared/errors.ts';
+import { Heartbeats, MAX_HEARTBEAT_BYTES } from '../shared/heartbeats.ts';
 import { CENTRAL } from '../shared/plan/plan.ts';
 import type { Bus, Log, Message } from '../shared/ports.ts';
 import {
@@ -43,12 +44,12 @@ export interface FleetOptions {
   readonly log: Log;
 }
 
-/** Longest text of a node's status or heartbeat that is looked at. */
+/** Longest text of a node's status or info that is looked at. */
 const MAX_TEXT = 64 * 1024;
 /** Nodes that are known at a time; a plan names no more. */
 const MAX_NODES = 1024;
-/** Heartbeats of a node that are read: at once, and in the long run; it sends one a second. */
-const HEARTBEATS = { burst: 20, perSecond: 4 } as const;
+/** Parts of a node's messages that are taken for a heartbeat: at once, and in the long run. */
+const PARTS = { burst: 20, perSecond: 4 } as const;
 /** Answers to `prepare` that a node may give: at once, and in the long run. */
 const CONTROLS = { burst: 200, perSecond: 20 } as const;
 /** Tiles that every node is trusted to hold, bytes. */
@@ -136,7 +137,10 @@ export async function watchFleet(options: FleetOptions): Promise<void> {
 
   // Central speaks to its own executor directly: on the wire its name is somebody else's.
   // On a slow link heartbeats wait behind a large result, whose parts say as well that the node lives.
-  wire.onPart = (node) => tell({ type: 'heartbeat', node });
+  const parts = new Allowances(PARTS);
+  wire.onPart = (node) => {
+    if (parts.take(node, performance.now())) tell({ type: 'heartbeat', node });
+  };
 
   const isAsked = (node: string, { plan, i_id, stage, attempt }: Head): ReturnType<Gate> => {
     // Without these it is not known what the message is about.
@@ -191,14 +195,17 @@ export async function watchFleet(options: FleetOptions): Promise<void> {
   const floods = (topic: string): void =>
     complaints.warn(`flood ${topic}`, `${topic} is said faster than it is looked at`);
   const states = new Paced(onNode, floods);
-  const beats = new Allowances(HEARTBEATS);
   for (const filter of [topics.nodeStatusAll, topics.nodeInfoAll])
     await bus.subscribe(filter, 1, (message) => {
       if (message.payload.byteLength <= MAX_TEXT) states.accept(message);
     });
+  const beats = new Heartbeats();
   await bus.subscribe(topics.heartbeatAll, 0, (message) => {
-    if (beats.take(message.topic, performance.now())) onNode(message);
-    else floods(message.topic);
+    const { topic, payload } = message;
+    const verdict = beats.judge(topic, payload.byteLength, performance.now());
+    if (verdict === 'read') onNode(message);
+    else if (verdict === 'often') floods(topic);
+    else complaints.warn(`large ${topic}`, `${topic} is not read: it has more than ${MAX_HEARTBEAT_BYTES} bytes`);
   });
 }
 

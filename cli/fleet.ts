@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Heartbeats } from '../shared/heartbeats.ts';
 import { CENTRAL } from '../shared/plan/plan.ts';
 import type { Bus, Message } from '../shared/ports.ts';
 import {
@@ -83,11 +84,13 @@ export async function readFleet(
     }),
   );
   if (heartbeats) {
+    const beats = new Heartbeats();
     await bus.subscribe(
       topics.heartbeatAll,
       0,
       on('heartbeat', (id, payload) => {
-        nodeOf(id).heartbeat = read(heartbeat, payload);
+        if (beats.judge(id, payload.byteLength, performance.now()) === 'read')
+          nodeOf(id).heartbeat = read(heartbeat, payload);
       }),
     );
   }

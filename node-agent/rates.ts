@@ -1,3 +1,4 @@
+import { MAX_HEARTBEAT_BYTES } from '../shared/heartbeats.ts';
 import type { Heartbeat, PlanProgress } from '../shared/protocol/messages.ts';
 import type { Vitals } from './vitals-types.ts';
 
@@ -24,7 +25,10 @@ export class TileRate {
   }
 }
 
-/** A heartbeat from its parts; figures are rounded to what anybody can read from them. */
+/**
+ * A heartbeat from its parts; figures are rounded to what anybody can read from them. Of the plans the newest are named,
+ * as many as one that is read has room for.
+ */
 export function heartbeatOf(parts: {
   /** Unix seconds. */
   time: number;
@@ -38,7 +42,7 @@ export function heartbeatOf(parts: {
 }): Heartbeat {
   const { vitals } = parts;
   const [one, five, fifteen] = vitals.loadAverage;
-  return {
+  const beat: Heartbeat = {
     v: 1,
     time: round(parts.time, 3),
     cpu_percent: round(vitals.cpuPercent, 1),
@@ -52,8 +56,15 @@ export function heartbeatOf(parts: {
     epoch: parts.epoch,
     loop_delay_ms: round(Math.max(0, parts.loopDelayMs), 1),
     uptime_sec: Math.max(0, Math.floor(parts.uptimeSec)),
-    plans: [...parts.plans],
+    plans: [],
   };
+  let room = MAX_HEARTBEAT_BYTES - Buffer.byteLength(JSON.stringify(beat));
+  const fits = (plan: PlanProgress): boolean => {
+    room -= Buffer.byteLength(JSON.stringify(plan)) + 1;
+    return room >= 0;
+  };
+  const first = parts.plans.findLastIndex((plan) => !fits(plan)) + 1;
+  return { ...beat, plans: parts.plans.slice(first) };
 }
 
 function round(value: number, digits: number): number {

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Heartbeats } from '../../shared/heartbeats.ts';
 import { CENTRAL } from '../../shared/plan/plan.ts';
 import type { Bus, Message } from '../../shared/ports.ts';
 import {
@@ -86,7 +87,10 @@ export async function lookAtFleet(bus: Bus, base: string, signal: AbortSignal): 
     models = (payload.length > MAX_TEXT ? undefined : read(centralModels, payload))?.models ?? {};
   });
   await follow('plans', names.planAll, 1, onPlan);
-  await follow('nodes', names.heartbeatAll, 0, onNode);
+  const beats = new Heartbeats();
+  await follow('nodes', names.heartbeatAll, 0, (message) => {
+    if (beats.judge(message.topic, message.payload.byteLength, performance.now()) === 'read') onNode(message);
+  });
   const started = performance.now();
   const heard = (): boolean =>
     hidden.has('nodes') || [...nodes.values()].every((node) => !node.online || node.heartbeat !== undefined);

@@ -2,6 +2,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { type Untimed, watchFleet } from '../../central/fleet.ts';
 import type { NodeInfo, ResultMessage } from '../../shared/protocol/messages.ts';
 import { topics as topicsOf } from '../../shared/protocol/topics.ts';
+import { encode } from '../../shared/runtime/cbor.ts';
 import { Wire } from '../../shared/runtime/wire.ts';
 import { examplesOf } from '../support/examples.ts';
 import { MemoryBroker } from '../support/memory-bus.ts';
@@ -121,6 +122,25 @@ describe('watchFleet', () => {
     await online('pi-2');
     await broker.publish(topics.heartbeat('pi-2'), beat);
     expect(events.at(-1)).toEqual({ type: 'heartbeat', node: 'pi-2' });
+  });
+
+  it('reads no heartbeat of more than 4096 bytes, says so once, and goes on with those that are smaller', async () => {
+    await online('pi-1');
+    const beat = example<object>('heartbeat');
+    const large = JSON.stringify({ ...beat, pad: 'x'.repeat(4096) });
+    for (let k = 0; k < 1000; k++) await broker.publish(topics.heartbeat('pi-1'), large);
+    expect(events.filter(({ type }) => type === 'heartbeat')).toEqual([]);
+    expect(log.lines.filter((line) => line.includes('4096 bytes'))).toHaveLength(1);
+    await broker.publish(topics.heartbeat('pi-1'), JSON.stringify(beat));
+    expect(events.at(-1)).toEqual({ type: 'heartbeat', node: 'pi-1' });
+  });
+
+  it('takes parts for signs of life a few times a second, or else who sends thousands has all frames looked at', async () => {
+    const part = (m: number) => encode({ v: 1, m: `m-${m}`, part: [0, 2], d: new Uint8Array(10) });
+    for (let k = 0; k < 1000; k++) await broker.publish(topics.wire('central', 'result', 'pi-1'), part(k));
+    const beats = events.filter(({ type }) => type === 'heartbeat').length;
+    expect(beats).toBeGreaterThan(0);
+    expect(beats).toBeLessThan(50);
   });
 
   it('says which heartbeat cannot be read, or else a node whose program is broken only looks silent', async () => {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { heartbeatOf, TileRate } from '../../node-agent/rates.ts';
+import { MAX_HEARTBEAT_BYTES } from '../../shared/heartbeats.ts';
 import { heartbeat } from '../../shared/protocol/messages.ts';
 
 describe('TileRate', () => {
@@ -31,6 +32,29 @@ describe('TileRate', () => {
 });
 
 describe('heartbeatOf', () => {
+  it('names the newest plans that a heartbeat has room for, or else a node with long refusals looks silent', () => {
+    const plans = Array.from({ length: 16 }, (_, k) => ({
+      id: `p-${k}`,
+      model: `m-${k}`,
+      state: 'refused' as const,
+      text: '\u0001ä'.repeat(150),
+    }));
+    const vitals = {
+      cpuPercent: 0,
+      loadAverage: [0, 0, 0] as const,
+      memoryPercent: 0,
+      memoryUsedMb: 0,
+      temperatureC: null,
+      throttled: '0x0',
+    };
+    const about = { time: 1, vitals, queue: 0, tilesPerSecond: 0, epoch: 0, loopDelayMs: 0, uptimeSec: 0 };
+    const made = heartbeatOf({ ...about, plans });
+    expect(Buffer.byteLength(JSON.stringify(made))).toBeLessThanOrEqual(MAX_HEARTBEAT_BYTES);
+    expect(made.plans!.length).toBeGreaterThan(1);
+    expect(made.plans!.at(-1)!.id).toBe('p-15');
+    expect(heartbeatOf({ ...about, plans: plans.slice(-2) }).plans).toEqual(plans.slice(-2));
+  });
+
   it('makes a heartbeat that follows the protocol, rounded to what can be read from it', () => {
     const made = heartbeatOf({
       time: 1763650000.12345,
