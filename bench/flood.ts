@@ -4,12 +4,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { choosePlan } from '../central/planner/choose.ts';
 import { drawnPictures } from '../cli/camera/source.ts';
-import { type Cluster, startCluster, untilReady } from '../cli/cluster.ts';
-import { loadForDeploy } from '../cli/models.ts';
+import { type Cluster, startCluster } from '../cli/cluster.ts';
 import { integer, oneOf, positive, type Values, valueOr } from '../cli/options.ts';
-import { resolveConfig } from '../shared/config/layers.ts';
 import { silentLog } from '../shared/ports.ts';
 import { resultObject } from '../shared/protocol/messages.ts';
 import { topics } from '../shared/protocol/topics.ts';
@@ -18,6 +15,7 @@ import { compiledFile } from '../shared/runtime/worker-entry.ts';
 import { defineBenchmark, list } from './benchmark.ts';
 import type { FloodTask } from './flood/flooder.ts';
 import { FLOOD_KINDS, type FloodKind } from './flood/kinds.ts';
+import { serveScenes } from './testbed/serve-scenes.ts';
 
 /** With a flood frames take at most so many times as long, or so many ms more on a small machine. */
 const TARGET = 3;
@@ -67,11 +65,7 @@ async function measureAll({ kinds, perSecond, bytes, seconds }: Values<typeof op
       idPrefix: 'node',
       log: silentLog,
     });
-    const { request } = await loadForDeploy('scenes', resolveConfig([]).config);
-    const deployment = await cluster.central.deploy(request);
-    const prepared = choosePlan(deployment, { nodeCount: NODES });
-    await cluster.central.activate(deployment.name, prepared);
-    await untilReady(cluster, prepared.plan, NODES);
+    await serveScenes(cluster, NODES);
     const { url } = cluster.bus;
     const film = await filmOf(url);
     await film.round(2);

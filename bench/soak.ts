@@ -4,17 +4,15 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { choosePlan } from '../central/planner/choose.ts';
-import { type Cluster, startCluster, untilReady } from '../cli/cluster.ts';
-import { loadForDeploy } from '../cli/models.ts';
+import { type Cluster, startCluster } from '../cli/cluster.ts';
 import { integer, positive, share, type Values, valueOr } from '../cli/options.ts';
-import { resolveConfig } from '../shared/config/layers.ts';
 import { silentLog } from '../shared/ports.ts';
 import { compiledFile } from '../shared/runtime/worker-entry.ts';
 import { defineBenchmark } from './benchmark.ts';
 import { residentBytes } from './overhead/processes.ts';
 import type { SoakReport, SoakTask } from './soak/camera-worker.ts';
 import { type Sample, type Trend, trendOfLows } from './soak/trend.ts';
+import { serveScenes } from './testbed/serve-scenes.ts';
 
 const WINDOWS = 12;
 /** Of warm-up and measurement together, below which growth is not judged. */
@@ -65,11 +63,7 @@ async function soak({ minutes, warmUp, ramp, load, nodes }: Values<typeof option
       idPrefix: 'node',
       log: silentLog,
     });
-    const { request } = await loadForDeploy('scenes', resolveConfig([]).config);
-    const deployment = await cluster.central.deploy(request);
-    const prepared = choosePlan(deployment, { nodeCount: nodes });
-    await cluster.central.activate(deployment.name, prepared);
-    await untilReady(cluster, prepared.plan, nodes);
+    await serveScenes(cluster, nodes);
 
     const pids = new Map<string, number>([['broker and central', process.pid]]);
     for (const { id, pid } of cluster.agents) pids.set(id, pid);

@@ -1,3 +1,4 @@
+import type { ReadBox } from '../../shared/model/heads/box-readers.ts';
 import { labelOf } from '../../shared/model/labels.ts';
 import { IDENTITY_MAPPING } from '../../shared/model/placement.ts';
 import type { Prediction } from '../../shared/protocol/messages.ts';
@@ -12,27 +13,17 @@ export const MAX_BOXES = 100;
 const MOST_SCORE = 1.01;
 
 /** Throws TESSERA_MODEL_CARD for boxes whose scores are none: they were read from the wrong numbers. */
-export function checkScores(candidates: readonly Candidate[], request: DecodeRequest): readonly Candidate[] {
+export function checkScores(candidates: readonly ReadBox[], request: DecodeRequest): readonly ReadBox[] {
   const wrong = candidates.find(({ score }) => score > MOST_SCORE);
   if (wrong !== undefined)
     throw unfit(request, `scores from 0 to 1, but ${Number(wrong.score.toPrecision(3))} would be one`);
   return candidates;
 }
 
-/** A box that a network proposes, in pixels of its input. */
-export interface Candidate {
-  readonly index: number;
-  readonly score: number;
-  readonly x1: number;
-  readonly y1: number;
-  readonly x2: number;
-  readonly y2: number;
-}
-
-const area = (box: Candidate): number => (box.x2 - box.x1) * (box.y2 - box.y1);
+const area = (box: ReadBox): number => (box.x2 - box.x1) * (box.y2 - box.y1);
 
 /** Intersection over union of two boxes, 0 to 1. */
-export function overlap(a: Candidate, b: Candidate): number {
+export function overlap(a: ReadBox, b: ReadBox): number {
   const width = Math.min(a.x2, b.x2) - Math.max(a.x1, b.x1);
   const height = Math.min(a.y2, b.y2) - Math.max(a.y1, b.y1);
   if (width <= 0 || height <= 0) return 0;
@@ -43,12 +34,12 @@ export function overlap(a: Candidate, b: Candidate): number {
  * Greedy non-maximum suppression per class: a box goes when a better one of its class overlaps it by more than
  * `iouThreshold`. Boxes with numbers that are not finite, or without area, go first. Result sorted by score.
  */
-export function suppress(candidates: readonly Candidate[], iouThreshold: number): Candidate[] {
+export function suppress(candidates: readonly ReadBox[], iouThreshold: number): ReadBox[] {
   const best = candidates
     .filter((box) => Number.isFinite(box.score) && Number.isFinite(area(box)) && area(box) > 0 && box.x2 > box.x1)
     .sort((a, b) => b.score - a.score)
     .slice(0, MAX_CANDIDATES);
-  const kept: Candidate[] = [];
+  const kept: ReadBox[] = [];
   for (const box of best) {
     if (kept.length === MAX_BOXES) break;
     if (!kept.some((better) => better.index === box.index && overlap(better, box) > iouThreshold)) kept.push(box);
@@ -60,7 +51,7 @@ export function suppress(candidates: readonly Candidate[], iouThreshold: number)
  * The answer that candidates make: those of the score threshold or better, suppressed, in pixels of the received frame
  * (one decimal, inside the frame), labelled; a class that means "nothing" is left out.
  */
-export function answerWithBoxes(candidates: readonly Candidate[], { card, labels, frame }: DecodeRequest): Answer {
+export function answerWithBoxes(candidates: readonly ReadBox[], { card, labels, frame }: DecodeRequest): Answer {
   const { score_threshold, iou_threshold, background } = card.output;
   const wanted = candidates.filter(
     (box) => box.score >= score_threshold && box.score <= MOST_SCORE && box.index !== background,

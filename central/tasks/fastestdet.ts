@@ -1,5 +1,6 @@
+import type { ReadBox } from '../../shared/model/heads/box-readers.ts';
 import { numbers } from '../../shared/tensor/numbers.ts';
-import { answerWithBoxes, type Candidate } from './boxes.ts';
+import { answerWithBoxes } from './boxes.ts';
 import { type Decoder, inputSize, sigmoid, unfit } from './decoder.ts';
 
 /**
@@ -17,7 +18,7 @@ export const decodeFastestdet: Decoder = (request) => {
   const values = numbers(request.outputs[0]!.tensor);
   const cells = rows! * columns!;
   const { score_threshold } = request.card.output;
-  const candidates: Candidate[] = [];
+  const candidates: ReadBox[] = [];
   for (let cell = 0; cell < cells; cell++) {
     const object = values[cell]!;
     // The class score is at most 1, so the object score alone can rule a cell out.

@@ -1,5 +1,6 @@
+import type { ReadBox } from '../../shared/model/heads/box-readers.ts';
 import { numbers } from '../../shared/tensor/numbers.ts';
-import { answerWithBoxes, type Candidate } from './boxes.ts';
+import { answerWithBoxes } from './boxes.ts';
 import { type Decoder, inputSize, unfit } from './decoder.ts';
 
 /**
@@ -16,7 +17,7 @@ export const decodeUltraface: Decoder = (request) => {
   const { width, height } = inputSize(request.card);
   const score = numbers(scores);
   const corner = numbers(boxes);
-  const candidates: Candidate[] = [];
+  const candidates: ReadBox[] = [];
   for (let box = 0; box < scores.shape[1]!; box++) {
     const face = score[box * 2 + 1]!;
     if (!(face >= request.card.output.score_threshold)) continue;

@@ -1,6 +1,7 @@
 import {
   type BoxTable,
   columnTable,
+  type ReadBox,
   readFinished,
   readObjectYolo,
   readPlainYolo,
@@ -10,7 +11,7 @@ import {
   USUAL_FIELDS,
 } from '../../shared/model/heads/box-readers.ts';
 import { numbers } from '../../shared/tensor/numbers.ts';
-import { answerWithBoxes, type Candidate, checkScores } from './boxes.ts';
+import { answerWithBoxes, checkScores } from './boxes.ts';
 import { type DecodeRequest, type Decoder, inputSize, unfit } from './decoder.ts';
 
 /**
@@ -48,7 +49,7 @@ export const decodeYolo: Decoder = (request) => {
   const columns = columnTable(values, b, a);
   const known = request.labels.length;
   const { score_threshold: least } = request.card.output;
-  const candidates = (): readonly Candidate[] => {
+  const candidates = (): readonly ReadBox[] => {
     if (b === 6 && a > 6 && known !== 1 && known !== 2) return readFinished(rows, USUAL_FIELDS, least);
     for (const table of [rows, columns]) {
       if (known > 0 && table.fields === known + 5) return readObjectYolo(table, known, least);

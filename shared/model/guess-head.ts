@@ -27,7 +27,8 @@ interface InputSize {
 
 type Dimension = number | string;
 
-const RAW: Head = {
+/** Outputs whose meaning nobody knows. */
+export const RAW_HEAD: Head = {
   task: 'raw',
   decoder: 'none',
   tensors: [],
@@ -68,9 +69,9 @@ function classHead(model: Model, name: string, classes: number): Head {
 }
 
 function mapHead(channels: Dimension, input: InputSize, sameSize: boolean): Head {
-  if (channels === input.channels) return { ...RAW, task: 'image' };
-  if (sameSize && typeof channels === 'number') return { ...RAW, task: 'segment' };
-  return RAW;
+  if (channels === input.channels) return { ...RAW_HEAD, task: 'image' };
+  if (sameSize && typeof channels === 'number') return { ...RAW_HEAD, task: 'segment' };
+  return RAW_HEAD;
 }
 
 /** Detectors that give boxes [1, n, 4] beside scores. */
@@ -79,8 +80,8 @@ function boxesHead(outputs: readonly { name: string; axes: readonly Dimension[] 
   if (boxes === undefined || outputs.length < 2) return undefined;
   const faces = outputs.find(({ axes }) => axes.length === 2 && axes[0] === boxes.axes[0] && axes[1] === 2);
   if (faces !== undefined && outputs.length === 2)
-    return { ...RAW, task: 'detect', decoder: 'ultraface', tensors: [faces.name, boxes.name] };
-  return { ...RAW, task: 'detect', decoder: 'ssd' };
+    return { ...RAW_HEAD, task: 'detect', decoder: 'ultraface', tensors: [faces.name, boxes.name] };
+  return { ...RAW_HEAD, task: 'detect', decoder: 'ssd' };
 }
 
 /** FastestDet: one map of 5 + classes planes at a sixteenth of the input; told from other maps by its name or by COCO's 85. */
@@ -101,13 +102,13 @@ function isYolo(axes: readonly Dimension[]): boolean {
 export function guessHead(model: Model, input: InputSize, channelsLast: boolean, fileName: string): Head {
   const outputs = model.graph.outputs.map(({ name, shape }) => ({ name, axes: withoutBatch(shape) }));
   const [first] = outputs;
-  if (first === undefined || first.axes.length === 0) return RAW;
+  if (first === undefined || first.axes.length === 0) return RAW_HEAD;
   const { axes } = first;
   if (outputs.length === 1) {
     const sizes = axes.filter((size) => size !== 1);
     const classes = sizes[0] ?? 1;
     if (sizes.length <= 1 && typeof classes === 'number') return classHead(model, first.name, classes);
-    if (isYolo(axes)) return { ...RAW, task: 'detect', decoder: 'yolo' };
+    if (isYolo(axes)) return { ...RAW_HEAD, task: 'detect', decoder: 'yolo' };
     if (axes.length === 3) {
       const [channels, rows, columns] = (channelsLast ? [axes[2], axes[0], axes[1]] : axes) as [
         Dimension,
@@ -115,12 +116,13 @@ export function guessHead(model: Model, input: InputSize, channelsLast: boolean,
         Dimension,
       ];
       if (isFastestdet([channels, rows, columns], input, fileName))
-        return { ...RAW, task: 'detect', decoder: 'fastestdet' };
+        return { ...RAW_HEAD, task: 'detect', decoder: 'fastestdet' };
       return mapHead(channels, input, rows === input.height && columns === input.width);
     }
     // Class numbers per pixel, [1, rows, columns].
-    if (axes.length === 2 && axes[0] === input.height && axes[1] === input.width) return { ...RAW, task: 'segment' };
-    return RAW;
+    if (axes.length === 2 && axes[0] === input.height && axes[1] === input.width)
+      return { ...RAW_HEAD, task: 'segment' };
+    return RAW_HEAD;
   }
-  return boxesHead(outputs) ?? RAW;
+  return boxesHead(outputs) ?? RAW_HEAD;
 }

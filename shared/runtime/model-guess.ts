@@ -1,6 +1,6 @@
 import { pictureShape } from '../model/card.ts';
 import { type GuessedCard, type GuessOptions, guessCard, layoutOf, namesOf } from '../model/guess.ts';
-import { type Head, lastOperator } from '../model/guess-head.ts';
+import { lastOperator, RAW_HEAD } from '../model/guess-head.ts';
 import { COMMON_FORMS, guessPixels, isFormKnown, type PixelForm } from '../model/guess-pixels.ts';
 import { confirmHead } from '../model/heads/confirm-head.ts';
 import type { Look } from '../model/heads/reading.ts';
@@ -118,15 +118,6 @@ function problemOf(end: TrialEnd): string {
   return answer !== undefined && 'failure' in answer ? answer.failure.message : 'it gave no outputs';
 }
 
-const RAW: Head = {
-  task: 'raw',
-  decoder: 'none',
-  tensors: [],
-  certain: false,
-  background: null,
-  classCount: undefined,
-};
-
 /**
  * The model.yaml that an ONNX file most likely needs, as `guessCard` makes it, where the numbers of a trial run fit it:
  * the network runs on drawn pictures in a process of its own. A meaning of the outputs that the numbers do not fit, or one
@@ -153,7 +144,7 @@ export async function guessByTrial(
   const [answer, layerAnswer] = end.kind === 'answered' ? end.answers : [];
   const firstLayer = strengthOf(layerAnswer);
   const raw = (known: readonly string[]) =>
-    guessCard(model, path, { ...options, shown: { head: RAW, known, firstLayer } });
+    guessCard(model, path, { ...options, shown: { head: RAW_HEAD, known, firstLayer } });
   if (answer === undefined || !('outputs' in answer)) {
     // One value a class is a classifier's, whether it was seen at work or not: on a small machine it may not have run.
     const isSure = guess.card.task === 'classify' || !guess.guessed.includes('output.decoder');

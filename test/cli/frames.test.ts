@@ -6,6 +6,7 @@ import { splitBody } from '../../shared/protocol/parts.ts';
 import { topics } from '../../shared/protocol/topics.ts';
 import { decode, encode } from '../../shared/runtime/cbor.ts';
 import { MemoryBroker } from '../support/memory-bus.ts';
+import { emptyResult } from '../support/result-object.ts';
 
 it('parts of a large picture are ones that central reads, however long the name of the file', async () => {
   const sent: Uint8Array[] = [];
@@ -24,33 +25,8 @@ it('parts of a large picture are ones that central reads, however long the name 
 const names = topics();
 const FRAME = { v: 1, format: 'png', d: new Uint8Array([1]), tensors: true } as const;
 
-function resultOf(model: string, frame: string, more: Partial<ResultObject> = {}): ResultObject {
-  return {
-    v: 1,
-    id: `1-${model}-${frame}`,
-    frame,
-    camera: 'front',
-    model,
-    model_version: 'sha256:00',
-    frame_time: 0,
-    latency_ms: 1,
-    width: 1,
-    height: 1,
-    task: 'raw',
-    status: 'ok',
-    top: null,
-    predictions: [],
-    approximate: false,
-    missing: [],
-    exit: null,
-    plan: null,
-    nodes: [],
-    bytes_up: 0,
-    bytes_down: 0,
-    tiles_per_node: {},
-    ...more,
-  };
-}
+const resultOf = (model: string, frame: string, more: Partial<ResultObject> = {}): ResultObject =>
+  emptyResult({ id: `1-${model}-${frame}`, frame, model, ...more });
 
 /** Central's end of the cable: says results and tensors as it does, in any order. */
 async function connected() {

@@ -7,6 +7,7 @@ import { SavedOutputs, safeStem } from '../../cli/saved-outputs.ts';
 import { parseCard } from '../../shared/model/card.ts';
 import type { ResultObject, TensorMessage } from '../../shared/protocol/messages.ts';
 import { floats } from '../central/tasks/request.ts';
+import { emptyResult } from '../support/result-object.ts';
 
 /** What is saved is looked at instead of the numbers: a box at the wrong place, or a file written over, misleads. */
 
@@ -25,30 +26,8 @@ const jpeg = async (width = 64, height = 64) =>
       .toBuffer(),
   );
 
-const result = (task: ResultObject['task'], predictions: ResultObject['predictions'] = []): ResultObject => ({
-  v: 1,
-  id: 'i',
-  frame: 'f',
-  camera: 'c',
-  model: 'm',
-  model_version: 'v',
-  frame_time: 0,
-  latency_ms: 1,
-  width: 64,
-  height: 64,
-  task,
-  status: 'ok',
-  top: null,
-  predictions,
-  approximate: false,
-  missing: [],
-  exit: null,
-  plan: null,
-  nodes: [],
-  bytes_up: 0,
-  bytes_down: 0,
-  tiles_per_node: {},
-});
+const result = (task: ResultObject['task'], predictions: ResultObject['predictions'] = []): ResultObject =>
+  emptyResult({ width: 64, height: 64, task, predictions });
 
 function tensors(name: string, shape: number[], values: readonly number[]): TensorMessage {
   const { data } = floats(shape, values);

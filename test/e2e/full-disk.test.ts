@@ -49,15 +49,21 @@ const endsOf = ({ results }: Scene, id: string): string[] => [
 ];
 const allEnded = (scene: Scene, ids: readonly string[]): boolean => ids.every((id) => endsOf(scene, id).length > 0);
 
+/** A central that has answered three frames, and thirty more that it gets while its disk is full. */
+async function filmUntilFull(context: TestContext) {
+  const scene = await openScene(context, '8m');
+  const central = scene.startCentral();
+  await central.printed(/central is online/);
+  const before = await film(scene, 'before', 3);
+  await eventually('results', () => allEnded(scene, before));
+  const free = scene.disk.fill();
+  const during = await film(scene, 'during', 30);
+  return { scene, central, before, during, free };
+}
+
 describe('central on a disk that becomes full', () => {
   test('takes nothing in until there is room, says so, and then ends every frame, once', async (context) => {
-    const scene = await openScene(context, '8m');
-    const central = scene.startCentral();
-    await central.printed(/central is online/);
-    const before = await film(scene, 'before', 3);
-    await eventually('results', () => allEnded(scene, before));
-    const free = scene.disk.fill();
-    const during = await film(scene, 'during', 30);
+    const { scene, central, during, free } = await filmUntilFull(context);
     await central.printed(/the journal .* cannot be written: the disk is full \(ENOSPC\)/);
     free();
     await central.printed(/the journal .* is written again/);
@@ -66,13 +72,7 @@ describe('central on a disk that becomes full', () => {
   });
 
   test('and is killed there: its successor has every frame that was acknowledged, and no end twice', async (context) => {
-    const scene = await openScene(context, '8m');
-    const central = scene.startCentral();
-    await central.printed(/central is online/);
-    const before = await film(scene, 'before', 3);
-    await eventually('results', () => allEnded(scene, before));
-    const free = scene.disk.fill();
-    const during = await film(scene, 'during', 30);
+    const { scene, central, before, during, free } = await filmUntilFull(context);
     await central.printed(/the journal .* cannot be written/);
     await kill(central);
     free();

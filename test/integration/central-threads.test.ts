@@ -4,13 +4,14 @@ import { join } from 'node:path';
 import type { Worker } from 'node:worker_threads';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { choosePlan } from '../../central/planner/choose.ts';
-import { type Cluster, startCluster, untilReady } from '../../cli/cluster.ts';
+import { type Cluster, untilReady } from '../../cli/cluster.ts';
 import { type Answer, FrameClient } from '../../cli/frames.ts';
 import { parseCard } from '../../shared/model/card.ts';
 import { type Bus, silentLog } from '../../shared/ports.ts';
 import type { FrameEnvelope } from '../../shared/protocol/messages.ts';
 import { topics } from '../../shared/protocol/topics.ts';
 import { connectBus } from '../../shared/runtime/mqtt.ts';
+import { frontCluster } from '../support/front-cluster.ts';
 import { killBetweenRuns } from '../support/kill-worker.ts';
 import { tinyInput, tinyNetwork } from '../support/tiny-network.ts';
 
@@ -33,16 +34,7 @@ const onThread = (worker: Worker): void => void threads.push(worker);
 beforeAll(async () => {
   process.on('worker', onThread);
   folder = await mkdtemp(join(tmpdir(), 'tessera-threads-'));
-  cluster = await startCluster({
-    nodes: 1,
-    base: 'tessera',
-    stateDir: folder,
-    maximumPacketSize: 1_000_000,
-    cameras: { front: { models: [], hold: 1, offline_after_s: 60, keep: 'every' } },
-    acceptUnlistedCameras: false,
-    idPrefix: 'node',
-    log: silentLog,
-  });
+  cluster = await frontCluster(folder, { nodes: 1 });
   bus = await connectBus({ ...cluster.bus, clientId: 'test', log: silentLog });
   camera = new FrameClient(bus, topics('tessera'), 'front');
   await camera.start();

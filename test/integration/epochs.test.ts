@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { choosePlan } from '../../central/planner/choose.ts';
-import { type Cluster, startCluster, untilReady } from '../../cli/cluster.ts';
+import { type Cluster, untilReady } from '../../cli/cluster.ts';
 import { FrameClient } from '../../cli/frames.ts';
 import { type Agent, startAgent } from '../../node-agent/agent.ts';
 import { parseCard } from '../../shared/model/card.ts';
@@ -12,6 +12,7 @@ import type { CentralStatus, FrameEnvelope } from '../../shared/protocol/message
 import { topics } from '../../shared/protocol/topics.ts';
 import { encode } from '../../shared/runtime/cbor.ts';
 import { connectBus } from '../../shared/runtime/mqtt.ts';
+import { frontCluster } from '../support/front-cluster.ts';
 import { recordingLog } from '../support/recording-log.ts';
 import { tinyInput, tinyNetwork } from '../support/tiny-network.ts';
 
@@ -32,16 +33,7 @@ let plan: string;
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'tessera-epochs-'));
-  cluster = await startCluster({
-    nodes: 0,
-    base: 'tessera',
-    stateDir: folder,
-    maximumPacketSize: 1_000_000,
-    cameras: {},
-    acceptUnlistedCameras: true,
-    idPrefix: 'node',
-    log: silentLog,
-  });
+  cluster = await frontCluster(folder, { cameras: {}, acceptUnlistedCameras: true });
   const { bus: connection, central } = cluster;
   agent = await startAgent({
     bus: connection,

@@ -4,13 +4,14 @@ import { join } from 'node:path';
 import { setTimeout as computing } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { choosePlan } from '../../central/planner/choose.ts';
-import { type Cluster, startCluster, untilReady } from '../../cli/cluster.ts';
+import { type Cluster, untilReady } from '../../cli/cluster.ts';
 import { FrameClient } from '../../cli/frames.ts';
 import { parseCard } from '../../shared/model/card.ts';
 import { type Bus, silentLog } from '../../shared/ports.ts';
 import { type FrameEnvelope, leftOut, type WorkMessage } from '../../shared/protocol/messages.ts';
 import { topics } from '../../shared/protocol/topics.ts';
 import { connectBus } from '../../shared/runtime/mqtt.ts';
+import { frontCluster } from '../support/front-cluster.ts';
 import { Liar, madeUp } from '../support/liar.ts';
 import { recordingLog } from '../support/recording-log.ts';
 import { heavyInput, heavyNetwork } from '../support/tiny-network.ts';
@@ -37,16 +38,7 @@ const buses: Bus[] = [];
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'tessera-liars-'));
   log = recordingLog();
-  cluster = await startCluster({
-    nodes: 2,
-    base: 'tessera',
-    stateDir: folder,
-    maximumPacketSize: 1_000_000,
-    cameras: { front: { models: [], hold: 1, offline_after_s: 60, keep: 'every' } },
-    acceptUnlistedCameras: false,
-    idPrefix: 'node',
-    log,
-  });
+  cluster = await frontCluster(folder, { nodes: 2, log });
   bus = await connectBus({ ...cluster.bus, clientId: 'test', log: silentLog });
   const own = await connectBus({ ...cluster.bus, clientId: 'liar', log: silentLog });
   buses.push(bus, own);

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, expect, it } from 'vitest';
 import { choosePlan } from '../../central/planner/choose.ts';
-import { type Cluster, startCluster, untilReady } from '../../cli/cluster.ts';
+import { type Cluster, untilReady } from '../../cli/cluster.ts';
 import { FrameClient } from '../../cli/frames.ts';
 import { parseCard } from '../../shared/model/card.ts';
 import { type Bus, silentLog } from '../../shared/ports.ts';
@@ -13,6 +13,7 @@ import { decode } from '../../shared/runtime/cbor.ts';
 import { connectBus } from '../../shared/runtime/mqtt.ts';
 import { boxShape, byteLength } from '../../shared/tensor/tensor.ts';
 import { node, sketch, weights } from '../shared/onnx/build.ts';
+import { frontCluster } from '../support/front-cluster.ts';
 
 /**
  * Small inputs, large results: what nodes owe central is bounded, as seen on the wire. Without it a central behind a slow
@@ -48,17 +49,10 @@ it.each([
   { what: 'one result, which is larger', owed_bytes: 0.5 * TILE_BYTES, most: TILE_BYTES },
 ])('nodes that may owe $what never owe more, and every frame ends', async ({ owed_bytes, most }) => {
   folder = await mkdtemp(join(tmpdir(), 'tessera-owed-'));
-  cluster = await startCluster({
+  cluster = await frontCluster(folder, {
     nodes: 2,
-    base: 'tessera',
-    stateDir: folder,
-    maximumPacketSize: 1_000_000,
-    cameras: { front: { models: [], hold: 1, offline_after_s: 60, keep: 'every' } },
-    acceptUnlistedCameras: false,
     // Nobody is asked twice: a second request would owe a second time what one of them sends.
     coordinator: { owed_bytes, hedge_floor_ms: 60_000, answer_floor_ms: 60_000 },
-    idPrefix: 'node',
-    log: silentLog,
   });
   bus = await connectBus({ ...cluster.bus, clientId: 'spy', log: silentLog });
   /** Bytes of results that were asked for and have not come, by node, frame, stage and tile. */

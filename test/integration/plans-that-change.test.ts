@@ -5,7 +5,7 @@ import type { Worker } from 'node:worker_threads';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { choosePlan } from '../../central/planner/choose.ts';
 import type { PreparedPlan } from '../../central/planner/prepared.ts';
-import { type Cluster, startCluster, untilReady } from '../../cli/cluster.ts';
+import { type Cluster, untilReady } from '../../cli/cluster.ts';
 import { FrameClient } from '../../cli/frames.ts';
 import { startAgent } from '../../node-agent/agent.ts';
 import { parseCard } from '../../shared/model/card.ts';
@@ -13,6 +13,7 @@ import { type Bus, silentLog } from '../../shared/ports.ts';
 import type { FrameEnvelope, ResultObject } from '../../shared/protocol/messages.ts';
 import { topics } from '../../shared/protocol/topics.ts';
 import { connectBus } from '../../shared/runtime/mqtt.ts';
+import { frontCluster } from '../support/front-cluster.ts';
 import { killBetweenRuns } from '../support/kill-worker.ts';
 import { tinyInput, tinyNetwork } from '../support/tiny-network.ts';
 
@@ -29,16 +30,7 @@ let sent = 0;
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'tessera-plans-'));
-  cluster = await startCluster({
-    nodes: 0,
-    base: 'tessera',
-    stateDir: folder,
-    maximumPacketSize: 1_000_000,
-    cameras: { front: { models: [], hold: 1, offline_after_s: 60, keep: 'every' } },
-    acceptUnlistedCameras: false,
-    idPrefix: 'node',
-    log: silentLog,
-  });
+  cluster = await frontCluster(folder);
   bus = await connectBus({ ...cluster.bus, clientId: 'test', log: silentLog });
   camera = new FrameClient(bus, topics('tessera'), 'front');
   await camera.start();

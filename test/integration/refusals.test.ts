@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { choosePlan } from '../../central/planner/choose.ts';
 import type { PreparedPlan } from '../../central/planner/prepared.ts';
-import { type Cluster, startCluster, untilReady } from '../../cli/cluster.ts';
+import { type Cluster, untilReady } from '../../cli/cluster.ts';
 import { FrameClient } from '../../cli/frames.ts';
 import { type Agent, startAgent } from '../../node-agent/agent.ts';
 import { parseCard } from '../../shared/model/card.ts';
@@ -12,6 +12,7 @@ import { type Bus, silentLog } from '../../shared/ports.ts';
 import { type FrameEnvelope, heartbeat, nodeEvent } from '../../shared/protocol/messages.ts';
 import { topics as topicsOf } from '../../shared/protocol/topics.ts';
 import { connectBus } from '../../shared/runtime/mqtt.ts';
+import { frontCluster } from '../support/front-cluster.ts';
 import { inbox } from '../support/inbox.ts';
 import { type RecordingLog, recordingLog } from '../support/recording-log.ts';
 import { tinyInput, tinyNetwork } from '../support/tiny-network.ts';
@@ -35,16 +36,7 @@ beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'tessera-refusals-'));
   log = recordingLog();
   agents = [];
-  cluster = await startCluster({
-    nodes: 0,
-    base: 'tessera',
-    stateDir: folder,
-    maximumPacketSize: 1_000_000,
-    cameras: { front: { models: [], hold: 1, offline_after_s: 60, keep: 'every' } },
-    acceptUnlistedCameras: false,
-    idPrefix: 'node',
-    log,
-  });
+  cluster = await frontCluster(folder, { log });
   bus = await connectBus({ ...cluster.bus, clientId: 'test', log: silentLog });
   const card = parseCard({ name: 'tiny', task: 'raw' }, 'tiny');
   const request = { name: 'tiny', card, labels: [], model: tinyNetwork(), picture: false };

@@ -1,4 +1,4 @@
-import type { Head } from '../guess-head.ts';
+import { type Head, RAW_HEAD } from '../guess-head.ts';
 import { classReadings } from './class-readings.ts';
 import { mapReadings } from './map-readings.ts';
 import type { Look, Reading, ReadingContext, Verdict } from './reading.ts';
@@ -17,15 +17,6 @@ const NAMED = 6;
 /** A reading beats another one that fits too when it has at most this share of its doubt, and that one has some. */
 const CLEARLY = 0.25;
 const SOME_DOUBT = 0.05;
-
-const RAW: Head = {
-  task: 'raw',
-  decoder: 'none',
-  tensors: [],
-  certain: false,
-  background: null,
-  classCount: undefined,
-};
 
 function allFinite(values: ArrayLike<number>): boolean {
   for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i])) return false;
@@ -62,7 +53,7 @@ export function confirmHead(looks: readonly Look[], context: ReadingContext): Co
   const outputs = look.map(({ name, shape }) => `${name} [${shape.join(', ')}]`).join(', ');
   const said = `outputs: ${outputs}`;
   const odd = looks.flat().find(({ values }) => !allFinite(values));
-  if (odd !== undefined) return { head: RAW, known: [said, `${odd.name} holds values that are no numbers`] };
+  if (odd !== undefined) return { head: RAW_HEAD, known: [said, `${odd.name} holds values that are no numbers`] };
   const judged = readingsOf(look, context).map(({ name, head, judge }) => ({
     name,
     head,
@@ -74,10 +65,10 @@ export function confirmHead(looks: readonly Look[], context: ReadingContext): Co
   const [best, next] = fitting;
   if (best === undefined) {
     const reasons = judged.slice(0, NAMED).map(({ name, verdict }) => `not ${name}: ${verdict.reason}`);
-    return { head: RAW, known: [said, ...reasons] };
+    return { head: RAW_HEAD, known: [said, ...reasons] };
   }
   const isClear =
     next === undefined || (next.verdict.doubt >= SOME_DOUBT && best.verdict.doubt <= CLEARLY * next.verdict.doubt);
   if (isClear) return { head: best.head, known: [] };
-  return { head: RAW, known: [said, `it may be ${fitting.map(({ name }) => name).join(', or ')}`] };
+  return { head: RAW_HEAD, known: [said, `it may be ${fitting.map(({ name }) => name).join(', or ')}`] };
 }

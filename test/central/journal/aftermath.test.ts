@@ -5,11 +5,11 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { endLeftFrames } from '../../../central/journal/aftermath.ts';
 import { Journal } from '../../../central/journal/journal.ts';
-import type { TakenFrame } from '../../../central/journal/lines.ts';
 import { type Bus, silentLog } from '../../../shared/ports.ts';
 import { resultObject } from '../../../shared/protocol/messages.ts';
 import { topics } from '../../../shared/protocol/topics.ts';
 import { MemoryBroker } from '../../support/memory-bus.ts';
+import { takenFrame as taken } from '../../support/taken-frame.ts';
 
 /** Lost if these fail: a frame that was accepted before a crash has no end, or two that contradict each other. */
 
@@ -23,15 +23,6 @@ const newFile = (): string => join(folder, String(files++));
 
 const names = topics('tessera');
 const TOPIC = names.result('front', 'm');
-const taken = (frame: string): TakenFrame => ({
-  camera: 'front',
-  frame,
-  model: 'm',
-  sha: '0'.repeat(64),
-  task: 'classify',
-  taken: 1763650000.5,
-  time: 1763650000.25,
-});
 const okOf = (i_id: string, frame: string): string => JSON.stringify({ id: i_id, frame, status: 'ok' });
 
 /** A run that opens a journal and ends what it finds there; the journal is left as a kill -9 leaves it. */

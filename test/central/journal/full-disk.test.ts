@@ -4,21 +4,13 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Journal } from '../../../central/journal/journal.ts';
-import { linesOf, parseJournal, type TakenFrame } from '../../../central/journal/lines.ts';
+import { linesOf, parseJournal } from '../../../central/journal/lines.ts';
 import { type Log, silentLog } from '../../../shared/ports.ts';
 import { type SmallDisk, smallDisk } from '../../support/small-disk.ts';
+import { takenFrame as taken } from '../../support/taken-frame.ts';
 
 /** Lost if these fail: frames that were answered end a second time, otherwise, and frames taken in never end. */
 
-const taken = (frame: string): TakenFrame => ({
-  camera: 'front',
-  frame,
-  model: 'm',
-  sha: '0'.repeat(64),
-  task: 'classify',
-  taken: 1763650000.5,
-  time: 1763650000.25,
-});
 const resultOf = (frame: string, length: number): string => JSON.stringify({ id: frame, pad: 'x'.repeat(length) });
 const entriesOf = (file: string) => new Map(parseJournal(readFileSync(file, 'utf8')).map((e) => [e.frame, e]));
 

@@ -17,6 +17,7 @@ import { delivered, Ledger } from '../../../central/journal/ledger.ts';
 import { linesOf, parseJournal, type TakenFrame } from '../../../central/journal/lines.ts';
 import { takeSlot } from '../../../central/journal/slot.ts';
 import { silentLog } from '../../../shared/ports.ts';
+import { takenFrame } from '../../support/taken-frame.ts';
 
 /** What a crash would lose: frames that were accepted and that nobody would ever end. */
 
@@ -28,15 +29,7 @@ beforeAll(() => {
 afterAll(() => rmSync(folder, { recursive: true }));
 const newFile = (): string => join(folder, String(files++));
 
-const taken = (frame: string, model = 'm'): TakenFrame => ({
-  camera: 'front',
-  frame,
-  model,
-  sha: '0'.repeat(64),
-  task: 'classify',
-  taken: 1763650000.5,
-  time: 1763650000.25,
-});
+const taken = (frame: string, model = 'm'): TakenFrame => ({ ...takenFrame(frame), model });
 
 const openFrames = (journal: Journal): string[] =>
   journal.before.filter(({ ended }) => !ended).map(({ frame }) => frame);

@@ -1,9 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { answerWithBoxes, type Candidate, MAX_BOXES, overlap, suppress } from '../../../central/tasks/boxes.ts';
+import { answerWithBoxes, MAX_BOXES, overlap, suppress } from '../../../central/tasks/boxes.ts';
+import type { ReadBox } from '../../../shared/model/heads/box-readers.ts';
 import { request } from './request.ts';
 
-const box = (x1: number, y1: number, x2: number, y2: number, score = 0.9, index = 0): Candidate => ({
+const box = (x1: number, y1: number, x2: number, y2: number, score = 0.9, index = 0): ReadBox => ({
   x1,
   y1,
   x2,
