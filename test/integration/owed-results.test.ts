@@ -52,7 +52,7 @@ it.each([
   cluster = await frontCluster(folder, {
     nodes: 2,
     // Nobody is asked twice: a second request would owe a second time what one of them sends.
-    coordinator: { owed_bytes, hedge_floor_ms: 60_000, answer_floor_ms: 60_000 },
+    coordinator: { owed_bytes, audit_share: 0, hedge_floor_ms: 60_000, answer_floor_ms: 60_000 },
   });
   bus = await connectBus({ ...cluster.bus, clientId: 'spy', log: silentLog });
   /** Bytes of results that were asked for and have not come, by node, frame, stage and tile. */
