@@ -4,6 +4,7 @@ import type { ResultObject } from '../shared/protocol/messages.ts';
 import type { Topics } from '../shared/protocol/topics.ts';
 import type { OutgoingFrame } from './frame-sources.ts';
 import { FrameClient, publishFrame } from './frames.ts';
+import { untilAborted } from './signals.ts';
 
 /** What `sendFrames` sends, and where. */
 export interface SendOptions {
@@ -51,11 +52,4 @@ export async function sendFrames(options: SendOptions): Promise<SendCounts> {
     if (!signal.aborted || error instanceof TesseraError) throw error;
   }
   return counts;
-}
-
-function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
-    promise.then(resolve, reject);
-  });
 }

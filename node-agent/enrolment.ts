@@ -111,7 +111,7 @@ function refused({ user, expires }: Invitation, now: number): TesseraError {
       ? `expired at ${new Date(expires * 1000).toISOString()}`
       : 'was used already, has expired, or was withdrawn';
   return new TesseraError('TESSERA_INVITATION', `the invitation of ${user} ${why}`, {
-    hint: `make a new one on the broker's machine: tessera node invite ${user}`,
+    hint: `make a new one on the broker's machine: \`tessera node invite ${user}\``,
   });
 }
 

@@ -41,6 +41,7 @@ import {
   values,
 } from '../options.ts';
 import { parseShape } from '../shape.ts';
+import { untilAborted } from '../signals.ts';
 
 const TIMEOUT_MS = 120_000;
 /** A file that is missing or no model is found out within this time. */
@@ -259,6 +260,7 @@ async function atRunning(
   const { connectCommand } = await import('../connect.ts');
   const { topics } = await import('../../shared/protocol/topics.ts');
   const { FrameClient, readJson } = await import('../frames.ts');
+  const { followAudience, whyUnheard } = await import('../audience.ts');
   const names = topics(settings.mqtt.base_topic);
   const bus = await connectCommand(settings, 'infer', log);
   try {
@@ -274,8 +276,22 @@ async function atRunning(
     await bus.subscribe(names.centralModels(CENTRAL), 1, ({ payload }) => {
       models = centralModels.safeParse(readJson(payload)).data?.models ?? {};
     });
+    // Plans outlive the central that made them; one that is being relieved may be away for a moment.
+    const audience = await followAudience(bus, names, false);
+    await audience.settled;
+    const unheard = (): string | undefined => whyUnheard(audience.now());
     const isSaid = (): boolean => plans.has(options.model) || models[options.model]?.error !== undefined;
-    for (let waited = 0; !isSaid() && waited < 3000; waited += 50) await sleep(50);
+    for (let waited = 0; (!isSaid() || unheard() !== undefined) && waited < 3000 && !run.signal.aborted; waited += 50)
+      await sleep(50);
+    if (run.signal.aborted) return [];
+    if (unheard() !== undefined)
+      throw new TesseraError(
+        'TESSERA_MODEL_UNKNOWN',
+        `no central is online at ${settings.mqtt.server}, so nobody works on frames`,
+        {
+          hint: 'start one with `tessera central`, or all with `tessera up`',
+        },
+      );
     const refusal = models[options.model]?.error;
     if (refusal !== undefined)
       throw new TesseraError('TESSERA_MODEL_UNSUPPORTED', `central does not serve it: ${refusal.message}`, {
@@ -332,7 +348,13 @@ async function send(
   for (const frame of frames) {
     if (run.signal.aborted) break;
     const envelope = await frame.read();
-    const { result, tensors } = await camera.send(randomBytes(8).toString('hex'), envelope, TIMEOUT_MS, model);
+    const sent = camera.send(randomBytes(8).toString('hex'), envelope, TIMEOUT_MS, model);
+    const answer = await untilAborted(sent, run.signal).catch((error: unknown) => {
+      if (!run.signal.aborted || error instanceof TesseraError) throw error;
+      return undefined;
+    });
+    if (answer === undefined) break;
+    const { result, tensors } = answer;
     const first = tensors?.outputs[0];
     if (run.dump !== undefined && first !== undefined && results.length === 0) {
       if (first.dtype !== 'float32') run.note(`note: output "${first.tensor}" is ${first.dtype}, written as it is`);

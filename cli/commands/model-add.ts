@@ -55,7 +55,7 @@ export const command = defineCommand({
       for (const line of known) out.note(`- ${line}`);
     }
     if (untried !== undefined) out.note(`it was not tried: ${untried}`);
-    out.note(`try it: tessera infer PICTURE --model ${name}`);
+    out.note(`try it: \`tessera infer PICTURE --model ${name}\``);
     return 0;
   },
 });

@@ -106,4 +106,10 @@ describe('with two models at one cluster', () => {
     const { code, stderr } = await runCli(['publish', 'front', picture, '--model', 'bbb', '--broker', url]);
     expect([code, stderr]).toEqual([2, expect.stringMatching(/TESSERA_USAGE: --model .*\nhint: add --wait/)]);
   });
+
+  test('infer says at once that no central is there, although what it served still stands at the broker', async () => {
+    await running[1]!.stop();
+    const { code, stderr } = await infer('aaa', join(folder, 'none.bin'));
+    expect([code, stderr]).toEqual([1, expect.stringMatching(/no central is online.*\nhint: start one with/)]);
+  });
 });
