@@ -2,12 +2,13 @@ import type { WireRegion } from '../shared/protocol/messages.ts';
 import type { Executor, TileOutcome } from '../shared/runtime/executor-types.ts';
 import type { DataPlane } from './assembly/data-plane.ts';
 import type { PackedTile } from './assembly/frame-store.ts';
+import { shaken } from './assembly/shaken.ts';
 import type { Untimed } from './fleet.ts';
 
 /** What a comparison rests on. */
 export interface AuditedTilesParts {
-  readonly executor: Executor;
-  readonly data: DataPlane;
+  readonly executor: Pick<Executor, 'run'>;
+  readonly data: Pick<DataPlane, 'agree'>;
   readonly tell: (event: Untimed) => void;
 }
 
@@ -22,6 +23,8 @@ interface Kept {
   readonly first: readonly WireRegion[];
   second: readonly WireRegion[];
   inputs: readonly PackedTile[];
+  /** Whether the second result is central's own. */
+  isOwn: boolean;
 }
 
 /** Regions with bytes of their own: the frame's go to another thread, a message's belong to the MQTT client. */
@@ -39,12 +42,14 @@ export class AuditedTiles {
   }
 
   begin(audit: string, tile: Tile, out: readonly WireRegion[]): void {
-    this.#kept.set(audit, { tile, first: ownRegions(out), second: [], inputs: [] });
+    this.#kept.set(audit, { tile, first: ownRegions(out), second: [], inputs: [], isOwn: false });
   }
 
-  keepInputs(audit: string, tiles: readonly PackedTile[]): void {
+  /** Keeps what the second result is computed of; `isOwn`: by central itself. */
+  keepInputs(audit: string, tiles: readonly PackedTile[], isOwn: boolean): void {
     const kept = this.#kept.get(audit);
     if (kept === undefined) return;
+    kept.isOwn = isOwn;
     kept.inputs = tiles.map((tile) => ({ ...tile, in: ownRegions(tile.in) }));
   }
 
@@ -57,26 +62,48 @@ export class AuditedTiles {
     const { data, tell } = this.#parts;
     const kept = this.#kept.get(audit)!;
     kept.second = ownRegions(out);
-    const agree = await data.agree(kept.tile, kept.first, kept.second).catch(() => null);
+    const { tile, first, second, isOwn } = kept;
+    let agree: boolean | null;
+    try {
+      agree = await data.agree(tile, first, second);
+      if (agree === false && isOwn) agree = await data.agree(tile, second, first, await this.#run(audit, kept, shaken));
+    } catch {
+      agree = null;
+    }
     tell({ type: 'compared', audit, agree });
   }
 
   /** Computes the tile here and compares both results with that. */
   async judge(audit: string): Promise<void> {
-    const { data, executor, tell } = this.#parts;
-    const { tile, first, second, inputs } = this.#kept.get(audit)!;
-    const { plan, stage } = tile;
-    let outcome: TileOutcome | undefined;
+    const { data, tell } = this.#parts;
+    const kept = this.#kept.get(audit)!;
+    const { tile, first, second } = kept;
     try {
-      await executor.run({ plan, i_id: audit, stage, tiles: inputs }, (one) => {
-        outcome = one;
-      });
-      if (outcome === undefined || !('out' in outcome)) throw new Error('central could not compute it');
-      const own = ownRegions(outcome.out);
-      const [suspect, auditor] = [await data.agree(tile, own, first), await data.agree(tile, own, second)];
+      const own = await this.#run(audit, kept, ownRegions);
+      const moved = await this.#run(audit, kept, shaken);
+      const [suspect, auditor] = [
+        await data.agree(tile, own, first, moved),
+        await data.agree(tile, own, second, moved),
+      ];
       tell({ type: 'judged', audit, said: { suspect: suspect === true, auditor: auditor === true } });
     } catch {
       tell({ type: 'judged', audit, said: null });
     }
+  }
+
+  /** Computes the tile here, of inputs that `of` makes of those that were kept. */
+  async #run(
+    audit: string,
+    { tile, inputs }: Kept,
+    of: (regions: readonly WireRegion[]) => WireRegion[],
+  ): Promise<WireRegion[]> {
+    const { plan, stage } = tile;
+    const tiles = inputs.map((input) => ({ ...input, in: of(input.in) }));
+    let outcome: TileOutcome | undefined;
+    await this.#parts.executor.run({ plan, i_id: audit, stage, tiles }, (one) => {
+      outcome = one;
+    });
+    if (outcome === undefined || !('out' in outcome)) throw new Error('central could not compute it');
+    return ownRegions(outcome.out);
   }
 }

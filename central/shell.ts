@@ -266,7 +266,7 @@ export class Shell {
       // What is compared travels alike, to central's own executor too.
       const tiles = await data.pack(i_id, plan, stage, t_ids, node === CENTRAL && audit === undefined);
       if (tiles === undefined) return;
-      if (audit !== undefined) this.#audits.keepInputs(audit, tiles);
+      if (audit !== undefined) this.#audits.keepInputs(audit, tiles, node === CENTRAL);
       if (node === CENTRAL) {
         await executor.run({ plan, i_id, stage, tiles }, (outcome) => this.#ownTile(effect, outcome));
         return;

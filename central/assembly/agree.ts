@@ -9,7 +9,8 @@ import type { Dtype, Tensor } from '../../shared/tensor/tensor.ts';
  *     |a - b| <= relative * scale + absolute + steps of the codec,    scale = the lesser of max |a| and max |b|
  *
  * The lesser, so that nobody widens it by saying something huge. A sound node lies far within: 1e-6 of the scale for
- * float32. What stays below the tolerance cannot be told from rounding.
+ * float32. What stays below the tolerance cannot be told from rounding. Where `a` is central's own and `moved` what central
+ * computes of inputs that differ in their last places (shaken.ts), `MOVED` times their distance is added.
  */
 
 /** How a network answers to rounding. */
@@ -34,11 +35,13 @@ const EXACT = { relative: 0, absolute: 0 } as const;
 const JUMPS = { relative: 0.05, strays: 0.02 } as const;
 /** Rounding may fall on either side of a step, at both ends. */
 const STEPS = 1.5;
+/** Every layer rounds again, and sums of thousands round as often. A network that is steady is moved by 1e-6 of its scale. */
+const MOVED = 64;
 /** Rounding to 11 significant bits, on either side. */
 const FP16_STEP = 2 ** -10;
 
 /** Whether two tensors of one shape and type agree; `codec` is what both travelled with. */
-export function agree(a: Tensor, b: Tensor, codec: CodecSpec, steadiness: Steadiness): boolean {
+export function agree(a: Tensor, b: Tensor, codec: CodecSpec, steadiness: Steadiness, moved?: Tensor): boolean {
   if (steadiness === 'random') return true;
   const [x, y] = [numbers(a), numbers(b)];
   if (x.length !== y.length) return false;
@@ -47,7 +50,9 @@ export function agree(a: Tensor, b: Tensor, codec: CodecSpec, steadiness: Steadi
   const { relative, absolute } = TOLERANCE[a.dtype] ?? EXACT;
   const jumps = steadiness === 'jumps';
   const step = stepOf(codec, scale, Math.min(left.range, right.range));
-  const tolerance = Math.max(relative, jumps ? JUMPS.relative : 0) * scale + absolute + STEPS * step;
+  // Where small differences make steps, one step would widen it for all.
+  const distance = moved === undefined || jumps ? 0 : MOVED * distanceOf(x, numbers(moved));
+  const tolerance = Math.max(relative, jumps ? JUMPS.relative : 0) * scale + absolute + STEPS * step + distance;
   let strays = jumps ? JUMPS.strays * x.length : 0;
   for (let i = 0; i < x.length; i++) {
     // A subtraction would make NaN of equal infinities.
@@ -55,6 +60,16 @@ export function agree(a: Tensor, b: Tensor, codec: CodecSpec, steadiness: Steadi
     if (--strays < 0) return false;
   }
   return true;
+}
+
+/** How far two tensors lie from each other, as far as that is finite. */
+function distanceOf(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  let most = 0;
+  for (let i = 0; i < a.length; i++) {
+    const distance = Math.abs(a[i]! - b[i]!);
+    if (distance > most && Number.isFinite(distance)) most = distance;
+  }
+  return most;
 }
 
 /** Largest magnitude and range of the finite values. */

@@ -103,6 +103,7 @@ function pasteTile({ i_id, plan, stage, t_id, out }: Paste): Pasted {
 interface Pair extends Omit<Paste, 'i_id' | 'out'> {
   readonly first: readonly WireRegion[];
   readonly second: readonly WireRegion[];
+  readonly moved?: readonly WireRegion[] | undefined;
 }
 
 interface Finish {
@@ -157,7 +158,8 @@ answerCalls(parentPort!, {
   clear: ({ i_id, plan, stage, tIds }: { i_id: string; plan: string; stage: number; tIds: readonly number[] }) => {
     store.clear(i_id, layoutOf(plan), stage, tIds);
   },
-  agree: ({ plan, stage, t_id, first, second }: Pair) => store.agree(layoutOf(plan), stage, t_id, first, second),
+  agree: ({ plan, stage, t_id, first, second, moved }: Pair) =>
+    store.agree(layoutOf(plan), stage, t_id, first, second, moved),
   finish,
   release: (iId: string) => {
     store.release(iId);

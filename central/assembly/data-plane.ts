@@ -122,13 +122,17 @@ export class DataPlane {
     return this.#call('clear', { i_id: iId, plan, stage, tIds });
   }
 
-  /** Whether two results of one tile agree; null where the second is not what the plan expects of it. */
+  /**
+   * Whether two results of one tile agree; null where the second is not what the plan expects of it. `moved`: what became
+   * of the first where inputs differed in their last places.
+   */
   agree(
     { plan, stage, t_id }: { readonly plan: string; readonly stage: number; readonly t_id: number },
     first: readonly WireRegion[],
     second: readonly WireRegion[],
+    moved?: readonly WireRegion[],
   ): Promise<boolean | null> {
-    return this.#call('agree', { plan, stage, t_id, first, second });
+    return this.#call('agree', { plan, stage, t_id, first, second, moved });
   }
 
   /** Reads the network's answer, from the tensor of an exit where the frame ends at one; with `tensors` it comes along. */

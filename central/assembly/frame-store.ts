@@ -145,15 +145,20 @@ export class FrameStore {
     });
   }
 
-  /** Whether two results of one tile agree; null where the second is not what the plan expects of it. */
+  /**
+   * Whether two results of one tile agree; null where the second is not what the plan expects of it. `moved`: what became
+   * of the first where inputs differed in their last places.
+   */
   agree(
     layout: PlanLayout,
     stage: number,
     tId: number,
     first: readonly WireRegion[],
     second: readonly WireRegion[],
+    moved?: readonly WireRegion[],
   ): boolean | null {
     const a = this.decode(layout, stage, tId, first);
+    const near = moved === undefined ? undefined : this.decode(layout, stage, tId, moved);
     let b: Tensor[];
     try {
       b = this.decode(layout, stage, tId, second);
@@ -170,7 +175,8 @@ export class FrameStore {
         values === undefined
           ? held
           : { ...held, dtype: 'float32', data: bytesOf(Float32Array.from(held.data, (code) => values[code]!)) };
-      return agree(of(a[k]!), of(b[k]!), clip ?? codec, layout.steadiness ?? 'smooth');
+      const other = near === undefined ? undefined : of(near[k]!);
+      return agree(of(a[k]!), of(b[k]!), clip ?? codec, layout.steadiness ?? 'smooth', other);
     });
   }
 
