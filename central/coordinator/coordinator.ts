@@ -71,10 +71,9 @@ export class Coordinator {
     return isAwaited(this.#state, of);
   }
 
-  /** Results so far that were of no use. */
+  /** Results and errors so far that nobody was asked for; those that only came late are not among them. */
   get unused(): number {
-    const { duplicate, stray, late, 'stale-epoch': stale } = this.#state.notes;
-    return duplicate + stray + late + stale;
+    return this.#state.useless;
   }
 
   /** What has been counted and learnt so far. */

@@ -5,7 +5,7 @@ import { audit, auditOf, onFirstFailed, onSecond } from './audit.ts';
 import type { Event, TileNote } from './events.ts';
 import { onHeard } from './fleet.ts';
 import { fill, takeExit, tileDone } from './frames.ts';
-import type { Ask, Frame, Node, State } from './state.ts';
+import type { Ask, EndedAsks, Frame, Node, State } from './state.ts';
 
 /** What comes back from nodes: taken, or counted and thrown away. */
 
@@ -60,14 +60,25 @@ function unasked(s: State, { node, plan, i_id, stage, attempt }: Address): TileN
   return batch.asks.some(({ state }) => state !== 'answered' && state !== 'failed') ? undefined : 'duplicate';
 }
 
+/** Takes note of something that answers no request under way. */
+function noteUnused(s: State, note: TileNote, node: Node | undefined, event: TileResult | TileError): void {
+  s.notes[note]++;
+  // Somebody slow was asked, and is no nuisance for it; each answer counts so once.
+  const asked = note === 'late' && node !== undefined ? s.ended.get(event.i_id)?.get(node.id) : undefined;
+  if (asked === undefined || asked.open === 0) {
+    s.useless++;
+    return;
+  }
+  if (event.type === 'tile-result') learn(s, node!, event, asked);
+  asked.open--;
+}
+
 /** Work for a frame that has ended still tells how fast the node is, once for each tile that it was asked for. */
-function learn(s: State, node: Node, event: TileResult): void {
+function learn(s: State, node: Node, event: TileResult, asked: EndedAsks): void {
   const facts = s.plans.get(event.plan)?.facts.stages[event.stage]?.tiles[event.t_id];
-  const asked = s.ended.get(event.i_id)?.get(node.id);
-  if (facts === undefined || asked === undefined || asked.open === 0) return;
+  if (facts === undefined) return;
   const claim = { queueMs: event.queue_ms, computeMs: event.compute_ms };
   const { computeMs } = believe(claim, s.now - asked.sent_at, node.answered_at - asked.sent_at, 1 / asked.tiles);
-  asked.open--;
   node.answered_at = s.now;
   const key = stageKey(event.plan, event.stage);
   observeWork(node.statistics, key, Math.max(1, facts.cost), computeMs, s.options.gamma);
@@ -84,8 +95,7 @@ export function onTileResult(s: State, event: TileResult): void {
     return;
   }
   if (typeof found === 'string') {
-    if (node !== undefined && found === 'late') learn(s, node, event);
-    s.notes[found]++;
+    noteUnused(s, found, node, event);
     s.effects.push({ type: 'discard', handle: event.handle, why: found });
     return;
   }
@@ -129,7 +139,7 @@ export function onTileError(s: State, event: TileError): void {
   if (typeof found === 'string') {
     const second = auditOf(s, event);
     if (second !== undefined) second.ask.state = 'failed';
-    s.notes[found]++;
+    noteUnused(s, found, node, event);
     return;
   }
   const { ask } = found;

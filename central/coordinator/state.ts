@@ -43,6 +43,8 @@ export interface State {
   /** Numbers what nodes are asked to prepare. */
   prepares: number;
   readonly notes: Record<TileNote, number>;
+  /** Results and errors that nobody was asked for, or that were said before. */
+  useless: number;
   /** Requests and tiles that were not the plain course of things. */
   readonly extra: {
     /** Second requests for tiles that were slow elsewhere. */
@@ -334,6 +336,7 @@ export function newState(options: CoordinatorOptions): State {
     batches: 0,
     prepares: 0,
     notes: { duplicate: 0, stray: 0, late: 0, 'stale-epoch': 0 },
+    useless: 0,
     extra: { hedged: 0, resent: 0, filled: 0, audited: 0 },
     audits: new Map(),
     audit_count: 0,

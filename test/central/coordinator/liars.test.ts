@@ -162,3 +162,26 @@ test('with audits off nobody computes anything twice', () => {
   expect(cluster.leftOut).toEqual([]);
   expect(cluster.work.filter((work) => work.audit !== undefined)).toEqual([]);
 });
+
+test('who is only slow is no nuisance, or else nothing of it is decoded any more', () => {
+  const cluster = new Cluster({}, 10);
+  for (const node of NODES) cluster.start(node);
+  cluster.plan('m', tilesAndTail(16, { cost: 3e6 }));
+  cluster.run(4_000);
+  // All that it says comes when the others have done it.
+  Object.assign(cluster.behaviour('d'), { reordered: 1, reorderMs: 3_000 });
+  play(cluster, 100);
+  const { late } = cluster.coordinator.snapshot().notes;
+  expect(late).toBeGreaterThan(3);
+  expect(cluster.coordinator.unused).toBe(0);
+});
+
+test('what a node was asked for once is of use once, however often it says it', () => {
+  const cluster = new Cluster({}, 11);
+  for (const node of NODES) cluster.start(node);
+  cluster.plan('m', tilesAndTail(16, { cost: 3e6 }));
+  cluster.run(4_000);
+  Object.assign(cluster.behaviour('d'), { reordered: 1, reorderMs: 3_000, duplicated: 1 });
+  play(cluster, 100);
+  expect(cluster.coordinator.unused).toBeGreaterThan(3);
+});
