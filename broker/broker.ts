@@ -68,7 +68,7 @@ export interface BrokerOptions {
   readonly keep?: SessionLimits | undefined;
   /** What is kept for other clients that ask for a session. */
   readonly guests?: GuestLimits | undefined;
-  /** Where that lies, so that it outlives this process; not given: in memory only. */
+  /** Where all of that lies, so that it outlives this process; not given: in memory only. */
   readonly framesFolder?: string | undefined;
   readonly log: Log;
 }
@@ -166,7 +166,7 @@ class EmbeddedBroker implements RunningBroker {
   async start(addresses: readonly ListenAddress[]): Promise<void> {
     await this.#aedes.listen();
     const aedes = this.#aedes as unknown as AedesParts;
-    this.#sessions.attach(aedes.persistence, aedes);
+    this.#sessions.attach(aedes.persistence, aedes, (client, filter) => this.#gate.mayRead(client, filter));
     this.#routing = new Routing(aedes, this.#sessions);
     this.#watch();
     try {

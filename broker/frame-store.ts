@@ -25,7 +25,8 @@ import {
 } from './frame-records.ts';
 
 /**
- * Frames that the broker has acknowledged and central has not, in files of a folder that nobody else uses.
+ * What the broker has acknowledged and its receiver has not, in files of a folder that nobody else uses: frames for
+ * central, and sessions of other clients (guest-store.ts).
  *
  *   kept-<n>: records (frame-records.ts), appended; a file is removed when nothing in it is open any more.
  *
@@ -41,6 +42,28 @@ import {
 
 /** What a store says of its troubles. */
 export type OnFault = (text: string, error: unknown) => void;
+
+/** What lies in a store. */
+export interface StoreKind {
+  /** In words, one and all. */
+  readonly one: string;
+  readonly what: string;
+  /** What it means that there is no room. */
+  readonly refused: string;
+  /** What to do where the folder cannot be had. */
+  readonly hint: string;
+  /** What others left in folders beside this one is nobody's any more when nothing was written to it for so long. */
+  readonly staleMs: number;
+}
+
+/** Frames that are kept for central. No frame is kept for a day. */
+export const FRAMES: StoreKind = {
+  one: 'frame',
+  what: 'frames that are kept for central',
+  refused: 'a frame cannot be kept for central and is not acknowledged: its publisher has to send it again',
+  hint: 'set STATE_DIRECTORY to a folder that this user may write, or broker.keep_frames_s to 0',
+  staleMs: 24 * 3600 * 1000,
+};
 
 interface Place {
   readonly offset: number;
@@ -60,8 +83,6 @@ const NAME = /^kept-(\d{1,12})$/;
 const KEPT_FILES = 2;
 const MIN_FILE_BYTES = 2 ** 20;
 const MAX_FILE_BYTES = 64 * 2 ** 20;
-/** No frame is kept for so long, ms: what lies in files of others that old is nobody's any more. */
-const STALE_MS = 24 * 3600 * 1000;
 /** A file that was not written to for so long is not gone on with. */
 const IDLE_MS = 3600 * 1000;
 
@@ -71,29 +92,36 @@ export class FrameStore {
   readonly #bytes: number;
   readonly #fileBytes: number;
   readonly #onFault: OnFault;
+  readonly #kind: StoreKind;
   readonly #segments: Segment[] = [];
   readonly #where = new Map<number, Segment>();
   #next = 1;
 
-  private constructor(folder: string, bytes: number, onFault: OnFault) {
+  private constructor(folder: string, bytes: number, onFault: OnFault, kind: StoreKind) {
     this.#folder = folder;
+    this.#kind = kind;
     this.#bytes = bytes;
     this.#fileBytes = Math.min(MAX_FILE_BYTES, Math.max(MIN_FILE_BYTES, Math.ceil(bytes / 16)));
     this.#onFault = onFault;
   }
 
   /**
-   * Opens the store in `folder`, which is made if it was missing, with everything that lies there: frames by their
+   * Opens the store in `folder`, which is made if it was missing, with everything that lies there: records by their
    * numbers, those that are done too. `bytes` is how much may be kept. Throws TESSERA_CONFIG where the folder cannot be
    * had; a full disk is no reason, frames are refused then.
    */
-  static open(folder: string, bytes: number, onFault: OnFault): { store: FrameStore; found: StoredRecord[] } {
-    const store = new FrameStore(folder, bytes, onFault);
+  static open(
+    folder: string,
+    bytes: number,
+    onFault: OnFault,
+    kind = FRAMES,
+  ): { store: FrameStore; found: StoredRecord[] } {
+    const store = new FrameStore(folder, bytes, onFault, kind);
     try {
       mkdirSync(folder, { recursive: true, mode: 0o700 });
     } catch (error) {
-      if (!isFull(error)) throw folderError(folder, error);
-      onFault('no room for the folder of frames that are kept for central', error);
+      if (!isFull(error)) throw folderError(folder, kind, error);
+      onFault(`no room for the folder of ${kind.what}`, error);
       return { store, found: [] };
     }
     store.#removeStale();
@@ -152,7 +180,7 @@ export class FrameStore {
     try {
       writeSync(segment.fd, Uint8Array.of(STATE_BYTES[state]), 0, 1, place.offset + STATE_OFFSET);
     } catch (error) {
-      this.#onFault(`a kept frame could not be marked as ${state}`, error);
+      this.#onFault(`a kept ${this.#kind.one} could not be marked as ${state}`, error);
     }
   }
 
@@ -187,10 +215,7 @@ export class FrameStore {
         why = error;
       }
     }
-    this.#onFault(
-      'a frame cannot be kept for central and is not acknowledged: its publisher has to send it again',
-      why,
-    );
+    this.#onFault(this.#kind.refused, why);
     return false;
   }
 
@@ -240,7 +265,7 @@ export class FrameStore {
         segment.openBytes -= length;
       }
     } catch (error) {
-      this.#onFault('kept frames could not be moved', error);
+      this.#onFault(`${this.#kind.what} could not be moved`, error);
       return false;
     }
     this.#remove(segment);
@@ -269,7 +294,10 @@ export class FrameStore {
       const read = readSync(fd, bytes, 0, size, 0);
       const { records, torn } = readRecords(bytes.subarray(0, read));
       if (torn > 0)
-        this.#onFault(`${path} ends in ${torn} bytes that are no whole frame: they are left out`, undefined);
+        this.#onFault(
+          `${path} ends in ${torn} bytes that are no whole ${this.#kind.one}: they are left out`,
+          undefined,
+        );
       // Nothing is appended behind what is torn.
       const writtenAt = torn > 0 ? Number.NEGATIVE_INFINITY : mtimeMs;
       const segment: Segment = { path, fd, size: read - torn, open: new Map(), openBytes: 0, writtenAt };
@@ -308,7 +336,8 @@ export class FrameStore {
         const last = Math.max(
           ...[folder, ...files.map((name) => join(folder, name))].map((path) => statSync(path).mtimeMs),
         );
-        if (files.every((name) => NAME.test(name)) && Date.now() - last > STALE_MS) rmSync(folder, { recursive: true });
+        if (files.every((name) => NAME.test(name)) && Date.now() - last > this.#kind.staleMs)
+          rmSync(folder, { recursive: true });
       } catch {
         // Somebody else removes it at this moment, or may only he.
       }
@@ -320,8 +349,7 @@ export class FrameStore {
 const isFull = (error: unknown): boolean =>
   ['ENOSPC', 'EDQUOT', 'EFBIG'].includes((error as NodeJS.ErrnoException)?.code ?? '');
 
-function folderError(folder: string, cause: unknown): TesseraError {
-  const text = `${folder}, where frames are kept for central, cannot be made: ${(cause as Error).message}`;
-  const hint = 'set STATE_DIRECTORY to a folder that this user may write, or broker.keep_frames_s to 0';
+function folderError(folder: string, { what, hint }: StoreKind, cause: unknown): TesseraError {
+  const text = `${folder}, the folder of ${what}, cannot be made: ${(cause as Error).message}`;
   return new TesseraError('TESSERA_CONFIG', text, { cause, hint });
 }

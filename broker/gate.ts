@@ -27,6 +27,9 @@ export interface GateOptions {
   readonly complaints: BrokerComplaints;
 }
 
+/** Aedes grants shared subscriptions and delivers nothing. */
+const SHARED = '$share/';
+
 /** A message as far as it is judged; `retain` is cleared where the message is delivered and not kept. */
 export interface Published {
   readonly topic: string;
@@ -121,13 +124,18 @@ export class Gate {
     return true;
   }
 
-  /** Whether a client may subscribe to a filter. */
-  maySubscribe(client: ClientOf, filter: string): boolean {
-    const { base, connections, counters, complaints } = this.#options;
+  /** Whether a client has the right to a filter. */
+  mayRead(client: ClientOf, filter: string): boolean {
+    const { base, connections } = this.#options;
     const identity = connections.of(client)?.identity;
-    // Aedes grants shared subscriptions and delivers nothing.
-    const shared = filter.startsWith('$share/');
-    if (identity !== undefined && !shared && maySubscribe(identity, filter, base)) return true;
+    return identity !== undefined && !filter.startsWith(SHARED) && maySubscribe(identity, filter, base);
+  }
+
+  /** Whether a client may subscribe to a filter; it is counted and said where not. */
+  maySubscribe(client: ClientOf, filter: string): boolean {
+    const { connections, counters, complaints } = this.#options;
+    if (this.mayRead(client, filter)) return true;
+    const shared = filter.startsWith(SHARED);
     counters.refusedSubscriptions += 1;
     const why = shared ? 'shared subscriptions are not available' : 'no right to that filter';
     const fields = { filter: plain(filter), ...connections.who(client) };

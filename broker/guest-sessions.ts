@@ -3,9 +3,10 @@ import { Complaints, plainName } from '../shared/complaints.ts';
 import type { Log } from '../shared/ports.ts';
 import type { ClientOf } from './connections.ts';
 import type { BrokerCounters } from './counters.ts';
-import { type KeptMessage, KeptSession } from './kept-session.ts';
+import { type FoundSession, GuestStore, type StoredSession } from './guest-store.ts';
+import { KeptSession } from './kept-session.ts';
 import { isBulk } from './policy.ts';
-import type { Packet, SessionClient, StoredPacket } from './sessions.ts';
+import type { Packet, Persistence, SessionClient, StoredPacket } from './sessions.ts';
 
 /**
  * Sessions of clients that asked for one (MQTT 3.1.1, clean session 0) and are not central: apps that want every result
@@ -18,7 +19,7 @@ import type { Packet, SessionClient, StoredPacket } from './sessions.ts';
  *   2. It holds messages with QoS 1 (QoS 2 becomes 1) for subscriptions with QoS 1 or 2; never frames and what nodes and
  *      central say to each other, which is large and soon old.
  *   3. At most `messages` and `messageBytes` wait in one, `bytes` in all; beyond that the oldest is dropped, and that said.
- *   4. They are in memory: a restart of the broker ends them.
+ *   4. Where there is a folder for them they outlive the broker (guest-store.ts), and their time goes on meanwhile.
  */
 
 /** Bounds of the sessions of others. */
@@ -41,20 +42,22 @@ export const GUEST_LIMITS: GuestLimits = {
   ms: 3600_000,
 };
 
-/** The part of a persistence that ends a session. */
-export interface SessionEnds {
-  cleanSubscriptions(client: { readonly id: string }): Promise<unknown>;
-  cleanIncoming?(client: { readonly id: string }): Promise<unknown>;
-  subscriptionsByClient(client: { readonly id: string }): Promise<readonly unknown[]>;
-}
-
 interface Guest {
   readonly id: string;
   /** The user in words, as policy.ts says it. */
   readonly owner: string;
-  readonly kept: KeptSession<StoredPacket & KeptMessage>;
+  readonly kept: KeptSession<StoredPacket>;
+  /** Filters with their QoS. */
+  readonly subscriptions: Map<string, number>;
   expiry: NodeJS.Timeout | undefined;
+  /** Since when its client is away, Unix ms. */
+  awaySince: number | undefined;
+  /** On the disk. */
+  stored: StoredSession | undefined;
 }
+
+/** Whether a client has the right to a filter. */
+export type MayRead = (client: ClientOf, filter: string) => boolean;
 
 /** All sessions of others, the one that was used last at the end. */
 export class GuestSessions {
@@ -65,7 +68,8 @@ export class GuestSessions {
   readonly #complaints: Complaints;
   readonly #guests = new Map<string, Guest>();
   readonly #connected = new Map<string, ClientOf>();
-  #ends: SessionEnds | undefined;
+  #persistence: Persistence | undefined;
+  #store: GuestStore | undefined;
   #bytes = 0;
 
   constructor(options: { base: string; counters: BrokerCounters; log: Log }, limits: GuestLimits = GUEST_LIMITS) {
@@ -76,8 +80,53 @@ export class GuestSessions {
     this.#limits = limits;
   }
 
-  attach(ends: SessionEnds): void {
-    this.#ends = ends;
+  /**
+   * Sessions are told of subscriptions that change in `persistence`. Aedes stores all of a packet when one of them is
+   * granted: those that a client has no right to are left out here, or it would get what comes while it is away.
+   */
+  attach(persistence: Persistence, mayRead: MayRead): void {
+    this.#persistence = persistence;
+    const { addSubscriptions, removeSubscriptions } = persistence;
+    persistence.addSubscriptions = async (client, asked) => {
+      const here = this.#connected.get(client.id);
+      const added = here === client ? asked.filter(({ topic }) => mayRead(here, topic)) : asked;
+      await addSubscriptions.call(persistence, client, added);
+      this.#subscribed(client.id, (all) => {
+        for (const { topic, qos } of added) all.set(topic, qos);
+      });
+    };
+    persistence.removeSubscriptions = async (client, removed) => {
+      await removeSubscriptions.call(persistence, client, removed);
+      this.#subscribed(client.id, (all) => {
+        for (const topic of removed) all.delete(topic);
+      });
+    };
+  }
+
+  /** Keeps sessions in `folder` too, and takes up those of an earlier run; `packet` makes a message of this run. */
+  keepIn(folder: string, packet: (topic: string, payload: Buffer) => StoredPacket): void {
+    const onFault = (text: string, error: unknown): void => {
+      const why = error === undefined ? '' : `: ${(error as Error).message}`;
+      this.#complaints.warn(`store ${text}`, `${text}${why}`, { folder });
+    };
+    const opened = GuestStore.open(folder, this.#limits, onFault);
+    this.#store = opened?.store;
+    const now = Date.now();
+    // Those that were here when the broker ended are away since now.
+    const found = (opened?.found ?? []).map((session) => ({ ...session, awaySince: session.awaySince ?? now }));
+    let old = 0;
+    for (const [i, session] of found.sort((a, b) => a.awaySince - b.awaySince).entries()) {
+      // A clock that was set back makes no session last longer.
+      const left = Math.min(this.#limits.ms, session.awaySince + this.#limits.ms - now);
+      if (left > 0 && found.length - i <= this.#limits.sessions) this.#takeUp(session, left, packet);
+      else {
+        old += 1;
+        for (const { number } of session.messages) session.stored.adopt(number, number);
+        session.stored.end();
+      }
+    }
+    if (this.#guests.size > 0 || old > 0)
+      this.#log.info('sessions of an earlier run are kept', { sessions: this.#guests.size, bytes: this.#bytes, old });
   }
 
   /** A client was let in; resolves with whether it has a session that is kept. */
@@ -92,17 +141,17 @@ export class GuestSessions {
         this.#complaints.warn(`full ${owner}`, text, { client: plainName(id), user: owner });
         return false;
       }
-      const { messages, messageBytes } = this.#limits;
-      const kept = new KeptSession<StoredPacket>({ messages, bytes: messageBytes });
-      this.#guests.set(id, { id, owner, kept, expiry: undefined });
+      this.#add(id, owner, this.#store?.begin());
       this.#log.debug('a session is kept', { client: plainName(id), user: owner });
     }
     const guest = this.#guests.get(id)!;
     clearTimeout(guest.expiry);
     guest.expiry = undefined;
+    guest.awaySince = undefined;
     this.#guests.delete(id);
     this.#guests.set(id, guest);
     this.#connected.set(id, client);
+    this.#write(guest);
     return true;
   }
 
@@ -117,11 +166,9 @@ export class GuestSessions {
     for (const id of new Set(clientIds)) {
       const guest = this.#guests.get(id);
       if (guest === undefined) continue;
-      this.#count(guest, () => this.#dropped(guest, guest.kept.keep('', stored())));
-      while (this.#bytes > this.#limits.bytes) {
-        const fullest = [...this.#guests.values()].reduce((a, b) => (b.kept.held.bytes > a.kept.held.bytes ? b : a));
-        if (this.#count(fullest, () => this.#dropped(fullest, fullest.kept.dropOldest())) === 0) break;
-      }
+      const message = stored();
+      guest.stored?.put(message);
+      this.#hold(guest, message, false);
     }
   }
 
@@ -145,13 +192,15 @@ export class GuestSessions {
     const guest = this.#guests.get(id);
     if (guest === undefined) return;
     guest.kept.leave(client);
-    guest.expiry = setTimeout(() => void this.#expire(guest), this.#limits.ms).unref();
-    void this.#ends?.subscriptionsByClient({ id }).then((all) => {
-      if (all.length <= this.#limits.subscriptions) return;
+    guest.awaySince = Date.now();
+    if (guest.subscriptions.size > this.#limits.subscriptions) {
       const text = `a session is not kept: it has more than ${this.#limits.subscriptions} subscriptions`;
       this.#complaints.warn(`subscriptions ${id}`, text, { client: plainName(id) });
-      if (!this.#connected.has(id)) void this.end(id);
-    });
+      void this.end(id);
+      return;
+    }
+    this.#write(guest);
+    this.#awaitEnd(guest, this.#limits.ms);
   }
 
   /** Ends the sessions of a user. */
@@ -167,15 +216,66 @@ export class GuestSessions {
     this.#bytes -= guest.kept.held.bytes;
     this.#guests.delete(id);
     this.#connected.delete(id);
-    await this.#ends?.cleanSubscriptions({ id });
-    await this.#ends?.cleanIncoming?.({ id });
+    guest.stored?.end();
+    await this.#persistence?.cleanSubscriptions({ id });
+    await this.#persistence?.cleanIncoming?.({ id });
   }
 
+  /** Forgets everything that is not on the disk. */
   stop(): void {
     for (const { expiry } of this.#guests.values()) clearTimeout(expiry);
     this.#guests.clear();
     this.#connected.clear();
     this.#bytes = 0;
+    this.#store?.close();
+    this.#store = undefined;
+  }
+
+  #add(id: string, owner: string, stored: StoredSession | undefined): Guest {
+    const { messages, messageBytes } = this.#limits;
+    const kept = new KeptSession<StoredPacket>({ messages, bytes: messageBytes }, stored);
+    const guest: Guest = { id, owner, kept, stored, subscriptions: new Map(), expiry: undefined, awaySince: undefined };
+    this.#guests.set(id, guest);
+    return guest;
+  }
+
+  #takeUp(session: FoundSession, left: number, packet: (topic: string, payload: Buffer) => StoredPacket): void {
+    const { id, owner, subscriptions, awaySince, stored, messages } = session;
+    const guest = this.#add(id, owner, stored);
+    guest.awaySince = awaySince;
+    for (const { topic, qos } of subscriptions) guest.subscriptions.set(topic, qos);
+    this.#write(guest);
+    void this.#persistence?.addSubscriptions({ id }, subscriptions);
+    for (const { number, topic, payload, wasSent } of messages) {
+      const message = packet(topic, payload);
+      stored.adopt(message.brokerCounter, number);
+      this.#hold(guest, message, wasSent);
+    }
+    this.#awaitEnd(guest, left);
+  }
+
+  #hold(guest: Guest, message: StoredPacket, wasSent: boolean): void {
+    this.#count(guest, () => this.#dropped(guest, guest.kept.keep('', message, 0, wasSent)));
+    while (this.#bytes > this.#limits.bytes) {
+      const fullest = [...this.#guests.values()].reduce((a, b) => (b.kept.held.bytes > a.kept.held.bytes ? b : a));
+      if (this.#count(fullest, () => this.#dropped(fullest, fullest.kept.dropOldest())) === 0) break;
+    }
+  }
+
+  #subscribed(id: string, change: (all: Map<string, number>) => void): void {
+    const guest = this.#guests.get(id);
+    if (guest === undefined) return;
+    change(guest.subscriptions);
+    this.#write(guest);
+  }
+
+  #write({ id, owner, subscriptions, awaySince, stored }: Guest): void {
+    const all = [...subscriptions].map(([topic, qos]) => ({ topic, qos }));
+    stored?.write({ id, owner, subscriptions: all, awaySince });
+  }
+
+  #awaitEnd(guest: Guest, ms: number): void {
+    guest.expiry = setTimeout(() => void this.#expire(guest), ms).unref();
   }
 
   /** The place of the session whose client has been away longest. */

@@ -8,7 +8,7 @@ import type { ClientOf } from './connections.ts';
 import type { BrokerCounters } from './counters.ts';
 import { frameCheck } from './frame-records.ts';
 import { FrameStore } from './frame-store.ts';
-import { type GuestLimits, GuestSessions, type SessionEnds } from './guest-sessions.ts';
+import { type GuestLimits, GuestSessions, type MayRead } from './guest-sessions.ts';
 import { type KeptMessage, KeptSession } from './kept-session.ts';
 
 /**
@@ -68,9 +68,18 @@ export interface SessionClient extends ClientOf {
   readonly clean: boolean;
 }
 
+/** A subscription as a persistence has it. */
+export interface Subscription {
+  readonly topic: string;
+  readonly qos: number;
+}
+
 /** The part of an Aedes persistence (aedes-persistence 11) that is replaced or called here. */
-export interface Persistence extends SessionEnds {
-  addSubscriptions(client: { readonly id: string }, subscriptions: readonly object[]): Promise<void>;
+export interface Persistence {
+  cleanSubscriptions(client: { readonly id: string }): Promise<unknown>;
+  cleanIncoming?(client: { readonly id: string }): Promise<unknown>;
+  addSubscriptions(client: { readonly id: string }, subscriptions: readonly Subscription[]): Promise<unknown>;
+  removeSubscriptions(client: { readonly id: string }, filters: readonly string[]): Promise<unknown>;
   outgoingEnqueueCombi(subscriptions: readonly { readonly clientId: string }[], packet: Packet): Promise<void>;
   outgoingUpdate(client: SessionClient, packet: Packet): Promise<void>;
   outgoingClearMessageId(client: SessionClient, packet: Packet): Promise<undefined>;
@@ -137,10 +146,10 @@ export class Sessions {
   }
 
   /** Takes the store of messages under way out of a persistence and puts this one in its place. */
-  attach(persistence: Persistence, numbering: Numbering): void {
+  attach(persistence: Persistence, numbering: Numbering, mayRead: MayRead): void {
     this.#persistence = persistence;
     this.#numbering = numbering;
-    this.#guests.attach(persistence);
+    this.#guests.attach(persistence, mayRead);
     // Frames are taken in by `take`, before they are acknowledged.
     persistence.outgoingEnqueueCombi = async (subscriptions, packet) => {
       const { brokerCounter, topic, payload } = packet;
@@ -166,12 +175,18 @@ export class Sessions {
   }
 
   /**
-   * Keeps frames in `folder` too, `name` in it, and takes up what an earlier run left there. Throws TESSERA_CONFIG where
-   * the folder cannot be had.
+   * Keeps frames in `folder` too, `name` in it, and sessions of others in its folder `sessions`, and takes up what an
+   * earlier run left there. Throws TESSERA_CONFIG where the folder for frames cannot be had.
    */
   keepIn(folder: string, name: string): void {
     const { limits, log } = this.#options;
-    if (limits.ms === 0 || this.#session === undefined || this.#numbering === undefined) return;
+    if (this.#numbering === undefined) return;
+    const numbering = this.#numbering;
+    this.#guests.keepIn(join(folder, 'sessions', name), (topic, payload) => {
+      numbering.counter += 1;
+      return this.#stored(numbering.counter, topic, payload);
+    });
+    if (limits.ms === 0 || this.#session === undefined) return;
     const onFault = (text: string, error: unknown): void => {
       const why = error === undefined ? '' : `: ${(error as Error).message}`;
       this.#complaints.warn(`store ${text}`, `${text}${why}`, { folder });
@@ -182,7 +197,7 @@ export class Sessions {
     const clock = performance.now();
     let old = 0;
     for (const { number, time, messageId, topic, payload, state, check } of found) {
-      this.#numbering.counter = Math.max(this.#numbering.counter, number);
+      numbering.counter = Math.max(numbering.counter, number);
       this.#note(messageId, topic, check);
       if (state === 'done') continue;
       if (now - time > limits.ms) {

@@ -1,5 +1,9 @@
 import { setTimeout as pause } from 'node:timers/promises';
+import { connect } from 'mqtt';
 import { describe, expect, type TestContext, test } from 'vitest';
+import { Account } from '../../bench/chaos/account.ts';
+import { startCamera } from '../../bench/chaos/cameras.ts';
+import { Stage } from '../../bench/chaos/stage.ts';
 import { Deployment, eventually, type TestBroker } from '../../bench/testbed/deployment.ts';
 import { NO_MOSQUITTO } from '../../bench/testbed/mosquitto.ts';
 import { SteadyCamera } from '../../bench/testbed/steady-camera.ts';
@@ -116,6 +120,43 @@ describe('the built-in broker', () => {
     await Promise.all(cameras.map((one) => one.settled()));
     expect(await expectEachOnce(taker, cameras)).toBe(800);
   });
+});
+
+describe('an app with a session at the built-in broker, that is slow to come back', () => {
+  test('gets a result of every frame that was acknowledged, though the broker is killed while central answers', async ({
+    onTestFinished,
+  }) => {
+    const stage = await Stage.open('embedded', ['front'], []);
+    onTestFinished(() => stage.end());
+    const account = new Account();
+    const app = connect(stage.broker.url, { clientId: 'app', clean: false, reconnectPeriod: 3000, protocolVersion: 4 });
+    onTestFinished(() => void app.end(true));
+    let connections = 0;
+    app.on('error', () => {});
+    app.on('connect', () => {
+      connections += 1;
+    });
+    app.on('message', (_topic, payload, { retain }) => {
+      if (!retain) account.result(payload.toString(), 0);
+    });
+    await app.subscribeAsync('tessera/result/+/+', { qos: 1 });
+    const task = { port: stage.broker.port, camera: 'front', everyMs: 100 };
+    const camera = await startCamera('plain', '', task, (what, frame) => account[what](frame, 0));
+    onTestFinished(() => camera.kill());
+    for (let kills = 1; kills <= 2; kills++) {
+      await eventually('the app is here', () => app.connected && connections === kills);
+      const before = account.verdict().acknowledged;
+      await eventually('frames', () => account.verdict().acknowledged > before + 10);
+      await stage.broker.kill();
+      await stage.broker.restart();
+    }
+    await eventually('the app is here', () => connections === 3);
+    await camera.stop();
+    await eventually('results', () => account.open === 0).catch(() => {});
+    const { missing, doubled, acknowledged } = account.verdict();
+    expect({ missing, doubled }).toEqual({ missing: [], doubled: [] });
+    expect(acknowledged).toBeGreaterThan(40);
+  }, 90_000);
 });
 
 describe('Mosquitto with persistence', () => {

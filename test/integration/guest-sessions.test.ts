@@ -1,8 +1,12 @@
 import { type EventEmitter, once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import mqtt, { type IPublishPacket, type MqttClient } from 'mqtt';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type BrokerOptions, type RunningBroker, startBroker } from '../../broker/broker.ts';
 import { GUEST_LIMITS } from '../../broker/guest-sessions.ts';
+import { GuestStore } from '../../broker/guest-store.ts';
 import type { Identity } from '../../broker/policy.ts';
 import { type RecordingLog, recordingLog } from '../support/recording-log.ts';
 
@@ -203,6 +207,27 @@ describe('what is kept', () => {
     expect((await guest(url, 'app', as('viewer-anna'))).present).toBe(false);
   });
 
+  it('is nothing that its client has no right to, though it asked for it together with what it may read', async () => {
+    const USERS: Record<string, Identity> = {
+      'camera-front': { role: 'camera', name: 'front' },
+      central: { role: 'central', name: 'central' },
+    };
+    const credentials = { verify: (user: string) => USERS[user] };
+    const { url } = await broker({ credentials, anonymous: 'never' });
+    const as = (username: string) => ({ username, password: 'any' });
+    const central = await guest(url, 'sayer', { clean: true, ...as('central') });
+    const first = await guest(url, 'app', as('camera-front'));
+    const asked = { 'tessera/result/side/#': { qos: 1 }, 'tessera/result/front/#': { qos: 1 } } as const;
+    await first.client.subscribeAsync(asked).catch(() => {});
+    await first.client.endAsync();
+    await say(central, 2, 'tessera/result/side/scenes');
+    const texts = await say(central, 1);
+    const again = await guest(url, 'app', as('camera-front'));
+    expect(again.present).toBe(true);
+    await again.until(1);
+    expect(again.texts()).toEqual(texts);
+  });
+
   it('is never a frame or what nodes and central say to each other', async () => {
     const { url } = await broker();
     const central = await guest(url, 'sayer', { clean: true });
@@ -221,5 +246,59 @@ describe('what is kept', () => {
     texts.push(...(await say(central, 1, 'tessera/input/front')));
     await again.until(2);
     expect(again.texts()).toEqual(texts);
+  });
+});
+
+describe('a broker with a folder', () => {
+  const restarted = async () => {
+    const framesFolder = await mkdtemp(join(tmpdir(), 'tessera-guests-'));
+    stops.push(() => rm(framesFolder, { recursive: true, force: true }));
+    const { broker: first, url } = await broker({ framesFolder });
+    const again = async (meanwhile = () => {}) => {
+      await first.stop();
+      meanwhile();
+      return broker({ framesFolder, listen: [url] });
+    };
+    return { url, framesFolder, again };
+  };
+
+  it('has every session after a restart: what waited, and what comes before the client is back', async () => {
+    const { url, again } = await restarted();
+    const app = await guest(url, 'app');
+    await app.client.subscribeAsync(RESULT, { qos: 1 });
+    // It has this, and does not say so.
+    app.client.handleMessage = () => {};
+    const central = await guest(url, 'sayer', { clean: true });
+    const texts = await say(central, 2);
+    await app.until(1);
+    app.client.end(true);
+    const { url: at } = await again();
+    texts.push(...(await say(await guest(at, 'sayer', { clean: true }), 2)));
+    const back = await guest(at, 'app');
+    expect(back.present).toBe(true);
+    await back.until(4);
+    expect(back.texts()).toEqual(texts);
+    expect(back.packets.map(({ dup }) => dup)).toEqual([true, expect.any(Boolean), false, false]);
+    texts.push(...(await say(await guest(at, 'sayer', { clean: true }), 1)));
+    await back.until(5);
+    expect(back.texts()).toEqual(texts);
+  });
+
+  it('counts the time of a session while it is not running', async () => {
+    const { url, framesFolder, again } = await restarted();
+    const { hostname, port } = new URL(url);
+    const folder = join(framesFolder, 'sessions', `tessera-${hostname}-${port}`);
+    const subscriptions = [{ topic: RESULT, qos: 1 }];
+    const { url: at, log } = await again(() => {
+      const { store } = GuestStore.open(folder, GUEST_LIMITS, () => {})!;
+      for (const [id, ago] of Object.entries({ old: GUEST_LIMITS.ms, late: GUEST_LIMITS.ms - 500, fresh: 1000 }))
+        store.begin().write({ id, owner: 'local', subscriptions, awaySince: Date.now() - ago });
+      store.close();
+    });
+    expect(await log.line(/sessions of an earlier run/)).toMatch(/"?sessions"?[:=] ?2.*"?old"?[:=] ?1/);
+    await log.line(/its session has ended.*late/);
+    const present = [];
+    for (const id of ['old', 'late', 'fresh']) present.push((await guest(at, id)).present);
+    expect(present).toEqual([false, false, true]);
   });
 });
