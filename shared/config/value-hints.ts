@@ -36,7 +36,7 @@ export function meaning(
       .flat()
       .map((one) => meaning(one, path, value, isSecret))
       .find((found) => found !== undefined);
-  if (issue.code === 'invalid_type') return valueHint(issue.expected, value, isSecret);
+  if (issue.code === 'invalid_type') return valueHint(issue.expected, path, value, isSecret);
   if (issue.code === 'invalid_value') {
     const close = typeof value === 'string' ? nearest(value, issue.values.map(String)) : undefined;
     return close === undefined ? undefined : `did you mean ${close}?`;
@@ -51,9 +51,14 @@ export function meaning(
  * What was probably meant by a value that is not what its key takes, as a sentence for a hint; undefined where nobody
  * can tell. `expected` is what the schema says: `boolean`, `number`, `string`, `array`.
  */
-function valueHint(expected: string | undefined, value: unknown, isSecret: boolean): string | undefined {
+function valueHint(
+  expected: string | undefined,
+  path: readonly string[],
+  value: unknown,
+  isSecret: boolean,
+): string | undefined {
   if (expected === 'boolean') return booleanHint(value);
-  if (expected === 'number') return numberHint(value);
+  if (expected === 'number') return numberHint(path.at(-1) ?? '', value);
   if (expected === 'string' && (typeof value === 'number' || typeof value === 'boolean'))
     // YAML has read it already: 0042 is 42, 1e3 is 1000, so what stood there is not known any more.
     return `put what stands there into quotes: without them it is ${typeof value === 'number' ? 'a number' : 'true or false'}`;
@@ -87,12 +92,26 @@ function booleanHint(value: unknown): string | undefined {
   return `write ${meant}: in YAML 1.2 ${JSON.stringify(value)} is ${typeof value === 'number' ? 'a number' : 'text'}`;
 }
 
-function numberHint(value: unknown): string | undefined {
+/** Units that people write behind a number, and how much of the unit at the end of a key each of them is. */
+const UNITS: Readonly<Record<string, Readonly<Record<string, number>>>> = {
+  s: { ms: 0.001, s: 1, sec: 1, m: 60, min: 60, h: 3600 },
+  ms: { ms: 1, s: 1000, sec: 1000, m: 60_000, min: 60_000 },
+  mb: { kb: 0.001, mb: 1, m: 1, mib: 1.048576, gb: 1000, g: 1000, gib: 1073.741824 },
+  size: { b: 1, kb: 1000, mb: 1_000_000, mib: 1_048_576 },
+  share: { '%': 0.01 },
+  agreement: { '%': 0.01 },
+};
+
+function numberHint(key: string, value: unknown): string | undefined {
   if (typeof value !== 'string') return undefined;
   const text = value.trim();
   if (text !== '' && Number.isFinite(Number(text))) return `write ${Number(text)} without quotes`;
-  const [, digits, unit] = /^([\d.]+)\s*([a-z%]+)$/i.exec(text) ?? [];
-  return digits === undefined ? undefined : `write ${digits} without "${unit}"`;
+  const [, digits, unit] = /^(\d+\.?\d*)\s*([a-z%]+)$/i.exec(text) ?? [];
+  if (digits === undefined || unit === undefined) return undefined;
+  const factor = UNITS[key.split('_').at(-1)!]?.[unit.toLowerCase()];
+  // A unit that is not known here may mean anything.
+  if (factor === undefined) return `write a number without "${unit}"`;
+  return `write ${Number((Number(digits) * factor).toPrecision(12))} without "${unit}"`;
 }
 
 const SCHEMES: Readonly<Record<string, string>> = {

@@ -95,6 +95,12 @@ describe('values that are nearly right', () => {
     ['node: {threads: "4"}', 'expected "auto", or a number', 'write 4 without quotes'],
     ['node: {memory_mb: 500MB}', 'write 500 without "MB"'],
     ['broker: {keep_frames_s: 60s}', 'write 60 without "s"'],
+    // What is advised means what was written.
+    ['broker: {keep_frames_s: 5 min}', 'write 300 without "min"'],
+    ['node: {memory_mb: 2GB}', 'write 2000 without "GB"'],
+    ['central: {audit_share: 10%}', 'write 0.1 without "%"'],
+    ['models: {agreement: "99%"}', 'write 0.99 without "%"'],
+    ['broker: {keep_frames_s: 2 weeks}', 'write a number without "weeks"'],
     ['broker: {keep_frames_s: 99999}', 'expected at most 3600'],
     ['models: {agreement: 99}', 'expected at most 1', '99 % is 0.99'],
     ['cameras: [front, back]', 'cameras: { front: {}, back: {} }'],
