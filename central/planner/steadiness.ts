@@ -1,7 +1,7 @@
+import { drawsNumbers } from '../../shared/onnx/draws.ts';
 import type { Model, Node } from '../../shared/onnx/model.ts';
 import type { Steadiness } from '../assembly/agree.ts';
 
-const RANDOM = /^(Random|Multinomial$|Bernoulli$|Dropout$)/;
 /** Operators of the ONNX text whose outputs jump where an input passes a bound, or that look for a place or an order. */
 const JUMPS =
   /^(Quantize|Dequantize|DynamicQuantize|QLinear|ConvInteger|MatMulInteger|Arg(Max|Min)|TopK|NonMaxSuppression|NonZero|Unique|Compress|Round|Floor|Ceil|Sign|Mod|Greater|Less|Equal|Not|And|Or|Xor|Where|IsNaN|IsInf|Hardmax|ThresholdedRelu|Shrink|RoiAlign|MaxRoiPool|MaxUnpool|BitShift|Bitwise|If|Loop|Scan)/;
@@ -19,7 +19,7 @@ export function steadinessOf({ graph }: Pick<Model, 'graph'>): Steadiness {
   let jumps = false;
   for (const node of graph.nodes) {
     const { op, domain } = node;
-    if (RANDOM.test(op)) return 'random';
+    if (drawsNumbers(node, graph.initializers)) return 'random';
     jumps ||= JUMPS.test(op) || rounds(node) || (domain !== '' && domain !== 'ai.onnx');
   }
   return jumps ? 'jumps' : 'smooth';

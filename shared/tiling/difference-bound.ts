@@ -1,4 +1,5 @@
 import { nodeMacs } from '../onnx/cost.ts';
+import { drawsNumbers } from '../onnx/draws.ts';
 import type { Node, ResolvedModel } from '../onnx/model.ts';
 import { readTensors } from '../onnx/order.ts';
 import type { Stage } from '../plan/plan.ts';
@@ -53,7 +54,7 @@ function steps(resolved: ResolvedModel, node: Node): boolean {
  * values nearer to each other than that may fall otherwise, which is not counted.
  */
 export function differenceBound(resolved: ResolvedModel, stages: readonly Stage[]): DifferenceBound {
-  const { nodes } = resolved.model.graph;
+  const { nodes, initializers } = resolved.model.graph;
   const tiled = new Set<number>();
   for (const { inputs, outputs, split } of stages)
     if (split.kind === 'tiles') for (const index of nodesBetween(resolved, inputs, outputs)) tiled.add(index);
@@ -61,6 +62,8 @@ export function differenceBound(resolved: ResolvedModel, stages: readonly Stage[
   let layers = 0;
   let halves = false;
   for (const [index, node] of nodes.entries()) {
+    if (drawsNumbers(node, initializers))
+      return { unbounded: `${node.op} "${node.name || node.outputs[0]}" draws random numbers, others in each run` };
     const read = readTensors(node).flatMap((name) => origins.get(name) ?? []);
     const isHalf = resolved.specs.get(node.outputs[0] ?? '')?.dtype === 'float16';
     const multiplies = isHalf && tiled.has(index) && nodeMacs(resolved, node) > 0;

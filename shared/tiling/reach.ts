@@ -1,3 +1,4 @@
+import { drawsNumbers } from '../onnx/draws.ts';
 import type { Node, ResolvedModel } from '../onnx/model.ts';
 import { capturedTensors, readTensors } from '../onnx/order.ts';
 import { numbersOf } from '../onnx/values.ts';
@@ -33,9 +34,6 @@ export interface TileReach {
 /** Who makes and who reads each tensor that a node makes. */
 type Wiring = ReadonlyMap<string, { readonly maker?: Node; readonly readers: readonly Node[] }>;
 
-/** Operators without inputs that make something else at each run. */
-const RANDOM = /^(RandomNormal|RandomUniform|Bernoulli|Multinomial)/;
-
 /** Small constants are read; nothing that decides on geometry is larger. */
 const MAXIMUM_VALUES = 4096;
 
@@ -64,7 +62,7 @@ export function tileReach(resolved: ResolvedModel, inputs: readonly string[], wi
     if (within !== undefined && !within.has(index)) return;
     if (node.outputs.some((output) => given.has(output))) return;
     const reads = readTensors(node);
-    if (reads.every((name) => fixed.has(name)) && !RANDOM.test(node.op)) {
+    if (reads.every((name) => fixed.has(name)) && !drawsNumbers(node, resolved.model.graph.initializers)) {
       constants.add(index);
       for (const output of node.outputs) fixed.add(output);
       return;

@@ -47,6 +47,26 @@ describe('how far results may be from those of the whole network', () => {
     expect(differenceBound(resolved, [stageOf(['x0'], [output], { kind: 'whole' })])).toEqual({ largest: 1e-4 });
   });
 
+  test('nothing is promised of networks that draw random numbers, wherever they run', () => {
+    for (const [op, inputs, drawn] of [
+      ['RandomNormalLike', [], true],
+      ['Bernoulli', [], true],
+      ['Dropout', [0.5, 1], true],
+      ['Dropout', [0.5, 0], false],
+      ['Dropout', [], false],
+    ] as const) {
+      const net = new Network();
+      const x = net.conv(net.input([1, 3, 12, 12]), 3, 3, [3, 3], { pads });
+      const [ratio, trains] = inputs;
+      const more =
+        ratio === undefined ? [] : [net.values('float32', [], [ratio]), net.values('bool', [], [trains as number])];
+      const y = net.op(op, [x, ...more]);
+      const resolved = net.resolve(y);
+      const bound = differenceBound(resolved, [stageOf(['x0'], [y], { kind: 'whole' })]);
+      expect(bound).toEqual(drawn ? { unbounded: expect.stringContaining('draws random numbers') } : { largest: 1e-4 });
+    }
+  });
+
   test('codes made of what tiles summed up can be a step off, wherever in the network', () => {
     const net = new Network();
     const y = net.conv(quantized(net, net.input([1, 3, 12, 12]), 'uint8'), 3, 3, [3, 3], { pads });
