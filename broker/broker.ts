@@ -341,6 +341,8 @@ class EmbeddedBroker implements RunningBroker {
             const asked = this.#asked.get(client);
             const asks = asked?.clean === false;
             const isKept = await sessions.admit(client, describe(admitted.identity), asks);
+            // Aedes forgets who went meanwhile, and says it to nobody.
+            if (client.closed) return sessions.gone(client);
             // Aedes asks both.
             if (asks && !isKept) for (const one of [asked, client]) (one as { clean: boolean }).clean = true;
             done(null, true);

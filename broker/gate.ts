@@ -60,6 +60,8 @@ export class Gate {
     const connection = connections.of(client);
     if (connection === undefined) return { returnCode: 5, reason: 'its connection is not known' };
     const checked = await this.#password(user, password);
+    // Nobody would say again that it has ended.
+    if (client.conn.destroyed) return { returnCode: 5, reason: 'its connection ended' };
     let admitted = this.#admission.admit({ clientId: client.id, ...connection, user, password: checked });
     if ('identity' in admitted && !connections.stands(client))
       admitted = { returnCode: 3, reason: 'too many connections' };

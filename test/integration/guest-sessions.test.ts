@@ -8,6 +8,7 @@ import { type BrokerOptions, type RunningBroker, startBroker } from '../../broke
 import { GUEST_LIMITS } from '../../broker/guest-sessions.ts';
 import { GuestStore } from '../../broker/guest-store.ts';
 import type { Identity } from '../../broker/policy.ts';
+import { joinPassword } from '../../shared/config/join.ts';
 import { type RecordingLog, recordingLog } from '../support/recording-log.ts';
 
 // Lost if these fail: an app that comes and goes misses results that the broker promised to keep, reads what was kept for
@@ -177,6 +178,46 @@ describe('what is kept', () => {
     expect(await log.line(/a session is not kept: 2 are/)).toContain('four');
     for (const app of [two, three, four]) await app.client.endAsync();
     expect([(await guest(url, 'three')).present, (await guest(url, 'four')).present]).toEqual([true, false]);
+  });
+
+  it('is not taken by somebody who goes while his password is checked, or else a few of those take all places', async () => {
+    let check: (isGood: boolean) => void = () => {};
+    let asked: () => void = () => {};
+    const isAsked = new Promise<void>((resolve) => {
+      asked = resolve;
+    });
+    const credentials = {
+      verify: () => ({ role: 'viewer', name: 'anna' }) as const,
+      // Of an invitation: what it gives is written to the disk.
+      redeem: () => {
+        asked();
+        return new Promise<boolean>((resolve) => {
+          check = resolve;
+        });
+      },
+    };
+    const limits = { guests: { ...GUEST_LIMITS, sessions: 1 }, maximumConnections: 2 };
+    const { url } = await broker({ credentials, anonymous: 'never', ...limits });
+    const anna = { username: 'viewer-anna', password: 'right' };
+    const ghost = mqtt.connect(url, {
+      clientId: 'ghost',
+      clean: false,
+      protocolVersion: 4,
+      reconnectPeriod: 0,
+      username: 'viewer-anna',
+      password: joinPassword('a'.repeat(32), 'b'.repeat(32)),
+    });
+    stops.push(() => ghost.end(true));
+    await isAsked;
+    ghost.stream.destroy();
+    await once(ghost as unknown as EventEmitter, 'close');
+    // The broker has seen that end when it has answered somebody who came later.
+    await (await guest(url, 'other', { ...anna, clean: true })).client.endAsync();
+    check(true);
+    const app = await guest(url, 'app', anna);
+    await app.client.subscribeAsync(RESULT, { qos: 1 });
+    await app.client.endAsync();
+    expect((await guest(url, 'app', anna)).present).toBe(true);
   });
 
   it("is its user's: nobody else reads it under the same client id, and it goes with him when he is thrown out", async () => {
