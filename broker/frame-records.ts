@@ -44,9 +44,12 @@ export const STATE_OFFSET = 12;
 export const STATE_BYTES: Readonly<Record<FrameState, number>> = { stored: 0x6e, sent: 0x73, done: 0x64 };
 const STATES = new Map(Object.entries(STATE_BYTES).map(([state, byte]) => [byte, state as FrameState]));
 
+/** CRC-32 of bytes behind those whose CRC-32 is `before`. Node's own begins anew where bytes are none and have no address. */
+const crcOn = (bytes: Buffer, before: number): number => (bytes.length === 0 ? before : crc32(bytes, before));
+
 /** CRC-32 of a frame's topic and payload: by it, its length and its packet identifier a repetition is known. */
 export const frameCheck = ({ topic, payload }: Pick<KeptFrame, 'topic' | 'payload'>): number =>
-  crc32(payload, crc32(topic));
+  crcOn(payload, crc32(topic));
 
 /** The bytes before the payload of a record in state `stored`; the payload follows as it is. */
 export function recordHead({ number, time, messageId, topic, payload }: KeptFrame): Buffer {
@@ -61,7 +64,7 @@ export function recordHead({ number, time, messageId, topic, payload }: KeptFram
   const body = head.subarray(HEAD_BYTES);
   head.writeUInt32BE(MAGIC, 0);
   head.writeUInt32BE(body.length + payload.length, 4);
-  head.writeUInt32BE(crc32(payload, crc32(body)), 8);
+  head.writeUInt32BE(crcOn(payload, crc32(body)), 8);
   head.writeUInt8(STATE_BYTES.stored, STATE_OFFSET);
   return head;
 }
