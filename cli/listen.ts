@@ -23,11 +23,6 @@ export function parseListen(text: string): ListenAddress {
   return { host: match[1]!.replace(/^\[|\]$/g, ''), port };
 }
 
-/** Whether only programs on this machine can reach an address. */
-export function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || /^127\./.test(host);
-}
-
 function isFree(host: string, port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const probe = createServer();

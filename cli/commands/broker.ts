@@ -126,7 +126,8 @@ async function letIn(
 
 /** The address of the first listener that other machines reach, or the first of all. */
 async function reachable(urls: readonly string[]): Promise<string> {
-  const { isLoopback, reachableHost, urlHost } = await import('../listen.ts');
+  const { isLoopback } = await import('../../broker/listen.ts');
+  const { reachableHost, urlHost } = await import('../listen.ts');
   const all = urls.map((url) => new URL(url));
   const url = all.find(({ hostname }) => !isLoopback(hostname)) ?? all[0]!;
   return `${url.protocol}//${urlHost(reachableHost(url.hostname.replace(/^\[|\]$/g, '')))}:${url.port}`;

@@ -2,12 +2,12 @@ import { defineCommand } from '../command.ts';
 import { connectionOptions, connectionSettings, flag } from '../options.ts';
 import { withOwnCommand } from '../own-command.ts';
 
-/** `tessera doctor`: what is wrong with this machine or deployment, and how to mend it. */
+/** `tessera doctor`: what is wrong with this machine or deployment, and how to fix it. */
 export const command = defineCommand({
   description:
     'Checks this machine (runtime, pictures, memory, clock, state directory, configuration, ports) and, where a broker ' +
     'is configured or answers, the deployment: access rights, packet size, round trips, retained messages, central and ' +
-    'every node. Says of each finding how to mend it. Exit code 1 when something has to be mended. It changes nothing; ' +
+    'every node. Says of each finding how to fix it. Exit code 1 when something has to be fixed. It changes nothing; ' +
     'run it as the user and with the configuration of the service that is in question.',
   options: {
     ...connectionOptions,

@@ -1,29 +1,20 @@
-import { randomBytes } from 'node:crypto';
 import { access, constants } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Deployment } from '../../central/deployment.ts';
-import type { PreparedPlan } from '../../central/planner/prepared.ts';
 import type { Config } from '../../shared/config/schema.ts';
 import { TesseraError } from '../../shared/errors.ts';
-import type { ModelCard } from '../../shared/model/card.ts';
 import type { Model } from '../../shared/onnx/model.ts';
-import { CENTRAL, type Plan } from '../../shared/plan/plan.ts';
+import type { Plan } from '../../shared/plan/plan.ts';
 import type { Log } from '../../shared/ports.ts';
-import {
-  type CentralModels,
-  centralModels,
-  type PlanStatus,
-  planStatus,
-  type ResultObject,
-} from '../../shared/protocol/messages.ts';
+import type { PlanStatus, ResultObject } from '../../shared/protocol/messages.ts';
 import { readText } from '../../shared/runtime/file.ts';
 import type { Dtype } from '../../shared/tensor/tensor.ts';
 import type { Grid } from '../../shared/tiling/grid.ts';
 import { defineCommand } from '../command.ts';
 import type { FrameFile } from '../frame-files.ts';
-import type { FrameClient } from '../frames.ts';
-import { INFER_CAMERA } from '../infer-camera.ts';
+import { openSaved, type Run, send } from '../infer/send.ts';
+import { comparison, describePlan, readable, shownName } from '../infer/words.ts';
 import {
   agreementOption,
   codecOption,
@@ -41,9 +32,7 @@ import {
   values,
 } from '../options.ts';
 import { parseShape } from '../shape.ts';
-import { untilAborted } from '../signals.ts';
 
-const TIMEOUT_MS = 120_000;
 /** A file that is missing or no model is found out within this time. */
 const AT_ONCE_MS = 150;
 
@@ -92,17 +81,6 @@ const flags = {
   save: value('--save <folder>', 'write annotated pictures, masks, pictures and raw outputs into this folder', string),
   compare: flag('--compare', "print one node's time for the whole network beside the cluster's"),
 };
-
-/** What one run of frames needs. */
-interface Run {
-  readonly files: readonly string[];
-  readonly dump: string | undefined;
-  readonly signal: AbortSignal;
-  readonly save: string | undefined;
-  /** `saved`: files that were written for it. */
-  readonly report: (file: string, result: ResultObject, saved: readonly string[]) => void;
-  readonly note: (text: string) => void;
-}
 
 /** `tessera infer`: frames through a cluster, results out. */
 export const command = defineCommand({
@@ -203,7 +181,7 @@ async function inPrivate(
         : preparePlan(await readPlan(options.plan, deployment), deployment.resolved);
     await serve(deployment.name, prepared);
     onStatus(central.planStatus(deployment.name));
-    run.note(describe(prepared, nodes, costInWords(prepared.cost)));
+    run.note(describePlan(prepared, nodes, costInWords(prepared.cost)));
     const read = { card: request.picture ? request.card : undefined };
     const silent = { ...run, report: () => {}, dump: undefined, save: undefined, note: () => {} };
     // The first frame of a node is slower than all that follow: what is compared comes after it.
@@ -243,7 +221,7 @@ async function checkWritable(file: string): Promise<void> {
   }
 }
 
-/** Through a cluster that runs elsewhere: its central decides; the model must be one that it serves. */
+/** Through a cluster that runs elsewhere, which decides by itself how it cuts its models. */
 async function atRunning(
   options: Values<typeof flags>,
   settings: Config,
@@ -257,63 +235,8 @@ async function atRunning(
     throw new TesseraError('TESSERA_USAGE', 'a running cluster decides itself how it cuts its models', {
       hint: 'leave --broker away for a private cluster, or leave --grid, --cut, --plan and the like away',
     });
-  const { connectCommand } = await import('../connect.ts');
-  const { topics } = await import('../../shared/protocol/topics.ts');
-  const { FrameClient, readJson } = await import('../frames.ts');
-  const { followAudience, whyUnheard } = await import('../audience.ts');
-  const names = topics(settings.mqtt.base_topic);
-  const bus = await connectCommand(settings, 'infer', log);
-  try {
-    const plans = new Map<string, PlanStatus>();
-    await bus.subscribe(names.planAll, 1, ({ topic, payload }) => {
-      const model = topic.split('/').at(-1)!;
-      const parsed = planStatus.safeParse(readJson(payload));
-      // An empty payload takes back what stood there.
-      if (parsed.success) plans.set(model, parsed.data);
-      else plans.delete(model);
-    });
-    let models: CentralModels['models'] = {};
-    await bus.subscribe(names.centralModels(CENTRAL), 1, ({ payload }) => {
-      models = centralModels.safeParse(readJson(payload)).data?.models ?? {};
-    });
-    // Plans outlive the central that made them; one that is being relieved may be away for a moment.
-    const audience = await followAudience(bus, names, false);
-    await audience.settled;
-    const unheard = (): string | undefined => whyUnheard(audience.now());
-    const isSaid = (): boolean => plans.has(options.model) || models[options.model]?.error !== undefined;
-    for (let waited = 0; (!isSaid() || unheard() !== undefined) && waited < 3000 && !run.signal.aborted; waited += 50)
-      await sleep(50);
-    if (run.signal.aborted) return [];
-    if (unheard() !== undefined)
-      throw new TesseraError(
-        'TESSERA_MODEL_UNKNOWN',
-        `no central is online at ${settings.mqtt.server}, so nobody works on frames`,
-        {
-          hint: 'start one with `tessera central`, or all with `tessera up`',
-        },
-      );
-    const refusal = models[options.model]?.error;
-    if (refusal !== undefined)
-      throw new TesseraError('TESSERA_MODEL_UNSUPPORTED', `central does not serve it: ${refusal.message}`, {
-        hint: refusal.hint ?? 'mend the model, then start central again',
-      });
-    if (!plans.has(options.model))
-      throw new TesseraError(
-        'TESSERA_MODEL_UNKNOWN',
-        `the cluster at ${settings.mqtt.server} does not serve model "${options.model}"`,
-        {
-          hint: plans.size === 0 ? 'is central running there?' : `it serves ${[...plans.keys()].join(', ')}`,
-        },
-      );
-    onStatus(plans.get(options.model));
-    const camera = new FrameClient(bus, names, INFER_CAMERA);
-    await camera.start();
-    const { pictureFrames } = await import('../frame-files.ts');
-    const frames = await pictureFrames(run.files, run.dump !== undefined || run.save !== undefined);
-    return await send(camera, frames, run, { model: options.model });
-  } finally {
-    await bus.stop();
-  }
+  const { inferAtRunning } = await import('../infer/at-running.ts');
+  return inferAtRunning(options.model, settings, log, run, onStatus);
 }
 
 async function readPlan(file: string, { manifest, name, names }: Deployment): Promise<Plan> {
@@ -334,93 +257,4 @@ async function readPlan(file: string, { manifest, name, names }: Deployment): Pr
       hint: `its "model" is ${plan.model}, this one's is ${manifest.skeleton.sha}`,
     });
   return withInnerTensors(plan, names);
-}
-
-/** Sends the frames one after another, so that each latency is one frame's own. */
-async function send(
-  camera: FrameClient,
-  frames: readonly FrameFile[],
-  run: Run,
-  { model, card }: { readonly model?: string; readonly card?: ModelCard | undefined } = {},
-): Promise<ResultObject[]> {
-  const results: ResultObject[] = [];
-  const saved = run.save === undefined ? undefined : await openSaved(run.save, card, run.note);
-  for (const frame of frames) {
-    if (run.signal.aborted) break;
-    const envelope = await frame.read();
-    const sent = camera.send(randomBytes(8).toString('hex'), envelope, TIMEOUT_MS, model);
-    const answer = await untilAborted(sent, run.signal).catch((error: unknown) => {
-      if (!run.signal.aborted || error instanceof TesseraError) throw error;
-      return undefined;
-    });
-    if (answer === undefined) break;
-    const { result, tensors } = answer;
-    const first = tensors?.outputs[0];
-    if (run.dump !== undefined && first !== undefined && results.length === 0) {
-      if (first.dtype !== 'float32') run.note(`note: output "${first.tensor}" is ${first.dtype}, written as it is`);
-      const { writeOutput } = await import('../../shared/runtime/whole-file.ts');
-      await writeOutput({ what: '--dump', path: run.dump }, first.d);
-    }
-    // A file of an earlier run must not be taken for this one's.
-    if (run.dump !== undefined && first === undefined && results.length === 0)
-      run.note(`note: ${run.dump} is not written: the first frame has no output`);
-    results.push(result);
-    const paths = (await saved?.save({ file: frame.file, envelope, result, tensors })) ?? [];
-    run.report(frame.file, result, paths);
-  }
-  return results;
-}
-
-/** A file's name in a line: as it was given, but for what would break the line. */
-function shownName(file: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: a name may hold a line feed, or commands for the terminal.
-  return file.replace(/[\u0000-\u001f\u007f-\u009f]/g, '?');
-}
-
-async function openSaved(folder: string, card: ModelCard | undefined, note: Run['note']) {
-  const { SavedOutputs } = await import('../saved-outputs.ts');
-  return SavedOutputs.open(folder, card, note);
-}
-
-function describe({ plan, macsOnNodes, convMacsOnNodes }: PreparedPlan, nodes: number, cost: string): string {
-  const percent = (share: number): string => `${(share * 100).toFixed(1)} %`;
-  const share = `${percent(macsOnNodes)} of all multiply-adds (${percent(convMacsOnNodes)} of the convolutions')`;
-  return `plan ${plan.id}: ${plan.reason}; ${share} on ${nodes} ${nodes === 1 ? 'node' : 'nodes'}; ${cost}`;
-}
-
-function readable(result: ResultObject): string {
-  const { status, top, predictions, task, latency_ms, approximate, error, exit, tiles_per_node, fallback } = result;
-  const tiles = Object.entries(tiles_per_node)
-    .sort(([a], [b]) => a.localeCompare(b, 'en', { numeric: true }))
-    .map(([node, count]) => `${node}:${count}`);
-  const named = predictions.map(({ label, score, box }) => {
-    const where = box === undefined ? '' : ` [${box.map(Math.round).join(' ')}]`;
-    return `${label} ${score.toFixed(2)}${where}`;
-  });
-  const nothing = task === 'detect' ? 'nothing found' : (top?.label ?? `${task} done`);
-  const hint = error?.hint === undefined ? '' : ` (${error.hint})`;
-  const found = status === 'error' ? `${error?.code}: ${error?.message}${hint}` : named.join(', ') || nothing;
-  const early = exit === null ? '' : `; ended at exit ${exit}`;
-  const instead = fallback === undefined ? '' : `; central did it: ${fallback.text}`;
-  const remark = `${approximate ? '; approximate' : ''}${instead}`;
-  return `${found}  (${Math.round(latency_ms)} ms; tiles ${tiles.join(' ')}${early}${remark})`;
-}
-
-function comparison(
-  many: readonly ResultObject[],
-  single: readonly ResultObject[],
-  nodes: number,
-  strategy: string,
-): string {
-  const median = (results: readonly ResultObject[]): number =>
-    results.map((result) => result.latency_ms).sort((a, b) => a - b)[Math.floor(results.length / 2)] ?? Number.NaN;
-  const [cluster, one] = [median(many), median(single)];
-  const verdict =
-    strategy === 'whole-replicate'
-      ? 'both run each frame whole on one node: more nodes serve more frames, none of them sooner'
-      : cluster < one
-        ? `the cluster is ${(one / cluster).toFixed(2)}x as fast`
-        : `one node is ${(cluster / one).toFixed(2)}x as fast: use one machine for this network`;
-  const times = `${nodes} nodes ${cluster.toFixed(1)} ms, one node ${one.toFixed(1)} ms`;
-  return `median latency: ${times}; ${verdict} (nodes on one machine share its cores)`;
 }

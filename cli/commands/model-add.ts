@@ -51,7 +51,7 @@ export const command = defineCommand({
       out.note(`guessed, so check them in ${folder}/model.yaml: ${guessedFields.join(', ')}`);
     }
     if (known.length > 0) {
-      out.note(`what its outputs mean is not sure, so they stay raw (task: raw); known is:`);
+      out.note('the meaning of its outputs is not certain, so they stay raw (task: raw); what is known:');
       for (const line of known) out.note(`- ${line}`);
     }
     if (untried !== undefined) out.note(`it was not tried: ${untried}`);

@@ -1,12 +1,12 @@
 import { join } from 'node:path';
-import type { Desk } from '../../broker/desk.ts';
 import type { Config } from '../../shared/config/schema.ts';
 import { hideUserInfo } from '../../shared/config/show.ts';
 import { TesseraError } from '../../shared/errors.ts';
 import { CENTRAL } from '../../shared/plan/plan.ts';
+import type { Log } from '../../shared/ports.ts';
 import type { ResultObject } from '../../shared/protocol/messages.ts';
 import type { Shot, Source } from '../camera/source.ts';
-import type { Cluster, ClusterOptions } from '../cluster.ts';
+import type { Cluster } from '../cluster.ts';
 import { defineCommand } from '../command.ts';
 import { camerasWithInfer } from '../infer-camera.ts';
 import {
@@ -20,18 +20,13 @@ import {
   valueOr,
 } from '../options.ts';
 import type { Output } from '../output.ts';
-import { IN_ITS_FOLDER, thisCommand } from '../own-command.ts';
+import { thisCommand } from '../own-command.ts';
 import { whatWasFound } from '../result-line.ts';
-import { SecretOutput, type SecretOutputOptions } from '../secret-output.ts';
 
 /** The camera's name in topics. */
 const CAMERA = 'demo';
-/** Time for central to announce its key, ms. */
-const KEY_MS = 5000;
 /** Nodes to plan for at least where machines may join later. */
 const OPEN_NODES = 4;
-
-type Guests = NonNullable<ClusterOptions['guests']>;
 
 /** `tessera up`: a whole cluster on this machine. */
 export const command = defineCommand({
@@ -67,6 +62,7 @@ export const command = defineCommand({
     const { boxShape, byteLength } = await import('../../shared/tensor/tensor.ts');
     const { loadForDeploy } = await import('../models.ts');
     const { machineDefaults } = await import('../machine.ts');
+    const { brokerFor, inviteSecondMachine } = await import('../up-broker.ts');
     const { makeStateDirectory } = await import('../../shared/runtime/state-directory.ts');
 
     const { config: settings, origins } = await config(await connectionSettings(options));
@@ -148,74 +144,6 @@ export const command = defineCommand({
   },
 });
 
-/** Which broker to use or start, and who may come in where the listener is reachable. */
-async function brokerFor(
-  options: { broker: string | undefined; listen: string | undefined },
-  configured: readonly string[] | undefined,
-  settings: Config,
-  stateDir: string,
-): Promise<Pick<ClusterOptions, 'bus' | 'agentEnv' | 'listen' | 'guests' | 'tls'>> {
-  if (options.broker !== undefined) {
-    if (options.listen !== undefined)
-      throw new TesseraError('TESSERA_USAGE', '--broker and --listen exclude each other', {
-        hint: '--broker uses a broker that runs; --listen says where the embedded one listens',
-      });
-    const { busOptions } = await import('../connect.ts');
-    const { silentLog } = await import('../../shared/ports.ts');
-    const { clientId: _, log: __, ...bus } = await busOptions(settings, '', silentLog);
-    return { bus, agentEnv: tlsEnvironment(settings) };
-  }
-  if (options.listen === undefined && configured !== undefined) return configuredBroker(configured, settings, stateDir);
-  const { choosePort, isLoopback, parseListen, reachableHost, urlHost } = await import('../listen.ts');
-  const address = parseListen(options.listen ?? '127.0.0.1');
-  const port = await choosePort(address);
-  if (isLoopback(address.host)) return { listen: [`mqtt://${urlHost(address.host)}:${port}`] };
-  const { brokerTls } = await import('../connect.ts');
-  const { createCredentials } = await import('../../broker/credentials.ts');
-  const tls = await brokerTls(settings);
-  const scheme = tls === undefined ? 'mqtt' : 'mqtts';
-  const credentials = await createCredentials(join(stateDir, 'broker'));
-  const server = `${scheme}://${urlHost(reachableHost(address.host))}:${port}`;
-  // The cluster's own clients come over loopback, without a password; 0.0.0.0 is loopback too, unless it speaks TLS.
-  const isEverywhere = address.host === '0.0.0.0' || address.host === '::';
-  const local = tls !== undefined ? ['mqtt://127.0.0.1:0'] : isEverywhere ? [] : [`mqtt://127.0.0.1:${port}`];
-  const listen = [...local, `${scheme}://${urlHost(address.host)}:${port}`];
-  return { listen, guests: { credentials, server }, tls };
-}
-
-/** The broker as `broker.listen` of the configuration says it. */
-async function configuredBroker(
-  urls: readonly string[],
-  settings: Config,
-  stateDir: string,
-): Promise<Pick<ClusterOptions, 'listen' | 'guests' | 'tls'>> {
-  const [{ parseListen, isLoopback }, { reachableHost, urlHost }, { brokerTls }, { createCredentials }] =
-    await Promise.all([
-      import('../../broker/listen.ts'),
-      import('../listen.ts'),
-      import('../connect.ts'),
-      import('../../broker/credentials.ts'),
-    ]);
-  const addresses = urls.map((url) => ({ url, ...parseListen(url) }));
-  const tls = await brokerTls(settings);
-  // The cluster's own clients come over loopback, without a password.
-  const isLocal = ({ scheme, host }: { scheme: string; host: string }): boolean =>
-    scheme === 'mqtt' && (isLoopback(host) || host === '0.0.0.0' || host === '::');
-  const local = addresses.find(isLocal);
-  const others = addresses.filter((address) => address !== local).map(({ url }) => url);
-  const listen = [local?.url ?? 'mqtt://127.0.0.1:0', ...others];
-  const open = addresses.filter(({ host }) => !isLoopback(host));
-  const guest =
-    open.find(({ scheme }) => scheme === 'mqtts') ?? open.find(({ scheme }) => scheme === 'mqtt') ?? open[0];
-  if (guest === undefined) return { listen, tls };
-  if (guest.port === 0)
-    throw new TesseraError('TESSERA_CONFIG', `broker.listen: ${guest.url} has no port that other machines could know`, {
-      hint: 'name one: 1883, or 8883 for mqtts',
-    });
-  const server = `${guest.scheme}://${urlHost(reachableHost(guest.host))}:${guest.port}`;
-  return { listen, guests: { credentials: await createCredentials(join(stateDir, 'broker')), server }, tls };
-}
-
 /** Refuses what cannot hold here, rather than not to do it. Throws TESSERA_CONFIG. */
 function checkSettings({ central, broker }: Config, usesOther: boolean): void {
   if (central.standby)
@@ -242,40 +170,6 @@ function nodeEnvironment({ node, log }: Config): Record<string, string> {
   };
 }
 
-/** The certificates of a configuration for processes that may not see its file. */
-function tlsEnvironment({ mqtt }: Config): Record<string, string> {
-  const { ca, cert, key, reject_unauthorized } = mqtt;
-  const said = { CA: ca, CERT: cert, KEY: key, REJECT_UNAUTHORIZED: String(reject_unauthorized) };
-  return Object.fromEntries(
-    Object.entries(said).flatMap(([name, value]) => (value === undefined ? [] : [[`TESSERA_MQTT__${name}`, value]])),
-  );
-}
-
-/** Says how a second machine comes in. */
-async function inviteSecondMachine(
-  desk: Desk,
-  { credentials, server }: Guests,
-  isTls: boolean,
-  note: Output['note'],
-  where: Pick<SecretOutputOptions, 'file' | 'folder' | 'isTerminal'>,
-) {
-  if (isTls) {
-    note(
-      `a second machine needs a certificate that broker.ca signed; then, in its folder of Tessera: ${IN_ITS_FOLDER} agent --broker ${server}`,
-    );
-    return;
-  }
-  const { INVITATION_S, inviteNode } = await import('../invite.ts');
-  await desk.untilKey(AbortSignal.timeout(KEY_MS));
-  const known = new Set(credentials.users().map(({ user }) => user));
-  let number = 2;
-  while (known.has(`machine-${number}`)) number++;
-  const { token } = await inviteNode(`machine-${number}`, INVITATION_S, (asked) => desk.invite(asked));
-  const line = `${IN_ITS_FOLDER} agent --join ${token}`;
-  const show = (text: string): void => note(`on a second machine, in its folder of Tessera, within the hour: ${text}`);
-  await new SecretOutput({ ...where, show, note }).tell(`machine-${number}`, line);
-}
-
 interface Tally {
   ended: number;
   ok: number;
@@ -292,7 +186,7 @@ interface Demonstration {
   readonly json: boolean;
   readonly out: Output;
   readonly signal: AbortSignal;
-  readonly log: ClusterOptions['log'];
+  readonly log: Log;
   readonly stateDir: string;
   /** Address of the broker, and what commands use where nobody names one. */
   readonly server: string;

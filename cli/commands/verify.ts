@@ -184,7 +184,7 @@ async function answers(
     const { error } = answer.result;
     if (error !== undefined)
       throw new TesseraError('TESSERA_VERIFY', `${picture.file} ended with ${error.code}: ${error.message}`, {
-        hint: error.hint ?? 'leave that picture out, or mend it',
+        hint: error.hint ?? 'leave that picture out, or fix it',
       });
     all.push(answer);
     progress(all.length);

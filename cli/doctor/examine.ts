@@ -1,10 +1,10 @@
+import { isLoopback } from '../../broker/listen.ts';
 import type { Setting } from '../../shared/config/layers.ts';
 import { failureOf } from '../../shared/errors.ts';
 import { silentLog } from '../../shared/ports.ts';
 import type { LoadedConfig } from '../../shared/runtime/config.ts';
 import { connectBus } from '../../shared/runtime/mqtt.ts';
 import { stateDirectory } from '../../shared/runtime/state-directory.ts';
-import { isLoopback } from '../listen.ts';
 import { type WayIn, wayIn } from '../membership.ts';
 import { judgeBroker } from './broker.ts';
 import type { Check } from './check.ts';

@@ -4,7 +4,8 @@ import type { Plan } from '../plan/plan.ts';
 import type { WorkError } from '../protocol/messages.ts';
 import { openBlobStore } from './blob-store.ts';
 import type { TileOutcome } from './executor-types.ts';
-import { type JobTile, StageRunner } from './stage-runner.ts';
+import { StageRunner } from './stage-runner.ts';
+import type { JobTile } from './stage-tile.ts';
 import { answerCalls, buffersOf, type Moved } from './worker-call.ts';
 
 /** What the executor gives its worker thread at start. */

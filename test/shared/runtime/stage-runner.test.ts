@@ -9,7 +9,8 @@ import { openBlobStore } from '../../../shared/runtime/blob-store.ts';
 import type { TileOutcome } from '../../../shared/runtime/executor-types.ts';
 import { loadSession } from '../../../shared/runtime/ort.ts';
 import { packModel } from '../../../shared/runtime/package.ts';
-import { type JobTile, StageRunner } from '../../../shared/runtime/stage-runner.ts';
+import { StageRunner } from '../../../shared/runtime/stage-runner.ts';
+import type { JobTile } from '../../../shared/runtime/stage-tile.ts';
 import { boxShape, byteLength, paste, type Tensor, wholeBox } from '../../../shared/tensor/tensor.ts';
 import { tinyInput, tinyNetwork, tinyPlan, wireRegion } from '../../support/tiny-network.ts';
 

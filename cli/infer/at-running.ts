@@ -1,0 +1,81 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Config } from '../../shared/config/schema.ts';
+import { TesseraError } from '../../shared/errors.ts';
+import { CENTRAL } from '../../shared/plan/plan.ts';
+import type { Log } from '../../shared/ports.ts';
+import {
+  type CentralModels,
+  centralModels,
+  type PlanStatus,
+  planStatus,
+  type ResultObject,
+} from '../../shared/protocol/messages.ts';
+import { topics } from '../../shared/protocol/topics.ts';
+import { followAudience, whyUnheard } from '../audience.ts';
+import { connectCommand } from '../connect.ts';
+import { pictureFrames } from '../frame-files.ts';
+import { FrameClient, readJson } from '../frames.ts';
+import { INFER_CAMERA } from '../infer-camera.ts';
+import { type Run, send } from './send.ts';
+
+/** Through a cluster that runs elsewhere: its central decides; the model must be one that it serves. */
+export async function inferAtRunning(
+  model: string,
+  settings: Config,
+  log: Log,
+  run: Run,
+  onStatus: (status: PlanStatus | undefined) => void,
+): Promise<ResultObject[]> {
+  const names = topics(settings.mqtt.base_topic);
+  const bus = await connectCommand(settings, 'infer', log);
+  try {
+    const plans = new Map<string, PlanStatus>();
+    await bus.subscribe(names.planAll, 1, ({ topic, payload }) => {
+      const served = topic.split('/').at(-1)!;
+      const parsed = planStatus.safeParse(readJson(payload));
+      // An empty payload takes back what stood there.
+      if (parsed.success) plans.set(served, parsed.data);
+      else plans.delete(served);
+    });
+    let models: CentralModels['models'] = {};
+    await bus.subscribe(names.centralModels(CENTRAL), 1, ({ payload }) => {
+      models = centralModels.safeParse(readJson(payload)).data?.models ?? {};
+    });
+    // Plans outlive the central that made them; one that is being relieved may be away for a moment.
+    const audience = await followAudience(bus, names, false);
+    await audience.settled;
+    const unheard = (): string | undefined => whyUnheard(audience.now());
+    const isSaid = (): boolean => plans.has(model) || models[model]?.error !== undefined;
+    for (let waited = 0; (!isSaid() || unheard() !== undefined) && waited < 3000 && !run.signal.aborted; waited += 50)
+      await sleep(50);
+    if (run.signal.aborted) return [];
+    if (unheard() !== undefined)
+      throw new TesseraError(
+        'TESSERA_MODEL_UNKNOWN',
+        `no central is online at ${settings.mqtt.server}, so nobody works on frames`,
+        {
+          hint: 'start one with `tessera central`, or all with `tessera up`',
+        },
+      );
+    const refusal = models[model]?.error;
+    if (refusal !== undefined)
+      throw new TesseraError('TESSERA_MODEL_UNSUPPORTED', `central does not serve it: ${refusal.message}`, {
+        hint: refusal.hint ?? 'fix the model, then start central again',
+      });
+    if (!plans.has(model))
+      throw new TesseraError(
+        'TESSERA_MODEL_UNKNOWN',
+        `the cluster at ${settings.mqtt.server} does not serve model "${model}"`,
+        {
+          hint: plans.size === 0 ? 'is central running there?' : `it serves ${[...plans.keys()].join(', ')}`,
+        },
+      );
+    onStatus(plans.get(model));
+    const camera = new FrameClient(bus, names, INFER_CAMERA);
+    await camera.start();
+    const frames = await pictureFrames(run.files, run.dump !== undefined || run.save !== undefined);
+    return await send(camera, frames, run, { model });
+  } finally {
+    await bus.stop();
+  }
+}

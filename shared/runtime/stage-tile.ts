@@ -1,0 +1,147 @@
+import { decodeClipCodes, encodeClipCodes } from '../codec/clip.ts';
+import { findCodec } from '../codec/codec.ts';
+import { type ClipSpec, codecText, sameCodec } from '../codec/spec.ts';
+import { TesseraError } from '../errors.ts';
+import type { Model, ResolvedModel } from '../onnx/model.ts';
+import type { WireRegion } from '../protocol/messages.ts';
+import {
+  boxShape,
+  byteLength,
+  elementCount,
+  sameBox,
+  type Tensor,
+  type TensorSpec,
+  wholeBox,
+} from '../tensor/tensor.ts';
+import { codesPort } from '../tiling/code-ports.ts';
+import { type Feed, feedTensor, type Region, type TileForm } from '../tiling/form.ts';
+import type { Job } from './executor-types.ts';
+
+/** One tile of a job. */
+export type JobTile = Job['tiles'][number];
+
+/** What the tiles of a stage have in common: types of tensors, and those that travel as codes. */
+export interface StageTiles {
+  readonly specs: ResolvedModel['specs'];
+  readonly inputs: Model['graph']['inputs'];
+  /** Tensors that the piece takes and gives as codes, a byte each. */
+  readonly takes: ReadonlyMap<string, ClipSpec>;
+  readonly gives: ReadonlyMap<string, ClipSpec>;
+}
+
+/** What a tile's request says against the geometry that this node computed itself. */
+export class BadInput extends Error {}
+
+/** The type of a tensor. Throws TESSERA_PLAN_INVALID. */
+export function specOf(specs: ResolvedModel['specs'], tensor: string): TensorSpec {
+  const spec = specs.get(tensor);
+  if (spec === undefined) throw new TesseraError('TESSERA_PLAN_INVALID', `the type of tensor "${tensor}" is not known`);
+  return spec;
+}
+
+function describe(box: readonly (readonly [number, number])[]): string {
+  return box.map(([start, end]) => `${start}:${end}`).join(',');
+}
+
+/** Where a tensor enters or leaves the piece. */
+export function portOf(codes: ReadonlyMap<string, ClipSpec>, tensor: string): string {
+  return codes.has(tensor) ? codesPort(tensor) : tensor;
+}
+
+/**
+ * A request may leave out outputs that nobody needs, but it may not move them, nor have them clipped otherwise. Throws
+ * BadInput.
+ */
+export function checkOutputs(form: TileForm, tile: JobTile, { gives }: StageTiles): void {
+  for (const asked of tile.out) {
+    const made = form.out.find((region) => region.tensor === asked.tensor);
+    if (made === undefined) throw new BadInput(`the stage does not make "${asked.tensor}"`);
+    if (!sameBox(made.box, asked.box))
+      throw new BadInput(
+        `"${asked.tensor}": [${describe(asked.box)}] asked for, the plan gives [${describe(made.box)}]`,
+      );
+    if (findCodec(asked.codec.name) === undefined) throw new BadInput(`codec "${asked.codec.name}" is not known`);
+    const clip = gives.get(asked.tensor);
+    if (clip !== undefined && asked.codec.name !== 'raw' && !sameCodec(asked.codec, clip))
+      throw new BadInput(
+        `"${asked.tensor}": codec ${codecText(asked.codec)} asked for, the plan has ${codecText(clip)}`,
+      );
+  }
+  if (tile.out.length === 0) throw new BadInput('no output is asked for');
+}
+
+/** The feeds that a request brings. Throws BadInput where it is not what the plan has. */
+export function decodeInputs(form: TileForm, tile: JobTile, { specs, takes }: StageTiles): Map<string, Tensor> {
+  const feeds = new Map<string, Tensor>();
+  for (const needed of form.in) {
+    const given = tile.in.find((region) => region.tensor === needed.tensor);
+    if (given === undefined) throw new BadInput(`input "${needed.tensor}" is missing`);
+    const clip = takes.get(needed.tensor);
+    const areCodes = clip !== undefined && given.codec.name === 'raw';
+    const dtype = areCodes ? 'uint8' : specOf(specs, needed.tensor).dtype;
+    const spec = { dtype, shape: boxShape(needed.box) };
+    if (!sameBox(given.box, needed.box))
+      throw new BadInput(
+        `input "${needed.tensor}": [${describe(given.box)}] came, the plan needs [${describe(needed.box)}]`,
+      );
+    if (given.dtype !== spec.dtype)
+      throw new BadInput(`input "${needed.tensor}": ${given.dtype} came, the model needs ${spec.dtype}`);
+    if (given.shape.length !== spec.shape.length || given.shape.some((size, axis) => size !== spec.shape[axis]))
+      throw new BadInput(`input "${needed.tensor}": shape [${given.shape}] came, the box has [${spec.shape}]`);
+    const codec = findCodec(given.codec.name);
+    if (codec === undefined) throw new BadInput(`codec "${given.codec.name}" is not known`);
+    if (clip === undefined || areCodes)
+      feeds.set(portOf(takes, needed.tensor), { ...spec, data: codec.decode(given.d, spec, given.codec) });
+    else {
+      if (!sameCodec(given.codec, clip))
+        throw new BadInput(
+          `input "${needed.tensor}": codec ${codecText(given.codec)} came, the plan has ${codecText(clip)}`,
+        );
+      const data = decodeClipCodes(given.d, elementCount(spec.shape), clip);
+      feeds.set(codesPort(needed.tensor), { dtype: 'uint8', shape: spec.shape, data });
+    }
+  }
+  return feeds;
+}
+
+/** Adds a tile's geometry, and zeros for inputs of which it needs nothing: the runtime wants every input to be fed. */
+export function addFeeds(feeds: Map<string, Tensor>, extra: readonly Feed[], inputs: StageTiles['inputs']): void {
+  for (const feed of extra) feeds.set(feed.name, feedTensor(feed));
+  for (const { name, dtype, shape } of inputs) {
+    if (feeds.has(name) || dtype === 'other') continue;
+    const spec = { dtype, shape: (shape ?? []).map((size) => (typeof size === 'number' ? size : 1)) };
+    feeds.set(name, { ...spec, data: new Uint8Array(byteLength(spec)) });
+  }
+}
+
+/** What the piece made of a region. Whatever shape an open one has is right. */
+export function expectShape({ tensor, box, open }: Region, result: Tensor | undefined): Tensor {
+  if (result === undefined) throw new TesseraError('TESSERA_RUN_FAILED', `the piece does not make "${tensor}"`);
+  const shape = boxShape(box);
+  const fits = result.shape.length === shape.length && result.shape.every((size, axis) => size === shape[axis]);
+  if (open === true || fits) return result;
+  throw new TesseraError(
+    'TESSERA_RUN_FAILED',
+    `"${tensor}": the piece makes [${result.shape}] where the plan expects [${shape}]`,
+  );
+}
+
+/**
+ * Encodes what the piece made. Codes travel as the clipped tensor that they stand for; asked for raw they travel as the
+ * bytes that they are (between central and its own executor, which need no coding).
+ */
+export function encodeOutput(
+  { tensor, codec }: JobTile['out'][number],
+  form: TileForm,
+  { gives }: StageTiles,
+  results: ReadonlyMap<string, Tensor>,
+): WireRegion {
+  const made = form.out.find((region) => region.tensor === tensor)!;
+  const { dtype, shape, data } = expectShape(made, results.get(portOf(gives, tensor)));
+  const box = (made.open === true ? wholeBox(shape) : made.box).map(([start, end]): [number, number] => [start, end]);
+  const region = { tensor, box, shape: [...shape], codec };
+  const clip = gives.get(tensor);
+  if (clip !== undefined && codec.name !== 'raw')
+    return { ...region, dtype: 'float32', d: encodeClipCodes(data, clip) };
+  return { ...region, dtype, d: findCodec(codec.name)!.encode(data, { dtype, shape }, codec) };
+}
