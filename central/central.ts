@@ -25,7 +25,8 @@ import { Journal } from './journal/journal.ts';
 import { type Slot, takeSlot } from './journal/slot.ts';
 import { checkExits } from './planner/exits.ts';
 import { layoutOf, type PreparedPlan } from './planner/prepared.ts';
-import { type PlanReadiness, type ReadyOptions, Reign, type ReignOptions } from './reign.ts';
+import type { PlanReadiness, ReadyOptions } from './ready-waits.ts';
+import { Reign, type ReignOptions } from './reign.ts';
 import type { ServedPlan } from './shell.ts';
 import { deployTried } from './trial.ts';
 

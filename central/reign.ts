@@ -27,7 +27,8 @@ import { planStatusOf } from './publish/plan-status.ts';
 import { Publisher } from './publish/publisher.ts';
 import { resultOf } from './publish/result.ts';
 import { Stats } from './publish/stats.ts';
-import { type PlanStanding, ReadinessReport, standingOf } from './readiness.ts';
+import { ReadinessReport, standingOf } from './readiness.ts';
+import { type PlanReadiness, type ReadyOptions, ReadyWaits } from './ready-waits.ts';
 import { type EndedFrame, type ServedPlan, Shell } from './shell.ts';
 
 /** How to reach the broker. */
@@ -42,15 +43,6 @@ export interface ReignOptions {
   readonly coordinator?: Partial<CoordinatorOptions>;
   readonly log: Log;
 }
-
-/** How long `whenReady` waits; `signal` ends it early. */
-export interface ReadyOptions {
-  readonly timeoutMs: number;
-  readonly signal?: AbortSignal | undefined;
-}
-
-/** How the nodes stand to a plan, and whether it serves new frames. */
-export type PlanReadiness = PlanStanding & { readonly isServed: boolean };
 
 /** What a reign works with. */
 export interface ReignParts {
@@ -105,7 +97,10 @@ export class Reign {
   /** The nodes are about to be stopped, which is no news. */
   #expectsEnd = false;
   #readinessTimer: NodeJS.Timeout | undefined;
-  readonly #waiting = new Set<() => void>();
+  readonly #waits = new ReadyWaits((plan) => ({
+    ...standingOf(plan, this.#coordinator.snapshot()),
+    isServed: [...this.#active.values()].some(({ id }) => id === plan),
+  }));
   #opening: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
   #statsTimer: NodeJS.Timeout | undefined;
@@ -172,7 +167,7 @@ export class Reign {
           this.#active.set(model, status);
           this.#publisher.plan(model, status);
           this.sayModels();
-          this.#wake();
+          this.#waits.look();
         },
         planRetired: (plan) => void this.#models.delete(plan),
         nodeEvent: (effect) => {
@@ -248,30 +243,9 @@ export class Reign {
     this.#intake.resume();
   }
 
-  /**
-   * Resolves when the plan serves new frames and so many node agents have answered for it, ready or not; when so many
-   * refuse it; or at the time-out. Says who is ready then.
-   */
-  async whenReady(plan: Plan, nodes: number, { timeoutMs, signal }: ReadyOptions): Promise<PlanReadiness> {
-    const deadline = performance.now() + timeoutMs;
-    for (;;) {
-      const isServed = [...this.#active.values()].some(({ id }) => id === plan.id);
-      const standing = standingOf(plan.id, this.#coordinator.snapshot());
-      const { ready, refused } = standing;
-      const isDecided = refused.length >= Math.max(1, nodes) || (isServed && ready.length + refused.length >= nodes);
-      const left = deadline - performance.now();
-      if (isDecided || left <= 0 || signal?.aborted) return { ...standing, isServed };
-      let timer: NodeJS.Timeout | undefined;
-      let wake: () => void = () => {};
-      await new Promise<void>((resolve) => {
-        wake = resolve;
-        timer = setTimeout(resolve, left);
-        this.#waiting.add(resolve);
-        signal?.addEventListener('abort', wake, { once: true });
-      });
-      signal?.removeEventListener('abort', wake);
-      clearTimeout(timer);
-    }
+  /** Waits until it is decided who runs a plan (ready-waits.ts). */
+  whenReady(plan: Plan, nodes: number, options: ReadyOptions): Promise<PlanReadiness> {
+    return this.#waits.whenReady(plan, nodes, options);
   }
 
   /** What happens to nodes from here on is no news: whoever owns them stops them. */
@@ -339,7 +313,7 @@ export class Reign {
     if (event.type === 'node-ready' || event.type === 'node-refused' || event.type === 'node-offline') {
       if (event.type === 'node-offline') this.#readiness.forget(event.node);
       this.#sayReadiness();
-      this.#wake();
+      this.#waits.look();
     }
   }
 
@@ -359,7 +333,7 @@ export class Reign {
       this.#models,
       this.#coordinator.snapshot(),
       performance.now(),
-      this.#waiting.size > 0,
+      this.#waits.some,
     );
     for (const { level, text } of lines) this.#options.log[level](text);
   }
@@ -372,11 +346,6 @@ export class Reign {
       const text = `model ${model}: central computes what is the nodes' to do: ${fallback.text}`;
       this.#complaints.warn(`fallback ${model} ${fallback.reason}`, text);
     } else if (before !== undefined && nodes.some((node) => node !== CENTRAL)) this.#fallbacks.delete(model);
-  }
-
-  #wake(): void {
-    for (const wake of this.#waiting) wake();
-    this.#waiting.clear();
   }
 
   #onEnded({ end, arrival, deployment, approximate, size, answer }: EndedFrame): void {

@@ -1,0 +1,57 @@
+import type { Plan } from '../shared/plan/plan.ts';
+import type { PlanStanding } from './readiness.ts';
+
+/** How long `whenReady` waits; `signal` ends it early. */
+export interface ReadyOptions {
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** How the nodes stand to a plan, and whether it serves new frames. */
+export type PlanReadiness = PlanStanding & { readonly isServed: boolean };
+
+/** Those who wait for a plan. Whoever changes how nodes stand to plans calls `look`. */
+export class ReadyWaits {
+  readonly #readinessOf: (plan: string) => PlanReadiness;
+  readonly #waiting = new Set<() => void>();
+
+  constructor(readinessOf: (plan: string) => PlanReadiness) {
+    this.#readinessOf = readinessOf;
+  }
+
+  /** Whether somebody waits. */
+  get some(): boolean {
+    return this.#waiting.size > 0;
+  }
+
+  /** Lets everybody who waits look again. */
+  look(): void {
+    for (const wake of this.#waiting) wake();
+    this.#waiting.clear();
+  }
+
+  /**
+   * Resolves when the plan serves new frames and so many node agents have answered for it, ready or not; when so many
+   * refuse it; or at the time-out. Says who is ready then.
+   */
+  async whenReady(plan: Plan, nodes: number, { timeoutMs, signal }: ReadyOptions): Promise<PlanReadiness> {
+    const deadline = performance.now() + timeoutMs;
+    for (;;) {
+      const readiness = this.#readinessOf(plan.id);
+      const { ready, refused, isServed } = readiness;
+      const isDecided = refused.length >= Math.max(1, nodes) || (isServed && ready.length + refused.length >= nodes);
+      const left = deadline - performance.now();
+      if (isDecided || left <= 0 || signal?.aborted) return readiness;
+      let timer: NodeJS.Timeout | undefined;
+      let wake: () => void = () => {};
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+        timer = setTimeout(resolve, left);
+        this.#waiting.add(resolve);
+        signal?.addEventListener('abort', wake, { once: true });
+      });
+      signal?.removeEventListener('abort', wake);
+      clearTimeout(timer);
+    }
+  }
+}
