@@ -191,7 +191,7 @@ function checkRim(name: string, resolved: ResolvedModel, names: TensorNames, rim
     if (spec !== undefined && byteLength(spec) > MAX_TENSOR_BYTES)
       throw refusal(
         `${label} is [${spec.shape.join(', ')}], ${byteLength(spec)} bytes; at most ${MAX_TENSOR_BYTES} are handled`,
-        'give a smaller shape with --input-shape, or mend input.shape in model.yaml',
+        'give a smaller shape with --input-shape, or correct input.shape in model.yaml',
       );
     if (spec !== undefined && spec.shape.length > MAX_RANK)
       throw refusal(
@@ -222,7 +222,7 @@ function checkExits(
   if (card.exits.length === 0) return;
   const refusal = (field: string, fault: string) =>
     new TesseraError('TESSERA_MODEL_CARD', `model "${name}": ${field} ${fault}`, {
-      hint: 'mend it in model.yaml; `tessera model inspect` lists the tensors',
+      hint: 'correct it in model.yaml; `tessera model inspect` lists the tensors',
     });
   if (outputs.length === 0) throw refusal('exits', 'names every output; the one that all work leads to is none');
   const answer = card.output.tensors[0] ?? outputs[0]!;

@@ -178,7 +178,7 @@ export async function untilReady(
     if (left > 0 && refused.length >= left) {
       const text = refusalText(refused, refused.length);
       throw new TesseraError('TESSERA_NO_NODES', `no node takes plan ${plan.id}: ${text}`, {
-        hint: 'mend what they say, or choose another plan: `tessera model inspect` shows where the network can be cut',
+        hint: 'fix what they say, or choose another plan: `tessera model inspect` shows where the network can be cut',
       });
     }
     if (performance.now() < deadline) continue;

@@ -53,15 +53,15 @@ export async function loadForDeploy(name: string, config: Config, form: ModelFor
   );
   const notes: string[] = [];
   if (loaded.guessed && picture) {
-    const mend =
+    const correct =
       loaded.cardPath === undefined
-        ? `\`tessera model add ${name}\` writes a model.yaml to mend`
+        ? `\`tessera model add ${name}\` writes a model.yaml; correct it there`
         : `check the lines marked "guessed" in ${loaded.cardPath}`;
-    notes.push(`how ${loaded.card.name} wants its pictures is guessed; ${mend}`);
+    notes.push(`the preprocessing of ${loaded.card.name} is guessed; ${correct}`);
   }
   if (loaded.known !== undefined && loaded.known.length > 0 && picture)
     notes.push(
-      `what the outputs of ${loaded.card.name} mean is not sure, so they stay raw: ${loaded.known.join('; ')}`,
+      `the meaning of the outputs of ${loaded.card.name} is not certain, so they stay raw: ${loaded.known.join('; ')}`,
     );
   if (loaded.card.note !== undefined && picture) notes.push(loaded.card.note);
   const model = withoutUnusedInputs(await loadModelFile(loaded.modelPath));

@@ -44,7 +44,7 @@ export async function serveEach(
       failures.push(error);
       if (isOver) return false;
       const failure = failureOf(error);
-      const hint = failure.hint ?? 'mend the model, or take it out of the models folder; then start central again';
+      const hint = failure.hint ?? 'fix the model, or take it out of the models folder; then start central again';
       if (listed.length > 1)
         log.error(`model ${known} is not served: ${failure.message}`, { code: failure.code, hint });
       refuse(known, { ...failure, hint });

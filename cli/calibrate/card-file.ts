@@ -38,7 +38,7 @@ export async function writable(model: string, config: Config): Promise<CardFile>
     });
   for (const place of [path, dirname(path)])
     await access(place, constants.W_OK).catch((cause) => {
-      throw new TesseraError('TESSERA_USAGE', `${place} cannot be written`, { cause, hint: 'mend its permissions' });
+      throw new TesseraError('TESSERA_USAGE', `${place} cannot be written`, { cause, hint: 'fix its permissions' });
     });
   return {
     path,

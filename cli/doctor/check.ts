@@ -11,7 +11,7 @@ export interface Check {
   readonly status: Status;
   /** One sentence: what was found. */
   readonly text: string;
-  /** How to mend it; always there for `warn` and `fail`. */
+  /** How to fix it; always there for `warn` and `fail`. */
   readonly mend?: string;
 }
 
@@ -37,5 +37,5 @@ export function reportLines(checks: readonly Check[]): string[] {
   ]);
   const count = (status: Status): number => checks.filter((check) => check.status === status).length;
   const skipped = count('skip') === 0 ? '' : `, ${count('skip')} skipped`;
-  return [...lines, `${count('ok')} ok, ${count('warn')} to look at, ${count('fail')} to mend${skipped}`];
+  return [...lines, `${count('ok')} ok, ${count('warn')} to look at, ${count('fail')} to fix${skipped}`];
 }

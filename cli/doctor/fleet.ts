@@ -88,7 +88,7 @@ function judgeCentral({ hidden, central, centrals, plans, now }: FleetFacts): Ch
 function judgeModels({ central, refused = [] }: FleetFacts): Check[] {
   if (!central) return [];
   return refused.map(({ model, error: { message, hint } }) =>
-    fail(`model ${model}`, `central does not serve it: ${message}`, hint ?? 'mend it, then start central again'),
+    fail(`model ${model}`, `central does not serve it: ${message}`, hint ?? 'fix it, then start central again'),
   );
 }
 
@@ -140,7 +140,7 @@ function judgeNode(node: NodeFacts, facts: FleetFacts): Check {
   const plans = newestPlans(heartbeat);
   const refused = plans.filter(({ state }) => state === 'refused');
   if (refused.length > 0)
-    return fail(name, `it ${refused.map(refusalOf).join('; it ')}`, 'mend what it says, then restart its agent');
+    return fail(name, `it ${refused.map(refusalOf).join('; it ')}`, 'fix what it says, then restart its agent');
   const remarks = remarksOf(heartbeat, heardAt ?? now);
   if (remarks.length > 0)
     return warn(

@@ -67,7 +67,7 @@ async function findFile(
       if (missing && named === undefined) continue;
       throw new TesseraError('TESSERA_CONFIG', `${path} cannot be read: ${(error as Error).message}`, {
         hint:
-          named === undefined ? 'mend its permissions, or name another file with --config' : `${who} names this file`,
+          named === undefined ? 'fix its permissions, or name another file with --config' : `${who} names this file`,
         cause: error,
       });
     }

@@ -175,7 +175,9 @@ async function write(found: Found, folder: string, name: string): Promise<ModelC
       : 'Written by `tessera model add`. What the file does not say is marked "guessed":\ncheck those lines, and take the mark away from what is right.',
     ...(found.known === undefined || found.known.length === 0
       ? []
-      : ['What its outputs mean is not sure, so they stay raw (docs/models.md has every decoder). Known is:']),
+      : [
+          'The meaning of its outputs is not certain, so they stay raw (docs/models.md has every decoder). What is known:',
+        ]),
     ...(found.known ?? []).map((line) => `- ${line}`),
   ].join('\n');
   await writeFile(join(folder, 'model.yaml'), stringifyYaml(cardDocument(card), { heading, comments: guesses }));

@@ -145,7 +145,7 @@ async function loadCardFile(cardPath: string, places: LibraryPlaces): Promise<Lo
   const modelPath = await namedFile(cardPath, 'model', folder, card.model, places);
   if ((await kindOf(modelPath)) !== 'file')
     throw new TesseraError('TESSERA_MODEL_CARD', `${cardPath}: model: there is no file ${modelPath}`, {
-      hint: `put the network there, or mend \`model\` in ${basename(cardPath)}`,
+      hint: `put the network there, or correct \`model\` in ${basename(cardPath)}`,
     });
   if (card.sha256 !== undefined && (await fileSha256(modelPath)) !== card.sha256)
     throw new TesseraError('TESSERA_MODEL_INVALID', `${modelPath} is not the file that ${cardPath} was written for`, {

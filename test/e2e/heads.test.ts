@@ -56,7 +56,9 @@ describe('a bare detector', () => {
     );
     const { stdout, stderr } = await infer(model);
     expect(JSON.parse(stdout)).toMatchObject({ task: 'raw', status: 'ok', predictions: [] });
-    expect(stderr).toMatch(/what the outputs of odd mean is not sure, so they stay raw: outputs: y \[1, 84, 2100\]/);
+    expect(stderr).toMatch(
+      /the meaning of the outputs of odd is not certain, so they stay raw: outputs: y \[1, 84, 2100\]/,
+    );
     const added = await runCli(['model', 'add', model], { env: { TESSERA_MODELS__DIR: join(folder, 'library') } });
     expect(added.stderr).toMatch(
       /stay raw.*\n- outputs: y \[1, 84, 2100\]\n- not yolov8 of 80 classes: 7 would be a score/,

@@ -145,7 +145,7 @@ describe('a report', () => {
       'fail  long  broken',
       '            -> mend it',
       'skip  b     not here',
-      '1 ok, 0 to look at, 1 to mend, 1 skipped',
+      '1 ok, 0 to look at, 1 to fix, 1 skipped',
     ]);
   });
 });
