@@ -32,15 +32,15 @@ beforeAll(async () => {
     const found = await session.run({ x: new Tensor('float32', values, SHAPE) });
     whole[name] = Object.fromEntries(Object.entries(found).map(([key, { data }]) => [key, data as Float32Array]));
   }
-  await writeFile(join(folder, 'exits.onnx'), onnx);
+  await mkdir(join(folder, 'model'));
+  await writeFile(join(folder, 'model', 'exits.onnx'), onnx);
 });
 afterAll(() => rm(folder, { recursive: true }));
 
 /** Runs the frames through two nodes; the values are those of the first frame. */
 async function infer(card: object, frames: readonly string[], flags: readonly string[] = []) {
   const model = join(folder, 'model');
-  await mkdir(model, { recursive: true });
-  const yaml = { name: 'exits', model: '../exits.onnx', task: 'classify', output: { decoder: 'logits' }, ...card };
+  const yaml = { name: 'exits', model: 'exits.onnx', task: 'classify', output: { decoder: 'logits' }, ...card };
   // JSON is YAML.
   await writeFile(join(model, 'model.yaml'), JSON.stringify(yaml));
   const dump = join(folder, 'out.bin');
