@@ -36,7 +36,7 @@ describe('the limits in docs/operations.md', () => {
     expect(cell('frames under way')).toBe(
       `${central.max_open}; ${central.max_open_per_model}; ${mb(central.max_open_bytes)}`,
     );
-    expect(cell('tiles that nobody asked for')).toContain(
+    expect(cell('tiles that the planner chooses by itself')).toContain(
       `${MOST_INPUT} times the input; ${MOST_WORK} times the work; ${100 * MOST_TIME} % of one node's`,
     );
     expect(cell("a frame's time")).toContain(`${central.hard_limit_ms / 1000} s`);
