@@ -4,12 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import mqtt, { type IPublishPacket, type MqttClient } from 'mqtt';
 import { afterEach, describe, expect, it } from 'vitest';
-import { type BrokerOptions, type RunningBroker, startBroker } from '../../broker/broker.ts';
+import type { BrokerOptions } from '../../broker/broker.ts';
 import { GUEST_LIMITS } from '../../broker/guest-sessions.ts';
 import { GuestStore } from '../../broker/guest-store.ts';
 import type { Identity } from '../../broker/policy.ts';
 import { joinPassword } from '../../shared/config/join.ts';
-import { type RecordingLog, recordingLog } from '../support/recording-log.ts';
+import { localBroker } from '../support/local-broker.ts';
 
 // Lost if these fail: an app that comes and goes misses results that the broker promised to keep, reads what was kept for
 // somebody else, or fills the broker's memory.
@@ -19,17 +19,7 @@ afterEach(async () => {
   for (const stop of stops.splice(0).reverse()) await stop();
 });
 
-async function broker(options: Partial<BrokerOptions> = {}) {
-  const log: RecordingLog = recordingLog();
-  const running: RunningBroker = await startBroker({
-    listen: ['mqtt://127.0.0.1:0'],
-    anonymous: 'loopback',
-    log,
-    ...options,
-  });
-  stops.push(() => running.stop());
-  return { broker: running, log, url: running.urls[0]! };
-}
+const broker = (options: Partial<BrokerOptions> = {}) => localBroker(stops, options);
 
 interface Guest {
   readonly client: MqttClient;

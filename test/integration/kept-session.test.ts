@@ -2,11 +2,11 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import mqtt, { type IPublishPacket, type Packet } from 'mqtt';
 import { afterEach, describe, expect, it } from 'vitest';
-import { type BrokerOptions, type RunningBroker, startBroker } from '../../broker/broker.ts';
+import type { BrokerOptions } from '../../broker/broker.ts';
 import type { Identity } from '../../broker/policy.ts';
 import { type Bus, type Message, silentLog } from '../../shared/ports.ts';
 import { type BusOptions, connectBus } from '../../shared/runtime/mqtt.ts';
-import { type RecordingLog, recordingLog } from '../support/recording-log.ts';
+import { localBroker } from '../support/local-broker.ts';
 
 /**
  * What the built-in broker keeps for central, with real connections. Lost if these fail: frames that were acknowledged
@@ -27,17 +27,7 @@ const CENTRAL = { clientId: 'tessera-central', sessionSec: 60 };
 const SESSION_OF_3 = { clean: false, protocolVersion: 4, reconnectPeriod: 0 } as const;
 const INPUT = 'tessera/input/front';
 
-async function broker(options: Partial<BrokerOptions> = {}) {
-  const log: RecordingLog = recordingLog();
-  const running: RunningBroker = await startBroker({
-    listen: ['mqtt://127.0.0.1:0'],
-    anonymous: 'loopback',
-    log,
-    ...options,
-  });
-  stops.push(() => running.stop());
-  return { broker: running, log, url: running.urls[0]! };
-}
+const broker = (options: Partial<BrokerOptions> = {}) => localBroker(stops, options);
 
 async function bus(url: string, clientId: string, more: Partial<BusOptions> = {}): Promise<Bus> {
   const made = await connectBus({ url, clientId, log: silentLog, ...more });
