@@ -7,14 +7,9 @@ import { startAgentProcess } from '../cli/agent-process.ts';
 import { integer, positive, type Values, valueOr } from '../cli/options.ts';
 import type { Plan } from '../shared/plan/plan.ts';
 import { silentLog } from '../shared/ports.ts';
-import {
-  blobGetMessage,
-  type ControlMessage,
-  controlMessage,
-  type ResultMessage,
-  resultMessage,
-  type WorkMessage,
-} from '../shared/protocol/messages.ts';
+import { blobGetMessage } from '../shared/protocol/messages/blob.ts';
+import { type ControlMessage, controlMessage } from '../shared/protocol/messages/control.ts';
+import { type ResultMessage, resultMessage, type WorkMessage } from '../shared/protocol/messages/work.ts';
 import { topics as topicsOf } from '../shared/protocol/topics.ts';
 import { openBlobStore } from '../shared/runtime/blob-store.ts';
 import { connectBus } from '../shared/runtime/mqtt.ts';

@@ -8,7 +8,7 @@ import { drawnPictures } from '../cli/camera/source.ts';
 import { type Cluster, startCluster } from '../cli/cluster.ts';
 import { integer, oneOf, positive, type Values, valueOr } from '../cli/options.ts';
 import { silentLog } from '../shared/ports.ts';
-import { resultObject } from '../shared/protocol/messages.ts';
+import { resultObject } from '../shared/protocol/messages/result.ts';
 import { topics } from '../shared/protocol/topics.ts';
 import { connectBus } from '../shared/runtime/mqtt.ts';
 import { compiledFile } from '../shared/runtime/worker-entry.ts';

@@ -12,7 +12,7 @@ import { modelTotals } from '../shared/onnx/cost.ts';
 import type { Model } from '../shared/onnx/model.ts';
 import { resolveModel } from '../shared/onnx/resolve.ts';
 import { silentLog } from '../shared/ports.ts';
-import type { FrameEnvelope } from '../shared/protocol/messages.ts';
+import type { FrameEnvelope } from '../shared/protocol/messages/frame.ts';
 import { loadModelFile } from '../shared/runtime/package.ts';
 import { createRandom } from '../shared/scene/random.ts';
 import { difference } from '../shared/tensor/compare.ts';

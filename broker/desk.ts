@@ -7,7 +7,7 @@ import {
   type NodeRevoked,
   nodeInvite,
   nodeRevoke,
-} from '../shared/protocol/messages.ts';
+} from '../shared/protocol/messages/requests.ts';
 import { topics as topicsOf } from '../shared/protocol/topics.ts';
 import { connectBusOver } from '../shared/runtime/mqtt.ts';
 import { answerRequests, handler } from '../shared/runtime/requests.ts';

@@ -1,4 +1,4 @@
-import type { WireRegion } from '../shared/protocol/messages.ts';
+import type { WireRegion } from '../shared/protocol/messages/region.ts';
 import type { Executor, TileOutcome } from '../shared/runtime/executor-types.ts';
 import type { DataPlane } from './assembly/data-plane.ts';
 import type { PackedTile } from './assembly/frame-store.ts';

@@ -1,6 +1,6 @@
 import { Allowances } from '../shared/allowances.ts';
 import type { BlobStore, Log } from '../shared/ports.ts';
-import { type BlobGetMessage, type BlobPartMessage, blobGetMessage } from '../shared/protocol/messages.ts';
+import { type BlobGetMessage, type BlobPartMessage, blobGetMessage } from '../shared/protocol/messages/blob.ts';
 import type { Gate, Wire } from '../shared/runtime/wire.ts';
 
 /** Requests that are answered at a time: what is read and not yet sent is at most so many MiB. */

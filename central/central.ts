@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { type Failure, TesseraError } from '../shared/errors.ts';
 import { CENTRAL, type Plan } from '../shared/plan/plan.ts';
 import type { BlobStore, Bus } from '../shared/ports.ts';
-import type { PlanStatus } from '../shared/protocol/messages.ts';
+import type { PlanStatus } from '../shared/protocol/messages/central.ts';
 import { isNodeId, topics } from '../shared/protocol/topics.ts';
 import { openBlobStore } from '../shared/runtime/blob-store.ts';
 import { createExecutor } from '../shared/runtime/executor.ts';

@@ -7,7 +7,7 @@ import { withMadeOutputs, withoutUnusedInputs } from '../shared/onnx/rim.ts';
 import { type TensorNames, withPlainNames } from '../shared/onnx/tensor-names.ts';
 import { MAX_RANK, MAX_STAGE_TENSORS } from '../shared/plan/limits.ts';
 import type { BlobStore } from '../shared/ports.ts';
-import type { ModelManifest } from '../shared/protocol/messages.ts';
+import type { ModelManifest } from '../shared/protocol/messages/control.ts';
 import { packModel } from '../shared/runtime/package.ts';
 import type { SigningKey } from '../shared/runtime/signature.ts';
 import { byteLength, elementCount, type TensorSpec } from '../shared/tensor/tensor.ts';

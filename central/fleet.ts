@@ -4,16 +4,10 @@ import { type Failure, failureOf } from '../shared/errors.ts';
 import { Heartbeats, MAX_HEARTBEAT_BYTES } from '../shared/heartbeats.ts';
 import { CENTRAL } from '../shared/plan/plan.ts';
 import type { Bus, Log, Message } from '../shared/ports.ts';
-import {
-  controlMessage,
-  heartbeat,
-  type NodeInfo,
-  nodeInfo,
-  type PlanProgress,
-  type ResultMessage,
-  resultMessage,
-  type WireRegion,
-} from '../shared/protocol/messages.ts';
+import { controlMessage } from '../shared/protocol/messages/control.ts';
+import { heartbeat, type NodeInfo, nodeInfo, type PlanProgress } from '../shared/protocol/messages/node.ts';
+import type { WireRegion } from '../shared/protocol/messages/region.ts';
+import { type ResultMessage, resultMessage } from '../shared/protocol/messages/work.ts';
 import { parseNodeTopic, type Topics, WIRE_VERSION } from '../shared/protocol/topics.ts';
 import type { Gate, Head, Wire } from '../shared/runtime/wire.ts';
 import { explain } from '../shared/schema.ts';

@@ -1,5 +1,5 @@
 import { CENTRAL } from '../shared/plan/plan.ts';
-import type { PlanProgress } from '../shared/protocol/messages.ts';
+import type { PlanProgress } from '../shared/protocol/messages/node.ts';
 import type { Snapshot } from './coordinator/snapshot.ts';
 import { type Refusal, refusalText } from './coordinator/standing.ts';
 

@@ -1,6 +1,6 @@
 import { predictionsSvg } from '../shared/model/drawing.ts';
 import type { Size } from '../shared/model/placement.ts';
-import type { Prediction } from '../shared/protocol/messages.ts';
+import type { Prediction } from '../shared/protocol/messages/result.ts';
 import { decodeFrame, drawOver, pictureSize } from '../shared/runtime/image.ts';
 
 /** Longest side of an annotated picture, pixels. */

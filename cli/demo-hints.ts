@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { ResultObject } from '../shared/protocol/messages.ts';
+import type { ResultObject } from '../shared/protocol/messages/result.ts';
 import { writeWhole } from '../shared/runtime/whole-file.ts';
 import { annotatedPicture } from './annotated-picture.ts';
 

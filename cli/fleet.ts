@@ -9,7 +9,7 @@ import {
   leftOut,
   type NodeInfo,
   nodeInfo,
-} from '../shared/protocol/messages.ts';
+} from '../shared/protocol/messages/node.ts';
 import { parseNodeTopic, type Topics } from '../shared/protocol/topics.ts';
 import type { z } from '../shared/schema.ts';
 

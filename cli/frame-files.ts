@@ -1,7 +1,7 @@
 import type { FileHandle } from 'node:fs/promises';
 import { TesseraError } from '../shared/errors.ts';
 import { adviceFor, describeBytes, HEAD_BYTES, sniff } from '../shared/model/sniff.ts';
-import type { FrameEnvelope } from '../shared/protocol/messages.ts';
+import type { FrameEnvelope } from '../shared/protocol/messages/frame.ts';
 import { openFile } from '../shared/runtime/file.ts';
 import { DTYPE_BYTES, elementCount, type TensorSpec } from '../shared/tensor/tensor.ts';
 import { pictureFiles, readFrame, unreadable } from './camera/source.ts';

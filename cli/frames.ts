@@ -1,14 +1,14 @@
 import { randomBytes } from 'node:crypto';
 import { TesseraError } from '../shared/errors.ts';
 import type { Bus } from '../shared/ports.ts';
+import type { FrameEnvelope } from '../shared/protocol/messages/frame.ts';
+import { partMessage } from '../shared/protocol/messages/part.ts';
 import {
-  type FrameEnvelope,
-  partMessage,
   type ResultObject,
   resultObject,
   type TensorMessage,
   tensorMessage,
-} from '../shared/protocol/messages.ts';
+} from '../shared/protocol/messages/result.ts';
 import { PART_LIMIT_BYTES, Reassembler, splitBody } from '../shared/protocol/parts.ts';
 import { parseResultTopic, type Topics } from '../shared/protocol/topics.ts';
 import { decode, encode } from '../shared/runtime/cbor.ts';

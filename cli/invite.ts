@@ -1,5 +1,5 @@
 import { makeJoinToken } from '../shared/config/join.ts';
-import type { NodeInvite, NodeInvited } from '../shared/protocol/messages.ts';
+import type { NodeInvite, NodeInvited } from '../shared/protocol/messages/requests.ts';
 import { hashSecret, newSecret } from '../shared/runtime/secret.ts';
 
 /** The desk of a broker, here or at the other end of a request. */

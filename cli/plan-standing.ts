@@ -1,5 +1,5 @@
 import { plain } from '../shared/complaints.ts';
-import type { Heartbeat, PlanProgress } from '../shared/protocol/messages.ts';
+import type { Heartbeat, PlanProgress } from '../shared/protocol/messages/node.ts';
 
 function megabytes(bytes: number): string {
   return (bytes / 1e6).toFixed(bytes < 1e7 && bytes > 0 ? 1 : 0);

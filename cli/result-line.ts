@@ -1,4 +1,4 @@
-import type { ResultObject } from '../shared/protocol/messages.ts';
+import type { ResultObject } from '../shared/protocol/messages/result.ts';
 
 /** Predictions that a line names; the rest is counted. */
 const NAMED = 3;

@@ -1,6 +1,6 @@
 import { TesseraError } from '../shared/errors.ts';
 import type { Bus } from '../shared/ports.ts';
-import type { ResultObject } from '../shared/protocol/messages.ts';
+import type { ResultObject } from '../shared/protocol/messages/result.ts';
 import type { Topics } from '../shared/protocol/topics.ts';
 import type { OutgoingFrame } from './frame-sources.ts';
 import { FrameClient, publishFrame } from './frames.ts';

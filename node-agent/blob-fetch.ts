@@ -1,6 +1,6 @@
 import { TesseraError } from '../shared/errors.ts';
 import type { BlobStore } from '../shared/ports.ts';
-import type { BlobGetMessage, BlobPartMessage } from '../shared/protocol/messages.ts';
+import type { BlobGetMessage, BlobPartMessage } from '../shared/protocol/messages/blob.ts';
 
 /** A blob that a manifest names. */
 export interface WantedBlob {

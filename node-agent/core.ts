@@ -1,4 +1,4 @@
-import type { WorkError } from '../shared/protocol/messages.ts';
+import type { WorkError } from '../shared/protocol/messages/work.ts';
 import { Epochs } from './epochs.ts';
 
 /**

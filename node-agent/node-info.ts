@@ -1,7 +1,7 @@
 import { arch, cpus, type as osType, release } from 'node:os';
 import { codecNames } from '../shared/codec/codec.ts';
 import type { Tier } from '../shared/plan/plan.ts';
-import type { NodeInfo } from '../shared/protocol/messages.ts';
+import type { NodeInfo } from '../shared/protocol/messages/node.ts';
 import { PART_LIMIT_BYTES } from '../shared/protocol/parts.ts';
 import { WIRE_VERSION } from '../shared/protocol/topics.ts';
 import { machineLimits } from '../shared/runtime/machine-limits.ts';

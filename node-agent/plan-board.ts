@@ -1,5 +1,5 @@
 import type { Log } from '../shared/ports.ts';
-import type { PlanProgress } from '../shared/protocol/messages.ts';
+import type { PlanProgress } from '../shared/protocol/messages/node.ts';
 
 /** Plans that a heartbeat names, the newest. */
 const NAMED = 16;

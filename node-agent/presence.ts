@@ -1,7 +1,7 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { Complaints } from '../shared/complaints.ts';
 import type { Bus, Log } from '../shared/ports.ts';
-import type { NodeInfo, PlanProgress } from '../shared/protocol/messages.ts';
+import type { NodeInfo, PlanProgress } from '../shared/protocol/messages/node.ts';
 import type { Topics } from '../shared/protocol/topics.ts';
 import type { StaticInfo } from './node-info.ts';
 import { heartbeatOf } from './rates.ts';

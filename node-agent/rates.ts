@@ -1,5 +1,5 @@
 import { MAX_HEARTBEAT_BYTES } from '../shared/heartbeats.ts';
-import type { Heartbeat, PlanProgress } from '../shared/protocol/messages.ts';
+import type { Heartbeat, PlanProgress } from '../shared/protocol/messages/node.ts';
 import type { Vitals } from './vitals-types.ts';
 
 /** Weight of the newest tile: about the last twenty count, as a node's speed changes within seconds. */

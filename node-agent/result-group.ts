@@ -1,4 +1,4 @@
-import type { ResultMessage } from '../shared/protocol/messages.ts';
+import type { ResultMessage } from '../shared/protocol/messages/work.ts';
 import type { TileOutcome } from '../shared/runtime/executor-types.ts';
 
 /** A body up to this size travels as one message (DESIGN.md section 4). */

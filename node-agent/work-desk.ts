@@ -2,7 +2,7 @@ import { Complaints } from '../shared/complaints.ts';
 import { failureOf } from '../shared/errors.ts';
 import { CENTRAL } from '../shared/plan/plan.ts';
 import type { Log } from '../shared/ports.ts';
-import type { ResultMessage, WorkError, WorkMessage } from '../shared/protocol/messages.ts';
+import type { ResultMessage, WorkError, WorkMessage } from '../shared/protocol/messages/work.ts';
 import type { Executor, Job } from '../shared/runtime/executor-types.ts';
 import { epochOf, type Held, type Refusal, WorkQueue } from './core.ts';
 import type { Epochs } from './epochs.ts';

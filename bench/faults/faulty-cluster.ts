@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Answer, FrameClient } from '../../cli/frames.ts';
 import type { Bus } from '../../shared/ports.ts';
-import type { ResultObject } from '../../shared/protocol/messages.ts';
+import type { ResultObject } from '../../shared/protocol/messages/result.ts';
 import { createRandom } from '../../shared/scene/random.ts';
 import { Deployment, kill, pictures, type TestBroker } from '../testbed/deployment.ts';
 import { Relay } from '../testbed/relay.ts';

@@ -1,6 +1,6 @@
 import { FrameClient } from '../../cli/frames.ts';
 import { silentLog } from '../../shared/ports.ts';
-import type { FrameEnvelope } from '../../shared/protocol/messages.ts';
+import type { FrameEnvelope } from '../../shared/protocol/messages/frame.ts';
 import { topics } from '../../shared/protocol/topics.ts';
 import { connectBus } from '../../shared/runtime/mqtt.ts';
 

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { drawnPictures } from '../../cli/camera/source.ts';
 import { silentLog } from '../../shared/ports.ts';
-import { resultObject } from '../../shared/protocol/messages.ts';
+import { resultObject } from '../../shared/protocol/messages/result.ts';
 import { topics } from '../../shared/protocol/topics.ts';
 import { connectBus } from '../../shared/runtime/mqtt.ts';
 

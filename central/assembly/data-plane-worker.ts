@@ -1,7 +1,7 @@
 import { parentPort } from 'node:worker_threads';
 import { failureOf, TesseraError } from '../../shared/errors.ts';
 import type { ModelCard } from '../../shared/model/card.ts';
-import type { WireRegion } from '../../shared/protocol/messages.ts';
+import type { WireRegion } from '../../shared/protocol/messages/region.ts';
 import { decodeFrame, type FrameMapping } from '../../shared/runtime/image.ts';
 import { answerCalls, buffersOf, type Moved } from '../../shared/runtime/worker-call.ts';
 import { byteLength, type Tensor, type TensorSpec, wholeBox } from '../../shared/tensor/tensor.ts';

@@ -1,7 +1,9 @@
 import { Worker } from 'node:worker_threads';
 import { type Failure, TesseraError } from '../../shared/errors.ts';
 import type { ModelCard } from '../../shared/model/card.ts';
-import type { FrameEnvelope, Prediction, WireRegion } from '../../shared/protocol/messages.ts';
+import type { FrameEnvelope } from '../../shared/protocol/messages/frame.ts';
+import type { WireRegion } from '../../shared/protocol/messages/region.ts';
+import type { Prediction } from '../../shared/protocol/messages/result.ts';
 import { Backoff } from '../../shared/runtime/backoff.ts';
 import { buffersOf, ownBytes, WorkerCalls } from '../../shared/runtime/worker-call.ts';
 import { workerEntry } from '../../shared/runtime/worker-entry.ts';

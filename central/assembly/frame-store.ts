@@ -4,7 +4,7 @@ import { bytesOf } from '../../shared/codec/floats.ts';
 import { type ClipSpec, sameCodec } from '../../shared/codec/spec.ts';
 import { TesseraError } from '../../shared/errors.ts';
 import type { ExitRule } from '../../shared/plan/plan.ts';
-import type { WireRegion } from '../../shared/protocol/messages.ts';
+import type { WireRegion } from '../../shared/protocol/messages/region.ts';
 import {
   type Box,
   boxShape,

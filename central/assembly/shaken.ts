@@ -1,4 +1,4 @@
-import type { WireRegion } from '../../shared/protocol/messages.ts';
+import type { WireRegion } from '../../shared/protocol/messages/region.ts';
 
 /**
  * How far rounding may carry a network: its inputs are changed by a little more than rounding would, and what comes out is

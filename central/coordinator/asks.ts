@@ -18,7 +18,7 @@ import type { Ask, Batch, Frame, Node, StageRun, State, TileRun } from './state.
 
 /** Cost per second that is assumed where nobody has shown any speed yet; only its order of magnitude matters. */
 const NOMINAL_SPEED = 1e9;
-/** Tiles that one `work` message may name (protocol/messages.ts). */
+/** Tiles that one `work` message may name (protocol/messages/work.ts). */
 const MAX_TILES = 4096;
 
 /** A node as the allocation sees it. */

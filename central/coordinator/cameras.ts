@@ -1,4 +1,4 @@
-import type { SkipReason } from '../../shared/protocol/messages.ts';
+import type { SkipReason } from '../../shared/protocol/messages/result.ts';
 import type { CameraPolicy, Event } from './events.ts';
 import type { Camera, PlanRun, State, Waiting } from './state.ts';
 

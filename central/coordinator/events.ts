@@ -1,6 +1,8 @@
 import type { Failure } from '../../shared/errors.ts';
 import type { Plan, Tier } from '../../shared/plan/plan.ts';
-import type { FallbackReason, NodeEventName, Outcome, SkipReason, WorkError } from '../../shared/protocol/messages.ts';
+import type { NodeEventName } from '../../shared/protocol/messages/node.ts';
+import type { FallbackReason, Outcome, SkipReason } from '../../shared/protocol/messages/result.ts';
+import type { WorkError } from '../../shared/protocol/messages/work.ts';
 
 /**
  * What the coordinator is told and what it asks for: plain data, never bytes.

@@ -1,6 +1,6 @@
 import type { Failure } from '../../shared/errors.ts';
 import { CENTRAL } from '../../shared/plan/plan.ts';
-import type { Outcome } from '../../shared/protocol/messages.ts';
+import type { Outcome } from '../../shared/protocol/messages/result.ts';
 import { cancel, end } from './asks.ts';
 import { freePayload } from './cameras.ts';
 import type { TileTrace } from './events.ts';

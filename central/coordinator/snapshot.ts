@@ -1,4 +1,4 @@
-import type { Outcome, SkipReason } from '../../shared/protocol/messages.ts';
+import type { Outcome, SkipReason } from '../../shared/protocol/messages/result.ts';
 import type { TileNote } from './events.ts';
 import type { State } from './state.ts';
 

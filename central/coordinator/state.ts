@@ -1,5 +1,5 @@
 import type { Plan, Stage, Tier } from '../../shared/plan/plan.ts';
-import type { Outcome, SkipReason } from '../../shared/protocol/messages.ts';
+import type { Outcome, SkipReason } from '../../shared/protocol/messages/result.ts';
 import type { NodeStatistics } from '../scheduler/statistics.ts';
 import type { Audit } from './audit.ts';
 import type { CameraPolicy, Effect, Fallback, PlanFacts, TileFacts, TileNote } from './events.ts';

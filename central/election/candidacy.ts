@@ -3,7 +3,7 @@ import { TesseraError } from '../../shared/errors.ts';
 import type { Bus, Log, Message } from '../../shared/ports.ts';
 import { readCentralStatus } from '../../shared/protocol/central-status.ts';
 import { MAX_EPOCH } from '../../shared/protocol/epoch.ts';
-import type { CentralStatus } from '../../shared/protocol/messages.ts';
+import type { CentralStatus } from '../../shared/protocol/messages/central.ts';
 import type { Topics } from '../../shared/protocol/topics.ts';
 import { Election, type ElectionEffect, type ElectionEvent } from './election.ts';
 

@@ -1,5 +1,5 @@
 import { MAX_EPOCH } from '../../shared/protocol/epoch.ts';
-import type { CentralStatus } from '../../shared/protocol/messages.ts';
+import type { CentralStatus } from '../../shared/protocol/messages/central.ts';
 
 /**
  * Which of several centrals on one base is at work: a deterministic state machine, told of time and of what the others

@@ -1,7 +1,7 @@
 import type { Complaints } from '../../shared/complaints.ts';
 import type { Failure } from '../../shared/errors.ts';
 import type { Message } from '../../shared/ports.ts';
-import type { Task } from '../../shared/protocol/messages.ts';
+import type { Task } from '../../shared/protocol/messages/result.ts';
 import { parseInputTopic } from '../../shared/protocol/topics.ts';
 import type { Event } from '../coordinator/events.ts';
 import type { Ledger } from '../journal/ledger.ts';

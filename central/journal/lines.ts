@@ -1,5 +1,5 @@
 import { crc32 } from 'node:zlib';
-import { TASKS, type Task } from '../../shared/protocol/messages.ts';
+import { TASKS, type Task } from '../../shared/protocol/messages/result.ts';
 import { isFrameId, isName } from '../../shared/protocol/topics.ts';
 
 /**

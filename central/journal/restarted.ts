@@ -1,4 +1,4 @@
-import type { ResultObject } from '../../shared/protocol/messages.ts';
+import type { ResultObject } from '../../shared/protocol/messages/result.ts';
 import type { TakenFrame } from './lines.ts';
 
 /** A frame that was taken in; without an `i_id` where it waited its turn still. */

@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto';
 import type { Log } from '../../shared/ports.ts';
-import type { LeftOut } from '../../shared/protocol/messages.ts';
+import type { LeftOut } from '../../shared/protocol/messages/node.ts';
 import type { Effect } from '../coordinator/events.ts';
 
 /** A seed for choosing what is audited, which no node can know. */

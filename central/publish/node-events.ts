@@ -1,6 +1,6 @@
 import { plain } from '../../shared/complaints.ts';
 import type { Log } from '../../shared/ports.ts';
-import type { NodeEvent } from '../../shared/protocol/messages.ts';
+import type { NodeEvent } from '../../shared/protocol/messages/node.ts';
 import type { Effect } from '../coordinator/events.ts';
 
 /** What `NodeEvents` needs. */

@@ -1,5 +1,5 @@
 import type { Split } from '../../shared/plan/plan.ts';
-import type { PlanStatus } from '../../shared/protocol/messages.ts';
+import type { PlanStatus } from '../../shared/protocol/messages/central.ts';
 import { costInWords } from '../planner/cost-in-words.ts';
 import type { PreparedPlan } from '../planner/prepared.ts';
 

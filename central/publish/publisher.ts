@@ -1,14 +1,9 @@
 import { CENTRAL } from '../../shared/plan/plan.ts';
 import type { Bus, Log } from '../../shared/ports.ts';
-import type {
-  CentralModels,
-  LeftOut,
-  NodeEvent,
-  PlanStatus,
-  ResultObject,
-  TensorMessage,
-  WireRegion,
-} from '../../shared/protocol/messages.ts';
+import type { CentralModels, PlanStatus } from '../../shared/protocol/messages/central.ts';
+import type { LeftOut, NodeEvent } from '../../shared/protocol/messages/node.ts';
+import type { WireRegion } from '../../shared/protocol/messages/region.ts';
+import type { ResultObject, TensorMessage } from '../../shared/protocol/messages/result.ts';
 import { splitBody } from '../../shared/protocol/parts.ts';
 import type { Topics } from '../../shared/protocol/topics.ts';
 import { encode } from '../../shared/runtime/cbor.ts';

@@ -1,4 +1,4 @@
-import type { Prediction, ResultObject, Task } from '../../shared/protocol/messages.ts';
+import type { Prediction, ResultObject, Task } from '../../shared/protocol/messages/result.ts';
 import type { FrameEnd } from '../coordinator/events.ts';
 
 /** What is known of a frame beside how it ended. */

@@ -1,4 +1,4 @@
-import type { Outcome, SkipReason } from '../../shared/protocol/messages.ts';
+import type { Outcome, SkipReason } from '../../shared/protocol/messages/result.ts';
 import { type FrameEnd, TILE_NOTES } from '../coordinator/events.ts';
 import type { Snapshot } from '../coordinator/snapshot.ts';
 

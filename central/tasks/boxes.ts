@@ -1,7 +1,7 @@
 import type { ReadBox } from '../../shared/model/heads/box-readers.ts';
 import { labelOf } from '../../shared/model/labels.ts';
 import { IDENTITY_MAPPING } from '../../shared/model/placement.ts';
-import type { Prediction } from '../../shared/protocol/messages.ts';
+import type { Prediction } from '../../shared/protocol/messages/result.ts';
 import { type Answer, type DecodeRequest, inputSize, NOTHING, roundScore, unfit } from './decoder.ts';
 
 /** Candidates that are compared with one another: the best by score. What a network floods beyond it is noise. */

@@ -1,7 +1,7 @@
 import { TesseraError } from '../../shared/errors.ts';
 import { type ModelCard, pictureShape } from '../../shared/model/card.ts';
 import type { FrameMapping, Size } from '../../shared/model/placement.ts';
-import type { Prediction } from '../../shared/protocol/messages.ts';
+import type { Prediction } from '../../shared/protocol/messages/result.ts';
 import type { Tensor } from '../../shared/tensor/tensor.ts';
 
 /** The picture that a network saw. `mapping` is null when the frame was a tensor: boxes are then in input pixels. */

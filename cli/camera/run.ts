@@ -1,4 +1,4 @@
-import type { ResultObject } from '../../shared/protocol/messages.ts';
+import type { ResultObject } from '../../shared/protocol/messages/result.ts';
 import { pictureFrame } from '../frame-files.ts';
 import type { Answer, FrameClient } from '../frames.ts';
 import { Pace } from '../pace.ts';

@@ -30,7 +30,7 @@ export const command = defineCommand({
         import('../connect.ts'),
         import('../../shared/protocol/topics.ts'),
         import('../../shared/runtime/requests.ts'),
-        import('../../shared/protocol/messages.ts'),
+        import('../../shared/protocol/messages/requests.ts'),
         import('../invite.ts'),
       ]);
     const { hideUserInfo } = await import('../../shared/config/show.ts');

@@ -23,7 +23,7 @@ export const command = defineCommand({
       import('../connect.ts'),
       import('../../shared/protocol/topics.ts'),
       import('../../shared/runtime/requests.ts'),
-      import('../../shared/protocol/messages.ts'),
+      import('../../shared/protocol/messages/requests.ts'),
     ]);
     const bus = await connectCommand(config, 'node', await openLog(config, 'node'));
     try {

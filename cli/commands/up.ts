@@ -4,7 +4,7 @@ import { hideUserInfo } from '../../shared/config/show.ts';
 import { TesseraError } from '../../shared/errors.ts';
 import { CENTRAL } from '../../shared/plan/plan.ts';
 import type { Log } from '../../shared/ports.ts';
-import type { ResultObject } from '../../shared/protocol/messages.ts';
+import type { ResultObject } from '../../shared/protocol/messages/result.ts';
 import type { Shot, Source } from '../camera/source.ts';
 import type { Cluster } from '../cluster.ts';
 import { defineCommand } from '../command.ts';

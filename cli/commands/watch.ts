@@ -34,7 +34,7 @@ export const command = defineCommand({
     ] = await Promise.all([
       import('../connect.ts'),
       import('../../shared/protocol/topics.ts'),
-      import('../../shared/protocol/messages.ts'),
+      import('../../shared/protocol/messages/result.ts'),
       import('../result-line.ts'),
       import('../signals.ts'),
       import('../audience.ts'),

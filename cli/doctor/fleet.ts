@@ -1,6 +1,6 @@
 import { plain } from '../../shared/complaints.ts';
 import type { Failure } from '../../shared/errors.ts';
-import type { Heartbeat, NodeInfo } from '../../shared/protocol/messages.ts';
+import type { Heartbeat, NodeInfo } from '../../shared/protocol/messages/node.ts';
 import { WIRE_VERSION } from '../../shared/protocol/topics.ts';
 import { newestPlans, planState, refusalOf } from '../plan-standing.ts';
 import { type Check, checksOf } from './check.ts';

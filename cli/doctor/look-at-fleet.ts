@@ -6,14 +6,16 @@ import {
   type CentralModels,
   centralModels,
   centralStatus,
+  planStatus,
+} from '../../shared/protocol/messages/central.ts';
+import {
   type Heartbeat,
   heartbeat,
   type LeftOut,
   leftOut,
   type NodeInfo,
   nodeInfo,
-  planStatus,
-} from '../../shared/protocol/messages.ts';
+} from '../../shared/protocol/messages/node.ts';
 import { parseNodeTopic, topics } from '../../shared/protocol/topics.ts';
 import { packageVersion } from '../../shared/runtime/version.ts';
 import type { z } from '../../shared/schema.ts';

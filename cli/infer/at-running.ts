@@ -8,8 +8,8 @@ import {
   centralModels,
   type PlanStatus,
   planStatus,
-  type ResultObject,
-} from '../../shared/protocol/messages.ts';
+} from '../../shared/protocol/messages/central.ts';
+import type { ResultObject } from '../../shared/protocol/messages/result.ts';
 import { topics } from '../../shared/protocol/topics.ts';
 import { followAudience, whyUnheard } from '../audience.ts';
 import { connectCommand } from '../connect.ts';

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { TesseraError } from '../../shared/errors.ts';
 import type { ModelCard } from '../../shared/model/card.ts';
-import type { ResultObject } from '../../shared/protocol/messages.ts';
+import type { ResultObject } from '../../shared/protocol/messages/result.ts';
 import type { FrameFile } from '../frame-files.ts';
 import type { FrameClient } from '../frames.ts';
 import { untilAborted } from '../signals.ts';

@@ -1,5 +1,5 @@
 import type { PreparedPlan } from '../../central/planner/prepared.ts';
-import type { ResultObject } from '../../shared/protocol/messages.ts';
+import type { ResultObject } from '../../shared/protocol/messages/result.ts';
 
 /** What `tessera infer` says in lines for people. */
 

@@ -1,6 +1,6 @@
 import { CODEC_FORMS, isCodec } from '../codec/spec.ts';
 import { nearest } from '../nearest.ts';
-import { TASKS } from '../protocol/messages.ts';
+import { TASKS } from '../protocol/messages/result.ts';
 import { isName } from '../protocol/topics.ts';
 import { z } from '../schema.ts';
 import { BOX_FIELDS, BOX_FORMS } from './heads/box-readers.ts';

@@ -1,4 +1,4 @@
-import type { Prediction } from '../protocol/messages.ts';
+import type { Prediction } from '../protocol/messages/result.ts';
 import type { FrameMapping, Size } from './placement.ts';
 
 /** Drawings on pictures: what a network said, for people to look at. */

@@ -1,4 +1,4 @@
-import { type CentralStatus, centralStatus } from './messages.ts';
+import { type CentralStatus, centralStatus } from './messages/central.ts';
 
 /** Longest text of a status that is looked at, bytes. */
 const MAX_BYTES = 4096;

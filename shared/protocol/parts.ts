@@ -1,4 +1,4 @@
-import type { PartMessage } from './messages.ts';
+import type { PartMessage } from './messages/part.ts';
 
 /**
  * A body over 256 KiB travels as parts `{v, m, part: [k, n], d}`, because brokers close the connection above 1-2 MB

@@ -1,6 +1,7 @@
 import type { CodecSpec } from '../codec/codec.ts';
 import type { Plan } from '../plan/plan.ts';
-import type { WireRegion, WorkError } from '../protocol/messages.ts';
+import type { WireRegion } from '../protocol/messages/region.ts';
+import type { WorkError } from '../protocol/messages/work.ts';
 import type { Box } from '../tensor/tensor.ts';
 
 /** Tiles of one stage to run: as `work` on the wire, without its addressing. */

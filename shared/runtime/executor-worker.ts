@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
 import type { Plan } from '../plan/plan.ts';
-import type { WorkError } from '../protocol/messages.ts';
+import type { WorkError } from '../protocol/messages/work.ts';
 import { openBlobStore } from './blob-store.ts';
 import type { TileOutcome } from './executor-types.ts';
 import { StageRunner } from './stage-runner.ts';

@@ -9,7 +9,7 @@ import {
   type Size,
 } from '../model/placement.ts';
 import { adviceFor, describeBytes, isAnimatedPng, sniff } from '../model/sniff.ts';
-import type { FrameEnvelope } from '../protocol/messages.ts';
+import type { FrameEnvelope } from '../protocol/messages/frame.ts';
 
 export type { FrameMapping } from '../model/placement.ts';
 

@@ -6,7 +6,7 @@ import type { Initializer, Model } from '../onnx/model.ts';
 import { readModel } from '../onnx/read.ts';
 import { writeModel } from '../onnx/write.ts';
 import type { BlobStore } from '../ports.ts';
-import type { ModelManifest } from '../protocol/messages.ts';
+import type { ModelManifest } from '../protocol/messages/control.ts';
 import { fileWithin, openFile, readBytes } from './file.ts';
 
 /** Node reads files below 2 GiB in one piece; ONNX's own limit is the same, since it is a protobuf message. */

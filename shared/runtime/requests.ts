@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { ERROR_CODES, type ErrorCode, failureOf, TesseraError } from '../errors.ts';
 import type { Bus, Log, Message } from '../ports.ts';
-import { request, response } from '../protocol/messages.ts';
+import { request, response } from '../protocol/messages/requests.ts';
 import type { Topics } from '../protocol/topics.ts';
 import { parse, type z } from '../schema.ts';
 

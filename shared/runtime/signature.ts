@@ -2,7 +2,7 @@ import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject,
 import { chmod } from 'node:fs/promises';
 import { join } from 'node:path';
 import { TesseraError } from '../errors.ts';
-import type { ModelManifest } from '../protocol/messages.ts';
+import type { ModelManifest } from '../protocol/messages/control.ts';
 import { readText } from './file.ts';
 import { elsewhereOf } from './state-directory.ts';
 import { makeWhole } from './whole-file.ts';

@@ -3,7 +3,7 @@ import { findCodec } from '../codec/codec.ts';
 import { type ClipSpec, codecText, sameCodec } from '../codec/spec.ts';
 import { TesseraError } from '../errors.ts';
 import type { Model, ResolvedModel } from '../onnx/model.ts';
-import type { WireRegion } from '../protocol/messages.ts';
+import type { WireRegion } from '../protocol/messages/region.ts';
 import {
   boxShape,
   byteLength,

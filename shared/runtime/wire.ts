@@ -4,7 +4,7 @@ import { Complaints } from '../complaints.ts';
 import { TesseraError } from '../errors.ts';
 import type { Bus, Log, Message } from '../ports.ts';
 import { peekCbor } from '../protocol/cbor-peek.ts';
-import { partMessage } from '../protocol/messages.ts';
+import { partMessage } from '../protocol/messages/part.ts';
 import { PART_LIMIT_BYTES, Reassembler, type ReassemblyLimits, splitBody } from '../protocol/parts.ts';
 import { parseWireTopic, type Topics, type WireKind } from '../protocol/topics.ts';
 import { parse, z } from '../schema.ts';

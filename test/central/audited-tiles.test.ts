@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { FrameStore, type PlanLayout } from '../../central/assembly/frame-store.ts';
 import { AuditedTiles } from '../../central/audited-tiles.ts';
 import type { Untimed } from '../../central/fleet.ts';
-import type { WireRegion } from '../../shared/protocol/messages.ts';
+import type { WireRegion } from '../../shared/protocol/messages/region.ts';
 
 /** If rounding that a network makes large counts as a lie, sound nodes with other processors are left out. */
 

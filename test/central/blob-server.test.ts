@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { serveBlobs } from '../../central/blob-server.ts';
 import { type BlobStore, silentLog } from '../../shared/ports.ts';
-import { type BlobPartMessage, blobPartMessage } from '../../shared/protocol/messages.ts';
+import { type BlobPartMessage, blobPartMessage } from '../../shared/protocol/messages/blob.ts';
 import { topics as topicsOf } from '../../shared/protocol/topics.ts';
 import { openBlobStore } from '../../shared/runtime/blob-store.ts';
 import { Wire } from '../../shared/runtime/wire.ts';

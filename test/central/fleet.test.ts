@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { type Untimed, watchFleet } from '../../central/fleet.ts';
-import type { NodeInfo, ResultMessage } from '../../shared/protocol/messages.ts';
+import type { NodeInfo } from '../../shared/protocol/messages/node.ts';
+import type { ResultMessage } from '../../shared/protocol/messages/work.ts';
 import { topics as topicsOf } from '../../shared/protocol/topics.ts';
 import { encode } from '../../shared/runtime/cbor.ts';
 import { Wire } from '../../shared/runtime/wire.ts';

@@ -1,7 +1,8 @@
 import { describe, expect, it, vi } from 'vitest';
 import { FrameClient, publishFrame } from '../../cli/frames.ts';
 import type { Bus } from '../../shared/ports.ts';
-import { partMessage, type ResultObject, type TensorMessage } from '../../shared/protocol/messages.ts';
+import { partMessage } from '../../shared/protocol/messages/part.ts';
+import type { ResultObject, TensorMessage } from '../../shared/protocol/messages/result.ts';
 import { splitBody } from '../../shared/protocol/parts.ts';
 import { topics } from '../../shared/protocol/topics.ts';
 import { decode, encode } from '../../shared/runtime/cbor.ts';

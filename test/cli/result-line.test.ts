@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { resultLine } from '../../cli/result-line.ts';
-import { resultObject } from '../../shared/protocol/messages.ts';
+import { resultObject } from '../../shared/protocol/messages/result.ts';
 import { examplesOf } from '../support/examples.ts';
 
 const [detected, failed] = examplesOf('docs/protocol.md')

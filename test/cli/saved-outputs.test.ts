@@ -5,7 +5,7 @@ import sharp from 'sharp';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { SavedOutputs, safeStem } from '../../cli/saved-outputs.ts';
 import { parseCard } from '../../shared/model/card.ts';
-import type { ResultObject, TensorMessage } from '../../shared/protocol/messages.ts';
+import type { ResultObject, TensorMessage } from '../../shared/protocol/messages/result.ts';
 import { floats } from '../central/tasks/request.ts';
 import { emptyResult } from '../support/result-object.ts';
 

@@ -9,7 +9,7 @@ import type { Measured } from '../../cli/calibrate/calibrate.ts';
 import type { Calibration } from '../../cli/calibrate/report.ts';
 import { parseCard } from '../../shared/model/card.ts';
 import { writeModel } from '../../shared/onnx/write.ts';
-import type { ResultObject } from '../../shared/protocol/messages.ts';
+import type { ResultObject } from '../../shared/protocol/messages/result.ts';
 import { parseYaml } from '../../shared/runtime/yaml.ts';
 import { tinyNetwork } from '../support/tiny-network.ts';
 

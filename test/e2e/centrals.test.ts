@@ -9,7 +9,8 @@ import type { RunningCli } from '../../bench/testbed/run-cli.ts';
 import { type JournalEntry, parseJournal } from '../../central/journal/lines.ts';
 import { publishFrame } from '../../cli/frames.ts';
 import type { Bus } from '../../shared/ports.ts';
-import { type CentralStatus, centralStatus, type ResultObject, resultObject } from '../../shared/protocol/messages.ts';
+import { type CentralStatus, centralStatus } from '../../shared/protocol/messages/central.ts';
+import { type ResultObject, resultObject } from '../../shared/protocol/messages/result.ts';
 
 /**
  * Central and broker die: kill -9, standstills, on both brokers, every part a process of its own. If one of these fails,

@@ -5,7 +5,7 @@ import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { runCli } from '../../bench/testbed/run-cli.ts';
 import { writeModel } from '../../shared/onnx/write.ts';
-import type { ResultObject } from '../../shared/protocol/messages.ts';
+import type { ResultObject } from '../../shared/protocol/messages/result.ts';
 import { tinyInput, tinyNetwork } from '../support/tiny-network.ts';
 
 /** Codecs through real processes: what goes over the broker is small, and what comes out is what it should be. */

@@ -9,7 +9,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { RunningCli, runCli } from '../../bench/testbed/run-cli.ts';
 import { writeModel } from '../../shared/onnx/write.ts';
 import { type Bus, silentLog } from '../../shared/ports.ts';
-import type { ResultObject } from '../../shared/protocol/messages.ts';
+import type { ResultObject } from '../../shared/protocol/messages/result.ts';
 import { topics } from '../../shared/protocol/topics.ts';
 import { encodeJpeg } from '../../shared/runtime/image.ts';
 import { connectBus } from '../../shared/runtime/mqtt.ts';

@@ -5,7 +5,7 @@ import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { runCli } from '../../bench/testbed/run-cli.ts';
 import { writeModel } from '../../shared/onnx/write.ts';
-import type { ResultObject } from '../../shared/protocol/messages.ts';
+import type { ResultObject } from '../../shared/protocol/messages/result.ts';
 import { exitNetwork, tinyInput } from '../support/tiny-network.ts';
 
 /** Early exits through real processes: a sure frame costs the nodes half their work, an unsure one loses nothing. */

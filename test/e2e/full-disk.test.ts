@@ -4,7 +4,7 @@ import { Deployment, eventually, kill, pictures, type TestBroker } from '../../b
 import type { RunningCli } from '../../bench/testbed/run-cli.ts';
 import { publishFrame } from '../../cli/frames.ts';
 import type { Bus } from '../../shared/ports.ts';
-import type { ResultObject } from '../../shared/protocol/messages.ts';
+import type { ResultObject } from '../../shared/protocol/messages/result.ts';
 import { type SmallDisk, smallDisk } from '../support/small-disk.ts';
 
 /**

@@ -1,12 +1,11 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { type BlobPartMessage, blobPartMessage } from '../../shared/protocol/messages/blob.ts';
 import {
-  type BlobPartMessage,
-  blobPartMessage,
   type ResultMessage,
   resultMessage,
   type WorkMessage,
   workMessage,
-} from '../../shared/protocol/messages.ts';
+} from '../../shared/protocol/messages/work.ts';
 import { decode, encode } from '../../shared/runtime/cbor.ts';
 import { examplesOf } from '../support/examples.ts';
 import { RunningUp } from '../support/running-up.ts';

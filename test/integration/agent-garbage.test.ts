@@ -7,15 +7,9 @@ import { type RunningBroker, startBroker } from '../../broker/broker.ts';
 import { type Agent, startAgent } from '../../node-agent/agent.ts';
 import { writeModel } from '../../shared/onnx/write.ts';
 import { type BlobStore, type Bus, silentLog } from '../../shared/ports.ts';
-import {
-  type BlobGetMessage,
-  blobGetMessage,
-  type ControlMessage,
-  controlMessage,
-  type ModelManifest,
-  type ResultMessage,
-  resultMessage,
-} from '../../shared/protocol/messages.ts';
+import { type BlobGetMessage, blobGetMessage } from '../../shared/protocol/messages/blob.ts';
+import { type ControlMessage, controlMessage, type ModelManifest } from '../../shared/protocol/messages/control.ts';
+import { type ResultMessage, resultMessage } from '../../shared/protocol/messages/work.ts';
 import { topics as topicsOf } from '../../shared/protocol/topics.ts';
 import { openBlobStore } from '../../shared/runtime/blob-store.ts';
 import { encode } from '../../shared/runtime/cbor.ts';

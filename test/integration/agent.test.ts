@@ -9,18 +9,10 @@ import { type Agent, type AgentOptions, startAgent } from '../../node-agent/agen
 import { writeModel } from '../../shared/onnx/write.ts';
 import type { Plan, Split } from '../../shared/plan/plan.ts';
 import { type BlobStore, type Bus, silentLog } from '../../shared/ports.ts';
-import {
-  blobGetMessage,
-  type ControlMessage,
-  controlMessage,
-  type Heartbeat,
-  heartbeat,
-  type ModelManifest,
-  nodeInfo,
-  type ResultMessage,
-  resultMessage,
-  type WorkMessage,
-} from '../../shared/protocol/messages.ts';
+import { blobGetMessage } from '../../shared/protocol/messages/blob.ts';
+import { type ControlMessage, controlMessage, type ModelManifest } from '../../shared/protocol/messages/control.ts';
+import { type Heartbeat, heartbeat, nodeInfo } from '../../shared/protocol/messages/node.ts';
+import { type ResultMessage, resultMessage, type WorkMessage } from '../../shared/protocol/messages/work.ts';
 import { topics as topicsOf } from '../../shared/protocol/topics.ts';
 import { openBlobStore } from '../../shared/runtime/blob-store.ts';
 import { connectBus } from '../../shared/runtime/mqtt.ts';

@@ -8,7 +8,7 @@ import { type Cluster, untilReady } from '../../cli/cluster.ts';
 import { type Answer, FrameClient } from '../../cli/frames.ts';
 import { parseCard } from '../../shared/model/card.ts';
 import { type Bus, silentLog } from '../../shared/ports.ts';
-import type { FrameEnvelope } from '../../shared/protocol/messages.ts';
+import type { FrameEnvelope } from '../../shared/protocol/messages/frame.ts';
 import { topics } from '../../shared/protocol/topics.ts';
 import { connectBus } from '../../shared/runtime/mqtt.ts';
 import { frontCluster } from '../support/front-cluster.ts';

@@ -5,7 +5,8 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { RunningCli, runCli } from '../../bench/testbed/run-cli.ts';
 import { type RunningBroker, startBroker } from '../../broker/broker.ts';
 import { type Bus, type Message, silentLog } from '../../shared/ports.ts';
-import type { Heartbeat, NodeInfo, ResultObject } from '../../shared/protocol/messages.ts';
+import type { Heartbeat, NodeInfo } from '../../shared/protocol/messages/node.ts';
+import type { ResultObject } from '../../shared/protocol/messages/result.ts';
 import { topics } from '../../shared/protocol/topics.ts';
 import { connectBus } from '../../shared/runtime/mqtt.ts';
 

@@ -11,7 +11,7 @@ import { inviteNode, newPassword } from '../../cli/invite.ts';
 import { enrol, type Membership, readMembership } from '../../node-agent/enrolment.ts';
 import { type Invitation, readJoinToken } from '../../shared/config/join.ts';
 import { type Bus, silentLog } from '../../shared/ports.ts';
-import { nodeInvited, nodeRevoked } from '../../shared/protocol/messages.ts';
+import { nodeInvited, nodeRevoked } from '../../shared/protocol/messages/requests.ts';
 import { topics } from '../../shared/protocol/topics.ts';
 import { type BusOptions, connectBus, connectBusOver } from '../../shared/runtime/mqtt.ts';
 import { askRequest } from '../../shared/runtime/requests.ts';

@@ -7,7 +7,7 @@ import { type Cluster, untilReady } from '../../cli/cluster.ts';
 import { FrameClient } from '../../cli/frames.ts';
 import { parseCard } from '../../shared/model/card.ts';
 import { type Bus, silentLog } from '../../shared/ports.ts';
-import { resultMessage, workMessage } from '../../shared/protocol/messages.ts';
+import { resultMessage, workMessage } from '../../shared/protocol/messages/work.ts';
 import { topics } from '../../shared/protocol/topics.ts';
 import { decode } from '../../shared/runtime/cbor.ts';
 import { connectBus } from '../../shared/runtime/mqtt.ts';

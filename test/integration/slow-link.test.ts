@@ -7,7 +7,7 @@ import { Relay } from '../../bench/testbed/relay.ts';
 import { RunningCli } from '../../bench/testbed/run-cli.ts';
 import { startBroker } from '../../broker/broker.ts';
 import { type Message, silentLog } from '../../shared/ports.ts';
-import { type ResultMessage, resultMessage, type WorkMessage } from '../../shared/protocol/messages.ts';
+import { type ResultMessage, resultMessage, type WorkMessage } from '../../shared/protocol/messages/work.ts';
 import { topics } from '../../shared/protocol/topics.ts';
 import { connectBus } from '../../shared/runtime/mqtt.ts';
 import { Wire } from '../../shared/runtime/wire.ts';

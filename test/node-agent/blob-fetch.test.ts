@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { BlobFetch } from '../../node-agent/blob-fetch.ts';
 import type { BlobStore } from '../../shared/ports.ts';
-import type { BlobGetMessage, BlobPartMessage } from '../../shared/protocol/messages.ts';
+import type { BlobGetMessage, BlobPartMessage } from '../../shared/protocol/messages/blob.ts';
 import { openBlobStore } from '../../shared/runtime/blob-store.ts';
 
 const CHUNK = 128 * 1024;

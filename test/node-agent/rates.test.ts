@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { heartbeatOf, TileRate } from '../../node-agent/rates.ts';
 import { MAX_HEARTBEAT_BYTES } from '../../shared/heartbeats.ts';
-import { heartbeat } from '../../shared/protocol/messages.ts';
+import { heartbeat } from '../../shared/protocol/messages/node.ts';
 
 describe('TileRate', () => {
   it('is 0 before the first tile, so that nobody takes a guess for a measurement', () => {

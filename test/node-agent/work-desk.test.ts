@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { Epochs } from '../../node-agent/epochs.ts';
 import { WorkDesk } from '../../node-agent/work-desk.ts';
 import { silentLog } from '../../shared/ports.ts';
-import { type ResultMessage, resultMessage, type WorkMessage } from '../../shared/protocol/messages.ts';
+import { type ResultMessage, resultMessage, type WorkMessage } from '../../shared/protocol/messages/work.ts';
 import type { Executor, Job, TileOutcome } from '../../shared/runtime/executor-types.ts';
 
 const region = { tensor: 'x', box: [[0, 4]] as [number, number][], dtype: 'uint8' as const, shape: [4] };

@@ -2,7 +2,8 @@ import { Coordinator } from '../../central/coordinator/coordinator.ts';
 import type { Effect, Event, EventType, FrameEnd, PlanFacts } from '../../central/coordinator/events.ts';
 import { type CoordinatorOptions, defaultOptions } from '../../central/coordinator/options.ts';
 import { CENTRAL } from '../../shared/plan/plan.ts';
-import type { SkipReason, WorkError } from '../../shared/protocol/messages.ts';
+import type { SkipReason } from '../../shared/protocol/messages/result.ts';
+import type { WorkError } from '../../shared/protocol/messages/work.ts';
 import { Invariants } from './invariants.ts';
 import { Random } from './random.ts';
 

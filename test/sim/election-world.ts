@@ -1,5 +1,5 @@
 import { Election, type ElectionEffect } from '../../central/election/election.ts';
-import type { CentralStatus } from '../../shared/protocol/messages.ts';
+import type { CentralStatus } from '../../shared/protocol/messages/central.ts';
 import { Random } from './random.ts';
 
 /** A message on its way to the broker or to a client of it. */

@@ -1,12 +1,8 @@
 import { codecNames, findCodec } from '../../shared/codec/codec.ts';
 import { type Bus, silentLog } from '../../shared/ports.ts';
-import {
-  controlMessage,
-  type NodeInfo,
-  type ResultMessage,
-  type WorkMessage,
-  workMessage,
-} from '../../shared/protocol/messages.ts';
+import { controlMessage } from '../../shared/protocol/messages/control.ts';
+import type { NodeInfo } from '../../shared/protocol/messages/node.ts';
+import { type ResultMessage, type WorkMessage, workMessage } from '../../shared/protocol/messages/work.ts';
 import type { Topics } from '../../shared/protocol/topics.ts';
 import { Wire } from '../../shared/runtime/wire.ts';
 

@@ -1,4 +1,4 @@
-import type { ResultObject } from '../../shared/protocol/messages.ts';
+import type { ResultObject } from '../../shared/protocol/messages/result.ts';
 
 /** A result of a frame in which there is nothing to see; `more` is what a test is about. */
 export function emptyResult(more: Partial<ResultObject> = {}): ResultObject {

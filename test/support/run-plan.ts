@@ -2,7 +2,7 @@ import { FrameStore } from '../../central/assembly/frame-store.ts';
 import type { Deployment } from '../../central/deployment.ts';
 import { factsOf, layoutOf, type PreparedPlan } from '../../central/planner/prepared.ts';
 import type { BlobStore } from '../../shared/ports.ts';
-import { workMessage } from '../../shared/protocol/messages.ts';
+import { workMessage } from '../../shared/protocol/messages/work.ts';
 import { decode, encode } from '../../shared/runtime/cbor.ts';
 import { StageRunner } from '../../shared/runtime/stage-runner.ts';
 import type { Tensor } from '../../shared/tensor/tensor.ts';

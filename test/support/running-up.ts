@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { expect } from 'vitest';
 import { RunningCli } from '../../bench/testbed/run-cli.ts';
 import { type Bus, silentLog } from '../../shared/ports.ts';
-import { type ResultObject, resultObject } from '../../shared/protocol/messages.ts';
+import { type ResultObject, resultObject } from '../../shared/protocol/messages/result.ts';
 import { topics as topicsOf } from '../../shared/protocol/topics.ts';
 import { encodeJpeg } from '../../shared/runtime/image.ts';
 import { connectBus } from '../../shared/runtime/mqtt.ts';

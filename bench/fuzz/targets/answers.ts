@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { decodeTask } from '../../../central/tasks/task.ts';
 import { TesseraError } from '../../../shared/errors.ts';
 import { parseCard } from '../../../shared/model/card.ts';
-import { prediction } from '../../../shared/protocol/messages.ts';
+import { prediction } from '../../../shared/protocol/messages/result.ts';
 import { byteLength, type Dtype, type Tensor } from '../../../shared/tensor/tensor.ts';
 import { editedBytes } from '../edits.ts';
 import { type FuzzTarget, must } from '../target.ts';

@@ -3,18 +3,12 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { TesseraError } from '../../../shared/errors.ts';
 import { peekCbor } from '../../../shared/protocol/cbor-peek.ts';
-import {
-  blobGetMessage,
-  blobPartMessage,
-  controlMessage,
-  frameEnvelope,
-  type ModelManifest,
-  modelManifest,
-  partMessage,
-  resultMessage,
-  tensorMessage,
-  workMessage,
-} from '../../../shared/protocol/messages.ts';
+import { blobGetMessage, blobPartMessage } from '../../../shared/protocol/messages/blob.ts';
+import { controlMessage, type ModelManifest, modelManifest } from '../../../shared/protocol/messages/control.ts';
+import { frameEnvelope } from '../../../shared/protocol/messages/frame.ts';
+import { partMessage } from '../../../shared/protocol/messages/part.ts';
+import { tensorMessage } from '../../../shared/protocol/messages/result.ts';
+import { resultMessage, workMessage } from '../../../shared/protocol/messages/work.ts';
 import { decode, encode } from '../../../shared/runtime/cbor.ts';
 import { requireSignature, signedBytes } from '../../../shared/runtime/signature.ts';
 import { packageFolder } from '../../../shared/runtime/version.ts';

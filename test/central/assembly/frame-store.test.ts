@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { FrameStore, type PlanLayout } from '../../../central/assembly/frame-store.ts';
-import type { WireRegion } from '../../../shared/protocol/messages.ts';
+import type { WireRegion } from '../../../shared/protocol/messages/region.ts';
 
 const box = (rows: [number, number]): [number, number][] => [[0, 1], rows, [0, 2]];
 

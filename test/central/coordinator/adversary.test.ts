@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { Coordinator } from '../../../central/coordinator/coordinator.ts';
 import type { Effect, Event } from '../../../central/coordinator/events.ts';
 import { defaultOptions } from '../../../central/coordinator/options.ts';
-import { WORK_ERRORS } from '../../../shared/protocol/messages.ts';
+import { WORK_ERRORS } from '../../../shared/protocol/messages/work.ts';
 import { Invariants } from '../../sim/invariants.ts';
 import { sketchPlan, tilesAndTail } from '../../sim/plans.ts';
 import { Random } from '../../sim/random.ts';

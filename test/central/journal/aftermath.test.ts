@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { endLeftFrames } from '../../../central/journal/aftermath.ts';
 import { Journal } from '../../../central/journal/journal.ts';
 import { type Bus, silentLog } from '../../../shared/ports.ts';
-import { resultObject } from '../../../shared/protocol/messages.ts';
+import { resultObject } from '../../../shared/protocol/messages/result.ts';
 import { topics } from '../../../shared/protocol/topics.ts';
 import { MemoryBroker } from '../../support/memory-bus.ts';
 import { takenFrame as taken } from '../../support/taken-frame.ts';

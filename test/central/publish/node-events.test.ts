@@ -1,6 +1,6 @@
 import { beforeEach, expect, test } from 'vitest';
 import { NodeEvents } from '../../../central/publish/node-events.ts';
-import { type NodeEvent, nodeEvent } from '../../../shared/protocol/messages.ts';
+import { type NodeEvent, nodeEvent } from '../../../shared/protocol/messages/node.ts';
 import { type RecordingLog, recordingLog } from '../../support/recording-log.ts';
 
 let now: number;

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { Coordinator } from '../../../central/coordinator/coordinator.ts';
 import { defaultOptions } from '../../../central/coordinator/options.ts';
 import { Stats } from '../../../central/publish/stats.ts';
-import { stats as schema } from '../../../shared/protocol/messages.ts';
+import { stats as schema } from '../../../shared/protocol/messages/central.ts';
 import { Cluster } from '../../sim/cluster.ts';
 import { atCentral, sketchPlan } from '../../sim/plans.ts';
 

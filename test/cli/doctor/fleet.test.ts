@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { reportLines } from '../../../cli/doctor/check.ts';
 import { type FleetFacts, judgeFleet, type NodeFacts } from '../../../cli/doctor/fleet.ts';
-import type { Heartbeat } from '../../../shared/protocol/messages.ts';
+import type { Heartbeat } from '../../../shared/protocol/messages/node.ts';
 
 const now = 1_763_650_000;
 const beat: Heartbeat = {

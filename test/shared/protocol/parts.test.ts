@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { PartMessage } from '../../../shared/protocol/messages.ts';
+import type { PartMessage } from '../../../shared/protocol/messages/part.ts';
 import { PART_LIMIT_BYTES, Reassembler, splitBody } from '../../../shared/protocol/parts.ts';
 
 // Lost if these fail: tensors arrive garbled, or a sender that never finishes a body fills this machine's memory.

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { TesseraError } from '../../../shared/errors.ts';
-import { workMessage } from '../../../shared/protocol/messages.ts';
+import { workMessage } from '../../../shared/protocol/messages/work.ts';
 import { decode, encode } from '../../../shared/runtime/cbor.ts';
 import { z } from '../../../shared/schema.ts';
 

@@ -8,7 +8,7 @@ import { resolveModel } from '../../../shared/onnx/resolve.ts';
 import { constantTensor, numbersOf } from '../../../shared/onnx/values.ts';
 import { writeModel } from '../../../shared/onnx/write.ts';
 import type { BlobStore } from '../../../shared/ports.ts';
-import { modelManifest } from '../../../shared/protocol/messages.ts';
+import { modelManifest } from '../../../shared/protocol/messages/control.ts';
 import { openBlobStore } from '../../../shared/runtime/blob-store.ts';
 import { loadSession } from '../../../shared/runtime/ort.ts';
 import { externalFiles, loadModelFile, packModel } from '../../../shared/runtime/package.ts';

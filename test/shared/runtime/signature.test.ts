@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { ModelManifest } from '../../../shared/protocol/messages.ts';
+import type { ModelManifest } from '../../../shared/protocol/messages/control.ts';
 import { isPublicKey, openSigningKey, requireSignature, signedBytes } from '../../../shared/runtime/signature.ts';
 
 // Lost if these fail: whoever gets at the broker makes every node run a model of his.

@@ -11,7 +11,7 @@ import { resolveModel } from '../../../shared/onnx/resolve.ts';
 import { writeModel } from '../../../shared/onnx/write.ts';
 import type { Plan } from '../../../shared/plan/plan.ts';
 import type { BlobStore } from '../../../shared/ports.ts';
-import type { WireRegion } from '../../../shared/protocol/messages.ts';
+import type { WireRegion } from '../../../shared/protocol/messages/region.ts';
 import { openBlobStore } from '../../../shared/runtime/blob-store.ts';
 import { loadSession } from '../../../shared/runtime/ort.ts';
 import { packModel } from '../../../shared/runtime/package.ts';

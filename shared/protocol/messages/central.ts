@@ -1,0 +1,99 @@
+import { z } from '../../schema.ts';
+import { count, text } from './fields.ts';
+import { SKIP_REASONS } from './result.ts';
+
+/** What a central may be: `lost` is its last will, `ended` its goodbye. */
+export const CENTRAL_STATES = ['standby', 'claiming', 'active', 'ended', 'lost'] as const;
+
+/** `tessera/central/<id>/status` and `.../heartbeat`: what a central says of itself; one is active per base. */
+export const centralStatus = z.object({
+  v: z.literal(1),
+  id: text,
+  boot_id: text,
+  state: z.enum(CENTRAL_STATES),
+  /** Of its last claim: rises from one active central to the next. */
+  epoch: count,
+  /** Counts what it has said in this run. */
+  seq: count,
+});
+/** What a central says of itself. */
+export type CentralStatus = z.infer<typeof centralStatus>;
+
+/** `tessera/central/central/models`: what the active central serves, and what it was told to serve and cannot. */
+export const centralModels = z.object({
+  v: z.literal(1),
+  models: z.record(
+    text,
+    z.object({
+      state: z.enum(['served', 'refused']),
+      /** Why, where it is refused. */
+      error: z.object({ code: text, message: text, hint: text.optional() }).optional(),
+    }),
+  ),
+});
+/** What the active central serves. */
+export type CentralModels = z.infer<typeof centralModels>;
+
+/** `tessera/plan/<model>`: the active plan. `macs_on_nodes`: share of the whole network's multiply-adds (0..1). */
+export const planStatus = z.object({
+  id: text,
+  since: z.number(),
+  reason: text,
+  predicted: z.object({ latency_ms: z.number() }).nullable(),
+  measured: z.object({ latency_ms: z.number() }).nullable(),
+  macs_on_nodes: z.number(),
+  conv_macs_on_nodes: z.number(),
+  stages: z.array(z.object({ id: count, split: text, outputs: z.array(text), on: text })),
+});
+/** The active plan of a model. */
+export type PlanStatus = z.infer<typeof planStatus>;
+
+/** `tessera/stats`, every ten seconds: what central did since the last report. Quantiles are null where no frame ended. */
+export const stats = z.object({
+  v: z.literal(1),
+  window_s: z.number(),
+  cameras: z.record(
+    z.string(),
+    z.object({
+      camera_fps: z.number(),
+      process_fps: z.number(),
+      skipped_fps: z.number(),
+      latency_ms: z.object({ p50: z.number().nullable(), p95: z.number().nullable() }),
+      frames: z.object({ ok: count, degraded: count, error: count }),
+      /** Frames that ended at an exit. */
+      left_early: count.optional(),
+      skipped: z.partialRecord(z.enum(SKIP_REASONS), count),
+    }),
+  ),
+  /** By node (`central` among them): tiles whose results were used, work it could not do, work given up for its silence. */
+  nodes: z.record(
+    z.string(),
+    z.object({
+      tiles: count,
+      /** Of these, how many somebody else computed too. */
+      audited: count.optional(),
+      /** Messages with results that it was not asked for, or not any more; dropped undecoded. */
+      unasked: count.optional(),
+      errors: count.optional(),
+      given_up: count.optional(),
+      hedges_won: count.optional(),
+      bytes_up: count,
+      bytes_down: count,
+    }),
+  ),
+  /** Tile results that were not used, by reason, and requests beside the first for each tile. */
+  tiles: z
+    .object({
+      duplicate: count,
+      stray: count,
+      late: count,
+      'stale-epoch': count,
+      hedged: count,
+      resent: count,
+      filled: count,
+      audited: count.optional(),
+    })
+    .optional(),
+  /** What is held at the time of the report: accepted frames, bytes of their tensors, bytes of frames that wait. */
+  buffers: z.object({ open_frames: count, open_bytes: count, waiting_bytes: count }).optional(),
+});

@@ -1,0 +1,43 @@
+import { z } from '../../schema.ts';
+import { bytes, count, imageId, sha, text } from './fields.ts';
+
+/** A model on the wire: its graph without the large weights, and one blob per large weight, all by hash. */
+export const modelManifest = z.object({
+  format: z.literal('tessera-model/1'),
+  name: text,
+  skeleton: z.object({ sha, size: count }),
+  blobs: z.array(z.object({ sha, size: count })).max(65536),
+  signature: bytes.optional(),
+});
+/** A model on the wire. */
+export type ModelManifest = z.infer<typeof modelManifest>;
+
+/**
+ * `control` to a node. `plan` is a Plan value, checked by plan/validate.ts; `stages` are the ids that the node may be
+ * asked for; `epoch` is the sender's: a node does nothing for an epoch below the highest that it has seen. `ask` numbers
+ * what is asked; the answer repeats it, so that one to an earlier question is not taken for one to a later.
+ */
+export const controlMessage = z.discriminatedUnion('type', [
+  z.object({
+    v: z.literal(1),
+    type: z.literal('prepare'),
+    plan: z.unknown(),
+    manifest: modelManifest,
+    stages: z.array(count).max(64),
+    epoch: count.optional(),
+    ask: count.optional(),
+  }),
+  z.object({ v: z.literal(1), type: z.literal('release'), plan: text, epoch: count.optional() }),
+  z.object({ v: z.literal(1), type: z.literal('cancel'), i_id: imageId, stage: count, t_id: z.array(count).max(4096) }),
+  z.object({ v: z.literal(1), type: z.literal('ready'), plan: text, boot_id: text, ask: count.optional() }),
+  z.object({
+    v: z.literal(1),
+    type: z.literal('refused'),
+    plan: text,
+    code: text,
+    text,
+    ask: count.optional(),
+  }),
+]);
+/** `control` between central and a node, both directions. */
+export type ControlMessage = z.infer<typeof controlMessage>;

@@ -1,0 +1,22 @@
+import { MAX_RANK, MAX_TENSOR_NAME } from '../../plan/limits.ts';
+import { z } from '../../schema.ts';
+import { DTYPE_BYTES, type Dtype } from '../../tensor/tensor.ts';
+
+/** A whole number from 0. */
+export const count = z.number().int().nonnegative();
+/** A short text. */
+export const text = z.string().max(1024);
+/** A SHA-256 in hex. */
+export const sha = z.string().regex(/^[0-9a-f]{64}$/);
+/** An element type, named as in NumPy. */
+export const dtype = z.enum(Object.keys(DTYPE_BYTES) as [Dtype, ...Dtype[]]);
+/** A tensor's shape. */
+export const shape = z.array(count.max(2 ** 31)).max(MAX_RANK);
+/** `[[start, end], ...]`: one half-open range per axis of the tensor, in elements. */
+export const box = z.array(z.tuple([count, count])).max(MAX_RANK);
+/** A CBOR byte string. */
+export const bytes = z.custom<Uint8Array>((value) => value instanceof Uint8Array, 'expected bytes');
+/** The name of a tensor in the ONNX file. */
+export const tensorName = z.string().max(MAX_TENSOR_NAME);
+/** `<epoch>-<counter>` of a frame. */
+export const imageId = z.string().regex(/^[0-9]{1,15}-[0-9]{1,15}$/);

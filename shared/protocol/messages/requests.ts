@@ -1,0 +1,52 @@
+import { z } from '../../schema.ts';
+import { count, sha, text } from './fields.ts';
+
+/** `tessera/request/<command>` */
+export const request = z.object({ transaction: text }).loose();
+/** `tessera/response/<command>` */
+export const response = z.object({
+  status: z.enum(['ok', 'error']),
+  data: z.unknown().optional(),
+  error: text.optional(),
+  code: text.optional(),
+  hint: text.optional(),
+  transaction: text,
+});
+/** Answer to a request. */
+export type Response = z.infer<typeof response>;
+
+/**
+ * `tessera/request/node-invite`: lets somebody in. Whoever asks makes the secret and sends only its salted SHA-256. With
+ * `expires_s` it is a code that is good once, for a node that joins; without, the lasting password of `role` and `name`.
+ */
+export const nodeInvite = z.object({
+  transaction: text,
+  role: text,
+  name: text,
+  salt: z.string().regex(/^([0-9a-f]{2}){8,32}$/),
+  hash: sha,
+  expires_s: z.number().int().positive().max(2_592_000).optional(),
+});
+/** A request to let somebody in. */
+export type NodeInvite = z.infer<typeof nodeInvite>;
+
+/** `data` of the answer to `node-invite`: what the invitation says beside the code. */
+export const nodeInvited = z.object({
+  user: text,
+  server: text,
+  base: text,
+  ca: z.string().max(16_384).optional(),
+  /** Public keys of the centrals that are known. */
+  keys: z.array(text).max(4),
+  /** Unix seconds. */
+  expires: z.number().optional(),
+});
+/** What an invitation says beside the code. */
+export type NodeInvited = z.infer<typeof nodeInvited>;
+
+/** `tessera/request/node-revoke`: throws somebody out; `closed` in the answer counts the connections that ended. */
+export const nodeRevoke = z.object({ transaction: text, role: text, name: text });
+/** `data` of the answer to `node-revoke`. */
+export const nodeRevoked = z.object({ user: text, closed: count });
+/** Who was thrown out. */
+export type NodeRevoked = z.infer<typeof nodeRevoked>;

@@ -1,0 +1,81 @@
+import { z } from '../../schema.ts';
+import { count, text } from './fields.ts';
+import { region } from './region.ts';
+
+/** Tasks that a model may have. */
+export const TASKS = ['classify', 'detect', 'segment', 'image', 'raw'] as const;
+/** A model's task. */
+export type Task = (typeof TASKS)[number];
+
+/** How a frame ended. */
+export const OUTCOMES = ['ok', 'degraded', 'error'] as const;
+/** How a frame ended. */
+export type Outcome = (typeof OUTCOMES)[number];
+
+/** Why a frame was not accepted. */
+export const SKIP_REASONS = [
+  'newer-frame',
+  'rate-limit',
+  'retained',
+  'no-model',
+  'queue-full',
+  'buffers-full',
+  'invalid',
+  'duplicate',
+  'stopping',
+] as const;
+/** Why a frame was not accepted. */
+export type SkipReason = (typeof SKIP_REASONS)[number];
+
+/** Why central computed what the plan gives to nodes. */
+export const FALLBACK_REASONS = ['no-nodes', 'not-ready', 'refused', 'failed'] as const;
+/** Why central computed what the plan gives to nodes. */
+export type FallbackReason = (typeof FALLBACK_REASONS)[number];
+
+/** One thing that was found; `box` is x1, y1, x2, y2 in pixels of the received frame after EXIF turning. */
+export const prediction = z.object({
+  label: text,
+  score: z.number(),
+  box: z.tuple([z.number(), z.number(), z.number(), z.number()]).optional(),
+});
+/** One thing that was found. */
+export type Prediction = z.infer<typeof prediction>;
+
+/** `tessera/result/<camera>/<model>`: what every accepted frame ends with. */
+export const resultObject = z.object({
+  v: z.literal(1),
+  id: text,
+  frame: text,
+  camera: text,
+  model: text,
+  model_version: text,
+  /** Unix seconds. */
+  frame_time: z.number(),
+  latency_ms: z.number(),
+  width: z.number().nullable(),
+  height: z.number().nullable(),
+  task: z.enum(TASKS),
+  status: z.enum(OUTCOMES),
+  top: z.object({ label: text, score: z.number() }).nullable(),
+  predictions: z.array(prediction),
+  approximate: z.boolean(),
+  missing: z.array(z.object({ stage: count, t_id: count })),
+  /** Index in the exits of model.yaml of the one that the frame ended at. */
+  exit: z.number().nullable(),
+  plan: text.nullable(),
+  nodes: z.array(text),
+  /** Encoded tensor bytes sent to nodes and received from them for this frame, and tiles done by each node. */
+  bytes_up: count,
+  bytes_down: count,
+  tiles_per_node: z.record(z.string(), count),
+  /** Present where central computed what the plan gives to nodes. */
+  fallback: z.object({ reason: z.enum(FALLBACK_REASONS), text }).optional(),
+  error: z.object({ code: text, message: text, hint: text.optional() }).optional(),
+});
+/** What every accepted frame ends with. */
+export type ResultObject = z.infer<typeof resultObject>;
+
+/** `tessera/result/<camera>/<model>/tensor` (CBOR), on request: the model's outputs for one frame. */
+export const tensorMessage = z.object({ v: z.literal(1), id: text, frame: text, outputs: z.array(region) });
+/** The model's outputs for one frame. */
+export type TensorMessage = z.infer<typeof tensorMessage>;
