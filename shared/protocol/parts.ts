@@ -53,9 +53,9 @@ export const REASSEMBLY_LIMITS: ReassemblyLimits = {
   expiryMs: 30_000,
 };
 
-/** What became of a part: the whole body, a wait for more, or a refusal with its reason. */
+/** What became of a part: the whole body with what its earlier parts have cost, a wait for more, or a refusal with its reason. */
 export type PartOutcome =
-  | { readonly kind: 'complete'; readonly body: Uint8Array }
+  | { readonly kind: 'complete'; readonly body: Uint8Array; readonly spentMs: number }
   | { readonly kind: 'pending' }
   | { readonly kind: 'duplicate' }
   | { readonly kind: 'refused'; readonly reason: string };
@@ -69,6 +69,8 @@ interface OpenBody {
   cost: number;
   /** Time of the last new part. */
   touchedMs: number;
+  /** What the receiver says that its parts have cost, ms. */
+  spentMs: number;
 }
 
 /** Puts bodies together again; see the invariants above. Times are passed in, milliseconds of any steady clock. */
@@ -112,7 +114,7 @@ export class Reassembler {
     if (this.#cost + cost > totalBytes) return { kind: 'refused', reason: `over ${totalBytes} bytes under way` };
 
     const mine = this.#sender(sender);
-    const body = known ?? { count, parts: new Map(), size: 0, cost: 0, touchedMs: nowMs };
+    const body = known ?? { count, parts: new Map(), size: 0, cost: 0, touchedMs: nowMs, spentMs: 0 };
     mine.open.set(part.m, body);
     body.parts.set(index, part.d.buffer.byteLength > 2 * part.d.byteLength ? part.d.slice() : part.d);
     body.size += part.d.byteLength;
@@ -122,7 +124,13 @@ export class Reassembler {
     this.#cost += cost;
     if (body.parts.size < count) return { kind: 'pending' };
     this.#drop(sender, part.m);
-    return { kind: 'complete', body: joined(body) };
+    return { kind: 'complete', body: joined(body), spentMs: body.spentMs };
+  }
+
+  /** Notes that a part of a body which is not whole yet has cost `ms`. */
+  spend(sender: string, id: string, ms: number): void {
+    const body = this.#senders.get(sender)?.open.get(id);
+    if (body !== undefined) body.spentMs += ms;
   }
 
   /** Drops bodies without a new part for longer than `expiryMs`. */

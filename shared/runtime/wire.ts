@@ -18,7 +18,9 @@ import { decode, encode } from './cbor.ts';
  *   3. A message is handed over once it is whole and valid; its byte strings may alias buffers of the client.
  *   4. What nobody asked for costs a constant: it is dropped by its address and its first few values, undecoded (`Gate`).
  *   5. What is decoded and then turns out to be of no use costs its sender: beyond a share of this process's time nothing
- *      more of that sender is decoded until that has come back, except what a gate says is awaited.
+ *      more of that sender is decoded until that has come back.
+ *   6. A part costs its sender at once, and is given back when the body that it belongs to is whole and of use. The gate
+ *      judges a body by its first part; where nobody asked for it, its other parts are dropped undecoded.
  */
 
 /** What the wire counts; bytes are encoded bodies as they travel. */
@@ -37,8 +39,8 @@ export interface WireCounters {
 
 /** First values of a message as `peekCbor` reads them: texts and whole numbers before the first list or bytes. */
 export type Head = Readonly<Record<string, string | number>>;
-/** Says of a message what its first values tell: awaited, not asked for, or that they do not tell. */
-export type Gate = (from: string, head: Head) => 'awaited' | 'unasked' | 'unknown';
+/** Says of a message what its first values tell: that nobody asked for it, or that they do not tell. */
+export type Gate = (from: string, head: Head) => 'unasked' | 'unknown';
 
 /** Time that a sender may cost by what is of no use, ms: at once, and a twentieth of all time. */
 const USELESS = { burst: 1000, perSecond: 50 } as const;
@@ -67,6 +69,13 @@ export interface WireOptions {
   readonly only?: string;
 }
 
+/** Senders whose last refused body is remembered. */
+const MAX_REFUSED = 4096;
+
+/** What a message was: a part of the body of this id, which is not whole yet, or a whole one whose parts cost `spentMs`. */
+type Taken = { readonly part: string } | { readonly isUseful: boolean; readonly spentMs: number };
+const USELESS_MESSAGE: Taken = { isUseful: false, spentMs: 0 };
+
 /** Returns false where the message was of no use. */
 type Handler = (from: string, body: Uint8Array, value: unknown) => boolean;
 
@@ -92,6 +101,8 @@ export class Wire {
   readonly #gates = new Map<WireKind, Gate>();
   readonly #useless = new Allowances(USELESS);
   readonly #unasked = new Allowances(UNASKED);
+  /** By sender, the last body in parts that nobody asked for: its id. */
+  readonly #refused = new Map<string, string>();
   readonly #only: string | undefined;
   readonly #complaints: Complaints;
   /** Message ids differ between runs of a process too, so that parts of two runs are never put together. */
@@ -175,21 +186,32 @@ export class Wire {
     }
     this.counters.receivedBytes += payload.byteLength;
     const { kind, from } = address;
-    if (!this.#mayPass(kind, from, payload)) return;
+    const head = peekCbor(payload);
+    if ('m' in head && this.#refused.get(from) === head.m) {
+      this.counters.dropped += 1;
+      return;
+    }
+    // A part says nothing of what it is part of.
+    if (!this.#mayPass(kind, from, 'm' in head ? undefined : head)) return;
     const began = this.#now();
-    let isUseful = false;
+    let taken = USELESS_MESSAGE;
     try {
-      isUseful = this.#take(kind, from, payload);
+      taken = this.#take(kind, from, payload);
     } catch (error) {
       if (!(error instanceof TesseraError) || error.code !== 'TESSERA_MESSAGE_INVALID') throw error;
       this.#refuse(from, error.message);
     }
     const ended = this.#now();
-    if (!isUseful) this.#useless.spend(from, ended - began, ended);
+    const cost = ended - began;
+    if ('part' in taken) {
+      this.#useless.spend(from, cost, ended);
+      this.#reassembler.spend(from, taken.part, cost);
+    } else if (!taken.isUseful) this.#useless.spend(from, cost, ended);
+    else if (taken.spentMs > 0) this.#useless.spend(from, -taken.spentMs, ended);
   }
 
-  /** Whether a message is worth decoding, as far as its address and first values tell. */
-  #mayPass(kind: WireKind, from: string, body: Uint8Array): boolean {
+  /** Whether a message is worth decoding, as far as its address and, where they are known, its first values tell. */
+  #mayPass(kind: WireKind, from: string, head: Head | undefined): boolean {
     const now = this.#now();
     if (this.#only !== undefined && from !== this.#only) {
       this.counters.dropped += 1;
@@ -199,12 +221,7 @@ export class Wire {
       );
       return false;
     }
-    const gate = this.#gates.get(kind);
-    const head = gate === undefined ? {} : peekCbor(body);
-    // A part says nothing of what it is part of.
-    const verdict = gate === undefined || 'm' in head ? 'unknown' : gate(from, head);
-    if (verdict === 'awaited') return true;
-    if (verdict === 'unasked') {
+    if (head !== undefined && this.#gates.get(kind)?.(from, head) === 'unasked') {
       this.counters.dropped += 1;
       if (!this.#unasked.take(from, now))
         this.#complaints.warn(`unasked ${from}`, `${from} floods: it sends many a ${kind} that nobody asked for`, {
@@ -220,35 +237,44 @@ export class Wire {
     return false;
   }
 
-  /** Takes a message in; false where it was of no use. */
-  #take(kind: WireKind, from: string, payload: Uint8Array): boolean {
+  /** Takes a message in. */
+  #take(kind: WireKind, from: string, payload: Uint8Array): Taken {
     const what = `${kind} from ${from}`;
     let body = payload;
+    let spentMs = 0;
     let value = decode(payload, z.unknown(), what);
     if (isPart(value)) {
       const part = parse(partMessage, value, 'TESSERA_MESSAGE_INVALID', `part of ${what}`);
+      const [index, count] = part.part;
+      if (index === 0 && count > 1 && !this.#mayPass(kind, from, peekCbor(part.d))) {
+        this.#remember(from, part.m);
+        return USELESS_MESSAGE;
+      }
       // Message ids are unique per sender, so kinds of one sender share its allowance.
       const outcome = this.#reassembler.accept(from, part, this.#now());
-      if (outcome.kind === 'refused') {
-        this.#refuse(from, `part of ${what}: ${outcome.reason}`);
-        return false;
-      }
-      if (outcome.kind !== 'complete') {
+      if (outcome.kind === 'refused') this.#refuse(from, `part of ${what}: ${outcome.reason}`);
+      if (outcome.kind === 'pending') {
         this.onPart(from);
-        return true;
+        return { part: part.m };
       }
-      body = outcome.body;
-      if (!this.#mayPass(kind, from, body)) return false;
+      if (outcome.kind !== 'complete') return USELESS_MESSAGE;
+      ({ body, spentMs } = outcome);
+      if (!this.#mayPass(kind, from, peekCbor(body))) return USELESS_MESSAGE;
       value = decode(body, z.unknown(), what);
     }
     const handler = this.#handlers.get(kind);
     if (handler === undefined) {
       this.counters.unhandled += 1;
-      return false;
+      return USELESS_MESSAGE;
     }
     const isUseful = handler(from, body, value);
     this.counters.received += 1;
-    return isUseful;
+    return { isUseful, spentMs };
+  }
+
+  #remember(from: string, id: string): void {
+    if (this.#refused.size >= MAX_REFUSED) this.#refused.clear();
+    this.#refused.set(from, id);
   }
 
   #refuse(from: string, why: string): void {

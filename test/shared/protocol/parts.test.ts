@@ -118,6 +118,6 @@ describe('Reassembler', () => {
     receiver.accept('a', { v: 1, m: 'm', part: [0, 2], d }, 0);
     packet.fill(9);
     const outcome = receiver.accept('a', part('m', 1, 2, 1), 0);
-    expect(outcome).toEqual({ kind: 'complete', body: new Uint8Array(11) });
+    expect(outcome).toEqual({ kind: 'complete', spentMs: 0, body: new Uint8Array(11) });
   });
 });

@@ -141,9 +141,11 @@ describe('what nobody asked for', () => {
     await node.send('central', 'result', { n: 2, d: new Uint8Array(1000), broken: undefined });
     await node.send('central', 'result', { n: 3, d: new Uint8Array(1_000_000) });
     await node.send('central', 'result', { n: 1, d: new Uint8Array(1_000_000) });
-    expect(asked).toEqual([2, 3, 1]);
+    expect(asked).toEqual([2, 3, 1, 1]);
     expect(received.map(({ n }) => n)).toEqual([1]);
-    expect(central.counters).toMatchObject({ dropped: 2, invalid: 0 });
+    // The one message, and each part of the large one.
+    expect(central.counters).toMatchObject({ dropped: 5, invalid: 0 });
+    expect(central.reassemblyBytes).toBe(0);
   });
 
   it('is said once a minute and sender, when there is more of it than late answers make', async () => {
@@ -182,6 +184,32 @@ describe('what nobody asked for', () => {
     clock.now += 60_000;
     await node.send('central', 'result', { n: 1 });
     expect(handled).toBe(before + 2);
+  });
+
+  it('costs its sender also where it is parts that never become whole; who sends whole ones is not charged', async () => {
+    // Each look at the clock takes a millisecond.
+    let now = 0;
+    const { central, node, broker } = await pair({ now: () => now++ });
+    let handled = 0;
+    central.on('result', schema, () => handled++);
+    const part = (from: string, n: number, k: number) =>
+      broker.publish(
+        names.wire('central', 'result', from),
+        encode({ v: 1, m: `m-${n}`, part: [k, 2], d: new Uint8Array(100) }),
+      );
+    for (let n = 0; n < 400; n++) await node.send('central', 'result', { n: 1, d: new Uint8Array(300_000) });
+    expect([handled, central.counters.dropped]).toEqual([400, 0]);
+
+    for (let n = 0; n < 5000; n++) await part('flooder', n, 1);
+    expect(central.counters.dropped).toBeGreaterThan(3000);
+    expect(central.reassemblyBytes).toBeLessThan(2000 * 1300);
+    await node.send('central', 'result', { n: 1, d: new Uint8Array(600_000) });
+    expect(handled).toBe(401);
+
+    now += 60_000;
+    const before = central.counters.dropped;
+    await part('flooder', 9999, 1);
+    expect(central.counters.dropped).toBe(before);
   });
 
   it('comes from anybody but the one who is listened to', async () => {
