@@ -1,5 +1,5 @@
+import { drawScene, seedRanges } from '../cli/demo/scene.ts';
 import { flag, integer, string, type Values, valueOr } from '../cli/options.ts';
-import { drawScene, seedRanges } from '../shared/scene/scene.ts';
 import { interleaved, largestIndex, loadDeployed } from './accuracy/as-deployed.ts';
 import { defineBenchmark } from './benchmark.ts';
 import { asNetworkSees, sceneInput } from './scene-pictures.ts';

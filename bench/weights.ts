@@ -1,7 +1,7 @@
 import { intAttribute } from '../shared/onnx/attributes.ts';
 import type { Initializer, Model, Node } from '../shared/onnx/model.ts';
 import { numbersOf } from '../shared/onnx/values.ts';
-import { createRandom } from '../shared/scene/random.ts';
+import { createRandom } from '../shared/random.ts';
 import { elementCount } from '../shared/tensor/tensor.ts';
 
 /** What a weight is for, which decides the values that keep signals alive through many layers. */

@@ -3,16 +3,17 @@ import { hostname } from 'node:os';
 import { type Duplex, duplexPair } from 'node:stream';
 import { Aedes, type AedesOptions, type AuthenticateError } from 'aedes';
 import { createWebSocketStream, WebSocketServer } from 'ws';
-import { Complaints, plain } from '../shared/complaints.ts';
 import { TesseraError } from '../shared/errors.ts';
+import { Complaints, plain } from '../shared/log-throttle.ts';
 import type { Log } from '../shared/ports.ts';
-import { describe } from './admission.ts';
+import { SESSION_LIMITS, type SessionLimits, Sessions } from './aedes-session-store.ts';
+import { describe } from './authentication.ts';
+import { Gate } from './authorization.ts';
+import type { GuestLimits } from './client-sessions.ts';
 import { Connections, FIRST_PACKET_BYTES, type Origin, Said } from './connections.ts';
 import { type BrokerCounters, newCounters } from './counters.ts';
 import type { CredentialStore } from './credentials.ts';
-import { type BrokerComplaints, Endings, MAX_TOPIC_LEVELS } from './endings.ts';
-import { Gate } from './gate.ts';
-import type { GuestLimits } from './guest-sessions.ts';
+import { type BrokerComplaints, Endings, MAX_TOPIC_LEVELS } from './disconnect-log.ts';
 import {
   type Arrivals,
   isLoopback,
@@ -25,7 +26,6 @@ import {
 } from './listen.ts';
 import { identityOfUser } from './policy.ts';
 import { type AedesParts, type Arriving, Routing } from './routing.ts';
-import { SESSION_LIMITS, type SessionLimits, Sessions } from './sessions.ts';
 import { namesOf, refusesPage, type WebNames } from './web-page.ts';
 
 /**

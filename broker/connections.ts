@@ -1,13 +1,13 @@
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { TLSSocket } from 'node:tls';
-import { type Complaints, plainName } from '../shared/complaints.ts';
-import { describe, userOf } from './admission.ts';
+import { type Complaints, plainName } from '../shared/log-throttle.ts';
+import { describe, userOf } from './authentication.ts';
 import type { BrokerCounters } from './counters.ts';
-import { PacketMeter } from './packet-meter.ts';
+import { PacketMeter } from './packet-limit.ts';
 import type { Identity } from './policy.ts';
 import { neverWaits } from './slow-readers.ts';
-import { Waiting } from './waiting.ts';
+import { Waiting } from './unauthenticated.ts';
 
 /**
  * The connections that stand, and the guards that lie on each of them before the broker reads its first byte: how many

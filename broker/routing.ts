@@ -1,5 +1,5 @@
-import type { Numbering, Packet, Persistence, Sessions } from './sessions.ts';
-import { Turns } from './turns.ts';
+import { Turns } from './acknowledgement-order.ts';
+import type { Numbering, Packet, Persistence, Sessions } from './aedes-session-store.ts';
 
 /**
  * The order in which Aedes does things, put right.

@@ -1,7 +1,7 @@
 import { Allowances } from '../shared/allowances.ts';
-import { Complaints } from '../shared/complaints.ts';
 import { type Failure, failureOf } from '../shared/errors.ts';
 import { Heartbeats, MAX_HEARTBEAT_BYTES } from '../shared/heartbeats.ts';
+import { Complaints } from '../shared/log-throttle.ts';
 import { CENTRAL } from '../shared/plan/plan.ts';
 import type { Bus, Log, Message } from '../shared/ports.ts';
 import { controlMessage } from '../shared/protocol/messages/control.ts';

@@ -1,5 +1,5 @@
-import { Complaints } from '../shared/complaints.ts';
 import type { Failure } from '../shared/errors.ts';
+import { Complaints } from '../shared/log-throttle.ts';
 import { CENTRAL, type Plan } from '../shared/plan/plan.ts';
 import type { BlobStore, Bus, Log } from '../shared/ports.ts';
 import type { PlanStatus } from '../shared/protocol/messages/central.ts';

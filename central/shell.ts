@@ -1,6 +1,6 @@
 import { channel } from 'node:diagnostics_channel';
-import { Complaints } from '../shared/complaints.ts';
 import { failureOf } from '../shared/errors.ts';
+import { Complaints } from '../shared/log-throttle.ts';
 import { CENTRAL } from '../shared/plan/plan.ts';
 import type { Log } from '../shared/ports.ts';
 import type { ControlMessage } from '../shared/protocol/messages/control.ts';

@@ -1,4 +1,4 @@
-import { plain } from '../shared/complaints.ts';
+import { plain } from '../shared/log-throttle.ts';
 import type { Bus } from '../shared/ports.ts';
 import type { Topics } from '../shared/protocol/topics.ts';
 

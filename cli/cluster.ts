@@ -1,8 +1,8 @@
+import type { SessionLimits } from '../broker/aedes-session-store.ts';
 import { startBroker } from '../broker/broker.ts';
 import type { Credentials } from '../broker/credentials.ts';
-import { Desk } from '../broker/desk.ts';
+import { Desk } from '../broker/enrolment-service.ts';
 import type { ListenTls } from '../broker/listen.ts';
-import type { SessionLimits } from '../broker/sessions.ts';
 import { type Central, type CentralOptions, type Connection, startCentral } from '../central/central.ts';
 import { refusalText } from '../central/coordinator/standing.ts';
 import { TesseraError } from '../shared/errors.ts';

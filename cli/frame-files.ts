@@ -1,10 +1,10 @@
 import type { FileHandle } from 'node:fs/promises';
+import { pictureFiles, readFrame, unreadable } from '../shared/camera/file-source.ts';
 import { TesseraError } from '../shared/errors.ts';
 import { adviceFor, describeBytes, HEAD_BYTES, sniff } from '../shared/model/sniff.ts';
 import type { FrameEnvelope } from '../shared/protocol/messages/frame.ts';
 import { openFile } from '../shared/runtime/file.ts';
 import { DTYPE_BYTES, elementCount, type TensorSpec } from '../shared/tensor/tensor.ts';
-import { pictureFiles, readFrame, unreadable } from './camera/source.ts';
 
 /** A file that becomes a frame when its turn comes: a folder may hold more than fits into memory. */
 export interface FrameFile {

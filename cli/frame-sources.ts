@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { basename } from 'node:path';
+import { pictureFiles, readFrame } from '../shared/camera/file-source.ts';
+import { JpegStream } from '../shared/camera/jpeg-stream.ts';
 import { TesseraError } from '../shared/errors.ts';
 import { adviceFor, describeBytes, sniff } from '../shared/model/sniff.ts';
-import { pictureFiles, readFrame } from './camera/source.ts';
-import { JpegStream } from './jpeg-stream.ts';
 import { Pace } from './pace.ts';
 
 /** A picture on its way out, with an id that is used once. */

@@ -5,10 +5,10 @@ import { type ModelCard, parseCard } from '../shared/model/card.ts';
 import type { Model } from '../shared/onnx/model.ts';
 import { withoutUnusedInputs } from '../shared/onnx/rim.ts';
 import { fileSha256 } from '../shared/runtime/file.ts';
-import { listModels, loadModel } from '../shared/runtime/model-library.ts';
 import { loadModelFile } from '../shared/runtime/package.ts';
 import { withTrials } from '../shared/runtime/trial.ts';
 import { packageFolder } from '../shared/runtime/version.ts';
+import { listModels, loadModel } from './library/library.ts';
 
 /** A model that a command named, read, and what its user should know about it. */
 export interface NamedModel {

@@ -1,5 +1,5 @@
-import { plain } from '../shared/complaints.ts';
 import type { Failure } from '../shared/errors.ts';
+import { plain } from '../shared/log-throttle.ts';
 import { standardError } from '../shared/runtime/standard-error.ts';
 import { storageError } from '../shared/storage-fault.ts';
 import { withOwnCommand } from './own-command.ts';

@@ -1,4 +1,4 @@
-import { plain } from '../shared/complaints.ts';
+import { plain } from '../shared/log-throttle.ts';
 import type { Heartbeat, PlanProgress } from '../shared/protocol/messages/node.ts';
 
 function megabytes(bytes: number): string {

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { createCredentials } from '../broker/credentials.ts';
-import type { Desk } from '../broker/desk.ts';
+import type { Desk } from '../broker/enrolment-service.ts';
 import { isLoopback, parseListen as parseListenUrl } from '../broker/listen.ts';
 import type { Config } from '../shared/config/schema.ts';
 import { TesseraError } from '../shared/errors.ts';

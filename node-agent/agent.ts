@@ -1,7 +1,7 @@
 import { statfs } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Complaints } from '../shared/complaints.ts';
 import { failureOf, type TesseraError } from '../shared/errors.ts';
+import { Complaints } from '../shared/log-throttle.ts';
 import { CENTRAL, type Tier } from '../shared/plan/plan.ts';
 import type { Bus, Log } from '../shared/ports.ts';
 import { blobPartMessage } from '../shared/protocol/messages/blob.ts';

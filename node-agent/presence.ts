@@ -1,5 +1,5 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
-import { Complaints } from '../shared/complaints.ts';
+import { Complaints } from '../shared/log-throttle.ts';
 import type { Bus, Log } from '../shared/ports.ts';
 import type { NodeInfo, PlanProgress } from '../shared/protocol/messages/node.ts';
 import type { Topics } from '../shared/protocol/topics.ts';

@@ -1,5 +1,5 @@
-import { Complaints } from '../shared/complaints.ts';
 import { failureOf } from '../shared/errors.ts';
+import { Complaints } from '../shared/log-throttle.ts';
 import { CENTRAL } from '../shared/plan/plan.ts';
 import type { Log } from '../shared/ports.ts';
 import type { ResultMessage, WorkError, WorkMessage } from '../shared/protocol/messages/work.ts';

@@ -40,9 +40,10 @@ const LIBRARY_HOME: Readonly<Record<string, string>> = {
 /** Whoever else reads files: the door itself, and what looks into /proc and into the program's own folder. */
 const READS_ITSELF = ['shared/runtime/file.ts', 'cli/doctor/look-at-machine.ts', 'cli/doctor/look-at-ports.ts'];
 
-/** Pure files: plain functions over plain data. All of shared but its runtime, and the cores of the processes. */
+/** Pure files: plain functions over plain data. All of shared but its runtime and what reads files, and the cores of the processes. */
 const PURE = [
-  /^shared\/(?!runtime\/)/,
+  /^shared\/(?!runtime\/|camera\/file-source\.ts$)/,
+  /^cli\/demo\/(?!scene-source\.ts$|scene-worker\.ts$)/,
   /^central\/(coordinator|scheduler|planner)\//,
   /^node-agent\/core\.ts$/,
   /^broker\/policy\.ts$/,

@@ -1,12 +1,12 @@
 import { join } from 'node:path';
 import type { Answer } from '../../central/tasks/decoder.ts';
 import { decodeTask } from '../../central/tasks/task.ts';
+import { loadModel } from '../../cli/library/library.ts';
 import { channelsOf, type ModelCard, pictureShape } from '../../shared/model/card.ts';
 import { FRAME_INPUT, withPreprocessing } from '../../shared/onnx/preprocess.ts';
 import { resolveModel } from '../../shared/onnx/resolve.ts';
 import { writeModel } from '../../shared/onnx/write.ts';
 import { decodeFrame, type PictureFrame } from '../../shared/runtime/image.ts';
-import { loadModel } from '../../shared/runtime/model-library.ts';
 import { loadSession } from '../../shared/runtime/ort.ts';
 import { loadModelFile } from '../../shared/runtime/package.ts';
 import type { Tensor } from '../../shared/tensor/tensor.ts';

@@ -1,4 +1,4 @@
-import { createRandom } from '../../shared/scene/random.ts';
+import { createRandom } from '../../shared/random.ts';
 
 /** Something that is done to parts of a deployment. */
 export interface Act {

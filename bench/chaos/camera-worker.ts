@@ -1,4 +1,4 @@
-import { drawnPictures } from '../../cli/camera/source.ts';
+import { drawnPictures } from '../../cli/demo/scene-source.ts';
 import { SteadyCamera } from '../testbed/steady-camera.ts';
 
 /**

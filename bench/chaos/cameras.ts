@@ -1,7 +1,7 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
-import { drawnPictures } from '../../cli/camera/source.ts';
+import { drawnPictures } from '../../cli/demo/scene-source.ts';
 import { compiledFile } from '../../shared/runtime/worker-entry.ts';
 import type { CameraTask } from './camera-worker.ts';
 import { PAHO_CAMERA } from './paho.ts';

@@ -1,5 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { drawScene } from '../../cli/demo/scene.ts';
+import { loadModel } from '../../cli/library/library.ts';
 import { channelsOf, normalisation, pictureShape } from '../../shared/model/card.ts';
 import { cutTensors } from '../../shared/onnx/cuts.ts';
 import { extractSegment } from '../../shared/onnx/extract.ts';
@@ -7,10 +9,8 @@ import { FRAME_INPUT, withPreprocessing } from '../../shared/onnx/preprocess.ts'
 import { resolveModel } from '../../shared/onnx/resolve.ts';
 import { writeModel } from '../../shared/onnx/write.ts';
 import { decodeFrame, encodeJpeg } from '../../shared/runtime/image.ts';
-import { loadModel } from '../../shared/runtime/model-library.ts';
 import { loadSession } from '../../shared/runtime/ort.ts';
 import { loadModelFile } from '../../shared/runtime/package.ts';
-import { drawScene } from '../../shared/scene/scene.ts';
 import { checkNames } from '../benchmark.ts';
 
 /** What a network made of a picture at a cut: float32 [1, channels, height, width]. */

@@ -3,7 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { Answer, FrameClient } from '../../cli/frames.ts';
 import type { Bus } from '../../shared/ports.ts';
 import type { ResultObject } from '../../shared/protocol/messages/result.ts';
-import { createRandom } from '../../shared/scene/random.ts';
+import { createRandom } from '../../shared/random.ts';
 import { Deployment, kill, pictures, type TestBroker } from '../testbed/deployment.ts';
 import { Relay } from '../testbed/relay.ts';
 import type { RunningCli } from '../testbed/run-cli.ts';

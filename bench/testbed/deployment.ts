@@ -1,6 +1,7 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { drawScene, seedRanges } from '../../cli/demo/scene.ts';
 import { FrameClient } from '../../cli/frames.ts';
 import { type Bus, silentLog } from '../../shared/ports.ts';
 import { stats } from '../../shared/protocol/messages/central.ts';
@@ -8,7 +9,6 @@ import { type ResultObject, resultObject } from '../../shared/protocol/messages/
 import { topics } from '../../shared/protocol/topics.ts';
 import { encodeJpeg } from '../../shared/runtime/image.ts';
 import { connectBus } from '../../shared/runtime/mqtt.ts';
-import { drawScene, seedRanges } from '../../shared/scene/scene.ts';
 import type { z } from '../../shared/schema.ts';
 import { type Mosquitto, startMosquitto } from './mosquitto.ts';
 import { RunningCli } from './run-cli.ts';

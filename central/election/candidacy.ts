@@ -1,5 +1,5 @@
-import { Complaints } from '../../shared/complaints.ts';
 import { TesseraError } from '../../shared/errors.ts';
+import { Complaints } from '../../shared/log-throttle.ts';
 import type { Bus, Log, Message } from '../../shared/ports.ts';
 import { readCentralStatus } from '../../shared/protocol/central-status.ts';
 import { MAX_EPOCH } from '../../shared/protocol/epoch.ts';

@@ -1,5 +1,5 @@
-import type { Complaints } from '../../shared/complaints.ts';
 import type { Failure } from '../../shared/errors.ts';
+import type { Complaints } from '../../shared/log-throttle.ts';
 import type { Message } from '../../shared/ports.ts';
 import type { Task } from '../../shared/protocol/messages/result.ts';
 import { parseInputTopic } from '../../shared/protocol/topics.ts';

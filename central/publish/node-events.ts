@@ -1,4 +1,4 @@
-import { plain } from '../../shared/complaints.ts';
+import { plain } from '../../shared/log-throttle.ts';
 import type { Log } from '../../shared/ports.ts';
 import type { NodeEvent } from '../../shared/protocol/messages/node.ts';
 import type { Effect } from '../coordinator/events.ts';

@@ -5,9 +5,9 @@ import { TesseraError } from '../../shared/errors.ts';
 import type { ModelCard } from '../../shared/model/card.ts';
 import { parseCard } from '../../shared/model/card.ts';
 import { readText } from '../../shared/runtime/file.ts';
-import { loadModel } from '../../shared/runtime/model-library.ts';
 import { writeWhole } from '../../shared/runtime/whole-file.ts';
 import { parseYaml, withField } from '../../shared/runtime/yaml.ts';
+import { loadModel } from '../library/library.ts';
 import { modelFolders } from '../models.ts';
 
 const CODE = 'TESSERA_MODEL_CARD';

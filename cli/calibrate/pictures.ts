@@ -1,9 +1,9 @@
 import type { Deployment } from '../../central/deployment.ts';
+import { pictureFiles } from '../../shared/camera/file-source.ts';
 import { TesseraError } from '../../shared/errors.ts';
 import { readBytes } from '../../shared/runtime/file.ts';
 import { decodeFrame } from '../../shared/runtime/image.ts';
 import type { Tensor } from '../../shared/tensor/tensor.ts';
-import { pictureFiles } from '../camera/source.ts';
 import { pictureFrame } from '../frame-files.ts';
 import { remembered } from './remembered.ts';
 

@@ -1,5 +1,5 @@
 import type { Credentials } from '../../broker/credentials.ts';
-import type { Desk } from '../../broker/desk.ts';
+import type { Desk } from '../../broker/enrolment-service.ts';
 import { defineCommand } from '../command.ts';
 import { INVITATION_S, inviteNode, newPassword } from '../invite.ts';
 import { flagSetting, type Parser, string, value, values } from '../options.ts';
@@ -50,7 +50,7 @@ export const command = defineCommand({
       await Promise.all([
         import('../../broker/broker.ts'),
         import('../../broker/credentials.ts'),
-        import('../../broker/desk.ts'),
+        import('../../broker/enrolment-service.ts'),
         import('../connect.ts'),
         import('../signals.ts'),
       ]);

@@ -27,7 +27,7 @@ export const command = defineCommand({
   async run({ args, options, json, out, signal, config: loadConfig }) {
     const { config } = await loadConfig();
     const [{ addModel }, { catalogueFile }, { tryModelFolder }, { openLog }] = await Promise.all([
-      import('../../shared/runtime/model-add.ts'),
+      import('../library/add.ts'),
       import('../catalogue.ts'),
       import('../try-model.ts'),
       import('../connect.ts'),

@@ -24,7 +24,7 @@ export const command = defineCommand({
     const { config } = await loadConfig();
     const [{ loadModel }, { loadModelFile }, { resolveModel }, { modelFolders }, { inspectModel, inspectionLines }] =
       await Promise.all([
-        import('../../shared/runtime/model-library.ts'),
+        import('../library/library.ts'),
         import('../../shared/runtime/package.ts'),
         import('../../shared/onnx/resolve.ts'),
         import('../models.ts'),

@@ -1,5 +1,5 @@
-import type { ListedModel } from '../../shared/runtime/model-library.ts';
 import { defineCommand } from '../command.ts';
+import type { ListedModel } from '../library/library.ts';
 import { type Column, table } from '../output.ts';
 
 const columns: readonly Column<ListedModel>[] = [
@@ -27,8 +27,8 @@ export const command = defineCommand({
   async run({ json, out, config: loadConfig }) {
     const { config } = await loadConfig();
     const [{ listModels }, { readCatalogue }, { modelFolders }, { catalogueFile }] = await Promise.all([
-      import('../../shared/runtime/model-library.ts'),
-      import('../../shared/runtime/model-catalogue.ts'),
+      import('../library/library.ts'),
+      import('../library/catalogue.ts'),
       import('../models.ts'),
       import('../catalogue.ts'),
     ]);

@@ -12,7 +12,7 @@ export const command = defineCommand({
   async run({ args, json, out, config: loadConfig }) {
     const { config } = await loadConfig();
     const [{ removeModel }, { modelFolders }] = await Promise.all([
-      import('../../shared/runtime/model-remove.ts'),
+      import('../library/remove.ts'),
       import('../models.ts'),
     ]);
     const removed = await removeModel(args[0]!, { dir: config.models.dir, ...modelFolders(config) });

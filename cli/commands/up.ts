@@ -1,11 +1,11 @@
 import { join } from 'node:path';
+import type { Shot, Source } from '../../shared/camera/source.ts';
 import type { Config } from '../../shared/config/schema.ts';
 import { hideUserInfo } from '../../shared/config/show.ts';
 import { TesseraError } from '../../shared/errors.ts';
 import { CENTRAL } from '../../shared/plan/plan.ts';
 import type { Log } from '../../shared/ports.ts';
 import type { ResultObject } from '../../shared/protocol/messages/result.ts';
-import type { Shot, Source } from '../camera/source.ts';
 import type { Cluster } from '../cluster.ts';
 import { defineCommand } from '../command.ts';
 import { camerasWithInfer } from '../infer-camera.ts';
@@ -197,8 +197,8 @@ async function demonstrate(cluster: Cluster, base: string, demo: Demonstration):
   const { connectBus } = await import('../../shared/runtime/mqtt.ts');
   const { topics } = await import('../../shared/protocol/topics.ts');
   const { FrameClient } = await import('../frames.ts');
-  const { openSource } = await import('../camera/source.ts');
-  const { runCamera } = await import('../camera/run.ts');
+  const { openSource } = await import('../open-source.ts');
+  const { runCamera } = await import('../run-camera.ts');
   const { LEGEND, nextSteps, saveDemoPicture } = await import('../demo-hints.ts');
   const { out, json, log } = demo;
   const tally: Tally = { ended: 0, ok: 0, drawn: 0, right: 0 };

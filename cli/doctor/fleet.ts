@@ -1,5 +1,5 @@
-import { plain } from '../../shared/complaints.ts';
 import type { Failure } from '../../shared/errors.ts';
+import { plain } from '../../shared/log-throttle.ts';
 import type { Heartbeat, NodeInfo } from '../../shared/protocol/messages/node.ts';
 import { WIRE_VERSION } from '../../shared/protocol/topics.ts';
 import { newestPlans, planState, refusalOf } from '../plan-standing.ts';

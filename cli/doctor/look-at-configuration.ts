@@ -5,7 +5,7 @@ import { type Config, PATH_KEYS } from '../../shared/config/schema.ts';
 import { type Failure, TesseraError } from '../../shared/errors.ts';
 import type { LoadedConfig } from '../../shared/runtime/config.ts';
 import { readText } from '../../shared/runtime/file.ts';
-import { listModels } from '../../shared/runtime/model-library.ts';
+import { listModels } from '../library/library.ts';
 import { modelFolders } from '../models.ts';
 import type { ConfigurationFacts, NamedFile } from './configuration.ts';
 

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { Allowances } from '../allowances.ts';
-import { Complaints } from '../complaints.ts';
 import { TesseraError } from '../errors.ts';
+import { Complaints } from '../log-throttle.ts';
 import type { Bus, Log, Message } from '../ports.ts';
 import { peekCbor } from '../protocol/cbor-peek.ts';
 import { partMessage } from '../protocol/messages/part.ts';

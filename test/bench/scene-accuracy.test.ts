@@ -1,8 +1,8 @@
 import { readFile, stat } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import { run } from '../../bench/scene-accuracy.ts';
+import { sceneClasses } from '../../cli/demo/objects.ts';
 import { parseLabels } from '../../shared/model/labels.ts';
-import { sceneClasses } from '../../shared/scene/objects.ts';
 
 const folder = 'config/models/scenes';
 

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { NO_MOSQUITTO, startMosquitto } from '../../bench/testbed/mosquitto.ts';
 import { RunningCli, runCli } from '../../bench/testbed/run-cli.ts';
+import { drawScene, seedRanges } from '../../cli/demo/scene.ts';
 import { encodeJpeg } from '../../shared/runtime/image.ts';
-import { drawScene, seedRanges } from '../../shared/scene/scene.ts';
 
 /** Every part a process of its own with its own state, on either broker: nothing may depend on the embedded one. */
 

@@ -5,10 +5,10 @@ import { join, parse, resolve } from 'node:path';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { RunningCli, runCli } from '../../bench/testbed/run-cli.ts';
+import { drawScene, seedRanges } from '../../cli/demo/scene.ts';
 import type { Node } from '../../shared/onnx/model.ts';
 import { writeModel } from '../../shared/onnx/write.ts';
 import { encodeJpeg } from '../../shared/runtime/image.ts';
-import { drawScene, seedRanges } from '../../shared/scene/scene.ts';
 import { tinyNetwork } from '../support/tiny-network.ts';
 
 /** `tessera infer` as its users run it: a private cluster of real processes around a real broker. */

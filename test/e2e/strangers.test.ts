@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { NO_MOSQUITTO, startMosquitto } from '../../bench/testbed/mosquitto.ts';
 import { type CliResult, RunningCli, runCli } from '../../bench/testbed/run-cli.ts';
+import { drawScene, seedRanges } from '../../cli/demo/scene.ts';
 import { encodeJpeg } from '../../shared/runtime/image.ts';
-import { drawScene, seedRanges } from '../../shared/scene/scene.ts';
 import { makeAuthority, NO_OPENSSL } from '../support/certificates.ts';
 
 /**

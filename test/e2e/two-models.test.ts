@@ -3,12 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { RunningCli, runCli } from '../../bench/testbed/run-cli.ts';
+import { drawScene, seedRanges } from '../../cli/demo/scene.ts';
 import type { Attribute } from '../../shared/onnx/model.ts';
 import { newModel } from '../../shared/onnx/new-model.ts';
 import { valueInfo } from '../../shared/onnx/value-info-proto.ts';
 import { writeModel } from '../../shared/onnx/write.ts';
 import { encodeJpeg } from '../../shared/runtime/image.ts';
-import { drawScene, seedRanges } from '../../shared/scene/scene.ts';
 import { newNode } from '../../shared/tiling/piece.ts';
 import { numbers } from '../support/tiny-network.ts';
 

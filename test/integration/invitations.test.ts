@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { freePort } from '../../bench/testbed/mosquitto.ts';
 import { type RunningBroker, startBroker } from '../../broker/broker.ts';
 import { type Credentials, createCredentials } from '../../broker/credentials.ts';
-import { Desk } from '../../broker/desk.ts';
+import { Desk } from '../../broker/enrolment-service.ts';
 import type { Role } from '../../broker/policy.ts';
 import { inviteNode, newPassword } from '../../cli/invite.ts';
 import { enrol, type Membership, readMembership } from '../../node-agent/enrolment.ts';

@@ -4,8 +4,8 @@ import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { addModel } from '../../shared/runtime/model-add.ts';
-import { loadModel } from '../../shared/runtime/model-library.ts';
+import { addModel } from '../../cli/library/add.ts';
+import { loadModel } from '../../cli/library/library.ts';
 import { folderWith, onnxFile } from '../support/library.ts';
 
 const servers: (() => void)[] = [];

@@ -7,7 +7,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { freePort, NO_MOSQUITTO, startMosquitto } from '../../bench/testbed/mosquitto.ts';
 import { startBroker } from '../../broker/broker.ts';
 import { createCredentials } from '../../broker/credentials.ts';
-import { Desk, ownAuthority } from '../../broker/desk.ts';
+import { Desk, ownAuthority } from '../../broker/enrolment-service.ts';
 import { mosquittoAcl } from '../../broker/mosquitto.ts';
 import { type Bus, silentLog } from '../../shared/ports.ts';
 import { topics } from '../../shared/protocol/topics.ts';

@@ -3,12 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'vitest';
 import { RunningCli } from '../../bench/testbed/run-cli.ts';
+import { drawScene, seedRanges } from '../../cli/demo/scene.ts';
 import { type Bus, silentLog } from '../../shared/ports.ts';
 import { type ResultObject, resultObject } from '../../shared/protocol/messages/result.ts';
 import { topics as topicsOf } from '../../shared/protocol/topics.ts';
 import { encodeJpeg } from '../../shared/runtime/image.ts';
 import { connectBus } from '../../shared/runtime/mqtt.ts';
-import { drawScene, seedRanges } from '../../shared/scene/scene.ts';
 
 const topics = topicsOf();
 

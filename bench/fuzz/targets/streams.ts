@@ -1,6 +1,6 @@
 import fc from 'fast-check';
-import { PacketMeter } from '../../../broker/packet-meter.ts';
-import { JpegStream } from '../../../cli/jpeg-stream.ts';
+import { PacketMeter } from '../../../broker/packet-limit.ts';
+import { JpegStream } from '../../../shared/camera/jpeg-stream.ts';
 import { corpusOf } from '../corpus.ts';
 import { applyEdits, editScript, MOST_BYTES } from '../edits.ts';
 import { type FuzzTarget, must, same } from '../target.ts';

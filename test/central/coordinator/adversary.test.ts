@@ -1,12 +1,12 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { Invariants } from '../../../bench/sim/invariants.ts';
+import { sketchPlan, tilesAndTail } from '../../../bench/sim/plans.ts';
+import { Random } from '../../../bench/sim/random.ts';
 import { Coordinator } from '../../../central/coordinator/coordinator.ts';
 import type { Effect, Event } from '../../../central/coordinator/events.ts';
 import { defaultOptions } from '../../../central/coordinator/options.ts';
 import { WORK_ERRORS } from '../../../shared/protocol/messages/work.ts';
-import { Invariants } from '../../sim/invariants.ts';
-import { sketchPlan, tilesAndTail } from '../../sim/plans.ts';
-import { Random } from '../../sim/random.ts';
 
 /**
  * No world stands behind these events: answers to what was never asked, to what has ended, in any order and number,

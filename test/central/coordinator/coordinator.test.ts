@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest';
+import { Cluster } from '../../../bench/sim/cluster.ts';
+import { atCentral, everyNode, sketchPlan, tilesAndTail } from '../../../bench/sim/plans.ts';
 import { Coordinator } from '../../../central/coordinator/coordinator.ts';
 import type { Event, FrameEnd } from '../../../central/coordinator/events.ts';
 import { defaultOptions } from '../../../central/coordinator/options.ts';
 import { CENTRAL } from '../../../shared/plan/plan.ts';
-import { Cluster } from '../../sim/cluster.ts';
-import { atCentral, everyNode, sketchPlan, tilesAndTail } from '../../sim/plans.ts';
 
 const NODES = ['a', 'b', 'c', 'd'];
 

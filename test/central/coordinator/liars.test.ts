@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { type Behaviour, Cluster } from '../../sim/cluster.ts';
-import { tilesAndTail } from '../../sim/plans.ts';
+import { type Behaviour, Cluster } from '../../../bench/sim/cluster.ts';
+import { tilesAndTail } from '../../../bench/sim/plans.ts';
 
 /** A node that lies about its times draws no more work than one that says the truth, so it cannot steer the cluster. */
 

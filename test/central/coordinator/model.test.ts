@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { chaos } from '../../../bench/sim/chaos.ts';
+import { Cluster } from '../../../bench/sim/cluster.ts';
+import { tilesAndTail } from '../../../bench/sim/plans.ts';
 import { defaultOptions } from '../../../central/coordinator/options.ts';
-import { chaos } from '../../sim/chaos.ts';
-import { Cluster } from '../../sim/cluster.ts';
-import { tilesAndTail } from '../../sim/plans.ts';
 
 /** More seeds by `TESSERA_SIM_SEEDS=500 npx vitest run test/central/coordinator/model.test.ts`. */
 const SEEDS = Number(process.env.TESSERA_SIM_SEEDS ?? 12);

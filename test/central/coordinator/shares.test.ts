@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { Cluster } from '../../sim/cluster.ts';
-import { tilesAndTail } from '../../sim/plans.ts';
+import { Cluster } from '../../../bench/sim/cluster.ts';
+import { tilesAndTail } from '../../../bench/sim/plans.ts';
 
 /** Who gets how much, in the long run. If these fail, nodes stand idle that could work. */
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { type Candidate, ElectionWorld } from '../../sim/election-world.ts';
-import { Random } from '../../sim/random.ts';
+import { type Candidate, ElectionWorld } from '../../../bench/sim/election-world.ts';
+import { Random } from '../../../bench/sim/random.ts';
 
 /** If one of these fails, two centrals would serve the same cameras, or none would. */
 

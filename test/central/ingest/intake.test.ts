@@ -8,7 +8,7 @@ import { Intake } from '../../../central/ingest/intake.ts';
 import { Journal } from '../../../central/journal/journal.ts';
 import { Ledger } from '../../../central/journal/ledger.ts';
 import { Stats } from '../../../central/publish/stats.ts';
-import { Complaints } from '../../../shared/complaints.ts';
+import { Complaints } from '../../../shared/log-throttle.ts';
 import { silentLog } from '../../../shared/ports.ts';
 
 /** Lost if these fail: frames that the broker believes delivered, and that nobody will answer. */

@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
+import { Cluster } from '../../../bench/sim/cluster.ts';
+import { atCentral, sketchPlan } from '../../../bench/sim/plans.ts';
 import { Coordinator } from '../../../central/coordinator/coordinator.ts';
 import { defaultOptions } from '../../../central/coordinator/options.ts';
 import { Stats } from '../../../central/publish/stats.ts';
 import { stats as schema } from '../../../shared/protocol/messages/central.ts';
-import { Cluster } from '../../sim/cluster.ts';
-import { atCentral, sketchPlan } from '../../sim/plans.ts';
 
 const nothing = new Coordinator({ ...defaultOptions, epoch: 1 }).snapshot();
 const pi = {

@@ -1,0 +1,252 @@
+import { TesseraError } from '../shared/errors.ts';
+import { z } from '../shared/schema.ts';
+import { FrameStore, type OnFault, type StoreKind } from './message-store.ts';
+import type { KeptMessage, Watcher } from './persistent-session.ts';
+
+/**
+ * Sessions of clients (guest-sessions.ts) on the disk, all in one store of frame-store.ts. Each has a number, which its
+ * records bear where frames have a packet identifier:
+ *
+ *   topic empty   what is known of the session, as JSON; the newest record is the one that counts
+ *   else          a message that waits in it; it is marked before it is sent, and when it was acknowledged or dropped
+ *
+ * What cannot be written stays in memory only, and that is said: nothing waits for a client's session.
+ */
+
+/** What is known of a session. */
+export interface SessionFacts {
+  readonly id: string;
+  /** The user in words, as policy.ts says it. */
+  readonly owner: string;
+  readonly subscriptions: readonly { readonly topic: string; readonly qos: number }[];
+  /** Since when its client is away, Unix ms; not given while it is here. */
+  readonly awaySince?: number | undefined;
+}
+
+/** A session that an earlier run left, with what waits in it. */
+export interface FoundSession extends SessionFacts {
+  readonly stored: StoredSession;
+  readonly messages: readonly FoundMessage[];
+}
+
+/** A message that waits; `number` is that of its record. */
+export interface FoundMessage {
+  readonly number: number;
+  readonly topic: string;
+  readonly payload: Buffer;
+  /** Perhaps the client has it. */
+  readonly wasSent: boolean;
+}
+
+/** Two hours after its client went nobody has a session any more; one that is here may be silent for weeks. */
+const SESSIONS: StoreKind = {
+  one: 'record of a session',
+  what: 'sessions of clients',
+  refused: 'what waits for a client cannot be written to the disk: it is in memory only, and lost with the broker',
+  hint: 'set STATE_DIRECTORY to a folder that this user may write',
+  staleMs: 30 * 24 * 3600 * 1000,
+};
+/** Beyond that what is known of a session is in memory only. */
+const MAX_FACTS_BYTES = 64 * 2 ** 10;
+const MAX_SESSION = 65_535;
+
+const facts = z.object({
+  id: z.string(),
+  owner: z.string(),
+  subscriptions: z.array(z.object({ topic: z.string(), qos: z.number().int().min(0).max(2) })),
+  awaySince: z.number().optional(),
+});
+
+/** The store of all sessions. */
+export class GuestStore {
+  readonly #store: FrameStore;
+  readonly #onFault: OnFault;
+  readonly #used = new Set<number>();
+  #lastRecord = 0;
+  #lastSession = 0;
+
+  private constructor(store: FrameStore, onFault: OnFault) {
+    this.#store = store;
+    this.#onFault = onFault;
+  }
+
+  /**
+   * Opens the store in `folder`, with the sessions that lie there; of at most `sessions` with messages of `bytes` in all.
+   * Undefined where the folder cannot be had, which is said.
+   */
+  static open(
+    folder: string,
+    { sessions, bytes }: { readonly sessions: number; readonly bytes: number },
+    onFault: OnFault,
+  ): { store: GuestStore; found: FoundSession[] } | undefined {
+    try {
+      const { store, found } = FrameStore.open(folder, bytes + sessions * MAX_FACTS_BYTES, onFault, SESSIONS);
+      const guests = new GuestStore(store, onFault);
+      return { store: guests, found: guests.#read(found) };
+    } catch (error) {
+      if (!(error instanceof TesseraError)) throw error;
+      onFault(`${error.message}; sessions are in memory only, and lost with the broker`, undefined);
+      return undefined;
+    }
+  }
+
+  /** A new session. */
+  begin(): StoredSession {
+    do this.#lastSession = (this.#lastSession % MAX_SESSION) + 1;
+    while (this.#used.has(this.#lastSession));
+    return this.session(this.#lastSession);
+  }
+
+  /** The session of a number. */
+  session(number: number): StoredSession {
+    this.#used.add(number);
+    return new StoredSession(this, number);
+  }
+
+  /** Writes a record of a session; returns its number, undefined where there is no room. */
+  put(session: number, topic: string, payload: Buffer): number | undefined {
+    this.#lastRecord += 1;
+    const record = { number: this.#lastRecord, time: Date.now(), messageId: session, topic, payload };
+    return this.#store.put(record) ? record.number : undefined;
+  }
+
+  /** What a record holds is about to be sent. */
+  sent(record: number): void {
+    this.#store.sent(record);
+  }
+
+  /** A record counts no more. */
+  done(record: number): void {
+    this.#store.done(record);
+  }
+
+  /** Says what is not written. */
+  fault(text: string): void {
+    this.#onFault(text, undefined);
+  }
+
+  /** A session is no more. */
+  forget(session: number): void {
+    this.#used.delete(session);
+  }
+
+  /** Closes the files; what is in them stays. */
+  close(): void {
+    this.#store.close();
+  }
+
+  #read(found: ReturnType<typeof FrameStore.open>['found']): FoundSession[] {
+    this.#lastRecord = found.at(-1)?.number ?? 0;
+    const known = new Map<number, { readonly record: number; readonly facts: SessionFacts }>();
+    const open = found.filter(({ state }) => state !== 'done');
+    for (const { messageId, payload, number } of open.filter((record) => record.topic === '')) {
+      const said = factsOf(payload);
+      const before = known.get(messageId);
+      if (before !== undefined) this.done(before.record);
+      if (said === undefined) this.done(number);
+      else known.set(messageId, { record: number, facts: said });
+    }
+    const messages = new Map<number, FoundMessage[]>();
+    for (const { messageId, topic, payload, number, state } of open) {
+      if (topic === '') continue;
+      // Of a session that was being ended when the broker died.
+      if (!known.has(messageId)) this.done(number);
+      const waiting = messages.get(messageId) ?? [];
+      waiting.push({ number, topic, payload, wasSent: state === 'sent' });
+      messages.set(messageId, waiting);
+    }
+    return [...known].map(([number, { record, facts: said }]) => {
+      const stored = this.session(number);
+      stored.found(record, said);
+      return { ...said, stored, messages: messages.get(number) ?? [] };
+    });
+  }
+}
+
+/** One session on the disk. */
+export class StoredSession implements Watcher {
+  readonly #store: GuestStore;
+  readonly #number: number;
+  /** Records of messages by what the broker calls them. */
+  readonly #records = new Map<number, number>();
+  #facts: string | undefined;
+  #factsRecord: number | undefined;
+  #isWritten = false;
+
+  constructor(store: GuestStore, number: number) {
+    this.#store = store;
+    this.#number = number;
+  }
+
+  /** The record of what is known lies there already. */
+  found(record: number, said: SessionFacts): void {
+    this.#factsRecord = record;
+    this.#facts = JSON.stringify(said);
+    this.#isWritten = true;
+  }
+
+  /** Writes what is known now, where that is not what was known. */
+  write(said: SessionFacts): void {
+    const { id, owner, subscriptions, awaySince } = said;
+    const text = JSON.stringify({ id, owner, subscriptions, awaySince });
+    if (this.#isWritten && this.#facts === text) return;
+    this.#facts = text;
+    this.#writeFacts();
+  }
+
+  /** Writes a message before it is kept. */
+  put({ brokerCounter, topic, payload }: KeptMessage): void {
+    // It was not written when there was no room.
+    if (!this.#isWritten) this.#writeFacts();
+    const record = this.#isWritten ? this.#store.put(this.#number, topic, payload) : undefined;
+    if (record !== undefined) this.#records.set(brokerCounter, record);
+  }
+
+  /** The record of a message that is called so now lies there already. */
+  adopt(brokerCounter: number, record: number): void {
+    this.#records.set(brokerCounter, record);
+  }
+
+  sent(brokerCounter: number): void {
+    const record = this.#records.get(brokerCounter);
+    if (record !== undefined) this.#store.sent(record);
+  }
+
+  done(brokerCounter: number): void {
+    const record = this.#records.get(brokerCounter);
+    if (record === undefined) return;
+    this.#records.delete(brokerCounter);
+    this.#store.done(record);
+  }
+
+  /** The session is no more. */
+  end(): void {
+    for (const brokerCounter of [...this.#records.keys()]) this.done(brokerCounter);
+    if (this.#factsRecord !== undefined) this.#store.done(this.#factsRecord);
+    this.#factsRecord = undefined;
+    this.#store.forget(this.#number);
+  }
+
+  #writeFacts(): void {
+    this.#isWritten = false;
+    if (this.#facts === undefined) return;
+    const bytes = Buffer.from(this.#facts);
+    if (bytes.length > MAX_FACTS_BYTES) {
+      this.#store.fault(`subscriptions of more than ${MAX_FACTS_BYTES / 1024} KiB are in memory only`);
+      return;
+    }
+    const record = this.#store.put(this.#number, '', bytes);
+    if (record === undefined) return;
+    if (this.#factsRecord !== undefined) this.#store.done(this.#factsRecord);
+    this.#factsRecord = record;
+    this.#isWritten = true;
+  }
+}
+
+function factsOf(payload: Buffer): SessionFacts | undefined {
+  try {
+    return facts.parse(JSON.parse(payload.toString()));
+  } catch {
+    return undefined;
+  }
+}

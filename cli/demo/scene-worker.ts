@@ -1,0 +1,13 @@
+import { parentPort } from 'node:worker_threads';
+import { encodeJpeg } from '../../shared/runtime/image.ts';
+import { answerCalls, buffersOf, ownBytes } from '../../shared/runtime/worker-call.ts';
+import { drawScene } from './scene.ts';
+
+/** Draws scenes and makes JPEGs of them, off the thread that speaks MQTT. */
+answerCalls(parentPort!, {
+  draw: async (seed: number) => {
+    const { label, width, height, rgb } = drawScene(seed);
+    const jpeg = ownBytes(await encodeJpeg(rgb, width, height, 90));
+    return { value: { label, jpeg }, transfer: buffersOf([jpeg]) };
+  },
+});

@@ -1,0 +1,58 @@
+import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { readText } from '../../shared/runtime/file.ts';
+
+/** What folders begin with in which a model is put together; lists of models leave them out. */
+const PREFIX = '.adding-';
+/** File that says who works in such a folder. */
+const OWNER = 'owner.json';
+/** Older than this, nobody works in it any more, wherever its process runs: a download may take an hour. */
+const ABANDONED_MS = 24 * 3600 * 1000;
+/** A folder without an owner is just being made, or was left by a process that died within that moment. */
+const OWNERLESS_MS = 60_000;
+
+interface Owner {
+  readonly host: string;
+  readonly pid: number;
+}
+
+/** A folder of this process beside the models, to put one together in. What earlier processes left behind goes first. */
+export async function addingFolder(library: string): Promise<string> {
+  await sweep(library);
+  const folder = await mkdtemp(join(library, PREFIX));
+  const owner: Owner = { host: hostname(), pid: process.pid };
+  await writeFile(join(folder, OWNER), JSON.stringify(owner));
+  return folder;
+}
+
+/** Removes the folders of processes that are gone. */
+async function sweep(library: string): Promise<void> {
+  for (const name of await readdir(library).catch(() => [])) {
+    const folder = join(library, name);
+    if (name.startsWith(PREFIX) && (await isAbandoned(folder))) await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function isAbandoned(folder: string): Promise<boolean> {
+  const age = await stat(folder).then(
+    ({ mtimeMs }) => Date.now() - mtimeMs,
+    () => 0,
+  );
+  if (age > ABANDONED_MS) return true;
+  const owner = await readText(join(folder, OWNER))
+    .then((text) => JSON.parse(text) as Owner)
+    .catch(() => undefined);
+  if (owner === undefined) return age > OWNERLESS_MS;
+  return owner.host === hostname() && !isAlive(owner.pid);
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    // It is there, and somebody else's.
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}

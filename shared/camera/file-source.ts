@@ -1,0 +1,57 @@
+import { readdir, stat } from 'node:fs/promises';
+import { basename, extname, join } from 'node:path';
+import { TesseraError } from '../errors.ts';
+import { readBytes } from '../runtime/file.ts';
+import type { Source } from './source.ts';
+
+const PICTURE = new Set(['.jpg', '.jpeg', '.png']);
+
+/** The picture files that a list of files and folders stands for, folders in order of names. Throws TESSERA_USAGE. */
+export async function pictureFiles(paths: readonly string[]): Promise<string[]> {
+  const files: string[] = [];
+  for (const path of paths) {
+    const info = await stat(path).catch((cause) => {
+      throw unreadable(path, cause);
+    });
+    if (!info.isDirectory()) files.push(path);
+    else
+      for (const name of (await readdir(path)).sort())
+        if (PICTURE.has(extname(name).toLowerCase())) files.push(join(path, name));
+  }
+  if (files.length === 0)
+    throw new TesseraError('TESSERA_USAGE', `no JPEG or PNG file in ${paths.join(', ')}`, {
+      hint: 'name a file, or a folder that holds some',
+    });
+  return files;
+}
+
+/** The bytes of a frame's file. Throws TESSERA_USAGE. */
+export async function readFrame(file: string): Promise<Uint8Array> {
+  return readBytes(file).catch((cause) => {
+    throw unreadable(file, cause);
+  });
+}
+
+/** The error for a frame's file that cannot be read. */
+export function unreadable(file: string, cause: Error): TesseraError {
+  return new TesseraError('TESSERA_USAGE', `cannot read ${file}: ${cause.message}`, {
+    cause,
+    hint: 'name a file that exists and may be read, or a folder of them',
+  });
+}
+
+/** A camera that sends files in turn, again from the first after the last. */
+export function fileSource(files: readonly string[]): Source {
+  let index = 0;
+  return {
+    async next() {
+      const file = files[index++ % files.length]!;
+      // Frame ids go into topics, so a name keeps only what may stand there.
+      const id = basename(file)
+        .replace(/[^A-Za-z0-9_.-]/g, '_')
+        .slice(-64);
+      return { id, bytes: await readFrame(file) };
+    },
+    async stop() {},
+  };
+}

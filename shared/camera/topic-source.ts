@@ -1,0 +1,29 @@
+import type { Bus } from '../ports.ts';
+import type { Source } from './source.ts';
+
+/** The JPEG or PNG files that another client publishes on `topic`; an older one that nobody took is replaced. */
+export async function topicSource(bus: Bus, topic: string): Promise<Source> {
+  let newest: Uint8Array | undefined;
+  let wake: () => void = () => {};
+  let count = 0;
+  await bus.subscribe(topic, 0, ({ payload, retained }) => {
+    if (retained) return;
+    newest = new Uint8Array(payload);
+    wake();
+  });
+  return {
+    async next() {
+      if (newest === undefined)
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+      const bytes = newest;
+      newest = undefined;
+      return bytes === undefined ? undefined : { id: `topic-${count++}`, bytes };
+    },
+    async stop() {
+      await bus.unsubscribe(topic);
+      wake();
+    },
+  };
+}

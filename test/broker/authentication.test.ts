@@ -1,0 +1,85 @@
+import { describe, expect, it } from 'vitest';
+import { Admission } from '../../broker/authentication.ts';
+import type { Identity } from '../../broker/policy.ts';
+
+// Lost if these fail: strangers in the cluster, or one node thrown out by whoever takes its client id.
+
+const USERS: Record<string, Identity> = {
+  'pi-1': { role: 'node', name: 'pi-1' },
+  'pi-2': { role: 'node', name: 'pi-2' },
+  central: { role: 'central', name: 'central' },
+};
+const credentials = { verify: (user: string, password: string) => (password === 'right' ? USERS[user] : undefined) };
+const admission = (anonymous: 'loopback' | 'never' = 'loopback', store: typeof credentials | undefined = credentials) =>
+  new Admission({ base: 'tessera', anonymous, credentials: store });
+const from = (user?: string, password = 'right', clientId = 'x', trusted = false) => ({
+  clientId,
+  trusted,
+  user,
+  password,
+});
+
+describe('Admission', () => {
+  it('lets in whom the credentials know', () => {
+    expect(admission().admit(from('pi-1'))).toEqual({ identity: USERS['pi-1'] });
+  });
+
+  it('refuses a wrong password, also from this machine', () => {
+    expect(admission().admit(from('pi-1', 'wrong'))).toMatchObject({ returnCode: 4 });
+    expect(admission().admit(from('nobody', 'right', 'x', true))).toMatchObject({ returnCode: 4 });
+  });
+
+  it('lets this machine in without a password, and nobody else', () => {
+    expect(admission().admit(from(undefined, '', 'x', true))).toEqual({ identity: { role: 'local' } });
+    expect(admission().admit(from(undefined, '', 'x', false))).toMatchObject({ returnCode: 5 });
+    expect(admission('never').admit(from(undefined, '', 'x', true))).toMatchObject({ returnCode: 5 });
+  });
+
+  it('does not ask for what nobody keeps: without credentials a user name of this machine is not checked', () => {
+    const open = new Admission({ base: 'tessera', anonymous: 'loopback' });
+    expect(open.admit(from('mosquitto', 'any', 'x', true))).toEqual({ identity: { role: 'local' } });
+    expect(open.admit(from('mosquitto', 'any', 'x', false))).toMatchObject({ returnCode: 5 });
+  });
+
+  it('takes a certificate for who somebody is, before any user name, unless he was thrown out', () => {
+    const isRevoked = (user: string) => user === 'pi-2';
+    const door = new Admission({ base: 'tessera', anonymous: 'loopback', credentials: { ...credentials, isRevoked } });
+    const by = (certificate: string) => door.admit({ ...from('central'), certificate, trusted: true });
+    expect(by('pi-1')).toEqual({ identity: USERS['pi-1'] });
+    expect(by('viewer-anna')).toEqual({ identity: { role: 'viewer', name: 'anna' } });
+    for (const certificate of ['pi-2', '', 'No User!', 'camera-a/b']) {
+      expect(by(certificate), certificate).toMatchObject({ returnCode: 5 });
+    }
+  });
+
+  it('lets this process in, whoever else needs a password', () => {
+    const inside = { ...from(undefined, '', 'desk', true), inside: true };
+    expect(admission('never').admit(inside)).toEqual({ identity: { role: 'local' } });
+  });
+
+  it("keeps the client id that central's frames wait for to central, also while it is free", () => {
+    const by = (user?: string) => admission().admit(from(user, 'right', 'tessera-central', user === undefined));
+    expect(by('central')).toEqual({ identity: USERS.central });
+    expect(by()).toEqual({ identity: { role: 'local' } });
+    expect(by('pi-1')).toMatchObject({ returnCode: 2 });
+  });
+
+  it('lets nobody take over a client id that another identity uses', () => {
+    const door = admission();
+    door.connected('x', USERS['pi-1']!);
+    expect(door.admit(from('pi-2'))).toMatchObject({ returnCode: 2 });
+    expect(door.admit(from('pi-1'))).toHaveProperty('identity');
+    expect(door.admit(from(undefined, '', 'x', true))).toHaveProperty('identity');
+    door.gone('x');
+    expect(door.admit(from('pi-2'))).toHaveProperty('identity');
+  });
+
+  it('gives the client id of a node or central back to its owner, whoever sat on it', () => {
+    const door = admission();
+    door.connected('tessera-node-pi-1', USERS['pi-2']!);
+    door.connected('tessera-central', USERS['pi-2']!);
+    expect(door.admit(from('pi-1', 'right', 'tessera-node-pi-1'))).toHaveProperty('identity');
+    expect(door.admit(from('central', 'right', 'tessera-central'))).toHaveProperty('identity');
+    expect(door.admit(from('pi-1', 'right', 'tessera-central'))).toMatchObject({ returnCode: 2 });
+  });
+});
