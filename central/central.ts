@@ -19,6 +19,7 @@ import { writeWholeSync } from '../shared/runtime/whole-file.ts';
 import { Wire } from '../shared/runtime/wire.ts';
 import { DataPlane } from './assembly/data-plane.ts';
 import type { Deployment, DeployRequest } from './deployment.ts';
+import type { ServedPlan } from './effects.ts';
 import { Candidacy, lastWordsOf } from './election/candidacy.ts';
 import { endLeftFrames } from './journal/aftermath.ts';
 import { Journal } from './journal/journal.ts';
@@ -27,7 +28,6 @@ import { checkExits } from './planner/exits.ts';
 import { layoutOf, type PreparedPlan } from './planner/prepared.ts';
 import type { PlanReadiness, ReadyOptions } from './ready-waits.ts';
 import { Reign, type ReignOptions } from './reign.ts';
-import type { ServedPlan } from './shell.ts';
 import { deployTried } from './trial.ts';
 
 export type { Connection } from './reign.ts';

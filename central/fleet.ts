@@ -174,11 +174,11 @@ export async function watchFleet(options: FleetOptions): Promise<void> {
       for (const tile of message.tiles) {
         const { t_id } = tile;
         const about = { node, plan, i_id, stage, t_id, attempt };
-        if ('error' in tile) tell({ type: 'tile-error', ...about, ...tile.error });
+        if ('error' in tile) tell({ type: 'part-error', ...about, ...tile.error });
         else {
           const bytes = tile.out.reduce((sum, region) => sum + region.d.byteLength, 0);
           const handle = keep(plan, tile.out);
-          tell({ type: 'tile-result', ...about, bytes, compute_ms: tile.compute_ms, queue_ms, handle });
+          tell({ type: 'part-result', ...about, bytes, compute_ms: tile.compute_ms, queue_ms, handle });
         }
       }
       return message.tiles.length > 0 && (unused?.() ?? 0) - before < message.tiles.length;

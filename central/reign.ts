@@ -15,6 +15,7 @@ import { Coordinator } from './coordinator/coordinator.ts';
 import type { Event } from './coordinator/events.ts';
 import { type CoordinatorOptions, defaultOptions } from './coordinator/options.ts';
 import type { Deployment } from './deployment.ts';
+import { EffectRunner, type EndedFrame, type ServedPlan } from './effects.ts';
 import { type Untimed, watchFleet } from './fleet.ts';
 import { type CameraOptions, Cameras } from './ingest/cameras.ts';
 import { Inlet } from './ingest/inlet.ts';
@@ -31,7 +32,6 @@ import { resultOf } from './publish/result.ts';
 import { Stats } from './publish/stats.ts';
 import { ReadinessReport, standingOf } from './readiness.ts';
 import { type PlanReadiness, type ReadyOptions, ReadyWaits } from './ready-waits.ts';
-import { type EndedFrame, type ServedPlan, Shell } from './shell.ts';
 
 /** How to reach the broker. */
 export type Connection = Omit<BusOptions, 'clientId' | 'will' | 'log'>;
@@ -80,7 +80,7 @@ export class Reign {
   readonly #options: ReignOptions;
   readonly #parts: ReignParts;
   readonly #coordinator: Coordinator;
-  readonly #shell: Shell;
+  readonly #shell: EffectRunner;
   readonly #publisher: Publisher;
   readonly #cameras: Cameras;
   readonly #intake: Intake;
@@ -150,7 +150,7 @@ export class Reign {
       ...options.coordinator,
       epoch: parts.epoch,
     });
-    this.#shell = new Shell({
+    this.#shell = new EffectRunner({
       wire: parts.wire,
       executor: parts.executor,
       data: parts.data,

@@ -4,7 +4,7 @@ import type { Credentials } from '../broker/credentials.ts';
 import { Desk } from '../broker/enrolment-service.ts';
 import type { ListenTls } from '../broker/listen.ts';
 import { type Central, type CentralOptions, type Connection, startCentral } from '../central/central.ts';
-import { refusalText } from '../central/coordinator/standing.ts';
+import { refusalText } from '../central/coordinator/fallback-reason.ts';
 import { TesseraError } from '../shared/errors.ts';
 import type { Log } from '../shared/ports.ts';
 import { type AgentProcess, startAgentProcess } from './agent-process.ts';

@@ -262,7 +262,7 @@ export class Cluster {
   /** Tells the coordinator something, checks what it answers and carries it out. */
   tell(event: Untimed): void {
     const timed = { ...event, at: this.now } as Event;
-    const unasked = timed.type === 'tile-result' && timed.node !== CENTRAL && this.#isUnasked(timed);
+    const unasked = timed.type === 'part-result' && timed.node !== CENTRAL && this.#isUnasked(timed);
     const effects = this.coordinator.handle(timed);
     this.last = effects;
     if (unasked && !effects.some(({ type }) => type === 'discard'))
@@ -279,7 +279,7 @@ export class Cluster {
   }
 
   /** What the wire would drop before it is decoded. */
-  #isUnasked(event: Extract<Event, { type: 'tile-result' }>): boolean {
+  #isUnasked(event: Extract<Event, { type: 'part-result' }>): boolean {
     return !this.coordinator.isAwaited(event);
   }
 
@@ -404,7 +404,7 @@ export class Cluster {
   }
 
   #deliver(work: Work): void {
-    const tiles = this.#facts.get(work.plan)!.stages[work.stage]!.tiles;
+    const tiles = this.#facts.get(work.plan)!.stages[work.stage]!.parts;
     const bytes = work.t_ids.reduce((sum, t_id) => sum + tiles[t_id]!.bytes_in, 0);
     if (work.node !== CENTRAL) {
       const { node, i_id, stage, attempt } = work;
@@ -429,7 +429,7 @@ export class Cluster {
     node.running = true;
     const { work, t_id, message } = item;
     const { boot, behaviour } = node;
-    const facts = this.#facts.get(work.plan)!.stages[work.stage]!.tiles[t_id]!;
+    const facts = this.#facts.get(work.plan)!.stages[work.stage]!.parts[t_id]!;
     const known = node.plans.has(work.plan);
     const computeMs = known ? facts.cost / behaviour.speed : 0;
     message.queueMs ??= this.now - message.arrived;
@@ -472,10 +472,10 @@ export class Cluster {
       const late = this.random.chance(behaviour.reordered) ? this.random.next() * behaviour.reorderMs : 0;
       const deliver = (): void =>
         this.#send(node, bytes, () => {
-          if (code !== undefined) this.tell({ type: 'tile-error', ...named, code, text: 'simulated' });
+          if (code !== undefined) this.tell({ type: 'part-error', ...named, code, text: 'simulated' });
           else
             this.tell({
-              type: 'tile-result',
+              type: 'part-result',
               ...named,
               bytes: node.id === CENTRAL ? 0 : bytes,
               ...times_ms,

@@ -53,9 +53,9 @@ export class Invariants {
     this.#before(event);
     let handled = 0;
     for (const effect of effects) {
-      if (effect.type === 'paste' && event.type === 'tile-result') this.#from = event.node;
+      if (effect.type === 'paste' && event.type === 'part-result') this.#from = event.node;
       if (
-        event.type === 'tile-result' &&
+        event.type === 'part-result' &&
         (effect.type === 'paste' || effect.type === 'discard' || effect.type === 'compare')
       ) {
         assert(effect.handle === event.handle, '4: another handle is named than the one that came');
@@ -63,7 +63,7 @@ export class Invariants {
       }
       this.#effect(effect);
     }
-    if (event.type === 'tile-result') assert(handled === 1, `4: a tile-result was answered ${handled} times`);
+    if (event.type === 'part-result') assert(handled === 1, `4: a part-result was answered ${handled} times`);
     this.#after(snapshot);
   }
 
@@ -107,10 +107,10 @@ export class Invariants {
           known.usable = new Set(known.asked);
         return;
       }
-      case 'tile-result':
+      case 'part-result':
         this.#unanswered.delete(askName(event));
         return;
-      case 'tile-error':
+      case 'part-error':
         // A node that says so has lost the plan; from others, and for what was not asked, it means nothing.
         if (this.#unanswered.delete(askName(event)) && event.code === 'unknown-plan')
           this.#prepared.delete(`${event.node} ${event.plan}`);
@@ -319,7 +319,7 @@ export class Invariants {
         owing += node.unanswered;
       }
       if (node.presence !== 'online')
-        assert(node.unanswered + node.held_back === 0, `5: ${id} is ${node.presence} and has work`);
+        assert(node.unanswered + node.queued === 0, `5: ${id} is ${node.presence} and has work`);
     }
     if (owed > owed_bytes) assert(owing === 1, '6: nodes owe more results than they may');
     for (const camera of Object.values(snapshot.cameras))

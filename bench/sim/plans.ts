@@ -51,7 +51,7 @@ export function sketchPlan(sketches: readonly StageSketch[], salt = 0, frame_byt
     plan,
     frame_bytes,
     stages: sketches.map(({ tiles, cost = 1e6, bytes_in = 10_000, bytes_out = 10_000 }) => ({
-      tiles: Array.from({ length: tiles }, (_, t_id) => ({ t_id, cost, bytes_in, bytes_out })),
+      parts: Array.from({ length: tiles }, (_, t_id) => ({ t_id, cost, bytes_in, bytes_out })),
     })),
   };
 }

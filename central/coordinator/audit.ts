@@ -1,14 +1,14 @@
 import { CENTRAL } from '../../shared/plan/plan.ts';
-import { answer, assign, choicesFor, end } from './asks.ts';
 import type { Event } from './events.ts';
-import { loseAsks } from './fleet.ts';
 import { endFrame } from './frames.ts';
-import { candidates, isReady } from './plans.ts';
-import type { Ask, Frame, Node, PlanRun, StageRun, State, TileRun } from './state.ts';
+import { loseRequests } from './nodes.ts';
+import { isReady, readyNodes } from './plans.ts';
+import { answer, assign, candidatesFor, end } from './requests.ts';
+import type { Frame, Node, PartRun, PlanRun, Request, StageRun, State } from './state.ts';
 
 /**
- * Audits: a tile whose result was taken from a node is computed again by somebody else, and the two are compared. Which
- * tile is decided after its result came, so no node knows. Nothing waits for an audit: its request is a copy, as a probe.
+ * Audits: a part whose result was taken from a node is computed again by somebody else, and the two are compared. Which
+ * part is decided after its result came, so no node knows. Nothing waits for an audit: its request is a copy, as a probe.
  *
  *   asked --the other's result--> comparing --they agree--> over
  *                                 comparing --they differ--> deciding --central can do the stage--> judging
@@ -18,12 +18,12 @@ import type { Ask, Frame, Node, PlanRun, StageRun, State, TileRun } from './stat
  *
  *   1. At most `AUDITS` are under way, one of a node; each ends with one `audit-over`.
  *   2. A node that is left out gets no work and is asked to prepare nothing until it was restarted; after a second time,
- *      until central is restarted. Its tiles go to others, those in stages under way too; a frame in which later stages
+ *      until central is restarted. Its parts go to others, those in stages under way too; a frame in which later stages
  *      have read its results ends with an error. Frames that have ended are named with it.
  *   3. Only what central itself computed has a node left out.
  */
 
-/** Audits under way: the shell keeps inputs and outputs of a tile for each. */
+/** Audits under way: the shell keeps inputs and outputs of a part for each. */
 export const AUDITS = 8;
 /** A node's first results are all audited, one at a time, until so many have agreed; then `audit_share` of them. */
 const FIRST = 3;
@@ -38,15 +38,15 @@ export interface Audit {
   readonly suspect: Node;
   readonly run: PlanRun;
   readonly stage: number;
-  readonly tile: TileRun;
+  readonly part: PartRun;
   readonly i_id: string;
   /** The request for the second result. */
-  readonly ask: Ask;
+  readonly request: Request;
   readonly until: number;
   phase: 'asked' | 'comparing' | 'deciding' | 'judging';
 }
 
-type TileResult = Extract<Event, { type: 'tile-result' | 'tile-error' }>;
+type PartResult = Extract<Event, { type: 'part-result' | 'part-error' }>;
 
 /** A number in [0, 1) that no node can foresee (mulberry32 of a seed that the shell draws). */
 function draw(s: State): number {
@@ -65,24 +65,24 @@ function isWanted(s: State, node: Node): boolean {
   return ![...s.audits.values()].some(({ suspect }) => suspect === node);
 }
 
-/** Who computes a tile again: somebody idle, else whoever has least to do; central only where it is ready anyway. */
-function auditorFor(s: State, frame: Frame, stage: StageRun, tile: TileRun, suspect: Node): Node | undefined {
+/** Who computes a part again: somebody idle, else whoever has least to do; central only where it is ready anyway. */
+function auditorFor(s: State, frame: Frame, stage: StageRun, part: PartRun, suspect: Node): Node | undefined {
   const { id } = stage.stage;
-  const others = candidates(s, frame.run, id).filter((node) => node !== suspect && !tile.failed_on.has(node.id));
+  const others = readyNodes(s, frame.run, id).filter((node) => node !== suspect && !part.failed_on.has(node.id));
   const least = Math.min(...others.map(({ busy_ms }) => busy_ms));
   const free = others.filter(({ busy_ms }) => busy_ms === least);
   const central = s.nodes.get(CENTRAL)!;
   return free[Math.floor(draw(s) * free.length)] ?? (isReady(central, frame.run, id) ? central : undefined);
 }
 
-/** Has a tile, whose result is about to be pasted, computed again; returns the audit's id where that is so. */
-export function audit(s: State, frame: Frame, stage: StageRun, tile: TileRun, suspect: Node): string | undefined {
+/** Has a part, whose result is about to be pasted, computed again; returns the audit's id where that is so. */
+export function audit(s: State, frame: Frame, stage: StageRun, part: PartRun, suspect: Node): string | undefined {
   if (!isWanted(s, suspect)) return undefined;
-  const auditor = auditorFor(s, frame, stage, tile, suspect);
+  const auditor = auditorFor(s, frame, stage, part, suspect);
   if (auditor === undefined) return undefined;
   const id = `a${s.audit_count++}`;
-  const [choice] = choicesFor([auditor], frame, stage);
-  assign(s, frame, stage, choice!, [tile], { attempt: stage.attempt++, probe: true, audit: id });
+  const [candidate] = candidatesFor([auditor], frame, stage);
+  assign(s, frame, stage, candidate!, [part], { attempt: stage.attempt++, probe: true, audit: id });
   const until = s.now + s.options.hard_limit_ms;
   const { i_id, run } = frame;
   s.audits.set(id, {
@@ -90,9 +90,9 @@ export function audit(s: State, frame: Frame, stage: StageRun, tile: TileRun, su
     suspect,
     run,
     stage: stage.stage.id,
-    tile,
+    part,
     i_id,
-    ask: tile.asks.at(-1)!,
+    request: part.requests.at(-1)!,
     until,
     phase: 'asked',
   });
@@ -101,20 +101,20 @@ export function audit(s: State, frame: Frame, stage: StageRun, tile: TileRun, su
 }
 
 /** The audit that a result or error is the second answer to. */
-export function auditOf(s: State, event: TileResult): Audit | undefined {
+export function auditOf(s: State, event: PartResult): Audit | undefined {
   for (const one of s.audits.values()) {
-    const { ask, run, i_id, stage, tile, phase } = one;
-    if (phase !== 'asked' || ask.node.id !== event.node || ask.sent_at === null) continue;
-    if (i_id !== event.i_id || stage !== event.stage || tile.facts.t_id !== event.t_id) continue;
-    if (run.plan.id === event.plan && ask.batch.attempt === event.attempt) return one;
+    const { request, run, i_id, stage, part, phase } = one;
+    if (phase !== 'asked' || request.node.id !== event.node || request.sent_at === null) continue;
+    if (i_id !== event.i_id || stage !== event.stage || part.facts.t_id !== event.t_id) continue;
+    if (run.plan.id === event.plan && request.dispatch.attempt === event.attempt) return one;
   }
   return undefined;
 }
 
 /** The second result has come. */
-export function onSecond(s: State, one: Audit, event: Extract<Event, { type: 'tile-result' }>): void {
+export function onSecond(s: State, one: Audit, event: Extract<Event, { type: 'part-result' }>): void {
   one.phase = 'comparing';
-  answer(s, one.ask, event);
+  answer(s, one.request, event);
   s.effects.push({ type: 'compare', audit: one.id, handle: event.handle });
 }
 
@@ -123,7 +123,7 @@ export function onCompared(s: State, id: string, agree: boolean | null): void {
   const one = s.audits.get(id);
   if (one === undefined || one.phase !== 'comparing') return;
   if (agree === null) {
-    one.ask.node.counts.errors++;
+    one.request.node.counts.errors++;
     over(s, one);
     return;
   }
@@ -131,9 +131,9 @@ export function onCompared(s: State, id: string, agree: boolean | null): void {
   one.suspect.counts.audited++;
   if (agree) {
     one.suspect.audit.agreed++;
-    one.ask.node.audit.agreed++;
+    one.request.node.audit.agreed++;
     over(s, one);
-  } else if (one.ask.node.id === CENTRAL) {
+  } else if (one.request.node.id === CENTRAL) {
     over(s, one);
     leaveOut(s, one.suspect, one);
   } else {
@@ -143,7 +143,7 @@ export function onCompared(s: State, id: string, agree: boolean | null): void {
   }
 }
 
-/** Central has computed the tile too: who agrees with it. Absent: it could not. */
+/** Central has computed the part too: who agrees with it. Absent: it could not. */
 export function onJudged(
   s: State,
   id: string,
@@ -155,19 +155,20 @@ export function onJudged(
   if (said === null) undecided(s, one);
   else {
     if (!said.suspect) leaveOut(s, one.suspect, one);
-    if (!said.auditor) leaveOut(s, one.ask.node, one);
+    if (!said.auditor) leaveOut(s, one.request.node, one);
   }
 }
 
 /** Ends audits to which no answer will come, and has central decide where it can. */
 export function sweepAudits(s: State): void {
   for (const one of s.audits.values()) {
-    const { ask, run, phase } = one;
+    const { request, run, phase } = one;
     const isGone = s.now >= one.until || s.plans.get(run.plan.id) !== run;
     const lost =
       phase === 'asked' &&
-      (ask.state === 'failed' ||
-        (ask.state === 'dropped' && (ask.sent_at === null || ask.node.presence !== 'online' || ask.node.audit.out)));
+      (request.state === 'failed' ||
+        (request.state === 'dropped' &&
+          (request.sent_at === null || request.node.presence !== 'online' || request.node.audit.out)));
     const central = s.nodes.get(CENTRAL)!;
     const mayJudge = phase === 'deciding' && isReady(central, run, one.stage);
     const cannotJudge = phase === 'deciding' && central.readiness.get(run.plan.id)?.state === 'refused';
@@ -182,8 +183,8 @@ export function sweepAudits(s: State): void {
 }
 
 /** A result that was to be compared is not what was asked for. */
-export function onFirstFailed(s: State, tile: TileRun): void {
-  for (const one of s.audits.values()) if (one.tile === tile) over(s, one);
+export function onFirstFailed(s: State, part: PartRun): void {
+  for (const one of s.audits.values()) if (one.part === part) over(s, one);
 }
 
 /** Ends what is under way, as central stops. */
@@ -191,16 +192,16 @@ export function endAudits(s: State): void {
   for (const one of s.audits.values()) over(s, one);
 }
 
-function over(s: State, { id, ask }: Audit): void {
-  if (ask.state === 'queued') end(s, ask, 'dropped');
+function over(s: State, { id, request }: Audit): void {
+  if (request.state === 'queued') end(s, request, 'dropped');
   s.audits.delete(id);
   s.timers.clear(`audit ${id}`);
   s.effects.push({ type: 'audit-over', audit: id });
 }
 
-function undecided(s: State, { suspect, ask, run, stage, tile }: Audit): void {
-  const nodes = [suspect.id, ask.node.id];
-  s.effects.push({ type: 'audit-undecided', nodes, plan: run.plan.id, stage, t_id: tile.facts.t_id });
+function undecided(s: State, { suspect, request, run, stage, part }: Audit): void {
+  const nodes = [suspect.id, request.node.id];
+  s.effects.push({ type: 'audit-undecided', nodes, plan: run.plan.id, stage, t_id: part.facts.t_id });
 }
 
 /** A node announces itself under another boot id: it gets another chance, and is looked at more closely. */
@@ -212,22 +213,22 @@ export function readmit(s: State, node: Node): void {
 }
 
 /** A node answered wrongly: it gets nothing more, and what rests on it is done again or ends. */
-function leaveOut(s: State, node: Node, { run, stage, tile }: Audit): void {
+function leaveOut(s: State, node: Node, { run, stage, part }: Audit): void {
   if (node.audit.out) return;
   node.audit.out = true;
   node.audit.left_out_times++;
   const { plan } = run;
   const frames = [...node.audit.recent];
-  s.effects.push({ type: 'leave-out', node: node.id, plan: plan.id, stage, t_id: tile.facts.t_id, frames });
+  s.effects.push({ type: 'leave-out', node: node.id, plan: plan.id, stage, t_id: part.facts.t_id, frames });
   s.fleet_changed = true;
-  loseAsks(s, [...node.open, ...node.queue], true);
+  loseRequests(s, [...node.open, ...node.queue], true);
   for (const frame of [...s.frames.values()]) takeBack(s, frame, node);
 }
 
 /** Has done again what an open frame has of a node; where later stages have read it the frame ends. */
 function takeBack(s: State, frame: Frame, node: Node): void {
-  const done = (tile: TileRun): boolean => tile.used?.node === node && tile.state === 'done';
-  const read = frame.stages.find((stage) => stage.state === 'done' && stage.tiles.some(done));
+  const done = (part: PartRun): boolean => part.used?.node === node && part.state === 'done';
+  const read = frame.stages.find((stage) => stage.state === 'done' && stage.parts.some(done));
   if (read !== undefined) {
     endFrame(s, frame, 'error', {
       code: 'TESSERA_RUN_FAILED',
@@ -239,12 +240,12 @@ function takeBack(s: State, frame: Frame, node: Node): void {
   // Of a frame that ends at an exit the stages that were under way are not read any more.
   if (frame.phase === 'finishing') return;
   for (const stage of frame.stages)
-    for (const tile of stage.tiles)
-      if (done(tile)) {
-        tile.state = 'unplaced';
-        tile.used = null;
-        tile.failed_on.add(node.id);
-        tile.last_error = `${node.id} answered wrongly`;
+    for (const part of stage.parts)
+      if (done(part)) {
+        part.state = 'unplaced';
+        part.used = null;
+        part.failed_on.add(node.id);
+        part.last_error = `${node.id} answered wrongly`;
         stage.unplaced++;
         stage.remaining++;
       }

@@ -1,14 +1,14 @@
 import { CENTRAL } from '../../shared/plan/plan.ts';
-import { flush } from './asks.ts';
 import { endAudits, onCompared, onJudged, readmit, sweepAudits } from './audit.ts';
-import { configure, nextWaiting, onKnown, onOffered, skipWaiting } from './cameras.ts';
 import type { Effect, Event } from './events.ts';
-import { addCentral, onHeard, onNodeOffline, onNodeOnline, sweep } from './fleet.ts';
+import { configure, nextFrame, onKnown, onOffered, skipQueued } from './frame-queue.ts';
 import { advance, endFrame, fill, onFinished, onHardLimit, onOpened, openFrame } from './frames.ts';
+import { addCentral, onHeard, onNodeOffline, onNodeOnline, sweep } from './nodes.ts';
 import type { CoordinatorOptions } from './options.ts';
-import { giveUp, hedge } from './place.ts';
+import { giveUp, hedge } from './placement.ts';
 import { offerPlan, onNodeReady, onNodeRefused, settlePlans } from './plans.ts';
-import { type Address, isAwaited, onPasted, onTileError, onTileResult } from './results.ts';
+import { flush } from './requests.ts';
+import { type Address, isAwaited, onPartError, onPartResult, onPasted } from './results.ts';
 import { type Snapshot, snapshotOf } from './snapshot.ts';
 import { type Alarm, type Frame, newState, type PlanRun, type State } from './state.ts';
 
@@ -20,22 +20,22 @@ const STALL_GRACE_MS = 50;
  * Central's behaviour: events in, effects out, nothing else. States and moves are in state.ts.
  *
  * An event changes what it is about; then `settle` brings everything forward that can go on (plans start, frames are
- * accepted, stages begin, tiles are placed, work is sent), whatever made it possible. So no event has to know what
+ * accepted, stages begin, parts are placed, work is sent), whatever made it possible. So no event has to know what
  * might wait for it, and nothing waits for an event that has already been.
  *
  * Invariants, for every sequence of events (test/central/coordinator/model.test.ts):
  *
  *  1. Every accepted frame ends exactly once: one `publish`, then `release-frame`.
  *  2. No effect names a frame after its `release-frame`, or before its `open-frame`.
- *  3. No tile is accepted twice: between two `paste` of a tile lies a `pasted` that was not ok, or a `leave-out` of the
+ *  3. No part is accepted twice: between two `paste` of a part lies a `pasted` that was not ok, or a `leave-out` of the
  *     node whose result the first one was.
- *  4. Every `tile-result` is answered by exactly one `paste`, `discard` or `compare`, at once; every offered `ref` by exactly one
+ *  4. Every `part-result` is answered by exactly one `paste`, `discard` or `compare`, at once; every offered `ref` by exactly one
  *     `free-payload`, in the end.
  *  5. Work goes only to nodes that are online, not suspect, and have said `node-ready` for that plan since they came
  *     online and since the last `release-plan`; and only for stages that they were asked to prepare.
  *  6. Open frames and their bytes stay within the options (one frame may be larger than the bytes, alone), payload
  *     bytes too, also per camera and model; a node's unanswered bytes stay within its window, except one message, and
- *     so do the results that it owes; those that all nodes owe stay within the options, except one tile.
+ *     so do the results that it owes; those that all nodes owe stay within the options, except one part.
  *  7. While a frame is open a timer is set, so that no frame waits for ever: none is open for longer than the hard limit.
  *  8. The same events give the same effects.
  *  9. After the `finish` of a frame no work, paste or fill names it; a stage after an exit gets work only once the exit
@@ -73,7 +73,7 @@ export class Coordinator {
 
   /** Results and errors so far that nobody was asked for; those that only came late are not among them. */
   get unused(): number {
-    return this.#state.useless;
+    return this.#state.unused;
   }
 
   /** What has been counted and learnt so far. */
@@ -118,11 +118,11 @@ export class Coordinator {
       case 'stop':
         this.#stop();
         break;
-      case 'tile-result':
-        onTileResult(s, event);
+      case 'part-result':
+        onPartResult(s, event);
         break;
-      case 'tile-error':
-        onTileError(s, event);
+      case 'part-error':
+        onPartError(s, event);
         break;
       case 'node-offline':
       case 'heartbeat':
@@ -195,10 +195,10 @@ export class Coordinator {
         s.fleet_changed = true;
         break;
       case 'hedge':
-        if (this.#isOpen(alarm.batch.frame)) hedge(s, alarm.batch);
+        if (this.#isOpen(alarm.dispatch.frame)) hedge(s, alarm.dispatch);
         break;
       case 'give-up':
-        if (this.#isOpen(alarm.batch.frame)) giveUp(s, alarm.batch);
+        if (this.#isOpen(alarm.dispatch.frame)) giveUp(s, alarm.dispatch);
         break;
       case 'fill':
         if (this.#isOpen(alarm.frame)) fill(s, alarm.frame, alarm.stage);
@@ -240,7 +240,7 @@ export class Coordinator {
     const mayBegin = (model: string): PlanRun | undefined =>
       (open.get(model) ?? 0) < s.options.max_open_per_model ? (s.models.get(model)?.active ?? undefined) : undefined;
     while (s.frames.size < s.options.max_open) {
-      const next = nextWaiting(s, mayBegin);
+      const next = nextFrame(s, mayBegin);
       if (next === undefined) return;
       openFrame(s, next.waiting, next.run);
       open.set(next.waiting.model, (open.get(next.waiting.model) ?? 0) + 1);
@@ -251,7 +251,7 @@ export class Coordinator {
     const s = this.#state;
     if (s.phase !== 'running') return;
     s.phase = 'draining';
-    skipWaiting(s);
+    skipQueued(s);
   }
 
   #stop(): void {

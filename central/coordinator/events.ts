@@ -7,13 +7,13 @@ import type { WorkError } from '../../shared/protocol/messages/work.ts';
 /**
  * What the coordinator is told and what it asks for: plain data, never bytes.
  *
- * The shell owns payloads (`ref`), tensors of a frame (`i_id`) and undecoded tile results (`handle`), and names them by
+ * The shell owns payloads (`ref`), tensors of a frame (`i_id`) and undecoded part results (`handle`), and names them by
  * strings that the coordinator only passes back. One frame's way, events marked `>`, effects `<`:
  *
  *   > frame-offered    < skip-frame                                     not accepted, with a reason: the end of it
  *                      < open-frame (accepted: has an i_id from here)   decode it, allocate its tensors
- *   > frame-opened     < work ...                                       tiles of the stages whose inputs are there
- *   > tile-result      < paste | discard
+ *   > frame-opened     < work ...                                       parts of the stages whose inputs are there
+ *   > part-result      < paste | discard
  *   > pasted           < work of the next stage | finish                all outputs are there, or an exit is confident
  *   > finished         < publish, release-frame                         the end of it, exactly once
  *   > frame-failed     < publish, release-frame                         decoding failed, or the shell lost the tensors
@@ -22,8 +22,8 @@ import type { WorkError } from '../../shared/protocol/messages/work.ts';
  * `at` is the time of the event in ms of one monotonic clock. It never goes back.
  */
 
-/** What is known of one tile of a stage before it runs. */
-export interface TileFacts {
+/** What is known of one part of a stage before it runs. */
+export interface PartFacts {
   readonly t_id: number;
   /** Multiply-adds, halo included (`TileForm.macs`); at least 1 is assumed. */
   readonly cost: number;
@@ -35,9 +35,9 @@ export interface TileFacts {
 /** A plan with what the coordinator has to know of its stages; made by whoever has the stage forms. */
 export interface PlanFacts {
   readonly plan: Plan;
-  /** In the order of `plan.stages`; tiles of each stage, at least one, in the order of
-   * t_id from 0. A `whole` stage is one tile, t_id 0. */
-  readonly stages: readonly { readonly tiles: readonly TileFacts[] }[];
+  /** In the order of `plan.stages`; parts of each stage, at least one, in the order of
+   * t_id from 0. A `whole` stage is one part, t_id 0. */
+  readonly stages: readonly { readonly parts: readonly PartFacts[] }[];
   /** Bytes of all tensors that the shell holds for one open frame. */
   readonly frame_bytes: number;
 }
@@ -50,7 +50,7 @@ export interface CameraPolicy {
   readonly queue_max: number;
   /** At most so many frames per second are considered; 0 is no limit. */
   readonly max_fps: number;
-  /** `wait`: up to the hard limit; `fill`: tiles missing `deadline_ms` after their stage began are zeros (ADCNN's T_L). */
+  /** `wait`: up to the hard limit; `fill`: parts missing `deadline_ms` after their stage began are zeros (ADCNN's T_L). */
   readonly deadline: 'wait' | 'fill';
   readonly deadline_ms: number;
 }
@@ -90,7 +90,7 @@ export type Event = { readonly at: number } & (
       readonly node: string;
       readonly boot_id: string;
       readonly tier: Tier;
-      /** Bytes of unanswered tiles (inputs and outputs) that fit into its memory; absent: not known to be a limit. */
+      /** Bytes of unanswered parts (inputs and outputs) that fit into its memory; absent: not known to be a limit. */
       readonly memory_bytes?: number;
     }
   | { readonly type: 'node-offline'; readonly node: string }
@@ -123,22 +123,22 @@ export type Event = { readonly at: number } & (
       readonly bytes: number;
     }
   | {
-      /** One tile came back; `handle` names its undecoded outputs. Answered by exactly one `paste`, `discard` or `compare`. */
-      readonly type: 'tile-result';
+      /** One part came back; `handle` names its undecoded outputs. Answered by exactly one `paste`, `discard` or `compare`. */
+      readonly type: 'part-result';
       readonly node: string;
       readonly plan: string;
       readonly i_id: string;
       readonly stage: number;
       readonly t_id: number;
       readonly attempt: number;
-      /** Encoded bytes of this tile's outputs; 0 from `central`. */
+      /** Encoded bytes of this part's outputs; 0 from `central`. */
       readonly bytes: number;
       readonly compute_ms: number;
       readonly queue_ms: number;
       readonly handle: string;
     }
   | {
-      readonly type: 'tile-error';
+      readonly type: 'part-error';
       readonly node: string;
       readonly plan: string;
       readonly i_id: string;
@@ -149,7 +149,7 @@ export type Event = { readonly at: number } & (
       readonly text: string;
     }
   | {
-      /** The answer to `paste`; without `ok` the outputs were not what was asked for and the tile is asked for again. */
+      /** The answer to `paste`; without `ok` the outputs were not what was asked for and the part is asked for again. */
       readonly type: 'pasted';
       readonly i_id: string;
       readonly stage: number;
@@ -190,16 +190,16 @@ export type Event = { readonly at: number } & (
 /** Kind of an event. */
 export type EventType = Event['type'];
 
-/** Why a tile result or error was not taken; counted, and given to `discard`. */
-export const TILE_NOTES = ['duplicate', 'stray', 'late', 'stale-epoch'] as const;
+/** Why a part result or error was not taken; counted, and given to `discard`. */
+export const DISCARD_REASONS = ['duplicate', 'stray', 'late', 'stale-epoch'] as const;
 /**
  * `duplicate`: this node answered it before; `late`: somebody else had, or the frame has ended; `stray`: the node was
  * not asked for it; `stale-epoch`: of another run of central.
  */
-export type TileNote = (typeof TILE_NOTES)[number];
+export type DiscardReason = (typeof DISCARD_REASONS)[number];
 
-/** What happened to one tile at one node, for traces. Times are ms since the frame was offered. */
-export interface TileTrace {
+/** What happened to one part at one node, for traces. Times are ms since the frame was offered. */
+export interface PartTrace {
   readonly stage: number;
   readonly t_id: number;
   readonly node: string;
@@ -213,7 +213,7 @@ export interface TileTrace {
   readonly queue_ms: number | null;
   /** Encoded bytes of the outputs. */
   readonly bytes: number;
-  /** Whether this was a second request for a tile that was slow elsewhere. */
+  /** Whether this was a second request for a part that was slow elsewhere. */
   readonly hedged: boolean;
   /** Whether it is this one's outputs that the frame used. */
   readonly used: boolean;
@@ -234,23 +234,23 @@ export interface FrameEnd {
   readonly frame: string;
   readonly plan: string;
   readonly outcome: Outcome;
-  /** Tiles whose outputs are zeros (`degraded`) or did not come (`error`). */
+  /** Parts whose outputs are zeros (`degraded`) or did not come (`error`). */
   readonly missing: readonly { readonly stage: number; readonly t_id: number }[];
   /** The tensor of the exit that it ended at; null where it ran through all stages or failed. */
   readonly exit: string | null;
-  /** Nodes whose tiles were used, sorted; `central` where it computed some itself. */
+  /** Nodes whose parts were used, sorted; `central` where it computed some itself. */
   readonly nodes: readonly string[];
-  /** Tiles used, by node, over all stages. */
+  /** Parts used, by node, over all stages. */
   readonly tiles_per_node: Readonly<Record<string, number>>;
   readonly bytes_up: number;
   readonly bytes_down: number;
   /** From offered to ended. */
   readonly latency_ms: number;
-  /** Present where central computed tiles that the plan gives to nodes. */
+  /** Present where central computed parts that the plan gives to nodes. */
   readonly fallback?: Fallback;
   /** Present exactly where the outcome is `error`. */
   readonly failure?: Failure;
-  readonly trace: readonly TileTrace[];
+  readonly trace: readonly PartTrace[];
 }
 
 /** What the coordinator asks of the shell, in the order given. */
@@ -304,7 +304,7 @@ export type Effect =
     } /** Nobody will decode the payload any more. Comes once for every ref that was offered. */
   | { readonly type: 'free-payload'; readonly ref: string }
   | {
-      /** Send these tiles of one stage in one message; each answers with a `tile-result` or a `tile-error`. */
+      /** Send these parts of one stage in one message; each answers with a `part-result` or a `part-error`. */
       readonly type: 'work';
       readonly node: string;
       readonly plan: string;
@@ -340,13 +340,13 @@ export type Effect =
       readonly handle: string;
     }
   | {
-      /** Compute the tile of an audit on central's own executor and compare; ends in `judged`. */
+      /** Compute the part of an audit on central's own executor and compare; ends in `judged`. */
       readonly type: 'judge';
       readonly audit: string;
     } /** Forget what was kept for an audit. */
   | { readonly type: 'audit-over'; readonly audit: string }
   | {
-      /** Two nodes differ, and central could not compute the tile. */
+      /** Two nodes differ, and central could not compute the part. */
       readonly type: 'audit-undecided';
       readonly nodes: readonly string[];
       readonly plan: string;
@@ -366,8 +366,8 @@ export type Effect =
   | {
       readonly type: 'discard';
       readonly handle: string;
-      readonly why: TileNote;
-    } /** Make the outputs of these tiles zeros. No answer. */
+      readonly why: DiscardReason;
+    } /** Make the outputs of these parts zeros. No answer. */
   | {
       readonly type: 'fill';
       readonly i_id: string;

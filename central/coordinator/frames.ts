@@ -1,30 +1,30 @@
 import type { Failure } from '../../shared/errors.ts';
 import { CENTRAL } from '../../shared/plan/plan.ts';
 import type { Outcome } from '../../shared/protocol/messages/result.ts';
-import { cancel, end } from './asks.ts';
-import { freePayload } from './cameras.ts';
-import type { TileTrace } from './events.ts';
-import { place } from './place.ts';
+import type { PartTrace } from './events.ts';
+import { freePayload } from './frame-queue.ts';
+import { place } from './placement.ts';
+import { cancel, end } from './requests.ts';
 import {
   ENDED_KEPT,
-  type EndedAsks,
+  type EndedRequests,
   type Frame,
   type PlanRun,
+  type QueuedFrame,
   RECENT,
   type StageRun,
   type State,
-  type Waiting,
 } from './state.ts';
 
 /** Accepted frames, from `open-frame` to `release-frame`. */
 
 /** Accepts a waiting frame: from here on it ends exactly once. */
-export function openFrame(s: State, waiting: Waiting, run: PlanRun): void {
+export function openFrame(s: State, waiting: QueuedFrame, run: PlanRun): void {
   const stages = run.plan.stages.map((stage, index): StageRun => {
-    const tiles = run.facts.stages[index]!.tiles.map((facts) => ({
+    const parts = run.facts.stages[index]!.parts.map((facts) => ({
       facts,
       state: 'unplaced' as const,
-      asks: [],
+      requests: [],
       tries: 0,
       failed_on: new Set<string>(),
       last_error: '',
@@ -34,8 +34,8 @@ export function openFrame(s: State, waiting: Waiting, run: PlanRun): void {
     return {
       stage,
       state: 'waiting',
-      tiles,
-      remaining: tiles.length,
+      parts,
+      remaining: parts.length,
       unplaced: 0,
       attempt: 0,
       fills: false,
@@ -53,8 +53,8 @@ export function openFrame(s: State, waiting: Waiting, run: PlanRun): void {
     missing: [],
     exit: null,
     fallback: undefined,
-    asks: [],
-    batches: new Map(),
+    requests: [],
+    dispatches: new Map(),
     bytes_up: 0,
     bytes_down: 0,
   };
@@ -76,9 +76,9 @@ export function onOpened(s: State, frame: Frame): void {
 
 function startStage(s: State, frame: Frame, stage: StageRun): void {
   stage.state = 'running';
-  stage.unplaced = stage.tiles.length;
+  stage.unplaced = stage.parts.length;
   stage.due_at = frame.hard_at;
-  // Only tiles can be missing: a whole stage filled with zeros would be a prediction from nothing.
+  // Only parts can be missing: a whole stage filled with zeros would be a prediction from nothing.
   if (frame.policy.deadline === 'fill' && stage.stage.split.kind === 'tiles') {
     stage.fills = true;
     stage.due_at = Math.min(frame.hard_at, s.now + frame.policy.deadline_ms);
@@ -86,8 +86,8 @@ function startStage(s: State, frame: Frame, stage: StageRun): void {
   }
 }
 
-/** One tile fewer to wait for. */
-export function tileDone(s: State, frame: Frame, stage: StageRun): void {
+/** One part fewer to wait for. */
+export function partDone(s: State, frame: Frame, stage: StageRun): void {
   if (--stage.remaining > 0) return;
   stage.state = 'done';
   s.timers.clear(`fill ${frame.i_id} ${stage.stage.id}`);
@@ -117,7 +117,7 @@ export function advance(s: State, frame: Frame): boolean {
 function finish(s: State, frame: Frame): void {
   frame.phase = 'finishing';
   // Copies that nobody needs for the frame, held back for credit.
-  for (const ask of frame.asks) if (ask.state === 'queued') end(s, ask, 'dropped');
+  for (const request of frame.requests) if (request.state === 'queued') end(s, request, 'dropped');
   s.effects.push({ type: 'finish', i_id: frame.i_id, missing: frame.missing, exit: frame.exit });
 }
 
@@ -125,7 +125,7 @@ function finish(s: State, frame: Frame): void {
 function cancelAll(s: State, frame: Frame): void {
   cancel(
     s,
-    frame.asks.filter((ask) => ask.state === 'queued' || ask.state === 'sent'),
+    frame.requests.filter((request) => request.state === 'queued' || request.state === 'sent'),
   );
   for (const { stage } of frame.stages) s.timers.clear(`fill ${frame.i_id} ${stage.id}`);
 }
@@ -139,42 +139,42 @@ export function takeExit(s: State, frame: Frame, { stage }: StageRun): void {
 
 /** T_L has passed for a stage (ADCNN Algorithm 2): what is missing is zeros. */
 export function fill(s: State, frame: Frame, stage: StageRun): void {
-  const late = stage.tiles.filter((tile) => tile.state === 'asked' || tile.state === 'unplaced');
+  const late = stage.parts.filter((part) => part.state === 'asked' || part.state === 'unplaced');
   if (late.length === 0) return;
-  if (!stage.tiles.some((tile) => tile.state === 'done' || tile.state === 'pasting')) {
-    const message = `none of the ${stage.tiles.length} tiles of stage ${stage.stage.id} came within ${frame.policy.deadline_ms} ms`;
+  if (!stage.parts.some((part) => part.state === 'done' || part.state === 'pasting')) {
+    const message = `none of the ${stage.parts.length} tiles of stage ${stage.stage.id} came within ${frame.policy.deadline_ms} ms`;
     endFrame(s, frame, 'error', { code: 'TESSERA_DEADLINE', message, hint: 'raise deadline_ms of the camera' });
     return;
   }
   s.extra.filled += late.length;
-  for (const tile of late) {
-    if (tile.state === 'unplaced') stage.unplaced--;
-    tile.state = 'missing';
-    frame.missing.push({ stage: stage.stage.id, t_id: tile.facts.t_id });
-    tileDone(s, frame, stage);
+  for (const part of late) {
+    if (part.state === 'unplaced') stage.unplaced--;
+    part.state = 'missing';
+    frame.missing.push({ stage: stage.stage.id, t_id: part.facts.t_id });
+    partDone(s, frame, stage);
   }
   cancel(
     s,
-    late.flatMap((tile) => tile.asks.filter((ask) => ask.state === 'queued' || ask.state === 'sent')),
+    late.flatMap((part) => part.requests.filter((request) => request.state === 'queued' || request.state === 'sent')),
   );
-  const t_ids = late.map((tile) => tile.facts.t_id);
+  const t_ids = late.map((part) => part.facts.t_id);
   s.effects.push({ type: 'fill', i_id: frame.i_id, stage: stage.stage.id, t_ids });
 }
 
-function traceOf(frame: Frame): TileTrace[] {
+function traceOf(frame: Frame): PartTrace[] {
   const since = (at: number | null): number | null => (at === null ? null : at - frame.offered_at);
-  return frame.asks.map((ask) => ({
-    stage: ask.batch.stage.stage.id,
-    t_id: ask.tile.facts.t_id,
-    node: ask.node.id,
-    attempt: ask.batch.attempt,
-    sent_ms: since(ask.sent_at),
-    received_ms: since(ask.received_at),
-    compute_ms: ask.compute_ms,
-    queue_ms: ask.received_at === null ? null : ask.batch.queue_ms,
-    bytes: ask.bytes,
-    hedged: ask.hedged || ask.probe,
-    used: ask.tile.used === ask,
+  return frame.requests.map((request) => ({
+    stage: request.dispatch.stage.stage.id,
+    t_id: request.part.facts.t_id,
+    node: request.node.id,
+    attempt: request.dispatch.attempt,
+    sent_ms: since(request.sent_at),
+    received_ms: since(request.received_at),
+    compute_ms: request.compute_ms,
+    queue_ms: request.received_at === null ? null : request.dispatch.queue_ms,
+    bytes: request.bytes,
+    hedged: request.hedged || request.probe,
+    used: request.part.used === request,
   }));
 }
 
@@ -183,15 +183,15 @@ export function endFrame(s: State, frame: Frame, outcome: Outcome, failure?: Fai
   cancelAll(s, frame);
   // A map, for a node may be called `constructor`.
   const done = new Map<string, number>();
-  for (const { tiles } of frame.stages)
-    for (const { state, used } of tiles)
+  for (const { parts } of frame.stages)
+    for (const { state, used } of parts)
       if (state === 'done' && used !== null) done.set(used.node.id, (done.get(used.node.id) ?? 0) + 1);
   const missing =
     outcome === 'error'
-      ? frame.stages.flatMap(({ state, stage, tiles }) =>
+      ? frame.stages.flatMap(({ state, stage, parts }) =>
           state === 'waiting'
             ? []
-            : tiles.flatMap((tile) => (tile.state === 'done' ? [] : [{ stage: stage.id, t_id: tile.facts.t_id }])),
+            : parts.flatMap((part) => (part.state === 'done' ? [] : [{ stage: stage.id, t_id: part.facts.t_id }])),
         )
       : frame.missing;
   s.effects.push({
@@ -229,14 +229,14 @@ export function endFrame(s: State, frame: Frame, outcome: Outcome, failure?: Fai
   if (s.ended.size > ENDED_KEPT) s.ended.delete(s.ended.keys().next().value!);
 }
 
-function askedFor(frame: Frame): Map<string, EndedAsks> {
-  const asked = new Map<string, EndedAsks>();
-  for (const { node, sent_at, state } of frame.asks) {
+function askedFor(frame: Frame): Map<string, EndedRequests> {
+  const asked = new Map<string, EndedRequests>();
+  for (const { node, sent_at, state } of frame.requests) {
     if (sent_at === null) continue;
     const known = asked.get(node.id);
     const open = (known?.open ?? 0) + (state === 'answered' || state === 'failed' ? 0 : 1);
-    const tiles = (known?.tiles ?? 0) + 1;
-    asked.set(node.id, { sent_at: Math.min(sent_at, known?.sent_at ?? sent_at), tiles, open });
+    const parts = (known?.parts ?? 0) + 1;
+    asked.set(node.id, { sent_at: Math.min(sent_at, known?.sent_at ?? sent_at), parts, open });
   }
   return asked;
 }
@@ -251,12 +251,12 @@ export function onFinished(s: State, frame: Frame, failure: Failure | undefined)
 /** The hard limit: `wait` never means for ever. */
 export function onHardLimit(s: State, frame: Frame): void {
   const open = frame.phase === 'running' ? frame.stages.find((stage) => stage.state === 'running') : undefined;
-  const tile = open?.tiles.find((candidate) => candidate.state === 'asked' || candidate.state === 'unplaced');
-  const asked = tile?.asks.at(-1)?.node.id;
+  const part = open?.parts.find((candidate) => candidate.state === 'asked' || candidate.state === 'unplaced');
+  const asked = part?.requests.at(-1)?.node.id;
   const where =
     open === undefined
       ? `while ${frame.phase}`
-      : `in stage ${open.stage.id} with ${open.remaining} tiles missing${
+      : `in stage ${open.stage.id} with ${open.remaining} parts missing${
           asked === undefined ? '' : `, the first of them asked of ${asked === CENTRAL ? 'central itself' : asked}`
         }`;
   const message = `not done after ${s.options.hard_limit_ms} ms, ${where}`;

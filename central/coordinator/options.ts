@@ -19,17 +19,17 @@ export interface CoordinatorOptions {
 
   /** Credit per node: bytes of unanswered work, and of the results for it; one message goes out whatever its size. */
   readonly window_bytes: number;
-  /** Credit of all nodes together: bytes of results that they owe central; one tile is asked for whatever its size. */
+  /** Credit of all nodes together: bytes of results that they owe central; one part is asked for whatever its size. */
   readonly owed_bytes: number;
-  /** How often a tile is asked for again after errors, time-outs and lost nodes before central computes it itself. */
+  /** How often a part is asked for again after errors, time-outs and lost nodes before central computes it itself. */
   readonly max_tries: number;
-  /** Share (0..1) of nodes' tiles that somebody else computes again, to compare; 0 is none. */
+  /** Share (0..1) of nodes' parts that somebody else computes again, to compare; 0 is none. */
   readonly audit_share: number;
-  /** Chooses those tiles; nodes must not know it. */
+  /** Chooses those parts; nodes must not know it. */
   readonly audit_seed: number;
   /** Weight of the newest observation in a node's speed (ADCNN Algorithm 2). */
   readonly gamma: number;
-  /** A live node that was given nothing for so long because it was slow gets a copy of one tile, so that its speed stays known. */
+  /** A live node that was given nothing for so long because it was slow gets a copy of one part, so that its speed stays known. */
   readonly probe_ms: number;
   /** Prediction for a node of which nothing is known. */
   readonly unknown_ms: number;

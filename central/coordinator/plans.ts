@@ -1,7 +1,7 @@
 import { CENTRAL, type Plan } from '../../shared/plan/plan.ts';
 import { forgetPlan } from '../scheduler/statistics.ts';
 import type { PlanFacts } from './events.ts';
-import { isPlaced } from './standing.ts';
+import { isPlaced } from './fallback-reason.ts';
 import type { ModelRun, Node, PlanRun, Readiness, State } from './state.ts';
 
 /** Whether a node may be given work of a stage now. */
@@ -11,7 +11,7 @@ export function isReady(node: Node, run: PlanRun, stage: number): boolean {
 }
 
 /** The nodes that the plan names for a stage and that are ready for it, in the order in which they came. */
-export function candidates(s: State, run: PlanRun, stage: number): Node[] {
+export function readyNodes(s: State, run: PlanRun, stage: number): Node[] {
   const { on } = run.plan.stages[stage]!;
   return [...s.nodes.values()].filter((node) => isPlaced(node, on) && isReady(node, run, stage));
 }
@@ -145,7 +145,7 @@ function canStart(s: State, run: PlanRun): boolean {
   let allReady = true;
   let somePreparing = false;
   for (const { id: stage } of run.plan.stages) {
-    const ready = candidates(s, run, stage).length > 0;
+    const ready = readyNodes(s, run, stage).length > 0;
     const preparing = isPreparing(s, run, stage);
     allReady &&= ready;
     somePreparing ||= preparing;
@@ -156,7 +156,7 @@ function canStart(s: State, run: PlanRun): boolean {
   const readiness = central.readiness.get(run.plan.id);
   return run.plan.stages.every(
     ({ id: stage }) =>
-      candidates(s, run, stage).length > 0 ||
+      readyNodes(s, run, stage).length > 0 ||
       // Where central cannot do it either, frames are accepted and end with the reason, which somebody will read.
       (run.standby.has(stage) && (isReady(central, run, stage) || readiness?.state === 'refused')) ||
       (readiness?.state === 'refused' && readiness.stages.includes(stage)),
@@ -192,7 +192,7 @@ export function settlePlans(s: State): void {
       continue;
     }
     for (const { id: stage } of run.plan.stages)
-      if ((active.has(run) || run.open > 0) && candidates(s, run, stage).length === 0) run.standby.add(stage);
+      if ((active.has(run) || run.open > 0) && readyNodes(s, run, stage).length === 0) run.standby.add(stage);
     for (const node of s.nodes.values()) {
       if (node.presence !== 'online' || node.audit.out) continue;
       const placed = run.plan.stages.filter(

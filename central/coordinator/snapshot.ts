@@ -1,5 +1,5 @@
 import type { Outcome, SkipReason } from '../../shared/protocol/messages/result.ts';
-import type { TileNote } from './events.ts';
+import type { DiscardReason } from './events.ts';
 import type { State } from './state.ts';
 
 /** Counts since central started, and what is known of the nodes; for `tessera/stats`, `tessera nodes` and tests. */
@@ -7,8 +7,8 @@ export interface Snapshot {
   readonly open_frames: number;
   readonly open_bytes: number;
   readonly payload_bytes: number;
-  /** Tile results and errors that were not used, by reason. */
-  readonly notes: Readonly<Record<TileNote, number>>;
+  /** Part results and errors that were not used, by reason. */
+  readonly discarded: Readonly<Record<DiscardReason, number>>;
   readonly extra: Readonly<State['extra']>;
   readonly cameras: Readonly<
     Record<
@@ -32,8 +32,8 @@ export interface Snapshot {
         readonly refusals: Readonly<Record<string, { readonly code: string; readonly text: string }>>;
         /** Multiply-adds per second of its own time; null until it did something. */
         readonly speed: number | null;
-        /** Tiles assigned to it and not sent yet, for lack of credit. */
-        readonly held_back: number;
+        /** Parts assigned to it and not sent yet, for lack of credit. */
+        readonly queued: number;
         readonly unanswered: number;
         readonly unanswered_bytes: number;
         /** Bytes of results that it owes, as large as they can be. */
@@ -75,7 +75,7 @@ export function snapshotOf(s: State): Snapshot {
         ),
       ),
       speed: node.statistics.speed ?? null,
-      held_back: node.queue.length,
+      queued: node.queue.length,
       unanswered: node.open.size,
       unanswered_bytes: node.open_bytes,
       owed_bytes: node.owed_bytes,
@@ -87,7 +87,7 @@ export function snapshotOf(s: State): Snapshot {
     open_frames: s.frames.size,
     open_bytes: s.open_bytes,
     payload_bytes: s.payload_bytes,
-    notes: { ...s.notes },
+    discarded: { ...s.discarded },
     extra: { ...s.extra },
     cameras: Object.fromEntries(cameras),
     nodes: Object.fromEntries(nodes),

@@ -2,7 +2,7 @@ import type { Plan, Stage, Tier } from '../../shared/plan/plan.ts';
 import type { Outcome, SkipReason } from '../../shared/protocol/messages/result.ts';
 import type { NodeStatistics } from '../scheduler/statistics.ts';
 import type { Audit } from './audit.ts';
-import type { CameraPolicy, Effect, Fallback, PlanFacts, TileFacts, TileNote } from './events.ts';
+import type { CameraPolicy, DiscardReason, Effect, Fallback, PartFacts, PlanFacts } from './events.ts';
 import type { CoordinatorOptions } from './options.ts';
 import { Timers } from './timers.ts';
 
@@ -12,10 +12,10 @@ import { Timers } from './timers.ts';
  *   frame   waiting -> opening -> running -> finishing -> ended (gone from `frames`); finishing: all stages are done, or
  *           an exit was taken, and then nothing that is under way for it counts any more
  *   stage   waiting -> running -> done
- *   tile    unplaced -> asked -> pasting -> done
+ *   part    unplaced -> asked -> pasting -> done
  *           asked -> unplaced (nobody is left who was asked); pasting -> unplaced (outputs were wrong)
  *           unplaced | asked -> missing (filled with zeros)
- *   ask     queued -> sent -> answered | failed | dropped; queued -> dropped; dropped -> answered (late, still welcome)
+ *   request queued -> sent -> answered | failed | dropped; queued -> dropped; dropped -> answered (late, still welcome)
  *   node    online -> suspect -> online; online | suspect -> offline -> online
  */
 export interface State {
@@ -34,32 +34,32 @@ export interface State {
   readonly frames: Map<string, Frame>;
   open_bytes: number;
   /** The last `ENDED_KEPT` ended frames and the nodes that were asked for them, to tell late answers from strays. */
-  readonly ended: Map<string, ReadonlyMap<string, EndedAsks>>;
+  readonly ended: Map<string, ReadonlyMap<string, EndedRequests>>;
   readonly timers: Timers<Alarm>;
   /** Counts accepted frames, and turns of cameras. */
   counter: number;
   turn: number;
-  batches: number;
+  dispatches: number;
   /** Numbers what nodes are asked to prepare. */
   prepares: number;
-  readonly notes: Record<TileNote, number>;
+  readonly discarded: Record<DiscardReason, number>;
   /** Results and errors that nobody was asked for, or that were said before. */
-  useless: number;
-  /** Requests and tiles that were not the plain course of things. */
+  unused: number;
+  /** Requests and parts that were not the plain course of things. */
   readonly extra: {
-    /** Second requests for tiles that were slow elsewhere. */
+    /** Second requests for parts that were slow elsewhere. */
     hedged: number;
-    /** Requests for tiles that failed, timed out or were lost elsewhere. */
+    /** Requests for parts that failed, timed out or were lost elsewhere. */
     resent: number;
-    /** Tiles whose outputs are zeros. */
+    /** Parts whose outputs are zeros. */
     filled: number;
-    /** Tiles that two computed, and what they said was compared. */
+    /** Parts that two computed, and what they said was compared. */
     audited: number;
   };
   /** Audits under way, by id. */
   readonly audits: Map<string, Audit>;
   audit_count: number;
-  /** What chooses the tiles to audit. */
+  /** What chooses the parts to audit. */
   audit_seed: number;
   /** Something has changed for plans or nodes: `settlePlans` has to look. */
   fleet_changed: boolean;
@@ -71,10 +71,10 @@ export const RECENT = 64;
 /** Ended frames that are remembered. */
 export const ENDED_KEPT = 512;
 
-/** What a node was asked for a frame that has ended: when first, how many tiles, and how many answers have not come. */
-export interface EndedAsks {
+/** What a node was asked for a frame that has ended: when first, how many parts, and how many answers have not come. */
+export interface EndedRequests {
   readonly sent_at: number;
-  readonly tiles: number;
+  readonly parts: number;
   open: number;
 }
 
@@ -82,8 +82,8 @@ export interface EndedAsks {
 export type Alarm =
   | { readonly kind: 'hard-limit'; readonly frame: Frame }
   | { readonly kind: 'fill'; readonly frame: Frame; readonly stage: StageRun }
-  | { readonly kind: 'hedge'; readonly batch: Batch }
-  | { readonly kind: 'give-up'; readonly batch: Batch }
+  | { readonly kind: 'hedge'; readonly dispatch: Dispatch }
+  | { readonly kind: 'give-up'; readonly dispatch: Dispatch }
   /** Look for nodes that have fallen silent. */
   | { readonly kind: 'sweep' }
   /** Nothing by itself: something can go on because time has passed. */
@@ -100,15 +100,15 @@ export interface Node {
   /** By plan id. */
   readonly readiness: Map<string, Readiness>;
   /** Assigned and held back for credit, in order. */
-  queue: Ask[];
+  queue: Request[];
   /** Sent and unanswered. */
-  readonly open: Set<Ask>;
+  readonly open: Set<Request>;
   /** Input bytes of `open`. */
   open_bytes: number;
   /** Output bytes of `open`: results on their way, or to come. */
   owed_bytes: number;
   /** Input and output bytes of `queue` and `open`. */
-  held_bytes: number;
+  assigned_bytes: number;
   /** Predicted time for `queue` and `open`, ms. */
   busy_ms: number;
   /** When it was last given work, and when its last answer to any came. */
@@ -125,8 +125,9 @@ export interface Node {
     recent: string[];
   };
   /** Batches of late, and how many of them others were asked for too: whether it is said to be slow. */
-  readonly pace: { batches: number; late: number; halved_at: number; said_at: number };
+  readonly pace: { dispatches: number; late: number; halved_at: number; said_at: number };
   readonly counts: {
+    /** Parts whose results were used. */
     tiles: number;
     audited: number;
     /** Messages that it was not asked for, or not any more. */
@@ -183,7 +184,7 @@ export interface Camera {
   /** Whether its policy was given; then it is never forgotten. */
   configured: boolean;
   /** Waiting frames by model, oldest first. */
-  readonly waiting: Map<string, Waiting[]>;
+  readonly waiting: Map<string, QueuedFrame[]>;
   /** When the next frame is within max_fps. */
   next_at: number;
   /** Turn in which it was last served. */
@@ -200,7 +201,7 @@ export interface Camera {
 }
 
 /** A frame that is not accepted yet. */
-export interface Waiting {
+export interface QueuedFrame {
   readonly ref: string;
   readonly camera: Camera;
   readonly model: string;
@@ -217,7 +218,7 @@ export interface Payload {
 }
 
 /** An accepted frame. */
-export interface Frame extends Waiting {
+export interface Frame extends QueuedFrame {
   readonly i_id: string;
   readonly run: PlanRun;
   readonly policy: CameraPolicy;
@@ -229,9 +230,9 @@ export interface Frame extends Waiting {
   exit: string | null;
   /** Why central computed what the plan gives to nodes. */
   fallback: Fallback | undefined;
-  readonly asks: Ask[];
+  readonly requests: Request[];
   /** By node, stage and attempt. */
-  readonly batches: Map<string, Batch>;
+  readonly dispatches: Map<string, Dispatch>;
   bytes_up: number;
   bytes_down: number;
 }
@@ -240,38 +241,38 @@ export interface Frame extends Waiting {
 export interface StageRun {
   readonly stage: Stage;
   state: 'waiting' | 'running' | 'done';
-  readonly tiles: readonly TileRun[];
-  /** Tiles that are neither done nor missing. */
+  readonly parts: readonly PartRun[];
+  /** Parts that are neither done nor missing. */
   remaining: number;
-  /** Tiles that nobody is asked for. */
+  /** Parts that nobody is asked for. */
   unplaced: number;
   /** Rises with each placement, so that a node's answers to different requests can be told apart. */
   attempt: number;
-  /** Whether tiles that are not there at `due_at` are filled with zeros. */
+  /** Whether parts that are not there at `due_at` are filled with zeros. */
   fills: boolean;
-  /** When its tiles must be there: T_L, or the frame's hard limit. */
+  /** When its parts must be there: T_L, or the frame's hard limit. */
   due_at: number;
 }
 
-/** A tile of an accepted frame. */
-export interface TileRun {
-  readonly facts: TileFacts;
+/** A part of an accepted frame. */
+export interface PartRun {
+  readonly facts: PartFacts;
   state: 'unplaced' | 'asked' | 'pasting' | 'done' | 'missing';
-  readonly asks: Ask[];
+  readonly requests: Request[];
   /** Errors, time-outs and losses so far. */
   tries: number;
   /** Nodes that could not do it. */
   readonly failed_on: Set<string>;
   last_error: string;
   hedged: boolean;
-  used: Ask | null;
+  used: Request | null;
 }
 
-/** One request to one node for one tile. */
-export interface Ask {
+/** One request to one node for one part. */
+export interface Request {
   readonly node: Node;
-  readonly tile: TileRun;
-  readonly batch: Batch;
+  readonly part: PartRun;
+  readonly dispatch: Dispatch;
   readonly hedged: boolean;
   /** A copy that only keeps the node's speed known; it is never cancelled. */
   readonly probe: boolean;
@@ -284,7 +285,7 @@ export interface Ask {
 }
 
 /** What one placement gave to one node: the unit of prediction, hedging and statistics; one message while it fits. */
-export interface Batch {
+export interface Dispatch {
   readonly id: number;
   readonly node: Node;
   readonly frame: Frame;
@@ -292,7 +293,7 @@ export interface Batch {
   readonly attempt: number;
   /** The audit that it is a second request for. */
   readonly audit: string | undefined;
-  readonly asks: Ask[];
+  readonly requests: Request[];
   readonly assigned_at: number;
   /** Waiting and computing, ms; null where nothing is known of the node. */
   readonly predicted_ms: number | null;
@@ -333,10 +334,10 @@ export function newState(options: CoordinatorOptions): State {
     timers: new Timers(),
     counter: 0,
     turn: 0,
-    batches: 0,
+    dispatches: 0,
     prepares: 0,
-    notes: { duplicate: 0, stray: 0, late: 0, 'stale-epoch': 0 },
-    useless: 0,
+    discarded: { duplicate: 0, stray: 0, late: 0, 'stale-epoch': 0 },
+    unused: 0,
     extra: { hedged: 0, resent: 0, filled: 0, audited: 0 },
     audits: new Map(),
     audit_count: 0,

@@ -179,7 +179,7 @@ export function factsOf({ plan, forms }: PreparedPlan, resolved: ResolvedModel):
   return {
     plan,
     stages: forms.map((form) => ({
-      tiles: form.tiles.map((tile) => ({
+      parts: form.tiles.map((tile) => ({
         t_id: tile.t_id,
         cost: tile.macs,
         bytes_in: bytes(tile.in),

@@ -1,5 +1,5 @@
 import type { Outcome, SkipReason } from '../../shared/protocol/messages/result.ts';
-import { type FrameEnd, TILE_NOTES } from '../coordinator/events.ts';
+import { DISCARD_REASONS, type FrameEnd } from '../coordinator/events.ts';
 import type { Snapshot } from '../coordinator/snapshot.ts';
 
 interface CameraWindow {
@@ -96,7 +96,7 @@ export class Stats {
         .filter(([, counts]) => Object.values(counts).some((count) => count > 0)),
     );
     const tiles = {
-      ...increase(now.notes, before?.notes, TILE_NOTES),
+      ...increase(now.discarded, before?.discarded, DISCARD_REASONS),
       ...increase(now.extra, before?.extra, ['hedged', 'resent', 'filled', 'audited']),
     };
     const buffers = { open_frames: now.open_frames, open_bytes: now.open_bytes, waiting_bytes: now.payload_bytes };

@@ -1,6 +1,6 @@
 /**
  * What is believed of a node's own account of a message. Central knows when it sent the message and when the answer
- * came; a node says how long the message waited there and how long its tiles took. A node may lie or have a broken
+ * came; a node says how long the message waited there and how long its parts took. A node may lie or have a broken
  * clock, so what it says divides the time that central saw and never changes the sum: a node that claims to need no time
  * looks like one behind a slow link, one that claims to need an hour like one that computed all the time.
  */
@@ -19,7 +19,7 @@ export interface Belief {
 }
 
 /**
- * Share of a message's time that is taken for computing at least, whatever the node says. A true account of small tiles
+ * Share of a message's time that is taken for computing at least, whatever the node says. A true account of small parts
  * behind a slow link may lie below it; then a little of the link's time counts as computing, which predicts the same for
  * messages of the same kind.
  */

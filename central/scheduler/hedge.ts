@@ -12,16 +12,16 @@ export function hedgeDelay(predictedMs: number, slowResponseMs: number | undefin
   return Math.max(2 * predictedMs, slowResponseMs ?? 0, floorMs);
 }
 
-/** A node that could be asked for a tile that is late elsewhere. */
+/** A node that could be asked for a part that is late elsewhere. */
 export interface HedgeCandidate {
   /** Nothing is asked of it. */
   readonly idle: boolean;
-  /** When it would be done with the tile, ms from now. */
+  /** When it would be done with the part, ms from now. */
   readonly finishMs: number;
 }
 
 /**
- * Whom to ask for a tile that has been waited for `waitedMs`: the fastest idle node; else the one that would be done
+ * Whom to ask for a part that has been waited for `waitedMs`: the fastest idle node; else the one that would be done
  * first, if that is sooner than the time already lost; else nobody (-1), for a busy cluster gains nothing by more work.
  */
 export function hedgeTarget(candidates: readonly HedgeCandidate[], waitedMs: number): number {

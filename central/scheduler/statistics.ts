@@ -110,7 +110,7 @@ const TELLING = 0.1;
 /**
  * A line through what messages took by their size (least squares), neither part of it below 0. Charged by the byte
  * alone, a node that was given little would look slow for each byte, be given less, and be left out in the end however
- * large the tiles become. Where sizes are alike the time counts as the message's; probes soon bring other sizes.
+ * large the parts become. Where sizes are alike the time counts as the message's; probes soon bring other sizes.
  */
 export function linkOf({ link }: Pick<NodeStatistics, 'link'>): Link {
   if (link.count === 0) return { messageMs: 0, msPerByte: 0 };

@@ -90,7 +90,7 @@ describe('watchFleet', () => {
     await as('central').send('central', 'control', { v: 1, type: 'ready', plan: result.plan, boot_id: 'b' });
     expect(events).toEqual([]);
     await as('pi-1').send('central', 'result', result);
-    expect(events.map(({ type }) => type)).toEqual(['tile-result', 'tile-error']);
+    expect(events.map(({ type }) => type)).toEqual(['part-result', 'part-error']);
   });
 
   it('knows a bounded number of nodes, and lets real ones in beside names that only exist', async () => {

@@ -39,7 +39,7 @@ function storm(seed: number, steps: number): { effects: number; ended: number; p
   let at = 0;
   let names = 0;
 
-  const answer = (): Omit<Extract<Event, { type: 'tile-error' }>, 'type' | 'at' | 'code' | 'text'> => {
+  const answer = (): Omit<Extract<Event, { type: 'part-error' }>, 'type' | 'at' | 'code' | 'text'> => {
     const real = asked.length > 0 && random.chance(0.9) ? random.pick(asked.slice(-8)) : undefined;
     const twist = random.chance(0.1);
     return {
@@ -66,7 +66,7 @@ function storm(seed: number, steps: number): { effects: number; ended: number; p
         owed.push({
           ...effect,
           at,
-          type: 'tile-result',
+          type: 'part-result',
           t_id,
           bytes: 9,
           compute_ms: 2,
@@ -81,7 +81,7 @@ function storm(seed: number, steps: number): { effects: number; ended: number; p
       const k = random.below(Math.min(8, owed.length));
       const event = owed[k]!;
       if (random.chance(0.9)) owed.splice(k, 1);
-      return { ...event, at, ...(event.type === 'tile-result' ? { handle: `h${names++}` } : {}) };
+      return { ...event, at, ...(event.type === 'part-result' ? { handle: `h${names++}` } : {}) };
     }
     const node = random.pick(nodes);
     const plan = random.pick(plans).plan.id;
@@ -107,7 +107,7 @@ function storm(seed: number, steps: number): { effects: number; ended: number; p
           ? { at, type: 'node-refused', node, plan, code: 'x', text: 'no' }
           : { at, type: 'heartbeat', node };
       case 6:
-        return { at, type: 'tile-error', ...answer(), code: random.pick(WORK_ERRORS), text: 'no' };
+        return { at, type: 'part-error', ...answer(), code: random.pick(WORK_ERRORS), text: 'no' };
       case 7:
         return { at, type: 'work-sent', node, i_id: random.pick(frames), stage: 0, attempt: 0, bytes: 10 };
       case 8:
@@ -144,7 +144,7 @@ function storm(seed: number, steps: number): { effects: number; ended: number; p
       default:
         return {
           at,
-          type: 'tile-result',
+          type: 'part-result',
           ...answer(),
           bytes: 10,
           compute_ms: random.next() * 10,

@@ -145,7 +145,7 @@ describe('faults', () => {
     expect(asked.find(({ node }) => node === 'b')!.t_ids.length).toBeLessThan(4);
     cluster.resume('b');
     cluster.run(cluster.now + 1_000);
-    expect(cluster.coordinator.snapshot().notes.late).toBeGreaterThan(0);
+    expect(cluster.coordinator.snapshot().discarded.late).toBeGreaterThan(0);
     expect(outcomes(frames(cluster, 20))).toEqual(['ok']);
     expect(cluster.published.at(-1)!.nodes).toContain('b');
   });
@@ -155,8 +155,8 @@ describe('faults', () => {
     cluster.start('a');
     cluster.start('b');
     const { plan, frame_bytes, stages } = sketchPlan([{ tiles: 2, cost: 1e8 }]);
-    const [short, tile] = stages[0]!.tiles;
-    cluster.plan('m', { plan, frame_bytes, stages: [{ tiles: [short!, { ...tile!, cost: 1e9 }] }] });
+    const [short, part] = stages[0]!.parts;
+    cluster.plan('m', { plan, frame_bytes, stages: [{ parts: [short!, { ...part!, cost: 1e9 }] }] });
     cluster.run(500);
     frames(cluster, 3);
     cluster.offer('front');
@@ -315,10 +315,10 @@ describe('early exits', () => {
     const [end] = frames(cluster, 1);
     expect(end).toMatchObject({ outcome: 'ok', exit: 'exit1', nodes: [CENTRAL] });
     expect(new Set(cluster.cancelled.map(({ node }) => node))).toEqual(new Set(NODES));
-    const { notes, nodes, extra } = cluster.coordinator.snapshot();
-    expect(notes.late).toBeGreaterThan(0);
+    const { discarded, nodes, extra } = cluster.coordinator.snapshot();
+    expect(discarded.late).toBeGreaterThan(0);
     expect(extra).toMatchObject({ resent: 0, hedged: 0 });
-    for (const node of NODES) expect(nodes[node]).toMatchObject({ unanswered: 0, held_back: 0, tiles: 0 });
+    for (const node of NODES) expect(nodes[node]).toMatchObject({ unanswered: 0, queued: 0, tiles: 0 });
   });
 
   test('outputs that turn out to be wrong once it is taken, after T_L, are not filled any more', () => {

@@ -171,7 +171,7 @@ test('who is only slow is no nuisance, or else nothing of it is decoded any more
   // All that it says comes when the others have done it.
   Object.assign(cluster.behaviour('d'), { reordered: 1, reorderMs: 3_000 });
   play(cluster, 100);
-  const { late } = cluster.coordinator.snapshot().notes;
+  const { late } = cluster.coordinator.snapshot().discarded;
   expect(late).toBeGreaterThan(3);
   expect(cluster.coordinator.unused).toBe(0);
 });

@@ -22,7 +22,7 @@ test('whatever happens to nodes, links, plans and cameras, every invariant holds
         if (exit !== null) exits++;
       }
       const snapshot = cluster.coordinator.snapshot();
-      for (const [note, count] of Object.entries(snapshot.notes)) notes[note as keyof typeof notes] += count;
+      for (const [note, count] of Object.entries(snapshot.discarded)) notes[note as keyof typeof notes] += count;
       expect(snapshot).toMatchObject({ open_frames: 0, open_bytes: 0, payload_bytes: 0 });
     }),
     { numRuns: SEEDS, endOnFailure: true },

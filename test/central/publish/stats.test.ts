@@ -49,7 +49,7 @@ describe('the report of statistics', () => {
   it('begins anew each time', () => {
     const stats = new Stats();
     stats.arrived('front');
-    const first = { ...nothing, notes: { ...nothing.notes, late: 3 }, nodes: { 'pi-1': pi } };
+    const first = { ...nothing, discarded: { ...nothing.discarded, late: 3 }, nodes: { 'pi-1': pi } };
     stats.report(10, first);
     const second = stats.report(10, { ...first, nodes: { 'pi-1': { ...pi, tiles: 7 } }, open_frames: 2 });
     expect(second).toMatchObject({ cameras: {}, tiles: { late: 0 }, buffers: { open_frames: 2 } });

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { allocate, allocateTogether, type Load, type Place } from '../../../central/scheduler/allocate.ts';
+import { allocate, allocateTogether, type Load, type NodeCapacity } from '../../../central/scheduler/allocate.ts';
 
 const equal = (count: number): Load[] => new Array(count).fill({ cost: 1, bytes: 1 });
-const places = (speeds: readonly number[], caps: readonly number[] = []): Place[] =>
+const places = (speeds: readonly number[], caps: readonly number[] = []): NodeCapacity[] =>
   speeds.map((speed, k) => ({
     speed,
     messageMs: 0,

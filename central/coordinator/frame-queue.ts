@@ -1,6 +1,6 @@
 import type { SkipReason } from '../../shared/protocol/messages/result.ts';
 import type { CameraPolicy, Event } from './events.ts';
-import type { Camera, PlanRun, State, Waiting } from './state.ts';
+import type { Camera, PlanRun, QueuedFrame, State } from './state.ts';
 
 /** Frames before they are accepted: what waits, what is skipped and why, and whose turn it is. */
 
@@ -108,9 +108,9 @@ function refusal(s: State, camera: Camera, event: Extract<Event, { type: 'frame-
  * so a camera that floods fills its own part of the buffers only. False where no other camera has more.
  */
 function evict(s: State, camera: Camera, own: number): boolean {
-  const newestOf = (camera: Camera): Waiting | undefined => {
+  const newestOf = (camera: Camera): QueuedFrame | undefined => {
     const tails = [...camera.waiting.values()].flatMap((lane) => lane.at(-1) ?? []);
-    return tails.reduce<Waiting | undefined>(
+    return tails.reduce<QueuedFrame | undefined>(
       (a, b) => (a === undefined || b.offered_at > a.offered_at ? b : a),
       undefined,
     );
@@ -131,7 +131,7 @@ function evict(s: State, camera: Camera, own: number): boolean {
 }
 
 /** Puts a frame into its lane, or returns why not. */
-function enqueue(s: State, waiting: Waiting): SkipReason | undefined {
+function enqueue(s: State, waiting: QueuedFrame): SkipReason | undefined {
   const { camera, model } = waiting;
   if (!s.models.has(model)) return 'no-model';
   const lane = camera.waiting.get(model) ?? [];
@@ -183,11 +183,11 @@ export function onOffered(s: State, event: Extract<Event, { type: 'frame-offered
  * Takes the frame whose turn it is and that may begin now: among cameras the one that was served longest ago, within a
  * camera the frame that came first. Undefined where none may.
  */
-export function nextWaiting(
+export function nextFrame(
   s: State,
   mayBegin: (model: string) => PlanRun | undefined,
-): { waiting: Waiting; run: PlanRun } | undefined {
-  let best: { lane: Waiting[]; run: PlanRun } | undefined;
+): { waiting: QueuedFrame; run: PlanRun } | undefined {
+  let best: { lane: QueuedFrame[]; run: PlanRun } | undefined;
   for (const camera of s.cameras.values())
     for (const [model, lane] of camera.waiting) {
       const head = lane[0];
@@ -210,7 +210,7 @@ export function nextWaiting(
 }
 
 /** Skips everything that waits. */
-export function skipWaiting(s: State): void {
+export function skipQueued(s: State): void {
   for (const camera of s.cameras.values())
     for (const [model, lane] of camera.waiting)
       for (const waiting of lane.splice(0)) {

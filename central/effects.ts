@@ -10,7 +10,7 @@ import type { Executor, TileOutcome } from '../shared/runtime/executor-types.ts'
 import type { Wire } from '../shared/runtime/wire.ts';
 import type { DataPlane, Finished, Opened } from './assembly/data-plane.ts';
 import type { PlanLayout } from './assembly/frame-store.ts';
-import { AuditedTiles } from './audited-tiles.ts';
+import { AuditedParts } from './audited-parts.ts';
 import type { Effect, FrameEnd } from './coordinator/events.ts';
 import type { Deployment } from './deployment.ts';
 import type { Untimed } from './fleet.ts';
@@ -33,7 +33,7 @@ export interface EndedFrame {
 }
 
 /** What the shell works with and whom it tells. */
-export interface ShellParts {
+export interface EffectRunnerDeps {
   readonly wire: Wire;
   readonly executor: Executor;
   readonly data: DataPlane;
@@ -73,8 +73,8 @@ const UNKNOWN_SIZE: Opened = { width: null, height: null };
  * Carries out the coordinator's effects. It keeps payloads (by ref), undecoded tile results (by handle) and open
  * frames (by i_id) for as long as the coordinator names them; pixels and tensors are the data plane's.
  */
-export class Shell {
-  readonly #parts: ShellParts;
+export class EffectRunner {
+  readonly #deps: EffectRunnerDeps;
   /** By plan and model: one network that is served under two names has the same plan under both. */
   readonly #plans = new Map<string, Map<string, ServedPlan>>();
   readonly #payloads = new Map<string, Arrival>();
@@ -83,13 +83,13 @@ export class Shell {
   /** Codecs by node, as announced. */
   readonly #codecs = new Map<string, readonly string[]>();
   readonly #complaints: Complaints;
-  readonly #audits: AuditedTiles;
+  readonly #audits: AuditedParts;
   #next = 0;
 
-  constructor(parts: ShellParts) {
-    this.#parts = parts;
-    this.#audits = new AuditedTiles(parts);
-    this.#complaints = new Complaints(parts.log, () => performance.now());
+  constructor(deps: EffectRunnerDeps) {
+    this.#deps = deps;
+    this.#audits = new AuditedParts(deps);
+    this.#complaints = new Complaints(deps.log, () => performance.now());
   }
 
   /**
@@ -99,7 +99,7 @@ export class Shell {
   addPlan(plan: ServedPlan): void {
     const { id } = plan.plan;
     this.#plans.set(id, (this.#plans.get(id) ?? new Map()).set(plan.deployment.name, plan));
-    void this.#parts.data.plan(plan.layout).catch(() => {});
+    void this.#deps.data.plan(plan.layout).catch(() => {});
   }
 
   /** Keeps a frame that is offered; returns its ref. */
@@ -128,14 +128,14 @@ export class Shell {
 
   /** Starts an effect; what becomes of it is told as events. */
   carryOut(effect: Effect): void {
-    const { data, on } = this.#parts;
+    const { data, on } = this.#deps;
     switch (effect.type) {
       case 'prepare':
         this.#prepare(effect);
         break;
       case 'release-plan':
-        if (effect.node === CENTRAL) void this.#parts.executor.release(effect.plan);
-        else this.#control(effect.node, { v: 1, type: 'release', plan: effect.plan, epoch: this.#parts.epoch });
+        if (effect.node === CENTRAL) void this.#deps.executor.release(effect.plan);
+        else this.#control(effect.node, { v: 1, type: 'release', plan: effect.plan, epoch: this.#deps.epoch });
         break;
       case 'node-event':
         on.nodeEvent(effect);
@@ -217,7 +217,7 @@ export class Shell {
   }
 
   #control(node: string, message: ControlMessage): void {
-    const { wire, log } = this.#parts;
+    const { wire, log } = this.#deps;
     wire.send(node, 'control', message).catch((error) => log.warn(`${message.type} for ${node}: ${error}`));
   }
 
@@ -229,15 +229,15 @@ export class Shell {
         const text = `it does not announce codec ${missing.join(', ')}: update it, or use a plan with other codecs`;
         // After the effects that this one is among.
         queueMicrotask(() =>
-          this.#parts.tell({ type: 'node-refused', node, plan: plan.id, code: 'TESSERA_CODEC', text, ask }),
+          this.#deps.tell({ type: 'node-refused', node, plan: plan.id, code: 'TESSERA_CODEC', text, ask }),
         );
         return;
       }
-      const { epoch } = this.#parts;
+      const { epoch } = this.#deps;
       this.#control(node, { v: 1, type: 'prepare', plan, manifest, stages: [...stages], epoch, ask });
       return;
     }
-    const { executor, tell } = this.#parts;
+    const { executor, tell } = this.#deps;
     executor.prepare(plan, stages, manifest.skeleton.sha).then(
       () => tell({ type: 'node-ready', node, plan: plan.id, ask }),
       (error: unknown) => {
@@ -248,7 +248,7 @@ export class Shell {
   }
 
   #open({ i_id, ref, model, plan }: Extract<Effect, { type: 'open-frame' }>): void {
-    const { data, tell } = this.#parts;
+    const { data, tell } = this.#deps;
     const arrival = this.#payloads.get(ref)!;
     this.#frames.set(i_id, { arrival, served: this.#served(plan, model), size: UNKNOWN_SIZE, answer: undefined });
     data.open({ i_id, model, plan, frame: arrival.envelope }).then(
@@ -262,7 +262,7 @@ export class Shell {
   }
 
   async #work(effect: Extract<Effect, { type: 'work' }>): Promise<void> {
-    const { data, executor, wire, tell, log } = this.#parts;
+    const { data, executor, wire, tell, log } = this.#deps;
     const { node, plan, i_id, stage, attempt, t_ids, budget_ms, audit } = effect;
     try {
       // What is compared travels alike, to central's own executor too.
@@ -280,28 +280,28 @@ export class Shell {
       const { message: text } = failureOf(error);
       log.warn(`work for ${node}: ${text}`);
       for (const t_id of t_ids)
-        tell({ type: 'tile-error', node, plan, i_id, stage, t_id, attempt, code: 'run-failed', text });
+        tell({ type: 'part-error', node, plan, i_id, stage, t_id, attempt, code: 'run-failed', text });
     }
   }
 
   #ownTile({ plan, i_id, stage, attempt }: Extract<Effect, { type: 'work' }>, outcome: TileOutcome): void {
     const about = { node: CENTRAL, plan, i_id, stage, t_id: outcome.t_id, attempt };
-    if ('error' in outcome) this.#parts.tell({ type: 'tile-error', ...about, ...outcome.error });
+    if ('error' in outcome) this.#deps.tell({ type: 'part-error', ...about, ...outcome.error });
     else {
       const { compute_ms, out } = outcome;
       const handle = this.keepResult(plan, out);
-      this.#parts.tell({ type: 'tile-result', ...about, bytes: 0, compute_ms, queue_ms: 0, handle });
+      this.#deps.tell({ type: 'part-result', ...about, bytes: 0, compute_ms, queue_ms: 0, handle });
     }
   }
 
   #cancel({ node, i_id, stage, t_ids }: Extract<Effect, { type: 'cancel' }>): void {
-    if (node === CENTRAL) this.#parts.executor.cancel(i_id, stage, t_ids);
+    if (node === CENTRAL) this.#deps.executor.cancel(i_id, stage, t_ids);
     else this.#control(node, { v: 1, type: 'cancel', i_id, stage, t_id: [...t_ids] });
   }
 
   async #fill({ i_id, stage, t_ids }: Extract<Effect, { type: 'fill' }>): Promise<void> {
     const plan = this.#frames.get(i_id)!.served.plan.id;
-    await this.#parts.data.clear(i_id, plan, stage, t_ids).catch(() => {});
+    await this.#deps.data.clear(i_id, plan, stage, t_ids).catch(() => {});
   }
 
   #take(handle: string): { plan: string; out: readonly WireRegion[] } {
@@ -311,7 +311,7 @@ export class Shell {
   }
 
   async #paste({ handle, i_id, stage, t_id, audit }: Extract<Effect, { type: 'paste' }>): Promise<void> {
-    const { data, tell } = this.#parts;
+    const { data, tell } = this.#deps;
     const { plan, out } = this.#take(handle);
     if (audit !== undefined) this.#audits.begin(audit, { plan, stage, t_id }, out);
     const { failure, exit } = await data
@@ -326,7 +326,7 @@ export class Shell {
   }
 
   async #finish({ i_id, exit }: Extract<Effect, { type: 'finish' }>): Promise<void> {
-    const { data, tell } = this.#parts;
+    const { data, tell } = this.#deps;
     const frame = this.#frames.get(i_id)!;
     try {
       frame.answer = await data.finish(i_id, frame.arrival.envelope.tensors ?? false, exit);

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { FrameStore, type PlanLayout } from '../../central/assembly/frame-store.ts';
-import { AuditedTiles } from '../../central/audited-tiles.ts';
+import { AuditedParts } from '../../central/audited-parts.ts';
 import type { Untimed } from '../../central/fleet.ts';
 import type { WireRegion } from '../../shared/protocol/messages/region.ts';
 
@@ -42,7 +42,7 @@ function normalised(x: Float32Array, lanes: 8 | 16 | 32): Float32Array {
 async function judged(x: Float32Array, first: Float32Array, second: Float32Array, isOwn = false) {
   const store = new FrameStore();
   const told: Untimed[] = [];
-  const audits = new AuditedTiles({
+  const audits = new AuditedParts({
     data: {
       agree: async ({ stage, t_id }, one, other, moved) => store.agree(layout, stage, t_id, one, other, moved),
     },

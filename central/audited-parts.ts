@@ -6,7 +6,7 @@ import { shaken } from './assembly/shaken.ts';
 import type { Untimed } from './fleet.ts';
 
 /** What a comparison rests on. */
-export interface AuditedTilesParts {
+export interface AuditedPartsDeps {
   readonly executor: Pick<Executor, 'run'>;
   readonly data: Pick<DataPlane, 'agree'>;
   readonly tell: (event: Untimed) => void;
@@ -33,12 +33,12 @@ function ownRegions(out: readonly WireRegion[]): WireRegion[] {
 }
 
 /** Inputs and outputs of the tiles that are audited, which outlive their frames; carries out `compare` and `judge`. */
-export class AuditedTiles {
-  readonly #parts: AuditedTilesParts;
+export class AuditedParts {
+  readonly #deps: AuditedPartsDeps;
   readonly #kept = new Map<string, Kept>();
 
-  constructor(parts: AuditedTilesParts) {
-    this.#parts = parts;
+  constructor(deps: AuditedPartsDeps) {
+    this.#deps = deps;
   }
 
   begin(audit: string, tile: Tile, out: readonly WireRegion[]): void {
@@ -59,7 +59,7 @@ export class AuditedTiles {
 
   /** Compares the second result with the first. */
   async compare(audit: string, out: readonly WireRegion[]): Promise<void> {
-    const { data, tell } = this.#parts;
+    const { data, tell } = this.#deps;
     const kept = this.#kept.get(audit)!;
     kept.second = ownRegions(out);
     const { tile, first, second, isOwn } = kept;
@@ -75,7 +75,7 @@ export class AuditedTiles {
 
   /** Computes the tile here and compares both results with that. */
   async judge(audit: string): Promise<void> {
-    const { data, tell } = this.#parts;
+    const { data, tell } = this.#deps;
     const kept = this.#kept.get(audit)!;
     const { tile, first, second } = kept;
     try {
@@ -100,7 +100,7 @@ export class AuditedTiles {
     const { plan, stage } = tile;
     const tiles = inputs.map((input) => ({ ...input, in: of(input.in) }));
     let outcome: TileOutcome | undefined;
-    await this.#parts.executor.run({ plan, i_id: audit, stage, tiles }, (one) => {
+    await this.#deps.executor.run({ plan, i_id: audit, stage, tiles }, (one) => {
       outcome = one;
     });
     if (outcome === undefined || !('out' in outcome)) throw new Error('central could not compute it');

@@ -1,7 +1,7 @@
 import { CENTRAL, type Tier } from '../../shared/plan/plan.ts';
 import { newStatistics } from '../scheduler/statistics.ts';
-import { cancel, end } from './asks.ts';
-import type { Ask, Node, State } from './state.ts';
+import { cancel, end } from './requests.ts';
+import type { Node, Request, State } from './state.ts';
 
 /** Nodes that come, fall silent, come back and leave. */
 
@@ -21,14 +21,14 @@ function newNode(id: string, tier: Tier, now: number): Node {
     open: new Set(),
     open_bytes: 0,
     owed_bytes: 0,
-    held_bytes: 0,
+    assigned_bytes: 0,
     busy_ms: 0,
     worked_at: now,
     answered_at: now,
     statistics: newStatistics(),
     audit: { agreed: 0, out: false, left_out_times: 0, recent: [] },
     counts: { tiles: 0, audited: 0, unasked: 0, errors: 0, given_up: 0, hedges_won: 0, bytes_up: 0, bytes_down: 0 },
-    pace: { batches: 0, late: 0, halved_at: now, said_at: Number.NEGATIVE_INFINITY },
+    pace: { dispatches: 0, late: 0, halved_at: now, said_at: Number.NEGATIVE_INFINITY },
   };
 }
 
@@ -37,14 +37,14 @@ export function addCentral(s: State): void {
   s.nodes.set(CENTRAL, { ...newNode(CENTRAL, 'cloud', s.now), presence: 'online' });
 }
 
-/** Its open tiles go to others; each counts as a try, for the tile may be what killed it. */
-export function loseAsks(s: State, asks: readonly Ask[], silent: boolean): void {
-  for (const ask of asks) if (!ask.probe) ask.tile.tries++;
-  if (silent) cancel(s, asks);
-  else for (const ask of asks) end(s, ask, 'dropped');
+/** Its open parts go to others; each counts as a try, for the part may be what killed it. */
+export function loseRequests(s: State, requests: readonly Request[], silent: boolean): void {
+  for (const request of requests) if (!request.probe) request.part.tries++;
+  if (silent) cancel(s, requests);
+  else for (const request of requests) end(s, request, 'dropped');
 }
 
-function unanswered(node: Node): Ask[] {
+function unanswered(node: Node): Request[] {
   return [...node.open, ...node.queue];
 }
 
@@ -76,7 +76,7 @@ export function onNodeOffline(s: State, node: Node): void {
   s.effects.push({ type: 'node-event', node: node.id, event: 'offline', text: `is offline${shared}` });
   for (const plan of node.readiness.keys()) s.timers.clear(`prepare ${node.id} ${plan}`);
   node.readiness.clear();
-  loseAsks(s, unanswered(node), false);
+  loseRequests(s, unanswered(node), false);
   s.fleet_changed = true;
   const offline = [...s.nodes.values()].filter((other) => other.presence === 'offline');
   if (offline.length > OFFLINE_KEPT) {
@@ -105,7 +105,7 @@ export function sweep(s: State): void {
     node.presence = 'suspect';
     const silent = `has not been heard for ${((s.now - node.heard_at) / 1000).toFixed(1)} s and gets no work`;
     s.effects.push({ type: 'node-event', node: node.id, event: 'silent', text: silent });
-    loseAsks(s, unanswered(node), true);
+    loseRequests(s, unanswered(node), true);
     s.fleet_changed = true;
   }
   if (live) s.timers.set('sweep', s.now + heartbeat_ms, { kind: 'sweep' });

@@ -1,0 +1,366 @@
+import { CENTRAL } from '../../shared/plan/plan.ts';
+import { type NodeCapacity, partMs } from '../scheduler/allocate.ts';
+import { type Belief, believe } from '../scheduler/belief.ts';
+import { hedgeDelay } from '../scheduler/hedge.ts';
+import {
+  estimateSpeeds,
+  linkOf,
+  observeAtMost,
+  observeLink,
+  observeResponse,
+  observeWork,
+  slowResponse,
+  stageKey,
+} from '../scheduler/statistics.ts';
+import type { Dispatch, Frame, Node, PartRun, Request, StageRun, State } from './state.ts';
+
+/** The life of a request: assigned, sent within the node's credit, answered, failed or dropped; and what it teaches. */
+
+/** Cost per second that is assumed where nobody has shown any speed yet; only its order of magnitude matters. */
+const NOMINAL_SPEED = 1e9;
+/** Parts that one `work` message may name (protocol/messages.ts). */
+const MAX_TILES = 4096;
+
+/** A node as the allocation sees it. */
+export interface Candidate extends NodeCapacity {
+  readonly node: Node;
+  /** Whether its speed was measured, here or elsewhere. */
+  readonly known: boolean;
+}
+
+/** What a part weighs in an allocation. */
+export function loadOf({ facts }: PartRun): { cost: number; bytes: number } {
+  return { cost: Math.max(1, facts.cost), bytes: facts.bytes_in + facts.bytes_out };
+}
+
+function keyOf(frame: Frame, stage: StageRun): string {
+  return stageKey(frame.run.plan.id, stage.stage.id);
+}
+
+/** The nodes with speed, load and room for a stage of a frame. */
+export function candidatesFor(nodes: readonly Node[], frame: Frame, stage: StageRun): Candidate[] {
+  const speeds = estimateSpeeds(
+    nodes.map((node) => node.statistics),
+    keyOf(frame, stage),
+  );
+  return nodes.map((node, k) => ({
+    node,
+    known: speeds[k] !== undefined,
+    speed: speeds[k] ?? NOMINAL_SPEED,
+    ...linkOf(node.statistics),
+    busyMs: node.busy_ms,
+    roomBytes: node.memory_bytes - node.assigned_bytes,
+  }));
+}
+
+/** Whether an answer to it is still expected and its part rests on it. */
+export function isLive(request: Request): boolean {
+  return !request.probe && (request.state === 'queued' || request.state === 'sent');
+}
+
+/** The name of a dispatch within its frame. */
+export function dispatchName(node: string, stage: number, attempt: number): string {
+  return `${node} ${stage} ${attempt}`;
+}
+
+/** Gives parts of one stage to a node, in one dispatch; `flush` sends them as credit allows. */
+export function assign(
+  s: State,
+  frame: Frame,
+  stage: StageRun,
+  candidate: Candidate,
+  parts: readonly PartRun[],
+  how: { readonly attempt: number; readonly hedged?: boolean; readonly probe?: boolean; readonly audit?: string },
+): void {
+  const { node } = candidate;
+  const { hedged = false, probe = false } = how;
+  const each = parts.map((part, k) => (k === 0 ? candidate.messageMs : 0) + partMs(loadOf(part), candidate));
+  const predicted = candidate.known ? each.reduce((sum, ms) => sum + ms, node.busy_ms) : null;
+  const slow = slowResponse(node.statistics, keyOf(frame, stage));
+  const dispatch: Dispatch = {
+    id: s.dispatches++,
+    node,
+    frame,
+    stage,
+    attempt: how.attempt,
+    audit: how.audit,
+    requests: [],
+    assigned_at: s.now,
+    predicted_ms: predicted,
+    hedge_ms: predicted === null ? s.options.unknown_ms : hedgeDelay(predicted, slow, s.options.hedge_floor_ms),
+    open: parts.length,
+    messages: 0,
+    queue_ms: 0,
+    late: false,
+    silence_noted: false,
+    busy_until: null,
+    answered_at: 0,
+    cost_done: 0,
+    compute_ms: 0,
+  };
+  parts.forEach((part, k) => {
+    const request: Request = {
+      node,
+      part,
+      dispatch,
+      hedged,
+      probe,
+      predicted_ms: each[k]!,
+      state: 'queued',
+      sent_at: null,
+      received_at: null,
+      compute_ms: null,
+      bytes: 0,
+    };
+    dispatch.requests.push(request);
+    part.requests.push(request);
+    frame.requests.push(request);
+    node.queue.push(request);
+    const { bytes } = loadOf(part);
+    node.assigned_bytes += bytes;
+    node.busy_ms += each[k]!;
+    if (probe) return;
+    if (hedged) {
+      part.hedged = true;
+      s.extra.hedged++;
+    } else if (part.tries > 0) s.extra.resent++;
+    if (part.state === 'unplaced') {
+      part.state = 'asked';
+      stage.unplaced--;
+    }
+  });
+  frame.dispatches.set(dispatchName(node.id, stage.stage.id, how.attempt), dispatch);
+  node.worked_at = s.now;
+  if (!probe) s.timers.set(`hedge ${dispatch.id}`, s.now + dispatch.hedge_ms, { kind: 'hedge', dispatch });
+  if (!probe) countDispatch(s, node);
+  // Nothing between here and central's own executor can be lost, and nobody could take its place.
+  if (node.id === CENTRAL) return;
+  const giveUp = Math.max(s.options.answer_floor_ms, 4 * dispatch.hedge_ms);
+  s.timers.set(`give-up ${dispatch.id}`, s.now + giveUp, { kind: 'give-up', dispatch });
+}
+
+/** After this long what was counted of a node's pace counts half, ms. */
+const PACE_MS = 30_000;
+/** A node of whose dispatches so many were late, and this share of all, is said to be slow; once in so many ms. */
+const SLOW = { dispatches: 5, share: 0.4, againMs: 60_000 } as const;
+
+function countDispatch(s: State, { pace }: Node): void {
+  if (s.now - pace.halved_at > PACE_MS) {
+    pace.halved_at = s.now;
+    pace.dispatches /= 2;
+    pace.late /= 2;
+  }
+  pace.dispatches++;
+}
+
+/** Others are asked for what a node should have done by now. */
+export function noteLate(s: State, dispatch: Dispatch): void {
+  const { node } = dispatch;
+  if (dispatch.late || node.id === CENTRAL) return;
+  dispatch.late = true;
+  const { pace } = node;
+  pace.late++;
+  if (pace.late < SLOW.dispatches || pace.late < SLOW.share * pace.dispatches || s.now - pace.said_at < SLOW.againMs)
+    return;
+  pace.said_at = s.now;
+  const share = Math.round((100 * pace.late) / Math.max(pace.dispatches, pace.late));
+  const text = `is slow: ${share} % of what it was asked lately came late`;
+  s.effects.push({ type: 'node-event', node: node.id, event: 'slow', text });
+}
+
+/** How many requests of the head dispatch of the queue go out now, where nodes owe `owed` bytes of results in all. */
+function sendable(s: State, node: Node, owed: number): number {
+  const { window_bytes, owed_bytes } = s.options;
+  const head = node.queue[0]!;
+  const free = window_bytes - node.open_bytes;
+  const freeToOwe = Math.min(window_bytes - node.owed_bytes, owed_bytes - owed);
+  let bytes = 0;
+  let results = 0;
+  let fitting = 0;
+  let count = 0;
+  for (const request of node.queue) {
+    if (request.dispatch !== head.dispatch || count === MAX_TILES) break;
+    bytes += request.part.facts.bytes_in;
+    results += request.part.facts.bytes_out;
+    count++;
+    if (bytes <= free && results <= freeToOwe) fitting = count;
+  }
+  if (node.id === CENTRAL || fitting === count) return count;
+  // What an idle node is given is bounded by the window, but it is never nothing, unless all together owe too much.
+  if (node.open.size === 0)
+    return owed === 0 || owed + head.part.facts.bytes_out <= owed_bytes ? Math.max(1, fitting) : 0;
+  // Messages are what small machines pay for: a dispatch is split only where a good part of the window is free.
+  return 2 * Math.min(free, freeToOwe) >= window_bytes ? fitting : 0;
+}
+
+/** Sends what credit allows: dispatches in the order in which they were made, so that none waits for ever. */
+export function flush(s: State): void {
+  const waiting = [...s.nodes.values()].filter(({ queue, presence }) => queue.length > 0 && presence === 'online');
+  waiting.sort((a, b) => a.queue[0]!.dispatch.id - b.queue[0]!.dispatch.id);
+  let owed = 0;
+  for (const node of s.nodes.values()) if (node.id !== CENTRAL) owed += node.owed_bytes;
+  let blocked = false;
+  for (const node of waiting) {
+    if (blocked && node.id !== CENTRAL) continue;
+    owed = flushNode(s, node, owed);
+    // Others with smaller results would take for ever what an idle node waits for.
+    blocked ||= node.queue.length > 0 && node.open.size === 0;
+  }
+}
+
+/** Sends to one node; returns what all owe then. */
+function flushNode(s: State, node: Node, owedBefore: number): number {
+  let owed = owedBefore;
+  while (node.queue.length > 0) {
+    const count = sendable(s, node, owed);
+    if (count === 0) return owed;
+    const requests = node.queue.splice(0, count);
+    const { dispatch } = requests[0]!;
+    const { frame, stage, attempt } = dispatch;
+    dispatch.messages++;
+    for (const request of requests) {
+      request.state = 'sent';
+      request.sent_at = s.now;
+      node.open.add(request);
+      node.open_bytes += request.part.facts.bytes_in;
+      node.owed_bytes += request.part.facts.bytes_out;
+      if (node.id !== CENTRAL) owed += request.part.facts.bytes_out;
+    }
+    s.effects.push({
+      type: 'work',
+      node: node.id,
+      plan: frame.run.plan.id,
+      i_id: frame.i_id,
+      stage: stage.stage.id,
+      attempt,
+      t_ids: requests.map((request) => request.part.facts.t_id),
+      budget_ms: Math.max(1, Math.min(frame.hard_at, stage.due_at) - s.now),
+      ...(dispatch.audit === undefined ? {} : { audit: dispatch.audit }),
+    });
+  }
+  return owed;
+}
+
+/** Frees what a queued or sent request holds, and takes stock when it was the last of its dispatch. */
+function leave(s: State, request: Request, state: 'answered' | 'failed' | 'dropped'): void {
+  const { node, dispatch, part } = request;
+  if (request.state === 'queued') node.queue.splice(node.queue.indexOf(request), 1);
+  else {
+    node.open.delete(request);
+    node.open_bytes -= part.facts.bytes_in;
+    node.owed_bytes -= part.facts.bytes_out;
+  }
+  request.state = state;
+  node.assigned_bytes -= loadOf(part).bytes;
+  node.busy_ms -= request.predicted_ms;
+  // Sums of floats drift; an empty node has nothing to do, exactly.
+  if (node.queue.length === 0 && node.open.size === 0) node.busy_ms = 0;
+  if (--dispatch.open === 0) close(s, dispatch);
+}
+
+/** What a finished dispatch teaches of its node. */
+function close(s: State, dispatch: Dispatch): void {
+  s.timers.clear(`hedge ${dispatch.id}`);
+  s.timers.clear(`give-up ${dispatch.id}`);
+  const { node } = dispatch;
+  const { gamma } = s.options;
+  const key = keyOf(dispatch.frame, dispatch.stage);
+  const bytes = dispatch.requests.reduce((sum, request) => sum + loadOf(request.part).bytes, 0);
+  const { computeMs, transferMs } = accountOf(dispatch);
+  if (dispatch.cost_done > 0) observeWork(node.statistics, key, dispatch.cost_done, computeMs, gamma);
+  if (dispatch.requests.some((request) => request.state !== 'answered')) return;
+  observeResponse(node.statistics, key, s.now - dispatch.assigned_at);
+  if (dispatch.messages === 1 && node.id !== CENTRAL) observeLink(node.statistics, bytes, transferMs, gamma);
+}
+
+/** How long a dispatch took its node, as far as that is believed; central's own executor does not lie. */
+function accountOf(dispatch: Dispatch): Belief {
+  const { queue_ms: queueMs, compute_ms: computeMs, answered_at, busy_until } = dispatch;
+  if (dispatch.node.id === CENTRAL) return { computeMs, transferMs: 0 };
+  const sentAt = dispatch.requests.find((request) => request.sent_at !== null)?.sent_at ?? answered_at;
+  return believe({ queueMs, computeMs }, answered_at - sentAt, (busy_until ?? sentAt) - sentAt);
+}
+
+/** Takes note of when a node answered: until its first answer to a dispatch it was busy with what it was asked before. */
+function noteAnswer(s: State, { dispatch, node }: Request): void {
+  dispatch.busy_until ??= node.answered_at;
+  dispatch.answered_at = s.now;
+  node.answered_at = s.now;
+}
+
+/** Takes note of an answer; one that comes after it was given up or cancelled still teaches the node's speed. */
+export function answer(
+  s: State,
+  request: Request,
+  facts: { compute_ms: number; queue_ms: number; bytes: number },
+): void {
+  const { dispatch, node, part } = request;
+  const { cost } = loadOf(part);
+  noteAnswer(s, request);
+  request.received_at = s.now;
+  request.compute_ms = facts.compute_ms;
+  request.bytes = facts.bytes;
+  dispatch.queue_ms = Math.max(dispatch.queue_ms, facts.queue_ms);
+  if (request.state === 'sent') {
+    dispatch.cost_done += cost;
+    dispatch.compute_ms += facts.compute_ms;
+    leave(s, request, 'answered');
+    return;
+  }
+  request.state = 'answered';
+  const claim = { queueMs: facts.queue_ms, computeMs: facts.compute_ms };
+  const sentAt = request.sent_at ?? s.now;
+  const { computeMs } = believe(claim, s.now - sentAt, dispatch.busy_until! - sentAt, 1 / dispatch.requests.length);
+  observeWork(node.statistics, keyOf(dispatch.frame, dispatch.stage), cost, computeMs, s.options.gamma);
+}
+
+/** A request that its node could not do. */
+export function failed(s: State, request: Request): void {
+  noteAnswer(s, request);
+  end(s, request, 'failed');
+}
+
+/** Ends a request that brought nothing; its part is unplaced again where nobody else is asked. */
+export function end(s: State, request: Request, state: 'failed' | 'dropped'): void {
+  const { part, dispatch } = request;
+  if (request.state === 'queued' || request.state === 'sent') leave(s, request, state);
+  else if (state === 'failed') request.state = 'failed';
+  if (part.state !== 'asked' || part.requests.some(isLive)) return;
+  part.state = 'unplaced';
+  dispatch.stage.unplaced++;
+}
+
+/** A node that should have answered by now cannot be as fast as it was thought to be. */
+export function observeSilence(s: State, dispatch: Dispatch): void {
+  const elapsed = s.now - dispatch.assigned_at;
+  if (elapsed <= 0 || dispatch.cost_done > 0 || dispatch.messages === 0 || dispatch.silence_noted) return;
+  dispatch.silence_noted = true;
+  const key = keyOf(dispatch.frame, dispatch.stage);
+  const { statistics } = dispatch.node;
+  const speed = statistics.stages.get(key)?.speed;
+  const cost = dispatch.requests.reduce((sum, request) => sum + loadOf(request.part).cost, 0);
+  if (speed === undefined || dispatch.predicted_ms === null)
+    observeAtMost(statistics, key, (1000 * cost) / elapsed, s.options.gamma);
+  else if (elapsed > dispatch.predicted_ms)
+    observeAtMost(statistics, key, (speed * dispatch.predicted_ms) / elapsed, s.options.gamma);
+}
+
+/** Tells nodes that they need not do these requests, one `cancel` per node and stage, and drops them. */
+export function cancel(s: State, requests: readonly Request[]): void {
+  const told = new Map<string, { node: Node; dispatch: Dispatch; t_ids: number[] }>();
+  for (const request of requests) {
+    const { node, dispatch, part } = request;
+    if (request.state === 'sent' && !request.probe && node.presence !== 'offline') {
+      const key = `${node.id} ${dispatch.frame.i_id} ${dispatch.stage.stage.id}`;
+      const entry = told.get(key) ?? { node, dispatch, t_ids: [] };
+      entry.t_ids.push(part.facts.t_id);
+      told.set(key, entry);
+    }
+    if (request.state === 'sent') observeSilence(s, dispatch);
+    end(s, request, 'dropped');
+  }
+  for (const { node, dispatch, t_ids } of told.values()) {
+    const { run, i_id } = dispatch.frame;
+    s.effects.push({ type: 'cancel', node: node.id, plan: run.plan.id, i_id, stage: dispatch.stage.stage.id, t_ids });
+  }
+}
