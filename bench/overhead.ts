@@ -19,7 +19,7 @@ import { valueInfo } from '../shared/onnx/value-info-proto.ts';
 import { CENTRAL } from '../shared/plan/plan.ts';
 import { silentLog } from '../shared/ports.ts';
 import type { CallTiming } from '../shared/runtime/worker-call.ts';
-import { newNode } from '../shared/tiling/piece.ts';
+import { newNode } from '../shared/tiling/tile-model-builder.ts';
 import { defineBenchmark, list } from './benchmark.ts';
 import type { CameraTask } from './overhead/camera-worker.ts';
 import { cpuMs, median, runCamera, startBrokerProcess } from './overhead/processes.ts';

@@ -1,5 +1,5 @@
 import type { Scene } from '../cli/demo/scene.ts';
-import type { PictureInput } from '../shared/model/placement.ts';
+import type { PictureInput } from '../shared/model/picture-placement.ts';
 import { decodeFrame, encodeJpeg } from '../shared/runtime/image.ts';
 
 /** The JPEG quality of a seed's picture, 70 to 95: cameras differ. */

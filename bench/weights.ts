@@ -1,5 +1,5 @@
 import { intAttribute } from '../shared/onnx/attributes.ts';
-import type { Initializer, Model, Node } from '../shared/onnx/model.ts';
+import type { GraphNode, Initializer, Model } from '../shared/onnx/model.ts';
 import { numbersOf } from '../shared/onnx/values.ts';
 import { createRandom } from '../shared/random.ts';
 import { elementCount } from '../shared/tensor/tensor.ts';
@@ -22,7 +22,7 @@ function heNormal(fanIn: number): Role {
   return { kind: 'normal', deviation: Math.sqrt(2 / Math.max(1, fanIn)) };
 }
 
-function roleAt(node: Node, index: number, dims: readonly number[]): Role | undefined {
+function roleAt(node: GraphNode, index: number, dims: readonly number[]): Role | undefined {
   switch (node.op) {
     case 'Conv':
       return index === 1 ? heNormal(elementCount(dims.slice(1))) : BIAS;
@@ -139,7 +139,7 @@ export function seedWeights(model: Model, seed: number): Model {
  */
 export function beforeSoftmax(model: Model): Model {
   const { graph } = model;
-  const dropped = new Set<Node>();
+  const dropped = new Set<GraphNode>();
   const outputs = graph.outputs.map((output) => {
     const maker = graph.nodes.find((node) => node.outputs.includes(output.name));
     const isSoftmax = maker !== undefined && (maker.op === 'Softmax' || maker.op === 'LogSoftmax');

@@ -1,9 +1,9 @@
 import { TesseraError } from '../shared/errors.ts';
 import { channelsOf, type ModelCard, normalisation, pictureShape } from '../shared/model/card.ts';
+import { withComputedOutputs, withoutUnusedInputs } from '../shared/onnx/inputs-outputs.ts';
 import type { Model, ResolvedModel } from '../shared/onnx/model.ts';
 import { type PreparedInput, withPreprocessing } from '../shared/onnx/preprocess.ts';
 import { asOpaque, resolveModel } from '../shared/onnx/resolve.ts';
-import { withMadeOutputs, withoutUnusedInputs } from '../shared/onnx/rim.ts';
 import { type TensorNames, withPlainNames } from '../shared/onnx/tensor-names.ts';
 import { MAX_RANK, MAX_STAGE_TENSORS } from '../shared/plan/limits.ts';
 import type { BlobStore } from '../shared/ports.ts';
@@ -123,7 +123,7 @@ function preparedNetwork(request: DeployRequest): Pick<Deployment, 'resolved' | 
       },
     );
   const framed = picture ? resolveModel(withPreprocessing(plain, pictureInput(card, plain, input.name))) : plain;
-  const made = withMadeOutputs(framed);
+  const made = withComputedOutputs(framed);
   // Nodes resolve what they get; here the same has to be known, and nothing more.
   return { resolved: made === framed ? framed : resolveModel(made.model), names, doubt };
 }

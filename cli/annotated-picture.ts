@@ -1,5 +1,5 @@
 import { predictionsSvg } from '../shared/model/drawing.ts';
-import type { Size } from '../shared/model/placement.ts';
+import type { Size } from '../shared/model/picture-placement.ts';
 import type { Prediction } from '../shared/protocol/messages/result.ts';
 import { decodeFrame, drawOver, pictureSize } from '../shared/runtime/image.ts';
 

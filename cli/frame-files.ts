@@ -1,7 +1,7 @@
 import type { FileHandle } from 'node:fs/promises';
 import { pictureFiles, readFrame, unreadable } from '../shared/camera/file-source.ts';
 import { TesseraError } from '../shared/errors.ts';
-import { adviceFor, describeBytes, HEAD_BYTES, sniff } from '../shared/model/sniff.ts';
+import { adviceFor, describeBytes, HEAD_BYTES, payloadKind } from '../shared/model/payload-kind.ts';
 import type { FrameEnvelope } from '../shared/protocol/messages/frame.ts';
 import { openFile } from '../shared/runtime/file.ts';
 import { DTYPE_BYTES, elementCount, type TensorSpec } from '../shared/tensor/tensor.ts';
@@ -31,7 +31,7 @@ function head(file: string): Promise<Uint8Array> {
 
 /** A picture file's bytes as a frame; `name` stands in errors. Throws TESSERA_INPUT_INVALID for what is no JPEG or PNG. */
 export function pictureFrame(d: Uint8Array, name: string, tensors = false): FrameEnvelope {
-  const format = sniff(d);
+  const format = payloadKind(d);
   if (format === 'jpeg' || format === 'png') return { v: 1, format, d, tensors };
   throw new TesseraError('TESSERA_INPUT_INVALID', `${name} is ${describeBytes(d)}, not a JPEG or PNG`, {
     hint: adviceFor(d, 'file'),

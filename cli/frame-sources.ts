@@ -3,7 +3,7 @@ import { basename } from 'node:path';
 import { pictureFiles, readFrame } from '../shared/camera/file-source.ts';
 import { JpegStream } from '../shared/camera/jpeg-stream.ts';
 import { TesseraError } from '../shared/errors.ts';
-import { adviceFor, describeBytes, sniff } from '../shared/model/sniff.ts';
+import { adviceFor, describeBytes, payloadKind } from '../shared/model/payload-kind.ts';
 import { Pace } from './pace.ts';
 
 /** A picture on its way out, with an id that is used once. */
@@ -45,7 +45,7 @@ async function* framesOfFiles(
     for (const [index, file] of files.entries()) {
       await pace.turn(signal);
       const bytes = await readFrame(file);
-      const format = sniff(bytes);
+      const format = payloadKind(bytes);
       if (format !== 'jpeg' && format !== 'png') {
         throw new TesseraError('TESSERA_INPUT_INVALID', `${file} is ${describeBytes(bytes)}`, {
           hint: adviceFor(bytes, 'file'),

@@ -3,7 +3,7 @@ import { cutTensors } from '../shared/onnx/cuts.ts';
 import { type DescribedTensor, describeModel } from '../shared/onnx/describe.ts';
 import { extractSegment } from '../shared/onnx/extract.ts';
 import type { ResolvedModel } from '../shared/onnx/model.ts';
-import { tileReach } from '../shared/tiling/reach.ts';
+import { findTileable } from '../shared/tiling/tileable.ts';
 import { table } from './output.ts';
 
 /** An operator of a network, for `tessera model inspect`. */
@@ -60,7 +60,7 @@ export function inspectModel(resolved: ResolvedModel, exits: readonly string[] =
   const answers = outputs.map(({ name }) => name).filter((name) => !exits.includes(name));
   const trunk =
     answers.length === outputs.length || answers.length === 0 ? resolved : extractSegment(resolved, from, answers);
-  const reach = tileReach(resolved, from);
+  const reach = findTileable(resolved, from);
   const tiled = new Set(reach.nodes);
   const cuts = new Set(cutTensors(trunk).map(({ tensor }) => tensor));
   const { macs, convMacs, params } = description.totals;

@@ -1,5 +1,5 @@
 import { type ModelCard, pictureShape } from '../shared/model/card.ts';
-import type { Size } from '../shared/model/placement.ts';
+import type { Size } from '../shared/model/picture-placement.ts';
 import { decodeFrame } from '../shared/runtime/image.ts';
 import { numbers } from '../shared/tensor/numbers.ts';
 import type { Tensor } from '../shared/tensor/tensor.ts';

@@ -4,7 +4,7 @@ import { classGrid } from '../central/tasks/segment.ts';
 import { TesseraError } from '../shared/errors.ts';
 import { type ModelCard, pictureShape } from '../shared/model/card.ts';
 import { layOver } from '../shared/model/drawing.ts';
-import { place } from '../shared/model/placement.ts';
+import { placePicture } from '../shared/model/picture-placement.ts';
 import type { FrameEnvelope } from '../shared/protocol/messages/frame.ts';
 import type { ResultObject, TensorMessage } from '../shared/protocol/messages/result.ts';
 import { drawOver, encodePng, hasFonts, pictureSize } from '../shared/runtime/image.ts';
@@ -109,7 +109,11 @@ export class SavedOutputs {
       return paths;
     }
     const { rgb, scale, ...size } = await screenPicture(bytes);
-    const { mapping } = place(await pictureSize(bytes), { ...input, resize: card.input.resize, crop: card.input.crop });
+    const { mapping } = placePicture(await pictureSize(bytes), {
+      ...input,
+      resize: card.input.resize,
+      crop: card.input.crop,
+    });
     const laid = layOver({ rgb, ...size }, grid, { input, mapping, scale, plain: card.output.background ?? 0 });
     const svg = `<svg xmlns="http://www.w3.org/2000/svg" width="${size.width}" height="${size.height}"/>`;
     return [...paths, await this.#write(stem, 'overlay.jpg', await drawOver(laid, size, svg))];

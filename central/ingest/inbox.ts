@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { type Failure, failureOf } from '../../shared/errors.ts';
-import { adviceFor, describeBytes, sniff } from '../../shared/model/sniff.ts';
+import { adviceFor, describeBytes, payloadKind } from '../../shared/model/payload-kind.ts';
 import type { Message } from '../../shared/ports.ts';
 import { type FrameEnvelope, frameEnvelope } from '../../shared/protocol/messages/frame.ts';
 import { partMessage } from '../../shared/protocol/messages/part.ts';
@@ -57,7 +57,7 @@ export class Inbox {
 
   /** `joined`: the payload was put together from parts; a body in parts holds no parts. */
   #read(camera: string, id: string | null, payload: Uint8Array, nowMs: number, joined: boolean): Received {
-    const kind = sniff(payload);
+    const kind = payloadKind(payload);
     if (kind === undefined)
       return invalid(
         camera,

@@ -6,7 +6,7 @@ import type { Plan } from '../../shared/plan/plan.ts';
 import { cheapestPrefix } from '../../shared/tiling/cheapest-prefix.ts';
 import { type Grid, gridSizes } from '../../shared/tiling/grid.ts';
 import { explicitCut, longestPrefix, type Prefix, shorterPrefixes } from '../../shared/tiling/prefix.ts';
-import { tileReach } from '../../shared/tiling/reach.ts';
+import { findTileable } from '../../shared/tiling/tileable.ts';
 import type { Deployment } from '../deployment.ts';
 import { calibratedCodecs, calibratedCut } from './calibrated.ts';
 import { cutAtExit, exitPlaces, withExits, withoutExits } from './exits.ts';
@@ -81,7 +81,7 @@ function beginning(
 
 /** Why a network cannot be tiled as it was asked for. */
 function untileable({ name, resolved, input }: Deployment, { rows, cols }: Grid): TesseraError {
-  const [stop] = tileReach(resolved, [input.name]).stops;
+  const [stop] = findTileable(resolved, [input.name]).stops;
   const why = stop === undefined ? 'its maps are too small' : `${stop.op} "${stop.name}" ${stop.reason}`;
   return new TesseraError('TESSERA_PLAN_INVALID', `model "${name}" cannot be cut into ${rows}x${cols} tiles: ${why}`, {
     hint: 'leave --grid away: the network then runs whole; `tessera model inspect` shows how far tiles reach',

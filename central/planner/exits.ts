@@ -2,7 +2,7 @@ import { TesseraError } from '../../shared/errors.ts';
 import { nodeMacs } from '../../shared/onnx/cost.ts';
 import { extractSegment } from '../../shared/onnx/extract.ts';
 import type { ResolvedModel } from '../../shared/onnx/model.ts';
-import { readTensors } from '../../shared/onnx/order.ts';
+import { tensorsReadBy } from '../../shared/onnx/order.ts';
 import { CENTRAL, type ExitRule, type Plan, type Stage } from '../../shared/plan/plan.ts';
 import { planId } from '../../shared/plan/plan-id.ts';
 import type { Grid } from '../../shared/tiling/grid.ts';
@@ -98,7 +98,7 @@ function namesMade({ model }: ResolvedModel, nodes: Iterable<number>): Set<strin
 }
 
 function namesRead({ model }: ResolvedModel, nodes: Iterable<number>): Set<string> {
-  return new Set([...nodes].flatMap((index) => readTensors(model.graph.nodes[index]!)));
+  return new Set([...nodes].flatMap((index) => tensorsReadBy(model.graph.nodes[index]!)));
 }
 
 function isOnCentral({ split, on }: Piece): boolean {

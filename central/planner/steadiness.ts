@@ -1,5 +1,5 @@
-import { drawsNumbers } from '../../shared/onnx/draws.ts';
-import type { Model, Node } from '../../shared/onnx/model.ts';
+import type { GraphNode, Model } from '../../shared/onnx/model.ts';
+import { isRandomOperator } from '../../shared/onnx/random-operator.ts';
 import type { Steadiness } from '../assembly/agree.ts';
 
 /** Operators of the ONNX text whose outputs jump where an input passes a bound, or that look for a place or an order. */
@@ -9,7 +9,7 @@ const JUMPS =
 /** Element types of ONNX that hold fractions: a cast to any other one rounds. */
 const FLOATS = [1, 10, 11, 16];
 
-function rounds({ op, attributes }: Node): boolean {
+function rounds({ op, attributes }: GraphNode): boolean {
   const to = attributes.get('to');
   return op === 'Cast' && !(to?.kind === 'int' && FLOATS.includes(to.value));
 }
@@ -19,7 +19,7 @@ export function steadinessOf({ graph }: Pick<Model, 'graph'>): Steadiness {
   let jumps = false;
   for (const node of graph.nodes) {
     const { op, domain } = node;
-    if (drawsNumbers(node, graph.initializers)) return 'random';
+    if (isRandomOperator(node, graph.initializers)) return 'random';
     jumps ||= JUMPS.test(op) || rounds(node) || (domain !== '' && domain !== 'ai.onnx');
   }
   return jumps ? 'jumps' : 'smooth';

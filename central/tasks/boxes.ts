@@ -1,8 +1,8 @@
 import type { ReadBox } from '../../shared/model/heads/box-readers.ts';
 import { labelOf } from '../../shared/model/labels.ts';
-import { IDENTITY_MAPPING } from '../../shared/model/placement.ts';
+import { IDENTITY_MAPPING } from '../../shared/model/picture-placement.ts';
 import type { Prediction } from '../../shared/protocol/messages/result.ts';
-import { type Answer, type DecodeRequest, inputSize, NOTHING, roundScore, unfit } from './decoder.ts';
+import { type Answer, type DecodeRequest, inputSize, NOTHING, roundScore, wrongOutputs } from './decoder.ts';
 
 /** Candidates that are compared with one another: the best by score. What a network floods beyond it is noise. */
 export const MAX_CANDIDATES = 1000;
@@ -16,7 +16,7 @@ const MOST_SCORE = 1.01;
 export function checkScores(candidates: readonly ReadBox[], request: DecodeRequest): readonly ReadBox[] {
   const wrong = candidates.find(({ score }) => score > MOST_SCORE);
   if (wrong !== undefined)
-    throw unfit(request, `scores from 0 to 1, but ${Number(wrong.score.toPrecision(3))} would be one`);
+    throw wrongOutputs(request, `scores from 0 to 1, but ${Number(wrong.score.toPrecision(3))} would be one`);
   return candidates;
 }
 
@@ -34,7 +34,7 @@ export function overlap(a: ReadBox, b: ReadBox): number {
  * Greedy non-maximum suppression per class: a box goes when a better one of its class overlaps it by more than
  * `iouThreshold`. Boxes with numbers that are not finite, or without area, go first. Result sorted by score.
  */
-export function suppress(candidates: readonly ReadBox[], iouThreshold: number): ReadBox[] {
+export function nonMaximumSuppression(candidates: readonly ReadBox[], iouThreshold: number): ReadBox[] {
   const best = candidates
     .filter((box) => Number.isFinite(box.score) && Number.isFinite(area(box)) && area(box) > 0 && box.x2 > box.x1)
     .sort((a, b) => b.score - a.score)
@@ -61,7 +61,7 @@ export function answerWithBoxes(candidates: readonly ReadBox[], { card, labels, 
   const limit = frame.mapping === null ? inputSize(card) : { width: frame.sourceWidth, height: frame.sourceHeight };
   const pixel = (value: number, most: number) => Math.round(Math.min(most, Math.max(0, value)) * 10) / 10;
   const predictions: Prediction[] = [];
-  for (const box of suppress(wanted, iou_threshold)) {
+  for (const box of nonMaximumSuppression(wanted, iou_threshold)) {
     const x1 = pixel(box.x1 * mapping.scaleX + mapping.offsetX, limit.width);
     const y1 = pixel(box.y1 * mapping.scaleY + mapping.offsetY, limit.height);
     const x2 = pixel(box.x2 * mapping.scaleX + mapping.offsetX, limit.width);

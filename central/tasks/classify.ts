@@ -2,7 +2,15 @@ import type { ModelCard } from '../../shared/model/card.ts';
 import { labelOf, labelsByClass } from '../../shared/model/labels.ts';
 import { numbers } from '../../shared/tensor/numbers.ts';
 import type { Tensor } from '../../shared/tensor/tensor.ts';
-import { type Answer, type DecodeRequest, type Decoder, NOTHING, roundScore, sigmoid, unfit } from './decoder.ts';
+import {
+  type Answer,
+  type DecodeRequest,
+  type Decoder,
+  NOTHING,
+  roundScore,
+  sigmoid,
+  wrongOutputs,
+} from './decoder.ts';
 
 /** How many classes an answer names. */
 export const CLASSES_NAMED = 5;
@@ -11,7 +19,7 @@ export const CLASSES_NAMED = 5;
 function classValues(request: DecodeRequest): ArrayLike<number> {
   const output = request.outputs[0];
   if (output === undefined || output.tensor.shape.filter((size) => size !== 1).length > 1)
-    throw unfit(request, 'one value per class, as [1, classes]');
+    throw wrongOutputs(request, 'one value per class, as [1, classes]');
   return numbers(output.tensor);
 }
 

@@ -1,6 +1,6 @@
 import { TesseraError } from '../../shared/errors.ts';
 import { type ModelCard, pictureShape } from '../../shared/model/card.ts';
-import type { FrameMapping, Size } from '../../shared/model/placement.ts';
+import type { FrameMapping, Size } from '../../shared/model/picture-placement.ts';
 import type { Prediction } from '../../shared/protocol/messages/result.ts';
 import type { Tensor } from '../../shared/tensor/tensor.ts';
 
@@ -35,7 +35,7 @@ export type Decoder = (request: DecodeRequest) => Answer;
 export const NOTHING: Answer = { top: null, predictions: [] };
 
 /** The error of a decoder that was given another network's outputs. */
-export function unfit(request: DecodeRequest, wanted: string): TesseraError {
+export function wrongOutputs(request: DecodeRequest, wanted: string): TesseraError {
   const { task, output, name } = request.card;
   const given = request.outputs.map((output) => `${output.name} [${output.tensor.shape.join(', ')}]`).join(', ');
   const what = output.decoder === 'none' ? `task ${task}` : `decoder ${output.decoder}`;

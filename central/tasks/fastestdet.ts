@@ -1,7 +1,7 @@
 import type { ReadBox } from '../../shared/model/heads/box-readers.ts';
 import { numbers } from '../../shared/tensor/numbers.ts';
 import { answerWithBoxes } from './boxes.ts';
-import { type Decoder, inputSize, sigmoid, unfit } from './decoder.ts';
+import { type Decoder, inputSize, sigmoid, wrongOutputs } from './decoder.ts';
 
 /**
  * FastestDet's head [1, 5 + classes, h, w]: per cell the object score, four box numbers, class scores (both kinds of
@@ -13,7 +13,7 @@ export const decodeFastestdet: Decoder = (request) => {
   const shape = request.outputs[0]?.tensor.shape ?? [];
   const [batch, planes, rows, columns] = shape;
   if (shape.length !== 4 || batch !== 1 || planes! < 6)
-    throw unfit(request, 'one output [1, 5 + classes, rows, columns]');
+    throw wrongOutputs(request, 'one output [1, 5 + classes, rows, columns]');
   const { width, height } = inputSize(request.card);
   const values = numbers(request.outputs[0]!.tensor);
   const cells = rows! * columns!;

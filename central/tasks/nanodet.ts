@@ -1,7 +1,7 @@
 import { NANODET_BINS, readNanodet, rowTable, stridesOf } from '../../shared/model/heads/box-readers.ts';
 import { numbers } from '../../shared/tensor/numbers.ts';
 import { answerWithBoxes, checkScores } from './boxes.ts';
-import { type Decoder, inputSize, unfit } from './decoder.ts';
+import { type Decoder, inputSize, wrongOutputs } from './decoder.ts';
 
 /** NanoDet and NanoDet-Plus: one output [1, cells, classes + 32], scores after their sigmoid, sides as distributions. */
 export const decodeNanodet: Decoder = (request) => {
@@ -10,7 +10,7 @@ export const decodeNanodet: Decoder = (request) => {
   const input = inputSize(request.card);
   const strides = stridesOf(input, cells);
   if (tensor?.shape.length !== 3 || batch !== 1 || fields <= 4 * NANODET_BINS || strides === undefined)
-    throw unfit(
+    throw wrongOutputs(
       request,
       `one output [1, cells of the grids of stride 8, 16, 32 (and 64), classes + ${4 * NANODET_BINS}]`,
     );

@@ -2,7 +2,7 @@ import type { ClassGrid } from '../../shared/model/drawing.ts';
 import { labelOf } from '../../shared/model/labels.ts';
 import { numbers } from '../../shared/tensor/numbers.ts';
 import type { Tensor } from '../../shared/tensor/tensor.ts';
-import { type DecodeRequest, type Decoder, inputSize, NOTHING, roundScore, unfit } from './decoder.ts';
+import { type DecodeRequest, type Decoder, inputSize, NOTHING, roundScore, wrongOutputs } from './decoder.ts';
 
 /** Classes that cover less than this share of the picture are not named. */
 const LEAST_SHARE = 0.001;
@@ -75,7 +75,7 @@ export const decodeSegment: Decoder = (request) => {
   const tensor = request.outputs[0]?.tensor;
   const map = mapOf(tensor?.shape ?? [], card.input.layout === 'nhwc');
   if (tensor === undefined || map === undefined)
-    throw unfit(request, 'scores [1, classes, rows, columns] or class numbers [1, rows, columns]');
+    throw wrongOutputs(request, 'scores [1, classes, rows, columns] or class numbers [1, rows, columns]');
   if (labels.length === 0) return NOTHING;
   const classes = classOfPixels(numbers(tensor), map, !tensor.dtype.startsWith('float'));
   const { top, bottom, left, right } = shownPart(request, map);

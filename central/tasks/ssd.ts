@@ -3,7 +3,7 @@ import { labelsByClass } from '../../shared/model/labels.ts';
 import { numbers } from '../../shared/tensor/numbers.ts';
 import { elementCount, type Tensor } from '../../shared/tensor/tensor.ts';
 import { answerWithBoxes } from './boxes.ts';
-import { type DecodeRequest, type Decoder, inputSize, unfit } from './decoder.ts';
+import { type DecodeRequest, type Decoder, inputSize, wrongOutputs } from './decoder.ts';
 
 /**
  * Detectors of the SSD family, priors applied in the graph: boxes [1, boxes, 4], and
@@ -37,12 +37,13 @@ function headOf(request: DecodeRequest): Head {
     ? rest[0]?.tensor
     : (named(/score|conf|prob/i) ?? rest.find(({ tensor }) => tensor !== classes && !whole(tensor))?.tensor);
   const wanted = 'boxes [1, boxes, 4] and scores [1, boxes, classes], or scores and classes [1, boxes]';
-  if (boxes === undefined || scores === undefined || boxes.tensor.shape.at(-1) !== 4) throw unfit(request, wanted);
+  if (boxes === undefined || scores === undefined || boxes.tensor.shape.at(-1) !== 4)
+    throw wrongOutputs(request, wanted);
   const count = rankless(boxes.tensor)[0];
   const flat = rankless(scores).length === 1;
-  if (rankless(boxes.tensor).length !== 2 || rankless(scores)[0] !== count) throw unfit(request, wanted);
-  if (flat && (classes === undefined || rankless(classes)[0] !== count)) throw unfit(request, wanted);
-  if (!flat && rankless(scores).length !== 2) throw unfit(request, wanted);
+  if (rankless(boxes.tensor).length !== 2 || rankless(scores)[0] !== count) throw wrongOutputs(request, wanted);
+  if (flat && (classes === undefined || rankless(classes)[0] !== count)) throw wrongOutputs(request, wanted);
+  if (!flat && rankless(scores).length !== 2) throw wrongOutputs(request, wanted);
   return { boxes, scores, classes: flat ? classes : undefined };
 }
 

@@ -3,8 +3,8 @@ import type { ModelCard } from '../../shared/model/card.ts';
 import type { Tensor } from '../../shared/tensor/tensor.ts';
 import { decodeLogits, decodeSoftmax } from './classify.ts';
 import { type Answer, type Decoder, type FrameView, NOTHING } from './decoder.ts';
+import { decodeEnd2End } from './end2end.ts';
 import { decodeFastestdet } from './fastestdet.ts';
-import { decodeFinished } from './finished.ts';
 import { decodeNanodet } from './nanodet.ts';
 import { decodeSegment } from './segment.ts';
 import { decodeSsd } from './ssd.ts';
@@ -24,7 +24,7 @@ const DECODERS: Record<ModelCard['output']['decoder'], Decoder> = {
   yolov5: decodeYolov5,
   yolov8: decodeYolov8,
   yolox: decodeYolox,
-  end2end: decodeFinished,
+  end2end: decodeEnd2End,
   nanodet: decodeNanodet,
   ssd: decodeSsd,
   none: decodeNothing,

@@ -1,7 +1,7 @@
 import type { ReadBox } from '../../shared/model/heads/box-readers.ts';
 import { numbers } from '../../shared/tensor/numbers.ts';
 import { answerWithBoxes } from './boxes.ts';
-import { type Decoder, inputSize, unfit } from './decoder.ts';
+import { type Decoder, inputSize, wrongOutputs } from './decoder.ts';
 
 /**
  * Ultra-Light-Fast face detectors: scores [1, boxes, 2] (background, face) and boxes [1, boxes, 4] as x1, y1, x2, y2 in
@@ -13,7 +13,7 @@ export const decodeUltraface: Decoder = (request) => {
   const scores = find(2);
   const boxes = find(4);
   if (scores === undefined || boxes === undefined || scores.shape[1] !== boxes.shape[1])
-    throw unfit(request, 'scores [1, boxes, 2] and boxes [1, boxes, 4]');
+    throw wrongOutputs(request, 'scores [1, boxes, 2] and boxes [1, boxes, 4]');
   const { width, height } = inputSize(request.card);
   const score = numbers(scores);
   const corner = numbers(boxes);

@@ -2,7 +2,7 @@ import {
   type BoxTable,
   columnTable,
   type ReadBox,
-  readFinished,
+  readEnd2End,
   readObjectYolo,
   readPlainYolo,
   readYolox,
@@ -12,7 +12,7 @@ import {
 } from '../../shared/model/heads/box-readers.ts';
 import { numbers } from '../../shared/tensor/numbers.ts';
 import { answerWithBoxes, checkScores } from './boxes.ts';
-import { type DecodeRequest, type Decoder, inputSize, unfit } from './decoder.ts';
+import { type DecodeRequest, type Decoder, inputSize, wrongOutputs } from './decoder.ts';
 
 /**
  * YOLO heads.
@@ -31,14 +31,14 @@ const WANTED = 'one output [1, boxes, 5 + classes] or [1, 4 + classes, boxes]';
 function axesOf(request: DecodeRequest, wanted: string): { values: ArrayLike<number>; a: number; b: number } {
   const tensor = request.outputs[0]?.tensor;
   const [batch, a, b] = (tensor?.shape ?? []) as [number, number, number];
-  if (tensor?.shape.length !== 3 || batch !== 1 || Math.min(a, b) < 5) throw unfit(request, wanted);
+  if (tensor?.shape.length !== 3 || batch !== 1 || Math.min(a, b) < 5) throw wrongOutputs(request, wanted);
   return { values: numbers(tensor), a, b };
 }
 
 /** `output.classes`, else what is left of the fields; more classes than fields are refused. */
 function classesOf(request: DecodeRequest, { fields }: BoxTable, first: number, wanted: string): number {
   const classes = request.card.output.classes ?? fields - first;
-  if (classes < 1 || first + classes > fields) throw unfit(request, wanted);
+  if (classes < 1 || first + classes > fields) throw wrongOutputs(request, wanted);
   return classes;
 }
 
@@ -50,7 +50,7 @@ export const decodeYolo: Decoder = (request) => {
   const known = request.labels.length;
   const { score_threshold: least } = request.card.output;
   const candidates = (): readonly ReadBox[] => {
-    if (b === 6 && a > 6 && known !== 1 && known !== 2) return readFinished(rows, USUAL_FIELDS, least);
+    if (b === 6 && a > 6 && known !== 1 && known !== 2) return readEnd2End(rows, USUAL_FIELDS, least);
     for (const table of [rows, columns]) {
       if (known > 0 && table.fields === known + 5) return readObjectYolo(table, known, least);
       if (known > 0 && table.fields === known + 4) return readPlainYolo(table, known, least);
@@ -87,7 +87,7 @@ export const decodeYolox: Decoder = (request) => {
   const { values, a, b } = axesOf(request, wanted);
   const input = inputSize(request.card);
   const strides = stridesOf(input, a);
-  if (strides === undefined || b < 6) throw unfit(request, wanted);
+  if (strides === undefined || b < 6) throw wrongOutputs(request, wanted);
   const found = readYolox(rowTable(values, a, b), input, strides, request.card.output.score_threshold);
   return answerWithBoxes(checkScores(found, request), request);
 };

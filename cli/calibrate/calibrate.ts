@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 import { unbeaten } from '../../central/planner/calibrated.ts';
-import { type BoundsRule, clipFor, MIN_MAX, otherRules, ValueCounts } from '../../shared/codec/bounds.ts';
+import { alternativeRules, type BoundsRule, clipFor, MIN_MAX, ValueCounts } from '../../shared/codec/clip-bounds.ts';
 import { floatsOf } from '../../shared/codec/floats.ts';
 import { type ClipSpec, codecText } from '../../shared/codec/spec.ts';
 import type { CutNetwork, Sample } from './network.ts';
@@ -104,7 +104,7 @@ export async function calibrateCut(network: CutNetwork, request: CalibrationRequ
   const fewer = bits.filter((codeBits) => codeBits <= needed);
   const others = await run(
     'other bounds',
-    otherRules([...counts.values()]).flatMap((rule) => fewer.map((codeBits) => trialOf(rule, codeBits))),
+    alternativeRules([...counts.values()]).flatMap((rule) => fewer.map((codeBits) => trialOf(rule, codeBits))),
     (tally) => tally.isHopeless(measure, bound, pictures.count),
   );
   const settings = [...plain, ...others].map((trial) => measured(trial, network, measure));

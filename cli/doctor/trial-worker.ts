@@ -1,7 +1,7 @@
 import type { Model } from '../../shared/onnx/model.ts';
 import { newModel } from '../../shared/onnx/new-model.ts';
 import { valueInfo } from '../../shared/onnx/value-info-proto.ts';
-import { newNode } from '../../shared/tiling/piece.ts';
+import { newNode } from '../../shared/tiling/tile-model-builder.ts';
 
 /**
  * Tries native code in this process, which may die of it: `node trial-worker.js onnxruntime|sharp` prints one line of

@@ -1,9 +1,9 @@
 import { pictureShape } from '../../shared/model/card.ts';
-import { type GuessedCard, type GuessOptions, guessCard, layoutOf, namesOf } from '../../shared/model/guess.ts';
+import { channelOrder, type GuessedCard, type GuessOptions, guessCard, namesOf } from '../../shared/model/guess.ts';
 import { lastOperator, RAW_HEAD } from '../../shared/model/guess-head.ts';
 import { COMMON_FORMS, guessPixels, isFormKnown, type PixelForm } from '../../shared/model/guess-pixels.ts';
-import { confirmHead } from '../../shared/model/heads/confirm-head.ts';
-import type { Look } from '../../shared/model/heads/reading.ts';
+import type { TrialOutputs } from '../../shared/model/heads/candidate.ts';
+import { selectHead } from '../../shared/model/heads/select-head.ts';
 import { lumaOf, type TrialPicture, trialTensor } from '../../shared/model/heads/trial-input.ts';
 import { extractSegment } from '../../shared/onnx/extract.ts';
 import type { Model, ResolvedModel } from '../../shared/onnx/model.ts';
@@ -42,7 +42,7 @@ function subjectOf(path: string, model: Model, options: GuessOptions): Subject |
   const first = model.graph.inputs[0];
   const said =
     options.inputShape ?? first?.shape?.map((size, axis) => (axis === 0 && typeof size !== 'number' ? 1 : size));
-  const layout = said === undefined ? undefined : layoutOf(said);
+  const layout = said === undefined ? undefined : channelOrder(said);
   if (first === undefined || first.dtype === 'other' || said?.[0] !== 1 || layout === undefined) return undefined;
   const shape = said.map((size) => (typeof size === 'number' && size > 0 ? size : OPEN_SIDE));
   const { channels, width, height } = pictureShape(shape, layout.layout)!;
@@ -92,7 +92,7 @@ function strengthOf(answer: TrialAnswer | undefined): number | undefined {
   return Math.sqrt(sum / Math.max(1, values.length));
 }
 
-const looksOf = (answer: TrialAnswer): Look[] =>
+const looksOf = (answer: TrialAnswer): TrialOutputs[] =>
   'outputs' in answer
     ? answer.outputs.map((outputs) =>
         outputs.map(([name, tensor]) => ({ name, dtype: tensor.dtype, shape: tensor.shape, values: numbers(tensor) })),
@@ -100,7 +100,7 @@ const looksOf = (answer: TrialAnswer): Look[] =>
     : [];
 
 /** Whether every form of pixels gives the same outputs, up to a thousandth of their range. */
-function isSame(looks: readonly Look[], pictures: number): boolean {
+function isSame(looks: readonly TrialOutputs[], pictures: number): boolean {
   return looks.slice(pictures).every((look, index) => {
     const first = looks[index % pictures]!;
     return look.every(({ values }, output) => {
@@ -161,7 +161,7 @@ export async function guessByTrial(
   const { channels, channelsLast } = subject.input;
   const { width, height } = subject.pictures[0]!;
   const labels = (namesOf(model.metadata) ?? options.labels ?? []).length;
-  const { head, known } = confirmHead(looksOf(answer), {
+  const { head, known } = selectHead(looksOf(answer), {
     ...{ width, height, channels, channelsLast, labels },
     fileName: path,
     producer: model.producer,

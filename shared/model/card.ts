@@ -57,7 +57,7 @@ export function channelsOf(color: CardInput['color']): 1 | 3 {
 }
 
 /** Exits are answers of a classifier beside the model's own. */
-function checkExits({ exits, task, output }: Parsed, decoder: CardOutput['decoder'], where: string): void {
+function checkExitTensors({ exits, task, output }: Parsed, decoder: CardOutput['decoder'], where: string): void {
   if (exits.length > 0 && decoder !== 'softmax' && decoder !== 'logits')
     fail(
       where,
@@ -138,7 +138,7 @@ export function parseCard(value: unknown, where: string): ModelCard {
     fail(where, 'output.decoder', `missing: a detect model needs one of ${allowed.join(', ')}`);
   if (!allowed.includes(decoder))
     fail(where, 'output.decoder', `"${decoder}" given: task ${card.task} accepts ${allowed.join(', ')}`);
-  checkExits(card, decoder, where);
+  checkExitTensors(card, decoder, where);
   checkOutput(card, decoder, where);
   return { ...card, input: { ...card.input, color }, output: { ...card.output, decoder } };
 }

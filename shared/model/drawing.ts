@@ -1,5 +1,5 @@
 import type { Prediction } from '../protocol/messages/result.ts';
-import type { FrameMapping, Size } from './placement.ts';
+import type { FrameMapping, Size } from './picture-placement.ts';
 
 /** Drawings on pictures: what a network said, for people to look at. */
 

@@ -52,7 +52,7 @@ export function namesOf(metadata: ReadonlyMap<string, string>): string[] | undef
 }
 
 /** nchw where the second axis can be channels, nhwc where only the last can; both possible is a guess. */
-export function layoutOf(
+export function channelOrder(
   shape: readonly (number | string)[],
 ): { layout: 'nchw' | 'nhwc'; certain: boolean } | undefined {
   const isChannels = (size: number | string | undefined) => size === 1 || size === 3;
@@ -98,7 +98,7 @@ export function guessCard(model: Model, fileName: string, options: GuessOptions 
   const open = first.shape?.map((size, axis) => (axis === 0 && typeof size !== 'number' ? 1 : size));
   const dimensions: readonly (number | string)[] = options.inputShape ?? open ?? [];
   const shape = dimensions.every((size) => typeof size === 'number' && size > 0) ? (dimensions as number[]) : undefined;
-  const layout = layoutOf(dimensions);
+  const layout = channelOrder(dimensions);
   const base = { version: 1, name: nameOfFile(fileName), model: fileName.replace(/^.*[/\\]/, '') };
   const facts = {
     ...(model.metadata.has('license') ? { license: model.metadata.get('license') } : {}),

@@ -1,22 +1,22 @@
-import type { Initializer, Node } from './model.ts';
+import type { GraphNode, Initializer } from './model.ts';
 import { embedded, fields } from './protobuf.ts';
 import { readGraphParts } from './read.ts';
 
 /** What takes the place of an If whose condition is constant. */
 export interface ChosenBranch {
-  readonly nodes: readonly Node[];
+  readonly nodes: readonly GraphNode[];
   readonly initializers: ReadonlyMap<string, Initializer>;
 }
 
 /** The encoded GraphProto of a graph attribute (AttributeProto: g 6). */
-function graphOf(node: Node, name: string): Uint8Array | undefined {
+function graphOf(node: GraphNode, name: string): Uint8Array | undefined {
   const attribute = node.attributes.get(name);
   if (attribute?.kind !== 'other') return undefined;
   for (const field of fields(attribute.bytes)) if (field.number === 6) return embedded(field);
   return undefined;
 }
 
-function identity(from: string, to: string): Node {
+function identity(from: string, to: string): GraphNode {
   return { name: `${to}/branch`, op: 'Identity', domain: '', inputs: [from], outputs: [to], attributes: new Map() };
 }
 
@@ -26,7 +26,7 @@ function identity(from: string, to: string): Node {
  * stand there: a sparse constant, or a name that `isTaken` already.
  */
 export function chosenBranch(
-  node: Node,
+  node: GraphNode,
   condition: boolean,
   isTaken: (name: string) => boolean,
 ): ChosenBranch | undefined {

@@ -1,6 +1,6 @@
 import { elementCount } from '../tensor/tensor.ts';
 import { intAttribute } from './attributes.ts';
-import type { Node, ResolvedModel } from './model.ts';
+import type { GraphNode, ResolvedModel } from './model.ts';
 
 /** Operators whose multiply-adds are counted, and where their weight (second factor) stands among the inputs. */
 const WEIGHT_INPUT: Readonly<Record<string, number>> = {
@@ -19,7 +19,7 @@ const WEIGHT_INPUT: Readonly<Record<string, number>> = {
 };
 
 /** Whether a node is a convolution of any kind. */
-export function isConv(node: Node): boolean {
+export function isConv(node: GraphNode): boolean {
   return /^(QLinear|Fused)?Conv(Integer|Transpose)?$/.test(node.op);
 }
 
@@ -28,7 +28,7 @@ export function isConv(node: Node): boolean {
  * Convolution: each output element sums over c / group channels and the kernel; a transposed one spreads each input
  * element over m / group channels and the kernel. Products: output elements times the inner dimension.
  */
-export function nodeMacs(resolved: ResolvedModel, node: Node): number {
+export function nodeMacs(resolved: ResolvedModel, node: GraphNode): number {
   const index = WEIGHT_INPUT[node.op];
   if (index === undefined) return 0;
   const shapeOf = (name: string | undefined) => resolved.specs.get(name ?? '')?.shape;
@@ -52,7 +52,7 @@ export interface Totals {
 }
 
 /** Elements of the constants that a node reads and that hold numbers with fractions or quantised weights. */
-export function nodeParams(resolved: ResolvedModel, node: Node): number {
+export function nodeParams(resolved: ResolvedModel, node: GraphNode): number {
   let count = 0;
   for (const name of new Set(node.inputs)) {
     const tensor = resolved.model.graph.initializers.get(name);

@@ -1,6 +1,6 @@
 import { byteLength } from '../tensor/tensor.ts';
 import type { ResolvedModel } from './model.ts';
-import { readTensors } from './order.ts';
+import { tensorsReadBy } from './order.ts';
 
 /** A place where one tensor alone carries everything from what comes before to what comes after. */
 export interface Cut {
@@ -18,7 +18,7 @@ export interface Cut {
  */
 export function cutTensors(resolved: ResolvedModel): Cut[] {
   const { nodes, inputs, outputs } = resolved.model.graph;
-  const reads = nodes.map(readTensors);
+  const reads = nodes.map(tensorsReadBy);
   const lastRead = new Map<string, number>();
   reads.forEach((names, index) => {
     for (const name of names) lastRead.set(name, index);

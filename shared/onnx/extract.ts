@@ -1,6 +1,6 @@
 import { TesseraError } from '../errors.ts';
-import type { Initializer, Node, ResolvedModel, ValueInfo } from './model.ts';
-import { readTensors } from './order.ts';
+import type { GraphNode, Initializer, ResolvedModel, ValueInfo } from './model.ts';
+import { tensorsReadBy } from './order.ts';
 import { valueInfo } from './value-info-proto.ts';
 
 function uncuttable(what: string, hint: string): TesseraError {
@@ -38,7 +38,7 @@ export function extractSegment(
     else if (maker !== undefined) {
       if (chosen.has(maker)) continue;
       chosen.add(maker);
-      for (const needed of readTensors(graph.nodes[maker]!)) {
+      for (const needed of tensorsReadBy(graph.nodes[maker]!)) {
         if (seen.has(needed)) continue;
         seen.add(needed);
         pending.push(needed);
@@ -52,7 +52,7 @@ export function extractSegment(
       throw uncuttable(`The model has no tensor "${name}".`, 'List its tensors with `tessera model inspect`.');
     }
   }
-  const nodes: Node[] = graph.nodes.filter((_, index) => chosen.has(index));
+  const nodes: GraphNode[] = graph.nodes.filter((_, index) => chosen.has(index));
   for (const node of nodes) {
     const twice = node.outputs.find((name) => given.has(name));
     if (twice === undefined) continue;

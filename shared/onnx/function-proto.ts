@@ -1,7 +1,7 @@
 import { TesseraError } from '../errors.ts';
 import { readAttribute } from './attribute-proto.ts';
-import type { Attribute, Node } from './model.ts';
-import { inOrder } from './order.ts';
+import type { Attribute, GraphNode } from './model.ts';
+import { topologicalOrder } from './order.ts';
 import { embedded, fields, integer, MessageWriter, optionalText, text } from './protobuf.ts';
 import { domainOf, readNode, readPair } from './read.ts';
 
@@ -16,7 +16,7 @@ export interface LocalFunction {
   /** What an attribute is where the call does not say. */
   readonly defaults: ReadonlyMap<string, Attribute>;
   /** In topological order. Attributes may refer to the function's (ref_attr_name). */
-  readonly nodes: readonly Node[];
+  readonly nodes: readonly GraphNode[];
   readonly opsets: ReadonlyMap<string, number>;
 }
 
@@ -25,7 +25,7 @@ function key(domain: string, op: string, overload: string): string {
 }
 
 /** Under what key a node's function would be found (NodeProto: overload 8). */
-export function calledKey(node: Node): string {
+export function calledKey(node: GraphNode): string {
   let overload = '';
   for (const field of fields(node.unknown ?? new Uint8Array(0))) {
     if (field.number === 8) overload = optionalText(field) ?? '';
@@ -41,7 +41,7 @@ function readFunction(message: Uint8Array): [string, LocalFunction] {
   const inputs: string[] = [];
   const outputs: string[] = [];
   const defaults = new Map<string, Attribute>();
-  const nodes: Node[] = [];
+  const nodes: GraphNode[] = [];
   const opsets = new Map<string, number>();
   let name = '';
   let domain = '';
@@ -65,7 +65,7 @@ function readFunction(message: Uint8Array): [string, LocalFunction] {
   if (lost !== undefined) throw faulty(`Nothing makes the output "${lost}" of function "${name}".`);
   return [
     key(domain, name, overload),
-    { name, inputs, outputs, defaults, nodes: inOrder(nodes, new Set(inputs)), opsets },
+    { name, inputs, outputs, defaults, nodes: topologicalOrder(nodes, new Set(inputs)), opsets },
   ];
 }
 

@@ -1,6 +1,6 @@
 import { TesseraError } from '../errors.ts';
 import { calledKey, type LocalFunction, readFunctions } from './function-proto.ts';
-import type { Model, Node } from './model.ts';
+import type { GraphNode, Model } from './model.ts';
 import { hasShapeRule } from './shapes/registry.ts';
 import { substitutedNode } from './substitute.ts';
 
@@ -17,12 +17,12 @@ function hostile(what: string): TesseraError {
   return new TesseraError('TESSERA_MODEL_INVALID', what, { hint: 'The file is damaged or hostile.' });
 }
 
-function identity(from: string, to: string): Node {
+function identity(from: string, to: string): GraphNode {
   return { name: `${to}/passed`, op: 'Identity', domain: '', inputs: [from], outputs: [to], attributes: new Map() };
 }
 
 /** Bytes that a copy of a node takes, roughly: its names and attributes, all but tensors. */
-function sizeOf(node: Node): number {
+function sizeOf(node: GraphNode): number {
   let size = node.name.length + (node.unknown?.length ?? 0);
   for (const name of [...node.inputs, ...node.outputs]) size += 1 + name.length;
   for (const attribute of node.attributes.values()) {
@@ -39,7 +39,7 @@ class StaysCall extends Error {}
 
 /** A call as the nodes of the function's body, which may be calls too. */
 export interface Expansion {
-  readonly nodes: readonly Node[];
+  readonly nodes: readonly GraphNode[];
   /** The functions whose bodies these nodes stand in, outermost first: what to pass on with them. */
   readonly within: readonly string[];
 }
@@ -84,7 +84,7 @@ export class Inliner {
    * that the node is from, empty for the graph's own. Throws TESSERA_MODEL_INVALID for a function that calls itself,
    * too many or too deep expansions and calls with more arguments than the function has.
    */
-  expand(call: Node, within: readonly string[], isTaken: (name: string) => boolean): Expansion | undefined {
+  expand(call: GraphNode, within: readonly string[], isTaken: (name: string) => boolean): Expansion | undefined {
     const key = this.#calledKey(call);
     if (key === undefined) return undefined;
     const body = this.#functions.get(key)!;
@@ -108,9 +108,9 @@ export class Inliner {
       tensor,
       label: (name: string) => this.#label(name, prefix),
       attribute: (name: string) => call.attributes.get(name) ?? body.defaults.get(name),
-      visit: (node: Node) => this.#visit(node, body, prefix),
+      visit: (node: GraphNode) => this.#visit(node, body, prefix),
     };
-    let nodes: Node[];
+    let nodes: GraphNode[];
     try {
       nodes = body.nodes.map((node) => substitutedNode(node, by));
     } catch (error) {
@@ -124,7 +124,7 @@ export class Inliner {
     return { nodes, within: [...within, key] };
   }
 
-  #calledKey(node: Node): string | undefined {
+  #calledKey(node: GraphNode): string | undefined {
     if (this.#functions.size === 0 || node.domain === '' || hasShapeRule(node)) return undefined;
     const key = calledKey(node);
     return this.#functions.has(key) ? key : undefined;
@@ -145,7 +145,7 @@ export class Inliner {
   }
 
   /** Counts a node of an expansion, and takes over the operator set that it is from. */
-  #visit(node: Node, body: LocalFunction, prefix: string): void {
+  #visit(node: GraphNode, body: LocalFunction, prefix: string): void {
     this.#spend(sizeOf(node) + prefix.length * (1 + node.inputs.length + node.outputs.length));
     if (++this.#nodes > MAXIMUM_NODES) throw hostile(`The functions of the model become over ${MAXIMUM_NODES} nodes.`);
     if (this.#calledKey(node) !== undefined) return;
@@ -158,7 +158,7 @@ export class Inliner {
 
   /** What the names of a body begin with in this call: the call's own name, numbered where that is taken. */
   #prefix(
-    call: Node,
+    call: GraphNode,
     body: LocalFunction,
     bound: ReadonlyMap<string, string>,
     isTaken: (name: string) => boolean,

@@ -19,7 +19,7 @@ export interface Model {
 /** A graph; nodes are in topological order, as ONNX demands and `readModel` checks. */
 export interface Graph {
   readonly name: string;
-  readonly nodes: readonly Node[];
+  readonly nodes: readonly GraphNode[];
   readonly initializers: ReadonlyMap<string, Initializer>;
   /** Inputs that have to be fed: those with an initializer of the same name are not among them. */
   readonly inputs: readonly ValueInfo[];
@@ -28,7 +28,7 @@ export interface Graph {
 }
 
 /** An operator. Absent optional inputs and outputs are ''. */
-export interface Node {
+export interface GraphNode {
   readonly name: string;
   readonly op: string;
   readonly domain: string;

@@ -1,5 +1,5 @@
 import { TesseraError } from '../errors.ts';
-import type { Node } from './model.ts';
+import type { GraphNode } from './model.ts';
 import { embedded, fields, text } from './protobuf.ts';
 
 /** Subgraphs nest this deep at most; real ones nest two or three deep. */
@@ -44,7 +44,7 @@ function attributeUses(attribute: Uint8Array, depth: number): Set<string> {
 }
 
 /** Tensors of the enclosing graph that the bodies of a node (If, Loop, Scan) read without listing them as inputs. */
-export function capturedTensors(node: Node): readonly string[] {
+export function capturedTensors(node: GraphNode): readonly string[] {
   const used = new Set<string>();
   for (const attribute of node.attributes.values()) {
     if (attribute.kind !== 'other') continue;
@@ -54,11 +54,11 @@ export function capturedTensors(node: Node): readonly string[] {
 }
 
 /** All tensors that a node reads: its inputs that are present, then what its subgraphs capture. Each name once. */
-export function readTensors(node: Node): readonly string[] {
+export function tensorsReadBy(node: GraphNode): readonly string[] {
   return [...new Set([...node.inputs.filter((name) => name !== ''), ...capturedTensors(node)])];
 }
 
-function describe(node: Node): string {
+function describe(node: GraphNode): string {
   return `${node.op} "${node.name || node.outputs[0] || ''}"`;
 }
 
@@ -67,7 +67,7 @@ function describe(node: Node): string {
  * as possible. `available` names what is there from the start (inputs, initializers). Throws TESSERA_MODEL_INVALID for
  * a tensor made twice, a tensor that nothing makes, and a cycle.
  */
-export function inOrder(nodes: readonly Node[], available: ReadonlySet<string>): readonly Node[] {
+export function topologicalOrder(nodes: readonly GraphNode[], available: ReadonlySet<string>): readonly GraphNode[] {
   const makers = new Map<string, number>();
   nodes.forEach((node, index) => {
     for (const output of node.outputs) {
@@ -81,7 +81,7 @@ export function inOrder(nodes: readonly Node[], available: ReadonlySet<string>):
     }
   });
   const needs = nodes.map((node) =>
-    readTensors(node).flatMap((input) => {
+    tensorsReadBy(node).flatMap((input) => {
       if (available.has(input)) return [];
       const maker = makers.get(input);
       if (maker === undefined) {
@@ -97,8 +97,8 @@ export function inOrder(nodes: readonly Node[], available: ReadonlySet<string>):
 }
 
 /** Depth-first with a stack of its own: a chain of a million nodes must not exhaust the call stack. */
-function sorted(nodes: readonly Node[], needs: readonly (readonly number[])[]): readonly Node[] {
-  const order: Node[] = [];
+function sorted(nodes: readonly GraphNode[], needs: readonly (readonly number[])[]): readonly GraphNode[] {
+  const order: GraphNode[] = [];
   const state = new Uint8Array(nodes.length); // 0 new, 1 on the stack, 2 done
   const next = new Uint32Array(nodes.length);
   const stack: number[] = [];

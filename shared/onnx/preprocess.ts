@@ -1,6 +1,6 @@
 import { TesseraError } from '../errors.ts';
 import { elementNumber } from './element-types.ts';
-import type { Attribute, Initializer, Model, Node, ResolvedModel } from './model.ts';
+import type { Attribute, GraphNode, Initializer, Model, ResolvedModel } from './model.ts';
 import { valueInfo } from './value-info-proto.ts';
 import { constantTensor } from './values.ts';
 
@@ -33,7 +33,7 @@ function perChannel(values: readonly number[], channels: number, none: number, w
 
 /** Builds a chain of nodes between the frame and the model's input, each with its constants. */
 class Chain {
-  readonly nodes: Node[] = [];
+  readonly nodes: GraphNode[] = [];
   readonly constants: Initializer[] = [];
   #last = FRAME_INPUT;
 

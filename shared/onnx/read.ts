@@ -1,7 +1,7 @@
 import { TesseraError } from '../errors.ts';
 import { readAttribute } from './attribute-proto.ts';
-import type { Attribute, Graph, Initializer, Model, Node, ValueInfo } from './model.ts';
-import { inOrder } from './order.ts';
+import type { Attribute, Graph, GraphNode, Initializer, Model, ValueInfo } from './model.ts';
+import { topologicalOrder } from './order.ts';
 import { embedded, fields, integer, MessageWriter, text } from './protobuf.ts';
 import { readTensor } from './tensor-proto.ts';
 import { readValueInfo } from './value-info-proto.ts';
@@ -54,7 +54,7 @@ export function readPair<T>(
  * Reads a NodeProto: input 1, output 2, name 3, op_type 4, attribute 5, domain 7. Throws TESSERA_MODEL_INVALID where the
  * bytes are not one.
  */
-export function readNode(message: Uint8Array): Node {
+export function readNode(message: Uint8Array): GraphNode {
   const inputs: string[] = [];
   const outputs: string[] = [];
   const attributes = new Map<string, Attribute>();
@@ -77,7 +77,7 @@ export function readNode(message: Uint8Array): Node {
       isKnown = false;
     }
   }
-  if (op === '') throw faulty(`Node "${name}" has no operator.`);
+  if (op === '') throw faulty(`GraphNode "${name}" has no operator.`);
   return { name, op, domain, inputs, outputs, attributes, ...(isKnown ? {} : { unknown: unknown.finish() }) };
 }
 
@@ -93,7 +93,7 @@ function sparseName(message: Uint8Array): string {
 /** What a GraphProto holds, before it is checked. */
 interface GraphParts {
   readonly name: string;
-  readonly nodes: readonly Node[];
+  readonly nodes: readonly GraphNode[];
   readonly initializers: ReadonlyMap<string, Initializer>;
   readonly inputs: readonly ValueInfo[];
   readonly outputs: readonly ValueInfo[];
@@ -107,7 +107,7 @@ interface GraphParts {
  * subgraph this is all that can be said, since it reads tensors of the graph around it.
  */
 export function readGraphParts(message: Uint8Array): GraphParts {
-  const nodes: Node[] = [];
+  const nodes: GraphNode[] = [];
   const initializers = new Map<string, Initializer>();
   const inputs: ValueInfo[] = [];
   const outputs: ValueInfo[] = [];
@@ -139,7 +139,7 @@ function readGraph(message: Uint8Array): Graph {
     if (available.has(input.name)) throw faulty(`Input "${input.name}" is declared twice.`);
     available.add(input.name);
   }
-  const ordered = inOrder(nodes, available);
+  const ordered = topologicalOrder(nodes, available);
   for (const node of nodes) for (const output of node.outputs) available.add(output);
   for (const output of outputs) {
     if (!available.has(output.name)) throw faulty(`Nothing makes the graph's output "${output.name}".`);

@@ -6,8 +6,8 @@ import { FOLD_LIMIT, foldOutputs } from './folding/fold.ts';
 import { withoutFunctions } from './function-proto.ts';
 import { Inliner } from './inline.ts';
 import { fixInputs, type InputShapes } from './input-shapes.ts';
-import type { Graph, Initializer, Model, Node, ResolvedModel, ValueInfo } from './model.ts';
-import { readTensors } from './order.ts';
+import type { Graph, GraphNode, Initializer, Model, ResolvedModel, ValueInfo } from './model.ts';
+import { tensorsReadBy } from './order.ts';
 import { fields, MessageWriter } from './protobuf.ts';
 import type { Operator } from './shapes/operator.ts';
 import { inferOutputs } from './shapes/registry.ts';
@@ -26,7 +26,7 @@ export function asOpaque(model: Model): Model {
 }
 
 /** Value of a Constant node as an initializer; undefined for sparse ones and for those that a function fills in. */
-function constantOf(node: Node, name: string): Initializer | undefined {
+function constantOf(node: GraphNode, name: string): Initializer | undefined {
   const [key, value] = [...node.attributes][0] ?? [];
   if (value === undefined) return undefined;
   if (value.kind === 'tensor') return { ...value.value, name };
@@ -55,19 +55,19 @@ function withoutValueInfo(unknown: Uint8Array): Uint8Array {
 }
 
 /** Keeps what the outputs depend on. `nodes` are in order. */
-function pruned(nodes: readonly Node[], outputs: readonly ValueInfo[]): { nodes: Node[]; used: Set<string> } {
+function pruned(nodes: readonly GraphNode[], outputs: readonly ValueInfo[]): { nodes: GraphNode[]; used: Set<string> } {
   const used = new Set(outputs.map((output) => output.name));
-  const kept: Node[] = [];
+  const kept: GraphNode[] = [];
   for (const node of nodes.toReversed()) {
     if (!node.outputs.some((name) => used.has(name))) continue;
     kept.push(node);
-    for (const name of readTensors(node)) used.add(name);
+    for (const name of tensorsReadBy(node)) used.add(name);
   }
   return { nodes: kept.reverse(), used };
 }
 
 /** Types and small constant values, as they become known node by node. */
-class Knowledge {
+class KnownTensors {
   readonly specs = new Map<string, TensorSpec>();
   readonly constants: Map<string, Initializer>;
   readonly #numbers = new Map<string, readonly number[] | undefined>();
@@ -93,7 +93,7 @@ class Knowledge {
   }
 }
 
-function operator(node: Node, opset: number, known: Knowledge): Operator | undefined {
+function operator(node: GraphNode, opset: number, known: KnownTensors): Operator | undefined {
   const names = [...node.inputs];
   while (names.at(-1) === '') names.pop();
   if (!names.every((name) => name === '' || known.specs.has(name))) return undefined;
@@ -106,7 +106,7 @@ function operator(node: Node, opset: number, known: Knowledge): Operator | undef
 }
 
 /** Learns what a node makes; true where its outputs are constants now, so that it need not run. */
-function learn(node: Node, opset: number, known: Knowledge): boolean {
+function learn(node: GraphNode, opset: number, known: KnownTensors): boolean {
   if (node.op === 'Constant' && node.domain === '' && node.outputs.length === 1) {
     const tensor = constantOf(node, node.outputs[0]!);
     if (tensor !== undefined) known.addConstant(tensor.name, tensor);
@@ -127,7 +127,7 @@ function learn(node: Node, opset: number, known: Knowledge): boolean {
   return values !== undefined;
 }
 
-function opsetOf(opsets: ReadonlyMap<string, number>, node: Node): number {
+function opsetOf(opsets: ReadonlyMap<string, number>, node: GraphNode): number {
   const version = opsets.get(node.domain) ?? 1;
   if (node.domain !== '' || version >= OLDEST_OPSET) return version;
   throw new TesseraError('TESSERA_MODEL_UNSUPPORTED', `The model uses version ${version} of ONNX's operators.`, {
@@ -153,7 +153,7 @@ export function resolveModel(
 
 /** The types of inputs and constants, and nothing of what is made of them. */
 function opaqueModel(model: Model, inputs: readonly ValueInfo[]): ResolvedModel {
-  const { specs } = new Knowledge(model.graph.initializers);
+  const { specs } = new KnownTensors(model.graph.initializers);
   for (const { name, dtype, shape } of inputs)
     if (dtype !== 'other' && shape !== undefined) specs.set(name, { dtype, shape: shape as readonly number[] });
   const unknown = withoutValueInfo(model.graph.unknown);
@@ -161,16 +161,16 @@ function opaqueModel(model: Model, inputs: readonly ValueInfo[]): ResolvedModel 
 }
 
 function understoodModel(model: Model, inputs: readonly ValueInfo[]): ResolvedModel {
-  const known = new Knowledge(model.graph.initializers);
+  const known = new KnownTensors(model.graph.initializers);
   for (const { name, dtype, shape } of inputs) {
     if (dtype !== 'other' && shape !== undefined) known.specs.set(name, { dtype, shape: shape as readonly number[] });
   }
   const wanted = new Set(model.graph.outputs.map((output) => output.name));
-  const running: Node[] = [];
+  const running: GraphNode[] = [];
   const inliner = new Inliner(model);
   const taken = new Set([...inputs.map(({ name }) => name), ...model.graph.nodes.flatMap((node) => node.outputs)]);
   const isTaken = (name: string) => name !== '' && (taken.has(name) || known.constants.has(name));
-  const visit = (node: Node, within: readonly string[]): void => {
+  const visit = (node: GraphNode, within: readonly string[]): void => {
     const expansion = inliner.expand(node, within, isTaken);
     if (expansion !== undefined) {
       for (const inner of expansion.nodes) for (const name of inner.outputs) taken.add(name);

@@ -1,5 +1,5 @@
 import { TesseraError } from '../errors.ts';
-import type { Attribute, Node } from './model.ts';
+import type { Attribute, GraphNode } from './model.ts';
 import { embedded, fields, MessageWriter, optionalText } from './protobuf.ts';
 import { readNode } from './read.ts';
 import { readTensor, writeTensor } from './tensor-proto.ts';
@@ -15,7 +15,7 @@ export interface Substitution {
   /** The value of one of the function's attributes, or undefined where the call leaves it out. */
   attribute(name: string): Attribute | undefined;
   /** Is told of each node first, also in subgraphs, and may throw. */
-  visit(node: Node): void;
+  visit(node: GraphNode): void;
 }
 
 /** The function's attribute that an encoded AttributeProto stands for (ref_attr_name 21). */
@@ -68,7 +68,7 @@ function substitutedBytes(attribute: Uint8Array, by: Substitution): Uint8Array {
  * A node of a function's body as it stands in the calling graph: tensors renamed, also inside subgraphs, and attributes
  * that refer to the function's replaced by their values. One without a value is left out (onnx.proto3, ref_attr_name).
  */
-export function substitutedNode(node: Node, by: Substitution): Node {
+export function substitutedNode(node: GraphNode, by: Substitution): GraphNode {
   by.visit(node);
   const attributes = new Map<string, Attribute>();
   for (const [name, attribute] of node.attributes) {

@@ -1,5 +1,5 @@
 import { MAX_TENSOR_NAME } from '../plan/limits.ts';
-import type { Initializer, Model, Node, ResolvedModel, ValueInfo } from './model.ts';
+import type { GraphNode, Initializer, Model, ResolvedModel, ValueInfo } from './model.ts';
 import { capturedTensors } from './order.ts';
 import { substitutedNode } from './substitute.ts';
 
@@ -100,7 +100,7 @@ export function withPlainNames(resolved: ResolvedModel): NamedNetwork {
   return { resolved: { model: renamedModel, specs: renamedSpecs }, names: new TensorNames(inner) };
 }
 
-function renamedNode(node: Node, tensor: (name: string) => string): Node {
+function renamedNode(node: GraphNode, tensor: (name: string) => string): GraphNode {
   const isCaptured = capturedTensors(node).some((name) => tensor(name) !== name);
   // Bodies are written anew only where a name within them changes.
   if (isCaptured)

@@ -1,5 +1,5 @@
 import { intAttribute, intsAttribute, stringAttribute } from './attributes.ts';
-import type { Node } from './model.ts';
+import type { GraphNode } from './model.ts';
 
 /** How a window (convolution or pooling) slides along one spatial axis. */
 export interface WindowAxis {
@@ -32,7 +32,7 @@ function steps(room: number, stride: number, up: boolean): number {
  * Conv-11 and MaxPool-22; with `ceil_mode` a last window that would begin in the padding is left out (ONNX pull request
  * 5741). SAME pads: output = ceil(input / stride), the odd one at the end for SAME_UPPER.
  */
-export function windowAxes(node: Node, kernel: readonly number[], sizes: readonly number[]): WindowAxis[] {
+export function windowAxes(node: GraphNode, kernel: readonly number[], sizes: readonly number[]): WindowAxis[] {
   const strides = intsAttribute(node, 'strides');
   const dilations = intsAttribute(node, 'dilations');
   const pads = intsAttribute(node, 'pads');
@@ -67,7 +67,7 @@ export function windowAxes(node: Node, kernel: readonly number[], sizes: readonl
  * What a window operator does otherwise in ONNX Runtime than in ONNX, as the end of a sentence; undefined where both
  * agree. Kernels of the runtime disagree among themselves there, so nothing can be said of its tiles.
  */
-export function strayPadding(node: Node, axes: readonly WindowAxis[]): string | undefined {
+export function strayPadding(node: GraphNode, axes: readonly WindowAxis[]): string | undefined {
   if (!POOLS.has(node.op)) return undefined;
   const isSame = stringAttribute(node, 'auto_pad', 'NOTSET').startsWith('SAME_');
   if (isSame && axes.some(({ kernel, dilation }) => kernel > 1 && dilation > 1))
@@ -88,7 +88,11 @@ export function strayPadding(node: Node, axes: readonly WindowAxis[]): string | 
  * `output_shape` and SAME pads fix the output and the pads follow from it (SAME: input * stride, or what a kernel shorter
  * than its stride reaches, as ONNX Runtime does).
  */
-export function transposedWindowAxes(node: Node, kernel: readonly number[], sizes: readonly number[]): WindowAxis[] {
+export function transposedWindowAxes(
+  node: GraphNode,
+  kernel: readonly number[],
+  sizes: readonly number[],
+): WindowAxis[] {
   const strides = intsAttribute(node, 'strides');
   const dilations = intsAttribute(node, 'dilations');
   const pads = intsAttribute(node, 'pads');

@@ -1,5 +1,5 @@
 import { writeAttribute } from './attribute-proto.ts';
-import type { Model, Node } from './model.ts';
+import type { GraphNode, Model } from './model.ts';
 import { MessageWriter } from './protobuf.ts';
 import { writeTensor } from './tensor-proto.ts';
 import { writeValueInfo } from './value-info-proto.ts';
@@ -8,7 +8,7 @@ import { writeValueInfo } from './value-info-proto.ts';
 const INITIALIZERS_ALONE = 4;
 
 /** Encodes a NodeProto. */
-export function writeNode(node: Node): MessageWriter {
+export function writeNode(node: GraphNode): MessageWriter {
   const message = new MessageWriter();
   for (const input of node.inputs) message.text(1, input);
   for (const output of node.outputs) message.text(2, output);

@@ -1,17 +1,17 @@
 import sharp, { type Sharp } from 'sharp';
 import { TesseraError } from '../errors.ts';
+import { adviceFor, describeBytes, isAnimatedPng, payloadKind } from '../model/payload-kind.ts';
 import {
   type FrameMapping,
   LETTERBOX_GRAY,
   type PictureInput,
-  type Placement,
-  place,
+  type PicturePlacement,
+  placePicture,
   type Size,
-} from '../model/placement.ts';
-import { adviceFor, describeBytes, isAnimatedPng, sniff } from '../model/sniff.ts';
+} from '../model/picture-placement.ts';
 import type { FrameEnvelope } from '../protocol/messages/frame.ts';
 
-export type { FrameMapping } from '../model/placement.ts';
+export type { FrameMapping } from '../model/picture-placement.ts';
 
 /*
  * sharp, imported here and nowhere else. Frames come from strangers: only the JPEG and PNG loaders are open, nothing
@@ -106,7 +106,7 @@ interface Source extends Size {
 }
 
 async function openEncoded(bytes: Uint8Array, limits: FrameLimits): Promise<Source> {
-  const kind = sniff(bytes);
+  const kind = payloadKind(bytes);
   if (kind !== 'jpeg' && kind !== 'png')
     throw invalid(`the frame is ${describeBytes(bytes)}, not a JPEG or PNG`, undefined, adviceFor(bytes, 'message'));
   if (kind === 'png' && isAnimatedPng(bytes)) throw invalid('the frame is an animated PNG');
@@ -147,7 +147,7 @@ function unreadable(kind: string, error: unknown): TesseraError {
  * its work (8.1 ms became 4.8 for 1080p to 224, and more for larger pictures). Cut after scaling, the box moves by
  * less than a pixel of the input; the mapping says where it really lies.
  */
-function scaleThenCut(source: Source, input: Size, { cut }: Placement) {
+function scaleThenCut(source: Source, input: Size, { cut }: PicturePlacement) {
   const whole = {
     width: Math.max(input.width, Math.round((source.width * input.width) / cut.width)),
     height: Math.max(input.height, Math.round((source.height * input.height) / cut.height)),
@@ -160,13 +160,13 @@ function scaleThenCut(source: Source, input: Size, { cut }: Placement) {
 }
 
 /** A pipeline that gives a picture of `scaled` size, and where that goes in the input. */
-interface Arranged extends Pick<Placement, 'scaled' | 'pad' | 'mapping'> {
+interface Arranged extends Pick<PicturePlacement, 'scaled' | 'pad' | 'mapping'> {
   readonly pipeline: Sharp;
 }
 
 /** The triangle kernel is what PIL calls bilinear; it reproduces the published accuracies (`npm run bench -- accuracy`). */
 function arrange(source: Source, input: PictureInput): Arranged {
-  const placement = place(source, input);
+  const placement = placePicture(source, input);
   const { cut, scaled } = placement;
   const resize = { fit: 'fill', kernel: 'linear' } as const;
   if (cut.width === source.width && cut.height === source.height)
@@ -248,7 +248,7 @@ export async function decodeFrame(
     if (info.channels !== 3) throw new Error(`${info.channels} channels after conversion to RGB`);
     rgb = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
   } catch (error) {
-    throw unreadable(sniff(d) ?? format, error);
+    throw unreadable(payloadKind(d) ?? format, error);
   }
   return {
     data: fillInput(rgb, arranged, input, format === 'bgr'),

@@ -9,8 +9,8 @@ import { clippedOutputs, heldCodes } from '../plan/held-codes.ts';
 import type { Plan } from '../plan/plan.ts';
 import type { BlobStore } from '../ports.ts';
 import { boxShape, type Tensor } from '../tensor/tensor.ts';
-import { withCodePorts } from '../tiling/code-ports.ts';
 import type { TileForm } from '../tiling/form.ts';
+import { withQuantisedIo } from '../tiling/quantised-io.ts';
 import { buildStage } from '../tiling/stage.ts';
 import { isSha } from './blob-store.ts';
 import type { TileOutcome } from './executor-types.ts';
@@ -166,7 +166,7 @@ export class StageRunner {
     const outputs = resolved.model.graph.outputs.map(({ name }) => name);
     const takes = heldCodes(plan, outputs);
     const gives = clippedOutputs(stage);
-    const model = withCodePorts(form.model, takes, gives);
+    const model = withQuantisedIo(form.model, takes, gives);
     const piece = writeModel(model);
     return {
       piece,

@@ -13,8 +13,8 @@ import {
   type TensorSpec,
   wholeBox,
 } from '../tensor/tensor.ts';
-import { codesPort } from '../tiling/code-ports.ts';
 import { type Feed, feedTensor, type Region, type TileForm } from '../tiling/form.ts';
+import { codesTensor } from '../tiling/quantised-io.ts';
 import type { Job } from './executor-types.ts';
 
 /** One tile of a job. */
@@ -45,7 +45,7 @@ function describe(box: readonly (readonly [number, number])[]): string {
 
 /** Where a tensor enters or leaves the piece. */
 export function portOf(codes: ReadonlyMap<string, ClipSpec>, tensor: string): string {
-  return codes.has(tensor) ? codesPort(tensor) : tensor;
+  return codes.has(tensor) ? codesTensor(tensor) : tensor;
 }
 
 /**
@@ -98,7 +98,7 @@ export function decodeInputs(form: TileForm, tile: JobTile, { specs, takes }: St
           `input "${needed.tensor}": codec ${codecText(given.codec)} came, the plan has ${codecText(clip)}`,
         );
       const data = decodeClipCodes(given.d, elementCount(spec.shape), clip);
-      feeds.set(codesPort(needed.tensor), { dtype: 'uint8', shape: spec.shape, data });
+      feeds.set(codesTensor(needed.tensor), { dtype: 'uint8', shape: spec.shape, data });
     }
   }
   return feeds;

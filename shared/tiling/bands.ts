@@ -1,8 +1,8 @@
 import type { Box } from '../tensor/tensor.ts';
+import { emptyRanges, type Ranges } from './axis-ranges.ts';
 import { boundaries } from './grid.ts';
 import { type Axis, cells, type Layout } from './layout.ts';
 import type { Segment } from './segment.ts';
-import { emptyRanges, type Ranges } from './walk.ts';
 
 /** Bands of tiles along one axis, as ranges of every output of a stage. */
 export interface Bands {

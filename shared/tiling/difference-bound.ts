@@ -1,7 +1,7 @@
 import { nodeMacs } from '../onnx/cost.ts';
-import { drawsNumbers } from '../onnx/draws.ts';
-import type { Node, ResolvedModel } from '../onnx/model.ts';
-import { readTensors } from '../onnx/order.ts';
+import type { GraphNode, ResolvedModel } from '../onnx/model.ts';
+import { tensorsReadBy } from '../onnx/order.ts';
+import { isRandomOperator } from '../onnx/random-operator.ts';
 import type { Stage } from '../plan/plan.ts';
 import { nodesBetween } from './segment.ts';
 
@@ -43,7 +43,7 @@ function isFloat(resolved: ResolvedModel, name: string | undefined): boolean {
 }
 
 /** Whether a node rounds numbers with fractions to whole ones or to codes. */
-function steps(resolved: ResolvedModel, node: Node): boolean {
+function steps(resolved: ResolvedModel, node: GraphNode): boolean {
   if (STEPPING.has(node.op)) return true;
   return node.op === 'Cast' && isFloat(resolved, node.inputs[0]) && !isFloat(resolved, node.outputs[0]);
 }
@@ -62,9 +62,9 @@ export function differenceBound(resolved: ResolvedModel, stages: readonly Stage[
   let layers = 0;
   let halves = false;
   for (const [index, node] of nodes.entries()) {
-    if (drawsNumbers(node, initializers))
+    if (isRandomOperator(node, initializers))
       return { unbounded: `${node.op} "${node.name || node.outputs[0]}" draws random numbers, others in each run` };
-    const read = readTensors(node).flatMap((name) => origins.get(name) ?? []);
+    const read = tensorsReadBy(node).flatMap((name) => origins.get(name) ?? []);
     const isHalf = resolved.specs.get(node.outputs[0] ?? '')?.dtype === 'float16';
     const multiplies = isHalf && tiled.has(index) && nodeMacs(resolved, node) > 0;
     const origin = {

@@ -1,54 +1,56 @@
 import { TesseraError } from '../errors.ts';
 import { nodeMacs } from '../onnx/cost.ts';
 import { boxShape, byteLength } from '../tensor/tensor.ts';
+import { axisRanges, sameRanges } from './axis-ranges.ts';
 import { gridBands, tileBox } from './bands.ts';
 import type { Feed, StageForm, TileForm } from './form.ts';
 import {
-  type Edge,
+  type Adjustment,
+  type GeometrySlot,
+  type GridRanges,
   type HaloModel,
   haloModel,
+  type RangesByAxis,
   type SampleFeed,
-  type Slot,
-  type Walked,
-  type Walks,
 } from './halo-model.ts';
 import { AXES, type Axis, cells } from './layout.ts';
-import { GEOMETRY } from './piece.ts';
 import type { Segment } from './segment.ts';
 import { localIndices, tapsMatrix } from './taps.ts';
-import { sameRanges, walkAxis } from './walk.ts';
+import { GEOMETRY } from './tile-model-builder.ts';
 
-/** Pads of an edge for one tile, as ONNX' Pad takes them: [before per axis, after per axis]; negative ones crop. */
-function padsOf({ layout, rank, from, to }: Edge, walks: Walks, row: number, col: number): number[] {
+/** Pads of an adjustment for one tile, as ONNX' Pad takes them: [before per axis, after per axis]; negative ones crop. */
+function padsOf({ layout, rank, from, to }: Adjustment, ranges: RangesByAxis, row: number, col: number): number[] {
   const pads = new Array<number>(2 * rank).fill(0);
   for (const axis of AXES) {
     const dim = layout[axis];
     if (dim < 0) continue;
     const k = axis === 'h' ? row : col;
-    const [held, given] = [from(walks[axis]), to(walks[axis])];
+    const [held, given] = [from(ranges[axis]), to(ranges[axis])];
     pads[dim] = held.lo[k]! - given.lo[k]!;
     pads[dim + rank] = given.hi[k]! - held.hi[k]!;
   }
   return pads;
 }
 
-function shapeOf(slot: Slot & { kind: 'shape' }, walks: Walks, row: number, col: number): number[] {
-  const { h, w } = { h: walks.h.runs[slot.node]!, w: walks.w.runs[slot.node]! };
+function shapeOf(slot: GeometrySlot & { kind: 'shape' }, ranges: RangesByAxis, row: number, col: number): number[] {
+  const { h, w } = { h: ranges.h.runs[slot.node]!, w: ranges.w.runs[slot.node]! };
   const rows = h.hi[row]! - h.lo[row]!;
   const cols = w.hi[col]! - w.lo[col]!;
   return slot.dims.map((dim) => (dim === 'h' ? rows : dim === 'w' ? cols : dim === 'hw' ? rows * cols : dim));
 }
 
 /** Positions and matrices of the sampled axes: per axis and band, the same for all tiles of the band. */
-function sampleFeeds({ samples }: HaloModel, walks: Walks): Readonly<Record<Axis, readonly Feed[][]>> {
+function sampleFeeds({ samples }: HaloModel, ranges: RangesByAxis): Readonly<Record<Axis, readonly Feed[][]>> {
   const bandsOf = (axis: Axis, count: number) =>
-    Array.from({ length: count }, (_, k) => samples.filter((s) => s.axis === axis).map((s) => sampleFeed(s, walks, k)));
-  const count = (axis: Axis) => [...walks[axis].wanted.values()][0]!.lo.length;
+    Array.from({ length: count }, (_, k) =>
+      samples.filter((s) => s.axis === axis).map((s) => sampleFeed(s, ranges, k)),
+    );
+  const count = (axis: Axis) => [...ranges[axis].wanted.values()][0]!.lo.length;
   return { h: bandsOf('h', count('h')), w: bandsOf('w', count('w')) };
 }
 
-function sampleFeed({ name, axis, node, taps, by }: SampleFeed, walks: Walks, k: number): Feed {
-  const [run, given] = [walks[axis].runs[node]!, walks[axis].given[node]![0]!];
+function sampleFeed({ name, axis, node, taps, by }: SampleFeed, ranges: RangesByAxis, k: number): Feed {
+  const [run, given] = [ranges[axis].runs[node]!, ranges[axis].given[node]![0]!];
   const [from, to, start, end] = [run.lo[k]!, run.hi[k]!, given.lo[k]!, given.hi[k]!];
   if (by === 'positions')
     return { name, dtype: 'int64', shape: [to - from], values: localIndices(taps, from, to, start) };
@@ -56,14 +58,14 @@ function sampleFeed({ name, axis, node, taps, by }: SampleFeed, walks: Walks, k:
   return { name, dtype: 'float32', shape, values: tapsMatrix(taps, [from, to], [start, end], by === 'right') };
 }
 
-function feedsOf(form: HaloModel, walks: Walks, row: number, col: number): Feed[] {
+function feedsOf(form: HaloModel, ranges: RangesByAxis, row: number, col: number): Feed[] {
   const feeds: Feed[] = [];
   const values = form.slots.flatMap((slot) =>
-    slot.kind === 'edge' ? padsOf(slot.edge, walks, row, col) : shapeOf(slot, walks, row, col),
+    slot.kind === 'adjustment' ? padsOf(slot.adjustment, ranges, row, col) : shapeOf(slot, ranges, row, col),
   );
   if (values.length > 0) feeds.push({ name: GEOMETRY, dtype: 'int64', shape: [values.length], values });
   for (const { name, dtype, axis, shape, node, factors } of form.counts) {
-    const run = walks[axis].runs[node]!;
+    const run = ranges[axis].runs[node]!;
     const k = axis === 'h' ? row : col;
     const slice = factors.slice(run.lo[k]!, run.hi[k]!);
     feeds.push({ name, dtype, shape: shape.map((n) => (n === -1 ? slice.length : n)), values: slice });
@@ -72,12 +74,12 @@ function feedsOf(form: HaloModel, walks: Walks, row: number, col: number): Feed[
 }
 
 /** Shares of each node's output that bands make: multiply-adds of a tile are those of the whole times both shares. */
-function macsOf(segment: Segment, walks: Walks): (row: number, col: number) => number {
+function macsOf(segment: Segment, ranges: RangesByAxis): (row: number, col: number) => number {
   const costs = segment.nodes.flatMap(({ node, rule }, index) => {
     const macs = nodeMacs(segment.resolved, node);
     if (macs === 0 || rule === undefined) return [];
     const share = (axis: Axis, k: number) => {
-      const run = walks[axis].runs[index]!;
+      const run = ranges[axis].runs[index]!;
       return (run.hi[k]! - run.lo[k]!) / cells(rule.outputs[0]!, axis);
     };
     return [{ macs, share }];
@@ -95,18 +97,18 @@ export interface HaloCosts {
 
 /** The costs of a grid's tiles, without making their model. */
 export function haloCosts(segment: Segment, rows: readonly number[], cols: readonly number[]): HaloCosts {
-  const walked = (axis: Axis, sizes: readonly number[]): Walked => {
+  const walked = (axis: Axis, sizes: readonly number[]): GridRanges => {
     const { wanted } = gridBands(segment, axis, sizes);
-    return { ...walkAxis(segment, axis, wanted), wanted };
+    return { ...axisRanges(segment, axis, wanted), wanted };
   };
-  const walks = { h: walked('h', rows), w: walked('w', cols) };
-  const macs = macsOf(segment, walks);
+  const ranges = { h: walked('h', rows), w: walked('w', cols) };
+  const macs = macsOf(segment, ranges);
   const { specs } = segment.resolved;
-  const read = segment.inputs.filter((tensor) => walks.h.need.has(tensor));
+  const read = segment.inputs.filter((tensor) => ranges.h.need.has(tensor));
   const bytesIn = (row: number, col: number): number =>
     read.reduce((sum, tensor) => {
       const { dtype, shape } = specs.get(tensor)!;
-      const need = { h: walks.h.need.get(tensor)!, w: walks.w.need.get(tensor)! };
+      const need = { h: ranges.h.need.get(tensor)!, w: ranges.w.need.get(tensor)! };
       const box = tileBox(shape, segment.layouts.get(tensor)!, need, row, col);
       return sum + byteLength({ dtype, shape: boxShape(box) });
     }, 0);
@@ -121,10 +123,10 @@ export function haloMacs(segment: Segment, rows: readonly number[], cols: readon
 }
 
 /** A band that needs a crop where the model has none would compute wrong cells: a fault of ours, found before anything runs. */
-function checkUntouched(form: HaloModel, walks: Walks): void {
-  for (const edge of form.untouched)
+function checkUntouched(form: HaloModel, ranges: RangesByAxis): void {
+  for (const adjustment of form.untouched)
     for (const axis of AXES)
-      if (!sameRanges(edge.from(walks[axis]), edge.to(walks[axis])))
+      if (!sameRanges(adjustment.from(ranges[axis]), adjustment.to(ranges[axis])))
         throw new TesseraError('TESSERA_INTERNAL', 'a tile needs a crop that the model of its stage does not have', {
           hint: 'Please report the model and the grid; --grid 1x1 avoids it.',
         });
@@ -134,14 +136,14 @@ function checkUntouched(form: HaloModel, walks: Walks): void {
 export function haloForm(segment: Segment, rows: readonly number[], cols: readonly number[]): StageForm {
   const form = haloModel(segment);
   const bands = { h: gridBands(segment, 'h', rows), w: gridBands(segment, 'w', cols) };
-  const walked = (axis: Axis): Walked => {
+  const walked = (axis: Axis): GridRanges => {
     const { wanted } = bands[axis];
-    return { ...walkAxis(segment, axis, wanted, (node) => form.agreement[axis][node]!), wanted };
+    return { ...axisRanges(segment, axis, wanted, (node) => form.alignment[axis][node]!), wanted };
   };
-  const walks: Walks = { h: walked('h'), w: walked('w') };
-  checkUntouched(form, walks);
-  const macs = macsOf(segment, walks);
-  const sampled = sampleFeeds(form, walks);
+  const ranges: RangesByAxis = { h: walked('h'), w: walked('w') };
+  checkUntouched(form, ranges);
+  const macs = macsOf(segment, ranges);
+  const sampled = sampleFeeds(form, ranges);
   const { specs } = segment.resolved;
   const tiles: TileForm[] = [];
   rows.forEach((_, row) => {
@@ -159,10 +161,10 @@ export function haloForm(segment: Segment, rows: readonly number[], cols: readon
       tiles.push({
         t_id: tiles.length,
         in: segment.inputs
-          .filter((tensor) => walks.h.need.has(tensor))
-          .map((tensor) => region(tensor, (axis) => walks[axis].need.get(tensor)!)),
+          .filter((tensor) => ranges.h.need.has(tensor))
+          .map((tensor) => region(tensor, (axis) => ranges[axis].need.get(tensor)!)),
         out: given.map((tensor) => region(tensor, (axis) => bands[axis].given.get(tensor)!)),
-        feeds: [...feedsOf(form, walks, row, col), ...sampled.h[row]!, ...sampled.w[col]!],
+        feeds: [...feedsOf(form, ranges, row, col), ...sampled.h[row]!, ...sampled.w[col]!],
         macs: macs(row, col),
       });
     });

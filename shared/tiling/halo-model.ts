@@ -1,33 +1,33 @@
-import type { Model, Node } from '../onnx/model.ts';
+import type { GraphNode, Model } from '../onnx/model.ts';
 import { type Dtype, elementCount } from '../tensor/tensor.ts';
+import { type AxisRanges, axisRanges, type Ranges, sameRanges } from './axis-ranges.ts';
 import { everyBand } from './bands.ts';
 import { AXES, type Axis, type Layout } from './layout.ts';
-import { newNode, Piece } from './piece.ts';
 import { changedAttributes, replacedInputs } from './rewritten.ts';
-import type { InputReach, NodeRule, Rewrite } from './rules/rule.ts';
+import type { InputRule, NodeRule, Rewrite } from './rules/rule.ts';
 import type { Segment } from './segment.ts';
 import type { Taps } from './taps.ts';
-import { type AxisWalk, type Ranges, sameRanges, walkAxis } from './walk.ts';
+import { newNode, TileModelBuilder } from './tile-model-builder.ts';
 
-/** What is known of all bands of an axis: the walk, and the outputs' ranges that it began with. */
-export interface Walked extends AxisWalk {
+/** What is known of all bands of an axis: its ranges, and the outputs' ranges that it began with. */
+export interface GridRanges extends AxisRanges {
   readonly wanted: ReadonlyMap<string, Ranges>;
 }
 
-/** The walks of both axes. */
-export type Walks = Readonly<Record<Axis, Walked>>;
+/** The ranges of both axes. */
+export type RangesByAxis = Readonly<Record<Axis, GridRanges>>;
 
 /** A place where a run holds other cells of a tensor than the next operator is to be given. */
-export interface Edge {
+export interface Adjustment {
   readonly layout: Layout;
   readonly rank: number;
-  readonly from: (walk: Walked) => Ranges;
-  readonly to: (walk: Walked) => Ranges;
+  readonly from: (along: GridRanges) => Ranges;
+  readonly to: (along: GridRanges) => Ranges;
 }
 
-/** A part of the geometry vector: pads of an edge, or the target shape of a Reshape whose input `node` makes. */
-export type Slot =
-  | { readonly kind: 'edge'; readonly edge: Edge }
+/** A part of the geometry vector: pads of an adjustment, or the target shape of a Reshape whose input `node` makes. */
+export type GeometrySlot =
+  | { readonly kind: 'adjustment'; readonly adjustment: Adjustment }
   | { readonly kind: 'shape'; readonly node: number; readonly dims: readonly (number | Axis | 'hw')[] };
 
 /** A vector of factors along an axis that each tile feeds (see AveragePool). */
@@ -52,68 +52,69 @@ export interface SampleFeed {
 /** The model of all tiles of a segment with halo, and what a tile has to feed it. */
 export interface HaloModel {
   readonly model: Model;
-  readonly slots: readonly Slot[];
+  readonly slots: readonly GeometrySlot[];
   readonly counts: readonly CountFeed[];
   readonly samples: readonly SampleFeed[];
   /** Edges at which nothing was inserted, because no band of any grid needs it. */
-  readonly untouched: readonly Edge[];
-  readonly agreement: Readonly<Record<Axis, readonly boolean[]>>;
+  readonly untouched: readonly Adjustment[];
+  readonly alignment: Readonly<Record<Axis, readonly boolean[]>>;
 }
 
 interface Adjusted {
-  readonly edge: Edge;
+  readonly adjustment: Adjustment;
   readonly fill: number;
   /** The DequantizeLinear whose codes it is made of again. */
-  readonly codes: Node | undefined;
+  readonly codes: GraphNode | undefined;
   readonly name: string;
 }
 
 /** Puts the nodes of a segment together; one instance makes one model. */
 class HaloBuilder {
   readonly #segment: Segment;
-  readonly #piece: Piece;
-  readonly #walks: Walks;
-  readonly #slots: Slot[] = [];
+  readonly #builder: TileModelBuilder;
+  readonly #ranges: RangesByAxis;
+  readonly #slots: GeometrySlot[] = [];
   readonly #counts: CountFeed[] = [];
   readonly #samples: SampleFeed[] = [];
-  readonly #untouched: Edge[] = [];
+  readonly #untouched: Adjustment[] = [];
   readonly #adjusted = new Map<string, Adjusted[]>();
-  readonly #makers: ReadonlyMap<string, Node>;
+  readonly #makers: ReadonlyMap<string, GraphNode>;
   /** Names that tensors go by where the segment's own name is kept for what is cropped. */
   readonly #renamed = new Map<string, string>();
 
-  constructor(segment: Segment, walks: Walks) {
+  constructor(segment: Segment, ranges: RangesByAxis) {
     this.#segment = segment;
-    this.#walks = walks;
-    this.#piece = new Piece(segment);
+    this.#ranges = ranges;
+    this.#builder = new TileModelBuilder(segment);
     this.#makers = new Map(segment.nodes.flatMap(({ node }) => node.outputs.map((output) => [output, node] as const)));
   }
 
   build(): HaloModel {
     const finals = this.#segment.outputs.map((name) => ({
       name,
-      edge: this.#edge(name, (walk) => walk.wanted.get(name)!),
+      adjustment: this.#adjustment(name, (along) => along.wanted.get(name)!),
     }));
-    for (const { name, edge } of finals) if (this.#differs(edge)) this.#renamed.set(name, this.#piece.fresh('wide'));
+    for (const { name, adjustment } of finals)
+      if (this.#differs(adjustment)) this.#renamed.set(name, this.#builder.fresh('wide'));
     this.#segment.nodes.forEach(({ node, rule }, index) => {
-      if (rule === undefined) this.#piece.add(node);
+      if (rule === undefined) this.#builder.add(node);
       else this.#node(index, node, rule);
     });
-    for (const { name, edge } of finals) {
-      if (!this.#renamed.has(name)) this.#untouched.push(edge);
-      else this.#pad(this.#name(name), name, edge, 0);
+    for (const { name, adjustment } of finals) {
+      if (!this.#renamed.has(name)) this.#untouched.push(adjustment);
+      else this.#pad(this.#name(name), name, adjustment, 0);
     }
     return {
-      model: this.#piece.finish(),
+      model: this.#builder.finish(),
       slots: this.#slots,
       counts: this.#counts,
       samples: this.#samples,
       untouched: this.#untouched,
-      agreement: { h: this.#walks.h.agree, w: this.#walks.w.agree },
+      alignment: { h: this.#ranges.h.aligned, w: this.#ranges.w.aligned },
     };
   }
 
-  #node(index: number, node: Node, rule: NodeRule): void {
+  #node(index: number, node: GraphNode, rule: NodeRule): void {
     const inputs = node.inputs.map((name, i) =>
       rule.inputs[i] === undefined ? name : this.#sampled(index, rule.inputs[i], this.#operand(index, i, name, rule)),
     );
@@ -121,41 +122,41 @@ class HaloBuilder {
     const dtype = this.#dtype(node.outputs[0]!);
     // A half averaged and multiplied as such would be rounded twice; the network rounds once.
     const widened = counts !== undefined && dtype === 'float16';
-    if (widened) inputs[0] = this.#piece.cast(inputs[0]!, 'float32');
+    if (widened) inputs[0] = this.#builder.cast(inputs[0]!, 'float32');
     const rewritten = this.#rewritten(index, node, inputs, rule.rewrite ?? {});
     let outputs = node.outputs.map((name) => this.#name(name));
     const trimmed = rule.trim === true ? this.#trim(index, node.outputs[0]!, rule.outputs[0]!) : undefined;
     const made = outputs[0]!;
-    if (counts !== undefined || trimmed !== undefined) outputs = [this.#piece.fresh('made'), ...outputs.slice(1)];
-    this.#piece.add({ ...rewritten, outputs });
+    if (counts !== undefined || trimmed !== undefined) outputs = [this.#builder.fresh('made'), ...outputs.slice(1)];
+    this.#builder.add({ ...rewritten, outputs });
     if (counts !== undefined) {
-      const product = widened ? this.#piece.fresh('product') : made;
-      this.#piece.add(newNode('Mul', [outputs[0]!, counts], [product]));
-      if (widened) this.#piece.cast(product, dtype, made);
+      const product = widened ? this.#builder.fresh('product') : made;
+      this.#builder.add(newNode('Mul', [outputs[0]!, counts], [product]));
+      if (widened) this.#builder.cast(product, dtype, made);
     }
     if (trimmed !== undefined) this.#pad(outputs[0]!, made, trimmed, 0, node.outputs[0]!);
   }
 
   /** The input of a node as it has to be given: the tensor itself, or cropped and padded. */
   #operand(index: number, input: number, name: string, rule: NodeRule): string {
-    const edge = this.#edge(name, (walk) => walk.given[index]![input]!, rule.inputs[input]!.layout);
-    if (!this.#differs(edge)) {
-      this.#untouched.push(edge);
+    const adjustment = this.#adjustment(name, (along) => along.given[index]![input]!, rule.inputs[input]!.layout);
+    if (!this.#differs(adjustment)) {
+      this.#untouched.push(adjustment);
       return this.#name(name);
     }
     const fill = rule.inputs[input]!.fill ?? 0;
-    const used = this.#pads(edge) ? fill : 0;
+    const used = this.#pads(adjustment) ? fill : 0;
     // Of what pads, 0 is a code, and the lowest code loses against every other one in a maximum.
     const isCode = used === 0 || this.#segment.nodes[index]!.node.op === 'MaxPool';
     const codes = isCode ? this.#quantizedBy(name) : undefined;
     const known = this.#adjusted.get(name) ?? [];
-    const twin = known.find((other) => other.codes === codes && this.#serves(other, edge, fill));
+    const twin = known.find((other) => other.codes === codes && this.#serves(other, adjustment, fill));
     if (twin !== undefined) return twin.name;
-    const adjusted = { edge, fill, codes, name: this.#piece.fresh('given') };
+    const adjusted = { adjustment, fill, codes, name: this.#builder.fresh('given') };
     this.#adjusted.set(name, [...known, adjusted]);
-    const padded = codes === undefined ? adjusted.name : this.#piece.fresh('padded');
-    this.#pad(this.#name(name), padded, edge, used, name);
-    if (codes !== undefined) this.#piece.requantize(padded, adjusted.name, codes);
+    const padded = codes === undefined ? adjusted.name : this.#builder.fresh('padded');
+    this.#pad(this.#name(name), padded, adjustment, used, name);
+    if (codes !== undefined) this.#builder.requantize(padded, adjusted.name, codes);
     return adjusted.name;
   }
 
@@ -163,7 +164,7 @@ class HaloBuilder {
    * The DequantizeLinear that makes a tensor, where it has one scale and codes of a byte, which come back exactly. The runtime computes with codes only where it finds
    * QuantizeLinear and DequantizeLinear next to each other before an operator; with numbers it makes other codes.
    */
-  #quantizedBy(name: string): Node | undefined {
+  #quantizedBy(name: string): GraphNode | undefined {
     const maker = this.#makers.get(name);
     if (maker?.op !== 'DequantizeLinear') return undefined;
     const [codes = '', scale = '', zero = ''] = maker.inputs;
@@ -184,56 +185,65 @@ class HaloBuilder {
    * The price: a NaN or an infinity spreads along its row and column of the tile, where the network kept it to the cells
    * that it reaches.
    */
-  #sampled(index: number, reach: InputReach, operand: string): string {
+  #sampled(index: number, reach: InputRule, operand: string): string {
     let name = operand;
     for (const axis of ['w', 'h'] as const) {
       const { taps } = reach[axis];
       if (taps === undefined) continue;
       const by = taps.weights === undefined ? 'positions' : axis === 'w' ? 'right' : 'left';
-      const made = this.#piece.fresh('sampled');
+      const made = this.#builder.fresh('sampled');
       const feed =
-        by === 'positions' ? this.#piece.gather(name, made, reach.layout[axis]) : this.#piece.multiply(name, made, by);
+        by === 'positions'
+          ? this.#builder.gather(name, made, reach.layout[axis])
+          : this.#builder.multiply(name, made, by);
       this.#samples.push({ name: feed, axis, node: index, taps, by });
       name = made;
     }
     return name;
   }
 
-  #serves(other: Adjusted, edge: Edge, fill: number): boolean {
-    const alike = AXES.every((axis) => sameRanges(other.edge.to(this.#walks[axis]), edge.to(this.#walks[axis])));
-    return alike && (other.fill === fill || !this.#pads(edge));
+  #serves(other: Adjusted, adjustment: Adjustment, fill: number): boolean {
+    const alike = AXES.every((axis) =>
+      sameRanges(other.adjustment.to(this.#ranges[axis]), adjustment.to(this.#ranges[axis])),
+    );
+    return alike && (other.fill === fill || !this.#pads(adjustment));
   }
 
-  #edge(name: string, to: (walk: Walked) => Ranges, layout = this.#segment.layouts.get(name)!): Edge {
+  #adjustment(name: string, to: (along: GridRanges) => Ranges, layout = this.#segment.layouts.get(name)!): Adjustment {
     const rank = this.#segment.resolved.specs.get(name)!.shape.length;
-    return { layout, rank, from: (walk) => walk.have.get(name)!, to };
+    return { layout, rank, from: (along) => along.have.get(name)!, to };
   }
 
-  #trim(index: number, output: string, layout: Layout): Edge | undefined {
+  #trim(index: number, output: string, layout: Layout): Adjustment | undefined {
     const rank = this.#segment.resolved.specs.get(output)!.shape.length;
-    const edge: Edge = { layout, rank, from: (walk) => walk.runs[index]!, to: (walk) => walk.have.get(output)! };
-    if (this.#differs(edge)) return edge;
-    this.#untouched.push(edge);
+    const adjustment: Adjustment = {
+      layout,
+      rank,
+      from: (along) => along.runs[index]!,
+      to: (along) => along.have.get(output)!,
+    };
+    if (this.#differs(adjustment)) return adjustment;
+    this.#untouched.push(adjustment);
     return undefined;
   }
 
-  #differs(edge: Edge): boolean {
-    return AXES.some((axis) => !sameRanges(edge.from(this.#walks[axis]), edge.to(this.#walks[axis])));
+  #differs(adjustment: Adjustment): boolean {
+    return AXES.some((axis) => !sameRanges(adjustment.from(this.#ranges[axis]), adjustment.to(this.#ranges[axis])));
   }
 
-  /** Whether an edge ever adds cells, so that the fill matters. */
-  #pads(edge: Edge): boolean {
+  /** Whether an adjustment ever adds cells, so that the fill matters. */
+  #pads(adjustment: Adjustment): boolean {
     return AXES.some((axis) => {
-      const from = edge.from(this.#walks[axis]);
-      const to = edge.to(this.#walks[axis]);
+      const from = adjustment.from(this.#ranges[axis]);
+      const to = adjustment.to(this.#ranges[axis]);
       return to.lo.some((lo, k) => lo < from.lo[k]! || to.hi[k]! > from.hi[k]!);
     });
   }
 
-  #pad(input: string, output: string, edge: Edge, fill: number, tensor = output): void {
-    const pads = this.#piece.geometry(2 * edge.rank);
-    this.#slots.push({ kind: 'edge', edge });
-    this.#piece.pad(input, output, pads, this.#dtype(tensor), fill);
+  #pad(input: string, output: string, adjustment: Adjustment, fill: number, tensor = output): void {
+    const pads = this.#builder.geometry(2 * adjustment.rank);
+    this.#slots.push({ kind: 'adjustment', adjustment });
+    this.#builder.pad(input, output, pads, this.#dtype(tensor), fill);
   }
 
   #dtype(tensor: string): Dtype {
@@ -244,15 +254,15 @@ class HaloBuilder {
     return this.#renamed.get(tensor) ?? tensor;
   }
 
-  #rewritten(index: number, node: Node, inputs: string[], rewrite: Rewrite): Node {
+  #rewritten(index: number, node: GraphNode, inputs: string[], rewrite: Rewrite): GraphNode {
     if (rewrite.identity === true) return newNode('Identity', inputs.slice(0, 1), node.outputs);
     if (rewrite.shape !== undefined) {
-      inputs[rewrite.shape.input] = this.#piece.geometry(rewrite.shape.dims.length);
+      inputs[rewrite.shape.input] = this.#builder.geometry(rewrite.shape.dims.length);
       this.#slots.push({ kind: 'shape', node: index, dims: rewrite.shape.dims });
     }
     return {
       ...node,
-      inputs: replacedInputs(inputs, rewrite.constants, (tensor) => this.#piece.constant(tensor)),
+      inputs: replacedInputs(inputs, rewrite.constants, (tensor) => this.#builder.constant(tensor)),
       attributes: changedAttributes(node.attributes, rewrite.attributes),
     };
   }
@@ -266,14 +276,14 @@ class HaloBuilder {
       const factors = rule.rewrite?.counts?.[axis];
       if (factors === undefined) return [];
       const dtype = this.#dtype(output) === 'float64' ? 'float64' : 'float32';
-      const name = this.#piece.vector(rank, layout[axis], dtype);
+      const name = this.#builder.vector(rank, layout[axis], dtype);
       const shape = Array.from({ length: rank }, (_, i) => (i === layout[axis] ? -1 : 1));
       this.#counts.push({ name, dtype, axis, shape, node: index, factors });
       return [name];
     });
     if (names.length < 2) return names[0];
-    const product = this.#piece.fresh('factor');
-    this.#piece.add(newNode('Mul', names, [product]));
+    const product = this.#builder.fresh('factor');
+    this.#builder.add(newNode('Mul', names, [product]));
     return product;
   }
 }
@@ -284,9 +294,9 @@ class HaloBuilder {
  * where no band of any grid can need it.
  */
 export function haloModel(segment: Segment): HaloModel {
-  const walked = (axis: Axis): Walked => {
+  const walked = (axis: Axis): GridRanges => {
     const { wanted } = everyBand(segment, axis);
-    return { ...walkAxis(segment, axis, wanted), wanted };
+    return { ...axisRanges(segment, axis, wanted), wanted };
   };
   return new HaloBuilder(segment, { h: walked('h'), w: walked('w') }).build();
 }

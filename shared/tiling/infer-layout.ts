@@ -1,5 +1,5 @@
 import { intsAttribute } from '../onnx/attributes.ts';
-import type { Node, ResolvedModel } from '../onnx/model.ts';
+import type { GraphNode, ResolvedModel } from '../onnx/model.ts';
 import { numbersOf } from '../onnx/values.ts';
 import type { Layout } from './layout.ts';
 
@@ -14,7 +14,7 @@ const LOOK_AHEAD = 64;
 
 /** Where each axis of the operator's first input goes, or undefined where that is not plain to see. */
 function follow(
-  node: Node,
+  node: GraphNode,
   rank: number,
   constant: (name: string) => readonly number[] | undefined,
 ): readonly number[] | undefined {

@@ -1,11 +1,11 @@
 import { TesseraError } from '../errors.ts';
 import { isConv, modelTotals, nodeMacs } from '../onnx/cost.ts';
-import type { Node, ResolvedModel } from '../onnx/model.ts';
-import { readTensors } from '../onnx/order.ts';
+import type { GraphNode, ResolvedModel } from '../onnx/model.ts';
+import { tensorsReadBy } from '../onnx/order.ts';
 import { byteLength } from '../tensor/tensor.ts';
 import { isFolded } from './layout.ts';
-import { type Stop, type TileReach, tileReach } from './reach.ts';
 import { area, nodesBetween } from './segment.ts';
+import { findTileable, type Stop, type Tileable } from './tileable.ts';
 
 /** A tileable beginning of a network (or of what follows some cut). */
 export interface Prefix {
@@ -22,7 +22,7 @@ export interface Prefix {
 
 /** The graph's wiring, by node index. */
 class Wiring {
-  readonly nodes: readonly Node[];
+  readonly nodes: readonly GraphNode[];
   readonly maker = new Map<string, number>();
   readonly readers = new Map<string, number[]>();
   readonly results: ReadonlySet<string>;
@@ -32,7 +32,7 @@ class Wiring {
     this.results = new Set(resolved.model.graph.outputs.map((output) => output.name));
     this.nodes.forEach((node, index) => {
       for (const output of node.outputs) if (output !== '') this.maker.set(output, index);
-      for (const input of readTensors(node)) this.readers.set(input, [...(this.readers.get(input) ?? []), index]);
+      for (const input of tensorsReadBy(node)) this.readers.set(input, [...(this.readers.get(input) ?? []), index]);
     });
   }
 
@@ -64,7 +64,7 @@ class Wiring {
 
 interface Context {
   readonly resolved: ResolvedModel;
-  readonly reach: TileReach;
+  readonly reach: Tileable;
   readonly wiring: Wiring;
   readonly rows: number;
   readonly cols: number;
@@ -174,7 +174,7 @@ export function longestPrefix(
   inputs: readonly string[],
   grid: { readonly rows: number; readonly cols: number },
 ): Prefix {
-  const context: Context = { resolved, reach: tileReach(resolved, inputs), wiring: new Wiring(resolved), ...grid };
+  const context: Context = { resolved, reach: findTileable(resolved, inputs), wiring: new Wiring(resolved), ...grid };
   return ifWorthSpreading(
     resolved,
     prefixOf(context, withoutEnlargements(context, shrink(context, context.reach.nodes))),
@@ -186,7 +186,7 @@ export function longestPrefix(
  * outputs are those tensors and whatever else leaves it (skips). Throws TESSERA_PLAN_INVALID where tiles cannot get there.
  */
 export function explicitCut(resolved: ResolvedModel, inputs: readonly string[], tensors: readonly string[]): Prefix {
-  const reach = tileReach(resolved, inputs);
+  const reach = findTileable(resolved, inputs);
   const wiring = new Wiring(resolved);
   const chosen = nodesBetween(resolved, inputs, tensors);
   const stop =
@@ -220,7 +220,7 @@ export function shorterPrefixes(
   leastShare: number,
   most: number,
 ): Prefix[] {
-  const context: Context = { resolved, reach: tileReach(resolved, inputs), wiring: new Wiring(resolved), ...grid };
+  const context: Context = { resolved, reach: findTileable(resolved, inputs), wiring: new Wiring(resolved), ...grid };
   const longest = shrink(context, context.reach.nodes);
   const order = [...longest].sort((a, b) => a - b);
   const cost = (index: number) =>

@@ -1,13 +1,13 @@
 import { TesseraError } from '../errors.ts';
-import type { Node, ResolvedModel } from '../onnx/model.ts';
-import { readTensors } from '../onnx/order.ts';
+import type { GraphNode, ResolvedModel } from '../onnx/model.ts';
+import { tensorsReadBy } from '../onnx/order.ts';
 import { isFolded, type Layout } from './layout.ts';
-import { tileReach } from './reach.ts';
 import type { NodeRule } from './rules/rule.ts';
+import { findTileable } from './tileable.ts';
 
 /** A node of a segment; without a rule it depends on constants alone. */
 export interface SegmentNode {
-  readonly node: Node;
+  readonly node: GraphNode;
   readonly rule: NodeRule | undefined;
 }
 
@@ -44,7 +44,7 @@ export function nodesBetween(
     if (maker === undefined) throw missing(resolved, name, outputs);
     if (chosen.has(maker)) continue;
     chosen.add(maker);
-    for (const input of readTensors(graph.nodes[maker]!)) {
+    for (const input of tensorsReadBy(graph.nodes[maker]!)) {
       if (!seen.has(input)) open.push(input);
       seen.add(input);
     }
@@ -74,7 +74,7 @@ export function area(layout: Layout): number {
  */
 export function tileSegment(resolved: ResolvedModel, inputs: readonly string[], outputs: readonly string[]): Segment {
   const chosen = nodesBetween(resolved, inputs, outputs);
-  const reach = tileReach(resolved, inputs, chosen);
+  const reach = findTileable(resolved, inputs, chosen);
   const stop = reach.stops.find((candidate) => !candidate.waits) ?? reach.stops[0];
   if (stop !== undefined)
     throw new TesseraError('TESSERA_PLAN_INVALID', `tiles cannot pass ${stop.op} "${stop.name}": it ${stop.reason}`, {

@@ -1,4 +1,4 @@
-import type { AxisReach } from './axis-reach.ts';
+import type { ReceptiveField } from './receptive-field.ts';
 
 /**
  * Where the cells of an axis come from when no window that moves with the tile describes it:
@@ -19,12 +19,12 @@ export interface Taps {
  * where they turn back (mirrored borders) a hull whose ends still depend on one end of the band each (see everyBand).
  * `cells` are those of the input, `perCell` says how many of them one output cell stands for.
  */
-export function tapsReach(
+export function tapsField(
   taps: Taps,
   cells: number,
   perCell: { readonly mul: number; readonly div: number },
-  alone: AxisReach['alone'],
-): AxisReach {
+  alone: ReceptiveField['alone'],
+): ReceptiveField {
   const size = taps.sources[0]!.length;
   const lows = new Int32Array(size);
   const highs = new Int32Array(size);

@@ -1,16 +1,16 @@
 import { TesseraError } from '../errors.ts';
 import { nodeMacs } from '../onnx/cost.ts';
 import { extractSegment } from '../onnx/extract.ts';
-import type { Node } from '../onnx/model.ts';
+import type { GraphNode } from '../onnx/model.ts';
+import { emptyRanges, type Ranges } from './axis-ranges.ts';
 import { tileBox } from './bands.ts';
 import type { Feed, StageForm, TileForm } from './form.ts';
 import { boundaries } from './grid.ts';
 import { AXES, type Axis, cells } from './layout.ts';
-import { GEOMETRY, Piece } from './piece.ts';
 import { replacedInputs } from './rewritten.ts';
 import type { NodeRule } from './rules/rule.ts';
 import { area, type Segment } from './segment.ts';
-import { emptyRanges, type Ranges } from './walk.ts';
+import { GEOMETRY, TileModelBuilder } from './tile-model-builder.ts';
 
 /** Cells of a tensor that stand for one cell of the reference output: the strides between them, multiplied. */
 function densities(segment: Segment, axis: Axis): Map<string, number> {
@@ -133,10 +133,10 @@ function planAxis(segment: Segment, axis: Axis, sizes: readonly number[]): ZeroA
 
 /** The segment as it stands; only target shapes that name rows or columns, and sizes that mean a factor, are replaced. */
 function zeroModel(segment: Segment): {
-  piece: Piece;
+  piece: TileModelBuilder;
   shapes: { node: number; dims: readonly (number | Axis | 'hw')[] }[];
 } {
-  const piece = new Piece(segment);
+  const piece = new TileModelBuilder(segment);
   const shapes: { node: number; dims: readonly (number | Axis | 'hw')[] }[] = [];
   segment.nodes.forEach(({ node, rule }, index) => {
     piece.add(rule === undefined ? node : unchanged(piece, shapes, node, rule, index));
@@ -145,12 +145,12 @@ function zeroModel(segment: Segment): {
 }
 
 function unchanged(
-  piece: Piece,
+  piece: TileModelBuilder,
   shapes: { node: number; dims: readonly (number | Axis | 'hw')[] }[],
-  node: Node,
+  node: GraphNode,
   rule: NodeRule,
   index: number,
-): Node {
+): GraphNode {
   const shape = rule.rewrite?.shape;
   if (shape !== undefined) {
     shapes.push({ node: index, dims: shape.dims });

@@ -6,7 +6,7 @@ import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { RunningCli, runCli } from '../../bench/testbed/run-cli.ts';
 import { drawScene, seedRanges } from '../../cli/demo/scene.ts';
-import type { Node } from '../../shared/onnx/model.ts';
+import type { GraphNode } from '../../shared/onnx/model.ts';
 import { writeModel } from '../../shared/onnx/write.ts';
 import { encodeJpeg } from '../../shared/runtime/image.ts';
 import { tinyNetwork } from '../support/tiny-network.ts';
@@ -203,7 +203,7 @@ describe('tessera infer', () => {
     const model = join(folder, 'bytes.onnx');
     const tiny = tinyNetwork();
     const [{ name, shape }] = tiny.graph.inputs as unknown as [{ name: string; shape: number[] }];
-    const cast: Node = {
+    const cast: GraphNode = {
       name: 'cast',
       op: 'Cast',
       domain: '',

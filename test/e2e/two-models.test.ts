@@ -9,7 +9,7 @@ import { newModel } from '../../shared/onnx/new-model.ts';
 import { valueInfo } from '../../shared/onnx/value-info-proto.ts';
 import { writeModel } from '../../shared/onnx/write.ts';
 import { encodeJpeg } from '../../shared/runtime/image.ts';
-import { newNode } from '../../shared/tiling/piece.ts';
+import { newNode } from '../../shared/tiling/tile-model-builder.ts';
 import { numbers } from '../support/tiny-network.ts';
 
 /** A cluster that serves two models gives each of its users the answer of the model that they asked for. */

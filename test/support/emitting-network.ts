@@ -1,4 +1,4 @@
-import type { Model, Node } from '../../shared/onnx/model.ts';
+import type { GraphNode, Model } from '../../shared/onnx/model.ts';
 import { constantTensor } from '../../shared/onnx/values.ts';
 import { node, sketch } from '../shared/onnx/build.ts';
 
@@ -15,7 +15,7 @@ export function emitting(
   outputs: Readonly<Record<string, Emitted>>,
   { weight = 0.3, share = 0, side = 64 } = {},
 ): Model {
-  const nodes: Node[] = [
+  const nodes: GraphNode[] = [
     node('Conv', ['x', 'w'], ['c']),
     node('GlobalAveragePool', ['c'], ['g']),
     node('Reshape', ['g', 'one'], ['r']),

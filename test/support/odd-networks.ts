@@ -1,4 +1,4 @@
-import type { Attribute, Model, Node } from '../../shared/onnx/model.ts';
+import type { Attribute, GraphNode, Model } from '../../shared/onnx/model.ts';
 import { fields, MessageWriter } from '../../shared/onnx/protobuf.ts';
 import { valueInfo } from '../../shared/onnx/value-info-proto.ts';
 import { constantTensor } from '../../shared/onnx/values.ts';
@@ -18,11 +18,11 @@ export interface OddNetwork {
 }
 
 const X = { x: [1, 3, 16, 20] };
-const conv = (from: string, weight: string, to: string, strides = 1): Node =>
+const conv = (from: string, weight: string, to: string, strides = 1): GraphNode =>
   node('Conv', [from, weight], [to], { kernel_shape: [3, 3], pads: [1, 1, 1, 1], strides: [strides, strides] });
 const W1 = weights('w1', [8, 3, 3, 3]);
 const W2 = weights('w2', [4, 8, 3, 3]);
-const foreign = (made: Node, domain = 'com.microsoft'): Node => ({ ...made, domain });
+const foreign = (made: GraphNode, domain = 'com.microsoft'): GraphNode => ({ ...made, domain });
 const microsoft = (model: Model): Model => ({ ...model, opsets: new Map([...model.opsets, ['com.microsoft', 1]]) });
 
 /** conv -> relu, the beginning of most. */
@@ -31,7 +31,7 @@ const head = [conv('x', 'w1', 'c'), node('Relu', ['c'], ['a'])];
 /** A graph attribute whose inputs have types, as Loop and Scan want them. */
 function typedBody(
   name: string,
-  nodes: readonly Node[],
+  nodes: readonly GraphNode[],
   inputs: readonly (readonly [string, Dtype, readonly (number | string)[]])[],
   outputs: readonly (readonly [string, Dtype, readonly (number | string)[]])[],
 ): Attribute {

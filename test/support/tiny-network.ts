@@ -1,4 +1,4 @@
-import type { Attribute, Initializer, Model, Node, ValueInfo } from '../../shared/onnx/model.ts';
+import type { Attribute, GraphNode, Initializer, Model, ValueInfo } from '../../shared/onnx/model.ts';
 import { newModel } from '../../shared/onnx/new-model.ts';
 import { resolveModel } from '../../shared/onnx/resolve.ts';
 import { valueInfo } from '../../shared/onnx/value-info-proto.ts';
@@ -22,7 +22,12 @@ function constant(name: string, dims: readonly number[], seed: number): Initiali
   return { name, dtype: 'float32', elementType: FLOAT, dims, data: { kind: 'inline', bytes } };
 }
 
-function node(op: string, inputs: readonly string[], output: string, ints: Record<string, readonly number[]>): Node {
+function node(
+  op: string,
+  inputs: readonly string[],
+  output: string,
+  ints: Record<string, readonly number[]>,
+): GraphNode {
   const attributes = new Map<string, Attribute>(
     Object.entries(ints).map(([name, value]) => [name, { kind: 'ints', value }]),
   );

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { Inbox } from '../../../central/ingest/inbox.ts';
 import { TesseraError } from '../../../shared/errors.ts';
-import type { PictureInput } from '../../../shared/model/placement.ts';
+import type { PictureInput } from '../../../shared/model/picture-placement.ts';
 import { SKIP_REASONS } from '../../../shared/protocol/messages/result.ts';
 import { splitBody } from '../../../shared/protocol/parts.ts';
 import { encode } from '../../../shared/runtime/cbor.ts';

@@ -187,7 +187,7 @@ export const USUAL_FIELDS: readonly BoxField[] = ['x1', 'y1', 'x2', 'y2', 'score
  * Lists of boxes that the graph has chosen and suppressed already: one row a box, columns as `fields` names them, corners
  * as the network gives them (`inPixels` scales shares). Score is score x object where both are there.
  */
-export function readFinished(table: BoxTable, fields: readonly BoxField[], least: number): ReadBox[] {
+export function readEnd2End(table: BoxTable, fields: readonly BoxField[], least: number): ReadBox[] {
   const column = (name: BoxField) => fields.indexOf(name);
   const isCentred = fields.includes('cx');
   const [a, b, c, d] = PLACE_FIELDS[isCentred ? 1 : 0].map(column) as [number, number, number, number];

@@ -1,5 +1,5 @@
 import type { BoxTable, ReadBox } from './box-readers.ts';
-import { refused, type Verdict } from './reading.ts';
+import { implausible, type Verdict } from './candidate.ts';
 
 /** Scores are between 0 and 1; rounding may exceed that a little. */
 const ROUNDING = 1e-3;
@@ -64,26 +64,26 @@ function isRight({ score, x1, y1, x2, y2 }: ReadBox, { width, height }: BoxList)
  */
 export function judgeBoxes(boxes: readonly ReadBox[], list: BoxList): Verdict {
   for (const { score } of boxes)
-    if (!(score >= -ROUNDING && score <= 1 + ROUNDING)) return refused(`${shortly(score)} would be a score`);
+    if (!(score >= -ROUNDING && score <= 1 + ROUNDING)) return implausible(`${shortly(score)} would be a score`);
   const scored = boxes.filter(({ score }) => score > 1e-6);
   if (scored.length === 0) return { doubt: 0, nothing: true };
   const high = scored.filter(({ score }) => score > 0.5).length;
   if (!list.chosen && boxes.length >= MANY && high > boxes.length / 2)
-    return refused(`${high} of ${boxes.length} boxes would have a score above 0.5`);
+    return implausible(`${high} of ${boxes.length} boxes would have a score above 0.5`);
   const best = scored.toSorted((a, b) => b.score - a.score).slice(0, CLOSELY);
   const wrongBest = best.filter((box) => !isRight(box, list));
   const meant = wrongBest.find(({ score }) => score >= MEANT);
   const shown = ({ x1, y1, x2, y2 }: ReadBox) => `[${[x1, y1, x2, y2].map(shortly).join(' ')}]`;
   const frame = `the input of ${list.width}x${list.height}`;
-  if (meant !== undefined) return refused(`${shown(meant)} would be a box in ${frame}`);
+  if (meant !== undefined) return implausible(`${shown(meant)} would be a box in ${frame}`);
   if (wrongBest.length > best.length * WRONG_BEST)
-    return refused(
+    return implausible(
       `${wrongBest.length} of the best ${best.length} boxes, as ${shown(wrongBest[0]!)}, are none in ${frame}`,
     );
   // Rows of zeros are places that the graph has filled up.
   const said = boxes.filter(({ x1, y1, x2, y2 }) => x1 !== 0 || y1 !== 0 || x2 !== 0 || y2 !== 0);
   const wrong = said.filter((box) => !isRight(box, list)).length;
   const doubt = said.length === 0 ? 1 : wrong / said.length;
-  if (doubt > WRONG_ALL) return refused(`${wrong} of ${said.length} boxes are none in ${frame}`);
+  if (doubt > WRONG_ALL) return implausible(`${wrong} of ${said.length} boxes are none in ${frame}`);
   return { doubt };
 }

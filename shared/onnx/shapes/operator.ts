@@ -1,11 +1,11 @@
 import { TesseraError } from '../../errors.ts';
 import type { TensorSpec } from '../../tensor/tensor.ts';
 import { intAttribute } from '../attributes.ts';
-import type { Node } from '../model.ts';
+import type { GraphNode } from '../model.ts';
 
 /** What a shape rule sees of a node: everything is known but the values of tensors that are not constant. */
 export interface Operator {
-  readonly node: Node;
+  readonly node: GraphNode;
   /** Version of the node's operator set. */
   readonly opset: number;
   /** Types of the inputs; undefined only where an optional input is absent. */
@@ -24,7 +24,7 @@ export type ShapeRule = (op: Operator) => readonly (TensorSpec | undefined)[] | 
 export type ShapeRules = Readonly<Record<string, ShapeRule>>;
 
 /** A node as people find it again in their network. */
-export function nodeLabel(node: Node): string {
+export function nodeLabel(node: GraphNode): string {
   return `${node.op} "${node.name || node.outputs[0] || ''}"`;
 }
 

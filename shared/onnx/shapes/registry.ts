@@ -1,5 +1,5 @@
 import { elementCount, type TensorSpec } from '../../tensor/tensor.ts';
-import type { Node } from '../model.ts';
+import type { GraphNode } from '../model.ts';
 import { ELEMENTWISE } from './elementwise.ts';
 import { GENERATION } from './generation.ts';
 import { LAYOUT } from './layout.ts';
@@ -16,12 +16,12 @@ const RULES: ReadonlyMap<string, ShapeRule> = new Map(
   ),
 );
 
-function ruleOf({ domain, op }: Node): ShapeRule | undefined {
+function ruleOf({ domain, op }: GraphNode): ShapeRule | undefined {
   return RULES.get(domain === '' ? op : `${domain}:${op}`);
 }
 
 /** Whether a node is an operator whose outputs can be known before a run, given what it reads. */
-export function hasShapeRule(node: Node): boolean {
+export function hasShapeRule(node: GraphNode): boolean {
   return ruleOf(node) !== undefined;
 }
 

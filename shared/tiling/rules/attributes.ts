@@ -1,4 +1,4 @@
-import type { Attribute, Node } from '../../onnx/model.ts';
+import type { Attribute, GraphNode } from '../../onnx/model.ts';
 import { type Obstacle, obstacle } from './rule.ts';
 
 /** The newest operator set that the rules were compared with (ONNX 1.23). */
@@ -124,7 +124,7 @@ function text(attribute: Attribute): string {
  * Why an operator is not the one that its rule was written for: an attribute that the rule does not know, or a value of
  * one; undefined where it is. What a rule does not know may act beyond a tile, so it ends the tile stage.
  */
-export function unknownAttribute({ op, attributes }: Node): Obstacle | undefined {
+export function unknownAttribute({ op, attributes }: GraphNode): Obstacle | undefined {
   const known = ATTRIBUTES[op] ?? {};
   for (const [name, attribute] of attributes) {
     const fits = Object.hasOwn(known, name) ? known[name] : undefined;

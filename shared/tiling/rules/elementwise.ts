@@ -1,7 +1,7 @@
 import { intAttribute, intsAttribute } from '../../onnx/attributes.ts';
-import { type AxisReach, ONE, SAME } from '../axis-reach.ts';
 import { axisNames, isFolded, isSpatial, type Layout, moved } from '../layout.ts';
-import { axisIndex, type InputReach, type NodeRule, type NodeView, type Obstacle, obstacle } from './rule.ts';
+import { BROADCAST, CELL_BY_CELL, type ReceptiveField } from '../receptive-field.ts';
+import { axisIndex, type InputRule, type NodeRule, type NodeView, type Obstacle, obstacle } from './rule.ts';
 
 /** Cell by cell: the output has the layout of the first input. Other inputs must not depend on the frame. */
 export function unary(view: NodeView): NodeRule | Obstacle {
@@ -13,7 +13,7 @@ export function unary(view: NodeView): NodeRule | Obstacle {
 
 /** One input, one output, every cell from the cell at the same place. */
 export function through(layout: Layout, out: Layout): NodeRule {
-  return { outputs: [out], inputs: [{ layout, h: SAME, w: SAME }], runs: 'anywhere' };
+  return { outputs: [out], inputs: [{ layout, h: CELL_BY_CELL, w: CELL_BY_CELL }], runs: 'anywhere' };
 }
 
 /** Where the rows (or columns) of broadcast inputs end up; undefined when they disagree. */
@@ -53,7 +53,7 @@ export function meeting(
     return obstacle('joins maps whose rows and columns are folded into one axis');
   const problem = check(whole);
   if (problem !== undefined) return problem;
-  const inputs: (InputReach | undefined)[] = [];
+  const inputs: (InputRule | undefined)[] = [];
   for (const i of indices) {
     const shape = shapes[i];
     if (shape === undefined) {
@@ -74,15 +74,18 @@ function alignedReach(
   shape: readonly number[],
   whole: Layout,
   offset: number,
-): InputReach | Obstacle | undefined {
-  if (map !== undefined && isFolded(map)) return { layout: map, h: SAME, w: SAME };
-  const along = (dim: number, mapped: number | undefined): { dim: number; reach: AxisReach } | Obstacle => {
+): InputRule | Obstacle | undefined {
+  if (map !== undefined && isFolded(map)) return { layout: map, h: CELL_BY_CELL, w: CELL_BY_CELL };
+  const along = (dim: number, mapped: number | undefined): { dim: number; reach: ReceptiveField } | Obstacle => {
     const own = dim < 0 ? -1 : dim - offset;
     const size = own < 0 ? 1 : shape[own]!;
     if (mapped !== undefined && mapped >= 0 && mapped !== own) return obstacle('joins maps with different axes');
     if (size > 1 && map !== undefined && mapped !== own)
       return obstacle('joins rows or columns with an axis of another kind');
-    return { dim: own, reach: size === 1 && (dim < 0 || (dim === whole.h ? whole.rows : whole.cols) > 1) ? ONE : SAME };
+    return {
+      dim: own,
+      reach: size === 1 && (dim < 0 || (dim === whole.h ? whole.rows : whole.cols) > 1) ? BROADCAST : CELL_BY_CELL,
+    };
   };
   const h = along(whole.h, map?.h);
   const w = along(whole.w, map?.w);

@@ -1,9 +1,9 @@
 import { intAttribute, intsAttribute, stringAttribute } from '../../onnx/attributes.ts';
 import { constantTensor } from '../../onnx/values.ts';
 import { transposedWindowAxes } from '../../onnx/window.ts';
-import { type AxisReach, SAME } from '../axis-reach.ts';
 import { type Axis, axisAt, isFolded, type Layout } from '../layout.ts';
-import { tapsReach } from '../taps.ts';
+import { CELL_BY_CELL, type ReceptiveField } from '../receptive-field.ts';
+import { tapsField } from '../taps.ts';
 import { axisIndex, type NodeRule, type NodeView, type Obstacle, obstacle } from './rule.ts';
 import { resizedTaps, type Sampling, samplingOf } from './sampling.ts';
 import { convolutionKernel, slidingLayout } from './windows.ts';
@@ -26,7 +26,7 @@ export function convTranspose(view: NodeView): NodeRule | Obstacle {
   const sizes = view.input(0)!.shape.slice(2);
   const axes = transposedWindowAxes(view.node, kernel, sizes);
   const extra = intsAttribute(view.node, 'output_padding');
-  const reaches: Record<Axis, AxisReach> = { h: SAME, w: SAME };
+  const reaches: Record<Axis, ReceptiveField> = { h: CELL_BY_CELL, w: CELL_BY_CELL };
   for (const [i, { input, output, kernel: taps, dilation, stride, padBefore }] of axes.entries()) {
     const spatial = axisAt(layout, i + 2);
     if (spatial === undefined) return obstacle('slides over an axis that is neither rows nor columns');
@@ -65,7 +65,7 @@ export function convTranspose(view: NodeView): NodeRule | Obstacle {
 }
 
 /** An axis on which every input cell becomes a block of `factor` cells. */
-export function blocksReach(factor: number): AxisReach {
+export function blockField(factor: number): ReceptiveField {
   return {
     mul: 1,
     div: factor,
@@ -82,7 +82,7 @@ export function depthToSpace(view: NodeView): NodeRule | Obstacle {
   const layout = slidingLayout(view);
   if ('reason' in layout) return layout;
   if (layout.h !== 2 || layout.w !== 3) return obstacle('makes rows and columns of other axes');
-  const reach = blocksReach(intAttribute(view.node, 'blocksize', 1));
+  const reach = blockField(intAttribute(view.node, 'blocksize', 1));
   return { outputs: [resized(layout, view.output(0))], inputs: [{ layout, h: reach, w: reach }], runs: 'exact' };
 }
 
@@ -92,7 +92,7 @@ const HALF_PIXEL = new Set(['half_pixel', 'pytorch_half_pixel', 'half_pixel_symm
  * Reach of an axis enlarged `r` times. The input position of output cell i is i / r (asymmetric), (2i + 1 - r) / 2r
  * (half pixel) or (2i + 1) / 2r (tf_half_pixel_for_nn), so it moves with the tile; neighbours lie around it.
  */
-function enlargedReach(r: number, sampling: Sampling): AxisReach | undefined {
+function enlargedReach(r: number, sampling: Sampling): ReceptiveField | undefined {
   const base = {
     beyond: 'clip',
     made: { up: r, first: 0, last: r },
@@ -108,7 +108,7 @@ function enlargedReach(r: number, sampling: Sampling): AxisReach | undefined {
     const exact = half
       ? sampling.nearest.startsWith('round_')
       : sampling.nearest === 'floor' || sampling.nearest === 'simple';
-    return exact ? { ...blocksReach(r), ...base } : { ...base, mul, div, lo: scaled, hi: scaled + up };
+    return exact ? { ...blockField(r), ...base } : { ...base, mul, div, lo: scaled, hi: scaled + up };
   }
   if (sampling.mode === 'linear') return { ...base, mul, div, lo: scaled, hi: scaled + up };
   if (sampling.mode === 'cubic') return { ...base, mul, div, lo: scaled - div, hi: scaled + 2 * div };
@@ -116,7 +116,7 @@ function enlargedReach(r: number, sampling: Sampling): AxisReach | undefined {
 }
 
 /** Reach of an axis that keeps one cell of `m`. */
-function reducedReach(m: number): AxisReach {
+function reducedReach(m: number): ReceptiveField {
   return { mul: m, div: 1, lo: 0, hi: m - 1, beyond: 'clip', alone: (cells) => Math.floor(cells / m) };
 }
 
@@ -160,10 +160,10 @@ export function resize(view: NodeView): NodeRule | Obstacle {
   const changed = shape.flatMap((size, dim) => (copied || (factors[dim] === 1 && out[dim] === size) ? [] : [dim]));
   const spatial = changed.filter((dim) => axisAt(layout, dim) !== undefined);
   const antialias = intAttribute(view.node, 'antialias', 0) === 1;
-  const reaches: Record<Axis, AxisReach> = { h: SAME, w: SAME };
+  const reaches: Record<Axis, ReceptiveField> = { h: CELL_BY_CELL, w: CELL_BY_CELL };
   let moves = true;
   for (const dim of spatial) {
-    const reach = movingReach(factors[dim]!, out[dim]! / shape[dim]!, sampling, antialias);
+    const reach = movingField(factors[dim]!, out[dim]! / shape[dim]!, sampling, antialias);
     if (reach === undefined) moves = false;
     else reaches[axisAt(layout, dim)!] = reach;
   }
@@ -177,7 +177,7 @@ export function resize(view: NodeView): NodeRule | Obstacle {
       const taps = resizedTaps({ input: shape[dim]!, output: out[dim]!, scale }, sampling);
       if (taps === undefined) return obstacle(`samples in a way that is not known (${sampling.coordinates})`);
       const alone = (cells: number) => Math.floor(Math.fround(Math.fround(factors[dim]!) * cells));
-      reaches[axisAt(layout, dim)!] = tapsReach(taps, shape[dim]!, { mul: shape[dim]!, div: out[dim]! }, alone);
+      reaches[axisAt(layout, dim)!] = tapsField(taps, shape[dim]!, { mul: shape[dim]!, div: out[dim]! }, alone);
     }
   }
   const constant = constantTensor('scales', 'float32', [factors.length], factors);
@@ -207,7 +207,12 @@ function wholeIfNearly(factor: number): number {
 }
 
 /** The reach of an axis whose sampling grid moves with the tile, or undefined where it does not. */
-function movingReach(factor: number, ratio: number, sampling: Sampling, antialias: boolean): AxisReach | undefined {
+function movingField(
+  factor: number,
+  ratio: number,
+  sampling: Sampling,
+  antialias: boolean,
+): ReceptiveField | undefined {
   if (Math.abs(factor - ratio) > 1e-6 * factor && factor > 1) return undefined;
   if (Number.isInteger(factor) && factor > 1) return enlargedReach(factor, sampling);
   // The other half-pixel modes look at the number of output cells, which a tile has fewer of.

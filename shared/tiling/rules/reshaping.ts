@@ -1,6 +1,6 @@
-import { type AxisReach, SAME, windowReach } from '../axis-reach.ts';
 import type { Axis, Layout } from '../layout.ts';
-import { blocksReach } from './enlarging.ts';
+import { CELL_BY_CELL, type ReceptiveField, windowField } from '../receptive-field.ts';
+import { blockField } from './enlarging.ts';
 import { type NodeRule, type NodeView, type Obstacle, obstacle } from './rule.ts';
 
 /** A run of elements of the input in memory order: rows, columns, or an axis that is the same for every tile. */
@@ -53,7 +53,7 @@ function deal(shape: readonly number[], layout: Layout, out: readonly number[]):
 interface Part {
   readonly dim: number | Axis | 'hw';
   readonly axis?: Axis;
-  readonly reach?: AxisReach;
+  readonly reach?: ReceptiveField;
   readonly cells?: number;
 }
 
@@ -72,7 +72,7 @@ function partOf(atoms: readonly Atom[]): Part | undefined {
   if (first.block > 1 && factor > 1) return undefined;
   const { block } = first;
   const reach =
-    block > 1 ? windowReach(block, block, 0, 'clip', (n) => n / block) : factor > 1 ? blocksReach(factor) : SAME;
+    block > 1 ? windowField(block, block, 0, 'clip', (n) => n / block) : factor > 1 ? blockField(factor) : CELL_BY_CELL;
   return { dim: first.axis, axis: first.axis, reach, cells: size };
 }
 
@@ -88,7 +88,7 @@ export function reshape(view: NodeView): NodeRule | Obstacle {
   const wholeMap = obstacle('mixes rows and columns with other axes, so it needs the whole map');
   const dealt = deal(shape, layout, out);
   if (dealt === undefined) return wholeMap;
-  const reaches: Record<Axis, AxisReach> = { h: SAME, w: SAME };
+  const reaches: Record<Axis, ReceptiveField> = { h: CELL_BY_CELL, w: CELL_BY_CELL };
   const dims: (number | Axis | 'hw')[] = [];
   const target = { h: -1, w: -1, rows: layout.rows, cols: layout.cols };
   for (const [dim, atoms] of dealt.entries()) {
@@ -105,7 +105,7 @@ export function reshape(view: NodeView): NodeRule | Obstacle {
     reaches[part.axis] = part.reach!;
   }
   if ((target.h < 0 && layout.rows > 1) || (target.w < 0 && layout.cols > 1)) return wholeMap;
-  const moves = reaches.h !== SAME || reaches.w !== SAME;
+  const moves = reaches.h !== CELL_BY_CELL || reaches.w !== CELL_BY_CELL;
   if (moves && layout.h >= 0 && layout.h === layout.w) {
     // Unfolding and blocking at once would crop a folded map; nobody writes that.
     return obstacle('unfolds rows and columns into blocks');

@@ -1,13 +1,13 @@
-import type { Attribute, Initializer, Node } from '../../onnx/model.ts';
+import type { Attribute, GraphNode, Initializer } from '../../onnx/model.ts';
 import type { Dtype, TensorSpec } from '../../tensor/tensor.ts';
-import type { AxisReach } from '../axis-reach.ts';
 import type { Axis, Layout } from '../layout.ts';
+import type { ReceptiveField } from '../receptive-field.ts';
 
 /** How one input of an operator is read by a tile. */
-export interface InputReach {
+export interface InputRule {
   readonly layout: Layout;
-  readonly h: AxisReach;
-  readonly w: AxisReach;
+  readonly h: ReceptiveField;
+  readonly w: ReceptiveField;
   /** What padding is filled with; 0 unless given. */
   readonly fill?: number;
 }
@@ -31,7 +31,7 @@ export interface NodeRule {
   /** Per output; undefined for outputs that no tile can make. */
   readonly outputs: readonly (Layout | undefined)[];
   /** Per input; undefined for what is the same for every tile. */
-  readonly inputs: readonly (InputReach | undefined)[];
+  readonly inputs: readonly (InputRule | undefined)[];
   /** `anywhere`: runs cell by cell on whatever its inputs hold. `exact`: must be given exactly the cells that it reaches. */
   readonly runs: 'anywhere' | 'exact';
   /** Set where a run makes cells outside the map, which have to be cut off at once. */
@@ -46,15 +46,15 @@ export interface Obstacle {
 
 /** A node as its rule sees it. */
 export interface NodeView {
-  readonly node: Node;
+  readonly node: GraphNode;
   /** Version of the default operator set. */
   readonly opset: number;
   /** Layout of an input that is a feature map. */
   map(input: number): Layout | undefined;
   /** The node that makes an input; undefined for constants and inputs of the network. */
-  maker(input: number): Node | undefined;
+  maker(input: number): GraphNode | undefined;
   /** The nodes that read an output. */
-  readers(output: number): readonly Node[];
+  readers(output: number): readonly GraphNode[];
   /** Whether an input is given at all. */
   present(input: number): boolean;
   /** Whether an input is one of the stage's own. */

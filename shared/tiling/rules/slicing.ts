@@ -1,9 +1,9 @@
 import { floatAttribute, intAttribute, intsAttribute, stringAttribute } from '../../onnx/attributes.ts';
 import type { Initializer } from '../../onnx/model.ts';
 import { constantTensor } from '../../onnx/values.ts';
-import { type AxisReach, SAME, windowReach } from '../axis-reach.ts';
 import { type Axis, axisAt, type Layout } from '../layout.ts';
-import { tapsReach } from '../taps.ts';
+import { CELL_BY_CELL, type ReceptiveField, windowField } from '../receptive-field.ts';
+import { tapsField } from '../taps.ts';
 import { unfolded } from './channels.ts';
 import { resized } from './enlarging.ts';
 import { axisIndex, type NodeRule, type NodeView, type Obstacle, obstacle, type Rewrite } from './rule.ts';
@@ -11,7 +11,7 @@ import { paddedTaps } from './sampling.ts';
 import { slidingLayout } from './windows.ts';
 
 /** One axis of a Slice: where it starts and how far it steps. */
-interface Cut {
+interface AxisSlice {
   readonly dim: number;
   readonly start: number;
   readonly end: number;
@@ -21,7 +21,7 @@ interface Cut {
 /** As far as a Slice can go; fits int32, the narrower of the two index types. */
 const TO_THE_END = 2 ** 31 - 1;
 
-function cutsOf(view: NodeView, shape: readonly number[]): readonly Cut[] | Obstacle {
+function cutsOf(view: NodeView, shape: readonly number[]): readonly AxisSlice[] | Obstacle {
   const old = view.opset < 10;
   const starts = old ? intsAttribute(view.node, 'starts') : view.values(1);
   const ends = old ? intsAttribute(view.node, 'ends') : view.values(2);
@@ -38,10 +38,10 @@ function cutsOf(view: NodeView, shape: readonly number[]): readonly Cut[] | Obst
 }
 
 /** The bounds of a rewritten Slice: the tile is cropped before it, so along rows and columns only the step is left. */
-function sliceRewrite(view: NodeView, layout: Layout, cuts: readonly Cut[]): Rewrite {
+function sliceRewrite(view: NodeView, layout: Layout, cuts: readonly AxisSlice[]): Rewrite {
   const kept = cuts.filter((cut) => axisAt(layout, cut.dim) === undefined || cut.step !== 1);
   if (kept.length === 0) return { identity: true };
-  const spatial = (cut: Cut) => axisAt(layout, cut.dim) !== undefined;
+  const spatial = (cut: AxisSlice) => axisAt(layout, cut.dim) !== undefined;
   const given = new Map(cuts.map((cut, i) => [cut.dim, i]));
   const old = view.opset < 10;
   const original = (input: number, name: string) => (old ? intsAttribute(view.node, name) : view.values(input))!;
@@ -78,16 +78,16 @@ export function slice(view: NodeView): NodeRule | Obstacle {
   const out = view.output(0);
   const touching = cuts.filter((cut) => layout.h === cut.dim || layout.w === cut.dim);
   const moving = touching.filter((cut) => cut.start !== 0 || cut.end !== shape[cut.dim] || cut.step !== 1);
-  const rest = { outputs: [resizedUnlessFolded(layout, out)], inputs: [{ layout, h: SAME, w: SAME }] };
+  const rest = { outputs: [resizedUnlessFolded(layout, out)], inputs: [{ layout, h: CELL_BY_CELL, w: CELL_BY_CELL }] };
   if (touching.length === 0) return { ...rest, runs: 'anywhere' };
   const folded = unfolded(layout);
   if (folded !== undefined) return folded;
   if (moving.some((cut) => cut.step < 0)) return obstacle('reverses rows or columns');
-  const reaches: Record<Axis, AxisReach> = { h: SAME, w: SAME };
+  const reaches: Record<Axis, ReceptiveField> = { h: CELL_BY_CELL, w: CELL_BY_CELL };
   for (const { dim, start, end, step } of moving) {
     const alone = (cells: number) =>
       Math.max(0, Math.ceil((Math.min(end === shape[dim] ? cells : end, cells) - start) / step));
-    reaches[axisAt(layout, dim)!] = windowReach(1, step, -start, 'clip', alone);
+    reaches[axisAt(layout, dim)!] = windowField(1, step, -start, 'clip', alone);
   }
   return {
     outputs: rest.outputs,
@@ -123,7 +123,7 @@ export function pad(view: NodeView): NodeRule | Obstacle {
   const pads = padsOf(view, rank);
   const value = view.opset < 11 ? [floatAttribute(view.node, 'value', 0)] : view.present(2) ? view.values(2) : [0];
   if (pads === undefined || value === undefined) return obstacle('has pads that are not constant');
-  const reaches: Record<Axis, AxisReach> = { h: SAME, w: SAME };
+  const reaches: Record<Axis, ReceptiveField> = { h: CELL_BY_CELL, w: CELL_BY_CELL };
   const mode = stringAttribute(view.node, 'mode', 'constant');
   if (mode === 'constant' && value[0] === 0 && losesItsZeros(view))
     return obstacle('pads with 0 before a MaxPool, where ONNX Runtime pads with nothing');
@@ -133,12 +133,12 @@ export function pad(view: NodeView): NodeRule | Obstacle {
     if (!(layout.h === dim || layout.w === dim) || (before === 0 && after === 0)) continue;
     const folded = unfolded(layout);
     if (folded !== undefined) return folded;
-    const reach = paddedReach(mode, view.input(0)!.shape[dim]!, before, after);
+    const reach = paddedField(mode, view.input(0)!.shape[dim]!, before, after);
     if ('reason' in reach) return reach;
     reaches[axisAt(layout, dim)!] = reach;
     moves = true;
   }
-  if (!moves) return { outputs: [layout], inputs: [{ layout, h: SAME, w: SAME }], runs: 'anywhere' };
+  if (!moves) return { outputs: [layout], inputs: [{ layout, h: CELL_BY_CELL, w: CELL_BY_CELL }], runs: 'anywhere' };
   const inner = (values: readonly number[]) => values.map((n, dim) => (axisAt(layout, dim) === undefined ? n : 0));
   const left = [...inner(pads.before), ...inner(pads.after)];
   const rewrite: Rewrite = left.every((n) => n === 0)
@@ -171,14 +171,14 @@ function losesItsZeros(view: NodeView): boolean {
 }
 
 /** The reach of an axis that is padded in one of Pad's modes. */
-function paddedReach(mode: string, cells: number, before: number, after: number): AxisReach | Obstacle {
-  if (mode === 'constant') return windowReach(1, 1, before, 'pad', (own) => own + before + after);
+function paddedField(mode: string, cells: number, before: number, after: number): ReceptiveField | Obstacle {
+  if (mode === 'constant') return windowField(1, 1, before, 'pad', (own) => own + before + after);
   if (mode === 'wrap') return obstacle('wraps around, so each border needs the opposite one');
   if (mode !== 'reflect' && mode !== 'edge') return obstacle(`pads rows or columns in mode ${mode}`);
   if (before < 0 || after < 0) return obstacle(`pads in mode ${mode} and crops at once`);
   // A tile that is run alone mirrors at its own edges, and must have the cells for it.
   const alone = (own: number) => (mode === 'reflect' && own <= Math.max(before, after) ? 0 : own + before + after);
-  return tapsReach(paddedTaps(cells, before, after, mode), cells, { mul: 1, div: 1 }, alone);
+  return tapsField(paddedTaps(cells, before, after, mode), cells, { mul: 1, div: 1 }, alone);
 }
 
 /** SpaceToDepth-1..13. */
@@ -187,6 +187,6 @@ export function spaceToDepth(view: NodeView): NodeRule | Obstacle {
   if ('reason' in layout) return layout;
   if (layout.h !== 2 || layout.w !== 3) return obstacle('makes channels of other axes');
   const block = intAttribute(view.node, 'blocksize', 1);
-  const reach = windowReach(block, block, 0, 'clip', (cells) => cells / block);
+  const reach = windowField(block, block, 0, 'clip', (cells) => cells / block);
   return { outputs: [resized(layout, view.output(0))], inputs: [{ layout, h: reach, w: reach }], runs: 'exact' };
 }

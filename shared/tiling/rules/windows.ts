@@ -1,8 +1,8 @@
 import { intAttribute, intsAttribute } from '../../onnx/attributes.ts';
 import type { Attribute } from '../../onnx/model.ts';
 import { strayPadding, type WindowAxis, windowAxes } from '../../onnx/window.ts';
-import { type AxisReach, SAME, windowReach } from '../axis-reach.ts';
 import { type Axis, axisAt, type Layout } from '../layout.ts';
+import { CELL_BY_CELL, type ReceptiveField, windowField } from '../receptive-field.ts';
 import { type NodeRule, type NodeView, type Obstacle, obstacle, type Rewrite } from './rule.ts';
 
 /** Refuses maps whose rows or columns do not lie where a window slides: ONNX windows slide over axes 2, 3, ... */
@@ -38,7 +38,7 @@ function windows(view: NodeView, kernel: readonly number[], fill: number): Windo
   const axes = windowAxes(view.node, kernel, sizes);
   const stray = strayPadding(view.node, axes);
   if (stray !== undefined) return obstacle(stray);
-  const reaches: Record<Axis, AxisReach> = { h: SAME, w: SAME };
+  const reaches: Record<Axis, ReceptiveField> = { h: CELL_BY_CELL, w: CELL_BY_CELL };
   const pads = [...axes.map((axis) => axis.padBefore), ...axes.map((axis) => axis.padAfter)];
   let moves = false;
   axes.forEach((axis, i) => {
@@ -51,7 +51,7 @@ function windows(view: NodeView, kernel: readonly number[], fill: number): Windo
         kernel,
         sizes.map(() => cells),
       )[i]!.output;
-    reaches[spatial] = windowReach(extent, axis.stride, axis.padBefore, 'pad', alone);
+    reaches[spatial] = windowField(extent, axis.stride, axis.padBefore, 'pad', alone);
     pads[i] = 0;
     pads[i + axes.length] = 0;
     moves ||= extent > 1 || axis.stride > 1 || axis.padBefore > 0 || axis.padAfter > 0;

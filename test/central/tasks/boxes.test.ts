@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { answerWithBoxes, MAX_BOXES, overlap, suppress } from '../../../central/tasks/boxes.ts';
+import { answerWithBoxes, MAX_BOXES, nonMaximumSuppression, overlap } from '../../../central/tasks/boxes.ts';
 import type { ReadBox } from '../../../shared/model/heads/box-readers.ts';
 import { request } from './request.ts';
 
@@ -29,9 +29,9 @@ describe('overlap', () => {
   });
 });
 
-describe('suppress', () => {
+describe('nonMaximumSuppression', () => {
   it('keeps the best of boxes that overlap, per class', () => {
-    const kept = suppress(
+    const kept = nonMaximumSuppression(
       [box(0, 0, 10, 10, 0.6), box(1, 0, 11, 10, 0.8), box(1, 0, 11, 10, 0.7, 1), box(50, 50, 60, 60, 0.5)],
       0.45,
     );
@@ -39,8 +39,8 @@ describe('suppress', () => {
   });
 
   it('keeps boxes that overlap less than the threshold', () => {
-    expect(suppress([box(0, 0, 2, 2, 0.9), box(1, 0, 3, 2, 0.8)], 0.34)).toHaveLength(2);
-    expect(suppress([box(0, 0, 2, 2, 0.9), box(1, 0, 3, 2, 0.8)], 0.33)).toHaveLength(1);
+    expect(nonMaximumSuppression([box(0, 0, 2, 2, 0.9), box(1, 0, 3, 2, 0.8)], 0.34)).toHaveLength(2);
+    expect(nonMaximumSuppression([box(0, 0, 2, 2, 0.9), box(1, 0, 3, 2, 0.8)], 0.33)).toHaveLength(1);
   });
 
   it('leaves no two kept boxes of a class that overlap, and stays bounded in number', () => {
@@ -48,7 +48,7 @@ describe('suppress', () => {
     const any = fc.record({ x1: number, y1: number, x2: number, y2: number, score: number, index: fc.nat(2) });
     fc.assert(
       fc.property(fc.array(any, { maxLength: 300 }), (candidates) => {
-        const kept = suppress(candidates, 0.5);
+        const kept = nonMaximumSuppression(candidates, 0.5);
         expect(kept.length).toBeLessThanOrEqual(MAX_BOXES);
         for (const [i, a] of kept.entries())
           for (const b of kept.slice(i + 1)) if (a.index === b.index) expect(overlap(a, b)).toBeLessThanOrEqual(0.5);
@@ -60,7 +60,7 @@ describe('suppress', () => {
     const nan = Number.NaN;
     const infinite = Number.POSITIVE_INFINITY;
     expect(
-      suppress(
+      nonMaximumSuppression(
         [box(nan, 0, 1, 1), box(0, 0, infinite, 1), box(0, 0, 0, 1), box(2, 0, 1, 1), box(0, 0, 1, 1, nan)],
         0.5,
       ),
@@ -72,7 +72,7 @@ describe('suppress', () => {
       box(i % 300, i % 200, (i % 300) + 5, (i % 200) + 5, (i % 97) / 97),
     );
     const start = performance.now();
-    expect(suppress(flood, 0.5).length).toBeLessThanOrEqual(MAX_BOXES);
+    expect(nonMaximumSuppression(flood, 0.5).length).toBeLessThanOrEqual(MAX_BOXES);
     expect(performance.now() - start).toBeLessThan(2000);
   });
 });

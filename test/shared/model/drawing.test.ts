@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { classColour, escapeXml, layOver, predictionsSvg } from '../../../shared/model/drawing.ts';
-import { IDENTITY_MAPPING } from '../../../shared/model/placement.ts';
+import { IDENTITY_MAPPING } from '../../../shared/model/picture-placement.ts';
 
 describe('predictionsSvg', () => {
   it('draws boxes where they are in the shown picture, the best on top', () => {

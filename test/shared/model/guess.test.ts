@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { guessCard, nameOfFile } from '../../../shared/model/guess.ts';
-import type { Model, Node } from '../../../shared/onnx/model.ts';
+import type { GraphNode, Model } from '../../../shared/onnx/model.ts';
 import { readModel } from '../../../shared/onnx/read.ts';
 import { ints, node, sketch, weights } from '../onnx/build.ts';
 import { missing, NETWORKS, networkBytes } from '../onnx/networks.ts';
@@ -14,7 +14,7 @@ function shaped(
   last = 'Gemm',
   extra: Partial<Model> = {},
 ): Model {
-  const nodes: Node[] = Object.keys(outputs).map((name) => node(last, ['x'], [name]));
+  const nodes: GraphNode[] = Object.keys(outputs).map((name) => node(last, ['x'], [name]));
   const model = sketch({ nodes, inputs: { x: input }, outputs: Object.keys(outputs) });
   const withShapes = model.graph.outputs.map((output) => ({ ...output, shape: outputs[output.name] }));
   return { ...model, ...extra, graph: { ...model.graph, outputs: withShapes } };

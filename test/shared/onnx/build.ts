@@ -1,5 +1,5 @@
 import { elementNumber } from '../../../shared/onnx/element-types.ts';
-import type { Attribute, Initializer, Model, Node } from '../../../shared/onnx/model.ts';
+import type { Attribute, GraphNode, Initializer, Model } from '../../../shared/onnx/model.ts';
 import { newModel } from '../../../shared/onnx/new-model.ts';
 import { constantTensor } from '../../../shared/onnx/values.ts';
 import type { Dtype } from '../../../shared/tensor/tensor.ts';
@@ -24,7 +24,7 @@ export function node(
   inputs: readonly string[],
   outputs: readonly string[],
   attributes: Readonly<Record<string, PlainAttribute>> = {},
-): Node {
+): GraphNode {
   const entries = Object.entries(attributes).map(([name, value]) => [name, attribute(value)] as const);
   return { name: outputs[0] ?? '', op, domain: '', inputs, outputs, attributes: new Map(entries) };
 }
@@ -43,7 +43,7 @@ export function weights(name: string, dims: readonly number[]): Initializer {
 
 /** What a test says of a model; shapes of inputs may be symbolic. */
 export interface ModelSketch {
-  readonly nodes: readonly Node[];
+  readonly nodes: readonly GraphNode[];
   readonly inputs: Readonly<Record<string, readonly (number | string)[] | undefined>>;
   readonly outputs: readonly string[];
   readonly constants?: readonly Initializer[];

@@ -1,5 +1,5 @@
 import { writeAttribute } from '../../../shared/onnx/attribute-proto.ts';
-import type { Attribute, Model, Node } from '../../../shared/onnx/model.ts';
+import type { Attribute, GraphNode, Model } from '../../../shared/onnx/model.ts';
 import { fields, MessageWriter } from '../../../shared/onnx/protobuf.ts';
 import { writeModel, writeNode } from '../../../shared/onnx/write.ts';
 import { sketch } from './build.ts';
@@ -12,7 +12,7 @@ export interface FunctionSketch {
   readonly name: string;
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
-  readonly nodes: readonly Node[];
+  readonly nodes: readonly GraphNode[];
   readonly attributes?: readonly string[];
   readonly defaults?: Readonly<Record<string, Attribute>>;
   readonly opsets?: Readonly<Record<string, number>>;
@@ -42,7 +42,7 @@ export function withFunctions(model: Model, functions: readonly FunctionSketch[]
 }
 
 /** The same node as a call of a function. */
-export function call(node: Node, overload?: string): Node {
+export function call(node: GraphNode, overload?: string): GraphNode {
   const unknown = overload === undefined ? {} : { unknown: new MessageWriter().text(8, overload).finish() };
   return { ...node, domain: DOMAIN, ...unknown };
 }
@@ -53,7 +53,7 @@ export function reference(name: string, target: string, type: number): Attribute
 }
 
 /** A graph attribute of the name that makes `outputs` and reads what is around it. */
-export function body(name: string, nodes: readonly Node[], outputs: readonly string[]): Attribute {
+export function body(name: string, nodes: readonly GraphNode[], outputs: readonly string[]): Attribute {
   for (const field of fields(writeModel(sketch({ nodes, inputs: {}, outputs })))) {
     if (field.number !== 7) continue;
     const graph = new MessageWriter().encoded(field.payload);

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { Initializer, Node } from '../../../shared/onnx/model.ts';
+import type { GraphNode, Initializer } from '../../../shared/onnx/model.ts';
 import { resolveModel } from '../../../shared/onnx/resolve.ts';
 import { constantTensor } from '../../../shared/onnx/values.ts';
 import { float, ints, node, type PlainAttribute, sketch, weights } from './build.ts';
@@ -30,7 +30,7 @@ async function compare({
   shape = [1, 4, 9, 7],
 }: Step) {
   const names = Array.from({ length: outputs }, (_, i) => `y${i}`);
-  const nodes: Node[] = [node(op, ['x', ...rest], names, attributes)];
+  const nodes: GraphNode[] = [node(op, ['x', ...rest], names, attributes)];
   const resolved = resolveModel(sketch({ nodes, inputs: { x: shape }, outputs: names, constants, opset }));
   const real = await typesByRunning(resolved);
   expect(real.size).toBe(outputs);

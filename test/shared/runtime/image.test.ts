@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import sharp, { type Sharp } from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { TesseraError } from '../../../shared/errors.ts';
-import type { PictureInput } from '../../../shared/model/placement.ts';
+import type { PictureInput } from '../../../shared/model/picture-placement.ts';
 import { decodeFrame, encodeJpeg, type PictureFrame } from '../../../shared/runtime/image.ts';
 
 const RED = [255, 0, 0] as const;

@@ -1,5 +1,5 @@
 import { expect } from 'vitest';
-import type { Attribute, Initializer, Model, Node, ResolvedModel } from '../../../shared/onnx/model.ts';
+import type { Attribute, GraphNode, Initializer, Model, ResolvedModel } from '../../../shared/onnx/model.ts';
 import { newModel } from '../../../shared/onnx/new-model.ts';
 import { resolveModel } from '../../../shared/onnx/resolve.ts';
 import { valueInfo } from '../../../shared/onnx/value-info-proto.ts';
@@ -42,7 +42,7 @@ export function noise(count: number, seed: number): number[] {
 /** Writes small networks down, node by node. */
 export class Network {
   readonly opset: number;
-  readonly #nodes: Node[] = [];
+  readonly #nodes: GraphNode[] = [];
   readonly #constants = new Map<string, Initializer>();
   readonly #inputs: { name: string; shape: readonly number[]; dtype: Dtype }[] = [];
   #count = 0;

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { tileReach } from '../../../shared/tiling/reach.ts';
 import { TILED_OPERATORS } from '../../../shared/tiling/rules/table.ts';
+import { findTileable } from '../../../shared/tiling/tileable.ts';
 import { Dice, rolls } from './dice.ts';
 import { type GridSizes, Network } from './network.ts';
 import { TRIALS } from './trials/all.ts';
@@ -53,7 +53,7 @@ test('an attribute that no rule knows ends the stage, whatever the operator', ()
       return { ...node, attributes };
     });
     const changed = { ...resolved, model: { ...resolved.model, graph: { ...graph, nodes } } };
-    const { stops } = tileReach(
+    const { stops } = findTileable(
       changed,
       graph.inputs.map(({ name }) => name),
     );

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { tileReach } from '../../../shared/tiling/reach.ts';
+import { findTileable } from '../../../shared/tiling/tileable.ts';
 import { expectLossless, type GridSizes, Network, type Plain } from './network.ts';
 
 /** A network with one operator under test between two convolutions, so that its tiles have halos on both sides. */
@@ -547,7 +547,7 @@ describe('shapes of inputs', () => {
     const planes = net.op('Unsqueeze', [net.input([1, 12, 14]), net.ints(1)]);
     const resolved = net.resolve(net.conv(planes, 1, 2, [3, 3], { pads: [1, 1, 1, 1] }));
     await expectLossless(resolved, undefined, [[3, 3]]);
-    const layout = tileReach(resolved, ['x0']).layouts.get('x0');
+    const layout = findTileable(resolved, ['x0']).layouts.get('x0');
     expect(layout).toEqual({ h: 1, w: 2, rows: 12, cols: 14 });
   });
 
@@ -663,7 +663,7 @@ describe('what ends a tile stage says why', () => {
   ];
   test.each(cases)('%s', (op, build, reason) => {
     const resolved = around(build);
-    const [stop] = tileReach(resolved, ['x0']).stops;
+    const [stop] = findTileable(resolved, ['x0']).stops;
     expect(stop?.op).toBe(op);
     expect(stop?.reason).toMatch(reason);
     expect(stop?.waits).toBe(false);
@@ -679,13 +679,13 @@ describe('what ends a tile stage says why', () => {
       (net, x) => net.op('BatchNormalization', [x, ...[1, 2, 3, 4].map(() => net.weight(4))], attributes, outputs),
       opset,
     );
-    const { stops } = tileReach(resolved, ['x0']);
+    const { stops } = findTileable(resolved, ['x0']);
     expect(stops[0]?.reason).toMatch(reason);
   });
 
   test('an operator that joins a tiled map with one from behind a stop waits for it', () => {
     const resolved = around((net, x) => net.op('Mul', [x, net.op('Sigmoid', [net.op('GlobalAveragePool', [x])])]));
-    const { stops } = tileReach(resolved, ['x0']);
+    const { stops } = findTileable(resolved, ['x0']);
     expect(stops.map(({ op, waits }) => [op, waits])).toEqual([
       ['GlobalAveragePool', false],
       ['Mul', true],

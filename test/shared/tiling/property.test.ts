@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { differenceBound } from '../../../shared/tiling/difference-bound.ts';
-import { tileReach } from '../../../shared/tiling/reach.ts';
+import { findTileable } from '../../../shared/tiling/tileable.ts';
 import { expectLossless, stageOf } from './network.ts';
 import { randomNetwork, steps } from './random-network.ts';
 
@@ -35,7 +35,7 @@ test('random networks of halves stay within their bound', { timeout: 3_600_000 }
       if (network === undefined) return;
       const { resolved, outputs } = network;
       // Halves are not interpolated by no whole factor.
-      if (tileReach(resolved, ['x0']).stops.length > 0) return;
+      if (findTileable(resolved, ['x0']).stops.length > 0) return;
       const bound = differenceBound(resolved, [
         stageOf(['x0'], outputs, { kind: 'tiles', padding: 'halo', rows: [1], cols: [1] }),
       ]);

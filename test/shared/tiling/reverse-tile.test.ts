@@ -1,14 +1,14 @@
 import { describe, expect, test } from 'vitest';
 import { crop, type Tensor } from '../../../shared/tensor/tensor.ts';
-import { reachHigh, reachLow, windowReach } from '../../../shared/tiling/axis-reach.ts';
 import type { TileForm } from '../../../shared/tiling/form.ts';
+import { firstInputCell, inputCellsEnd, windowField } from '../../../shared/tiling/receptive-field.ts';
 import { buildStage } from '../../../shared/tiling/stage.ts';
 import { haloStage, inputsFor, Network, sessions, stageOf } from './network.ts';
 
 /** in_start, in_end (clipped), pad_before, pad_after as the papers write them. */
 function reverse(a: number, b: number, kernel: number, stride: number, pad: number, size: number): number[] {
-  const reach = windowReach(kernel, stride, pad, 'pad', (n) => n);
-  const [lo, hi] = [reachLow(reach, a), reachHigh(reach, b)];
+  const reach = windowField(kernel, stride, pad, 'pad', (n) => n);
+  const [lo, hi] = [firstInputCell(reach, a), inputCellsEnd(reach, b)];
   return [Math.max(0, lo), Math.min(size, hi), Math.max(0, -lo), Math.max(0, hi - size)];
 }
 

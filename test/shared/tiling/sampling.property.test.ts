@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { ResolvedModel } from '../../../shared/onnx/model.ts';
-import { tileReach } from '../../../shared/tiling/reach.ts';
+import { findTileable } from '../../../shared/tiling/tileable.ts';
 import { expectLossless, type GridSizes, Network } from './network.ts';
 
 /** Set TESSERA_FUZZ_RUNS for a longer search. */
@@ -61,7 +61,7 @@ test('Resize from any size to any size equals the runtime, whatever its mode', {
   await fc.assert(
     fc.asyncProperty(resizing, sides, sides, grids, async (how, from, to, list) => {
       const resolved = resized(how, from, to);
-      expect(tileReach(resolved, ['x0']).stops).toEqual([]);
+      expect(findTileable(resolved, ['x0']).stops).toEqual([]);
       await expectLossless(resolved, undefined, list);
     }),
     { numRuns: runs, examples: FOUND },

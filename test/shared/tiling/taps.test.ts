@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest';
-import { reachHigh, reachLow } from '../../../shared/tiling/axis-reach.ts';
+import { firstInputCell, inputCellsEnd } from '../../../shared/tiling/receptive-field.ts';
 import { paddedTaps, resizedTaps } from '../../../shared/tiling/rules/sampling.ts';
-import { localIndices, type Taps, tapsMatrix, tapsReach } from '../../../shared/tiling/taps.ts';
+import { localIndices, type Taps, tapsField, tapsMatrix } from '../../../shared/tiling/taps.ts';
 
-const reachOf = (taps: Taps, cells: number) => tapsReach(taps, cells, { mul: 1, div: 1 }, (own) => own);
+const reachOf = (taps: Taps, cells: number) => tapsField(taps, cells, { mul: 1, div: 1 }, (own) => own);
 
 /** Lowest source, and one past the highest, of the output cells [a, b). */
 function hull({ sources }: Taps, a: number, b: number): [number, number] {
@@ -25,7 +25,7 @@ test('a resized band needs exactly the cells that it samples', () => {
         const reach = reachOf(taps, input);
         for (let a = 0; a < output; a++)
           for (let b = a + 1; b <= output; b++)
-            expect([reachLow(reach, a), reachHigh(reach, b)], `${mode} ${coordinates} [${a}, ${b})`).toEqual(
+            expect([firstInputCell(reach, a), inputCellsEnd(reach, b)], `${mode} ${coordinates} [${a}, ${b})`).toEqual(
               hull(taps, a, b),
             );
       }
@@ -38,9 +38,10 @@ test('a mirrored band needs at least the cells that it shows, and only those awa
   for (let a = 0; a < 17; a++)
     for (let b = a + 1; b <= 17; b++) {
       const [low, high] = hull(taps, a, b);
-      expect(reachLow(reach, a)).toBeLessThanOrEqual(low);
-      expect(reachHigh(reach, b)).toBeGreaterThanOrEqual(high);
-      if (a >= 3 && b > 6 && b <= 15 && a <= 12) expect([reachLow(reach, a), reachHigh(reach, b)]).toEqual([low, high]);
+      expect(firstInputCell(reach, a)).toBeLessThanOrEqual(low);
+      expect(inputCellsEnd(reach, b)).toBeGreaterThanOrEqual(high);
+      if (a >= 3 && b > 6 && b <= 15 && a <= 12)
+        expect([firstInputCell(reach, a), inputCellsEnd(reach, b)]).toEqual([low, high]);
     }
 });
 

@@ -4,8 +4,8 @@ import type { Model, ResolvedModel } from '../../../shared/onnx/model.ts';
 import { resolveModel } from '../../../shared/onnx/resolve.ts';
 import { numbers } from '../../../shared/tensor/numbers.ts';
 import type { Dtype, Tensor } from '../../../shared/tensor/tensor.ts';
-import { tileReach } from '../../../shared/tiling/reach.ts';
 import { compareTensors, runStage } from '../../../shared/tiling/reference.ts';
+import { findTileable } from '../../../shared/tiling/tileable.ts';
 import { type GridSizes, haloStage, inputsFor, type Network, sessions } from './network.ts';
 
 /** What became of a network: tiles equal the runtime's whole, or it was refused and by whom. */
@@ -67,7 +67,7 @@ export async function judge(net: Network, outputs: readonly string[], grids: rea
     throw error;
   }
   expectSpecs(resolved, whole);
-  const { stops, layouts } = tileReach(resolved, inputs);
+  const { stops, layouts } = findTileable(resolved, inputs);
   const [stop] = stops;
   if (stop !== undefined) return { kind: 'refused', reason: `${stop.op} ${stop.reason}` };
   const made = outputs.filter((output) => layouts.has(output));

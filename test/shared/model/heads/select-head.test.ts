@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { decodeTask } from '../../../../central/tasks/task.ts';
 import { guessCard } from '../../../../shared/model/guess.ts';
-import { confirmHead } from '../../../../shared/model/heads/confirm-head.ts';
-import type { Look, ReadingContext } from '../../../../shared/model/heads/reading.ts';
+import type { CandidateContext, TrialOutputs } from '../../../../shared/model/heads/candidate.ts';
+import { selectHead } from '../../../../shared/model/heads/select-head.ts';
 import type { Dtype, Tensor } from '../../../../shared/tensor/tensor.ts';
 import { floats, longs } from '../../../central/tasks/request.ts';
 import { node, sketch } from '../../onnx/build.ts';
@@ -88,8 +88,8 @@ const centred = (box: number, next: () => number) => {
 const low = (count: number, next: () => number) => Array.from({ length: count }, () => 0.05 * next());
 
 /** What is made of outputs: the predictions of the head that was taken, or what is known where none was. */
-function made(outputs: Outputs, options: Partial<ReadingContext> & { labels?: number } = {}) {
-  const context: ReadingContext = {
+function made(outputs: Outputs, options: Partial<CandidateContext> & { labels?: number } = {}) {
+  const context: CandidateContext = {
     width: SIDE,
     height: SIDE,
     channels: 3,
@@ -102,14 +102,14 @@ function made(outputs: Outputs, options: Partial<ReadingContext> & { labels?: nu
     luma: [new Uint8Array(SIDE * SIDE)],
     ...options,
   };
-  const look: Look = Object.entries(outputs).map(([name, { dtype, shape, data }]) => {
+  const look: TrialOutputs = Object.entries(outputs).map(([name, { dtype, shape, data }]) => {
     const values =
       dtype === 'int64'
         ? Array.from(new BigInt64Array(data.slice().buffer), Number)
         : new Float32Array(data.slice().buffer, 0, data.byteLength / 4);
     return { name, dtype: dtype as Dtype, shape, values };
   });
-  const { head, known } = confirmHead([look], context);
+  const { head, known } = selectHead([look], context);
   const model = sketch({
     nodes: Object.keys(outputs).map((name) => node('Gemm', ['x'], [name])),
     inputs: { x: [1, 3, context.height, context.width] },
@@ -138,7 +138,7 @@ const nanodetSide = (distance: number, stride: number) => {
 
 describe('one object is found where it is', () => {
   const cell = GRID[0] + GRID[1] + 5 * 10 + 3;
-  const cases: [string, string, Outputs, (Partial<ReadingContext> & { labels?: number })?][] = [
+  const cases: [string, string, Outputs, (Partial<CandidateContext> & { labels?: number })?][] = [
     ['YOLOX', 'class 2', { y: sparse([1, CELLS, 85], (set) => row(set, cell, [...raw, 0.95, ...coco(0.9474)])) }],
     [
       'YOLOX of a trained network',
@@ -367,7 +367,7 @@ describe('what the numbers do not say stays raw, with what is known', () => {
       shape,
       Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => from + (to - from) * next()),
     );
-  const cases: [string, Outputs, (Partial<ReadingContext> & { labels?: number })?][] = [
+  const cases: [string, Outputs, (Partial<CandidateContext> & { labels?: number })?][] = [
     ['boxes before their priors', { loc: noise([1, 5972, 4], -2, 2), conf: noise([1, 5972, 2], 0, 0.4) }],
     [
       'RetinaFace',

@@ -1,18 +1,18 @@
 import fc from 'fast-check';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
-import { adviceFor, describeBytes, isAnimatedPng, sniff } from '../../../shared/model/sniff.ts';
+import { adviceFor, describeBytes, isAnimatedPng, payloadKind } from '../../../shared/model/payload-kind.ts';
 import { encode } from '../../../shared/runtime/cbor.ts';
 
 const picture = () => sharp({ create: { width: 4, height: 4, channels: 3, background: 'red' } });
 const text = (value: string) => new TextEncoder().encode(value);
 
-describe('sniff', () => {
+describe('payloadKind', () => {
   it('tells pictures and envelopes apart by their first bytes', async () => {
-    expect(sniff(await picture().jpeg().toBuffer())).toBe('jpeg');
-    expect(sniff(await picture().png().toBuffer())).toBe('png');
-    expect(sniff(encode({ v: 1, format: 'rgb', d: new Uint8Array(70000) }))).toBe('cbor');
-    expect(sniff(Uint8Array.of(0xd9, 0xd9, 0xf7, 0xa1, 0x61, 0x76, 1))).toBe('cbor');
+    expect(payloadKind(await picture().jpeg().toBuffer())).toBe('jpeg');
+    expect(payloadKind(await picture().png().toBuffer())).toBe('png');
+    expect(payloadKind(encode({ v: 1, format: 'rgb', d: new Uint8Array(70000) }))).toBe('cbor');
+    expect(payloadKind(Uint8Array.of(0xd9, 0xd9, 0xf7, 0xa1, 0x61, 0x76, 1))).toBe('cbor');
   });
 
   it('knows nothing of what is not accepted', async () => {
@@ -22,15 +22,15 @@ describe('sniff', () => {
       text('<svg/>'),
       text('{}'),
     ])
-      expect(sniff(bytes)).toBeUndefined();
-    expect(sniff(new Uint8Array(0))).toBeUndefined();
-    expect(sniff(Uint8Array.of(0xff))).toBeUndefined();
+      expect(payloadKind(bytes)).toBeUndefined();
+    expect(payloadKind(new Uint8Array(0))).toBeUndefined();
+    expect(payloadKind(Uint8Array.of(0xff))).toBeUndefined();
   });
 
   it('never throws, and describes anything in a line', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 80 }), (bytes) => {
-        sniff(bytes);
+        payloadKind(bytes);
         isAnimatedPng(bytes);
         expect(describeBytes(bytes)).toMatch(/^[^\n]+$/);
       }),
@@ -76,7 +76,7 @@ describe('a picture that travels as text', () => {
       [Buffer.from('no picture, but a long text with 12 Words. '.repeat(3), 'utf8').toString('base64'), 'base64 text'],
     ];
     for (const [written, expected] of said) {
-      expect(sniff(text(written))).toBeUndefined();
+      expect(payloadKind(text(written))).toBeUndefined();
       expect(describeBytes(text(written))).toBe(expected);
       expect(adviceFor(text(written), 'message')).toMatch(/^publish the bytes/);
       expect(adviceFor(text(written), 'file')).not.toMatch(/convert/);

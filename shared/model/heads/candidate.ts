@@ -2,7 +2,7 @@ import type { Tensor } from '../../tensor/tensor.ts';
 import type { Head } from '../guess-head.ts';
 
 /** One output of a trial run, with its elements as numbers. */
-export interface Seen {
+export interface TrialOutput {
   readonly name: string;
   readonly dtype: Tensor['dtype'];
   readonly shape: readonly number[];
@@ -10,7 +10,7 @@ export interface Seen {
 }
 
 /** The outputs of one trial run, in the graph's order. */
-export type Look = readonly Seen[];
+export type TrialOutputs = readonly TrialOutput[];
 
 /** What a trial run says of a reading. */
 export interface Verdict {
@@ -23,16 +23,16 @@ export interface Verdict {
 }
 
 /** A meaning that the outputs may have by their shapes; the numbers of a trial run decide. */
-export interface Reading {
+export interface HeadCandidate {
   /** For people, as `yolov8 of 80 classes`. */
   readonly name: string;
   readonly head: Head;
-  /** `picture`: the number of the trial picture that the look is of. */
-  readonly judge: (look: Look, picture: number) => Verdict;
+  /** `picture`: the number of the trial picture that the outputs are of. */
+  readonly judge: (outputs: TrialOutputs, picture: number) => Verdict;
 }
 
 /** What is known of the network beside its outputs. */
-export interface ReadingContext {
+export interface CandidateContext {
   readonly width: number;
   readonly height: number;
   readonly channels: number;
@@ -50,10 +50,10 @@ export interface ReadingContext {
 }
 
 /** A reading that does not fit. */
-export const refused = (reason: string): Verdict => ({ reason, doubt: 1 });
+export const implausible = (reason: string): Verdict => ({ reason, doubt: 1 });
 
 /** Sizes without axes of one in front. */
-export function withoutFront(shape: readonly number[]): readonly number[] {
+export function withoutLeadingOnes(shape: readonly number[]): readonly number[] {
   const first = shape.findIndex((size) => size !== 1);
   return first === -1 ? [] : shape.slice(first);
 }

@@ -1,12 +1,12 @@
 import { type Head, RAW_HEAD } from '../guess-head.ts';
-import { classReadings } from './class-readings.ts';
-import { mapReadings } from './map-readings.ts';
-import type { Look, Reading, ReadingContext, Verdict } from './reading.ts';
-import { splitReadings } from './split-readings.ts';
-import { tableReadings } from './table-readings.ts';
+import type { CandidateContext, HeadCandidate, TrialOutputs, Verdict } from './candidate.ts';
+import { classCandidates } from './class-candidates.ts';
+import { mapCandidates } from './map-candidates.ts';
+import { splitCandidates } from './split-candidates.ts';
+import { tableCandidates } from './table-candidates.ts';
 
 /** What a trial run left of a guess. */
-export interface ConfirmedHead {
+export interface SelectedHead {
   readonly head: Head;
   /** What is known where the outputs stay raw, one sentence each; empty where a reading was taken. */
   readonly known: readonly string[];
@@ -23,17 +23,21 @@ function allFinite(values: ArrayLike<number>): boolean {
   return true;
 }
 
-function readingsOf(look: Look, context: ReadingContext): Reading[] {
+function candidatesFor(look: TrialOutputs, context: CandidateContext): HeadCandidate[] {
   const [first] = look;
   if (first === undefined) return [];
   const rest = look.slice(1);
   if (rest.length === 0)
-    return [...classReadings(first, context), ...tableReadings(first, context, false), ...mapReadings(first, context)];
+    return [
+      ...classCandidates(first, context),
+      ...tableCandidates(first, context, false),
+      ...mapCandidates(first, context),
+    ];
   // Maps of the grids, and prototypes of masks, stand beside a table that says everything.
   const hasMasks = rest.length === 1 && rest[0]!.shape.length === 4 && rest[0]!.shape[1] === 32;
   const onlyGrids = rest.every(({ shape }) => shape.length === 5);
-  if (hasMasks || onlyGrids) return tableReadings(first, context, hasMasks);
-  return splitReadings(look, context);
+  if (hasMasks || onlyGrids) return tableCandidates(first, context, hasMasks);
+  return splitCandidates(look, context);
 }
 
 /** The verdict of all pictures together. One that showed nothing says nothing, unless none showed anything. */
@@ -48,13 +52,13 @@ function together(verdicts: readonly Verdict[]): Verdict {
  * The one meaning of the outputs that the numbers of the trial pictures allow. Where none fits, or several do, the head is
  * raw, and `known` says what was seen.
  */
-export function confirmHead(looks: readonly Look[], context: ReadingContext): ConfirmedHead {
+export function selectHead(looks: readonly TrialOutputs[], context: CandidateContext): SelectedHead {
   const look = looks[0] ?? [];
   const outputs = look.map(({ name, shape }) => `${name} [${shape.join(', ')}]`).join(', ');
   const said = `outputs: ${outputs}`;
   const odd = looks.flat().find(({ values }) => !allFinite(values));
   if (odd !== undefined) return { head: RAW_HEAD, known: [said, `${odd.name} holds values that are no numbers`] };
-  const judged = readingsOf(look, context).map(({ name, head, judge }) => ({
+  const judged = candidatesFor(look, context).map(({ name, head, judge }) => ({
     name,
     head,
     verdict: together(looks.map((look, picture) => judge(look, picture))),

@@ -1,6 +1,6 @@
 import { TesseraError } from '../errors.ts';
-import { type AxisReach, reachHigh, reachLow } from './axis-reach.ts';
 import { type Axis, cells } from './layout.ts';
+import { firstInputCell, inputCellsEnd, type ReceptiveField } from './receptive-field.ts';
 import type { NodeRule } from './rules/rule.ts';
 import type { Segment } from './segment.ts';
 
@@ -15,7 +15,7 @@ export function emptyRanges(count: number): Ranges {
   return { lo: new Int32Array(count), hi: new Int32Array(count) };
 }
 
-/** Whether two bands' ranges agree everywhere. */
+/** Whether two bands' ranges are equal everywhere. */
 export function sameRanges(a: Ranges, b: Ranges): boolean {
   if (a === b) return true;
   for (let k = 0; k < a.lo.length; k++) if (a.lo[k] !== b.lo[k] || a.hi[k] !== b.hi[k]) return false;
@@ -23,7 +23,7 @@ export function sameRanges(a: Ranges, b: Ranges): boolean {
 }
 
 /** Ranges along one axis for the nodes of a segment (by their place in it); undefined for nodes of constants. */
-export interface AxisWalk {
+export interface AxisRanges {
   /** What tiles must know of each tensor: the hull of what its consumers need. */
   readonly need: ReadonlyMap<string, Ranges>;
   /** What a run holds of each tensor: at least what is needed, never cells outside the map. */
@@ -33,11 +33,11 @@ export interface AxisWalk {
   /** Per node and input: the cells that the operator is given, padding counted (so it may pass the map's ends). */
   readonly given: readonly (readonly (Ranges | undefined)[] | undefined)[];
   /** Nodes that run on whatever their inputs hold, because all of them hold the same. */
-  readonly agree: readonly boolean[];
+  readonly aligned: readonly boolean[];
 }
 
 /** Which node runs `anywhere` on inputs that hold the same for every possible band; found by a walk over all of them. */
-export type Agreement = (node: number) => boolean;
+export type Alignment = (node: number) => boolean;
 
 function uniteInto(target: Map<string, Ranges>, name: string, count: number): { ranges: Ranges; fresh: boolean } {
   const known = target.get(name);
@@ -48,19 +48,19 @@ function uniteInto(target: Map<string, Ranges>, name: string, count: number): { 
 }
 
 /** A run whose window would lie in the padding altogether is widened until it touches the map, so that there is something to pad. */
-function widen(reach: AxisReach, size: number, outSize: number, run: Ranges): void {
+function widen(reach: ReceptiveField, size: number, outSize: number, run: Ranges): void {
   for (let k = 0; k < run.lo.length; k++) {
-    while (run.lo[k]! > 0 && reachLow(reach, run.lo[k]!) >= size) run.lo[k]!--;
-    while (run.hi[k]! < outSize && reachHigh(reach, run.hi[k]!) <= 0) run.hi[k]!++;
+    while (run.lo[k]! > 0 && firstInputCell(reach, run.lo[k]!) >= size) run.lo[k]!--;
+    while (run.hi[k]! < outSize && inputCellsEnd(reach, run.hi[k]!) <= 0) run.hi[k]!++;
   }
 }
 
 /** Adds what an operator needs of an input when it makes `run`: clipped to the map, at least one cell. */
-function needInto(need: Map<string, Ranges>, name: string, reach: AxisReach, size: number, run: Ranges): void {
+function needInto(need: Map<string, Ranges>, name: string, reach: ReceptiveField, size: number, run: Ranges): void {
   const { ranges, fresh } = uniteInto(need, name, run.lo.length);
   for (let k = 0; k < run.lo.length; k++) {
-    const lo = Math.min(Math.max(reachLow(reach, run.lo[k]!), 0), size - 1);
-    const hi = Math.max(Math.min(reachHigh(reach, run.hi[k]!), size), lo + 1);
+    const lo = Math.min(Math.max(firstInputCell(reach, run.lo[k]!), 0), size - 1);
+    const hi = Math.max(Math.min(inputCellsEnd(reach, run.hi[k]!), size), lo + 1);
     ranges.lo[k] = fresh ? lo : Math.min(ranges.lo[k]!, lo);
     ranges.hi[k] = fresh ? hi : Math.max(ranges.hi[k]!, hi);
   }
@@ -71,12 +71,12 @@ function needInto(need: Map<string, Ranges>, name: string, reach: AxisReach, siz
  * hull where several consumers meet (D3, section V; FACTS section 4). Forwards: what each run really holds, which can
  * be more than is needed of it (a crop in front of each consumer of a hull; none behind cell-by-cell operators).
  */
-export function walkAxis(
+export function axisRanges(
   segment: Segment,
   axis: Axis,
   wanted: ReadonlyMap<string, Ranges>,
-  agreement?: Agreement,
-): AxisWalk {
+  alignment?: Alignment,
+): AxisRanges {
   const count = [...wanted.values()][0]?.lo.length ?? 0;
   const need = new Map<string, Ranges>();
   for (const [name, ranges] of wanted) need.set(name, { lo: ranges.lo.slice(), hi: ranges.hi.slice() });
@@ -92,7 +92,7 @@ export function walkAxis(
       if (input !== undefined) needInto(need, node.inputs[i]!, input[axis], cells(input.layout, axis), run);
     });
   }
-  return forwards(segment, axis, need, runs, agreement);
+  return forwards(segment, axis, need, runs, alignment);
 }
 
 function hullOfOutputs(need: Map<string, Ranges>, outputs: readonly string[], count: number): Ranges {
@@ -115,8 +115,8 @@ function forwards(
   axis: Axis,
   need: ReadonlyMap<string, Ranges>,
   runs: (Ranges | undefined)[],
-  agreement: Agreement | undefined,
-): AxisWalk {
+  alignment: Alignment | undefined,
+): AxisRanges {
   const have = new Map<string, Ranges>();
   for (const [name, ranges] of need) if (isSource(segment, name)) have.set(name, ranges);
   // Constants that vary in space are held whole.
@@ -129,34 +129,34 @@ function forwards(
     return whole;
   };
   const given: (readonly (Ranges | undefined)[] | undefined)[] = [];
-  const agree: boolean[] = [];
+  const aligned: boolean[] = [];
   segment.nodes.forEach(({ node, rule }, index) => {
     if (rule === undefined) {
       given.push(undefined);
-      agree.push(true);
+      aligned.push(true);
       return;
     }
     const held = rule.inputs.map((input, i) => input && holdings(node.inputs[i]!, cells(input.layout, axis)));
     const run = runs[index]!;
     const moving = held.filter((ranges, i) => ranges !== undefined && rule.inputs[i]![axis].mul !== 0);
     const alike = rule.runs === 'anywhere' && moving.every((ranges) => sameRanges(ranges!, moving[0]!));
-    const agrees = agreement === undefined ? alike : agreement(index);
-    if (agrees && rule.runs === 'anywhere' && !alike)
+    const isAligned = alignment === undefined ? alike : alignment(index);
+    if (isAligned && rule.runs === 'anywhere' && !alike)
       throw new TesseraError('TESSERA_INTERNAL', `inputs of ${node.op} "${node.name}" differ in a tile`, {
         hint: 'Please report the model and the grid; --grid 1x1 avoids it.',
       });
-    agree.push(agrees);
+    aligned.push(isAligned);
     const targets = rule.inputs.map((input, i) => {
       if (input === undefined) return undefined;
-      return agrees || input[axis].mul === 0 ? held[i]! : operand(input[axis], cells(input.layout, axis), run);
+      return isAligned || input[axis].mul === 0 ? held[i]! : operand(input[axis], cells(input.layout, axis), run);
     });
     given.push(targets);
-    const made = agrees ? (moving[0] ?? run) : madeBy(rule, axis, targets, run);
+    const made = isAligned ? (moving[0] ?? run) : madeBy(rule, axis, targets, run);
     runs[index] = made;
     const kept = rule.trim === true ? need.get(node.outputs[0]!)! : made;
     for (const output of node.outputs) if (output !== '') have.set(output, kept);
   });
-  return { need, have, runs, given, agree };
+  return { need, have, runs, given, aligned };
 }
 
 function isSource(segment: Segment, name: string): boolean {
@@ -164,11 +164,11 @@ function isSource(segment: Segment, name: string): boolean {
 }
 
 /** The cells that an operator has to be given to make exactly `run`; those outside the map are padding. */
-function operand(reach: AxisReach, size: number, run: Ranges): Ranges {
+function operand(reach: ReceptiveField, size: number, run: Ranges): Ranges {
   const target = emptyRanges(run.lo.length);
   for (let k = 0; k < run.lo.length; k++) {
-    const lo = reachLow(reach, run.lo[k]!);
-    const hi = reachHigh(reach, run.hi[k]!);
+    const lo = firstInputCell(reach, run.lo[k]!);
+    const hi = inputCellsEnd(reach, run.hi[k]!);
     if (reach.beyond === 'pad') {
       target.lo[k] = lo;
       target.hi[k] = hi;

@@ -1,6 +1,13 @@
 import { type ReadBox, rowTable } from './box-readers.ts';
+import {
+  type CandidateContext,
+  type HeadCandidate,
+  implausible,
+  type TrialOutput,
+  type TrialOutputs,
+  type Verdict,
+} from './candidate.ts';
 import { commonField, judgeBoxes, scoresReason, shortly } from './judge-boxes.ts';
-import { type Look, type Reading, type ReadingContext, refused, type Seen, type Verdict } from './reading.ts';
 
 /** Readings of one value, or some, for each pixel or cell: segments, pictures, FastestDet's head. */
 
@@ -12,14 +19,14 @@ interface PixelMap {
   readonly at: (plane: number, pixel: number) => number;
 }
 
-function mapOf({ shape, values }: Seen, channelsLast: boolean): PixelMap {
+function mapOf({ shape, values }: TrialOutput, channelsLast: boolean): PixelMap {
   const [a, b, c] = (shape.length === 3 ? [1, ...shape.slice(1)] : shape.slice(1)) as [number, number, number];
   if (shape.length === 3 || !channelsLast)
     return { planes: a, rows: b, columns: c, at: (plane, pixel) => values[plane * b * c + pixel]! };
   return { planes: c, rows: a, columns: b, at: (plane, pixel) => values[pixel * c + plane]! };
 }
 
-const isWhole = (dtype: Seen['dtype']) => !dtype.startsWith('float');
+const isWhole = (dtype: TrialOutput['dtype']) => !dtype.startsWith('float');
 
 function judgeSegments(map: PixelMap, whole: boolean): Verdict {
   const pixels = map.rows * map.columns;
@@ -33,7 +40,7 @@ function judgeSegments(map: PixelMap, whole: boolean): Verdict {
       if (Number.isInteger(value) && value >= 0) integers++;
     }
     if (integers === pixels || clear > 0.8 * pixels) return { doubt: 0 };
-    return refused('the values of its pixels are neither class numbers nor clearly 0 or 1: a depth, perhaps');
+    return implausible('the values of its pixels are neither class numbers nor clearly 0 or 1: a depth, perhaps');
   }
   let sums = 0;
   let between = 0;
@@ -42,7 +49,7 @@ function judgeSegments(map: PixelMap, whole: boolean): Verdict {
     let isBetween = true;
     for (let plane = 0; plane < map.planes; plane++) {
       const value = map.at(plane, pixel);
-      if (!Number.isFinite(value)) return refused(`${value} would be the score of a pixel`);
+      if (!Number.isFinite(value)) return implausible(`${value} would be the score of a pixel`);
       if (value < -1e-3 || value > 1 + 1e-3) isBetween = false;
       sum += value;
     }
@@ -50,7 +57,7 @@ function judgeSegments(map: PixelMap, whole: boolean): Verdict {
     if (isBetween) between++;
   }
   if (between === pixels && sums < 0.99 * pixels)
-    return refused('the values of a pixel lie between 0 and 1, but do not sum to 1: heat maps, perhaps');
+    return implausible('the values of a pixel lie between 0 and 1, but do not sum to 1: heat maps, perhaps');
   return { doubt: sums === pixels && between === pixels ? 0 : 0.1 };
 }
 
@@ -85,7 +92,7 @@ function correlation(a: readonly number[], b: readonly number[]): number {
 /** A picture that comes out looks like the one that went in, in lightness. */
 const LEAST_LIKENESS = 0.5;
 
-function judgeFastestdet({ planes, rows, columns, at }: PixelMap, context: ReadingContext): Verdict {
+function judgeFastestdet({ planes, rows, columns, at }: PixelMap, context: CandidateContext): Verdict {
   const cells = rows * columns;
   const classes = planes - 5;
   const values = new Float32Array(cells * planes);
@@ -93,8 +100,8 @@ function judgeFastestdet({ planes, rows, columns, at }: PixelMap, context: Readi
     for (let plane = 0; plane < planes; plane++) values[cell * planes + plane] = at(plane, cell);
   const table = rowTable(values, cells, planes);
   const reason = scoresReason(table, 0, 1) ?? scoresReason(table, 5, classes);
-  if (reason !== undefined) return refused(reason);
-  if (commonField(table, 0, 1) !== undefined) return refused('nearly every cell would hold an object');
+  if (reason !== undefined) return implausible(reason);
+  if (commonField(table, 0, 1) !== undefined) return implausible('nearly every cell would hold an object');
   const boxes: ReadBox[] = [];
   for (let cell = 0; cell < cells; cell++) {
     let [sum, best, index] = [0, 0, 0];
@@ -104,7 +111,7 @@ function judgeFastestdet({ planes, rows, columns, at }: PixelMap, context: Readi
       if (value > best) [best, index] = [value, plane - 5];
     }
     if (sum !== 0 && Math.abs(sum - 1) > 2e-2)
-      return refused(`the class scores of a cell would sum to ${shortly(sum)}`);
+      return implausible(`the class scores of a cell would sum to ${shortly(sum)}`);
     const sigmoid = (x: number) => 1 / (1 + Math.exp(-x));
     const x = (((cell % columns) + Math.tanh(at(1, cell))) / columns) * context.width;
     const y = ((Math.floor(cell / columns) + Math.tanh(at(2, cell))) / rows) * context.height;
@@ -116,14 +123,14 @@ function judgeFastestdet({ planes, rows, columns, at }: PixelMap, context: Readi
 }
 
 /** Readings of an output [1, planes, rows, columns] or [1, rows, columns]. */
-export function mapReadings(output: Seen, context: ReadingContext): Reading[] {
+export function mapCandidates(output: TrialOutput, context: CandidateContext): HeadCandidate[] {
   const { shape, name } = output;
   const { width, height, channels, channelsLast } = context;
   if (shape[0] !== 1 || shape.length < 3 || shape.length > 4) return [];
-  const of = (look: Look): PixelMap => mapOf(look.find((other) => other.name === name)!, channelsLast);
+  const of = (look: TrialOutputs): PixelMap => mapOf(look.find((other) => other.name === name)!, channelsLast);
   const { planes, rows, columns } = mapOf(output, channelsLast);
   const base = { decoder: 'none', tensors: [], certain: false, background: null } as const;
-  const found: Reading[] = [];
+  const found: HeadCandidate[] = [];
   const sixteenth = rows === height / 16 && columns === width / 16;
   if (shape.length === 4 && sixteenth && planes >= 6 && (planes === 85 || /fastest-?_?det/i.test(context.fileName)))
     found.push({
@@ -138,7 +145,7 @@ export function mapReadings(output: Seen, context: ReadingContext): Reading[] {
       judge: (look, picture) => {
         const luma = context.luma[picture];
         const like = luma === undefined ? 0 : likeness(of(look), luma, width, height);
-        return like >= LEAST_LIKENESS ? { doubt: 0 } : refused('what comes out does not look like what went in');
+        return like >= LEAST_LIKENESS ? { doubt: 0 } : implausible('what comes out does not look like what went in');
       },
     });
   if (rows === height && columns === width && !(planes === 1 && channels === 1))
@@ -149,7 +156,7 @@ export function mapReadings(output: Seen, context: ReadingContext): Reading[] {
         const verdict = judgeSegments(of(look), isWhole(output.dtype));
         // As many planes as the picture has may be anything for each pixel, unless they sum to 1.
         const isSure = planes !== channels || verdict.doubt === 0 || verdict.reason !== undefined;
-        return isSure ? verdict : refused('its planes are as many as the colours and do not sum to 1');
+        return isSure ? verdict : implausible('its planes are as many as the colours and do not sum to 1');
       },
     });
   return found;

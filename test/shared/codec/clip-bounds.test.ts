@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { clipFor, MIN_MAX, otherRules, ValueCounts } from '../../../shared/codec/bounds.ts';
 import { clip } from '../../../shared/codec/clip.ts';
+import { alternativeRules, clipFor, MIN_MAX, ValueCounts } from '../../../shared/codec/clip-bounds.ts';
 import { bytesOf, floatsOf } from '../../../shared/codec/floats.ts';
 import { codecText, parseCodec } from '../../../shared/codec/spec.ts';
 
@@ -87,7 +87,7 @@ describe('clipFor', () => {
   });
 
   it('tries dead zones only where there is a ReLU', () => {
-    expect(otherRules([counted([-1, 1])]).every(({ deadZone }) => deadZone === 0)).toBe(true);
-    expect(otherRules([counted([0, 1])]).some(({ deadZone }) => deadZone > 0)).toBe(true);
+    expect(alternativeRules([counted([-1, 1])]).every(({ deadZone }) => deadZone === 0)).toBe(true);
+    expect(alternativeRules([counted([0, 1])]).some(({ deadZone }) => deadZone > 0)).toBe(true);
   });
 });

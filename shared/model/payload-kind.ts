@@ -8,7 +8,7 @@ const PNG = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
  * JPEG: ff d8 ff (ITU T.81 B.1.1.3). PNG: its eight-byte signature (RFC 2083 3.1). CBOR: a map of any length, that is
  * a first byte of major type 5 (a0..bb or bf), with or without the self-describing tag d9 d9f7 (RFC 8949 3.4.6).
  */
-export function sniff(bytes: Uint8Array): PayloadKind | undefined {
+export function payloadKind(bytes: Uint8Array): PayloadKind | undefined {
   if (bytes.length < 2) return undefined;
   if (bytes[0] === 0xff && bytes[1] === 0xd8 && bytes[2] === 0xff) return 'jpeg';
   if (PNG.every((byte, index) => bytes[index] === byte)) return 'png';
@@ -24,7 +24,7 @@ export const HEAD_BYTES = 4096;
 
 /** A picture's kind by its first bytes, in words, also of those that are not accepted. */
 function pictureName(bytes: Uint8Array): string | undefined {
-  const kind = sniff(bytes);
+  const kind = payloadKind(bytes);
   if (kind === 'jpeg') return 'a JPEG';
   if (kind === 'png') return 'a PNG';
   const head = ascii(bytes, 0, 64);
@@ -83,7 +83,7 @@ function writtenOut(head: string): string | undefined {
 /** What a payload that is not accepted looks like, in words for an error. Looks at the first `HEAD_BYTES` only. */
 export function describeBytes(bytes: Uint8Array): string {
   if (bytes.length === 0) return 'empty';
-  const picture = sniff(bytes) === undefined ? pictureName(bytes) : undefined;
+  const picture = payloadKind(bytes) === undefined ? pictureName(bytes) : undefined;
   if (picture !== undefined) return picture;
   const head = ascii(bytes, 0, Math.min(bytes.length, HEAD_BYTES));
   const written = writtenOut(head);

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { place } from '../../../shared/model/placement.ts';
+import { placePicture } from '../../../shared/model/picture-placement.ts';
 
 const side = fc.integer({ min: 1, max: 5000 });
 const size = fc.record({ width: side, height: side });
@@ -11,9 +11,9 @@ const input = fc.record({
   crop: fc.double({ min: 0.01, max: 1, noNaN: true }),
 });
 
-describe('place', () => {
+describe('placePicture', () => {
   it('cuts the centre square of 0.875 x the short side', () => {
-    const { cut, scaled, mapping } = place(
+    const { cut, scaled, mapping } = placePicture(
       { width: 640, height: 480 },
       { width: 224, height: 224, resize: 'crop', crop: 0.875 },
     );
@@ -23,7 +23,7 @@ describe('place', () => {
   });
 
   it('keeps the aspect ratio of a letterboxed picture and centres it', () => {
-    const { scaled, pad, mapping } = place(
+    const { scaled, pad, mapping } = placePicture(
       { width: 640, height: 480 },
       { width: 320, height: 320, resize: 'letterbox', crop: 1 },
     );
@@ -33,7 +33,7 @@ describe('place', () => {
   });
 
   it('stretches each axis by itself', () => {
-    const { cut, mapping } = place(
+    const { cut, mapping } = placePicture(
       { width: 640, height: 480 },
       { width: 320, height: 160, resize: 'stretch', crop: 0.5 },
     );
@@ -44,7 +44,7 @@ describe('place', () => {
   it('never leaves the source or the input, whatever the sizes', () => {
     fc.assert(
       fc.property(size, input, (source, wanted) => {
-        const { cut, scaled, pad } = place(source, wanted);
+        const { cut, scaled, pad } = placePicture(source, wanted);
         expect(cut.left >= 0 && cut.top >= 0 && cut.width >= 1 && cut.height >= 1).toBe(true);
         expect(cut.left + cut.width <= source.width && cut.top + cut.height <= source.height).toBe(true);
         expect(pad.left >= 0 && pad.top >= 0 && scaled.width >= 1 && scaled.height >= 1).toBe(true);
@@ -56,7 +56,7 @@ describe('place', () => {
   it('maps the corners of the scaled picture to the corners of what was cut', () => {
     fc.assert(
       fc.property(size, input, (source, wanted) => {
-        const { cut, scaled, pad, mapping } = place(source, wanted);
+        const { cut, scaled, pad, mapping } = placePicture(source, wanted);
         expect(pad.left * mapping.scaleX + mapping.offsetX).toBeCloseTo(cut.left, 6);
         expect((pad.left + scaled.width) * mapping.scaleX + mapping.offsetX).toBeCloseTo(cut.left + cut.width, 6);
         expect(pad.top * mapping.scaleY + mapping.offsetY).toBeCloseTo(cut.top, 6);

@@ -35,7 +35,7 @@ export interface FrameMapping {
 export const IDENTITY_MAPPING: FrameMapping = { scaleX: 1, scaleY: 1, offsetX: 0, offsetY: 0 };
 
 /** What to cut out of the source, and where its scaled form goes in the input. Whole pixels. */
-export interface Placement {
+export interface PicturePlacement {
   readonly cut: Size & { readonly left: number; readonly top: number };
   readonly scaled: Size;
   readonly pad: { readonly left: number; readonly top: number };
@@ -43,7 +43,7 @@ export interface Placement {
 }
 
 /** Places a source picture (after EXIF turning) in an input. Every size in it is at least one pixel. */
-export function place(source: Size, input: Size & Pick<PictureInput, 'resize' | 'crop'>): Placement {
+export function placePicture(source: Size, input: Size & Pick<PictureInput, 'resize' | 'crop'>): PicturePlacement {
   const whole = { left: 0, top: 0, width: source.width, height: source.height };
   if (input.resize === 'letterbox') {
     const factor = Math.min(input.width / source.width, input.height / source.height);
@@ -63,7 +63,7 @@ export function place(source: Size, input: Size & Pick<PictureInput, 'resize' | 
   return { cut, scaled, pad, mapping: mappingOf(cut, scaled, pad) };
 }
 
-function centreBox(source: Size, input: Size & { readonly crop: number }): Placement['cut'] {
+function centreBox(source: Size, input: Size & { readonly crop: number }): PicturePlacement['cut'] {
   const factor = Math.min(source.width / input.width, source.height / input.height) * input.crop;
   const width = clamp(Math.round(input.width * factor), 1, source.width);
   const height = clamp(Math.round(input.height * factor), 1, source.height);
@@ -75,7 +75,7 @@ function centreBox(source: Size, input: Size & { readonly crop: number }): Place
   };
 }
 
-function mappingOf(cut: Placement['cut'], scaled: Size, pad: Placement['pad']): FrameMapping {
+function mappingOf(cut: PicturePlacement['cut'], scaled: Size, pad: PicturePlacement['pad']): FrameMapping {
   const scaleX = cut.width / scaled.width;
   const scaleY = cut.height / scaled.height;
   return { scaleX, scaleY, offsetX: cut.left - pad.left * scaleX, offsetY: cut.top - pad.top * scaleY };

@@ -6,7 +6,7 @@ import {
   columnTable,
   inPixels,
   NANODET_BINS,
-  readFinished,
+  readEnd2End,
   readNanodet,
   readObjectYolo,
   readPlainYolo,
@@ -15,16 +15,16 @@ import {
   stridesOf,
   USUAL_FIELDS,
 } from './box-readers.ts';
-import { commonField, judgeBoxes, scoresReason, shortly } from './judge-boxes.ts';
 import {
-  type Look,
-  type Reading,
-  type ReadingContext,
-  refused,
-  type Seen,
+  type CandidateContext,
+  type HeadCandidate,
+  implausible,
+  type TrialOutput,
+  type TrialOutputs,
   type Verdict,
-  withoutFront,
-} from './reading.ts';
+  withoutLeadingOnes,
+} from './candidate.ts';
+import { commonField, judgeBoxes, scoresReason, shortly } from './judge-boxes.ts';
 
 /** Readings of detectors with one table of boxes; an output of masks beside it is left out. */
 
@@ -39,16 +39,16 @@ const EVERYTHING = Number.NEGATIVE_INFINITY;
 const DETECT = { task: 'detect', certain: false, background: null } as const;
 
 /** The output among those of a look. */
-const find = (look: Look, name: string): Seen => look.find((output) => output.name === name)!;
+const find = (look: TrialOutputs, name: string): TrialOutput => look.find((output) => output.name === name)!;
 
 /** The reading of a table by `judge`, which gets the table anew for each look. */
 function reading(
   name: string,
-  output: Seen,
+  output: TrialOutput,
   head: Pick<Head, 'decoder' | 'classCount'> & Partial<Head>,
   table: (values: ArrayLike<number>) => BoxTable,
   judge: (table: BoxTable) => Verdict,
-): Reading {
+): HeadCandidate {
   return {
     name,
     head: { ...DETECT, tensors: [output.name], ...head },
@@ -58,11 +58,17 @@ function reading(
 
 const counted = (classes: number) => `${classes} ${classes === 1 ? 'class' : 'classes'}`;
 
-function objectReading(output: Seen, table: Tabler, classes: number, extra: number, context: ReadingContext): Reading {
+function objectReading(
+  output: TrialOutput,
+  table: Tabler,
+  classes: number,
+  extra: number,
+  context: CandidateContext,
+): HeadCandidate {
   const head = { decoder: 'yolov5', classCount: classes, ...(extra === 0 ? {} : { classes }) } as const;
   return reading(`yolov5 of ${counted(classes)}`, output, head, table, (table) => {
     const reason = scoresReason(table, 4, 1 + classes);
-    if (reason !== undefined) return refused(reason);
+    if (reason !== undefined) return implausible(reason);
     return judgeBoxes(readObjectYolo(table, classes, EVERYTHING), { ...context, chosen: false });
   });
 }
@@ -82,22 +88,28 @@ function angleReason(table: BoxTable, classes: number): string | undefined {
 }
 
 /** `extra` fields behind the classes: key points in threes or pairs, or the weights of masks. */
-function plainReading(output: Seen, table: Tabler, classes: number, extra: number, context: ReadingContext): Reading {
+function plainReading(
+  output: TrialOutput,
+  table: Tabler,
+  classes: number,
+  extra: number,
+  context: CandidateContext,
+): HeadCandidate {
   const head = { decoder: 'yolov8', classCount: classes, ...(extra === 0 ? {} : { classes }) } as const;
   const isKnown = context.labels > 0 || classes === COCO;
   const what = extra === 0 ? '' : extra === MASKS ? ' with masks' : ` with ${extra} numbers of key points`;
   return reading(`yolov8 of ${counted(classes)}${what}`, output, head, table, (table) => {
     const reason = scoresReason(table, 4, classes);
-    if (reason !== undefined) return refused(reason);
+    if (reason !== undefined) return implausible(reason);
     const common = classes === 1 ? undefined : commonField(table, 4, classes);
-    if (common !== undefined) return refused(`nearly every box would be of class ${common - 4}`);
+    if (common !== undefined) return implausible(`nearly every box would be of class ${common - 4}`);
     const angle = isKnown || extra > 0 ? undefined : angleReason(table, classes);
-    if (angle !== undefined) return refused(angle);
+    if (angle !== undefined) return implausible(angle);
     if (extra > 0 && extra !== MASKS && !isKnown) {
       // Key points lie in pixels; scores of classes never exceed 1.
       let most = 0;
       for (let box = 0; box < table.boxes; box++) most = Math.max(most, table.at(box, 4 + classes));
-      if (!(most > 2)) return refused(`${shortly(most)} would be the largest place of a key point`);
+      if (!(most > 2)) return implausible(`${shortly(most)} would be the largest place of a key point`);
     }
     return judgeBoxes(readPlainYolo(table, classes, EVERYTHING), { ...context, chosen: false });
   });
@@ -121,26 +133,32 @@ const FINISHED: readonly (readonly BoxField[])[] = [
 /** Orders that may have further columns behind them: key points, or weights of masks. */
 const LONGER = FINISHED.filter(([first, , , , , last]) => last === 'class' && (first === 'x1' || first === 'cx'));
 
-function judgeFinished(table: BoxTable, fields: readonly BoxField[], context: ReadingContext): Verdict {
+function judgeFinished(table: BoxTable, fields: readonly BoxField[], context: CandidateContext): Verdict {
   const column = (name: BoxField) => fields.indexOf(name);
   const [scored, object, named, batch] = [column('score'), column('object'), column('class'), column('batch')];
   for (const field of [scored, object]) {
     const reason = field === -1 ? undefined : scoresReason(table, field, 1);
-    if (reason !== undefined) return refused(reason);
+    if (reason !== undefined) return implausible(reason);
   }
   const most = context.labels > 0 ? context.labels : 65_536;
   for (let box = 0; box < table.boxes; box++) {
     if (!(table.at(box, scored) > 1e-6)) continue;
     const index = table.at(box, named);
-    if (!Number.isInteger(index) || index < 0 || index >= most) return refused(`${shortly(index)} would be a class`);
+    if (!Number.isInteger(index) || index < 0 || index >= most)
+      return implausible(`${shortly(index)} would be a class`);
     if (batch !== -1 && table.at(box, batch) !== 0)
-      return refused(`${shortly(table.at(box, batch))} would be the number of the picture`);
+      return implausible(`${shortly(table.at(box, batch))} would be the number of the picture`);
   }
-  const found = readFinished(table, fields, 1e-6);
+  const found = readEnd2End(table, fields, 1e-6);
   return judgeBoxes(inPixels(found, context), { ...context, chosen: true });
 }
 
-function finishedReadings(output: Seen, boxes: number, columns: number, context: ReadingContext): Reading[] {
+function finishedReadings(
+  output: TrialOutput,
+  boxes: number,
+  columns: number,
+  context: CandidateContext,
+): HeadCandidate[] {
   return FINISHED.filter((fields) => fields.length === columns || (LONGER.includes(fields) && columns > 7)).map(
     (fields) =>
       reading(
@@ -154,7 +172,11 @@ function finishedReadings(output: Seen, boxes: number, columns: number, context:
 }
 
 /** Numbers of classes that `fields` may hold: those of the labels, else COCO's, else all that is left. */
-function splitFields(fields: number, context: ReadingContext, hasMasks: boolean): { classes: number; extra: number }[] {
+function splitFields(
+  fields: number,
+  context: CandidateContext,
+  hasMasks: boolean,
+): { classes: number; extra: number }[] {
   const { labels } = context;
   const known = labels > 0 ? labels : fields - (hasMasks ? MASKS : 0) === COCO ? COCO : undefined;
   if (known !== undefined) {
@@ -169,12 +191,12 @@ function splitFields(fields: number, context: ReadingContext, hasMasks: boolean)
 }
 
 function rowReadings(
-  output: Seen,
+  output: TrialOutput,
   boxes: number,
   fields: number,
-  context: ReadingContext,
+  context: CandidateContext,
   hasMasks: boolean,
-): Reading[] {
+): HeadCandidate[] {
   const table: Tabler = (values) => rowTable(values, boxes, fields);
   const { labels } = context;
   const strides = stridesOf(context, boxes);
@@ -182,13 +204,13 @@ function rowReadings(
     [8, 16, 32],
     [8, 16, 32, 64],
   ].some((grid) => boxes === 3 * cellsOf(context, grid));
-  const found: Reading[] = [];
+  const found: HeadCandidate[] = [];
   const nanodet = fields - 4 * NANODET_BINS;
   if (strides !== undefined && nanodet >= 1 && (labels === 0 || labels === nanodet))
     found.push(
       reading(`nanodet of ${counted(nanodet)}`, output, { decoder: 'nanodet', classCount: nanodet }, table, (table) => {
         const reason = scoresReason(table, 0, nanodet);
-        if (reason !== undefined) return refused(reason);
+        if (reason !== undefined) return implausible(reason);
         return judgeBoxes(readNanodet(table, context, strides, EVERYTHING), { ...context, chosen: false });
       }),
     );
@@ -201,7 +223,7 @@ function rowReadings(
         table,
         (table) => {
           const reason = scoresReason(table, 4, fields - 4);
-          if (reason !== undefined) return refused(reason);
+          if (reason !== undefined) return implausible(reason);
           return judgeBoxes(readYolox(table, context, strides, EVERYTHING), { ...context, chosen: false });
         },
       ),
@@ -223,10 +245,10 @@ function rowReadings(
  * Readings of the first output as a table of boxes: [1, boxes, fields], [1, fields, boxes] or finished boxes
  * [boxes, columns]. `hasMasks`: an output of mask prototypes [1, 32, h, w] is there too.
  */
-export function tableReadings(output: Seen, context: ReadingContext, hasMasks: boolean): Reading[] {
+export function tableCandidates(output: TrialOutput, context: CandidateContext, hasMasks: boolean): HeadCandidate[] {
   const { shape } = output;
   const [a = 0, b = 0] = shape.slice(-2) as [number, number];
-  const isTable = withoutFront(shape.slice(0, -2)).length === 0 && shape.length >= 2 && Math.max(a, b) >= 5;
+  const isTable = withoutLeadingOnes(shape.slice(0, -2)).length === 0 && shape.length >= 2 && Math.max(a, b) >= 5;
   if (!isTable || context.metadata.get('task') === 'obb') return [];
   const isGrid = (boxes: number) =>
     stridesOf(context, boxes) !== undefined ||
@@ -234,7 +256,7 @@ export function tableReadings(output: Seen, context: ReadingContext, hasMasks: b
       [8, 16, 32],
       [8, 16, 32, 64],
     ].some((strides) => boxes === 3 * cellsOf(context, strides));
-  const found: Reading[] = [];
+  const found: HeadCandidate[] = [];
   if (b >= 6 && b <= MAX_COLUMNS && a <= MAX_FINISHED && !isGrid(a))
     found.push(...finishedReadings(output, a, b, context));
   if (shape.length !== 3) return found;

@@ -80,7 +80,7 @@ function isRectified({ min }: ValueCounts): boolean {
 }
 
 /** Rules besides min-max that are worth trying for tensors with these values. */
-export function otherRules(counts: readonly ValueCounts[]): BoundsRule[] {
+export function alternativeRules(counts: readonly ValueCounts[]): BoundsRule[] {
   const rectified = counts.some(isRectified);
   return OTHERS.filter(({ beyond, deadZone }) => beyond + deadZone > 0 && (rectified || deadZone === 0));
 }

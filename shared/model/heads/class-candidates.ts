@@ -1,37 +1,38 @@
-import { shortly } from './judge-boxes.ts';
 import {
-  type Look,
-  type Reading,
-  type ReadingContext,
-  refused,
-  type Seen,
+  type CandidateContext,
+  type HeadCandidate,
+  implausible,
+  type TrialOutput,
+  type TrialOutputs,
   type Verdict,
-  withoutFront,
-} from './reading.ts';
+  withoutLeadingOnes,
+} from './candidate.ts';
+import { shortly } from './judge-boxes.ts';
 
 /** Readings of one value a class: [1, classes] with any axes of size 1. */
 
-const seen = (look: Look, name: string): ArrayLike<number> => look.find((output) => output.name === name)!.values;
+const seen = (look: TrialOutputs, name: string): ArrayLike<number> =>
+  look.find((output) => output.name === name)!.values;
 const sumOf = (values: ArrayLike<number>) => Array.from(values).reduce((a, b) => a + b, 0);
 const isProbability = (value: number) => value >= -1e-3 && value <= 1 + 1e-3;
 
 function probabilities(values: ArrayLike<number>, mustSumTo1: boolean): Verdict {
   const wrong = Array.from(values).find((value) => !isProbability(value));
-  if (wrong !== undefined) return refused(`${shortly(wrong)} would be a probability`);
+  if (wrong !== undefined) return implausible(`${shortly(wrong)} would be a probability`);
   const sum = sumOf(values);
-  if (mustSumTo1 && Math.abs(sum - 1) > 1e-2) return refused(`the probabilities would sum to ${shortly(sum)}`);
+  if (mustSumTo1 && Math.abs(sum - 1) > 1e-2) return implausible(`the probabilities would sum to ${shortly(sum)}`);
   return { doubt: 0 };
 }
 
 function logits(values: ArrayLike<number>): Verdict {
   const list = Array.from(values);
   const wrong = list.find((value) => !Number.isFinite(value));
-  if (wrong !== undefined) return refused(`${wrong} would be the value of a class`);
+  if (wrong !== undefined) return implausible(`${wrong} would be the value of a class`);
   const norm = Math.sqrt(sumOf(list.map((value) => value * value)));
   if (Math.abs(norm - 1) < 1e-3)
-    return refused('its values are a vector of length 1: a description of the picture, no classes');
+    return implausible('its values are a vector of length 1: a description of the picture, no classes');
   if (list.every(isProbability) && list.some((value) => value !== 0))
-    return refused('all values lie between 0 and 1, but the network does not end as a classifier does');
+    return implausible('all values lie between 0 and 1, but the network does not end as a classifier does');
   return { doubt: 0 };
 }
 
@@ -39,8 +40,8 @@ function logits(values: ArrayLike<number>): Verdict {
 const PROBABLE = new Set(['Softmax', 'Sigmoid', 'HardSigmoid']);
 
 /** Readings of an output [1, classes] as a classifier's. */
-export function classReadings(output: Seen, context: ReadingContext): Reading[] {
-  const sizes = withoutFront(output.shape).filter((size) => size !== 1);
+export function classCandidates(output: TrialOutput, context: CandidateContext): HeadCandidate[] {
+  const sizes = withoutLeadingOnes(output.shape).filter((size) => size !== 1);
   if (output.shape[0] !== 1 || sizes.length > 1) return [];
   const classes = sizes[0] ?? 1;
   if (/embed|feature|descriptor/i.test(output.name)) return [];

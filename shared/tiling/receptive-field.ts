@@ -9,7 +9,7 @@ import type { Taps } from './taps.ts';
  * which is reverse tile calculation (D3, section V) for a window of extent K, stride S and padding P
  * (mul = S, div = 1, lo = -P, hi = K - 1 - P), and covers enlarging operators as well (div > 1).
  */
-export interface AxisReach {
+export interface ReceptiveField {
   readonly mul: number;
   readonly div: number;
   readonly lo: number;
@@ -31,30 +31,30 @@ export interface AxisReach {
 }
 
 /** Cell by cell. */
-export const SAME: AxisReach = { mul: 1, div: 1, lo: 0, hi: 0, beyond: 'clip', alone: (cells) => cells };
+export const CELL_BY_CELL: ReceptiveField = { mul: 1, div: 1, lo: 0, hi: 0, beyond: 'clip', alone: (cells) => cells };
 
 /** One cell that serves all (broadcasting along the axis). */
-export const ONE: AxisReach = { mul: 0, div: 1, lo: 0, hi: 0, beyond: 'clip', alone: (cells) => cells };
+export const BROADCAST: ReceptiveField = { mul: 0, div: 1, lo: 0, hi: 0, beyond: 'clip', alone: (cells) => cells };
 
 /** A window over `extent` cells (dilation counted) that moves by `stride`; `before` cells of padding stand in front. */
-export function windowReach(
+export function windowField(
   extent: number,
   stride: number,
   before: number,
   beyond: 'pad' | 'clip',
   alone: (cells: number) => number,
-): AxisReach {
+): ReceptiveField {
   return { mul: stride, div: 1, lo: -before, hi: extent - 1 - before, beyond, alone };
 }
 
 /** First input cell that output cell `a` needs; may be negative (padding). */
-export function reachLow(reach: AxisReach, a: number): number {
+export function firstInputCell(reach: ReceptiveField, a: number): number {
   if (reach.taps !== undefined) return reach.taps.lows[a]!;
   return Math.floor((a * reach.mul + reach.lo) / reach.div);
 }
 
 /** One past the last input cell that output cells up to `b` (exclusive) need; may pass the input's end. */
-export function reachHigh(reach: AxisReach, b: number): number {
+export function inputCellsEnd(reach: ReceptiveField, b: number): number {
   if (reach.taps !== undefined) return reach.taps.highs[b - 1]! + 1;
   return Math.floor(((b - 1) * reach.mul + reach.hi) / reach.div) + 1;
 }

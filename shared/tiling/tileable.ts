@@ -1,6 +1,6 @@
-import { drawsNumbers } from '../onnx/draws.ts';
-import type { Node, ResolvedModel } from '../onnx/model.ts';
-import { capturedTensors, readTensors } from '../onnx/order.ts';
+import type { GraphNode, ResolvedModel } from '../onnx/model.ts';
+import { capturedTensors, tensorsReadBy } from '../onnx/order.ts';
+import { isRandomOperator } from '../onnx/random-operator.ts';
 import { numbersOf } from '../onnx/values.ts';
 import { inferLayout } from './infer-layout.ts';
 import type { Layout } from './layout.ts';
@@ -19,7 +19,7 @@ export interface Stop {
 }
 
 /** What can be tiled spatially from some inputs on. */
-export interface TileReach {
+export interface Tileable {
   /** Indices of tileable nodes, in order. */
   readonly nodes: readonly number[];
   /** Where tiling ends, in order. */
@@ -32,16 +32,20 @@ export interface TileReach {
 }
 
 /** Who makes and who reads each tensor that a node makes. */
-type Wiring = ReadonlyMap<string, { readonly maker?: Node; readonly readers: readonly Node[] }>;
+type Wiring = ReadonlyMap<string, { readonly maker?: GraphNode; readonly readers: readonly GraphNode[] }>;
 
 /** Small constants are read; nothing that decides on geometry is larger. */
 const MAXIMUM_VALUES = 4096;
 
 /**
- * Walks the graph from `inputs` on and finds every node whose output tiles can make from tiles of its inputs, whatever
+ * Follows the graph from `inputs` on and finds every node whose output tiles can make from tiles of its inputs, whatever
  * the grid. `within` limits the walk to some nodes. Inputs of unknown shape are left out.
  */
-export function tileReach(resolved: ResolvedModel, inputs: readonly string[], within?: ReadonlySet<number>): TileReach {
+export function findTileable(
+  resolved: ResolvedModel,
+  inputs: readonly string[],
+  within?: ReadonlySet<number>,
+): Tileable {
   const { graph } = resolved.model;
   const layouts = new Map<string, Layout>();
   for (const input of inputs) {
@@ -53,7 +57,7 @@ export function tileReach(resolved: ResolvedModel, inputs: readonly string[], wi
   const rules = new Map<number, NodeRule>();
   const constants = new Set<number>();
   const stops: Stop[] = [];
-  const wiring = new Map<string, { maker?: Node; readers: Node[] }>();
+  const wiring = new Map<string, { maker?: GraphNode; readers: GraphNode[] }>();
   for (const node of graph.nodes) {
     for (const name of node.outputs) wiring.set(name, { maker: node, readers: [] });
     for (const name of node.inputs) wiring.get(name)?.readers.push(node);
@@ -61,8 +65,8 @@ export function tileReach(resolved: ResolvedModel, inputs: readonly string[], wi
   graph.nodes.forEach((node, index) => {
     if (within !== undefined && !within.has(index)) return;
     if (node.outputs.some((output) => given.has(output))) return;
-    const reads = readTensors(node);
-    if (reads.every((name) => fixed.has(name)) && !drawsNumbers(node, resolved.model.graph.initializers)) {
+    const reads = tensorsReadBy(node);
+    if (reads.every((name) => fixed.has(name)) && !isRandomOperator(node, resolved.model.graph.initializers)) {
       constants.add(index);
       for (const output of node.outputs) fixed.add(output);
       return;
@@ -96,7 +100,7 @@ export function tileReach(resolved: ResolvedModel, inputs: readonly string[], wi
 /** How a node whose inputs are all at hand is tiled, or why not. */
 function rulingOf(
   resolved: ResolvedModel,
-  node: Node,
+  node: GraphNode,
   layouts: ReadonlyMap<string, Layout>,
   fixed: ReadonlySet<string>,
   given: ReadonlySet<string>,
@@ -109,7 +113,7 @@ function rulingOf(
 
 function viewOf(
   resolved: ResolvedModel,
-  node: Node,
+  node: GraphNode,
   layouts: ReadonlyMap<string, Layout>,
   fixed: ReadonlySet<string>,
   given: ReadonlySet<string>,

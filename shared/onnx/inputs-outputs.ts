@@ -1,5 +1,5 @@
-import type { Graph, Model, Node, ResolvedModel } from './model.ts';
-import { readTensors } from './order.ts';
+import type { Graph, GraphNode, Model, ResolvedModel } from './model.ts';
+import { tensorsReadBy } from './order.ts';
 
 /** Name of the graph's input that takes frames where the network hands its own input on as an output. */
 const PASSED_INPUT = 'tessera_input';
@@ -8,7 +8,7 @@ const PASSED_INPUT = 'tessera_input';
 function neededTensors({ nodes, outputs }: Graph): ReadonlySet<string> {
   const needed = new Set(outputs.map(({ name }) => name));
   for (const node of nodes.toReversed())
-    if (node.outputs.some((name) => needed.has(name))) for (const name of readTensors(node)) needed.add(name);
+    if (node.outputs.some((name) => needed.has(name))) for (const name of tensorsReadBy(node)) needed.add(name);
   return needed;
 }
 
@@ -26,7 +26,7 @@ export function withoutUnusedInputs(model: Model): Model {
  * The network with outputs that stages can make: each is named once, and none is an input. Where the network hands its
  * input on, the frame comes in under a name of its own and an Identity makes the tensor.
  */
-export function withMadeOutputs(resolved: ResolvedModel): ResolvedModel {
+export function withComputedOutputs(resolved: ResolvedModel): ResolvedModel {
   const { model, specs } = resolved;
   const { graph } = model;
   const outputs = graph.outputs.filter(({ name }, at) => graph.outputs.findIndex((one) => one.name === name) === at);
@@ -35,7 +35,7 @@ export function withMadeOutputs(resolved: ResolvedModel): ResolvedModel {
     return outputs.length === graph.outputs.length
       ? resolved
       : { model: { ...model, graph: { ...graph, outputs } }, specs };
-  const identity: Node = {
+  const identity: GraphNode = {
     name: PASSED_INPUT,
     op: 'Identity',
     domain: '',

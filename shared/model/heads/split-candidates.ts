@@ -1,21 +1,21 @@
 import { type BoxForm, inPixels, readSplit, rowTable, type SplitHead } from './box-readers.ts';
-import { judgeBoxes, scoresReason, shortly } from './judge-boxes.ts';
 import {
-  type Look,
-  type Reading,
-  type ReadingContext,
-  refused,
-  type Seen,
+  type CandidateContext,
+  type HeadCandidate,
+  implausible,
+  type TrialOutput,
+  type TrialOutputs,
   type Verdict,
-  withoutFront,
-} from './reading.ts';
+  withoutLeadingOnes,
+} from './candidate.ts';
+import { judgeBoxes, scoresReason, shortly } from './judge-boxes.ts';
 
 /** Readings of detectors that give boxes and scores apart. */
 
 const MANY = 16;
 
 /** Boxes that Ultra-Light-Fast face detectors have: 3, 2, 2 and 3 a cell of the strides 8, 16, 32 and 64. */
-function isUltraface(boxes: number, classes: number, { width, height }: ReadingContext): boolean {
+function isUltraface(boxes: number, classes: number, { width, height }: CandidateContext): boolean {
   const cells = (stride: number) => Math.ceil(width / stride) * Math.ceil(height / stride);
   return classes === 2 && boxes === 3 * cells(8) + 2 * cells(16) + 2 * cells(32) + 3 * cells(64);
 }
@@ -41,22 +41,22 @@ function softmaxOf(scores: SplitHead['scores']): { rows: number; sums: number; a
   return { rows, sums, above: (index) => (high.get(index) ?? 0) / Math.max(1, scores.boxes) };
 }
 
-function judgeSplit(head: SplitHead, context: ReadingContext): Verdict {
+function judgeSplit(head: SplitHead, context: CandidateContext): Verdict {
   const reason = scoresReason(head.scores, 0, head.scores.fields);
-  if (reason !== undefined) return refused(reason);
+  if (reason !== undefined) return implausible(reason);
   const { background, scores } = head;
   if (head.classes === undefined && scores.fields > 1) {
     const { rows, sums, above } = softmaxOf(scores);
     if (background !== null && !(above(background) >= 0.5))
-      return refused(`class ${background} would mean "nothing", but is above 0.5 in few boxes`);
+      return implausible(`class ${background} would mean "nothing", but is above 0.5 in few boxes`);
     if (background === null && rows >= MANY && sums === rows)
-      return refused('the scores of each box sum to 1, so one of the classes means "nothing"');
+      return implausible('the scores of each box sum to 1, so one of the classes means "nothing"');
   }
   if (head.classes !== undefined)
     for (let box = 0; box < scores.boxes; box++) {
       const index = head.classes[box]!;
       if (scores.at(box, 0) > 1e-6 && (!Number.isInteger(index) || index < 0 || index > 65_535))
-        return refused(`${shortly(index)} would be a class`);
+        return implausible(`${shortly(index)} would be a class`);
     }
   const found = readSplit(head, Number.NEGATIVE_INFINITY);
   return judgeBoxes(inPixels(found, context), { ...context, chosen: head.classes !== undefined });
@@ -70,7 +70,7 @@ interface Parts {
 }
 
 /** Those of some outputs whose names say so, where any does; else all. */
-function named(list: readonly Seen[], pattern: RegExp): readonly Seen[] {
+function named(list: readonly TrialOutput[], pattern: RegExp): readonly TrialOutput[] {
   const matching = list.filter(({ name }) => pattern.test(name));
   return matching.length > 0 ? matching : list;
 }
@@ -78,16 +78,16 @@ function named(list: readonly Seen[], pattern: RegExp): readonly Seen[] {
 const SCORES = /score|conf|prob/i;
 const CLASSES = /class|label/i;
 
-function partsOf(look: Look): Parts[] {
-  const fours = look.filter(({ shape }) => shape.at(-1) === 4 && withoutFront(shape).length === 2);
+function partsOf(look: TrialOutputs): Parts[] {
+  const fours = look.filter(({ shape }) => shape.at(-1) === 4 && withoutLeadingOnes(shape).length === 2);
   const unlike = fours.filter(({ name }) => !/score|conf|prob|cls|class|label/i.test(name));
   const boxes = named(unlike.length > 0 ? unlike : fours, /box|loc|reg/i);
   return boxes.flatMap((box) => {
     const count = box.shape.at(-2)!;
     const rest = look.filter((output) => output !== box);
-    const full = rest.filter(({ shape }) => withoutFront(shape).length === 2 && shape.at(-2) === count);
+    const full = rest.filter(({ shape }) => withoutLeadingOnes(shape).length === 2 && shape.at(-2) === count);
     const single = rest.filter(({ shape }) => shape.length >= 3 && shape.at(-1) === 1 && shape.at(-2) === count);
-    const flat = rest.filter(({ shape }) => shape.at(-1) === count && withoutFront(shape).length === 1);
+    const flat = rest.filter(({ shape }) => shape.at(-1) === count && withoutLeadingOnes(shape).length === 1);
     const scored = named([...full, ...single], /score|conf|prob|cls|class/i);
     return [
       ...scored.map((scores) => ({ boxes: box.name, scores: scores.name, classes: undefined })),
@@ -100,24 +100,24 @@ function partsOf(look: Look): Parts[] {
 }
 
 /** Orders of a box's numbers that are possible: TensorFlow's begin with y, and other names than its own do not say it. */
-function formsOf(name: string, { producer }: ReadingContext): readonly BoxForm[] {
+function formsOf(name: string, { producer }: CandidateContext): readonly BoxForm[] {
   if (/detection_boxes/.test(name)) return ['yxyx'];
   return /tf2onnx|keras|tfl|tensorflow/i.test(producer) ? ['xyxy', 'yxyx', 'cxcywh'] : ['xyxy', 'cxcywh'];
 }
 
 /** Readings of boxes [1, boxes, 4] beside scores [1, boxes, classes], or beside scores and class numbers [1, boxes]. */
-export function splitReadings(look: Look, context: ReadingContext): Reading[] {
+export function splitCandidates(look: TrialOutputs, context: CandidateContext): HeadCandidate[] {
   return partsOf(look).flatMap(({ boxes, scores, classes }) => {
-    const seen = (from: Look, name: string) => from.find((output) => output.name === name)!;
+    const seen = (from: TrialOutputs, name: string) => from.find((output) => output.name === name)!;
     const count = seen(look, boxes).shape.at(-2)!;
     const perBox = classes === undefined ? seen(look, scores).shape.at(-1)! : 1;
     const backgrounds = perBox > 1 ? [null, 0, perBox - 1] : [null];
     return formsOf(boxes, context).flatMap((form) =>
-      backgrounds.map((background): Reading => {
+      backgrounds.map((background): HeadCandidate => {
         const isFace = isUltraface(count, perBox, context) && background === 0 && form === 'xyxy';
         const numbersAre = form === 'xyxy' ? '' : ` (${form})`;
         const nothing = background === null ? '' : `, class ${background} is none`;
-        const judge = (from: Look): Verdict =>
+        const judge = (from: TrialOutputs): Verdict =>
           judgeSplit(
             {
               boxes: rowTable(seen(from, boxes).values, count, 4),

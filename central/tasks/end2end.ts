@@ -1,20 +1,20 @@
-import { inPixels, readFinished, rowTable, USUAL_FIELDS } from '../../shared/model/heads/box-readers.ts';
+import { inPixels, readEnd2End, rowTable, USUAL_FIELDS } from '../../shared/model/heads/box-readers.ts';
 import { numbers } from '../../shared/tensor/numbers.ts';
 import { answerWithBoxes, checkScores } from './boxes.ts';
-import { type Decoder, inputSize, unfit } from './decoder.ts';
+import { type Decoder, inputSize, wrongOutputs } from './decoder.ts';
 
 /**
  * Boxes that the graph has chosen already (YOLOv10, YOLO26, "end2end" exports, DetectionOutput): one output
  * [boxes, columns] with any axes of size 1 in front. `output.fields` names the columns, in pixels or shares of the input;
  * columns beyond them are left out.
  */
-export const decodeFinished: Decoder = (request) => {
+export const decodeEnd2End: Decoder = (request) => {
   const { fields = USUAL_FIELDS } = request.card.output;
   const tensor = request.outputs[0]?.tensor;
   const [columns = 0, boxes = 1, ...front] = (tensor?.shape ?? []).toReversed();
   if (tensor === undefined || columns < fields.length || front.some((size) => size !== 1))
-    throw unfit(request, `one output [boxes, ${fields.length} or more: ${fields.join(', ')}]`);
+    throw wrongOutputs(request, `one output [boxes, ${fields.length} or more: ${fields.join(', ')}]`);
   const table = rowTable(numbers(tensor), boxes, columns);
-  const found = readFinished(table, fields, request.card.output.score_threshold);
+  const found = readEnd2End(table, fields, request.card.output.score_threshold);
   return answerWithBoxes(inPixels(checkScores(found, request), inputSize(request.card)), request);
 };

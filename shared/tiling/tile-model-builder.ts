@@ -1,6 +1,6 @@
 import { elementNumber } from '../onnx/element-types.ts';
-import type { Attribute, Initializer, Model, Node, ValueInfo } from '../onnx/model.ts';
-import { readTensors } from '../onnx/order.ts';
+import type { Attribute, GraphNode, Initializer, Model, ValueInfo } from '../onnx/model.ts';
+import { tensorsReadBy } from '../onnx/order.ts';
 import { constantTensor } from '../onnx/values.ts';
 import type { Dtype } from '../tensor/tensor.ts';
 import type { Feed } from './form.ts';
@@ -38,7 +38,7 @@ export function newNode(
   outputs: readonly string[],
   attributes: Readonly<Record<string, Attribute>> = {},
   domain = '',
-): Node {
+): GraphNode {
   return { name: '', op, domain, inputs, outputs, attributes: new Map(Object.entries(attributes)) };
 }
 
@@ -46,9 +46,9 @@ export function newNode(
  * Builds the model of a stage's tiles: nodes in order, constants, and the inputs that carry a tile's geometry.
  * Pieces of the geometry are handed out by `geometry`, in the order in which a tile has to feed them.
  */
-export class Piece {
+export class TileModelBuilder {
   readonly #segment: Segment;
-  readonly #nodes: Node[] = [];
+  readonly #nodes: GraphNode[] = [];
   readonly #added = new Map<string, Initializer>();
   readonly #slots: { readonly name: string; readonly width: number }[] = [];
   readonly #feeds: ValueInfo[] = [];
@@ -75,7 +75,7 @@ export class Piece {
     }
   }
 
-  add(node: Node): void {
+  add(node: GraphNode): void {
     this.#nodes.push(node);
   }
 
@@ -143,7 +143,7 @@ export class Piece {
   }
 
   /** Numbers that stand for codes as codes and back, by the parameters of the DequantizeLinear that made them. */
-  requantize(input: string, output: string, { inputs, attributes, domain }: Node): void {
+  requantize(input: string, output: string, { inputs, attributes, domain }: GraphNode): void {
     const codes = this.fresh('codes');
     const parameters = inputs.slice(1);
     const axis = attributes.get('axis');
@@ -168,7 +168,7 @@ export class Piece {
     const initializers = new Map<string, Initializer>();
     const read = new Set<string>();
     for (const node of nodes)
-      for (const name of readTensors(node)) {
+      for (const name of tensorsReadBy(node)) {
         read.add(name);
         const constant = this.#added.get(name) ?? model.graph.initializers.get(name);
         if (constant !== undefined) initializers.set(name, constant);
@@ -191,17 +191,17 @@ export class Piece {
   }
 
   /** Nodes that an output depends on: what nobody reads any more would keep the runtime from fusing its neighbours. */
-  #needed(): Node[] {
+  #needed(): GraphNode[] {
     const read = new Set(this.#segment.outputs);
     const kept = this.#nodes.toReversed().filter((node) => {
       if (!node.outputs.some((output) => read.has(output))) return false;
-      for (const name of readTensors(node)) read.add(name);
+      for (const name of tensorsReadBy(node)) read.add(name);
       return true;
     });
     return kept.reverse();
   }
 
-  #slicedGeometry(): Node[] {
+  #slicedGeometry(): GraphNode[] {
     const names = this.#slots.map((slot) => slot.name);
     if (names.length === 0) return [];
     if (names.length === 1) return [newNode('Identity', [GEOMETRY], names)];

@@ -1,11 +1,11 @@
 import type { ClipSpec } from '../codec/spec.ts';
 import { elementNumber } from '../onnx/element-types.ts';
-import type { Attribute, Initializer, Model, Node, ValueInfo } from '../onnx/model.ts';
+import type { Attribute, GraphNode, Initializer, Model, ValueInfo } from '../onnx/model.ts';
 import { constantTensor } from '../onnx/values.ts';
-import { newNode } from './piece.ts';
+import { newNode } from './tile-model-builder.ts';
 
 /** The input or output of a stage's model that takes a tensor as codes (uint8), in place of its values. */
-export function codesPort(tensor: string): string {
+export function codesTensor(tensor: string): string {
   return `tessera_codes/${tensor}`;
 }
 
@@ -21,7 +21,7 @@ const RUNTIME_DOMAIN = 'com.microsoft';
  * end with Clip, Sub and QuantizeLinear, which rounds in float32, ties to even: a value within a millionth of a step of
  * the middle between two codes may become the other one. Tensors that the model does not take or give are left out.
  */
-export function withCodePorts(
+export function withQuantisedIo(
   model: Model,
   inputs: ReadonlyMap<string, ClipSpec>,
   outputs: ReadonlyMap<string, ClipSpec>,
@@ -39,13 +39,13 @@ export function withCodePorts(
     scalar(`${port}/step`, (b - a) / (2 ** bits - 1)),
     constant(`${port}/zero`, constantTensor('', 'uint8', [], [0])),
   ];
-  const heads: Node[] = [];
-  const tails: Node[] = [];
+  const heads: GraphNode[] = [];
+  const tails: GraphNode[] = [];
 
   const takesCodes = (value: ValueInfo): ValueInfo => {
     const clip = inputs.get(value.name);
     if (clip === undefined) return value;
-    const port = codesPort(value.name);
+    const port = codesTensor(value.name);
     const base = clip.base ?? 0;
     const scaled = base === 0 ? value.name : `${port}/scaled`;
     heads.push(newNode('DequantizeLinear', [port, ...scaling(port, clip)], [scaled], {}, domain));
@@ -55,7 +55,7 @@ export function withCodePorts(
   const givesCodes = (value: ValueInfo): ValueInfo => {
     const clip = outputs.get(value.name);
     if (clip === undefined) return value;
-    const port = codesPort(value.name);
+    const port = codesTensor(value.name);
     const clipped = `${port}/clipped`;
     const bounds: Record<string, Attribute> =
       opset < CLIP_INPUTS_OPSET ? { min: { kind: 'float', value: clip.a }, max: { kind: 'float', value: clip.b } } : {};
