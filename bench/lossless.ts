@@ -121,9 +121,9 @@ async function compareAll({ networks: only, grids, full, data }: Values<typeof o
       const input = resolved.specs.get(first.name)!;
       const card = parseCard({ name: 'bench', task: 'raw' }, name);
       const request = { name: 'bench', card, labels: [], model, picture: false, inputShape: input.shape };
-      const deployment = await central.deploy(request);
-      const reachable = longestPrefix(deployment.resolved, [deployment.input.name], { rows: 1, cols: 1 });
-      const withinReach = reachable.convMacs / modelTotals(deployment.resolved).convMacs;
+      const served = await central.load(request);
+      const reachable = longestPrefix(served.resolved, [served.input.name], { rows: 1, cols: 1 });
+      const withinReach = reachable.convMacs / modelTotals(served.resolved).convMacs;
       const random = createRandom(index + 1, 1);
       const d = new Uint8Array(
         Float32Array.from({ length: elementCount(input.shape) }, () => random.between(-1, 1)).buffer,
@@ -142,7 +142,7 @@ async function compareAll({ networks: only, grids, full, data }: Values<typeof o
         const outputs = tensors!.outputs.map(({ tensor, dtype, shape, d }) => ({ tensor, dtype, shape, data: d }));
         return { outputs, result };
       };
-      const whole = choosePlan(deployment, { nodeCount: 1, strategy: 'whole-central' });
+      const whole = choosePlan(served, { nodeCount: 1, strategy: 'whole-central' });
       await serve('bench', whole, 300_000);
       const { outputs: reference } = await send();
 
@@ -154,7 +154,7 @@ async function compareAll({ networks: only, grids, full, data }: Values<typeof o
           const grid = gridName === 'uneven' ? parseGrid('3x3') : parseGrid(gridName);
           let prepared: PreparedPlan;
           try {
-            prepared = choosePlan(deployment, { nodeCount: count, nodes, grid });
+            prepared = choosePlan(served, { nodeCount: count, nodes, grid });
           } catch (error) {
             if (!(error instanceof TesseraError) || error.code !== 'TESSERA_PLAN_INVALID') throw error;
             console.error(`${name.padEnd(28)} ${gridName.padEnd(7)} ${error.message}`);
@@ -163,7 +163,7 @@ async function compareAll({ networks: only, grids, full, data }: Values<typeof o
           const split = prepared.plan.stages[0]!.split;
           if (gridName === 'uneven' && split.kind === 'tiles') {
             const sum = (sizes: readonly number[]): number => sizes.reduce((total, size) => total + size, 0);
-            prepared = choosePlan(deployment, {
+            prepared = choosePlan(served, {
               nodeCount: count,
               nodes,
               grid: unevenGrid(sum(split.rows), sum(split.cols)),

@@ -4,12 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FrameEnd } from '../central/coordinator/events.ts';
-import type { DeployRequest } from '../central/deployment.ts';
 import { choosePlan } from '../central/planner/choose.ts';
 import { gridFor } from '../central/planner/unasked.ts';
+import type { LoadRequest } from '../central/served-model.ts';
 import { type Cluster, startCluster, untilReady } from '../cli/cluster.ts';
 import { drawnPictures } from '../cli/demo/scene-source.ts';
-import { loadForDeploy } from '../cli/models.ts';
+import { loadRequestFor } from '../cli/models.ts';
 import { integer, oneOf, positive, type Values, valueOr } from '../cli/options.ts';
 import { resolveConfig } from '../shared/config/layers.ts';
 import { parseCard } from '../shared/model/card.ts';
@@ -30,7 +30,7 @@ const NETWORKS = ['tiny', 'scenes'] as const;
 
 interface Network {
   readonly name: string;
-  readonly request: DeployRequest;
+  readonly request: LoadRequest;
   readonly frame: CameraTask['frame'];
 }
 
@@ -110,10 +110,10 @@ async function measure({ name, request, frame }: Network, nodes: number, frames:
       idPrefix: 'node',
       log: silentLog,
     });
-    const deployment = await cluster.central.deploy(request);
+    const served = await cluster.central.load(request);
     // A network of next to nothing would rightly not be cut.
-    const prepared = choosePlan(deployment, { nodeCount: nodes, ...(name === 'tiny' ? { grid: gridFor(nodes) } : {}) });
-    await cluster.central.activate(deployment.name, prepared);
+    const prepared = choosePlan(served, { nodeCount: nodes, ...(name === 'tiny' ? { grid: gridFor(nodes) } : {}) });
+    await cluster.central.offerPlan(served.name, prepared);
     await untilReady(cluster, prepared.plan, nodes);
     const { url } = broker;
     const task: CameraTask = { url, camera: 'bench', warmUp: 30, frames, watch: false, frame };
@@ -297,7 +297,7 @@ function tiny(): Network {
 
 /** The bundled network on a drawn picture. */
 async function bundled(): Promise<Network> {
-  const { request } = await loadForDeploy('scenes', resolveConfig([]).config);
+  const { request } = await loadRequestFor('scenes', resolveConfig([]).config);
   const [picture] = await drawnPictures(1);
   return { name: 'scenes', request, frame: { format: 'jpeg', base64: Buffer.from(picture!).toString('base64') } };
 }

@@ -3,7 +3,7 @@ import type { Executor, TileOutcome } from '../shared/runtime/executor-types.ts'
 import type { DataPlane } from './assembly/data-plane.ts';
 import type { PackedTile } from './assembly/frame-store.ts';
 import { shaken } from './assembly/shaken.ts';
-import type { Untimed } from './fleet.ts';
+import type { Untimed } from './node-registry.ts';
 
 /** What a comparison rests on. */
 export interface AuditedPartsDeps {

@@ -12,7 +12,7 @@ const WAITING = 8 * WAITING_OF_ONE;
 const REQUESTS = { burst: 1024, perSecond: 200 } as const;
 
 /**
- * Answers `blob-get` of nodes from the store, but only for pieces of models that are deployed, a few at a time and of each
+ * Answers `blob-get` of nodes from the store, but only for pieces of models that are served, a few at a time and of each
  * node in its turn, so that a flood of them takes no memory and nobody else's place.
  */
 export function serveBlobs(wire: Wire, store: BlobStore, isOffered: (sha: string) => boolean, log: Log): void {

@@ -17,23 +17,23 @@ import { elsewhereOf } from '../shared/runtime/state-directory.ts';
 import { withTrials } from '../shared/runtime/trial.ts';
 import { writeWholeSync } from '../shared/runtime/whole-file.ts';
 import { Wire } from '../shared/runtime/wire.ts';
+import { ActiveCentral, type ActiveCentralOptions } from './active-central.ts';
 import { DataPlane } from './assembly/data-plane.ts';
-import type { Deployment, DeployRequest } from './deployment.ts';
 import type { ServedPlan } from './effects.ts';
-import { Candidacy, lastWordsOf } from './election/candidacy.ts';
-import { endLeftFrames } from './journal/aftermath.ts';
 import { Journal } from './journal/journal.ts';
-import { type Slot, takeSlot } from './journal/slot.ts';
+import { type JournalLock, lockJournal } from './journal/lock.ts';
+import { recoverFrames } from './journal/recovery.ts';
+import { LeaderElection, lastWordsOf } from './leadership/leader-election.ts';
 import { checkExits } from './planner/exits.ts';
 import { layoutOf, type PreparedPlan } from './planner/prepared.ts';
 import type { PlanReadiness, ReadyOptions } from './ready-waits.ts';
-import { Reign, type ReignOptions } from './reign.ts';
-import { deployTried } from './trial.ts';
+import type { LoadRequest, ServedModel } from './served-model.ts';
+import { loadAfterTrial } from './trial.ts';
 
-export type { Connection } from './reign.ts';
+export type { BrokerConnection } from './active-central.ts';
 
 /** Options of `openCentral` and `startCentral`. */
-export interface CentralOptions extends ReignOptions {
+export interface CentralOptions extends ActiveCentralOptions {
   /** Tells centrals of one base apart in topics; the host's name by default. */
   readonly id?: string | undefined;
   /** Where another central is active, wait for its end instead of throwing. */
@@ -59,12 +59,12 @@ interface Parts {
   readonly executor: Executor;
   readonly store: BlobStore;
   readonly key: SigningKey;
-  readonly slot: Slot;
+  readonly lock: JournalLock;
   readonly journal: Journal;
   readonly id: string;
   readonly boot: string;
-  /** Resolves when what an earlier run left has been ended. */
-  readonly aftermath: Promise<void>;
+  /** Resolves when the frames that an earlier run left open have been ended. */
+  readonly recovery: Promise<void>;
 }
 
 /**
@@ -80,11 +80,11 @@ export class Central {
   readonly #options: CentralOptions;
   readonly #parts: Parts;
   readonly #data: DataPlane;
-  readonly #candidacy: Candidacy;
-  readonly #deployments = new Map<string, Deployment>();
+  readonly #election: LeaderElection;
+  readonly #models = new Map<string, ServedModel>();
   readonly #refused = new Map<string, Failure>();
   readonly #plans = new Map<string, ServedPlan>();
-  #reign: Reign | undefined;
+  #active: ActiveCentral | undefined;
   readonly #ended = new AbortController();
   #stopping: Promise<void> | undefined;
 
@@ -95,13 +95,13 @@ export class Central {
     const { bus, id, boot } = parts;
     this.#data = new DataPlane((error) => {
       log.error(`the data plane ended and is started again: ${error.message}`);
-      this.#reign?.onDataPlaneEnd(error);
+      this.#active?.onDataPlaneEnd(error);
     });
     let relieve: (reason: TesseraError) => void = () => {};
     this.relieved = new Promise((resolve) => {
       relieve = resolve;
     });
-    this.#candidacy = new Candidacy({
+    this.#election = new LeaderElection({
       bus,
       topics: topics(base),
       id,
@@ -110,9 +110,9 @@ export class Central {
       isFirst: options.isFirst,
       floor: lastEpoch(stateDir) + 1,
       keepEpoch: (epoch) => keepEpoch(stateDir, epoch),
-      onHolds: () => this.#reign?.resume(),
+      onHolds: () => this.#active?.resume(),
       onStepDown: (by) => {
-        void this.#reign?.stop(0, true);
+        void this.#active?.stop(0, true);
         relieve(
           new TesseraError('TESSERA_CENTRAL_ACTIVE', `central "${by.id}" has taken over`, {
             hint: 'start this one again with `tessera central --standby`',
@@ -131,39 +131,39 @@ export class Central {
 
   /**
    * Makes a model known that the runtime of this machine runs; frames are accepted for it once a plan is put to work
-   * (`activate`). Throws TESSERA_MODEL_UNSUPPORTED and what else is wrong with the model.
+   * (`offerPlan`). Throws TESSERA_MODEL_UNSUPPORTED and what else is wrong with the model.
    */
-  async deploy(request: DeployRequest): Promise<Deployment> {
+  async load(request: LoadRequest): Promise<ServedModel> {
     const { store, key } = this.#parts;
     const { threads, log } = this.#options;
-    const deployment = await withTrials({ signal: this.#ended.signal }, (trials) =>
-      deployTried(request, { store, key, threads, log, trials }),
+    const model = await withTrials({ signal: this.#ended.signal }, (trials) =>
+      loadAfterTrial(request, { store, key, threads, log, trials }),
     );
-    this.#deployments.set(deployment.name, deployment);
-    this.#refused.delete(deployment.name);
-    const { name, labels, input, picture, outputs } = deployment;
-    const names = new Map(deployment.names.pairs);
+    this.#models.set(model.name, model);
+    this.#refused.delete(model.name);
+    const { name, labels, input, picture, outputs } = model;
+    const names = new Map(model.names.pairs);
     await this.#data.model({ name, card: request.card, labels, input, picture, outputs, names });
-    return deployment;
+    return model;
   }
 
   /** Says of a model that it was to be served and cannot be; others are served all the same. */
   refuse(model: string, failure: Failure): void {
-    this.#deployments.delete(model);
+    this.#models.delete(model);
     this.#refused.set(model, failure);
-    this.#reign?.sayModels();
+    this.#active?.sayModels();
   }
 
   /**
    * Puts a plan to work for new frames of its model, now or as soon as this central is active. Throws
    * TESSERA_PLAN_INVALID for an exit that model.yaml does not have.
    */
-  async activate(model: string, prepared: PreparedPlan): Promise<void> {
-    const deployment = this.#deployments.get(model)!;
-    checkExits(prepared.plan, deployment);
-    const served = { ...prepared, deployment, layout: layoutOf(prepared, deployment.resolved) };
-    this.#plans.set(model, served);
-    await this.#reign?.activate(new Map([[model, served]]));
+  async offerPlan(name: string, prepared: PreparedPlan): Promise<void> {
+    const model = this.#models.get(name)!;
+    checkExits(prepared.plan, model);
+    const served = { ...prepared, model, layout: layoutOf(prepared, model.resolved) };
+    this.#plans.set(name, served);
+    await this.#active?.offerPlans(new Map([[name, served]]));
   }
 
   /**
@@ -172,25 +172,25 @@ export class Central {
    */
   async lead(): Promise<void> {
     // Before results of this run take the place of those by which the broker shows what it has.
-    await this.#parts.aftermath;
-    const epoch = await this.#candidacy.start();
+    await this.#parts.recovery;
+    const epoch = await this.#election.start();
     const { bus, wire, executor, store, journal } = this.#parts;
-    const reign = new Reign(this.#options, {
+    const active = new ActiveCentral(this.#options, {
       bus,
       wire,
       executor,
       store,
       data: this.#data,
       journal,
-      deployments: this.#deployments,
+      models: this.#models,
       refused: this.#refused,
       epoch,
       publicKey: this.publicKey,
-      holds: () => this.#candidacy.holds,
+      holds: () => this.#election.holds,
     });
-    this.#reign = reign;
-    await reign.start();
-    if (this.#plans.size > 0) await reign.activate(this.#plans);
+    this.#active = active;
+    await active.start();
+    if (this.#plans.size > 0) await active.offerPlans(this.#plans);
   }
 
   /**
@@ -199,17 +199,17 @@ export class Central {
    */
   async whenReady(plan: Plan, nodes: number, options: ReadyOptions): Promise<PlanReadiness> {
     const nobody = { ready: [], preparing: [], refused: [], isServed: false };
-    return this.#reign?.whenReady(plan, nodes, options) ?? nobody;
+    return this.#active?.whenReady(plan, nodes, options) ?? nobody;
   }
 
   /** What happens to nodes from here on is no news: whoever owns them is about to stop them. */
   expectEnd(): void {
-    this.#reign?.expectEnd();
+    this.#active?.expectEnd();
   }
 
   /** The active plan of a model, as published. */
   planStatus(model: string): PlanStatus | undefined {
-    return this.#reign?.planStatus(model);
+    return this.#active?.planStatus(model);
   }
 
   /** Brings open frames to their end (within `graceMs`), publishes `offline`, frees everything. Idempotent. */
@@ -220,13 +220,13 @@ export class Central {
   }
 
   async #stop(graceMs: number): Promise<void> {
-    const { bus, executor, journal, slot } = this.#parts;
-    await this.#reign?.stop(graceMs);
+    const { bus, executor, journal, lock } = this.#parts;
+    await this.#active?.stop(graceMs);
     // Last of what is said: whoever takes over now finds that every frame has ended.
-    this.#candidacy.stop();
+    this.#election.stop();
     await Promise.allSettled([bus.stop(), executor.stop(), this.#data.stop()]);
     journal.close();
-    slot.release();
+    lock.release();
   }
 }
 
@@ -256,7 +256,7 @@ function defaultId(): string {
 }
 
 /**
- * Connects to the broker and starts central's threads: models can be deployed, `lead` begins to serve. Ends the frames
+ * Connects to the broker and starts central's threads: models can be loaded, `lead` begins to serve. Ends the frames
  * that an earlier run left open. Throws TESSERA_BROKER, TESSERA_CONFIG, TESSERA_STORAGE.
  */
 export async function openCentral(options: CentralOptions): Promise<Central> {
@@ -270,24 +270,24 @@ export async function openCentral(options: CentralOptions): Promise<Central> {
   await makeFolder({ what: 'the state directory', path: stateDir, elsewhere: elsewhereOf(stateDir) });
   const key = await openSigningKey(stateDir, options.signingKey);
   const store = await openBlobStore(join(stateDir, 'blobs'), { isKept: options.isTransient !== true });
-  const slot = await takeSlot(stateDir, options.bus.url, base);
+  const lock = await lockJournal(stateDir, options.bus.url, base);
   try {
-    const journal = new Journal(slot.file, log, slot.isOurs);
+    const journal = new Journal(lock.file, log, lock.isOurs);
     const names = topics(base);
     const will = { topic: names.centralStatus(id), payload: lastWordsOf(id, boot), qos: 1, retain: true } as const;
     const clientId = `${base}-central-${id}-${boot.slice(0, 8)}`;
     const bus = await connectBus({ ...options.bus, clientId, will, log });
     const executor = await createExecutor({ folder: store.folder, threads, sessionMemoryMb, patient: true, log });
     const wire = new Wire({ bus, topics: names, self: CENTRAL, log, now: () => performance.now() });
-    const aftermath = endLeftFrames({ bus, topics: names, journal, log });
-    return new Central(options, { bus, wire, executor, store, key, slot, journal, id, boot, aftermath });
+    const recovery = recoverFrames({ bus, topics: names, journal, log });
+    return new Central(options, { bus, wire, executor, store, key, lock, journal, id, boot, recovery });
   } catch (error) {
-    slot.release();
+    lock.release();
     throw error;
   }
 }
 
-/** A central that serves from the start; models are deployed afterwards. Throws what `openCentral` and `lead` throw. */
+/** A central that serves from the start; models are loaded afterwards. Throws what `openCentral` and `lead` throw. */
 export async function startCentral(options: CentralOptions): Promise<Central> {
   const central = await openCentral(options);
   try {

@@ -12,20 +12,20 @@ import type { DataPlane, Finished, Opened } from './assembly/data-plane.ts';
 import type { PlanLayout } from './assembly/frame-store.ts';
 import { AuditedParts } from './audited-parts.ts';
 import type { Effect, FrameEnd } from './coordinator/events.ts';
-import type { Deployment } from './deployment.ts';
-import type { Untimed } from './fleet.ts';
-import type { Arrival } from './ingest/inbox.ts';
+import type { Arrival } from './ingest/parser.ts';
+import type { Untimed } from './node-registry.ts';
 import { missingCodecs } from './planner/announced.ts';
 import type { PreparedPlan } from './planner/prepared.ts';
+import type { ServedModel } from './served-model.ts';
 
 /** A plan in use, the model that it cuts, and what the data plane has to know of it. */
-export type ServedPlan = PreparedPlan & { readonly deployment: Deployment; readonly layout: PlanLayout };
+export type ServedPlan = PreparedPlan & { readonly model: ServedModel; readonly layout: PlanLayout };
 
 /** How a frame ended, with everything that its result says. */
 export interface EndedFrame {
   readonly end: FrameEnd;
   readonly arrival: Arrival;
-  readonly deployment: Deployment;
+  readonly model: ServedModel;
   readonly approximate: boolean;
   readonly size: Opened;
   /** What the network said; undefined where it did not come to that. */
@@ -98,7 +98,7 @@ export class EffectRunner {
    */
   addPlan(plan: ServedPlan): void {
     const { id } = plan.plan;
-    this.#plans.set(id, (this.#plans.get(id) ?? new Map()).set(plan.deployment.name, plan));
+    this.#plans.set(id, (this.#plans.get(id) ?? new Map()).set(plan.model.name, plan));
     void this.#deps.data.plan(plan.layout).catch(() => {});
   }
 
@@ -194,9 +194,9 @@ export class EffectRunner {
       case 'publish': {
         const frame = this.#frames.get(effect.i_id)!;
         const { arrival, served, size, answer } = frame;
-        const { deployment, approximate } = served;
+        const { model, approximate } = served;
         if (ends.hasSubscribers) ends.publish(effect);
-        on.ended({ end: effect, arrival, deployment, approximate, size, answer });
+        on.ended({ end: effect, arrival, model, approximate, size, answer });
         break;
       }
       case 'release-frame':
@@ -222,7 +222,7 @@ export class EffectRunner {
   }
 
   #prepare({ node, plan, stages, ask }: Extract<Effect, { type: 'prepare' }>): void {
-    const { manifest } = this.#plans.get(plan.id)!.values().next().value!.deployment;
+    const { manifest } = this.#plans.get(plan.id)!.values().next().value!.model;
     if (node !== CENTRAL) {
       const missing = missingCodecs(plan, stages, this.#codecs.get(node) ?? []);
       if (missing.length > 0) {

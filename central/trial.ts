@@ -3,7 +3,7 @@ import { TesseraError } from '../shared/errors.ts';
 import type { BlobStore, Log } from '../shared/ports.ts';
 import type { SigningKey } from '../shared/runtime/signature.ts';
 import type { MadeOutput, TrialEnd, TrialRefusal, Trials } from '../shared/runtime/trial.ts';
-import { type Deployment, type DeployRequest, deployModel } from './deployment.ts';
+import { type LoadRequest, loadServedModel, type ServedModel } from './served-model.ts';
 
 /** What a network is tried with. */
 export interface TrialParts {
@@ -22,29 +22,29 @@ export type Trial =
   | { readonly kind: 'untried'; readonly reason: string };
 
 /**
- * Deploys a model after the runtime of this machine has run it once. Where the runtime makes other shapes than were
+ * Loads a model after the runtime of this machine has run it once. Where the runtime makes other shapes than were
  * inferred here, or refuses what was made of the network here, the network is left to the runtime as the file has it, and
- * runs whole. Throws TESSERA_MODEL_UNSUPPORTED where the runtime refuses it, and what `deployModel` throws.
+ * runs whole. Throws TESSERA_MODEL_UNSUPPORTED where the runtime refuses it, and what `loadServedModel` throws.
  */
-export async function deployTried(request: DeployRequest, parts: TrialParts): Promise<Deployment> {
-  const deployment = await deployModel(request, parts.store, parts.key);
-  const trial = await tried(deployment, parts);
+export async function loadAfterTrial(request: LoadRequest, parts: TrialParts): Promise<ServedModel> {
+  const served = await loadServedModel(request, parts.store, parts.key);
+  const trial = await tried(served, parts);
   if (trial.kind === 'untried') {
     parts.log.warn(`model ${request.name} could not be tried on this machine: ${trial.reason}`);
-    return deployment;
+    return served;
   }
-  const difference = trial.kind === 'ran' ? unlike(deployment, trial.outputs) : undefined;
-  if (trial.kind === 'ran' && difference === undefined) return deployment;
-  if (deployment.doubt !== undefined || request.opaque === true) throw refusalOf(request.name, deployment, trial);
-  const whole = await deployModel({ ...request, opaque: true }, parts.store, parts.key).catch(() => undefined);
+  const difference = trial.kind === 'ran' ? unlike(served, trial.outputs) : undefined;
+  if (trial.kind === 'ran' && difference === undefined) return served;
+  if (served.doubt !== undefined || request.opaque === true) throw refusalOf(request.name, served, trial);
+  const whole = await loadServedModel({ ...request, opaque: true }, parts.store, parts.key).catch(() => undefined);
   const second = whole === undefined ? undefined : await tried(whole, parts);
-  if (whole === undefined || second?.kind !== 'ran') throw refusalOf(request.name, deployment, trial);
+  if (whole === undefined || second?.kind !== 'ran') throw refusalOf(request.name, served, trial);
   const why = difference ?? (trial.kind === 'refused' ? trial.failure.message : '');
   parts.log.warn(`model ${request.name} runs whole: Tessera does not understand it (${why})`);
   return whole;
 }
 
-async function tried({ manifest }: Deployment, { store, threads, trials, log }: TrialParts): Promise<Trial> {
+async function tried({ manifest }: ServedModel, { store, threads, trials, log }: TrialParts): Promise<Trial> {
   const model = join(store.folder, manifest.skeleton.sha);
   const trial = trialOf(await trials.run([{ model, dataFolder: store.folder, threads }]));
   if (trial.kind === 'refused' && trial.detail !== undefined)
@@ -73,7 +73,7 @@ function refused(message: string, hint: string): Trial {
 }
 
 /** The first output that is not of the type that was inferred, in words. */
-function unlike({ resolved, names }: Deployment, made: readonly MadeOutput[]): string | undefined {
+function unlike({ resolved, names }: ServedModel, made: readonly MadeOutput[]): string | undefined {
   for (const { name, dtype, shape } of made) {
     const spec = resolved.specs.get(name);
     if (spec === undefined || (spec.dtype === dtype && `${spec.shape}` === `${shape}`)) continue;
@@ -84,7 +84,7 @@ function unlike({ resolved, names }: Deployment, made: readonly MadeOutput[]): s
 }
 
 /** What is wrong in the network's own terms, where that is known; else what the runtime says. */
-function refusalOf(name: string, { doubt }: Deployment, trial: Trial): TesseraError {
+function refusalOf(name: string, { doubt }: ServedModel, trial: Trial): TesseraError {
   if (doubt !== undefined) return doubt;
   const { message, hint } =
     trial.kind === 'refused' ? trial.failure : { message: 'its outputs are not what they should be', hint: undefined };

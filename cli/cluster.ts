@@ -3,7 +3,7 @@ import { startBroker } from '../broker/broker.ts';
 import type { Credentials } from '../broker/credentials.ts';
 import { Desk } from '../broker/enrolment-service.ts';
 import type { ListenTls } from '../broker/listen.ts';
-import { type Central, type CentralOptions, type Connection, startCentral } from '../central/central.ts';
+import { type BrokerConnection, type Central, type CentralOptions, startCentral } from '../central/central.ts';
 import { refusalText } from '../central/coordinator/fallback-reason.ts';
 import { TesseraError } from '../shared/errors.ts';
 import type { Log } from '../shared/ports.ts';
@@ -16,7 +16,7 @@ export interface ClusterOptions {
   readonly nodes: number;
   /** Where the embedded broker listens; with `bus` none is started and the cluster uses that broker. */
   readonly listen?: readonly string[];
-  readonly bus?: Connection;
+  readonly bus?: BrokerConnection;
   /** Who may come from other machines, and the broker's address as those reach it. */
   readonly guests?: { readonly credentials: Credentials; readonly server: string };
   readonly tls?: ListenTls | undefined;
@@ -47,7 +47,7 @@ export interface ClusterOptions {
 export interface Cluster {
   /** Where the broker listens, for people and for clients. */
   readonly urls: readonly string[];
-  readonly bus: Connection;
+  readonly bus: BrokerConnection;
   readonly central: Central;
   readonly agents: readonly AgentProcess[];
   /** Where other machines are let in. */

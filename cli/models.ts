@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { DeployRequest } from '../central/deployment.ts';
+import type { LoadRequest } from '../central/served-model.ts';
 import type { Config } from '../shared/config/schema.ts';
 import { type ModelCard, parseCard } from '../shared/model/card.ts';
 import { withoutUnusedInputs } from '../shared/onnx/inputs-outputs.ts';
@@ -12,7 +12,7 @@ import { listModels, loadModel } from './library/library.ts';
 
 /** A model that a command named, read, and what its user should know about it. */
 export interface NamedModel {
-  readonly request: DeployRequest;
+  readonly request: LoadRequest;
   readonly notes: readonly string[];
 }
 
@@ -46,7 +46,7 @@ export async function modelsToServe(config: Config): Promise<ToServe[]> {
 }
 
 /** Finds and reads a model by folder, name or file. Throws TesseraError that says what is missing and how to get it. */
-export async function loadForDeploy(name: string, config: Config, form: ModelForm = {}): Promise<NamedModel> {
+export async function loadRequestFor(name: string, config: Config, form: ModelForm = {}): Promise<NamedModel> {
   const { picture = true, inputShape, signal } = form;
   const loaded = await withTrials({ signal }, (trials) =>
     loadModel(name, { ...modelFolders(config), inputShape, trial: picture, trials }),

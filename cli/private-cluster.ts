@@ -74,7 +74,7 @@ export async function withPrivateCluster<T>(
       agents: cluster.agents,
       camera,
       async serve(model, prepared, timeoutMs) {
-        await cluster.central.activate(model, prepared);
+        await cluster.central.offerPlan(model, prepared);
         await untilReady(cluster, prepared.plan, agentsOf(prepared.plan, nodes), timeoutMs);
       },
     });

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
-import type { DeployRequest } from '../central/deployment.ts';
-import { deployTried } from '../central/trial.ts';
+import type { LoadRequest } from '../central/served-model.ts';
+import { loadAfterTrial } from '../central/trial.ts';
 import type { Config } from '../shared/config/schema.ts';
 import { TesseraError } from '../shared/errors.ts';
 import type { Log } from '../shared/ports.ts';
@@ -8,7 +8,7 @@ import { openBlobStore } from '../shared/runtime/blob-store.ts';
 import { openSigningKey } from '../shared/runtime/signature.ts';
 import type { Trials } from '../shared/runtime/trial.ts';
 import { machineDefaults } from './machine.ts';
-import { loadForDeploy } from './models.ts';
+import { loadRequestFor } from './models.ts';
 
 /**
  * Runs a model of a folder once, as central would before it serves it. Returns why it could not be tried, where that is
@@ -23,8 +23,8 @@ export async function tryModelFolder(
   const store = await openBlobStore(join(scratch, 'trial'));
   const key = await openSigningKey(scratch);
   const { threads } = machineDefaults();
-  const run = (request: DeployRequest) => deployTried(request, { store, key, threads, log, trials });
-  const { request } = await loadForDeploy(folder, config);
+  const run = (request: LoadRequest) => loadAfterTrial(request, { store, key, threads, log, trials });
+  const { request } = await loadRequestFor(folder, config);
   const isOpen = request.card.input.shape === undefined;
   try {
     try {

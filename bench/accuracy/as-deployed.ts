@@ -1,9 +1,9 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { deployModel } from '../../central/deployment.ts';
 import { choosePlan, type PlanRequest } from '../../central/planner/choose.ts';
 import { layoutOf } from '../../central/planner/prepared.ts';
+import { loadServedModel } from '../../central/served-model.ts';
 import { confidence } from '../../central/tasks/classify.ts';
 import { loadModel } from '../../cli/library/library.ts';
 import { findCodec } from '../../shared/codec/codec.ts';
@@ -58,13 +58,13 @@ export async function loadDeployed(folder: string, request: Partial<PlanRequest>
     const model = await loadModelFile(loaded.modelPath);
     const store = await openBlobStore(join(scratch, 'blobs'));
     const wanted = { name: card.name, card, labels, model, picture: true };
-    const deployment = await deployModel(wanted, store, await openSigningKey(scratch));
-    const prepared = choosePlan(deployment, { nodeCount: 4, ...request });
-    const layout = layoutOf(prepared, deployment.resolved);
+    const served = await loadServedModel(wanted, store, await openSigningKey(scratch));
+    const prepared = choosePlan(served, { nodeCount: 4, ...request });
+    const layout = layoutOf(prepared, served.resolved);
     const sessions = new Map<Model, Session>();
     for (const { model: piece } of prepared.forms)
       if (!sessions.has(piece)) sessions.set(piece, await loadSession(writeModel(piece), { threads: 1 }));
-    const { input } = deployment;
+    const { input } = served;
     const run = (piece: Model, feeds: ReadonlyMap<string, Tensor>) => sessions.get(piece)!.run(feeds);
     return {
       card,

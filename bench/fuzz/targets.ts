@@ -2,7 +2,7 @@ import type { FuzzTarget } from './target.ts';
 import { answers } from './targets/answers.ts';
 import { codecs } from './targets/codecs.ts';
 import { card, config, json } from './targets/documents.ts';
-import { envelope, inbox, picture } from './targets/frames.ts';
+import { envelope, frameParser, picture } from './targets/frames.ts';
 import { onnx, plan } from './targets/models.ts';
 import { parts } from './targets/reassembly.ts';
 import { jpegStream, packets } from './targets/streams.ts';
@@ -14,7 +14,7 @@ import { token, topics, words } from './targets/words.ts';
 export const TARGETS: readonly FuzzTarget[] = [
   cbor,
   parts,
-  inbox,
+  frameParser,
   envelope,
   picture,
   jpegStream,

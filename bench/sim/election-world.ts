@@ -1,4 +1,4 @@
-import { Election, type ElectionEffect } from '../../central/election/election.ts';
+import { Election, type ElectionEffect } from '../../central/leadership/election.ts';
 import type { CentralStatus } from '../../shared/protocol/messages/central.ts';
 import { Random } from './random.ts';
 

@@ -1,13 +1,13 @@
 import { choosePlan } from '../../central/planner/choose.ts';
 import { type Cluster, untilReady } from '../../cli/cluster.ts';
-import { loadForDeploy } from '../../cli/models.ts';
+import { loadRequestFor } from '../../cli/models.ts';
 import { resolveConfig } from '../../shared/config/layers.ts';
 
 /** Lets a cluster serve the bundled model "scenes" by the plan that Tessera chooses for so many nodes. */
 export async function serveScenes(cluster: Cluster, nodeCount: number): Promise<void> {
-  const { request } = await loadForDeploy('scenes', resolveConfig([]).config);
-  const deployment = await cluster.central.deploy(request);
-  const prepared = choosePlan(deployment, { nodeCount });
-  await cluster.central.activate(deployment.name, prepared);
+  const { request } = await loadRequestFor('scenes', resolveConfig([]).config);
+  const served = await cluster.central.load(request);
+  const prepared = choosePlan(served, { nodeCount });
+  await cluster.central.offerPlan(served.name, prepared);
   await untilReady(cluster, prepared.plan, nodeCount);
 }

@@ -3,7 +3,7 @@ import type { Publisher } from '../publish/publisher.ts';
 
 /** What central does with one camera's frames, beside the coordinator's policy. */
 export interface CameraOptions extends Partial<CameraPolicy> {
-  /** Models that the camera's frames go to; empty: all that are deployed. */
+  /** Models that the camera's frames go to; empty: all that are served. */
   readonly models: readonly string[];
   /** Results that must agree before the label changes. */
   readonly hold: number;

@@ -13,11 +13,11 @@ import {
   parseJournal,
   type TakenFrame,
   takenLine,
-} from './lines.ts';
-import { ROOM, RoomyFile } from './roomy-file.ts';
+} from './format.ts';
+import { PreallocatedFile, ROOM } from './preallocated-file.ts';
 
 /**
- * Which frames are under way, on disk (lines.ts has the form), so that whoever comes after a crash can end them.
+ * Which frames are under way, on disk (format.ts has the form), so that whoever comes after a crash can end them.
  *
  * Written synchronously, before the caller goes on: a frame's entry is with the system before its acknowledgement goes
  * out, so kill -9 loses neither. It is not flushed to the disk line by line: an SD card takes tens of ms for that, and
@@ -59,7 +59,7 @@ export class Journal {
   readonly #log: Log;
   readonly #isOurs: () => boolean;
   readonly #entries = new Map<number, JournalEntry>();
-  #file: RoomyFile | undefined;
+  #file: PreallocatedFile | undefined;
   #unwritten: Unwritten[] = [];
   #written: { readonly promise: Promise<void>; readonly resolve: () => void } | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -239,7 +239,7 @@ export class Journal {
       if (++ended > ENDED_KEPT) this.#entries.delete(n);
     const text = linesOf([...this.#entries.values()]);
     writeWholeSync(this.#place, text + ROOM.repeat(roomFor(this.#open)));
-    const file = new RoomyFile(this.#place, Buffer.byteLength(text));
+    const file = new PreallocatedFile(this.#place, Buffer.byteLength(text));
     this.#file?.close();
     this.#file = file;
     this.#lines = this.#entries.size;

@@ -7,7 +7,7 @@ import { cheapestPrefix } from '../../shared/tiling/cheapest-prefix.ts';
 import { type Grid, gridSizes } from '../../shared/tiling/grid.ts';
 import { explicitCut, longestPrefix, type Prefix, shorterPrefixes } from '../../shared/tiling/prefix.ts';
 import { findTileable } from '../../shared/tiling/tileable.ts';
-import type { Deployment } from '../deployment.ts';
+import type { ServedModel } from '../served-model.ts';
 import { calibratedCodecs, calibratedCut } from './calibrated.ts';
 import { cutAtExit, exitPlaces, withExits, withoutExits } from './exits.ts';
 import { type PreparedPlan, preparePlan } from './prepared.ts';
@@ -80,7 +80,7 @@ function beginning(
 }
 
 /** Why a network cannot be tiled as it was asked for. */
-function untileable({ name, resolved, input }: Deployment, { rows, cols }: Grid): TesseraError {
+function untileable({ name, resolved, input }: ServedModel, { rows, cols }: Grid): TesseraError {
   const [stop] = findTileable(resolved, [input.name]).stops;
   const why = stop === undefined ? 'its maps are too small' : `${stop.op} "${stop.name}" ${stop.reason}`;
   return new TesseraError('TESSERA_PLAN_INVALID', `model "${name}" cannot be cut into ${rows}x${cols} tiles: ${why}`, {
@@ -90,7 +90,7 @@ function untileable({ name, resolved, input }: Deployment, { rows, cols }: Grid)
 
 /** Places to cut, with one grid for each; where there are more places than grids, the first serves. */
 function cutsFor(
-  deployment: Deployment,
+  deployment: ServedModel,
   request: PlanRequest & { readonly exitPlaces?: readonly string[][] },
   grids: readonly [Grid, ...Grid[]],
 ): Cut[] {
@@ -121,7 +121,7 @@ function cutsFor(
 }
 
 /** What model.yaml says about the tiles that the network was retrained for. */
-function retrainedFor({ card }: Deployment): Pick<PlanRequest, 'padding' | 'cuts'> & { grids?: [Grid, ...Grid[]] } {
+function retrainedFor({ card }: ServedModel): Pick<PlanRequest, 'padding' | 'cuts'> & { grids?: [Grid, ...Grid[]] } {
   const gridOf = ({ grid: [rows, cols] }: ModelCard['tiles'][number]): Grid => ({ rows, cols });
   const [first, ...more] = card.tiles;
   if (first === undefined) return { padding: 'halo' };
@@ -133,7 +133,7 @@ function retrainedFor({ card }: Deployment): Pick<PlanRequest, 'padding' | 'cuts
  * How the tensors travel that model.yaml names clip bounds for. That holds for every grid and padding: what follows such
  * a tensor was trained on what the codec makes of it.
  */
-function trainedCodecs({ card }: Deployment): Record<string, CodecSpec> {
+function trainedCodecs({ card }: ServedModel): Record<string, CodecSpec> {
   return Object.fromEntries(
     card.tiles.flatMap(({ after, clip, bits }) =>
       clip === undefined || bits === undefined ? [] : [[after, { name: 'clip', a: clip[0], b: clip[1], bits }]],
@@ -142,7 +142,7 @@ function trainedCodecs({ card }: Deployment): Record<string, CodecSpec> {
 }
 
 /** The codec that the user asked for, for every result of a tile that it can carry. */
-function askedCodecs({ resolved }: Deployment, cuts: readonly Cut[], codec: CodecSpec): Record<string, CodecSpec> {
+function askedCodecs({ resolved }: ServedModel, cuts: readonly Cut[], codec: CodecSpec): Record<string, CodecSpec> {
   const carries = (tensor: string): boolean => {
     const spec = resolved.specs.get(tensor);
     return spec !== undefined && findCodec(codec.name)!.carries(spec);
@@ -153,7 +153,7 @@ function askedCodecs({ resolved }: Deployment, cuts: readonly Cut[], codec: Code
 
 /** Where the network was calibrated to be cut, for a bound that the user set without saying where to cut. */
 function calibratedPlace(
-  { card, resolved, input }: Deployment,
+  { card, resolved, input }: ServedModel,
   { strategy = 'tiles-prefix', codec }: PlanRequest,
   grid: Grid,
   bound: number | undefined,
@@ -173,7 +173,7 @@ interface ChosenTiles {
 
 /** The same where one of both is said. */
 function givenTiles(
-  deployment: Deployment,
+  deployment: ServedModel,
   request: PlanRequest,
   grids: readonly [Grid, ...Grid[]],
   cuts: PlanRequest['cuts'],
@@ -184,7 +184,7 @@ function givenTiles(
 }
 
 function chosenTiles(
-  deployment: Deployment,
+  deployment: ServedModel,
   request: PlanRequest,
   bound: number | undefined,
   hasExits: boolean,
@@ -200,7 +200,7 @@ function chosenTiles(
 
 /** How results of tiles travel, and what the plan's reason says of it where the user set a bound. */
 function codecsFor(
-  deployment: Deployment,
+  deployment: ServedModel,
   { codec }: PlanRequest,
   cuts: readonly Cut[],
   bound: number | undefined,
@@ -223,7 +223,7 @@ function codecsFor(
  * Makes the plan that the user asked for, with its geometry. Throws TesseraError: TESSERA_USAGE for an unknown
  * strategy, TESSERA_PLAN_INVALID where the grid or the cut does not fit the network.
  */
-export function choosePlan(whole: Deployment, request: PlanRequest): PreparedPlan {
+export function choosePlan(whole: ServedModel, request: PlanRequest): PreparedPlan {
   const deployment = withoutExits(whole);
   const { tiles } = deployment.card;
   // Two stages that the network was not retrained for are left to be chosen, as are those of another padding.

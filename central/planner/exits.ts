@@ -8,7 +8,7 @@ import { planId } from '../../shared/plan/plan-id.ts';
 import type { Grid } from '../../shared/tiling/grid.ts';
 import { explicitCut, type Prefix } from '../../shared/tiling/prefix.ts';
 import { nodesBetween } from '../../shared/tiling/segment.ts';
-import type { Deployment } from '../deployment.ts';
+import type { ServedModel } from '../served-model.ts';
 import { onCentral, type Piece } from './compose.ts';
 
 /**
@@ -17,7 +17,7 @@ import { onCentral, type Piece } from './compose.ts';
  */
 
 /** The deployment without the heads of exits: a tensor that only a head reads is nothing that tiles have to hand over. */
-export function withoutExits(deployment: Deployment): Deployment {
+export function withoutExits(deployment: ServedModel): ServedModel {
   const { card, resolved, input, outputs } = deployment;
   return card.exits.length === 0
     ? deployment
@@ -25,7 +25,7 @@ export function withoutExits(deployment: Deployment): Deployment {
 }
 
 /** Where heads branch off the trunk: for each exit the tensors of the trunk that its head reads, the earliest first. */
-export function exitPlaces({ card, resolved, input, outputs }: Deployment): string[][] {
+export function exitPlaces({ card, resolved, input, outputs }: ServedModel): string[][] {
   const trunk = nodesBetween(resolved, [input.name], outputs);
   const made = namesMade(resolved, trunk);
   const depth = (tensors: readonly string[]): number => nodesBetween(resolved, [input.name], tensors).size;
@@ -62,7 +62,7 @@ export function cutAtExit(
  * there. A stage on central within which an exit lies is divided. An exit whose head would have to do again what nodes
  * do within a stage is left out, and the plan's reason says so.
  */
-export function withExits(plan: Plan, { card, resolved, input, outputs }: Deployment): Plan {
+export function withExits(plan: Plan, { card, resolved, input, outputs }: ServedModel): Plan {
   if (card.exits.length === 0) return plan;
   const trunk = nodesBetween(resolved, [input.name], outputs);
   const depth = ({ tensor }: ExitRule): number =>
@@ -85,7 +85,7 @@ export function withExits(plan: Plan, { card, resolved, input, outputs }: Deploy
 }
 
 /** Results name an exit by its place in model.yaml. Throws TESSERA_PLAN_INVALID for one that is not there. */
-export function checkExits({ stages }: Plan, { name, card }: Deployment): void {
+export function checkExits({ stages }: Plan, { name, card }: ServedModel): void {
   for (const { id, exit } of stages)
     if (exit !== undefined && !card.exits.some(({ tensor }) => tensor === exit.tensor))
       throw new TesseraError('TESSERA_PLAN_INVALID', `stage ${id}: model "${name}" has no exit "${exit.tensor}"`, {
@@ -124,7 +124,7 @@ function placeOf(resolved: ResolvedModel, input: string, pieces: readonly Piece[
   return found === -1 ? undefined : found;
 }
 
-type Network = Pick<Deployment, 'resolved' | 'card'> & { readonly input: string };
+type Network = Pick<ServedModel, 'resolved' | 'card'> & { readonly input: string };
 
 /** The pieces with one for the exit before piece `at`. It also hands on what later pieces on central need of its work. */
 function insert(

@@ -3,7 +3,7 @@ import { haloCosts } from '../../shared/tiling/halo-form.ts';
 import { explicitCut } from '../../shared/tiling/prefix.ts';
 import { tileSegment } from '../../shared/tiling/segment.ts';
 import { MOST_INPUT, MOST_WORK, type Tiling, worthwhileTiles } from '../../shared/tiling/worthwhile.ts';
-import type { Deployment } from '../deployment.ts';
+import type { ServedModel } from '../served-model.ts';
 
 /** How a network is cut where nobody said anything about it. */
 export interface Unasked {
@@ -36,7 +36,7 @@ export function gridsFor(nodes: number): [Grid, ...Grid[]] {
 const SHARE_OF_CORES = 0.5;
 
 /** The cut and grid with which a frame is done clearly sooner than on one node; else none, and why. */
-export function unaskedCut({ resolved, input }: Deployment, nodes: number, sharedCores?: number): Unasked {
+export function unaskedCut({ resolved, input }: ServedModel, nodes: number, sharedCores?: number): Unasked {
   const atOnce = sharedCores === undefined ? undefined : Math.max(1, sharedCores * SHARE_OF_CORES);
   const worth = worthwhileTiles(resolved, [input.name], gridsFor(nodes), atOnce);
   if (worth.tiling !== undefined) return { grid: worth.tiling.grid, cuts: [worth.tiling.prefix.outputs] };
@@ -51,7 +51,7 @@ function refusal({ grid: { rows, cols }, input, work }: Tiling): string {
 }
 
 /** The largest of the grids whose tiles up to `tensors` read and compute no more than is cut unasked; the last where none does. */
-export function gridWithin({ resolved, input }: Deployment, tensors: readonly string[], nodes: number): Grid {
+export function gridWithin({ resolved, input }: ServedModel, tensors: readonly string[], nodes: number): Grid {
   const prefix = explicitCut(resolved, [input.name], tensors);
   const { reference } = prefix;
   const grids = gridsFor(nodes);

@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises';
-import { type Deployment, type DeployRequest, deployModel } from '../../central/deployment.ts';
 import { choosePlan } from '../../central/planner/choose.ts';
 import { withoutExits } from '../../central/planner/exits.ts';
+import { type LoadRequest, loadServedModel, type ServedModel } from '../../central/served-model.ts';
 import { decodeTask } from '../../central/tasks/task.ts';
 import { clipCodes, encodeClipCodes, valuesOf } from '../../shared/codec/clip.ts';
 import { findCodec } from '../../shared/codec/codec.ts';
@@ -21,13 +21,13 @@ import { differences, type Measure, type Outcome } from './tally.ts';
 
 /**
  * The network as central would run it, for pictures. Throws TESSERA_MODEL_UNSUPPORTED where it takes no pictures, and
- * what `deployModel` throws.
+ * what `loadServedModel` throws.
  */
-export async function openNetwork(request: DeployRequest): Promise<Deployment> {
+export async function openNetwork(request: LoadRequest): Promise<ServedModel> {
   const folder = await makeTemporaryFolder('tessera-calibrate-');
   try {
-    const deployment = await deployModel(request, await openBlobStore(folder), await openSigningKey(folder));
-    const { card, ...trunk } = withoutExits(deployment);
+    const served = await loadServedModel(request, await openBlobStore(folder), await openSigningKey(folder));
+    const { card, ...trunk } = withoutExits(served);
     // Only the network itself, not what it was retrained for.
     return { ...trunk, card: { ...card, tiles: [], exits: [], calibrated: [] } };
   } catch (error) {
@@ -78,14 +78,14 @@ export interface CutNetwork {
  * or nothing can be clipped. Throws TESSERA_PLAN_INVALID where tiles cannot end there.
  */
 export async function cutNetwork(
-  deployment: Deployment,
+  served: ServedModel,
   place: readonly string[],
   grid: Grid,
   measure: Measure,
   threads: number,
 ): Promise<CutNetwork | undefined> {
-  const { resolved, input, outputs } = deployment;
-  const { plan, forms } = choosePlan(deployment, {
+  const { resolved, input, outputs } = served;
+  const { plan, forms } = choosePlan(served, {
     nodeCount: 1,
     grid,
     padding: 'halo',
@@ -122,7 +122,7 @@ export async function cutNetwork(
     if (measure === 'differences') return undefined;
     const view = { sourceWidth: 1, sourceHeight: 1, mapping: null };
     // Without labels classes are told by their number: two may bear one name.
-    return decodeTask(found, deployment.card, [], view).predictions[0]?.label;
+    return decodeTask(found, served.card, [], view).predictions[0]?.label;
   };
 
   return {

@@ -1,4 +1,4 @@
-import type { Deployment } from '../../central/deployment.ts';
+import type { ServedModel } from '../../central/served-model.ts';
 import { pictureFiles } from '../../shared/camera/file-source.ts';
 import { TesseraError } from '../../shared/errors.ts';
 import { readBytes } from '../../shared/runtime/file.ts';
@@ -30,7 +30,7 @@ export function spread<T>(list: readonly T[], most: number): T[] {
 export async function openPictures(
   folder: string,
   limit: number,
-  { input, card }: Deployment,
+  { input, card }: ServedModel,
   warn: (text: string) => void,
 ): Promise<Pictures> {
   const [, height, width] = input.shape;

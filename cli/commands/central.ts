@@ -42,7 +42,7 @@ export const command = defineCommand({
       { openCentral },
       { choosePlan },
       { costInWords },
-      { loadForDeploy, modelsToServe },
+      { loadRequestFor, modelsToServe },
       { machineDefaults },
     ] = await Promise.all([
       import('../connect.ts'),
@@ -89,19 +89,19 @@ export const command = defineCommand({
       const stopped = untilStopped(signal).then(() => undefined);
       try {
         const serveModel = async (name: string): Promise<void> => {
-          const { request, notes } = await loadForDeploy(name, settings, { signal });
+          const { request, notes } = await loadRequestFor(name, settings, { signal });
           for (const note of notes) out.note(`note: ${note}`);
-          const deployment = await central.deploy(request);
+          const served = await central.load(request);
           const grid = options.grid === undefined ? {} : { grid: options.grid };
-          const prepared = choosePlan(deployment, {
+          const prepared = choosePlan(served, {
             nodeCount: options.nodes,
             agreement: options.agreement ?? settings.models.agreement,
             ...grid,
           });
-          await central.activate(deployment.name, prepared);
+          await central.offerPlan(served.name, prepared);
           const share = Math.round(prepared.macsOnNodes * 100);
           out.note(
-            `model ${deployment.name}: ${prepared.plan.reason}; ${share} % of the computing on nodes; ${costInWords(prepared.cost)}`,
+            `model ${served.name}: ${prepared.plan.reason}; ${share} % of the computing on nodes; ${costInWords(prepared.cost)}`,
           );
         };
         const served = serveEach(listed, serveModel, {

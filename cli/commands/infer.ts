@@ -1,7 +1,7 @@
 import { access, constants } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Deployment } from '../../central/deployment.ts';
+import type { ServedModel } from '../../central/served-model.ts';
 import type { Config } from '../../shared/config/schema.ts';
 import { TesseraError } from '../../shared/errors.ts';
 import type { Model } from '../../shared/onnx/model.ts';
@@ -137,7 +137,7 @@ async function inPrivate(
   const { machineDefaults } = await import('../machine.ts');
   const { costInWords } = await import('../../central/planner/cost-in-words.ts');
   const { preparePlan } = await import('../../central/planner/prepared.ts');
-  const { loadForDeploy } = await import('../models.ts');
+  const { loadRequestFor } = await import('../models.ts');
   const { nodes, grid, padding, cut, strategy, codec } = options;
   if (options.agreement !== undefined && (codec !== undefined || padding === 'zero' || options.plan !== undefined))
     throw new TesseraError('TESSERA_USAGE', '--agreement holds for calibrated results of halo tiles', {
@@ -147,7 +147,7 @@ async function inPrivate(
   const wantsTensors = run.dump !== undefined || run.save !== undefined;
   const pictures = options.tensor === undefined ? await pictureFrames(run.files, wantsTensors) : [];
   const load = async () => {
-    const { request, notes } = await loadForDeploy(options.model, settings, {
+    const { request, notes } = await loadRequestFor(options.model, settings, {
       picture: options.tensor === undefined,
       inputShape: options.tensor ?? options.inputShape,
       signal: run.signal,
@@ -165,10 +165,10 @@ async function inPrivate(
   const of = { nodes, base, maximumPacketSize, signal, log };
   const results = await withPrivateCluster(of, async ({ central, agents, camera, serve }) => {
     const { request, frames } = await loading;
-    const deployment = await central.deploy(request);
+    const served = await central.load(request);
     const prepared =
       options.plan === undefined
-        ? choosePlan(deployment, {
+        ? choosePlan(served, {
             nodeCount: nodes,
             sharedCores: machineDefaults().threads,
             grid,
@@ -179,9 +179,9 @@ async function inPrivate(
             agreement: options.agreement ?? settings.models.agreement,
             exits: !options.ignoreExits,
           })
-        : preparePlan(await readPlan(options.plan, deployment), deployment.resolved);
-    await serve(deployment.name, prepared);
-    onStatus(central.planStatus(deployment.name));
+        : preparePlan(await readPlan(options.plan, served), served.resolved);
+    await serve(served.name, prepared);
+    onStatus(central.planStatus(served.name));
     run.note(describePlan(prepared, nodes, costInWords(prepared.cost)));
     const read = { card: request.picture ? request.card : undefined };
     const silent = { ...run, report: () => {}, dump: undefined, save: undefined, note: () => {} };
@@ -191,7 +191,7 @@ async function inPrivate(
     const results = await send(camera, frames, run, read);
     if (options.compare) {
       const alone = { nodeCount: 1, nodes: [agents[0]!.id], strategy: 'whole-replicate' };
-      await serve(deployment.name, choosePlan(deployment, alone));
+      await serve(served.name, choosePlan(served, alone));
       await warmUp(frames[0]!, 1);
       const single = await send(camera, frames, silent, read);
       run.note(comparison(results, single, nodes, prepared.plan.strategy));
@@ -240,7 +240,7 @@ async function atRunning(
   return inferAtRunning(options.model, settings, log, run, onStatus);
 }
 
-async function readPlan(file: string, { manifest, name, names }: Deployment): Promise<Plan> {
+async function readPlan(file: string, { manifest, name, names }: ServedModel): Promise<Plan> {
   const { parsePlan } = await import('../../shared/plan/validate.ts');
   let json: unknown;
   try {

@@ -71,7 +71,7 @@ export const command = defineCommand({
       throw usage('--cut', `given ${options.cut.length} times`, `at most ${MAX_CALIBRATED} tensors`);
     if (options.report !== undefined) await checkFolder(options.report);
     const { config } = await loadConfig();
-    const [{ loadForDeploy }, { openNetwork, cutNetwork }, { openPictures }, { calibrateCut }, { measureOf }, report] =
+    const [{ loadRequestFor }, { openNetwork, cutNetwork }, { openPictures }, { calibrateCut }, { measureOf }, report] =
       await Promise.all([
         import('../models.ts'),
         import('../calibrate/network.ts'),
@@ -86,33 +86,31 @@ export const command = defineCommand({
     const { writable } = await import('../calibrate/card-file.ts');
 
     const cardFile = options.write ? await writable(options.model, config) : undefined;
-    const { request, notes } = await loadForDeploy(options.model, config, { signal });
+    const { request, notes } = await loadRequestFor(options.model, config, { signal });
     for (const note of notes) out.note(`note: ${note}`);
     if (request.card.tiles.some(({ clip }) => clip !== undefined))
       out.note(
         'note: this network was retrained for what model.yaml says under tiles; plans use that, and calibrated settings only elsewhere',
       );
-    const deployment = await openNetwork(request);
+    const served = await openNetwork(request);
     const grid = options.grid ?? { rows: 2, cols: 2 };
     const { rows, cols } = grid;
     const measure = measureOf(request.card);
     const places =
       options.cut.length > 0
-        ? options.cut.map((tensor) => [deployment.names.inner(tensor)])
-        : affordablePrefixes(deployment.resolved, [deployment.input.name], { rows, cols }, CUTS).map(
-            ({ outputs }) => outputs,
-          );
+        ? options.cut.map((tensor) => [served.names.inner(tensor)])
+        : affordablePrefixes(served.resolved, [served.input.name], { rows, cols }, CUTS).map(({ outputs }) => outputs);
     // What is wrong with a cut is said before the others take their time.
     const distinct = new Map<string, readonly string[]>();
     for (const place of places) {
-      const name = explicitCut(deployment.resolved, [deployment.input.name], place).outputs.join(', ');
+      const name = explicitCut(served.resolved, [served.input.name], place).outputs.join(', ');
       if (distinct.has(name)) out.note(`note: a cut after ${place.join(', ')} is the same as one after ${name}`);
       else distinct.set(name, place);
     }
-    const pictures = await openPictures(options.images, options.limit, deployment, out.note);
+    const pictures = await openPictures(options.images, options.limit, served, out.note);
     const cuts: MeasuredCut[] = [];
     for (const place of distinct.values()) {
-      const network = await cutNetwork(deployment, place, grid, measure, machineDefaults().threads);
+      const network = await cutNetwork(served, place, grid, measure, machineDefaults().threads);
       if (network === undefined) {
         out.note(
           `note: nothing to clip at a cut after ${place.join(', ')}: the network ends there, or has no float32 tensor`,
@@ -132,7 +130,7 @@ export const command = defineCommand({
       });
     const calibration = {
       model: request.name,
-      model_sha256: deployment.version,
+      model_sha256: served.version,
       task: request.card.task,
       measure,
       bound: options.agreement,
@@ -157,9 +155,7 @@ export const command = defineCommand({
     }
     if (cardFile !== undefined) {
       const entries = report.cardEntries(calibration).map(({ codecs, ...setting }) => ({
-        codecs: Object.fromEntries(
-          Object.entries(codecs).map(([name, codec]) => [deployment.names.original(name), codec]),
-        ),
+        codecs: Object.fromEntries(Object.entries(codecs).map(([name, codec]) => [served.names.original(name), codec])),
         ...setting,
       }));
       // What an earlier calibration found for a lower bound still holds.

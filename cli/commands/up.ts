@@ -60,7 +60,7 @@ export const command = defineCommand({
     const { choosePlan } = await import('../../central/planner/choose.ts');
     const { costInWords } = await import('../../central/planner/cost-in-words.ts');
     const { boxShape, byteLength } = await import('../../shared/tensor/tensor.ts');
-    const { loadForDeploy } = await import('../models.ts');
+    const { loadRequestFor } = await import('../models.ts');
     const { machineDefaults } = await import('../machine.ts');
     const { brokerFor, inviteSecondMachine } = await import('../up-broker.ts');
     const { makeStateDirectory } = await import('../../shared/runtime/state-directory.ts');
@@ -69,7 +69,7 @@ export const command = defineCommand({
     checkSettings(settings, options.broker !== undefined);
     const log = await openLog(settings, 'tessera');
     const stateDir = await makeStateDirectory();
-    const model = await loadForDeploy(options.model, settings, { signal });
+    const model = await loadRequestFor(options.model, settings, { signal });
     for (const note of model.notes) if (options.camera !== 'synthetic') out.note(`note: ${note}`);
     const configured = (origins.get('broker.listen') ?? 'default') === 'default' ? undefined : settings.broker.listen;
     const broker = await brokerFor(options, configured, settings, stateDir);
@@ -109,17 +109,17 @@ export const command = defineCommand({
           folder: join(stateDir, 'broker', 'invited'),
           isTerminal: process.stderr.isTTY === true,
         });
-      const deployment = await cluster.central.deploy(model.request);
-      const prepared = choosePlan(deployment, {
+      const served = await cluster.central.load(model.request);
+      const prepared = choosePlan(served, {
         nodeCount: isOpen ? Math.max(options.nodes, OPEN_NODES) : options.nodes,
         sharedCores: isOpen ? undefined : machineDefaults().threads,
         agreement: options.agreement ?? settings.models.agreement,
       });
-      await cluster.central.activate(deployment.name, prepared);
+      await cluster.central.offerPlan(served.name, prepared);
       await untilReady(cluster, prepared.plan, options.nodes);
       const share = Math.round(prepared.macsOnNodes * 100);
       out.note(
-        `model ${deployment.name}: ${prepared.plan.reason}; ${share} % of the computing on ${options.nodes === 1 ? '1 node' : `${options.nodes} nodes`}; ${costInWords(prepared.cost)}`,
+        `model ${served.name}: ${prepared.plan.reason}; ${share} % of the computing on ${options.nodes === 1 ? '1 node' : `${options.nodes} nodes`}; ${costInWords(prepared.cost)}`,
       );
       if (options.camera === 'none') {
         const { untilStopped } = await import('../signals.ts');
@@ -128,7 +128,7 @@ export const command = defineCommand({
         relieved.signal.throwIfAborted();
         return 0;
       }
-      const { specs } = deployment.resolved;
+      const { specs } = served.resolved;
       const regions = prepared.forms.flatMap(({ tiles }) => tiles.flatMap(({ out }) => out));
       const rawBytes = regions.reduce(
         (sum, { tensor, box }) => sum + byteLength({ dtype: specs.get(tensor)!.dtype, shape: boxShape(box) }),

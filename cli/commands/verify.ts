@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import type { Deployment } from '../../central/deployment.ts';
 import { ROUNDING } from '../../central/planner/calibrated.ts';
 import type { PreparedPlan } from '../../central/planner/prepared.ts';
+import type { ServedModel } from '../../central/served-model.ts';
 import { TesseraError } from '../../shared/errors.ts';
 import type { ModelCard } from '../../shared/model/card.ts';
 import { difference } from '../../shared/tensor/compare.ts';
@@ -71,11 +71,11 @@ export const command = defineCommand({
     const { openLog } = await import('../connect.ts');
     const { withPrivateCluster } = await import('../private-cluster.ts');
     const { choosePlan } = await import('../../central/planner/choose.ts');
-    const { loadForDeploy } = await import('../models.ts');
+    const { loadRequestFor } = await import('../models.ts');
     const { machineDefaults } = await import('../machine.ts');
     const { config: settings } = await config([]);
     const log = await openLog(settings, 'verify');
-    const { request, notes } = await loadForDeploy(options.model, settings, { signal });
+    const { request, notes } = await loadRequestFor(options.model, settings, { signal });
     for (const note of notes) out.note(`note: ${note}`);
     if (options.agreement !== undefined && request.card.tiles.some(({ padding }) => padding === 'zero'))
       throw new TesseraError(
@@ -89,15 +89,15 @@ export const command = defineCommand({
     const { nodes, grid, padding, agreement } = options;
     const { base_topic: base, maximum_packet_size: maximumPacketSize } = settings.mqtt;
     const report = await withPrivateCluster({ nodes, base, maximumPacketSize, signal, log }, async (cluster) => {
-      const deployment: Deployment = await cluster.central.deploy(request);
+      const served: ServedModel = await cluster.central.load(request);
       const run = async (prepared: PreparedPlan): Promise<Answer[]> => {
-        await cluster.serve(deployment.name, prepared);
+        await cluster.serve(served.name, prepared);
         return answers(cluster.camera, pictures, (done) =>
           out.note(`${prepared.plan.strategy}: ${done} of ${pictures.length}`),
         );
       };
-      const whole = await run(choosePlan(deployment, { nodeCount: 1, strategy: 'whole-central', exits: false }));
-      const tiled = choosePlan(deployment, {
+      const whole = await run(choosePlan(served, { nodeCount: 1, strategy: 'whole-central', exits: false }));
+      const tiled = choosePlan(served, {
         nodeCount: nodes,
         sharedCores: machineDefaults().threads,
         grid,
@@ -117,7 +117,7 @@ export const command = defineCommand({
         out.note(`note: ${tiled.plan.reason}: that is what is proved; --grid 2x2 proves tiles`);
       const usual = usualLimits(agreement, request.card, tiled.bound);
       const { maxDifference = usual.maxDifference, minAgreement = usual.minAgreement } = options;
-      return compare(whole, await run(tiled), deployment, tiled, { maxDifference, minAgreement });
+      return compare(whole, await run(tiled), served, tiled, { maxDifference, minAgreement });
     });
     if (report === undefined) return 0; // Stopped by the user.
     if (options.report !== undefined) {
@@ -201,7 +201,7 @@ function firstAnswer({ result }: Answer): string | undefined {
 function compare(
   whole: readonly Answer[],
   spread: readonly Answer[],
-  { name, manifest }: Deployment,
+  { name, manifest }: ServedModel,
   { plan, macsOnNodes }: PreparedPlan,
   limits: Limits,
 ) {

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { FrameStore, type PlanLayout } from '../../central/assembly/frame-store.ts';
 import { AuditedParts } from '../../central/audited-parts.ts';
-import type { Untimed } from '../../central/fleet.ts';
+import type { Untimed } from '../../central/node-registry.ts';
 import type { WireRegion } from '../../shared/protocol/messages/region.ts';
 
 /** If rounding that a network makes large counts as a lie, sound nodes with other processors are left out. */

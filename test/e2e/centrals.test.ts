@@ -6,7 +6,7 @@ import { Deployment, eventually, kill, pictures, type TestBroker } from '../../b
 import { NO_MOSQUITTO } from '../../bench/testbed/mosquitto.ts';
 import { Relay } from '../../bench/testbed/relay.ts';
 import type { RunningCli } from '../../bench/testbed/run-cli.ts';
-import { type JournalEntry, parseJournal } from '../../central/journal/lines.ts';
+import { type JournalEntry, parseJournal } from '../../central/journal/format.ts';
 import { publishFrame } from '../../cli/frames.ts';
 import type { Bus } from '../../shared/ports.ts';
 import { type CentralStatus, centralStatus } from '../../shared/protocol/messages/central.ts';

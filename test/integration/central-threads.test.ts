@@ -40,9 +40,9 @@ beforeAll(async () => {
   await camera.start();
   const card = parseCard({ name: 'tiny', task: 'raw' }, 'tiny');
   const { central } = cluster;
-  const deployment = await central.deploy({ name: 'tiny', card, labels: [], model: tinyNetwork(), picture: false });
-  const prepared = choosePlan(deployment, { nodeCount: 1, grid: { rows: 2, cols: 2 } });
-  await central.activate('tiny', prepared);
+  const served = await central.load({ name: 'tiny', card, labels: [], model: tinyNetwork(), picture: false });
+  const prepared = choosePlan(served, { nodeCount: 1, grid: { rows: 2, cols: 2 } });
+  await central.offerPlan('tiny', prepared);
   await untilReady(cluster, prepared.plan, 1);
   expected = (await send()).tensors!.outputs[0]!.d.slice();
 });

@@ -56,8 +56,8 @@ beforeEach(async () => {
   await camera.start();
   const card = parseCard({ name: 'heavy', task: 'raw' }, 'heavy');
   const request = { name: 'heavy', card, labels: [], model: heavyNetwork(), picture: false };
-  const plan = choosePlan(await cluster.central.deploy(request), { nodeCount: 3, grid: { rows: 3, cols: 3 } });
-  await cluster.central.activate('heavy', plan);
+  const plan = choosePlan(await cluster.central.load(request), { nodeCount: 3, grid: { rows: 3, cols: 3 } });
+  await cluster.central.offerPlan('heavy', plan);
   await untilReady(cluster, plan.plan, 3);
 }, 60_000);
 afterEach(async () => {

@@ -69,15 +69,15 @@ beforeAll(async () => {
     onStats();
   });
   const { central } = cluster;
-  const deployment = await central.deploy({
+  const served = await central.load({
     name: 'tiny',
     card: parseCard({ name: 'tiny', task: 'raw' }, 'tiny'),
     labels: [],
     model: tinyNetwork(),
     picture: false,
   });
-  const plan = choosePlan(deployment, { nodeCount: 2, grid: { rows: 2, cols: 2 } });
-  await central.activate('tiny', plan);
+  const plan = choosePlan(served, { nodeCount: 2, grid: { rows: 2, cols: 2 } });
+  await central.offerPlan('tiny', plan);
   await untilReady(cluster, plan.plan, 2);
   await floodAndCalm();
   await Promise.all([

@@ -77,15 +77,15 @@ it.each([
   });
 
   const { central } = cluster;
-  const deployment = await central.deploy({
+  const served = await central.load({
     name: 'wide',
     card: parseCard({ name: 'wide', task: 'raw' }, 'wide'),
     labels: [],
     model,
     picture: false,
   });
-  const plan = choosePlan(deployment, { nodeCount: 2, grid: { rows: 2, cols: 2 } });
-  await central.activate('wide', plan);
+  const plan = choosePlan(served, { nodeCount: 2, grid: { rows: 2, cols: 2 } });
+  await central.offerPlan('wide', plan);
   await untilReady(cluster, plan.plan, 2);
   const camera = new FrameClient(bus, names, 'front');
   await camera.start();

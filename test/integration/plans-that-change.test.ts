@@ -53,15 +53,15 @@ function agent(blobDir: string) {
 async function deploy(...columns: number[]): Promise<PreparedPlan[]> {
   const card = parseCard({ name: 'tiny', task: 'raw' }, 'tiny');
   const request = { name: 'tiny', card, labels: [], model: tinyNetwork(), picture: false };
-  const deployment = await cluster.central.deploy(request);
-  return columns.map((cols) => choosePlan(deployment, { nodeCount: 1, grid: { rows: 1, cols } }));
+  const served = await cluster.central.load(request);
+  return columns.map((cols) => choosePlan(served, { nodeCount: 1, grid: { rows: 1, cols } }));
 }
 
 test('a plan that comes back while its last frame ends serves every later frame', async () => {
   const node = await agent(join(folder, 'node'));
   const [a, b] = (await deploy(2, 4)) as [PreparedPlan, PreparedPlan];
   const { central } = cluster;
-  await central.activate('tiny', a);
+  await central.offerPlan('tiny', a);
   await untilReady(cluster, a.plan, 1);
   const failed: unknown[] = [];
   let switching = true;
@@ -76,7 +76,7 @@ test('a plan that comes back while its last frame ends serves every later frame'
     const next = turn % 2 === 0 ? b : a;
     // Both in one turn, so that the second comes while the first is on its way and frames of the third are open.
     const other = next === a ? b : a;
-    await Promise.all([central.activate('tiny', other), central.activate('tiny', next)]);
+    await Promise.all([central.offerPlan('tiny', other), central.offerPlan('tiny', next)]);
     while (central.planStatus('tiny')?.id !== next.plan.id) await send();
   }
   switching = false;
@@ -93,7 +93,7 @@ test('a node whose thread ended while a piece of the model was away fetches it a
   const node = await agent(blobs);
   process.off('worker', onWorker);
   const [plan] = (await deploy(2)) as [PreparedPlan];
-  await cluster.central.activate('tiny', plan);
+  await cluster.central.offerPlan('tiny', plan);
   await untilReady(cluster, plan.plan, 1);
   expect((await send()).nodes).toEqual(['n1']);
   let readies = 0;
@@ -121,8 +121,8 @@ test('one network under two names: each result is of the model that was asked fo
     sha256: (name === 'one' ? '1' : '2').repeat(64),
   }));
   for (const each of [one!, two!]) {
-    const deployment = await central.deploy(each);
-    await central.activate(each.name, choosePlan(deployment, { nodeCount: 1, grid: { rows: 1, cols: 2 } }));
+    const served = await central.load(each);
+    await central.offerPlan(each.name, choosePlan(served, { nodeCount: 1, grid: { rows: 1, cols: 2 } }));
   }
   expect((await send('one')).model_version).toBe(`sha256:${'1'.repeat(64)}`);
   expect((await send('two')).model_version).toBe(`sha256:${'2'.repeat(64)}`);

@@ -41,7 +41,7 @@ beforeEach(async () => {
   bus = await connectBus({ ...cluster.bus, clientId: 'test', log: silentLog });
   const card = parseCard({ name: 'tiny', task: 'raw' }, 'tiny');
   const request = { name: 'tiny', card, labels: [], model: tinyNetwork(), picture: false };
-  plan = choosePlan(await cluster.central.deploy(request), { nodeCount: 2, grid: { rows: 1, cols: 2 } });
+  plan = choosePlan(await cluster.central.load(request), { nodeCount: 2, grid: { rows: 1, cols: 2 } });
 });
 afterEach(async () => {
   await Promise.all(agents.map((agent) => agent.stop()));
@@ -66,7 +66,7 @@ async function send() {
 
 test('all nodes refuse: that is said at once with the reason, and what central does instead says so', async () => {
   await Promise.all([node('a', TOO_LITTLE_MB), node('b', TOO_LITTLE_MB)]);
-  await cluster.central.activate('tiny', plan);
+  await cluster.central.offerPlan('tiny', plan);
   const waiting = untilReady(cluster, plan.plan, 2, 600_000);
   await expect(waiting).rejects.toMatchObject({
     code: 'TESSERA_NO_NODES',
@@ -83,7 +83,7 @@ test('all nodes refuse: that is said at once with the reason, and what central d
 
 test('some refuse: the others work, and a line names who refuses and why', async () => {
   await Promise.all([node('a', 500), node('b', TOO_LITTLE_MB), node('c', 500, ['ed25519:other'])]);
-  await cluster.central.activate('tiny', plan);
+  await cluster.central.offerPlan('tiny', plan);
   await untilReady(cluster, plan.plan, 3, 600_000);
   const line = await log.line(/1 of 3 nodes ready/);
   expect(line).toMatch(/^warn model tiny: 1 of 3 nodes ready; b refuses: a piece needs .*; c refuses: /);
@@ -97,7 +97,7 @@ test('nodes say how far they are with their plans, and central what happens to t
   const refusing = await inbox(bus, topics.heartbeat('b'), 0);
   const events = await inbox(bus, topics.nodeEventAll);
   const [a] = await Promise.all([node('a', 500), node('b', TOO_LITTLE_MB)]);
-  await cluster.central.activate('tiny', plan);
+  await cluster.central.offerPlan('tiny', plan);
   const plansOf = async (from: typeof beats, state: string) => {
     for (;;) {
       const { plans = [] } = heartbeat.parse(JSON.parse(await from.text()));

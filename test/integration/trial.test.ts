@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { deployTried, trialOf } from '../../central/trial.ts';
+import { loadAfterTrial, trialOf } from '../../central/trial.ts';
 import { parseCard } from '../../shared/model/card.ts';
 import type { Model } from '../../shared/onnx/model.ts';
 import { type BlobStore, silentLog } from '../../shared/ports.ts';
@@ -27,7 +27,7 @@ afterAll(() => rm(folder, { recursive: true }));
 const deploy = (model: Model) => {
   const card = parseCard({ name: 'net', task: 'raw' }, 'net');
   return withTrials({}, (trials) =>
-    deployTried(
+    loadAfterTrial(
       { name: 'net', card, labels: [], model, picture: false },
       { store, key, threads: 1, log: silentLog, trials },
     ),

@@ -1,6 +1,6 @@
 import { FrameStore } from '../../central/assembly/frame-store.ts';
-import type { Deployment } from '../../central/deployment.ts';
 import { factsOf, layoutOf, type PreparedPlan } from '../../central/planner/prepared.ts';
+import type { ServedModel } from '../../central/served-model.ts';
 import type { BlobStore } from '../../shared/ports.ts';
 import { workMessage } from '../../shared/protocol/messages/work.ts';
 import { decode, encode } from '../../shared/runtime/cbor.ts';
@@ -12,13 +12,13 @@ import type { Tensor } from '../../shared/tensor/tensor.ts';
  * and pastes, messages pass through their schema, a node's stage runner computes. No threads and no broker.
  */
 export async function runPlan(
-  deployment: Deployment,
+  served: ServedModel,
   prepared: PreparedPlan,
   input: Tensor,
   store: BlobStore,
 ): Promise<Map<string, Tensor>> {
   const { plan } = prepared;
-  const { resolved, manifest, names, outputs } = deployment;
+  const { resolved, manifest, names, outputs } = served;
   const runner = new StageRunner({ store, threads: 1, sessionMemoryMb: 500 });
   const layout = layoutOf(prepared, resolved);
   factsOf(prepared, resolved);
@@ -29,7 +29,7 @@ export async function runPlan(
       plan.stages.map(({ id }) => id),
       manifest.skeleton.sha,
     );
-    frames.open('0-1', new Map([[deployment.input.name, input]]));
+    frames.open('0-1', new Map([[served.input.name, input]]));
     for (const stage of plan.stages) {
       const tIds = layout.stages[stage.id]!.tiles.map(({ t_id }) => t_id);
       const tiles = frames.pack('0-1', layout, stage.id, tIds)!;

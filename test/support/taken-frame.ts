@@ -1,4 +1,4 @@
-import type { TakenFrame } from '../../central/journal/lines.ts';
+import type { TakenFrame } from '../../central/journal/format.ts';
 
 /** A frame that central took in, as its journal has it. */
 export const takenFrame = (frame: string): TakenFrame => ({

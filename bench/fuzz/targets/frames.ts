@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { Inbox } from '../../../central/ingest/inbox.ts';
+import { FrameParser } from '../../../central/ingest/parser.ts';
 import { TesseraError } from '../../../shared/errors.ts';
 import type { PictureInput } from '../../../shared/model/picture-placement.ts';
 import { SKIP_REASONS } from '../../../shared/protocol/messages/result.ts';
@@ -56,8 +56,8 @@ const topic = fc.oneof(
 );
 
 /** What arrives on input topics. */
-export const inbox: FuzzTarget = {
-  name: 'inbox',
+export const frameParser: FuzzTarget = {
+  name: 'frame-parser',
   about: 'topics and payloads of frames: frames have valid names, all else is skipped with a reason',
   seeds() {
     const bodies = envelopes().map((one) => encode(one));
@@ -73,7 +73,7 @@ export const inbox: FuzzTarget = {
     return fc.tuple(topic, payload).map(([name, bytes]) => message(name.replaceAll('\n', ' '), bytes));
   },
   open() {
-    const receiver = new Inbox('tessera');
+    const receiver = new FrameParser('tessera');
     let now = 0;
     return {
       judge(input) {
@@ -155,7 +155,7 @@ export const envelope: FuzzTarget = {
   seeds: () => envelopes().map((one) => encode(one)),
   inputs: (seeds) => thenEdited(editedTree(seeds.map(treeOf)).map(cborOf), seeds),
   open: () => {
-    const receiver = new Inbox('tessera');
+    const receiver = new FrameParser('tessera');
     let turn = 0;
     return {
       async judge(bytes) {

@@ -12,10 +12,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { linesOf, parseJournal, type TakenFrame } from '../../../central/journal/format.ts';
+import { delivered, FrameTracker } from '../../../central/journal/frame-tracker.ts';
 import { Journal } from '../../../central/journal/journal.ts';
-import { delivered, Ledger } from '../../../central/journal/ledger.ts';
-import { linesOf, parseJournal, type TakenFrame } from '../../../central/journal/lines.ts';
-import { takeSlot } from '../../../central/journal/slot.ts';
+import { lockJournal } from '../../../central/journal/lock.ts';
 import { silentLog } from '../../../shared/ports.ts';
 import { takenFrame } from '../../support/taken-frame.ts';
 
@@ -136,12 +136,12 @@ describe('journal', () => {
   });
 });
 
-describe('ledger', () => {
+describe('tracker', () => {
   /** Every call as a word. */
-  function recorded(): { ledger: Ledger; calls: string[] } {
+  function recorded(): { tracker: FrameTracker; calls: string[] } {
     const calls: string[] = [];
     let next = 0;
-    const ledger = new Ledger({
+    const tracker = new FrameTracker({
       take: ({ frame, model }, i_id) => {
         calls.push(`take ${frame} ${model} ${i_id ?? '-'}`);
         return next++;
@@ -151,48 +151,48 @@ describe('ledger', () => {
       ended: (n) => calls.push(`ended ${n}`),
       whenWritten: () => undefined,
     });
-    return { ledger, calls };
+    return { tracker, calls };
   }
 
   test('a frame for three models: one takes it at once, one later, one never', () => {
-    const { ledger, calls } = recorded();
-    ledger.offer('r', [taken('f', 'a'), taken('f', 'b'), taken('f', 'c')]);
-    ledger.opened('r', 'a', '1-0');
-    ledger.skipped('r', 'c');
-    ledger.settle('r');
+    const { tracker, calls } = recorded();
+    tracker.offer('r', [taken('f', 'a'), taken('f', 'b'), taken('f', 'c')]);
+    tracker.opened('r', 'a', '1-0');
+    tracker.skipped('r', 'c');
+    tracker.settle('r');
     expect(calls).toEqual(['take f a 1-0', 'take f b -']);
-    ledger.opened('r', 'b', '1-1');
-    ledger.leaving('1-0', 'A')();
-    const acknowledged = ledger.leaving('1-1', 'B');
+    tracker.opened('r', 'b', '1-1');
+    tracker.leaving('1-0', 'A')();
+    const acknowledged = tracker.leaving('1-1', 'B');
     expect(calls.slice(2)).toEqual(['accepted 1 1-1', 'leaving 0 A', 'ended 0', 'leaving 1 B']);
     acknowledged();
     expect(calls.slice(6)).toEqual(['ended 1']);
   });
 
   test('a frame that nobody wants is never written; one that gives way while it waits has ended', () => {
-    const { ledger, calls } = recorded();
-    ledger.offer('r', [taken('f')]);
-    ledger.skipped('r', null);
-    ledger.settle('r');
+    const { tracker, calls } = recorded();
+    tracker.offer('r', [taken('f')]);
+    tracker.skipped('r', null);
+    tracker.settle('r');
     expect(calls).toEqual([]);
-    ledger.offer('s', [taken('g')]);
-    ledger.settle('s');
-    ledger.skipped('s', 'm');
-    ledger.skipped('s', 'm');
+    tracker.offer('s', [taken('g')]);
+    tracker.settle('s');
+    tracker.skipped('s', 'm');
+    tracker.skipped('s', 'm');
     expect(calls).toEqual(['take g m -', 'ended 0']);
   });
 
   test('a frame that waits when central ends has a result, once; one that was never taken has none', () => {
-    const { ledger, calls } = recorded();
-    ledger.offer('r', [taken('f')]);
-    ledger.settle('r');
-    const leaving = ledger.unserved('r', 'm', ({ n, frame }) => `end of ${n} ${frame.frame}`);
+    const { tracker, calls } = recorded();
+    tracker.offer('r', [taken('f')]);
+    tracker.settle('r');
+    const leaving = tracker.unserved('r', 'm', ({ n, frame }) => `end of ${n} ${frame.frame}`);
     expect(leaving?.result).toBe('end of 0 f');
     expect(calls.slice(1)).toEqual(['leaving 0 end of 0 f']);
     leaving?.acknowledged();
-    ledger.skipped('r', 'm');
+    tracker.skipped('r', 'm');
     expect(calls.slice(2)).toEqual(['ended 0']);
-    expect(ledger.unserved('r', 'm', () => expect.unreachable())).toBeUndefined();
+    expect(tracker.unserved('r', 'm', () => expect.unreachable())).toBeUndefined();
   });
 });
 
@@ -215,35 +215,35 @@ describe('after a crash', () => {
   });
 });
 
-describe('slot', () => {
+describe('journal lock', () => {
   test('processes of one machine have journals of their own, and the next one finds the first that is free', async () => {
     const url = 'mqtt://user:secret@127.0.0.1:1883';
-    const first = await takeSlot(folder, url, 'tessera');
-    const second = await takeSlot(folder, url, 'tessera');
+    const first = await lockJournal(folder, url, 'tessera');
+    const second = await lockJournal(folder, url, 'tessera');
     expect(second.file).not.toBe(first.file);
     expect(first.file).not.toContain('secret');
-    expect((await takeSlot(folder, 'mqtt://127.0.0.1:1884', 'tessera')).file).not.toContain(first.file.slice(0, -2));
+    expect((await lockJournal(folder, 'mqtt://127.0.0.1:1884', 'tessera')).file).not.toContain(first.file.slice(0, -2));
     first.release();
-    expect((await takeSlot(folder, 'mqtt://127.0.0.1:1883', 'tessera')).file).toBe(first.file);
+    expect((await lockJournal(folder, 'mqtt://127.0.0.1:1883', 'tessera')).file).toBe(first.file);
   });
 
   test('the lock of a process that is gone is no lock', async () => {
     const url = 'mqtt://127.0.0.1:1885';
-    const { file } = await takeSlot(folder, url, 'tessera');
+    const { file } = await lockJournal(folder, url, 'tessera');
     const lock = `${file}.lock`;
     const [own] = readdirSync(lock);
     // A number that lives, with another starting time: it was given again.
     renameSync(join(lock, own!), join(lock, `${process.pid}-1`));
-    expect((await takeSlot(folder, url, 'tessera')).file).toBe(file);
+    expect((await lockJournal(folder, url, 'tessera')).file).toBe(file);
     // As an earlier version left it.
     rmSync(lock, { recursive: true });
     writeFileSync(lock, `${process.pid} 1`);
-    expect((await takeSlot(folder, url, 'tessera')).file).toBe(file);
+    expect((await lockJournal(folder, url, 'tessera')).file).toBe(file);
     // Killed while it prepared a lock, or between taking the dead one's file away and taking the lock.
     rmSync(lock, { recursive: true });
     mkdirSync(lock);
     mkdirSync(`${lock}.999999999-1`);
-    expect((await takeSlot(folder, url, 'tessera')).file).toBe(file);
+    expect((await lockJournal(folder, url, 'tessera')).file).toBe(file);
     expect(readdirSync(join(folder, 'journal')).filter((name) => name.includes('999999999'))).toEqual([]);
   });
 });

@@ -2,8 +2,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { deployModel } from '../../../central/deployment.ts';
 import { choosePlan, type PlanRequest } from '../../../central/planner/choose.ts';
+import { loadServedModel } from '../../../central/served-model.ts';
 import { parseCard } from '../../../shared/model/card.ts';
 import { writeModel } from '../../../shared/onnx/write.ts';
 import type { BlobStore } from '../../../shared/ports.ts';
@@ -53,7 +53,7 @@ describe.each(ODD_NETWORKS)('$what', ({ model, tiles, needsShapes = false }) => 
       const graph = { ...model.graph, outputs: model.graph.outputs.filter(({ name }) => readable.includes(name)) };
       const file = writeModel({ ...model, graph });
       const used = model.graph.inputs.at(-1)!.name === 'x' ? 'x' : model.graph.inputs[0]!.name;
-      const deployment = await deployModel(
+      const deployment = await loadServedModel(
         { name: 'net', card, labels: [], model, picture: false, opaque },
         store,
         key,

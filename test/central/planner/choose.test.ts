@@ -2,8 +2,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Deployment, deployModel } from '../../../central/deployment.ts';
 import { choosePlan, type PlanRequest } from '../../../central/planner/choose.ts';
+import { loadServedModel, type ServedModel } from '../../../central/served-model.ts';
 import { parseCard } from '../../../shared/model/card.ts';
 import { openBlobStore } from '../../../shared/runtime/blob-store.ts';
 import { openSigningKey } from '../../../shared/runtime/signature.ts';
@@ -17,12 +17,12 @@ const tiles = [
 ];
 
 let folder: string;
-let deployment: Deployment;
+let deployment: ServedModel;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'tessera-choose-'));
   const card = parseCard({ name: 'tiny', task: 'raw', tiles }, 'model.yaml');
   const request = { name: 'tiny', card, labels: [], model: tinyNetwork(), picture: false };
-  deployment = await deployModel(request, await openBlobStore(folder), await openSigningKey(folder));
+  deployment = await loadServedModel(request, await openBlobStore(folder), await openSigningKey(folder));
 });
 afterAll(() => rm(folder, { recursive: true }));
 

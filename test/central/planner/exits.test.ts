@@ -2,9 +2,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Deployment, deployModel } from '../../../central/deployment.ts';
 import { choosePlan, type PlanRequest } from '../../../central/planner/choose.ts';
 import { withExits } from '../../../central/planner/exits.ts';
+import { loadServedModel, type ServedModel } from '../../../central/served-model.ts';
 import { parseCard } from '../../../shared/model/card.ts';
 import type { Model } from '../../../shared/onnx/model.ts';
 import type { Plan } from '../../../shared/plan/plan.ts';
@@ -25,10 +25,10 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-async function deployed(card: object, model: Model = exitNetwork()): Promise<Deployment> {
+async function deployed(card: object, model: Model = exitNetwork()): Promise<ServedModel> {
   const parsed = parseCard({ name: 'exits', task: 'classify', output: { decoder: 'logits' }, ...card }, 'model.yaml');
   const request = { name: 'exits', card: parsed, labels: [], model, picture: false };
-  return deployModel(request, await openBlobStore(folder), await openSigningKey(folder));
+  return loadServedModel(request, await openBlobStore(folder), await openSigningKey(folder));
 }
 
 /** What the plan does, a line a stage; the plan itself is checked against the network. */

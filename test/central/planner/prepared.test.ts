@@ -2,9 +2,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { deployModel } from '../../../central/deployment.ts';
 import { choosePlan } from '../../../central/planner/choose.ts';
 import { preparePlan } from '../../../central/planner/prepared.ts';
+import { loadServedModel } from '../../../central/served-model.ts';
 import { parseCard } from '../../../shared/model/card.ts';
 import { openBlobStore } from '../../../shared/runtime/blob-store.ts';
 import { openSigningKey } from '../../../shared/runtime/signature.ts';
@@ -23,7 +23,7 @@ async function halves(layers: number) {
   for (let i = 0; i < layers; i++) x = net.conv(x, 3, 3, [3, 3], { pads: [1, 1, 1, 1] });
   const card = parseCard({ name: 'net', task: 'raw' }, 'model.yaml');
   const request = { name: 'net', card, labels: [], model: net.file(x), picture: false };
-  return deployModel(request, await openBlobStore(folder), await openSigningKey(folder));
+  return loadServedModel(request, await openBlobStore(folder), await openSigningKey(folder));
 }
 
 const grid = { rows: 2, cols: 2 };

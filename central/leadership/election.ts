@@ -15,7 +15,7 @@ import type { CentralStatus } from '../../shared/protocol/messages/central.ts';
  * The lease: an active central acts only while the last announcement of its own that came back was sent less than
  * `leaseMs` ago on this connection. A claimer waits `claimMs` > `leaseMs` after its own claim came back.
  *
- * Invariants, checked against random delays, crashes, freezes and broker restarts (test/central/election/model.test.ts),
+ * Invariants, checked against random delays, crashes, freezes and broker restarts (test/central/leadership/model.test.ts),
  * provided that a broker hands each client what it routes in one order:
  *
  *   1. At no time do two centrals hold a valid lease. For let A be active and B claim. What A sends after B's claim was

@@ -16,7 +16,7 @@ const PAGE = 4096;
  *      where it was to begin. Whoever reads the file finds at most one torn text, behind all that count.
  *   2. A file that was removed or replaced by others is not written to: nobody would find it there.
  */
-export class RoomyFile {
+export class PreallocatedFile {
   readonly #place: Place;
   readonly #fd: number;
   #end: number;

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { type Untimed, watchFleet } from '../../central/fleet.ts';
+import { type Untimed, watchNodes } from '../../central/node-registry.ts';
 import type { NodeInfo } from '../../shared/protocol/messages/node.ts';
 import type { ResultMessage } from '../../shared/protocol/messages/work.ts';
 import { topics as topicsOf } from '../../shared/protocol/topics.ts';
@@ -24,7 +24,7 @@ beforeEach(async () => {
   log = recordingLog();
   const bus = broker.bus();
   wire = new Wire({ bus, topics, self: 'central', log, now: () => performance.now() });
-  await watchFleet({
+  await watchNodes({
     bus,
     wire,
     topics,
@@ -42,7 +42,7 @@ const online = async (node: string): Promise<void> => {
   await broker.publish(topics.nodeStatus(node), 'online');
 };
 
-describe('watchFleet', () => {
+describe('watchNodes', () => {
   it('takes a node for offline only when that is said, or else any word of a stranger costs its tiles', async () => {
     await online('pi-1');
     for (const text of ['ONLINE', 'null', '{}', 'off', '\u0000']) await broker.publish(topics.nodeStatus('pi-1'), text);

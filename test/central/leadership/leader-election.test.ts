@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { Candidacy } from '../../../central/election/candidacy.ts';
+import { LeaderElection } from '../../../central/leadership/leader-election.ts';
 import { type Message, silentLog } from '../../../shared/ports.ts';
 import { topics } from '../../../shared/protocol/topics.ts';
 import { MemoryBroker } from '../../support/memory-bus.ts';
@@ -27,7 +27,7 @@ test('a lease that runs out and is renewed between two ticks is said to hold aga
   /** Messages that the network keeps back; undefined while it does not. */
   let late: (() => void)[] | undefined;
   let said = 0;
-  const candidacy = new Candidacy({
+  const election = new LeaderElection({
     bus: {
       ...bus,
       subscribe: (filter, qos, handler) =>
@@ -50,18 +50,18 @@ test('a lease that runs out and is renewed between two ticks is said to hold aga
     onWait: () => {},
     log: silentLog,
   });
-  const leading = candidacy.start();
+  const leading = election.start();
   await pass(100);
   await leading;
-  expect(candidacy.holds).toBe(true);
+  expect(election.holds).toBe(true);
 
   late = [];
   for (let i = 0; i < 20; i++) await pass(100);
   // The next tick is late.
-  while (candidacy.holds) now += 100;
+  while (election.holds) now += 100;
   const before = said;
   for (const deliver of late) deliver();
-  expect(candidacy.holds).toBe(true);
+  expect(election.holds).toBe(true);
   expect(said).toBeGreaterThan(before);
-  candidacy.stop();
+  election.stop();
 });

@@ -4,11 +4,11 @@ import type { Message } from '../../shared/ports.ts';
 import type { Task } from '../../shared/protocol/messages/result.ts';
 import { parseInputTopic } from '../../shared/protocol/topics.ts';
 import type { Event } from '../coordinator/events.ts';
-import type { Ledger } from '../journal/ledger.ts';
+import type { FrameTracker } from '../journal/frame-tracker.ts';
 import type { Stats } from '../publish/stats.ts';
 import type { Cameras } from './cameras.ts';
-import { Held } from './held.ts';
-import { type Arrival, Inbox } from './inbox.ts';
+import { type Arrival, FrameParser } from './parser.ts';
+import { PendingMessages } from './pending.ts';
 
 /** What the journal says of a frame's model. */
 interface TakenFor {
@@ -18,13 +18,13 @@ interface TakenFor {
 }
 
 /** What takes frames in, and whom it tells. */
-export interface IntakeOptions {
+export interface FrameAcceptorOptions {
   readonly base: string;
   readonly cameras: Pick<Cameras, 'options' | 'seen'>;
-  readonly deployments: ReadonlyMap<string, TakenFor>;
+  readonly models: ReadonlyMap<string, TakenFor>;
   /** Models that were to be served and cannot be, and why. */
   readonly refused: ReadonlyMap<string, Failure>;
-  readonly ledger: Pick<Ledger, 'offer' | 'settle' | 'whenWritten'>;
+  readonly tracker: Pick<FrameTracker, 'offer' | 'settle' | 'whenWritten'>;
   readonly stats: Pick<Stats, 'arrived' | 'skipped'>;
   readonly complaints: Pick<Complaints, 'warn'>;
   /** Whether this central is the active one at this moment. */
@@ -36,7 +36,7 @@ export interface IntakeOptions {
 }
 
 /** Messages that are held while they must not be taken in. */
-const HELD = { messages: 256, bytes: 64e6 };
+const PENDING = { messages: 256, bytes: 64e6 };
 
 /**
  * Takes messages of cameras in, or leaves them to the broker.
@@ -48,32 +48,32 @@ const HELD = { messages: 256, bytes: 64e6 };
  *   3. Closed, nothing is acknowledged any more: the broker has it for the next central.
  *   4. Messages are taken in in the order in which they came.
  */
-export class Intake {
-  readonly #options: IntakeOptions;
-  readonly #inbox: Inbox;
-  readonly #held = new Held(HELD);
+export class FrameAcceptor {
+  readonly #options: FrameAcceptorOptions;
+  readonly #parser: FrameParser;
+  readonly #pending = new PendingMessages(PENDING);
   #closed = false;
 
-  constructor(options: IntakeOptions) {
+  constructor(options: FrameAcceptorOptions) {
     this.#options = options;
-    this.#inbox = new Inbox(options.base);
+    this.#parser = new FrameParser(options.base);
   }
 
   /** Takes one message of an input topic; the promise that it may return resolves when it is to be acknowledged. */
   receive(message: Message): Promise<void> | undefined {
     if (this.#closed) return new Promise(() => {});
     this.resume();
-    const { base, ledger, stats } = this.#options;
+    const { base, tracker, stats } = this.#options;
     if (this.#mayTake()) return this.#take(message);
-    void ledger.whenWritten()?.then(() => this.resume());
-    const taken = this.#held.hold(message);
+    void tracker.whenWritten()?.then(() => this.resume());
+    const taken = this.#pending.hold(message);
     if (taken === undefined) stats.skipped(parseInputTopic(base, message.topic)?.camera ?? '', 'buffers-full');
     return taken;
   }
 
   /** What waited is taken in, where it may be. */
   resume(): void {
-    this.#held.take(
+    this.#pending.take(
       () => this.#mayTake(),
       (message) => this.#take(message),
     );
@@ -94,22 +94,22 @@ export class Intake {
 
   close(): void {
     this.#closed = true;
-    this.#held.close();
+    this.#pending.close();
   }
 
   #mayTake(): boolean {
-    return this.#options.holds() && this.#options.ledger.whenWritten() === undefined;
+    return this.#options.holds() && this.#options.tracker.whenWritten() === undefined;
   }
 
   /** Takes a message in or drops it; the promise that it may return resolves when it is to be acknowledged. */
   #take(message: Message): Promise<void> | undefined {
     this.#offer(message);
-    return this.#options.ledger.whenWritten();
+    return this.#options.tracker.whenWritten();
   }
 
   #offer(message: Message): void {
-    const { cameras, deployments, ledger, stats, complaints, keep, tell } = this.#options;
-    const received = this.#inbox.receive(message, Date.now());
+    const { cameras, models: served, tracker, stats, complaints, keep, tell } = this.#options;
+    const received = this.#parser.receive(message, Date.now());
     if (received.kind === 'pending') return;
     if (received.kind === 'skipped') {
       const { camera, reason, failure } = received;
@@ -130,11 +130,11 @@ export class Intake {
     stats.arrived(camera);
     cameras.seen(camera, options);
     const ref = keep(arrival);
-    const models = options.models.length === 0 ? [...deployments.keys()] : options.models;
+    const models = options.models.length === 0 ? [...served.keys()] : options.models;
     this.#complainOfRefused(camera, models);
     const taken = Date.now() / 1000;
-    const known = models.flatMap((model) => deployments.get(model) ?? []);
-    ledger.offer(
+    const known = models.flatMap((model) => served.get(model) ?? []);
+    tracker.offer(
       ref,
       known.map(({ name, manifest, card }) => {
         return { camera, frame, model: name, sha: manifest.skeleton.sha, task: card.task, taken, time };
@@ -143,6 +143,6 @@ export class Intake {
     const bytes = envelope.d.byteLength;
     const redelivered = message.redelivered ?? false;
     tell({ type: 'frame-offered', ref, camera, frame, models, bytes, dedupe: named, redelivered });
-    ledger.settle(ref);
+    tracker.settle(ref);
   }
 }

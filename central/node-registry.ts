@@ -18,8 +18,8 @@ import { Paced } from './paced.ts';
 /** An event without its time, which the shell adds. */
 export type Untimed<E extends Event = Event> = E extends Event ? Omit<E, 'at'> : never;
 
-/** What `watchFleet` needs. */
-export interface FleetOptions {
+/** What `watchNodes` needs. */
+export interface NodeRegistryOptions {
   readonly bus: Bus;
   readonly wire: Wire;
   readonly topics: Topics;
@@ -55,7 +55,7 @@ const MIN_TILE_BYTES = 16e6;
  * A node is online when its status says so and its info can be read, in whatever order the two arrive. What is neither
  * is said in the log, once a minute and node, and changes nothing.
  */
-export async function watchFleet(options: FleetOptions): Promise<void> {
+export async function watchNodes(options: NodeRegistryOptions): Promise<void> {
   const { bus, wire, topics, tell, epoch, onCodecs, onPlans, isAwaited, unused, keep, log } = options;
   const infos = new Map<string, NodeInfo>();
   const online = new Set<string>();

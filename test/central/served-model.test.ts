@@ -2,8 +2,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { deployModel } from '../../central/deployment.ts';
 import { preparePlan } from '../../central/planner/prepared.ts';
+import { loadServedModel } from '../../central/served-model.ts';
 import { parseCard } from '../../shared/model/card.ts';
 import type { Model } from '../../shared/onnx/model.ts';
 import { openBlobStore } from '../../shared/runtime/blob-store.ts';
@@ -14,23 +14,23 @@ import { tinyPlan } from '../support/tiny-network.ts';
 
 let folder: string;
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'tessera-deployment-'));
+  folder = await mkdtemp(join(tmpdir(), 'tessera-served-model-'));
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-async function deployed(model: Model) {
+async function loaded(model: Model) {
   const card = parseCard({ name: 'm', task: 'raw' }, 'model.yaml');
   const request = { name: 'm', card, labels: [], model, picture: false };
-  return deployModel(request, await openBlobStore(folder), await openSigningKey(folder));
+  return loadServedModel(request, await openBlobStore(folder), await openSigningKey(folder));
 }
 
-describe('deployModel', () => {
+describe('loadServedModel', () => {
   it('takes a network of local functions', async () => {
     const model = withFunctions(
       sketch({ nodes: [call(node('F', ['x'], ['y']))], inputs: { x: ['N', 3] }, outputs: ['y'] }),
       [{ name: 'F', inputs: ['x'], outputs: ['y'], nodes: [node('Relu', ['x'], ['y'])] }],
     );
-    expect((await deployed(model)).resolved.specs.get('y')?.shape).toEqual([1, 3]);
+    expect((await loaded(model)).resolved.specs.get('y')?.shape).toEqual([1, 3]);
   });
 
   it('takes an output whose shape only a run can tell; a plan that hands it on says which operator hides it', async () => {
@@ -39,7 +39,7 @@ describe('deployModel', () => {
       inputs: { x: [1, 3] },
       outputs: ['y'],
     });
-    const { resolved, outputs, input, manifest } = await deployed(model);
+    const { resolved, outputs, input, manifest } = await loaded(model);
     expect([outputs, resolved.specs.has('y')]).toEqual([['y'], false]);
     const plan = tinyPlan(manifest.skeleton.sha, { kind: 'whole' });
     const stages = [
@@ -52,9 +52,9 @@ describe('deployModel', () => {
   it('leaves out inputs that nothing reads, and says when more than one is read', async () => {
     const nodes = [node('Relu', ['x'], ['y'])];
     const unused = sketch({ nodes, inputs: { training: [1], x: [1, 3] }, outputs: ['y'] });
-    expect((await deployed(unused)).input.name).toBe('x');
+    expect((await loaded(unused)).input.name).toBe('x');
     const both = sketch({ nodes: [node('Add', ['x', 'z'], ['y'])], inputs: { x: [1], z: [1] }, outputs: ['y'] });
-    await expect(deployed(both)).rejects.toMatchObject({
+    await expect(loaded(both)).rejects.toMatchObject({
       code: 'TESSERA_MODEL_UNSUPPORTED',
       message: expect.stringMatching(/2 inputs: x, z/),
     });
@@ -77,7 +77,7 @@ describe('deployModel', () => {
       [deep, /"y" has 9 axes; at most 8/],
       [text, /"y" is not a tensor of plain numbers/],
     ] as const)
-      await expect(deployed(model)).rejects.toMatchObject({
+      await expect(loaded(model)).rejects.toMatchObject({
         code: 'TESSERA_MODEL_UNSUPPORTED',
         message: expect.stringMatching(message),
         hint: expect.any(String),
@@ -88,7 +88,7 @@ describe('deployModel', () => {
     const model = sketch({ nodes: [node('Relu', ['x'], ['y'])], inputs: { x: [1, 3] }, outputs: ['y'] });
     const card = parseCard({ name: 'm', task: 'raw', input: { tensor: 'image' } }, 'model.yaml');
     const request = { name: 'm', card, labels: [], model, picture: false };
-    const attempt = deployModel(request, await openBlobStore(folder), await openSigningKey(folder));
+    const attempt = loadServedModel(request, await openBlobStore(folder), await openSigningKey(folder));
     await expect(attempt).rejects.toMatchObject({ code: 'TESSERA_MODEL_CARD', hint: 'its inputs are "x"' });
   });
 });

@@ -3,8 +3,8 @@ import type { Topics } from '../../shared/protocol/topics.ts';
 import type { Handler } from '../../shared/runtime/bus.ts';
 import { type BusOptions, connectBus } from '../../shared/runtime/mqtt.ts';
 
-/** What an inlet rests on. */
-export interface InletOptions {
+/** What a connection for frames needs. */
+export interface FrameConnectionOptions {
   /** How to reach the broker. */
   readonly connection: Omit<BusOptions, 'clientId' | 'will' | 'log'>;
   readonly topics: Topics;
@@ -28,13 +28,13 @@ const CORRECTION_MS = 1000;
  * it, takes it from the one before together with what the broker keeps in its session, and a broker gives it to one
  * only. `<base>/status` belongs to it: `online` says that frames are taken.
  */
-export class Inlet {
-  readonly #options: InletOptions;
+export class FrameConnection {
+  readonly #options: FrameConnectionOptions;
   #bus: Bus | undefined;
   #closed = false;
   #correctedAt = Number.NEGATIVE_INFINITY;
 
-  constructor(options: InletOptions) {
+  constructor(options: FrameConnectionOptions) {
     this.#options = options;
   }
 

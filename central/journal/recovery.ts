@@ -1,13 +1,13 @@
 import type { Bus, Log, Message } from '../../shared/ports.ts';
 import type { Topics } from '../../shared/protocol/topics.ts';
 import { RESULT_CONNECTIONS } from '../publish/publisher.ts';
+import { restartResult } from '../publish/restart-result.ts';
+import type { JournalEntry } from './format.ts';
+import { delivered } from './frame-tracker.ts';
 import type { Journal } from './journal.ts';
-import { delivered } from './ledger.ts';
-import type { JournalEntry } from './lines.ts';
-import { restarted } from './restarted.ts';
 
 /** What ending the frames of an earlier run needs. */
-export interface AftermathOptions {
+export interface RecoveryOptions {
   readonly bus: Bus;
   readonly topics: Topics;
   readonly journal: Journal;
@@ -29,7 +29,7 @@ const RETAINED_MS = 500;
  *      keeps nobody waiting, and what it retains later still tells what it has.
  *   4. What cannot be said is left to the next connection, and to the next run.
  */
-export function endLeftFrames({ bus, topics, journal, log }: AftermathOptions): Promise<void> {
+export function recoverFrames({ bus, topics, journal, log }: RecoveryOptions): Promise<void> {
   const left = new Set(journal.before.filter(({ ended }) => !ended));
   if (left.size === 0) return Promise.resolve();
 
@@ -56,7 +56,7 @@ export function endLeftFrames({ bus, topics, journal, log }: AftermathOptions): 
     const inOrder = [...left].sort((a, b) => (a.left ?? Infinity) - (b.left ?? Infinity));
     const results = inOrder.map((entry) => {
       if (entry.result === undefined || idOf(entry.result) === undefined) {
-        entry.result = JSON.stringify(restarted(entry, Date.now() / 1000));
+        entry.result = JSON.stringify(restartResult(entry, Date.now() / 1000));
         journal.leaving(entry.n, entry.result);
       }
       return entry.result;

@@ -1,6 +1,6 @@
-import type { JournalEntry, TakenFrame } from './lines.ts';
+import type { JournalEntry, TakenFrame } from './format.ts';
 
-/** What the ledger writes to; `Journal` is one. */
+/** What the tracker writes to; `Journal` is one. */
 export interface JournalPort {
   take(frame: TakenFrame, i_id?: string): number;
   accepted(n: number, i_id: string): void;
@@ -31,7 +31,7 @@ export interface Waiting {
  * 3. A result is in the journal, and written, before it is given to the broker: whoever ends the frame after a crash says
  *    the same.
  */
-export class Ledger {
+export class FrameTracker {
   readonly #journal: JournalPort;
   /** Offered and not taken yet: by ref, by model. */
   readonly #offered = new Map<string, Map<string, TakenFrame>>();

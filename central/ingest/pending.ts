@@ -1,7 +1,7 @@
 import type { Message } from '../../shared/ports.ts';
 
 /** Bounds of what is held. */
-export interface HeldLimits {
+export interface PendingLimits {
   readonly messages: number;
   /** Of payloads. */
   readonly bytes: number;
@@ -21,12 +21,12 @@ interface Entry {
  * 1. They are taken in the order in which they came.
  * 2. Not more than the limits say is held.
  */
-export class Held {
-  readonly #limits: HeldLimits;
+export class PendingMessages {
+  readonly #limits: PendingLimits;
   #entries: Entry[] = [];
   #bytes = 0;
 
-  constructor(limits: HeldLimits) {
+  constructor(limits: PendingLimits) {
     this.#limits = limits;
   }
 

@@ -37,7 +37,7 @@ const SELF_DESCRIBED_BYTES = 3;
  * Makes frames of messages on `<base>/input/<camera>[/<frame>]`: a JPEG or PNG file as it is, or a CBOR envelope, or
  * parts of one. Looks at the first bytes and the envelope only; decoding a picture is the data plane's work.
  */
-export class Inbox {
+export class FrameParser {
   readonly #base: string;
   readonly #parts = new Reassembler();
 

@@ -27,12 +27,12 @@ import { storageError, systemCodeOf } from '../../shared/storage-fault.ts';
  */
 
 /** Centrals of one machine, state directory and broker at a time. */
-const SLOTS = 8;
+const MAX_JOURNALS = 8;
 /** A process that prepares a lock. */
 const PREPARED = /\.lock\.([0-9]+-[0-9a-z]+)$/;
 
 /** A journal file that no other process uses. */
-export interface Slot {
+export interface JournalLock {
   readonly file: string;
   /** Whether it is still this process's, or could be taken again after somebody removed the folder of journals. */
   readonly isOurs: () => boolean;
@@ -45,7 +45,7 @@ export interface Slot {
  * a central that is started again finds what its predecessor left, and a standby on the same machine has its own.
  * Throws TESSERA_CONFIG where all are in use, TESSERA_STORAGE where none can be made.
  */
-export async function takeSlot(stateDir: string, url: string, base: string): Promise<Slot> {
+export async function lockJournal(stateDir: string, url: string, base: string): Promise<JournalLock> {
   const folder = join(stateDir, 'journal');
   const place = { what: 'the folder of journals', path: folder, elsewhere: elsewhereOf(folder) };
   await makeFolder(place);
@@ -54,7 +54,7 @@ export async function takeSlot(stateDir: string, url: string, base: string): Pro
   const self = `${process.pid}-${startOf(process.pid)}`;
   try {
     removePrepared(folder);
-    for (let k = 1; k <= SLOTS; k++) {
+    for (let k = 1; k <= MAX_JOURNALS; k++) {
       const file = join(folder, `${name}-${k}`);
       const lock = `${file}.lock`;
       if (!take(lock, self)) continue;
@@ -64,7 +64,7 @@ export async function takeSlot(stateDir: string, url: string, base: string): Pro
   } catch (error) {
     throw storageError(error, place);
   }
-  throw new TesseraError('TESSERA_CONFIG', `${SLOTS} centrals use ${folder} at a time`, {
+  throw new TesseraError('TESSERA_CONFIG', `${MAX_JOURNALS} centrals use ${folder} at a time`, {
     hint: 'give each its own state directory with STATE_DIRECTORY',
   });
 }

@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { endLeftFrames } from '../../../central/journal/aftermath.ts';
 import { Journal } from '../../../central/journal/journal.ts';
+import { recoverFrames } from '../../../central/journal/recovery.ts';
 import { type Bus, silentLog } from '../../../shared/ports.ts';
 import { resultObject } from '../../../shared/protocol/messages/result.ts';
 import { topics } from '../../../shared/protocol/topics.ts';
@@ -16,7 +16,7 @@ import { takenFrame as taken } from '../../support/taken-frame.ts';
 let folder: string;
 let files = 0;
 beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), 'tessera-aftermath-'));
+  folder = mkdtempSync(join(tmpdir(), 'tessera-recovery-'));
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 const newFile = (): string => join(folder, String(files++));
@@ -28,7 +28,7 @@ const okOf = (i_id: string, frame: string): string => JSON.stringify({ id: i_id,
 /** A run that opens a journal and ends what it finds there; the journal is left as a kill -9 leaves it. */
 async function run(file: string, bus: Bus): Promise<Journal> {
   const journal = new Journal(file, silentLog);
-  await endLeftFrames({ bus, topics: names, journal, log: silentLog });
+  await recoverFrames({ bus, topics: names, journal, log: silentLog });
   return journal;
 }
 
@@ -136,7 +136,7 @@ describe('what an earlier run left', () => {
 
   test('as often as somebody crashes, and wherever: every frame ends, and never in two ways', async () => {
     // One life of a central: takes frames in, answers some, and is killed between any two steps.
-    const step = fc.constantFrom('take', 'leave', 'arrive', 'note', 'successor', 'kill', 'kill in the aftermath');
+    const step = fc.constantFrom('take', 'leave', 'arrive', 'note', 'successor', 'kill', 'kill in recovery');
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 25 }), async (steps) => {
         const broker = new MemoryBroker();
@@ -170,7 +170,7 @@ describe('what an earlier run left', () => {
           else if (what === 'kill') {
             kill();
             journal = await run(file, broker.bus());
-          } else if (what === 'kill in the aftermath') {
+          } else if (what === 'kill in recovery') {
             kill();
             // The first result gets through; nobody lives to hear of it.
             const bus = broker.bus();

@@ -1,5 +1,5 @@
 import type { ResultObject } from '../../shared/protocol/messages/result.ts';
-import type { TakenFrame } from './lines.ts';
+import type { TakenFrame } from '../journal/format.ts';
 
 /** A frame that was taken in; without an `i_id` where it waited its turn still. */
 export interface LeftFrame extends TakenFrame {
@@ -12,7 +12,7 @@ export interface LeftFrame extends TakenFrame {
  * The result of a frame that nobody computes any more. `now`: Unix seconds. One that waited was given no id; the one that
  * it gets here is no other frame's, whichever central it waited at.
  */
-export function restarted(frame: LeftFrame, now: number): ResultObject {
+export function restartResult(frame: LeftFrame, now: number): ResultObject {
   return {
     v: 1,
     id: frame.i_id ?? `0-${Math.round(frame.taken * 1000)}-${frame.n}`,

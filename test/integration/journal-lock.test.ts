@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { takeSlot } from '../../central/journal/slot.ts';
+import { lockJournal } from '../../central/journal/lock.ts';
 import { compiledFile } from '../../shared/runtime/worker-entry.ts';
 
 /** Lost if this fails: two centrals write one journal, and each makes garbage of what the other has written. */
@@ -13,15 +13,15 @@ const PROCESSES = 4;
 const ROUNDS = 60;
 const URL_OF_BROKER = 'mqtt://127.0.0.1:1883';
 
-/** Takes a slot at the moment that it is told, and says which; `release` leaves it again. */
+/** Locks a journal when told to and says which; `release` unlocks it. */
 const CHILD = `
-import { takeSlot } from ${JSON.stringify(compiledFile(import.meta.url, '../../central/journal/slot.ts'))};
-let slot;
+import { lockJournal } from ${JSON.stringify(compiledFile(import.meta.url, '../../central/journal/lock.ts'))};
+let lock;
 process.on('message', async ({ folder, at }) => {
-  slot?.release();
+  lock?.release();
   while (Date.now() < at);
-  slot = await takeSlot(folder, '${URL_OF_BROKER}', 'tessera');
-  process.send(slot.file);
+  lock = await lockJournal(folder, '${URL_OF_BROKER}', 'tessera');
+  process.send(lock.file);
 });
 process.send('up');
 `;
@@ -29,7 +29,7 @@ process.send('up');
 let folder: string;
 let children: ChildProcess[];
 beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), 'tessera-slot-'));
+  folder = mkdtempSync(join(tmpdir(), 'tessera-journal-lock-'));
   const file = join(folder, 'child.mjs');
   writeFileSync(file, CHILD);
   children = Array.from({ length: PROCESSES }, () => fork(file, { execArgv: [] }));
@@ -57,7 +57,7 @@ test.each(Object.entries(LEFT))(
     const at = Date.now();
     for (let round = 0; round < ROUNDS; round++) {
       const state = join(folder, `${at}-${round}`);
-      const { file, release } = await takeSlot(state, URL_OF_BROKER, 'tessera');
+      const { file, release } = await lockJournal(state, URL_OF_BROKER, 'tessera');
       release();
       leave(`${file}.lock`);
       const answers = children.map((child) => once(child, 'message'));

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { Inbox } from '../../../central/ingest/inbox.ts';
+import { FrameParser } from '../../../central/ingest/parser.ts';
 import { splitBody } from '../../../shared/protocol/parts.ts';
 import { encode } from '../../../shared/runtime/cbor.ts';
 
@@ -7,9 +7,9 @@ const jpeg = Uint8Array.of(0xff, 0xd8, 0xff, 0xe0, 1, 2, 3);
 const at = 1_763_650_000_123;
 const message = (topic: string, payload: Uint8Array, retained = false) => ({ topic, payload, retained });
 
-describe('inbox', () => {
+describe('frame parser', () => {
   test('a bare JPEG is a frame, named by its content', () => {
-    const received = new Inbox('tessera').receive(message('tessera/input/front', jpeg), at);
+    const received = new FrameParser('tessera').receive(message('tessera/input/front', jpeg), at);
     expect(received).toMatchObject({
       kind: 'frame',
       arrival: { camera: 'front', named: false, time: at / 1000, envelope: { format: 'jpeg' } },
@@ -18,23 +18,23 @@ describe('inbox', () => {
   });
 
   test("the publisher's frame id stands in the topic", () => {
-    const received = new Inbox('tessera').receive(message('tessera/input/front/shot-7', jpeg), at);
+    const received = new FrameParser('tessera').receive(message('tessera/input/front/shot-7', jpeg), at);
     expect(received).toMatchObject({ arrival: { frame: 'shot-7', named: true } });
   });
 
   test('a frame that the broker had kept is not news', () => {
-    expect(new Inbox('tessera').receive(message('tessera/input/front', jpeg, true), at)).toMatchObject({
+    expect(new FrameParser('tessera').receive(message('tessera/input/front', jpeg, true), at)).toMatchObject({
       kind: 'skipped',
       reason: 'retained',
     });
   });
 
   test('an envelope in parts is one frame, in whatever order the parts come', () => {
-    const inbox = new Inbox('tessera');
+    const parser = new FrameParser('tessera');
     const d = new Uint8Array(1000).fill(5);
     const body = encode({ v: 1, format: 'tensor', dtype: 'uint8', shape: [1000], time: 5, d });
     const parts = splitBody(body, 'x', 400).map((part) => encode(part));
-    const kinds = parts.toReversed().map((part) => inbox.receive(message('tessera/input/front', part), at));
+    const kinds = parts.toReversed().map((part) => parser.receive(message('tessera/input/front', part), at));
     expect(kinds.slice(0, -1).every(({ kind }) => kind === 'pending')).toBe(true);
     expect(kinds.at(-1)).toMatchObject({ kind: 'frame', arrival: { time: 5, envelope: { format: 'tensor', d } } });
   });
@@ -42,24 +42,28 @@ describe('inbox', () => {
   test('CBOR may say that it is CBOR', () => {
     const body = encode({ v: 1, format: 'jpeg', d: jpeg });
     const tagged = Uint8Array.from([0xd9, 0xd9, 0xf7, ...body]);
-    expect(new Inbox('tessera').receive(message('tessera/input/front', tagged), at)).toMatchObject({ kind: 'frame' });
+    expect(new FrameParser('tessera').receive(message('tessera/input/front', tagged), at)).toMatchObject({
+      kind: 'frame',
+    });
   });
 
   test('parts within parts are refused: unpacking each level copies all that lies in it', () => {
     let body = encode({ v: 1, format: 'jpeg', d: jpeg });
     for (let k = 0; k < 3000; k++) body = encode(splitBody(body, `${k}`, 1_000_000)[0]);
     const started = performance.now();
-    expect(new Inbox('tessera').receive(message('tessera/input/front', body), at)).toMatchObject({ reason: 'invalid' });
+    expect(new FrameParser('tessera').receive(message('tessera/input/front', body), at)).toMatchObject({
+      reason: 'invalid',
+    });
     expect(performance.now() - started).toBeLessThan(100);
   });
 
   test("no camera's unfinished frames take the room of another's", () => {
-    const inbox = new Inbox('tessera');
+    const parser = new FrameParser('tessera');
     const d = new Uint8Array(2 ** 20);
     const part = (id: string) => encode({ v: 1, m: id, part: [0, 2], d });
     for (let k = 0; k < 300; k++)
-      expect(inbox.receive(message(`tessera/input/bad/${k}`, part('x')), at).kind).toBe('pending');
-    expect(inbox.receive(message('tessera/input/good/1', part('y')), at).kind).toBe('pending');
+      expect(parser.receive(message(`tessera/input/bad/${k}`, part('x')), at).kind).toBe('pending');
+    expect(parser.receive(message('tessera/input/good/1', part('y')), at).kind).toBe('pending');
   });
 
   test.each([
@@ -69,7 +73,7 @@ describe('inbox', () => {
     ['CBOR of something else', encode({ a: 1 })],
     ['CBOR cut short', encode({ v: 1, format: 'jpeg', d: jpeg }).subarray(0, 9)],
   ])('%s is skipped with a reason', (_, payload) => {
-    expect(new Inbox('tessera').receive(message('tessera/input/front', payload), at)).toMatchObject({
+    expect(new FrameParser('tessera').receive(message('tessera/input/front', payload), at)).toMatchObject({
       kind: 'skipped',
       reason: 'invalid',
     });
@@ -78,7 +82,7 @@ describe('inbox', () => {
   test.each(['tessera/input/fr ont', 'tessera/input/a/b/c', 'tessera/input/', 'tessera/input/front/ü'])(
     'the topic %s is refused',
     (topic) => {
-      expect(new Inbox('tessera').receive(message(topic, jpeg), at)).toMatchObject({ reason: 'invalid' });
+      expect(new FrameParser('tessera').receive(message(topic, jpeg), at)).toMatchObject({ reason: 'invalid' });
     },
   );
 });

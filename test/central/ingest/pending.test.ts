@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { Held } from '../../../central/ingest/held.ts';
+import { PendingMessages } from '../../../central/ingest/pending.ts';
 import type { Message } from '../../../shared/ports.ts';
 
 /** Lost if these fail: frames that the broker believes delivered, and that nobody has. */
@@ -15,7 +15,7 @@ const LIMITS = { messages: 4, bytes: 10 };
 const settled = () => new Promise((resolve) => setImmediate(resolve));
 
 test('what is held is acknowledged when it is taken in, in order, and not before', async () => {
-  const held = new Held(LIMITS);
+  const held = new PendingMessages(LIMITS);
   const story: string[] = [];
   for (const byte of [1, 2, 3]) void held.hold(message(byte))?.then(() => story.push(`acknowledged ${byte}`));
   await settled();
@@ -36,7 +36,7 @@ test('what is held is acknowledged when it is taken in, in order, and not before
 });
 
 test('what it forgets is never acknowledged: the broker has it for the next central', async () => {
-  const held = new Held(LIMITS);
+  const held = new PendingMessages(LIMITS);
   let acknowledged = false;
   void held.hold(message(1))?.then(() => {
     acknowledged = true;
@@ -51,7 +51,7 @@ test('what it forgets is never acknowledged: the broker has it for the next cent
 });
 
 test('holds its own copy, since clients use their buffers again', () => {
-  const held = new Held(LIMITS);
+  const held = new PendingMessages(LIMITS);
   const payload = Uint8Array.of(7);
   void held.hold({ ...message(0), payload });
   payload[0] = 9;
@@ -66,7 +66,7 @@ test('holds its own copy, since clients use their buffers again', () => {
 test('never more than the limits say, and room again for what was taken', () => {
   fc.assert(
     fc.property(fc.array(fc.option(fc.nat(6), { nil: undefined }), { maxLength: 40 }), (moves) => {
-      const held = new Held(LIMITS);
+      const held = new PendingMessages(LIMITS);
       const inside: number[] = [];
       for (const length of moves) {
         if (length === undefined) {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { Election } from '../../../central/election/election.ts';
+import { Election } from '../../../central/leadership/election.ts';
 import { MAX_EPOCH } from '../../../shared/protocol/epoch.ts';
 
 /** If one of these fails, a made-up claim leaves a central no epoch in which anybody follows it. */

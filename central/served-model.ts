@@ -13,7 +13,7 @@ import type { SigningKey } from '../shared/runtime/signature.ts';
 import { byteLength, elementCount, type TensorSpec } from '../shared/tensor/tensor.ts';
 
 /** A model ready to be planned and sent: its graph with everything known, and its pieces in the blob store. */
-export interface Deployment {
+export interface ServedModel {
   readonly name: string;
   /** Tensors in it have the names of `resolved`. */
   readonly card: ModelCard;
@@ -33,8 +33,8 @@ export interface Deployment {
   readonly outputs: readonly string[];
 }
 
-/** What to deploy. `inputShape`: of the first input, where the file and the card leave it open. */
-export interface DeployRequest {
+/** A model to load. `inputShape`: of the first input, where the file and the card leave it open. */
+export interface LoadRequest {
   readonly name: string;
   readonly card: ModelCard;
   readonly labels: readonly string[];
@@ -54,7 +54,7 @@ const MAX_TENSOR_BYTES = 1e9;
  * Fixes the model's shapes, puts the preparation of pictures in front of it, stores its pieces and signs for them.
  * Throws TesseraError: TESSERA_SHAPE, TESSERA_MODEL_INVALID, TESSERA_MODEL_UNSUPPORTED.
  */
-export async function deployModel(request: DeployRequest, store: BlobStore, key: SigningKey): Promise<Deployment> {
+export async function loadServedModel(request: LoadRequest, store: BlobStore, key: SigningKey): Promise<ServedModel> {
   const { name, labels, picture } = request;
   const { resolved, names, doubt } = preparedNetwork(request);
   const card = withInnerNames(request.card, names);
@@ -81,7 +81,7 @@ export async function deployModel(request: DeployRequest, store: BlobStore, key:
 }
 
 /** The network with shapes, one input, and names that plans can carry; where frames are pictures, with their preparation. */
-function preparedNetwork(request: DeployRequest): Pick<Deployment, 'resolved' | 'names' | 'doubt'> {
+function preparedNetwork(request: LoadRequest): Pick<ServedModel, 'resolved' | 'names' | 'doubt'> {
   const { name, card, model, picture, inputShape } = request;
   const used = withoutUnusedInputs(model);
   const first = used.graph.inputs[0];
@@ -133,7 +133,7 @@ function understoodOrOpaque(
   model: Model,
   options: Parameters<typeof resolveModel>[1],
   opaque = false,
-): Pick<Deployment, 'resolved' | 'doubt'> {
+): Pick<ServedModel, 'resolved' | 'doubt'> {
   if (opaque) return { resolved: resolveModel(asOpaque(model), options), doubt: undefined };
   try {
     return { resolved: resolveModel(model, options), doubt: undefined };
@@ -215,7 +215,7 @@ function shortened(name: string): string {
 
 /** Exits answer as the model's output does: one value for each of its classes. Throws TESSERA_MODEL_CARD. */
 function checkExits(
-  { name, card }: Pick<DeployRequest, 'name' | 'card'>,
+  { name, card }: Pick<LoadRequest, 'name' | 'card'>,
   { specs }: ResolvedModel,
   outputs: readonly string[],
 ): void {

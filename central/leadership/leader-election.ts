@@ -7,14 +7,14 @@ import type { CentralStatus } from '../../shared/protocol/messages/central.ts';
 import type { Topics } from '../../shared/protocol/topics.ts';
 import { Election, type ElectionEffect, type ElectionEvent } from './election.ts';
 
-/** What a candidacy rests on. */
-export interface CandidacyOptions {
+/** What `LeaderElection` needs. */
+export interface LeaderElectionOptions {
   readonly bus: Bus;
   readonly topics: Topics;
   readonly id: string;
   /** Names this run of the process. */
   readonly boot: string;
-  /** Waits while another central is active; without it that ends the candidacy. */
+  /** Waits while another central is active; without it `start` fails then. */
   readonly standby: boolean;
   /** This process has just started the broker, so that nobody else can have been active there. */
   readonly isFirst?: boolean | undefined;
@@ -42,8 +42,8 @@ export function lastWordsOf(id: string, boot: string): string {
 }
 
 /** The election with clock and broker: says what it asks to say, tells it what is heard. */
-export class Candidacy {
-  readonly #options: CandidacyOptions;
+export class LeaderElection {
+  readonly #options: LeaderElectionOptions;
   readonly #election: Election;
   readonly #complaints: Complaints;
   #timer: NodeJS.Timeout | undefined;
@@ -53,7 +53,7 @@ export class Candidacy {
   #waitsFor: string | undefined;
   #settle: { resolve: (epoch: number) => void; reject: (error: Error) => void } | undefined;
 
-  constructor(options: CandidacyOptions) {
+  constructor(options: LeaderElectionOptions) {
     const { id, boot, standby, isFirst, floor } = options;
     this.#options = options;
     this.#complaints = new Complaints(options.log, () => performance.now());

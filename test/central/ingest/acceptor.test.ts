@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Coordinator } from '../../../central/coordinator/coordinator.ts';
 import { defaultOptions } from '../../../central/coordinator/options.ts';
-import { Intake } from '../../../central/ingest/intake.ts';
+import { FrameAcceptor } from '../../../central/ingest/acceptor.ts';
+import { FrameTracker } from '../../../central/journal/frame-tracker.ts';
 import { Journal } from '../../../central/journal/journal.ts';
-import { Ledger } from '../../../central/journal/ledger.ts';
 import { Stats } from '../../../central/publish/stats.ts';
 import { Complaints } from '../../../shared/log-throttle.ts';
 import { silentLog } from '../../../shared/ports.ts';
@@ -16,7 +16,7 @@ import { silentLog } from '../../../shared/ports.ts';
 let folder: string;
 let files = 0;
 beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), 'tessera-intake-'));
+  folder = mkdtempSync(join(tmpdir(), 'tessera-acceptor-'));
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
@@ -32,14 +32,14 @@ function opened(onOffer = (_frame: string) => {}) {
   let active = true;
   let refs = 0;
   let written: Promise<void> | undefined;
-  const intake = new Intake({
+  const acceptor = new FrameAcceptor({
     base: 'tessera',
     cameras: { options: () => ({ models: [], hold: 1, offline_after_s: 30 }), seen: () => {} },
-    deployments: new Map([
+    models: new Map([
       ['m', { name: 'm', manifest: { skeleton: { sha: '0'.repeat(64) } }, card: { task: 'classify' } }],
     ]),
     refused: new Map(),
-    ledger: new Ledger({
+    tracker: new FrameTracker({
       take: (...args) => journal.take(...args),
       accepted: (...args) => journal.accepted(...args),
       leaving: (...args) => journal.leaving(...args),
@@ -58,7 +58,7 @@ function opened(onOffer = (_frame: string) => {}) {
   /** As a client does: acknowledges at once, or when the promise resolves. */
   const receive = (id: string): void => {
     const acknowledge = (): unknown => story.push(`acknowledged ${id}, ${journal.open} in the journal`);
-    const later = intake.receive(frame(id));
+    const later = acceptor.receive(frame(id));
     if (later === undefined) acknowledge();
     else void later.then(acknowledge);
   };
@@ -76,7 +76,7 @@ function opened(onOffer = (_frame: string) => {}) {
     });
     return free;
   };
-  return { intake, journal, stats, story, receive, is, diskIsFull };
+  return { acceptor, journal, stats, story, receive, is, diskIsFull };
 }
 
 describe('a frame', () => {
@@ -87,12 +87,12 @@ describe('a frame', () => {
   });
 
   test('that comes in doubt waits without an acknowledgement, and goes before those that come later', async () => {
-    const { intake, story, receive, is } = opened();
+    const { acceptor, story, receive, is } = opened();
     is(false);
     receive('a');
     receive('b');
     await settled();
-    intake.resume();
+    acceptor.resume();
     expect(story).toEqual([]);
     // The next message comes before anybody has said that the doubt is over.
     is(true);
@@ -103,12 +103,12 @@ describe('a frame', () => {
   });
 
   test('that is held or comes when central ends is left to the broker', async () => {
-    const { intake, journal, story, receive, is } = opened();
+    const { acceptor, journal, story, receive, is } = opened();
     is(false);
     receive('held');
-    intake.close();
+    acceptor.close();
     is(true);
-    intake.resume();
+    acceptor.resume();
     receive('late');
     await settled();
     expect(story).toEqual([]);
@@ -136,13 +136,13 @@ describe('a frame', () => {
 
   test('whose entry finds the disk full is not acknowledged before the entry is written', async () => {
     let free: () => void = () => {};
-    const { intake, story, receive, is, diskIsFull } = opened(() => {
+    const { acceptor, story, receive, is, diskIsFull } = opened(() => {
       free = diskIsFull();
     });
     is(false);
     receive('held');
     is(true);
-    intake.resume();
+    acceptor.resume();
     await settled();
     expect(story).toEqual(['offered held']);
     free();

@@ -14,31 +14,31 @@ import { serveBlobs } from './blob-server.ts';
 import { Coordinator } from './coordinator/coordinator.ts';
 import type { Event } from './coordinator/events.ts';
 import { type CoordinatorOptions, defaultOptions } from './coordinator/options.ts';
-import type { Deployment } from './deployment.ts';
 import { EffectRunner, type EndedFrame, type ServedPlan } from './effects.ts';
-import { type Untimed, watchFleet } from './fleet.ts';
+import { FrameAcceptor } from './ingest/acceptor.ts';
 import { type CameraOptions, Cameras } from './ingest/cameras.ts';
-import { Inlet } from './ingest/inlet.ts';
-import { Intake } from './ingest/intake.ts';
+import { FrameConnection } from './ingest/connection.ts';
+import { FrameTracker } from './journal/frame-tracker.ts';
 import type { Journal } from './journal/journal.ts';
-import { Ledger } from './journal/ledger.ts';
-import { restarted } from './journal/restarted.ts';
+import { type Untimed, watchNodes } from './node-registry.ts';
 import { factsOf } from './planner/prepared.ts';
 import { auditSeed, LeftOutNodes } from './publish/left-out.ts';
 import { NodeEvents } from './publish/node-events.ts';
 import { planStatusOf } from './publish/plan-status.ts';
 import { Publisher } from './publish/publisher.ts';
+import { restartResult } from './publish/restart-result.ts';
 import { resultOf } from './publish/result.ts';
 import { Stats } from './publish/stats.ts';
 import { ReadinessReport, standingOf } from './readiness.ts';
 import { type PlanReadiness, type ReadyOptions, ReadyWaits } from './ready-waits.ts';
+import type { ServedModel } from './served-model.ts';
 
 /** How to reach the broker. */
-export type Connection = Omit<BusOptions, 'clientId' | 'will' | 'log'>;
+export type BrokerConnection = Omit<BusOptions, 'clientId' | 'will' | 'log'>;
 
 /** What stays the same for as long as a central runs. */
-export interface ReignOptions {
-  readonly bus: Connection;
+export interface ActiveCentralOptions {
+  readonly bus: BrokerConnection;
   readonly base: string;
   readonly cameras: Readonly<Record<string, CameraOptions>>;
   readonly acceptUnlistedCameras: boolean;
@@ -46,15 +46,15 @@ export interface ReignOptions {
   readonly log: Log;
 }
 
-/** What a reign works with. */
-export interface ReignParts {
+/** What an active central works with. */
+export interface ActiveCentralParts {
   readonly bus: Bus;
   readonly wire: Wire;
   readonly executor: Executor;
   readonly store: BlobStore;
   readonly data: DataPlane;
   readonly journal: Journal;
-  readonly deployments: ReadonlyMap<string, Deployment>;
+  readonly models: ReadonlyMap<string, ServedModel>;
   /** Models that were to be served and cannot be, and why. */
   readonly refused: ReadonlyMap<string, Failure>;
   readonly epoch: number;
@@ -70,25 +70,25 @@ const READINESS_MS = 1000;
 /**
  * The time in which a central is the active one: coordinator, shell and everything that speaks for them.
  *
- *   1. The inlet opens after the first plan is known, so that no frame comes too early.
- *   2. Once it ends nothing is taken in (ingest/intake.ts).
+ *   1. The connection for frames opens after the first plan is known, so that no frame comes too early.
+ *   2. Once it ends nothing is taken in (ingest/acceptor.ts).
  *   3. However it ends, every frame that was taken in has a result, also one that waited its turn. A result is in the
  *      journal before it is given to the broker, and open there until the broker has it: what this run could not say,
- *      the next one says (aftermath.ts).
+ *      the next one says (recovery.ts).
  */
-export class Reign {
-  readonly #options: ReignOptions;
-  readonly #parts: ReignParts;
+export class ActiveCentral {
+  readonly #options: ActiveCentralOptions;
+  readonly #parts: ActiveCentralParts;
   readonly #coordinator: Coordinator;
   readonly #shell: EffectRunner;
   readonly #publisher: Publisher;
   readonly #cameras: Cameras;
-  readonly #intake: Intake;
-  readonly #inlet: Inlet;
-  readonly #ledger: Ledger;
+  readonly #acceptor: FrameAcceptor;
+  readonly #connection: FrameConnection;
+  readonly #tracker: FrameTracker;
   readonly #leftOut: LeftOutNodes;
   readonly #stats = new Stats();
-  readonly #active = new Map<string, PlanStatus>();
+  readonly #planStatuses = new Map<string, PlanStatus>();
   readonly #complaints: Complaints;
   readonly #readiness = new ReadinessReport();
   readonly #nodeEvents: NodeEvents;
@@ -101,7 +101,7 @@ export class Reign {
   #readinessTimer: NodeJS.Timeout | undefined;
   readonly #waits = new ReadyWaits((plan) => ({
     ...standingOf(plan, this.#coordinator.snapshot()),
-    isServed: [...this.#active.values()].some(({ id }) => id === plan),
+    isServed: [...this.#planStatuses.values()].some(({ id }) => id === plan),
   }));
   #opening: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -110,7 +110,7 @@ export class Reign {
   #stopping: Promise<void> | undefined;
   #relieved = false;
 
-  constructor(options: ReignOptions, parts: ReignParts) {
+  constructor(options: ActiveCentralOptions, parts: ActiveCentralParts) {
     this.#options = options;
     this.#parts = parts;
     const { log, base } = options;
@@ -124,20 +124,20 @@ export class Reign {
       time: () => Date.now() / 1000,
     });
     this.#cameras = new Cameras(options.cameras, options.acceptUnlistedCameras, this.#publisher);
-    this.#ledger = new Ledger(parts.journal);
-    this.#inlet = new Inlet({
+    this.#tracker = new FrameTracker(parts.journal);
+    this.#connection = new FrameConnection({
       connection: options.bus,
       topics: topics(base),
-      onMessage: (message) => this.#intake.receive(message),
+      onMessage: (message) => this.#acceptor.receive(message),
       holds: parts.holds,
       log,
     });
-    this.#intake = new Intake({
+    this.#acceptor = new FrameAcceptor({
       base,
       cameras: this.#cameras,
-      deployments: parts.deployments,
+      models: parts.models,
       refused: parts.refused,
-      ledger: this.#ledger,
+      tracker: this.#tracker,
       stats: this.#stats,
       complaints: this.#complaints,
       holds: parts.holds,
@@ -158,15 +158,15 @@ export class Reign {
       log,
       tell: (event) => this.#tell(event),
       on: {
-        opened: ({ ref, model, i_id }) => this.#ledger.opened(ref, model, i_id),
+        opened: ({ ref, model, i_id }) => this.#tracker.opened(ref, model, i_id),
         skipped: ({ ref, model, camera, reason }) => {
           if (reason === 'stopping' && model !== null) this.#endUnserved(ref, model);
-          this.#ledger.skipped(ref, model);
+          this.#tracker.skipped(ref, model);
           this.#stats.skipped(camera, reason);
         },
         planActive: (model, plan) => {
           const status = planStatusOf(plan, Date.now() / 1000);
-          this.#active.set(model, status);
+          this.#planStatuses.set(model, status);
           this.#publisher.plan(model, status);
           this.sayModels();
           this.#waits.look();
@@ -191,7 +191,7 @@ export class Reign {
       this.#tell({ type: 'camera-config', camera, policy });
     for (const { camera, frame } of journal.before) this.#tell({ type: 'frame-known', camera, frame });
     serveBlobs(wire, store, (sha) => this.#isOffered(sha), log);
-    await watchFleet({
+    await watchNodes({
       bus,
       wire,
       topics: topics(base),
@@ -219,21 +219,21 @@ export class Reign {
   }
 
   /** Puts plans to work for new frames of their models; frames under way keep theirs. */
-  async activate(plans: ReadonlyMap<string, ServedPlan>): Promise<void> {
+  async offerPlans(plans: ReadonlyMap<string, ServedPlan>): Promise<void> {
     for (const [model, served] of plans) {
-      const facts = factsOf(served, served.deployment.resolved);
+      const facts = factsOf(served, served.model.resolved);
       this.#shell.addPlan(served);
       const { id } = served.plan;
       this.#models.set(id, [...new Set([...(this.#models.get(id) ?? []), model])]);
       this.#tell({ type: 'plan', model, facts });
     }
-    this.#opening ??= this.#inlet.open();
+    this.#opening ??= this.#connection.open();
     await this.#opening;
   }
 
   /** Says which models are served, and which cannot be. */
   sayModels(): void {
-    const served = [...this.#active.keys()].map((model) => [model, { state: 'served' } as const] as const);
+    const served = [...this.#planStatuses.keys()].map((model) => [model, { state: 'served' } as const] as const);
     const refused = [...this.#parts.refused].map(
       ([model, error]) => [model, { state: 'refused', error: { ...error } } as const] as const,
     );
@@ -242,7 +242,7 @@ export class Reign {
 
   /** What waited because it was not known whether this central is the active one is taken in. */
   resume(): void {
-    this.#intake.resume();
+    this.#acceptor.resume();
   }
 
   /** Waits until it is decided who runs a plan (ready-waits.ts). */
@@ -257,7 +257,7 @@ export class Reign {
 
   /** The active plan of a model, as published. */
   planStatus(model: string): PlanStatus | undefined {
-    return this.#active.get(model);
+    return this.#planStatuses.get(model);
   }
 
   /** Open frames lost their tensors. */
@@ -277,7 +277,7 @@ export class Reign {
 
   async #stop(graceMs: number, relieved: boolean): Promise<void> {
     this.#relieved = relieved;
-    this.#intake.close();
+    this.#acceptor.close();
     if (!relieved) {
       let timer: NodeJS.Timeout | undefined;
       await new Promise<void>((resolve) => {
@@ -292,11 +292,11 @@ export class Reign {
     clearInterval(this.#statsTimer);
     clearInterval(this.#readinessTimer);
     this.#cameras.stop();
-    await this.#inlet.close(relieved);
+    await this.#connection.close(relieved);
   }
 
   #isOffered(sha: string): boolean {
-    for (const { manifest } of this.#parts.deployments.values())
+    for (const { manifest } of this.#parts.models.values())
       if (manifest.skeleton.sha === sha || manifest.blobs.some((blob) => blob.sha === sha)) return true;
     return false;
   }
@@ -350,12 +350,12 @@ export class Reign {
     } else if (before !== undefined && nodes.some((node) => node !== CENTRAL)) this.#fallbacks.delete(model);
   }
 
-  #onEnded({ end, arrival, deployment, approximate, size, answer }: EndedFrame): void {
+  #onEnded({ end, arrival, model, approximate, size, answer }: EndedFrame): void {
     this.#stats.ended(end);
     const result = resultOf(end, {
-      modelSha: deployment.version,
-      task: deployment.card.task,
-      exits: deployment.card.exits,
+      modelSha: model.version,
+      task: model.card.task,
+      exits: model.card.exits,
       time: arrival.time,
       ...size,
       approximate,
@@ -363,26 +363,26 @@ export class Reign {
     });
     this.#noteFallback(result.model, result.fallback, result.nodes);
     const text = JSON.stringify(result);
-    this.#say(result, text, answer?.regions ?? [], this.#ledger.leaving(end.i_id, text));
+    this.#say(result, text, answer?.regions ?? [], this.#tracker.leaving(end.i_id, text));
   }
 
   /** A frame that was taken in and will not get its turn any more. */
   #endUnserved(ref: string, model: string): void {
     let result: ResultObject | undefined;
-    const leaving = this.#ledger.unserved(ref, model, ({ n, frame }) => {
-      result = restarted({ n, ...frame }, Date.now() / 1000);
+    const leaving = this.#tracker.unserved(ref, model, ({ n, frame }) => {
+      result = restartResult({ n, ...frame }, Date.now() / 1000);
       return JSON.stringify(result);
     });
     if (leaving !== undefined && result !== undefined) this.#say(result, leaving.result, [], leaving.acknowledged);
   }
 
   #say(result: ResultObject, text: string, regions: WireRegion[], acknowledged: () => void): void {
-    const written = this.#ledger.whenWritten();
+    const written = this.#tracker.whenWritten();
     if (written !== undefined) return void written.then(() => this.#say(result, text, regions, acknowledged));
     const hold = this.#cameras.options(result.camera)?.hold ?? 1;
     void this.#publisher.result(result, text, regions, hold).then((arrived) => {
       // One that the broker refused has ended too: nothing more is to be done for it. One that the end of this process
-      // or reign cut off is the next run's.
+      // or of its term cut off is the next run's.
       if (arrived || this.#stopping === undefined) acknowledged();
     });
   }
