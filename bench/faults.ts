@@ -57,7 +57,7 @@ async function measure({ seeds, seed: firstSeed, frames }: { seeds: number; seed
           `${Object.values(faults).reduce((a, b) => a + b, 0)} faults in ${seconds.toFixed(1)} s, ` +
           `latency p50 ${row.p50_ms.toFixed(0)} p99 ${row.p99_ms.toFixed(0)} ms`,
       );
-      await cluster.mend();
+      await cluster.repair();
     }
   } finally {
     await cluster.end();

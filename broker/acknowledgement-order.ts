@@ -13,7 +13,7 @@ interface Turn {
 }
 
 /** The turns of all clients. */
-export class Turns {
+export class AcknowledgementOrder {
   readonly #queues = new WeakMap<object, Turn[]>();
 
   /** Queues up for a client; `answer` is called once, when whoever came before was answered and the result is called. */

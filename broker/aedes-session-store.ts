@@ -1,37 +1,37 @@
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import { Complaints } from '../shared/log-throttle.ts';
+import { LogThrottle } from '../shared/log-throttle.ts';
 import type { Log } from '../shared/ports.ts';
 import { parseInputTopic, topics as topicsOf } from '../shared/protocol/topics.ts';
-import { inletId } from './authentication.ts';
-import { type GuestLimits, GuestSessions, type MayRead } from './client-sessions.ts';
+import { ingestClientId } from './authentication.ts';
+import { type ClientSessionLimits, ClientSessions, type MayRead } from './client-sessions.ts';
 import type { ClientOf } from './connections.ts';
 import type { BrokerCounters } from './counters.ts';
-import { frameCheck } from './message-records.ts';
-import { FrameStore } from './message-store.ts';
-import { type KeptMessage, KeptSession } from './persistent-session.ts';
+import { checksumOf } from './message-records.ts';
+import { MessageStore } from './message-store.ts';
+import { PersistentSession, type QueuedMessage } from './persistent-session.ts';
 
 /**
- * The session of central: that of the client id on which it takes frames in (admission.ts says whose it is). It is there
+ * The session of central: that of the client id on which it takes frames in (authentication.ts says whose it is). It is there
  * from the start of the broker, whether central was ever here or not, and outlives the broker where there is a folder
- * for it (frame-store.ts).
+ * for it (message-store.ts).
  *
  *   1. A frame with QoS 1 is acknowledged to its publisher only when it is kept for central.
- *   2. What is kept ends as kept-session.ts says, and each loss is counted and said.
+ *   2. What is kept ends as persistent-session.ts says, and each loss is counted and said.
  *   3. A frame that its publisher sends again, because the acknowledgement did not reach it, is not kept again.
  *
  * Aedes delivers it, except for the store: its own has no bound and no end, and sends again without DUP.
  */
 
 /** Bounds of what is kept for central. */
-export interface SessionLimits {
+export interface CentralSessionLimits {
   /** Milliseconds after it came, or after central's connection ended; 0 keeps nothing. */
   readonly ms: number;
   readonly bytes: number;
 }
 
 /** A restart takes 3 to 10 s, and nobody wants pictures of an hour ago; so docs/decisions/0010. */
-export const SESSION_LIMITS: SessionLimits = { ms: 60_000, bytes: 64e6 };
+export const CENTRAL_SESSION_LIMITS: CentralSessionLimits = { ms: 60_000, bytes: 64e6 };
 
 /** Below the 65 535 packet identifiers that a client may have under way. */
 const MAX_MESSAGES = 10_000;
@@ -43,7 +43,7 @@ const MAX_RECENT = 4096;
 const EXPIRY_SLACK_MS = 500;
 
 /** A message as Aedes stores it. */
-export interface StoredPacket extends KeptMessage {
+export interface StoredPacket extends QueuedMessage {
   readonly cmd: 'publish';
   readonly brokerId: string;
   readonly qos: 1;
@@ -95,10 +95,10 @@ export interface Numbering {
 }
 
 /** What the sessions of a broker rest on. */
-export interface SessionsOptions {
+export interface SessionStoreOptions {
   readonly base: string;
-  readonly limits: SessionLimits;
-  readonly guests?: GuestLimits | undefined;
+  readonly limits: CentralSessionLimits;
+  readonly clientSessions?: ClientSessionLimits | undefined;
   readonly counters: BrokerCounters;
   readonly log: Log;
 }
@@ -107,26 +107,26 @@ export interface SessionsOptions {
 export type Taken = 'route' | 'repeated' | 'refused';
 
 /** The sessions of one broker. */
-export class Sessions {
-  readonly #options: SessionsOptions;
-  readonly #complaints: Complaints;
+export class AedesSessionStore {
+  readonly #options: SessionStoreOptions;
+  readonly #throttledLog: LogThrottle;
   readonly #id: string;
-  readonly #guests: GuestSessions;
+  readonly #clientSessions: ClientSessions;
   /** When the frames were taken that a publisher may send again, by what a repetition looks like; the newest last. */
   readonly #recent = new Set<string>();
   #persistence: Persistence | undefined;
   #numbering: Numbering | undefined;
-  #store: FrameStore | undefined;
-  #session: KeptSession<StoredPacket> | undefined;
+  #store: MessageStore | undefined;
+  #session: PersistentSession<StoredPacket> | undefined;
   /** A connection under central's client id that asked for no session. */
   #clean: object | undefined;
   #expiry: NodeJS.Timeout | undefined;
 
-  constructor(options: SessionsOptions) {
+  constructor(options: SessionStoreOptions) {
     this.#options = options;
-    this.#complaints = new Complaints(options.log, () => performance.now());
-    this.#id = inletId(options.base);
-    this.#guests = new GuestSessions(options, options.guests);
+    this.#throttledLog = new LogThrottle(options.log, () => performance.now());
+    this.#id = ingestClientId(options.base);
+    this.#clientSessions = new ClientSessions(options, options.clientSessions);
   }
 
   /** Milliseconds for which the session of central is kept; 0 for any other client id. */
@@ -137,19 +137,19 @@ export class Sessions {
   /** A client was let in; resolves with whether the session that it asks for is kept. */
   admit(client: ClientOf, owner: string, asks: boolean): Promise<boolean> {
     if (client.id === this.#id) return Promise.resolve(asks && this.#options.limits.ms > 0);
-    return this.#guests.admit(client, owner, asks);
+    return this.#clientSessions.admit(client, owner, asks);
   }
 
   /** Ends the sessions of a user. */
   endOf(owner: string): Promise<void> {
-    return this.#guests.endOf(owner);
+    return this.#clientSessions.endOf(owner);
   }
 
   /** Takes the store of messages under way out of a persistence and puts this one in its place. */
   attach(persistence: Persistence, numbering: Numbering, mayRead: MayRead): void {
     this.#persistence = persistence;
     this.#numbering = numbering;
-    this.#guests.attach(persistence, mayRead);
+    this.#clientSessions.attach(persistence, mayRead);
     // Frames are taken in by `take`, before they are acknowledged.
     persistence.outgoingEnqueueCombi = async (subscriptions, packet) => {
       const { brokerCounter, topic, payload } = packet;
@@ -159,14 +159,14 @@ export class Sessions {
         return this.#stored(brokerCounter, topic, own);
       };
       const ids = subscriptions.map(({ clientId }) => clientId);
-      this.#guests.keep(ids, packet, stored);
+      this.#clientSessions.keep(ids, packet, stored);
     };
     persistence.outgoingUpdate = async (client, packet) => this.#of(client)?.hand(client, packet);
     persistence.outgoingClearMessageId = async (client, { cmd, messageId }) => {
       // Asked for messages that are not forwarded, too: those stay.
       if (cmd === 'puback' && messageId !== undefined) {
         if (client.id === this.#id) this.#of(client)?.acknowledge(client, messageId);
-        else this.#guests.acknowledge(client, messageId);
+        else this.#clientSessions.acknowledge(client, messageId);
       }
       return undefined;
     };
@@ -182,16 +182,16 @@ export class Sessions {
     const { limits, log } = this.#options;
     if (this.#numbering === undefined) return;
     const numbering = this.#numbering;
-    this.#guests.keepIn(join(folder, 'sessions', name), (topic, payload) => {
+    this.#clientSessions.keepIn(join(folder, 'sessions', name), (topic, payload) => {
       numbering.counter += 1;
       return this.#stored(numbering.counter, topic, payload);
     });
     if (limits.ms === 0 || this.#session === undefined) return;
     const onFault = (text: string, error: unknown): void => {
       const why = error === undefined ? '' : `: ${(error as Error).message}`;
-      this.#complaints.warn(`store ${text}`, `${text}${why}`, { folder });
+      this.#throttledLog.warn(`store ${text}`, `${text}${why}`, { folder });
     };
-    const { store, found } = FrameStore.open(join(folder, name), limits.bytes, onFault);
+    const { store, found } = MessageStore.open(join(folder, name), limits.bytes, onFault);
     this.#store = store;
     const now = Date.now();
     const clock = performance.now();
@@ -225,7 +225,7 @@ export class Sessions {
     if (this.#session === undefined || camera === undefined) return 'route';
     const { topic, messageId = 0 } = packet;
     const payload = ownBytes(packet.payload);
-    const check = frameCheck({ topic, payload });
+    const check = checksumOf({ topic, payload });
     if (packet.dup && this.#recent.has(repetition(messageId, topic, check))) return 'repeated';
     const counter = number();
     if (this.#store?.put({ number: counter, time: Date.now(), messageId, topic, payload }) === false) {
@@ -257,7 +257,7 @@ export class Sessions {
 
   /** A client's connection ended: from now on what is kept for it has an end. */
   gone(client: ClientOf): void {
-    this.#guests.gone(client);
+    this.#clientSessions.gone(client);
     if (this.#clean === client) {
       this.#clean = undefined;
       this.#open();
@@ -270,15 +270,15 @@ export class Sessions {
   /** Forgets everything that is not on the disk. */
   stop(): void {
     clearTimeout(this.#expiry);
-    this.#guests.stop();
+    this.#clientSessions.stop();
     this.#session = undefined;
     this.#store?.close();
     this.#store = undefined;
   }
 
   /** The session of a client that asked for one. */
-  #of(client: SessionClient): KeptSession<StoredPacket> | undefined {
-    if (client.id !== this.#id) return this.#guests.of(client);
+  #of(client: SessionClient): PersistentSession<StoredPacket> | undefined {
+    if (client.id !== this.#id) return this.#clientSessions.of(client);
     return client.clean ? undefined : this.#session;
   }
 
@@ -295,13 +295,13 @@ export class Sessions {
       sent: (number: number) => this.#store?.sent(number),
       done: (number: number) => this.#store?.done(number),
     };
-    this.#session = new KeptSession({ bytes, messages: MAX_MESSAGES, ms }, watcher, performance.now());
+    this.#session = new PersistentSession({ bytes, messages: MAX_MESSAGES, ms }, watcher, performance.now());
     const subscription = { topic: topicsOf(this.#options.base).inputAll, qos: 1 };
     void this.#persistence?.addSubscriptions({ id: this.#id }, [subscription]);
   }
 
   #begin(client: SessionClient): Readable {
-    if (client.id !== this.#id) return this.#guests.begin(client, () => roomIn(client));
+    if (client.id !== this.#id) return this.#clientSessions.begin(client, () => roomIn(client));
     if (client.clean) {
       // Who asks for a clean session ends the one before (MQTT-3.1.2-6).
       this.#options.counters.droppedKept += this.#session?.clear() ?? 0;
@@ -328,7 +328,7 @@ export class Sessions {
     counters.droppedKept += dropped;
     const { messages, bytes } = this.#session.held;
     const text = 'frames that central has not acknowledged are dropped, because too many are kept for it';
-    this.#complaints.warn('kept', text, { camera, messages, bytes });
+    this.#throttledLog.warn('kept', text, { camera, messages, bytes });
   }
 
   #note(messageId: number, topic: string, check: number): void {
@@ -352,7 +352,7 @@ export class Sessions {
     this.#await();
     if (messages === 0) return;
     const text = `central has been away for ${limits.ms / 1000} s: the frames that were kept for it are dropped`;
-    this.#complaints.warn('away', text, { messages });
+    this.#throttledLog.warn('away', text, { messages });
   }
 }
 

@@ -3,7 +3,7 @@ import type { CredentialStore } from './credentials.ts';
 import { type Identity, identityOfUser, userName } from './policy.ts';
 
 /** What admission needs of the broker's options. */
-export interface AdmissionOptions {
+export interface AuthenticationOptions {
   readonly base: string;
   readonly credentials?: CredentialStore | undefined;
   /** Whether connections from this machine may come without credentials. */
@@ -22,7 +22,7 @@ export interface Applicant {
 }
 
 /** Who it is, or the CONNACK code (MQTT 3.1.1 section 3.2.2.3) and the reason of a refusal. */
-export type Admitted =
+export type AuthenticationResult =
   | { readonly identity: Identity }
   | { readonly returnCode: 2 | 3 | 4 | 5; readonly reason: string };
 
@@ -37,16 +37,16 @@ export type Admitted =
  *   4. The client id that frames are kept for (sessions.ts) is for central and this machine only, also when it is free:
  *      who connects under it gets what is kept, or has it thrown away.
  */
-export class Admission {
-  readonly #options: AdmissionOptions;
+export class Authentication {
+  readonly #options: AuthenticationOptions;
   readonly #owners = new Map<string, Identity>();
 
-  constructor(options: AdmissionOptions) {
+  constructor(options: AuthenticationOptions) {
     this.#options = options;
   }
 
   /** Judges an applicant; keeps nothing. */
-  admit({ clientId, trusted, inside, certificate, user, password }: Applicant): Admitted {
+  admit({ clientId, trusted, inside, certificate, user, password }: Applicant): AuthenticationResult {
     const { base, credentials, anonymous } = this.#options;
     let identity: Identity | undefined;
     if (inside === true) {
@@ -62,12 +62,13 @@ export class Admission {
       identity = { role: 'local' };
     }
     if (identity === undefined) return { returnCode: 5, reason: 'no user name' };
-    if (clientId === inletId(base) && identity.role !== 'central' && identity.role !== 'local')
+    if (clientId === ingestClientId(base) && identity.role !== 'central' && identity.role !== 'local')
       return { returnCode: 2, reason: "the client id is central's" };
     const owner = this.#owners.get(clientId);
-    const free = owner === undefined || identity.role === 'local' || describe(owner) === describe(identity);
+    const free =
+      owner === undefined || identity.role === 'local' || describeIdentity(owner) === describeIdentity(identity);
     if (free || this.#belongsTo(clientId, identity)) return { identity };
-    return { returnCode: 2, reason: `the client id is in use by ${describe(owner)}` };
+    return { returnCode: 2, reason: `the client id is in use by ${describeIdentity(owner)}` };
   }
 
   /** A client is connected from now on. */
@@ -89,12 +90,12 @@ export class Admission {
 }
 
 /** The client id of the connection on which whichever central is active takes frames in. */
-export const inletId = (base: string): string => `${base}-${CENTRAL}`;
+export const ingestClientId = (base: string): string => `${base}-${CENTRAL}`;
 
 /** The user name of an identity; undefined for somebody on this machine. */
 export const userOf = (identity: Identity | undefined): string | undefined =>
   identity === undefined || identity.role === 'local' ? undefined : userName(identity.role, identity.name);
 
 /** An identity in words, for logs. */
-export const describe = (identity: Identity | undefined): string =>
+export const describeIdentity = (identity: Identity | undefined): string =>
   identity === undefined ? '?' : identity.role === 'local' ? 'local' : `${identity.role} ${identity.name}`;

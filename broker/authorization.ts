@@ -1,18 +1,18 @@
 import { readJoinPassword } from '../shared/config/join.ts';
 import { plain, plainName } from '../shared/log-throttle.ts';
 import type { Log } from '../shared/ports.ts';
-import { Admission, type Admitted, describe } from './authentication.ts';
+import { Authentication, type AuthenticationResult, describeIdentity } from './authentication.ts';
 import type { ClientOf, Connections } from './connections.ts';
 import type { BrokerCounters } from './counters.ts';
 import type { CredentialStore } from './credentials.ts';
-import type { BrokerComplaints } from './disconnect-log.ts';
+import type { ThrottledLogs } from './disconnect-log.ts';
 import { isBulk, mayPublish, maySubscribe } from './policy.ts';
 import { PublishRates } from './publish-rates.ts';
-import { Retained } from './retained-quota.ts';
+import { RetainedQuota } from './retained-quota.ts';
 import { judge } from './slow-readers.ts';
 
-/** What a gate rests on. */
-export interface GateOptions {
+/** What a authorization rests on. */
+export interface AuthorizationOptions {
   readonly base: string;
   readonly anonymous: 'loopback' | 'never';
   readonly credentials?: CredentialStore | undefined;
@@ -24,7 +24,7 @@ export interface GateOptions {
   readonly counters: BrokerCounters;
   readonly log: Log;
   /** Says what is wrong with those who come, and with what those send who are in. */
-  readonly complaints: BrokerComplaints;
+  readonly throttledLogs: ThrottledLogs;
 }
 
 /** Aedes grants shared subscriptions and delivers nothing. */
@@ -38,25 +38,25 @@ export interface Published {
 }
 
 /**
- * The places where the broker asks: who comes in, and what may pass. The answers are in admission.ts, policy.ts,
- * retained.ts and slow-readers.ts; here they are counted and logged.
+ * The places where the broker asks: who comes in, and what may pass. The answers are in authentication.ts, policy.ts,
+ * retained-quota.ts and slow-readers.ts; here they are counted and logged.
  */
-export class Gate {
-  readonly #options: GateOptions;
-  readonly #admission: Admission;
-  readonly #retained = new Retained();
+export class Authorization {
+  readonly #options: AuthorizationOptions;
+  readonly #admission: Authentication;
+  readonly #retained = new RetainedQuota();
   readonly #rates: PublishRates;
 
-  constructor(options: GateOptions) {
+  constructor(options: AuthorizationOptions) {
     const { base, credentials, anonymous } = options;
     this.#options = options;
-    this.#admission = new Admission({ base, credentials, anonymous });
+    this.#admission = new Authentication({ base, credentials, anonymous });
     this.#rates = new PublishRates(base);
   }
 
   /** Decides whether a client comes in; its connection then has an identity. */
-  async enter(client: ClientOf, user: string | undefined, password: string | undefined): Promise<Admitted> {
-    const { connections, counters, maximumPacketSize, complaints } = this.#options;
+  async enter(client: ClientOf, user: string | undefined, password: string | undefined): Promise<AuthenticationResult> {
+    const { connections, counters, maximumPacketSize, throttledLogs } = this.#options;
     const connection = connections.of(client);
     if (connection === undefined) return { returnCode: 5, reason: 'its connection is not known' };
     const checked = await this.#password(user, password);
@@ -67,13 +67,13 @@ export class Gate {
       admitted = { returnCode: 3, reason: 'too many connections' };
     if ('identity' in admitted) {
       connection.identity = admitted.identity;
-      connection.meter.limit = maximumPacketSize;
+      connection.packetLimit.limit = maximumPacketSize;
     } else {
       counters.refusedConnections += 1;
       const { remote } = connection;
       const fields = { client: plainName(client.id), user: user === undefined ? undefined : plainName(user), remote };
       const text = `a connection was refused: ${admitted.reason}`;
-      complaints.strangers.warn(`refused ${remote} ${fields.user ?? fields.client}`, text, fields);
+      throttledLogs.strangers.warn(`refused ${remote} ${fields.user ?? fields.client}`, text, fields);
     }
     return admitted;
   }
@@ -96,7 +96,7 @@ export class Gate {
 
   /** Why a message may not be published, which costs its sender the connection; undefined where it may. */
   refusesPublish(client: ClientOf, packet: Published): string | undefined {
-    const { base, connections, counters, complaints } = this.#options;
+    const { base, connections, counters, throttledLogs } = this.#options;
     const { topic, retain } = packet;
     const identity = connections.of(client)?.identity;
     let why: string | undefined;
@@ -108,7 +108,7 @@ export class Gate {
     }
     counters.refusedPublishes += 1;
     const fields = { topic: plain(topic), ...connections.who(client) };
-    complaints.clients.warn(
+    throttledLogs.clients.warn(
       `publish ${fields.remote} ${fields.client} ${why}`,
       `a connection was closed: ${why}`,
       fields,
@@ -118,11 +118,11 @@ export class Gate {
 
   /** Whether a message of QoS 0 is one too many of its client (publish-rates.ts), and is not to be passed on. */
   floods(client: ClientOf, { topic, payload }: Published): boolean {
-    const { connections, counters, complaints } = this.#options;
+    const { connections, counters, throttledLogs } = this.#options;
     if (!this.#rates.isOver(client, topic, payload.length, performance.now())) return false;
     counters.droppedOfFloods += 1;
     const text = 'a client publishes more than any node does: what is above the rate is not passed on';
-    complaints.clients.warn(`rate ${client.id}`, text, { topic, ...connections.who(client) });
+    throttledLogs.clients.warn(`rate ${client.id}`, text, { topic, ...connections.who(client) });
     return true;
   }
 
@@ -135,13 +135,13 @@ export class Gate {
 
   /** Whether a client may subscribe to a filter; it is counted and said where not. */
   maySubscribe(client: ClientOf, filter: string): boolean {
-    const { connections, counters, complaints } = this.#options;
+    const { connections, counters, throttledLogs } = this.#options;
     if (this.mayRead(client, filter)) return true;
     const shared = filter.startsWith(SHARED);
     counters.refusedSubscriptions += 1;
     const why = shared ? 'shared subscriptions are not available' : 'no right to that filter';
     const fields = { filter: plain(filter), ...connections.who(client) };
-    complaints.clients.warn(
+    throttledLogs.clients.warn(
       `subscribe ${fields.remote} ${fields.client} ${fields.filter}`,
       `a subscription was refused: ${why}`,
       fields,
@@ -189,14 +189,14 @@ export class Gate {
 
   /** Frames are no state and are not kept; of what else is published so, what the limits allow. */
   #limitRetained(client: ClientOf, packet: Published): void {
-    const { base, connections, counters, complaints } = this.#options;
+    const { base, connections, counters, throttledLogs } = this.#options;
     const { topic, payload } = packet;
     const size = payload.length === 0 ? 0 : payload.length + topic.length;
-    const owner = describe(connections.of(client)?.identity);
+    const owner = describeIdentity(connections.of(client)?.identity);
     if (!topic.startsWith(`${base}/input/`) && this.#retained.keep(owner, topic, size)) return;
     packet.retain = false;
     counters.notRetained += 1;
     const text = `a message on ${topic} is delivered but not kept`;
-    complaints.clients.warn(`retained ${owner}`, text, connections.who(client));
+    throttledLogs.clients.warn(`retained ${owner}`, text, connections.who(client));
   }
 }

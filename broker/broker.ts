@@ -4,16 +4,16 @@ import { type Duplex, duplexPair } from 'node:stream';
 import { Aedes, type AedesOptions, type AuthenticateError } from 'aedes';
 import { createWebSocketStream, WebSocketServer } from 'ws';
 import { TesseraError } from '../shared/errors.ts';
-import { Complaints, plain } from '../shared/log-throttle.ts';
+import { LogThrottle, plain } from '../shared/log-throttle.ts';
 import type { Log } from '../shared/ports.ts';
-import { SESSION_LIMITS, type SessionLimits, Sessions } from './aedes-session-store.ts';
-import { describe } from './authentication.ts';
-import { Gate } from './authorization.ts';
-import type { GuestLimits } from './client-sessions.ts';
-import { Connections, FIRST_PACKET_BYTES, type Origin, Said } from './connections.ts';
+import { AedesSessionStore, CENTRAL_SESSION_LIMITS, type CentralSessionLimits } from './aedes-session-store.ts';
+import { describeIdentity } from './authentication.ts';
+import { Authorization } from './authorization.ts';
+import type { ClientSessionLimits } from './client-sessions.ts';
+import { Connections, FIRST_PACKET_BYTES, type Origin, ReportedError } from './connections.ts';
 import { type BrokerCounters, newCounters } from './counters.ts';
 import type { CredentialStore } from './credentials.ts';
-import { type BrokerComplaints, Endings, MAX_TOPIC_LEVELS } from './disconnect-log.ts';
+import { DisconnectLog, MAX_TOPIC_LEVELS, type ThrottledLogs } from './disconnect-log.ts';
 import {
   type Arrivals,
   isLoopback,
@@ -36,11 +36,11 @@ import { namesOf, refusesPage, type WebNames } from './web-page.ts';
  *      is let in.
  *   3. A packet above the limit is refused from its first bytes, and costs only its sender the connection.
  *   4. A reader that stops reading costs nobody else a message, and is closed within about twice `stallMs`.
- *   5. A client id in use is taken over only by those whose it is (admission.ts).
+ *   5. A client id in use is taken over only by those whose it is (authentication.ts).
  *   6. Sessions that outlive their connection are bounded in number, bytes and time: that on which central takes frames in
- *      (sessions.ts), and those of others that ask for one (guest-sessions.ts).
+ *      (sessions.ts), and those of others that ask for one (client-sessions.ts).
  *   7. A message with QoS 1 or 2 is acknowledged when it was given to everybody who is there, and a frame when it is kept
- *      for central (turns.ts keeps the order). Whoever kills the broker loses nothing that it has acknowledged.
+ *      for central (acknowledgement-order.ts keeps the order). Whoever kills the broker loses nothing that it has acknowledged.
  */
 
 /** How to run the broker. */
@@ -65,9 +65,9 @@ export interface BrokerOptions {
   /** A connection with bytes to write that takes none for so long is closed, default 5000. */
   readonly stallMs?: number | undefined;
   /** What is kept for a central that is away, by default for 60 s and 64 MB. */
-  readonly keep?: SessionLimits | undefined;
+  readonly keep?: CentralSessionLimits | undefined;
   /** What is kept for other clients that ask for a session. */
-  readonly guests?: GuestLimits | undefined;
+  readonly clientSessions?: ClientSessionLimits | undefined;
   /** Where all of that lies, so that it outlives this process; not given: in memory only. */
   readonly framesFolder?: string | undefined;
   readonly log: Log;
@@ -117,11 +117,11 @@ class EmbeddedBroker implements RunningBroker {
   readonly counters = newCounters();
   readonly #options: BrokerOptions;
   readonly #log: Log;
-  readonly #complaints: BrokerComplaints;
-  readonly #endings: Endings;
+  readonly #throttledLogs: ThrottledLogs;
+  readonly #disconnectLog: DisconnectLog;
   readonly #connections: Connections;
-  readonly #gate: Gate;
-  readonly #sessions: Sessions;
+  readonly #authorization: Authorization;
+  readonly #sessions: AedesSessionStore;
   readonly #aedes: Aedes;
   readonly #sockets: WebSocketServer;
   readonly #listeners: Listener[] = [];
@@ -133,20 +133,26 @@ class EmbeddedBroker implements RunningBroker {
 
   constructor(options: BrokerOptions) {
     const { base = 'tessera', maximumPacketSize = 1_000_000, slowReaderBytes = 16 * 2 ** 20, stallMs = 5000 } = options;
-    const { anonymous, credentials, maximumConnections = 1000, keep = SESSION_LIMITS, log } = options;
+    const { anonymous, credentials, maximumConnections = 1000, keep = CENTRAL_SESSION_LIMITS, log } = options;
     const { counters } = this;
     this.#options = options;
     this.#log = log;
     const clock = () => performance.now();
-    const complaints = { strangers: new Complaints(log, clock), clients: new Complaints(log, clock) };
-    this.#complaints = complaints;
+    const throttledLogs = { strangers: new LogThrottle(log, clock), clients: new LogThrottle(log, clock) };
+    this.#throttledLogs = throttledLogs;
     const limits = { maximumConnections, maximumPacketSize, stallMs };
-    const connections = new Connections(limits, counters, complaints.strangers);
+    const connections = new Connections(limits, counters, throttledLogs.strangers);
     this.#connections = connections;
-    this.#endings = new Endings(connections, complaints, log);
+    this.#disconnectLog = new DisconnectLog(connections, throttledLogs, log);
     const guarded = { base, anonymous, credentials, maximumPacketSize, slowReaderBytes };
-    this.#gate = new Gate({ ...guarded, connections, counters, complaints, log });
-    this.#sessions = new Sessions({ base, limits: keep, guests: options.guests, counters, log });
+    this.#authorization = new Authorization({ ...guarded, connections, counters, throttledLogs, log });
+    this.#sessions = new AedesSessionStore({
+      base,
+      limits: keep,
+      clientSessions: options.clientSessions,
+      counters,
+      log,
+    });
     this.#aedes = new Aedes({
       concurrency: DELIVERY_SLOTS,
       maxInflightInbound: MAX_QOS2,
@@ -166,7 +172,7 @@ class EmbeddedBroker implements RunningBroker {
   async start(addresses: readonly ListenAddress[]): Promise<void> {
     await this.#aedes.listen();
     const aedes = this.#aedes as unknown as AedesParts;
-    this.#sessions.attach(aedes.persistence, aedes, (client, filter) => this.#gate.mayRead(client, filter));
+    this.#sessions.attach(aedes.persistence, aedes, (client, filter) => this.#authorization.mayRead(client, filter));
     this.#routing = new Routing(aedes, this.#sessions);
     this.#watch();
     try {
@@ -196,7 +202,7 @@ class EmbeddedBroker implements RunningBroker {
     const names: WebNames = { listen: host, hosts, origins: allowedOrigins.map((origin) => origin.toLowerCase()) };
     const refused = (what: string, reason: string, remote: string | undefined): void => {
       this.counters.refusedConnections += 1;
-      this.#complaints.strangers.warn(`${what} ${remote} ${reason}`, `a ${what} was refused: ${reason}`, { remote });
+      this.#throttledLogs.strangers.warn(`${what} ${remote} ${reason}`, `a ${what} was refused: ${reason}`, { remote });
     };
     return {
       arrived: (socket) => this.#connections.arrived(socket),
@@ -237,7 +243,7 @@ class EmbeddedBroker implements RunningBroker {
   expel(user: string): number {
     const closed = this.#connections.expel(user);
     const identity = identityOfUser(user);
-    if (identity !== undefined) void this.#sessions.endOf(describe(identity));
+    if (identity !== undefined) void this.#sessions.endOf(describeIdentity(identity));
     if (closed > 0) this.#log.info(`${user} was thrown out`, { connections: closed });
     return closed;
   }
@@ -257,7 +263,7 @@ class EmbeddedBroker implements RunningBroker {
     const closed = new Promise<void>((resolve) => this.#aedes.close(resolve));
     await Promise.race([closed, new Promise((resolve) => setTimeout(resolve, STOP_MS).unref())]);
     this.#connections.closeAll();
-    this.#endings.stop();
+    this.#disconnectLog.stop();
     this.#sessions.stop();
   }
 
@@ -287,7 +293,7 @@ class EmbeddedBroker implements RunningBroker {
   /** Counts and notes what happens. */
   #watch(): void {
     const log = this.#log;
-    const gate = this.#gate;
+    const authorization = this.#authorization;
     const sessions = this.#sessions;
     const who = this.#connections.who.bind(this.#connections);
     // Missing from the types of Aedes; without a listener it would end the process.
@@ -298,35 +304,37 @@ class EmbeddedBroker implements RunningBroker {
       if (client !== null) this.counters.published += 1;
     });
     this.#aedes.on('client', (client) => {
-      gate.connected(client);
+      authorization.connected(client);
       log.debug('client connected', who(client));
     });
     this.#aedes.on('clientDisconnect', (client) => {
-      gate.gone(client);
+      authorization.gone(client);
       sessions.gone(client);
       log.debug('client gone', who(client));
     });
-    const endings = this.#endings;
-    this.#aedes.on('clientError', (client, error) => endings.closed(client, error, gate.isKnown(client)));
-    this.#aedes.on('connectionError', (client, error) => endings.closed(client, error, false));
+    const disconnectLog = this.#disconnectLog;
+    this.#aedes.on('clientError', (client, error) =>
+      disconnectLog.closed(client, error, authorization.isKnown(client)),
+    );
+    this.#aedes.on('connectionError', (client, error) => disconnectLog.closed(client, error, false));
   }
 
   /** The places where Aedes asks. */
   #hooks(): AedesOptions {
-    const gate = this.#gate;
+    const authorization = this.#authorization;
     const sessions = this.#sessions;
-    const endings = this.#endings;
+    const disconnectLog = this.#disconnectLog;
     return {
       preConnect: (client, packet, done) => {
         const keptMs = sessions.keptMs(packet.clientId);
         const remote = this.#connections.of(client)?.remote;
         if (packet.protocolVersion === 5) {
           client.conn.write(versionRefusal(Math.ceil(keptMs / 1000)));
-          endings.refusedVersion(packet.clientId, remote);
-          done(new Said('MQTT 5 is not spoken here, the client may try 3.1.1'), false);
+          disconnectLog.refusedVersion(packet.clientId, remote);
+          done(new ReportedError('MQTT 5 is not spoken here, the client may try 3.1.1'), false);
           return;
         }
-        endings.cameBack(packet.clientId, remote);
+        disconnectLog.cameBack(packet.clientId, remote);
         if (packet.clientId === '' && packet.clean === false) {
           client.conn.write(NO_CLIENT_ID);
           done(new Error('it asked for a session without a client id: give it one, or clean_session'), false);
@@ -336,11 +344,11 @@ class EmbeddedBroker implements RunningBroker {
         done(null, true);
       },
       authenticate: (client, user, password, done) => {
-        void gate.enter(client, user, password?.toString()).then(async (admitted) => {
+        void authorization.enter(client, user, password?.toString()).then(async (admitted) => {
           if ('identity' in admitted) {
             const asked = this.#asked.get(client);
             const asks = asked?.clean === false;
-            const isKept = await sessions.admit(client, describe(admitted.identity), asks);
+            const isKept = await sessions.admit(client, describeIdentity(admitted.identity), asks);
             // Aedes forgets who went meanwhile, and says it to nobody.
             if (client.closed) return sessions.gone(client);
             // Aedes asks both.
@@ -349,24 +357,24 @@ class EmbeddedBroker implements RunningBroker {
             return;
           }
           const { returnCode, reason } = admitted;
-          done(Object.assign(new Said(reason), { returnCode }) as unknown as AuthenticateError, null);
+          done(Object.assign(new ReportedError(reason), { returnCode }) as unknown as AuthenticateError, null);
         });
       },
       authorizePublish: (client, packet, done) => {
-        const why = client === null ? undefined : gate.refusesPublish(client, packet);
-        if (why !== undefined) return done(new Said(why));
+        const why = client === null ? undefined : authorization.refusesPublish(client, packet);
+        if (why !== undefined) return done(new ReportedError(why));
         if (client === null || packet.qos === 0) {
-          if (client !== null && gate.floods(client, packet)) this.#routing!.drop(packet);
+          if (client !== null && authorization.floods(client, packet)) this.#routing!.drop(packet);
           return done(null);
         }
         this.#routing!.first(client, packet as Arriving, done);
       },
       authorizeSubscribe: (client, subscription, done) => {
-        done(null, gate.maySubscribe(client, subscription.topic) ? subscription : null);
+        done(null, authorization.maySubscribe(client, subscription.topic) ? subscription : null);
       },
       authorizeForward: (client, packet) => {
         const { now, kept } = sessions.passes(client, packet);
-        return now && gate.mayForward(client, packet.topic, kept) ? packet : null;
+        return now && authorization.mayForward(client, packet.topic, kept) ? packet : null;
       },
     };
   }

@@ -1,10 +1,10 @@
 import { TesseraError } from '../shared/errors.ts';
 import { z } from '../shared/schema.ts';
-import { FrameStore, type OnFault, type StoreKind } from './message-store.ts';
-import type { KeptMessage, Watcher } from './persistent-session.ts';
+import { MessageStore, type OnFault, type StoreKind } from './message-store.ts';
+import type { QueuedMessage, Watcher } from './persistent-session.ts';
 
 /**
- * Sessions of clients (guest-sessions.ts) on the disk, all in one store of frame-store.ts. Each has a number, which its
+ * Sessions of clients (client-sessions.ts) on the disk, all in one store of message-store.ts. Each has a number, which its
  * records bear where frames have a packet identifier:
  *
  *   topic empty   what is known of the session, as JSON; the newest record is the one that counts
@@ -58,14 +58,14 @@ const facts = z.object({
 });
 
 /** The store of all sessions. */
-export class GuestStore {
-  readonly #store: FrameStore;
+export class ClientSessionStore {
+  readonly #store: MessageStore;
   readonly #onFault: OnFault;
   readonly #used = new Set<number>();
   #lastRecord = 0;
   #lastSession = 0;
 
-  private constructor(store: FrameStore, onFault: OnFault) {
+  private constructor(store: MessageStore, onFault: OnFault) {
     this.#store = store;
     this.#onFault = onFault;
   }
@@ -78,11 +78,11 @@ export class GuestStore {
     folder: string,
     { sessions, bytes }: { readonly sessions: number; readonly bytes: number },
     onFault: OnFault,
-  ): { store: GuestStore; found: FoundSession[] } | undefined {
+  ): { store: ClientSessionStore; found: FoundSession[] } | undefined {
     try {
-      const { store, found } = FrameStore.open(folder, bytes + sessions * MAX_FACTS_BYTES, onFault, SESSIONS);
-      const guests = new GuestStore(store, onFault);
-      return { store: guests, found: guests.#read(found) };
+      const { store, found } = MessageStore.open(folder, bytes + sessions * MAX_FACTS_BYTES, onFault, SESSIONS);
+      const opened = new ClientSessionStore(store, onFault);
+      return { store: opened, found: opened.#read(found) };
     } catch (error) {
       if (!(error instanceof TesseraError)) throw error;
       onFault(`${error.message}; sessions are in memory only, and lost with the broker`, undefined);
@@ -135,7 +135,7 @@ export class GuestStore {
     this.#store.close();
   }
 
-  #read(found: ReturnType<typeof FrameStore.open>['found']): FoundSession[] {
+  #read(found: ReturnType<typeof MessageStore.open>['found']): FoundSession[] {
     this.#lastRecord = found.at(-1)?.number ?? 0;
     const known = new Map<number, { readonly record: number; readonly facts: SessionFacts }>();
     const open = found.filter(({ state }) => state !== 'done');
@@ -165,7 +165,7 @@ export class GuestStore {
 
 /** One session on the disk. */
 export class StoredSession implements Watcher {
-  readonly #store: GuestStore;
+  readonly #store: ClientSessionStore;
   readonly #number: number;
   /** Records of messages by what the broker calls them. */
   readonly #records = new Map<number, number>();
@@ -173,7 +173,7 @@ export class StoredSession implements Watcher {
   #factsRecord: number | undefined;
   #isWritten = false;
 
-  constructor(store: GuestStore, number: number) {
+  constructor(store: ClientSessionStore, number: number) {
     this.#store = store;
     this.#number = number;
   }
@@ -195,7 +195,7 @@ export class StoredSession implements Watcher {
   }
 
   /** Writes a message before it is kept. */
-  put({ brokerCounter, topic, payload }: KeptMessage): void {
+  put({ brokerCounter, topic, payload }: QueuedMessage): void {
     // It was not written when there was no room.
     if (!this.#isWritten) this.#writeFacts();
     const record = this.#isWritten ? this.#store.put(this.#number, topic, payload) : undefined;

@@ -1,11 +1,11 @@
 import { Readable } from 'node:stream';
-import { Complaints, plainName } from '../shared/log-throttle.ts';
+import { LogThrottle, plainName } from '../shared/log-throttle.ts';
 import type { Log } from '../shared/ports.ts';
 import type { Packet, Persistence, SessionClient, StoredPacket } from './aedes-session-store.ts';
-import { type FoundSession, GuestStore, type StoredSession } from './client-session-store.ts';
+import { ClientSessionStore, type FoundSession, type StoredSession } from './client-session-store.ts';
 import type { ClientOf } from './connections.ts';
 import type { BrokerCounters } from './counters.ts';
-import { KeptSession } from './persistent-session.ts';
+import { PersistentSession } from './persistent-session.ts';
 import { isBulk } from './policy.ts';
 
 /**
@@ -19,11 +19,11 @@ import { isBulk } from './policy.ts';
  *   2. It holds messages with QoS 1 (QoS 2 becomes 1) for subscriptions with QoS 1 or 2; never frames and what nodes and
  *      central say to each other, which is large and soon old.
  *   3. At most `messages` and `messageBytes` wait in one, `bytes` in all; beyond that the oldest is dropped, and that said.
- *   4. Where there is a folder for them they outlive the broker (guest-store.ts), and their time goes on meanwhile.
+ *   4. Where there is a folder for them they outlive the broker (client-session-store.ts), and their time goes on meanwhile.
  */
 
 /** Bounds of the sessions of others. */
-export interface GuestLimits {
+export interface ClientSessionLimits {
   readonly sessions: number;
   readonly subscriptions: number;
   readonly messages: number;
@@ -33,7 +33,7 @@ export interface GuestLimits {
 }
 
 /** A results stream of 20 a second for nearly a minute, or a day of a door that is opened now and then. */
-export const GUEST_LIMITS: GuestLimits = {
+export const CLIENT_SESSION_LIMITS: ClientSessionLimits = {
   sessions: 100,
   subscriptions: 100,
   messages: 1000,
@@ -42,11 +42,11 @@ export const GUEST_LIMITS: GuestLimits = {
   ms: 3600_000,
 };
 
-interface Guest {
+interface ClientSession {
   readonly id: string;
   /** The user in words, as policy.ts says it. */
   readonly owner: string;
-  readonly kept: KeptSession<StoredPacket>;
+  readonly queue: PersistentSession<StoredPacket>;
   /** Filters with their QoS. */
   readonly subscriptions: Map<string, number>;
   expiry: NodeJS.Timeout | undefined;
@@ -60,23 +60,26 @@ interface Guest {
 export type MayRead = (client: ClientOf, filter: string) => boolean;
 
 /** All sessions of others, the one that was used last at the end. */
-export class GuestSessions {
+export class ClientSessions {
   readonly #base: string;
-  readonly #limits: GuestLimits;
+  readonly #limits: ClientSessionLimits;
   readonly #counters: BrokerCounters;
   readonly #log: Log;
-  readonly #complaints: Complaints;
-  readonly #guests = new Map<string, Guest>();
+  readonly #throttledLog: LogThrottle;
+  readonly #sessions = new Map<string, ClientSession>();
   readonly #connected = new Map<string, ClientOf>();
   #persistence: Persistence | undefined;
-  #store: GuestStore | undefined;
+  #store: ClientSessionStore | undefined;
   #bytes = 0;
 
-  constructor(options: { base: string; counters: BrokerCounters; log: Log }, limits: GuestLimits = GUEST_LIMITS) {
+  constructor(
+    options: { base: string; counters: BrokerCounters; log: Log },
+    limits: ClientSessionLimits = CLIENT_SESSION_LIMITS,
+  ) {
     this.#base = options.base;
     this.#counters = options.counters;
     this.#log = options.log;
-    this.#complaints = new Complaints(options.log, () => performance.now());
+    this.#throttledLog = new LogThrottle(options.log, () => performance.now());
     this.#limits = limits;
   }
 
@@ -107,9 +110,9 @@ export class GuestSessions {
   keepIn(folder: string, packet: (topic: string, payload: Buffer) => StoredPacket): void {
     const onFault = (text: string, error: unknown): void => {
       const why = error === undefined ? '' : `: ${(error as Error).message}`;
-      this.#complaints.warn(`store ${text}`, `${text}${why}`, { folder });
+      this.#throttledLog.warn(`store ${text}`, `${text}${why}`, { folder });
     };
-    const opened = GuestStore.open(folder, this.#limits, onFault);
+    const opened = ClientSessionStore.open(folder, this.#limits, onFault);
     this.#store = opened?.store;
     const now = Date.now();
     // Those that were here when the broker ended are away since now.
@@ -125,63 +128,64 @@ export class GuestSessions {
         session.stored.end();
       }
     }
-    if (this.#guests.size > 0 || old > 0)
-      this.#log.info('sessions of an earlier run are kept', { sessions: this.#guests.size, bytes: this.#bytes, old });
+    if (this.#sessions.size > 0 || old > 0)
+      this.#log.info('sessions of an earlier run are kept', { sessions: this.#sessions.size, bytes: this.#bytes, old });
   }
 
   /** A client was let in; resolves with whether it has a session that is kept. */
   async admit(client: ClientOf, owner: string, asks: boolean): Promise<boolean> {
     const { id } = client;
-    const before = this.#guests.get(id);
+    const before = this.#sessions.get(id);
     if (before !== undefined && (!asks || before.owner !== owner)) await this.end(id);
     if (!asks) return false;
-    if (!this.#guests.has(id)) {
-      if (this.#guests.size >= this.#limits.sessions && !(await this.#makeRoom())) {
+    if (!this.#sessions.has(id)) {
+      if (this.#sessions.size >= this.#limits.sessions && !(await this.#makeRoom())) {
         const text = `a session is not kept: ${this.#limits.sessions} are, and all of their clients are connected`;
-        this.#complaints.warn(`full ${owner}`, text, { client: plainName(id), user: owner });
+        this.#throttledLog.warn(`full ${owner}`, text, { client: plainName(id), user: owner });
         return false;
       }
       this.#add(id, owner, this.#store?.begin());
       this.#log.debug('a session is kept', { client: plainName(id), user: owner });
     }
-    const guest = this.#guests.get(id)!;
-    clearTimeout(guest.expiry);
-    guest.expiry = undefined;
-    guest.awaySince = undefined;
-    this.#guests.delete(id);
-    this.#guests.set(id, guest);
+    const session = this.#sessions.get(id)!;
+    clearTimeout(session.expiry);
+    session.expiry = undefined;
+    session.awaySince = undefined;
+    this.#sessions.delete(id);
+    this.#sessions.set(id, session);
     this.#connected.set(id, client);
-    this.#write(guest);
+    this.#write(session);
     return true;
   }
 
   /** The session of a client that has one. */
-  of({ id, clean }: SessionClient): KeptSession<StoredPacket> | undefined {
-    return clean ? undefined : this.#guests.get(id)?.kept;
+  of({ id, clean }: SessionClient): PersistentSession<StoredPacket> | undefined {
+    return clean ? undefined : this.#sessions.get(id)?.queue;
   }
 
   /** Keeps a message for those whose subscriptions it matches. */
   keep(clientIds: Iterable<string>, packet: Packet, stored: () => StoredPacket): void {
     if (packet.qos === 0 || packet.topic.startsWith(`${this.#base}-wire/`) || isBulk(this.#base, packet.topic)) return;
     for (const id of new Set(clientIds)) {
-      const guest = this.#guests.get(id);
-      if (guest === undefined) continue;
+      const session = this.#sessions.get(id);
+      if (session === undefined) continue;
       const message = stored();
-      guest.stored?.put(message);
-      this.#hold(guest, message, false);
+      session.stored?.put(message);
+      this.#hold(session, message, false);
     }
   }
 
   /** What waits for a client whose connection begins. */
   begin(client: SessionClient, room: () => Promise<void>): Readable {
-    const kept = this.of(client);
-    return Readable.from(kept === undefined ? [] : kept.begin(client, room));
+    const queue = this.of(client);
+    return Readable.from(queue === undefined ? [] : queue.begin(client, room));
   }
 
   /** A client's session has less, since it acknowledged something. */
   acknowledge(client: SessionClient, messageId: number): void {
-    const guest = this.#guests.get(client.id);
-    if (guest !== undefined && !client.clean) this.#count(guest, () => guest.kept.acknowledge(client, messageId));
+    const session = this.#sessions.get(client.id);
+    if (session !== undefined && !client.clean)
+      this.#count(session, () => session.queue.acknowledge(client, messageId));
   }
 
   /** A client's connection ended. */
@@ -189,125 +193,133 @@ export class GuestSessions {
     const { id } = client;
     if (this.#connected.get(id) !== client) return;
     this.#connected.delete(id);
-    const guest = this.#guests.get(id);
-    if (guest === undefined) return;
-    guest.kept.leave(client);
-    guest.awaySince = Date.now();
-    if (guest.subscriptions.size > this.#limits.subscriptions) {
+    const session = this.#sessions.get(id);
+    if (session === undefined) return;
+    session.queue.leave(client);
+    session.awaySince = Date.now();
+    if (session.subscriptions.size > this.#limits.subscriptions) {
       const text = `a session is not kept: it has more than ${this.#limits.subscriptions} subscriptions`;
-      this.#complaints.warn(`subscriptions ${id}`, text, { client: plainName(id) });
+      this.#throttledLog.warn(`subscriptions ${id}`, text, { client: plainName(id) });
       void this.end(id);
       return;
     }
-    this.#write(guest);
-    this.#awaitEnd(guest, this.#limits.ms);
+    this.#write(session);
+    this.#awaitEnd(session, this.#limits.ms);
   }
 
   /** Ends the sessions of a user. */
   async endOf(owner: string): Promise<void> {
-    for (const guest of [...this.#guests.values()]) if (guest.owner === owner) await this.end(guest.id);
+    for (const session of [...this.#sessions.values()]) if (session.owner === owner) await this.end(session.id);
   }
 
   /** Ends a session. */
   async end(id: string): Promise<void> {
-    const guest = this.#guests.get(id);
-    if (guest === undefined) return;
-    clearTimeout(guest.expiry);
-    this.#bytes -= guest.kept.held.bytes;
-    this.#guests.delete(id);
+    const session = this.#sessions.get(id);
+    if (session === undefined) return;
+    clearTimeout(session.expiry);
+    this.#bytes -= session.queue.held.bytes;
+    this.#sessions.delete(id);
     this.#connected.delete(id);
-    guest.stored?.end();
+    session.stored?.end();
     await this.#persistence?.cleanSubscriptions({ id });
     await this.#persistence?.cleanIncoming?.({ id });
   }
 
   /** Forgets everything that is not on the disk. */
   stop(): void {
-    for (const { expiry } of this.#guests.values()) clearTimeout(expiry);
-    this.#guests.clear();
+    for (const { expiry } of this.#sessions.values()) clearTimeout(expiry);
+    this.#sessions.clear();
     this.#connected.clear();
     this.#bytes = 0;
     this.#store?.close();
     this.#store = undefined;
   }
 
-  #add(id: string, owner: string, stored: StoredSession | undefined): Guest {
+  #add(id: string, owner: string, stored: StoredSession | undefined): ClientSession {
     const { messages, messageBytes } = this.#limits;
-    const kept = new KeptSession<StoredPacket>({ messages, bytes: messageBytes }, stored);
-    const guest: Guest = { id, owner, kept, stored, subscriptions: new Map(), expiry: undefined, awaySince: undefined };
-    this.#guests.set(id, guest);
-    return guest;
+    const queue = new PersistentSession<StoredPacket>({ messages, bytes: messageBytes }, stored);
+    const session: ClientSession = {
+      id,
+      owner,
+      queue,
+      stored,
+      subscriptions: new Map(),
+      expiry: undefined,
+      awaySince: undefined,
+    };
+    this.#sessions.set(id, session);
+    return session;
   }
 
-  #takeUp(session: FoundSession, left: number, packet: (topic: string, payload: Buffer) => StoredPacket): void {
-    const { id, owner, subscriptions, awaySince, stored, messages } = session;
-    const guest = this.#add(id, owner, stored);
-    guest.awaySince = awaySince;
-    for (const { topic, qos } of subscriptions) guest.subscriptions.set(topic, qos);
-    this.#write(guest);
+  #takeUp(found: FoundSession, left: number, packet: (topic: string, payload: Buffer) => StoredPacket): void {
+    const { id, owner, subscriptions, awaySince, stored, messages } = found;
+    const session = this.#add(id, owner, stored);
+    session.awaySince = awaySince;
+    for (const { topic, qos } of subscriptions) session.subscriptions.set(topic, qos);
+    this.#write(session);
     void this.#persistence?.addSubscriptions({ id }, subscriptions);
     for (const { number, topic, payload, wasSent } of messages) {
       const message = packet(topic, payload);
       stored.adopt(message.brokerCounter, number);
-      this.#hold(guest, message, wasSent);
+      this.#hold(session, message, wasSent);
     }
-    this.#awaitEnd(guest, left);
+    this.#awaitEnd(session, left);
   }
 
-  #hold(guest: Guest, message: StoredPacket, wasSent: boolean): void {
-    this.#count(guest, () => this.#dropped(guest, guest.kept.keep('', message, 0, wasSent)));
+  #hold(session: ClientSession, message: StoredPacket, wasSent: boolean): void {
+    this.#count(session, () => this.#dropped(session, session.queue.keep('', message, 0, wasSent)));
     while (this.#bytes > this.#limits.bytes) {
-      const fullest = [...this.#guests.values()].reduce((a, b) => (b.kept.held.bytes > a.kept.held.bytes ? b : a));
-      if (this.#count(fullest, () => this.#dropped(fullest, fullest.kept.dropOldest())) === 0) break;
+      const fullest = [...this.#sessions.values()].reduce((a, b) => (b.queue.held.bytes > a.queue.held.bytes ? b : a));
+      if (this.#count(fullest, () => this.#dropped(fullest, fullest.queue.dropOldest())) === 0) break;
     }
   }
 
   #subscribed(id: string, change: (all: Map<string, number>) => void): void {
-    const guest = this.#guests.get(id);
-    if (guest === undefined) return;
-    change(guest.subscriptions);
-    this.#write(guest);
+    const session = this.#sessions.get(id);
+    if (session === undefined) return;
+    change(session.subscriptions);
+    this.#write(session);
   }
 
-  #write({ id, owner, subscriptions, awaySince, stored }: Guest): void {
+  #write({ id, owner, subscriptions, awaySince, stored }: ClientSession): void {
     const all = [...subscriptions].map(([topic, qos]) => ({ topic, qos }));
     stored?.write({ id, owner, subscriptions: all, awaySince });
   }
 
-  #awaitEnd(guest: Guest, ms: number): void {
-    guest.expiry = setTimeout(() => void this.#expire(guest), ms).unref();
+  #awaitEnd(session: ClientSession, ms: number): void {
+    session.expiry = setTimeout(() => void this.#expire(session), ms).unref();
   }
 
   /** The place of the session whose client has been away longest. */
   async #makeRoom(): Promise<boolean> {
-    for (const { id } of this.#guests.values()) {
+    for (const { id } of this.#sessions.values()) {
       if (this.#connected.has(id)) continue;
-      this.#complaints.warn('places', 'a session is ended, because its place is needed', { client: plainName(id) });
+      this.#throttledLog.warn('places', 'a session is ended, because its place is needed', { client: plainName(id) });
       await this.end(id);
       return true;
     }
     return false;
   }
 
-  async #expire({ id, kept }: Guest): Promise<void> {
-    const { messages } = kept.held;
+  async #expire({ id, queue }: ClientSession): Promise<void> {
+    const { messages } = queue.held;
     await this.end(id);
     const text = `a client has been away for ${this.#limits.ms / 60_000} minutes: its session has ended`;
-    this.#complaints.info(`expired ${id}`, text, { client: plainName(id), messages });
+    this.#throttledLog.info(`expired ${id}`, text, { client: plainName(id), messages });
   }
 
-  #dropped({ id }: Guest, count: number): number {
+  #dropped({ id }: ClientSession, count: number): number {
     if (count === 0) return 0;
     this.#counters.droppedForSessions += count;
     const text = 'messages for a client that is away are dropped, because too many wait';
-    this.#complaints.warn(`dropped ${id}`, text, { client: plainName(id) });
+    this.#throttledLog.warn(`dropped ${id}`, text, { client: plainName(id) });
     return count;
   }
 
-  #count<T>({ kept }: Guest, change: () => T): T {
-    const before = kept.held.bytes;
+  #count<T>({ queue }: ClientSession, change: () => T): T {
+    const before = queue.held.bytes;
     const result = change();
-    this.#bytes += kept.held.bytes - before;
+    this.#bytes += queue.held.bytes - before;
     return result;
   }
 }

@@ -1,13 +1,13 @@
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { TLSSocket } from 'node:tls';
-import { type Complaints, plainName } from '../shared/log-throttle.ts';
-import { describe, userOf } from './authentication.ts';
+import { type LogThrottle, plainName } from '../shared/log-throttle.ts';
+import { describeIdentity, userOf } from './authentication.ts';
 import type { BrokerCounters } from './counters.ts';
-import { PacketMeter } from './packet-limit.ts';
+import { PacketLimit } from './packet-limit.ts';
 import type { Identity } from './policy.ts';
 import { neverWaits } from './slow-readers.ts';
-import { Waiting } from './unauthenticated.ts';
+import { UnauthenticatedConnections } from './unauthenticated.ts';
 
 /**
  * The connections that stand, and the guards that lie on each of them before the broker reads its first byte: how many
@@ -38,7 +38,7 @@ export interface Connection {
   readonly inside: boolean;
   /** The name in its client certificate. */
   readonly certificate: string | undefined;
-  readonly meter: PacketMeter;
+  readonly packetLimit: PacketLimit;
   identity?: Identity;
   /** Bulk for it was dropped, which is said once. */
   lossy: boolean;
@@ -60,34 +60,34 @@ export interface ConnectionLimits {
 }
 
 /** What a connection's end is about, where the broker has said it already. */
-export class Said extends Error {}
+export class ReportedError extends Error {}
 
 /** All connections of a broker. */
 export class Connections {
   readonly #limits: ConnectionLimits;
   readonly #counters: BrokerCounters;
-  readonly #complaints: Complaints;
-  readonly #waiting: Waiting;
+  readonly #throttledLog: LogThrottle;
+  readonly #unauthenticated: UnauthenticatedConnections;
   readonly #open = new Set<Duplex>();
   readonly #standing = new Set<Duplex>();
   /** Kept beyond the connection's end: the last will of a client is judged by its identity too. */
   readonly #known = new WeakMap<Duplex, Connection>();
   #full = false;
 
-  constructor(limits: ConnectionLimits, counters: BrokerCounters, complaints: Complaints) {
+  constructor(limits: ConnectionLimits, counters: BrokerCounters, throttledLog: LogThrottle) {
     this.#limits = limits;
     this.#counters = counters;
-    this.#complaints = complaints;
-    this.#waiting = new Waiting((remote, why) => {
+    this.#throttledLog = throttledLog;
+    this.#unauthenticated = new UnauthenticatedConnections((remote, why) => {
       counters.closedSilent += 1;
-      complaints.info(`silent ${remote}`, `a connection was closed: ${why}`, { remote });
+      throttledLog.info(`silent ${remote}`, `a connection was closed: ${why}`, { remote });
     });
   }
 
   /** A connection is accepted: from now on it has a time to say who it is. */
   arrived(socket: Socket): void {
     if (this.#full) socket.destroy();
-    else this.#waiting.add(socket);
+    else this.#unauthenticated.add(socket);
   }
 
   /** Somebody has said who he is; false where he is one too many. */
@@ -95,7 +95,7 @@ export class Connections {
     if (this.#standing.size >= this.#limits.maximumConnections) return false;
     this.#standing.add(conn);
     const socket = this.of({ conn })?.socket;
-    if (socket !== undefined) this.#waiting.delete(socket);
+    if (socket !== undefined) this.#unauthenticated.delete(socket);
     return true;
   }
 
@@ -107,9 +107,9 @@ export class Connections {
       conn.destroy();
       return false;
     }
-    const meter = new PacketMeter(Math.min(maximumPacketSize, FIRST_PACKET_BYTES));
+    const packetLimit = new PacketLimit(Math.min(maximumPacketSize, FIRST_PACKET_BYTES));
     const certificate = socket === undefined ? undefined : certificateName(socket);
-    const connection: Connection = { socket, remote, trusted, inside, certificate, meter, lossy: false };
+    const connection: Connection = { socket, remote, trusted, inside, certificate, packetLimit, lossy: false };
     this.#known.set(conn, connection);
     this.#open.add(conn);
     this.#counters.connections = this.#open.size;
@@ -119,10 +119,10 @@ export class Connections {
       this.#counters.connections = this.#open.size;
     });
     neverWaits(conn);
-    meterReads(conn, meter, (fault) => {
+    meterReads(conn, packetLimit, (fault) => {
       this.#counters.oversizePackets += 1;
-      const fields = { remote, user: describe(connection.identity) };
-      this.#complaints.warn(`packet ${remote} ${fields.user}`, `a connection was closed: ${fault}`, fields);
+      const fields = { remote, user: describeIdentity(connection.identity) };
+      this.#throttledLog.warn(`packet ${remote} ${fields.user}`, `a connection was closed: ${fault}`, fields);
     });
     // Node restarts this timer whenever the kernel takes bytes, so it sees a reader that stands still, not a slow one.
     socket?.setTimeout(stallMs, () => {
@@ -140,7 +140,7 @@ export class Connections {
   who(client: ClientOf): { client: string; user: string; remote: string | undefined } {
     const { remote, identity } = this.of(client) ?? {};
     const isNamed = client.id !== null && !GENERATED.test(client.id);
-    return { client: isNamed ? plainName(client.id) : 'without an id', user: describe(identity), remote };
+    return { client: isNamed ? plainName(client.id) : 'without an id', user: describeIdentity(identity), remote };
   }
 
   /** Closes the connection of somebody who does not read. */
@@ -148,8 +148,12 @@ export class Connections {
     if (conn.destroyed) return;
     this.#counters.closedSlowReaders += 1;
     const { remote, identity } = this.of({ conn }) ?? {};
-    const fields = { remote, user: describe(identity), waiting: conn.writableLength };
-    this.#complaints.warn(`slow ${remote} ${fields.user}`, 'a connection was closed: the client does not read', fields);
+    const fields = { remote, user: describeIdentity(identity), waiting: conn.writableLength };
+    this.#throttledLog.warn(
+      `slow ${remote} ${fields.user}`,
+      'a connection was closed: the client does not read',
+      fields,
+    );
     conn.destroy();
   }
 
@@ -168,7 +172,7 @@ export class Connections {
   /** Closes all. */
   closeAll(): void {
     for (const conn of this.#open) conn.destroy();
-    this.#waiting.stop();
+    this.#unauthenticated.stop();
   }
 }
 
@@ -180,12 +184,12 @@ function certificateName(socket: Socket): string | undefined {
   return subject === undefined ? undefined : typeof subject.CN === 'string' ? subject.CN : '';
 }
 
-/** Lets `meter` see every byte that is read; the connection is destroyed at the first fault. */
-function meterReads(conn: Duplex, meter: PacketMeter, onFault: (fault: string) => void): void {
+/** Lets `packetLimit` see every byte that is read; the connection is destroyed at the first fault. */
+function meterReads(conn: Duplex, packetLimit: PacketLimit, onFault: (fault: string) => void): void {
   const read = conn.read.bind(conn);
   conn.read = (size?: number) => {
     const chunk: Buffer | null = read(size);
-    const fault = chunk === null ? undefined : meter.feed(chunk);
+    const fault = chunk === null ? undefined : packetLimit.feed(chunk);
     if (fault === undefined) return chunk;
     onFault(fault);
     conn.destroy();

@@ -1,7 +1,7 @@
-import type { Complaints } from '../shared/log-throttle.ts';
+import type { LogThrottle } from '../shared/log-throttle.ts';
 import { plainName } from '../shared/log-throttle.ts';
 import type { Log } from '../shared/ports.ts';
-import { type ClientOf, type Connections, Said } from './connections.ts';
+import { type ClientOf, type Connections, ReportedError } from './connections.ts';
 
 /**
  * Why connections end, in the log: whoever is sent away by the broker can read there what to do, once a client and minute.
@@ -27,35 +27,35 @@ const TEXTS: readonly (readonly [pattern: RegExp, level: 'warn' | 'info', text: 
 const QUIET = /^(connection closed|drain timeout|premature close|its connection ended)$/i;
 
 /** Who is complained about apart, so that strangers leave room for what is said of clients. */
-export interface BrokerComplaints {
-  readonly strangers: Complaints;
-  readonly clients: Complaints;
+export interface ThrottledLogs {
+  readonly strangers: LogThrottle;
+  readonly clients: LogThrottle;
 }
 
 /** Says why connections end. */
-export class Endings {
+export class DisconnectLog {
   readonly #connections: Pick<Connections, 'who'>;
-  readonly #complaints: BrokerComplaints;
+  readonly #throttledLogs: ThrottledLogs;
   readonly #log: Log;
   readonly #fallbacks = new Map<string, NodeJS.Timeout>();
 
-  constructor(connections: Pick<Connections, 'who'>, complaints: BrokerComplaints, log: Log) {
+  constructor(connections: Pick<Connections, 'who'>, throttledLogs: ThrottledLogs, log: Log) {
     this.#connections = connections;
-    this.#complaints = complaints;
+    this.#throttledLogs = throttledLogs;
     this.#log = log;
   }
 
   /** A connection was closed for a fault; `isKnown`: of somebody who was let in. */
   closed(client: ClientOf, error: Error & { readonly code?: string }, isKnown: boolean): void {
     const who = this.#connections.who(client);
-    if (error instanceof Said || error.code !== undefined || QUIET.test(error.message)) {
+    if (error instanceof ReportedError || error.code !== undefined || QUIET.test(error.message)) {
       this.#log.debug(`a connection ended: ${error.message}`, who);
       return;
     }
     const [, level, reason] = TEXTS.find(([pattern]) => pattern.test(error.message)) ?? ['', 'warn', error.message];
-    const complaints = isKnown ? this.#complaints.clients : this.#complaints.strangers;
+    const throttledLogs = isKnown ? this.#throttledLogs.clients : this.#throttledLogs.strangers;
     const subject = `ended ${who.remote} ${isKnown ? who.client : ''} ${reason}`;
-    complaints[level as 'warn' | 'info'](subject, `a connection was closed: ${reason}`, who);
+    throttledLogs[level as 'warn' | 'info'](subject, `a connection was closed: ${reason}`, who);
   }
 
   /** A client that speaks MQTT 5 was refused: said where it does not come back with 3.1.1. */
@@ -90,6 +90,6 @@ export class Endings {
     const client = plainName(clientId);
     const text =
       'a client that speaks MQTT 5 only was refused: set it to version 3.1.1, or use Mosquitto in place of this broker';
-    this.#complaints.strangers.warn(`version ${remote} ${client}`, text, { client, remote });
+    this.#throttledLogs.strangers.warn(`version ${remote} ${client}`, text, { client, remote });
   }
 }

@@ -18,16 +18,16 @@ import type { ListenTls } from './listen.ts';
 import { ROLES, type Role, userName } from './policy.ts';
 
 /**
- * The desk where people are let in and thrown out: it answers `node-invite` and `node-revoke` at a running broker, over
+ * The enrolment where people are let in and thrown out: it answers `node-invite` and `node-revoke` at a running broker, over
  * a connection of its own from inside the process.
  *
- *   1. Secrets are made by whoever asks; the desk sees and says hashes only.
+ *   1. Secrets are made by whoever asks; the enrolment sees and says hashes only.
  *   2. A node is invited only when central has said its key: without one it would run models of anybody.
  *   3. Whoever is thrown out is refused first and disconnected then, so that he cannot come back in between.
  */
 
-/** What the desk works with. */
-export interface DeskOptions {
+/** What the enrolment works with. */
+export interface EnrolmentOptions {
   readonly broker: RunningBroker;
   readonly credentials: Credentials;
   readonly base: string;
@@ -42,16 +42,16 @@ export interface DeskOptions {
 /** Keys that fit into an invitation. */
 const MAX_KEYS = 4;
 
-/** The desk at work. */
-export class Desk {
-  readonly #options: DeskOptions;
+/** The enrolment at work. */
+export class EnrolmentService {
+  readonly #options: EnrolmentOptions;
   readonly #now: () => number;
   /** Public keys of centrals by their ids, the newest last. */
   readonly #keys = new Map<string, string>();
   readonly #waiting = new Set<() => void>();
   #bus: Bus | undefined;
 
-  constructor(options: DeskOptions) {
+  constructor(options: EnrolmentOptions) {
     this.#options = options;
     this.#now = options.now ?? (() => Date.now() / 1000);
   }
@@ -59,7 +59,7 @@ export class Desk {
   async start(): Promise<void> {
     const { broker, base, log } = this.#options;
     const topics = topicsOf(base);
-    const bus = await connectBusOver({ openStream: () => broker.connect(), clientId: `${base}-desk`, log });
+    const bus = await connectBusOver({ openStream: () => broker.connect(), clientId: `${base}-enrolment`, log });
     this.#bus = bus;
     await bus.subscribe(topics.centralKeyAll, 1, ({ topic, payload }) => {
       const key = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength).toString('utf8');

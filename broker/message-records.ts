@@ -11,10 +11,10 @@ import { crc32 } from 'node:zlib';
  */
 
 /** What is known of a frame: not yet sent, sent and perhaps received, acknowledged or dropped. */
-export type FrameState = 'stored' | 'sent' | 'done';
+export type RecordState = 'stored' | 'sent' | 'done';
 
 /** A frame as it is kept. */
-export interface KeptFrame {
+export interface MessageRecord {
   /** Rises from one frame to the next. */
   readonly number: number;
   /** When it came, Unix ms. */
@@ -26,12 +26,12 @@ export interface KeptFrame {
 }
 
 /** A frame that was read from a file; `payload` is part of what was read. */
-export interface StoredRecord extends KeptFrame {
-  readonly state: FrameState;
+export interface StoredRecord extends MessageRecord {
+  readonly state: RecordState;
   /** Where the record begins, and its bytes. */
   readonly offset: number;
   readonly length: number;
-  /** CRC-32 of topic and payload, as `frameCheck`. */
+  /** CRC-32 of topic and payload, as `checksumOf`. */
   readonly check: number;
 }
 
@@ -41,18 +41,18 @@ const BODY_HEAD_BYTES = 16;
 /** Where in a record its state lies. */
 export const STATE_OFFSET = 12;
 /** The states as bytes. */
-export const STATE_BYTES: Readonly<Record<FrameState, number>> = { stored: 0x6e, sent: 0x73, done: 0x64 };
-const STATES = new Map(Object.entries(STATE_BYTES).map(([state, byte]) => [byte, state as FrameState]));
+export const STATE_BYTES: Readonly<Record<RecordState, number>> = { stored: 0x6e, sent: 0x73, done: 0x64 };
+const STATES = new Map(Object.entries(STATE_BYTES).map(([state, byte]) => [byte, state as RecordState]));
 
 /** CRC-32 of bytes behind those whose CRC-32 is `before`. Node's own begins anew where bytes are none and have no address. */
 const crcOn = (bytes: Buffer, before: number): number => (bytes.length === 0 ? before : crc32(bytes, before));
 
 /** CRC-32 of a frame's topic and payload: by it, its length and its packet identifier a repetition is known. */
-export const frameCheck = ({ topic, payload }: Pick<KeptFrame, 'topic' | 'payload'>): number =>
+export const checksumOf = ({ topic, payload }: Pick<MessageRecord, 'topic' | 'payload'>): number =>
   crcOn(payload, crc32(topic));
 
 /** The bytes before the payload of a record in state `stored`; the payload follows as it is. */
-export function recordHead({ number, time, messageId, topic, payload }: KeptFrame): Buffer {
+export function recordHead({ number, time, messageId, topic, payload }: MessageRecord): Buffer {
   const name = Buffer.from(topic);
   const head = Buffer.alloc(HEAD_BYTES + BODY_HEAD_BYTES + name.length);
   let at = HEAD_BYTES;
@@ -105,6 +105,6 @@ function readRecord(bytes: Buffer, offset: number): StoredRecord | undefined {
     state,
     offset,
     length: HEAD_BYTES + bodyBytes,
-    check: frameCheck({ topic, payload }),
+    check: checksumOf({ topic, payload }),
   };
 }

@@ -15,8 +15,8 @@ import {
 import { dirname, join } from 'node:path';
 import { TesseraError } from '../shared/errors.ts';
 import {
-  type FrameState,
-  type KeptFrame,
+  type MessageRecord,
+  type RecordState,
   readRecords,
   recordHead,
   STATE_BYTES,
@@ -26,9 +26,9 @@ import {
 
 /**
  * What the broker has acknowledged and its receiver has not, in files of a folder that nobody else uses: frames for
- * central, and sessions of other clients (guest-store.ts).
+ * central, and sessions of other clients (client-session-store.ts).
  *
- *   kept-<n>: records (frame-records.ts), appended; a file is removed when nothing in it is open any more.
+ *   kept-<n>: records (message-records.ts), appended; a file is removed when nothing in it is open any more.
  *
  *   1. `put` returns true only when the kernel has the whole frame: it then outlives a kill -9 of the broker. It is not
  *      flushed, so that a power cut may lose the last seconds (docs/decisions/0014).
@@ -87,7 +87,7 @@ const MAX_FILE_BYTES = 64 * 2 ** 20;
 const IDLE_MS = 3600 * 1000;
 
 /** A store at work. */
-export class FrameStore {
+export class MessageStore {
   readonly #folder: string;
   readonly #bytes: number;
   readonly #fileBytes: number;
@@ -115,8 +115,8 @@ export class FrameStore {
     bytes: number,
     onFault: OnFault,
     kind = FRAMES,
-  ): { store: FrameStore; found: StoredRecord[] } {
-    const store = new FrameStore(folder, bytes, onFault, kind);
+  ): { store: MessageStore; found: StoredRecord[] } {
+    const store = new MessageStore(folder, bytes, onFault, kind);
     try {
       mkdirSync(folder, { recursive: true, mode: 0o700 });
     } catch (error) {
@@ -134,7 +134,7 @@ export class FrameStore {
   }
 
   /** Keeps a frame; false where it could not be written. */
-  put(frame: KeptFrame): boolean {
+  put(frame: MessageRecord): boolean {
     const parts = [recordHead(frame), frame.payload];
     try {
       this.#append(frame.number, parts);
@@ -173,7 +173,7 @@ export class FrameStore {
     if (isEmpty) rmSync(this.#folder, { recursive: true, force: true });
   }
 
-  #mark(number: number, state: FrameState): void {
+  #mark(number: number, state: RecordState): void {
     const segment = this.#where.get(number);
     const place = segment?.open.get(number);
     if (segment === undefined || place === undefined) return;

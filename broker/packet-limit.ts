@@ -6,7 +6,7 @@
  *
  * so that a packet which is too large is known from its first five bytes, before anything of it is kept.
  */
-export class PacketMeter {
+export class PacketLimit {
   /** The largest packet that passes, bytes, with its header. */
   limit: number;
   /** Bytes of the present packet's body that are still to come. */

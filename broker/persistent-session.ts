@@ -16,7 +16,7 @@
  */
 
 /** Bounds of what is kept. */
-export interface KeptLimits {
+export interface QueueLimits {
   readonly messages: number;
   /** Of payloads and topics. */
   readonly bytes: number;
@@ -31,7 +31,7 @@ export interface Watcher {
 }
 
 /** A message as a broker sends it. */
-export interface KeptMessage {
+export interface QueuedMessage {
   /** Tells it from all others of this broker. */
   readonly brokerCounter: number;
   readonly topic: string;
@@ -58,8 +58,8 @@ interface Entry<M> {
 }
 
 /** A kept session; `reader` is whatever stands for one connection of its client. */
-export class KeptSession<M extends KeptMessage> {
-  readonly #limits: KeptLimits;
+export class PersistentSession<M extends QueuedMessage> {
+  readonly #limits: QueueLimits;
   readonly #watcher: Watcher | undefined;
   readonly #entries = new Map<number, Entry<M>>();
   readonly #byId = new Map<number, Entry<M>>();
@@ -72,7 +72,7 @@ export class KeptSession<M extends KeptMessage> {
   #awaySince: number;
 
   /** `now`: ms on any steady clock, as everywhere here. */
-  constructor(limits: KeptLimits, watcher?: Watcher, now = 0) {
+  constructor(limits: QueueLimits, watcher?: Watcher, now = 0) {
     this.#limits = limits;
     this.#watcher = watcher;
     this.#awaySince = now;

@@ -1,5 +1,5 @@
 /**
- * What the broker keeps for those who come later. Retained messages stay for ever, so whoever may publish under names
+ * What the broker keeps for those who come later. RetainedQuota messages stay for ever, so whoever may publish under names
  * of his own choice could fill the memory with them.
  *
  *   1. At most `topics` messages of `bytes` in all are kept; of one owner at most a quarter of both.
@@ -8,13 +8,13 @@
  */
 
 /** Bounds of what is kept. */
-export interface RetainedLimits {
+export interface RetainedQuotaLimits {
   readonly topics: number;
   readonly bytes: number;
 }
 
 /** A deployment of a hundred nodes and a thousand cameras keeps about 3000 messages of 1 kB. */
-export const RETAINED_LIMITS: RetainedLimits = { topics: 20_000, bytes: 64 * 2 ** 20 };
+export const RETAINED_LIMITS: RetainedQuotaLimits = { topics: 20_000, bytes: 64 * 2 ** 20 };
 
 const SHARE = 4;
 
@@ -24,13 +24,13 @@ interface Sum {
 }
 
 /** Counts what is kept, by topic and owner. */
-export class Retained {
-  readonly #limits: RetainedLimits;
+export class RetainedQuota {
+  readonly #limits: RetainedQuotaLimits;
   readonly #kept = new Map<string, { readonly owner: string; readonly bytes: number }>();
   readonly #owners = new Map<string, Sum>();
   readonly #all: Sum = { topics: 0, bytes: 0 };
 
-  constructor(limits: RetainedLimits = RETAINED_LIMITS) {
+  constructor(limits: RetainedQuotaLimits = RETAINED_LIMITS) {
     this.#limits = limits;
   }
 

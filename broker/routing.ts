@@ -1,11 +1,11 @@
-import { Turns } from './acknowledgement-order.ts';
-import type { Numbering, Packet, Persistence, Sessions } from './aedes-session-store.ts';
+import { AcknowledgementOrder } from './acknowledgement-order.ts';
+import type { AedesSessionStore, Numbering, Packet, Persistence } from './aedes-session-store.ts';
 
 /**
  * The order in which Aedes does things, put right.
  *
  *   1. A message with QoS 1 or 2 is kept and routed before it is acknowledged; Aedes does it the other way round.
- *   2. Acknowledgements leave in the order in which messages came (turns.ts).
+ *   2. Acknowledgements leave in the order in which messages came (acknowledgement-order.ts).
  *   3. From its number to its delivery nothing passes a message: Aedes takes what reaches a client with a lower number
  *      than the message before for one that came through two subscriptions (issues 955 and 994 of moscajs/aedes).
  */
@@ -38,12 +38,12 @@ const REFUSAL_MS = 1000;
 /** Routes what is published at one Aedes. */
 export class Routing {
   readonly #aedes: AedesParts;
-  readonly #sessions: Pick<Sessions, 'take'>;
-  readonly #turns = new Turns();
+  readonly #sessions: Pick<AedesSessionStore, 'take'>;
+  readonly #turns = new AcknowledgementOrder();
   /** Messages that were routed before they are acknowledged. */
   readonly #routed = new WeakSet<object>();
 
-  constructor(aedes: AedesParts, sessions: Pick<Sessions, 'take'>) {
+  constructor(aedes: AedesParts, sessions: Pick<AedesSessionStore, 'take'>) {
     this.#aedes = aedes;
     this.#sessions = sessions;
     numberAnew(aedes);

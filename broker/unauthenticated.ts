@@ -10,14 +10,14 @@ import type { Socket } from 'node:net';
  */
 
 /** Bounds of who waits. */
-export interface WaitingLimits {
+export interface UnauthenticatedLimits {
   readonly perAddress: number;
   readonly total: number;
   readonly ms: number;
 }
 
 /** A fleet of a hundred behind one address connects within seconds after a restart, and needs milliseconds each. */
-export const WAITING_LIMITS: WaitingLimits = { perAddress: 64, total: 256, ms: 10_000 };
+export const UNAUTHENTICATED_LIMITS: UnauthenticatedLimits = { perAddress: 64, total: 256, ms: 10_000 };
 
 interface Arrival {
   readonly socket: Socket;
@@ -27,14 +27,14 @@ interface Arrival {
 }
 
 /** All who wait, the oldest first. */
-export class Waiting {
-  readonly #limits: WaitingLimits;
+export class UnauthenticatedConnections {
+  readonly #limits: UnauthenticatedLimits;
   readonly #onClosed: (remote: string, why: string) => void;
   readonly #arrivals = new Map<string, Arrival>();
   readonly #counts = new Map<string, number>();
 
   /** `onClosed` is told of each that is closed here. */
-  constructor(onClosed: (remote: string, why: string) => void, limits = WAITING_LIMITS) {
+  constructor(onClosed: (remote: string, why: string) => void, limits = UNAUTHENTICATED_LIMITS) {
     this.#limits = limits;
     this.#onClosed = onClosed;
   }

@@ -1,5 +1,5 @@
 import type { Failure } from '../shared/errors.ts';
-import { Complaints } from '../shared/log-throttle.ts';
+import { LogThrottle } from '../shared/log-throttle.ts';
 import { CENTRAL, type Plan } from '../shared/plan/plan.ts';
 import type { BlobStore, Bus, Log } from '../shared/ports.ts';
 import type { PlanStatus } from '../shared/protocol/messages/central.ts';
@@ -89,7 +89,7 @@ export class ActiveCentral {
   readonly #leftOut: LeftOutNodes;
   readonly #stats = new Stats();
   readonly #planStatuses = new Map<string, PlanStatus>();
-  readonly #complaints: Complaints;
+  readonly #throttledLog: LogThrottle;
   readonly #readiness = new ReadinessReport();
   readonly #nodeEvents: NodeEvents;
   /** Models by plan, of those that serve or are to serve. */
@@ -114,7 +114,7 @@ export class ActiveCentral {
     this.#options = options;
     this.#parts = parts;
     const { log, base } = options;
-    this.#complaints = new Complaints(log, () => performance.now());
+    this.#throttledLog = new LogThrottle(log, () => performance.now());
     this.#publisher = new Publisher(parts.bus, topics(base), log);
     this.#leftOut = new LeftOutNodes(log, (standing) => this.#publisher.leftOut(standing));
     this.#nodeEvents = new NodeEvents({
@@ -139,7 +139,7 @@ export class ActiveCentral {
       refused: parts.refused,
       tracker: this.#tracker,
       stats: this.#stats,
-      complaints: this.#complaints,
+      throttledLog: this.#throttledLog,
       holds: parts.holds,
       keep: (arrival) => this.#shell.keepPayload(arrival),
       tell: (event) => this.#tell(event),
@@ -346,7 +346,7 @@ export class ActiveCentral {
       this.#fallbacks.set(model, fallback.reason);
       if (before === fallback.reason) return;
       const text = `model ${model}: central computes what is the nodes' to do: ${fallback.text}`;
-      this.#complaints.warn(`fallback ${model} ${fallback.reason}`, text);
+      this.#throttledLog.warn(`fallback ${model} ${fallback.reason}`, text);
     } else if (before !== undefined && nodes.some((node) => node !== CENTRAL)) this.#fallbacks.delete(model);
   }
 

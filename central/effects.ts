@@ -1,6 +1,6 @@
 import { channel } from 'node:diagnostics_channel';
 import { failureOf } from '../shared/errors.ts';
-import { Complaints } from '../shared/log-throttle.ts';
+import { LogThrottle } from '../shared/log-throttle.ts';
 import { CENTRAL } from '../shared/plan/plan.ts';
 import type { Log } from '../shared/ports.ts';
 import type { ControlMessage } from '../shared/protocol/messages/control.ts';
@@ -82,14 +82,14 @@ export class EffectRunner {
   readonly #frames = new Map<string, OpenFrame>();
   /** Codecs by node, as announced. */
   readonly #codecs = new Map<string, readonly string[]>();
-  readonly #complaints: Complaints;
+  readonly #throttledLog: LogThrottle;
   readonly #audits: AuditedParts;
   #next = 0;
 
   constructor(deps: EffectRunnerDeps) {
     this.#deps = deps;
     this.#audits = new AuditedParts(deps);
-    this.#complaints = new Complaints(deps.log, () => performance.now());
+    this.#throttledLog = new LogThrottle(deps.log, () => performance.now());
   }
 
   /**
@@ -318,7 +318,7 @@ export class EffectRunner {
       .paste(i_id, plan, stage, t_id, out)
       .catch((error: unknown) => ({ failure: failureOf(error), exit: false }));
     if (failure !== null)
-      this.#complaints.warn(
+      this.#throttledLog.warn(
         `paste ${plan} ${stage}`,
         `tile ${t_id} of stage ${stage} is not what was asked for: ${failure.message}`,
       );

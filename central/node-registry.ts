@@ -1,7 +1,7 @@
 import { Allowances } from '../shared/allowances.ts';
 import { type Failure, failureOf } from '../shared/errors.ts';
 import { Heartbeats, MAX_HEARTBEAT_BYTES } from '../shared/heartbeats.ts';
-import { Complaints } from '../shared/log-throttle.ts';
+import { LogThrottle } from '../shared/log-throttle.ts';
 import { CENTRAL } from '../shared/plan/plan.ts';
 import type { Bus, Log, Message } from '../shared/ports.ts';
 import { controlMessage } from '../shared/protocol/messages/control.ts';
@@ -59,13 +59,13 @@ export async function watchNodes(options: NodeRegistryOptions): Promise<void> {
   const { bus, wire, topics, tell, epoch, onCodecs, onPlans, isAwaited, unused, keep, log } = options;
   const infos = new Map<string, NodeInfo>();
   const online = new Set<string>();
-  const complaints = new Complaints(log, () => performance.now());
+  const throttledLog = new LogThrottle(log, () => performance.now());
 
   /** Whether one more may be known; those that are not online, or have not said what they are, make room. */
   const isRoomFor = (node: string, known: Map<string, unknown> | Set<string>, other: { has(id: string): boolean }) => {
     if (known.has(node) || known.size < MAX_NODES) return true;
     for (const id of known.keys()) if (!other.has(id)) return known.delete(id);
-    complaints.warn('nodes', `node ${node} is not let in: ${MAX_NODES} are online`);
+    throttledLog.warn('nodes', `node ${node} is not let in: ${MAX_NODES} are online`);
     return false;
   };
 
@@ -74,7 +74,7 @@ export async function watchNodes(options: NodeRegistryOptions): Promise<void> {
     if (info === undefined || !online.has(node)) return;
     if (info.wire[0] > WIRE_VERSION || info.wire[1] < WIRE_VERSION) {
       const spoken = info.wire.join(' to ');
-      complaints.warn(`wire ${node}`, `node ${node} speaks wire versions ${spoken}, not ${WIRE_VERSION}: update it`);
+      throttledLog.warn(`wire ${node}`, `node ${node} speaks wire versions ${spoken}, not ${WIRE_VERSION}: update it`);
       return;
     }
     onCodecs?.(node, info.codecs);
@@ -94,7 +94,7 @@ export async function watchNodes(options: NodeRegistryOptions): Promise<void> {
         online.add(node);
         check(node);
       } else if (text !== 'offline' && text !== '') {
-        complaints.warn(`status ${node}`, `${topic} says neither online nor offline`);
+        throttledLog.warn(`status ${node}`, `${topic} says neither online nor offline`);
       } else if (online.delete(node)) tell({ type: 'node-offline', node });
       return;
     }
@@ -104,10 +104,10 @@ export async function watchNodes(options: NodeRegistryOptions): Promise<void> {
     }
     const value = readJson(text);
     if ('failure' in value) {
-      complaints.warn(`${leaf} ${node}`, `${topic}: ${value.failure.message}`);
+      throttledLog.warn(`${leaf} ${node}`, `${topic}: ${value.failure.message}`);
     } else if (leaf === 'info') {
       const info = nodeInfo.safeParse(value.json);
-      if (!info.success) complaints.warn(`info ${node}`, `${topic}: ${explain(info.error)}`);
+      if (!info.success) throttledLog.warn(`info ${node}`, `${topic}: ${explain(info.error)}`);
       else if (isRoomFor(node, infos, online)) {
         infos.set(node, info.data);
         check(node);
@@ -115,12 +115,12 @@ export async function watchNodes(options: NodeRegistryOptions): Promise<void> {
     } else if (leaf === 'heartbeat') {
       const beat = heartbeat.safeParse(value.json);
       if (!beat.success) {
-        complaints.warn(`heartbeat ${node}`, `${topic}: ${explain(beat.error)}`);
+        throttledLog.warn(`heartbeat ${node}`, `${topic}: ${explain(beat.error)}`);
         return;
       }
       const followed = beat.data.epoch ?? 0;
       if (followed > epoch)
-        complaints.warn(
+        throttledLog.warn(
           `epoch ${node}`,
           `node ${node} follows epoch ${followed} and ignores this central, whose epoch is ${epoch}: it comes back by itself once nothing is heard of the other one`,
         );
@@ -187,7 +187,7 @@ export async function watchNodes(options: NodeRegistryOptions): Promise<void> {
   );
 
   const floods = (topic: string): void =>
-    complaints.warn(`flood ${topic}`, `${topic} is said faster than it is looked at`);
+    throttledLog.warn(`flood ${topic}`, `${topic} is said faster than it is looked at`);
   const states = new Paced(onNode, floods);
   for (const filter of [topics.nodeStatusAll, topics.nodeInfoAll])
     await bus.subscribe(filter, 1, (message) => {
@@ -199,7 +199,7 @@ export async function watchNodes(options: NodeRegistryOptions): Promise<void> {
     const verdict = beats.judge(topic, payload.byteLength, performance.now());
     if (verdict === 'read') onNode(message);
     else if (verdict === 'often') floods(topic);
-    else complaints.warn(`large ${topic}`, `${topic} is not read: it has more than ${MAX_HEARTBEAT_BYTES} bytes`);
+    else throttledLog.warn(`large ${topic}`, `${topic} is not read: it has more than ${MAX_HEARTBEAT_BYTES} bytes`);
   });
 }
 

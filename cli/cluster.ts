@@ -1,7 +1,7 @@
-import type { SessionLimits } from '../broker/aedes-session-store.ts';
+import type { CentralSessionLimits } from '../broker/aedes-session-store.ts';
 import { startBroker } from '../broker/broker.ts';
 import type { Credentials } from '../broker/credentials.ts';
-import { Desk } from '../broker/enrolment-service.ts';
+import { EnrolmentService } from '../broker/enrolment-service.ts';
 import type { ListenTls } from '../broker/listen.ts';
 import { type BrokerConnection, type Central, type CentralOptions, startCentral } from '../central/central.ts';
 import { refusalText } from '../central/coordinator/fallback-reason.ts';
@@ -18,12 +18,12 @@ export interface ClusterOptions {
   readonly listen?: readonly string[];
   readonly bus?: BrokerConnection;
   /** Who may come from other machines, and the broker's address as those reach it. */
-  readonly guests?: { readonly credentials: Credentials; readonly server: string };
+  readonly remoteAccess?: { readonly credentials: Credentials; readonly server: string };
   readonly tls?: ListenTls | undefined;
   /** Names and origins that WebSocket listeners of the embedded broker take beside their own. */
   readonly web?: { readonly hosts: readonly string[]; readonly origins: readonly string[] };
   /** What the embedded broker keeps for a central that is away, and where; by default in memory. */
-  readonly frames?: { readonly keep: SessionLimits; readonly folder: string };
+  readonly frames?: { readonly keep: CentralSessionLimits; readonly folder: string };
   readonly base: string;
   readonly stateDir: string;
   /** The state directory ends with the cluster. */
@@ -51,7 +51,7 @@ export interface Cluster {
   readonly central: Central;
   readonly agents: readonly AgentProcess[];
   /** Where other machines are let in. */
-  readonly desk: Desk | undefined;
+  readonly enrolment: EnrolmentService | undefined;
   stop(): Promise<void>;
 }
 
@@ -80,14 +80,14 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   };
   try {
     let bus = options.bus;
-    let desk: Desk | undefined;
+    let enrolment: EnrolmentService | undefined;
     let urls: readonly string[] = bus === undefined ? [] : [bus.url];
     if (bus === undefined) {
       const broker = await startBroker({
         listen: [...(options.listen ?? ['mqtt://127.0.0.1:0'])],
         base,
         anonymous: 'loopback',
-        credentials: options.guests?.credentials,
+        credentials: options.remoteAccess?.credentials,
         tls: options.tls,
         maximumPacketSize: options.maximumPacketSize,
         allowedHosts: options.web?.hosts,
@@ -98,10 +98,10 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
       });
       started.push(broker);
       urls = broker.urls;
-      if (options.guests !== undefined) {
-        desk = new Desk({ broker, ...options.guests, base, tls: options.tls, log });
-        started.push(desk);
-        await desk.start();
+      if (options.remoteAccess !== undefined) {
+        enrolment = new EnrolmentService({ broker, ...options.remoteAccess, base, tls: options.tls, log });
+        started.push(enrolment);
+        await enrolment.start();
       }
       bus = { url: localUrl(urls[0]!) };
     }
@@ -141,7 +141,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     started.splice(started.indexOf(stopAgents), 0, central);
     expectEnd = () => central.expectEnd();
     if (options.bus !== undefined) agents = startAgents();
-    return { urls, bus: connection, central, agents, desk, stop };
+    return { urls, bus: connection, central, agents, enrolment, stop };
   } catch (error) {
     await stop();
     throw error;

@@ -2,7 +2,7 @@ import { makeJoinToken } from '../shared/config/join.ts';
 import type { NodeInvite, NodeInvited } from '../shared/protocol/messages/requests.ts';
 import { hashSecret, newSecret } from '../shared/runtime/secret.ts';
 
-/** The desk of a broker, here or at the other end of a request. */
+/** The enrolment service of a broker, here or at the other end of a request. */
 export type AskDesk = (asked: Omit<NodeInvite, 'transaction'>) => Promise<NodeInvited>;
 
 /** An invitation that a node joins by. */
@@ -16,7 +16,7 @@ export interface NodeInvitation {
 /** How long an invitation is good unless somebody says otherwise, seconds. */
 export const INVITATION_S = 3600;
 
-/** Invites a node; `server` is the broker's address as the node reaches it, where the desk's own guess is not right. */
+/** Invites a node; `server` is the broker's address as the node reaches it, where its own guess is not right. */
 export async function inviteNode(
   name: string,
   expiresS: number,

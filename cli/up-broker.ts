@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { createCredentials } from '../broker/credentials.ts';
-import type { Desk } from '../broker/enrolment-service.ts';
+import type { EnrolmentService } from '../broker/enrolment-service.ts';
 import { isLoopback, parseListen as parseListenUrl } from '../broker/listen.ts';
 import type { Config } from '../shared/config/schema.ts';
 import { TesseraError } from '../shared/errors.ts';
@@ -17,7 +17,7 @@ import { SecretOutput, type SecretOutputOptions } from './secret-output.ts';
 
 /** Time for central to announce its key, ms. */
 const KEY_MS = 5000;
-type Guests = NonNullable<ClusterOptions['guests']>;
+type RemoteAccess = NonNullable<ClusterOptions['remoteAccess']>;
 
 /** Which broker to use or start, and who may come in where the listener is reachable. */
 export async function brokerFor(
@@ -25,7 +25,7 @@ export async function brokerFor(
   configured: readonly string[] | undefined,
   settings: Config,
   stateDir: string,
-): Promise<Pick<ClusterOptions, 'bus' | 'agentEnv' | 'listen' | 'guests' | 'tls'>> {
+): Promise<Pick<ClusterOptions, 'bus' | 'agentEnv' | 'listen' | 'remoteAccess' | 'tls'>> {
   if (options.broker !== undefined) {
     if (options.listen !== undefined)
       throw new TesseraError('TESSERA_USAGE', '--broker and --listen exclude each other', {
@@ -46,7 +46,7 @@ export async function brokerFor(
   const isEverywhere = address.host === '0.0.0.0' || address.host === '::';
   const local = tls !== undefined ? ['mqtt://127.0.0.1:0'] : isEverywhere ? [] : [`mqtt://127.0.0.1:${port}`];
   const listen = [...local, `${scheme}://${urlHost(address.host)}:${port}`];
-  return { listen, guests: { credentials, server }, tls };
+  return { listen, remoteAccess: { credentials, server }, tls };
 }
 
 /** The broker as `broker.listen` of the configuration says it. */
@@ -54,7 +54,7 @@ async function configuredBroker(
   urls: readonly string[],
   settings: Config,
   stateDir: string,
-): Promise<Pick<ClusterOptions, 'listen' | 'guests' | 'tls'>> {
+): Promise<Pick<ClusterOptions, 'listen' | 'remoteAccess' | 'tls'>> {
   const addresses = urls.map((url) => ({ url, ...parseListenUrl(url) }));
   const tls = await brokerTls(settings);
   // The cluster's own clients come over loopback, without a password.
@@ -64,15 +64,19 @@ async function configuredBroker(
   const others = addresses.filter((address) => address !== local).map(({ url }) => url);
   const listen = [local?.url ?? 'mqtt://127.0.0.1:0', ...others];
   const open = addresses.filter(({ host }) => !isLoopback(host));
-  const guest =
+  const advertised =
     open.find(({ scheme }) => scheme === 'mqtts') ?? open.find(({ scheme }) => scheme === 'mqtt') ?? open[0];
-  if (guest === undefined) return { listen, tls };
-  if (guest.port === 0)
-    throw new TesseraError('TESSERA_CONFIG', `broker.listen: ${guest.url} has no port that other machines could know`, {
-      hint: 'name one: 1883, or 8883 for mqtts',
-    });
-  const server = `${guest.scheme}://${urlHost(reachableHost(guest.host))}:${guest.port}`;
-  return { listen, guests: { credentials: await createCredentials(join(stateDir, 'broker')), server }, tls };
+  if (advertised === undefined) return { listen, tls };
+  if (advertised.port === 0)
+    throw new TesseraError(
+      'TESSERA_CONFIG',
+      `broker.listen: ${advertised.url} has no port that other machines could know`,
+      {
+        hint: 'name one: 1883, or 8883 for mqtts',
+      },
+    );
+  const server = `${advertised.scheme}://${urlHost(reachableHost(advertised.host))}:${advertised.port}`;
+  return { listen, remoteAccess: { credentials: await createCredentials(join(stateDir, 'broker')), server }, tls };
 }
 
 /** The certificates of a configuration for processes that may not see its file. */
@@ -86,8 +90,8 @@ function tlsEnvironment({ mqtt }: Config): Record<string, string> {
 
 /** Says how a second machine comes in. */
 export async function inviteSecondMachine(
-  desk: Desk,
-  { credentials, server }: Guests,
+  enrolment: EnrolmentService,
+  { credentials, server }: RemoteAccess,
   isTls: boolean,
   note: Output['note'],
   where: Pick<SecretOutputOptions, 'file' | 'folder' | 'isTerminal'>,
@@ -98,11 +102,11 @@ export async function inviteSecondMachine(
     );
     return;
   }
-  await desk.untilKey(AbortSignal.timeout(KEY_MS));
+  await enrolment.untilKey(AbortSignal.timeout(KEY_MS));
   const known = new Set(credentials.users().map(({ user }) => user));
   let number = 2;
   while (known.has(`machine-${number}`)) number++;
-  const { token } = await inviteNode(`machine-${number}`, INVITATION_S, (asked) => desk.invite(asked));
+  const { token } = await inviteNode(`machine-${number}`, INVITATION_S, (asked) => enrolment.invite(asked));
   const line = `${IN_ITS_FOLDER} agent --join ${token}`;
   const show = (text: string): void => note(`on a second machine, in its folder of Tessera, within the hour: ${text}`);
   await new SecretOutput({ ...where, show, note }).tell(`machine-${number}`, line);

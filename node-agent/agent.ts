@@ -1,7 +1,7 @@
 import { statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { failureOf, type TesseraError } from '../shared/errors.ts';
-import { Complaints } from '../shared/log-throttle.ts';
+import { LogThrottle } from '../shared/log-throttle.ts';
 import { CENTRAL, type Tier } from '../shared/plan/plan.ts';
 import type { Bus, Log } from '../shared/ports.ts';
 import { blobPartMessage } from '../shared/protocol/messages/blob.ts';
@@ -100,7 +100,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
 
   const now = (): number => performance.now();
   const wire = new Wire({ bus, topics, self: id, log, now, only: CENTRAL });
-  const complaints = new Complaints(log, now);
+  const throttledLog = new LogThrottle(log, now);
   const maxBytes = Math.min(QUEUE_BYTES.most, Math.max(QUEUE_BYTES.least, machineLimits().memoryBytes * QUEUE_SHARE));
   const epochs = new Epochs();
   const desk = new WorkDesk({
@@ -138,13 +138,13 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   wire.on('blob-part', blobPartMessage, (from, message) => fetch.accept(from, message));
   wire.on('control', controlMessage, (from, message) => {
     if (from === CENTRAL) control(message);
-    else complaints.warn(from, `a ${message.type} from ${from} is ignored: only ${CENTRAL} may control nodes`);
+    else throttledLog.warn(from, `a ${message.type} from ${from} is ignored: only ${CENTRAL} may control nodes`);
   });
   const control = (message: ControlMessage): void => {
     // A central that has been relieved and does not know it yet must not take away what its successor uses.
     const stale = 'epoch' in message && message.epoch !== undefined ? desk.enter(message.epoch) : undefined;
     if (stale !== undefined) {
-      complaints.warn('epoch', `a ${message.type} of ${CENTRAL} is ignored: ${stale.text}`);
+      throttledLog.warn('epoch', `a ${message.type} of ${CENTRAL} is ignored: ${stale.text}`);
       return;
     }
     if (message.type === 'release') plans.release(message.plan);

@@ -1,5 +1,5 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
-import { Complaints } from '../shared/log-throttle.ts';
+import { LogThrottle } from '../shared/log-throttle.ts';
 import type { Bus, Log } from '../shared/ports.ts';
 import type { NodeInfo, PlanProgress } from '../shared/protocol/messages/node.ts';
 import type { Topics } from '../shared/protocol/topics.ts';
@@ -45,7 +45,7 @@ export function announce(options: PresenceOptions): Presence {
   const models = new Map<string, string>();
   const loop = monitorEventLoopDelay({ resolution: LOOP_RESOLUTION_MS });
   loop.enable();
-  const complaints = new Complaints(log, () => performance.now());
+  const throttledLog = new LogThrottle(log, () => performance.now());
   let connections = 0;
   let stopping = false;
   let repeatedAt = Number.NEGATIVE_INFINITY;
@@ -98,7 +98,7 @@ export function announce(options: PresenceOptions): Presence {
       // What is kept from before the first connection is this node's own from an earlier start.
       if ((retained && connections <= 1) || stopping || Buffer.from(payload).toString('utf8').includes(info.boot_id))
         return;
-      complaints.warn(info.id, `another node announces itself with the id "${info.id}": give one of them another id`);
+      throttledLog.warn(info.id, `another node announces itself with the id "${info.id}": give one of them another id`);
     })
     .catch(complain);
   const timer = setInterval(beat, HEARTBEAT_MS);

@@ -1,5 +1,5 @@
 import { failureOf } from '../shared/errors.ts';
-import { Complaints } from '../shared/log-throttle.ts';
+import { LogThrottle } from '../shared/log-throttle.ts';
 import { CENTRAL } from '../shared/plan/plan.ts';
 import type { Log } from '../shared/ports.ts';
 import type { ResultMessage, WorkError, WorkMessage } from '../shared/protocol/messages/work.ts';
@@ -40,11 +40,11 @@ export class WorkDesk {
   readonly rate = new TileRate();
   readonly #options: WorkDeskOptions;
   readonly #queue: WorkQueue<Ticket>;
-  readonly #complaints: Complaints;
+  readonly #throttledLog: LogThrottle;
 
   constructor(options: WorkDeskOptions) {
     this.#options = options;
-    this.#complaints = new Complaints(options.log, options.now);
+    this.#throttledLog = new LogThrottle(options.log, options.now);
     this.#queue = new WorkQueue({ tiles: MAX_TILES, bytes: options.maxBytes, running: RUNNING }, options.epochs);
   }
 
@@ -84,7 +84,7 @@ export class WorkDesk {
   /** Takes a work message in; its bytes may alias a buffer of the MQTT client. */
   accept(from: string, message: WorkMessage): void {
     if (from !== CENTRAL) {
-      this.#complaints.warn(from, `work from ${from} is ignored: only ${CENTRAL} may give work`);
+      this.#throttledLog.warn(from, `work from ${from} is ignored: only ${CENTRAL} may give work`);
       return;
     }
     const now = this.#options.now();
@@ -101,7 +101,7 @@ export class WorkDesk {
     };
     const unsupported = unsupportedBy(message);
     const stale = this.enter(epochOf(message.i_id));
-    if (stale !== undefined) this.#complaints.warn('epoch', `work of ${CENTRAL} is ignored: ${stale.text}`);
+    if (stale !== undefined) this.#throttledLog.warn('epoch', `work of ${CENTRAL} is ignored: ${stale.text}`);
     const refusal =
       stale ??
       (unsupported === undefined

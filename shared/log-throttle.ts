@@ -27,8 +27,8 @@ const NAME_LENGTH = 64;
 export const plainName = (name: string): string =>
   plain(name.length > NAME_LENGTH ? `${name.slice(0, NAME_LENGTH - 3)}...` : name);
 
-/** Complaints of one part of a program; `now` is any steady clock, milliseconds. */
-export class Complaints {
+/** LogThrottle of one part of a program; `now` is any steady clock, milliseconds. */
+export class LogThrottle {
   readonly #log: Log;
   readonly #now: () => number;
   readonly #subjects = new Map<string, { at: number; kept: number }>();

@@ -34,8 +34,8 @@ export const SLOW_BYTES_PER_S = 200_000;
 /** Frames have no deadline here: what takes this long is lost. */
 const LOST_MS = 90_000;
 
-/** Faults by how often they are chosen; what was cut, stalled or slowed down stays so until it is mended. */
-const FAULTS = ['kill', 'kill', 'freeze', 'freeze', 'cut', 'slow', 'stall', 'mend', 'mend'] as const;
+/** Faults by how often they are chosen; what was cut, stalled or slowed down stays so until it is repaired. */
+const FAULTS = ['kill', 'kill', 'freeze', 'freeze', 'cut', 'slow', 'stall', 'repair', 'repair'] as const;
 
 /**
  * Four nodes around a real broker, every process its own, each node behind a link of its own; a camera that asks for
@@ -175,10 +175,10 @@ export class FaultyCluster {
   }
 
   /** Every node runs behind a good link again, and work is shared: throws when fewer than three nodes take part. */
-  async mend(): Promise<void> {
+  async repair(): Promise<void> {
     for (const node of this.nodes) {
       node.process.child.kill('SIGCONT');
-      node.relay.mend();
+      node.relay.repair();
       const { exitCode, signalCode } = node.process.child;
       if (exitCode !== null || signalCode !== null) node.process = this.deployment.agent(node.relay.url, node.id);
     }
@@ -186,12 +186,12 @@ export class FaultyCluster {
     let seen: string[] = [];
     for (let tries = 0; tries < 60; tries++) {
       const { answers, problems } = await this.film(6);
-      if (problems.length > 0) throw new Error(`after mending: ${problems.join(', ')}`);
+      if (problems.length > 0) throw new Error(`after repair: ${problems.join(', ')}`);
       seen = nodesOf(answers);
       if (seen.length >= 3) return;
       await pause(200);
     }
-    throw new Error(`after mending only ${seen.join(', ')} take part`);
+    throw new Error(`after repair only ${seen.join(', ')} take part`);
   }
 }
 

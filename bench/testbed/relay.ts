@@ -60,7 +60,7 @@ export class Relay {
   }
 
   /** A link like any other again. */
-  mend(): void {
+  repair(): void {
     this.#bytesPerSec = Number.POSITIVE_INFINITY;
     this.#stalled = false;
     this.#cut = false;

@@ -1,5 +1,5 @@
 import type { Failure } from '../../shared/errors.ts';
-import type { Complaints } from '../../shared/log-throttle.ts';
+import type { LogThrottle } from '../../shared/log-throttle.ts';
 import type { Message } from '../../shared/ports.ts';
 import type { Task } from '../../shared/protocol/messages/result.ts';
 import { parseInputTopic } from '../../shared/protocol/topics.ts';
@@ -26,7 +26,7 @@ export interface FrameAcceptorOptions {
   readonly refused: ReadonlyMap<string, Failure>;
   readonly tracker: Pick<FrameTracker, 'offer' | 'settle' | 'whenWritten'>;
   readonly stats: Pick<Stats, 'arrived' | 'skipped'>;
-  readonly complaints: Pick<Complaints, 'warn'>;
+  readonly throttledLog: Pick<LogThrottle, 'warn'>;
   /** Whether this central is the active one at this moment. */
   readonly holds: () => boolean;
   /** Keeps a frame that is offered; returns its ref. */
@@ -81,11 +81,11 @@ export class FrameAcceptor {
 
   /** Says why frames of a camera that names a model are not worked on by it; the coordinator skips them. */
   #complainOfRefused(camera: string, models: readonly string[]): void {
-    const { refused, complaints } = this.#options;
+    const { refused, throttledLog } = this.#options;
     for (const model of models) {
       const failure = refused.get(model);
       if (failure !== undefined)
-        complaints.warn(
+        throttledLog.warn(
           `${camera} wants ${model}`,
           `frames of camera ${camera} are not given to model ${model}, which is not served: ${failure.message}`,
         );
@@ -108,7 +108,7 @@ export class FrameAcceptor {
   }
 
   #offer(message: Message): void {
-    const { cameras, models: served, tracker, stats, complaints, keep, tell } = this.#options;
+    const { cameras, models: served, tracker, stats, throttledLog, keep, tell } = this.#options;
     const received = this.#parser.receive(message, Date.now());
     if (received.kind === 'pending') return;
     if (received.kind === 'skipped') {
@@ -116,7 +116,7 @@ export class FrameAcceptor {
       stats.skipped(camera, reason);
       if (failure !== undefined) {
         const from = camera === '' ? 'nobody who may be a camera' : camera;
-        complaints.warn(`frame of ${camera}`, `a message of ${from} is no frame: ${failure.message}`);
+        throttledLog.warn(`frame of ${camera}`, `a message of ${from} is no frame: ${failure.message}`);
       }
       return;
     }

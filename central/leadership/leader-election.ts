@@ -1,5 +1,5 @@
 import { TesseraError } from '../../shared/errors.ts';
-import { Complaints } from '../../shared/log-throttle.ts';
+import { LogThrottle } from '../../shared/log-throttle.ts';
 import type { Bus, Log, Message } from '../../shared/ports.ts';
 import { readCentralStatus } from '../../shared/protocol/central-status.ts';
 import { MAX_EPOCH } from '../../shared/protocol/epoch.ts';
@@ -45,7 +45,7 @@ export function lastWordsOf(id: string, boot: string): string {
 export class LeaderElection {
   readonly #options: LeaderElectionOptions;
   readonly #election: Election;
-  readonly #complaints: Complaints;
+  readonly #throttledLog: LogThrottle;
   #timer: NodeJS.Timeout | undefined;
   #connected = false;
   /** When the connection was made; models are loaded before this central stands for election. */
@@ -56,7 +56,7 @@ export class LeaderElection {
   constructor(options: LeaderElectionOptions) {
     const { id, boot, standby, isFirst, floor } = options;
     this.#options = options;
-    this.#complaints = new Complaints(options.log, () => performance.now());
+    this.#throttledLog = new LogThrottle(options.log, () => performance.now());
     const clockOffsetMs = Date.now() - performance.now();
     this.#election = new Election({ id, boot, standby, isFirst, floor, clockOffsetMs });
     options.bus.onConnect(() => {
@@ -109,7 +109,7 @@ export class LeaderElection {
     if (status === undefined) return;
     if (status.epoch > MAX_EPOCH) {
       const { id, epoch } = status;
-      this.#complaints.warn(id, `central ${id} claims epoch ${epoch}, above what any central may: it is ignored`);
+      this.#throttledLog.warn(id, `central ${id} claims epoch ${epoch}, above what any central may: it is ignored`);
       return;
     }
     this.#tell({ type: 'heard', from: status, retained });

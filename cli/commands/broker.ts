@@ -1,5 +1,5 @@
 import type { Credentials } from '../../broker/credentials.ts';
-import type { Desk } from '../../broker/enrolment-service.ts';
+import type { EnrolmentService } from '../../broker/enrolment-service.ts';
 import { defineCommand } from '../command.ts';
 import { INVITATION_S, inviteNode, newPassword } from '../invite.ts';
 import { flagSetting, type Parser, string, value, values } from '../options.ts';
@@ -46,7 +46,7 @@ export const command = defineCommand({
   async run({ options, out, signal, config: loadConfig }) {
     const flags = options.listen.length === 0 ? [] : [flagSetting('broker.listen', '--listen', options.listen)];
     const { config } = await loadConfig(flags);
-    const [{ startBroker }, { createCredentials }, { Desk }, { brokerTls, openLog }, { untilStopped }] =
+    const [{ startBroker }, { createCredentials }, { EnrolmentService }, { brokerTls, openLog }, { untilStopped }] =
       await Promise.all([
         import('../../broker/broker.ts'),
         import('../../broker/credentials.ts'),
@@ -77,7 +77,14 @@ export const command = defineCommand({
       framesFolder: join(folder, 'frames'),
       log,
     });
-    const desk = new Desk({ broker, credentials, base, server: await reachable(broker.urls), tls, log });
+    const enrolment = new EnrolmentService({
+      broker,
+      credentials,
+      base,
+      server: await reachable(broker.urls),
+      tls,
+      log,
+    });
     out.note(`broker: ${broker.urls.join(', ')}`);
     const secrets = new SecretOutput({
       file: options.inviteFile,
@@ -87,10 +94,10 @@ export const command = defineCommand({
       note: out.note,
     });
     try {
-      await desk.start();
-      await Promise.all([untilStopped(signal), letIn(options.invite, credentials, desk, secrets, out, signal)]);
+      await enrolment.start();
+      await Promise.all([untilStopped(signal), letIn(options.invite, credentials, enrolment, secrets, out, signal)]);
     } finally {
-      await desk.stop();
+      await enrolment.stop();
       await broker.stop();
     }
     return 0;
@@ -101,7 +108,7 @@ export const command = defineCommand({
 async function letIn(
   invited: readonly RoleName[],
   credentials: Credentials,
-  desk: Desk,
+  enrolment: EnrolmentService,
   secrets: SecretOutput,
   out: Output,
   signal: AbortSignal,
@@ -110,7 +117,7 @@ async function letIn(
     credentials.users().some((user) => user.role === role && user.name === name);
   const [known, fresh] = [invited.filter(isKnown), invited.filter((one) => !isKnown(one))];
   for (const { role, name } of known) out.note(`${role} ${name} is known already`);
-  const ask = (asked: Parameters<Desk['invite']>[0]) => desk.invite(asked);
+  const ask = (asked: Parameters<EnrolmentService['invite']>[0]) => enrolment.invite(asked);
   for (const { role, name } of fresh.filter((one) => one.role !== 'node')) {
     const { user, password } = await newPassword(role, name, ask);
     await secrets.tell(user, `${role} ${name}: user ${user}, password ${password}`);
@@ -118,7 +125,7 @@ async function letIn(
   const nodes = fresh.filter(({ role }) => role === 'node');
   if (nodes.length === 0) return;
   out.note('nodes are invited as soon as central is here, whose key they are to trust');
-  await desk.untilKey(signal);
+  await enrolment.untilKey(signal);
   if (signal.aborted) return;
   for (const { name } of nodes)
     await secrets.tell(name, `${IN_ITS_FOLDER} agent --join ${(await inviteNode(name, INVITATION_S, ask)).token}`);

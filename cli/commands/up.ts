@@ -73,7 +73,7 @@ export const command = defineCommand({
     for (const note of model.notes) if (options.camera !== 'synthetic') out.note(`note: ${note}`);
     const configured = (origins.get('broker.listen') ?? 'default') === 'default' ? undefined : settings.broker.listen;
     const broker = await brokerFor(options, configured, settings, stateDir);
-    const isOpen = options.broker !== undefined || broker.guests !== undefined;
+    const isOpen = options.broker !== undefined || broker.remoteAccess !== undefined;
     const cluster = await startCluster({
       ...broker,
       agentEnv: { ...broker.agentEnv, ...nodeEnvironment(settings) },
@@ -103,8 +103,8 @@ export const command = defineCommand({
     const end = AbortSignal.any([signal, relieved.signal]);
     try {
       out.note(`broker: ${cluster.urls.map(hideUserInfo).join(', ')}`);
-      if (cluster.desk !== undefined && broker.guests !== undefined)
-        await inviteSecondMachine(cluster.desk, broker.guests, broker.tls?.ca !== undefined, out.note, {
+      if (cluster.enrolment !== undefined && broker.remoteAccess !== undefined)
+        await inviteSecondMachine(cluster.enrolment, broker.remoteAccess, broker.tls?.ca !== undefined, out.note, {
           file: options.inviteFile,
           folder: join(stateDir, 'broker', 'invited'),
           isTerminal: process.stderr.isTTY === true,

@@ -12,28 +12,28 @@ export interface Check {
   /** One sentence: what was found. */
   readonly text: string;
   /** How to fix it; always there for `warn` and `fail`. */
-  readonly mend?: string;
+  readonly fix?: string;
 }
 
 /** Makes the checks of one area. */
 export function checksOf(area: Area) {
-  const mended =
+  const withFix =
     (status: 'warn' | 'fail') =>
-    (name: string, text: string, mend: string): Check => ({ area, name, status, text, mend });
+    (name: string, text: string, fix: string): Check => ({ area, name, status, text, fix });
   return {
     ok: (name: string, text: string): Check => ({ area, name, status: 'ok', text }),
     skip: (name: string, text: string): Check => ({ area, name, status: 'skip', text }),
-    warn: mended('warn'),
-    fail: mended('fail'),
+    warn: withFix('warn'),
+    fail: withFix('fail'),
   };
 }
 
-/** Lines for people: one for each check, `mend` below it, and how many came out how. */
+/** Lines for people: one for each check, `fix` below it, and how many came out how. */
 export function reportLines(checks: readonly Check[]): string[] {
   const width = Math.max(...checks.map(({ name }) => name.length));
-  const lines = checks.flatMap(({ status, name, text, mend }) => [
+  const lines = checks.flatMap(({ status, name, text, fix }) => [
     `${status.padEnd(4)}  ${name.padEnd(width)}  ${text}`,
-    ...(mend === undefined ? [] : [`${' '.repeat(width + 8)}-> ${mend}`]),
+    ...(fix === undefined ? [] : [`${' '.repeat(width + 8)}-> ${fix}`]),
   ]);
   const count = (status: Status): number => checks.filter((check) => check.status === status).length;
   const skipped = count('skip') === 0 ? '' : `, ${count('skip')} skipped`;

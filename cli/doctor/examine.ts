@@ -55,7 +55,7 @@ async function examineDeployment({ loaded }: ConfigurationLook, signal: AbortSig
     way = await wayIn(undefined, { loaded, id, stateDir: stateDirectory(), log: silentLog, signal });
   } catch (error) {
     const { message, hint = 'correct the file that it names' } = failureOf(error);
-    return [{ area: 'broker', name: 'broker', status: 'fail', text: message, mend: hint }];
+    return [{ area: 'broker', name: 'broker', status: 'fail', text: message, fix: hint }];
   }
   if (way === undefined) return [];
   const { base } = way;
@@ -73,6 +73,6 @@ async function examineDeployment({ loaded }: ConfigurationLook, signal: AbortSig
   } catch (error) {
     if (signal.aborted) throw error;
     const { message, hint = 'look at the log of the broker' } = failureOf(error);
-    return [...checks, { area: 'fleet', name: 'fleet', status: 'fail', text: message, mend: hint }];
+    return [...checks, { area: 'fleet', name: 'fleet', status: 'fail', text: message, fix: hint }];
   }
 }

@@ -143,11 +143,7 @@ function judgeNode(node: NodeFacts, facts: FleetFacts): Check {
     return fail(name, `it ${refused.map(refusalOf).join('; it ')}`, 'fix what it says, then restart its agent');
   const remarks = remarksOf(heartbeat, heardAt ?? now);
   if (remarks.length > 0)
-    return warn(
-      name,
-      remarks.map(([what]) => what).join('; '),
-      [...new Set(remarks.map(([, mend]) => mend))].join('; '),
-    );
+    return warn(name, remarks.map(([what]) => what).join('; '), [...new Set(remarks.map(([, fix]) => fix))].join('; '));
   const free = Math.round(freeMb(node) ?? 0);
   const standing = plans.length === 0 ? '' : `; ${plans.map(planState).join(', ')}`;
   return ok(name, `${plain(info?.hardware ?? 'online')}, ${free} MB free, ${heartbeat.cpu_percent} % busy${standing}`);

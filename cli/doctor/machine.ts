@@ -98,7 +98,7 @@ function judgeTrial(name: string, what: string, then: string, trial: Trial): Che
     case 'ok':
       return ok(name, trial.said);
     case 'failed':
-      return fail(name, `${what} does not work, so ${then}: ${trial.said}`, mendLoading(trial.said) ?? again);
+      return fail(name, `${what} does not work, so ${then}: ${trial.said}`, fixForLoading(trial.said) ?? again);
     case 'silent':
       return fail(name, `${what} gave no answer within ${trial.seconds} s`, 'the machine may be overloaded: try again');
     case 'crashed': {
@@ -114,8 +114,8 @@ function judgeTrial(name: string, what: string, then: string, trial: Trial): Che
   }
 }
 
-/** What mends a native module that does not load, by what the loader says. */
-function mendLoading(said: string): string | undefined {
+/** What fixes a native module that does not load, by what the loader says. */
+function fixForLoading(said: string): string | undefined {
   const glibc = /GLIBC(?:XX)?_[\d.]+/.exec(said)?.[0];
   if (glibc !== undefined) return `the system is too old (it lacks ${glibc}): Debian 12, Ubuntu 22.04 or newer has it`;
   if (/wrong ELF class|Exec format|invalid ELF|incompatible architecture/i.test(said))
@@ -126,11 +126,11 @@ function mendLoading(said: string): string | undefined {
 function judgeMemory({ memoryMb, availableMb, memoryIsLimited }: MachineFacts): Check {
   const limited = memoryIsLimited ? ' (what the control group leaves to it)' : '';
   const text = `${Math.round(availableMb)} of ${Math.round(memoryMb)} MB are available${limited}`;
-  const mend = memoryIsLimited
+  const fix = memoryIsLimited
     ? 'raise the limit (MemoryMax= of the service, --memory of the container), or lower node.memory_mb'
     : 'end what is not needed (a desktop, a browser), or lower node.memory_mb';
-  if (availableMb < MEMORY_MB.least) return fail('memory', text, mend);
-  return availableMb < MEMORY_MB.enough ? warn('memory', text, mend) : ok('memory', text);
+  if (availableMb < MEMORY_MB.least) return fail('memory', text, fix);
+  return availableMb < MEMORY_MB.enough ? warn('memory', text, fix) : ok('memory', text);
 }
 
 /** Only what is less than one expects is worth a line. */
@@ -140,9 +140,8 @@ function judgeCores({ cores, processors }: MachineFacts): Check[] {
 
 function judgeClock({ now, synchronised }: MachineFacts): Check {
   const shown = new Date(now * 1000).toISOString().replace(/\.\d+Z$/, 'Z');
-  const mend =
-    '`timedatectl set-ntp true` sets it from the network; certificates and the times of results depend on it';
-  if (now < EARLIEST) return fail('clock', `the clock says ${shown}, which is in the past`, mend);
-  if (synchronised === false) return warn('clock', `the clock says ${shown}, and follows no time server yet`, mend);
+  const fix = '`timedatectl set-ntp true` sets it from the network; certificates and the times of results depend on it';
+  if (now < EARLIEST) return fail('clock', `the clock says ${shown}, which is in the past`, fix);
+  if (synchronised === false) return warn('clock', `the clock says ${shown}, and follows no time server yet`, fix);
   return ok('clock', shown);
 }

@@ -40,8 +40,8 @@ export function judgeState(facts: StateFacts): Check[] {
 /** Only what is wrong with it is worth a line: `infer`, `verify` and `model calibrate` need it. */
 function judgeTemporary({ temporary: { folder, problem } }: StateFacts): Check[] {
   if (problem === undefined) return [];
-  const mend = 'make the folder, or set TMPDIR to one that this user may write';
-  return [fail('temporary files', `nothing can be written in ${folder}: ${problem}`, mend)];
+  const fix = 'make the folder, or set TMPDIR to one that this user may write';
+  return [fail('temporary files', `nothing can be written in ${folder}: ${problem}`, fix)];
 }
 
 function judgeFolder(facts: StateFacts): Check[] {

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { Allowances } from '../allowances.ts';
 import { TesseraError } from '../errors.ts';
-import { Complaints } from '../log-throttle.ts';
+import { LogThrottle } from '../log-throttle.ts';
 import type { Bus, Log, Message } from '../ports.ts';
 import { peekCbor } from '../protocol/cbor-peek.ts';
 import { partMessage } from '../protocol/messages/part.ts';
@@ -104,7 +104,7 @@ export class Wire {
   /** By sender, the last body in parts that nobody asked for: its id. */
   readonly #refused = new Map<string, string>();
   readonly #only: string | undefined;
-  readonly #complaints: Complaints;
+  readonly #throttledLog: LogThrottle;
   /** Message ids differ between runs of a process too, so that parts of two runs are never put together. */
   readonly #run = randomUUID().slice(0, 8);
   #bodies = 0;
@@ -113,7 +113,7 @@ export class Wire {
     this.#bus = options.bus;
     this.#topics = options.topics;
     this.#self = options.self;
-    this.#complaints = new Complaints(options.log, options.now);
+    this.#throttledLog = new LogThrottle(options.log, options.now);
     this.#now = options.now;
     this.#only = options.only;
     this.#reassembler = new Reassembler(options.limits);
@@ -215,7 +215,7 @@ export class Wire {
     const now = this.#now();
     if (this.#only !== undefined && from !== this.#only) {
       this.counters.dropped += 1;
-      this.#complaints.warn(
+      this.#throttledLog.warn(
         `stranger ${from}`,
         `what ${from} sends is ignored: only ${this.#only} is listened to here`,
       );
@@ -224,14 +224,14 @@ export class Wire {
     if (head !== undefined && this.#gates.get(kind)?.(from, head) === 'unasked') {
       this.counters.dropped += 1;
       if (!this.#unasked.take(from, now))
-        this.#complaints.warn(`unasked ${from}`, `${from} floods: it sends many a ${kind} that nobody asked for`, {
+        this.#throttledLog.warn(`unasked ${from}`, `${from} floods: it sends many a ${kind} that nobody asked for`, {
           from,
         });
       return false;
     }
     if (this.#useless.has(from, now)) return true;
     this.counters.dropped += 1;
-    this.#complaints.warn(`useless ${from}`, `${from} sends so much of no use that it is not decoded for now`, {
+    this.#throttledLog.warn(`useless ${from}`, `${from} sends so much of no use that it is not decoded for now`, {
       from,
     });
     return false;
@@ -279,7 +279,7 @@ export class Wire {
 
   #refuse(from: string, why: string): void {
     this.counters.invalid += 1;
-    this.#complaints.warn(from, `a message was refused: ${why}`, { from });
+    this.#throttledLog.warn(from, `a message was refused: ${why}`, { from });
   }
 }
 

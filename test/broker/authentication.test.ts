@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Admission } from '../../broker/authentication.ts';
+import { Authentication } from '../../broker/authentication.ts';
 import type { Identity } from '../../broker/policy.ts';
 
 // Lost if these fail: strangers in the cluster, or one node thrown out by whoever takes its client id.
@@ -11,7 +11,7 @@ const USERS: Record<string, Identity> = {
 };
 const credentials = { verify: (user: string, password: string) => (password === 'right' ? USERS[user] : undefined) };
 const admission = (anonymous: 'loopback' | 'never' = 'loopback', store: typeof credentials | undefined = credentials) =>
-  new Admission({ base: 'tessera', anonymous, credentials: store });
+  new Authentication({ base: 'tessera', anonymous, credentials: store });
 const from = (user?: string, password = 'right', clientId = 'x', trusted = false) => ({
   clientId,
   trusted,
@@ -19,7 +19,7 @@ const from = (user?: string, password = 'right', clientId = 'x', trusted = false
   password,
 });
 
-describe('Admission', () => {
+describe('Authentication', () => {
   it('lets in whom the credentials know', () => {
     expect(admission().admit(from('pi-1'))).toEqual({ identity: USERS['pi-1'] });
   });
@@ -36,14 +36,18 @@ describe('Admission', () => {
   });
 
   it('does not ask for what nobody keeps: without credentials a user name of this machine is not checked', () => {
-    const open = new Admission({ base: 'tessera', anonymous: 'loopback' });
+    const open = new Authentication({ base: 'tessera', anonymous: 'loopback' });
     expect(open.admit(from('mosquitto', 'any', 'x', true))).toEqual({ identity: { role: 'local' } });
     expect(open.admit(from('mosquitto', 'any', 'x', false))).toMatchObject({ returnCode: 5 });
   });
 
   it('takes a certificate for who somebody is, before any user name, unless he was thrown out', () => {
     const isRevoked = (user: string) => user === 'pi-2';
-    const door = new Admission({ base: 'tessera', anonymous: 'loopback', credentials: { ...credentials, isRevoked } });
+    const door = new Authentication({
+      base: 'tessera',
+      anonymous: 'loopback',
+      credentials: { ...credentials, isRevoked },
+    });
     const by = (certificate: string) => door.admit({ ...from('central'), certificate, trusted: true });
     expect(by('pi-1')).toEqual({ identity: USERS['pi-1'] });
     expect(by('viewer-anna')).toEqual({ identity: { role: 'viewer', name: 'anna' } });
@@ -53,7 +57,7 @@ describe('Admission', () => {
   });
 
   it('lets this process in, whoever else needs a password', () => {
-    const inside = { ...from(undefined, '', 'desk', true), inside: true };
+    const inside = { ...from(undefined, '', 'enrolment', true), inside: true };
     expect(admission('never').admit(inside)).toEqual({ identity: { role: 'local' } });
   });
 

@@ -2,7 +2,7 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it, onTestFinished } from 'vitest';
-import { GuestStore, type StoredSession } from '../../broker/client-session-store.ts';
+import { ClientSessionStore, type StoredSession } from '../../broker/client-session-store.ts';
 import { smallDisk } from '../support/small-disk.ts';
 
 // Lost if these fail: an app that asked for a session finds none after the broker was killed, and misses results that
@@ -14,15 +14,15 @@ afterEach(() => {
 });
 
 function folder(): string {
-  const made = mkdtempSync(join(tmpdir(), 'tessera-guests-'));
+  const made = mkdtempSync(join(tmpdir(), 'tessera-sessions-'));
   folders.push(made);
   return join(made, 'sessions');
 }
 
 function open(at: string, sessions = 100) {
   const faults: string[] = [];
-  const opened = GuestStore.open(at, { sessions, bytes: 1e6 }, (text) => faults.push(text));
-  return { store: opened?.store as GuestStore, found: opened?.found ?? [], faults };
+  const opened = ClientSessionStore.open(at, { sessions, bytes: 1e6 }, (text) => faults.push(text));
+  return { store: opened?.store as ClientSessionStore, found: opened?.found ?? [], faults };
 }
 
 const RESULT = 'tessera/result/front/1';

@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, describe, expect, it, onTestFinished } from 'vitest';
-import { type KeptFrame, readRecords, recordHead } from '../../broker/message-records.ts';
-import { FrameStore } from '../../broker/message-store.ts';
+import { type MessageRecord, readRecords, recordHead } from '../../broker/message-records.ts';
+import { MessageStore } from '../../broker/message-store.ts';
 import { smallDisk } from '../support/small-disk.ts';
 
 // Lost if these fail: frames that cameras were told are safe are gone after a crash of the broker, or fill its disk.
@@ -20,7 +20,7 @@ function folder(): string {
   return join(made, 'frames');
 }
 
-const frame = (number: number, bytes = 10, topic = 'tessera/input/front'): KeptFrame => ({
+const frame = (number: number, bytes = 10, topic = 'tessera/input/front'): MessageRecord => ({
   number,
   time: 1_000 + number,
   messageId: number % 65_536,
@@ -30,7 +30,7 @@ const frame = (number: number, bytes = 10, topic = 'tessera/input/front'): KeptF
 
 function open(at: string, bytes = 1e6) {
   const faults: string[] = [];
-  const { store, found } = FrameStore.open(at, bytes, (text) => faults.push(text));
+  const { store, found } = MessageStore.open(at, bytes, (text) => faults.push(text));
   return { store, found, faults, open: found.filter(({ state }) => state !== 'done') };
 }
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { PacketMeter } from '../../broker/packet-limit.ts';
+import { PacketLimit } from '../../broker/packet-limit.ts';
 
 // Lost if these fail: one client can make the broker hold 256 MB, or a harmless client is thrown out.
 
@@ -14,7 +14,7 @@ function publish(bytes: number): Buffer {
 }
 
 /** Feeds a stream in chunks of the given sizes; the first fault. */
-function feed(meter: PacketMeter, stream: Uint8Array, sizes: Iterator<number>): string | undefined {
+function feed(meter: PacketLimit, stream: Uint8Array, sizes: Iterator<number>): string | undefined {
   for (let at = 0; at < stream.length; ) {
     const size = Math.max(1, sizes.next().value as number);
     const fault = meter.feed(stream.subarray(at, at + size));
@@ -24,14 +24,14 @@ function feed(meter: PacketMeter, stream: Uint8Array, sizes: Iterator<number>): 
   return undefined;
 }
 
-describe('PacketMeter', () => {
+describe('PacketLimit', () => {
   it('lets packets up to the limit through, however the stream is cut', () => {
     const packets = fc.array(fc.nat(20_000), { minLength: 1, maxLength: 6 });
     fc.assert(
       fc.property(packets, fc.infiniteStream(fc.nat(9000)), (payloads, sizes) => {
         const stream = Buffer.concat(payloads.map(publish));
         const largest = Math.max(...payloads.map((size) => publish(size).length));
-        expect(feed(new PacketMeter(largest), stream, sizes)).toBeUndefined();
+        expect(feed(new PacketLimit(largest), stream, sizes)).toBeUndefined();
       }),
     );
   });
@@ -40,7 +40,7 @@ describe('PacketMeter', () => {
     fc.assert(
       fc.property(fc.array(fc.nat(300), { maxLength: 4 }), (payloads) => {
         const before = Buffer.concat([...payloads.map(publish), Buffer.alloc(0)]);
-        const meter = new PacketMeter(400);
+        const meter = new PacketLimit(400);
         for (const byte of before) expect(meter.feed(Uint8Array.of(byte))).toBeUndefined();
         const header = publish(500).subarray(0, 3);
         expect(meter.feed(header.subarray(0, 2))).toBeUndefined();
@@ -50,10 +50,10 @@ describe('PacketMeter', () => {
   });
 
   it('knows from the first bytes, before the packet has come', () => {
-    expect(new PacketMeter(1_000_000).feed(publish(2_000_000).subarray(0, 4))).toContain('the limit is 1000000');
+    expect(new PacketLimit(1_000_000).feed(publish(2_000_000).subarray(0, 4))).toContain('the limit is 1000000');
   });
 
   it('refuses a length of more than four bytes (MQTT 3.1.1 section 2.2.3)', () => {
-    expect(new PacketMeter(2 ** 30).feed(Uint8Array.of(0x30, 0x80, 0x80, 0x80, 0x80))).toContain('four bytes');
+    expect(new PacketLimit(2 ** 30).feed(Uint8Array.of(0x30, 0x80, 0x80, 0x80, 0x80))).toContain('four bytes');
   });
 });

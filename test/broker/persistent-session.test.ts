@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type KeptMessage, KeptSession } from '../../broker/persistent-session.ts';
+import { PersistentSession, type QueuedMessage } from '../../broker/persistent-session.ts';
 
 // Lost if these fail: frames that the broker acknowledged vanish while central restarts, or fill its memory.
 
-const message = (brokerCounter: number, bytes = 1): KeptMessage => ({
+const message = (brokerCounter: number, bytes = 1): QueuedMessage => ({
   brokerCounter,
   topic: 't',
   payload: Buffer.alloc(bytes - 1),
@@ -20,7 +20,7 @@ interface Carrier {
 }
 
 /** Everything that waits, handed over to `reader`. */
-async function catchUp(session: KeptSession<KeptMessage>, reader: object): Promise<Carrier[]> {
+async function catchUp(session: PersistentSession<QueuedMessage>, reader: object): Promise<Carrier[]> {
   const all: Carrier[] = [];
   for await (const { brokerCounter } of session.begin(reader, atOnce)) {
     const carrier: Carrier = { brokerCounter, dup: false };
@@ -35,7 +35,7 @@ const counters = (carriers: readonly Carrier[]): number[] => carriers.map(({ bro
 
 describe('a kept session', () => {
   it('hands over what came while nobody was there, in order, and forgets what is acknowledged', async () => {
-    const session = new KeptSession({ messages: 10, bytes: 1000 });
+    const session = new PersistentSession({ messages: 10, bytes: 1000 });
     for (const counter of [3, 5, 8]) session.keep('front', message(counter));
     const first = {};
     const had = await catchUp(session, first);
@@ -48,7 +48,7 @@ describe('a kept session', () => {
   });
 
   it('is bounded (1): who floods pushes out messages of his own', () => {
-    const session = new KeptSession({ messages: 100, bytes: 10 });
+    const session = new PersistentSession({ messages: 100, bytes: 10 });
     expect(session.keep('side', message(1, 2))).toBe(0);
     for (let counter = 2; counter < 6; counter++) expect(session.keep('front', message(counter, 2))).toBe(0);
     expect(session.keep('front', message(6, 3))).toBe(2);
@@ -59,7 +59,7 @@ describe('a kept session', () => {
   });
 
   it('is bounded (1) in messages, and many small ones push out no large one of another', () => {
-    const session = new KeptSession({ messages: 10, bytes: 1000 });
+    const session = new PersistentSession({ messages: 10, bytes: 1000 });
     expect(session.keep('front', message(1, 300))).toBe(0);
     let dropped = 0;
     for (let counter = 2; counter < 50; counter++) dropped += session.keep('side', message(counter, 1));
@@ -70,7 +70,7 @@ describe('a kept session', () => {
   });
 
   it('lets nothing pass those that wait (2), and nothing twice (3)', async () => {
-    const session = new KeptSession({ messages: 10, bytes: 1000 });
+    const session = new PersistentSession({ messages: 10, bytes: 1000 });
     session.keep('front', message(1));
     session.keep('front', message(2));
     const reader = {};
@@ -89,7 +89,7 @@ describe('a kept session', () => {
   });
 
   it('is acknowledged by its reader only (4)', async () => {
-    const session = new KeptSession({ messages: 10, bytes: 1000 });
+    const session = new PersistentSession({ messages: 10, bytes: 1000 });
     session.keep('front', message(1));
     const [first, second] = [{}, {}];
     const [had] = await catchUp(session, first);
@@ -103,7 +103,7 @@ describe('a kept session', () => {
   });
 
   it('ends a wait for somebody who is gone', async () => {
-    const session = new KeptSession({ messages: 10, bytes: 1000 });
+    const session = new PersistentSession({ messages: 10, bytes: 1000 });
     session.keep('front', message(1));
     const reader = {};
     const waiting = session.begin(reader, atOnce);
@@ -128,14 +128,14 @@ describe('a kept session', () => {
   it('loses nothing but what it says it dropped, in any order of events', async () => {
     await fc.assert(
       fc.asyncProperty(steps, fc.integer({ min: 1, max: 8 }), async (all, messages) => {
-        const session = new KeptSession({ messages, bytes: 1000 });
+        const session = new PersistentSession({ messages, bytes: 1000 });
         let counter = 0;
         let dropped = 0;
         const acknowledged = new Set<number>();
         const handedBefore = new Set<number>();
         const emits: number[] = [];
         let reader: object | undefined;
-        let waiting: AsyncGenerator<KeptMessage> | undefined;
+        let waiting: AsyncGenerator<QueuedMessage> | undefined;
         let handed: Carrier[] = [];
         const hand = (brokerCounter: number): void => {
           const carrier: Carrier = { brokerCounter, dup: false };

@@ -1,15 +1,15 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { Retained } from '../../broker/retained-quota.ts';
+import { RetainedQuota } from '../../broker/retained-quota.ts';
 
 const LIMITS = { topics: 40, bytes: 4000 };
 
-describe('Retained', () => {
+describe('RetainedQuota', () => {
   it('never counts more than the limits, nor more than a quarter for one owner, whatever is published', () => {
     const one = fc.record({ owner: fc.nat(9), topic: fc.nat(80), bytes: fc.nat(300) });
     fc.assert(
       fc.property(fc.array(one, { maxLength: 300 }), (messages) => {
-        const retained = new Retained(LIMITS);
+        const retained = new RetainedQuota(LIMITS);
         const kept = new Map<string, { owner: string; bytes: number }>();
         for (const { owner, topic, bytes } of messages) {
           const [name, path] = [`o${owner}`, `t${topic}`];
@@ -26,7 +26,7 @@ describe('Retained', () => {
   });
 
   it('leaves room for others when one owner is full, and takes what replaces the old', () => {
-    const retained = new Retained(LIMITS);
+    const retained = new RetainedQuota(LIMITS);
     for (let k = 0; k < 20; k++) expect(retained.keep('bad', `x${k}`, 10)).toBe(k < 10);
     expect(retained.keep('bad', 'x3', 10)).toBe(true);
     expect(retained.keep('bad', 'x3', 2000)).toBe(false);

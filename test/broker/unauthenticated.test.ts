@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events';
 import type { Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { Waiting } from '../../broker/unauthenticated.ts';
+import { UnauthenticatedConnections } from '../../broker/unauthenticated.ts';
 
 // Lost if these fail: whoever opens sockets and says nothing shuts everybody else out of the broker.
 
@@ -30,7 +30,7 @@ const socket = (address: string, port: number) => new FakeSocket(address, port) 
 
 function waiting() {
   const closed: string[] = [];
-  const made = new Waiting((remote) => closed.push(remote), LIMITS);
+  const made = new UnauthenticatedConnections((remote) => closed.push(remote), LIMITS);
   const add = (address: string, port: number) => {
     const one = socket(address, port);
     made.add(one);

@@ -270,7 +270,7 @@ describe('of two centrals', () => {
     await broker.restart();
     const right = await standby(scene, 'right');
     await right.printed(/central is online/);
-    relay.mend();
+    relay.repair();
     await left.printed(/standing by .*central right is active/);
     const ids = await filming;
     await allEnd(scene, await film(scene, 'late', 10, 40));

@@ -46,7 +46,7 @@ async function broker(options: Partial<BrokerOptions> = {}): Promise<string> {
 }
 
 describe('tessera doctor', () => {
-  it('finds nothing to mend in a deployment that is well, and a node that hangs at once', async () => {
+  it('finds nothing to fix in a deployment that is well, and a node that hangs at once', async () => {
     const env = { STATE_DIRECTORY: join(folder, 'up') };
     const up = new RunningCli(['up', '--nodes', '1', '--camera', 'none'], { env });
     onTestFinished(() => void up.child.kill('SIGKILL'));
@@ -78,7 +78,7 @@ describe('tessera doctor', () => {
   it('says that a broker that was named does not answer, and what is well nevertheless', async () => {
     const { code, named } = await doctor(['--broker', 'mqtt://127.0.0.1:9']);
     expect(code).toBe(1);
-    expect(named('broker')).toMatchObject({ status: 'fail', mend: expect.stringContaining('start the broker') });
+    expect(named('broker')).toMatchObject({ status: 'fail', fix: expect.stringContaining('start the broker') });
     expect(named('onnx runtime')?.status).toBe('ok');
     expect((await doctor(['--local'])).code).toBe(0);
   });
@@ -181,7 +181,7 @@ describe('tessera doctor at Mosquitto', () => {
     const check = (await doctor(['--broker', mosquitto.url])).named('round trip')!;
     // Systems that acknowledge at once hide it.
     if (check.status === 'ok') return skip(`this system does not hold packets back: ${check.text}`);
-    expect(check).toMatchObject({ status: 'warn', mend: expect.stringContaining('set_tcp_nodelay true') });
+    expect(check).toMatchObject({ status: 'warn', fix: expect.stringContaining('set_tcp_nodelay true') });
   });
 
   it('finds its packet limit and that it keeps nothing', async ({ skip }) => {

@@ -47,7 +47,7 @@ test.each(SEEDS)(
     expect(problems).toEqual([]);
     expect(answers).toHaveLength(FRAMES);
     expect(Object.keys(faults).length).toBeGreaterThan(3);
-    await cluster.mend();
+    await cluster.repair();
   },
 );
 
@@ -58,7 +58,7 @@ test('with no node left central computes everything itself, and shares again whe
   const alone = await film(10, 2);
   expect(nodesOf(alone)).toEqual(['central']);
   expect(answers).toHaveLength(30);
-  await cluster.mend();
+  await cluster.repair();
 });
 
 test('a camera that does not wait gets what is there at its deadline, and is told what is missing', async () => {
@@ -67,7 +67,7 @@ test('a camera that does not wait gets what is there at its deadline, and is tol
   for (const { process } of frozen) process.child.kill('SIGSTOP');
   const answers: Answer[] = [];
   for (let i = 0; i < 20; i++) answers.push(await cluster.send(filling, i % cluster.pictures));
-  await cluster.mend();
+  await cluster.repair();
   const degraded = answers.filter(({ result }) => result.status === 'degraded');
   expect(degraded.length).toBeGreaterThan(0);
   for (const { result } of degraded) {

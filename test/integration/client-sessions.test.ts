@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import mqtt, { type IPublishPacket, type MqttClient } from 'mqtt';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { BrokerOptions } from '../../broker/broker.ts';
-import { GuestStore } from '../../broker/client-session-store.ts';
-import { GUEST_LIMITS } from '../../broker/client-sessions.ts';
+import { ClientSessionStore } from '../../broker/client-session-store.ts';
+import { CLIENT_SESSION_LIMITS } from '../../broker/client-sessions.ts';
 import type { Identity } from '../../broker/policy.ts';
 import { joinPassword } from '../../shared/config/join.ts';
 import { localBroker } from '../support/local-broker.ts';
@@ -21,7 +21,7 @@ afterEach(async () => {
 
 const broker = (options: Partial<BrokerOptions> = {}) => localBroker(stops, options);
 
-interface Guest {
+interface Client {
   readonly client: MqttClient;
   readonly present: boolean;
   readonly packets: IPublishPacket[];
@@ -29,7 +29,7 @@ interface Guest {
   texts(): string[];
 }
 
-async function guest(url: string, clientId: string, more: object = {}): Promise<Guest> {
+async function connect(url: string, clientId: string, more: object = {}): Promise<Client> {
   const client = mqtt.connect(url, { clientId, clean: false, protocolVersion: 4, reconnectPeriod: 0, ...more });
   stops.push(() => client.end(true));
   const packets: IPublishPacket[] = [];
@@ -55,7 +55,7 @@ async function guest(url: string, clientId: string, more: object = {}): Promise<
 }
 
 const RESULT = 'tessera/result/front/scenes';
-const say = async ({ client }: Guest, count: number, topic = RESULT): Promise<string[]> => {
+const say = async ({ client }: Client, count: number, topic = RESULT): Promise<string[]> => {
   const texts = Array.from({ length: count }, (_, i) => `${topic} ${i}`);
   for (const text of texts) await client.publishAsync(topic, text, { qos: 1 });
   return texts;
@@ -64,15 +64,15 @@ const say = async ({ client }: Guest, count: number, topic = RESULT): Promise<st
 describe('a client that asks for a session', () => {
   it('finds it again, with its subscriptions and what came with QoS 1 meanwhile', async () => {
     const { url } = await broker();
-    const central = await guest(url, 'sayer', { clean: true });
-    const first = await guest(url, 'app');
+    const central = await connect(url, 'sayer', { clean: true });
+    const first = await connect(url, 'app');
     expect(first.present).toBe(false);
     await first.client.subscribeAsync('tessera/result/front/#', { qos: 1 });
     await first.client.endAsync();
     const texts = await say(central, 3);
     texts.push(...(await say(central, 3, `${RESULT}/label`)));
     await central.client.publishAsync(RESULT, 'QoS 0', { qos: 0 });
-    const second = await guest(url, 'app');
+    const second = await connect(url, 'app');
     expect(second.present).toBe(true);
     await second.until(6);
     texts.push(...(await say(central, 2)));
@@ -81,7 +81,7 @@ describe('a client that asks for a session', () => {
     expect(second.packets.map(({ qos }) => qos)).toEqual(texts.map(() => 1));
     await second.client.endAsync();
     // All of it was acknowledged.
-    const third = await guest(url, 'app');
+    const third = await connect(url, 'app');
     texts.splice(0, texts.length, ...(await say(central, 1)));
     await third.until(1);
     expect(third.texts()).toEqual(texts);
@@ -89,15 +89,15 @@ describe('a client that asks for a session', () => {
 
   it('gets again what it has not acknowledged, marked as such', async () => {
     const { url } = await broker();
-    const central = await guest(url, 'sayer', { clean: true });
-    const first = await guest(url, 'app');
+    const central = await connect(url, 'sayer', { clean: true });
+    const first = await connect(url, 'app');
     await first.client.subscribeAsync(RESULT, { qos: 1 });
     first.client.handleMessage = () => {};
     const texts = await say(central, 1);
     await first.until(1);
     first.client.stream.destroy();
     await once(first.client as unknown as EventEmitter, 'close');
-    const second = await guest(url, 'app');
+    const second = await connect(url, 'app');
     await second.until(1);
     expect(second.texts()).toEqual(texts);
     expect(second.packets[0]?.dup).toBe(true);
@@ -105,15 +105,15 @@ describe('a client that asks for a session', () => {
 
   it('ends it by a clean one', async () => {
     const { url } = await broker();
-    const central = await guest(url, 'sayer', { clean: true });
-    const first = await guest(url, 'app');
+    const central = await connect(url, 'sayer', { clean: true });
+    const first = await connect(url, 'app');
     await first.client.subscribeAsync(RESULT, { qos: 1 });
     await first.client.endAsync();
     await say(central, 3);
-    const clean = await guest(url, 'app', { clean: true });
+    const clean = await connect(url, 'app', { clean: true });
     expect(clean.present).toBe(false);
     await clean.client.endAsync();
-    const again = await guest(url, 'app');
+    const again = await connect(url, 'app');
     expect(again.present).toBe(false);
     await again.client.subscribeAsync(RESULT, { qos: 1 });
     const texts = await say(central, 1);
@@ -124,11 +124,11 @@ describe('a client that asks for a session', () => {
 
 describe('what is kept', () => {
   it('is bounded in one session and in all, the oldest is dropped, and that is said', async () => {
-    const guests = { ...GUEST_LIMITS, messages: 10, messageBytes: 10_000, bytes: 15_000 };
-    const { broker: running, log, url } = await broker({ guests });
-    const central = await guest(url, 'sayer', { clean: true });
+    const clientSessions = { ...CLIENT_SESSION_LIMITS, messages: 10, messageBytes: 10_000, bytes: 15_000 };
+    const { broker: running, log, url } = await broker({ clientSessions });
+    const central = await connect(url, 'sayer', { clean: true });
     for (const id of ['app-1', 'app-2']) {
-      const app = await guest(url, id);
+      const app = await connect(url, id);
       await app.client.subscribeAsync(RESULT, { qos: 1 });
       await app.client.endAsync();
     }
@@ -137,7 +137,7 @@ describe('what is kept', () => {
     expect(running.counters.droppedForSessions).toBe(60 - 15);
     const had = [];
     for (const id of ['app-1', 'app-2']) {
-      const app = await guest(url, id);
+      const app = await connect(url, id);
       await app.until(7);
       had.push(...app.texts());
     }
@@ -145,18 +145,18 @@ describe('what is kept', () => {
   });
 
   it('ends after its time', async () => {
-    const { log, url } = await broker({ guests: { ...GUEST_LIMITS, ms: 50 } });
-    const app = await guest(url, 'app');
+    const { log, url } = await broker({ clientSessions: { ...CLIENT_SESSION_LIMITS, ms: 50 } });
+    const app = await connect(url, 'app');
     await app.client.subscribeAsync(RESULT, { qos: 1 });
     await app.client.endAsync();
     await log.line(/its session has ended/);
-    expect((await guest(url, 'app')).present).toBe(false);
+    expect((await connect(url, 'app')).present).toBe(false);
   });
 
   it('gives its place to a newcomer when its client has been away longest; those that are here keep theirs', async () => {
-    const { log, url } = await broker({ guests: { ...GUEST_LIMITS, sessions: 2 } });
+    const { log, url } = await broker({ clientSessions: { ...CLIENT_SESSION_LIMITS, sessions: 2 } });
     const open = async (id: string) => {
-      const app = await guest(url, id);
+      const app = await connect(url, id);
       await app.client.subscribeAsync(RESULT, { qos: 1 });
       return app;
     };
@@ -167,7 +167,7 @@ describe('what is kept', () => {
     const four = await open('four');
     expect(await log.line(/a session is not kept: 2 are/)).toContain('four');
     for (const app of [two, three, four]) await app.client.endAsync();
-    expect([(await guest(url, 'three')).present, (await guest(url, 'four')).present]).toEqual([true, false]);
+    expect([(await connect(url, 'three')).present, (await connect(url, 'four')).present]).toEqual([true, false]);
   });
 
   it('is not taken by somebody who goes while his password is checked, or else a few of those take all places', async () => {
@@ -186,7 +186,7 @@ describe('what is kept', () => {
         });
       },
     };
-    const limits = { guests: { ...GUEST_LIMITS, sessions: 1 }, maximumConnections: 2 };
+    const limits = { clientSessions: { ...CLIENT_SESSION_LIMITS, sessions: 1 }, maximumConnections: 2 };
     const { url } = await broker({ credentials, anonymous: 'never', ...limits });
     const anna = { username: 'viewer-anna', password: 'right' };
     const ghost = mqtt.connect(url, {
@@ -202,12 +202,12 @@ describe('what is kept', () => {
     ghost.stream.destroy();
     await once(ghost as unknown as EventEmitter, 'close');
     // The broker has seen that end when it has answered somebody who came later.
-    await (await guest(url, 'other', { ...anna, clean: true })).client.endAsync();
+    await (await connect(url, 'other', { ...anna, clean: true })).client.endAsync();
     check(true);
-    const app = await guest(url, 'app', anna);
+    const app = await connect(url, 'app', anna);
     await app.client.subscribeAsync(RESULT, { qos: 1 });
     await app.client.endAsync();
-    expect((await guest(url, 'app', anna)).present).toBe(true);
+    expect((await connect(url, 'app', anna)).present).toBe(true);
   });
 
   it("is its user's: nobody else reads it under the same client id, and it goes with him when he is thrown out", async () => {
@@ -221,21 +221,21 @@ describe('what is kept', () => {
     };
     const { broker: running, url } = await broker({ credentials, anonymous: 'never' });
     const as = (username: string) => ({ username, password: 'right' });
-    const central = await guest(url, 'sayer', { clean: true, ...as('central') });
+    const central = await connect(url, 'sayer', { clean: true, ...as('central') });
     const leave = async () => {
-      const anna = await guest(url, 'app', as('viewer-anna'));
+      const anna = await connect(url, 'app', as('viewer-anna'));
       await anna.client.subscribeAsync('tessera/#', { qos: 1 });
       await anna.client.endAsync();
       await say(central, 2, 'tessera/stats');
     };
     await leave();
-    const other = await guest(url, 'app', as('camera-front'));
+    const other = await connect(url, 'app', as('camera-front'));
     expect(other.present).toBe(false);
     await other.client.endAsync();
-    expect((await guest(url, 'app', as('viewer-anna'))).present).toBe(false);
+    expect((await connect(url, 'app', as('viewer-anna'))).present).toBe(false);
     await leave();
     running.expel('viewer-anna');
-    expect((await guest(url, 'app', as('viewer-anna'))).present).toBe(false);
+    expect((await connect(url, 'app', as('viewer-anna'))).present).toBe(false);
   });
 
   it('is nothing that its client has no right to, though it asked for it together with what it may read', async () => {
@@ -246,14 +246,14 @@ describe('what is kept', () => {
     const credentials = { verify: (user: string) => USERS[user] };
     const { url } = await broker({ credentials, anonymous: 'never' });
     const as = (username: string) => ({ username, password: 'any' });
-    const central = await guest(url, 'sayer', { clean: true, ...as('central') });
-    const first = await guest(url, 'app', as('camera-front'));
+    const central = await connect(url, 'sayer', { clean: true, ...as('central') });
+    const first = await connect(url, 'app', as('camera-front'));
     const asked = { 'tessera/result/side/#': { qos: 1 }, 'tessera/result/front/#': { qos: 1 } } as const;
     await first.client.subscribeAsync(asked).catch(() => {});
     await first.client.endAsync();
     await say(central, 2, 'tessera/result/side/scenes');
     const texts = await say(central, 1);
-    const again = await guest(url, 'app', as('camera-front'));
+    const again = await connect(url, 'app', as('camera-front'));
     expect(again.present).toBe(true);
     await again.until(1);
     expect(again.texts()).toEqual(texts);
@@ -261,8 +261,8 @@ describe('what is kept', () => {
 
   it('is never a frame or what nodes and central say to each other', async () => {
     const { url } = await broker();
-    const central = await guest(url, 'sayer', { clean: true });
-    const app = await guest(url, 'app');
+    const central = await connect(url, 'sayer', { clean: true });
+    const app = await connect(url, 'app');
     await app.client.subscribeAsync('#', { qos: 1 });
     await app.client.endAsync();
     for (const topic of [
@@ -272,7 +272,7 @@ describe('what is kept', () => {
     ])
       await say(central, 2, topic);
     const texts = await say(central, 1);
-    const again = await guest(url, 'app');
+    const again = await connect(url, 'app');
     await again.until(1);
     texts.push(...(await say(central, 1, 'tessera/input/front')));
     await again.until(2);
@@ -282,7 +282,7 @@ describe('what is kept', () => {
 
 describe('a broker with a folder', () => {
   const restarted = async () => {
-    const framesFolder = await mkdtemp(join(tmpdir(), 'tessera-guests-'));
+    const framesFolder = await mkdtemp(join(tmpdir(), 'tessera-sessions-'));
     stops.push(() => rm(framesFolder, { recursive: true, force: true }));
     const { broker: first, url } = await broker({ framesFolder });
     const again = async (meanwhile = () => {}) => {
@@ -295,22 +295,22 @@ describe('a broker with a folder', () => {
 
   it('has every session after a restart: what waited, and what comes before the client is back', async () => {
     const { url, again } = await restarted();
-    const app = await guest(url, 'app');
+    const app = await connect(url, 'app');
     await app.client.subscribeAsync(RESULT, { qos: 1 });
     // It has this, and does not say so.
     app.client.handleMessage = () => {};
-    const central = await guest(url, 'sayer', { clean: true });
+    const central = await connect(url, 'sayer', { clean: true });
     const texts = await say(central, 2);
     await app.until(1);
     app.client.end(true);
     const { url: at } = await again();
-    texts.push(...(await say(await guest(at, 'sayer', { clean: true }), 2)));
-    const back = await guest(at, 'app');
+    texts.push(...(await say(await connect(at, 'sayer', { clean: true }), 2)));
+    const back = await connect(at, 'app');
     expect(back.present).toBe(true);
     await back.until(4);
     expect(back.texts()).toEqual(texts);
     expect(back.packets.map(({ dup }) => dup)).toEqual([true, expect.any(Boolean), false, false]);
-    texts.push(...(await say(await guest(at, 'sayer', { clean: true }), 1)));
+    texts.push(...(await say(await connect(at, 'sayer', { clean: true }), 1)));
     await back.until(5);
     expect(back.texts()).toEqual(texts);
   });
@@ -321,15 +321,19 @@ describe('a broker with a folder', () => {
     const folder = join(framesFolder, 'sessions', `tessera-${hostname}-${port}`);
     const subscriptions = [{ topic: RESULT, qos: 1 }];
     const { url: at, log } = await again(() => {
-      const { store } = GuestStore.open(folder, GUEST_LIMITS, () => {})!;
-      for (const [id, ago] of Object.entries({ old: GUEST_LIMITS.ms, late: GUEST_LIMITS.ms - 500, fresh: 1000 }))
+      const { store } = ClientSessionStore.open(folder, CLIENT_SESSION_LIMITS, () => {})!;
+      for (const [id, ago] of Object.entries({
+        old: CLIENT_SESSION_LIMITS.ms,
+        late: CLIENT_SESSION_LIMITS.ms - 500,
+        fresh: 1000,
+      }))
         store.begin().write({ id, owner: 'local', subscriptions, awaySince: Date.now() - ago });
       store.close();
     });
     expect(await log.line(/sessions of an earlier run/)).toMatch(/"?sessions"?[:=] ?2.*"?old"?[:=] ?1/);
     await log.line(/its session has ended.*late/);
     const present = [];
-    for (const id of ['old', 'late', 'fresh']) present.push((await guest(at, id)).present);
+    for (const id of ['old', 'late', 'fresh']) present.push((await connect(at, id)).present);
     expect(present).toEqual([false, false, true]);
   });
 });

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { freePort } from '../../bench/testbed/mosquitto.ts';
 import { type RunningBroker, startBroker } from '../../broker/broker.ts';
 import { type Credentials, createCredentials } from '../../broker/credentials.ts';
-import { Desk } from '../../broker/enrolment-service.ts';
+import { EnrolmentService } from '../../broker/enrolment-service.ts';
 import type { Role } from '../../broker/policy.ts';
 import { inviteNode, newPassword } from '../../cli/invite.ts';
 import { enrol, type Membership, readMembership } from '../../node-agent/enrolment.ts';
@@ -31,9 +31,9 @@ let folder: string;
 let url: string;
 let broker: RunningBroker;
 let credentials: Credentials;
-let desk: Desk;
+let enrolment: EnrolmentService;
 let log: RecordingLog;
-/** Unix seconds, for credentials and desk. */
+/** Unix seconds, for credentials and enrolment. */
 let now: number;
 let clients = 0;
 
@@ -47,17 +47,17 @@ afterEach(async () => {
   for (const stop of stops.splice(0).reverse()) await stop();
 });
 
-/** Broker and desk; only those with a password come in. */
+/** Broker and enrolment; only those with a password come in. */
 async function open(listen = 'mqtt://127.0.0.1:0'): Promise<void> {
   log = recordingLog();
   credentials = await createCredentials(join(folder, 'broker'), () => now);
   broker = await startBroker({ listen: [listen], anonymous: 'never', credentials, log });
   url = broker.urls[0]!;
-  desk = new Desk({ broker, credentials, base: 'tessera', server: url, log, now: () => now });
-  await desk.start();
+  enrolment = new EnrolmentService({ broker, credentials, base: 'tessera', server: url, log, now: () => now });
+  await enrolment.start();
   stops.push(
     () => broker.stop(),
-    () => desk.stop(),
+    () => enrolment.stop(),
   );
 }
 
@@ -67,12 +67,12 @@ async function centralIsHere(): Promise<string> {
   const central = await connectBusOver({ openStream, clientId: 'tessera-central', log: silentLog });
   await central.publish(t.centralKey('central'), publicKey, { qos: 1, retain: true });
   await central.stop();
-  await desk.untilKey(AbortSignal.timeout(5000));
+  await enrolment.untilKey(AbortSignal.timeout(5000));
   return publicKey;
 }
 
 async function invitation(name = 'pi-1', expiresS = 60): Promise<Invitation> {
-  const { token } = await inviteNode(name, expiresS, (asked) => desk.invite(asked));
+  const { token } = await inviteNode(name, expiresS, (asked) => enrolment.invite(asked));
   return readJoinToken(token);
 }
 
@@ -141,7 +141,7 @@ describe('an invitation', () => {
       message: expect.stringContaining('expired at'),
     });
     const withdrawn = await invitation();
-    await desk.revoke('node', 'pi-1');
+    await enrolment.revoke('node', 'pi-1');
     await expect(join1(withdrawn, 'b')).rejects.toMatchObject({ code: 'TESSERA_INVITATION' });
     const older = await invitation();
     const newer = await invitation();
@@ -171,7 +171,7 @@ describe('an invitation', () => {
 
     const joining = join1(invited, 'b');
     // The invitation is on the broker's disk; that broker comes back at the other port.
-    await desk.stop();
+    await enrolment.stop();
     await broker.stop();
     await open(invited.server);
     expect(await joining).toMatchObject({ user: 'pi-1' });
@@ -214,7 +214,7 @@ describe('a node that is thrown out', () => {
     await centralIsHere();
     const [one, two] = [await join1(await invitation('pi-1'), 'a'), await join1(await invitation('pi-10'), 'b')];
     const buses = await Promise.all([one, two].map(({ user, password }) => connect({ user, password })));
-    expect(await desk.revoke('node', 'pi-1')).toEqual({ user: 'pi-1', closed: 1 });
+    expect(await enrolment.revoke('node', 'pi-1')).toEqual({ user: 'pi-1', closed: 1 });
     await buses[1]!.publish(t.nodeStatus('pi-10'), 'online', { qos: 1 });
     expect(buses[1]!.connected).toBe(true);
   });

@@ -7,7 +7,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { freePort, NO_MOSQUITTO, startMosquitto } from '../../bench/testbed/mosquitto.ts';
 import { startBroker } from '../../broker/broker.ts';
 import { createCredentials } from '../../broker/credentials.ts';
-import { Desk, ownAuthority } from '../../broker/enrolment-service.ts';
+import { EnrolmentService, ownAuthority } from '../../broker/enrolment-service.ts';
 import { mosquittoAcl } from '../../broker/mosquitto.ts';
 import { type Bus, silentLog } from '../../shared/ports.ts';
 import { topics } from '../../shared/protocol/topics.ts';
@@ -158,15 +158,15 @@ describe('the embedded broker with client certificates', () => {
   it('lets nobody in by a name that is no user, or that was thrown out', async ({ skip }) => {
     if (authority === undefined) return skip(NO_OPENSSL);
     const { urls, log, broker, credentials, tls } = await embedded();
-    const desk = new Desk({ broker, credentials, base: 'tessera', server: urls[0]!, tls, log });
-    await desk.start();
-    stops.push(() => desk.stop());
+    const enrolment = new EnrolmentService({ broker, credentials, base: 'tessera', server: urls[0]!, tls, log });
+    await enrolment.start();
+    stops.push(() => enrolment.stop());
     await expect(connect(urls[0]!, by(await authority.issue('No User!')))).rejects.toMatchObject({
       code: 'TESSERA_BROKER',
       message: expect.stringContaining('does not authorise'),
     });
     const node = await connect(urls[0]!, by(pi));
-    expect(await desk.revoke('node', 'pi-1')).toEqual({ user: 'pi-1', closed: 1 });
+    expect(await enrolment.revoke('node', 'pi-1')).toEqual({ user: 'pi-1', closed: 1 });
     await gone(node);
     await expect(connect(urls[0]!, { ...by(pi), clientId: 'again' })).rejects.toMatchObject({ code: 'TESSERA_BROKER' });
     await log.line(/the name "pi-1" of a certificate is no user, or was thrown out/);

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { PacketMeter } from '../../../broker/packet-limit.ts';
+import { PacketLimit } from '../../../broker/packet-limit.ts';
 import { JpegStream } from '../../../shared/camera/jpeg-stream.ts';
 import { corpusOf } from '../corpus.ts';
 import { applyEdits, editScript, MOST_BYTES } from '../edits.ts';
@@ -98,7 +98,7 @@ export const packets: FuzzTarget = {
   inputs: streams,
   open: () => ({
     judge(input) {
-      const meter = new PacketMeter(MAX_PACKET);
+      const meter = new PacketLimit(MAX_PACKET);
       const fault = faultIn(input.subarray(1));
       let at = 0;
       for (const piece of chunks(input)) {

@@ -124,7 +124,7 @@ test('a node that was restarted gets work again and is looked at closely; the se
   for (const end of cluster.published.slice(before)) expect(end.tiles_per_node.d).toBeUndefined();
 });
 
-test('one that was mended by the restart keeps its work', () => {
+test('one that was repaired by the restart keeps its work', () => {
   const cluster = withLiar(1, 7);
   play(cluster, 20);
   cluster.kill('d');

@@ -8,7 +8,7 @@ import { FrameAcceptor } from '../../../central/ingest/acceptor.ts';
 import { FrameTracker } from '../../../central/journal/frame-tracker.ts';
 import { Journal } from '../../../central/journal/journal.ts';
 import { Stats } from '../../../central/publish/stats.ts';
-import { Complaints } from '../../../shared/log-throttle.ts';
+import { LogThrottle } from '../../../shared/log-throttle.ts';
 import { silentLog } from '../../../shared/ports.ts';
 
 /** Lost if these fail: frames that the broker believes delivered, and that nobody will answer. */
@@ -47,7 +47,7 @@ function opened(onOffer = (_frame: string) => {}) {
       whenWritten: () => written,
     }),
     stats,
-    complaints: new Complaints(silentLog, () => 0),
+    throttledLog: new LogThrottle(silentLog, () => 0),
     holds: () => active,
     keep: () => String(refs++),
     tell: ({ frame, redelivered }) => {

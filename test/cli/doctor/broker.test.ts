@@ -19,27 +19,27 @@ const find = (name: string, facts: Partial<BrokerFacts>) =>
   judgeBroker({ ...healthy, ...facts }).find((check) => check.name === name)!;
 
 describe('a broker', () => {
-  it('that is well has nothing to mend', () => {
+  it('that is well has nothing to fix', () => {
     expect(new Set(judgeBroker(healthy).map(({ status }) => status))).toEqual(new Set(['ok']));
   });
 
   it('that does not answer is a fault where somebody named it, else nothing to look at', () => {
     const connection = { code: 'TESSERA_BROKER', message: 'nothing listens', hint: 'start it' } as const;
-    expect(judgeBroker({ ...healthy, connection })).toMatchObject([{ status: 'fail', mend: 'start it' }]);
+    expect(judgeBroker({ ...healthy, connection })).toMatchObject([{ status: 'fail', fix: 'start it' }]);
     expect(judgeBroker({ ...healthy, connection, configured: false })).toMatchObject([{ status: 'skip' }]);
   });
 
   it('whose messages take 40 ms more than the link holds small packets back; a slow link alone is another matter', () => {
-    expect(find('round trip', { roundTripsMs: [44, 43, 45] }).mend).toContain('set_tcp_nodelay true');
+    expect(find('round trip', { roundTripsMs: [44, 43, 45] }).fix).toContain('set_tcp_nodelay true');
     const slow = find('round trip', { roundTripsMs: [150, 151, 149], linkMs: 149 });
-    expect(slow).toMatchObject({ status: 'warn', mend: expect.not.stringContaining('nodelay') });
+    expect(slow).toMatchObject({ status: 'warn', fix: expect.not.stringContaining('nodelay') });
     expect(find('round trip', { roundTripsMs: [60, 61, 62], linkMs: 59 }).status).toBe('ok');
     expect(find('round trip', { roundTripsMs: [] }).status).toBe('skip');
   });
 
   it('whose packets are too small for parts of tensors is a fault; for large pictures only, worth a look', () => {
     const packet = { ...healthy.packet!, passed: 98_304, failed: 106_496 };
-    expect(find('packet size', { packet })).toMatchObject({ status: 'fail', mend: expect.stringContaining('999744') });
+    expect(find('packet size', { packet })).toMatchObject({ status: 'fail', fix: expect.stringContaining('999744') });
     expect(find('packet size', { packet: { ...packet, passed: 500_000, failed: 540_000 } }).status).toBe('warn');
     expect(find('packet size', { packet: undefined }).status).toBe('skip');
   });

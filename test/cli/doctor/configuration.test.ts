@@ -25,7 +25,7 @@ const judgeFile = (facts: Partial<NamedFile>) =>
   judgeConfiguration({ ...healthy, files: [{ ...file, ...facts }] }).find(({ name }) => name === 'mqtt.ca')!;
 
 describe('the configuration', () => {
-  it('that is valid has nothing to mend', () => {
+  it('that is valid has nothing to fix', () => {
     expect(judgeConfiguration({ ...healthy, files: [file] }).map(({ status }) => status)).toEqual(['ok', 'ok']);
   });
 
@@ -47,7 +47,7 @@ describe('the configuration', () => {
       expect.stringMatching(/file .*tessera\.yaml: mqtt\.server is "nowhere"/),
       expect.stringMatching(/file .*tessera\.yaml: log\.level is "loud"/),
     ]);
-    expect(checks.every(({ mend }) => mend !== undefined && mend !== '')).toBe(true);
+    expect(checks.every(({ fix }) => fix !== undefined && fix !== '')).toBe(true);
     expect(loaded.config.mqtt.server).toBe('mqtt://10.0.0.1');
   });
 

@@ -62,7 +62,7 @@ const judgeNode = (facts: Partial<NodeFacts>) => find('node pi-1', { nodes: [{ .
 const judgeBeat = (facts: Partial<Heartbeat>) => judgeNode({ heartbeat: { ...beat, ...facts } });
 
 describe('a deployment', () => {
-  it('that is well has nothing to mend', () => {
+  it('that is well has nothing to fix', () => {
     expect(new Set(judgeFleet(healthy).map(({ status }) => status))).toEqual(new Set(['ok']));
     expect(find('node pi-1', {}).text).toContain('3000 MB free');
     expect(find('central', {}).text).toBe('central main is online and serves scenes; spare stands by');
@@ -88,7 +88,7 @@ describe('a deployment', () => {
     expect(judgeNode({ heartbeat: undefined }).status).toBe('fail');
     expect(judgeNode({ online: false })).toMatchObject({
       status: 'warn',
-      mend: expect.stringContaining('forget pi-1'),
+      fix: expect.stringContaining('forget pi-1'),
     });
     expect(judgeNode({ info: { ...pi.info!, wire: [2, 3] } }).status).toBe('fail');
     const versions = find('versions', { nodes: [{ ...pi, info: { ...pi.info!, version: '0.2.0' } }] });
@@ -107,7 +107,7 @@ describe('a deployment', () => {
     expect(judgeBeat(facts)).toMatchObject({
       status: 'warn',
       text: expect.stringMatching(text),
-      mend: expect.any(String),
+      fix: expect.any(String),
     });
   });
 
@@ -137,13 +137,13 @@ describe('a report', () => {
   it('has a line for each check, the way out below it, and a count', () => {
     const lines = reportLines([
       { area: 'machine', name: 'a', status: 'ok', text: 'fine' },
-      { area: 'fleet', name: 'long', status: 'fail', text: 'broken', mend: 'mend it' },
+      { area: 'fleet', name: 'long', status: 'fail', text: 'broken', fix: 'fix it' },
       { area: 'fleet', name: 'b', status: 'skip', text: 'not here' },
     ]);
     expect(lines).toEqual([
       'ok    a     fine',
       'fail  long  broken',
-      '            -> mend it',
+      '            -> fix it',
       'skip  b     not here',
       '1 ok, 0 to look at, 1 to fix, 1 skipped',
     ]);

@@ -25,7 +25,7 @@ const find = (name: string, facts: Partial<MachineFacts>) =>
   judgeMachine({ ...healthy, ...facts }).find((check) => check.name === name)!;
 
 describe('a machine', () => {
-  it('that is well has nothing to mend', () => {
+  it('that is well has nothing to fix', () => {
     expect(new Set(judgeMachine(healthy).map(({ status }) => status))).toEqual(new Set(['ok']));
   });
 
@@ -34,7 +34,7 @@ describe('a machine', () => {
     expect(find('memory', limited)).toMatchObject({
       status: 'fail',
       text: '100 of 300 MB are available (what the control group leaves to it)',
-      mend: expect.stringContaining('MemoryMax='),
+      fix: expect.stringContaining('MemoryMax='),
     });
     expect(find('cores', limited).text).toContain('1 of 4');
     expect(find('cores', {})).toBeUndefined();
@@ -56,26 +56,26 @@ describe('a machine', () => {
     const check = find('system', facts);
     expect(check.status).toBe('fail');
     expect(check.text).toMatch(text);
-    expect(check.mend).not.toBe('');
+    expect(check.fix).not.toBe('');
   });
 
   it.each([
     ['SIGILL', /lacks an instruction/],
     ['SIGKILL', /memory/],
     ['SIGSEGV', /npm ci/],
-  ])('whose runtime dies of %s is told what that means', (signal, mend) => {
+  ])('whose runtime dies of %s is told what that means', (signal, fix) => {
     const check = find('onnx runtime', {
       onnxruntime: { kind: 'crashed', signal, code: null, stderr: 'a\nlast words\n' },
     });
     expect(check).toMatchObject({ status: 'fail', text: expect.stringMatching(`${signal}.*last words`) });
-    expect(check.mend).toMatch(mend);
+    expect(check.fix).toMatch(fix);
   });
 
   it('whose system is too old or of another kind for a native module is told so', () => {
     const old = find('pictures', { sharp: { kind: 'failed', said: "version `GLIBC_2.34' not found" } });
-    expect(old.mend).toMatch(/GLIBC_2\.34/);
+    expect(old.fix).toMatch(/GLIBC_2\.34/);
     const other = find('onnx runtime', { onnxruntime: { kind: 'failed', said: 'libonnx.so: wrong ELF class' } });
-    expect(other.mend).toMatch(/another kind of machine/);
+    expect(other.fix).toMatch(/another kind of machine/);
   });
 
   it('with little memory, or a clock of 1970, is told', () => {

@@ -29,11 +29,11 @@ describe('the port of the broker', () => {
       status: 'ok',
       text: expect.stringContaining('mosquitto (process 9)'),
     });
-    expect(judge({ owner })).toMatchObject({ status: 'warn', mend: expect.stringContaining('--broker') });
+    expect(judge({ owner })).toMatchObject({ status: 'warn', fix: expect.stringContaining('--broker') });
   });
 
   it('that something else has is in the way', () => {
-    expect(judge({ speaker: 'other' })).toMatchObject({ status: 'warn', mend: expect.stringContaining('1884') });
+    expect(judge({ speaker: 'other' })).toMatchObject({ status: 'warn', fix: expect.stringContaining('1884') });
   });
 });
 

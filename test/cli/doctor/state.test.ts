@@ -19,7 +19,7 @@ const find = (name: string, facts: Partial<StateFacts>) =>
   judgeState({ ...healthy, ...facts }).find((check) => check.name === name);
 
 describe('the state directory', () => {
-  it('that is well has nothing to mend', () => {
+  it('that is well has nothing to fix', () => {
     expect(judgeState(healthy).map(({ status }) => status)).toEqual(['ok', 'ok', 'ok']);
   });
 
@@ -28,7 +28,7 @@ describe('the state directory', () => {
     expect(find('secrets', { mode: 0o755, files })).toMatchObject({
       status: 'fail',
       text: expect.stringContaining('credentials.json (0644)'),
-      mend: expect.stringContaining('chmod'),
+      fix: expect.stringContaining('chmod'),
     });
     expect(find('secrets', { mode: 0o700, files })?.status).toBe('ok');
     expect(find('secrets', { mode: 0o755 })?.status).toBe('warn');
@@ -41,7 +41,7 @@ describe('the state directory', () => {
     expect(find('disk', { freeMb: 10 })?.status).toBe('warn');
     expect(find('temporary files', { temporary: { folder: '/none', problem: 'x' } })).toMatchObject({
       status: 'fail',
-      mend: expect.stringContaining('TMPDIR'),
+      fix: expect.stringContaining('TMPDIR'),
     });
     expect(judgeState({ ...healthy, exists: false }).map(({ status }) => status)).toEqual(['skip']);
   });

@@ -36,7 +36,7 @@ describe('brokerError', () => {
     expect(tlsReason('socket hang up\n')).toBe('socket hang up');
   });
 
-  it('tells apart what trying again can mend', () => {
+  it('tells apart what trying again can fix', () => {
     expect(['ECONNREFUSED', 'ENOTFOUND', 'ETIMEDOUT', 3, 136, undefined].some(isPermanent)).toBe(false);
     expect([4, 5, 134, 135, 'CERT_HAS_EXPIRED', 'SELF_SIGNED_CERT_IN_CHAIN', 'EPROTO'].every(isPermanent)).toBe(true);
   });
