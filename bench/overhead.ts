@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { FrameEnd } from '../central/coordinator/events.ts';
+import type { FrameEnd } from '../central/coordinator/frame-end.ts';
 import { choosePlan } from '../central/planner/choose.ts';
 import { gridFor } from '../central/planner/unasked.ts';
 import type { LoadRequest } from '../central/served-model.ts';

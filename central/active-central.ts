@@ -12,7 +12,7 @@ import type { Wire } from '../shared/runtime/wire.ts';
 import type { DataPlane } from './assembly/data-plane.ts';
 import { serveBlobs } from './blob-server.ts';
 import { Coordinator } from './coordinator/coordinator.ts';
-import type { Event } from './coordinator/events.ts';
+import type { UntimedEvent } from './coordinator/events.ts';
 import { type CoordinatorOptions, defaultOptions } from './coordinator/options.ts';
 import { EffectRunner, type EndedFrame, type ServedPlan } from './effects.ts';
 import { FrameAcceptor } from './ingest/acceptor.ts';
@@ -20,7 +20,7 @@ import { type CameraOptions, Cameras } from './ingest/cameras.ts';
 import { FrameConnection } from './ingest/connection.ts';
 import { FrameTracker } from './journal/frame-tracker.ts';
 import type { Journal } from './journal/journal.ts';
-import { type Untimed, watchNodes } from './node-registry.ts';
+import { watchNodes } from './node-registry.ts';
 import { factsOf } from './planner/prepared.ts';
 import { auditSeed, LeftOutNodes } from './publish/left-out.ts';
 import { NodeEvents } from './publish/node-events.ts';
@@ -302,8 +302,8 @@ export class ActiveCentral {
   }
 
   /** The one way into the coordinator. */
-  #tell(event: Untimed): void {
-    for (const effect of this.#coordinator.handle({ ...event, at: performance.now() } as Event)) {
+  #tell(event: UntimedEvent): void {
+    for (const effect of this.#coordinator.handle({ ...event, at: performance.now() })) {
       // The nodes' plans are the next central's.
       if (this.#relieved && effect.type === 'release-plan' && effect.node !== CENTRAL) continue;
       try {

@@ -3,13 +3,13 @@ import type { Executor, TileOutcome } from '../shared/runtime/executor-types.ts'
 import type { DataPlane } from './assembly/data-plane.ts';
 import type { PackedTile } from './assembly/frame-store.ts';
 import { shaken } from './assembly/shaken.ts';
-import type { Untimed } from './node-registry.ts';
+import type { UntimedEvent } from './coordinator/events.ts';
 
 /** What a comparison rests on. */
 export interface AuditedPartsDeps {
   readonly executor: Pick<Executor, 'run'>;
   readonly data: Pick<DataPlane, 'agree'>;
-  readonly tell: (event: Untimed) => void;
+  readonly tell: (event: UntimedEvent) => void;
 }
 
 interface Tile {

@@ -11,9 +11,24 @@ import type { Wire } from '../shared/runtime/wire.ts';
 import type { DataPlane, Finished, Opened } from './assembly/data-plane.ts';
 import type { PlanLayout } from './assembly/frame-store.ts';
 import { AuditedParts } from './audited-parts.ts';
-import type { Effect, FrameEnd } from './coordinator/events.ts';
+import type {
+  AuditUndecidedEffect,
+  CancelEffect,
+  Effect,
+  FillEffect,
+  FinishEffect,
+  LeaveOutEffect,
+  LetInEffect,
+  NodeEventEffect,
+  OpenFrameEffect,
+  PasteEffect,
+  PrepareEffect,
+  SkipFrameEffect,
+  WorkEffect,
+} from './coordinator/effects.ts';
+import type { UntimedEvent } from './coordinator/events.ts';
+import type { FrameEnd } from './coordinator/frame-end.ts';
 import type { Arrival } from './ingest/parser.ts';
-import type { Untimed } from './node-registry.ts';
 import { missingCodecs } from './planner/announced.ts';
 import type { PreparedPlan } from './planner/prepared.ts';
 import type { ServedModel } from './served-model.ts';
@@ -41,17 +56,17 @@ export interface EffectRunnerDeps {
   readonly epoch: number;
   readonly log: Log;
   /** The way back to the coordinator. */
-  readonly tell: (event: Untimed) => void;
+  readonly tell: (event: UntimedEvent) => void;
   /** Effects that are not about bytes or nodes. */
   readonly on: {
-    opened(effect: Extract<Effect, { type: 'open-frame' }>): void;
-    skipped(effect: Extract<Effect, { type: 'skip-frame' }>): void;
+    opened(effect: OpenFrameEffect): void;
+    skipped(effect: SkipFrameEffect): void;
     planActive(model: string, plan: ServedPlan): void;
     planRetired(plan: string): void;
-    nodeEvent(effect: Extract<Effect, { type: 'node-event' }>): void;
+    nodeEvent(effect: NodeEventEffect): void;
     ended(frame: EndedFrame): void;
     /** What audits found out about nodes. */
-    audited(effect: Extract<Effect, { type: 'audit-undecided' | 'leave-out' | 'let-in' }>): void;
+    audited(effect: AuditUndecidedEffect | LeaveOutEffect | LetInEffect): void;
     timer(at: number): void;
     drained(): void;
   };
@@ -221,7 +236,7 @@ export class EffectRunner {
     wire.send(node, 'control', message).catch((error) => log.warn(`${message.type} for ${node}: ${error}`));
   }
 
-  #prepare({ node, plan, stages, ask }: Extract<Effect, { type: 'prepare' }>): void {
+  #prepare({ node, plan, stages, ask }: PrepareEffect): void {
     const { manifest } = this.#plans.get(plan.id)!.values().next().value!.model;
     if (node !== CENTRAL) {
       const missing = missingCodecs(plan, stages, this.#codecs.get(node) ?? []);
@@ -247,7 +262,7 @@ export class EffectRunner {
     );
   }
 
-  #open({ i_id, ref, model, plan }: Extract<Effect, { type: 'open-frame' }>): void {
+  #open({ i_id, ref, model, plan }: OpenFrameEffect): void {
     const { data, tell } = this.#deps;
     const arrival = this.#payloads.get(ref)!;
     this.#frames.set(i_id, { arrival, served: this.#served(plan, model), size: UNKNOWN_SIZE, answer: undefined });
@@ -261,7 +276,7 @@ export class EffectRunner {
     );
   }
 
-  async #work(effect: Extract<Effect, { type: 'work' }>): Promise<void> {
+  async #work(effect: WorkEffect): Promise<void> {
     const { data, executor, wire, tell, log } = this.#deps;
     const { node, plan, i_id, stage, attempt, t_ids, budget_ms, audit } = effect;
     try {
@@ -284,7 +299,7 @@ export class EffectRunner {
     }
   }
 
-  #ownTile({ plan, i_id, stage, attempt }: Extract<Effect, { type: 'work' }>, outcome: TileOutcome): void {
+  #ownTile({ plan, i_id, stage, attempt }: WorkEffect, outcome: TileOutcome): void {
     const about = { node: CENTRAL, plan, i_id, stage, t_id: outcome.t_id, attempt };
     if ('error' in outcome) this.#deps.tell({ type: 'part-error', ...about, ...outcome.error });
     else {
@@ -294,12 +309,12 @@ export class EffectRunner {
     }
   }
 
-  #cancel({ node, i_id, stage, t_ids }: Extract<Effect, { type: 'cancel' }>): void {
+  #cancel({ node, i_id, stage, t_ids }: CancelEffect): void {
     if (node === CENTRAL) this.#deps.executor.cancel(i_id, stage, t_ids);
     else this.#control(node, { v: 1, type: 'cancel', i_id, stage, t_id: [...t_ids] });
   }
 
-  async #fill({ i_id, stage, t_ids }: Extract<Effect, { type: 'fill' }>): Promise<void> {
+  async #fill({ i_id, stage, t_ids }: FillEffect): Promise<void> {
     const plan = this.#frames.get(i_id)!.served.plan.id;
     await this.#deps.data.clear(i_id, plan, stage, t_ids).catch(() => {});
   }
@@ -310,7 +325,7 @@ export class EffectRunner {
     return kept;
   }
 
-  async #paste({ handle, i_id, stage, t_id, audit }: Extract<Effect, { type: 'paste' }>): Promise<void> {
+  async #paste({ handle, i_id, stage, t_id, audit }: PasteEffect): Promise<void> {
     const { data, tell } = this.#deps;
     const { plan, out } = this.#take(handle);
     if (audit !== undefined) this.#audits.begin(audit, { plan, stage, t_id }, out);
@@ -325,7 +340,7 @@ export class EffectRunner {
     tell({ type: 'pasted', i_id, stage, t_id, ok: failure === null, exit });
   }
 
-  async #finish({ i_id, exit }: Extract<Effect, { type: 'finish' }>): Promise<void> {
+  async #finish({ i_id, exit }: FinishEffect): Promise<void> {
     const { data, tell } = this.#deps;
     const frame = this.#frames.get(i_id)!;
     try {

@@ -11,19 +11,15 @@ import { type ResultMessage, resultMessage } from '../shared/protocol/messages/w
 import { parseNodeTopic, type Topics, WIRE_VERSION } from '../shared/protocol/topics.ts';
 import type { Gate, Head, Wire } from '../shared/runtime/wire.ts';
 import { explain } from '../shared/schema.ts';
-import type { Event } from './coordinator/events.ts';
-import type { Address } from './coordinator/results.ts';
+import type { AnswerAddress, UntimedEvent } from './coordinator/events.ts';
 import { Paced } from './paced.ts';
-
-/** An event without its time, which the shell adds. */
-export type Untimed<E extends Event = Event> = E extends Event ? Omit<E, 'at'> : never;
 
 /** What `watchNodes` needs. */
 export interface NodeRegistryOptions {
   readonly bus: Bus;
   readonly wire: Wire;
   readonly topics: Topics;
-  readonly tell: (event: Untimed) => void;
+  readonly tell: (event: UntimedEvent) => void;
   /** Of this central. */
   readonly epoch: number;
   /** Hears which codecs a node announces, before the node is told as online. */
@@ -31,7 +27,7 @@ export interface NodeRegistryOptions {
   /** Hears how far a node that is online is with the plans that it was asked to prepare. */
   readonly onPlans?: (node: string, plans: readonly PlanProgress[]) => void;
   /** Whether results that a message announces are awaited; and how many results were of no use so far. */
-  readonly isAwaited?: (of: Address) => boolean;
+  readonly isAwaited?: (of: AnswerAddress) => boolean;
   readonly unused?: () => number;
   /** Keeps a tile's undecoded outputs; returns their handle. */
   readonly keep: (plan: string, out: readonly WireRegion[]) => string;

@@ -1,14 +1,14 @@
 import { Coordinator } from '../../central/coordinator/coordinator.ts';
-import type { Effect, Event, EventType, FrameEnd, PlanFacts } from '../../central/coordinator/events.ts';
+import type { CancelEffect, Effect, WorkEffect } from '../../central/coordinator/effects.ts';
+import type { PartResult, UntimedEvent } from '../../central/coordinator/events.ts';
+import type { FrameEnd } from '../../central/coordinator/frame-end.ts';
 import { type CoordinatorOptions, defaultOptions } from '../../central/coordinator/options.ts';
+import type { PlanFacts } from '../../central/coordinator/plan-facts.ts';
 import { CENTRAL } from '../../shared/plan/plan.ts';
 import type { SkipReason } from '../../shared/protocol/messages/result.ts';
 import type { WorkError } from '../../shared/protocol/messages/work.ts';
 import { Invariants } from './invariants.ts';
 import { Random } from './random.ts';
-
-type Untimed<T = Event> = T extends Event ? Omit<T, 'at'> : never;
-type Work = Extract<Effect, { type: 'work' }>;
 
 /** How a simulated node behaves; all of it may be changed while it runs. */
 export interface Behaviour {
@@ -58,7 +58,7 @@ interface SimNode {
   /** `stopped`: as by SIGSTOP, it does and says nothing but its connection stands. */
   state: 'up' | 'stopped' | 'down';
   readonly plans: Set<string>;
-  queue: { work: Work; t_id: number; message: Message }[];
+  queue: { work: WorkEffect; t_id: number; message: Message }[];
   running: boolean;
   /** What would have happened while it was stopped. */
   later: (() => void)[];
@@ -89,8 +89,8 @@ export class Cluster {
   readonly log: string[] | undefined;
   /** Tiles done, by node, over all frames, used or not. */
   readonly done = new Map<string, number>();
-  readonly work: Work[] = [];
-  readonly cancelled: Extract<Effect, { type: 'cancel' }>[] = [];
+  readonly work: WorkEffect[] = [];
+  readonly cancelled: CancelEffect[] = [];
   /** What the coordinator asked for last. */
   last: readonly Effect[] = [];
   steps = 0;
@@ -260,8 +260,8 @@ export class Cluster {
   }
 
   /** Tells the coordinator something, checks what it answers and carries it out. */
-  tell(event: Untimed): void {
-    const timed = { ...event, at: this.now } as Event;
+  tell(event: UntimedEvent): void {
+    const timed = { ...event, at: this.now };
     const unasked = timed.type === 'part-result' && timed.node !== CENTRAL && this.#isUnasked(timed);
     const effects = this.coordinator.handle(timed);
     this.last = effects;
@@ -279,12 +279,12 @@ export class Cluster {
   }
 
   /** What the wire would drop before it is decoded. */
-  #isUnasked(event: Extract<Event, { type: 'part-result' }>): boolean {
+  #isUnasked(event: PartResult): boolean {
     return !this.coordinator.isAwaited(event);
   }
 
-  #soon(ms: number, event: Untimed<Event & { type: EventType }>): void {
-    this.at(this.now + ms, () => this.tell(event as Untimed));
+  #soon(ms: number, event: UntimedEvent): void {
+    this.at(this.now + ms, () => this.tell(event));
   }
 
   #carryOut(effect: Effect): void {
@@ -403,7 +403,7 @@ export class Cluster {
     else go();
   }
 
-  #deliver(work: Work): void {
+  #deliver(work: WorkEffect): void {
     const tiles = this.#facts.get(work.plan)!.stages[work.stage]!.parts;
     const bytes = work.t_ids.reduce((sum, t_id) => sum + tiles[t_id]!.bytes_in, 0);
     if (work.node !== CENTRAL) {
@@ -454,7 +454,7 @@ export class Cluster {
 
   #answer(
     node: SimNode,
-    work: Work,
+    work: WorkEffect,
     t_id: number,
     bytes: number,
     compute_ms: number,

@@ -1,5 +1,7 @@
-import type { Effect, Event, PlanFacts } from '../../central/coordinator/events.ts';
+import type { Effect, WorkEffect } from '../../central/coordinator/effects.ts';
+import type { Event } from '../../central/coordinator/events.ts';
 import type { CoordinatorOptions } from '../../central/coordinator/options.ts';
+import type { PlanFacts } from '../../central/coordinator/plan-facts.ts';
 import type { Snapshot } from '../../central/coordinator/snapshot.ts';
 
 /** Checks the coordinator's numbered invariants (coordinator.ts) from outside: events in, effects out, nothing else. */
@@ -278,7 +280,7 @@ export class Invariants {
     );
   }
 
-  #work(effect: Extract<Effect, { type: 'work' }>): void {
+  #work(effect: WorkEffect): void {
     const { node, plan, stage } = effect;
     assert(effect.t_ids.length > 0 && new Set(effect.t_ids).size === effect.t_ids.length, '5: empty or doubled work');
     const frame = this.#frames.get(effect.i_id)!;

@@ -1,4 +1,4 @@
-import type { PlanFacts } from '../../central/coordinator/events.ts';
+import type { PlanFacts } from '../../central/coordinator/plan-facts.ts';
 import { CENTRAL, type Placement, type Plan, type Stage } from '../../shared/plan/plan.ts';
 import { planId } from '../../shared/plan/plan-id.ts';
 

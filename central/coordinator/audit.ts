@@ -1,5 +1,5 @@
 import { CENTRAL } from '../../shared/plan/plan.ts';
-import type { Event } from './events.ts';
+import type { PartAnswer, PartResult } from './events.ts';
 import { endFrame } from './frames.ts';
 import { loseRequests } from './nodes.ts';
 import { isReady, readyNodes } from './plans.ts';
@@ -45,8 +45,6 @@ export interface Audit {
   readonly until: number;
   phase: 'asked' | 'comparing' | 'deciding' | 'judging';
 }
-
-type PartResult = Extract<Event, { type: 'part-result' | 'part-error' }>;
 
 /** A number in [0, 1) that no node can foresee (mulberry32 of a seed that the shell draws). */
 function draw(s: State): number {
@@ -101,7 +99,7 @@ export function audit(s: State, frame: Frame, stage: StageRun, part: PartRun, su
 }
 
 /** The audit that a result or error is the second answer to. */
-export function auditOf(s: State, event: PartResult): Audit | undefined {
+export function auditOf(s: State, event: PartAnswer): Audit | undefined {
   for (const one of s.audits.values()) {
     const { request, run, i_id, stage, part, phase } = one;
     if (phase !== 'asked' || request.node.id !== event.node || request.sent_at === null) continue;
@@ -112,7 +110,7 @@ export function auditOf(s: State, event: PartResult): Audit | undefined {
 }
 
 /** The second result has come. */
-export function onSecond(s: State, one: Audit, event: Extract<Event, { type: 'part-result' }>): void {
+export function onSecond(s: State, one: Audit, event: PartResult): void {
   one.phase = 'comparing';
   answer(s, one.request, event);
   s.effects.push({ type: 'compare', audit: one.id, handle: event.handle });

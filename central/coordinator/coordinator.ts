@@ -1,6 +1,7 @@
 import { CENTRAL } from '../../shared/plan/plan.ts';
 import { endAudits, onCompared, onJudged, readmit, sweepAudits } from './audit.ts';
-import type { Effect, Event } from './events.ts';
+import type { Effect } from './effects.ts';
+import type { AnswerAddress, Event, Finished, FrameFailed, FrameOpened, Pasted } from './events.ts';
 import { configure, nextFrame, onKnown, onOffered, skipQueued } from './frame-queue.ts';
 import { advance, endFrame, fill, onFinished, onHardLimit, onOpened, openFrame } from './frames.ts';
 import { addCentral, onHeard, onNodeOffline, onNodeOnline, sweep } from './nodes.ts';
@@ -8,7 +9,7 @@ import type { CoordinatorOptions } from './options.ts';
 import { giveUp, hedge } from './placement.ts';
 import { offerPlan, onNodeReady, onNodeRefused, settlePlans } from './plans.ts';
 import { flush } from './requests.ts';
-import { type Address, isAwaited, onPartError, onPartResult, onPasted } from './results.ts';
+import { isAwaited, onPartError, onPartResult, onPasted } from './results.ts';
 import { type Snapshot, snapshotOf } from './snapshot.ts';
 import { type Alarm, type Frame, newState, type PlanRun, type State } from './state.ts';
 
@@ -67,7 +68,7 @@ export class Coordinator {
   }
 
   /** Whether results of which the first values are known answer anything; the others are counted and need no event. */
-  isAwaited(of: Address): boolean {
+  isAwaited(of: AnswerAddress): boolean {
     return isAwaited(this.#state, of);
   }
 
@@ -158,7 +159,7 @@ export class Coordinator {
     s.fleet_changed = true;
   }
 
-  #applyToFrame(event: Extract<Event, { type: 'frame-opened' | 'frame-failed' | 'pasted' | 'finished' }>): void {
+  #applyToFrame(event: FrameOpened | FrameFailed | Pasted | Finished): void {
     const s = this.#state;
     const frame = s.frames.get(event.i_id);
     if (frame === undefined) return;

@@ -1,5 +1,5 @@
 import { CENTRAL, type Placement } from '../../shared/plan/plan.ts';
-import type { Fallback } from './events.ts';
+import type { Fallback } from './frame-end.ts';
 import type { Node, PlanRun, State } from './state.ts';
 
 /** How the nodes stand to a plan, in words that people read. */

@@ -1,5 +1,6 @@
 import type { SkipReason } from '../../shared/protocol/messages/result.ts';
-import type { CameraPolicy, Event } from './events.ts';
+import type { FrameOffered } from './events.ts';
+import type { CameraPolicy } from './options.ts';
 import type { Camera, PlanRun, QueuedFrame, State } from './state.ts';
 
 /** Frames before they are accepted: what waits, what is skipped and why, and whose turn it is. */
@@ -71,7 +72,7 @@ function isWithinRate(s: State, camera: Camera): boolean {
 }
 
 /** Remembers a frame, or returns true where it is one that has been. */
-function isDuplicate(s: State, camera: Camera, event: Extract<Event, { type: 'frame-offered' }>): boolean {
+function isDuplicate(s: State, camera: Camera, event: FrameOffered): boolean {
   const { frame, dedupe, redelivered = false } = event;
   const known = camera.recent.get(frame);
   if (known !== undefined && s.now - known.at < s.options.dedupe_ms && (redelivered || (dedupe && !known.before)))
@@ -95,7 +96,7 @@ export function onKnown(s: State, { camera, frame }: { camera: string; frame: st
 }
 
 /** Why a frame is skipped for all models, or undefined. */
-function refusal(s: State, camera: Camera, event: Extract<Event, { type: 'frame-offered' }>): SkipReason | undefined {
+function refusal(s: State, camera: Camera, event: FrameOffered): SkipReason | undefined {
   if (s.phase !== 'running') return 'stopping';
   if (!event.models.some((model) => s.models.has(model))) return 'no-model';
   if (isDuplicate(s, camera, event)) return 'duplicate';
@@ -157,7 +158,7 @@ function enqueue(s: State, waiting: QueuedFrame): SkipReason | undefined {
 }
 
 /** A frame has arrived. */
-export function onOffered(s: State, event: Extract<Event, { type: 'frame-offered' }>): void {
+export function onOffered(s: State, event: FrameOffered): void {
   const { ref, frame, bytes } = event;
   const camera = cameraOf(s, event.camera);
   camera.counts.offered++;

@@ -1,7 +1,7 @@
 import type { Failure } from '../../shared/errors.ts';
 import { CENTRAL } from '../../shared/plan/plan.ts';
 import type { Outcome } from '../../shared/protocol/messages/result.ts';
-import type { PartTrace } from './events.ts';
+import type { PartTrace } from './frame-end.ts';
 import { freePayload } from './frame-queue.ts';
 import { place } from './placement.ts';
 import { cancel, end } from './requests.ts';

@@ -1,4 +1,15 @@
-import type { CameraPolicy } from './events.ts';
+/** How a camera's frames are treated. */
+export interface CameraPolicy {
+  /** `newest`: one waiting frame, a newer one takes its place; `every`: all of them, up to `queue_max`. */
+  readonly keep: 'newest' | 'every';
+  /** Waiting frames of this camera for one model, for `every`. */
+  readonly queue_max: number;
+  /** At most so many frames per second are considered; 0 is no limit. */
+  readonly max_fps: number;
+  /** `wait`: up to the hard limit; `fill`: parts missing `deadline_ms` after their stage began are zeros (ADCNN's T_L). */
+  readonly deadline: 'wait' | 'fill';
+  readonly deadline_ms: number;
+}
 
 /** Bounds and times of the coordinator; `defaultOptions` has a value for all but `epoch`. */
 export interface CoordinatorOptions {

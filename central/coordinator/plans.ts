@@ -1,7 +1,7 @@
 import { CENTRAL, type Plan } from '../../shared/plan/plan.ts';
 import { forgetPlan } from '../scheduler/statistics.ts';
-import type { PlanFacts } from './events.ts';
 import { isPlaced } from './fallback-reason.ts';
+import type { PlanFacts } from './plan-facts.ts';
 import type { ModelRun, Node, PlanRun, Readiness, State } from './state.ts';
 
 /** Whether a node may be given work of a stage now. */

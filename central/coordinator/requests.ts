@@ -18,7 +18,7 @@ import type { Dispatch, Frame, Node, PartRun, Request, StageRun, State } from '.
 
 /** Cost per second that is assumed where nobody has shown any speed yet; only its order of magnitude matters. */
 const NOMINAL_SPEED = 1e9;
-/** Parts that one `work` message may name (protocol/messages.ts). */
+/** Parts that one `work` message may name (protocol/messages/work.ts). */
 const MAX_TILES = 4096;
 
 /** A node as the allocation sees it. */

@@ -1,7 +1,8 @@
 import { believe } from '../scheduler/belief.ts';
 import { observeWork, stageKey } from '../scheduler/statistics.ts';
 import { audit, auditOf, onFirstFailed, onSecond } from './audit.ts';
-import type { DiscardReason, Event } from './events.ts';
+import type { DiscardReason } from './effects.ts';
+import type { AnswerAddress, PartAnswer, PartError, PartResult, Pasted } from './events.ts';
 import { fill, partDone, takeExit } from './frames.ts';
 import { onHeard } from './nodes.ts';
 import { answer, cancel, dispatchName, end, failed, isLive } from './requests.ts';
@@ -9,11 +10,8 @@ import type { EndedRequests, Frame, Node, Request, State } from './state.ts';
 
 /** What comes back from nodes: taken, or counted and thrown away. */
 
-type PartResult = Extract<Event, { type: 'part-result' }>;
-type PartError = Extract<Event, { type: 'part-error' }>;
-
 /** The request that a message answers, or why there is none. */
-function findRequest(s: State, event: PartResult | PartError): { frame: Frame; request: Request } | DiscardReason {
+function findRequest(s: State, event: PartAnswer): { frame: Frame; request: Request } | DiscardReason {
   if (!event.i_id.startsWith(`${s.options.epoch}-`)) return 'stale-epoch';
   const frame = s.frames.get(event.i_id);
   if (frame === undefined) return s.ended.get(event.i_id)?.has(event.node) === true ? 'late' : 'stray';
@@ -27,17 +25,8 @@ function findRequest(s: State, event: PartResult | PartError): { frame: Frame; r
   return request.state === 'answered' || request.state === 'failed' ? 'duplicate' : { frame, request };
 }
 
-/** What a message with results is about, as its first values say. */
-export interface Address {
-  readonly node: string;
-  readonly plan: string;
-  readonly i_id: string;
-  readonly stage: number;
-  readonly attempt: number;
-}
-
 /** Whether something that a node says may answer a request; a note why not is counted. Costs little, changes nothing else. */
-export function isAwaited(s: State, of: Address): boolean {
+export function isAwaited(s: State, of: AnswerAddress): boolean {
   const note = unasked(s, of);
   if (note === undefined) return true;
   s.discarded[note]++;
@@ -46,7 +35,7 @@ export function isAwaited(s: State, of: Address): boolean {
   return false;
 }
 
-function unasked(s: State, { node, plan, i_id, stage, attempt }: Address): DiscardReason | undefined {
+function unasked(s: State, { node, plan, i_id, stage, attempt }: AnswerAddress): DiscardReason | undefined {
   if (!i_id.startsWith(`${s.options.epoch}-`)) return 'stale-epoch';
   for (const { request, i_id: frame, phase } of s.audits.values())
     if (phase === 'asked' && frame === i_id && request.node.id === node && request.dispatch.attempt === attempt)
@@ -158,7 +147,7 @@ export function onPartError(s: State, event: PartError): void {
 }
 
 /** The outputs of a part are in the frame's tensors, or were not what was asked for. */
-export function onPasted(s: State, frame: Frame, event: Extract<Event, { type: 'pasted' }>): void {
+export function onPasted(s: State, frame: Frame, event: Pasted): void {
   const stage = frame.stages[event.stage];
   const part = stage?.parts[event.t_id];
   if (stage === undefined || part?.state !== 'pasting' || frame.phase !== 'running') return;

@@ -1,5 +1,5 @@
 import type { Outcome, SkipReason } from '../../shared/protocol/messages/result.ts';
-import type { DiscardReason } from './events.ts';
+import type { DiscardReason } from './effects.ts';
 import type { State } from './state.ts';
 
 /** Counts since central started, and what is known of the nodes; for `tessera/stats`, `tessera nodes` and tests. */

@@ -2,8 +2,10 @@ import type { Plan, Stage, Tier } from '../../shared/plan/plan.ts';
 import type { Outcome, SkipReason } from '../../shared/protocol/messages/result.ts';
 import type { NodeStatistics } from '../scheduler/statistics.ts';
 import type { Audit } from './audit.ts';
-import type { CameraPolicy, DiscardReason, Effect, Fallback, PartFacts, PlanFacts } from './events.ts';
-import type { CoordinatorOptions } from './options.ts';
+import type { DiscardReason, Effect } from './effects.ts';
+import type { Fallback } from './frame-end.ts';
+import type { CameraPolicy, CoordinatorOptions } from './options.ts';
+import type { PartFacts, PlanFacts } from './plan-facts.ts';
 import { Timers } from './timers.ts';
 
 /**

@@ -3,7 +3,7 @@ import type { LogThrottle } from '../../shared/log-throttle.ts';
 import type { Message } from '../../shared/ports.ts';
 import type { Task } from '../../shared/protocol/messages/result.ts';
 import { parseInputTopic } from '../../shared/protocol/topics.ts';
-import type { Event } from '../coordinator/events.ts';
+import type { FrameOffered } from '../coordinator/events.ts';
 import type { FrameTracker } from '../journal/frame-tracker.ts';
 import type { Stats } from '../publish/stats.ts';
 import type { Cameras } from './cameras.ts';
@@ -32,7 +32,7 @@ export interface FrameAcceptorOptions {
   /** Keeps a frame that is offered; returns its ref. */
   readonly keep: (arrival: Arrival) => string;
   /** The way to the coordinator. */
-  readonly tell: (event: Omit<Extract<Event, { type: 'frame-offered' }>, 'at'>) => void;
+  readonly tell: (event: FrameOffered) => void;
 }
 
 /** Messages that are held while they must not be taken in. */

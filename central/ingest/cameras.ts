@@ -1,4 +1,4 @@
-import type { CameraPolicy } from '../coordinator/events.ts';
+import type { CameraPolicy } from '../coordinator/options.ts';
 import type { Publisher } from '../publish/publisher.ts';
 
 /** What central does with one camera's frames, beside the coordinator's policy. */

@@ -14,7 +14,7 @@ import { type DifferenceBound, differenceBound } from '../../shared/tiling/diffe
 import type { Region, StageForm } from '../../shared/tiling/form.ts';
 import { buildStage } from '../../shared/tiling/stage.ts';
 import type { PlanLayout } from '../assembly/frame-store.ts';
-import type { PlanFacts } from '../coordinator/events.ts';
+import type { PlanFacts } from '../coordinator/plan-facts.ts';
 import { steadinessOf } from './steadiness.ts';
 
 /** A plan with the geometry of its tiles. */

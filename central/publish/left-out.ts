@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto';
 import type { Log } from '../../shared/ports.ts';
 import type { LeftOut } from '../../shared/protocol/messages/node.ts';
-import type { Effect } from '../coordinator/events.ts';
+import type { AuditUndecidedEffect, LeaveOutEffect, LetInEffect } from '../coordinator/effects.ts';
 
 /** A seed for choosing what is audited, which no node can know. */
 export function auditSeed(): number {
@@ -28,7 +28,7 @@ export class LeftOutNodes {
   }
 
   /** Says what an audit found out; `time` is Unix seconds. */
-  say(effect: Extract<Effect, { type: 'audit-undecided' | 'leave-out' | 'let-in' }>, time: number): void {
+  say(effect: AuditUndecidedEffect | LeaveOutEffect | LetInEffect, time: number): void {
     if (effect.type === 'let-in') {
       delete this.#nodes[effect.node];
       this.#log.warn(`${effect.node}, which was left out, has been restarted and gets work again`);

@@ -1,7 +1,7 @@
 import { plain } from '../../shared/log-throttle.ts';
 import type { Log } from '../../shared/ports.ts';
 import type { NodeEvent } from '../../shared/protocol/messages/node.ts';
-import type { Effect } from '../coordinator/events.ts';
+import type { NodeEventEffect } from '../coordinator/effects.ts';
 
 /** What `NodeEvents` needs. */
 export interface NodeEventsOptions {
@@ -48,7 +48,7 @@ export class NodeEvents {
   }
 
   /** Takes in an effect of the coordinator. */
-  say({ node, event, text, plan }: Extract<Effect, { type: 'node-event' }>): void {
+  say({ node, event, text, plan }: NodeEventEffect): void {
     const { publish, time } = this.#options;
     if (this.#mayPublish(node))
       publish({ v: 1, time: time(), node, event, text, ...(plan === undefined ? {} : { plan }) });

@@ -1,5 +1,5 @@
 import type { Prediction, ResultObject, Task } from '../../shared/protocol/messages/result.ts';
-import type { FrameEnd } from '../coordinator/events.ts';
+import type { FrameEnd } from '../coordinator/frame-end.ts';
 
 /** What is known of a frame beside how it ended. */
 export interface FrameFacts {

@@ -1,5 +1,6 @@
 import type { Outcome, SkipReason } from '../../shared/protocol/messages/result.ts';
-import { DISCARD_REASONS, type FrameEnd } from '../coordinator/events.ts';
+import { DISCARD_REASONS } from '../coordinator/effects.ts';
+import type { FrameEnd } from '../coordinator/frame-end.ts';
 import type { Snapshot } from '../coordinator/snapshot.ts';
 
 interface CameraWindow {

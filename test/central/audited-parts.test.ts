@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { FrameStore, type PlanLayout } from '../../central/assembly/frame-store.ts';
 import { AuditedParts } from '../../central/audited-parts.ts';
-import type { Untimed } from '../../central/node-registry.ts';
+import type { UntimedEvent } from '../../central/coordinator/events.ts';
 import type { WireRegion } from '../../shared/protocol/messages/region.ts';
 
 /** If rounding that a network makes large counts as a lie, sound nodes with other processors are left out. */
@@ -41,7 +41,7 @@ function normalised(x: Float32Array, lanes: 8 | 16 | 32): Float32Array {
 
 async function judged(x: Float32Array, first: Float32Array, second: Float32Array, isOwn = false) {
   const store = new FrameStore();
-  const told: Untimed[] = [];
+  const told: UntimedEvent[] = [];
   const audits = new AuditedParts({
     data: {
       agree: async ({ stage, t_id }, one, other, moved) => store.agree(layout, stage, t_id, one, other, moved),

@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { type Untimed, watchNodes } from '../../central/node-registry.ts';
+import type { UntimedEvent } from '../../central/coordinator/events.ts';
+import { watchNodes } from '../../central/node-registry.ts';
 import type { NodeInfo } from '../../shared/protocol/messages/node.ts';
 import type { ResultMessage } from '../../shared/protocol/messages/work.ts';
 import { topics as topicsOf } from '../../shared/protocol/topics.ts';
@@ -15,7 +16,7 @@ const info = example<NodeInfo>('info');
 const result = example<ResultMessage>('work-result');
 
 let broker: MemoryBroker;
-let events: Untimed[];
+let events: UntimedEvent[];
 let log: RecordingLog;
 let wire: Wire;
 beforeEach(async () => {

@@ -4,7 +4,8 @@ import { Invariants } from '../../../bench/sim/invariants.ts';
 import { sketchPlan, tilesAndTail } from '../../../bench/sim/plans.ts';
 import { Random } from '../../../bench/sim/random.ts';
 import { Coordinator } from '../../../central/coordinator/coordinator.ts';
-import type { Effect, Event } from '../../../central/coordinator/events.ts';
+import type { Effect, PasteEffect, WorkEffect } from '../../../central/coordinator/effects.ts';
+import type { Event, PartError } from '../../../central/coordinator/events.ts';
 import { defaultOptions } from '../../../central/coordinator/options.ts';
 import { WORK_ERRORS } from '../../../shared/protocol/messages/work.ts';
 
@@ -33,13 +34,13 @@ function storm(seed: number, steps: number): { effects: number; ended: number; p
   ];
   const nodes = ['a', 'b', 'c', 'central', 'stranger'];
   const frames = ['3-0', '2-0', '3-99999', 'nonsense', ''];
-  const asked: Extract<Effect, { type: 'work' }>[] = [];
-  const pastes: Extract<Effect, { type: 'paste' }>[] = [];
+  const asked: WorkEffect[] = [];
+  const pastes: PasteEffect[] = [];
   const counts = { effects: 0, ended: 0, pasted: 0 };
   let at = 0;
   let names = 0;
 
-  const answer = (): Omit<Extract<Event, { type: 'part-error' }>, 'type' | 'at' | 'code' | 'text'> => {
+  const answer = (): Omit<PartError, 'type' | 'at' | 'code' | 'text'> => {
     const real = asked.length > 0 && random.chance(0.9) ? random.pick(asked.slice(-8)) : undefined;
     const twist = random.chance(0.1);
     return {

@@ -2,7 +2,8 @@ import { describe, expect, test } from 'vitest';
 import { Cluster } from '../../../bench/sim/cluster.ts';
 import { atCentral, everyNode, sketchPlan, tilesAndTail } from '../../../bench/sim/plans.ts';
 import { Coordinator } from '../../../central/coordinator/coordinator.ts';
-import type { Event, FrameEnd } from '../../../central/coordinator/events.ts';
+import type { Event } from '../../../central/coordinator/events.ts';
+import type { FrameEnd } from '../../../central/coordinator/frame-end.ts';
 import { defaultOptions } from '../../../central/coordinator/options.ts';
 import { CENTRAL } from '../../../shared/plan/plan.ts';
 

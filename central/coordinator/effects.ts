@@ -1,0 +1,233 @@
+import type { Plan } from '../../shared/plan/plan.ts';
+import type { NodeEventName } from '../../shared/protocol/messages/node.ts';
+import type { SkipReason } from '../../shared/protocol/messages/result.ts';
+import type { FrameEnd } from './frame-end.ts';
+
+/** What the coordinator asks of the effect runner (central/effects.ts), which carries it out in the order given. */
+
+/** Have a node (or `central`) load these stages of a plan; ends in `node-ready` or `node-refused`. May be repeated. */
+export interface PrepareEffect {
+  readonly type: 'prepare';
+  readonly node: string;
+  readonly plan: Plan;
+  readonly stages: readonly number[];
+  /** Comes back with the answer; a repeated `prepare` has the number of the first. */
+  readonly ask: number;
+}
+
+/** A node need not keep a plan any longer. */
+export interface ReleasePlanEffect {
+  readonly type: 'release-plan';
+  readonly node: string;
+  readonly plan: string;
+}
+
+/** Something about a node that people want to know; nothing depends on it. */
+export interface NodeEventEffect {
+  readonly type: 'node-event';
+  readonly node: string;
+  readonly event: NodeEventName;
+  readonly text: string;
+  readonly plan?: string;
+}
+
+/** This plan now serves new frames of the model: publish it. */
+export interface PlanActiveEffect {
+  readonly type: 'plan-active';
+  readonly model: string;
+  readonly plan: string;
+}
+
+/** No frame uses the plan any more and no node is asked for it: forget its geometry. */
+export interface PlanRetiredEffect {
+  readonly type: 'plan-retired';
+  readonly plan: string;
+}
+
+/** The frame is accepted: journal it, decode `ref` for the model; ends in `frame-opened` or `frame-failed`. */
+export interface OpenFrameEffect {
+  readonly type: 'open-frame';
+  readonly i_id: string;
+  readonly ref: string;
+  readonly camera: string;
+  readonly model: string;
+  readonly frame: string;
+  readonly plan: string;
+}
+
+/** This model does not accept the frame; `model` is null where no model does. */
+export interface SkipFrameEffect {
+  readonly type: 'skip-frame';
+  readonly ref: string;
+  readonly camera: string;
+  readonly model: string | null;
+  readonly frame: string;
+  readonly reason: SkipReason;
+}
+
+/** The payload is not decoded any more. Comes once for every ref that was offered. */
+export interface FreePayloadEffect {
+  readonly type: 'free-payload';
+  readonly ref: string;
+}
+
+/** Send these parts of one stage in one message; each answers with a `part-result` or a `part-error`. */
+export interface WorkEffect {
+  readonly type: 'work';
+  readonly node: string;
+  readonly plan: string;
+  readonly i_id: string;
+  readonly stage: number;
+  readonly attempt: number;
+  readonly t_ids: readonly number[];
+  readonly budget_ms: number;
+  /** This is the second request of an audit: keep the inputs until `audit-over`. */
+  readonly audit?: string;
+}
+
+/** The node need not do these parts any more, if it has not begun. */
+export interface CancelEffect {
+  readonly type: 'cancel';
+  readonly node: string;
+  readonly plan: string;
+  readonly i_id: string;
+  readonly stage: number;
+  readonly t_ids: readonly number[];
+}
+
+/** Decode the outputs into the frame's tensors; ends in `pasted`. */
+export interface PasteEffect {
+  readonly type: 'paste';
+  readonly handle: string;
+  readonly i_id: string;
+  readonly stage: number;
+  readonly t_id: number;
+  /** An audit begins: keep the outputs until `audit-over`. */
+  readonly audit?: string;
+}
+
+/** Compare the outputs that were kept for an audit with these; ends in `compared`. */
+export interface CompareEffect {
+  readonly type: 'compare';
+  readonly audit: string;
+  readonly handle: string;
+}
+
+/** Compute the part of an audit on central's own executor and compare; ends in `judged`. */
+export interface JudgeEffect {
+  readonly type: 'judge';
+  readonly audit: string;
+}
+
+/** Forget what was kept for an audit. */
+export interface AuditOverEffect {
+  readonly type: 'audit-over';
+  readonly audit: string;
+}
+
+/** Two nodes differ, and central could not compute the part. */
+export interface AuditUndecidedEffect {
+  readonly type: 'audit-undecided';
+  readonly nodes: readonly string[];
+  readonly plan: string;
+  readonly stage: number;
+  readonly t_id: number;
+}
+
+/** A node answered wrongly and gets no more work: say so. `frames`: the last ended ones that used its results. */
+export interface LeaveOutEffect {
+  readonly type: 'leave-out';
+  readonly node: string;
+  readonly plan: string;
+  readonly stage: number;
+  readonly t_id: number;
+  readonly frames: readonly string[];
+}
+
+/** A node that was left out has been restarted and gets work again. */
+export interface LetInEffect {
+  readonly type: 'let-in';
+  readonly node: string;
+}
+
+/** What `DiscardReason` can be. */
+export const DISCARD_REASONS = ['duplicate', 'stray', 'late', 'stale-epoch'] as const;
+
+/**
+ * Why a result or error of a part was not taken. `duplicate`: this node answered before; `late`: another node had, or
+ * the frame has ended; `stray`: the node was not asked for it; `stale-epoch`: of another run of central.
+ */
+export type DiscardReason = (typeof DISCARD_REASONS)[number];
+
+/** Throw undecoded outputs away. */
+export interface DiscardEffect {
+  readonly type: 'discard';
+  readonly handle: string;
+  readonly why: DiscardReason;
+}
+
+/** Make the outputs of these parts zeros. No answer. */
+export interface FillEffect {
+  readonly type: 'fill';
+  readonly i_id: string;
+  readonly stage: number;
+  readonly t_ids: readonly number[];
+}
+
+/** All outputs are there: run the task decoder and keep what it says; ends in `finished`. */
+export interface FinishEffect {
+  readonly type: 'finish';
+  readonly i_id: string;
+  readonly missing: FrameEnd['missing'];
+  /** The tensor that stands for the model's outputs, where the frame ends early. */
+  readonly exit: string | null;
+}
+
+/** The frame has ended; for `ok` and `degraded` with what `finish` said. `release-frame` follows. */
+export interface PublishEffect extends FrameEnd {
+  readonly type: 'publish';
+}
+
+/** The last effect for a frame: free its tensors. */
+export interface ReleaseFrameEffect {
+  readonly type: 'release-frame';
+  readonly i_id: string;
+}
+
+/** Send one `timer` event at this time; replaces what was set before. */
+export interface SetTimerEffect {
+  readonly type: 'set-timer';
+  readonly at: number;
+}
+
+/** After `drain` or `stop`: no frame is open and none will be. Once. */
+export interface DrainedEffect {
+  readonly type: 'drained';
+}
+
+/** What the coordinator can ask for. */
+export type Effect =
+  | PrepareEffect
+  | ReleasePlanEffect
+  | NodeEventEffect
+  | PlanActiveEffect
+  | PlanRetiredEffect
+  | OpenFrameEffect
+  | SkipFrameEffect
+  | FreePayloadEffect
+  | WorkEffect
+  | CancelEffect
+  | PasteEffect
+  | CompareEffect
+  | JudgeEffect
+  | AuditOverEffect
+  | AuditUndecidedEffect
+  | LeaveOutEffect
+  | LetInEffect
+  | DiscardEffect
+  | FillEffect
+  | FinishEffect
+  | PublishEffect
+  | ReleaseFrameEffect
+  | SetTimerEffect
+  | DrainedEffect;

@@ -1,0 +1,57 @@
+import type { Failure } from '../../shared/errors.ts';
+import type { FallbackReason, Outcome } from '../../shared/protocol/messages/result.ts';
+
+/** What happened to one part at one node, for traces. Times are ms since the frame was offered. */
+export interface PartTrace {
+  readonly stage: number;
+  readonly t_id: number;
+  readonly node: string;
+  readonly attempt: number;
+  /** Null while the request waited for credit. */
+  readonly sent_ms: number | null;
+  /** Null where no answer came in time. */
+  readonly received_ms: number | null;
+  readonly compute_ms: number | null;
+  /** How long the message waited at the node; null where no answer came in time. */
+  readonly queue_ms: number | null;
+  /** Encoded bytes of the outputs. */
+  readonly bytes: number;
+  /** Whether this was a second request for a part that was slow elsewhere. */
+  readonly hedged: boolean;
+  /** Whether the frame used the outputs of this request. */
+  readonly used: boolean;
+}
+
+/** Why central computed what the plan gives to nodes. */
+export interface Fallback {
+  readonly reason: FallbackReason;
+  /** For people. */
+  readonly text: string;
+}
+
+/** How an accepted frame ended. */
+export interface FrameEnd {
+  readonly i_id: string;
+  readonly camera: string;
+  readonly model: string;
+  readonly frame: string;
+  readonly plan: string;
+  readonly outcome: Outcome;
+  /** Parts whose outputs are zeros (`degraded`) or did not come (`error`). */
+  readonly missing: readonly { readonly stage: number; readonly t_id: number }[];
+  /** The tensor of the exit that the frame ended at; null where it ran through all stages or failed. */
+  readonly exit: string | null;
+  /** Nodes whose parts were used, sorted; `central` where it computed some itself. */
+  readonly nodes: readonly string[];
+  /** Parts used, by node, over all stages. */
+  readonly tiles_per_node: Readonly<Record<string, number>>;
+  readonly bytes_up: number;
+  readonly bytes_down: number;
+  /** From offered to ended. */
+  readonly latency_ms: number;
+  /** Present where central computed parts that the plan gives to nodes. */
+  readonly fallback?: Fallback;
+  /** Present exactly where the outcome is `error`. */
+  readonly failure?: Failure;
+  readonly trace: readonly PartTrace[];
+}
