@@ -3,7 +3,6 @@ import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { choosePlan } from '../central/planner/choose.ts';
-import type { PreparedPlan } from '../central/planner/prepared.ts';
 import { flag, oneOf, string, type Values, valueOr } from '../cli/options.ts';
 import { withPrivateCluster } from '../cli/private-cluster.ts';
 import { TesseraError } from '../shared/errors.ts';
@@ -11,6 +10,7 @@ import { parseCard } from '../shared/model/card.ts';
 import { modelTotals } from '../shared/onnx/cost.ts';
 import type { Model } from '../shared/onnx/model.ts';
 import { resolveModel } from '../shared/onnx/resolve.ts';
+import type { CompiledPlan } from '../shared/plan/compiled-plan.ts';
 import { silentLog } from '../shared/ports.ts';
 import type { FrameEnvelope } from '../shared/protocol/messages/frame.ts';
 import { createRandom } from '../shared/random.ts';
@@ -152,7 +152,7 @@ async function compareAll({ networks: only, grids, full, data }: Values<typeof o
         for (const count of counts) {
           const nodes = agents.slice(0, count).map(({ id }) => id);
           const grid = gridName === 'uneven' ? parseGrid('3x3') : parseGrid(gridName);
-          let prepared: PreparedPlan;
+          let prepared: CompiledPlan;
           try {
             prepared = choosePlan(served, { nodeCount: count, nodes, grid });
           } catch (error) {
@@ -176,10 +176,10 @@ async function compareAll({ networks: only, grids, full, data }: Values<typeof o
             network: name,
             grid: gridName,
             nodes: count,
-            tiles: prepared.forms[0]!.tiles.length,
+            tiles: prepared.stages[0]!.parts.length,
             tiles_on_nodes: nodes.reduce((sum, node) => sum + (result.tiles_per_node[node] ?? 0), 0),
-            macs_on_nodes: prepared.macsOnNodes,
-            conv_macs_on_nodes: prepared.convMacsOnNodes,
+            macs_on_nodes: prepared.cost.macsOnNodes,
+            conv_macs_on_nodes: prepared.cost.convMacsOnNodes,
             conv_macs_within_reach: withinReach,
             largest: Math.max(...differences),
           };

@@ -166,7 +166,7 @@ async function measure({ name, request, frame }: Network, nodes: number, frames:
     return {
       network: name,
       nodes,
-      tiles: prepared.forms[0]!.tiles.length,
+      tiles: prepared.stages[0]!.parts.length,
       latency_ms: latency,
       phases_ms: {
         decode: phase('decode'),

@@ -21,7 +21,6 @@ import { FrameConnection } from './ingest/connection.ts';
 import { FrameTracker } from './journal/frame-tracker.ts';
 import type { Journal } from './journal/journal.ts';
 import { watchNodes } from './node-registry.ts';
-import { factsOf } from './planner/prepared.ts';
 import { auditSeed, LeftOutNodes } from './publish/left-out.ts';
 import { NodeEvents } from './publish/node-events.ts';
 import { planStatusOf } from './publish/plan-status.ts';
@@ -165,7 +164,7 @@ export class ActiveCentral {
           this.#stats.skipped(camera, reason);
         },
         planActive: (model, plan) => {
-          const status = planStatusOf(plan, Date.now() / 1000);
+          const status = planStatusOf(plan.compiled, Date.now() / 1000);
           this.#planStatuses.set(model, status);
           this.#publisher.plan(model, status);
           this.sayModels();
@@ -221,11 +220,10 @@ export class ActiveCentral {
   /** Puts plans to work for new frames of their models; frames under way keep theirs. */
   async offerPlans(plans: ReadonlyMap<string, ServedPlan>): Promise<void> {
     for (const [model, served] of plans) {
-      const facts = factsOf(served, served.model.resolved);
       this.#shell.addPlan(served);
-      const { id } = served.plan;
+      const { id } = served.compiled.plan;
       this.#models.set(id, [...new Set([...(this.#models.get(id) ?? []), model])]);
-      this.#tell({ type: 'plan', model, facts });
+      this.#tell({ type: 'plan', model, facts: served.compiled });
     }
     this.#opening ??= this.#connection.open();
     await this.#opening;

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { type Failure, TesseraError } from '../shared/errors.ts';
+import type { CompiledPlan } from '../shared/plan/compiled-plan.ts';
 import { CENTRAL, type Plan } from '../shared/plan/plan.ts';
 import type { BlobStore, Bus } from '../shared/ports.ts';
 import type { PlanStatus } from '../shared/protocol/messages/central.ts';
@@ -25,7 +26,6 @@ import { type JournalLock, lockJournal } from './journal/lock.ts';
 import { recoverFrames } from './journal/recovery.ts';
 import { LeaderElection, lastWordsOf } from './leadership/leader-election.ts';
 import { checkExits } from './planner/exits.ts';
-import { layoutOf, type PreparedPlan } from './planner/prepared.ts';
 import type { PlanReadiness, ReadyOptions } from './ready-waits.ts';
 import type { LoadRequest, ServedModel } from './served-model.ts';
 import { loadAfterTrial } from './trial.ts';
@@ -158,10 +158,10 @@ export class Central {
    * Puts a plan to work for new frames of its model, now or as soon as this central is active. Throws
    * TESSERA_PLAN_INVALID for an exit that model.yaml does not have.
    */
-  async offerPlan(name: string, prepared: PreparedPlan): Promise<void> {
+  async offerPlan(name: string, compiled: CompiledPlan): Promise<void> {
     const model = this.#models.get(name)!;
-    checkExits(prepared.plan, model);
-    const served = { ...prepared, model, layout: layoutOf(prepared, model.resolved) };
+    checkExits(compiled.plan, model);
+    const served = { compiled, model };
     this.#plans.set(name, served);
     await this.#active?.offerPlans(new Map([[name, served]]));
   }

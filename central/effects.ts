@@ -1,6 +1,8 @@
 import { channel } from 'node:diagnostics_channel';
 import { failureOf } from '../shared/errors.ts';
 import { LogThrottle } from '../shared/log-throttle.ts';
+import { missingCodecs } from '../shared/plan/capabilities.ts';
+import type { CompiledPlan } from '../shared/plan/compiled-plan.ts';
 import { CENTRAL } from '../shared/plan/plan.ts';
 import type { Log } from '../shared/ports.ts';
 import type { ControlMessage } from '../shared/protocol/messages/control.ts';
@@ -9,7 +11,6 @@ import type { WorkMessage } from '../shared/protocol/messages/work.ts';
 import type { Executor, TileOutcome } from '../shared/runtime/executor-types.ts';
 import type { Wire } from '../shared/runtime/wire.ts';
 import type { DataPlane, Finished, Opened } from './assembly/data-plane.ts';
-import type { PlanLayout } from './assembly/frame-store.ts';
 import { AuditedParts } from './audited-parts.ts';
 import type {
   AuditUndecidedEffect,
@@ -29,12 +30,13 @@ import type {
 import type { UntimedEvent } from './coordinator/events.ts';
 import type { FrameEnd } from './coordinator/frame-end.ts';
 import type { Arrival } from './ingest/parser.ts';
-import { missingCodecs } from './planner/announced.ts';
-import type { PreparedPlan } from './planner/prepared.ts';
 import type { ServedModel } from './served-model.ts';
 
-/** A plan in use, the model that it cuts, and what the data plane has to know of it. */
-export type ServedPlan = PreparedPlan & { readonly model: ServedModel; readonly layout: PlanLayout };
+/** A plan in use and the model that it cuts. */
+export interface ServedPlan {
+  readonly compiled: CompiledPlan;
+  readonly model: ServedModel;
+}
 
 /** How a frame ended, with everything that its result says. */
 export interface EndedFrame {
@@ -112,9 +114,9 @@ export class EffectRunner {
    * nowhere else, so that it hears of plans in the order in which the coordinator decides on them.
    */
   addPlan(plan: ServedPlan): void {
-    const { id } = plan.plan;
+    const { id } = plan.compiled.plan;
     this.#plans.set(id, (this.#plans.get(id) ?? new Map()).set(plan.model.name, plan));
-    void this.#deps.data.plan(plan.layout).catch(() => {});
+    void this.#deps.data.plan(plan.compiled).catch(() => {});
   }
 
   /** Keeps a frame that is offered; returns its ref. */
@@ -209,9 +211,9 @@ export class EffectRunner {
       case 'publish': {
         const frame = this.#frames.get(effect.i_id)!;
         const { arrival, served, size, answer } = frame;
-        const { model, approximate } = served;
+        const { model, compiled } = served;
         if (ends.hasSubscribers) ends.publish(effect);
-        on.ended({ end: effect, arrival, model, approximate, size, answer });
+        on.ended({ end: effect, arrival, model, approximate: compiled.approximate, size, answer });
         break;
       }
       case 'release-frame':
@@ -315,7 +317,7 @@ export class EffectRunner {
   }
 
   async #fill({ i_id, stage, t_ids }: FillEffect): Promise<void> {
-    const plan = this.#frames.get(i_id)!.served.plan.id;
+    const plan = this.#frames.get(i_id)!.served.compiled.plan.id;
     await this.#deps.data.clear(i_id, plan, stage, t_ids).catch(() => {});
   }
 

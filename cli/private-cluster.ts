@@ -1,6 +1,6 @@
 import { rm } from 'node:fs/promises';
 import type { CoordinatorOptions } from '../central/coordinator/options.ts';
-import type { PreparedPlan } from '../central/planner/prepared.ts';
+import type { CompiledPlan } from '../shared/plan/compiled-plan.ts';
 import { CENTRAL, type Plan } from '../shared/plan/plan.ts';
 import type { Log } from '../shared/ports.ts';
 import { topics } from '../shared/protocol/topics.ts';
@@ -28,7 +28,7 @@ export interface PrivateCluster extends Pick<Cluster, 'central' | 'agents'> {
   /** The camera of this cluster; every frame is kept. */
   readonly camera: FrameClient;
   /** Puts a plan to work and waits until every agent that it may ask is ready for it. Throws TESSERA_NO_NODES. */
-  serve(model: string, prepared: PreparedPlan, timeoutMs?: number): Promise<void>;
+  serve(model: string, compiled: CompiledPlan, timeoutMs?: number): Promise<void>;
 }
 
 /** How many agents a plan may ask: all of them, or those that its stages name. */

@@ -2,7 +2,6 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { choosePlan, type PlanRequest } from '../../central/planner/choose.ts';
-import { layoutOf } from '../../central/planner/prepared.ts';
 import { loadServedModel } from '../../central/served-model.ts';
 import { confidence } from '../../central/tasks/classify.ts';
 import { loadModel } from '../../cli/library/library.ts';
@@ -16,6 +15,7 @@ import { loadModelFile } from '../../shared/runtime/package.ts';
 import { openSigningKey } from '../../shared/runtime/signature.ts';
 import { boxShape, crop, paste, type Tensor } from '../../shared/tensor/tensor.ts';
 import { runStage } from '../../shared/tiling/reference.ts';
+import { buildStage } from '../../shared/tiling/stage.ts';
 
 /** What one picture came to. */
 export interface Deployed {
@@ -60,9 +60,9 @@ export async function loadDeployed(folder: string, request: Partial<PlanRequest>
     const wanted = { name: card.name, card, labels, model, picture: true };
     const served = await loadServedModel(wanted, store, await openSigningKey(scratch));
     const prepared = choosePlan(served, { nodeCount: 4, ...request });
-    const layout = layoutOf(prepared, served.resolved);
+    const forms = prepared.plan.stages.map((stage) => buildStage(served.resolved, stage));
     const sessions = new Map<Model, Session>();
-    for (const { model: piece } of prepared.forms)
+    for (const { model: piece } of forms)
       if (!sessions.has(piece)) sessions.set(piece, await loadSession(writeModel(piece), { threads: 1 }));
     const { input } = served;
     const run = (piece: Model, feeds: ReadonlyMap<string, Tensor>) => sessions.get(piece)!.run(feeds);
@@ -76,10 +76,10 @@ export async function loadDeployed(folder: string, request: Partial<PlanRequest>
           [input.name, { dtype: input.dtype, shape: input.shape, data: pixels }],
         ]);
         let [sent, raw] = [0, 0];
-        for (const [index, form] of prepared.forms.entries()) {
-          const made = await runStage(form, tensors, layout.specs, run);
-          if (form.tiles.length > 1)
-            for (const { out } of layout.stages[index]!.tiles)
+        for (const [index, form] of forms.entries()) {
+          const made = await runStage(form, tensors, prepared.specs, run);
+          if (form.parts.length > 1)
+            for (const { out } of prepared.stages[index]!.parts)
               for (const { tensor, box, codec } of out) {
                 const whole = made.get(tensor)!;
                 const region = { dtype: whole.dtype, shape: boxShape(box), data: crop(whole, box) };

@@ -3,7 +3,7 @@ import type { CancelEffect, Effect, WorkEffect } from '../../central/coordinator
 import type { PartResult, UntimedEvent } from '../../central/coordinator/events.ts';
 import type { FrameEnd } from '../../central/coordinator/frame-end.ts';
 import { type CoordinatorOptions, defaultOptions } from '../../central/coordinator/options.ts';
-import type { PlanFacts } from '../../central/coordinator/plan-facts.ts';
+import type { SchedulablePlan } from '../../shared/plan/compiled-plan.ts';
 import { CENTRAL } from '../../shared/plan/plan.ts';
 import type { SkipReason } from '../../shared/protocol/messages/result.ts';
 import type { WorkError } from '../../shared/protocol/messages/work.ts';
@@ -110,7 +110,7 @@ export class Cluster {
   readonly #audits = new Map<string, { first: boolean; second: boolean }>();
   readonly #invariants: Invariants;
   readonly #nodes = new Map<string, SimNode>();
-  readonly #facts = new Map<string, PlanFacts>();
+  readonly #facts = new Map<string, SchedulablePlan>();
   readonly #agenda: { at: number; order: number; run: () => void }[] = [];
   #order = 0;
   #refs = 0;
@@ -188,7 +188,7 @@ export class Cluster {
     for (const run of node.later.splice(0)) run();
   }
 
-  plan(model: string, facts: PlanFacts): void {
+  plan(model: string, facts: SchedulablePlan): void {
     this.#facts.set(facts.plan.id, facts);
     this.tell({ type: 'plan', model, facts });
   }

@@ -1,13 +1,13 @@
 import type { Effect, WorkEffect } from '../../central/coordinator/effects.ts';
 import type { Event } from '../../central/coordinator/events.ts';
 import type { CoordinatorOptions } from '../../central/coordinator/options.ts';
-import type { PlanFacts } from '../../central/coordinator/plan-facts.ts';
 import type { Snapshot } from '../../central/coordinator/snapshot.ts';
+import type { SchedulablePlan } from '../../shared/plan/compiled-plan.ts';
 
 /** Checks the coordinator's numbered invariants (coordinator.ts) from outside: events in, effects out, nothing else. */
 export class Invariants {
   readonly #options: CoordinatorOptions;
-  readonly #facts = new Map<string, PlanFacts>();
+  readonly #facts = new Map<string, SchedulablePlan>();
   readonly #frames = new Map<
     string,
     {

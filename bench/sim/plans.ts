@@ -1,4 +1,4 @@
-import type { PlanFacts } from '../../central/coordinator/plan-facts.ts';
+import type { SchedulablePlan } from '../../shared/plan/compiled-plan.ts';
 import { CENTRAL, type Placement, type Plan, type Stage } from '../../shared/plan/plan.ts';
 import { planId } from '../../shared/plan/plan-id.ts';
 
@@ -21,8 +21,8 @@ export const everyNode: Placement = { mode: 'share', nodes: '*' };
 /** On central itself. */
 export const atCentral: Placement = { mode: 'share', nodes: [CENTRAL] };
 
-/** A plan of a made-up network whose stages follow one another; `salt` tells plans apart. */
-export function sketchPlan(sketches: readonly StageSketch[], salt = 0, frame_bytes = 1e6): PlanFacts {
+/** A plan of a made-up network whose stages follow one another, each part reading all of what it reads; `salt` tells plans apart. */
+export function sketchPlan(sketches: readonly StageSketch[], salt = 0, frame_bytes = 1e6): SchedulablePlan {
   const model = String(salt).padStart(64, '0');
   const stages = sketches.map(
     (sketch, id): Stage => ({
@@ -50,14 +50,19 @@ export function sketchPlan(sketches: readonly StageSketch[], salt = 0, frame_byt
   return {
     plan,
     frame_bytes,
-    stages: sketches.map(({ tiles, cost = 1e6, bytes_in = 10_000, bytes_out = 10_000 }) => ({
-      parts: Array.from({ length: tiles }, (_, t_id) => ({ t_id, cost, bytes_in, bytes_out })),
-    })),
+    stages: sketches.map(({ tiles, cost = 1e6, bytes_in = 10_000, bytes_out = 10_000 }, id) => {
+      const needs = stages.slice(0, id).flatMap((stage) => {
+        const isRead = stage.outputs.some((output) => stages[id]!.inputs.includes(output));
+        const t_ids = Array.from({ length: sketches[stage.id]!.tiles }, (_, t_id) => t_id);
+        return isRead ? [{ stage: stage.id, t_ids }] : [];
+      });
+      return { parts: Array.from({ length: tiles }, (_, t_id) => ({ t_id, cost, bytes_in, bytes_out, needs })) };
+    }),
   };
 }
 
 /** ADCNN's shape: tiles on every node, a tail on central. */
-export function tilesAndTail(tiles: number, sketch: Partial<StageSketch> = {}, salt = 0): PlanFacts {
+export function tilesAndTail(tiles: number, sketch: Partial<StageSketch> = {}, salt = 0): SchedulablePlan {
   return sketchPlan(
     [
       { tiles, ...sketch },

@@ -1,4 +1,5 @@
 import type { CodecSpec } from '../../shared/codec/spec.ts';
+import type { RoundingEffect } from '../../shared/onnx/rounding.ts';
 import { numbers } from '../../shared/tensor/numbers.ts';
 import type { Dtype, Tensor } from '../../shared/tensor/tensor.ts';
 
@@ -12,14 +13,6 @@ import type { Dtype, Tensor } from '../../shared/tensor/tensor.ts';
  * float32. What stays below the tolerance cannot be told from rounding. Where `a` is central's own and `moved` what central
  * computes of inputs that differ in their last places (shaken.ts), `MOVED` times their distance is added.
  */
-
-/** How a network answers to rounding. */
-export type Steadiness =
-  | 'smooth'
-  /** Some operators make steps of small differences (quantisation, comparisons, the place of a maximum). */
-  | 'jumps'
-  /** It draws random numbers: no two runs are alike, and nothing can be said of them. */
-  | 'random';
 
 const TOLERANCE: Readonly<Partial<Record<Dtype, { readonly relative: number; readonly absolute: number }>>> = {
   float64: { relative: 1e-3, absolute: 1e-4 },
@@ -41,14 +34,14 @@ const MOVED = 64;
 const FP16_STEP = 2 ** -10;
 
 /** Whether two tensors of one shape and type agree; `codec` is what both travelled with. */
-export function agree(a: Tensor, b: Tensor, codec: CodecSpec, steadiness: Steadiness, moved?: Tensor): boolean {
-  if (steadiness === 'random') return true;
+export function agree(a: Tensor, b: Tensor, codec: CodecSpec, rounding: RoundingEffect, moved?: Tensor): boolean {
+  if (rounding === 'random') return true;
   const [x, y] = [numbers(a), numbers(b)];
   if (x.length !== y.length) return false;
   const [left, right] = [span(x), span(y)];
   const scale = Math.min(left.size, right.size);
   const { relative, absolute } = TOLERANCE[a.dtype] ?? EXACT;
-  const jumps = steadiness === 'jumps';
+  const jumps = rounding === 'jumps';
   const step = stepOf(codec, scale, Math.min(left.range, right.range));
   // Where small differences make steps, one step would widen it for all.
   const distance = moved === undefined || jumps ? 0 : MOVED * distanceOf(x, numbers(moved));

@@ -1,6 +1,7 @@
 import { parentPort } from 'node:worker_threads';
 import { failureOf, TesseraError } from '../../shared/errors.ts';
 import type { ModelCard } from '../../shared/model/card.ts';
+import type { CompiledPlan } from '../../shared/plan/compiled-plan.ts';
 import type { WireRegion } from '../../shared/protocol/messages/region.ts';
 import { decodeFrame, type FrameMapping } from '../../shared/runtime/image.ts';
 import { answerCalls, buffersOf, type Moved } from '../../shared/runtime/worker-call.ts';
@@ -8,7 +9,7 @@ import { byteLength, type Tensor, type TensorSpec, wholeBox } from '../../shared
 import { confidence } from '../tasks/classify.ts';
 import { decodeTask } from '../tasks/task.ts';
 import type { Finished, Opened, OpenFrame, Pasted } from './data-plane.ts';
-import { FrameStore, type PackedTile, type PlanLayout } from './frame-store.ts';
+import { FrameStore, type PackedTile } from './frame-store.ts';
 
 /**
  * The thread that touches bytes: decodes pictures, cuts tiles, pastes results, reads the network's answer. Central's
@@ -26,16 +27,16 @@ interface ModelEntry {
 
 const store = new FrameStore();
 const models = new Map<string, ModelEntry>();
-const plans = new Map<string, PlanLayout>();
+const plans = new Map<string, CompiledPlan>();
 const views = new Map<
   string,
   { model: string; plan: string; mapping: FrameMapping | null; width: number; height: number }
 >();
 
-function layoutOf(plan: string): PlanLayout {
-  const layout = plans.get(plan);
-  if (layout === undefined) throw new TesseraError('TESSERA_INTERNAL', `the data plane does not know plan ${plan}`);
-  return layout;
+function compiledPlan(plan: string): CompiledPlan {
+  const compiled = plans.get(plan);
+  if (compiled === undefined) throw new TesseraError('TESSERA_INTERNAL', `the data plane does not know plan ${plan}`);
+  return compiled;
 }
 
 async function openFrame({ i_id, model, plan, frame }: OpenFrame): Promise<Opened> {
@@ -86,18 +87,18 @@ interface Paste {
 }
 
 function pasteTile({ i_id, plan, stage, t_id, out }: Paste): Pasted {
-  const layout = layoutOf(plan);
+  const compiled = compiledPlan(plan);
   try {
-    store.paste(i_id, layout, stage, t_id, out);
+    store.paste(i_id, compiled, stage, t_id, out);
   } catch (error) {
     return { failure: failureOf(error, 'TESSERA_MESSAGE_INVALID'), exit: false };
   }
   // A stage with an exit is whole: its one tile is all of it.
-  const { exit } = layout.stages[stage]!;
+  const { exit } = compiled.plan.stages[stage]!;
   const view = views.get(i_id);
   if (exit === undefined || view === undefined) return { failure: null, exit: false };
   const { decoder } = models.get(view.model)!.card.output;
-  return { failure: null, exit: confidence(store.tensor(i_id, exit.tensor, layout)!, decoder) >= exit.threshold };
+  return { failure: null, exit: confidence(store.tensor(i_id, exit.tensor, compiled)!, decoder) >= exit.threshold };
 }
 
 interface Pair extends Omit<Paste, 'i_id' | 'out'> {
@@ -116,11 +117,11 @@ function finish({ i_id, tensors, exit }: Finish): Moved<Finished> {
   const view = views.get(i_id);
   if (view === undefined) throw new TesseraError('TESSERA_INTERNAL', `frame ${i_id} has ended`);
   const entry = models.get(view.model)!;
-  const layout = layoutOf(view.plan);
+  const compiled = compiledPlan(view.plan);
   const outputs = new Map<string, Tensor>();
   const names = exit === null ? entry.outputs : [exit];
   const named = (name: string): string => entry.names.get(name) ?? name;
-  for (const name of names) outputs.set(named(name), store.tensor(i_id, name, layout)!);
+  for (const name of names) outputs.set(named(name), store.tensor(i_id, name, compiled)!);
   // An exit stands for the outputs, whatever these are called.
   const { card } = entry;
   const read = exit === null ? card : { ...card, output: { ...card.output, tensors: [named(exit)] } };
@@ -142,8 +143,8 @@ answerCalls(parentPort!, {
   model: ({ name, ...entry }: ModelEntry & { name: string }) => {
     models.set(name, entry);
   },
-  plan: (layout: PlanLayout) => {
-    plans.set(layout.id, layout);
+  plan: (compiled: CompiledPlan) => {
+    plans.set(compiled.plan.id, compiled);
   },
   forgetPlan: (id: string) => {
     plans.delete(id);
@@ -151,15 +152,15 @@ answerCalls(parentPort!, {
   open: openFrame,
   pack: (asked: { i_id: string; plan: string; stage: number; tIds: number[]; own: boolean }) => {
     const { i_id, plan, stage, tIds, own } = asked;
-    const tiles: PackedTile[] | undefined = store.pack(i_id, layoutOf(plan), stage, tIds, own);
+    const tiles: PackedTile[] | undefined = store.pack(i_id, compiledPlan(plan), stage, tIds, own);
     return { value: tiles, transfer: buffersOf((tiles ?? []).flatMap((tile) => tile.in.map((region) => region.d))) };
   },
   paste: pasteTile,
   clear: ({ i_id, plan, stage, tIds }: { i_id: string; plan: string; stage: number; tIds: readonly number[] }) => {
-    store.clear(i_id, layoutOf(plan), stage, tIds);
+    store.clear(i_id, compiledPlan(plan), stage, tIds);
   },
   agree: ({ plan, stage, t_id, first, second, moved }: Pair) =>
-    store.agree(layoutOf(plan), stage, t_id, first, second, moved),
+    store.agree(compiledPlan(plan), stage, t_id, first, second, moved),
   finish,
   release: (iId: string) => {
     store.release(iId);

@@ -1,6 +1,7 @@
 import { Worker } from 'node:worker_threads';
 import { type Failure, TesseraError } from '../../shared/errors.ts';
 import type { ModelCard } from '../../shared/model/card.ts';
+import type { CompiledPlan } from '../../shared/plan/compiled-plan.ts';
 import type { FrameEnvelope } from '../../shared/protocol/messages/frame.ts';
 import type { WireRegion } from '../../shared/protocol/messages/region.ts';
 import type { Prediction } from '../../shared/protocol/messages/result.ts';
@@ -8,7 +9,7 @@ import { Backoff } from '../../shared/runtime/backoff.ts';
 import { buffersOf, ownBytes, WorkerCalls } from '../../shared/runtime/worker-call.ts';
 import { workerEntry } from '../../shared/runtime/worker-entry.ts';
 import type { TensorSpec } from '../../shared/tensor/tensor.ts';
-import type { PackedTile, PlanLayout } from './frame-store.ts';
+import type { PackedTile } from './frame-store.ts';
 
 /** A frame to decode: its picture or tensor, and the model and plan it was accepted for. */
 export interface OpenFrame {
@@ -67,7 +68,7 @@ const PAUSE = { firstMs: 100, maxMs: 5000 } as const;
 export class DataPlane {
   readonly #onEnd: (error: Error) => void;
   readonly #models = new Map<string, ModelEntry>();
-  readonly #plans = new Map<string, PlanLayout>();
+  readonly #plans = new Map<string, CompiledPlan>();
   readonly #pause = new Backoff({ ...PAUSE, steadyMs: HEALTHY_MS });
   #calls: WorkerCalls | undefined;
   #restart: NodeJS.Timeout | undefined;
@@ -85,9 +86,9 @@ export class DataPlane {
     return this.#call('model', entry);
   }
 
-  plan(layout: PlanLayout): Promise<void> {
-    this.#plans.set(layout.id, layout);
-    return this.#call('plan', layout);
+  plan(compiled: CompiledPlan): Promise<void> {
+    this.#plans.set(compiled.plan.id, compiled);
+    return this.#call('plan', compiled);
   }
 
   forgetPlan(id: string): Promise<void> {
@@ -165,7 +166,7 @@ export class DataPlane {
     this.#pause.succeeded();
     // In the order of the calls, so what waits below finds them known.
     for (const entry of this.#models.values()) this.#calls.call('model', entry).catch(() => {});
-    for (const layout of this.#plans.values()) this.#calls.call('plan', layout).catch(() => {});
+    for (const compiled of this.#plans.values()) this.#calls.call('plan', compiled).catch(() => {});
     this.#wake();
   }
 

@@ -1,9 +1,9 @@
 import { clipCodes, decodeClipCodes, encodeClipCodes, valuesOf, zeroCode } from '../../shared/codec/clip.ts';
 import { type CodecSpec, findCodec } from '../../shared/codec/codec.ts';
 import { bytesOf } from '../../shared/codec/floats.ts';
-import { type ClipSpec, sameCodec } from '../../shared/codec/spec.ts';
+import { sameCodec } from '../../shared/codec/spec.ts';
 import { TesseraError } from '../../shared/errors.ts';
-import type { ExitRule } from '../../shared/plan/plan.ts';
+import type { PlanGeometry } from '../../shared/plan/compiled-plan.ts';
 import type { WireRegion } from '../../shared/protocol/messages/region.ts';
 import {
   type Box,
@@ -14,31 +14,9 @@ import {
   paste,
   sameBox,
   type Tensor,
-  type TensorSpec,
   wholeBox,
 } from '../../shared/tensor/tensor.ts';
-import type { Region } from '../../shared/tiling/form.ts';
-import { agree, type Steadiness } from './agree.ts';
-
-/** What the store must know of a plan: where its tiles lie and how its tensors look. */
-export interface PlanLayout {
-  readonly id: string;
-  /** Types of all tensors that stages read or make. */
-  readonly specs: ReadonlyMap<string, TensorSpec>;
-  /** Tensors that are held as codes, a byte each (plan/held-codes.ts). */
-  readonly codes?: ReadonlyMap<string, ClipSpec>;
-  /** How the network answers to rounding (agree.ts). */
-  readonly steadiness?: Steadiness;
-  /** Per stage, per tile (index = t_id). */
-  readonly stages: readonly { readonly tiles: readonly TileLayout[]; readonly exit?: ExitRule }[];
-}
-
-/** One tile: what it reads, what it makes and how the makings travel. */
-export interface TileLayout {
-  readonly t_id: number;
-  readonly in: readonly Region[];
-  readonly out: readonly (Region & { readonly codec: CodecSpec })[];
-}
+import { agree } from './agree.ts';
 
 /** One tile of a work message. */
 export interface PackedTile {
@@ -85,18 +63,18 @@ export class FrameStore {
   }
 
   /** The tensor, allocated as zeros where nothing has been pasted yet; undefined for a frame that has ended. */
-  tensor(iId: string, name: string, layout: PlanLayout): Tensor | undefined {
+  tensor(iId: string, name: string, geometry: PlanGeometry): Tensor | undefined {
     const frame = this.#frames.get(iId);
     if (frame === undefined) return undefined;
     const held = frame.get(name);
     if (held !== undefined) return held;
-    const spec = layout.specs.get(name);
+    const spec = geometry.specs.get(name);
     if (spec === undefined)
       throw new TesseraError(
         'TESSERA_DEADLINE',
         `"${name}" was not made in time, and only the run that makes it tells its shape`,
       );
-    const clip = layout.codes?.get(name);
+    const clip = geometry.quantised.get(name);
     const { shape } = spec;
     const dtype = clip === undefined ? spec.dtype : 'uint8';
     const tensor: Tensor = { dtype, shape, data: new Uint8Array(byteLength({ dtype, shape })) };
@@ -110,38 +88,44 @@ export class FrameStore {
    * Cuts the inputs of tiles out of the frame's tensors; undefined for a frame that has ended. `own`: for the executor
    * in this process, to which codes go and from which they come as they are.
    */
-  pack(iId: string, layout: PlanLayout, stage: number, tIds: readonly number[], own = false): PackedTile[] | undefined {
+  pack(
+    iId: string,
+    geometry: PlanGeometry,
+    stage: number,
+    tIds: readonly number[],
+    own = false,
+  ): PackedTile[] | undefined {
     if (!this.#frames.has(iId)) return undefined;
     return tIds.map((tId) => {
-      const tile = layout.stages[stage]!.tiles[tId]!;
+      const tile = geometry.stages[stage]!.parts[tId]!;
       return {
         t_id: tId,
         in: tile.in.map(({ tensor: name, box }) => {
-          const tensor = this.tensor(iId, name, layout)!;
+          const tensor = this.tensor(iId, name, geometry)!;
           const region = { tensor: name, box: wireBox(box), shape: boxShape(box) };
           const d = crop(tensor, box);
-          const clip = layout.codes?.get(name);
+          const clip = geometry.quantised.get(name);
           if (clip === undefined || own) return { ...region, dtype: tensor.dtype, codec: RAW, d };
-          return { ...region, dtype: layout.specs.get(name)!.dtype, codec: clip, d: encodeClipCodes(d, clip) };
+          return { ...region, dtype: geometry.specs.get(name)!.dtype, codec: clip, d: encodeClipCodes(d, clip) };
         }),
         out: tile.out.map(({ tensor, box, codec }) => ({
           tensor,
           box: wireBox(box),
-          codec: own && layout.codes?.has(tensor) ? RAW : codec,
+          codec: own && geometry.quantised.has(tensor) ? RAW : codec,
         })),
       };
     });
   }
 
   /** Puts a tile's results in their place. Throws TesseraError when they are not what the plan expects of this tile. */
-  paste(iId: string, layout: PlanLayout, stage: number, tId: number, out: readonly WireRegion[]): void {
+  paste(iId: string, geometry: PlanGeometry, stage: number, tId: number, out: readonly WireRegion[]): void {
     if (!this.#frames.has(iId)) return;
-    const expected = layout.stages[stage]!.tiles[tId]!.out;
+    const expected = geometry.stages[stage]!.parts[tId]!.out;
     // All regions are decoded before the first is pasted: a bad one must leave nothing behind.
-    const decoded = this.decode(layout, stage, tId, out);
+    const decoded = this.decode(geometry, stage, tId, out);
     expected.forEach((region, i) => {
       if (region.open === true) this.#set(iId, region.tensor, decoded[i]!);
-      else paste(this.tensor(iId, region.tensor, layout)!, region.box, decoded[i]!.data);
+      else paste(this.tensor(iId, region.tensor, geometry)!, region.box, decoded[i]!.data);
     });
   }
 
@@ -150,44 +134,44 @@ export class FrameStore {
    * of the first where inputs differed in their last places.
    */
   agree(
-    layout: PlanLayout,
+    geometry: PlanGeometry,
     stage: number,
     tId: number,
     first: readonly WireRegion[],
     second: readonly WireRegion[],
     moved?: readonly WireRegion[],
   ): boolean | null {
-    const a = this.decode(layout, stage, tId, first);
-    const near = moved === undefined ? undefined : this.decode(layout, stage, tId, moved);
+    const a = this.decode(geometry, stage, tId, first);
+    const near = moved === undefined ? undefined : this.decode(geometry, stage, tId, moved);
     let b: Tensor[];
     try {
-      b = this.decode(layout, stage, tId, second);
+      b = this.decode(geometry, stage, tId, second);
     } catch {
       return null;
     }
-    return layout.stages[stage]!.tiles[tId]!.out.every(({ tensor, codec, open }, k) => {
+    return geometry.stages[stage]!.parts[tId]!.out.every(({ tensor, codec, open }, k) => {
       // How large it is may hang on how a processor rounds.
       if (open === true) return true;
       // Codes are compared as what they stand for.
-      const clip = layout.codes?.get(tensor);
+      const clip = geometry.quantised.get(tensor);
       const values = clip === undefined ? undefined : valuesOf(clip);
       const of = (held: Tensor): Tensor =>
         values === undefined
           ? held
           : { ...held, dtype: 'float32', data: bytesOf(Float32Array.from(held.data, (code) => values[code]!)) };
       const other = near === undefined ? undefined : of(near[k]!);
-      return agree(of(a[k]!), of(b[k]!), clip ?? codec, layout.steadiness ?? 'smooth', other);
+      return agree(of(a[k]!), of(b[k]!), clip ?? codec, geometry.rounding, other);
     });
   }
 
   /** Makes the outputs of tiles zeros again; some may have been pasted and found to be wrong. */
-  clear(iId: string, layout: PlanLayout, stage: number, tIds: readonly number[]): void {
+  clear(iId: string, geometry: PlanGeometry, stage: number, tIds: readonly number[]): void {
     for (const tId of tIds)
-      for (const { tensor: name, box, open } of layout.stages[stage]!.tiles[tId]!.out) {
+      for (const { tensor: name, box, open } of geometry.stages[stage]!.parts[tId]!.out) {
         if (open === true) continue;
-        const tensor = this.tensor(iId, name, layout);
+        const tensor = this.tensor(iId, name, geometry);
         if (tensor === undefined) return;
-        const clip = layout.codes?.get(name);
+        const clip = geometry.quantised.get(name);
         const zeros = new Uint8Array(byteLength({ dtype: tensor.dtype, shape: boxShape(box) }));
         paste(tensor, box, clip === undefined ? zeros : zeros.fill(zeroCode(clip)));
       }
@@ -197,8 +181,8 @@ export class FrameStore {
    * A tile's outputs in the order of the plan, as they are held. Throws TesseraError when they are not what the plan
    * expects of this tile.
    */
-  decode(layout: PlanLayout, stage: number, tId: number, out: readonly WireRegion[]): Tensor[] {
-    const expected = layout.stages[stage]!.tiles[tId]!.out;
+  decode(geometry: PlanGeometry, stage: number, tId: number, out: readonly WireRegion[]): Tensor[] {
+    const expected = geometry.stages[stage]!.parts[tId]!.out;
     if (out.length !== expected.length)
       throw new TesseraError(
         'TESSERA_MESSAGE_INVALID',
@@ -208,8 +192,8 @@ export class FrameStore {
       const given = out.find((candidate) => candidate.tensor === region.tensor);
       if (region.open === true) return openTensor(tId, region.tensor, given);
       const shape = boxShape(region.box);
-      const { dtype } = layout.specs.get(region.tensor)!;
-      const clip = layout.codes?.get(region.tensor);
+      const { dtype } = geometry.specs.get(region.tensor)!;
+      const clip = geometry.quantised.get(region.tensor);
       const isAsked =
         given !== undefined &&
         sameBox(given.box, region.box) &&

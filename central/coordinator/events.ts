@@ -1,8 +1,8 @@
 import type { Failure } from '../../shared/errors.ts';
+import type { SchedulablePlan } from '../../shared/plan/compiled-plan.ts';
 import type { Tier } from '../../shared/plan/plan.ts';
 import type { WorkError } from '../../shared/protocol/messages/work.ts';
 import type { CameraPolicy } from './options.ts';
-import type { PlanFacts } from './plan-facts.ts';
 
 /**
  * What the coordinator is told: plain data, never bytes. What it asks for in answer is in effects.ts.
@@ -25,7 +25,7 @@ import type { PlanFacts } from './plan-facts.ts';
 export interface PlanOffered {
   readonly type: 'plan';
   readonly model: string;
-  readonly facts: PlanFacts;
+  readonly facts: SchedulablePlan;
 }
 
 /** A frame has arrived and is held as `ref`. One i_id is made per model that accepts it. */

@@ -1,7 +1,7 @@
+import type { SchedulablePlan } from '../../shared/plan/compiled-plan.ts';
 import { CENTRAL, type Plan } from '../../shared/plan/plan.ts';
 import { forgetPlan } from '../scheduler/statistics.ts';
 import { isPlaced } from './fallback-reason.ts';
-import type { PlanFacts } from './plan-facts.ts';
 import type { ModelRun, Node, PlanRun, Readiness, State } from './state.ts';
 
 /** Whether a node may be given work of a stage now. */
@@ -28,7 +28,7 @@ export function isPreparing(s: State, run: PlanRun, stage: number): boolean {
   );
 }
 
-function newRun(s: State, plan: Plan, facts: PlanFacts): PlanRun {
+function newRun(s: State, plan: Plan, facts: SchedulablePlan): PlanRun {
   const maker = new Map(plan.stages.flatMap((stage) => stage.outputs.map((name) => [name, stage.id] as const)));
   // A stage after an exit also waits for what the exit says: done means that the frame goes on.
   const exits = plan.stages.flatMap(({ id, exit }) => (exit === undefined ? [] : [id]));
@@ -42,7 +42,7 @@ function newRun(s: State, plan: Plan, facts: PlanFacts): PlanRun {
 }
 
 /** Makes a plan the next one of a model; offering the one that stands changes nothing. */
-export function offerPlan(s: State, name: string, facts: PlanFacts): void {
+export function offerPlan(s: State, name: string, facts: SchedulablePlan): void {
   const { id } = facts.plan;
   const model: ModelRun = s.models.get(name) ?? { name, active: null, pending: null };
   s.models.set(name, model);

@@ -1,3 +1,4 @@
+import type { SchedulablePart, SchedulablePlan } from '../../shared/plan/compiled-plan.ts';
 import type { Plan, Stage, Tier } from '../../shared/plan/plan.ts';
 import type { Outcome, SkipReason } from '../../shared/protocol/messages/result.ts';
 import type { NodeStatistics } from '../scheduler/statistics.ts';
@@ -5,7 +6,6 @@ import type { Audit } from './audit.ts';
 import type { DiscardReason, Effect } from './effects.ts';
 import type { Fallback } from './frame-end.ts';
 import type { CameraPolicy, CoordinatorOptions } from './options.ts';
-import type { PartFacts, PlanFacts } from './plan-facts.ts';
 import { Timers } from './timers.ts';
 
 /**
@@ -169,7 +169,7 @@ export interface ModelRun {
 /** A plan in use. */
 export interface PlanRun {
   readonly plan: Plan;
-  readonly facts: PlanFacts;
+  readonly facts: SchedulablePlan;
   /** Per stage: the earlier stages whose outputs it reads, and those that may end the frame. */
   readonly needs: readonly (readonly number[])[];
   since: number;
@@ -258,7 +258,7 @@ export interface StageRun {
 
 /** A part of an accepted frame. */
 export interface PartRun {
-  readonly facts: PartFacts;
+  readonly facts: SchedulablePart;
   state: 'unplaced' | 'asked' | 'pasting' | 'done' | 'missing';
   readonly requests: Request[];
   /** Errors, time-outs and losses so far. */

@@ -2,6 +2,8 @@ import { type CodecSpec, findCodec } from '../../shared/codec/codec.ts';
 import { TesseraError } from '../../shared/errors.ts';
 import type { ModelCard } from '../../shared/model/card.ts';
 import type { ResolvedModel } from '../../shared/onnx/model.ts';
+import { compilePlan } from '../../shared/plan/compile.ts';
+import type { CompiledPlan } from '../../shared/plan/compiled-plan.ts';
 import type { Plan } from '../../shared/plan/plan.ts';
 import { cheapestPrefix } from '../../shared/tiling/cheapest-prefix.ts';
 import { type Grid, gridSizes } from '../../shared/tiling/grid.ts';
@@ -10,7 +12,6 @@ import { findTileable } from '../../shared/tiling/tileable.ts';
 import type { ServedModel } from '../served-model.ts';
 import { calibratedCodecs, calibratedCut } from './calibrated.ts';
 import { cutAtExit, exitPlaces, withExits, withoutExits } from './exits.ts';
-import { type PreparedPlan, preparePlan } from './prepared.ts';
 import { type Cut, type Problem, STRATEGIES } from './strategies.ts';
 import { gridFor, gridWithin, unaskedCut } from './unasked.ts';
 
@@ -223,7 +224,7 @@ function codecsFor(
  * Makes the plan that the user asked for, with its geometry. Throws TesseraError: TESSERA_USAGE for an unknown
  * strategy, TESSERA_PLAN_INVALID where the grid or the cut does not fit the network.
  */
-export function choosePlan(whole: ServedModel, request: PlanRequest): PreparedPlan {
+export function choosePlan(whole: ServedModel, request: PlanRequest): CompiledPlan {
   const deployment = withoutExits(whole);
   const { tiles } = deployment.card;
   // Two stages that the network was not retrained for are left to be chosen, as are those of another padding.
@@ -276,5 +277,5 @@ export function choosePlan(whole: ServedModel, request: PlanRequest): PreparedPl
   const isSpread = plan.stages.some(({ codec }) => Object.keys(codec).length > 0);
   const note = isSpread ? coded : found.length === 0 ? uncut : undefined;
   const noted = note === undefined ? plan : { ...plan, reason: `${plan.reason}; ${note}` };
-  return preparePlan(request.exits === false ? noted : withExits(noted, whole), whole.resolved);
+  return compilePlan(request.exits === false ? noted : withExits(noted, whole), whole.resolved);
 }

@@ -1,4 +1,4 @@
-import type { PlanCost } from './prepared.ts';
+import type { PlanCost } from '../../shared/plan/compiled-plan.ts';
 
 /** `1.5 MB out (4.0 times the input) and 165 kB back a frame, 3.2 times the work`; what is not done twice is left out. */
 export function costInWords({ bytesOut, bytesBack, work, input }: PlanCost): string {

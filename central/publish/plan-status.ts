@@ -1,7 +1,7 @@
+import type { CompiledPlan } from '../../shared/plan/compiled-plan.ts';
 import type { Split } from '../../shared/plan/plan.ts';
 import type { PlanStatus } from '../../shared/protocol/messages/central.ts';
 import { costInWords } from '../planner/cost-in-words.ts';
-import type { PreparedPlan } from '../planner/prepared.ts';
 
 function describeSplit(split: Split): string {
   if (split.kind === 'whole') return 'whole';
@@ -10,16 +10,16 @@ function describeSplit(split: Split): string {
 }
 
 /** The object on `<base>/plan/<model>`; `since` is in Unix seconds. */
-export function planStatusOf(prepared: PreparedPlan, since: number): PlanStatus {
-  const { plan, macsOnNodes, convMacsOnNodes, cost } = prepared;
+export function planStatusOf(compiled: CompiledPlan, since: number): PlanStatus {
+  const { plan, cost } = compiled;
   return {
     id: plan.id,
     since,
     reason: cost.bytesOut === 0 ? plan.reason : `${plan.reason}; ${costInWords(cost)}`,
     predicted: plan.predicted,
     measured: null,
-    macs_on_nodes: macsOnNodes,
-    conv_macs_on_nodes: convMacsOnNodes,
+    macs_on_nodes: cost.macsOnNodes,
+    conv_macs_on_nodes: cost.convMacsOnNodes,
     stages: plan.stages.map(({ id, split, outputs, on }) => ({
       id,
       split: describeSplit(split),

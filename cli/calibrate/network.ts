@@ -85,7 +85,7 @@ export async function cutNetwork(
   threads: number,
 ): Promise<CutNetwork | undefined> {
   const { resolved, input, outputs } = served;
-  const { plan, forms } = choosePlan(served, {
+  const { plan, stages } = choosePlan(served, {
     nodeCount: 1,
     grid,
     padding: 'halo',
@@ -110,7 +110,7 @@ export async function cutNetwork(
   for (const tensor of tensors)
     if (!clipped.includes(tensor))
       others.set(tensor, findCodec(packed.name)!.carries(specOf(tensor)) ? packed : { name: 'raw' });
-  const regions = forms[0]!.tiles.flatMap(({ out }) => out);
+  const regions = stages[0]!.parts.flatMap(({ out }) => out);
   const regionsOf = new Map(tensors.map((tensor) => [tensor, regions.filter((region) => region.tensor === tensor)]));
 
   const finish = async (picture: Tensor, maps: ReadonlyMap<string, Tensor>): Promise<Map<string, Tensor>> => {

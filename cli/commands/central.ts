@@ -99,7 +99,7 @@ export const command = defineCommand({
             ...grid,
           });
           await central.offerPlan(served.name, prepared);
-          const share = Math.round(prepared.macsOnNodes * 100);
+          const share = Math.round(prepared.cost.macsOnNodes * 100);
           out.note(
             `model ${served.name}: ${prepared.plan.reason}; ${share} % of the computing on nodes; ${costInWords(prepared.cost)}`,
           );

@@ -136,7 +136,7 @@ async function inPrivate(
   const { choosePlan } = await import('../../central/planner/choose.ts');
   const { machineDefaults } = await import('../machine.ts');
   const { costInWords } = await import('../../central/planner/cost-in-words.ts');
-  const { preparePlan } = await import('../../central/planner/prepared.ts');
+  const { compilePlan } = await import('../../shared/plan/compile.ts');
   const { loadRequestFor } = await import('../models.ts');
   const { nodes, grid, padding, cut, strategy, codec } = options;
   if (options.agreement !== undefined && (codec !== undefined || padding === 'zero' || options.plan !== undefined))
@@ -179,7 +179,7 @@ async function inPrivate(
             agreement: options.agreement ?? settings.models.agreement,
             exits: !options.ignoreExits,
           })
-        : preparePlan(await readPlan(options.plan, served), served.resolved);
+        : compilePlan(await readPlan(options.plan, served), served.resolved);
     await serve(served.name, prepared);
     onStatus(central.planStatus(served.name));
     run.note(describePlan(prepared, nodes, costInWords(prepared.cost)));
@@ -251,7 +251,7 @@ async function readPlan(file: string, { manifest, name, names }: ServedModel): P
       hint: 'name a plan file (`tessera schema plan` describes one)',
     });
   }
-  const { withInnerTensors } = await import('../../central/planner/prepared.ts');
+  const { withInnerTensors } = await import('../../shared/plan/inner-tensors.ts');
   const plan = parsePlan(json);
   if (plan.model !== manifest.skeleton.sha)
     throw new TesseraError('TESSERA_PLAN_INVALID', `${file} is a plan for another model than ${name}`, {

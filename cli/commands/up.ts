@@ -117,7 +117,7 @@ export const command = defineCommand({
       });
       await cluster.central.offerPlan(served.name, prepared);
       await untilReady(cluster, prepared.plan, options.nodes);
-      const share = Math.round(prepared.macsOnNodes * 100);
+      const share = Math.round(prepared.cost.macsOnNodes * 100);
       out.note(
         `model ${served.name}: ${prepared.plan.reason}; ${share} % of the computing on ${options.nodes === 1 ? '1 node' : `${options.nodes} nodes`}; ${costInWords(prepared.cost)}`,
       );
@@ -129,7 +129,7 @@ export const command = defineCommand({
         return 0;
       }
       const { specs } = served.resolved;
-      const regions = prepared.forms.flatMap(({ tiles }) => tiles.flatMap(({ out }) => out));
+      const regions = prepared.stages.flatMap(({ parts }) => parts.flatMap(({ out }) => out));
       const rawBytes = regions.reduce(
         (sum, { tensor, box }) => sum + byteLength({ dtype: specs.get(tensor)!.dtype, shape: boxShape(box) }),
         0,

@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { ROUNDING } from '../../central/planner/calibrated.ts';
-import type { PreparedPlan } from '../../central/planner/prepared.ts';
 import type { ServedModel } from '../../central/served-model.ts';
 import { TesseraError } from '../../shared/errors.ts';
 import type { ModelCard } from '../../shared/model/card.ts';
+import type { CompiledPlan } from '../../shared/plan/compiled-plan.ts';
 import { difference } from '../../shared/tensor/compare.ts';
 import { DIFFERENCE_BOUND, type DifferenceBound } from '../../shared/tiling/difference-bound.ts';
 import { measureOf } from '../calibrate/tally.ts';
@@ -90,10 +90,10 @@ export const command = defineCommand({
     const { base_topic: base, maximum_packet_size: maximumPacketSize } = settings.mqtt;
     const report = await withPrivateCluster({ nodes, base, maximumPacketSize, signal, log }, async (cluster) => {
       const served: ServedModel = await cluster.central.load(request);
-      const run = async (prepared: PreparedPlan): Promise<Answer[]> => {
-        await cluster.serve(served.name, prepared);
+      const run = async (compiled: CompiledPlan): Promise<Answer[]> => {
+        await cluster.serve(served.name, compiled);
         return answers(cluster.camera, pictures, (done) =>
-          out.note(`${prepared.plan.strategy}: ${done} of ${pictures.length}`),
+          out.note(`${compiled.plan.strategy}: ${done} of ${pictures.length}`),
         );
       };
       const whole = await run(choosePlan(served, { nodeCount: 1, strategy: 'whole-central', exits: false }));
@@ -202,7 +202,7 @@ function compare(
   whole: readonly Answer[],
   spread: readonly Answer[],
   { name, manifest }: ServedModel,
-  { plan, macsOnNodes }: PreparedPlan,
+  { plan, cost }: CompiledPlan,
   limits: Limits,
 ) {
   const outputs = new Map<string, OutputReport>();
@@ -233,7 +233,7 @@ function compare(
     model_sha256: manifest.skeleton.sha,
     plan: plan.id,
     reason: plan.reason,
-    macs_on_nodes: macsOnNodes,
+    macs_on_nodes: cost.macsOnNodes,
     pictures: whole.length,
     outputs: rows,
     agreed,

@@ -1,4 +1,4 @@
-import type { PreparedPlan } from '../../central/planner/prepared.ts';
+import type { CompiledPlan } from '../../shared/plan/compiled-plan.ts';
 import type { ResultObject } from '../../shared/protocol/messages/result.ts';
 
 /** What `tessera infer` says in lines for people. */
@@ -11,7 +11,7 @@ export function shownName(file: string): string {
 
 /** A plan, why it was chosen and what it costs. */
 export function describePlan(
-  { plan, macsOnNodes, convMacsOnNodes }: PreparedPlan,
+  { plan, cost: { macsOnNodes, convMacsOnNodes } }: CompiledPlan,
   nodes: number,
   cost: string,
 ): string {

@@ -5,13 +5,11 @@ import type { Model, ResolvedModel } from '../onnx/model.ts';
 import { readModel } from '../onnx/read.ts';
 import { resolveModel } from '../onnx/resolve.ts';
 import { writeModel } from '../onnx/write.ts';
-import { clippedOutputs, heldCodes } from '../plan/held-codes.ts';
+import { compileStage } from '../plan/compile.ts';
 import type { Plan } from '../plan/plan.ts';
 import type { BlobStore } from '../ports.ts';
 import { boxShape, type Tensor } from '../tensor/tensor.ts';
-import type { TileForm } from '../tiling/form.ts';
-import { withQuantisedIo } from '../tiling/quantised-io.ts';
-import { buildStage } from '../tiling/stage.ts';
+import type { PartForm } from '../tiling/form.ts';
 import { isSha } from './blob-store.ts';
 import type { TileOutcome } from './executor-types.ts';
 import { firstFeed, firstRun } from './first-feeds.ts';
@@ -37,7 +35,7 @@ interface LoadedStage extends StageTiles {
   readonly bytes: number;
   /** Blobs that the piece reads. */
   readonly weights: readonly string[];
-  readonly tiles: ReadonlyMap<number, TileForm>;
+  readonly parts: ReadonlyMap<number, PartForm>;
 }
 
 /** A graph without its large weights; the largest of the published networks has 2 MB. */
@@ -119,7 +117,7 @@ export class StageRunner {
     const loaded = this.#plans.get(plan)?.stages.get(stage);
     if (loaded === undefined) return failed('unknown-plan', `stage ${stage} of plan ${plan} is not prepared here`);
     try {
-      const form = loaded.tiles.get(tile.t_id);
+      const form = loaded.parts.get(tile.t_id);
       if (form === undefined) throw new BadInput(`stage ${stage} has no tile ${tile.t_id}`);
       const session = await this.#session(loaded);
       const started = performance.now();
@@ -162,18 +160,14 @@ export class StageRunner {
     const stage = plan.stages.find((candidate) => candidate.id === id);
     if (stage === undefined) throw new TesseraError('TESSERA_PLAN_INVALID', `plan ${plan.id} has no stage ${id}`);
     const resolved = await this.#model(skeletonSha);
-    const form = buildStage(resolved, stage);
-    const outputs = resolved.model.graph.outputs.map(({ name }) => name);
-    const takes = heldCodes(plan, outputs);
-    const gives = clippedOutputs(stage);
-    const model = withQuantisedIo(form.model, takes, gives);
+    const { model, parts, takes, gives } = compileStage(plan, stage, resolved);
     const piece = writeModel(model);
     return {
       piece,
       key: createHash('sha256').update(piece).digest('hex'),
       bytes: weightBytes(model) + SESSION_OVERHEAD_BYTES,
       weights: externalWeights(model),
-      tiles: new Map(form.tiles.map((tile) => [tile.t_id, tile])),
+      parts: new Map(parts.map((part) => [part.t_id, part])),
       specs: resolved.specs,
       inputs: model.graph.inputs,
       takes,
@@ -204,7 +198,7 @@ export class StageRunner {
 
   async #warmUp(stage: LoadedStage): Promise<void> {
     const session = await this.#session(stage);
-    const first = stage.tiles.values().next().value;
+    const first = stage.parts.values().next().value;
     if (first === undefined) return;
     const wanted = first.out.map((region) => portOf(stage.gives, region.tensor));
     const results = await firstRun((kind) => {

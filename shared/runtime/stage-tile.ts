@@ -13,7 +13,7 @@ import {
   type TensorSpec,
   wholeBox,
 } from '../tensor/tensor.ts';
-import { type Feed, feedTensor, type Region, type TileForm } from '../tiling/form.ts';
+import { type Feed, feedTensor, type PartForm, type Region } from '../tiling/form.ts';
 import { codesTensor } from '../tiling/quantised-io.ts';
 import type { Job } from './executor-types.ts';
 
@@ -52,7 +52,7 @@ export function portOf(codes: ReadonlyMap<string, ClipSpec>, tensor: string): st
  * A request may leave out outputs that nobody needs, but it may not move them, nor have them clipped otherwise. Throws
  * BadInput.
  */
-export function checkOutputs(form: TileForm, tile: JobTile, { gives }: StageTiles): void {
+export function checkOutputs(form: PartForm, tile: JobTile, { gives }: StageTiles): void {
   for (const asked of tile.out) {
     const made = form.out.find((region) => region.tensor === asked.tensor);
     if (made === undefined) throw new BadInput(`the stage does not make "${asked.tensor}"`);
@@ -71,7 +71,7 @@ export function checkOutputs(form: TileForm, tile: JobTile, { gives }: StageTile
 }
 
 /** The feeds that a request brings. Throws BadInput where it is not what the plan has. */
-export function decodeInputs(form: TileForm, tile: JobTile, { specs, takes }: StageTiles): Map<string, Tensor> {
+export function decodeInputs(form: PartForm, tile: JobTile, { specs, takes }: StageTiles): Map<string, Tensor> {
   const feeds = new Map<string, Tensor>();
   for (const needed of form.in) {
     const given = tile.in.find((region) => region.tensor === needed.tensor);
@@ -132,7 +132,7 @@ export function expectShape({ tensor, box, open }: Region, result: Tensor | unde
  */
 export function encodeOutput(
   { tensor, codec }: JobTile['out'][number],
-  form: TileForm,
+  form: PartForm,
   { gives }: StageTiles,
   results: ReadonlyMap<string, Tensor>,
 ): WireRegion {

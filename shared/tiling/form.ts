@@ -17,7 +17,7 @@ export interface Feed {
 }
 
 /** One part of a stage: what it reads, what it makes, what it is fed besides. */
-export interface TileForm {
+export interface PartForm {
   readonly t_id: number;
   /** In the order of the stage's inputs; a region that a tile does not need at all is absent. */
   readonly in: readonly Region[];
@@ -35,7 +35,7 @@ export interface TileForm {
  */
 export interface StageForm {
   readonly model: Model;
-  readonly tiles: readonly TileForm[];
+  readonly parts: readonly PartForm[];
   /** True when the result may differ from the whole network (FDSP). */
   readonly approximate: boolean;
 }

@@ -3,7 +3,7 @@ import { nodeMacs } from '../onnx/cost.ts';
 import { boxShape, byteLength } from '../tensor/tensor.ts';
 import { axisRanges, sameRanges } from './axis-ranges.ts';
 import { gridBands, tileBox } from './bands.ts';
-import type { Feed, StageForm, TileForm } from './form.ts';
+import type { Feed, PartForm, StageForm } from './form.ts';
 import {
   type Adjustment,
   type GeometrySlot,
@@ -145,7 +145,7 @@ export function haloForm(segment: Segment, rows: readonly number[], cols: readon
   const macs = macsOf(segment, ranges);
   const sampled = sampleFeeds(form, ranges);
   const { specs } = segment.resolved;
-  const tiles: TileForm[] = [];
+  const parts: PartForm[] = [];
   rows.forEach((_, row) => {
     cols.forEach((_, col) => {
       const region = (tensor: string, of: (axis: Axis) => { lo: Int32Array; hi: Int32Array }) => {
@@ -158,8 +158,8 @@ export function haloForm(segment: Segment, rows: readonly number[], cols: readon
         return lo[k]! < hi[k]!;
       };
       const given = segment.outputs.filter((tensor) => gives(tensor, 'h', row) && gives(tensor, 'w', col));
-      tiles.push({
-        t_id: tiles.length,
+      parts.push({
+        t_id: parts.length,
         in: segment.inputs
           .filter((tensor) => ranges.h.need.has(tensor))
           .map((tensor) => region(tensor, (axis) => ranges[axis].need.get(tensor)!)),
@@ -169,5 +169,5 @@ export function haloForm(segment: Segment, rows: readonly number[], cols: readon
       });
     });
   });
-  return { model: form.model, tiles, approximate: false };
+  return { model: form.model, parts, approximate: false };
 }

@@ -17,7 +17,7 @@ export async function runStage(
   run: RunModel,
 ): Promise<Map<string, Tensor>> {
   const results = new Map<string, Tensor>();
-  for (const tile of form.tiles) {
+  for (const tile of form.parts) {
     const feeds = new Map<string, Tensor>();
     for (const { tensor, box } of tile.in) {
       const whole = inputs.get(tensor)!;

@@ -24,8 +24,8 @@ function wholeForm(resolved: ResolvedModel, { inputs, outputs }: Stage): StageFo
   const made = (tensor: string): Region =>
     resolved.specs.has(tensor) ? region(tensor) : { tensor, box: [], open: true };
   const macs = segment.model.graph.nodes.reduce((sum, node) => sum + nodeMacs(resolved, node), 0);
-  const tile = { t_id: 0, in: inputs.map(region), out: outputs.map(made), feeds: [], macs };
-  return { model: segment.model, tiles: [tile], approximate: false };
+  const part = { t_id: 0, in: inputs.map(region), out: outputs.map(made), feeds: [], macs };
+  return { model: segment.model, parts: [part], approximate: false };
 }
 
 /**

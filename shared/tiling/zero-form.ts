@@ -4,7 +4,7 @@ import { extractSegment } from '../onnx/extract.ts';
 import type { GraphNode } from '../onnx/model.ts';
 import { emptyRanges, type Ranges } from './axis-ranges.ts';
 import { tileBox } from './bands.ts';
-import type { Feed, StageForm, TileForm } from './form.ts';
+import type { Feed, PartForm, StageForm } from './form.ts';
 import { boundaries } from './grid.ts';
 import { AXES, type Axis, cells } from './layout.ts';
 import { replacedInputs } from './rewritten.ts';
@@ -182,8 +182,8 @@ export function zeroForm(segment: Segment, rows: readonly number[], cols: readon
     const ranges = { h: planned.h.ranges.get(tensor)!, w: planned.w.ranges.get(tensor)! };
     return { tensor, box: tileBox(resolved.specs.get(tensor)!.shape, layouts.get(tensor)!, ranges, row, col) };
   };
-  const tiles: TileForm[] = rows.flatMap((_, row) =>
-    cols.map((_, col): TileForm => {
+  const parts: PartForm[] = rows.flatMap((_, row) =>
+    cols.map((_, col): PartForm => {
       const size = (tensor: string, axis: Axis) => planned[axis].alone[axis === 'h' ? row : col]!.get(tensor)!;
       const values = shapes.flatMap(({ node, dims }) => {
         const output = segment.nodes[node]!.node.outputs[0]!;
@@ -207,5 +207,5 @@ export function zeroForm(segment: Segment, rows: readonly number[], cols: readon
       };
     }),
   );
-  return { model: piece.finish(), tiles, approximate: rows.length * cols.length > 1 };
+  return { model: piece.finish(), parts, approximate: rows.length * cols.length > 1 };
 }

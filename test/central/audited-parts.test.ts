@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest';
-import { FrameStore, type PlanLayout } from '../../central/assembly/frame-store.ts';
+import { FrameStore } from '../../central/assembly/frame-store.ts';
 import { AuditedParts } from '../../central/audited-parts.ts';
 import type { UntimedEvent } from '../../central/coordinator/events.ts';
+import type { PlanGeometry } from '../../shared/plan/compiled-plan.ts';
 import type { WireRegion } from '../../shared/protocol/messages/region.ts';
 
 /** If rounding that a network makes large counts as a lie, sound nodes with other processors are left out. */
@@ -9,13 +10,14 @@ import type { WireRegion } from '../../shared/protocol/messages/region.ts';
 const SIZE = 4096;
 const box: [number, number][] = [[0, SIZE]];
 const spec = { dtype: 'float32', shape: [SIZE] } as const;
-const layout: PlanLayout = {
-  id: 'p-1',
+const geometry: PlanGeometry = {
+  quantised: new Map(),
+  rounding: 'smooth',
   specs: new Map([
     ['x', spec],
     ['y', spec],
   ]),
-  stages: [{ tiles: [{ t_id: 0, in: [{ tensor: 'x', box }], out: [{ tensor: 'y', box, codec: { name: 'raw' } }] }] }],
+  stages: [{ parts: [{ t_id: 0, in: [{ tensor: 'x', box }], out: [{ tensor: 'y', box, codec: { name: 'raw' } }] }] }],
 };
 const region = (tensor: string, values: Float32Array): WireRegion => ({
   tensor,
@@ -44,7 +46,7 @@ async function judged(x: Float32Array, first: Float32Array, second: Float32Array
   const told: UntimedEvent[] = [];
   const audits = new AuditedParts({
     data: {
-      agree: async ({ stage, t_id }, one, other, moved) => store.agree(layout, stage, t_id, one, other, moved),
+      agree: async ({ stage, t_id }, one, other, moved) => store.agree(geometry, stage, t_id, one, other, moved),
     },
     executor: {
       run: async ({ tiles }, onTile) => {

@@ -2,10 +2,10 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { preparePlan } from '../../central/planner/prepared.ts';
 import { loadServedModel } from '../../central/served-model.ts';
 import { parseCard } from '../../shared/model/card.ts';
 import type { Model } from '../../shared/onnx/model.ts';
+import { compilePlan } from '../../shared/plan/compile.ts';
 import { openBlobStore } from '../../shared/runtime/blob-store.ts';
 import { openSigningKey } from '../../shared/runtime/signature.ts';
 import { ints, node, sketch } from '../shared/onnx/build.ts';
@@ -46,7 +46,7 @@ describe('loadServedModel', () => {
       { ...plan.stages[0]!, inputs: [input.name], outputs: ['where'] },
       { ...plan.stages[0]!, id: 1, inputs: ['where'], outputs: ['y'] },
     ];
-    expect(() => preparePlan({ ...plan, stages }, resolved)).toThrow(/"where" cannot be known.*NonZero "nonzero_7"/);
+    expect(() => compilePlan({ ...plan, stages }, resolved)).toThrow(/"where" cannot be known.*NonZero "nonzero_7"/);
   });
 
   it('leaves out inputs that nothing reads, and says when more than one is read', async () => {

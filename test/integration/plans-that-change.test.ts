@@ -4,11 +4,11 @@ import { join } from 'node:path';
 import type { Worker } from 'node:worker_threads';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { choosePlan } from '../../central/planner/choose.ts';
-import type { PreparedPlan } from '../../central/planner/prepared.ts';
 import { type Cluster, untilReady } from '../../cli/cluster.ts';
 import { FrameClient } from '../../cli/frames.ts';
 import { startAgent } from '../../node-agent/agent.ts';
 import { parseCard } from '../../shared/model/card.ts';
+import type { CompiledPlan } from '../../shared/plan/compiled-plan.ts';
 import { type Bus, silentLog } from '../../shared/ports.ts';
 import type { FrameEnvelope } from '../../shared/protocol/messages/frame.ts';
 import type { ResultObject } from '../../shared/protocol/messages/result.ts';
@@ -50,7 +50,7 @@ function agent(blobDir: string) {
   return startAgent({ ...own, bus: cluster.bus, base: 'tessera', id: 'n1', stateDir: folder, blobDir, log: silentLog });
 }
 
-async function deploy(...columns: number[]): Promise<PreparedPlan[]> {
+async function deploy(...columns: number[]): Promise<CompiledPlan[]> {
   const card = parseCard({ name: 'tiny', task: 'raw' }, 'tiny');
   const request = { name: 'tiny', card, labels: [], model: tinyNetwork(), picture: false };
   const served = await cluster.central.load(request);
@@ -59,7 +59,7 @@ async function deploy(...columns: number[]): Promise<PreparedPlan[]> {
 
 test('a plan that comes back while its last frame ends serves every later frame', async () => {
   const node = await agent(join(folder, 'node'));
-  const [a, b] = (await deploy(2, 4)) as [PreparedPlan, PreparedPlan];
+  const [a, b] = (await deploy(2, 4)) as [CompiledPlan, CompiledPlan];
   const { central } = cluster;
   await central.offerPlan('tiny', a);
   await untilReady(cluster, a.plan, 1);
@@ -92,7 +92,7 @@ test('a node whose thread ended while a piece of the model was away fetches it a
   const blobs = join(folder, 'node');
   const node = await agent(blobs);
   process.off('worker', onWorker);
-  const [plan] = (await deploy(2)) as [PreparedPlan];
+  const [plan] = (await deploy(2)) as [CompiledPlan];
   await cluster.central.offerPlan('tiny', plan);
   await untilReady(cluster, plan.plan, 1);
   expect((await send()).nodes).toEqual(['n1']);

@@ -3,11 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { choosePlan } from '../../central/planner/choose.ts';
-import type { PreparedPlan } from '../../central/planner/prepared.ts';
 import { type Cluster, untilReady } from '../../cli/cluster.ts';
 import { FrameClient } from '../../cli/frames.ts';
 import { type Agent, startAgent } from '../../node-agent/agent.ts';
 import { parseCard } from '../../shared/model/card.ts';
+import type { CompiledPlan } from '../../shared/plan/compiled-plan.ts';
 import { type Bus, silentLog } from '../../shared/ports.ts';
 import type { FrameEnvelope } from '../../shared/protocol/messages/frame.ts';
 import { heartbeat, nodeEvent } from '../../shared/protocol/messages/node.ts';
@@ -30,7 +30,7 @@ let folder: string;
 let log: RecordingLog;
 let cluster: Cluster;
 let bus: Bus;
-let plan: PreparedPlan;
+let plan: CompiledPlan;
 let agents: Agent[] = [];
 
 beforeEach(async () => {

@@ -1,6 +1,6 @@
 import { FrameStore } from '../../central/assembly/frame-store.ts';
-import { factsOf, layoutOf, type PreparedPlan } from '../../central/planner/prepared.ts';
 import type { ServedModel } from '../../central/served-model.ts';
+import type { CompiledPlan } from '../../shared/plan/compiled-plan.ts';
 import type { BlobStore } from '../../shared/ports.ts';
 import { workMessage } from '../../shared/protocol/messages/work.ts';
 import { decode, encode } from '../../shared/runtime/cbor.ts';
@@ -13,15 +13,13 @@ import type { Tensor } from '../../shared/tensor/tensor.ts';
  */
 export async function runPlan(
   served: ServedModel,
-  prepared: PreparedPlan,
+  compiled: CompiledPlan,
   input: Tensor,
   store: BlobStore,
 ): Promise<Map<string, Tensor>> {
-  const { plan } = prepared;
-  const { resolved, manifest, names, outputs } = served;
+  const { plan } = compiled;
+  const { manifest, names, outputs } = served;
   const runner = new StageRunner({ store, threads: 1, sessionMemoryMb: 500 });
-  const layout = layoutOf(prepared, resolved);
-  factsOf(prepared, resolved);
   const frames = new FrameStore();
   try {
     await runner.prepare(
@@ -31,17 +29,17 @@ export async function runPlan(
     );
     frames.open('0-1', new Map([[served.input.name, input]]));
     for (const stage of plan.stages) {
-      const tIds = layout.stages[stage.id]!.tiles.map(({ t_id }) => t_id);
-      const tiles = frames.pack('0-1', layout, stage.id, tIds)!;
+      const tIds = compiled.stages[stage.id]!.parts.map(({ t_id }) => t_id);
+      const tiles = frames.pack('0-1', compiled, stage.id, tIds)!;
       const message = { v: 1, plan: plan.id, i_id: '0-1', stage: stage.id, attempt: 0, budget_ms: 1000, tiles };
       const sent = decode(encode(message), workMessage, 'work');
       for (const tile of sent.tiles) {
         const outcome = await runner.runTile(plan.id, stage.id, tile as (typeof tiles)[number]);
         if ('error' in outcome) throw new Error(`${outcome.error.code}: ${outcome.error.text}`);
-        frames.paste('0-1', layout, stage.id, tile.t_id, outcome.out);
+        frames.paste('0-1', compiled, stage.id, tile.t_id, outcome.out);
       }
     }
-    return new Map(outputs.map((name) => [names.original(name), frames.tensor('0-1', name, layout)!]));
+    return new Map(outputs.map((name) => [names.original(name), frames.tensor('0-1', name, compiled)!]));
   } finally {
     await runner.stop();
   }

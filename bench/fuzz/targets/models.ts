@@ -168,7 +168,7 @@ export const plan: FuzzTarget = {
         );
         for (const stage of accepted.stages) {
           try {
-            for (const tile of buildStage(resolved, stage).tiles)
+            for (const tile of buildStage(resolved, stage).parts)
               for (const { tensor, box } of [...tile.in, ...tile.out]) {
                 const spec = resolved.specs.get(tensor);
                 must(

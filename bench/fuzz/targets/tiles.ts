@@ -2,12 +2,13 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { FrameStore, type PlanLayout, type TileLayout } from '../../../central/assembly/frame-store.ts';
+import { FrameStore } from '../../../central/assembly/frame-store.ts';
 import { type CodecSpec, findCodec } from '../../../shared/codec/codec.ts';
 import type { ClipSpec } from '../../../shared/codec/spec.ts';
 import { TesseraError } from '../../../shared/errors.ts';
 import { readModel } from '../../../shared/onnx/read.ts';
 import { resolveModel } from '../../../shared/onnx/resolve.ts';
+import type { PartGeometry, PlanGeometry } from '../../../shared/plan/compiled-plan.ts';
 import type { Plan } from '../../../shared/plan/plan.ts';
 import type { WireRegion } from '../../../shared/protocol/messages/region.ts';
 import { resultMessage, workMessage } from '../../../shared/protocol/messages/work.ts';
@@ -74,29 +75,31 @@ const FORMS: readonly { readonly plan: string; readonly codecs: Readonly<Record<
   { plan: 'p-00000003', codecs: { a: { name: 'fp16' }, y: CLIP } },
 ];
 
-function layouts(): Map<string, PlanLayout> {
+function geometries(): Map<string, PlanGeometry> {
   const { resolved, form } = scene();
-  const layoutOf = ({ plan, codecs }: (typeof FORMS)[number]): PlanLayout => ({
-    id: plan,
+  const geometryOf = ({ codecs }: (typeof FORMS)[number]): PlanGeometry => ({
     specs: resolved.specs,
-    codes: new Map(Object.entries(codecs).flatMap(([name, codec]) => (codec.name === 'clip' ? [[name, codec]] : []))),
+    rounding: 'smooth',
+    quantised: new Map(
+      Object.entries(codecs).flatMap(([name, codec]) => (codec.name === 'clip' ? [[name, codec]] : [])),
+    ),
     stages: [
       {
-        tiles: form.tiles.map((tile) => ({
+        parts: form.parts.map((tile) => ({
           ...tile,
           out: tile.out.map((region) => ({ ...region, codec: codecs[region.tensor]! })),
         })),
       },
     ],
   });
-  return new Map(FORMS.map((one) => [one.plan, layoutOf(one)]));
+  return new Map(FORMS.map((one) => [one.plan, geometryOf(one)]));
 }
 
 /** A work-result of every tile in every form. */
 function results(): Uint8Array[] {
-  return [...layouts().values()].flatMap(({ id, specs, stages }) => {
+  return [...geometries()].flatMap(([id, { specs, stages }]) => {
     const about = { v: 1, plan: id, i_id: '7-1', stage: 0, attempt: 0, n_id: 'pi-1', queue_ms: 0.5 } as const;
-    return stages[0]!.tiles.map(({ t_id, out }) => {
+    return stages[0]!.parts.map(({ t_id, out }) => {
       const regions = out.map(({ tensor, box, codec }) => {
         const { dtype } = specs.get(tensor)!;
         const shape = boxShape(box);
@@ -126,19 +129,19 @@ export const result: FuzzTarget = {
   inputs: (seeds) => thenEdited(editedTree(seeds.map(treeOf)).map(cborOf), seeds),
   open: () => {
     const { frame } = scene();
-    const plans = layouts();
+    const plans = geometries();
     return {
       judge(input) {
         const message = messageOf(input, resultMessage);
-        const layout = plans.get(message?.plan ?? '');
-        if (message === undefined || layout === undefined) return 'refused';
+        const geometry = plans.get(message?.plan ?? '');
+        if (message === undefined || geometry === undefined) return 'refused';
         const store = new FrameStore();
         store.open('7-1', new Map([['x', frame]]));
         let verdict: Verdict = 'refused';
         for (const tile of message.tiles) {
           // The coordinator hands over results only for tiles that were asked for.
-          const asked = layout.stages[0]!.tiles[tile.t_id];
-          if ('out' in tile && asked !== undefined && isPasted(store, layout, asked, tile.out)) verdict = 'accepted';
+          const asked = geometry.stages[0]!.parts[tile.t_id];
+          if ('out' in tile && asked !== undefined && isPasted(store, geometry, asked, tile.out)) verdict = 'accepted';
         }
         store.release('7-1');
         must(store.bytes === 0, () => `${store.bytes} bytes stay`);
@@ -149,11 +152,11 @@ export const result: FuzzTarget = {
 };
 
 /** Pastes a tile's results and looks at what became of the tensors; false where they were refused. */
-function isPasted(store: FrameStore, layout: PlanLayout, asked: TileLayout, out: readonly WireRegion[]): boolean {
-  const tensors = asked.out.map((region) => ({ region, now: store.tensor('7-1', region.tensor, layout)! }));
+function isPasted(store: FrameStore, geometry: PlanGeometry, asked: PartGeometry, out: readonly WireRegion[]): boolean {
+  const tensors = asked.out.map((region) => ({ region, now: store.tensor('7-1', region.tensor, geometry)! }));
   const before = tensors.map(({ now }) => now.data.slice());
   try {
-    store.paste('7-1', layout, 0, asked.t_id, out);
+    store.paste('7-1', geometry, 0, asked.t_id, out);
   } catch (error) {
     must(error instanceof TesseraError && /^TESSERA_(MESSAGE_INVALID|CODEC)$/.test(error.code), String(error));
     for (const [k, { now, region }] of tensors.entries())
@@ -165,7 +168,7 @@ function isPasted(store: FrameStore, layout: PlanLayout, asked: TileLayout, out:
     const given = out.find((one) => one.tensor === tensor);
     must(given !== undefined && same(given.box, box) && same(given.shape, boxShape(box)), `${tensor} was moved`);
     must(same(restored(now, box, before[k]!), before[k]!), () => `${tensor} changed outside of its tile`);
-    const clip = layout.codes?.get(tensor);
+    const clip = geometry.quantised.get(tensor);
     const inside = crop(now, box);
     if (clip !== undefined)
       must(
@@ -200,7 +203,7 @@ function messageOf<T>(input: Uint8Array, schema: z.ZodType<T>): T | undefined {
 function work(): Uint8Array[] {
   const { form, frame } = scene();
   const about = { v: 1, plan: PLAN, i_id: '7-1', stage: 0, attempt: 0, budget_ms: 500 } as const;
-  return form.tiles.map((tile) =>
+  return form.parts.map((tile) =>
     encode({
       ...about,
       tiles: [
@@ -250,7 +253,7 @@ export const job: FuzzTarget = {
             continue;
           }
           verdict = 'accepted';
-          const asked = form.tiles[tile.t_id];
+          const asked = form.parts[tile.t_id];
           must(message.plan === PLAN && message.stage === 0 && asked !== undefined, 'a tile that no plan has was run');
           for (const region of asked.in)
             must(

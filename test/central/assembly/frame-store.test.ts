@@ -1,19 +1,21 @@
 import { describe, expect, test } from 'vitest';
-import { FrameStore, type PlanLayout } from '../../../central/assembly/frame-store.ts';
+import { FrameStore } from '../../../central/assembly/frame-store.ts';
+import type { PlanGeometry } from '../../../shared/plan/compiled-plan.ts';
 import type { WireRegion } from '../../../shared/protocol/messages/region.ts';
 
 const box = (rows: [number, number]): [number, number][] => [[0, 1], rows, [0, 2]];
 
 /** One stage of two tiles: rows 0 and 1 of `out` are made from rows of `in`. */
-const layout: PlanLayout = {
-  id: 'p-1',
+const geometry: PlanGeometry = {
+  quantised: new Map(),
+  rounding: 'smooth',
   specs: new Map([
     ['in', { dtype: 'uint8', shape: [1, 2, 2] }],
     ['out', { dtype: 'uint8', shape: [1, 2, 2] }],
   ]),
   stages: [
     {
-      tiles: [0, 1].map((t_id) => ({
+      parts: [0, 1].map((t_id) => ({
         t_id,
         in: [{ tensor: 'in', box: box([t_id, t_id + 1]) }],
         out: [{ tensor: 'out', box: box([t_id, t_id + 1]), codec: { name: 'raw' as const } }],
@@ -36,14 +38,14 @@ const result = (row: number, d: Uint8Array, change: Partial<WireRegion> = {}): W
 describe('frame store', () => {
   test('tiles leave with their own rows and come back to their place', () => {
     const store = opened();
-    const tiles = store.pack('1-1', layout, 0, [1]);
+    const tiles = store.pack('1-1', geometry, 0, [1]);
     expect(tiles?.[0]?.in[0]?.d).toEqual(Uint8Array.of(3, 4));
-    store.paste('1-1', layout, 0, 1, result(1, Uint8Array.of(7, 8)));
-    expect(store.tensor('1-1', 'out', layout)?.data).toEqual(Uint8Array.of(0, 0, 7, 8));
+    store.paste('1-1', geometry, 0, 1, result(1, Uint8Array.of(7, 8)));
+    expect(store.tensor('1-1', 'out', geometry)?.data).toEqual(Uint8Array.of(0, 0, 7, 8));
   });
 
   test('a tile that nobody delivered is zeros', () => {
-    expect(opened().tensor('1-1', 'out', layout)?.data).toEqual(new Uint8Array(4));
+    expect(opened().tensor('1-1', 'out', geometry)?.data).toEqual(new Uint8Array(4));
   });
 
   test.each([
@@ -57,18 +59,18 @@ describe('frame store', () => {
     ['too few bytes', { d: new Uint8Array(1) }],
   ])('a result with %s is refused and changes nothing', (_, change) => {
     const store = opened();
-    expect(() => store.paste('1-1', layout, 0, 1, result(1, Uint8Array.of(7, 8), change))).toThrow();
-    expect(store.tensor('1-1', 'out', layout)?.data).toEqual(new Uint8Array(4));
+    expect(() => store.paste('1-1', geometry, 0, 1, result(1, Uint8Array.of(7, 8), change))).toThrow();
+    expect(store.tensor('1-1', 'out', geometry)?.data).toEqual(new Uint8Array(4));
   });
 
   test('bytes are counted up and down to nothing; late results of an ended frame vanish', () => {
     const store = opened();
-    store.paste('1-1', layout, 0, 0, result(0, Uint8Array.of(7, 8)));
+    store.paste('1-1', geometry, 0, 0, result(0, Uint8Array.of(7, 8)));
     expect(store.bytes).toBe(8);
     store.release('1-1');
     expect(store.bytes).toBe(0);
-    store.paste('1-1', layout, 0, 0, result(0, Uint8Array.of(7, 8)));
-    expect(store.pack('1-1', layout, 0, [0])).toBeUndefined();
+    store.paste('1-1', geometry, 0, 0, result(0, Uint8Array.of(7, 8)));
+    expect(store.pack('1-1', geometry, 0, [0])).toBeUndefined();
     expect(store.bytes).toBe(0);
   });
 });

@@ -2,13 +2,14 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { FrameStore, type PlanLayout } from '../../../central/assembly/frame-store.ts';
-import { layoutOf, preparePlan } from '../../../central/planner/prepared.ts';
+import { FrameStore } from '../../../central/assembly/frame-store.ts';
 import { findCodec } from '../../../shared/codec/codec.ts';
 import type { ClipSpec } from '../../../shared/codec/spec.ts';
 import type { Model } from '../../../shared/onnx/model.ts';
 import { resolveModel } from '../../../shared/onnx/resolve.ts';
 import { writeModel } from '../../../shared/onnx/write.ts';
+import { compilePlan } from '../../../shared/plan/compile.ts';
+import type { CompiledPlan, PlanGeometry } from '../../../shared/plan/compiled-plan.ts';
 import type { Plan } from '../../../shared/plan/plan.ts';
 import type { BlobStore } from '../../../shared/ports.ts';
 import type { WireRegion } from '../../../shared/protocol/messages/region.ts';
@@ -59,7 +60,7 @@ interface Ran {
   readonly y: Float32Array;
   readonly p: Tensor;
   readonly sent: WireRegion[];
-  readonly layout: PlanLayout;
+  readonly compiled: CompiledPlan;
 }
 
 /** Runs a frame through central's store and a node's runner; `own`: as central's own executor. */
@@ -67,23 +68,23 @@ async function runPlan(model: Model, clip: ClipSpec, rest: Plan['stages'][number
   const manifest = await packModel({ name: 'tiny', model, store });
   const plan = planOf(manifest.skeleton.sha, clip, rest);
   const resolved = resolveModel(model);
-  const layout = layoutOf(preparePlan(plan, resolved), resolved);
+  const compiled = compilePlan(plan, resolved);
   const runner = new StageRunner({ store, threads: 1, sessionMemoryMb: 100 });
   const frames = new FrameStore();
   const sent: WireRegion[] = [];
   try {
     await runner.prepare(plan, [0, 1], manifest.skeleton.sha);
     frames.open('1-1', new Map([['x', tinyInput()]]));
-    for (const [stage, { tiles }] of layout.stages.entries())
-      for (const { t_id } of tiles) {
-        const [work] = frames.pack('1-1', layout, stage, [t_id], own)!;
+    for (const [stage, { parts }] of compiled.stages.entries())
+      for (const { t_id } of parts) {
+        const [work] = frames.pack('1-1', compiled, stage, [t_id], own)!;
         const outcome = await runner.runTile(plan.id, stage, work!);
         if ('error' in outcome) throw new Error(outcome.error.text);
         sent.push(...work!.in, ...outcome.out);
-        frames.paste('1-1', layout, stage, t_id, outcome.out);
+        frames.paste('1-1', compiled, stage, t_id, outcome.out);
       }
-    const y = frames.tensor('1-1', 'y', layout)!;
-    return { y: new Float32Array(y.data.slice().buffer), p: frames.tensor('1-1', 'p', layout)!, sent, layout };
+    const y = frames.tensor('1-1', 'y', compiled)!;
+    return { y: new Float32Array(y.data.slice().buffer), p: frames.tensor('1-1', 'p', compiled)!, sent, compiled };
   } finally {
     await runner.stop();
   }
@@ -170,11 +171,11 @@ describe('a clipped tensor between two stages', () => {
 describe("central's store of codes", () => {
   const clip: ClipSpec = { name: 'clip', a: -1, b: 1, bits: 4, base: -1 };
   const box: [number, number][] = [[0, 4]];
-  const layout: PlanLayout = {
-    id: 'p-1',
+  const geometry: PlanGeometry = {
+    rounding: 'smooth',
     specs: new Map([['t', { dtype: 'float32', shape: [4] }]]),
-    codes: new Map([['t', clip]]),
-    stages: [{ tiles: [{ t_id: 0, in: [], out: [{ tensor: 't', box, codec: clip }] }] }],
+    quantised: new Map([['t', clip]]),
+    stages: [{ parts: [{ t_id: 0, in: [], out: [{ tensor: 't', box, codec: clip }] }] }],
   };
   const opened = (): FrameStore => {
     const frames = new FrameStore();
@@ -187,15 +188,15 @@ describe("central's store of codes", () => {
 
   it('takes what never came for 0, whatever code that is, and counts a byte a value', () => {
     const frames = opened();
-    expect([...frames.tensor('1-1', 't', layout)!.data]).toEqual([8, 8, 8, 8]);
+    expect([...frames.tensor('1-1', 't', geometry)!.data]).toEqual([8, 8, 8, 8]);
     expect(frames.bytes).toBe(4);
   });
 
   it('takes values as they are from a node that cannot clip', () => {
     const frames = opened();
     const d = new Uint8Array(Float32Array.of(-1, -0.5, 0.2, 7).buffer);
-    frames.paste('1-1', layout, 0, 0, region({ codec: { name: 'raw' }, d }));
-    expect([...frames.tensor('1-1', 't', layout)!.data]).toEqual([0, 4, 9, 15]);
+    frames.paste('1-1', geometry, 0, 0, region({ codec: { name: 'raw' }, d }));
+    expect([...frames.tensor('1-1', 't', geometry)!.data]).toEqual([0, 4, 9, 15]);
   });
 
   it.each([
@@ -208,7 +209,7 @@ describe("central's store of codes", () => {
     ['bytes that claim to be clipped codes', { dtype: 'uint8' as const, d: Uint8Array.of(0, 1, 2, 3) }],
   ])('refuses %s', (_, change) => {
     const frames = opened();
-    expect(() => frames.paste('1-1', layout, 0, 0, region(change))).toThrow();
-    expect([...frames.tensor('1-1', 't', layout)!.data]).toEqual([8, 8, 8, 8]);
+    expect(() => frames.paste('1-1', geometry, 0, 0, region(change))).toThrow();
+    expect([...frames.tensor('1-1', 't', geometry)!.data]).toEqual([8, 8, 8, 8]);
   });
 });

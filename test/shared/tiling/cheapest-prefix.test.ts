@@ -58,7 +58,7 @@ describe('the prefix that is done soonest', () => {
     const { outputs, reference } = longestPrefix(resolved, ['x0'], grid);
     const form = haloStage(resolved, ['x0'], outputs, [2, 4]);
     const sizes = [Array(2).fill(reference!.rows / 2), Array(4).fill(reference!.cols / 4)] as const;
-    expect(haloMacs(tileSegment(resolved, ['x0'], outputs), ...sizes)).toEqual(form.tiles.map(({ macs }) => macs));
+    expect(haloMacs(tileSegment(resolved, ['x0'], outputs), ...sizes)).toEqual(form.parts.map(({ macs }) => macs));
   });
 
   test('is empty where tiles would do next to nothing of the network', () => {

@@ -226,7 +226,7 @@ export async function expectLossless(
       if (first === undefined) first = built.model;
       else expect(Buffer.compare(writeModel(built.model), writeModel(first)), 'one model for every grid').toBe(0);
       for (const output of outputs) {
-        const cells = built.tiles.reduce((sum, tile) => {
+        const cells = built.parts.reduce((sum, tile) => {
           const region = tile.out.find(({ tensor }) => tensor === output);
           return sum + (region === undefined ? 0 : elementCount(region.box.map(([start, end]) => end - start)));
         }, 0);

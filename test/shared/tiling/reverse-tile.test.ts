@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { crop, type Tensor } from '../../../shared/tensor/tensor.ts';
-import type { TileForm } from '../../../shared/tiling/form.ts';
+import type { PartForm } from '../../../shared/tiling/form.ts';
 import { firstInputCell, inputCellsEnd, windowField } from '../../../shared/tiling/receptive-field.ts';
 import { buildStage } from '../../../shared/tiling/stage.ts';
 import { haloStage, inputsFor, Network, sessions, stageOf } from './network.ts';
@@ -76,7 +76,7 @@ function linearNetworks(): [string, () => { resolved: ReturnType<Network['resolv
 async function matters(
   whole: (frame: Tensor) => Promise<Tensor>,
   frame: Tensor,
-  tile: TileForm,
+  tile: PartForm,
   isChanged: (row: number, col: number) => boolean,
 ): Promise<boolean> {
   const region = tile.out[0]!.box;
@@ -96,7 +96,7 @@ describe('the region that a tile is given', () => {
     const model = buildStage(resolved, stageOf(['x0'], [output], { kind: 'whole' })).model;
     const whole = async (x: Tensor) => (await run(model, new Map([['x0', x]]))).get(output)!;
     const form = haloStage(resolved, ['x0'], [output], [3, 2]);
-    for (const tile of form.tiles) {
+    for (const tile of form.parts) {
       const { box } = tile.in[0]!;
       const [[top, bottom], [left, right]] = [box[2]!, box[3]!];
       const inside = (row: number, col: number) => row >= top && row < bottom && col >= left && col < right;

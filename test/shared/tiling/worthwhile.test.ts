@@ -75,10 +75,10 @@ describe('a network that nobody said how to cut', () => {
       [cols / 2, cols / 2],
     ] as const;
     const { macs, bytesIn } = haloCosts(tileSegment(resolved, ['x0'], prefix.outputs), ...sizes);
-    const { tiles } = haloStage(resolved, ['x0'], prefix.outputs, [2, 2]);
-    expect(macs).toEqual(tiles.map((tile) => tile.macs));
-    const bytes = tiles.map((tile) =>
-      tile.in.reduce((sum, { box }) => sum + 4 * box.reduce((size, [from, to]) => size * (to - from), 1), 0),
+    const { parts } = haloStage(resolved, ['x0'], prefix.outputs, [2, 2]);
+    expect(macs).toEqual(parts.map((part) => part.macs));
+    const bytes = parts.map((part) =>
+      part.in.reduce((sum, { box }) => sum + 4 * box.reduce((size, [from, to]) => size * (to - from), 1), 0),
     );
     expect(bytesIn).toEqual(bytes);
   });

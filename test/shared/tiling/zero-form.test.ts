@@ -36,7 +36,7 @@ async function independently(model: ResolvedModel, form: StageForm, frame: Tenso
   const { run, release } = sessions();
   const spec = model.specs.get(output)!;
   const target = { ...spec, data: new Uint8Array(byteLength(spec)) };
-  for (const tile of form.tiles) {
+  for (const tile of form.parts) {
     const { box } = tile.in[0]!;
     const shape = boxShape(box);
     const alone = resolveModel(original(model), { inputShapes: { x0: shape } });
@@ -89,7 +89,7 @@ describe('FDSP: each tile is run alone, padded at its own edges', () => {
     const whole = zeroStage(resolved, [output], [8], [12]);
     const tiled = zeroStage(resolved, [output], [2, 6], [3, 3, 6]);
     expect(Buffer.compare(writeModel(whole.model), writeModel(tiled.model))).toBe(0);
-    expect(tiled.tiles[4]!.in[0]!.box).toEqual([
+    expect(tiled.parts[4]!.in[0]!.box).toEqual([
       [0, 1],
       [0, 3],
       [8, 32],
@@ -107,8 +107,8 @@ describe('FDSP: each tile is run alone, padded at its own edges', () => {
   test('multiply-adds of the tiles add up to those of the whole', () => {
     const { net, output } = network();
     const resolved = net.resolve(output);
-    const [whole] = zeroStage(resolved, [output], [8], [12]).tiles;
-    const parts = zeroStage(resolved, [output], [2, 6], [3, 3, 6]).tiles;
+    const [whole] = zeroStage(resolved, [output], [8], [12]).parts;
+    const parts = zeroStage(resolved, [output], [2, 6], [3, 3, 6]).parts;
     expect(parts.reduce((sum, tile) => sum + tile.macs, 0)).toBe(whole!.macs);
   });
 });
@@ -136,7 +136,7 @@ describe('what depends on where the map ends acts at the ends of each tile', () 
     const frame = inputsFor(resolved, ['x0']).get('x0')!;
     const { run, release } = sessions();
     const made = (await runStage(form, new Map([['x0', frame]]), resolved.specs, run)).get(output)!;
-    for (const tile of form.tiles) {
+    for (const tile of form.parts) {
       const { box } = tile.in[0]!;
       const shape = boxShape(box);
       const alone = bordered(shape[2]!, shape[3]!, factor, coordinates);

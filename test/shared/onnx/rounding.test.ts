@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { steadinessOf } from '../../../central/planner/steadiness.ts';
 import type { GraphNode } from '../../../shared/onnx/model.ts';
+import { roundingEffect } from '../../../shared/onnx/rounding.ts';
 
 /** If a network that jumps counts as smooth, sound nodes of another processor are left out. */
 
@@ -12,7 +12,7 @@ const node = (op: string, attributes: [string, number][] = [], domain = ''): Gra
   outputs: ['y'],
   attributes: new Map(attributes.map(([name, value]) => [name, { kind: 'int', value }])),
 });
-const of = (...nodes: GraphNode[]) => steadinessOf({ graph: { nodes, initializers: new Map() } as never });
+const of = (...nodes: GraphNode[]) => roundingEffect({ graph: { nodes, initializers: new Map() } as never });
 
 test.each([
   ['smooth', [node('Conv'), node('Relu'), node('MaxPool'), node('Add'), node('Softmax')]],

@@ -1,6 +1,14 @@
-import type { GraphNode, Model } from '../../shared/onnx/model.ts';
-import { isRandomOperator } from '../../shared/onnx/random-operator.ts';
-import type { Steadiness } from '../assembly/agree.ts';
+import type { GraphNode, Model } from './model.ts';
+import { isRandomOperator } from './random-operator.ts';
+
+/** What becomes of small differences in a network, as processors that round differently make them. */
+export type RoundingEffect =
+  /** They stay small. */
+  | 'smooth'
+  /** Some operators make steps of them (quantisation, comparisons, the place of a maximum). */
+  | 'jumps'
+  /** The network draws random numbers, so no two runs are alike. */
+  | 'random';
 
 /** Operators of the ONNX text whose outputs jump where an input passes a bound, or that look for a place or an order. */
 const JUMPS =
@@ -14,8 +22,8 @@ function rounds({ op, attributes }: GraphNode): boolean {
   return op === 'Cast' && !(to?.kind === 'int' && FLOATS.includes(to.value));
 }
 
-/** How the outputs of a network answer to the rounding of its nodes' processors. */
-export function steadinessOf({ graph }: Pick<Model, 'graph'>): Steadiness {
+/** What rounding does to the outputs of a network. */
+export function roundingEffect({ graph }: Pick<Model, 'graph'>): RoundingEffect {
   let jumps = false;
   for (const node of graph.nodes) {
     const { op, domain } = node;

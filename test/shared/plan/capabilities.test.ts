@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { missingCodecs } from '../../../central/planner/announced.ts';
 import type { CodecSpec } from '../../../shared/codec/spec.ts';
+import { missingCodecs } from '../../../shared/plan/capabilities.ts';
 import type { Plan } from '../../../shared/plan/plan.ts';
 
 /** A node that is asked for what it cannot encode refuses every tile; one that cannot decode its input does so too. */

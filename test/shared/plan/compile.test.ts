@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { choosePlan } from '../../../central/planner/choose.ts';
-import { preparePlan } from '../../../central/planner/prepared.ts';
 import { loadServedModel } from '../../../central/served-model.ts';
 import { parseCard } from '../../../shared/model/card.ts';
+import { compilePlan } from '../../../shared/plan/compile.ts';
 import { openBlobStore } from '../../../shared/runtime/blob-store.ts';
 import { openSigningKey } from '../../../shared/runtime/signature.ts';
 import { Network } from '../../shared/tiling/network.ts';
@@ -33,12 +33,32 @@ test('tiles of a few layers in float16 have a bound of their own, and are not ca
   expect(made).toMatchObject({ approximate: false, bound: { largest: 1e-2 } });
 });
 
+test('a part needs those parts of earlier stages whose outputs it reads, halo included, and no others', async () => {
+  const deployment = await halves(2);
+  const cuts = deployment.resolved.model.graph.nodes.map(({ outputs }) => outputs[0]!);
+  const { stages } = choosePlan(deployment, {
+    nodeCount: 4,
+    grid: { rows: 4, cols: 1 },
+    strategy: 'tile-stages',
+    cuts,
+  });
+  expect(stages[0]!.parts.map(({ needs }) => needs)).toEqual([[], [], [], []]);
+  expect(stages[1]!.parts.map(({ needs }) => needs)).toEqual(
+    [
+      [0, 1],
+      [0, 1, 2],
+      [1, 2, 3],
+      [2, 3],
+    ].map((t_ids) => [{ stage: 0, t_ids }]),
+  );
+});
+
 test('where no bound can be named, results are approximate and the plan says why, once', async () => {
   const deployment = await halves(24);
   const made = choosePlan(deployment, { nodeCount: 4, grid, padding: 'halo' });
   expect(made.approximate).toBe(true);
   expect(made.plan.reason).toMatch(/; approximate: tiles compute \d+ layers in float16; up to 20 /);
-  expect(preparePlan(made.plan, deployment.resolved).plan).toEqual(made.plan);
+  expect(compilePlan(made.plan, deployment.resolved).plan).toEqual(made.plan);
   const whole = choosePlan(deployment, { nodeCount: 4, strategy: 'whole-central' });
   expect(whole).toMatchObject({ approximate: false, bound: { largest: 1e-4 } });
 });

@@ -1,0 +1,138 @@
+import { findCodec } from '../codec/codec.ts';
+import type { ClipSpec } from '../codec/spec.ts';
+import { TesseraError } from '../errors.ts';
+import type { ResolvedModel } from '../onnx/model.ts';
+import { roundingEffect } from '../onnx/rounding.ts';
+import { unknownShapeReason } from '../onnx/unknown-shape.ts';
+import { type Box, boxShape, byteLength, type TensorSpec } from '../tensor/tensor.ts';
+import { differenceBound } from '../tiling/difference-bound.ts';
+import type { PartForm, Region, StageForm } from '../tiling/form.ts';
+import { withQuantisedIo } from '../tiling/quantised-io.ts';
+import { buildStage } from '../tiling/stage.ts';
+import type { CompiledPlan, PartNeed } from './compiled-plan.ts';
+import { MAX_REASON } from './limits.ts';
+import type { Plan, Stage } from './plan.ts';
+import { planCost } from './plan-cost.ts';
+import { codecOf, quantisedOutputs, quantisedTensors } from './quantised-tensors.ts';
+import { parsePlan } from './validate.ts';
+
+/** A stage as a node runs it. Its model takes `takes` and gives `gives` as codes, a byte each (tiling/quantised-io.ts). */
+export interface CompiledStage extends StageForm {
+  readonly takes: ReadonlyMap<string, ClipSpec>;
+  readonly gives: ReadonlyMap<string, ClipSpec>;
+}
+
+/** Works out one stage of a plan. Throws TESSERA_PLAN_INVALID where it does not fit the model. */
+export function compileStage(plan: Plan, stage: Stage, resolved: ResolvedModel): CompiledStage {
+  const form = buildStage(resolved, stage);
+  const takes = quantisedTensors(plan, outputsOf(resolved));
+  const gives = quantisedOutputs(stage);
+  return { ...form, model: withQuantisedIo(form.model, takes, gives), takes, gives };
+}
+
+/** Works out a plan for its model. Throws TESSERA_PLAN_INVALID where the two do not fit. */
+export function compilePlan(asked: Plan, resolved: ResolvedModel): CompiledPlan {
+  // What nodes would refuse to read is refused here.
+  const read = parsePlan({ ...asked, reason: shortened(asked.reason) });
+  checkTensors(read, resolved);
+  const bound = differenceBound(resolved, read.stages);
+  const plan = 'unbounded' in bound ? { ...read, reason: withRemark(read.reason, bound.unbounded) } : read;
+  const { stages } = plan;
+  const lossy = stages.map((stage) => isLossy(stage, resolved)).includes(true);
+  const forms = stages.map((stage) => compileStage(plan, stage, resolved));
+  const quantised = quantisedTensors(plan, outputsOf(resolved));
+  const size = (tensor: string, shape: readonly number[]): number =>
+    byteLength({ dtype: quantised.has(tensor) ? 'uint8' : specOf(resolved, tensor).dtype, shape });
+  const bytes = (regions: readonly Region[]): number =>
+    regions.reduce((total, { tensor, box, open }) => (open ? total : total + size(tensor, boxShape(box))), 0);
+  const tensors = new Set(stages.flatMap((stage) => [...stage.inputs, ...stage.outputs]));
+  const specs = new Map([...resolved.specs].filter(([tensor]) => tensors.has(tensor)));
+  return {
+    plan,
+    stages: forms.map(({ parts }, index) => ({
+      parts: parts.map((part) => ({
+        t_id: part.t_id,
+        cost: part.macs,
+        bytes_in: bytes(part.in),
+        bytes_out: bytes(part.out),
+        needs: needsOf(part, stages, forms),
+        in: part.in,
+        out: part.out.map((region) => ({ ...region, codec: codecOf(stages[index]!, region.tensor) })),
+      })),
+    })),
+    specs,
+    quantised,
+    rounding: roundingEffect(resolved.model),
+    frame_bytes: [...specs].reduce((total, [tensor, { shape }]) => total + size(tensor, shape), 0),
+    approximate: lossy || 'unbounded' in bound || forms.some((form) => form.approximate),
+    bound,
+    cost: planCost(plan, forms, resolved),
+  };
+}
+
+/** The parts of earlier stages that make something of what a part reads. */
+function needsOf(part: PartForm, stages: readonly Stage[], forms: readonly StageForm[]): PartNeed[] {
+  return stages.flatMap(({ id, outputs }) => {
+    const read = part.in.filter(({ tensor }) => outputs.includes(tensor));
+    if (read.length === 0) return [];
+    const makes = ({ out }: PartForm): boolean =>
+      out.some(({ tensor, box }) => read.some((region) => region.tensor === tensor && overlap(region.box, box)));
+    const t_ids = forms[id]!.parts.filter(makes).map(({ t_id }) => t_id);
+    return t_ids.length === 0 ? [] : [{ stage: id, t_ids }];
+  });
+}
+
+function overlap(a: Box, b: Box): boolean {
+  return a.every(([start, end], axis) => start < b[axis]![1] && b[axis]![0] < end);
+}
+
+function outputsOf({ model }: ResolvedModel): string[] {
+  return model.graph.outputs.map(({ name }) => name);
+}
+
+function specOf(resolved: ResolvedModel, tensor: string): TensorSpec {
+  const spec = resolved.specs.get(tensor);
+  if (spec !== undefined) return spec;
+  const reason = unknownShapeReason(resolved, tensor);
+  throw new TesseraError(
+    'TESSERA_PLAN_INVALID',
+    reason === undefined
+      ? `the model has no tensor "${tensor}"`
+      : `the shape of "${tensor}" cannot be known, so no stage can end there: ${reason}`,
+    { hint: '`tessera model inspect` lists the tensors' },
+  );
+}
+
+/** Whether a stage has a lossy codec. Throws TESSERA_PLAN_INVALID for a codec that cannot carry its tensor. */
+function isLossy({ id, codec: codecs }: Stage, resolved: ResolvedModel): boolean {
+  return Object.entries(codecs)
+    .map(([tensor, { name }]) => {
+      const codec = findCodec(name);
+      const spec = specOf(resolved, tensor);
+      if (codec?.carries(spec)) return !codec.lossless;
+      throw new TesseraError(
+        'TESSERA_PLAN_INVALID',
+        `stage ${id}: codec ${name} cannot carry "${tensor}", ${spec.dtype}`,
+        { hint: 'codecs other than raw are for float32' },
+      );
+    })
+    .includes(true);
+}
+
+function shortened(reason: string): string {
+  return reason.length > MAX_REASON ? `${reason.slice(0, MAX_REASON - 3)}...` : reason;
+}
+
+/** A plan's reason with why its results are approximate; a plan that is compiled again has it already. */
+function withRemark(reason: string, why: string): string {
+  return reason.includes('; approximate: ') ? reason : shortened(`${reason}; approximate: ${why}`);
+}
+
+/** Only outputs of the network may have shapes that a run tells; those of tensors between stages must be known before. */
+function checkTensors({ stages }: Plan, resolved: ResolvedModel): void {
+  const results = new Set(outputsOf(resolved));
+  for (const { split, inputs, outputs } of stages) {
+    for (const tensor of inputs) specOf(resolved, tensor);
+    for (const tensor of outputs) if (split.kind !== 'whole' || !results.has(tensor)) specOf(resolved, tensor);
+  }
+}

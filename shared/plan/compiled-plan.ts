@@ -1,0 +1,73 @@
+import type { ClipSpec, CodecSpec } from '../codec/spec.ts';
+import type { RoundingEffect } from '../onnx/rounding.ts';
+import type { TensorSpec } from '../tensor/tensor.ts';
+import type { DifferenceBound } from '../tiling/difference-bound.ts';
+import type { Region } from '../tiling/form.ts';
+import type { Plan } from './plan.ts';
+
+/** Parts of one earlier stage that a part reads from; `t_ids` in ascending order. */
+export interface PartNeed {
+  readonly stage: number;
+  readonly t_ids: readonly number[];
+}
+
+/** What scheduling has to know of one part of a stage. */
+export interface SchedulablePart {
+  readonly t_id: number;
+  /** Multiply-adds, halo included. */
+  readonly cost: number;
+  /** Bytes of its inputs and outputs before any codec but quantisation; what only a run tells counts as nothing. */
+  readonly bytes_in: number;
+  readonly bytes_out: number;
+  /** Whose outputs its inputs overlap, by stage; empty where it reads the frame alone. */
+  readonly needs: readonly PartNeed[];
+}
+
+/** A compiled plan as the coordinator and the simulator see it. */
+export interface SchedulablePlan {
+  readonly plan: Plan;
+  /** In the order of `plan.stages`; parts in the order of t_id from 0, at least one. A `whole` stage is one part. */
+  readonly stages: readonly { readonly parts: readonly SchedulablePart[] }[];
+  /** Bytes of all tensors of one frame. */
+  readonly frame_bytes: number;
+}
+
+/** What a part reads and makes, and how each output travels. */
+export interface PartGeometry {
+  readonly t_id: number;
+  readonly in: readonly Region[];
+  readonly out: readonly (Region & { readonly codec: CodecSpec })[];
+}
+
+/** A compiled plan as whoever keeps the tensors of frames sees it. */
+export interface PlanGeometry {
+  readonly stages: readonly { readonly parts: readonly PartGeometry[] }[];
+  /** Types of the tensors that stages read or make. */
+  readonly specs: ReadonlyMap<string, TensorSpec>;
+  /** Tensors that are kept as codes, a byte each (quantised-tensors.ts). */
+  readonly quantised: ReadonlyMap<string, ClipSpec>;
+  readonly rounding: RoundingEffect;
+}
+
+/** What a frame costs beside what one machine would do for it. */
+export interface PlanCost {
+  /** Bytes to nodes and back, before any codec. */
+  readonly bytesOut: number;
+  readonly bytesBack: number;
+  /** Multiply-adds that nodes do, and bytes that they are sent, relative to those without halo: 1 is nothing twice. */
+  readonly work: number;
+  readonly input: number;
+  /** Share (0..1) of the whole network's multiply-adds that runs on nodes, halo not counted; of its convolutions alone. */
+  readonly macsOnNodes: number;
+  readonly convMacsOnNodes: number;
+}
+
+/** A plan worked out for its model (compile.ts): plain data without weights, the same in every process. */
+export interface CompiledPlan extends SchedulablePlan, PlanGeometry {
+  readonly stages: readonly { readonly parts: readonly (SchedulablePart & PartGeometry)[] }[];
+  /** Whether results may be further from those of the whole network than `bound`. */
+  readonly approximate: boolean;
+  /** Largest difference from the whole network, as a share of an output's range; or why none can be named. */
+  readonly bound: DifferenceBound;
+  readonly cost: PlanCost;
+}

@@ -1,0 +1,15 @@
+import type { TensorNames } from '../onnx/tensor-names.ts';
+import type { Plan } from './plan.ts';
+
+/** A plan that names tensors as the user's file does, with the names that the model has inside (onnx/tensor-names.ts). */
+export function withInnerTensors(plan: Plan, names: TensorNames): Plan {
+  const inner = (tensor: string): string => names.inner(tensor);
+  const stages = plan.stages.map((stage) => ({
+    ...stage,
+    inputs: stage.inputs.map(inner),
+    outputs: stage.outputs.map(inner),
+    codec: Object.fromEntries(Object.entries(stage.codec).map(([tensor, codec]) => [inner(tensor), codec])),
+    ...(stage.exit === undefined ? {} : { exit: { ...stage.exit, tensor: inner(stage.exit.tensor) } }),
+  }));
+  return { ...plan, stages };
+}
