@@ -212,7 +212,7 @@ export class AedesSessionStore {
     const { messages, bytes } = this.#session.held;
     if (messages > 0) log.info('frames of an earlier run are kept for central', { messages, bytes });
     if (old === 0) return;
-    this.#options.counters.droppedKept += old;
+    this.#options.counters.dropped.central_session += old;
     log.warn(`frames that were kept more than ${limits.ms / 1000} s ago are dropped`, { messages: old });
   }
 
@@ -229,7 +229,7 @@ export class AedesSessionStore {
     if (packet.dup && this.#recent.has(repetition(messageId, topic, check))) return 'repeated';
     const counter = number();
     if (this.#store?.put({ number: counter, time: Date.now(), messageId, topic, payload }) === false) {
-      this.#options.counters.refusedFrames += 1;
+      this.#options.counters.refused.frames += 1;
       return 'refused';
     }
     this.#note(messageId, topic, check);
@@ -304,7 +304,7 @@ export class AedesSessionStore {
     if (client.id !== this.#id) return this.#clientSessions.begin(client, () => roomIn(client));
     if (client.clean) {
       // Who asks for a clean session ends the one before (MQTT-3.1.2-6).
-      this.#options.counters.droppedKept += this.#session?.clear() ?? 0;
+      this.#options.counters.dropped.central_session += this.#session?.clear() ?? 0;
       this.#session = undefined;
       this.#clean = client;
       return Readable.from([]);
@@ -325,7 +325,7 @@ export class AedesSessionStore {
     const { counters } = this.#options;
     const dropped = this.#session.keep(camera, stored, now, wasSent);
     if (dropped === 0) return;
-    counters.droppedKept += dropped;
+    counters.dropped.central_session += dropped;
     const { messages, bytes } = this.#session.held;
     const text = 'frames that central has not acknowledged are dropped, because too many are kept for it';
     this.#throttledLog.warn('kept', text, { camera, messages, bytes });
@@ -348,7 +348,7 @@ export class AedesSessionStore {
     this.#expiry = undefined;
     const { limits, counters } = this.#options;
     const messages = this.#session?.expire(performance.now()) ?? 0;
-    counters.droppedKept += messages;
+    counters.dropped.central_session += messages;
     this.#await();
     if (messages === 0) return;
     const text = `central has been away for ${limits.ms / 1000} s: the frames that were kept for it are dropped`;

@@ -69,7 +69,7 @@ export class Authorization {
       connection.identity = admitted.identity;
       connection.packetLimit.limit = maximumPacketSize;
     } else {
-      counters.refusedConnections += 1;
+      counters.refused.connections += 1;
       const { remote } = connection;
       const fields = { client: plainName(client.id), user: user === undefined ? undefined : plainName(user), remote };
       const text = `a connection was refused: ${admitted.reason}`;
@@ -106,7 +106,7 @@ export class Authorization {
       if (retain) this.#limitRetained(client, packet);
       return undefined;
     }
-    counters.refusedPublishes += 1;
+    counters.refused.publishes += 1;
     const fields = { topic: plain(topic), ...connections.who(client) };
     throttledLogs.clients.warn(
       `publish ${fields.remote} ${fields.client} ${why}`,
@@ -120,7 +120,7 @@ export class Authorization {
   floods(client: ClientOf, { topic, payload }: Published): boolean {
     const { connections, counters, throttledLogs } = this.#options;
     if (!this.#rates.isOver(client, topic, payload.length, performance.now())) return false;
-    counters.droppedOfFloods += 1;
+    counters.dropped.rate_limit += 1;
     const text = 'a client publishes more than any node does: what is above the rate is not passed on';
     throttledLogs.clients.warn(`rate ${client.id}`, text, { topic, ...connections.who(client) });
     return true;
@@ -138,7 +138,7 @@ export class Authorization {
     const { connections, counters, throttledLogs } = this.#options;
     if (this.mayRead(client, filter)) return true;
     const shared = filter.startsWith(SHARED);
-    counters.refusedSubscriptions += 1;
+    counters.refused.subscriptions += 1;
     const why = shared ? 'shared subscriptions are not available' : 'no right to that filter';
     const fields = { filter: plain(filter), ...connections.who(client) };
     throttledLogs.clients.warn(
@@ -163,7 +163,7 @@ export class Authorization {
 
   #dropped(client: ClientOf): void {
     const { connections, counters, log } = this.#options;
-    counters.droppedForSlowReaders += 1;
+    counters.dropped.slow_readers += 1;
     const connection = connections.of(client);
     if (connection === undefined || connection.lossy) return;
     connection.lossy = true;
@@ -195,7 +195,7 @@ export class Authorization {
     const owner = describeIdentity(connections.of(client)?.identity);
     if (!topic.startsWith(`${base}/input/`) && this.#retained.keep(owner, topic, size)) return;
     packet.retain = false;
-    counters.notRetained += 1;
+    counters.not_retained += 1;
     const text = `a message on ${topic} is delivered but not kept`;
     throttledLogs.clients.warn(`retained ${owner}`, text, connections.who(client));
   }

@@ -26,6 +26,7 @@ import {
 } from './listen.ts';
 import { identityOfUser } from './policy.ts';
 import { type AedesParts, type Arriving, Routing } from './routing.ts';
+import { publishStats } from './stats-publisher.ts';
 import { namesOf, refusesPage, type WebNames } from './web-page.ts';
 
 /**
@@ -127,6 +128,7 @@ class EmbeddedBroker implements RunningBroker {
   readonly #listeners: Listener[] = [];
   readonly #asked = new WeakMap<object, { clean?: boolean }>();
   #routing: Routing | undefined;
+  #endStats: () => void = () => {};
   /** Connections that came before all was ready. */
   #early: (() => void)[] | undefined = [];
   #stopping: Promise<void> | undefined;
@@ -175,6 +177,7 @@ class EmbeddedBroker implements RunningBroker {
     this.#sessions.attach(aedes.persistence, aedes, (client, filter) => this.#authorization.mayRead(client, filter));
     this.#routing = new Routing(aedes, this.#sessions);
     this.#watch();
+    this.#endStats = publishStats(aedes, this.#options.base ?? 'tessera', this.counters);
     try {
       for (const address of addresses) {
         const listener = await listenOn(address, this.#options.tls, this.#arrivals(address));
@@ -201,7 +204,7 @@ class EmbeddedBroker implements RunningBroker {
     const hosts = tls === undefined ? own : [...own, ...namesOf(tls.cert)];
     const names: WebNames = { listen: host, hosts, origins: allowedOrigins.map((origin) => origin.toLowerCase()) };
     const refused = (what: string, reason: string, remote: string | undefined): void => {
-      this.counters.refusedConnections += 1;
+      this.counters.refused.connections += 1;
       this.#throttledLogs.strangers.warn(`${what} ${remote} ${reason}`, `a ${what} was refused: ${reason}`, { remote });
     };
     return {
@@ -258,6 +261,7 @@ class EmbeddedBroker implements RunningBroker {
   }
 
   async #stop(): Promise<void> {
+    this.#endStats();
     this.#connections.refuseAll();
     for (const listener of this.#listeners) listener.close();
     const closed = new Promise<void>((resolve) => this.#aedes.close(resolve));

@@ -310,7 +310,7 @@ export class ClientSessions {
 
   #dropped({ id }: ClientSession, count: number): number {
     if (count === 0) return 0;
-    this.#counters.droppedForSessions += count;
+    this.#counters.dropped.client_sessions += count;
     const text = 'messages for a client that is away are dropped, because too many wait';
     this.#throttledLog.warn(`dropped ${id}`, text, { client: plainName(id) });
     return count;

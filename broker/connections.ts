@@ -79,7 +79,7 @@ export class Connections {
     this.#counters = counters;
     this.#throttledLog = throttledLog;
     this.#unauthenticated = new UnauthenticatedConnections((remote, why) => {
-      counters.closedSilent += 1;
+      counters.closed.unauthenticated += 1;
       throttledLog.info(`silent ${remote}`, `a connection was closed: ${why}`, { remote });
     });
   }
@@ -103,7 +103,7 @@ export class Connections {
   take(conn: Duplex, { socket, remote = '?', trusted, inside = false }: Origin): boolean {
     const { maximumPacketSize, stallMs } = this.#limits;
     if (this.#full) {
-      this.#counters.refusedConnections += 1;
+      this.#counters.refused.connections += 1;
       conn.destroy();
       return false;
     }
@@ -120,7 +120,7 @@ export class Connections {
     });
     neverWaits(conn);
     meterReads(conn, packetLimit, (fault) => {
-      this.#counters.oversizePackets += 1;
+      this.#counters.refused.packets += 1;
       const fields = { remote, user: describeIdentity(connection.identity) };
       this.#throttledLog.warn(`packet ${remote} ${fields.user}`, `a connection was closed: ${fault}`, fields);
     });
@@ -146,7 +146,7 @@ export class Connections {
   /** Closes the connection of somebody who does not read. */
   closeSlow(conn: Duplex): void {
     if (conn.destroyed) return;
-    this.#counters.closedSlowReaders += 1;
+    this.#counters.closed.slow_readers += 1;
     const { remote, identity } = this.of({ conn }) ?? {};
     const fields = { remote, user: describeIdentity(identity), waiting: conn.writableLength };
     this.#throttledLog.warn(

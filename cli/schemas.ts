@@ -2,6 +2,7 @@ import { configSchema } from '../shared/config/schema.ts';
 import { cardSchema } from '../shared/model/card-schema.ts';
 import { planSchema } from '../shared/plan/validate.ts';
 import { blobGetMessage, blobPartMessage } from '../shared/protocol/messages/blob.ts';
+import { brokerStats } from '../shared/protocol/messages/broker.ts';
 import { centralModels, centralStatus, planStatus, stats } from '../shared/protocol/messages/central.ts';
 import { controlMessage, modelManifest } from '../shared/protocol/messages/control.ts';
 import { frameEnvelope } from '../shared/protocol/messages/frame.ts';
@@ -41,6 +42,7 @@ export const SCHEMAS: Readonly<Record<string, NamedSchema>> = {
   'plan-status': { what: '<base>/plan/<model>', schema: planStatus },
   'node-event': { what: '<base>/event/node/<node>', schema: nodeEvent },
   stats: { what: '<base>/stats', schema: stats },
+  'broker-stats': { what: '<base>/broker/stats', schema: brokerStats },
   request: { what: '<base>/request/<command>', schema: request },
   response: { what: '<base>/response/<command>', schema: response },
   'node-invite': { what: '<base>/request/node-invite', schema: nodeInvite },

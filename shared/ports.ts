@@ -29,6 +29,16 @@ export interface PublishOptions {
   readonly connections?: number;
 }
 
+/** What a bus has counted since it was made. */
+export interface BusCounters {
+  /** Connections to the broker, the first one too. */
+  connections: number;
+  /** QoS 0 messages that were dropped while there was no connection. */
+  droppedOffline: number;
+  /** QoS 1 messages that were rejected: the broker refused them, or each connection that carried them was lost. */
+  rejected: number;
+}
+
 /** An MQTT connection that reconnects by itself. */
 export interface Bus {
   /** Resolves when handed to the network (QoS 0) or acknowledged (QoS 1); QoS 0 while offline is dropped and resolves. */
@@ -41,6 +51,7 @@ export interface Bus {
   readonly connected: boolean;
   /** Bytes waiting to be written to the socket. */
   readonly backlogBytes: number;
+  readonly counters: Readonly<BusCounters>;
   /** Publishes what is under way and disconnects, within `timeoutMs` (default 2000). Idempotent. */
   stop(timeoutMs?: number): Promise<void>;
 }

@@ -1,4 +1,5 @@
 import type { Failure } from '../../shared/errors.ts';
+import type { BrokerStats } from '../../shared/protocol/messages/broker.ts';
 import { type Check, checksOf } from './check.ts';
 
 /** What was found out over one connection to the broker. */
@@ -22,6 +23,8 @@ export interface BrokerFacts {
   readonly packet: PacketFacts | undefined;
   /** Subscriptions that this role needs, and why one was refused. */
   readonly subscriptions: readonly { readonly filter: string; readonly refused: string | undefined }[];
+  /** What the embedded broker has counted; undefined of another broker, and where this role may not read it. */
+  readonly stats: BrokerStats | undefined;
 }
 
 /** Payloads that went through the broker and came back, and that did not, bytes. */
@@ -53,6 +56,7 @@ export function judgeBroker(facts: BrokerFacts): Check[] {
     judgeRoundTrip(facts),
     judgePacket(facts.packet, facts.role),
     judgeRetained(facts),
+    ...(facts.stats === undefined ? [] : [judgeStats(facts.stats)]),
   ];
 }
 
@@ -122,5 +126,33 @@ function judgeRetained({ retained, role }: BrokerFacts): Check {
     'allow retained messages (Mosquitto: `retain_available true`): status and results of nodes and cameras need them',
   );
 }
+
+/** Refusals protect the broker and are no fault of it; what a reader should have had and did not get is. */
+function judgeStats({ uptime_s, connections, published, refused, closed, dropped }: BrokerStats): Check {
+  const refusals = countsOf({
+    'connections refused': refused.connections + closed.unauthenticated,
+    'publishes refused': refused.publishes,
+    'subscriptions refused': refused.subscriptions,
+    'packets too large': refused.packets,
+  });
+  const losses = countsOf({
+    'frames not stored': refused.frames,
+    'slow readers closed': closed.slow_readers,
+    'messages dropped for slow readers': dropped.slow_readers,
+    'messages dropped above the rate limit': dropped.rate_limit,
+    'frames dropped for an absent central': dropped.central_session,
+    'messages dropped for absent clients': dropped.client_sessions,
+  });
+  const text = [
+    `in ${(uptime_s / 3600).toFixed(1)} h: ${published} messages, ${connections} connections now`,
+    ...losses,
+    ...refusals,
+  ].join(', ');
+  if (losses.length === 0) return ok('traffic', text);
+  return warn('traffic', text, 'the log of the broker names the clients; docs/operations.md says what each limit is');
+}
+
+const countsOf = (counts: Readonly<Record<string, number>>): string[] =>
+  Object.entries(counts).flatMap(([what, count]) => (count === 0 ? [] : [`${count} ${what}`]));
 
 const round = (ms: number): string => ms.toFixed(ms < 10 ? 1 : 0);

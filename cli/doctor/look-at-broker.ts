@@ -5,8 +5,11 @@ import { isLoopback } from '../../broker/listen.ts';
 import { type Identity, identityOfUser, rulesOf } from '../../broker/policy.ts';
 import { type Failure, failureOf, TesseraError } from '../../shared/errors.ts';
 import type { Bus } from '../../shared/ports.ts';
+import { type BrokerStats, brokerStats } from '../../shared/protocol/messages/broker.ts';
 import { PART_LIMIT_BYTES } from '../../shared/protocol/parts.ts';
+import { topics } from '../../shared/protocol/topics.ts';
 import { type BusOptions, connectBus } from '../../shared/runtime/mqtt.ts';
+import { readJson } from '../frames.ts';
 import type { BrokerFacts, PacketFacts } from './broker.ts';
 
 /**
@@ -58,21 +61,22 @@ export async function lookAtBroker(question: BrokerQuestion): Promise<BrokerFact
     retained: undefined,
     packet: undefined,
     subscriptions: [],
+    stats: undefined,
   };
   const opened = await open(connection);
   if ('failure' in opened) return { ...facts, connection: opened.failure };
   const { bus, mqtt } = opened;
   const topic = echoTopic(identity, base);
   try {
+    const stats = await followStats(bus, base);
     const subscriptions = await trySubscriptions(bus, needed(identity, base));
-    const reached = { ...facts, connection: { mqtt }, subscriptions };
     const linkMs = await linkTime(host, Number(url.port) || MQTT_PORTS[url.protocol]!);
-    if (topic === undefined) return { ...reached, linkMs };
+    const reached = { ...facts, connection: { mqtt }, subscriptions, linkMs, stats: stats() };
+    if (topic === undefined) return reached;
     const echo = await isEchoed(bus, topic);
-    if (!echo) return { ...reached, linkMs, echo };
+    if (!echo) return { ...reached, echo };
     return {
       ...reached,
-      linkMs,
       echo,
       roundTripsMs: await roundTrips(bus, topic),
       retained: await isRetained(connection, mqtt, `${topic}/retained`),
@@ -129,6 +133,16 @@ function needed(identity: Identity, base: string): readonly string[] {
   return identity.role === 'local'
     ? [`${base}/#`]
     : rulesOf(identity, base).subscribe.filter((one) => one !== '$SYS/#');
+}
+
+/** Follows what the embedded broker counts; the result gives the newest, undefined where this role or broker has none. */
+async function followStats(bus: Bus, base: string): Promise<() => BrokerStats | undefined> {
+  let newest: BrokerStats | undefined;
+  const onMessage = ({ payload }: { payload: Uint8Array }): void => {
+    newest = brokerStats.safeParse(readJson(payload)).data;
+  };
+  await bus.subscribe(topics(base).brokerStats, 0, onMessage).catch(() => {});
+  return () => newest;
 }
 
 async function trySubscriptions(bus: Bus, filters: readonly string[]) {

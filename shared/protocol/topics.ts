@@ -41,6 +41,7 @@ export function topics(base = 'tessera') {
     centralLeftOut: (id: string) => `${base}/central/${id}/left-out`,
     centralModels: (id: string) => `${base}/central/${id}/models`,
     centralKeyAll: `${base}/central/+/key`,
+    brokerStats: `${base}/broker/stats`,
     input: (camera: string, frame?: string) => `${base}/input/${camera}${frame === undefined ? '' : `/${frame}`}`,
     inputAll: `${base}/input/#`,
     result: (camera: string, model: string) => `${base}/result/${camera}/${model}`,

@@ -1,5 +1,5 @@
 import { TesseraError } from '../errors.ts';
-import type { Bus, Log, Message, PublishOptions } from '../ports.ts';
+import type { Bus, BusCounters, Log, Message, PublishOptions } from '../ports.ts';
 import { isFilter, matchesFilter } from '../protocol/filter.ts';
 import { Backoff } from './backoff.ts';
 
@@ -69,8 +69,7 @@ interface Waiting {
 
 /** The `Bus` of shared/ports.ts over sessions. */
 export class ReconnectingBus implements Bus {
-  /** QoS 0 messages dropped because there was no connection. */
-  droppedOffline = 0;
+  readonly counters: BusCounters = { connections: 0, droppedOffline: 0, rejected: 0 };
   readonly #open: OpenSession;
   readonly #log: Log;
   readonly #mayConnect: () => boolean;
@@ -194,7 +193,7 @@ export class ReconnectingBus implements Bus {
     }
     if (qos === 1) return this.#publishAcknowledged({ topic, payload, retain, bytes, connections });
     if (!this.#connected || this.#session === undefined) {
-      this.droppedOffline += 1;
+      this.counters.droppedOffline += 1;
       return;
     }
     await this.#session.publish(topic, payload, 0, retain);
@@ -217,7 +216,10 @@ export class ReconnectingBus implements Bus {
           if (!this.#waiting.delete(waiting)) return;
           this.#waitingBytes -= waiting.bytes;
           if (error === undefined) resolve();
-          else reject(error);
+          else {
+            this.counters.rejected += 1;
+            reject(error);
+          }
           if (this.#waiting.size === 0) this.#whenSettled();
         },
       };
@@ -269,6 +271,7 @@ export class ReconnectingBus implements Bus {
     await Promise.all([...this.#subscriptions].map(([filter, entry]) => this.#ask(session, filter, entry)));
     if (lost || this.#stopping !== undefined) return;
     this.#connected = true;
+    this.counters.connections += 1;
     this.#backoff.succeeded();
     for (const message of [...this.#waiting]) void this.#send(session, message);
     for (const listener of this.#listeners) this.#guarded('connect listener', listener);

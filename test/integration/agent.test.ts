@@ -336,7 +336,7 @@ it('needs no more rights than the broker gives a node', async () => {
   const plan = tinyPlan(manifest.skeleton.sha, HALVES);
   await secured.send('node-d', 'control', { v: 1, type: 'prepare', plan, manifest, stages: [0] });
   expect(await answers.next()).toBe('node-d ready');
-  expect([guarded.counters.refusedPublishes, guarded.counters.refusedSubscriptions]).toEqual([0, 0]);
+  expect([guarded.counters.refused.publishes, guarded.counters.refused.subscriptions]).toEqual([0, 0]);
   await agent.stop();
   await central.stop();
   await guarded.stop();

@@ -27,8 +27,8 @@ test('what one node pours out is passed on up to its rate, is said, and costs no
   }
   await last;
   expect(heard).toEqual(Array.from({ length: 100 }, (_, k) => String(k)));
-  expect(broker.counters.droppedOfFloods).toBeGreaterThan(0);
-  expect(poured + broker.counters.droppedOfFloods).toBeLessThanOrEqual(6000);
+  expect(broker.counters.dropped.rate_limit).toBeGreaterThan(0);
+  expect(poured + broker.counters.dropped.rate_limit).toBeLessThanOrEqual(6000);
   expect(log.lines.filter((line) => line.includes('above the rate'))).toHaveLength(1);
   await Promise.all([central, flooder, sound].map((bus) => bus.stop()));
   await broker.stop();

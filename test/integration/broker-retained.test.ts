@@ -35,7 +35,7 @@ it('keeps states and no frames, which would fill its memory by their ids', async
     await bus.publish(`tessera/input/front/${k}`, new Uint8Array(10_000), { qos: 1, retain: true });
   expect(await kept('tessera/#', 1)).toEqual(['tessera/node/pi-1/status']);
   expect(seen.length).toBe(51);
-  expect(broker.counters.notRetained).toBe(50);
+  expect(broker.counters.not_retained).toBe(50);
 });
 
 it('delivers what it does not keep any more, and goes on keeping what it had', async () => {

@@ -61,7 +61,7 @@ describe('a thousand connections that say nothing', () => {
       expect(await seen.text()).toBe(`${i}`);
     }
     expect(standing.connected).toBe(true);
-    expect(running.counters.closedSilent).toBeGreaterThan(900);
+    expect(running.counters.closed.unauthenticated).toBeGreaterThan(900);
     expect(log.lines.filter((line) => line.includes('had waited longest')).length).toBe(1);
     for (const socket of silent) socket.destroy();
   });
@@ -78,7 +78,7 @@ describe('the log', () => {
         code: 'TESSERA_BROKER',
       });
     }
-    expect(running.counters.refusedConnections).toBe(300);
+    expect(running.counters.refused.connections).toBe(300);
     const lines = log.lines.filter((line) => line.startsWith('warn'));
     expect(lines.length).toBeLessThanOrEqual(100);
     expect(Math.max(...lines.map((line) => line.length))).toBeLessThan(500);

@@ -72,7 +72,7 @@ describe('packets above the limit', () => {
     greedy.write(publishPacket('tessera/input/a', new Uint8Array(200_000)).subarray(0, 100));
     await closed;
     expect(await log.line(/a packet of 200021 bytes, the limit is 100000/)).toContain('127.0.0.1');
-    expect(running.counters.oversizePackets).toBe(1);
+    expect(running.counters.refused.packets).toBe(1);
     await other.publish('tessera/x', 'still here', { qos: 1 });
     expect(await seen.text()).toBe('still here');
   });
@@ -84,7 +84,7 @@ describe('packets above the limit', () => {
       code: 'TESSERA_BROKER',
       hint: expect.stringContaining('above what the broker takes'),
     });
-    expect(running.counters.oversizePackets).toBe(3);
+    expect(running.counters.refused.packets).toBe(3);
   });
 
   it('are not even announced by a bus that knows the limit', async () => {
@@ -92,7 +92,7 @@ describe('packets above the limit', () => {
     const careful = await bus(url, 'careful', { maximumPacketBytes: 10_000 });
     await expect(careful.publish('tessera/x', new Uint8Array(9_990))).rejects.toMatchObject({ code: 'TESSERA_BROKER' });
     await careful.publish('tessera/x', new Uint8Array(9_900), { qos: 1 });
-    expect(running.counters.oversizePackets).toBe(0);
+    expect(running.counters.refused.packets).toBe(0);
   });
 
   it('are small before anybody has said who they are', async () => {
@@ -123,8 +123,8 @@ describe('readers that do not read', () => {
     expect(seen.received).toHaveLength(100);
     expect(Math.max(...times)).toBeLessThan(1000);
     expect(await log.line(/the client does not read/)).toContain('127.0.0.1');
-    expect(running.counters.droppedForSlowReaders).toBeGreaterThan(0);
-    expect(running.counters.closedSlowReaders).toBe(1);
+    expect(running.counters.dropped.slow_readers).toBeGreaterThan(0);
+    expect(running.counters.closed.slow_readers).toBe(1);
   });
 
   it('hold up no small messages either', async () => {
@@ -137,7 +137,7 @@ describe('readers that do not read', () => {
     for (let k = 0; k < 40; k++) await sender.publish('tessera/input/front', new Uint8Array(200_000));
     for (let k = 0; k < 8000; k++) await sender.publish('tessera/input/front', new Uint8Array(100));
     for (let k = 0; k < 8040; k++) await seen.next();
-    expect(running.counters.droppedForSlowReaders).toBe(0);
+    expect(running.counters.dropped.slow_readers).toBe(0);
     expect(running.counters.connections).toBe(3);
   });
 
@@ -155,7 +155,7 @@ describe('readers that do not read', () => {
       await sleep(10);
     }
     expect(bytes).toBe(total);
-    expect(running.counters.closedSlowReaders).toBe(0);
+    expect(running.counters.closed.slow_readers).toBe(0);
   });
 });
 
@@ -193,7 +193,7 @@ describe('who may come in', () => {
       message: expect.stringContaining('password is wrong'),
     });
     await bus(url, 'a', as('pi-1'));
-    expect(running.counters.refusedConnections).toBe(2);
+    expect(running.counters.refused.connections).toBe(2);
   });
 
   it('does not come in by patience', async () => {

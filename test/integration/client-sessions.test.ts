@@ -134,7 +134,7 @@ describe('what is kept', () => {
     }
     const texts = await say(central, 30);
     expect(await log.line(/messages for a client that is away are dropped/)).toMatch(/^warn/);
-    expect(running.counters.droppedForSessions).toBe(60 - 15);
+    expect(running.counters.dropped.client_sessions).toBe(60 - 15);
     const had = [];
     for (const id of ['app-1', 'app-2']) {
       const app = await connect(url, id);

@@ -147,7 +147,10 @@ describe('while central is away', () => {
     for (let i = 100; i < 120; i++) await publish(camera, frame(i));
     await done;
     expect(numbers).toEqual(Array.from({ length: 120 }, (_, i) => i));
-    expect(running.counters).toMatchObject({ droppedKept: 0, droppedForSlowReaders: 0, closedSlowReaders: 0 });
+    expect(running.counters).toMatchObject({
+      dropped: { central_session: 0, slow_readers: 0 },
+      closed: { slow_readers: 0 },
+    });
   });
 
   it('what is kept ends after its time, which is said; what comes later has its own', async () => {
@@ -156,7 +159,7 @@ describe('while central is away', () => {
     await (await central(url)).bus.stop();
     await numbered(camera, 1, 5);
     expect(await log.line(/away for 1 s: the frames that were kept for it are dropped/)).toContain('"messages":5');
-    expect(running.counters.droppedKept).toBe(5);
+    expect(running.counters.dropped.central_session).toBe(5);
     const texts = await numbered(camera, 6, 9);
     const { ear } = await central(url);
     texts.push(...(await numbered(camera, 10, 10)));
@@ -181,7 +184,7 @@ describe('while central is away', () => {
     await publish(camera, 'a single one', 'tessera/input/side');
     for (let i = 0; i < 50; i++) await publish(camera, new Uint8Array(10_000).fill(i));
     expect(await log.line(/too many are kept/)).toContain('"camera":"front"');
-    expect(running.counters.droppedKept).toBe(41);
+    expect(running.counters.dropped.central_session).toBe(41);
     const { ear } = await central(url);
     await ear.until(10);
     expect(ear.heard.map(({ topic, payload }) => (topic === INPUT ? payload[0] : topic))).toEqual([

@@ -65,7 +65,7 @@ it('a node at 1.6 Mbit/s receives a tensor of 4 MB whole: nothing is dropped, an
   expect(answer).toMatchObject({ i_id: '1-1', tiles: [{ t_id: 0, error: { code: 'unknown-plan' } }] });
   // Else the link was not slow, and nothing was shown.
   expect(performance.now() - started).toBeGreaterThan(10_000);
-  expect(broker.counters).toMatchObject({ droppedForSlowReaders: 0, closedSlowReaders: 0 });
+  expect(broker.counters).toMatchObject({ dropped: { slow_readers: 0 }, closed: { slow_readers: 0 } });
   expect(statuses).toEqual(['online']);
   expect(heartbeats).toBeGreaterThan(10);
   expect((await agent.stop()).stderr).not.toMatch(/connection to the broker lost/);

@@ -152,7 +152,7 @@ describe('the embedded broker with client certificates', () => {
     await log.line(/a TLS connection was refused: its certificate is not trusted: [A-Z_]+/);
     await connect(urls[0]!, {}).catch(() => {});
     await log.line(/a TLS connection was refused: peer did not return a certificate/);
-    expect(broker.counters.refusedConnections).toBeGreaterThan(1);
+    expect(broker.counters.refused.connections).toBeGreaterThan(1);
   });
 
   it('lets nobody in by a name that is no user, or that was thrown out', async ({ skip }) => {

@@ -31,6 +31,7 @@ export const ACCESS_TABLE: readonly (readonly [topic: string, publish: string, s
   [t.nodeInfo('pi-2'), 'central admin local', 'central viewer admin local'],
   [t.nodeStatus('pi-10'), 'central admin local', 'central node viewer admin local'],
   [t.stats, 'central admin local', 'central viewer admin local'],
+  [t.brokerStats, 'admin local', 'central viewer admin local'],
   [t.plan('person'), 'central admin local', 'central viewer admin local'],
   [t.nodeEvent('pi-1'), 'central admin local', 'central viewer admin local'],
   [t.trace('front'), 'central admin local', 'central viewer admin local'],

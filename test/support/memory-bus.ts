@@ -30,6 +30,7 @@ export class MemoryBroker {
       onConnect: (listener) => queueMicrotask(listener),
       connected: true,
       backlogBytes: 0,
+      counters: { connections: 1, droppedOffline: 0, rejected: 0 },
       stop: async () => forget(() => true),
     };
   }

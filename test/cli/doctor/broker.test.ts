@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { type BrokerFacts, judgeBroker } from '../../../cli/doctor/broker.ts';
+import type { BrokerStats } from '../../../shared/protocol/messages/broker.ts';
 
 const healthy: BrokerFacts = {
   url: 'mqtt://10.0.0.1',
@@ -14,6 +15,13 @@ const healthy: BrokerFacts = {
   retained: true,
   packet: { passed: 999_744, failed: undefined, needed: 262_144, wanted: 999_744 },
   subscriptions: [{ filter: 'tessera-wire/+/pi-1/#', refused: undefined }],
+  stats: undefined,
+};
+const quiet: BrokerStats = {
+  ...{ v: 1, uptime_s: 7200, connections: 3, published: 500, not_retained: 0 },
+  refused: { connections: 0, publishes: 0, subscriptions: 0, packets: 0, frames: 0 },
+  closed: { unauthenticated: 0, slow_readers: 0 },
+  dropped: { slow_readers: 0, rate_limit: 0, central_session: 0, client_sessions: 0 },
 };
 const find = (name: string, facts: Partial<BrokerFacts>) =>
   judgeBroker({ ...healthy, ...facts }).find((check) => check.name === name)!;
@@ -57,5 +65,18 @@ describe('a broker', () => {
       text: expect.stringContaining('without a password'),
     });
     expect(find('retained', { retained: false }).status).toBe('fail');
+  });
+
+  it('that refuses is well, one that loses messages is worth a look: with the counts that are not 0', () => {
+    const stats = { ...quiet, refused: { ...quiet.refused, connections: 2 } };
+    expect(find('traffic', { stats })).toMatchObject({
+      status: 'ok',
+      text: 'in 2.0 h: 500 messages, 3 connections now, 2 connections refused',
+    });
+    const dropped = { ...quiet.dropped, slow_readers: 7 };
+    expect(find('traffic', { stats: { ...stats, dropped } })).toMatchObject({
+      status: 'warn',
+      text: expect.stringContaining('7 messages dropped for slow readers, 2 connections refused'),
+    });
   });
 });

@@ -131,7 +131,7 @@ describe('ReconnectingBus', () => {
     sessions[0]!.drop();
     await sessions[0]!.lost;
     await bus.publish('beat', 'x');
-    expect(bus.droppedOffline).toBe(1);
+    expect(bus.counters).toEqual({ connections: 1, droppedOffline: 1, rejected: 0 });
     const session = await reconnect();
     expect(session.sent).toEqual([]);
   });

@@ -1,0 +1,41 @@
+import { z } from '../../schema.ts';
+import { count } from './fields.ts';
+
+/** `tessera/broker/stats`, every ten seconds, of the embedded broker: what it has counted since it started. */
+export const brokerStats = z.object({
+  v: z.literal(1),
+  uptime_s: z.number().nonnegative(),
+  /** Connections that are open now, authenticated or not. */
+  connections: count,
+  /** Messages that clients published. */
+  published: count,
+  /** Retained messages that were delivered and not stored: frames, and those above the quota. */
+  not_retained: count,
+  refused: z.object({
+    connections: count,
+    publishes: count,
+    subscriptions: count,
+    /** Packets above the size limit; each costs its sender the connection. */
+    packets: count,
+    /** Frames that could not be stored for central, and so were not acknowledged. */
+    frames: count,
+  }),
+  closed: z.object({
+    /** Connections whose client did not authenticate in time. */
+    unauthenticated: count,
+    /** Connections whose client stopped reading. */
+    slow_readers: count,
+  }),
+  dropped: z.object({
+    /** Tensors and frames for clients that read more slowly than they are sent. */
+    slow_readers: count,
+    /** Messages of QoS 0 above the rate limit of their client. */
+    rate_limit: count,
+    /** Frames stored for a central that was away: too many, or for too long. */
+    central_session: count,
+    /** Messages queued for other clients that were away. */
+    client_sessions: count,
+  }),
+});
+/** What the embedded broker has counted since it started. */
+export type BrokerStats = z.infer<typeof brokerStats>;
