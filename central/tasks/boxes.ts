@@ -4,15 +4,15 @@ import { IDENTITY_MAPPING } from '../../shared/model/picture-placement.ts';
 import type { Prediction } from '../../shared/protocol/messages/result.ts';
 import { type Answer, type DecodeRequest, inputSize, NOTHING, roundScore, wrongOutputs } from './decoder.ts';
 
-/** Candidates that are compared with one another: the best by score. What a network floods beyond it is noise. */
+/** Boxes that take part in non-maximum suppression: the best by score. A network with more of them produces noise. */
 export const MAX_CANDIDATES = 1000;
-/** Boxes that one frame may yield. */
+/** Most boxes in the result of one frame. */
 export const MAX_BOXES = 100;
 
-/** Above it a number is no score, however it was rounded: a box with it is none. */
+/** Largest number that can be a score, with rounding; a box with a larger one is invalid. */
 const MOST_SCORE = 1.01;
 
-/** Throws TESSERA_MODEL_CARD for boxes whose scores are none: they were read from the wrong numbers. */
+/** Throws TESSERA_MODEL_CARD for boxes with impossible scores: model.yaml names the wrong decoder or outputs. */
 export function checkScores(candidates: readonly ReadBox[], request: DecodeRequest): readonly ReadBox[] {
   const wrong = candidates.find(({ score }) => score > MOST_SCORE);
   if (wrong !== undefined)
@@ -31,8 +31,9 @@ export function overlap(a: ReadBox, b: ReadBox): number {
 }
 
 /**
- * Greedy non-maximum suppression per class: a box goes when a better one of its class overlaps it by more than
- * `iouThreshold`. Boxes with numbers that are not finite, or without area, go first. Result sorted by score.
+ * Greedy non-maximum suppression per class: a box is dropped when a better one of its class overlaps it by more than
+ * `iouThreshold`. Boxes with numbers that are not finite, or without area, are dropped first. The result is sorted by
+ * score.
  */
 export function nonMaximumSuppression(candidates: readonly ReadBox[], iouThreshold: number): ReadBox[] {
   const best = candidates
@@ -48,8 +49,8 @@ export function nonMaximumSuppression(candidates: readonly ReadBox[], iouThresho
 }
 
 /**
- * The answer that candidates make: those of the score threshold or better, suppressed, in pixels of the received frame
- * (one decimal, inside the frame), labelled; a class that means "nothing" is left out.
+ * The predictions of some candidate boxes: those with at least the threshold's score, after non-maximum suppression,
+ * labelled, in pixels of the received frame (one decimal, inside the frame). The background class is left out.
  */
 export function answerWithBoxes(candidates: readonly ReadBox[], { card, labels, frame }: DecodeRequest): Answer {
   const { score_threshold, iou_threshold, background } = card.output;
@@ -66,7 +67,7 @@ export function answerWithBoxes(candidates: readonly ReadBox[], { card, labels, 
     const y1 = pixel(box.y1 * mapping.scaleY + mapping.offsetY, limit.height);
     const x2 = pixel(box.x2 * mapping.scaleX + mapping.offsetX, limit.width);
     const y2 = pixel(box.y2 * mapping.scaleY + mapping.offsetY, limit.height);
-    // What lies outside the picture altogether (in the padding, say) is no find.
+    // A box that lies outside the picture (in the padding, say) is dropped.
     if (x2 <= x1 || y2 <= y1) continue;
     predictions.push({ label: labelOf(labels, box.index), score: roundScore(box.score), box: [x1, y1, x2, y2] });
   }

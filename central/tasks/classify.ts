@@ -12,10 +12,10 @@ import {
   wrongOutputs,
 } from './decoder.ts';
 
-/** How many classes an answer names. */
+/** Number of classes in a result. */
 export const CLASSES_NAMED = 5;
 
-/** The values of the one output, one per class: every axis but one has size 1. */
+/** The values of the only output, one per class: every axis but one has size 1. */
 function classValues(request: DecodeRequest): ArrayLike<number> {
   const output = request.outputs[0];
   if (output === undefined || output.tensor.shape.filter((size) => size !== 1).length > 1)
@@ -45,15 +45,15 @@ function rank(scores: ArrayLike<number>, { card, labels: given }: DecodeRequest)
   return { top: first.score >= score_threshold ? { ...predictions[0]! } : null, predictions };
 }
 
-/** One value is the probability of the second of two classes. */
+/** A single value is the probability of the second of two classes. */
 const twoClasses = (probability: number) => [1 - probability, probability];
 
-/** Probabilities from probabilities [1, classes]: the network ends with a softmax (or one sigmoid). */
+/** The values are probabilities already [1, classes]: the network ends with a softmax (or one sigmoid). */
 function asTheyAre(values: ArrayLike<number>): ArrayLike<number> {
   return values.length === 1 ? twoClasses(values[0]!) : values;
 }
 
-/** Probabilities from what comes before a softmax: `softmax(x)[i] = exp(x[i] - max) / sum`. NaN where x is no number. */
+/** Probabilities from logits: `softmax(x)[i] = exp(x[i] - max) / sum`. NaN where x is not a number. */
 function softmax(values: ArrayLike<number>): ArrayLike<number> {
   if (values.length === 1) return twoClasses(sigmoid(values[0]!));
   const finite = Array.from(values, (value) => (Number.isFinite(value) ? value : Number.NEGATIVE_INFINITY));
@@ -66,15 +66,16 @@ function softmax(values: ArrayLike<number>): ArrayLike<number> {
 /** Classes from probabilities [1, classes]. */
 export const decodeSoftmax: Decoder = (request) => rank(asTheyAre(classValues(request)), request);
 
-/** Classes from what comes before a softmax, [1, classes]. */
+/** Classes from logits [1, classes]. */
 export const decodeLogits: Decoder = (request) => rank(softmax(classValues(request)), request);
 
-/** Above it a value cannot be a probability, however it was rounded. */
+/** Largest value that can be a probability, with rounding. */
 const MOST_PROBABLE = 1.001;
 
 /**
- * How sure a classifier is: the highest probability of its classes, the background among them, reading the tensor as
- * `output.decoder` says. 0 where no value is a number, and where one is above 1: it was exported without its softmax.
+ * Confidence of a classifier: the highest probability of its classes, the background included, with the tensor read as
+ * `output.decoder` says. 0 where no value is a number, and where one is above 1: then the network was exported without
+ * its softmax.
  */
 export function confidence(tensor: Tensor, decoder: ModelCard['output']['decoder']): number {
   const values = numbers(tensor);

@@ -4,20 +4,23 @@ import type { FrameMapping, Size } from '../../shared/model/picture-placement.ts
 import type { Prediction } from '../../shared/protocol/messages/result.ts';
 import type { Tensor } from '../../shared/tensor/tensor.ts';
 
-/** The picture that a network saw. `mapping` is null when the frame was a tensor: boxes are then in input pixels. */
+/**
+ * The frame that a network was run on. `mapping` is null where the frame was a tensor; boxes are then in pixels of the
+ * input.
+ */
 export interface FrameView {
   readonly sourceWidth: number;
   readonly sourceHeight: number;
   readonly mapping: FrameMapping | null;
 }
 
-/** What a network said of a frame; predictions are sorted, the best first. */
+/** The predictions for a frame, sorted, the best first. */
 export interface Answer {
   readonly top: { label: string; score: number } | null;
   readonly predictions: Prediction[];
 }
 
-/** Everything a decoder may look at. `outputs` stand in the order of `card.output.tensors`, else in the graph's. */
+/** The input of a decoder. `outputs` are in the order of `card.output.tensors`, else in the graph's. */
 export interface DecodeRequest {
   readonly outputs: readonly { readonly name: string; readonly tensor: Tensor }[];
   readonly card: ModelCard;
@@ -26,25 +29,29 @@ export interface DecodeRequest {
 }
 
 /**
- * Turns output tensors into an answer. A pure function; whatever numbers the tensors hold (NaN, infinities), it ends
- * with finite scores and boxes. Throws TesseraError TESSERA_MODEL_CARD when shapes are not those of its kind of network.
+ * The post-processing of one kind of network: turns output tensors into predictions. Pure; whatever numbers the tensors
+ * hold (NaN, infinities), scores and boxes are finite. Throws TesseraError TESSERA_MODEL_CARD where the shapes are not
+ * those of its kind of network.
  */
 export type Decoder = (request: DecodeRequest) => Answer;
 
-/** Nothing was found, or nothing is to be found. */
+/** The empty result: nothing was found, or the task has no predictions. */
 export const NOTHING: Answer = { top: null, predictions: [] };
 
-/** The error of a decoder that was given another network's outputs. */
+/** The error for outputs that do not fit the decoder. */
 export function wrongOutputs(request: DecodeRequest, wanted: string): TesseraError {
   const { task, output, name } = request.card;
   const given = request.outputs.map((output) => `${output.name} [${output.tensor.shape.join(', ')}]`).join(', ');
   const what = output.decoder === 'none' ? `task ${task}` : `decoder ${output.decoder}`;
-  return new TesseraError('TESSERA_MODEL_CARD', `model "${name}": ${what} wants ${wanted}; the outputs are ${given}`, {
+  return new TesseraError('TESSERA_MODEL_CARD', `model "${name}": ${what} needs ${wanted}; the outputs are ${given}`, {
     hint: 'choose another task or output.decoder in model.yaml, or name the right output.tensors',
   });
 }
 
-/** Width and height of the network's picture input. Throws TesseraError TESSERA_SHAPE where model.yaml does not say. */
+/**
+ * Width and height of the network's picture input. Throws TesseraError TESSERA_SHAPE where model.yaml does not give
+ * them.
+ */
 export function inputSize(card: ModelCard): Size {
   const size = card.input.shape === undefined ? undefined : pictureShape(card.input.shape, card.input.layout);
   if (size === undefined)

@@ -4,9 +4,9 @@ import { answerWithBoxes, checkScores } from './boxes.ts';
 import { type Decoder, inputSize, wrongOutputs } from './decoder.ts';
 
 /**
- * Boxes that the graph has chosen already (YOLOv10, YOLO26, "end2end" exports, DetectionOutput): one output
- * [boxes, columns] with any axes of size 1 in front. `output.fields` names the columns, in pixels or shares of the input;
- * columns beyond them are left out.
+ * Networks with post-processing inside the graph (YOLOv10, YOLO26, "end2end" exports, DetectionOutput): one output
+ * [boxes, columns] with any axes of size 1 in front. `output.fields` names the columns, in pixels or shares of the
+ * input; further columns are ignored.
  */
 export const decodeEnd2End: Decoder = (request) => {
   const { fields = USUAL_FIELDS } = request.card.output;

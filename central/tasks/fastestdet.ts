@@ -21,7 +21,7 @@ export const decodeFastestdet: Decoder = (request) => {
   const candidates: ReadBox[] = [];
   for (let cell = 0; cell < cells; cell++) {
     const object = values[cell]!;
-    // The class score is at most 1, so the object score alone can rule a cell out.
+    // The class score is at most 1, so the object score alone can rule out a cell.
     if (!(object ** 0.6 >= score_threshold)) continue;
     let index = 0;
     let best = Number.NEGATIVE_INFINITY;

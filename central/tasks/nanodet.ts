@@ -3,7 +3,10 @@ import { numbers } from '../../shared/tensor/numbers.ts';
 import { answerWithBoxes, checkScores } from './boxes.ts';
 import { type Decoder, inputSize, wrongOutputs } from './decoder.ts';
 
-/** NanoDet and NanoDet-Plus: one output [1, cells, classes + 32], scores after their sigmoid, sides as distributions. */
+/**
+ * NanoDet and NanoDet-Plus: one output [1, cells, classes + 32] with scores after their sigmoid and the four sides as
+ * distributions.
+ */
 export const decodeNanodet: Decoder = (request) => {
   const tensor = request.outputs[0]?.tensor;
   const [batch, cells = 0, fields = 0] = tensor?.shape ?? [];

@@ -4,7 +4,7 @@ import { numbers } from '../../shared/tensor/numbers.ts';
 import type { Tensor } from '../../shared/tensor/tensor.ts';
 import { type DecodeRequest, type Decoder, inputSize, NOTHING, roundScore, wrongOutputs } from './decoder.ts';
 
-/** Classes that cover less than this share of the picture are not named. */
+/** Classes that cover a smaller share of the picture are left out. */
 const LEAST_SHARE = 0.001;
 
 /** A map of scores or class numbers: `planes` scores per pixel (1: the class number itself, or one foreground score). */
@@ -31,7 +31,7 @@ export function classGrid(tensor: Tensor, layout: 'nchw' | 'nhwc'): ClassGrid | 
   return { ...map, classes: classOfPixels(numbers(tensor), map, !tensor.dtype.startsWith('float')) };
 }
 
-/** The class of every pixel: the largest of its scores; of a single float, whether it passes 0.5. */
+/** The class of every pixel: the one with the largest score; for a single float, whether it exceeds 0.5. */
 export function classOfPixels(values: ArrayLike<number>, map: ClassMap, isClassNumber: boolean): Int32Array {
   const pixels = map.rows * map.columns;
   const classes = new Int32Array(pixels);
@@ -54,7 +54,7 @@ export function classOfPixels(values: ArrayLike<number>, map: ClassMap, isClassN
   return classes;
 }
 
-/** Rows and columns of the map that show the picture: letterboxing pads the rest. */
+/** Rows and columns of the map that show the picture; the others are letterbox padding. */
 function shownPart(request: DecodeRequest, map: ClassMap) {
   const { frame, card } = request;
   const all = { top: 0, bottom: map.rows, left: 0, right: map.columns };
@@ -67,8 +67,8 @@ function shownPart(request: DecodeRequest, map: ClassMap) {
 }
 
 /**
- * Segmentation: with labels, the classes by the share of the picture that they cover (background left out), `top` the
- * largest of at least `score_threshold`; without labels nothing, as only the tensors say something then.
+ * Segmentation. With labels: the classes by the share of the picture that they cover (background left out), and as
+ * `top` the largest of at least `score_threshold`. Without labels: no predictions, only tensors.
  */
 export const decodeSegment: Decoder = (request) => {
   const { labels, card } = request;

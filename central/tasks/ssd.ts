@@ -6,14 +6,14 @@ import { answerWithBoxes } from './boxes.ts';
 import { type DecodeRequest, type Decoder, inputSize, wrongOutputs } from './decoder.ts';
 
 /**
- * Detectors of the SSD family, priors applied in the graph: boxes [1, boxes, 4], and
+ * Detectors of the SSD family with priors applied in the graph: boxes [1, boxes, 4], and
  *
  *   either  scores [1, boxes, classes]
  *   or      scores [1, boxes] and classes [1, boxes], as after suppression inside the graph
  *
- * `output.boxes` says what the four numbers are; without it they are x1, y1, x2, y2, and y1, x1, y2, x2 in an output named
- * `detection_boxes` (TensorFlow). Numbers up to 2 are shares of the input, larger ones its pixels. `output.tensors` names boxes, scores and classes in this order;
- * without it they are told apart by shape and by name.
+ * `output.boxes` names the four numbers of a box; without it they are x1, y1, x2, y2, and y1, x1, y2, x2 in an output
+ * named `detection_boxes` (TensorFlow). Numbers up to 2 are shares of the input, larger ones pixels. `output.tensors`
+ * names boxes, scores and classes in this order; without it shape and name decide.
  */
 interface Head {
   readonly boxes: { readonly name: string; readonly tensor: Tensor };

@@ -11,7 +11,7 @@ import { decodeSsd } from './ssd.ts';
 import { decodeUltraface } from './ultraface.ts';
 import { decodeYolo, decodeYolov5, decodeYolov8, decodeYolox } from './yolo.ts';
 
-/** Tensors say everything: images and raw outputs go to `.../tensor` on request. */
+/** Images and raw outputs have no predictions; apps request the tensors on `.../tensor`. */
 const decodeNothing: Decoder = () => NOTHING;
 
 /** Every decoder by its name in `output.decoder`. A new one is a file here, a name in shared/model/card-schema.ts and a test. */
@@ -31,9 +31,9 @@ const DECODERS: Record<ModelCard['output']['decoder'], Decoder> = {
 };
 
 /**
- * What a network's outputs say of a frame. `outputs` is keyed by the graph's names, in its order.
- * Throws TesseraError: TESSERA_MODEL_CARD when the outputs are not what the card's decoder reads, TESSERA_SHAPE when
- * boxes are decoded and the card does not give the input's shape.
+ * Decodes the outputs of a frame. `outputs` is keyed by the graph's names, in its order. Throws TesseraError:
+ * TESSERA_MODEL_CARD where the outputs do not fit the card's decoder, TESSERA_SHAPE where boxes are decoded and the
+ * card does not give the input's shape.
  */
 export function decodeTask(
   outputs: ReadonlyMap<string, Tensor>,

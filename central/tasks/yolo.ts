@@ -27,7 +27,7 @@ import { type DecodeRequest, type Decoder, inputSize, wrongOutputs } from './dec
 
 const WANTED = 'one output [1, boxes, 5 + classes] or [1, 4 + classes, boxes]';
 
-/** The two axes of the one output behind its batch. */
+/** The two axes of the only output, without its batch axis. */
 function axesOf(request: DecodeRequest, wanted: string): { values: ArrayLike<number>; a: number; b: number } {
   const tensor = request.outputs[0]?.tensor;
   const [batch, a, b] = (tensor?.shape ?? []) as [number, number, number];
@@ -35,14 +35,17 @@ function axesOf(request: DecodeRequest, wanted: string): { values: ArrayLike<num
   return { values: numbers(tensor), a, b };
 }
 
-/** `output.classes`, else what is left of the fields; more classes than fields are refused. */
+/** `output.classes`, else the number of remaining fields; more classes than fields are refused. */
 function classesOf(request: DecodeRequest, { fields }: BoxTable, first: number, wanted: string): number {
   const classes = request.card.output.classes ?? fields - first;
   if (classes < 1 || first + classes > fields) throw wrongOutputs(request, wanted);
   return classes;
 }
 
-/** Boxes of the YOLO family whose form is told by the shape: by the labels where they fit, else the longer axis is that of boxes. */
+/**
+ * Boxes of the YOLO family whose variant follows from the shape: from the labels where they fit, else the longer axis
+ * is that of boxes.
+ */
 export const decodeYolo: Decoder = (request) => {
   const { values, a, b } = axesOf(request, WANTED);
   const rows = rowTable(values, a, b);
@@ -71,7 +74,7 @@ export const decodeYolov5: Decoder = (request) => {
   return answerWithBoxes(checkScores(found, request), request);
 };
 
-/** YOLOv8 and v11: columns, or rows where these are the longer axis, without an object score. */
+/** YOLOv8 and v11, without an object score: boxes are columns, or rows where rows are the longer axis. */
 export const decodeYolov8: Decoder = (request) => {
   const wanted = 'one output [1, 4 + classes, boxes]';
   const { values, a, b } = axesOf(request, wanted);

@@ -1,20 +1,23 @@
 import type { ClipSpec } from './spec.ts';
 
-/** How clip bounds follow from the values that a tensor took. */
+/** A rule that derives clip bounds from the values that a tensor took. */
 export interface BoundsRule {
-  /** Share of the values that are not 0 that may lie beyond each bound; 0 is JALAD's min-max normalisation (ICPADS 2018, section III). */
+  /**
+   * Share of the non-zero values that may lie beyond each bound; 0 is JALAD's min-max normalisation (ICPADS 2018,
+   * section III).
+   */
   readonly beyond: number;
   /**
-   * Where values begin to be other than 0, as a share of a step above the middle of the first two codes: the lower bound of
-   * ADCNN's clipped ReLU. More zeros, fewer bytes. Only for tensors without negative values whose least is 0.
+   * Dead zone: the lower bound of ADCNN's clipped ReLU, as a share of a step above the middle of the first two codes. A
+   * larger one makes more zeros and fewer bytes. Only for tensors without negative values whose least value is 0.
    */
   readonly deadZone: number;
 }
 
-/** JALAD's rule: the smallest value is the first code, the largest the last. */
+/** JALAD's rule: the smallest value becomes the first code, the largest the last. */
 export const MIN_MAX: BoundsRule = { beyond: 0, deadZone: 0 };
 
-/** Other rules that may need fewer bytes for the same answers; which of them do is found by trying. */
+/** Rules besides min-max that may need fewer bytes for the same predictions; calibration tries them. */
 const OTHERS: readonly BoundsRule[] = [0, 1e-4, 1e-3, 1e-2].flatMap((beyond) =>
   [0, 0.25].map((deadZone) => ({ beyond, deadZone })),
 );
@@ -26,14 +29,14 @@ const SIGN = BINS >> 1;
 const bits = new Uint32Array(1);
 const float = new Float32Array(bits.buffer);
 
-/** Counts the values of a tensor over many pictures, in the order of their size, in half a megabyte. */
+/** A histogram of a tensor's values over many pictures, in half a megabyte. */
 export class ValueCounts {
   min = Number.POSITIVE_INFINITY;
   max = Number.NEGATIVE_INFINITY;
   readonly #counts = new Float64Array(BINS);
   #others = 0;
 
-  /** Adds values; those that are not finite are left out. */
+  /** Adds values; those that are not finite are ignored. */
   add(values: Float32Array): void {
     const words = new Uint32Array(values.buffer, values.byteOffset, values.length);
     for (let i = 0; i < values.length; i++) {
@@ -49,14 +52,14 @@ export class ValueCounts {
     }
   }
 
-  /** Bounds beyond which at most this share of the values that are not 0 lies, at either end; 0 is never beyond. */
+  /** Bounds such that at most this share of the non-zero values lies beyond either; 0 is always within. */
   within(beyond: number): readonly [low: number, high: number] {
     const most = beyond * this.#others;
     let low = 0;
     for (let left = most; low < BINS - 1 && left >= this.#counts[low]!; low++) left -= this.#counts[low]!;
     let high = BINS - 1;
     for (let left = most; high > 0 && left >= this.#counts[high]!; high--) left -= this.#counts[high]!;
-    // Zero lies between the halves.
+    // Zero lies between the two halves of the histogram.
     const [a, b] = [Math.min(low, SIGN), Math.max(high, SIGN - 1)];
     return [
       a === SIGN ? Math.max(0, this.min) : Math.max(this.min, edge(a, false)),
@@ -74,29 +77,29 @@ function edge(place: number, upper: boolean): number {
   return float[0]!;
 }
 
-/** Whether values stand for themselves: none is negative and the least is 0, as after ReLU. */
+/** Whether the tensor is the output of a ReLU: no value is negative and the least is 0. */
 function isRectified({ min }: ValueCounts): boolean {
   return min === 0;
 }
 
-/** Rules besides min-max that are worth trying for tensors with these values. */
+/** Rules besides min-max to try for tensors with these values. */
 export function alternativeRules(counts: readonly ValueCounts[]): BoundsRule[] {
   const rectified = counts.some(isRectified);
   return OTHERS.filter(({ beyond, deadZone }) => beyond + deadZone > 0 && (rectified || deadZone === 0));
 }
 
-/** `value` as people write it, to `unit`. */
+/** `value`, rounded to `unit`. */
 function rounded(value: number, unit: number): number {
   return Number((Math.round(value / unit) * unit).toPrecision(12));
 }
 
 /**
- * The codec that a rule makes of a tensor's values. Decoded values keep their places: code 0 stands for the lower bound,
- * with a dead zone for 0. Bounds are rounded to a ten-thousandth of their distance.
+ * The clip codec that a rule yields for a tensor's values. Code 0 decodes to the lower bound (to 0 with a dead zone),
+ * so decoded values are not shifted. Bounds are rounded to a ten-thousandth of their distance.
  */
 export function clipFor(counts: ValueCounts, { beyond, deadZone }: BoundsRule, codeBits: number): ClipSpec {
   let [a, b] = counts.min <= counts.max ? counts.within(beyond) : [0, 1];
-  // A tensor that never changes has no range.
+  // A constant tensor has no range.
   if (!(b > a)) b = a + Math.max(1, Math.abs(a));
   const unit = 10 ** (Math.floor(Math.log10(b - a)) - 4);
   a = rounded(a, unit);

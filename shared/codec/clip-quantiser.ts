@@ -1,8 +1,8 @@
 import { TesseraError } from '../errors.ts';
 
-/** ADCNN's clipped ReLU with quantisation. */
+/** Parameters of ADCNN's clipped ReLU with quantisation. */
 export interface ClipBounds {
-  /** Below `a` is 0; from `b` on is saturated. */
+  /** Values below `a` become 0, values from `b` on saturate. */
   readonly a: number;
   readonly b: number;
   /** Bits of a code, 2 to 8. */
@@ -62,7 +62,7 @@ export class ClipQuantiser {
     for (let i = 0; i < n; i++) {
       let scaled = (values[i]! - a) * scale + 0.5;
       if (!(scaled < SAFE && scaled > -SAFE)) scaled = scaled > 0 ? most : 0;
-      // Branches on the data would be mispredicted: clamping by masks costs half.
+      // Branches on the data would be mispredicted; clamping by masks takes half the time.
       let code = scaled | 0;
       code &= ~(code >> 31);
       const above = most - code;
@@ -71,8 +71,8 @@ export class ClipQuantiser {
   }
 
   /**
-   * Positions in [start, end) of values whose code is not 0, into `positions` from index `count` on; returns the new
-   * count. `bits` are the values' bits. Only where `threshold` is positive.
+   * Collects the positions in [start, end) of values whose code is not 0, into `positions` from index `count` on, and
+   * returns the new count. `bits` are the values' bits. Only valid where `threshold` is positive.
    */
   positions(bits: Int32Array, start: number, end: number, positions: Uint32Array, count: number): number {
     const below = this.threshold - 1;

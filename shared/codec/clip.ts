@@ -12,12 +12,12 @@ const codeBuffer = scratch((n) => new Uint8Array(n));
 const BLOCK = 512;
 
 /**
- * ADCNN's codec (ICPP 2020, section 4): clipped ReLU with bounds a and b, quantised to `bits` bits (clip-quantiser.ts),
- * the codes in as few bytes as it takes (coding/codes.ts). A code q decodes to
+ * ADCNN's codec (ICPP 2020, section 4): clipped ReLU with bounds a and b, quantisation to `bits` bits
+ * (clip-quantiser.ts), and entropy coding (coding/codes.ts). A code q decodes to
  *
- *   base + q * (b - a) / (2^bits - 1)
+ *     base + q * (b - a) / (2^bits - 1)
  *
- * with base 0 unless the plan says another: values are those of the clipped ReLU, which begin at 0 where x is a.
+ * with base 0 unless the plan gives another: decoded values are those of the clipped ReLU, which is 0 where x is a.
  */
 export const clip: Codec<ClipSpec> = {
   name: 'clip',
@@ -59,17 +59,20 @@ function encodeValues(floats: Float32Array, codec: ClipSpec): Uint8Array {
   return quantiser.threshold > 0 ? encodeDense(codes, n, bits) : encodeCodes(codes, n, bits);
 }
 
-/** The codes of a tensor that travels so, a byte each, as central keeps them and pieces of the network take them. */
+/**
+ * Decodes to codes, one byte each, without dequantising: central keeps them so, and stages with quantised inputs read
+ * them.
+ */
 export function decodeClipCodes(bytes: Uint8Array, count: number, { bits }: ClipSpec): Uint8Array {
   return decodeCodes(bytes, count, bits);
 }
 
-/** Encodes codes that the runtime or central has already; decodes as what `clip.encode` makes. */
+/** Encodes codes that are quantised already; the result decodes as that of `clip.encode`. */
 export function encodeClipCodes(codes: Uint8Array, { bits }: ClipSpec): Uint8Array {
   return encodeCodes(codes, codes.length, bits);
 }
 
-/** Codes of a float32 tensor's bytes, a byte each, not encoded. */
+/** Quantises a float32 tensor's bytes to codes, one byte each. */
 export function clipCodes(data: Uint8Array, codec: ClipSpec): Uint8Array {
   const floats = floatsOf(data);
   const codes = new Uint8Array(floats.length);
@@ -77,13 +80,13 @@ export function clipCodes(data: Uint8Array, codec: ClipSpec): Uint8Array {
   return codes;
 }
 
-/** What each code decodes to. */
+/** The value that each code decodes to. */
 export function valuesOf({ a, b, bits, base = 0 }: ClipSpec): Float32Array {
   const step = (b - a) / (2 ** bits - 1);
   return Float32Array.from({ length: 2 ** bits }, (_, code) => base + code * step);
 }
 
-/** The code whose value is nearest to 0: what a part of a tensor is taken for that never came. */
+/** The code whose value is nearest to 0; it fills the parts of a tensor that never arrived. */
 export function zeroCode({ a, b, bits, base = 0 }: ClipSpec): number {
   const most = 2 ** bits - 1;
   return Math.min(Math.max(Math.round((-base * most) / (b - a)), 0), most);

@@ -8,12 +8,12 @@ import type { CodecSpec } from './spec.ts';
 
 export type { CodecSpec } from './spec.ts';
 
-/** One way to put a tensor's bytes on the wire. Pure; `decode` refuses what it cannot read before it allocates. */
+/** A way to encode a tensor's bytes. Pure; `decode` validates its input before it allocates. */
 export interface Codec<S extends CodecSpec = CodecSpec> {
   readonly name: S['name'];
-  /** Whether what `decode` returns equals what `encode` was given, bit for bit. */
+  /** Whether `decode` restores the input of `encode` bit for bit. */
   readonly lossless: boolean;
-  /** Whether tensors of this type can travel so; all but raw carry float32 only. */
+  /** Whether the codec supports tensors of this type; all but raw support float32 only. */
   carries(spec: TensorSpec): boolean;
   /** Encodes `data` (order C, little endian, exactly the length of `spec`). May return `data` itself. */
   encode(data: Uint8Array, spec: TensorSpec, codec: S): Uint8Array;
@@ -21,7 +21,7 @@ export interface Codec<S extends CodecSpec = CodecSpec> {
   decode(bytes: Uint8Array, spec: TensorSpec, codec: S): Uint8Array;
 }
 
-// Each codec gets only specs of its own name: they are looked up by it.
+// Codecs are looked up by their specs' name, so each gets only its own specs.
 const CODECS: ReadonlyMap<string, Codec> = new Map(
   [raw, packed, fp16, q8, clip].map((codec) => [codec.name, codec as Codec]),
 );
@@ -31,7 +31,7 @@ export function findCodec(name: string): Codec | undefined {
   return CODECS.get(name);
 }
 
-/** Names of all codecs, for a node's info. */
+/** Names of all codecs, announced in a node's info. */
 export function codecNames(): string[] {
   return [...CODECS.keys()];
 }

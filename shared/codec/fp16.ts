@@ -2,7 +2,9 @@ import { TesseraError } from '../errors.ts';
 import type { Codec } from './codec.ts';
 import { bitsOf, bytesOf, floatCount, floatsOf, isFloat32 } from './floats.ts';
 
-/** IEEE 754 half precision, little endian. Rounded to the nearest, ties to even; what is too large becomes 65504. */
+/**
+ * IEEE 754 half precision, little endian. Rounds to the nearest, ties to even; values that are too large become 65504.
+ */
 export const fp16: Codec<{ readonly name: 'fp16' }> = {
   name: 'fp16',
   lossless: false,
@@ -35,14 +37,15 @@ const TOO_LARGE = 0x477ff000;
 const tinyBits = new Int32Array(1);
 const tiny = new Float32Array(tinyBits.buffer);
 
-/** Bits of the half that is nearest to the float of these bits. */
+/** Bits of the half-precision number that is nearest to the float with these bits. */
 export function halfOf(bits: number): number {
   const sign = (bits >>> 16) & 0x8000;
   const size = bits & 0x7fffffff;
   if (size >= LEAST_NORMAL) {
     if (size > INFINITY) return sign | 0x7e00;
     if (size >= TOO_LARGE) return sign | MOST;
-    // The exponent's bias is 112 less; half of what is cut off is added, less one where the result is even.
+    // The exponent's bias is 112 less. Rounding adds half of the part that is cut off, minus one where the result is
+    // even.
     return sign | ((size - 0x38000000 + 0xfff + ((size >>> 13) & 1)) >>> 13);
   }
   // Denormal halves are whole multiples of 2^-24: adding 1.5 * 2^(23 - 24) lets the processor round.
@@ -51,7 +54,7 @@ export function halfOf(bits: number): number {
   return sign | (tinyBits[0]! - 0x3f000000);
 }
 
-/** Bits of the float that a half stands for, exactly. */
+/** Bits of the float that equals a half-precision number. */
 export function floatBitsOf(half: number): number {
   const sign = (half & 0x8000) << 16;
   const size = half & 0x7fff;

@@ -7,18 +7,18 @@ import { bitsOf, bytesOf, floatCount, floatsOf, isFloat32 } from './floats.ts';
 const codeBuffer = scratch((n) => new Uint8Array(n));
 const restBuffer = scratch((n) => new Uint8Array(n));
 
-/** Bits of the exponents' codes, and how many exponents have one. */
+/** Bits of an exponent's code, and how many exponents have a code. */
 const CODE_BITS = 5;
 const EXPONENTS = 30;
 const ESCAPE = 31;
 
 /**
- * float32 without loss: exponents as codes, which compress well, and what is left of each value as it is, which does
- * not; a zero is a code and nothing else.
+ * Lossless float32: exponents as codes, which compress well, and the other bits of each value unchanged, which do not
+ * compress. A zero is a code and nothing else.
  *
- *   packed = top:u8 length:u32 codes rest*
- *   code   = 0 for +0 | 1 + top - exponent, 1..30 | 31 for everything else
- *   rest   = of codes 1..30 the sign and 23 bits of mantissa, 3 bytes; of code 31 the value, 4 bytes
+ *     packed = top:u8 length:u32 codes rest*
+ *     code   = 0 for +0 | 1 + top - exponent, 1..30 | 31 for everything else
+ *     rest   = of codes 1..30 the sign and 23 bits of mantissa, 3 bytes; of code 31 the value, 4 bytes
  */
 export const packed: Codec<{ readonly name: 'packed' }> = {
   name: 'packed',
@@ -69,7 +69,7 @@ export const packed: Codec<{ readonly name: 'packed' }> = {
     const codes = decodeCodes(bytes.subarray(5, at), n, CODE_BITS);
     let left = 0;
     for (let i = 0; i < n; i++) left += codes[i] === 0 ? 0 : codes[i] === ESCAPE ? 4 : 3;
-    if (at + left !== bytes.byteLength) throw corrupt('its length is not that of its values');
+    if (at + left !== bytes.byteLength) throw corrupt('its length does not match its values');
     const bits = new Int32Array(n);
     for (let i = 0; i < n; i++) {
       const code = codes[i]!;

@@ -10,12 +10,12 @@ import type { CodecSpec } from './spec.ts';
 const codeBuffer = scratch((n) => new Uint8Array(n));
 
 /**
- * 8 bits between the smallest and the largest value (JALAD, ICPADS 2018, section III): of the tensor, or of each channel
- * (axis 1). A channel's bounds are told in 255ths of the tensor's range, rounded outwards.
+ * 8-bit quantisation between the smallest and the largest value (JALAD, ICPADS 2018, section III), of the tensor or of
+ * each channel (axis 1). A channel's bounds are given in 255ths of the tensor's range, rounded outwards.
  *
- *   q8 = min:f32 max:f32 [low:u8 high:u8]{channels} codes      codes as in coding/codes.ts
+ *     q8 = min:f32 max:f32 [low:u8 high:u8]{channels} codes      codes as in coding/codes.ts
  *
- * Values that are not finite become the nearest finite bound, NaN becomes 0 or the bound nearest to it.
+ * A value that is not finite becomes the nearest finite bound; NaN becomes 0 or the bound nearest to it.
  */
 export const q8: Codec<Extract<CodecSpec, { name: 'q8' }>> = {
   name: 'q8',
@@ -63,7 +63,7 @@ export const q8: Codec<Extract<CodecSpec, { name: 'q8' }>> = {
     const view = new DataView(bytes.buffer, bytes.byteOffset, head);
     const min = view.getFloat32(0, true);
     const max = view.getFloat32(4, true);
-    if (!(min <= max) || !Number.isFinite(min) || !Number.isFinite(max)) throw corrupt('its range is none');
+    if (!(min <= max) || !Number.isFinite(min) || !Number.isFinite(max)) throw corrupt('its range is invalid');
     const codes = decodeCodes(bytes.subarray(head), n, 8);
     const floats = new Float32Array(n);
     const size = n / blocks;
@@ -72,7 +72,7 @@ export const q8: Codec<Extract<CodecSpec, { name: 'q8' }>> = {
       if (per === 'channel' || k === 0) {
         const low = per === 'channel' ? bytes[8 + 2 * k]! : 0;
         const high = per === 'channel' ? bytes[9 + 2 * k]! : 255;
-        if (low > high) throw corrupt("a channel's range is none");
+        if (low > high) throw corrupt("a channel's range is invalid");
         const a = min + (low * (max - min)) / 255;
         const step = ((high - low) * (max - min)) / 255 / 255;
         for (let code = 0; code < 256; code++) values[code] = a + code * step;
@@ -94,7 +94,7 @@ function quantise(values: Float32Array, a: number, b: number, codes: Uint8Array)
   for (let i = 0; i < values.length; i++) if (Number.isNaN(values[i]!)) codes[i] = ofNothing;
 }
 
-/** Parts of a tensor with a range of their own; each is contiguous. */
+/** Number of blocks of a tensor with a range of their own; each block is contiguous. */
 function blocksOf({ shape }: TensorSpec, per: 'tensor' | 'channel'): number {
   if (per === 'tensor' || shape.length < 2 || elementCount(shape) === 0) return 1;
   return shape[0]! * shape[1]!;

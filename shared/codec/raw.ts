@@ -2,7 +2,7 @@ import { TesseraError } from '../errors.ts';
 import { byteLength } from '../tensor/tensor.ts';
 import type { Codec } from './codec.ts';
 
-/** The tensor's bytes as they are. */
+/** The tensor's bytes, unchanged. */
 export const raw: Codec<{ readonly name: 'raw' }> = {
   name: 'raw',
   lossless: true,

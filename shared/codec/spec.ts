@@ -1,7 +1,7 @@
 import { TesseraError } from '../errors.ts';
 import { z } from '../schema.ts';
 
-/** How a tensor travels, as it stands in plans and on the wire; codec.ts says what each does. */
+/** Schema of a codec with its parameters, as plans and wire messages hold it; codec.ts lists the implementations. */
 export const codecSpec = z.discriminatedUnion('name', [
   z.object({ name: z.literal('raw') }),
   z.object({ name: z.literal('packed') }),
@@ -13,22 +13,22 @@ export const codecSpec = z.discriminatedUnion('name', [
       a: z.number(),
       b: z.number(),
       bits: z.number().int().min(2).max(8),
-      /** What code 0 stands for; absent: 0, as in ADCNN. With `a` itself the values keep their places. */
+      /** The value of code 0; absent: 0, as in ADCNN. With `a` itself, decoded values are not shifted. */
       base: z.number().optional(),
     })
     .refine(({ a, b }) => a < b && Number.isFinite((2 ** 8 - 1) / (b - a)), 'expected a < b, and not too near to it'),
 ]);
 
-/** How a tensor travels, as it stands in plans and on the wire. */
+/** A codec with its parameters, as plans and wire messages hold it. */
 export type CodecSpec = Readonly<z.infer<typeof codecSpec>>;
 
 /** ADCNN's clipped ReLU and quantisation. */
 export type ClipSpec = Extract<CodecSpec, { name: 'clip' }>;
 
-/** What `parseCodec` accepts, in words. */
+/** The forms that `parseCodec` accepts, for messages. */
 export const CODEC_FORMS = 'raw, packed, fp16, q8, q8:channel, clip:A:B:BITS (bits 2 to 8) or clip:A:B:BITS:BASE';
 
-/** A codec as the command line names it, `clip:0.2:2:4`. Throws TesseraError TESSERA_USAGE. */
+/** Parses a codec as the command line writes it, `clip:0.2:2:4`. Throws TesseraError TESSERA_USAGE. */
 export function parseCodec(text: string): CodecSpec {
   const [name, ...rest] = text.split(':');
   const numbers = rest.map((word) => (word.trim() === '' ? Number.NaN : Number(word)));
@@ -45,7 +45,7 @@ export function parseCodec(text: string): CodecSpec {
   });
 }
 
-/** Whether `parseCodec` reads a text. */
+/** Whether `parseCodec` accepts a text. */
 export function isCodec(text: string): boolean {
   try {
     parseCodec(text);
@@ -55,13 +55,13 @@ export function isCodec(text: string): boolean {
   }
 }
 
-/** Whether two specs mean the same, whatever the order of their fields. */
+/** Whether two specs are equal, whatever the order of their fields. */
 export function sameCodec(a: CodecSpec, b: CodecSpec): boolean {
   const fields = (spec: CodecSpec): string => JSON.stringify(Object.entries(spec).sort(([x], [y]) => (x < y ? -1 : 1)));
   return a === b || fields(a) === fields(b);
 }
 
-/** A codec as `parseCodec` reads it. */
+/** A codec in the form that `parseCodec` accepts. */
 export function codecText(spec: CodecSpec): string {
   switch (spec.name) {
     case 'q8':

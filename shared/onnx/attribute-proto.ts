@@ -3,9 +3,9 @@ import { embedded, type Field, fields, fixed, MessageWriter, optionalText, text,
 import { readTensor, writeTensor } from './tensor-proto.ts';
 
 /**
- * AttributeProto (onnx.proto3): name 1, f 2, i 3, s 4, t 5, g 6, floats 7, ints 8, strings 9, graphs 11,
- * doc_string 13, type 20, ref_attr_name 21. What is not one of Attribute's kinds stays encoded; a doc string beside a
- * kind that is read is dropped.
+ * AttributeProto (onnx.proto3): name 1, f 2, i 3, s 4, t 5, g 6, floats 7, ints 8, strings 9, graphs 11, doc_string 13,
+ * type 20, ref_attr_name 21. Attributes of other kinds than `Attribute` names stay encoded. The doc string of a decoded
+ * attribute is dropped.
  */
 const KINDS: Readonly<Record<string, Attribute['kind']>> = {
   1: 'float',
@@ -16,7 +16,7 @@ const KINDS: Readonly<Record<string, Attribute['kind']>> = {
   7: 'ints',
   8: 'strings',
 };
-/** Kind by the field that carries the value, for files from before the type was written (IR version 1). */
+/** Kind by the field that carries the value. Files of IR version 1 have no `type`. */
 const KIND_OF_FIELD: Readonly<Record<number, Attribute['kind']>> = {
   2: 'float',
   3: 'int',
@@ -28,7 +28,10 @@ const KIND_OF_FIELD: Readonly<Record<number, Attribute['kind']>> = {
 };
 const INT64_MAX = 2n ** 63n - 1n;
 
-/** The number, or undefined where JavaScript cannot hold it; the greatest int64, which means "to the end", is kept. */
+/**
+ * The integer as a JavaScript number, or undefined where it is not exact. The greatest int64 is kept: it means "to the
+ * end".
+ */
 function exact(value: bigint): number | undefined {
   const number = Number(value);
   return value === INT64_MAX || BigInt(number) === value ? number : undefined;
@@ -88,12 +91,12 @@ export function readAttribute(bytes: Uint8Array): { name: string; attribute: Att
   return { name, attribute: attribute ?? { kind: 'other', bytes } };
 }
 
-/** Whole numbers beyond int64, which only the greatest one becomes on reading, go back to it. */
+/** The inverse of `exact`: a number from 2^63 on was the greatest int64. */
 function int64(value: number): bigint {
   return value >= 2 ** 63 ? INT64_MAX : BigInt(value);
 }
 
-/** Encodes an AttributeProto under the name of its key. */
+/** Encodes an AttributeProto with this name. */
 export function writeAttribute(name: string, attribute: Attribute): MessageWriter {
   if (attribute.kind === 'other') return new MessageWriter().encoded(attribute.bytes);
   const message = new MessageWriter().text(1, name);

@@ -2,7 +2,7 @@ import type { GraphNode, Initializer } from './model.ts';
 import { embedded, fields } from './protobuf.ts';
 import { readGraphParts } from './read.ts';
 
-/** What takes the place of an If whose condition is constant. */
+/** The nodes and constants that replace an If whose condition is constant. */
 export interface ChosenBranch {
   readonly nodes: readonly GraphNode[];
   readonly initializers: ReadonlyMap<string, Initializer>;
@@ -21,9 +21,9 @@ function identity(from: string, to: string): GraphNode {
 }
 
 /**
- * The branch that an If takes, as nodes of the graph around it: exporters write an If where a dimension decides (a
- * squeeze of an axis that may be 1), and with fixed shapes the condition is constant. Undefined where the branch cannot
- * stand there: a sparse constant, or a name that `isTaken` already.
+ * The selected branch of an If as nodes of the enclosing graph. Exporters write an If where a dimension decides (a
+ * squeeze of an axis that may be 1); once the shapes are fixed, its condition is constant. Undefined where the branch
+ * cannot be inlined: it holds a sparse constant, or makes a tensor whose name `isTaken`.
  */
 export function chosenBranch(
   node: GraphNode,

@@ -2,7 +2,7 @@ import { elementCount } from '../tensor/tensor.ts';
 import { intAttribute } from './attributes.ts';
 import type { GraphNode, ResolvedModel } from './model.ts';
 
-/** Operators whose multiply-adds are counted, and where their weight (second factor) stands among the inputs. */
+/** Operators whose multiply-adds are counted, with the index of their weight (the second factor) among the inputs. */
 const WEIGHT_INPUT: Readonly<Record<string, number>> = {
   Conv: 1,
   ConvInteger: 1,
@@ -18,15 +18,15 @@ const WEIGHT_INPUT: Readonly<Record<string, number>> = {
   QLinearMatMul: 3,
 };
 
-/** Whether a node is a convolution of any kind. */
+/** Whether a node is a convolution of any kind (transposed, quantised or fused ones too). */
 export function isConv(node: GraphNode): boolean {
   return /^(QLinear|Fused)?Conv(Integer|Transpose)?$/.test(node.op);
 }
 
 /**
- * Multiply-adds of a node for the model's shapes; 0 for operators without products and where shapes are not known.
- * Convolution: each output element sums over c / group channels and the kernel; a transposed one spreads each input
- * element over m / group channels and the kernel. Products: output elements times the inner dimension.
+ * Multiply-adds of a node for the model's shapes; 0 for operators without products, and where a shape is unknown.
+ * Convolution: each output element is a sum over c / group channels and the kernel. Transposed convolution: each input
+ * element contributes to m / group channels and the kernel. Matrix product: output elements times the inner dimension.
  */
 export function nodeMacs(resolved: ResolvedModel, node: GraphNode): number {
   const index = WEIGHT_INPUT[node.op];
@@ -42,16 +42,16 @@ export function nodeMacs(resolved: ResolvedModel, node: GraphNode): number {
   return elementCount(output) * (data.at(isTransposed ? -2 : -1) ?? 0);
 }
 
-/** What a model costs as a whole. */
+/** Cost of a whole model. */
 export interface Totals {
   readonly macs: number;
   /** Multiply-adds of convolutions alone. */
   readonly convMacs: number;
-  /** Elements of weights: constants that are not parameters like shapes and axes. */
+  /** Elements of the weights; int64 constants (shapes, axes) are not counted. */
   readonly params: number;
 }
 
-/** Elements of the constants that a node reads and that hold numbers with fractions or quantised weights. */
+/** Elements of the weights that a node reads; int64 constants (shapes, axes) are not counted. */
 export function nodeParams(resolved: ResolvedModel, node: GraphNode): number {
   let count = 0;
   for (const name of new Set(node.inputs)) {

@@ -2,7 +2,10 @@ import { byteLength } from '../tensor/tensor.ts';
 import type { ResolvedModel } from './model.ts';
 import { tensorsReadBy } from './order.ts';
 
-/** A place where one tensor alone carries everything from what comes before to what comes after. */
+/**
+ * A cut at which exactly one tensor is live: it alone carries everything from the nodes before the cut to those after
+ * it.
+ */
 export interface Cut {
   readonly tensor: string;
   readonly bytes: number;
@@ -11,10 +14,10 @@ export interface Cut {
 }
 
 /**
- * The tensors at which the network can be cut so that nothing else crosses, in order (Scission's cut points, UCC 2020
- * section IV; FACTS: "where open == 0 exactly one tensor crosses"). Constants and what is made of constants alone do
- * not count: each side can hold them. An output of the graph counts as crossing until the end, so the last stage of a
- * chain makes all of them; neither the graph's input nor its last output is a cut.
+ * The cuts of a network at which exactly one tensor is live, in order (Scission's cut points, UCC 2020 section IV:
+ * "where open == 0 exactly one tensor crosses"). Constants, and tensors that depend on constants alone, do not count as
+ * live: each side can hold them. An output of the graph stays live until the end, so the last stage of a chain makes
+ * all outputs. Neither the graph's input nor its last output is a cut.
  */
 export function cutTensors(resolved: ResolvedModel): Cut[] {
   const { nodes, inputs, outputs } = resolved.model.graph;
@@ -26,7 +29,7 @@ export function cutTensors(resolved: ResolvedModel): Cut[] {
   const results = new Set(outputs.map((output) => output.name));
   const isRead = (name: string, after: number) => (lastRead.get(name) ?? -1) > after;
 
-  // Open: tensors that depend on the frame, are made already and are still needed.
+  // Live tensors: they depend on the frame, are made already and are still needed.
   const fromFrame = new Set(inputs.map((input) => input.name));
   const open = new Set([...fromFrame].filter((name) => isRead(name, -1)));
   const makers = new Map<string, number>();

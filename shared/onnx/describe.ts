@@ -2,7 +2,7 @@ import { byteLength, type TensorSpec } from '../tensor/tensor.ts';
 import { modelTotals, nodeMacs, nodeParams, type Totals } from './cost.ts';
 import type { ResolvedModel } from './model.ts';
 
-/** A tensor at the rim of a model; `spec` is undefined where its shape is only known after a run. */
+/** An input or output of a model; `spec` is undefined where its shape is unknown before a run. */
 export interface DescribedTensor {
   readonly name: string;
   readonly spec: TensorSpec | undefined;
@@ -12,9 +12,9 @@ export interface DescribedTensor {
 export interface DescribedLayer {
   readonly name: string;
   readonly op: string;
-  /** Name of the first output, under which plans and cuts know the layer. */
+  /** Name of the first output; plans and cuts name the layer by it. */
   readonly output: string;
-  /** Shape of the first output; undefined where it is only known after a run. */
+  /** Shape of the first output; undefined where it is unknown before a run. */
   readonly shape: readonly number[] | undefined;
   /** Bytes of the first output; 0 where its shape is not known. */
   readonly bytes: number;
@@ -22,11 +22,11 @@ export interface DescribedLayer {
   readonly params: number;
 }
 
-/** A model in plain data: what it takes and makes, its layers in order, what it costs. */
+/** A model as plain data: inputs and outputs, layers in order, cost. */
 export interface ModelDescription {
   readonly producer: string;
   readonly irVersion: number;
-  /** Version of ONNX's own operators. */
+  /** Version of ONNX's default operator set. */
   readonly opset: number;
   readonly inputs: readonly DescribedTensor[];
   readonly outputs: readonly DescribedTensor[];

@@ -1,7 +1,7 @@
 import type { Dtype } from '../tensor/tensor.ts';
 import type { Initializer } from './model.ts';
 
-/** What TensorProto.DataType's number means: the dtype, and the bits of one element (0 for text). */
+/** What a number of TensorProto.DataType means: the dtype, and the bits of one element (0 for strings). */
 export interface ElementType {
   readonly dtype: Initializer['dtype'];
   readonly bits: number;
@@ -51,7 +51,7 @@ export function elementNumber(dtype: Dtype): number {
   return NUMBER_OF.get(dtype)!;
 }
 
-/** A dtype that tensors of ours can have, or undefined for ONNX's further element types. */
+/** The dtype of an element type, or undefined for element types that Tessera's tensors cannot have. */
 export function dtypeOf(number: number): Dtype | undefined {
   const dtype = elementTypeOf(number)?.dtype;
   return dtype === undefined || dtype === 'other' || dtype === 'string' || dtype === 'bfloat16' ? undefined : dtype;

@@ -2,10 +2,10 @@ import { TesseraError } from '../errors.ts';
 import type { Initializer, Model } from './model.ts';
 import { fields } from './protobuf.ts';
 
-/** Messages of onnx.proto3 that constant tensors may lie in. */
+/** Messages of onnx.proto3 in which constant tensors can lie. */
 type Kind = 'model' | 'function' | 'graph' | 'node' | 'attribute' | 'sparse' | 'tensor';
 
-/** Fields of each that lead to tensors; of the model and its graph only those that stay encoded. */
+/** Fields of each message that lead to tensors. Of `model` and `graph` only fields that stay encoded are listed. */
 const WITHIN: Readonly<Record<Kind, Readonly<Record<number, Kind>>>> = {
   model: { 25: 'function' },
   function: { 7: 'node', 11: 'attribute' },
@@ -16,14 +16,14 @@ const WITHIN: Readonly<Record<Kind, Readonly<Record<number, Kind>>>> = {
   tensor: {},
 };
 
-/** Whether an encoded tensor's data are external (TensorProto: data_location 14). */
+/** Whether an encoded tensor's data is in another file (TensorProto: data_location 14). */
 function isExternal(tensor: Uint8Array): boolean {
   let external = false;
   for (const field of fields(tensor)) if (field.number === 14) external = field.varint === 1n;
   return external;
 }
 
-/** Whether what is encoded holds a tensor with external data, however deep. */
+/** Whether an encoded message holds a tensor with external data, at any depth. */
 function holdsExternal(message: Uint8Array, kind: Kind): boolean {
   const pending: [Uint8Array, Kind][] = [[message, kind]];
   for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
@@ -44,9 +44,9 @@ function refuse(where: string): never {
 }
 
 /**
- * Constant tensors of a model whose data lie in files beside it: initializers and tensors that are attributes of nodes,
- * which are known by their node's output. Throws TESSERA_MODEL_UNSUPPORTED where the bodies of If, Loop and Scan, local
- * functions or sparse tensors have such: nobody could fetch them once the graph is cut.
+ * The constants of a model whose data is in files beside it: initializers, and tensor attributes of nodes (named by the
+ * node's first output). Throws TESSERA_MODEL_UNSUPPORTED where such tensors are in the bodies of If, Loop and Scan, in
+ * local functions or in sparse tensors: those stay encoded, so their data could not be inlined.
  */
 export function externalTensors(model: Model): Initializer[] {
   const { graph } = model;
@@ -64,7 +64,7 @@ export function externalTensors(model: Model): Initializer[] {
   return found;
 }
 
-/** The model with its external tensors, those that `externalTensors` lists, replaced by what `inlined` makes of them. */
+/** The model with inline data: `inlined` loads each tensor that `externalTensors` lists. */
 export async function withExternalTensors(
   model: Model,
   inlined: (tensor: Initializer) => Promise<Initializer>,

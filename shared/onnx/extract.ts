@@ -8,9 +8,10 @@ function uncuttable(what: string, hint: string): TesseraError {
 }
 
 /**
- * The nodes that make `outputs` from `inputs`, with the initializers they need, as a model of its own. Inputs that turn
- * out not to be needed stay inputs, so that a stage can be fed as its plan says. Throws TESSERA_PLAN_INVALID naming the
- * tensor where an output depends on something that is not among the inputs, is unknown, or is itself an input.
+ * A sub-model with these inputs and outputs: the nodes that make `outputs` from `inputs`, and the initializers that
+ * they read. An input that no node reads stays an input, so that a stage can be fed as its plan says. Throws
+ * TESSERA_PLAN_INVALID, naming the tensor, where an output depends on a tensor that is not among the inputs, is
+ * unknown, or is itself an input.
  */
 export function extractSegment(
   resolved: ResolvedModel,
@@ -45,8 +46,8 @@ export function extractSegment(
       }
     } else if (isInput.has(name)) {
       throw uncuttable(
-        `The piece that makes ${outputs.map((each) => `"${each}"`).join(', ')} needs the model's input "${name}".`,
-        'Add it to the inputs of the stage, or cut where no branch passes by.',
+        `The segment that makes ${outputs.map((each) => `"${each}"`).join(', ')} needs the model's input "${name}".`,
+        'Add it to the inputs of the stage, or cut where no branch crosses.',
       );
     } else if (outputs.includes(name)) {
       throw uncuttable(`The model has no tensor "${name}".`, 'List its tensors with `tessera model inspect`.');
@@ -57,7 +58,7 @@ export function extractSegment(
     const twice = node.outputs.find((name) => given.has(name));
     if (twice === undefined) continue;
     throw uncuttable(
-      `The piece gets "${twice}" as an input and makes it too, with other outputs of ${node.op} "${node.name}".`,
+      `The segment reads "${twice}" as an input and also makes it, together with other outputs of ${node.op} "${node.name}".`,
       'Take all outputs of that operator as inputs, or none.',
     );
   }
@@ -83,13 +84,14 @@ function inputInfo(resolved: ResolvedModel, name: string): ValueInfo {
   if (declared !== undefined) return declared;
   if (spec !== undefined) return valueInfo(name, spec);
   throw uncuttable(
-    `The model cannot be cut at "${name}": there is no such tensor, or its shape is not known before a run.`,
+    `The model cannot be cut at "${name}": no such tensor exists, or its shape is unknown before a run.`,
     'List the tensors where it can be cut with `tessera model inspect`.',
   );
 }
 
 function outputInfo(resolved: ResolvedModel, given: ReadonlySet<string>, name: string): ValueInfo {
-  if (given.has(name)) throw uncuttable(`"${name}" is both input and output of one piece.`, 'Leave it out of one.');
+  if (given.has(name))
+    throw uncuttable(`"${name}" is both input and output of one segment.`, 'Remove it from one of the two.');
   const spec = resolved.specs.get(name);
   const declared = resolved.model.graph.outputs.find((output) => output.name === name);
   if (declared !== undefined) return declared;

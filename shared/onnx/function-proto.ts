@@ -8,14 +8,16 @@ import { domainOf, readNode, readPair } from './read.ts';
 /** Number of ModelProto's field `functions`. */
 const FUNCTIONS = 25;
 
-/** An operator that the file itself defines by other operators; it sees nothing but its inputs and attributes. */
+/**
+ * A local function: an operator that the file defines by other operators. Its body sees only its inputs and attributes.
+ */
 export interface LocalFunction {
   readonly name: string;
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
-  /** What an attribute is where the call does not say. */
+  /** Values of attributes that a call leaves out. */
   readonly defaults: ReadonlyMap<string, Attribute>;
-  /** In topological order. Attributes may refer to the function's (ref_attr_name). */
+  /** The body in topological order. Its attributes may refer to the function's own (ref_attr_name). */
   readonly nodes: readonly GraphNode[];
   readonly opsets: ReadonlyMap<string, number>;
 }
@@ -24,7 +26,7 @@ function key(domain: string, op: string, overload: string): string {
   return JSON.stringify([domain, op, overload]);
 }
 
-/** Under what key a node's function would be found (NodeProto: overload 8). */
+/** The key by which `readFunctions` lists the function that a node would call (NodeProto: overload 8). */
 export function calledKey(node: GraphNode): string {
   let overload = '';
   for (const field of fields(node.unknown ?? new Uint8Array(0))) {
@@ -34,8 +36,8 @@ export function calledKey(node: GraphNode): string {
 }
 
 /**
- * FunctionProto: name 1, input 4, output 5, attribute 6 (names without a default, which need not be read), node 7,
- * opset_import 9, domain 10, attribute_proto 11, overload 13.
+ * FunctionProto: name 1, input 4, output 5, attribute 6 (names without a default, not read), node 7, opset_import 9,
+ * domain 10, attribute_proto 11, overload 13.
  */
 function readFunction(message: Uint8Array): [string, LocalFunction] {
   const inputs: string[] = [];
@@ -74,15 +76,15 @@ function faulty(what: string): TesseraError {
 }
 
 /**
- * The functions among the fields of a model that stay encoded (`Model.unknown`), by `calledKey`. Throws
- * TESSERA_MODEL_INVALID for a function that is damaged, incomplete, or there twice.
+ * The local functions in the encoded fields of a model (`Model.unknown`), by `calledKey`. Throws TESSERA_MODEL_INVALID
+ * for a function that is damaged, incomplete, or defined twice.
  */
 export function readFunctions(unknown: Uint8Array): ReadonlyMap<string, LocalFunction> {
   const functions = new Map<string, LocalFunction>();
   for (const field of fields(unknown)) {
     if (field.number !== FUNCTIONS) continue;
     const [name, read] = readFunction(embedded(field));
-    if (functions.has(name)) throw faulty(`Function "${read.name}" is in the file twice.`);
+    if (functions.has(name)) throw faulty(`Function "${read.name}" is defined twice.`);
     functions.set(name, read);
   }
   return functions;

@@ -4,13 +4,16 @@ import type { GraphNode, Model } from './model.ts';
 import { hasShapeRule } from './shapes/registry.ts';
 import { substitutedNode } from './substitute.ts';
 
-/** Functions call functions this deep at most: exporters nest them as modules are nested, ten deep or so. */
+/** Deepest nesting of function calls. Exporters nest them as modules are nested, about ten deep. */
 const MAXIMUM_DEPTH = 64;
 
-/** Most nodes that calls may become, calls included; the largest published networks have a few thousand. */
+/**
+ * Most nodes that the inlined calls of one model may become, nested calls counted. The largest published networks have
+ * a few thousand.
+ */
 const MAXIMUM_NODES = 20_000;
 
-/** Most characters of names and bytes of attributes that may be written for them; tensors are not copied. */
+/** Most characters of names and bytes of attributes in those nodes; tensors are not copied. */
 const MAXIMUM_BYTES = 64 * 2 ** 20;
 
 function hostile(what: string): TesseraError {
@@ -21,7 +24,7 @@ function identity(from: string, to: string): GraphNode {
   return { name: `${to}/passed`, op: 'Identity', domain: '', inputs: [from], outputs: [to], attributes: new Map() };
 }
 
-/** Bytes that a copy of a node takes, roughly: its names and attributes, all but tensors. */
+/** Approximate bytes of a copied node: names and attributes, but not tensors. */
 function sizeOf(node: GraphNode): number {
   let size = node.name.length + (node.unknown?.length ?? 0);
   for (const name of [...node.inputs, ...node.outputs]) size += 1 + name.length;
@@ -34,35 +37,35 @@ function sizeOf(node: GraphNode): number {
   return size;
 }
 
-/** A function that stays a call, which the runtime expands itself. */
+/** Thrown for a function that cannot be inlined; its call stays, and the runtime expands it. */
 class StaysCall extends Error {}
 
-/** A call as the nodes of the function's body, which may be calls too. */
+/** The nodes of a called function's body, which may contain calls themselves. */
 export interface Expansion {
   readonly nodes: readonly GraphNode[];
-  /** The functions whose bodies these nodes stand in, outermost first: what to pass on with them. */
+  /** The functions that these nodes are nested in, outermost first; pass it on when expanding them. */
   readonly within: readonly string[];
 }
 
 /**
- * Replaces calls of a model's local functions by their bodies (ModelProto.functions, IR version 8), so that nothing
- * after it has to know of functions. What ONNX Runtime takes for an operator of its own is no call, whatever functions
- * there are.
+ * Inlines the local functions of a model (ModelProto.functions, IR version 8), so that later steps need not know of
+ * functions. An operator that ONNX Runtime implements itself is never expanded, even where the file defines a function
+ * of the same name.
  *
- * State: the versions of operator sets that the nodes handed out rely on; how many nodes and bytes were handed out.
- * 1. What a call expands to reads only tensors that the call reads, and makes what the call makes; every other tensor of
- *    it has a name that no tensor had.
- * 2. All expansions of one model together are bounded, whatever the file says; recursion is refused.
- * 3. A call of a function that cannot stand among the model's nodes (it relies on another version of operators, or holds
- *    sparse constants) stays a call: the runtime expands it, and nobody knows what it makes.
+ * State: the operator-set versions that the expanded nodes rely on; the number of nodes and bytes expanded so far.
+ * 1. An expansion reads only tensors that the call reads, and makes those that the call makes; every other tensor of it
+ * gets a new name.
+ * 2. The expansions of one model are bounded together, whatever the file says; recursion is refused.
+ * 3. A function that cannot be inlined (it relies on another version of the operators, or holds sparse constants) stays
+ * a call: the runtime expands it, and the types of its outputs are unknown.
  */
 export class Inliner {
-  /** Operator sets of the model, and of functions where the model does not name them. */
+  /** Operator sets of the model, and those of functions where the model does not name them. */
   readonly opsets: Map<string, number>;
   readonly #functions: ReadonlyMap<string, LocalFunction>;
-  /** How often each prefix was tried, since calls may share a name. */
+  /** Uses of each name prefix; several calls may share a name. */
   readonly #tried = new Map<string, number>();
-  /** Names of nodes: ONNX Runtime refuses two of one name, though functions may have them. */
+  /** Node names in use: ONNX Runtime refuses two nodes of one name, but two function bodies may share one. */
   readonly #labels: Set<string>;
   #nodes = 0;
   #bytes = 0;
@@ -74,22 +77,23 @@ export class Inliner {
     this.#labels = new Set(functions.size === 0 ? [] : model.graph.nodes.map(({ name }) => name));
   }
 
-  /** Whether some calls stayed what they are, so that the model needs its functions. */
+  /** Whether some calls were not inlined, so that the model still needs its functions. */
   get leftCalls(): boolean {
     return this.#leftCalls;
   }
 
   /**
-   * The body of the function that a node calls, or undefined where it calls none or stays a call. `within` comes from the expansion
-   * that the node is from, empty for the graph's own. Throws TESSERA_MODEL_INVALID for a function that calls itself,
-   * too many or too deep expansions and calls with more arguments than the function has.
+   * The body of the function that a node calls, or undefined where the node is no call or its function cannot be
+   * inlined. `within` is that of the expansion that the node comes from; empty for the graph's own nodes. Throws
+   * TESSERA_MODEL_INVALID for recursion, for expansions that are too many or too deep, and for a call with more
+   * arguments than the function has.
    */
   expand(call: GraphNode, within: readonly string[], isTaken: (name: string) => boolean): Expansion | undefined {
     const key = this.#calledKey(call);
     if (key === undefined) return undefined;
     const body = this.#functions.get(key)!;
     if (within.includes(key)) throw hostile(`Function "${body.name}" calls itself, which ONNX does not allow.`);
-    if (within.length >= MAXIMUM_DEPTH) throw hostile(`Functions call functions more than ${MAXIMUM_DEPTH} deep.`);
+    if (within.length >= MAXIMUM_DEPTH) throw hostile(`Function calls are nested more than ${MAXIMUM_DEPTH} deep.`);
     if (call.inputs.length > body.inputs.length || call.outputs.length > body.outputs.length)
       throw hostile(`"${call.name || call.outputs[0]}" calls "${body.name}" with more arguments than it has.`);
 
@@ -130,7 +134,7 @@ export class Inliner {
     return this.#functions.has(key) ? key : undefined;
   }
 
-  /** A node that cannot have its name goes by its first output, as those without a name do. */
+  /** A node's name in the expansion; its first output where the name is taken or missing. */
   #label(name: string, prefix: string): string {
     const label = prefix + name;
     if (name === '' || this.#labels.has(label)) return '';
@@ -144,10 +148,11 @@ export class Inliner {
       throw hostile('The functions of the model become too large when they are inlined.');
   }
 
-  /** Counts a node of an expansion, and takes over the operator set that it is from. */
+  /** Counts an expanded node, and adds its operator set to those of the model. */
   #visit(node: GraphNode, body: LocalFunction, prefix: string): void {
     this.#spend(sizeOf(node) + prefix.length * (1 + node.inputs.length + node.outputs.length));
-    if (++this.#nodes > MAXIMUM_NODES) throw hostile(`The functions of the model become over ${MAXIMUM_NODES} nodes.`);
+    if (++this.#nodes > MAXIMUM_NODES)
+      throw hostile(`The functions of the model become more than ${MAXIMUM_NODES} nodes when they are inlined.`);
     if (this.#calledKey(node) !== undefined) return;
     const version = body.opsets.get(node.domain);
     const ours = this.opsets.get(node.domain);
@@ -156,7 +161,7 @@ export class Inliner {
     throw new StaysCall();
   }
 
-  /** What the names of a body begin with in this call: the call's own name, numbered where that is taken. */
+  /** Prefix of the names of one call's body: the call's own name, with a number where that is taken. */
   #prefix(
     call: GraphNode,
     body: LocalFunction,

@@ -1,7 +1,7 @@
 import { TesseraError } from '../errors.ts';
 import type { ValueInfo } from './model.ts';
 
-/** Shapes that the user gives, by the input's name. */
+/** Shapes given by the user, by input name. */
 export type InputShapes = Readonly<Record<string, readonly number[]>>;
 
 function shapeError(message: string, hint: string): TesseraError {
@@ -12,7 +12,7 @@ function shown(shape: readonly (number | string)[]): string {
   return `[${shape.map((size) => (size === '' ? '?' : size)).join(', ')}]`;
 }
 
-/** Exporters leave a dimension open as a name, as nothing, as -1 or as 0. */
+/** Whether a dimension is open. Exporters write an open one as a name, as nothing, as -1 or as 0. */
 function isOpen(size: number | string): size is string {
   return typeof size === 'string' || size <= 0;
 }
@@ -28,7 +28,7 @@ function howToGive(input: ValueInfo): string {
   );
 }
 
-/** The given shape, checked against what the file fixes. */
+/** The user's shape, checked against the dimensions that the file fixes. */
 function agreed(input: ValueInfo, given: readonly number[]): readonly number[] {
   if (!given.every((size) => Number.isSafeInteger(size) && size > 0)) {
     throw shapeError(
@@ -46,9 +46,9 @@ function agreed(input: ValueInfo, given: readonly number[]): readonly number[] {
 }
 
 /**
- * The inputs with all dimensions fixed: as given, else as the file says, else `batch` for an open first dimension, else
- * as another input fixed the same symbol. Throws TESSERA_SHAPE naming the dimension and the flags that set it. Inputs
- * that are not tensors stay as they are.
+ * The inputs with every dimension fixed, in this order of preference: the user's shape; the file; `batch` for an open
+ * first dimension; the size that another input fixed for the same symbol. Throws TESSERA_SHAPE, naming the dimension
+ * and the flags that set it. Inputs that are not tensors stay as they are.
  */
 export function fixInputs(inputs: readonly ValueInfo[], given: InputShapes, batch: number): ValueInfo[] {
   for (const name of Object.keys(given)) {

@@ -1,7 +1,7 @@
 import type { Graph, GraphNode, Model, ResolvedModel } from './model.ts';
 import { tensorsReadBy } from './order.ts';
 
-/** Name of the graph's input that takes frames where the network hands its own input on as an output. */
+/** Name of the new graph input where the network returns its own input as an output. */
 const PASSED_INPUT = 'tessera_input';
 
 /** Tensors that the outputs of a graph depend on. */
@@ -12,7 +12,10 @@ function neededTensors({ nodes, outputs }: Graph): ReadonlySet<string> {
   return needed;
 }
 
-/** The model without inputs that no output depends on, left over from training; its first stays where all are so. */
+/**
+ * The model without inputs that no output depends on (left over from training). Where no output depends on any input,
+ * the first one stays.
+ */
 export function withoutUnusedInputs(model: Model): Model {
   const { graph } = model;
   if (graph.inputs.length < 2) return model;
@@ -23,8 +26,8 @@ export function withoutUnusedInputs(model: Model): Model {
 }
 
 /**
- * The network with outputs that stages can make: each is named once, and none is an input. Where the network hands its
- * input on, the frame comes in under a name of its own and an Identity makes the tensor.
+ * The network with outputs that stages can make: each is named once, and none is an input. Where the network returns
+ * its own input, a new graph input takes the frame and an Identity makes the old tensor.
  */
 export function withComputedOutputs(resolved: ResolvedModel): ResolvedModel {
   const { model, specs } = resolved;

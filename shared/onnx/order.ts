@@ -2,7 +2,7 @@ import { TesseraError } from '../errors.ts';
 import type { GraphNode } from './model.ts';
 import { embedded, fields, text } from './protobuf.ts';
 
-/** Subgraphs nest this deep at most; real ones nest two or three deep. */
+/** Deepest nesting of subgraphs; real networks nest two or three deep. */
 const MAXIMUM_NESTING = 32;
 
 function subgraphUses(graph: Uint8Array, depth: number): Set<string> {
@@ -43,7 +43,7 @@ function attributeUses(attribute: Uint8Array, depth: number): Set<string> {
   return used;
 }
 
-/** Tensors of the enclosing graph that the bodies of a node (If, Loop, Scan) read without listing them as inputs. */
+/** Tensors of the enclosing graph that the subgraphs of a node (If, Loop, Scan) read without listing them as inputs. */
 export function capturedTensors(node: GraphNode): readonly string[] {
   const used = new Set<string>();
   for (const attribute of node.attributes.values()) {
@@ -53,7 +53,9 @@ export function capturedTensors(node: GraphNode): readonly string[] {
   return [...used];
 }
 
-/** All tensors that a node reads: its inputs that are present, then what its subgraphs capture. Each name once. */
+/**
+ * All tensors that a node reads, each name once: its inputs that are present, then those that its subgraphs capture.
+ */
 export function tensorsReadBy(node: GraphNode): readonly string[] {
   return [...new Set([...node.inputs.filter((name) => name !== ''), ...capturedTensors(node)])];
 }
@@ -63,9 +65,9 @@ function describe(node: GraphNode): string {
 }
 
 /**
- * The nodes in topological order: as they are where they stand in order already, else sorted with as little movement
- * as possible. `available` names what is there from the start (inputs, initializers). Throws TESSERA_MODEL_INVALID for
- * a tensor made twice, a tensor that nothing makes, and a cycle.
+ * The nodes in topological order. Nodes that are in order already stay where they are; others move as little as
+ * possible. `available` names the tensors that exist from the start (inputs, initializers). Throws
+ * TESSERA_MODEL_INVALID for a tensor made twice, a tensor that no node makes, and a cycle.
  */
 export function topologicalOrder(nodes: readonly GraphNode[], available: ReadonlySet<string>): readonly GraphNode[] {
   const makers = new Map<string, number>();
@@ -96,7 +98,7 @@ export function topologicalOrder(nodes: readonly GraphNode[], available: Readonl
   return sorted(nodes, needs);
 }
 
-/** Depth-first with a stack of its own: a chain of a million nodes must not exhaust the call stack. */
+/** Depth-first with an explicit stack: a chain of a million nodes must not exhaust the call stack. */
 function sorted(nodes: readonly GraphNode[], needs: readonly (readonly number[])[]): readonly GraphNode[] {
   const order: GraphNode[] = [];
   const state = new Uint8Array(nodes.length); // 0 new, 1 on the stack, 2 done

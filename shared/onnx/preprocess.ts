@@ -4,12 +4,15 @@ import type { Attribute, GraphNode, Initializer, Model, ResolvedModel } from './
 import { valueInfo } from './value-info-proto.ts';
 import { constantTensor } from './values.ts';
 
-/** Name of the graph input that takes pictures: uint8 [1, height, width, channels], RGB or grey. */
+/** Name of the graph input that takes the decoded picture: uint8 [1, height, width, channels], RGB or grey. */
 export const FRAME_INPUT = 'tessera_frame';
 
-/** How pixels become the numbers that a network was trained on. `mean` and `std`: one per channel in the order of `color`, one for all, or none. */
+/**
+ * The preprocessing that a network was trained with. `mean` and `std` have one entry per channel in the order of
+ * `color`, one for all channels, or none.
+ */
 export interface PreparedInput {
-  /** The model's own input, which becomes the tensor after the preparation. */
+  /** The model's own input, which becomes the output of the preprocessing. */
   readonly tensor: string;
   readonly height: number;
   readonly width: number;
@@ -21,7 +24,7 @@ export interface PreparedInput {
   readonly std: readonly number[];
 }
 
-/** One number per channel from a list that gives one each, one for all, or none. */
+/** Expands a list to one number per channel; it has one entry per channel, one for all, or none. */
 function perChannel(values: readonly number[], channels: number, none: number, what: string): number[] {
   if (values.length === 0 || values.length === 1 || values.length === channels) {
     return Array.from({ length: channels }, (_, i) => values[values.length === 1 ? 0 : i] ?? none);
@@ -31,7 +34,7 @@ function perChannel(values: readonly number[], channels: number, none: number, w
   });
 }
 
-/** Builds a chain of nodes between the frame and the model's input, each with its constants. */
+/** Builds the chain of nodes between the picture and the model's input, each with its constants. */
 class Chain {
   readonly nodes: GraphNode[] = [];
   readonly constants: Initializer[] = [];
@@ -48,7 +51,7 @@ class Chain {
     this.#last = name;
   }
 
-  /** Names the end of the chain; a chain of nothing passes the frame on. */
+  /** Names the output of the chain; a chain without nodes passes the picture on. */
   finish(tensor: string): void {
     if (this.nodes.length === 0) this.add('Identity', {});
     this.nodes.push({ ...this.nodes.pop()!, outputs: [tensor] });
@@ -56,11 +59,11 @@ class Chain {
 }
 
 /**
- * Puts the preparation of a picture in front of a model: the new graph input `tessera_frame` takes the place of
- * `input.tensor`, which stays as the tensor that the preparation ends in. Pixels are moved while they are bytes
- * (transposing and reordering uint8 costs a quarter of doing it to floats), then cast, then scaled and shifted by one
- * Mul and one Add, left out where they would change nothing. Throws TESSERA_SHAPE where the model's input is not such a
- * picture, TESSERA_MODEL_CARD for a mean or std of the wrong length or a division by 0.
+ * Puts the preprocessing of a picture in front of a model. The new graph input `tessera_frame` replaces `input.tensor`,
+ * which becomes the output of the preprocessing. Pixels are transposed and reordered as uint8 (a quarter of the cost of
+ * doing it in float32), then cast, then scaled and shifted by one Mul and one Add, each left out where it would change
+ * nothing. Throws TESSERA_SHAPE where the model's input is not such a picture, and TESSERA_MODEL_CARD for a mean or std
+ * of the wrong length or a division by 0.
  */
 export function withPreprocessing(model: ResolvedModel, input: PreparedInput): Model {
   const { graph } = model.model;

@@ -2,8 +2,8 @@ import { BinaryReader, BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import { TesseraError } from '../errors.ts';
 
 /**
- * The wire format of Protocol Buffers, as far as ONNX needs it: a message is a sequence of fields, each a tag
- * (number << 3 | wire type) and a value. Nothing here knows what the fields mean.
+ * The wire format of Protocol Buffers, as far as ONNX needs it: a message is a sequence of fields, each a tag (number
+ * << 3 | wire type) and a value. This file does not know what the fields mean.
  *
  *   wire type 0: varint   1: eight bytes   2: length, bytes   5: four bytes
  */
@@ -16,7 +16,7 @@ export interface Field {
   readonly varint: bigint;
   /** Value of wire types 1, 2 and 5; empty for a varint. */
   readonly payload: Uint8Array;
-  /** The whole field with its tag, for keeping what is not understood. */
+  /** The whole field with its tag, so that an uninterpreted field can be written back. */
   readonly encoded: Uint8Array;
 }
 
@@ -30,7 +30,7 @@ function damaged(what: string, cause?: unknown): TesseraError {
   });
 }
 
-/** Walks the fields of a message in order; throws TESSERA_MODEL_INVALID where the bytes are not a message. */
+/** Iterates over the fields of a message; throws TESSERA_MODEL_INVALID where the bytes are no message. */
 export function* fields(message: Uint8Array): Generator<Field, void, undefined> {
   const reader = new BinaryReader(message);
   while (reader.pos < reader.len) {
@@ -84,7 +84,7 @@ export function embedded(field: Field): Uint8Array {
   return field.payload;
 }
 
-/** A varint that has to be a whole number JavaScript can hold; throws TESSERA_MODEL_INVALID. */
+/** Value of a varint field as a safe integer; throws TESSERA_MODEL_INVALID where it is not one. */
 export function integer(field: Field): number {
   const value = Number(field.varint);
   if (field.wire !== 0 || !Number.isSafeInteger(value)) throw damaged(`field ${field.number} should be a number`);
@@ -112,12 +112,12 @@ export function fixed(field: Field, width: 4 | 8): Uint8Array {
   return field.payload;
 }
 
-/** Chunks from this size on are kept by reference until the end. */
+/** Chunks of at least this many bytes are kept by reference until `finish`. */
 const BY_REFERENCE = 4096;
 
 /**
- * Encodes one message. Embedded messages and large byte strings are kept by reference and copied once, by `finish`,
- * so that writing a model takes its size in memory and not a multiple of it.
+ * Encodes one message. Embedded messages and large byte strings are kept by reference and copied once, by `finish`, so
+ * that writing a model needs its size in memory only once.
  */
 export class MessageWriter {
   readonly #chunks: Uint8Array[] = [];

@@ -3,12 +3,15 @@ import { numbersOf } from './values.ts';
 
 const RANDOM = /^(Random(Normal|Uniform)(Like)?|Bernoulli|Multinomial)$/;
 
-/** Whether a node makes something else at each run, by random numbers, in a network of these constants. */
+/**
+ * Whether a node draws random numbers, so that its outputs differ from run to run. A Dropout does so only in training
+ * mode; `initializers` are the graph's constants.
+ */
 export function isRandomOperator({ op, inputs }: GraphNode, initializers: ReadonlyMap<string, Initializer>): boolean {
   if (op !== 'Dropout') return RANDOM.test(op);
-  // Whether it trains is its third input (since version 12; before, it does nothing in the runtime).
-  const trains = inputs[2] ?? '';
-  if (trains === '') return false;
-  const constant = initializers.get(trains);
+  // The third input switches to training mode (since version 12; ONNX Runtime ignores older training forms).
+  const training = inputs[2] ?? '';
+  if (training === '') return false;
+  const constant = initializers.get(training);
   return constant === undefined || numbersOf(constant)?.[0] !== 0;
 }

@@ -6,7 +6,7 @@ import { embedded, fields, integer, MessageWriter, text } from './protobuf.ts';
 import { readTensor } from './tensor-proto.ts';
 import { readValueInfo } from './value-info-proto.ts';
 
-/** What files that are taken for ONNX models by mistake begin with. */
+/** First bytes of files that are often mistaken for ONNX models. */
 const LOOKALIKES: readonly (readonly [start: string, what: string])[] = [
   ['version https://git-lfs', 'a Git LFS pointer: fetch the file itself with `git lfs pull`'],
   ['<', 'a web page: the download went wrong'],
@@ -30,7 +30,7 @@ function faulty(what: string): TesseraError {
   return new TesseraError('TESSERA_MODEL_INVALID', what, { hint: 'The file is damaged: fetch or export it again.' });
 }
 
-/** A domain by its one name: 'ai.onnx' is the default domain's other name. */
+/** The canonical name of an operator-set domain: 'ai.onnx' is another name of the default domain. */
 export function domainOf(name: string): string {
   return name === 'ai.onnx' ? '' : name;
 }
@@ -90,21 +90,21 @@ function sparseName(message: Uint8Array): string {
   return '';
 }
 
-/** What a GraphProto holds, before it is checked. */
+/** Contents of a GraphProto before validation. */
 interface GraphParts {
   readonly name: string;
   readonly nodes: readonly GraphNode[];
   readonly initializers: ReadonlyMap<string, Initializer>;
   readonly inputs: readonly ValueInfo[];
   readonly outputs: readonly ValueInfo[];
-  /** Names of sparse initializers, which stay encoded. */
+  /** Names of sparse initializers; they stay encoded. */
   readonly sparse: readonly string[];
   readonly unknown: Uint8Array;
 }
 
 /**
- * GraphProto: node 1, name 2, initializer 5, input 11, output 12; sparse_initializer 15 is kept but not read. Of a
- * subgraph this is all that can be said, since it reads tensors of the graph around it.
+ * Decodes a GraphProto: node 1, name 2, initializer 5, input 11, output 12; sparse_initializer 15 stays encoded. A
+ * subgraph cannot be validated further, since it reads tensors of the enclosing graph.
  */
 export function readGraphParts(message: Uint8Array): GraphParts {
   const nodes: GraphNode[] = [];
@@ -119,7 +119,7 @@ export function readGraphParts(message: Uint8Array): GraphParts {
     else if (field.number === 2) name = text(field);
     else if (field.number === 5) {
       const tensor = readTensor(embedded(field));
-      if (initializers.has(tensor.name)) throw faulty(`Constant tensor "${tensor.name}" is in the file twice.`);
+      if (initializers.has(tensor.name)) throw faulty(`Constant tensor "${tensor.name}" is defined twice.`);
       initializers.set(tensor.name, tensor);
     } else if (field.number === 11) inputs.push(readValueInfo(embedded(field)));
     else if (field.number === 12) outputs.push(readValueInfo(embedded(field)));
@@ -149,11 +149,10 @@ function readGraph(message: Uint8Array): Graph {
 }
 
 /**
- * Reads an ONNX file of up to 2 GB; weights are not copied but are views of `bytes`, which must not change afterwards.
- * An input with an initializer of the same name (a default that could be overridden) becomes a constant.
- * ModelProto: ir_version 1, producer_name 2, graph 7, opset_import 8, metadata_props 14.
- * Throws TESSERA_MODEL_INVALID for what is not an ONNX model, is damaged, cyclic, incomplete or ambiguous, or has
- * external data outside its folder.
+ * Reads an ONNX file of up to 2 GB. Weights are views of `bytes`, which must not change afterwards. An input with an
+ * initializer of the same name (a default that could be overridden) becomes a constant. ModelProto: ir_version 1,
+ * producer_name 2, graph 7, opset_import 8, metadata_props 14. Throws TESSERA_MODEL_INVALID where the file is no ONNX
+ * model, is damaged, cyclic, incomplete or ambiguous, or has external data outside its folder.
  */
 export function readModel(bytes: Uint8Array): Model {
   refuseLookalike(bytes);

@@ -14,18 +14,21 @@ import { inferOutputs } from './shapes/registry.ts';
 import { valueInfo } from './value-info-proto.ts';
 import { constantTensor, numbersOf } from './values.ts';
 
-/** The oldest operator set whose operators mean what they mean today (broadcasting without `axis`). */
+/** The oldest operator set with today's semantics (broadcasting without `axis`). */
 const OLDEST_OPSET = 7;
 
-/** Entry of a model's metadata that says that nobody but the runtime knows what its operators make. */
+/** Metadata key of a model whose operators are opaque to Tessera. */
 const OPAQUE = 'tessera_opaque';
 
-/** The model, to be resolved as one whose operators mean nothing here: it can only run whole, as the runtime runs it. */
+/** The model, marked as opaque: no output type is inferred, so the model can only run whole. */
 export function asOpaque(model: Model): Model {
   return { ...model, metadata: new Map([...model.metadata, [OPAQUE, '1']]) };
 }
 
-/** Value of a Constant node as an initializer; undefined for sparse ones and for those that a function fills in. */
+/**
+ * Value of a Constant node as an initializer; undefined for a sparse value and for one that refers to a function's
+ * attribute.
+ */
 function constantOf(node: GraphNode, name: string): Initializer | undefined {
   const [key, value] = [...node.attributes][0] ?? [];
   if (value === undefined) return undefined;
@@ -47,14 +50,14 @@ function specOf(tensor: Initializer): TensorSpec | undefined {
   return dtype && { dtype, shape: tensor.dims };
 }
 
-/** GraphProto's value_info (13) describes tensors as they were before dimensions were fixed: it goes. */
+/** Drops GraphProto's value_info (13): it describes the tensors from before the dimensions were fixed. */
 function withoutValueInfo(unknown: Uint8Array): Uint8Array {
   const kept = new MessageWriter();
   for (const field of fields(unknown)) if (field.number !== 13) kept.encoded(field.encoded);
   return kept.finish();
 }
 
-/** Keeps what the outputs depend on. `nodes` are in order. */
+/** Keeps only the nodes that the outputs depend on. `nodes` are in topological order. */
 function pruned(nodes: readonly GraphNode[], outputs: readonly ValueInfo[]): { nodes: GraphNode[]; used: Set<string> } {
   const used = new Set(outputs.map((output) => output.name));
   const kept: GraphNode[] = [];
@@ -66,7 +69,7 @@ function pruned(nodes: readonly GraphNode[], outputs: readonly ValueInfo[]): { n
   return { nodes: kept.reverse(), used };
 }
 
-/** Types and small constant values, as they become known node by node. */
+/** Types and small constant values, collected node by node. */
 class KnownTensors {
   readonly specs = new Map<string, TensorSpec>();
   readonly constants: Map<string, Initializer>;
@@ -105,8 +108,11 @@ function operator(node: GraphNode, opset: number, known: KnownTensors): Operator
   };
 }
 
-/** Learns what a node makes; true where its outputs are constants now, so that it need not run. */
-function learn(node: GraphNode, opset: number, known: KnownTensors): boolean {
+/**
+ * Infers the types and constant values of a node's outputs; true where all outputs are constant, so that the node need
+ * not run.
+ */
+function inferNode(node: GraphNode, opset: number, known: KnownTensors): boolean {
   if (node.op === 'Constant' && node.domain === '' && node.outputs.length === 1) {
     const tensor = constantOf(node, node.outputs[0]!);
     if (tensor !== undefined) known.addConstant(tensor.name, tensor);
@@ -136,12 +142,13 @@ function opsetOf(opsets: ReadonlyMap<string, number>, node: GraphNode): number {
 }
 
 /**
- * Makes a model ready to be cut: fixes the input shapes, inlines local functions and each If whose condition is
- * constant, turns Constant nodes and shape arithmetic into initializers, drops what no output needs, and infers the
- * type of every tensor. A symbolic or unset first dimension is `batch` (default 1). Tensors that depend on an operator without a shape rule, or on values that only a run knows, are absent
- * from `specs`; of a model that was made opaque (`asOpaque`) all are but inputs and constants. Throws TESSERA_SHAPE for
- * other open dimensions, naming them, and for shapes that do not fit together; TESSERA_MODEL_UNSUPPORTED for operator
- * sets before version 7; TESSERA_MODEL_INVALID for functions that are damaged or never end.
+ * Prepares a model for cutting. Fixes the input shapes; inlines local functions, and each If whose condition is
+ * constant; folds Constant nodes and shape arithmetic into initializers; drops nodes that no output needs; infers the
+ * type of every tensor. A symbolic or open first dimension becomes `batch` (default 1). A tensor is absent from `specs`
+ * where it depends on an operator without a shape rule or on values that are unknown before a run; of an opaque model
+ * (`asOpaque`) only inputs and constants have specs. Throws TESSERA_SHAPE for other open dimensions, naming them, and
+ * for shapes that do not fit together; TESSERA_MODEL_UNSUPPORTED for operator sets before version 7;
+ * TESSERA_MODEL_INVALID for functions that are damaged or recursive.
  */
 export function resolveModel(
   model: Model,
@@ -151,7 +158,7 @@ export function resolveModel(
   return model.metadata.has(OPAQUE) ? opaqueModel(model, inputs) : understoodModel(model, inputs);
 }
 
-/** The types of inputs and constants, and nothing of what is made of them. */
+/** An opaque model: the types of inputs and constants only. */
 function opaqueModel(model: Model, inputs: readonly ValueInfo[]): ResolvedModel {
   const { specs } = new KnownTensors(model.graph.initializers);
   for (const { name, dtype, shape } of inputs)
@@ -185,7 +192,7 @@ function understoodModel(model: Model, inputs: readonly ValueInfo[]): ResolvedMo
       for (const inner of branch.nodes) visit(inner, within);
       return;
     }
-    const isConstant = learn(node, opsetOf(inliner.opsets, node), known);
+    const isConstant = inferNode(node, opsetOf(inliner.opsets, node), known);
     if (!isConstant || node.outputs.some((name) => wanted.has(name))) running.push(node);
   };
   for (const node of model.graph.nodes) visit(node, []);
@@ -206,7 +213,7 @@ function understoodModel(model: Model, inputs: readonly ValueInfo[]): ResolvedMo
     outputs,
     unknown: withoutValueInfo(model.graph.unknown),
   };
-  // Bodies of If, Loop and Scan stay encoded and may call functions.
+  // The bodies of If, Loop and Scan stay encoded and may call functions.
   const mayCall =
     inliner.leftCalls || nodes.some((node) => [...node.attributes.values()].some(({ kind }) => kind === 'other'));
   const unknown = mayCall ? model.unknown : withoutFunctions(model.unknown);

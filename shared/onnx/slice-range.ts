@@ -5,10 +5,13 @@ export interface SliceRange {
   readonly count: number;
 }
 
-/** Ends that mean "as far as it goes" also backwards, as the runtime has it: the greatest int32 and int64. */
+/** Ends that mean "as far as possible" also for negative steps, as in ONNX Runtime: the greatest int32 and int64. */
 const ALL_THE_WAY: ReadonlySet<number> = new Set([2 ** 31 - 1, 2 ** 63]);
 
-/** What Slice-13 takes of an axis: negative positions count from the end, positions beyond the ends are clamped. */
+/**
+ * The range that Slice-13 takes of an axis: negative positions count from the end, positions beyond the ends are
+ * clamped.
+ */
 export function sliceRange(size: number, start: number, end: number, step: number): SliceRange {
   const from = start < 0 ? start + size : start;
   const to = end < 0 ? end + size : end;

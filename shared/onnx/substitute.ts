@@ -6,26 +6,26 @@ import { readTensor, writeTensor } from './tensor-proto.ts';
 import { readValueInfo, writeValueInfo } from './value-info-proto.ts';
 import { writeNode } from './write.ts';
 
-/** What takes the place of the names in a function's body where the function is called. */
+/** How the names in a function's body are replaced where the function is inlined. */
 export interface Substitution {
-  /** The name in the calling graph of a tensor of the body; '' stays ''. */
+  /** Name in the calling graph of a tensor of the body; '' stays ''. */
   tensor(name: string): string;
-  /** What a node of the body is called in the calling graph. */
+  /** Name in the calling graph of a node of the body. */
   label(name: string): string;
-  /** The value of one of the function's attributes, or undefined where the call leaves it out. */
+  /** Value of a function attribute, or undefined where the call leaves it out. */
   attribute(name: string): Attribute | undefined;
-  /** Is told of each node first, also in subgraphs, and may throw. */
+  /** Called with each node before it is substituted, also in subgraphs; may throw. */
   visit(node: GraphNode): void;
 }
 
-/** The function's attribute that an encoded AttributeProto stands for (ref_attr_name 21). */
+/** Name of the function attribute that an encoded AttributeProto refers to (ref_attr_name 21). */
 function referenceOf(attribute: Uint8Array): string | undefined {
   let name: string | undefined;
   for (const field of fields(attribute)) if (field.number === 21) name = optionalText(field);
   return name === '' ? undefined : name;
 }
 
-/** An attribute under another name, which the encoded ones carry within (name 1). */
+/** An attribute under another name; an encoded one carries its name inside (name 1). */
 function renamed(name: string, attribute: Attribute): Attribute {
   if (attribute.kind !== 'other') return attribute;
   const message = new MessageWriter().text(1, name);
@@ -33,7 +33,10 @@ function renamed(name: string, attribute: Attribute): Attribute {
   return { kind: 'other', bytes: message.finish() };
 }
 
-/** GraphProto: node 1, initializer 5, input 11, output 12, value_info 13 (goes), sparse_initializer 15. */
+/**
+ * A subgraph with its names substituted. GraphProto: node 1, initializer 5, input 11, output 12, value_info 13
+ * (dropped), sparse_initializer 15 (refused).
+ */
 function substitutedGraph(graph: Uint8Array, by: Substitution): MessageWriter {
   const result = new MessageWriter();
   for (const field of fields(graph)) {
@@ -45,15 +48,19 @@ function substitutedGraph(graph: Uint8Array, by: Substitution): MessageWriter {
       const value = readValueInfo(embedded(field));
       result.message(field.number, writeValueInfo({ ...value, name: by.tensor(value.name) }));
     } else if (field.number === 15) {
-      throw new TesseraError('TESSERA_MODEL_UNSUPPORTED', 'A function of the model holds a sparse constant tensor.', {
-        hint: 'Inline the functions with onnx.inliner.inline_local_functions, or export the model without them.',
-      });
+      throw new TesseraError(
+        'TESSERA_MODEL_UNSUPPORTED',
+        'A local function of the model holds a sparse constant tensor.',
+        {
+          hint: 'Inline the functions with onnx.inliner.inline_local_functions, or export the model without them.',
+        },
+      );
     } else if (field.number !== 13) result.encoded(field.encoded);
   }
   return result;
 }
 
-/** The attribute (g 6, graphs 11) with its subgraphs substituted; itself where it has none. */
+/** An encoded attribute with its subgraphs (g 6, graphs 11) substituted. */
 function substitutedBytes(attribute: Uint8Array, by: Substitution): Uint8Array {
   const result = new MessageWriter();
   for (const field of fields(attribute)) {
@@ -65,8 +72,8 @@ function substitutedBytes(attribute: Uint8Array, by: Substitution): Uint8Array {
 }
 
 /**
- * A node of a function's body as it stands in the calling graph: tensors renamed, also inside subgraphs, and attributes
- * that refer to the function's replaced by their values. One without a value is left out (onnx.proto3, ref_attr_name).
+ * A node of a function's body as a node of the calling graph. Tensors are renamed, also inside subgraphs; an attribute
+ * that refers to the function's is replaced by its value, or left out where it has none (onnx.proto3, ref_attr_name).
  */
 export function substitutedNode(node: GraphNode, by: Substitution): GraphNode {
   by.visit(node);

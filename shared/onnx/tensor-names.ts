@@ -6,7 +6,7 @@ import { substitutedNode } from './substitute.ts';
 /** Prefix of the tensors that Tessera adds to a network. */
 const OWN_PREFIX = 'tessera_';
 
-/** Characters of a name that its short form keeps, to be recognised by. */
+/** Characters of a long name that its short form keeps, so that people recognise it. */
 const KEPT = 40;
 
 /** A network in which every tensor has a name that plans and messages can carry. */
@@ -16,36 +16,39 @@ export interface NamedNetwork {
 }
 
 /**
- * What tensors are called inside plans and messages, and in the user's file. Nearly always these are the same: only
- * names that are longer than plans allow, hold control characters or mean something else here have another one inside.
+ * Maps tensor names between the user's file and plans and messages. Only names that are longer than plans allow, hold
+ * control characters, or could be mistaken for Tessera's own differ between the two.
  */
 export class TensorNames {
   readonly #inner: ReadonlyMap<string, string>;
   readonly #original: ReadonlyMap<string, string>;
 
-  /** `inner`: by the name in the user's file. */
+  /** `inner`: the name in plans and messages, by the name in the user's file. */
   constructor(inner: ReadonlyMap<string, string> = new Map()) {
     this.#inner = inner;
     this.#original = new Map([...inner].map(([original, short]) => [short, original]));
   }
 
-  /** The name inside plans and messages of a tensor of the user's file. */
+  /** Name in plans and messages of a tensor of the user's file. */
   inner(original: string): string {
     return this.#inner.get(original) ?? original;
   }
 
-  /** The name in the user's file. */
+  /** Name in the user's file of a tensor of a plan. */
   original(inner: string): string {
     return this.#original.get(inner) ?? inner;
   }
 
-  /** The names that differ, as `[inside, in the file]`. */
+  /** The names that differ, as `[in plans, in the file]`. */
   get pairs(): readonly (readonly [inner: string, original: string])[] {
     return [...this.#original];
   }
 }
 
-/** Whether plans, messages or the runtime's JavaScript could not carry a name, or would take it for one of ours. */
+/**
+ * Whether a name cannot be carried by plans, messages or the runtime's JavaScript binding, or could be mistaken for one
+ * of Tessera's own.
+ */
 function isAwkward(name: string): boolean {
   return name.length > MAX_TENSOR_NAME || name === '__proto__' || name.startsWith(OWN_PREFIX) || /\p{Cc}/u.test(name);
 }
@@ -62,8 +65,8 @@ function shortName(name: string, isTaken: (name: string) => boolean): string {
 }
 
 /**
- * The network with short names in place of those that plans and messages cannot carry (converters join names until they
- * have thousands of characters), and what they were. Nothing else changes; a network without such names stays itself.
+ * The network with short names in place of those that plans and messages cannot carry, and the original names.
+ * (Converters join names until they have thousands of characters.) A network without such names is returned as it is.
  */
 export function withPlainNames(resolved: ResolvedModel): NamedNetwork {
   const { model, specs } = resolved;
@@ -102,7 +105,7 @@ export function withPlainNames(resolved: ResolvedModel): NamedNetwork {
 
 function renamedNode(node: GraphNode, tensor: (name: string) => string): GraphNode {
   const isCaptured = capturedTensors(node).some((name) => tensor(name) !== name);
-  // Bodies are written anew only where a name within them changes.
+  // Subgraphs are re-encoded only where a name in them changes.
   if (isCaptured)
     return substitutedNode(node, { tensor, label: (name) => name, attribute: () => undefined, visit: () => {} });
   return { ...node, inputs: node.inputs.map(tensor), outputs: node.outputs.map(tensor) };

@@ -5,9 +5,9 @@ import { embedded, type Field, fields, fixed, integer, MessageWriter, text, vari
 
 /**
  * TensorProto (onnx.proto3): dims 1, data_type 2, segment 3, float_data 4, int32_data 5, string_data 6, int64_data 7,
- * name 8, raw_data 9, double_data 10, uint64_data 11, external_data 13 {key 1, value 2}, data_location 14.
- * Typed fields become the bytes that raw_data would hold. Doc string (12), metadata (16) and the checksum of external
- * data are dropped: they say nothing about the values.
+ * name 8, raw_data 9, double_data 10, uint64_data 11, external_data 13 {key 1, value 2}, data_location 14. Typed fields
+ * become the bytes that raw_data would hold. The doc string (12), metadata (16) and the checksum of external data are
+ * dropped: none of them changes the values.
  */
 const KEY_VALUE = { key: 1, value: 2 } as const;
 
@@ -17,7 +17,7 @@ function invalid(name: string, what: string): TesseraError {
   });
 }
 
-/** Joins pieces; the common single piece is returned as it is, without a copy. */
+/** Joins byte arrays; a single one is returned without a copy. */
 function joined(pieces: readonly Uint8Array[]): Uint8Array {
   if (pieces.length === 1) return pieces[0]!;
   const whole = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
@@ -29,7 +29,7 @@ function joined(pieces: readonly Uint8Array[]): Uint8Array {
   return whole;
 }
 
-/** Low `width` bytes of each number, little endian. */
+/** The low `width` bytes of each number, little endian. */
 function narrowed(values: readonly bigint[], width: 1 | 2 | 4 | 8): Uint8Array {
   const bytes = new Uint8Array(values.length * width);
   const view = new DataView(bytes.buffer);
@@ -43,8 +43,8 @@ function narrowed(values: readonly bigint[], width: 1 | 2 | 4 | 8): Uint8Array {
 }
 
 /**
- * Checks where external data lie. Absolute paths, `..` and the in-memory markers of runtimes would let a model file
- * read what is not its own.
+ * Checks the location of external data. Absolute paths, `..` and the in-memory markers of runtimes would let a model
+ * file read other files.
  */
 function externalData(name: string, entries: ReadonlyMap<string, string>, computed: number | undefined) {
   const location = entries.get('location') ?? '';
@@ -74,7 +74,7 @@ function keyValue(message: Uint8Array): [string, string] {
   return [key, value];
 }
 
-/** Bytes that a shape needs, or undefined for text. Throws where dimensions are negative or overflow. */
+/** Bytes that a shape needs, or undefined for strings. Throws where a dimension is negative or the size overflows. */
 function neededBytes(name: string, dims: readonly number[], bits: number): number | undefined {
   let count = 1;
   for (const size of dims) {
@@ -101,7 +101,7 @@ export function readTensor(message: Uint8Array): Initializer {
   for (const field of fields(message)) {
     if (field.number === 1) for (const size of varints(field)) dims.push(Number(size));
     else if (field.number === 2) elementType = integer(field);
-    else if (field.number === 3) throw invalid(name, 'is stored in segments, which nobody writes');
+    else if (field.number === 3) throw invalid(name, 'is stored in segments, which Tessera does not read');
     else if (field.number === 4) floats.push(fixed(field, 4));
     else if (field.number === 5) words.push(field);
     else if (field.number === 6) strings.push(field.encoded);

@@ -3,7 +3,7 @@ import { DTYPE_BYTES, type Dtype, elementCount } from '../tensor/tensor.ts';
 import { elementNumber } from './element-types.ts';
 import type { Initializer } from './model.ts';
 
-/** Element types whose values JavaScript numbers can hold (int64 beyond 2^53 saturates towards the nearest double). */
+/** Reads one element, for types whose values fit JavaScript numbers (int64 beyond 2^53 becomes the nearest double). */
 function reader(dtype: Initializer['dtype'], view: DataView): ((offset: number) => number) | undefined {
   switch (dtype) {
     case 'float16':
@@ -34,7 +34,7 @@ function reader(dtype: Initializer['dtype'], view: DataView): ((offset: number) 
   }
 }
 
-/** The values of an inline constant, order C; undefined for external data and for types without plain numbers. */
+/** Values of an inline constant, order C; undefined for external data and for element types without plain numbers. */
 export function numbersOf(tensor: Initializer): number[] | undefined {
   if (tensor.data.kind !== 'inline') return undefined;
   const { bytes } = tensor.data;
@@ -71,7 +71,7 @@ function writer(dtype: Dtype, view: DataView): (offset: number, value: number) =
   }
 }
 
-/** Makes a constant of plain numbers. Throws RangeError when the count does not fit `dims`. */
+/** Makes a constant. Throws RangeError where the count of values does not fit `dims`. */
 export function constantTensor(
   name: string,
   dtype: Dtype,

@@ -5,11 +5,11 @@ import type { GraphNode } from './model.ts';
 export interface WindowAxis {
   readonly input: number;
   readonly output: number;
-  /** Taps, without dilation. */
+  /** Kernel size, without dilation. */
   readonly kernel: number;
   readonly dilation: number;
   readonly stride: number;
-  /** Elements of padding, with auto_pad worked out. */
+  /** Elements of padding; auto_pad is resolved. */
   readonly padBefore: number;
   readonly padAfter: number;
 }
@@ -21,16 +21,19 @@ function extent(kernel: number, dilation: number): number {
 
 const POOLS: ReadonlySet<string> = new Set(['MaxPool', 'AveragePool', 'LpPool']);
 
-/** C++ divides towards zero: a pool whose window passes the map by less than a stride makes one cell. */
+/**
+ * Windows minus one that fit; rounds towards zero as C++ does, so a pool whose window is longer than the map by less
+ * than a stride makes one cell.
+ */
 function steps(room: number, stride: number, up: boolean): number {
   return up ? Math.ceil(room / stride) : Math.trunc(room / stride);
 }
 
 /**
- * Geometry of Conv, MaxPool, AveragePool, LpPool and their quantised forms over spatial axes of the given sizes, as ONNX
- * Runtime 1.30 has it, which is the reference also where ONNX says otherwise (see `strayPadding`). Output sizes: ONNX
- * Conv-11 and MaxPool-22; with `ceil_mode` a last window that would begin in the padding is left out (ONNX pull request
- * 5741). SAME pads: output = ceil(input / stride), the odd one at the end for SAME_UPPER.
+ * Geometry of Conv, MaxPool, AveragePool, LpPool and their quantised forms over spatial axes of the given sizes. ONNX
+ * Runtime 1.30 is the reference, also where it deviates from ONNX (see `runtimeDeviation`). Output sizes: ONNX Conv-11
+ * and MaxPool-22; with `ceil_mode` a last window that would begin in the padding is left out (ONNX pull request 5741).
+ * SAME pads: output = ceil(input / stride); SAME_UPPER puts the odd one at the end.
  */
 export function windowAxes(node: GraphNode, kernel: readonly number[], sizes: readonly number[]): WindowAxis[] {
   const strides = intsAttribute(node, 'strides');
@@ -47,7 +50,7 @@ export function windowAxes(node: GraphNode, kernel: readonly number[], sizes: re
     let padBefore = 0;
     let padAfter = 0;
     if (autoPad === 'SAME_UPPER' || autoPad === 'SAME_LOWER') {
-      // The runtime's pools do not count the dilation, and take cells away where the stride is longer than the kernel.
+      // Pools of the runtime ignore the dilation, and crop where the stride is longer than the kernel.
       const lacking = (Math.ceil(size / stride) - 1) * stride + (isPool ? taps : reach) - size;
       const total = isPool ? lacking : Math.max(0, lacking);
       padBefore = Math.trunc((autoPad === 'SAME_LOWER' ? total + 1 : total) / 2);
@@ -64,14 +67,14 @@ export function windowAxes(node: GraphNode, kernel: readonly number[], sizes: re
 }
 
 /**
- * What a window operator does otherwise in ONNX Runtime than in ONNX, as the end of a sentence; undefined where both
- * agree. Kernels of the runtime disagree among themselves there, so nothing can be said of its tiles.
+ * How a window operator of ONNX Runtime deviates from ONNX, as the end of a sentence; undefined where both agree. There
+ * the runtime's own kernels disagree too, so tiles could differ from the whole network.
  */
-export function strayPadding(node: GraphNode, axes: readonly WindowAxis[]): string | undefined {
+export function runtimeDeviation(node: GraphNode, axes: readonly WindowAxis[]): string | undefined {
   if (!POOLS.has(node.op)) return undefined;
   const isSame = stringAttribute(node, 'auto_pad', 'NOTSET').startsWith('SAME_');
   if (isSame && axes.some(({ kernel, dilation }) => kernel > 1 && dilation > 1))
-    return 'is dilated and padded to the SAME size, which ONNX Runtime does otherwise than ONNX says';
+    return 'is dilated and padded to the SAME size, where ONNX Runtime deviates from ONNX';
   if (axes.some(({ padBefore, padAfter }) => padBefore < 0 || padAfter < 0))
     return 'has a stride longer than its kernel and SAME pads, which would be negative';
   if (
@@ -84,9 +87,9 @@ export function strayPadding(node: GraphNode, axes: readonly WindowAxis[]): stri
 }
 
 /**
- * Geometry of ConvTranspose-11, seen from its own input: output = stride (input - 1) + output_padding + extent - pads.
- * `output_shape` and SAME pads fix the output and the pads follow from it (SAME: input * stride, or what a kernel shorter
- * than its stride reaches, as ONNX Runtime does).
+ * Geometry of ConvTranspose-11 in terms of its input: output = stride (input - 1) + output_padding + extent - pads.
+ * `output_shape` and SAME pads fix the output, and the pads follow from it. (SAME: input * stride, or the reach of a
+ * kernel shorter than its stride, as in ONNX Runtime.)
  */
 export function transposedWindowAxes(
   node: GraphNode,
@@ -104,7 +107,7 @@ export function transposedWindowAxes(
     const stride = strides?.[axis] ?? 1;
     const dilation = dilations?.[axis] ?? 1;
     const full = stride * (size - 1) + (extra?.[axis] ?? 0) + extent(kernel[axis] ?? 1, dilation);
-    // Older exporters give the whole shape, [n, c, ...], where only the spatial axes are meant.
+    // Older exporters give the whole shape, [n, c, ...], where only the spatial axes are expected.
     const fixed = asked?.[asked.length - sizes.length + axis] ?? (same ? Math.min(size * stride, full) : undefined);
     const geometry = { input: size, kernel: kernel[axis] ?? 1, dilation, stride };
     if (fixed !== undefined && fixed > 0) {

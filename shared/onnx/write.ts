@@ -4,7 +4,7 @@ import { MessageWriter } from './protobuf.ts';
 import { writeTensor } from './tensor-proto.ts';
 import { writeValueInfo } from './value-info-proto.ts';
 
-/** The first IR version whose initializers need not be declared as inputs too. */
+/** The first IR version in which initializers need not be declared as inputs. */
 const INITIALIZERS_ALONE = 4;
 
 /** Encodes a NodeProto. */
@@ -25,9 +25,9 @@ function pair(key: string, value: string | number): MessageWriter {
 }
 
 /**
- * Encodes a model as an ONNX file; beside the model itself only the file's size is allocated. A model of IR version 1
- * to 3 is written as version 4, since only then initializers can be constants without being inputs.
- * Throws TESSERA_MODEL_UNSUPPORTED beyond 2 GB.
+ * Encodes a model as an ONNX file; besides the model only the file's size is allocated. A model of IR version 1 to 3 is
+ * written as version 4, in which initializers can be constants without being inputs. Throws TESSERA_MODEL_UNSUPPORTED
+ * beyond 2 GB.
  */
 export function writeModel(model: Model): Uint8Array {
   const { graph } = model;

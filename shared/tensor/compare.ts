@@ -1,17 +1,17 @@
 import { numbers } from './numbers.ts';
 import type { Tensor } from './tensor.ts';
 
-/** How far a tensor is from a reference, as shares of the reference's range (largest minus smallest value). */
+/** Difference of a tensor from a reference, as shares of the reference's range (largest minus smallest value). */
 export interface Difference {
   readonly largest: number;
   readonly mean: number;
-  /** Largest minus smallest value of the reference; 1 is taken where it is constant. */
+  /** Largest minus smallest value of the reference; 1 where the reference is constant. */
   readonly range: number;
 }
 
 /**
- * Compares tensors of one shape and dtype; NaN where the reference has a number, and other shapes or dtypes, are
- * infinitely far. Equal infinities and NaNs are no difference.
+ * Compares tensors of one shape and dtype. A NaN where the reference has a number, and another shape or dtype, count as
+ * an infinite difference. Equal infinities and NaNs count as equal.
  */
 export function difference(reference: Tensor, tensor: Tensor): Difference {
   const infinite = { largest: Number.POSITIVE_INFINITY, mean: Number.POSITIVE_INFINITY, range: 1 };
@@ -26,7 +26,7 @@ export function difference(reference: Tensor, tensor: Tensor): Difference {
     const value = expected[i]!;
     if (value < low) low = value;
     if (value > high) high = value;
-    // A subtraction would make NaN of equal infinities.
+    // Subtracting equal infinities would give NaN.
     const distance = Object.is(value, given[i]) || value === given[i] ? 0 : Math.abs(value - given[i]!);
     if (!(distance <= largest)) largest = Number.isNaN(distance) ? Number.POSITIVE_INFINITY : distance;
     sum += distance;

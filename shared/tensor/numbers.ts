@@ -1,6 +1,6 @@
 import { DTYPE_BYTES, type Tensor } from './tensor.ts';
 
-/** A tensor's elements as numbers, without copying where type and alignment allow. */
+/** A tensor's elements as numbers, without copying where type and alignment allow it. */
 export function numbers({ dtype, data }: Tensor): ArrayLike<number> {
   const { buffer, byteOffset, byteLength } = data.byteOffset % DTYPE_BYTES[dtype] === 0 ? data : data.slice();
   switch (dtype) {
@@ -30,7 +30,7 @@ export function numbers({ dtype, data }: Tensor): ArrayLike<number> {
   }
 }
 
-/** The number that binary16 bits stand for (IEEE 754): 1 sign bit, 5 exponent bits with bias 15, 10 fraction bits. */
+/** The number with these binary16 bits (IEEE 754): 1 sign bit, 5 exponent bits with bias 15, 10 fraction bits. */
 export function halfToNumber(bits: number): number {
   const sign = bits & 0x8000 ? -1 : 1;
   const exponent = (bits >> 10) & 0x1f;
@@ -43,8 +43,8 @@ export function halfToNumber(bits: number): number {
 const SCRATCH = new DataView(new ArrayBuffer(4));
 
 /**
- * The binary16 bits of a number, rounded to the nearest one, ties to even, as the runtime's Cast does: from 65520 on it
- * is infinite.
+ * The binary16 bits of a number, rounded to the nearest, ties to even, as the runtime's Cast does; from 65520 on the
+ * result is infinite.
  */
 export function numberToHalf(value: number): number {
   SCRATCH.setFloat32(0, value);
@@ -52,7 +52,7 @@ export function numberToHalf(value: number): number {
   if (Number.isNaN(value)) return sign | 0x7e00;
   const size = Math.abs(value);
   if (size >= 65_520) return sign | 0x7c00;
-  // Steps of the half's own exponent; below 2^-14 halves are evenly spaced.
+  // Binary16 numbers of this exponent are multiples of this step; below 2^-14 they are evenly spaced.
   const exponent = Math.max(-14, Math.floor(Math.log2(size)));
   const steps = nearestEven(size / 2 ** (exponent - 10));
   return sign | (steps < 1024 ? steps : ((exponent + 15) << 10) + (steps - 1024));

@@ -22,7 +22,7 @@ export function isDtype(name: unknown): name is Dtype {
   return typeof name === 'string' && Object.hasOwn(DTYPE_BYTES, name);
 }
 
-/** What is known of a tensor without its data. */
+/** Type and shape of a tensor. */
 export interface TensorSpec {
   readonly dtype: Dtype;
   readonly shape: readonly number[];
@@ -70,7 +70,7 @@ export function sameBox(a: Box, b: Box): boolean {
   return a.length === b.length && a.every(([start, end], axis) => start === b[axis]![0] && end === b[axis]![1]);
 }
 
-/** Walks the contiguous runs of a region: `visit(offset in the whole, offset in the region, length)`, in bytes. */
+/** Calls `visit(offset in the whole, offset in the region, length)` for each contiguous run of a region, in bytes. */
 function forEachRun(
   spec: TensorSpec,
   box: Box,
@@ -106,7 +106,7 @@ function forEachRun(
   walk(0, base);
 }
 
-/** Copies a region out of a tensor into fresh bytes, order C. The box must fit (`boxFits`). */
+/** Copies a region of a tensor into new bytes, order C. The box must fit (`boxFits`). */
 export function crop(tensor: Tensor, box: Box): Uint8Array {
   const region = new Uint8Array(byteLength({ dtype: tensor.dtype, shape: boxShape(box) }));
   forEachRun(tensor, box, (wholeOffset, regionOffset, length) => {

@@ -4,39 +4,45 @@ import { firstInputCell, inputCellsEnd, type ReceptiveField } from './receptive-
 import type { NodeRule } from './rules/rule.ts';
 import type { Segment } from './segment.ts';
 
-/** One half-open range of cells per band, a band being a row (or a column) of tiles. */
+/** One half-open range of cells per band; a band is a row or a column of tiles. */
 export interface Ranges {
   readonly lo: Int32Array;
   readonly hi: Int32Array;
 }
 
-/** Makes ranges that a caller fills in. */
+/** Allocates ranges, for the caller to fill in. */
 export function emptyRanges(count: number): Ranges {
   return { lo: new Int32Array(count), hi: new Int32Array(count) };
 }
 
-/** Whether two bands' ranges are equal everywhere. */
+/** Whether two lists of ranges are equal. */
 export function sameRanges(a: Ranges, b: Ranges): boolean {
   if (a === b) return true;
   for (let k = 0; k < a.lo.length; k++) if (a.lo[k] !== b.lo[k] || a.hi[k] !== b.hi[k]) return false;
   return true;
 }
 
-/** Ranges along one axis for the nodes of a segment (by their place in it); undefined for nodes of constants. */
+/**
+ * Ranges along one axis for each node of a segment, by its index there; undefined for nodes that depend on constants
+ * alone.
+ */
 export interface AxisRanges {
-  /** What tiles must know of each tensor: the hull of what its consumers need. */
+  /** The cells of each tensor that a tile needs: the hull of what the tensor's consumers need. */
   readonly need: ReadonlyMap<string, Ranges>;
-  /** What a run holds of each tensor: at least what is needed, never cells outside the map. */
+  /** The cells of each tensor that a tile has: at least those that it needs, never any outside the map. */
   readonly have: ReadonlyMap<string, Ranges>;
-  /** Output cells that each node makes. */
+  /** The output cells that each node computes. */
   readonly runs: readonly (Ranges | undefined)[];
-  /** Per node and input: the cells that the operator is given, padding counted (so it may pass the map's ends). */
+  /** Per node and input: the cells that the operator is given, padding included, so the range may exceed the map. */
   readonly given: readonly (readonly (Ranges | undefined)[] | undefined)[];
-  /** Nodes that run on whatever their inputs hold, because all of them hold the same. */
+  /** Nodes that run on all cells that their inputs have, because these are the same for every input. */
   readonly aligned: readonly boolean[];
 }
 
-/** Which node runs `anywhere` on inputs that hold the same for every possible band; found by a walk over all of them. */
+/**
+ * Whether a node of kind `anywhere` has aligned inputs in every possible band; found by computing the ranges of all of
+ * them.
+ */
 export type Alignment = (node: number) => boolean;
 
 function uniteInto(target: Map<string, Ranges>, name: string, count: number): { ranges: Ranges; fresh: boolean } {
@@ -47,29 +53,33 @@ function uniteInto(target: Map<string, Ranges>, name: string, count: number): { 
   return { ranges, fresh: true };
 }
 
-/** A run whose window would lie in the padding altogether is widened until it touches the map, so that there is something to pad. */
-function widen(reach: ReceptiveField, size: number, outSize: number, run: Ranges): void {
+/**
+ * Widens an output range until its window touches the map: a window that lies in the padding altogether has no cells to
+ * pad.
+ */
+function widen(field: ReceptiveField, size: number, outSize: number, run: Ranges): void {
   for (let k = 0; k < run.lo.length; k++) {
-    while (run.lo[k]! > 0 && firstInputCell(reach, run.lo[k]!) >= size) run.lo[k]!--;
-    while (run.hi[k]! < outSize && inputCellsEnd(reach, run.hi[k]!) <= 0) run.hi[k]!++;
+    while (run.lo[k]! > 0 && firstInputCell(field, run.lo[k]!) >= size) run.lo[k]!--;
+    while (run.hi[k]! < outSize && inputCellsEnd(field, run.hi[k]!) <= 0) run.hi[k]!++;
   }
 }
 
-/** Adds what an operator needs of an input when it makes `run`: clipped to the map, at least one cell. */
-function needInto(need: Map<string, Ranges>, name: string, reach: ReceptiveField, size: number, run: Ranges): void {
+/** Adds the cells of an input that an operator needs to compute `run`: clipped to the map, at least one cell. */
+function needInto(need: Map<string, Ranges>, name: string, field: ReceptiveField, size: number, run: Ranges): void {
   const { ranges, fresh } = uniteInto(need, name, run.lo.length);
   for (let k = 0; k < run.lo.length; k++) {
-    const lo = Math.min(Math.max(firstInputCell(reach, run.lo[k]!), 0), size - 1);
-    const hi = Math.max(Math.min(inputCellsEnd(reach, run.hi[k]!), size), lo + 1);
+    const lo = Math.min(Math.max(firstInputCell(field, run.lo[k]!), 0), size - 1);
+    const hi = Math.max(Math.min(inputCellsEnd(field, run.hi[k]!), size), lo + 1);
     ranges.lo[k] = fresh ? lo : Math.min(ranges.lo[k]!, lo);
     ranges.hi[k] = fresh ? hi : Math.max(ranges.hi[k]!, hi);
   }
 }
 
 /**
- * From the wanted outputs back to the inputs, then forward again. Backwards: reverse tile calculation per operator, the
- * hull where several consumers meet (D3, section V; FACTS section 4). Forwards: what each run really holds, which can
- * be more than is needed of it (a crop in front of each consumer of a hull; none behind cell-by-cell operators).
+ * Computes the ranges of a segment from those of its outputs. First backwards: reverse tile calculation per operator,
+ * and the hull where a tensor has several consumers (D3, section V). Then forwards: the cells that each tensor really
+ * has, which can be more than a consumer needs. A crop then stands in front of each such consumer; operators that work
+ * cell by cell need none.
  */
 export function axisRanges(
   segment: Segment,
@@ -119,7 +129,7 @@ function forwards(
 ): AxisRanges {
   const have = new Map<string, Ranges>();
   for (const [name, ranges] of need) if (isSource(segment, name)) have.set(name, ranges);
-  // Constants that vary in space are held whole.
+  // Constants that vary in space are present whole.
   const holdings = (name: string, size: number): Ranges => {
     const known = have.get(name);
     if (known !== undefined) return known;
@@ -163,13 +173,13 @@ function isSource(segment: Segment, name: string): boolean {
   return segment.inputs.includes(name);
 }
 
-/** The cells that an operator has to be given to make exactly `run`; those outside the map are padding. */
-function operand(reach: ReceptiveField, size: number, run: Ranges): Ranges {
+/** The cells that an operator must be given to compute exactly `run`; those outside the map are padding. */
+function operand(field: ReceptiveField, size: number, run: Ranges): Ranges {
   const target = emptyRanges(run.lo.length);
   for (let k = 0; k < run.lo.length; k++) {
-    const lo = firstInputCell(reach, run.lo[k]!);
-    const hi = inputCellsEnd(reach, run.hi[k]!);
-    if (reach.beyond === 'pad') {
+    const lo = firstInputCell(field, run.lo[k]!);
+    const hi = inputCellsEnd(field, run.hi[k]!);
+    if (field.beyond === 'pad') {
       target.lo[k] = lo;
       target.hi[k] = hi;
     } else {

@@ -4,11 +4,11 @@ import { boundaries } from './grid.ts';
 import { type Axis, cells, type Layout } from './layout.ts';
 import type { Segment } from './segment.ts';
 
-/** Bands of tiles along one axis, as ranges of every output of a stage. */
+/** Bands of tiles along one axis (a band is a row or a column of tiles), as ranges of every output of a stage. */
 export interface Bands {
-  /** What tiles of a band give: over all bands of a grid a partition of each output. A range may be empty. */
+  /** The cells that each band contributes: together the bands of a grid partition each output. A range may be empty. */
   readonly given: ReadonlyMap<string, Ranges>;
-  /** The same with empty ranges widened to one cell, since a run makes every output. */
+  /** The same ranges, with empty ones widened to one cell, since a run makes every output. */
   readonly wanted: ReadonlyMap<string, Ranges>;
 }
 
@@ -34,16 +34,19 @@ function bandsBetween(segment: Segment, axis: Axis, starts: readonly number[], e
   return { given, wanted };
 }
 
-/** Bands of the given sizes, in cells of the stage's reference output; other outputs are cut at the same places, rounded. */
+/**
+ * Bands of the given sizes, in cells of the stage's reference output. Other outputs are cut at the same relative
+ * positions, rounded.
+ */
 export function gridBands(segment: Segment, axis: Axis, sizes: readonly number[]): Bands {
   const ends = boundaries(sizes);
   return bandsBetween(segment, axis, ends.slice(0, -1), ends.slice(1));
 }
 
 /**
- * Enough bands to stand for every band of every grid. Where a range of some tensor begins depends on where the band
- * begins, and where it ends on the band's end, so all beginnings with a far end, all ends with a far beginning, and all
- * single cells show everything that can happen.
+ * A set of bands that covers every case of every possible grid. A tensor's range begins where the band's begin demands
+ * and ends where the band's end demands. So these bands suffice: every begin with the last end, every end with the
+ * first begin, and every single cell.
  */
 export function everyBand(segment: Segment, axis: Axis): Bands {
   const total = cells(segment.layouts.get(segment.reference)!, axis);
@@ -56,7 +59,7 @@ export function everyBand(segment: Segment, axis: Axis): Bands {
   return bandsBetween(segment, axis, starts, ends);
 }
 
-/** A tile's region of a tensor: whole along axes that are neither rows nor columns. */
+/** A tile's region of a tensor; axes other than rows and columns are whole. */
 export function tileBox(
   shape: readonly number[],
   layout: Layout,

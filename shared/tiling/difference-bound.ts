@@ -5,21 +5,21 @@ import { isRandomOperator } from '../onnx/random-operator.ts';
 import type { Stage } from '../plan/plan.ts';
 import { nodesBetween } from './segment.ts';
 
-/** Largest difference from the whole network that tiles with halo make, as a share of an output's range. */
+/** Largest difference between halo tiles and the whole network, as a share of an output's range. */
 export const DIFFERENCE_BOUND = 1e-4;
 /**
- * The same where tiles compute in float16. The runtime rounds to 11 bits at the borders of its fused operators, which lie
- * elsewhere in a tile: each layer of products adds up to half a unit of the last place, 2^-11 of the range. Measured:
- * random networks of up to nine operators 6e-4, ResNet-20 8e-4, MobileNets of 27 and 52 layers 5e-3.
+ * The same bound where tiles compute in float16. The runtime rounds to 11 bits at the borders of its fused operators,
+ * and these borders differ in a tile. Each layer of products adds up to half a unit in the last place, 2^-11 of the
+ * range. Measured: random networks of up to nine operators 6e-4, ResNet-20 8e-4, MobileNets of 27 and 52 layers 5e-3.
  */
 export const HALF_BOUND = 1e-2;
-/** Layers of products within tiles up to which HALF_BOUND holds: 20 times 2^-11 is 1e-2. */
+/** Most layers of products within tiles for which HALF_BOUND holds: 20 times 2^-11 is 1e-2. */
 export const HALF_LAYERS = 20;
 
-/** How far results may be from those of the whole network, or why nothing can be said. */
+/** Bound on the difference from the whole network, or the reason why none can be given. */
 export type DifferenceBound = { readonly largest: number } | { readonly unbounded: string };
 
-/** Operators whose result does not depend on what the runtime fuses or in which order it sums. */
+/** Operators whose result does not depend on fusion or on the order of summation. */
 const EXACT: ReadonlySet<string> = new Set(
   `Abs Add And ArgMax ArgMin BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor Cast Ceil Clip Concat DepthToSpace
   DequantizeLinear Div Dropout Equal Flatten Floor Gather Greater GreaterOrEqual Identity IsInf IsNaN LeakyRelu Less
@@ -27,14 +27,14 @@ const EXACT: ReadonlySet<string> = new Set(
   SpaceToDepth Split Squeeze Sub ThresholdedRelu Transpose Unsqueeze Where Xor`.split(/\s+/),
 );
 
-/** Operators that turn numbers into steps, so that a difference of nothing can become one of a step. */
+/** Operators that round to steps: a difference in the last bit can become a difference of one step. */
 const STEPPING: ReadonlySet<string> = new Set(['QuantizeLinear', 'DynamicQuantizeLinear', 'Round', 'Floor', 'Ceil']);
 
-/** What a walk through the graph knows of a tensor. */
+/** State of a tensor while the graph is followed. */
 interface Origin {
-  /** Whether tiles may make it otherwise than the whole network, if only in the last bit. */
+  /** Whether the tensor may differ between tiles and the whole network, if only in the last bit. */
   readonly inexact: boolean;
-  /** Layers of products in float16 within tiles that lead to it. */
+  /** Layers of float16 products within tiles that lead to this tensor. */
   readonly layers: number;
 }
 
@@ -42,16 +42,16 @@ function isFloat(resolved: ResolvedModel, name: string | undefined): boolean {
   return resolved.specs.get(name ?? '')?.dtype.startsWith('float') ?? false;
 }
 
-/** Whether a node rounds numbers with fractions to whole ones or to codes. */
+/** Whether a node rounds floats to integers or to codes. */
 function steps(resolved: ResolvedModel, node: GraphNode): boolean {
   if (STEPPING.has(node.op)) return true;
   return node.op === 'Cast' && isFloat(resolved, node.inputs[0]) && !isFloat(resolved, node.outputs[0]);
 }
 
 /**
- * How far a plan's results may be from those of the whole network in one process, from its types and operators; for
- * stages whose tiles have halos and whose results travel without loss. Decisions (ArgMax, comparisons, TopK) between
- * values nearer to each other than that may fall otherwise, which is not counted.
+ * Bound on the difference between a plan's results and those of the whole network in one process. It follows from the
+ * operators and their types, for stages whose tiles have halos and whose results travel losslessly. Decisions (ArgMax,
+ * comparisons, TopK) between values that are nearer to each other than the bound may differ; that is not counted.
  */
 export function differenceBound(resolved: ResolvedModel, stages: readonly Stage[]): DifferenceBound {
   const { nodes, initializers } = resolved.model.graph;
@@ -63,7 +63,9 @@ export function differenceBound(resolved: ResolvedModel, stages: readonly Stage[
   let halves = false;
   for (const [index, node] of nodes.entries()) {
     if (isRandomOperator(node, initializers))
-      return { unbounded: `${node.op} "${node.name || node.outputs[0]}" draws random numbers, others in each run` };
+      return {
+        unbounded: `${node.op} "${node.name || node.outputs[0]}" draws random numbers, so results differ from run to run`,
+      };
     const read = tensorsReadBy(node).flatMap((name) => origins.get(name) ?? []);
     const isHalf = resolved.specs.get(node.outputs[0] ?? '')?.dtype === 'float16';
     const multiplies = isHalf && tiled.has(index) && nodeMacs(resolved, node) > 0;
@@ -75,13 +77,15 @@ export function differenceBound(resolved: ResolvedModel, stages: readonly Stage[
     };
     if (read.some(({ inexact }) => inexact) && steps(resolved, node))
       return {
-        unbounded: `${node.op} "${node.name || node.outputs[0]}" rounds what tiles make otherwise in the last digits, a step at a time`,
+        unbounded: `${node.op} "${node.name || node.outputs[0]}" rounds values that differ in their last digits between tiles and the whole network`,
       };
     halves ||= isHalf && (tiled.has(index) || stages.length > 1);
     layers = Math.max(layers, origin.layers);
     for (const output of node.outputs) origins.set(output, origin);
   }
   if (layers > HALF_LAYERS)
-    return { unbounded: `tiles compute ${layers} layers in float16; up to ${HALF_LAYERS} their difference is bounded` };
+    return {
+      unbounded: `tiles compute ${layers} layers in float16; their difference is bounded for at most ${HALF_LAYERS}`,
+    };
   return { largest: halves ? HALF_BOUND : DIFFERENCE_BOUND };
 }

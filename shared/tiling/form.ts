@@ -1,14 +1,17 @@
 import type { Model } from '../onnx/model.ts';
 import type { Box, Dtype, Tensor } from '../tensor/tensor.ts';
 
-/** A region of a named tensor. `open`: all of an output whose shape only a run can tell; its box is then empty. */
+/**
+ * A region of a named tensor. `open` marks the whole of an output whose shape is unknown before a run; its box is then
+ * empty.
+ */
 export interface Region {
   readonly tensor: string;
   readonly box: Box;
   readonly open?: true;
 }
 
-/** A small extra input of a stage's model that says where a tile lies (run-time pads, crops, target shapes). */
+/** A small extra input of a stage's model that carries a tile's geometry (run-time pads, crops, target shapes). */
 export interface Feed {
   readonly name: string;
   readonly dtype: Extract<Dtype, 'int64' | 'float32' | 'float64'>;
@@ -16,12 +19,12 @@ export interface Feed {
   readonly values: readonly number[] | Float32Array;
 }
 
-/** One part of a stage: what it reads, what it makes, what it is fed besides. */
+/** One part of a stage: the regions that it reads and makes, and its extra inputs. */
 export interface PartForm {
   readonly t_id: number;
-  /** In the order of the stage's inputs; a region that a tile does not need at all is absent. */
+  /** In the order of the stage's inputs; a region that the tile does not need is absent. */
   readonly in: readonly Region[];
-  /** In the order of the stage's outputs; over all tiles they cover each output exactly once. */
+  /** In the order of the stage's outputs; together the tiles cover each output exactly once. */
   readonly out: readonly Region[];
   readonly feeds: readonly Feed[];
   /** Multiply-adds of this part, halo included. */
@@ -29,18 +32,18 @@ export interface PartForm {
 }
 
 /**
- * A stage made ready to run: one model for all its tiles and the geometry of each tile.
- * `model` does not depend on the grid (its spatial dimensions are symbolic), so another grid needs no new session.
- * The model's outputs are named as the stage's outputs and have exactly the shape of the tile's box.
+ * A compiled stage: one model for all its tiles, and the geometry of each tile. `model` does not depend on the grid
+ * (its spatial dimensions are symbolic), so another grid needs no new session. The model's outputs have the names of
+ * the stage's outputs and exactly the shape of the tile's box.
  */
 export interface StageForm {
   readonly model: Model;
   readonly parts: readonly PartForm[];
-  /** True when the result may differ from the whole network (FDSP). */
+  /** Whether the result may differ from that of the whole network (FDSP). */
   readonly approximate: boolean;
 }
 
-/** A feed as the tensor that a session takes. */
+/** An extra input as the tensor that a session takes. */
 export function feedTensor({ dtype, shape, values }: Feed): Tensor {
   const elements =
     dtype === 'int64'

@@ -1,6 +1,9 @@
 import { TesseraError } from '../errors.ts';
 
-/** A grid as the user asks for it: how many rows and columns of tiles, and their sizes in cells where they were given. */
+/**
+ * A grid as the user gives it: the numbers of rows and columns of tiles, and their sizes in cells where the user gave
+ * them.
+ */
 export interface Grid {
   readonly rows: number;
   readonly cols: number;
@@ -8,7 +11,7 @@ export interface Grid {
   readonly colSizes?: readonly number[];
 }
 
-/** More parts than this along one axis are a mistake, not a plan. */
+/** Most tiles along one axis; a larger number is a mistake. */
 const MAXIMUM_PARTS = 1024;
 
 function parseAxis(text: string, whole: string): { count: number; sizes?: readonly number[] } {
@@ -36,7 +39,10 @@ export function parseGrid(text: string): Grid {
   };
 }
 
-/** Splits `total` cells into `parts` sizes that differ by at most one, larger ones first. Throws TESSERA_PLAN_INVALID when there are fewer cells than parts. */
+/**
+ * Splits `total` cells into `parts` sizes that differ by at most one, larger ones first. Throws TESSERA_PLAN_INVALID
+ * where there are fewer cells than parts.
+ */
 export function evenSizes(total: number, parts: number): number[] {
   if (!Number.isInteger(parts) || parts < 1 || parts > total)
     throw new TesseraError('TESSERA_PLAN_INVALID', `${total} cells cannot be split into ${parts} tiles.`, {
@@ -46,7 +52,7 @@ export function evenSizes(total: number, parts: number): number[] {
   return Array.from({ length: parts }, (_, i) => small + (i < total % parts ? 1 : 0));
 }
 
-/** Where tiles of these sizes begin and end: `[0, s0, s0 + s1, ...]`. */
+/** Begins and ends of tiles of these sizes: `[0, s0, s0 + s1, ...]`. */
 export function boundaries(sizes: readonly number[]): number[] {
   const ends = [0];
   for (const size of sizes) ends.push(ends[ends.length - 1]! + size);
@@ -64,7 +70,10 @@ export function checkSizes(sizes: readonly number[], total: number, what: 'rows'
   );
 }
 
-/** Sizes of a grid over `tensor`, of `height` x `width` cells: those that were given, else even ones. Throws TESSERA_PLAN_INVALID where they do not fit. */
+/**
+ * Tile sizes of a grid over `tensor`, which has `height` x `width` cells: the user's sizes, else even ones. Throws
+ * TESSERA_PLAN_INVALID where they do not fit.
+ */
 export function gridSizes(
   grid: Grid,
   height: number,

@@ -18,7 +18,9 @@ import type { Segment } from './segment.ts';
 import { localIndices, tapsMatrix } from './taps.ts';
 import { GEOMETRY } from './tile-model-builder.ts';
 
-/** Pads of an adjustment for one tile, as ONNX' Pad takes them: [before per axis, after per axis]; negative ones crop. */
+/**
+ * Pads of an adjustment for one tile, as ONNX' Pad takes them: [before per axis, after per axis]. Negative ones crop.
+ */
 function padsOf({ layout, rank, from, to }: Adjustment, ranges: RangesByAxis, row: number, col: number): number[] {
   const pads = new Array<number>(2 * rank).fill(0);
   for (const axis of AXES) {
@@ -39,7 +41,7 @@ function shapeOf(slot: GeometrySlot & { kind: 'shape' }, ranges: RangesByAxis, r
   return slot.dims.map((dim) => (dim === 'h' ? rows : dim === 'w' ? cols : dim === 'hw' ? rows * cols : dim));
 }
 
-/** Positions and matrices of the sampled axes: per axis and band, the same for all tiles of the band. */
+/** Positions and matrices of the resampled axes, per axis and band; all tiles of a band share them. */
 function sampleFeeds({ samples }: HaloModel, ranges: RangesByAxis): Readonly<Record<Axis, readonly Feed[][]>> {
   const bandsOf = (axis: Axis, count: number) =>
     Array.from({ length: count }, (_, k) =>
@@ -73,7 +75,9 @@ function feedsOf(form: HaloModel, ranges: RangesByAxis, row: number, col: number
   return feeds;
 }
 
-/** Shares of each node's output that bands make: multiply-adds of a tile are those of the whole times both shares. */
+/**
+ * Multiply-adds of a tile: those of each node, times the share of its rows and of its columns that the tile computes.
+ */
 function macsOf(segment: Segment, ranges: RangesByAxis): (row: number, col: number) => number {
   const costs = segment.nodes.flatMap(({ node, rule }, index) => {
     const macs = nodeMacs(segment.resolved, node);
@@ -88,14 +92,14 @@ function macsOf(segment: Segment, ranges: RangesByAxis): (row: number, col: numb
     Math.round(costs.reduce((sum, { macs, share }) => sum + macs * share('h', row) * share('w', col), 0));
 }
 
-/** What each tile of a grid costs, halo included; row by row. */
+/** Cost of each tile of a grid, halo included, row by row. */
 export interface HaloCosts {
   readonly macs: readonly number[];
-  /** Bytes of the regions that the tile reads. */
+  /** Bytes of the regions that each tile reads. */
   readonly bytesIn: readonly number[];
 }
 
-/** The costs of a grid's tiles, without making their model. */
+/** The costs of a grid's tiles, computed without building their model. */
 export function haloCosts(segment: Segment, rows: readonly number[], cols: readonly number[]): HaloCosts {
   const walked = (axis: Axis, sizes: readonly number[]): GridRanges => {
     const { wanted } = gridBands(segment, axis, sizes);
@@ -117,12 +121,15 @@ export function haloCosts(segment: Segment, rows: readonly number[], cols: reado
   return { macs: each(macs), bytesIn: each(bytesIn) };
 }
 
-/** Multiply-adds of each tile of a grid, halo included, without making the model; row by row. */
+/** Multiply-adds of each tile of a grid, halo included, row by row; computed without building the model. */
 export function haloMacs(segment: Segment, rows: readonly number[], cols: readonly number[]): readonly number[] {
   return haloCosts(segment, rows, cols).macs;
 }
 
-/** A band that needs a crop where the model has none would compute wrong cells: a fault of ours, found before anything runs. */
+/**
+ * Checks that no band needs a crop where the model has none. Such a band would compute wrong cells, so this is a fault
+ * of Tessera.
+ */
 function checkUntouched(form: HaloModel, ranges: RangesByAxis): void {
   for (const adjustment of form.untouched)
     for (const axis of AXES)
@@ -132,7 +139,10 @@ function checkUntouched(form: HaloModel, ranges: RangesByAxis): void {
         });
 }
 
-/** A stage of tiles that together equal the whole network (reverse tile calculation). `rows` and `cols` add up to the reference output's size. */
+/**
+ * Compiles a stage of tiles with halos: their results equal those of the whole network (reverse tile calculation).
+ * `rows` and `cols` add up to the size of the reference output.
+ */
 export function haloForm(segment: Segment, rows: readonly number[], cols: readonly number[]): StageForm {
   const form = haloModel(segment);
   const bands = { h: gridBands(segment, 'h', rows), w: gridBands(segment, 'w', cols) };
@@ -152,7 +162,8 @@ export function haloForm(segment: Segment, rows: readonly number[], cols: readon
         const layout = segment.layouts.get(tensor)!;
         return { tensor, box: tileBox(specs.get(tensor)!.shape, layout, { h: of('h'), w: of('w') }, row, col) };
       };
-      // An output with fewer cells than bands is not every tile's to give; one that lacks an axis is one band's.
+      // An output with fewer cells than bands comes from some of the tiles only; one without an axis comes from one
+      // band along it.
       const gives = (tensor: string, axis: Axis, k: number): boolean => {
         const { lo, hi } = bands[axis].given.get(tensor)!;
         return lo[k]! < hi[k]!;

@@ -9,15 +9,18 @@ import type { Segment } from './segment.ts';
 import type { Taps } from './taps.ts';
 import { newNode, TileModelBuilder } from './tile-model-builder.ts';
 
-/** What is known of all bands of an axis: its ranges, and the outputs' ranges that it began with. */
+/** Ranges of all bands along an axis, with the outputs' ranges that they were computed from. */
 export interface GridRanges extends AxisRanges {
   readonly wanted: ReadonlyMap<string, Ranges>;
 }
 
-/** The ranges of both axes. */
+/** Ranges of all bands, by axis. */
 export type RangesByAxis = Readonly<Record<Axis, GridRanges>>;
 
-/** A place where a run holds other cells of a tensor than the next operator is to be given. */
+/**
+ * A point of the graph where the cells that a tensor has differ from the cells that the next operator needs: a Pad pads
+ * or crops there.
+ */
 export interface Adjustment {
   readonly layout: Layout;
   readonly rank: number;
@@ -25,12 +28,14 @@ export interface Adjustment {
   readonly to: (along: GridRanges) => Ranges;
 }
 
-/** A part of the geometry vector: pads of an adjustment, or the target shape of a Reshape whose input `node` makes. */
+/**
+ * A part of the geometry vector: the pads of an adjustment, or the target shape of a Reshape whose input `node` makes.
+ */
 export type GeometrySlot =
   | { readonly kind: 'adjustment'; readonly adjustment: Adjustment }
   | { readonly kind: 'shape'; readonly node: number; readonly dims: readonly (number | Axis | 'hw')[] };
 
-/** A vector of factors along an axis that each tile feeds (see AveragePool). */
+/** A vector of factors along an axis that each tile is fed (see AveragePool). */
 export interface CountFeed {
   readonly name: string;
   readonly dtype: 'float32' | 'float64';
@@ -40,7 +45,7 @@ export interface CountFeed {
   readonly factors: readonly number[];
 }
 
-/** What says where an axis' cells come from (see Taps): positions for a Gather, or a matrix on one side of a MatMul. */
+/** The extra input that resamples an axis (see Taps): positions for a Gather, or a matrix for one side of a MatMul. */
 export interface SampleFeed {
   readonly name: string;
   readonly axis: Axis;
@@ -49,13 +54,13 @@ export interface SampleFeed {
   readonly by: 'positions' | 'left' | 'right';
 }
 
-/** The model of all tiles of a segment with halo, and what a tile has to feed it. */
+/** The model of all halo tiles of a segment, and the geometry that each tile is fed. */
 export interface HaloModel {
   readonly model: Model;
   readonly slots: readonly GeometrySlot[];
   readonly counts: readonly CountFeed[];
   readonly samples: readonly SampleFeed[];
-  /** Edges at which nothing was inserted, because no band of any grid needs it. */
+  /** Adjustments that the model leaves out, because no band of any grid needs them. */
   readonly untouched: readonly Adjustment[];
   readonly alignment: Readonly<Record<Axis, readonly boolean[]>>;
 }
@@ -63,12 +68,12 @@ export interface HaloModel {
 interface Adjusted {
   readonly adjustment: Adjustment;
   readonly fill: number;
-  /** The DequantizeLinear whose codes it is made of again. */
+  /** The DequantizeLinear that made the tensor, where the adjusted tensor is quantised and dequantised again. */
   readonly codes: GraphNode | undefined;
   readonly name: string;
 }
 
-/** Puts the nodes of a segment together; one instance makes one model. */
+/** Builds the model of a segment; one instance builds one model. */
 class HaloBuilder {
   readonly #segment: Segment;
   readonly #builder: TileModelBuilder;
@@ -79,7 +84,7 @@ class HaloBuilder {
   readonly #untouched: Adjustment[] = [];
   readonly #adjusted = new Map<string, Adjusted[]>();
   readonly #makers: ReadonlyMap<string, GraphNode>;
-  /** Names that tensors go by where the segment's own name is kept for what is cropped. */
+  /** New names of tensors whose own name goes to the cropped tensor. */
   readonly #renamed = new Map<string, string>();
 
   constructor(segment: Segment, ranges: RangesByAxis) {
@@ -120,7 +125,7 @@ class HaloBuilder {
     );
     const counts = this.#factor(index, rule);
     const dtype = this.#dtype(node.outputs[0]!);
-    // A half averaged and multiplied as such would be rounded twice; the network rounds once.
+    // In float16 the average and the product would each be rounded; the network rounds once.
     const widened = counts !== undefined && dtype === 'float16';
     if (widened) inputs[0] = this.#builder.cast(inputs[0]!, 'float32');
     const rewritten = this.#rewritten(index, node, inputs, rule.rewrite ?? {});
@@ -137,7 +142,7 @@ class HaloBuilder {
     if (trimmed !== undefined) this.#pad(outputs[0]!, made, trimmed, 0, node.outputs[0]!);
   }
 
-  /** The input of a node as it has to be given: the tensor itself, or cropped and padded. */
+  /** The input of a node with the cells that the node needs: the tensor itself, or cropped and padded. */
   #operand(index: number, input: number, name: string, rule: NodeRule): string {
     const adjustment = this.#adjustment(name, (along) => along.given[index]![input]!, rule.inputs[input]!.layout);
     if (!this.#differs(adjustment)) {
@@ -146,7 +151,7 @@ class HaloBuilder {
     }
     const fill = rule.inputs[input]!.fill ?? 0;
     const used = this.#pads(adjustment) ? fill : 0;
-    // Of what pads, 0 is a code, and the lowest code loses against every other one in a maximum.
+    // Padding with 0 is a code too; in a maximum the lowest code loses against every other.
     const isCode = used === 0 || this.#segment.nodes[index]!.node.op === 'MaxPool';
     const codes = isCode ? this.#quantizedBy(name) : undefined;
     const known = this.#adjusted.get(name) ?? [];
@@ -161,8 +166,9 @@ class HaloBuilder {
   }
 
   /**
-   * The DequantizeLinear that makes a tensor, where it has one scale and codes of a byte, which come back exactly. The runtime computes with codes only where it finds
-   * QuantizeLinear and DequantizeLinear next to each other before an operator; with numbers it makes other codes.
+   * The DequantizeLinear that makes a tensor, if it has one scale and byte codes, which can be restored exactly. The
+   * runtime computes with codes only where QuantizeLinear and DequantizeLinear stand next to each other before an
+   * operator; with floats it would make other codes.
    */
   #quantizedBy(name: string): GraphNode | undefined {
     const maker = this.#makers.get(name);
@@ -179,22 +185,22 @@ class HaloBuilder {
   }
 
   /**
-   * An input after its axes were sampled. Copies are one Gather, exact for every type. Weighted sums are one product with
-   * the matrix of the weights: on tiles' sides it costs a third to an eighth of gathering, multiplying and adding
-   * (measured, 28 to 256 cells), because a Gather along columns moves single numbers.
-   * The price: a NaN or an infinity spreads along its row and column of the tile, where the network kept it to the cells
-   * that it reaches.
+   * An input with its axes resampled. Copies are one Gather, exact for every type. Weighted sums are one product with
+   * the matrix of the weights: for the sizes of tiles it costs a third to an eighth of gathering, multiplying and
+   * adding (measured, 28 to 256 cells), because a Gather along columns moves single numbers. The price: a NaN or an
+   * infinity spreads along its row and column of the tile, where the network confines it to the cells that depend on
+   * it.
    */
-  #sampled(index: number, reach: InputRule, operand: string): string {
+  #sampled(index: number, input: InputRule, operand: string): string {
     let name = operand;
     for (const axis of ['w', 'h'] as const) {
-      const { taps } = reach[axis];
+      const { taps } = input[axis];
       if (taps === undefined) continue;
       const by = taps.weights === undefined ? 'positions' : axis === 'w' ? 'right' : 'left';
       const made = this.#builder.fresh('sampled');
       const feed =
         by === 'positions'
-          ? this.#builder.gather(name, made, reach.layout[axis])
+          ? this.#builder.gather(name, made, input.layout[axis])
           : this.#builder.multiply(name, made, by);
       this.#samples.push({ name: feed, axis, node: index, taps, by });
       name = made;
@@ -231,7 +237,7 @@ class HaloBuilder {
     return AXES.some((axis) => !sameRanges(adjustment.from(this.#ranges[axis]), adjustment.to(this.#ranges[axis])));
   }
 
-  /** Whether an adjustment ever adds cells, so that the fill matters. */
+  /** Whether an adjustment ever adds cells, so that the fill value matters. */
   #pads(adjustment: Adjustment): boolean {
     return AXES.some((axis) => {
       const from = adjustment.from(this.#ranges[axis]);
@@ -289,9 +295,9 @@ class HaloBuilder {
 }
 
 /**
- * Makes the one model that runs every tile of every grid of a segment. Pads of the network become Pad nodes with
- * run-time pads, and where an operator needs less than what a branch has made the same Pad crops; neither is inserted
- * where no band of any grid can need it.
+ * Builds the one model that runs every tile of every grid of a segment. The network's pads become Pad nodes with
+ * run-time pads; where an operator needs fewer cells than a branch made, such a Pad crops. Neither is inserted where no
+ * band of any grid can need it.
  */
 export function haloModel(segment: Segment): HaloModel {
   const walked = (axis: Axis): GridRanges => {

@@ -3,16 +3,16 @@ import type { GraphNode, ResolvedModel } from '../onnx/model.ts';
 import { numbersOf } from '../onnx/values.ts';
 import type { Layout } from './layout.ts';
 
-/** Operators that say where channels and space lie: batch, channels, then the spatial axes. */
+/** Operators that define the layout: batch, channels, then the spatial axes. */
 const CHANNELS_FIRST = new Set(
   `Conv ConvInteger QLinearConv ConvTranspose MaxPool AveragePool LpPool GlobalAveragePool GlobalMaxPool
   BatchNormalization InstanceNormalization DepthToSpace SpaceToDepth`.split(/\s+/),
 );
 
-/** How many operators to look through; preparation in front of a network has a handful. */
+/** Most operators to look through; preprocessing in front of a network has a handful. */
 const LOOK_AHEAD = 64;
 
-/** Where each axis of the operator's first input goes, or undefined where that is not plain to see. */
+/** The output axis of each axis of the operator's first input, or undefined where that cannot be told. */
 function follow(
   node: GraphNode,
   rank: number,
@@ -32,7 +32,10 @@ function follow(
   return ['Reshape', 'Flatten', 'Squeeze', 'MatMul', 'Gemm'].includes(node.op) ? undefined : same;
 }
 
-/** Rows and columns of an input of rank `rank` by custom: the last two axes of pictures, the last one of series. */
+/**
+ * The customary layout of an input of rank `rank`: rows and columns are the last two axes of pictures; series have
+ * columns only.
+ */
 function customary(shape: readonly number[]): Layout {
   const rank = shape.length;
   const h = rank >= 4 ? rank - 2 : -1;
@@ -41,13 +44,14 @@ function customary(shape: readonly number[]): Layout {
 }
 
 /**
- * Where a tensor keeps its rows and columns, from the first operator behind it that tells (a convolution's axes are
- * [n, c, h, w] or [n, c, w]), looking through transpositions; by custom where none does. Undefined without a known shape.
+ * The layout of a tensor, inferred from the first operator behind it that defines one (a convolution's axes are [n, c,
+ * h, w] or [n, c, w]), looking through transpositions; the customary layout where none does. Undefined for a tensor of
+ * unknown shape.
  */
 export function inferLayout(resolved: ResolvedModel, tensor: string): Layout | undefined {
   const shape = resolved.specs.get(tensor)?.shape;
   if (shape === undefined) return undefined;
-  // Per tensor: for each of its axes, the axis of the tensor asked about (-1: none).
+  // Per tensor, for each of its axes: the axis of the original tensor (-1: none).
   const origins = new Map([[tensor, shape.map((_, i) => i)]]);
   const constant = (name: string) => {
     const value = resolved.model.graph.initializers.get(name);
@@ -66,7 +70,7 @@ export function inferLayout(resolved: ResolvedModel, tensor: string): Layout | u
     const places = follow(node, origin.length, constant);
     const rank = resolved.specs.get(node.outputs[0] ?? '')?.shape.length;
     if (places === undefined || rank === undefined) continue;
-    // A list of indices keeps the axes (a change of colour order does); any other Gather adds or takes some away.
+    // A Gather by a list of indices keeps the axes (a change of colour order does); any other adds or removes some.
     if (node.op === 'Gather' && rank !== origin.length) continue;
     const next = new Array<number>(rank).fill(-1);
     places.forEach((to, from) => {

@@ -4,22 +4,25 @@ import type { Attribute, GraphNode, Initializer, Model, ValueInfo } from '../onn
 import { constantTensor } from '../onnx/values.ts';
 import { newNode } from './tile-model-builder.ts';
 
-/** The input or output of a stage's model that takes a tensor as codes (uint8), in place of its values. */
+/** Name of the model input or output that carries a tensor's quantised codes (uint8) in place of its values. */
 export function codesTensor(tensor: string): string {
   return `tessera_codes/${tensor}`;
 }
 
-/** Operators whose quantisation is not in the default domain before this version; the runtime then has its own. */
+/**
+ * Below this operator-set version quantisation is not in the default domain, and the runtime's own operators are used.
+ */
 const QUANTISING_OPSET = 10;
-/** Clip's bounds are inputs from here on. */
+/** From this version on Clip's bounds are inputs. */
 const CLIP_INPUTS_OPSET = 11;
 const RUNTIME_DOMAIN = 'com.microsoft';
 
 /**
- * Makes a stage's model take and give codes: quantising by the runtime costs 0.02 to 0.07 ns a value, in JavaScript 1.6
- * (docs/decisions/0012-entropy-coder.md). Inputs begin with DequantizeLinear (and an Add where code 0 is not 0); outputs
- * end with Clip, Sub and QuantizeLinear, which rounds in float32, ties to even: a value within a millionth of a step of
- * the middle between two codes may become the other one. Tensors that the model does not take or give are left out.
+ * A stage's model that reads and returns quantised codes in place of values. Quantising in the runtime costs 0.02 to
+ * 0.07 ns a value, in JavaScript 1.6 ns (docs/decisions/0012-entropy-coder.md). Inputs get a DequantizeLinear (and an
+ * Add where code 0 does not stand for 0). Outputs get Clip, Sub and QuantizeLinear, which rounds in float32, ties to
+ * even: a value within a millionth of a step of the middle between two codes may become the other code. Tensors that
+ * are neither inputs nor outputs of the model are ignored.
  */
 export function withQuantisedIo(
   model: Model,

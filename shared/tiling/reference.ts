@@ -3,12 +3,12 @@ import { difference } from '../tensor/compare.ts';
 import { boxShape, byteLength, crop, paste, type Tensor, type TensorSpec } from '../tensor/tensor.ts';
 import { feedTensor, type StageForm } from './form.ts';
 
-/** Runs a model once; the runtime stays outside of this folder. */
+/** Runs a model once; the caller provides the runtime, since this folder is pure. */
 export type RunModel = (model: Model, feeds: ReadonlyMap<string, Tensor>) => Promise<ReadonlyMap<string, Tensor>>;
 
 /**
- * Runs a stage part by part in one process: crop, run, paste, as a cluster does it. `specs` gives the outputs' types.
- * Throws when a part makes another shape than its box.
+ * Runs a stage part by part in one process: crop, run, paste, as a cluster would. `specs` gives the types of the
+ * outputs. Throws where a part's output does not have the shape of its box.
  */
 export async function runStage(
   form: StageForm,
@@ -38,12 +38,12 @@ export async function runStage(
   return results;
 }
 
-/** The largest difference over tensors that should be equal, as a share of each one's range. */
+/** The largest difference between tensors of the same names, as a share of each one's range. */
 export function compareTensors(expected: ReadonlyMap<string, Tensor>, actual: ReadonlyMap<string, Tensor>): number {
   return Math.max(...[...expected].map(([name, tensor]) => difference(tensor, actual.get(name)!).largest));
 }
 
-/** Runs the same stage in two forms (whole and tiled, say) on the same inputs and compares what they make. */
+/** Runs the same stage in two forms (whole and tiled, for example) on the same inputs and compares the outputs. */
 export async function compareForms(
   expected: StageForm,
   actual: StageForm,

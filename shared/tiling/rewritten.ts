@@ -1,7 +1,7 @@
 import type { Attribute, Initializer } from '../onnx/model.ts';
 import type { Rewrite } from './rules/rule.ts';
 
-/** Inputs with some replaced by constants or left out. */
+/** A node's inputs, with some replaced by constants or removed. */
 export function replacedInputs(
   inputs: readonly string[],
   constants: Rewrite['constants'],
@@ -17,7 +17,7 @@ export function replacedInputs(
   return result;
 }
 
-/** Attributes with some changed or left out. */
+/** A node's attributes, with some changed or removed. */
 export function changedAttributes(
   attributes: ReadonlyMap<string, Attribute>,
   changes: Rewrite['attributes'],

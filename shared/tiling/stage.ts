@@ -10,13 +10,16 @@ import { haloForm } from './halo-form.ts';
 import { tileSegment } from './segment.ts';
 import { zeroForm } from './zero-form.ts';
 
-/** A stage that is not cut: one part, whose model is the extracted segment. Its outputs may have shapes that only a run tells. */
+/**
+ * Compiles a stage that is not split: one part, whose model is the extracted segment. The shape of its outputs may be
+ * unknown before a run.
+ */
 function wholeForm(resolved: ResolvedModel, { inputs, outputs }: Stage): StageForm {
   const segment = extractSegment(resolved, inputs, outputs);
   const region = (tensor: string): Region => {
     const spec = resolved.specs.get(tensor);
     if (spec === undefined)
-      throw new TesseraError('TESSERA_PLAN_INVALID', `the shape of "${tensor}" is not known before a run`, {
+      throw new TesseraError('TESSERA_PLAN_INVALID', `the shape of "${tensor}" is unknown before a run`, {
         hint: 'Give the input shape with --input-shape, or cut elsewhere.',
       });
     return { tensor, box: wholeBox(spec.shape) };
@@ -29,9 +32,9 @@ function wholeForm(resolved: ResolvedModel, { inputs, outputs }: Stage): StageFo
 }
 
 /**
- * Makes a stage of a plan ready to run: central takes the geometry, nodes the model. The same stage and model give the
- * same result everywhere, and `model` is the same for every grid. Throws TESSERA_PLAN_INVALID where the stage does not
- * fit the model, with the operator and the reason.
+ * Compiles a stage of a plan: central uses the geometry, nodes use the model. The same stage and network give the same
+ * result everywhere, and `model` is the same for every grid. Throws TESSERA_PLAN_INVALID, naming the operator and the
+ * reason, where the stage does not fit the network.
  */
 export function buildStage(resolved: ResolvedModel, stage: Stage): StageForm {
   const { split } = stage;

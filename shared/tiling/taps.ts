@@ -1,11 +1,11 @@
 import type { ReceptiveField } from './receptive-field.ts';
 
 /**
- * Where the cells of an axis come from when no window that moves with the tile describes it:
+ * The sources of an axis' cells, for resampling that no sliding window describes:
  *
  *     output[i] = sum over t of weights[t][i] input[sources[t][i]]
  *
- * Every output cell is listed, so any sampling can be written down. Without weights there is one source per cell, and it
+ * Every output cell is listed, so any resampling can be expressed. Without weights there is one source per cell, and it
  * is copied.
  */
 export interface Taps {
@@ -14,10 +14,11 @@ export interface Taps {
 }
 
 /**
- * The reach of an axis that is sampled by `taps`. What output cells [a, b) need begins at the lowest source of cells from
- * a on and ends after the highest source of cells before b: exactly the sources' hull where they rise with the cell, and
- * where they turn back (mirrored borders) a hull whose ends still depend on one end of the band each (see everyBand).
- * `cells` are those of the input, `perCell` says how many of them one output cell stands for.
+ * The receptive field of an axis that is resampled by `taps`. The input cells of the output cells [a, b) begin at the
+ * lowest source of the cells from a on, and end after the highest source of the cells before b. Where sources rise with
+ * the cell this is exact. Where they turn back (mirrored borders) it is a superset, of which each end still depends on
+ * one end of the band only (see everyBand). `cells` counts the input's cells; `perCell` is the number of them per
+ * output cell.
  */
 export function tapsField(
   taps: Taps,
@@ -41,14 +42,14 @@ export function tapsField(
   return { ...perCell, lo: 0, hi: 0, beyond: 'clip', taps: { ...taps, lows, highs }, alone };
 }
 
-/** Positions of the sources of the output cells [from, to), counted from the input cell `origin`; for taps without weights. */
+/** Sources of the output cells [from, to), counted from the input cell `origin`; for taps without weights. */
 export function localIndices({ sources }: Taps, from: number, to: number, origin: number): number[] {
   return Array.from(sources[0]!.subarray(from, to), (source) => source - origin);
 }
 
 /**
- * The matrix that makes the output cells [from, to) of the input cells [start, end), as `[to - from, end - start]`, or
- * transposed for use from the right.
+ * The matrix that computes the output cells [from, to) from the input cells [start, end), as `[to - from, end -
+ * start]`, or transposed for multiplying from the right.
  */
 export function tapsMatrix(
   { sources, weights }: Taps,

@@ -7,10 +7,12 @@ import type { Feed } from './form.ts';
 import type { Layout } from './layout.ts';
 import type { Segment } from './segment.ts';
 
-/** Name of the input that takes all whole numbers of a tile's geometry: int64, one after another. */
+/** Name of the input that takes all integers of a tile's geometry: int64, concatenated. */
 export const GEOMETRY = 'tessera_geometry';
 
-/** Element types that the runtime's Pad takes as they are, with the version from which on; others are cast. */
+/**
+ * Element types that the runtime's Pad accepts, with the first operator-set version that does; other types are cast.
+ */
 const PADDED_SINCE: Partial<Record<Dtype, number>> = {
   float32: 0,
   float64: 11,
@@ -23,7 +25,9 @@ const PADDED_SINCE: Partial<Record<Dtype, number>> = {
   bool: 13,
 };
 
-/** Whether tiles of a type can be cropped and padded without loss: as they are, or as float32 where that holds them. */
+/**
+ * Whether tiles of an element type can be cropped and padded without loss: directly, or as float32 where that is exact.
+ */
 export function canPad(dtype: Dtype, opset: number): boolean {
   const since = PADDED_SINCE[dtype];
   return (
@@ -31,7 +35,7 @@ export function canPad(dtype: Dtype, opset: number): boolean {
   );
 }
 
-/** A new node, unnamed as names of nodes have to differ; `attributes` by name. */
+/** Makes a node without a name (names of nodes have to differ). */
 export function newNode(
   op: string,
   inputs: readonly string[],
@@ -44,7 +48,7 @@ export function newNode(
 
 /**
  * Builds the model of a stage's tiles: nodes in order, constants, and the inputs that carry a tile's geometry.
- * Pieces of the geometry are handed out by `geometry`, in the order in which a tile has to feed them.
+ * `geometry` allocates parts of the geometry vector, in the order in which each tile feeds them.
  */
 export class TileModelBuilder {
   readonly #segment: Segment;
@@ -67,7 +71,7 @@ export class TileModelBuilder {
     return opsets.get('') ?? opsets.get('ai.onnx') ?? 1;
   }
 
-  /** A tensor name that nobody has. */
+  /** A tensor name that is not in use. */
   fresh(what: string): string {
     for (;;) {
       const name = `tessera_${what}_${this.#count++}`;
@@ -85,7 +89,7 @@ export class TileModelBuilder {
     return name;
   }
 
-  /** A vector of `width` whole numbers that each tile feeds. */
+  /** A vector of `width` integers that each tile feeds. */
   geometry(width: number): string {
     const name = this.fresh('geometry');
     this.#slots.push({ name, width });
@@ -101,7 +105,7 @@ export class TileModelBuilder {
     );
   }
 
-  /** Picks cells along an axis by positions that each tile feeds; returns the name of that int64 vector. */
+  /** Selects cells along an axis by positions that each tile feeds; returns the name of that int64 input. */
   gather(input: string, output: string, dim: number): string {
     const indices = this.#feed('source', 'int64', ['size']);
     this.add(newNode('Gather', [input, indices], [output], { axis: { kind: 'int', value: dim } }));
@@ -109,8 +113,8 @@ export class TileModelBuilder {
   }
 
   /**
-   * Multiplies by a float32 matrix that each tile feeds: `[given, made]` from the right, which acts on the last axis, or
-   * `[made, given]` from the left, which acts on the last but one. Returns the matrix' name.
+   * Multiplies by a float32 matrix that each tile feeds: `[given, made]` from the right, which acts on the last axis,
+   * or `[made, given]` from the left, which acts on the last but one. Returns the name of the matrix.
    */
   multiply(input: string, output: string, side: 'left' | 'right'): string {
     const matrix = this.#feed('matrix', 'float32', ['rows', 'cols']);
@@ -126,8 +130,9 @@ export class TileModelBuilder {
   }
 
   /**
-   * Pads (positive) and crops (negative) by numbers that are known at run time, all in one Pad. Before version 11 the
-   * runtime's own Pad of the same form serves, which knows float32 only: rules let nothing pass that float32 would round.
+   * Pads (positive numbers) and crops (negative ones) by run-time values, all in one Pad. Before version 11 the
+   * runtime's own Pad of the same form is used. It knows float32 only, so the rules refuse tensors that float32 would
+   * round.
    */
   pad(input: string, output: string, pads: string, dtype: Dtype, fill: number): void {
     const old = this.opset < 11;
@@ -142,7 +147,7 @@ export class TileModelBuilder {
     if (!castless) this.cast(padded, dtype, output);
   }
 
-  /** Numbers that stand for codes as codes and back, by the parameters of the DequantizeLinear that made them. */
+  /** Quantises and dequantises a tensor again, with the parameters of the DequantizeLinear that made it. */
   requantize(input: string, output: string, { inputs, attributes, domain }: GraphNode): void {
     const codes = this.fresh('codes');
     const parameters = inputs.slice(1);
@@ -152,8 +157,8 @@ export class TileModelBuilder {
   }
 
   /**
-   * The same values in another type. The name is the one that the runtime gives to casts of its own: those it may leave
-   * out again, so that float16 between two operators that compute in float32 is rounded as little as in the network.
+   * Casts a tensor. The name is the one that the runtime gives to its own casts, which it may remove again: so float16
+   * between two operators that compute in float32 is rounded as little as in the whole network.
    */
   cast(input: string, dtype: Dtype, output = this.fresh('cast')): string {
     const node = newNode('Cast', [input], [output], { to: { kind: 'int', value: elementNumber(dtype) } });
@@ -161,7 +166,7 @@ export class TileModelBuilder {
     return output;
   }
 
-  /** The model; its rows and columns are symbolic, so that one session runs every tile. */
+  /** Returns the model; its rows and columns are symbolic, so that one session runs every tile. */
   finish(): Model {
     const { model } = this.#segment.resolved;
     const nodes = [...this.#slicedGeometry(), ...this.#needed()];
@@ -190,7 +195,7 @@ export class TileModelBuilder {
     };
   }
 
-  /** Nodes that an output depends on: what nobody reads any more would keep the runtime from fusing its neighbours. */
+  /** The nodes that an output depends on; unread nodes would keep the runtime from fusing their neighbours. */
   #needed(): GraphNode[] {
     const read = new Set(this.#segment.outputs);
     const kept = this.#nodes.toReversed().filter((node) => {

@@ -7,22 +7,25 @@ import type { Layout } from './layout.ts';
 import { isObstacle, type NodeRule, type NodeView, type Obstacle } from './rules/rule.ts';
 import { ruleFor } from './rules/table.ts';
 
-/** A node at which tiling ends, and why; `reason` reads on after the operator: "GlobalAveragePool needs the whole map". */
+/**
+ * A node at which tiling ends. `reason` continues a sentence that begins with the operator: "GlobalAveragePool needs
+ * the whole map".
+ */
 export interface Stop {
   /** Index in the graph's nodes. */
   readonly node: number;
   readonly name: string;
   readonly op: string;
   readonly reason: string;
-  /** True when the operator itself could be tiled, but reads what comes from behind another stop. */
+  /** Whether the operator itself could be tiled but depends on another node that cannot. */
   readonly waits: boolean;
 }
 
-/** What can be tiled spatially from some inputs on. */
+/** The part of a graph that can be tiled spatially, starting at some tensors. */
 export interface Tileable {
   /** Indices of tileable nodes, in order. */
   readonly nodes: readonly number[];
-  /** Where tiling ends, in order. */
+  /** The nodes at which tiling ends, in order. */
   readonly stops: readonly Stop[];
   readonly rules: ReadonlyMap<number, NodeRule>;
   /** Layout of every tensor that tiles can read or make. */
@@ -31,15 +34,15 @@ export interface Tileable {
   readonly constants: ReadonlySet<number>;
 }
 
-/** Who makes and who reads each tensor that a node makes. */
+/** Maker and readers of each tensor. */
 type Wiring = ReadonlyMap<string, { readonly maker?: GraphNode; readonly readers: readonly GraphNode[] }>;
 
-/** Small constants are read; nothing that decides on geometry is larger. */
+/** Most elements of a constant whose values are read; constants that define geometry are smaller. */
 const MAXIMUM_VALUES = 4096;
 
 /**
- * Follows the graph from `inputs` on and finds every node whose output tiles can make from tiles of its inputs, whatever
- * the grid. `within` limits the walk to some nodes. Inputs of unknown shape are left out.
+ * Follows the graph from `inputs` and finds every node whose output tiles can make from tiles of its inputs, for any
+ * grid. `within` restricts the search to some nodes. Inputs of unknown shape are ignored.
  */
 export function findTileable(
   resolved: ResolvedModel,
@@ -97,7 +100,7 @@ export function findTileable(
   return { nodes: [...rules.keys()], stops, rules, layouts, constants };
 }
 
-/** How a node whose inputs are all at hand is tiled, or why not. */
+/** The rule for tiling a node whose inputs can all be tiled, or the reason why it has none. */
 function rulingOf(
   resolved: ResolvedModel,
   node: GraphNode,

@@ -12,7 +12,7 @@ import type { NodeRule } from './rules/rule.ts';
 import { area, type Segment } from './segment.ts';
 import { GEOMETRY, TileModelBuilder } from './tile-model-builder.ts';
 
-/** Cells of a tensor that stand for one cell of the reference output: the strides between them, multiplied. */
+/** Cells of each tensor per cell of the reference output: the product of the strides between them. */
 function densities(segment: Segment, axis: Axis): Map<string, number> {
   const known = new Map([[segment.reference, 1]]);
   const learn = (name: string, density: number): boolean => {
@@ -20,7 +20,8 @@ function densities(segment: Segment, axis: Axis): Map<string, number> {
     known.set(name, density);
     return true;
   };
-  // Back from the reference; then, through what was found, forth to other outputs, and again while anything is new.
+  // Follow the graph backwards from the reference, then forwards from the tensors found to other outputs, until nothing
+  // new is found.
   for (let isNew = true; isNew; ) {
     isNew = false;
     for (const forth of [false, true]) {
@@ -39,10 +40,10 @@ function densities(segment: Segment, axis: Axis): Map<string, number> {
   return known;
 }
 
-/** Cells that each tensor has when a tile is run alone, or the place where the tile falls apart. */
+/** Number of cells of each tensor when a tile is run alone, or the reason why the tile cannot be. */
 type Alone = { readonly sizes: ReadonlyMap<string, number> } | { readonly fault: string };
 
-/** Sizes along one axis of a tile that is run alone; every operator pads the tile's own edges. */
+/** Sizes along one axis of a tile that is run alone: every operator pads at the tile's own edges. */
 function runAlone(segment: Segment, axis: Axis, inputs: ReadonlyMap<string, number>): Alone {
   const sizes = new Map(inputs);
   for (const { node, rule } of segment.nodes) {
@@ -67,7 +68,7 @@ interface ZeroAxis {
   readonly alone: readonly ReadonlyMap<string, number>[];
 }
 
-/** Ranges of every input and output for bands of these sizes; the last band takes what is left over at the end. */
+/** Ranges of every input and output for bands of these sizes; the last band takes the cells left over at the end. */
 function zeroRanges(segment: Segment, axis: Axis, sizes: readonly number[]): Map<string, Ranges> | { fault: string } {
   const density = densities(segment, axis);
   const ends = boundaries(sizes);
@@ -109,7 +110,7 @@ function tryAxis(segment: Segment, axis: Axis, sizes: readonly number[]): ZeroAx
   return { ranges, alone };
 }
 
-/** Sizes that a tile in the middle of the map may have, found by trying them; for the hint. */
+/** Sizes that a tile in the middle of the map can have, found by trying them; for the hint. */
 function possibleSizes(segment: Segment, axis: Axis): number[] {
   const total = cells(segment.layouts.get(segment.reference)!, axis);
   const possible: number[] = [];
@@ -127,11 +128,11 @@ function planAxis(segment: Segment, axis: Axis, sizes: readonly number[]): ZeroA
     hint:
       possible.length > 0
         ? `Tiles can end after ${possible.join(', ')} cells of "${segment.reference}"; or use halo padding.`
-        : 'This piece of the network can only be tiled with halo padding.',
+        : 'This segment of the network can only be tiled with halo padding.',
   });
 }
 
-/** The segment as it stands; only target shapes that name rows or columns, and sizes that mean a factor, are replaced. */
+/** The unchanged segment, except for target shapes that name rows or columns and sizes that mean a factor. */
 function zeroModel(segment: Segment): {
   piece: TileModelBuilder;
   shapes: { node: number; dims: readonly (number | Axis | 'hw')[] }[];
@@ -168,8 +169,9 @@ function unchanged(
 }
 
 /**
- * A stage of tiles that are each run alone, the network's own padding acting at the tile's edges (FDSP, ADCNN section
- * 3). Sides divide by the strides' product, or TESSERA_PLAN_INVALID says which sizes do.
+ * Compiles a stage of tiles that are each run alone, with the network's padding applied at the tile's own edges (FDSP,
+ * ADCNN section 3). The sides of the tiles must be multiples of the strides' product; otherwise TESSERA_PLAN_INVALID
+ * names possible sizes.
  */
 export function zeroForm(segment: Segment, rows: readonly number[], cols: readonly number[]): StageForm {
   const planned = { h: planAxis(segment, 'h', rows), w: planAxis(segment, 'w', cols) };

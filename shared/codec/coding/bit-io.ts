@@ -1,6 +1,6 @@
 import { corrupt } from '../corrupt.ts';
 
-/** Bytes that must follow the data of a `BitReader`: it reads 32 bits at a time. */
+/** Padding bytes that must follow the data of a `BitReader`, since it reads 32 bits at a time. */
 export const READ_AHEAD = 4;
 
 /** Reads fields least significant bit first. Reading past the padding throws a RangeError, which callers turn into TESSERA_CODEC. */
@@ -29,7 +29,7 @@ export class BitReader {
     return low + this.take(width - 16) * 65536;
   }
 
-  /** Demands that nothing but zero bits is left before byte `end`. */
+  /** Throws unless only zero bits are left before byte `end`. */
   finish(end: number): void {
     const left = end * 8 - this.bit;
     if (left < 0) throw corrupt('it ends early');
@@ -44,7 +44,7 @@ export class BitWriter {
   #pending = 0;
   #held = 0;
 
-  /** Goes on at `bit` of the buffer; bits before it in the same byte are kept, those after it are zero. */
+  /** Continues at `bit` of the buffer; bits before it in the same byte are kept, those after it are zero. */
   constructor(bytes: Uint8Array, bit: number) {
     this.bytes = bytes;
     this.at = bit >>> 3;

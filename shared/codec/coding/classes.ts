@@ -1,18 +1,18 @@
 /**
- * Symbols for numbers that are too many for a table: a number becomes a class and some of its lowest bits, as in a
+ * Symbols for numbers that are too many for one table: a number becomes a class and some of its lowest bits, as in a
  * floating-point number. Classes below `exact` are the numbers themselves.
  */
 
 /** Classes of codes of `bits` bits. Up to 5 bits a code is its class; above, it keeps its four highest bits. */
 export interface CodeClasses {
-  /** Classes there are. */
+  /** Number of classes. */
   readonly count: number;
   /** Class by code. */
   readonly of: Uint8Array;
-  /** Smallest code by class, and how many of its lowest bits travel beside it. */
+  /** Smallest code by class, and the number of its lowest bits that are sent beside it. */
   readonly base: Uint8Array;
   readonly extra: Uint8Array;
-  /** Context (0..7) that a class is for what follows it: small ones apart, large ones together. */
+  /** Context (0..7) that a class provides for the next symbol: small classes have one each, large ones share. */
   readonly context: Uint8Array;
   /** Whether no class has extra bits. */
   readonly exact: boolean;
@@ -31,7 +31,7 @@ function classesOf(bits: number): CodeClasses {
   for (let code = 0; code <= most; code++) {
     const width = bits <= 5 || code < 16 ? 0 : 28 - Math.clz32(code);
     const start = (code >> width) << width;
-    // The largest code stands alone: whatever is above the upper bound saturates there.
+    // The largest code has a class of its own: values above the upper bound saturate there.
     if (start === code || code === most) {
       base.push(code);
       extra.push(code === most ? 0 : width);
@@ -71,7 +71,7 @@ export function runClass(length: number): number {
   return (octave - 1) * 4 + ((length >>> (octave - 2)) & 3);
 }
 
-/** Lowest bits of a run length that travel beside its class. */
+/** Lowest bits of a run length that are sent beside its class. */
 export function runExtra(runClass: number): number {
   return runClass < EXACT_RUNS ? 0 : (runClass >> 2) - 1;
 }

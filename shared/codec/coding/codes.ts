@@ -22,13 +22,13 @@ const PACKED = 0;
 const PAIRS = 1;
 const ZEROS = 31;
 
-/** Above this share of codes that are not zero, coding them one by one is smaller, and fast enough. */
+/** Above this share of non-zero codes, coding every code is smaller and fast enough. */
 export const SPARSE_SHARE = 1 / 6;
 
-/** Sparse tiles of fewer codes are coded one by one: that is smaller, and takes little time as they are small. */
+/** Sparse tiles of fewer codes are coded code by code: the result is smaller, and small tiles take little time. */
 const LEAST_ZERO_RUNS = 4096;
 
-/** Pairs are tried up to so many codes that are not zero: with more, tables cost less than fixed fields. */
+/** Most non-zero codes for which run-length pairs are tried; with more, tables cost less than fixed fields. */
 const MAX_PAIRS = 96;
 
 const positionBuffer = scratch((n) => new Uint32Array(n));
@@ -36,10 +36,10 @@ const valueBuffer = scratch((n) => new Uint8Array(n));
 const codeBuffer = scratch((n) => new Uint8Array(n));
 const inputBuffer = scratch((n) => new Uint8Array(n));
 
-/** Codes are looked at in blocks, to stop early where they are not sparse. */
+/** Codes are scanned in blocks, to stop early where they are not sparse. */
 const BLOCK = 512;
 
-/** The codes that are not zero, or undefined where they are too many. Valid until the next call. */
+/** The non-zero codes, or undefined where there are too many. Valid until the next call. */
 function sparseOf(codes: Uint8Array, n: number): Sparse | undefined {
   const most = n * SPARSE_SHARE;
   const positions = positionBuffer(Math.floor(most) + BLOCK + 1);
@@ -53,7 +53,7 @@ function sparseOf(codes: Uint8Array, n: number): Sparse | undefined {
   return { n, count, positions, values };
 }
 
-/** Writes every position and keeps those of codes that are not zero: a branch would be mispredicted too often. */
+/** Collects the positions of non-zero codes without a branch, which would be mispredicted too often. */
 function nonZero(codes: Uint8Array, start: number, end: number, positions: Uint32Array, from: number): number {
   let count = from;
   for (let i = start; i < end; i++) {
@@ -63,13 +63,13 @@ function nonZero(codes: Uint8Array, start: number, end: number, positions: Uint3
   return count;
 }
 
-/** Encodes codes[0..n), each below 2^bits, into bytes of their own. */
+/** Encodes codes[0..n), each below 2^bits, into new bytes. */
 export function encodeCodes(codes: Uint8Array, n: number, bits: number): Uint8Array {
   const sparse = sparseOf(codes, n);
   return sparse === undefined ? encodeDense(codes, n, bits) : encodeSparse(sparse, bits, codes);
 }
 
-/** Encodes codes of which many are not zero. */
+/** Encodes codes of which many are non-zero. */
 export function encodeDense(codes: Uint8Array, n: number, bits: number): Uint8Array {
   const packed = packedLength(n, bits);
   const direct = encodeDirect(codes, n, bits, packed);
@@ -80,7 +80,7 @@ export function encodeDense(codes: Uint8Array, n: number, bits: number): Uint8Ar
   return bytes;
 }
 
-/** Encodes codes of which few are not zero; `codes`: all of them, where they are at hand. */
+/** Encodes codes of which few are non-zero; `codes` are all of them, where the caller has them. */
 export function encodeSparse(sparse: Sparse, bits: number, codes?: Uint8Array): Uint8Array {
   const { n, count } = sparse;
   if (count === 0) return Uint8Array.of(ZEROS);
@@ -88,7 +88,7 @@ export function encodeSparse(sparse: Sparse, bits: number, codes?: Uint8Array): 
   return (count <= MAX_PAIRS ? pairsOf(sparse, bits, bytes.byteLength) : undefined) ?? bytes;
 }
 
-/** A small tile code by code: that has tables at hand, while tables for zero runs would have to be sent. */
+/** Encodes a small tile code by code with a preset's tables; tables for zero runs would have to be sent. */
 function directOf(sparse: Sparse, bits: number, codes: Uint8Array = allOf(sparse)): Uint8Array {
   return encodeDense(codes, sparse.n, bits);
 }
@@ -117,7 +117,7 @@ function pairsOf({ n, count, positions, values }: Sparse, bits: number, limit: n
 export function decodeCodes(bytes: Uint8Array, n: number, bits: number): Uint8Array {
   const end = bytes.byteLength;
   if (end < 1) throw corrupt('it is empty');
-  if (end > 1 + packedLength(n, bits)) throw corrupt('it is longer than its codes without any coding');
+  if (end > 1 + packedLength(n, bits)) throw corrupt('it is longer than its codes would be unencoded');
   const reader = readerOf(bytes);
   const form = reader.take(FORM_BITS);
   try {
@@ -126,8 +126,8 @@ export function decodeCodes(bytes: Uint8Array, n: number, bits: number): Uint8Ar
         reader.finish(end);
         return new Uint8Array(n);
       case PACKED: {
-        if (reader.take(3) !== 0) throw corrupt('its header is none');
-        if (end !== 1 + packedLength(n, bits)) throw corrupt('its length is not that of its codes');
+        if (reader.take(3) !== 0) throw corrupt('its header is invalid');
+        if (end !== 1 + packedLength(n, bits)) throw corrupt('its length does not match its codes');
         const out = new Uint8Array(n);
         unpackCodes(bytes, 1, bits, out);
         return out;
@@ -158,7 +158,7 @@ export function decodeCodes(bytes: Uint8Array, n: number, bits: number): Uint8Ar
   }
 }
 
-/** A reader of bytes; the copy has the bytes behind it that the reader may look at. */
+/** A reader of bytes, copied with the padding that the reader needs. */
 function readerOf(bytes: Uint8Array): BitReader {
   const end = bytes.byteLength;
   const input = inputBuffer(end + READ_AHEAD);

@@ -9,11 +9,11 @@ import { TailWriter } from './tail-writer.ts';
 import { type DecodeTables, decodeTables, encodeTables, leastLog, MAX_LOG } from './tans.ts';
 
 /**
- * Codes one by one, each with the table of its context: how large the code before it is. The tables are a preset's, or
- * the tile's own, which are told by how they differ from a preset's. Of many codes the first half is one lane and the
- * second half the other; of few all are one lane, as each lane costs a state.
+ * Codes every code with the table of its context: how large the code before it is. The tables are a preset's, or the
+ * tile's own, which are sent as differences from a preset's. Of many codes the first half is one lane and the second
+ * half the other; few codes are one lane, since each lane costs a state.
  *
- *   direct = form:5 [preset:5 table{8}] lanes extra*      extra: lowest bits of codes whose class has some
+ *     direct = form:5 [preset:5 table{8}] lanes extra*      extra: lowest bits of codes whose class has some
  *
  * The form is OWN_FORM where the stream has its own tables, else that of its preset.
  */
@@ -23,23 +23,23 @@ export const OWN_FORM = 3;
 export const PRESET_FORM = 4;
 export const FORM_BITS = 5;
 
-/** Codes from which on there are two lanes. */
+/** Fewest codes that are split into two lanes. */
 const TWO_LANES = 1024;
-/** Codes from which on own tables pay for the time that it takes to make them; from FEW on where no preset fits. */
+/** Fewest codes for which own tables are worth the time to make them; from FEW on where no preset fits. */
 const OWN_TABLES = 8192;
 const OWN_TABLES_FEW = 1024;
-/** A preset fits if it takes at most so many times the bits of the best tables that there could be. */
+/** A preset fits if it takes at most this many times the bits of the best possible tables. */
 const FITS = 1.1;
-/** Bits that own tables take, about. */
+/** Approximate bits of own tables. */
 const OWN_TABLES_BITS = 250;
-/** Of this many codes and more only a part is counted, to choose tables by. */
+/** From this many codes on, only a sample is counted to choose the tables. */
 const COUNT_ALL = 1024;
 const COUNTED_BLOCK = 64;
-/** Prime, so that blocks do not all lie in the same rows of each channel. */
+/** Prime, so that the sampled blocks do not all lie in the same rows of each channel. */
 const COUNTED_STEP = 251;
 /** Bits of a preset's number. */
 const PRESET_BITS = 5;
-/** Room in front of the symbols for tables and header, bytes. */
+/** Bytes reserved in front of the symbols for tables and header. */
 const ROOM = 4096;
 
 const countBuffer = scratch((n) => new Int32Array(n));
@@ -53,7 +53,7 @@ function lanesOf(n: number): readonly [a: number, b: number] {
   return n < TWO_LANES ? [n, 0] : [(n + 1) >> 1, n >> 1];
 }
 
-/** Where in the tables the items of a context begin, by the code before. */
+/** Begin of a context's items in the tables, by the code before. */
 function rowsOf({ count: symbols, of, context }: CodeClasses): Uint16Array {
   return Uint16Array.from({ length: 256 }, (_, code) => context[of[code]!]! * symbols);
 }
@@ -61,7 +61,7 @@ function rowsOf({ count: symbols, of, context }: CodeClasses): Uint16Array {
 /** Rows by bits. */
 const ROWS: readonly Uint16Array[] = Array.from({ length: 9 }, (_, bits) => rowsOf(codeClasses(bits)));
 
-/** How often each item occurs; of many codes in a part of them. Returns the share that was counted, 1 or less. */
+/** Counts the items; of many codes only a sample. Returns the share that was counted, at most 1. */
 function count(codes: Uint8Array, n: number, row: Uint16Array, of: Uint8Array, counts: Int32Array): number {
   if (n < COUNT_ALL) {
     countBlock(codes, 0, n, row, of, counts);
@@ -92,12 +92,12 @@ function countBlock(
   }
 }
 
-/** The size of tables for `n` symbols each, known to both sides: larger ones fit better, and take longer to make. */
+/** Size of tables for `n` symbols each, known to both sides: larger ones fit better and take longer to make. */
 export function logFor(n: number, symbols: number): number {
   return Math.min(Math.max(29 - Math.clz32(Math.max(8, n)), leastLog(symbols)), MAX_LOG - 1);
 }
 
-/** The size of own tables of n codes: large tiles fill some contexts much more than others. */
+/** Size of own tables of n codes: large tiles fill some contexts much more than others. */
 function ownLog(n: number, symbols: number): number {
   return logFor(n >> 1, symbols);
 }
@@ -106,7 +106,7 @@ function newTables(symbols: number): LevelTable[] {
   return Array.from({ length: CONTEXTS }, () => new LevelTable(symbols));
 }
 
-/** The preset that takes the fewest bits for what was counted, and how many. */
+/** The preset that needs the fewest bits for the counted items, and that number. */
 function bestPreset(counts: Int32Array, items: number, bits: number): { index: number; needed: number } {
   const present = presentBuffer(items);
   let kinds = 0;
@@ -121,7 +121,7 @@ function bestPreset(counts: Int32Array, items: number, bits: number): { index: n
   return best;
 }
 
-/** Encodes `codes[0..n)`, n > 0; undefined where that would take about `limit` bytes or more. */
+/** Encodes `codes[0..n)`, n > 0; undefined where the result would take about `limit` bytes or more. */
 export function encodeDirect(codes: Uint8Array, n: number, bits: number, limit: number): Uint8Array | undefined {
   const classes = codeClasses(bits);
   const { count: symbols, of } = classes;
@@ -154,7 +154,7 @@ export function encodeDirect(codes: Uint8Array, n: number, bits: number, limit: 
   return output.slice(writer.at, end);
 }
 
-/** Bits that what was counted takes with the best tables that there could be, themselves left out. */
+/** Bits of the counted items with the best possible tables, without the tables themselves. */
 function conditionalEntropy(counts: Int32Array, symbols: number): number {
   let bits = 0;
   for (let row = 0; row < CONTEXTS * symbols; row += symbols) {
@@ -170,7 +170,7 @@ function conditionalEntropy(counts: Int32Array, symbols: number): number {
   return bits;
 }
 
-/** Tables for what was counted; `needed`: bits that they and it take, of which `bits` are the tables'. */
+/** Tables for the counted items; `needed`: bits of items and tables together, of which `bits` are the tables'. */
 function ownTables(
   counts: Int32Array,
   symbols: number,
@@ -203,8 +203,8 @@ function putExtra(codes: Uint8Array, n: number, { of, extra }: CodeClasses, writ
 }
 
 /**
- * Decodes out.length codes, at least one, of a stream whose form was read; it ends at byte `end`. Throws TESSERA_CODEC
- * or RangeError.
+ * Decodes out.length codes, at least one, of a stream whose form was read already and which ends at byte `end`. Throws
+ * TESSERA_CODEC or RangeError.
  */
 export function decodeDirect(reader: BitReader, end: number, bits: number, form: number, out: Uint8Array): void {
   const n = out.length;

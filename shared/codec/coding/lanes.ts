@@ -93,7 +93,7 @@ export function encodeInContext(
   putStates(writer, tables, stateA, stateB, b);
 }
 
-/** The state that the last symbol of a lane leaves behind: the first that it owns. */
+/** The state of a lane after its last symbol: the first state that the symbol owns. */
 function firstState({ states, first }: EncodeTables, item: number): number {
   return states[first[item]!]!;
 }

@@ -19,13 +19,13 @@ import type { TailWriter } from './tail-writer.ts';
  */
 export const ABSENT = 255;
 
-/** A share of 2^-12 is the least that is told apart; less is taken for that. */
+/** The least share that levels express is 2^-12; smaller ones are rounded up to it. */
 const MAX_LEVEL = 24;
 const FIRST_LEVEL = 4;
 const LEAST_SLOPE = -8;
 const MOST_SLOPE = 7;
 
-/** 2^(15 - level/2): what a level weighs. */
+/** Weight of each level: 2^(15 - level/2). */
 export const WEIGHTS = Uint16Array.from({ length: MAX_LEVEL + 1 }, (_, level) => Math.round(2 ** (15 - level / 2)));
 
 /** The level whose weight is nearest, halfway between two being the rarer one. */
@@ -67,7 +67,9 @@ function clampLevel(level: number): number {
   return level < 0 ? 0 : level > MAX_LEVEL ? MAX_LEVEL : level;
 }
 
-/** One table on its way: levels, and what the next table expects of symbols that do not occur in this one. */
+/**
+ * One table as it is sent: levels, and the levels that the next table expects of symbols that do not occur in this one.
+ */
 export class LevelTable {
   readonly levels: Uint8Array;
   /** Levels for every symbol, those of absent ones guessed. */
@@ -92,9 +94,9 @@ export class LevelTable {
 const idealBuffer = new Uint8Array(256);
 
 /**
- * Chooses the levels of symbols that occur `counts[from + s]` times; a level nearer to what is expected is taken where
- * the shorter step outweighs the worse share. With `before` every symbol gets a level. Returns the bits that the table takes, and
- * that the symbols take with it.
+ * Chooses the levels of symbols that occur `counts[from + s]` times. A level nearer to the expected one is chosen where
+ * the shorter step outweighs the worse share. With `before` every symbol gets a level. Returns the bits of the table,
+ * and those of the symbols coded with it.
  */
 export function chooseLevels(
   counts: Int32Array,
@@ -111,7 +113,7 @@ export function chooseLevels(
     total += count;
     used = s + 1;
   }
-  // A table that is told by another one's has all symbols, as counts may be those of a sample.
+  // A table that is sent as a difference lists all symbols, since the counts may be those of a sample.
   if (before !== undefined) used = symbols;
   table.used = used;
   for (let s = 0; s < used; s++) {
@@ -196,10 +198,10 @@ function bestSlope(table: LevelTable, before: LevelTable | undefined): number {
   return best;
 }
 
-/** Puts a table in front, so that `readLevels` finds it. */
+/** Writes a table in front of the stream, as `readLevels` reads it. */
 export function putLevels(writer: TailWriter, table: LevelTable, before: LevelTable | undefined): void {
   const { levels, used } = table;
-  // Fields go in front of each other, so the last symbol's is put first.
+  // Each field goes in front of the previous one, so the last symbol's is written first.
   for (let s = used - 1; s >= 0; s--) {
     const level = levels[s]!;
     if (level === ABSENT) {
@@ -268,8 +270,9 @@ function readStep(reader: BitReader): number {
 }
 
 /**
- * Frequencies that add up to `1 << log`, at least 1 for each symbol that occurs, in proportion to the levels' weights;
- * the same numbers on every machine, since all of it is whole numbers below 2^53. A table of nothing is all symbol 0.
+ * Frequencies that add up to `1 << log`, at least 1 for each symbol that occurs, in proportion to the levels' weights.
+ * The result is the same on every machine, since all numbers are integers below 2^53. An empty table gives everything
+ * to symbol 0.
  */
 export function frequenciesOf({ levels, symbols }: LevelTable, log: number, frequencies: Int32Array): void {
   const size = 1 << log;
@@ -290,7 +293,7 @@ export function frequenciesOf({ levels, symbols }: LevelTable, log: number, freq
     left -= frequency;
     if (frequency > frequencies[largest]!) largest = s;
   }
-  // What rounding left over goes to the largest, or bit by bit where that would change it by much.
+  // The rounding remainder goes to the largest frequency, or is spread where it would change that one much.
   if (Math.abs(left) * 16 <= frequencies[largest]!) {
     frequencies[largest]! += left;
     return;

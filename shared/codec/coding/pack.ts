@@ -29,7 +29,7 @@ export function packCodes(codes: Uint8Array, n: number, bits: number, out: Uint8
 /** Unpacks out.length codes from bytes[from..], which must end with them. Throws TESSERA_CODEC. */
 export function unpackCodes(bytes: Uint8Array, from: number, bits: number, out: Uint8Array): void {
   const n = out.length;
-  if (bytes.byteLength - from !== packedLength(n, bits)) throw corrupt('its length is not that of its codes');
+  if (bytes.byteLength - from !== packedLength(n, bits)) throw corrupt('its length does not match its codes');
   if (bits === 8) {
     out.set(bytes.subarray(from));
     return;

@@ -3,13 +3,13 @@ import { frequenciesOf, LevelTable, levelOfWeight, WEIGHTS } from './levels.ts';
 import { type DecodeTables, decodeTables, type EncodeTables, encodeTables } from './tans.ts';
 
 /**
- * Tables that need not be sent. Quantised feature maps of convolutional networks are much alike: how likely each code is
- * after a code of some size depends on the network less than on how many zeros there are. These are the tables of
- * twenty groups of tiles, found by `npm run bench -- codec-presets` on the maps of eleven networks; a tile names the one
- * that suits it in a few bits, where tables of its own would take twenty bytes.
+ * Tables that both sides know, so that they need not be sent. Quantised feature maps of convolutional networks are much
+ * alike: the probability of a code after a code of some size depends less on the network than on the share of zeros.
+ * These are the tables of twenty groups of tiles, found by `npm run bench -- codec-presets` on the maps of eleven
+ * networks. A tile names its best preset in a few bits, where its own tables would take twenty bytes.
  *
- * Form: for each of 8 contexts (how large the code before is, classes.ts) a word of 16 letters, one for each 4-bit code:
- * its level (levels.ts), `a` is 0. Changing a letter changes the wire's meaning: never do.
+ * Form: for each of 8 contexts (how large the code before is, classes.ts) a word of 16 letters, one for each 4-bit
+ * code: its level (levels.ts), where `a` is 0. The letters are part of the wire format: they must never change.
  */
 const PRESETS: readonly string[] = [
   'dhijkkkjihhilnpo gefhjijjjkklopqp ihefhijjjjklnorr lkhefhiiijklnprq oolifefghijlmprr strpnkhedfiknpss uvutrpnkhedfjnqs sutsrpomkihedfik',
@@ -34,7 +34,7 @@ const PRESETS: readonly string[] = [
   'apstuvwwxxxyyyyv dcgknoqrstuvwxxu ffcgkmoqrstuvwwt gifcgkmopqrsuvvs hljhdeilnoqrrtur ionmkheefimoqrsp jopoonlkhdegknpn gppooonnmmljgggd',
 ];
 
-/** How many presets there are. */
+/** Number of presets. */
 export const PRESET_COUNT = PRESETS.length;
 
 /** Size of their tables. */
@@ -42,7 +42,7 @@ const LOG = 10;
 /** Codes that the letters are for. */
 const MOST = 15;
 
-/** A preset for codes of some bits; what takes long to make is made when it is first wanted. */
+/** A preset for codes of a number of bits; expensive parts are computed on first use. */
 export class Preset {
   /** One table for each context. */
   readonly tables: readonly LevelTable[];
@@ -87,7 +87,8 @@ export class Preset {
 function weightBetween(weights: readonly number[], x0: number, x1: number): number {
   let sum = 0;
   for (let code = 0; code <= MOST; code++) {
-    // Between 0 and 1/2 it is as dense as at 1, and near the upper end as just below; the rest of those two is at the end.
+    // Between 0 and 1/2 the density is as at 1, and near the upper end as just below it; the rest of both codes' weight
+    // lies at the end.
     const density = code === 0 ? nearZero(weights) * 2 : code === MOST ? nearMost(weights) * 2 : weights[code]!;
     const low = Math.max(x0, code === 0 ? 0 : code - 0.5);
     const high = Math.min(x1, code === MOST ? MOST : code + 0.5);
@@ -106,7 +107,7 @@ function nearMost(weights: readonly number[]): number {
 
 /**
  * Levels of a word's letters for codes of another number of bits. Only +, -, *, / and comparisons: every machine must
- * find the same.
+ * get the same result.
  */
 function tableOf(word: string, bits: number): LevelTable {
   const classes = codeClasses(bits);
@@ -131,7 +132,7 @@ function tableOf(word: string, bits: number): LevelTable {
 
 const made = new Map<number, Preset>();
 
-/** Preset `index` (below PRESET_COUNT) for codes of 1 to 8 bits; made once in each thread. */
+/** Preset `index` (below PRESET_COUNT) for codes of 1 to 8 bits; each thread computes it once. */
 export function preset(index: number, bits: number): Preset {
   const key = index * 16 + bits;
   let found = made.get(key);

@@ -18,7 +18,7 @@ export function toPairs(codes: ArrayLike<number>): number[] {
   return pairs;
 }
 
-/** Bits that pairs take with zeros in fields of `width` bits. */
+/** Bits of the pairs with zeros in fields of `width` bits. */
 export function pairBits(pairs: readonly number[], bits: number, width: number): number {
   const most = (1 << width) - 1;
   let count = 0;
@@ -26,7 +26,7 @@ export function pairBits(pairs: readonly number[], bits: number, width: number):
   return count * (bits + width);
 }
 
-/** The width of fields (1..8) that takes the fewest bits. */
+/** The field width (1..8) that takes the fewest bits. */
 export function bestWidth(pairs: readonly number[], bits: number): { width: number; bits: number } {
   let best = { width: 1, bits: Number.POSITIVE_INFINITY };
   for (let width = 1; width <= 8; width++) {

@@ -1,4 +1,4 @@
-/** Working buffers above this are made for one use and given back, bytes. */
+/** Larger working buffers are allocated for one use and released, bytes. */
 const KEEP_BYTES = 16 * 2 ** 20;
 
 interface Numbers {
@@ -7,8 +7,8 @@ interface Numbers {
 }
 
 /**
- * A working buffer that lives as long as its thread: worker threads code thousands of tiles, and fresh memory for each
- * costs more than the coding. Contents are undefined; whoever takes it uses it up before the next take.
+ * A working buffer that is reused by all calls of a thread: worker threads code thousands of tiles, and allocating
+ * memory for each costs more than the coding. Its contents are undefined, and valid only until the next call.
  */
 export function scratch<T extends Numbers>(make: (length: number) => T): (length: number) => T {
   let held = make(0);

@@ -10,11 +10,11 @@ export class TailWriter {
   readonly #end: number;
   /** First byte written so far; the 4 bytes in front of it may be overwritten. */
   at: number;
-  /** Bits that are not stored yet: the lowest `held` (0..7) of `pending`; those above mean nothing. */
+  /** Bits that are not stored yet: the lowest `held` (0..7) of `pending`; higher bits are undefined. */
   pending = 0;
   held = 0;
 
-  /** Writes into `bytes` from byte `end` backwards; the caller sees to it that there is room. */
+  /** Writes into `bytes` from byte `end` backwards; the caller provides enough room. */
   constructor(bytes: Uint8Array, end: number) {
     this.bytes = bytes;
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -32,8 +32,8 @@ export class TailWriter {
   }
 
   /**
-   * Moves what was written so that its first bit begins a byte, `at`; returns the bit after its last, counted from the
-   * beginning of the buffer.
+   * Moves the written bits so that the first one begins a byte, `at`; returns the bit after the last one, counted from
+   * the beginning of the buffer.
    */
   finish(): number {
     const padding = (8 - this.held) & 7;

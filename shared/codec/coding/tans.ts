@@ -10,7 +10,7 @@ import { frequenciesOf, type LevelTable } from './levels.ts';
 export const MAX_LOG = 11;
 export const MIN_LOG = 5;
 
-/** The smallest tables that give every one of `symbols` symbols a share and leave some to tell them apart. */
+/** The smallest table size that gives each of `symbols` symbols a share and can still tell shares apart. */
 export function leastLog(symbols: number): number {
   return Math.max(MIN_LOG, 33 - Math.clz32(symbols - 1));
 }
@@ -21,7 +21,7 @@ export interface Tables {
   readonly tables: readonly LevelTable[];
 }
 
-/** Puts each symbol on its states, far from one another (the step of FSE visits every state once). */
+/** Spreads each symbol over its states (the step of FSE visits every state once). */
 function spread(frequencies: Int32Array, symbols: number, log: number): Uint8Array {
   const size = 1 << log;
   const step = (size >> 1) + (size >> 3) + 3;
@@ -35,13 +35,13 @@ function spread(frequencies: Int32Array, symbols: number, log: number): Uint8Arr
   return owners;
 }
 
-/** What the encoder looks up: bits to write by (state + bits) >> 16, next state by states[(state >> bits) + offset]. */
+/** Encoding tables: bits to write by (state + bits) >> 16, next state by states[(state >> bits) + offset]. */
 export interface EncodeTables {
   readonly log: number;
   readonly bits: Int32Array;
   readonly offset: Int32Array;
   readonly states: Uint16Array;
-  /** Where in `states` the states that an item owns begin. */
+  /** Index in `states` of the first state that an item owns. */
   readonly first: Int32Array;
 }
 
@@ -83,15 +83,15 @@ export function encodeTables({ log, tables }: Tables, users: Uint8Array): Encode
 }
 
 /**
- * What the decoder looks up by state: symbol, bits to read << 8, whether the state is the first that the symbol owns
- * << 12, and the next state without those bits << 16.
+ * Decoding table by state: symbol, bits to read << 8, whether the state is the first that the symbol owns << 12, and
+ * the next state without those bits << 16.
  */
 export interface DecodeTables {
   readonly log: number;
   readonly entries: Uint32Array;
 }
 
-/** Tables for decoding; after symbol s of table t a lane goes on in table next[t * symbols + s]. */
+/** Tables for decoding; after symbol s of table t a lane continues in table next[t * symbols + s]. */
 export function decodeTables({ log, tables }: Tables, next: Uint8Array): DecodeTables {
   const size = 1 << log;
   const { symbols } = tables[0]!;

@@ -9,12 +9,12 @@ import { TailWriter } from './tail-writer.ts';
 import { decodeTables, encodeTables } from './tans.ts';
 
 /**
- * Codes of which most are zero: how many zeros, then a code that is none, and so on; the time it takes goes with the
- * codes that are not zero. Classes of runs are one lane, classes of codes the other.
+ * Coding of mostly zero codes: the number of zeros, then a non-zero code, and so on. The time depends on the number of
+ * non-zero codes only. Classes of runs are one lane, classes of codes the other.
  *
- *   zero runs = form:5 width:5 count:width table{2} lanes (extraRun extraCode)*
+ *     zero runs = form:5 width:5 count:width table{2} lanes (extraRun extraCode)*
  *
- * `count` codes are not zero. The second table does not expect what the first is.
+ * `count` codes are not zero. The second table is sent without reference to the first.
  */
 
 const itemBuffer = scratch((n) => new Uint16Array(n));
@@ -27,7 +27,7 @@ const USERS = Uint8Array.of(0, 1);
 export const ZERO_RUNS_FORM = 2;
 const WIDTH_BITS = 5;
 
-/** Codes that are not zero, in order, and where they are. */
+/** The non-zero codes in order, and their positions. */
 export interface Sparse {
   readonly n: number;
   readonly count: number;
@@ -35,7 +35,7 @@ export interface Sparse {
   readonly values: Uint8Array;
 }
 
-/** Symbols that each of the two tables has for runs within n codes. */
+/** Number of symbols of each of the two tables, for runs within n codes. */
 function symbolsFor(n: number, bits: number): number {
   return Math.max(runClass(n) + 1, codeClasses(bits).count - 1);
 }
@@ -90,7 +90,10 @@ function putLong(writer: TailWriter, value: number, width: number): void {
   writer.put(value & 0xffff, Math.min(width, 16));
 }
 
-/** Decodes into `out`, which is all zeros, a stream whose form was read; it ends at byte `end`. Throws TESSERA_CODEC or RangeError. */
+/**
+ * Decodes into `out`, which is all zeros, a stream whose form was read already and which ends at byte `end`. Throws
+ * TESSERA_CODEC or RangeError.
+ */
 export function decodeZeroRuns(reader: BitReader, end: number, bits: number, out: Uint8Array): void {
   const n = out.length;
   const width = reader.take(WIDTH_BITS);

@@ -3,7 +3,7 @@ import { intAttribute } from '../attributes.ts';
 import { input, type Operator } from '../shapes/operator.ts';
 import type { FoldRule } from './fold.ts';
 
-/** A number as an element type holds it, or undefined where it overflows: such nodes are left to the runtime. */
+/** A number rounded to an element type, or undefined where it overflows; such nodes are left to the runtime. */
 export function rounded(value: number, dtype: Dtype): number | undefined {
   switch (dtype) {
     case 'float32':
@@ -25,7 +25,7 @@ export function rounded(value: number, dtype: Dtype): number | undefined {
   }
 }
 
-/** Elements of an input as if it had the output's shape (NumPy broadcasting). */
+/** Reads an input as if it had the output's shape (NumPy broadcasting). */
 function stretched(op: Operator, index: number, shape: readonly number[]): ((flat: number) => number) | undefined {
   const values = op.constant(index);
   if (values === undefined) return undefined;
@@ -45,7 +45,7 @@ function stretched(op: Operator, index: number, shape: readonly number[]): ((fla
   };
 }
 
-/** Applies a function to the elements of all inputs at each place of the output. */
+/** Applies a function to the elements of all inputs at each position of the output. */
 const elementwise =
   (apply: (values: readonly number[], isWhole: boolean) => number): FoldRule =>
   (op, [output]) => {
@@ -67,11 +67,11 @@ const elementwise =
 const unary = (apply: (value: number) => number) => elementwise(([value]) => apply(value!));
 const binary = (apply: (a: number, b: number, isWhole: boolean) => number) =>
   elementwise(([a, b], isWhole) => apply(a!, b!, isWhole));
-/** Division of whole numbers truncates, as in C; by zero it stays with the runtime (NaN does not round). */
+/** Integer division truncates, as in C; division by zero is left to the runtime (NaN does not round). */
 const divide = (a: number, b: number, isWhole: boolean) =>
   isWhole ? (b === 0 ? Number.NaN : Math.trunc(a / b)) : a / b;
 
-/** Mod-13 of whole numbers takes the sign of the divisor; its other form (`fmod`) is left to the runtime. */
+/** Mod-13 of integers takes the sign of the divisor; its other form (`fmod`) is left to the runtime. */
 const modulo: FoldRule = (op, outputs) => {
   const isWhole = !input(op, 0).dtype.startsWith('float') && intAttribute(op.node, 'fmod', 0) === 0;
   return isWhole ? binary((a, b) => a - b * Math.floor(a / b))(op, outputs) : undefined;
@@ -84,7 +84,7 @@ function roundHalfEven(value: number): number {
   return rest > 0.5 || (rest === 0.5 && floor % 2 !== 0) ? floor + 1 : floor;
 }
 
-/** Values of arithmetic and logic, each rounded once as the runtime would. */
+/** Folds arithmetic and logic; each result is rounded once, as the runtime would. */
 export const ARITHMETIC: Readonly<Record<string, FoldRule>> = {
   Add: binary((a, b) => a + b),
   Sub: binary((a, b) => a - b),

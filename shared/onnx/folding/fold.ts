@@ -6,13 +6,13 @@ import { ARITHMETIC, rounded } from './arithmetic.ts';
 import { MOVEMENT } from './movement.ts';
 import { REDUCED } from './reductions.ts';
 
-/** Works out the values of a node's outputs from constant inputs; undefined where it cannot. */
+/** Computes the values of a node's outputs from constant inputs; undefined where it cannot. */
 export type FoldRule = (
   op: Operator,
   outputs: readonly (TensorSpec | undefined)[],
 ) => readonly (readonly number[] | undefined)[] | undefined;
 
-/** Folding is for shape arithmetic, not for weights: what has more elements is left to the runtime. */
+/** Most elements of a folded tensor: folding is for shape arithmetic, not for weights. */
 export const FOLD_LIMIT = 4096;
 
 const fillValue = (op: Operator): number | undefined => {
@@ -20,7 +20,7 @@ const fillValue = (op: Operator): number | undefined => {
   return value === undefined ? 0 : value.kind === 'tensor' ? numbersOf(value.value)?.[0] : undefined;
 };
 
-/** Rules whose values do not come from their inputs' values alone. */
+/** Rules whose results depend on more than the values of their inputs (types, shapes). */
 const SOURCES: Readonly<Record<string, FoldRule>> = {
   Shape: (op) => [shapeSlice(op)],
   Size: (op) => [[elementCount(input(op, 0).shape)]],
@@ -42,8 +42,8 @@ const RULES: ReadonlyMap<string, FoldRule> = new Map(
 const READ_NO_VALUES = new Set(['Shape', 'Size']);
 
 /**
- * Values of a node's outputs, order C, when all that it reads is constant and small; else undefined. `outputs` are the
- * types that shape inference found.
+ * Values of a node's outputs, order C, where everything that it reads is constant and small; else undefined. `outputs`
+ * are the types that shape inference found.
  */
 export function foldOutputs(
   op: Operator,

@@ -11,7 +11,7 @@ function at(op: Operator, index: number): (position: readonly number[]) => numbe
   return (position) => values?.[position.reduce((sum, place, axis) => sum + place * steps[axis]!, 0)];
 }
 
-/** Same elements in the same order under another shape. */
+/** Keeps all elements in order; only the shape changes. */
 const same: FoldRule = (op, outputs) => outputs.map((_, i) => (i === 0 ? op.constant(0)?.slice() : undefined));
 
 const transpose: FoldRule = (op, [output]) => {
@@ -111,10 +111,10 @@ const nonZero: FoldRule = (op, [output]) => {
   ];
 };
 
-/** Values of operators that only move elements. */
+/** Folds operators that only move elements. */
 export const MOVEMENT: Readonly<Record<string, FoldRule>> = {
   Identity: same,
-  /** Its third input switches to training. */
+  /** The third input switches to training mode. */
   Dropout: (op, outputs) => (op.inputs[2] === undefined ? same(op, outputs) : undefined),
   Reshape: same,
   Flatten: same,

@@ -7,7 +7,7 @@ export function strides(shape: readonly number[]): number[] {
   return result;
 }
 
-/** Fills a tensor by asking for each element by its position; undefined as soon as one element is. */
+/** Fills a tensor by calling a function with each element's position; undefined where it returns undefined once. */
 export function fill(
   shape: readonly number[],
   element: (position: readonly number[]) => number | undefined,

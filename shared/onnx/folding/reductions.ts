@@ -4,7 +4,7 @@ import { input, type Operator } from '../shapes/operator.ts';
 import type { FoldRule } from './fold.ts';
 import { fill, strides } from './positions.ts';
 
-/** The elements that a Reduce operator combines, one list per element of its output; undefined where not constant. */
+/** The elements that a Reduce operator combines, one list per output element; undefined where they are not constant. */
 function reductionRows(op: Operator): readonly (readonly number[])[] | undefined {
   const values = op.constant(0);
   const { shape } = input(op, 0);
@@ -26,7 +26,7 @@ function reductionRows(op: Operator): readonly (readonly number[])[] | undefined
   return rows;
 }
 
-/** Sums of floats depend on their order, which is the runtime's own: only whole numbers are folded. */
+/** Only integers are folded: a sum of floats depends on the runtime's order of summation. */
 const reduction =
   (apply: (row: readonly number[]) => number): FoldRule =>
   (op) => {
@@ -35,7 +35,7 @@ const reduction =
     return rows?.every((row) => row.length > 0) ? [rows.map(apply)] : undefined;
   };
 
-/** Values of reductions. */
+/** Folds reductions. */
 export const REDUCED: Readonly<Record<string, FoldRule>> = {
   ReduceProd: reduction((row) => row.reduce((product, value) => product * value, 1)),
   ReduceSum: reduction((row) => row.reduce((sum, value) => sum + value, 0)),

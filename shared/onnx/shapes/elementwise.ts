@@ -3,7 +3,7 @@ import { intAttribute } from '../attributes.ts';
 import { dtypeOf } from '../element-types.ts';
 import { axisAttribute, broadcast, input, type Operator, type ShapeRule, type ShapeRules } from './operator.ts';
 
-/** Output like the first input. */
+/** The output has the type of the first input. */
 const like: ShapeRule = (op) => [input(op, 0)];
 
 const shapesOf = (op: Operator): (readonly number[])[] => op.inputs.flatMap((spec) => (spec ? [spec.shape] : []));
@@ -16,7 +16,9 @@ const testing: ShapeRule = (op) => [{ dtype: 'bool', shape: input(op, 0).shape }
 
 const where: ShapeRule = (op) => [{ dtype: input(op, 1).dtype, shape: broadcast(op, shapesOf(op)) }];
 
-/** Type `to` (an element type's number) over the shape of the first input; unknown for types that are not ours. */
+/**
+ * The shape of the first input with another element type; unknown for element types that Tessera's tensors cannot have.
+ */
 function typed(op: Operator, dtype: Dtype | undefined) {
   return dtype === undefined ? undefined : [{ dtype, shape: input(op, 0).shape }];
 }
@@ -44,7 +46,7 @@ const dropout: ShapeRule = (op) => {
   return [data, { dtype: op.opset >= 10 ? 'bool' : data.dtype, shape: data.shape }];
 };
 
-/** BatchNormalization: what follows the first output are per-channel statistics, which only training makes. */
+/** BatchNormalization: outputs after the first are per-channel statistics, made in training mode only. */
 const batchNormalization: ShapeRule = (op) => {
   const statistics = op.inputs[3];
   return [input(op, 0), statistics, op.inputs[4], statistics, statistics];

@@ -9,7 +9,7 @@ export function shapeSlice(op: Operator): readonly number[] {
   return shape.slice(intAttribute(op.node, 'start', 0), intAttribute(op.node, 'end', shape.length));
 }
 
-/** Type of the filling value of ConstantOfShape; a float 0 unless given. */
+/** Element type of ConstantOfShape's value; float32 where none is given. */
 function fillType(op: Operator): Dtype | undefined {
   const value = op.node.attributes.get('value');
   return value?.kind === 'tensor' ? dtypeOf(value.value.elementType) : 'float32';
@@ -28,14 +28,14 @@ const range: ShapeRule = (op) => {
   return [{ dtype: input(op, 0).dtype, shape: [Math.max(0, Math.ceil((limit - start) / delta))] }];
 };
 
-/** NonZero: as many columns as there are non-zero elements, so its input must be constant. */
+/** NonZero: one column per non-zero element, so its input must be constant. */
 const nonZero: ShapeRule = (op) => {
   const values = op.constant(0);
   const { shape } = input(op, 0);
   return values && [{ dtype: 'int64', shape: [shape.length, values.filter((value) => value !== 0).length] }];
 };
 
-/** Operators that make tensors out of shapes and numbers. */
+/** Operators that make tensors from shapes and numbers. */
 export const GENERATION: ShapeRules = {
   Shape: (op) => [{ dtype: 'int64', shape: [shapeSlice(op).length] }],
   Size: () => [{ dtype: 'int64', shape: [] }],

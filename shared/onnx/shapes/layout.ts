@@ -11,7 +11,7 @@ import {
   type ShapeRules,
 } from './operator.ts';
 
-/** Reshape: 0 keeps the input's dimension (unless `allowzero`), one -1 takes what is left. */
+/** Reshape: 0 keeps the input's dimension (unless `allowzero`), one -1 takes the remaining elements. */
 const reshape: ShapeRule = (op) => {
   const { dtype, shape } = input(op, 0);
   const asked = op.constant(1);
@@ -46,7 +46,7 @@ const transpose: ShapeRule = (op) => {
   return [{ dtype, shape: order.map((axis) => shape[axisOf(op, axis, shape.length)]!) }];
 };
 
-/** Axes of Squeeze and Unsqueeze: an attribute, since version 13 the second input. `none` where neither is given. */
+/** Axes of Squeeze and Unsqueeze: an attribute, since version 13 the second input. `none` where neither is present. */
 function givenAxes(op: Operator): readonly number[] | 'none' | undefined {
   if (op.inputs[1] !== undefined) return op.constant(1);
   return intsAttribute(op.node, 'axes') ?? 'none';
@@ -121,7 +121,7 @@ const gridSample: ShapeRule = (op) => {
   return [{ dtype, shape: [...shape.slice(0, 2), ...input(op, 1).shape.slice(1, -1)] }];
 };
 
-/** RoiAlign-10: as many maps as regions. */
+/** RoiAlign-10: one map per region. */
 const roiAlign: ShapeRule = (op) => {
   const { dtype, shape } = input(op, 0);
   const size = [intAttribute(op.node, 'output_height', 1), intAttribute(op.node, 'output_width', 1)];
@@ -141,7 +141,7 @@ const recurrent: ShapeRule = (op) => {
   return [{ dtype, shape: [shape[0]!, directions, shape[1]!, hidden] }, last, last];
 };
 
-/** Operators that rearrange, repeat or resample what they get. */
+/** Operators that rearrange, repeat or resample their input. */
 export const LAYOUT: ShapeRules = {
   Reshape: reshape,
   Flatten: flatten,
@@ -159,7 +159,7 @@ export const LAYOUT: ShapeRules = {
   GRU: recurrent,
   RNN: recurrent,
   ReverseSequence: (op) => [input(op, 0)],
-  /** AffineGrid-20 and the like need `size`, which is a shape. */
+  /** AffineGrid-20 and similar operators need `size`, which is a shape. */
   AffineGrid: (op) => {
     const size = op.constant(1);
     return size && [{ dtype: input(op, 0).dtype, shape: [size[0]!, ...size.slice(2), size.length - 2] }];

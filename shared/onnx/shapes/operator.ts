@@ -3,7 +3,7 @@ import type { TensorSpec } from '../../tensor/tensor.ts';
 import { intAttribute } from '../attributes.ts';
 import type { GraphNode } from '../model.ts';
 
-/** What a shape rule sees of a node: everything is known but the values of tensors that are not constant. */
+/** A node as a shape rule sees it: all types are known, and the values of constants. */
 export interface Operator {
   readonly node: GraphNode;
   /** Version of the node's operator set. */
@@ -15,27 +15,27 @@ export interface Operator {
 }
 
 /**
- * Infers the types of a node's outputs, in order; undefined (for one or for all) where they depend on values that only
- * a run knows. Throws TESSERA_SHAPE where the inputs do not fit together.
+ * Infers the types of a node's outputs, in order. Undefined (for one output or for all) where a type depends on values
+ * that are unknown before a run. Throws TESSERA_SHAPE where the inputs do not fit together.
  */
 export type ShapeRule = (op: Operator) => readonly (TensorSpec | undefined)[] | undefined;
 
 /** Shape rules by operator name; operators outside the default domain as `domain:name`. */
 export type ShapeRules = Readonly<Record<string, ShapeRule>>;
 
-/** A node as people find it again in their network. */
+/** The label by which people find a node in their network. */
 export function nodeLabel(node: GraphNode): string {
   return `${node.op} "${node.name || node.outputs[0] || ''}"`;
 }
 
-/** The error for inputs that do not fit. */
+/** The error for inputs that do not fit together. */
 export function misfit(op: Operator, what: string): TesseraError {
   return new TesseraError('TESSERA_SHAPE', `${nodeLabel(op.node)} ${what}.`, {
     hint: 'If the input shape was given by hand (--input-shape, --tensor, or input.shape in model.yaml), check it.',
   });
 }
 
-/** The type of an input that the operator cannot do without; throws TESSERA_MODEL_INVALID where the node lacks it. */
+/** The type of a required input; throws TESSERA_MODEL_INVALID where the node lacks it. */
 export function input(op: Operator, index: number): TensorSpec {
   const spec = op.inputs[index];
   if (spec === undefined) {
@@ -50,7 +50,7 @@ export function input(op: Operator, index: number): TensorSpec {
 export function axisOf(op: Operator, axis: number, rank: number): number {
   const positive = axis < 0 ? axis + rank : axis;
   if (!(Number.isInteger(positive) && positive >= 0 && positive < rank)) {
-    throw misfit(op, `means axis ${axis} of a tensor that has ${rank}`);
+    throw misfit(op, `names axis ${axis} of a tensor of rank ${rank}`);
   }
   return positive;
 }
@@ -60,7 +60,7 @@ export function axisAttribute(op: Operator, fallback: number, rank: number): num
   return axisOf(op, intAttribute(op.node, 'axis', fallback), rank);
 }
 
-/** The shape that several shapes broadcast to (ONNX: multidirectional broadcasting, as NumPy). */
+/** The common shape of a broadcast (ONNX: multidirectional broadcasting, as NumPy). */
 export function broadcast(op: Operator, shapes: readonly (readonly number[])[]): number[] {
   const rank = shapes.reduce((most, shape) => Math.max(most, shape.length), 0);
   const result = new Array<number>(rank).fill(1);

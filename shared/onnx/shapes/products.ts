@@ -11,7 +11,7 @@ const gemm = (op: Operator, b: number, dtype: Dtype) => {
   return [{ dtype, shape: [m!, n!] }];
 };
 
-/** As numpy.matmul: a one-dimensional factor gets an axis that the result loses again; the rest is broadcast. */
+/** As numpy.matmul: a one-dimensional factor gets an axis that the result loses again; the other axes are broadcast. */
 function product(op: Operator, b: number, dtype: Dtype) {
   const a = input(op, 0).shape;
   const c = input(op, b).shape;
@@ -26,7 +26,10 @@ function product(op: Operator, b: number, dtype: Dtype) {
   return [{ dtype, shape }];
 }
 
-/** Einsum-12 without ellipsis: each letter is one size; without an arrow the letters that occur once, sorted. */
+/**
+ * Einsum-12 without ellipsis: each letter is one size. Without an arrow the output has the letters that occur once,
+ * sorted.
+ */
 const einsum: ShapeRule = (op) => {
   const equation = stringAttribute(op.node, 'equation', '').replaceAll(' ', '');
   if (equation.includes('.')) return undefined;

@@ -3,7 +3,7 @@ import { axisAttribute, axisOf, input, misfit, type Operator, type ShapeRule, ty
 
 /**
  * Axes of a Reduce operator: an attribute, or since version 18 (ReduceSum: 13) the second input. No axes means all of
- * them, or none where `noop_with_empty_axes` says so. Undefined where only a run knows them.
+ * them, or none with `noop_with_empty_axes`. Undefined where they are unknown before a run.
  */
 function reducedAxes(op: Operator): ReadonlySet<number> | undefined {
   const rank = input(op, 0).shape.length;

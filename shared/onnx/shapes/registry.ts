@@ -20,14 +20,14 @@ function ruleOf({ domain, op }: GraphNode): ShapeRule | undefined {
   return RULES.get(domain === '' ? op : `${domain}:${op}`);
 }
 
-/** Whether a node is an operator whose outputs can be known before a run, given what it reads. */
+/** Whether a shape rule exists for a node's operator. */
 export function hasShapeRule(node: GraphNode): boolean {
   return ruleOf(node) !== undefined;
 }
 
 /**
- * Types of a node's outputs, in order; undefined for an operator that nobody has written a rule for and where only a
- * run can know. Throws TESSERA_SHAPE where the inputs do not fit together.
+ * Types of a node's outputs, in order; undefined where the operator has no shape rule, and where the type is unknown
+ * before a run. Throws TESSERA_SHAPE where the inputs do not fit together.
  */
 export function inferOutputs(op: Operator): readonly (TensorSpec | undefined)[] {
   const outputs = ruleOf(op.node)?.(op) ?? [];

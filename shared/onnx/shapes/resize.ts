@@ -24,8 +24,8 @@ const upsample: ShapeRule = (op) => {
 };
 
 /**
- * Resize: scales are input 1 in version 10 and input 2 since version 11, sizes input 3. Since version 18 both may be
- * for some axes only, and sizes may be bounds for a common scale (`keep_aspect_ratio_policy`).
+ * Resize: scales are input 1 in version 10 and input 2 since version 11; sizes are input 3. Since version 18 both may
+ * cover only some axes, and sizes may be bounds for a common scale (`keep_aspect_ratio_policy`).
  */
 const resize: ShapeRule = (op) => {
   const { dtype, shape } = input(op, 0);
@@ -50,7 +50,7 @@ const resize: ShapeRule = (op) => {
       result[axis] = sizes[i]!;
     });
   else {
-    // The runtime keeps aspect ratios in single precision, and does not find axes that count from the end.
+    // The runtime computes aspect ratios in single precision, and ignores axes that count from the end.
     const counted = axes.flatMap((axis, i) =>
       (given?.[i] ?? 0) < 0 ? [] : [{ axis, ratio: Math.fround(sizes[i]! / shape[axis]!) }],
     );

@@ -17,8 +17,8 @@ const concat: ShapeRule = (op) => {
 };
 
 /**
- * Sizes of Split's outputs: the attribute `split`, since version 13 the second input, else equal parts; since
- * version 18 the last one may be smaller.
+ * Sizes of Split's outputs: the attribute `split`, since version 13 the second input, else equal parts. Since version
+ * 18 the last part may be smaller.
  */
 function splitSizes(op: Operator, size: number): readonly number[] | undefined {
   if (op.inputs[1] !== undefined) return op.constant(1);
@@ -40,7 +40,10 @@ const split: ShapeRule = (op) => {
   return sizes.map((size) => ({ dtype, shape: shape.map((whole, i) => (i === axis ? size : whole)) }));
 };
 
-/** Parameters of Slice: attributes before version 10, since then inputs 1 to 4. Undefined where only a run knows them. */
+/**
+ * Parameters of Slice: attributes before version 10, since then inputs 1 to 4. Undefined where they are unknown before
+ * a run.
+ */
 export function sliceParameters(op: Operator) {
   const { shape } = input(op, 0);
   const isOld = op.opset < 10;
@@ -96,7 +99,7 @@ const gatherND: ShapeRule = (op) => {
   return [{ dtype, shape: [...indices.slice(0, -1), ...shape.slice(batch + depth)] }];
 };
 
-/** Operators that join tensors or take parts of them. */
+/** Operators that join tensors or select elements of them. */
 export const SELECTION: ShapeRules = {
   Concat: concat,
   Split: split,

@@ -45,7 +45,7 @@ const pooling: ShapeRule = (op) => {
   }
   const sizes = outputSizes(op, windowAxes(op.node, kernel, data.shape.slice(2)));
   const shape = [...data.shape.slice(0, 2), ...sizes];
-  // MaxPool's second output holds where each maximum was found.
+  // MaxPool's second output holds the position of each maximum.
   return [
     { dtype: data.dtype, shape },
     { dtype: 'int64', shape },

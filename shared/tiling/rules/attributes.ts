@@ -1,10 +1,10 @@
 import type { Attribute, GraphNode } from '../../onnx/model.ts';
 import { type Obstacle, obstacle } from './rule.ts';
 
-/** The newest operator set that the rules were compared with (ONNX 1.23). */
+/** The newest operator set that the rules were checked against (ONNX 1.23). */
 export const NEWEST_OPSET = 28;
 
-/** Whether an attribute has a value that an operator's rule knows. */
+/** Whether an operator's rule supports the value of an attribute. */
 type Fits = (attribute: Attribute) => boolean;
 
 const int: Fits = ({ kind }) => kind === 'int';
@@ -40,9 +40,9 @@ const ARGUMENT = { axis: int, keepdims: flag, select_last_index: flag };
 type Known = Readonly<Record<string, Fits>>;
 
 /**
- * Attributes that rules know, by operator, with the values that they know of each: those of every operator set up to
- * NEWEST_OPSET. An operator that is not named here has none. `training_mode` and `spatial` of BatchNormalization take
- * the one value with which it works cell by cell.
+ * Attributes, and their values, that the rules support, by operator, for every operator set up to NEWEST_OPSET. An
+ * operator that is not listed has no attributes. Of `training_mode` and `spatial` of BatchNormalization only the value
+ * with which it works cell by cell is supported.
  */
 const ATTRIBUTES: Readonly<Record<string, Known>> = {
   Conv: CONVOLUTION,
@@ -109,7 +109,7 @@ const ATTRIBUTES: Readonly<Record<string, Known>> = {
   Unsqueeze: { axes: ints },
 };
 
-/** What some values mean, where saying "unknown" would help nobody. */
+/** Explanations of some unsupported values. */
 const MEANING: Readonly<Record<string, string>> = {
   'BatchNormalization.training_mode': 'normalises by the statistics of its own input, so it needs the whole map',
   'BatchNormalization.spatial': 'has statistics for each cell',
@@ -121,8 +121,8 @@ function text(attribute: Attribute): string {
 }
 
 /**
- * Why an operator is not the one that its rule was written for: an attribute that the rule does not know, or a value of
- * one; undefined where it is. What a rule does not know may act beyond a tile, so it ends the tile stage.
+ * The attribute, or value of one, that an operator's rule does not support; undefined where there is none. An
+ * unsupported attribute may act beyond a tile, so it ends the tile stage.
  */
 export function unknownAttribute({ op, attributes }: GraphNode): Obstacle | undefined {
   const known = ATTRIBUTES[op] ?? {};

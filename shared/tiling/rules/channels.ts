@@ -1,13 +1,13 @@
 import { intAttribute } from '../../onnx/attributes.ts';
 import { isFolded, isSpatial, type Layout, moved } from '../layout.ts';
-import { meeting, through } from './elementwise.ts';
+import { broadcastWith, through } from './elementwise.ts';
 import { axisIndex, type NodeRule, type NodeView, type Obstacle, obstacle } from './rule.ts';
 
 /** Concat along an axis that is neither rows nor columns. */
 export function concat(view: NodeView): NodeRule | Obstacle {
   const out = view.output(0);
   const axis = axisIndex(intAttribute(view.node, 'axis', 1), out.length);
-  return meeting(view, out, (layout) =>
+  return broadcastWith(view, out, (layout) =>
     isSpatial(layout, axis) ? obstacle('joins maps side by side, so cells change their place') : undefined,
   );
 }
@@ -55,7 +55,7 @@ function throughInput(view: NodeView, side: number, layout: Layout): NodeRule {
   return { ...rule, inputs: view.node.inputs.map((_, i) => (i === side ? rule.inputs[0] : undefined)) };
 }
 
-/** Transpose: rows and columns change their axes, not their cells. */
+/** Transpose: rows and columns move to other axes; their cells stay. */
 export function transpose(view: NodeView): NodeRule | Obstacle {
   const layout = view.map(0)!;
   const rank = view.output(0).length;
@@ -73,7 +73,7 @@ function axesOf(view: NodeView): readonly number[] | undefined {
   return view.present(1) ? view.values(1) : [];
 }
 
-/** Squeeze of axes that are neither rows nor columns (or of which there is only one). */
+/** Squeeze of axes that are neither rows nor columns, or of a spatial axis of size 1. */
 export function squeeze(view: NodeView): NodeRule | Obstacle {
   const layout = view.map(0)!;
   const shape = view.input(0)!.shape;
@@ -100,7 +100,7 @@ export function unsqueeze(view: NodeView): NodeRule | Obstacle {
   );
 }
 
-/** Refuses folded maps for operators that have to tell rows from columns. */
+/** Refuses maps whose rows and columns share an axis, for operators that have to tell them apart. */
 export function unfolded(layout: Layout): Obstacle | undefined {
   return isFolded(layout) ? obstacle('works on rows and columns folded into one axis') : undefined;
 }

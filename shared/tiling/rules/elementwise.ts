@@ -3,7 +3,10 @@ import { axisNames, isFolded, isSpatial, type Layout, moved } from '../layout.ts
 import { BROADCAST, CELL_BY_CELL, type ReceptiveField } from '../receptive-field.ts';
 import { axisIndex, type InputRule, type NodeRule, type NodeView, type Obstacle, obstacle } from './rule.ts';
 
-/** Cell by cell: the output has the layout of the first input. Other inputs must not depend on the frame. */
+/**
+ * Operators that work cell by cell: the output has the layout of the first input. Other inputs must not depend on the
+ * frame.
+ */
 export function unary(view: NodeView): NodeRule | Obstacle {
   const layout = view.map(0);
   if (layout === undefined || view.node.inputs.some((_, i) => i > 0 && view.map(i) !== undefined))
@@ -11,25 +14,28 @@ export function unary(view: NodeView): NodeRule | Obstacle {
   return through(layout, layout);
 }
 
-/** One input, one output, every cell from the cell at the same place. */
+/** One input and one output; each output cell depends on the input cell at the same position. */
 export function through(layout: Layout, out: Layout): NodeRule {
   return { outputs: [out], inputs: [{ layout, h: CELL_BY_CELL, w: CELL_BY_CELL }], runs: 'anywhere' };
 }
 
-/** Where the rows (or columns) of broadcast inputs end up; undefined when they disagree. */
+/** The output axis of the rows (or columns) of broadcast inputs; undefined where they disagree. */
 function commonDim(maps: readonly (Layout | undefined)[], offsets: readonly number[], axis: 'h' | 'w') {
   const dims = new Set(maps.flatMap((map, i) => (map === undefined || map[axis] < 0 ? [] : [map[axis] + offsets[i]!])));
   return dims.size > 1 ? undefined : ([...dims][0] ?? -1);
 }
 
-/** Inputs that meet cell by cell, with NumPy broadcasting (ONNX operators since version 7). Constants that vary in space are cropped as maps are. */
+/**
+ * Operators that combine inputs cell by cell, with NumPy broadcasting (ONNX operators since version 7). Constants that
+ * vary in space are cropped as maps are.
+ */
 export function broadcast(view: NodeView): NodeRule | Obstacle {
   const out = view.output(0);
-  return meeting(view, out, () => undefined);
+  return broadcastWith(view, out, () => undefined);
 }
 
-/** As `broadcast`; `free` is an axis along which inputs may differ (Concat). */
-export function meeting(
+/** As `broadcast`, with a check of the common layout (Concat). */
+export function broadcastWith(
   view: NodeView,
   out: readonly number[],
   check: (layout: Layout) => Obstacle | undefined,
@@ -61,22 +67,22 @@ export function meeting(
       inputs.push(undefined);
       continue;
     }
-    const reach = alignedReach(maps[i], shape, whole, offsets[i]!);
-    if (reach !== undefined && 'reason' in reach) return reach;
-    inputs.push(reach);
+    const input = alignedInput(maps[i], shape, whole, offsets[i]!);
+    if (input !== undefined && 'reason' in input) return input;
+    inputs.push(input);
   }
   return { outputs: view.node.outputs.map(() => whole), inputs, runs: 'anywhere' };
 }
 
-/** How an input that is aligned at its last axes is read; undefined for one that is the same everywhere. */
-function alignedReach(
+/** The rule for an input that is aligned at its last axes; undefined for an input without spatial extent. */
+function alignedInput(
   map: Layout | undefined,
   shape: readonly number[],
   whole: Layout,
   offset: number,
 ): InputRule | Obstacle | undefined {
   if (map !== undefined && isFolded(map)) return { layout: map, h: CELL_BY_CELL, w: CELL_BY_CELL };
-  const along = (dim: number, mapped: number | undefined): { dim: number; reach: ReceptiveField } | Obstacle => {
+  const along = (dim: number, mapped: number | undefined): { dim: number; field: ReceptiveField } | Obstacle => {
     const own = dim < 0 ? -1 : dim - offset;
     const size = own < 0 ? 1 : shape[own]!;
     if (mapped !== undefined && mapped >= 0 && mapped !== own) return obstacle('joins maps with different axes');
@@ -84,7 +90,7 @@ function alignedReach(
       return obstacle('joins rows or columns with an axis of another kind');
     return {
       dim: own,
-      reach: size === 1 && (dim < 0 || (dim === whole.h ? whole.rows : whole.cols) > 1) ? BROADCAST : CELL_BY_CELL,
+      field: size === 1 && (dim < 0 || (dim === whole.h ? whole.rows : whole.cols) > 1) ? BROADCAST : CELL_BY_CELL,
     };
   };
   const h = along(whole.h, map?.h);
@@ -96,7 +102,7 @@ function alignedReach(
   if (map === undefined && rows === 1 && cols === 1) return undefined;
   if (map === undefined && whole.h >= 0 && whole.h === whole.w)
     return obstacle('joins a folded map with a constant that varies in space');
-  return { layout: { h: h.dim < 0 ? -1 : h.dim, w: w.dim < 0 ? -1 : w.dim, rows, cols }, h: h.reach, w: w.reach };
+  return { layout: { h: h.dim < 0 ? -1 : h.dim, w: w.dim < 0 ? -1 : w.dim, rows, cols }, h: h.field, w: w.field };
 }
 
 /** Operators that treat axis 1 as channels (BatchNormalization, LRN): rows and columns must not lie there. */
@@ -109,17 +115,17 @@ export function perChannel(view: NodeView): NodeRule | Obstacle {
     : { ...rule, outputs: rule.outputs.slice(0, 1) };
 }
 
-/** BatchNormalization-7..15 as it is used after training: one output. Further ones are statistics of its own input. */
+/** BatchNormalization-7..15 in inference: one output. Further outputs would be statistics of its own input. */
 export function batchNormalization(view: NodeView): NodeRule | Obstacle {
   if (view.node.outputs.slice(1).some((output) => output !== ''))
     return obstacle('makes statistics of its own input, so it needs the whole map');
   return perChannel(view);
 }
 
-/** Dropout, which leaves its input as it is unless it trains (an input since version 12). */
+/** Dropout: the identity, except in training mode (an input since version 12). */
 export function dropout(view: NodeView): NodeRule | Obstacle {
-  const trains = view.present(2) ? view.values(2)?.[0] : 0;
-  return trains === 0 ? unary(view) : obstacle('drops cells at random');
+  const training = view.present(2) ? view.values(2)?.[0] : 0;
+  return training === 0 ? unary(view) : obstacle('drops cells at random');
 }
 
 /** QuantizeLinear and DequantizeLinear, per tensor or per channel. */
@@ -131,7 +137,7 @@ export function quantize(view: NodeView): NodeRule | Obstacle {
   if (scale === undefined || intAttribute(view.node, 'block_size', 0) !== 0 || scale.length > 1)
     return obstacle('quantises in blocks');
   const codes = view.node.op === 'DequantizeLinear' ? view.input(0)?.dtype : undefined;
-  // The runtime moves such a node behind others, and takes its codes for uint8 there (1.30).
+  // The runtime moves such a node behind others, and treats its codes as uint8 there (1.30).
   if (codes !== undefined && codes !== 'uint8' && !view.present(2))
     return obstacle(`has codes of ${codes} and no zero point, which ONNX Runtime may take for others`);
   return scale[0] !== undefined && scale[0] > 1 && isSpatial(view.map(0)!, axis)
@@ -153,7 +159,7 @@ export function softmax(view: NodeView): NodeRule | Obstacle {
   return dims.some((dim) => isSpatial(layout, dim)) ? needs(layout, dims, 'sums over') : through(layout, layout);
 }
 
-/** LayerNormalization and its kin: over all axes from `axis` (default the last) on. */
+/** LayerNormalization and similar operators: over all axes from `axis` (default the last) on. */
 export function trailingNorm(view: NodeView): NodeRule | Obstacle {
   const layout = view.map(0)!;
   const rank = view.output(0).length;
@@ -176,7 +182,7 @@ export function alongAxis(view: NodeView): NodeRule | Obstacle {
   return isSpatial(layout, axis) ? needs(layout, [axis], 'runs over') : unary(view);
 }
 
-/** Axes of a reduction: attribute or, in later versions, an input; undefined where they are not constant. */
+/** Axes of a reduction: an attribute or, in later versions, an input; undefined where they are not constant. */
 function reducedAxes(view: NodeView, rank: number): readonly number[] | undefined {
   if (view.node.op === 'ArgMax' || view.node.op === 'ArgMin')
     return [axisIndex(intAttribute(view.node, 'axis', 0), rank)];

@@ -8,14 +8,14 @@ import { axisIndex, type NodeRule, type NodeView, type Obstacle, obstacle } from
 import { resizedTaps, type Sampling, samplingOf } from './sampling.ts';
 import { convolutionKernel, slidingLayout } from './windows.ts';
 
-/** The layout of an output of the same rank, with its own numbers of rows and columns. */
+/** The layout of an output of the same rank with other numbers of rows and columns. */
 export function resized(layout: Layout, shape: readonly number[]): Layout {
   return { ...layout, rows: layout.h < 0 ? 1 : shape[layout.h]!, cols: layout.w < 0 ? 1 : shape[layout.w]! };
 }
 
 /**
- * ConvTranspose-1..22: input cell i adds to the output cells [i S - P, i S - P + K). A tile is run without pads; what
- * it makes too much is trimmed, because cells outside the map would not be zero.
+ * ConvTranspose-1..22: input cell i adds to the output cells [i S - P, i S - P + K). A tile is run without pads. The
+ * surplus cells are trimmed at once, because cells outside the map would not be zero.
  */
 export function convTranspose(view: NodeView): NodeRule | Obstacle {
   const layout = slidingLayout(view);
@@ -26,7 +26,7 @@ export function convTranspose(view: NodeView): NodeRule | Obstacle {
   const sizes = view.input(0)!.shape.slice(2);
   const axes = transposedWindowAxes(view.node, kernel, sizes);
   const extra = intsAttribute(view.node, 'output_padding');
-  const reaches: Record<Axis, ReceptiveField> = { h: CELL_BY_CELL, w: CELL_BY_CELL };
+  const fields: Record<Axis, ReceptiveField> = { h: CELL_BY_CELL, w: CELL_BY_CELL };
   for (const [i, { input, output, kernel: taps, dilation, stride, padBefore }] of axes.entries()) {
     const spatial = axisAt(layout, i + 2);
     if (spatial === undefined) return obstacle('slides over an axis that is neither rows nor columns');
@@ -40,7 +40,7 @@ export function convTranspose(view: NodeView): NodeRule | Obstacle {
         kernel,
         sizes.map(() => cells),
       )[i]!.output;
-    reaches[spatial] = {
+    fields[spatial] = {
       mul: 1,
       div: stride,
       lo: padBefore - extent + stride,
@@ -57,7 +57,7 @@ export function convTranspose(view: NodeView): NodeRule | Obstacle {
   } as const;
   return {
     outputs: [resized(layout, view.output(0))],
-    inputs: [{ layout, ...reaches }],
+    inputs: [{ layout, ...fields }],
     runs: 'exact',
     trim: true,
     rewrite: { attributes },
@@ -82,17 +82,18 @@ export function depthToSpace(view: NodeView): NodeRule | Obstacle {
   const layout = slidingLayout(view);
   if ('reason' in layout) return layout;
   if (layout.h !== 2 || layout.w !== 3) return obstacle('makes rows and columns of other axes');
-  const reach = blockField(intAttribute(view.node, 'blocksize', 1));
-  return { outputs: [resized(layout, view.output(0))], inputs: [{ layout, h: reach, w: reach }], runs: 'exact' };
+  const field = blockField(intAttribute(view.node, 'blocksize', 1));
+  return { outputs: [resized(layout, view.output(0))], inputs: [{ layout, h: field, w: field }], runs: 'exact' };
 }
 
 const HALF_PIXEL = new Set(['half_pixel', 'pytorch_half_pixel', 'half_pixel_symmetric']);
 
 /**
- * Reach of an axis enlarged `r` times. The input position of output cell i is i / r (asymmetric), (2i + 1 - r) / 2r
- * (half pixel) or (2i + 1) / 2r (tf_half_pixel_for_nn), so it moves with the tile; neighbours lie around it.
+ * Receptive field of an axis that is enlarged `r` times. The input position of output cell i is i / r (asymmetric), (2i
+ * + 1 - r) / 2r (half pixel) or (2i + 1) / 2r (tf_half_pixel_for_nn), so it moves with the tile; its neighbours lie
+ * around it.
  */
-function enlargedReach(r: number, sampling: Sampling): ReceptiveField | undefined {
+function enlargedField(r: number, sampling: Sampling): ReceptiveField | undefined {
   const base = {
     beyond: 'clip',
     made: { up: r, first: 0, last: r },
@@ -115,12 +116,12 @@ function enlargedReach(r: number, sampling: Sampling): ReceptiveField | undefine
   return undefined;
 }
 
-/** Reach of an axis that keeps one cell of `m`. */
-function reducedReach(m: number): ReceptiveField {
+/** Receptive field of an axis that keeps one cell of `m`. */
+function reducedField(m: number): ReceptiveField {
   return { mul: m, div: 1, lo: 0, hi: m - 1, beyond: 'clip', alone: (cells) => Math.floor(cells / m) };
 }
 
-/** Scales of a Resize or Upsample in whichever place its version keeps them: per axis output / input, or undefined. */
+/** Scales of a Resize or Upsample, wherever its version keeps them: per axis output / input, or undefined. */
 function givenScales(view: NodeView, axes: readonly number[]): Map<number, number> | Obstacle {
   const { node } = view;
   const attribute = node.attributes.get('scales');
@@ -134,9 +135,9 @@ function givenScales(view: NodeView, axes: readonly number[]): Map<number, numbe
 }
 
 /**
- * Resize-10..19 and Upsample-7..9. By whole factors (or reduced by 2, 4 or 8) the sampling grid moves with the tile, and
- * the operator runs on the tile as it is. Otherwise (corners aligned, other factors) every cell's sources are written
- * down, and the tile samples by them.
+ * Resize-10..19 and Upsample-7..9. With integer factors (or a reduction by 2, 4 or 8) the sampling grid moves with the
+ * tile, and the operator runs on the tile unchanged. Otherwise (aligned corners, other factors) the sources of every
+ * cell are listed (see Taps).
  */
 export function resize(view: NodeView): NodeRule | Obstacle {
   const layout = view.map(0);
@@ -153,19 +154,19 @@ export function resize(view: NodeView): NodeRule | Obstacle {
     return obstacle('crops a region given as a share of the whole map');
   const { dtype } = view.input(0)!;
   if (sampling.mode !== 'nearest' && !dtype.startsWith('float'))
-    return obstacle(`interpolates ${dtype}, where the last step is rounded by where a cell lies`);
+    return obstacle(`interpolates ${dtype}, whose rounding depends on the position of a cell`);
   const factors = shape.map((size, dim) => wholeIfNearly(scales.get(dim) ?? out[dim]! / size));
-  // A map that keeps its size altogether is copied, whatever the scales.
+  // A map that keeps its size is copied, whatever the scales.
   const copied = out.every((size, dim) => size === shape[dim]);
   const changed = shape.flatMap((size, dim) => (copied || (factors[dim] === 1 && out[dim] === size) ? [] : [dim]));
   const spatial = changed.filter((dim) => axisAt(layout, dim) !== undefined);
   const antialias = intAttribute(view.node, 'antialias', 0) === 1;
-  const reaches: Record<Axis, ReceptiveField> = { h: CELL_BY_CELL, w: CELL_BY_CELL };
+  const fields: Record<Axis, ReceptiveField> = { h: CELL_BY_CELL, w: CELL_BY_CELL };
   let moves = true;
   for (const dim of spatial) {
-    const reach = movingField(factors[dim]!, out[dim]! / shape[dim]!, sampling, antialias);
-    if (reach === undefined) moves = false;
-    else reaches[axisAt(layout, dim)!] = reach;
+    const field = movingField(factors[dim]!, out[dim]! / shape[dim]!, sampling, antialias);
+    if (field === undefined) moves = false;
+    else fields[axisAt(layout, dim)!] = field;
   }
   if (!moves) {
     if (changed.length > spatial.length) return obstacle('resizes channels as well');
@@ -175,9 +176,9 @@ export function resize(view: NodeView): NodeRule | Obstacle {
     for (const dim of spatial) {
       const scale = Math.fround(scales.get(dim) ?? out[dim]! / shape[dim]!);
       const taps = resizedTaps({ input: shape[dim]!, output: out[dim]!, scale }, sampling);
-      if (taps === undefined) return obstacle(`samples in a way that is not known (${sampling.coordinates})`);
+      if (taps === undefined) return obstacle(`samples by an unsupported coordinate mode (${sampling.coordinates})`);
       const alone = (cells: number) => Math.floor(Math.fround(Math.fround(factors[dim]!) * cells));
-      reaches[axisAt(layout, dim)!] = tapsField(taps, shape[dim]!, { mul: shape[dim]!, div: out[dim]! }, alone);
+      fields[axisAt(layout, dim)!] = tapsField(taps, shape[dim]!, { mul: shape[dim]!, div: out[dim]! }, alone);
     }
   }
   const constant = constantTensor('scales', 'float32', [factors.length], factors);
@@ -187,13 +188,15 @@ export function resize(view: NodeView): NodeRule | Obstacle {
       : { attributes: { axes: undefined }, constants: new Map([[2, constant] as const, [3, undefined] as const]) };
   return {
     outputs: [resized(layout, out)],
-    inputs: [{ layout, ...reaches }],
+    inputs: [{ layout, ...fields }],
     runs: 'exact',
     rewrite: moves ? rewrite : { ...rewrite, identity: true },
   };
 }
 
-/** Why a map cannot be sampled with weights: a product with a matrix acts on the last two axes, and on float32 only. */
+/**
+ * Why a map cannot be resampled with weights: a product with a matrix acts on the last two axes, and on float32 only.
+ */
 function unweightable(view: NodeView, layout: Layout): Obstacle | undefined {
   const { dtype, shape } = view.input(0)!;
   if (dtype !== 'float32') return obstacle(`interpolates ${dtype} by no whole factor`);
@@ -206,7 +209,7 @@ function wholeIfNearly(factor: number): number {
   return Math.abs(factor - Math.round(factor)) < 1e-6 * factor ? Math.round(factor) : factor;
 }
 
-/** The reach of an axis whose sampling grid moves with the tile, or undefined where it does not. */
+/** The receptive field of an axis whose sampling grid moves with the tile, or undefined where it does not. */
 function movingField(
   factor: number,
   ratio: number,
@@ -214,10 +217,10 @@ function movingField(
   antialias: boolean,
 ): ReceptiveField | undefined {
   if (Math.abs(factor - ratio) > 1e-6 * factor && factor > 1) return undefined;
-  if (Number.isInteger(factor) && factor > 1) return enlargedReach(factor, sampling);
-  // The other half-pixel modes look at the number of output cells, which a tile has fewer of.
+  if (Number.isInteger(factor) && factor > 1) return enlargedField(factor, sampling);
+  // The other half-pixel modes depend on the number of output cells, which is smaller in a tile.
   const known = sampling.coordinates === 'half_pixel' || sampling.coordinates === 'asymmetric';
   if ([2, 4, 8].includes(1 / factor) && known && !antialias && sampling.mode !== 'cubic')
-    return reducedReach(1 / factor);
+    return reducedField(1 / factor);
   return undefined;
 }

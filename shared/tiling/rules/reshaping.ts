@@ -3,11 +3,11 @@ import { CELL_BY_CELL, type ReceptiveField, windowField } from '../receptive-fie
 import { blockField } from './enlarging.ts';
 import { type NodeRule, type NodeView, type Obstacle, obstacle } from './rule.ts';
 
-/** A run of elements of the input in memory order: rows, columns, or an axis that is the same for every tile. */
+/** A factor of the input's shape in memory order: rows, columns, or an axis that is the same for every tile. */
 interface Atom {
   size: number;
   readonly axis: Axis | undefined;
-  /** How many cells of rows or columns one step of this atom passes; set when the axis was split. */
+  /** Cells of rows or columns per step of this atom; set when the axis was split. */
   readonly block: number;
 }
 
@@ -22,7 +22,10 @@ function atomsOf(shape: readonly number[], layout: Layout): Atom[] {
   });
 }
 
-/** Deals the input's atoms out to the output's axes, in memory order; undefined where an axis takes part of an atom that does not divide. */
+/**
+ * Distributes the input's atoms over the output's axes, in memory order; undefined where an axis takes an indivisible
+ * part of an atom.
+ */
 function deal(shape: readonly number[], layout: Layout, out: readonly number[]): Atom[][] | undefined {
   const atoms = atomsOf(shape, layout);
   const dealt: Atom[][] = [];
@@ -36,7 +39,7 @@ function deal(shape: readonly number[], layout: Layout, out: readonly number[]):
         taken.push(atom);
         left /= atom.size;
       } else if (atom.size % left === 0) {
-        // The leading part keeps the kind; what is left of it counts cells inside one of its blocks.
+        // The leading part keeps the kind; the rest counts cells inside one of its blocks.
         const block = atom.size / left;
         taken.push({ ...atom, size: left, block: atom.block * block });
         atoms.unshift({ size: block, axis: undefined, block: 1 });
@@ -49,11 +52,11 @@ function deal(shape: readonly number[], layout: Layout, out: readonly number[]):
   return atoms.every((atom) => atom.size === 1) ? dealt : undefined;
 }
 
-/** What an output axis is made of. */
+/** The atom that an output axis consists of. */
 interface Part {
   readonly dim: number | Axis | 'hw';
   readonly axis?: Axis;
-  readonly reach?: ReceptiveField;
+  readonly field?: ReceptiveField;
   readonly cells?: number;
 }
 
@@ -71,14 +74,14 @@ function partOf(atoms: readonly Atom[]): Part | undefined {
   const factor = size / first.size;
   if (first.block > 1 && factor > 1) return undefined;
   const { block } = first;
-  const reach =
+  const field =
     block > 1 ? windowField(block, block, 0, 'clip', (n) => n / block) : factor > 1 ? blockField(factor) : CELL_BY_CELL;
-  return { dim: first.axis, axis: first.axis, reach, cells: size };
+  return { dim: first.axis, axis: first.axis, field, cells: size };
 }
 
 /**
- * Reshape-5..21 and Flatten, wherever rows and columns stay axes of their own (channel shuffle), are folded into one
- * axis and unfolded later, or are joined with or split from a block (pixel shuffle). The target shape is fed at run time.
+ * Reshape-5..21 and Flatten where rows and columns stay axes of their own (channel shuffle), are folded into one axis
+ * and unfolded later, or are joined with or split from a block (pixel shuffle). The target shape is fed at run time.
  */
 export function reshape(view: NodeView): NodeRule | Obstacle {
   const layout = view.map(0);
@@ -88,7 +91,7 @@ export function reshape(view: NodeView): NodeRule | Obstacle {
   const wholeMap = obstacle('mixes rows and columns with other axes, so it needs the whole map');
   const dealt = deal(shape, layout, out);
   if (dealt === undefined) return wholeMap;
-  const reaches: Record<Axis, ReceptiveField> = { h: CELL_BY_CELL, w: CELL_BY_CELL };
+  const fields: Record<Axis, ReceptiveField> = { h: CELL_BY_CELL, w: CELL_BY_CELL };
   const dims: (number | Axis | 'hw')[] = [];
   const target = { h: -1, w: -1, rows: layout.rows, cols: layout.cols };
   for (const [dim, atoms] of dealt.entries()) {
@@ -102,17 +105,17 @@ export function reshape(view: NodeView): NodeRule | Obstacle {
     if (part.axis === undefined) continue;
     target[part.axis] = dim;
     target[part.axis === 'h' ? 'rows' : 'cols'] = part.cells!;
-    reaches[part.axis] = part.reach!;
+    fields[part.axis] = part.field!;
   }
   if ((target.h < 0 && layout.rows > 1) || (target.w < 0 && layout.cols > 1)) return wholeMap;
-  const moves = reaches.h !== CELL_BY_CELL || reaches.w !== CELL_BY_CELL;
+  const moves = fields.h !== CELL_BY_CELL || fields.w !== CELL_BY_CELL;
   if (moves && layout.h >= 0 && layout.h === layout.w) {
-    // Unfolding and blocking at once would crop a folded map; nobody writes that.
+    // Unfolding and blocking at once would crop a folded map; no known network does it.
     return obstacle('unfolds rows and columns into blocks');
   }
   return {
     outputs: [target],
-    inputs: [{ layout, ...reaches }],
+    inputs: [{ layout, ...fields }],
     runs: moves ? 'exact' : 'anywhere',
     ...(view.node.op === 'Reshape' ? { rewrite: { shape: { input: 1, dims } } } : {}),
   };

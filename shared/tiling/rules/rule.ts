@@ -3,43 +3,49 @@ import type { Dtype, TensorSpec } from '../../tensor/tensor.ts';
 import type { Axis, Layout } from '../layout.ts';
 import type { ReceptiveField } from '../receptive-field.ts';
 
-/** How one input of an operator is read by a tile. */
+/** How a tile reads one input of an operator. */
 export interface InputRule {
   readonly layout: Layout;
   readonly h: ReceptiveField;
   readonly w: ReceptiveField;
-  /** What padding is filled with; 0 unless given. */
+  /** Fill value of the padding; 0 unless given. */
   readonly fill?: number;
 }
 
-/** How an operator has to change so that it runs on any tile. Inputs that are replaced bear names of their own. */
+/** The changes that make an operator run on any tile. Replaced inputs get new names. */
 export interface Rewrite {
-  /** The node becomes Identity: cropping, padding and sampling in front of it do all of its work. */
+  /** The node becomes an Identity: cropping, padding and resampling in front of it do all its work. */
   readonly identity?: true;
   /** Attributes to set; undefined removes. */
   readonly attributes?: Readonly<Record<string, Attribute | undefined>>;
   /** Constants in place of inputs, by index; undefined removes the input. */
   readonly constants?: ReadonlyMap<number, Initializer | undefined>;
-  /** Input that holds a target shape, and the shape: numbers, or what the tile has along the spatial axes. */
+  /** The input that holds a target shape, and that shape: numbers, or the tile's size along spatial axes. */
   readonly shape?: { readonly input: number; readonly dims: readonly (number | Axis | 'hw')[] };
-  /** Averages divide by another count at the border: factor of each output cell along an axis. */
+  /** An average divides by another count at the border: the correction factor of each output cell along an axis. */
   readonly counts?: Readonly<Partial<Record<Axis, readonly number[]>>>;
 }
 
-/** What the tiling of one node needs to know about its operator. Rules depend on the whole network only, never on a grid. */
+/** The tiling rule of one node. It depends on the whole network only, never on a grid. */
 export interface NodeRule {
   /** Per output; undefined for outputs that no tile can make. */
   readonly outputs: readonly (Layout | undefined)[];
   /** Per input; undefined for what is the same for every tile. */
   readonly inputs: readonly (InputRule | undefined)[];
-  /** `anywhere`: runs cell by cell on whatever its inputs hold. `exact`: must be given exactly the cells that it reaches. */
+  /**
+   * `anywhere`: works cell by cell on all cells that its inputs have. `exact`: must be given exactly the cells of its
+   * receptive field.
+   */
   readonly runs: 'anywhere' | 'exact';
-  /** Set where a run makes cells outside the map, which have to be cut off at once. */
+  /** Set where a run computes cells outside the map, which must be trimmed at once. */
   readonly trim?: true;
   readonly rewrite?: Rewrite;
 }
 
-/** Why a node cannot be tiled; reads on after the operator's name: "needs the whole map". */
+/**
+ * Why a node cannot be tiled; `reason` continues a sentence that begins with the operator's name: "needs the whole
+ * map".
+ */
 export interface Obstacle {
   readonly reason: string;
 }
@@ -51,13 +57,13 @@ export interface NodeView {
   readonly opset: number;
   /** Layout of an input that is a feature map. */
   map(input: number): Layout | undefined;
-  /** The node that makes an input; undefined for constants and inputs of the network. */
+  /** The node that makes an input; undefined for constants and for inputs of the network. */
   maker(input: number): GraphNode | undefined;
   /** The nodes that read an output. */
   readers(output: number): readonly GraphNode[];
-  /** Whether an input is given at all. */
+  /** Whether an optional input is present. */
   present(input: number): boolean;
-  /** Whether an input is one of the stage's own. */
+  /** Whether an input is an input of the stage. */
   given(input: number): boolean;
   /** Type of an input; undefined where it is absent or unknown. */
   input(index: number): TensorSpec | undefined;
@@ -72,12 +78,12 @@ export interface NodeView {
 /** A rule for one family of operators. */
 export type RuleOf = (view: NodeView) => NodeRule | Obstacle;
 
-/** Refuses, with the reason. */
+/** Makes an obstacle. */
 export function obstacle(reason: string): Obstacle {
   return { reason };
 }
 
-/** Whether a ruling refuses. */
+/** Whether a ruling is an obstacle. */
 export function isObstacle(ruling: NodeRule | Obstacle): ruling is Obstacle {
   return 'reason' in ruling;
 }

@@ -2,7 +2,7 @@ import { floatAttribute, intAttribute, stringAttribute } from '../../onnx/attrib
 import type { Taps } from '../taps.ts';
 import type { NodeView } from './rule.ts';
 
-/** How Resize finds the input position of an output cell, and what it makes of the cells around it. */
+/** How Resize computes the input position of an output cell, and how it combines the cells around that position. */
 export interface Sampling {
   readonly mode: string;
   readonly coordinates: string;
@@ -26,7 +26,9 @@ export function samplingOf(view: NodeView): Sampling {
   };
 }
 
-/** One axis of a Resize: cells in and out, and the scale as given (out / in where sizes are given), in single precision. */
+/**
+ * One axis of a Resize: cells in and out, and the scale as given (out / in where sizes are given), in single precision.
+ */
 export interface ResizedAxis {
   readonly input: number;
   readonly output: number;
@@ -56,7 +58,7 @@ function positions({ input, output, scale }: ResizedAxis, coordinates: string): 
   return formula && Float32Array.from({ length: output }, (_, x) => formula(x));
 }
 
-/** Positions so near to the middle of two cells lie in the middle (ONNX Runtime 1.30; older versions compared exactly). */
+/** Positions that count as the middle between two cells (ONNX Runtime 1.30; older versions compared exactly). */
 const TIE = f(1e-6);
 
 function rounded(x: number, atTie: (x: number) => number): number {
@@ -81,7 +83,7 @@ function cubicWeights(s: number, a: number): number[] {
   ];
 }
 
-/** Where the cells of a resized axis come from, or undefined for a mode that is not known. */
+/** The sources of a resized axis' cells, or undefined for an unsupported mode. */
 export function resizedTaps(axis: ResizedAxis, sampling: Sampling): Taps | undefined {
   const at = positions(axis, sampling.coordinates);
   if (at === undefined) return undefined;
@@ -114,8 +116,8 @@ export function resizedTaps(axis: ResizedAxis, sampling: Sampling): Taps | undef
 }
 
 /**
- * Where the cells of an axis come from that is padded with its own cells: mirrored at the border cells (reflect) or the
- * border cells repeated (edge). ONNX, Pad-18.
+ * The sources of the cells of an axis that is padded with its own cells: mirrored at the border (reflect) or with the
+ * border repeated (edge). ONNX, Pad-18.
  */
 export function paddedTaps(cells: number, before: number, after: number, mode: 'reflect' | 'edge'): Taps {
   const period = 2 * (cells - 1);

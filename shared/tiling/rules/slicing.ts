@@ -10,7 +10,7 @@ import { axisIndex, type NodeRule, type NodeView, type Obstacle, obstacle, type 
 import { paddedTaps } from './sampling.ts';
 import { slidingLayout } from './windows.ts';
 
-/** One axis of a Slice: where it starts and how far it steps. */
+/** One axis of a Slice: start and step. */
 interface AxisSlice {
   readonly dim: number;
   readonly start: number;
@@ -18,7 +18,7 @@ interface AxisSlice {
   readonly step: number;
 }
 
-/** As far as a Slice can go; fits int32, the narrower of the two index types. */
+/** The end of a Slice that takes everything; it fits int32, the narrower of the two index types. */
 const TO_THE_END = 2 ** 31 - 1;
 
 function cutsOf(view: NodeView, shape: readonly number[]): readonly AxisSlice[] | Obstacle {
@@ -37,7 +37,7 @@ function cutsOf(view: NodeView, shape: readonly number[]): readonly AxisSlice[] 
   });
 }
 
-/** The bounds of a rewritten Slice: the tile is cropped before it, so along rows and columns only the step is left. */
+/** The bounds of a rewritten Slice: the tile is cropped before it, so only the step remains along rows and columns. */
 function sliceRewrite(view: NodeView, layout: Layout, cuts: readonly AxisSlice[]): Rewrite {
   const kept = cuts.filter((cut) => axisAt(layout, cut.dim) === undefined || cut.step !== 1);
   if (kept.length === 0) return { identity: true };
@@ -83,15 +83,15 @@ export function slice(view: NodeView): NodeRule | Obstacle {
   const folded = unfolded(layout);
   if (folded !== undefined) return folded;
   if (moving.some((cut) => cut.step < 0)) return obstacle('reverses rows or columns');
-  const reaches: Record<Axis, ReceptiveField> = { h: CELL_BY_CELL, w: CELL_BY_CELL };
+  const fields: Record<Axis, ReceptiveField> = { h: CELL_BY_CELL, w: CELL_BY_CELL };
   for (const { dim, start, end, step } of moving) {
     const alone = (cells: number) =>
       Math.max(0, Math.ceil((Math.min(end === shape[dim] ? cells : end, cells) - start) / step));
-    reaches[axisAt(layout, dim)!] = windowField(1, step, -start, 'clip', alone);
+    fields[axisAt(layout, dim)!] = windowField(1, step, -start, 'clip', alone);
   }
   return {
     outputs: rest.outputs,
-    inputs: [{ layout, ...reaches }],
+    inputs: [{ layout, ...fields }],
     runs: 'exact',
     rewrite: sliceRewrite(view, layout, cuts),
   };
@@ -123,19 +123,19 @@ export function pad(view: NodeView): NodeRule | Obstacle {
   const pads = padsOf(view, rank);
   const value = view.opset < 11 ? [floatAttribute(view.node, 'value', 0)] : view.present(2) ? view.values(2) : [0];
   if (pads === undefined || value === undefined) return obstacle('has pads that are not constant');
-  const reaches: Record<Axis, ReceptiveField> = { h: CELL_BY_CELL, w: CELL_BY_CELL };
+  const fields: Record<Axis, ReceptiveField> = { h: CELL_BY_CELL, w: CELL_BY_CELL };
   const mode = stringAttribute(view.node, 'mode', 'constant');
   if (mode === 'constant' && value[0] === 0 && losesItsZeros(view))
-    return obstacle('pads with 0 before a MaxPool, where ONNX Runtime pads with nothing');
+    return obstacle('pads with 0 before a MaxPool, where ONNX Runtime ignores the padding');
   let moves = false;
   for (let dim = 0; dim < rank; dim++) {
     const [before, after] = [pads.before[dim]!, pads.after[dim]!];
     if (!(layout.h === dim || layout.w === dim) || (before === 0 && after === 0)) continue;
     const folded = unfolded(layout);
     if (folded !== undefined) return folded;
-    const reach = paddedField(mode, view.input(0)!.shape[dim]!, before, after);
-    if ('reason' in reach) return reach;
-    reaches[axisAt(layout, dim)!] = reach;
+    const field = paddedField(mode, view.input(0)!.shape[dim]!, before, after);
+    if ('reason' in field) return field;
+    fields[axisAt(layout, dim)!] = field;
     moves = true;
   }
   if (!moves) return { outputs: [layout], inputs: [{ layout, h: CELL_BY_CELL, w: CELL_BY_CELL }], runs: 'anywhere' };
@@ -153,30 +153,30 @@ export function pad(view: NodeView): NodeRule | Obstacle {
         };
   return {
     outputs: [resized(layout, view.output(0))],
-    inputs: [{ layout, ...reaches, fill: value[0] ?? 0 }],
+    inputs: [{ layout, ...fields, fill: value[0] ?? 0 }],
     runs: 'exact',
     rewrite,
   };
 }
 
-/** Operators that make no negative numbers, so that a maximum with 0 is one without. */
+/** Operators without negative results, so that a maximum with 0 equals a maximum without it. */
 const NOT_NEGATIVE: ReadonlySet<string> = new Set(['Relu', 'Sigmoid', 'HardSigmoid', 'Softmax', 'Abs', 'Exp']);
 
 /**
- * Whether the runtime makes other numbers of a Pad with 0 and the MaxPool behind it than both say: it makes one MaxPool of
- * them, which leaves out what pads (1.30), and the maximum of negative numbers is no longer 0 there.
+ * Whether the runtime changes the result of a Pad with 0 followed by a MaxPool: it fuses both into one MaxPool that
+ * ignores padding (1.30), so the maximum of negative numbers is no longer 0.
  */
 function losesItsZeros(view: NodeView): boolean {
   return view.readers(0).some(({ op }) => op === 'MaxPool') && !NOT_NEGATIVE.has(view.maker(0)?.op ?? '');
 }
 
-/** The reach of an axis that is padded in one of Pad's modes. */
+/** The receptive field of an axis that is padded in one of Pad's modes. */
 function paddedField(mode: string, cells: number, before: number, after: number): ReceptiveField | Obstacle {
   if (mode === 'constant') return windowField(1, 1, before, 'pad', (own) => own + before + after);
   if (mode === 'wrap') return obstacle('wraps around, so each border needs the opposite one');
   if (mode !== 'reflect' && mode !== 'edge') return obstacle(`pads rows or columns in mode ${mode}`);
   if (before < 0 || after < 0) return obstacle(`pads in mode ${mode} and crops at once`);
-  // A tile that is run alone mirrors at its own edges, and must have the cells for it.
+  // A tile that is run alone mirrors at its own edges, and needs enough cells for that.
   const alone = (own: number) => (mode === 'reflect' && own <= Math.max(before, after) ? 0 : own + before + after);
   return tapsField(paddedTaps(cells, before, after, mode), cells, { mul: 1, div: 1 }, alone);
 }
@@ -187,6 +187,6 @@ export function spaceToDepth(view: NodeView): NodeRule | Obstacle {
   if ('reason' in layout) return layout;
   if (layout.h !== 2 || layout.w !== 3) return obstacle('makes channels of other axes');
   const block = intAttribute(view.node, 'blocksize', 1);
-  const reach = windowField(block, block, 0, 'clip', (cells) => cells / block);
-  return { outputs: [resized(layout, view.output(0))], inputs: [{ layout, h: reach, w: reach }], runs: 'exact' };
+  const field = windowField(block, block, 0, 'clip', (cells) => cells / block);
+  return { outputs: [resized(layout, view.output(0))], inputs: [{ layout, h: field, w: field }], runs: 'exact' };
 }

@@ -25,8 +25,8 @@ function each(rule: RuleOf, names: string): [string, RuleOf][] {
 }
 
 /**
- * Every operator of ONNX' default domain that can be tiled. To add one, write its rule, name it here, and list the
- * attributes that the rule knows in attributes.ts: an operator is tileable only by its attributes.
+ * Every operator of ONNX' default domain that can be tiled. To add one, write its rule, register it here, and list the
+ * attributes that the rule supports in attributes.ts.
  */
 const RULES: ReadonlyMap<string, RuleOf> = new Map([
   ...each(conv, 'Conv'),
@@ -76,13 +76,13 @@ const RULES: ReadonlyMap<string, RuleOf> = new Map([
 /** Names of the operators that have a rule. */
 export const TILED_OPERATORS: ReadonlySet<string> = new Set(RULES.keys());
 
-/** Operators whose every output cell depends on every input cell, so no rule can be written. */
+/** Operators of which every output cell depends on every input cell, so no rule can exist. */
 const WHOLE_MAP_OPERATORS: ReadonlySet<string> = new Set(
   `GlobalAveragePool GlobalMaxPool GlobalLpPool InstanceNormalization GroupNormalization MeanVarianceNormalization Gemm
   DynamicQuantizeLinear TopK NonMaxSuppression Attention`.split(/\s+/),
 );
 
-/** How a node is tiled, or why it cannot be. */
+/** The tiling rule of a node, or why it has none. */
 export function ruleFor(view: NodeView): NodeRule | Obstacle {
   const { op, domain } = view.node;
   if (domain !== '' && domain !== 'ai.onnx')
@@ -95,12 +95,12 @@ export function ruleFor(view: NodeView): NodeRule | Obstacle {
   return unknownAttribute(view.node) ?? tooWide(view) ?? rule(view);
 }
 
-/** Operators whose whole numbers can be of any size; others count or choose. */
+/** Operators whose integer results can be large; other operators with integer results count or select. */
 const MAKES_LARGE = new Set(['Cast', 'ConvInteger']);
 
 /**
- * Refuses maps that could not be cropped without loss: before version 11 a tile is cropped as float32, which holds whole
- * numbers up to 2^24. What ArgMax and the like count is smaller.
+ * Refuses maps that cannot be cropped losslessly: before version 11 a tile is cropped as float32, which is exact for
+ * integers up to 2^24. The results of ArgMax and similar operators are smaller.
  */
 function tooWide(view: NodeView): Obstacle | undefined {
   const isWide = (dtype: Dtype | undefined) => dtype !== undefined && !canPad(dtype, view.opset);

@@ -1,6 +1,6 @@
 import { intAttribute, intsAttribute } from '../../onnx/attributes.ts';
 import type { Attribute } from '../../onnx/model.ts';
-import { strayPadding, type WindowAxis, windowAxes } from '../../onnx/window.ts';
+import { runtimeDeviation, type WindowAxis, windowAxes } from '../../onnx/window.ts';
 import { type Axis, axisAt, type Layout } from '../layout.ts';
 import { CELL_BY_CELL, type ReceptiveField, windowField } from '../receptive-field.ts';
 import { type NodeRule, type NodeView, type Obstacle, obstacle, type Rewrite } from './rule.ts';
@@ -15,7 +15,7 @@ export function slidingLayout(view: NodeView): Layout | Obstacle {
   return layout;
 }
 
-/** Refuses operators of which another input than the first depends on the frame. */
+/** Refuses operators of which an input other than the first depends on the frame. */
 function onlyFirstVaries(view: NodeView): Obstacle | undefined {
   for (let i = 1; i < view.node.inputs.length; i++)
     if (view.map(i) !== undefined) return obstacle('has weights that are computed from the frame');
@@ -28,7 +28,10 @@ interface Windows {
   readonly layout: Layout;
 }
 
-/** Geometry of any window operator: pads become a Pad in front of it, the operator itself keeps none along rows and columns. */
+/**
+ * Geometry of a window operator: its pads become a Pad in front of it, and the operator itself keeps none along rows
+ * and columns.
+ */
 function windows(view: NodeView, kernel: readonly number[], fill: number): Windows | Obstacle {
   const layout = slidingLayout(view);
   if ('reason' in layout) return layout;
@@ -36,9 +39,9 @@ function windows(view: NodeView, kernel: readonly number[], fill: number): Windo
   if (varying !== undefined) return varying;
   const sizes = view.input(0)!.shape.slice(2);
   const axes = windowAxes(view.node, kernel, sizes);
-  const stray = strayPadding(view.node, axes);
-  if (stray !== undefined) return obstacle(stray);
-  const reaches: Record<Axis, ReceptiveField> = { h: CELL_BY_CELL, w: CELL_BY_CELL };
+  const deviation = runtimeDeviation(view.node, axes);
+  if (deviation !== undefined) return obstacle(deviation);
+  const fields: Record<Axis, ReceptiveField> = { h: CELL_BY_CELL, w: CELL_BY_CELL };
   const pads = [...axes.map((axis) => axis.padBefore), ...axes.map((axis) => axis.padAfter)];
   let moves = false;
   axes.forEach((axis, i) => {
@@ -51,7 +54,7 @@ function windows(view: NodeView, kernel: readonly number[], fill: number): Windo
         kernel,
         sizes.map(() => cells),
       )[i]!.output;
-    reaches[spatial] = windowField(extent, axis.stride, axis.padBefore, 'pad', alone);
+    fields[spatial] = windowField(extent, axis.stride, axis.padBefore, 'pad', alone);
     pads[i] = 0;
     pads[i + axes.length] = 0;
     moves ||= extent > 1 || axis.stride > 1 || axis.padBefore > 0 || axis.padAfter > 0;
@@ -65,7 +68,7 @@ function windows(view: NodeView, kernel: readonly number[], fill: number): Windo
     ...(allSpatial ? { ceil_mode: undefined } : {}),
   };
   const rewrite: Rewrite = moves ? { attributes } : {};
-  const rule: NodeRule = { outputs: [out], inputs: [{ layout, ...reaches, fill }], runs: 'exact', rewrite };
+  const rule: NodeRule = { outputs: [out], inputs: [{ layout, ...fields, fill }], runs: 'exact', rewrite };
   return { rule, axes, layout };
 }
 
@@ -120,9 +123,9 @@ function countFactors(axis: WindowAxis, includePad: boolean): readonly number[] 
 }
 
 /**
- * AveragePool-7..22. A tile divides by the whole kernel, as its padding is data to it; where the network divides by
- * fewer cells (count_include_pad = 0, or a last window past the padding under ceil_mode) the result is multiplied by
- * kernel / count, which is a product of one factor for the row and one for the column.
+ * AveragePool-7..22. In a tile the padding is data, so the operator divides by the whole kernel. Where the network
+ * divides by fewer cells (count_include_pad = 0, or a last window past the padding under ceil_mode), the result is
+ * multiplied by kernel / count, which is the product of one factor for the row and one for the column.
  */
 export function averagePool(view: NodeView): NodeRule | Obstacle {
   const found = windows(view, intsAttribute(view.node, 'kernel_shape') ?? [], 0);

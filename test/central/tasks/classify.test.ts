@@ -39,9 +39,9 @@ describe('decodeSoftmax', () => {
 
   it('refuses outputs that are no classes', () => {
     expect(() => decodeSoftmax(ask([1, 2, 3, 4], {}, [1, 2, 2]))).toThrow(
-      /"test": decoder softmax wants .*y \[1, 2, 2\]/,
+      /"test": decoder softmax needs .*y \[1, 2, 2\]/,
     );
-    expect(() => decodeSoftmax(request({ task: 'classify', outputs: {} }))).toThrow(/wants/);
+    expect(() => decodeSoftmax(request({ task: 'classify', outputs: {} }))).toThrow(/needs/);
   });
 });
 

@@ -43,7 +43,7 @@ describe('decodeFastestdet', () => {
       [1, 700],
       [2, 7, 10, 10],
     ])
-      expect(() => decodeFastestdet(detect('fastestdet', { y: filled(shape, () => 0) }))).toThrow(/wants one output/);
+      expect(() => decodeFastestdet(detect('fastestdet', { y: filled(shape, () => 0) }))).toThrow(/needs one output/);
   });
 });
 
@@ -63,7 +63,7 @@ describe('decodeUltraface', () => {
 
   it('refuses outputs that do not belong together', () => {
     const outputs = { s: filled([1, 3, 2], () => 1), b: filled([1, 4, 4], () => 1) };
-    expect(() => decodeUltraface(detect('ultraface', outputs))).toThrow(/wants scores/);
+    expect(() => decodeUltraface(detect('ultraface', outputs))).toThrow(/needs scores/);
   });
 });
 
@@ -96,7 +96,7 @@ describe('decodeYolo', () => {
 
   it('refuses what is no list of boxes', () => {
     for (const shape of [[1, 3, 4], [85], [1, 3, 20, 20, 85]])
-      expect(() => decodeYolo(detect('yolo', { y: filled(shape, () => 0) }))).toThrow(/wants one output/);
+      expect(() => decodeYolo(detect('yolo', { y: filled(shape, () => 0) }))).toThrow(/needs one output/);
   });
 });
 
@@ -104,7 +104,7 @@ describe('heads that a card names', () => {
   it('refuse numbers that are no scores, instead of calling them 1', () => {
     const table = filled([1, 56, 300], (i) => (i % 300 === 7 ? 100 : 0));
     expect(() => decodeTask(new Map([['y', table]]), cardOf('yolov8'), [], frame)).toThrow(
-      /decoder yolov8 wants scores from 0 to 1, but 100 would be one/,
+      /decoder yolov8 needs scores from 0 to 1, but 100 would be one/,
     );
     expect(decodeTask(new Map([['y', table]]), cardOf('yolo'), [], frame).predictions).toEqual([]);
   });
@@ -152,7 +152,7 @@ describe('decodeSsd', () => {
       { boxes, scores: filled([1, 2], () => 1) },
       { scores: filled([1, 2], () => 1), classes: filled([1, 2], () => 1) },
     ];
-    for (const outputs of wrong) expect(() => decodeSsd(detect('ssd', outputs))).toThrow(/wants boxes/);
+    for (const outputs of wrong) expect(() => decodeSsd(detect('ssd', outputs))).toThrow(/needs boxes/);
   });
 });
 

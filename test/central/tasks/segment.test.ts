@@ -63,6 +63,6 @@ describe('decodeSegment', () => {
   });
 
   it('refuses outputs that are no map', () => {
-    expect(() => decodeSegment(segment(filled([1, 10], () => 0)))).toThrow(/task segment wants/);
+    expect(() => decodeSegment(segment(filled([1, 10], () => 0)))).toThrow(/task segment needs/);
   });
 });

@@ -20,8 +20,8 @@ test('the operator that stops the inference is named, however far it is from the
     }),
   );
   expect(['y', 'z', 'known', 'nothing'].map((name) => unknownShapeReason(resolved, name))).toEqual([
-    'what Loop "loop_3" makes is only known once it has run',
-    'Magic "m" is an operator of "some.where", which Tessera does not know',
+    'the output of Loop "loop_3" is unknown before a run',
+    'Magic "m" is an operator of "some.where", which has no shape rule',
     undefined,
     undefined,
   ]);
