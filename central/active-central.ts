@@ -1,12 +1,12 @@
 import type { Failure } from '../shared/errors.ts';
 import { LogThrottle } from '../shared/log-throttle.ts';
+import type { Executor } from '../shared/node/executor-types.ts';
 import { CENTRAL, type Plan } from '../shared/plan/plan.ts';
 import type { BlobStore, Bus, Log } from '../shared/ports.ts';
 import type { PlanStatus } from '../shared/protocol/messages/central.ts';
 import type { WireRegion } from '../shared/protocol/messages/region.ts';
 import type { ResultObject } from '../shared/protocol/messages/result.ts';
 import { topics } from '../shared/protocol/topics.ts';
-import type { Executor } from '../shared/runtime/executor-types.ts';
 import type { BusOptions } from '../shared/runtime/mqtt.ts';
 import type { Wire } from '../shared/runtime/wire.ts';
 import type { DataPlane } from './assembly/data-plane.ts';

@@ -1,7 +1,7 @@
+import type { Executor, TileOutcome } from '../shared/node/executor-types.ts';
+import type { PackedTile } from '../shared/node/tensor-store.ts';
 import type { WireRegion } from '../shared/protocol/messages/region.ts';
-import type { Executor, TileOutcome } from '../shared/runtime/executor-types.ts';
 import type { DataPlane } from './assembly/data-plane.ts';
-import type { PackedTile } from './assembly/frame-store.ts';
 import { shaken } from './assembly/shaken.ts';
 import type { UntimedEvent } from './coordinator/events.ts';
 

@@ -1,6 +1,7 @@
 import { channel } from 'node:diagnostics_channel';
 import { failureOf } from '../shared/errors.ts';
 import { LogThrottle } from '../shared/log-throttle.ts';
+import type { Executor, TileOutcome } from '../shared/node/executor-types.ts';
 import { missingCodecs } from '../shared/plan/capabilities.ts';
 import type { CompiledPlan } from '../shared/plan/compiled-plan.ts';
 import { CENTRAL } from '../shared/plan/plan.ts';
@@ -8,7 +9,6 @@ import type { Log } from '../shared/ports.ts';
 import type { ControlMessage } from '../shared/protocol/messages/control.ts';
 import type { WireRegion } from '../shared/protocol/messages/region.ts';
 import type { WorkMessage } from '../shared/protocol/messages/work.ts';
-import type { Executor, TileOutcome } from '../shared/runtime/executor-types.ts';
 import type { Wire } from '../shared/runtime/wire.ts';
 import type { DataPlane, Finished, Opened } from './assembly/data-plane.ts';
 import { AuditedParts } from './audited-parts.ts';

@@ -2,6 +2,9 @@ import { statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { failureOf, type TesseraError } from '../shared/errors.ts';
 import { LogThrottle } from '../shared/log-throttle.ts';
+import { Epochs } from '../shared/node/epochs.ts';
+import { createExecutor } from '../shared/node/executor.ts';
+import { WorkHandler } from '../shared/node/work-handler.ts';
 import { CENTRAL, type Tier } from '../shared/plan/plan.ts';
 import type { Bus, Log } from '../shared/ports.ts';
 import { blobPartMessage } from '../shared/protocol/messages/blob.ts';
@@ -9,20 +12,17 @@ import { type ControlMessage, controlMessage } from '../shared/protocol/messages
 import { workMessage } from '../shared/protocol/messages/work.ts';
 import { topics as topicsOf } from '../shared/protocol/topics.ts';
 import { openBlobStore } from '../shared/runtime/blob-store.ts';
-import { createExecutor } from '../shared/runtime/executor.ts';
 import { machineLimits } from '../shared/runtime/machine-limits.ts';
 import { type BusOptions, connectBus } from '../shared/runtime/mqtt.ts';
 import { Wire } from '../shared/runtime/wire.ts';
 import { BlobFetch } from './blob-fetch.ts';
 import { watchCentrals } from './centrals.ts';
 import { refuseDuplicate } from './duplicate.ts';
-import { Epochs } from './epochs.ts';
 import { newBootId, nodeIdentity } from './identity.ts';
 import { describeNode } from './node-info.ts';
 import { Plans } from './plans.ts';
 import { announce } from './presence.ts';
-import { watchVitals } from './vitals.ts';
-import { WorkDesk } from './work-desk.ts';
+import { watchSystemMetrics } from './system-metrics.ts';
 
 /** How a node agent runs. */
 export interface AgentOptions {
@@ -103,7 +103,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const throttledLog = new LogThrottle(log, now);
   const maxBytes = Math.min(QUEUE_BYTES.most, Math.max(QUEUE_BYTES.least, machineLimits().memoryBytes * QUEUE_SHARE));
   const epochs = new Epochs();
-  const desk = new WorkDesk({
+  const work = new WorkHandler({
     id,
     executor,
     send: (to, message) => wire.send(to, 'result', message),
@@ -120,7 +120,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       return bavail * bsize;
     },
   });
-  const vitals = watchVitals();
+  const metrics = watchSystemMetrics();
   const plans = new Plans({
     executor,
     fetch,
@@ -128,13 +128,13 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     trustedKeys: options.trustedKeys,
     log,
     onReady: (plan, manifest) => {
-      desk.planReady(plan);
+      work.planReady(plan);
       presence.addModel(manifest.name, manifest.skeleton.sha);
     },
-    onGone: (plan) => desk.planGone(plan),
+    onGone: (plan) => work.planGone(plan),
   });
 
-  wire.on('work', workMessage, (from, message) => desk.accept(from, message));
+  wire.on('work', workMessage, (from, message) => work.accept(from, message));
   wire.on('blob-part', blobPartMessage, (from, message) => fetch.accept(from, message));
   wire.on('control', controlMessage, (from, message) => {
     if (from === CENTRAL) control(message);
@@ -142,13 +142,13 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   });
   const control = (message: ControlMessage): void => {
     // A central that has been relieved and does not know it yet must not take away what its successor uses.
-    const stale = 'epoch' in message && message.epoch !== undefined ? desk.enter(message.epoch) : undefined;
+    const stale = 'epoch' in message && message.epoch !== undefined ? work.enter(message.epoch) : undefined;
     if (stale !== undefined) {
       throttledLog.warn('epoch', `a ${message.type} of ${CENTRAL} is ignored: ${stale.text}`);
       return;
     }
     if (message.type === 'release') plans.release(message.plan);
-    else if (message.type === 'cancel') desk.cancel(CENTRAL, message);
+    else if (message.type === 'cancel') work.cancel(CENTRAL, message);
     else if (message.type === 'prepare')
       plans
         .prepare(CENTRAL, message)
@@ -161,16 +161,16 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   await wire.start();
   let connections = 0;
   bus.onConnect(() => {
-    if (connections++ > 0) desk.connectionLost();
+    if (connections++ > 0) work.connectionLost();
   });
   const presence = announce({
     bus,
     topics,
     info: await describeNode({ id, bootId, tier: options.tier, sessionMemoryMb }),
-    vitals,
+    metrics,
     load: () => ({
-      queue: desk.waiting,
-      tilesPerSecond: desk.rate.perSecond,
+      queue: work.waiting,
+      tilesPerSecond: work.rate.perSecond,
       epoch: epochs.followed,
       plans: plans.progress,
     }),
@@ -183,7 +183,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     refused,
     stop: () => {
       stopping ??= (async () => {
-        vitals.stop();
+        metrics.stop();
         await presence.stop();
         await bus.stop();
         await executor.stop();

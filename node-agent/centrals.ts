@@ -1,7 +1,7 @@
+import type { Epochs } from '../shared/node/epochs.ts';
 import type { Bus, Log } from '../shared/ports.ts';
 import { readCentralStatus } from '../shared/protocol/central-status.ts';
 import type { Topics } from '../shared/protocol/topics.ts';
-import type { Epochs } from './epochs.ts';
 
 /**
  * Tells the node which epochs centrals claim. Resolves once the broker has granted the subscription; where it does not,

@@ -1,10 +1,10 @@
 import { failureOf, TesseraError } from '../shared/errors.ts';
+import type { Executor } from '../shared/node/executor-types.ts';
 import type { Plan } from '../shared/plan/plan.ts';
 import { parsePlan } from '../shared/plan/validate.ts';
 import type { Log } from '../shared/ports.ts';
 import type { ControlMessage, ModelManifest } from '../shared/protocol/messages/control.ts';
 import type { PlanProgress } from '../shared/protocol/messages/node.ts';
-import type { Executor } from '../shared/runtime/executor-types.ts';
 import { requireSignature } from '../shared/runtime/signature.ts';
 import { detailOf } from '../shared/runtime/worker-call.ts';
 import type { BlobFetch } from './blob-fetch.ts';

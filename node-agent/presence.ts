@@ -3,16 +3,16 @@ import { LogThrottle } from '../shared/log-throttle.ts';
 import type { Bus, Log } from '../shared/ports.ts';
 import type { NodeInfo, PlanProgress } from '../shared/protocol/messages/node.ts';
 import type { Topics } from '../shared/protocol/topics.ts';
+import { heartbeatOf } from './heartbeat.ts';
 import type { StaticInfo } from './node-info.ts';
-import { heartbeatOf } from './rates.ts';
-import type { VitalsWatch } from './vitals.ts';
+import type { SystemMetricsWatch } from './system-metrics.ts';
 
 /** What a node's presence rests on. */
 export interface PresenceOptions {
   readonly bus: Bus;
   readonly topics: Topics;
   readonly info: StaticInfo;
-  readonly vitals: VitalsWatch;
+  readonly metrics: SystemMetricsWatch;
   /** Tiles that wait or run, the node's own speed, and the epoch of the central that it follows. */
   readonly load: () => {
     readonly queue: number;
@@ -66,7 +66,7 @@ export function announce(options: PresenceOptions): Presence {
     if (!bus.connected) return;
     const heartbeat = heartbeatOf({
       time: Date.now() / 1000,
-      vitals: options.vitals.latest,
+      metrics: options.metrics.latest,
       ...options.load(),
       // The histogram counts from tick to tick, so an idle loop shows the resolution.
       loopDelayMs: loop.max / 1e6 - LOOP_RESOLUTION_MS,

@@ -34,18 +34,20 @@ const LIBRARY_HOME: Readonly<Record<string, string>> = {
   aedes: 'broker/broker.ts',
   ws: 'broker/broker.ts',
   commander: 'cli/main.ts',
-  'node-os-utils': 'node-agent/vitals.ts',
+  'node-os-utils': 'node-agent/system-metrics.ts',
 };
 
 /** Whoever else reads files: the door itself, and what looks into /proc and into the program's own folder. */
 const READS_ITSELF = ['shared/runtime/file.ts', 'cli/doctor/look-at-machine.ts', 'cli/doctor/look-at-ports.ts'];
 
-/** Pure files: plain functions over plain data. All of shared but its runtime and what reads files, and the cores of the processes. */
+/**
+ * Pure files: plain functions over plain data. All of shared but its runtime, its threads and what reads files, and the
+ * cores of the processes.
+ */
 const PURE = [
-  /^shared\/(?!runtime\/|camera\/file-source\.ts$)/,
+  /^shared\/(?!runtime\/|camera\/file-source\.ts$|node\/(executor|executor-worker|stage-runner)\.ts$)/,
   /^cli\/demo\/(?!scene-source\.ts$|scene-worker\.ts$)/,
   /^central\/(coordinator|scheduler|planner)\//,
-  /^node-agent\/core\.ts$/,
   /^broker\/policy\.ts$/,
 ];
 

@@ -1,6 +1,7 @@
 import { parentPort } from 'node:worker_threads';
 import { failureOf, TesseraError } from '../../shared/errors.ts';
 import type { ModelCard } from '../../shared/model/card.ts';
+import { type PackedTile, TensorStore } from '../../shared/node/tensor-store.ts';
 import type { CompiledPlan } from '../../shared/plan/compiled-plan.ts';
 import type { WireRegion } from '../../shared/protocol/messages/region.ts';
 import { decodeFrame, type FrameMapping } from '../../shared/runtime/image.ts';
@@ -9,7 +10,7 @@ import { byteLength, type Tensor, type TensorSpec, wholeBox } from '../../shared
 import { confidence } from '../tasks/classify.ts';
 import { decodeTask } from '../tasks/task.ts';
 import type { Finished, Opened, OpenFrame, Pasted } from './data-plane.ts';
-import { FrameStore, type PackedTile } from './frame-store.ts';
+import { partsAgree } from './parts-agree.ts';
 
 /**
  * The thread that touches bytes: decodes pictures, cuts tiles, pastes results, reads the network's answer. Central's
@@ -25,7 +26,7 @@ interface ModelEntry {
   readonly names: ReadonlyMap<string, string>;
 }
 
-const store = new FrameStore();
+const store = new TensorStore();
 const models = new Map<string, ModelEntry>();
 const plans = new Map<string, CompiledPlan>();
 const views = new Map<
@@ -160,7 +161,7 @@ answerCalls(parentPort!, {
     store.clear(i_id, compiledPlan(plan), stage, tIds);
   },
   agree: ({ plan, stage, t_id, first, second, moved }: Pair) =>
-    store.agree(compiledPlan(plan), stage, t_id, first, second, moved),
+    partsAgree(compiledPlan(plan), stage, t_id, first, second, moved),
   finish,
   release: (iId: string) => {
     store.release(iId);

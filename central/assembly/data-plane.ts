@@ -1,6 +1,7 @@
 import { Worker } from 'node:worker_threads';
 import { type Failure, TesseraError } from '../../shared/errors.ts';
 import type { ModelCard } from '../../shared/model/card.ts';
+import type { PackedTile } from '../../shared/node/tensor-store.ts';
 import type { CompiledPlan } from '../../shared/plan/compiled-plan.ts';
 import type { FrameEnvelope } from '../../shared/protocol/messages/frame.ts';
 import type { WireRegion } from '../../shared/protocol/messages/region.ts';
@@ -9,7 +10,6 @@ import { Backoff } from '../../shared/runtime/backoff.ts';
 import { buffersOf, ownBytes, WorkerCalls } from '../../shared/runtime/worker-call.ts';
 import { workerEntry } from '../../shared/runtime/worker-entry.ts';
 import type { TensorSpec } from '../../shared/tensor/tensor.ts';
-import type { PackedTile } from './frame-store.ts';
 
 /** A frame to decode: its picture or tensor, and the model and plan it was accepted for. */
 export interface OpenFrame {

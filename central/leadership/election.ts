@@ -288,7 +288,7 @@ export class Election {
     this.#mayHurry = peers.every(({ status: { state } }) => state === 'standby' || state === 'ended');
     const { floor, clockOffsetMs } = this.#options;
     const clock = Math.floor((clockOffsetMs + at) / 1000);
-    // What would lead above the highest epoch of all is of no use: nodes follow whom they hear (node-agent/epochs.ts).
+    // What would lead above the highest epoch of all is of no use: nodes follow whom they hear (shared/node/epochs.ts).
     this.#epoch = Math.max(...[0, floor, clock, this.#epoch + 1, this.#highest + 1].filter((one) => one <= MAX_EPOCH));
     this.#claimedAt = undefined;
     this.#enter('claiming', at);

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { FrameStore } from '../../central/assembly/frame-store.ts';
+import { partsAgree } from '../../central/assembly/parts-agree.ts';
 import { AuditedParts } from '../../central/audited-parts.ts';
 import type { UntimedEvent } from '../../central/coordinator/events.ts';
 import type { PlanGeometry } from '../../shared/plan/compiled-plan.ts';
@@ -42,11 +42,10 @@ function normalised(x: Float32Array, lanes: 8 | 16 | 32): Float32Array {
 }
 
 async function judged(x: Float32Array, first: Float32Array, second: Float32Array, isOwn = false) {
-  const store = new FrameStore();
   const told: UntimedEvent[] = [];
   const audits = new AuditedParts({
     data: {
-      agree: async ({ stage, t_id }, one, other, moved) => store.agree(geometry, stage, t_id, one, other, moved),
+      agree: async ({ stage, t_id }, one, other, moved) => partsAgree(geometry, stage, t_id, one, other, moved),
     },
     executor: {
       run: async ({ tiles }, onTile) => {

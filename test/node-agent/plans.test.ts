@@ -5,9 +5,9 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { BlobFetch } from '../../node-agent/blob-fetch.ts';
 import { Plans, type PrepareMessage } from '../../node-agent/plans.ts';
 import { TesseraError } from '../../shared/errors.ts';
+import type { Executor } from '../../shared/node/executor-types.ts';
 import { silentLog } from '../../shared/ports.ts';
 import { openBlobStore } from '../../shared/runtime/blob-store.ts';
-import type { Executor } from '../../shared/runtime/executor-types.ts';
 import { openSigningKey } from '../../shared/runtime/signature.ts';
 import { tinyPlan } from '../support/tiny-network.ts';
 

@@ -1,10 +1,10 @@
-import { FrameStore } from '../../central/assembly/frame-store.ts';
 import type { ServedModel } from '../../central/served-model.ts';
+import { StageRunner } from '../../shared/node/stage-runner.ts';
+import { TensorStore } from '../../shared/node/tensor-store.ts';
 import type { CompiledPlan } from '../../shared/plan/compiled-plan.ts';
 import type { BlobStore } from '../../shared/ports.ts';
 import { workMessage } from '../../shared/protocol/messages/work.ts';
 import { decode, encode } from '../../shared/runtime/cbor.ts';
-import { StageRunner } from '../../shared/runtime/stage-runner.ts';
 import type { Tensor } from '../../shared/tensor/tensor.ts';
 
 /**
@@ -20,7 +20,7 @@ export async function runPlan(
   const { plan } = compiled;
   const { manifest, names, outputs } = served;
   const runner = new StageRunner({ store, threads: 1, sessionMemoryMb: 500 });
-  const frames = new FrameStore();
+  const frames = new TensorStore();
   try {
     await runner.prepare(
       plan,

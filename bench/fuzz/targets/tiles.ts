@@ -2,10 +2,11 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { FrameStore } from '../../../central/assembly/frame-store.ts';
 import { type CodecSpec, findCodec } from '../../../shared/codec/codec.ts';
 import type { ClipSpec } from '../../../shared/codec/spec.ts';
 import { TesseraError } from '../../../shared/errors.ts';
+import { StageRunner } from '../../../shared/node/stage-runner.ts';
+import { TensorStore } from '../../../shared/node/tensor-store.ts';
 import { readModel } from '../../../shared/onnx/read.ts';
 import { resolveModel } from '../../../shared/onnx/resolve.ts';
 import type { PartGeometry, PlanGeometry } from '../../../shared/plan/compiled-plan.ts';
@@ -15,7 +16,6 @@ import { resultMessage, workMessage } from '../../../shared/protocol/messages/wo
 import { openBlobStore } from '../../../shared/runtime/blob-store.ts';
 import { decode, encode } from '../../../shared/runtime/cbor.ts';
 import { packModel } from '../../../shared/runtime/package.ts';
-import { StageRunner } from '../../../shared/runtime/stage-runner.ts';
 import type { z } from '../../../shared/schema.ts';
 import {
   type Box,
@@ -135,7 +135,7 @@ export const result: FuzzTarget = {
         const message = messageOf(input, resultMessage);
         const geometry = plans.get(message?.plan ?? '');
         if (message === undefined || geometry === undefined) return 'refused';
-        const store = new FrameStore();
+        const store = new TensorStore();
         store.open('7-1', new Map([['x', frame]]));
         let verdict: Verdict = 'refused';
         for (const tile of message.tiles) {
@@ -152,7 +152,12 @@ export const result: FuzzTarget = {
 };
 
 /** Pastes a tile's results and looks at what became of the tensors; false where they were refused. */
-function isPasted(store: FrameStore, geometry: PlanGeometry, asked: PartGeometry, out: readonly WireRegion[]): boolean {
+function isPasted(
+  store: TensorStore,
+  geometry: PlanGeometry,
+  asked: PartGeometry,
+  out: readonly WireRegion[],
+): boolean {
   const tensors = asked.out.map((region) => ({ region, now: store.tensor('7-1', region.tensor, geometry)! }));
   const before = tensors.map(({ now }) => now.data.slice());
   try {

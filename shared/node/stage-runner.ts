@@ -8,12 +8,12 @@ import { writeModel } from '../onnx/write.ts';
 import { compileStage } from '../plan/compile.ts';
 import type { Plan } from '../plan/plan.ts';
 import type { BlobStore } from '../ports.ts';
+import { isSha } from '../runtime/blob-store.ts';
+import { firstFeed, firstRun } from '../runtime/first-feeds.ts';
+import { loadSession, type Session } from '../runtime/ort.ts';
 import { boxShape, type Tensor } from '../tensor/tensor.ts';
 import type { PartForm } from '../tiling/form.ts';
-import { isSha } from './blob-store.ts';
 import type { TileOutcome } from './executor-types.ts';
-import { firstFeed, firstRun } from './first-feeds.ts';
-import { loadSession, type Session } from './ort.ts';
 import { SessionCache } from './session-cache.ts';
 import {
   addFeeds,

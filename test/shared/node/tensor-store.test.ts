@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { FrameStore } from '../../../central/assembly/frame-store.ts';
+import { TensorStore } from '../../../shared/node/tensor-store.ts';
 import type { PlanGeometry } from '../../../shared/plan/compiled-plan.ts';
 import type { WireRegion } from '../../../shared/protocol/messages/region.ts';
 
@@ -24,8 +24,8 @@ const geometry: PlanGeometry = {
   ],
 };
 
-function opened(): FrameStore {
-  const store = new FrameStore();
+function opened(): TensorStore {
+  const store = new TensorStore();
   const data = Uint8Array.of(1, 2, 3, 4);
   store.open('1-1', new Map([['in', { dtype: 'uint8' as const, shape: [1, 2, 2], data }]]));
   return store;

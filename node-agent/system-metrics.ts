@@ -4,7 +4,7 @@ import { loadavg } from 'node:os';
 import { OSUtils } from 'node-os-utils';
 import { machineLimits } from '../shared/runtime/machine-limits.ts';
 import { firstLine } from './identity.ts';
-import type { Vitals } from './vitals-types.ts';
+import type { SystemMetrics } from './system-metrics-types.ts';
 
 /** Raspberry Pi kernels say here, without starting a process, what `vcgencmd get_throttled` says. */
 const THROTTLED_FILE = '/sys/devices/platform/soc/soc:firmware/get_throttled';
@@ -14,13 +14,13 @@ const FIRMWARE_DEVICE = '/dev/vcio';
 const SLOW_EVERY = 10;
 
 /** Watches this machine. */
-export interface VitalsWatch {
+export interface SystemMetricsWatch {
   /** The last sample; zeros before the first. */
-  readonly latest: Vitals;
+  readonly latest: SystemMetrics;
   stop(): void;
 }
 
-const UNKNOWN: Vitals = {
+const UNKNOWN: SystemMetrics = {
   cpuPercent: 0,
   loadAverage: [0, 0, 0],
   memoryPercent: 0,
@@ -33,7 +33,7 @@ const UNKNOWN: Vitals = {
  * Samples CPU, memory, temperature and throttling every `intervalMs` without holding the event loop; a figure that
  * this machine does not give keeps its last or neutral value. Does not keep the process alive.
  */
-export function watchVitals(intervalMs = 1000): VitalsWatch {
+export function watchSystemMetrics(intervalMs = 1000): SystemMetricsWatch {
   // Its cache would repeat figures for 5 s, and its temperature is off unless asked for.
   const machine = new OSUtils({ cacheEnabled: false });
   machine.cpu.withTemperature(true);
@@ -78,7 +78,7 @@ export function watchVitals(intervalMs = 1000): VitalsWatch {
         throttled,
       };
     } catch {
-      // A platform that fails altogether keeps what was known: vitals are advice, not a reason to stop.
+      // A platform that fails altogether keeps what was known: metrics are advice, not a reason to stop.
     }
     round++;
     if (!stopped) timer = setTimeout(sample, Math.max(0, intervalMs - (performance.now() - started))).unref();

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { Epochs, SILENT_MS } from '../../node-agent/epochs.ts';
-import { MAX_EPOCH } from '../../shared/protocol/epoch.ts';
+import { Epochs, SILENT_MS } from '../../../shared/node/epochs.ts';
+import { MAX_EPOCH } from '../../../shared/protocol/epoch.ts';
 
 /** If one of these fails, one message makes a node deaf to its central, or two centrals share a node. */
 

@@ -1,10 +1,10 @@
 import { setImmediate } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { parseThrottled, watchVitals } from '../../node-agent/vitals.ts';
+import { parseThrottled, watchSystemMetrics } from '../../node-agent/system-metrics.ts';
 
-describe('watchVitals', () => {
+describe('watchSystemMetrics', () => {
   it('measures this machine within plausible bounds, in MB and percent', async () => {
-    const watch = watchVitals(50);
+    const watch = watchSystemMetrics(50);
     while (watch.latest.memoryUsedMb === 0) await setImmediate();
     const { latest } = watch;
     watch.stop();
@@ -21,7 +21,7 @@ describe('watchVitals', () => {
   });
 
   it('says zeros before its first sample and may be stopped at any time', () => {
-    const watch = watchVitals();
+    const watch = watchSystemMetrics();
     expect(watch.latest).toMatchObject({ cpuPercent: 0, temperatureC: null, throttled: '0x0' });
     watch.stop();
     watch.stop();

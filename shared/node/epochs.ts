@@ -1,4 +1,4 @@
-import { MAX_EPOCH } from '../shared/protocol/epoch.ts';
+import { MAX_EPOCH } from '../protocol/epoch.ts';
 
 /**
  * Which central a node follows: that of one epoch at a time. Times are those of one steady clock, ms.

@@ -1,4 +1,4 @@
-import type { WorkError } from '../shared/protocol/messages/work.ts';
+import type { WorkError } from '../protocol/messages/work.ts';
 import { Epochs } from './epochs.ts';
 
 /**
@@ -31,7 +31,7 @@ export interface WorkItem {
 }
 
 /** An item with the shell's handle. */
-export interface Held<H> {
+export interface QueuedWork<H> {
   readonly item: WorkItem;
   readonly handle: H;
 }
@@ -53,8 +53,8 @@ export interface WorkLimits {
 export class WorkQueue<H> {
   readonly #limits: WorkLimits;
   readonly #ready = new Set<string>();
-  #queue: Held<H>[] = [];
-  readonly #running = new Set<Held<H>>();
+  #queue: QueuedWork<H>[] = [];
+  readonly #running = new Set<QueuedWork<H>>();
   readonly #epochs: Epochs;
 
   constructor(limits: WorkLimits, epochs = new Epochs()) {
@@ -78,7 +78,7 @@ export class WorkQueue<H> {
   }
 
   /** The plan is gone; returns what was queued for it. Running items end by themselves. */
-  planGone(plan: string): Held<H>[] {
+  planGone(plan: string): QueuedWork<H>[] {
     this.#ready.delete(plan);
     return this.#take((item) => item.plan === plan);
   }
@@ -87,7 +87,7 @@ export class WorkQueue<H> {
    * Central speaks in this epoch: what was queued in another one, which nobody wants, and why a lower one is followed. A
    * refusal where the epoch does not count.
    */
-  enter(epoch: number, nowMs: number): { dropped: Held<H>[]; note: string | undefined } | Refusal {
+  enter(epoch: number, nowMs: number): { dropped: QueuedWork<H>[]; note: string | undefined } | Refusal {
     const verdict = this.#epochs.enter(epoch, nowMs);
     if (!verdict.counts) return { code: 'expired', text: verdict.why };
     const dropped = verdict.isNew ? this.#take((item) => epochOf(item.iId) !== epoch) : [];
@@ -108,7 +108,7 @@ export class WorkQueue<H> {
   }
 
   /** The next item to start, if one may start now, and those before it whose budget is over. */
-  next(nowMs: number): { start: Held<H> | undefined; expired: Held<H>[] } {
+  next(nowMs: number): { start: QueuedWork<H> | undefined; expired: QueuedWork<H>[] } {
     const expired = this.#take((item) => nowMs >= item.deadlineMs);
     if (this.#running.size >= this.#limits.running) return { start: undefined, expired };
     const start = this.#queue.shift();
@@ -117,7 +117,7 @@ export class WorkQueue<H> {
   }
 
   /** A started item has had an outcome for each of its tiles. */
-  finished(held: Held<H>): void {
+  finished(held: QueuedWork<H>): void {
     this.#running.delete(held);
   }
 
@@ -125,9 +125,9 @@ export class WorkQueue<H> {
    * Takes tiles of a frame's stage out of the queue. Returns them, one entry per item that lost some, `item.tIds` being
    * those dropped; tiles that are running already are not among them.
    */
-  cancel(iId: string, stage: number, tIds: readonly number[]): Held<H>[] {
-    const dropped: Held<H>[] = [];
-    const kept: Held<H>[] = [];
+  cancel(iId: string, stage: number, tIds: readonly number[]): QueuedWork<H>[] {
+    const dropped: QueuedWork<H>[] = [];
+    const kept: QueuedWork<H>[] = [];
     for (const held of this.#queue) {
       const { item, handle } = held;
       const lost = item.iId === iId && item.stage === stage ? item.tIds.filter((id) => tIds.includes(id)) : [];
@@ -141,11 +141,11 @@ export class WorkQueue<H> {
   }
 
   /** Empties the queue, as after a lost connection, when everything in it has long been given to others. */
-  dropAll(): Held<H>[] {
+  dropAll(): QueuedWork<H>[] {
     return this.#take(() => true);
   }
 
-  #take(matches: (item: WorkItem) => boolean): Held<H>[] {
+  #take(matches: (item: WorkItem) => boolean): QueuedWork<H>[] {
     const taken = this.#queue.filter((held) => matches(held.item));
     if (taken.length > 0) this.#queue = this.#queue.filter((held) => !matches(held.item));
     return taken;

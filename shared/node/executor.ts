@@ -1,13 +1,13 @@
-import './no-telemetry.ts';
+import '../runtime/no-telemetry.ts';
 import { setImmediate } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { failureOf, TesseraError } from '../errors.ts';
 import type { Plan } from '../plan/plan.ts';
 import type { Log } from '../ports.ts';
+import { buffersOf, ownBytes, WorkerCalls } from '../runtime/worker-call.ts';
+import { workerEntry } from '../runtime/worker-entry.ts';
 import type { Executor, Job, TileOutcome } from './executor-types.ts';
 import type { ExecutorWorkerData, TileCall } from './executor-worker.ts';
-import { buffersOf, ownBytes, WorkerCalls } from './worker-call.ts';
-import { workerEntry } from './worker-entry.ts';
 
 /** What an executor needs. */
 export interface ExecutorOptions {

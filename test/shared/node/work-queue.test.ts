@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { epochOf, type WorkItem, WorkQueue } from '../../node-agent/core.ts';
-import { Epochs } from '../../node-agent/epochs.ts';
+import { Epochs } from '../../../shared/node/epochs.ts';
+import { epochOf, type WorkItem, WorkQueue } from '../../../shared/node/work-queue.ts';
 
 const LIMITS = { tiles: 8, bytes: 1000, running: 2 };
 
@@ -25,7 +25,7 @@ function queue<H = string>(limits = LIMITS): WorkQueue<H> {
   return made;
 }
 
-/** Offers an item as the desk does; what its epoch drops is the business of other tests. */
+/** Offers an item as the handler does; what its epoch drops is the business of other tests. */
 function taken(work: WorkQueue<string>, offered: WorkItem, handle = '') {
   const entered = work.enter(epochOf(offered.iId), 0);
   return 'code' in entered ? entered : work.offer(offered, handle, 0);

@@ -2,11 +2,11 @@ import { setImmediate } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
 import type { Plan } from '../plan/plan.ts';
 import type { WorkError } from '../protocol/messages/work.ts';
-import { openBlobStore } from './blob-store.ts';
+import { openBlobStore } from '../runtime/blob-store.ts';
+import { answerCalls, buffersOf, type Moved } from '../runtime/worker-call.ts';
 import type { TileOutcome } from './executor-types.ts';
 import { StageRunner } from './stage-runner.ts';
 import type { JobTile } from './stage-tile.ts';
-import { answerCalls, buffersOf, type Moved } from './worker-call.ts';
 
 /** What the executor gives its worker thread at start. */
 export interface ExecutorWorkerData {

@@ -2,9 +2,10 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { FrameStore } from '../../../central/assembly/frame-store.ts';
 import { findCodec } from '../../../shared/codec/codec.ts';
 import type { ClipSpec } from '../../../shared/codec/spec.ts';
+import { StageRunner } from '../../../shared/node/stage-runner.ts';
+import { TensorStore } from '../../../shared/node/tensor-store.ts';
 import type { Model } from '../../../shared/onnx/model.ts';
 import { resolveModel } from '../../../shared/onnx/resolve.ts';
 import { writeModel } from '../../../shared/onnx/write.ts';
@@ -16,7 +17,6 @@ import type { WireRegion } from '../../../shared/protocol/messages/region.ts';
 import { openBlobStore } from '../../../shared/runtime/blob-store.ts';
 import { loadSession } from '../../../shared/runtime/ort.ts';
 import { packModel } from '../../../shared/runtime/package.ts';
-import { StageRunner } from '../../../shared/runtime/stage-runner.ts';
 import type { Tensor } from '../../../shared/tensor/tensor.ts';
 import { tinyInput, tinyNetwork } from '../../support/tiny-network.ts';
 
@@ -70,7 +70,7 @@ async function runPlan(model: Model, clip: ClipSpec, rest: Plan['stages'][number
   const resolved = resolveModel(model);
   const compiled = compilePlan(plan, resolved);
   const runner = new StageRunner({ store, threads: 1, sessionMemoryMb: 100 });
-  const frames = new FrameStore();
+  const frames = new TensorStore();
   const sent: WireRegion[] = [];
   try {
     await runner.prepare(plan, [0, 1], manifest.skeleton.sha);
@@ -177,8 +177,8 @@ describe("central's store of codes", () => {
     quantised: new Map([['t', clip]]),
     stages: [{ parts: [{ t_id: 0, in: [], out: [{ tensor: 't', box, codec: clip }] }] }],
   };
-  const opened = (): FrameStore => {
-    const frames = new FrameStore();
+  const opened = (): TensorStore => {
+    const frames = new TensorStore();
     frames.open('1-1', new Map());
     return frames;
   };

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { Epochs } from '../../node-agent/epochs.ts';
-import { WorkDesk } from '../../node-agent/work-desk.ts';
-import { silentLog } from '../../shared/ports.ts';
-import { type ResultMessage, resultMessage, type WorkMessage } from '../../shared/protocol/messages/work.ts';
-import type { Executor, Job, TileOutcome } from '../../shared/runtime/executor-types.ts';
+import { Epochs } from '../../../shared/node/epochs.ts';
+import type { Executor, Job, TileOutcome } from '../../../shared/node/executor-types.ts';
+import { WorkHandler } from '../../../shared/node/work-handler.ts';
+import { silentLog } from '../../../shared/ports.ts';
+import { type ResultMessage, resultMessage, type WorkMessage } from '../../../shared/protocol/messages/work.ts';
 
 const region = { tensor: 'x', box: [[0, 4]] as [number, number][], dtype: 'uint8' as const, shape: [4] };
 const raw = { name: 'raw' as const };
@@ -25,8 +25,8 @@ function work(overrides: Partial<WorkMessage> = {}, tIds = [0, 1]): WorkMessage 
   };
 }
 
-/** A desk over an executor that the test drives tile by tile, and what the desk sent. */
-function desk() {
+/** A handler over an executor that the test drives tile by tile, and what it sent. */
+function workHandler() {
   const sent: ResultMessage[] = [];
   const jobs: { job: Job; tile: (outcome: TileOutcome) => void; end: () => void; fail: (error: Error) => void }[] = [];
   const cancelled: unknown[] = [];
@@ -39,7 +39,7 @@ function desk() {
     stop: async () => {},
   };
   const clock = { now: 0 };
-  const made = new WorkDesk({
+  const made = new WorkHandler({
     id: 'node-a',
     executor,
     send: async (to, message) => {
@@ -52,7 +52,7 @@ function desk() {
     maxBytes: 1000,
   });
   made.planReady('p-1');
-  return { desk: made, sent, jobs, clock, cancelled };
+  return { handler: made, sent, jobs, clock, cancelled };
 }
 
 function done(t_id: number, compute_ms = 5): TileOutcome {
@@ -64,7 +64,7 @@ const errors = (message: ResultMessage | undefined) =>
 
 describe('work', () => {
   it('is answered in one message when all its tiles are done', () => {
-    const { desk: made, sent, jobs, clock } = desk();
+    const { handler: made, sent, jobs, clock } = workHandler();
     made.accept('central', work({ attempt: 3 }));
     clock.now = 20;
     jobs[0]!.tile(done(0));
@@ -81,7 +81,7 @@ describe('work', () => {
   });
 
   it('has its bytes copied on arrival, since the client uses its buffer again', () => {
-    const { desk: made, jobs } = desk();
+    const { handler: made, jobs } = workHandler();
     const message = work();
     made.accept('central', message);
     const given = message.tiles[0]!.in[0] as { d: Uint8Array };
@@ -90,7 +90,7 @@ describe('work', () => {
   });
 
   it('tells of an error at once and of the other tiles later', async () => {
-    const { desk: made, sent, jobs } = desk();
+    const { handler: made, sent, jobs } = workHandler();
     made.accept('central', work());
     jobs[0]!.tile({ t_id: 0, error: { code: 'run-failed', text: 'x' } });
     expect(errors(sent[0])).toEqual([[0, 'run-failed']]);
@@ -101,7 +101,7 @@ describe('work', () => {
   });
 
   it('gives the worker one more job than it runs, and the rest in order as jobs end', async () => {
-    const { desk: made, jobs } = desk();
+    const { handler: made, jobs } = workHandler();
     for (const i_id of ['1-1', '1-2', '1-3']) made.accept('central', work({ i_id }));
     expect(jobs.map(({ job }) => job.i_id)).toEqual(['1-1', '1-2']);
     jobs[0]!.end();
@@ -110,7 +110,7 @@ describe('work', () => {
   });
 
   it('is refused tile by tile where it cannot run', () => {
-    const { desk: made, sent } = desk();
+    const { handler: made, sent } = workHandler();
     made.accept('central', work({ plan: 'p-2' }));
     made.accept('central', work({ budget_ms: 0 }));
     expect(sent.map(errors)).toEqual([
@@ -126,7 +126,7 @@ describe('work', () => {
   });
 
   it('is refused where it uses what the protocol only reserves, or else a tile waits for ever', () => {
-    const { desk: made, sent } = desk();
+    const { handler: made, sent } = workHandler();
     const held = { tensor: 'x', box: [[0, 4]] as [number, number][], from: 'node-b' };
     made.accept('central', work({ tiles: [{ t_id: 4, in: [held], out: [] }] }));
     const elsewhere = { tensor: 'y', box: [[0, 4]] as [number, number][], codec: raw, to: 'node-b' };
@@ -135,14 +135,14 @@ describe('work', () => {
   });
 
   it('from anybody but central is ignored, or else any node could keep another one busy', () => {
-    const { desk: made, sent, jobs, cancelled } = desk();
+    const { handler: made, sent, jobs, cancelled } = workHandler();
     made.accept('node-b', work());
     made.cancel('node-b', { i_id: '1-1', stage: 0, t_id: [0] });
     expect([sent, jobs, cancelled]).toEqual([[], [], []]);
   });
 
   it('that expired while it waited is answered so when its turn comes', async () => {
-    const { desk: made, sent, jobs, clock } = desk();
+    const { handler: made, sent, jobs, clock } = workHandler();
     for (const i_id of ['1-1', '1-2']) made.accept('central', work({ i_id, budget_ms: 1e6 }));
     made.accept('central', work({ i_id: '1-3', budget_ms: 10 }));
     clock.now = 11;
@@ -156,7 +156,7 @@ describe('work', () => {
   });
 
   it('is answered even when the executor breaks its promise', async () => {
-    const { desk: made, sent, jobs } = desk();
+    const { handler: made, sent, jobs } = workHandler();
     made.accept('central', work());
     jobs[0]!.tile({ t_id: 0, error: { code: 'bad-input', text: '' } });
     jobs[0]!.fail(new Error('bug'));
@@ -168,13 +168,13 @@ describe('work', () => {
 
 describe('what waits', () => {
   function waiting() {
-    const all = desk();
-    for (const i_id of ['1-1', '1-2', '1-3', '1-4']) all.desk.accept('central', work({ i_id }));
+    const all = workHandler();
+    for (const i_id of ['1-1', '1-2', '1-3', '1-4']) all.handler.accept('central', work({ i_id }));
     return all;
   }
 
   it('is answered when it is cancelled; what runs is cancelled at the executor', async () => {
-    const { desk: made, sent, jobs, cancelled } = waiting();
+    const { handler: made, sent, jobs, cancelled } = waiting();
     made.cancel('central', { i_id: '1-3', stage: 0, t_id: [1] });
     expect(errors(sent[0])).toEqual([[1, 'expired']]);
     expect(cancelled).toEqual([['1-3', 0, [1]]]);
@@ -185,12 +185,12 @@ describe('what waits', () => {
 
   it('is answered when its plan is released or the connection was lost', () => {
     const released = waiting();
-    released.desk.planGone('p-1');
+    released.handler.planGone('p-1');
     expect(released.sent.map((message) => message.i_id)).toEqual(['1-3', '1-4']);
     expect(errors(released.sent[0])?.[0]).toEqual([0, 'unknown-plan']);
     const lost = waiting();
-    lost.desk.connectionLost();
+    lost.handler.connectionLost();
     expect(errors(lost.sent[1])?.[0]).toEqual([0, 'expired']);
-    expect(lost.desk.waiting).toBe(4);
+    expect(lost.handler.waiting).toBe(4);
   });
 });

@@ -1,16 +1,16 @@
-import { failureOf } from '../shared/errors.ts';
-import { LogThrottle } from '../shared/log-throttle.ts';
-import { CENTRAL } from '../shared/plan/plan.ts';
-import type { Log } from '../shared/ports.ts';
-import type { ResultMessage, WorkError, WorkMessage } from '../shared/protocol/messages/work.ts';
-import type { Executor, Job } from '../shared/runtime/executor-types.ts';
-import { epochOf, type Held, type Refusal, WorkQueue } from './core.ts';
+import { failureOf } from '../errors.ts';
+import { LogThrottle } from '../log-throttle.ts';
+import { CENTRAL } from '../plan/plan.ts';
+import type { Log } from '../ports.ts';
+import type { ResultMessage, WorkError, WorkMessage } from '../protocol/messages/work.ts';
 import type { Epochs } from './epochs.ts';
-import { TileRate } from './rates.ts';
+import type { Executor, Job } from './executor-types.ts';
 import { ResultGroup } from './result-group.ts';
+import { TileRate } from './tile-rate.ts';
+import { epochOf, type QueuedWork, type Refusal, WorkQueue } from './work-queue.ts';
 
 /** What work rests on. `now` is a steady clock, milliseconds. */
-export interface WorkDeskOptions {
+export interface WorkHandlerOptions {
   readonly id: string;
   readonly executor: Executor;
   readonly send: (to: string, message: ResultMessage) => Promise<unknown>;
@@ -36,13 +36,13 @@ interface Ticket {
  * Takes work in, has it run, answers it. Every tile of every work message has exactly one answer, except for those of
  * senders other than central, who have no business here.
  */
-export class WorkDesk {
+export class WorkHandler {
   readonly rate = new TileRate();
-  readonly #options: WorkDeskOptions;
+  readonly #options: WorkHandlerOptions;
   readonly #queue: WorkQueue<Ticket>;
   readonly #throttledLog: LogThrottle;
 
-  constructor(options: WorkDeskOptions) {
+  constructor(options: WorkHandlerOptions) {
     this.#options = options;
     this.#throttledLog = new LogThrottle(options.log, options.now);
     this.#queue = new WorkQueue({ tiles: MAX_TILES, bytes: options.maxBytes, running: RUNNING }, options.epochs);
@@ -121,7 +121,7 @@ export class WorkDesk {
     }
   }
 
-  async #run(held: Held<Ticket>): Promise<void> {
+  async #run(held: QueuedWork<Ticket>): Promise<void> {
     const { item, handle } = held;
     const group = new ResultGroup();
     const open = new Set(item.tIds);
@@ -151,7 +151,7 @@ export class WorkDesk {
     this.#pump();
   }
 
-  #refuse(dropped: readonly Held<Ticket>[], code: WorkError, text: string): void {
+  #refuse(dropped: readonly QueuedWork<Ticket>[], code: WorkError, text: string): void {
     for (const { item, handle } of dropped) {
       const error = { code, text: text.slice(0, 1000) };
       if (item.tIds.length > 0)

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { SessionCache } from '../../../shared/runtime/session-cache.ts';
+import { SessionCache } from '../../../shared/node/session-cache.ts';
 
 function sessions(limit: number) {
   const released: string[] = [];

@@ -2,15 +2,15 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { TileOutcome } from '../../../shared/node/executor-types.ts';
+import { StageRunner } from '../../../shared/node/stage-runner.ts';
+import type { JobTile } from '../../../shared/node/stage-tile.ts';
 import { writeModel } from '../../../shared/onnx/write.ts';
 import type { Split } from '../../../shared/plan/plan.ts';
 import type { BlobStore } from '../../../shared/ports.ts';
 import { openBlobStore } from '../../../shared/runtime/blob-store.ts';
-import type { TileOutcome } from '../../../shared/runtime/executor-types.ts';
 import { loadSession } from '../../../shared/runtime/ort.ts';
 import { packModel } from '../../../shared/runtime/package.ts';
-import { StageRunner } from '../../../shared/runtime/stage-runner.ts';
-import type { JobTile } from '../../../shared/runtime/stage-tile.ts';
 import { boxShape, byteLength, paste, type Tensor, wholeBox } from '../../../shared/tensor/tensor.ts';
 import { tinyInput, tinyNetwork, tinyPlan, wireRegion } from '../../support/tiny-network.ts';
 

@@ -1,35 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { heartbeatOf, TileRate } from '../../node-agent/rates.ts';
+import { heartbeatOf } from '../../node-agent/heartbeat.ts';
 import { MAX_HEARTBEAT_BYTES } from '../../shared/heartbeats.ts';
 import { heartbeat } from '../../shared/protocol/messages/node.ts';
-
-describe('TileRate', () => {
-  it('is 0 before the first tile, so that nobody takes a guess for a measurement', () => {
-    expect(new TileRate().perSecond).toBe(0);
-  });
-
-  it('says how fast the node works while it works, or else an idle node looks slow and gets no work ever after', () => {
-    const rate = new TileRate();
-    for (let tile = 0; tile < 3; tile++) rate.add(20);
-    expect(rate.perSecond).toBeCloseTo(50, 6);
-  });
-
-  it('follows a node that became four times slower within thirty tiles', () => {
-    const rate = new TileRate();
-    for (let tile = 0; tile < 100; tile++) rate.add(10);
-    for (let tile = 0; tile < 30; tile++) rate.add(40);
-    expect(rate.perSecond).toBeGreaterThan(25);
-    expect(rate.perSecond).toBeLessThan(27);
-  });
-
-  it('stays finite for tiles of no measurable time and ignores what is no time', () => {
-    const rate = new TileRate();
-    rate.add(0);
-    rate.add(Number.NaN);
-    rate.add(-1);
-    expect(Number.isFinite(rate.perSecond)).toBe(true);
-  });
-});
 
 describe('heartbeatOf', () => {
   it('names the newest plans that a heartbeat has room for, or else a node with long refusals looks silent', () => {
@@ -39,7 +11,7 @@ describe('heartbeatOf', () => {
       state: 'refused' as const,
       text: '\u0001ä'.repeat(150),
     }));
-    const vitals = {
+    const metrics = {
       cpuPercent: 0,
       loadAverage: [0, 0, 0] as const,
       memoryPercent: 0,
@@ -47,7 +19,7 @@ describe('heartbeatOf', () => {
       temperatureC: null,
       throttled: '0x0',
     };
-    const about = { time: 1, vitals, queue: 0, tilesPerSecond: 0, epoch: 0, loopDelayMs: 0, uptimeSec: 0 };
+    const about = { time: 1, metrics, queue: 0, tilesPerSecond: 0, epoch: 0, loopDelayMs: 0, uptimeSec: 0 };
     const made = heartbeatOf({ ...about, plans });
     expect(Buffer.byteLength(JSON.stringify(made))).toBeLessThanOrEqual(MAX_HEARTBEAT_BYTES);
     expect(made.plans!.length).toBeGreaterThan(1);
@@ -58,7 +30,7 @@ describe('heartbeatOf', () => {
   it('makes a heartbeat that follows the protocol, rounded to what can be read from it', () => {
     const made = heartbeatOf({
       time: 1763650000.12345,
-      vitals: {
+      metrics: {
         cpuPercent: 12.3456,
         loadAverage: [0.123, 0.456, 0.789],
         memoryPercent: 45.678,

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { ResultGroup } from '../../node-agent/result-group.ts';
-import { PART_LIMIT_BYTES } from '../../shared/protocol/parts.ts';
-import { encode } from '../../shared/runtime/cbor.ts';
-import type { TileOutcome } from '../../shared/runtime/executor-types.ts';
+import type { TileOutcome } from '../../../shared/node/executor-types.ts';
+import { ResultGroup } from '../../../shared/node/result-group.ts';
+import { PART_LIMIT_BYTES } from '../../../shared/protocol/parts.ts';
+import { encode } from '../../../shared/runtime/cbor.ts';
 
 function done(t_id: number, bytes: number): TileOutcome {
   const region = {

@@ -1,5 +1,5 @@
-import type { ResultMessage } from '../shared/protocol/messages/work.ts';
-import type { TileOutcome } from '../shared/runtime/executor-types.ts';
+import type { ResultMessage } from '../protocol/messages/work.ts';
+import type { TileOutcome } from './executor-types.ts';
 
 /** A body up to this size travels as one message (DESIGN.md section 4). */
 const MESSAGE_BYTES = 256 * 1024;

@@ -1,5 +1,5 @@
 /** How this machine is doing. Memory in MB (10^6 bytes). */
-export interface Vitals {
+export interface SystemMetrics {
   /** 0..100 over all cores, of the whole machine. */
   readonly cpuPercent: number;
   /** Over 1, 5 and 15 minutes. */

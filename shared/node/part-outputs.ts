@@ -1,0 +1,60 @@
+import { clipCodes, decodeClipCodes } from '../codec/clip.ts';
+import { findCodec } from '../codec/codec.ts';
+import { sameCodec } from '../codec/spec.ts';
+import { TesseraError } from '../errors.ts';
+import type { PlanGeometry } from '../plan/compiled-plan.ts';
+import type { WireRegion } from '../protocol/messages/region.ts';
+import { boxShape, byteLength, elementCount, sameBox, type Tensor, wholeBox } from '../tensor/tensor.ts';
+
+/**
+ * A tile's outputs in the order of the plan, as they are held. Throws TesseraError when they are not what the plan
+ * expects of this tile.
+ */
+export function decodeOutputs(
+  geometry: PlanGeometry,
+  stage: number,
+  tId: number,
+  out: readonly WireRegion[],
+): Tensor[] {
+  const expected = geometry.stages[stage]!.parts[tId]!.out;
+  if (out.length !== expected.length)
+    throw new TesseraError('TESSERA_MESSAGE_INVALID', `tile ${tId} has ${out.length} outputs, not ${expected.length}`);
+  return expected.map((region) => {
+    const given = out.find((candidate) => candidate.tensor === region.tensor);
+    if (region.open === true) return openTensor(tId, region.tensor, given);
+    const shape = boxShape(region.box);
+    const { dtype } = geometry.specs.get(region.tensor)!;
+    const clip = geometry.quantised.get(region.tensor);
+    const isAsked =
+      given !== undefined &&
+      sameBox(given.box, region.box) &&
+      given.shape.length === shape.length &&
+      given.shape.every((size, axis) => size === shape[axis]) &&
+      // A node that cannot encode may send the bytes as they are, but none may lose more than the plan allows.
+      (sameCodec(given.codec, region.codec) || given.codec.name === 'raw') &&
+      (given.dtype === dtype || (clip !== undefined && given.dtype === 'uint8' && given.codec.name === 'raw'));
+    if (!isAsked)
+      throw new TesseraError(
+        'TESSERA_MESSAGE_INVALID',
+        `tile ${tId}: output "${region.tensor}" is not the one asked for`,
+      );
+    if (clip !== undefined && given.codec.name === clip.name)
+      return { dtype: 'uint8', shape, data: decodeClipCodes(given.d, elementCount(shape), clip) };
+    const codec = findCodec(given.codec.name);
+    if (codec === undefined) throw new TesseraError('TESSERA_CODEC', `unknown codec "${given.codec.name}"`);
+    const data = codec.decode(given.d, { dtype: given.dtype, shape }, given.codec);
+    if (clip === undefined) return { dtype, shape, data };
+    if (given.dtype !== 'uint8') return { dtype: 'uint8', shape, data: clipCodes(data, clip) };
+    const most = 2 ** clip.bits - 1;
+    if (data.some((code) => code > most)) throw new TesseraError('TESSERA_CODEC', `tile ${tId}: a code above ${most}`);
+    return { dtype: 'uint8', shape, data };
+  });
+}
+
+/** An output whose shape the run that made it tells. Throws TESSERA_MESSAGE_INVALID where it is not whole and as it is. */
+function openTensor(tId: number, name: string, given: WireRegion | undefined): Tensor {
+  const isWhole = given !== undefined && sameBox(given.box, wholeBox(given.shape)) && given.codec.name === 'raw';
+  if (!isWhole || given.d.byteLength !== byteLength(given))
+    throw new TesseraError('TESSERA_MESSAGE_INVALID', `tile ${tId}: output "${name}" is not whole`);
+  return { dtype: given.dtype, shape: given.shape, data: given.d };
+}

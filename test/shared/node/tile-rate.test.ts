@@ -1,0 +1,30 @@
+import { describe, expect, it } from 'vitest';
+import { TileRate } from '../../../shared/node/tile-rate.ts';
+
+describe('TileRate', () => {
+  it('is 0 before the first tile, so that nobody takes a guess for a measurement', () => {
+    expect(new TileRate().perSecond).toBe(0);
+  });
+
+  it('says how fast the node works while it works, or else an idle node looks slow and gets no work ever after', () => {
+    const rate = new TileRate();
+    for (let tile = 0; tile < 3; tile++) rate.add(20);
+    expect(rate.perSecond).toBeCloseTo(50, 6);
+  });
+
+  it('follows a node that became four times slower within thirty tiles', () => {
+    const rate = new TileRate();
+    for (let tile = 0; tile < 100; tile++) rate.add(10);
+    for (let tile = 0; tile < 30; tile++) rate.add(40);
+    expect(rate.perSecond).toBeGreaterThan(25);
+    expect(rate.perSecond).toBeLessThan(27);
+  });
+
+  it('stays finite for tiles of no measurable time and ignores what is no time', () => {
+    const rate = new TileRate();
+    rate.add(0);
+    rate.add(Number.NaN);
+    rate.add(-1);
+    expect(Number.isFinite(rate.perSecond)).toBe(true);
+  });
+});
