@@ -2,7 +2,6 @@ import {
   closeSync,
   fstatSync,
   ftruncateSync,
-  mkdirSync,
   openSync,
   readdirSync,
   readSync,
@@ -14,6 +13,7 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { TesseraError } from '../shared/errors.ts';
+import { makePath } from '../shared/runtime/make-path.ts';
 import {
   type MessageRecord,
   type RecordState,
@@ -118,7 +118,7 @@ export class MessageStore {
   ): { store: MessageStore; found: StoredRecord[] } {
     const store = new MessageStore(folder, bytes, onFault, kind);
     try {
-      mkdirSync(folder, { recursive: true, mode: 0o700 });
+      makePath(folder, 0o700);
     } catch (error) {
       if (!isFull(error)) throw folderError(folder, kind, error);
       onFault(`no room for the folder of ${kind.what}`, error);
@@ -224,7 +224,7 @@ export class MessageStore {
     const last = this.#segments.at(-1);
     const fits = last !== undefined && (last.size === 0 || last.size + length <= this.#fileBytes);
     if (fits && now - last.writtenAt < IDLE_MS) return last;
-    mkdirSync(this.#folder, { recursive: true, mode: 0o700 });
+    makePath(this.#folder, 0o700);
     const path = join(this.#folder, `kept-${this.#next}`);
     const fd = openSync(path, 'wx+', 0o600);
     this.#next += 1;

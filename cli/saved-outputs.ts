@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { basename, extname, join } from 'node:path';
 import { classGrid } from '../central/tasks/segment.ts';
 import { TesseraError } from '../shared/errors.ts';
@@ -8,6 +8,7 @@ import { placePicture } from '../shared/model/picture-placement.ts';
 import type { FrameEnvelope } from '../shared/protocol/messages/frame.ts';
 import type { ResultObject, TensorMessage } from '../shared/protocol/messages/result.ts';
 import { drawOver, encodePng, hasFonts, pictureSize } from '../shared/runtime/image.ts';
+import { makePath } from '../shared/runtime/make-path.ts';
 import { npyOf } from '../shared/tensor/npy.ts';
 import { boxShape, type Tensor } from '../shared/tensor/tensor.ts';
 import { annotatedPicture, screenPicture } from './annotated-picture.ts';
@@ -55,9 +56,11 @@ export class SavedOutputs {
 
   /** Makes the folder. Throws TESSERA_USAGE where that cannot be. */
   static async open(folder: string, card: ModelCard | undefined, note: (text: string) => void): Promise<SavedOutputs> {
-    await mkdir(folder, { recursive: true }).catch((cause: Error) => {
-      throw unwritable(folder, cause);
-    });
+    try {
+      makePath(folder);
+    } catch (cause) {
+      throw unwritable(folder, cause as Error);
+    }
     return new SavedOutputs(folder, card, note);
   }
 

@@ -166,6 +166,11 @@ describe('architecture', () => {
     expect(wrong.map(({ file }) => `${file}: use shared/runtime/file.ts`)).toEqual([]);
   });
 
+  it('makes the folders of a path by makePath: mkdir with `recursive` tries for ever where none can be made', () => {
+    const wrong = sources.filter(({ text }) => /\bmkdir(Sync)?\([^;]*recursive: true/.test(codeOf(text)));
+    expect(wrong.map(({ file }) => file)).toEqual([]);
+  });
+
   it('names every library of package.json, so that none slips in unseen', () => {
     const { dependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
       dependencies: Record<string, string>;

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { makePath } from '../../shared/runtime/make-path.ts';
 import { packageFolder } from '../../shared/runtime/version.ts';
 
 /**
@@ -21,7 +22,7 @@ export function corpusOf(target: string): Uint8Array[] {
 /** Keeps an input for ever; returns its path. */
 export function keepFound(target: string, input: Uint8Array): string {
   const folder = folderOf(target);
-  mkdirSync(folder, { recursive: true });
+  makePath(folder);
   const path = join(folder, `found-${createHash('sha256').update(input).digest('hex').slice(0, 8)}`);
   writeFileSync(path, input);
   return path;

@@ -1,6 +1,7 @@
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Log } from '../../shared/ports.ts';
+import { makePath } from '../../shared/runtime/make-path.ts';
 import { elsewhereOf } from '../../shared/runtime/state-directory.ts';
 import { writeWholeSync } from '../../shared/runtime/whole-file.ts';
 import { type Place, storageError } from '../../shared/storage-fault.ts';
@@ -196,7 +197,7 @@ export class Journal {
 
   /** Somebody removed the file, and perhaps its folder: everything is written anew. */
   #renew(): void {
-    mkdirSync(dirname(this.#place.path), { recursive: true, mode: 0o700 });
+    makePath(dirname(this.#place.path), 0o700);
     if (!this.#isOurs()) throw new Error(`${this.#place.path} was removed, and is another central's by now`);
     this.#compact();
   }

@@ -12,6 +12,7 @@ import type { Model } from '../../shared/onnx/model.ts';
 import { readModel } from '../../shared/onnx/read.ts';
 import { isName } from '../../shared/protocol/topics.ts';
 import { fileSha256, readBytes } from '../../shared/runtime/file.ts';
+import { makePath } from '../../shared/runtime/make-path.ts';
 import { externalFiles } from '../../shared/runtime/package.ts';
 import { type Trials, withTrials } from '../../shared/runtime/trial.ts';
 import { flushFolder, takeName } from '../../shared/runtime/whole-file.ts';
@@ -77,7 +78,7 @@ async function fromUrl(url: string, folder: string, options: AddOptions, trials:
   const model = readModel(await readBytes(modelPath));
   for (const location of externalLocations(model)) {
     const part = join(folder, location);
-    await mkdir(dirname(part), { recursive: true });
+    makePath(dirname(part));
     // Encoded, so that a location stays a name beside the model and never becomes another address.
     const name = location.split(/[/\\]/).map(encodeURIComponent);
     await download(new URL(name.join('/'), url).href, part, { signal, ...options.download });
@@ -153,7 +154,7 @@ async function write(found: Found, folder: string, name: string): Promise<ModelC
   for (const file of await externalFiles(found.modelPath, model)) {
     const part = join(folder, file);
     if (resolve(dirname(found.modelPath), file) === resolve(part)) continue;
-    await mkdir(dirname(part), { recursive: true });
+    makePath(dirname(part));
     await cp(join(dirname(found.modelPath), file), part, { dereference: true });
   }
   const { labels } = found;
@@ -193,9 +194,11 @@ async function write(found: Found, folder: string, name: string): Promise<ModelC
  */
 export async function addModel(source: string, options: AddOptions): Promise<AddedModel> {
   const place = { what: 'the models folder', path: options.dest, elsewhere: 'set models.dir to another folder' };
-  await mkdir(options.dest, { recursive: true }).catch((error: unknown) => {
+  try {
+    makePath(options.dest);
+  } catch (error) {
     throw storageError(error, place, 'made');
-  });
+  }
   const scratch = await addingFolder(options.dest).catch((error: unknown) => {
     throw storageError(error, place);
   });

@@ -1,10 +1,11 @@
 import { webcrypto } from 'node:crypto';
-import { chmod, type FileHandle, mkdir, open, stat } from 'node:fs/promises';
+import { chmod, type FileHandle, open, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { TesseraError } from '../errors.ts';
 import type { BlobStore } from '../ports.ts';
 import { type Place, storageError } from '../storage-fault.ts';
 import { makeFolder } from './folder.ts';
+import { makePath } from './make-path.ts';
 import { PartialBlobs } from './partial-blob.ts';
 import { elsewhereOf } from './state-directory.ts';
 import { sweep, writeWhole } from './whole-file.ts';
@@ -52,9 +53,11 @@ export async function openBlobStore(folder: string, { isKept = true } = {}): Pro
   };
   /** Somebody may have removed it to make room. */
   const withFolder = async (path: string): Promise<string> => {
-    await mkdir(folder, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
+    try {
+      makePath(folder, 0o700);
+    } catch (error) {
       throw storageError(error, place, 'made');
-    });
+    }
     return path;
   };
   const sizeOf = async (sha: string): Promise<number | undefined> => {

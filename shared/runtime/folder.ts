@@ -1,7 +1,8 @@
-import { access, constants, mkdir, mkdtemp } from 'node:fs/promises';
+import { access, constants, mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Place, storageError } from '../storage-fault.ts';
+import { makePath } from './make-path.ts';
 import { sweep } from './whole-file.ts';
 
 /**
@@ -10,7 +11,7 @@ import { sweep } from './whole-file.ts';
  */
 export async function makeFolder(place: Place): Promise<string> {
   try {
-    await mkdir(place.path, { recursive: true, mode: 0o700 });
+    makePath(place.path, 0o700);
   } catch (error) {
     throw storageError(error, place, 'made');
   }
