@@ -1,3 +1,4 @@
+import { counted } from '../shared/counted.ts';
 import { CENTRAL } from '../shared/plan/plan.ts';
 import type { PlanProgress } from '../shared/protocol/messages/node.ts';
 import { type Refusal, refusalText } from './coordinator/fallback-reason.ts';
@@ -109,7 +110,7 @@ export class ReadinessReport {
   #text(plan: string, { ready, preparing, refused }: PlanStanding): string {
     const all = ready.length + preparing.length + refused.length;
     if (all === 0) return '';
-    const count = `${ready.length} of ${all} ${all === 1 ? 'node' : 'nodes'} ready`;
+    const count = `${ready.length} of ${counted(all, 'node')} ready`;
     const at = preparing.slice(0, MAX_NAMED).map((node) => {
       const progress = this.#progress.get(node)?.find(({ id }) => id === plan);
       return `${node} ${progress === undefined ? 'prepares it' : progressText(progress)}`;

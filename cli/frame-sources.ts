@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { basename } from 'node:path';
 import { pictureFiles, readFrame } from '../shared/camera/file-source.ts';
 import { JpegStream } from '../shared/camera/jpeg-stream.ts';
+import { counted } from '../shared/counted.ts';
 import { TesseraError } from '../shared/errors.ts';
 import { adviceFor, describeBytes, payloadKind } from '../shared/model/payload-kind.ts';
 import { Pace } from './pace.ts';
@@ -79,7 +80,7 @@ export async function* framesOfStream(
   } catch (error) {
     if (!signal.aborted) throw error;
   }
-  if (leftOut > 0) note(`${leftOut} frames were over the rate of --fps and left out`);
+  if (leftOut > 0) note(`left out, as over the rate of --fps: ${counted(leftOut, 'frame')}`);
   if (count === 0 && leftOut === 0 && !signal.aborted) {
     throw new TesseraError('TESSERA_INPUT_INVALID', 'standard input held no JPEG', {
       hint: 'for video, let a program write JPEGs: ffmpeg -i SOURCE -f mjpeg -',

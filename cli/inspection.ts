@@ -1,3 +1,4 @@
+import { counted } from '../shared/counted.ts';
 import { isConv, nodeMacs } from '../shared/onnx/cost.ts';
 import { cutTensors } from '../shared/onnx/cuts.ts';
 import { type DescribedTensor, describeModel } from '../shared/onnx/describe.ts';
@@ -117,9 +118,9 @@ export function inspectionLines(inspection: Inspection): string[] {
       layers,
     ),
     '',
-    `${layers.length} operators, ${(totals.macs / 1e6).toFixed(1)} MMAC (10^6 multiply-adds), ${totals.params} weights, ` +
-      `${layers.filter(({ cut }) => cut).length} cut points, opset ${inspection.opset}`,
-    `tiles reach ${tiles.layers} operators${shares}`,
+    `${counted(layers.length, 'operator')}, ${(totals.macs / 1e6).toFixed(1)} MMAC (10^6 multiply-adds), ${counted(totals.params, 'weight')}, ` +
+      `${counted(layers.filter(({ cut }) => cut).length, 'cut point')}, opset ${inspection.opset}`,
+    `tiles reach ${counted(tiles.layers, 'operator')}${shares}`,
     ...tiles.stops.map(({ layer, op, name, reason }) => `tiles end at #${layer} ${op} "${name}": it ${reason}`),
   ];
 }

@@ -1,3 +1,4 @@
+import { counted } from '../shared/counted.ts';
 import type { ResultObject } from '../shared/protocol/messages/result.ts';
 
 /** Predictions that a line names; the rest is counted. */
@@ -16,12 +17,13 @@ export function resultLine(result: ResultObject): string {
     .join(':');
   const remarks = [
     ...(status === 'ok' ? [] : [status]),
-    ...(result.missing.length > 0 ? [`${result.missing.length} tiles missing`] : []),
+    ...(result.missing.length > 0 ? [`${counted(result.missing.length, 'tile')} missing`] : []),
     ...(exit === null ? [] : [`exit ${exit}`]),
     ...(approximate ? ['approximate'] : []),
     ...(result.fallback === undefined ? [] : [`central did it: ${result.fallback.text}`]),
   ];
-  const by = nodes.length === 0 ? [] : [nodes.length <= NAMED ? `nodes ${nodes.join(', ')}` : `${nodes.length} nodes`];
+  const by =
+    nodes.length === 0 ? [] : [nodes.length <= NAMED ? `nodes ${nodes.join(', ')}` : counted(nodes.length, 'node')];
   return [time, camera, model, whatWasFound(result), `${Math.round(latency_ms)} ms`, ...by, ...remarks].join('  ');
 }
 

@@ -1,3 +1,4 @@
+import { counted } from './counted.ts';
 import type { Log } from './ports.ts';
 
 /**
@@ -73,7 +74,7 @@ export class LogThrottle {
   }
 
   #newWindow(now: number): void {
-    if (this.#kept > 0) this.#log.warn(`${this.#kept} more warnings of the last minute were left out`);
+    if (this.#kept > 0) this.#log.warn(`left out in the last minute: ${counted(this.#kept, 'warning')}`);
     this.#windowAt = now;
     this.#lines = 0;
     this.#kept = 0;

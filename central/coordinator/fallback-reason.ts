@@ -1,3 +1,4 @@
+import { counted } from '../../shared/counted.ts';
 import { CENTRAL, type Placement } from '../../shared/plan/plan.ts';
 import type { Fallback } from './frame-end.ts';
 import type { Node, PlanRun, State } from './state.ts';
@@ -63,6 +64,6 @@ export function whyNotNodes(s: State, { plan }: PlanRun, stage: number, lastErro
   if (usable > 0) return { reason: 'failed', text: `nodes failed: ${lastError}`.slice(0, MAX_TEXT) };
   const refused = refusals.length === 0 ? '' : refusalText(refusals, here.length);
   if (refusals.length === here.length) return { reason: 'refused', text: refused };
-  const few = `none of ${here.length === 1 ? '1 node is' : `${here.length} nodes is`} ready yet`;
+  const few = `none of ${counted(here.length, 'node')} is ready yet`;
   return { reason: 'not-ready', text: refused === '' ? few : `${few}; ${refused}` };
 }

@@ -1,3 +1,4 @@
+import { counted } from '../../shared/counted.ts';
 import type { Failure } from '../../shared/errors.ts';
 import { CENTRAL } from '../../shared/plan/plan.ts';
 import type { Outcome } from '../../shared/protocol/messages/result.ts';
@@ -142,7 +143,7 @@ export function fill(s: State, frame: Frame, stage: StageRun): void {
   const late = stage.parts.filter((part) => part.state === 'asked' || part.state === 'unplaced');
   if (late.length === 0) return;
   if (!stage.parts.some((part) => part.state === 'done' || part.state === 'pasting')) {
-    const message = `none of the ${stage.parts.length} tiles of stage ${stage.stage.id} came within ${frame.policy.deadline_ms} ms`;
+    const message = `none of ${counted(stage.parts.length, 'part')} of stage ${stage.stage.id} came within ${frame.policy.deadline_ms} ms`;
     endFrame(s, frame, 'error', { code: 'TESSERA_DEADLINE', message, hint: 'raise deadline_ms of the camera' });
     return;
   }
@@ -256,7 +257,7 @@ export function onHardLimit(s: State, frame: Frame): void {
   const where =
     open === undefined
       ? `while ${frame.phase}`
-      : `in stage ${open.stage.id} with ${open.remaining} parts missing${
+      : `in stage ${open.stage.id} with ${counted(open.remaining, 'part')} missing${
           asked === undefined ? '' : `, the first of them asked of ${asked === CENTRAL ? 'central itself' : asked}`
         }`;
   const message = `not done after ${s.options.hard_limit_ms} ms, ${where}`;

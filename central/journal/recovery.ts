@@ -46,8 +46,7 @@ export function recoverFrames({ bus, topics, journal, log }: RecoveryOptions): P
     }
     const again = [...left].filter(({ result }) => result !== undefined).length;
     log.warn(
-      `${count} frames were under way when central ended: ${left.size - again} end with an error, the results of ` +
-        `${again} are said again`,
+      `frames under way when central ended: ${count}; ending with an error: ${left.size - again}; results said again: ${again}`,
     );
   };
 

@@ -1,5 +1,6 @@
 import type { ServedModel } from '../../central/served-model.ts';
 import { pictureFiles } from '../../shared/camera/file-source.ts';
+import { counted } from '../../shared/counted.ts';
 import { TesseraError } from '../../shared/errors.ts';
 import { readBytes } from '../../shared/runtime/file.ts';
 import { decodeFrame } from '../../shared/runtime/image.ts';
@@ -57,8 +58,12 @@ export async function openPictures(
     }
   }
   if (readable.length === 0)
-    throw new TesseraError('TESSERA_INPUT_INVALID', `none of ${files.length} pictures in ${folder} can be read`, {
-      hint: 'give a folder of JPEG or PNG files such as the network will see',
-    });
+    throw new TesseraError(
+      'TESSERA_INPUT_INVALID',
+      `none of ${counted(files.length, 'picture')} in ${folder} can be read`,
+      {
+        hint: 'give a folder of JPEG or PNG files such as the network will see',
+      },
+    );
   return { count: readable.length, skipped: files.length - readable.length, get };
 }

@@ -1,4 +1,5 @@
 import { fewestBytes } from '../../central/planner/calibrated.ts';
+import { counted } from '../../shared/counted.ts';
 import { MAX_CALIBRATED } from '../../shared/model/card-schema.ts';
 import { table } from '../output.ts';
 import { type Measured, type MeasuredCut, worthKeeping } from './calibrate.ts';
@@ -133,8 +134,8 @@ export function sentences(calibration: Calibration): string[] {
         ];
   const what =
     measure === 'answers'
-      ? `agreement is the share of ${pictures} pictures whose first answer is that of the uncompressed network`
-      : `agreement is 1 less the largest difference of any output value over ${pictures} pictures, as a share of the output's range (a network of task ${task} has no one first answer)`;
+      ? `agreement is the share of ${counted(pictures, 'picture')} whose first answer is that of the uncompressed network`
+      : `agreement is 1 less the largest difference of any output value over ${counted(pictures, 'picture')}, as a share of the output's range (a network of task ${task} has no one first answer)`;
   const about = `${what}; bytes are those of ${grid[0]}x${grid[1]} tiles' results, raw what they are as they stand in memory.`;
   if (choice === undefined)
     return [

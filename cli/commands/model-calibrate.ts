@@ -1,5 +1,6 @@
 import { access, constants } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
+import { counted } from '../../shared/counted.ts';
 import { TesseraError } from '../../shared/errors.ts';
 import { MAX_CALIBRATED } from '../../shared/model/card-schema.ts';
 import type { MeasuredCut } from '../calibrate/calibrate.ts';
@@ -162,7 +163,9 @@ export const command = defineCommand({
       if (entries.length === 0) out.note(`${cardFile.path}: left as it was`);
       else {
         await cardFile.write(entries);
-        out.note(`${cardFile.path}: ${entries.length} settings under "calibrated"; plans use them with --agreement`);
+        out.note(
+          `${cardFile.path}: ${counted(entries.length, 'setting')} under "calibrated"; plans use them with --agreement`,
+        );
       }
     }
     return choice === undefined ? 1 : 0;

@@ -1,3 +1,4 @@
+import { counted } from '../../shared/counted.ts';
 import { defineCommand } from '../command.ts';
 import type { NodeView } from '../fleet.ts';
 import { connectionOptions, connectionSettings } from '../options.ts';
@@ -18,7 +19,10 @@ const columns: readonly Column<NodeView>[] = [
       online ? (heartbeat === undefined ? 'silent' : leftOut === undefined ? 'online' : 'left out') : 'offline',
   },
   { title: 'tier', cell: ({ info }) => info?.tier ?? '-' },
-  { title: 'hardware', cell: ({ info }) => (info === undefined ? '-' : `${info.hardware} (${info.cores} cores)`) },
+  {
+    title: 'hardware',
+    cell: ({ info }) => (info === undefined ? '-' : `${info.hardware} (${counted(info.cores, 'core')})`),
+  },
   { title: 'cpu %', align: 'right', cell: ({ heartbeat }) => number(heartbeat?.cpu_percent) },
   { title: 'memory %', align: 'right', cell: ({ heartbeat }) => number(heartbeat?.memory_percent) },
   { title: 'C', align: 'right', cell: ({ heartbeat }) => number(heartbeat?.temp_c ?? undefined) },

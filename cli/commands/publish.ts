@@ -1,3 +1,4 @@
+import { counted } from '../../shared/counted.ts';
 import type { Bus } from '../../shared/ports.ts';
 import { defineCommand, type Invocation } from '../command.ts';
 import {
@@ -80,7 +81,7 @@ export const command = defineCommand({
         onResult: await resultPrinter(invocation),
       }).finally(() => clearInterval(look));
       await isKnown;
-      out.note(`${counts.sent} frames sent${options.wait ? `, ${counts.answered} answered` : ''}`);
+      out.note(`${counted(counts.sent, 'frame')} sent${options.wait ? `, ${counts.answered} answered` : ''}`);
       return options.wait && counts.failed > 0 ? 1 : 0;
     } finally {
       await bus.stop();

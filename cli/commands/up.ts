@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import type { Shot, Source } from '../../shared/camera/source.ts';
 import type { Config } from '../../shared/config/schema.ts';
 import { hideUserInfo } from '../../shared/config/show.ts';
+import { counted } from '../../shared/counted.ts';
 import { TesseraError } from '../../shared/errors.ts';
 import { CENTRAL } from '../../shared/plan/plan.ts';
 import type { Log } from '../../shared/ports.ts';
@@ -119,7 +120,7 @@ export const command = defineCommand({
       await untilReady(cluster, prepared.plan, options.nodes);
       const share = Math.round(prepared.cost.macsOnNodes * 100);
       out.note(
-        `model ${served.name}: ${prepared.plan.reason}; ${share} % of the computing on ${options.nodes === 1 ? '1 node' : `${options.nodes} nodes`}; ${costInWords(prepared.cost)}`,
+        `model ${served.name}: ${prepared.plan.reason}; ${share} % of the computing on ${counted(options.nodes, 'node')}; ${costInWords(prepared.cost)}`,
       );
       if (options.camera === 'none') {
         const { untilStopped } = await import('../signals.ts');
@@ -235,8 +236,9 @@ async function demonstrate(cluster: Cluster, base: string, demo: Demonstration):
     const onLost = (error: Error): void => log.warn(error.message);
     await runCamera({ client, source, fps: demo.fps, frames: demo.frames, signal: demo.signal, onResult, onLost });
     await shown;
-    const truth = tally.drawn === 0 ? '' : `, ${tally.right} of ${tally.drawn} predictions true to what was drawn`;
-    out.note(`${tally.ended} frames, ${tally.ok} ok${truth}`);
+    const truth =
+      tally.drawn === 0 ? '' : `, ${tally.right} of ${counted(tally.drawn, 'prediction')} true to what was drawn`;
+    out.note(`${counted(tally.ended, 'frame')}, ${tally.ok} ok${truth}`);
     return tally;
   } finally {
     await source?.stop();

@@ -1,3 +1,4 @@
+import { counted } from '../../shared/counted.ts';
 import type { Failure } from '../../shared/errors.ts';
 import { type Check, checksOf } from './check.ts';
 
@@ -64,7 +65,7 @@ function judgeFile({ key, path, problem, isKey, mode, endsAt }: NamedFile, now: 
   if (endsAt === undefined) return ok(key, `${path} can be read`);
   const days = Math.floor((endsAt - now) / DAY_S);
   const renew = 'renew the certificate and restart what uses it';
-  if (days < 0) return fail(key, `the certificate in ${path} ended ${-days} days ago`, renew);
-  if (days < SOON_DAYS) return warn(key, `the certificate in ${path} ends in ${days} days`, renew);
-  return ok(key, `the certificate in ${path} holds for ${days} days`);
+  if (days < 0) return fail(key, `the certificate in ${path} ended ${counted(-days, 'day')} ago`, renew);
+  if (days < SOON_DAYS) return warn(key, `the certificate in ${path} ends in ${counted(days, 'day')}`, renew);
+  return ok(key, `the certificate in ${path} holds for ${counted(days, 'day')}`);
 }

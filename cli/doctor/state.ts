@@ -1,3 +1,4 @@
+import { counted } from '../../shared/counted.ts';
 import { type Check, checksOf } from './check.ts';
 
 /** A file of the state directory. */
@@ -66,7 +67,7 @@ function judgeFolder(facts: StateFacts): Check[] {
 function judgeModes({ folder, mode, files }: StateFacts): Check {
   const open = files.filter((file) => isOpen(file.mode));
   if (open.length === 0 && (mode === undefined || !isOpen(mode)))
-    return ok('secrets', `folder 0700, ${files.length} files 0600: only their owner reads them`);
+    return ok('secrets', `folder 0700, ${counted(files.length, 'file')} 0600: only their owner reads them`);
   // Behind a closed folder nobody gets at what lies in it.
   if (mode !== undefined && !isOpen(mode))
     return ok('secrets', `folder ${octal(mode)}: only its owner reads what is in it`);

@@ -1,3 +1,4 @@
+import { counted } from '../../shared/counted.ts';
 import type { CompiledPlan } from '../../shared/plan/compiled-plan.ts';
 import type { ResultObject } from '../../shared/protocol/messages/result.ts';
 
@@ -17,7 +18,7 @@ export function describePlan(
 ): string {
   const percent = (share: number): string => `${(share * 100).toFixed(1)} %`;
   const share = `${percent(macsOnNodes)} of all multiply-adds (${percent(convMacsOnNodes)} of the convolutions')`;
-  return `plan ${plan.id}: ${plan.reason}; ${share} on ${nodes} ${nodes === 1 ? 'node' : 'nodes'}; ${cost}`;
+  return `plan ${plan.id}: ${plan.reason}; ${share} on ${counted(nodes, 'node')}; ${cost}`;
 }
 
 /** A result in one line. */
@@ -55,6 +56,6 @@ export function comparison(
       : cluster < one
         ? `the cluster is ${(one / cluster).toFixed(2)}x as fast`
         : `one node is ${(cluster / one).toFixed(2)}x as fast: use one machine for this network`;
-  const times = `${nodes} nodes ${cluster.toFixed(1)} ms, one node ${one.toFixed(1)} ms`;
+  const times = `${counted(nodes, 'node')} ${cluster.toFixed(1)} ms, one node ${one.toFixed(1)} ms`;
   return `median latency: ${times}; ${verdict} (nodes on one machine share its cores)`;
 }

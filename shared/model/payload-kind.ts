@@ -96,6 +96,7 @@ export function describeBytes(bytes: Uint8Array): string {
 
 /** What to do about a payload that is not accepted. `from`: where it came from. */
 export function adviceFor(bytes: Uint8Array, from: 'message' | 'file'): string {
+  if (bytes.length === 0 && from === 'file') return 'save or download the picture again: the file holds nothing';
   const what = describeBytes(bytes);
   if (/base64|hexadecimal|list of numbers/.test(what))
     return from === 'message'

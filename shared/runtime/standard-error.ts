@@ -1,4 +1,5 @@
 import { fstatSync } from 'node:fs';
+import { counted } from '../counted.ts';
 import { writeAllSync } from './whole-file.ts';
 
 /**
@@ -22,7 +23,8 @@ export function patientWriter(fd: number): { write(text: string): void } {
   return {
     write(text) {
       try {
-        if (leftOut > 0) writeAllSync(fd, `(${leftOut} lines of the log were left out: they could not be written)\n`);
+        if (leftOut > 0)
+          writeAllSync(fd, `(${counted(leftOut, 'line')} of the log left out: the log could not be written)\n`);
         leftOut = 0;
         writeAllSync(fd, text);
       } catch {

@@ -29,7 +29,12 @@ export function parseYaml(text: string, where: string, code: ErrorCode): unknown
     JSON.stringify(value); // an anchor that contains itself would hang whoever walks the value
     return value;
   } catch (error) {
-    throw new TesseraError(code, `${where}: ${(error as Error).message.split('\n')[0]}`, { cause: error });
+    const said = (error as Error).message.split('\n')[0]!;
+    const problem = said.includes('circular') ? 'an anchor (`&name`) holds an alias (`*name`) of itself' : said;
+    throw new TesseraError(code, `${where}: ${problem}`, {
+      hint: 'Write out what the alias stands for, or let it stand outside of its anchor.',
+      cause: error,
+    });
   }
 }
 
@@ -63,7 +68,7 @@ function isTooDeep(text: string): boolean {
   return false;
 }
 
-const MEND = 'Mend the YAML at that line; indentation is by spaces, and text with ": " or "#" in it needs quotes.';
+const FIX = 'Correct the YAML at that line; indentation is by spaces, and text with ": " or "#" in it needs quotes.';
 
 /** Faults that have a plainer name than the library's, and a way out of their own. */
 const FAULTS: Readonly<Record<string, { readonly problem?: string; readonly hint: string }>> = {
@@ -86,7 +91,7 @@ function open(text: string, where: string, code: ErrorCode) {
     const at = fault.linePos?.[0];
     const place = at === undefined ? where : `${where}:${at.line}:${at.col}`;
     const said = fault.message.split('\n')[0]!.replace(/ at line \d+, column \d+:?$/, '');
-    const { problem = said, hint } = FAULTS[fault.code] ?? { hint: MEND };
+    const { problem = said, hint } = FAULTS[fault.code] ?? { hint: FIX };
     throw new TesseraError(code, `${place}: ${problem}`, { hint, cause: fault });
   }
   return document;

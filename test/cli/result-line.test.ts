@@ -19,7 +19,7 @@ describe('a result as a line', () => {
 
   it('never hides that a result is not what the whole network says', () => {
     const degraded = { ...detected!, status: 'degraded' as const, approximate: true, missing: [{ stage: 0, t_id: 1 }] };
-    expect(words(degraded)).toMatch(/ {2}degraded {2}1 tiles missing {2}approximate$/);
+    expect(words(degraded)).toMatch(/ {2}degraded {2}1 tile missing {2}approximate$/);
   });
 
   it('says at which exit a frame ended', () => {

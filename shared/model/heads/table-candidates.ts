@@ -1,3 +1,4 @@
+import { counted } from '../../counted.ts';
 import type { Head } from '../guess-head.ts';
 import {
   type BoxField,
@@ -56,8 +57,6 @@ function reading(
   };
 }
 
-const counted = (classes: number) => `${classes} ${classes === 1 ? 'class' : 'classes'}`;
-
 function objectReading(
   output: TrialOutput,
   table: Tabler,
@@ -66,7 +65,7 @@ function objectReading(
   context: CandidateContext,
 ): HeadCandidate {
   const head = { decoder: 'yolov5', classCount: classes, ...(extra === 0 ? {} : { classes }) } as const;
-  return reading(`yolov5 of ${counted(classes)}`, output, head, table, (table) => {
+  return reading(`yolov5 of ${counted(classes, 'class', 'classes')}`, output, head, table, (table) => {
     const reason = scoresReason(table, 4, 1 + classes);
     if (reason !== undefined) return implausible(reason);
     return judgeBoxes(readObjectYolo(table, classes, EVERYTHING), { ...context, chosen: false });
@@ -98,7 +97,7 @@ function plainReading(
   const head = { decoder: 'yolov8', classCount: classes, ...(extra === 0 ? {} : { classes }) } as const;
   const isKnown = context.labels > 0 || classes === COCO;
   const what = extra === 0 ? '' : extra === MASKS ? ' with masks' : ` with ${extra} numbers of key points`;
-  return reading(`yolov8 of ${counted(classes)}${what}`, output, head, table, (table) => {
+  return reading(`yolov8 of ${counted(classes, 'class', 'classes')}${what}`, output, head, table, (table) => {
     const reason = scoresReason(table, 4, classes);
     if (reason !== undefined) return implausible(reason);
     const common = classes === 1 ? undefined : commonField(table, 4, classes);
@@ -208,16 +207,22 @@ function rowReadings(
   const nanodet = fields - 4 * NANODET_BINS;
   if (strides !== undefined && nanodet >= 1 && (labels === 0 || labels === nanodet))
     found.push(
-      reading(`nanodet of ${counted(nanodet)}`, output, { decoder: 'nanodet', classCount: nanodet }, table, (table) => {
-        const reason = scoresReason(table, 0, nanodet);
-        if (reason !== undefined) return implausible(reason);
-        return judgeBoxes(readNanodet(table, context, strides, EVERYTHING), { ...context, chosen: false });
-      }),
+      reading(
+        `nanodet of ${counted(nanodet, 'class', 'classes')}`,
+        output,
+        { decoder: 'nanodet', classCount: nanodet },
+        table,
+        (table) => {
+          const reason = scoresReason(table, 0, nanodet);
+          if (reason !== undefined) return implausible(reason);
+          return judgeBoxes(readNanodet(table, context, strides, EVERYTHING), { ...context, chosen: false });
+        },
+      ),
     );
   if (strides !== undefined && fields >= 6 && (labels === 0 || labels === fields - 5))
     found.push(
       reading(
-        `yolox of ${counted(fields - 5)}`,
+        `yolox of ${counted(fields - 5, 'class', 'classes')}`,
         output,
         { decoder: 'yolox', classCount: fields - 5 },
         table,

@@ -94,6 +94,7 @@ describe('adviceFor', () => {
   it('says what to do about other pictures', async () => {
     expect(adviceFor(await picture().avif().toBuffer(), 'file')).toMatch(/heif-convert/);
     expect(adviceFor(await picture().webp().toBuffer(), 'file')).toBe('convert it to JPEG or PNG first');
+    expect(adviceFor(text(''), 'file')).toBe('save or download the picture again: the file holds nothing');
     expect(adviceFor(text('\0\0\0\x18ftypisom'), 'file')).toMatch(/ffmpeg/);
   });
 });

@@ -20,7 +20,7 @@ it('a log on a full disk ends nobody, and says what it left out once there is ro
     free();
     writer.write('last\n');
     expect(readFileSync(file, 'utf8').replace(/x+/, '')).toBe(
-      'first\n(5 lines of the log were left out: they could not be written)\nlast\n',
+      'first\n(5 lines of the log left out: the log could not be written)\nlast\n',
     );
   } finally {
     closeSync(fd);
