@@ -1,7 +1,12 @@
 import { pictureShape } from '../../shared/model/card.ts';
 import { channelOrder, type GuessedCard, type GuessOptions, guessCard, namesOf } from '../../shared/model/guess.ts';
 import { lastOperator, RAW_HEAD } from '../../shared/model/guess-head.ts';
-import { COMMON_FORMS, guessPixels, isFormKnown, type PixelForm } from '../../shared/model/guess-pixels.ts';
+import {
+  COMMON_PIXEL_FORMATS,
+  guessPixels,
+  isPixelFormatKnown,
+  type PixelFormat,
+} from '../../shared/model/guess-pixels.ts';
 import type { TrialOutputs } from '../../shared/model/heads/candidate.ts';
 import { selectHead } from '../../shared/model/heads/select-head.ts';
 import { lumaOf, type TrialPicture, trialTensor } from '../../shared/model/heads/trial-input.ts';
@@ -58,14 +63,14 @@ function subjectOf(path: string, model: Model, options: GuessOptions): Subject |
 }
 
 /** The network with its file, fed with each picture in each form. Undefined where its input takes no picture. */
-function wholeTrial({ path, name, input, pictures }: Subject, forms: readonly PixelForm[]): TrialTask | undefined {
+function wholeTrial({ path, name, input, pictures }: Subject, forms: readonly PixelFormat[]): TrialTask | undefined {
   const tensors = forms.flatMap((form) => pictures.map((picture) => trialTensor(picture, input, form)));
   const feeds = tensors.flatMap((tensor) => (tensor === undefined ? [] : [[[name, tensor] as const]]));
   return feeds.length < tensors.length ? undefined : { model: path, threads: threads(), feeds };
 }
 
 const threads = () => Math.max(1, machineLimits().cores - 1);
-const AS_BYTES: PixelForm = { color: 'rgb', scale: 1, mean: [], std: [], certain: false };
+const AS_BYTES: PixelFormat = { color: 'rgb', scale: 1, mean: [], std: [], certain: false };
 
 /** The part of the network up to its first layer, fed with pixels of 0 to 255. Undefined where it cannot be cut out. */
 function firstLayerTrial({ model, name, shape, input, pictures }: Subject): TrialTask | undefined {
@@ -142,7 +147,7 @@ export async function guessByTrial(
     guess.card.task === 'raw' && guess.card.input.shape?.length !== 4 ? undefined : subjectOf(path, model, options);
   if (subject === undefined) return guess;
   const { color, scale, mean, std } = guess.card.input;
-  const form: PixelForm = { color, scale, mean, std, certain: false };
+  const form: PixelFormat = { color, scale, mean, std, certain: false };
   const whole = wholeTrial(subject, [form]);
   const layer = firstLayerTrial(subject);
   if (whole === undefined) return guess;
@@ -170,8 +175,9 @@ export async function guessByTrial(
     luma: subject.pictures.map(lumaOf),
   });
   const settled = () => guessCard(model, path, { ...options, shown: { head, known, firstLayer } });
-  if (isFormKnown(model, head, firstLayer)) return settled();
-  const others = channels === 1 ? [] : COMMON_FORMS.map((form) => ({ ...form, color: 'rgb', certain: false }) as const);
+  if (isPixelFormatKnown(model, head, firstLayer)) return settled();
+  const others =
+    channels === 1 ? [] : COMMON_PIXEL_FORMATS.map((form) => ({ ...form, color: 'rgb', certain: false }) as const);
   const wide = wholeTrial(subject, [guessPixels(model, head, channels, firstLayer), ...others]);
   const wideEnd = wide === undefined ? undefined : await trials.run([wide]);
   const [all] = wideEnd?.kind === 'answered' ? wideEnd.answers : [];

@@ -1,6 +1,6 @@
 import type { ModelCard } from './card.ts';
 
-/** A card as plain data in the order in which people read it; what says nothing for this model is left out. */
+/** A card as plain data, its keys in the order of model.yaml; keys that have no effect for this model are left out. */
 export function cardDocument(card: ModelCard): Record<string, unknown> {
   const { input, output, tiles, calibrated, exits, accuracy, labels } = card;
   const said = <T>(key: string, value: T | undefined, worth = value !== undefined) => (worth ? { [key]: value } : {});

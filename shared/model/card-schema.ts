@@ -27,11 +27,14 @@ const size = z.number().int().positive();
 const share = z.number().min(0).max(1);
 const tensorName = z.string().min(1);
 
-/** Order or kind of the channels that the network wants. `gray` and `y` are both the BT.601 luma of full range; `y` marks one whose chroma can be put back. */
+/**
+ * Channel order, or kind of channel, that the network expects. `gray` and `y` are both the BT.601 luma of full range;
+ * with `y` the picture's chroma can be added to the output again.
+ */
 const COLORS = ['rgb', 'bgr', 'gray', 'y'] as const;
-/** How a picture is brought to the input's size. */
+/** How a picture is resized to the input. */
 const RESIZES = ['crop', 'stretch', 'letterbox'] as const;
-/** What turns output tensors into predictions. */
+/** Decoders: the post-processing that turns output tensors into predictions. */
 export const DECODERS = [
   'softmax',
   'logits',
@@ -68,14 +71,14 @@ const input = strict({
     .enum(RESIZES)
     .default('stretch')
     .describe(
-      "how a picture gets the input's size: crop (its centre), stretch (each axis by itself), letterbox (whole, with a grey border)",
+      'how a picture is resized to the input: crop (its centre), stretch (each axis by itself), letterbox (whole, with a grey border)',
     ),
   crop: z.number().gt(0).max(1).default(0.875).describe('share of the short side that resize: crop keeps'),
   scale: z.number().positive().default(255).describe('a pixel of 0 to 255 becomes (pixel / scale - mean) / std'),
   mean: z
     .array(z.number())
     .default([])
-    .describe('taken off after scaling; one number for each channel in the order of color, one for all, or none (0)'),
+    .describe('subtracted after scaling; one number for each channel in the order of color, one for all, or none (0)'),
   std: z
     .array(z.number().positive())
     .default([])
@@ -86,13 +89,15 @@ const output = strict({
   decoder: z
     .enum(DECODERS)
     .optional()
-    .describe('what turns outputs into predictions; absent: the first that suits the task. A detect model must say it'),
+    .describe('decoder of the outputs; absent: the first that suits the task. A detect model must name one'),
   tensors: z
     .array(tensorName)
     .max(16)
     .default([])
-    .describe("names of the outputs in the order that the decoder wants; none: the graph's own"),
-  score_threshold: share.default(0.5).describe('boxes below it are left out; a class below it is not the answer'),
+    .describe("names of the outputs in the order that the decoder expects; none: the graph's order"),
+  score_threshold: share
+    .default(0.5)
+    .describe('boxes with a lower score are left out; a class with a lower score is not the top prediction'),
   iou_threshold: share
     .default(0.45)
     .describe('a box that overlaps a better one of its class by more is left out (detect)'),
@@ -112,13 +117,13 @@ const output = strict({
   boxes: z
     .enum(BOX_FORMS)
     .optional()
-    .describe('what the four numbers of an ssd box are; absent: xyxy, or yxyx in an output named detection_boxes'),
+    .describe('meaning of the four numbers of an ssd box; absent: xyxy, or yxyx in an output named detection_boxes'),
   fields: z
     .array(z.enum(BOX_FIELDS))
     .min(5)
     .max(16)
     .optional()
-    .describe('what the columns of an end2end box are; absent: [x1, y1, x2, y2, score, class]'),
+    .describe('meaning of the columns of an end2end box; absent: [x1, y1, x2, y2, score, class]'),
 });
 
 const tiles = strict({
@@ -127,37 +132,40 @@ const tiles = strict({
   padding: z
     .enum(['zero', 'halo'])
     .default('zero')
-    .describe('halo: equals the whole network; zero: each tile alone, for a network that was retrained for it'),
+    .describe(
+      'halo: lossless, results equal those of the whole network; zero: each tile alone, for a network that was retrained for it',
+    ),
   clip: z
     .tuple([z.number(), z.number()])
     .refine(([low, high]) => low < high, 'expected [low, high] with low < high')
     .optional()
-    .describe('bounds to which results are clipped, as the network was retrained with; with bits'),
-  bits: z.number().int().min(2).max(8).optional().describe('bits of a clipped result on its way; with clip'),
+    .describe('bounds to which results are clipped, the same as in retraining; needs bits'),
+  bits: z.number().int().min(2).max(8).optional().describe('bits of a clipped result on the wire; needs clip'),
 }).refine(({ clip, bits }) => (clip === undefined) === (bits === undefined), 'clip and bits go together');
 
-/** Settings that a card may have under `calibrated`. */
+/** Most entries of a card's `calibrated`. */
 export const MAX_CALIBRATED = 64;
 
 /**
- * One way to cut the network as it is, and what that costs: written by `tessera model calibrate`. Several of the same
- * tensors are several settings; a plan takes the one with the fewest bytes that holds the bound it was asked for.
+ * One calibrated cut of the unmodified network, written by `tessera model calibrate`: its codecs and their effect.
+ * Several entries may name the same tensors; a plan takes the one with the fewest bytes that meets the requested
+ * agreement.
  */
 const calibrated = strict({
   codecs: z
     .record(tensorName, z.string().refine(isCodec, `expected a codec: ${CODEC_FORMS}`))
     .refine((codecs) => Object.keys(codecs).length > 0, 'expected at least one tensor')
-    .describe('how each tensor at the cut travels, as `--codec` has it'),
+    .describe('codec of each live tensor at the cut, as `--codec` takes it'),
   agreement: share.describe(
     'agreement with the uncompressed network. Classifiers: share of pictures whose first answer is the same; others: 1 less the largest difference of an output, as a share of its range',
   ),
-  pictures: size.describe('how many pictures were looked at'),
+  pictures: size.describe('number of pictures that were measured'),
   bytes: size.describe('bytes a picture that all tiles together send'),
 });
 
 const exit = strict({
-  tensor: tensorName.describe('output [1, classes] that is read as output.decoder says'),
-  threshold: share.describe('least probability of the best class with which a frame ends there'),
+  tensor: tensorName.describe('output [1, classes], decoded as output.decoder says'),
+  threshold: share.describe('a frame ends here when its best class has at least this probability'),
 });
 
 /** Schema of model.yaml; `parseCard` also fills what depends on other fields. */
@@ -175,10 +183,10 @@ export const cardSchema = strict({
     .describe('SHA-256 of that file; another file is refused'),
   license: z.string().optional().describe('licence of the network, for people'),
   source: z.string().optional().describe('where the network comes from, for people'),
-  note: z.string().max(1024).optional().describe('what users should know; said when the model is used on pictures'),
+  note: z.string().max(1024).optional().describe('a note for users, printed when the model is used on pictures'),
   task: z.enum(TASKS).describe('classify, detect, segment, image (a picture comes out), or raw (tensors only)'),
-  input: input.prefault({}).describe('what the network wants of a picture'),
-  output: output.prefault({}).describe('what makes predictions of the outputs'),
+  input: input.prefault({}).describe('preprocessing: the picture that the network expects'),
+  output: output.prefault({}).describe('post-processing: how outputs become predictions'),
   labels: z
     .union([z.string().min(1), z.array(z.string().min(1).max(255))])
     .optional()
@@ -190,8 +198,8 @@ export const cardSchema = strict({
     .array(calibrated)
     .max(MAX_CALIBRATED)
     .default([])
-    .describe('what `tessera model calibrate` measured; plans use it where they are asked for an agreement'),
-  exits: z.array(exit).max(16).default([]).describe('where a frame may end early'),
+    .describe('written by `tessera model calibrate`; plans use it where an agreement is requested'),
+  exits: z.array(exit).max(16).default([]).describe('early exits'),
   accuracy: z
     .record(z.string(), z.union([z.string(), z.number()]))
     .default({})

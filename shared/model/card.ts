@@ -4,20 +4,20 @@ import { cardSchema, DECODERS } from './card-schema.ts';
 import { PLACE_FIELDS } from './heads/box-readers.ts';
 
 /**
- * model.yaml: what a network expects and what its outputs mean. The file's name in this code is "card".
- * A pixel becomes `(pixel / scale - mean) / std`, mean and std in the order of `input.color`.
+ * model.yaml: a network's preprocessing and post-processing. This code calls the file a card. A pixel becomes `(pixel /
+ * scale - mean) / std`, with mean and std in the order of `input.color`.
  */
 
 type Parsed = z.infer<typeof cardSchema>;
 
-/** What the network's input wants of a picture. */
+/** Preprocessing: the picture that the network's input expects. */
 export type CardInput = Parsed['input'] & { readonly color: NonNullable<Parsed['input']['color']> };
-/** What makes predictions of the outputs. */
+/** Post-processing: how outputs become predictions. */
 export type CardOutput = Parsed['output'] & { readonly decoder: (typeof DECODERS)[number] };
 /** A model.yaml with every default filled in. */
 export type ModelCard = Omit<Parsed, 'input' | 'output'> & { readonly input: CardInput; readonly output: CardOutput };
 
-/** Decoders that make sense for a task; the first is the default, and none at all means that it must be said. */
+/** Decoders that suit each task. The first is the default; an empty first means that the card must name one. */
 const TASK_DECODERS: Record<Parsed['task'], readonly (typeof DECODERS)[number][]> = {
   classify: ['softmax', 'logits', 'none'],
   detect: DECODERS.filter((name) => name !== 'softmax' && name !== 'logits'),
@@ -32,13 +32,13 @@ function fail(where: string, field: string, problem: string): never {
   });
 }
 
-/** A value as an error shows it, in one short line. */
+/** A value for an error message, in one short line. */
 function shown(value: unknown): string {
   const text = JSON.stringify(value) ?? String(value);
   return text.length > 60 ? `${text.slice(0, 57)}...` : text;
 }
 
-/** The first thing that is wrong as `[field, problem]`, the value given included. */
+/** The first problem as `[field, problem]`, with the given value. */
 function firstProblem(error: z.ZodError): readonly [string, string] {
   const issue = error.issues[0]!;
   const field = issue.path
@@ -56,7 +56,7 @@ export function channelsOf(color: CardInput['color']): 1 | 3 {
   return color === 'rgb' || color === 'bgr' ? 3 : 1;
 }
 
-/** Exits are answers of a classifier beside the model's own. */
+/** Checks the early exits: each is an output of a classifier beside the model's own. */
 function checkExitTensors({ exits, task, output }: Parsed, decoder: CardOutput['decoder'], where: string): void {
   if (exits.length > 0 && decoder !== 'softmax' && decoder !== 'logits')
     fail(
@@ -72,18 +72,18 @@ function checkExitTensors({ exits, task, output }: Parsed, decoder: CardOutput['
   });
 }
 
-/** Decoders that read a key of `output`; with another one it would do nothing. */
+/** Decoders that read each optional key of `output`; with other decoders the key would have no effect. */
 const READ_BY: Readonly<Record<'classes' | 'boxes' | 'fields', readonly CardOutput['decoder'][]>> = {
   classes: ['yolov5', 'yolov8'],
   boxes: ['ssd'],
   fields: ['end2end'],
 };
 
-/** Keys of the output that this card's decoder does not read are refused, and lists of columns without a box. */
+/** Refuses keys of `output` that the card's decoder does not read, and lists of columns without a box. */
 function checkOutput({ output }: Parsed, decoder: CardOutput['decoder'], where: string): void {
   for (const [key, decoders] of Object.entries(READ_BY) as [keyof typeof READ_BY, readonly string[]][])
     if (output[key] !== undefined && !decoders.includes(decoder))
-      fail(where, `output.${key}`, `does nothing with decoder ${decoder}; it belongs to ${decoders.join(', ')}`);
+      fail(where, `output.${key}`, `has no effect with decoder ${decoder}; it belongs to ${decoders.join(', ')}`);
   const { fields } = output;
   if (fields === undefined) return;
   const [corners, centre] = PLACE_FIELDS;
@@ -107,8 +107,8 @@ export function pictureShape(
 }
 
 /**
- * Validates what model.yaml holds and fills every default. `where` names the file in errors.
- * Throws TesseraError TESSERA_MODEL_CARD that names the field, the value given and what is accepted.
+ * Validates the content of model.yaml and fills in every default. `where` names the file in errors. Throws TesseraError
+ * TESSERA_MODEL_CARD with the field, the given value and the accepted ones.
  */
 export function parseCard(value: unknown, where: string): ModelCard {
   const result = cardSchema.safeParse(value, { reportInput: true });
@@ -144,8 +144,8 @@ export function parseCard(value: unknown, where: string): ModelCard {
 }
 
 /**
- * Mean and standard deviation per channel, in the order of `input.color`, with what model.yaml leaves out filled in:
- * `prepared = (pixel / scale - mean[c]) / std[c]`.
+ * Mean and standard deviation per channel, in the order of `input.color`, with defaults filled in: `preprocessed =
+ * (pixel / scale - mean[c]) / std[c]`.
  */
 export function normalisation(input: CardInput): {
   readonly scale: number;

@@ -1,6 +1,9 @@
 import { z } from '../schema.ts';
 
-/** config/models.yaml: models that `tessera model add NAME` can get. `card` is what model.yaml says beside name and origin. */
+/**
+ * config/models.yaml: models that `tessera model add NAME` can download. `card` is the content of model.yaml without
+ * name and origin.
+ */
 export const catalogueSchema = z.strictObject({
   version: z.literal(1),
   models: z.record(
@@ -17,7 +20,7 @@ export const catalogueSchema = z.strictObject({
   ),
 });
 
-/** Models that can be got by name. */
+/** Models that can be downloaded by name. */
 export type Catalogue = z.infer<typeof catalogueSchema>;
-/** One of them. */
+/** One model of the catalogue. */
 export type CatalogueEntry = Catalogue['models'][string];

@@ -1,11 +1,11 @@
 import type { Prediction } from '../protocol/messages/result.ts';
 import type { FrameMapping, Size } from './picture-placement.ts';
 
-/** Drawings on pictures: what a network said, for people to look at. */
+/** Draws predictions on pictures. */
 
 type Rgb = readonly [number, number, number];
 
-/** A colour of its own for each class: hues a golden angle apart, so that neighbours differ. */
+/** A colour for each class: hues are a golden angle apart, so that neighbours differ. */
 export function classColour(index: number): Rgb {
   const hue = (index * 137.508) % 360;
   const channel = (offset: number): number => {
@@ -15,7 +15,7 @@ export function classColour(index: number): Rgb {
   return [channel(0), channel(8), channel(4)];
 }
 
-/** Text as XML shows it; characters that XML cannot hold are left out. */
+/** Text escaped for XML; characters that XML cannot hold are dropped. */
 export function escapeXml(text: string): string {
   const entities: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
   return (
@@ -30,7 +30,7 @@ export function escapeXml(text: string): string {
 /** Labels are cut to this many characters. */
 const LABEL_LENGTH = 40;
 
-/** A strip of text on a ground of its own colour, whose top left corner is given. */
+/** A strip of text on a coloured ground, at a given top left corner. */
 function strip(text: string, x: number, y: number, font: number, [red, green, blue]: Rgb): string {
   const width = Math.ceil(text.length * font * 0.62 + font * 0.5);
   const dark = 0.299 * red + 0.587 * green + 0.114 * blue > 140;
@@ -56,7 +56,7 @@ export function predictionsSvg(size: Size, scale: number, predictions: readonly 
   const line = Math.max(1.5, Math.min(width, height) / 200);
   const labels = [...new Set(predictions.map(({ label }) => label))].sort();
   let row = 0;
-  // The best lie on top.
+  // The best predictions are drawn last, on top.
   const parts = predictions.toReversed().map((prediction) => {
     const colour = classColour(labels.indexOf(prediction.label));
     if (prediction.box === undefined) return '';
@@ -74,7 +74,7 @@ export function predictionsSvg(size: Size, scale: number, predictions: readonly 
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}">${parts.join('')}${lines.join('')}</svg>`;
 }
 
-/** Class numbers of cells that cover a network's input. */
+/** Class numbers of the cells of a grid over the network's input. */
 export interface ClassGrid {
   readonly rows: number;
   readonly columns: number;
@@ -82,9 +82,9 @@ export interface ClassGrid {
 }
 
 /**
- * Lays the colours of classes over RGB pixels [h, w, 3], half and half. `input` is the network's input, `mapping` leads
- * from its pixels to the frame's, and the picture is `scale` times as large as the frame. What the network did not see
- * (outside a crop), and class `plain`, stay as they are.
+ * Blends the colours of classes with RGB pixels [h, w, 3], half and half. `input` is the network's input, `mapping`
+ * leads from its pixels to the frame's, and the picture is `scale` times as large as the frame. Pixels outside the
+ * network's crop, and those of class `plain`, are not changed.
  */
 export function layOver(
   { rgb, width, height }: Size & { readonly rgb: Uint8Array },

@@ -2,15 +2,15 @@ import type { Model } from '../onnx/model.ts';
 import type { DECODERS } from './card-schema.ts';
 import type { BoxField, BoxForm } from './heads/box-readers.ts';
 
-/** What the outputs look like. `certain`: the file leaves no other reading. */
+/** The kind of outputs that a network seems to have. `certain`: the file allows no other interpretation. */
 export interface Head {
   readonly task: 'classify' | 'detect' | 'segment' | 'image' | 'raw';
   readonly decoder: (typeof DECODERS)[number];
   readonly tensors: readonly string[];
   readonly certain: boolean;
-  /** Index of a class "background" that has to be left out. */
+  /** Index of a background class, which is never predicted. */
   readonly background: number | null;
-  /** How many classes there are, the background among them; undefined where the outputs do not say it. */
+  /** Number of classes, the background included; undefined where the outputs do not tell. */
   readonly classCount: number | undefined;
   /** Further fields of the card's output. */
   readonly classes?: number;
@@ -27,7 +27,7 @@ interface InputSize {
 
 type Dimension = number | string;
 
-/** Outputs whose meaning nobody knows. */
+/** Outputs of unknown meaning. */
 export const RAW_HEAD: Head = {
   task: 'raw',
   decoder: 'none',
@@ -37,10 +37,10 @@ export const RAW_HEAD: Head = {
   classCount: undefined,
 };
 
-/** Operators that pass values on without changing their meaning. */
+/** Operators that keep the meaning of values. */
 const TRANSPARENT = new Set(['Reshape', 'Flatten', 'Squeeze', 'Unsqueeze', 'Identity', 'Cast', 'Transpose', 'Dropout']);
 
-/** The operator that gives a tensor its meaning, looking through reshapes. */
+/** The operator that gives a tensor its meaning; reshapes are skipped. */
 export function lastOperator(model: Model, tensor: string): string | undefined {
   const producers = new Map(model.graph.nodes.flatMap((node) => node.outputs.map((output) => [output, node] as const)));
   let node = producers.get(tensor);
@@ -48,7 +48,7 @@ export function lastOperator(model: Model, tensor: string): string | undefined {
   return node?.op;
 }
 
-/** A batch of one or of symbolic size says nothing: only the other axes count. */
+/** A shape without its batch axis where that is 1 or symbolic. */
 function withoutBatch(shape: readonly Dimension[] | undefined): readonly Dimension[] {
   if (shape === undefined) return [];
   return typeof shape[0] === 'number' && shape[0] !== 1 ? shape : shape.slice(1);
@@ -74,7 +74,7 @@ function mapHead(channels: Dimension, input: InputSize, sameSize: boolean): Head
   return RAW_HEAD;
 }
 
-/** Detectors that give boxes [1, n, 4] beside scores. */
+/** Detectors with boxes [1, n, 4] and scores as separate outputs. */
 function boxesHead(outputs: readonly { name: string; axes: readonly Dimension[] }[]): Head | undefined {
   const boxes = outputs.find(({ axes }) => axes.at(-1) === 4 && axes.length === 2);
   if (boxes === undefined || outputs.length < 2) return undefined;
@@ -84,7 +84,10 @@ function boxesHead(outputs: readonly { name: string; axes: readonly Dimension[] 
   return { ...RAW_HEAD, task: 'detect', decoder: 'ssd' };
 }
 
-/** FastestDet: one map of 5 + classes planes at a sixteenth of the input; told from other maps by its name or by COCO's 85. */
+/**
+ * FastestDet: one map of 5 + classes planes at a sixteenth of the input. The file's name, or COCO's 85 planes, tells it
+ * from other maps.
+ */
 function isFastestdet(axes: readonly Dimension[], input: InputSize, fileName: string): boolean {
   const [planes, rows, columns] = axes;
   if (typeof planes !== 'number' || planes < 6 || input.height === undefined || input.width === undefined) return false;
@@ -98,7 +101,7 @@ function isYolo(axes: readonly Dimension[]): boolean {
   return Math.min(a, b) >= 5 && Math.max(a, b) >= 100;
 }
 
-/** Reads task and decoder off the graph's outputs. */
+/** Guesses task and decoder from the graph's outputs. */
 export function guessHead(model: Model, input: InputSize, channelsLast: boolean, fileName: string): Head {
   const outputs = model.graph.outputs.map(({ name, shape }) => ({ name, axes: withoutBatch(shape) }));
   const [first] = outputs;

@@ -1,8 +1,8 @@
 import type { Model } from '../onnx/model.ts';
 import type { Head } from './guess-head.ts';
 
-/** How pixels become numbers, in the words of model.yaml. `certain`: the file itself says so. */
-export interface PixelForm {
+/** The pixel preprocessing of a network, in the keys of model.yaml. `certain`: the file itself states it. */
+export interface PixelFormat {
   readonly color: 'rgb' | 'bgr' | 'gray' | 'y';
   readonly scale: number;
   readonly mean: readonly number[];
@@ -16,20 +16,28 @@ const MINUS_ONE_TO_ONE = { scale: 127.5, mean: [1], std: [] };
 const BYTES = { scale: 1, mean: [], std: [] };
 const NANODET = { scale: 1, mean: [103.53, 116.28, 123.675], std: [57.375, 57.12, 58.395] };
 
-/** Forms of three channels that networks are commonly trained with. */
-export const COMMON_FORMS: readonly Omit<PixelForm, 'color' | 'certain'>[] = [IMAGENET, PLAIN, MINUS_ONE_TO_ONE, BYTES];
+/** Common preprocessing of three-channel inputs. */
+export const COMMON_PIXEL_FORMATS: readonly Omit<PixelFormat, 'color' | 'certain'>[] = [
+  IMAGENET,
+  PLAIN,
+  MINUS_ONE_TO_ONE,
+  BYTES,
+];
 
 /**
- * Strength (root mean square) of the first layer for pixels of 0 to 255, below which a network is made for them. Layers
- * answer with numbers about 1 to pictures of the right form: networks for pixels of 0 to 1 gave 48 to 770 here.
+ * Root mean square of the first layer's output for pixels of 0 to 255, below which a network expects such pixels. With
+ * the right preprocessing a layer's outputs are about 1; networks for pixels of 0 to 1 gave 48 to 770 here.
  */
 const WEAK_FOR_BYTES = 10;
 const STRONG_FOR_BYTES = 40;
-/** Caffe's networks: planes in the order of OpenCV, ImageNet's mean taken off, not scaled. */
+/** Caffe's networks: BGR, ImageNet's mean subtracted, not scaled. */
 const CAFFE = { scale: 1, mean: [104, 117, 123], std: [] };
 
-/** What ONNX's own image metadata says (docs/MetadataProps.md: Image.BitmapPixelFormat, Image.NominalPixelRange). */
-function fromMetadata(metadata: ReadonlyMap<string, string>): PixelForm | undefined {
+/**
+ * Preprocessing from ONNX's own image metadata (docs/MetadataProps.md: Image.BitmapPixelFormat,
+ * Image.NominalPixelRange).
+ */
+function fromMetadata(metadata: ReadonlyMap<string, string>): PixelFormat | undefined {
   const format = metadata.get('Image.BitmapPixelFormat')?.toLowerCase();
   const range = metadata.get('Image.NominalPixelRange')?.toLowerCase();
   if (format === undefined || range === undefined) return undefined;
@@ -39,11 +47,11 @@ function fromMetadata(metadata: ReadonlyMap<string, string>): PixelForm | undefi
 }
 
 /**
- * The preparation that a network most likely was trained with, from what wrote the file and what it does. Only well
- * known families are told apart; everything from here is a guess unless the metadata says it. `firstLayer`: strength of
- * the first layer for pixels of 0 to 255, where a trial run found it.
+ * The preprocessing that a network was most likely trained with, from the program that wrote the file and from the
+ * network's behaviour. It recognises well known families only, and is a guess unless the metadata states it.
+ * `firstLayer`: root mean square of the first layer's output for pixels of 0 to 255, where a trial run measured it.
  */
-export function guessPixels(model: Model, head: Head, channels: number, firstLayer?: number): PixelForm {
+export function guessPixels(model: Model, head: Head, channels: number, firstLayer?: number): PixelFormat {
   const said = fromMetadata(model.metadata);
   if (said !== undefined) return said;
   const input = model.graph.inputs[0]!;
@@ -52,7 +60,7 @@ export function guessPixels(model: Model, head: Head, channels: number, firstLay
   if (channels === 1) return { color: head.task === 'image' ? 'y' : 'gray', ...PLAIN, certain };
   if (input.dtype === 'uint8') return { color: 'rgb', ...BYTES, certain };
   if (head.decoder === 'nanodet') return { color: 'bgr', ...NANODET, certain };
-  // Until version 0.1.1 YOLOX was trained as ImageNet's networks are, since then on bytes.
+  // Until version 0.1.1 YOLOX was trained with ImageNet's preprocessing, since then on bytes.
   const isStrong = firstLayer !== undefined && firstLayer > STRONG_FOR_BYTES;
   if (head.decoder === 'yolox')
     return isStrong ? { color: 'rgb', ...IMAGENET, certain } : { color: 'bgr', ...BYTES, certain };
@@ -65,8 +73,10 @@ export function guessPixels(model: Model, head: Head, channels: number, firstLay
   return { color: 'rgb', ...IMAGENET, certain };
 }
 
-/** Whether the form of a detector's pixels is known by its family, its type, its metadata or its first layer. */
-export function isFormKnown(model: Model, head: Head, firstLayer: number | undefined): boolean {
+/**
+ * Whether a detector's pixel preprocessing is known from its family, its input type, its metadata or its first layer.
+ */
+export function isPixelFormatKnown(model: Model, head: Head, firstLayer: number | undefined): boolean {
   if (head.decoder !== 'ssd' && head.fields?.[1] !== 'class') return true;
   const isWeak = firstLayer !== undefined && firstLayer < WEAK_FOR_BYTES;
   return isWeak || fromMetadata(model.metadata) !== undefined || model.graph.inputs[0]?.dtype === 'uint8';

@@ -10,31 +10,31 @@ import { listOfClasses } from './named-labels.ts';
 /** A card made from an ONNX file. */
 export interface GuessedCard {
   readonly card: ModelCard;
-  /** Fields whose values the file does not say, as paths such as `input.scale`. */
+  /** Fields that were guessed because the file does not state them, as paths such as `input.scale`. */
   readonly guessed: readonly string[];
-  /** What is known where the outputs stay raw because no meaning was sure; one sentence each. */
+  /** Observations where the outputs stay raw because no interpretation was certain; one sentence each. */
   readonly known: readonly string[];
 }
 
-/** What a trial run showed of a network. */
-export interface Shown {
+/** Findings of a trial run of a network. */
+export interface TrialFindings {
   readonly head: Head;
   readonly known: readonly string[];
-  /** Strength of the first layer for pixels of 0 to 255. */
+  /** Root mean square of the first layer's output for pixels of 0 to 255. */
   readonly firstLayer: number | undefined;
 }
 
-/** What the caller knows better than the file. */
+/** Facts that the caller knows and the file does not state. */
 export interface GuessOptions {
   /** Shape of the first input, where the file leaves dimensions open. */
   readonly inputShape?: readonly number[] | undefined;
   /** A labels file that lies beside the model. */
   readonly labels?: readonly string[] | undefined;
-  /** Without it, meaning and pixels are what the shapes look like, which many networks share. */
-  readonly shown?: Shown | undefined;
+  /** Without a trial run the guess rests on shapes alone, which many networks share. */
+  readonly shown?: TrialFindings | undefined;
 }
 
-/** A model's name from its file's: what is not a letter, digit, _ or - becomes _. */
+/** A model's name, derived from its file's name: characters other than letters, digits, _ and - become _. */
 export function nameOfFile(fileName: string): string {
   const base = fileName.replace(/^.*[/\\]/, '').replace(/\.onnx$/i, '');
   const name = base.replace(/[^A-Za-z0-9_-]+/g, '_').slice(0, 64);
@@ -51,7 +51,10 @@ export function namesOf(metadata: ReadonlyMap<string, string>): string[] | undef
   return names.length === 0 ? undefined : Array.from(names, (name, index) => name || `class ${index}`);
 }
 
-/** nchw where the second axis can be channels, nhwc where only the last can; both possible is a guess. */
+/**
+ * Channel order of an input: nchw where the second axis can be channels, nhwc where only the last can. Where both can,
+ * it is a guess.
+ */
 export function channelOrder(
   shape: readonly (number | string)[],
 ): { layout: 'nchw' | 'nhwc'; certain: boolean } | undefined {
@@ -62,15 +65,15 @@ export function channelOrder(
   return undefined;
 }
 
-/** Cropping is how ImageNet's networks are used; small pictures come as they are. */
+/** The usual resizing: ImageNet's classifiers crop, networks with small inputs do not. */
 function resizeOf(task: ModelCard['task'], decoder: string, height: number | undefined): ModelCard['input']['resize'] {
   if (task === 'classify') return (height ?? 224) >= 160 ? 'crop' : 'stretch';
   return /^yolo|^end2end/.test(decoder) ? 'letterbox' : 'stretch';
 }
 
-/** The model with the shapes of its outputs inferred, where the file leaves them out and they can be known. */
+/** The model with inferred output shapes where the file lacks them, as far as they can be inferred. */
 function withOutputShapes(model: Model, first: string, shape: readonly number[] | undefined): Model {
-  // The batch says nothing of what an output means.
+  // The batch says nothing about the meaning of an output.
   const isKnown = (sizes: readonly (number | string)[]) => sizes.slice(1).every((size) => typeof size === 'number');
   const isOpen = model.graph.outputs.some((output) => output.shape === undefined || !isKnown(output.shape));
   if (!isOpen || shape === undefined) return model;
@@ -82,15 +85,15 @@ function withOutputShapes(model: Model, first: string, shape: readonly number[] 
     }));
     return { ...model, graph: { ...model.graph, outputs } };
   } catch {
-    return model; // Whoever runs the model says what is wrong with it.
+    return model; // Running the model will report the error.
   }
 }
 
 /**
- * Writes the model.yaml that an ONNX file most likely needs: shapes, layout, softmax and metadata are taken from the
- * file, all else is named in `guessed`. Dimensions that the file leaves open stay out of `input.shape` as a whole (the
- * batch is 1): --input-shape, or running the model, names them. Throws TesseraError TESSERA_MODEL_INVALID for a graph
- * without inputs.
+ * Guesses the model.yaml of an ONNX file. Shapes, layout, softmax and metadata come from the file; all other fields are
+ * listed in `guessed`. Where the file leaves dimensions open, `input.shape` is left out (the batch is 1);
+ * --input-shape, or running the model, then names them. Throws TesseraError TESSERA_MODEL_INVALID for a graph without
+ * inputs.
  */
 export function guessCard(model: Model, fileName: string, options: GuessOptions = {}): GuessedCard {
   const first = model.graph.inputs[0];

@@ -1,6 +1,6 @@
 /**
- * Labels of a text file, one a line. Empty lines at the end are dropped; a WordNet id before the name, as in ImageNet's
- * lists (`n01440764 tench, Tinca tinca`), is taken off; labels are cut to 255 characters, the most that MQTT apps take.
+ * Reads labels from text, one a line. Empty lines at the end are dropped, and so is a WordNet id before the name, as in
+ * ImageNet's lists (`n01440764 tench, Tinca tinca`). Labels are cut to 255 characters, the most that MQTT apps accept.
  */
 export function parseLabels(text: string): string[] {
   const lines = text
@@ -11,17 +11,17 @@ export function parseLabels(text: string): string[] {
   return lines.map((line) => line.replace(/^n\d{8}\s+/, '').slice(0, 255));
 }
 
-/** The label of a class, `class 17` where there is none. */
+/** The label of a class, or `class 17` where it has none. */
 export function labelOf(labels: readonly string[], index: number): string {
   return labels[index] || `class ${index}`;
 }
 
-/** Names that lists give to the class that means nothing. */
+/** Usual names of the background class. */
 const NOTHING = /^_*(back ?ground|bg|none|nothing|unlabell?ed|unknown|\?+|n\/?a)_*$/i;
 
 /**
- * Labels by class: those that leave out the class "nothing" in front (`background` 0) move by one. A list that is one
- * short and begins with a name for it is short at its end.
+ * Labels by class. Where the list leaves out a background class in front (`background` 0), its labels move by one. A
+ * list that is one label short and begins with a name of the background lacks its last label.
  */
 export function labelsByClass(
   labels: readonly string[],

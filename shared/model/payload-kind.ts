@@ -1,12 +1,12 @@
-/** What a frame's payload is, told by its first bytes. */
+/** Kind of a frame's payload. */
 export type PayloadKind = 'jpeg' | 'png' | 'cbor';
 
 const PNG = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
 
 /**
- * Tells a JPEG, a PNG and a CBOR map (the frame envelope) apart by their magic bytes; undefined for all else.
- * JPEG: ff d8 ff (ITU T.81 B.1.1.3). PNG: its eight-byte signature (RFC 2083 3.1). CBOR: a map of any length, that is
- * a first byte of major type 5 (a0..bb or bf), with or without the self-describing tag d9 d9f7 (RFC 8949 3.4.6).
+ * Recognises a JPEG, a PNG or a CBOR map (the frame envelope) by its first bytes; undefined for anything else. JPEG: ff
+ * d8 ff (ITU T.81 B.1.1.3). PNG: its eight-byte signature (RFC 2083 3.1). CBOR: a map of any length, that is a first
+ * byte of major type 5 (a0..bb or bf), with or without the self-describing tag d9 d9f7 (RFC 8949 3.4.6).
  */
 export function payloadKind(bytes: Uint8Array): PayloadKind | undefined {
   if (bytes.length < 2) return undefined;
@@ -19,10 +19,10 @@ export function payloadKind(bytes: Uint8Array): PayloadKind | undefined {
 
 const ascii = (bytes: Uint8Array, start: number, end: number) => String.fromCharCode(...bytes.subarray(start, end));
 
-/** First bytes that tell what a payload is, and what is said in text. */
+/** Bytes that are needed to recognise a payload, also one in text form. */
 export const HEAD_BYTES = 4096;
 
-/** A picture's kind by its first bytes, in words, also of those that are not accepted. */
+/** Name of a picture's format by its first bytes, also of formats that are not accepted. */
 function pictureName(bytes: Uint8Array): string | undefined {
   const kind = payloadKind(bytes);
   if (kind === 'jpeg') return 'a JPEG';
@@ -36,11 +36,11 @@ function pictureName(bytes: Uint8Array): string | undefined {
   return /^(heic|heix|mif1|avif)/.test(head.slice(8)) ? 'a HEIC or AVIF picture' : 'a video';
 }
 
-/** Letters of base64 and its form for addresses; lines may be broken. */
+/** Characters of base64 and base64url, with line breaks. */
 const BASE64 = /^[A-Za-z0-9+/_\r\n-]+={0,2}\s*$/;
 const BASE64_DIGITS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
 
-/** The bytes of some base64 text, as far as whole groups of four letters reach. */
+/** Decodes the complete groups of four characters of a base64 text. */
 function base64Bytes(text: string): Uint8Array {
   const digits = [
     ...text
@@ -57,7 +57,7 @@ function base64Bytes(text: string): Uint8Array {
   return Uint8Array.from(bytes);
 }
 
-/** A picture that travels as text: what it is, and as which kind of text. */
+/** Describes a picture that was encoded as text: its format and the encoding. */
 function writtenOut(head: string): string | undefined {
   const text = head.replace(/^\u00ef\u00bb\u00bf/, '').trim();
   const uri = /^["']?data:[a-z0-9.+/-]*(;[a-z0-9=.-]+)*;base64,/i.exec(text)?.[0];
@@ -80,7 +80,7 @@ function writtenOut(head: string): string | undefined {
   return undefined;
 }
 
-/** What a payload that is not accepted looks like, in words for an error. Looks at the first `HEAD_BYTES` only. */
+/** Describes a payload that is not accepted, for an error message. Reads the first `HEAD_BYTES` only. */
 export function describeBytes(bytes: Uint8Array): string {
   if (bytes.length === 0) return 'empty';
   const picture = payloadKind(bytes) === undefined ? pictureName(bytes) : undefined;
@@ -94,7 +94,7 @@ export function describeBytes(bytes: Uint8Array): string {
   return `${bytes.length} bytes that begin with ${start}`;
 }
 
-/** What to do about a payload that is not accepted. `from`: where it came from. */
+/** Advice for a payload that is not accepted. `from`: its origin. */
 export function adviceFor(bytes: Uint8Array, from: 'message' | 'file'): string {
   if (bytes.length === 0 && from === 'file') return 'save or download the picture again: the file holds nothing';
   const what = describeBytes(bytes);

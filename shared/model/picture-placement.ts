@@ -1,13 +1,13 @@
 /**
- * Where a picture lands in a network's input. All coordinates are continuous: pixel i covers [i, i + 1).
+ * Geometry of resizing a picture to a network's input. All coordinates are continuous: pixel i covers [i, i + 1).
  *
  *   stretch    the whole picture, each axis scaled by itself
  *   crop       the largest centred box of the input's aspect ratio, shrunk by `crop` (for a square input: the centre
  *              square of crop x the short side), scaled to the input
- *   letterbox  the whole picture at one scale, centred; what is left over is `LETTERBOX_GRAY`
+ *   letterbox  the whole picture at one scale, centred; the rest is filled with `LETTERBOX_GRAY`
  */
 
-/** Grey level that fills what a letterboxed picture leaves over; what the YOLO networks are trained with. */
+/** Grey level of the border of a letterboxed picture; the YOLO networks are trained with it. */
 export const LETTERBOX_GRAY = 114;
 
 /** Width and height in pixels. */
@@ -16,14 +16,14 @@ export interface Size {
   readonly height: number;
 }
 
-/** How the input wants the picture: `crop` only counts for `resize: crop`. */
+/** The network's input as a picture; `crop` only applies to `resize: crop`. */
 export interface PictureInput extends Size {
   readonly color: 'rgb' | 'bgr' | 'gray' | 'y';
   readonly resize: 'crop' | 'stretch' | 'letterbox';
   readonly crop: number;
 }
 
-/** From the input's pixels back to the source's: `source = input * scale + offset`, per axis. */
+/** Mapping from pixels of the input to pixels of the source: `source = input * scale + offset`, per axis. */
 export interface FrameMapping {
   readonly scaleX: number;
   readonly scaleY: number;
@@ -34,7 +34,7 @@ export interface FrameMapping {
 /** The mapping of a picture that already has the input's size. */
 export const IDENTITY_MAPPING: FrameMapping = { scaleX: 1, scaleY: 1, offsetX: 0, offsetY: 0 };
 
-/** What to cut out of the source, and where its scaled form goes in the input. Whole pixels. */
+/** The region to cut out of the source, and its size and position in the input. Whole pixels. */
 export interface PicturePlacement {
   readonly cut: Size & { readonly left: number; readonly top: number };
   readonly scaled: Size;
@@ -42,7 +42,7 @@ export interface PicturePlacement {
   readonly mapping: FrameMapping;
 }
 
-/** Places a source picture (after EXIF turning) in an input. Every size in it is at least one pixel. */
+/** Computes the placement of a source picture (after EXIF rotation) in an input. Every size is at least one pixel. */
 export function placePicture(source: Size, input: Size & Pick<PictureInput, 'resize' | 'crop'>): PicturePlacement {
   const whole = { left: 0, top: 0, width: source.width, height: source.height };
   if (input.resize === 'letterbox') {

@@ -1,10 +1,12 @@
 /**
- * Boxes from the numbers of detection heads, in pixels of the network's input unless a reader says otherwise. The
- * decoders of central and the trial of a guessed card read with the same functions, so that what was tried is what runs.
- * Readers leave out boxes whose score is below `least`; NaN is below everything.
+ * Reads boxes from the outputs of detection heads, in pixels of the network's input unless a reader says otherwise.
+ * Central's decoders and the trial of a guessed card share these readers, so that the tested code is the code that
+ * runs. Boxes with a score below `least` are left out; NaN is below every number.
  */
 
-/** A box as a head proposes it. Corners may lie outside the input or be in the wrong order: whoever uses it checks. */
+/**
+ * A box as a head proposes it. Its corners may lie outside the input or be in the wrong order; the caller checks that.
+ */
 export interface ReadBox {
   readonly index: number;
   readonly score: number;
@@ -14,7 +16,7 @@ export interface ReadBox {
   readonly y2: number;
 }
 
-/** A list of boxes with the same fields each, whichever axis is which. */
+/** A list of boxes with the same fields each, whichever axis holds the boxes. */
 export interface BoxTable {
   readonly boxes: number;
   readonly fields: number;
@@ -37,7 +39,7 @@ export function columnTable(values: ArrayLike<number>, boxes: number, fields: nu
   return { boxes, fields, at: (box, field) => values[field * boxes + box]! };
 }
 
-/** The largest of `classes` scores of a box that begin at field `first`; class `none` is left out. */
+/** The class with the largest of `classes` scores, which begin at field `first`; class `none` is left out. */
 function bestClass({ at }: BoxTable, box: number, first: number, classes: number, none: number | null = null) {
   let index = -1;
   let score = Number.NEGATIVE_INFINITY;
@@ -88,12 +90,14 @@ export function readPlainYolo(table: BoxTable, classes: number, least: number): 
 const fourOf = ({ at }: BoxTable, box: number) =>
   [at(box, 0), at(box, 1), at(box, 2), at(box, 3)] as [number, number, number, number];
 
-/** How many cells grids of these strides have on an input; a grid covers what is left over at the edge. */
+/** Number of cells of grids with these strides over an input; a partial cell at the edge counts. */
 export function cellsOf({ width, height }: Input, strides: readonly number[]): number {
   return strides.reduce((sum, stride) => sum + Math.ceil(width / stride) * Math.ceil(height / stride), 0);
 }
 
-/** The strides of a head with one box a cell: three grids, or four. Undefined where the number of boxes fits neither. */
+/**
+ * The strides of a head with one box per cell: three grids or four. Undefined where the number of boxes fits neither.
+ */
 export function stridesOf(input: Input, boxes: number): readonly number[] | undefined {
   return [
     [8, 16, 32],
@@ -135,7 +139,7 @@ export function readYolox(table: BoxTable, input: Input, strides: readonly numbe
   return found;
 }
 
-/** Bins of a NanoDet side where nobody says another number (`reg_max` 7). */
+/** Bins of a NanoDet side by default (`reg_max` 7). */
 export const NANODET_BINS = 8;
 
 /**
@@ -158,7 +162,7 @@ export function readNanodet(table: BoxTable, input: Input, strides: readonly num
   return found;
 }
 
-/** The mean of a distribution over bins that is given before its softmax. */
+/** The mean of a distribution over bins, given as logits. */
 function meanBin({ at }: BoxTable, box: number, first: number): number {
   let most = Number.NEGATIVE_INFINITY;
   for (let bin = 0; bin < NANODET_BINS; bin++) most = Math.max(most, at(box, first + bin));
@@ -172,20 +176,20 @@ function meanBin({ at }: BoxTable, box: number, first: number): number {
   return mean / sum;
 }
 
-/** The columns that say where a finished box is: its corners, or its centre and size. */
+/** The columns with the position of a box: its corners, or its centre and size. */
 export const PLACE_FIELDS = [
   ['x1', 'y1', 'x2', 'y2'],
   ['cx', 'cy', 'w', 'h'],
 ] as const;
-/** What a column of a list of finished boxes can be. `batch` is the picture's number, `-` is left out. */
+/** The meanings of a column of an end2end box list. `batch` is the picture's number, `-` is ignored. */
 export const BOX_FIELDS = [...PLACE_FIELDS[0], ...PLACE_FIELDS[1], 'score', 'object', 'class', 'batch', '-'] as const;
 export type BoxField = (typeof BOX_FIELDS)[number];
-/** The order where nobody says another (YOLOv10, YOLO26, Ultralytics with `nms=True`). */
+/** The default order of columns (YOLOv10, YOLO26, Ultralytics with `nms=True`). */
 export const USUAL_FIELDS: readonly BoxField[] = ['x1', 'y1', 'x2', 'y2', 'score', 'class'];
 
 /**
- * Lists of boxes that the graph has chosen and suppressed already: one row a box, columns as `fields` names them, corners
- * as the network gives them (`inPixels` scales shares). Score is score x object where both are there.
+ * Boxes of a network with non-maximum suppression in its graph: one row per box, columns as `fields` names them,
+ * corners as the network gives them (`inPixels` scales shares). The score is score x object where both exist.
  */
 export function readEnd2End(table: BoxTable, fields: readonly BoxField[], least: number): ReadBox[] {
   const column = (name: BoxField) => fields.indexOf(name);
@@ -204,14 +208,14 @@ export function readEnd2End(table: BoxTable, fields: readonly BoxField[], least:
   return found;
 }
 
-/** What the four numbers of a box mean, for heads that give boxes apart from scores. */
+/** The meanings of the four numbers of a box, for heads with separate boxes and scores. */
 export const BOX_FORMS = ['xyxy', 'yxyx', 'cxcywh'] as const;
 export type BoxForm = (typeof BOX_FORMS)[number];
 
-/** Boxes apart from scores: a score for each class of a box, or one score and a class number. */
+/** A head with separate boxes and scores: a score per class of a box, or one score and a class number. */
 export interface SplitHead {
   readonly boxes: BoxTable;
-  /** A field for each class, or a single field beside `classes`. */
+  /** One field per class, or a single field beside `classes`. */
   readonly scores: BoxTable;
   readonly classes: ArrayLike<number> | undefined;
   readonly form: BoxForm;
@@ -238,7 +242,9 @@ export function readSplit({ boxes, scores, classes, form, background }: SplitHea
 /** Numbers up to this are shares of the input, larger ones its pixels. */
 const LARGEST_SHARE = 2;
 
-/** Boxes in pixels, whether the network gives pixels or shares of its input: all of a frame are the one or the other. */
+/**
+ * Boxes in pixels, whether the network gives pixels or shares of its input; all boxes of a frame are in the same unit.
+ */
 export function inPixels(boxes: readonly ReadBox[], { width, height }: Input): readonly ReadBox[] {
   const sides = boxes.flatMap(({ x1, y1, x2, y2 }) => [x1, y1, x2, y2]).filter(Number.isFinite);
   if (sides.some((side) => Math.abs(side) > LARGEST_SHARE)) return boxes;

@@ -12,47 +12,47 @@ export interface TrialOutput {
 /** The outputs of one trial run, in the graph's order. */
 export type TrialOutputs = readonly TrialOutput[];
 
-/** What a trial run says of a reading. */
+/** The verdict of a trial run on a candidate. */
 export interface Verdict {
-  /** Why the numbers cannot mean that; undefined where they can. */
+  /** Why the outputs contradict the candidate; undefined where they do not. */
   readonly reason?: string;
-  /** Share of the boxes that do not look right, 0 to 1. */
+  /** Share of the boxes that are implausible, 0 to 1. */
   readonly doubt: number;
-  /** True where the picture showed nothing to judge by. */
+  /** True where the picture gave no evidence. */
   readonly nothing?: boolean;
 }
 
-/** A meaning that the outputs may have by their shapes; the numbers of a trial run decide. */
+/** A possible interpretation of a network's outputs by their shapes; the values of a trial run decide. */
 export interface HeadCandidate {
-  /** For people, as `yolov8 of 80 classes`. */
+  /** For people, such as `yolov8 of 80 classes`. */
   readonly name: string;
   readonly head: Head;
-  /** `picture`: the number of the trial picture that the outputs are of. */
+  /** `picture`: number of the trial picture that the outputs belong to. */
   readonly judge: (outputs: TrialOutputs, picture: number) => Verdict;
 }
 
-/** What is known of the network beside its outputs. */
+/** Facts about the network besides its outputs. */
 export interface CandidateContext {
   readonly width: number;
   readonly height: number;
   readonly channels: number;
   readonly channelsLast: boolean;
   readonly fileName: string;
-  /** Number of labels, 0 where nobody gave any. */
+  /** Number of labels, 0 where none were given. */
   readonly labels: number;
-  /** What wrote the file. */
+  /** Program that wrote the file. */
   readonly producer: string;
   readonly metadata: ReadonlyMap<string, string>;
-  /** The operator that gives an output its meaning. */
+  /** Finds the operator that gives an output its meaning. */
   readonly lastOperator: (output: string) => string | undefined;
-  /** The pictures of the trial, one value per pixel, [height, width] of the input, in the order of the looks. */
+  /** The trial pictures in the order of the runs, one value per pixel, [height, width] of the input. */
   readonly luma: readonly Uint8Array[];
 }
 
-/** A reading that does not fit. */
+/** The verdict on a candidate that the outputs contradict. */
 export const implausible = (reason: string): Verdict => ({ reason, doubt: 1 });
 
-/** Sizes without axes of one in front. */
+/** A shape without leading axes of size 1. */
 export function withoutLeadingOnes(shape: readonly number[]): readonly number[] {
   const first = shape.findIndex((size) => size !== 1);
   return first === -1 ? [] : shape.slice(first);

@@ -9,7 +9,7 @@ import {
 } from './candidate.ts';
 import { shortly } from './judge-boxes.ts';
 
-/** Readings of one value a class: [1, classes] with any axes of size 1. */
+/** Candidates with one value per class: [1, classes] with any axes of size 1. */
 
 const seen = (look: TrialOutputs, name: string): ArrayLike<number> =>
   look.find((output) => output.name === name)!.values;
@@ -36,10 +36,10 @@ function logits(values: ArrayLike<number>): Verdict {
   return { doubt: 0 };
 }
 
-/** Operators that make probabilities. */
+/** Operators whose results are probabilities. */
 const PROBABLE = new Set(['Softmax', 'Sigmoid', 'HardSigmoid']);
 
-/** Readings of an output [1, classes] as a classifier's. */
+/** Interpretations of an output [1, classes] as that of a classifier. */
 export function classCandidates(output: TrialOutput, context: CandidateContext): HeadCandidate[] {
   const sizes = withoutLeadingOnes(output.shape).filter((size) => size !== 1);
   if (output.shape[0] !== 1 || sizes.length > 1) return [];
@@ -48,7 +48,7 @@ export function classCandidates(output: TrialOutput, context: CandidateContext):
   const base = {
     task: 'classify',
     tensors: [],
-    // ImageNet with a class for "nothing" in front has 1001.
+    // ImageNet with a background class in front has 1001.
     background: classes === 1001 ? 0 : null,
     classCount: classes === 1 ? 2 : classes,
   } as const;
@@ -61,7 +61,7 @@ export function classCandidates(output: TrialOutput, context: CandidateContext):
         judge: (look) => probabilities(seen(look, output.name), operator === 'Softmax'),
       },
     ];
-  // One number may be anything: a probability before its sigmoid, an age, a distance.
+  // A single number can mean anything: a probability before its sigmoid, an age, a distance.
   if (classes === 1 || operator === 'BatchNormalization' || operator === 'LpNormalization') return [];
   return [
     {

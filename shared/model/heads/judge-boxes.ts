@@ -3,29 +3,32 @@ import { implausible, type Verdict } from './candidate.ts';
 
 /** Scores are between 0 and 1; rounding may exceed that a little. */
 const ROUNDING = 1e-3;
-/** The best boxes that are looked at closely. */
+/** Number of best boxes that are judged in detail. */
 const CLOSELY = 20;
-/** A box of this score or better is meant: all of these must look right. */
+/** A box with at least this score is a confident one; all of these must be plausible. */
 const MEANT = 0.25;
-/** Share of the other best boxes, and of all boxes, that may look wrong. */
+/** Share of the other best boxes, and of all boxes, that may be implausible. */
 const WRONG_BEST = 0.2;
 const WRONG_ALL = 0.3;
-/** How far a box may reach over an edge, as a share of the input's side, one that is meant less; and its least side, pixels. */
+/**
+ * How far a box may exceed an edge, as a share of the input's side (for confident boxes and others), and its least side
+ * in pixels.
+ */
 const OVER_EDGE = 0.25;
 const MEANT_OVER_EDGE = 0.1;
 const LEAST_SIDE = 2;
-/** From so many boxes on, shares of them say something. */
+/** Fewest boxes of which a share is meaningful. */
 const MANY = 16;
 
-/** What a list of boxes is, beside its boxes. */
+/** Properties of a list of boxes. */
 export interface BoxList {
   readonly width: number;
   readonly height: number;
-  /** The graph has left out what it does not mean: high scores all over say nothing. */
+  /** The graph has filtered the boxes already, so many high scores mean nothing. */
   readonly chosen: boolean;
 }
 
-/** Scores that are none, as a reason; undefined where all are between 0 and 1. */
+/** Why some scores are impossible; undefined where all are between 0 and 1. */
 export function scoresReason({ boxes, at }: BoxTable, first: number, count: number): string | undefined {
   for (let field = first; field < first + count; field++)
     for (let box = 0; box < boxes; box++) {
@@ -35,7 +38,7 @@ export function scoresReason({ boxes, at }: BoxTable, first: number, count: numb
   return undefined;
 }
 
-/** The first of some fields that is above a third for most boxes: a class that nearly everything is, so none. */
+/** The first of some fields that is above a third for most boxes; such a field cannot be a class score. */
 export function commonField({ boxes, at }: BoxTable, first: number, count: number): number | undefined {
   if (boxes < MANY) return undefined;
   for (let field = first; field < first + count; field++) {
@@ -46,7 +49,7 @@ export function commonField({ boxes, at }: BoxTable, first: number, count: numbe
   return undefined;
 }
 
-/** A number in a sentence. */
+/** A number for a message. */
 export function shortly(value: number): string {
   return Number.isFinite(value) ? String(Number(value.toPrecision(3))) : String(value);
 }
@@ -59,8 +62,8 @@ function isRight({ score, x1, y1, x2, y2 }: ReadBox, { width, height }: BoxList)
 }
 
 /**
- * Whether boxes in pixels can be what a detector says of a picture: every score is one, what is meant lies in the picture
- * and has an area, most of the rest too, and not nearly everything is meant.
+ * Whether boxes in pixels are plausible detections: every score is valid; confident boxes lie in the picture and have
+ * an area, and so do most of the others; and not nearly every box is confident.
  */
 export function judgeBoxes(boxes: readonly ReadBox[], list: BoxList): Verdict {
   for (const { score } of boxes)
@@ -80,7 +83,7 @@ export function judgeBoxes(boxes: readonly ReadBox[], list: BoxList): Verdict {
     return implausible(
       `${wrongBest.length} of the best ${best.length} boxes, as ${shown(wrongBest[0]!)}, are none in ${frame}`,
     );
-  // Rows of zeros are places that the graph has filled up.
+  // Rows of zeros fill up the graph's output.
   const said = boxes.filter(({ x1, y1, x2, y2 }) => x1 !== 0 || y1 !== 0 || x2 !== 0 || y2 !== 0);
   const wrong = said.filter((box) => !isRight(box, list)).length;
   const doubt = said.length === 0 ? 1 : wrong / said.length;

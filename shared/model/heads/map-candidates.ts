@@ -9,13 +9,13 @@ import {
 } from './candidate.ts';
 import { commonField, judgeBoxes, scoresReason, shortly } from './judge-boxes.ts';
 
-/** Readings of one value, or some, for each pixel or cell: segments, pictures, FastestDet's head. */
+/** Candidates with one or several values per pixel or cell: segmentation, pictures, FastestDet's head. */
 
 interface PixelMap {
   readonly planes: number;
   readonly rows: number;
   readonly columns: number;
-  /** Value of a plane at a pixel counted row by row. */
+  /** Value of a plane at a pixel, counted row by row. */
   readonly at: (plane: number, pixel: number) => number;
 }
 
@@ -61,7 +61,7 @@ function judgeSegments(map: PixelMap, whole: boolean): Verdict {
   return { doubt: sums === pixels && between === pixels ? 0 : 0.1 };
 }
 
-/** How well a picture that comes out follows the one that went in: correlation of their lightness on a coarse grid. */
+/** Similarity of an output picture and its input: correlation of their lightness on a coarse grid. */
 function likeness(map: PixelMap, luma: Uint8Array, width: number, height: number): number {
   const GRID = 16;
   const [mine, given]: [number[], number[]] = [[], []];
@@ -89,7 +89,7 @@ function correlation(a: readonly number[], b: readonly number[]): number {
   return aa === 0 || bb === 0 ? 0 : ab / Math.sqrt(aa * bb);
 }
 
-/** A picture that comes out looks like the one that went in, in lightness. */
+/** Least similarity in lightness of an output picture and its input. */
 const LEAST_LIKENESS = 0.5;
 
 function judgeFastestdet({ planes, rows, columns, at }: PixelMap, context: CandidateContext): Verdict {
@@ -122,7 +122,7 @@ function judgeFastestdet({ planes, rows, columns, at }: PixelMap, context: Candi
   return judgeBoxes(boxes, { ...context, chosen: false });
 }
 
-/** Readings of an output [1, planes, rows, columns] or [1, rows, columns]. */
+/** Interpretations of an output [1, planes, rows, columns] or [1, rows, columns]. */
 export function mapCandidates(output: TrialOutput, context: CandidateContext): HeadCandidate[] {
   const { shape, name } = output;
   const { width, height, channels, channelsLast } = context;
@@ -154,7 +154,7 @@ export function mapCandidates(output: TrialOutput, context: CandidateContext): H
       head: { ...base, task: 'segment', classCount: planes === 1 ? undefined : planes },
       judge: (look) => {
         const verdict = judgeSegments(of(look), isWhole(output.dtype));
-        // As many planes as the picture has may be anything for each pixel, unless they sum to 1.
+        // As many planes as the picture has channels can mean anything, unless they sum to 1.
         const isSure = planes !== channels || verdict.doubt === 0 || verdict.reason !== undefined;
         return isSure ? verdict : implausible('its planes are as many as the colours and do not sum to 1');
       },

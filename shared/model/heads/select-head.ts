@@ -5,16 +5,19 @@ import { mapCandidates } from './map-candidates.ts';
 import { splitCandidates } from './split-candidates.ts';
 import { tableCandidates } from './table-candidates.ts';
 
-/** What a trial run left of a guess. */
+/** The head that a trial run selected. */
 export interface SelectedHead {
   readonly head: Head;
-  /** What is known where the outputs stay raw, one sentence each; empty where a reading was taken. */
+  /** Observations where the outputs stay raw, one sentence each; empty where a candidate was selected. */
   readonly known: readonly string[];
 }
 
-/** Readings that are named where none fits. */
+/** Most candidates that are named where none fits. */
 const NAMED = 6;
-/** A reading beats another one that fits too when it has at most this share of its doubt, and that one has some. */
+/**
+ * A candidate beats another fitting one if it has at most this share of the other's doubt, and the other has some
+ * doubt.
+ */
 const CLEARLY = 0.25;
 const SOME_DOUBT = 0.05;
 
@@ -23,24 +26,24 @@ function allFinite(values: ArrayLike<number>): boolean {
   return true;
 }
 
-function candidatesFor(look: TrialOutputs, context: CandidateContext): HeadCandidate[] {
-  const [first] = look;
+function candidatesFor(run: TrialOutputs, context: CandidateContext): HeadCandidate[] {
+  const [first] = run;
   if (first === undefined) return [];
-  const rest = look.slice(1);
+  const rest = run.slice(1);
   if (rest.length === 0)
     return [
       ...classCandidates(first, context),
       ...tableCandidates(first, context, false),
       ...mapCandidates(first, context),
     ];
-  // Maps of the grids, and prototypes of masks, stand beside a table that says everything.
+  // Maps of the grids, or prototypes of masks, may accompany a complete table.
   const hasMasks = rest.length === 1 && rest[0]!.shape.length === 4 && rest[0]!.shape[1] === 32;
   const onlyGrids = rest.every(({ shape }) => shape.length === 5);
   if (hasMasks || onlyGrids) return tableCandidates(first, context, hasMasks);
-  return splitCandidates(look, context);
+  return splitCandidates(run, context);
 }
 
-/** The verdict of all pictures together. One that showed nothing says nothing, unless none showed anything. */
+/** The combined verdict of all pictures. A picture without evidence is ignored, unless no picture has any. */
 function together(verdicts: readonly Verdict[]): Verdict {
   const refusal = verdicts.find(({ reason }) => reason !== undefined);
   if (refusal !== undefined) return refusal;
@@ -49,19 +52,19 @@ function together(verdicts: readonly Verdict[]): Verdict {
 }
 
 /**
- * The one meaning of the outputs that the numbers of the trial pictures allow. Where none fits, or several do, the head is
- * raw, and `known` says what was seen.
+ * Selects the only head that the outputs for the trial pictures allow. Where none fits, or several do, the head is raw,
+ * and `known` describes the outputs.
  */
-export function selectHead(looks: readonly TrialOutputs[], context: CandidateContext): SelectedHead {
-  const look = looks[0] ?? [];
-  const outputs = look.map(({ name, shape }) => `${name} [${shape.join(', ')}]`).join(', ');
+export function selectHead(runs: readonly TrialOutputs[], context: CandidateContext): SelectedHead {
+  const run = runs[0] ?? [];
+  const outputs = run.map(({ name, shape }) => `${name} [${shape.join(', ')}]`).join(', ');
   const said = `outputs: ${outputs}`;
-  const odd = looks.flat().find(({ values }) => !allFinite(values));
+  const odd = runs.flat().find(({ values }) => !allFinite(values));
   if (odd !== undefined) return { head: RAW_HEAD, known: [said, `${odd.name} holds values that are no numbers`] };
-  const judged = candidatesFor(look, context).map(({ name, head, judge }) => ({
+  const judged = candidatesFor(run, context).map(({ name, head, judge }) => ({
     name,
     head,
-    verdict: together(looks.map((look, picture) => judge(look, picture))),
+    verdict: together(runs.map((run, picture) => judge(run, picture))),
   }));
   const fitting = judged
     .filter(({ verdict }) => verdict.reason === undefined)

@@ -10,17 +10,20 @@ import {
 } from './candidate.ts';
 import { judgeBoxes, scoresReason, shortly } from './judge-boxes.ts';
 
-/** Readings of detectors that give boxes and scores apart. */
+/** Candidates with separate outputs for boxes and scores. */
 
 const MANY = 16;
 
-/** Boxes that Ultra-Light-Fast face detectors have: 3, 2, 2 and 3 a cell of the strides 8, 16, 32 and 64. */
+/**
+ * Whether a head has the boxes of Ultra-Light-Fast face detectors: 3, 2, 2 and 3 per cell of the strides 8, 16, 32 and
+ * 64.
+ */
 function isUltraface(boxes: number, classes: number, { width, height }: CandidateContext): boolean {
   const cells = (stride: number) => Math.ceil(width / stride) * Math.ceil(height / stride);
   return classes === 2 && boxes === 3 * cells(8) + 2 * cells(16) + 2 * cells(32) + 3 * cells(64);
 }
 
-/** Rows of scores that sum to 1, and the share of all rows that each class has above 0.5. */
+/** The number of score rows that sum to 1, and for each class the share of all rows in which it is above 0.5. */
 function softmaxOf(scores: SplitHead['scores']): { rows: number; sums: number; above: (index: number) => number } {
   const high = new Map<number, number>();
   let rows = 0;
@@ -62,14 +65,14 @@ function judgeSplit(head: SplitHead, context: CandidateContext): Verdict {
   return judgeBoxes(inPixels(found, context), { ...context, chosen: head.classes !== undefined });
 }
 
-/** Names of the three outputs; `classes` where scores are one a box. */
+/** Names of the three outputs; `classes` exists where there is one score per box. */
 interface Parts {
   readonly boxes: string;
   readonly scores: string;
   readonly classes: string | undefined;
 }
 
-/** Those of some outputs whose names say so, where any does; else all. */
+/** The outputs whose names match, or all where none does. */
 function named(list: readonly TrialOutput[], pattern: RegExp): readonly TrialOutput[] {
   const matching = list.filter(({ name }) => pattern.test(name));
   return matching.length > 0 ? matching : list;
@@ -78,13 +81,13 @@ function named(list: readonly TrialOutput[], pattern: RegExp): readonly TrialOut
 const SCORES = /score|conf|prob/i;
 const CLASSES = /class|label/i;
 
-function partsOf(look: TrialOutputs): Parts[] {
-  const fours = look.filter(({ shape }) => shape.at(-1) === 4 && withoutLeadingOnes(shape).length === 2);
+function partsOf(run: TrialOutputs): Parts[] {
+  const fours = run.filter(({ shape }) => shape.at(-1) === 4 && withoutLeadingOnes(shape).length === 2);
   const unlike = fours.filter(({ name }) => !/score|conf|prob|cls|class|label/i.test(name));
   const boxes = named(unlike.length > 0 ? unlike : fours, /box|loc|reg/i);
   return boxes.flatMap((box) => {
     const count = box.shape.at(-2)!;
-    const rest = look.filter((output) => output !== box);
+    const rest = run.filter((output) => output !== box);
     const full = rest.filter(({ shape }) => withoutLeadingOnes(shape).length === 2 && shape.at(-2) === count);
     const single = rest.filter(({ shape }) => shape.length >= 3 && shape.at(-1) === 1 && shape.at(-2) === count);
     const flat = rest.filter(({ shape }) => shape.at(-1) === count && withoutLeadingOnes(shape).length === 1);
@@ -99,18 +102,21 @@ function partsOf(look: TrialOutputs): Parts[] {
   });
 }
 
-/** Orders of a box's numbers that are possible: TensorFlow's begin with y, and other names than its own do not say it. */
+/** Possible orders of a box's numbers: TensorFlow's begin with y. Other names than TensorFlow's tell nothing. */
 function formsOf(name: string, { producer }: CandidateContext): readonly BoxForm[] {
   if (/detection_boxes/.test(name)) return ['yxyx'];
   return /tf2onnx|keras|tfl|tensorflow/i.test(producer) ? ['xyxy', 'yxyx', 'cxcywh'] : ['xyxy', 'cxcywh'];
 }
 
-/** Readings of boxes [1, boxes, 4] beside scores [1, boxes, classes], or beside scores and class numbers [1, boxes]. */
-export function splitCandidates(look: TrialOutputs, context: CandidateContext): HeadCandidate[] {
-  return partsOf(look).flatMap(({ boxes, scores, classes }) => {
+/**
+ * Interpretations of boxes [1, boxes, 4] beside scores [1, boxes, classes], or beside scores and class numbers [1,
+ * boxes].
+ */
+export function splitCandidates(run: TrialOutputs, context: CandidateContext): HeadCandidate[] {
+  return partsOf(run).flatMap(({ boxes, scores, classes }) => {
     const seen = (from: TrialOutputs, name: string) => from.find((output) => output.name === name)!;
-    const count = seen(look, boxes).shape.at(-2)!;
-    const perBox = classes === undefined ? seen(look, scores).shape.at(-1)! : 1;
+    const count = seen(run, boxes).shape.at(-2)!;
+    const perBox = classes === undefined ? seen(run, scores).shape.at(-1)! : 1;
     const backgrounds = perBox > 1 ? [null, 0, perBox - 1] : [null];
     return formsOf(boxes, context).flatMap((form) =>
       backgrounds.map((background): HeadCandidate => {

@@ -27,23 +27,23 @@ import {
 } from './candidate.ts';
 import { commonField, judgeBoxes, scoresReason, shortly } from './judge-boxes.ts';
 
-/** Readings of detectors with one table of boxes; an output of masks beside it is left out. */
+/** Candidates with one table of boxes; an output of masks beside it is ignored. */
 
 const COCO = 80;
-/** Weights of masks that follow the classes of YOLO networks for segmentation. */
+/** Mask weights that follow the classes of YOLO networks for segmentation. */
 const MASKS = 32;
-/** Finished boxes that a graph gives, and numbers of each, at most. */
-const MAX_FINISHED = 2000;
+/** Most boxes of a graph with non-maximum suppression, and most numbers of each. */
+const MAX_END2END = 2000;
 const MAX_COLUMNS = 256;
 const EVERYTHING = Number.NEGATIVE_INFINITY;
 
 const DETECT = { task: 'detect', certain: false, background: null } as const;
 
-/** The output among those of a look. */
-const find = (look: TrialOutputs, name: string): TrialOutput => look.find((output) => output.name === name)!;
+/** Finds an output of a run by name. */
+const find = (run: TrialOutputs, name: string): TrialOutput => run.find((output) => output.name === name)!;
 
-/** The reading of a table by `judge`, which gets the table anew for each look. */
-function reading(
+/** A candidate of which `judge` gets the table of each run. */
+function candidate(
   name: string,
   output: TrialOutput,
   head: Pick<Head, 'decoder' | 'classCount'> & Partial<Head>,
@@ -53,11 +53,11 @@ function reading(
   return {
     name,
     head: { ...DETECT, tensors: [output.name], ...head },
-    judge: (look) => judge(table(find(look, output.name).values)),
+    judge: (run) => judge(table(find(run, output.name).values)),
   };
 }
 
-function objectReading(
+function objectCandidate(
   output: TrialOutput,
   table: Tabler,
   classes: number,
@@ -65,14 +65,14 @@ function objectReading(
   context: CandidateContext,
 ): HeadCandidate {
   const head = { decoder: 'yolov5', classCount: classes, ...(extra === 0 ? {} : { classes }) } as const;
-  return reading(`yolov5 of ${counted(classes, 'class', 'classes')}`, output, head, table, (table) => {
+  return candidate(`yolov5 of ${counted(classes, 'class', 'classes')}`, output, head, table, (table) => {
     const reason = scoresReason(table, 4, 1 + classes);
     if (reason !== undefined) return implausible(reason);
     return judgeBoxes(readObjectYolo(table, classes, EVERYTHING), { ...context, chosen: false });
   });
 }
 
-/** An angle of a turned box looks like the score of one more class: present in every box that is meant, and seldom the best. */
+/** The angle of a rotated box looks like one more class score: present in every confident box, and seldom the best. */
 function angleReason(table: BoxTable, classes: number): string | undefined {
   const last = 4 + classes - 1;
   let meant = 0;
@@ -86,8 +86,8 @@ function angleReason(table: BoxTable, classes: number): string | undefined {
   return meant > 0 && classes > 1 ? 'its last field may be the angle of a turned box' : undefined;
 }
 
-/** `extra` fields behind the classes: key points in threes or pairs, or the weights of masks. */
-function plainReading(
+/** `extra` fields follow the classes: key points in threes or pairs, or mask weights. */
+function plainCandidate(
   output: TrialOutput,
   table: Tabler,
   classes: number,
@@ -97,7 +97,7 @@ function plainReading(
   const head = { decoder: 'yolov8', classCount: classes, ...(extra === 0 ? {} : { classes }) } as const;
   const isKnown = context.labels > 0 || classes === COCO;
   const what = extra === 0 ? '' : extra === MASKS ? ' with masks' : ` with ${extra} numbers of key points`;
-  return reading(`yolov8 of ${counted(classes, 'class', 'classes')}${what}`, output, head, table, (table) => {
+  return candidate(`yolov8 of ${counted(classes, 'class', 'classes')}${what}`, output, head, table, (table) => {
     const reason = scoresReason(table, 4, classes);
     if (reason !== undefined) return implausible(reason);
     const common = classes === 1 ? undefined : commonField(table, 4, classes);
@@ -105,7 +105,7 @@ function plainReading(
     const angle = isKnown || extra > 0 ? undefined : angleReason(table, classes);
     if (angle !== undefined) return implausible(angle);
     if (extra > 0 && extra !== MASKS && !isKnown) {
-      // Key points lie in pixels; scores of classes never exceed 1.
+      // Key points are in pixels; class scores never exceed 1.
       let most = 0;
       for (let box = 0; box < table.boxes; box++) most = Math.max(most, table.at(box, 4 + classes));
       if (!(most > 2)) return implausible(`${shortly(most)} would be the largest place of a key point`);
@@ -116,8 +116,8 @@ function plainReading(
 
 type Tabler = (values: ArrayLike<number>) => BoxTable;
 
-/** Orders of the columns of finished boxes that exporters use. */
-const FINISHED: readonly (readonly BoxField[])[] = [
+/** Orders of the columns of an end2end table that exporters use. */
+const END2END_FIELDS: readonly (readonly BoxField[])[] = [
   USUAL_FIELDS,
   ['x1', 'y1', 'x2', 'y2', 'class', 'score'],
   ['class', 'score', 'x1', 'y1', 'x2', 'y2'],
@@ -129,8 +129,8 @@ const FINISHED: readonly (readonly BoxField[])[] = [
   ['cx', 'cy', 'w', 'h', 'class', 'score'],
   ['batch', 'cx', 'cy', 'w', 'h', 'class', 'score'],
 ];
-/** Orders that may have further columns behind them: key points, or weights of masks. */
-const LONGER = FINISHED.filter(([first, , , , , last]) => last === 'class' && (first === 'x1' || first === 'cx'));
+/** Orders that may be followed by further columns: key points or mask weights. */
+const LONGER = END2END_FIELDS.filter(([first, , , , , last]) => last === 'class' && (first === 'x1' || first === 'cx'));
 
 function judgeFinished(table: BoxTable, fields: readonly BoxField[], context: CandidateContext): Verdict {
   const column = (name: BoxField) => fields.indexOf(name);
@@ -152,15 +152,15 @@ function judgeFinished(table: BoxTable, fields: readonly BoxField[], context: Ca
   return judgeBoxes(inPixels(found, context), { ...context, chosen: true });
 }
 
-function finishedReadings(
+function end2EndCandidates(
   output: TrialOutput,
   boxes: number,
   columns: number,
   context: CandidateContext,
 ): HeadCandidate[] {
-  return FINISHED.filter((fields) => fields.length === columns || (LONGER.includes(fields) && columns > 7)).map(
+  return END2END_FIELDS.filter((fields) => fields.length === columns || (LONGER.includes(fields) && columns > 7)).map(
     (fields) =>
-      reading(
+      candidate(
         `end2end (${fields.join(', ')})`,
         output,
         { decoder: 'end2end', classCount: undefined, ...(fields === USUAL_FIELDS ? {} : { fields }) },
@@ -170,7 +170,7 @@ function finishedReadings(
   );
 }
 
-/** Numbers of classes that `fields` may hold: those of the labels, else COCO's, else all that is left. */
+/** Possible numbers of classes of `fields`: that of the labels, else COCO's, else all remaining fields. */
 function splitFields(
   fields: number,
   context: CandidateContext,
@@ -207,7 +207,7 @@ function rowReadings(
   const nanodet = fields - 4 * NANODET_BINS;
   if (strides !== undefined && nanodet >= 1 && (labels === 0 || labels === nanodet))
     found.push(
-      reading(
+      candidate(
         `nanodet of ${counted(nanodet, 'class', 'classes')}`,
         output,
         { decoder: 'nanodet', classCount: nanodet },
@@ -221,7 +221,7 @@ function rowReadings(
     );
   if (strides !== undefined && fields >= 6 && (labels === 0 || labels === fields - 5))
     found.push(
-      reading(
+      candidate(
         `yolox of ${counted(fields - 5, 'class', 'classes')}`,
         output,
         { decoder: 'yolox', classCount: fields - 5 },
@@ -233,22 +233,22 @@ function rowReadings(
         },
       ),
     );
-  // With an object score or without: the shape alone says it only for three boxes a cell, and for COCO.
+  // The shape alone tells whether there is an object score only for three boxes per cell, and for COCO.
   const isCoco = fields - 5 === COCO || fields - 4 === COCO;
   if (isAnchored || strides !== undefined || labels > 0 || isCoco || hasMasks) {
     if (fields >= 6 && fields - 4 !== COCO)
       for (const { classes, extra } of splitFields(fields - 5, context, hasMasks))
-        if (extra === 0 || extra === MASKS) found.push(objectReading(output, table, classes, extra, context));
+        if (extra === 0 || extra === MASKS) found.push(objectCandidate(output, table, classes, extra, context));
     if (!isAnchored && fields - 5 !== COCO)
       for (const { classes, extra } of splitFields(fields - 4, context, hasMasks))
-        found.push(plainReading(output, table, classes, extra, context));
+        found.push(plainCandidate(output, table, classes, extra, context));
   }
   return found;
 }
 
 /**
- * Readings of the first output as a table of boxes: [1, boxes, fields], [1, fields, boxes] or finished boxes
- * [boxes, columns]. `hasMasks`: an output of mask prototypes [1, 32, h, w] is there too.
+ * Interpretations of the first output as a table of boxes: [1, boxes, fields], [1, fields, boxes] or end2end boxes
+ * [boxes, columns]. `hasMasks`: an output of mask prototypes [1, 32, h, w] exists too.
  */
 export function tableCandidates(output: TrialOutput, context: CandidateContext, hasMasks: boolean): HeadCandidate[] {
   const { shape } = output;
@@ -262,15 +262,15 @@ export function tableCandidates(output: TrialOutput, context: CandidateContext, 
       [8, 16, 32, 64],
     ].some((strides) => boxes === 3 * cellsOf(context, strides));
   const found: HeadCandidate[] = [];
-  if (b >= 6 && b <= MAX_COLUMNS && a <= MAX_FINISHED && !isGrid(a))
-    found.push(...finishedReadings(output, a, b, context));
+  if (b >= 6 && b <= MAX_COLUMNS && a <= MAX_END2END && !isGrid(a))
+    found.push(...end2EndCandidates(output, a, b, context));
   if (shape.length !== 3) return found;
   if (b >= 5 && (a > b || isGrid(a)) && !(isGrid(b) && b > a))
     found.push(...rowReadings(output, a, b, context, hasMasks));
   if (a >= 5 && (b > a || isGrid(b)) && !(isGrid(a) && a > b)) {
     const table: Tabler = (values) => columnTable(values, b, a);
     for (const { classes, extra } of splitFields(a - 4, context, hasMasks))
-      found.push(plainReading(output, table, classes, extra, context));
+      found.push(plainCandidate(output, table, classes, extra, context));
   }
   return found;
 }

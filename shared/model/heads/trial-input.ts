@@ -1,5 +1,5 @@
 import { DTYPE_BYTES, type Dtype, type Tensor } from '../../tensor/tensor.ts';
-import type { PixelForm } from '../guess-pixels.ts';
+import type { PixelFormat } from '../guess-pixels.ts';
 
 /** A drawn picture, [height, width, 3], R, G, B. */
 export interface TrialPicture {
@@ -8,7 +8,7 @@ export interface TrialPicture {
   readonly rgb: Uint8Array;
 }
 
-/** What a network's input wants. */
+/** Shape, type and channel order of a network's input. */
 export interface TrialInput {
   readonly dtype: Dtype;
   readonly channels: number;
@@ -23,8 +23,11 @@ export function lumaOf({ rgb, width, height }: TrialPicture): Uint8Array {
   );
 }
 
-/** The picture as the network wants it if `form` is right: `(pixel / scale - mean) / std`. Undefined for types that no picture has. */
-export function trialTensor(picture: TrialPicture, input: TrialInput, form: PixelForm): Tensor | undefined {
+/**
+ * The picture preprocessed in the given pixel format: `(pixel / scale - mean) / std`. Undefined for element types that
+ * pictures do not have.
+ */
+export function trialTensor(picture: TrialPicture, input: TrialInput, form: PixelFormat): Tensor | undefined {
   const { width, height, rgb } = picture;
   const { channels, channelsLast, dtype } = input;
   const pixels = width * height;
@@ -58,7 +61,7 @@ function bytesOf(values: Float32Array, dtype: Dtype): Uint8Array | undefined {
 const single = new Float32Array(1);
 const bits = new Uint32Array(single.buffer);
 
-/** The nearest IEEE 754 binary16 of a number that it can hold; small ones become 0. */
+/** The nearest IEEE 754 binary16 of a number within its range; tiny numbers become 0. */
 function halfOf(value: number): number {
   single[0] = value;
   const whole = bits[0]!;

@@ -209,6 +209,6 @@ describe('output.fields', () => {
     for (const [key, value] of Object.entries({ classes: 1, boxes: 'xyxy', fields: ['x1', 'y1', 'x2', 'y2', 'score'] }))
       expect(() =>
         parseCard({ name: 'a', task: 'detect', output: { decoder: 'fastestdet', [key]: value } }, 'card'),
-      ).toThrow(`output.${key}: does nothing with decoder fastestdet`);
+      ).toThrow(`output.${key}: has no effect with decoder fastestdet`);
   });
 });
