@@ -129,6 +129,7 @@ function misbehaviour({ random }: Cluster): Partial<Parameters<Cluster['start']>
     speed: random.pick([1e6, 1e6, 5e5, 2e5, 1e4]),
     delayMs: random.pick([1, 1, 5, 200]),
     bytesPerMs: random.pick([1e5, 1e5, 200]),
+    memoryBytes: random.chance(0.2) ? 50_000 : Number.POSITIVE_INFINITY,
     errors: random.chance(0.3) ? 0.3 : 0,
     lost: random.chance(0.3) ? 0.3 : 0,
     duplicated: random.chance(0.3) ? 0.5 : 0,

@@ -18,6 +18,8 @@ export interface Behaviour {
   delayMs: number;
   bytesPerMs: number;
   prepareMs: number;
+  /** Bytes of waiting parts (inputs and outputs) that fit into its memory. */
+  memoryBytes: number;
   /** Chances per tile. */
   errors: number;
   lost: number;
@@ -36,6 +38,7 @@ const STEADY: Behaviour = {
   delayMs: 1,
   bytesPerMs: 1e5,
   prepareMs: 20,
+  memoryBytes: Number.POSITIVE_INFINITY,
   errors: 0,
   lost: 0,
   duplicated: 0,
@@ -414,11 +417,24 @@ export class Cluster {
       work.node,
       (node) => {
         const message = { arrived: this.now, queueMs: undefined };
-        for (const t_id of work.t_ids) node.queue.push({ work, t_id, message });
+        for (const t_id of work.t_ids)
+          if (this.#hasRoom(node, this.#bytesOf(work, t_id))) node.queue.push({ work, t_id, message });
+          else this.#answer(node, work, t_id, 0, 0, 0, 'out-of-memory');
         this.#work(node);
       },
       bytes,
     );
+  }
+
+  #bytesOf(work: WorkEffect, t_id: number): number {
+    const { bytes_in, bytes_out } = this.#facts.get(work.plan)!.stages[work.stage]!.parts[t_id]!;
+    return bytes_in + bytes_out;
+  }
+
+  /** An idle node has room for one part, whatever its size. */
+  #hasRoom({ queue, running, behaviour }: SimNode, bytes: number): boolean {
+    const held = queue.reduce((sum, { work, t_id }) => sum + this.#bytesOf(work, t_id), 0);
+    return (queue.length === 0 && !running) || held + bytes <= behaviour.memoryBytes;
   }
 
   /** Runs a node's queue, one tile after another. */

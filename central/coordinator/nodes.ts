@@ -1,4 +1,5 @@
 import { CENTRAL, type Tier } from '../../shared/plan/plan.ts';
+import { newMemory } from '../scheduler/memory.ts';
 import { newStatistics } from '../scheduler/statistics.ts';
 import { cancel, end } from './requests.ts';
 import type { Node, Request, State } from './state.ts';
@@ -15,7 +16,7 @@ function newNode(id: string, tier: Tier, now: number): Node {
     tier,
     presence: 'offline',
     heard_at: now,
-    memory_bytes: Number.POSITIVE_INFINITY,
+    memory: newMemory(),
     readiness: new Map(),
     queue: [],
     open: new Set(),
@@ -59,9 +60,11 @@ export function onNodeOnline(
   if (node.presence !== 'offline' && node.boot_id !== event.boot_id) onNodeOffline(s, node);
   if (node.presence !== 'online')
     s.effects.push({ type: 'node-event', node: node.id, event: 'online', text: 'is online' });
+  // What was learnt of a node's memory stands where the node only repeats itself.
+  const memory = newMemory(event.memory_bytes);
+  if (node.boot_id !== event.boot_id || node.memory.announced !== memory.announced) node.memory = memory;
   node.boot_id = event.boot_id;
   node.tier = event.tier;
-  node.memory_bytes = event.memory_bytes ?? Number.POSITIVE_INFINITY;
   node.presence = 'online';
   node.heard_at = s.now;
   s.fleet_changed = true;

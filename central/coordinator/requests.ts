@@ -49,7 +49,7 @@ export function candidatesFor(nodes: readonly Node[], frame: Frame, stage: Stage
     speed: speeds[k] ?? NOMINAL_SPEED,
     ...linkOf(node.statistics),
     busyMs: node.busy_ms,
-    roomBytes: node.memory_bytes - node.assigned_bytes,
+    roomBytes: node.memory.bytes - node.assigned_bytes,
   }));
 }
 

@@ -1,11 +1,12 @@
 import { believe } from '../scheduler/belief.ts';
+import { noteEnoughMemory, noteOutOfMemory } from '../scheduler/memory.ts';
 import { observeWork, stageKey } from '../scheduler/statistics.ts';
 import { audit, auditOf, onFirstFailed, onSecond } from './audit.ts';
 import type { DiscardReason } from './effects.ts';
 import type { AnswerAddress, PartAnswer, PartError, PartResult, Pasted } from './events.ts';
 import { fill, partDone, takeExit } from './frames.ts';
 import { onHeard } from './nodes.ts';
-import { answer, cancel, dispatchName, end, failed, isLive } from './requests.ts';
+import { answer, cancel, dispatchName, end, failed, isLive, loadOf } from './requests.ts';
 import type { EndedRequests, Frame, Node, Request, State } from './state.ts';
 
 /** What comes back from nodes: taken, or counted and thrown away. */
@@ -92,6 +93,7 @@ export function onPartResult(s: State, event: PartResult): void {
   const { frame, request } = found;
   const { part } = request;
   answer(s, request, event);
+  noteEnoughMemory(request.node.memory, s.now);
   frame.bytes_down += event.bytes;
   request.node.counts.bytes_down += event.bytes;
   const isOpen = part.state === 'asked' || part.state === 'unplaced';
@@ -133,7 +135,11 @@ export function onPartError(s: State, event: PartError): void {
     return;
   }
   const { request } = found;
-  const held = request.node.assigned_bytes;
+  if (event.code === 'out-of-memory') {
+    const { part, dispatch } = request;
+    const held = { heldBytes: request.node.assigned_bytes, partBytes: loadOf(part).bytes };
+    noteOutOfMemory(request.node.memory, { ...held, assignedAt: dispatch.assigned_at }, s.now);
+  }
   fail(s, request, `${event.code}: ${event.text}`);
   if (event.code === 'unknown-plan') {
     // It has forgotten the plan (evicted, restarted unseen): it is asked to prepare it again before it gets more.
@@ -142,8 +148,6 @@ export function onPartError(s: State, event: PartError): void {
       end(s, held, 'dropped');
     s.fleet_changed = true;
   }
-  // Less at a time from now on; one part is always given, whatever its size.
-  if (event.code === 'out-of-memory') request.node.memory_bytes = Math.min(request.node.memory_bytes, held) / 2;
 }
 
 /** The outputs of a part are in the frame's tensors, or were not what was asked for. */

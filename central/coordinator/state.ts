@@ -1,6 +1,7 @@
 import type { SchedulablePart, SchedulablePlan } from '../../shared/plan/compiled-plan.ts';
 import type { Plan, Stage, Tier } from '../../shared/plan/plan.ts';
 import type { Outcome, SkipReason } from '../../shared/protocol/messages/result.ts';
+import type { MemoryBelief } from '../scheduler/memory.ts';
 import type { NodeStatistics } from '../scheduler/statistics.ts';
 import type { Audit } from './audit.ts';
 import type { DiscardReason, Effect } from './effects.ts';
@@ -98,7 +99,7 @@ export interface Node {
   tier: Tier;
   presence: 'online' | 'suspect' | 'offline';
   heard_at: number;
-  memory_bytes: number;
+  memory: MemoryBelief;
   /** By plan id. */
   readonly readiness: Map<string, Readiness>;
   /** Assigned and held back for credit, in order. */

@@ -108,6 +108,24 @@ describe('sharing', () => {
     expect(outcomes(frames(cluster, 3))).toEqual(['ok']);
     expect(Math.max(...cluster.work.filter((work) => work.node === 'a').map((work) => work.t_ids.length))).toBe(3);
   });
+
+  test('memory: a node that ran out of it gets less, and its share back once there is room again', () => {
+    const cluster = fourNodes({}, tilesAndTail(32, { cost: 1e7 }));
+    frames(cluster, 5);
+    const share = (): number => frames(cluster, 1)[0]!.tiles_per_node.d ?? 0;
+    expect(share()).toBe(8);
+    cluster.behaviour('d').memoryBytes = 50_000;
+    expect(outcomes(frames(cluster, 10))).toEqual(['ok']);
+    expect(share()).toBeLessThanOrEqual(2);
+    const { errors } = cluster.coordinator.snapshot().nodes.d!;
+    cluster.behaviour('d').memoryBytes = Number.POSITIVE_INFINITY;
+    for (let minute = 0; minute < 10; minute++) {
+      cluster.run(cluster.now + 60_000);
+      frames(cluster, 1);
+    }
+    expect(share()).toBe(8);
+    expect(cluster.coordinator.snapshot().nodes.d!.errors).toBe(errors);
+  });
 });
 
 const defaultPolicy = { keep: 'newest', queue_max: 256, max_fps: 0, deadline: 'wait', deadline_ms: 500 } as const;
