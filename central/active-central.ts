@@ -67,7 +67,7 @@ const STATS_SECONDS = 10;
 const READINESS_MS = 1000;
 
 /**
- * The time in which a central is the active one: coordinator, shell and everything that speaks for them.
+ * The time in which a central is the active one: coordinator, effect runner and everything that speaks for them.
  *
  *   1. The connection for frames opens after the first plan is known, so that no frame comes too early.
  *   2. Once it ends nothing is taken in (ingest/acceptor.ts).
@@ -79,7 +79,7 @@ export class ActiveCentral {
   readonly #options: ActiveCentralOptions;
   readonly #parts: ActiveCentralParts;
   readonly #coordinator: Coordinator;
-  readonly #shell: EffectRunner;
+  readonly #effects: EffectRunner;
   readonly #publisher: Publisher;
   readonly #cameras: Cameras;
   readonly #acceptor: FrameAcceptor;
@@ -140,7 +140,7 @@ export class ActiveCentral {
       stats: this.#stats,
       throttledLog: this.#throttledLog,
       holds: parts.holds,
-      keep: (arrival) => this.#shell.keepPayload(arrival),
+      keep: (arrival) => this.#effects.keepPayload(arrival),
       tell: (event) => this.#tell(event),
     });
     this.#coordinator = new Coordinator({
@@ -149,7 +149,7 @@ export class ActiveCentral {
       ...options.coordinator,
       epoch: parts.epoch,
     });
-    this.#shell = new EffectRunner({
+    this.#effects = new EffectRunner({
       wire: parts.wire,
       executor: parts.executor,
       data: parts.data,
@@ -198,9 +198,9 @@ export class ActiveCentral {
       epoch: this.#parts.epoch,
       isAwaited: (of) => this.#coordinator.isAwaited(of),
       unused: () => this.#coordinator.unused,
-      onCodecs: (node, codecs) => this.#shell.knowCodecs(node, codecs),
+      onCodecs: (node, codecs) => this.#effects.knowCodecs(node, codecs),
       onPlans: (node, plans) => this.#readiness.hear(node, plans),
-      keep: (plan, out) => this.#shell.keepResult(plan, out),
+      keep: (plan, out) => this.#effects.keepResult(plan, out),
       log,
     });
     await wire.start();
@@ -220,7 +220,7 @@ export class ActiveCentral {
   /** Puts plans to work for new frames of their models; frames under way keep theirs. */
   async offerPlans(plans: ReadonlyMap<string, ServedPlan>): Promise<void> {
     for (const [model, served] of plans) {
-      this.#shell.addPlan(served);
+      this.#effects.keepPlan(served);
       const { id } = served.compiled.plan;
       this.#models.set(id, [...new Set([...(this.#models.get(id) ?? []), model])]);
       this.#tell({ type: 'plan', model, facts: served.compiled });
@@ -261,7 +261,7 @@ export class ActiveCentral {
   /** Open frames lost their tensors. */
   onDataPlaneEnd(error: Error): void {
     const failure = { code: 'TESSERA_INTERNAL', message: error.message, hint: 'send it again' } as const;
-    for (const i_id of this.#shell.openFrames()) this.#tell({ type: 'frame-failed', i_id, failure });
+    for (const i_id of this.#effects.openFrames()) this.#tell({ type: 'frame-failed', i_id, failure });
   }
 
   /**
@@ -305,7 +305,7 @@ export class ActiveCentral {
       // The nodes' plans are the next central's.
       if (this.#relieved && effect.type === 'release-plan' && effect.node !== CENTRAL) continue;
       try {
-        this.#shell.carryOut(effect);
+        this.#effects.carryOut(effect);
       } catch (error) {
         this.#options.log.error(`effect ${effect.type}: ${error instanceof Error ? error.stack : error}`);
       }

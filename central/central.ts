@@ -83,7 +83,8 @@ export class Central {
   readonly #election: LeaderElection;
   readonly #models = new Map<string, ServedModel>();
   readonly #refused = new Map<string, Failure>();
-  readonly #plans = new Map<string, ServedPlan>();
+  /** Plans by model that were offered before this central leads. */
+  readonly #offered = new Map<string, ServedPlan>();
   #active: ActiveCentral | undefined;
   readonly #ended = new AbortController();
   #stopping: Promise<void> | undefined;
@@ -161,9 +162,8 @@ export class Central {
   async offerPlan(name: string, compiled: CompiledPlan): Promise<void> {
     const model = this.#models.get(name)!;
     checkExits(compiled.plan, model);
-    const served = { compiled, model };
-    this.#plans.set(name, served);
-    await this.#active?.offerPlans(new Map([[name, served]]));
+    this.#offered.set(name, { compiled, model });
+    await this.#handOver();
   }
 
   /**
@@ -190,7 +190,15 @@ export class Central {
     });
     this.#active = active;
     await active.start();
-    if (this.#plans.size > 0) await active.offerPlans(this.#plans);
+    await this.#handOver();
+  }
+
+  /** Gives the active central what it does not have yet. */
+  async #handOver(): Promise<void> {
+    if (this.#active === undefined || this.#offered.size === 0) return;
+    const plans = new Map(this.#offered);
+    this.#offered.clear();
+    await this.#active.offerPlans(plans);
   }
 
   /**

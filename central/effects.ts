@@ -51,9 +51,12 @@ export interface EndedFrame {
 
 /** What the shell works with and whom it tells. */
 export interface EffectRunnerDeps {
-  readonly wire: Wire;
-  readonly executor: Executor;
-  readonly data: DataPlane;
+  readonly wire: Pick<Wire, 'send'>;
+  readonly executor: Pick<Executor, 'prepare' | 'release' | 'run' | 'cancel'>;
+  readonly data: Pick<
+    DataPlane,
+    'plan' | 'forgetPlan' | 'open' | 'pack' | 'paste' | 'clear' | 'agree' | 'finish' | 'release'
+  >;
   /** Said with what nodes are told to do. */
   readonly epoch: number;
   readonly log: Log;
@@ -87,8 +90,10 @@ const ends = channel('tessera:frame-end');
 const UNKNOWN_SIZE: Opened = { width: null, height: null };
 
 /**
- * Carries out the coordinator's effects. It keeps payloads (by ref), undecoded tile results (by handle) and open
- * frames (by i_id) for as long as the coordinator names them; pixels and tensors are the data plane's.
+ * Carries out the coordinator's effects. It keeps plans (by id and model), payloads (by ref), undecoded outputs of parts
+ * (by handle) and open frames (by i_id) for as long as the coordinator names them; pixels and tensors are the data
+ * plane's. Nothing else tells data plane and executor of plans, so both hear of plans in the order of the coordinator's
+ * decisions.
  */
 export class EffectRunner {
   readonly #deps: EffectRunnerDeps;
@@ -109,14 +114,10 @@ export class EffectRunner {
     this.#throttledLog = new LogThrottle(deps.log, () => performance.now());
   }
 
-  /**
-   * Makes a plan known before the coordinator hears of it. The data plane is told here and in `plan-retired`, and
-   * nowhere else, so that it hears of plans in the order in which the coordinator decides on them.
-   */
-  addPlan(plan: ServedPlan): void {
+  /** Keeps a plan that is about to be offered. */
+  keepPlan(plan: ServedPlan): void {
     const { id } = plan.compiled.plan;
     this.#plans.set(id, (this.#plans.get(id) ?? new Map()).set(plan.model.name, plan));
-    void this.#deps.data.plan(plan.compiled).catch(() => {});
   }
 
   /** Keeps a frame that is offered; returns its ref. */
@@ -156,6 +157,9 @@ export class EffectRunner {
         break;
       case 'node-event':
         on.nodeEvent(effect);
+        break;
+      case 'plan-added':
+        void data.plan(this.#anyServed(effect.plan).compiled).catch(() => {});
         break;
       case 'plan-active':
         on.planActive(effect.model, this.#served(effect.plan, effect.model));
@@ -233,13 +237,18 @@ export class EffectRunner {
     return this.#plans.get(plan)!.get(model)!;
   }
 
+  /** A plan under the first of its models: all of them are the same network. */
+  #anyServed(plan: string): ServedPlan {
+    return this.#plans.get(plan)!.values().next().value!;
+  }
+
   #control(node: string, message: ControlMessage): void {
     const { wire, log } = this.#deps;
     wire.send(node, 'control', message).catch((error) => log.warn(`${message.type} for ${node}: ${error}`));
   }
 
   #prepare({ node, plan, stages, ask }: PrepareEffect): void {
-    const { manifest } = this.#plans.get(plan.id)!.values().next().value!.model;
+    const { manifest } = this.#anyServed(plan.id).model;
     if (node !== CENTRAL) {
       const missing = missingCodecs(plan, stages, this.#codecs.get(node) ?? []);
       if (missing.length > 0) {

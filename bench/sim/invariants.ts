@@ -23,6 +23,8 @@ export class Invariants {
     }
   >();
   readonly #ended = new Set<string>();
+  /** Plans that were added and not retired. */
+  readonly #plans = new Set<string>();
   readonly #payloads = new Map<string, number>();
   readonly #freed = new Set<string>();
   readonly #nodes = new Map<string, { online: boolean; bootId: string }>();
@@ -138,7 +140,12 @@ export class Invariants {
 
   #effect(effect: Effect): void {
     switch (effect.type) {
+      case 'plan-added':
+        assert(!this.#plans.has(effect.plan), `12: plan ${effect.plan} is added twice`);
+        this.#plans.add(effect.plan);
+        return;
       case 'prepare': {
+        assert(this.#plans.has(effect.plan.id), `12: plan ${effect.plan.id} is prepared and was not added`);
         const key = `${effect.node} ${effect.plan.id}`;
         const known = this.#prepared.get(key);
         this.#prepared.set(key, { asked: new Set(effect.stages), usable: known?.usable ?? new Set() });
@@ -151,12 +158,17 @@ export class Invariants {
       case 'release-plan':
         this.#prepared.delete(`${effect.node} ${effect.plan}`);
         return;
+      case 'plan-active':
+        assert(this.#plans.has(effect.plan), `12: plan ${effect.plan} is active and was not added`);
+        return;
       case 'plan-retired':
+        assert(this.#plans.delete(effect.plan), `12: plan ${effect.plan} is retired and was not added`);
         for (const frame of this.#frames.values())
           assert(frame.plan !== effect.plan, '2: a plan is retired while a frame uses it');
         return;
       case 'open-frame': {
         assert(this.#phase === 'running', '1: a frame is accepted while draining');
+        assert(this.#plans.has(effect.plan), `12: a frame begins with plan ${effect.plan}, which was not added`);
         assert(!this.#frames.has(effect.i_id) && !this.#ended.has(effect.i_id), `1: i_id ${effect.i_id} is used twice`);
         assert(this.#payloads.has(effect.ref) && !this.#freed.has(effect.ref), '4: a freed payload is to be decoded');
         const bytes = this.#facts.get(effect.plan)!.frame_bytes;

@@ -44,6 +44,7 @@ const STALL_GRACE_MS = 50;
  * 10. Every audit that a `paste` begins ends with one `audit-over`, and after it no effect names it. No frame waits for
  *     one. A node that is left out gets no work, and no frame ends well in which its results were used before.
  * 11. What `isAwaited` denies would have been discarded.
+ * 12. Only plans between their `plan-added` and their `plan-retired` are prepared, or used by frames.
  */
 export class Coordinator {
   readonly #state: State;

@@ -31,6 +31,12 @@ export interface NodeEventEffect {
   readonly plan?: string;
 }
 
+/** The coordinator has taken a plan in: frames may begin with it until `plan-retired`. */
+export interface PlanAddedEffect {
+  readonly type: 'plan-added';
+  readonly plan: string;
+}
+
 /** This plan now serves new frames of the model: publish it. */
 export interface PlanActiveEffect {
   readonly type: 'plan-active';
@@ -210,6 +216,7 @@ export type Effect =
   | PrepareEffect
   | ReleasePlanEffect
   | NodeEventEffect
+  | PlanAddedEffect
   | PlanActiveEffect
   | PlanRetiredEffect
   | OpenFrameEffect

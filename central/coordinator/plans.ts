@@ -1,5 +1,5 @@
 import type { SchedulablePlan } from '../../shared/plan/compiled-plan.ts';
-import { CENTRAL, type Plan } from '../../shared/plan/plan.ts';
+import { CENTRAL } from '../../shared/plan/plan.ts';
 import { forgetPlan } from '../scheduler/statistics.ts';
 import { isPlaced } from './fallback-reason.ts';
 import type { ModelRun, Node, PlanRun, Readiness, State } from './state.ts';
@@ -28,7 +28,9 @@ export function isPreparing(s: State, run: PlanRun, stage: number): boolean {
   );
 }
 
-function newRun(s: State, plan: Plan, facts: SchedulablePlan): PlanRun {
+/** Takes a plan in. */
+function newRun(s: State, facts: SchedulablePlan): PlanRun {
+  const { plan } = facts;
   const maker = new Map(plan.stages.flatMap((stage) => stage.outputs.map((name) => [name, stage.id] as const)));
   // A stage after an exit also waits for what the exit says: done means that the frame goes on.
   const exits = plan.stages.flatMap(({ id, exit }) => (exit === undefined ? [] : [id]));
@@ -38,7 +40,10 @@ function newRun(s: State, plan: Plan, facts: SchedulablePlan): PlanRun {
       ...exits.filter((exit) => exit < stage.id),
     ]),
   ]);
-  return { plan, facts, needs, since: s.now, open: 0, standby: new Set() };
+  const run: PlanRun = { plan, facts, needs, since: s.now, open: 0, standby: new Set() };
+  s.plans.set(plan.id, run);
+  s.effects.push({ type: 'plan-added', plan: plan.id });
+  return run;
 }
 
 /** Makes a plan the next one of a model; offering the one that stands changes nothing. */
@@ -49,8 +54,7 @@ export function offerPlan(s: State, name: string, facts: SchedulablePlan): void 
   if (model.active?.plan.id === id) {
     model.pending = null;
   } else {
-    const run = s.plans.get(id) ?? newRun(s, facts.plan, facts);
-    s.plans.set(id, run);
+    const run = s.plans.get(id) ?? newRun(s, facts);
     model.pending = run;
     run.since = s.now;
     for (const ms of [s.options.settle_ms, s.options.patience_ms])
