@@ -141,7 +141,15 @@ function planOf(skeletonSha: string): Plan {
     strategy: 'bench',
     reason: 'bench',
     stages: [
-      { id: 0, inputs: ['x'], outputs: ['y'], split: { kind: 'whole' }, on: { mode: 'share', nodes: '*' }, codec: {} },
+      {
+        id: 0,
+        inputs: ['x'],
+        outputs: ['y'],
+        split: { kind: 'whole' },
+        on: { mode: 'share', nodes: '*' },
+        fallback: 'central',
+        codec: {},
+      },
     ],
     predicted: null,
   };

@@ -34,6 +34,7 @@ export function sketchPlan(sketches: readonly StageSketch[], salt = 0, frame_byt
           ? { kind: 'whole' }
           : { kind: 'tiles', padding: 'halo', rows: [1], cols: new Array(sketch.tiles).fill(1) },
       on: sketch.on ?? everyNode,
+      fallback: 'central',
       codec: {},
       ...(sketch.exit ? { exit: { tensor: `exit${id}`, threshold: 0.9 } } : {}),
     }),

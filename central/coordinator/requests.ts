@@ -1,3 +1,4 @@
+import { MAX_PARTS } from '../../shared/plan/limits.ts';
 import { CENTRAL } from '../../shared/plan/plan.ts';
 import { type NodeCapacity, partMs } from '../scheduler/allocate.ts';
 import { type Belief, believe } from '../scheduler/belief.ts';
@@ -18,8 +19,6 @@ import type { Dispatch, Frame, Node, PartRun, Request, StageRun, State } from '.
 
 /** Cost per second that is assumed where nobody has shown any speed yet; only its order of magnitude matters. */
 const NOMINAL_SPEED = 1e9;
-/** Parts that one `work` message may name (protocol/messages/work.ts). */
-const MAX_TILES = 4096;
 
 /** A node as the allocation sees it. */
 export interface Candidate extends NodeCapacity {
@@ -179,7 +178,7 @@ function sendable(s: State, node: Node, owed: number): number {
   let fitting = 0;
   let count = 0;
   for (const request of node.queue) {
-    if (request.dispatch !== head.dispatch || count === MAX_TILES) break;
+    if (request.dispatch !== head.dispatch || count === MAX_PARTS) break;
     bytes += request.part.facts.bytes_in;
     results += request.part.facts.bytes_out;
     count++;

@@ -15,7 +15,7 @@ export function tiledPiece(problem: Problem, from: Cut | undefined, to: Cut): Pi
   const made = new Set([...to.tensors, ...to.outputs].filter((name) => !before.has(name)));
   const split: Split = { kind: 'tiles', padding: problem.padding, rows: to.rows, cols: to.cols };
   const codec = Object.fromEntries(Object.entries(problem.codecs ?? {}).filter(([tensor]) => made.has(tensor)));
-  return { inputs, outputs: [...made], split, on: { mode: 'share', nodes: problem.nodes }, codec };
+  return { inputs, outputs: [...made], split, on: { mode: 'share', nodes: problem.nodes }, fallback: 'central', codec };
 }
 
 /** What is left after the last of the cuts, whole; none where all outputs are made before it. */
@@ -23,12 +23,21 @@ export function restPiece(problem: Problem, cuts: readonly Cut[], on: Placement)
   const made = cuts.flatMap((cut) => cut.outputs);
   const outputs = problem.outputs.filter((name) => !made.includes(name));
   const inputs = cuts.at(-1)?.tensors ?? problem.inputs;
-  return outputs.length === 0 ? [] : [{ inputs, outputs, split: { kind: 'whole' }, on, codec: {} }];
+  return outputs.length === 0
+    ? []
+    : [{ inputs, outputs, split: { kind: 'whole' }, on, fallback: 'central', codec: {} }];
 }
 
 /** The whole graph as one piece. */
 export function wholePiece(problem: Problem, on: Placement): Piece {
-  return { inputs: problem.inputs, outputs: problem.outputs, split: { kind: 'whole' }, on, codec: {} };
+  return {
+    inputs: problem.inputs,
+    outputs: problem.outputs,
+    split: { kind: 'whole' },
+    on,
+    fallback: 'central',
+    codec: {},
+  };
 }
 
 /** Puts pieces together to a plan with its id. */

@@ -158,6 +158,7 @@ function insert(
       outputs: [tensor, ...passed],
       split: { kind: 'whole' },
       on: onCentral,
+      fallback: 'central',
       codec: {},
       exit: { tensor, threshold },
     },

@@ -11,7 +11,7 @@ import { withQuantisedIo } from '../tiling/quantised-io.ts';
 import { buildStage } from '../tiling/stage.ts';
 import type { CompiledPlan, PartNeed } from './compiled-plan.ts';
 import { MAX_REASON } from './limits.ts';
-import type { Plan, Stage } from './plan.ts';
+import { CENTRAL, type Plan, type Stage } from './plan.ts';
 import { planCost } from './plan-cost.ts';
 import { codecOf, quantisedOutputs, quantisedTensors } from './quantised-tensors.ts';
 import { parsePlan } from './validate.ts';
@@ -34,6 +34,7 @@ export function compileStage(plan: Plan, stage: Stage, resolved: ResolvedModel):
 export function compilePlan(asked: Plan, resolved: ResolvedModel): CompiledPlan {
   // What nodes would refuse to read is refused here.
   const read = parsePlan({ ...asked, reason: shortened(asked.reason) });
+  checkSupported(read);
   checkTensors(read, resolved);
   const bound = differenceBound(resolved, read.stages);
   const plan = 'unbounded' in bound ? { ...read, reason: withRemark(read.reason, bound.unbounded) } : read;
@@ -68,6 +69,20 @@ export function compilePlan(asked: Plan, resolved: ResolvedModel): CompiledPlan 
     bound,
     cost: planCost(plan, forms, resolved),
   };
+}
+
+/** Refuses what a plan may say and central cannot carry out yet. */
+function checkSupported({ source, stages }: Plan): void {
+  const refusal = (problem: string, hint: string) =>
+    new TesseraError('TESSERA_PLAN_INVALID', `plan: ${problem}`, { hint });
+  if (source !== CENTRAL)
+    throw refusal(`source: frames that are born at "${source}" are not supported yet`, `Give "${CENTRAL}".`);
+  for (const { id, on, fallback } of stages) {
+    if (on.parts !== undefined)
+      throw refusal(`stages[${id}].on.parts: parts that are pinned to nodes are not supported yet`, 'Leave it out.');
+    if (fallback !== CENTRAL)
+      throw refusal(`stages[${id}].fallback: "${fallback}" is not supported yet`, `Give "${CENTRAL}".`);
+  }
 }
 
 /** The parts of earlier stages that make something of what a part reads. */

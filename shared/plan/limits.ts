@@ -4,8 +4,11 @@ export const MAX_TENSOR_NAME = 512;
 /** Most tensors that one stage may read, and most that it may make. */
 export const MAX_STAGE_TENSORS = 256;
 
+/** Most parts of one stage: what one `work` message may name. */
+export const MAX_PARTS = 4096;
+
 /** Most axes of a tensor that travels. */
 export const MAX_RANK = 8;
 
-/** Most characters of the text in which a plan says why it is as it is. */
+/** Most characters of a plan's reason. */
 export const MAX_REASON = 1024;

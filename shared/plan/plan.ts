@@ -8,7 +8,7 @@ export type Tier = (typeof TIERS)[number];
 /** The id under which central's own executor appears in plans. No node agent may bear it. */
 export const CENTRAL = 'central';
 
-/** How a stage is cut into parts that run independently. */
+/** How a stage is split into parts, which run independently. */
 export type Split =
   | { readonly kind: 'whole' }
   | {
@@ -27,12 +27,18 @@ export type Split =
 
 /**
  * Which machines run a stage. `nodes`: ids, or `*` for every node that is ready; `tier`: every ready node of a tier.
- * `share`: the parts of one frame are spread over them; `replicate`: each frame goes whole to one of them.
+ * `share`: the parts of one frame are spread over them; `replicate`: each frame goes whole to one of them. `parts`: the
+ * node of each part, by t_id, where the parts of every frame go to the same nodes.
  */
-export type Placement = { readonly mode: 'share' | 'replicate' } & (
+export type Placement = { readonly mode: 'share' | 'replicate'; readonly parts?: readonly string[] } & (
   | { readonly nodes: readonly string[] | '*' }
   | { readonly tier: Tier }
 );
+
+/** Who may run a stage when its own machines cannot: nobody, central's executor, or any node that is ready for it. */
+export const FALLBACKS = ['none', 'central', 'nodes'] as const;
+/** One of FALLBACKS. */
+export type StageFallback = (typeof FALLBACKS)[number];
 
 /**
  * Ends a frame early: `tensor` [1, classes] is a classifier's answer, read as the model's own output is, and the frame
@@ -43,7 +49,7 @@ export interface ExitRule {
   readonly threshold: number;
 }
 
-/** One piece of the graph and how it runs. Tensors are named as in the model's graph. */
+/** A subgraph and how it runs. Tensors are named as in the model's graph. */
 export interface Stage {
   readonly id: number;
   /** Tensors of the frame or of any earlier stage (skips). */
@@ -51,20 +57,21 @@ export interface Stage {
   readonly outputs: readonly string[];
   readonly split: Split;
   readonly on: Placement;
+  readonly fallback: StageFallback;
   /** How each output travels; `raw` for those not named. */
   readonly codec: Readonly<Record<string, CodecSpec>>;
   /** Only where the stage is whole. */
   readonly exit?: ExitRule;
 }
 
-/** One way to run one model on some machines: consecutive pieces of its graph. The one value that everything turns on. */
+/** One way to run one model on some machines: its graph as consecutive stages. */
 export interface Plan {
   readonly format: 'tessera-plan/1';
   /** `p-` and hex digits; two plans with one id are the same plan. */
   readonly id: string;
-  /** SHA-256 (hex) of the skeleton of the model that the plan cuts (see model/package.ts). */
+  /** SHA-256 (hex) of the skeleton of the model that the plan cuts (see runtime/package.ts). */
   readonly model: string;
-  /** Where frames are born: `central` or a node id. */
+  /** Where frames are born: `central`, a node, or `topic` where every node of the first stage reads the camera's topic. */
   readonly source: string;
   /** Name of the strategy that made it. */
   readonly strategy: string;

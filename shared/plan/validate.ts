@@ -2,8 +2,8 @@ import { codecSpec } from '../codec/spec.ts';
 import { type ErrorCode, TesseraError } from '../errors.ts';
 import { isNodeId } from '../protocol/topics.ts';
 import { parse, z } from '../schema.ts';
-import { MAX_REASON, MAX_STAGE_TENSORS, MAX_TENSOR_NAME } from './limits.ts';
-import { type Plan, TIERS } from './plan.ts';
+import { MAX_PARTS, MAX_REASON, MAX_STAGE_TENSORS, MAX_TENSOR_NAME } from './limits.ts';
+import { FALLBACKS, type Plan, type Split, type Stage, TIERS } from './plan.ts';
 
 const CODE: ErrorCode = 'TESSERA_PLAN_INVALID';
 const HINT = '`tessera schema plan` prints the form of a plan';
@@ -13,7 +13,7 @@ const names = z
   .array(tensor)
   .max(MAX_STAGE_TENSORS)
   .refine((list) => new Set(list).size === list.length, 'names a tensor twice');
-const sizes = z.array(z.number().int().positive()).min(1).max(4096);
+const sizes = z.array(z.number().int().positive()).min(1).max(MAX_PARTS);
 const node = z.string().refine(isNodeId, 'must be a node id: [a-z0-9-], at most 63 characters');
 const mode = z.enum(['share', 'replicate']);
 
@@ -25,10 +25,15 @@ const split = z.discriminatedUnion('kind', [
 
 const nodes = z.union([z.literal('*'), z.array(node).min(1).max(1024)]);
 const placement = z
-  .object({ mode, nodes: nodes.optional(), tier: z.enum(TIERS).optional() })
-  .transform((on, context) => {
-    if (on.nodes !== undefined && on.tier === undefined) return { mode: on.mode, nodes: on.nodes };
-    if (on.tier !== undefined && on.nodes === undefined) return { mode: on.mode, tier: on.tier };
+  .object({
+    mode,
+    nodes: nodes.optional(),
+    tier: z.enum(TIERS).optional(),
+    parts: z.array(node).max(MAX_PARTS).optional(),
+  })
+  .transform(({ nodes, tier, ...on }, context) => {
+    if (nodes !== undefined && tier === undefined) return { ...on, nodes };
+    if (tier !== undefined && nodes === undefined) return { ...on, tier };
     context.addIssue({ code: 'custom', message: 'must have exactly one of `nodes` and `tier`' });
     return z.NEVER;
   });
@@ -40,6 +45,7 @@ const stage = z.object({
   outputs: names.refine((list) => list.length > 0, 'names no tensor'),
   split,
   on: placement,
+  fallback: z.enum(FALLBACKS).default('central'),
   codec: z.record(z.string(), codecSpec),
   exit: z.object({ tensor, threshold: z.number() }).optional(),
 });
@@ -56,11 +62,24 @@ export const planSchema = z.object({
   predicted: z.object({ latency_ms: z.number().nonnegative() }).nullable(),
 });
 
-/** Parts that one stage may have: what one `work` message may name. */
-const MAX_TILES = 4096;
-
 function refuse(field: string, problem: string): never {
   throw new TesseraError(CODE, `plan: ${field}: ${problem}`, { hint: HINT });
+}
+
+function partsOf(split: Split): number {
+  if (split.kind === 'tiles') return split.rows.length * split.cols.length;
+  return split.kind === 'channels' ? split.sizes.length : 1;
+}
+
+/** A pinned stage names one node for each part, of those that may run the stage. */
+function checkPinned({ on }: Stage, parts: number, field: string): void {
+  if (on.parts === undefined) return;
+  if (on.parts.length !== parts) refuse(field, `names ${on.parts.length} nodes for ${parts} parts`);
+  if (on.mode === 'replicate') refuse(field, 'cannot hold where each frame goes whole to one node (`replicate`)');
+  if (!('nodes' in on) || on.nodes === '*') return;
+  const { nodes } = on;
+  const stranger = on.parts.find((node) => !nodes.includes(node));
+  if (stranger !== undefined) refuse(field, `"${stranger}" is not one of the stage's nodes`);
 }
 
 /** What a plan must fit: the tensors that a frame has at the start, and those that it has to end with. */
@@ -70,9 +89,10 @@ export interface PlanFrame {
 }
 
 /**
- * Checks what the schema cannot: stage ids 0, 1, 2, ...; no output made twice; no stage reads what it or a later one
- * makes; codecs and exits only for a stage's own outputs, exits only of whole stages. With `frame` also that all inputs are known and all outputs
- * of the model are made. Throws TESSERA_PLAN_INVALID that names the field.
+ * Checks what the schema cannot: stage ids 0, 1, 2, ...; no output made twice; no stage reads an output of its own or of
+ * a later stage; codecs and exits only for a stage's own outputs, exits only of whole stages; one node for each pinned
+ * part. With `frame` also that all inputs are known and all outputs of the model are made. Throws TESSERA_PLAN_INVALID
+ * that names the field.
  */
 export function checkPlan(plan: Plan, frame?: PlanFrame): void {
   const maker = new Map<string, number>();
@@ -93,8 +113,9 @@ export function checkPlan(plan: Plan, frame?: PlanFrame): void {
       refuse(`${at}.exit`, 'a frame can only end after a stage that is whole');
     if (stage.split.kind !== 'whole' && stage.inputs.length === 0)
       refuse(`${at}.inputs`, 'is empty, and only a stage that is whole can make something of nothing');
-    if (stage.split.kind === 'tiles' && stage.split.rows.length * stage.split.cols.length > MAX_TILES)
-      refuse(`${at}.split`, `has more than ${MAX_TILES} tiles`);
+    const parts = partsOf(stage.split);
+    if (parts > MAX_PARTS) refuse(`${at}.split`, `has ${parts} parts; at most ${MAX_PARTS} are allowed`);
+    checkPinned(stage, parts, `${at}.on.parts`);
   });
   plan.stages.forEach((stage, index) => {
     for (const input of stage.inputs) {

@@ -70,7 +70,7 @@ describe('spread networks', () => {
     const prefix = longestPrefix(resolved, [first!.name], { rows: 4, cols: 2 });
     const sizes = gridSizes({ rows: 4, cols: 2 }, prefix.reference!.rows, prefix.reference!.cols, 'prefix');
     const stage = (inputs: readonly string[], outputs: readonly string[], split: Stage['split']): Stage => {
-      return { id: 0, inputs, outputs, split, on: { mode: 'share', nodes: '*' }, codec: {} };
+      return { id: 0, inputs, outputs, split, on: { mode: 'share', nodes: '*' }, fallback: 'central', codec: {} };
     };
     const run: RunModel = async (model, feeds) => {
       const session = await loadSession(writeModel(model), { threads: 1 });

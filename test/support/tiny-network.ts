@@ -145,7 +145,17 @@ export function tinyPlan(skeletonSha: string, split: Split, id = 'p-00000001'): 
     source: 'central',
     strategy: 'test',
     reason: 'test',
-    stages: [{ id: 0, inputs: ['x'], outputs: ['y'], split, on: { mode: 'share', nodes: '*' }, codec: {} }],
+    stages: [
+      {
+        id: 0,
+        inputs: ['x'],
+        outputs: ['y'],
+        split,
+        on: { mode: 'share', nodes: '*' },
+        fallback: 'central',
+        codec: {},
+      },
+    ],
     predicted: null,
   };
 }

@@ -88,7 +88,7 @@ function tinyModel() {
 
 function plans(): Plan[] {
   const on = { mode: 'share', nodes: '*' } as const;
-  const codec = {};
+  const rest = { fallback: 'central', codec: {} } as const;
   const tiles = { kind: 'tiles', padding: 'halo', rows: [3, 5], cols: [4, 4] } as const;
   const about = {
     format: 'tessera-plan/1',
@@ -101,21 +101,23 @@ function plans(): Plan[] {
     {
       ...about,
       id: 'p-00000001',
-      stages: [{ id: 0, inputs: ['x'], outputs: ['y'], split: { kind: 'whole' }, on, codec: { y: { name: 'raw' } } }],
+      stages: [
+        { id: 0, inputs: ['x'], outputs: ['y'], split: { kind: 'whole' }, on, ...rest, codec: { y: { name: 'raw' } } },
+      ],
       predicted: null,
     },
     {
       ...about,
       id: 'p-00000002',
       stages: [
-        { id: 0, inputs: ['x'], outputs: ['p'], split: tiles, on, codec },
+        { id: 0, inputs: ['x'], outputs: ['p'], split: tiles, on, ...rest },
         {
           id: 1,
           inputs: ['p'],
           outputs: ['y'],
           split: { ...tiles, padding: 'zero' },
           on: { mode: 'replicate', tier: 'edge' },
-          codec,
+          ...rest,
           exit: { tensor: 'y', threshold: 0.5 },
         },
       ],
@@ -125,8 +127,8 @@ function plans(): Plan[] {
       ...about,
       id: 'p-00000003',
       stages: [
-        { id: 0, inputs: ['x'], outputs: ['a', 'p'], split: { ...tiles, rows: [8], cols: [1, 7] }, on, codec },
-        { id: 1, inputs: ['a', 'p'], outputs: ['y'], split: { kind: 'channels', sizes: [8] }, on, codec },
+        { id: 0, inputs: ['x'], outputs: ['a', 'p'], split: { ...tiles, rows: [8], cols: [1, 7] }, on, ...rest },
+        { id: 1, inputs: ['a', 'p'], outputs: ['y'], split: { kind: 'channels', sizes: [8] }, on, ...rest },
       ],
       predicted: null,
     },

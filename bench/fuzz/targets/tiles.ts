@@ -51,7 +51,7 @@ function stages(model: string): Plan {
     source: 'central',
     strategy: 'fuzz',
     reason: 'fuzz',
-    stages: [{ id: 0, inputs: ['x'], outputs: ['a', 'y'], split, on, codec: {} }],
+    stages: [{ id: 0, inputs: ['x'], outputs: ['a', 'y'], split, on, fallback: 'central', codec: {} }],
     predicted: null,
   };
 }

@@ -1,3 +1,4 @@
+import { MAX_PARTS } from '../../plan/limits.ts';
 import { z } from '../../schema.ts';
 import { bytes, count, imageId, sha, text } from './fields.ts';
 
@@ -28,7 +29,13 @@ export const controlMessage = z.discriminatedUnion('type', [
     ask: count.optional(),
   }),
   z.object({ v: z.literal(1), type: z.literal('release'), plan: text, epoch: count.optional() }),
-  z.object({ v: z.literal(1), type: z.literal('cancel'), i_id: imageId, stage: count, t_id: z.array(count).max(4096) }),
+  z.object({
+    v: z.literal(1),
+    type: z.literal('cancel'),
+    i_id: imageId,
+    stage: count,
+    t_id: z.array(count).max(MAX_PARTS),
+  }),
   z.object({ v: z.literal(1), type: z.literal('ready'), plan: text, boot_id: text, ask: count.optional() }),
   z.object({
     v: z.literal(1),

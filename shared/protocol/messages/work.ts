@@ -1,5 +1,5 @@
 import { codecSpec } from '../../codec/spec.ts';
-import { MAX_STAGE_TENSORS } from '../../plan/limits.ts';
+import { MAX_PARTS, MAX_STAGE_TENSORS } from '../../plan/limits.ts';
 import { z } from '../../schema.ts';
 import { box, count, imageId, tensorName, text } from './fields.ts';
 import { region } from './region.ts';
@@ -32,7 +32,7 @@ export const workMessage = z.object({
       }),
     )
     .min(1)
-    .max(4096),
+    .max(MAX_PARTS),
 });
 /** `work`: run these tiles of one stage of one frame. */
 export type WorkMessage = z.infer<typeof workMessage>;
@@ -53,7 +53,7 @@ export const resultMessage = z.object({
         z.object({ t_id: count, error: z.object({ code: z.enum(WORK_ERRORS), text }) }),
       ]),
     )
-    .max(4096),
+    .max(MAX_PARTS),
 });
 /** `result`: what came of work. */
 export type ResultMessage = z.infer<typeof resultMessage>;

@@ -40,6 +40,7 @@ function withOpset(opset: number): Model {
 /** x in tiles to `p`, `p` clipped on its way; the rest in tiles or whole. */
 function planOf(model: string, clip: ClipSpec, rest: Plan['stages'][number]['split']): Plan {
   const on = { mode: 'share', nodes: '*' } as const;
+  const fallback = 'central';
   const tiles = { kind: 'tiles', padding: 'halo', rows: [4, 4], cols: [3, 5] } as const;
   return {
     format: 'tessera-plan/1',
@@ -49,8 +50,8 @@ function planOf(model: string, clip: ClipSpec, rest: Plan['stages'][number]['spl
     strategy: 'test',
     reason: 'test',
     stages: [
-      { id: 0, inputs: ['x'], outputs: ['p'], split: tiles, on, codec: { p: clip } },
-      { id: 1, inputs: ['p'], outputs: ['y'], split: rest, on, codec: {} },
+      { id: 0, inputs: ['x'], outputs: ['p'], split: tiles, on, fallback, codec: { p: clip } },
+      { id: 1, inputs: ['p'], outputs: ['y'], split: rest, on, fallback, codec: {} },
     ],
     predicted: null,
   };

@@ -13,6 +13,7 @@ const stage = (id: number, input: string, output: string, codec: Record<string, 
     outputs: [output],
     split: { kind: 'whole' },
     on: { mode: 'share', nodes: '*' },
+    fallback: 'central',
     codec,
   }) as const;
 

