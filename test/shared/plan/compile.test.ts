@@ -57,7 +57,9 @@ test('where no bound can be named, results are approximate and the plan says why
   const deployment = await halves(24);
   const made = choosePlan(deployment, { nodeCount: 4, grid, padding: 'halo' });
   expect(made.approximate).toBe(true);
-  expect(made.plan.reason).toMatch(/; approximate: tiles compute \d+ layers in float16; up to 20 /);
+  expect(made.plan.reason).toMatch(
+    /; approximate: tiles compute \d+ layers in float16; their difference is bounded for at most 20$/,
+  );
   expect(compilePlan(made.plan, deployment.resolved).plan).toEqual(made.plan);
   const whole = choosePlan(deployment, { nodeCount: 4, strategy: 'whole-central' });
   expect(whole).toMatchObject({ approximate: false, bound: { largest: 1e-4 } });
