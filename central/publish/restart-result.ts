@@ -1,34 +1,29 @@
 import type { ResultObject } from '../../shared/protocol/messages/result.ts';
 import type { TakenFrame } from '../journal/format.ts';
+import { resultOf } from './result.ts';
 
-/** A frame that was taken in; without an `i_id` where it waited its turn still. */
+/** A frame in the journal that has no result; without an `i_id` where the coordinator had not accepted it. */
 export interface LeftFrame extends TakenFrame {
-  /** Its number in the journal. */
+  /** The frame's number in the journal. */
   readonly n: number;
   readonly i_id?: string | undefined;
 }
 
 /**
- * The result of a frame that nobody computes any more. `now`: Unix seconds. One that waited was given no id; the one that
- * it gets here is no other frame's, whichever central it waited at.
+ * The error result of a frame that central stopped working on. `now`: Unix seconds. A frame without an `i_id` gets one
+ * that no frame of any other central has.
  */
-export function restartResult(frame: LeftFrame, now: number): ResultObject {
-  return {
-    v: 1,
-    id: frame.i_id ?? `0-${Math.round(frame.taken * 1000)}-${frame.n}`,
-    frame: frame.frame,
-    camera: frame.camera,
-    model: frame.model,
-    model_version: `sha256:${frame.sha}`,
-    frame_time: frame.time,
-    latency_ms: Math.max(0, Math.round((now - frame.taken) * 1000)),
-    width: null,
-    height: null,
-    task: frame.task,
-    status: 'error',
-    top: null,
-    predictions: [],
-    approximate: false,
+export function restartResult({ n, i_id, taken, time, sha, task, ...frame }: LeftFrame, now: number): ResultObject {
+  const failure = {
+    code: 'TESSERA_CENTRAL_RESTARTED',
+    message: 'central ended while the frame was under way',
+    hint: 'send it again',
+  } as const;
+  const end = {
+    ...frame,
+    i_id: i_id ?? `0-${Math.round(taken * 1000)}-${n}`,
+    outcome: 'error',
+    latency_ms: Math.max(0, Math.round((now - taken) * 1000)),
     missing: [],
     exit: null,
     plan: null,
@@ -36,10 +31,8 @@ export function restartResult(frame: LeftFrame, now: number): ResultObject {
     bytes_up: 0,
     bytes_down: 0,
     tiles_per_node: {},
-    error: {
-      code: 'TESSERA_CENTRAL_RESTARTED',
-      message: 'central ended while the frame was under way',
-      hint: 'send it again',
-    },
-  };
+    failure,
+  } as const;
+  const facts = { modelSha: sha, task, time, width: null, height: null, exits: [], approximate: false };
+  return resultOf(end, { ...facts, answer: undefined });
 }

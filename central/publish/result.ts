@@ -1,6 +1,9 @@
 import type { Prediction, ResultObject, Task } from '../../shared/protocol/messages/result.ts';
 import type { FrameEnd } from '../coordinator/frame-end.ts';
 
+/** How a frame ended; `plan` is null where it was not accepted. */
+type End = Omit<FrameEnd, 'plan' | 'trace'> & { readonly plan: string | null };
+
 /** What is known of a frame beside how it ended. */
 export interface FrameFacts {
   /** SHA-256 of the model's file. */
@@ -22,7 +25,7 @@ export interface FrameFacts {
 const round = (ms: number): number => Math.round(ms * 10) / 10;
 
 /** The object on `<base>/result/<camera>/<model>`. A frame that ended with an error has no predictions. */
-export function resultOf(end: FrameEnd, facts: FrameFacts): ResultObject {
+export function resultOf(end: End, facts: FrameFacts): ResultObject {
   const answer = end.outcome === 'error' ? undefined : facts.answer;
   return {
     v: 1,
