@@ -25,8 +25,8 @@ import { Journal } from './journal/journal.ts';
 import { type JournalLock, lockJournal } from './journal/lock.ts';
 import { recoverFrames } from './journal/recovery.ts';
 import { LeaderElection, lastWordsOf } from './leadership/leader-election.ts';
+import type { PlanReadiness, ReadyOptions } from './observers/ready-waits.ts';
 import { checkExits } from './planner/exits.ts';
-import type { PlanReadiness, ReadyOptions } from './ready-waits.ts';
 import type { LoadRequest, ServedModel } from './served-model.ts';
 import { loadAfterTrial } from './trial.ts';
 
@@ -152,7 +152,7 @@ export class Central {
   refuse(model: string, failure: Failure): void {
     this.#models.delete(model);
     this.#refused.set(model, failure);
-    this.#active?.sayModels();
+    this.#active?.publishModels();
   }
 
   /**
@@ -182,6 +182,7 @@ export class Central {
       store,
       data: this.#data,
       journal,
+      connect: connectBus,
       models: this.#models,
       refused: this.#refused,
       epoch,
@@ -212,7 +213,7 @@ export class Central {
 
   /** What happens to nodes from here on is no news: whoever owns them is about to stop them. */
   expectEnd(): void {
-    this.#active?.expectEnd();
+    this.#active?.nodesStopping();
   }
 
   /** The active plan of a model, as published. */

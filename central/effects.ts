@@ -13,14 +13,11 @@ import type { Wire } from '../shared/runtime/wire.ts';
 import type { DataPlane, Finished, Opened } from './assembly/data-plane.ts';
 import { AuditedParts } from './audited-parts.ts';
 import type {
-  AuditUndecidedEffect,
   CancelEffect,
   Effect,
   FillEffect,
   FinishEffect,
-  LeaveOutEffect,
-  LetInEffect,
-  NodeEventEffect,
+  NodeChange,
   OpenFrameEffect,
   PasteEffect,
   PrepareEffect,
@@ -68,10 +65,8 @@ export interface EffectRunnerDeps {
     skipped(effect: SkipFrameEffect): void;
     planActive(model: string, plan: ServedPlan): void;
     planRetired(plan: string): void;
-    nodeEvent(effect: NodeEventEffect): void;
+    nodeChanged(change: NodeChange): void;
     ended(frame: EndedFrame): void;
-    /** What audits found out about nodes. */
-    audited(effect: AuditUndecidedEffect | LeaveOutEffect | LetInEffect): void;
     timer(at: number): void;
     drained(): void;
   };
@@ -155,9 +150,6 @@ export class EffectRunner {
         if (effect.node === CENTRAL) void this.#deps.executor.release(effect.plan);
         else this.#control(effect.node, { v: 1, type: 'release', plan: effect.plan, epoch: this.#deps.epoch });
         break;
-      case 'node-event':
-        on.nodeEvent(effect);
-        break;
       case 'plan-added':
         void data.plan(this.#anyServed(effect.plan).compiled).catch(() => {});
         break;
@@ -200,10 +192,11 @@ export class EffectRunner {
       case 'audit-over':
         this.#audits.forget(effect.audit);
         break;
+      case 'node-event':
       case 'audit-undecided':
       case 'leave-out':
       case 'let-in':
-        on.audited(effect);
+        on.nodeChanged(effect);
         break;
       case 'fill':
         // Tensors are born as zeros, but what a node that was left out had pasted may lie there.

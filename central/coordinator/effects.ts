@@ -156,6 +156,9 @@ export interface LetInEffect {
   readonly node: string;
 }
 
+/** News about a node: its presence, its readiness for a plan, or the verdict of an audit. */
+export type NodeChange = NodeEventEffect | AuditUndecidedEffect | LeaveOutEffect | LetInEffect;
+
 /** What `DiscardReason` can be. */
 export const DISCARD_REASONS = ['duplicate', 'stray', 'late', 'stale-epoch'] as const;
 

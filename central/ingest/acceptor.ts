@@ -5,7 +5,7 @@ import type { Task } from '../../shared/protocol/messages/result.ts';
 import { parseInputTopic } from '../../shared/protocol/topics.ts';
 import type { FrameOffered } from '../coordinator/events.ts';
 import type { FrameTracker } from '../journal/frame-tracker.ts';
-import type { Stats } from '../publish/stats.ts';
+import type { Observers } from '../observers/observers.ts';
 import type { Cameras } from './cameras.ts';
 import { type Arrival, FrameParser } from './parser.ts';
 import { PendingMessages } from './pending.ts';
@@ -25,7 +25,7 @@ export interface FrameAcceptorOptions {
   /** Models that were to be served and cannot be, and why. */
   readonly refused: ReadonlyMap<string, Failure>;
   readonly tracker: Pick<FrameTracker, 'offer' | 'settle' | 'whenWritten'>;
-  readonly stats: Pick<Stats, 'arrived' | 'skipped'>;
+  readonly observers: Pick<Observers, 'tell'>;
   readonly throttledLog: Pick<LogThrottle, 'warn'>;
   /** Whether this central is the active one at this moment. */
   readonly holds: () => boolean;
@@ -63,11 +63,12 @@ export class FrameAcceptor {
   receive(message: Message): Promise<void> | undefined {
     if (this.#closed) return new Promise(() => {});
     this.resume();
-    const { base, tracker, stats } = this.#options;
+    const { base, tracker, observers } = this.#options;
     if (this.#mayTake()) return this.#take(message);
     void tracker.whenWritten()?.then(() => this.resume());
     const taken = this.#pending.hold(message);
-    if (taken === undefined) stats.skipped(parseInputTopic(base, message.topic)?.camera ?? '', 'buffers-full');
+    if (taken === undefined)
+      observers.tell('frameSkipped', parseInputTopic(base, message.topic)?.camera ?? '', 'buffers-full');
     return taken;
   }
 
@@ -108,12 +109,12 @@ export class FrameAcceptor {
   }
 
   #offer(message: Message): void {
-    const { cameras, models: served, tracker, stats, throttledLog, keep, tell } = this.#options;
+    const { cameras, models: served, tracker, observers, throttledLog, keep, tell } = this.#options;
     const received = this.#parser.receive(message, Date.now());
     if (received.kind === 'pending') return;
     if (received.kind === 'skipped') {
       const { camera, reason, failure } = received;
-      stats.skipped(camera, reason);
+      observers.tell('frameSkipped', camera, reason);
       if (failure !== undefined) {
         const from = camera === '' ? 'nobody who may be a camera' : camera;
         throttledLog.warn(`frame of ${camera}`, `a message of ${from} is no frame: ${failure.message}`);
@@ -124,10 +125,10 @@ export class FrameAcceptor {
     const { camera, frame, named, envelope, time } = arrival;
     const options = cameras.options(camera);
     if (options === undefined) {
-      stats.skipped(camera, 'no-model');
+      observers.tell('frameSkipped', camera, 'no-model');
       return;
     }
-    stats.arrived(camera);
+    observers.tell('frameArrived', camera);
     cameras.seen(camera, options);
     const ref = keep(arrival);
     const models = options.models.length === 0 ? [...served.keys()] : options.models;

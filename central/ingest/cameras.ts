@@ -10,6 +10,9 @@ export interface CameraOptions extends Partial<CameraPolicy> {
   readonly offline_after_s: number;
 }
 
+/** What `Cameras` publishes with. */
+export type CameraPublisher = Pick<Publisher, 'camera' | 'forget'>;
+
 const UNLISTED: CameraOptions = { models: [], hold: 3, offline_after_s: 30 };
 
 /** Cameras that nobody listed and that are known at a time. */
@@ -26,12 +29,16 @@ const MAX_UNLISTED = 1024;
 export class Cameras {
   readonly #configured: Readonly<Record<string, CameraOptions>>;
   readonly #acceptUnlisted: boolean;
-  readonly #publisher: Publisher;
+  readonly #publisher: CameraPublisher;
   /** Until when a camera is online; undefined where it is offline. Unlisted ones lie in the order of their last frames. */
   readonly #listed = new Map<string, NodeJS.Timeout | undefined>();
   readonly #unlisted = new Map<string, NodeJS.Timeout | undefined>();
 
-  constructor(configured: Readonly<Record<string, CameraOptions>>, acceptUnlisted: boolean, publisher: Publisher) {
+  constructor(
+    configured: Readonly<Record<string, CameraOptions>>,
+    acceptUnlisted: boolean,
+    publisher: CameraPublisher,
+  ) {
     this.#configured = configured;
     this.#acceptUnlisted = acceptUnlisted;
     this.#publisher = publisher;
@@ -41,6 +48,12 @@ export class Cameras {
   options(camera: string): CameraOptions | undefined {
     if (this.#isListed(camera)) return this.#configured[camera];
     return this.#acceptUnlisted && this.#hasRoom(camera) ? UNLISTED : undefined;
+  }
+
+  /** Results that must agree before the camera's label changes; undefined for a camera that is not known. */
+  hold(camera: string): number | undefined {
+    if (this.#isListed(camera)) return this.#configured[camera]!.hold;
+    return this.#unlisted.has(camera) ? UNLISTED.hold : undefined;
   }
 
   /** A frame has come of a camera that has options. */

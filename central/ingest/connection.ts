@@ -1,12 +1,13 @@
 import type { Bus, Log, Message } from '../../shared/ports.ts';
 import type { Topics } from '../../shared/protocol/topics.ts';
 import type { Handler } from '../../shared/runtime/bus.ts';
-import { type BusOptions, connectBus } from '../../shared/runtime/mqtt.ts';
+import type { BusOptions } from '../../shared/runtime/mqtt.ts';
 
 /** What a connection for frames needs. */
 export interface FrameConnectionOptions {
   /** How to reach the broker. */
-  readonly connection: Omit<BusOptions, 'clientId' | 'will' | 'log'>;
+  readonly broker: Omit<BusOptions, 'clientId' | 'will' | 'log'>;
+  readonly connect: (options: BusOptions) => Promise<Bus>;
   readonly topics: Topics;
   /** Takes one message of an input topic; of QoS 1 it is acknowledged when this returns, or its promise resolves. */
   readonly onMessage: Handler;
@@ -41,9 +42,9 @@ export class FrameConnection {
   /** Throws TESSERA_BROKER where the broker refuses; one that is away is waited for in the background. */
   async open(): Promise<void> {
     if (this.#closed) return;
-    const { connection, topics, onMessage, holds, log } = this.#options;
-    const bus = await connectBus({
-      ...connection,
+    const { broker, connect, topics, onMessage, holds, log } = this.#options;
+    const bus = await connect({
+      ...broker,
       clientId: `${topics.base}-central`,
       will: { topic: topics.status, payload: 'offline', qos: 1, retain: true },
       sessionSec: SESSION_SEC,

@@ -1,27 +1,28 @@
 import { CENTRAL } from '../../shared/plan/plan.ts';
 import type { Bus, Log } from '../../shared/ports.ts';
-import type { CentralModels, PlanStatus } from '../../shared/protocol/messages/central.ts';
+import type { CentralModels, PlanStatus, StatisticsMessage } from '../../shared/protocol/messages/central.ts';
 import type { LeftOut, NodeEvent } from '../../shared/protocol/messages/node.ts';
 import type { WireRegion } from '../../shared/protocol/messages/region.ts';
 import type { ResultObject, TensorMessage } from '../../shared/protocol/messages/result.ts';
 import { splitBody } from '../../shared/protocol/parts.ts';
 import type { Topics } from '../../shared/protocol/topics.ts';
 import { encode } from '../../shared/runtime/cbor.ts';
-import { HeldLabel } from './label.ts';
 
-/** A result is a frame's end: it is not given up for a broker that somebody kills again and again. */
+/** Connections that a result is tried on: every frame ends with one, also where the broker is killed again and again. */
 export const RESULT_CONNECTIONS = 30;
 
 /**
- * What central says to people and apps. What is retained is said again after every (re)connection, because a broker
- * that was restarted may have forgotten it.
+ * Publishes what central tells people and apps. Retained states are published again after every (re)connection, because a
+ * broker that was restarted may have lost them.
  */
 export class Publisher {
   readonly #bus: Bus;
   readonly #topics: Topics;
   readonly #log: Log;
-  readonly #standing = new Map<string, string>();
-  readonly #labels = new Map<string, HeldLabel>();
+  /** Payloads that are retained and published again, by topic. */
+  readonly #retained = new Map<string, string>();
+  /** Topics with retained payloads about a camera, by camera. */
+  readonly #cameraTopics = new Map<string, Set<string>>();
 
   constructor(bus: Bus, topics: Topics, log: Log) {
     this.#bus = bus;
@@ -29,75 +30,76 @@ export class Publisher {
     this.#log = log;
   }
 
-  /** Says everything that stands; call it on every connection. */
+  /** Publishes all retained states; call it on every connection. */
   announce(): void {
-    for (const [topic, payload] of this.#standing) void this.#send(topic, payload, true);
+    for (const [topic, payload] of this.#retained) void this.#send(topic, payload, true);
   }
 
   /** The public key that belongs to the signatures of models. */
   key(publicKey: string): void {
-    this.#stand(this.#topics.centralKey(CENTRAL), publicKey);
+    this.#retain(this.#topics.centralKey(CENTRAL), publicKey);
   }
 
   /** Nodes that get no work. */
-  leftOut(standing: LeftOut): void {
-    this.#stand(this.#topics.centralLeftOut(CENTRAL), JSON.stringify(standing));
+  leftOut(nodes: LeftOut): void {
+    this.#retain(this.#topics.centralLeftOut(CENTRAL), JSON.stringify(nodes));
   }
 
-  /** What is served, and what cannot be. */
-  models(standing: CentralModels): void {
-    this.#stand(this.#topics.centralModels(CENTRAL), JSON.stringify(standing));
+  /** Models that are served or refused. */
+  models(models: CentralModels): void {
+    this.#retain(this.#topics.centralModels(CENTRAL), JSON.stringify(models));
   }
 
   plan(model: string, status: PlanStatus): void {
-    this.#stand(this.#topics.plan(model), JSON.stringify(status));
+    this.#retain(this.#topics.plan(model), JSON.stringify(status));
   }
 
   camera(camera: string, state: 'online' | 'offline'): void {
-    this.#stand(this.#topics.cameraStatus(camera), state);
+    const topic = this.#topics.cameraStatus(camera);
+    this.#topicsOf(camera).add(topic);
+    this.#retain(topic, state);
   }
 
-  /** Takes back what stands of a camera, also at the broker. */
+  label(camera: string, model: string, label: string): void {
+    const topic = this.#topics.label(camera, model);
+    this.#topicsOf(camera).add(topic);
+    this.#retain(topic, label);
+  }
+
+  /** Clears everything that is retained about a camera. */
   forget(camera: string): void {
-    const models = [...this.#labels.keys()].filter((key) => key.startsWith(`${camera}/`));
-    const about = models.flatMap((key) => {
-      const model = key.slice(camera.length + 1);
-      this.#labels.delete(key);
-      return [this.#topics.label(camera, model), this.#topics.result(camera, model)];
-    });
-    for (const topic of [this.#topics.cameraStatus(camera), ...about]) {
-      this.#standing.delete(topic);
+    for (const topic of this.#topicsOf(camera)) {
+      this.#retained.delete(topic);
       void this.#send(topic, '', true);
     }
+    this.#cameraTopics.delete(camera);
   }
 
   nodeEvent(event: NodeEvent): void {
     void this.#send(this.#topics.nodeEvent(event.node), JSON.stringify(event), false);
   }
 
-  stats(report: unknown): void {
+  statistics(report: StatisticsMessage): void {
     void this.#bus.publish(this.#topics.stats, JSON.stringify(report)).catch(() => {});
   }
 
   /**
-   * A frame's end, `text` is `result` as JSON. Resolves with true when the broker has it, with false when this
-   * connection will not bring it there. Error results are not retained: they are news, not a state.
+   * Publishes a frame's result; `text` is `result` as JSON. Resolves to true when the broker has acknowledged it, to false
+   * when it was refused or given up. Error results are not retained: they are news, not a state.
    */
-  async result(result: ResultObject, text: string, tensors: WireRegion[], hold: number): Promise<boolean> {
-    const { camera, model, id, frame, status, task } = result;
-    if (status !== 'error' && tensors.length > 0) this.#tensors(camera, model, { v: 1, id, frame, outputs: tensors });
+  result(result: ResultObject, text: string, tensors: WireRegion[]): Promise<boolean> {
+    const { camera, model, id, frame, status } = result;
+    const isRetained = status !== 'error';
+    if (isRetained && tensors.length > 0) this.#tensors(camera, model, { v: 1, id, frame, outputs: tensors });
     const topic = this.#topics.result(camera, model);
-    const sent = this.#send(topic, text, status !== 'error', RESULT_CONNECTIONS);
-    if (status !== 'error' && task !== 'raw') this.#label(result, hold);
-    return sent;
+    if (isRetained) this.#topicsOf(camera).add(topic);
+    return this.#send(topic, text, isRetained, RESULT_CONNECTIONS);
   }
 
-  #label({ camera, model, top }: ResultObject, hold: number): void {
-    const key = `${camera}/${model}`;
-    const held = this.#labels.get(key) ?? new HeldLabel(hold);
-    this.#labels.set(key, held);
-    const label = held.update(top?.label ?? null);
-    if (label !== undefined) this.#stand(this.#topics.label(camera, model), label);
+  #topicsOf(camera: string): Set<string> {
+    const topics = this.#cameraTopics.get(camera) ?? new Set();
+    this.#cameraTopics.set(camera, topics);
+    return topics;
   }
 
   #tensors(camera: string, model: string, message: TensorMessage): void {
@@ -107,8 +109,8 @@ export class Publisher {
     }
   }
 
-  #stand(topic: string, payload: string): void {
-    this.#standing.set(topic, payload);
+  #retain(topic: string, payload: string): void {
+    this.#retained.set(topic, payload);
     void this.#send(topic, payload, true);
   }
 

@@ -26,9 +26,9 @@ import { decode, encode } from './cbor.ts';
 /** What the wire counts; bytes are encoded bodies as they travel. */
 export interface WireCounters {
   sent: number;
-  sentBytes: number;
+  sent_bytes: number;
   received: number;
-  receivedBytes: number;
+  received_bytes: number;
   /** Not of this protocol: bad CBOR, wrong schema, lying parts, retained, foreign topics. */
   invalid: number;
   /** Of the protocol, but of a kind that nothing here handles. */
@@ -83,9 +83,9 @@ type Handler = (from: string, body: Uint8Array, value: unknown) => boolean;
 export class Wire {
   readonly counters: WireCounters = {
     sent: 0,
-    sentBytes: 0,
+    sent_bytes: 0,
     received: 0,
-    receivedBytes: 0,
+    received_bytes: 0,
     invalid: 0,
     unhandled: 0,
     dropped: 0,
@@ -171,7 +171,7 @@ export class Wire {
 
   #count(bytes: number): void {
     this.counters.sent += 1;
-    this.counters.sentBytes += bytes;
+    this.counters.sent_bytes += bytes;
   }
 
   #receive({ topic, payload, retained }: Message): void {
@@ -184,7 +184,7 @@ export class Wire {
       this.#refuse(address.from, `a retained ${address.kind} message`);
       return;
     }
-    this.counters.receivedBytes += payload.byteLength;
+    this.counters.received_bytes += payload.byteLength;
     const { kind, from } = address;
     const head = peekCbor(payload);
     if ('m' in head && this.#refused.get(from) === head.m) {

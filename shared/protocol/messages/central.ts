@@ -61,7 +61,7 @@ export const stats = z.object({
       latency_ms: z.object({ p50: z.number().nullable(), p95: z.number().nullable() }),
       frames: z.object({ ok: count, degraded: count, error: count }),
       /** Frames that ended at an exit. */
-      left_early: count.optional(),
+      left_early: count,
       skipped: z.partialRecord(z.enum(SKIP_REASONS), count),
     }),
   ),
@@ -71,29 +71,41 @@ export const stats = z.object({
     z.object({
       tiles: count,
       /** Of these, how many somebody else computed too. */
-      audited: count.optional(),
+      audited: count,
       /** Messages with results that it was not asked for, or not any more; dropped undecoded. */
-      unasked: count.optional(),
-      errors: count.optional(),
-      given_up: count.optional(),
-      hedges_won: count.optional(),
+      unasked: count,
+      errors: count,
+      given_up: count,
+      hedges_won: count,
       bytes_up: count,
       bytes_down: count,
     }),
   ),
   /** Tile results that were not used, by reason, and requests beside the first for each tile. */
-  tiles: z
-    .object({
-      duplicate: count,
-      stray: count,
-      late: count,
-      'stale-epoch': count,
-      hedged: count,
-      resent: count,
-      filled: count,
-      audited: count.optional(),
-    })
-    .optional(),
+  tiles: z.object({
+    duplicate: count,
+    stray: count,
+    late: count,
+    'stale-epoch': count,
+    hedged: count,
+    resent: count,
+    filled: count,
+    audited: count,
+  }),
   /** What is held at the time of the report: accepted frames, bytes of their tensors, bytes of frames that wait. */
-  buffers: z.object({ open_frames: count, open_bytes: count, waiting_bytes: count }).optional(),
+  buffers: z.object({ open_frames: count, open_bytes: count, waiting_bytes: count }),
+  /** Messages between central and nodes; those not of use: `invalid`, of a kind without a handler, dropped undecoded. */
+  wire: z.object({
+    sent: count,
+    sent_bytes: count,
+    received: count,
+    received_bytes: count,
+    invalid: count,
+    unhandled: count,
+    dropped: count,
+  }),
+  /** Central's connections to the broker: how many were made, and messages that the broker did not get. */
+  bus: z.object({ connections: count, dropped_offline: count, rejected: count }),
 });
+/** `tessera/stats`. */
+export type StatisticsMessage = z.infer<typeof stats>;

@@ -2,12 +2,11 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { Coordinator } from '../../../central/coordinator/coordinator.ts';
-import { defaultOptions } from '../../../central/coordinator/options.ts';
 import { FrameAcceptor } from '../../../central/ingest/acceptor.ts';
 import { FrameTracker } from '../../../central/journal/frame-tracker.ts';
 import { Journal } from '../../../central/journal/journal.ts';
-import { Stats } from '../../../central/publish/stats.ts';
+import { FrameTotals } from '../../../central/observers/frame-totals.ts';
+import { Observers } from '../../../central/observers/observers.ts';
 import { LogThrottle } from '../../../shared/log-throttle.ts';
 import { silentLog } from '../../../shared/ports.ts';
 
@@ -26,7 +25,7 @@ const settled = () => new Promise((resolve) => setImmediate(resolve));
 
 function opened(onOffer = (_frame: string) => {}) {
   const journal = new Journal(join(folder, String(files++)), silentLog);
-  const stats = new Stats();
+  const totals = new FrameTotals(() => 0);
   /** What happened, in order. */
   const story: string[] = [];
   let active = true;
@@ -46,7 +45,7 @@ function opened(onOffer = (_frame: string) => {}) {
       ended: (n) => journal.ended(n),
       whenWritten: () => written,
     }),
-    stats,
+    observers: new Observers([totals], silentLog),
     throttledLog: new LogThrottle(silentLog, () => 0),
     holds: () => active,
     keep: () => String(refs++),
@@ -76,7 +75,7 @@ function opened(onOffer = (_frame: string) => {}) {
     });
     return free;
   };
-  return { acceptor, journal, stats, story, receive, is, diskIsFull };
+  return { acceptor, journal, totals, story, receive, is, diskIsFull };
 }
 
 describe('a frame', () => {
@@ -156,14 +155,13 @@ describe('a frame', () => {
     expect(story.slice(1)).toEqual([...now, 'acknowledged now, 2 in the journal']);
   });
 
-  test('beyond what may be held is skipped and counted: nobody is left to wonder', async () => {
-    const { stats, story, receive, is } = opened();
+  test('is skipped and counted where too many messages wait', async () => {
+    const { totals, story, receive, is } = opened();
     is(false);
     for (let i = 0; i < 300; i++) receive(`f${i}`);
     await settled();
     expect(story).toHaveLength(300 - 256);
     expect(story[0]).toBe('acknowledged f256, 0 in the journal');
-    const nobody = new Coordinator({ ...defaultOptions, epoch: 1 }).snapshot();
-    expect(JSON.stringify(stats.report(10, nobody))).toContain('"buffers-full":44');
+    expect(totals.cameras.get('front')?.counts).toMatchObject({ 'buffers-full': 44 });
   });
 });

@@ -1,5 +1,5 @@
 import { beforeEach, expect, test } from 'vitest';
-import { NodeEvents } from '../../../central/publish/node-events.ts';
+import { NodeEvents } from '../../../central/observers/node-events.ts';
 import { type NodeEvent, nodeEvent } from '../../../shared/protocol/messages/node.ts';
 import { type RecordingLog, recordingLog } from '../../support/recording-log.ts';
 
@@ -14,7 +14,7 @@ beforeEach(() => {
   events = new NodeEvents({ publish: (event) => published.push(event), log, now: () => now, time: () => 1000 + now });
 });
 const say = (node: string, event: NodeEvent['event'], text = 'did') =>
-  events.say({ type: 'node-event', node, event: event as 'online', text });
+  events.nodeChanged({ type: 'node-event', node, event: event as 'online', text });
 
 test('what happens to a node is an event for programs and a line for people', () => {
   now = 5000;

@@ -1,7 +1,8 @@
 import { plain } from '../../shared/log-throttle.ts';
 import type { Log } from '../../shared/ports.ts';
 import type { NodeEvent } from '../../shared/protocol/messages/node.ts';
-import type { NodeEventEffect } from '../coordinator/effects.ts';
+import type { NodeChange } from '../coordinator/effects.ts';
+import type { Observer } from './observer.ts';
 
 /** What `NodeEvents` needs. */
 export interface NodeEventsOptions {
@@ -13,16 +14,16 @@ export interface NodeEventsOptions {
   readonly time: () => number;
 }
 
-/** A thing of one kind about one node is logged once in so many ms. */
+/** Time between two log lines of one kind about one node, ms. */
 const LOG_MS = 60_000;
 /** Events of one node that are published within that time. */
 const PUBLISHED = 30;
-/** Nodes that are told of when a central begins are the fleet as it is, which is no news, ms. */
+/** Nodes that come online within this time of the start were online before it, ms; the log leaves them out. */
 const BEGIN_MS = 3000;
-/** Nodes and kinds that are remembered. */
+/** Pairs of node and kind that are remembered. */
 const REMEMBERED = 4096;
 
-/** How each kind is logged; those that are not here belong to a plan, and are said with it (readiness.ts). */
+/** Level by kind of event. Kinds that are missing here concern a plan and are logged with the plan (readiness.ts). */
 const LOGGED: Readonly<Record<string, 'info' | 'warn'>> = {
   online: 'info',
   back: 'info',
@@ -32,23 +33,35 @@ const LOGGED: Readonly<Record<string, 'info' | 'warn'>> = {
 };
 
 /**
- * Says what happens to nodes: each as an event on a topic, and as a line in the log. A node that comes and goes all the
- * time is said to do so once a minute, and fills neither.
+ * Publishes and logs what happens to nodes. A node that comes and goes all the time is logged once a minute, and a
+ * bounded number of its events is published.
  */
-export class NodeEvents {
+export class NodeEvents implements Observer {
   readonly #options: NodeEventsOptions;
   readonly #began: number;
   /** By node and kind: when it was logged, and how often it was not since. */
   readonly #logged = new Map<string, { at: number; kept: number }>();
   readonly #published = new Map<string, { since: number; count: number }>();
+  #areStopping = false;
 
   constructor(options: NodeEventsOptions) {
     this.#options = options;
     this.#began = options.now();
   }
 
-  /** Takes in an effect of the coordinator. */
-  say({ node, event, text, plan }: NodeEventEffect): void {
+  nodesStopping(): void {
+    this.#areStopping = true;
+  }
+
+  nodeChanged(change: NodeChange): void {
+    if (change.type === 'leave-out')
+      this.#tell(change.node, 'left-out', 'answered wrongly and gets no more work until it is restarted');
+    else if (change.type === 'let-in') this.#tell(change.node, 'let-in', 'was restarted and gets work again');
+    else if (change.type === 'node-event' && !this.#areStopping)
+      this.#tell(change.node, change.event, change.text, change.plan);
+  }
+
+  #tell(node: string, event: NodeEvent['event'], text: string, plan?: string): void {
     const { publish, time } = this.#options;
     if (this.#mayPublish(node))
       publish({ v: 1, time: time(), node, event, text, ...(plan === undefined ? {} : { plan }) });

@@ -1,6 +1,6 @@
 import { beforeEach, expect, test } from 'vitest';
-import type { Snapshot } from '../../central/coordinator/snapshot.ts';
-import { ReadinessReport } from '../../central/readiness.ts';
+import type { Snapshot } from '../../../central/coordinator/snapshot.ts';
+import { ReadinessReport } from '../../../central/observers/readiness.ts';
 
 /** What people read about nodes that get ready. Without it a fleet that fetches for minutes looks like one that hangs. */
 

@@ -1,4 +1,5 @@
-import type { Plan } from '../shared/plan/plan.ts';
+import type { Plan } from '../../shared/plan/plan.ts';
+import type { Observer } from './observer.ts';
 import type { PlanStanding } from './readiness.ts';
 
 /** How long `whenReady` waits; `signal` ends it early. */
@@ -7,11 +8,11 @@ export interface ReadyOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** How the nodes stand to a plan, and whether it serves new frames. */
+/** The nodes' answers for a plan, and whether the plan serves new frames. */
 export type PlanReadiness = PlanStanding & { readonly isServed: boolean };
 
-/** Those who wait for a plan. Whoever changes how nodes stand to plans calls `look`. */
-export class ReadyWaits {
+/** Callers that wait until nodes have answered for a plan. */
+export class ReadyWaits implements Observer {
   readonly #readinessOf: (plan: string) => PlanReadiness;
   readonly #waiting = new Set<() => void>();
 
@@ -19,15 +20,17 @@ export class ReadyWaits {
     this.#readinessOf = readinessOf;
   }
 
-  /** Whether somebody waits. */
+  /** Whether a caller waits. */
   get some(): boolean {
     return this.#waiting.size > 0;
   }
 
-  /** Lets everybody who waits look again. */
-  look(): void {
-    for (const wake of this.#waiting) wake();
-    this.#waiting.clear();
+  planActive(): void {
+    this.#wake();
+  }
+
+  nodeChanged(): void {
+    this.#wake();
   }
 
   /**
@@ -53,5 +56,11 @@ export class ReadyWaits {
       signal?.removeEventListener('abort', wake);
       clearTimeout(timer);
     }
+  }
+
+  /** Every caller looks at the readiness again. */
+  #wake(): void {
+    for (const wake of this.#waiting) wake();
+    this.#waiting.clear();
   }
 }

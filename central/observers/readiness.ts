@@ -1,8 +1,8 @@
-import { counted } from '../shared/counted.ts';
-import { CENTRAL } from '../shared/plan/plan.ts';
-import type { PlanProgress } from '../shared/protocol/messages/node.ts';
-import { type Refusal, refusalText } from './coordinator/fallback-reason.ts';
-import type { Snapshot } from './coordinator/snapshot.ts';
+import { counted } from '../../shared/counted.ts';
+import { CENTRAL } from '../../shared/plan/plan.ts';
+import type { PlanProgress } from '../../shared/protocol/messages/node.ts';
+import { type Refusal, refusalText } from '../coordinator/fallback-reason.ts';
+import type { Snapshot } from '../coordinator/snapshot.ts';
 
 /** A plan that nodes prepare is spoken of after this long, and then this often, ms. */
 const FIRST_MS = 2000;

@@ -1,0 +1,27 @@
+import type { LogThrottle } from '../../shared/log-throttle.ts';
+import { CENTRAL } from '../../shared/plan/plan.ts';
+import type { ResultObject } from '../../shared/protocol/messages/result.ts';
+import type { EndedFrame } from '../effects.ts';
+import type { Observer } from './observer.ts';
+
+/** Logs that central computes parts of a model that its plan gives to nodes: once, until nodes compute for it again. */
+export class FallbackLog implements Observer {
+  readonly #log: Pick<LogThrottle, 'warn'>;
+  /** By model, why. */
+  readonly #reasons = new Map<string, string>();
+
+  constructor(log: Pick<LogThrottle, 'warn'>) {
+    this.#log = log;
+  }
+
+  frameEnded(_: EndedFrame, { model, fallback, nodes }: ResultObject): void {
+    if (fallback === undefined) {
+      if (nodes.some((node) => node !== CENTRAL)) this.#reasons.delete(model);
+      return;
+    }
+    if (this.#reasons.get(model) === fallback.reason) return;
+    this.#reasons.set(model, fallback.reason);
+    const text = `model ${model}: central computes what is the nodes' to do: ${fallback.text}`;
+    this.#log.warn(`fallback ${model} ${fallback.reason}`, text);
+  }
+}

@@ -1,0 +1,34 @@
+import type { PlanProgress } from '../../shared/protocol/messages/node.ts';
+import type { ResultObject, SkipReason } from '../../shared/protocol/messages/result.ts';
+import type { NodeChange } from '../coordinator/effects.ts';
+import type { EndedFrame, ServedPlan } from '../effects.ts';
+
+/**
+ * A feature that follows what an active central does and never decides anything, such as statistics. One file is one
+ * feature; `ActiveCentral` has the list. Every member is optional, is called synchronously and must return quickly.
+ */
+export interface Observer {
+  /** The central has become the active one. */
+  start?(): void;
+  /** The central is not the active one any more. */
+  stop?(): void;
+  /** A plan was offered for a model; it serves no frames yet. */
+  planOffered?(model: string, plan: string): void;
+  /** From now on the plan serves the model's new frames. */
+  planActive?(model: string, plan: ServedPlan): void;
+  /** The last frame of a plan that was replaced has ended. */
+  planRetired?(plan: string): void;
+  /** A frame of an accepted camera was read; the coordinator has not accepted the frame yet. */
+  frameArrived?(camera: string): void;
+  /** A frame was not accepted, or lost its place in the queue; `camera` is empty where the message names none. */
+  frameSkipped?(camera: string, reason: SkipReason): void;
+  /** A frame has ended and its result goes to the broker. */
+  frameEnded?(frame: EndedFrame, result: ResultObject): void;
+  /** A camera that is not listed in the configuration made room for another one. */
+  cameraForgotten?(camera: string): void;
+  nodeChanged?(change: NodeChange): void;
+  /** How far a node is with the plans that it prepares, as its heartbeat says. */
+  progress?(node: string, plans: readonly PlanProgress[]): void;
+  /** Nodes are stopped by whoever started them: their ends are no news. */
+  nodesStopping?(): void;
+}

@@ -1,0 +1,23 @@
+import { expect, test } from 'vitest';
+import type { Observer } from '../../../central/observers/observer.ts';
+import { Observers } from '../../../central/observers/observers.ts';
+import { recordingLog } from '../../support/recording-log.ts';
+
+/** Lost if this fails: a fault of one feature, such as statistics, keeps the others or the frames from going on. */
+
+test('an observer that throws is logged once a minute, and the others hear of every event', () => {
+  const log = recordingLog();
+  const heard: string[] = [];
+  class Faulty implements Observer {
+    frameArrived(): void {
+      throw new Error('disk full');
+    }
+  }
+  const other = { frameArrived: (camera: string) => heard.push(camera) };
+  const observers = new Observers([new Faulty(), {}, other], log);
+  observers.tell('frameArrived', 'front');
+  observers.tell('frameArrived', 'back');
+  observers.tell('stop');
+  expect(heard).toEqual(['front', 'back']);
+  expect(log.lines).toEqual([expect.stringContaining('observer Faulty failed on frameArrived: Error: disk full')]);
+});
