@@ -2,7 +2,7 @@ import { randomInt } from 'node:crypto';
 import type { Failure } from '../shared/errors.ts';
 import { LogThrottle } from '../shared/log-throttle.ts';
 import type { Executor } from '../shared/node/executor-types.ts';
-import { CENTRAL, type Plan } from '../shared/plan/plan.ts';
+import type { Plan } from '../shared/plan/plan.ts';
 import type { BlobStore, Bus, Log } from '../shared/ports.ts';
 import type { PlanStatus } from '../shared/protocol/messages/central.ts';
 import { topics } from '../shared/protocol/topics.ts';
@@ -92,7 +92,6 @@ export class ActiveCentral {
   #timer: NodeJS.Timeout | undefined;
   #drained: () => void = () => {};
   #stopping: Promise<void> | undefined;
-  #relieved = false;
 
   constructor(options: ActiveCentralOptions, parts: ActiveCentralParts) {
     this.#options = options;
@@ -280,7 +279,6 @@ export class ActiveCentral {
   }
 
   async #stop(graceMs: number, relieved: boolean): Promise<void> {
-    this.#relieved = relieved;
     this.#acceptor.close();
     if (!relieved) {
       let timer: NodeJS.Timeout | undefined;
@@ -291,7 +289,7 @@ export class ActiveCentral {
       });
       clearTimeout(timer);
     }
-    this.#tell({ type: 'stop' });
+    this.#tell({ type: 'stop', relieved });
     clearTimeout(this.#timer);
     this.#observers.tell('stop');
     this.#cameras.stop();
@@ -307,8 +305,6 @@ export class ActiveCentral {
   /** The one way into the coordinator. */
   #tell(event: UntimedEvent): void {
     for (const effect of this.#coordinator.handle({ ...event, at: performance.now() })) {
-      // The central that took over decides on the plans of the nodes.
-      if (this.#relieved && effect.type === 'release-plan' && effect.node !== CENTRAL) continue;
       try {
         this.#effects.carryOut(effect);
       } catch (error) {

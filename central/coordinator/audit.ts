@@ -1,4 +1,3 @@
-import { CENTRAL } from '../../shared/plan/plan.ts';
 import type { PartAnswer, PartResult } from './events.ts';
 import { endFrame } from './frames.ts';
 import { loseRequests } from './nodes.ts';
@@ -57,7 +56,7 @@ function draw(s: State): number {
 
 function isWanted(s: State, node: Node): boolean {
   const { audit_share } = s.options;
-  if (node.id === CENTRAL || audit_share <= 0 || s.audits.size >= AUDITS) return false;
+  if (node.isLocal || audit_share <= 0 || s.audits.size >= AUDITS) return false;
   if (draw(s) >= audit_share && node.audit.agreed >= (node.audit.left_out_times > 0 ? FIRST_AGAIN : FIRST))
     return false;
   return ![...s.audits.values()].some(({ suspect }) => suspect === node);
@@ -69,7 +68,7 @@ function auditorFor(s: State, frame: Frame, stage: StageRun, part: PartRun, susp
   const others = readyNodes(s, frame.run, id).filter((node) => node !== suspect && !part.failed_on.has(node.id));
   const least = Math.min(...others.map(({ busy_ms }) => busy_ms));
   const free = others.filter(({ busy_ms }) => busy_ms === least);
-  const central = s.nodes.get(CENTRAL)!;
+  const central = s.central;
   return free[Math.floor(draw(s) * free.length)] ?? (isReady(central, frame.run, id) ? central : undefined);
 }
 
@@ -131,7 +130,7 @@ export function onCompared(s: State, id: string, agree: boolean | null): void {
     one.suspect.audit.agreed++;
     one.request.node.audit.agreed++;
     over(s, one);
-  } else if (one.request.node.id === CENTRAL) {
+  } else if (one.request.node.isLocal) {
     over(s, one);
     leaveOut(s, one.suspect, one);
   } else {
@@ -167,7 +166,7 @@ export function sweepAudits(s: State): void {
       (request.state === 'failed' ||
         (request.state === 'dropped' &&
           (request.sent_at === null || request.node.presence !== 'online' || request.node.audit.out)));
-    const central = s.nodes.get(CENTRAL)!;
+    const central = s.central;
     const mayJudge = phase === 'deciding' && isReady(central, run, one.stage);
     const cannotJudge = phase === 'deciding' && central.readiness.get(run.plan.id)?.state === 'refused';
     if (mayJudge && !isGone) {

@@ -1,17 +1,17 @@
-import { CENTRAL } from '../../shared/plan/plan.ts';
 import { endAudits, onCompared, onJudged, readmit, sweepAudits } from './audit.ts';
 import type { Effect } from './effects.ts';
 import type { AnswerAddress, Event, Finished, FrameFailed, FrameOpened, Pasted } from './events.ts';
 import { configure, nextFrame, onKnown, onOffered, skipQueued } from './frame-queue.ts';
 import { advance, endFrame, fill, onFinished, onHardLimit, onOpened, openFrame } from './frames.ts';
-import { addCentral, onHeard, onNodeOffline, onNodeOnline, sweep } from './nodes.ts';
+import { newState } from './new-state.ts';
+import { onHeard, onNodeOffline, onNodeOnline, sweep } from './nodes.ts';
 import type { CoordinatorOptions } from './options.ts';
 import { giveUp, hedge } from './placement.ts';
 import { offerPlan, onNodeReady, onNodeRefused, settlePlans } from './plans.ts';
 import { flush } from './requests.ts';
 import { isAwaited, onPartError, onPartResult, onPasted } from './results.ts';
 import { type Snapshot, snapshotOf } from './snapshot.ts';
-import { type Alarm, type Frame, newState, type PlanRun, type State } from './state.ts';
+import type { Alarm, Frame, PlanRun, State } from './state.ts';
 
 /** A `timer` event this late means that the process stood still: what happened meanwhile has yet to be told. */
 const STALL_MS = 250;
@@ -54,7 +54,6 @@ export class Coordinator {
 
   constructor(options: CoordinatorOptions) {
     this.#state = newState(options);
-    addCentral(this.#state);
   }
 
   /** Takes one event and returns what has to be done, in order. */
@@ -118,7 +117,7 @@ export class Coordinator {
         this.#drain();
         break;
       case 'stop':
-        this.#stop();
+        this.#stop(event.relieved === true);
         break;
       case 'part-result':
         onPartResult(s, event);
@@ -256,7 +255,7 @@ export class Coordinator {
     skipQueued(s);
   }
 
-  #stop(): void {
+  #stop(relieved: boolean): void {
     const s = this.#state;
     if (s.phase === 'stopped') return;
     this.#drain();
@@ -269,7 +268,7 @@ export class Coordinator {
     endAudits(s);
     for (const node of s.nodes.values())
       for (const plan of node.readiness.keys())
-        if (node.presence !== 'offline' && node.id !== CENTRAL)
+        if (node.presence !== 'offline' && !node.isLocal && !relieved)
           s.effects.push({ type: 'release-plan', node: node.id, plan });
     s.phase = 'stopped';
     this.#pushDrained();

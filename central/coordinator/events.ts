@@ -198,6 +198,8 @@ export interface Drain {
 /** End every open frame now with TESSERA_CENTRAL_RESTARTED, release the plans, then `drained`. */
 export interface Stop {
   readonly type: 'stop';
+  /** Another central has taken over, and the plans at the nodes are its own. */
+  readonly relieved?: boolean;
 }
 
 /** What the coordinator can be told, without its time. */

@@ -1,6 +1,6 @@
 import { counted } from '../../shared/counted.ts';
-import { CENTRAL, type Placement } from '../../shared/plan/plan.ts';
 import type { Fallback } from './frame-end.ts';
+import { isPlaced } from './plans.ts';
 import type { Node, PlanRun, State } from './state.ts';
 
 /** How the nodes stand to a plan, in words that people read. */
@@ -9,12 +9,6 @@ import type { Node, PlanRun, State } from './state.ts';
 const MAX_TEXT = 500;
 /** Nodes that a text names. */
 const MAX_NAMED = 4;
-
-/** Whether a plan's placement names this node. Central's own executor is meant only where it is named. */
-export function isPlaced(node: Node, on: Placement): boolean {
-  if ('tier' in on) return node.id !== CENTRAL && node.tier === on.tier;
-  return on.nodes === '*' ? node.id !== CENTRAL : on.nodes.includes(node.id);
-}
 
 /** A refusal of a plan. */
 export interface Refusal {
@@ -53,7 +47,7 @@ export function refusalsOf(nodes: readonly Node[], plan: string): Refusal[] {
 export function whyNotNodes(s: State, { plan }: PlanRun, stage: number, lastError: string): Fallback {
   const { on } = plan.stages[stage]!;
   const here = [...s.nodes.values()].filter(
-    (node) => node.id !== CENTRAL && isPlaced(node, on) && node.presence === 'online',
+    (node) => !node.isLocal && isPlaced(node, on) && node.presence === 'online',
   );
   if (here.length === 0) return { reason: 'no-nodes', text: 'no node that the plan names is online' };
   const trusted = here.filter((node) => !node.audit.out);

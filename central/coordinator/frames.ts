@@ -1,6 +1,5 @@
 import { counted } from '../../shared/counted.ts';
 import type { Failure } from '../../shared/errors.ts';
-import { CENTRAL } from '../../shared/plan/plan.ts';
 import type { Outcome } from '../../shared/protocol/messages/result.ts';
 import type { PartTrace } from './frame-end.ts';
 import { freePayload } from './frame-queue.ts';
@@ -253,12 +252,12 @@ export function onFinished(s: State, frame: Frame, failure: Failure | undefined)
 export function onHardLimit(s: State, frame: Frame): void {
   const open = frame.phase === 'running' ? frame.stages.find((stage) => stage.state === 'running') : undefined;
   const part = open?.parts.find((candidate) => candidate.state === 'asked' || candidate.state === 'unplaced');
-  const asked = part?.requests.at(-1)?.node.id;
+  const asked = part?.requests.at(-1)?.node;
   const where =
     open === undefined
       ? `while ${frame.phase}`
       : `in stage ${open.stage.id} with ${counted(open.remaining, 'part')} missing${
-          asked === undefined ? '' : `, the first of them asked of ${asked === CENTRAL ? 'central itself' : asked}`
+          asked === undefined ? '' : `, the first of them asked of ${asked.isLocal ? 'central itself' : asked.id}`
         }`;
   const message = `not done after ${s.options.hard_limit_ms} ms, ${where}`;
   endFrame(s, frame, 'error', {

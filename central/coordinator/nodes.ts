@@ -1,6 +1,6 @@
-import { CENTRAL, type Tier } from '../../shared/plan/plan.ts';
 import { newMemory } from '../scheduler/memory.ts';
-import { newStatistics } from '../scheduler/statistics.ts';
+import type { NodeOnline } from './events.ts';
+import { newNode } from './new-state.ts';
 import { cancel, end } from './requests.ts';
 import type { Node, Request, State } from './state.ts';
 
@@ -8,35 +8,6 @@ import type { Node, Request, State } from './state.ts';
 
 /** Offline nodes that are remembered with what was learnt of them. */
 const OFFLINE_KEPT = 256;
-
-function newNode(id: string, tier: Tier, now: number): Node {
-  return {
-    id,
-    boot_id: '',
-    tier,
-    presence: 'offline',
-    heard_at: now,
-    memory: newMemory(),
-    readiness: new Map(),
-    queue: [],
-    open: new Set(),
-    open_bytes: 0,
-    owed_bytes: 0,
-    assigned_bytes: 0,
-    busy_ms: 0,
-    worked_at: now,
-    answered_at: now,
-    statistics: newStatistics(),
-    audit: { agreed: 0, out: false, left_out_times: 0, recent: [] },
-    counts: { tiles: 0, audited: 0, unasked: 0, errors: 0, given_up: 0, hedges_won: 0, bytes_up: 0, bytes_down: 0 },
-    pace: { dispatches: 0, late: 0, halved_at: now, said_at: Number.NEGATIVE_INFINITY },
-  };
-}
-
-/** Central's own executor: always there, heard of without heartbeats. */
-export function addCentral(s: State): void {
-  s.nodes.set(CENTRAL, { ...newNode(CENTRAL, 'cloud', s.now), presence: 'online' });
-}
 
 /** Its open parts go to others; each counts as a try, for the part may be what killed it. */
 export function loseRequests(s: State, requests: readonly Request[], silent: boolean): void {
@@ -50,12 +21,9 @@ function unanswered(node: Node): Request[] {
 }
 
 /** A node has said what it is. With another boot id it was restarted: what it was doing and had loaded is gone. */
-export function onNodeOnline(
-  s: State,
-  event: { node: string; boot_id: string; tier: Tier; memory_bytes?: number },
-): void {
-  if (event.node === CENTRAL) return;
+export function onNodeOnline(s: State, event: NodeOnline): void {
   const node = s.nodes.get(event.node) ?? newNode(event.node, event.tier, s.now);
+  if (node.isLocal) return;
   s.nodes.set(node.id, node);
   if (node.presence !== 'offline' && node.boot_id !== event.boot_id) onNodeOffline(s, node);
   if (node.presence !== 'online')
@@ -73,7 +41,7 @@ export function onNodeOnline(
 
 /** A node has left: re-send at once, and have it prepare again when it comes back. */
 export function onNodeOffline(s: State, node: Node): void {
-  if (node.id === CENTRAL || node.presence === 'offline') return;
+  if (node.isLocal || node.presence === 'offline') return;
   node.presence = 'offline';
   const shared = node.open.size > 0 || node.queue.length > 0 ? '; others do what it was asked' : '';
   s.effects.push({ type: 'node-event', node: node.id, event: 'offline', text: `is offline${shared}` });
@@ -102,7 +70,7 @@ export function sweep(s: State): void {
   const { heartbeat_ms } = s.options;
   let live = false;
   for (const node of s.nodes.values()) {
-    if (node.id === CENTRAL || node.presence === 'offline') continue;
+    if (node.isLocal || node.presence === 'offline') continue;
     live = true;
     if (node.presence === 'suspect' || s.now - node.heard_at < 3.5 * heartbeat_ms) continue;
     node.presence = 'suspect';

@@ -1,11 +1,10 @@
 import type { Failure } from '../../shared/errors.ts';
-import { CENTRAL } from '../../shared/plan/plan.ts';
 import { allocate, allocateTogether, partMs } from '../scheduler/allocate.ts';
 import { hedgeTarget } from '../scheduler/hedge.ts';
 import { observeResponse, stageKey } from '../scheduler/statistics.ts';
-import { isPlaced, whyNotNodes } from './fallback-reason.ts';
+import { whyNotNodes } from './fallback-reason.ts';
 import { loseRequests } from './nodes.ts';
-import { isPreparing, isReady, readyNodes } from './plans.ts';
+import { isPlaced, isPreparing, isReady, readyNodes } from './plans.ts';
 import { assign, type Candidate, candidatesFor, isLive, loadOf, noteLate, observeSilence } from './requests.ts';
 import type { Dispatch, Frame, Node, PartRun, StageRun, State } from './state.ts';
 
@@ -42,7 +41,7 @@ function probe(s: State, frame: Frame, stage: StageRun, candidates: readonly Can
   const starved = candidates
     .filter(
       (candidate) =>
-        candidate.node.id !== CENTRAL &&
+        !candidate.node.isLocal &&
         candidate.node.busy_ms === 0 &&
         s.now - candidate.node.worked_at >= s.options.probe_ms &&
         fastest < BELIEVED_SLOW * needs(candidate),
@@ -55,9 +54,9 @@ function probe(s: State, frame: Frame, stage: StageRun, candidates: readonly Can
 
 /** What central has to do itself, because no other node can or those that could have failed. */
 function placeOnCentral(s: State, frame: Frame, stage: StageRun, parts: readonly PartRun[]): Failure | undefined {
-  const central = s.nodes.get(CENTRAL)!;
+  const central = s.central;
   const { id } = stage.stage;
-  const lost = parts.find((part) => part.failed_on.has(CENTRAL) && part.tries >= s.options.max_tries);
+  const lost = parts.find((part) => part.failed_on.has(central.id) && part.tries >= s.options.max_tries);
   if (lost !== undefined)
     return {
       code: 'TESSERA_RUN_FAILED',

@@ -1,8 +1,13 @@
 import type { SchedulablePlan } from '../../shared/plan/compiled-plan.ts';
-import { CENTRAL } from '../../shared/plan/plan.ts';
+import type { Placement } from '../../shared/plan/plan.ts';
 import { forgetPlan } from '../scheduler/statistics.ts';
-import { isPlaced } from './fallback-reason.ts';
 import type { ModelRun, Node, PlanRun, Readiness, State } from './state.ts';
+
+/** Whether a plan's placement names this node. Central's own executor is meant only where it is named. */
+export function isPlaced(node: Node, on: Placement): boolean {
+  if ('tier' in on) return !node.isLocal && node.tier === on.tier;
+  return on.nodes === '*' ? !node.isLocal : on.nodes.includes(node.id);
+}
 
 /** Whether a node may be given work of a stage now. */
 export function isReady(node: Node, run: PlanRun, stage: number): boolean {
@@ -80,7 +85,7 @@ export function onNodeReady(s: State, node: Node, plan: string, ask: number | un
   readiness.usable = readiness.stages;
   readiness.refusals = 0;
   node.worked_at = s.now;
-  if (node.id !== CENTRAL)
+  if (!node.isLocal)
     s.effects.push({ type: 'node-event', node: node.id, event: 'ready', plan, text: `is ready for plan ${plan}` });
 }
 
@@ -105,11 +110,11 @@ export function onNodeRefused(
   readiness.code = code;
   readiness.text = text;
   const pauses = Math.min(MAX_PAUSES, 2 ** readiness.refusals++);
-  if (PASSING.has(code) && node.id !== CENTRAL) {
+  if (PASSING.has(code) && !node.isLocal) {
     readiness.again_at = s.now + pauses * s.options.prepare_again_ms;
     s.timers.set(`prepare ${node.id} ${plan}`, readiness.again_at, { kind: 'look' });
   }
-  if (node.id !== CENTRAL) s.effects.push({ type: 'node-event', node: node.id, event: 'refused', plan, text });
+  if (!node.isLocal) s.effects.push({ type: 'node-event', node: node.id, event: 'refused', plan, text });
 }
 
 /** Has every node know the stages that the plans want of it; central also those that nobody else can do. */
@@ -118,7 +123,7 @@ function prepare(s: State, run: PlanRun, node: Node, stages: readonly number[]):
   const known = node.readiness.get(id);
   const all = [...new Set([...(known?.stages ?? []), ...stages])].sort((a, b) => a - b);
   if (known !== undefined) {
-    const overdue = node.id !== CENTRAL && s.now >= known.asked_at + s.options.prepare_again_ms;
+    const overdue = !node.isLocal && s.now >= known.asked_at + s.options.prepare_again_ms;
     const isDue =
       (known.state === 'preparing' && overdue) ||
       (known.state === 'ready' && all.length > known.stages.length) ||
@@ -139,8 +144,7 @@ function prepare(s: State, run: PlanRun, node: Node, stages: readonly number[]):
   };
   node.readiness.set(id, readiness);
   s.effects.push({ type: 'prepare', node: node.id, plan: run.plan, stages: all, ask: readiness.ask });
-  if (node.id !== CENTRAL)
-    s.timers.set(`prepare ${node.id} ${id}`, s.now + s.options.prepare_again_ms, { kind: 'look' });
+  if (!node.isLocal) s.timers.set(`prepare ${node.id} ${id}`, s.now + s.options.prepare_again_ms, { kind: 'look' });
 }
 
 /** Whether frames may begin with this plan now; where nobody comes to do a stage, central is asked to stand by. */
@@ -156,7 +160,7 @@ function canStart(s: State, run: PlanRun): boolean {
     if (!ready && waited >= (preparing ? s.options.patience_ms : s.options.settle_ms)) run.standby.add(stage);
   }
   if (allReady) return !somePreparing || waited >= s.options.settle_ms;
-  const central = s.nodes.get(CENTRAL)!;
+  const central = s.central;
   const readiness = central.readiness.get(run.plan.id);
   return run.plan.stages.every(
     ({ id: stage }) =>
@@ -200,9 +204,9 @@ export function settlePlans(s: State): void {
     for (const node of s.nodes.values()) {
       if (node.presence !== 'online' || node.audit.out) continue;
       const placed = run.plan.stages.filter(
-        ({ id, on }) => isPlaced(node, on) || (node.id === CENTRAL && run.standby.has(id)),
+        ({ id, on }) => isPlaced(node, on) || (node.isFallback && run.standby.has(id)),
       );
-      if (placed.length > 0 && (current.has(run) || node.id === CENTRAL))
+      if (placed.length > 0 && (current.has(run) || node.isFallback))
         prepare(
           s,
           run,

@@ -1,5 +1,4 @@
 import { MAX_PARTS } from '../../shared/plan/limits.ts';
-import { CENTRAL } from '../../shared/plan/plan.ts';
 import { type NodeCapacity, partMs } from '../scheduler/allocate.ts';
 import { type Belief, believe } from '../scheduler/belief.ts';
 import { hedgeDelay } from '../scheduler/hedge.ts';
@@ -133,7 +132,7 @@ export function assign(
   if (!probe) s.timers.set(`hedge ${dispatch.id}`, s.now + dispatch.hedge_ms, { kind: 'hedge', dispatch });
   if (!probe) countDispatch(s, node);
   // Nothing between here and central's own executor can be lost, and nobody could take its place.
-  if (node.id === CENTRAL) return;
+  if (node.isLocal) return;
   const giveUp = Math.max(s.options.answer_floor_ms, 4 * dispatch.hedge_ms);
   s.timers.set(`give-up ${dispatch.id}`, s.now + giveUp, { kind: 'give-up', dispatch });
 }
@@ -155,7 +154,7 @@ function countDispatch(s: State, { pace }: Node): void {
 /** Others are asked for what a node should have done by now. */
 export function noteLate(s: State, dispatch: Dispatch): void {
   const { node } = dispatch;
-  if (dispatch.late || node.id === CENTRAL) return;
+  if (dispatch.late || node.isLocal) return;
   dispatch.late = true;
   const { pace } = node;
   pace.late++;
@@ -184,7 +183,7 @@ function sendable(s: State, node: Node, owed: number): number {
     count++;
     if (bytes <= free && results <= freeToOwe) fitting = count;
   }
-  if (node.id === CENTRAL || fitting === count) return count;
+  if (node.isLocal || fitting === count) return count;
   // What an idle node is given is bounded by the window, but it is never nothing, unless all together owe too much.
   if (node.open.size === 0)
     return owed === 0 || owed + head.part.facts.bytes_out <= owed_bytes ? Math.max(1, fitting) : 0;
@@ -197,10 +196,10 @@ export function flush(s: State): void {
   const waiting = [...s.nodes.values()].filter(({ queue, presence }) => queue.length > 0 && presence === 'online');
   waiting.sort((a, b) => a.queue[0]!.dispatch.id - b.queue[0]!.dispatch.id);
   let owed = 0;
-  for (const node of s.nodes.values()) if (node.id !== CENTRAL) owed += node.owed_bytes;
+  for (const node of s.nodes.values()) if (!node.isLocal) owed += node.owed_bytes;
   let blocked = false;
   for (const node of waiting) {
-    if (blocked && node.id !== CENTRAL) continue;
+    if (blocked && !node.isLocal) continue;
     owed = flushNode(s, node, owed);
     // Others with smaller results would take for ever what an idle node waits for.
     blocked ||= node.queue.length > 0 && node.open.size === 0;
@@ -223,7 +222,7 @@ function flushNode(s: State, node: Node, owedBefore: number): number {
       node.open.add(request);
       node.open_bytes += request.part.facts.bytes_in;
       node.owed_bytes += request.part.facts.bytes_out;
-      if (node.id !== CENTRAL) owed += request.part.facts.bytes_out;
+      if (!node.isLocal) owed += request.part.facts.bytes_out;
     }
     s.effects.push({
       type: 'work',
@@ -269,13 +268,13 @@ function close(s: State, dispatch: Dispatch): void {
   if (dispatch.cost_done > 0) observeWork(node.statistics, key, dispatch.cost_done, computeMs, gamma);
   if (dispatch.requests.some((request) => request.state !== 'answered')) return;
   observeResponse(node.statistics, key, s.now - dispatch.assigned_at);
-  if (dispatch.messages === 1 && node.id !== CENTRAL) observeLink(node.statistics, bytes, transferMs, gamma);
+  if (dispatch.messages === 1 && !node.isLocal) observeLink(node.statistics, bytes, transferMs, gamma);
 }
 
 /** How long a dispatch took its node, as far as that is believed; central's own executor does not lie. */
 function accountOf(dispatch: Dispatch): Belief {
   const { queue_ms: queueMs, compute_ms: computeMs, answered_at, busy_until } = dispatch;
-  if (dispatch.node.id === CENTRAL) return { computeMs, transferMs: 0 };
+  if (dispatch.node.isLocal) return { computeMs, transferMs: 0 };
   const sentAt = dispatch.requests.find((request) => request.sent_at !== null)?.sent_at ?? answered_at;
   return believe({ queueMs, computeMs }, answered_at - sentAt, (busy_until ?? sentAt) - sentAt);
 }

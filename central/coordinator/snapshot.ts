@@ -25,6 +25,8 @@ export interface Snapshot {
     Record<
       string,
       {
+        /** Central's own executor. */
+        readonly local: boolean;
         readonly presence: 'online' | 'suspect' | 'offline';
         /** Plan id to how far it is with it. */
         readonly plans: Readonly<Record<string, 'preparing' | 'ready' | 'refused'>>;
@@ -67,6 +69,7 @@ export function snapshotOf(s: State): Snapshot {
   const nodes = [...s.nodes.values()].map((node) => [
     node.id,
     {
+      local: node.isLocal,
       presence: node.presence,
       plans: Object.fromEntries([...node.readiness].map(([plan, { state }]) => [plan, state])),
       refusals: Object.fromEntries(

@@ -7,7 +7,7 @@ import type { Audit } from './audit.ts';
 import type { DiscardReason, Effect } from './effects.ts';
 import type { Fallback } from './frame-end.ts';
 import type { CameraPolicy, CoordinatorOptions } from './options.ts';
-import { Timers } from './timers.ts';
+import type { Timers } from './timers.ts';
 
 /**
  * All that the coordinator knows, as plain data; the files beside this one are functions over it.
@@ -27,6 +27,8 @@ export interface State {
   phase: 'running' | 'draining' | 'stopped';
   effects: Effect[];
   readonly nodes: Map<string, Node>;
+  /** Central's own executor, which is one of `nodes`. */
+  readonly central: Node;
   readonly models: Map<string, ModelRun>;
   /** By plan id: active, about to be, or still used by frames. */
   readonly plans: Map<string, PlanRun>;
@@ -95,6 +97,10 @@ export type Alarm =
 /** A node agent, or central's own executor. */
 export interface Node {
   readonly id: string;
+  /** Runs in this process: always online and trusted, without a link, and asked only where a plan names it. */
+  readonly isLocal: boolean;
+  /** Does stages of any plan that no node can do that the plan names. */
+  readonly isFallback: boolean;
   boot_id: string;
   tier: Tier;
   presence: 'online' | 'suspect' | 'offline';
@@ -316,35 +322,4 @@ export interface Dispatch {
   /** Cost answered in time, and the node's own time for it. */
   cost_done: number;
   compute_ms: number;
-}
-
-/** A state in which nothing has happened. */
-export function newState(options: CoordinatorOptions): State {
-  return {
-    options,
-    now: 0,
-    phase: 'running',
-    effects: [],
-    nodes: new Map(),
-    models: new Map(),
-    plans: new Map(),
-    cameras: new Map(),
-    payloads: new Map(),
-    payload_bytes: 0,
-    frames: new Map(),
-    open_bytes: 0,
-    ended: new Map(),
-    timers: new Timers(),
-    counter: 0,
-    turn: 0,
-    dispatches: 0,
-    prepares: 0,
-    discarded: { duplicate: 0, stray: 0, late: 0, 'stale-epoch': 0 },
-    unused: 0,
-    extra: { hedged: 0, resent: 0, filled: 0, audited: 0 },
-    audits: new Map(),
-    audit_count: 0,
-    audit_seed: options.audit_seed,
-    fleet_changed: false,
-  };
 }

@@ -1,5 +1,4 @@
 import { counted } from '../../shared/counted.ts';
-import { CENTRAL } from '../../shared/plan/plan.ts';
 import type { PlanProgress } from '../../shared/protocol/messages/node.ts';
 import { type Refusal, refusalText } from '../coordinator/fallback-reason.ts';
 import type { Snapshot } from '../coordinator/snapshot.ts';
@@ -28,8 +27,8 @@ export function standingOf(plan: string, { nodes }: Snapshot): PlanStanding {
   const ready: string[] = [];
   const preparing: string[] = [];
   const refused: (Refusal & { code: string })[] = [];
-  for (const [node, { presence, plans, refusals }] of Object.entries(nodes)) {
-    if (node === CENTRAL || presence === 'offline') continue;
+  for (const [node, { local, presence, plans, refusals }] of Object.entries(nodes)) {
+    if (local || presence === 'offline') continue;
     if (plans[plan] === 'ready') ready.push(node);
     else if (plans[plan] === 'preparing') preparing.push(node);
     else if (plans[plan] === 'refused') refused.push({ node, ...refusals[plan]! });

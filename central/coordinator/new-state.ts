@@ -1,0 +1,71 @@
+import { CENTRAL, type Tier } from '../../shared/plan/plan.ts';
+import { newMemory } from '../scheduler/memory.ts';
+import { newStatistics } from '../scheduler/statistics.ts';
+import type { CoordinatorOptions } from './options.ts';
+import type { Node, State } from './state.ts';
+import { Timers } from './timers.ts';
+
+/** A node agent of which nothing is known yet. */
+export function newNode(id: string, tier: Tier, now: number): Node {
+  return {
+    id,
+    isLocal: false,
+    isFallback: false,
+    boot_id: '',
+    tier,
+    presence: 'offline',
+    heard_at: now,
+    memory: newMemory(),
+    readiness: new Map(),
+    queue: [],
+    open: new Set(),
+    open_bytes: 0,
+    owed_bytes: 0,
+    assigned_bytes: 0,
+    busy_ms: 0,
+    worked_at: now,
+    answered_at: now,
+    statistics: newStatistics(),
+    audit: { agreed: 0, out: false, left_out_times: 0, recent: [] },
+    counts: { tiles: 0, audited: 0, unasked: 0, errors: 0, given_up: 0, hedges_won: 0, bytes_up: 0, bytes_down: 0 },
+    pace: { dispatches: 0, late: 0, halved_at: now, said_at: Number.NEGATIVE_INFINITY },
+  };
+}
+
+/** A state in which nothing has happened. */
+export function newState(options: CoordinatorOptions): State {
+  const central: Node = {
+    ...newNode(CENTRAL, 'cloud', 0),
+    isLocal: true,
+    isFallback: true,
+    presence: 'online',
+  };
+  return {
+    options,
+    now: 0,
+    phase: 'running',
+    effects: [],
+    nodes: new Map([[CENTRAL, central]]),
+    central,
+    models: new Map(),
+    plans: new Map(),
+    cameras: new Map(),
+    payloads: new Map(),
+    payload_bytes: 0,
+    frames: new Map(),
+    open_bytes: 0,
+    ended: new Map(),
+    timers: new Timers(),
+    counter: 0,
+    turn: 0,
+    dispatches: 0,
+    prepares: 0,
+    discarded: { duplicate: 0, stray: 0, late: 0, 'stale-epoch': 0 },
+    unused: 0,
+    extra: { hedged: 0, resent: 0, filled: 0, audited: 0 },
+    audits: new Map(),
+    audit_count: 0,
+    audit_seed: options.audit_seed,
+    fleet_changed: false,
+  };
+}
