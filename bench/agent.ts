@@ -162,7 +162,7 @@ function workOf(plan: string, counter: number, tId: number): WorkMessage {
   ];
   const codec = { name: 'raw' } as const;
   const input = { tensor: 'x', box, dtype: 'float32' as const, shape: [1, 16], codec, d: new Uint8Array(64) };
-  const tiles = [{ t_id: tId, in: [input], out: [{ tensor: 'y', box, codec }] }];
+  const tiles = [{ t_id: tId, in: [input], out: [{ tensor: 'y', box, codec, to: ['central'] }] }];
   return { v: 1, plan, i_id: `1-${counter}`, stage: 0, attempt: 0, budget_ms: 60_000, tiles };
 }
 

@@ -6,7 +6,7 @@ import { CENTRAL } from '../shared/plan/plan.ts';
 import type { Bus, Log, Message } from '../shared/ports.ts';
 import { controlMessage } from '../shared/protocol/messages/control.ts';
 import { heartbeat, type NodeInfo, nodeInfo, type PlanProgress } from '../shared/protocol/messages/node.ts';
-import type { WireRegion } from '../shared/protocol/messages/region.ts';
+import { inlineRegions, type WireRegion } from '../shared/protocol/messages/region.ts';
 import { type ResultMessage, resultMessage } from '../shared/protocol/messages/work.ts';
 import { parseNodeTopic, type Topics, WIRE_VERSION } from '../shared/protocol/topics.ts';
 import type { Gate, Head, Wire } from '../shared/runtime/wire.ts';
@@ -172,8 +172,10 @@ export async function watchNodes(options: NodeRegistryOptions): Promise<void> {
         const about = { node, plan, i_id, stage, t_id, attempt };
         if ('error' in tile) tell({ type: 'part-error', ...about, ...tile.error });
         else {
-          const bytes = tile.out.reduce((sum, region) => sum + region.d.byteLength, 0);
-          const handle = keep(plan, tile.out);
+          // Everything is asked for inline: a receipt in place of it is as good as nothing.
+          const out = inlineRegions(tile.out);
+          const bytes = out.reduce((sum, region) => sum + region.d.byteLength, 0);
+          const handle = keep(plan, out);
           tell({ type: 'part-result', ...about, bytes, compute_ms: tile.compute_ms, queue_ms, handle });
         }
       }

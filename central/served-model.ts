@@ -64,7 +64,10 @@ export async function loadServedModel(request: LoadRequest, store: BlobStore, ke
   const outputs = graph.outputs.map((value) => value.name).filter((output) => !exits.includes(output));
   checkRim(name, resolved, names, [input.name, ...outputs]);
   checkExits({ name, card }, resolved, outputs);
-  const manifest = await packModel({ name, model: resolved.model, store });
+  const { color, resize, crop } = card.input;
+  const [, height, width] = resolved.specs.get(input.name)!.shape;
+  const settings = { tensor: input.name, width: width!, height: height!, color, resize, crop };
+  const manifest = await packModel({ name, model: resolved.model, picture: picture ? settings : undefined, store });
   return {
     name,
     card,

@@ -4,10 +4,10 @@ import type { Bus } from '../shared/ports.ts';
 import type { FrameEnvelope } from '../shared/protocol/messages/frame.ts';
 import { partMessage } from '../shared/protocol/messages/part.ts';
 import {
+  type OutputsMessage,
+  outputsMessage,
   type ResultObject,
   resultObject,
-  type TensorMessage,
-  tensorMessage,
 } from '../shared/protocol/messages/result.ts';
 import { PART_LIMIT_BYTES, Reassembler, splitBody } from '../shared/protocol/parts.ts';
 import { parseResultTopic, type Topics } from '../shared/protocol/topics.ts';
@@ -17,7 +17,7 @@ import { z } from '../shared/schema.ts';
 /** A frame's prediction; `tensors` where they were asked for. */
 export interface Answer {
   readonly result: ResultObject;
-  readonly tensors: TensorMessage | undefined;
+  readonly tensors: OutputsMessage | undefined;
 }
 
 /** A frame whose result has not come, and what has come for it so far: results and tensors by the id that a pair shares. */
@@ -26,11 +26,11 @@ interface Waiting {
   /** The model whose result counts; undefined: the first that comes. */
   readonly model: string | undefined;
   readonly results: Map<string, ResultObject>;
-  readonly tensors: Map<string, TensorMessage>;
+  readonly tensors: Map<string, OutputsMessage>;
   readonly resolve: (answer: Answer) => void;
 }
 
-const tensorOrPart = z.union([partMessage, tensorMessage]);
+const tensorOrPart = z.union([partMessage, outputsMessage]);
 
 /**
  * Sends frames to a cluster as a camera does and waits for their results, by the frame's own id. Results that arrive
@@ -85,7 +85,7 @@ export class FrameClient {
     if (message !== undefined && 'part' in message) {
       const outcome = this.#parts.accept(topic, message, performance.now());
       if (outcome.kind === 'refused') this.#refusals.set(model, outcome.reason);
-      message = outcome.kind === 'complete' ? readTensors(outcome.body, tensorMessage) : undefined;
+      message = outcome.kind === 'complete' ? readTensors(outcome.body, outputsMessage) : undefined;
     }
     if (message === undefined || !('outputs' in message)) return;
     const waiting = this.#waitingFor(message.frame, model);

@@ -6,7 +6,7 @@ import { type ModelCard, pictureShape } from '../shared/model/card.ts';
 import { layOver } from '../shared/model/drawing.ts';
 import { placePicture } from '../shared/model/picture-placement.ts';
 import type { FrameEnvelope } from '../shared/protocol/messages/frame.ts';
-import type { ResultObject, TensorMessage } from '../shared/protocol/messages/result.ts';
+import type { OutputsMessage, ResultObject } from '../shared/protocol/messages/result.ts';
 import { drawOver, encodePng, hasFonts, pictureSize } from '../shared/runtime/image.ts';
 import { makePath } from '../shared/runtime/make-path.ts';
 import { npyOf } from '../shared/tensor/npy.ts';
@@ -23,7 +23,7 @@ export interface Answered {
   readonly file: string;
   readonly envelope: FrameEnvelope;
   readonly result: ResultObject;
-  readonly tensors: TensorMessage | undefined;
+  readonly tensors: OutputsMessage | undefined;
 }
 
 /** A file's name without its ending and with nothing that another system's file names may not hold. */

@@ -16,8 +16,8 @@ import {
   request,
   response,
 } from '../shared/protocol/messages/requests.ts';
-import { resultObject, tensorMessage } from '../shared/protocol/messages/result.ts';
-import { resultMessage, workMessage } from '../shared/protocol/messages/work.ts';
+import { outputsMessage, resultObject } from '../shared/protocol/messages/result.ts';
+import { resultMessage, tensorMessage, workMessage } from '../shared/protocol/messages/work.ts';
 import { z } from '../shared/schema.ts';
 
 /** A file or payload with a schema, under the name that `tessera schema` knows. */
@@ -32,7 +32,7 @@ export const SCHEMAS: Readonly<Record<string, NamedSchema>> = {
   model: { what: 'model.yaml', schema: cardSchema },
   plan: { what: 'a plan file', schema: planSchema },
   result: { what: '<base>/result/<camera>/<model>', schema: resultObject },
-  tensor: { what: '<base>/result/<camera>/<model>/tensor (CBOR)', schema: tensorMessage },
+  outputs: { what: '<base>/result/<camera>/<model>/tensor (CBOR)', schema: outputsMessage },
   frame: { what: '<base>/input/<camera>: a frame in an envelope (CBOR)', schema: frameEnvelope },
   info: { what: '<base>/node/<node>/info', schema: nodeInfo },
   heartbeat: { what: '<base>/node/<node>/heartbeat', schema: heartbeat },
@@ -51,6 +51,7 @@ export const SCHEMAS: Readonly<Record<string, NamedSchema>> = {
   'node-revoked': { what: 'data of <base>/response/node-revoke', schema: nodeRevoked },
   work: { what: '<base>-wire/1/<to>/work/<from> (CBOR)', schema: workMessage },
   'work-result': { what: '<base>-wire/1/<to>/result/<from> (CBOR)', schema: resultMessage },
+  tensor: { what: '<base>-wire/1/<to>/tensor/<from> (CBOR)', schema: tensorMessage },
   control: { what: '<base>-wire/1/<to>/control/<from> (CBOR)', schema: controlMessage },
   manifest: { what: 'a model on the wire, inside `prepare` (CBOR)', schema: modelManifest },
   'blob-get': { what: '<base>-wire/1/<to>/blob-get/<from> (CBOR)', schema: blobGetMessage },

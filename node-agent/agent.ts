@@ -9,7 +9,7 @@ import { CENTRAL, type Tier } from '../shared/plan/plan.ts';
 import type { Bus, Log } from '../shared/ports.ts';
 import { blobPartMessage } from '../shared/protocol/messages/blob.ts';
 import { type ControlMessage, controlMessage } from '../shared/protocol/messages/control.ts';
-import { workMessage } from '../shared/protocol/messages/work.ts';
+import { workAddress } from '../shared/protocol/messages/work.ts';
 import { topics as topicsOf } from '../shared/protocol/topics.ts';
 import { openBlobStore } from '../shared/runtime/blob-store.ts';
 import { machineLimits } from '../shared/runtime/machine-limits.ts';
@@ -134,7 +134,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     onGone: (plan) => work.planGone(plan),
   });
 
-  wire.on('work', workMessage, (from, message) => work.accept(from, message));
+  wire.on('work', workAddress, (from, address) => work.receive(from, address));
   wire.on('blob-part', blobPartMessage, (from, message) => fetch.accept(from, message));
   wire.on('control', controlMessage, (from, message) => {
     if (from === CENTRAL) control(message);

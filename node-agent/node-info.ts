@@ -37,6 +37,7 @@ export async function describeNode(options: {
     runtime: runtimeVersion,
     codecs: codecNames(),
     splits: ['whole', 'tiles'],
+    features: [],
     max_message: PART_LIMIT_BYTES,
     session_memory_mb: options.sessionMemoryMb,
   };

@@ -3,7 +3,7 @@ import type { Bus, Log } from '../../shared/ports.ts';
 import type { CentralModels, PlanStatus, StatisticsMessage } from '../../shared/protocol/messages/central.ts';
 import type { LeftOut, NodeEvent } from '../../shared/protocol/messages/node.ts';
 import type { WireRegion } from '../../shared/protocol/messages/region.ts';
-import type { ResultObject, TensorMessage } from '../../shared/protocol/messages/result.ts';
+import type { OutputsMessage, ResultObject } from '../../shared/protocol/messages/result.ts';
 import { splitBody } from '../../shared/protocol/parts.ts';
 import type { Topics } from '../../shared/protocol/topics.ts';
 import { encode } from '../../shared/runtime/cbor.ts';
@@ -102,7 +102,7 @@ export class Publisher {
     return topics;
   }
 
-  #tensors(camera: string, model: string, message: TensorMessage): void {
+  #tensors(camera: string, model: string, message: OutputsMessage): void {
     const topic = this.#topics.tensor(camera, model);
     for (const part of splitBody(encode(message), message.id)) {
       this.#bus.publish(topic, encode(part)).catch((error) => this.#log.warn(`tensors of ${message.id}: ${error}`));

@@ -4,6 +4,7 @@ import { TASKS } from '../protocol/messages/result.ts';
 import { isName } from '../protocol/topics.ts';
 import { z } from '../schema.ts';
 import { BOX_FIELDS, BOX_FORMS } from './heads/box-readers.ts';
+import { COLORS, RESIZES } from './picture-placement.ts';
 
 /**
  * The keys of model.yaml. Each has a description, which `tessera schema model` prints and docs/models.md explains; what
@@ -27,13 +28,6 @@ const size = z.number().int().positive();
 const share = z.number().min(0).max(1);
 const tensorName = z.string().min(1);
 
-/**
- * Channel order, or kind of channel, that the network expects. `gray` and `y` are both the BT.601 luma of full range;
- * with `y` the picture's chroma can be added to the output again.
- */
-const COLORS = ['rgb', 'bgr', 'gray', 'y'] as const;
-/** How a picture is resized to the input. */
-const RESIZES = ['crop', 'stretch', 'letterbox'] as const;
 /** Decoders: the post-processing that turns output tensors into predictions. */
 export const DECODERS = [
   'softmax',

@@ -16,10 +16,18 @@ export interface Size {
   readonly height: number;
 }
 
+/**
+ * Channel order, or kind of channel, that the network expects. `gray` and `y` are both the BT.601 luma of full range;
+ * with `y` the picture's chroma can be added to the output again.
+ */
+export const COLORS = ['rgb', 'bgr', 'gray', 'y'] as const;
+/** How a picture is resized to the input. */
+export const RESIZES = ['crop', 'stretch', 'letterbox'] as const;
+
 /** The network's input as a picture; `crop` only applies to `resize: crop`. */
 export interface PictureInput extends Size {
-  readonly color: 'rgb' | 'bgr' | 'gray' | 'y';
-  readonly resize: 'crop' | 'stretch' | 'letterbox';
+  readonly color: (typeof COLORS)[number];
+  readonly resize: (typeof RESIZES)[number];
   readonly crop: number;
 }
 

@@ -2,6 +2,7 @@ import { encodeClipCodes, zeroCode } from '../codec/clip.ts';
 import type { CodecSpec } from '../codec/codec.ts';
 import { TesseraError } from '../errors.ts';
 import type { PlanGeometry } from '../plan/compiled-plan.ts';
+import { CENTRAL } from '../plan/plan.ts';
 import type { WireRegion } from '../protocol/messages/region.ts';
 import { type Box, boxShape, byteLength, crop, paste, type Tensor } from '../tensor/tensor.ts';
 import { decodeOutputs } from './part-outputs.ts';
@@ -10,7 +11,7 @@ import { decodeOutputs } from './part-outputs.ts';
 export interface PackedTile {
   readonly t_id: number;
   readonly in: WireRegion[];
-  readonly out: { tensor: string; box: [number, number][]; codec: CodecSpec }[];
+  readonly out: { tensor: string; box: [number, number][]; codec: CodecSpec; to: string[] }[];
 }
 
 const RAW: CodecSpec = { name: 'raw' };
@@ -92,6 +93,7 @@ export class TensorStore {
           tensor,
           box: wireBox(box),
           codec: own && geometry.quantised.has(tensor) ? RAW : codec,
+          to: [CENTRAL],
         })),
       };
     });

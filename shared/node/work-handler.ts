@@ -2,7 +2,15 @@ import { failureOf } from '../errors.ts';
 import { LogThrottle } from '../log-throttle.ts';
 import { CENTRAL } from '../plan/plan.ts';
 import type { Log } from '../ports.ts';
-import type { ResultMessage, WorkError, WorkMessage } from '../protocol/messages/work.ts';
+import { inlineRegions } from '../protocol/messages/region.ts';
+import {
+  type ResultMessage,
+  type WorkAddress,
+  type WorkError,
+  type WorkMessage,
+  workMessage,
+} from '../protocol/messages/work.ts';
+import { parse } from '../schema.ts';
 import type { Epochs } from './epochs.ts';
 import type { Executor, Job } from './executor-types.ts';
 import { ResultGroup } from './result-group.ts';
@@ -26,9 +34,12 @@ const MAX_TILES = 4096;
 /** Items given to the worker: one that runs and one at hand, so that it never waits for this thread. */
 const RUNNING = 2;
 
+/** What an answer repeats of a work message. */
+type Request = Pick<WorkMessage, 'plan' | 'i_id' | 'stage' | 'attempt'>;
+
 interface Ticket {
   readonly from: string;
-  readonly message: WorkMessage;
+  readonly request: Request;
   job: Job | undefined;
 }
 
@@ -81,26 +92,42 @@ export class WorkHandler {
     this.#options.executor.cancel(message.i_id, message.stage, message.t_id);
   }
 
-  /** Takes a work message in; its bytes may alias a buffer of the MQTT client. */
+  /** Takes a work message from the wire in; false where it is not valid, which is answered with `bad-input`. */
+  receive(from: string, address: WorkAddress): boolean {
+    let message: WorkMessage;
+    try {
+      message = parse(workMessage, address, 'TESSERA_MESSAGE_INVALID', 'work');
+    } catch (error) {
+      const refused = { code: 'bad-input', text: failureOf(error).message.slice(0, 1000) } as const;
+      const tiles = address.tiles.map(({ t_id }) => ({ t_id, error: refused }));
+      if (from === CENTRAL) this.#answer(from, address, tiles, 0);
+      return false;
+    }
+    this.accept(from, message);
+    return true;
+  }
+
+  /** Takes a valid work message in; its bytes may alias a buffer of the MQTT client. */
   accept(from: string, message: WorkMessage): void {
     if (from !== CENTRAL) {
       this.#throttledLog.warn(from, `work from ${from} is ignored: only ${CENTRAL} may give work`);
       return;
     }
     const now = this.#options.now();
-    const ticket: Ticket = { from, message, job: undefined };
+    const { plan, i_id, stage, attempt } = message;
+    const ticket: Ticket = { from, request: { plan, i_id, stage, attempt }, job: undefined };
     const item = {
-      plan: message.plan,
-      iId: message.i_id,
-      stage: message.stage,
-      attempt: message.attempt,
+      plan,
+      iId: i_id,
+      stage,
+      attempt,
       tIds: message.tiles.map((tile) => tile.t_id),
       bytes: inputBytes(message),
       arrivedMs: now,
       deadlineMs: now + message.budget_ms,
     };
     const unsupported = unsupportedBy(message);
-    const stale = this.enter(epochOf(message.i_id));
+    const stale = this.enter(epochOf(i_id));
     if (stale !== undefined) this.#throttledLog.warn('epoch', `work of ${CENTRAL} is ignored: ${stale.text}`);
     const refusal =
       stale ??
@@ -138,7 +165,7 @@ export class WorkHandler {
           if (first) queueMs = Math.max(0, this.#options.now() - outcome.compute_ms - item.arrivedMs);
           first = false;
         }
-        for (const tiles of group.add(outcome)) this.#answer(handle, tiles, queueMs);
+        for (const tiles of group.add(outcome)) this.#answer(handle.from, handle.request, tiles, queueMs);
       });
     } catch (error) {
       const { message } = failureOf(error);
@@ -146,7 +173,7 @@ export class WorkHandler {
       this.#refuse([{ item: { ...item, tIds: [...open] }, handle }], 'run-failed', message);
     }
     const rest = group.rest();
-    if (rest !== undefined) this.#answer(handle, rest, queueMs);
+    if (rest !== undefined) this.#answer(handle.from, handle.request, rest, queueMs);
     this.#queue.finished(held);
     this.#pump();
   }
@@ -156,17 +183,17 @@ export class WorkHandler {
       const error = { code, text: text.slice(0, 1000) };
       if (item.tIds.length > 0)
         this.#answer(
-          handle,
+          handle.from,
+          handle.request,
           item.tIds.map((t_id) => ({ t_id, error })),
           Math.max(0, this.#options.now() - item.arrivedMs),
         );
     }
   }
 
-  #answer({ from, message }: Ticket, tiles: ResultMessage['tiles'], queueMs: number): void {
-    const { plan, i_id, stage, attempt } = message;
+  #answer(to: string, { plan, i_id, stage, attempt }: Request, tiles: ResultMessage['tiles'], queueMs: number): void {
     this.#options
-      .send(from, { v: 1, plan, i_id, stage, attempt, n_id: this.#options.id, queue_ms: queueMs, tiles })
+      .send(to, { v: 1, plan, i_id, stage, attempt, n_id: this.#options.id, queue_ms: queueMs, tiles })
       .catch((error: unknown) => this.#options.log.warn(`a result could not be sent: ${failureOf(error).message}`));
   }
 }
@@ -180,9 +207,10 @@ function inputBytes(message: WorkMessage): number {
 /** The forms of work that the protocol reserves and this version does not run. */
 function unsupportedBy(message: WorkMessage): string | undefined {
   for (const tile of message.tiles) {
-    if (tile.in.some((region) => !('d' in region))) return 'inputs from other nodes are not supported';
-    if (tile.out.some(({ to }) => to !== undefined && to !== CENTRAL))
-      return 'results to other nodes are not supported';
+    if (tile.in.some((region) => !('d' in region)))
+      return 'only inline inputs are supported, none that are held or come from another node';
+    if (tile.out.some(({ to }) => to.length > 1 || to[0] !== CENTRAL))
+      return 'results go to the sender of the work only, not to other nodes';
   }
   return undefined;
 }
@@ -195,7 +223,7 @@ function ownJob({ plan, i_id, stage, tiles }: WorkMessage): Job {
     stage,
     tiles: tiles.map(({ t_id, in: inputs, out }) => ({
       t_id,
-      in: inputs.flatMap((region) => ('d' in region ? [{ ...region, d: new Uint8Array(region.d) }] : [])),
+      in: inlineRegions(inputs).map((region) => ({ ...region, d: new Uint8Array(region.d) })),
       out,
     })),
   };

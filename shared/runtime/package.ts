@@ -19,6 +19,8 @@ const BLOB_BYTES = 1024;
 export interface PackRequest {
   readonly name: string;
   readonly model: Model;
+  /** How frames become its input; absent where they are tensors. */
+  readonly picture?: ModelManifest['picture'] | undefined;
   readonly store: BlobStore;
   /** Reads weights that are still external; a model of `loadModelFile` has none. */
   readonly readExternal?: (location: string, offset: number, length: number) => Promise<Uint8Array>;
@@ -29,7 +31,7 @@ export interface PackRequest {
  * by hash. Equal weights are one blob. The hash of the skeleton is the model's identity: it covers graph and weights.
  * Throws TESSERA_MODEL_INVALID where external weights cannot be read, TESSERA_BLOB where the store fails.
  */
-export async function packModel({ name, model, store, readExternal }: PackRequest): Promise<ModelManifest> {
+export async function packModel({ name, model, picture, store, readExternal }: PackRequest): Promise<ModelManifest> {
   const initializers = new Map<string, Initializer>();
   const blobs = new Map<string, number>();
   // Weights that are the same bytes in memory, as of a function that is called often, are hashed once.
@@ -58,6 +60,7 @@ export async function packModel({ name, model, store, readExternal }: PackReques
   return {
     format: 'tessera-model/1',
     name,
+    ...(picture === undefined ? {} : { picture }),
     skeleton: { sha: await store.put(skeleton), size: skeleton.byteLength },
     blobs: [...blobs].map(([sha, size]) => ({ sha, size })),
   };

@@ -58,7 +58,7 @@ async function judged(x: Float32Array, first: Float32Array, second: Float32Array
     tell: (event) => told.push(event),
   });
   audits.begin('a', { plan: 'p-1', stage: 0, t_id: 0 }, [region('y', first)]);
-  const out = [{ tensor: 'y', box, codec: { name: 'raw' } as const }];
+  const out = [{ tensor: 'y', box, codec: { name: 'raw' } as const, to: ['central'] }];
   audits.keepInputs('a', [{ t_id: 0, in: [region('x', x)], out }], isOwn);
   await audits.compare('a', [region('y', second)]);
   if (!isOwn) await audits.judge('a');

@@ -2,7 +2,7 @@ import { describe, expect, it, vi } from 'vitest';
 import { FrameClient, publishFrame } from '../../cli/frames.ts';
 import type { Bus } from '../../shared/ports.ts';
 import { partMessage } from '../../shared/protocol/messages/part.ts';
-import type { ResultObject, TensorMessage } from '../../shared/protocol/messages/result.ts';
+import type { OutputsMessage, ResultObject } from '../../shared/protocol/messages/result.ts';
 import { splitBody } from '../../shared/protocol/parts.ts';
 import { topics } from '../../shared/protocol/topics.ts';
 import { decode, encode } from '../../shared/runtime/cbor.ts';
@@ -36,7 +36,7 @@ async function connected() {
   await client.start();
   const says = (result: ResultObject, topic = names.result(result.camera, result.model), retain = false) =>
     broker.publish(topic, JSON.stringify(result), { qos: 1, retain });
-  const tensorsOf = ({ id, frame }: ResultObject, bytes: number): TensorMessage => {
+  const tensorsOf = ({ id, frame }: ResultObject, bytes: number): OutputsMessage => {
     const d = new Uint8Array(bytes).fill(bytes % 251);
     const shape = [bytes];
     const box: [number, number][] = [[0, bytes]];

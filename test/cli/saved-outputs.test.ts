@@ -5,7 +5,7 @@ import sharp from 'sharp';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { SavedOutputs, safeStem } from '../../cli/saved-outputs.ts';
 import { parseCard } from '../../shared/model/card.ts';
-import type { ResultObject, TensorMessage } from '../../shared/protocol/messages/result.ts';
+import type { OutputsMessage, ResultObject } from '../../shared/protocol/messages/result.ts';
 import { floats } from '../central/tasks/request.ts';
 import { emptyResult } from '../support/result-object.ts';
 
@@ -29,7 +29,7 @@ const jpeg = async (width = 64, height = 64) =>
 const result = (task: ResultObject['task'], predictions: ResultObject['predictions'] = []): ResultObject =>
   emptyResult({ width: 64, height: 64, task, predictions });
 
-function tensors(name: string, shape: number[], values: readonly number[]): TensorMessage {
+function tensors(name: string, shape: number[], values: readonly number[]): OutputsMessage {
   const { data } = floats(shape, values);
   const box = shape.map((size) => [0, size]);
   return {
@@ -37,7 +37,7 @@ function tensors(name: string, shape: number[], values: readonly number[]): Tens
     id: 'i',
     frame: 'f',
     outputs: [{ tensor: name, box, dtype: 'float32', shape, codec: 'raw', d: data }],
-  } as unknown as TensorMessage;
+  } as unknown as OutputsMessage;
 }
 
 async function pixel(path: string, x: number, y: number): Promise<number[]> {

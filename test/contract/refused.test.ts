@@ -40,7 +40,18 @@ describe('messages that stay refused', () => {
   });
 
   it('are wrong in one thing only: there is one of each kind that strangers may send', () => {
-    const kinds = ['work', 'work-result', 'control', 'blob-get', 'blob-part', 'part', 'frame', 'info', 'heartbeat'];
+    const kinds = [
+      'work',
+      'work-result',
+      'tensor',
+      'control',
+      'blob-get',
+      'blob-part',
+      'part',
+      'frame',
+      'info',
+      'heartbeat',
+    ];
     expect([...new Set(samples.map(({ schema }) => schema))].sort()).toEqual(kinds.sort());
   });
 });

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { type BlobPartMessage, blobPartMessage } from '../../shared/protocol/messages/blob.ts';
+import type { WireRegion } from '../../shared/protocol/messages/region.ts';
 import {
   type ResultMessage,
   resultMessage,
@@ -57,7 +58,11 @@ const send = (kind: string, from: string, message: unknown, to = 'central') =>
     message instanceof Uint8Array ? message : encode(message),
   );
 
-type Tile = Extract<ResultMessage['tiles'][number], { out: unknown }>;
+interface Tile {
+  readonly t_id: number;
+  readonly out: readonly WireRegion[];
+  readonly compute_ms: number;
+}
 type Answer = Omit<ResultMessage, 'tiles'> & { readonly tiles: readonly Tile[] };
 
 /** An answer to work that looks right, full of a number. */

@@ -12,6 +12,7 @@ import { type BlobStore, type Bus, silentLog } from '../../shared/ports.ts';
 import { blobGetMessage } from '../../shared/protocol/messages/blob.ts';
 import { type ControlMessage, controlMessage, type ModelManifest } from '../../shared/protocol/messages/control.ts';
 import { type Heartbeat, heartbeat, nodeInfo } from '../../shared/protocol/messages/node.ts';
+import { inlineRegions } from '../../shared/protocol/messages/region.ts';
 import { type ResultMessage, resultMessage, type WorkMessage } from '../../shared/protocol/messages/work.ts';
 import { topics as topicsOf } from '../../shared/protocol/topics.ts';
 import { openBlobStore } from '../../shared/runtime/blob-store.ts';
@@ -74,7 +75,9 @@ beforeAll(async () => {
   wire.on('control', controlMessage, (_from, message) => control.put(message));
   wire.on('result', resultMessage, (_from, message) => {
     const tiles = message.tiles.map((tile) =>
-      'out' in tile ? { ...tile, out: tile.out.map((region) => ({ ...region, d: region.d.slice() })) } : tile,
+      'out' in tile
+        ? { ...tile, out: inlineRegions(tile.out).map((region) => ({ ...region, d: region.d.slice() })) }
+        : tile,
     );
     results.put({ ...message, tiles });
   });
@@ -130,8 +133,16 @@ function halves(x: Tensor): WorkTile[] {
   const inBox = (rows: [number, number]): [number, number][] => [[0, 1], [0, 3], rows, [0, 16]];
   const outBox = (rows: [number, number]): [number, number][] => [[0, 1], [0, 8], rows, [0, 8]];
   return [
-    { t_id: 0, in: [wireRegion('x', x, inBox([0, 9]))], out: [{ tensor: 'y', box: outBox([0, 3]), codec: raw }] },
-    { t_id: 1, in: [wireRegion('x', x, inBox([3, 16]))], out: [{ tensor: 'y', box: outBox([3, 8]), codec: raw }] },
+    {
+      t_id: 0,
+      in: [wireRegion('x', x, inBox([0, 9]))],
+      out: [{ tensor: 'y', box: outBox([0, 3]), codec: raw, to: ['central'] }],
+    },
+    {
+      t_id: 1,
+      in: [wireRegion('x', x, inBox([3, 16]))],
+      out: [{ tensor: 'y', box: outBox([3, 8]), codec: raw, to: ['central'] }],
+    },
   ];
 }
 
@@ -180,7 +191,8 @@ describe('a node agent', () => {
     const session = await loadSession(writeModel(tinyNetwork()), { threads: 1 });
     const whole = (await session.run(new Map([['x', x]]))).get('y')!;
     const y: Tensor = { ...whole, data: new Uint8Array(byteLength(whole)) };
-    for (const tile of result.tiles) if ('out' in tile) paste(y, tile.out[0]!.box, tile.out[0]!.d);
+    for (const tile of result.tiles)
+      if ('out' in tile) for (const { box, d } of inlineRegions(tile.out)) paste(y, box, d);
     expect(Buffer.compare(y.data, whole.data)).toBe(0);
 
     const asked = blobRequests;
@@ -253,7 +265,7 @@ describe('a node agent', () => {
     const heavy = await packModel({ name: 'heavy', model: heavyNetwork(), store });
     expect(await prepare('p-00000005', { kind: 'whole' }, heavy)).toMatchObject({ type: 'ready' });
     const x = heavyInput();
-    const out = [{ tensor: 'y', box: wholeBox([1, 64, 96, 96]) as [number, number][], codec: raw }];
+    const out = [{ tensor: 'y', box: wholeBox([1, 64, 96, 96]) as [number, number][], codec: raw, to: ['central'] }];
     const tile = { t_id: 0, in: [wireRegion('x', x)], out };
     const message = (counter: number) => work('p-00000005', [tile], { i_id: `6-${counter}` });
     const frames = 20;

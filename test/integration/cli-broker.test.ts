@@ -197,6 +197,7 @@ describe('tessera nodes', () => {
     runtime: 'onnxruntime 1.30.0',
     codecs: ['raw'],
     splits: ['whole', 'tiles'],
+    features: [],
     max_message: 1_000_000,
     session_memory_mb: 1000,
     models: [{ name: 'scenes', sha256: '0'.repeat(64) }],

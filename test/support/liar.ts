@@ -2,6 +2,7 @@ import { codecNames, findCodec } from '../../shared/codec/codec.ts';
 import { type Bus, silentLog } from '../../shared/ports.ts';
 import { controlMessage } from '../../shared/protocol/messages/control.ts';
 import type { NodeInfo } from '../../shared/protocol/messages/node.ts';
+import type { WireRegion } from '../../shared/protocol/messages/region.ts';
 import { type ResultMessage, type WorkMessage, workMessage } from '../../shared/protocol/messages/work.ts';
 import type { Topics } from '../../shared/protocol/topics.ts';
 import { Wire } from '../../shared/runtime/wire.ts';
@@ -55,6 +56,7 @@ export class Liar {
       runtime: 'none',
       codecs: codecNames(),
       splits: ['whole', 'tiles'],
+      features: [],
       max_message: 262144,
       session_memory_mb: 100,
       models: [],
@@ -112,6 +114,5 @@ export function madeUp(work: WorkMessage, change: (region: MadeUpRegion) => obje
   })) as Tiles;
 }
 
-type Region = Extract<Tiles[number], { out: unknown }>['out'][number];
 /** A region as `madeUp` makes it. */
-export type MadeUpRegion = Region;
+export type MadeUpRegion = WireRegion;

@@ -11,7 +11,7 @@ import { readModel } from '../../../shared/onnx/read.ts';
 import { resolveModel } from '../../../shared/onnx/resolve.ts';
 import type { PartGeometry, PlanGeometry } from '../../../shared/plan/compiled-plan.ts';
 import type { Plan } from '../../../shared/plan/plan.ts';
-import type { WireRegion } from '../../../shared/protocol/messages/region.ts';
+import { inlineRegions, type WireRegion } from '../../../shared/protocol/messages/region.ts';
 import { resultMessage, workMessage } from '../../../shared/protocol/messages/work.ts';
 import { openBlobStore } from '../../../shared/runtime/blob-store.ts';
 import { decode, encode } from '../../../shared/runtime/cbor.ts';
@@ -141,7 +141,8 @@ export const result: FuzzTarget = {
         for (const tile of message.tiles) {
           // The coordinator hands over results only for tiles that were asked for.
           const asked = geometry.stages[0]!.parts[tile.t_id];
-          if ('out' in tile && asked !== undefined && isPasted(store, geometry, asked, tile.out)) verdict = 'accepted';
+          if ('out' in tile && asked !== undefined && isPasted(store, geometry, asked, inlineRegions(tile.out)))
+            verdict = 'accepted';
         }
         store.release('7-1');
         must(store.bytes === 0, () => `${store.bytes} bytes stay`);
@@ -222,7 +223,7 @@ function work(): Uint8Array[] {
             codec: RAW,
             d: crop(frame, box),
           })),
-          out: tile.out.map(({ tensor, box }) => ({ tensor, box, codec: RAW })),
+          out: tile.out.map(({ tensor, box }) => ({ tensor, box, codec: RAW, to: ['central'] })),
         },
       ],
     }),

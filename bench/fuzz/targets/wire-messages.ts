@@ -7,8 +7,8 @@ import { blobGetMessage, blobPartMessage } from '../../../shared/protocol/messag
 import { controlMessage, type ModelManifest, modelManifest } from '../../../shared/protocol/messages/control.ts';
 import { frameEnvelope } from '../../../shared/protocol/messages/frame.ts';
 import { partMessage } from '../../../shared/protocol/messages/part.ts';
-import { tensorMessage } from '../../../shared/protocol/messages/result.ts';
-import { resultMessage, workMessage } from '../../../shared/protocol/messages/work.ts';
+import { outputsMessage } from '../../../shared/protocol/messages/result.ts';
+import { resultMessage, tensorMessage, workAddress, workMessage } from '../../../shared/protocol/messages/work.ts';
 import { decode, encode } from '../../../shared/runtime/cbor.ts';
 import { requireSignature, signedBytes } from '../../../shared/runtime/signature.ts';
 import { packageFolder } from '../../../shared/runtime/version.ts';
@@ -20,13 +20,15 @@ import { editedTree } from '../trees.ts';
 
 const SCHEMAS: readonly z.ZodType[] = [
   workMessage,
+  workAddress,
   resultMessage,
+  tensorMessage,
   controlMessage,
   blobGetMessage,
   blobPartMessage,
   partMessage,
   frameEnvelope,
-  tensorMessage,
+  outputsMessage,
   modelManifest,
 ];
 

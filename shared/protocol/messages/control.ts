@@ -1,11 +1,29 @@
+import { COLORS, RESIZES } from '../../model/picture-placement.ts';
 import { MAX_PARTS } from '../../plan/limits.ts';
 import { z } from '../../schema.ts';
-import { bytes, count, imageId, sha, text } from './fields.ts';
+import { bytes, count, imageId, sha, tensorName, text } from './fields.ts';
 
-/** A model on the wire: its graph without the large weights, and one blob per large weight, all by hash. */
+/**
+ * How a picture becomes the graph's input `tensor`, uint8 [1, height, width, channels]: what a node has to know to decode
+ * a camera's frame itself (model/picture-placement.ts).
+ */
+const picture = z.object({
+  tensor: tensorName,
+  width: count.min(1),
+  height: count.min(1),
+  color: z.enum(COLORS),
+  resize: z.enum(RESIZES),
+  crop: z.number().gt(0).max(1),
+});
+
+/**
+ * A model on the wire: its graph without the large weights, and one blob per large weight, all by hash. Without `picture`
+ * its frames are tensors.
+ */
 export const modelManifest = z.object({
   format: z.literal('tessera-model/1'),
   name: text,
+  picture: picture.optional(),
   skeleton: z.object({ sha, size: count }),
   blobs: z.array(z.object({ sha, size: count })).max(65536),
   signature: bytes.optional(),

@@ -1,6 +1,7 @@
 import { MAX_RANK, MAX_TENSOR_NAME } from '../../plan/limits.ts';
 import { z } from '../../schema.ts';
 import { DTYPE_BYTES, type Dtype } from '../../tensor/tensor.ts';
+import { isNodeId } from '../topics.ts';
 
 /** A whole number from 0. */
 export const count = z.number().int().nonnegative();
@@ -20,3 +21,5 @@ export const bytes = z.custom<Uint8Array>((value) => value instanceof Uint8Array
 export const tensorName = z.string().max(MAX_TENSOR_NAME);
 /** `<epoch>-<counter>` of a frame. */
 export const imageId = z.string().regex(/^[0-9]{1,15}-[0-9]{1,15}$/);
+/** A node's id, or `central`. */
+export const nodeId = z.string().refine(isNodeId, "expected a node's id");

@@ -18,6 +18,8 @@ export const nodeInfo = z.object({
   runtime: text,
   codecs: z.array(text),
   splits: z.array(text),
+  /** What it can do beyond work whose inputs are inline and whose results go to the sender. */
+  features: z.array(text),
   max_message: count,
   session_memory_mb: z.number(),
   models: z.array(z.object({ name: text, sha256: text })),

@@ -2,7 +2,15 @@ import { codecSpec } from '../../codec/spec.ts';
 import { z } from '../../schema.ts';
 import { box, bytes, dtype, shape, tensorName } from './fields.ts';
 
-/** An encoded region of a tensor: `shape` is the region's. */
-export const region = z.object({ tensor: tensorName, box, dtype, shape, codec: codecSpec, d: bytes });
-/** A region under way. */
+/** A region of a tensor without its bytes: `shape` is the region's, `codec` how it is encoded. */
+export const regionInfo = z.object({ tensor: tensorName, box, dtype, shape, codec: codecSpec });
+
+/** An encoded region of a tensor. */
+export const region = regionInfo.extend({ d: bytes });
+/** An encoded region of a tensor. */
 export type WireRegion = z.infer<typeof region>;
+
+/** Those regions that came with their bytes. */
+export function inlineRegions(regions: readonly z.infer<typeof regionInfo>[]): WireRegion[] {
+  return regions.filter((one): one is WireRegion => 'd' in one);
+}

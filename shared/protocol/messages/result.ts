@@ -76,6 +76,6 @@ export const resultObject = z.object({
 export type ResultObject = z.infer<typeof resultObject>;
 
 /** `tessera/result/<camera>/<model>/tensor` (CBOR), on request: the model's outputs for one frame. */
-export const tensorMessage = z.object({ v: z.literal(1), id: text, frame: text, outputs: z.array(region) });
+export const outputsMessage = z.object({ v: z.literal(1), id: text, frame: text, outputs: z.array(region) });
 /** The model's outputs for one frame. */
-export type TensorMessage = z.infer<typeof tensorMessage>;
+export type OutputsMessage = z.infer<typeof outputsMessage>;

@@ -37,6 +37,7 @@ const pi: NodeFacts = {
     runtime: 'r',
     codecs: [],
     splits: [],
+    features: [],
     max_message: 1,
     session_memory_mb: 1000,
     models: [],

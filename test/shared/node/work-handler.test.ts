@@ -3,7 +3,12 @@ import { Epochs } from '../../../shared/node/epochs.ts';
 import type { Executor, Job, TileOutcome } from '../../../shared/node/executor-types.ts';
 import { WorkHandler } from '../../../shared/node/work-handler.ts';
 import { silentLog } from '../../../shared/ports.ts';
-import { type ResultMessage, resultMessage, type WorkMessage } from '../../../shared/protocol/messages/work.ts';
+import {
+  type ResultMessage,
+  resultMessage,
+  type WorkMessage,
+  workAddress,
+} from '../../../shared/protocol/messages/work.ts';
 
 const region = { tensor: 'x', box: [[0, 4]] as [number, number][], dtype: 'uint8' as const, shape: [4] };
 const raw = { name: 'raw' as const };
@@ -19,7 +24,7 @@ function work(overrides: Partial<WorkMessage> = {}, tIds = [0, 1]): WorkMessage 
     tiles: tIds.map((t_id) => ({
       t_id,
       in: [{ ...region, codec: raw, d: new Uint8Array([t_id, 1, 2, 3]) }],
-      out: [{ tensor: 'y', box: [[0, 4]], codec: raw }],
+      out: [{ tensor: 'y', box: [[0, 4]], codec: raw, to: ['central'] }],
     })),
     ...overrides,
   };
@@ -127,11 +132,28 @@ describe('work', () => {
 
   it('is refused where it uses what the protocol only reserves, or else a tile waits for ever', () => {
     const { handler: made, sent } = workHandler();
-    const held = { tensor: 'x', box: [[0, 4]] as [number, number][], from: 'node-b' };
-    made.accept('central', work({ tiles: [{ t_id: 4, in: [held], out: [] }] }));
-    const elsewhere = { tensor: 'y', box: [[0, 4]] as [number, number][], codec: raw, to: 'node-b' };
-    made.accept('central', work({ tiles: [{ t_id: 5, in: [], out: [elsewhere] }] }));
-    expect(sent.map(errors)).toEqual([[[4, 'bad-input']], [[5, 'bad-input']]]);
+    const input = { ...region, codec: raw };
+    made.accept('central', work({ tiles: [{ t_id: 3, in: [{ ...input, held: true }], out: [] }] }));
+    made.accept('central', work({ tiles: [{ t_id: 4, in: [{ ...input, from: 'node-b' }], out: [] }] }));
+    const output = { tensor: 'y', box: region.box, codec: raw };
+    made.accept('central', work({ tiles: [{ t_id: 5, in: [], out: [{ ...output, to: ['node-b'] }] }] }));
+    made.accept('central', work({ tiles: [{ t_id: 6, in: [], out: [{ ...output, to: ['central', 'node-b'] }] }] }));
+    expect(sent.map(errors)).toEqual([3, 4, 5, 6].map((t_id) => [[t_id, 'bad-input']]));
+  });
+
+  it('is answered though it is not valid, as far as it says which tiles it is for, or else they wait for their time-out', () => {
+    const { handler: made, sent, jobs } = workHandler();
+    const wrong = { ...work(), tiles: [{ t_id: 7, in: 'none', out: [] }, { t_id: 8 }] };
+    expect(made.receive('central', workAddress.parse(wrong))).toBe(false);
+    expect(made.receive('node-b', workAddress.parse(wrong))).toBe(false);
+    expect(sent.map(errors)).toEqual([
+      [
+        [7, 'bad-input'],
+        [8, 'bad-input'],
+      ],
+    ]);
+    expect(made.receive('central', workAddress.parse(work()))).toBe(true);
+    expect(jobs).toHaveLength(1);
   });
 
   it('from anybody but central is ignored, or else any node could keep another one busy', () => {

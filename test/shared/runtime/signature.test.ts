@@ -19,6 +19,7 @@ const sha = (digit: string) => digit.repeat(64);
 const manifest: ModelManifest = {
   format: 'tessera-model/1',
   name: 'person',
+  picture: { tensor: 'image', width: 224, height: 160, color: 'rgb', resize: 'crop', crop: 0.875 },
   skeleton: { sha: sha('a'), size: 10 },
   blobs: [
     { sha: sha('c'), size: 30 },
@@ -40,6 +41,10 @@ describe('requireSignature', () => {
     const signature = key.sign(manifest);
     const others: Partial<ModelManifest>[] = [
       { name: 'person ' },
+      { picture: undefined },
+      ...Object.entries({ tensor: 'i', width: 160, height: 224, color: 'bgr', resize: 'stretch', crop: 1 }).map(
+        ([key, value]) => ({ picture: { ...manifest.picture!, [key]: value } }),
+      ),
       { skeleton: { sha: sha('d'), size: 10 } },
       { skeleton: { sha: sha('a'), size: 11 } },
       { blobs: manifest.blobs.slice(1) },
@@ -72,11 +77,13 @@ describe('requireSignature', () => {
     const any = fc.record({
       format: fc.constant('tessera-model/1' as const),
       name: fc.string({ unit: fc.constantFrom('a', '\n', '"'), maxLength: 2 }),
+      picture: fc.constantFrom(undefined, manifest.picture, { ...manifest.picture!, tensor: 'x' }),
       skeleton: piece,
       blobs: fc.array(piece, { maxLength: 2 }),
     });
     const pieces = (blobs: ModelManifest['blobs']) => blobs.map(({ sha, size }) => `${sha} ${size}`).sort();
-    const content = ({ name, skeleton, blobs }: ModelManifest) => JSON.stringify([name, skeleton, pieces(blobs)]);
+    const content = ({ name, picture, skeleton, blobs }: ModelManifest) =>
+      JSON.stringify([name, picture, skeleton, pieces(blobs)]);
     fc.assert(
       fc.property(any, any, (one, other) => {
         expect(signedBytes(one).equals(signedBytes(other))).toBe(content(one) === content(other));
