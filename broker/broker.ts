@@ -1,18 +1,19 @@
 import type { EventEmitter } from 'node:events';
-import { hostname } from 'node:os';
+import type { Socket } from 'node:net';
 import { type Duplex, duplexPair } from 'node:stream';
 import { Aedes, type AedesOptions, type AuthenticateError } from 'aedes';
-import { createWebSocketStream, WebSocketServer } from 'ws';
 import { TesseraError } from '../shared/errors.ts';
-import { LogThrottle, plain } from '../shared/log-throttle.ts';
+import { LogThrottle } from '../shared/log-throttle.ts';
 import type { Log } from '../shared/ports.ts';
-import { AedesSessionStore, CENTRAL_SESSION_LIMITS, type CentralSessionLimits } from './aedes-session-store.ts';
+import type { AedesParts } from './aedes-parts.ts';
+import { AedesSessionStore } from './aedes-session-store.ts';
 import { describeIdentity } from './authentication.ts';
 import { Authorization } from './authorization.ts';
-import type { ClientSessionLimits } from './client-sessions.ts';
-import { Connections, FIRST_PACKET_BYTES, type Origin, ReportedError } from './connections.ts';
-import { type BrokerCounters, newCounters } from './counters.ts';
-import type { CredentialStore } from './credentials.ts';
+import type { BrokerOptions, RunningBroker } from './broker-options.ts';
+import { CENTRAL_SESSION_LIMITS } from './central-session.ts';
+import { NO_CLIENT_ID, versionRefusal } from './connack.ts';
+import { Connections, type Origin, ReportedError } from './connections.ts';
+import { newCounters } from './counters.ts';
 import { DisconnectLog, MAX_TOPIC_LEVELS, type ThrottledLogs } from './disconnect-log.ts';
 import {
   type Arrivals,
@@ -20,17 +21,16 @@ import {
   isTls,
   type ListenAddress,
   type Listener,
-  type ListenTls,
   listenOn,
   parseListen,
 } from './listen.ts';
 import { identityOfUser } from './policy.ts';
-import { type AedesParts, type Arriving, Routing } from './routing.ts';
+import { type Arriving, Routing } from './routing.ts';
 import { publishStats } from './stats-publisher.ts';
-import { namesOf, refusesPage, type WebNames } from './web-page.ts';
+import { WebSocketUpgrades } from './websocket-upgrades.ts';
 
 /**
- * The embedded broker: Aedes behind guards. Aedes and ws are imported here and nowhere else.
+ * The embedded broker: Aedes behind guards. Aedes is imported here and nowhere else.
  *
  *   1. Every connection has an identity before it may do anything, and policy.ts judges each topic by it.
  *   2. Nothing beyond loopback is listened on without credentials or client certificates; without either only loopback
@@ -43,49 +43,6 @@ import { namesOf, refusesPage, type WebNames } from './web-page.ts';
  *   7. A message with QoS 1 or 2 is acknowledged when it was given to everybody who is there, and a frame when it is kept
  *      for central (acknowledgement-order.ts keeps the order). Whoever kills the broker loses nothing that it has acknowledged.
  */
-
-/** How to run the broker. */
-export interface BrokerOptions {
-  /** mqtt://HOST:PORT, mqtts://, ws://, wss://; port 0 takes a free one. May be empty: then only `connect` leads in. */
-  readonly listen: readonly string[];
-  readonly base?: string;
-  /** Whether connections from this machine may come without credentials. */
-  readonly anonymous: 'loopback' | 'never';
-  readonly credentials?: CredentialStore | undefined;
-  readonly tls?: ListenTls | undefined;
-  /** Bytes, default 1 000 000. */
-  readonly maximumPacketSize?: number | undefined;
-  /** Names beside its own under which WebSocket listeners are reached; `*.` stands for one level. */
-  readonly allowedHosts?: readonly string[] | undefined;
-  /** Origins of web pages that may open WebSockets, beside those on the same host. */
-  readonly allowedOrigins?: readonly string[] | undefined;
-  /** Of clients that have said who they are; default 1000. */
-  readonly maximumConnections?: number | undefined;
-  /** Bytes that may wait at one slow reader before bulk for it is dropped, default 16 MiB. */
-  readonly slowReaderBytes?: number | undefined;
-  /** A connection with bytes to write that takes none for so long is closed, default 5000. */
-  readonly stallMs?: number | undefined;
-  /** What is kept for a central that is away, by default for 60 s and 64 MB. */
-  readonly keep?: CentralSessionLimits | undefined;
-  /** What is kept for other clients that ask for a session. */
-  readonly clientSessions?: ClientSessionLimits | undefined;
-  /** Where all of that lies, so that it outlives this process; not given: in memory only. */
-  readonly framesFolder?: string | undefined;
-  readonly log: Log;
-}
-
-/** The broker at work. */
-export interface RunningBroker {
-  /** Where it listens, with the ports that were taken. */
-  readonly urls: readonly string[];
-  readonly counters: BrokerCounters;
-  /** A connection from inside this process, with the rights of one from this machine, whoever else needs a password. */
-  connect(): Duplex;
-  /** Closes every connection of a user, whose last will is then published; returns how many there were. */
-  expel(user: string): number;
-  /** Closes every listener and connection; idempotent, bounded to about two seconds. */
-  stop(): Promise<void>;
-}
 
 /** Messages of QoS 2 that a client may leave half sent; nothing of ours sends any. */
 const MAX_QOS2 = 16;
@@ -122,12 +79,11 @@ class EmbeddedBroker implements RunningBroker {
   readonly #disconnectLog: DisconnectLog;
   readonly #connections: Connections;
   readonly #authorization: Authorization;
-  readonly #sessions: AedesSessionStore;
   readonly #aedes: Aedes;
-  readonly #sockets: WebSocketServer;
+  /** Undefined until Aedes listens, which makes its persistence. */
+  #sessions: AedesSessionStore | undefined;
+  readonly #webSockets: WebSocketUpgrades;
   readonly #listeners: Listener[] = [];
-  readonly #asked = new WeakMap<object, { clean?: boolean }>();
-  #routing: Routing | undefined;
   #endStats: () => void = () => {};
   /** Connections that came before all was ready. */
   #early: (() => void)[] | undefined = [];
@@ -135,7 +91,7 @@ class EmbeddedBroker implements RunningBroker {
 
   constructor(options: BrokerOptions) {
     const { base = 'tessera', maximumPacketSize = 1_000_000, slowReaderBytes = 16 * 2 ** 20, stallMs = 5000 } = options;
-    const { anonymous, credentials, maximumConnections = 1000, keep = CENTRAL_SESSION_LIMITS, log } = options;
+    const { anonymous, credentials, maximumConnections = 1000, log } = options;
     const { counters } = this;
     this.#options = options;
     this.#log = log;
@@ -148,43 +104,38 @@ class EmbeddedBroker implements RunningBroker {
     this.#disconnectLog = new DisconnectLog(connections, throttledLogs, log);
     const guarded = { base, anonymous, credentials, maximumPacketSize, slowReaderBytes };
     this.#authorization = new Authorization({ ...guarded, connections, counters, throttledLogs, log });
-    this.#sessions = new AedesSessionStore({
-      base,
-      limits: keep,
-      clientSessions: options.clientSessions,
-      counters,
-      log,
-    });
     this.#aedes = new Aedes({
       concurrency: DELIVERY_SLOTS,
       maxInflightInbound: MAX_QOS2,
       drainTimeout: 2 * stallMs,
       connectTimeout: 10_000,
       maxTopicLevels: MAX_TOPIC_LEVELS,
-      ...this.#hooks(),
     });
-    this.#sockets = new WebSocketServer({
-      noServer: true,
-      maxPayload: maximumPacketSize + FIRST_PACKET_BYTES,
-      perMessageDeflate: false,
-      handleProtocols: (offered) => (offered.has('mqtt') ? 'mqtt' : offered.has('mqttv3.1') ? 'mqttv3.1' : false),
-    });
+    const { tls, allowedHosts = [], allowedOrigins = [] } = options;
+    this.#webSockets = new WebSocketUpgrades({ maximumPacketSize, cert: tls?.cert, allowedHosts, allowedOrigins });
   }
 
   async start(addresses: readonly ListenAddress[]): Promise<void> {
     await this.#aedes.listen();
+    const { base = 'tessera', keep: limits = CENTRAL_SESSION_LIMITS, clientSessions, log } = this.#options;
     const aedes = this.#aedes as unknown as AedesParts;
-    this.#sessions.attach(aedes.persistence, aedes, (client, filter) => this.#authorization.mayRead(client, filter));
-    this.#routing = new Routing(aedes, this.#sessions);
-    this.#watch();
-    this.#endStats = publishStats(aedes, this.#options.base ?? 'tessera', this.counters);
+    const mayRead = this.#authorization.mayRead.bind(this.#authorization);
+    const sessions = new AedesSessionStore(
+      { base, limits, clientSessions, counters: this.counters, log },
+      aedes,
+      mayRead,
+    );
+    this.#sessions = sessions;
+    Object.assign(this.#aedes, this.#hooks(sessions, new Routing(aedes, sessions)));
+    this.#watch(sessions);
+    this.#endStats = publishStats(aedes, base, this.counters);
     try {
       for (const address of addresses) {
         const listener = await listenOn(address, this.#options.tls, this.#arrivals(address));
         this.#listeners.push(listener);
         this.urls.push(listener.url);
       }
-      this.#keepFrames(addresses);
+      this.#keepFrames(sessions, addresses);
     } catch (error) {
       await this.stop();
       throw error;
@@ -197,39 +148,18 @@ class EmbeddedBroker implements RunningBroker {
     this.#log.warn(`passwords and frames travel unencrypted to ${open.host}; mqtts:// protects them`);
   }
 
-  /** What happens to those who come to a listener. */
+  /** What happens to connections of a listener. */
   #arrivals({ host }: ListenAddress): Arrivals {
-    const { tls, allowedHosts = [], allowedOrigins = [] } = this.#options;
-    const own = [hostname(), `${hostname()}.local`, ...allowedHosts].map((name) => name.toLowerCase());
-    const hosts = tls === undefined ? own : [...own, ...namesOf(tls.cert)];
-    const names: WebNames = { listen: host, hosts, origins: allowedOrigins.map((origin) => origin.toLowerCase()) };
     const refused = (what: string, reason: string, remote: string | undefined): void => {
       this.counters.refused.connections += 1;
       this.#throttledLogs.strangers.warn(`${what} ${remote} ${reason}`, `a ${what} was refused: ${reason}`, { remote });
     };
+    const accept = (stream: Duplex, socket: Socket): void =>
+      this.#accept(stream, { socket, remote: socket.remoteAddress, trusted: isLoopback(socket.remoteAddress) });
     return {
       arrived: (socket) => this.#connections.arrived(socket),
-      stream: (socket) => {
-        const remote = socket.remoteAddress;
-        this.#accept(socket, { socket, remote, trusted: isLoopback(remote) });
-      },
-      upgrade: (request, raw, head) => {
-        raw.on('error', () => raw.destroy());
-        const remote = request.socket.remoteAddress;
-        const why = refusesPage(request.headers, names);
-        if (why !== undefined) {
-          refused('WebSocket', plain(why), remote);
-          raw.end(`HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Type: text/plain\r\n\r\n${plain(why)}\n`);
-          return;
-        }
-        this.#sockets.handleUpgrade(request, raw, head, (socket) =>
-          this.#accept(createWebSocketStream(socket), {
-            socket: request.socket,
-            remote,
-            trusted: isLoopback(remote),
-          }),
-        );
-      },
+      stream: (socket) => accept(socket, socket),
+      upgrade: this.#webSockets.upgrader(host, accept, (reason, remote) => refused('WebSocket', reason, remote)),
       refused: (reason, remote) => refused('TLS connection', reason, remote),
     };
   }
@@ -246,7 +176,7 @@ class EmbeddedBroker implements RunningBroker {
   expel(user: string): number {
     const closed = this.#connections.expel(user);
     const identity = identityOfUser(user);
-    if (identity !== undefined) void this.#sessions.endOf(describeIdentity(identity));
+    if (identity !== undefined) void this.#sessions?.endOf(describeIdentity(identity));
     if (closed > 0) this.#log.info(`${user} was thrown out`, { connections: closed });
     return closed;
   }
@@ -268,20 +198,20 @@ class EmbeddedBroker implements RunningBroker {
     await Promise.race([closed, new Promise((resolve) => setTimeout(resolve, STOP_MS).unref())]);
     this.#connections.closeAll();
     this.#disconnectLog.stop();
-    this.#sessions.stop();
+    this.#sessions?.stop();
   }
 
   /**
    * Frames are kept under the name of a listener: nobody else has that address, so nobody else these files, and who
    * starts the same broker again finds them.
    */
-  #keepFrames(addresses: readonly ListenAddress[]): void {
+  #keepFrames(sessions: AedesSessionStore, addresses: readonly ListenAddress[]): void {
     const { framesFolder, base = 'tessera' } = this.#options;
     const named = addresses.findIndex(({ port }) => port !== 0);
     const url = this.urls[Math.max(0, named)];
     if (framesFolder === undefined || url === undefined) return;
     const { hostname, port } = new URL(url);
-    this.#sessions.keepIn(framesFolder, `${base}-${hostname}-${port}`.replace(/[^A-Za-z0-9_.-]/g, '_'));
+    sessions.keepIn(framesFolder, `${base}-${hostname}-${port}`.replace(/[^A-Za-z0-9_.-]/g, '_'));
   }
 
   /** Takes a connection in: `conn` carries MQTT. */
@@ -295,10 +225,9 @@ class EmbeddedBroker implements RunningBroker {
   }
 
   /** Counts and notes what happens. */
-  #watch(): void {
+  #watch(sessions: AedesSessionStore): void {
     const log = this.#log;
     const authorization = this.#authorization;
-    const sessions = this.#sessions;
     const who = this.#connections.who.bind(this.#connections);
     // Missing from the types of Aedes; without a listener it would end the process.
     (this.#aedes as EventEmitter).on('error', (error: Error) =>
@@ -324,10 +253,10 @@ class EmbeddedBroker implements RunningBroker {
   }
 
   /** The places where Aedes asks. */
-  #hooks(): AedesOptions {
+  #hooks(sessions: AedesSessionStore, routing: Routing): AedesOptions {
     const authorization = this.#authorization;
-    const sessions = this.#sessions;
     const disconnectLog = this.#disconnectLog;
+    const asked = new WeakMap<object, { clean?: boolean }>();
     return {
       preConnect: (client, packet, done) => {
         const keptMs = sessions.keptMs(packet.clientId);
@@ -344,19 +273,19 @@ class EmbeddedBroker implements RunningBroker {
           done(new Error('it asked for a session without a client id: give it one, or clean_session'), false);
           return;
         }
-        this.#asked.set(client, packet);
+        asked.set(client, packet);
         done(null, true);
       },
       authenticate: (client, user, password, done) => {
         void authorization.enter(client, user, password?.toString()).then(async (admitted) => {
           if ('identity' in admitted) {
-            const asked = this.#asked.get(client);
-            const asks = asked?.clean === false;
+            const packet = asked.get(client);
+            const asks = packet?.clean === false;
             const isKept = await sessions.admit(client, describeIdentity(admitted.identity), asks);
             // Aedes forgets who went meanwhile, and says it to nobody.
             if (client.closed) return sessions.gone(client);
             // Aedes asks both.
-            if (asks && !isKept) for (const one of [asked, client]) (one as { clean: boolean }).clean = true;
+            if (asks && !isKept) for (const one of [packet, client]) (one as { clean: boolean }).clean = true;
             done(null, true);
             return;
           }
@@ -368,10 +297,10 @@ class EmbeddedBroker implements RunningBroker {
         const why = client === null ? undefined : authorization.refusesPublish(client, packet);
         if (why !== undefined) return done(new ReportedError(why));
         if (client === null || packet.qos === 0) {
-          if (client !== null && authorization.floods(client, packet)) this.#routing!.drop(packet);
+          if (client !== null && authorization.floods(client, packet)) routing.drop(packet);
           return done(null);
         }
-        this.#routing!.first(client, packet as Arriving, done);
+        routing.first(client, packet as Arriving, done);
       },
       authorizeSubscribe: (client, subscription, done) => {
         done(null, authorization.maySubscribe(client, subscription.topic) ? subscription : null);
@@ -382,19 +311,4 @@ class EmbeddedBroker implements RunningBroker {
       },
     };
   }
-}
-
-/** CONNACK with return code 2, identifier rejected (MQTT-3.1.3-8). */
-const NO_CLIENT_ID = Buffer.from([0x20, 2, 0, 2]);
-
-/**
- * The answer to a client that speaks MQTT 5, which Aedes does not, and which it would answer in 3.1.1: a CONNACK of
- * MQTT 5 (section 3.2) with reason 132, unsupported version. Where a session of MQTT 3.1.1 would be kept for a time and
- * not for ever, the property Session Expiry Interval says for how long, so that the client may ask for one.
- */
-function versionRefusal(keptSec: number): Buffer {
-  if (keptSec === 0) return Buffer.from([0x20, 3, 0, 132, 0]);
-  const packet = Buffer.from([0x20, 8, 0, 132, 5, 0x11, 0, 0, 0, 0]);
-  packet.writeUInt32BE(keptSec, 6);
-  return packet;
 }

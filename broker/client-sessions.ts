@@ -1,12 +1,12 @@
-import { Readable } from 'node:stream';
 import { LogThrottle, plainName } from '../shared/log-throttle.ts';
 import type { Log } from '../shared/ports.ts';
-import type { Packet, Persistence, SessionClient, StoredPacket } from './aedes-session-store.ts';
+import type { Packet, Persistence, SessionClient } from './aedes-parts.ts';
 import { ClientSessionStore, type FoundSession, type StoredSession } from './client-session-store.ts';
 import type { ClientOf } from './connections.ts';
 import type { BrokerCounters } from './counters.ts';
 import { PersistentSession } from './persistent-session.ts';
 import { isBulk } from './policy.ts';
+import type { StoredPacket } from './stored-packet.ts';
 
 /**
  * Sessions of clients that asked for one (MQTT 3.1.1, clean session 0) and are not central: apps that want every result
@@ -175,10 +175,10 @@ export class ClientSessions {
     }
   }
 
-  /** What waits for a client whose connection begins. */
-  begin(client: SessionClient, room: () => Promise<void>): Readable {
+  /** A client connected: the messages queued for it, one by one; `room` resolves when the connection takes more. */
+  begin(client: SessionClient, room: () => Promise<void>): Iterable<StoredPacket> | AsyncIterable<StoredPacket> {
     const queue = this.of(client);
-    return Readable.from(queue === undefined ? [] : queue.begin(client, room));
+    return queue === undefined ? [] : queue.begin(client, room);
   }
 
   /** A client's session has less, since it acknowledged something. */

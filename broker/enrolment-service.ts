@@ -12,7 +12,7 @@ import { topics as topicsOf } from '../shared/protocol/topics.ts';
 import { connectBusOver } from '../shared/runtime/mqtt.ts';
 import { answerRequests, handler } from '../shared/runtime/requests.ts';
 import { isPublicKey } from '../shared/runtime/signature.ts';
-import type { RunningBroker } from './broker.ts';
+import type { RunningBroker } from './broker-options.ts';
 import type { Credentials } from './credentials.ts';
 import type { ListenTls } from './listen.ts';
 import { ROLES, type Role, userName } from './policy.ts';

@@ -1,28 +1,9 @@
-import {
-  closeSync,
-  fstatSync,
-  ftruncateSync,
-  openSync,
-  readdirSync,
-  readSync,
-  rmSync,
-  statSync,
-  unlinkSync,
-  writeSync,
-  writevSync,
-} from 'node:fs';
+import { readdirSync, rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { TesseraError } from '../shared/errors.ts';
 import { makePath } from '../shared/runtime/make-path.ts';
-import {
-  type MessageRecord,
-  type RecordState,
-  readRecords,
-  recordHead,
-  STATE_BYTES,
-  STATE_OFFSET,
-  type StoredRecord,
-} from './message-records.ts';
+import { type MessageRecord, type RecordState, recordHead, type StoredRecord } from './message-records.ts';
+import { SegmentFile } from './segment-file.ts';
 
 /**
  * What the broker has acknowledged and its receiver has not, in files of a folder that nobody else uses: frames for
@@ -65,20 +46,6 @@ export const FRAMES: StoreKind = {
   staleMs: 24 * 3600 * 1000,
 };
 
-interface Place {
-  readonly offset: number;
-  readonly length: number;
-}
-
-interface Segment {
-  readonly path: string;
-  readonly fd: number;
-  size: number;
-  readonly open: Map<number, Place>;
-  openBytes: number;
-  writtenAt: number;
-}
-
 const NAME = /^kept-(\d{1,12})$/;
 const KEPT_FILES = 2;
 const MIN_FILE_BYTES = 2 ** 20;
@@ -93,8 +60,8 @@ export class MessageStore {
   readonly #fileBytes: number;
   readonly #onFault: OnFault;
   readonly #kind: StoreKind;
-  readonly #segments: Segment[] = [];
-  readonly #where = new Map<number, Segment>();
+  readonly #segments: SegmentFile[] = [];
+  readonly #where = new Map<number, SegmentFile>();
   #next = 1;
 
   private constructor(folder: string, bytes: number, onFault: OnFault, kind: StoreKind) {
@@ -150,15 +117,14 @@ export class MessageStore {
     this.#mark(number, 'sent');
   }
 
-  /** A frame was acknowledged or dropped. */
+  /** A message was acknowledged or dropped. */
   done(number: number): void {
     const segment = this.#where.get(number);
     if (segment === undefined) return;
     this.#mark(number, 'done');
     this.#where.delete(number);
-    segment.openBytes -= segment.open.get(number)!.length;
-    segment.open.delete(number);
-    if (segment.open.size === 0) this.#tidy();
+    segment.forget(number);
+    if (segment.isDone) this.#tidy();
   }
 
   /** Closes the files; what is open stays in them. Where nothing is, the folder goes too. */
@@ -166,7 +132,7 @@ export class MessageStore {
     const isEmpty = this.#where.size === 0;
     for (const segment of [...this.#segments]) {
       if (isEmpty) this.#remove(segment);
-      else closeSync(segment.fd);
+      else segment.close();
     }
     this.#segments.length = 0;
     this.#where.clear();
@@ -174,11 +140,8 @@ export class MessageStore {
   }
 
   #mark(number: number, state: RecordState): void {
-    const segment = this.#where.get(number);
-    const place = segment?.open.get(number);
-    if (segment === undefined || place === undefined) return;
     try {
-      writeSync(segment.fd, Uint8Array.of(STATE_BYTES[state]), 0, 1, place.offset + STATE_OFFSET);
+      this.#where.get(number)?.mark(number, state);
     } catch (error) {
       this.#onFault(`a kept ${this.#kind.one} could not be marked as ${state}`, error);
     }
@@ -189,17 +152,7 @@ export class MessageStore {
     const now = Date.now();
     const length = parts.reduce((sum, part) => sum + part.length, 0);
     const segment = this.#current(length, now);
-    try {
-      const written = writevSync(segment.fd, parts, segment.size);
-      if (written < length) throw Object.assign(new Error(`no room after ${written} bytes`), { code: 'ENOSPC' });
-    } catch (error) {
-      this.#cutOff(segment);
-      throw error;
-    }
-    segment.open.set(number, { offset: segment.size, length });
-    segment.openBytes += length;
-    segment.size += length;
-    segment.writtenAt = now;
+    segment.append(number, parts, now);
     this.#where.set(number, segment);
   }
 
@@ -220,49 +173,34 @@ export class MessageStore {
   }
 
   /** The file to write to; throws what the system says. */
-  #current(length: number, now: number): Segment {
+  #current(length: number, now: number): SegmentFile {
     const last = this.#segments.at(-1);
-    const fits = last !== undefined && (last.size === 0 || last.size + length <= this.#fileBytes);
-    if (fits && now - last.writtenAt < IDLE_MS) return last;
+    if (last?.takes(length, this.#fileBytes, now, IDLE_MS) === true) return last;
     makePath(this.#folder, 0o700);
-    const path = join(this.#folder, `kept-${this.#next}`);
-    const fd = openSync(path, 'wx+', 0o600);
+    const segment = SegmentFile.create(join(this.#folder, `kept-${this.#next}`), now);
     this.#next += 1;
-    const segment: Segment = { path, fd, size: 0, open: new Map(), openBytes: 0, writtenAt: now };
     this.#segments.push(segment);
     return segment;
-  }
-
-  #cutOff(segment: Segment): void {
-    try {
-      ftruncateSync(segment.fd, segment.size);
-    } catch {
-      // Nothing is appended behind what is torn.
-      segment.writtenAt = Number.NEGATIVE_INFINITY;
-    }
   }
 
   /** Removes files in which nothing is open, but the newest, and moves what is open where the files take too much. */
   #tidy(keep = KEPT_FILES): void {
     for (const segment of this.#segments.slice(0, this.#segments.length - keep))
-      if (segment.open.size === 0) this.#remove(segment);
+      if (segment.isDone) this.#remove(segment);
     const bound = 2 * this.#bytes + KEPT_FILES * this.#fileBytes;
     while (keep > 0 && this.fileBytes > bound && this.#segments.length > KEPT_FILES) {
       const older = this.#segments.slice(0, -KEPT_FILES);
-      const emptiest = older.reduce((a, b) => (b.openBytes / b.size < a.openBytes / a.size ? b : a));
+      const emptiest = older.reduce((a, b) => (b.openShare < a.openShare ? b : a));
       // Of a file that is nearly all open, moving gains nothing.
-      if (emptiest.openBytes > 0.9 * emptiest.size || !this.#move(emptiest)) return;
+      if (emptiest.openShare > 0.9 || !this.#move(emptiest)) return;
     }
   }
 
-  #move(segment: Segment): boolean {
+  #move(segment: SegmentFile): boolean {
     try {
-      for (const [number, { offset, length }] of segment.open) {
-        const record = Buffer.allocUnsafe(length);
-        if (readSync(segment.fd, record, 0, length, offset) < length) throw new Error(`${segment.path} was cut short`);
-        this.#append(number, [record]);
-        segment.open.delete(number);
-        segment.openBytes -= length;
+      for (const number of segment.openNumbers) {
+        this.#append(number, [segment.read(number)]);
+        segment.forget(number);
       }
     } catch (error) {
       this.#onFault(`${this.#kind.what} could not be moved`, error);
@@ -272,13 +210,12 @@ export class MessageStore {
     return true;
   }
 
-  #remove(segment: Segment): void {
+  #remove(segment: SegmentFile): void {
     this.#segments.splice(this.#segments.indexOf(segment), 1);
-    closeSync(segment.fd);
     try {
-      unlinkSync(segment.path);
+      segment.remove();
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') this.#onFault(`${segment.path} cannot be removed`, error);
+      this.#onFault(`${segment.path} cannot be removed`, error);
     }
   }
 
@@ -287,41 +224,28 @@ export class MessageStore {
     const found = new Map<number, StoredRecord>();
     for (const n of numbers.map(Number).sort((a, b) => a - b)) {
       this.#next = n + 1;
-      const path = join(this.#folder, `kept-${n}`);
-      const fd = openSync(path, 'r+');
-      const { size, mtimeMs } = fstatSync(fd);
-      const bytes = Buffer.allocUnsafe(size);
-      const read = readSync(fd, bytes, 0, size, 0);
-      const { records, torn } = readRecords(bytes.subarray(0, read));
+      const { file, records, torn } = SegmentFile.load(join(this.#folder, `kept-${n}`));
       if (torn > 0)
         this.#onFault(
-          `${path} ends in ${torn} bytes that are no whole ${this.#kind.one}: they are left out`,
+          `${file.path} ends in ${torn} bytes that are no whole ${this.#kind.one}: they are left out`,
           undefined,
         );
-      // Nothing is appended behind what is torn.
-      const writtenAt = torn > 0 ? Number.NEGATIVE_INFINITY : mtimeMs;
-      const segment: Segment = { path, fd, size: read - torn, open: new Map(), openBytes: 0, writtenAt };
-      this.#segments.push(segment);
-      for (const record of records) this.#adopt(segment, record, found);
+      this.#segments.push(file);
+      for (const record of records) this.#adopt(file, record, found);
     }
     this.#tidy();
     return [...found.values()].sort((a, b) => a.number - b.number);
   }
 
-  /** A frame that was being moved when the broker died lies in two files: the later one is its place. */
-  #adopt(segment: Segment, record: StoredRecord, found: Map<number, StoredRecord>): void {
-    const { number, offset, length, state } = record;
-    const before = this.#where.get(number);
-    if (before !== undefined) {
-      before.openBytes -= before.open.get(number)?.length ?? 0;
-      before.open.delete(number);
-      this.#where.delete(number);
-    }
+  /** A message that was being moved when the broker died lies in two files: the later one is its place. */
+  #adopt(segment: SegmentFile, record: StoredRecord, found: Map<number, StoredRecord>): void {
+    const { number, state } = record;
+    this.#where.get(number)?.forget(number);
+    this.#where.delete(number);
     const isDone = state === 'done' || found.get(number)?.state === 'done';
     found.set(number, { ...record, payload: isDone ? Buffer.alloc(0) : Buffer.from(record.payload) });
     if (isDone) return;
-    segment.open.set(number, { offset, length });
-    segment.openBytes += length;
+    segment.track(number, record);
     this.#where.set(number, segment);
   }
 

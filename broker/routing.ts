@@ -1,5 +1,6 @@
 import { AcknowledgementOrder } from './acknowledgement-order.ts';
-import type { AedesSessionStore, Numbering, Packet, Persistence } from './aedes-session-store.ts';
+import type { AedesParts, Packet } from './aedes-parts.ts';
+import type { AedesSessionStore } from './aedes-session-store.ts';
 
 /**
  * The order in which Aedes does things, put right.
@@ -9,13 +10,6 @@ import type { AedesSessionStore, Numbering, Packet, Persistence } from './aedes-
  *   3. From its number to its delivery nothing passes a message: Aedes takes what reaches a client with a lower number
  *      than the message before for one that came through two subscriptions (issues 955 and 994 of moscajs/aedes).
  */
-
-/** Missing from the types of Aedes 1. */
-export interface AedesParts extends Numbering {
-  readonly persistence: Persistence;
-  readonly mq: { emit(packet: { qos: number; brokerCounter: number }, done: (error?: Error) => void): void };
-  publish(packet: object, client: object | null, done?: (error?: Error | null) => void): void;
-}
 
 /** A client as far as its messages are routed. */
 export interface Publisher {

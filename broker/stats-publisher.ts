@@ -1,7 +1,7 @@
 import type { BrokerStats } from '../shared/protocol/messages/broker.ts';
 import { topics } from '../shared/protocol/topics.ts';
+import type { AedesParts } from './aedes-parts.ts';
 import type { BrokerCounters } from './counters.ts';
-import type { AedesParts } from './routing.ts';
 
 const INTERVAL_MS = 10_000;
 

@@ -1,5 +1,5 @@
-import type { CentralSessionLimits } from '../broker/aedes-session-store.ts';
 import { startBroker } from '../broker/broker.ts';
+import type { CentralSessionLimits } from '../broker/central-session.ts';
 import type { Credentials } from '../broker/credentials.ts';
 import { EnrolmentService } from '../broker/enrolment-service.ts';
 import type { ListenTls } from '../broker/listen.ts';

@@ -32,7 +32,7 @@ const LIBRARY_HOME: Readonly<Record<string, string>> = {
   zod: 'shared/schema.ts',
   '@bufbuild/protobuf': 'shared/onnx/protobuf.ts',
   aedes: 'broker/broker.ts',
-  ws: 'broker/broker.ts',
+  ws: 'broker/websocket-upgrades.ts',
   commander: 'cli/main.ts',
   'node-os-utils': 'node-agent/system-metrics.ts',
 };

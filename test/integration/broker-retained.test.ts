@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { type RunningBroker, startBroker } from '../../broker/broker.ts';
+import { startBroker } from '../../broker/broker.ts';
+import type { RunningBroker } from '../../broker/broker-options.ts';
 import { type Bus, silentLog } from '../../shared/ports.ts';
 import { connectBus } from '../../shared/runtime/mqtt.ts';
 

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import mqtt, { type IPublishPacket, type MqttClient } from 'mqtt';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { BrokerOptions } from '../../broker/broker.ts';
+import type { BrokerOptions } from '../../broker/broker-options.ts';
 import { ClientSessionStore } from '../../broker/client-session-store.ts';
 import { CLIENT_SESSION_LIMITS } from '../../broker/client-sessions.ts';
 import type { Identity } from '../../broker/policy.ts';

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import mqtt, { type IPublishPacket, type Packet } from 'mqtt';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { BrokerOptions } from '../../broker/broker.ts';
+import type { BrokerOptions } from '../../broker/broker-options.ts';
 import type { Identity } from '../../broker/policy.ts';
 import { type Bus, type Message, silentLog } from '../../shared/ports.ts';
 import { type BusOptions, connectBus } from '../../shared/runtime/mqtt.ts';

@@ -1,4 +1,5 @@
-import { type BrokerOptions, type RunningBroker, startBroker } from '../../broker/broker.ts';
+import { startBroker } from '../../broker/broker.ts';
+import type { BrokerOptions, RunningBroker } from '../../broker/broker-options.ts';
 import { type RecordingLog, recordingLog } from './recording-log.ts';
 
 /** A broker on a free port of this machine, and what it logs; its end is added to `stops`. */
