@@ -1,42 +1,23 @@
-import { channel } from 'node:diagnostics_channel';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { FrameEnd } from '../central/coordinator/frame-end.ts';
 import { choosePlan } from '../central/planner/choose.ts';
 import { gridFor } from '../central/planner/unasked.ts';
-import type { LoadRequest } from '../central/served-model.ts';
 import { type Cluster, startCluster, untilReady } from '../cli/cluster.ts';
-import { drawnPictures } from '../cli/demo/scene-source.ts';
-import { loadRequestFor } from '../cli/models.ts';
 import { integer, oneOf, positive, type Values, valueOr } from '../cli/options.ts';
-import { resolveConfig } from '../shared/config/layers.ts';
-import { parseCard } from '../shared/model/card.ts';
-import type { Attribute, Initializer } from '../shared/onnx/model.ts';
-import { newModel } from '../shared/onnx/new-model.ts';
-import { valueInfo } from '../shared/onnx/value-info-proto.ts';
 import { CENTRAL } from '../shared/plan/plan.ts';
 import { silentLog } from '../shared/ports.ts';
-import type { CallTiming } from '../shared/runtime/worker-call.ts';
-import { newNode } from '../shared/tiling/tile-model-builder.ts';
 import { defineBenchmark, list } from './benchmark.ts';
 import { machineSpeed, scaledOption } from './machine-speed.ts';
 import type { CameraTask } from './overhead/camera-worker.ts';
+import { bundled, type Network, tiny } from './overhead/networks.ts';
+import { type Phases, phasesOf, Recorder } from './overhead/phases.ts';
 import { cpuMs, median, runCamera, startBrokerProcess } from './overhead/processes.ts';
 
 /** CPU of broker and central beside their computing, and of one node beside its, for a frame on four nodes, ms. */
 const TARGET = { centre_ms: 12, node_ms: 4 };
 const NETWORKS = ['tiny', 'scenes'] as const;
-
-interface Network {
-  readonly name: string;
-  readonly request: LoadRequest;
-  readonly frame: CameraTask['frame'];
-}
-
-/** Where the time of a frame goes, ms; all but `client` are parts of central's own latency. */
-type Phases = Record<'decode' | 'pack' | 'wire' | 'queue' | 'compute' | 'paste' | 'tail' | 'finish' | 'client', number>;
 
 interface Row {
   readonly network: string;
@@ -193,117 +174,6 @@ async function measure({ name, request, frame }: Network, nodes: number, frames:
     await broker.stop();
     await rm(stateDir, { recursive: true, force: true });
   }
-}
-
-/** An ended frame and the calls to central's worker threads while it was under way. */
-interface Recorded {
-  readonly end: FrameEnd;
-  readonly calls: readonly CallTiming[];
-}
-
-/** Listens to the diagnostics channels of this process, in which central runs; frames come one after another. */
-class Recorder {
-  readonly #ends: Recorded[] = [];
-  #calls: CallTiming[] = [];
-  readonly #onCall = (message: unknown): void => {
-    this.#calls.push(message as CallTiming);
-  };
-  readonly #onEnd = (message: unknown): void => {
-    this.#ends.push({ end: message as FrameEnd, calls: this.#calls });
-    this.#calls = [];
-  };
-
-  start(): void {
-    channel('tessera:worker-call').subscribe(this.#onCall);
-    channel('tessera:frame-end').subscribe(this.#onEnd);
-  }
-
-  stop(): readonly Recorded[] {
-    channel('tessera:worker-call').unsubscribe(this.#onCall);
-    channel('tessera:frame-end').unsubscribe(this.#onEnd);
-    return this.#ends;
-  }
-}
-
-/**
- * Splits a frame's time: until the first tile went out (decode), until the last came back (pack, wire, queue,
- * compute), until central's own stage began (paste), until that was done (tail), until the end (finish).
- */
-function phasesOf({ end, calls }: Recorded): Phases {
-  const used = end.trace.filter((ask) => ask.used);
-  const spread = used.filter(({ node }) => node !== CENTRAL);
-  const own = used.filter(({ node }) => node === CENTRAL);
-  const firstSent = Math.min(...used.map(({ sent_ms }) => sent_ms!));
-  const lastBack = Math.max(firstSent, ...spread.map(({ received_ms }) => received_ms!));
-  const tailSent = own.length === 0 ? lastBack : Math.min(...own.map(({ sent_ms }) => sent_ms!));
-  const tailBack = own.length === 0 ? tailSent : Math.max(...own.map(({ received_ms }) => received_ms!));
-  // Packing is one thread's work for all nodes: the longest call is the time until the last message was ready.
-  const firstPaste = calls.findIndex(({ method }) => method === 'paste');
-  const packs = calls.slice(0, firstPaste < 0 ? undefined : firstPaste).filter(({ method }) => method === 'pack');
-  const pack = spread.length === 0 ? 0 : Math.max(0, ...packs.map(({ ms }) => ms));
-  // The node that kept the frame waiting.
-  const last = spread.find(({ received_ms }) => received_ms === lastBack)?.node;
-  const slowest = spread.filter(({ node }) => node === last);
-  const compute = sum(slowest.map((ask) => ask.compute_ms ?? 0));
-  const queue = Math.max(0, ...slowest.map((ask) => ask.queue_ms ?? 0));
-  return {
-    decode: firstSent,
-    pack,
-    wire: Math.max(0, lastBack - firstSent - pack - queue - compute),
-    queue,
-    compute,
-    paste: Math.max(0, tailSent - lastBack),
-    tail: tailBack - tailSent,
-    finish: end.latency_ms - tailBack,
-    client: 0,
-  };
-}
-
-/** x [1, 3, 32, 32] -> two 3x3 convolutions with 8 channels, tiled -> global average and a dense layer: 0.8 MMAC. */
-function tiny(): Network {
-  const side = 32;
-  const ints = (value: number[]): Attribute => ({ kind: 'ints', value });
-  const attributes = { kernel_shape: ints([3, 3]), pads: ints([1, 1, 1, 1]) };
-  const weight = (name: string, dims: number[]): [string, Initializer] => {
-    const values = Float32Array.from({ length: dims.reduce((a, b) => a * b, 1) }, (_, i) => Math.sin(i) / 4);
-    const data = { kind: 'inline', bytes: new Uint8Array(values.buffer) } as const;
-    return [name, { name, dtype: 'float32', elementType: 1, dims, data }];
-  };
-  const model = newModel({
-    producer: 'tessera-bench',
-    name: 'tiny',
-    nodes: [
-      newNode('Conv', ['x', 'w1'], ['c1'], attributes),
-      newNode('Relu', ['c1'], ['r1']),
-      newNode('Conv', ['r1', 'w2'], ['c2'], attributes),
-      newNode('Relu', ['c2'], ['r2']),
-      newNode('GlobalAveragePool', ['r2'], ['g']),
-      newNode('Flatten', ['g'], ['f']),
-      newNode('MatMul', ['f', 'w3'], ['y']),
-    ],
-    initializers: new Map([weight('w1', [8, 3, 3, 3]), weight('w2', [8, 8, 3, 3]), weight('w3', [8, 10])]),
-    inputs: [valueInfo('x', { dtype: 'float32', shape: [1, 3, side, side] })],
-    outputs: [valueInfo('y', { dtype: 'float32', shape: [1, 10] })],
-  });
-  const input = new Float32Array(3 * side * side).map((_, i) => Math.sin(i));
-  return {
-    name: 'tiny',
-    request: {
-      name: 'tiny',
-      card: parseCard({ name: 'tiny', task: 'raw' }, 'tiny'),
-      labels: [],
-      model,
-      picture: false,
-    },
-    frame: { format: 'tensor', base64: Buffer.from(input.buffer).toString('base64'), shape: [1, 3, side, side] },
-  };
-}
-
-/** The bundled network on a drawn picture. */
-async function bundled(): Promise<Network> {
-  const { request } = await loadRequestFor('scenes', resolveConfig([]).config);
-  const [picture] = await drawnPictures(1);
-  return { name: 'scenes', request, frame: { format: 'jpeg', base64: Buffer.from(picture!).toString('base64') } };
 }
 
 function printTables(rows: readonly Row[]): void {

@@ -28,11 +28,11 @@ export interface BrokerOptions {
   /** A connection with bytes to write that takes none for so long is closed, default 5000. */
   readonly stallMs?: number | undefined;
   /** What is kept for a central that is away, by default for 60 s and 64 MB. */
-  readonly keep?: CentralSessionLimits | undefined;
+  readonly centralSession?: CentralSessionLimits | undefined;
   /** What is kept for other clients that ask for a session. */
   readonly clientSessions?: ClientSessionLimits | undefined;
   /** Where all of that lies, so that it outlives this process; not given: in memory only. */
-  readonly framesFolder?: string | undefined;
+  readonly sessionsFolder?: string | undefined;
   readonly log: Log;
 }
 

@@ -2,7 +2,6 @@ import type { EventEmitter } from 'node:events';
 import type { Socket } from 'node:net';
 import { type Duplex, duplexPair } from 'node:stream';
 import { Aedes, type AedesOptions, type AuthenticateError } from 'aedes';
-import { TesseraError } from '../shared/errors.ts';
 import { LogThrottle } from '../shared/log-throttle.ts';
 import type { Log } from '../shared/ports.ts';
 import type { AedesParts } from './aedes-parts.ts';
@@ -23,6 +22,7 @@ import {
   type Listener,
   listenOn,
   parseListen,
+  refuseUnprotected,
 } from './listen.ts';
 import { identityOfUser } from './policy.ts';
 import { type Arriving, Routing } from './routing.ts';
@@ -52,19 +52,11 @@ const STOP_MS = 1500;
 
 /**
  * Starts the broker. Throws TesseraError TESSERA_CONFIG for addresses beyond loopback that ask for neither password nor
- * client certificate, and
- * TESSERA_BROKER when an address cannot be had; then nothing is left listening.
+ * client certificate, and TESSERA_BROKER when an address cannot be bound; then nothing is left listening.
  */
 export async function startBroker(options: BrokerOptions): Promise<RunningBroker> {
   const addresses = options.listen.map(parseListen);
-  const asks = ({ scheme }: ListenAddress): boolean => isTls(scheme) && options.tls?.ca !== undefined;
-  const open = addresses.find((address) => !isLoopback(address.host) && !asks(address));
-  if (open !== undefined && options.credentials === undefined) {
-    const text = `broker.listen: ${open.host} is beyond this machine, and nobody would need a password`;
-    throw new TesseraError('TESSERA_CONFIG', text, {
-      hint: 'listen on 127.0.0.1, or use `tessera up --listen HOST`, which makes a password and keeps it',
-    });
-  }
+  refuseUnprotected(addresses, options);
   const broker = new EmbeddedBroker(options);
   await broker.start(addresses);
   return broker;
@@ -117,7 +109,7 @@ class EmbeddedBroker implements RunningBroker {
 
   async start(addresses: readonly ListenAddress[]): Promise<void> {
     await this.#aedes.listen();
-    const { base = 'tessera', keep: limits = CENTRAL_SESSION_LIMITS, clientSessions, log } = this.#options;
+    const { base = 'tessera', centralSession: limits = CENTRAL_SESSION_LIMITS, clientSessions, log } = this.#options;
     const aedes = this.#aedes as unknown as AedesParts;
     const mayRead = this.#authorization.mayRead.bind(this.#authorization);
     const sessions = new AedesSessionStore(
@@ -206,12 +198,12 @@ class EmbeddedBroker implements RunningBroker {
    * starts the same broker again finds them.
    */
   #keepFrames(sessions: AedesSessionStore, addresses: readonly ListenAddress[]): void {
-    const { framesFolder, base = 'tessera' } = this.#options;
+    const { sessionsFolder, base = 'tessera' } = this.#options;
     const named = addresses.findIndex(({ port }) => port !== 0);
     const url = this.urls[Math.max(0, named)];
-    if (framesFolder === undefined || url === undefined) return;
+    if (sessionsFolder === undefined || url === undefined) return;
     const { hostname, port } = new URL(url);
-    sessions.keepIn(framesFolder, `${base}-${hostname}-${port}`.replace(/[^A-Za-z0-9_.-]/g, '_'));
+    sessions.keepIn(sessionsFolder, `${base}-${hostname}-${port}`.replace(/[^A-Za-z0-9_.-]/g, '_'));
   }
 
   /** Takes a connection in: `conn` carries MQTT. */

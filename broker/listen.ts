@@ -49,6 +49,20 @@ export const isLoopback = (host: string | undefined): boolean =>
 /** Whether a listener speaks TLS. */
 export const isTls = (scheme: ListenAddress['scheme']): boolean => scheme === 'mqtts' || scheme === 'wss';
 
+/** Throws TESSERA_CONFIG for an address beyond loopback where neither password nor client certificate is asked for. */
+export function refuseUnprotected(
+  addresses: readonly ListenAddress[],
+  { credentials, tls }: { readonly credentials?: object | undefined; readonly tls?: ListenTls | undefined },
+): void {
+  if (credentials !== undefined) return;
+  const open = addresses.find(({ host, scheme }) => !isLoopback(host) && !(isTls(scheme) && tls?.ca !== undefined));
+  if (open === undefined) return;
+  const text = `broker.listen: ${open.host} is beyond this machine, and clients would need no password`;
+  throw new TesseraError('TESSERA_CONFIG', text, {
+    hint: 'listen on 127.0.0.1, or use `tessera up --listen HOST`, which makes a password and stores it',
+  });
+}
+
 /** What a listener does with those who come. */
 export interface Arrivals {
   /** A connection as it is accepted, before TLS or HTTP has read a byte of it. */

@@ -6,7 +6,7 @@ import type { Plan } from '../shared/plan/plan.ts';
 import type { BlobStore, Bus, Log } from '../shared/ports.ts';
 import type { PlanStatus } from '../shared/protocol/messages/central.ts';
 import { topics } from '../shared/protocol/topics.ts';
-import type { BusOptions } from '../shared/runtime/mqtt.ts';
+import type { BusOptions } from '../shared/runtime/bus-options.ts';
 import type { Wire } from '../shared/runtime/wire.ts';
 import { serveBlobs } from './blob-server.ts';
 import { Coordinator } from './coordinator/coordinator.ts';

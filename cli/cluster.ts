@@ -23,7 +23,7 @@ export interface ClusterOptions {
   /** Names and origins that WebSocket listeners of the embedded broker take beside their own. */
   readonly web?: { readonly hosts: readonly string[]; readonly origins: readonly string[] };
   /** What the embedded broker keeps for a central that is away, and where; by default in memory. */
-  readonly frames?: { readonly keep: CentralSessionLimits; readonly folder: string };
+  readonly sessions?: { readonly central: CentralSessionLimits; readonly folder: string };
   readonly base: string;
   readonly stateDir: string;
   /** The state directory ends with the cluster. */
@@ -92,8 +92,8 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
         maximumPacketSize: options.maximumPacketSize,
         allowedHosts: options.web?.hosts,
         allowedOrigins: options.web?.origins,
-        keep: options.frames?.keep,
-        framesFolder: options.frames?.folder,
+        centralSession: options.sessions?.central,
+        sessionsFolder: options.sessions?.folder,
         log,
       });
       started.push(broker);

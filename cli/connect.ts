@@ -3,8 +3,8 @@ import type { ListenTls } from '../broker/listen.ts';
 import type { Config } from '../shared/config/schema.ts';
 import { TesseraError } from '../shared/errors.ts';
 import type { Bus, Log } from '../shared/ports.ts';
+import type { BusOptions } from '../shared/runtime/bus-options.ts';
 import { readText } from '../shared/runtime/file.ts';
-import type { BusOptions } from '../shared/runtime/mqtt.ts';
 
 /** The connection that a configuration describes, certificates read from their files; `clientId` must be unique at the broker. */
 export async function busOptions(config: Config, clientId: string, log: Log): Promise<BusOptions> {

@@ -4,8 +4,8 @@ import { hideUserInfo } from '../shared/config/show.ts';
 import { TesseraError } from '../shared/errors.ts';
 import type { Log } from '../shared/ports.ts';
 import { type ConnectionFault, isUserRefusal } from '../shared/runtime/broker-failure.ts';
+import type { BusOptions } from '../shared/runtime/bus-options.ts';
 import type { LoadedConfig } from '../shared/runtime/config.ts';
-import type { BusOptions } from '../shared/runtime/mqtt.ts';
 import { busOptions } from './connect.ts';
 
 /** What an agent's way in depends on. */

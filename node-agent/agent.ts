@@ -12,8 +12,9 @@ import { type ControlMessage, controlMessage } from '../shared/protocol/messages
 import { workAddress } from '../shared/protocol/messages/work.ts';
 import { topics as topicsOf } from '../shared/protocol/topics.ts';
 import { openBlobStore } from '../shared/runtime/blob-store.ts';
+import type { BusOptions } from '../shared/runtime/bus-options.ts';
 import { machineLimits } from '../shared/runtime/machine-limits.ts';
-import { type BusOptions, connectBus } from '../shared/runtime/mqtt.ts';
+import { connectBus } from '../shared/runtime/mqtt.ts';
 import { Wire } from '../shared/runtime/wire.ts';
 import { BlobFetch } from './blob-fetch.ts';
 import { watchCentrals } from './centrals.ts';

@@ -1,7 +1,7 @@
 import type { Bus, Log, Message } from '../../shared/ports.ts';
 import type { Topics } from '../../shared/protocol/topics.ts';
-import type { Handler } from '../../shared/runtime/bus.ts';
-import type { BusOptions } from '../../shared/runtime/mqtt.ts';
+import type { Handler } from '../../shared/runtime/broker-connection.ts';
+import type { BusOptions } from '../../shared/runtime/bus-options.ts';
 
 /** What a connection for frames needs. */
 export interface FrameConnectionOptions {

@@ -63,7 +63,7 @@ export const command = defineCommand({
     const credentials = await createCredentials(folder);
     const tls = await brokerTls(config);
     const maximumPacketSize = config.mqtt.maximum_packet_size;
-    const keep = { ms: keep_frames_s * 1000, bytes: keep_frames_mb * 1e6 };
+    const centralSession = { ms: keep_frames_s * 1000, bytes: keep_frames_mb * 1e6 };
     const broker = await startBroker({
       listen,
       base,
@@ -71,10 +71,10 @@ export const command = defineCommand({
       credentials,
       tls,
       maximumPacketSize,
-      keep,
+      centralSession,
       allowedHosts: allowed_hosts,
       allowedOrigins: allowed_origins,
-      framesFolder: join(folder, 'frames'),
+      sessionsFolder: join(folder, 'frames'),
       log,
     });
     const enrolment = new EnrolmentService({

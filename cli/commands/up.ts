@@ -81,8 +81,8 @@ export const command = defineCommand({
       threads: settings.node.threads === 'auto' ? undefined : settings.node.threads,
       nodes: options.nodes,
       web: { hosts: settings.broker.allowed_hosts, origins: settings.broker.allowed_origins },
-      frames: {
-        keep: { ms: settings.broker.keep_frames_s * 1000, bytes: settings.broker.keep_frames_mb * 1e6 },
+      sessions: {
+        central: { ms: settings.broker.keep_frames_s * 1000, bytes: settings.broker.keep_frames_mb * 1e6 },
         folder: join(stateDir, 'broker', 'frames'),
       },
       base: settings.mqtt.base_topic,

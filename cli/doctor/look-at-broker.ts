@@ -8,7 +8,8 @@ import type { Bus } from '../../shared/ports.ts';
 import { type BrokerStats, brokerStats } from '../../shared/protocol/messages/broker.ts';
 import { PART_LIMIT_BYTES } from '../../shared/protocol/parts.ts';
 import { topics } from '../../shared/protocol/topics.ts';
-import { type BusOptions, connectBus } from '../../shared/runtime/mqtt.ts';
+import type { BusOptions } from '../../shared/runtime/bus-options.ts';
+import { connectBus } from '../../shared/runtime/mqtt.ts';
 import { readJson } from '../frames.ts';
 import type { BrokerFacts, PacketFacts } from './broker.ts';
 

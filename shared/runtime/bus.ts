@@ -1,10 +1,12 @@
 import { TesseraError } from '../errors.ts';
-import type { Bus, BusCounters, Log, Message, PublishOptions } from '../ports.ts';
+import type { Bus, BusCounters, Log, PublishOptions } from '../ports.ts';
 import { isFilter, matchesFilter } from '../protocol/filter.ts';
 import { Backoff } from './backoff.ts';
+import type { BrokerConnection, Deliver, Handler, OpenConnection } from './broker-connection.ts';
+import { UnacknowledgedMessages } from './unacknowledged-messages.ts';
 
 /**
- * A bus that outlives its connections. One `Session` is one connection; this file decides when to open the next.
+ * A bus that outlives its connections. One `BrokerConnection` is one connection; this file decides when to open the next.
  *
  * States: opening -> connected -> waiting -> opening -> ... -> stopped (from any state, for good).
  *
@@ -17,37 +19,7 @@ import { Backoff } from './backoff.ts';
  *   6. After the first connection none is opened while `mayConnect` says no.
  */
 
-/** One connection, as `mqtt.ts` makes it. */
-export interface Session {
-  /** `lost` when the connection went away first; throws TesseraError TESSERA_BROKER when the broker refuses. */
-  publish(topic: string, payload: Uint8Array | string, qos: 0 | 1, retain: boolean): Promise<'sent' | 'lost'>;
-  subscribe(filter: string, qos: 0 | 1): Promise<'sent' | 'lost'>;
-  unsubscribe(filter: string): Promise<'sent' | 'lost'>;
-  readonly backlogBytes: number;
-  /** The largest packet that the broker takes, where it says so (MQTT 5). */
-  readonly maximumPacketBytes: number | undefined;
-  /** Resolves with the reason once the connection is gone. */
-  readonly lost: Promise<string>;
-  /** Says goodbye, flushes, and closes within `timeoutMs`. */
-  end(timeoutMs: number): Promise<void>;
-}
-
-/** Takes a message in; the promise, where it returns one, resolves when it has it for good. */
-export type Handler = ((message: Message) => void) | ((message: Message) => Promise<void> | undefined);
-
-/**
- * Takes a message in. Brokers that deliver once per matching subscription (MQTT 5, section 3.3.4) say for which
- * `filters` a delivery is; others deliver once for all. Of QoS 1 it may be acknowledged at once, or when the promise
- * resolves.
- */
-export type Deliver = (message: Message, filters?: readonly string[]) => Promise<unknown> | undefined;
-
-/** Opens a connection; throws TesseraError TESSERA_BROKER. */
-export type OpenSession = (deliver: Deliver) => Promise<Session>;
-
 const CONNECTIONS = 3;
-/** QoS 1 bytes that may wait for an acknowledgement or a connection. */
-const MAX_WAITING_BYTES = 64 * 2 ** 20;
 /** A packet holds more than its payload: topic, lengths, properties. */
 const PACKET_OVERHEAD_BYTES = 16;
 
@@ -57,34 +29,23 @@ interface Subscription {
   waiters: { resolve: () => void; reject: (error: Error) => void }[];
 }
 
-interface Waiting {
-  readonly topic: string;
-  readonly payload: Uint8Array | string;
-  readonly retain: boolean;
-  readonly bytes: number;
-  readonly connections: number;
-  attempts: number;
-  readonly settle: (error?: Error) => void;
-}
-
 /** The `Bus` of shared/ports.ts over sessions. */
 export class ReconnectingBus implements Bus {
   readonly counters: BusCounters = { connections: 0, droppedOffline: 0, rejected: 0 };
-  readonly #open: OpenSession;
+  readonly #open: OpenConnection;
   readonly #log: Log;
   readonly #mayConnect: () => boolean;
   readonly #backoff: Backoff;
   readonly #maximumPacketBytes: number | undefined;
   readonly #subscriptions = new Map<string, Subscription>();
-  readonly #waiting = new Set<Waiting>();
-  #waitingBytes = 0;
+  readonly #unacknowledged: UnacknowledgedMessages;
   readonly #listeners: (() => void)[] = [];
-  #session: Session | undefined;
+  #connection: BrokerConnection | undefined;
   #connected = false;
   #stopping: Promise<void> | undefined;
 
   constructor(
-    open: OpenSession,
+    open: OpenConnection,
     log: Log,
     maximumPacketBytes?: number,
     backoff = new Backoff(),
@@ -93,6 +54,7 @@ export class ReconnectingBus implements Bus {
     this.#open = open;
     this.#mayConnect = mayConnect;
     this.#log = log;
+    this.#unacknowledged = new UnacknowledgedMessages(log, this.counters);
     this.#maximumPacketBytes = maximumPacketBytes;
     this.#backoff = backoff;
   }
@@ -112,7 +74,7 @@ export class ReconnectingBus implements Bus {
   }
 
   get backlogBytes(): number {
-    return this.#session?.backlogBytes ?? 0;
+    return this.#connection?.backlogBytes ?? 0;
   }
 
   /** As the port says; a promise that is rejected and not looked at is no fault of the process. */
@@ -130,7 +92,7 @@ export class ReconnectingBus implements Bus {
     entry.handlers.push(handler);
     if (qos > entry.qos) entry.qos = qos;
     const standing = new Promise<void>((resolve, reject) => entry.waiters.push({ resolve, reject }));
-    if (this.#session !== undefined) void this.#ask(this.#session, filter, entry);
+    if (this.#connection !== undefined) void this.#ask(this.#connection, filter, entry);
     return standing;
   }
 
@@ -139,7 +101,7 @@ export class ReconnectingBus implements Bus {
     if (entry === undefined) return;
     this.#subscriptions.delete(filter);
     for (const waiter of entry.waiters) waiter.resolve();
-    await this.#session?.unsubscribe(filter);
+    await this.#connection?.unsubscribe(filter);
   }
 
   onConnect(listener: () => void): void {
@@ -159,97 +121,42 @@ export class ReconnectingBus implements Bus {
   async #stop(timeoutMs: number): Promise<void> {
     const end = performance.now() + timeoutMs;
     this.#backoff.cancel();
-    if (this.#session !== undefined && this.#waiting.size > 0) await this.#settled(timeoutMs);
-    await this.#session?.end(Math.max(100, end - performance.now()));
+    if (this.#connection !== undefined) await this.#unacknowledged.settled(timeoutMs);
+    await this.#connection?.end(Math.max(100, end - performance.now()));
     this.#connected = false;
-    this.#session = undefined;
-    for (const message of [...this.#waiting]) message.settle(stopped());
+    this.#connection = undefined;
+    this.#unacknowledged.reject(stopped());
     for (const { waiters } of this.#subscriptions.values()) for (const waiter of waiters) waiter.reject(stopped());
     this.#subscriptions.clear();
   }
-
-  /** Waits until nothing waits for an acknowledgement, at most `timeoutMs`. */
-  #settled(timeoutMs: number): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, timeoutMs);
-      this.#whenSettled = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
-  }
-  #whenSettled: () => void = () => {};
 
   async #publish(topic: string, payload: Uint8Array | string, options: PublishOptions): Promise<void> {
     const { qos = 0, retain = false, connections = CONNECTIONS } = options;
     // A broker closes the connection for such a topic.
     if (topic === '' || /[+#\0]/.test(topic)) throw new TesseraError('TESSERA_BROKER', `not a topic: "${topic}"`);
     const bytes = Buffer.byteLength(payload);
-    const limit = Math.min(this.#maximumPacketBytes ?? Infinity, this.#session?.maximumPacketBytes ?? Infinity);
+    const limit = Math.min(this.#maximumPacketBytes ?? Infinity, this.#connection?.maximumPacketBytes ?? Infinity);
     if (bytes + Buffer.byteLength(topic) + PACKET_OVERHEAD_BYTES > limit) {
       throw new TesseraError('TESSERA_BROKER', `${bytes} bytes for ${topic}: the broker takes ${limit} in a packet`, {
         hint: 'send a smaller picture, or raise maximum_packet_size on both sides',
       });
     }
-    if (qos === 1) return this.#publishAcknowledged({ topic, payload, retain, bytes, connections });
-    if (!this.#connected || this.#session === undefined) {
+    if (qos === 1) {
+      if (this.#stopping !== undefined) throw stopped();
+      const connection = this.#connected ? this.#connection : undefined;
+      return this.#unacknowledged.publish({ topic, payload, retain, bytes, connections }, connection);
+    }
+    if (!this.#connected || this.#connection === undefined) {
       this.counters.droppedOffline += 1;
       return;
     }
-    await this.#session.publish(topic, payload, 0, retain);
+    await this.#connection.publish(topic, payload, 0, retain);
   }
 
-  #publishAcknowledged(message: Omit<Waiting, 'attempts' | 'settle'>): Promise<void> {
-    if (this.#stopping !== undefined) return Promise.reject(stopped());
-    if (this.#waitingBytes + message.bytes > MAX_WAITING_BYTES) {
-      return Promise.reject(
-        new TesseraError('TESSERA_BROKER', `${this.#waitingBytes} bytes already wait for the broker`, {
-          hint: 'the broker is away or too slow; look at its log',
-        }),
-      );
-    }
-    return new Promise((resolve, reject) => {
-      const waiting: Waiting = {
-        ...message,
-        attempts: 0,
-        settle: (error) => {
-          if (!this.#waiting.delete(waiting)) return;
-          this.#waitingBytes -= waiting.bytes;
-          if (error === undefined) resolve();
-          else {
-            this.counters.rejected += 1;
-            reject(error);
-          }
-          if (this.#waiting.size === 0) this.#whenSettled();
-        },
-      };
-      this.#waiting.add(waiting);
-      this.#waitingBytes += waiting.bytes;
-      if (this.#connected && this.#session !== undefined) void this.#send(this.#session, waiting);
-    });
-  }
-
-  async #send(session: Session, message: Waiting): Promise<void> {
-    message.attempts += 1;
-    try {
-      const outcome = await session.publish(message.topic, message.payload, 1, message.retain);
-      if (outcome === 'sent') return message.settle();
-      if (message.attempts < message.connections) return;
-      const text = `the connection was lost ${message.attempts} times with ${message.bytes} bytes for ${message.topic} under way`;
-      this.#log.error(text);
-      message.settle(
-        new TesseraError('TESSERA_BROKER', text, { hint: 'the message may be above what the broker takes' }),
-      );
-    } catch (error) {
-      this.#log.warn(`the broker refused a message: ${String(error)}`, { topic: message.topic });
-      message.settle(error instanceof Error ? error : new Error(String(error)));
-    }
-  }
-
-  async #ask(session: Session, filter: string, entry: Subscription): Promise<void> {
+  async #ask(connection: BrokerConnection, filter: string, entry: Subscription): Promise<void> {
     const waiters = entry.waiters;
     try {
-      if ((await session.subscribe(filter, entry.qos)) === 'lost') return;
+      if ((await connection.subscribe(filter, entry.qos)) === 'lost') return;
       entry.waiters = entry.waiters.filter((waiter) => !waiters.includes(waiter));
       for (const waiter of waiters) waiter.resolve();
     } catch (error) {
@@ -260,26 +167,26 @@ export class ReconnectingBus implements Bus {
     }
   }
 
-  async #adopt(session: Session): Promise<void> {
-    if (this.#stopping !== undefined) return session.end(100);
-    this.#session = session;
+  async #adopt(connection: BrokerConnection): Promise<void> {
+    if (this.#stopping !== undefined) return connection.end(100);
+    this.#connection = connection;
     let lost = false;
-    void session.lost.then((reason) => {
+    void connection.lost.then((reason) => {
       lost = true;
       this.#onLost(reason);
     });
-    await Promise.all([...this.#subscriptions].map(([filter, entry]) => this.#ask(session, filter, entry)));
+    await Promise.all([...this.#subscriptions].map(([filter, entry]) => this.#ask(connection, filter, entry)));
     if (lost || this.#stopping !== undefined) return;
     this.#connected = true;
     this.counters.connections += 1;
     this.#backoff.succeeded();
-    for (const message of [...this.#waiting]) void this.#send(session, message);
+    this.#unacknowledged.resend(connection);
     for (const listener of this.#listeners) this.#guarded('connect listener', listener);
   }
 
   #onLost(reason: string): void {
     this.#connected = false;
-    this.#session = undefined;
+    this.#connection = undefined;
     if (this.#stopping !== undefined) return;
     this.#log.warn(`connection to the broker lost: ${reason}`);
     void this.#reconnect();
@@ -296,8 +203,8 @@ export class ReconnectingBus implements Bus {
         continue;
       }
       try {
-        const session = await this.#open(this.#dispatch);
-        await this.#adopt(session);
+        const connection = await this.#open(this.#dispatch);
+        await this.#adopt(connection);
         if (this.#connected) this.#log.info('connected to the broker');
         return;
       } catch (error) {

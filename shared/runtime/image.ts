@@ -10,6 +10,7 @@ import {
   type Size,
 } from '../model/picture-placement.ts';
 import type { FrameEnvelope } from '../protocol/messages/frame.ts';
+import { WeightedSemaphore } from './weighted-semaphore.ts';
 
 export type { FrameMapping } from '../model/picture-placement.ts';
 
@@ -72,32 +73,7 @@ function checkSize({ width, height }: Size, { maxPixels, maxSide }: FrameLimits)
  * Pixels of encoded pictures that are decoded at a time. Interlaced and progressive files are held whole while they are
  * decoded, 3 bytes a pixel and more, so large ones take turns.
  */
-const PIXELS_AT_ONCE = 64_000_000;
-let decoding = 0;
-const waiting: { readonly pixels: number; readonly go: () => void }[] = [];
-
-function admit(): void {
-  for (let next = waiting[0]; next !== undefined && decoding + next.pixels <= PIXELS_AT_ONCE; next = waiting[0]) {
-    waiting.shift();
-    decoding += next.pixels;
-    next.go();
-  }
-}
-
-/** Runs `decode` when there is room for so many pixels, in the order of the calls. */
-async function inTurn<T>(pixels: number, decode: () => Promise<T>): Promise<T> {
-  const share = Math.min(pixels, PIXELS_AT_ONCE);
-  await new Promise<void>((go) => {
-    waiting.push({ pixels: share, go });
-    admit();
-  });
-  try {
-    return await decode();
-  } finally {
-    decoding -= share;
-    admit();
-  }
-}
+const decoders = new WeightedSemaphore(64_000_000);
 
 /** A picture before decoding: how to open it, and its size after EXIF turning. */
 interface Source extends Size {
@@ -237,7 +213,7 @@ export async function decodeFrame(
   const arranged = arrange(source, input);
   let rgb: Uint8Array;
   try {
-    const { data, info } = await inTurn(source.width * source.height, () =>
+    const { data, info } = await decoders.run(source.width * source.height, () =>
       arranged.pipeline
         .flatten({ background: WHITE })
         .toColourspace('srgb')

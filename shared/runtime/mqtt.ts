@@ -1,68 +1,17 @@
-import type { Duplex } from 'node:stream';
 import { type IClientOptions, MqttClient, connect as mqttConnect } from 'mqtt';
 import { hideUserInfo } from '../config/show.ts';
 import { TesseraError } from '../errors.ts';
-import type { Bus, Log } from '../ports.ts';
+import type { Bus } from '../ports.ts';
+import type { BrokerConnection, Deliver } from './broker-connection.ts';
 import { brokerError, type ConnectionFault, isPermanent, isUserRefusal, isVersionRefusal } from './broker-failure.ts';
-import { type Deliver, type Handler, ReconnectingBus, type Session } from './bus.ts';
+import { ReconnectingBus } from './bus.ts';
+import type { BusOptions, StreamBusOptions } from './bus-options.ts';
 
 /**
  * MQTT connections, over TCP, TLS, WebSocket or any duplex stream; the mqtt package is imported here and nowhere else.
  * Of that package one connection is used at a time: its own reconnecting, queueing and resubscribing are off, because
  * they have no jitter, queue without bound, and send a message again that the broker answers by closing.
  */
-
-/** How to reach a broker, and as whom. */
-export interface BusOptions {
-  /** mqtt://, mqtts://, ws:// or wss://; credentials inside the URL are taken where `user` is not given. */
-  readonly url: string;
-  readonly user?: string | undefined;
-  readonly password?: string | undefined;
-  /** PEM texts. */
-  readonly ca?: string | undefined;
-  readonly cert?: string | undefined;
-  readonly key?: string | undefined;
-  readonly rejectUnauthorized?: boolean | undefined;
-  readonly clientId: string;
-  readonly will?: { topic: string; payload: string | Uint8Array; qos: 0 | 1; retain: boolean } | undefined;
-  /** Default 10: the broker notices a dead client after 15 s, a client a dead broker within about 15 s. */
-  readonly keepaliveSec?: number | undefined;
-  /** Default auto: MQTT 5 where the broker speaks it, else 3.1.1. */
-  readonly protocolVersion?: 4 | 5 | 'auto' | undefined;
-  readonly log: Log;
-  /** How long one attempt may take, default 10 000. */
-  readonly connectTimeoutMs?: number | undefined;
-  /** The largest packet to send, bytes; what the broker itself announces (MQTT 5) counts too. */
-  readonly maximumPacketBytes?: number | undefined;
-  /** Keep trying when the broker cannot be reached at first; wrong credentials or certificates still throw. */
-  readonly patient?: boolean | undefined;
-  /**
-   * Have the broker keep this client's session for so long after a connection ended: QoS 1 messages that come meanwhile,
-   * or were not acknowledged, are delivered on the next one. Only where the broker speaks MQTT 5 (section 3.1.2.11.2):
-   * a session of MQTT 3.1.1 has no end, and would queue for ever for a client that never returns. The built-in broker
-   * speaks 3.1.1 only, and says in its refusal of MQTT 5 for how long it keeps this client's session.
-   */
-  readonly sessionSec?: number | undefined;
-  /** Subscribed from the first connection on, before anything that a kept session delivers can arrive. */
-  readonly subscriptions?: readonly Subscribed[] | undefined;
-  /** Told each time that the broker does not let this user in; it is tried again all the same, until `stop`. */
-  readonly onRefused?: ((error: TesseraError) => void) | undefined;
-  /** Asked before every connection after the first; while it says false none is tried. */
-  readonly mayConnect?: (() => boolean) | undefined;
-}
-
-/**
- * A subscription for the life of a bus. A message of QoS 1 is acknowledged when `handler` has returned, or when the
- * promise that it returned resolves; until then a broker that keeps the session has it for the next connection.
- */
-export interface Subscribed {
-  readonly filter: string;
-  readonly qos: 0 | 1;
-  readonly handler: Handler;
-}
-
-/** As `BusOptions`, over streams that the caller opens: one per connection. */
-export type StreamBusOptions = Omit<BusOptions, 'url'> & { readonly openStream: () => Duplex };
 
 /** Connects to a broker. Throws TesseraError TESSERA_BROKER with a hint when the first connection cannot be made. */
 export async function connectBus(options: BusOptions): Promise<Bus> {
@@ -112,18 +61,18 @@ async function startBus(options: Omit<BusOptions, 'url'>, where: string, dial: D
     if (isUserRefusal(fault.code)) options.onRefused?.(error);
     return error;
   };
-  const open = async (deliver: Deliver): Promise<Session> => {
-    let first = await openSession(dial, clientOptions(options, version, ends), deliver);
+  const open = async (deliver: Deliver): Promise<BrokerConnection> => {
+    let first = await openConnection(dial, clientOptions(options, version, ends), deliver);
     // A connection lost by chance looks like a broker that closes on MQTT 5; at 3.1.1 what it keeps would be given up.
     if ('fault' in first && first.fault.code === 'CLOSED' && asked === 'auto')
-      first = await openSession(dial, clientOptions(options, version, ends), deliver);
+      first = await openConnection(dial, clientOptions(options, version, ends), deliver);
     if (!('fault' in first)) return first;
     const other = version === 5 ? 4 : 5;
     if (asked !== 'auto' || !(isVersionRefusal(first.fault.code) || first.fault.code === 'CLOSED')) {
       throw failed(first.fault);
     }
     const otherEnds = other === 5 || first.keptSec !== undefined;
-    const second = await openSession(dial, clientOptions(options, other, otherEnds), deliver);
+    const second = await openConnection(dial, clientOptions(options, other, otherEnds), deliver);
     if ('fault' in second) throw failed(second.fault);
     version = other;
     ends = otherEnds;
@@ -164,14 +113,18 @@ function clientOptions(options: Omit<BusOptions, 'url'>, version: 4 | 5, ends: b
 }
 
 /** Why a connection could not be made. */
-interface NoSession {
+interface NoConnection {
   readonly fault: ConnectionFault;
   /** How long a session would be kept, as the broker says beside its refusal. */
   readonly keptSec?: number | undefined;
 }
 
 /** One connection; a `fault` instead where it could not be made. */
-function openSession(dial: Dial, options: IClientOptions, deliver: Deliver): Promise<Session | NoSession> {
+function openConnection(
+  dial: Dial,
+  options: IClientOptions,
+  deliver: Deliver,
+): Promise<BrokerConnection | NoConnection> {
   return new Promise((resolve) => {
     let client: MqttClient;
     try {
@@ -214,7 +167,9 @@ function openSession(dial: Dial, options: IClientOptions, deliver: Deliver): Pro
       done(new Error('not taken yet'));
       if (qos === 1) later.then(() => acknowledge(client, messageId!)).catch(() => {});
     };
-    client.once('connect', () => resolve(sessionOf(client, filters, () => fault?.message ?? 'closed by the broker')));
+    client.once('connect', () =>
+      resolve(connectionOf(client, filters, () => fault?.message ?? 'closed by the broker')),
+    );
     client.once('close', () => {
       client.end(true);
       resolve({ fault: fault ?? { message: 'closed before it was accepted', code: 'CLOSED' }, keptSec });
@@ -250,7 +205,7 @@ function acknowledge(client: MqttClient, messageId: number): void {
   client['_sendPacket']({ cmd: 'puback', messageId, reasonCode: 0 });
 }
 
-function sessionOf(client: MqttClient, filters: string[], reason: () => string): Session {
+function connectionOf(client: MqttClient, filters: string[], reason: () => string): BrokerConnection {
   type Outcome = 'sent' | 'lost';
   /** Ends of what is under way, for the case that the connection goes first. */
   const open = new Set<(outcome: Outcome) => void>();

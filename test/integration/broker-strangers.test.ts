@@ -5,7 +5,8 @@ import { connectPacket, publishPacketQos1, subscribePacket } from '../../bench/t
 import { startBroker } from '../../broker/broker.ts';
 import type { BrokerOptions, RunningBroker } from '../../broker/broker-options.ts';
 import { type Bus, silentLog } from '../../shared/ports.ts';
-import { type BusOptions, connectBus } from '../../shared/runtime/mqtt.ts';
+import type { BusOptions } from '../../shared/runtime/bus-options.ts';
+import { connectBus } from '../../shared/runtime/mqtt.ts';
 import { inbox } from '../support/inbox.ts';
 import { type RecordingLog, recordingLog } from '../support/recording-log.ts';
 

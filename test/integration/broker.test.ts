@@ -13,7 +13,8 @@ import { startBroker } from '../../broker/broker.ts';
 import type { BrokerOptions, RunningBroker } from '../../broker/broker-options.ts';
 import type { Identity } from '../../broker/policy.ts';
 import { type Bus, silentLog } from '../../shared/ports.ts';
-import { type BusOptions, connectBus, connectBusOver } from '../../shared/runtime/mqtt.ts';
+import type { BusOptions } from '../../shared/runtime/bus-options.ts';
+import { connectBus, connectBusOver } from '../../shared/runtime/mqtt.ts';
 import { inbox } from '../support/inbox.ts';
 import { type RecordingLog, recordingLog } from '../support/recording-log.ts';
 

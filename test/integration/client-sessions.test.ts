@@ -282,15 +282,15 @@ describe('what is kept', () => {
 
 describe('a broker with a folder', () => {
   const restarted = async () => {
-    const framesFolder = await mkdtemp(join(tmpdir(), 'tessera-sessions-'));
-    stops.push(() => rm(framesFolder, { recursive: true, force: true }));
-    const { broker: first, url } = await broker({ framesFolder });
+    const sessionsFolder = await mkdtemp(join(tmpdir(), 'tessera-sessions-'));
+    stops.push(() => rm(sessionsFolder, { recursive: true, force: true }));
+    const { broker: first, url } = await broker({ sessionsFolder });
     const again = async (meanwhile = () => {}) => {
       await first.stop();
       meanwhile();
-      return broker({ framesFolder, listen: [url] });
+      return broker({ sessionsFolder, listen: [url] });
     };
-    return { url, framesFolder, again };
+    return { url, sessionsFolder, again };
   };
 
   it('has every session after a restart: what waited, and what comes before the client is back', async () => {
@@ -316,9 +316,9 @@ describe('a broker with a folder', () => {
   });
 
   it('counts the time of a session while it is not running', async () => {
-    const { url, framesFolder, again } = await restarted();
+    const { url, sessionsFolder, again } = await restarted();
     const { hostname, port } = new URL(url);
-    const folder = join(framesFolder, 'sessions', `tessera-${hostname}-${port}`);
+    const folder = join(sessionsFolder, 'sessions', `tessera-${hostname}-${port}`);
     const subscriptions = [{ topic: RESULT, qos: 1 }];
     const { url: at, log } = await again(() => {
       const { store } = ClientSessionStore.open(folder, CLIENT_SESSION_LIMITS, () => {})!;

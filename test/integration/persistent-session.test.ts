@@ -5,7 +5,8 @@ import { afterEach, describe, expect, it } from 'vitest';
 import type { BrokerOptions } from '../../broker/broker-options.ts';
 import type { Identity } from '../../broker/policy.ts';
 import { type Bus, type Message, silentLog } from '../../shared/ports.ts';
-import { type BusOptions, connectBus } from '../../shared/runtime/mqtt.ts';
+import type { BusOptions } from '../../shared/runtime/bus-options.ts';
+import { connectBus } from '../../shared/runtime/mqtt.ts';
 import { localBroker } from '../support/local-broker.ts';
 
 /**
@@ -154,7 +155,7 @@ describe('while central is away', () => {
   });
 
   it('what is kept ends after its time, which is said; what comes later has its own', async () => {
-    const { broker: running, log, url } = await broker({ keep: { ms: 1000, bytes: 1e6 } });
+    const { broker: running, log, url } = await broker({ centralSession: { ms: 1000, bytes: 1e6 } });
     const camera = await bus(url, 'camera');
     await (await central(url)).bus.stop();
     await numbered(camera, 1, 5);
@@ -178,7 +179,7 @@ describe('while central is away', () => {
   });
 
   it('one camera that floods pushes out its own frames only', async () => {
-    const { broker: running, log, url } = await broker({ keep: { ms: 60_000, bytes: 100_000 } });
+    const { broker: running, log, url } = await broker({ centralSession: { ms: 60_000, bytes: 100_000 } });
     const camera = await bus(url, 'camera');
     await (await central(url)).bus.stop();
     await publish(camera, 'a single one', 'tessera/input/side');
@@ -194,7 +195,7 @@ describe('while central is away', () => {
   });
 
   it('nothing is kept where that is switched off, nor for one who asks for a clean session', async () => {
-    const off = await broker({ keep: { ms: 0, bytes: 1e6 } });
+    const off = await broker({ centralSession: { ms: 0, bytes: 1e6 } });
     const on = await broker();
     for (const { url } of [off, on]) {
       const camera = await bus(url, 'camera');

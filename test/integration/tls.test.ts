@@ -11,7 +11,8 @@ import { EnrolmentService, ownAuthority } from '../../broker/enrolment-service.t
 import { mosquittoAcl } from '../../broker/mosquitto.ts';
 import { type Bus, silentLog } from '../../shared/ports.ts';
 import { topics } from '../../shared/protocol/topics.ts';
-import { type BusOptions, connectBus } from '../../shared/runtime/mqtt.ts';
+import type { BusOptions } from '../../shared/runtime/bus-options.ts';
+import { connectBus } from '../../shared/runtime/mqtt.ts';
 import { type Authority, type Certificate, makeAuthority, NO_OPENSSL } from '../support/certificates.ts';
 import { repositoryFile } from '../support/examples.ts';
 import { recordingLog } from '../support/recording-log.ts';

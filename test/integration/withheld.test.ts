@@ -2,7 +2,8 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { NO_MOSQUITTO, startMosquitto } from '../../bench/testbed/mosquitto.ts';
 import { startBroker } from '../../broker/broker.ts';
 import { type Bus, type Message, silentLog } from '../../shared/ports.ts';
-import { type BusOptions, connectBus } from '../../shared/runtime/mqtt.ts';
+import type { BusOptions } from '../../shared/runtime/bus-options.ts';
+import { connectBus } from '../../shared/runtime/mqtt.ts';
 
 /**
  * Acknowledgements that are withheld until a message is taken in, with real brokers. Lost if these fail: a central that

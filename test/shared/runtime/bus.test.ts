@@ -2,14 +2,15 @@ import { describe, expect, it } from 'vitest';
 import { TesseraError } from '../../../shared/errors.ts';
 import { type Log, type Message, silentLog } from '../../../shared/ports.ts';
 import { Backoff } from '../../../shared/runtime/backoff.ts';
-import { ReconnectingBus, type Session } from '../../../shared/runtime/bus.ts';
+import type { BrokerConnection } from '../../../shared/runtime/broker-connection.ts';
+import { ReconnectingBus } from '../../../shared/runtime/bus.ts';
 
 // Lost if these fail: nodes that stay silent after a broker restart, messages repeated for ever or settled twice.
 
 type Sent = { topic: string; qos: number; answer: (outcome: 'sent' | 'lost' | Error) => void };
 
 /** A connection whose answers the test gives. */
-class ScriptedSession implements Session {
+class ScriptedBrokerConnection implements BrokerConnection {
   readonly sent: Sent[] = [];
   readonly filters: string[] = [];
   readonly refuse = new Set<string>();
@@ -58,11 +59,11 @@ class ScriptedSession implements Session {
 }
 
 async function connected(log: Log = silentLog) {
-  const sessions: ScriptedSession[] = [];
+  const sessions: ScriptedBrokerConnection[] = [];
   let deliver: (message: Message) => void = () => {};
   let opened: () => void = () => {};
   const open = async (onMessage: (message: Message) => void) => {
-    const session = new ScriptedSession();
+    const session = new ScriptedBrokerConnection();
     sessions.push(session);
     deliver = onMessage;
     opened();
