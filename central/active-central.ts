@@ -32,6 +32,7 @@ import { type PlanReadiness, type ReadyOptions, ReadyWaits } from './observers/r
 import { StatisticsReader, StatisticsReport } from './observers/statistics.ts';
 import { Publisher } from './publish/publisher.ts';
 import { ResultPublisher } from './publish/result-publisher.ts';
+import { answerReadmissions } from './readmission.ts';
 import type { ServedModel } from './served-model.ts';
 
 /** How to reach the broker. */
@@ -217,6 +218,13 @@ export class ActiveCentral {
       onCodecs: (node, codecs) => this.#effects.knowCodecs(node, codecs),
       onPlans: (node, plans) => this.#observers.tell('progress', node, plans),
       keep: (plan, out) => this.#effects.keepResult(plan, out),
+      log,
+    });
+    await answerReadmissions({
+      bus,
+      topics: topics(base),
+      isLeftOut: (node) => this.#coordinator.snapshot().nodes[node]?.left_out === true,
+      readmit: (node) => this.#tell({ type: 'node-readmitted', node }),
       log,
     });
     await wire.start();

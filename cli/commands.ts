@@ -29,6 +29,11 @@ export const COMMANDS: readonly Entry[] = [
   { name: 'nodes', summary: 'show the fleet', load: () => import('./commands/nodes.ts') },
   { name: 'nodes forget', summary: 'remove a node that is gone', load: () => import('./commands/nodes-forget.ts') },
   { name: 'node invite', summary: 'let a node in', load: () => import('./commands/node-invite.ts') },
+  {
+    name: 'node readmit',
+    summary: 'give work again to a node that was left out',
+    load: () => import('./commands/node-readmit.ts'),
+  },
   { name: 'node revoke', summary: 'throw a node out', load: () => import('./commands/node-revoke.ts') },
   { name: 'model add', summary: 'import an ONNX file', load: () => import('./commands/model-add.ts') },
   {

@@ -11,6 +11,8 @@ import { partMessage } from '../shared/protocol/messages/part.ts';
 import {
   nodeInvite,
   nodeInvited,
+  nodeReadmit,
+  nodeReadmitted,
   nodeRevoke,
   nodeRevoked,
   request,
@@ -47,6 +49,8 @@ export const SCHEMAS: Readonly<Record<string, NamedSchema>> = {
   response: { what: '<base>/response/<command>', schema: response },
   'node-invite': { what: '<base>/request/node-invite', schema: nodeInvite },
   'node-invited': { what: 'data of <base>/response/node-invite', schema: nodeInvited },
+  'node-readmit': { what: '<base>/request/node-readmit', schema: nodeReadmit },
+  'node-readmitted': { what: 'data of <base>/response/node-readmit', schema: nodeReadmitted },
   'node-revoke': { what: '<base>/request/node-revoke', schema: nodeRevoke },
   'node-revoked': { what: 'data of <base>/response/node-revoke', schema: nodeRevoked },
   work: { what: '<base>-wire/1/<to>/work/<from> (CBOR)', schema: workMessage },

@@ -168,6 +168,11 @@ export class Cluster {
     this.at(this.now + this.random.below(this.options.heartbeat_ms), beat);
   }
 
+  /** A person readmits a node that was left out. */
+  readmit(id: string): void {
+    this.tell({ type: 'node-readmitted', node: id });
+  }
+
   /** kill -9: everything is lost; the broker publishes the last will at once. */
   kill(id: string): void {
     const node = this.#nodes.get(id)!;

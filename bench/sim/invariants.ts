@@ -99,6 +99,9 @@ export class Invariants {
         this.#nodes.set(event.node, { online: true, bootId: event.boot_id });
         return;
       }
+      case 'node-readmitted':
+        if (this.#out.has(event.node)) this.#mayReturn.add(event.node);
+        return;
       case 'node-offline': {
         const node = this.#nodes.get(event.node);
         if (node !== undefined) node.online = false;
@@ -256,7 +259,10 @@ export class Invariants {
           }
         return;
       case 'let-in':
-        assert(this.#mayReturn.has(effect.node), `10: ${effect.node} is let in and was not restarted`);
+        assert(
+          this.#mayReturn.has(effect.node),
+          `10: ${effect.node} is let in and was neither restarted nor readmitted`,
+        );
         this.#out.delete(effect.node);
         return;
       case 'cancel':

@@ -201,11 +201,23 @@ function undecided(s: State, { suspect, request, run, stage, part }: Audit): voi
   s.effects.push({ type: 'audit-undecided', nodes, plan: run.plan.id, stage, t_id: part.facts.t_id });
 }
 
-/** A node announces itself under another boot id: it gets another chance, and is looked at more closely. */
-export function readmit(s: State, node: Node): void {
-  if (!node.audit.out || node.audit.left_out_times >= CHANCES) return;
+/** A node announces itself under another boot id: it gets another chance, and is audited more closely. */
+export function onRestarted(s: State, node: Node): void {
+  if (node.audit.left_out_times < CHANCES) readmit(s, node);
+}
+
+/** A person readmits a node, however often it was left out: it is audited more closely, and may be restarted once again. */
+export function onReadmitted(s: State, node: Node): void {
+  if (!node.audit.out) return;
+  node.audit.left_out_times = 1;
+  readmit(s, node);
+}
+
+function readmit(s: State, node: Node): void {
+  if (!node.audit.out) return;
   node.audit.out = false;
   node.audit.agreed = 0;
+  s.fleet_changed = true;
   s.effects.push({ type: 'let-in', node: node.id });
 }
 

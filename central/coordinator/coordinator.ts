@@ -1,4 +1,4 @@
-import { endAudits, onCompared, onJudged, readmit, sweepAudits } from './audit.ts';
+import { endAudits, onCompared, onJudged, onReadmitted, onRestarted, sweepAudits } from './audit.ts';
 import type { Effect } from './effects.ts';
 import type { AnswerAddress, Event, Finished, FrameFailed, FrameOpened, Pasted } from './events.ts';
 import { configure, nextFrame, onKnown, onOffered, skipQueued } from './frame-queue.ts';
@@ -100,8 +100,13 @@ export class Coordinator {
         break;
       case 'node-online': {
         const known = s.nodes.get(event.node);
-        if (known !== undefined && known.boot_id !== event.boot_id) readmit(s, known);
+        if (known !== undefined && known.boot_id !== event.boot_id) onRestarted(s, known);
         onNodeOnline(s, event);
+        break;
+      }
+      case 'node-readmitted': {
+        const node = s.nodes.get(event.node);
+        if (node !== undefined) onReadmitted(s, node);
         break;
       }
       case 'compared':

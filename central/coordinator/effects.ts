@@ -150,7 +150,7 @@ export interface LeaveOutEffect {
   readonly frames: readonly string[];
 }
 
-/** A node that was left out has been restarted and gets work again. */
+/** A node that was left out gets work again: it was restarted, or a person readmitted it. */
 export interface LetInEffect {
   readonly type: 'let-in';
   readonly node: string;

@@ -74,6 +74,12 @@ export interface NodeOnline {
   readonly memory_bytes?: number;
 }
 
+/** A person lets a node that was left out work again; of another node it means nothing. */
+export interface NodeReadmitted {
+  readonly type: 'node-readmitted';
+  readonly node: string;
+}
+
 /** A node has left. */
 export interface NodeOffline {
   readonly type: 'node-offline';
@@ -210,6 +216,7 @@ export type UntimedEvent =
   | FrameOpened
   | FrameFailed
   | NodeOnline
+  | NodeReadmitted
   | NodeOffline
   | Heartbeat
   | NodeReady

@@ -33,7 +33,7 @@ export class LeftOutNodes implements Observer {
     if (change.type === 'node-event') return;
     if (change.type === 'let-in') {
       delete this.#nodes[change.node];
-      log.warn(`${change.node}, which was left out, has been restarted and gets work again`);
+      log.warn(`${change.node}, which was left out, gets work again`);
       this.#publish();
       return;
     }
@@ -49,7 +49,9 @@ export class LeftOutNodes implements Observer {
     const used =
       frames.length === 0 ? '' : `; results that used it before: ${frames.slice(-NAMED).reverse().join(', ')}`;
     const more = frames.length > NAMED ? ` and ${frames.length - NAMED} more` : '';
-    log.error(`${node} gets no more work until its agent is restarted: ${reason}${used}${more}`);
+    log.error(
+      `${node} gets no more work until its agent is restarted, or \`tessera node readmit ${node}\`: ${reason}${used}${more}`,
+    );
     this.#nodes[node] = { since: time(), reason, results: [...frames] };
     this.#publish();
   }

@@ -56,7 +56,7 @@ export class NodeEvents implements Observer {
   nodeChanged(change: NodeChange): void {
     if (change.type === 'leave-out')
       this.#tell(change.node, 'left-out', 'answered wrongly and gets no more work until it is restarted');
-    else if (change.type === 'let-in') this.#tell(change.node, 'let-in', 'was restarted and gets work again');
+    else if (change.type === 'let-in') this.#tell(change.node, 'let-in', 'was left out and gets work again');
     else if (change.type === 'node-event' && !this.#areStopping)
       this.#tell(change.node, change.event, change.text, change.plan);
   }

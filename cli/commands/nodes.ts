@@ -46,7 +46,7 @@ export const command = defineCommand({
     'Shows every node that the broker knows: whether it is online, what it is, how busy it is, and how far it is with ' +
     'the models that central has it prepare: ready, waiting, loading, refused, or how much of their pieces it has. ' +
     '`silent` means that it is called online but sends no heartbeat, `left out` that it answered wrongly and gets no ' +
-    'work until it is restarted. Takes about a second.',
+    'work until it is restarted or readmitted. Takes about a second.',
   options: connectionOptions,
   examples: [
     ['nodes', 'the fleet of the broker on this machine'],
@@ -72,7 +72,9 @@ export const command = defineCommand({
     }
     if (fleet.nodes.length === 0) out.note('no nodes; `tessera agent` starts one');
     else for (const line of table(columns, fleet.nodes)) out.line(line);
-    for (const { id, leftOut } of fleet.nodes) if (leftOut !== undefined) out.note(`${id} is left out: ${leftOut}`);
+    for (const { id, leftOut } of fleet.nodes)
+      if (leftOut !== undefined)
+        out.note(`${id} is left out: ${leftOut}; \`tessera node readmit ${id}\` gives it work again`);
     for (const { id, heartbeat } of fleet.nodes)
       for (const plan of newestPlans(heartbeat)) if (plan.state === 'refused') out.note(`${id} ${refusalOf(plan)}`);
     if (!fleet.central)

@@ -91,9 +91,13 @@ export async function askRequest<T>(
   }
 }
 
+const BROKER_ANSWERS =
+  'only the built-in broker keeps credentials (`tessera broker`, `tessera up --listen`); see also `tessera acl`';
+const CENTRAL_ANSWERS = 'central answers this: start one with `tessera central` or `tessera up`';
+
 const unanswered = (command: string): TesseraError =>
   new TesseraError('TESSERA_BROKER', `nobody at this broker answers the request ${command}`, {
-    hint: 'only the built-in broker keeps credentials (`tessera broker`, `tessera up --listen`); see also `tessera acl`',
+    hint: command === 'node-readmit' ? CENTRAL_ANSWERS : BROKER_ANSWERS,
   });
 
 const refused = (command: string, cause: unknown): TesseraError =>

@@ -10,9 +10,11 @@ import { parseCard } from '../../shared/model/card.ts';
 import { type Bus, silentLog } from '../../shared/ports.ts';
 import type { FrameEnvelope } from '../../shared/protocol/messages/frame.ts';
 import { leftOut } from '../../shared/protocol/messages/node.ts';
+import { nodeReadmitted } from '../../shared/protocol/messages/requests.ts';
 import type { WorkMessage } from '../../shared/protocol/messages/work.ts';
 import { topics } from '../../shared/protocol/topics.ts';
 import { connectBus } from '../../shared/runtime/mqtt.ts';
+import { askRequest } from '../../shared/runtime/requests.ts';
 import { frontCluster } from '../support/front-cluster.ts';
 import { Liar, madeUp } from '../support/liar.ts';
 import { recordingLog } from '../support/recording-log.ts';
@@ -36,6 +38,7 @@ let camera: FrameClient;
 let standing: string[];
 let onLeftOut: (node: string) => void;
 const buses: Bus[] = [];
+let sent = 0;
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'tessera-liars-'));
@@ -76,7 +79,7 @@ async function untilOneIsOut(): Promise<string> {
   void out.then((node) => {
     found = node;
   });
-  for (let k = 0; found === undefined && k < 200; k++) await camera.send(`until-${k}`, frame, 30_000);
+  for (let k = 0; found === undefined && k < 200; k++) await camera.send(`until-${sent++}`, frame, 30_000);
   return out;
 }
 
@@ -119,6 +122,11 @@ test.each<[string, (work: WorkMessage) => Promise<void>]>([
     }
     expect(liar.asked).toBe(asked);
     expect(log.lines.join('\n')).toContain('liar gets no more work');
+    const readmit = { node: 'liar' };
+    await askRequest(bus, names, 'node-readmit', readmit, nodeReadmitted);
+    expect(await untilOneIsOut()).toBe('liar');
+    const wrong = askRequest(bus, names, 'node-readmit', { node: 'node-1' }, nodeReadmitted);
+    await expect(wrong).rejects.toMatchObject({ code: 'TESSERA_USAGE', message: 'node "node-1" is not left out' });
     // Nodes that answered rightly stay.
     const { result } = await camera.send('last', frame, 30_000);
     expect(result.nodes).toEqual(expect.arrayContaining(['node-1', 'node-2']));

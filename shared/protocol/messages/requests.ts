@@ -50,3 +50,13 @@ export const nodeRevoke = z.object({ transaction: text, role: text, name: text }
 export const nodeRevoked = z.object({ user: text, closed: count });
 /** Who was thrown out. */
 export type NodeRevoked = z.infer<typeof nodeRevoked>;
+
+/** `tessera/request/node-readmit`: central gives work again to a node that it left out. */
+export const nodeReadmit = z.object({ transaction: text, node: text });
+/** A request to readmit a node. */
+export type NodeReadmit = z.infer<typeof nodeReadmit>;
+
+/** `data` of the answer to `node-readmit`. */
+export const nodeReadmitted = z.object({ node: text });
+/** Who was readmitted. */
+export type NodeReadmitted = z.infer<typeof nodeReadmitted>;

@@ -124,6 +124,25 @@ test('a node that was restarted gets work again and is looked at closely; the se
   for (const end of cluster.published.slice(before)) expect(end.tiles_per_node.d).toBeUndefined();
 });
 
+test('a node that a person readmits gets work again, however often it was left out, and is left out again if it lies', () => {
+  const cluster = withLiar(1, 6);
+  play(cluster, 20);
+  cluster.kill('d');
+  cluster.start('d');
+  cluster.run(cluster.now + 1_000);
+  play(cluster, 20);
+  cluster.readmit('d');
+  play(cluster, 20);
+  expect(cluster.leftOut).toEqual(['d', 'd', 'd']);
+  cluster.behaviour('d').lies = 0;
+  cluster.readmit('d');
+  cluster.readmit('a');
+  const before = cluster.published.length;
+  play(cluster, 60);
+  expect(cluster.leftOut).toHaveLength(3);
+  expect(cluster.published.slice(before).some((end) => (end.tiles_per_node.d ?? 0) > 0)).toBe(true);
+});
+
 test('one that was repaired by the restart keeps its work', () => {
   const cluster = withLiar(1, 7);
   play(cluster, 20);
