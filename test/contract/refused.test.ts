@@ -5,8 +5,8 @@ import { SCHEMAS } from '../../cli/schemas.ts';
 import { decode } from '../../shared/runtime/cbor.ts';
 
 /**
- * What strangers may send and nobody takes, for ever: `<schema>--<why>` holds a message that is wrong in one thing, as
- * CBOR in hex or as JSON. A sample whose message is taken one day is a promise that was broken, or a version to raise.
+ * Messages that must always be refused: `<schema>--<reason>` holds a message with exactly one fault, as CBOR in hex or
+ * as JSON. If one is accepted, either a check was lost or the wire version must rise.
  */
 const folder = fileURLToPath(new URL('./refused/', import.meta.url));
 const samples = readdirSync(folder)
@@ -39,7 +39,7 @@ describe('messages that stay refused', () => {
       );
   });
 
-  it('are wrong in one thing only: there is one of each kind that strangers may send', () => {
+  it('have one fault each, and cover every kind of message that untrusted clients send', () => {
     const kinds = [
       'work',
       'work-result',

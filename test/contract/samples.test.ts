@@ -9,10 +9,10 @@ import { decode, encode } from '../../shared/runtime/cbor.ts';
 import { examplesOf, withBytes } from '../support/examples.ts';
 
 /**
- * Frozen samples of every message: what an older version sent must be read for ever, by its meaning then. A sample is
- * `<schema>-<hash>.json` (byte strings as `h'..'`) and, for CBOR, `<schema>-<hash>.hex` with the bytes as they went out.
- * Samples are never changed or removed within a wire version. TESSERA_FREEZE=1 adds the examples of docs/protocol.md
- * that have no sample yet.
+ * Frozen samples of every message: messages of older versions must be readable for ever, with their old meaning. A
+ * sample is `<schema>-<hash>.json` (byte strings as `h'..'`) and, for CBOR, `<schema>-<hash>.hex` with the bytes as
+ * they were sent. Samples are never changed or removed within a wire version. TESSERA_FREEZE=1 adds the examples of
+ * docs/protocol.md that have no sample yet.
  */
 
 const folder = fileURLToPath(new URL(`./samples/wire-${WIRE_VERSION}/`, import.meta.url));
@@ -58,7 +58,7 @@ describe(`frozen messages of wire version ${WIRE_VERSION}`, () => {
     for (const { name, schema, bytes } of samples) expect(bytes !== undefined, name).toBe(isCbor(schema));
   });
 
-  it.each(samples)('$name is read as it was meant', ({ schema, meaning, bytes }) => {
+  it.each(samples)('$name keeps its meaning', ({ schema, meaning, bytes }) => {
     const named = SCHEMAS[schema]!;
     if (bytes === undefined) expect(named.schema.parse(meaning)).toEqual(meaning);
     else expect(decode(bytes, named.schema, schema)).toEqual(meaning);

@@ -5,7 +5,7 @@ import { alternativeRules, clipFor, MIN_MAX, ValueCounts } from '../../../shared
 import { bytesOf, floatsOf } from '../../../shared/codec/floats.ts';
 import { codecText, parseCodec } from '../../../shared/codec/spec.ts';
 
-/** Bounds that do not hold the values cost answers of a network that nobody retrained for them. */
+/** If one of these fails, clip bounds change the values of a network that was not retrained for them. */
 
 function counted(...parts: readonly (readonly number[])[]): ValueCounts {
   const counts = new ValueCounts();
@@ -13,7 +13,7 @@ function counted(...parts: readonly (readonly number[])[]): ValueCounts {
   return counts;
 }
 
-/** What values are after they travelled. */
+/** Values after encoding and decoding. */
 function travelled(values: readonly number[], spec: ReturnType<typeof clipFor>): Float32Array {
   const shape = { dtype: 'float32', shape: [values.length] } as const;
   return floatsOf(clip.decode(clip.encode(bytesOf(Float32Array.from(values)), shape, spec), shape, spec));
@@ -47,14 +47,14 @@ describe('ValueCounts', () => {
     expect(counted([-4, -1]).within(0)).toEqual([-4, -1]);
   });
 
-  it('leaves out what is no number', () => {
+  it('ignores NaN and infinities', () => {
     const counts = counted([Number.NaN, Number.POSITIVE_INFINITY, 1, 2]);
     expect([counts.min, counts.max]).toEqual([1, 2]);
   });
 });
 
 describe('clipFor', () => {
-  it('keeps every value within half a step of where it was, by min-max', () => {
+  it('keeps every value within half a step, by min-max', () => {
     fc.assert(
       fc.property(fc.array(value, { minLength: 2, maxLength: 100 }), fc.integer({ min: 2, max: 8 }), (values, bits) => {
         const floats = [...Float32Array.from(values)];
@@ -80,7 +80,7 @@ describe('clipFor', () => {
     expect(travelled(values, dead)[4]).toBeCloseTo(6, 5);
   });
 
-  it('gives tensors that never change, and tensors without values, a range', () => {
+  it('gives constant tensors, and tensors without values, a range', () => {
     expect(clipFor(counted([0, 0]), MIN_MAX, 4)).toMatchObject({ a: 0, b: 1 });
     expect(clipFor(counted([5, 5]), MIN_MAX, 4)).toMatchObject({ a: 5, b: 10, base: 5 });
     expect(clipFor(counted([]), MIN_MAX, 4)).toMatchObject({ a: 0, b: 1 });

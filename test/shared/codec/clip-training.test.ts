@@ -3,8 +3,8 @@ import { expect, it } from 'vitest';
 import { findCodec } from '../../../shared/codec/codec.ts';
 
 /**
- * training/tiles.py retrains networks on what this codec is to decode; `training/test_tiles.py --write` made the file
- * from its formulas. One level off, and every retrained network would be a little worse than its model.yaml says.
+ * training/tiles.py retrains networks for the decoded values of this codec; `training/test_tiles.py --write` made the
+ * file from its formulas. One level off, and every retrained network would be less accurate than its model.yaml says.
  */
 interface Vector {
   readonly clip: readonly [low: number, high: number];

@@ -4,11 +4,11 @@ import { type CodecSpec, findCodec } from '../../../shared/codec/codec.ts';
 import { TesseraError } from '../../../shared/errors.ts';
 import { byteLength, type TensorSpec } from '../../../shared/tensor/tensor.ts';
 
-/** What a codec promises beyond what the suite asks of all. */
+/** Properties of a codec beyond those that the suite tests for all. */
 export interface Promised {
-  /** The furthest that a finite value may come back from where it was, by the values of its tensor. */
+  /** Largest error of a decoded finite value, given the values of its tensor. */
   readonly within: (values: Float32Array) => number;
-  /** Whether what was decoded codes to the same again. */
+  /** Whether encoding decoded values again changes nothing. */
   readonly settles: boolean;
 }
 
@@ -22,13 +22,13 @@ export function floatsOf(bytes: Uint8Array): Float32Array {
   return new Float32Array(bytes.slice().buffer);
 }
 
-/** Values as results have them: zeros, small and large ones of both signs. */
+/** Values as in results: zeros, small and large ones of both signs. */
 const value = fc.oneof(
   { weight: 4, arbitrary: fc.constant(0) },
   { weight: 6, arbitrary: fc.float({ min: 0, max: 8, noNaN: true }) },
   { weight: 2, arbitrary: fc.float({ min: -8, max: 8, noNaN: true }) },
 );
-/** Everything that 32 bits can be. */
+/** Every kind of 32-bit float. */
 const anything = fc.oneof(
   fc.float(),
   fc.constantFrom(0, -0, Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 1e-42, 3.4e38, -3.4e38),
@@ -53,7 +53,7 @@ function tensorOf(values: fc.Arbitrary<number>): fc.Arbitrary<{ spec: TensorSpec
   });
 }
 
-/** Runs what every codec has to do; see STYLE: one interface, one suite. */
+/** The tests that every codec has to pass. */
 export function codecSuite(name: string, codec: CodecSpec, { within, settles }: Promised): void {
   const { encode, decode, lossless, carries } = findCodec(codec.name)!;
   const coded = (error: unknown): void => {
@@ -61,7 +61,7 @@ export function codecSuite(name: string, codec: CodecSpec, { within, settles }: 
   };
 
   describe(name, () => {
-    it('gives back every value, as near as it promises', () => {
+    it('restores every value within its error bound', () => {
       fc.assert(
         fc.property(tensorOf(value), ({ spec, data }) => {
           const values = floatsOf(data);
@@ -75,7 +75,7 @@ export function codecSuite(name: string, codec: CodecSpec, { within, settles }: 
       );
     });
 
-    it('takes whatever a network makes, also what is no number', () => {
+    it('accepts any values, NaN and infinities included', () => {
       fc.assert(
         fc.property(tensorOf(anything), ({ spec, data }) => {
           const back = decode(encode(data, spec, codec), spec, codec);
@@ -85,7 +85,7 @@ export function codecSuite(name: string, codec: CodecSpec, { within, settles }: 
       );
     });
 
-    it.runIf(settles)('changes nothing the second time', () => {
+    it.runIf(settles)('changes nothing when decoded values are encoded again', () => {
       fc.assert(
         fc.property(tensorOf(value), ({ spec, data }) => {
           const once = decode(encode(data, spec, codec), spec, codec);
@@ -97,7 +97,7 @@ export function codecSuite(name: string, codec: CodecSpec, { within, settles }: 
       );
     });
 
-    it('does not touch what it is given, and reads it at any offset', () => {
+    it('does not change its input, and reads it at any offset', () => {
       const spec = { dtype: 'float32', shape: [1, 2, 3, 4] } as const;
       const data = bytesOf(Array.from({ length: 24 }, (_, i) => (i % 3 === 0 ? 0 : i / 4)));
       const kept = data.slice();
@@ -110,7 +110,7 @@ export function codecSuite(name: string, codec: CodecSpec, { within, settles }: 
       expect(bytes).toEqual(keptBytes);
     });
 
-    it('codes one tensor after the other without mixing them up', () => {
+    it('encodes tensors in sequence without mixing them up', () => {
       const spec = { dtype: 'float32', shape: [3000] } as const;
       const make = (salt: number) =>
         bytesOf(Array.from({ length: 3000 }, (_, i) => ((i * salt) % 7 < 4 ? 0 : (i * salt) % 5)));
@@ -121,7 +121,7 @@ export function codecSuite(name: string, codec: CodecSpec, { within, settles }: 
       expect(b).toEqual(decode(two, spec, codec));
     });
 
-    it('refuses what is cut off, empty or of another tensor', () => {
+    it('refuses truncated and empty data and data of another tensor', () => {
       const spec = { dtype: 'float32', shape: [1, 4, 6, 5] } as const;
       const bytes = encode(bytesOf(Array.from({ length: 120 }, (_, i) => Math.max(0, Math.sin(i) * 3))), spec, codec);
       const wrong = [new Uint8Array(0), bytes.subarray(0, bytes.length - 1), bytes.subarray(0, bytes.length >> 1)];
@@ -130,7 +130,7 @@ export function codecSuite(name: string, codec: CodecSpec, { within, settles }: 
       expect(() => decode(bytes, { ...spec, shape: [1, 4, 6, 4] }, codec)).toThrow(TesseraError);
     });
 
-    it('answers damaged data with a tensor or a coded refusal, and with nothing else', () => {
+    it('decodes damaged data to a tensor or fails with TESSERA_CODEC, nothing else', () => {
       const edits = fc.array(fc.tuple(fc.nat(), fc.nat(255)), { maxLength: 4 });
       fc.assert(
         fc.property(tensorOf(value), edits, fc.nat(400), ({ spec, data }, changes, length) => {
@@ -146,7 +146,7 @@ export function codecSuite(name: string, codec: CodecSpec, { within, settles }: 
       );
     });
 
-    it('answers bytes of any kind so', () => {
+    it('does the same with arbitrary bytes', () => {
       fc.assert(
         fc.property(fc.uint8Array({ maxLength: 200 }), shapes, (bytes, shape) => {
           const spec = { dtype: 'float32', shape } as const;
@@ -160,7 +160,7 @@ export function codecSuite(name: string, codec: CodecSpec, { within, settles }: 
       );
     });
 
-    it('says which types it carries, and refuses others by name', () => {
+    it('declares its element types, and refuses others by name', () => {
       expect(carries({ dtype: 'float32', shape: [1] })).toBe(true);
       const other = { dtype: 'int64', shape: [2] } as const;
       if (carries(other))

@@ -4,7 +4,7 @@ import { type ClipSpec, codecSpec, codecText, parseCodec } from '../../../shared
 import { bytesOf, codecSuite, floatsOf } from './codec-suite.ts';
 
 const exactly = { within: () => 0, settles: true };
-/** Half a step of 8 bits over the values' range, and what float32 loses. */
+/** Half a step of 8 bits over the values' range, plus the rounding of float32. */
 const halfStep = {
   within: (values: Float32Array) => {
     const [min, max] = [Math.min(0, ...values), Math.max(0, ...values)];
@@ -18,7 +18,7 @@ codecSuite('packed', { name: 'packed' }, exactly);
 codecSuite('fp16', { name: 'fp16' }, { within: () => 8 * 2 ** -11, settles: true });
 codecSuite('q8 per tensor', { name: 'q8', per: 'tensor' }, halfStep);
 codecSuite('q8 per channel', { name: 'q8', per: 'channel' }, halfStep);
-// Clipped ReLU: what is above b, below a, or moved by a, comes back that far away.
+// Clipped ReLU: values above b, below a, or shifted by a differ by that much.
 codecSuite(
   'clip 0..8, 8 bits',
   { name: 'clip', a: 0, b: 8, bits: 8 },
@@ -32,7 +32,7 @@ codecSuite(
 );
 
 describe('the list of codecs', () => {
-  it('holds those that plans may name', () => {
+  it('has every codec that plans may name', () => {
     const named = codecSpec.options.map((option) => ('shape' in option ? option.shape.name.value : 'clip'));
     expect(codecNames()).toEqual(named);
     expect(findCodec('zip')).toBeUndefined();
@@ -61,13 +61,13 @@ describe('a codec on the command line', () => {
     'clip:0:1:4:x',
     'clip:0:1e-320:4',
     'clip:0:Infinity:4',
-  ])('%j is refused with what is accepted', (text) => {
+  ])('%j is refused with the accepted forms', (text) => {
     expect(() => parseCodec(text)).toThrow(/is no codec: raw, packed/);
   });
 });
 
 describe('packed', () => {
-  it('halves what ReLU leaves', () => {
+  it('halves the size of feature maps after ReLU', () => {
     const n = 20_000;
     const values = Array.from({ length: n }, (_, i) => Math.max(0, Math.sin(i * 12.9898) * 3.1));
     const spec = { dtype: 'float32', shape: [n] } as const;
@@ -100,10 +100,10 @@ describe('fp16', () => {
     expect(Object.is(through(-0), -0)).toBe(true);
   });
 
-  it('gives back every half bit by bit', () => {
+  it('restores every half exactly', () => {
     const { encode, decode } = findCodec('fp16')!;
     const all = new Uint16Array(65536).map((_, i) => i);
-    // Infinities become the largest half and the many NaN one: encoding makes neither.
+    // Infinities become the largest half and all NaNs one: encoding makes neither.
     const halves = all.filter((half) => (half & 0x7c00) !== 0x7c00);
     const shape = { dtype: 'float32', shape: [halves.length] } as const;
     const floats = decode(new Uint8Array(halves.buffer), shape, { name: 'fp16' });
@@ -112,7 +112,7 @@ describe('fp16', () => {
 });
 
 describe('q8', () => {
-  it('per channel keeps a quiet channel beside a loud one', () => {
+  it('per channel keeps small values beside a channel of large ones', () => {
     const values = [...Array(100).keys()].flatMap((i) => [i / 5000]).concat([...Array(100).keys()].map((i) => i * 3));
     const spec = { dtype: 'float32', shape: [1, 2, 10, 10] } as const;
     const error = (per: 'tensor' | 'channel'): number => {
@@ -149,7 +149,7 @@ describe('clip', () => {
   });
 
   it('has the same codes for sparse and for dense tensors, at every threshold', () => {
-    // The two ways of finding codes must agree to the last bit, or a tile's neighbours would decide about its values.
+    // Both ways of finding codes must agree to the last bit, or other values of a tile would change a value's code.
     const { encode, decode } = findCodec('clip')!;
     const marks = Array.from({ length: 15 }, (_, q) => 0.2 + ((q + 0.5) * 1.8) / 15);
     const near = marks.flatMap((mark) => {

@@ -7,7 +7,7 @@ import { loadConfig } from '../../../shared/runtime/config.ts';
 import { utf8 } from '../../../shared/runtime/file.ts';
 import { parseYaml } from '../../../shared/runtime/yaml.ts';
 
-/** What somebody is told who writes a configuration as another program wants it. */
+/** Hints for configurations that are written in another program's style. */
 function told(yaml: string): string {
   try {
     resolveConfig([settingsOfTree(parseYaml(yaml, 't.yaml', 'TESSERA_CONFIG'), 'file t.yaml')]);
@@ -18,7 +18,7 @@ function told(yaml: string): string {
   throw new Error('it was accepted');
 }
 
-describe('keys as other programs call them', () => {
+describe('keys of other programs', () => {
   it.each([
     ['mqtt: {host: pi}', 'mqtt.server', 'mqtt://HOST:1883'],
     ['mqtt: {port: 1884}', 'mqtt.server', 'mqtt://HOST:PORT'],
@@ -37,7 +37,7 @@ describe('keys as other programs call them', () => {
     ['server: pi', 'mqtt.server'],
     ['mqtt: {sever: pi}', 'did you mean mqtt.server?'],
     ['mqtt: {frobnicate: 1}', 'mqtt has the keys server, user'],
-  ])('%s is refused with the key that is meant', (yaml, ...words) => {
+  ])('%s is refused with the right key', (yaml, ...words) => {
     const text = told(yaml);
     expect(text).toMatch(/unknown key /);
     for (const word of words) expect(text).toContain(word);
@@ -46,11 +46,11 @@ describe('keys as other programs call them', () => {
   it.each([
     ['http: {enabled: true}', 'there is no HTTP server yet'],
     ['cameras: {front: {source: "rtsp://cam/1"}}', 'central fetches no frames'],
-  ])('%s, which would do nothing, is refused and says so', (yaml, sentence) => {
+  ])('%s, which would have no effect, is refused with that reason', (yaml, sentence) => {
     expect(told(yaml)).toContain(sentence);
   });
 
-  it('point only to keys that there are', () => {
+  it('name only existing keys', () => {
     const sections = ['mqtt', 'broker', 'central', 'node', 'models', 'log'] as const;
     for (const word of [
       'host',
@@ -95,7 +95,7 @@ describe('values that are nearly right', () => {
     ['node: {threads: "4"}', 'expected "auto", or a number', 'write 4 without quotes'],
     ['node: {memory_mb: 500MB}', 'write 500 without "MB"'],
     ['broker: {keep_frames_s: 60s}', 'write 60 without "s"'],
-    // What is advised means what was written.
+    // The advice has the same meaning as the original.
     ['broker: {keep_frames_s: 5 min}', 'write 300 without "min"'],
     ['node: {memory_mb: 2GB}', 'write 2000 without "GB"'],
     ['central: {audit_share: 10%}', 'write 0.1 without "%"'],
@@ -107,7 +107,7 @@ describe('values that are nearly right', () => {
     ['cameras: {front: {models: person}}', 'write [person]'],
     ['log: debug', 'log: { level: debug }'],
     ['mqtt: pi', 'mqtt: { server: mqtt://pi }'],
-  ])('%s names key and value, what is accepted and what is meant', (yaml, ...words) => {
+  ])('%s is refused with key, value, accepted values and a correction', (yaml, ...words) => {
     const text = told(yaml);
     for (const word of words) expect(text).toContain(word);
   });
@@ -118,12 +118,12 @@ describe('files that are nearly YAML', () => {
     ['mqtt:\n  user: a\n---\nlog: {}\n', ':3:1: a second document begins here', 'one YAML document'],
     ['mqtt:\n\tuser: a\n', ':2:1: the line is indented by a tab', 'by spaces'],
     ['log: {}\nlog: {level: info}\n', ':2:1: Map keys must be unique', 'keep one'],
-  ])('%j says where and what to do', (yaml, ...words) => {
+  ])('%j is refused with its position and a fix', (yaml, ...words) => {
     const text = told(yaml);
     for (const word of words) expect(text).toContain(word);
   });
 
-  it('are text in UTF-8, with or without a mark, and say what else they are', () => {
+  it('are read as UTF-8, with or without a byte order mark; other encodings are named', () => {
     expect(utf8(Uint8Array.of(0xef, 0xbb, 0xbf, 0x61))).toBe('a');
     expect(utf8(new TextEncoder().encode('Küche'))).toBe('Küche');
     expect(() => utf8(Uint8Array.of(0xff, 0xfe, 0x61, 0))).toThrow('UTF-16');
@@ -138,7 +138,7 @@ describe('environment variables that are nearly right', () => {
     ['TESSERA_MQTT_USERNAME', 'TESSERA_MQTT__USER'],
     ['TESSERA_PASSWORD', 'TESSERA_MQTT__PASSWORD'],
     ['TESSERA_LOG_LEVEL', 'TESSERA_LOG__LEVEL'],
-    // Of a service named tessera or tessera-mqtt, as Kubernetes sets them.
+    // Variables of a service named tessera or tessera-mqtt, as Kubernetes sets them.
     ['TESSERA_PORT', undefined],
     ['TESSERA_SERVICE_PORT', undefined],
     ['TESSERA_MQTT_SERVICE_HOST', undefined],
@@ -157,7 +157,7 @@ describe('environment variables that are nearly right', () => {
     );
   });
 
-  it('a file that is not there is named, with the variable', async () => {
+  it('a missing file is named, with the variable', async () => {
     const env = { TESSERA_MQTT__PASSWORD_FILE: '/nonexistent/password' };
     await expect(loadConfig({ env, cwd: '/nonexistent' })).rejects.toMatchObject({
       code: 'TESSERA_CONFIG',

@@ -6,7 +6,7 @@ const CODE = 'c'.repeat(32);
 const secret = fc.string({ unit: fc.constantFrom('a', 'Z', '0', '_', '-'), minLength: 32, maxLength: 64 });
 
 describe('join tokens', () => {
-  it('bring everything over as one word that needs no quotes in a shell', () => {
+  it('carry everything in one word that needs no quotes in a shell', () => {
     const content = fc.record(
       {
         server: fc.webUrl(),
@@ -28,7 +28,7 @@ describe('join tokens', () => {
     );
   });
 
-  it('that are damaged are refused without being repeated: they may be good still', () => {
+  it('that are damaged are refused without printing them: they may still be valid', () => {
     const token = makeJoinToken({ server: 'mqtt://10.0.0.2', user: 'pi-1', code: CODE, expires: 1, keys: ['k'] });
     for (const wrong of [CODE, token.slice(0, -3), `${token.slice(0, 20)}!${token.slice(20)}`, 'tessera1.']) {
       let message = '';
@@ -42,7 +42,7 @@ describe('join tokens', () => {
     }
   });
 
-  it('that trust nobody are no tokens: a node that joined must not run just any model', () => {
+  it('without a trusted key are refused: a node that joined must not run arbitrary models', () => {
     const token = makeJoinToken({ server: 'mqtt://10.0.0.2', user: 'pi-1', code: CODE, expires: 1, keys: [] });
     expect(() => readJoinToken(token)).toThrow(/is damaged/);
   });
@@ -57,7 +57,7 @@ describe('the password of a first connection', () => {
     );
   });
 
-  it('is told apart from every other password, also one that sets a secret too short to be one', () => {
+  it('is distinguished from every other password, also where its secret is too short', () => {
     for (const other of ['', 'join1.', 'hunter2', joinPassword(CODE, 'short'), `${joinPassword(CODE, CODE)}.x`, CODE]) {
       expect(readJoinPassword(other), other).toBeUndefined();
     }

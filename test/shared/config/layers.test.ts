@@ -17,7 +17,7 @@ function failureOfConfig(run: () => unknown): { code: string; message: string; h
 const set = (path: string, value: unknown, origin: string): Setting => ({ path: path.split('.'), value, origin });
 
 describe('configuration in layers', () => {
-  it('runs without any file: every default is there and says so', () => {
+  it('needs no file: every default exists and is marked as one', () => {
     const { config, origins } = resolveConfig([]);
     expect(config.mqtt.server).toBe('mqtt://127.0.0.1:1883');
     expect(config.broker).toMatchObject({ listen: ['mqtt://127.0.0.1:1883'], anonymous: 'loopback' });
@@ -26,7 +26,7 @@ describe('configuration in layers', () => {
     expect(new Set(origins.values())).toEqual(new Set(['default']));
   });
 
-  it('lets the later layer win, key by key, and remembers who said what', () => {
+  it('lets the later layer win, key by key, and records origins', () => {
     const { config, origins } = resolveConfig([
       settingsOfTree({ mqtt: { server: 'mqtt://a:1', user: 'file' }, log: { level: 'warn' } }, 'file t.yaml'),
       [set('mqtt.user', 'env', 'environment TESSERA_MQTT__USER')],
@@ -41,7 +41,7 @@ describe('configuration in layers', () => {
     });
   });
 
-  it('takes an empty section and an empty camera as they are meant', () => {
+  it('accepts an empty section and an empty camera', () => {
     const { config } = resolveConfig([
       settingsOfTree({ mqtt: null, cameras: { front: null, back: { max_fps: 5 } } }, 'file'),
     ]);
@@ -69,7 +69,7 @@ describe('configuration in layers', () => {
     expect(failureOfConfig(() => settingsOfTree({ log: { zzz: 1 } }, 'f')).hint).toBe('log has the keys level, format');
   });
 
-  it('says field, value, origin and what is accepted', () => {
+  it('reports field, value, origin and accepted values', () => {
     const wrong = (path: string, value: unknown) =>
       failureOfConfig(() => resolveConfig([[set(path, value, 'file t.yaml')]]));
     expect(wrong('mqtt.maximum_packet_size', 'big')).toEqual({
@@ -149,7 +149,7 @@ describe('showing a configuration', () => {
     }
   });
 
-  it('hides them in what is proposed', () => {
+  it('hides them in suggestions', () => {
     for (const tree of [{ mqtt: 'mqtt://u:12345678@host' }, { broker: { listen: 'mqtt://u:12345678@host' } }]) {
       const { message, hint } = failureOfConfig(() => resolveConfig([settingsOfTree(tree, 'f')]));
       expect(`${message} ${hint}`).not.toContain('12345678');

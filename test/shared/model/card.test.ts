@@ -14,7 +14,7 @@ const problem = (value: unknown) => {
 };
 
 describe('parseCard', () => {
-  it('fills every default, so that a card of two lines runs', () => {
+  it('fills in every default, so that a card of two lines works', () => {
     expect(parseCard(least, 'x')).toEqual({
       version: 1,
       name: 'person',
@@ -120,7 +120,7 @@ describe('parseCard', () => {
       /calibrated\[0\]\.codecs: \{\} given: expected at least one tensor/,
     ],
     [null, /card: null given/],
-  ])('says what is wrong with %j', (card, message) => {
+  ])('reports the fault of %j', (card, message) => {
     expect(problem(card).message).toMatch(message);
   });
 
@@ -167,7 +167,7 @@ describe('parseCard', () => {
       accuracy: { a: 1 },
     };
     expect(Object.keys(everything)).toEqual(Object.keys(cardSchema.shape));
-    // No one task has all of them.
+    // No single task has all of them.
     const { exits, ...detect } = everything;
     expect(cardDocument(parseCard(detect, 'x'))).toEqual(detect);
     const classify = { ...least, exits };
@@ -197,7 +197,7 @@ describe('output.fields', () => {
   const fields = (fields: readonly string[]) =>
     parseCard({ name: 'a', task: 'detect', output: { decoder: 'end2end', fields } }, 'card').output.fields;
 
-  it('say where a box is, by corners or by centre and size, and its score', () => {
+  it('must have the position of a box (corners, or centre and size) and its score', () => {
     expect(fields(['cx', 'cy', 'w', 'h', 'score'])).toHaveLength(5);
     expect(() => fields(['x1', 'y1', 'x2', 'y2', 'class'])).toThrow(/"score" is missing/);
     expect(() => fields(['cx', 'cy', 'w', 'y2', 'score'])).toThrow(/"h" is missing/);

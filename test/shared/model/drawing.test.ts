@@ -33,10 +33,10 @@ describe('predictionsSvg', () => {
 });
 
 describe('layOver', () => {
-  it('colours the cells of classes where the network saw them, and leaves the plain class and the rest', () => {
+  it("colours cells inside the network's crop, except those of the plain class", () => {
     const picture = { width: 4, height: 2, rgb: new Uint8Array(24).fill(100) };
     const grid = { rows: 1, columns: 2, classes: [0, 3] };
-    // The network saw the middle: columns 1 and 2.
+    // The network's input is the middle: columns 1 and 2.
     const mapping = { ...IDENTITY_MAPPING, offsetX: 1 };
     const out = layOver(picture, grid, { input: { width: 2, height: 2 }, mapping, scale: 1, plain: 0 });
     const pixel = (x: number) => [...out.subarray(3 * x, 3 * x + 3)];

@@ -7,7 +7,7 @@ import { missing, NETWORKS, networkBytes } from '../onnx/networks.ts';
 
 type Shape = readonly (number | string)[];
 
-/** A model that has these inputs and outputs, and whose last operator is `last`; what lies between does not matter here. */
+/** A model with these inputs and outputs whose last operator is `last`; the operators between do not matter here. */
 function shaped(
   input: Shape,
   outputs: Readonly<Record<string, Shape>>,
@@ -52,7 +52,7 @@ describe('guessCard', () => {
     expect(guessed).toContain('output.decoder');
   });
 
-  it('leaves a background class of 1001 out', () => {
+  it('treats class 0 of 1001 as the background', () => {
     const { card, guessed } = guessCard(shaped([1, 3, 224, 224], { y: [1, 1001] }, 'Softmax'), 'a.onnx');
     expect(card.output.background).toBe(0);
     expect(guessed).toContain('output.background');
@@ -108,7 +108,7 @@ describe('guessCard', () => {
     expect(guessCard(model, 'a.onnx', { inputShape: [1, 1, 40, 56] }).card.input.shape).toEqual([1, 1, 40, 56]);
   });
 
-  it('infers the outputs where the file is silent about them', () => {
+  it('infers the outputs where the file does not declare them', () => {
     const model = sketch({
       nodes: [node('GlobalAveragePool', ['x'], ['p']), node('Flatten', ['p'], ['y'])],
       inputs: { x: [1, 3, 32, 32] },
@@ -118,7 +118,7 @@ describe('guessCard', () => {
     expect(guessCard(model, 'a.onnx').card.task).toBe('classify');
   });
 
-  it('believes metadata: ONNX says how pixels are, Ultralytics which names', () => {
+  it('uses metadata: ONNX for pixels, Ultralytics for labels', () => {
     const metadata = new Map([
       ['Image.BitmapPixelFormat', 'Bgr8'],
       ['Image.NominalPixelRange', 'NominalRange_0_255'],
@@ -134,7 +134,7 @@ describe('guessCard', () => {
     expect(guessed).toEqual(['input.resize']);
   });
 
-  it("knows the preparation of Caffe's networks", () => {
+  it("knows the preprocessing of Caffe's networks", () => {
     const model = shaped([1, 3, 224, 224], { y: [1, 1000] }, 'Softmax', { producer: 'onnx-caffe2' });
     expect(guessCard(model, 'a.onnx').card.input).toMatchObject({ color: 'bgr', scale: 1, mean: [104, 117, 123] });
   });

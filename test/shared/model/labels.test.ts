@@ -12,7 +12,7 @@ describe('parseLabels', () => {
     expect(parseLabels('n01440764 tench, Tinca tinca\nn1 not an id')).toEqual(['tench, Tinca tinca', 'n1 not an id']);
   });
 
-  it('cuts what MQTT apps would refuse', () => {
+  it('cuts labels that are too long for MQTT apps', () => {
     expect(parseLabels('x'.repeat(300))[0]).toHaveLength(255);
   });
 });
@@ -26,7 +26,7 @@ describe('labelOf', () => {
 });
 
 describe('labelsByClass', () => {
-  it('moves labels by one where they leave out the class "nothing" in front, and only there', () => {
+  it('shifts labels by one only where they leave out the background class in front', () => {
     expect(labelsByClass(['a', 'b'], 3, 0)).toEqual(['nothing', 'a', 'b']);
     expect(labelsByClass(['a', 'b', 'c'], 3, 0)).toEqual(['a', 'b', 'c']);
     expect(labelsByClass(['a', 'b'], 3, null)).toEqual(['a', 'b']);

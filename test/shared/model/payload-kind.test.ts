@@ -8,14 +8,14 @@ const picture = () => sharp({ create: { width: 4, height: 4, channels: 3, backgr
 const text = (value: string) => new TextEncoder().encode(value);
 
 describe('payloadKind', () => {
-  it('tells pictures and envelopes apart by their first bytes', async () => {
+  it('recognises pictures and envelopes by their first bytes', async () => {
     expect(payloadKind(await picture().jpeg().toBuffer())).toBe('jpeg');
     expect(payloadKind(await picture().png().toBuffer())).toBe('png');
     expect(payloadKind(encode({ v: 1, format: 'rgb', d: new Uint8Array(70000) }))).toBe('cbor');
     expect(payloadKind(Uint8Array.of(0xd9, 0xd9, 0xf7, 0xa1, 0x61, 0x76, 1))).toBe('cbor');
   });
 
-  it('knows nothing of what is not accepted', async () => {
+  it('is undefined for payloads that are not accepted', async () => {
     for (const bytes of [
       await picture().gif().toBuffer(),
       await picture().webp().toBuffer(),
@@ -51,7 +51,7 @@ describe('describeBytes', () => {
   });
 });
 
-describe('a picture that travels as text', () => {
+describe('a picture encoded as text', () => {
   const base64 = async (format: 'jpeg' | 'png' | 'webp' = 'jpeg') =>
     Buffer.from(await picture().toFormat(format).toBuffer()).toString('base64');
 
@@ -83,7 +83,7 @@ describe('a picture that travels as text', () => {
     }
   });
 
-  it('is told from other text', () => {
+  it('is distinguished from other text', () => {
     expect(describeBytes(text('hello'))).toMatch(/5 bytes/);
     expect(describeBytes(text('{"on": true, "name": "a_long_name_of_something"}'))).toBe('JSON');
     expect(describeBytes(text('offline'))).toMatch(/7 bytes/);
@@ -91,7 +91,7 @@ describe('a picture that travels as text', () => {
 });
 
 describe('adviceFor', () => {
-  it('says what to do about other pictures', async () => {
+  it('advises how to convert other pictures', async () => {
     expect(adviceFor(await picture().avif().toBuffer(), 'file')).toMatch(/heif-convert/);
     expect(adviceFor(await picture().webp().toBuffer(), 'file')).toBe('convert it to JPEG or PNG first');
     expect(adviceFor(text(''), 'file')).toBe('save or download the picture again: the file holds nothing');

@@ -41,7 +41,7 @@ describe('placePicture', () => {
     expect(mapping).toEqual({ scaleX: 2, scaleY: 3, offsetX: 0, offsetY: 0 });
   });
 
-  it('never leaves the source or the input, whatever the sizes', () => {
+  it('stays inside the source and the input, whatever the sizes', () => {
     fc.assert(
       fc.property(size, input, (source, wanted) => {
         const { cut, scaled, pad } = placePicture(source, wanted);
@@ -53,7 +53,7 @@ describe('placePicture', () => {
     );
   });
 
-  it('maps the corners of the scaled picture to the corners of what was cut', () => {
+  it('maps the corners of the scaled picture to the corners of the crop', () => {
     fc.assert(
       fc.property(size, input, (source, wanted) => {
         const { cut, scaled, pad, mapping } = placePicture(source, wanted);

@@ -18,7 +18,7 @@ function macsOf(
   return nodeMacs(resolved, resolved.model.graph.nodes[0]!);
 }
 
-test('multiply-adds of products: schedules and predictions stand on them', () => {
+test('multiply-adds of products, which schedules and predictions are based on', () => {
   expect(macsOf('Conv', [8, 3, 3, 3], [1, 3, 10, 10])).toBe(8 * 8 * 8 * 27);
   expect(macsOf('Conv', [6, 1, 3, 3], [1, 6, 5, 5], { group: 6 })).toBe(3 * 3 * 6 * 9);
   expect(macsOf('ConvTranspose', [3, 8, 2, 2], [1, 3, 4, 4], { strides: [2, 2] })).toBe(4 * 4 * 3 * 8 * 4);
@@ -28,7 +28,7 @@ test('multiply-adds of products: schedules and predictions stand on them', () =>
   expect(macsOf('Add', [1], [1, 5])).toBe(0);
 });
 
-test('convolutions are told from other operators', () => {
+test('convolutions are distinguished from other operators', () => {
   const ops = ['Conv', 'ConvTranspose', 'QLinearConv', 'ConvInteger', 'FusedConv', 'Gemm', 'MaxPool', 'Convolution'];
   expect(ops.filter((op) => isConv(node(op, [], [])))).toEqual(ops.slice(0, 5));
 });

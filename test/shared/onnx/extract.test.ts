@@ -52,7 +52,7 @@ test('a skip connection is an input of its own', () => {
   expect(model.graph.inputs.map(({ name }) => name)).toEqual(['left', 'right']);
 });
 
-test('what cannot be cut is refused with the name of the tensor, so that a wrong plan is found before it runs', () => {
+test('an impossible cut is refused with the name of the tensor, so that a wrong plan is found before it runs', () => {
   expect(refusal(['left'], ['sum'])).toContain('needs the model\'s input "x"');
   expect(refusal(['ghost'], ['sum'])).toContain('"ghost"');
   expect(refusal(['r'], ['ghost'])).toContain('"ghost"');
@@ -78,7 +78,7 @@ test('constants made by operators go with the segment that reads them', () => {
 });
 
 describe('cut points', () => {
-  test('are where one tensor alone crosses', () => {
+  test('are the places with exactly one live tensor', () => {
     expect(cutTensors(branching)).toEqual([
       { tensor: 'stem', bytes: 576, nodeIndex: 0 },
       { tensor: 'r', bytes: 576, nodeIndex: 1 },
@@ -87,7 +87,7 @@ describe('cut points', () => {
     ]);
   });
 
-  test('end where an early output would have to be carried along', () => {
+  test('end where an early output would stay live', () => {
     const { graph } = branching.model;
     const early = {
       ...branching.model,
@@ -123,7 +123,7 @@ describe('cut points', () => {
   }
 });
 
-describe('the pieces of a real network, run one after another, give what the whole gives', () => {
+describe('the segments of a real network, run one after another, give the result of the whole', () => {
   for (const name of Object.keys(NETWORKS)) {
     test.skipIf(missing(name))(`${name} ${missing(name) || ''}`, async () => {
       const resolved = network(name);
@@ -144,7 +144,7 @@ describe('the pieces of a real network, run one after another, give what the who
   }
 });
 
-test.skipIf(missing(TOPOLOGIES[0]!))('every cut of every topology splits it into two pieces that are whole', () => {
+test.skipIf(missing(TOPOLOGIES[0]!))('every cut of every topology gives two valid segments', () => {
   for (const name of TOPOLOGIES) {
     const resolved = network(name);
     const { inputs, outputs, nodes } = resolved.model.graph;

@@ -8,7 +8,7 @@ import { writeModel } from '../../../shared/onnx/write.ts';
 import { ints, node, sketch, weights } from './build.ts';
 import { missing, networkBytes } from './networks.ts';
 
-/** Every family of operators once, small enough to be damaged a thousand times. */
+/** Every family of operators once, small enough to be mutated a thousand times. */
 const small = writeModel(
   sketch({
     nodes: [
@@ -50,7 +50,7 @@ function floats(values: readonly number[]): Uint8Array {
   return new Uint8Array(new Float32Array(values).buffer);
 }
 
-/** What a command does with a file; a TesseraError is a fair answer, anything else is a fault of ours. */
+/** Reads a file as a command does; a TesseraError is a valid outcome, any other error is a fault of Tessera. */
 function digest(bytes: Uint8Array): void {
   try {
     const model = readModel(bytes);

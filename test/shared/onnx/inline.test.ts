@@ -28,7 +28,7 @@ const block: FunctionSketch = {
   ],
 };
 
-/** Two blocks and a way round them, with a constant of its own and an output that nobody asks for. */
+/** Two blocks and a skip connection, with a constant and an unused output. */
 const residual: FunctionSketch = {
   name: 'Residual',
   inputs: ['x', 'w'],
@@ -75,13 +75,13 @@ async function expectSame(model: Model): Promise<void> {
 describe('a network of local functions', () => {
   const resolved = resolveModel(readModel(writeModel(network)));
 
-  test('computes what ONNX Runtime makes of the functions, with the types that it finds', async () => {
+  test("computes ONNX Runtime's result of the functions, with the same types", async () => {
     await expectSame(network);
     for (const [tensor, spec] of await typesByRunning(resolved))
       expect([tensor, resolved.specs.get(tensor)]).toEqual([tensor, spec]);
   });
 
-  test('has operators only, each tensor made once, and carries its functions no further', () => {
+  test('has operators only, each tensor made once, and no functions', () => {
     const { graph, unknown } = resolved.model;
     expect(new Set(graph.nodes.map(({ domain }) => domain))).toEqual(new Set(['']));
     expect(graph.nodes.filter(({ op }) => op === 'Conv')).toHaveLength(3);
@@ -90,7 +90,7 @@ describe('a network of local functions', () => {
     expect(unknown).toHaveLength(0);
   });
 
-  test('can be cut inside a function, and both pieces together are the whole', async () => {
+  test('can be cut inside a function, and both segments together equal the whole', async () => {
     const cut = cutTensors(resolved).find(({ tensor }) => tensor.includes('/'))!.tensor;
     const feeds = feedsOf(resolved, Math.sin);
     const head = await run(writeModel(extractSegment(resolved, ['x'], [cut]).model), feeds);
@@ -110,7 +110,7 @@ describe('a network of local functions', () => {
   });
 });
 
-test('outputs that are inputs, and outputs named twice, are passed on', async () => {
+test('outputs that are inputs, and outputs named twice, are kept', async () => {
   const twice: FunctionSketch = {
     name: 'Twice',
     inputs: ['x'],
@@ -252,7 +252,7 @@ describe('hostile functions are refused before they take memory', () => {
     );
   });
 
-  test('bytes changed anywhere: an answer or a coded error, never a crash', () => {
+  test('changed bytes give a model or a coded error, never a crash', () => {
     const bytes = writeModel(network);
     const at = fc.nat(bytes.length - 1);
     const near = fc.integer({ min: bytes.length - network.unknown.length, max: bytes.length - 1 });
@@ -277,7 +277,7 @@ describe('operator sets', () => {
       { name: 'F', inputs: ['x'], outputs: ['y'], nodes, opsets },
     ]);
 
-  test("that only a function names are the model's afterwards", () => {
+  test('that only a function imports are imported by the model afterwards', () => {
     const gelu = [{ ...node('Gelu', ['x'], ['y']), domain: 'com.microsoft' }];
     expect(resolveModel(one({ '': 13, 'com.microsoft': 1 }, gelu)).model.opsets.get('com.microsoft')).toBe(1);
   });

@@ -34,7 +34,7 @@ function reference(pixels: readonly number[], input: Omit<PreparedInput, 'tensor
   return result;
 }
 
-test('any picture comes out as model.yaml says, for every colour order, layout and normalisation', async () => {
+test('any picture is preprocessed as model.yaml says, for every colour order, layout and normalisation', async () => {
   const fraction = fc.double({ min: 0.05, max: 2, noNaN: true });
   const one = (channels: number) =>
     fc.oneof(
@@ -71,7 +71,7 @@ test('any picture comes out as model.yaml says, for every colour order, layout a
   );
 });
 
-describe('nothing is computed that would change nothing', () => {
+describe('operators without effect are left out', () => {
   const opsOf = (input: Partial<PreparedInput>, dtype: Dtype = 'float32') => {
     const whole = { ...plain, tensor: 'x', height: 4, width: 4, ...input };
     return withPreprocessing(identity(shapeOf(whole), dtype), whole)
@@ -117,7 +117,7 @@ test('a card that does not fit the model is refused', () => {
   expect(refuse([1, 3, 4, 4], { std: [0] })).toBe('TESSERA_MODEL_CARD');
 });
 
-test.skipIf(missing('mobilenet_v1_025_128.onnx'))('a real network resolves with the preparation in front', () => {
+test.skipIf(missing('mobilenet_v1_025_128.onnx'))('a real network resolves with its preprocessing', () => {
   const input = { ...plain, tensor: 'input', height: 128, width: 128, scale: 127.5, mean: [1] };
   const { model, specs } = resolveModel(withPreprocessing(network('mobilenet_v1_025_128.onnx'), input));
   expect(specs.get('input')).toEqual({ dtype: 'float32', shape: [1, 3, 128, 128] });

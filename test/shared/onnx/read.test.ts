@@ -40,7 +40,7 @@ function graphOf(model: Model): Uint8Array {
 
 const bytesOf = (values: readonly number[]) => new Uint8Array(new Float32Array(values).buffer);
 
-describe('files that are no models are refused with what they are, so that users know what to do', () => {
+describe('files that are no models are refused with their kind, so that users know what to do', () => {
   test.each([
     ['empty', '', 'empty'],
     ['a page of a failed download', '<!DOCTYPE html>', 'web page'],
@@ -85,7 +85,7 @@ describe('graphs that no runtime could run are refused by name', () => {
   });
 });
 
-test('nodes that stand out of order are sorted, so that everything after can rely on the order', () => {
+test('nodes out of order are sorted, so that later code can rely on topological order', () => {
   const nodes = [node('Add', ['a', 'b'], ['y']), node('Relu', ['a'], ['b']), node('Neg', ['x'], ['a'])];
   const model = readModel(writeModel(sketch({ nodes, inputs: { x: [2] }, outputs: ['y'] })));
   expect(model.graph.nodes.map(({ op }) => op)).toEqual(['Neg', 'Relu', 'Add']);
@@ -145,7 +145,7 @@ describe('constants', () => {
     },
   );
 
-  test('external data says where its bytes lie, with the length from the shape where the file has none', () => {
+  test('external data has file and offset, and the length from the shape where the file has none', () => {
     const entry = (key: string, value: string) => new MessageWriter().text(1, key).text(2, value);
     const message = tensor(1, [2, 3]).message(13, entry('location', 'w.bin')).message(13, entry('offset', '4096'));
     const read = readTensor(message.varint(14, 1).finish());
@@ -164,7 +164,7 @@ test('an input with an initializer of the same name need not be fed', () => {
   expect(readModel(writeModel(model)).graph.inputs.map(({ name }) => name)).toEqual(['x']);
 });
 
-test('subgraphs nested without end are refused instead of exhausting the stack', () => {
+test('deeply nested subgraphs are refused instead of exhausting the stack', () => {
   let graph = new MessageWriter().text(2, 'innermost');
   for (let depth = 0; depth < 1000; depth++) {
     const attribute = new MessageWriter().text(1, 'body').message(6, graph).varint(20, 5);

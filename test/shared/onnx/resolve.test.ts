@@ -8,7 +8,7 @@ import { writeModel } from '../../../shared/onnx/write.ts';
 import { float, ints, node, sketch, weights } from './build.ts';
 import { feedsOf, largestDifference, missing, NETWORKS, network, run, TOPOLOGIES, typesByRunning } from './networks.ts';
 
-describe('types of every tensor of real networks equal what the runtime makes', () => {
+describe("types of every tensor of real networks equal the runtime's", () => {
   for (const name of [...Object.keys(NETWORKS), ...TOPOLOGIES]) {
     test.skipIf(missing(name))(`${name} ${missing(name) || ''}`, async () => {
       const resolved = network(name);
@@ -21,7 +21,7 @@ describe('types of every tensor of real networks equal what the runtime makes', 
   }
 });
 
-/** What PyTorch's exporter writes for interpolate, view and pad with dynamic axes. */
+/** The nodes that PyTorch's exporter writes for interpolate, view and pad with dynamic axes. */
 const dynamic = sketch({
   nodes: [
     node('Conv', ['x', 'w'], ['c'], { strides: [2, 2], pads: [1, 1, 1, 1] }),
@@ -47,7 +47,7 @@ const dynamic = sketch({
     node('Constant', [], ['factor'], { value_floats: { kind: 'floats', value: [2, 2, 3, 3] } }),
     node('Mul', ['factor', 'half'], ['scales']),
     node('Resize', ['c', '', 'scales'], ['scaled'], { mode: 'nearest' }),
-    // pad(c, (1, 2, 3, 4)): the exporter's way of turning the list round
+    // pad(c, (1, 2, 3, 4)): the exporter's way of reversing the list
     node('ConstantOfShape', ['four'], ['fill'], {
       value: { kind: 'tensor', value: constantTensor('', 'int64', [1], [0]) },
     }),
@@ -104,7 +104,7 @@ describe('a network exported with dynamic axes', () => {
     }
   });
 
-  test('has the types that the runtime finds, and computes the same', async () => {
+  test("has the runtime's types, and computes the same", async () => {
     for (const [tensor, spec] of await typesByRunning(resolved)) {
       expect([tensor, resolved.specs.get(tensor)]).toEqual([tensor, spec]);
     }
@@ -163,7 +163,7 @@ describe('open dimensions', () => {
   });
 });
 
-test('an If that a fixed shape decides is replaced by its branch, so that what follows is known', async () => {
+test('an If that a fixed shape decides is replaced by its branch, so that later types are known', async () => {
   const branch = (op: string, inputs: readonly string[], output: string): Attribute => {
     const inner = sketch({
       nodes: [node(op, inputs, [output])],
@@ -207,7 +207,7 @@ test('an If that a fixed shape decides is replaced by its branch, so that what f
   expect(y!.dims).toEqual([2, 4]);
 });
 
-test('an operator that nobody knows leaves its outputs open and the rest known', () => {
+test('an unknown operator leaves only its outputs without types', () => {
   const model = sketch({
     nodes: [
       { ...node('Magic', ['x'], ['m']), domain: 'some.where' },
@@ -241,7 +241,7 @@ test('operator sets before 7 are refused: their broadcasting means something els
   expect(refusal(old).code).toBe('TESSERA_MODEL_UNSUPPORTED');
 });
 
-test('what no output needs is gone, and types that the file declared for other sizes with it', () => {
+test('nodes that no output needs are removed, and so are declared types of other sizes', () => {
   const model = sketch({
     nodes: [node('Relu', ['x'], ['y']), node('Neg', ['x'], ['unused'])],
     inputs: { x: [1, 2] },

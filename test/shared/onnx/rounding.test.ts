@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import type { GraphNode } from '../../../shared/onnx/model.ts';
 import { roundingEffect } from '../../../shared/onnx/rounding.ts';
 
-/** If a network that jumps counts as smooth, sound nodes of another processor are left out. */
+/** If a network with rounding steps counted as smooth, sound nodes with another processor would be excluded. */
 
 const node = (op: string, attributes: [string, number][] = [], domain = ''): GraphNode => ({
   name: op,
@@ -16,7 +16,7 @@ const of = (...nodes: GraphNode[]) => roundingEffect({ graph: { nodes, initializ
 
 test.each([
   ['smooth', [node('Conv'), node('Relu'), node('MaxPool'), node('Add'), node('Softmax')]],
-  // It drops nothing unless it trains; as "random" nobody's answers would be compared.
+  // It drops nothing except in training mode; treated as random, its results would never be audited.
   ['smooth', [node('Conv'), node('Dropout')]],
   ['smooth', [node('Cast', [['to', 1]]), node('Conv'), node('Cast', [['to', 10]])]],
   ['jumps', [node('Cast', [['to', 3]]), node('Conv')]],

@@ -168,7 +168,7 @@ describe('operators whose attributes became inputs, in every version', () => {
   )('%s', async (_, step) => compare(step));
 });
 
-describe('sliding windows agree with the runtime for any stride, pad, dilation and rounding', () => {
+describe('shapes of sliding windows equal those of the runtime for any stride, pad, dilation and rounding', () => {
   const size = fc.integer({ min: 1, max: 24 });
   const window = fc.record({
     kernel: fc.tuple(fc.integer({ min: 1, max: 5 }), fc.integer({ min: 1, max: 5 })),

@@ -27,7 +27,7 @@ test('the operator that stops the inference is named, however far it is from the
   ]);
 });
 
-test('an input or constant of a type without a dtype of ours is named', () => {
+test('an input or constant of an unsupported element type is named', () => {
   const model = sketch({ nodes: [node('Relu', ['x'], ['y'])], inputs: { x: [1] }, outputs: ['y'] });
   const inputs = model.graph.inputs.map((input) => ({ ...input, dtype: 'other', elementType: 16 }) as const);
   const resolved = resolveModel({ ...model, graph: { ...model.graph, inputs } });

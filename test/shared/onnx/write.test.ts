@@ -6,7 +6,7 @@ import { writeModel } from '../../../shared/onnx/write.ts';
 import { float, node, sketch } from './build.ts';
 import { feedsOf, largestDifference, missing, NETWORKS, network, networkBytes, run, TOPOLOGIES } from './networks.ts';
 
-describe('real networks come back as they were', () => {
+describe('real networks survive reading and writing', () => {
   for (const name of [...Object.keys(NETWORKS), ...TOPOLOGIES]) {
     test.skipIf(missing(name))(`${name} reads the same after writing ${missing(name) || ''}`, () => {
       const model = readModel(networkBytes(name));
@@ -34,7 +34,7 @@ describe('real networks come back as they were', () => {
   }
 });
 
-test('what is not understood is kept, in the file, the graph, the node, attributes and types', () => {
+test('uninterpreted fields of file, graph, node, attributes and types are kept', () => {
   const base = sketch({
     nodes: [
       {

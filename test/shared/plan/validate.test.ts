@@ -62,7 +62,7 @@ test('a plan survives JSON unchanged', () => {
   expect(parsePlan(JSON.parse(JSON.stringify(good)))).toEqual(good);
 });
 
-test('a plan that does not say who stands in for nodes means central; parts may be pinned to nodes; frames may come from a topic', () => {
+test('without `fallback` a plan means central; parts may be pinned to nodes; frames may come from a topic', () => {
   const [first, second, { fallback: _, ...third }] = good.stages as [Stage, Stage, Stage];
   expect(parsePlan({ ...good, stages: [first, second, third] })).toEqual(good);
   const pinned: Stage = { ...second, on: { mode: 'share', tier: 'edge', parts: ['pi-1', 'pi-2'] } };

@@ -38,14 +38,14 @@ test('reads the header of a result without its outputs, whose bytes may be cut o
   });
 });
 
-test('never throws and never looks far, whatever the bytes are', () => {
+test('never throws and never reads far, whatever the bytes are', () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 400 }), (bytes) => {
       expect(Object.keys(peekCbor(bytes)).length).toBeLessThanOrEqual(16);
     }),
     { numRuns: 2000 },
   );
-  // A map that announces more than there is, and a key as long as the message.
+  // A map that announces more entries than there are, and a key as long as the message.
   expect(peekCbor(Uint8Array.of(0xbb, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff))).toEqual({});
   expect(peekCbor(encode({ ['x'.repeat(100_000)]: 1 }))).toEqual({});
 });

@@ -25,7 +25,7 @@ const plainValue = fc.letrec((tie) => ({
 })).value;
 
 describe('scanCbor', () => {
-  it('lets through whatever the encoder writes', () => {
+  it('accepts everything that the encoder writes', () => {
     fc.assert(
       fc.property(plainValue, (value) => {
         expect(scanCbor(coder.encode(value), LIMITS)).toBeUndefined();
@@ -33,7 +33,7 @@ describe('scanCbor', () => {
     );
   });
 
-  it('refuses every beginning of a message, and every message with something behind it', () => {
+  it('refuses every truncated message, and every message with trailing bytes', () => {
     const whole = coder.encode({ v: 1, d: new Uint8Array(300), names: ['a', 'bc'], x: 1.5, n: 70_000, none: null });
     for (let length = 0; length < whole.length; length++) {
       expect(scanCbor(whole.subarray(0, length), LIMITS)).toBe('ends too early');
@@ -41,12 +41,12 @@ describe('scanCbor', () => {
     expect(scanCbor(bytes(...whole, 0), LIMITS)).toBe('has bytes after its end');
   });
 
-  it('refuses keys that are no text: some decoders throw at them, others make something of them', () => {
+  it('refuses keys that are no text, which decoders treat in different ways', () => {
     for (const key of [0x40, 0x01, 0x80, 0xa0, 0xf6]) expect(scanCbor(bytes(0xa1, key, 0), LIMITS)).toMatch(/no text/);
     expect(scanCbor(bytes(0xa1, 0x61, 0x61, 0xa1, 0x61, 0x62, 0), LIMITS)).toBeUndefined();
   });
 
-  it('lets nothing through that the decoder then cannot read', () => {
+  it('accepts nothing that the decoder then cannot read', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 40 }), (noise) => {
         if (scanCbor(noise, LIMITS) === undefined) coder.decode(noise);

@@ -31,7 +31,7 @@ describe('matchesFilter', () => {
 });
 
 describe('coversFilter', () => {
-  it('never lets a narrower right cover a wider wish', () => {
+  it('never grants a filter that is wider than the right', () => {
     fc.assert(
       fc.property(filter, filter, topic, (outer, inner, name) => {
         if (coversFilter(outer, inner) && matchesFilter(inner, name)) expect(matchesFilter(outer, name)).toBe(true);
@@ -39,7 +39,7 @@ describe('coversFilter', () => {
     );
   });
 
-  it('says of a topic what matchesFilter says', () => {
+  it('agrees with matchesFilter for topics', () => {
     fc.assert(
       fc.property(filter, topic, (outer, name) => {
         expect(coversFilter(outer, name)).toBe(matchesFilter(outer, name));

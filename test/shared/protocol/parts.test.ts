@@ -24,7 +24,7 @@ describe('splitBody', () => {
 });
 
 describe('Reassembler', () => {
-  it('gives back each body exactly, in any order, with duplicates and other senders between (invariant 1)', () => {
+  it('reassembles each body exactly, from parts in any order, with duplicates and other senders between (invariant 1)', () => {
     const body = fc.uint8Array({ minLength: 1, maxLength: 2000 });
     fc.assert(
       fc.property(fc.array(body, { minLength: 1, maxLength: 4 }), fc.infiniteStream(fc.nat()), (bodies, order) => {
@@ -47,7 +47,7 @@ describe('Reassembler', () => {
     );
   });
 
-  it('never keeps more than its caps, whatever is announced (invariants 2 and 3)', () => {
+  it('never keeps more bytes than its caps, whatever is announced (invariants 2 and 3)', () => {
     const any = fc.record({
       from: fc.constantFrom('a', 'b', 'c', 'd'),
       m: fc.constantFrom('1', '2', '3', '4'),
@@ -81,7 +81,7 @@ describe('Reassembler', () => {
     expect(receiver.bytes).toBe(0);
   });
 
-  it('gives up the oldest unfinished body of a sender for a new one of the same sender, never of another', () => {
+  it('drops the oldest unfinished body of a sender for a new one of the same sender, never of another', () => {
     const receiver = new Reassembler(LIMITS);
     receiver.accept('b', part('theirs', 0, 2, 90_000), 0);
     receiver.accept('a', part('old', 0, 2, 60_000), 0);
@@ -91,7 +91,7 @@ describe('Reassembler', () => {
     expect(receiver.accept('b', part('theirs', 1, 2, 10), 0).kind).toBe('complete');
   });
 
-  it('forgets what has seen no new part for longer than its time (invariant 4)', () => {
+  it('drops a body without a new part for too long (invariant 4)', () => {
     const receiver = new Reassembler(LIMITS);
     receiver.accept('a', part('m', 0, 3), 0);
     receiver.accept('a', part('m', 1, 3), 900);
@@ -102,11 +102,11 @@ describe('Reassembler', () => {
     expect(receiver.accept('a', part('m', 2, 3), 1902).kind).toBe('pending');
   });
 
-  it('takes the hundred-thousandth beginning as fast as the first, or else a stranger stops central (invariant 5)', () => {
+  it('accepts the hundred-thousandth first part as fast as the first one, or else a hostile sender stops central (invariant 5)', () => {
     const receiver = new Reassembler();
     const started = performance.now();
     for (let k = 0; k < 100_000; k++) receiver.accept('a', part(String(k), 0, 2, 1), k / 10);
-    // Looking at every open body for every part took half a minute here.
+    // Scanning all open bodies for every part took half a minute here.
     expect(performance.now() - started).toBeLessThan(10_000);
     expect(receiver.bytes).toBeLessThanOrEqual(64 * 2 ** 20);
   });

@@ -12,17 +12,17 @@ describe('difference', () => {
   test('is measured in shares of the range of the reference', () => {
     expect(difference(floats(0, 10), floats(0, 9))).toEqual({ largest: 0.1, mean: 0.05, range: 10 });
   });
-  test('a NaN where a number should be is as wrong as can be', () => {
+  test('a NaN in place of a number is an infinite difference', () => {
     expect(difference(floats(0, 1), floats(0, Number.NaN)).largest).toBe(Number.POSITIVE_INFINITY);
   });
-  test('another shape or dtype is as wrong as can be', () => {
+  test('another shape or dtype is an infinite difference', () => {
     expect(difference(floats(0, 1), floats(0)).largest).toBe(Number.POSITIVE_INFINITY);
     expect(difference(floats(0), { ...floats(0), dtype: 'int32' }).largest).toBe(Number.POSITIVE_INFINITY);
   });
   test('a constant output is compared absolutely', () => {
     expect(difference(floats(2, 2), floats(2, 2.5)).largest).toBe(0.5);
   });
-  test('unaligned bytes are read all the same', () => {
+  test('unaligned bytes are read correctly', () => {
     const { data } = floats(1, 2);
     const shifted = new Uint8Array(9);
     shifted.set(data, 1);

@@ -3,7 +3,7 @@ import { halfToNumber, numberToHalf } from '../../../shared/tensor/numbers.ts';
 
 const finite = Array.from({ length: 0x7c00 }, (_, bits) => bits);
 
-test('every half keeps its bits on the way through a number', () => {
+test('every half keeps its bits when converted to a number and back', () => {
   expect(
     [...finite, ...finite.map((bits) => bits | 0x8000)].filter((b) => numberToHalf(halfToNumber(b)) !== b),
   ).toEqual([]);

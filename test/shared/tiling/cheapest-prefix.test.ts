@@ -21,7 +21,7 @@ function deep() {
   return net.resolve(net.op('GlobalAveragePool', [x]));
 }
 
-describe('the prefix that is done soonest', () => {
+describe('the prefix with the shortest critical path', () => {
   const resolved = deep();
   const grid = { rows: 2, cols: 4 };
   const total = longestPrefix(resolved, ['x0'], grid).macs;
@@ -44,7 +44,7 @@ describe('the prefix that is done soonest', () => {
     expect(cheapest.convMacs).toBeGreaterThanOrEqual(0.8 * longest.convMacs);
   });
 
-  test('beginnings with smaller results are offered as long as their halo is affordable, the smallest first', () => {
+  test('prefixes with smaller results are offered as long as their halo is affordable, the smallest first', () => {
     const found = affordablePrefixes(resolved, ['x0'], grid, 4);
     const shortest = critical(cheapestPrefix(resolved, ['x0'], grid));
     const bytes = found.map(({ reference }) => reference!.rows * reference!.cols);
@@ -54,14 +54,14 @@ describe('the prefix that is done soonest', () => {
     expect(affordablePrefixes(resolved, ['x0'], grid, 1)).toHaveLength(1);
   });
 
-  test('the multiply-adds it reckons with are those of the tiles', () => {
+  test('its estimate uses the multiply-adds of the tiles', () => {
     const { outputs, reference } = longestPrefix(resolved, ['x0'], grid);
     const form = haloStage(resolved, ['x0'], outputs, [2, 4]);
     const sizes = [Array(2).fill(reference!.rows / 2), Array(4).fill(reference!.cols / 4)] as const;
     expect(haloMacs(tileSegment(resolved, ['x0'], outputs), ...sizes)).toEqual(form.parts.map(({ macs }) => macs));
   });
 
-  test('is empty where tiles would do next to nothing of the network', () => {
+  test('is empty where tiles would compute almost nothing of the network', () => {
     const net = new Network();
     const thin = net.conv(net.input([1, 3, 16, 16]), 3, 1, [1, 1]);
     const pooled = net.op('GlobalAveragePool', [net.op('Mul', [thin, net.op('ReduceMean', [thin], { axes: [2, 3] })])]);

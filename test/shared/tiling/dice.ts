@@ -1,6 +1,9 @@
 import fc from 'fast-check';
 
-/** Decisions drawn from a list of numbers, so that fast-check can shrink them: all zeros take the first of everything. */
+/**
+ * Random decisions drawn from a list of numbers, so that fast-check can shrink them: all zeros take the first of
+ * everything.
+ */
 export class Dice {
   readonly #rolls: readonly number[];
   #next = 0;
@@ -9,7 +12,7 @@ export class Dice {
     this.#rolls = rolls;
   }
 
-  /** A whole number from `low` to `high`. */
+  /** An integer from `low` to `high`. */
   int(low: number, high: number): number {
     const roll = this.#rolls[this.#next++ % this.#rolls.length] ?? 0;
     return low + (roll % (high - low + 1));
@@ -29,5 +32,5 @@ export class Dice {
   }
 }
 
-/** Rolls of dice. */
+/** Lists of numbers for `Dice`. */
 export const rolls: fc.Arbitrary<number[]> = fc.array(fc.nat(1_000_000), { minLength: 60, maxLength: 60 });

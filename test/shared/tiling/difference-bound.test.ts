@@ -6,7 +6,7 @@ import { expectLossless, Network, noise, stageOf } from './network.ts';
 const pads = [1, 1, 1, 1];
 const TILES: Stage['split'] = { kind: 'tiles', padding: 'halo', rows: [1], cols: [1] };
 
-/** x -> as many convolutions as asked for. */
+/** x -> the given number of convolutions. */
 function deep(layers: number, dtype: 'float32' | 'float16') {
   const net = new Network(17, dtype);
   let x = net.input([1, 3, 12, 12]);
@@ -14,13 +14,13 @@ function deep(layers: number, dtype: 'float32' | 'float16') {
   return { resolved: net.resolve(x), output: x };
 }
 
-/** What DequantizeLinear makes of the codes of x. */
+/** DequantizeLinear of the codes of x. */
 function quantized(net: Network, x: string, type: 'uint8' | 'int8'): string {
   const parameters = [net.values('float32', [], [0.02]), net.values(type, [], [type === 'int8' ? 0 : 120])];
   return net.op('DequantizeLinear', [net.op('QuantizeLinear', [x, ...parameters]), ...parameters]);
 }
 
-describe('how far results may be from those of the whole network', () => {
+describe('the bound on the difference from the whole network', () => {
   test.each([
     ['float32', 1, 1e-4],
     ['float32', 60, 1e-4],
@@ -42,12 +42,12 @@ describe('how far results may be from those of the whole network', () => {
     expect(differenceBound(resolved, rest)).toEqual({ largest: 1e-2 });
   });
 
-  test('the whole network on one machine is itself', () => {
+  test('the whole network on one machine has no difference', () => {
     const { resolved, output } = deep(30, 'float16');
     expect(differenceBound(resolved, [stageOf(['x0'], [output], { kind: 'whole' })])).toEqual({ largest: 1e-4 });
   });
 
-  test('nothing is promised of networks that draw random numbers, wherever they run', () => {
+  test('networks that draw random numbers have no bound, wherever they run', () => {
     for (const [op, inputs, drawn] of [
       ['RandomNormalLike', [], true],
       ['Bernoulli', [], true],
@@ -67,7 +67,7 @@ describe('how far results may be from those of the whole network', () => {
     }
   });
 
-  test('codes made of what tiles summed up can be a step off, wherever in the network', () => {
+  test('quantised sums of tiles can be a step off, anywhere in the network', () => {
     const net = new Network();
     const y = net.conv(quantized(net, net.input([1, 3, 12, 12]), 'uint8'), 3, 3, [3, 3], { pads });
     const z = quantized(net, y, 'uint8');
@@ -112,7 +112,7 @@ test('a convolution between DequantizeLinear and QuantizeLinear computes with co
   await expectLossless(net.resolve(x), undefined, undefined, undefined, 0);
 });
 
-test('what pads codes and is none stays what it is', async () => {
+test('a padding value that is no code stays exact', async () => {
   for (const value of [0.503, 1e9, -1e9]) {
     const net = new Network();
     const codes = quantized(net, net.input([1, 3, 9, 7]), 'uint8');

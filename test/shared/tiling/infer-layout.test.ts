@@ -5,7 +5,7 @@ import { inferLayout } from '../../../shared/tiling/infer-layout.ts';
 import { longestPrefix } from '../../../shared/tiling/prefix.ts';
 import { TINY_SIDE, tinyNetwork } from '../../support/tiny-network.ts';
 
-describe('layout of a prepared picture', () => {
+describe('layout of a preprocessed picture', () => {
   const network = resolveModel(tinyNetwork());
   const { name } = network.model.graph.inputs[0]!;
   const channels = network.specs.get(name)!.shape[1];

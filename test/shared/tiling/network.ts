@@ -14,7 +14,7 @@ import { compareForms, type RunModel } from '../../../shared/tiling/reference.ts
 import { tileSegment } from '../../../shared/tiling/segment.ts';
 import { buildStage } from '../../../shared/tiling/stage.ts';
 
-/** Attribute values in their plain form: whole numbers are ints, lists of them ints. */
+/** Attribute values in plain form: integers are ints, lists of them ints. */
 export type Plain =
   | number
   | string
@@ -39,7 +39,7 @@ export function noise(count: number, seed: number): number[] {
   });
 }
 
-/** Writes small networks down, node by node. */
+/** Builds small networks node by node. */
 export class Network {
   readonly opset: number;
   readonly #nodes: GraphNode[] = [];
@@ -99,7 +99,7 @@ export class Network {
     return this.#inputs.find(({ name }) => name === input)!.dtype;
   }
 
-  /** The model as a file would give it, without types of its outputs: nothing of Tessera has looked at its shapes. */
+  /** The model as in a file, without types of its outputs: Tessera's shape inference is not involved. */
   file(...outputs: string[]): Model {
     const inputs = this.#inputs.map(({ name, dtype, shape }) => valueInfo(name, { dtype, shape }));
     const untyped = (name: string) => ({ name, dtype: 'other', elementType: 0, shape: undefined }) as const;
@@ -125,7 +125,7 @@ export function stageOf(inputs: readonly string[], outputs: readonly string[], s
   return { id: 0, inputs, outputs, split, on: { mode: 'share', nodes: '*' }, fallback: 'central', codec: {} };
 }
 
-/** Noise as a value of a type: unsigned numbers from 0 to 254, signed ones from -127 to 127, yes and no. */
+/** Random values of a type: unsigned numbers from 0 to 254, signed ones from -127 to 127, booleans. */
 function asType(dtype: Dtype): (noise: number) => number {
   if (dtype.startsWith('float')) return (value) => value;
   if (dtype === 'bool') return (value) => (value > 0 ? 1 : 0);
@@ -161,7 +161,7 @@ export function sessions(): { run: RunModel; release: () => Promise<void> } {
   };
 }
 
-/** Rows and columns of a grid as sizes, or how many of each. */
+/** Rows and columns of a grid as sizes, or their numbers. */
 export type GridSizes = readonly [rows: number | readonly number[], cols: number | readonly number[]];
 
 /** The halo form of a stage over a grid. */
@@ -179,7 +179,7 @@ export function haloStage(
   return buildStage(resolved, stageOf(inputs, outputs, split));
 }
 
-/** Shares as sizes that add up to `total`: uneven grids are given as weights. */
+/** Sizes that add up to `total`, from weights. */
 function fitted(weights: readonly number[], total: number): number[] {
   const used = weights.slice(0, total);
   const sum = used.reduce((all, weight) => all + weight, 0);
@@ -206,8 +206,8 @@ export const GRIDS: readonly GridSizes[] = [
 ];
 
 /**
- * Runs the outputs of a network whole and in tiles of every grid and expects the same to 1e-5 of the range (or `within`),
- * one model for all grids, and regions that cover each output exactly once.
+ * Runs a network whole and in tiles of every grid, and expects equal outputs to 1e-5 of the range (or `within`), one
+ * model for all grids, and regions that cover each output exactly once.
  */
 export async function expectLossless(
   resolved: ResolvedModel,

@@ -29,11 +29,11 @@ describe('tiles of an operator with any attributes equal the whole file in the r
         fc.asyncProperty(rolls, fc.boolean(), async (list, needsHalo) => {
           const net = new Network(opset);
           const made = build(net, new Dice(list));
-          // A window behind it reads beyond each tile of what it makes.
+          // A window after it reads beyond each tile of its output.
           const window = { kernel_shape: [3, 3], pads: [1, 1, 1, 1] };
           const outputs = needsHalo ? [net.op('MaxPool', made.slice(0, 1), window)] : made;
           const verdict = await judge(net, outputs, grids);
-          // What the runtime itself does not run says nothing of tiles.
+          // Networks that the runtime refuses say nothing about tiles.
           fc.pre(verdict.kind !== 'not a network');
         }),
         { numRuns: runs, maxSkipsPerRun: 1000 },
@@ -41,7 +41,7 @@ describe('tiles of an operator with any attributes equal the whole file in the r
     });
 });
 
-test('an attribute that no rule knows ends the stage, whatever the operator', () => {
+test('an unknown attribute ends the tile stage, whatever the operator', () => {
   const unknown = TRIALS.flatMap(({ op, opsets, build }) => {
     const net = new Network(opsets[0]);
     const outputs = build(net, new Dice([0]));

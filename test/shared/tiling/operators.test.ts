@@ -17,7 +17,7 @@ function pool(op: string, attributes: Record<string, Plain>): Build {
   return (net, x) => net.op(op, [x], attributes);
 }
 
-/** The operator, then a convolution with `channels` input channels: what the operator makes is needed with a halo. */
+/** The operator, then a convolution with `channels` input channels, so that the operator's output needs a halo. */
 function then(channels: number, build: Build): Build {
   return (net, x) => net.conv(build(net, x), channels, 2, [3, 3], { pads: [1, 1, 1, 1] });
 }
@@ -532,7 +532,7 @@ describe('shapes of inputs', () => {
     await expectLossless(net.resolve(net.conv(a, 4, 2, [3], { dilations: [2], pads: [2, 2] })));
   });
 
-  test('a frame of bytes, channels last, is cut where it is', async () => {
+  test('a frame of bytes, channels last, is cut along its rows and columns', async () => {
     const net = new Network();
     const x = net.input([1, 16, 20, 3], 'uint8');
     const planes = net.op('Cast', [net.op('Transpose', [x], { perm: [0, 3, 1, 2] })], { to: 1 });
@@ -584,7 +584,7 @@ describe('shapes of inputs', () => {
 describe('corners of the geometry', () => {
   const singleCells: GridSizes = [99, 99];
 
-  test('tiles that lie in the padding altogether', async () => {
+  test('tiles that lie entirely in the padding', async () => {
     const wide = { pads: [5, 4, 3, 6] };
     for (const build of [
       (net: Network, x: string) =>
@@ -605,7 +605,7 @@ describe('corners of the geometry', () => {
     await expectLossless(resolved);
   });
 
-  test('a hull, of which each consumer takes another part', async () => {
+  test('a hull of which each consumer needs another part', async () => {
     const resolved = around((net, x) => {
       const parts = [1, 3, 5].map((k) => net.conv(x, 4, 2, [k, k], { pads: Array(4).fill((k - 1) / 2) }));
       return net.op('Sum', [...parts, net.op('Slice', [x, net.ints(0), net.ints(2), net.ints(1)])]);
@@ -614,7 +614,7 @@ describe('corners of the geometry', () => {
   });
 });
 
-describe('what ends a tile stage says why', () => {
+describe('an operator that ends a tile stage is named with the reason', () => {
   const cases: [string, Build, RegExp][] = [
     ['GlobalAveragePool', (net, x) => net.op('GlobalAveragePool', [x]), /^needs the whole map$/],
     ['ReduceMean', (net, x) => net.op('ReduceMean', [x], { axes: [2, 3] }), /^needs the whole map$/],
@@ -683,7 +683,7 @@ describe('what ends a tile stage says why', () => {
     expect(stops[0]?.reason).toMatch(reason);
   });
 
-  test('an operator that joins a tiled map with one from behind a stop waits for it', () => {
+  test('an operator that also reads a tensor that cannot be tiled is not tiled either', () => {
     const resolved = around((net, x) => net.op('Mul', [x, net.op('Sigmoid', [net.op('GlobalAveragePool', [x])])]));
     const { stops } = findTileable(resolved, ['x0']);
     expect(stops.map(({ op, waits }) => [op, waits])).toEqual([

@@ -21,7 +21,7 @@ function classifier() {
   return { resolved: net.resolve(y), a, inner, b, c };
 }
 
-/** Ordinary decoders whose enlargements and borders depend on where the map ends; each ends in a global average. */
+/** Common decoders whose enlargements and borders depend on the map's edge; each ends in a global average. */
 const DECODERS: [string, (net: Network, x: string) => string][] = [
   [
     'a U-Net that aligns corners',
@@ -60,7 +60,7 @@ const DECODERS: [string, (net: Network, x: string) => string][] = [
 ];
 
 describe('the longest prefix', () => {
-  test.each(DECODERS)('has every convolution of %s, without loss', async (_, decoder) => {
+  test.each(DECODERS)('contains every convolution of %s, losslessly', async (_, decoder) => {
     const net = new Network();
     const features = decoder(net, net.input([1, 3, 45, 37]));
     const resolved = net.resolve(net.op('GlobalAveragePool', [features]));
@@ -78,7 +78,7 @@ describe('the longest prefix', () => {
     expect(prefix.convMacs).toBe(32 * 32 * 4 * 27 + 2 * 16 * 16 * 4 * 36);
   });
 
-  test('backs off to larger maps where the grid has more tiles than cells', () => {
+  test('ends earlier, at larger maps, where the grid has more tiles than cells', () => {
     const { resolved, b } = classifier();
     expect(longestPrefix(resolved, ['x0'], { rows: 5, cols: 1 }).outputs).toEqual([b]);
     expect(longestPrefix(resolved, ['x0'], { rows: 40, cols: 1 }).outputs).toEqual([]);
@@ -101,7 +101,7 @@ describe('the longest prefix', () => {
     await expectLossless(resolved, outputs);
   });
 
-  test('does not end behind an enlargement that somebody else can make from fewer bytes', () => {
+  test('ends before an enlargement, where fewer bytes are live', () => {
     const net = new Network();
     const small = net.conv(net.input([1, 3, 32, 32]), 3, 8, [3, 3], { pads, strides: [4, 4] });
     const up = net.op('Resize', [small, '', net.values('float32', [4], [1, 1, 4, 4])], { mode: 'linear' });
@@ -118,7 +118,7 @@ describe('the longest prefix', () => {
 });
 
 describe('a cut that the user named', () => {
-  test('gives the tensor and whatever passes it by', () => {
+  test('outputs that tensor and all other live tensors', () => {
     const { resolved, inner, a } = classifier();
     expect(explicitCut(resolved, ['x0'], [inner]).outputs).toEqual([a, inner]);
   });
@@ -128,7 +128,7 @@ describe('a cut that the user named', () => {
     expect(() => explicitCut(resolved, ['x0'], [tensor])).toThrow(TesseraError);
   });
 
-  test('behind a stop names the operator', () => {
+  test('that tiles cannot reach names the operator in the way', () => {
     const { resolved } = classifier();
     const last = resolved.model.graph.outputs[0]!.name;
     expect(() => explicitCut(resolved, ['x0'], [last])).toThrow(/GlobalAveragePool.*needs the whole map/);
@@ -156,7 +156,7 @@ describe('stages that cannot be built', () => {
   });
 });
 
-test('rows and columns of an input are found from what reads it', () => {
+test('rows and columns of an input are inferred from its readers', () => {
   const net = new Network();
   const bytes = net.input([1, 20, 30, 3], 'uint8');
   const series = net.input([1, 8, 100]);

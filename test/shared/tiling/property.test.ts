@@ -27,14 +27,14 @@ test('random networks on random grids equal the whole', { timeout: 3_600_000 }, 
   expect(built, 'most random networks are networks').toBeGreaterThan(runs / 2);
 });
 
-test('random networks of halves stay within their bound', { timeout: 3_600_000 }, async () => {
+test('random float16 networks stay within their bound', { timeout: 3_600_000 }, async () => {
   let built = 0;
   await fc.assert(
     fc.asyncProperty(steps, side, side, grids, opset, async (list, rows, cols, tiles, version) => {
       const network = randomNetwork(list, rows, cols, { opset: version, dtype: 'float16' });
       if (network === undefined) return;
       const { resolved, outputs } = network;
-      // Halves are not interpolated by no whole factor.
+      // float16 maps are not interpolated by non-integer factors.
       if (findTileable(resolved, ['x0']).stops.length > 0) return;
       const bound = differenceBound(resolved, [
         stageOf(['x0'], outputs, { kind: 'tiles', padding: 'halo', rows: [1], cols: [1] }),

@@ -3,7 +3,7 @@ import type { ResolvedModel } from '../../../shared/onnx/model.ts';
 import type { Dtype } from '../../../shared/tensor/tensor.ts';
 import { Network, type Plain } from './network.ts';
 
-/** One step of a random network: an operator, which earlier maps it reads, and numbers that it draws its parameters from. */
+/** One step of a random network: an operator, the earlier maps that it reads, and numbers for its parameters. */
 export interface Step {
   readonly kind: (typeof KINDS)[number];
   readonly from: number;
@@ -55,7 +55,7 @@ const LARGEST = 40;
 const range = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
 const within = (at: number, size: number): boolean => at >= 0 && at < size;
 
-/** Builds maps step by step; steps that do not fit the map they fall on are left out. */
+/** Builds maps step by step; a step that does not fit its map is left out. */
 class RandomNetwork {
   readonly net: Network;
   readonly maps: Map2d[];
@@ -222,9 +222,9 @@ class RandomNetwork {
       const room = n + pads[axis] + pads[axis + 2]! - ((kernel[axis] - 1) * dilations[axis] + 1);
       if (room < 0) return 0;
       const cells = (ceil ? Math.ceil(room / strides[axis]) : Math.floor(room / strides[axis])) + 1;
-      // The runtime's parts disagree about a last window that lies beyond the map.
+      // The runtime's kernels disagree about a last window that lies beyond the map.
       if (ceil && (cells - 1) * strides[axis] >= n + pads[axis]) return 0;
-      // What a pool makes of a window all of whose taps, dilated, fall on padding is not defined.
+      // The result of a pool is undefined for a window of which all dilated positions are padding.
       const touches = (cell: number) =>
         range(kernel[axis]).some((tap) => within(cell * strides[axis] - pads[axis] + tap * dilations[axis], n));
       return isPool && !range(cells).every(touches) ? 0 : cells;

@@ -18,7 +18,7 @@ const SAMPLE: [file: string, leastShare: number, shape?: readonly number[]][] = 
   ['ultraface_rfb_320.onnx', 1],
   ['FastestDet.onnx', 1],
   ['super_resolution_x3.onnx', 1, [1, 1, 48, 40]],
-  // Its head sees the whole map; the backbone before it has 83 % of the convolutions.
+  // Its head needs the whole map; the backbone before it has 83 % of the convolutions.
   ['deeplabv3_mnv2_dm05.onnx', 0.82],
   ['topologies/light_shufflenet.onnx', 1],
 ];

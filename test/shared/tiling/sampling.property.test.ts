@@ -51,7 +51,7 @@ function resized(how: Resizing, from: readonly number[], to: readonly number[]):
 
 const NEAREST = { opset: 17, mode: 'nearest', byScales: false, exclude: false } as const;
 
-/** What earlier searches found: a position just beside the middle of two cells, and a mode that treats single cells differently. */
+/** Earlier findings: a position next to the middle of two cells, and a mode that treats single cells differently. */
 const FOUND: [Resizing, [number, number], [number, number], GridSizes[]][] = [
   [{ ...NEAREST, coordinates: 'asymmetric', nearest: 'round_prefer_floor' }, [23, 1], [14, 1], [[[1], [1]]]],
   [{ ...NEAREST, coordinates: 'pytorch_half_pixel', nearest: 'ceil' }, [1, 8], [1, 4], [[[1], [1, 3]]]],

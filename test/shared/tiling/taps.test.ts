@@ -11,7 +11,7 @@ function hull({ sources }: Taps, a: number, b: number): [number, number] {
   return [Math.min(...all), Math.max(...all) + 1];
 }
 
-test('a resized band needs exactly the cells that it samples', () => {
+test('a resized band needs exactly its source cells', () => {
   for (const mode of ['nearest', 'linear', 'cubic'])
     for (const coordinates of ['align_corners', 'half_pixel', 'asymmetric'])
       for (const [input, output] of [
@@ -31,7 +31,7 @@ test('a resized band needs exactly the cells that it samples', () => {
       }
 });
 
-test('a mirrored band needs at least the cells that it shows, and only those away from the border', () => {
+test('a mirrored band needs at least its source cells, and exactly those away from the border', () => {
   const taps = paddedTaps(12, 3, 2, 'reflect');
   expect([...taps.sources[0]!]).toEqual([3, 2, 1, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 10, 9]);
   const reach = reachOf(taps, 12);
@@ -50,7 +50,7 @@ test('a map of one cell is its own mirror image, and edges repeat', () => {
   expect([...paddedTaps(3, 2, 1, 'edge').sources[0]!]).toEqual([0, 0, 0, 1, 2, 2]);
 });
 
-test('positions and matrices count from the first cell that the tile holds', () => {
+test('positions and matrices are relative to the first cell of the tile', () => {
   const taps = { sources: [Int32Array.of(4, 5, 6), Int32Array.of(5, 6, 6)] };
   const weights = [Float32Array.of(0.5, 0.75, 0.25), Float32Array.of(0.5, 0.25, 0.75)];
   expect(localIndices(taps, 1, 3, 4)).toEqual([1, 2]);

@@ -8,10 +8,10 @@ import { compareTensors, runStage } from '../../../shared/tiling/reference.ts';
 import { findTileable } from '../../../shared/tiling/tileable.ts';
 import { type GridSizes, haloStage, inputsFor, type Network, sessions } from './network.ts';
 
-/** What became of a network: tiles equal the runtime's whole, or it was refused and by whom. */
+/** The outcome for a network: tiles equal the runtime's result, or it was refused, and by whom. */
 export type Verdict =
   | { readonly kind: 'equal' }
-  /** The runtime itself does not run it. */
+  /** The runtime refuses the network. */
   | { readonly kind: 'not a network'; readonly reason: string }
   /** Tessera does not tile it. */
   | { readonly kind: 'refused'; readonly reason: string };
@@ -19,7 +19,7 @@ export type Verdict =
 /** Largest difference of one operator's tiles from the whole, as a share of the output's range. */
 const BOUNDS: Partial<Record<Dtype, number>> = { float32: 1e-5, float64: 1e-12, float16: 2e-3 };
 
-/** Runs a file in the runtime as it is: the truth, whatever Tessera thinks of its shapes. */
+/** Runs a file in the runtime unchanged: the reference, independent of Tessera's shape inference. */
 export async function runWhole(
   file: Model,
   data: ReadonlyMap<string, Tensor>,
@@ -35,7 +35,7 @@ export async function runWhole(
   }
 }
 
-/** Types and shapes are the runtime's own; fails where they are not. */
+/** Fails unless all types and shapes equal the runtime's. */
 function expectSpecs(resolved: ResolvedModel, whole: ReadonlyMap<string, Tensor>): void {
   for (const [name, { dtype, shape }] of whole) {
     const spec = resolved.specs.get(name);
@@ -45,7 +45,7 @@ function expectSpecs(resolved: ResolvedModel, whole: ReadonlyMap<string, Tensor>
 
 /**
  * Compares tiles of a network over several grids with the runtime's run of the whole file. Fails where they differ, and
- * where Tessera is wrong about a shape; says who refused otherwise.
+ * where Tessera inferred a wrong shape; otherwise says who refused the network.
  */
 export async function judge(net: Network, outputs: readonly string[], grids: readonly GridSizes[]): Promise<Verdict> {
   const file = net.file(...outputs);
@@ -56,7 +56,7 @@ export async function judge(net: Network, outputs: readonly string[], grids: rea
   const data = inputsFor({ model: file, specs }, inputs);
   const whole = await runWhole(file, data);
   if ('reason' in whole) return { kind: 'not a network', reason: String(whole.reason) };
-  // What a window makes of a NaN depends on the order in which the runtime looks at its cells.
+  // The result of a window with a NaN depends on the order in which the runtime reads its cells.
   const hasNaN = [...whole.values()].some((tensor) => Array.from(numbers(tensor)).some(Number.isNaN));
   if (hasNaN && file.graph.nodes.at(-1)!.op === 'MaxPool') return { kind: 'not a network', reason: 'it makes NaN' };
   let resolved: ResolvedModel;

@@ -32,8 +32,8 @@ function convolutions({ side, channels, count, pools = 0 }: Size) {
   return net.resolve(net.op('GlobalAveragePool', [x]));
 }
 
-describe('a network that nobody said how to cut', () => {
-  test('is cut where its work is large and its halo small: the default plan spreads what pays', () => {
+describe('a network without explicit cuts', () => {
+  test('is cut where its computation is large and its halo small', () => {
     const resolved = convolutions({ side: 96, channels: 64, count: 6 });
     const { tiling } = worthwhileTiles(resolved, ['x0'], GRIDS);
     expect(tiling?.grid).toEqual({ rows: 2, cols: 2 });
@@ -49,24 +49,24 @@ describe('a network that nobody said how to cut', () => {
     expect('nearest' in worth && worth.nearest!.input > MOST_INPUT).toBe(true);
   });
 
-  test('is not cut where it is done before the messages are there', () => {
+  test('is not cut where messages take longer than its computation', () => {
     const resolved = convolutions({ side: 48, channels: 8, count: 4 });
     expect(worthwhileTiles(resolved, ['x0'], GRIDS).tiling).toBeUndefined();
   });
 
-  test('gets a smaller grid where the one for all nodes has too much halo', () => {
+  test('gets a smaller grid where the grid for all nodes has too much halo', () => {
     const resolved = convolutions({ side: 48, channels: 128, count: 6 });
     const { tiling } = worthwhileTiles(resolved, ['x0'], [{ rows: 4, cols: 4 }, ...GRIDS]);
     expect(tiling!.grid.rows * tiling!.grid.cols).toBeLessThan(16);
   });
 
-  test('is not cut for nodes that share the cores of one machine, as far as those have nothing to gain', () => {
+  test('is not cut for nodes that share the cores of one machine unless that is faster', () => {
     const resolved = convolutions({ side: 96, channels: 64, count: 6 });
     expect(worthwhileTiles(resolved, ['x0'], GRIDS, 2).tiling?.time ?? 1).toBeGreaterThan(0.5);
     expect(worthwhileTiles(resolved, ['x0'], GRIDS, 1).tiling).toBeUndefined();
   });
 
-  test('is reckoned with the regions and the work of the tiles that nodes get', () => {
+  test('is estimated from the regions and the computation of its tiles', () => {
     const resolved = convolutions({ side: 96, channels: 64, count: 6 });
     const { prefix } = worthwhileTiles(resolved, ['x0'], GRIDS).tiling!;
     const { rows, cols } = prefix.reference!;

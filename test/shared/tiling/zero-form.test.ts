@@ -31,7 +31,10 @@ function network(): { net: Network; output: string } {
   return { net, output: net.op('Add', [d, net.conv(c, 4, 4, [3, 3], { pads })]) };
 }
 
-/** What FDSP means, without our surgery: cut tiles out of the frame and run the same network, resolved for their size. */
+/**
+ * The definition of FDSP without Tessera's graph surgery: cut tiles out of the frame and run the same network, resolved
+ * for their size.
+ */
 async function independently(model: ResolvedModel, form: StageForm, frame: Tensor, output: string): Promise<Tensor> {
   const { run, release } = sessions();
   const spec = model.specs.get(output)!;
@@ -126,7 +129,7 @@ function bordered(rows: number, cols: number, factor: number, coordinates: strin
   return { resolved: net.resolve(output), output };
 }
 
-describe('what depends on where the map ends acts at the ends of each tile', () => {
+describe("operators that depend on the map's edge act at the edges of each tile", () => {
   test.each([
     ['align_corners', 2, [8, 24], [20, 20]],
     ['half_pixel', 1.5, [6, 18], [9, 21]],
@@ -148,7 +151,7 @@ describe('what depends on where the map ends acts at the ends of each tile', () 
     await release();
   });
 
-  test('a factor that leaves no whole cells, and tiles smaller than what they mirror', () => {
+  test('a factor without integer cells, and tiles smaller than their mirrored border', () => {
     const net = new Network();
     const x = net.input([1, 3, 22, 22]);
     const up = net.op('Resize', [x, '', '', net.ints(1, 3, 43, 43)], { mode: 'linear' });
@@ -159,7 +162,7 @@ describe('what depends on where the map ends acts at the ends of each tile', () 
   });
 });
 
-describe('what FDSP cannot do is said', () => {
+describe('impossible FDSP tiles are refused with a reason', () => {
   test('tiles that begin between two cells of the frame: which sizes are possible', () => {
     const net = new Network();
     const small = net.conv(net.input([1, 3, 32, 32]), 3, 2, [4, 4], { strides: [4, 4] });

@@ -7,7 +7,10 @@ import { packedLength } from '../../../../shared/codec/coding/pack.ts';
 import { PRESET_COUNT } from '../../../../shared/codec/coding/presets.ts';
 import { TesseraError } from '../../../../shared/errors.ts';
 
-/** Never changed within a wire version: what an older node sends must be read, and every preset is part of that. */
+/**
+ * Never changed within a wire version: messages of older nodes must be readable, and every preset is part of the
+ * format.
+ */
 const frozen = JSON.parse(readFileSync('test/data/frozen-codes.json', 'utf8')) as readonly {
   readonly form: number;
   readonly bits: number;
@@ -16,11 +19,11 @@ const frozen = JSON.parse(readFileSync('test/data/frozen-codes.json', 'utf8')) a
   readonly encoded: string;
 }[];
 
-/** Codes are what every lossy result becomes: a wrong one is a wrong answer, and bytes are what the network carries. */
+/** Every lossy result consists of codes: a wrong code is a wrong result, and their bytes load the network. */
 
 const BITS = [2, 3, 4, 5, 6, 7, 8];
 
-/** A deterministic stream of shares (mulberry32). */
+/** A deterministic stream of numbers from 0 to 1 (mulberry32). */
 function shares(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
@@ -31,7 +34,7 @@ function shares(seed: number): () => number {
   };
 }
 
-/** Codes as a feature map has them: a share of zeros, small codes more often, neighbours alike as `smooth` says (0..1). */
+/** Codes as in a feature map: a share of zeros, small codes more often, similar neighbours as `smooth` says (0..1). */
 function mapCodes(n: number, bits: number, zeros: number, smooth: number, seed: number): Uint8Array {
   const next = shares(seed);
   const most = 2 ** bits - 1;
@@ -63,7 +66,7 @@ const anyCodes = fc
   .map(({ bits, n, zeros, smooth, seed }) => ({ bits, codes: mapCodes(n, bits, zeros, smooth, seed) }));
 
 describe('codes', () => {
-  it('come back as they were, whatever their kind and number', () => {
+  it('are restored exactly, whatever their kind and number', () => {
     fc.assert(
       fc.property(anyCodes, ({ bits, codes }) => {
         const bytes = encodeCodes(codes, codes.length, bits);
@@ -80,14 +83,14 @@ describe('codes', () => {
     { kind: 'few in a large tile', form: 2, n: 20_000, bits: 4, zeros: 0.93, smooth: 0.5 },
     { kind: 'a map unlike all presets', form: 3, n: 20_000, bits: 4, zeros: 0.3, smooth: 0 },
     { kind: 'nothing but zeros', form: 31, n: 1000, bits: 4, zeros: 1, smooth: 0 },
-  ])('of $kind take form $form, and come back', ({ form: wanted, n, bits, zeros, smooth }) => {
+  ])('of $kind take form $form, and are restored', ({ form: wanted, n, bits, zeros, smooth }) => {
     const codes = mapCodes(n, bits, zeros, smooth, 1);
     const bytes = encodeCodes(codes, n, bits);
     expect(form(bytes)).toBe(wanted);
     expect(decodeCodes(bytes, n, bits)).toEqual(codes);
   });
 
-  it('of small maps of many kinds take most of the presets, and come back', () => {
+  it('of small maps of many kinds use most presets, and are restored', () => {
     const taken = new Set<number>();
     for (const n of [40, 300, 1000])
       for (const bits of [2, 4, 8])
@@ -101,7 +104,7 @@ describe('codes', () => {
     expect(taken.size).toBeGreaterThan(PRESET_COUNT / 2);
   });
 
-  it('come back also where they are no feature map at all', () => {
+  it('are restored even where they are no feature map', () => {
     fc.assert(
       fc.property(fc.constantFrom(...BITS), fc.uint8Array({ maxLength: 3000 }), (bits, values) => {
         const codes = values.map((value) => value & (2 ** bits - 1));
@@ -127,7 +130,7 @@ describe('codes', () => {
     expect(encodeCodes(codes, n, 4)).toEqual(encodeCodes(codes.slice(0, n), n, 4));
   });
 
-  it('own their bytes, so that they can move to another thread', () => {
+  it('have their own buffer, so that it can be transferred to another thread', () => {
     for (const zeros of [0.2, 0.9, 0.995, 1]) {
       const bytes = encodeCodes(mapCodes(9000, 4, zeros, 0.3, 7), 9000, 4);
       expect([bytes.byteOffset, bytes.buffer.byteLength]).toEqual([0, bytes.byteLength]);
@@ -149,7 +152,7 @@ describe('codes', () => {
     { n: 65_536, zeros: 0.9, smooth: 0 },
     { n: 16_384, zeros: 0.2, smooth: 0 },
     { n: 65_536, zeros: 0.97, smooth: 0.5 },
-  ])('$n of them, $zeros zeros: at most 1.03 times the entropy, without any likeness of neighbours', (kind) => {
+  ])('$n of them, $zeros zeros: at most 1.03 times the entropy, for independent codes', (kind) => {
     const codes = mapCodes(kind.n, 4, kind.zeros, kind.smooth, 11);
     const bytes = encodeCodes(codes, kind.n, 4).byteLength;
     expect(bytes / entropyBytes(codes)).toBeLessThan(1.03);
@@ -159,7 +162,7 @@ describe('codes', () => {
 describe('decoding', () => {
   const damaged = fc.tuple(anyCodes, fc.array(fc.tuple(fc.nat(), fc.nat(255)), { minLength: 1, maxLength: 4 }));
 
-  /** Either codes of the right number and range, or the coded refusal. */
+  /** Either codes of the right number and range, or TESSERA_CODEC. */
   function judge(bytes: Uint8Array, n: number, bits: number): 'refused' | Uint8Array {
     try {
       const codes = decodeCodes(bytes, n, bits);
@@ -173,7 +176,7 @@ describe('decoding', () => {
     }
   }
 
-  it('refuses what is cut off', () => {
+  it('refuses truncated data', () => {
     let accepted = 0;
     let tried = 0;
     fc.assert(
@@ -186,11 +189,11 @@ describe('decoding', () => {
       }),
       { numRuns: 200 },
     );
-    // There is no checksum: a cut stream can end, by chance, as a whole one does.
+    // There is no checksum: a truncated stream can end, by chance, like a complete one.
     expect(accepted / tried).toBeLessThan(0.01);
   });
 
-  it('refuses what has more behind it', () => {
+  it('refuses trailing data', () => {
     fc.assert(
       fc.property(anyCodes, fc.uint8Array({ minLength: 1, maxLength: 9 }), ({ bits, codes }, more) => {
         const bytes = encodeCodes(codes, codes.length, bits);
@@ -201,7 +204,7 @@ describe('decoding', () => {
     );
   });
 
-  it('never fails in another way than it says, however the data are damaged', () => {
+  it('fails only with TESSERA_CODEC, however the data is damaged', () => {
     fc.assert(
       fc.property(damaged, ([{ bits, codes }, edits]) => {
         const bytes = encodeCodes(codes, codes.length, bits);
@@ -212,7 +215,7 @@ describe('decoding', () => {
     );
   });
 
-  it('never fails in another way for bytes of any kind', () => {
+  it('fails only with TESSERA_CODEC for arbitrary bytes', () => {
     const header = fc.tuple(fc.oneof(fc.nat(PRESET_COUNT + 4), fc.nat(31)), fc.nat(7));
     fc.assert(
       fc.property(
@@ -234,13 +237,13 @@ describe('decoding', () => {
     for (const n of [0, 1, 5998, 5999, 6001, 6002, 60_000]) expect(judge(bytes, n, 4)).toBe('refused');
   });
 
-  it('refuses a claim of many codes before it makes room for them', () => {
+  it('refuses a large number of codes before it allocates memory for them', () => {
     const claim = Uint8Array.of(2 | (7 << 5), 0xff, 0xff, 0xff, 0xff, 0x0f);
     expect(judge(claim, 1000, 4)).toBe('refused');
     expect(judge(new Uint8Array(1_000_000), 1000, 4)).toBe('refused');
   });
 
-  it.each(frozen)('reads form $form, $n codes of $bits bits, as it was written when the wire was made', (sample) => {
+  it.each(frozen)('reads the frozen sample of form $form, $n codes of $bits bits', (sample) => {
     const { n, bits, codes_deflated, encoded } = sample;
     const codes = inflateRawSync(Buffer.from(codes_deflated, 'base64'));
     expect(decodeCodes(Uint8Array.from(Buffer.from(encoded, 'base64')), n, bits)).toEqual(new Uint8Array(codes));

@@ -8,8 +8,8 @@ import { floats, longs } from '../../../central/tasks/request.ts';
 import { node, sketch } from '../../onnx/build.ts';
 
 /**
- * Heads of the families that people bring, all with one object: class 2, box 40 80 200 240, score 0.9 in a picture of
- * 320x320. If a test fails, people get boxes that are somewhere else, and nobody says so.
+ * Heads of common detector families, all with one object: class 2, box 40 80 200 240, score 0.9 in a picture of
+ * 320x320. If a test fails, users get wrong boxes without an error.
  */
 
 const SIDE = 320;
@@ -20,7 +20,7 @@ const [CX, CY, W, H] = [120, 160, 160, 160] as const;
 
 type Outputs = Record<string, Tensor>;
 
-/** A tensor of zeros but for what `put` writes at coordinates of its last two axes. */
+/** A tensor of zeros, except for the values that `put` writes at coordinates of its last two axes. */
 function sparse(
   shape: readonly number[],
   put: (set: (row: number, column: number, value: number) => void) => void,
@@ -53,7 +53,7 @@ function random(seed: number): () => number {
   };
 }
 
-/** The cell of a grid of strides 8, 16, 32 and its place. */
+/** The cell of a grid of strides 8, 16, 32 and its position. */
 function cellOf(box: number): { x: number; y: number; stride: number } {
   if (box < GRID[0]) return { x: box % 40, y: Math.floor(box / 40), stride: 8 };
   if (box < GRID[0] + GRID[1]) return { x: (box - GRID[0]) % 20, y: Math.floor((box - GRID[0]) / 20), stride: 16 };
@@ -61,7 +61,7 @@ function cellOf(box: number): { x: number; y: number; stride: number } {
   return { x: rest % 10, y: Math.floor(rest / 10), stride: 32 };
 }
 
-/** As trained networks answer: every box about its cell, its scores low, `fields` numbers; box 7 is the object. */
+/** Outputs as of a trained network: every box about its cell, its scores low, `fields` numbers; box 7 is the object. */
 function lively(
   fields: (box: number, next: () => number) => readonly number[],
   object: readonly number[],
@@ -73,7 +73,7 @@ function lively(
   return { rows: floats([1, CELLS, width], values), values };
 }
 
-/** The other way round: [1, fields, boxes]. */
+/** Transposed: [1, fields, boxes]. */
 function turned({ values }: { values: readonly number[] }, fields: number): Tensor {
   const out = new Float32Array(values.length);
   for (let box = 0; box < CELLS; box++)
@@ -87,7 +87,7 @@ const centred = (box: number, next: () => number) => {
 };
 const low = (count: number, next: () => number) => Array.from({ length: count }, () => 0.05 * next());
 
-/** What is made of outputs: the predictions of the head that was taken, or what is known where none was. */
+/** The predictions of the selected head, or the observations where none was selected. */
 function made(outputs: Outputs, options: Partial<CandidateContext> & { labels?: number } = {}) {
   const context: CandidateContext = {
     width: SIDE,
@@ -360,7 +360,7 @@ describe('one object is found where it is', () => {
   });
 });
 
-describe('what the numbers do not say stays raw, with what is known', () => {
+describe('ambiguous outputs stay raw, with observations', () => {
   const next = random(3);
   const noise = (shape: readonly number[], from: number, to: number) =>
     floats(
@@ -429,7 +429,7 @@ describe('what the numbers do not say stays raw, with what is known', () => {
   ];
   it.each(cases)('%s', (_, outputs, options) => {
     const { task, known, predictions } = made(outputs, options);
-    // Segments are no boxes either: raw is what is asked for.
+    // Segments are no boxes either, so raw is expected.
     expect(task).toBe('raw');
     expect(predictions).toEqual([]);
     expect(known.length).toBeGreaterThan(0);
@@ -437,7 +437,7 @@ describe('what the numbers do not say stays raw, with what is known', () => {
 });
 
 describe('other tasks', () => {
-  it('calls what sums to 1 probabilities, whatever operator made it, and all else values before a softmax', () => {
+  it('treats values that sum to 1 as probabilities, whatever operator made them, and others as logits', () => {
     expect(made({ y: floats([1, 4], [0.1, 0.2, 0.3, 0.4]) }).card.output.decoder).toBe('softmax');
     expect(made({ y: floats([1, 4], [-3, 0.2, 5, 0.4]) }).card.output.decoder).toBe('logits');
     expect(
@@ -445,7 +445,7 @@ describe('other tasks', () => {
     ).toBe('softmax');
   });
 
-  it('knows segments by their sums, their type or their clear edges', () => {
+  it('recognises segments by their sums, their type or their clear edges', () => {
     const map = (shape: readonly number[], value: (i: number) => number) =>
       floats(
         shape,
@@ -458,7 +458,7 @@ describe('other tasks', () => {
     expect(made({ y: map([1, SIDE, SIDE], (i) => i % 3) }).task).toBe('segment');
   });
 
-  it('knows a picture by its likeness to the one that went in', () => {
+  it('recognises an output picture by its similarity to the input', () => {
     const luma = Uint8Array.from({ length: SIDE * SIDE }, (_, i) => (i % SIDE) * 0.7);
     const larger = 2 * SIDE;
     const picture = floats(
@@ -469,7 +469,7 @@ describe('other tasks', () => {
     expect(made({ y: picture }, { luma: [luma.map((value) => 255 - value)] }).task).toBe('raw');
   });
 
-  it('names 80 classes after COCO, 1000 and 1001 after ImageNet', () => {
+  it('labels 80 classes with COCO, 1000 and 1001 with ImageNet', () => {
     const logits = (count: number) =>
       floats(
         [1, count],

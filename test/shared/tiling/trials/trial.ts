@@ -2,10 +2,10 @@ import type { Dtype } from '../../../../shared/tensor/tensor.ts';
 import type { Dice } from '../dice.ts';
 import type { Network, Plain } from '../network.ts';
 
-/** One operator with random attributes; `build` adds it behind a new input and returns the outputs to look at. */
+/** One operator with random attributes; `build` adds it after a new input and returns the outputs to compare. */
 export interface Trial {
   readonly op: string;
-  /** Operator sets to try: those that changed the operator, and between. */
+  /** Operator sets to test: those that changed the operator, and some between. */
   readonly opsets: readonly number[];
   readonly build: (net: Network, dice: Dice) => string[];
 }
