@@ -5,6 +5,7 @@ import type { Executor } from '../shared/node/executor-types.ts';
 import type { Plan } from '../shared/plan/plan.ts';
 import type { BlobStore, Bus, Log } from '../shared/ports.ts';
 import type { PlanStatus } from '../shared/protocol/messages/central.ts';
+import { NodeRegistry } from '../shared/protocol/node-registry.ts';
 import { topics } from '../shared/protocol/topics.ts';
 import type { BusOptions } from '../shared/runtime/bus-options.ts';
 import type { Wire } from '../shared/runtime/wire.ts';
@@ -18,7 +19,8 @@ import { type CameraOptions, Cameras } from './ingest/cameras.ts';
 import { FrameConnection } from './ingest/connection.ts';
 import { FrameTracker } from './journal/frame-tracker.ts';
 import type { Journal } from './journal/journal.ts';
-import { watchNodes } from './node-registry.ts';
+import { takeAnswers } from './nodes/node-answers.ts';
+import { watchNodes } from './nodes/node-topics.ts';
 import { FallbackLog } from './observers/fallback-log.ts';
 import { FrameTotals } from './observers/frame-totals.ts';
 import { Labels } from './observers/labels.ts';
@@ -207,17 +209,24 @@ export class ActiveCentral {
       this.#tell({ type: 'camera-config', camera, policy });
     for (const { camera, frame } of journal.before) this.#tell({ type: 'frame-known', camera, frame });
     serveBlobs(wire, store, (sha) => this.#isOffered(sha), log);
-    await watchNodes({
-      bus,
+    const registry = new NodeRegistry(base);
+    const tell = (event: UntimedEvent): void => this.#tell(event);
+    takeAnswers({
       wire,
-      topics: topics(base),
-      tell: (event) => this.#tell(event),
-      epoch: this.#parts.epoch,
+      registry,
+      tell,
       isAwaited: (of) => this.#coordinator.isAwaited(of),
       unused: () => this.#coordinator.unused,
+      keep: (plan, out) => this.#effects.keepResult(plan, out),
+    });
+    await watchNodes({
+      bus,
+      topics: topics(base),
+      registry,
+      tell,
+      epoch: this.#parts.epoch,
       onCodecs: (node, codecs) => this.#effects.knowCodecs(node, codecs),
       onPlans: (node, plans) => this.#observers.tell('progress', node, plans),
-      keep: (plan, out) => this.#effects.keepResult(plan, out),
       log,
     });
     await answerReadmissions({

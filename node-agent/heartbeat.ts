@@ -1,5 +1,5 @@
-import { MAX_HEARTBEAT_BYTES } from '../shared/heartbeats.ts';
 import type { Heartbeat, PlanProgress } from '../shared/protocol/messages/node.ts';
+import { MAX_HEARTBEAT_BYTES } from '../shared/protocol/node-registry.ts';
 import type { SystemMetrics } from './system-metrics-types.ts';
 
 /**

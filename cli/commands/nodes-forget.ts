@@ -16,12 +16,13 @@ export const command = defineCommand({
     const [{ connectCommand, openLog }, { topics }, { readFleet }] = await Promise.all([
       import('../connect.ts'),
       import('../../shared/protocol/topics.ts'),
-      import('../fleet.ts'),
+      import('../read-fleet.ts'),
     ]);
     const names = topics(config.mqtt.base_topic);
     const bus = await connectCommand(config, 'nodes', await openLog(config, 'nodes'));
     try {
-      const { nodes } = await readFleet(bus, names, { heartbeats: false, signal });
+      const { nodes, hidden } = await readFleet(bus, names, { heartbeats: false, signal });
+      if (hidden.has('nodes')) throw hidden.get('nodes');
       const node = nodes.find((one) => one.id === id);
       if (node === undefined) {
         throw new TesseraError('TESSERA_USAGE', `the broker knows no node ${JSON.stringify(id)}`, {

@@ -1,17 +1,20 @@
 import { counted } from '../../shared/counted.ts';
+import type { NodeRecord } from '../../shared/protocol/node-registry.ts';
 import { defineCommand } from '../command.ts';
-import type { NodeView } from '../fleet.ts';
 import { connectionOptions, connectionSettings } from '../options.ts';
 import { type Column, table } from '../output.ts';
 import { newestPlans, planState, refusalOf } from '../plan-standing.ts';
 
-/** Nodes say what they like: figures that nobody can mean are shown short. */
+/** A figure in few characters, also one that a faulty node made up. */
 const number = (value: number | undefined, digits = 0): string => {
   if (value === undefined) return '-';
   return Math.abs(value) < 1e7 ? value.toFixed(digits) : value.toExponential(1);
 };
 
-const columns: readonly Column<NodeView>[] = [
+/** A node, and why central gives it no work, where it does not. */
+type Row = NodeRecord & { readonly leftOut: string | undefined };
+
+const columns: readonly Column<Row>[] = [
   { title: 'node', cell: ({ id }) => id },
   {
     title: 'status',
@@ -32,7 +35,7 @@ const columns: readonly Column<NodeView>[] = [
     title: 'models',
     cell: ({ info, heartbeat }) => {
       const plans = newestPlans(heartbeat);
-      // Those that it has the pieces of and was not asked for lately.
+      // Models whose pieces the node has, without a plan that it was asked to prepare.
       const others =
         info?.models.map(({ name }) => name).filter((name) => plans.every(({ model }) => model !== name)) ?? [];
       return [...plans.map(planState), ...new Set(others)].join(', ') || '-';
@@ -40,7 +43,7 @@ const columns: readonly Column<NodeView>[] = [
   },
 ];
 
-/** `tessera nodes`: the fleet as it announces itself. */
+/** `tessera nodes`: the nodes as they announce themselves. */
 export const command = defineCommand({
   description:
     'Shows every node that the broker knows: whether it is online, what it is, how busy it is, and how far it is with ' +
@@ -58,26 +61,35 @@ export const command = defineCommand({
     const [{ connectCommand, openLog }, { topics }, { readFleet }] = await Promise.all([
       import('../connect.ts'),
       import('../../shared/protocol/topics.ts'),
-      import('../fleet.ts'),
+      import('../read-fleet.ts'),
     ]);
     const bus = await connectCommand(config, 'nodes', await openLog(config, 'nodes'));
-    const fleet = await readFleet(bus, topics(config.mqtt.base_topic), { heartbeats: true, signal }).finally(() =>
-      bus.stop(),
-    );
+    const { nodes, leftOut, central, hidden } = await readFleet(bus, topics(config.mqtt.base_topic), {
+      heartbeats: true,
+      signal,
+    }).finally(() => bus.stop());
+    if (hidden.has('nodes')) throw hidden.get('nodes');
     if (json) {
-      for (const { id, online, info, heartbeat, leftOut } of fleet.nodes) {
-        out.json({ id, online, left_out: leftOut ?? null, info: info ?? null, heartbeat: heartbeat ?? null });
-      }
+      for (const { id, online, info, heartbeat, heardAt } of nodes)
+        out.json({
+          id,
+          online,
+          left_out: leftOut.get(id) ?? null,
+          info: info ?? null,
+          heartbeat: heartbeat ?? null,
+          heard_at: heardAt === undefined ? null : heardAt / 1000,
+        });
       return 0;
     }
-    if (fleet.nodes.length === 0) out.note('no nodes; `tessera agent` starts one');
-    else for (const line of table(columns, fleet.nodes)) out.line(line);
-    for (const { id, leftOut } of fleet.nodes)
-      if (leftOut !== undefined)
-        out.note(`${id} is left out: ${leftOut}; \`tessera node readmit ${id}\` gives it work again`);
-    for (const { id, heartbeat } of fleet.nodes)
+    const rows = nodes.map((node) => ({ ...node, leftOut: leftOut.get(node.id) }));
+    if (rows.length === 0) out.note('no nodes; `tessera agent` starts one');
+    else for (const line of table(columns, rows)) out.line(line);
+    for (const { id, leftOut: reason } of rows)
+      if (reason !== undefined)
+        out.note(`${id} is left out: ${reason}; \`tessera node readmit ${id}\` gives it work again`);
+    for (const { id, heartbeat } of rows)
       for (const plan of newestPlans(heartbeat)) if (plan.state === 'refused') out.note(`${id} ${refusalOf(plan)}`);
-    if (!fleet.central)
+    if (!central)
       out.note('no central is online: frames are not worked on; `tessera central` or `tessera up` starts one');
     return 0;
   },

@@ -1,36 +1,29 @@
 import type { Failure } from '../../shared/errors.ts';
 import { plain } from '../../shared/log-throttle.ts';
-import type { Heartbeat, NodeInfo } from '../../shared/protocol/messages/node.ts';
+import type { Heartbeat } from '../../shared/protocol/messages/node.ts';
+import type { NodeRecord } from '../../shared/protocol/node-registry.ts';
 import { WIRE_VERSION } from '../../shared/protocol/topics.ts';
 import { newestPlans, planState, refusalOf } from '../plan-standing.ts';
+import type { TopicGroup } from '../read-fleet.ts';
 import { type Check, checksOf } from './check.ts';
 
-/** A node as it announces itself. */
-export interface NodeFacts {
-  readonly id: string;
-  readonly online: boolean;
-  readonly info: NodeInfo | undefined;
-  readonly heartbeat: Heartbeat | undefined;
-  /** When its heartbeat came, Unix seconds by this machine. */
-  readonly heardAt: number | undefined;
-}
-
-/** What the broker says about the deployment. */
+/** What centrals and nodes announce at the broker. */
 export interface FleetFacts {
-  /** Topics that this connection has no right to, or why nothing at all can be seen; empty where all can. */
-  readonly hidden: readonly ('status' | 'plans' | 'nodes')[];
-  /** Whether central says `online`. */
+  /** Topics that this connection may not read. */
+  readonly hidden: readonly TopicGroup[];
+  /** Whether an active central is online. */
   readonly central: boolean;
-  /** What every central says of itself. */
+  /** Every central as it announces itself. */
   readonly centrals: readonly { readonly id: string; readonly state: string; readonly epoch?: number }[];
-  /** Models with a plan at work, and when that began, Unix seconds by central's clock. */
+  /** Models with an active plan, and when the plan became active, Unix seconds by central's clock. */
   readonly plans: readonly { readonly model: string; readonly since: number }[];
-  /** Models that central was told to serve and cannot, and why. */
+  /** Models that central was to serve and cannot, and why. */
   readonly refused?: readonly { readonly model: string; readonly error: Omit<Failure, 'code'> }[];
-  readonly nodes: readonly NodeFacts[];
+  /** `heardAt` is Unix time in ms by this machine's clock. */
+  readonly nodes: readonly NodeRecord[];
   /** Nodes that central gives no work, and why. */
   readonly leftOut?: ReadonlyMap<string, string>;
-  /** Version of this package, which is that of whoever runs the doctor. */
+  /** Version of the doctor's own package. */
   readonly version: string;
   /** Unix seconds. */
   readonly now: number;
@@ -93,7 +86,7 @@ function judgeModels({ central, refused = [] }: FleetFacts): Check[] {
 }
 
 /** What to do about a node that follows a central that is not the active one; undefined for any other node. */
-function deaf({ heartbeat }: NodeFacts, { centrals }: FleetFacts): string | undefined {
+function deaf({ heartbeat }: NodeRecord, { centrals }: FleetFacts): string | undefined {
   const epochs = centrals.flatMap(({ state, epoch }) => (state === 'active' && epoch !== undefined ? [epoch] : []));
   const followed = heartbeat?.epoch ?? 0;
   // One that central has not spoken to yet follows an earlier one, or none.
@@ -101,7 +94,7 @@ function deaf({ heartbeat }: NodeFacts, { centrals }: FleetFacts): string | unde
   return `it follows epoch ${followed} and ignores the active central, whose epoch is ${Math.max(...epochs)}`;
 }
 
-function judgeNode(node: NodeFacts, facts: FleetFacts): Check {
+function judgeNode(node: NodeRecord, facts: FleetFacts): Check {
   const { now } = facts;
   const name = `node ${node.id}`;
   const { info, heartbeat, heardAt } = node;
@@ -141,7 +134,7 @@ function judgeNode(node: NodeFacts, facts: FleetFacts): Check {
   const refused = plans.filter(({ state }) => state === 'refused');
   if (refused.length > 0)
     return fail(name, `it ${refused.map(refusalOf).join('; it ')}`, 'fix what it says, then restart its agent');
-  const remarks = remarksOf(heartbeat, heardAt ?? now);
+  const remarks = remarksOf(heartbeat, heardAt === undefined ? now : heardAt / 1000);
   if (remarks.length > 0)
     return warn(name, remarks.map(([what]) => what).join('; '), [...new Set(remarks.map(([, fix]) => fix))].join('; '));
   const free = Math.round(freeMb(node) ?? 0);
@@ -149,7 +142,7 @@ function judgeNode(node: NodeFacts, facts: FleetFacts): Check {
   return ok(name, `${plain(info?.hardware ?? 'online')}, ${free} MB free, ${heartbeat.cpu_percent} % busy${standing}`);
 }
 
-function freeMb({ info, heartbeat }: NodeFacts): number | undefined {
+function freeMb({ info, heartbeat }: NodeRecord): number | undefined {
   return info === undefined || heartbeat === undefined ? undefined : info.memory_mb - heartbeat.memory_used_mb;
 }
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { heartbeatOf } from '../../node-agent/heartbeat.ts';
-import { MAX_HEARTBEAT_BYTES } from '../../shared/heartbeats.ts';
 import { heartbeat } from '../../shared/protocol/messages/node.ts';
+import { MAX_HEARTBEAT_BYTES } from '../../shared/protocol/node-registry.ts';
 
 describe('heartbeatOf', () => {
   it('names the newest plans that a heartbeat has room for, or else a node with long refusals looks silent', () => {

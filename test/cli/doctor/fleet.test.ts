@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { reportLines } from '../../../cli/doctor/check.ts';
-import { type FleetFacts, judgeFleet, type NodeFacts } from '../../../cli/doctor/fleet.ts';
+import { type FleetFacts, judgeFleet } from '../../../cli/doctor/fleet.ts';
 import type { Heartbeat } from '../../../shared/protocol/messages/node.ts';
+import type { NodeRecord } from '../../../shared/protocol/node-registry.ts';
 
 const now = 1_763_650_000;
 const beat: Heartbeat = {
@@ -18,7 +19,7 @@ const beat: Heartbeat = {
   loop_delay_ms: 1,
   uptime_sec: 5,
 };
-const pi: NodeFacts = {
+const pi: NodeRecord = {
   id: 'pi-1',
   online: true,
   info: {
@@ -43,7 +44,7 @@ const pi: NodeFacts = {
     models: [],
   },
   heartbeat: beat,
-  heardAt: now,
+  heardAt: now * 1000,
 };
 const healthy: FleetFacts = {
   hidden: [],
@@ -59,7 +60,7 @@ const healthy: FleetFacts = {
 };
 const find = (name: string, facts: Partial<FleetFacts>) =>
   judgeFleet({ ...healthy, ...facts }).find((check) => check.name === name)!;
-const judgeNode = (facts: Partial<NodeFacts>) => find('node pi-1', { nodes: [{ ...pi, ...facts }] });
+const judgeNode = (facts: Partial<NodeRecord>) => find('node pi-1', { nodes: [{ ...pi, ...facts }] });
 const judgeBeat = (facts: Partial<Heartbeat>) => judgeNode({ heartbeat: { ...beat, ...facts } });
 
 describe('a deployment', () => {

@@ -1,14 +1,16 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import type { UntimedEvent } from '../../central/coordinator/events.ts';
-import { watchNodes } from '../../central/node-registry.ts';
-import type { NodeInfo } from '../../shared/protocol/messages/node.ts';
-import type { ResultMessage } from '../../shared/protocol/messages/work.ts';
-import { topics as topicsOf } from '../../shared/protocol/topics.ts';
-import { encode } from '../../shared/runtime/cbor.ts';
-import { Wire } from '../../shared/runtime/wire.ts';
-import { examplesOf } from '../support/examples.ts';
-import { MemoryBroker } from '../support/memory-bus.ts';
-import { type RecordingLog, recordingLog } from '../support/recording-log.ts';
+import type { UntimedEvent } from '../../../central/coordinator/events.ts';
+import { takeAnswers } from '../../../central/nodes/node-answers.ts';
+import { watchNodes } from '../../../central/nodes/node-topics.ts';
+import type { NodeInfo } from '../../../shared/protocol/messages/node.ts';
+import type { ResultMessage } from '../../../shared/protocol/messages/work.ts';
+import { NodeRegistry } from '../../../shared/protocol/node-registry.ts';
+import { topics as topicsOf } from '../../../shared/protocol/topics.ts';
+import { encode } from '../../../shared/runtime/cbor.ts';
+import { Wire } from '../../../shared/runtime/wire.ts';
+import { examplesOf } from '../../support/examples.ts';
+import { MemoryBroker } from '../../support/memory-bus.ts';
+import { type RecordingLog, recordingLog } from '../../support/recording-log.ts';
 
 const topics = topicsOf();
 const example = <T>(schema: string) => examplesOf('docs/protocol.md').find((one) => one.schema === schema)!.value as T;
@@ -25,13 +27,17 @@ beforeEach(async () => {
   log = recordingLog();
   const bus = broker.bus();
   wire = new Wire({ bus, topics, self: 'central', log, now: () => performance.now() });
+  const registry = new NodeRegistry('tessera');
+  const tell = (event: UntimedEvent): void => void events.push(event);
+  takeAnswers({ wire, registry, tell, isAwaited: () => true, unused: () => 0, keep: () => 'handle' });
   await watchNodes({
     bus,
-    wire,
     topics,
-    tell: (event) => events.push(event),
+    registry,
+    tell,
     epoch: 1763650000,
-    keep: () => 'handle',
+    onCodecs: () => {},
+    onPlans: () => {},
     log,
   });
   await wire.start();
@@ -43,7 +49,7 @@ const online = async (node: string): Promise<void> => {
   await broker.publish(topics.nodeStatus(node), 'online');
 };
 
-describe('watchNodes', () => {
+describe('what nodes announce and answer', () => {
   it('takes a node for offline only when that is said, or else any word of a stranger costs its tiles', async () => {
     await online('pi-1');
     for (const text of ['ONLINE', 'null', '{}', 'off', '\u0000']) await broker.publish(topics.nodeStatus('pi-1'), text);

@@ -1,5 +1,5 @@
-import { Allowances } from '../shared/allowances.ts';
-import type { Message } from '../shared/ports.ts';
+import { Allowances } from '../../shared/allowances.ts';
+import type { Message } from '../../shared/ports.ts';
 
 /** Messages of one topic that are taken in at once, and how many a second after that; far above what an agent sends. */
 const STATES = { burst: 100, perSecond: 5 } as const;
