@@ -1,39 +1,52 @@
+/** What a code means, and whether the same request may succeed later without anybody correcting something. */
+interface ErrorEntry {
+  readonly text: string;
+  readonly retryable: boolean;
+}
+
+const permanent = (text: string): ErrorEntry => ({ text, retryable: false });
+const retryable = (text: string): ErrorEntry => ({ text, retryable: true });
+
 /**
  * The one catalogue of coded errors. A code is public surface: it never changes its meaning.
  * Expected failures (a late tile, a bad message) travel as values of `Failure`; `TesseraError` is thrown at start-up
  * and for wrong input of a command.
  */
 export const ERROR_CODES = {
-  TESSERA_USAGE: 'The command line is wrong.',
-  TESSERA_CONFIG: 'The configuration is wrong.',
-  TESSERA_MODEL_INVALID: 'The file is not an ONNX model that can be read.',
-  TESSERA_MODEL_UNSUPPORTED: 'The model uses something that Tessera cannot run.',
-  TESSERA_MODEL_UNKNOWN: 'No model of that name is deployed or in the library.',
-  TESSERA_MODEL_CARD: 'model.yaml is wrong.',
-  TESSERA_SHAPE: 'A dimension of the model is not known.',
-  TESSERA_PLAN_INVALID: 'The plan does not fit the model or is not a plan.',
-  TESSERA_INPUT_INVALID: 'The frame is not a picture or tensor that can be read.',
-  TESSERA_INPUT_TOO_LARGE: 'The frame is larger than the limits allow.',
-  TESSERA_MESSAGE_INVALID: 'A message does not follow the protocol.',
-  TESSERA_CODEC: 'Encoded data is corrupt or of an unknown codec.',
-  TESSERA_BLOB: 'A piece of a model is missing or does not match its hash.',
-  TESSERA_NO_NODES: 'No node can do the work.',
-  TESSERA_RUN_FAILED: 'The runtime could not run a piece of the model.',
-  TESSERA_DEADLINE: 'The frame was not done in time.',
-  TESSERA_CENTRAL_RESTARTED: 'Central stopped while the frame was under way.',
-  TESSERA_CENTRAL_ACTIVE: 'Another central is active at this broker.',
-  TESSERA_BROKER: 'The broker cannot be reached or refuses.',
-  TESSERA_NODE_DUPLICATE: 'Another node with this id is online.',
-  TESSERA_STORAGE: 'A file or folder cannot be made or written, or its disk is full.',
-  TESSERA_DOWNLOAD: 'A file could not be downloaded or does not match its hash.',
-  TESSERA_VERIFY: 'The distributed run differs from the whole network by more than the limit.',
-  TESSERA_SIGNATURE: 'A model is not signed by the key that the node trusts.',
-  TESSERA_INVITATION: 'The invitation was used, has expired, or was withdrawn.',
-  TESSERA_INTERNAL: 'A fault of Tessera itself.',
+  TESSERA_USAGE: permanent('The command line is wrong.'),
+  TESSERA_CONFIG: permanent('The configuration is wrong.'),
+  TESSERA_MODEL_INVALID: permanent('The file is not an ONNX model that can be read.'),
+  TESSERA_MODEL_UNSUPPORTED: permanent('The model uses something that Tessera cannot run.'),
+  TESSERA_MODEL_UNKNOWN: permanent('No model of that name is deployed or in the library.'),
+  TESSERA_MODEL_CARD: permanent('model.yaml is wrong.'),
+  TESSERA_SHAPE: permanent('A dimension of the model is not known.'),
+  TESSERA_PLAN_INVALID: permanent('The plan does not fit the model or is not a plan.'),
+  TESSERA_INPUT_INVALID: permanent('The frame is not a picture or tensor that can be read.'),
+  TESSERA_INPUT_TOO_LARGE: permanent('The frame is larger than the limits allow.'),
+  TESSERA_MESSAGE_INVALID: permanent('A message does not follow the protocol.'),
+  TESSERA_CODEC: permanent('Encoded data is corrupt or of an unknown codec.'),
+  TESSERA_BLOB: retryable('A piece of a model is missing or does not match its hash.'),
+  TESSERA_NO_NODES: retryable('No node can do the work.'),
+  TESSERA_RUN_FAILED: permanent('The runtime could not run a piece of the model.'),
+  TESSERA_DEADLINE: retryable('The frame was not done in time.'),
+  TESSERA_CENTRAL_RESTARTED: retryable('Central stopped while the frame was under way.'),
+  TESSERA_CENTRAL_ACTIVE: retryable('Another central is active at this broker.'),
+  TESSERA_BROKER: retryable('The broker cannot be reached or refuses.'),
+  TESSERA_NODE_DUPLICATE: permanent('Another node with this id is online.'),
+  TESSERA_STORAGE: permanent('A file or folder cannot be made or written, or its disk is full.'),
+  TESSERA_DOWNLOAD: retryable('A file could not be downloaded or does not match its hash.'),
+  TESSERA_VERIFY: permanent('The distributed run differs from the whole network by more than the limit.'),
+  TESSERA_SIGNATURE: permanent('A model is not signed by the key that the node trusts.'),
+  TESSERA_INVITATION: permanent('The invitation was used, has expired, or was withdrawn.'),
+  TESSERA_INTERNAL: permanent('A fault of Tessera itself.'),
 } as const;
 
 /** A stable error code. */
 export type ErrorCode = keyof typeof ERROR_CODES;
+
+/** Whether the same request may succeed later; false for a code that is not in the catalogue. */
+export const isRetryable = (code: string): boolean =>
+  Object.hasOwn(ERROR_CODES, code) && ERROR_CODES[code as ErrorCode].retryable;
 
 /** An expected failure as a value: what went wrong and, where there is one, the way out. */
 export interface Failure {

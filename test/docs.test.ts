@@ -189,12 +189,10 @@ describe('docs/models.md', () => {
 });
 
 describe('docs/compatibility.md', () => {
-  it('lists every error code with its meaning', () => {
+  it('lists every error code with its meaning, and whether to try again', () => {
     const text = repositoryFile('docs/compatibility.md');
-    const listed = [...text.matchAll(/^\| `(TESSERA_[A-Z_]+)` \| (.+) \|$/gm)].map(([, code, meaning]) => [
-      code,
-      meaning,
-    ]);
-    expect(Object.fromEntries(listed)).toEqual(ERROR_CODES);
+    const listed = [...text.matchAll(/^\| `(TESSERA_[A-Z_]+)` \| (.+) \| (yes|no) \|$/gm)];
+    const entries = listed.map(([, code, meaning, retry]) => [code, { text: meaning, retryable: retry === 'yes' }]);
+    expect(Object.fromEntries(entries)).toEqual(ERROR_CODES);
   });
 });

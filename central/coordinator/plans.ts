@@ -1,3 +1,4 @@
+import { isRetryable } from '../../shared/errors.ts';
 import type { SchedulablePlan } from '../../shared/plan/compiled-plan.ts';
 import type { Placement } from '../../shared/plan/plan.ts';
 import { forgetPlan } from '../scheduler/statistics.ts';
@@ -89,8 +90,6 @@ export function onNodeReady(s: State, node: Node, plan: string, ask: number | un
     s.effects.push({ type: 'node-event', node: node.id, event: 'ready', plan, text: `is ready for plan ${plan}` });
 }
 
-/** Codes of refusals that may be others the next time: a link was down, or a piece was not there yet. */
-const PASSING = new Set(['TESSERA_BLOB']);
 /** A node that refuses again and again is asked at most this many times less often. */
 const MAX_PAUSES = 16;
 
@@ -110,7 +109,7 @@ export function onNodeRefused(
   readiness.code = code;
   readiness.text = text;
   const pauses = Math.min(MAX_PAUSES, 2 ** readiness.refusals++);
-  if (PASSING.has(code) && !node.isLocal) {
+  if (isRetryable(code) && !node.isLocal) {
     readiness.again_at = s.now + pauses * s.options.prepare_again_ms;
     s.timers.set(`prepare ${node.id} ${plan}`, readiness.again_at, { kind: 'look' });
   }
