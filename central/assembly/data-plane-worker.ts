@@ -167,5 +167,4 @@ answerCalls(parentPort!, {
     store.release(iId);
     views.delete(iId);
   },
-  bytes: () => store.bytes,
 });

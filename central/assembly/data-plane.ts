@@ -147,11 +147,6 @@ export class DataPlane {
     return this.#call('release', iId);
   }
 
-  /** Bytes of all tensors held. */
-  bytes(): Promise<number> {
-    return this.#call('bytes', null);
-  }
-
   async stop(): Promise<void> {
     this.#stopped = true;
     clearTimeout(this.#restart);

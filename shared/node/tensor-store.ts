@@ -39,10 +39,6 @@ export class TensorStore {
     for (const tensor of born.values()) this.bytes += tensor.data.byteLength;
   }
 
-  has(iId: string): boolean {
-    return this.#frames.has(iId);
-  }
-
   /** The tensor, allocated as zeros where nothing has been pasted yet; undefined for a frame that has ended. */
   tensor(iId: string, name: string, geometry: PlanGeometry): Tensor | undefined {
     const frame = this.#frames.get(iId);

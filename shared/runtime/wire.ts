@@ -129,11 +129,6 @@ export class Wire {
     return this.#bus.subscribe(this.#topics.wireInbox(this.#self), 1, (message) => this.#receive(message));
   }
 
-  /** Closes the inbox. */
-  stop(): Promise<void> {
-    return this.#bus.unsubscribe(this.#topics.wireInbox(this.#self));
-  }
-
   /**
    * Handles messages of one kind; `bytes` is the encoded size of the whole message. One handler per kind; it returns false
    * for a message that was of no use. `gate` is asked before a message is decoded.
