@@ -25,6 +25,8 @@ export interface ClusterOptions {
   /** What the embedded broker keeps for a central that is away, and where; by default in memory. */
   readonly sessions?: { readonly central: CentralSessionLimits; readonly folder: string };
   readonly base: string;
+  /** Of central; otherwise the host name. */
+  readonly centralId?: string | undefined;
   readonly stateDir: string;
   /** The state directory ends with the cluster. */
   readonly isTransient?: boolean;
@@ -126,6 +128,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     started.push(stopAgents);
     const central = await startCentral({
       bus: connection,
+      id: options.centralId,
       isFirst: options.bus === undefined,
       base,
       stateDir,

@@ -86,6 +86,7 @@ export const command = defineCommand({
         folder: join(stateDir, 'broker', 'frames'),
       },
       base: settings.mqtt.base_topic,
+      centralId: settings.central.id === 'auto' ? undefined : settings.central.id,
       stateDir,
       maximumPacketSize: settings.mqtt.maximum_packet_size,
       signingKey: settings.models.signing_key,
@@ -95,7 +96,7 @@ export const command = defineCommand({
       },
       acceptUnlistedCameras: settings.accept_unlisted_cameras,
       coordinator: { audit_share: settings.central.audit_share },
-      idPrefix: 'node',
+      idPrefix: settings.node.id === 'auto' ? 'node' : settings.node.id,
       log,
     });
     // Another central at this broker may take over while this process stands still.
