@@ -1,11 +1,11 @@
 import type { Executor, TileOutcome } from '../shared/node/executor-types.ts';
 import type { PackedTile } from '../shared/node/tensor-store.ts';
 import type { WireRegion } from '../shared/protocol/messages/region.ts';
-import type { DataPlane } from './assembly/data-plane.ts';
-import { shaken } from './assembly/shaken.ts';
 import type { UntimedEvent } from './coordinator/events.ts';
+import type { DataPlane } from './data-plane/data-plane.ts';
+import { perturbed } from './data-plane/perturbed.ts';
 
-/** What a comparison rests on. */
+/** What audits need. */
 export interface AuditedPartsDeps {
   readonly executor: Pick<Executor, 'run'>;
   readonly data: Pick<DataPlane, 'agree'>;
@@ -27,12 +27,15 @@ interface Kept {
   isOwn: boolean;
 }
 
-/** Regions with bytes of their own: the frame's go to another thread, a message's belong to the MQTT client. */
+/**
+ * Regions in new buffers: those of the frame are transferred to another thread, those of a message belong to the MQTT
+ * client.
+ */
 function ownRegions(out: readonly WireRegion[]): WireRegion[] {
   return out.map((region) => ({ ...region, d: new Uint8Array(region.d) }));
 }
 
-/** Inputs and outputs of the tiles that are audited, which outlive their frames; carries out `compare` and `judge`. */
+/** Inputs and outputs of audited tiles, which outlive their frames; carries out the effects `compare` and `judge`. */
 export class AuditedParts {
   readonly #deps: AuditedPartsDeps;
   readonly #kept = new Map<string, Kept>();
@@ -45,7 +48,7 @@ export class AuditedParts {
     this.#kept.set(audit, { tile, first: ownRegions(out), second: [], inputs: [], isOwn: false });
   }
 
-  /** Keeps what the second result is computed of; `isOwn`: by central itself. */
+  /** Stores the inputs of the second result; `isOwn`: central itself computes it. */
   keepInputs(audit: string, tiles: readonly PackedTile[], isOwn: boolean): void {
     const kept = this.#kept.get(audit);
     if (kept === undefined) return;
@@ -66,21 +69,22 @@ export class AuditedParts {
     let agree: boolean | null;
     try {
       agree = await data.agree(tile, first, second);
-      if (agree === false && isOwn) agree = await data.agree(tile, second, first, await this.#run(audit, kept, shaken));
+      if (agree === false && isOwn)
+        agree = await data.agree(tile, second, first, await this.#run(audit, kept, perturbed));
     } catch {
       agree = null;
     }
     tell({ type: 'compared', audit, agree });
   }
 
-  /** Computes the tile here and compares both results with that. */
+  /** Computes the tile on central and compares both results with that. */
   async judge(audit: string): Promise<void> {
     const { data, tell } = this.#deps;
     const kept = this.#kept.get(audit)!;
     const { tile, first, second } = kept;
     try {
       const own = await this.#run(audit, kept, ownRegions);
-      const moved = await this.#run(audit, kept, shaken);
+      const moved = await this.#run(audit, kept, perturbed);
       const [suspect, auditor] = [
         await data.agree(tile, own, first, moved),
         await data.agree(tile, own, second, moved),
@@ -91,7 +95,7 @@ export class AuditedParts {
     }
   }
 
-  /** Computes the tile here, of inputs that `of` makes of those that were kept. */
+  /** Computes the tile on central, from the stored inputs changed by `of`. */
   async #run(
     audit: string,
     { tile, inputs }: Kept,

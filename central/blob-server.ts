@@ -1,7 +1,7 @@
-import { Allowances } from '../shared/allowances.ts';
 import type { BlobStore, Log } from '../shared/ports.ts';
 import { type BlobGetMessage, type BlobPartMessage, blobGetMessage } from '../shared/protocol/messages/blob.ts';
 import type { Gate, Wire } from '../shared/runtime/wire.ts';
+import { TokenBuckets } from '../shared/token-buckets.ts';
 
 /** Requests that are answered at a time: what is read and not yet sent is at most so many MiB. */
 const AT_ONCE = 16;
@@ -53,7 +53,7 @@ export function serveBlobs(wire: Wire, store: BlobStore, isOffered: (sha: string
     busy--;
   };
 
-  const requests = new Allowances(REQUESTS);
+  const requests = new TokenBuckets(REQUESTS);
   const mayAsk = (from: string): ReturnType<Gate> => (requests.take(from, performance.now()) ? 'unknown' : 'unasked');
   wire.on(
     'blob-get',

@@ -19,7 +19,7 @@ import { withTrials } from '../shared/runtime/trial.ts';
 import { writeWholeSync } from '../shared/runtime/whole-file.ts';
 import { Wire } from '../shared/runtime/wire.ts';
 import { ActiveCentral, type ActiveCentralOptions } from './active-central.ts';
-import { DataPlane } from './assembly/data-plane.ts';
+import { DataPlane } from './data-plane/data-plane.ts';
 import type { ServedPlan } from './effects.ts';
 import { Journal } from './journal/journal.ts';
 import { type JournalLock, lockJournal } from './journal/lock.ts';

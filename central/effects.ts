@@ -10,7 +10,6 @@ import type { ControlMessage } from '../shared/protocol/messages/control.ts';
 import type { WireRegion } from '../shared/protocol/messages/region.ts';
 import type { WorkMessage } from '../shared/protocol/messages/work.ts';
 import type { Wire } from '../shared/runtime/wire.ts';
-import type { DataPlane, Finished, Opened } from './assembly/data-plane.ts';
 import { AuditedParts } from './audited-parts.ts';
 import type {
   CancelEffect,
@@ -26,6 +25,7 @@ import type {
 } from './coordinator/effects.ts';
 import type { UntimedEvent } from './coordinator/events.ts';
 import type { FrameEnd } from './coordinator/frame-end.ts';
+import type { DataPlane, Finished, Opened } from './data-plane/data-plane.ts';
 import type { Arrival } from './ingest/parser.ts';
 import type { ServedModel } from './served-model.ts';
 

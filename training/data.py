@@ -1,18 +1,18 @@
-"""Pictures for training: our own record files and folders of pictures; normalising and varying them."""
+"""Training pictures: record files and folders of pictures; normalisation and augmentation."""
 
 from pathlib import Path
 
 import numpy as np
 import torch
 
-# (pixel / SCALE - MEAN) / STD, the same for red, green and blue; stated again in model.yaml.
+# (pixel / SCALE - MEAN) / STD, the same for red, green and blue; repeated in model.yaml.
 SCALE, MEAN, STD = 255.0, 0.5, 0.25
 
 PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 
 
 class Pictures:
-    """Labels [n] and pixels [n, 3, h, w] (bytes) of a set, and the names of its classes where they are known."""
+    """Labels [n] and pixels [n, 3, h, w] (bytes) of a data set, and the names of its classes where known."""
 
     def __init__(self, pixels: torch.Tensor, labels: torch.Tensor, classes: list[str]):
         self.pixels, self.labels, self.classes = pixels, labels, classes
@@ -26,7 +26,7 @@ class Pictures:
         return tuple(self.pixels.shape[2:])
 
     def part(self, chosen: torch.Tensor) -> "Pictures":
-        """The pictures of these indices; of a set that lies on disk they are read into memory."""
+        """The pictures of these indices; those of a set on disk are read into memory."""
         return Pictures(self.pixels[chosen], self.labels[chosen], self.classes)
 
 
@@ -46,7 +46,7 @@ def read_records(files: list[Path], size: tuple[int, int]) -> Pictures:
 
 def read_folder(folder: Path, size: tuple[int, int], store: Path) -> Pictures:
     """
-    FOLDER/<class>/<picture>, classes in the order of their names, each picture stretched to `size`. What was decoded is
+    FOLDER/<class>/<picture>, classes in the order of their names, each picture stretched to `size`. Decoded pictures are
     kept in the file `store` and mapped into memory from there, so that large sets fit and the next start is quick.
     """
     from PIL import Image
@@ -82,19 +82,19 @@ def read_folder(folder: Path, size: tuple[int, int], store: Path) -> Pictures:
 
 
 def split_off(pictures: Pictures, share: float, seed: int) -> tuple[Pictures, Pictures]:
-    """The set without a share of it, and that share; which pictures these are depends on the seed only."""
+    """Splits off a share of the set; the split depends on the seed only. Returns the rest and the share."""
     order = torch.randperm(len(pictures), generator=torch.Generator().manual_seed(seed))
     held = round(len(pictures) * share)
     return pictures.part(order[held:].sort().values), pictures.part(order[:held].sort().values)
 
 
 def normalise(pixels: torch.Tensor, mean: float | torch.Tensor = MEAN, std: float | torch.Tensor = STD) -> torch.Tensor:
-    """Bytes -> what the network takes."""
+    """Bytes -> normalised network input."""
     return (pixels.float() / SCALE - mean) / std
 
 
 def vary(pixels: torch.Tensor, random: torch.Generator, reach: int = 8) -> torch.Tensor:
-    """Mirrors half of the pictures and shifts each by up to `reach` pixels, black moving in: new pictures for nothing."""
+    """Augmentation: mirrors half of the pictures and shifts each by up to `reach` pixels, with black borders."""
     mirrored = torch.rand(len(pixels), generator=random) < 0.5
     pixels = torch.where(mirrored[:, None, None, None], pixels.flip(3), pixels)
     height, width = pixels.shape[2:]

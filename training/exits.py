@@ -1,7 +1,6 @@
-"""
-Early exits: a small classifier on a tensor on the way, trained while everything else stays as it is. A picture of which
-it is sure ends there, and what follows is not computed. Sure is a highest softmax probability of at least a threshold.
-"""
+""" Early exits: a small classifier on an intermediate tensor, trained with all other weights frozen. A picture with a
+confident prediction ends there, and later layers are skipped. Confident: the highest softmax probability reaches a
+threshold. """
 
 from pathlib import Path
 
@@ -14,14 +13,14 @@ from tiles import Tiled, paste_tiles
 
 # Name of the exit's logits in exported files.
 EXIT = "exit"
-# Places of the threshold: few enough to be stated, fine enough to choose from.
+# Decimal places of the threshold: few enough for model.yaml, fine enough for the choice.
 THRESHOLDS = tuple(round(number / 100, 2) for number in range(30, 100))
 
 
 class Head(nn.Module):
     """
-    [n, c, h, w] -> [n, classes] logits: a 3x3 convolution of stride 2, means over about 4x4 fields, a dense layer. Where
-    in the picture something lies is kept that far: with the mean over the whole map far fewer pictures can leave.
+    [n, c, h, w] -> [n, classes] logits: a 3x3 convolution of stride 2, means over about 4x4 fields, a dense layer. The
+    fields keep coarse positions: with the mean over the whole map far fewer pictures are confident.
     """
 
     def __init__(self, shape: tuple[int, int, int], classes: int, channels: int = 64):
@@ -39,8 +38,8 @@ class Head(nn.Module):
 
 class Exiting(nn.Module):
     """
-    A retrained network, frozen, with an exit on what the submodule named `at` hands on: a cut, where the exit gets the
-    tensor as it arrives, clipped and quantised, or anything behind the last one. Called as a module it gives the exit's
+    A retrained network, frozen, with an exit on the output of the submodule named `at`: a cut, where the exit gets the
+    clipped and quantised tensor, or any submodule after the last cut. Called as a module it returns the exit's
     logits.
     """
 
@@ -51,7 +50,7 @@ class Exiting(nn.Module):
         modules = dict(tiled.network.named_modules())
         if at not in modules:
             raise SystemExit(f'the network has no submodule "{at}"; it has: {", ".join(filter(None, modules))}')
-        # Behind the hook of Tiled on the same submodule, so that this one sees what that one hands on: at a cut that a
+        # Registered after the hook of Tiled on the same submodule, so that it sees the output of that hook: at a cut that a
         # further stage follows that is its tiles.
         cuts = [stage.cut for stage in tiled.stages]
         grid = tiled.stages[cuts.index(at) + 1].grid if at in cuts[:-1] else (1, 1)
@@ -59,7 +58,7 @@ class Exiting(nn.Module):
         self.tiled.eval()
         self.run(torch.zeros(1, 3, *size))
         if self.seen is None or self.seen.dim() != 4 or len(self.seen) != 1:
-            raise SystemExit(f'"{at}" is no place for an exit, as it makes no whole map of a picture: take a cut, or a map behind the last one')
+            raise SystemExit(f'"{at}" cannot have an exit, as its output is no whole feature map: use a cut, or a map after the last cut')
         self.shape = tuple(self.seen.shape[1:])
         self.head = Head(self.shape, classes)
 
@@ -74,7 +73,7 @@ class Exiting(nn.Module):
 
     @torch.no_grad()
     def run(self, pixels: torch.Tensor) -> torch.Tensor:
-        """The logits of the network; leaves the exit's input in `seen`."""
+        """Logits of the network; stores the exit's input in `seen`."""
         self.seen = None
         return self.tiled(pixels)
 
@@ -85,7 +84,7 @@ class Exiting(nn.Module):
 
 @torch.no_grad()
 def both_logits(exiting: Exiting, pictures: Pictures, settings: Settings) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits of the exit and of the whole way [n, classes], computed in float32."""
+    """Logits of the exit and of the whole network [n, classes], computed in float32."""
     exiting.eval()
     early, late = [], []
     for pixels in pictures.pixels.split(200):
@@ -95,19 +94,19 @@ def both_logits(exiting: Exiting, pictures: Pictures, settings: Settings) -> tup
 
 
 def combine(early: torch.Tensor, late: torch.Tensor, threshold: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """The class of each picture and whether it leaves early, as central decides it."""
+    """The class of each picture and whether it ends at the exit, by central's rule."""
     score, chosen = early.double().softmax(1).max(1)
     leaves = score >= threshold
     return torch.where(leaves, chosen, late.argmax(1)), leaves
 
 
 def expected_answers(given: torch.Tensor, leaves: torch.Tensor) -> dict:
-    """What answers.json holds of a network with an exit: the classes, and which entry of `exits` of model.yaml ended it."""
+    """Content of answers.json for a network with an exit: the classes, and the index in `exits` of model.yaml at which each picture ended."""
     return {"answers": given.tolist(), "exits": [0 if left else None for left in leaves.tolist()]}
 
 
 def measure(early: torch.Tensor, late: torch.Tensor, labels: torch.Tensor, threshold: float) -> dict:
-    """Shares: of pictures that leave early, of right answers, and of right answers among those that leave (null: none)."""
+    """Shares: of pictures that end at the exit, of correct predictions, and of correct ones among those that end there (null: none)."""
     given, leaves = combine(early, late, threshold)
     right = (given == labels).double()
     return {
@@ -120,8 +119,8 @@ def measure(early: torch.Tensor, late: torch.Tensor, labels: torch.Tensor, thres
 
 def choose_threshold(early: torch.Tensor, late: torch.Tensor, labels: torch.Tensor, loss: float) -> float:
     """
-    The least threshold at which, and at all higher ones too, at most the share `loss` of the answers gets lost against
-    the whole way. 1 where even the highest costs more: then nearly nothing leaves.
+    The least threshold at which, and at all higher ones too, the accuracy is lower by at most `loss` than that of
+    the whole network. 1 where even the highest costs more: then nearly no picture ends at the exit.
     """
     needed = (late.argmax(1) == labels).sum().item() - loss * len(labels)
     chosen = 1.0
@@ -137,14 +136,14 @@ def train_exit(
     exiting: Exiting, train: Pictures, validation: Pictures, settings: Settings, folder: Path, loss: float = 0.005
 ) -> dict:
     """
-    Trains the exit and chooses its threshold on `validation`; keeps both in FOLDER/exit.pt. An exit that is there already
-    is loaded; training that was interrupted goes on. Answers the figures.
+    Trains the exit and chooses its threshold on `validation`; saves both in FOLDER/exit.pt. An existing exit
+    is loaded; interrupted training is resumed. Returns the figures.
     """
     kept = folder / "exit.pt"
     if kept.exists():
         state = torch.load(kept, weights_only=True)
         if state["report"]["at"] != exiting.at:
-            raise SystemExit(f'{kept} is an exit behind "{state["report"]["at"]}": delete it to train another')
+            raise SystemExit(f'{kept} is an exit after "{state["report"]["at"]}": delete it to train another')
         exiting.head.load_state_dict(state["head"])
         return state["report"]
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,5 @@
-"""Writes a network as an ONNX file that takes normalised pixels, and its model.yaml; batch norms end up inside the convolutions."""
+"""Exports a network as an ONNX file with normalised pixels as input, and its model.yaml; batch norms are folded into
+the convolutions."""
 
 import argparse
 import copy
@@ -19,7 +20,7 @@ SHORT = {"MaxPool": "pool", "GlobalAveragePool": "average", "AveragePool": "mean
 
 
 def without_identities(network: onnx.ModelProto) -> dict[str, str]:
-    """Takes operators away that only rename a tensor; answers what stands for each name that is gone."""
+    """Removes operators that only rename a tensor; returns the replacement of each removed name."""
     outputs = {port.name for port in network.graph.output}
     gone: dict[str, str] = {}
     for node in list(network.graph.node):
@@ -33,7 +34,7 @@ def without_identities(network: onnx.ModelProto) -> dict[str, str]:
 def give_short_names(network: onnx.ModelProto) -> dict[str, str]:
     """
     Names tensors and weights by operator and number (conv1, relu1, pool1, conv2.weight): people name cuts by them.
-    Answers the new name of each tensor.
+    Returns the new name of each tensor.
     """
     weights = {weight.name for weight in network.graph.initializer}
     names = {port.name: port.name for port in [*network.graph.input, *network.graph.output]}
@@ -56,7 +57,7 @@ def give_short_names(network: onnx.ModelProto) -> dict[str, str]:
 
 
 def separates(graph: onnx.GraphProto, tensor: str) -> bool:
-    """Whether everything that the logits need of the input passes through this tensor; an exit may branch off before."""
+    """Whether this tensor is the only live tensor between input and logits; an exit may branch off before it."""
     producers = {output: node for node in graph.node for output in node.output}
     open_names, seen = ["logits"], set()
     while open_names:
@@ -98,12 +99,12 @@ def export_onnx(
 ) -> list[str]:
     """
     Exports with the input `input` [1, 3, h, w] and the output `logits` [1, classes], and with an exit `exit` [1, classes].
-    Answers the tensors of the file that the submodules named in `cuts` make; each must be the only way from the input to
+    Returns the file's tensors that the submodules named in `cuts` make; each must be the only path from the input to
     the logits.
     """
     cuts = cuts or []
     outputs = ["logits", *([EXIT] if exiting else [])]
-    # Copies: hooks stay where they are put.
+    # Works on copies, since hooks cannot be removed from the original.
     model, head = copy.deepcopy((model, exiting.head if exiting else None))
     model = WithCuts(model, cuts, exiting.at if exiting else None, head).to(memory_format=torch.contiguous_format).eval()
     with warnings.catch_warnings():
@@ -126,12 +127,12 @@ def export_onnx(
     tensors = [names[gone.get(name, name)] for name in (f"cut of {cut}" for cut in cuts)]
     for cut, tensor in zip(cuts, tensors):
         if not separates(network.graph, tensor):
-            raise SystemExit(f'"{cut}" (tensor "{tensor}") is no place to cut: something passes beside it')
+            raise SystemExit(f'"{cut}" (tensor "{tensor}") is no cut: other tensors are live there')
     return tensors
 
 
 def write_card(file: Path, fields: dict) -> None:
-    """Writes model.yaml; every value stands as JSON, which is YAML."""
+    """Writes model.yaml; every value is written as JSON, which is valid YAML."""
     lines = []
     for key, value in fields.items():
         if isinstance(value, dict) and value:
@@ -154,7 +155,7 @@ def export_model(
     exiting: Exiting | None = None,
     threshold: float = 1.0,
 ) -> None:
-    """Writes model.onnx, model.yaml and labels.txt of a retrained network: what `tessera model add` takes."""
+    """Writes model.onnx, model.yaml and labels.txt of a retrained network, for `tessera model add`."""
     folder.mkdir(parents=True, exist_ok=True)
     computes_tiled, tiled.is_tiled = tiled.is_tiled, False
     tensors = export_onnx(tiled.network, folder / "model.onnx", size, [stage.cut for stage in tiled.stages], exiting)

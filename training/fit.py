@@ -1,4 +1,4 @@
-"""Trains a network for some epochs, with progress; started again after an interruption, it goes on after the last whole epoch."""
+"""Trains a network for some epochs, with progress; resumes after the last complete epoch."""
 
 import copy
 import time
@@ -13,14 +13,14 @@ from torch.nn import functional as F
 from data import MEAN, STD, Pictures, normalise, vary
 
 
-# Share of the loss that says how far answers are from a teacher's, where there is one, and how soft both are made.
+# Weight of the distillation loss where there is a teacher, and its temperature.
 IMITATION = 0.8
 TEMPERATURE = 2.0
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How to train; `reach` is how far pictures are shifted at most, in pixels, `rate` the highest learning rate."""
+    """Training settings; `reach` is the largest shift of pictures in pixels, `rate` the highest learning rate."""
 
     epochs: int
     rate: float
@@ -49,7 +49,7 @@ def accuracy(model: nn.Module, pictures: Pictures, settings: Settings) -> float:
 
 
 def save(value: object, file: Path) -> None:
-    """Writes the file whole or not at all."""
+    """Writes the file atomically."""
     torch.save(value, file.with_suffix(".tmp"))
     file.with_suffix(".tmp").replace(file)
 
@@ -99,7 +99,7 @@ def train_epoch(
 
 
 def remaining(done_before: int):
-    """A clock that says the time left from what was done since now."""
+    """Estimates the remaining time from the progress since its creation."""
     started = time.time()
 
     def clock(done: int, total: int) -> str:
@@ -121,10 +121,10 @@ def fit(
     is_fit: Callable[[], bool] | None = None,
 ) -> dict:
     """
-    Trains, and leaves the model with the weights of the epoch that was best on `validation` (the later of equal ones).
-    Answers that accuracy and each epoch's; `state_file` carries what is needed to go on, and is deleted at the end.
-    Where there is a `teacher`, the model learns its answers besides the labels. `cost` is asked after each run of the model
-    and added to the loss; `is_fit` is asked after each epoch, and one for which it is true goes before all others.
+    Trains, and leaves the model with the weights of the best epoch on `validation` (the later of equal ones).
+    Returns that accuracy and each epoch's; `state_file` holds the state for resuming, and is deleted at the end.
+    With a `teacher`, the model learns its predictions besides the labels (distillation). `cost` is called after each run of the model
+    and added to the loss; `is_fit` is called after each epoch, and an epoch for which it is true is preferred to others.
     """
     optimiser = torch.optim.AdamW(model.parameters(), lr=settings.rate, weight_decay=settings.weight_decay)
     batches = -(-len(train) // settings.batch)
@@ -140,7 +140,7 @@ def fit(
         optimiser.load_state_dict(state["optimiser"])
         schedule.load_state_dict(state["schedule"])
         first, history, best = state["epoch"], state["history"], state["best"]
-        print(f"{name}: going on after epoch {first}", flush=True)
+        print(f"{name}: resuming after epoch {first}", flush=True)
     clock = remaining(first * batches)
     for epoch in range(first, settings.epochs):
         began = time.time()

@@ -6,7 +6,7 @@ from torch import nn
 INPUT_SIZE = 128
 
 # Numbers are 3x3 convolutions (output channels), "pool" is a 2x2 maximum. Four poolings of 128 pixels leave 8x8, so
-# the grids 2x2, 4x4 and 8x8 cut every feature map of TILEABLE evenly; TAIL sees the whole map again.
+# the grids 2x2, 4x4 and 8x8 cut every feature map of TILEABLE evenly; TAIL computes on the whole map.
 TILEABLE = (16, "pool", 32, "pool", 48, 48, "pool", 64, 64, "pool")
 TAIL = (96, 128)
 
@@ -21,7 +21,7 @@ def conv_block(channels_in: int, channels_out: int, kernel: int = 3, stride: int
 
 
 def layers(plan: tuple, channels: int) -> tuple[nn.Sequential, int]:
-    """Builds the layers of a plan; answers them and the channels that leave them."""
+    """Builds the layers of a list like TILEABLE; returns them and their output channels."""
     built: list[nn.Module] = []
     for step in plan:
         if step == "pool":

@@ -1,4 +1,5 @@
-"""Small networks for the proof: a VGG and a ResNet, of which `early` computes in tiles and `late` on the whole map."""
+"""Small networks for docs/retraining.md: a VGG and a ResNet, of which `early` runs in tiles and `late` on the whole
+map."""
 
 import torch
 from torch import nn
@@ -9,7 +10,7 @@ from model import conv_block, layers
 def patches(channels: int) -> nn.Sequential:
     """
     [n, 3, h, w] -> [n, channels, h / 2, w / 2]: a convolution over patches of 2x2 pixels that do not overlap, as networks
-    of patches begin. A tile's edge hides nothing from it (docs/decisions/0015-networks-for-small-tiles.md).
+    of patches begin. It needs no neighbours beyond a tile's edge (docs/decisions/0015-networks-for-small-tiles.md).
     """
     return conv_block(3, channels, 2, 2)
 

@@ -10,12 +10,12 @@ from fit import Settings, accuracy, fit, save
 from tiles import Tiled, choose_bounds, entropy_bits
 
 STEPS = ("fdsp", "clip", "quantise")
-# How far above its share the entropy of the codes may end.
+# Largest allowed entropy of the codes, relative to the requested share.
 TOLERANCE = 1.05
 
 
 def apply(tiled: Tiled, step: str) -> None:
-    """Lets the network compute as it does after this step; any other name (`whole`) takes everything away again."""
+    """Enables the changes of this step; any other name (`whole`) disables all."""
     at = STEPS.index(step) if step in STEPS else -1
     tiled.is_tiled = at >= 0
     for travel in tiled.travel:
@@ -23,7 +23,7 @@ def apply(tiled: Tiled, step: str) -> None:
 
 
 def set_bounds(tiled: Tiled, pictures: Pictures, settings: Settings, share: float) -> None:
-    """Chooses each stage's clip bounds from what these pictures make of its cut, with the stages before already clipped."""
+    """Chooses each stage's clip bounds from the values at its cut for these pictures, with earlier stages already clipped."""
     apply(tiled, "fdsp")
     tiled.eval()
     pixels = normalise(pictures.pixels[:512], settings.mean, settings.std)
@@ -37,7 +37,7 @@ def set_bounds(tiled: Tiled, pictures: Pictures, settings: Settings, share: floa
 def bytes_per_picture(tiled: Tiled, pictures: Pictures, settings: Settings) -> dict:
     """
     Bytes of the cut tensors of one picture, all stages together, mean of up to 512 pictures: as floats (`raw`), packed
-    (`packed`), and the entropy of each picture's codes (`entropy`; what an entropy coder sends lies close to it, with
+    (`packed`), and the entropy of each picture's codes (`entropy`; the output of an entropy coder is close to it, with
     some bytes more for each tile).
     """
     tiled.eval()
@@ -53,7 +53,7 @@ def bytes_per_picture(tiled: Tiled, pictures: Pictures, settings: Settings) -> d
 
 
 def sent_share(tiled: Tiled, pictures: Pictures, settings: Settings) -> float:
-    """The entropy of the codes against 32-bit floats, all stages together."""
+    """The entropy of the codes relative to 32-bit floats, all stages together."""
     sent = bytes_per_picture(tiled, pictures, settings)
     return sent["entropy"] / sent["raw"]
 
@@ -69,11 +69,11 @@ def run_step(
     teacher: nn.Module | None = None,
 ) -> dict:
     """
-    Takes one step: changes how the network computes, retrains, keeps weights and figures in FOLDER/<step>.pt. A step that
-    is there already is loaded; one that was interrupted goes on. `tiled` holds the weights of the step before.
-    `share`: what the codes take, against 32-bit floats: bounds are chosen for it and retraining is held to it, by a price
-    while it lasts and by the choice of the epoch at its end. `teacher`: the whole network, whose answers are learnt too.
-    Answers the figures.
+    One step: changes the network, retrains it, saves weights and figures in FOLDER/<step>.pt. A step that
+    exists already is loaded; an interrupted one is resumed. `tiled` holds the weights of the step before.
+    `share`: size of the codes relative to 32-bit floats: bounds are chosen for it and retraining is constrained to it, by a price
+    during training and by the choice of the epoch. `teacher`: the whole network, for distillation.
+    Returns the figures.
     """
     is_coded = step in ("clip", "quantise")
     made = {"bits": [travel.bits for travel in tiled.travel], "share": share} if is_coded else {}
@@ -81,7 +81,7 @@ def run_step(
     if kept.exists():
         state = torch.load(kept, weights_only=True)
         if any(state["report"].get(name) != value for name, value in made.items()):
-            raise SystemExit(f"{kept} was made for other bits or another share: delete it and what was made from it")
+            raise SystemExit(f"{kept} was made for other bits or another share: delete it and the later steps")
         tiled.load_state_dict(state["model"])
         apply(tiled, step)
         return state["report"]

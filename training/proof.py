@@ -1,4 +1,4 @@
-"""What the proof of docs/retraining.md consists of: data sets, networks, steps, rows, and the file that rows stand in."""
+"""The contents of the table in docs/retraining.md: data sets, networks, steps, rows, and the file with the rows."""
 
 import base64
 import json
@@ -19,7 +19,7 @@ BITS = 3
 
 @dataclass(frozen=True)
 class DataSet:
-    """Folders of pictures, their size, and for how many epochs the whole network and each step are trained."""
+    """Folders of pictures, their size, and the epochs of the whole network and of each step."""
 
     train: str
     test: str
@@ -45,7 +45,7 @@ TITLES = {
     "quantise": f"+ {BITS} bits",
     "exit": "+ exit",
 }
-# The grid whose network gets an exit, and where: at the cut or behind it; thresholds stated beside the chosen one.
+# The grid whose network gets an exit, and its position: at the cut or after it; thresholds listed beside the chosen one.
 EXIT_GRID = (4, 4)
 EXIT_AT = CUT
 EXIT_THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
@@ -60,7 +60,7 @@ def table_rows() -> list[tuple[str, str]]:
 
 
 def runs() -> list[tuple[str, str, int]]:
-    """Data set, network and seed, in the order of the seeds, so that every network on every data set has a first answer early."""
+    """Data set, network and seed, in the order of the seeds, so that every network on every data set has a first row early."""
     return [
         (data, network, seed) for seed in (1, 2, 3) for data in DATA_SETS for network in NETWORKS if seed in SEEDS[network]
     ]
@@ -72,17 +72,17 @@ def all_rows() -> list[tuple]:
 
 
 def key(row: dict) -> tuple:
-    """What tells a row from all others."""
+    """The key of a row."""
     return (row["data"], row["network"], row["seed"], row["grid"], row["step"])
 
 
 def pack(right: torch.Tensor) -> str:
-    """Which test pictures were right, as text."""
+    """Which test pictures were classified correctly, as text."""
     return base64.b64encode(zlib.compress(np.packbits(right.numpy()).tobytes(), 9)).decode()
 
 
 def unpack(row: dict) -> np.ndarray:
-    """The inverse of `pack`, of a row: 1 for each test picture that was right, else 0."""
+    """The inverse of `pack` for a row: 1 for each test picture that was classified correctly, else 0."""
     bits = np.unpackbits(np.frombuffer(zlib.decompress(base64.b64decode(row["right"])), np.uint8))
     return bits[: row["pictures"]].astype(float)
 

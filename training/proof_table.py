@@ -13,12 +13,12 @@ from proof import BITS, CUT, DATA_SETS, EXIT_AT, EXIT_GRID, EXIT_THRESHOLDS, NET
 from tiles import Stage, Tiled
 
 
-# A row of a network, and the row of the whole one that was trained on for as long, with the same seed.
+# A row of a network, and its control: the whole network, trained on as long with the same seed.
 Pair = tuple[dict, dict]
 
 
 def with_control(rows: dict[tuple, dict], found: list[dict]) -> list[Pair]:
-    """Those of these rows whose control is made, with it."""
+    """The rows with an existing control, each with it."""
     beside = [(row, rows.get((row["data"], row["network"], row["seed"], "", "control"))) for row in found]
     return [(row, control) for row, control in beside if control is not None]
 
@@ -33,7 +33,7 @@ def interval(pairs: list[Pair]) -> tuple[float, float]:
 
 
 def share_sent(found: list[dict]) -> float:
-    """What these rows' results take by entropy, in percent of the floats."""
+    """Size of these rows' results by entropy, in percent of the floats."""
     return 100 * mean(row["bytes"]["entropy"] / row["bytes"]["raw"] for row in found)
 
 
@@ -79,13 +79,13 @@ def table(rows: dict[tuple, dict]) -> list[str]:
     return lines
 
 
-# What docs/retraining.md asks for: where, and how much at most.
+# Targets of docs/retraining.md: data set and grid, and limits.
 TARGETS = (("cifar10", "4x4"), ("tiny-imagenet-20", "4x4"), ("tiny-imagenet-20", "8x8"))
 MOST_LOSS, MOST_UPPER_END, MOST_SENT = 1.0, 2.0, 5.0
 
 
 def summary(rows: dict[tuple, dict]) -> list[str]:
-    """Of each target, for each network and for both together: the loss at the last step, its interval, what is sent."""
+    """For each target, for each network and for both together: the loss at the last step, its interval, the bytes sent."""
     lines = [
         f"Asked for: a mean loss of at most {MOST_LOSS:.0f} point, an upper end of at most {MOST_UPPER_END:.0f}, results of at most "
         f"{MOST_SENT:.0f} % of the floats.",
@@ -112,7 +112,7 @@ def summary(rows: dict[tuple, dict]) -> list[str]:
 
 
 def exit_table(found: list[dict], tiled: Tiled, size: int) -> list[str]:
-    """What the exit does at the chosen threshold and at others."""
+    """Results of the exit at the chosen threshold and at others."""
     if not found:
         return []
     apply(tiled, "quantise")
@@ -145,7 +145,7 @@ MARK = "<!-- table: training/prove.py writes what follows -->"
 
 
 def write_document(file: Path, rows: dict[tuple, dict]) -> None:
-    """Puts the table behind the mark of the document, with what is still missing."""
+    """Writes the table after the marker in the document, and lists missing rows."""
     everything = all_rows()
     missing = [row for row in everything if row not in rows]
     head = file.read_text().split(MARK)[0]

@@ -1,8 +1,6 @@
-"""
-Makes the table of docs/retraining.md: what tiles, clipping and quantisation cost in accuracy, and what retraining gives
-back. Row by row: each finished row is a line of the results file, and a later run goes on with what is missing. Weights
-and decoded pictures are kept in the work folder; where that is gone, what a missing row needs is trained again.
-"""
+""" Makes the table of docs/retraining.md: the loss of accuracy through tiles, clipping and quantisation, with and
+without retraining. Each finished row is a line of the results file, and a later run continues with the missing rows.
+Weights and decoded pictures are kept in the work folder; without it, a missing row's weights are trained again. """
 
 import argparse
 import json
@@ -23,7 +21,7 @@ from tiles import Stage, Tiled
 
 # Highest learning rates.
 STEP_RATES = {"fdsp": 1e-3, "clip": 5e-4, "quantise": 5e-4}
-# What results take, against 32-bit floats: what is aimed at, so that what comes out is below 5 %.
+# Target size of results relative to 32-bit floats, such that the final size is below 5 %.
 SHARE = 0.0475
 
 
@@ -58,7 +56,7 @@ class Proof:
         return Tiled(network, [Stage(CUT, grid)], BITS)
 
     def whole(self, grid: tuple[int, int] = (1, 1)) -> tuple[Tiled, dict]:
-        """The whole network, trained or loaded; the grid is for what is to come."""
+        """The whole network, trained or loaded; the grid is for later steps."""
         tiled = self.fresh(grid)
         settings = self.settings(self.set.whole_epochs, 4e-3)
         return tiled, run_step(tiled, "whole", self.train, self.validation, settings, self.folder)
@@ -72,7 +70,7 @@ class Proof:
         return (self.data, self.network, self.seed, grid, step) in read_rows(self.options.results)
 
     def write(self, grid: str, step: str, given: torch.Tensor, report: dict, sent: dict | None, **more) -> dict:
-        """Appends the row of these answers to the test pictures to the results."""
+        """Appends the row of these predictions for the test pictures to the results."""
         row = {"data": self.data, "network": self.network, "seed": self.seed, "grid": grid, "step": step}
         right = given == self.test.labels
         row |= {
@@ -101,13 +99,13 @@ class Proof:
             self.export(tiled, grid, "model", {"retrained": row["accuracy"]}, given.tolist())
 
     def add_exit(self, tiled: Tiled, grid: str) -> None:
-        """Trains an exit behind the last step and writes its row, with what other thresholds would do."""
+        """Trains an exit after the last step and writes its row, with the results at other thresholds."""
         if self.is_made(grid, "exit"):
             return
         torch.manual_seed(self.seed)
         exiting = Exiting(tiled, EXIT_AT, len(self.test.classes), (self.set.size, self.set.size))
         exiting.to(memory_format=torch.channels_last)
-        # Sharp targets: with smoothed ones scores say less than how often they are right.
+        # Hard targets: with smoothed ones scores are less calibrated.
         settings = replace(self.settings(2 * self.set.step_epochs["quantise"], 4e-3), smoothing=0.0)
         report = train_exit(exiting, self.train, self.validation, settings, self.folder / grid)
         early, late = both_logits(exiting, self.test, settings)
@@ -122,7 +120,7 @@ class Proof:
         self.export(tiled, grid, "exit", accuracy, expected_answers(given, leaves), exiting, report["threshold"])
 
     def export(self, tiled: Tiled, grid: str, kind: str, accuracy: dict, expected, exiting=None, threshold=1.0) -> None:
-        """A model folder, the test pictures as records and PyTorch's answers, for `npm run bench -- tiled-accuracy`."""
+        """A model folder, the test pictures as records and PyTorch's predictions, for `npm run bench -- tiled-accuracy`."""
         folder = self.folder / grid / kind
         export_model(
             tiled,
@@ -162,7 +160,7 @@ class Proof:
                 self.add_exit(tiled, name)
         if any(row[4] == "control" for row in missing):
             tiled, _ = self.whole()
-            # The three trainings again, without what they retrain for: what is lost is not to be hidden by longer training.
+            # The control: the three trainings without tiles, so that longer training does not hide the loss.
             reports = [self.step(tiled, f"control-{step}", self.of_step(step), self.folder) for step in STEPS]
             total = {name: sum(report[name] for report in reports) for name in ("epochs", "seconds")}
             self.note(tiled, "", "control", {**reports[-1], **total})

@@ -1,7 +1,5 @@
-"""
-Retrains a network for tiles and small results: FDSP, clipped ReLU, quantisation, one after the other. Ends with a folder
-that `tessera model add` takes as it is. Started again after an interruption, it goes on.
-"""
+""" Retrains a network for tiles and small results: FDSP, clipped ReLU, quantisation, one after the other. Writes a
+folder for `tessera model add`. Resumes after an interruption. """
 
 import argparse
 import copy
@@ -57,33 +55,33 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--size", type=size, required=True, help="of the network's input: 128, or HEIGHTxWIDTH")
     parser.add_argument("--mean", type=numbers, default=[0.5], help="of (pixel / 255 - mean) / std; one number or three")
     parser.add_argument("--std", type=numbers, default=[0.25])
-    parser.add_argument("--tiles", type=stage, action="append", required=True, metavar="SUBMODULE=RxC", help="a tile stage ends behind this submodule; again for a further stage")
+    parser.add_argument("--tiles", type=stage, action="append", required=True, metavar="SUBMODULE=RxC", help="a tile stage ends after this submodule; repeat for a second stage")
     parser.add_argument("--bits", type=int, default=3, choices=range(2, 9))
-    parser.add_argument("--share", type=float, default=0.03, help="of the raw floats' bytes that results take; sets the clip bounds, and retraining is held to it")
+    parser.add_argument("--share", type=float, default=0.03, help="bytes of the results relative to raw floats; sets the clip bounds and constrains retraining")
     parser.add_argument("--whole-epochs", type=int, default=10, help="without --weights: epochs of the whole network")
     parser.add_argument("--epochs", type=int, default=2, help="after each of the three steps")
-    parser.add_argument("--imitate", action="store_true", help="learn what the network answered before, besides the labels; a third more time")
-    parser.add_argument("--exit", metavar="SUBMODULE", help="adds an early exit behind this submodule: one of --tiles, or one behind the last of them")
+    parser.add_argument("--imitate", action="store_true", help="distillation: learn the network's earlier predictions besides the labels; takes a third more time")
+    parser.add_argument("--exit", metavar="SUBMODULE", help="adds an early exit after this submodule: one of --tiles, or one after the last of them")
     parser.add_argument("--exit-epochs", type=int, default=4)
-    parser.add_argument("--exit-loss", type=float, default=0.5, help="points of accuracy that the exit may cost; sets its threshold")
+    parser.add_argument("--exit-loss", type=float, default=0.5, help="largest loss of accuracy through the exit, points; sets its threshold")
     parser.add_argument("--rate", type=float, default=1e-3, help="highest learning rate of the three steps")
     parser.add_argument("--whole-rate", type=float, default=4e-3)
     parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--reach", type=int, help="pixels that pictures are shifted at most; default: a sixteenth of their height")
+    parser.add_argument("--reach", type=int, help="largest shift of training pictures, pixels; default: a sixteenth of their height")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--bf16", action="store_true", help="compute in bfloat16: twice as fast on processors that have it")
     parser.add_argument("--name", default="retrained", help="of the model")
     parser.add_argument("--out", type=Path, help="default: training/runs/<name>")
     options = parser.parse_args()
-    # Before hours are spent: `tessera model add` takes no other.
+    # Checked before hours of training: `tessera model add` accepts no other names.
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", options.name):
         parser.error(f'--name "{options.name}": expected 1 to 64 of A-Z a-z 0-9 _ -')
     return options
 
 
 def make_network(module: str, classes: int) -> nn.Module:
-    """One of ours, or a class or function of a file, called with the number of classes if it takes `classes` or `num_classes`."""
+    """One of OURS, or a class or function of a file, called with the number of classes if it has a parameter `classes` or `num_classes`."""
     if module in OURS:
         return OURS[module](classes)
     file, _, name = module.rpartition(":")
@@ -124,7 +122,7 @@ def main() -> None:
     train, validation = split_off(pictures, 0.1, seed=0)
 
     network = make_network(options.module, classes).to(memory_format=torch.channels_last)
-    # A copy of the network as it is, before its tiles are hooked on.
+    # A copy of the network without hooks, for the export.
     teacher = copy.deepcopy(network) if options.imitate else None
     tiled = Tiled(network, options.tiles, options.bits)
     common = {
@@ -136,7 +134,7 @@ def main() -> None:
         "std": torch.tensor(options.std).view(1, -1, 1, 1),
     }
     settings = Settings(epochs=options.epochs, rate=options.rate, **common)
-    # Before hours are spent: can it be cut there, and is the file one that can be written?
+    # Checked before hours of training: whether the network can be cut there and exported.
     cuts = [stage.cut for stage in options.tiles]
     if len(options.tiles) > 2:
         raise SystemExit("--tiles can be given twice: plans have at most two tile stages")
@@ -147,7 +145,7 @@ def main() -> None:
         exiting = Exiting(tiled, options.exit, classes, options.size).to(memory_format=torch.channels_last)
         apply(tiled, "whole")
     tensors = export_onnx(network, out / "model.onnx", options.size, cuts, exiting)
-    print(f"{len(train)} pictures to train with, {len(validation)} to choose with; cut behind {', '.join(tensors)}", flush=True)
+    print(f"{len(train)} pictures for training, {len(validation)} for selection; cut after {', '.join(tensors)}", flush=True)
 
     if options.weights:
         load_weights(network, options.weights)
@@ -175,7 +173,7 @@ def main() -> None:
         given, leaves = combine(early, late, threshold)
         expected = expected_answers(given, leaves)
         with_exit = {"with_exit": round(figures["accuracy"], 4), "leave_early": round(figures["left"], 4)}
-        print(f"exit at {threshold}: {100 * figures['left']:.1f} % leave early, test accuracy {figures['accuracy']:.4f}", flush=True)
+        print(f"exit at {threshold}: {100 * figures['left']:.1f} % end at the exit, test accuracy {figures['accuracy']:.4f}", flush=True)
     (out / "report.json").write_text(json.dumps(report, indent=2) + "\n")
 
     export_model(
@@ -195,7 +193,7 @@ def main() -> None:
         exiting=exiting,
         threshold=threshold,
     )
-    # For `npm run bench -- tiled-accuracy`: does the deployed network answer the same?
+    # For `npm run bench -- tiled-accuracy`, which compares the deployed network's predictions.
     (out / "answers.json").write_text(json.dumps(expected) + "\n")
     print(f"wrote {out}; next: npx tessera model add {out}")
 

@@ -1,7 +1,5 @@
-"""
-Run by hand, `python3 training/test_tiles.py`: are FDSP, clipping and quantisation what Tessera's runtime and codec
-compute? With `--write FILE` the vectors that the codec's own test reads (test/data/clip-vectors.json) are made again.
-"""
+""" Run by hand, `python3 training/test_tiles.py`: checks that FDSP, clipping and quantisation equal those of Tessera's
+runtime and codec. `--write FILE` writes the vectors for the codec's own test (test/data/clip-vectors.json). """
 
 import argparse
 import json
@@ -43,7 +41,7 @@ def travel_of(low: float, high: float, bits: int) -> Travel:
 
 
 def vectors() -> list[dict]:
-    """Values around every bound and every rounding threshold, with the codes and what decoding gives, as float32."""
+    """Values around every bound and every rounding threshold, with their codes and decoded values, as float32."""
     made = []
     for low, high, bits in ((0.2, 2.0, 4), (0.0, 6.0, 8), (0.1373, 3.218, 4), (0.5, 1.5, 2), (1.25, 11.75, 3)):
         travel = travel_of(low, high, bits)
@@ -57,7 +55,7 @@ def vectors() -> list[dict]:
 
 
 def test_published_example() -> None:
-    """FACTS of ADCNN: a = 0.2, b = 2.0; below a is 0, between is x - a, above is b - a."""
+    """ADCNN's published example: a = 0.2, b = 2.0; below a is 0, between is x - a, above is b - a."""
     travel = travel_of(0.2, 2.0, 4)
     travel.quantises = False
     given = travel(torch.tensor([-1.0, 0.1, 0.2, 0.7, 1.9, 2.0, 3.0]))
@@ -108,7 +106,7 @@ def test_one_tile_is_the_network_itself() -> None:
 
 
 def test_two_stages() -> None:
-    """Tiles of a second stage are cut from what the first stage sent, quantised."""
+    """Tiles of a second stage are cut from the first stage's quantised result."""
     torch.manual_seed(0)
     network = Pooled(5).eval()
     tiled = Tiled(network, [Stage("early.2", (4, 4)), Stage("early", (2, 2))], 4).eval()
@@ -144,7 +142,7 @@ def test_bounds_keep_results_small() -> None:
         codes = travel.codes(values)
         assert 0.9 * 0.04 <= entropy_bits(codes, travel.levels) / 32 <= 1.01 * 0.04
         lost[bits] = distortion(values, codes, travel.levels)
-    # Little entropy is better spent on few codes than on many of which most values get the first.
+    # With little entropy, few codes are better than many of which most values get the first.
     assert lost[3] < lost[4] < values.var()
     # Of 1, 2, 2, 9 in codes 0, 1, 1, 2 nothing is lost, in 0, 1, 1, 1 the distances of 2, 2, 9 from their mean.
     some = torch.tensor([1.0, 2.0, 2.0, 9.0]).double()
@@ -153,7 +151,7 @@ def test_bounds_keep_results_small() -> None:
 
 
 def test_retraining_holds_results_to_their_share() -> None:
-    """Values that learn to be others, which would take more than they may."""
+    """Values whose training target would exceed the allowed share."""
     torch.manual_seed(5)
     wanted = torch.relu(torch.randn(20_000))
     ends = {}
@@ -173,7 +171,7 @@ def test_retraining_holds_results_to_their_share() -> None:
 
 
 def test_interrupted_retraining_ends_as_an_uninterrupted_one() -> None:
-    """What is lost by stopping is the epoch at work, and nothing else changes."""
+    """An interruption loses only the current epoch, and nothing else changes."""
     torch.set_num_threads(1)
     pictures = random_pictures(64, 16, "abcd")
     settings = Settings(epochs=2, rate=1e-3, batch=16, reach=2)
@@ -260,14 +258,14 @@ def test_export_names_the_cut_and_leaves_tiles_out() -> None:
 
 
 def retrained(network: torch.nn.Module, cut: str = "early") -> Tiled:
-    """As after the last step, with bounds that let values through."""
+    """A network as after the last step, with wide bounds."""
     tiled = Tiled(network, [Stage(cut, (4, 4))], 4)
     apply(tiled, "quantise")
     return tiled
 
 
 def test_a_picture_leaves_at_its_threshold() -> None:
-    """From the threshold on the exit's class counts, below it the network's; a tie with the threshold leaves."""
+    """At or above the threshold the exit's class is used, below it the network's."""
     even = torch.zeros(2)
     early = torch.stack([torch.tensor([0.0, 4.0]), torch.tensor([1.0, 0.0]), even])
     late = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
@@ -281,7 +279,7 @@ def test_a_picture_leaves_at_its_threshold() -> None:
 
 
 def test_the_threshold_is_the_least_that_keeps_the_accuracy() -> None:
-    """Also no higher one may lose more: a lower one that is right again by chance does not count."""
+    """No higher threshold may lose more: a lower one that is good by chance does not count."""
     # Scores 0.955 (right), 0.855 (right), 0.755 (wrong), 0.655 and 0.555 (right, where the rest of the network is wrong).
     scores = torch.tensor([0.955, 0.855, 0.755, 0.655, 0.555]).double()
     early = torch.stack([scores.log(), (1 - scores).log()], 1)
@@ -293,7 +291,7 @@ def test_the_threshold_is_the_least_that_keeps_the_accuracy() -> None:
 
 
 def test_an_exit_leaves_everything_else_as_it_is() -> None:
-    """Training it changes no weight, no mean and no answer of the network; what was trained is loaded again."""
+    """Training the exit changes no weight, no mean and no prediction of the network; a trained exit is loaded again."""
     torch.set_num_threads(1)
     pictures = random_pictures(64, 32, "abcd")
     settings = Settings(epochs=2, rate=1e-2, batch=16, reach=2)
@@ -316,7 +314,7 @@ def test_an_exit_leaves_everything_else_as_it_is() -> None:
 
 
 def test_an_exit_between_two_tile_stages_sees_the_whole_map() -> None:
-    """As the first stage's result arrives, not as the second one's tiles."""
+    """The exit gets the first stage's result, not the second stage's tiles."""
     torch.manual_seed(0)
     network = Pooled(5).eval()
     tiled = Tiled(network, [Stage("early.2", (4, 4)), Stage("early", (2, 2))], 4).eval()
@@ -331,7 +329,7 @@ def test_an_exit_between_two_tile_stages_sees_the_whole_map() -> None:
 
 
 def test_places_without_a_whole_map_get_no_exit() -> None:
-    """Inside tiles there is no map of the picture yet, behind the last pooling none any more."""
+    """Inside tiles there is no whole map yet, and after the last pooling there is none any more."""
     for at in ("early.2", "classify", "nowhere"):
         try:
             Exiting(retrained(Pooled(4)), at, 4, (32, 32))
@@ -341,7 +339,7 @@ def test_places_without_a_whole_map_get_no_exit() -> None:
 
 
 def test_exported_exits_decide_as_here() -> None:
-    """The file's `exit` and `logits`, computed by onnxruntime from the cut tensor that travelled, give the same decisions."""
+    """The file's `exit` and `logits`, computed by onnxruntime from the decoded cut tensor, give the same decisions."""
     import onnx
     import onnxruntime
 

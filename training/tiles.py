@@ -1,8 +1,6 @@
-"""
-ADCNN's changes to a network (ICPP 2020): FDSP, clipped ReLU, quantisation. They are put around a network with hooks, so
-that any module can be retrained and what is exported is the network itself: at run time Tessera cuts the tiles, and the
-codec of the cut tensor clips and quantises.
-"""
+""" ADCNN's changes to a network (ICPP 2020): FDSP, clipped ReLU, quantisation. They are added to a network with hooks,
+so that any module can be retrained and the original network is exported: at run time Tessera cuts the tiles, and the
+codec of the cut tensor clips and quantises. """
 
 from dataclasses import dataclass
 
@@ -38,16 +36,16 @@ def paste_tiles(tiles: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
 
 class Travel(nn.Module):
     """
-    What a cut tensor x goes through on its way, exactly as the codec does it:
+    Clipping and quantisation of a cut tensor x, exactly as in the codec:
 
         y = 0 if x < low; x - low if low <= x < high; high - low if x >= high      (clipped ReLU)
-        q = floor(y * (2^bits - 1) / (high - low) + 1/2)                           (what is sent)
-        y' = q * (high - low) / (2^bits - 1)                                       (what the rest of the network gets)
+        q = floor(y * (2^bits - 1) / (high - low) + 1/2)                           (sent)
+        y' = q * (high - low) / (2^bits - 1)                                       (input of the rest of the network)
 
-    Before its time each part is left out. Rounding passes the gradient straight through. Computed in float64, as the
+    Each part is enabled by its step. Rounding uses a straight-through gradient. Computed in float64, as the
     codec's JavaScript does.
 
-    What is sent has a price while training, so that retraining does not fill what the bounds made empty: `cost` is the mean
+    During training sent values have a price, so that retraining does not undo the sparsity: `cost` is the mean
     of y / (high - low) times `price`, which rises while the codes' entropy is more than `share` of 32-bit floats and falls
     while it is less (dual ascent).
     """
@@ -98,7 +96,7 @@ class Tiled(nn.Module):
         self.stages = stages
         self.travel = nn.ModuleList(Travel(bits) for _ in stages)
         self.is_tiled = False
-        # The cut tensors of the last run, whole, as they are before they travel; only filled while `keeps` is set.
+        # The cut tensors of the last run, whole, before clipping and quantisation; only filled while `keeps` is set.
         self.keeps = False
         self.kept: list[torch.Tensor] = []
         self.reached = 0
@@ -109,7 +107,7 @@ class Tiled(nn.Module):
             modules[stage.cut].register_forward_hook(lambda _module, _inputs, out, number=number: self.at_cut(number, out))
 
     def at_cut(self, number: int, tiles: torch.Tensor) -> torch.Tensor | None:
-        """Pastes a stage's tiles, lets the tensor travel, and cuts it again where a further stage follows."""
+        """Pastes a stage's tiles, clips and quantises the tensor, and cuts it again where a further stage follows."""
         if not self.is_tiled:
             return None
         if number != self.reached:
@@ -131,16 +129,16 @@ class Tiled(nn.Module):
         if self.reached != len(self.stages):
             raise SystemExit(f'"{self.stages[self.reached].cut}" was not reached')
         if len(answer) != len(pixels):
-            raise SystemExit("what comes before the last cut does not stay inside tiles")
+            raise SystemExit("an operator before the last cut mixes tiles")
         return answer
 
     def cost(self) -> torch.Tensor | float:
-        """What the results of the last run cost, to be added to the loss."""
+        """Price of the results of the last run, to be added to the loss."""
         return sum(travel.cost for travel in self.travel if travel.clips)
 
     @torch.no_grad()
     def cut_tensors(self, pixels: torch.Tensor) -> list[torch.Tensor]:
-        """The cut tensors [n, c, h, w] of these pictures, before they travel."""
+        """The cut tensors [n, c, h, w] of these pictures, before clipping and quantisation."""
         self.keeps = True
         self(pixels)
         kept, self.keeps, self.kept = self.kept, False, []
@@ -149,7 +147,7 @@ class Tiled(nn.Module):
 
 @torch.no_grad()
 def check_grids(tiled: Tiled, size: tuple[int, int]) -> None:
-    """Ends the program where pictures of this size do not fall into the grids, or a tile's result into its place."""
+    """Exits where pictures of this size are not divisible by the grids, or a tile's result does not fit its place."""
     stages, was_tiled = tiled.stages, tiled.is_tiled
     tiled.eval()
     tiled.is_tiled = True
@@ -167,18 +165,18 @@ def check_grids(tiled: Tiled, size: tuple[int, int]) -> None:
 
 
 def entropy_bits(codes: torch.Tensor, levels: int) -> float:
-    """Bits for each symbol, after the frequencies of the symbols alone (zero order)."""
+    """Zero-order entropy: bits per symbol by the symbols' frequencies."""
     share = torch.bincount(codes.flatten().long(), minlength=levels + 1).double() / codes.numel()
     share = share[share > 0]
     return float(-(share * share.log2()).sum())
 
 
-# Quantiles of a cut tensor's positive values that its upper clip bound may be.
+# Candidates for the upper clip bound: quantiles of a cut tensor's positive values.
 TOPS = (0.99, 0.999, 0.9999, 1.0)
 
 
 def distortion(values: torch.Tensor, codes: torch.Tensor, levels: int) -> float:
-    """The mean squared distance of values from the mean of those with the same code: what no retraining can get back."""
+    """Quantisation error: the mean squared distance of values from the mean of those with the same code."""
     codes = codes.long()
     count = torch.bincount(codes, minlength=levels + 1).clamp(min=1)
     means = torch.bincount(codes, weights=values, minlength=levels + 1) / count
@@ -187,9 +185,9 @@ def distortion(values: torch.Tensor, codes: torch.Tensor, levels: int) -> float:
 
 def choose_bounds(values: torch.Tensor, travel: Travel, share: float) -> tuple[float, float]:
     """
-    Clip bounds for a cut tensor from values seen. Each upper bound `high` of TOPS has a lower one: the least for which the
-    entropy of the codes is at most `share` of 32-bit floats. Of these pairs the one with the least distortion. Rounded,
-    because model.yaml states them.
+    Clip bounds for a cut tensor from observed values. Each upper bound `high` of TOPS has a lower one: the least for which the
+    entropy of the codes is at most `share` of 32-bit floats. The pair with the least distortion is chosen. Rounded,
+    since they are written to model.yaml.
     """
     values = values.flatten().double()
     if len(values) > 1_000_000:

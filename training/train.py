@@ -1,4 +1,4 @@
-"""Trains the bundled model. Started again after an interruption, it goes on from the last whole epoch."""
+"""Trains the bundled model. Resumes after the last complete epoch."""
 
 import argparse
 import json

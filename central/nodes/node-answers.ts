@@ -1,10 +1,10 @@
-import { Allowances } from '../../shared/allowances.ts';
 import { CENTRAL } from '../../shared/plan/plan.ts';
 import { controlMessage } from '../../shared/protocol/messages/control.ts';
 import { inlineRegions, type WireRegion } from '../../shared/protocol/messages/region.ts';
 import { resultMessage } from '../../shared/protocol/messages/work.ts';
 import type { NodeRegistry } from '../../shared/protocol/node-registry.ts';
 import type { Gate, Head, Wire } from '../../shared/runtime/wire.ts';
+import { TokenBuckets } from '../../shared/token-buckets.ts';
 import type { AnswerAddress, UntimedEvent } from '../coordinator/events.ts';
 
 /** What `takeAnswers` needs. */
@@ -28,7 +28,7 @@ const CONTROLS = { burst: 200, perSecond: 20 } as const;
 /** Tells the coordinator what nodes answer on the wire: readiness for plans, results, and that a node lives. */
 export function takeAnswers({ wire, registry, tell, isAwaited, unused, keep }: NodeAnswersOptions): void {
   // On a slow link heartbeats wait behind a large result; its parts show as well that the node lives.
-  const parts = new Allowances(PARTS);
+  const parts = new TokenBuckets(PARTS);
   wire.onPart = (node) => {
     if (parts.take(node, performance.now())) tell({ type: 'heartbeat', node });
   };
@@ -39,7 +39,7 @@ export function takeAnswers({ wire, registry, tell, isAwaited, unused, keep }: N
     if (typeof stage !== 'number' || typeof attempt !== 'number') return 'unknown';
     return isAwaited({ node, plan, i_id, stage, attempt }) ? 'unknown' : 'unasked';
   };
-  const controls = new Allowances(CONTROLS);
+  const controls = new TokenBuckets(CONTROLS);
   const mayControl = (node: string): ReturnType<Gate> =>
     controls.take(node, performance.now()) ? 'unknown' : 'unasked';
 

@@ -1,5 +1,5 @@
-import { Allowances } from '../../shared/allowances.ts';
 import type { Message } from '../../shared/ports.ts';
+import { TokenBuckets } from '../../shared/token-buckets.ts';
 
 /** Messages of one topic that are taken in at once, and how many a second after that; far above what an agent sends. */
 const STATES = { burst: 100, perSecond: 5 } as const;
@@ -12,7 +12,7 @@ const LATER_MS = 250;
  * moment later, and what was said before it is skipped, so that nobody costs more by saying it a thousand times.
  */
 export class Paced {
-  readonly #allowances = new Allowances(STATES);
+  readonly #allowances = new TokenBuckets(STATES);
   readonly #waiting = new Map<string, Message>();
   readonly #take: (message: Message) => void;
   readonly #onFlood: (topic: string) => void;

@@ -1,20 +1,20 @@
 import type { GraphNode, Model } from './model.ts';
 import { isRandomOperator } from './random-operator.ts';
 
-/** What becomes of small differences in a network, as processors that round differently make them. */
+/** The effect of a network on small differences, such as those between processors that round differently. */
 export type RoundingEffect =
   /** They stay small. */
   | 'smooth'
-  /** Some operators make steps of them (quantisation, comparisons, the place of a maximum). */
+  /** Some operators turn them into steps (quantisation, comparisons, the position of a maximum). */
   | 'jumps'
   /** The network draws random numbers, so no two runs are alike. */
   | 'random';
 
-/** Operators of the ONNX text whose outputs jump where an input passes a bound, or that look for a place or an order. */
+/** Operators of ONNX whose outputs jump where an input passes a bound, or that return a position or an order. */
 const JUMPS =
   /^(Quantize|Dequantize|DynamicQuantize|QLinear|ConvInteger|MatMulInteger|Arg(Max|Min)|TopK|NonMaxSuppression|NonZero|Unique|Compress|Round|Floor|Ceil|Sign|Mod|Greater|Less|Equal|Not|And|Or|Xor|Where|IsNaN|IsInf|Hardmax|ThresholdedRelu|Shrink|RoiAlign|MaxRoiPool|MaxUnpool|BitShift|Bitwise|If|Loop|Scan)/;
 
-/** Element types of ONNX that hold fractions: a cast to any other one rounds. */
+/** Floating-point element types of ONNX: a cast to any other one rounds. */
 const FLOATS = [1, 10, 11, 16];
 
 function rounds({ op, attributes }: GraphNode): boolean {
@@ -22,7 +22,7 @@ function rounds({ op, attributes }: GraphNode): boolean {
   return op === 'Cast' && !(to?.kind === 'int' && FLOATS.includes(to.value));
 }
 
-/** What rounding does to the outputs of a network. */
+/** The effect of rounding on the outputs of a network. */
 export function roundingEffect({ graph }: Pick<Model, 'graph'>): RoundingEffect {
   let jumps = false;
   for (const node of graph.nodes) {

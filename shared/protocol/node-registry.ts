@@ -1,8 +1,8 @@
-import { Allowances } from '../allowances.ts';
 import { failureOf } from '../errors.ts';
 import { CENTRAL } from '../plan/plan.ts';
 import type { Message } from '../ports.ts';
 import { explain, type z } from '../schema.ts';
+import { TokenBuckets } from '../token-buckets.ts';
 import { type Heartbeat, heartbeat, type NodeInfo, nodeInfo } from './messages/node.ts';
 import { parseNodeTopic } from './topics.ts';
 
@@ -46,7 +46,7 @@ type Writable = { -readonly [K in keyof NodeRecord]: NodeRecord[K] };
 export class NodeRegistry {
   readonly #base: string;
   readonly #nodes = new Map<string, Writable>();
-  readonly #heartbeats = new Allowances(HEARTBEATS);
+  readonly #heartbeats = new TokenBuckets(HEARTBEATS);
 
   constructor(base: string) {
     this.#base = base;

@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import { Allowances } from '../allowances.ts';
 import { TesseraError } from '../errors.ts';
 import { LogThrottle } from '../log-throttle.ts';
 import type { Bus, Log, Message } from '../ports.ts';
@@ -8,6 +7,7 @@ import { partMessage } from '../protocol/messages/part.ts';
 import { PART_LIMIT_BYTES, Reassembler, type ReassemblyLimits, splitBody } from '../protocol/parts.ts';
 import { parseWireTopic, type Topics, type WireKind } from '../protocol/topics.ts';
 import { parse, z } from '../schema.ts';
+import { TokenBuckets } from '../token-buckets.ts';
 import { decode, encode } from './cbor.ts';
 
 /**
@@ -99,8 +99,8 @@ export class Wire {
   readonly #reassembler: Reassembler;
   readonly #handlers = new Map<WireKind, Handler>();
   readonly #gates = new Map<WireKind, Gate>();
-  readonly #useless = new Allowances(USELESS);
-  readonly #unasked = new Allowances(UNASKED);
+  readonly #useless = new TokenBuckets(USELESS);
+  readonly #unasked = new TokenBuckets(UNASKED);
   /** By sender, the last body in parts that nobody asked for: its id. */
   readonly #refused = new Map<string, string>();
   readonly #only: string | undefined;

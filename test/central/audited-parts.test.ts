@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
-import { partsAgree } from '../../central/assembly/parts-agree.ts';
 import { AuditedParts } from '../../central/audited-parts.ts';
 import type { UntimedEvent } from '../../central/coordinator/events.ts';
+import { partsAgree } from '../../central/data-plane/parts-agree.ts';
 import type { PlanGeometry } from '../../shared/plan/compiled-plan.ts';
 import type { WireRegion } from '../../shared/protocol/messages/region.ts';
 
@@ -45,7 +45,7 @@ async function judged(x: Float32Array, first: Float32Array, second: Float32Array
   const told: UntimedEvent[] = [];
   const audits = new AuditedParts({
     data: {
-      agree: async ({ stage, t_id }, one, other, moved) => partsAgree(geometry, stage, t_id, one, other, moved),
+      agree: async ({ stage, t_id }, one, other, perturbed) => partsAgree(geometry, stage, t_id, one, other, perturbed),
     },
     executor: {
       run: async ({ tiles }, onTile) => {

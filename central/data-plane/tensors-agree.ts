@@ -4,14 +4,14 @@ import { numbers } from '../../shared/tensor/numbers.ts';
 import type { Dtype, Tensor } from '../../shared/tensor/tensor.ts';
 
 /**
- * Whether two nodes that computed the same tile said the same. Processors round differently and add in other orders, so
- * equal is what lies within a tolerance by element type and codec:
+ * Compares two nodes' results of the same tile. Processors round differently and add in other orders, so results are
+ * equal within a tolerance by element type and codec:
  *
  *     |a - b| <= relative * scale + absolute + steps of the codec,    scale = the lesser of max |a| and max |b|
  *
- * The lesser, so that nobody widens it by saying something huge. A sound node lies far within: 1e-6 of the scale for
- * float32. What stays below the tolerance cannot be told from rounding. Where `a` is central's own and `moved` what central
- * computes of inputs that differ in their last places (shaken.ts), `MOVED` times their distance is added.
+ * The lesser, so that a node cannot widen the tolerance with huge values. Sound nodes are far within it: 1e-6 of the
+ * scale for float32. Smaller differences cannot be distinguished from rounding. Where `a` is central's own result and
+ * `perturbedOwn` its result for perturbed inputs (perturbed.ts), `PERTURBATION_FACTOR` times their distance is added.
  */
 
 const TOLERANCE: Readonly<Partial<Record<Dtype, { readonly relative: number; readonly absolute: number }>>> = {
@@ -22,19 +22,30 @@ const TOLERANCE: Readonly<Partial<Record<Dtype, { readonly relative: number; rea
   uint8: { relative: 0, absolute: 2 },
   int8: { relative: 0, absolute: 2 },
 };
-/** Of other types, whole numbers and truth values. */
+/** Other types (integers and booleans) must be equal. */
 const EXACT = { relative: 0, absolute: 0 } as const;
-/** Where small differences make steps: so much wider, and such a share of the elements may lie beyond that. */
+/**
+ * Where operators turn small differences into steps: a wider tolerance, and the share of elements that may exceed it.
+ */
 const JUMPS = { relative: 0.05, strays: 0.02 } as const;
-/** Rounding may fall on either side of a step, at both ends. */
+/** Rounding may fall on either side of a step, in both results. */
 const STEPS = 1.5;
-/** Every layer rounds again, and sums of thousands round as often. A network that is steady is moved by 1e-6 of its scale. */
-const MOVED = 64;
+/**
+ * Every layer rounds again, and sums of thousands round as often. The perturbation changes the output of a stable
+ * network by 1e-6 of its scale.
+ */
+const PERTURBATION_FACTOR = 64;
 /** Rounding to 11 significant bits, on either side. */
 const FP16_STEP = 2 ** -10;
 
-/** Whether two tensors of one shape and type agree; `codec` is what both travelled with. */
-export function agree(a: Tensor, b: Tensor, codec: CodecSpec, rounding: RoundingEffect, moved?: Tensor): boolean {
+/** Whether two tensors of one shape and type agree; `codec` is that of both. */
+export function tensorsAgree(
+  a: Tensor,
+  b: Tensor,
+  codec: CodecSpec,
+  rounding: RoundingEffect,
+  moved?: Tensor,
+): boolean {
   if (rounding === 'random') return true;
   const [x, y] = [numbers(a), numbers(b)];
   if (x.length !== y.length) return false;
@@ -43,19 +54,19 @@ export function agree(a: Tensor, b: Tensor, codec: CodecSpec, rounding: Rounding
   const { relative, absolute } = TOLERANCE[a.dtype] ?? EXACT;
   const jumps = rounding === 'jumps';
   const step = stepOf(codec, scale, Math.min(left.range, right.range));
-  // Where small differences make steps, one step would widen it for all.
-  const distance = moved === undefined || jumps ? 0 : MOVED * distanceOf(x, numbers(moved));
+  // In such a network one step would widen the tolerance for all elements.
+  const distance = moved === undefined || jumps ? 0 : PERTURBATION_FACTOR * distanceOf(x, numbers(moved));
   const tolerance = Math.max(relative, jumps ? JUMPS.relative : 0) * scale + absolute + STEPS * step + distance;
   let strays = jumps ? JUMPS.strays * x.length : 0;
   for (let i = 0; i < x.length; i++) {
-    // A subtraction would make NaN of equal infinities.
+    // Subtracting equal infinities would give NaN.
     if (Object.is(x[i], y[i]) || Math.abs(x[i]! - y[i]!) <= tolerance) continue;
     if (--strays < 0) return false;
   }
   return true;
 }
 
-/** How far two tensors lie from each other, as far as that is finite. */
+/** Largest finite difference of two tensors. */
 function distanceOf(a: ArrayLike<number>, b: ArrayLike<number>): number {
   let most = 0;
   for (let i = 0; i < a.length; i++) {
@@ -78,7 +89,7 @@ function span(values: ArrayLike<number>): { size: number; range: number } {
   return low > high ? { size: 0, range: 0 } : { size: Math.max(Math.abs(low), Math.abs(high)), range: high - low };
 }
 
-/** What one step of a codec is in the values that it carries. */
+/** One step of a codec, in units of the decoded values. */
 function stepOf(codec: CodecSpec, scale: number, range: number): number {
   switch (codec.name) {
     case 'clip':

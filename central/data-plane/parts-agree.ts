@@ -4,11 +4,11 @@ import { decodeOutputs } from '../../shared/node/part-outputs.ts';
 import type { PlanGeometry } from '../../shared/plan/compiled-plan.ts';
 import type { WireRegion } from '../../shared/protocol/messages/region.ts';
 import type { Tensor } from '../../shared/tensor/tensor.ts';
-import { agree } from './agree.ts';
+import { tensorsAgree } from './tensors-agree.ts';
 
 /**
- * Whether two results of one part agree; null where the second is not what the plan expects of it. `moved`: what became
- * of the first where inputs differed in their last places.
+ * Whether two results of one part agree; null where the second does not have the form that the plan demands.
+ * `perturbedOwn`: the first result for perturbed inputs.
  */
 export function partsAgree(
   geometry: PlanGeometry,
@@ -27,9 +27,9 @@ export function partsAgree(
     return null;
   }
   return geometry.stages[stage]!.parts[tId]!.out.every(({ tensor, codec, open }, k) => {
-    // How large it is may hang on how a processor rounds.
+    // Its size may depend on a processor's rounding.
     if (open === true) return true;
-    // Codes are compared as what they stand for.
+    // Codes are compared as their decoded values.
     const clip = geometry.quantised.get(tensor);
     const values = clip === undefined ? undefined : valuesOf(clip);
     const of = (held: Tensor): Tensor =>
@@ -37,6 +37,6 @@ export function partsAgree(
         ? held
         : { ...held, dtype: 'float32', data: bytesOf(Float32Array.from(held.data, (code) => values[code]!)) };
     const other = near === undefined ? undefined : of(near[k]!);
-    return agree(of(a[k]!), of(b[k]!), clip ?? codec, geometry.rounding, other);
+    return tensorsAgree(of(a[k]!), of(b[k]!), clip ?? codec, geometry.rounding, other);
   });
 }

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
-import { Allowances } from '../../shared/allowances.ts';
+import { TokenBuckets } from '../../shared/token-buckets.ts';
 
 test('a subject has its burst at once, then what comes back with time, and others have their own', () => {
-  const allowances = new Allowances({ burst: 3, perSecond: 2 });
+  const allowances = new TokenBuckets({ burst: 3, perSecond: 2 });
   const taken = (subject: string, now: number): number => {
     let count = 0;
     while (count < 100 && allowances.take(subject, now)) count++;
@@ -15,14 +15,14 @@ test('a subject has its burst at once, then what comes back with time, and other
 });
 
 test('what was overspent has to come back first', () => {
-  const allowances = new Allowances({ burst: 10, perSecond: 10 });
+  const allowances = new TokenBuckets({ burst: 10, perSecond: 10 });
   allowances.spend('a', 30, 0);
   expect(allowances.has('a', 1900)).toBe(false);
   expect(allowances.has('a', 2100)).toBe(true);
 });
 
 test('however many names a stranger has, what is remembered is bounded', () => {
-  const allowances = new Allowances({ burst: 1, perSecond: 0 });
+  const allowances = new TokenBuckets({ burst: 1, perSecond: 0 });
   for (let k = 0; k < 20_000; k++) allowances.take(`stranger-${k}`, 0);
   expect(allowances.take('stranger-19999', 0)).toBe(false);
 });

@@ -1,11 +1,11 @@
 /**
- * How much of something others may have of us: each subject so much at once (`burst`), and it comes back with time
- * (`perSecond`). Subjects come from the network, so a bounded number is remembered; one that was forgotten begins anew.
+ * Rate limits by subject, as token buckets: each subject may spend `burst` tokens at once, and gets `perSecond` back.
+ * Subjects come from the network, so only a bounded number is remembered; a forgotten one starts with a full bucket.
  */
 const SUBJECTS = 4096;
 
-/** Allowances of one kind by subject; times are those of one steady clock, ms. */
-export class Allowances {
+/** Token buckets of one kind; times are of one steady clock, ms. */
+export class TokenBuckets {
   readonly #burst: number;
   readonly #perSecond: number;
   readonly #subjects = new Map<string, { left: number; at: number }>();
@@ -15,13 +15,13 @@ export class Allowances {
     this.#perSecond = perSecond;
   }
 
-  /** Whether a subject has something left. */
+  /** Whether a subject has a token left. */
   has(subject: string, nowMs: number): boolean {
     const known = this.#subjects.get(subject);
     return known === undefined || this.#refilled(known, nowMs) > 0;
   }
 
-  /** Takes `amount` from a subject; it may go below nothing, and has to wait until that has come back. */
+  /** Spends tokens of a subject; the bucket may become negative, and must then refill first. */
   spend(subject: string, amount: number, nowMs: number): void {
     const known = this.#subjects.get(subject);
     const left = (known === undefined ? this.#burst : this.#refilled(known, nowMs)) - amount;
@@ -30,7 +30,7 @@ export class Allowances {
     if (this.#subjects.size > SUBJECTS) this.#subjects.delete(this.#subjects.keys().next().value!);
   }
 
-  /** Takes one where there is some; false where there is none. */
+  /** Spends a token if there is one; false where there is none. */
   take(subject: string, nowMs: number): boolean {
     if (!this.has(subject, nowMs)) return false;
     this.spend(subject, 1, nowMs);

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { agree } from '../../../central/assembly/agree.ts';
+import { tensorsAgree } from '../../../central/data-plane/tensors-agree.ts';
 import { clip } from '../../../shared/codec/clip.ts';
 import { fp16 } from '../../../shared/codec/fp16.ts';
 import { q8 } from '../../../shared/codec/q8.ts';
@@ -21,11 +21,13 @@ const of = (dtype: Dtype, data: ArrayBufferView): Tensor => {
 };
 const values = fc.array(fc.double({ min: -1e4, max: 1e4, noNaN: true }), { minLength: 4, maxLength: 200 });
 
-test('sums in another order agree, of whatever size the values are', () => {
+test('sums in another order tensorsAgree, of whatever size the values are', () => {
   fc.assert(
     fc.property(values, fc.double({ min: -1e-6, max: 1e-6, noNaN: true }), (exact, error) => {
       const scale = Math.max(...exact.map(Math.abs));
-      expect(agree(floats(exact), floats(exact.map((value) => value + error * scale)), raw, 'smooth')).toBe(true);
+      expect(tensorsAgree(floats(exact), floats(exact.map((value) => value + error * scale)), raw, 'smooth')).toBe(
+        true,
+      );
     }),
   );
 });
@@ -47,7 +49,7 @@ test('what a codec rounds to either side of a step agrees', () => {
         });
         const scale = Math.max(...exact.map(Math.abs));
         const near = floats(exact.map((value, k) => value + (k % 2 === 0 ? 1e-6 : -1e-6) * scale));
-        expect(agree(through(tensor), through(near), spec, 'smooth')).toBe(true);
+        expect(tensorsAgree(through(tensor), through(near), spec, 'smooth')).toBe(true);
       }
     }),
   );
@@ -69,26 +71,26 @@ test.each<[string, (exact: number[]) => number[]]>([
   const exact = Array.from({ length: 64 }, (_, k) => Math.sin(k + 1));
   for (const rounding of ['smooth', 'jumps'] as const) {
     if (rounding === 'jumps' && /one|no number|an infinity/.test(_)) continue;
-    expect(agree(floats(exact), floats(lie(exact)), raw, rounding)).toBe(false);
-    expect(agree(floats(lie(exact)), floats(exact), raw, rounding)).toBe(false);
+    expect(tensorsAgree(floats(exact), floats(lie(exact)), raw, rounding)).toBe(false);
+    expect(tensorsAgree(floats(lie(exact)), floats(exact), raw, rounding)).toBe(false);
   }
 });
 
 test('a blank tile of which one place is a hair above zero agrees with one of zeros', () => {
-  expect(agree(floats([0, 0, 0, 0]), floats([0, 2e-5, 0, 0]), raw, 'smooth')).toBe(true);
+  expect(tensorsAgree(floats([0, 0, 0, 0]), floats([0, 2e-5, 0, 0]), raw, 'smooth')).toBe(true);
 });
 
-test('the same infinities and NaNs agree', () => {
+test('the same infinities and NaNs tensorsAgree', () => {
   const odd = [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 1];
-  expect(agree(floats(odd), floats(odd), raw, 'smooth')).toBe(true);
+  expect(tensorsAgree(floats(odd), floats(odd), raw, 'smooth')).toBe(true);
 });
 
 test('whole numbers are exact, but for codes of quantised networks, which may be off by a step or two', () => {
-  expect(agree(of('int64', BigInt64Array.of(5n, 6n)), of('int64', BigInt64Array.of(5n, 7n)), raw, 'smooth')).toBe(
-    false,
-  );
-  expect(agree(of('uint8', Uint8Array.of(5, 6)), of('uint8', Uint8Array.of(5, 8)), raw, 'smooth')).toBe(true);
-  expect(agree(of('uint8', Uint8Array.of(5, 6)), of('uint8', Uint8Array.of(5, 60)), raw, 'smooth')).toBe(false);
+  expect(
+    tensorsAgree(of('int64', BigInt64Array.of(5n, 6n)), of('int64', BigInt64Array.of(5n, 7n)), raw, 'smooth'),
+  ).toBe(false);
+  expect(tensorsAgree(of('uint8', Uint8Array.of(5, 6)), of('uint8', Uint8Array.of(5, 8)), raw, 'smooth')).toBe(true);
+  expect(tensorsAgree(of('uint8', Uint8Array.of(5, 6)), of('uint8', Uint8Array.of(5, 60)), raw, 'smooth')).toBe(false);
 });
 
 test('where operators jump a few places may be anywhere, where they are random all may', () => {
@@ -97,7 +99,7 @@ test('where operators jump a few places may be anywhere, where they are random a
       'int64',
       BigInt64Array.from({ length: 100 }, (_, k) => (k < n ? 9n : 1n)),
     );
-  expect(agree(labels(0), labels(2), raw, 'jumps')).toBe(true);
-  expect(agree(labels(0), labels(50), raw, 'jumps')).toBe(false);
-  expect(agree(labels(0), labels(50), raw, 'random')).toBe(true);
+  expect(tensorsAgree(labels(0), labels(2), raw, 'jumps')).toBe(true);
+  expect(tensorsAgree(labels(0), labels(50), raw, 'jumps')).toBe(false);
+  expect(tensorsAgree(labels(0), labels(50), raw, 'random')).toBe(true);
 });
