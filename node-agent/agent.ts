@@ -1,27 +1,27 @@
 import { statfs } from 'node:fs/promises';
 import { join } from 'node:path';
-import { failureOf, type TesseraError } from '../shared/errors.ts';
-import { LogThrottle } from '../shared/log-throttle.ts';
+import type { TesseraError } from '../shared/errors.ts';
 import { Epochs } from '../shared/node/epochs.ts';
 import { createExecutor } from '../shared/node/executor.ts';
-import { WorkHandler } from '../shared/node/work-handler.ts';
+import { NodeService } from '../shared/node/node-service.ts';
 import { CENTRAL, type Tier } from '../shared/plan/plan.ts';
 import type { Bus, Log } from '../shared/ports.ts';
 import { blobPartMessage } from '../shared/protocol/messages/blob.ts';
-import { type ControlMessage, controlMessage } from '../shared/protocol/messages/control.ts';
+import { controlMessage } from '../shared/protocol/messages/control.ts';
 import { workAddress } from '../shared/protocol/messages/work.ts';
+import { PART_LIMIT_BYTES } from '../shared/protocol/parts.ts';
 import { topics as topicsOf } from '../shared/protocol/topics.ts';
 import { openBlobStore } from '../shared/runtime/blob-store.ts';
 import type { BusOptions } from '../shared/runtime/bus-options.ts';
 import { machineLimits } from '../shared/runtime/machine-limits.ts';
 import { connectBus } from '../shared/runtime/mqtt.ts';
+import { requireSignature } from '../shared/runtime/signature.ts';
 import { Wire } from '../shared/runtime/wire.ts';
 import { BlobFetch } from './blob-fetch.ts';
 import { watchCentrals } from './centrals.ts';
 import { refuseDuplicate } from './duplicate.ts';
 import { newBootId, nodeIdentity } from './identity.ts';
 import { describeNode } from './node-info.ts';
-import { Plans } from './plans.ts';
 import { announce } from './presence.ts';
 import { watchSystemMetrics } from './system-metrics.ts';
 
@@ -56,7 +56,13 @@ export interface Agent {
   stop(): Promise<void>;
 }
 
-/** Share of the machine's memory that inputs of waiting work may take, and its bounds in bytes. */
+/**
+ * Plans that are ready, and that wait; a central that never releases must not fill the memory. Tiles that wait: more than
+ * any sensible plan has for one node. Messages given to the worker: one that runs and one at hand, so that the worker
+ * never waits for this thread.
+ */
+const LIMITS = { plans: 32, tiles: 4096, running: 2 } as const;
+/** Share of the machine's memory that inputs of queued work may take, and its bounds in bytes. */
 const QUEUE_SHARE = 1 / 8;
 const QUEUE_BYTES = { least: 16e6, most: 256e6 } as const;
 
@@ -88,7 +94,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   }
 
   const { threads, sessionMemoryMb } = options;
-  const onLost = (plan: string): void => plans.lost(plan);
+  const onLost = (plan: string): void => service.plans.lost(plan);
   const executor = await createExecutor({ folder: store.folder, threads, sessionMemoryMb, onLost, log });
   let bus: Bus;
   try {
@@ -101,18 +107,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
 
   const now = (): number => performance.now();
   const wire = new Wire({ bus, topics, self: id, log, now, only: CENTRAL });
-  const throttledLog = new LogThrottle(log, now);
-  const maxBytes = Math.min(QUEUE_BYTES.most, Math.max(QUEUE_BYTES.least, machineLimits().memoryBytes * QUEUE_SHARE));
   const epochs = new Epochs();
-  const work = new WorkHandler({
-    id,
-    executor,
-    send: (to, message) => wire.send(to, 'result', message),
-    now,
-    log,
-    epochs,
-    maxBytes,
-  });
   const fetch = new BlobFetch({
     store,
     send: (to, message) => wire.send(to, 'blob-get', message),
@@ -122,47 +117,32 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     },
   });
   const metrics = watchSystemMetrics();
-  const plans = new Plans({
-    executor,
-    fetch,
+  const { trustedKeys = [] } = options;
+  const service = new NodeService({
+    id,
     bootId,
-    trustedKeys: options.trustedKeys,
+    executor,
+    blobs: fetch,
+    requireTrust: trustedKeys.length === 0 ? undefined : (manifest) => requireSignature(manifest, trustedKeys),
+    onReady: ({ name, skeleton }) => presence.addModel(name, skeleton.sha),
+    send: (to, { kind, message }) => wire.send(to, kind, message),
+    epochs,
+    limits: { ...LIMITS, bytes: queueBytes() },
+    messageBytes: PART_LIMIT_BYTES,
+    now,
     log,
-    onReady: (plan, manifest) => {
-      work.planReady(plan);
-      presence.addModel(manifest.name, manifest.skeleton.sha);
-    },
-    onGone: (plan) => work.planGone(plan),
   });
 
-  wire.on('work', workAddress, (from, address) => work.receive(from, address));
+  wire.on('work', workAddress, (from, address) => service.receiveWork(from, address));
   wire.on('blob-part', blobPartMessage, (from, message) => fetch.accept(from, message));
-  wire.on('control', controlMessage, (from, message) => {
-    if (from === CENTRAL) control(message);
-    else throttledLog.warn(from, `a ${message.type} from ${from} is ignored: only ${CENTRAL} may control nodes`);
-  });
-  const control = (message: ControlMessage): void => {
-    // A central that has been relieved and does not know it yet must not take away what its successor uses.
-    const stale = 'epoch' in message && message.epoch !== undefined ? work.enter(message.epoch) : undefined;
-    if (stale !== undefined) {
-      throttledLog.warn('epoch', `a ${message.type} of ${CENTRAL} is ignored: ${stale.text}`);
-      return;
-    }
-    if (message.type === 'release') plans.release(message.plan);
-    else if (message.type === 'cancel') work.cancel(CENTRAL, message);
-    else if (message.type === 'prepare')
-      plans
-        .prepare(CENTRAL, message)
-        .then((answer) => wire.send(CENTRAL, 'control', answer))
-        .catch((error: unknown) => log.warn(`an answer could not be sent: ${failureOf(error).message}`));
-  };
+  wire.on('control', controlMessage, (from, message) => service.receiveControl(from, message));
 
   // Before the inbox: what centrals claim is known before the first of them speaks.
   await watchCentrals(bus, topics, epochs, log);
   await wire.start();
   let connections = 0;
   bus.onConnect(() => {
-    if (connections++ > 0) work.connectionLost();
+    if (connections++ > 0) service.work.connectionLost();
   });
   const presence = announce({
     bus,
@@ -170,10 +150,10 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     info: await describeNode({ id, bootId, tier: options.tier, sessionMemoryMb }),
     metrics,
     load: () => ({
-      queue: work.waiting,
-      tilesPerSecond: work.rate.perSecond,
+      queue: service.work.waiting,
+      tilesPerSecond: service.work.rate.perSecond,
       epoch: epochs.followed,
-      plans: plans.progress,
+      plans: service.plans.progress,
     }),
     log,
   });
@@ -192,6 +172,10 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       return stopping;
     },
   };
+}
+
+function queueBytes(): number {
+  return Math.min(QUEUE_BYTES.most, Math.max(QUEUE_BYTES.least, machineLimits().memoryBytes * QUEUE_SHARE));
 }
 
 /** Waits for the first connection of a bus that keeps trying; throws what it is refused with. */

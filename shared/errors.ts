@@ -78,3 +78,9 @@ export function failureOf(error: unknown, fallback: ErrorCode = 'TESSERA_INTERNA
   if (error instanceof TesseraError) return error.toFailure();
   return { code: fallback, message: error instanceof Error ? error.message : String(error) };
 }
+
+/** The cause of a coded error in the words of whoever raised it; too technical for anything but a debug log. */
+export function detailOf(error: unknown): string | undefined {
+  const { cause } = error instanceof Error ? error : {};
+  return cause instanceof Error ? cause.message : typeof cause === 'string' ? cause : undefined;
+}

@@ -29,6 +29,10 @@ export interface Executor {
    * not wanted for them. Throws TesseraError.
    */
   weights(plan: Plan, stages: readonly number[], skeletonSha: string): Promise<string[]>;
+  /** Ids of the plans of which stages are prepared, the oldest first. */
+  readonly plans: readonly string[];
+  /** The stages of a plan for which jobs can run; empty for none. */
+  prepared(plan: string): ReadonlySet<number>;
   /** Loads what the stages of a plan need; resolves when jobs for it can run. Throws TesseraError. */
   prepare(plan: Plan, stages: readonly number[], skeletonSha: string): Promise<void>;
   /** Runs tiles one after another; `onTile` is called as each is done. Buffers of `job` are transferred: do not use them again. Never throws for a tile's fault. */

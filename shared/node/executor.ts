@@ -39,6 +39,8 @@ interface Prepared {
   readonly skeletonSha: string;
 }
 
+const NONE: ReadonlySet<number> = new Set();
+
 /** A `prepare` under way. */
 interface Request {
   readonly plan: string;
@@ -86,6 +88,14 @@ class ThreadExecutor implements Executor {
   constructor(options: ExecutorOptions) {
     this.#options = options;
     this.#calls = this.#startWorker();
+  }
+
+  get plans(): readonly string[] {
+    return [...this.#prepared.keys()];
+  }
+
+  prepared(plan: string): ReadonlySet<number> {
+    return this.#prepared.get(plan)?.stages ?? NONE;
   }
 
   async weights(plan: Plan, stages: readonly number[], skeletonSha: string): Promise<string[]> {

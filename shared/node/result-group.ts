@@ -1,8 +1,6 @@
 import type { ResultMessage } from '../protocol/messages/work.ts';
 import type { TileOutcome } from './executor-types.ts';
 
-/** A body up to this size travels as one message (DESIGN.md section 4). */
-const MESSAGE_BYTES = 256 * 1024;
 /** What CBOR adds: per message, and per tensor besides its bytes (names, box, shape, codec; boxes have at most 8 axes). */
 const MESSAGE_OVERHEAD = 512;
 const REGION_OVERHEAD = 320;
@@ -11,22 +9,27 @@ const REGION_OVERHEAD = 320;
  * Gathers the finished tiles of one work message: messages, not bytes, are what a small CPU pays for.
  *
  * 1. Every outcome added leaves exactly once, in a batch returned by `add` or `rest`.
- * 2. A batch fits one message, unless it is one tile that alone is larger.
+ * 2. A batch has at most `limitBytes`, unless it is one tile that alone is larger.
  * 3. Errors leave at once, by themselves, since the sender re-sends as soon as it hears.
  */
 export class ResultGroup {
+  readonly #limitBytes: number;
   #tiles: ResultMessage['tiles'] = [];
   #bytes = MESSAGE_OVERHEAD;
+
+  constructor(limitBytes: number) {
+    this.#limitBytes = limitBytes;
+  }
 
   /** Takes an outcome in; returns the batches that are to be sent now. */
   add(outcome: TileOutcome): ResultMessage['tiles'][] {
     if ('error' in outcome) return [[{ t_id: outcome.t_id, error: outcome.error }]];
     const batches: ResultMessage['tiles'][] = [];
     const bytes = tileBytes(outcome);
-    if (this.#tiles.length > 0 && this.#bytes + bytes > MESSAGE_BYTES) batches.push(this.#flush());
+    if (this.#tiles.length > 0 && this.#bytes + bytes > this.#limitBytes) batches.push(this.#flush());
     this.#tiles.push({ t_id: outcome.t_id, out: [...outcome.out], compute_ms: outcome.compute_ms });
     this.#bytes += bytes;
-    if (this.#bytes >= MESSAGE_BYTES) batches.push(this.#flush());
+    if (this.#bytes >= this.#limitBytes) batches.push(this.#flush());
     return batches;
   }
 

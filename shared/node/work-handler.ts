@@ -1,6 +1,5 @@
 import { failureOf } from '../errors.ts';
 import { LogThrottle } from '../log-throttle.ts';
-import { CENTRAL } from '../plan/plan.ts';
 import type { Log } from '../ports.ts';
 import { inlineRegions } from '../protocol/messages/region.ts';
 import {
@@ -15,24 +14,20 @@ import type { Epochs } from './epochs.ts';
 import type { Executor, Job } from './executor-types.ts';
 import { ResultGroup } from './result-group.ts';
 import { TileRate } from './tile-rate.ts';
-import { epochOf, type QueuedWork, type Refusal, WorkQueue } from './work-queue.ts';
+import { epochOf, type QueuedWork, type Refusal, type WorkLimits, WorkQueue } from './work-queue.ts';
 
 /** What work rests on. `now` is a steady clock, milliseconds. */
 export interface WorkHandlerOptions {
   readonly id: string;
-  readonly executor: Executor;
+  readonly executor: Pick<Executor, 'prepared' | 'run' | 'cancel'>;
   readonly send: (to: string, message: ResultMessage) => Promise<unknown>;
   readonly now: () => number;
   readonly log: Log;
   readonly epochs: Epochs;
-  /** Bytes of inputs that may wait. */
-  readonly maxBytes: number;
+  readonly limits: WorkLimits;
+  /** Results are gathered up to this size, so that they leave in few messages. */
+  readonly messageBytes: number;
 }
-
-/** Tiles that may wait; more than any sensible plan has for one node. */
-const MAX_TILES = 4096;
-/** Items given to the worker: one that runs and one at hand, so that it never waits for this thread. */
-const RUNNING = 2;
 
 /** What an answer repeats of a work message. */
 type Request = Pick<WorkMessage, 'plan' | 'i_id' | 'stage' | 'attempt'>;
@@ -43,10 +38,7 @@ interface Ticket {
   job: Job | undefined;
 }
 
-/**
- * Takes work in, has it run, answers it. Every tile of every work message has exactly one answer, except for those of
- * senders other than central, who have no business here.
- */
+/** Takes work in, has it run, answers it: every tile of every work message has exactly one answer. */
 export class WorkHandler {
   readonly rate = new TileRate();
   readonly #options: WorkHandlerOptions;
@@ -56,7 +48,8 @@ export class WorkHandler {
   constructor(options: WorkHandlerOptions) {
     this.#options = options;
     this.#throttledLog = new LogThrottle(options.log, options.now);
-    this.#queue = new WorkQueue({ tiles: MAX_TILES, bytes: options.maxBytes, running: RUNNING }, options.epochs);
+    const { executor, limits, epochs } = options;
+    this.#queue = new WorkQueue(limits, (plan) => executor.prepared(plan).size > 0, epochs);
   }
 
   /** Tiles that wait or run. */
@@ -64,12 +57,9 @@ export class WorkHandler {
     return this.#queue.tiles;
   }
 
-  planReady(plan: string): void {
-    this.#queue.planReady(plan);
-  }
-
+  /** The plan was released or lost. */
   planGone(plan: string): void {
-    this.#refuse(this.#queue.planGone(plan), 'unknown-plan', `plan ${plan} was released`);
+    this.#refuse(this.#queue.dropPlan(plan), 'unknown-plan', `plan ${plan} was released`);
   }
 
   /** Central speaks in this epoch; a refusal where that does not count, and then nothing is to be done. */
@@ -86,13 +76,12 @@ export class WorkHandler {
     this.#refuse(this.#queue.dropAll(), 'expired', 'the connection to the broker was lost meanwhile');
   }
 
-  cancel(from: string, message: { i_id: string; stage: number; t_id: readonly number[] }): void {
-    if (from !== CENTRAL) return;
+  cancel(message: { i_id: string; stage: number; t_id: readonly number[] }): void {
     this.#refuse(this.#queue.cancel(message.i_id, message.stage, message.t_id), 'expired', 'cancelled');
     this.#options.executor.cancel(message.i_id, message.stage, message.t_id);
   }
 
-  /** Takes a work message from the wire in; false where it is not valid, which is answered with `bad-input`. */
+  /** Takes a work message in whose bytes may alias a buffer of the MQTT client; false where it is not valid, which is answered with `bad-input`. */
   receive(from: string, address: WorkAddress): boolean {
     let message: WorkMessage;
     try {
@@ -100,19 +89,19 @@ export class WorkHandler {
     } catch (error) {
       const refused = { code: 'bad-input', text: failureOf(error).message.slice(0, 1000) } as const;
       const tiles = address.tiles.map(({ t_id }) => ({ t_id, error: refused }));
-      if (from === CENTRAL) this.#answer(from, address, tiles, 0);
+      this.#answer(from, address, tiles, 0);
       return false;
     }
-    this.accept(from, message);
+    this.#accept(from, message, (bytes) => new Uint8Array(bytes));
     return true;
   }
 
-  /** Takes a valid work message in; its bytes may alias a buffer of the MQTT client. */
+  /** Takes work in whose buffers are given away with it. */
   accept(from: string, message: WorkMessage): void {
-    if (from !== CENTRAL) {
-      this.#throttledLog.warn(from, `work from ${from} is ignored: only ${CENTRAL} may give work`);
-      return;
-    }
+    this.#accept(from, message, (bytes) => bytes);
+  }
+
+  #accept(from: string, message: WorkMessage, own: (bytes: Uint8Array) => Uint8Array): void {
     const now = this.#options.now();
     const { plan, i_id, stage, attempt } = message;
     const ticket: Ticket = { from, request: { plan, i_id, stage, attempt }, job: undefined };
@@ -126,16 +115,16 @@ export class WorkHandler {
       arrivedMs: now,
       deadlineMs: now + message.budget_ms,
     };
-    const unsupported = unsupportedBy(message);
+    const unsupported = unsupportedBy(from, message);
     const stale = this.enter(epochOf(i_id));
-    if (stale !== undefined) this.#throttledLog.warn('epoch', `work of ${CENTRAL} is ignored: ${stale.text}`);
+    if (stale !== undefined) this.#throttledLog.warn('epoch', `work of ${from} is ignored: ${stale.text}`);
     const refusal =
       stale ??
       (unsupported === undefined
         ? this.#queue.offer(item, ticket, now)
         : ({ code: 'bad-input', text: unsupported } as const));
     if (refusal !== undefined) this.#refuse([{ item, handle: ticket }], refusal.code, refusal.text);
-    else ticket.job = ownJob(message);
+    else ticket.job = jobOf(message, own);
     this.#pump();
   }
 
@@ -150,7 +139,7 @@ export class WorkHandler {
 
   async #run(held: QueuedWork<Ticket>): Promise<void> {
     const { item, handle } = held;
-    const group = new ResultGroup();
+    const group = new ResultGroup(this.#options.messageBytes);
     const open = new Set(item.tIds);
     let queueMs = 0;
     let first = true;
@@ -205,25 +194,25 @@ function inputBytes(message: WorkMessage): number {
 }
 
 /** The forms of work that the protocol reserves and this version does not run. */
-function unsupportedBy(message: WorkMessage): string | undefined {
+function unsupportedBy(from: string, message: WorkMessage): string | undefined {
   for (const tile of message.tiles) {
     if (tile.in.some((region) => !('d' in region)))
       return 'only inline inputs are supported, none that are held or come from another node';
-    if (tile.out.some(({ to }) => to.length > 1 || to[0] !== CENTRAL))
+    if (tile.out.some(({ to }) => to.length > 1 || to[0] !== from))
       return 'results go to the sender of the work only, not to other nodes';
   }
   return undefined;
 }
 
-/** The work with bytes of its own, each region aligned and in a buffer that can move to the worker. */
-function ownJob({ plan, i_id, stage, tiles }: WorkMessage): Job {
+/** The work with bytes of its own, in buffers that can move to the worker. */
+function jobOf({ plan, i_id, stage, tiles }: WorkMessage, own: (bytes: Uint8Array) => Uint8Array): Job {
   return {
     plan,
     i_id,
     stage,
     tiles: tiles.map(({ t_id, in: inputs, out }) => ({
       t_id,
-      in: inlineRegions(inputs).map((region) => ({ ...region, d: new Uint8Array(region.d) })),
+      in: inlineRegions(inputs).map((region) => ({ ...region, d: own(region.d) })),
       out,
     })),
   };

@@ -52,13 +52,15 @@ export interface WorkLimits {
 /** The work of one node. */
 export class WorkQueue<H> {
   readonly #limits: WorkLimits;
-  readonly #ready = new Set<string>();
+  readonly #isReady: (plan: string) => boolean;
   #queue: QueuedWork<H>[] = [];
   readonly #running = new Set<QueuedWork<H>>();
   readonly #epochs: Epochs;
 
-  constructor(limits: WorkLimits, epochs = new Epochs()) {
+  /** `isReady` says whether work for a plan can run. */
+  constructor(limits: WorkLimits, isReady: (plan: string) => boolean, epochs = new Epochs()) {
     this.#limits = limits;
+    this.#isReady = isReady;
     this.#epochs = epochs;
   }
 
@@ -72,14 +74,8 @@ export class WorkQueue<H> {
     return this.#sum((item) => item.bytes);
   }
 
-  /** Work for this plan may be admitted from now on. */
-  planReady(plan: string): void {
-    this.#ready.add(plan);
-  }
-
   /** The plan is gone; returns what was queued for it. Running items end by themselves. */
-  planGone(plan: string): QueuedWork<H>[] {
-    this.#ready.delete(plan);
+  dropPlan(plan: string): QueuedWork<H>[] {
     return this.#take((item) => item.plan === plan);
   }
 
@@ -96,7 +92,7 @@ export class WorkQueue<H> {
 
   /** Takes an item in, or says why not; that its epoch counts is known from `enter`. */
   offer(item: WorkItem, handle: H, nowMs: number): Refusal | undefined {
-    if (!this.#ready.has(item.plan)) return { code: 'unknown-plan', text: `plan ${item.plan} is not prepared here` };
+    if (!this.#isReady(item.plan)) return { code: 'unknown-plan', text: `plan ${item.plan} is not prepared here` };
     if (nowMs >= item.deadlineMs) return { code: 'expired', text: 'the budget was over on arrival' };
     const held = this.tiles;
     if (held > 0 && held + item.tIds.length > this.#limits.tiles)

@@ -1,14 +1,13 @@
 // First, so that it holds when the runtime loads.
 import './no-telemetry.ts';
 
-import { failureOf, TesseraError } from '../errors.ts';
+import { detailOf, failureOf, TesseraError } from '../errors.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { endWithParent } from './end-with-parent.ts';
 import { readBytes } from './file.ts';
 import { type FirstFeed, firstFeed, firstRun } from './first-feeds.ts';
 import { loadSession, type PortInfo, type Session } from './ort.ts';
 import type { TrialAnswer, TrialQuestion, TrialTask } from './trial.ts';
-import { detailOf } from './worker-call.ts';
 
 /**
  * Loads and runs networks that nobody has seen yet, in this process, which may die of one or never end: it answers each

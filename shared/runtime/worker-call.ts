@@ -1,6 +1,6 @@
 import { channel } from 'node:diagnostics_channel';
 import * as threads from 'node:worker_threads';
-import { type Failure, failureOf, TesseraError } from '../errors.ts';
+import { detailOf, type Failure, failureOf, TesseraError } from '../errors.ts';
 
 /** A value together with the buffers that move with it instead of being copied. */
 export interface Moved<T> {
@@ -14,12 +14,6 @@ type Answer = { readonly id: number } & (
   | { readonly value: unknown }
   | { readonly failure: Failure; readonly detail?: string | undefined }
 );
-
-/** What a coded error rests on, in the words of whoever raised it; too long and too technical for people who ask nothing. */
-export function detailOf(error: unknown): string | undefined {
-  const { cause } = error instanceof Error ? error : {};
-  return cause instanceof Error ? cause.message : typeof cause === 'string' ? cause : undefined;
-}
 
 /**
  * Whether a buffer may not move, as Node's pool and buffers of native code. Node 20, which cannot be asked, copies such

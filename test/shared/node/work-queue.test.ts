@@ -19,10 +19,8 @@ function item(overrides: Partial<WorkItem> = {}): WorkItem {
   };
 }
 
-function queue<H = string>(limits = LIMITS): WorkQueue<H> {
-  const made = new WorkQueue<H>(limits);
-  made.planReady('p-1');
-  return made;
+function queue<H = string>(limits = LIMITS, ready: ReadonlySet<string> = new Set(['p-1'])): WorkQueue<H> {
+  return new WorkQueue<H>(limits, (plan) => ready.has(plan));
 }
 
 /** Offers an item as the handler does; what its epoch drops is the business of other tests. */
@@ -68,8 +66,7 @@ describe('admission', () => {
 
   it('gives up what was asked in a higher epoch too, once its central is followed no more', () => {
     const epochs = new Epochs();
-    const work = new WorkQueue<string>(LIMITS, epochs);
-    work.planReady('p-1');
+    const work = new WorkQueue<string>(LIMITS, () => true, epochs);
     taken(work, item({ iId: '9-1' }), 'made up');
     epochs.claimed('hall', { state: 'active', epoch: 7 });
     expect(work.enter(7, 0)).toMatchObject({ dropped: [{ handle: 'made up' }] });
@@ -132,11 +129,12 @@ describe('the queue', () => {
   });
 
   it('drops what waits for a plan that is gone and refuses more of it', () => {
-    const work = queue();
-    work.planReady('p-2');
+    const ready = new Set(['p-1', 'p-2']);
+    const work = queue(LIMITS, ready);
     work.offer(item(), 'a', 0);
     work.offer(item({ plan: 'p-2' }), 'b', 0);
-    expect(work.planGone('p-1').map((held) => held.handle)).toEqual(['a']);
+    ready.delete('p-1');
+    expect(work.dropPlan('p-1').map((held) => held.handle)).toEqual(['a']);
     expect(work.offer(item(), 'c', 0)?.code).toBe('unknown-plan');
     expect(work.next(0).start?.handle).toBe('b');
   });
@@ -168,7 +166,8 @@ describe('the queue', () => {
     );
     fc.assert(
       fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
-        const work = queue<number>();
+        const ready = new Set(['p-1']);
+        const work = queue<number>(LIMITS, ready);
         const running: { handle: number; item: WorkItem }[] = [];
         let offered = 0;
         let answered = 0;
@@ -200,8 +199,10 @@ describe('the queue', () => {
               answered += done.item.tIds.length;
             }
           } else if (action.do === 'cancel') drop(work.cancel(`1-${action.frame}`, 0, [action.t]));
-          else if (action.do === 'gone') drop(work.planGone('p-1'));
-          else if (action.do === 'ready') work.planReady('p-1');
+          else if (action.do === 'gone') {
+            ready.delete('p-1');
+            drop(work.dropPlan('p-1'));
+          } else if (action.do === 'ready') ready.add('p-1');
           else drop(work.dropAll());
           expect(running.length).toBeLessThanOrEqual(LIMITS.running);
           expect(offered - answered).toBe(work.tiles);

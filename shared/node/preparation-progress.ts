@@ -1,5 +1,5 @@
-import type { Log } from '../shared/ports.ts';
-import type { PlanProgress } from '../shared/protocol/messages/node.ts';
+import type { Log } from '../ports.ts';
+import type { PlanProgress } from '../protocol/messages/node.ts';
 
 /** Plans that a heartbeat names, the newest. */
 const NAMED = 16;
@@ -12,7 +12,7 @@ const MAX_TEXT = 300;
  * How far the node is with each plan that it was asked to prepare, for its heartbeat and its log: the log has the
  * beginning of each fetch with its size, how far it is every ten seconds, and its end.
  */
-export class PlanBoard {
+export class PreparationProgress {
   readonly #log: Log;
   readonly #now: () => number;
   readonly #plans = new Map<string, PlanProgress>();

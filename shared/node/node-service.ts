@@ -1,0 +1,87 @@
+import { failureOf } from '../errors.ts';
+import { LogThrottle } from '../log-throttle.ts';
+import { CENTRAL } from '../plan/plan.ts';
+import type { Log } from '../ports.ts';
+import type { ControlMessage, ModelManifest } from '../protocol/messages/control.ts';
+import type { ResultMessage, WorkAddress } from '../protocol/messages/work.ts';
+import type { Epochs } from './epochs.ts';
+import type { Executor } from './executor-types.ts';
+import { type BlobSource, Plans } from './plans.ts';
+import { WorkHandler } from './work-handler.ts';
+import type { WorkLimits } from './work-queue.ts';
+
+/** What a node answers central with. */
+export type NodeAnswer =
+  | { readonly kind: 'result'; readonly message: ResultMessage }
+  | { readonly kind: 'control'; readonly message: ControlMessage };
+
+/** What a node service rests on. `now` is a steady clock, milliseconds. */
+export interface NodeServiceOptions {
+  readonly id: string;
+  readonly bootId: string;
+  readonly executor: Executor;
+  readonly blobs: BlobSource;
+  readonly requireTrust?: ((manifest: ModelManifest) => void) | undefined;
+  readonly onReady?: ((manifest: ModelManifest) => void) | undefined;
+  readonly send: (to: string, answer: NodeAnswer) => Promise<unknown>;
+  readonly epochs: Epochs;
+  readonly limits: WorkLimits & { readonly plans: number };
+  /** Results are gathered up to this size, so that they leave in few messages. */
+  readonly messageBytes: number;
+  readonly now: () => number;
+  readonly log: Log;
+}
+
+/**
+ * What a computer that runs parts of networks does with messages: the same for node agents, where they come by MQTT, and
+ * for central's own executor, where they come from the same process. Nobody but central is obeyed.
+ */
+export class NodeService {
+  readonly work: WorkHandler;
+  readonly plans: Plans;
+  readonly #options: NodeServiceOptions;
+  readonly #throttledLog: LogThrottle;
+
+  constructor(options: NodeServiceOptions) {
+    const { limits, send } = options;
+    this.#options = options;
+    this.#throttledLog = new LogThrottle(options.log, options.now);
+    this.work = new WorkHandler({ ...options, send: (to, message) => send(to, { kind: 'result', message }) });
+    this.plans = new Plans({ ...options, maxPlans: limits.plans, onGone: (plan) => this.work.planGone(plan) });
+  }
+
+  /** Takes a work message from the wire in; false where it was of no use. */
+  receiveWork(from: string, address: WorkAddress): boolean {
+    return this.#isObeyed(from, 'work') && this.work.receive(from, address);
+  }
+
+  /** Takes a control message in; false where it was of no use. */
+  receiveControl(from: string, message: ControlMessage): boolean {
+    if (!this.#isObeyed(from, message.type)) return false;
+    // A central that has been relieved and does not know it yet must not take away what its successor uses.
+    const stale = 'epoch' in message && message.epoch !== undefined ? this.work.enter(message.epoch) : undefined;
+    if (stale !== undefined) {
+      this.#throttledLog.warn('epoch', `a ${message.type} of ${from} is ignored: ${stale.text}`);
+      return false;
+    }
+    if (message.type === 'release') this.plans.release(message.plan);
+    else if (message.type === 'cancel') this.work.cancel(message);
+    else if (message.type === 'prepare') void this.#prepare(from, message);
+    return true;
+  }
+
+  async #prepare(from: string, message: Extract<ControlMessage, { type: 'prepare' }>): Promise<void> {
+    const { send, log } = this.#options;
+    try {
+      await send(from, { kind: 'control', message: await this.plans.prepare(from, message) });
+    } catch (error) {
+      log.warn(`an answer could not be sent: ${failureOf(error).message}`);
+    }
+  }
+
+  #isObeyed(from: string, kind: string): boolean {
+    if (from === CENTRAL) return true;
+    this.#throttledLog.warn(from, `a ${kind} message from ${from} is ignored: only ${CENTRAL} is obeyed`);
+    return false;
+  }
+}

@@ -1,0 +1,204 @@
+import { detailOf, failureOf, TesseraError } from '../errors.ts';
+import type { Plan } from '../plan/plan.ts';
+import { parsePlan } from '../plan/validate.ts';
+import type { Log } from '../ports.ts';
+import type { ControlMessage, ModelManifest } from '../protocol/messages/control.ts';
+import type { PlanProgress } from '../protocol/messages/node.ts';
+import type { Executor } from './executor-types.ts';
+import { PreparationProgress } from './preparation-progress.ts';
+
+/** A `prepare` message. */
+export type PrepareMessage = Extract<ControlMessage, { type: 'prepare' }>;
+/** What a `prepare` message is answered with. */
+export type PrepareAnswer = Extract<ControlMessage, { type: 'ready' | 'refused' }>;
+
+/** Where the blobs of models come from. */
+export interface BlobSource {
+  /**
+   * Gets those of `blobs` that are not here from node `from`; `onBytes` hears how many of how many bytes are here. Throws
+   * TESSERA_BLOB.
+   */
+  fetch(
+    from: string,
+    blobs: ModelManifest['blobs'],
+    signal: AbortSignal,
+    onBytes?: (arrived: number, of: number) => void,
+  ): Promise<void>;
+}
+
+/** What the plans of a node rest on. `now` is a steady clock, milliseconds. */
+export interface PlansOptions {
+  readonly executor: Pick<Executor, 'plans' | 'prepared' | 'weights' | 'prepare' | 'release'>;
+  readonly blobs: BlobSource;
+  readonly bootId: string;
+  /** Plans that may be ready, and that may wait to be prepared. */
+  readonly maxPlans: number;
+  /** Throws TESSERA_SIGNATURE for a model that this node does not trust; absent: every model is run. */
+  readonly requireTrust?: ((manifest: ModelManifest) => void) | undefined;
+  /** Hears of the model of a plan that is ready. */
+  readonly onReady?: ((manifest: ModelManifest) => void) | undefined;
+  /** Called when a plan's work must end. */
+  readonly onGone: (plan: string) => void;
+  readonly now: () => number;
+  readonly log: Log;
+}
+
+/**
+ * Prepares and releases the plans of a node. Which plans are ready is known to the executor alone.
+ *
+ * plan: unknown --prepare--> preparing --blobs here, sessions run--> ready --release--> unknown
+ *                            preparing --anything fails, release--> unknown; ready --lost by the executor--> unknown
+ *
+ * 1. One plan is prepared at a time, in the order of the messages: a small machine has one link and few cores.
+ * 2. Every `prepare` is answered with `ready` or `refused`, and with its own number; for a plan that is ready at once,
+ *    without waiting in line.
+ * 3. Nothing of a model that is not trusted is fetched or loaded.
+ * 4. A release takes effect when it arrives: work for the plan ends, and preparations that were requested before it are
+ *    given up, also those in line.
+ * 5. A node keeps `maxPlans` plans; beyond them the oldest is released. Sessions have a bound of their own.
+ */
+export class Plans {
+  readonly #options: PlansOptions;
+  readonly #progress: PreparationProgress;
+  /** Preparations that are not answered, with what gives them up. */
+  readonly #open = new Set<{ readonly plan: string; readonly abort: AbortController }>();
+  #line: Promise<unknown> = Promise.resolve();
+
+  constructor(options: PlansOptions) {
+    this.#options = options;
+    this.#progress = new PreparationProgress(options.log, options.now);
+  }
+
+  /** How far the node is with each plan that it was asked to prepare. */
+  get progress(): PlanProgress[] {
+    return this.#progress.plans;
+  }
+
+  /** Prepares a plan; blobs that are missing come from the sender. Never throws. */
+  async prepare(from: string, message: PrepareMessage): Promise<PrepareAnswer> {
+    let plan: Plan | undefined;
+    const { ask, manifest, stages } = message;
+    const { bootId, maxPlans, requireTrust, log } = this.#options;
+    const about = ask === undefined ? {} : { ask };
+    try {
+      plan = parsePlan(message.plan);
+      if (plan.model !== manifest.skeleton.sha)
+        throw new TesseraError('TESSERA_PLAN_INVALID', `the plan cuts model ${plan.model}, another one was offered`);
+      requireTrust?.(manifest);
+      if (!this.#isReady(plan.id, stages)) {
+        if (this.#open.size >= maxPlans)
+          throw new TesseraError('TESSERA_PLAN_INVALID', `${maxPlans} plans wait to be prepared already`);
+        await this.#inLine(from, plan, message);
+      }
+      return { v: 1, type: 'ready', plan: plan.id, boot_id: bootId, ...about };
+    } catch (error) {
+      const { code, message: text, hint } = failureOf(error);
+      const full = hint === undefined ? text : sentences(text, hint);
+      if (!(error instanceof Released)) {
+        const detail = detailOf(error);
+        if (detail !== undefined) log.debug(`the runtime says: ${detail}`);
+        if (plan !== undefined) this.#progress.set(plan.id, manifest.name, 'refused', full);
+        // Central logs a warning once for all nodes that refuse for the same reason.
+        log.info(`refuses a plan: ${full}`, { plan: plan?.id, code });
+      }
+      const id = plan?.id ?? claimedId(message.plan);
+      return { v: 1, type: 'refused', plan: id, code, text: full.slice(0, 1000), ...about };
+    }
+  }
+
+  release(plan: string): void {
+    const isReady = this.#options.executor.prepared(plan).size > 0;
+    let isOpen = false;
+    for (const preparation of this.#open)
+      if (preparation.plan === plan) {
+        preparation.abort.abort();
+        isOpen = true;
+      }
+    this.#progress.forget(plan);
+    if (isReady || isOpen) void this.#options.executor.release(plan).catch(() => {});
+    if (isReady) this.#options.onGone(plan);
+  }
+
+  /** The executor does not have this plan any more: it has to be prepared again before work is taken for it. */
+  lost(plan: string): void {
+    this.#progress.forget(plan);
+    this.#options.onGone(plan);
+  }
+
+  #isReady(plan: string, stages: readonly number[]): boolean {
+    const prepared = this.#options.executor.prepared(plan);
+    return prepared.size > 0 && stages.every((stage) => prepared.has(stage));
+  }
+
+  async #inLine(from: string, plan: Plan, message: PrepareMessage): Promise<void> {
+    const preparation = { plan: plan.id, abort: new AbortController() };
+    const { signal } = preparation.abort;
+    this.#progress.set(plan.id, message.manifest.name, 'waiting');
+    this.#open.add(preparation);
+    const turn = this.#line.then(() => this.#prepare(from, plan, message, signal));
+    this.#line = turn.catch(() => {});
+    try {
+      await turn;
+    } catch (error) {
+      throw signal.aborted
+        ? new Released('TESSERA_PLAN_INVALID', `plan ${plan.id} was released while it was prepared`)
+        : error;
+    } finally {
+      this.#open.delete(preparation);
+    }
+  }
+
+  async #prepare(from: string, plan: Plan, { manifest, stages }: PrepareMessage, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    if (this.#isReady(plan.id, stages)) return;
+    const { executor, maxPlans, onReady, now, log } = this.#options;
+    const started = now();
+    await this.#fetch(from, plan, stages, manifest, signal).finally(() => this.#progress.fetchEnded());
+    signal.throwIfAborted();
+    const fetched = now();
+    this.#progress.set(plan.id, manifest.name, 'loading');
+    await executor.prepare(plan, stages, manifest.skeleton.sha);
+    signal.throwIfAborted();
+    this.#progress.set(plan.id, manifest.name, 'ready');
+    onReady?.(manifest);
+    log.info(`ready for plan ${plan.id} of model ${manifest.name}`, {
+      fetch_ms: Math.round(fetched - started),
+      load_ms: Math.round(now() - fetched),
+    });
+    const [oldest] = executor.plans;
+    if (executor.plans.length > maxPlans && oldest !== undefined) this.release(oldest);
+  }
+
+  /** Gets the graph, and then the weights that these stages read: the rest of the model is for others. */
+  async #fetch(
+    from: string,
+    plan: Plan,
+    stages: readonly number[],
+    { name, skeleton, blobs }: ModelManifest,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { blobs: source, executor } = this.#options;
+    await source.fetch(from, [skeleton], signal);
+    const read = new Set(await executor.weights(plan, stages, skeleton.sha));
+    const wanted = blobs.filter(({ sha }) => read.delete(sha));
+    const [unnamed] = read;
+    if (unnamed !== undefined)
+      throw new TesseraError('TESSERA_BLOB', `the model reads weights ${unnamed}, which its manifest does not name`);
+    await source.fetch(from, wanted, signal, (bytes, of) => this.#progress.fetched(plan.id, name, bytes, of));
+  }
+}
+
+/** The id that something claims to have, for an answer about what is not a plan. */
+function claimedId(plan: unknown): string {
+  const id = typeof plan === 'object' && plan !== null && 'id' in plan ? plan.id : undefined;
+  return typeof id === 'string' ? id.slice(0, 1000) : '';
+}
+
+/** The plan was released before it was ready. */
+class Released extends TesseraError {}
+
+/** What is wrong and what to do, one after the other. */
+function sentences(text: string, hint: string): string {
+  if (!/^\p{Lu}/u.test(hint)) return `${text}; ${hint}`;
+  return `${text}${/[.!?]$/.test(text) ? '' : '.'} ${hint}`;
+}

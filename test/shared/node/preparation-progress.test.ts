@@ -1,0 +1,35 @@
+import { expect, test } from 'vitest';
+import { PreparationProgress } from '../../../shared/node/preparation-progress.ts';
+import { recordingLog } from '../../support/recording-log.ts';
+
+test('a fetch is logged at its begin with its size, then every ten seconds, or else hours of it look like nothing', () => {
+  const log = recordingLog();
+  let now = 0;
+  const progress = new PreparationProgress(log, () => now);
+  for (; now <= 25_000; now += 100) progress.fetched('p-1', 'vgg16', now * 1000, 59e6);
+  expect(log.lines).toEqual([
+    'info model vgg16: fetches 59.0 MB {"plan":"p-1"}',
+    'info model vgg16: has 10.0 MB of 59.0 MB {"plan":"p-1"}',
+    'info model vgg16: has 20.0 MB of 59.0 MB {"plan":"p-1"}',
+  ]);
+  progress.fetchEnded();
+  progress.fetched('p-1', 'vgg16', 40e6, 59e6);
+  expect(log.lines.at(-1)).toBe('info model vgg16: fetches 59.0 MB, 40.0 MB are here {"plan":"p-1"}');
+  expect(progress.plans).toEqual([{ id: 'p-1', model: 'vgg16', state: 'fetching', bytes: 40e6, of: 59e6 }]);
+});
+
+test('nothing to fetch is nothing to say', () => {
+  const log = recordingLog();
+  new PreparationProgress(log, () => 0).fetched('p-1', 'vgg16', 0, 0);
+  expect(log.lines).toEqual([]);
+});
+
+test('a heartbeat has the newest plans and no more than sixteen, whatever central asks for', () => {
+  const progress = new PreparationProgress(recordingLog(), () => 0);
+  for (let plan = 0; plan < 500; plan++) progress.set(`p-${plan}`, 'm', 'refused', 'x'.repeat(5000));
+  expect(progress.plans).toHaveLength(16);
+  expect(progress.plans.at(-1)!.id).toBe('p-499');
+  expect(JSON.stringify(progress.plans).length).toBeLessThan(10_000);
+  progress.forget('p-499');
+  expect(progress.plans.at(-1)!.id).toBe('p-498');
+});

@@ -1,0 +1,26 @@
+import type { Executor } from '../../shared/node/executor-types.ts';
+
+/** An executor that runs nothing: it knows which plans are prepared and released; the rest is what `overrides` do. */
+export function executorDouble(overrides: Partial<Executor> = {}): Executor & { lose(plan: string): void } {
+  const plans = new Map<string, Set<number>>();
+  return {
+    get plans() {
+      return [...plans.keys()];
+    },
+    prepared: (plan) => plans.get(plan) ?? new Set(),
+    weights: async () => [],
+    run: async () => {},
+    cancel: () => {},
+    stop: async () => {},
+    ...overrides,
+    prepare: async (plan, stages, skeleton) => {
+      await overrides.prepare?.(plan, stages, skeleton);
+      plans.set(plan.id, new Set([...(plans.get(plan.id) ?? []), ...stages]));
+    },
+    release: async (plan) => {
+      plans.delete(plan);
+      await overrides.release?.(plan);
+    },
+    lose: (plan) => void plans.delete(plan),
+  };
+}
