@@ -1,6 +1,6 @@
 import { counted } from '../shared/counted.ts';
 import { isConv, nodeMacs } from '../shared/onnx/cost.ts';
-import { cutTensors } from '../shared/onnx/cuts.ts';
+import { singleCuts } from '../shared/onnx/cuts.ts';
 import { type DescribedTensor, describeModel } from '../shared/onnx/describe.ts';
 import { extractSegment } from '../shared/onnx/extract.ts';
 import type { ResolvedModel } from '../shared/onnx/model.ts';
@@ -63,7 +63,7 @@ export function inspectModel(resolved: ResolvedModel, exits: readonly string[] =
     answers.length === outputs.length || answers.length === 0 ? resolved : extractSegment(resolved, from, answers);
   const reach = findTileable(resolved, from);
   const tiled = new Set(reach.nodes);
-  const cuts = new Set(cutTensors(trunk).map(({ tensor }) => tensor));
+  const cuts = new Set(singleCuts(trunk).map(({ tensor }) => tensor));
   const { macs, convMacs, params } = description.totals;
   return {
     opset: description.opset,

@@ -3,7 +3,7 @@ import { basename, join } from 'node:path';
 import { drawScene } from '../../cli/demo/scene.ts';
 import { loadModel } from '../../cli/library/library.ts';
 import { channelsOf, normalisation, pictureShape } from '../../shared/model/card.ts';
-import { cutTensors } from '../../shared/onnx/cuts.ts';
+import { singleCuts } from '../../shared/onnx/cuts.ts';
 import { extractSegment } from '../../shared/onnx/extract.ts';
 import { FRAME_INPUT, withPreprocessing } from '../../shared/onnx/preprocess.ts';
 import { resolveModel } from '../../shared/onnx/resolve.ts';
@@ -96,7 +96,7 @@ export async function* featureMaps(choice: MapChoice): AsyncGenerator<FeatureMap
     const { layout, color, resize, crop } = card.input;
     const head = { tensor: first, height, width, layout, color, ...normalisation(card.input) };
     const model = resolveModel(withPreprocessing(whole, head));
-    const cuts = cutTensors(model).filter(({ tensor }) => {
+    const cuts = singleCuts(model).filter(({ tensor }) => {
       const spec = model.specs.get(tensor);
       if (spec?.dtype !== 'float32' || spec.shape.length !== 4) return false;
       const [, channels, h, w] = spec.shape as [number, number, number, number];

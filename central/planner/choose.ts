@@ -1,6 +1,7 @@
 import { type CodecSpec, findCodec } from '../../shared/codec/codec.ts';
 import { TesseraError } from '../../shared/errors.ts';
 import type { ModelCard } from '../../shared/model/card.ts';
+import { dagOf } from '../../shared/onnx/dag.ts';
 import type { ResolvedModel } from '../../shared/onnx/model.ts';
 import { compilePlan } from '../../shared/plan/compile.ts';
 import type { CompiledPlan } from '../../shared/plan/compiled-plan.ts';
@@ -37,32 +38,6 @@ export interface PlanRequest {
   readonly agreement?: number | undefined;
   /** Whether frames may end at the exits of model.yaml; default true. */
   readonly exits?: boolean;
-}
-
-/** Of the tensors that are there (`known`), those that the rest of the graph needs; and the graph's outputs among `made`. */
-function crossing(
-  resolved: ResolvedModel,
-  known: ReadonlySet<string>,
-  made: readonly string[],
-): { tensors: string[]; outputs: string[] } {
-  const { graph } = resolved.model;
-  const producers = new Map(graph.nodes.flatMap((node) => node.outputs.map((output) => [output, node] as const)));
-  const needed = new Set<string>();
-  const seen = new Set<string>();
-  const open = graph.outputs.map((output) => output.name).filter((name) => !known.has(name));
-  while (open.length > 0) {
-    const name = open.pop()!;
-    if (seen.has(name)) continue;
-    seen.add(name);
-    for (const input of producers.get(name)?.inputs ?? []) {
-      if (known.has(input)) needed.add(input);
-      else if (producers.has(input)) open.push(input);
-    }
-  }
-  return {
-    tensors: [...known].filter((name) => needed.has(name)),
-    outputs: graph.outputs.map((output) => output.name).filter((name) => made.includes(name)),
-  };
 }
 
 /** Where a stage ends by itself: `half` where it has near half of the convolutions, `end` where tiling ends. */
@@ -109,7 +84,10 @@ function cutsFor(
         ? beginning(resolved, from, grid, place, request)
         : (request.cuts === undefined ? cutAtExit : explicitCut)(resolved, from, place, grid);
     if (prefix?.reference === undefined) continue;
-    const cut = crossing(resolved, new Set([...known, ...prefix.outputs]), prefix.outputs);
+    const cut = {
+      tensors: dagOf(resolved).live([...known, ...prefix.outputs]),
+      outputs: graph.outputs.map((output) => output.name).filter((name) => prefix.outputs.includes(name)),
+    };
     // Where only heads of exits want what the stage would make, tiles do not come together.
     const isForHeads = !prefix.outputs.some((made) => cut.tensors.includes(made) || cut.outputs.includes(made));
     if (request.cuts === undefined && isForHeads) continue;

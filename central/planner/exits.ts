@@ -1,13 +1,12 @@
 import { TesseraError } from '../../shared/errors.ts';
 import { nodeMacs } from '../../shared/onnx/cost.ts';
+import { dagOf } from '../../shared/onnx/dag.ts';
 import { extractSegment } from '../../shared/onnx/extract.ts';
 import type { ResolvedModel } from '../../shared/onnx/model.ts';
-import { tensorsReadBy } from '../../shared/onnx/order.ts';
 import { CENTRAL, type ExitRule, type Plan, type Stage } from '../../shared/plan/plan.ts';
 import { planId } from '../../shared/plan/plan-id.ts';
 import type { Grid } from '../../shared/tiling/grid.ts';
 import { explicitCut, type Prefix } from '../../shared/tiling/prefix.ts';
-import { nodesBetween } from '../../shared/tiling/segment.ts';
 import type { ServedModel } from '../served-model.ts';
 import { onCentral, type Piece } from './compose.ts';
 
@@ -26,12 +25,12 @@ export function withoutExits(deployment: ServedModel): ServedModel {
 
 /** Where heads branch off the trunk: for each exit the tensors of the trunk that its head reads, the earliest first. */
 export function exitPlaces({ card, resolved, input, outputs }: ServedModel): string[][] {
-  const trunk = nodesBetween(resolved, [input.name], outputs);
+  const trunk = dagOf(resolved).between([input.name], outputs);
   const made = namesMade(resolved, trunk);
-  const depth = (tensors: readonly string[]): number => nodesBetween(resolved, [input.name], tensors).size;
+  const depth = (tensors: readonly string[]): number => dagOf(resolved).between([input.name], tensors).size;
   return card.exits
     .map(({ tensor }) => {
-      const head = [...nodesBetween(resolved, [input.name], [tensor])].filter((index) => !trunk.has(index));
+      const head = [...dagOf(resolved).between([input.name], [tensor])].filter((index) => !trunk.has(index));
       return [...namesRead(resolved, head)].filter((name) => made.has(name));
     })
     .filter((tensors) => tensors.length > 0)
@@ -64,9 +63,9 @@ export function cutAtExit(
  */
 export function withExits(plan: Plan, { card, resolved, input, outputs }: ServedModel): Plan {
   if (card.exits.length === 0) return plan;
-  const trunk = nodesBetween(resolved, [input.name], outputs);
+  const trunk = dagOf(resolved).between([input.name], outputs);
   const depth = ({ tensor }: ExitRule): number =>
-    [...nodesBetween(resolved, [input.name], [tensor])].filter((index) => trunk.has(index)).length;
+    [...dagOf(resolved).between([input.name], [tensor])].filter((index) => trunk.has(index)).length;
   let pieces: readonly Piece[] = plan.stages.map(({ id: _, ...piece }) => piece);
   const notes: string[] = [];
   // The deepest first: of several that come to stand in one place the next goes before it.
@@ -97,8 +96,8 @@ function namesMade({ model }: ResolvedModel, nodes: Iterable<number>): Set<strin
   return new Set([...nodes].flatMap((index) => model.graph.nodes[index]!.outputs));
 }
 
-function namesRead({ model }: ResolvedModel, nodes: Iterable<number>): Set<string> {
-  return new Set([...nodes].flatMap((index) => tensorsReadBy(model.graph.nodes[index]!)));
+function namesRead(resolved: ResolvedModel, nodes: Iterable<number>): Set<string> {
+  return new Set([...nodes].flatMap((index) => dagOf(resolved).reads[index]!));
 }
 
 function isOnCentral({ split, on }: Piece): boolean {
@@ -116,10 +115,10 @@ function placeOf(resolved: ResolvedModel, input: string, pieces: readonly Piece[
   const onNodes = new Set<number>();
   for (const piece of pieces)
     if (!isOnCentral(piece))
-      for (const index of nodesBetween(resolved, piece.inputs, piece.outputs))
+      for (const index of dagOf(resolved).between(piece.inputs, piece.outputs))
         if (nodeMacs(resolved, nodes[index]!) > 0) onNodes.add(index);
   const found = pieces.findIndex((_, at) =>
-    [...nodesBetween(resolved, knownBefore(input, pieces, at), [tensor])].every((index) => !onNodes.has(index)),
+    [...dagOf(resolved).between(knownBefore(input, pieces, at), [tensor])].every((index) => !onNodes.has(index)),
   );
   return found === -1 ? undefined : found;
 }
@@ -134,11 +133,11 @@ function insert(
   { tensor, threshold }: ExitRule,
 ): Piece[] {
   const known = knownBefore(input, pieces, at);
-  const own = nodesBetween(resolved, known, [tensor]);
+  const own = dagOf(resolved).between(known, [tensor]);
   const wanted = new Set<string>();
   pieces.forEach((piece, index) => {
     if (index < at || !isOnCentral(piece)) return;
-    const nodes = nodesBetween(resolved, knownBefore(input, pieces, index), piece.outputs);
+    const nodes = dagOf(resolved).between(knownBefore(input, pieces, index), piece.outputs);
     const read = namesRead(
       resolved,
       [...nodes].filter((node) => !own.has(node)),
@@ -177,6 +176,6 @@ function insert(
 
 /** Of the tensors that are there, those that the outputs are computed from. */
 function inputsOf(resolved: ResolvedModel, known: readonly string[], outputs: readonly string[]): string[] {
-  const read = namesRead(resolved, nodesBetween(resolved, known, outputs));
+  const read = namesRead(resolved, dagOf(resolved).between(known, outputs));
   return known.filter((name) => read.has(name));
 }

@@ -1,6 +1,6 @@
 import { TesseraError } from '../errors.ts';
-import type { GraphNode, Initializer, ResolvedModel, ValueInfo } from './model.ts';
-import { tensorsReadBy } from './order.ts';
+import { dagOf } from './dag.ts';
+import type { GraphNode, ResolvedModel, ValueInfo } from './model.ts';
 import { valueInfo } from './value-info-proto.ts';
 
 function uncuttable(what: string, hint: string): TesseraError {
@@ -21,38 +21,10 @@ export function extractSegment(
   const { graph } = resolved.model;
   const given = new Set(inputs);
   const declaredInputs = inputs.map((name) => inputInfo(resolved, name));
-  const makers = new Map<string, number>();
-  graph.nodes.forEach((node, index) => {
-    for (const name of node.outputs) if (name !== '') makers.set(name, index);
-  });
-  const isInput = new Set(graph.inputs.map((input) => input.name));
-  const chosen = new Set<number>();
-  const constants = new Map<string, Initializer>();
-  const pending = [...outputs];
-  const seen = new Set(pending);
-  while (pending.length > 0) {
-    const name = pending.pop()!;
-    if (given.has(name)) continue;
-    const maker = makers.get(name);
-    const constant = graph.initializers.get(name);
-    if (constant !== undefined) constants.set(name, constant);
-    else if (maker !== undefined) {
-      if (chosen.has(maker)) continue;
-      chosen.add(maker);
-      for (const needed of tensorsReadBy(graph.nodes[maker]!)) {
-        if (seen.has(needed)) continue;
-        seen.add(needed);
-        pending.push(needed);
-      }
-    } else if (isInput.has(name)) {
-      throw uncuttable(
-        `The segment that makes ${outputs.map((each) => `"${each}"`).join(', ')} needs the model's input "${name}".`,
-        'Add it to the inputs of the stage, or cut where no branch crosses.',
-      );
-    } else if (outputs.includes(name)) {
-      throw uncuttable(`The model has no tensor "${name}".`, 'List its tensors with `tessera model inspect`.');
-    }
-  }
+  const dag = dagOf(resolved);
+  const chosen = dag.between(inputs, outputs);
+  const read = new Set([...outputs, ...[...chosen].flatMap((index) => dag.reads[index]!)]);
+  const constants = new Map([...graph.initializers].filter(([name]) => read.has(name) && !given.has(name)));
   const nodes: GraphNode[] = graph.nodes.filter((_, index) => chosen.has(index));
   for (const node of nodes) {
     const twice = node.outputs.find((name) => given.has(name));

@@ -1,9 +1,9 @@
 import { nodeMacs } from '../onnx/cost.ts';
+import { dagOf } from '../onnx/dag.ts';
 import type { GraphNode, ResolvedModel } from '../onnx/model.ts';
 import { tensorsReadBy } from '../onnx/order.ts';
 import { isRandomOperator } from '../onnx/random-operator.ts';
 import type { Stage } from '../plan/plan.ts';
-import { nodesBetween } from './segment.ts';
 
 /** Largest difference between halo tiles and the whole network, as a share of an output's range. */
 export const DIFFERENCE_BOUND = 1e-4;
@@ -57,7 +57,7 @@ export function differenceBound(resolved: ResolvedModel, stages: readonly Stage[
   const { nodes, initializers } = resolved.model.graph;
   const tiled = new Set<number>();
   for (const { inputs, outputs, split } of stages)
-    if (split.kind === 'tiles') for (const index of nodesBetween(resolved, inputs, outputs)) tiled.add(index);
+    if (split.kind === 'tiles') for (const index of dagOf(resolved).between(inputs, outputs)) tiled.add(index);
   const origins = new Map<string, Origin>();
   let layers = 0;
   let halves = false;

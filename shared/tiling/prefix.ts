@@ -1,10 +1,10 @@
 import { TesseraError } from '../errors.ts';
 import { isConv, modelTotals, nodeMacs } from '../onnx/cost.ts';
-import type { GraphNode, ResolvedModel } from '../onnx/model.ts';
-import { tensorsReadBy } from '../onnx/order.ts';
+import { type Dag, dagOf } from '../onnx/dag.ts';
+import type { ResolvedModel } from '../onnx/model.ts';
 import { byteLength } from '../tensor/tensor.ts';
 import { isFolded } from './layout.ts';
-import { area, nodesBetween } from './segment.ts';
+import { area } from './segment.ts';
 import { findTileable, type Stop, type Tileable } from './tileable.ts';
 
 /** A tileable beginning of a network (or of what follows some cut). */
@@ -20,52 +20,10 @@ export interface Prefix {
   readonly reference?: { readonly tensor: string; readonly rows: number; readonly cols: number };
 }
 
-/** The graph's wiring, by node index. */
-class Wiring {
-  readonly nodes: readonly GraphNode[];
-  readonly maker = new Map<string, number>();
-  readonly readers = new Map<string, number[]>();
-  readonly results: ReadonlySet<string>;
-
-  constructor(resolved: ResolvedModel) {
-    this.nodes = resolved.model.graph.nodes;
-    this.results = new Set(resolved.model.graph.outputs.map((output) => output.name));
-    this.nodes.forEach((node, index) => {
-      for (const output of node.outputs) if (output !== '') this.maker.set(output, index);
-      for (const input of tensorsReadBy(node)) this.readers.set(input, [...(this.readers.get(input) ?? []), index]);
-    });
-  }
-
-  /** Whether a tensor that nodes of `set` make is needed outside of it. */
-  leaves(tensor: string, set: ReadonlySet<number>): boolean {
-    return this.results.has(tensor) || (this.readers.get(tensor) ?? []).some((reader) => !set.has(reader));
-  }
-
-  /** Tensors made in `set` that are needed outside, in order. */
-  frontier(set: ReadonlySet<number>): string[] {
-    const made = [...set].sort((a, b) => a - b).flatMap((index) => this.nodes[index]!.outputs);
-    return made.filter((output) => output !== '' && this.leaves(output, set));
-  }
-
-  /** A node and everything in `set` that depends on it. */
-  dependants(index: number, set: ReadonlySet<number>): Set<number> {
-    const found = new Set([index]);
-    const open = [index];
-    while (open.length > 0)
-      for (const output of this.nodes[open.pop()!]!.outputs)
-        for (const reader of this.readers.get(output) ?? [])
-          if (set.has(reader) && !found.has(reader)) {
-            found.add(reader);
-            open.push(reader);
-          }
-    return found;
-  }
-}
-
 interface Context {
   readonly resolved: ResolvedModel;
   readonly reach: Tileable;
-  readonly wiring: Wiring;
+  readonly dag: Dag;
   readonly rows: number;
   readonly cols: number;
 }
@@ -80,14 +38,14 @@ function canLeave(context: Context, tensor: string): boolean {
 function shrink(context: Context, nodes: Iterable<number>): Set<number> {
   const set = new Set(nodes);
   for (;;) {
-    const bad = context.wiring.frontier(set).find((tensor) => !canLeave(context, tensor));
+    const bad = context.dag.boundary(set).find((tensor) => !canLeave(context, tensor));
     if (bad === undefined) return set;
-    for (const index of context.wiring.dependants(context.wiring.maker.get(bad)!, set)) set.delete(index);
+    for (const index of context.dag.dependants(context.dag.maker(bad)!, set)) set.delete(index);
   }
 }
 
-function frontierBytes(context: Context, set: ReadonlySet<number>): number {
-  return context.wiring.frontier(set).reduce((sum, name) => sum + byteLength(context.resolved.specs.get(name)!), 0);
+function boundaryBytes(context: Context, set: ReadonlySet<number>): number {
+  return context.dag.boundary(set).reduce((sum, name) => sum + byteLength(context.resolved.specs.get(name)!), 0);
 }
 
 /** How many operators without products a cut may move back over, and how much smaller it must get. */
@@ -101,8 +59,8 @@ const CLEARLY_FEWER = 0.75;
 function withoutEnlargements(context: Context, set: Set<number>): Set<number> {
   let best = set;
   for (;;) {
-    const bytes = frontierBytes(context, best);
-    const ends = new Set(context.wiring.frontier(best).map((tensor) => context.wiring.maker.get(tensor)!));
+    const bytes = boundaryBytes(context, best);
+    const ends = new Set(context.dag.boundary(best).map((tensor) => context.dag.maker(tensor)!));
     const smaller = [...ends]
       .map((index) => movedBack(context, best, index, bytes))
       .find((found) => found !== undefined);
@@ -113,23 +71,19 @@ function withoutEnlargements(context: Context, set: Set<number>): Set<number> {
 
 /** The set without the chain of free operators that ends at `index`, as soon as that makes the cut clearly smaller. */
 function movedBack(context: Context, set: ReadonlySet<number>, index: number, bytes: number): Set<number> | undefined {
-  const { wiring, resolved } = context;
+  const { dag, resolved } = context;
   const isEnd = (node: number, within: ReadonlySet<number>) =>
-    nodeMacs(resolved, wiring.nodes[node]!) === 0 &&
-    wiring.nodes[node]!.outputs.every(
-      (output) => !(wiring.readers.get(output) ?? []).some((reader) => within.has(reader)),
-    );
+    nodeMacs(resolved, dag.nodes[node]!) === 0 &&
+    dag.nodes[node]!.outputs.every((output) => !dag.readers(output).some((reader) => within.has(reader)));
   let current = index;
   const rest = new Set(set);
   for (let step = 0; step < LOOK_BACK; step++) {
     if (!rest.has(current) || !isEnd(current, rest)) return undefined;
     rest.delete(current);
     if (rest.size === 0) return undefined;
-    const valid = wiring.frontier(rest).every((tensor) => canLeave(context, tensor));
-    if (valid && frontierBytes(context, rest) < CLEARLY_FEWER * bytes) return rest;
-    const before = wiring.nodes[current]!.inputs.map((input) => wiring.maker.get(input)).find((maker) =>
-      rest.has(maker ?? -1),
-    );
+    const valid = dag.boundary(rest).every((tensor) => canLeave(context, tensor));
+    if (valid && boundaryBytes(context, rest) < CLEARLY_FEWER * bytes) return rest;
+    const before = dag.nodes[current]!.inputs.map((input) => dag.maker(input)).find((maker) => rest.has(maker ?? -1));
     if (before === undefined) return undefined;
     current = before;
   }
@@ -137,14 +91,14 @@ function movedBack(context: Context, set: ReadonlySet<number>, index: number, by
 }
 
 function prefixOf(context: Context, set: ReadonlySet<number>): Prefix {
-  const { resolved, reach, wiring } = context;
-  const outputs = wiring.frontier(set);
+  const { resolved, reach, dag } = context;
+  const outputs = dag.boundary(set);
   let macs = 0;
   let convMacs = 0;
   for (const index of set) {
-    const own = nodeMacs(resolved, wiring.nodes[index]!);
+    const own = nodeMacs(resolved, dag.nodes[index]!);
     macs += own;
-    if (isConv(wiring.nodes[index]!)) convMacs += own;
+    if (isConv(dag.nodes[index]!)) convMacs += own;
   }
   const base = { outputs, macs, convMacs, stops: reach.stops };
   const [first] = outputs;
@@ -174,7 +128,7 @@ export function longestPrefix(
   inputs: readonly string[],
   grid: { readonly rows: number; readonly cols: number },
 ): Prefix {
-  const context: Context = { resolved, reach: findTileable(resolved, inputs), wiring: new Wiring(resolved), ...grid };
+  const context: Context = { resolved, reach: findTileable(resolved, inputs), dag: dagOf(resolved), ...grid };
   return ifWorthSpreading(
     resolved,
     prefixOf(context, withoutEnlargements(context, shrink(context, context.reach.nodes))),
@@ -187,8 +141,8 @@ export function longestPrefix(
  */
 export function explicitCut(resolved: ResolvedModel, inputs: readonly string[], tensors: readonly string[]): Prefix {
   const reach = findTileable(resolved, inputs);
-  const wiring = new Wiring(resolved);
-  const chosen = nodesBetween(resolved, inputs, tensors);
+  const dag = dagOf(resolved);
+  const chosen = dag.between(inputs, tensors);
   const stop =
     reach.stops.find(({ node, waits }) => chosen.has(node) && !waits) ??
     reach.stops.find(({ node }) => chosen.has(node));
@@ -198,9 +152,9 @@ export function explicitCut(resolved: ResolvedModel, inputs: readonly string[], 
       `tiles cannot reach ${tensors.map((tensor) => `"${tensor}"`).join(', ')}: ${stop.op} "${stop.name}" ${stop.reason}`,
       { hint: 'Cut before that operator; `tessera model inspect` lists the tensors where tiles can end.' },
     );
-  const context: Context = { resolved, reach, wiring, rows: 1, cols: 1 };
+  const context: Context = { resolved, reach, dag, rows: 1, cols: 1 };
   const set = new Set([...chosen].filter((index) => reach.rules.has(index)));
-  const bad = wiring.frontier(set).find((tensor) => !canLeave(context, tensor));
+  const bad = dag.boundary(set).find((tensor) => !canLeave(context, tensor));
   if (bad !== undefined || set.size === 0)
     throw new TesseraError('TESSERA_PLAN_INVALID', `a tile stage cannot end at "${bad ?? tensors.join('", "')}"`, {
       hint: 'Take a feature map with rows and columns on axes of their own.',
@@ -220,11 +174,11 @@ export function shorterPrefixes(
   leastShare: number,
   most: number,
 ): Prefix[] {
-  const context: Context = { resolved, reach: findTileable(resolved, inputs), wiring: new Wiring(resolved), ...grid };
+  const context: Context = { resolved, reach: findTileable(resolved, inputs), dag: dagOf(resolved), ...grid };
   const longest = shrink(context, context.reach.nodes);
   const order = [...longest].sort((a, b) => a - b);
   const cost = (index: number) =>
-    isConv(context.wiring.nodes[index]!) ? nodeMacs(resolved, context.wiring.nodes[index]!) : 0;
+    isConv(context.dag.nodes[index]!) ? nodeMacs(resolved, context.dag.nodes[index]!) : 0;
   const least = leastShare * context.reach.nodes.reduce((sum, index) => sum + cost(index), 0);
   // Nodes stand in topological order, so the first k of them are a beginning of the network.
   const ends: number[] = [];

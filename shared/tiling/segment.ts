@@ -1,6 +1,6 @@
 import { TesseraError } from '../errors.ts';
+import { dagOf } from '../onnx/dag.ts';
 import type { GraphNode, ResolvedModel } from '../onnx/model.ts';
-import { tensorsReadBy } from '../onnx/order.ts';
 import { isFolded, type Layout } from './layout.ts';
 import type { NodeRule } from './rules/rule.ts';
 import { findTileable } from './tileable.ts';
@@ -22,47 +22,6 @@ export interface Segment {
   readonly reference: string;
 }
 
-/** Indices of the nodes that make `outputs` from `inputs` and constants. Throws TESSERA_PLAN_INVALID for what nothing makes. */
-export function nodesBetween(
-  resolved: ResolvedModel,
-  inputs: readonly string[],
-  outputs: readonly string[],
-): ReadonlySet<number> {
-  const { graph } = resolved.model;
-  const makers = new Map<string, number>();
-  graph.nodes.forEach((node, index) => {
-    for (const output of node.outputs) if (output !== '') makers.set(output, index);
-  });
-  const given = new Set(inputs);
-  const chosen = new Set<number>();
-  const open = [...outputs];
-  const seen = new Set<string>(open);
-  while (open.length > 0) {
-    const name = open.pop()!;
-    const maker = makers.get(name);
-    if (given.has(name) || graph.initializers.has(name)) continue;
-    if (maker === undefined) throw missing(resolved, name, outputs);
-    if (chosen.has(maker)) continue;
-    chosen.add(maker);
-    for (const input of tensorsReadBy(graph.nodes[maker]!)) {
-      if (!seen.has(input)) open.push(input);
-      seen.add(input);
-    }
-  }
-  return chosen;
-}
-
-function missing(resolved: ResolvedModel, name: string, outputs: readonly string[]): TesseraError {
-  const isInput = resolved.model.graph.inputs.some((input) => input.name === name);
-  return new TesseraError(
-    'TESSERA_PLAN_INVALID',
-    isInput
-      ? `the stage that makes ${outputs.map((output) => `"${output}"`).join(', ')} needs the model's input "${name}"`
-      : `the model has no tensor "${name}"`,
-    { hint: isInput ? 'Add it to the inputs of the stage.' : '`tessera model inspect` lists the tensors.' },
-  );
-}
-
 /** Cells of a map. */
 export function area(layout: Layout): number {
   return layout.rows * layout.cols;
@@ -73,7 +32,7 @@ export function area(layout: Layout): number {
  * operator and the reason, where a node between them cannot be tiled.
  */
 export function tileSegment(resolved: ResolvedModel, inputs: readonly string[], outputs: readonly string[]): Segment {
-  const chosen = nodesBetween(resolved, inputs, outputs);
+  const chosen = dagOf(resolved).between(inputs, outputs);
   const reach = findTileable(resolved, inputs, chosen);
   const stop = reach.stops.find((candidate) => !candidate.waits) ?? reach.stops[0];
   if (stop !== undefined)

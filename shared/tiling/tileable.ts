@@ -1,5 +1,6 @@
+import { dagOf } from '../onnx/dag.ts';
 import type { GraphNode, ResolvedModel } from '../onnx/model.ts';
-import { capturedTensors, tensorsReadBy } from '../onnx/order.ts';
+import { capturedTensors } from '../onnx/order.ts';
 import { isRandomOperator } from '../onnx/random-operator.ts';
 import { numbersOf } from '../onnx/values.ts';
 import { inferLayout } from './infer-layout.ts';
@@ -34,9 +35,6 @@ export interface Tileable {
   readonly constants: ReadonlySet<number>;
 }
 
-/** Maker and readers of each tensor. */
-type Wiring = ReadonlyMap<string, { readonly maker?: GraphNode; readonly readers: readonly GraphNode[] }>;
-
 /** Most elements of a constant whose values are read; constants that define geometry are smaller. */
 const MAXIMUM_VALUES = 4096;
 
@@ -60,15 +58,11 @@ export function findTileable(
   const rules = new Map<number, NodeRule>();
   const constants = new Set<number>();
   const stops: Stop[] = [];
-  const wiring = new Map<string, { maker?: GraphNode; readers: GraphNode[] }>();
-  for (const node of graph.nodes) {
-    for (const name of node.outputs) wiring.set(name, { maker: node, readers: [] });
-    for (const name of node.inputs) wiring.get(name)?.readers.push(node);
-  }
+  const dag = dagOf(resolved);
   graph.nodes.forEach((node, index) => {
     if (within !== undefined && !within.has(index)) return;
     if (node.outputs.some((output) => given.has(output))) return;
-    const reads = tensorsReadBy(node);
+    const reads = dag.reads[index]!;
     if (reads.every((name) => fixed.has(name)) && !isRandomOperator(node, resolved.model.graph.initializers)) {
       constants.add(index);
       for (const output of node.outputs) fixed.add(output);
@@ -78,7 +72,7 @@ export function findTileable(
     const missing = reads.find((name) => !fixed.has(name) && !layouts.has(name));
     const ruling =
       missing === undefined
-        ? rulingOf(resolved, node, layouts, fixed, given, wiring)
+        ? rulingOf(resolved, node, layouts, fixed, given)
         : { reason: `waits for "${missing}", which tiles cannot make` };
     if (isObstacle(ruling)) {
       const { reason } = ruling;
@@ -107,11 +101,10 @@ function rulingOf(
   layouts: ReadonlyMap<string, Layout>,
   fixed: ReadonlySet<string>,
   given: ReadonlySet<string>,
-  wiring: Wiring,
 ): NodeRule | Obstacle {
   if (capturedTensors(node).length > 0) return { reason: 'runs a graph of its own' };
   if (!resolved.specs.has(node.outputs[0] ?? '')) return { reason: 'has an output of unknown shape' };
-  return ruleFor(viewOf(resolved, node, layouts, fixed, given, wiring));
+  return ruleFor(viewOf(resolved, node, layouts, fixed, given));
 }
 
 function viewOf(
@@ -120,16 +113,16 @@ function viewOf(
   layouts: ReadonlyMap<string, Layout>,
   fixed: ReadonlySet<string>,
   given: ReadonlySet<string>,
-  wiring: Wiring,
 ): NodeView {
   const { specs, model } = resolved;
+  const dag = dagOf(resolved);
   return {
     node,
     opset: model.opsets.get('') ?? model.opsets.get('ai.onnx') ?? 1,
     map: (input) => (fixed.has(node.inputs[input] ?? '') ? undefined : layouts.get(node.inputs[input] ?? '')),
     given: (input) => given.has(node.inputs[input] ?? ''),
-    maker: (input) => wiring.get(node.inputs[input] ?? '')?.maker,
-    readers: (output) => wiring.get(node.outputs[output] ?? '')?.readers ?? [],
+    maker: (input) => dag.nodes[dag.maker(node.inputs[input] ?? '') ?? -1],
+    readers: (output) => dag.readers(node.outputs[output] ?? '').map((index) => dag.nodes[index]!),
     present: (input) => (node.inputs[input] ?? '') !== '',
     input: (index) => specs.get(node.inputs[index] ?? ''),
     made: (index) => specs.get(node.outputs[index] ?? '')?.dtype,

@@ -1,7 +1,7 @@
 import type { Tensor } from 'onnxruntime-node';
 import { describe, expect, test } from 'vitest';
 import { TesseraError } from '../../../shared/errors.ts';
-import { cutTensors } from '../../../shared/onnx/cuts.ts';
+import { singleCuts } from '../../../shared/onnx/cuts.ts';
 import { extractSegment } from '../../../shared/onnx/extract.ts';
 import type { ResolvedModel } from '../../../shared/onnx/model.ts';
 import { resolveModel } from '../../../shared/onnx/resolve.ts';
@@ -74,12 +74,12 @@ test('constants made by operators go with the segment that reads them', () => {
     }),
   );
   expect(extractSegment(model, ['a'], ['y']).model.graph.nodes.map(({ op }) => op)).toEqual(['Exp', 'Mul', 'Relu']);
-  expect(cutTensors(model).map(({ tensor }) => tensor)).toEqual(['a', 'b']);
+  expect(singleCuts(model).map(({ tensor }) => tensor)).toEqual(['a', 'b']);
 });
 
 describe('cut points', () => {
   test('are the places with exactly one live tensor', () => {
-    expect(cutTensors(branching)).toEqual([
+    expect(singleCuts(branching)).toEqual([
       { tensor: 'stem', bytes: 576, nodeIndex: 0 },
       { tensor: 'r', bytes: 576, nodeIndex: 1 },
       { tensor: 'sum', bytes: 576, nodeIndex: 4 },
@@ -93,7 +93,7 @@ describe('cut points', () => {
       ...branching.model,
       graph: { ...graph, outputs: [...graph.outputs, { ...graph.outputs[0]!, name: 'left' }] },
     };
-    expect(cutTensors(resolveModel(early)).map(({ tensor }) => tensor)).toEqual(['stem', 'r']);
+    expect(singleCuts(resolveModel(early)).map(({ tensor }) => tensor)).toEqual(['stem', 'r']);
   });
 
   test('do not exist beside a second input that is needed later', () => {
@@ -102,7 +102,7 @@ describe('cut points', () => {
       inputs: { x: [1], z: [1] },
       outputs: ['y'],
     });
-    expect(cutTensors(resolveModel(two)).map(({ tensor }) => tensor)).toEqual(['b']);
+    expect(singleCuts(resolveModel(two)).map(({ tensor }) => tensor)).toEqual(['b']);
   });
 
   /** Counted in the published architectures: blocks end where branches meet. */
@@ -116,7 +116,7 @@ describe('cut points', () => {
   for (const [name, [least, through]] of Object.entries(counts)) {
     test.skipIf(missing(name))(`${name} can be cut in many places ${missing(name) || ''}`, () => {
       const resolved = network(name);
-      const cuts = cutTensors(resolved);
+      const cuts = singleCuts(resolved);
       expect(cuts.length).toBeGreaterThanOrEqual(least);
       expect(cuts.some(({ nodeIndex }) => resolved.model.graph.nodes[nodeIndex]?.op === through)).toBe(true);
     });
@@ -131,7 +131,7 @@ describe('the segments of a real network, run one after another, give the result
       const inputs = resolved.model.graph.inputs.map((input) => input.name);
       const feeds = feedsOf(resolved, (i) => Math.sin(i) * 2);
       const whole = await run(writeModel(resolved.model), feeds);
-      const cuts = cutTensors(resolved);
+      const cuts = singleCuts(resolved);
       const chosen = [0.3, 0.7].map((share) => cuts[Math.floor(cuts.length * share)]!.tensor);
       let tensors: Record<string, Tensor> = feeds;
       const places = [inputs, ...new Set(chosen.map((tensor) => [tensor])), outputs];
@@ -148,7 +148,7 @@ test.skipIf(missing(TOPOLOGIES[0]!))('every cut of every topology gives two vali
   for (const name of TOPOLOGIES) {
     const resolved = network(name);
     const { inputs, outputs, nodes } = resolved.model.graph;
-    for (const { tensor } of cutTensors(resolved)) {
+    for (const { tensor } of singleCuts(resolved)) {
       const head = extractSegment(
         resolved,
         inputs.map((input) => input.name),

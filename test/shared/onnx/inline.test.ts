@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { TesseraError } from '../../../shared/errors.ts';
 import { modelTotals } from '../../../shared/onnx/cost.ts';
-import { cutTensors } from '../../../shared/onnx/cuts.ts';
+import { singleCuts } from '../../../shared/onnx/cuts.ts';
 import { extractSegment } from '../../../shared/onnx/extract.ts';
 import type { Model } from '../../../shared/onnx/model.ts';
 import { readModel } from '../../../shared/onnx/read.ts';
@@ -91,7 +91,7 @@ describe('a network of local functions', () => {
   });
 
   test('can be cut inside a function, and both segments together equal the whole', async () => {
-    const cut = cutTensors(resolved).find(({ tensor }) => tensor.includes('/'))!.tensor;
+    const cut = singleCuts(resolved).find(({ tensor }) => tensor.includes('/'))!.tensor;
     const feeds = feedsOf(resolved, Math.sin);
     const head = await run(writeModel(extractSegment(resolved, ['x'], [cut]).model), feeds);
     const tail = await run(writeModel(extractSegment(resolved, [cut], ['y']).model), { [cut]: head[cut]! });
