@@ -22,7 +22,7 @@ describe('LogThrottle', () => {
     expect(log.lines).toHaveLength(100);
     now = 60_000;
     throttledLog.warn('camera-1', 'not a picture');
-    expect(log.lines[100]).toMatch(/9900 more/);
+    expect(log.lines[100]).toMatch(/: 9900 warnings$/);
     expect(log.lines).toHaveLength(102);
   });
 
