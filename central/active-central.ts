@@ -1,11 +1,9 @@
 import { randomInt } from 'node:crypto';
 import type { Failure } from '../shared/errors.ts';
 import { LogThrottle } from '../shared/log-throttle.ts';
-import type { Executor } from '../shared/node/executor-types.ts';
 import type { Plan } from '../shared/plan/plan.ts';
 import type { BlobStore, Bus, Log } from '../shared/ports.ts';
 import type { PlanStatus } from '../shared/protocol/messages/central.ts';
-import { NodeRegistry } from '../shared/protocol/node-registry.ts';
 import { topics } from '../shared/protocol/topics.ts';
 import type { BusOptions } from '../shared/runtime/bus-options.ts';
 import type { Wire } from '../shared/runtime/wire.ts';
@@ -19,22 +17,13 @@ import { type CameraOptions, Cameras } from './ingest/cameras.ts';
 import { FrameConnection } from './ingest/connection.ts';
 import { FrameTracker } from './journal/frame-tracker.ts';
 import type { Journal } from './journal/journal.ts';
-import { takeAnswers } from './nodes/node-answers.ts';
-import { watchNodes } from './nodes/node-topics.ts';
-import { FallbackLog } from './observers/fallback-log.ts';
-import { FrameTotals } from './observers/frame-totals.ts';
-import { Labels } from './observers/labels.ts';
-import { LeftOutNodes } from './observers/left-out.ts';
-import { NodeEvents } from './observers/node-events.ts';
-import { Observers } from './observers/observers.ts';
-import { PlanStatuses } from './observers/plan-statuses.ts';
-import { standingOf } from './observers/readiness.ts';
-import { ReadinessLog } from './observers/readiness-log.ts';
-import { type PlanReadiness, type ReadyOptions, ReadyWaits } from './observers/ready-waits.ts';
-import { StatisticsReader, StatisticsReport } from './observers/statistics.ts';
+import { listenToNodes } from './nodes/listen.ts';
+import { createObservers } from './observers/list.ts';
+import type { Observers } from './observers/observers.ts';
+import type { PlanStatuses } from './observers/plan-statuses.ts';
+import type { PlanReadiness, ReadyOptions, ReadyWaits } from './observers/ready-waits.ts';
 import { Publisher } from './publish/publisher.ts';
 import { ResultPublisher } from './publish/result-publisher.ts';
-import { answerReadmissions } from './readmission.ts';
 import type { ServedModel } from './served-model.ts';
 
 /** How to reach the broker. */
@@ -54,7 +43,7 @@ export interface ActiveCentralOptions {
 export interface ActiveCentralParts {
   readonly bus: Bus;
   readonly wire: Wire;
-  readonly executor: Executor;
+  readonly executor: EffectRunnerDeps['executor'];
   readonly store: BlobStore;
   readonly data: EffectRunnerDeps['data'];
   readonly journal: Journal;
@@ -103,8 +92,6 @@ export class ActiveCentral {
     const { bus, wire, executor, data, epoch, models, refused, holds, connect } = parts;
     const names = topics(base);
     const throttledLog = new LogThrottle(log, () => performance.now());
-    const time = () => Date.now() / 1000;
-    const snapshot = () => this.#coordinator.snapshot();
     const publisher = new Publisher(bus, names, log);
     this.#publisher = publisher;
     this.#cameras = new Cameras(options.cameras, options.acceptUnlistedCameras, {
@@ -114,40 +101,24 @@ export class ActiveCentral {
         this.#observers.tell('cameraForgotten', camera);
       },
     });
-    this.#statuses = new PlanStatuses({
+    const { observers, statuses, waits } = createObservers({
+      publisher,
+      cameras: this.#cameras,
       refused,
-      publishPlan: (model, status) => publisher.plan(model, status),
-      publishModels: (served) => publisher.models(served),
-      time,
-    });
-    this.#waits = new ReadyWaits((plan) => ({
-      ...standingOf(plan, snapshot()),
-      isServed: this.#statuses.isActive(plan),
-    }));
-    const frames = new FrameTotals(() => performance.now());
-    const reader = new StatisticsReader({ frames, snapshot, wire: wire.counters, bus: bus.counters });
-    this.#observers = new Observers(
-      [
-        frames,
-        new StatisticsReport({ reader, publish: (report) => publisher.statistics(report) }),
-        new Labels({
-          hold: (camera) => this.#cameras.hold(camera),
-          publish: (camera, model, label) => publisher.label(camera, model, label),
-        }),
-        this.#statuses,
-        new NodeEvents({ publish: (event) => publisher.nodeEvent(event), log, now: () => performance.now(), time }),
-        new LeftOutNodes({ publish: (nodes) => publisher.leftOut(nodes), log, time }),
-        new FallbackLog(throttledLog),
-        new ReadinessLog({ snapshot, isAwaited: () => this.#waits.some, log }),
-        this.#waits,
-      ],
+      snapshot: () => this.#coordinator.snapshot(),
+      wire,
+      bus,
       log,
-    );
+      throttledLog,
+    });
+    this.#observers = observers;
+    this.#statuses = statuses;
+    this.#waits = waits;
     const tracker = new FrameTracker(parts.journal);
     this.#results = new ResultPublisher({
       tracker,
       publisher,
-      observers: this.#observers,
+      observers,
       isStopping: () => this.#stopping !== undefined,
     });
     this.#acceptor = new FrameAcceptor({
@@ -156,7 +127,7 @@ export class ActiveCentral {
       models,
       refused,
       tracker,
-      observers: this.#observers,
+      observers,
       throttledLog,
       holds,
       keep: (arrival) => this.#effects.keepPayload(arrival),
@@ -203,40 +174,23 @@ export class ActiveCentral {
 
   /** Listens to nodes; frames are accepted after the first plan was offered. */
   async start(): Promise<void> {
-    const { bus, wire, store, journal, publicKey } = this.#parts;
+    const { bus, wire, store, journal, epoch, publicKey } = this.#parts;
     const { base, cameras, log } = this.#options;
     for (const [camera, { models: _, hold: __, offline_after_s: ___, ...policy }] of Object.entries(cameras))
       this.#tell({ type: 'camera-config', camera, policy });
     for (const { camera, frame } of journal.before) this.#tell({ type: 'frame-known', camera, frame });
     serveBlobs(wire, store, (sha) => this.#isOffered(sha), log);
-    const registry = new NodeRegistry(base);
-    const tell = (event: UntimedEvent): void => this.#tell(event);
-    takeAnswers({
+    await listenToNodes({
+      bus,
       wire,
-      registry,
-      tell,
-      isAwaited: (of) => this.#coordinator.isAwaited(of),
-      unused: () => this.#coordinator.unused,
-      keep: (plan, out) => this.#effects.keepResult(plan, out),
-    });
-    await watchNodes({
-      bus,
       topics: topics(base),
-      registry,
-      tell,
-      epoch: this.#parts.epoch,
-      onCodecs: (node, codecs) => this.#effects.knowCodecs(node, codecs),
-      onPlans: (node, plans) => this.#observers.tell('progress', node, plans),
+      epoch,
+      coordinator: this.#coordinator,
+      effects: this.#effects,
+      observers: this.#observers,
+      tell: (event) => this.#tell(event),
       log,
     });
-    await answerReadmissions({
-      bus,
-      topics: topics(base),
-      isLeftOut: (node) => this.#coordinator.snapshot().nodes[node]?.left_out === true,
-      readmit: (node) => this.#tell({ type: 'node-readmitted', node }),
-      log,
-    });
-    await wire.start();
     this.#publisher.key(publicKey);
     this.#observers.tell('start');
     bus.onConnect(() => {

@@ -3,8 +3,10 @@ import type { CentralSessionLimits } from '../broker/central-session.ts';
 import type { Credentials } from '../broker/credentials.ts';
 import { EnrolmentService } from '../broker/enrolment-service.ts';
 import type { ListenTls } from '../broker/listen.ts';
-import { type BrokerConnection, type Central, type CentralOptions, startCentral } from '../central/central.ts';
+import type { BrokerConnection } from '../central/active-central.ts';
+import type { Central, CentralOptions } from '../central/central.ts';
 import { refusalText } from '../central/coordinator/fallback-reason.ts';
+import { startCentral } from '../central/open-central.ts';
 import { TesseraError } from '../shared/errors.ts';
 import type { Log } from '../shared/ports.ts';
 import { type AgentProcess, startAgentProcess } from './agent-process.ts';
@@ -69,10 +71,10 @@ function localUrl(url: string): string {
 export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   const { nodes, base, stateDir, log } = options;
   const started: { stop(): Promise<void> }[] = [];
-  let expectEnd = (): void => {};
+  let nodesStopping = (): void => {};
   const machine = machineDefaults();
   const stop = async (): Promise<void> => {
-    expectEnd();
+    nodesStopping();
     while (started.length > 0) {
       // Agents stop side by side; then central; then the broker that all of them talk to.
       const level = started.at(-1)!;
@@ -142,7 +144,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
       log,
     });
     started.splice(started.indexOf(stopAgents), 0, central);
-    expectEnd = () => central.expectEnd();
+    nodesStopping = () => central.nodesStopping();
     if (options.bus !== undefined) agents = startAgents();
     return { urls, bus: connection, central, agents, enrolment, stop };
   } catch (error) {

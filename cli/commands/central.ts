@@ -46,7 +46,7 @@ export const command = defineCommand({
       { machineDefaults },
     ] = await Promise.all([
       import('../connect.ts'),
-      import('../../central/central.ts'),
+      import('../../central/open-central.ts'),
       import('../../central/planner/choose.ts'),
       import('../../central/planner/cost-in-words.ts'),
       import('../models.ts'),

@@ -1,8 +1,8 @@
-import { TesseraError } from '../shared/errors.ts';
-import type { Bus, Log } from '../shared/ports.ts';
-import { type NodeReadmit, type NodeReadmitted, nodeReadmit } from '../shared/protocol/messages/requests.ts';
-import type { Topics } from '../shared/protocol/topics.ts';
-import { answerRequests, handler } from '../shared/runtime/requests.ts';
+import { TesseraError } from '../../shared/errors.ts';
+import type { Bus, Log } from '../../shared/ports.ts';
+import { type NodeReadmit, type NodeReadmitted, nodeReadmit } from '../../shared/protocol/messages/requests.ts';
+import type { Topics } from '../../shared/protocol/topics.ts';
+import { answerRequests, handler } from '../../shared/runtime/requests.ts';
 
 /** What answering `tessera node readmit` needs. */
 export interface ReadmissionOptions {

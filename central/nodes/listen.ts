@@ -1,0 +1,57 @@
+import type { Bus, Log } from '../../shared/ports.ts';
+import { NodeRegistry } from '../../shared/protocol/node-registry.ts';
+import type { Topics } from '../../shared/protocol/topics.ts';
+import type { Wire } from '../../shared/runtime/wire.ts';
+import type { Coordinator } from '../coordinator/coordinator.ts';
+import type { UntimedEvent } from '../coordinator/events.ts';
+import type { EffectRunner } from '../effects.ts';
+import type { Observers } from '../observers/observers.ts';
+import { takeAnswers } from './node-answers.ts';
+import { watchNodes } from './node-topics.ts';
+import { answerReadmissions } from './readmission.ts';
+
+/** What `listenToNodes` needs. */
+export interface ListenOptions {
+  readonly bus: Bus;
+  readonly wire: Wire;
+  readonly topics: Topics;
+  /** Of this central. */
+  readonly epoch: number;
+  readonly coordinator: Pick<Coordinator, 'isAwaited' | 'unused' | 'snapshot'>;
+  readonly effects: Pick<EffectRunner, 'knowCodecs' | 'keepResult'>;
+  readonly observers: Pick<Observers, 'tell'>;
+  readonly tell: (event: UntimedEvent) => void;
+  readonly log: Log;
+}
+
+/** Tells the coordinator everything that nodes publish and answer, and what people request about nodes. */
+export async function listenToNodes(options: ListenOptions): Promise<void> {
+  const { bus, wire, topics, epoch, coordinator, effects, observers, tell, log } = options;
+  const registry = new NodeRegistry(topics.base);
+  takeAnswers({
+    wire,
+    registry,
+    tell,
+    isAwaited: (of) => coordinator.isAwaited(of),
+    unused: () => coordinator.unused,
+    keep: (plan, out) => effects.keepResult(plan, out),
+  });
+  await watchNodes({
+    bus,
+    topics,
+    registry,
+    tell,
+    epoch,
+    onCodecs: (node, codecs) => effects.knowCodecs(node, codecs),
+    onPlans: (node, plans) => observers.tell('progress', node, plans),
+    log,
+  });
+  await answerReadmissions({
+    bus,
+    topics,
+    isLeftOut: (node) => coordinator.snapshot().nodes[node]?.left_out === true,
+    readmit: (node) => tell({ type: 'node-readmitted', node }),
+    log,
+  });
+  await wire.start();
+}

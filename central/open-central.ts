@@ -1,0 +1,92 @@
+import { randomBytes } from 'node:crypto';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { TesseraError } from '../shared/errors.ts';
+import { createExecutor } from '../shared/node/executor.ts';
+import { CENTRAL } from '../shared/plan/plan.ts';
+import { isNodeId, topics } from '../shared/protocol/topics.ts';
+import { openBlobStore } from '../shared/runtime/blob-store.ts';
+import { makeFolder } from '../shared/runtime/folder.ts';
+import { connectBus } from '../shared/runtime/mqtt.ts';
+import { openSigningKey } from '../shared/runtime/signature.ts';
+import { elsewhereOf } from '../shared/runtime/state-directory.ts';
+import { withTrials } from '../shared/runtime/trial.ts';
+import { Wire } from '../shared/runtime/wire.ts';
+import { Central, type CentralOptions } from './central.ts';
+import { DataPlane } from './data-plane/data-plane.ts';
+import { Journal } from './journal/journal.ts';
+import { lockJournal } from './journal/lock.ts';
+import { recoverFrames } from './journal/recovery.ts';
+import { EpochFile } from './leadership/epoch-file.ts';
+import { lastWordsOf } from './leadership/leader-election.ts';
+import { loadAfterTrial } from './trial.ts';
+
+/** A host's name as an id in topics. */
+function defaultId(): string {
+  const name = hostname()
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, '-')
+    .replace(/^-+|-+$/g, '')
+    .slice(0, 63);
+  return name === '' ? CENTRAL : name;
+}
+
+/**
+ * Connects to the broker, starts central's threads, and ends the frames that an earlier run left open. Models can be
+ * loaded then; `lead` begins to serve. Throws TESSERA_BROKER, TESSERA_CONFIG, TESSERA_STORAGE.
+ */
+export async function openCentral(options: CentralOptions): Promise<Central> {
+  const { base, stateDir, threads, sessionMemoryMb, log } = options;
+  const id = options.id ?? defaultId();
+  if (!isNodeId(id))
+    throw new TesseraError('TESSERA_CONFIG', `"${id}" cannot be a central's id`, {
+      hint: 'an id has 1 to 63 lower-case letters, digits and dashes',
+    });
+  const boot = randomBytes(8).toString('hex');
+  await makeFolder({ what: 'the state directory', path: stateDir, elsewhere: elsewhereOf(stateDir) });
+  const key = await openSigningKey(stateDir, options.signingKey);
+  const store = await openBlobStore(join(stateDir, 'blobs'), { isKept: options.isTransient !== true });
+  const lock = await lockJournal(stateDir, options.bus.url, base);
+  try {
+    const journal = new Journal(lock.file, log, lock.isOurs);
+    const names = topics(base);
+    const will = { topic: names.centralStatus(id), payload: lastWordsOf(id, boot), qos: 1, retain: true } as const;
+    const clientId = `${base}-central-${id}-${boot.slice(0, 8)}`;
+    const bus = await connectBus({ ...options.bus, clientId, will, log });
+    const executor = await createExecutor({ folder: store.folder, threads, sessionMemoryMb, patient: true, log });
+    const wire = new Wire({ bus, topics: names, self: CENTRAL, log, now: () => performance.now() });
+    const recovery = recoverFrames({ bus, topics: names, journal, log });
+    return new Central(options, {
+      bus,
+      wire,
+      executor,
+      store,
+      connect: connectBus,
+      publicKey: key.publicKey,
+      startDataPlane: (onEnd) => new DataPlane(onEnd),
+      load: (request, signal) =>
+        withTrials({ signal }, (trials) => loadAfterTrial(request, { store, key, threads, log, trials })),
+      lock,
+      journal,
+      epochs: new EpochFile(stateDir),
+      id,
+      boot,
+      recovery,
+    });
+  } catch (error) {
+    lock.release();
+    throw error;
+  }
+}
+
+/** A central that serves from the start; models are loaded afterwards. Throws what `openCentral` and `lead` throw. */
+export async function startCentral(options: CentralOptions): Promise<Central> {
+  const central = await openCentral(options);
+  try {
+    await central.lead();
+  } catch (error) {
+    await central.stop();
+    throw error;
+  }
+  return central;
+}
