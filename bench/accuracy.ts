@@ -5,7 +5,7 @@ import { TesseraError } from '../shared/errors.ts';
 import { ap50, type LabelledBox, type PictureResult } from './accuracy/average-precision.ts';
 import { loadWhole, type WholeNetwork } from './accuracy/network.ts';
 import { bootstrapInterval, type Interval, shareInterval } from './accuracy/statistics.ts';
-import { dataFolder, dataOption, defineBenchmark } from './benchmark.ts';
+import { dataFolder, dataOption, defineBenchmark } from './harness/benchmark.ts';
 
 /** One network on one data set; figures are shares, 0 to 1. */
 interface Row {

@@ -15,8 +15,8 @@ import { openBlobStore } from '../shared/runtime/blob-store.ts';
 import { connectBus } from '../shared/runtime/mqtt.ts';
 import { packModel } from '../shared/runtime/package.ts';
 import { Wire } from '../shared/runtime/wire.ts';
-import { defineBenchmark } from './benchmark.ts';
-import { reluModel } from './relu-model.ts';
+import { defineBenchmark } from './harness/benchmark.ts';
+import { reluModel } from './harness/relu-model.ts';
 
 const NODE = 'bench-node';
 const TARGET = { idle_percent: 3, round_trip_ms: 2 };

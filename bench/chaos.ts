@@ -4,11 +4,11 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { connect } from 'mqtt';
 import { integer, oneOf, string, valueOr } from '../cli/options.ts';
-import { defineBenchmark } from './benchmark.ts';
 import { Account, type Verdict } from './chaos/account.ts';
 import { type Act, actsOf } from './chaos/acts.ts';
 import { type Camera, hasPaho, startCamera } from './chaos/cameras.ts';
 import { Stage } from './chaos/stage.ts';
+import { defineBenchmark } from './harness/benchmark.ts';
 
 const CAMERAS = ['front', 'side'];
 const NODES = ['pi-1', 'pi-2', 'pi-3'];

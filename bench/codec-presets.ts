@@ -1,8 +1,8 @@
 import { integer, type Values, valueOr } from '../cli/options.ts';
 import { ClipQuantiser } from '../shared/codec/clip-quantiser.ts';
 import { CONTEXTS, codeClasses } from '../shared/codec/coding/classes.ts';
-import { dataFolder, dataOption, defineBenchmark } from './benchmark.ts';
 import { entropyBytes, featureMaps, quantile, tilesOf } from './codec/feature-maps.ts';
+import { dataFolder, dataOption, defineBenchmark } from './harness/benchmark.ts';
 
 const BITS = 4;
 const SYMBOLS = 16;

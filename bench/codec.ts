@@ -7,11 +7,11 @@ import type { ClipSpec } from '../shared/codec/spec.ts';
 import { writeModel } from '../shared/onnx/write.ts';
 import { loadSession } from '../shared/runtime/ort.ts';
 import type { TensorSpec } from '../shared/tensor/tensor.ts';
-import { dataFolder, dataOption, defineBenchmark, list } from './benchmark.ts';
 import { entropyBytes, type FeatureMap, featureMaps, quantile, tilesOf } from './codec/feature-maps.ts';
 import { quantisingModel } from './codec/quantising-model.ts';
 import { RIVALS, type Rival } from './codec/rivals.ts';
-import { machineSpeed, scaledOption } from './machine-speed.ts';
+import { dataFolder, dataOption, defineBenchmark, list } from './harness/benchmark.ts';
+import { machineSpeed, scaledOption } from './harness/machine-speed.ts';
 
 /** Bytes at most, of the entropy of the whole map's codes; encoding and decoding at least, GB/s of the fp32 values. */
 const TARGETS = { entropy: 1.03, sparse_gb_s: 1, dense_gb_s: 0.4 };

@@ -1,7 +1,7 @@
 import type { Answer } from '../cli/frames.ts';
 import { integer, valueOr } from '../cli/options.ts';
-import { defineBenchmark } from './benchmark.ts';
 import { FaultyCluster, nodesOf } from './faults/faulty-cluster.ts';
+import { defineBenchmark } from './harness/benchmark.ts';
 
 interface Row {
   readonly seed: number;

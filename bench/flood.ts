@@ -12,9 +12,9 @@ import { resultObject } from '../shared/protocol/messages/result.ts';
 import { topics } from '../shared/protocol/topics.ts';
 import { connectBus } from '../shared/runtime/mqtt.ts';
 import { compiledFile } from '../shared/runtime/worker-entry.ts';
-import { defineBenchmark, list } from './benchmark.ts';
 import type { FloodTask } from './flood/flooder.ts';
 import { FLOOD_KINDS, type FloodKind } from './flood/kinds.ts';
+import { defineBenchmark, list } from './harness/benchmark.ts';
 import { serveScenes } from './testbed/serve-scenes.ts';
 
 /** With a flood frames take at most so many times as long, or so many ms more on a small machine. */

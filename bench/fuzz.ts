@@ -1,10 +1,10 @@
 import { flag, integer, oneOf, type Values, valueOr, values } from '../cli/options.ts';
-import { defineBenchmark } from './benchmark.ts';
 import { corpusOf, keepFound } from './fuzz/corpus.ts';
 import type { Finding, Tally } from './fuzz/engine.ts';
 import { superviseTarget } from './fuzz/supervise.ts';
 import type { FuzzTarget } from './fuzz/target.ts';
 import { TARGETS } from './fuzz/targets.ts';
+import { defineBenchmark } from './harness/benchmark.ts';
 
 /** Growth over a run that is taken for noise, MB (10^6 bytes); a leak of 100 bytes an input shows in 200 000 inputs. */
 const HEAP_NOISE_MB = 16;

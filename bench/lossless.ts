@@ -19,8 +19,8 @@ import { difference } from '../shared/tensor/compare.ts';
 import { elementCount } from '../shared/tensor/tensor.ts';
 import { type Grid, parseGrid } from '../shared/tiling/grid.ts';
 import { longestPrefix } from '../shared/tiling/prefix.ts';
-import { checkNames, dataFolder, dataOption, defineBenchmark, list } from './benchmark.ts';
-import { beforeSoftmax, seedWeights } from './weights.ts';
+import { checkNames, dataFolder, dataOption, defineBenchmark, list } from './harness/benchmark.ts';
+import { beforeSoftmax, seedWeights } from './harness/weights.ts';
 
 /** Largest difference allowed, as a share of each output's range. */
 const LIMIT = 1e-4;

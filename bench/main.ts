@@ -2,7 +2,7 @@ import { readdir } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { failureOf } from '../shared/errors.ts';
 import { nearest } from '../shared/nearest.ts';
-import type { Benchmark } from './benchmark.ts';
+import type { Benchmark } from './harness/benchmark.ts';
 
 /*
  * `npm run bench -- NAME [--quick] [--json] [options]`: runs one benchmark, a file of this folder that exports what

@@ -1,8 +1,8 @@
 import { drawScene, seedRanges } from '../cli/demo/scene.ts';
 import { flag, integer, string, type Values, valueOr } from '../cli/options.ts';
 import { interleaved, largestIndex, loadDeployed } from './accuracy/as-deployed.ts';
-import { defineBenchmark } from './benchmark.ts';
-import { asNetworkSees, sceneInput } from './scene-pictures.ts';
+import { defineBenchmark } from './harness/benchmark.ts';
+import { asNetworkSees, sceneInput } from './harness/scene-pictures.ts';
 
 /** How well the bundled model knows scenes that it was not trained on. */
 export interface SceneAccuracy {

@@ -9,7 +9,7 @@ import { integer, positive, type Values, valueOr } from '../cli/options.ts';
 import { silentLog } from '../shared/ports.ts';
 import { connectBus } from '../shared/runtime/mqtt.ts';
 import { compiledFile } from '../shared/runtime/worker-entry.ts';
-import { defineBenchmark } from './benchmark.ts';
+import { defineBenchmark } from './harness/benchmark.ts';
 
 const TOPIC = 'tessera/input/front';
 const FRAME_BYTES = 200 * 1024;

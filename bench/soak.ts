@@ -8,7 +8,7 @@ import { type Cluster, startCluster } from '../cli/cluster.ts';
 import { integer, positive, share, type Values, valueOr } from '../cli/options.ts';
 import { silentLog } from '../shared/ports.ts';
 import { compiledFile } from '../shared/runtime/worker-entry.ts';
-import { defineBenchmark } from './benchmark.ts';
+import { defineBenchmark } from './harness/benchmark.ts';
 import { residentBytes } from './overhead/processes.ts';
 import type { SoakReport, SoakTask } from './soak/camera-worker.ts';
 import { type Sample, type Trend, trendOfLows } from './soak/trend.ts';

@@ -3,7 +3,7 @@ import { integer, string, type Values, value, valueOr } from '../cli/options.ts'
 import { TesseraError } from '../shared/errors.ts';
 import { interleaved, largestIndex, loadDeployed } from './accuracy/as-deployed.ts';
 import { type Agreement, agreementLine, compareDecisions, type Decision, readExpected } from './accuracy/expected.ts';
-import { defineBenchmark } from './benchmark.ts';
+import { defineBenchmark } from './harness/benchmark.ts';
 
 /** The least agreement with PyTorch, on answers and on exits. */
 const AGREEMENT = 0.999;

@@ -11,7 +11,7 @@ import { writeModel } from '../../shared/onnx/write.ts';
 import { decodeFrame, encodeJpeg } from '../../shared/runtime/image.ts';
 import { loadSession } from '../../shared/runtime/ort.ts';
 import { loadModelFile } from '../../shared/runtime/package.ts';
-import { checkNames } from '../benchmark.ts';
+import { checkNames } from '../harness/benchmark.ts';
 
 /** What a network made of a picture at a cut: float32 [1, channels, height, width]. */
 export interface FeatureMap {

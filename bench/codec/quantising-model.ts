@@ -1,7 +1,7 @@
 import type { ClipSpec } from '../../shared/codec/spec.ts';
 import type { Model } from '../../shared/onnx/model.ts';
 import { withQuantisedIo } from '../../shared/tiling/quantised-io.ts';
-import { reluModel } from '../relu-model.ts';
+import { reluModel } from '../harness/relu-model.ts';
 
 /** x [n] -> Relu -> y [n], which with `quantises` leaves as codes: the difference in time is what that costs. */
 export function quantisingModel(n: number, quantises: boolean, bits: number): Model {

@@ -1,6 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
-import { type Benchmark, checkNames, defineBenchmark, list, parseOptions } from '../../bench/benchmark.ts';
+import { type Benchmark, checkNames, defineBenchmark, list, parseOptions } from '../../bench/harness/benchmark.ts';
 import { flag, integer, oneOf, string, value, valueOr, values } from '../../cli/options.ts';
 
 const files = (await readdir('bench')).filter((file) => file.endsWith('.ts') && file !== 'main.ts').sort();

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { beforeSoftmax, seedWeights } from '../../../bench/weights.ts';
+import { beforeSoftmax, seedWeights } from '../../../bench/harness/weights.ts';
 import { modelTotals } from '../../../shared/onnx/cost.ts';
 import { resolveModel } from '../../../shared/onnx/resolve.ts';
 import { loadModelFile } from '../../../shared/runtime/package.ts';

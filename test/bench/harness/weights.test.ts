@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'vitest';
-import { beforeSoftmax, seedWeights } from '../../bench/weights.ts';
-import { readModel } from '../../shared/onnx/read.ts';
-import { resolveModel } from '../../shared/onnx/resolve.ts';
-import { constantTensor, numbersOf } from '../../shared/onnx/values.ts';
-import { writeModel } from '../../shared/onnx/write.ts';
-import { ints, node, sketch, weights } from '../shared/onnx/build.ts';
-import { feedsOf, missing, networkBytes, run } from '../shared/onnx/networks.ts';
+import { beforeSoftmax, seedWeights } from '../../../bench/harness/weights.ts';
+import { readModel } from '../../../shared/onnx/read.ts';
+import { resolveModel } from '../../../shared/onnx/resolve.ts';
+import { constantTensor, numbersOf } from '../../../shared/onnx/values.ts';
+import { writeModel } from '../../../shared/onnx/write.ts';
+import { ints, node, sketch, weights } from '../../shared/onnx/build.ts';
+import { feedsOf, missing, networkBytes, run } from '../../shared/onnx/networks.ts';
 
 const blank = (name: string, dims: readonly number[]) =>
   constantTensor(name, 'float32', dims, new Array<number>(dims.reduce((a, b) => a * b, 1)).fill(0.02));

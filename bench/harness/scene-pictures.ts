@@ -1,6 +1,6 @@
-import type { Scene } from '../cli/demo/scene.ts';
-import type { PictureInput } from '../shared/model/picture-placement.ts';
-import { decodeFrame, encodeJpeg } from '../shared/runtime/image.ts';
+import type { Scene } from '../../cli/demo/scene.ts';
+import type { PictureInput } from '../../shared/model/picture-placement.ts';
+import { decodeFrame, encodeJpeg } from '../../shared/runtime/image.ts';
 
 /** The JPEG quality of a seed's picture, 70 to 95: cameras differ. */
 function jpegQualityOf(seed: number): number {

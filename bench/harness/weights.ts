@@ -1,8 +1,8 @@
-import { intAttribute } from '../shared/onnx/attributes.ts';
-import type { GraphNode, Initializer, Model } from '../shared/onnx/model.ts';
-import { numbersOf } from '../shared/onnx/values.ts';
-import { createRandom } from '../shared/random.ts';
-import { elementCount } from '../shared/tensor/tensor.ts';
+import { intAttribute } from '../../shared/onnx/attributes.ts';
+import type { GraphNode, Initializer, Model } from '../../shared/onnx/model.ts';
+import { numbersOf } from '../../shared/onnx/values.ts';
+import { createRandom } from '../../shared/random.ts';
+import { elementCount } from '../../shared/tensor/tensor.ts';
 
 /** What a weight is for, which decides the values that keep signals alive through many layers. */
 type Role =

@@ -1,5 +1,5 @@
 import { deflateSync } from 'node:zlib';
-import { flag } from '../cli/options.ts';
+import { flag } from '../../cli/options.ts';
 
 /** Shortest time in which one core of the machine of docs/benchmarks.md, with nothing else to do, deflates `SAMPLE`, ms. */
 const REFERENCE_MS = 1.92;

@@ -1,7 +1,7 @@
-import type { Model } from '../shared/onnx/model.ts';
-import { newModel } from '../shared/onnx/new-model.ts';
-import { valueInfo } from '../shared/onnx/value-info-proto.ts';
-import { newNode } from '../shared/tiling/tile-model-builder.ts';
+import type { Model } from '../../shared/onnx/model.ts';
+import { newModel } from '../../shared/onnx/new-model.ts';
+import { valueInfo } from '../../shared/onnx/value-info-proto.ts';
+import { newNode } from '../../shared/tiling/tile-model-builder.ts';
 
 /** x -> Relu -> y, both float32 of `shape`: a network that costs next to nothing. */
 export function reluModel(shape: readonly number[]): Model {

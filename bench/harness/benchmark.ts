@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util';
-import { type OptionSpecs, type Parser, string, usage, type Values, value } from '../cli/options.ts';
-import { TesseraError } from '../shared/errors.ts';
-import { nearest } from '../shared/nearest.ts';
+import { type OptionSpecs, type Parser, string, usage, type Values, value } from '../../cli/options.ts';
+import { TesseraError } from '../../shared/errors.ts';
+import { nearest } from '../../shared/nearest.ts';
 
 /** What a benchmark ends with: whether its own target is met, and its figures. */
 interface Outcome {
