@@ -191,4 +191,35 @@ describe('architecture', () => {
     );
     expect(wrong).toEqual([]);
   });
+
+  const everyFile = new Map([...sources, ...filesOf('test').map(read)].map((source) => [source.file, source]));
+
+  /** The files that a file imports, and those that they import where `goesOn` says so. */
+  function reachOf(from: string, goesOn: (file: string) => boolean, reached = new Set<string>()): Set<string> {
+    for (const { from: specifier } of everyFile.get(from)?.imports ?? []) {
+      const file = target(from, specifier);
+      if (file === undefined || reached.has(file)) continue;
+      reached.add(file);
+      if (goesOn(file)) reachOf(file, goesOn, reached);
+    }
+    return reached;
+  }
+
+  it('has unit tests that lie where their subject lies: test/a/b/*.test.ts uses something of a/b', () => {
+    const isHarness = (file: string): boolean => /^(test\/support|bench\/sim)\//.test(file);
+    const wrong = [...everyFile.keys()]
+      .filter((file) => file.endsWith('.test.ts') && LAYERS.some((layer) => file.startsWith(`test/${layer}/`)))
+      .filter((file) => {
+        const subject = `${dirname(file).slice('test/'.length)}/`;
+        return ![...reachOf(file, isHarness)].some((used) => used.startsWith(subject));
+      });
+    expect(wrong).toEqual([]);
+  });
+
+  it('has pure files that a unit test reaches', () => {
+    const tests = [...everyFile.keys()].filter((file) => /^test\/(?!integration\/|e2e\/).*\.test\.ts$/.test(file));
+    const reached = new Set(tests.flatMap((file) => [...reachOf(file, () => true)]));
+    const missed = sources.filter(({ file }) => PURE.some((pure) => pure.test(file)) && !reached.has(file));
+    expect(missed.map(({ file }) => file)).toEqual([]);
+  });
 });
