@@ -16,14 +16,14 @@ import type {
   Effect,
   FillEffect,
   FinishEffect,
+  MoveRegionsEffect,
   NodeChange,
   OpenFrameEffect,
-  PasteEffect,
   PrepareEffect,
   SkipFrameEffect,
   WorkEffect,
 } from './coordinator/effects.ts';
-import type { UntimedEvent } from './coordinator/events.ts';
+import type { PartResult, UntimedEvent } from './coordinator/events.ts';
 import type { FrameEnd } from './coordinator/frame-end.ts';
 import type { DataPlane, Finished, Opened } from './data-plane/data-plane.ts';
 import type { Arrival } from './ingest/parser.ts';
@@ -122,11 +122,11 @@ export class EffectRunner {
     return ref;
   }
 
-  /** Keeps a tile's undecoded outputs; returns their handle. */
-  keepResult(plan: string, out: readonly WireRegion[]): string {
+  /** Keeps the undecoded regions that came along with the result of a part; returns what the coordinator is told of them. */
+  keepResult(plan: string, out: readonly WireRegion[]): Pick<PartResult, 'regions' | 'handle'> {
     const handle = String(this.#next++);
     this.#handles.set(handle, { plan, out });
-    return handle;
+    return { handle, regions: out.map(({ tensor, d }) => ({ tensor, at: CENTRAL, bytes: d.byteLength })) };
   }
 
   /** Remembers what a node can encode and decode. */
@@ -177,8 +177,8 @@ export class EffectRunner {
       case 'cancel':
         this.#cancel(effect);
         break;
-      case 'paste':
-        void this.#paste(effect);
+      case 'move-regions':
+        void this.#move(effect);
         break;
       case 'discard':
         this.#handles.delete(effect.handle);
@@ -308,8 +308,7 @@ export class EffectRunner {
     if ('error' in outcome) this.#deps.tell({ type: 'part-error', ...about, ...outcome.error });
     else {
       const { compute_ms, out } = outcome;
-      const handle = this.keepResult(plan, out);
-      this.#deps.tell({ type: 'part-result', ...about, bytes: 0, compute_ms, queue_ms: 0, handle });
+      this.#deps.tell({ type: 'part-result', ...about, ...this.keepResult(plan, out), compute_ms, queue_ms: 0 });
     }
   }
 
@@ -329,7 +328,7 @@ export class EffectRunner {
     return kept;
   }
 
-  async #paste({ handle, i_id, stage, t_id, audit }: PasteEffect): Promise<void> {
+  async #move({ handle, i_id, stage, t_id, audit }: MoveRegionsEffect): Promise<void> {
     const { data, tell } = this.#deps;
     const { plan, out } = this.#take(handle);
     if (audit !== undefined) this.#audits.begin(audit, { plan, stage, t_id }, out);
@@ -341,7 +340,7 @@ export class EffectRunner {
         `paste ${plan} ${stage}`,
         `tile ${t_id} of stage ${stage} is not what was asked for: ${failure.message}`,
       );
-    tell({ type: 'pasted', i_id, stage, t_id, ok: failure === null, exit });
+    tell({ type: 'regions-moved', i_id, stage, t_id, ok: failure === null, exit });
   }
 
   async #finish({ i_id, exit }: FinishEffect): Promise<void> {

@@ -102,7 +102,7 @@ export function chaos(seed: number, ms: number, keepLog = false): Cluster {
           });
         break;
       case 8:
-        cluster.badPaste = random.chance(0.2) ? 0.1 : 0;
+        cluster.badMove = random.chance(0.2) ? 0.1 : 0;
         cluster.badFrame = random.chance(0.2) ? 0.1 : 0;
         break;
       default:
@@ -118,7 +118,7 @@ export function chaos(seed: number, ms: number, keepLog = false): Cluster {
   cluster.plan('o', plans[1]!);
   for (let at = 0; at < ms; at += random.below(40)) cluster.at(at, act);
   cluster.run(ms);
-  cluster.badPaste = 0;
+  cluster.badMove = 0;
   for (const node of NODES) if (cluster.knows(node)) cluster.resume(node);
   cluster.settle();
   return cluster;

@@ -1,6 +1,6 @@
 import { Coordinator } from '../../central/coordinator/coordinator.ts';
 import type { CancelEffect, Effect, WorkEffect } from '../../central/coordinator/effects.ts';
-import type { PartResult, UntimedEvent } from '../../central/coordinator/events.ts';
+import type { MadeRegion, PartResult, UntimedEvent } from '../../central/coordinator/events.ts';
 import type { FrameEnd } from '../../central/coordinator/frame-end.ts';
 import { type CoordinatorOptions, defaultOptions } from '../../central/coordinator/options.ts';
 import type { SchedulablePlan } from '../../shared/plan/compiled-plan.ts';
@@ -99,12 +99,12 @@ export class Cluster {
   steps = 0;
   now = 0;
   drained = false;
-  /** Chance that outputs turn out to be wrong when they are pasted; that a frame cannot be decoded. */
-  badPaste = 0;
+  /** Chance that regions turn out to be wrong when they move; that a frame cannot be decoded. */
+  badMove = 0;
   badFrame = 0;
   /** Chance that an exit is confident. */
   confident = 0;
-  pasteMs = 0.2;
+  moveMs = 0.2;
   /** Nodes that were left out, in order. */
   readonly leftOut: string[] = [];
   /** Tiles of ended frames that were wrong, by frame. */
@@ -346,7 +346,7 @@ export class Cluster {
       case 'compare': {
         const kept = this.#audits.get(effect.audit)!;
         kept.second = isWrong(effect.handle);
-        this.#soon(this.pasteMs, { type: 'compared', audit: effect.audit, agree: !kept.first && !kept.second });
+        this.#soon(this.moveMs, { type: 'compared', audit: effect.audit, agree: !kept.first && !kept.second });
         return;
       }
       case 'judge': {
@@ -360,7 +360,7 @@ export class Cluster {
       case 'leave-out':
         this.leftOut.push(effect.node);
         return;
-      case 'paste': {
+      case 'move-regions': {
         const { i_id, stage, t_id } = effect;
         if (effect.audit !== undefined)
           this.#audits.set(effect.audit, { first: isWrong(effect.handle), second: false });
@@ -368,9 +368,9 @@ export class Cluster {
         this.#wrong.set(i_id, wrong);
         if (isWrong(effect.handle)) wrong.add(1000 * stage + t_id);
         else wrong.delete(1000 * stage + t_id);
-        const ok = !this.random.chance(this.badPaste);
+        const ok = !this.random.chance(this.badMove);
         const exit = ok && this.#invariants.exitOf(i_id, stage) !== undefined && this.random.chance(this.confident);
-        this.#soon(this.pasteMs, { type: 'pasted', i_id, stage, t_id, ok, exit });
+        this.#soon(this.moveMs, { type: 'regions-moved', i_id, stage, t_id, ok, exit });
         return;
       }
       case 'finish':
@@ -436,6 +436,12 @@ export class Cluster {
     return bytes_in + bytes_out;
   }
 
+  /** What comes along with a result: one region of each output, all bytes of a part in the first. */
+  #regionsOf({ plan, stage }: WorkEffect, bytes: number): MadeRegion[] {
+    const { outputs } = this.#facts.get(plan)!.plan.stages[stage]!;
+    return outputs.map((tensor, k) => ({ tensor, at: CENTRAL, bytes: k === 0 ? bytes : 0 }));
+  }
+
   /** An idle node has room for one part, whatever its size. */
   #hasRoom({ queue, running, behaviour }: SimNode, bytes: number): boolean {
     const held = queue.reduce((sum, { work, t_id }) => sum + this.#bytesOf(work, t_id), 0);
@@ -498,7 +504,7 @@ export class Cluster {
             this.tell({
               type: 'part-result',
               ...named,
-              bytes: node.id === CENTRAL ? 0 : bytes,
+              regions: this.#regionsOf(work, bytes),
               ...times_ms,
               handle: `${handleOf(lie)}${this.#order++}`,
             });

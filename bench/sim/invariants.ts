@@ -32,8 +32,10 @@ export class Invariants {
   readonly #prepared = new Map<string, { asked: Set<number>; usable: Set<number> }>();
   /** Requests without an answer, of open frames. */
   readonly #unanswered = new Set<string>();
-  /** i_id/stage/t_id of tiles that are being pasted or are done. */
+  /** By i_id/stage/t_id: who made the regions that move to central or are there. */
   readonly #accepted = new Map<string, string>();
+  /** i_id/stage/t_id of parts whose regions are at central, or zeros. */
+  readonly #there = new Set<string>();
   /** Of these, whose node was left out since; none of them may be in a frame that ends well. */
   readonly #tainted = new Set<string>();
   readonly #audits = new Set<string>();
@@ -57,10 +59,17 @@ export class Invariants {
     this.#before(event);
     let handled = 0;
     for (const effect of effects) {
-      if (effect.type === 'paste' && event.type === 'part-result') this.#from = event.node;
+      if (effect.type === 'move-regions' && event.type === 'part-result') {
+        this.#from = event.node;
+        const moves = event.regions.map(({ tensor, at }) => ({ tensor, from: at, to: 'central' }));
+        assert(
+          JSON.stringify(effect.moves) === JSON.stringify(moves),
+          '13: other regions move than were made, or from or to another place',
+        );
+      }
       if (
         event.type === 'part-result' &&
-        (effect.type === 'paste' || effect.type === 'discard' || effect.type === 'compare')
+        (effect.type === 'move-regions' || effect.type === 'discard' || effect.type === 'compare')
       ) {
         assert(effect.handle === event.handle, '4: another handle is named than the one that came');
         handled++;
@@ -122,10 +131,13 @@ export class Invariants {
         if (this.#unanswered.delete(askName(event)) && event.code === 'unknown-plan')
           this.#prepared.delete(`${event.node} ${event.plan}`);
         return;
-      case 'pasted':
-        if (!event.ok) this.#accepted.delete(`${event.i_id} ${event.stage} ${event.t_id}`);
-        else if (event.exit !== true) this.#frames.get(event.i_id)?.passed.add(event.stage);
+      case 'regions-moved': {
+        const key = `${event.i_id} ${event.stage} ${event.t_id}`;
+        if (event.ok && this.#accepted.has(key)) this.#there.add(key);
+        if (!event.ok && !this.#there.has(key)) this.#accepted.delete(key);
+        if (event.ok && event.exit !== true) this.#frames.get(event.i_id)?.passed.add(event.stage);
         return;
+      }
       case 'timer':
         this.#timerAt = undefined;
         return;
@@ -219,7 +231,7 @@ export class Invariants {
         this.#frames.delete(effect.i_id);
         this.#openBytes -= frame!.bytes;
         this.#ended.add(effect.i_id);
-        for (const of of [this.#accepted, this.#tainted])
+        for (const of of [this.#accepted, this.#tainted, this.#there])
           for (const key of of.keys()) if (key.startsWith(`${effect.i_id} `)) of.delete(key);
         for (const name of this.#unanswered) if (name.startsWith(`${effect.i_id} `)) this.#unanswered.delete(name);
         return;
@@ -228,7 +240,7 @@ export class Invariants {
         this.#runs(effect);
         this.#work(effect);
         return;
-      case 'paste': {
+      case 'move-regions': {
         this.#runs(effect);
         const key = `${effect.i_id} ${effect.stage} ${effect.t_id}`;
         assert(!this.#accepted.has(key), `3: tile ${key} is accepted twice`);
@@ -255,6 +267,7 @@ export class Invariants {
         for (const [key, node] of this.#accepted)
           if (node === effect.node) {
             this.#accepted.delete(key);
+            this.#there.delete(key);
             this.#tainted.add(key);
           }
         return;
@@ -270,7 +283,11 @@ export class Invariants {
         return;
       case 'fill':
         this.#runs(effect);
-        for (const t_id of effect.t_ids) this.#tainted.delete(`${effect.i_id} ${effect.stage} ${t_id}`);
+        for (const t_id of effect.t_ids) {
+          const key = `${effect.i_id} ${effect.stage} ${t_id}`;
+          this.#tainted.delete(key);
+          this.#there.add(key);
+        }
         return;
       case 'finish':
         this.#runs(effect);
@@ -305,6 +322,13 @@ export class Invariants {
     assert(frame.plan === plan, '5: work of another plan than the frame began with');
     for (const { id, exit } of this.#facts.get(plan)!.plan.stages.slice(0, stage))
       assert(exit === undefined || frame.passed.has(id), `9: stage ${stage} begins before the exit of stage ${id}`);
+    for (const t_id of effect.t_ids)
+      for (const need of this.#facts.get(plan)!.stages[stage]!.parts[t_id]!.needs)
+        for (const read of need.t_ids)
+          assert(
+            this.#there.has(`${effect.i_id} ${need.stage} ${read}`),
+            `13: part ${t_id} of stage ${stage} gets work before part ${read} of stage ${need.stage} is at central`,
+          );
     const ready = this.#prepared.get(`${node} ${plan}`);
     for (const t_id of effect.t_ids) this.#unanswered.add(askName({ ...effect, t_id }));
     assert(ready?.usable.has(stage) === true, `5: ${node} is not ready for stage ${stage} of ${plan}`);

@@ -72,7 +72,7 @@ function auditorFor(s: State, frame: Frame, stage: StageRun, part: PartRun, susp
   return free[Math.floor(draw(s) * free.length)] ?? (isReady(central, frame.run, id) ? central : undefined);
 }
 
-/** Has a part, whose result is about to be pasted, computed again; returns the audit's id where that is so. */
+/** Has a part, whose regions are about to move, computed again; returns the audit's id where that is so. */
 export function audit(s: State, frame: Frame, stage: StageRun, part: PartRun, suspect: Node): string | undefined {
   if (!isWanted(s, suspect)) return undefined;
   const auditor = auditorFor(s, frame, stage, part, suspect);

@@ -1,6 +1,6 @@
 import { endAudits, onCompared, onJudged, onReadmitted, onRestarted, sweepAudits } from './audit.ts';
 import type { Effect } from './effects.ts';
-import type { AnswerAddress, Event, Finished, FrameFailed, FrameOpened, Pasted } from './events.ts';
+import type { AnswerAddress, Event, Finished, FrameFailed, FrameOpened, RegionsMoved } from './events.ts';
 import { configure, nextFrame, onKnown, onOffered, skipQueued } from './frame-queue.ts';
 import { advance, endFrame, fill, onFinished, onHardLimit, onOpened, openFrame } from './frames.ts';
 import { newState } from './new-state.ts';
@@ -9,7 +9,7 @@ import type { CoordinatorOptions } from './options.ts';
 import { giveUp, hedge } from './placement.ts';
 import { offerPlan, onNodeReady, onNodeRefused, settlePlans } from './plans.ts';
 import { flush } from './requests.ts';
-import { isAwaited, onPartError, onPartResult, onPasted } from './results.ts';
+import { isAwaited, onPartError, onPartResult, onRegionsMoved } from './results.ts';
 import { type Snapshot, snapshotOf } from './snapshot.ts';
 import type { Alarm, Frame, PlanRun, State } from './state.ts';
 
@@ -28,9 +28,9 @@ const STALL_GRACE_MS = 50;
  *
  *  1. Every accepted frame ends exactly once: one `publish`, then `release-frame`.
  *  2. No effect names a frame after its `release-frame`, or before its `open-frame`.
- *  3. No part is accepted twice: between two `paste` of a part lies a `pasted` that was not ok, or a `leave-out` of the
- *     node whose result the first one was.
- *  4. Every `part-result` is answered by exactly one `paste`, `discard` or `compare`, at once; every offered `ref` by exactly one
+ *  3. No part is accepted twice: between two `move-regions` of a part lies a `regions-moved` that was not ok, or a
+ *     `leave-out` of the node whose result the first one was.
+ *  4. Every `part-result` is answered by exactly one `move-regions`, `discard` or `compare`, at once; every offered `ref` by exactly one
  *     `free-payload`, in the end.
  *  5. Work goes only to nodes that are online, not suspect, and have said `node-ready` for that plan since they came
  *     online and since the last `release-plan`; and only for stages that they were asked to prepare.
@@ -39,12 +39,15 @@ const STALL_GRACE_MS = 50;
  *     so do the results that it owes; those that all nodes owe stay within the options, except one part.
  *  7. While a frame is open a timer is set, so that no frame waits for ever: none is open for longer than the hard limit.
  *  8. The same events give the same effects.
- *  9. After the `finish` of a frame no work, paste or fill names it; a stage after an exit gets work only once the exit
+ *  9. After the `finish` of a frame no work, move or fill names it; a stage after an exit gets work only once the exit
  *     is done and was not confident.
- * 10. Every audit that a `paste` begins ends with one `audit-over`, and after it no effect names it. No frame waits for
+ * 10. Every audit that a `move-regions` begins ends with one `audit-over`, and after it no effect names it. No frame waits for
  *     one. A node that is left out gets no work, and no frame ends well in which its results were used before.
  * 11. What `isAwaited` denies would have been discarded.
  * 12. Only plans between their `plan-added` and their `plan-retired` are prepared, or used by frames.
+ * 13. A region is made by a `part-result`, which says where it lies. From there it moves once, to where it is wanted, or
+ *     it is lost: discarded, not what was asked for, made by a node that is left out, or gone with its frame. A part gets
+ *     work only where all regions that it reads are there, or are zeros.
  */
 export class Coordinator {
   readonly #state: State;
@@ -164,13 +167,13 @@ export class Coordinator {
     s.fleet_changed = true;
   }
 
-  #applyToFrame(event: FrameOpened | FrameFailed | Pasted | Finished): void {
+  #applyToFrame(event: FrameOpened | FrameFailed | RegionsMoved | Finished): void {
     const s = this.#state;
     const frame = s.frames.get(event.i_id);
     if (frame === undefined) return;
     if (event.type === 'frame-opened') onOpened(s, frame);
     else if (event.type === 'frame-failed') endFrame(s, frame, 'error', event.failure);
-    else if (event.type === 'pasted') onPasted(s, frame, event);
+    else if (event.type === 'regions-moved') onRegionsMoved(s, frame, event);
     else onFinished(s, frame, event.failure);
   }
 

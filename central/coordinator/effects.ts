@@ -101,13 +101,22 @@ export interface CancelEffect {
   readonly t_ids: readonly number[];
 }
 
-/** Decode the outputs into the frame's tensors; ends in `pasted`. */
-export interface PasteEffect {
-  readonly type: 'paste';
-  readonly handle: string;
+/** Where the region of one output tensor of a part lies, and where it is wanted. */
+export interface RegionMove {
+  readonly tensor: string;
+  readonly from: string;
+  readonly to: string;
+}
+
+/** Bring the regions of a part to where they are wanted: at central into the frame's tensors; ends in `regions-moved`. */
+export interface MoveRegionsEffect {
+  readonly type: 'move-regions';
   readonly i_id: string;
   readonly stage: number;
   readonly t_id: number;
+  readonly moves: readonly RegionMove[];
+  /** Names the regions that came along with the result. */
+  readonly handle: string;
   /** An audit begins: keep the outputs until `audit-over`. */
   readonly audit?: string;
 }
@@ -227,7 +236,7 @@ export type Effect =
   | FreePayloadEffect
   | WorkEffect
   | CancelEffect
-  | PasteEffect
+  | MoveRegionsEffect
   | CompareEffect
   | JudgeEffect
   | AuditOverEffect

@@ -13,8 +13,8 @@ import type { CameraPolicy } from './options.ts';
  *   > frame-offered    < skip-frame                                     not accepted, with a reason: the end of it
  *                      < open-frame (accepted: has an i_id from here)   decode it, allocate its tensors
  *   > frame-opened     < work ...                                       parts of the stages whose inputs are there
- *   > part-result      < paste | discard
- *   > pasted           < work of the next stage | finish                all outputs are there, or an exit is confident
+ *   > part-result      < move-regions | discard
+ *   > regions-moved    < work of the next stage | finish                all outputs are there, or an exit is confident
  *   > finished         < publish, release-frame                         the end of it, exactly once
  *   > frame-failed     < publish, release-frame                         decoding failed, or the tensors were lost
  *
@@ -135,13 +135,22 @@ export interface PartAnswer extends AnswerAddress {
   readonly t_id: number;
 }
 
-/** One part is done; `handle` names its undecoded outputs. Answered by exactly one `paste`, `discard` or `compare`. */
+/** What a part made of one output tensor. */
+export interface MadeRegion {
+  readonly tensor: string;
+  /** The node where the region lies now; `central` where it came along with the result. */
+  readonly at: string;
+  /** Encoded bytes. */
+  readonly bytes: number;
+}
+
+/** One part is done. Answered by exactly one `move-regions`, `discard` or `compare`. */
 export interface PartResult extends PartAnswer {
   readonly type: 'part-result';
-  /** Encoded bytes of the outputs; 0 from `central`. */
-  readonly bytes: number;
+  readonly regions: readonly MadeRegion[];
   readonly compute_ms: number;
   readonly queue_ms: number;
+  /** Names the regions that came along, undecoded. */
   readonly handle: string;
 }
 
@@ -152,9 +161,9 @@ export interface PartError extends PartAnswer {
   readonly text: string;
 }
 
-/** The answer to `paste`; without `ok` the outputs were not what was asked for and the part is requested again. */
-export interface Pasted {
-  readonly type: 'pasted';
+/** The answer to `move-regions`; without `ok` the regions were not what was asked for and the part is requested again. */
+export interface RegionsMoved {
+  readonly type: 'regions-moved';
   readonly i_id: string;
   readonly stage: number;
   readonly t_id: number;
@@ -224,7 +233,7 @@ export type UntimedEvent =
   | WorkSent
   | PartResult
   | PartError
-  | Pasted
+  | RegionsMoved
   | Compared
   | Judged
   | Finished

@@ -1,5 +1,6 @@
 import { counted } from '../../shared/counted.ts';
 import type { Failure } from '../../shared/errors.ts';
+import type { PartNeed } from '../../shared/plan/compiled-plan.ts';
 import type { Outcome } from '../../shared/protocol/messages/result.ts';
 import type { PartTrace } from './frame-end.ts';
 import { freePayload } from './frame-queue.ts';
@@ -93,6 +94,17 @@ export function partDone(s: State, frame: Frame, stage: StageRun): void {
   s.timers.clear(`fill ${frame.i_id} ${stage.stage.id}`);
 }
 
+/** Whether all that the parts of a stage read is there, and no exit before the stage may still end the frame. */
+function canStart({ stages }: Frame, { stage, parts }: StageRun): boolean {
+  const isThere = (need: PartNeed): boolean =>
+    need.t_ids.every((t_id) => {
+      const { state } = stages[need.stage]!.parts[t_id]!;
+      return state === 'done' || state === 'missing';
+    });
+  const exits = stages.slice(0, stage.id).filter((before) => before.stage.exit !== undefined);
+  return exits.every(({ state }) => state === 'done') && parts.every(({ facts }) => facts.needs.every(isThere));
+}
+
 /** Starts what can start, places what is unplaced, finishes what is done. Returns whether the frame ended. */
 export function advance(s: State, frame: Frame): boolean {
   if (frame.phase !== 'running') return false;
@@ -100,9 +112,7 @@ export function advance(s: State, frame: Frame): boolean {
   for (const stage of frame.stages) {
     if (stage.state === 'done') continue;
     done = false;
-    const { needs } = frame.run;
-    if (stage.state === 'waiting' && needs[stage.stage.id]!.every((id) => frame.stages[id]!.state === 'done'))
-      startStage(s, frame, stage);
+    if (stage.state === 'waiting' && canStart(frame, stage)) startStage(s, frame, stage);
     if (stage.state !== 'running' || stage.unplaced === 0) continue;
     const failure = place(s, frame, stage);
     if (failure !== undefined) {
@@ -141,7 +151,7 @@ export function takeExit(s: State, frame: Frame, { stage }: StageRun): void {
 export function fill(s: State, frame: Frame, stage: StageRun): void {
   const late = stage.parts.filter((part) => part.state === 'asked' || part.state === 'unplaced');
   if (late.length === 0) return;
-  if (!stage.parts.some((part) => part.state === 'done' || part.state === 'pasting')) {
+  if (!stage.parts.some((part) => part.state === 'done' || part.state === 'moving')) {
     const message = `none of ${counted(stage.parts.length, 'part')} of stage ${stage.stage.id} came within ${frame.policy.deadline_ms} ms`;
     endFrame(s, frame, 'error', { code: 'TESSERA_DEADLINE', message, hint: 'raise deadline_ms of the camera' });
     return;

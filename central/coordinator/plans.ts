@@ -37,16 +37,7 @@ export function isPreparing(s: State, run: PlanRun, stage: number): boolean {
 /** Takes a plan in. */
 function newRun(s: State, facts: SchedulablePlan): PlanRun {
   const { plan } = facts;
-  const maker = new Map(plan.stages.flatMap((stage) => stage.outputs.map((name) => [name, stage.id] as const)));
-  // A stage after an exit also waits for what the exit says: done means that the frame goes on.
-  const exits = plan.stages.flatMap(({ id, exit }) => (exit === undefined ? [] : [id]));
-  const needs = plan.stages.map((stage) => [
-    ...new Set([
-      ...stage.inputs.flatMap((name) => (maker.has(name) ? [maker.get(name)!] : [])),
-      ...exits.filter((exit) => exit < stage.id),
-    ]),
-  ]);
-  const run: PlanRun = { plan, facts, needs, since: s.now, open: 0, standby: new Set() };
+  const run: PlanRun = { plan, facts, since: s.now, open: 0, standby: new Set() };
   s.plans.set(plan.id, run);
   s.effects.push({ type: 'plan-added', plan: plan.id });
   return run;

@@ -12,6 +12,7 @@ import {
   slowResponse,
   stageKey,
 } from '../scheduler/statistics.ts';
+import type { PartResult } from './events.ts';
 import type { Dispatch, Frame, Node, PartRun, Request, StageRun, State } from './state.ts';
 
 /** The life of a request: assigned, sent within the node's credit, answered, failed or dropped; and what it teaches. */
@@ -290,14 +291,15 @@ function noteAnswer(s: State, { dispatch, node }: Request): void {
 export function answer(
   s: State,
   request: Request,
-  facts: { compute_ms: number; queue_ms: number; bytes: number },
+  facts: Pick<PartResult, 'compute_ms' | 'queue_ms' | 'regions'>,
 ): void {
   const { dispatch, node, part } = request;
   const { cost } = loadOf(part);
   noteAnswer(s, request);
   request.received_at = s.now;
   request.compute_ms = facts.compute_ms;
-  request.bytes = facts.bytes;
+  // What the local node made has not travelled.
+  request.bytes = node.isLocal ? 0 : facts.regions.reduce((sum, { bytes }) => sum + bytes, 0);
   dispatch.queue_ms = Math.max(dispatch.queue_ms, facts.queue_ms);
   if (request.state === 'sent') {
     dispatch.cost_done += cost;

@@ -3,7 +3,7 @@ import { noteEnoughMemory, noteOutOfMemory } from '../scheduler/memory.ts';
 import { observeWork, stageKey } from '../scheduler/statistics.ts';
 import { audit, auditOf, onFirstFailed, onSecond } from './audit.ts';
 import type { DiscardReason } from './effects.ts';
-import type { AnswerAddress, PartAnswer, PartError, PartResult, Pasted } from './events.ts';
+import type { AnswerAddress, PartAnswer, PartError, PartResult, RegionsMoved } from './events.ts';
 import { fill, partDone, takeExit } from './frames.ts';
 import { onHeard } from './nodes.ts';
 import { answer, cancel, dispatchName, end, failed, isLive, loadOf } from './requests.ts';
@@ -94,8 +94,8 @@ export function onPartResult(s: State, event: PartResult): void {
   const { part } = request;
   answer(s, request, event);
   noteEnoughMemory(request.node.memory, s.now);
-  frame.bytes_down += event.bytes;
-  request.node.counts.bytes_down += event.bytes;
+  frame.bytes_down += request.bytes;
+  request.node.counts.bytes_down += request.bytes;
   const isOpen = part.state === 'asked' || part.state === 'unplaced';
   if (frame.phase !== 'running' || !isOpen || request.node.audit.out) {
     s.discarded.late++;
@@ -103,13 +103,16 @@ export function onPartResult(s: State, event: PartResult): void {
     return;
   }
   if (part.state === 'unplaced') request.dispatch.stage.unplaced--;
-  part.state = 'pasting';
+  part.state = 'moving';
   part.used = request;
   cancel(s, part.requests.filter(isLive));
   const { stage, t_id } = event;
   const audited = audit(s, frame, request.dispatch.stage, part, request.node);
-  const paste = { type: 'paste', handle: event.handle, i_id: frame.i_id, stage, t_id } as const;
-  s.effects.push(audited === undefined ? paste : { ...paste, audit: audited });
+  // Whatever reads a region reads it at central.
+  const moves = event.regions.map(({ tensor, at }) => ({ tensor, from: at, to: s.central.id }));
+  const { handle } = event;
+  const move = { type: 'move-regions', i_id: frame.i_id, stage, t_id, moves, handle } as const;
+  s.effects.push(audited === undefined ? move : { ...move, audit: audited });
 }
 
 function fail(s: State, request: Request, text: string): void {
@@ -151,10 +154,10 @@ export function onPartError(s: State, event: PartError): void {
 }
 
 /** The outputs of a part are in the frame's tensors, or were not what was asked for. */
-export function onPasted(s: State, frame: Frame, event: Pasted): void {
+export function onRegionsMoved(s: State, frame: Frame, event: RegionsMoved): void {
   const stage = frame.stages[event.stage];
   const part = stage?.parts[event.t_id];
-  if (stage === undefined || part?.state !== 'pasting' || frame.phase !== 'running') return;
+  if (stage === undefined || part?.state !== 'moving' || frame.phase !== 'running') return;
   const request = part.used!;
   if (event.ok && !request.node.audit.out) {
     part.state = 'done';
@@ -169,6 +172,6 @@ export function onPasted(s: State, frame: Frame, event: Pasted): void {
   part.state = 'asked';
   request.state = 'failed';
   fail(s, request, event.ok ? 'it answered wrongly elsewhere' : 'its outputs were not what was asked for');
-  // Its T_L may have passed while it was being pasted.
+  // T_L may have passed meanwhile.
   if (stage.fills && stage.due_at <= s.now) fill(s, frame, stage);
 }

@@ -15,8 +15,8 @@ import type { Timers } from './timers.ts';
  *   frame   waiting -> opening -> running -> finishing -> ended (gone from `frames`); finishing: all stages are done, or
  *           an exit was taken, and then nothing that is under way for it counts any more
  *   stage   waiting -> running -> done
- *   part    unplaced -> asked -> pasting -> done
- *           asked -> unplaced (nobody is left who was asked); pasting -> unplaced (outputs were wrong)
+ *   part    unplaced -> asked -> moving -> done
+ *           asked -> unplaced (nobody is left who was asked); moving -> unplaced (outputs were wrong)
  *           unplaced | asked -> missing (filled with zeros)
  *   request queued -> sent -> answered | failed | dropped; queued -> dropped; dropped -> answered (late, still welcome)
  *   node    online -> suspect -> online; online | suspect -> offline -> online
@@ -177,8 +177,6 @@ export interface ModelRun {
 export interface PlanRun {
   readonly plan: Plan;
   readonly facts: SchedulablePlan;
-  /** Per stage: the earlier stages whose outputs it reads, and those that may end the frame. */
-  readonly needs: readonly (readonly number[])[];
   since: number;
   /** Accepted frames that use it. */
   open: number;
@@ -266,7 +264,7 @@ export interface StageRun {
 /** A part of an accepted frame. */
 export interface PartRun {
   readonly facts: SchedulablePart;
-  state: 'unplaced' | 'asked' | 'pasting' | 'done' | 'missing';
+  state: 'unplaced' | 'asked' | 'moving' | 'done' | 'missing';
   readonly requests: Request[];
   /** Errors, time-outs and losses so far. */
   tries: number;

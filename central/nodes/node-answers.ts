@@ -5,7 +5,7 @@ import { resultMessage } from '../../shared/protocol/messages/work.ts';
 import type { NodeRegistry } from '../../shared/protocol/node-registry.ts';
 import type { Gate, Head, Wire } from '../../shared/runtime/wire.ts';
 import { TokenBuckets } from '../../shared/token-buckets.ts';
-import type { AnswerAddress, UntimedEvent } from '../coordinator/events.ts';
+import type { AnswerAddress, PartResult, UntimedEvent } from '../coordinator/events.ts';
 
 /** What `takeAnswers` needs. */
 export interface NodeAnswersOptions {
@@ -16,8 +16,8 @@ export interface NodeAnswersOptions {
   readonly isAwaited: (of: AnswerAddress) => boolean;
   /** How many results were of no use so far. */
   readonly unused: () => number;
-  /** Keeps a part's undecoded outputs; returns their handle. */
-  readonly keep: (plan: string, out: readonly WireRegion[]) => string;
+  /** Keeps the undecoded regions that came along with a part's result; returns what the coordinator is told of them. */
+  readonly keep: (plan: string, out: readonly WireRegion[]) => Pick<PartResult, 'regions' | 'handle'>;
 }
 
 /** Parts of a node's messages that count as heartbeats: at once, and in the long run. */
@@ -73,10 +73,8 @@ export function takeAnswers({ wire, registry, tell, isAwaited, unused, keep }: N
         if ('error' in tile) tell({ type: 'part-error', ...about, ...tile.error });
         else {
           // Central requests every output inline: a receipt in place of one is of no use.
-          const out = inlineRegions(tile.out);
-          const bytes = out.reduce((sum, region) => sum + region.d.byteLength, 0);
-          const handle = keep(plan, out);
-          tell({ type: 'part-result', ...about, bytes, compute_ms: tile.compute_ms, queue_ms, handle });
+          const kept = keep(plan, inlineRegions(tile.out));
+          tell({ type: 'part-result', ...about, ...kept, compute_ms: tile.compute_ms, queue_ms });
         }
       }
       return tiles.length > 0 && unused() - before < tiles.length;

@@ -173,11 +173,11 @@ describe('parts', () => {
       stage: 0,
       t_id,
       attempt: 0,
-      bytes: 5,
+
       compute_ms: 1,
       queue_ms: 0,
     };
-    world.tell({ type: 'part-result', ...about, handle: world.runner.keepResult(id, [someRegion]) });
+    world.tell({ type: 'part-result', ...about, ...world.runner.keepResult(id, [someRegion]) });
   };
 
   it('go to a node in one message, whose bytes are counted', async () => {
@@ -196,7 +196,12 @@ describe('parts', () => {
     result(world, 0);
     result(world, 1);
     await world.settle();
-    expect(world.ended[0]!.end).toMatchObject({ outcome: 'ok', tiles_per_node: { n1: 2, central: 1 }, bytes_up: 123 });
+    expect(world.ended[0]!.end).toMatchObject({
+      outcome: 'ok',
+      tiles_per_node: { n1: 2, central: 1 },
+      bytes_up: 123,
+      bytes_down: 2,
+    });
   });
 
   it('that cannot be sent are done elsewhere', async () => {
@@ -240,7 +245,14 @@ describe('parts', () => {
     result(world, 1);
     await world.settle();
     for (const t_id of [0, 1])
-      expect(world.events).toContainEqual({ type: 'pasted', i_id: '1-0', stage: 0, t_id, ok: false, exit: false });
+      expect(world.events).toContainEqual({
+        type: 'regions-moved',
+        i_id: '1-0',
+        stage: 0,
+        t_id,
+        ok: false,
+        exit: false,
+      });
     expect(world.log.lines.join()).toContain('not clip4');
     expect(world.ended[0]!.end).toMatchObject({ outcome: 'ok', tiles_per_node: { central: 3 } });
   });

@@ -4,7 +4,7 @@ import { Invariants } from '../../../bench/sim/invariants.ts';
 import { sketchPlan, tilesAndTail } from '../../../bench/sim/plans.ts';
 import { Random } from '../../../bench/sim/random.ts';
 import { Coordinator } from '../../../central/coordinator/coordinator.ts';
-import type { Effect, PasteEffect, WorkEffect } from '../../../central/coordinator/effects.ts';
+import type { Effect, MoveRegionsEffect, WorkEffect } from '../../../central/coordinator/effects.ts';
 import type { Event, PartError } from '../../../central/coordinator/events.ts';
 import { defaultOptions } from '../../../central/coordinator/options.ts';
 import { WORK_ERRORS } from '../../../shared/protocol/messages/work.ts';
@@ -13,7 +13,7 @@ import { WORK_ERRORS } from '../../../shared/protocol/messages/work.ts';
  * No world stands behind these events: answers to what was never asked, to what has ended, in any order and number,
  * from strangers, of other epochs and plans; nodes that are ready for anything; a shell that forgets to answer.
  */
-function storm(seed: number, steps: number): { effects: number; ended: number; pasted: number } {
+function storm(seed: number, steps: number): { effects: number; ended: number; moved: number } {
   const random = new Random(seed);
   const options = {
     ...defaultOptions,
@@ -35,8 +35,8 @@ function storm(seed: number, steps: number): { effects: number; ended: number; p
   const nodes = ['a', 'b', 'c', 'central', 'stranger'];
   const frames = ['3-0', '2-0', '3-99999', 'nonsense', ''];
   const asked: WorkEffect[] = [];
-  const pastes: PasteEffect[] = [];
-  const counts = { effects: 0, ended: 0, pasted: 0 };
+  const moves: MoveRegionsEffect[] = [];
+  const counts = { effects: 0, ended: 0, moved: 0 };
   let at = 0;
   let names = 0;
 
@@ -61,7 +61,8 @@ function storm(seed: number, steps: number): { effects: number; ended: number; p
     if (effect.type === 'open-frame') owed.push({ at, type: 'frame-opened', i_id: effect.i_id });
     else if (effect.type === 'prepare') owed.push({ at, type: 'node-ready', node: effect.node, plan: effect.plan.id });
     else if (effect.type === 'finish') owed.push({ at, type: 'finished', i_id: effect.i_id });
-    else if (effect.type === 'paste') owed.push({ ...effect, at, type: 'pasted', ok: true, exit: random.chance(0.3) });
+    else if (effect.type === 'move-regions')
+      owed.push({ ...effect, at, type: 'regions-moved', ok: true, exit: random.chance(0.3) });
     else if (effect.type === 'work')
       for (const t_id of effect.t_ids)
         owed.push({
@@ -69,7 +70,7 @@ function storm(seed: number, steps: number): { effects: number; ended: number; p
           at,
           type: 'part-result',
           t_id,
-          bytes: 9,
+          regions: [{ tensor: 't1', at: 'central', bytes: 9 }],
           compute_ms: 2,
           queue_ms: 0,
           handle: `h${names++}`,
@@ -124,8 +125,8 @@ function storm(seed: number, steps: number): { effects: number; ended: number; p
         return { at, type: 'timer' };
       case 13: {
         const { i_id, stage, t_id } =
-          pastes.length > 0 ? random.pick(pastes.slice(-4)) : { i_id: '3-0', stage: 0, t_id: 0 };
-        return { at, type: 'pasted', i_id, stage, t_id, ok: random.chance(0.9), exit: random.chance(0.3) };
+          moves.length > 0 ? random.pick(moves.slice(-4)) : { i_id: '3-0', stage: 0, t_id: 0 };
+        return { at, type: 'regions-moved', i_id, stage, t_id, ok: random.chance(0.9), exit: random.chance(0.3) };
       }
       case 14:
       case 15: {
@@ -147,7 +148,7 @@ function storm(seed: number, steps: number): { effects: number; ended: number; p
           at,
           type: 'part-result',
           ...answer(),
-          bytes: 10,
+          regions: [{ tensor: 't1', at: 'central', bytes: 10 }],
           compute_ms: random.next() * 10,
           queue_ms: 0,
           handle: `h${names++}`,
@@ -166,13 +167,13 @@ function storm(seed: number, steps: number): { effects: number; ended: number; p
       owe(effect);
       if (effect.type === 'open-frame') frames.push(effect.i_id);
       if (effect.type === 'work') asked.push(effect);
-      if (effect.type === 'paste') pastes.push(effect);
+      if (effect.type === 'move-regions') moves.push(effect);
       if (effect.type === 'publish') counts.ended++;
     }
-    counts.pasted += effects.filter((effect) => effect.type === 'paste').length;
+    counts.moved += effects.filter((effect) => effect.type === 'move-regions').length;
     if (frames.length > 16) frames.splice(5, 1);
     if (asked.length > 40) asked.shift();
-    if (pastes.length > 10) pastes.shift();
+    if (moves.length > 10) moves.shift();
   }
   const effects = coordinator.handle({ at: at + 1, type: 'stop' });
   invariants.check({ at: at + 1, type: 'stop' }, effects, coordinator.snapshot());
@@ -181,17 +182,17 @@ function storm(seed: number, steps: number): { effects: number; ended: number; p
 }
 
 test('no sequence of events, however senseless, breaks an invariant', () => {
-  const counts = { effects: 0, ended: 0, pasted: 0 };
+  const counts = { effects: 0, ended: 0, moved: 0 };
   fc.assert(
     fc.property(fc.integer({ min: 0, max: 2 ** 31 }), (seed) => {
       const run = storm(seed, 3_000);
       counts.effects += run.effects;
       counts.ended += run.ended;
-      counts.pasted += run.pasted;
+      counts.moved += run.moved;
     }),
     { numRuns: Number(process.env.TESSERA_SIM_SEEDS ?? 12), endOnFailure: true },
   );
   // It has to reach the deeper states to prove anything.
   expect(counts.ended).toBeGreaterThan(500);
-  expect(counts.pasted).toBeGreaterThan(3_000);
+  expect(counts.moved).toBeGreaterThan(3_000);
 });

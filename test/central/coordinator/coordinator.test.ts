@@ -268,9 +268,9 @@ describe('faults', () => {
     expect(outcomes(frames(cluster, 3))).toEqual(['ok']);
   });
 
-  test('outputs that cannot be pasted are asked for again', () => {
+  test('outputs that are not what was asked for are asked for again', () => {
     const cluster = fourNodes();
-    cluster.badPaste = 0.2;
+    cluster.badMove = 0.2;
     expect(outcomes(frames(cluster, 20))).toEqual(['ok']);
   });
 
@@ -342,12 +342,12 @@ describe('early exits', () => {
 
   test('outputs that turn out to be wrong once it is taken, after T_L, are not filled any more', () => {
     const cluster = fourNodes({ camera: { ...defaultPolicy, deadline: 'fill', deadline_ms: 60 } }, beside);
-    cluster.pasteMs = 200;
+    cluster.moveMs = 200;
     cluster.offer('front');
     cluster.run(cluster.now + 100);
     const { i_id } = cluster.work.at(-1)!;
-    cluster.tell({ type: 'pasted', i_id, stage: 1, t_id: 0, ok: true, exit: true });
-    cluster.tell({ type: 'pasted', i_id, stage: 0, t_id: 0, ok: false });
+    cluster.tell({ type: 'regions-moved', i_id, stage: 1, t_id: 0, ok: true, exit: true });
+    cluster.tell({ type: 'regions-moved', i_id, stage: 0, t_id: 0, ok: false });
     expect(cluster.last).toEqual([]);
     cluster.settle();
     expect(cluster.published).toMatchObject([{ outcome: 'ok', exit: 'exit1', missing: [] }]);
@@ -393,8 +393,8 @@ describe('deadlines', () => {
 
   test('fill: a tile whose outputs turn out to be wrong after T_L is zeros, not asked for again', () => {
     const cluster = fourNodes({ camera: { ...defaultPolicy, deadline: 'fill', deadline_ms: 60 } });
-    cluster.pasteMs = 30;
-    cluster.badPaste = 0.5;
+    cluster.moveMs = 30;
+    cluster.badMove = 0.5;
     const ends = frames(cluster, 20);
     expect(outcomes(ends)).toContain('degraded');
     const sent = ends.flatMap((end) => end.trace.filter(({ stage }) => stage === 0).map((tile) => tile.sent_ms!));

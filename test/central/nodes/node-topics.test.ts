@@ -29,7 +29,14 @@ beforeEach(async () => {
   wire = new Wire({ bus, topics, self: 'central', log, now: () => performance.now() });
   const registry = new NodeRegistry('tessera');
   const tell = (event: UntimedEvent): void => void events.push(event);
-  takeAnswers({ wire, registry, tell, isAwaited: () => true, unused: () => 0, keep: () => 'handle' });
+  takeAnswers({
+    wire,
+    registry,
+    tell,
+    isAwaited: () => true,
+    unused: () => 0,
+    keep: () => ({ handle: 'handle', regions: [] }),
+  });
   await watchNodes({
     bus,
     topics,
