@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { Command as Commander, CommanderError, Option } from 'commander';
 import { failureOf, TesseraError } from '../shared/errors.ts';
+import { endProcess } from '../shared/runtime/native-calls.ts';
 import { storageError, systemCodeOf } from '../shared/storage-fault.ts';
 import type { Command, Invocation } from './command.ts';
 import { COMMANDS, type Entry, GROUPS } from './commands.ts';
@@ -163,8 +164,8 @@ function report(error: unknown, out: Output): number {
 
 const out = standardOutput();
 for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
-  process.on(event, (error: unknown) => process.exit(report(error, out)));
+  process.on(event, (error: unknown) => endProcess(report(error, out)));
 }
 const code = await main(process.argv.slice(2), out);
 // Ends what a library may still hold open, after everything has been written.
-process.stdout.write('', () => process.exit(code));
+process.stdout.write('', () => endProcess(code));

@@ -1,5 +1,6 @@
 import type { Failure } from '../shared/errors.ts';
 import { plain } from '../shared/log-throttle.ts';
+import { endProcess } from '../shared/runtime/native-calls.ts';
 import { standardError } from '../shared/runtime/standard-error.ts';
 import { storageError } from '../shared/storage-fault.ts';
 import { withOwnCommand } from './own-command.ts';
@@ -17,7 +18,7 @@ export interface Output {
 /** Standard output and standard error. A reader that goes away (`tessera watch | head -1`) ends the program quietly. */
 export function standardOutput(): Output {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code === 'EPIPE') process.exit(0);
+    if (error.code === 'EPIPE') endProcess(0);
     // Results that cannot be written are not passed over.
     throw storageError(error, { what: 'standard output', path: '' });
   });

@@ -1,3 +1,5 @@
+import { endProcess } from '../shared/runtime/native-calls.ts';
+
 /**
  * Ctrl-C and SIGTERM.
  *
@@ -12,6 +14,8 @@
 
 /** Time for a graceful stop, ms. */
 const GRACE_MS = 9_000;
+/** Time that a call of the runtime under way has after that, ms. */
+const LAST_MS = 900;
 /** Signals this close after the first are the same key press, ms. */
 const SAME_PRESS_MS = 400;
 
@@ -21,13 +25,13 @@ export function stopSignal(): AbortSignal {
   let since: number | undefined;
   const onSignal = (): void => {
     if (since !== undefined) {
-      if (performance.now() - since > SAME_PRESS_MS) process.exit(130);
+      if (performance.now() - since > SAME_PRESS_MS) endProcess(130, LAST_MS);
       return;
     }
     since = performance.now();
     setTimeout(() => {
       process.stderr.write('warning: stopping took too long, ended without waiting\n');
-      process.exit(0);
+      endProcess(0, LAST_MS);
     }, GRACE_MS).unref();
     controller.abort();
   };

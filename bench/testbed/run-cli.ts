@@ -15,7 +15,9 @@ export interface CliOptions {
 
 /** A command that has ended. */
 export interface CliResult {
+  /** Null where a signal ended it. */
   readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
   readonly stdout: string;
   readonly stderr: string;
 }
@@ -75,7 +77,7 @@ export class RunningCli {
 
   async ended(): Promise<CliResult> {
     await this.#exit;
-    return { code: this.child.exitCode, stdout: this.#stdout, stderr: this.#stderr };
+    return { code: this.child.exitCode, signal: this.child.signalCode, stdout: this.#stdout, stderr: this.#stderr };
   }
 
   /** Sends a signal and resolves when the command has ended. */

@@ -4,6 +4,7 @@ import './no-telemetry.ts';
 import ort from 'onnxruntime-node';
 import { TesseraError } from '../errors.ts';
 import { byteLength, DTYPE_BYTES, type Dtype, isDtype, type Tensor } from '../tensor/tensor.ts';
+import { nativeCall } from './native-calls.ts';
 import { explainRuntime } from './runtime-message.ts';
 
 /** onnxruntime-node, imported here and nowhere else. Never call `run` on a thread that speaks MQTT: it blocks. */
@@ -98,8 +99,8 @@ export async function loadSession(model: string | Uint8Array, options: SessionOp
     // The two calls are overloads of one function and TypeScript wants them apart.
     session =
       typeof model === 'string'
-        ? await ort.InferenceSession.create(model, settings)
-        : await ort.InferenceSession.create(model, settings);
+        ? await nativeCall(() => ort.InferenceSession.create(model, settings))
+        : await nativeCall(() => ort.InferenceSession.create(model, settings));
   } catch (error) {
     throw refusal('ONNX Runtime cannot load the model', error);
   }
@@ -111,7 +112,9 @@ export async function loadSession(model: string | Uint8Array, options: SessionOp
       for (const [name, tensor] of feeds) values[name] = toRuntime(name, tensor);
       let results: ort.InferenceSession.ReturnType;
       try {
-        results = wanted === undefined ? await session.run(values) : await session.run(values, [...wanted]);
+        results = await nativeCall(() =>
+          wanted === undefined ? session.run(values) : session.run(values, [...wanted]),
+        );
       } catch (error) {
         throw refusal('ONNX Runtime failed', error);
       }
@@ -121,7 +124,7 @@ export async function loadSession(model: string | Uint8Array, options: SessionOp
     },
     async release() {
       if (options.profiling !== undefined) session.endProfiling();
-      await session.release();
+      await nativeCall(() => session.release());
     },
   };
 }
