@@ -1,6 +1,6 @@
 import type { BlobStore, Log } from '../shared/ports.ts';
 import { type BlobGetMessage, type BlobPartMessage, blobGetMessage } from '../shared/protocol/messages/blob.ts';
-import type { Gate, Wire } from '../shared/runtime/wire.ts';
+import type { HeadFilter, Wire } from '../shared/runtime/wire.ts';
 import { TokenBuckets } from '../shared/token-buckets.ts';
 
 /** Requests that are answered at a time: what is read and not yet sent is at most so many MiB. */
@@ -54,7 +54,8 @@ export function serveBlobs(wire: Wire, store: BlobStore, isOffered: (sha: string
   };
 
   const requests = new TokenBuckets(REQUESTS);
-  const mayAsk = (from: string): ReturnType<Gate> => (requests.take(from, performance.now()) ? 'unknown' : 'unasked');
+  const mayAsk = (from: string): ReturnType<HeadFilter> =>
+    requests.take(from, performance.now()) ? 'unknown' : 'unasked';
   wire.on(
     'blob-get',
     blobGetMessage,

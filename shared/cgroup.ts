@@ -1,12 +1,12 @@
 /**
- * What a control group of Linux leaves to a process (containers, `MemoryMax=` and `CPUQuota=` of systemd): each group on
- * the way from the process's own one up to the root may have a limit, and the tightest one counts.
+ * The limits of a Linux control group for a process (containers, `MemoryMax=` and `CPUQuota=` of systemd). Each group
+ * from the process's own up to the root may have a limit, and the tightest one counts.
  *
  * Version 2 keeps everything in one tree (memory.max, memory.high, cpu.max), version 1 has a tree for each controller
- * (memory.limit_in_bytes, cpu.cfs_quota_us); on hybrid systems both are there. cgroups(7), Documentation/admin-guide.
+ * (memory.limit_in_bytes, cpu.cfs_quota_us); hybrid systems have both. cgroups(7), Documentation/admin-guide.
  */
 
-/** The files of one control group, by name; undefined for those that are not there. */
+/** Reads a file of one control group; undefined where it does not exist. */
 export type GroupFiles = (name: string) => string | undefined;
 
 /** Folders of the groups that a process is in, its own one first, by controller. */
@@ -18,7 +18,7 @@ export interface GroupFolders {
 /** The memory of the group with the tightest limit, bytes. */
 export interface GroupMemory {
   readonly limit: number;
-  /** Without what caches give back; undefined where the group does not say. */
+  /** Without reclaimable caches; undefined where the group does not report it. */
   readonly used: number | undefined;
 }
 
@@ -29,10 +29,10 @@ interface Mount {
   readonly controllers: readonly string[];
 }
 
-/** Version 1 writes "no limit" as the largest number of pages; nobody has as much. */
+/** Version 1 writes "no limit" as the largest number of pages, more than any machine has. */
 const NO_LIMIT = 2 ** 60;
 
-/** Where to look, from /proc/self/cgroup and /proc/self/mountinfo. */
+/** The folders of the process's groups, from /proc/self/cgroup and /proc/self/mountinfo. */
 export function groupFolders(cgroup: string, mountinfo: string): GroupFolders {
   const mounts = mountsOf(mountinfo);
   const groups = cgroup
@@ -62,7 +62,7 @@ export function groupMemory(groups: readonly GroupFiles[]): GroupMemory | undefi
   return { limit: tightest.limit, used: usedBy(tightest.files) };
 }
 
-/** How many processors' time these groups leave; undefined where none has a limit. */
+/** Processors' worth of time that these groups allow; undefined where none has a limit. */
 export function groupCpus(groups: readonly GroupFiles[]): number | undefined {
   const shares = groups.flatMap((files) => {
     const [quota, period] = files('cpu.max')?.trim().split(/\s+/) ?? [
@@ -75,7 +75,7 @@ export function groupCpus(groups: readonly GroupFiles[]): number | undefined {
   return shares.length === 0 ? undefined : Math.min(...shares);
 }
 
-/** Memory that is used and cannot be had back by dropping caches. */
+/** Used memory that cannot be reclaimed by dropping caches. */
 function usedBy(files: GroupFiles): number | undefined {
   const used = numberOf(files('memory.current') ?? files('memory.usage_in_bytes'));
   if (used === undefined) return undefined;
@@ -103,15 +103,15 @@ function mountsOf(mountinfo: string): Mount[] {
   });
 }
 
-/** Spaces and backslashes are written as octal numbers there. */
+/** Spaces and backslashes are escaped as octal numbers there. */
 function plain(path: string): string {
   return path.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)));
 }
 
-/** The folder of a group and those above it, as far as they are mounted. */
+/** The folder of a group and its parents, as far as they are mounted. */
 function upwards({ root, at }: Mount, path: string): string[] {
   const base = root === '/' ? '' : root;
-  // In a container the mount may begin at the container's own group, or the path lead out of what can be seen.
+  // In a container the mount may begin at the container's own group, or the path lead outside the visible part.
   const isInside = path === base || path.startsWith(`${base}/`);
   const names =
     isInside && !path.includes('/..')

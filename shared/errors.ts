@@ -1,4 +1,4 @@
-/** What a code means, and whether the same request may succeed later without anybody correcting something. */
+/** Meaning of a code, and whether the same request may succeed later without a correction. */
 interface ErrorEntry {
   readonly text: string;
   readonly retryable: boolean;
@@ -8,9 +8,8 @@ const permanent = (text: string): ErrorEntry => ({ text, retryable: false });
 const retryable = (text: string): ErrorEntry => ({ text, retryable: true });
 
 /**
- * The one catalogue of coded errors. A code is public surface: it never changes its meaning.
- * Expected failures (a late tile, a bad message) travel as values of `Failure`; `TesseraError` is thrown at start-up
- * and for wrong input of a command.
+ * The catalogue of all coded errors. A code is public surface: its meaning never changes. Expected failures (a late
+ * tile, a bad message) are values of `Failure`; `TesseraError` is thrown at start-up and for wrong input of a command.
  */
 export const ERROR_CODES = {
   TESSERA_USAGE: permanent('The command line is wrong.'),
@@ -48,14 +47,14 @@ export type ErrorCode = keyof typeof ERROR_CODES;
 export const isRetryable = (code: string): boolean =>
   Object.hasOwn(ERROR_CODES, code) && ERROR_CODES[code as ErrorCode].retryable;
 
-/** An expected failure as a value: what went wrong and, where there is one, the way out. */
+/** An expected failure as a value: code, message and, where there is one, a hint. */
 export interface Failure {
   readonly code: ErrorCode;
   readonly message: string;
   readonly hint?: string;
 }
 
-/** A coded error for start-up and commands; `hint` says what to do. */
+/** A coded error for start-up and commands; `hint` says what the user can do. */
 export class TesseraError extends Error {
   readonly code: ErrorCode;
   readonly hint: string | undefined;
@@ -67,19 +66,19 @@ export class TesseraError extends Error {
     this.hint = options.hint;
   }
 
-  /** The same as a plain value that can be sent. */
+  /** The error as a plain value that can be sent. */
   toFailure(): Failure {
     return { code: this.code, message: this.message, ...(this.hint === undefined ? {} : { hint: this.hint }) };
   }
 }
 
-/** Any thrown value as a `Failure`; `fallback` is the code of what carries none. */
+/** Any thrown value as a `Failure`; `fallback` is the code of errors without one. */
 export function failureOf(error: unknown, fallback: ErrorCode = 'TESSERA_INTERNAL'): Failure {
   if (error instanceof TesseraError) return error.toFailure();
   return { code: fallback, message: error instanceof Error ? error.message : String(error) };
 }
 
-/** The cause of a coded error in the words of whoever raised it; too technical for anything but a debug log. */
+/** The cause of a coded error in its original words; too technical for anything but a debug log. */
 export function detailOf(error: unknown): string | undefined {
   const { cause } = error instanceof Error ? error : {};
   return cause instanceof Error ? cause.message : typeof cause === 'string' ? cause : undefined;

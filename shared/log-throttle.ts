@@ -2,23 +2,23 @@ import { counted } from './counted.ts';
 import type { Log } from './ports.ts';
 
 /**
- * Says what is wrong with what others send without letting them fill the log: one line per subject and minute, with
- * the number of those that were kept back since.
+ * Limits warnings about the network's input, so that other clients cannot fill the log: one line per subject and
+ * minute, with the number of lines that were suppressed since.
  *
- *   1. Subjects come from the network: at most `SUBJECTS` are remembered, and lines in all are bounded per minute.
- *   2. What others wrote is shortened and stays on one line, so that it cannot pass for a line of ours.
+ * 1. Subjects come from the network: at most `SUBJECTS` are remembered, and lines in all are bounded per minute.
+ * 2. Text from outside is shortened and kept on one line, so that it cannot imitate another log line.
  */
 
 const INTERVAL_MS = 60_000;
 const SUBJECTS = 1000;
-/** Lines per minute beyond which also new subjects are kept back, for a stranger has as many names as he likes. */
+/** Lines per minute beyond which new subjects are suppressed too, since a client can use any number of names. */
 const LINES = 100;
 const TEXT_LENGTH = 300;
 
 /** A text from outside as a log shows it: one line, no control characters, at most 300 characters. */
 export function plain(text: string): string {
   const cut = text.length > TEXT_LENGTH ? `${text.slice(0, TEXT_LENGTH - 3)}...` : text;
-  // Control characters, and those that turn the direction of writing or end a line.
+  // Control characters, and characters that change the writing direction or end a line.
   return cut.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '?');
 }
 
@@ -28,7 +28,7 @@ const NAME_LENGTH = 64;
 export const plainName = (name: string): string =>
   plain(name.length > NAME_LENGTH ? `${name.slice(0, NAME_LENGTH - 3)}...` : name);
 
-/** LogThrottle of one part of a program; `now` is any steady clock, milliseconds. */
+/** The throttled log of one part of a program; `now` is any steady clock, milliseconds. */
 export class LogThrottle {
   readonly #log: Log;
   readonly #now: () => number;
@@ -42,12 +42,12 @@ export class LogThrottle {
     this.#now = now;
   }
 
-  /** Writes a warning about `subject`, or counts it where one was written within the last minute. */
+  /** Logs a warning about `subject`, or counts it where one was logged within the last minute. */
   warn(subject: string, text: string, fields: Readonly<Record<string, unknown>> = {}): void {
     this.#say('warn', subject, text, fields);
   }
 
-  /** The same for what is worth a line and is nobody's fault. */
+  /** The same for events that are no fault. */
   info(subject: string, text: string, fields: Readonly<Record<string, unknown>> = {}): void {
     this.#say('info', subject, text, fields);
   }

@@ -1,7 +1,7 @@
 /**
- * The candidate that is most like `word`, for "did you mean" in errors; undefined when none is like it.
- * Likeness is the Damerau-Levenshtein distance (neighbours swapped count one) without regard to case; at most a third
- * of the longer word may differ, so that a far-fetched guess is not offered.
+ * The candidate that is most similar to `word`, for "did you mean" in errors; undefined where none is similar.
+ * Similarity is the Damerau-Levenshtein distance (a swap of neighbours counts one) without regard to case; at most a
+ * third of the longer word may differ, so that no far-fetched guess is offered.
  */
 export function nearest(word: string, candidates: Iterable<string>): string | undefined {
   const wanted = word.toLowerCase();
@@ -9,7 +9,7 @@ export function nearest(word: string, candidates: Iterable<string>): string | un
   let least = Number.POSITIVE_INFINITY;
   for (const candidate of candidates) {
     const allowed = Math.max(1, Math.floor(Math.max(wanted.length, candidate.length) / 3));
-    // At least this much differs; a word of pages is told from a candidate without comparing them.
+    // The lengths alone differ by more than allowed, so a very long word costs no comparison.
     if (Math.abs(wanted.length - candidate.length) > allowed) continue;
     const distance = editDistance(wanted, candidate.toLowerCase());
     if (distance <= allowed && distance < least) {

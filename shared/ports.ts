@@ -1,4 +1,4 @@
-/** What the cores and shells need from outside, as small interfaces that tests implement in a few lines. */
+/** Ports: small interfaces to the outside, which tests implement in a few lines. */
 
 /** Severity and text; never a payload. */
 export interface Log {
@@ -11,25 +11,25 @@ export interface Log {
 /** A log that keeps nothing. */
 export const silentLog: Log = { debug() {}, info() {}, warn() {}, error() {} };
 
-/** One message as a subscriber sees it. `payload` may alias a buffer of the client: copy before keeping or transferring. */
+/** One received message. `payload` may alias a buffer of the client: copy it before keeping or transferring it. */
 export interface Message {
   readonly topic: string;
   readonly payload: Uint8Array;
-  /** True for what the broker had kept from before the subscription. */
+  /** True for a retained message from before the subscription. */
   readonly retained: boolean;
-  /** True where the broker delivers it again, because it saw no acknowledgement the first time (MQTT's DUP flag). */
+  /** True for a redelivery, since the broker saw no acknowledgement the first time (MQTT's DUP flag). */
   readonly redelivered?: boolean;
 }
 
-/** How a message is published. */
+/** Options of publishing a message. */
 export interface PublishOptions {
   readonly qos?: 0 | 1;
   readonly retain?: boolean;
-  /** Of QoS 1: given up when so many connections were lost with it; default 3. */
+  /** QoS 1 only: the message is given up after this many lost connections; default 3. */
   readonly connections?: number;
 }
 
-/** What a bus has counted since it was made. */
+/** Counters of a bus since its creation. */
 export interface BusCounters {
   /** Connections to the broker, the first one too. */
   connections: number;
@@ -41,22 +41,27 @@ export interface BusCounters {
 
 /** An MQTT connection that reconnects by itself. */
 export interface Bus {
-  /** Resolves when handed to the network (QoS 0) or acknowledged (QoS 1); QoS 0 while offline is dropped and resolves. */
+  /**
+   * Resolves when the message was handed to the network (QoS 0) or acknowledged (QoS 1). QoS 0 while offline is dropped
+   * and resolves.
+   */
   publish(topic: string, payload: Uint8Array | string, options?: PublishOptions): Promise<void>;
   /** Subscribes for as long as the bus lives, across reconnects. `handler` must return quickly and never throws. */
   subscribe(filter: string, qos: 0 | 1, handler: (message: Message) => void): Promise<void>;
   unsubscribe(filter: string): Promise<void>;
-  /** Called after every (re)connection, the first one too, once subscriptions stand again. */
+  /** Called after every (re)connection, including the first one, once subscriptions are restored. */
   onConnect(listener: () => void): void;
   readonly connected: boolean;
   /** Bytes waiting to be written to the socket. */
   readonly backlogBytes: number;
   readonly counters: Readonly<BusCounters>;
-  /** Publishes what is under way and disconnects, within `timeoutMs` (default 2000). Idempotent. */
+  /** Publishes pending messages and disconnects, within `timeoutMs` (default 2000). Idempotent. */
   stop(timeoutMs?: number): Promise<void>;
 }
 
-/** Content-addressed store of model pieces: the key is the lower-case hex SHA-256 of the bytes. */
+/**
+ * Content-addressed store of blobs (model weights and skeletons): the key is the lower-case hex SHA-256 of the bytes.
+ */
 export interface BlobStore {
   /** Folder where each blob is a file named by its SHA-256; the runtime maps weights from there. */
   readonly folder: string;
@@ -65,23 +70,23 @@ export interface BlobStore {
   read(sha: string, offset: number, length: number): Promise<Uint8Array>;
   /** Stores bytes, returns their hash. Writing twice is free. */
   put(bytes: Uint8Array): Promise<string>;
-  /** Bytes of a blob that an earlier try left, from its start. */
+  /** Bytes of a blob that an earlier, interrupted transfer stored, from its start. */
   arrived(sha: string): number;
   /**
-   * Opens a writer for a blob that arrives in pieces, which goes on with what an earlier try left; `commit` verifies the
-   * hash before the blob can be seen.
+   * Opens a writer for a blob that arrives in chunks, resuming an interrupted transfer; `commit` verifies the hash
+   * before the blob becomes visible.
    */
   receive(sha: string, size: number): Promise<BlobWriter>;
 }
 
-/** A blob under way. */
+/** A blob that is being received. */
 export interface BlobWriter {
-  /** Bytes from the start that an earlier try brought. They may be wrong; `commit` will tell. */
+  /** Bytes from the start that an earlier transfer stored. They may be wrong; `commit` verifies them. */
   readonly arrived: number;
-  /** Takes pieces in whatever order. */
+  /** Accepts chunks in any order. */
   write(offset: number, bytes: Uint8Array): Promise<void>;
   /** Throws TesseraError TESSERA_BLOB, and leaves nothing behind, when the bytes do not have the promised hash. */
   commit(): Promise<void>;
-  /** Ends it for now: what came without a gap stays for the next try. */
+  /** Stops the transfer; the contiguous bytes stay for the next try. */
   abort(): Promise<void>;
 }

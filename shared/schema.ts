@@ -4,7 +4,7 @@ import { type ErrorCode, TesseraError } from './errors.ts';
 /** zod, imported here and nowhere else. */
 export { z };
 
-/** One line that names the first field that is wrong, the value's type and what is accepted. */
+/** One line with the first wrong field, the value's type and the accepted values. */
 export function explain(error: z.ZodError): string {
   const issue = error.issues[0];
   if (issue === undefined) return 'not valid';
@@ -12,7 +12,7 @@ export function explain(error: z.ZodError): string {
   return `${path.replace(/^\./, '') || 'value'}: ${issue.message}`;
 }
 
-/** Validates `value`; throws a TesseraError with `code` that names the field, what was given and what is accepted. */
+/** Validates `value`; throws a TesseraError with `code` that names the field, the given value and the accepted ones. */
 export function parse<T>(schema: z.ZodType<T>, value: unknown, code: ErrorCode, what: string, hint?: string): T {
   const result = schema.safeParse(value);
   if (result.success) return result.data;

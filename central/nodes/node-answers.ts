@@ -3,7 +3,7 @@ import { controlMessage } from '../../shared/protocol/messages/control.ts';
 import { inlineRegions, type WireRegion } from '../../shared/protocol/messages/region.ts';
 import { resultMessage } from '../../shared/protocol/messages/work.ts';
 import type { NodeRegistry } from '../../shared/protocol/node-registry.ts';
-import type { Gate, Head, Wire } from '../../shared/runtime/wire.ts';
+import type { Head, HeadFilter, Wire } from '../../shared/runtime/wire.ts';
 import { TokenBuckets } from '../../shared/token-buckets.ts';
 import type { AnswerAddress, PartResult, UntimedEvent } from '../coordinator/events.ts';
 
@@ -33,14 +33,14 @@ export function takeAnswers({ wire, registry, tell, isAwaited, unused, keep }: N
     if (parts.take(node, performance.now())) tell({ type: 'heartbeat', node });
   };
 
-  const isRequested = (node: string, { plan, i_id, stage, attempt }: Head): ReturnType<Gate> => {
+  const isRequested = (node: string, { plan, i_id, stage, attempt }: Head): ReturnType<HeadFilter> => {
     // Without these the address of the message is not known.
     if (typeof plan !== 'string' || typeof i_id !== 'string') return 'unknown';
     if (typeof stage !== 'number' || typeof attempt !== 'number') return 'unknown';
     return isAwaited({ node, plan, i_id, stage, attempt }) ? 'unknown' : 'unasked';
   };
   const controls = new TokenBuckets(CONTROLS);
-  const mayControl = (node: string): ReturnType<Gate> =>
+  const mayControl = (node: string): ReturnType<HeadFilter> =>
     controls.take(node, performance.now()) ? 'unknown' : 'unasked';
 
   // Central's own executor does not answer on the wire: a message in its name is another process's.

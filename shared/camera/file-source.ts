@@ -6,7 +6,7 @@ import type { Source } from './source.ts';
 
 const PICTURE = new Set(['.jpg', '.jpeg', '.png']);
 
-/** The picture files that a list of files and folders stands for, folders in order of names. Throws TESSERA_USAGE. */
+/** Expands a list of files and folders to picture files, folders in order of names. Throws TESSERA_USAGE. */
 export async function pictureFiles(paths: readonly string[]): Promise<string[]> {
   const files: string[] = [];
   for (const path of paths) {
@@ -40,13 +40,13 @@ export function unreadable(file: string, cause: Error): TesseraError {
   });
 }
 
-/** A camera that sends files in turn, again from the first after the last. */
+/** A camera that sends files in order, and starts over after the last. */
 export function fileSource(files: readonly string[]): Source {
   let index = 0;
   return {
     async next() {
       const file = files[index++ % files.length]!;
-      // Frame ids go into topics, so a name keeps only what may stand there.
+      // Frame ids become part of topics, so a name keeps only valid characters.
       const id = basename(file)
         .replace(/[^A-Za-z0-9_.-]/g, '_')
         .slice(-64);

@@ -2,14 +2,14 @@ import { TesseraError } from '../errors.ts';
 import { z } from '../schema.ts';
 
 /**
- * Join tokens: all that a second machine needs to come in, as one word for a command line.
+ * Join tokens: everything that a second machine needs to join, as one word for a command line.
  *
  *     token    = "tessera1." base64url(JSON {server, user, code, expires, base, ca, keys})
  *     password = "join1." code "." secret
  *
- * The code is good for one use: with it in the password of its first connection (MQTT 3.1.1 section 3.1.3.5) the node
- * sets the secret that it made for itself, and connects with that secret alone from then on. So no topic ever carries a
- * secret, and a node whose first connection broke off can simply repeat it.
+ * The code is valid for one use: with it in the password of its first connection (MQTT 3.1.1 section 3.1.3.5) the node
+ * registers the secret that it made itself, and authenticates with that secret alone from then on. So no topic ever
+ * carries a secret, and a node whose first connection failed can simply repeat it.
  */
 
 const PREFIX = 'tessera1.';
@@ -30,7 +30,7 @@ const invitation = z.object({
   /** Public keys of central: the node runs only models that one of them signed. */
   keys: z.array(z.string().max(64)).min(1).max(4),
 });
-/** What a join token says. */
+/** The content of a join token. */
 export type Invitation = z.infer<typeof invitation>;
 
 /** Makes a join token. */
@@ -40,7 +40,7 @@ export function makeJoinToken(content: Invitation): string {
   return PREFIX + base64.replaceAll('+', '-').replaceAll('/', '_').replace(/=+$/, '');
 }
 
-/** Reads a join token; throws TESSERA_USAGE for anything else, without repeating it, since it may be good still. */
+/** Reads a join token; throws TESSERA_USAGE for anything else, without printing it, since it may still be valid. */
 export function readJoinToken(token: string): Invitation {
   const wrong = (why: string): TesseraError =>
     new TesseraError('TESSERA_USAGE', `the join token ${why}`, {
@@ -59,7 +59,7 @@ export function readJoinToken(token: string): Invitation {
   return result.data;
 }
 
-/** The password of a first connection, which sets `secret` by the right of `code`. */
+/** The password of a first connection, which registers `secret` with `code`. */
 export function joinPassword(code: string, secret: string): string {
   return `join1.${code}.${secret}`;
 }

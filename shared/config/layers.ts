@@ -11,7 +11,7 @@ import { accepted, meaning, urlHint } from './value-hints.ts';
  * layers win key by key, lists are replaced as a whole. Nothing here reads a file or the environment.
  */
 
-/** One value for one key, and where it was said. */
+/** One value of one key, with its origin. */
 export interface Setting {
   readonly path: readonly string[];
   readonly value: unknown;
@@ -19,15 +19,15 @@ export interface Setting {
   readonly origin: string;
 }
 
-/** A configuration with the origin of every value, by dotted path; what nobody set has the origin `default`. */
+/** A configuration with the origin of every value, by dotted path; unset keys have the origin `default`. */
 export interface ResolvedConfig {
   readonly config: Config;
   readonly origins: ReadonlyMap<string, string>;
 }
 
 /**
- * Joins layers, the strongest last, and validates. Throws TesseraError TESSERA_CONFIG naming key, origin and what is
- * accepted; where more than one value is wrong, `cause` is the list of the others' errors.
+ * Merges layers, the strongest last, and validates. Throws TesseraError TESSERA_CONFIG with key, origin and accepted
+ * values; where more than one value is wrong, `cause` is the list of the other errors.
  */
 export function resolveConfig(layers: readonly (readonly Setting[])[]): ResolvedConfig {
   const tree: Record<string, unknown> = {};
@@ -55,8 +55,8 @@ export function resolveConfig(layers: readonly (readonly Setting[])[]): Resolved
 }
 
 /**
- * The settings of a parsed configuration file. `null` (a key with nothing behind it) counts as not said.
- * Throws TESSERA_CONFIG for an unknown key, naming the nearest one, and where a section is not a mapping.
+ * The settings of a parsed configuration file. `null` (a key without a value) counts as unset. Throws TESSERA_CONFIG
+ * for an unknown key, naming the nearest one, and where a section is not a mapping.
  */
 export function settingsOfTree(tree: unknown, origin: string): Setting[] {
   const settings: Setting[] = [];
@@ -85,7 +85,7 @@ export function settingsOfTree(tree: unknown, origin: string): Setting[] {
   return settings;
 }
 
-/** What is written below a key that has keys below it, by an example where the value says what was meant. */
+/** A hint for a section that has a value instead of keys: an example with that value. */
 function sectionHint(path: readonly string[], value: unknown, schema: z.ZodType): string {
   const names = (Array.isArray(value) ? value : [value]).filter((one) => typeof one === 'string');
   const [first] = names;
@@ -97,20 +97,23 @@ function sectionHint(path: readonly string[], value: unknown, schema: z.ZodType)
   return `expected keys below it: ${keysOf(schema).join(', ') || 'name: {...}'}`;
 }
 
-/** What one environment variable says: a setting, a file to read the value from, or that it is none of ours. */
+/**
+ * The meaning of an environment variable: a setting, a file to read the value from, or a variable that is not
+ * Tessera's.
+ */
 export type VariableMeaning =
   | { readonly kind: 'value'; readonly path: readonly string[]; readonly text: boolean }
   | { readonly kind: 'file'; readonly path: readonly string[]; readonly text: boolean }
   | { readonly kind: 'other'; readonly suggestion: string | undefined };
 
-/** Variables that are read elsewhere. */
+/** Variables that other code reads. */
 const RESERVED = ['TESSERA_CONFIG', 'TESSERA_DATA'];
 
 /**
- * Reads the name of an environment variable: `TESSERA_MQTT__PASSWORD` is mqtt.password, `..._FILE` names a file that
- * holds it. `text`: the key takes a string, so the value is not to be parsed. An unknown name with a double underscore
- * throws TESSERA_CONFIG; one without is `other`, because Kubernetes sets TESSERA_PORT and the like for a service of
- * that name. `cameras` are those of the file: the environment cannot express upper case.
+ * Parses the name of an environment variable: `TESSERA_MQTT__PASSWORD` is mqtt.password, `..._FILE` names a file with
+ * the value. `text`: the key takes a string, so the value is not parsed. An unknown name with a double underscore
+ * throws TESSERA_CONFIG; one without is `other`, because Kubernetes sets TESSERA_PORT and similar variables for a
+ * service of that name. `cameras` are those of the file, since the environment cannot express upper case.
  */
 export function meaningOfVariable(name: string, cameras: readonly string[]): VariableMeaning {
   if (!name.startsWith('TESSERA_') || RESERVED.includes(name)) return { kind: 'other', suggestion: undefined };
@@ -150,7 +153,7 @@ export function leaves(config: object, prefix = ''): string[] {
   });
 }
 
-/** The schema below wrappers that only add defaults. */
+/** The schema without wrappers that only add defaults. */
 function bare(schema: z.ZodType): z.ZodType {
   let inner = schema;
   while (inner instanceof z.ZodDefault || inner instanceof z.ZodPrefault || inner instanceof z.ZodOptional) {
@@ -207,7 +210,7 @@ function variableOf(path: readonly string[]): string {
   return `TESSERA_${path.join('__').toUpperCase()}`;
 }
 
-/** The variable that somebody meant who joined section and key by one underscore, or left the section away. */
+/** The intended variable where section and key are joined by one underscore, or the section is missing. */
 function meantByUnderscores(name: string): string | undefined {
   const suffix = name.endsWith('_FILE') ? '_FILE' : '';
   for (const own of suffix === '' ? [name] : [name, name.slice(0, -suffix.length)]) {
@@ -215,7 +218,7 @@ function meantByUnderscores(name: string): string | undefined {
     if (known !== undefined) return own === name ? known : `${known}${suffix}`;
     const [section = '', ...rest] = own.slice('TESSERA_'.length).toLowerCase().split('_');
     const paths = rest.length === 0 ? [[section]] : [[section, rest.join('_')], [[section, ...rest].join('_')]];
-    // TESSERA_PORT and the like are what Kubernetes sets for a service of that name.
+    // Kubernetes sets TESSERA_PORT and similar variables for a service of that name.
     const key = paths.map((path) => otherWords(path)?.key).find((found) => found !== undefined);
     if (key !== undefined && !/_(PORT|HOST)$/.test(own) && own !== 'TESSERA_PORT' && !key.startsWith('cameras'))
       return `${variableOf(key.split('.'))}${suffix}`;

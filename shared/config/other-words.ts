@@ -1,13 +1,13 @@
 /**
- * What other programs call a key of ours, and keys that people expect where there is none; for hints only. Words are
+ * Other programs' names of Tessera's keys, and keys that users expect but do not exist; for hints only. Words are
  * compared without regard to case, `-` and `_`.
  */
 
-/** What to write instead: a key (dotted, from the top), or a sentence. */
+/** The replacement: a key (dotted, from the top), or a sentence. */
 interface OtherWords {
   readonly words: readonly string[];
   readonly key?: string;
-  /** How its value is written, or why there is no such key. */
+  /** The form of its value, or the reason why the key does not exist. */
   readonly says?: string;
 }
 
@@ -82,7 +82,7 @@ const SECTIONS: Readonly<Record<string, readonly OtherWords[]>> = {
   broker: BROKER,
   central: [
     { words: ['name', 'hostname'], key: 'central.id' },
-    { words: ['grid', 'nodes', 'model', 'models'], says: 'that is said on the command line: `tessera central --help`' },
+    { words: ['grid', 'nodes', 'model', 'models'], says: 'set it on the command line: `tessera central --help`' },
   ],
   node: [
     { words: ['name', 'hostname'], key: 'node.id' },
@@ -99,7 +99,7 @@ const SECTIONS: Readonly<Record<string, readonly OtherWords[]>> = {
   cameras: [
     {
       words: ['source', 'url', 'rtsp', 'stream', 'input', 'path', 'device'],
-      says: 'central fetches no frames: whoever has them publishes them, as `tessera publish NAME FILES` does or `ffmpeg ... -f mjpeg - | tessera publish NAME -`',
+      says: 'central fetches no frames: publish them, as with `tessera publish NAME FILES` or `ffmpeg ... -f mjpeg - | tessera publish NAME -`',
     },
     { words: ['model'], key: 'cameras.NAME.models', says: 'a list of names' },
     { words: ['fps', 'rate', 'framerate', 'maxrate'], key: 'cameras.NAME.max_fps' },
@@ -140,7 +140,7 @@ const SECTIONS: Readonly<Record<string, readonly OtherWords[]>> = {
 
 const plain = (word: string): string => word.toLowerCase().replace(/[-_\s]/g, '');
 
-/** What to write instead of an unknown key, as a hint; undefined where nobody else has such a key. */
+/** A hint for an unknown key; undefined where no other program has such a key. */
 export function otherWords(
   path: readonly string[],
 ): { readonly key: string | undefined; readonly hint: string } | undefined {

@@ -3,8 +3,8 @@ import { isName } from '../protocol/topics.ts';
 import { z } from '../schema.ts';
 
 /**
- * The one configuration file: every key, its type, its default. Each process reads its part.
- * `tessera schema config` prints it as JSON Schema; `tessera config` shows which values hold, and from where.
+ * Schema of the configuration file: every key, its type, its default. Each process reads its part. `tessera schema
+ * config` prints it as JSON Schema; `tessera config` shows the effective values with their origins.
  */
 
 const text = z.string().min(1);
@@ -45,13 +45,13 @@ const broker = z.strictObject({
     .min(0)
     .max(3600)
     .default(60)
-    .describe('seconds for which frames published with QoS 1 are kept for a central that is away; 0: not at all'),
-  keep_frames_mb: z.number().min(1).max(4096).default(64).describe('how many of them, MB'),
+    .describe('seconds for which QoS 1 frames are stored while central is offline; 0: not at all'),
+  keep_frames_mb: z.number().min(1).max(4096).default(64).describe('most bytes of stored frames, MB'),
   allowed_hosts: z
     .array(text)
     .default([])
     .describe(
-      'names under which ws:// and wss:// listeners are reached, beside their own, those of this machine and of the certificate; *. stands for one level',
+      'further host names of ws:// and wss:// listeners, besides their own, those of this machine and of the certificate; *. stands for one level',
     ),
   allowed_origins: z
     .array(z.string().regex(/^(null|https?:\/\/[^/]+)$/, 'expected an origin such as https://dash.example, or null'))
@@ -62,7 +62,7 @@ const broker = z.strictObject({
   ca: text
     .optional()
     .describe(
-      'file of the certificate authority (PEM) for clients: mqtts:// and wss:// then let in only those whose certificate it signed',
+      'file of the certificate authority (PEM) for clients: mqtts:// and wss:// then accept only clients with a certificate signed by it',
     ),
 });
 
@@ -72,16 +72,16 @@ const central = z.strictObject({
     .string()
     .regex(/^[a-z0-9-]{1,63}$/, 'expected 1 to 63 of a-z, 0-9 and -')
     .default('auto')
-    .describe('tells several centrals of one base apart; auto: the host name'),
+    .describe('id of this central among those of one base; auto: the host name'),
   audit_share: z
     .number()
     .min(0)
     .max(1)
     .default(0.01)
     .describe(
-      "share of nodes' tiles that another node computes again, to find nodes that answer wrongly, and with them the first ones of each node; 0: none",
+      "audits: share of nodes' tiles that another node computes again to find wrong results, besides the first three of each node; 0: no audits",
     ),
-  standby: z.boolean().default(false).describe('where another central is active, wait and take over when it is gone'),
+  standby: z.boolean().default(false).describe('while another central is active, stand by and take over when it fails'),
 });
 
 /** A node agent. */
@@ -93,20 +93,22 @@ const node = z.strictObject({
     .describe('auto: made once from host name and machine id, and kept'),
   tier: z.enum(TIERS).default('edge'),
   threads: z.union([auto, z.number().int().min(1).max(1024)]).default('auto'),
-  memory_mb: z.union([auto, positive]).default('auto').describe('memory for loaded pieces of models, MB (10^6 bytes)'),
+  memory_mb: z.union([auto, positive]).default('auto').describe('memory for loaded parts of models, MB (10^6 bytes)'),
   trusted_keys: z
-    .array(z.string().regex(/^ed25519:[A-Za-z0-9_-]{43}$/, 'expected ed25519: and 43 characters, as central says it'))
+    .array(z.string().regex(/^ed25519:[A-Za-z0-9_-]{43}$/, 'expected ed25519: and 43 characters, as central prints it'))
     .max(4)
     .default([])
-    .describe('run only models signed by one of these; a node that joined by an invitation has the keys of that'),
+    .describe(
+      'run only models signed by one of these; a node that joined by an invitation trusts the keys of the invitation',
+    ),
 });
 
-/** What central does with the frames of one camera. */
+/** Settings of the frames of one camera. */
 const cameraConfig = z.strictObject({
-  models: z.array(text).default([]).describe('names of models; empty: every model that is deployed'),
+  models: z.array(text).default([]).describe('names of models; empty: every served model'),
   keep: z.enum(['newest', 'every']).default('newest').describe('under overload: newest frame wins, or none is skipped'),
   max_fps: positive.optional().describe('frames over this rate are skipped; absent: no limit'),
-  deadline: z.enum(['wait', 'fill']).default('wait').describe('wait for every tile, or fill what is late with zeros'),
+  deadline: z.enum(['wait', 'fill']).default('wait').describe('wait for every tile, or fill late tiles with zeros'),
   deadline_ms: positive.default(500),
   hold: z.number().int().min(1).default(3).describe('results that must agree before the label changes'),
   offline_after_s: positive.default(30),

@@ -1,7 +1,7 @@
 import type { ResolvedConfig } from './layers.ts';
 import { SECRET_KEYS } from './schema.ts';
 
-/** One value as it may be shown to anyone: secrets are `***`, also those inside URLs. */
+/** One value for display: secrets are `***`, also those inside URLs. */
 export interface ShownSetting {
   readonly key: string;
   readonly value: unknown;
@@ -23,7 +23,7 @@ function hide(key: string, value: unknown): unknown {
   return Array.isArray(value) ? value.map((item) => hide(key, item)) : value;
 }
 
-/** The text with the passwords of URLs in it (`scheme://user:password@host`, also misspelt ones) replaced by `***`. */
+/** The text with passwords in URLs (`scheme://user:password@host`, also misspelt ones) replaced by `***`. */
 export function hideUserInfo(text: string): string {
   return text.replace(/(^|[/"\s])([^/@:\s"]*):[^/@\s"]*@/g, '$1$2:***@');
 }

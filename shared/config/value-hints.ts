@@ -1,7 +1,7 @@
 import { nearest } from '../nearest.ts';
 import type { z } from '../schema.ts';
 
-/** What a key takes, by what the schema says of a wrong value. */
+/** The accepted values of a key, from the schema's issue. */
 export function accepted(issue: z.core.$ZodIssue): string {
   if (issue.code === 'invalid_union')
     return [...new Set(issue.errors.flat().map(accepted))].join(', or ').replaceAll(', or expected ', ', or ');
@@ -24,7 +24,7 @@ const TYPES: Readonly<Record<string, string>> = {
   array: 'a list',
 };
 
-/** What was probably meant by a wrong value; undefined where nobody can tell. */
+/** The probable intention of a wrong value; undefined where it cannot be guessed. */
 export function meaning(
   issue: z.core.$ZodIssue,
   path: readonly string[],
@@ -48,8 +48,8 @@ export function meaning(
 }
 
 /**
- * What was probably meant by a value that is not what its key takes, as a sentence for a hint; undefined where nobody
- * can tell. `expected` is what the schema says: `boolean`, `number`, `string`, `array`.
+ * The probable intention of a value of the wrong type, as a sentence for a hint; undefined where it cannot be guessed.
+ * `expected` is the schema's type: `boolean`, `number`, `string`, `array`.
  */
 function valueHint(
   expected: string | undefined,
@@ -60,9 +60,9 @@ function valueHint(
   if (expected === 'boolean') return booleanHint(value);
   if (expected === 'number') return numberHint(path.at(-1) ?? '', value);
   if (expected === 'string' && (typeof value === 'number' || typeof value === 'boolean'))
-    // YAML has read it already: 0042 is 42, 1e3 is 1000, so what stood there is not known any more.
-    return `put what stands there into quotes: without them it is ${typeof value === 'number' ? 'a number' : 'true or false'}`;
-  if (expected === 'string' && Array.isArray(value)) return 'leave the brackets or the dash away';
+    // YAML has parsed it already: 0042 is 42, 1e3 is 1000, so the original text is lost.
+    return `put the value into quotes: without them it is ${typeof value === 'number' ? 'a number' : 'true or false'}`;
+  if (expected === 'string' && Array.isArray(value)) return 'remove the brackets or the dash';
   if (expected === 'array' && (typeof value === 'string' || typeof value === 'number'))
     return `write ${isSecret ? '[...]' : `[${value}]`}`;
   return undefined;
@@ -92,7 +92,7 @@ function booleanHint(value: unknown): string | undefined {
   return `write ${meant}: in YAML 1.2 ${JSON.stringify(value)} is ${typeof value === 'number' ? 'a number' : 'text'}`;
 }
 
-/** Units that people write behind a number, and how much of the unit at the end of a key each of them is. */
+/** Units that people write after a number, and their size in the unit of the key's suffix. */
 const UNITS: Readonly<Record<string, Readonly<Record<string, number>>>> = {
   s: { ms: 0.001, s: 1, sec: 1, m: 60, min: 60, h: 3600 },
   ms: { ms: 1, s: 1000, sec: 1000, m: 60_000, min: 60_000 },
@@ -109,7 +109,7 @@ function numberHint(key: string, value: unknown): string | undefined {
   const [, digits, unit] = /^(\d+\.?\d*)\s*([a-z%]+)$/i.exec(text) ?? [];
   if (digits === undefined || unit === undefined) return undefined;
   const factor = UNITS[key.split('_').at(-1)!]?.[unit.toLowerCase()];
-  // A unit that is not known here may mean anything.
+  // An unknown unit may mean anything.
   if (factor === undefined) return `write a number without "${unit}"`;
   return `write ${Number((Number(digits) * factor).toPrecision(12))} without "${unit}"`;
 }
@@ -123,7 +123,7 @@ const SCHEMES: Readonly<Record<string, string>> = {
   mqtt5: 'mqtt',
 };
 
-/** How an address is written as a URL of a broker: `pi:1883`, `tcp://pi`. */
+/** An address as the URL of a broker: `pi:1883`, `tcp://pi`. */
 export function urlHint(value: unknown): string | undefined {
   if (typeof value !== 'string') return undefined;
   const [, scheme, rest] = /^([a-z0-9]+):\/\/(.+)$/i.exec(value.trim()) ?? [];

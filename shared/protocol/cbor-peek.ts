@@ -1,13 +1,13 @@
 /**
- * Reads the first scalars of a CBOR map (RFC 8949) without looking at the rest, so that what a message is about is known
- * for the price of a few bytes, whatever its size. The grammar is that of cbor-scan.ts; anything else ends the look.
+ * Reads the first scalars of a CBOR map (RFC 8949) without decoding the rest, so that the header of a message costs a
+ * few bytes whatever its size. The grammar is that of cbor-scan.ts; reading ends at anything else.
  */
 
-/** Entries and bytes of a text that are looked at; every header of ours has fewer. */
+/** Most entries, and most bytes of a text, that are read; every header of the protocol has fewer. */
 const ENTRIES = 16;
 const TEXT_BYTES = 1024;
 
-/** Texts and whole numbers of a map up to its first value of another kind; empty for what is no map. */
+/** Texts and integers of a map up to its first value of another kind; empty for anything but a map. */
 export function peekCbor(bytes: Uint8Array): Readonly<Record<string, string | number>> {
   const found: Record<string, string | number> = Object.create(null);
   const head = itemAt(bytes, 0);
@@ -26,7 +26,7 @@ export function peekCbor(bytes: Uint8Array): Readonly<Record<string, string | nu
       at = text.next;
       continue;
     }
-    // Simple values and floats carry their bytes in the head; they are skipped.
+    // Simple values and floats have their bytes in the head; they are skipped.
     else if (value.major !== 7 && value.major !== 1) return found;
     at = value.next;
   }

@@ -1,12 +1,12 @@
 /**
- * Looks through CBOR (RFC 8949) without building anything, so that what reaches the decoder is known to be harmless:
+ * Validates CBOR (RFC 8949) without building anything, so that only harmless input reaches the decoder:
  *
- *   item    = unsigned | negative | bytes | text | array | map | simple       definite lengths only
- *   map     = (text item)*                                               no other keys: decoders disagree about them
- *   simple  = false | true | null | undefined | float16 | float32 | float64
+ *     item    = unsigned | negative | bytes | text | array | map | simple       definite lengths only
+ *     map     = (text item)*                                               no other keys: decoders disagree about them
+ *     simple  = false | true | null | undefined | float16 | float32 | float64
  *
- * Tags, indefinite lengths, 64-bit negative integers and other simple values are refused: no message of ours has
- * them, and decoders do surprising things with them (a tag may compile a function; the lone byte ff becomes {}).
+ * Tags, indefinite lengths, 64-bit negative integers and other simple values are refused: no message of the protocol
+ * has them, and decoders treat them in surprising ways (a tag may compile a function; the lone byte ff becomes {}).
  * Byte and text strings are skipped, so the cost grows with the number of items, not with the size of tensors.
  */
 
@@ -16,11 +16,11 @@ export interface CborLimits {
   readonly items: number;
 }
 
-/** What is wrong with `bytes` as exactly one CBOR item inside `limits`, or undefined when nothing is. */
+/** Why `bytes` is not exactly one CBOR item inside `limits`, or undefined where it is. */
 export function scanCbor(bytes: Uint8Array, limits: CborLimits): string | undefined {
   /** Items still to come at each open level; maps count keys and values. */
   const open: number[] = [1];
-  /** Which of these levels are maps; there a key comes whenever an even number of items is left. */
+  /** Which of these levels are maps; in a map a key is expected whenever an even number of items is left. */
   const maps: boolean[] = [false];
   let at = 0;
   let seen = 0;
@@ -55,7 +55,7 @@ export function scanCbor(bytes: Uint8Array, limits: CborLimits): string | undefi
       at += argument;
     } else if (major === 4 || major === 5) {
       const children = major === 4 ? argument : argument * 2;
-      // Every item takes at least a byte, so a count beyond the bytes that are left is a lie.
+      // Every item takes at least a byte, so a larger count than the remaining bytes is false.
       if (children > bytes.length - at) return 'ends too early';
       if (open.length > limits.depth) return `nests deeper than ${limits.depth}`;
       open.push(children);

@@ -6,13 +6,13 @@ import { TokenBuckets } from '../token-buckets.ts';
 import { type Heartbeat, heartbeat, type NodeInfo, nodeInfo } from './messages/node.ts';
 import { parseNodeTopic } from './topics.ts';
 
-/** Bytes of a heartbeat that are read; nodes name fewer plans rather than send more. */
+/** Largest heartbeat that is read, bytes; a node with many plans lists fewer of them. */
 export const MAX_HEARTBEAT_BYTES = 4096;
-/** Heartbeats of a node that are read: at once, and in the long run; a node sends one a second. */
+/** Rate limit of heartbeats that are read, by node; a node sends one a second. */
 const HEARTBEATS = { burst: 20, perSecond: 4 } as const;
 /** Longest status or info that is read, bytes. */
 export const MAX_STATE_BYTES = 64 * 1024;
-/** Nodes that are known at a time; a plan names no more. */
+/** Most nodes that are known at a time; a plan names no more. */
 const MAX_NODES = 1024;
 
 /** A node as its retained topics and its last heartbeat describe it. */
@@ -22,13 +22,13 @@ export interface NodeRecord {
   readonly info: NodeInfo | undefined;
   /** The last heartbeat, also after the node has gone offline. */
   readonly heartbeat: Heartbeat | undefined;
-  /** When that heartbeat came, in the time given to `accept`, ms. */
+  /** Time of that heartbeat on the clock given to `accept`, ms. */
   readonly heardAt: number | undefined;
 }
 
 /**
- * What a message on a node's topics says; `online` and `info` may repeat what was known. `refused` changes nothing: `text`
- * says why, for a log that writes one line about each `subject`.
+ * The meaning of a message on a node's topics. `online` and `info` may repeat a known state. `refused` changes nothing:
+ * `text` has the reason, for a log with one line per `subject`.
  */
 export type NodeNews =
   | { readonly kind: 'online' | 'offline' | 'info' | 'heartbeat'; readonly node: NodeRecord }
@@ -37,11 +37,11 @@ export type NodeNews =
 type Writable = { -readonly [K in keyof NodeRecord]: NodeRecord[K] };
 
 /**
- * The nodes of one base topic, folded from the messages on `<base>/node/<id>/{status,info,heartbeat}`.
+ * The nodes of one base topic, from the messages on `<base>/node/<id>/{status,info,heartbeat}`.
  *
- *   1. A message that does not follow the protocol changes nothing.
- *   2. At most `MAX_NODES` are known; a node that is not online, or has published no info, makes room for another one.
- *   3. Heartbeats that are too large or too many are refused before their text is read.
+ * 1. A message that does not follow the protocol changes nothing.
+ * 2. At most `MAX_NODES` are known; a node that is not online, or has published no info, makes room for another one.
+ * 3. Heartbeats that are too large or above the rate are refused before they are parsed.
  */
 export class NodeRegistry {
   readonly #base: string;
@@ -57,14 +57,14 @@ export class NodeRegistry {
     return this.#nodes;
   }
 
-  /** Takes in a message; `nowMs` is any steady clock. Undefined where it says nothing new about a node. */
+  /** Processes a message; `nowMs` is any steady clock. Undefined where it changes nothing. */
   accept({ topic, payload, retained }: Message, nowMs: number): NodeNews | undefined {
     const parsed = parseNodeTopic(this.#base, topic);
     if (parsed === undefined || parsed.node === CENTRAL || payload.byteLength > MAX_STATE_BYTES) return undefined;
     const { node: id, leaf } = parsed;
     if (leaf === 'heartbeat') return retained ? undefined : this.#heartbeat(id, topic, payload, nowMs);
     const text = textOf(payload);
-    // An empty payload is how a retained topic is cleared.
+    // An empty payload clears a retained topic.
     if (text === '' && !this.#nodes.has(id)) return undefined;
     if (leaf === 'status') return this.#status(id, topic, text);
     return leaf === 'info' ? this.#info(id, topic, text) : undefined;
@@ -72,7 +72,7 @@ export class NodeRegistry {
 
   #status(id: string, topic: string, text: string): NodeNews | undefined {
     if (text !== 'online' && text !== 'offline' && text !== '')
-      return { kind: 'refused', subject: `status ${id}`, text: `${topic} says neither online nor offline` };
+      return { kind: 'refused', subject: `status ${id}`, text: `${topic} is neither online nor offline` };
     if (text === 'online') return this.#change('online', id, { online: true });
     const wasOnline = this.#nodes.get(id)?.online === true;
     const news = this.#change('offline', id, { online: false });
@@ -87,11 +87,11 @@ export class NodeRegistry {
 
   #heartbeat(id: string, topic: string, payload: Uint8Array, nowMs: number): NodeNews {
     if (payload.byteLength > MAX_HEARTBEAT_BYTES) {
-      const text = `${topic} is not read: it has more than ${MAX_HEARTBEAT_BYTES} bytes`;
+      const text = `${topic} is ignored: it has more than ${MAX_HEARTBEAT_BYTES} bytes`;
       return { kind: 'refused', subject: `large ${topic}`, text };
     }
     if (!this.#heartbeats.take(id, nowMs))
-      return { kind: 'refused', subject: `flood ${topic}`, text: `${topic} is said faster than it is looked at` };
+      return { kind: 'refused', subject: `flood ${topic}`, text: `${topic} exceeds the rate limit` };
     const beat = read(heartbeat, textOf(payload));
     if ('fault' in beat) return refused('heartbeat', id, topic, beat.fault);
     return this.#change('heartbeat', id, { heartbeat: beat.value, heardAt: nowMs });
@@ -100,7 +100,7 @@ export class NodeRegistry {
   #change(kind: Exclude<NodeNews['kind'], 'refused'>, id: string, change: Partial<NodeRecord>): NodeNews {
     const node = this.#nodes.get(id) ?? this.#added(id);
     if (node === undefined)
-      return { kind: 'refused', subject: 'nodes', text: `node ${id} is not let in: ${MAX_NODES} are online` };
+      return { kind: 'refused', subject: 'nodes', text: `node ${id} is ignored: ${MAX_NODES} nodes are online` };
     return { kind, node: Object.assign(node, change) };
   }
 

@@ -1,30 +1,33 @@
 import type { PartMessage } from './messages/part.ts';
 
 /**
- * A body over 256 KiB travels as parts `{v, m, part: [k, n], d}`, because brokers close the connection above 1-2 MB
- * and one large packet delays every small one behind it.
+ * A body over 256 KiB is sent as parts `{v, m, part: [k, n], d}`, because brokers close the connection above 1-2 MB and
+ * one large packet delays every small one behind it.
  *
- * States of a body at the receiver, by sender and message id: absent -> open (first part) -> done (last missing part;
- * handed over, forgotten) | dropped (expired, evicted or contradicted; forgotten).
+ * States of a body at the receiver, by sender and message id:
+ * absent -> open (first part) -> done (last missing part; handed over, forgotten)
+ *   | dropped (expired, evicted or contradicted; forgotten).
  *
- *   1. A body is handed over only when every part from 0 to n-1 has arrived, in any order, and exactly as sent.
- *   2. Bytes kept never exceed `perSenderBytes` for a sender nor `totalBytes` in all, whatever counts are announced.
- *   3. One sender's parts never push out another sender's.
- *   4. Nothing stays longer than `expiryMs`, and a moment, after its last new part.
- *   5. A part costs the same time however many bodies are open.
+ * 1. A body is handed over only when every part from 0 to n-1 has arrived, in any order, and exactly as sent.
+ * 2. Bytes kept never exceed `perSenderBytes` for a sender nor `totalBytes` in all, whatever counts are announced.
+ * 3. One sender's parts never displace another sender's.
+ * 4. No part is kept for longer than about `expiryMs` after the body's last new part.
+ * 5. A part costs the same time however many bodies are open.
  */
 
-/** Bodies above this travel as parts, and no part's `d` with its envelope is larger, bytes. */
+/** Larger bodies are sent as parts, and no part's `d` with its envelope is larger, bytes. */
 export const PART_LIMIT_BYTES = 256 * 1024;
 
-/** Room for what stands around `d` in a part. */
+/** Room for the envelope of `d` in a part. */
 const ENVELOPE_BYTES = 128;
 
-/** What a kept part and an open body cost beside their bytes, so that a flood of empty ones meets the cap too. */
+/** Overhead of a kept part and of an open body, so that a flood of empty ones meets the cap too. */
 const OVERHEAD_BYTES = 128;
 const BODY_OVERHEAD_BYTES = 1024;
 
-/** Shortest time between two looks for expired bodies: a look costs as much as there are, and parts come by thousands. */
+/**
+ * Shortest time between two scans for expired bodies, since a scan visits all of them and parts arrive by thousands.
+ */
 const LOOK_MS = 250;
 
 /** Cuts a body into parts of one message id; their `d` alias the body. A body within `limit` is one part. */
@@ -53,7 +56,10 @@ export const REASSEMBLY_LIMITS: ReassemblyLimits = {
   expiryMs: 30_000,
 };
 
-/** What became of a part: the whole body with what its earlier parts have cost, a wait for more, or a refusal with its reason. */
+/**
+ * Outcome of a part: the whole body with the cost of its earlier parts, waiting for more parts, or a refusal with its
+ * reason.
+ */
 export type PartOutcome =
   | { readonly kind: 'complete'; readonly body: Uint8Array; readonly spentMs: number }
   | { readonly kind: 'pending' }
@@ -65,17 +71,17 @@ interface OpenBody {
   readonly parts: Map<number, Uint8Array>;
   /** Sum of the parts' bytes. */
   size: number;
-  /** What counts against the caps: `size` and the overhead of each part. */
+  /** Bytes that count against the caps: `size` and the overhead of each part. */
   cost: number;
   /** Time of the last new part. */
   touchedMs: number;
-  /** What the receiver says that its parts have cost, ms. */
+  /** Processing time of its parts as reported by the receiver, ms. */
   spentMs: number;
 }
 
-/** Puts bodies together again; see the invariants above. Times are passed in, milliseconds of any steady clock. */
+/** Reassembles bodies; see the invariants above. Times are passed in, milliseconds of any steady clock. */
 export class Reassembler {
-  /** Bodies that never became whole. */
+  /** Number of bodies that never became complete. */
   expired = 0;
   readonly #limits: ReassemblyLimits;
   /** Per sender, open bodies by message id in the order in which they were begun. */
@@ -92,7 +98,7 @@ export class Reassembler {
     return this.#cost;
   }
 
-  /** Takes a part that `sender` sent. The part's `d` is copied where it would keep a much larger buffer alive. */
+  /** Accepts a part from `sender`. Its `d` is copied where it would keep a much larger buffer alive. */
   accept(sender: string, part: PartMessage, nowMs: number): PartOutcome {
     if (nowMs - this.#lookedMs >= LOOK_MS) this.expire(nowMs);
     const [index, count] = part.part;
@@ -127,7 +133,7 @@ export class Reassembler {
     return { kind: 'complete', body: joined(body), spentMs: body.spentMs };
   }
 
-  /** Notes that a part of a body which is not whole yet has cost `ms`. */
+  /** Records that a part of an incomplete body has cost `ms`. */
   spend(sender: string, id: string, ms: number): void {
     const body = this.#senders.get(sender)?.open.get(id);
     if (body !== undefined) body.spentMs += ms;
@@ -145,7 +151,7 @@ export class Reassembler {
     }
   }
 
-  /** Gives up this sender's oldest bodies until `cost` more fits its cap: with QoS 0 they have most likely lost a part. */
+  /** Drops this sender's oldest bodies until `cost` more fits its cap; with QoS 0 they have most likely lost a part. */
   #makeRoom(sender: string, keep: string, cost: number): void {
     const mine = this.#senders.get(sender);
     for (const id of mine?.open.keys() ?? []) {

@@ -22,7 +22,7 @@ const FRAME = /^[A-Za-z0-9_.:-]{1,128}$/;
 
 /** Whether a string may be a camera's or a model's id. */
 export const isName = (id: string): boolean => CAMERA_OR_MODEL.test(id);
-/** Whether a string may be a node's id (`central` is taken by central itself). */
+/** Whether a string may be a node's id (`central` is reserved). */
 export const isNodeId = (id: string): boolean => NODE.test(id);
 /** Whether a string may be a publisher's own frame id. */
 export const isFrameId = (id: string): boolean => FRAME.test(id);

@@ -1,7 +1,7 @@
 /**
- * Waiting times between attempts: they double from `firstMs` to `maxMs`, each shortened by up to a half at random, so
- * that a hundred nodes do not return in the same instant after a broker's restart. Success counts only after it has
- * lasted `steadyMs`: two clients with one id, which throw each other out, must not do so ten times a second.
+ * Exponential backoff with jitter: delays double from `firstMs` to `maxMs`, each shortened by up to a half at random,
+ * so that a hundred nodes do not reconnect in the same instant after a broker's restart. A success counts only after it
+ * has lasted `steadyMs`: two clients with one id disconnect each other, and must not do so ten times a second.
  */
 export class Backoff {
   readonly #firstMs: number;
@@ -21,7 +21,7 @@ export class Backoff {
     this.#nextMs = firstMs;
   }
 
-  /** Milliseconds to wait before the next attempt at the time `nowMs`; each call makes the one after it longer. */
+  /** Delay before the next attempt at the time `nowMs`, ms; each call lengthens the next delay. */
   next(nowMs: number): number {
     if (this.#succeededAt !== undefined && nowMs - this.#succeededAt >= this.#steadyMs) this.#nextMs = this.#firstMs;
     this.#succeededAt = undefined;

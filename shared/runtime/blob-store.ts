@@ -21,10 +21,10 @@ import { sweep, writeWhole } from './whole-file.ts';
  */
 
 const SHA = /^[0-9a-f]{64}$/;
-/** Blobs under way as earlier versions named them. */
+/** Names of incomplete blobs in earlier versions. */
 const TEMPORARY = /^tmp-[0-9a-f]{16}$/;
 
-/** Whether a string is a SHA-256 as blobs are named by: 64 lower-case hex digits. */
+/** Whether a string is a blob's name: 64 lower-case hex digits. */
 export function isSha(name: string): boolean {
   return SHA.test(name);
 }
@@ -35,8 +35,8 @@ export async function sha256(bytes: Uint8Array): Promise<string> {
 }
 
 /**
- * Opens (and makes, mode 0700) a folder of blobs; `isKept` is false for a folder that ends with its process, whose blobs
- * need not wait for the disk. Throws TESSERA_STORAGE where that is impossible.
+ * Opens a folder of blobs, and creates it (mode 0700) if needed; `isKept` is false for a folder that ends with its
+ * process, whose blobs need not be flushed. Throws TESSERA_STORAGE.
  */
 export async function openBlobStore(folder: string, { isKept = true } = {}): Promise<BlobStore> {
   const place = { what: 'the folder for pieces of models', path: folder, elsewhere: elsewhereOf(folder) };
@@ -51,7 +51,7 @@ export async function openBlobStore(folder: string, { isKept = true } = {}): Pro
     if (!isSha(sha)) throw new TesseraError('TESSERA_BLOB', `"${sha.slice(0, 80)}" does not name a blob`);
     return join(folder, sha);
   };
-  /** Somebody may have removed it to make room. */
+  /** The folder may have been removed to free space. */
   const withFolder = async (path: string): Promise<string> => {
     try {
       makePath(folder, 0o700);

@@ -7,7 +7,7 @@ export interface BrokerConnection {
   subscribe(filter: string, qos: 0 | 1): Promise<'sent' | 'lost'>;
   unsubscribe(filter: string): Promise<'sent' | 'lost'>;
   readonly backlogBytes: number;
-  /** The largest packet that the broker takes, where it says so (MQTT 5). */
+  /** The largest packet that the broker accepts, where it announces it (MQTT 5). */
   readonly maximumPacketBytes: number | undefined;
   /** Resolves with the reason once the connection is gone. */
   readonly lost: Promise<string>;
@@ -15,13 +15,12 @@ export interface BrokerConnection {
   end(timeoutMs: number): Promise<void>;
 }
 
-/** Takes a message in; the promise, where it returns one, resolves when it has it for good. */
+/** Processes a message; the promise, where it returns one, resolves once the message is durably accepted. */
 export type Handler = ((message: Message) => void) | ((message: Message) => Promise<void> | undefined);
 
 /**
- * Takes a message in. Brokers that deliver once per matching subscription (MQTT 5, section 3.3.4) say for which
- * `filters` a delivery is; others deliver once for all. Of QoS 1 it may be acknowledged at once, or when the promise
- * resolves.
+ * Delivers a message. Brokers that deliver once per matching subscription (MQTT 5, section 3.3.4) name the `filters` of
+ * a delivery; others deliver once for all. A QoS 1 message may be acknowledged at once, or when the promise resolves.
  */
 export type Deliver = (message: Message, filters?: readonly string[]) => Promise<unknown> | undefined;
 

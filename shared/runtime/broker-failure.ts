@@ -1,6 +1,6 @@
 import { TesseraError } from '../errors.ts';
 
-/** What went wrong with a connection, as far as it is known: a system or TLS error code, or the broker's reason code. */
+/** The known cause of a failed connection: a system or TLS error code, or the broker's reason code. */
 export interface ConnectionFault {
   readonly message: string;
   /** `ECONNREFUSED`, `CERT_HAS_EXPIRED`, ... or the number of a CONNACK or DISCONNECT. */
@@ -8,12 +8,11 @@ export interface ConnectionFault {
 }
 
 /**
- * CONNACK numbers that mean "this version of MQTT is not spoken here": 1 in MQTT 3.1.1 (section 3.2.2.3),
- * 132 in MQTT 5 (section 3.2.2.2).
+ * CONNACK codes for "unsupported version of MQTT": 1 in MQTT 3.1.1 (section 3.2.2.3), 132 in MQTT 5 (section 3.2.2.2).
  */
 export const isVersionRefusal = (code: string | number | undefined): boolean => code === 1 || code === 132;
 
-/** Reasons that do not go away by trying again: wrong credentials, wrong certificate, wrong client id. */
+/** Whether retrying cannot help: wrong credentials, wrong certificate, wrong client id. */
 export function isPermanent(code: string | number | undefined): boolean {
   if (typeof code === 'number') return [2, 4, 5, 133, 134, 135, 138].includes(code);
   return (
@@ -22,17 +21,17 @@ export function isPermanent(code: string | number | undefined): boolean {
 }
 
 /**
- * CONNACK numbers that say that this user is not let in: "bad user name or password", "not authorised" (MQTT 3.1.1
- * section 3.2.2.3; MQTT 5 section 3.2.2.2), "banned".
+ * CONNACK codes that refuse this user: "bad user name or password", "not authorised" (MQTT 3.1.1 section 3.2.2.3; MQTT
+ * 5 section 3.2.2.2), "banned".
  */
 export const isUserRefusal = (code: string | number | undefined): boolean =>
   typeof code === 'number' && [4, 5, 134, 135, 138].includes(code);
 
-/** What went wrong in TLS in words, from what OpenSSL says: `NUMBER:error:CODE:SSL routines:FUNCTION:WORDS:FILE:LINE:`. */
+/** The reason in an OpenSSL message, `NUMBER:error:CODE:SSL routines:FUNCTION:WORDS:FILE:LINE:`. */
 export const tlsReason = (message: string): string =>
   /:(?:SSL|x509 certificate|PEM) routines:[^:]*:([^:\n]+)/.exec(message)?.[1] ?? message.trim();
 
-/** A coded error with a way out, for a connection to `where` that could not be made. */
+/** A coded error with a hint, for a failed connection to `where`. */
 export function brokerError(fault: ConnectionFault, where: string): TesseraError {
   const [what, hint] = explained(fault, where);
   return new TesseraError('TESSERA_BROKER', `${what} (${where})`, { hint, cause: fault });

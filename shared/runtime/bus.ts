@@ -6,17 +6,18 @@ import type { BrokerConnection, Deliver, Handler, OpenConnection } from './broke
 import { UnacknowledgedMessages } from './unacknowledged-messages.ts';
 
 /**
- * A bus that outlives its connections. One `BrokerConnection` is one connection; this file decides when to open the next.
+ * A bus that outlives its connections. One `BrokerConnection` is one connection; this file decides when to open the
+ * next.
  *
  * States: opening -> connected -> waiting -> opening -> ... -> stopped (from any state, for good).
  *
- *   1. At most one session is in use; a session that was lost is never used again.
- *   2. `connected` is true only after every subscription stands again; then what waited is sent, then listeners run.
- *   3. A QoS 1 message is settled exactly once: acknowledged, or rejected. It is tried on at most three connections,
- *      because a message that a broker answers by closing (too large) would otherwise come back for ever.
- *   4. QoS 0 messages are never kept for a later connection.
- *   5. A handler or listener that throws is logged and costs nobody else a message.
- *   6. After the first connection none is opened while `mayConnect` says no.
+ * 1. At most one connection is in use; a lost connection is never used again.
+ * 2. `connected` is true only after every subscription is restored; then waiting messages are sent, then listeners run.
+ * 3. A QoS 1 message is settled exactly once: acknowledged, or rejected. It is tried on at most three connections,
+ * because a message that a broker answers by closing the connection (too large) would otherwise be resent for ever.
+ * 4. QoS 0 messages are never kept for a later connection.
+ * 5. A handler or listener that throws is logged and costs no other handler a message.
+ * 6. After the first connection none is opened while `mayConnect` returns false.
  */
 
 const CONNECTIONS = 3;
@@ -77,7 +78,7 @@ export class ReconnectingBus implements Bus {
     return this.#connection?.backlogBytes ?? 0;
   }
 
-  /** As the port says; a promise that is rejected and not looked at is no fault of the process. */
+  /** As in the port; an unhandled rejection of the promise does not end the process. */
   publish(topic: string, payload: Uint8Array | string, options: PublishOptions = {}): Promise<void> {
     const done = this.#publish(topic, payload, options);
     done.catch(() => {});
@@ -198,7 +199,7 @@ export class ReconnectingBus implements Bus {
       await this.#backoff.wait();
       if (this.#stopping !== undefined) return;
       if (!this.#mayConnect()) {
-        // Asked again soon: it is not the broker that needs time.
+        // Retried soon, since the broker is not the reason.
         this.#backoff.succeeded(Number.NEGATIVE_INFINITY);
         continue;
       }
@@ -209,7 +210,7 @@ export class ReconnectingBus implements Bus {
         return;
       } catch (error) {
         const reason = error instanceof Error ? error.message : String(error);
-        // Each reason is news once; its repetitions are for those who look closer.
+        // Each reason is a warning once; repetitions are logged at debug level.
         this.#log[reason === told ? 'debug' : 'warn'](`still no connection to the broker: ${reason}`);
         told = reason;
       }

@@ -16,10 +16,10 @@ export const MAX_CBOR_BYTES = 256 * 2 ** 20;
 /** Deepest nesting and most items of one body; a manifest of 65 536 blobs has about 330 000 items. */
 const LIMITS = { depth: 32, items: 500_000 };
 
-/** Buffers above this are given back after use instead of being kept for the next message. */
+/** Larger buffers are released after use instead of being kept for the next message. */
 const KEEP_BYTES = 4 * 2 ** 20;
 
-/** cbor-x resets to where it began after encoding, so that its one warm buffer serves every message. */
+/** cbor-x resets its position after encoding, so that one warm buffer serves every message. */
 const RESET_BUFFER_MODE = 1024;
 
 const OPTIONS = { useRecords: false, tagUint8Array: false, variableMapSize: true, mapsAsObjects: true } as const;
@@ -27,7 +27,7 @@ const OPTIONS = { useRecords: false, tagUint8Array: false, variableMapSize: true
 setSizeLimits({ maxArraySize: LIMITS.items, maxMapSize: LIMITS.items, maxObjectSize: LIMITS.items });
 
 type FullEncoder = Encoder & { encode(value: unknown, mode: number): Uint8Array };
-/** `int64AsNumber` is missing from the types: other senders write times in 64 bits, and a BigInt passes no schema. */
+/** `int64AsNumber` is missing from the types: other senders write times in 64 bits, and a BigInt fits no schema. */
 const newCoder = (): FullEncoder => new Encoder({ ...OPTIONS, int64AsNumber: true } as object) as FullEncoder;
 
 let coder = newCoder();
@@ -53,7 +53,7 @@ export function decode<T>(bytes: Uint8Array, schema: z.ZodType<T>, what: string)
   if (fault !== undefined) throw invalid(`not a CBOR message of this protocol: it ${fault}`);
   let value: unknown;
   try {
-    // A plain view: the decoder hangs a property on its source, and a Buffer would give Buffers in the result.
+    // A plain view: the decoder sets a property on its source, and a Buffer would give Buffers in the result.
     value = coder.decode(new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength));
   } catch (error) {
     throw invalid(`not CBOR: ${error instanceof Error ? error.message : String(error)}`);

@@ -11,24 +11,24 @@ import { TesseraError } from '../errors.ts';
 import { readText } from './file.ts';
 import { parseYaml } from './yaml.ts';
 
-/** Where a configuration comes from. */
+/** The sources of a configuration. */
 export interface ConfigSources {
   /** The file of `--config`: it must exist. */
   readonly file?: string | undefined;
   readonly env?: Readonly<Record<string, string | undefined>>;
-  /** What flags say, the strongest layer. */
+  /** Settings from flags, the strongest layer. */
   readonly flags?: readonly Setting[];
   /** Folder that relative paths start from; the working directory. */
   readonly cwd?: string;
 }
 
-/** A configuration, the file that it came from, and what is worth a warning. */
+/** A configuration, its file, and warnings. */
 export interface LoadedConfig extends ResolvedConfig {
   readonly file: string | undefined;
   readonly warnings: readonly string[];
 }
 
-/** Where the file is looked for when nothing names it. */
+/** Paths that are tried where none is named. */
 const PLACES = ['tessera.yaml', '/etc/tessera/tessera.yaml'];
 
 /**
@@ -101,7 +101,7 @@ async function settingsOfEnvironment(
   return [...settings.values()];
 }
 
-/** The content of a file that a `_FILE` variable names, without the line ends that editors and secret stores add. */
+/** The content of a `_FILE` variable's file, without the line ends that editors and secret stores add. */
 async function readSecret(name: string, path: string): Promise<string> {
   try {
     return (await readText(path)).replace(/[\r\n]+$/, '');
@@ -116,7 +116,7 @@ async function readSecret(name: string, path: string): Promise<string> {
   }
 }
 
-/** A path that the file says is relative to the file's own folder, wherever the program is started. */
+/** A path in the configuration file is relative to that file's folder, wherever the program is started. */
 function anchored(setting: Setting, folder: string): Setting {
   if (!PATH_KEYS.includes(setting.path.join('.')) || typeof setting.value !== 'string') return setting;
   return isAbsolute(setting.value) ? setting : { ...setting, value: resolve(folder, setting.value) };

@@ -6,8 +6,8 @@ const WATCHDOG = `
 `;
 
 /**
- * Ends this process when its parent is gone, or after so many milliseconds, whatever the runtime does in it: a thread of
- * its own looks after that, until the returned function is called.
+ * Ends this process when its parent is gone, or after so many milliseconds, whatever the runtime does: a separate
+ * thread watches, until the returned function is called.
  */
 export function endWithParent(limitMs: number): () => void {
   const workerData = { parent: process.ppid, end: Date.now() + limitMs };

@@ -7,17 +7,17 @@ import { isAbsolute, relative, resolve, sep } from 'node:path';
 import { text } from 'node:stream/consumers';
 
 /**
- * The one place where files that somebody names are opened for reading. What is no regular file is refused: a named
- * pipe that nobody writes to would be waited for, in a thread that not even the end of the process can wait out, and a
- * device has no end. All functions throw what the system says, or an `Error` that says what the thing is.
+ * The only place where user-named files are opened for reading. Anything but a regular file is refused: reading a named
+ * pipe without a writer would block a thread for ever, even at the process's end, and a device never ends. All
+ * functions throw the system's error, or an `Error` that names the kind of file.
  */
 
-/** Descriptors that whoever started the program opened: `/dev/stdin`, and `/dev/fd/63` as shells write `<(command)`. */
+/** Descriptors that the program inherited: `/dev/stdin`, and `/dev/fd/63` as shells write `<(command)`. */
 const DESCRIPTOR = /^\/dev\/(?:stdin|fd\/(\d{1,4}))$/;
 
 /** Opens a regular file, symbolic links followed. */
 export async function openFile(path: string): Promise<FileHandle> {
-  // Non-blocking, so that a pipe opens at once and can be looked at; for a file it changes nothing.
+  // Non-blocking, so that a pipe opens at once and can be examined; for a file it changes nothing.
   const file = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
   try {
     const found = await file.stat();
@@ -40,8 +40,8 @@ export async function readBytes(path: string): Promise<Buffer> {
 }
 
 /**
- * The text of a small file that people write: a regular one, or what a pipe holds that was open when the program
- * started (`--password-file <(pass show tessera)`). The null device is an empty file.
+ * The text of a small file: a regular one, or an inherited pipe (`--password-file <(pass show tessera)`). The null
+ * device is an empty file.
  */
 export async function readText(path: string): Promise<string> {
   if (path === devNull) return '';
@@ -50,13 +50,13 @@ export async function readText(path: string): Promise<string> {
     const fd = Number(number);
     if (fd === 0) return text(process.stdin);
     const found = fstatSync(fd);
-    // Not through the file system: a read that waits there would keep the process from ending.
+    // Not through the file system: a blocked read would keep the process from ending.
     if (found.isFIFO() || found.isSocket()) return text(new Socket({ fd, readable: true, writable: false }));
   }
   return utf8(await readBytes(path));
 }
 
-/** Text of UTF-8, without a byte order mark. Throws an `Error` that names what else it is. */
+/** Decodes UTF-8, without a byte order mark. Throws an `Error` that names the other encoding. */
 export function utf8(bytes: Uint8Array): string {
   const [first, second] = bytes;
   if ((first === 0xff && second === 0xfe) || (first === 0xfe && second === 0xff))
@@ -64,23 +64,22 @@ export function utf8(bytes: Uint8Array): string {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch {
-    // Of the bytes that are no UTF-8 the first is what an editor can be sent to.
+    // The line of the first invalid byte, for the user's editor.
     const good = new TextDecoder('utf-8').decode(bytes).indexOf('\ufffd');
     const line = new TextDecoder('utf-8').decode(bytes).slice(0, good).split('\n').length;
     throw new Error(`it is not text in UTF-8 (line ${line}; perhaps Latin-1 or Windows-1252): save it as UTF-8`);
   }
 }
 
-/** Whether a path lies in a folder or below; neither is looked up. */
+/** Whether a path is inside a folder; neither is accessed. */
 function isWithin(folder: string, path: string): boolean {
   const way = relative(folder, path);
   return way !== '..' && !way.startsWith(`..${sep}`) && !isAbsolute(way);
 }
 
 /**
- * The path of a file that something in `folder` names: beside it or below, links followed. Who brings a model must not
- * get files read that lie elsewhere. Whether the file is there at all is not asked. Throws an `Error` that reads on after
- * the name.
+ * The path of a file that is named by another file in `folder`: beside it or below, links followed, so that a model
+ * cannot make Tessera read other files. The file need not exist. Throws an `Error` whose text continues after the name.
  */
 export async function fileWithin(folder: string, name: string): Promise<string> {
   const path = resolve(folder, name);

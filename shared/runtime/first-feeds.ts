@@ -1,6 +1,6 @@
 import { byteLength, type Dtype, elementCount, type Tensor, type TensorSpec } from '../tensor/tensor.ts';
 
-/** What a network is first run on: nothing but zeros, or noise where it cannot do without values. */
+/** Input of a network's first run: zeros, or noise where it needs other values. */
 export type FirstFeed = 'zeros' | 'noise';
 
 /** Numbers from 0 to 255 that are the same in every run (a linear congruential generator). */
@@ -12,7 +12,7 @@ function noiseBytes(count: number): Uint8Array {
   });
 }
 
-/** Bytes of an element whose value is small and of the type: fractions from 0 to 1, whole numbers of 0 and 1. */
+/** Bytes of small values of the type: floats from 0 to 1, integers of 0 and 1. */
 function noiseOf(dtype: Dtype, count: number): Uint8Array {
   const values = noiseBytes(count);
   if (dtype === 'uint8') return values;
@@ -29,13 +29,13 @@ function noiseOf(dtype: Dtype, count: number): Uint8Array {
   return bytes;
 }
 
-/** A tensor to try a network on. */
+/** An input tensor for a trial run. */
 export function firstFeed({ dtype, shape }: TensorSpec, kind: FirstFeed): Tensor {
   const data = kind === 'zeros' ? new Uint8Array(byteLength({ dtype, shape })) : noiseOf(dtype, elementCount(shape));
   return { dtype, shape, data };
 }
 
-/** Runs on zeros and, where that fails, on noise: some networks pick what is not zero, and find nothing. */
+/** Runs on zeros and, where that fails, on noise: some networks select non-zero elements and find none. */
 export async function firstRun<T>(run: (kind: FirstFeed) => Promise<T>): Promise<T> {
   try {
     return await run('zeros');

@@ -6,8 +6,8 @@ import { makePath } from './make-path.ts';
 import { sweep } from './whole-file.ts';
 
 /**
- * Makes a folder of files that `whole-file.ts` writes, with those above it, unless it is there; its owner only may enter
- * (mode 0700). Removes what killed processes left in it. Throws TESSERA_STORAGE.
+ * Creates a folder for files of `whole-file.ts`, with its parents, unless it exists; only its owner may enter (mode
+ * 0700). Removes leftovers of killed processes. Throws TESSERA_STORAGE.
  */
 export async function makeFolder(place: Place): Promise<string> {
   try {

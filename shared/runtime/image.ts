@@ -15,17 +15,17 @@ import { WeightedSemaphore } from './weighted-semaphore.ts';
 export type { FrameMapping } from '../model/picture-placement.ts';
 
 /*
- * sharp, imported here and nowhere else. Frames come from strangers: only the JPEG and PNG loaders are open, nothing
- * is cached, pixels and time are bounded. Embedded ICC profiles are ignored, as in the programs that networks are
- * trained with; transparency is laid on white, as a page shows it.
+ * sharp, imported here and nowhere else. Frames are untrusted: only the JPEG and PNG loaders are enabled, nothing is
+ * cached, pixels and time are bounded. Embedded ICC profiles are ignored, as in the programs that networks are trained
+ * with; transparency is blended with white, as on a page.
  */
 sharp.cache(false);
 sharp.block({ operation: ['VipsForeignLoad'] });
 sharp.unblock({ operation: ['VipsForeignLoadJpegBuffer', 'VipsForeignLoadPngBuffer'] });
 
-/** What a frame may cost. */
+/** Limits of a frame. */
 export interface FrameLimits {
-  /** Width x height of the picture as it came. */
+  /** Width x height of the received picture. */
   readonly maxPixels: number;
   /** Its longer side: a strip of one pixel by millions takes seconds, or a gigabyte, to scale. */
   readonly maxSide: number;
@@ -34,21 +34,21 @@ export interface FrameLimits {
 /** 50 megapixels, more than any camera of a phone or a house has; sides as of the widest panoramas. */
 export const FRAME_LIMITS: FrameLimits = { maxPixels: 50_000_000, maxSide: 32_768 };
 
-/** A frame of pixels: JPEG or PNG bytes, or raw pixels [h, w, c]; what `FrameEnvelope` carries, but tensors. */
+/** A frame of pixels: JPEG or PNG bytes, or raw pixels [h, w, c]; a `FrameEnvelope` without tensors. */
 export type PictureFrame = Pick<FrameEnvelope, 'format' | 'dtype' | 'shape' | 'd'>;
 
 /** A picture in the network's size. */
 export interface DecodedFrame {
   /** uint8 [h, w, c] of the input's size: R, G, B whatever the input's order is (the graph swaps), or one luma channel. */
   readonly data: Uint8Array;
-  /** Size of the picture as it came, after EXIF turning. */
+  /** Size of the received picture, after EXIF rotation. */
   readonly sourceWidth: number;
   readonly sourceHeight: number;
   readonly mapping: FrameMapping;
 }
 
 const WHITE = { r: 255, g: 255, b: 255 };
-/** A decoder that takes longer has been given something made to keep it busy. */
+/** A decoder that takes longer got a picture that was made to keep it busy. */
 const TIMEOUT_S = 20;
 
 function invalid(
@@ -70,12 +70,12 @@ function checkSize({ width, height }: Size, { maxPixels, maxSide }: FrameLimits)
 }
 
 /**
- * Pixels of encoded pictures that are decoded at a time. Interlaced and progressive files are held whole while they are
- * decoded, 3 bytes a pixel and more, so large ones take turns.
+ * Most pixels of encoded pictures that are decoded at a time. Interlaced and progressive files need at least 3 bytes
+ * per pixel while they are decoded, so large ones take turns.
  */
 const decoders = new WeightedSemaphore(64_000_000);
 
-/** A picture before decoding: how to open it, and its size after EXIF turning. */
+/** A picture before decoding: how to open it, and its size after EXIF rotation. */
 interface Source extends Size {
   readonly open: () => Sharp;
   readonly jpeg: boolean;
@@ -119,9 +119,9 @@ function unreadable(kind: string, error: unknown): TesseraError {
 }
 
 /**
- * A JPEG that has to shrink by two or more is scaled as a whole and cut afterwards: the decoder then skips most of
- * its work (8.1 ms became 4.8 for 1080p to 224, and more for larger pictures). Cut after scaling, the box moves by
- * less than a pixel of the input; the mapping says where it really lies.
+ * A JPEG that shrinks by two or more is scaled as a whole and cropped afterwards: the decoder then skips most of its
+ * work (4.8 instead of 8.1 ms for 1080p to 224, and more for larger pictures). The crop moves by less than a pixel of
+ * the input; the mapping has its exact position.
  */
 function scaleThenCut(source: Source, input: Size, { cut }: PicturePlacement) {
   const whole = {
@@ -135,7 +135,7 @@ function scaleThenCut(source: Source, input: Size, { cut }: PicturePlacement) {
   return { whole, left, top, mapping: { scaleX, scaleY, offsetX: left * scaleX, offsetY: top * scaleY } };
 }
 
-/** A pipeline that gives a picture of `scaled` size, and where that goes in the input. */
+/** A pipeline for a picture of `scaled` size, and its position in the input. */
 interface Arranged extends Pick<PicturePlacement, 'scaled' | 'pad' | 'mapping'> {
   readonly pipeline: Sharp;
 }
@@ -155,7 +155,7 @@ function arrange(source: Source, input: PictureInput): Arranged {
       .extract({ left, top, width: input.width, height: input.height });
     return { ...placement, pipeline, mapping };
   }
-  // The option autoOrient turns after cutting; the call before `extract` makes sharp turn first.
+  // The option autoOrient rotates after cropping; the call before `extract` makes sharp rotate first.
   const pipeline = source
     .open()
     .autoOrient()
@@ -169,7 +169,7 @@ function luma(red: number, green: number, blue: number): number {
   return (19595 * red + 38470 * green + 7471 * blue + 32768) >> 16;
 }
 
-/** Puts scaled RGB pixels into the input: luma where it wants one channel, grey around a letterboxed picture. */
+/** Copies scaled RGB pixels into the input: as luma for one channel, with grey around a letterboxed picture. */
 function fillInput(rgb: Uint8Array, arranged: Arranged, input: PictureInput, swap: boolean): Uint8Array {
   const { scaled, pad } = arranged;
   const single = input.color === 'gray' || input.color === 'y';
@@ -197,9 +197,9 @@ function fillInput(rgb: Uint8Array, arranged: Arranged, input: PictureInput, swa
 }
 
 /**
- * Turns a frame into pixels of the network's input: turned by EXIF, cut, scaled, flattened, 8 bits a channel.
- * `frame` is a file's bytes or a picture envelope. Throws TesseraError TESSERA_INPUT_INVALID for what is no whole
- * still JPEG or PNG, TESSERA_INPUT_TOO_LARGE for more pixels than `limits` allows (before they are decoded).
+ * Preprocesses a frame to pixels of the network's input: rotated by EXIF, cropped, scaled, flattened, 8 bits per
+ * channel. `frame` is a file's bytes or a picture envelope. Throws TesseraError TESSERA_INPUT_INVALID for anything but
+ * a complete still JPEG or PNG, TESSERA_INPUT_TOO_LARGE for more pixels than `limits` allows (before they are decoded).
  */
 export async function decodeFrame(
   frame: Uint8Array | PictureFrame,
@@ -256,7 +256,9 @@ export async function encodePng(pixels: Uint8Array, { width, height }: Size, cha
     .toBuffer();
 }
 
-/** Drawings are our own, so this process may read them; frames are told apart by their first bytes before they get here. */
+/**
+ * SVG is enabled for Tessera's own drawings only; frames are identified by their first bytes before they reach sharp.
+ */
 function allowDrawings(): void {
   sharp.unblock({ operation: ['VipsForeignLoadSvgBuffer'] });
 }
@@ -268,7 +270,7 @@ export async function drawOver(rgb: Uint8Array, { width, height }: Size, svg: st
   return picture.jpeg({ quality: 90 }).toBuffer();
 }
 
-/** Whether this machine has a font, without which text in drawings is nothing. */
+/** Whether this machine has a font, without which drawings have no text. */
 export async function hasFonts(): Promise<boolean> {
   allowDrawings();
   const svg =

@@ -2,7 +2,7 @@ import { type DestinationStream, pino } from 'pino';
 import type { Log } from '../ports.ts';
 import { standardError } from './standard-error.ts';
 
-/** Severities from the most talkative; `silent` writes nothing. */
+/** Severities from the most verbose one; `silent` writes nothing. */
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
 /** Severity from which a log writes. */
 export type LogLevel = (typeof LOG_LEVELS)[number];
@@ -51,7 +51,7 @@ function textLine(line: string): string {
   return `${harmless(`${hms}.${millis} ${String(level).padEnd(5)} ${name}  ${msg ?? ''}${rest.join('')}`)}\n`;
 }
 
-/** Ids and texts come from outside too: nothing in them may move a terminal's cursor or turn the direction of writing. */
+/** Ids and texts may come from outside: they must not move a terminal's cursor or change the writing direction. */
 function harmless(line: string): string {
   return line.replace(/(?![\n\t])\p{Cc}|[\u202a-\u202e\u2066-\u2069]/gu, '?');
 }

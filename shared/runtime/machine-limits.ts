@@ -3,12 +3,12 @@ import { availableParallelism, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { type GroupFiles, type GroupFolders, groupCpus, groupFolders, groupMemory } from '../cgroup.ts';
 
-/** What of this machine this process may use. */
+/** The resources of this machine that this process may use. */
 export interface MachineLimits {
   readonly memoryBytes: number;
-  /** Whether a control group leaves less memory than the machine has. */
+  /** Whether a control group allows less memory than the machine has. */
   readonly isLimited: boolean;
-  /** Bytes in use, counted where the limit counts; undefined where only the whole machine limits. */
+  /** Bytes in use in the limiting group; undefined where only the whole machine limits. */
   readonly usedBytes: number | undefined;
   /** Threads that can compute at a time, 1 or more. */
   readonly cores: number;
@@ -16,7 +16,7 @@ export interface MachineLimits {
 
 let folders: GroupFolders | undefined;
 
-/** Looks at the machine and at the control groups that this process is in. Takes some tens of microseconds. */
+/** Reads the machine's resources and the limits of this process's control groups. Takes some tens of microseconds. */
 export function machineLimits(): MachineLimits {
   folders ??= groupFolders(read('/proc/self/cgroup') ?? '', read('/proc/self/mountinfo') ?? '');
   const memory = groupMemory(folders.memory.map(filesOf));

@@ -2,8 +2,8 @@ import { existsSync, mkdirSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 
 /**
- * Makes a folder, with those above it, unless it is there. Throws what the system says. In place of `mkdir` with
- * `recursive`, which tries for ever where a folder cannot be made although the one above it is there, as in /proc.
+ * Creates a folder with its parents, unless it exists. Throws the system's error. It replaces `mkdir` with `recursive`,
+ * which retries for ever where a folder cannot be created although its parent exists, as in /proc.
  */
 export function makePath(path: string, mode = 0o777): void {
   try {

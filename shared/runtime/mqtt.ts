@@ -9,11 +9,11 @@ import type { BusOptions, StreamBusOptions } from './bus-options.ts';
 
 /**
  * MQTT connections, over TCP, TLS, WebSocket or any duplex stream; the mqtt package is imported here and nowhere else.
- * Of that package one connection is used at a time: its own reconnecting, queueing and resubscribing are off, because
- * they have no jitter, queue without bound, and send a message again that the broker answers by closing.
+ * It is used for single connections only: its own reconnecting, queueing and resubscribing are off, because they have
+ * no jitter, queue without bound, and resend a message that the broker answers by closing the connection.
  */
 
-/** Connects to a broker. Throws TesseraError TESSERA_BROKER with a hint when the first connection cannot be made. */
+/** Connects to a broker. Throws TesseraError TESSERA_BROKER with a hint where the first connection fails. */
 export async function connectBus(options: BusOptions): Promise<Bus> {
   const url = parsedUrl(options.url);
   const user = options.user ?? (url.username === '' ? undefined : decodeURIComponent(url.username));
@@ -63,7 +63,8 @@ async function startBus(options: Omit<BusOptions, 'url'>, where: string, dial: D
   };
   const open = async (deliver: Deliver): Promise<BrokerConnection> => {
     let first = await openConnection(dial, clientOptions(options, version, ends), deliver);
-    // A connection lost by chance looks like a broker that closes on MQTT 5; at 3.1.1 what it keeps would be given up.
+    // A connection that was lost by chance looks like a broker that closes on MQTT 5; falling back to 3.1.1 would give
+    // up the persistent session.
     if ('fault' in first && first.fault.code === 'CLOSED' && asked === 'auto')
       first = await openConnection(dial, clientOptions(options, version, ends), deliver);
     if (!('fault' in first)) return first;
@@ -92,7 +93,7 @@ async function startBus(options: Omit<BusOptions, 'url'>, where: string, dial: D
   return bus;
 }
 
-/** `ends`: a session that the broker keeps has an end there. */
+/** `ends`: the broker's persistent session expires. */
 function clientOptions(options: Omit<BusOptions, 'url'>, version: 4 | 5, ends: boolean): IClientOptions {
   const { user, password, will, sessionSec } = options;
   const keepsSession = ends && sessionSec !== undefined;
@@ -112,14 +113,14 @@ function clientOptions(options: Omit<BusOptions, 'url'>, version: 4 | 5, ends: b
   };
 }
 
-/** Why a connection could not be made. */
+/** Why a connection failed. */
 interface NoConnection {
   readonly fault: ConnectionFault;
-  /** How long a session would be kept, as the broker says beside its refusal. */
+  /** Expiry of a session as announced by the broker in its refusal, seconds. */
   readonly keptSec?: number | undefined;
 }
 
-/** One connection; a `fault` instead where it could not be made. */
+/** Opens one connection; a `fault` where it failed. */
 function openConnection(
   dial: Dial,
   options: IClientOptions,
@@ -130,7 +131,7 @@ function openConnection(
     try {
       client = dial(options);
     } catch (error) {
-      // A certificate that cannot be used is found before there is a client.
+      // An unusable certificate is found before a client exists.
       const { message, code } = error as NodeJS.ErrnoException;
       return resolve({ fault: { message, code: code ?? 'CLOSED' } });
     }
@@ -152,14 +153,14 @@ function openConnection(
     const filters: string[] = [''];
     client.on('message', (topic, payload, { retain, dup, properties }) => {
       const ids = [properties?.subscriptionIdentifier ?? []].flat();
-      // A kept session delivers before the filters are asked for again; then they are told apart by their text.
+      // A persistent session delivers before the filters are subscribed again; then messages are matched by topic.
       const named = ids.map((id) => filters[id]).filter((filter) => filter !== undefined);
       taken = deliver(
         { topic, payload, retained: retain, ...(dup && { redelivered: true }) },
         named.length === 0 ? undefined : named,
       );
     });
-    // Called right after `message`; that leaves out the acknowledgement where it is given an error, and goes on.
+    // Called right after `message`; with an error the client skips the acknowledgement and continues.
     client.handleMessage = ({ qos, messageId }, done) => {
       const later = taken;
       taken = undefined;
@@ -178,8 +179,8 @@ function openConnection(
 }
 
 /**
- * On a slow link the answer to a ping waits behind megabytes of data, and the mqtt package takes that for silence. A
- * broker that is heard lives; it is pinged again, since it must go on hearing this client too.
+ * On a slow link the answer to a ping waits behind megabytes of data, which the mqtt package takes for silence. A
+ * broker from which anything arrives is alive; it is still pinged, since it must also hear from this client.
  */
 function keepWhileHeard(client: MqttClient): void {
   const giveUp = client.onKeepaliveTimeout.bind(client);
@@ -198,7 +199,7 @@ function keepWhileHeard(client: MqttClient): void {
   };
 }
 
-/** Acknowledges a message of QoS 1 that was not when it came; the mqtt package has no public way to. */
+/** Acknowledges a QoS 1 message later; the mqtt package has no public method for that. */
 function acknowledge(client: MqttClient, messageId: number): void {
   if (!client.connected || client.disconnecting) return;
   // biome-ignore lint/complexity/useLiteralKeys: it is private.
@@ -207,7 +208,7 @@ function acknowledge(client: MqttClient, messageId: number): void {
 
 function connectionOf(client: MqttClient, filters: string[], reason: () => string): BrokerConnection {
   type Outcome = 'sent' | 'lost';
-  /** Ends of what is under way, for the case that the connection goes first. */
+  /** Settles pending exchanges when the connection is lost first. */
   const open = new Set<(outcome: Outcome) => void>();
   let gone = false;
   let draining: Promise<Outcome> | undefined;
@@ -219,7 +220,7 @@ function connectionOf(client: MqttClient, filters: string[], reason: () => strin
       resolve(reason());
     });
   });
-  /** Runs one exchange; errors that are no answer of the broker are left to the close that follows them. */
+  /** Runs one exchange; errors that are no answer of the broker are followed by a close, which settles it. */
   const exchange = (what: string, start: (done: (error?: unknown) => void) => void): Promise<Outcome> => {
     if (gone || client.disconnecting) return Promise.resolve('lost');
     return new Promise((resolve, reject) => {
@@ -265,7 +266,7 @@ function connectionOf(client: MqttClient, filters: string[], reason: () => strin
         return exchange(topic, (done) => client.publish(topic, body, { qos, retain }, (error) => done(error)));
       }
       if (gone || client.disconnecting) return 'lost';
-      // Without a callback: given one, the client would add a `drain` listener of its own for each message.
+      // Without a callback: with one the client would add a `drain` listener for each message.
       client.publish(topic, body, { qos, retain });
       return client.stream.writableNeedDrain ? drained() : 'sent';
     },

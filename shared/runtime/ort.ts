@@ -1,4 +1,4 @@
-// First, so that it holds when the runtime loads.
+// First, so that it is set when the runtime loads.
 import './no-telemetry.ts';
 
 import ort from 'onnxruntime-node';
@@ -20,7 +20,7 @@ export interface PortInfo {
 export interface SessionOptions {
   /** Threads of one run. */
   readonly threads: number;
-  /** Folder of external data when the model is given as bytes; a model given as a path has its own. */
+  /** Folder of external data where the model is given as bytes; a model given as a path has its own. */
   readonly dataFolder?: string;
   /** Prefix of the trace file that `release` writes: one `*_kernel_time` event per fused operator. */
   readonly profiling?: string;
@@ -50,7 +50,7 @@ type ElementArray =
   | BigUint64Array
   | BigInt64Array;
 
-/** The array class that the runtime wants for each dtype; float16 travels as its bits. */
+/** The array class of the runtime for each dtype; float16 is passed as its bits. */
 const ARRAYS: Record<Dtype, new (buffer: ArrayBuffer, offset: number, length: number) => ElementArray> = {
   bool: Uint8Array,
   uint8: Uint8Array,
@@ -66,7 +66,7 @@ const ARRAYS: Record<Dtype, new (buffer: ArrayBuffer, offset: number, length: nu
   float64: Float64Array,
 };
 
-/** What to do about outputs that are no tensors of numbers. */
+/** Hint for outputs that are no tensors of numbers. */
 const CUT_OFF = 'cut it off with onnx.utils.extract_model, or cast it within the network';
 
 /** The runtime's version, for a node's info. */
@@ -82,7 +82,7 @@ export async function loadSession(model: string | Uint8Array, options: SessionOp
     intraOpNumThreads: options.threads,
     interOpNumThreads: 1,
     executionMode: 'sequential',
-    // What is wrong comes as an error; the runtime's own lines are pages of C++.
+    // Errors are thrown; the runtime's own log lines are pages of C++.
     logSeverityLevel: 4,
     extra: {
       session: {
@@ -96,7 +96,7 @@ export async function loadSession(model: string | Uint8Array, options: SessionOp
   };
   let session: ort.InferenceSession;
   try {
-    // The two calls are overloads of one function and TypeScript wants them apart.
+    // The two calls are overloads, which TypeScript checks one by one.
     session =
       typeof model === 'string'
         ? await nativeCall(() => ort.InferenceSession.create(model, settings))

@@ -19,22 +19,22 @@ const BLOB_BYTES = 1024;
 export interface PackRequest {
   readonly name: string;
   readonly model: Model;
-  /** How frames become its input; absent where they are tensors. */
+  /** Preprocessing of frames; absent where they are tensors. */
   readonly picture?: ModelManifest['picture'] | undefined;
   readonly store: BlobStore;
-  /** Reads weights that are still external; a model of `loadModelFile` has none. */
+  /** Reads external weights; a model of `loadModelFile` has none. */
   readonly readExternal?: (location: string, offset: number, length: number) => Promise<Uint8Array>;
 }
 
 /**
- * Puts a model into the store as it travels: one blob per large weight, and a skeleton, itself a blob, that names them
- * by hash. Equal weights are one blob. The hash of the skeleton is the model's identity: it covers graph and weights.
- * Throws TESSERA_MODEL_INVALID where external weights cannot be read, TESSERA_BLOB where the store fails.
+ * Stores a model in its wire form: one blob per large weight, and a skeleton, itself a blob, that names them by hash.
+ * Equal weights are one blob. The hash of the skeleton is the model's identity: it covers graph and weights. Throws
+ * TESSERA_MODEL_INVALID where external weights cannot be read, TESSERA_BLOB where the store fails.
  */
 export async function packModel({ name, model, picture, store, readExternal }: PackRequest): Promise<ModelManifest> {
   const initializers = new Map<string, Initializer>();
   const blobs = new Map<string, number>();
-  // Weights that are the same bytes in memory, as of a function that is called often, are hashed once.
+  // Weights that share memory, as those of a function that is called often, are hashed once.
   const stored = new Map<Uint8Array, string>();
   for (const initializer of model.graph.initializers.values()) {
     const { data } = initializer;
@@ -94,8 +94,8 @@ export async function loadModelFile(path: string): Promise<Model> {
 }
 
 /**
- * Relative paths of the files that hold a model's external weights, after the same checks as `loadModelFile` makes,
- * without reading them. Throws TESSERA_MODEL_INVALID and TESSERA_MODEL_UNSUPPORTED, as it does.
+ * Relative paths of a model's external weight files, with the same checks as in `loadModelFile`, but without reading
+ * them. Throws TESSERA_MODEL_INVALID and TESSERA_MODEL_UNSUPPORTED.
  */
 export async function externalFiles(path: string, model: Model): Promise<string[]> {
   const files = new ExternalFiles(await realpath(dirname(path)));

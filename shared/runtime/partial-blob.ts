@@ -24,15 +24,15 @@ import { takeName } from './whole-file.ts';
 
 const NAME = /^part-([0-9a-f]{64})-([0-9a-f]{8})-([0-9]{1,10})-[0-9a-f]{12}$/;
 const HOST = createHash('sha256').update(hostname()).digest('hex').slice(0, 8);
-/** What was left for longer than this is not gone on with. */
+/** Interrupted transfers that are older are not resumed. */
 const KEPT_MS = 24 * 3600 * 1000;
-/** Bytes of left files that are kept, the newest. */
+/** Most bytes of interrupted transfers that are kept, the newest first. */
 const KEPT_BYTES = 2e9;
-/** A file that did not change for so long has no writer. */
+/** A file without a change for so long has no writer. */
 const LATELY_MS = 5 * 60_000;
 /** Bytes read or hashed at a time, so that a slow CPU's event loop is not held for long. */
 const HASH_CHUNK = 256 * 1024;
-/** Bytes that may wait for an earlier piece. */
+/** Most bytes that may wait for an earlier chunk. */
 const EARLY_BYTES = 4 * 1024 * 1024;
 
 /** Files that this thread writes to. */
@@ -45,7 +45,7 @@ interface LeftFile {
   readonly changedMs: number;
 }
 
-/** The blobs under way of one folder. */
+/** The incomplete blobs of one folder. */
 export class PartialBlobs {
   readonly #folder: string;
   readonly #left = new Map<string, LeftFile[]>();
@@ -54,7 +54,7 @@ export class PartialBlobs {
     this.#folder = folder;
   }
 
-  /** Looks at what earlier processes left, and removes what nobody will go on with. Never throws. */
+  /** Finds interrupted transfers of earlier processes, and removes those that will not be resumed. Never throws. */
   async sweep(): Promise<void> {
     const now = Date.now();
     const found: LeftFile[] = [];
@@ -68,7 +68,7 @@ export class PartialBlobs {
       if (info?.isFile() !== true) continue;
       const file = { path, sha, size: info.size, changedMs: info.mtimeMs };
       const isLeft = host === HOST && isGone(Number(process_));
-      // Another thread of this process may be at work on it.
+      // Another thread of this process may be writing it.
       const isFree = Number(process_) !== process.pid || now - file.changedMs > LATELY_MS;
       if (isFree && (now - file.changedMs > KEPT_MS || (isLeft && whole.has(sha)))) await remove(path);
       else if (isLeft) found.push(file);
@@ -82,12 +82,12 @@ export class PartialBlobs {
     }
   }
 
-  /** Bytes of a blob that were left by an earlier try. */
+  /** Bytes of a blob that an interrupted transfer stored. */
   arrived(sha: string): number {
     return Math.max(0, ...(this.#left.get(sha) ?? []).map(({ size }) => size));
   }
 
-  /** A writer of a blob, which goes on with what was left of it. `path` is the blob's own. Throws TESSERA_STORAGE. */
+  /** Opens a writer for a blob, resuming an interrupted transfer. `path` is the blob's own. Throws TESSERA_STORAGE. */
   async receive(path: string, sha: string, size: number): Promise<BlobWriter> {
     const place = { what: 'a piece of a model', path, elsewhere: elsewhereOf(path) };
     const own = join(this.#folder, `part-${sha}-${HOST}-${process.pid}-${randomBytes(6).toString('hex')}`);
@@ -135,7 +135,7 @@ class PartialBlob implements BlobWriter {
   readonly #wanted: Wanted;
   readonly #onLeft: (file: LeftFile) => void;
   readonly #hash = createHash('sha256');
-  /** What came before its turn, by offset. */
+  /** Chunks that arrived early, by offset. */
   readonly #early = new Map<number, Uint8Array>();
   #earlyBytes = 0;
   /** Bytes in the file, without a gap. */
@@ -157,7 +157,7 @@ class PartialBlob implements BlobWriter {
     return this.#arrived;
   }
 
-  /** Takes in what an earlier try left. */
+  /** Takes over an interrupted transfer. */
   async started(): Promise<this> {
     const chunk = new Uint8Array(Math.min(this.#wanted.size, HASH_CHUNK));
     for (;;) {
@@ -182,7 +182,7 @@ class PartialBlob implements BlobWriter {
       await new Promise<void>((resolve) => this.#waiting.push(resolve));
   }
 
-  /** Writes what has its turn. */
+  /** Writes the chunks that are next. */
   #advance(): Promise<void> {
     this.#line = this.#line.then(async () => {
       for (let next = this.#early.get(this.#length); next !== undefined; next = this.#early.get(this.#length)) {
@@ -243,7 +243,7 @@ class PartialBlob implements BlobWriter {
     if (this.#ended) return;
     this.#ended = true;
     this.#wake();
-    // What came before its turn has it now, or never.
+    // Early chunks are next now, or never.
     await this.#line;
     await this.#file.close().catch(() => {});
     written.delete(this.#path);
@@ -252,7 +252,7 @@ class PartialBlob implements BlobWriter {
   }
 }
 
-/** Whether a process of this host is there no more; what this one left is its own to go on with. */
+/** Whether a process of this host has ended; a file of this process can be resumed by itself. */
 function isGone(pid: number): boolean {
   if (pid === process.pid) return true;
   try {

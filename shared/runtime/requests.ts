@@ -6,12 +6,12 @@ import type { Topics } from '../protocol/topics.ts';
 import { parse, type z } from '../schema.ts';
 
 /**
- * Requests: what a command asks of a running process, `<base>/request/<command>`, answered on
- * `<base>/response/<command>` with the same `transaction`. Only an admin, or somebody on the broker's machine, may ask;
- * whoever may read the base topic reads both, so neither ever carries a secret.
+ * Requests of commands to a running process, `<base>/request/<command>`, answered on `<base>/response/<command>` with
+ * the same `transaction`. Only an admin, or a program on the broker's machine, may send them. Every client that may
+ * read the base topic can read both, so neither contains a secret.
  */
 
-/** What a process answers: the schema of the request, and what makes the `data` of the answer. */
+/** A request handler: the schema of the request, and a function that makes the `data` of the response. */
 export interface RequestHandler {
   readonly schema: z.ZodType;
   run(request: never): Promise<unknown>;
@@ -23,11 +23,11 @@ export const handler = <T>(schema: z.ZodType<T>, run: (request: T) => Promise<un
   run: run as (request: never) => Promise<unknown>,
 });
 
-/** Longest request or response that is looked at, bytes. */
+/** Longest request or response that is read, bytes. */
 const MAX_BYTES = 64 * 1024;
 const ANSWER_MS = 5000;
 
-/** Answers requests by command until the bus stops; a TesseraError that a handler throws becomes the answer. */
+/** Answers requests by command until the bus stops; a handler's TesseraError becomes the response. */
 export async function answerRequests(
   bus: Bus,
   topics: Topics,
@@ -57,8 +57,8 @@ export async function answerRequests(
 }
 
 /**
- * Asks and waits for the answer. Throws what the answer says, and TESSERA_BROKER when nobody answers or this
- * connection may not ask.
+ * Sends a request and waits for the response. Throws the error in the response, and TESSERA_BROKER where no process
+ * answers or this connection may not send requests.
  */
 export async function askRequest<T>(
   bus: Bus,
@@ -96,7 +96,7 @@ const BROKER_ANSWERS =
 const CENTRAL_ANSWERS = 'central answers this: start one with `tessera central` or `tessera up`';
 
 const unanswered = (command: string): TesseraError =>
-  new TesseraError('TESSERA_BROKER', `nobody at this broker answers the request ${command}`, {
+  new TesseraError('TESSERA_BROKER', `no process at this broker answers the request ${command}`, {
     hint: command === 'node-readmit' ? CENTRAL_ANSWERS : BROKER_ANSWERS,
   });
 

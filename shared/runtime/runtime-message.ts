@@ -1,16 +1,16 @@
-/** What ONNX Runtime's error says to people, and what they can do; the text itself is for those who look for a fault. */
+/** An error of ONNX Runtime for users, with a hint; the original text is for debugging. */
 export interface Explained {
   readonly message: string;
   readonly hint?: string;
 }
 
-/** Most characters of a message; what the runtime says beyond that repeats itself. */
+/** Most characters of a message; ONNX Runtime repeats itself beyond that. */
 const MAX_MESSAGE = 300;
 
 /** `/onnxruntime_src/.../file.cc:91 ` in front of a C++ function's name and arguments. */
 const LOCATION = /\s*\/?[\w.+/-]+\.(?:cc|cpp|cxx|cu|h|hpp):\d+\s+/;
 
-/** Where the C++ function that begins at `from` ends: after its arguments, templates and what may follow them. */
+/** The end of the C++ function that begins at `from`: after its arguments, templates and qualifiers. */
 function afterSignature(text: string, from: number): number {
   const open = text.indexOf('(', from);
   if (open === -1) return from;
@@ -25,7 +25,7 @@ function afterSignature(text: string, from: number): number {
   return from;
 }
 
-/** The text without the places in the runtime's sources and the conditions that were checked there. */
+/** The text without source locations and checked conditions. */
 function withoutSource(text: string): string {
   let plain = text;
   for (let found = LOCATION.exec(plain); found !== null; found = LOCATION.exec(plain)) {
@@ -36,7 +36,7 @@ function withoutSource(text: string): string {
   return plain.replace(/\s+/g, ' ').trim();
 }
 
-/** The beginning of a text, in whole sentences where there are some. */
+/** The beginning of a text, in complete sentences where possible. */
 function bounded(text: string): string {
   if (text.length <= MAX_MESSAGE) return text;
   const head = text.slice(0, MAX_MESSAGE);
@@ -110,8 +110,8 @@ const RULES: readonly Rule[] = [
 ];
 
 /**
- * An error text of ONNX Runtime in words: no places in its sources, no C++ signatures, bounded in length. What happens
- * often is said with a way out.
+ * Rewrites an error text of ONNX Runtime: no source locations, no C++ signatures, bounded length. Frequent errors get a
+ * hint.
  */
 export function explainRuntime(text: string): Explained {
   const line = text

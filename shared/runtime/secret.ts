@@ -1,11 +1,11 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 
 /**
- * Secrets that this program makes: 192 random bits, so that one salted SHA-256 is enough to keep them. There is nothing
- * to guess that a slow hash would protect.
+ * Secrets made by Tessera: 192 random bits, so one salted SHA-256 suffices for storing them; a slow hash protects only
+ * secrets that can be guessed.
  */
 
-/** A secret as it is kept: hex of the salt, and of SHA-256 over salt and secret. */
+/** A stored secret: hex of the salt, and of SHA-256 over salt and secret. */
 export interface HashedSecret {
   readonly salt: string;
   readonly hash: string;
@@ -16,13 +16,13 @@ export function newSecret(): string {
   return randomBytes(24).toString('base64url');
 }
 
-/** The form in which a secret is kept, with a salt of its own. */
+/** Hashes a secret for storing, with a new salt. */
 export function hashSecret(secret: string): HashedSecret {
   const salt = randomBytes(16).toString('hex');
   return { salt, hash: hashOf(salt, secret).toString('hex') };
 }
 
-/** Whether it is that secret; takes the same time for every wrong one, and for one that is not kept at all. */
+/** Whether a secret matches; takes the same time for every wrong secret, and where none is stored. */
 export function isSecret(secret: string, kept: HashedSecret | undefined): boolean {
   const { salt, hash } = kept ?? { salt: '00', hash: '00'.repeat(32) };
   return timingSafeEqual(hashOf(salt, secret), Buffer.from(hash, 'hex')) && kept !== undefined;

@@ -68,15 +68,15 @@ function keyOf(text: string): KeyObject | undefined {
 }
 
 /**
- * The key of central: that of `file` where one is named, else the one in `stateDir`, made at the first start (mode
- * 0600). Throws TESSERA_CONFIG for a file that holds no Ed25519 key, TESSERA_STORAGE where none can be made.
+ * Central's key: that of `file` where one is named, else the one in `stateDir`, created at the first start (mode 0600).
+ * Throws TESSERA_CONFIG for a file without an Ed25519 key, TESSERA_STORAGE where none can be created.
  */
 export async function openSigningKey(stateDir: string, file?: string): Promise<SigningKey> {
   if (file !== undefined) return readKey(file, (await textOf(file)) ?? '');
   const own = join(stateDir, FILE);
   const kept = await textOf(own);
   if (kept !== undefined) {
-    // Somebody may have copied it about with looser rights.
+    // A copy may have wider permissions.
     await chmod(own, 0o600);
     return readKey(own, kept);
   }
@@ -108,7 +108,7 @@ function readKey(file: string, pem: string): SigningKey {
   try {
     key = createPrivateKey(pem);
   } catch {
-    // What OpenSSL says of a file that is no key helps nobody.
+    // OpenSSL's message about a file without a key helps no user.
   }
   if (key?.asymmetricKeyType === 'ed25519') return signingKey(key);
   throw new TesseraError('TESSERA_CONFIG', `${file} holds no private Ed25519 key in PEM form`, {

@@ -3,21 +3,21 @@ import { counted } from '../counted.ts';
 import { writeAllSync } from './whole-file.ts';
 
 /**
- * Standard error, where nothing that happens to it ends the program: a log in a file on a full disk leaves lines out and
- * says how many once there is room, one whose reader has gone is written to nobody.
+ * Standard error that never ends the program: a log in a file on a full disk drops lines and later reports how many;
+ * without a reader it drops all.
  */
 export function standardError(): { write(text: string): unknown } {
   if (!isFile(process.stderr.fd)) {
     if (!process.stderr.listeners('error').includes(ignore)) process.stderr.on('error', ignore);
     return process.stderr;
   }
-  // Node's own stream for a file writes nothing more after its first fault.
+  // Node's own stream for a file stops after its first error.
   return patientWriter(process.stderr.fd);
 }
 
 const ignore = (): void => {};
 
-/** Writes to a file by its descriptor; what cannot be written is counted and told in its place. Never throws. */
+/** Writes to a file descriptor; lines that cannot be written are counted and reported instead. Never throws. */
 export function patientWriter(fd: number): { write(text: string): void } {
   let leftOut = 0;
   return {

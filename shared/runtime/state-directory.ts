@@ -4,8 +4,8 @@ import { TesseraError } from '../errors.ts';
 import { makeFolder } from './folder.ts';
 
 /**
- * Where this program keeps what must survive a restart (node id, pieces of models, secrets): `$STATE_DIRECTORY`, which
- * systemd sets, else /var/lib/tessera for root, else ~/.local/state/tessera. Throws TESSERA_STORAGE for a user without home.
+ * The folder of state that survives a restart (node id, blobs, secrets): `$STATE_DIRECTORY`, which systemd sets, else
+ * /var/lib/tessera for root, else ~/.local/state/tessera. Throws TESSERA_STORAGE for a user without a home folder.
  */
 export function stateDirectory(env: Readonly<Record<string, string | undefined>> = process.env): string {
   const given = env.STATE_DIRECTORY?.split(':')[0];
@@ -13,7 +13,7 @@ export function stateDirectory(env: Readonly<Record<string, string | undefined>>
   return process.getuid?.() === 0 ? '/var/lib/tessera' : join(home(), '.local', 'state', 'tessera');
 }
 
-/** The folder of this user; there are users without one, in containers. */
+/** The home folder of this user; in containers a user may have none. */
 function home(): string {
   try {
     return homedir();
@@ -25,7 +25,7 @@ function home(): string {
   }
 }
 
-/** The state directory, made if it was missing, readable by its owner only. Throws TESSERA_STORAGE. */
+/** The state directory, created if needed, readable by its owner only. Throws TESSERA_STORAGE. */
 export async function makeStateDirectory(
   env: Readonly<Record<string, string | undefined>> = process.env,
 ): Promise<string> {
@@ -36,10 +36,7 @@ export async function makeStateDirectory(
   });
 }
 
-/**
- * How what lies at this path, in the state directory or in a temporary one that a command has to itself, is made to lie
- * elsewhere: the end of a hint.
- */
+/** How to move the file at this path elsewhere (state directory or temporary folder): the end of a hint. */
 export function elsewhereOf(path: string): string {
   const isWithin = (folder: string): boolean => !/^\.\.|^[/\\]/.test(relative(folder, path));
   const setting = isWithin(tmpdir()) && !isWithin(stateDirectory()) ? 'TMPDIR' : 'STATE_DIRECTORY';

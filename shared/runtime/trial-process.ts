@@ -1,4 +1,4 @@
-// First, so that it holds when the runtime loads.
+// First, so that it is set when the runtime loads.
 import './no-telemetry.ts';
 
 import { detailOf, failureOf, TesseraError } from '../errors.ts';
@@ -10,18 +10,17 @@ import { loadSession, type PortInfo, type Session } from './ort.ts';
 import type { TrialAnswer, TrialQuestion, TrialTask } from './trial.ts';
 
 /**
- * Loads and runs networks that nobody has seen yet, in this process, which may die of one or never end: it answers each
- * question of its parent with one message. A thread of its own ends the process when its time is over or its parent is
- * gone, whatever the runtime does.
+ * Loads and runs unknown networks in this process, which may crash or never end; it answers each question of its parent
+ * with one message. A separate thread ends the process at its time limit or when its parent is gone.
  */
 
-/** The file that was loaded last: the next question may be about it. */
+/** The file that was loaded last, since the next question may be about it. */
 let kept: { readonly model: string; readonly session: Session } | undefined;
 
 async function sessionOf({ model, dataFolder, threads }: TrialTask): Promise<Session> {
   if (typeof model !== 'string') return loadSession(model, { threads });
   if (kept?.model === model) return kept.session;
-  // Two large networks at once may be more than the machine has memory for.
+  // Two large networks may not fit into memory at once.
   await kept?.session.release();
   kept = undefined;
   const session = await (dataFolder === undefined
@@ -31,7 +30,7 @@ async function sessionOf({ model, dataFolder, threads }: TrialTask): Promise<Ses
   return session;
 }
 
-/** A tensor for an input that nobody feeds; open sizes are 1. */
+/** A tensor for an input without a feed; open sizes are 1. */
 function fed({ name, dtype, shape }: PortInfo, kind: FirstFeed): [string, Tensor] {
   if (dtype === undefined) throw new TesseraError('TESSERA_MODEL_UNSUPPORTED', `input "${name}" is no tensor`);
   const known = shape.map((size) => (typeof size === 'number' && size > 0 ? size : 1));
@@ -43,7 +42,7 @@ async function run(session: Session, { feeds }: TrialTask): Promise<TrialAnswer>
     const made = await firstRun((kind) => session.run(new Map(session.inputs.map((input) => fed(input, kind)))));
     return { made: [...made].map(([name, { dtype, shape }]) => ({ name, dtype, shape: [...shape] })) };
   }
-  // Inputs that nobody feeds are those that no output depends on.
+  // Inputs without a feed are those that no output depends on.
   const unused = session.inputs.filter(({ name }) => !feeds[0]?.some(([given]) => given === name));
   const outputs: (readonly [string, Tensor])[][] = [];
   for (const feed of feeds)

@@ -27,26 +27,29 @@ export interface TrialRefusal {
   readonly detail: string | undefined;
 }
 
-/** What a task came to. `outputs`: one list for each run, in the graph's order; `made`: of a task without feeds. */
+/** Result of a task. `outputs`: one list for each run, in the graph's order; `made`: of a task without feeds. */
 export type TrialAnswer =
   | { readonly outputs: readonly (readonly (readonly [string, Tensor])[])[] }
   | { readonly made: readonly MadeOutput[] }
   | TrialRefusal;
 
-/** How tasks ended: with an answer to each, or with none. `ended`: from outside, which says nothing of the network. */
+/**
+ * Outcome of tasks: an answer to each, or none. `ended`: the process was killed from outside, which says nothing about
+ * the network.
+ */
 export type TrialEnd =
   | { readonly kind: 'answered'; readonly answers: readonly TrialAnswer[] }
   | { readonly kind: 'late'; readonly seconds: number }
   | { readonly kind: 'crashed'; readonly by: string }
   | { readonly kind: 'ended'; readonly reason: string };
 
-/** What the process of a trial is told. */
+/** A question to the trial process. */
 export interface TrialQuestion {
   readonly tasks: readonly TrialTask[];
   readonly limitMs: number;
 }
 
-/** How trials are made. */
+/** Options of trials. */
 export interface TrialOptions {
   /** Longest time for the tasks of one question, ms. */
   readonly limitMs?: number | undefined;
@@ -60,10 +63,9 @@ export interface TrialOptions {
 export const TRIAL_MS = 120_000;
 
 /**
- * Loads and runs networks in a process of its own: a network of a stranger may crash the runtime or never end, and
- * neither may harm the caller. The process starts with the first question and keeps the file that it loaded last, so
- * that a second question about the same file costs only the run. A process that failed is replaced. One question at a
- * time.
+ * Loads and runs networks in a child process: an unknown network may crash the runtime or never end, without harm to
+ * the caller. The process starts with the first question and keeps the last loaded file, so that a second question
+ * about it costs only the run. A process that failed is replaced. One question at a time.
  */
 export class Trials {
   readonly #options: TrialOptions;
@@ -90,7 +92,7 @@ export class Trials {
         clearTimeout(late);
         signal?.removeEventListener('abort', onAbort);
         child.off('message', onMessage).off('error', onError).off('exit', onExit);
-        // Whatever a process without an answer still does, nobody wants it.
+        // A process without an answer is of no more use.
         if (end.kind !== 'answered' || signal?.aborted === true) this.end();
         if (signal?.aborted === true) reject(signal.reason);
         else resolve(end);
@@ -126,16 +128,16 @@ export class Trials {
     this.#child = fork(script, [], {
       execArgv: [],
       serialization: 'advanced',
-      // What the runtime prints is not for people.
+      // The runtime's output is not for users.
       stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
     });
-    // Between two questions nobody else hears it.
+    // Between two questions nothing else handles its errors.
     this.#child.on('error', () => {});
     return this.#child;
   }
 }
 
-/** Makes trials possible for as long as `use` takes. */
+/** Provides trials for as long as `use` takes. */
 export async function withTrials<T>(options: TrialOptions, use: (trials: Trials) => Promise<T>): Promise<T> {
   const trials = new Trials(options);
   try {

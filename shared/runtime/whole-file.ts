@@ -16,34 +16,36 @@ import { dirname, join } from 'node:path';
 import { type Place, storageError, systemCodeOf } from '../storage-fault.ts';
 
 /**
- * Files that are there as a whole or not at all. Every file that must survive a crash or a full disk is written here:
+ * Atomic files: a file exists completely or not at all. Every file that must survive a crash or a full disk is written
+ * here:
  *
  *   old --> old and `<name>.<12 hex digits>.new`, growing --> the same, all of it on the disk --renamed--> new
  *
- *   1. The name stands for all of the old content or all of the new one, whatever happens and whenever: the new one is
- *      written to its end, flushed and closed before it takes the name, and the folder is flushed after.
- *   2. Where it cannot be written the old one stays, nothing of the new one does, and TESSERA_STORAGE says file,
- *      reason and what to do.
- *   3. What a process leaves that is killed in the middle is removed by `sweep`, which whoever opens the folder calls.
- *   4. It keeps the owner of the file that it replaces, so that a command of root takes no file away from a service.
+ * 1. The name always refers to the complete old or the complete new content: the new one is written, flushed and closed
+ * before it takes the name, and the folder is flushed afterwards.
+ * 2. Where writing fails the old content stays, nothing of the new one does, and TESSERA_STORAGE has file, reason and
+ * hint.
+ * 3. `sweep` removes the leftovers of a killed process; it is called when a folder is opened.
+ * 4. The file keeps the owner of the file that it replaces, so that a command of root does not take a file away from a
+ * service.
  */
 
-/** A file that is written whole. */
+/** A file that is written atomically. */
 export interface WholeFile extends Place {
   /** Default 0600: its owner only. */
   readonly mode?: number;
-  /** False: whole for those who look, but not kept through a loss of power, for folders that end with their process. */
+  /** False: atomic for readers, but not flushed, for folders that end with their process. */
   readonly isKept?: boolean;
 }
 
 const TEMPORARY = /\.[0-9a-f]{12}\.new$/;
-/** A temporary file that has not changed for so long belongs to a process that died. */
+/** A temporary file without a change for so long belongs to a dead process. */
 const ABANDONED_MS = 3600 * 1000;
 const PRIVATE = 0o600;
 
 const temporaryOf = (path: string): string => `${path}.${randomBytes(6).toString('hex')}.new`;
 
-/** Writes a file whole, in place of what it held. Throws TESSERA_STORAGE, and then it holds what it held. */
+/** Writes a file atomically, replacing its content. Throws TESSERA_STORAGE; the old content then stays. */
 export async function writeWhole(file: WholeFile, content: string | Uint8Array): Promise<void> {
   const temporary = temporaryOf(file.path);
   try {
@@ -56,7 +58,7 @@ export async function writeWhole(file: WholeFile, content: string | Uint8Array):
   }
 }
 
-/** The same before it returns, for callers whose caller goes on at once; it waits for the disk, 10 ms on an SD card. */
+/** The same synchronously, for callers that continue at once; it waits for the disk, 10 ms on an SD card. */
 export function writeWholeSync(file: WholeFile, content: string | Uint8Array): void {
   const { path, mode = PRIVATE } = file;
   const temporary = temporaryOf(path);
@@ -68,7 +70,7 @@ export function writeWholeSync(file: WholeFile, content: string | Uint8Array): v
     if (owner !== undefined) fchownSync(fd, owner.uid, owner.gid);
     writeAllSync(fd, content);
     fsyncSync(fd);
-    // A close that fails has closed; on network file systems it is what says that the disk is full.
+    // A failed close has closed the file; on network file systems its error reports a full disk.
     const full = fd;
     fd = undefined;
     closeSync(full);
@@ -92,8 +94,8 @@ export function writeWholeSync(file: WholeFile, content: string | Uint8Array): v
 }
 
 /**
- * Writes what a user asked for into the file that he named: whole where that is a file, with the rights that it has, and
- * as it comes where it is a pipe or a device. Throws TESSERA_STORAGE.
+ * Writes a user's output to the file that the user named: atomically where that is a regular file, with its
+ * permissions, and directly where it is a pipe or a device. Throws TESSERA_STORAGE.
  */
 export async function writeOutput(file: Place, content: string | Uint8Array): Promise<void> {
   try {
@@ -107,7 +109,7 @@ export async function writeOutput(file: Place, content: string | Uint8Array): Pr
   }
 }
 
-/** Flushes a folder and all that lies in it, so that it may take a name that counts. Throws what the system says. */
+/** Flushes a folder and its content, before a rename makes it visible. Throws the system's error. */
 export async function flushFolder(folder: string): Promise<void> {
   for (const entry of await readdir(folder, { withFileTypes: true })) {
     const path = join(folder, entry.name);
@@ -118,8 +120,8 @@ export async function flushFolder(folder: string): Promise<void> {
 }
 
 /**
- * Makes a file, whole, unless there is one: of several processes that try at once, one makes it, and the others find it
- * whole. Returns whether this one did. Throws TESSERA_STORAGE.
+ * Creates a file atomically unless it exists: of several processes that try at once, one creates it and the others find
+ * it complete. Returns whether this one did. Throws TESSERA_STORAGE.
  */
 export async function makeWhole(file: WholeFile, content: string | Uint8Array): Promise<boolean> {
   const temporary = temporaryOf(file.path);
@@ -137,8 +139,8 @@ export async function makeWhole(file: WholeFile, content: string | Uint8Array): 
 }
 
 /**
- * Gives a file of the same folder that is whole, flushed and closed its name, in place of who had it. Throws
- * TESSERA_STORAGE; where the name was not given, the file is still there under its own.
+ * Renames a complete, flushed and closed file of the same folder, replacing the previous one. Throws TESSERA_STORAGE;
+ * the file then keeps its own name.
  */
 export async function takeName(from: string, file: Place): Promise<void> {
   await rename(from, file.path).catch((error: unknown) => {
@@ -147,13 +149,13 @@ export async function takeName(from: string, file: Place): Promise<void> {
   await syncFolder(file);
 }
 
-/** Writes all of it at a descriptor's place: one call may write a part only. Throws what the system says. */
+/** Writes all bytes at a descriptor's position; a single call may write a part only. Throws the system's error. */
 export function writeAllSync(fd: number, content: string | Uint8Array): void {
   const bytes = typeof content === 'string' ? Buffer.from(content) : content;
   for (let done = 0; done < bytes.byteLength; ) done += writeSync(fd, bytes, done);
 }
 
-/** Removes what processes left in a folder that were killed while they wrote a file. Never throws. */
+/** Removes temporary files of killed processes from a folder. Never throws. */
 export async function sweep(folder: string, isLeft = (name: string) => TEMPORARY.test(name)): Promise<void> {
   const oldest = Date.now() - ABANDONED_MS;
   for (const name of await readdir(folder).catch(() => [])) {
@@ -164,7 +166,7 @@ export async function sweep(folder: string, isLeft = (name: string) => TEMPORARY
   }
 }
 
-/** A new file with this content, on the disk (unless it is not kept) and closed. */
+/** A new file with this content, flushed (unless it is not kept) and closed. */
 async function fill(
   temporary: string,
   { path, mode = PRIVATE, isKept = true }: WholeFile,
@@ -182,14 +184,14 @@ async function fill(
   }
 }
 
-/** Cleaning up after a fault must not hide it. */
+/** An error while cleaning up must not hide the first one. */
 function quietly(action: () => void): void {
   try {
     action();
   } catch {}
 }
 
-/** The owner that root has to leave a file to. */
+/** The owner that root must keep. */
 function foreignOwner(found: Stats | undefined): Pick<Stats, 'uid' | 'gid'> | undefined {
   return process.getuid?.() === 0 && found !== undefined && found.uid !== 0 ? found : undefined;
 }
@@ -203,7 +205,7 @@ async function flush(path: string, flags: string): Promise<void> {
   }
 }
 
-/** A new name is on the disk when its folder is. Throws what the system says. */
+/** A rename is durable once its folder is flushed. Throws the system's error. */
 async function flushNames(folder: string): Promise<void> {
   await flush(folder, 'r').catch((error: unknown) => {
     if (isLoss(error)) throw error;
@@ -216,7 +218,7 @@ async function syncFolder(file: Place): Promise<void> {
   });
 }
 
-/** Whether flushing a folder failed for good; many file systems and Windows know no such thing. */
+/** Whether flushing a folder really failed; many file systems and Windows do not support it. */
 function isLoss(error: unknown): boolean {
   return ['EIO', 'ENOSPC', 'EDQUOT'].includes(systemCodeOf(error) ?? '');
 }

@@ -11,43 +11,44 @@ import { TokenBuckets } from '../token-buckets.ts';
 import { decode, encode } from './cbor.ts';
 
 /**
- * The machine side of the protocol: CBOR messages to and from one inbox, `<base>-wire/1/<self>/#`.
+ * The machine side of the protocol: CBOR messages to and from one wire topic, `<base>-wire/1/<self>/#`.
  *
- *   1. The sender of a message is the last level of its topic; brokers see to it that nobody writes another's.
- *   2. What does not follow the protocol is counted, logged once per sender and minute, and never thrown.
- *   3. A message is handed over once it is whole and valid; its byte strings may alias buffers of the client.
- *   4. What nobody asked for costs a constant: it is dropped by its address and its first few values, undecoded (`Gate`).
- *   5. What is decoded and then turns out to be of no use costs its sender: beyond a share of this process's time nothing
- *      more of that sender is decoded until that has come back.
- *   6. A part costs its sender at once, and is given back when the body that it belongs to is whole and of use. The gate
- *      judges a body by its first part; where nobody asked for it, its other parts are dropped undecoded.
+ * 1. The sender of a message is the last level of its topic; brokers enforce that.
+ * 2. A message that does not follow the protocol is counted, logged once per sender and minute, and never thrown.
+ * 3. A message is handed over once it is complete and valid; its byte strings may alias buffers of the client.
+ * 4. An unrequested message has a constant cost: it is dropped undecoded, by its address and its first few values
+ * (`HeadFilter`).
+ * 5. A message that turns out to be useless after decoding is charged to its sender: beyond a share of this process's
+ * time nothing more of that sender is decoded until its token bucket refills.
+ * 6. A part is charged to its sender at once, and refunded when its body is complete and useful. The head filter judges
+ * a body by its first part; the other parts of an unrequested body are dropped undecoded.
  */
 
-/** What the wire counts; bytes are encoded bodies as they travel. */
+/** Counters of the wire; bytes are encoded bodies. */
 export interface WireCounters {
   sent: number;
   sent_bytes: number;
   received: number;
   received_bytes: number;
-  /** Not of this protocol: bad CBOR, wrong schema, lying parts, retained, foreign topics. */
+  /** Invalid: bad CBOR, wrong schema, contradicting parts, retained, foreign topics. */
   invalid: number;
-  /** Of the protocol, but of a kind that nothing here handles. */
+  /** Valid, but of a kind without a handler. */
   unhandled: number;
-  /** Dropped undecoded: nobody asked for it, or its sender has sent too much of no use. */
+  /** Dropped undecoded: unrequested, or its sender has sent too many useless messages. */
   dropped: number;
 }
 
-/** First values of a message as `peekCbor` reads them: texts and whole numbers before the first list or bytes. */
+/** First values of a message as `peekCbor` reads them: texts and integers before the first list or bytes. */
 export type Head = Readonly<Record<string, string | number>>;
-/** Says of a message what its first values tell: that nobody asked for it, or that they do not tell. */
-export type Gate = (from: string, head: Head) => 'unasked' | 'unknown';
+/** Decides by the first values of a message whether it is unrequested; `unknown` where they do not tell. */
+export type HeadFilter = (from: string, head: Head) => 'unasked' | 'unknown';
 
-/** Time that a sender may cost by what is of no use, ms: at once, and a twentieth of all time. */
+/** Rate limit of the time that a sender's useless messages may cost, ms: at once, and a twentieth of all time. */
 const USELESS = { burst: 1000, perSecond: 50 } as const;
-/** Messages that nobody asked for, by sender, before that is said: late answers are a few now and then. */
+/** Rate limit of unrequested messages by sender before a warning: late answers are a few now and then. */
 const UNASKED = { burst: 200, perSecond: 10 } as const;
 
-/** QoS by kind: bulk is repeated by the application, what must arrive is acknowledged (DESIGN section 4). */
+/** QoS by kind: the application repeats bulk data; messages that must arrive are acknowledged. */
 const QOS: Readonly<Record<WireKind, 0 | 1>> = {
   work: 0,
   result: 0,
@@ -57,7 +58,7 @@ const QOS: Readonly<Record<WireKind, 0 | 1>> = {
   'blob-part': 1,
 };
 
-/** What a wire needs. `self` is this process's id in topics; `now` any steady clock, milliseconds. */
+/** Dependencies of a wire. `self` is this process's id in topics; `now` any steady clock, milliseconds. */
 export interface WireOptions {
   readonly bus: Bus;
   readonly topics: Topics;
@@ -65,18 +66,18 @@ export interface WireOptions {
   readonly log: Log;
   readonly now: () => number;
   readonly limits?: ReassemblyLimits;
-  /** The only one who is listened to; everybody where it is absent. */
+  /** The only sender that is read; all senders where absent. */
   readonly only?: string;
 }
 
 /** Senders whose last refused body is remembered. */
 const MAX_REFUSED = 4096;
 
-/** What a message was: a part of the body of this id, which is not whole yet, or a whole one whose parts cost `spentMs`. */
+/** Result of a message: a part of an incomplete body of this id, or a complete message whose parts cost `spentMs`. */
 type Taken = { readonly part: string } | { readonly isUseful: boolean; readonly spentMs: number };
 const USELESS_MESSAGE: Taken = { isUseful: false, spentMs: 0 };
 
-/** Returns false where the message was of no use. */
+/** Returns false where the message was useless. */
 type Handler = (from: string, body: Uint8Array, value: unknown) => boolean;
 
 /** Sends and receives wire messages; see above. */
@@ -90,7 +91,7 @@ export class Wire {
     unhandled: 0,
     dropped: 0,
   };
-  /** Told of each part of a body that is not whole yet: on a slow link nothing else may come from its sender for long. */
+  /** Called for each part of an incomplete body: on a slow link nothing else may arrive from its sender for long. */
   onPart: (from: string) => void = () => {};
   readonly #bus: Bus;
   readonly #topics: Topics;
@@ -98,14 +99,14 @@ export class Wire {
   readonly #now: () => number;
   readonly #reassembler: Reassembler;
   readonly #handlers = new Map<WireKind, Handler>();
-  readonly #gates = new Map<WireKind, Gate>();
+  readonly #gates = new Map<WireKind, HeadFilter>();
   readonly #useless = new TokenBuckets(USELESS);
   readonly #unasked = new TokenBuckets(UNASKED);
-  /** By sender, the last body in parts that nobody asked for: its id. */
+  /** By sender, the id of the last unrequested body in parts. */
   readonly #refused = new Map<string, string>();
   readonly #only: string | undefined;
   readonly #throttledLog: LogThrottle;
-  /** Message ids differ between runs of a process too, so that parts of two runs are never put together. */
+  /** Message ids also differ between runs of a process, so that parts of two runs are never combined. */
   readonly #run = randomUUID().slice(0, 8);
   #bodies = 0;
 
@@ -119,34 +120,37 @@ export class Wire {
     this.#reassembler = new Reassembler(options.limits);
   }
 
-  /** Bytes of messages that are not whole yet. */
+  /** Bytes of incomplete messages. */
   get reassemblyBytes(): number {
     return this.#reassembler.bytes;
   }
 
-  /** Opens the inbox; resolves when the subscription stands. */
+  /** Subscribes to the wire topic; resolves when the subscription is active. */
   start(): Promise<void> {
     return this.#bus.subscribe(this.#topics.wireInbox(this.#self), 1, (message) => this.#receive(message));
   }
 
   /**
-   * Handles messages of one kind; `bytes` is the encoded size of the whole message. One handler per kind; it returns false
-   * for a message that was of no use. `gate` is asked before a message is decoded.
+   * Registers the handler for messages of one kind; `bytes` is the encoded size of the whole message. The handler
+   * returns false for a useless message. `headFilter` is called before a message is decoded.
    */
   on<T>(
     kind: WireKind,
     schema: z.ZodType<T>,
     handler: (from: string, message: T, bytes: number) => unknown,
-    gate?: Gate,
+    headFilter?: HeadFilter,
   ): void {
-    if (gate !== undefined) this.#gates.set(kind, gate);
+    if (headFilter !== undefined) this.#gates.set(kind, headFilter);
     this.#handlers.set(kind, (from, body, value) => {
       const message = parse(schema, value, 'TESSERA_MESSAGE_INVALID', `${kind} from ${from}`);
       return handler(from, message, body.byteLength) !== false;
     });
   }
 
-  /** Encodes and sends, in parts where it is large; resolves to the encoded bytes once all is handed to the network. */
+  /**
+   * Encodes and sends a message, in parts where it is large; resolves to the encoded bytes once all is handed to the
+   * network.
+   */
   async send(to: string, kind: WireKind, message: unknown): Promise<number> {
     const topic = this.#topics.wire(to, kind, this.#self);
     const qos = QOS[kind];
@@ -186,7 +190,7 @@ export class Wire {
       this.counters.dropped += 1;
       return;
     }
-    // A part says nothing of what it is part of.
+    // A part does not tell what it is part of.
     if (!this.#mayPass(kind, from, 'm' in head ? undefined : head)) return;
     const began = this.#now();
     let taken = USELESS_MESSAGE;
@@ -205,34 +209,38 @@ export class Wire {
     else if (taken.spentMs > 0) this.#useless.spend(from, -taken.spentMs, ended);
   }
 
-  /** Whether a message is worth decoding, as far as its address and, where they are known, its first values tell. */
+  /** Whether to decode a message, by its address and, where known, its first values. */
   #mayPass(kind: WireKind, from: string, head: Head | undefined): boolean {
     const now = this.#now();
     if (this.#only !== undefined && from !== this.#only) {
       this.counters.dropped += 1;
       this.#throttledLog.warn(
         `stranger ${from}`,
-        `what ${from} sends is ignored: only ${this.#only} is listened to here`,
+        `messages of ${from} are ignored: only those of ${this.#only} are accepted here`,
       );
       return false;
     }
     if (head !== undefined && this.#gates.get(kind)?.(from, head) === 'unasked') {
       this.counters.dropped += 1;
       if (!this.#unasked.take(from, now))
-        this.#throttledLog.warn(`unasked ${from}`, `${from} floods: it sends many a ${kind} that nobody asked for`, {
+        this.#throttledLog.warn(`unasked ${from}`, `${from} floods: it sends many unrequested ${kind} messages`, {
           from,
         });
       return false;
     }
     if (this.#useless.has(from, now)) return true;
     this.counters.dropped += 1;
-    this.#throttledLog.warn(`useless ${from}`, `${from} sends so much of no use that it is not decoded for now`, {
-      from,
-    });
+    this.#throttledLog.warn(
+      `useless ${from}`,
+      `${from} sends so many useless messages that they are not decoded for now`,
+      {
+        from,
+      },
+    );
     return false;
   }
 
-  /** Takes a message in. */
+  /** Processes a message. */
   #take(kind: WireKind, from: string, payload: Uint8Array): Taken {
     const what = `${kind} from ${from}`;
     let body = payload;
@@ -245,7 +253,7 @@ export class Wire {
         this.#remember(from, part.m);
         return USELESS_MESSAGE;
       }
-      // Message ids are unique per sender, so kinds of one sender share its allowance.
+      // Message ids are unique per sender, so the kinds of one sender share its limit.
       const outcome = this.#reassembler.accept(from, part, this.#now());
       if (outcome.kind === 'refused') this.#refuse(from, `part of ${what}: ${outcome.reason}`);
       if (outcome.kind === 'pending') {

@@ -2,7 +2,7 @@ import { channel } from 'node:diagnostics_channel';
 import * as threads from 'node:worker_threads';
 import { detailOf, type Failure, failureOf, TesseraError } from '../errors.ts';
 
-/** A value together with the buffers that move with it instead of being copied. */
+/** A value with the buffers that are transferred instead of copied. */
 export interface Moved<T> {
   readonly value: T;
   readonly transfer: readonly ArrayBuffer[];
@@ -16,14 +16,14 @@ type Answer = { readonly id: number } & (
 );
 
 /**
- * Whether a buffer may not move, as Node's pool and buffers of native code. Node 20, which cannot be asked, copies such
- * a buffer of a transfer list; later ones throw.
+ * Whether a buffer cannot be transferred, as Node's pool and buffers of native code. Node 20 has no function for that
+ * and copies such a buffer of a transfer list; later versions throw.
  */
 const mustStay = (threads as { isMarkedAsUntransferable?: (buffer: unknown) => boolean }).isMarkedAsUntransferable;
 
 /**
- * The buffers behind byte arrays, once each, for a transfer list; those that may not move are left out, and are copied.
- * An array that is a window of a larger buffer cannot move without taking its neighbours along: copy it first (`ownBytes`).
+ * The buffers of byte arrays, once each, for a transfer list; those that cannot be transferred are left out, and are
+ * copied. A view of a larger buffer cannot be transferred without its neighbours: copy it first (`ownBytes`).
  */
 export function buffersOf(arrays: Iterable<Uint8Array>): ArrayBuffer[] {
   const buffers = new Set<ArrayBuffer>();
@@ -32,13 +32,13 @@ export function buffersOf(arrays: Iterable<Uint8Array>): ArrayBuffer[] {
   return [...buffers];
 }
 
-/** Bytes that own their buffer: the array itself where it fills it, else a copy. */
+/** Bytes with their own buffer: the array itself where it fills its buffer, else a copy. */
 export function ownBytes(bytes: Uint8Array): Uint8Array {
   const whole = bytes.byteOffset === 0 && bytes.byteLength === bytes.buffer.byteLength;
   return whole && bytes.constructor === Uint8Array ? bytes : new Uint8Array(bytes);
 }
 
-/** What is published on the diagnostics channel `tessera:worker-call` when somebody listens: one answered call. */
+/** Published on the diagnostics channel `tessera:worker-call` for subscribers: one answered call. */
 export interface CallTiming {
   readonly method: string;
   /** From the call to its answer, hand-over and waiting included, ms. */
@@ -50,7 +50,8 @@ const timings = channel('tessera:worker-call');
 /**
  * Calls functions in a worker thread. Every call is answered once: with the value, with the worker's coded failure
  * (thrown as TesseraError), or, when the worker ends first, with TESSERA_INTERNAL. Calls made in one turn of the event
- * loop travel as one message, because waking a thread costs more than most calls; buffers move at the end of that turn.
+ * loop are sent as one message, because waking a thread costs more than most calls; buffers are transferred at the end
+ * of that turn.
  */
 export class WorkerCalls {
   readonly #worker: threads.Worker;
@@ -99,7 +100,7 @@ export class WorkerCalls {
     try {
       this.#post(outgoing);
     } catch {
-      // Something in it cannot be sent: each by itself, so that only that one fails.
+      // Something in it cannot be sent, so each call is sent alone and only that one fails.
       for (const one of outgoing) {
         try {
           this.#post([one]);
@@ -111,7 +112,7 @@ export class WorkerCalls {
   }
 
   #post(outgoing: readonly Outgoing[]): void {
-    // A buffer that two of them name moves once, and both find it there.
+    // A buffer that two calls name is transferred once, and both get it.
     const moving = [...new Set(outgoing.flatMap(({ transfer }) => transfer))];
     const questions = outgoing.map(({ question }) => question);
     this.#worker.postMessage(questions, moving as unknown as threads.Transferable[]);
@@ -134,8 +135,8 @@ export class WorkerCalls {
 }
 
 /**
- * The worker's side: calls are begun in the order in which they come; a handler may answer with `Moved`. What is
- * answered at once goes back in one message for all calls that came in one.
+ * The worker's side: calls start in the order of arrival; a handler may answer with `Moved`. Immediate answers to the
+ * calls of one message are sent back in one message.
  */
 export function answerCalls<H extends Record<string, (args: never) => unknown>>(
   port: threads.MessagePort,

@@ -13,7 +13,7 @@ import { type ErrorCode, TesseraError } from '../errors.ts';
 
 /** The `yaml` package, imported here and nowhere else. */
 
-/** Where a field stands in a document: keys and indices from the top. */
+/** Path of a field in a document: keys and indices from the top. */
 export type FieldPath = readonly (string | number)[];
 
 /**
@@ -26,7 +26,7 @@ export function parseYaml(text: string, where: string, code: ErrorCode): unknown
   const document = open(text, where, code);
   try {
     const value: unknown = document.toJS({ maxAliasCount: 100 });
-    JSON.stringify(value); // an anchor that contains itself would hang whoever walks the value
+    JSON.stringify(value); // an anchor that contains itself would hang code that traverses the value
     return value;
   } catch (error) {
     const said = (error as Error).message.split('\n')[0]!;
@@ -43,8 +43,8 @@ const MAX_BRACKETS = 64;
 const MAX_INDENT = 128;
 
 /**
- * Whether collections nest too deep, by the words of the text: the library finds them without recursion. A collection
- * by indentation begins at least one column or one indicator behind the one that holds it.
+ * Whether collections nest too deep, judged from the text, since the library recurses. An indented collection begins at
+ * least one column or one indicator after its parent.
  */
 function isTooDeep(text: string): boolean {
   let brackets = 0;
@@ -70,7 +70,7 @@ function isTooDeep(text: string): boolean {
 
 const FIX = 'Correct the YAML at that line; indentation is by spaces, and text with ": " or "#" in it needs quotes.';
 
-/** Faults that have a plainer name than the library's, and a way out of their own. */
+/** Faults with a plainer name than the library's, and their own hints. */
 const FAULTS: Readonly<Record<string, { readonly problem?: string; readonly hint: string }>> = {
   MULTIPLE_DOCS: {
     problem: 'a second document begins here',
@@ -97,12 +97,14 @@ function open(text: string, where: string, code: ErrorCode) {
   return document;
 }
 
-/** Lists of plain values read best in one line, as people write them. */
+/** Lists of plain values are written in one line, as people do. */
 function inOneLine(_: unknown, sequence: YAMLSeq): void {
   if (sequence.items.every((item) => isScalar(item)) && sequence.items.length <= 16) sequence.flow = true;
 }
 
-/** Writes plain data as YAML. `comments` puts a remark behind the line of a field, `heading` one before the first line. */
+/**
+ * Writes plain data as YAML. `comments` adds a comment after the line of a field, `heading` one before the first line.
+ */
 export function stringifyYaml(
   value: unknown,
   options: {
@@ -120,7 +122,7 @@ export function stringifyYaml(
   return document.toString({ lineWidth: 120, flowCollectionPadding: false });
 }
 
-/** Paths of the fields behind which a remark that begins with `text` stands, as `stringifyYaml` writes them. */
+/** Paths of the fields with a comment that begins with `text`, as `stringifyYaml` writes it. */
 export function commentedFields(yaml: string, text: string): string[] {
   const found: string[] = [];
   const walk = (node: unknown, path: string): void => {
@@ -133,8 +135,8 @@ export function commentedFields(yaml: string, text: string): string[] {
 }
 
 /**
- * The text of a document with one field at its top set anew, all else (remarks, order, spelling) as it was; a field that
- * is not there yet goes to the end. Throws TesseraError with `code`, as `parseYaml` does.
+ * The text of a document with one top-level field replaced, and everything else (comments, order, spelling) unchanged;
+ * a new field goes to the end. Throws TesseraError with `code`, as `parseYaml` does.
  */
 export function withField(yaml: string, key: string, value: unknown, where: string, code: ErrorCode): string {
   const document = open(yaml, where, code);

@@ -11,8 +11,8 @@ import { type Message, silentLog } from '../../shared/ports.ts';
 import { connectBus } from '../../shared/runtime/mqtt.ts';
 
 /**
- * Brokers are killed (SIGKILL) and started again while cameras of others send frames with QoS 1. If one of these fails,
- * a camera was told that its frame is safe, and central never sees it, or sees it twice.
+ * Brokers are killed (SIGKILL) and restarted while third-party cameras send QoS 1 frames. If one of these fails, a
+ * frame was acknowledged to its camera, but central never gets it, or counts it twice.
  */
 
 interface Scene {
@@ -27,7 +27,7 @@ async function openScene(kind: 'embedded' | 'mosquitto', { onTestFinished, skip 
   return broker === undefined ? skip(NO_MOSQUITTO) : { deployment, broker };
 }
 
-/** What central does with frames: it knows again what is delivered again, and answers everything else. */
+/** A stand-in for central: it recognises redelivered frames and answers all others. */
 class Taker {
   readonly answers = new Map<string, number>();
   connected = (): boolean => false;
@@ -62,7 +62,7 @@ function camera({ broker }: Scene, name: string, { onTestFinished }: TestContext
   return made;
 }
 
-/** A frame as large as a small picture, told from all others by its first 20 bytes. */
+/** A frame of the size of a small picture, identified by its first 20 bytes. */
 const picture = (text: string): Buffer => Buffer.concat([Buffer.from(text.padEnd(20)), Buffer.alloc(30_000)]);
 
 async function film(cameras: readonly SteadyCamera[], prefix: string, count: number, everyMs: number): Promise<void> {
@@ -87,7 +87,7 @@ async function expectEachOnce(taker: Taker, cameras: readonly SteadyCamera[]): P
 }
 
 describe('the built-in broker', () => {
-  test.concurrent('is killed and started again before central was ever there', async (context) => {
+  test.concurrent('is killed and restarted before central was ever connected', async (context) => {
     const scene = await openScene('embedded', context);
     const front = camera(scene, 'front', context);
     const filming = film([front], 'early', 100, 10);
@@ -101,7 +101,7 @@ describe('the built-in broker', () => {
     expect(await expectEachOnce(taker, [front])).toBe(100);
   });
 
-  test.concurrent('is killed and started again six times under a running central', async (context) => {
+  test.concurrent('is killed and restarted six times with a running central', async (context) => {
     const scene = await openScene('embedded', context);
     const taker = new Taker();
     await taker.connect(scene, context);
@@ -122,7 +122,7 @@ describe('the built-in broker', () => {
   });
 });
 
-describe('an app with a session at the built-in broker, that is slow to come back', () => {
+describe('an app with a persistent session at the built-in broker that reconnects slowly', () => {
   test('gets a result of every frame that was acknowledged, though the broker is killed while central answers', async ({
     onTestFinished,
   }) => {
@@ -160,8 +160,8 @@ describe('an app with a session at the built-in broker, that is slow to come bac
 });
 
 describe('Mosquitto with persistence', () => {
-  // Only where central is there when it is killed: what it acknowledged since it last saved its state is gone otherwise.
-  test.concurrent('is killed three times under a central that is connected', async (context) => {
+  // Only while central is connected: otherwise frames since the last save of its state are lost.
+  test.concurrent('is killed three times with a connected central', async (context) => {
     const scene = await openScene('mosquitto', context);
     const taker = new Taker();
     await taker.connect(scene, context);
@@ -175,11 +175,11 @@ describe('Mosquitto with persistence', () => {
       await filming;
       await front.settled();
     }
-    // A repetition is a new message to it: only the names of frames tell central.
+    // To Mosquitto a repetition is a new message: central recognises it by the frame's id only.
     expect(await expectEach(taker, [front])).toBe(150);
   });
 
-  test.concurrent('is stopped cleanly and started again while central is away', async (context) => {
+  test.concurrent('is stopped cleanly and restarted while central is offline', async (context) => {
     const scene = await openScene('mosquitto', context);
     const first = new Taker();
     const bus = await connectBus({

@@ -7,7 +7,7 @@ import { RunningCli, runCli } from '../../bench/testbed/run-cli.ts';
 import { drawScene, seedRanges } from '../../cli/demo/scene.ts';
 import { encodeJpeg } from '../../shared/runtime/image.ts';
 
-/** Every part a process of its own with its own state, on either broker: nothing may depend on the embedded one. */
+/** Every part is a process with its own state, on either broker: nothing may depend on the embedded one. */
 
 let folder: string;
 const running: RunningCli[] = [];
@@ -38,7 +38,7 @@ async function pictures(count: number): Promise<{ files: string[]; labels: strin
 }
 
 describe.each(['embedded', 'mosquitto'] as const)('central and agents on the %s broker', (kind) => {
-  test('agents fetch the model over the broker and share the frames', async ({ skip }) => {
+  test('agents download the model over the broker and share the frames', async ({ skip }) => {
     let url: string;
     if (kind === 'mosquitto') {
       const mosquitto = await startMosquitto();

@@ -13,7 +13,10 @@ import type { ResultObject } from '../../shared/protocol/messages/result.ts';
 import { parseYaml } from '../../shared/runtime/yaml.ts';
 import { tinyNetwork } from '../support/tiny-network.ts';
 
-/** What calibration promises a cluster has to keep: the same pictures through real processes, clipped as it found. */
+/**
+ * A cluster must meet the bound that calibration found: the same pictures through real processes with the calibrated
+ * codecs.
+ */
 
 const data = process.env.TESSERA_DATA ?? resolve('../shared/data');
 
@@ -56,7 +59,7 @@ async function cardOf(model: string) {
   return parseCard(parseYaml(await readFile(join(model, 'model.yaml'), 'utf8'), 'card', 'TESSERA_MODEL_CARD'), 'card');
 }
 
-describe('the bundled network without what it was retrained for', () => {
+describe('the bundled network without its retrained tiles', () => {
   let model: string;
   let report: Report;
   let stderr: string;
@@ -65,7 +68,7 @@ describe('the bundled network without what it was retrained for', () => {
     await cp('config/models/scenes', model, { recursive: true });
     const card = await readFile(join(model, 'model.yaml'), 'utf8');
     await writeFile(join(model, 'model.yaml'), card.replace(/^tiles:\n.*\n/m, ''));
-    // As a user may keep it: elsewhere, for a group to write.
+    // As a user may have it: in another folder, writable by a group.
     await rename(join(model, 'model.yaml'), join(folder, 'kept.yaml'));
     await chmod(join(folder, 'kept.yaml'), 0o664);
     await symlink(join(folder, 'kept.yaml'), join(model, 'model.yaml'));
@@ -76,12 +79,12 @@ describe('the bundled network without what it was retrained for', () => {
     await rm(join(scenes, 'broken.jpg'));
   });
 
-  test('a picture that cannot be read is left out, the others count', () => {
+  test('an unreadable picture is left out, the others count', () => {
     expect(report).toMatchObject({ measure: 'answers', pictures: 24, skipped: 1, bound: 0.95 });
     expect(stderr).toMatch(/warning: .*broken\.jpg is left out/);
   });
 
-  test('more bits never come nearer by luck alone: differences fall with every bit, bytes rise', () => {
+  test('with every bit the differences fall and the bytes rise', () => {
     const plain = report.cuts[0]!.settings.filter(({ rule }) => rule.beyond === 0 && rule.deadZone === 0);
     expect(plain.map(({ bits }) => bits)).toEqual([2, 3, 4, 5, 6, 7, 8]);
     const falls = (values: number[]) => values.every((value, i) => i === 0 || value < values[i - 1]!);
@@ -89,7 +92,7 @@ describe('the bundled network without what it was retrained for', () => {
     expect(falls(plain.map(({ bytes }) => -bytes))).toBe(true);
   });
 
-  test('model.yaml keeps what holds the bound, and its remarks', async () => {
+  test('model.yaml gets the settings that meet the bound, and keeps its comments', async () => {
     const { calibrated } = await cardOf(model);
     expect(calibrated.map(({ bytes }) => bytes)).toContain(report.chosen?.bytes);
     expect(await readFile(join(model, 'model.yaml'), 'utf8')).toMatch(/^# Knows the drawn objects/);
@@ -98,10 +101,10 @@ describe('the bundled network without what it was retrained for', () => {
     expect(await readFile(join(folder, 'report.html'), 'utf8')).toContain('</svg>');
   });
 
-  test('where nothing holds the bound, model.yaml keeps what was found for a lower one', async () => {
+  test('where no setting meets the bound, model.yaml keeps those of a lower bound', async () => {
     const path = join(model, 'model.yaml');
     const before = await readFile(path, 'utf8');
-    // Without one first answer every difference counts, and 2 bits make some.
+    // Without a top prediction every difference counts, and 2 bits make some.
     const raw = before.replace('task: classify', 'task: raw').replace(/^(output:\n(?: .*\n)*|labels: .*\n)/gm, '');
     await writeFile(path, raw);
     const args = ['--images', scenes, '--limit', '2', '--agreement', '1', '--cut', 'pool1', '--bits', '2'];
@@ -113,19 +116,19 @@ describe('the bundled network without what it was retrained for', () => {
     await writeFile(path, before);
   });
 
-  test('a cluster that is asked for the bound sends so many bytes and gives the same answers', async () => {
+  test('a cluster with that bound sends as many bytes and makes the same predictions', async () => {
     const clipped = await infer(scenes, model, '--agreement', '0.95', '--grid', '1x2');
     const whole = await infer(scenes, model, '--strategy', 'whole-central');
     expect(clipped.every(({ status, approximate }) => status === 'ok' && approximate)).toBe(true);
     expect(whole.some(({ approximate }) => approximate)).toBe(false);
     expect(agreement(clipped, whole)).toBeGreaterThanOrEqual(0.95);
     const bytes = clipped.reduce((sum, { bytes_down }) => sum + bytes_down, 0) / clipped.length;
-    // A tile that was asked for twice may come twice.
+    // A tile that was hedged may arrive twice.
     expect(bytes).toBeGreaterThan(0.99 * report.chosen!.bytes);
     expect(bytes).toBeLessThan(1.5 * report.chosen!.bytes + AROUND_BYTES);
   });
 
-  test('verify proves the bound, and fails where it does not hold', async () => {
+  test('verify proves the bound, and fails where it is missed', async () => {
     const args = ['--model', model, '--images', scenes, '--grid', '1x2', '--agreement', '0.95', '--json'];
     const { code, stdout, stderr } = await runCli(['verify', ...args]);
     const proved = JSON.parse(stdout);
@@ -145,10 +148,10 @@ describe('the bundled network without what it was retrained for', () => {
     expect(twice.stderr).toContain('a cut after pool1 is the same as one after pool1');
   });
 
-  test('nothing is clipped unless a bound is asked for that was found to hold', async () => {
+  test('nothing is clipped without a requested bound that a setting meets', async () => {
     const picture = join(scenes, '0.jpg');
     expect((await infer(picture, model))[0]?.approximate).toBe(false);
-    // Another cut than those that were calibrated.
+    // A cut that was not calibrated.
     const [result] = await infer(picture, model, '--agreement', '0.5', '--cut', 'pool3');
     expect(result?.approximate).toBe(false);
   });
@@ -162,7 +165,7 @@ describe.skipIf(!existsSync(network))(`MobileNet v2 on ImageNet pictures (${netw
     await mkdir(model);
     await mkdir(images);
     const card = await readFile('test/data/cards/mobilenet_v2.yaml', 'utf8');
-    // A card names files of its own folder only.
+    // A card may name files of its own folder only.
     await cp(network, join(model, 'mobilenet_v2.onnx'));
     const labels = join(data, 'images', 'imagenet', 'labels_1001.txt');
     await cp(labels, join(model, 'labels_1001.txt'));
@@ -177,7 +180,7 @@ describe.skipIf(!existsSync(network))(`MobileNet v2 on ImageNet pictures (${netw
 
     const clipped = await infer(images, model, '--agreement', '0.9', '--grid', '2x2');
     const whole = await infer(images, model, '--strategy', 'whole-central');
-    // The runtime rounds codes in float32, calibration in float64: one picture may fall to the other side.
+    // The runtime rounds codes in float32, calibration in float64: one picture may differ.
     expect(Math.abs(agreement(clipped, whole) - report.chosen!.agreement)).toBeLessThan(1.01 / 30);
     const bytes = clipped.reduce((sum, { bytes_down }) => sum + bytes_down, 0) / clipped.length;
     expect(bytes).toBeLessThan(1.5 * report.chosen!.bytes + AROUND_BYTES);
@@ -212,7 +215,7 @@ describe('what cannot be calibrated', () => {
     );
   });
 
-  test('writing where there is no model.yaml, or into the bundled one, fails before the work begins', async () => {
+  test('writing without a model.yaml, or into the bundled one, fails before measuring', async () => {
     const bare = join(folder, 'bare.onnx');
     await writeFile(bare, writeModel(tinyNetwork()));
     expect(await refused('--model', bare, '--images', scenes, '--write')).toContain('main.js model add');
@@ -222,7 +225,7 @@ describe('what cannot be calibrated', () => {
     expect(await refused('--model', linked, '--images', scenes, '--write')).toContain('belongs to Tessera itself');
   });
 
-  test('a tensor that is none, bits that are none, a report of another kind', async () => {
+  test('an unknown tensor, invalid bits, an unsupported report format', async () => {
     expect(await refused('--images', scenes, '--cut', 'nope')).toMatch(/TESSERA_PLAN_INVALID: .*"nope"[\s\S]*hint: /);
     expect(await refused('--images', scenes, '--bits', '1..9')).toMatch(/TESSERA_USAGE: --bits/);
     expect(await refused('--images', scenes, '--report', 'none/x.svg')).toMatch(/TESSERA_USAGE: --report/);

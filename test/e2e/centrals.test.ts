@@ -13,8 +13,8 @@ import { type CentralStatus, centralStatus } from '../../shared/protocol/message
 import { type ResultObject, resultObject } from '../../shared/protocol/messages/result.ts';
 
 /**
- * Central and broker die: kill -9, standstills, on both brokers, every part a process of its own. If one of these fails,
- * a crash loses frames without a word, or two centrals answer the same cameras.
+ * Central and broker fail: kill -9, freezes, on both brokers, every part its own process. If one of these fails, a
+ * crash loses frames without a result, or two centrals answer the same cameras.
  */
 
 const EVERY = { front: { keep: 'every', hold: 1 } };
@@ -26,12 +26,12 @@ beforeAll(async () => {
   frames = await pictures(5);
 });
 
-/** What one test has: its own processes around its own broker, and every result that is published there. */
+/** The world of one test: its own processes around its own broker, and every result that is published there. */
 interface Scene {
   readonly deployment: Deployment;
   readonly broker: TestBroker;
   readonly bus: Bus;
-  /** Each result once; `repeats`: the frames of which one came again, the same to the byte. */
+  /** Each result once; `repeats`: frames of which an identical result came again. */
   readonly results: ResultObject[];
   readonly repeats: Set<string>;
 }
@@ -71,7 +71,7 @@ async function film({ bus, deployment }: Scene, prefix: string, count: number, e
 
 const resultsOf = ({ results }: Scene, id: string): ResultObject[] => results.filter(({ frame }) => frame === id);
 
-/** How a frame ended, once for each of its results. */
+/** The outcome of a frame, once for each of its results. */
 const endsOf = (scene: Scene, id: string): string[] =>
   resultsOf(scene, id).map(({ status, error }) => error?.code ?? status);
 
@@ -82,8 +82,8 @@ async function allEnd(scene: Scene, ids: readonly string[]): Promise<void> {
 }
 
 /**
- * How many frames ended in which way; `none` without a result. No frame may have two that differ, but those of `corner`
- * one under each of two ids.
+ * Counts of outcomes; `none` without a result. No frame may have two different results, except those of `corner` one
+ * under each of two ids.
  */
 function tally(scene: Scene, ids: readonly string[], corner: readonly string[] = []): Record<string, number> {
   const counts: Record<string, number> = {};
@@ -102,7 +102,7 @@ async function withAgents({ deployment, broker }: Scene, count: number): Promise
   await Promise.all(agents.map((agent) => agent.printed(/ready for plan/)));
 }
 
-/** A central that stands by where another one is active, with a state of its own. */
+/** A standby central with its own state. */
 const standby = ({ deployment, broker }: Scene, id: string, url = broker.url): Promise<RunningCli> =>
   deployment.central(url, { cameras: EVERY, args: ['--standby', '--id', id], state: id });
 
@@ -116,7 +116,7 @@ async function openStandby(scene: Scene): Promise<Record<'left' | 'right', Runni
   return { left, right };
 }
 
-/** What a central's journals say of the frames that it had taken in. */
+/** A central's journal entries of accepted frames. */
 async function journaled({ deployment }: Scene, state: string): Promise<JournalEntry[]> {
   const folder = join(deployment.folder, state, 'journal');
   const files = (await readdir(folder)).filter((name) => /-\d$/.test(name));
@@ -124,17 +124,20 @@ async function journaled({ deployment }: Scene, state: string): Promise<JournalE
   return texts.flatMap(parseJournal);
 }
 
-/** Frames whose results were given to the broker and not acknowledged: only those may be said again. */
+/** Frames whose results were published and not acknowledged: only those may be published again. */
 const underWay = (entries: readonly JournalEntry[]): string[] =>
   entries.filter(({ result }) => result !== undefined).map(({ frame }) => frame);
 
-/** The frame that was taken in last: of one that dies or freezes before its PUBACK the other one gets it too (decision 10). */
+/**
+ * The frame that was accepted last: when central dies or freezes before its PUBACK, the other one gets it too (decision
+ * 10).
+ */
 const newest = (entries: readonly JournalEntry[]): string =>
   entries.reduce((last, entry) => (entry.taken >= last.taken ? entry : last)).frame;
 
 const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`;
 
-describe('central is killed in the middle of QoS 1 frames', () => {
+describe('central is killed while QoS 1 frames arrive', () => {
   test.concurrent.for(KINDS)(
     'after its restart every accepted frame has ended exactly once (%s)',
     async (kind, context) => {
@@ -144,7 +147,7 @@ describe('central is killed in the middle of QoS 1 frames', () => {
       await first.printed(/central is online/);
       await withAgents(scene, 2);
 
-      // Faster than the cluster is, so that many are under way and wait when it dies.
+      // Faster than the cluster, so that many frames are open and waiting when it dies.
       const filming = film(scene, 'f', 150, 4);
       await eventually('some results', () => results.length >= 10);
       await kill(first);
@@ -157,7 +160,7 @@ describe('central is killed in the middle of QoS 1 frames', () => {
       const late = await film(scene, 'late', 5, 20);
 
       await allEnd(scene, late);
-      // The broker has the others for the next central.
+      // The broker redelivers the others to the next central.
       await allEnd(scene, ids);
       const ends = tally(scene, ids);
       expect(Object.keys(ends).sort()).toEqual(
@@ -165,7 +168,7 @@ describe('central is killed in the middle of QoS 1 frames', () => {
       );
       expect(ends.TESSERA_CENTRAL_RESTARTED).toBeGreaterThan(0);
       expect(tally(scene, late)).toEqual({ ok: 5 });
-      // The broker shows which results it had: nothing is said again.
+      // The broker's retained results prove what it has: nothing is published again.
       expect([...scene.repeats]).toEqual([]);
       console.log(`${kind}: online again ${back} after its start; ${accepted.length} frames were accepted;`, ends);
     },
@@ -186,7 +189,7 @@ describe('of two centrals', () => {
       const before = await film(scene, 'before', 10, 40);
       await allEnd(scene, before);
 
-      // Frozen: it is there and says nothing. Frames go on coming meanwhile.
+      // Frozen: connected but silent. Frames continue to arrive meanwhile.
       const filming = film(scene, 'f', 250, 40);
       await pause(500);
       left.child.kill('SIGSTOP');
@@ -204,7 +207,7 @@ describe('of two centrals', () => {
       const killedMs = await eventually('the first one is active again', () =>
         statuses.slice(heard).some(({ id, state }) => id === 'left' && state === 'active'),
       );
-      // It ends what it had accepted, though it only stands by now.
+      // It ends the frames that it had accepted, though it is only a standby now.
       const back = await standby(scene, 'right');
       await back.printed(/standing by .*central left is active/);
       const ids = await filming;
@@ -222,7 +225,7 @@ describe('of two centrals', () => {
         ends,
         `said again: ${scene.repeats.size}`,
       );
-      // Who is active says so in an epoch of its own.
+      // The active central announces its own epoch.
       const holders = new Map<number, Set<string>>();
       for (const { boot_id, state, epoch } of statuses)
         if (state === 'active') holders.set(epoch, (holders.get(epoch) ?? new Set()).add(boot_id));
@@ -237,7 +240,7 @@ describe('of two centrals', () => {
       const { results } = scene;
       const { left, right } = await openStandby(scene);
 
-      // Faster than the cluster is, so that frames wait their turn when it is told to stop.
+      // Faster than the cluster, so that frames are waiting when it is stopped.
       const filming = film(scene, 'f', 200, 4);
       await eventually('some results', () => results.length >= 10);
       await left.stop();
@@ -252,7 +255,7 @@ describe('of two centrals', () => {
     },
   );
 
-  test.concurrent('one cannot see that the broker was restarted and has forgotten it: a new one takes over, no frame has two results', async (context) => {
+  test.concurrent('one does not notice that the broker was restarted and lost its state: a new one takes over, no frame has two results', async (context) => {
     const scene = await openScene('embedded', context);
     const { broker } = scene;
     const relay = await Relay.open(broker.port);
@@ -262,7 +265,7 @@ describe('of two centrals', () => {
     await withAgents(scene, 1);
     await allEnd(scene, await film(scene, 'before', 10, 40));
 
-    // Results of these are under way when left's link goes silent.
+    // Results of these are in flight when left's link goes silent.
     const filming = film(scene, 'f', 200, 40);
     await pause(300);
     relay.stall();
@@ -279,7 +282,7 @@ describe('of two centrals', () => {
     console.log('a broker that forgets, unseen:', ends);
   });
 
-  test.concurrent('the second is refused where it was not told to wait; after a goodbye the next needs less time than after a kill', async (context) => {
+  test.concurrent('the second is refused without --standby; after a clean stop the next one needs less time than after a kill', async (context) => {
     const scene = await openScene('embedded', context);
     const { deployment, broker } = scene;
     const first = await deployment.central(broker.url, { args: ['--id', 'left'], state: 'left' });
@@ -302,8 +305,8 @@ describe('of two centrals', () => {
   });
 });
 
-describe('the broker is killed and forgets everything', () => {
-  test.concurrent.for(KINDS)('all come back, announce themselves, and frames go on (%s)', async (kind, context) => {
+describe('the broker is killed and loses its state', () => {
+  test.concurrent.for(KINDS)('all reconnect, announce themselves, and frames continue (%s)', async (kind, context) => {
     const scene = await openScene(kind, context);
     const { deployment, broker, results } = scene;
     const { names } = deployment;

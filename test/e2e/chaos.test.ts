@@ -3,11 +3,11 @@ import { run } from '../../bench/chaos.ts';
 import { NO_MOSQUITTO } from '../../bench/testbed/mosquitto.ts';
 
 /**
- * The chaos benchmark for twenty seconds: cameras of others, and nodes, central and broker that are killed, stopped and
- * frozen, alone and together. If it fails, a camera was told that its frame is safe, and nobody ever answers it, or twice.
+ * The chaos benchmark for twenty seconds: third-party cameras, and nodes, central and broker that are killed, stopped
+ * and frozen, alone and together. If it fails, an acknowledged frame gets no result, or two.
  */
 
-/** Central and broker are killed together, twice; what Mosquitto loses then is its own (docs/operations.md): not there. */
+/** Central and broker are killed together twice. Not with Mosquitto, which loses frames then (docs/operations.md). */
 const SEEDS = [
   ['embedded', '4'],
   ['mosquitto', '6'],

@@ -30,7 +30,7 @@ describe('the command line', () => {
     }
   });
 
-  it('ends with 2 for wrong usage, in the form that every error has', async () => {
+  it('ends with 2 for wrong usage, in the format of every error', async () => {
     for (const args of [
       ['nope'],
       ['schema', '--nope'],
@@ -49,7 +49,7 @@ describe('the command line', () => {
     expect((await runCli([], { cwd })).code).toBe(2);
   });
 
-  it('ends with 1 for a failure, and says what to do', async () => {
+  it('ends with 1 for a failure, with a hint', async () => {
     await writeFile(join(cwd, 'wrong.yaml'), 'mqtt: {sever: x}');
     const { code, stdout, stderr } = await runCli(['config', '--config', 'wrong.yaml'], { cwd });
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
@@ -133,7 +133,7 @@ describe('a running command', () => {
     expect(performance.now() - started).toBeLessThan(10_000);
   });
 
-  it('makes a secret for whom it invites, once, and waits for central before it invites a node', async () => {
+  it('makes the secret of an invited client once, and waits for central before it invites a node', async () => {
     const env = { STATE_DIRECTORY: join(cwd, 'state') };
     const args = [
       'broker',
@@ -148,7 +148,7 @@ describe('a running command', () => {
     ];
     const broker = new RunningCli(args, { cwd, env });
     await broker.printed(/^camera front: user \S+, password \S+$/m);
-    // What becomes of the node's invitation: deployment.test.ts.
+    // The node's invitation is used in deployment.test.ts.
     await broker.printed(/^nodes are invited as soon as central is here/m);
     await broker.stop();
     const again = new RunningCli(args, { cwd, env });
@@ -156,7 +156,7 @@ describe('a running command', () => {
     expect((await again.stop()).stdout).not.toContain('password');
   });
 
-  it('shows no secret where nobody looks, as in the journal of a service, but in a file of its owner', async () => {
+  it('prints no secret without a terminal, as in a service, but writes it to a private file', async () => {
     const env = { STATE_DIRECTORY: join(cwd, 'service') };
     const start = (...more: string[]) => new RunningCli(['broker', '--listen', '127.0.0.1:0', ...more], { cwd, env });
     const broker = start('--invite', 'camera:front');

@@ -8,7 +8,7 @@ import { writeModel } from '../../shared/onnx/write.ts';
 import type { ResultObject } from '../../shared/protocol/messages/result.ts';
 import { tinyInput, tinyNetwork } from '../support/tiny-network.ts';
 
-/** Codecs through real processes: what goes over the broker is small, and what comes out is what it should be. */
+/** Codecs through real processes: messages are small, and results are right. */
 
 let folder: string;
 let model: string;
@@ -45,7 +45,7 @@ async function infer(codec: string): Promise<Inferred> {
   const values = new Float32Array(new Uint8Array(await readFile(dump)).buffer);
   const range = Math.max(...expected) - Math.min(...expected);
   const largest = Math.max(...expected.map((value, i) => Math.abs(value - values[i]!))) / range;
-  // A tile of which nothing comes for a while is sent twice: the smallest frame is one without.
+  // A tile without an answer is sent twice, so the smallest frame is one without hedging.
   const results = stdout
     .trimEnd()
     .split('\n')
@@ -67,11 +67,11 @@ describe('infer --codec', () => {
     expect(Object.keys(result.tiles_per_node).sort()).toEqual(['central', 'node-1', 'node-2']);
     expect(largest).toBeLessThan(within);
     expect(bytes.down / raw.down).toBeLessThan(down);
-    // What the second stage reads goes out as codes, where the first one's came in so.
+    // The inputs of the second stage are sent quantised, as the first stage's results arrive.
     expect(bytes.up / raw.up).toBeLessThan(up);
   });
 
-  test('a codec that is none is refused at once, with what is accepted', async () => {
+  test('an invalid codec is refused at once, with the accepted forms', async () => {
     const { code, stderr } = await runCli(['infer', join(folder, 'in.bin'), '--codec', 'clip:2:1:4']);
     expect(code).toBe(2);
     expect(stderr).toMatch(/--codec.*clip:2:1:4/s);

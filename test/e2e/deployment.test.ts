@@ -16,7 +16,7 @@ import { connectBus } from '../../shared/runtime/mqtt.ts';
 import { openSigningKey } from '../../shared/runtime/signature.ts';
 import { tinyNetwork } from '../support/tiny-network.ts';
 
-/** Broker and agents as processes of their own: how they come in, and how they go. */
+/** Broker and agents as separate processes: how agents enrol, connect and stop. */
 
 const names = topics('tessera');
 let cwd: string;
@@ -42,7 +42,7 @@ async function startBroker(...args: string[]): Promise<{ url: string; broker: Ru
   return { url: url!, broker };
 }
 
-/** Stands in for central, as far as its key goes, without which no node is invited. */
+/** Stands in for central's key, which inviting a node requires. */
 async function asCentral(url: string): Promise<Bus> {
   const bus = await connectBus({ url, clientId: 'test', log: silentLog });
   const { publicKey } = await openSigningKey(cwd);
@@ -51,7 +51,7 @@ async function asCentral(url: string): Promise<Bus> {
 }
 
 describe('an agent', () => {
-  it('comes in by a join token under the name that it was made for, and says goodbye when it is stopped', async () => {
+  it('joins by a token under the name of the token, and publishes offline when it is stopped', async () => {
     const { url, broker } = await startBroker('--invite', 'pi-1', '--invite-file', '-');
     const bus = await asCentral(url);
     const [, token] = await broker.printed(/^node dist\/cli\/main.js agent --join (\S+)$/m);
@@ -64,7 +64,7 @@ describe('an agent', () => {
     await bus.stop();
   });
 
-  it('does not take an id that another one has', async () => {
+  it('does not use the id of another online agent', async () => {
     const { url } = await startBroker();
     await start(['agent', '--broker', url, '--id', 'pi-1'], 'a').printed(/node pi-1 is online/);
     const second = await start(['agent', '--broker', url, '--id', 'pi-1'], 'b').ended();
@@ -72,7 +72,7 @@ describe('an agent', () => {
     expect(second.stderr).toMatch(/error TESSERA_NODE_DUPLICATE: .*\nhint: /);
   });
 
-  it('waits for a broker that starts later, as at power-on', async () => {
+  it('waits for a broker that starts later, as after a power failure', async () => {
     const probe = createServer().listen(0, '127.0.0.1');
     await once(probe, 'listening');
     const { port } = probe.address() as { port: number };
@@ -94,7 +94,7 @@ describe('an agent', () => {
     expect(damaged.stderr).not.toContain(token!.slice(9, 40));
   });
 
-  it('that another process of ours started leaves Ctrl-C to it, and ends when that process is gone', async () => {
+  it('that another Tessera process started ignores Ctrl-C, and ends when that process ends', async () => {
     const { url } = await startBroker();
     const bus = await connectBus({ url, clientId: 'test', log: silentLog });
     const online = new Promise<void>((resolve) => {
@@ -119,7 +119,7 @@ describe('an agent', () => {
 });
 
 describe('a deployment of single processes', () => {
-  it('takes a picture from publish to watch, and says so when central is gone', async () => {
+  it('processes a picture from publish to watch, and reports when central is gone', async () => {
     const { url } = await startBroker();
     await mkdir(join(cwd, 'models'));
     await writeFile(join(cwd, 'models', 'tiny.onnx'), writeModel(tinyNetwork()));

@@ -13,7 +13,7 @@ import { topics } from '../../shared/protocol/topics.ts';
 import { connectBus } from '../../shared/runtime/mqtt.ts';
 import { openSigningKey } from '../../shared/runtime/signature.ts';
 
-/** `tessera doctor` against deployments that are well and that are not: what it says is what the user will act on. */
+/** `tessera doctor` against healthy and faulty deployments: users act on its findings. */
 
 let folder: string;
 beforeAll(async () => {
@@ -47,7 +47,7 @@ async function broker(options: Partial<BrokerOptions> = {}): Promise<string> {
 }
 
 describe('tessera doctor', () => {
-  it('finds nothing to fix in a deployment that is well, and a node that hangs at once', async () => {
+  it('finds nothing in a healthy deployment, and a frozen node at once', async () => {
     const env = { STATE_DIRECTORY: join(folder, 'up') };
     const up = new RunningCli(['up', '--nodes', '1', '--camera', 'none'], { env });
     onTestFinished(() => void up.child.kill('SIGKILL'));
@@ -76,7 +76,7 @@ describe('tessera doctor', () => {
     expect((await up.stop()).code).toBe(0);
   });
 
-  it('says that a broker that was named does not answer, and what is well nevertheless', async () => {
+  it('reports that the given broker does not answer, and the checks that pass nevertheless', async () => {
     const { code, named } = await doctor(['--broker', 'mqtt://127.0.0.1:9']);
     expect(code).toBe(1);
     expect(named('broker')).toMatchObject({ status: 'fail', fix: expect.stringContaining('start the broker') });
@@ -84,7 +84,7 @@ describe('tessera doctor', () => {
     expect((await doctor(['--local'])).code).toBe(0);
   });
 
-  it('names every wrong value and goes on', async () => {
+  it('names every wrong value and continues', async () => {
     const { code, checks, named } = await doctor(['--local'], {
       TESSERA_LOG__LEVEL: 'loud',
       TESSERA_NODE__THREADS: '0',
@@ -98,7 +98,7 @@ describe('tessera doctor', () => {
     expect(named('onnx runtime')?.status).toBe('ok');
   });
 
-  it('finds the packet limit of a broker to within a tenth, and what is too small', async () => {
+  it('finds the packet limit of a broker to within a tenth, and warns when it is too small', async () => {
     const tight = await doctor(['--broker', await broker({ maximumPacketSize: 100_000 })]);
     expect(tight.code).toBe(1);
     expect(tight.named('packet size')).toMatchObject({ status: 'fail' });
@@ -109,7 +109,7 @@ describe('tessera doctor', () => {
     expect(enough.named('packet size')).toMatchObject({ status: 'warn' });
   });
 
-  it('works with the rights of a node, of central and of a viewer, and says what those cannot see', async () => {
+  it('works with the rights of a node, of central and of a viewer, and names what it cannot check with them', async () => {
     const identities: Record<string, Identity> = {
       'pi-1': { role: 'node', name: 'pi-1' },
       central: { role: 'central', name: 'central' },
@@ -134,14 +134,14 @@ describe('tessera doctor', () => {
     expect(stranger.named('broker')).toMatchObject({ status: 'fail', text: expect.stringContaining('password') });
   });
 
-  it('looks at the deployment that this machine joined, as the node that it is there', async () => {
+  it('checks the deployment that this machine joined, with its identity as a node', async () => {
     const env = { STATE_DIRECTORY: join(folder, 'broker') };
     const inviting = new RunningCli(['broker', '--listen', '127.0.0.1:0', '--invite', 'pi-7', '--invite-file', '-'], {
       env,
     });
     onTestFinished(() => void inviting.child.kill('SIGKILL'));
     const [, url] = await inviting.printed(/broker: (mqtt:\S+)/);
-    // Stands in for central, as far as its key goes, without which no node is invited.
+    // Stands in for central's key, which inviting a node requires.
     const bus = await connectBus({ url: url!, clientId: 'test', log: silentLog });
     const { publicKey } = await openSigningKey(folder);
     await bus.publish(topics('tessera').centralKey('central'), publicKey, { qos: 1, retain: true });
@@ -159,7 +159,7 @@ describe('tessera doctor', () => {
     await inviting.stop();
   });
 
-  it('leaves nothing behind that a broker keeps', async () => {
+  it('leaves no retained message behind', async () => {
     const mosquitto = await startMosquitto();
     const url = mosquitto?.url ?? (await broker());
     onTestFinished(() => mosquitto?.stop());
@@ -180,7 +180,7 @@ describe('tessera doctor at Mosquitto', () => {
     if (mosquitto === undefined) return skip(NO_MOSQUITTO);
     onTestFinished(() => mosquitto.stop());
     const check = (await doctor(['--broker', mosquitto.url])).named('round trip')!;
-    // Systems that acknowledge at once hide it.
+    // Systems without delayed acknowledgements hide it.
     if (check.status === 'ok') return skip(`this system does not hold packets back: ${check.text}`);
     expect(check).toMatchObject({ status: 'warn', fix: expect.stringContaining('set_tcp_nodelay true') });
   });

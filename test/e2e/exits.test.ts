@@ -8,14 +8,16 @@ import { writeModel } from '../../shared/onnx/write.ts';
 import type { ResultObject } from '../../shared/protocol/messages/result.ts';
 import { exitNetwork, tinyInput } from '../support/tiny-network.ts';
 
-/** Early exits through real processes: a sure frame costs the nodes half their work, an unsure one loses nothing. */
+/** Early exits through real processes: a confident frame halves the nodes' work, an unsure one has the full result. */
 
 const SHAPE = [1, 3, 16, 16];
 const EXITS = [
   { tensor: 'early', threshold: 0.9 },
   { tensor: 'late', threshold: 0.9 },
 ];
-/** What the heads make of a frame grows with it: a dim one leaves all classes equal, a bright one leaves no doubt. */
+/**
+ * The logits grow with brightness: for a dim frame all classes are equal, for a bright one the prediction is confident.
+ */
 const BRIGHTNESS = { dim: 0.01, bright: 300 };
 
 let folder: string;
@@ -77,14 +79,14 @@ describe('exits between two stages of tiles', () => {
     expect(bright.top).toMatchObject({ label: `class ${most}`, score: expect.closeTo(1, 2) });
   });
 
-  test('the first confident one counts, and its tensor stands for the outputs', async () => {
+  test('the first confident one is used, and its tensor replaces the outputs', async () => {
     const exits = [{ tensor: 'late', threshold: 0.9 }];
     const { results, values } = await infer({ exits }, ['bright'], ['--grid', '2x2', '--cut', 'p']);
     expect(results[0]).toMatchObject({ status: 'ok', exit: 0 });
     expect(largestDifference(values, whole.bright!.late!)).toBeLessThan(1e-5);
   });
 
-  test('with tiles and codes that the network was retrained for', async () => {
+  test('with zero tiles and a clip codec from model.yaml', async () => {
     const tile = { grid: [2, 2], padding: 'zero' };
     const tiles = [
       { ...tile, after: 'p', clip: [0, 300], bits: 8 },
@@ -93,7 +95,7 @@ describe('exits between two stages of tiles', () => {
     const { results, values } = await infer({ tiles, exits: EXITS }, ['bright']);
     expect(results[0]).toMatchObject({ status: 'ok', exit: 0 });
     expect(tilesOnNodes(results[0]!)).toBe(4);
-    // The network was not really retrained: the same answer is all that can be asked.
+    // The network was not retrained, so only the same prediction is expected.
     expect(values.indexOf(Math.max(...values))).toBe(whole.bright!.early!.indexOf(Math.max(...whole.bright!.early!)));
   });
 });

@@ -11,8 +11,8 @@ import { z } from '../../shared/schema.ts';
 import { Liar, madeUp } from '../support/liar.ts';
 
 /**
- * Nodes die, stand still, lose their link, become slow or lie, on real processes around a real broker. If one of these
- * fails, a bad node costs frames, or worse: makes them wrong.
+ * Nodes die, freeze, lose their link, become slow or send wrong messages, with real processes around a real broker. If
+ * one of these fails, a faulty node costs frames or makes them wrong.
  */
 
 /** More with TESSERA_FAULT_SEEDS=1,2,3 (half a minute each), or `npm run bench -- faults --seeds N`. */
@@ -51,7 +51,7 @@ test.each(SEEDS)(
   },
 );
 
-test('with no node left central computes everything itself, and shares again when they are back', async () => {
+test('without nodes central computes everything itself, and distributes again when they are back', async () => {
   const gone = cluster.nodes.map(({ process }) => kill(process));
   const answers = await film(30, 2);
   await Promise.all(gone);
@@ -61,7 +61,7 @@ test('with no node left central computes everything itself, and shares again whe
   await cluster.repair();
 });
 
-test('a camera that does not wait gets what is there at its deadline, and is told what is missing', async () => {
+test('a camera with deadline: fill gets a result at its deadline, which names the missing tiles', async () => {
   const busy = nodesOf((await film(6)).slice(-1));
   const frozen = cluster.nodes.filter(({ id }) => busy.includes(id)).slice(0, 2);
   for (const { process } of frozen) process.child.kill('SIGSTOP');
@@ -120,7 +120,7 @@ test('a node that answers with garbage, wrong shapes, somebody else’s tiles or
   for (const [name, lie] of Object.entries(lies)) {
     const asked = liar.asked;
     liar.answer = lie;
-    // It is believed to be slow by now and asked now and then only.
+    // The scheduler considers it slow by now and uses it only now and then.
     for (let tries = 0; tries < 20 && liar.asked === asked; tries++) {
       const answers = await film(6);
       expect(nodesOf(answers), name).not.toContain('liar');
@@ -137,7 +137,7 @@ test('a node that answers with garbage, wrong shapes, somebody else’s tiles or
 });
 
 describe('a link of 1.6 Mbit/s', () => {
-  test('that is filled with a tensor delays nobody else', async () => {
+  test('that is busy with a tensor delays no other client', async () => {
     const relay = await Relay.open(cluster.broker.port);
     const message = z.object({ n: z.number(), d: z.instanceof(Uint8Array) });
     const wireOf = async (id: string, url: string) => {

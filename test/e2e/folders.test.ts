@@ -7,14 +7,14 @@ import { CLI, runCli } from '../../bench/testbed/run-cli.ts';
 import { smallDisk } from '../support/small-disk.ts';
 
 /**
- * Folders for state and temporary files that cannot be made or written. If these fail, whoever installs a service or a
- * container reads a stack trace and "a fault of Tessera" instead of which folder it is and what to set.
+ * Folders for state and temporary files that cannot be created or written. If these fail, users who install a service
+ * or a container see a stack trace instead of the folder and the setting to change.
  */
 
 let folder: string;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'tessera-folders-'));
-  // Other users have to get to what lies in it.
+  // Other users must be able to enter it.
   await chmod(folder, 0o755);
   await mkdir(join(folder, 'closed'));
   await chmod(join(folder, 'closed'), 0o555);
@@ -29,7 +29,7 @@ const SERVICES: Readonly<Record<string, readonly string[]>> = {
   broker: ['broker', '--listen', '127.0.0.1:0'],
   up: ['up', '--frames', '1'],
 };
-/** Settings that give no folder that a user without rights may write; `named`: what the error has to name. */
+/** Settings without a folder that an unprivileged user may write; `named`: what the error must name. */
 const SETTINGS: Readonly<Record<string, { env: Record<string, string>; named: string }>> = {
   'a home that is read-only': { env: { HOME: 'closed' }, named: 'closed/.local/state/tessera' },
   'a home that is not there': { env: { HOME: 'none/home' }, named: 'none/home/.local/state/tessera' },
@@ -38,7 +38,7 @@ const SETTINGS: Readonly<Record<string, { env: Record<string, string>; named: st
   'STATE_DIRECTORY below a file': { env: { STATE_DIRECTORY: 'file/state' }, named: 'file/state' },
 };
 
-/** Whether this process may run the command line as somebody who has no rights at all; why not. */
+/** Whether this process may run the command line as an unprivileged user; if not, why. */
 function whyNotNobody(): string | undefined {
   if (process.getuid?.() !== 0) return 'needs root and setpriv on Linux';
   try {
@@ -67,9 +67,9 @@ const isCoded = (stderr: string): void => {
 };
 
 describe.for(Object.entries(SETTINGS))('with %s', ([, { env, named }]) => {
-  // All of them come by it in the same way; two are enough once all have been seen with one setting.
+  // All services find it in the same way; after one setting with all of them two suffice.
   const services = Object.entries(SERVICES).slice(0, named.startsWith('closed/') ? undefined : 2);
-  test.for(services)('%s says which folder, and to set STATE_DIRECTORY', ([, args], { skip }) => {
+  test.for(services)('%s names the folder, with the hint to set STATE_DIRECTORY', ([, args], { skip }) => {
     const why = whyNotNobody();
     if (why !== undefined) return skip(why);
     const absolute = Object.entries(env).map(([name, path]) => [name, join(folder, path)]);
@@ -84,7 +84,7 @@ describe.for(Object.entries(SETTINGS))('with %s', ([, { env, named }]) => {
 describe('without a folder for temporary files', () => {
   const missing = (): string => join(folder, 'none');
 
-  test('infer and verify say which one, and to set TMPDIR', async () => {
+  test('infer and verify name it, with the hint to set TMPDIR', async () => {
     const tensor = join(folder, 'x.bin');
     await writeFile(tensor, Buffer.alloc(3 * 64 * 64 * 4));
     for (const args of [['infer', tensor, '--tensor', '1x3x64x64'], ['verify']]) {
@@ -96,7 +96,7 @@ describe('without a folder for temporary files', () => {
     }
   });
 
-  test('the doctor says so too', async () => {
+  test('the doctor reports it too', async () => {
     const { stdout } = await runCli(['doctor', '--local'], { env: { TMPDIR: missing() } });
     expect(stdout).toMatch(/fail +temporary files +nothing can be written in .*none/);
     expect(stdout).toContain('TMPDIR');
@@ -109,14 +109,14 @@ describe('model add', () => {
     return runCli(['model', 'add', source, '--name', 'copy'], { env: { TESSERA_MODELS__DIR: models } });
   };
 
-  test('says which folder cannot be made, and what to set', async () => {
+  test('names the folder that cannot be created, and the setting', async () => {
     const { code, stderr } = await add(join(folder, 'file', 'models'));
     expect(code, stderr).toBe(1);
     isCoded(stderr);
     expect(stderr).toContain('models.dir');
   });
 
-  test('on a full disk leaves what was there, and nothing else', async ({ skip }) => {
+  test('on a full disk changes nothing', async ({ skip }) => {
     const disk = await smallDisk('3m');
     if (disk === undefined) return skip('needs root and a tmpfs on Linux');
     try {

@@ -8,8 +8,8 @@ import type { ResultObject } from '../../shared/protocol/messages/result.ts';
 import { type SmallDisk, smallDisk } from '../support/small-disk.ts';
 
 /**
- * The disk under central is full, before it starts or while frames come. If one of these fails, a full disk loses frames
- * that were acknowledged, gives them two ends, or is reported as a fault of Tessera.
+ * Central's disk is full, before it starts or while frames arrive. If one of these fails, a full disk loses
+ * acknowledged frames, gives them two ends, or is reported as a fault of Tessera.
  */
 
 interface Scene {
@@ -62,7 +62,7 @@ async function filmUntilFull(context: TestContext) {
 }
 
 describe('central on a disk that becomes full', () => {
-  test('takes nothing in until there is room, says so, and then ends every frame, once', async (context) => {
+  test('accepts nothing until there is space, logs that, and then ends every frame, once', async (context) => {
     const { scene, central, during, free } = await filmUntilFull(context);
     await central.printed(/the journal .* cannot be written: the disk is full \(ENOSPC\)/);
     free();
@@ -71,7 +71,7 @@ describe('central on a disk that becomes full', () => {
     expect(during.map((id) => endsOf(scene, id).length)).toEqual(during.map(() => 1));
   });
 
-  test('and is killed there: its successor has every frame that was acknowledged, and no end twice', async (context) => {
+  test('and is killed then: its successor has every acknowledged frame, and no frame ends twice', async (context) => {
     const { scene, central, before, during, free } = await filmUntilFull(context);
     await central.printed(/the journal .* cannot be written/);
     await kill(central);
@@ -83,7 +83,7 @@ describe('central on a disk that becomes full', () => {
   });
 });
 
-test('central that is started on a full disk says which folder, and leaves no file behind, however often', async (context) => {
+test('central started on a full disk names the folder, and leaves no file behind, however often', async (context) => {
   const scene = await openScene(context, '64k');
   scene.disk.fill();
   const filesOf = (): string[] => readdirSync(scene.disk.folder, { recursive: true, encoding: 'utf8' }).sort();

@@ -8,7 +8,7 @@ import { splitBody } from '../../shared/protocol/parts.ts';
 import { encode } from '../../shared/runtime/cbor.ts';
 import { RunningUp } from '../support/running-up.ts';
 
-/** What arrives where frames are expected, at `tessera up` as users start it. After each, the next frame is as ever. */
+/** Invalid payloads on input topics of `tessera up`. After each of them the next frame is processed as usual. */
 
 const corpus = (name: string) => new Uint8Array(readFileSync(new URL(`../corpus/picture/${name}`, import.meta.url)));
 const text = (words: string) => new TextEncoder().encode(words);
@@ -44,7 +44,7 @@ afterAll(async () => {
   if (log === undefined) await cluster.stop();
 });
 
-describe('pictures that cannot be read end with an error that says why', () => {
+describe('unreadable pictures end with an error and the reason', () => {
   const jpeg = corpus('seed-1-plain.jpg');
   test.each([
     ['a JPEG that is cut off', () => cluster.scene.subarray(0, 4000), 'TESSERA_INPUT_INVALID'],
@@ -86,7 +86,7 @@ describe('pictures that cannot be read end with an error that says why', () => {
     await cluster.undisturbed();
   });
 
-  test('unusual pictures are read as what they are: CMYK, turned by EXIF, interlaced, grey, with a palette', async () => {
+  test('unusual pictures are decoded correctly: CMYK, rotated by EXIF, interlaced, grey, with a palette', async () => {
     const sizes = new Map([
       ['seed-4-cmyk.jpg', [24, 16]],
       ['seed-3-turned.jpg', [16, 24]],
@@ -99,7 +99,7 @@ describe('pictures that cannot be read end with an error that says why', () => {
   });
 });
 
-describe('what is no frame at all is counted, said once, and costs nothing', () => {
+describe('payloads that are no frames are counted and logged once, and cost nothing', () => {
   const times = 20;
   const nested = Uint8Array.from([0xa1, 0x61, 0x61, ...new Uint8Array(40_000).fill(0x81), 0]);
   const lying = encode({ v, format: 'jpeg', d: rgb });
@@ -127,7 +127,7 @@ describe('what is no frame at all is counted, said once, and costs nothing', () 
     ['part-in-part', encode({ v, m: 'o', part: [0, 1], d: part })],
   ];
 
-  test('by camera, whatever it is', async () => {
+  test('by camera, whatever they are', async () => {
     const before = cluster.results.length;
     for (const [camera, payload] of none)
       for (let k = 0; k < times; k++) await cluster.bus.publish(`tessera/input/${camera}/x-${k}`, payload, { qos: 1 });
@@ -136,13 +136,13 @@ describe('what is no frame at all is counted, said once, and costs nothing', () 
     await cluster.skipped(Object.fromEntries(none.map(([camera]) => [camera, { invalid: times }])));
   });
 
-  test('parts that contradict each other, or never become whole', async () => {
+  test('parts that contradict each other, or never become complete', async () => {
     const topic = 'tessera/input/parts/x';
     const d = new Uint8Array(1000);
     await cluster.bus.publish(topic, encode({ v, m: 'a', part: [0, 3], d }));
     await cluster.bus.publish(topic, encode({ v, m: 'a', part: [1, 4], d }));
     for (let k = 0; k < 500; k++) await cluster.bus.publish(topic, encode({ v, m: `never-${k}`, part: [0, 2], d }));
-    // Out of order, and each twice, they are a frame all the same.
+    // Out of order, and each twice, they still are a frame.
     const body = encode({ v, format: 'jpeg', d: cluster.scene });
     const parts = splitBody(body, 'whole', 10_000).toReversed();
     const whole = cluster.frame('parts', encode(parts[0]), 'y');
@@ -171,7 +171,7 @@ test('no id becomes a topic: paths, wildcards, control characters and long names
     'a/ü',
   ];
   for (const name of names) await cluster.bus.publish(`tessera/input/${name}`, cluster.scene, { qos: 1 });
-  // What no library sends: wildcards and NUL in a topic. The broker closes the connection, or central is not moved.
+  // Topics that no library sends: with wildcards and NUL. The broker closes the connection, or central ignores them.
   for (const name of ['+', '#', 'front/+', 'a\u0000b', '\u0000', '']) {
     const socket = createConnection(cluster.port, '127.0.0.1');
     socket.on('error', () => {});
@@ -185,7 +185,7 @@ test('no id becomes a topic: paths, wildcards, control characters and long names
   expect(cluster.results.length).toBe(before + 1);
 });
 
-test('a packet over the limit costs its sender the connection and nobody else', async () => {
+test("a packet over the limit closes its sender's connection and no other", async () => {
   const socket = createConnection(cluster.port, '127.0.0.1');
   socket.on('error', () => {});
   socket.write(connectPacket('large'));
@@ -196,7 +196,7 @@ test('a packet over the limit costs its sender the connection and nobody else', 
   await cluster.undisturbed();
 });
 
-test('a flood leaves memory and log as they were', async () => {
+test('a flood does not fill memory or log', async () => {
   const d = new Uint8Array(100_000);
   const shapes = [
     d,
@@ -217,7 +217,7 @@ test('a flood leaves memory and log as they were', async () => {
   expect((await cluster.residentBytes()) - before).toBeLessThan(300e6);
 });
 
-test('it stops as ever, and has said what was wrong in a few lines', async () => {
+test('it stops as usual, and has logged the faults in a few lines', async () => {
   log = await cluster.stop();
   const lines = log.split('\n');
   for (const camera of ['svg', 'gif', 'words', 'nothing', 'cbor-nested', 'part-in-part'])

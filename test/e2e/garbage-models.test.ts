@@ -10,7 +10,7 @@ import { encodeJpeg } from '../../shared/runtime/image.ts';
 import { node, sketch } from '../shared/onnx/build.ts';
 import { tinyNetwork } from '../support/tiny-network.ts';
 
-/** ONNX files that nobody should trust, at the commands that take them: a code, a way out, and nothing left behind. */
+/** Untrusted ONNX files, given to the commands that read them: an error code, a hint, and nothing left behind. */
 
 let folder: string;
 beforeAll(async () => {
@@ -121,7 +121,7 @@ describe('tessera infer --model', () => {
 });
 
 describe('tessera model add', () => {
-  // The rest is read by the same code.
+  // The others are read by the same code.
   const files = BAD.filter(({ what, open }) => /weights|cycle|text/.test(what) || open === true);
   test.each(files)('refuses $what, and leaves nothing in the library', async ({ bytes, code, open }) => {
     const model = await file(bytes);
@@ -137,7 +137,7 @@ describe('tessera model add', () => {
   });
 });
 
-test('the model that these were made of runs', async () => {
+test('the model that they were derived from runs', async () => {
   const model = await file(whole);
   const { code, stderr } = await runCli([
     'infer',

@@ -12,17 +12,17 @@ import { examplesOf } from '../support/examples.ts';
 import { RunningUp } from '../support/running-up.ts';
 
 /**
- * What a stranger on this machine may say on the wire and about nodes, in any name, while frames are computed. On
- * loopback he may speak in everybody's name: he can cost time, but no frame, and no frame its prediction.
+ * Forged messages of a program on the broker's machine, on the wire and about nodes, while frames are computed. On
+ * loopback it may act in every name: it can cost time, but no frame and no right prediction.
  */
 
 const v = 1;
 let cluster: RunningUp;
 let log: string | undefined;
-/** Work and results as they went over the wire. */
+/** Recorded work and results. */
 const work: { node: string; message: WorkMessage }[] = [];
 const results: { node: string; message: ResultMessage }[] = [];
-/** Called with each piece of work before its node can have answered it. */
+/** Called with each work message before its node can have answered it. */
 let onWork: (node: string, message: WorkMessage) => void = () => {};
 
 beforeAll(async () => {
@@ -47,7 +47,7 @@ beforeEach(() => {
   results.length = 0;
 });
 
-/** A message whose bytes are its own, not the client's. */
+/** A message with its own copy of the bytes. */
 function ownBytes<T>(message: T): T {
   return structuredClone(message);
 }
@@ -65,7 +65,7 @@ interface Tile {
 }
 type Answer = Omit<ResultMessage, 'tiles'> & { readonly tiles: readonly Tile[] };
 
-/** An answer to work that looks right, full of a number. */
+/** A well-formed answer to work, full of one number. */
 function answerTo({ plan, i_id, stage, attempt, tiles }: WorkMessage, from: string): Answer {
   const made = tiles.map(({ t_id, out }) => ({
     t_id,
@@ -90,7 +90,7 @@ function changed(message: Answer, change: (region: Tile['out'][number]) => objec
 
 const other = (node: string): string => (node === 'node-1' ? 'node-2' : 'node-1');
 
-describe('results that nobody asked for change no prediction', () => {
+describe('unrequested results change no prediction', () => {
   test.each<[string, (node: string, message: WorkMessage) => [from: string, message: unknown][]]>([
     ['from a node that there is not', (_, m) => [['ghost', answerTo(m, 'ghost')]]],
     ['from another node than was asked', (node, m) => [[other(node), answerTo(m, node)]]],
@@ -121,7 +121,7 @@ describe('results that nobody asked for change no prediction', () => {
     expect(work.length).toBeGreaterThan(0);
   });
 
-  test('replays, at once and when the frame is long over', async () => {
+  test('replays, at once and long after the frame has ended', async () => {
     await cluster.undisturbed();
     const kept = [...results];
     expect(kept.length).toBeGreaterThan(0);
@@ -134,7 +134,7 @@ describe('results that nobody asked for change no prediction', () => {
   });
 });
 
-describe('results that lie, in the name of the node that was asked, cost time only', () => {
+describe('forged results in the name of the requested node cost time only', () => {
   test.each<[string, (message: Answer) => unknown]>([
     ['another box', (m) => changed(m, ({ box }) => ({ box: box.map(([start, end]) => [start + 1, end + 1]) }))],
     ['a box of other axes', (m) => changed(m, () => ({ box: [[0, 1]], shape: [1] }))],
@@ -174,11 +174,11 @@ describe('results that lie, in the name of the node that was asked, cost time on
   });
 });
 
-describe('what is said about nodes', () => {
+describe('forged messages about nodes', () => {
   const say = (node: string, leaf: string, payload: string | Uint8Array) =>
     cluster.bus.publish(`tessera/node/${node}/${leaf}`, payload, { qos: 1 });
 
-  test('infos, heartbeats and statuses that are none leave the nodes at work', async () => {
+  test('invalid infos, heartbeats and statuses do not stop the nodes', async () => {
     for (const payload of [
       '',
       '{}',
@@ -197,7 +197,7 @@ describe('what is said about nodes', () => {
     expect(nodes).toEqual(expect.arrayContaining(['node-1', 'node-2']));
   });
 
-  test('nodes that are only names get no frame stuck', async () => {
+  test('nodes that do not exist block no frame', async () => {
     const info = examplesOf('docs/protocol.md').find(({ schema }) => schema === 'info')!.value as object;
     for (let k = 0; k < 300; k++) {
       await say(`ghost-${k}`, 'info', JSON.stringify({ ...info, id: `ghost-${k}`, boot_id: `b${k}` }));
@@ -208,7 +208,7 @@ describe('what is said about nodes', () => {
     for (let k = 0; k < 300; k++) await say(`ghost-${k}`, 'status', 'offline');
   });
 
-  test('a ghost that says that it is ready is given work, never answers, and costs time only', async () => {
+  test('a non-existent node that claims to be ready gets work, never answers, and costs time only', async () => {
     const info = examplesOf('docs/protocol.md').find(({ schema }) => schema === 'info')!.value as object;
     const { plan } = await cluster.undisturbed();
     await say('ghost', 'info', JSON.stringify({ ...info, id: 'ghost', boot_id: 'b' }));
@@ -233,7 +233,7 @@ describe('what is said about nodes', () => {
     await cluster.undisturbed();
   });
 
-  test('what is on reserved topics, and on the wire in other forms', async () => {
+  test('messages on reserved topics, and in other forms on the wire', async () => {
     for (const topic of [
       'tessera/request/deploy',
       'tessera/response/x',
@@ -254,7 +254,7 @@ describe('what is said about nodes', () => {
   });
 });
 
-test('pieces of models are given to who asks for what is offered, and nothing else', async () => {
+test('only offered blobs are sent to requesters', async () => {
   const answers: BlobPartMessage[] = [];
   await cluster.bus.subscribe('tessera-wire/1/ghost/#', 1, ({ payload }) => {
     answers.push(decode(payload, blobPartMessage, 'part'));
@@ -275,7 +275,7 @@ test('pieces of models are given to who asks for what is offered, and nothing el
   await cluster.undisturbed();
 });
 
-test('nodes do nothing for strangers', async () => {
+test('nodes do no work for other clients', async () => {
   const before = results.length;
   const one = {
     v,
@@ -292,19 +292,19 @@ test('nodes do nothing for strangers', async () => {
     await send('work', 'ghost', Uint8Array.of(0xff), node);
     await send('blob-part', 'ghost', { v, sha: 'a'.repeat(64), size: 1, offset: 0, d: new Uint8Array(1) }, node);
   }
-  // Who takes part in one frame is the scheduler's choice; before long both have.
+  // The scheduler chooses the nodes of a frame; before long both have taken part.
   const both = expect.arrayContaining(['node-1', 'node-2']);
   await expect.poll(async () => (await cluster.undisturbed()).nodes, { timeout: 30_000 }).toEqual(both);
   expect(results.slice(before).every(({ node }) => node === 'node-1' || node === 'node-2')).toBe(true);
 });
 
-test('it stops as ever, and has said what was wrong in a few lines', async () => {
+test('it stops as usual, and has logged the faults in a few lines', async () => {
   const bytes = await cluster.residentBytes();
   log = await cluster.stop();
   expect(bytes).toBeLessThan(1e9);
   expect(log).not.toMatch(/TESSERA_INTERNAL|handler failed|\n {4}at /);
   expect(log).not.toContain('\u001b');
-  // The lies were told before the truth, and were seen.
+  // The forged messages came before the real ones, and were counted.
   expect(log).toMatch(/is not what was asked for/);
   expect(log.split('\n').filter((line) => / (warn|error) /.test(line)).length).toBeLessThan(400);
 });

@@ -7,7 +7,7 @@ import { writeModel } from '../../shared/onnx/write.ts';
 import { encodeJpeg } from '../../shared/runtime/image.ts';
 import { type Emitted, emitting } from '../support/emitting-network.ts';
 
-/** Bare detectors from file to boxes: right boxes, or none and a word about it. */
+/** Bare detectors from file to boxes: right boxes, or none and a note. */
 
 const SIDE = 320;
 let folder: string;
@@ -35,7 +35,7 @@ const infer = (model: string) =>
   runCli(['infer', picture, '--model', model, '--nodes', '1', '--strategy', 'whole-central', '--json']);
 
 describe('a bare detector', () => {
-  test('YOLOX, whose boxes count from their cells', async () => {
+  test('YOLOX, whose boxes are relative to their cells', async () => {
     // Cell (3, 5) of stride 32: centre (120, 160), 160 wide and high.
     const row = [0.75, 0, Math.log(5), Math.log(5), 0.9, 0, 0, 1];
     const model = await file(
@@ -49,7 +49,7 @@ describe('a bare detector', () => {
     });
   });
 
-  test('one of which nothing is sure stays raw, says so, and is added with what is known', async () => {
+  test('an ambiguous one stays raw, with a note, and is added with the observations', async () => {
     const model = await file(
       'odd',
       table([1, 84, 2100], (field) => (field < 4 ? 100 : 7)),

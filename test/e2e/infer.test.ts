@@ -30,7 +30,7 @@ async function scene(seed: number): Promise<{ file: string; label: string }> {
   return { file, label };
 }
 
-/** Raw float32 values in [-1, 1) that anybody can make again. */
+/** Deterministic float32 values in [-1, 1). */
 function values(count: number): Float32Array {
   let state = 1;
   return Float32Array.from({ length: count }, () => {
@@ -66,7 +66,7 @@ async function inferTensor(model: string, shape: number[], flags: string[]) {
 }
 
 describe('tessera infer', () => {
-  test('the bundled model says what is drawn, and who computed it', async () => {
+  test('the bundled model predicts the drawn object, and the result names the nodes', async () => {
     const scenes = await Promise.all([1, 2, 3].map(scene));
     const { code, stdout } = await runCli(['infer', ...scenes.map(({ file }) => file), '--json']);
     expect(code).toBe(0);
@@ -106,14 +106,14 @@ describe('tessera infer', () => {
     expect(largest).toBe(0);
   });
 
-  test('tiles without halo are said to be approximate', async () => {
+  test('tiles without halo are marked as approximate', async () => {
     const { file } = await scene(4);
     const { code, stdout } = await runCli(['infer', file, '--padding', 'zero', '--grid', '2x2', '--json']);
     expect(code).toBe(0);
     expect(JSON.parse(stdout)).toMatchObject({ status: 'ok', approximate: true });
   });
 
-  test('lines say which file they are of, and --save writes pictures to look at', async () => {
+  test('lines name their file, and --save writes annotated pictures', async () => {
     const files = (await Promise.all([8, 9].map(scene))).map(({ file }) => file);
     const saved = join(folder, 'seen');
     const { code, stdout, stderr } = await runCli(['infer', ...files, '--save', saved]);
@@ -138,7 +138,7 @@ describe('tessera infer', () => {
     expect(stderr).toMatch(/median latency: 2 nodes [\d.]+ ms, one node [\d.]+ ms; /);
   });
 
-  test('what is not a picture ends with an error result, and the next one is served', async () => {
+  test('a file that is no picture ends with an error result, and the next one is served', async () => {
     const bad = join(folder, 'bad.jpg');
     const { file, label } = await scene(6);
     await writeFile(bad, (await readFile(file)).subarray(0, 2000));
@@ -198,7 +198,7 @@ describe('tessera infer', () => {
     expect(await readdir(tmp)).toEqual([]);
   });
 
-  test('a network of bytes takes bytes, and says so to others', async () => {
+  test('a network of uint8 tensors accepts bytes, and refuses other sizes with a hint', async () => {
     const input = join(folder, 'bytes.bin');
     const model = join(folder, 'bytes.onnx');
     const tiny = tinyNetwork();
@@ -239,7 +239,7 @@ describe('tessera infer', () => {
     [['infer', 'package.json', '--dump', '/nonexistent/y.bin'], 'TESSERA_USAGE'],
     [['infer', 'package.json', '--tensor', '1x3x4x4', '--model', 'scenes'], 'TESSERA_USAGE'],
     [['infer', 'none.jpg', '--grid', '2by2'], 'TESSERA_USAGE'],
-  ])('%s ends with a coded error and a way out', async (args, code) => {
+  ])('%s ends with a coded error and a hint', async (args, code) => {
     const { stderr, stdout } = await runCli(args);
     expect(stderr).toMatch(new RegExp(`^error ${code}: .+\nhint: .+\n$`));
     expect(stdout).toBe('');

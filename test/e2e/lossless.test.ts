@@ -17,7 +17,10 @@ import { longestPrefix } from '../../shared/tiling/prefix.ts';
 import { type RunModel, runStage } from '../../shared/tiling/reference.ts';
 import { buildStage } from '../../shared/tiling/stage.ts';
 
-/** Real networks over real brokers and processes: what is spread must equal the whole; FDSP must equal its definition. */
+/**
+ * Real networks over real brokers and processes: a distributed network must equal the whole; FDSP must equal its
+ * definition.
+ */
 
 const data = process.env.TESSERA_DATA ?? resolve('../shared/data');
 const models = join(data, 'models');
@@ -29,7 +32,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-describe('spread networks', () => {
+describe('distributed networks', () => {
   test.skipIf(!existsSync(models))(`a sample of the lossless benchmark passes (networks in ${models})`, () => {
     const bench = resolve('dist/bench/main.js');
     const args = [bench, 'lossless', '--networks', SAMPLE.join(), '--data', data, '--json'];

@@ -9,11 +9,13 @@ import { writeModel } from '../../shared/onnx/write.ts';
 import { onnxFile } from '../support/library.ts';
 import { tinyNetwork } from '../support/tiny-network.ts';
 
-/** `tessera model add` as its users run it: what it says can be tried has run once, and what it is told to stop is gone. */
+/**
+ * `tessera model add` as its users run it: every added model has run once, and an interrupted command leaves nothing.
+ */
 
 let cwd: string;
 let server: Server;
-/** Resolves when the silent server was asked. */
+/** Resolves when the silent server got a request. */
 let asked: Promise<void>;
 beforeAll(async () => {
   cwd = await mkdtemp(join(tmpdir(), 'tessera-model-add-'));
@@ -37,7 +39,7 @@ const env = () => ({ TESSERA_MODELS__DIR: join(cwd, 'library') });
 const library = () => readdir(join(cwd, 'library')).catch(() => []);
 
 describe('tessera model add', () => {
-  test('adds what runs, also what takes tensors and no pictures', async () => {
+  test('adds models that run, also those that take tensors and no pictures', async () => {
     await writeFile(join(cwd, 'tiny.onnx'), writeModel(tinyNetwork()));
     await writeFile(join(cwd, 'pets.onnx'), onnxFile());
     for (const name of ['tiny', 'pets']) {
@@ -47,7 +49,7 @@ describe('tessera model add', () => {
     expect((await library()).sort()).toEqual(['pets', 'tiny']);
   });
 
-  test('adds nothing that the runtime refuses', async () => {
+  test('adds no model that the runtime refuses', async () => {
     await writeFile(join(cwd, 'new.onnx'), writeModel({ ...tinyNetwork(), opsets: new Map([['', 99]]) }));
     const { code, stdout, stderr } = await runCli(['model', 'add', 'new.onnx'], { cwd, env: env() });
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' });

@@ -12,7 +12,7 @@ import { encodeJpeg } from '../../shared/runtime/image.ts';
 import { connectBus } from '../../shared/runtime/mqtt.ts';
 import { tinyNetwork } from '../support/tiny-network.ts';
 
-/** One model that cannot be served harms nothing else: the others answer, and who asks learns why it does not. */
+/** One model that cannot be served does not affect the others, and its reason is published. */
 
 const names = topics('tessera');
 const tiny = writeModel(tinyNetwork());
@@ -53,7 +53,7 @@ const central = (dir: string, state: string) =>
   });
 
 describe('tessera central', () => {
-  test('serves the good ones, and names the bad ones on a topic, in its log and in the doctor', async () => {
+  test('serves the valid ones, and reports the others on a topic, in its log and in the doctor', async () => {
     const dir = await library('mixed', {
       good: { card: '', network: tiny },
       'too-new': { card: '', network: tooNew },
@@ -98,7 +98,7 @@ describe('tessera central', () => {
     }
   });
 
-  test('ends where none can be served, and says so', async () => {
+  test('ends where none can be served, with the reason', async () => {
     const dir = await library('bad', { a: { card: '', network: tooNew }, b: { card: '' } });
     const { code, stderr } = await new RunningCli(
       ['central', '--broker', url, '--model', join(dir, 'a'), '--model', join(dir, 'b')],

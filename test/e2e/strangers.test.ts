@@ -9,8 +9,8 @@ import { encodeJpeg } from '../../shared/runtime/image.ts';
 import { makeAuthority, NO_OPENSSL } from '../support/certificates.ts';
 
 /**
- * A deployment in which everybody needs a secret, as processes of their own: broker, central, a node that joins, a
- * camera. Lost if it fails: rules too strict to work under, or secrets that everybody on the machine can read.
+ * A deployment in which every client authenticates, as separate processes: broker, central, a node that joins, a
+ * camera. If it fails, the rules are too strict to work with, or every user of the machine can read secrets.
  */
 
 let folder: string;
@@ -47,7 +47,7 @@ async function run(...args: string[]): Promise<CliResult> {
   return result;
 }
 
-/** Flags of a user whose password stands in a file. */
+/** Flags of a user with a password file. */
 async function as(user: string, password: string): Promise<string[]> {
   const file = join(folder, `${user}.password`);
   await writeFile(file, `${password}\n`, { mode: 0o600 });
@@ -61,7 +61,7 @@ async function commandLines(): Promise<string> {
   return lines.map((line) => line.replaceAll('\0', ' ')).join('\n');
 }
 
-/** Every file below a folder, and what stands in it. */
+/** Every file below a folder, with its content. */
 async function contents(path: string): Promise<{ file: string; text: string; mode: number }[]> {
   const names = await readdir(path, { recursive: true });
   const all = names.map(async (name) => {
@@ -72,7 +72,7 @@ async function contents(path: string): Promise<{ file: string; text: string; mod
 }
 
 describe('a deployment with the built-in broker', () => {
-  it('lets in whom it invited, shows no secret to anybody, and throws out', async () => {
+  it('admits invited clients, leaks no secret, and revokes access', async () => {
     const users = ['central:central', 'admin:root', 'camera:front'].flatMap((user) => ['--invite', user]);
     const never = { TESSERA_BROKER__ANONYMOUS: 'never' };
     const broker = start(['broker', '--listen', '127.0.0.1:0', '--invite-file', '-', ...users], 'broker', never);
@@ -104,7 +104,7 @@ describe('a deployment with the built-in broker', () => {
     expect(processes).toContain('--join-file');
     for (const secret of secrets) expect(processes).not.toContain(secret);
 
-    // What is shown once is shown to whoever asked; nothing else says it.
+    // A secret is printed once to the user who requested it, and nowhere else.
     const [shown] = ended.splice(ended.indexOf(invited), 1);
     expect(shown!.stderr).not.toContain(code);
     const config = await runCli(['config', '--json', ...camera], { cwd: folder, env: env('commands') });
@@ -116,7 +116,7 @@ describe('a deployment with the built-in broker', () => {
     expect(out.code).toBe(1);
     expect(out.stderr).toMatch(/error TESSERA_BROKER: .* does not let pi-1 in any more: it was thrown out/);
     expect(out.stderr).toMatch(/hint: .*`node \S+main.js node invite pi-1`/);
-    // As its service starts it again, it says the same.
+    // When its service restarts it, it prints the same.
     const restarted = await runCli(['agent'], { cwd: folder, env: env('node') });
     expect(restarted).toMatchObject({ code: 1, stderr: expect.stringContaining('does not let pi-1 in any more') });
     const fleet = await run('nodes', '--json', ...(await at('admin-root')));
@@ -124,7 +124,7 @@ describe('a deployment with the built-in broker', () => {
     const again = await runCli(['agent', '--join-file', tokenFile], { cwd: folder, env: env('other') });
     expect(again).toMatchObject({ code: 1, stderr: expect.stringContaining('error TESSERA_INVITATION') });
 
-    // What the hint says brings it back, and from then on `agent` alone does.
+    // Following the hint restores its access, and from then on `agent` alone suffices.
     const anew = JSON.parse((await run('node', 'invite', 'pi-1', '--json', ...(await at('admin-root')))).stdout);
     ended.pop();
     await writeFile(tokenFile, anew.token);
@@ -153,7 +153,7 @@ describe('a deployment with the built-in broker', () => {
     }
   });
 
-  it('has its models signed: a node that joined runs nothing of another central', async () => {
+  it('signs its models: a node that joined runs no models of another central', async () => {
     const broker = start(['broker', '--listen', '127.0.0.1:0', '--invite', 'pi-1', '--invite-file', '-'], 'broker');
     const [, url] = await broker.printed(/broker: (mqtt:\S+)/);
     const serve = ['central', '--nodes', '1', '--model', 'scenes', '--broker', url!];
@@ -167,7 +167,7 @@ describe('a deployment with the built-in broker', () => {
 
     const other = start(serve, 'another');
     await other.printed(/central is online/);
-    // What it joined by is kept, so it needs to be told nothing.
+    // Its membership is stored, so it needs no further options.
     const back = start(['agent'], 'node');
     await back.printed(/node pi-1 is online at mqtt:/);
     await back.printed(/refuses a plan: .*code=TESSERA_SIGNATURE/);
@@ -180,7 +180,7 @@ describe('a deployment with the built-in broker', () => {
 });
 
 describe('tessera up --listen', () => {
-  it('speaks TLS where there is a certificate, and its invitation says whom to trust', async ({ skip }) => {
+  it('uses TLS where there is a certificate, and puts it into its invitation', async ({ skip }) => {
     const authority = await makeAuthority();
     if (authority === undefined) return skip(NO_OPENSSL);
     try {
@@ -195,7 +195,7 @@ describe('tessera up --listen', () => {
       );
       const [, port] = await up.printed(/mqtts:\/\/0\.0\.0\.0:(\d+)/);
       const [, token] = await up.printed(/agent --join (\S+)/);
-      // The certificate is for this address; the invitation guesses that of the network.
+      // The certificate is for this address; the invitation guesses the network's.
       const agent = start(['agent', '--join', token!, '--broker', `mqtts://127.0.0.1:${port}`], 'node');
       await agent.printed(/node machine-2 is online at mqtts:/);
       await agent.printed(/ready for plan/);
@@ -224,7 +224,7 @@ describe('a deployment with Mosquitto', () => {
     expect([...passwords.keys()].sort()).toEqual(['camera-front', 'central', 'pi-1', 'viewer-anna']);
     const kept = await readFile(passwordFile, 'utf8');
     for (const secret of passwords.values()) expect(kept + acl.stdout).not.toContain(secret);
-    // Asked again it changes no password, and forgets nobody's section.
+    // A second run changes no password, and keeps all sections.
     const again = await run('acl', '--passwords', passwordFile);
     expect(again.stderr).toBe('');
     expect(again.stdout).toBe(acl.stdout);

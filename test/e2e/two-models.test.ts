@@ -12,7 +12,7 @@ import { encodeJpeg } from '../../shared/runtime/image.ts';
 import { newNode } from '../../shared/tiling/tile-model-builder.ts';
 import { numbers } from '../support/tiny-network.ts';
 
-/** A cluster that serves two models gives each of its users the answer of the model that they asked for. */
+/** With two models every user gets the results of the requested one. */
 
 const SIDE = 16;
 const BYTES = { aaa: 2 * SIDE * SIDE * 4, bbb: 5 * SIDE * SIDE * 4 };
@@ -75,7 +75,7 @@ const infer = (model: 'aaa' | 'bbb', dump: string) =>
   runCli(['infer', picture, '--broker', url, '--model', model, '--dump', dump, '--json'], { cwd: folder });
 
 describe('with two models at one cluster', () => {
-  test('infer --dump writes the output of its own model, however many ask at once', async () => {
+  test('infer --dump writes the output of its own model, however many run at once', async () => {
     for (let round = 0; round < 3; round++) {
       const asked = (['aaa', 'bbb', 'aaa', 'bbb'] as const).map(async (model, i) => {
         const dump = join(folder, `${i}.bin`);
@@ -102,12 +102,12 @@ describe('with two models at one cluster', () => {
     expect(new Set(results.map(({ frame }) => frame)).size).toBe(2);
   });
 
-  test('publish --model without --wait is refused: it would choose nothing', async () => {
+  test('publish --model without --wait is refused, since it would have no effect', async () => {
     const { code, stderr } = await runCli(['publish', 'front', picture, '--model', 'bbb', '--broker', url]);
     expect([code, stderr]).toEqual([2, expect.stringMatching(/TESSERA_USAGE: --model .*\nhint: add --wait/)]);
   });
 
-  test('infer says at once that no central is there, although what it served still stands at the broker', async () => {
+  test('infer reports at once that no central is online, although its models are still retained at the broker', async () => {
     await running[1]!.stop();
     const { code, stderr } = await infer('aaa', join(folder, 'none.bin'));
     expect([code, stderr]).toEqual([1, expect.stringMatching(/no central is online.*\nhint: start one with/)]);

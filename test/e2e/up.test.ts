@@ -29,7 +29,7 @@ async function picture(seed: number): Promise<{ file: string; label: string }> {
 }
 
 describe('tessera up', () => {
-  test('ends by itself after the frames it was asked for, each with a prediction', async () => {
+  test('ends by itself after the requested frames, each with a prediction', async () => {
     const { code, stdout, stderr } = await runCli(['up', '--frames', '6', '--nodes', '2', '--fps', '20', '--json'], {
       env,
     });
@@ -46,7 +46,7 @@ describe('tessera up', () => {
     expect(stderr).toMatch(/6 frames, 6 ok, \d of 6 predictions true to what was drawn/);
   });
 
-  test('does what the configuration says of node agents, and refuses what cannot hold here', async () => {
+  test('applies the configuration of node agents, and refuses settings that cannot apply here', async () => {
     const config = join(folder, 'tessera.yaml');
     await writeFile(config, 'node: {tier: cloud, threads: 1, memory_mb: 321}\nlog: {level: error}\n');
     const up = new RunningCli(['up', '--nodes', '1', '--camera', 'none', '--config', config], { env });
@@ -75,7 +75,7 @@ describe('tessera up', () => {
   test('stops on SIGTERM with exit code 0 and leaves no agent behind', async () => {
     const up = new RunningCli(['up', '--nodes', '2'], { env });
     const [, port] = await up.printed(/broker: mqtt:\/\/127\.0\.0\.1:(\d+)/);
-    // For people: what the parts of a line are, one picture to look at, and what comes next; each once.
+    // For people: an explanation of the line, one annotated picture, and next steps; each once.
     await up.printed(/each line: frame, what the network saw[^\n]*\n/);
     await up.printed(/scene-/);
     const [, path] = await up.printed(/look at it: (\S+)\n/);
@@ -105,7 +105,7 @@ describe('tessera up', () => {
       '-W',
       '30',
     ]);
-    // Retained results make the order of the two harmless.
+    // Results are retained, so the order of both does not matter.
     await promisify(execFile)('mosquitto_pub', ['-p', port!, '-t', 'tessera/input/front', '-f', file]);
     const result = JSON.parse((await results).stdout);
     expect(result).toMatchObject({ camera: 'front', model: 'scenes', status: 'ok', top: { label } });

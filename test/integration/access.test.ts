@@ -11,8 +11,8 @@ import { connectBus } from '../../shared/runtime/mqtt.ts';
 import { ACCESS_TABLE } from '../support/access-table.ts';
 
 /**
- * The table of access rules on living brokers: each role, each topic, both directions. Lost if it fails: what the
- * policy says and what a broker does are two things.
+ * The table of access rules on running brokers: each role, each topic, both directions. If it fails, a broker enforces
+ * other rules than the policy.
  */
 
 type Named = Extract<Identity, { name: string }>;
@@ -22,7 +22,7 @@ const PEOPLE: Named[] = ROLES.map((role) => ({
 }));
 const PASSWORD = 'right';
 const SENTINEL = 'tessera/status';
-/** `$SYS` is the broker's own: nobody publishes it, and what it says comes by itself. */
+/** `$SYS` is the broker's own: clients cannot publish it, and it publishes by itself. */
 const TOPICS = ACCESS_TABLE.filter(([topic]) => !topic.startsWith('$'));
 
 interface Site {
@@ -48,7 +48,7 @@ const mosquitto: Site = {
   async start() {
     const folder = await mkdtemp(join(tmpdir(), 'tessera-acl-'));
     const [acl, passwords] = [join(folder, 'acl'), join(folder, 'passwords')];
-    // The one who looks at what arrived is no user of Tessera.
+    // The observer of received messages is no user of Tessera.
     await writeFile(acl, [...mosquittoAcl(PEOPLE), '', 'user observer', 'topic readwrite #', ''].join('\n'));
     const users = [...PEOPLE.map(({ role, name }) => userName(role, name)), 'observer'];
     await writeFile(passwords, users.map((user) => `${mosquittoPassword(user, PASSWORD)}\n`).join(''));
@@ -73,7 +73,7 @@ async function listen(bus: Bus, filters: readonly string[]) {
         seen.push(Buffer.from(payload).toString());
         wake();
       })
-      // A broker may refuse a subscription or just deliver nothing for it.
+      // A broker may refuse a subscription or just deliver nothing.
       .catch(() => {});
   }
   return {
@@ -108,7 +108,7 @@ describe.each([aedes, mosquitto])('$name', (site) => {
     for (const [topic, publishers] of TOPICS) {
       const payload = `${who.role} ${topic}`;
       const allowed = publishers.split(' ').includes(who.role);
-      // A connection each: the embedded broker closes one that publishes what it may not.
+      // One connection each: the embedded broker closes one that publishes without the right.
       const bus = await connect(`publisher-${who.role}`, as(who));
       if (allowed) await bus.publish(topic, payload, { qos: 1 });
       else await Promise.race([bus.publish(topic, payload, { qos: 1 }).catch(() => {}), closed(bus)]);
@@ -166,7 +166,7 @@ describe.each([aedes, mosquitto])('$name', (site) => {
     },
   );
 
-  it('lets nobody in without a password, or with a wrong one', async () => {
+  it('refuses clients without a password, or with a wrong one', async () => {
     if (at === undefined) return console.warn(NO_MOSQUITTO);
     const { url } = at;
     const attempt = (who: object) => connectBus({ url, clientId: 'x', protocolVersion: 4, log: silentLog, ...who });

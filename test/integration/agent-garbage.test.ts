@@ -21,7 +21,10 @@ import { Wire } from '../../shared/runtime/wire.ts';
 import { type RecordingLog, recordingLog } from '../support/recording-log.ts';
 import { tinyInput, tinyNetwork, tinyPlan, wireRegion } from '../support/tiny-network.ts';
 
-/** A node agent whose central is out of its mind, or somebody else. After each lie good work is answered as ever. */
+/**
+ * A node agent that gets wrong messages from central, or from another client. After each of them valid work is answered
+ * as usual.
+ */
 
 const NODE = 'constructor';
 const PLAN = 'p-00000001';
@@ -38,7 +41,7 @@ let agent: Agent;
 let log: RecordingLog;
 let manifest: ModelManifest;
 let good: string | undefined;
-/** How pieces of models are answered. */
+/** How blobs are answered. */
 let serve: (request: BlobGetMessage) => Promise<unknown>;
 const answers: (ControlMessage | ResultMessage)[] = [];
 let arrived = (): void => {};
@@ -121,7 +124,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true });
 });
 
-describe('work that lies is answered with the reason', () => {
+describe('invalid work is answered with the reason', () => {
   const region = tile.in[0]!;
   const shifted = region.box.map(([start, end], axis): [number, number] =>
     axis === 2 ? [start + 1, end + 1] : [start, end],
@@ -167,7 +170,7 @@ describe('work that lies is answered with the reason', () => {
     await undisturbed();
   });
 
-  it('and what does not say which tiles it is for with nothing', async () => {
+  it('and work without tile ids is not answered', async () => {
     for (const lie of [
       { tiles: [] },
       { tiles: Array.from({ length: 5000 }, () => ({ t_id: 0, in: [], out: [] })) },
@@ -187,7 +190,7 @@ describe('work that lies is answered with the reason', () => {
     expect(answers).toEqual([]);
   });
 
-  it('the same tile twice in a message is computed, and answered', async () => {
+  it('a tile that is twice in a message is computed and answered', async () => {
     await wire.send(NODE, 'work', { ...work, tiles: [tile, tile] });
     const result = (await answer()) as ResultMessage;
     expect(result.tiles.every((one) => 'out' in one)).toBe(true);
@@ -195,7 +198,7 @@ describe('work that lies is answered with the reason', () => {
   });
 });
 
-describe('plans and models that lie are refused with a code', () => {
+describe('invalid plans and models are refused with a code', () => {
   const sha = 'a'.repeat(64);
   /** Of `w1`. */
   const WEIGHT_BYTES = 1728;
@@ -205,7 +208,7 @@ describe('plans and models that lie are refused with a code', () => {
     const message = { plan: tinyPlan(manifest.skeleton.sha, { kind: 'whole' }, id), manifest, stages: [0] };
     await wire.send(NODE, 'control', { v, type: 'prepare', ...message, ...change(message) });
   };
-  /** A model of this node's own making. */
+  /** A model that is made for this node. */
   const skeletonOf = async (bytes: Uint8Array) => ({ sha: await store.put(bytes), size: bytes.length });
   const cutting = (skeleton: { sha: string; size: number }, blobs: ModelManifest['blobs'] = []) => ({
     plan: tinyPlan(skeleton.sha, { kind: 'whole' }, `p-${(next++).toString(16).padStart(8, '0')}`),
@@ -264,7 +267,7 @@ describe('plans and models that lie are refused with a code', () => {
     await undisturbed();
   });
 
-  it('names that are paths, and manifests of no form, are not even answered', async () => {
+  it('names that are paths, and invalid manifests, are not answered', async () => {
     for (const blobs of [[{ sha: '../../../etc/passwd', size: 1 }], [{ sha, size: -1 }], [{ sha, size: 0.5 }], 'x'])
       await prepare(() => ({ manifest: { ...manifest, blobs } }));
     await prepare(() => ({ manifest: { ...manifest, skeleton: { sha: 'A'.repeat(64), size: 1 } } }));
@@ -282,10 +285,10 @@ describe('plans and models that lie are refused with a code', () => {
     ['too many bytes', async (request) => ({ ...(await honest(request)), d: new Uint8Array(request.length + 1) })],
     ['an error', async ({ sha, offset }) => ({ v, sha, offset, size: 0, error: 'x'.repeat(1000) })],
     ['neither bytes nor an error', async ({ sha, offset }) => ({ v, sha, offset, size: WEIGHT_BYTES })],
-  ])('a piece that comes with %s is not stored', async (_what, lie) => {
+  ])('a blob with %s is not stored', async (_what, lie) => {
     const model = tinyNetwork();
     const w1 = model.graph.initializers.get('w1')!;
-    // A weight that this node has not: it fetches only what its stage reads.
+    // A weight that this node does not have, since it downloads only the weights of its own stages.
     const bytes = Uint8Array.from({ length: WEIGHT_BYTES }, (_, k) => (k * 7 + next) & 255);
     const initializers = new Map(model.graph.initializers).set('w1', { ...w1, data: { kind: 'inline', bytes } });
     const packed = await packModel({
@@ -306,7 +309,7 @@ describe('plans and models that lie are refused with a code', () => {
   });
 });
 
-it('strangers get neither answer nor work done, and are mentioned once', async () => {
+it('other clients get no answer and no work done, and are logged once', async () => {
   const stranger = await connectBus({ url: broker.urls[0]!, clientId: 'stranger', log: silentLog });
   const before = log.lines.length;
   for (let k = 0; k < 50; k++) {

@@ -29,7 +29,7 @@ const topics = topicsOf();
 const HALVES: Split = { kind: 'tiles', padding: 'halo', rows: [3, 5], cols: [8] };
 const raw = { name: 'raw' as const };
 
-/** Values as they come, and a promise of the first one, past or future, that has not been taken and matches. */
+/** Collects values; `next` resolves with the first value, past or future, that was not taken yet and matches. */
 class Mailbox<T> {
   readonly #items: T[] = [];
   readonly #waiters: { matches: (item: T) => boolean; take: (item: T) => void }[] = [];
@@ -167,7 +167,7 @@ describe('a node agent', () => {
   });
   afterEach(() => agent.stop());
 
-  it('announces itself, beats every second, and says goodbye', async () => {
+  it('announces itself, sends a heartbeat every second, and publishes offline when it stops', async () => {
     const info = nodeInfo.parse(JSON.parse(await infos.next()));
     expect(info).toMatchObject({ id: 'node-a', tier: 'edge', wire: [1, 1], session_memory_mb: 100 });
     expect(info.runtime).toMatch(/^onnxruntime-node \d/);
@@ -180,7 +180,7 @@ describe('a node agent', () => {
     expect(await statuses.next()).toBe('offline');
   });
 
-  it('fetches a model, runs its tiles, and the parts make the whole network, bit for bit', async () => {
+  it('downloads a model and runs its tiles, and the parts equal the whole network, bit for bit', async () => {
     expect(await prepare('p-00000001', HALVES)).toMatchObject({ type: 'ready', plan: 'p-00000001' });
     const pieces = [manifest.skeleton, ...manifest.blobs].map(({ sha }) => sha);
     expect((await readdir(join(folder, 'node-a', 'blobs'))).sort()).toEqual([...pieces].sort());
@@ -204,7 +204,7 @@ describe('a node agent', () => {
     expect(models).toEqual([{ name: 'tiny', sha256: manifest.skeleton.sha }]);
   });
 
-  it('fetches the weights that its stages read and nothing else; a later plan brings the difference', async () => {
+  it('downloads only the weights that its stages read; a later plan brings the difference', async () => {
     await rm(join(folder, 'node-a', 'blobs'), { recursive: true });
     await agent.stop();
     const started = new Promise<Worker>((resolve) => process.once('worker', resolve));
@@ -234,7 +234,7 @@ describe('a node agent', () => {
     expect(blobRequests).toBe(3);
   });
 
-  it('answers what it cannot do, each time with the reason', async () => {
+  it('answers impossible work with the reason', async () => {
     const tiles = () => halves(tinyInput());
     await prepare('p-00000001', HALVES);
     await wire.send('node-a', 'work', work('p-00000009', tiles()));
@@ -253,7 +253,7 @@ describe('a node agent', () => {
     expect(errors(await results.next())).toBe('unknown-plan unknown-plan');
   });
 
-  it('refuses a plan whose pieces nobody has, and a plan that makes no sense', async () => {
+  it('refuses a plan whose blobs are missing, and an invalid plan', async () => {
     const { sha } = manifest.skeleton;
     const twisted = { ...tinyPlan(sha, HALVES, 'p-00000003'), stages: [] };
     await wire.send('node-a', 'control', { v: 1, type: 'prepare', plan: twisted, manifest, stages: [0] });
@@ -262,7 +262,7 @@ describe('a node agent', () => {
     expect(await prepare('p-00000004', rows)).toMatchObject({ type: 'refused' });
   });
 
-  it('answers run-failed when its thread dies in the middle, and works again after', async () => {
+  it('answers run-failed when its thread dies, and works again afterwards', async () => {
     const heavy = await packModel({ name: 'heavy', model: heavyNetwork(), store });
     expect(await prepare('p-00000005', { kind: 'whole' }, heavy)).toMatchObject({ type: 'ready' });
     const x = heavyInput();
@@ -293,11 +293,11 @@ describe('a node agent', () => {
     await heartbeats.next();
     expect(await prepare('p-00000001', HALVES)).toMatchObject({ type: 'ready' });
     await agent.stop();
-    // The only status since: nothing was thrown out in between.
+    // The only status since: there was no last will in between.
     expect(await statuses.next()).toBe('offline');
   });
 
-  it('announces itself again after the broker was away, and its plans are still ready', async () => {
+  it('announces itself again after a broker outage, and its plans are still ready', async () => {
     await prepare('p-00000001', HALVES);
     const { port } = new URL(url);
     await broker.stop();
@@ -355,14 +355,14 @@ it('needs no more rights than the broker gives a node', async () => {
   await guarded.stop();
 });
 
-it('takes over an id that a broker holds for online for ever, when no heartbeat says so', async () => {
+it('takes over an id whose retained status is online when no heartbeat confirms it', async () => {
   await bus.publish(topics.nodeStatus('node-b'), 'online', { qos: 1, retain: true });
   const agent = await startAgent(options({ id: 'node-b', stateDir: join(folder, 'node-b') }));
   expect(agent.id).toBe('node-b');
   await agent.stop();
 });
 
-it('makes an id where none is given, and stops within its time', async () => {
+it('makes an id where none is given, and stops in time', async () => {
   const agent = await startAgent(options({ id: undefined, stateDir: join(folder, 'nameless') }));
   expect(agent.id).toMatch(/^[a-z0-9-]+-[0-9a-f]{4}$/);
   const started = performance.now();
@@ -370,7 +370,7 @@ it('makes an id where none is given, and stops within its time', async () => {
   expect(performance.now() - started).toBeLessThan(8000);
 });
 
-it('says in a coded error that there is no broker', async () => {
+it('reports a missing broker with a coded error', async () => {
   await expect(
     startAgent(options({ id: 'node-c', bus: { url: 'mqtt://127.0.0.1:1' }, stateDir: join(folder, 'node-c') })),
   ).rejects.toMatchObject({ code: 'TESSERA_BROKER', hint: expect.any(String) });

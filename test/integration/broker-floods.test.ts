@@ -4,7 +4,7 @@ import { silentLog } from '../../shared/ports.ts';
 import { connectBus } from '../../shared/runtime/mqtt.ts';
 import { recordingLog } from '../support/recording-log.ts';
 
-test('what one node pours out is passed on up to its rate, is said, and costs nobody else a message', async () => {
+test("a node's flood is limited to its rate and logged, and costs other clients no message", async () => {
   const log = recordingLog();
   const broker = await startBroker({ listen: ['mqtt://127.0.0.1:0'], anonymous: 'loopback', log });
   const url = broker.urls[0]!;

@@ -15,7 +15,7 @@ afterAll(async () => {
   await broker.stop();
 });
 
-/** What the broker has kept under a filter: waits for so many, and then for a moment in which there may be more. */
+/** The messages that the broker retains under a filter: waits for so many, and then a moment for unexpected ones. */
 async function kept(filter: string, count: number): Promise<string[]> {
   const late = await connectBus({ url: broker.urls[0]!, clientId: 'late', log: silentLog });
   const topics: string[] = [];
@@ -28,7 +28,7 @@ async function kept(filter: string, count: number): Promise<string[]> {
   return topics.sort();
 }
 
-it('keeps states and no frames, which would fill its memory by their ids', async () => {
+it('retains states but no frames, whose ids would fill its memory', async () => {
   const seen: string[] = [];
   await bus.subscribe('tessera/#', 1, ({ topic }) => seen.push(topic));
   await bus.publish('tessera/node/pi-1/status', 'online', { qos: 1, retain: true });
@@ -39,7 +39,7 @@ it('keeps states and no frames, which would fill its memory by their ids', async
   expect(broker.counters.not_retained).toBe(50);
 });
 
-it('delivers what it does not keep any more, and goes on keeping what it had', async () => {
+it('delivers messages that it cannot retain, and keeps the retained ones', async () => {
   for (let k = 0; k < 5200; k++) await bus.publish(`other/${k}`, 'x', { qos: 1, retain: true });
   await bus.publish('tessera/node/pi-1/status', 'offline', { qos: 1, retain: true });
   expect((await kept('other/#', 4999)).length).toBe(4999);

@@ -10,8 +10,8 @@ import { connectBus } from '../../shared/runtime/mqtt.ts';
 import { inbox } from '../support/inbox.ts';
 import { type RecordingLog, recordingLog } from '../support/recording-log.ts';
 
-// Lost if these fail: a stranger without a password shuts everybody out, or fills the disk with log lines; or a client is
-// sent away again and again, and nobody can find out why.
+// Lost if these fail: an unauthenticated client shuts all others out, or fills the disk with log lines; or a client is
+// disconnected again and again without a reason in the log.
 
 const stops: (() => unknown)[] = [];
 afterEach(async () => {
@@ -42,7 +42,7 @@ async function socketTo(url: string): Promise<Socket> {
   return socket;
 }
 
-describe('a thousand connections that say nothing', () => {
+describe('a thousand connections that do not authenticate', () => {
   it.each([
     ['on a TCP listener', 0, () => undefined],
     ['on a WebSocket listener, with half a request', 1, (socket: Socket) => socket.write('GET / HTTP/1.1\r\nHost: ')],
@@ -72,7 +72,7 @@ describe('a thousand connections that say nothing', () => {
 describe('the log', () => {
   const credentials = { verify: () => undefined };
 
-  it('has a line a minute for somebody who is refused, whatever he calls himself', async () => {
+  it('has a line a minute for a refused client, whatever its name', async () => {
     const { broker: running, log, url } = await broker({ credentials, anonymous: 'never' });
     for (let i = 0; i < 300; i++) {
       const user = `\u001b[31m\n${i % 150}${'x'.repeat(50_000)}`;
@@ -88,7 +88,7 @@ describe('the log', () => {
     expect(lines.filter((line) => /[\u0000-\u001f]|\\u001b|\\n/.test(line))).toEqual([]);
   });
 
-  it('says why a client with a topic or filter of too many levels is sent away', async () => {
+  it('has the reason when a client is disconnected for a topic or filter of too many levels', async () => {
     const { log, url } = await broker();
     const deep = `x${'/a'.repeat(200)}`;
     for (const packet of [publishPacketQos1(deep, Buffer.from('1'), 1), subscribePacket(deep)]) {
@@ -104,7 +104,7 @@ describe('the log', () => {
     await twenty.publish(`x${'/a'.repeat(20)}`, '1', { qos: 1 });
   });
 
-  it('says what else ends a connection, and nothing of what ends by itself', async () => {
+  it('has the reason of other disconnects, and nothing about connections that end by themselves', async () => {
     const { log, url } = await broker();
     const wrong: [string, Buffer, RegExp][] = [
       ['wildcard', publishPacketQos1('a/+/b', Buffer.from('1'), 1), /\+ is not allowed in PUBLISH/],
@@ -128,7 +128,7 @@ describe('the log', () => {
     expect(log.lines.filter((line) => !line.startsWith('debug')).length).toBe(before);
   });
 
-  it('says once that a client speaks MQTT 5 only, and not of those who go on with 3.1.1', async () => {
+  it('reports once that a client speaks MQTT 5 only, and nothing about clients that fall back to 3.1.1', async () => {
     const { log, url } = await broker();
     const falls = await bus(url, 'falls-back', { protocolVersion: 'auto' });
     await expect(bus(url, 'only-5', { protocolVersion: 5 })).rejects.toMatchObject({ code: 'TESSERA_BROKER' });
@@ -137,7 +137,7 @@ describe('the log', () => {
     expect(log.lines.filter((line) => /MQTT 5 only/.test(line))).toHaveLength(1);
   }, 15_000);
 
-  it('refuses a session of a client without a name, as MQTT 3.1.1 asks (MQTT-3.1.3-8)', async () => {
+  it('refuses a persistent session without a client id, as MQTT 3.1.1 demands (MQTT-3.1.3-8)', async () => {
     const { log, url } = await broker();
     const socket = await socketTo(url);
     socket.write(Uint8Array.from([0x10, 12, 0, 4, ...Buffer.from('MQTT'), 4, 0, 0, 0, 0, 0]));

@@ -18,7 +18,7 @@ import { connectBus, connectBusOver } from '../../shared/runtime/mqtt.ts';
 import { inbox } from '../support/inbox.ts';
 import { type RecordingLog, recordingLog } from '../support/recording-log.ts';
 
-// Lost if these fail: one client that is broken, greedy, frozen or hostile takes the whole cluster with it.
+// Lost if these fail: one broken, greedy, frozen or hostile client stops the whole cluster.
 
 const stops: (() => unknown)[] = [];
 afterEach(async () => {
@@ -50,7 +50,7 @@ async function bus(url: string, clientId: string, more: Partial<BusOptions> = {}
 
 const as = (user: string, password = 'right') => ({ user, password });
 
-/** A bare socket that has sent what is given and read the broker's first answer. */
+/** A plain socket that has sent the given bytes and read the broker's first answer. */
 async function raw(url: string, ...packets: Uint8Array[]): Promise<Socket> {
   const socket = connect(Number(new URL(url).port), '127.0.0.1');
   stops.push(() => socket.destroy());
@@ -64,13 +64,13 @@ async function raw(url: string, ...packets: Uint8Array[]): Promise<Socket> {
 }
 
 describe('packets above the limit', () => {
-  it('cost their sender the connection, from their first bytes, and nobody else anything', async () => {
+  it("close only their sender's connection, from their first bytes on", async () => {
     const { broker: running, log, url } = await broker({ maximumPacketSize: 100_000 });
     const other = await bus(url, 'other');
     const seen = await inbox(other, 'tessera/#');
     const greedy = await raw(url, connectPacket('greedy'));
     const closed = once(greedy, 'close');
-    // The header announces 200 kB; hardly anything of it is ever sent.
+    // The header announces 200 kB, of which hardly anything is sent.
     greedy.write(publishPacket('tessera/input/a', new Uint8Array(200_000)).subarray(0, 100));
     await closed;
     expect(await log.line(/a packet of 200021 bytes, the limit is 100000/)).toContain('127.0.0.1');
@@ -79,7 +79,7 @@ describe('packets above the limit', () => {
     expect(await seen.text()).toBe('still here');
   });
 
-  it('are not sent again for ever by a bus', async () => {
+  it('are not resent for ever by a bus', async () => {
     const { broker: running, url } = await broker({ maximumPacketSize: 10_000 });
     const greedy = await bus(url, 'greedy');
     await expect(greedy.publish('tessera/x', new Uint8Array(20_000), { qos: 1 })).rejects.toMatchObject({
@@ -89,7 +89,7 @@ describe('packets above the limit', () => {
     expect(running.counters.refused.packets).toBe(3);
   });
 
-  it('are not even announced by a bus that knows the limit', async () => {
+  it('are not sent at all by a bus that knows the limit', async () => {
     const { broker: running, url } = await broker({ maximumPacketSize: 10_000 });
     const careful = await bus(url, 'careful', { maximumPacketBytes: 10_000 });
     await expect(careful.publish('tessera/x', new Uint8Array(9_990))).rejects.toMatchObject({ code: 'TESSERA_BROKER' });
@@ -97,7 +97,7 @@ describe('packets above the limit', () => {
     expect(running.counters.refused.packets).toBe(0);
   });
 
-  it('are small before anybody has said who they are', async () => {
+  it('have a smaller limit before authentication', async () => {
     const { log, url } = await broker();
     const stranger = await raw(url);
     stranger.write(connectPacket('x'.repeat(65_535)).subarray(0, 10));
@@ -108,7 +108,7 @@ describe('packets above the limit', () => {
 describe('readers that do not read', () => {
   const BULK = 'tessera/input/front';
 
-  it('slow nobody else down, lose bulk, and are closed', async () => {
+  it('slow no other client down, lose bulk messages, and are disconnected', async () => {
     const { broker: running, log, url } = await broker({ stallMs: 400, slowReaderBytes: 2 ** 20 });
     const frozen = await raw(url, connectPacket('frozen'), subscribePacket('tessera/#'));
     frozen.pause();
@@ -129,13 +129,13 @@ describe('readers that do not read', () => {
     expect(running.counters.closed.slow_readers).toBe(1);
   });
 
-  it('hold up no small messages either', async () => {
+  it('do not delay small messages either', async () => {
     const { broker: running, url } = await broker({ stallMs: 60_000 });
     const frozen = await raw(url, connectPacket('frozen'), subscribePacket('tessera/#'));
     frozen.pause();
     const [sender, reader] = [await bus(url, 'sender'), await bus(url, 'reader')];
     const seen = await inbox(reader, 'tessera/input/front', 0);
-    // Enough to fill the kernel's buffers, then many times the broker's delivery slots, each of them to both.
+    // Enough to fill the kernel's buffers, then many times the broker's delivery slots, to both readers.
     for (let k = 0; k < 40; k++) await sender.publish('tessera/input/front', new Uint8Array(200_000));
     for (let k = 0; k < 8000; k++) await sender.publish('tessera/input/front', new Uint8Array(100));
     for (let k = 0; k < 8040; k++) await seen.next();
@@ -143,7 +143,7 @@ describe('readers that do not read', () => {
     expect(running.counters.connections).toBe(3);
   });
 
-  it('are told from those who read slowly', async () => {
+  it('are distinguished from slow readers', async () => {
     const { broker: running, url } = await broker({ stallMs: 1000, slowReaderBytes: 64 * 2 ** 20 });
     const slow = await raw(url, connectPacket('slow'), subscribePacket('tessera/#'));
     slow.pause();
@@ -151,7 +151,7 @@ describe('readers that do not read', () => {
     for (let k = 0; k < 60; k++) await sender.publish('tessera/input/front', new Uint8Array(200_000));
     const total = 60 * (200_000 + 25);
     let bytes = 0;
-    // About 5 MB a second: the backlog outlasts `stallMs`, and never stands still.
+    // About 5 MB a second: the backlog outlasts `stallMs`, but always shrinks.
     while (bytes < total && !slow.destroyed) {
       bytes += (slow.read() as Buffer | null)?.length ?? 0;
       await sleep(10);
@@ -162,7 +162,7 @@ describe('readers that do not read', () => {
 });
 
 describe('a message that takes longer in the broker', () => {
-  it('arrives too where another one passes it, and once where two filters match', async () => {
+  it('is delivered although another one overtakes it, and once where two filters match', async () => {
     const { url } = await broker();
     const other = await bus(url, 'other');
     const seen = await inbox(other, 'tessera/#');
@@ -181,10 +181,10 @@ describe('a message that takes longer in the broker', () => {
   });
 });
 
-describe('who may come in', () => {
+describe('a client that connects', () => {
   const guarded = () => broker({ credentials, anonymous: 'never' });
 
-  it('is asked for a password, and told what is missing', async () => {
+  it('is asked for a password, with a hint', async () => {
     const { broker: running, url } = await guarded();
     await expect(bus(url, 'a')).rejects.toMatchObject({
       code: 'TESSERA_BROKER',
@@ -198,14 +198,14 @@ describe('who may come in', () => {
     expect(running.counters.refused.connections).toBe(2);
   });
 
-  it('does not come in by patience', async () => {
+  it('is not admitted by waiting', async () => {
     const { url } = await guarded();
     await expect(bus(url, 'a', { ...as('pi-1', 'wrong'), patient: true })).rejects.toMatchObject({
       code: 'TESSERA_BROKER',
     });
   });
 
-  it('may do what the role allows, and no more', async () => {
+  it('may do only what its role allows', async () => {
     const { log, url } = await guarded();
     const central = await bus(url, 'tessera-central', as('central'));
     const seen = await inbox(central, 'tessera-wire/1/central/#');
@@ -223,7 +223,7 @@ describe('who may come in', () => {
     expect(await seen.text()).toBe('genuine');
   });
 
-  it('leaves a last will by the same rules', async () => {
+  it('may leave a last will only by the same rules', async () => {
     const { log, url } = await guarded();
     const seen = await inbox(await bus(url, 'tessera-central', as('central')), 'tessera/node/#');
     const dying = async (topic: string) => {
@@ -251,7 +251,7 @@ describe('who may come in', () => {
     expect(seen.received).toHaveLength(1);
   });
 
-  it('does not take over the client id of somebody else', async () => {
+  it('cannot take over the client id of another user', async () => {
     const { log, url } = await guarded();
     const first = await bus(url, 'same', as('pi-1'));
     await expect(bus(url, 'same', as('pi-2'))).rejects.toMatchObject({ hint: expect.stringContaining('--id') });
@@ -260,7 +260,7 @@ describe('who may come in', () => {
     await bus(url, 'same', as('pi-1'));
   });
 
-  it('cannot leave wire messages behind for those who come later', async () => {
+  it('cannot leave retained wire messages', async () => {
     const { log, url } = await broker();
     const sender = await bus(url, 'sender');
     await sender.publish('tessera-wire/1/pi-1/control/central', 'stale', { retain: true });
@@ -271,7 +271,7 @@ describe('who may come in', () => {
     expect(await seen.text()).toBe('fresh');
   });
 
-  it('is not a page that somebody happens to look at, by whatever name it asks', async () => {
+  it('cannot be a foreign web page, by whatever host name it connects', async () => {
     const { log, url } = await broker({ listen: ['ws://127.0.0.1:0'], allowedOrigins: ['https://dash.example'] });
     const { port } = new URL(url);
     const answer = async (origin: string | undefined, host?: string) => {
@@ -281,7 +281,7 @@ describe('who may come in', () => {
       if ((await Promise.race([refused, once(socket, 'open').then(() => 0)])) !== 0) return refused;
       const stream = createWebSocketStream(socket);
       stream.write(connectPacket('page'));
-      // Each piece of the CONNACK may be a frame of its own.
+      // Each part of the CONNACK may be a frame of its own.
       let answered = Buffer.alloc(0);
       for await (const chunk of stream) {
         answered = Buffer.concat([answered, chunk as Buffer]);
@@ -298,14 +298,14 @@ describe('who may come in', () => {
     expect(await answer('https://dash.example')).toBe(0);
   });
 
-  it('is told that MQTT 5 is not spoken here', async () => {
+  it('is told that MQTT 5 is not supported', async () => {
     const { url } = await broker();
     await expect(bus(url, 'a', { protocolVersion: 5 })).rejects.toMatchObject({
       message: expect.stringContaining('does not speak this version'),
     });
   });
 
-  it('is not one too many', async () => {
+  it('is refused above the limit of connections', async () => {
     const { log, url } = await broker({ maximumConnections: 1 });
     await bus(url, 'a');
     await expect(bus(url, 'b')).rejects.toMatchObject({ code: 'TESSERA_BROKER' });
@@ -323,7 +323,7 @@ describe('startBroker', () => {
     }
   });
 
-  it('says that a port is taken, and leaves nothing behind', async () => {
+  it('reports that a port is in use, and leaves nothing behind', async () => {
     const { url } = await broker();
     const log = recordingLog();
     await expect(
@@ -335,7 +335,7 @@ describe('startBroker', () => {
     });
   });
 
-  it('stops once, with everybody connected, in bounded time', async () => {
+  it('stops once, with clients connected, in bounded time', async () => {
     const { broker: running, url } = await broker();
     await bus(url, 'a');
     const frozen = await raw(url, connectPacket('frozen'), subscribePacket('tessera/#'));
@@ -350,9 +350,7 @@ describe('startBroker', () => {
 });
 
 describe('TLS', () => {
-  it('protects mqtts and wss, and a certificate that nobody vouches for is refused with a way out', async ({
-    skip,
-  }) => {
+  it('protects mqtts and wss, and an untrusted certificate is refused with a hint', async ({ skip }) => {
     const folder = await mkdtemp(join(tmpdir(), 'tessera-tls-'));
     stops.push(() => rm(folder, { recursive: true, force: true }));
     const [keyFile, certFile] = [join(folder, 'key.pem'), join(folder, 'cert.pem')];

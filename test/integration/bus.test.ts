@@ -12,9 +12,9 @@ import { Wire } from '../../shared/runtime/wire.ts';
 import { z } from '../../shared/schema.ts';
 import { inbox } from '../support/inbox.ts';
 
-// Lost if these fail: Tessera runs on its own broker only, or forgets its subscriptions when a broker restarts.
+// Lost if these fail: Tessera runs with its own broker only, or loses its subscriptions when a broker restarts.
 
-/** A broker that can be started again at the same port; `url` is undefined where it has no sockets. */
+/** A broker that can be restarted at the same port; `url` is undefined where it has no sockets. */
 interface Server {
   readonly url: string | undefined;
   openStream?: () => Duplex;
@@ -83,11 +83,11 @@ describe.each(SERVERS)('a bus on %s', (name, start) => {
       await run(server);
     });
 
-  test('brings text and bytes, and says what was kept from before', async (server) => {
+  test('delivers text and bytes, and marks retained messages', async (server) => {
     const [a, b] = [await busTo(server, 'a'), await busTo(server, 'b')];
     const own = await inbox(a, 'tessera/status');
     await a.publish('tessera/status', 'online', { qos: 1, retain: true });
-    // The embedded broker acknowledges before it routes: only an arrival proves that the message is kept.
+    // The embedded broker acknowledges before it routes: only a delivery proves that the message is retained.
     expect(await own.next()).toMatchObject({ retained: false });
     const seen = await inbox(b, 'tessera/#');
     const kept = { topic: 'tessera/status', payload: new TextEncoder().encode('online'), retained: true };
@@ -96,7 +96,7 @@ describe.each(SERVERS)('a bus on %s', (name, start) => {
     expect(await seen.next()).toMatchObject({ payload: Uint8Array.of(0, 255), retained: false });
   });
 
-  test('hands a message to every filter that matches, until it is taken back', async (server) => {
+  test('delivers a message to every matching filter, until it is unsubscribed', async (server) => {
     const bus = await busTo(server, 'a');
     const one = await inbox(bus, 'tessera/node/+/status');
     const exact = await inbox(bus, 'tessera/input/front');
@@ -112,19 +112,19 @@ describe.each(SERVERS)('a bus on %s', (name, start) => {
     expect(one.received).toHaveLength(1);
   });
 
-  test('hands a message to each of two overlapping filters once, not once per delivery', async (server) => {
+  test('delivers a message to each of two overlapping filters once, not once per delivery', async (server) => {
     const bus = await busTo(server, 'a');
     const wide = await inbox(bus, 'tessera/#');
     const exact = await inbox(bus, 'tessera/x');
     for (const text of ['first', 'last']) await bus.publish('tessera/x', text, { qos: 1 });
-    // A second delivery of the first message would come before the end that both inboxes see.
+    // A second delivery of the first message would come before the last message that both receive.
     const end = await inbox(bus, 'tessera/end');
     await bus.publish('tessera/end', '', { qos: 1 });
     await end.next();
     expect([wide.received.length, exact.received.length]).toEqual([3, 2]);
   });
 
-  test('carries a wire message of 5 MB in parts', async (server) => {
+  test('sends a wire message of 5 MB in parts', async (server) => {
     const wire = async (self: string) => {
       const bus = await busTo(server, self);
       return new Wire({ bus, topics: topics(), self, log: silentLog, now: () => performance.now() });
@@ -140,7 +140,7 @@ describe.each(SERVERS)('a bus on %s', (name, start) => {
     expect(node.counters.invalid).toBe(0);
   });
 
-  test('comes back after a restart of the broker, with its subscriptions and what was not acknowledged', async (server) => {
+  test('recovers from a restart of the broker, with its subscriptions and unacknowledged messages', async (server) => {
     const bus = await busTo(server, 'a');
     const seen = await inbox(bus, 'tessera/x');
     let connects = 0;
@@ -160,7 +160,7 @@ describe.each(SERVERS)('a bus on %s', (name, start) => {
     expect(await seen.text()).toBe('as before');
   });
 
-  test('publishes what is under way before it stops, once', async (server) => {
+  test('publishes pending messages before it stops, once', async (server) => {
     const [a, b] = [await busTo(server, 'a'), await busTo(server, 'b')];
     const seen = await inbox(b, 'tessera/x');
     const last = a.publish('tessera/x', 'goodbye', { qos: 1 });
@@ -173,7 +173,7 @@ describe.each(SERVERS)('a bus on %s', (name, start) => {
   });
 
   if (!name.includes('WebSocket')) {
-    test('leaves its last will when it dies, and none when it stops', async (server) => {
+    test('leaves its last will when it is killed, and none when it stops', async (server) => {
       const watcher = await busTo(server, 'watcher');
       const seen = await inbox(watcher, 'tessera/node/#');
       const dial = () => {
@@ -202,7 +202,7 @@ describe.each(SERVERS)('a bus on %s', (name, start) => {
 });
 
 describe('connectBus', () => {
-  it('says that nothing listens, and what to do', async () => {
+  it('reports that nothing listens, with a hint', async () => {
     const broker = await startBroker({ listen: ['mqtt://127.0.0.1:0'], anonymous: 'loopback', log: silentLog });
     const url = broker.urls[0]!;
     await broker.stop();
@@ -213,7 +213,7 @@ describe('connectBus', () => {
     });
   });
 
-  it('waits for a broker that comes later, where it is told to be patient', async () => {
+  it('waits for a broker that starts later, where that is requested', async () => {
     const first = await startBroker({ listen: ['mqtt://127.0.0.1:0'], anonymous: 'loopback', log: silentLog });
     const url = first.urls[0]!;
     await first.stop();
@@ -228,7 +228,7 @@ describe('connectBus', () => {
     await sent;
   });
 
-  it('refuses an address that is none', async () => {
+  it('refuses an invalid address', async () => {
     for (const url of ['127.0.0.1:1883', 'http://127.0.0.1', 'mqtt://']) {
       await expect(connectBus({ url, clientId: 'a', log: silentLog })).rejects.toMatchObject({
         code: 'TESSERA_CONFIG',
@@ -236,7 +236,7 @@ describe('connectBus', () => {
     }
   });
 
-  it('gives up a server that accepts and stays silent', async () => {
+  it('gives up on a server that accepts and stays silent', async () => {
     const { createServer } = await import('node:net');
     const held: Socket[] = [];
     const server = createServer((socket) => held.push(socket)).listen(0, '127.0.0.1');

@@ -15,7 +15,7 @@ import { frontCluster } from '../support/front-cluster.ts';
 import { killBetweenRuns } from '../support/kill-worker.ts';
 import { tinyInput, tinyNetwork } from '../support/tiny-network.ts';
 
-/** Central's threads end by a fault of their own. If that ended central, one bad picture would end a deployment. */
+/** Central's threads can end by a fault. If that ended central, one bad picture would end a deployment. */
 
 const { dtype, shape, data } = tinyInput();
 const frame: FrameEnvelope = { v: 1, format: 'tensor', dtype, shape: [...shape], d: data, tensors: true };
@@ -24,7 +24,7 @@ let folder: string;
 let cluster: Cluster;
 let bus: Bus;
 let camera: FrameClient;
-/** In the order in which they were started: central's executor, its data plane, and those that took their place. */
+/** In the order in which they were started: central's executor, its data plane, and their replacements. */
 const threads: Worker[] = [];
 let expected: Uint8Array;
 let sent = 0;
@@ -60,7 +60,7 @@ function endOf({ result, tensors }: Answer): string {
   return result.error?.code ?? result.status;
 }
 
-/** How 60 frames end that are sent at once; `thread` is killed after the tenth. */
+/** Outcomes of 60 frames that are sent at once; `thread` is killed after the tenth. */
 async function filmAndKill(thread: Worker): Promise<string[]> {
   let ended = 0;
   const answers = Array.from({ length: 60 }, async () => {
@@ -71,20 +71,20 @@ async function filmAndKill(thread: Worker): Promise<string[]> {
   return Promise.all(answers);
 }
 
-describe('central goes on', () => {
-  test('when its data plane ends: frames under way end with a coded error, the next ones are served', async () => {
+describe('central continues', () => {
+  test('when its data plane ends: open frames end with a coded error, the next ones are served', async () => {
     const ends = await filmAndKill(threads[1]!);
     expect(ends).toHaveLength(60);
     for (const end of ends) expect(['ok', 'TESSERA_INTERNAL']).toContain(end);
     expect(ends).toContain('TESSERA_INTERNAL');
     expect(ends.slice(-10)).toEqual(Array(10).fill('ok'));
-    // And again, with the one that took its place.
+    // And again, with its replacement.
     const second = await filmAndKill(threads[2]!);
     expect(second.slice(-10)).toEqual(Array(10).fill('ok'));
   });
 
-  test('when its executor ends: what it had is computed again, nothing is lost', async () => {
-    // With no node left everything is its own.
+  test('when its executor ends: its work is computed again, nothing is lost', async () => {
+    // Without nodes central computes everything.
     await Promise.all(cluster.agents.map((agent) => agent.stop()));
     expect((await send()).result.nodes).toEqual(['central']);
     expect(await filmAndKill(threads[0]!)).toEqual(Array(60).fill('ok'));

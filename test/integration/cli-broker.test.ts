@@ -33,7 +33,7 @@ afterEach(async () => {
   await broker.stop();
 });
 
-/** The shortest bytes that are taken for a JPEG; nothing here decodes them. */
+/** The shortest bytes that count as a JPEG; nothing here decodes them. */
 const jpeg = (mark: number): Uint8Array => Uint8Array.of(0xff, 0xd8, 0xff, 0xda, 0x00, 0x02, mark, 0xff, 0xd9);
 
 const result = (frame: string, label: string): ResultObject => ({
@@ -76,7 +76,7 @@ async function collect(filter: string): Promise<(count: number) => Promise<Messa
 }
 
 describe('tessera publish', () => {
-  it('sends a file as it is, under an id of its own each time', async () => {
+  it('sends a file unchanged, under a new id each time', async () => {
     await writeFile(join(cwd, 'my cat.jpg'), jpeg(1));
     const take = await collect(names.inputAll);
     for (let i = 0; i < 2; i++) {
@@ -114,7 +114,7 @@ describe('tessera publish', () => {
     expect(stdout).toMatch(/^\d\d:\d\d:\d\d {2}front {2}scenes {2}dog 0\.93 {2}12 ms {2}nodes pi-1\n$/);
   });
 
-  it('refuses what is no picture before it sends anything', async () => {
+  it('refuses a file that is no picture before it sends anything', async () => {
     await writeFile(join(cwd, 'notes.txt'), '{"a": 1}');
     const text = await runCli(['publish', 'front', 'notes.txt', '--broker', url], { cwd });
     expect(text).toMatchObject({ code: 1 });
@@ -126,8 +126,8 @@ describe('tessera publish', () => {
   });
 });
 
-describe('when nobody listens', () => {
-  it('publish says so and what to do, and nothing of the kind beside a central', async () => {
+describe('without a central', () => {
+  it('publish warns with a hint, and not beside a central', async () => {
     await writeFile(join(cwd, 'alone.jpg'), jpeg(3));
     const alone = await runCli(['publish', 'front', 'alone.jpg', '--broker', url], { cwd });
     expect(alone.code).toBe(0);
@@ -137,7 +137,7 @@ describe('when nobody listens', () => {
     expect(heard.stderr).not.toMatch(/central/);
   });
 
-  it('watch says what it waits for, and when that changes', async () => {
+  it('watch reports what it waits for, and when that changes', async () => {
     const watch = new RunningCli(['watch', '--broker', url], { cwd });
     await watch.printed(/waiting: no central is online/);
     await bus.publish(names.status, 'online', { qos: 1, retain: true });
@@ -151,13 +151,13 @@ describe('when nobody listens', () => {
 });
 
 describe('tessera watch', () => {
-  it('prints the object as published with --json, and leaves out what was kept from before', async () => {
+  it('prints the object as published with --json, and ignores retained results', async () => {
     await bus.publish(names.result('front', 'scenes'), JSON.stringify(result('old', 'cat')), { qos: 1, retain: true });
     const kept = await runCli(['watch', '--last', '--frames', '1', '--json', '--broker', url], { cwd });
     expect(JSON.parse(kept.stdout)).toMatchObject({ frame: 'old' });
     const watch = new RunningCli(['watch', '--frames', '2', '--json', '--broker', url], { cwd });
     const stop = new AbortController();
-    // Nothing tells when a stranger has subscribed, so results come until it has enough.
+    // Nothing tells when another process has subscribed, so results are published until it has enough.
     const publishing = (async () => {
       for (let n = 0; !stop.signal.aborted; n++) {
         await bus.publish(
@@ -222,7 +222,7 @@ describe('tessera nodes', () => {
     await bus.publish(names.nodeInfo(id), JSON.stringify(info(id)), { qos: 1, retain: true });
   }
 
-  it('shows who is online with its last heartbeat, who is offline, and that no central works', async () => {
+  it('shows online nodes with their last heartbeat, offline nodes, and that no central is active', async () => {
     await announce('pi-1', 'online');
     await announce('pi-2', 'offline');
     const beating = setInterval(() => void bus.publish(names.heartbeat('pi-1'), JSON.stringify(beat)), 50);

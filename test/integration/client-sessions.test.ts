@@ -11,8 +11,8 @@ import type { Identity } from '../../broker/policy.ts';
 import { joinPassword } from '../../shared/config/join.ts';
 import { localBroker } from '../support/local-broker.ts';
 
-// Lost if these fail: an app that comes and goes misses results that the broker promised to keep, reads what was kept for
-// somebody else, or fills the broker's memory.
+// Lost if these fail: an app with a persistent session misses results that the broker promised to keep, gets messages
+// of another user, or fills the broker's memory.
 
 const stops: (() => unknown)[] = [];
 afterEach(async () => {
@@ -61,8 +61,8 @@ const say = async ({ client }: Client, count: number, topic = RESULT): Promise<s
   return texts;
 };
 
-describe('a client that asks for a session', () => {
-  it('finds it again, with its subscriptions and what came with QoS 1 meanwhile', async () => {
+describe('a client with a persistent session', () => {
+  it('finds its subscriptions again, and gets the QoS 1 messages of the meantime', async () => {
     const { url } = await broker();
     const central = await connect(url, 'sayer', { clean: true });
     const first = await connect(url, 'app');
@@ -80,14 +80,14 @@ describe('a client that asks for a session', () => {
     expect(second.texts()).toEqual(texts);
     expect(second.packets.map(({ qos }) => qos)).toEqual(texts.map(() => 1));
     await second.client.endAsync();
-    // All of it was acknowledged.
+    // All messages were acknowledged.
     const third = await connect(url, 'app');
     texts.splice(0, texts.length, ...(await say(central, 1)));
     await third.until(1);
     expect(third.texts()).toEqual(texts);
   });
 
-  it('gets again what it has not acknowledged, marked as such', async () => {
+  it('gets unacknowledged messages again, with DUP', async () => {
     const { url } = await broker();
     const central = await connect(url, 'sayer', { clean: true });
     const first = await connect(url, 'app');
@@ -103,7 +103,7 @@ describe('a client that asks for a session', () => {
     expect(second.packets[0]?.dup).toBe(true);
   });
 
-  it('ends it by a clean one', async () => {
+  it('ends it with a clean session', async () => {
     const { url } = await broker();
     const central = await connect(url, 'sayer', { clean: true });
     const first = await connect(url, 'app');
@@ -122,8 +122,8 @@ describe('a client that asks for a session', () => {
   });
 });
 
-describe('what is kept', () => {
-  it('is bounded in one session and in all, the oldest is dropped, and that is said', async () => {
+describe('the stored sessions', () => {
+  it('are bounded, each and together: the oldest message is dropped, which is logged', async () => {
     const clientSessions = { ...CLIENT_SESSION_LIMITS, messages: 10, messageBytes: 10_000, bytes: 15_000 };
     const { broker: running, log, url } = await broker({ clientSessions });
     const central = await connect(url, 'sayer', { clean: true });
@@ -144,7 +144,7 @@ describe('what is kept', () => {
     expect(had.every((text) => texts.slice(20).includes(text))).toBe(true);
   });
 
-  it('ends after its time', async () => {
+  it('expire', async () => {
     const { log, url } = await broker({ clientSessions: { ...CLIENT_SESSION_LIMITS, ms: 50 } });
     const app = await connect(url, 'app');
     await app.client.subscribeAsync(RESULT, { qos: 1 });
@@ -153,7 +153,7 @@ describe('what is kept', () => {
     expect((await connect(url, 'app')).present).toBe(false);
   });
 
-  it('gives its place to a newcomer when its client has been away longest; those that are here keep theirs', async () => {
+  it('give way to a new one when their client has been offline longest; those of connected clients stay', async () => {
     const { log, url } = await broker({ clientSessions: { ...CLIENT_SESSION_LIMITS, sessions: 2 } });
     const open = async (id: string) => {
       const app = await connect(url, id);
@@ -170,7 +170,7 @@ describe('what is kept', () => {
     expect([(await connect(url, 'three')).present, (await connect(url, 'four')).present]).toEqual([true, false]);
   });
 
-  it('is not taken by somebody who goes while his password is checked, or else a few of those take all places', async () => {
+  it('are not used up by clients that disconnect while their password is checked', async () => {
     let check: (isGood: boolean) => void = () => {};
     let asked: () => void = () => {};
     const isAsked = new Promise<void>((resolve) => {
@@ -178,7 +178,7 @@ describe('what is kept', () => {
     });
     const credentials = {
       verify: () => ({ role: 'viewer', name: 'anna' }) as const,
-      // Of an invitation: what it gives is written to the disk.
+      // With an invitation, whose secret is written to the disk.
       redeem: () => {
         asked();
         return new Promise<boolean>((resolve) => {
@@ -201,7 +201,7 @@ describe('what is kept', () => {
     await isAsked;
     ghost.stream.destroy();
     await once(ghost as unknown as EventEmitter, 'close');
-    // The broker has seen that end when it has answered somebody who came later.
+    // The broker has noticed that end when it has answered a later client.
     await (await connect(url, 'other', { ...anna, clean: true })).client.endAsync();
     check(true);
     const app = await connect(url, 'app', anna);
@@ -210,7 +210,7 @@ describe('what is kept', () => {
     expect((await connect(url, 'app', anna)).present).toBe(true);
   });
 
-  it("is its user's: nobody else reads it under the same client id, and it goes with him when he is thrown out", async () => {
+  it('belong to their user: another user cannot read one under the same client id, and a revocation ends it', async () => {
     const USERS: Record<string, Identity> = {
       'viewer-anna': { role: 'viewer', name: 'anna' },
       'camera-front': { role: 'camera', name: 'front' },
@@ -238,7 +238,7 @@ describe('what is kept', () => {
     expect((await connect(url, 'app', as('viewer-anna'))).present).toBe(false);
   });
 
-  it('is nothing that its client has no right to, though it asked for it together with what it may read', async () => {
+  it('never hold messages that the client may not read, even where a filter also covers others', async () => {
     const USERS: Record<string, Identity> = {
       'camera-front': { role: 'camera', name: 'front' },
       central: { role: 'central', name: 'central' },
@@ -259,7 +259,7 @@ describe('what is kept', () => {
     expect(again.texts()).toEqual(texts);
   });
 
-  it('is never a frame or what nodes and central say to each other', async () => {
+  it('never hold frames or messages between nodes and central', async () => {
     const { url } = await broker();
     const central = await connect(url, 'sayer', { clean: true });
     const app = await connect(url, 'app');
@@ -293,11 +293,11 @@ describe('a broker with a folder', () => {
     return { url, sessionsFolder, again };
   };
 
-  it('has every session after a restart: what waited, and what comes before the client is back', async () => {
+  it('has every session after a restart, with queued messages and those published before the client reconnects', async () => {
     const { url, again } = await restarted();
     const app = await connect(url, 'app');
     await app.client.subscribeAsync(RESULT, { qos: 1 });
-    // It has this, and does not say so.
+    // The client has received this, but does not acknowledge it.
     app.client.handleMessage = () => {};
     const central = await connect(url, 'sayer', { clean: true });
     const texts = await say(central, 2);
@@ -315,7 +315,7 @@ describe('a broker with a folder', () => {
     expect(back.texts()).toEqual(texts);
   });
 
-  it('counts the time of a session while it is not running', async () => {
+  it('counts the time of a session while it is stopped', async () => {
     const { url, sessionsFolder, again } = await restarted();
     const { hostname, port } = new URL(url);
     const folder = join(sessionsFolder, 'sessions', `tessera-${hostname}-${port}`);

@@ -18,8 +18,8 @@ import { recordingLog } from '../support/recording-log.ts';
 import { tinyInput, tinyNetwork } from '../support/tiny-network.ts';
 
 /**
- * Somebody who may speak as central says one thing in an epoch far away. If this fails, that one message takes nodes out
- * of the cluster until they are restarted, and nobody says so.
+ * A client that may act as central sends one message with a far higher epoch. If this fails, that message takes nodes
+ * out of the cluster until they are restarted, without any notice.
  */
 
 const { dtype, shape, data } = tinyInput();
@@ -76,7 +76,7 @@ test.each([Number.MAX_SAFE_INTEGER - 1, 999_999_999_999_999, 2e9])(
   },
 );
 
-test('work of an epoch far away changes nothing either', async () => {
+test('work of a far higher epoch changes nothing either', async () => {
   await bus.publish(
     'tessera-wire/1/n1/work/central',
     encode({
@@ -92,7 +92,7 @@ test('work of an epoch far away changes nothing either', async () => {
   expect(await nodesOf('after-work')).toContain('n1');
 });
 
-test('a claim of a central that nobody hears, with an epoch above all, costs neither central nor node anything', async () => {
+test('a claim of a silent central with the highest epoch affects neither central nor node', async () => {
   const status: CentralStatus = { v: 1, id: 'evil', boot_id: 'b', state: 'active', epoch: 2 ** 52, seq: 1 };
   for (const topic of [topics('tessera').centralStatus('evil'), topics('tessera').centralHeartbeat('evil')])
     await bus.publish(topic, JSON.stringify(status), { qos: 1 });

@@ -20,7 +20,7 @@ let worker: Worker;
 const lost: string[] = [];
 
 async function start(): Promise<void> {
-  // Node tells of every thread that is started; there is no other way to the executor's own.
+  // Node reports every thread that is started; the executor's own cannot be found in another way.
   const started = new Promise<Worker>((resolve) => process.once('worker', resolve));
   const onLost = (plan: string): void => void lost.push(plan);
   executor = await createExecutor({ folder, threads: 1, sessionMemoryMb: 100, onLost, log: silentLog });
@@ -58,7 +58,7 @@ async function run(what: Job): Promise<TileOutcome[]> {
 const codes = (outcomes: TileOutcome[]) => outcomes.map((outcome) => ('error' in outcome ? outcome.error.code : 'ok'));
 
 describe('the executor', () => {
-  it('moves buffers there and back without copies', async () => {
+  it('transfers buffers in both directions without copies', async () => {
     const work = job();
     const sent = work.tiles[0]!.in[0]!.d;
     const [outcome] = await run(work);
@@ -69,13 +69,13 @@ describe('the executor', () => {
     expect(outcome.compute_ms).toBeGreaterThan(0);
   });
 
-  it('copies what tiles share, or else the second tile has no bytes', async () => {
+  it('copies buffers that tiles share, or else the second tile has no bytes', async () => {
     const one = job();
     const tile = one.tiles[0]!;
     expect(codes(await run({ ...one, tiles: [tile, tile, tile] }))).toEqual(['ok', 'ok', 'ok']);
   });
 
-  it('takes regions that are windows of a larger buffer and leaves the others intact', async () => {
+  it('accepts regions that are views of a larger buffer and leaves the other views intact', async () => {
     const one = job();
     const region = one.tiles[0]!.in[0]!;
     const large = Buffer.alloc(5000, 7);
@@ -104,7 +104,7 @@ describe('the executor', () => {
     const restarted = new Promise<Worker>((resolve) => process.once('worker', resolve));
     const first = run(job(200));
     killBetweenRuns(worker);
-    // Behind what ends it: these find it dead, however long this thread was kept from sending them.
+    // Sent after the message that ends the thread, so these find it dead, however slow this thread was.
     const jobs = [first, run(job(200, '1-2'))];
     const outcomes = (await Promise.all(jobs)).flat();
     expect(outcomes).toHaveLength(400);
@@ -115,7 +115,7 @@ describe('the executor', () => {
     expect(code).toBe('ok');
   });
 
-  it('fails at once while its thread is away, so that somebody else gets the tile', async () => {
+  it('fails at once while its thread restarts, so that another node gets the tile', async () => {
     const restarted = new Promise<Worker>((resolve) => process.once('worker', resolve));
     await worker.terminate();
     expect(codes(await run(job()))).toEqual(['run-failed']);
@@ -123,7 +123,7 @@ describe('the executor', () => {
     await executor.prepare(tinyPlan(skeleton, { kind: 'whole' }), [0], skeleton);
   });
 
-  it('prepares while its thread is away, or else central or a node refuses a plan for good in that moment', async () => {
+  it('prepares while its thread restarts, or else a plan is refused for good in that moment', async () => {
     const restarted = new Promise<Worker>((resolve) => process.once('worker', resolve));
     await worker.terminate();
     await executor.prepare(tinyPlan(skeleton, { kind: 'whole' }, 'p-00000004'), [0], skeleton);
@@ -132,7 +132,7 @@ describe('the executor', () => {
     await executor.release('p-00000004');
   });
 
-  it('does what is asked of one plan in order: a release ends the prepare before it, the next one stands', async () => {
+  it('processes requests of one plan in order: a release cancels the prepare before it, and a later prepare stays', async () => {
     const store = await openBlobStore(folder);
     const { sha } = (await packModel({ name: 'heavy', model: heavyNetwork(), store })).skeleton;
     const plan = tinyPlan(sha, { kind: 'whole' }, 'p-00000005');
@@ -148,7 +148,7 @@ describe('the executor', () => {
     await executor.release(plan.id);
   });
 
-  it('says which plan it lost with its thread, and has the others', async () => {
+  it('reports the plans that it lost with its thread, and keeps the others', async () => {
     const store = await openBlobStore(folder);
     const { sha } = (await packModel({ name: 'heavy', model: heavyNetwork(), store })).skeleton;
     const plan = tinyPlan(sha, { kind: 'whole' }, 'p-00000006');
@@ -169,7 +169,7 @@ describe('the executor', () => {
     expect(codes(await run(job()))).toEqual(['ok']);
   });
 
-  it('says in a coded error why a plan cannot be prepared', async () => {
+  it('reports why a plan cannot be prepared with a coded error', async () => {
     await expect(
       executor.prepare(tinyPlan('f'.repeat(64), { kind: 'whole' }, 'p-00000002'), [0], 'f'.repeat(64)),
     ).rejects.toMatchObject({ code: 'TESSERA_BLOB' });

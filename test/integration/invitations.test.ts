@@ -23,8 +23,8 @@ import { inbox } from '../support/inbox.ts';
 import { type RecordingLog, recordingLog } from '../support/recording-log.ts';
 
 /**
- * How nodes are let in and thrown out, at the embedded broker. Lost if it fails: a token that was seen once lets
- * strangers in for ever, or a node that was thrown out works on.
+ * Enrolment and revocation of nodes at the embedded broker. If it fails, a token that was seen once admits clients for
+ * ever, or a revoked node continues to work.
  */
 
 const t = topics();
@@ -98,7 +98,7 @@ async function as(role: Role, name: string): Promise<Bus> {
 }
 
 describe('an invitation', () => {
-  it('is exchanged once for a secret that the node makes and keeps, and that lets it in', async () => {
+  it('is exchanged once for a secret that the node makes and keeps, and authenticates with', async () => {
     const publicKey = await centralIsHere();
     const invited = await invitation();
     const member = await join1(invited, 'a');
@@ -117,7 +117,7 @@ describe('an invitation', () => {
     expect(node.connected).toBe(true);
   });
 
-  it('that this machine came in by may be given again: a service file keeps its command line', async () => {
+  it('that this machine has used already may be given again, since a service file keeps its command line', async () => {
     await centralIsHere();
     const invited = await invitation();
     const member = await join1(invited, 'a');
@@ -126,7 +126,7 @@ describe('an invitation', () => {
     expect(await join1(invited, 'a')).toEqual(member);
   });
 
-  it('whose answer was lost is simply repeated', async () => {
+  it('whose answer was lost can be repeated', async () => {
     await centralIsHere();
     const invited = await invitation();
     const member = await join1(invited, 'a');
@@ -134,7 +134,7 @@ describe('an invitation', () => {
     expect(await join1(invited, 'a')).toEqual(member);
   });
 
-  it('expires, is withdrawn, or replaced by a newer one, and never lets in under another name', async () => {
+  it('expires, is withdrawn, or replaced by a newer one, and is never valid for another name', async () => {
     await centralIsHere();
     const late = await invitation('pi-1', 60);
     now += 61;
@@ -153,7 +153,7 @@ describe('an invitation', () => {
     await join1(newer, 'f');
   });
 
-  it('does not cost a member its place while it is refused elsewhere', async () => {
+  it('that another broker refuses does not remove the existing membership', async () => {
     await centralIsHere();
     const member = await join1(await invitation(), 'a');
     const expired = await invitation('pi-2', 1);
@@ -163,7 +163,7 @@ describe('an invitation', () => {
     await connect({ user: member.user, password: member.password });
   });
 
-  it('waits for a broker that is away, until it is told to stop', async () => {
+  it('waits for a broker that is offline, until it is stopped', async () => {
     await centralIsHere();
     const invited = { ...(await invitation()), server: `mqtt://127.0.0.1:${await freePort()}` };
     const stop = new AbortController();
@@ -179,7 +179,7 @@ describe('an invitation', () => {
     expect(await joining).toMatchObject({ user: 'pi-1' });
   });
 
-  it('is made only when central has said its key, or the node would run models of anybody', async () => {
+  it("is made only after central has published its key, or the node would run anybody's models", async () => {
     await expect(invitation()).rejects.toMatchObject({
       code: 'TESSERA_CONFIG',
       hint: expect.stringContaining('central'),
@@ -187,8 +187,8 @@ describe('an invitation', () => {
   });
 });
 
-describe('a node that is thrown out', () => {
-  it('is gone within a second, its last will said, and does not come back', async () => {
+describe('a revoked node', () => {
+  it('is disconnected within a second, with its last will published, and cannot reconnect', async () => {
     await centralIsHere();
     const member = await join1(await invitation(), 'a');
     const watch = await as('viewer', 'anna');
@@ -212,7 +212,7 @@ describe('a node that is thrown out', () => {
     await expect(connect({ user: member.user, password: '' })).rejects.toMatchObject({ code: 'TESSERA_BROKER' });
   });
 
-  it('costs the others nothing', async () => {
+  it('does not affect the others', async () => {
     await centralIsHere();
     const [one, two] = [await join1(await invitation('pi-1'), 'a'), await join1(await invitation('pi-10'), 'b')];
     const buses = await Promise.all([one, two].map(({ user, password }) => connect({ user, password })));
@@ -223,7 +223,7 @@ describe('a node that is thrown out', () => {
 });
 
 describe('requests', () => {
-  it('are taken from an admin only, and carry no secret past those who may read them', async () => {
+  it('are accepted from an admin only, and contain no secret', async () => {
     await centralIsHere();
     const viewer = await as('viewer', 'anna');
     const seen = await inbox(viewer, 'tessera/#');
@@ -258,7 +258,7 @@ describe('requests', () => {
     expect(credentials.users().map(({ user }) => user)).not.toContain('pi-9');
   });
 
-  it('that are wrong are answered with a code, or not at all, and harm nobody', async () => {
+  it('that are invalid are answered with a code, or not at all, without harm', async () => {
     await centralIsHere();
     const admin = await as('admin', 'root');
     const ask = (asked: Record<string, unknown>) => askRequest(admin, t, 'node-invite', asked, nodeInvited);
@@ -288,7 +288,7 @@ describe('requests', () => {
     expect(await ask(good)).toMatchObject({ user: 'pi-1', server: url });
   });
 
-  it('that nobody answers end with a way out', async () => {
+  it('without an answer end with a hint', async () => {
     const admin = await as('admin', 'root');
     await expect(askRequest(admin, t, 'node-dance', {}, nodeRevoked, 100)).rejects.toMatchObject({
       code: 'TESSERA_BROKER',

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { lockJournal } from '../../central/journal/lock.ts';
 import { compiledFile } from '../../shared/runtime/worker-entry.ts';
 
-/** Lost if this fails: two centrals write one journal, and each makes garbage of what the other has written. */
+/** Lost if this fails: two centrals write one journal and corrupt it. */
 
 const PROCESSES = 4;
 const ROUNDS = 60;
@@ -40,7 +40,7 @@ afterAll(() => {
   rmSync(folder, { recursive: true });
 });
 
-/** What a process that died leaves in place of a lock. */
+/** The lock that a killed process leaves behind. */
 const LEFT: Readonly<Record<string, (lock: string) => void>> = {
   nothing: () => {},
   'its lock': (lock) => {

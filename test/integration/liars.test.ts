@@ -21,8 +21,8 @@ import { recordingLog } from '../support/recording-log.ts';
 import { heavyInput, heavyNetwork } from '../support/tiny-network.ts';
 
 /**
- * One node of three answers in the right form, and wrongly. If this fails, predictions are wrong for as long as that node
- * is there, and nobody knows which node it is.
+ * One node of three sends well-formed results with wrong values. If this fails, predictions are wrong as long as that
+ * node is online, and no user knows which node it is.
  */
 
 const names = topics('tessera');
@@ -34,7 +34,7 @@ let log: ReturnType<typeof recordingLog>;
 let bus: Bus;
 let liar: Liar;
 let camera: FrameClient;
-/** What stands of nodes that were left out, as it changes. */
+/** The published list of excluded nodes, as it changes. */
 let standing: string[];
 let onLeftOut: (node: string) => void;
 const buses: Bus[] = [];
@@ -70,7 +70,7 @@ afterEach(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-/** Frames, until a node is left out. */
+/** Sends frames until a node is excluded. */
 async function untilOneIsOut(): Promise<string> {
   const out = new Promise<string>((resolve) => {
     onLeftOut = resolve;
@@ -127,7 +127,7 @@ test.each<[string, (work: WorkMessage) => Promise<void>]>([
     expect(await untilOneIsOut()).toBe('liar');
     const wrong = askRequest(bus, names, 'node-readmit', { node: 'node-1' }, nodeReadmitted);
     await expect(wrong).rejects.toMatchObject({ code: 'TESSERA_USAGE', message: 'node "node-1" is not left out' });
-    // Nodes that answered rightly stay.
+    // Nodes with right results stay.
     const { result } = await camera.send('last', frame, 30_000);
     expect(result.nodes).toEqual(expect.arrayContaining(['node-1', 'node-2']));
   },

@@ -42,7 +42,7 @@ models:
 const left = async (dest: string) => (await readdir(dest)).filter((name) => name !== '.keep');
 
 describe('tessera model add over HTTP', () => {
-  it('gets a model by name through redirects, checks it, and it can be loaded', async () => {
+  it('downloads a model by name through redirects and checks it, and the model can be loaded', async () => {
     const base = await serve((request, response) => {
       if (request.url === '/pets.onnx') response.writeHead(302, { location: '/real/pets.onnx' }).end();
       else response.writeHead(200, { 'content-type': 'application/octet-stream' }).end(onnxFile());
@@ -53,7 +53,7 @@ describe('tessera model add over HTTP', () => {
     expect(loaded).toMatchObject({ labels: ['a', 'b', 'c'], guessed: false, card: { sha256: sha(onnxFile()) } });
   });
 
-  it('gets a model by its address and guesses the card', async () => {
+  it('downloads a model by its address and guesses the card', async () => {
     const base = await serve((_, response) => response.end(onnxFile()));
     const { dest } = await catalogueFor(base, '0'.repeat(64));
     const added = await addModel(`${base}/nets/my-net.onnx?raw=true`, { dest });
@@ -109,7 +109,7 @@ describe('tessera model add over HTTP', () => {
     expect(await left(options.dest)).toEqual([]);
   });
 
-  it('says that nobody listens there', async () => {
+  it('reports that nothing listens there', async () => {
     const base = await serve(() => {});
     for (const stop of servers.splice(0)) stop();
     const { dest } = await catalogueFor(base, '0'.repeat(64));

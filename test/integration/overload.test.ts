@@ -16,15 +16,15 @@ import type { z } from '../../shared/schema.ts';
 import { tinyInput, tinyNetwork } from '../support/tiny-network.ts';
 
 /**
- * More frames than the cluster does, on real processes: who is served, what is skipped and why, and that every frame
- * that was sent is accounted for in `tessera/stats`. Without this an overloaded camera starves the others, or frames
- * vanish without a trace.
+ * More frames than the cluster can compute, with real processes: which frames are served, which are skipped and why,
+ * and that `tessera/stats` accounts for every frame that was sent. Without this an overloaded camera starves the
+ * others, or frames vanish without a trace.
  */
 
 const names = topics('tessera');
 const { dtype, shape, data } = tinyInput();
 const frame: FrameEnvelope = { v: 1, format: 'tensor', dtype, shape: [...shape], d: data };
-/** Frames that fit the buffers for waiting ones, and frames of the camera that does not flood. */
+/** Frames that fit the waiting buffers, and frames of the camera that does not flood. */
 const ROOM = 60;
 const CALM = 30;
 
@@ -106,7 +106,7 @@ afterAll(async () => {
 const send = (camera: string, id: string): Promise<void> => publishFrame(bus, names, camera, id, frame, 1);
 const ended = (camera: string): ResultObject[] => results.filter((result) => result.camera === camera);
 
-/** What `tessera/stats` has said of a camera so far, all windows together. */
+/** The sum of all `tessera/stats` of a camera so far. */
 function counted(camera: string) {
   const sum = { arrived: 0, ended: 0, skipped: {} as Record<string, number>, skips: 0 };
   for (const { cameras, window_s } of windows) {
@@ -128,7 +128,7 @@ function nextWindow(): Promise<void> {
   });
 }
 
-/** One camera sends without end; in the midst of it another one sends its frames. */
+/** One camera floods; meanwhile another one sends its frames. */
 async function floodAndCalm(): Promise<void> {
   let flooding = true;
   const flood = async (): Promise<void> => {
@@ -143,14 +143,15 @@ async function floodAndCalm(): Promise<void> {
   await done;
 }
 
-describe('more frames than the cluster does', () => {
+describe('more frames than the cluster can compute', () => {
   it('one camera floods: the other one is served in its turn, and nothing of it is skipped', () => {
     expect(counted('calm')).toMatchObject({ skips: 0, ended: CALM });
     expect(counted('flood').skipped['buffers-full']).toBeGreaterThan(0);
     const order = results.filter(({ camera }) => camera === 'calm' || camera === 'flood').map(({ camera }) => camera);
     const between = order.slice(order.indexOf('calm'), order.lastIndexOf('calm') + 1);
     const ofFlood = between.filter((camera) => camera === 'flood').length;
-    // Every other place is the flood's while both have frames waiting; how many are open at a time adds a few.
+    // The flooding camera gets every other turn while both have frames waiting; several open frames at a time add a
+    // few.
     expect(ofFlood).toBeLessThanOrEqual(2 * CALM);
     expect(ofFlood).toBeGreaterThan(CALM / 3);
     expect(results.every(({ status }) => status === 'ok')).toBe(true);
@@ -163,27 +164,27 @@ describe('more frames than the cluster does', () => {
     expect(ended('newest').at(-1)?.frame).toBe('n99');
   });
 
-  it('max_fps: what is above the rate is skipped as such', () => {
+  it('max_fps: frames above the rate are skipped with that reason', () => {
     const { skipped, skips, ended: done } = counted('paced');
     expect(skipped).toEqual({ 'rate-limit': skips });
     expect(done).toBeGreaterThan(0);
     expect(skips).toBeGreaterThan(0);
   });
 
-  it('a queue with a bound: what does not fit is skipped as such', () => {
+  it('a bounded queue: frames that do not fit are skipped with that reason', () => {
     const { skipped, skips } = counted('queued');
     expect(skipped).toEqual({ 'queue-full': skips });
     expect(skips).toBeGreaterThan(0);
     expect(ended('queued')).toHaveLength(60 - skips);
   });
 
-  it('what cannot be accepted is counted by its reason, also where it names no camera', () => {
+  it('unacceptable messages are counted by their reason, also where they name no camera', () => {
     expect(counted('odd')).toMatchObject({ skipped: { duplicate: 1, invalid: 1 }, ended: 1 });
     expect(counted('unlisted').skipped).toEqual({ 'no-model': 1 });
     expect(counted('').skipped).toEqual({ invalid: 1 });
   });
 
-  it('afterwards nothing is held', () => {
+  it('afterwards all buffers are empty', () => {
     expect(windows.at(-1)!.buffers).toEqual({ open_frames: 0, open_bytes: 0, waiting_bytes: 0 });
     expect(windows.at(-1)!.tiles).toMatchObject({ stray: 0, 'stale-epoch': 0 });
   });

@@ -16,8 +16,9 @@ import { node, sketch, weights } from '../shared/onnx/build.ts';
 import { frontCluster } from '../support/front-cluster.ts';
 
 /**
- * Small inputs, large results: what nodes owe central is bounded, as seen on the wire. Without it a central behind a slow
- * link is sent more than its broker keeps for it, results are dropped, and frames are computed again and again.
+ * Small inputs, large results: the outstanding results of nodes are bounded, as measured on the wire. Without the bound
+ * a central behind a slow link gets more than its broker queues, results are dropped, and frames are computed again and
+ * again.
  */
 
 const names = topics('tessera');
@@ -47,15 +48,15 @@ afterEach(async () => {
 it.each([
   { what: 'two results', owed_bytes: 2.5 * TILE_BYTES, most: 2 * TILE_BYTES },
   { what: 'one result, which is larger', owed_bytes: 0.5 * TILE_BYTES, most: TILE_BYTES },
-])('nodes that may owe $what never owe more, and every frame ends', async ({ owed_bytes, most }) => {
+])('outstanding results stay within $what, and every frame ends', async ({ owed_bytes, most }) => {
   folder = await mkdtemp(join(tmpdir(), 'tessera-owed-'));
   cluster = await frontCluster(folder, {
     nodes: 2,
-    // Nobody is asked twice: a second request would owe a second time what one of them sends.
+    // No tile is hedged: a second request would count a second result.
     coordinator: { owed_bytes, audit_share: 0, hedge_floor_ms: 60_000, answer_floor_ms: 60_000 },
   });
   bus = await connectBus({ ...cluster.bus, clientId: 'spy', log: silentLog });
-  /** Bytes of results that were asked for and have not come, by node, frame, stage and tile. */
+  /** Bytes of requested results that have not arrived, by node, frame, stage and tile. */
   const owed = new Map<string, number>();
   let largest = 0;
   let answered = 0;

@@ -10,8 +10,8 @@ import { connectBus } from '../../shared/runtime/mqtt.ts';
 import { localBroker } from '../support/local-broker.ts';
 
 /**
- * What the built-in broker keeps for central, with real connections. Lost if these fail: frames that were acknowledged
- * to their camera vanish while central restarts, or whoever likes may fill the broker's memory.
+ * The built-in broker's session for central, with real connections. Lost if these fail: acknowledged frames vanish
+ * while central restarts, or any client can fill the broker's memory.
  */
 
 const stops: (() => unknown)[] = [];
@@ -36,7 +36,7 @@ async function bus(url: string, clientId: string, more: Partial<BusOptions> = {}
   return made;
 }
 
-/** What a central hears, and a way to wait for it. */
+/** The messages that a central receives, and a way to wait for them. */
 class Ear {
   readonly heard: Message[] = [];
   #look: () => void = () => {};
@@ -69,7 +69,7 @@ async function central(url: string, more: Partial<BusOptions> = {}): Promise<{ e
   return { ear, bus: await bus(url, CENTRAL.clientId, { ...CENTRAL, subscriptions: [ear.subscription], ...more }) };
 }
 
-/** A central that takes messages and acknowledges none. */
+/** A central that receives messages and acknowledges none. */
 async function mute(url: string) {
   const packets: IPublishPacket[] = [];
   let look = (): void => {};
@@ -101,8 +101,8 @@ async function numbered(from: Bus, first: number, last: number): Promise<string[
   return texts;
 }
 
-describe('while central is away', () => {
-  it('its QoS 1 frames are kept, and nothing else', async () => {
+describe('while central is offline', () => {
+  it('its QoS 1 frames are stored, and nothing else', async () => {
     const { url } = await broker();
     const camera = await bus(url, 'camera');
     const first = await central(url);
@@ -120,7 +120,7 @@ describe('while central is away', () => {
     expect(second.ear.heard.some(({ redelivered }) => redelivered)).toBe(false);
   });
 
-  it('a last will is a frame too, and comes at once to a central that is there', async () => {
+  it('a last will is a frame too, and is delivered at once to a connected central', async () => {
     const { url } = await broker();
     const { ear } = await central(url);
     const will = { topic: INPUT, payload: Buffer.from('last'), qos: 1, retain: false } as const;
@@ -131,7 +131,7 @@ describe('while central is away', () => {
     expect(ear.texts).toEqual(['last']);
   });
 
-  it('frames come in order while more are published, however many wait', async () => {
+  it('stored frames are delivered in order while more are published, however many there are', async () => {
     const { broker: running, url } = await broker({ slowReaderBytes: 2 ** 20 });
     const camera = await bus(url, 'camera');
     await (await central(url)).bus.stop();
@@ -154,7 +154,7 @@ describe('while central is away', () => {
     });
   });
 
-  it('what is kept ends after its time, which is said; what comes later has its own', async () => {
+  it('frames expire after their own time, which is logged', async () => {
     const { broker: running, log, url } = await broker({ centralSession: { ms: 1000, bytes: 1e6 } });
     const camera = await bus(url, 'camera');
     await (await central(url)).bus.stop();
@@ -168,7 +168,7 @@ describe('while central is away', () => {
     expect(ear.texts).toEqual(texts);
   });
 
-  it('its frames are kept from the start of the broker, whether it was ever there or not', async () => {
+  it('its frames are stored from the start of the broker, even before its first connection', async () => {
     const { url } = await broker();
     const camera = await bus(url, 'camera');
     const texts = await numbered(camera, 1, 20);
@@ -178,7 +178,7 @@ describe('while central is away', () => {
     expect(ear.heard.some(({ redelivered }) => redelivered)).toBe(false);
   });
 
-  it('one camera that floods pushes out its own frames only', async () => {
+  it('a flooding camera displaces its own frames only', async () => {
     const { broker: running, log, url } = await broker({ centralSession: { ms: 60_000, bytes: 100_000 } });
     const camera = await bus(url, 'camera');
     await (await central(url)).bus.stop();
@@ -194,7 +194,7 @@ describe('while central is away', () => {
     ]);
   });
 
-  it('nothing is kept where that is switched off, nor for one who asks for a clean session', async () => {
+  it('nothing is stored where that is switched off, nor for a clean session', async () => {
     const off = await broker({ centralSession: { ms: 0, bytes: 1e6 } });
     const on = await broker();
     for (const { url } of [off, on]) {
@@ -211,8 +211,8 @@ describe('while central is away', () => {
   });
 });
 
-describe('what central has not acknowledged when its connection ends', () => {
-  it('is delivered again, marked as such, under the same packet identifier', async () => {
+describe('a frame that central has not acknowledged when its connection ends', () => {
+  it('is redelivered with DUP under the same packet identifier', async () => {
     const { url } = await broker();
     const camera = await bus(url, 'camera');
     const first = await mute(url);
@@ -224,14 +224,14 @@ describe('what central has not acknowledged when its connection ends', () => {
     expect(first.packets.map(({ dup }) => dup)).toEqual(texts.map(() => false));
     expect(second.packets.map(({ dup }) => dup)).toEqual(texts.map(() => true));
     expect(second.packets.map(({ messageId }) => messageId)).toEqual(first.packets.map(({ messageId }) => messageId));
-    // Taken over by the next one while it lives.
+    // The next connection takes over while it lives.
     const third = await central(url);
     await third.ear.until(5);
     expect(third.ear.texts).toEqual(texts);
     expect(third.ear.heard.every(({ redelivered }) => redelivered)).toBe(true);
   });
 
-  it('is not delivered again when it was acknowledged', async () => {
+  it('is not redelivered when it was acknowledged', async () => {
     const { url } = await broker();
     const camera = await bus(url, 'camera');
     const first = await central(url);
@@ -245,7 +245,7 @@ describe('what central has not acknowledged when its connection ends', () => {
   });
 });
 
-describe('nobody else', () => {
+describe('no other client', () => {
   /** CONNECT of MQTT 3.1.1 or 5 without a clean session; the answer's bytes. */
   async function answer(url: string, version: 4 | 5, clientId: string): Promise<number[]> {
     const socket: Socket = connect(Number(new URL(url).port), '127.0.0.1');
@@ -258,7 +258,7 @@ describe('nobody else', () => {
     return [...bytes];
   }
 
-  it('is told that it may have such a session; frames are kept in no other', async () => {
+  it('is offered such a session, and no other session stores frames', async () => {
     const { url } = await broker();
     const REFUSED = [0x20, 3, 0, 132, 0];
     for (const id of ['camera', 'tessera-node-pi-1', 'tessera-central-left'])
@@ -284,7 +284,7 @@ describe('nobody else', () => {
     expect(heard).toEqual(['no frame', 'live']);
   });
 
-  it("comes in under central's client id, to take or end what is kept", async () => {
+  it("may connect with central's client id, to take or end its session", async () => {
     const { log, url } = await broker({ credentials, anonymous: 'never' });
     const as = (user: string) => ({ user, password: 'right' });
     const camera = await bus(url, 'camera', as('camera-front'));

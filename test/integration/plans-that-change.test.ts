@@ -18,7 +18,10 @@ import { frontCluster } from '../support/front-cluster.ts';
 import { killBetweenRuns } from '../support/kill-worker.ts';
 import { tinyInput, tinyNetwork } from '../support/tiny-network.ts';
 
-/** Plans that go and come back, at central and at nodes. Whoever changes plans often would lose frames, or a node. */
+/**
+ * Plans that are released and offered again, at central and at nodes. If these fail, frequent plan changes lose frames,
+ * or a node.
+ */
 
 const { dtype, shape, data } = tinyInput();
 const frame: FrameEnvelope = { v: 1, format: 'tensor', dtype, shape: [...shape], d: data };
@@ -74,7 +77,7 @@ test('a plan that comes back while its last frame ends serves every later frame'
   const films = Array.from({ length: 6 }, film);
   for (let turn = 0; turn < 60 && failed.length === 0; turn++) {
     const next = turn % 2 === 0 ? b : a;
-    // Both in one turn, so that the second comes while the first is on its way and frames of the third are open.
+    // Both in one turn, so that the second arrives while the first is in progress and frames of the third are open.
     const other = next === a ? b : a;
     await Promise.all([central.offerPlan('tiny', other), central.offerPlan('tiny', next)]);
     while (central.planStatus('tiny')?.id !== next.plan.id) await send();
@@ -85,7 +88,7 @@ test('a plan that comes back while its last frame ends serves every later frame'
   await node.stop();
 }, 60_000);
 
-test('a node whose thread ended while a piece of the model was away fetches it again and works', async () => {
+test('a node whose thread ended while a blob was missing downloads it again and works', async () => {
   const workers: Worker[] = [];
   const onWorker = (worker: Worker): void => void workers.push(worker);
   process.on('worker', onWorker);
@@ -106,12 +109,12 @@ test('a node whose thread ended while a piece of the model was away fetches it a
   while (!result.nodes.includes('n1')) result = await send();
   expect(result.status).toBe('ok');
   expect(await readdir(blobs)).not.toEqual([]);
-  // It was asked again once or twice, not with every frame.
+  // It was requested again once or twice, not with every frame.
   expect(readies).toBeLessThan(5);
   await node.stop();
 }, 60_000);
 
-test('one network under two names: each result is of the model that was asked for', async () => {
+test('one network under two names: each result is of the requested model', async () => {
   const request = { labels: [], model: tinyNetwork(), picture: false };
   const { central } = cluster;
   const [one, two] = ['one', 'two'].map((name) => ({

@@ -18,12 +18,14 @@ import { inbox } from '../support/inbox.ts';
 import { type RecordingLog, recordingLog } from '../support/recording-log.ts';
 import { tinyInput, tinyNetwork } from '../support/tiny-network.ts';
 
-/** Nodes that cannot do a plan say so in the first second. Whoever has to wait a minute for it looks for another fault. */
+/**
+ * Nodes that cannot run a plan report it within the first second; a user who waits a minute looks for another fault.
+ */
 
 const topics = topicsOf('tessera');
 const { dtype, shape, data } = tinyInput();
 const frame: FrameEnvelope = { v: 1, format: 'tensor', dtype, shape: [...shape], d: data };
-/** A piece of the tiny network takes about 2 MB. */
+/** A segment of the tiny network takes about 2 MB. */
 const TOO_LITTLE_MB = 1;
 
 let folder: string;
@@ -64,7 +66,7 @@ async function send() {
   return (await camera.send(`f-${Math.random()}`, frame, 60_000, 'tiny')).result;
 }
 
-test('all nodes refuse: that is said at once with the reason, and what central does instead says so', async () => {
+test('all nodes refuse: that is logged at once with the reason, and results say that central computes', async () => {
   await Promise.all([node('a', TOO_LITTLE_MB), node('b', TOO_LITTLE_MB)]);
   await cluster.central.offerPlan('tiny', plan);
   const waiting = untilReady(cluster, plan.plan, 2, 600_000);
@@ -81,7 +83,7 @@ test('all nodes refuse: that is said at once with the reason, and what central d
   expect(log.lines.filter((each) => /central computes/.test(each))).toEqual([line]);
 }, 60_000);
 
-test('some refuse: the others work, and a line names who refuses and why', async () => {
+test('some refuse: the others work, and a line names the refusing node and its reason', async () => {
   await Promise.all([node('a', 500), node('b', TOO_LITTLE_MB), node('c', 500, ['ed25519:other'])]);
   await cluster.central.offerPlan('tiny', plan);
   await untilReady(cluster, plan.plan, 3, 600_000);
@@ -92,7 +94,7 @@ test('some refuse: the others work, and a line names who refuses and why', async
   expect(result.fallback).toBeUndefined();
 }, 60_000);
 
-test('nodes say how far they are with their plans, and central what happens to them', async () => {
+test('nodes publish the state of their plans, and central their events', async () => {
   const beats = await inbox(bus, topics.heartbeat('a'), 0);
   const refusing = await inbox(bus, topics.heartbeat('b'), 0);
   const events = await inbox(bus, topics.nodeEventAll);

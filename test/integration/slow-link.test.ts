@@ -19,7 +19,7 @@ const TENSOR_BYTES = 4_000_000;
 const names = topics('tessera');
 const textOf = ({ payload }: Message): string => Buffer.from(payload).toString('utf8');
 
-it('a node at 1.6 Mbit/s receives a tensor of 4 MB whole: nothing is dropped, and neither side takes the other for dead', async () => {
+it('a node at 1.6 Mbit/s receives a tensor of 4 MB: nothing is dropped, and neither side considers the other dead', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'tessera-slow-'));
   onTestFinished(() => rm(folder, { recursive: true }));
   const broker = await startBroker({ listen: ['mqtt://127.0.0.1:0'], anonymous: 'loopback', log: silentLog });
@@ -61,9 +61,9 @@ it('a node at 1.6 Mbit/s receives a tensor of 4 MB whole: nothing is dropped, an
   const started = performance.now();
   await wire.send('pi-1', 'work', work);
   await answered;
-  // The answer, that it does not know this plan, can only come from one who has read the whole message.
+  // Only a node that has read the whole message can answer that it does not know this plan.
   expect(answer).toMatchObject({ i_id: '1-1', tiles: [{ t_id: 0, error: { code: 'unknown-plan' } }] });
-  // Else the link was not slow, and nothing was shown.
+  // Otherwise the link was not slow, and the test proves nothing.
   expect(performance.now() - started).toBeGreaterThan(10_000);
   expect(broker.counters).toMatchObject({ dropped: { slow_readers: 0 }, closed: { slow_readers: 0 } });
   expect(statuses).toEqual(['online']);

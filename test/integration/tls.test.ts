@@ -18,8 +18,7 @@ import { repositoryFile } from '../support/examples.ts';
 import { recordingLog } from '../support/recording-log.ts';
 
 /**
- * Client certificates, on both brokers: who may come in, and as whom. Lost if it fails: anybody with a certificate, or
- * with none, is whoever he says.
+ * Client certificates on both brokers. If it fails, a client with any certificate, or with none, can take any identity.
  */
 
 const t = topics();
@@ -94,7 +93,7 @@ describe.each([
   ['the embedded broker', embedded],
   ['Mosquitto', mosquitto],
 ])('client certificates at %s', (_name, start) => {
-  it('say who somebody is, whatever user name comes with them', async ({ skip }) => {
+  it('determine the identity, whatever the user name', async ({ skip }) => {
     if (authority === undefined) return skip(NO_OPENSSL);
     const site = await start();
     if (site === undefined) return skip(NO_MOSQUITTO);
@@ -120,7 +119,7 @@ describe.each([
     }
   });
 
-  it('are asked for, and must be of the right authority; what is wrong is said', async ({ skip }) => {
+  it('are required, and must be signed by the right authority; faults are reported', async ({ skip }) => {
     if (authority === undefined || other === undefined) return skip(NO_OPENSSL);
     const site = await start();
     if (site === undefined) return skip(NO_MOSQUITTO);
@@ -146,7 +145,7 @@ describe.each([
 });
 
 describe('the embedded broker with client certificates', () => {
-  it('says in its log why a certificate was refused', async ({ skip }) => {
+  it('logs why a certificate was refused', async ({ skip }) => {
     if (authority === undefined || other === undefined) return skip(NO_OPENSSL);
     const { urls, log, broker } = await embedded();
     await connect(urls[0]!, by(await other.issue('pi-1'))).catch(() => {});
@@ -156,7 +155,7 @@ describe('the embedded broker with client certificates', () => {
     expect(broker.counters.refused.connections).toBeGreaterThan(1);
   });
 
-  it('lets nobody in by a name that is no user, or that was thrown out', async ({ skip }) => {
+  it('refuses names that are no user, and revoked ones', async ({ skip }) => {
     if (authority === undefined) return skip(NO_OPENSSL);
     const { urls, log, broker, credentials, tls } = await embedded();
     const enrolment = new EnrolmentService({ broker, credentials, base: 'tessera', server: urls[0]!, tls, log });
@@ -173,7 +172,7 @@ describe('the embedded broker with client certificates', () => {
     await log.line(/the name "pi-1" of a certificate is no user, or was thrown out/);
   });
 
-  it('may listen beyond this machine without any password', async ({ skip }) => {
+  it('may listen on the network without any password', async ({ skip }) => {
     if (authority === undefined) return skip(NO_OPENSSL);
     const tls = { cert: server.cert, key: server.key };
     const listen = ['mqtts://0.0.0.0:0'];
@@ -186,7 +185,7 @@ describe('the embedded broker with client certificates', () => {
     await broker.stop();
   });
 
-  it('works with a certificate as docs/security.md makes one, which invitations then carry', async ({ skip }) => {
+  it('works with the certificate of docs/security.md, which invitations then contain', async ({ skip }) => {
     if (authority === undefined) return skip(NO_OPENSSL);
     const [command] = /^openssl req [\s\S]*?[^\\]$/m.exec(repositoryFile('docs/security.md'))!;
     const folder = await mkdtemp(join(tmpdir(), 'tessera-tls-docs-'));
@@ -203,7 +202,7 @@ describe('the embedded broker with client certificates', () => {
     expect(bus.connected).toBe(true);
   });
 
-  it('says which file is wrong', async ({ skip }) => {
+  it('names the faulty file', async ({ skip }) => {
     if (authority === undefined) return skip(NO_OPENSSL);
     const attempt = (tls: { cert: string; key: string; ca?: string }) =>
       startBroker({ listen: ['mqtts://127.0.0.1:0'], anonymous: 'loopback', tls, log: silentLog });
@@ -217,7 +216,7 @@ describe('the embedded broker with client certificates', () => {
     });
   });
 
-  it('hands out the authority of its own certificate, where that is no public one', async ({ skip }) => {
+  it('puts the authority of its certificate into invitations, where that is no public one', async ({ skip }) => {
     if (authority === undefined || other === undefined) return skip(NO_OPENSSL);
     const { cert, key } = server;
     expect(ownAuthority({ cert: authority.cert, key: authority.key })).toBe(authority.cert);

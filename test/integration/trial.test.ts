@@ -12,7 +12,7 @@ import { type TrialOptions, withTrials } from '../../shared/runtime/trial.ts';
 import { ints, node, sketch } from '../shared/onnx/build.ts';
 import { tinyNetwork } from '../support/tiny-network.ts';
 
-/** A network is tried where it can harm nobody: if that failed, one bad model would take central and its nodes along. */
+/** A network is tried in a child process: if that failed, one bad model would end central and its nodes. */
 
 let folder: string;
 let store: BlobStore;
@@ -34,7 +34,7 @@ const deploy = (model: Model) => {
   );
 };
 
-describe('a network is deployed', () => {
+describe('a network is served', () => {
   test('when the runtime runs it', async () => {
     expect((await deploy(tinyNetwork())).outputs).toEqual(['y']);
   });
@@ -47,7 +47,7 @@ describe('a network is deployed', () => {
     });
   });
 
-  test('not when shapes do not fit, which is said in the words of its own rules', async () => {
+  test("not when shapes do not fit, which is reported by Tessera's own rules", async () => {
     const model = sketch({
       nodes: [node('Reshape', ['x', 'shape'], ['y'])],
       inputs: { x: [1, 3, 8, 8] },
@@ -75,12 +75,12 @@ describe('the process of a trial', () => {
     expect(trial).toMatchObject({ kind: 'refused', failure: { message: expect.stringContaining('crashed') } });
   });
 
-  test('may never end', async () => {
+  test('may run for ever', async () => {
     const trial = await tryNetwork({ limitMs: 500, script: await script('for (;;);') });
     expect(trial).toMatchObject({ kind: 'refused', failure: { message: expect.stringContaining('0.5 s') } });
   });
 
-  test('that the system kills says nothing about the network', async () => {
+  test('that the system kills proves nothing about the network', async () => {
     const trial = await tryNetwork({ script: await script("process.kill(process.pid, 'SIGKILL')") });
     expect(trial.kind).toBe('untried');
   });
@@ -90,14 +90,14 @@ describe('the process of a trial', () => {
       `import { writeFileSync } from 'node:fs'; writeFileSync(${JSON.stringify(note)}, String(process.pid)); ${before} for (;;);`,
     );
 
-  test('is gone once it has answered', async () => {
+  test('ends once it has answered', async () => {
     const note = join(folder, 'answered');
     const answered = 'await new Promise((sent) => process.send([{ made: [] }], sent));';
     expect((await tryNetwork({ script: await stuck(note, answered) })).kind).toBe('ran');
     await expect.poll(async () => isAlive(Number(await readFile(note, 'utf8')))).toBe(false);
   });
 
-  test('is gone at once when it is not wanted any more', async () => {
+  test('ends at once when it is cancelled', async () => {
     const note = join(folder, 'aborted');
     const abort = new AbortController();
     const trial = tryNetwork({ signal: abort.signal, script: await stuck(note) });

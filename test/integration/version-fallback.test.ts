@@ -4,7 +4,7 @@ import { afterEach, expect, test } from 'vitest';
 import { silentLog } from '../../shared/ports.ts';
 import { connectBus } from '../../shared/runtime/mqtt.ts';
 
-/** A broker as far as CONNECT goes: answers the nth one with `answers[n]`, and hangs up where that is empty. */
+/** A minimal broker: answers the nth CONNECT with `answers[n]`, and closes the connection where that is empty. */
 async function listen(answers: readonly number[][]): Promise<{ url: string; levels: number[] }> {
   const levels: number[] = [];
   const server = createServer((socket: Socket) => {

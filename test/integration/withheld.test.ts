@@ -6,8 +6,9 @@ import type { BusOptions } from '../../shared/runtime/bus-options.ts';
 import { connectBus } from '../../shared/runtime/mqtt.ts';
 
 /**
- * Acknowledgements that are withheld until a message is taken in, with real brokers. Lost if these fail: a central that
- * is relieved takes frames to its grave that their camera believes delivered.
+ * Acknowledgements that are withheld until a message is accepted, with real brokers. Lost if these fail: frames that a
+ * central has received but not accepted are lost when another one takes over, though their camera believes them
+ * delivered.
  */
 
 const stops: (() => unknown)[] = [];
@@ -60,7 +61,7 @@ describe.each(Object.entries(SERVERS))('at %s', (_name, start) => {
     await expect.poll(() => texts).toHaveLength(6);
     taken.get('late 2')!();
     taken.get('late 1')!();
-    // The connection lives on, and what comes on it is answered.
+    // The connection stays open, and later messages on it are acknowledged.
     await publish('now 3');
     await expect.poll(() => texts).toHaveLength(7);
     await first.stop();

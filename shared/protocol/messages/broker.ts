@@ -1,7 +1,7 @@
 import { z } from '../../schema.ts';
 import { count } from './fields.ts';
 
-/** `tessera/broker/stats`, every ten seconds, of the embedded broker: what it has counted since it started. */
+/** `tessera/broker/stats`, every ten seconds: counters of the embedded broker since its start. */
 export const brokerStats = z.object({
   v: z.literal(1),
   uptime_s: z.number().nonnegative(),
@@ -15,7 +15,7 @@ export const brokerStats = z.object({
     connections: count,
     publishes: count,
     subscriptions: count,
-    /** Packets above the size limit; each costs its sender the connection. */
+    /** Packets above the size limit; each one closes its sender's connection. */
     packets: count,
     /** Frames that could not be stored for central, and so were not acknowledged. */
     frames: count,
@@ -27,15 +27,15 @@ export const brokerStats = z.object({
     slow_readers: count,
   }),
   dropped: z.object({
-    /** Tensors and frames for clients that read more slowly than they are sent. */
+    /** Tensors and frames that were dropped for slow readers. */
     slow_readers: count,
     /** Messages of QoS 0 above the rate limit of their client. */
     rate_limit: count,
-    /** Frames stored for a central that was away: too many, or for too long. */
+    /** Frames stored for an offline central: too many, or for too long. */
     central_session: count,
-    /** Messages queued for other clients that were away. */
+    /** Messages queued for other offline clients. */
     client_sessions: count,
   }),
 });
-/** What the embedded broker has counted since it started. */
+/** Counters of the embedded broker since its start. */
 export type BrokerStats = z.infer<typeof brokerStats>;

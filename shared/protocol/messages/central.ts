@@ -2,24 +2,24 @@ import { z } from '../../schema.ts';
 import { count, text } from './fields.ts';
 import { SKIP_REASONS } from './result.ts';
 
-/** What a central may be: `lost` is its last will, `ended` its goodbye. */
+/** States of a central: `lost` is its last will, `ended` its clean stop. */
 export const CENTRAL_STATES = ['standby', 'claiming', 'active', 'ended', 'lost'] as const;
 
-/** `tessera/central/<id>/status` and `.../heartbeat`: what a central says of itself; one is active per base. */
+/** `tessera/central/<id>/status` and `.../heartbeat`: state of a central in leader election; one is active per base. */
 export const centralStatus = z.object({
   v: z.literal(1),
   id: text,
   boot_id: text,
   state: z.enum(CENTRAL_STATES),
-  /** Of its last claim: rises from one active central to the next. */
+  /** Epoch (term) of its last claim; rises with every new active central. */
   epoch: count,
-  /** Counts what it has said in this run. */
+  /** Number of its messages in this run. */
   seq: count,
 });
-/** What a central says of itself. */
+/** State of a central in leader election. */
 export type CentralStatus = z.infer<typeof centralStatus>;
 
-/** `tessera/central/central/models`: what the active central serves, and what it was told to serve and cannot. */
+/** `tessera/central/central/models`: the models of the active central, served or refused. */
 export const centralModels = z.object({
   v: z.literal(1),
   models: z.record(
@@ -48,7 +48,10 @@ export const planStatus = z.object({
 /** The active plan of a model. */
 export type PlanStatus = z.infer<typeof planStatus>;
 
-/** `tessera/stats`, every ten seconds: what central did since the last report. Quantiles are null where no frame ended. */
+/**
+ * `tessera/stats`, every ten seconds: central's counters since the last report. Quantiles are null where no frame
+ * ended.
+ */
 export const stats = z.object({
   v: z.literal(1),
   window_s: z.number(),
@@ -60,19 +63,22 @@ export const stats = z.object({
       skipped_fps: z.number(),
       latency_ms: z.object({ p50: z.number().nullable(), p95: z.number().nullable() }),
       frames: z.object({ ok: count, degraded: count, error: count }),
-      /** Frames that ended at an exit. */
+      /** Frames that ended at an early exit. */
       left_early: count,
       skipped: z.partialRecord(z.enum(SKIP_REASONS), count),
     }),
   ),
-  /** By node (`central` among them): tiles whose results were used, work it could not do, work given up for its silence. */
+  /**
+   * By node (`central` included): tiles whose results were used, tiles answered with an error, tiles given up because
+   * it was silent.
+   */
   nodes: z.record(
     z.string(),
     z.object({
       tiles: count,
-      /** Of these, how many somebody else computed too. */
+      /** How many of these a second node computed too. */
       audited: count,
-      /** Messages with results that it was not asked for, or not any more; dropped undecoded. */
+      /** Messages with results that central did not request, or no longer needs; dropped undecoded. */
       unasked: count,
       errors: count,
       given_up: count,
@@ -81,7 +87,7 @@ export const stats = z.object({
       bytes_down: count,
     }),
   ),
-  /** Tile results that were not used, by reason, and requests beside the first for each tile. */
+  /** Unused tile results by reason, and requests beyond the first for each tile. */
   tiles: z.object({
     duplicate: count,
     stray: count,
@@ -92,9 +98,9 @@ export const stats = z.object({
     filled: count,
     audited: count,
   }),
-  /** What is held at the time of the report: accepted frames, bytes of their tensors, bytes of frames that wait. */
+  /** Memory at the time of the report: accepted frames, bytes of their tensors, bytes of waiting frames. */
   buffers: z.object({ open_frames: count, open_bytes: count, waiting_bytes: count }),
-  /** Messages between central and nodes; those not of use: `invalid`, of a kind without a handler, dropped undecoded. */
+  /** Messages between central and nodes; unusable ones: `invalid`, without a handler, dropped undecoded. */
   wire: z.object({
     sent: count,
     sent_bytes: count,

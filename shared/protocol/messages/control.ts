@@ -4,8 +4,8 @@ import { z } from '../../schema.ts';
 import { bytes, count, imageId, sha, tensorName, text } from './fields.ts';
 
 /**
- * How a picture becomes the graph's input `tensor`, uint8 [1, height, width, channels]: what a node has to know to decode
- * a camera's frame itself (model/picture-placement.ts).
+ * How a picture becomes the graph's input `tensor`, uint8 [1, height, width, channels]: a node needs this to decode a
+ * camera's frame itself (model/picture-placement.ts).
  */
 const picture = z.object({
   tensor: tensorName,
@@ -17,8 +17,8 @@ const picture = z.object({
 });
 
 /**
- * A model on the wire: its graph without the large weights, and one blob per large weight, all by hash. Without `picture`
- * its frames are tensors.
+ * A model on the wire: its graph without the large weights (the skeleton), and one blob per large weight, all named by
+ * hash. Without `picture` its frames are tensors.
  */
 export const modelManifest = z.object({
   format: z.literal('tessera-model/1'),
@@ -32,9 +32,9 @@ export const modelManifest = z.object({
 export type ModelManifest = z.infer<typeof modelManifest>;
 
 /**
- * `control` to a node. `plan` is a Plan value, checked by plan/validate.ts; `stages` are the ids that the node may be
- * asked for; `epoch` is the sender's: a node does nothing for an epoch below the highest that it has seen. `ask` numbers
- * what is asked; the answer repeats it, so that one to an earlier question is not taken for one to a later.
+ * `control` to a node. `plan` is a Plan value, checked by plan/validate.ts; `stages` are the ids of the stages that the
+ * node may compute; `epoch` is the sender's: a node ignores other epochs than the one that it follows. `ask` numbers
+ * the request; the answer repeats it, so that an answer to an earlier request is not mistaken for a later one's.
  */
 export const controlMessage = z.discriminatedUnion('type', [
   z.object({

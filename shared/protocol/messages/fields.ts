@@ -3,7 +3,7 @@ import { z } from '../../schema.ts';
 import { DTYPE_BYTES, type Dtype } from '../../tensor/tensor.ts';
 import { isNodeId } from '../topics.ts';
 
-/** A whole number from 0. */
+/** An integer from 0. */
 export const count = z.number().int().nonnegative();
 /** A short text. */
 export const text = z.string().max(1024);

@@ -18,18 +18,18 @@ export const nodeInfo = z.object({
   runtime: text,
   codecs: z.array(text),
   splits: z.array(text),
-  /** What it can do beyond work whose inputs are inline and whose results go to the sender. */
+  /** Features beyond work with inline inputs and results to the sender. */
   features: z.array(text),
   max_message: count,
   session_memory_mb: z.number(),
   models: z.array(z.object({ name: text, sha256: text })),
 });
-/** What a node says of itself. */
+/** Capabilities that a node announces. */
 export type NodeInfo = z.infer<typeof nodeInfo>;
 
 /** How far a node is with a plan. */
 export const PLAN_STATES = ['waiting', 'fetching', 'loading', 'ready', 'refused'] as const;
-/** How far a node is with a plan: `bytes` of `of` bytes of the model's pieces are here; `text` says why it refuses. */
+/** State of a plan at a node: `bytes` of `of` bytes of the model are downloaded; `text` is the reason of a refusal. */
 const planProgress = z.object({
   id: text,
   model: text,
@@ -44,7 +44,7 @@ export type PlanProgress = z.infer<typeof planProgress>;
 /** `tessera/node/<node>/heartbeat`, every second. */
 export const heartbeat = z.object({
   v: z.literal(1),
-  /** When it was sent by the node's own clock, Unix seconds; only for showing clocks that are wrong. */
+  /** Send time by the node's own clock, Unix seconds; only for detecting wrong clocks. */
   time: z.number().optional(),
   cpu_percent: z.number(),
   load_average: z.tuple([z.number(), z.number(), z.number()]),
@@ -54,7 +54,7 @@ export const heartbeat = z.object({
   throttled: text,
   queue: count,
   tiles_per_s: z.number(),
-  /** Of the central that it follows; 0 before that has spoken to it. */
+  /** Epoch of the central that it follows; 0 before the first message of one. */
   epoch: count.optional(),
   loop_delay_ms: z.number(),
   uptime_sec: z.number(),
@@ -64,7 +64,7 @@ export const heartbeat = z.object({
 /** What a node reports each second. */
 export type Heartbeat = z.infer<typeof heartbeat>;
 
-/** What is said of a node. More may be added. */
+/** Events of a node. Later versions may add more. */
 export const NODE_EVENTS = [
   'online',
   'offline',
@@ -79,7 +79,7 @@ export const NODE_EVENTS = [
 /** What is said of a node. */
 export type NodeEventName = (typeof NODE_EVENTS)[number];
 
-/** `tessera/event/node/<node>`: something happened to a node, as the active central sees it. */
+/** `tessera/event/node/<node>`: a change of a node's state as the active central sees it. */
 export const nodeEvent = z.object({
   v: z.literal(1),
   /** Unix seconds. */
@@ -94,7 +94,7 @@ export const nodeEvent = z.object({
 /** Something that happened to a node. */
 export type NodeEvent = z.infer<typeof nodeEvent>;
 
-/** `tessera/central/central/left-out`: nodes that answered wrongly and get no work until they are restarted. */
+/** `tessera/central/central/left-out`: nodes with wrong results, which get no work until they are restarted. */
 export const leftOut = z.object({
   v: z.literal(1),
   nodes: z.record(
@@ -103,10 +103,10 @@ export const leftOut = z.object({
       /** Unix seconds. */
       since: z.number(),
       reason: text,
-      /** Ids of the last results that used its tiles before. */
+      /** Ids of the last results that used its tiles before it was excluded. */
       results: z.array(text).max(64),
     }),
   ),
 });
-/** Nodes that answered wrongly. */
+/** Nodes with wrong results. */
 export type LeftOut = z.infer<typeof leftOut>;

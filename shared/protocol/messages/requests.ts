@@ -16,8 +16,8 @@ export const response = z.object({
 export type Response = z.infer<typeof response>;
 
 /**
- * `tessera/request/node-invite`: lets somebody in. Whoever asks makes the secret and sends only its salted SHA-256. With
- * `expires_s` it is a code that is good once, for a node that joins; without, the lasting password of `role` and `name`.
+ * `tessera/request/node-invite`: grants access. The requester makes the secret and sends only its salted SHA-256. With
+ * `expires_s` it is a code for one use by a node that joins; without, the permanent password of `role` and `name`.
  */
 export const nodeInvite = z.object({
   transaction: text,
@@ -27,36 +27,36 @@ export const nodeInvite = z.object({
   hash: sha,
   expires_s: z.number().int().positive().max(2_592_000).optional(),
 });
-/** A request to let somebody in. */
+/** A request to grant access. */
 export type NodeInvite = z.infer<typeof nodeInvite>;
 
-/** `data` of the answer to `node-invite`: what the invitation says beside the code. */
+/** `data` of the response to `node-invite`: the content of the invitation besides the code. */
 export const nodeInvited = z.object({
   user: text,
   server: text,
   base: text,
   ca: z.string().max(16_384).optional(),
-  /** Public keys of the centrals that are known. */
+  /** Public keys of the known centrals. */
   keys: z.array(text).max(4),
   /** Unix seconds. */
   expires: z.number().optional(),
 });
-/** What an invitation says beside the code. */
+/** Content of an invitation besides the code. */
 export type NodeInvited = z.infer<typeof nodeInvited>;
 
-/** `tessera/request/node-revoke`: throws somebody out; `closed` in the answer counts the connections that ended. */
+/** `tessera/request/node-revoke`: revokes access; `closed` in the response counts the closed connections. */
 export const nodeRevoke = z.object({ transaction: text, role: text, name: text });
 /** `data` of the answer to `node-revoke`. */
 export const nodeRevoked = z.object({ user: text, closed: count });
-/** Who was thrown out. */
+/** The user whose access was revoked. */
 export type NodeRevoked = z.infer<typeof nodeRevoked>;
 
-/** `tessera/request/node-readmit`: central gives work again to a node that it left out. */
+/** `tessera/request/node-readmit`: central gives work again to a node that it had excluded. */
 export const nodeReadmit = z.object({ transaction: text, node: text });
 /** A request to readmit a node. */
 export type NodeReadmit = z.infer<typeof nodeReadmit>;
 
 /** `data` of the answer to `node-readmit`. */
 export const nodeReadmitted = z.object({ node: text });
-/** Who was readmitted. */
+/** The node that was readmitted. */
 export type NodeReadmitted = z.infer<typeof nodeReadmitted>;

@@ -32,16 +32,16 @@ export const FALLBACK_REASONS = ['no-nodes', 'not-ready', 'refused', 'failed'] a
 /** Why central computed what the plan gives to nodes. */
 export type FallbackReason = (typeof FALLBACK_REASONS)[number];
 
-/** One thing that was found; `box` is x1, y1, x2, y2 in pixels of the received frame after EXIF turning. */
+/** One prediction; `box` is x1, y1, x2, y2 in pixels of the received frame after EXIF rotation. */
 export const prediction = z.object({
   label: text,
   score: z.number(),
   box: z.tuple([z.number(), z.number(), z.number(), z.number()]).optional(),
 });
-/** One thing that was found. */
+/** One prediction. */
 export type Prediction = z.infer<typeof prediction>;
 
-/** `tessera/result/<camera>/<model>`: what every accepted frame ends with. */
+/** `tessera/result/<camera>/<model>`: the result of an accepted frame. */
 export const resultObject = z.object({
   v: z.literal(1),
   id: text,
@@ -60,19 +60,19 @@ export const resultObject = z.object({
   predictions: z.array(prediction),
   approximate: z.boolean(),
   missing: z.array(z.object({ stage: count, t_id: count })),
-  /** Index in the exits of model.yaml of the one that the frame ended at. */
+  /** Index in `exits` of model.yaml of the exit at which the frame ended. */
   exit: z.number().nullable(),
   plan: text.nullable(),
   nodes: z.array(text),
-  /** Encoded tensor bytes sent to nodes and received from them for this frame, and tiles done by each node. */
+  /** Encoded tensor bytes sent to nodes and received from them for this frame, and tiles computed by each node. */
   bytes_up: count,
   bytes_down: count,
   tiles_per_node: z.record(z.string(), count),
-  /** Present where central computed what the plan gives to nodes. */
+  /** Present where central computed stages that the plan assigns to nodes. */
   fallback: z.object({ reason: z.enum(FALLBACK_REASONS), text }).optional(),
   error: z.object({ code: text, message: text, hint: text.optional() }).optional(),
 });
-/** What every accepted frame ends with. */
+/** The result of an accepted frame. */
 export type ResultObject = z.infer<typeof resultObject>;
 
 /** `tessera/result/<camera>/<model>/tensor` (CBOR), on request: the model's outputs for one frame. */

@@ -39,20 +39,22 @@ export const workMessage = about.extend({
 /** `work`: run these tiles of one stage of one frame. */
 export type WorkMessage = z.infer<typeof workMessage>;
 
-/** What has to be valid of a `work` message so that it is answered whatever the rest, which is kept, says. */
+/** The fields of a `work` message that must be valid so that it can be answered; other fields are kept unchecked. */
 export const workAddress = about.extend({ tiles: z.array(tileId.loose()).min(1).max(MAX_PARTS) }).loose();
 /** Frame, stage and tiles of a `work` message. */
 export type WorkAddress = z.infer<typeof workAddress>;
 
-/** Reasons why a node did not do a work item. */
+/** Reasons why a node did not compute a tile. */
 export const WORK_ERRORS = ['expired', 'busy', 'unknown-plan', 'out-of-memory', 'bad-input', 'run-failed'] as const;
-/** Reason why a node did not do a work item. */
+/** Reason why a node did not compute a tile. */
 export type WorkError = (typeof WORK_ERRORS)[number];
 
-/** An output that went elsewhere: its encoded `bytes`, and the `ms` until the network had taken them. */
+/** An output that was sent to another node: its encoded `bytes`, and the `ms` until it was handed to the network. */
 const receipt = regionInfo.extend({ bytes: count, ms: z.number().nonnegative() });
 
-/** `result`: what came of work; per tile outputs or an error. `queue_ms`: from arrival to the start of the first tile. */
+/**
+ * `result`: the answer to work; per tile outputs or an error. `queue_ms`: from arrival to the start of the first tile.
+ */
 export const resultMessage = about.extend({
   n_id: nodeId,
   queue_ms: z.number().nonnegative(),
@@ -68,7 +70,7 @@ export const resultMessage = about.extend({
     )
     .max(MAX_PARTS),
 });
-/** `result`: what came of work. */
+/** `result`: the answer to work. */
 export type ResultMessage = z.infer<typeof resultMessage>;
 
 /** `tensor`: regions that one node made for another; `attempt` is that of the work they were made for. */

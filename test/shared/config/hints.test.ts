@@ -45,7 +45,7 @@ describe('keys of other programs', () => {
 
   it.each([
     ['http: {enabled: true}', 'there is no HTTP server yet'],
-    ['cameras: {front: {source: "rtsp://cam/1"}}', 'central fetches no frames'],
+    ['cameras: {front: {source: "rtsp://cam/1"}}', 'central fetches no frames: publish them'],
   ])('%s, which would have no effect, is refused with that reason', (yaml, sentence) => {
     expect(told(yaml)).toContain(sentence);
   });

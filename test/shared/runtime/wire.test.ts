@@ -161,7 +161,7 @@ describe('what nobody asked for', () => {
     for (let k = 0; k < 150; k++) await node.send('central', 'result', { n: 2 });
     expect(lines).toEqual([]);
     for (let k = 0; k < 1000; k++) await node.send('central', 'result', { n: 2 });
-    expect(lines).toEqual(['pi-1 floods: it sends many a result that nobody asked for']);
+    expect(lines).toEqual(['pi-1 floods: it sends many unrequested result messages']);
   });
 
   it('is not decoded any more once it has cost too much, and again when that time has come back', async () => {
