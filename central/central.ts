@@ -159,6 +159,7 @@ export class Central {
     // Recovery reads the retained results of the earlier run, which results of this run replace.
     await this.#parts.recovery;
     const epoch = await this.#election.start();
+    this.#ended.signal.throwIfAborted();
     const active = new ActiveCentral(this.#options, {
       ...this.#parts,
       data: this.#data,

@@ -47,6 +47,7 @@ export class LeaderElection {
   readonly #election: Election;
   readonly #throttledLog: LogThrottle;
   #timer: NodeJS.Timeout | undefined;
+  #stopped = false;
   #connected = false;
   /** When the connection was made; models are loaded before this central stands for election. */
   #since = 0;
@@ -72,6 +73,7 @@ export class LeaderElection {
   /** Resolves with the epoch once this central is the active one. Throws TESSERA_CENTRAL_ACTIVE. */
   async start(): Promise<number> {
     const { bus, topics } = this.#options;
+    if (this.#stopped) throw stoppedEarly();
     const leading = new Promise<number>((resolve, reject) => {
       this.#settle = { resolve, reject };
     });
@@ -83,17 +85,17 @@ export class LeaderElection {
       this.#connected = true;
       this.#tell({ type: 'connected', since: this.#since });
     });
-    this.#timer = setInterval(() => this.#tick(), TICK_MS);
+    if (!this.#stopped) this.#timer = setInterval(() => this.#tick(), TICK_MS);
     return leading;
   }
 
   /** Says goodbye, so that another one can take over at once. Idempotent. */
   stop(): void {
-    if (this.#timer === undefined) return;
+    if (this.#stopped) return;
+    this.#stopped = true;
     clearInterval(this.#timer);
-    this.#timer = undefined;
     this.#tell({ type: 'resign' });
-    this.#settle?.reject(new TesseraError('TESSERA_BROKER', 'central was stopped before it was active'));
+    this.#settle?.reject(stoppedEarly());
   }
 
   #tick(): void {
@@ -164,6 +166,10 @@ export class LeaderElection {
       : bus.publish(topics.centralHeartbeat(id), text);
     said.catch((error: unknown) => log.warn(`the other centrals could not be told: ${error}`));
   }
+}
+
+function stoppedEarly(): TesseraError {
+  return new TesseraError('TESSERA_BROKER', 'central was stopped before it was active');
 }
 
 type Untimed<E extends ElectionEvent = ElectionEvent> = E extends ElectionEvent ? Omit<E, 'at'> : never;

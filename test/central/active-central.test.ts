@@ -1,0 +1,128 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { atCentral, sketchPlan, tilesAndTail } from '../../bench/sim/plans.ts';
+import { ActiveCentral } from '../../central/active-central.ts';
+import { CentralWorld } from '../support/central-world.ts';
+
+/** Lost if these fail: frames that were accepted have no result, or two, or one that nobody is told of. */
+
+const plan = sketchPlan([{ tiles: 1, on: atCentral }]);
+let world: CentralWorld;
+let central: ActiveCentral;
+beforeEach(async () => {
+  world = new CentralWorld();
+  central = new ActiveCentral(world.options, world.parts());
+  await central.start();
+});
+afterEach(async () => {
+  world.executor.letGo();
+  await central.stop(0);
+  world.end();
+});
+
+async function serve(): Promise<void> {
+  await central.offerPlans(world.served(plan));
+  await world.settle();
+}
+
+describe('an active central', () => {
+  test('opens the connection for frames once a plan is offered, and says what it serves', async () => {
+    expect(world.isOpen).toBe(false);
+    await serve();
+    expect(world.isOpen).toBe(true);
+    expect(central.planStatus('m')?.id).toBe(plan.plan.id);
+    expect(world.published(world.topics.plan('m'))).toHaveLength(1);
+    const models = world.published(world.topics.centralModels('central')).map((text) => JSON.parse(text).models);
+    expect([models[0], models.at(-1)]).toEqual([{}, { m: { state: 'served' } }]);
+  });
+
+  test('answers a frame with a result, and has it in its journal in between', async () => {
+    await serve();
+    world.executor.hold();
+    await world.frame('f1');
+    await world.settle();
+    expect([world.journal.open, world.results]).toEqual([1, []]);
+    world.executor.letGo();
+    await world.settle();
+    expect(world.results).toMatchObject([{ frame: 'f1', status: 'ok', top: { label: 'cat' }, nodes: ['central'] }]);
+    expect(world.journal.open).toBe(0);
+    expect([...world.data.frames]).toEqual([]);
+  });
+
+  test('leaves frames to the broker while it is not sure to be the active one, and accepts them afterwards', async () => {
+    await serve();
+    world.holds = false;
+    let isAcknowledged = false;
+    const frame = world.frame('f1').then(() => {
+      isAcknowledged = true;
+    });
+    await world.settle();
+    expect([isAcknowledged, world.journal.open]).toEqual([false, 0]);
+    world.holds = true;
+    central.resume();
+    await frame;
+    await world.settle();
+    expect(world.results).toMatchObject([{ frame: 'f1', status: 'ok' }]);
+  });
+
+  test('ends open frames with an error when the data plane lost their tensors, and serves the next ones', async () => {
+    await serve();
+    world.executor.hold();
+    await world.frame('f1');
+    await world.settle();
+    central.onDataPlaneEnd(new Error('the thread ended'));
+    world.executor.letGo();
+    await world.frame('f2');
+    await world.settle();
+    const ended = world.results.map(({ frame, status, error }) => [frame, status, error?.code]);
+    expect(ended).toEqual([
+      ['f1', 'error', 'TESSERA_INTERNAL'],
+      ['f2', 'ok', undefined],
+    ]);
+    expect(world.journal.open).toBe(0);
+  });
+
+  test('that stops lets frames under way end, ends those that wait for their turn, and then says offline', async () => {
+    await serve();
+    world.executor.hold();
+    for (const id of ['f1', 'f2', 'f3', 'f4', 'f5', 'f6']) await world.frame(id);
+    await world.settle();
+    const stopped = central.stop(5000);
+    await world.settle();
+    expect(world.published(world.topics.status)).toEqual(['online']);
+    world.executor.letGo();
+    await stopped;
+    await world.settle();
+    const ends = new Map(world.results.map(({ frame, status, error }) => [frame, error?.code ?? status]));
+    expect(ends.size).toBe(world.results.length);
+    expect(ends.get('f1')).toBe('ok');
+    expect(ends.get('f6')).toBe('TESSERA_CENTRAL_RESTARTED');
+    expect(world.journal.open).toBe(0);
+    expect(world.published(world.topics.status)).toEqual(['online', 'offline']);
+  });
+
+  test('that has stopped acknowledges nothing: the broker keeps the frame for the next central', async () => {
+    await serve();
+    await central.stop(0);
+    let isAcknowledged = false;
+    void world.frame('late').then(() => {
+      isAcknowledged = true;
+    });
+    await world.settle();
+    expect([isAcknowledged, world.results]).toEqual([false, []]);
+  });
+
+  test('that was relieved ends its frames at once, and leaves status and plans of nodes to the other one', async () => {
+    await world.node('pi-1');
+    await central.offerPlans(world.served(tilesAndTail(2, {}, 1)));
+    await world.settle();
+    expect(world.controls('pi-1')).toEqual(['prepare']);
+    world.executor.hold();
+    await world.frame('f1');
+    await world.settle();
+    await central.stop(5000, true);
+    await world.settle();
+    expect(world.results).toMatchObject([{ frame: 'f1', status: 'error' }]);
+    expect(world.published(world.topics.status)).toEqual(['online']);
+    expect(world.controls('pi-1')).toEqual(['prepare']);
+  });
+});

@@ -1,0 +1,142 @@
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { atCentral, sketchPlan } from '../../bench/sim/plans.ts';
+import { Central } from '../../central/central.ts';
+import { CentralWorld, compiledPlan, fakeModel } from '../support/central-world.ts';
+
+/** Lost if these fail: a central serves before it is elected, or after another one was, or leaves something behind. */
+
+const plan = compiledPlan(sketchPlan([{ tiles: 1, on: atCentral }]));
+const request = { name: 'm', card: fakeModel.card, labels: [], model: {} as never, picture: true };
+
+let world: CentralWorld;
+let central: Central;
+/** What the central did with what it owns, in order. */
+let story: string[];
+/** Epochs that were written to the disk. */
+let kept: Set<number>;
+let onDataPlaneEnd: (error: Error) => void;
+let recovered: () => void;
+beforeEach(() => {
+  world = new CentralWorld();
+  story = [];
+  kept = new Set();
+  const { bus, wire, store, connect, publicKey, executor, journal } = world.parts();
+  const data = Object.assign(world.data, {
+    model: async ({ name }: { readonly name: string }) => void story.push(`model ${name}`),
+    stop: async () => void story.push('data plane stops'),
+  });
+  central = new Central(
+    { ...world.options, stateDir: world.folder, threads: 1, sessionMemoryMb: 1, isFirst: true },
+    {
+      bus: { ...bus, stop: async () => void story.push('bus stops') },
+      wire,
+      store,
+      connect,
+      publicKey,
+      executor: { ...executor, stop: async () => void story.push('executor stops') } as never,
+      journal,
+      startDataPlane: (onEnd) => {
+        onDataPlaneEnd = onEnd;
+        return data;
+      },
+      load: async () => fakeModel,
+      lock: { release: () => void story.push('lock released') },
+      epochs: { last: 41, keep: (epoch) => void kept.add(epoch) },
+      id: 'left',
+      boot: 'b'.repeat(16),
+      recovery: new Promise((resolve) => {
+        recovered = resolve;
+      }),
+    },
+  );
+});
+afterEach(async () => {
+  await central.stop(0);
+  world.end();
+});
+
+async function lead(): Promise<void> {
+  recovered();
+  await central.lead();
+  await world.settle();
+}
+
+test('plans that were offered before the election serve after it, and not earlier', async () => {
+  await central.load(request);
+  await central.offerPlan('m', plan);
+  await world.settle();
+  expect([world.isOpen, central.planStatus('m')]).toEqual([false, undefined]);
+  await lead();
+  expect(story).toEqual(['model m']);
+  await world.frame('f1');
+  await world.settle();
+  expect(world.results).toMatchObject([{ frame: 'f1', status: 'ok' }]);
+});
+
+test('takes part in the election after the frames of the last run have ended', async () => {
+  const leading = central.lead();
+  await world.settle();
+  expect(world.broker.published).toEqual([]);
+  recovered();
+  await leading;
+  expect(kept.size).toBe(1);
+  expect(Math.min(...kept)).toBeGreaterThan(41);
+});
+
+test('publishes which model it refuses, and serves the others', async () => {
+  await central.load(request);
+  await central.offerPlan('m', plan);
+  await lead();
+  central.refuse('broken', { code: 'TESSERA_MODEL_INVALID', message: 'no graph' });
+  await world.settle();
+  const models = JSON.parse(world.published(world.topics.centralModels('central')).at(-1)!).models;
+  expect(models).toMatchObject({
+    m: { state: 'served' },
+    broken: { state: 'refused', error: { message: 'no graph' } },
+  });
+});
+
+test('ends open frames when the data plane ends, and says so in the log', async () => {
+  await central.load(request);
+  await central.offerPlan('m', plan);
+  await lead();
+  world.executor.hold();
+  await world.frame('f1');
+  await world.settle();
+  onDataPlaneEnd(new Error('out of memory'));
+  world.executor.letGo();
+  await world.settle();
+  expect(world.results).toMatchObject([{ frame: 'f1', status: 'error', error: { code: 'TESSERA_INTERNAL' } }]);
+  expect(world.log.lines).toContain('error the data plane ended and is started again: out of memory');
+});
+
+test('is relieved when another central claims a higher epoch, and its frames have ended by then', async () => {
+  await central.load(request);
+  await central.offerPlan('m', plan);
+  await lead();
+  world.executor.hold();
+  await world.frame('f1');
+  await world.settle();
+  const other = { v: 1, id: 'right', boot_id: 'c'.repeat(16), state: 'active', epoch: 1e13, seq: 1 };
+  await world.broker.publish(world.topics.centralStatus('right'), JSON.stringify(other), { qos: 1, retain: true });
+  expect(await central.relieved).toMatchObject({ code: 'TESSERA_CENTRAL_ACTIVE' });
+  await world.settle();
+  world.executor.letGo();
+  expect(world.results).toMatchObject([{ frame: 'f1', status: 'error' }]);
+  expect(world.published(world.topics.status)).toEqual(['online']);
+});
+
+test('that stops frees everything once: the lock last, when nothing writes the journal any more', async () => {
+  await lead();
+  await Promise.all([central.stop(), central.stop()]);
+  expect(story).toEqual(['bus stops', 'executor stops', 'data plane stops', 'lock released']);
+});
+
+test('that stops before it was elected ends the wait for the election', async () => {
+  const leading = central.lead();
+  leading.catch(() => {});
+  await central.stop();
+  recovered();
+  await expect(leading).rejects.toMatchObject({ code: 'TESSERA_BROKER' });
+  expect([story.at(-1), kept.size, world.isOpen]).toEqual(['lock released', 0, false]);
+});

@@ -1,0 +1,165 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { ActiveCentralOptions, ActiveCentralParts } from '../../central/active-central.ts';
+import type { ServedPlan } from '../../central/effects.ts';
+import { Journal } from '../../central/journal/journal.ts';
+import type { ServedModel } from '../../central/served-model.ts';
+import type { CompiledPlan, SchedulablePlan } from '../../shared/plan/compiled-plan.ts';
+import { CENTRAL } from '../../shared/plan/plan.ts';
+import type { BlobStore } from '../../shared/ports.ts';
+import { type ResultObject, resultObject } from '../../shared/protocol/messages/result.ts';
+import { topics } from '../../shared/protocol/topics.ts';
+import type { Handler } from '../../shared/runtime/broker-connection.ts';
+import { decode } from '../../shared/runtime/cbor.ts';
+import { Wire } from '../../shared/runtime/wire.ts';
+import { z } from '../../shared/schema.ts';
+import { FakeDataPlane, someRegion } from './effect-world.ts';
+import { examplesOf } from './examples.ts';
+import { MemoryBroker } from './memory-bus.ts';
+import { type RecordingLog, recordingLog } from './recording-log.ts';
+
+const SHA = '0'.repeat(64);
+const JPEG = Uint8Array.of(0xff, 0xd8, 0xff, 0xe0);
+
+/** A classifier of which only the names are there. */
+export const fakeModel = {
+  name: 'm',
+  card: { task: 'classify', exits: [] },
+  labels: ['cat'],
+  picture: true,
+  manifest: { skeleton: { sha: SHA }, blobs: [] },
+  version: SHA,
+  names: { pairs: [] },
+  outputs: ['y'],
+} as unknown as ServedModel;
+
+/** A plan of `fakeModel` with what its status says. */
+export function compiledPlan(plan: SchedulablePlan): CompiledPlan {
+  const cost = { bytesOut: 0, bytesBack: 0, work: 1, input: 1, macsOnNodes: 0, convMacsOnNodes: 0 };
+  return { ...plan, approximate: false, cost } as unknown as CompiledPlan;
+}
+
+/** An executor that answers every part, at once or when it is released. */
+export class FakeExecutor {
+  readonly calls: string[] = [];
+  #held: (() => void)[] | undefined;
+
+  prepare = async (plan: { readonly id: string }): Promise<void> => void this.calls.push(`prepare ${plan.id}`);
+  release = async (plan: string): Promise<void> => void this.calls.push(`release ${plan}`);
+  cancel = (): void => {};
+  stop = async (): Promise<void> => void this.calls.push('stop');
+
+  run: ActiveCentralParts['executor']['run'] = async ({ tiles }, onTile) => {
+    if (this.#held !== undefined) await new Promise<void>((resolve) => this.#held?.push(resolve));
+    for (const { t_id } of tiles) onTile({ t_id, out: [someRegion], compute_ms: 1 });
+  };
+
+  /** Keeps the parts from here on until `letGo`. */
+  hold(): void {
+    this.#held = [];
+  }
+
+  letGo(): void {
+    for (const go of this.#held ?? []) go();
+    this.#held = undefined;
+  }
+}
+
+/** What a central works with, as doubles around a broker in memory; only the journal is a file. */
+export class CentralWorld {
+  readonly broker = new MemoryBroker();
+  readonly topics = topics();
+  readonly log: RecordingLog = recordingLog();
+  readonly data = new FakeDataPlane();
+  readonly executor = new FakeExecutor();
+  readonly folder = mkdtempSync(join(tmpdir(), 'tessera-central-'));
+  readonly journal = new Journal(join(this.folder, 'journal'), this.log);
+  readonly models = new Map([['m', fakeModel]]);
+  /** Whether the central is the active one. */
+  holds = true;
+  #onFrame: Handler | undefined;
+
+  get options(): ActiveCentralOptions {
+    return {
+      bus: { url: 'mqtt://127.0.0.1:1' },
+      base: 'tessera',
+      cameras: {},
+      acceptUnlistedCameras: true,
+      coordinator: { settle_ms: 0 },
+      log: this.log,
+    };
+  }
+
+  parts(): ActiveCentralParts {
+    const { log, data, executor, journal, models, broker } = this;
+    const bus = broker.bus();
+    return {
+      bus,
+      wire: new Wire({ bus, topics: this.topics, self: CENTRAL, log, now: () => performance.now() }),
+      executor,
+      store: {} as BlobStore,
+      data,
+      journal,
+      models,
+      refused: new Map(),
+      epoch: 1,
+      publicKey: 'ed25519:key',
+      holds: () => this.holds,
+      connect: async ({ subscriptions = [] }) => {
+        const connection = broker.bus();
+        this.#onFrame = subscriptions.find(({ filter }) => filter === this.topics.inputAll)?.handler;
+        return connection;
+      },
+    };
+  }
+
+  served(plan: SchedulablePlan): ReadonlyMap<string, ServedPlan> {
+    return new Map([['m', { compiled: compiledPlan(plan), model: fakeModel }]]);
+  }
+
+  /** Whether the connection for frames is open. */
+  get isOpen(): boolean {
+    return this.#onFrame !== undefined;
+  }
+
+  /** A camera publishes a picture; resolves when it is acknowledged. */
+  async frame(id: string): Promise<void> {
+    await this.#onFrame!({ topic: `tessera/input/front/${id}`, payload: JPEG, retained: false });
+  }
+
+  /** A node comes online; it answers nothing by itself. */
+  async node(id: string): Promise<void> {
+    const info = examplesOf('docs/protocol.md').find(({ schema }) => schema === 'info')!.value as object;
+    await this.broker.publish(this.topics.nodeInfo(id), JSON.stringify({ ...info, id }));
+    await this.broker.publish(this.topics.nodeStatus(id), 'online');
+  }
+
+  /** Types of the control messages to a node, in order. */
+  controls(node: string): string[] {
+    const topic = this.topics.wire(node, 'control', CENTRAL);
+    const messages = this.broker.published.filter((one) => one.topic === topic);
+    return messages.map(({ payload }) => decode(payload, z.object({ type: z.string() }), 'control').type);
+  }
+
+  /** Payloads published on a topic, in order. */
+  published(topic: string): string[] {
+    const messages = this.broker.published.filter((one) => one.topic === topic);
+    return messages.map(({ payload }) => new TextDecoder().decode(payload));
+  }
+
+  /** Results of the camera, in order. */
+  get results(): ResultObject[] {
+    return this.published(this.topics.result('front', 'm')).map((text) => resultObject.parse(JSON.parse(text)));
+  }
+
+  /** Lets everything that is under way come to its end. */
+  async settle(): Promise<void> {
+    for (let i = 0; i < 5; i++) await new Promise((resolve) => setImmediate(resolve));
+  }
+
+  end(): void {
+    this.journal.close();
+    rmSync(this.folder, { recursive: true });
+  }
+}
