@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { choosePlan } from '../central/planner/choose.ts';
+import { choosePlan } from '../central/planner/default-plan.ts';
 import { flag, oneOf, string, type Values, valueOr } from '../cli/options.ts';
 import { withPrivateCluster } from '../cli/private-cluster.ts';
 import { TesseraError } from '../shared/errors.ts';

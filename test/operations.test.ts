@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { defaultOptions } from '../central/coordinator/options.ts';
+import { MOST_INPUT, MOST_TIME, MOST_WORK } from '../central/planner/cuts/worthwhile.ts';
 import { configSchema } from '../shared/config/schema.ts';
 import { SKIP_REASONS } from '../shared/protocol/messages/result.ts';
 import { PART_LIMIT_BYTES, REASSEMBLY_LIMITS } from '../shared/protocol/parts.ts';
 import { FRAME_LIMITS } from '../shared/runtime/image.ts';
-import { MOST_INPUT, MOST_TIME, MOST_WORK } from '../shared/tiling/worthwhile.ts';
 import { repositoryFile } from './support/examples.ts';
 
 /** docs/operations.md: limits that the program has not got, or reasons that nobody explains, mislead who runs it. */

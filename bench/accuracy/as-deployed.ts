@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { choosePlan, type PlanRequest } from '../../central/planner/choose.ts';
+import { choosePlan, type PlanRequest } from '../../central/planner/default-plan.ts';
 import { loadServedModel } from '../../central/served-model.ts';
 import { confidence } from '../../central/tasks/classify.ts';
 import { loadModel } from '../../cli/library/library.ts';

@@ -1,4 +1,4 @@
-import { choosePlan } from '../../central/planner/choose.ts';
+import { choosePlan } from '../../central/planner/default-plan.ts';
 import { type Cluster, untilReady } from '../../cli/cluster.ts';
 import { loadRequestFor } from '../../cli/models.ts';
 import { resolveConfig } from '../../shared/config/layers.ts';

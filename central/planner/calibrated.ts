@@ -3,9 +3,8 @@ import { parseCodec } from '../../shared/codec/spec.ts';
 import type { ModelCard } from '../../shared/model/card.ts';
 import type { ResolvedModel } from '../../shared/onnx/model.ts';
 import { byteLength } from '../../shared/tensor/tensor.ts';
-import type { Grid } from '../../shared/tiling/grid.ts';
-import { explicitCut } from '../../shared/tiling/prefix.ts';
-import type { Cut } from './strategies.ts';
+import { isNoPlan } from './cuts/wanted.ts';
+import type { Counts, Problem, TileEnd } from './strategy.ts';
 
 /** A way for a cut's tensors to travel: bytes a picture, and the share of the uncompressed network's answers that stay (0..1). */
 export interface Setting {
@@ -64,24 +63,23 @@ export function unbeaten<T extends Setting>(settings: readonly T[]): T[] {
 }
 
 /**
- * The tensors of the calibrated cut that sends the fewest bytes within the bound and has cells for the grid; undefined
- * where there is none. The cut and its setting are chosen together, as in JALAD.
+ * The end of a tile stage that was calibrated, sends the fewest bytes within the user's bound and has cells for the grid;
+ * undefined where there is none. The cut and its setting are chosen together, as in JALAD.
  */
-export function calibratedCut(
-  { calibrated }: ModelCard,
-  { resolved, inputs }: { readonly resolved: ResolvedModel; readonly inputs: readonly string[] },
-  { rows, cols }: Grid,
-  bound: number,
-): string[] | undefined {
-  const fits = calibrated.filter(({ codecs }) => {
-    const tensors = Object.keys(codecs);
-    if (!tensors.every((tensor) => resolved.specs.has(tensor))) return false;
-    const { reference } = explicitCut(resolved, inputs, tensors);
-    return reference !== undefined && reference.rows >= rows && reference.cols >= cols;
+export function calibratedEnd(
+  { calibrated, constraints: { agreement, codec }, tiler }: Problem,
+  { rows, cols }: Counts,
+): TileEnd | undefined {
+  if (agreement === undefined || codec !== undefined) return undefined;
+  const fits = calibrated.flatMap((setting) => {
+    const end = tiler.upTo(undefined, Object.keys(setting.codecs));
+    return isNoPlan(end) || end.cells.rows < rows || end.cells.cols < cols ? [] : [{ ...setting, end }];
   });
-  const [best] = fewestBytes([fits], bound) ?? [];
-  return best === undefined ? undefined : Object.keys(best.codecs);
+  return fewestBytes([fits], agreement)?.[0]?.end;
 }
+
+/** What crosses a cut. */
+export type CrossedCut = Pick<TileEnd, 'tensors' | 'outputs'>;
 
 /** How tensors travel, and whether any does so clipped. */
 interface BoundCodecs {
@@ -96,7 +94,7 @@ interface BoundCodecs {
 export function calibratedCodecs(
   { calibrated }: ModelCard,
   { model, specs }: ResolvedModel,
-  cuts: readonly Cut[],
+  cuts: readonly CrossedCut[],
   bound: number,
 ): BoundCodecs {
   const inputs = new Set(model.graph.inputs.map(({ name }) => name));

@@ -1,46 +1,34 @@
 import { CENTRAL, type Placement, type Plan, type Split, type Stage } from '../../shared/plan/plan.ts';
 import { planId } from '../../shared/plan/plan-id.ts';
-import type { Cut, Problem } from './strategies.ts';
+import type { TileCut } from './cuts/wanted.ts';
+import type { Problem } from './strategy.ts';
 
-/** A stage's part of the graph and how it runs; `composePlan` numbers it. */
+/** A stage that is not numbered yet. */
 export type Piece = Omit<Stage, 'id'>;
 
 /** Central's own executor. */
 export const onCentral: Placement = { mode: 'share', nodes: [CENTRAL] };
 
-/** The piece of the graph between two cuts, tiled and shared; `from` is undefined where it begins at the frame. */
-export function tiledPiece(problem: Problem, from: Cut | undefined, to: Cut): Piece {
-  const inputs = from?.tensors ?? problem.inputs;
-  const before = new Set([...problem.inputs, ...(from?.tensors ?? []), ...(from?.outputs ?? [])]);
+/** The stage between two cuts, in tiles that nodes share; `from` is undefined where it begins at the frame. */
+function tilePiece(
+  { graph, constraints }: Problem,
+  padding: 'zero' | 'halo',
+  from: TileCut | undefined,
+  to: TileCut,
+): Piece {
+  const before = new Set([...graph.inputs, ...(from?.tensors ?? []), ...(from?.outputs ?? [])]);
   const made = new Set([...to.tensors, ...to.outputs].filter((name) => !before.has(name)));
-  const split: Split = { kind: 'tiles', padding: problem.padding, rows: to.rows, cols: to.cols };
-  const codec = Object.fromEntries(Object.entries(problem.codecs ?? {}).filter(([tensor]) => made.has(tensor)));
-  return { inputs, outputs: [...made], split, on: { mode: 'share', nodes: problem.nodes }, fallback: 'central', codec };
+  const split: Split = { kind: 'tiles', padding, rows: to.rows, cols: to.cols };
+  const on: Placement = { mode: 'share', nodes: constraints.nodes };
+  return { inputs: from?.tensors ?? graph.inputs, outputs: [...made], split, on, fallback: 'central', codec: {} };
 }
 
-/** What is left after the last of the cuts, whole; none where all outputs are made before it. */
-export function restPiece(problem: Problem, cuts: readonly Cut[], on: Placement): Piece[] {
-  const made = cuts.flatMap((cut) => cut.outputs);
-  const outputs = problem.outputs.filter((name) => !made.includes(name));
-  const inputs = cuts.at(-1)?.tensors ?? problem.inputs;
-  return outputs.length === 0
-    ? []
-    : [{ inputs, outputs, split: { kind: 'whole' }, on, fallback: 'central', codec: {} }];
+/** The whole graph as one stage. */
+export function wholePiece({ graph }: Problem, on: Placement): Piece {
+  return { inputs: graph.inputs, outputs: graph.outputs, split: { kind: 'whole' }, on, fallback: 'central', codec: {} };
 }
 
-/** The whole graph as one piece. */
-export function wholePiece(problem: Problem, on: Placement): Piece {
-  return {
-    inputs: problem.inputs,
-    outputs: problem.outputs,
-    split: { kind: 'whole' },
-    on,
-    fallback: 'central',
-    codec: {},
-  };
-}
-
-/** Puts pieces together to a plan with its id. */
+/** Puts stages together to a plan with its id. */
 export function composePlan(problem: Problem, strategy: string, reason: string, pieces: readonly Piece[]): Plan {
   const { model, source } = problem;
   const stages = pieces.map((piece, id): Stage => ({ id, ...piece }));
@@ -48,7 +36,31 @@ export function composePlan(problem: Problem, strategy: string, reason: string, 
   return { format: 'tessera-plan/1', id, model, source, strategy, reason, stages, predicted: null };
 }
 
-/** A grid in words: `2x3`. */
-export function gridName(cut: Cut): string {
-  return `${cut.rows.length}x${cut.cols.length}`;
+/** A plan with other stages, its id, and more to its reason. */
+export function withStages(plan: Plan, pieces: readonly Piece[], notes: readonly string[]): Plan {
+  const { model, source, reason } = plan;
+  const stages = pieces.map((piece, id): Stage => ({ id, ...piece }));
+  return { ...plan, id: planId({ model, source, stages }), reason: [reason, ...notes].join('; '), stages };
+}
+
+/** A tile stage up to every cut, one after another, and the rest of the network whole on central. */
+export function tileStagesPlan(
+  problem: Problem,
+  strategy: string,
+  padding: 'zero' | 'halo',
+  cuts: readonly TileCut[],
+): Plan {
+  const pieces = cuts.map((cut, index) => tilePiece(problem, padding, cuts[index - 1], cut));
+  const made = cuts.flatMap((cut) => cut.outputs);
+  const outputs = problem.graph.outputs.filter((name) => !made.includes(name));
+  const inputs = cuts.at(-1)?.tensors ?? problem.graph.inputs;
+  const words = cuts.map(({ rows, cols, tensors }, index) => {
+    const isEnd = tensors.length === 0 || (outputs.length === 0 && index === cuts.length - 1);
+    return `${rows.length}x${cols.length} tiles up to ${isEnd ? 'the end' : tensors.join(', ')}`;
+  });
+  if (outputs.length > 0) {
+    pieces.push({ inputs, outputs, split: { kind: 'whole' }, on: onCentral, fallback: 'central', codec: {} });
+    words.push(`${inputs.length === 0 ? 'constants' : 'the rest'} on central`);
+  }
+  return composePlan(problem, strategy, words.join(', '), pieces);
 }

@@ -3,12 +3,9 @@ import { nodeMacs } from '../../shared/onnx/cost.ts';
 import { dagOf } from '../../shared/onnx/dag.ts';
 import { extractSegment } from '../../shared/onnx/extract.ts';
 import type { ResolvedModel } from '../../shared/onnx/model.ts';
-import { CENTRAL, type ExitRule, type Plan, type Stage } from '../../shared/plan/plan.ts';
-import { planId } from '../../shared/plan/plan-id.ts';
-import type { Grid } from '../../shared/tiling/grid.ts';
-import { explicitCut, type Prefix } from '../../shared/tiling/prefix.ts';
+import { CENTRAL, type ExitRule, type Plan } from '../../shared/plan/plan.ts';
 import type { ServedModel } from '../served-model.ts';
-import { onCentral, type Piece } from './compose.ts';
+import { onCentral, type Piece, withStages } from './compose.ts';
 
 /**
  * Early exits: heads that branch off the network and that central computes as soon as what they read is there. Plans
@@ -37,25 +34,6 @@ export function exitPlaces({ card, resolved, input, outputs }: ServedModel): str
     .sort((a, b) => depth(a) - depth(b));
 }
 
-/** The tile stage that ends where heads branch off; undefined where tiles of the grid do not get there. */
-export function cutAtExit(
-  resolved: ResolvedModel,
-  from: readonly string[],
-  place: readonly string[],
-  { rows, cols, rowSizes, colSizes }: Grid,
-): Prefix | undefined {
-  // Sizes in cells are those of the map where the user wants tiles to end.
-  if (rowSizes !== undefined || colSizes !== undefined) return undefined;
-  let prefix: Prefix;
-  try {
-    prefix = explicitCut(resolved, from, place);
-  } catch {
-    return undefined;
-  }
-  const { reference } = prefix;
-  return reference !== undefined && reference.rows >= rows && reference.cols >= cols ? prefix : undefined;
-}
-
 /**
  * The plan with a stage on central for every exit of model.yaml, as early as what its head reads has come together
  * there. A stage on central within which an exit lies is divided. An exit whose head would have to do again what nodes
@@ -78,9 +56,7 @@ export function withExits(plan: Plan, { card, resolved, input, outputs }: Served
       notes[index] = `may end at exit ${index}`;
     }
   }
-  const stages = pieces.map((piece, id): Stage => ({ id, ...piece }));
-  const { model, source } = plan;
-  return { ...plan, id: planId({ model, source, stages }), reason: [plan.reason, ...notes].join('; '), stages };
+  return withStages(plan, pieces, notes);
 }
 
 /** Results name an exit by its place in model.yaml. Throws TESSERA_PLAN_INVALID for one that is not there. */

@@ -1,5 +1,5 @@
 import { rm } from 'node:fs/promises';
-import { choosePlan } from '../../central/planner/choose.ts';
+import { choosePlan } from '../../central/planner/default-plan.ts';
 import { withoutExits } from '../../central/planner/exits.ts';
 import { type LoadRequest, loadServedModel, type ServedModel } from '../../central/served-model.ts';
 import { decodeTask } from '../../central/tasks/task.ts';

@@ -47,7 +47,7 @@ export const command = defineCommand({
     ] = await Promise.all([
       import('../connect.ts'),
       import('../../central/open-central.ts'),
-      import('../../central/planner/choose.ts'),
+      import('../../central/planner/default-plan.ts'),
       import('../../central/planner/cost-in-words.ts'),
       import('../models.ts'),
       import('../machine.ts'),

@@ -133,7 +133,7 @@ async function inPrivate(
   onStatus: (status: PlanStatus | undefined) => void,
 ): Promise<ResultObject[]> {
   const { withPrivateCluster } = await import('../private-cluster.ts');
-  const { choosePlan } = await import('../../central/planner/choose.ts');
+  const { choosePlan } = await import('../../central/planner/default-plan.ts');
   const { machineDefaults } = await import('../machine.ts');
   const { costInWords } = await import('../../central/planner/cost-in-words.ts');
   const { compilePlan } = await import('../../shared/plan/compile.ts');

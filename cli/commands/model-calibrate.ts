@@ -82,7 +82,8 @@ export const command = defineCommand({
         import('../calibrate/report.ts'),
       ]);
     const { explicitCut } = await import('../../shared/tiling/prefix.ts');
-    const { affordablePrefixes } = await import('../../shared/tiling/cheapest-prefix.ts');
+    const { affordableEnds } = await import('../../central/planner/cuts/cheapest.ts');
+    const { planningNetwork } = await import('../../central/planner/tiler.ts');
     const { machineDefaults } = await import('../machine.ts');
     const { writable } = await import('../calibrate/card-file.ts');
 
@@ -100,7 +101,7 @@ export const command = defineCommand({
     const places =
       options.cut.length > 0
         ? options.cut.map((tensor) => [served.names.inner(tensor)])
-        : affordablePrefixes(served.resolved, [served.input.name], { rows, cols }, CUTS).map(({ outputs }) => outputs);
+        : affordableEnds(planningNetwork(served.resolved), { rows, cols }, CUTS).map(({ made }) => made);
     // What is wrong with a cut is said before the others take their time.
     const distinct = new Map<string, readonly string[]>();
     for (const place of places) {

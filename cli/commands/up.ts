@@ -58,7 +58,7 @@ export const command = defineCommand({
   async run({ options, json, out, signal, config }) {
     const { openLog } = await import('../connect.ts');
     const { startCluster, untilReady } = await import('../cluster.ts');
-    const { choosePlan } = await import('../../central/planner/choose.ts');
+    const { choosePlan } = await import('../../central/planner/default-plan.ts');
     const { costInWords } = await import('../../central/planner/cost-in-words.ts');
     const { boxShape, byteLength } = await import('../../shared/tensor/tensor.ts');
     const { loadRequestFor } = await import('../models.ts');

@@ -70,7 +70,7 @@ export const command = defineCommand({
       });
     const { openLog } = await import('../connect.ts');
     const { withPrivateCluster } = await import('../private-cluster.ts');
-    const { choosePlan } = await import('../../central/planner/choose.ts');
+    const { choosePlan } = await import('../../central/planner/default-plan.ts');
     const { loadRequestFor } = await import('../models.ts');
     const { machineDefaults } = await import('../machine.ts');
     const { config: settings } = await config([]);

@@ -1,8 +1,8 @@
 import { TesseraError } from '../errors.ts';
 import { nodeMacs } from '../onnx/cost.ts';
 import { boxShape, byteLength } from '../tensor/tensor.ts';
-import { axisRanges, sameRanges } from './axis-ranges.ts';
-import { gridBands, tileBox } from './bands.ts';
+import { axisRanges, type Ranges, sameRanges } from './axis-ranges.ts';
+import { type Bands, gridBands, tileBox } from './bands.ts';
 import type { Feed, PartForm, StageForm } from './form.ts';
 import {
   type Adjustment,
@@ -92,38 +92,57 @@ function macsOf(segment: Segment, ranges: RangesByAxis): (row: number, col: numb
     Math.round(costs.reduce((sum, { macs, share }) => sum + macs * share('h', row) * share('w', col), 0));
 }
 
-/** Cost of each tile of a grid, halo included, row by row. */
-export interface HaloCosts {
-  readonly macs: readonly number[];
-  /** Bytes of the regions that each tile reads. */
-  readonly bytesIn: readonly number[];
+/**
+ * The outputs of which a tile gives a region. An output with fewer cells than bands comes from some of the tiles only; one
+ * without an axis comes from one band along it.
+ */
+function givenBy(
+  { outputs }: Segment,
+  bands: Readonly<Record<Axis, Bands>>,
+  row: number,
+  col: number,
+): readonly string[] {
+  const gives = (tensor: string, axis: Axis, k: number): boolean => {
+    const { lo, hi } = bands[axis].given.get(tensor)!;
+    return lo[k]! < hi[k]!;
+  };
+  return outputs.filter((tensor) => gives(tensor, 'h', row) && gives(tensor, 'w', col));
 }
 
-/** The costs of a grid's tiles, computed without building their model. */
-export function haloCosts(segment: Segment, rows: readonly number[], cols: readonly number[]): HaloCosts {
-  const walked = (axis: Axis, sizes: readonly number[]): GridRanges => {
-    const { wanted } = gridBands(segment, axis, sizes);
+/** What one tile costs, halo included: multiply-adds, and bytes of the regions that it reads and makes. */
+export interface TileCost {
+  readonly macs: number;
+  readonly bytes_in: number;
+  readonly bytes_out: number;
+}
+
+/** The costs of a grid's tiles, row by row, computed without building their model. */
+export function haloCosts(segment: Segment, rows: readonly number[], cols: readonly number[]): TileCost[] {
+  const bands = { h: gridBands(segment, 'h', rows), w: gridBands(segment, 'w', cols) };
+  const ranged = (axis: Axis): GridRanges => {
+    const { wanted } = bands[axis];
     return { ...axisRanges(segment, axis, wanted), wanted };
   };
-  const ranges = { h: walked('h', rows), w: walked('w', cols) };
+  const ranges = { h: ranged('h'), w: ranged('w') };
   const macs = macsOf(segment, ranges);
   const { specs } = segment.resolved;
+  const bytesOf = (tensor: string, of: (axis: Axis) => Ranges, row: number, col: number): number => {
+    const { dtype, shape } = specs.get(tensor)!;
+    const box = tileBox(shape, segment.layouts.get(tensor)!, { h: of('h'), w: of('w') }, row, col);
+    return byteLength({ dtype, shape: boxShape(box) });
+  };
+  const sum = (tensors: readonly string[], bytes: (tensor: string) => number): number =>
+    tensors.reduce((total, tensor) => total + bytes(tensor), 0);
   const read = segment.inputs.filter((tensor) => ranges.h.need.has(tensor));
-  const bytesIn = (row: number, col: number): number =>
-    read.reduce((sum, tensor) => {
-      const { dtype, shape } = specs.get(tensor)!;
-      const need = { h: ranges.h.need.get(tensor)!, w: ranges.w.need.get(tensor)! };
-      const box = tileBox(shape, segment.layouts.get(tensor)!, need, row, col);
-      return sum + byteLength({ dtype, shape: boxShape(box) });
-    }, 0);
-  const each = (cost: (row: number, col: number) => number): number[] =>
-    rows.flatMap((_, row) => cols.map((_, col) => cost(row, col)));
-  return { macs: each(macs), bytesIn: each(bytesIn) };
-}
-
-/** Multiply-adds of each tile of a grid, halo included, row by row; computed without building the model. */
-export function haloMacs(segment: Segment, rows: readonly number[], cols: readonly number[]): readonly number[] {
-  return haloCosts(segment, rows, cols).macs;
+  return rows.flatMap((_, row) =>
+    cols.map((_, col) => ({
+      macs: macs(row, col),
+      bytes_in: sum(read, (tensor) => bytesOf(tensor, (axis) => ranges[axis].need.get(tensor)!, row, col)),
+      bytes_out: sum(givenBy(segment, bands, row, col), (tensor) =>
+        bytesOf(tensor, (axis) => bands[axis].given.get(tensor)!, row, col),
+      ),
+    })),
+  );
 }
 
 /**
@@ -163,12 +182,7 @@ export function haloForm(segment: Segment, rows: readonly number[], cols: readon
         return { tensor, box: tileBox(specs.get(tensor)!.shape, layout, { h: of('h'), w: of('w') }, row, col) };
       };
       // An output with fewer cells than bands comes from some of the tiles only; one without an axis comes from one
-      // band along it.
-      const gives = (tensor: string, axis: Axis, k: number): boolean => {
-        const { lo, hi } = bands[axis].given.get(tensor)!;
-        return lo[k]! < hi[k]!;
-      };
-      const given = segment.outputs.filter((tensor) => gives(tensor, 'h', row) && gives(tensor, 'w', col));
+      const given = givenBy(segment, bands, row, col);
       parts.push({
         t_id: parts.length,
         in: segment.inputs

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as computing } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { choosePlan } from '../../central/planner/choose.ts';
+import { choosePlan } from '../../central/planner/default-plan.ts';
 import { type Cluster, untilReady } from '../../cli/cluster.ts';
 import { FrameClient } from '../../cli/frames.ts';
 import { parseCard } from '../../shared/model/card.ts';

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, expect, it } from 'vitest';
-import { choosePlan } from '../../central/planner/choose.ts';
+import { choosePlan } from '../../central/planner/default-plan.ts';
 import { type Cluster, untilReady } from '../../cli/cluster.ts';
 import { FrameClient } from '../../cli/frames.ts';
 import { parseCard } from '../../shared/model/card.ts';

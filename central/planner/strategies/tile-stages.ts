@@ -1,17 +1,57 @@
-import { composePlan, gridName, onCentral, restPiece, tiledPiece } from '../compose.ts';
-import type { Strategy } from '../strategies.ts';
+import type { Grid } from '../../../shared/tiling/grid.ts';
+import { tileStagesPlan } from '../compose.ts';
+import {
+  bestEnd,
+  cutAt,
+  cutsAt,
+  gridsOf,
+  isNoPlan,
+  isOfUse,
+  type TileCut,
+  untileable,
+  type Wanted,
+  wantedTiles,
+} from '../cuts/wanted.ts';
+import { worthwhileTiling } from '../cuts/worthwhile.ts';
+import type { NoPlan, Problem, Strategy } from '../strategy.ts';
 
-/** A tile stage up to every cut, one after another, and the rest on central: one plan. */
+const name = 'tile-stages';
+
+/**
+ * A tile stage up to every cut that is given, one after another, and the rest on central; where none is given, up to
+ * every early exit that tiles reach, and then as far as pays. One plan.
+ */
 export const tileStages: Strategy = {
-  name: 'tile-stages',
-  make: (problem) => {
-    const { cuts } = problem;
-    if (cuts.length === 0) return [];
-    const pieces = [
-      ...cuts.map((cut, index) => tiledPiece(problem, cuts[index - 1], cut)),
-      ...restPiece(problem, cuts, onCentral),
-    ];
-    const places = cuts.map((cut) => `${gridName(cut)} tiles up to ${cut.tensors.join(', ') || 'the end'}`);
-    return [composePlan(problem, 'tile-stages', [...places, 'the rest on central'].join(', '), pieces)];
+  name,
+  propose(problem) {
+    const wanted = wantedTiles(problem);
+    const cuts =
+      wanted.cuts === undefined ? cutsAtExits(problem, wanted) : cutsAt(problem, wanted.cuts, gridsOf(wanted, problem));
+    return isNoPlan(cuts) ? cuts : [tileStagesPlan(problem, name, wanted.padding, cuts)];
   },
 };
+
+function cutsAtExits(problem: Problem, wanted: Wanted): readonly TileCut[] | NoPlan {
+  const { exits, isNamed, tiler } = problem;
+  if (exits.length === 0 && !isNamed) return { kind: 'not-asked', reason: 'there are no early exits to end at' };
+  const grid = gridFor(problem, wanted);
+  const cuts: TileCut[] = [];
+  // Sizes in cells are those of the map where the user wants tiles to end.
+  const places = grid.rowSizes === undefined && grid.colSizes === undefined ? exits : [];
+  for (const tensors of places) {
+    const end = tiler.upTo(cuts.at(-1), tensors);
+    if (isNoPlan(end) || end.cells.rows < grid.rows || end.cells.cols < grid.cols) continue;
+    if (isOfUse(end)) cuts.push(cutAt(end, grid));
+  }
+  const end = bestEnd(problem, cuts.at(-1), grid, wanted.padding);
+  if (end !== undefined) cuts.push(cutAt(end, grid));
+  return cuts.length === 0 ? untileable(problem, grid) : cuts;
+}
+
+/** The grid that is given, else the one that pays; one tile where none does, so that frames can still end at exits. */
+function gridFor(problem: Problem, wanted: Wanted): Grid {
+  const { constraints, isNamed } = problem;
+  if (wanted.grids !== undefined || isNamed || wanted.padding === 'zero' || constraints.nodeCount <= 1)
+    return gridsOf(wanted, problem)[0];
+  return worthwhileTiling(problem, constraints).tiling?.grid ?? { rows: 1, cols: 1 };
+}

@@ -1,16 +1,55 @@
-import { composePlan, gridName, onCentral, restPiece, tiledPiece } from '../compose.ts';
-import type { Strategy } from '../strategies.ts';
+import { calibratedEnd } from '../calibrated.ts';
+import { tileStagesPlan } from '../compose.ts';
+import {
+  bestEnd,
+  cutAt,
+  cutsAt,
+  gridsOf,
+  isNoPlan,
+  type TileCut,
+  untileable,
+  type Wanted,
+  wantedTiles,
+} from '../cuts/wanted.ts';
+import { gridWithin, whyNotWorth, worthwhileTiling } from '../cuts/worthwhile.ts';
+import type { NoPlan, Problem, Strategy } from '../strategy.ts';
 
-/** ADCNN's shape: everything up to a cut in tiles on the nodes, the rest on central. One plan per cut, deepest first. */
+const name = 'tiles-prefix';
+
+/**
+ * ADCNN's shape: the beginning of the network in tiles on nodes, the rest on central. It ends where that is given, else
+ * where the network was calibrated, else where a frame is done soonest; unless the user names this strategy, only where
+ * that is clearly sooner than on one machine. One plan for each cut, the deepest first.
+ */
 export const tilesPrefix: Strategy = {
-  name: 'tiles-prefix',
-  make: (problem) =>
-    problem.cuts.toReversed().map((cut) => {
-      const rest = restPiece(problem, [cut], onCentral);
-      const rests = cut.tensors.length === 0 ? 'constants' : 'the rest';
-      const end = rest.length === 0 ? 'the end' : `${cut.tensors.join(', ') || 'the end'}, ${rests} on central`;
-      const reason = `${gridName(cut)} tiles up to ${end}`;
-      const pieces = [tiledPiece(problem, undefined, cut), ...rest];
-      return composePlan(problem, 'tiles-prefix', reason, pieces);
-    }),
+  name,
+  propose(problem) {
+    const wanted = wantedTiles(problem);
+    const cuts = cutsFor(problem, wanted);
+    if (isNoPlan(cuts)) return cuts;
+    return cuts.toReversed().map((cut) => tileStagesPlan(problem, name, wanted.padding, [cut]));
+  },
 };
+
+function cutsFor(problem: Problem, wanted: Wanted): readonly TileCut[] | NoPlan {
+  const { constraints, isNamed, exits } = problem;
+  const { nodeCount } = constraints;
+  const grids = gridsOf(wanted, problem);
+  if (wanted.cuts !== undefined) {
+    if (wanted.cuts.length > 1 && !isNamed) return { kind: 'not-asked', reason: 'tiles end in several places' };
+    return cutsAt(problem, wanted.cuts, grids);
+  }
+  const calibrated = wanted.padding === 'halo' ? calibratedEnd(problem, grids[0]) : undefined;
+  if (calibrated !== undefined)
+    return [cutAt(calibrated, wanted.grids?.[0] ?? gridWithin(problem, calibrated, nodeCount))];
+  if (exits.length > 0) return { kind: 'not-asked', reason: 'tiles end at early exits' };
+  if (wanted.grids === undefined && wanted.padding === 'halo' && nodeCount > 1 && !isNamed) {
+    const worth = worthwhileTiling(problem, constraints);
+    if (worth.tiling !== undefined) return [cutAt(worth.tiling.end, worth.tiling.grid)];
+    return worth.nearest === undefined
+      ? untileable(problem, grids[0])
+      : { kind: 'slower', reason: whyNotWorth(worth.nearest) };
+  }
+  const end = bestEnd(problem, undefined, grids[0], wanted.padding);
+  return end === undefined ? untileable(problem, grids[0]) : [cutAt(end, grids[0])];
+}

@@ -1,21 +1,37 @@
-import { composePlan, gridName, onCentral, restPiece, tiledPiece } from '../compose.ts';
-import type { Strategy } from '../strategies.ts';
+import type { Grid } from '../../../shared/tiling/grid.ts';
+import { tileStagesPlan } from '../compose.ts';
+import { bestEnd, cutAt, cutsAt, gridsOf, isNoPlan, isOfUse, type TileCut, wantedTiles } from '../cuts/wanted.ts';
+import type { Problem, Strategy } from '../strategy.ts';
 
-/** Two tile stages with a cut between them (short stages pay less halo), the rest on central. One plan per pair of cuts. */
+const name = 'two-stage';
+
+/**
+ * Two tile stages, since short stages have less halo, and the rest on central; only where the user names it. Where no
+ * cuts are given, the first stage has near half of the convolutions. One plan for each pair of cuts.
+ */
 export const twoStage: Strategy = {
-  name: 'two-stage',
-  make: (problem) =>
-    problem.cuts.flatMap((first, i) =>
-      problem.cuts.slice(i + 1).map((second) => {
-        const reason = `${gridName(first)} tiles up to ${first.tensors.join(', ')}, ${gridName(second)} up to ${
-          second.tensors.join(', ') || 'the end'
-        }, the rest on central`;
-        const pieces = [
-          tiledPiece(problem, undefined, first),
-          tiledPiece(problem, first, second),
-          ...restPiece(problem, [first, second], onCentral),
-        ];
-        return composePlan(problem, 'two-stage', reason, pieces);
-      }),
-    ),
+  name,
+  propose(problem) {
+    if (!problem.isNamed) return { kind: 'not-asked', reason: 'it has to be named' };
+    const wanted = wantedTiles(problem, 2);
+    const grids = gridsOf(wanted, problem);
+    const cuts =
+      wanted.cuts === undefined ? halfAndEnd(problem, grids[0], wanted.padding) : cutsAt(problem, wanted.cuts, grids);
+    if (isNoPlan(cuts)) return cuts;
+    const pairs = cuts.flatMap((first, i) => cuts.slice(i + 1).map((second) => [first, second] as const));
+    if (pairs.length === 0)
+      return {
+        kind: 'impossible',
+        reason: 'tiles of it end in fewer than two places',
+        hint: '`tessera model inspect` shows where the network can be cut',
+      };
+    return pairs.map((pair) => tileStagesPlan(problem, name, wanted.padding, pair));
+  },
 };
+
+function halfAndEnd(problem: Problem, grid: Grid, padding: 'zero' | 'halo'): TileCut[] {
+  const half = problem.tiler.reach(undefined, grid, { leastShare: 0.4, most: 8 }).at(-1);
+  const first = half !== undefined && isOfUse(half) ? [cutAt(half, grid)] : [];
+  const end = bestEnd(problem, first[0], grid, padding);
+  return end === undefined ? first : [...first, cutAt(end, grid)];
+}

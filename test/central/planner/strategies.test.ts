@@ -1,77 +1,158 @@
 import { describe, expect, test } from 'vitest';
-import { type Problem, STRATEGIES } from '../../../central/planner/strategies.ts';
+import { isNoPlan } from '../../../central/planner/cuts/wanted.ts';
+import { STRATEGIES } from '../../../central/planner/strategies.ts';
+import type { Constraints, NoPlan, Problem, Strategy } from '../../../central/planner/strategy.ts';
+import { planningNetwork } from '../../../central/planner/tiler.ts';
+import type { ResolvedModel } from '../../../shared/onnx/model.ts';
+import type { Plan } from '../../../shared/plan/plan.ts';
 import { checkPlan, parsePlan } from '../../../shared/plan/validate.ts';
+import { Network } from '../../shared/tiling/network.ts';
 
-/** A network with a skip over both cuts and an output of its own before the second. */
-const problem: Problem = {
-  model: 'b'.repeat(64),
-  source: 'central',
-  inputs: ['image'],
-  outputs: ['early', 'prob'],
-  cuts: [
-    { tensors: ['pool2', 'skip'], outputs: [], rows: [2, 2], cols: [2, 2] },
-    { tensors: ['pool4', 'skip'], outputs: ['early'], rows: [1], cols: [2, 1, 1] },
-  ],
-  padding: 'halo',
-  nodes: '*',
-};
+const pads = [1, 1, 1, 1];
+
+/** Convolutions with a skip over both cuts and an output of its own before the second; then a dense layer. */
+function skipping() {
+  const net = new Network();
+  const image = net.input([1, 3, 32, 32]);
+  const skip = net.conv(image, 3, 8, [3, 3], { pads });
+  const first = net.op('Relu', [net.conv(skip, 8, 8, [3, 3], { pads })]);
+  const second = net.op('Relu', [net.conv(first, 8, 8, [3, 3], { pads })]);
+  const early = net.op('Sigmoid', [first]);
+  const sum = net.op('Add', [second, skip]);
+  const pooled = net.op('Flatten', [net.op('GlobalAveragePool', [sum])]);
+  const prob = net.op('Gemm', [pooled, net.weight(8, 5)]);
+  return { resolved: net.resolve(early, prob), image, skip, first, second, early, sum, prob };
+}
+
+const network = skipping();
+const { image, skip, first, second, early, sum, prob } = network;
+const frame = { inputs: [image], outputs: [early, prob] };
+const constraints: Constraints = { nodes: '*', nodeCount: 4 };
+
+function problemOf(resolved: ResolvedModel, said: Partial<Constraints> = {}, more: Partial<Problem> = {}): Problem {
+  return {
+    model: 'b'.repeat(64),
+    ...planningNetwork(resolved),
+    nodes: [],
+    links: [],
+    broker: null,
+    source: 'central',
+    sink: 'central',
+    trained: [],
+    calibrated: [],
+    exits: [],
+    constraints: { ...constraints, ...said },
+    isNamed: true,
+    ...more,
+  };
+}
+
+const cuts = [
+  [first, skip],
+  [sum, early],
+];
+const grid = { rows: 2, cols: 2 };
+const problem = problemOf(network.resolved, { cuts, grid });
+
+function plansOf(strategy: Strategy, asked: Problem): readonly Plan[] {
+  const proposed = strategy.propose(asked);
+  if (isNoPlan(proposed)) throw new Error(proposed.reason);
+  return proposed;
+}
 
 /** Every strategy has to pass these. */
 describe.each([...STRATEGIES.values()])('$name', (strategy) => {
   test('makes valid plans that compute all outputs of the model', () => {
-    const plans = strategy.make(problem);
+    const plans = plansOf(strategy, problem);
     expect(plans.length).toBeGreaterThan(0);
     for (const plan of plans) {
       expect(parsePlan(JSON.parse(JSON.stringify(plan)))).toEqual(plan);
-      checkPlan(plan, problem);
+      checkPlan(plan, frame);
       expect(plan.strategy).toBe(strategy.name);
       expect(plan.reason).not.toBe('');
     }
   });
 
   test('is deterministic, and different plans have different ids', () => {
-    const ids = strategy.make(problem).map((plan) => plan.id);
-    expect(strategy.make(problem).map((plan) => plan.id)).toEqual(ids);
+    const ids = plansOf(strategy, problem).map((plan) => plan.id);
+    expect(plansOf(strategy, problem).map((plan) => plan.id)).toEqual(ids);
     expect(new Set(ids).size).toBe(ids.length);
   });
 
-  test('copes with a graph that cannot be cut', () => {
-    for (const plan of strategy.make({ ...problem, cuts: [] })) checkPlan(plan, problem);
+  test('has a plan for a network that tiles cannot pass, or says why it has none', () => {
+    const net = new Network();
+    const x = net.input([1, 3, 8, 8]);
+    const y = net.op('GlobalAveragePool', [x]);
+    const proposed = strategy.propose(problemOf(net.resolve(y)));
+    if (isNoPlan(proposed)) expect(proposed).toMatchObject({ kind: 'impossible', reason: expect.stringMatching(/./) });
+    else for (const plan of proposed) checkPlan(plan, { inputs: [x], outputs: [y] });
+  });
+
+  test('says why it has no plan for a cut that tiles cannot reach, or does not need the cut', () => {
+    const proposed = strategy.propose(problemOf(network.resolved, { cuts: [[prob]] }));
+    if (isNoPlan(proposed)) expect(proposed.reason).toContain(`tiles cannot reach "${prob}"`);
+    else for (const plan of proposed) expect(plan.stages.every(({ split }) => split.kind === 'whole')).toBe(true);
+  });
+
+  test('that is not named keeps every cut that is given, or leaves the problem to others', () => {
+    const proposed = strategy.propose({ ...problem, isNamed: false });
+    if (isNoPlan(proposed)) expect(proposed.kind).toBe('not-asked');
+    else for (const { stages } of proposed) expect(stages[0]!.outputs).toEqual(expect.arrayContaining([first, skip]));
   });
 });
 
-const make = (name: string, given = problem) => STRATEGIES.get(name)!.make(given);
+const named = (name: string) => STRATEGIES.get(name)!;
 
 test('tiles-prefix: the deepest cut first, tiles on the nodes, the rest on central', () => {
-  const [deep, shallow] = make('tiles-prefix');
-  expect(shallow!.stages[0]).toMatchObject({ inputs: ['image'], outputs: ['pool2', 'skip'] });
+  const [deep, shallow] = plansOf(named('tiles-prefix'), problem);
+  expect(shallow!.stages[0]).toMatchObject({ inputs: [image], outputs: [skip, first] });
   expect(deep!.stages).toMatchObject([
     {
       id: 0,
-      inputs: ['image'],
-      outputs: ['pool4', 'skip', 'early'],
-      split: { kind: 'tiles', padding: 'halo', rows: [1], cols: [2, 1, 1] },
+      inputs: [image],
+      outputs: [sum, early],
+      split: { kind: 'tiles', padding: 'halo', rows: [16, 16], cols: [16, 16] },
       on: { mode: 'share', nodes: '*' },
+      fallback: 'central',
     },
-    { id: 1, inputs: ['pool4', 'skip'], outputs: ['prob'], split: { kind: 'whole' }, on: { nodes: ['central'] } },
+    { id: 1, inputs: [sum], outputs: [prob], split: { kind: 'whole' }, on: { nodes: ['central'] } },
   ]);
 });
 
 test('tiles-prefix: without a rest there is no second stage', () => {
-  const cuts = [{ tensors: [], outputs: ['early', 'prob'], rows: [1, 1], cols: [1] }];
-  expect(make('tiles-prefix', { ...problem, cuts })[0]!.stages).toHaveLength(1);
+  const net = new Network();
+  const x = net.input([1, 3, 16, 16]);
+  const y = net.conv(x, 3, 4, [3, 3], { pads });
+  expect(plansOf(named('tiles-prefix'), problemOf(net.resolve(y), { grid }))[0]!.stages).toHaveLength(1);
+});
+
+test('tiles-prefix: what is slower than one machine is proposed only to those who name it', () => {
+  const small = { ...problemOf(network.resolved), isNamed: false };
+  const refusal = named('tiles-prefix').propose(small) as NoPlan;
+  expect(refusal).toMatchObject({ kind: 'slower', reason: expect.stringMatching(/tiles/) });
+  expect(isNoPlan(named('tiles-prefix').propose({ ...small, isNamed: true }))).toBe(false);
 });
 
 test('two-stage: the second stage makes what the first has not', () => {
-  const [plan] = make('two-stage');
+  const [plan] = plansOf(named('two-stage'), problem);
   expect(plan!.stages).toMatchObject([
-    { inputs: ['image'], outputs: ['pool2', 'skip'], split: { rows: [2, 2] } },
-    { inputs: ['pool2', 'skip'], outputs: ['pool4', 'early'], split: { rows: [1] } },
-    { inputs: ['pool4', 'skip'], outputs: ['prob'], on: { nodes: ['central'] } },
+    { inputs: [image], outputs: [skip, first] },
+    { inputs: [skip, first], outputs: [sum, early] },
+    { inputs: [sum], outputs: [prob], on: { nodes: ['central'] } },
   ]);
 });
 
 test('whole-replicate and whole-central: one stage, on one node and on central', () => {
-  expect(make('whole-replicate')[0]!.stages).toMatchObject([{ on: { mode: 'replicate', nodes: '*' } }]);
-  expect(make('whole-central')[0]!.stages).toMatchObject([{ on: { nodes: ['central'] } }]);
+  expect(plansOf(named('whole-replicate'), problem)[0]!.stages).toMatchObject([
+    { on: { mode: 'replicate', nodes: '*' } },
+  ]);
+  expect(plansOf(named('whole-central'), problem)[0]!.stages).toMatchObject([{ on: { nodes: ['central'] } }]);
+});
+
+test('the graph that strategies see is plain data, with every operator and the live tensors of every cut', () => {
+  const { graph } = problem;
+  expect(JSON.parse(JSON.stringify(graph))).toEqual(graph);
+  expect(graph.layers.map(({ op }) => op)).toContain('Gemm');
+  expect(graph.layers.find(({ outputs }) => outputs[0] === second)?.inputs).toHaveLength(1);
+  expect(graph.cuts.map(({ tensors }) => tensors)).toContainEqual([sum]);
 });

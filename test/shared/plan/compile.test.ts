@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { choosePlan } from '../../../central/planner/choose.ts';
+import { choosePlan } from '../../../central/planner/default-plan.ts';
 import { loadServedModel } from '../../../central/served-model.ts';
 import { parseCard } from '../../../shared/model/card.ts';
 import { compilePlan } from '../../../shared/plan/compile.ts';

@@ -1,8 +1,10 @@
 import { describe, expect, test } from 'vitest';
-import { haloCosts } from '../../../shared/tiling/halo-form.ts';
-import { tileSegment } from '../../../shared/tiling/segment.ts';
-import { MOST_INPUT, MOST_WORK, worthwhileTiles } from '../../../shared/tiling/worthwhile.ts';
-import { haloStage, Network } from './network.ts';
+import { MOST_INPUT, MOST_WORK, worthwhileTiling } from '../../../../central/planner/cuts/worthwhile.ts';
+import { planningNetwork } from '../../../../central/planner/tiler.ts';
+import type { Region } from '../../../../shared/tiling/form.ts';
+import { haloCosts } from '../../../../shared/tiling/halo-form.ts';
+import { tileSegment } from '../../../../shared/tiling/segment.ts';
+import { haloStage, Network } from '../../../shared/tiling/network.ts';
 
 const pads = [1, 1, 1, 1];
 const GRIDS = [
@@ -35,7 +37,7 @@ function convolutions({ side, channels, count, pools = 0 }: Size) {
 describe('a network without explicit cuts', () => {
   test('is cut where its computation is large and its halo small', () => {
     const resolved = convolutions({ side: 96, channels: 64, count: 6 });
-    const { tiling } = worthwhileTiles(resolved, ['x0'], GRIDS);
+    const { tiling } = worthwhileTiling(planningNetwork(resolved), { nodeCount: 4 }, GRIDS);
     expect(tiling?.grid).toEqual({ rows: 2, cols: 2 });
     expect(tiling!.input).toBeLessThanOrEqual(MOST_INPUT);
     expect(tiling!.work).toBeLessThanOrEqual(MOST_WORK);
@@ -44,42 +46,46 @@ describe('a network without explicit cuts', () => {
 
   test('is not cut where every tile would need the whole picture, however large it is', () => {
     const resolved = convolutions({ side: 64, channels: 96, count: 40, pools: 3 });
-    const worth = worthwhileTiles(resolved, ['x0'], [{ rows: 2, cols: 2 }]);
+    const worth = worthwhileTiling(planningNetwork(resolved), { nodeCount: 4 }, [{ rows: 2, cols: 2 }]);
     expect(worth.tiling).toBeUndefined();
     expect('nearest' in worth && worth.nearest!.input > MOST_INPUT).toBe(true);
   });
 
   test('is not cut where messages take longer than its computation', () => {
     const resolved = convolutions({ side: 48, channels: 8, count: 4 });
-    expect(worthwhileTiles(resolved, ['x0'], GRIDS).tiling).toBeUndefined();
+    expect(worthwhileTiling(planningNetwork(resolved), { nodeCount: 4 }, GRIDS).tiling).toBeUndefined();
   });
 
   test('gets a smaller grid where the grid for all nodes has too much halo', () => {
     const resolved = convolutions({ side: 48, channels: 128, count: 6 });
-    const { tiling } = worthwhileTiles(resolved, ['x0'], [{ rows: 4, cols: 4 }, ...GRIDS]);
+    const { tiling } = worthwhileTiling(planningNetwork(resolved), { nodeCount: 4 }, [{ rows: 4, cols: 4 }, ...GRIDS]);
     expect(tiling!.grid.rows * tiling!.grid.cols).toBeLessThan(16);
   });
 
   test('is not cut for nodes that share the cores of one machine unless that is faster', () => {
     const resolved = convolutions({ side: 96, channels: 64, count: 6 });
-    expect(worthwhileTiles(resolved, ['x0'], GRIDS, 2).tiling?.time ?? 1).toBeGreaterThan(0.5);
-    expect(worthwhileTiles(resolved, ['x0'], GRIDS, 1).tiling).toBeUndefined();
+    expect(
+      worthwhileTiling(planningNetwork(resolved), { nodeCount: 4, sharedCores: 2 * 2 }, GRIDS).tiling?.time ?? 1,
+    ).toBeGreaterThan(0.5);
+    expect(
+      worthwhileTiling(planningNetwork(resolved), { nodeCount: 4, sharedCores: 1 * 2 }, GRIDS).tiling,
+    ).toBeUndefined();
   });
 
   test('is estimated from the regions and the computation of its tiles', () => {
     const resolved = convolutions({ side: 96, channels: 64, count: 6 });
-    const { prefix } = worthwhileTiles(resolved, ['x0'], GRIDS).tiling!;
-    const { rows, cols } = prefix.reference!;
+    const { end } = worthwhileTiling(planningNetwork(resolved), { nodeCount: 4 }, GRIDS).tiling!;
+    const { rows, cols } = end.cells;
     const sizes = [
       [rows / 2, rows / 2],
       [cols / 2, cols / 2],
     ] as const;
-    const { macs, bytesIn } = haloCosts(tileSegment(resolved, ['x0'], prefix.outputs), ...sizes);
-    const { parts } = haloStage(resolved, ['x0'], prefix.outputs, [2, 2]);
-    expect(macs).toEqual(parts.map((part) => part.macs));
-    const bytes = parts.map((part) =>
-      part.in.reduce((sum, { box }) => sum + 4 * box.reduce((size, [from, to]) => size * (to - from), 1), 0),
-    );
-    expect(bytesIn).toEqual(bytes);
+    const costs = haloCosts(tileSegment(resolved, ['x0'], end.made), ...sizes);
+    const { parts } = haloStage(resolved, ['x0'], end.made, [2, 2]);
+    expect(costs.map(({ macs }) => macs)).toEqual(parts.map((part) => part.macs));
+    const bytes = (regions: readonly Region[]): number =>
+      regions.reduce((sum, { box }) => sum + 4 * box.reduce((size, [from, to]) => size * (to - from), 1), 0);
+    expect(costs.map(({ bytes_in }) => bytes_in)).toEqual(parts.map((part) => bytes(part.in)));
+    expect(costs.map(({ bytes_out }) => bytes_out)).toEqual(parts.map((part) => bytes(part.out)));
   });
 });

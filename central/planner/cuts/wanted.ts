@@ -1,0 +1,102 @@
+import { type Grid, gridSizes } from '../../../shared/tiling/grid.ts';
+import { gridFor } from '../grids.ts';
+import type { NoPlan, Problem, TileEnd } from '../strategy.ts';
+import { cheapestEnd } from './cheapest.ts';
+
+/** What is given about tiles: by the user, else by what the network was retrained for. */
+export interface Wanted {
+  readonly padding: 'zero' | 'halo';
+  /** One for each tile stage; where there are more stages, the first serves. */
+  readonly grids?: readonly Grid[];
+  readonly cuts?: readonly (readonly string[])[];
+}
+
+/**
+ * What is given about tiles. A network that was retrained for other padding, or for fewer tile stages than `least`, is
+ * tiled as if it was not retrained.
+ */
+export function wantedTiles({ constraints, trained }: Problem, least = 1): Wanted {
+  const isOther = constraints.padding !== undefined && constraints.padding !== trained[0]?.padding;
+  const given = trained.length < least || isOther ? [] : trained;
+  const grids = constraints.grid === undefined ? given.map(({ grid }) => grid) : [constraints.grid];
+  const cuts = constraints.cuts ?? given.map(({ after }) => [after]);
+  return {
+    padding: constraints.padding ?? given[0]?.padding ?? 'halo',
+    ...(grids.length === 0 ? {} : { grids }),
+    ...(cuts.length === 0 ? {} : { cuts }),
+  };
+}
+
+/** The answer of a strategy without tiles to a user who wants tiles and names no strategy; undefined where none are wanted. */
+export function refusalWithoutTiles(problem: Problem): NoPlan | undefined {
+  const isWanted = problem.constraints.grid !== undefined || wantedTiles(problem).cuts !== undefined;
+  return isWanted && !problem.isNamed ? { kind: 'not-asked', reason: 'tiles are asked for' } : undefined;
+}
+
+/** The end of a tile stage with the sizes of its tiles. */
+export interface TileCut extends TileEnd {
+  readonly rows: readonly number[];
+  readonly cols: readonly number[];
+}
+
+/** Whether an answer is the reason why there is none. */
+export function isNoPlan(value: object): value is NoPlan {
+  return 'kind' in value;
+}
+
+/** An end with tiles of a grid. Throws TESSERA_PLAN_INVALID where the sizes do not fit its cells. */
+export function cutAt(end: TileEnd, grid: Grid): TileCut {
+  const { rows, cols, tensor } = end.cells;
+  return { ...end, ...gridSizes(grid, rows, cols, tensor) };
+}
+
+/** The ends of tile stages at these tensors, one after another. */
+export function cutsAt(
+  { tiler }: Pick<Problem, 'tiler'>,
+  places: readonly (readonly string[])[],
+  grids: readonly [Grid, ...Grid[]],
+): readonly TileCut[] | NoPlan {
+  const cuts: TileCut[] = [];
+  for (const [index, tensors] of places.entries()) {
+    const end = tiler.upTo(cuts.at(-1), tensors);
+    if (isNoPlan(end)) return end;
+    cuts.push(cutAt(end, grids[index] ?? grids[0]));
+  }
+  return cuts;
+}
+
+/** Where a tile stage ends when nothing is given: as deep as it can without halo, else where a frame is done soonest. */
+export function bestEnd(
+  problem: Problem,
+  from: TileEnd | undefined,
+  grid: Grid,
+  padding: 'zero' | 'halo',
+): TileEnd | undefined {
+  const end =
+    padding === 'halo'
+      ? cheapestEnd(problem, from, grid)
+      : problem.tiler.reach(from, grid, { leastShare: 1, most: 1 })[0];
+  return end !== undefined && isOfUse(end) ? end : undefined;
+}
+
+/** Whether the rest of the network, not only the head of an exit, reads what tiles would hand on at an end. */
+export function isOfUse({ made, tensors, outputs }: TileEnd): boolean {
+  return made.some((tensor) => tensors.includes(tensor) || outputs.includes(tensor));
+}
+
+/** The grids that are given, else one with a tile for every node. */
+export function gridsOf(
+  { grids: [first, ...more] = [] }: Wanted,
+  { constraints }: Problem,
+): readonly [Grid, ...Grid[]] {
+  return first === undefined ? [gridFor(constraints.nodeCount)] : [first, ...more];
+}
+
+/** Nothing of the network can be made in tiles of the grid. */
+export function untileable({ tiler }: Problem, { rows, cols }: Grid): NoPlan {
+  return {
+    kind: 'impossible',
+    reason: `it cannot be cut into ${rows}x${cols} tiles: ${tiler.obstacle()}`,
+    hint: 'leave --grid away: the network then runs whole; `tessera model inspect` shows how far tiles reach',
+  };
+}

@@ -1,0 +1,104 @@
+import type { CodecSpec } from '../../shared/codec/codec.ts';
+import { TesseraError } from '../../shared/errors.ts';
+import { compilePlan } from '../../shared/plan/compile.ts';
+import type { CompiledPlan } from '../../shared/plan/compiled-plan.ts';
+import { CENTRAL } from '../../shared/plan/plan.ts';
+import type { Grid } from '../../shared/tiling/grid.ts';
+import type { ServedModel } from '../served-model.ts';
+import { withCodecs } from './codecs.ts';
+import { withStages } from './compose.ts';
+import { isNoPlan } from './cuts/wanted.ts';
+import { exitPlaces, withExits, withoutExits } from './exits.ts';
+import { STRATEGIES } from './strategies.ts';
+import type { Constraints, NoPlan, PlanningNode, Problem } from './strategy.ts';
+import { planningNetwork } from './tiler.ts';
+
+/** What the user says about a plan; everything that is absent is chosen. */
+export interface PlanRequest {
+  /** Node agents to plan for, where fewer are known. */
+  readonly nodeCount: number;
+  /** Node agents that are known. */
+  readonly known?: readonly PlanningNode[];
+  /** Processors that all of them share, where they are on one machine. */
+  readonly sharedCores?: number | undefined;
+  /** Which nodes may be asked; default all. */
+  readonly nodes?: readonly string[] | '*';
+  /** Name of a strategy; default: the first one that has a plan. */
+  readonly strategy?: string | undefined;
+  readonly grid?: Grid | undefined;
+  readonly padding?: 'zero' | 'halo' | undefined;
+  /** Tensors by their names in the user's file at which tile stages end, in order (several, where several leave one). */
+  readonly cuts?: readonly (string | readonly string[])[] | undefined;
+  /** How every float32 result of a tile travels; default: what model.yaml says, else as it is. */
+  readonly codec?: CodecSpec | undefined;
+  /**
+   * Least agreement with the uncompressed network (0..1). Where nobody retrained the network, its tiles then end where
+   * model.yaml has the smallest calibrated setting that holds it, and what has none travels without loss.
+   */
+  readonly agreement?: number | undefined;
+  /** Whether frames may end at the exits of model.yaml; default true. */
+  readonly exits?: boolean;
+}
+
+/**
+ * Makes the plan that the user asked for, worked out for its model. Throws TesseraError: TESSERA_USAGE for an unknown
+ * strategy, TESSERA_PLAN_INVALID where no strategy has a plan, with the reason.
+ */
+export function choosePlan(whole: ServedModel, request: PlanRequest): CompiledPlan {
+  const model = withoutExits(whole);
+  const problem = problemOf(model, whole, request);
+  const refusals: NoPlan[] = [];
+  for (const strategy of request.strategy === undefined ? STRATEGIES.values() : [strategyNamed(request.strategy)]) {
+    const proposed = strategy.propose(problem);
+    if (isNoPlan(proposed)) {
+      refusals.push(proposed);
+      continue;
+    }
+    const why = refusals.flatMap(({ kind, reason }) => (kind === 'slower' ? [reason] : []));
+    const [first] = proposed as [(typeof proposed)[0]];
+    const plan = withCodecs(withStages(first, first.stages, why), model, problem.constraints);
+    return compilePlan(request.exits === false ? plan : withExits(plan, whole), whole.resolved);
+  }
+  const { reason, hint } = refusals.find(({ kind }) => kind === 'impossible') ?? refusals[0]!;
+  throw new TesseraError('TESSERA_PLAN_INVALID', `no plan for model "${whole.name}": ${reason}`, {
+    hint: hint ?? '`tessera model inspect` shows where the network can be cut',
+  });
+}
+
+function strategyNamed(name: string) {
+  const strategy = STRATEGIES.get(name);
+  if (strategy !== undefined) return strategy;
+  throw new TesseraError('TESSERA_USAGE', `no strategy "${name}"`, {
+    hint: `known: ${[...STRATEGIES.keys()].join(', ')}`,
+  });
+}
+
+/** What strategies are asked; `whole` has the heads of exits, `model` has not. */
+function problemOf(model: ServedModel, whole: ServedModel, request: PlanRequest): Problem {
+  const { card, resolved, manifest, names } = model;
+  const { known = [], nodes = '*', strategy, cuts, nodeCount, sharedCores, grid, padding, codec, agreement } = request;
+  const constraints: Constraints = {
+    grid,
+    padding,
+    cuts: cuts?.map((place) => [place].flat().map((tensor) => names.inner(tensor))),
+    codec,
+    agreement,
+    nodes,
+    nodeCount: Math.max(nodeCount, known.length),
+    sharedCores,
+  };
+  return {
+    model: manifest.skeleton.sha,
+    ...planningNetwork(resolved),
+    nodes: known,
+    links: [],
+    broker: null,
+    source: CENTRAL,
+    sink: CENTRAL,
+    trained: card.tiles.map(({ after, grid: [rows, cols], padding }) => ({ after, grid: { rows, cols }, padding })),
+    calibrated: card.calibrated,
+    exits: request.exits === false || strategy !== undefined ? [] : exitPlaces(whole),
+    constraints,
+    isNamed: strategy !== undefined,
+  };
+}

@@ -1,0 +1,54 @@
+import { TesseraError } from '../../shared/errors.ts';
+import { dagOf } from '../../shared/onnx/dag.ts';
+import type { ResolvedModel } from '../../shared/onnx/model.ts';
+import { haloCosts } from '../../shared/tiling/halo-form.ts';
+import { explicitCut, type Prefix, shorterPrefixes } from '../../shared/tiling/prefix.ts';
+import { tileSegment } from '../../shared/tiling/segment.ts';
+import { findTileable } from '../../shared/tiling/tileable.ts';
+import { planningGraph } from './graph.ts';
+import type { Problem, TileEnd, Tiler } from './strategy.ts';
+
+/** A network as strategies see it. */
+export function planningNetwork(resolved: ResolvedModel): Pick<Problem, 'graph' | 'tiler'> {
+  return { graph: planningGraph(resolved), tiler: tilerOf(resolved) };
+}
+
+/** The tiler of a network. */
+function tilerOf(resolved: ResolvedModel): Tiler {
+  const { graph } = resolved.model;
+  const inputs = graph.inputs.map(({ name }) => name);
+  const tensorsAt = (from: TileEnd | undefined): readonly string[] => from?.tensors ?? inputs;
+
+  /** Undefined where nothing can be tiled. */
+  const endOf = (from: TileEnd | undefined, { outputs, macs, reference }: Prefix): TileEnd | undefined => {
+    if (reference === undefined) return undefined;
+    const known = [...new Set([...(from?.known ?? inputs), ...outputs])];
+    return {
+      tensors: dagOf(resolved).live(known),
+      outputs: graph.outputs.map(({ name }) => name).filter((name) => outputs.includes(name)),
+      known,
+      made: outputs,
+      macs,
+      cells: reference,
+    };
+  };
+
+  return {
+    reach: (from, grid, { leastShare, most }) =>
+      shorterPrefixes(resolved, tensorsAt(from), grid, leastShare, most).flatMap((prefix) => endOf(from, prefix) ?? []),
+    upTo(from, tensors) {
+      try {
+        return endOf(from, explicitCut(resolved, tensorsAt(from), tensors))!;
+      } catch (error) {
+        if (!(error instanceof TesseraError)) throw error;
+        const { message: reason, hint } = error;
+        return { kind: 'impossible', reason, ...(hint === undefined ? {} : { hint }) };
+      }
+    },
+    parts: (from, to, rows, cols) => haloCosts(tileSegment(resolved, tensorsAt(from), to.made), rows, cols),
+    obstacle() {
+      const [stop] = findTileable(resolved, inputs).stops;
+      return stop === undefined ? 'its maps are too small' : `${stop.op} "${stop.name}" ${stop.reason}`;
+    },
+  };
+}
