@@ -15,7 +15,6 @@ export default defineConfig({
           include: ['test/**/*.test.ts'],
           exclude: live,
           testTimeout: 30_000,
-          retry: process.env.CI === undefined ? 0 : 1,
         },
       },
       {
@@ -25,8 +24,6 @@ export default defineConfig({
           testTimeout: 180_000,
           hookTimeout: 120_000,
           fileParallelism: false,
-          // Real processes on a shared machine: a stall of its own is no fault of ours. What fails twice more is.
-          retry: process.env.CI === undefined ? 0 : 2,
           pool: 'forks',
         },
       },
