@@ -1,8 +1,8 @@
 import { enrol, type Membership, readMembership } from '../node-agent/enrolment.ts';
 import type { Invitation } from '../shared/config/join.ts';
-import { hideUserInfo } from '../shared/config/show.ts';
 import { TesseraError } from '../shared/errors.ts';
 import type { Log } from '../shared/ports.ts';
+import { hideUserInfo } from '../shared/redact.ts';
 import { type ConnectionFault, isUserRefusal } from '../shared/runtime/broker-failure.ts';
 import type { BusOptions } from '../shared/runtime/bus-options.ts';
 import type { LoadedConfig } from '../shared/runtime/config.ts';

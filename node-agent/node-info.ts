@@ -1,5 +1,5 @@
 import { arch, cpus, type as osType, release } from 'node:os';
-import { codecNames } from '../shared/codec/codec.ts';
+import { codecNames } from '../shared/codec/codecs.ts';
 import type { Tier } from '../shared/plan/plan.ts';
 import type { NodeInfo } from '../shared/protocol/messages/node.ts';
 import { PART_LIMIT_BYTES } from '../shared/protocol/parts.ts';

@@ -51,6 +51,9 @@ const PURE = [
   /^broker\/policy\.ts$/,
 ];
 
+/** Files that may import each other: the two halves of one definition. */
+const CIRCLES = ['shared/tiling/receptive-field.ts, shared/tiling/taps.ts'];
+
 /** Ways to the clock and to chance that need no import. */
 const IMPURE_CALL =
   /\b(Date\.now|new Date\(\)|performance\.|Math\.random|setTimeout|setInterval|setImmediate|process\.|crypto\.)/;
@@ -124,6 +127,25 @@ describe('architecture', () => {
       });
     });
     expect(wrong).toEqual([]);
+  });
+
+  it('has no circle of imports, those of types included', () => {
+    const imports = new Map(
+      sources.map(({ file, imports }) => [file, imports.flatMap(({ from }) => target(file, from) ?? [])] as const),
+    );
+    const open: string[] = [];
+    const done = new Set<string>();
+    const circles = new Set<string>();
+    const visit = (file: string): void => {
+      if (open.includes(file)) circles.add(open.slice(open.indexOf(file)).sort().join(', '));
+      if (open.includes(file) || done.has(file)) return;
+      open.push(file);
+      for (const next of imports.get(file) ?? []) visit(next);
+      open.pop();
+      done.add(file);
+    };
+    for (const file of imports.keys()) visit(file);
+    expect([...circles].filter((circle) => !CIRCLES.some((known) => circle.includes(known)))).toEqual([]);
   });
 
   it('has a pure shared: nothing outside shared/runtime imports shared/runtime from within shared', () => {

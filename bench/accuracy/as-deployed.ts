@@ -5,7 +5,7 @@ import { choosePlan, type PlanRequest } from '../../central/planner/default-plan
 import { loadServedModel } from '../../central/served-model.ts';
 import { confidence } from '../../central/tasks/classify.ts';
 import { loadModel } from '../../cli/library/library.ts';
-import { findCodec } from '../../shared/codec/codec.ts';
+import { findCodec } from '../../shared/codec/codecs.ts';
 import type { ModelCard } from '../../shared/model/card.ts';
 import type { Model } from '../../shared/onnx/model.ts';
 import { writeModel } from '../../shared/onnx/write.ts';

@@ -3,7 +3,7 @@ import { endFrame } from './frames.ts';
 import { loseRequests } from './nodes.ts';
 import { isReady, readyNodes } from './plans.ts';
 import { answer, assign, candidatesFor, end } from './requests.ts';
-import type { Frame, Node, PartRun, PlanRun, Request, StageRun, State } from './state.ts';
+import type { Audit, Frame, Node, PartRun, StageRun, State } from './state.ts';
 
 /**
  * Audits: a part whose result was taken from a node is computed again by somebody else, and the two are compared. Which
@@ -30,20 +30,6 @@ const FIRST = 3;
 const FIRST_AGAIN = 50;
 /** A node that was left out so often stays out when it is restarted. */
 const CHANCES = 2;
-
-/** An audit under way. */
-export interface Audit {
-  readonly id: string;
-  readonly suspect: Node;
-  readonly run: PlanRun;
-  readonly stage: number;
-  readonly part: PartRun;
-  readonly i_id: string;
-  /** The request for the second result. */
-  readonly request: Request;
-  readonly until: number;
-  phase: 'asked' | 'comparing' | 'deciding' | 'judging';
-}
 
 /** A number in [0, 1) that no node can foresee (mulberry32 of a seed that the shell draws). */
 function draw(s: State): number {

@@ -3,7 +3,6 @@ import type { Plan, Stage, Tier } from '../../shared/plan/plan.ts';
 import type { Outcome, SkipReason } from '../../shared/protocol/messages/result.ts';
 import type { MemoryBelief } from '../scheduler/memory.ts';
 import type { NodeStatistics } from '../scheduler/statistics.ts';
-import type { Audit } from './audit.ts';
 import type { DiscardReason, Effect } from './effects.ts';
 import type { Fallback } from './frame-end.ts';
 import type { CameraPolicy, CoordinatorOptions } from './options.ts';
@@ -320,4 +319,18 @@ export interface Dispatch {
   /** Cost answered in time, and the node's own time for it. */
   cost_done: number;
   compute_ms: number;
+}
+
+/** An audit under way. */
+export interface Audit {
+  readonly id: string;
+  readonly suspect: Node;
+  readonly run: PlanRun;
+  readonly stage: number;
+  readonly part: PartRun;
+  readonly i_id: string;
+  /** The request for the second result. */
+  readonly request: Request;
+  readonly until: number;
+  phase: 'asked' | 'comparing' | 'deciding' | 'judging';
 }

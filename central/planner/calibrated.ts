@@ -1,4 +1,5 @@
-import { type CodecSpec, findCodec } from '../../shared/codec/codec.ts';
+import { findCodec } from '../../shared/codec/codecs.ts';
+import type { CodecSpec } from '../../shared/codec/spec.ts';
 import { parseCodec } from '../../shared/codec/spec.ts';
 import type { ModelCard } from '../../shared/model/card.ts';
 import type { ResolvedModel } from '../../shared/onnx/model.ts';

@@ -1,4 +1,5 @@
-import { type CodecSpec, findCodec } from '../../shared/codec/codec.ts';
+import { findCodec } from '../../shared/codec/codecs.ts';
+import type { CodecSpec } from '../../shared/codec/spec.ts';
 import { dagOf } from '../../shared/onnx/dag.ts';
 import type { ResolvedModel } from '../../shared/onnx/model.ts';
 import type { Plan } from '../../shared/plan/plan.ts';

@@ -1,4 +1,4 @@
-import type { CodecSpec } from '../../shared/codec/codec.ts';
+import type { CodecSpec } from '../../shared/codec/spec.ts';
 import { TesseraError } from '../../shared/errors.ts';
 import { compilePlan } from '../../shared/plan/compile.ts';
 import type { CompiledPlan } from '../../shared/plan/compiled-plan.ts';

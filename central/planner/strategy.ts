@@ -1,4 +1,4 @@
-import type { CodecSpec } from '../../shared/codec/codec.ts';
+import type { CodecSpec } from '../../shared/codec/spec.ts';
 import type { Plan, Tier } from '../../shared/plan/plan.ts';
 import type { Grid } from '../../shared/tiling/grid.ts';
 import type { PlanningGraph } from './graph.ts';

@@ -4,7 +4,7 @@ import { withoutExits } from '../../central/planner/exits.ts';
 import { type LoadRequest, loadServedModel, type ServedModel } from '../../central/served-model.ts';
 import { decodeTask } from '../../central/tasks/task.ts';
 import { clipCodes, encodeClipCodes, valuesOf } from '../../shared/codec/clip.ts';
-import { findCodec } from '../../shared/codec/codec.ts';
+import { findCodec } from '../../shared/codec/codecs.ts';
 import { bytesOf } from '../../shared/codec/floats.ts';
 import type { ClipSpec, CodecSpec } from '../../shared/codec/spec.ts';
 import { TesseraError } from '../../shared/errors.ts';

@@ -1,7 +1,7 @@
 import type { Invitation } from '../../shared/config/join.ts';
-import { hideUserInfo } from '../../shared/config/show.ts';
 import { TesseraError } from '../../shared/errors.ts';
 import { TIERS } from '../../shared/plan/plan.ts';
+import { hideUserInfo } from '../../shared/redact.ts';
 import { defineCommand } from '../command.ts';
 import { connectionOptions, connectionSettings, flagSetting, integer, oneOf, string, value } from '../options.ts';
 

@@ -33,7 +33,7 @@ export const command = defineCommand({
         import('../../shared/protocol/messages/requests.ts'),
         import('../invite.ts'),
       ]);
-    const { hideUserInfo } = await import('../../shared/config/show.ts');
+    const { hideUserInfo } = await import('../../shared/redact.ts');
     const { isLoopback } = await import('../../broker/listen.ts');
     const bus = await connectCommand(config, 'node', await openLog(config, 'node'));
     try {

@@ -1,12 +1,12 @@
 import { join } from 'node:path';
 import type { Shot, Source } from '../../shared/camera/source.ts';
 import type { Config } from '../../shared/config/schema.ts';
-import { hideUserInfo } from '../../shared/config/show.ts';
 import { counted } from '../../shared/counted.ts';
 import { TesseraError } from '../../shared/errors.ts';
 import { CENTRAL } from '../../shared/plan/plan.ts';
 import type { Log } from '../../shared/ports.ts';
 import type { ResultObject } from '../../shared/protocol/messages/result.ts';
+import { hideUserInfo } from '../../shared/redact.ts';
 import type { Cluster } from '../cluster.ts';
 import { defineCommand } from '../command.ts';
 import { camerasWithInfer } from '../infer-camera.ts';

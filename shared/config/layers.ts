@@ -1,9 +1,9 @@
 import { TesseraError } from '../errors.ts';
 import { nearest } from '../nearest.ts';
+import { hideUserInfo } from '../redact.ts';
 import { z } from '../schema.ts';
 import { otherWords } from './other-words.ts';
 import { type Config, configSchema, SECRET_KEYS } from './schema.ts';
-import { hideUserInfo } from './show.ts';
 import { accepted, meaning, urlHint } from './value-hints.ts';
 
 /**

@@ -1,3 +1,4 @@
+import { hideUserInfo } from '../redact.ts';
 import type { ResolvedConfig } from './layers.ts';
 import { SECRET_KEYS } from './schema.ts';
 
@@ -21,9 +22,4 @@ function hide(key: string, value: unknown): unknown {
   if (SECRET_KEYS.includes(key)) return '***';
   if (typeof value === 'string') return hideUserInfo(value);
   return Array.isArray(value) ? value.map((item) => hide(key, item)) : value;
-}
-
-/** The text with passwords in URLs (`scheme://user:password@host`, also misspelt ones) replaced by `***`. */
-export function hideUserInfo(text: string): string {
-  return text.replace(/(^|[/"\s])([^/@:\s"]*):[^/@\s"]*@/g, '$1$2:***@');
 }

@@ -1,4 +1,4 @@
-import type { CodecSpec } from '../codec/codec.ts';
+import type { CodecSpec } from '../codec/spec.ts';
 import type { Plan } from '../plan/plan.ts';
 import type { WireRegion } from '../protocol/messages/region.ts';
 import type { WorkError } from '../protocol/messages/work.ts';

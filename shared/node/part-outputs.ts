@@ -1,5 +1,5 @@
 import { clipCodes, decodeClipCodes } from '../codec/clip.ts';
-import { findCodec } from '../codec/codec.ts';
+import { findCodec } from '../codec/codecs.ts';
 import { sameCodec } from '../codec/spec.ts';
 import { TesseraError } from '../errors.ts';
 import type { PlanGeometry } from '../plan/compiled-plan.ts';

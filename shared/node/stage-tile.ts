@@ -1,5 +1,5 @@
 import { decodeClipCodes, encodeClipCodes } from '../codec/clip.ts';
-import { findCodec } from '../codec/codec.ts';
+import { findCodec } from '../codec/codecs.ts';
 import { type ClipSpec, codecText, sameCodec } from '../codec/spec.ts';
 import { TesseraError } from '../errors.ts';
 import type { Model, ResolvedModel } from '../onnx/model.ts';

@@ -1,5 +1,5 @@
 import { encodeClipCodes, zeroCode } from '../codec/clip.ts';
-import type { CodecSpec } from '../codec/codec.ts';
+import type { CodecSpec } from '../codec/spec.ts';
 import { TesseraError } from '../errors.ts';
 import type { PlanGeometry } from '../plan/compiled-plan.ts';
 import { CENTRAL } from '../plan/plan.ts';

@@ -1,4 +1,4 @@
-import { findCodec } from '../codec/codec.ts';
+import { findCodec } from '../codec/codecs.ts';
 import type { ClipSpec } from '../codec/spec.ts';
 import { TesseraError } from '../errors.ts';
 import type { ResolvedModel } from '../onnx/model.ts';

@@ -1,4 +1,4 @@
-import type { CodecSpec } from '../codec/codec.ts';
+import type { CodecSpec } from '../codec/spec.ts';
 
 /** Where a machine stands. `device`: at the camera; `edge`: near it; `cloud`: far away. */
 export const TIERS = ['device', 'edge', 'cloud'] as const;

@@ -1,7 +1,7 @@
 import { type IClientOptions, MqttClient, connect as mqttConnect } from 'mqtt';
-import { hideUserInfo } from '../config/show.ts';
 import { TesseraError } from '../errors.ts';
 import type { Bus } from '../ports.ts';
+import { hideUserInfo } from '../redact.ts';
 import type { BrokerConnection, Deliver } from './broker-connection.ts';
 import { brokerError, type ConnectionFault, isPermanent, isUserRefusal, isVersionRefusal } from './broker-failure.ts';
 import { ReconnectingBus } from './bus.ts';

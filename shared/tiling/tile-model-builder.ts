@@ -5,35 +5,11 @@ import { constantTensor } from '../onnx/values.ts';
 import type { Dtype } from '../tensor/tensor.ts';
 import type { Feed } from './form.ts';
 import type { Layout } from './layout.ts';
+import { PADDED_SINCE } from './padded-types.ts';
 import type { Segment } from './segment.ts';
 
 /** Name of the input that takes all integers of a tile's geometry: int64, concatenated. */
 export const GEOMETRY = 'tessera_geometry';
-
-/**
- * Element types that the runtime's Pad accepts, with the first operator-set version that does; other types are cast.
- */
-const PADDED_SINCE: Partial<Record<Dtype, number>> = {
-  float32: 0,
-  float64: 11,
-  int32: 11,
-  int64: 11,
-  uint32: 11,
-  uint64: 11,
-  uint8: 11,
-  int8: 11,
-  bool: 13,
-};
-
-/**
- * Whether tiles of an element type can be cropped and padded without loss: directly, or as float32 where that is exact.
- */
-export function canPad(dtype: Dtype, opset: number): boolean {
-  const since = PADDED_SINCE[dtype];
-  return (
-    (since !== undefined && opset >= since) || ['float16', 'bool', 'int8', 'uint8', 'int16', 'uint16'].includes(dtype)
-  );
-}
 
 /** Makes a node without a name (names of nodes have to differ). */
 export function newNode(

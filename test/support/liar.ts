@@ -1,4 +1,4 @@
-import { codecNames, findCodec } from '../../shared/codec/codec.ts';
+import { codecNames, findCodec } from '../../shared/codec/codecs.ts';
 import { type Bus, silentLog } from '../../shared/ports.ts';
 import { controlMessage } from '../../shared/protocol/messages/control.ts';
 import type { NodeInfo } from '../../shared/protocol/messages/node.ts';

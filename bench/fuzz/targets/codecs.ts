@@ -1,5 +1,6 @@
 import fc from 'fast-check';
-import { type CodecSpec, codecNames, findCodec } from '../../../shared/codec/codec.ts';
+import { codecNames, findCodec } from '../../../shared/codec/codecs.ts';
+import type { CodecSpec } from '../../../shared/codec/spec.ts';
 import { TesseraError } from '../../../shared/errors.ts';
 import { byteLength, type Dtype, type TensorSpec } from '../../../shared/tensor/tensor.ts';
 import { applyEdits, editScript, MOST_BYTES } from '../edits.ts';

@@ -1,7 +1,7 @@
 import type { Dtype } from '../../tensor/tensor.ts';
 import { intAttribute } from '../attributes.ts';
 import { input, type Operator } from '../shapes/operator.ts';
-import type { FoldRule } from './fold.ts';
+import type { FoldRule } from './fold-rule.ts';
 
 /** A number rounded to an element type, or undefined where it overflows; such nodes are left to the runtime. */
 export function rounded(value: number, dtype: Dtype): number | undefined {

@@ -3,14 +3,9 @@ import { shapeSlice } from '../shapes/generation.ts';
 import { input, type Operator } from '../shapes/operator.ts';
 import { numbersOf } from '../values.ts';
 import { ARITHMETIC, rounded } from './arithmetic.ts';
+import type { FoldRule } from './fold-rule.ts';
 import { MOVEMENT } from './movement.ts';
 import { REDUCED } from './reductions.ts';
-
-/** Computes the values of a node's outputs from constant inputs; undefined where it cannot. */
-export type FoldRule = (
-  op: Operator,
-  outputs: readonly (TensorSpec | undefined)[],
-) => readonly (readonly number[] | undefined)[] | undefined;
 
 /** Most elements of a folded tensor: folding is for shape arithmetic, not for weights. */
 export const FOLD_LIMIT = 4096;

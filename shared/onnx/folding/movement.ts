@@ -1,7 +1,7 @@
 import { intsAttribute } from '../attributes.ts';
 import { axisAttribute, input, type Operator } from '../shapes/operator.ts';
 import { sliceParameters } from '../shapes/selection.ts';
-import type { FoldRule } from './fold.ts';
+import type { FoldRule } from './fold-rule.ts';
 import { fill, strides } from './positions.ts';
 
 /** An element of an input by its position. */

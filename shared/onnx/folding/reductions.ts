@@ -1,7 +1,7 @@
 import { elementCount } from '../../tensor/tensor.ts';
 import { intAttribute, intsAttribute } from '../attributes.ts';
 import { input, type Operator } from '../shapes/operator.ts';
-import type { FoldRule } from './fold.ts';
+import type { FoldRule } from './fold-rule.ts';
 import { fill, strides } from './positions.ts';
 
 /** The elements that a Reduce operator combines, one list per output element; undefined where they are not constant. */

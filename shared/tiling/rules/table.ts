@@ -1,5 +1,5 @@
 import type { Dtype } from '../../tensor/tensor.ts';
-import { canPad } from '../tile-model-builder.ts';
+import { canPad } from '../padded-types.ts';
 import { NEWEST_OPSET, unknownAttribute } from './attributes.ts';
 import { concat, gather, matMul, split, squeeze, transpose, unsqueeze } from './channels.ts';
 import {

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
-import { findCodec } from '../../../shared/codec/codec.ts';
+import { findCodec } from '../../../shared/codec/codecs.ts';
 
 /**
  * training/tiles.py retrains networks for the decoded values of this codec; `training/test_tiles.py --write` made the

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type CodecSpec, findCodec } from '../../../shared/codec/codec.ts';
+import { findCodec } from '../../../shared/codec/codecs.ts';
+import type { CodecSpec } from '../../../shared/codec/spec.ts';
 import { TesseraError } from '../../../shared/errors.ts';
 import { byteLength, type TensorSpec } from '../../../shared/tensor/tensor.ts';
 

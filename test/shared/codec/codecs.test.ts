@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { codecNames, findCodec } from '../../../shared/codec/codec.ts';
+import { codecNames, findCodec } from '../../../shared/codec/codecs.ts';
 import { type ClipSpec, codecSpec, codecText, parseCodec } from '../../../shared/codec/spec.ts';
 import { bytesOf, codecSuite, floatsOf } from './codec-suite.ts';
 

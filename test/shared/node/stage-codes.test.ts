@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { findCodec } from '../../../shared/codec/codec.ts';
+import { findCodec } from '../../../shared/codec/codecs.ts';
 import type { ClipSpec } from '../../../shared/codec/spec.ts';
 import { StageRunner } from '../../../shared/node/stage-runner.ts';
 import { TensorStore } from '../../../shared/node/tensor-store.ts';
