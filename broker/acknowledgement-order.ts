@@ -1,9 +1,9 @@
 /**
- * Answers what each client sent in the order in which it came, though it is done in another one: acknowledgements have
- * that order (MQTT-4.6.0-2).
+ * Acknowledges the messages of each client in the order of their arrival (MQTT-4.6.0-2), in whatever order they are
+ * done.
  */
 
-/** How a message ended: with a fault, or well. */
+/** Ends a message: with an error, or well. */
 type Answer = (fault?: Error | null) => void;
 
 interface Turn {
@@ -12,11 +12,14 @@ interface Turn {
   fault: Error | null | undefined;
 }
 
-/** The turns of all clients. */
+/** The order of all clients' messages. */
 export class AcknowledgementOrder {
   readonly #queues = new WeakMap<object, Turn[]>();
 
-  /** Queues up for a client; `answer` is called once, when whoever came before was answered and the result is called. */
+  /**
+   * Queues a message of a client; `answer` is called once, after all earlier ones were answered and the result was
+   * called.
+   */
   take(client: object, answer: Answer): Answer {
     const queue = this.#queues.get(client) ?? [];
     this.#queues.set(client, queue);

@@ -2,7 +2,7 @@ import { CENTRAL } from '../shared/plan/plan.ts';
 import type { CredentialStore } from './credentials.ts';
 import { type Identity, identityOfUser, userName } from './policy.ts';
 
-/** What admission needs of the broker's options. */
+/** What authentication needs of the broker's options. */
 export interface AuthenticationOptions {
   readonly base: string;
   readonly credentials?: CredentialStore | undefined;
@@ -10,7 +10,7 @@ export interface AuthenticationOptions {
   readonly anonymous: 'loopback' | 'never';
 }
 
-/** Who asks to be let in: `trusted` says that the connection comes from this machine, `inside` from this process. */
+/** A client that connects: `trusted` says that it is on this machine, `inside` that it is in this process. */
 export interface Applicant {
   readonly clientId: string;
   readonly trusted: boolean;
@@ -21,7 +21,7 @@ export interface Applicant {
   readonly password?: string | undefined;
 }
 
-/** Who it is, or the CONNACK code (MQTT 3.1.1 section 3.2.2.3) and the reason of a refusal. */
+/** The client's identity, or the CONNACK code (MQTT 3.1.1 section 3.2.2.3) and the reason of a refusal. */
 export type AuthenticationResult =
   | { readonly identity: Identity }
   | { readonly returnCode: 2 | 3 | 4 | 5; readonly reason: string };
@@ -29,13 +29,13 @@ export type AuthenticationResult =
 /**
  * Decides who may connect, and under which client id.
  *
- *   1. A client certificate says who somebody is, whatever user name comes with it (so does Mosquitto with
- *      use_identity_as_username), unless that user was thrown out.
- *   2. Else a user name that is given is checked; only a connection from this machine may come without one.
- *   3. A client id in use is taken over (which ends the older connection) by the same identity, by the node or
- *      central whose id it is, or from this machine; by nobody else.
- *   4. The client id that frames are kept for (sessions.ts) is for central and this machine only, also when it is free:
- *      who connects under it gets what is kept, or has it thrown away.
+ *   1. A client certificate gives the identity, whatever user name comes with it (as in Mosquitto with
+ *      use_identity_as_username), unless that user was revoked.
+ *   2. Otherwise a given user name is checked against the credentials; only a client on this machine may give none.
+ *   3. A client id in use is taken over, which ends the older connection, by the same identity, by the node or central
+ *      that owns the id, or from this machine; never by another client.
+ *   4. The client id of central's session (central-session.ts) is for central and this machine only, even while it is
+ *      free: a client that connects under it receives the stored frames or discards them.
  */
 export class Authentication {
   readonly #options: AuthenticationOptions;
@@ -45,7 +45,7 @@ export class Authentication {
     this.#options = options;
   }
 
-  /** Judges an applicant; keeps nothing. */
+  /** Authenticates a client; changes nothing. */
   admit({ clientId, trusted, inside, certificate, user, password }: Applicant): AuthenticationResult {
     const { base, credentials, anonymous } = this.#options;
     let identity: Identity | undefined;
@@ -54,7 +54,10 @@ export class Authentication {
     } else if (certificate !== undefined) {
       identity = identityOfUser(certificate);
       if (identity === undefined || credentials?.isRevoked?.(certificate) === true)
-        return { returnCode: 5, reason: `the name "${certificate}" of a certificate is no user, or was thrown out` };
+        return {
+          returnCode: 5,
+          reason: `the name "${certificate}" of a certificate is no user, or its access was revoked`,
+        };
     } else if (user !== undefined && credentials !== undefined) {
       identity = credentials.verify(user, password ?? '');
       if (identity === undefined) return { returnCode: 4, reason: 'user name or password is wrong' };
@@ -71,17 +74,17 @@ export class Authentication {
     return { returnCode: 2, reason: `the client id is in use by ${describeIdentity(owner)}` };
   }
 
-  /** A client is connected from now on. */
+  /** Notes that a client is connected. */
   connected(clientId: string, identity: Identity): void {
     this.#owners.set(clientId, identity);
   }
 
-  /** A client's connection ended. */
+  /** Notes that a client's connection ended. */
   gone(clientId: string): void {
     this.#owners.delete(clientId);
   }
 
-  /** The client ids `<base>-node-<id>` and `<base>-central` belong to those of that name. */
+  /** Whether a client id belongs to an identity: `<base>-node-<id>` to that node, `<base>-central` to central. */
   #belongsTo(clientId: string, identity: Identity): boolean {
     const { base } = this.#options;
     if (identity.role === 'node') return clientId === `${base}-node-${identity.name}`;
@@ -89,13 +92,13 @@ export class Authentication {
   }
 }
 
-/** The client id of the connection on which whichever central is active takes frames in. */
+/** The client id of the ingest connection of the active central. */
 export const ingestClientId = (base: string): string => `${base}-${CENTRAL}`;
 
-/** The user name of an identity; undefined for somebody on this machine. */
+/** The user name of an identity; undefined for a client on this machine without credentials. */
 export const userOf = (identity: Identity | undefined): string | undefined =>
   identity === undefined || identity.role === 'local' ? undefined : userName(identity.role, identity.name);
 
-/** An identity in words, for logs. */
+/** An identity as logs show it. */
 export const describeIdentity = (identity: Identity | undefined): string =>
   identity === undefined ? '?' : identity.role === 'local' ? 'local' : `${identity.role} ${identity.name}`;

@@ -11,26 +11,26 @@ import { PublishRates } from './publish-rates.ts';
 import { RetainedQuota } from './retained-quota.ts';
 import { judge } from './slow-readers.ts';
 
-/** What a authorization rests on. */
+/** What authorization needs of the broker. */
 export interface AuthorizationOptions {
   readonly base: string;
   readonly anonymous: 'loopback' | 'never';
   readonly credentials?: CredentialStore | undefined;
-  /** Bytes that a packet may have once its sender is known. */
+  /** Bytes that a packet may have once its sender is authenticated. */
   readonly maximumPacketSize: number;
-  /** Bytes that may wait at one slow reader before bulk for it is dropped. */
+  /** Unread bytes of one slow reader above which tensors and frames for it are dropped. */
   readonly slowReaderBytes: number;
   readonly connections: Connections;
   readonly counters: BrokerCounters;
   readonly log: Log;
-  /** Says what is wrong with those who come, and with what those send who are in. */
+  /** Warns about strangers and about authenticated clients. */
   readonly throttledLogs: ThrottledLogs;
 }
 
 /** Aedes grants shared subscriptions and delivers nothing. */
 const SHARED = '$share/';
 
-/** A message as far as it is judged; `retain` is cleared where the message is delivered and not kept. */
+/** A message to be published; `retain` is cleared where it is delivered and not stored. */
 export interface Published {
   readonly topic: string;
   readonly payload: string | Buffer;
@@ -38,8 +38,9 @@ export interface Published {
 }
 
 /**
- * The places where the broker asks: who comes in, and what may pass. The answers are in authentication.ts, policy.ts,
- * retained-quota.ts and slow-readers.ts; here they are counted and logged.
+ * Authenticates clients and authorizes what they publish, subscribe and receive. The decisions are made in
+ * authentication.ts, policy.ts, retained-quota.ts, publish-rates.ts and slow-readers.ts; this class counts and logs
+ * them.
  */
 export class Authorization {
   readonly #options: AuthorizationOptions;
@@ -54,13 +55,13 @@ export class Authorization {
     this.#rates = new PublishRates(base);
   }
 
-  /** Decides whether a client comes in; its connection then has an identity. */
+  /** Authenticates a client; its connection then has an identity. */
   async enter(client: ClientOf, user: string | undefined, password: string | undefined): Promise<AuthenticationResult> {
     const { connections, counters, maximumPacketSize, throttledLogs } = this.#options;
     const connection = connections.of(client);
-    if (connection === undefined) return { returnCode: 5, reason: 'its connection is not known' };
+    if (connection === undefined) return { returnCode: 5, reason: 'its connection is unknown' };
     const checked = await this.#password(user, password);
-    // Nobody would say again that it has ended.
+    // Aedes reports the end of such a connection to no one.
     if (client.conn.destroyed) return { returnCode: 5, reason: 'its connection ended' };
     let admitted = this.#admission.admit({ clientId: client.id, ...connection, user, password: checked });
     if ('identity' in admitted && !connections.stands(client))
@@ -78,23 +79,23 @@ export class Authorization {
     return admitted;
   }
 
-  /** A client is connected from now on. */
+  /** Notes that a client is connected. */
   connected(client: ClientOf): void {
     const identity = this.#options.connections.of(client)?.identity;
     if (identity !== undefined) this.#admission.connected(client.id, identity);
   }
 
-  /** Whether somebody has been let in. */
+  /** Whether a client is authenticated. */
   isKnown(client: ClientOf): boolean {
     return this.#options.connections.of(client)?.identity !== undefined;
   }
 
-  /** A client's connection ended. */
+  /** Notes that a client's connection ended. */
   gone(client: ClientOf): void {
     this.#admission.gone(client.id);
   }
 
-  /** Why a message may not be published, which costs its sender the connection; undefined where it may. */
+  /** The reason why a message may not be published, which costs its sender the connection; undefined where it may. */
   refusesPublish(client: ClientOf, packet: Published): string | undefined {
     const { base, connections, counters, throttledLogs } = this.#options;
     const { topic, retain } = packet;
@@ -116,12 +117,12 @@ export class Authorization {
     return why;
   }
 
-  /** Whether a message of QoS 0 is one too many of its client (publish-rates.ts), and is not to be passed on. */
+  /** Whether a message of QoS 0 is above the rate limit of its client (publish-rates.ts), and is to be dropped. */
   floods(client: ClientOf, { topic, payload }: Published): boolean {
     const { connections, counters, throttledLogs } = this.#options;
     if (!this.#rates.isOver(client, topic, payload.length, performance.now())) return false;
     counters.dropped.rate_limit += 1;
-    const text = 'a client publishes more than any node does: what is above the rate is not passed on';
+    const text = 'a client publishes faster than any node does: messages above the rate limit are dropped';
     throttledLogs.clients.warn(`rate ${client.id}`, text, { topic, ...connections.who(client) });
     return true;
   }
@@ -133,7 +134,7 @@ export class Authorization {
     return identity !== undefined && !filter.startsWith(SHARED) && maySubscribe(identity, filter, base);
   }
 
-  /** Whether a client may subscribe to a filter; it is counted and said where not. */
+  /** Whether a client may subscribe to a filter; a refusal is counted and logged. */
   maySubscribe(client: ClientOf, filter: string): boolean {
     const { connections, counters, throttledLogs } = this.#options;
     if (this.mayRead(client, filter)) return true;
@@ -150,8 +151,8 @@ export class Authorization {
   }
 
   /**
-   * Whether a message goes to a reader, or is dropped; somebody who does not read at all is closed. What is kept for the
-   * reader is not dropped: there it is closed and gets the message on its next connection.
+   * Whether a message goes to a reader; a slow reader loses it, and a reader that has stopped is closed. A message in
+   * the reader's session is never dropped: the connection is closed instead, and the next one gets the message.
    */
   mayForward(client: ClientOf, topic: string, kept: boolean): boolean {
     const { base, connections, slowReaderBytes } = this.#options;
@@ -167,12 +168,15 @@ export class Authorization {
     const connection = connections.of(client);
     if (connection === undefined || connection.lossy) return;
     connection.lossy = true;
-    log.warn('bulk for a client is dropped, because it reads more slowly than it is sent', connections.who(client));
+    log.warn(
+      'tensors and frames for a client are dropped, because it reads them more slowly than they come',
+      connections.who(client),
+    );
   }
 
   /**
-   * The password to check: one that joins first sets the secret in it, where its code is good. Where it is not, the
-   * secret may stand already, because the answer to an earlier attempt was lost.
+   * The password to check. A client that joins first sets its secret, where its invitation code is valid. An invalid
+   * code may mean that the secret is set already and the answer to an earlier attempt was lost.
    */
   async #password(user: string | undefined, password: string | undefined): Promise<string | undefined> {
     const { credentials, log } = this.#options;
@@ -180,14 +184,14 @@ export class Authorization {
     if (joining === undefined || user === undefined) return password;
     try {
       const joined = await credentials?.redeem?.(user, joining.code, joining.secret);
-      if (joined === true) log.info(`${user} has joined by its invitation`);
+      if (joined === true) log.info(`${user} has joined with its invitation`);
     } catch (error) {
-      log.error(`the secret of ${plainName(user)} cannot be kept: ${error instanceof Error ? error.message : error}`);
+      log.error(`the secret of ${plainName(user)} cannot be stored: ${error instanceof Error ? error.message : error}`);
     }
     return joining.secret;
   }
 
-  /** Frames are no state and are not kept; of what else is published so, what the limits allow. */
+  /** Clears `retain` of frames, which are no state, and of messages above the quota. */
   #limitRetained(client: ClientOf, packet: Published): void {
     const { base, connections, counters, throttledLogs } = this.#options;
     const { topic, payload } = packet;
@@ -196,7 +200,7 @@ export class Authorization {
     if (!topic.startsWith(`${base}/input/`) && this.#retained.keep(owner, topic, size)) return;
     packet.retain = false;
     counters.not_retained += 1;
-    const text = `a message on ${topic} is delivered but not kept`;
+    const text = `a message on ${topic} is delivered but not retained`;
     throttledLogs.clients.warn(`retained ${owner}`, text, connections.who(client));
   }
 }

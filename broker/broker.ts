@@ -32,21 +32,21 @@ import { WebSocketUpgrades } from './websocket-upgrades.ts';
 /**
  * The embedded broker: Aedes behind guards. Aedes is imported here and nowhere else.
  *
- *   1. Every connection has an identity before it may do anything, and policy.ts judges each topic by it.
- *   2. Nothing beyond loopback is listened on without credentials or client certificates; without either only loopback
- *      is let in.
- *   3. A packet above the limit is refused from its first bytes, and costs only its sender the connection.
- *   4. A reader that stops reading costs nobody else a message, and is closed within about twice `stallMs`.
- *   5. A client id in use is taken over only by those whose it is (authentication.ts).
- *   6. Sessions that outlive their connection are bounded in number, bytes and time: that on which central takes frames in
- *      (sessions.ts), and those of others that ask for one (client-sessions.ts).
- *   7. A message with QoS 1 or 2 is acknowledged when it was given to everybody who is there, and a frame when it is kept
- *      for central (acknowledgement-order.ts keeps the order). Whoever kills the broker loses nothing that it has acknowledged.
+ *   1. Every connection is authenticated before it may do anything, and policy.ts authorizes each topic by its
+ *      identity.
+ *   2. The broker listens beyond loopback only with credentials or client certificates.
+ *   3. A packet above the size limit is refused from its first bytes, and costs only its sender the connection.
+ *   4. A reader that stops reading costs no other client a message, and is closed within about twice `stallMs`.
+ *   5. A client id in use is taken over only by its owner (authentication.ts).
+ *   6. Persistent sessions are bounded in number, bytes and time: that of central (central-session.ts) and those of
+ *      other clients that ask for one (client-sessions.ts).
+ *   7. A message with QoS 1 or 2 is acknowledged after it was delivered to all connected subscribers, and a frame after
+ *      it was stored for central (routing.ts). A broker that is killed loses no message that it has acknowledged.
  */
 
-/** Messages of QoS 2 that a client may leave half sent; nothing of ours sends any. */
+/** QoS 2 messages that a client may have in flight; no part of Tessera sends any. */
 const MAX_QOS2 = 16;
-/** Messages that Aedes routes at a time. */
+/** Messages that Aedes routes concurrently. */
 const DELIVERY_SLOTS = 1000;
 const STOP_MS = 1500;
 
@@ -72,12 +72,12 @@ class EmbeddedBroker implements RunningBroker {
   readonly #connections: Connections;
   readonly #authorization: Authorization;
   readonly #aedes: Aedes;
-  /** Undefined until Aedes listens, which makes its persistence. */
+  /** Undefined until Aedes listens, because its persistence is made then. */
   #sessions: AedesSessionStore | undefined;
   readonly #webSockets: WebSocketUpgrades;
   readonly #listeners: Listener[] = [];
   #endStats: () => void = () => {};
-  /** Connections that came before all was ready. */
+  /** Connections that arrived before the broker was ready. */
   #early: (() => void)[] | undefined = [];
   #stopping: Promise<void> | undefined;
 
@@ -158,7 +158,7 @@ class EmbeddedBroker implements RunningBroker {
 
   connect(): Duplex {
     const [inside, outside] = duplexPair();
-    // A pair ends together in reading and writing only; a real connection is gone for both when one side closes it.
+    // The two sides of a pair close separately; a real connection closes for both.
     inside.once('close', () => outside.destroy());
     outside.once('close', () => inside.destroy());
     this.#accept(inside, { remote: 'this process', trusted: true, inside: true });
@@ -169,7 +169,7 @@ class EmbeddedBroker implements RunningBroker {
     const closed = this.#connections.expel(user);
     const identity = identityOfUser(user);
     if (identity !== undefined) void this.#sessions?.endOf(describeIdentity(identity));
-    if (closed > 0) this.#log.info(`${user} was thrown out`, { connections: closed });
+    if (closed > 0) this.#log.info(`${user} was disconnected, because its access was revoked`, { connections: closed });
     return closed;
   }
 
@@ -194,8 +194,8 @@ class EmbeddedBroker implements RunningBroker {
   }
 
   /**
-   * Frames are kept under the name of a listener: nobody else has that address, so nobody else these files, and who
-   * starts the same broker again finds them.
+   * Stores sessions under the name of the first listener: no other broker has its address, and the same broker started
+   * again finds its files.
    */
   #keepFrames(sessions: AedesSessionStore, addresses: readonly ListenAddress[]): void {
     const { sessionsFolder, base = 'tessera' } = this.#options;
@@ -206,7 +206,7 @@ class EmbeddedBroker implements RunningBroker {
     sessions.keepIn(sessionsFolder, `${base}-${hostname}-${port}`.replace(/[^A-Za-z0-9_.-]/g, '_'));
   }
 
-  /** Takes a connection in: `conn` carries MQTT. */
+  /** Hands a connection to Aedes; `conn` carries MQTT. */
   #accept(conn: Duplex, from: Origin): void {
     if (this.#early !== undefined) {
       conn.on('error', () => {});
@@ -216,15 +216,13 @@ class EmbeddedBroker implements RunningBroker {
     if (this.#connections.take(conn, from)) this.#aedes.handle(conn);
   }
 
-  /** Counts and notes what happens. */
+  /** Counts and logs the events of Aedes. */
   #watch(sessions: AedesSessionStore): void {
     const log = this.#log;
     const authorization = this.#authorization;
     const who = this.#connections.who.bind(this.#connections);
-    // Missing from the types of Aedes; without a listener it would end the process.
-    (this.#aedes as EventEmitter).on('error', (error: Error) =>
-      log.error(`the broker failed at something: ${error.message}`),
-    );
+    // The types of Aedes lack this event; without a listener it would end the process.
+    (this.#aedes as EventEmitter).on('error', (error: Error) => log.error(`the broker failed: ${error.message}`));
     this.#aedes.on('publish', (_packet, client) => {
       if (client !== null) this.counters.published += 1;
     });
@@ -244,7 +242,7 @@ class EmbeddedBroker implements RunningBroker {
     this.#aedes.on('connectionError', (client, error) => disconnectLog.closed(client, error, false));
   }
 
-  /** The places where Aedes asks. */
+  /** The hooks that Aedes calls. */
   #hooks(sessions: AedesSessionStore, routing: Routing): AedesOptions {
     const authorization = this.#authorization;
     const disconnectLog = this.#disconnectLog;
@@ -256,7 +254,7 @@ class EmbeddedBroker implements RunningBroker {
         if (packet.protocolVersion === 5) {
           client.conn.write(versionRefusal(Math.ceil(keptMs / 1000)));
           disconnectLog.refusedVersion(packet.clientId, remote);
-          done(new ReportedError('MQTT 5 is not spoken here, the client may try 3.1.1'), false);
+          done(new ReportedError('this broker does not speak MQTT 5; the client may try 3.1.1'), false);
           return;
         }
         disconnectLog.cameBack(packet.clientId, remote);
@@ -274,9 +272,9 @@ class EmbeddedBroker implements RunningBroker {
             const packet = asked.get(client);
             const asks = packet?.clean === false;
             const isKept = await sessions.admit(client, describeIdentity(admitted.identity), asks);
-            // Aedes forgets who went meanwhile, and says it to nobody.
+            // Aedes does not report a client that disconnected meanwhile.
             if (client.closed) return sessions.gone(client);
-            // Aedes asks both.
+            // Aedes reads the flag of both.
             if (asks && !isKept) for (const one of [packet, client]) (one as { clean: boolean }).clean = true;
             done(null, true);
             return;

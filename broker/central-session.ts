@@ -83,7 +83,9 @@ export class CentralSession {
     return clean ? undefined : this.#session;
   }
 
-  /** Stores frames in `folder` too, and loads those of an earlier run. Throws TESSERA_CONFIG where it cannot be made. */
+  /**
+   * Stores frames in `folder` too, and loads those of an earlier run. Throws TESSERA_CONFIG where it cannot be made.
+   */
   keepIn(folder: string): void {
     const { limits, log } = this.#options;
     if (limits.ms === 0 || this.#session === undefined) return;
@@ -110,10 +112,10 @@ export class CentralSession {
     }
     this.#await();
     const { messages, bytes } = this.#session.held;
-    if (messages > 0) log.info('frames of an earlier run are kept for central', { messages, bytes });
+    if (messages > 0) log.info('loaded the frames of an earlier run for central', { messages, bytes });
     if (old === 0) return;
     this.#options.counters.dropped.central_session += old;
-    log.warn(`frames that were kept more than ${limits.ms / 1000} s ago are dropped`, { messages: old });
+    log.warn(`frames stored more than ${limits.ms / 1000} s ago are dropped`, { messages: old });
   }
 
   /** Stores a frame for central before it is acknowledged and routed; `number` gives the message its number. */
@@ -200,7 +202,7 @@ export class CentralSession {
     if (dropped === 0) return;
     counters.dropped.central_session += dropped;
     const { messages, bytes } = this.#session.held;
-    const text = 'frames that central has not acknowledged are dropped, because too many are kept for it';
+    const text = 'frames that central has not acknowledged are dropped, because too many are stored for it';
     this.#throttledLog.warn('kept', text, { camera, messages, bytes });
   }
 
@@ -209,7 +211,7 @@ export class CentralSession {
     if (this.#recent.size > MAX_RECENT) for (const oldest of this.#recent) return void this.#recent.delete(oldest);
   }
 
-  /** Sees to it that what is kept ends in time. */
+  /** Starts the timer of the next expiry. */
   #await(): void {
     const ends = this.#session?.ends;
     if (ends === undefined || this.#expiry !== undefined) return;
@@ -224,7 +226,7 @@ export class CentralSession {
     counters.dropped.central_session += messages;
     this.#await();
     if (messages === 0) return;
-    const text = `central has been away for ${limits.ms / 1000} s: the frames that were kept for it are dropped`;
+    const text = `central has been away for ${limits.ms / 1000} s: the frames stored for it are dropped`;
     this.#throttledLog.warn('away', text, { messages });
   }
 }

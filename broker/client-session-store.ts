@@ -4,49 +4,49 @@ import { MessageStore, type OnFault, type StoreKind } from './message-store.ts';
 import type { QueuedMessage, Watcher } from './persistent-session.ts';
 
 /**
- * Sessions of clients (client-sessions.ts) on the disk, all in one store of message-store.ts. Each has a number, which its
- * records bear where frames have a packet identifier:
+ * Sessions of clients (client-sessions.ts) on disk, all in one message store (message-store.ts). Each session has a
+ * number, which its records carry in place of a packet identifier:
  *
- *   topic empty   what is known of the session, as JSON; the newest record is the one that counts
- *   else          a message that waits in it; it is marked before it is sent, and when it was acknowledged or dropped
+ *   topic empty   the facts of the session, as JSON; the newest record counts
+ *   otherwise     a queued message; it is marked before it is sent, and when it was acknowledged or dropped
  *
- * What cannot be written stays in memory only, and that is said: nothing waits for a client's session.
+ * Records that cannot be written are in memory only, which is logged: no message is refused because of a session.
  */
 
-/** What is known of a session. */
+/** The facts of a session. */
 export interface SessionFacts {
   readonly id: string;
-  /** The user in words, as policy.ts says it. */
+  /** The user as `describeIdentity` writes it. */
   readonly owner: string;
   readonly subscriptions: readonly { readonly topic: string; readonly qos: number }[];
-  /** Since when its client is away, Unix ms; not given while it is here. */
+  /** When its client disconnected, Unix ms; absent while it is connected. */
   readonly awaySince?: number | undefined;
 }
 
-/** A session that an earlier run left, with what waits in it. */
+/** A session of an earlier run, with its queued messages. */
 export interface FoundSession extends SessionFacts {
   readonly stored: StoredSession;
   readonly messages: readonly FoundMessage[];
 }
 
-/** A message that waits; `number` is that of its record. */
+/** A queued message; `number` is that of its record. */
 export interface FoundMessage {
   readonly number: number;
   readonly topic: string;
   readonly payload: Buffer;
-  /** Perhaps the client has it. */
+  /** Whether the client may have received it. */
   readonly wasSent: boolean;
 }
 
-/** Two hours after its client went nobody has a session any more; one that is here may be silent for weeks. */
+/** A session expires an hour after its client disconnected, but a connected client may be silent for weeks. */
 const SESSIONS: StoreKind = {
   one: 'record of a session',
   what: 'sessions of clients',
-  refused: 'what waits for a client cannot be written to the disk: it is in memory only, and lost with the broker',
+  refused: 'messages for an absent client cannot be written to disk: they are in memory only, and lost with the broker',
   hint: 'set STATE_DIRECTORY to a folder that this user may write',
   staleMs: 30 * 24 * 3600 * 1000,
 };
-/** Beyond that what is known of a session is in memory only. */
+/** Facts above this size are in memory only. */
 const MAX_FACTS_BYTES = 64 * 2 ** 10;
 const MAX_SESSION = 65_535;
 
@@ -71,8 +71,8 @@ export class ClientSessionStore {
   }
 
   /**
-   * Opens the store in `folder`, with the sessions that lie there; of at most `sessions` with messages of `bytes` in all.
-   * Undefined where the folder cannot be had, which is said.
+   * Opens the store in `folder` with the sessions in it: at most `sessions`, with messages of `bytes` in all. Undefined
+   * where the folder cannot be made, which is logged.
    */
   static open(
     folder: string,
@@ -103,34 +103,34 @@ export class ClientSessionStore {
     return new StoredSession(this, number);
   }
 
-  /** Writes a record of a session; returns its number, undefined where there is no room. */
+  /** Writes a record of a session; returns its number, undefined where the disk is full. */
   put(session: number, topic: string, payload: Buffer): number | undefined {
     this.#lastRecord += 1;
     const record = { number: this.#lastRecord, time: Date.now(), messageId: session, topic, payload };
     return this.#store.put(record) ? record.number : undefined;
   }
 
-  /** What a record holds is about to be sent. */
+  /** Marks a record as sent. */
   sent(record: number): void {
     this.#store.sent(record);
   }
 
-  /** A record counts no more. */
+  /** Marks a record as done. */
   done(record: number): void {
     this.#store.done(record);
   }
 
-  /** Says what is not written. */
+  /** Logs what is not written. */
   fault(text: string): void {
     this.#onFault(text, undefined);
   }
 
-  /** A session is no more. */
+  /** Frees the number of a session that ended. */
   forget(session: number): void {
     this.#used.delete(session);
   }
 
-  /** Closes the files; what is in them stays. */
+  /** Closes the files; their records stay. */
   close(): void {
     this.#store.close();
   }
@@ -149,7 +149,7 @@ export class ClientSessionStore {
     const messages = new Map<number, FoundMessage[]>();
     for (const { messageId, topic, payload, number, state } of open) {
       if (topic === '') continue;
-      // Of a session that was being ended when the broker died.
+      // The broker died while it ended this session.
       if (!known.has(messageId)) this.done(number);
       const waiting = messages.get(messageId) ?? [];
       waiting.push({ number, topic, payload, wasSent: state === 'sent' });
@@ -163,11 +163,11 @@ export class ClientSessionStore {
   }
 }
 
-/** One session on the disk. */
+/** One session on disk. */
 export class StoredSession implements Watcher {
   readonly #store: ClientSessionStore;
   readonly #number: number;
-  /** Records of messages by what the broker calls them. */
+  /** Record numbers of messages by their number at the broker. */
   readonly #records = new Map<number, number>();
   #facts: string | undefined;
   #factsRecord: number | undefined;
@@ -178,14 +178,14 @@ export class StoredSession implements Watcher {
     this.#number = number;
   }
 
-  /** The record of what is known lies there already. */
+  /** Adopts the record of the facts, which exists already. */
   found(record: number, said: SessionFacts): void {
     this.#factsRecord = record;
     this.#facts = JSON.stringify(said);
     this.#isWritten = true;
   }
 
-  /** Writes what is known now, where that is not what was known. */
+  /** Writes the facts, where they changed. */
   write(said: SessionFacts): void {
     const { id, owner, subscriptions, awaySince } = said;
     const text = JSON.stringify({ id, owner, subscriptions, awaySince });
@@ -194,15 +194,15 @@ export class StoredSession implements Watcher {
     this.#writeFacts();
   }
 
-  /** Writes a message before it is kept. */
+  /** Writes a message before it is queued. */
   put({ brokerCounter, topic, payload }: QueuedMessage): void {
-    // It was not written when there was no room.
+    // It was not written, because the disk was full.
     if (!this.#isWritten) this.#writeFacts();
     const record = this.#isWritten ? this.#store.put(this.#number, topic, payload) : undefined;
     if (record !== undefined) this.#records.set(brokerCounter, record);
   }
 
-  /** The record of a message that is called so now lies there already. */
+  /** Adopts the record of a message, which exists already. */
   adopt(brokerCounter: number, record: number): void {
     this.#records.set(brokerCounter, record);
   }
@@ -219,7 +219,7 @@ export class StoredSession implements Watcher {
     this.#store.done(record);
   }
 
-  /** The session is no more. */
+  /** Marks all records of the session as done. */
   end(): void {
     for (const brokerCounter of [...this.#records.keys()]) this.done(brokerCounter);
     if (this.#factsRecord !== undefined) this.#store.done(this.#factsRecord);

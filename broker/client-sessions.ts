@@ -9,20 +9,21 @@ import { isBulk } from './policy.ts';
 import type { StoredPacket } from './stored-packet.ts';
 
 /**
- * Sessions of clients that asked for one (MQTT 3.1.1, clean session 0) and are not central: apps that want every result
- * though they come and go. MQTT 3.1.1 knows neither bound nor end for them; here they have both.
+ * Persistent sessions of clients other than central (MQTT 3.1.1, clean session 0): of apps that want every result
+ * though they come and go. MQTT 3.1.1 gives sessions neither bound nor expiry; here they have both.
  *
- *   none --connects, and there is room--> here --connection ends--> away --connects--> here
- *   away --`ms`, or somebody else needs the place--> none      here, away --asks for a clean session, is thrown out--> none
+ *   none --connects, and there is room--> connected --connection ends--> away --connects--> connected
+ *   away --`ms`, or its place is needed--> none      connected, away --clean session, access revoked--> none
  *
- *   1. A session is its user's: who comes under the same client id as somebody else ends it and finds nothing.
- *   2. It holds messages with QoS 1 (QoS 2 becomes 1) for subscriptions with QoS 1 or 2; never frames and what nodes and
- *      central say to each other, which is large and soon old.
- *   3. At most `messages` and `messageBytes` wait in one, `bytes` in all; beyond that the oldest is dropped, and that said.
- *   4. Where there is a folder for them they outlive the broker (client-session-store.ts), and their time goes on meanwhile.
+ *   1. A session belongs to a user: another user under the same client id ends it and gets none of its messages.
+ *   2. It queues messages with QoS 1 (QoS 2 becomes 1) for subscriptions with QoS 1 or 2, but neither frames nor wire
+ *      messages, which are large and soon out of date.
+ *   3. At most `messages` and `messageBytes` are queued in one session, `bytes` in all; above that the oldest message
+ *      is dropped, which is logged.
+ *   4. Where the broker has a folder, sessions outlive it (client-session-store.ts); their time runs while it is down.
  */
 
-/** Bounds of the sessions of others. */
+/** Bounds of the sessions of clients other than central. */
 export interface ClientSessionLimits {
   readonly sessions: number;
   readonly subscriptions: number;
@@ -32,7 +33,7 @@ export interface ClientSessionLimits {
   readonly ms: number;
 }
 
-/** A results stream of 20 a second for nearly a minute, or a day of a door that is opened now and then. */
+/** Enough for 20 results a second for nearly a minute, or a day of results of a rarely used door. */
 export const CLIENT_SESSION_LIMITS: ClientSessionLimits = {
   sessions: 100,
   subscriptions: 100,
@@ -44,22 +45,22 @@ export const CLIENT_SESSION_LIMITS: ClientSessionLimits = {
 
 interface ClientSession {
   readonly id: string;
-  /** The user in words, as policy.ts says it. */
+  /** The user as `describeIdentity` writes it. */
   readonly owner: string;
   readonly queue: PersistentSession<StoredPacket>;
-  /** Filters with their QoS. */
+  /** QoS by topic filter. */
   readonly subscriptions: Map<string, number>;
   expiry: NodeJS.Timeout | undefined;
-  /** Since when its client is away, Unix ms. */
+  /** When its client disconnected, Unix ms; undefined while it is connected. */
   awaySince: number | undefined;
-  /** On the disk. */
+  /** The session's records on disk. */
   stored: StoredSession | undefined;
 }
 
 /** Whether a client has the right to a filter. */
 export type MayRead = (client: ClientOf, filter: string) => boolean;
 
-/** All sessions of others, the one that was used last at the end. */
+/** All sessions of clients other than central, the one used last at the end. */
 export class ClientSessions {
   readonly #base: string;
   readonly #limits: ClientSessionLimits;
@@ -84,8 +85,8 @@ export class ClientSessions {
   }
 
   /**
-   * Sessions are told of subscriptions that change in `persistence`. Aedes stores all of a packet when one of them is
-   * granted: those that a client has no right to are left out here, or it would get what comes while it is away.
+   * Follows changes of subscriptions in `persistence`. Aedes stores all subscriptions of a packet when it grants one of
+   * them; those that the client has no right to are left out here, so that it gets none of their messages later.
    */
   attach(persistence: Persistence, mayRead: MayRead): void {
     this.#persistence = persistence;
@@ -106,7 +107,7 @@ export class ClientSessions {
     };
   }
 
-  /** Keeps sessions in `folder` too, and takes up those of an earlier run; `packet` makes a message of this run. */
+  /** Stores sessions in `folder` too and loads those of an earlier run; `packet` makes a message of this run. */
   keepIn(folder: string, packet: (topic: string, payload: Buffer) => StoredPacket): void {
     const onFault = (text: string, error: unknown): void => {
       const why = error === undefined ? '' : `: ${(error as Error).message}`;
@@ -115,11 +116,11 @@ export class ClientSessions {
     const opened = ClientSessionStore.open(folder, this.#limits, onFault);
     this.#store = opened?.store;
     const now = Date.now();
-    // Those that were here when the broker ended are away since now.
+    // Clients that were connected when the broker ended are away from now on.
     const found = (opened?.found ?? []).map((session) => ({ ...session, awaySince: session.awaySince ?? now }));
     let old = 0;
     for (const [i, session] of found.sort((a, b) => a.awaySince - b.awaySince).entries()) {
-      // A clock that was set back makes no session last longer.
+      // A clock that was set back must not prolong a session.
       const left = Math.min(this.#limits.ms, session.awaySince + this.#limits.ms - now);
       if (left > 0 && found.length - i <= this.#limits.sessions) this.#takeUp(session, left, packet);
       else {
@@ -129,10 +130,14 @@ export class ClientSessions {
       }
     }
     if (this.#sessions.size > 0 || old > 0)
-      this.#log.info('sessions of an earlier run are kept', { sessions: this.#sessions.size, bytes: this.#bytes, old });
+      this.#log.info('loaded the sessions of an earlier run', {
+        sessions: this.#sessions.size,
+        bytes: this.#bytes,
+        old,
+      });
   }
 
-  /** A client was let in; resolves with whether it has a session that is kept. */
+  /** A client authenticated; resolves with whether its session is persistent. */
   async admit(client: ClientOf, owner: string, asks: boolean): Promise<boolean> {
     const { id } = client;
     const before = this.#sessions.get(id);
@@ -140,12 +145,12 @@ export class ClientSessions {
     if (!asks) return false;
     if (!this.#sessions.has(id)) {
       if (this.#sessions.size >= this.#limits.sessions && !(await this.#makeRoom())) {
-        const text = `a session is not kept: ${this.#limits.sessions} are, and all of their clients are connected`;
+        const text = `a session is not persistent: all ${this.#limits.sessions} places belong to connected clients`;
         this.#throttledLog.warn(`full ${owner}`, text, { client: plainName(id), user: owner });
         return false;
       }
       this.#add(id, owner, this.#store?.begin());
-      this.#log.debug('a session is kept', { client: plainName(id), user: owner });
+      this.#log.debug('a session is persistent', { client: plainName(id), user: owner });
     }
     const session = this.#sessions.get(id)!;
     clearTimeout(session.expiry);
@@ -158,12 +163,12 @@ export class ClientSessions {
     return true;
   }
 
-  /** The session of a client that has one. */
+  /** The session of a client that has a persistent one. */
   of({ id, clean }: SessionClient): PersistentSession<StoredPacket> | undefined {
     return clean ? undefined : this.#sessions.get(id)?.queue;
   }
 
-  /** Keeps a message for those whose subscriptions it matches. */
+  /** Queues a message in the sessions of `ids`. */
   keep(clientIds: Iterable<string>, packet: Packet, stored: () => StoredPacket): void {
     if (packet.qos === 0 || packet.topic.startsWith(`${this.#base}-wire/`) || isBulk(this.#base, packet.topic)) return;
     for (const id of new Set(clientIds)) {
@@ -181,14 +186,14 @@ export class ClientSessions {
     return queue === undefined ? [] : queue.begin(client, room);
   }
 
-  /** A client's session has less, since it acknowledged something. */
+  /** A client acknowledged a message. */
   acknowledge(client: SessionClient, messageId: number): void {
     const session = this.#sessions.get(client.id);
     if (session !== undefined && !client.clean)
       this.#count(session, () => session.queue.acknowledge(client, messageId));
   }
 
-  /** A client's connection ended. */
+  /** A client's connection ended: its session expires after `ms`. */
   gone(client: ClientOf): void {
     const { id } = client;
     if (this.#connected.get(id) !== client) return;
@@ -198,7 +203,7 @@ export class ClientSessions {
     session.queue.leave(client);
     session.awaySince = Date.now();
     if (session.subscriptions.size > this.#limits.subscriptions) {
-      const text = `a session is not kept: it has more than ${this.#limits.subscriptions} subscriptions`;
+      const text = `a session is not persistent: it has more than ${this.#limits.subscriptions} subscriptions`;
       this.#throttledLog.warn(`subscriptions ${id}`, text, { client: plainName(id) });
       void this.end(id);
       return;
@@ -225,7 +230,7 @@ export class ClientSessions {
     await this.#persistence?.cleanIncoming?.({ id });
   }
 
-  /** Forgets everything that is not on the disk. */
+  /** Forgets everything that is not on disk. */
   stop(): void {
     for (const { expiry } of this.#sessions.values()) clearTimeout(expiry);
     this.#sessions.clear();
@@ -290,11 +295,13 @@ export class ClientSessions {
     session.expiry = setTimeout(() => void this.#expire(session), ms).unref();
   }
 
-  /** The place of the session whose client has been away longest. */
+  /** Ends the session whose client has been away longest; false where all are connected. */
   async #makeRoom(): Promise<boolean> {
     for (const { id } of this.#sessions.values()) {
       if (this.#connected.has(id)) continue;
-      this.#throttledLog.warn('places', 'a session is ended, because its place is needed', { client: plainName(id) });
+      this.#throttledLog.warn('places', 'a session was ended, because another client needed its place', {
+        client: plainName(id),
+      });
       await this.end(id);
       return true;
     }
@@ -311,7 +318,7 @@ export class ClientSessions {
   #dropped({ id }: ClientSession, count: number): number {
     if (count === 0) return 0;
     this.#counters.dropped.client_sessions += count;
-    const text = 'messages for a client that is away are dropped, because too many wait';
+    const text = 'messages for an absent client are dropped, because too many are queued';
     this.#throttledLog.warn(`dropped ${id}`, text, { client: plainName(id) });
     return count;
   }

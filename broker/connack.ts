@@ -2,9 +2,9 @@
 export const NO_CLIENT_ID = Buffer.from([0x20, 2, 0, 2]);
 
 /**
- * The answer to a client that speaks MQTT 5, which Aedes does not, and which it would answer in 3.1.1: a CONNACK of
- * MQTT 5 (section 3.2) with reason 132, unsupported version. Where a session of MQTT 3.1.1 would be kept for a time and
- * not for ever, the property Session Expiry Interval says for how long, so that the client may ask for one.
+ * The answer to a client that speaks MQTT 5, which Aedes would answer in 3.1.1: a CONNACK of MQTT 5 (section 3.2) with
+ * reason 132, unsupported version. Where a persistent session of this client would expire after `keptSec`, the property
+ * Session Expiry Interval says so; the client may then ask for one in 3.1.1.
  */
 export function versionRefusal(keptSec: number): Buffer {
   if (keptSec === 0) return Buffer.from([0x20, 3, 0, 132, 0]);

@@ -10,56 +10,56 @@ import { neverWaits } from './slow-readers.ts';
 import { UnauthenticatedConnections } from './unauthenticated.ts';
 
 /**
- * The connections that stand, and the guards that lie on each of them before the broker reads its first byte: how many
- * there may be, how large a packet, how long somebody may not read.
+ * The open connections, and the guards that each of them has before the broker reads its first byte: how many there may
+ * be, how large a packet may be, how long a client may stop reading.
  */
 
-/** Before a connection is authenticated it has no business with large packets. */
+/** The largest packet of an unauthenticated connection, bytes. */
 export const FIRST_PACKET_BYTES = 64 * 1024;
 
-/** The client id that Aedes gives to a client without one; another one each time. */
+/** The random client id that Aedes gives to a client without one. */
 const GENERATED = /^aedes_[0-9a-f-]{36}$/;
 
-/** Where a connection comes from. */
+/** The origin of a connection. */
 export interface Origin {
-  /** What lies below it: the same, or under a WebSocket. */
+  /** The TCP or TLS socket: the connection itself, or the one under a WebSocket. */
   readonly socket?: Socket;
   readonly remote: string | undefined;
   readonly trusted: boolean;
   readonly inside?: boolean;
 }
 
-/** What is known of a connection. */
+/** The facts of a connection. */
 export interface Connection {
   readonly socket: Socket | undefined;
   readonly remote: string;
-  /** From this machine, and not from some web page that a browser on it shows. */
+  /** From this machine, and not from a web page in a browser on it. */
   readonly trusted: boolean;
   readonly inside: boolean;
   /** The name in its client certificate. */
   readonly certificate: string | undefined;
   readonly packetLimit: PacketLimit;
   identity?: Identity;
-  /** Bulk for it was dropped, which is said once. */
+  /** Whether tensors or frames for it were dropped, which is logged once. */
   lossy: boolean;
 }
 
-/** A client as far as it is needed to know whose it is. */
+/** A client's id and connection. */
 export interface ClientOf {
   readonly id: string;
   readonly conn: Duplex;
 }
 
-/** What guards a connection. */
+/** Limits of connections. */
 export interface ConnectionLimits {
-  /** Of clients that have said who they are. */
+  /** Of authenticated clients. */
   readonly maximumConnections: number;
   /** Bytes. */
   readonly maximumPacketSize: number;
   readonly stallMs: number;
 }
 
-/** What a connection's end is about, where the broker has said it already. */
+/** The reason of a connection's end that was logged already. */
 export class ReportedError extends Error {}
 
 /** All connections of a broker. */
@@ -70,7 +70,7 @@ export class Connections {
   readonly #unauthenticated: UnauthenticatedConnections;
   readonly #open = new Set<Duplex>();
   readonly #standing = new Set<Duplex>();
-  /** Kept beyond the connection's end: the last will of a client is judged by its identity too. */
+  /** Kept after the connection's end: the last will of a client is authorized by its identity, too. */
   readonly #known = new WeakMap<Duplex, Connection>();
   #full = false;
 
@@ -84,13 +84,13 @@ export class Connections {
     });
   }
 
-  /** A connection is accepted: from now on it has a time to say who it is. */
+  /** A connection was accepted: from now on its client has limited time to authenticate. */
   arrived(socket: Socket): void {
     if (this.#full) socket.destroy();
     else this.#unauthenticated.add(socket);
   }
 
-  /** Somebody has said who he is; false where he is one too many. */
+  /** A client authenticated; false where there are too many. */
   stands({ conn }: Pick<ClientOf, 'conn'>): boolean {
     if (this.#standing.size >= this.#limits.maximumConnections) return false;
     this.#standing.add(conn);
@@ -99,7 +99,7 @@ export class Connections {
     return true;
   }
 
-  /** Puts the guards on a connection; false where the broker stops, and it was destroyed. */
+  /** Puts the guards on a connection; false, and the connection destroyed, while the broker stops. */
   take(conn: Duplex, { socket, remote = '?', trusted, inside = false }: Origin): boolean {
     const { maximumPacketSize, stallMs } = this.#limits;
     if (this.#full) {
@@ -124,26 +124,26 @@ export class Connections {
       const fields = { remote, user: describeIdentity(connection.identity) };
       this.#throttledLog.warn(`packet ${remote} ${fields.user}`, `a connection was closed: ${fault}`, fields);
     });
-    // Node restarts this timer whenever the kernel takes bytes, so it sees a reader that stands still, not a slow one.
+    // Node restarts this timer whenever the kernel takes bytes: it fires for a reader that has stopped, not for a slow one.
     socket?.setTimeout(stallMs, () => {
       if (socket.writableLength > 0 || conn.writableLength > 0) this.closeSlow(conn);
     });
     return true;
   }
 
-  /** What is known of the connection of a client, also when it has ended. */
+  /** The facts of a client's connection, also after its end. */
   of({ conn }: Pick<ClientOf, 'conn'>): Connection | undefined {
     return this.#known.get(conn);
   }
 
-  /** A client in words, for logs. */
+  /** A client as logs show it. */
   who(client: ClientOf): { client: string; user: string; remote: string | undefined } {
     const { remote, identity } = this.of(client) ?? {};
     const isNamed = client.id !== null && !GENERATED.test(client.id);
     return { client: isNamed ? plainName(client.id) : 'without an id', user: describeIdentity(identity), remote };
   }
 
-  /** Closes the connection of somebody who does not read. */
+  /** Closes the connection of a client that does not read. */
   closeSlow(conn: Duplex): void {
     if (conn.destroyed) return;
     this.#counters.closed.slow_readers += 1;
@@ -164,12 +164,12 @@ export class Connections {
     return theirs.length;
   }
 
-  /** Takes no more. */
+  /** Refuses new connections from now on. */
   refuseAll(): void {
     this.#full = true;
   }
 
-  /** Closes all. */
+  /** Closes all connections. */
   closeAll(): void {
     for (const conn of this.#open) conn.destroy();
     this.#unauthenticated.stop();
@@ -180,7 +180,7 @@ export class Connections {
 function certificateName(socket: Socket): string | undefined {
   if (!(socket instanceof TLSSocket) || !socket.authorized) return undefined;
   const { subject } = socket.getPeerCertificate();
-  // A certificate without a name, or with several, is that of nobody.
+  // A certificate without a name, or with several, is no user's.
   return subject === undefined ? undefined : typeof subject.CN === 'string' ? subject.CN : '';
 }
 

@@ -11,27 +11,27 @@ import { parse, z } from '../shared/schema.ts';
 import { type Identity, isRoleName, ROLES, type Role, userName } from './policy.ts';
 
 /**
- * Who may connect from beyond this machine: `credentials.json` in the state directory, mode 0600.
+ * Credentials of clients beyond this machine: `credentials.json` in the state directory, mode 0600.
  *
  *   user: unknown --invite--> invited --redeem--> known --revoke--> banned
  *         unknown --admit---> known               invited --revoke, expiry--> unknown
  *         banned --invite, admit--> as from unknown
  *
- *   1. Secrets are kept as their hashes and are made by whoever uses them; what is shown once is never read back.
+ *   1. Clients make their own secrets; the file holds hashes, and a secret that was shown once is never read back.
  *   2. An invitation lets its bearer set the secret of one user name, once, until it expires.
- *   3. Whoever is known keeps his secret until a new one is set: an invitation that nobody uses changes nothing.
- *   4. The file is replaced whole: a crash or a full disk leaves the old one or the new one.
- *   5. A user name says role and name, `<role>-<name>`; the user name of a node or central is its id.
- *   6. A user name that is banned does not come in by a certificate either.
- *   7. Who is thrown out is out at once. On a full disk room is kept for writing that down (`credentials.reserve`); where it
- *      cannot be written all the same, that is said, and tried again until it is.
+ *   3. A known user keeps its secret until a new one is set: an unused invitation changes nothing.
+ *   4. The file is replaced as a whole: a crash or a full disk leaves the old one or the new one.
+ *   5. A user name contains role and name, `<role>-<name>`; the user name of a node or central is its id.
+ *   6. A banned user name is refused with a certificate, too.
+ *   7. Revoking takes effect at once. `credentials.reserve` keeps disk space for writing it down; a write that fails
+ *      all the same is logged and repeated until it succeeds.
  */
 
 const FILE = 'credentials.json';
 const RESERVE = 'credentials.reserve';
-/** More than the largest file of a deployment takes: of a thousand users. */
+/** Above the largest file of a deployment, which has a thousand users. */
 const RESERVE_BYTES = 256 * 1024;
-/** Between two attempts to write down who was thrown out. */
+/** Between two attempts to write down that a user was revoked. */
 const RETRY_MS = 10_000;
 const hex = z.string().regex(/^([0-9a-f]{2})+$/);
 const entry = { role: z.enum(ROLES), name: z.string().max(64), salt: hex, hash: hex.length(64) };
@@ -45,13 +45,13 @@ const fileSchema = z.object({
 });
 type CredentialFile = z.infer<typeof fileSchema>;
 
-/** What the broker asks of credentials. */
+/** What the broker needs of credentials. */
 export interface CredentialStore {
-  /** Who that user is, or undefined when the user is unknown or the password wrong; both take the same time. */
+  /** The identity of a user; undefined where the user is unknown or the password wrong, which take the same time. */
   verify(user: string, password: string): Identity | undefined;
-  /** Sets the secret of a user who has the code of an open invitation; false, and nothing done, for any other. */
+  /** Sets the secret of a user with the code of a valid invitation; false, and nothing changed, for any other code. */
   redeem?(user: string, code: string, secret: string): Promise<boolean>;
-  /** Whether a user was thrown out. */
+  /** Whether a user's access was revoked. */
   isRevoked?(user: string): boolean;
 }
 
@@ -61,7 +61,7 @@ export interface Secret {
   readonly password: string;
 }
 
-/** Credentials kept in a file. */
+/** Credentials in a file. */
 export interface Credentials extends Required<CredentialStore> {
   /** Makes a new secret for a role and name, in place of an earlier one. */
   issue(role: Role, name: string): Promise<Secret>;
@@ -70,23 +70,24 @@ export interface Credentials extends Required<CredentialStore> {
   /** Opens an invitation, in place of an earlier one; `expires` in Unix seconds. Returns the user name. */
   invite(role: Role, name: string, code: HashedSecret, expires: number): Promise<string>;
   /**
-   * Takes secret and invitation of a user away and bans the name; false for an unknown one, which `always` bans too.
-   * Throws TESSERA_STORAGE where that cannot be written: the user is out all the same, until the broker is started again.
+   * Removes secret and invitation of a user and bans the name; false for an unknown user, whom `always` bans, too.
+   * Throws TESSERA_STORAGE where that cannot be written: the user is refused all the same, until the broker is
+   * restarted.
    */
   revoke(user: string, always?: boolean): Promise<boolean>;
   users(): { user: string; role: Role; name: string }[];
 }
 
 /**
- * Opens the credentials in `folder`, making both where there are none; `now` is the time in Unix seconds. Throws
- * TesseraError TESSERA_CONFIG when the file is not one of ours, TESSERA_STORAGE when the folder cannot be made.
+ * Opens the credentials in `folder`, making both where they are missing; `now` is the time in Unix seconds. Throws
+ * TesseraError TESSERA_CONFIG for a file of another program, TESSERA_STORAGE where the folder cannot be made.
  */
 export async function createCredentials(folder: string, now = () => Date.now() / 1000): Promise<Credentials> {
   await makeFolder({ what: "the folder of the broker's secrets", path: folder, elsewhere: elsewhereOf(folder) });
   const path = join(folder, FILE);
   const reserve = join(folder, RESERVE);
   let file = await readCredentials(path);
-  /** Who was thrown out, and is not yet in the file as such. */
+  /** Revoked users that the file does not list yet. */
   const out = new Set<string>();
   let saving: Promise<unknown> = Promise.resolve();
   let retry: NodeJS.Timeout | undefined;
@@ -99,7 +100,7 @@ export async function createCredentials(folder: string, now = () => Date.now() /
     });
     await keepReserve(reserve);
   };
-  /** Changes the file, and what holds here once that is done; `undefined` changes nothing and is false. */
+  /** Changes the file, then the copy in memory; `undefined` changes nothing and gives false. */
   const change = (to: (now: CredentialFile) => CredentialFile | undefined, readmitted?: string): Promise<boolean> => {
     const done = saving.then(async () => {
       const changed = to(file);
@@ -175,7 +176,7 @@ export async function createCredentials(folder: string, now = () => Date.now() /
   };
 }
 
-/** Names come from the network: an inherited property (`constructor`) is nobody's entry. */
+/** Own properties only: names come from the network, and `constructor` is no user. */
 const own = <T>(record: Readonly<Record<string, T>>, key: string): T | undefined =>
   Object.hasOwn(record, key) ? record[key] : undefined;
 
@@ -185,11 +186,11 @@ const thrownOut = (from: CredentialFile, user: string): CredentialFile => {
   return { ...from, users, invitations, revoked: [...without(from.revoked, user), user] };
 };
 
-/** Keeps room on the disk; where there is none now, the next change tries again. */
+/** Reserves disk space; on a full disk the next change tries again. */
 async function keepReserve(path: string): Promise<void> {
   const found = await stat(path).catch(() => undefined);
   if (found?.size === RESERVE_BYTES) return;
-  // Random, since file systems that compress would keep no room for zeros.
+  // Random bytes, because a file system that compresses would reserve nothing for zeros.
   await writeFile(path, randomBytes(RESERVE_BYTES), { mode: 0o600 }).catch(() =>
     rm(path, { force: true }).catch(() => {}),
   );
@@ -197,7 +198,7 @@ async function keepReserve(path: string): Promise<void> {
 
 const without = (list: readonly string[], item: string): string[] => list.filter((one) => one !== item);
 
-/** The user name of a role and name; throws TESSERA_CONFIG for a name that cannot be had, or that is somebody else's. */
+/** The user name of a role and name; throws TESSERA_CONFIG for an invalid name or one of another role. */
 function freeName({ users, invitations }: CredentialFile, role: Role, name: string): string {
   if (!isRoleName(role, name)) {
     const hint = { node: 'use a-z, 0-9 and -; not "central"', central: 'central is named "central"' }[role as string];
@@ -225,7 +226,7 @@ async function readCredentials(path: string): Promise<CredentialFile> {
       hint: 'check who owns the state directory',
     });
   }
-  // Somebody may have copied it about with looser rights.
+  // A copied file may have looser rights.
   await chmod(path, 0o600);
   let json: unknown;
   try {

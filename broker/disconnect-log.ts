@@ -4,35 +4,35 @@ import type { Log } from '../shared/ports.ts';
 import { type ClientOf, type Connections, ReportedError } from './connections.ts';
 
 /**
- * Why connections end, in the log: whoever is sent away by the broker can read there what to do, once a client and minute.
- * What ends because a network or a client does is nobody's fault, and for those who look closer.
+ * Logs why connections end and what to change, once a client, cause and minute. Ends that a network or a client causes
+ * are logged at level debug.
  */
 
-/** Levels that a topic or filter may have; Aedes takes no more. */
+/** Levels that a topic or filter may have; Aedes accepts no more. */
 export const MAX_TOPIC_LEVELS = 100;
-/** A client that speaks MQTT 5 may try 3.1.1 next, as ours do; after so long it did not. */
+/** A client that speaks MQTT 5 may retry with 3.1.1 within this time, as Tessera's own do. */
 const FALLBACK_MS = 5000;
-/** Clients that may be about to. */
+/** Clients whose retry is awaited. */
 const MAX_FALLBACKS = 100;
 
 const TEXTS: readonly (readonly [pattern: RegExp, level: 'warn' | 'info', text: string])[] = [
   [/too many levels/, 'warn', `a topic has more than ${MAX_TOPIC_LEVELS} levels: use shorter topics and filters`],
-  [/keep alive timeout/, 'info', 'the client was silent for longer than the keep-alive that it promised'],
-  [/connect did not arrive in time/, 'info', 'its sender did not say who he is in time'],
-  [/queue limit/, 'warn', 'it sent too much before it was let in: wait for the CONNACK'],
+  [/keep alive timeout/, 'info', 'the client was silent for longer than its keep-alive'],
+  [/connect did not arrive in time/, 'info', 'its client did not authenticate in time'],
+  [/queue limit/, 'warn', 'it sent too much before it was authenticated: wait for the CONNACK'],
   [/unacceptable protocol|protocol version/i, 'warn', 'it does not speak MQTT 3.1.1: set the client to that version'],
-  [/maxInflightInbound/, 'warn', 'too many messages with QoS 2 are half sent: use QoS 1'],
+  [/maxInflightInbound/, 'warn', 'too many QoS 2 messages are in flight: use QoS 1'],
 ];
-/** The connection went, or was closed for a reason that was said. */
+/** Ends without a fault, or whose cause was logged already. */
 const QUIET = /^(connection closed|drain timeout|premature close|its connection ended)$/i;
 
-/** Who is complained about apart, so that strangers leave room for what is said of clients. */
+/** Separate quotas of log lines, so that strangers leave room for lines about authenticated clients. */
 export interface ThrottledLogs {
   readonly strangers: LogThrottle;
   readonly clients: LogThrottle;
 }
 
-/** Says why connections end. */
+/** Logs why connections end. */
 export class DisconnectLog {
   readonly #connections: Pick<Connections, 'who'>;
   readonly #throttledLogs: ThrottledLogs;
@@ -45,7 +45,7 @@ export class DisconnectLog {
     this.#log = log;
   }
 
-  /** A connection was closed for a fault; `isKnown`: of somebody who was let in. */
+  /** A connection was closed for a fault; `isKnown`: its client was authenticated. */
   closed(client: ClientOf, error: Error & { readonly code?: string }, isKnown: boolean): void {
     const who = this.#connections.who(client);
     if (error instanceof ReportedError || error.code !== undefined || QUIET.test(error.message)) {
@@ -58,7 +58,7 @@ export class DisconnectLog {
     throttledLogs[level as 'warn' | 'info'](subject, `a connection was closed: ${reason}`, who);
   }
 
-  /** A client that speaks MQTT 5 was refused: said where it does not come back with 3.1.1. */
+  /** A client that speaks MQTT 5 was refused; logged unless it comes back with 3.1.1. */
   refusedVersion(clientId: string, remote: string | undefined): void {
     const key = `${remote} ${clientId}`;
     clearTimeout(this.#fallbacks.get(key));
@@ -74,7 +74,7 @@ export class DisconnectLog {
     this.#fallbacks.set(key, timer.unref());
   }
 
-  /** A client came with a version that is spoken here. */
+  /** A client came with MQTT 3.1.1. */
   cameBack(clientId: string, remote: string | undefined): void {
     const key = `${remote} ${clientId}`;
     clearTimeout(this.#fallbacks.get(key));

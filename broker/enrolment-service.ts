@@ -18,15 +18,16 @@ import type { ListenTls } from './listen.ts';
 import { ROLES, type Role, userName } from './policy.ts';
 
 /**
- * The enrolment where people are let in and thrown out: it answers `node-invite` and `node-revoke` at a running broker, over
- * a connection of its own from inside the process.
+ * Enrols and revokes users at a running broker: answers `node-invite` and `node-revoke` over a connection of its own
+ * from inside the process.
  *
- *   1. Secrets are made by whoever asks; the enrolment sees and says hashes only.
- *   2. A node is invited only when central has said its key: without one it would run models of anybody.
- *   3. Whoever is thrown out is refused first and disconnected then, so that he cannot come back in between.
+ *   1. Clients make their own secrets; this service sees and sends hashes only.
+ *   2. A node is invited only after central has published its public key: without the key it would run anybody's
+ *      models.
+ *   3. A revoked user is refused first and disconnected then, so that it cannot reconnect in between.
  */
 
-/** What the enrolment works with. */
+/** What the enrolment service needs. */
 export interface EnrolmentOptions {
   readonly broker: RunningBroker;
   readonly credentials: Credentials;
@@ -42,7 +43,7 @@ export interface EnrolmentOptions {
 /** Keys that fit into an invitation. */
 const MAX_KEYS = 4;
 
-/** The enrolment at work. */
+/** A running enrolment service. */
 export class EnrolmentService {
   readonly #options: EnrolmentOptions;
   readonly #now: () => number;
@@ -76,7 +77,7 @@ export class EnrolmentService {
     await answerRequests(bus, topics, handlers, log);
   }
 
-  /** Resolves when a central has said its key, or `signal` is aborted. */
+  /** Resolves when a central has published its key, or `signal` is aborted. */
   async untilKey(signal: AbortSignal): Promise<void> {
     while (this.#keys.size === 0 && !signal.aborted) {
       await new Promise<void>((resolve) => {
@@ -86,7 +87,7 @@ export class EnrolmentService {
     }
   }
 
-  /** Lets somebody in; throws TESSERA_CONFIG for a name that cannot be had. */
+  /** Gives a user a password or an invitation; throws TESSERA_CONFIG for an invalid name. */
   async invite(asked: Omit<NodeInvite, 'transaction'>): Promise<NodeInvited> {
     const { credentials, base, server, tls, log } = this.#options;
     const { name, salt, hash, expires_s } = asked;
@@ -101,10 +102,10 @@ export class EnrolmentService {
     }
     if (role !== 'node')
       throw new TesseraError('TESSERA_USAGE', `a ${role} cannot join by an invitation`, {
-        hint: 'leave the expiry out: it gets a password',
+        hint: 'leave out the expiry: the user then gets a password',
       });
     if (keys.length === 0)
-      throw new TesseraError('TESSERA_CONFIG', 'no central has been here yet, whose key the node is to trust', {
+      throw new TesseraError('TESSERA_CONFIG', 'no central has published the key that the node is to trust', {
         hint: 'start central first, then invite the node',
       });
     const expires = Math.floor(this.#now()) + expires_s;
@@ -113,11 +114,11 @@ export class EnrolmentService {
     return { user, ...about, expires };
   }
 
-  /** Throws somebody out; throws TESSERA_USAGE for a name that nobody has. */
+  /** Revokes the access of a user; throws TESSERA_USAGE for an unknown one. */
   async revoke(role: Role, name: string): Promise<NodeRevoked> {
     const { credentials, broker, tls, log } = this.#options;
     const user = userName(role, name);
-    // Who holds certificates is known only to the authority that signed them.
+    // Only the CA that signed client certificates knows who holds one.
     let known: boolean;
     let closed = 0;
     try {
@@ -125,20 +126,20 @@ export class EnrolmentService {
     } catch (error) {
       closed = broker.expel(user);
       const { message, hint } = failureOf(error);
-      log.error(`${user} is out, but would be let in again after a restart of the broker: ${message}`);
-      throw new TesseraError('TESSERA_STORAGE', `${user} is out until the broker is started again: ${message}`, {
-        hint: `${hint ?? 'make room'}; the broker goes on trying to write it down, and its log says when it cannot`,
+      log.error(`${user} is revoked, but a restart of the broker would admit it again: ${message}`);
+      throw new TesseraError('TESSERA_STORAGE', `${user} is revoked until the broker is restarted: ${message}`, {
+        hint: `${hint ?? 'make room'}; the broker repeats the write, and logs each failure`,
         cause: error,
       });
     }
     closed += broker.expel(user);
     if (known || closed > 0 || tls?.ca !== undefined) {
-      log.info(`${user} may not come in any more`);
+      log.info(`the access of ${user} is revoked`);
       return { user, closed };
     }
     const names = credentials.users().filter((one) => one.role === role);
     throw new TesseraError('TESSERA_USAGE', `the broker knows no ${role} "${name}"`, {
-      hint: names.length === 0 ? 'it knows none at all' : `it knows ${names.map((one) => one.name).join(', ')}`,
+      hint: names.length === 0 ? 'it knows none' : `it knows ${names.map((one) => one.name).join(', ')}`,
     });
   }
 
@@ -153,7 +154,10 @@ function roleOf(text: string): Role {
   throw new TesseraError('TESSERA_USAGE', `"${text}" is no role`, { hint: `the roles are ${ROLES.join(', ')}` });
 }
 
-/** The authority that clients need to trust the broker: of its own chain, or the one for clients where that signed it. */
+/**
+ * The CA certificate that clients need to trust the broker: of its own chain, or the CA for clients where that signed
+ * it.
+ */
 export function ownAuthority({ cert, ca }: ListenTls): string | undefined {
   const chain = cert.match(/-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g) ?? [];
   const last = chain.at(-1);

@@ -6,7 +6,7 @@ import { createServer as createTlsServer, type TLSSocket } from 'node:tls';
 import { TesseraError } from '../shared/errors.ts';
 import { tlsReason } from '../shared/runtime/broker-failure.ts';
 
-/** Where a listener stands; `host` without the brackets of IPv6. */
+/** The address of a listener; `host` without the brackets of IPv6. */
 export interface ListenAddress {
   readonly scheme: 'mqtt' | 'mqtts' | 'ws' | 'wss';
   readonly host: string;
@@ -20,10 +20,10 @@ export interface ListenTls {
   readonly ca?: string | undefined;
 }
 
-/** A listener at work. */
+/** A running listener. */
 export interface Listener {
   readonly url: string;
-  /** Accepts nobody any more; connections that stand are left to their owner. */
+  /** Accepts no more connections; open ones stay open. */
   close(): void;
 }
 
@@ -63,7 +63,7 @@ export function refuseUnprotected(
   });
 }
 
-/** What a listener does with those who come. */
+/** What a listener does with connections. */
 export interface Arrivals {
   /** A connection as it is accepted, before TLS or HTTP has read a byte of it. */
   arrived(socket: Socket): void;
@@ -71,11 +71,11 @@ export interface Arrivals {
   stream(socket: Socket): void;
   /** A WebSocket that asks to be opened. */
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
-  /** A TLS connection that came to nothing, and why. */
+  /** A TLS connection that failed, and why. */
   refused(reason: string, remote: string | undefined): void;
 }
 
-/** Listens; throws TesseraError TESSERA_BROKER (its cause has the system's code) when the address cannot be had. */
+/** Listens; throws TesseraError TESSERA_BROKER (its cause has the system's code) where the address cannot be bound. */
 export async function listenOn(address: ListenAddress, tls: ListenTls | undefined, to: Arrivals): Promise<Listener> {
   const server = createServer(address, tls, to);
   server.on('connection', (socket: Socket) => to.arrived(socket));
@@ -97,7 +97,7 @@ function createServer({ scheme }: ListenAddress, tls: ListenTls | undefined, to:
     void response.writeHead(426, { connection: 'close' }).end('MQTT over WebSocket only\n');
   if (scheme === 'ws') return createHttpServer({ noDelay: true }, plain).on('upgrade', to.upgrade);
   const refused = (error: Error, socket: TLSSocket): void => {
-    // Node ends a connection whose certificate it does not trust with a reset, and says why here.
+    // Node resets a connection whose certificate it does not trust, and gives the reason here.
     const untrusted = socket.authorizationError as Error | string | null | undefined;
     to.refused(
       untrusted ? `its certificate is not trusted: ${untrusted}` : tlsReason(error.message),
@@ -116,7 +116,7 @@ function createServer({ scheme }: ListenAddress, tls: ListenTls | undefined, to:
     if (scheme === 'mqtts') return createTlsServer(secure, (socket) => to.stream(socket)).on('tlsClientError', refused);
     return createHttpsServer(secure, plain).on('upgrade', to.upgrade).on('tlsClientError', refused);
   } catch (cause) {
-    // OpenSSL names what it stumbled over, never the content of a key.
+    // OpenSSL's message contains the cause, never the content of a key.
     const text = `broker.cert, broker.key or broker.ca: ${tlsReason((cause as Error).message)}`;
     const hint = 'each names a PEM file; the key must be that of the certificate';
     throw new TesseraError('TESSERA_CONFIG', text, { hint, cause });
@@ -132,7 +132,7 @@ function listenError({ host, port }: ListenAddress, cause: NodeJS.ErrnoException
     });
   }
   if (cause.code === 'EACCES') {
-    const hint = 'ports below 1024 need rights; take one above';
+    const hint = 'ports below 1024 need privileges; use one above';
     return new TesseraError('TESSERA_BROKER', `${where} may not be listened on`, { cause, hint });
   }
   const hint = 'give an address of this machine: 127.0.0.1 for itself, 0.0.0.0 for the network';

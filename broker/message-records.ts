@@ -1,34 +1,34 @@
 import { crc32 } from 'node:zlib';
 
 /**
- * How a kept frame lies in a file, numbers big-endian:
+ * The record of a stored message in a file, numbers big-endian:
  *
  *   record = "TKF1" length:u32 check:u32 state:u8 body
  *   body   = number:u48 time:u48 messageId:u16 topicLength:u16 topic payload      (`length` bytes, CRC-32 `check`)
  *
- * The state is the one byte that changes later. It is written in place, which takes no room: on a full disk, too, it can
- * be said that a frame was sent or is done.
+ * The state is the only byte that changes later. It is written in place, which takes no space: on a full disk, too, a
+ * message can be marked as sent or done.
  */
 
-/** What is known of a frame: not yet sent, sent and perhaps received, acknowledged or dropped. */
+/** State of a message: not yet sent, sent and perhaps received, or acknowledged or dropped. */
 export type RecordState = 'stored' | 'sent' | 'done';
 
-/** A frame as it is kept. */
+/** A message to be stored. */
 export interface MessageRecord {
-  /** Rises from one frame to the next. */
+  /** Increases from one message to the next. */
   readonly number: number;
-  /** When it came, Unix ms. */
+  /** When it arrived, Unix ms. */
   readonly time: number;
-  /** The packet identifier that its publisher gave it. */
+  /** The publisher's packet identifier. */
   readonly messageId: number;
   readonly topic: string;
   readonly payload: Buffer;
 }
 
-/** A frame that was read from a file; `payload` is part of what was read. */
+/** A record read from a file; `payload` is a view of the bytes read. */
 export interface StoredRecord extends MessageRecord {
   readonly state: RecordState;
-  /** Where the record begins, and its bytes. */
+  /** Where the record begins, and its length, bytes. */
   readonly offset: number;
   readonly length: number;
   /** CRC-32 of topic and payload, as `checksumOf`. */
@@ -38,16 +38,16 @@ export interface StoredRecord extends MessageRecord {
 const MAGIC = 0x544b4631;
 const HEAD_BYTES = 13;
 const BODY_HEAD_BYTES = 16;
-/** Where in a record its state lies. */
+/** Offset of the state in a record. */
 export const STATE_OFFSET = 12;
 /** The states as bytes. */
 export const STATE_BYTES: Readonly<Record<RecordState, number>> = { stored: 0x6e, sent: 0x73, done: 0x64 };
 const STATES = new Map(Object.entries(STATE_BYTES).map(([state, byte]) => [byte, state as RecordState]));
 
-/** CRC-32 of bytes behind those whose CRC-32 is `before`. Node's own begins anew where bytes are none and have no address. */
+/** CRC-32 continued from `before`. Node's own restarts for empty bytes without an address. */
 const crcOn = (bytes: Buffer, before: number): number => (bytes.length === 0 ? before : crc32(bytes, before));
 
-/** CRC-32 of a frame's topic and payload: by it, its length and its packet identifier a repetition is known. */
+/** CRC-32 of topic and payload, by which, with the packet identifier, a repetition is recognised. */
 export const checksumOf = ({ topic, payload }: Pick<MessageRecord, 'topic' | 'payload'>): number =>
   crcOn(payload, crc32(topic));
 
@@ -70,8 +70,8 @@ export function recordHead({ number, time, messageId, topic, payload }: MessageR
 }
 
 /**
- * The records at the beginning of a file, and how many bytes at its end are none: those of a record that was being
- * written when the machine lost its power. Nothing behind them is looked for, since a payload may hold anything.
+ * The records of a file, and how many bytes at its end are no whole record: a power cut leaves those of an unfinished
+ * write. Nothing is searched for behind them, because a payload may contain anything.
  */
 export function readRecords(bytes: Buffer): { readonly records: StoredRecord[]; readonly torn: number } {
   const records: StoredRecord[] = [];

@@ -6,42 +6,43 @@ import { type MessageRecord, type RecordState, recordHead, type StoredRecord } f
 import { SegmentFile } from './segment-file.ts';
 
 /**
- * What the broker has acknowledged and its receiver has not, in files of a folder that nobody else uses: frames for
+ * Messages that the broker has acknowledged and their receiver has not, in files of a folder of its own: frames for
  * central, and sessions of other clients (client-session-store.ts).
  *
- *   kept-<n>: records (message-records.ts), appended; a file is removed when nothing in it is open any more.
+ *   kept-<n>: records (message-records.ts), appended; a file without open records is removed.
  *
- *   1. `put` returns true only when the kernel has the whole frame: it then outlives a kill -9 of the broker. It is not
- *      flushed, so that a power cut may lose the last seconds (docs/decisions/0014).
- *   2. What could not be written whole is cut off again, and the file is given up where that fails too.
- *   3. A frame is marked as sent before it is written to a connection, and as done when it was acknowledged or dropped,
- *      both in place.
- *   4. The files take at most about twice what may be kept, and one file more: beyond that what is open in the emptiest
- *      one moves to the end.
- *   5. The newest two files stay, also when all in them is done: they tell a repetition from a new frame.
+ *   1. `put` returns true only when the kernel has the whole record, which then survives a kill -9 of the broker. It is
+ *      not flushed: a power cut may lose the last seconds (docs/decisions/0014).
+ *   2. A record that could not be written whole is cut off again; where that fails, the file is not appended to any
+ *      more.
+ *   3. A message is marked as sent before it is written to a connection, and as done when it was acknowledged or
+ *      dropped, both in place.
+ *   4. The files take at most about twice the bound, and one file more: above that the open records of the emptiest
+ *      file move to the end.
+ *   5. The newest two files stay even when all their records are done: they tell a repetition from a new frame.
  */
 
-/** What a store says of its troubles. */
+/** Reports a fault of the store. */
 export type OnFault = (text: string, error: unknown) => void;
 
-/** What lies in a store. */
+/** What a store contains, in words. */
 export interface StoreKind {
-  /** In words, one and all. */
+  /** One item, and all of them. */
   readonly one: string;
   readonly what: string;
-  /** What it means that there is no room. */
+  /** The consequence of a full disk. */
   readonly refused: string;
-  /** What to do where the folder cannot be had. */
+  /** The way out where the folder cannot be made. */
   readonly hint: string;
-  /** What others left in folders beside this one is nobody's any more when nothing was written to it for so long. */
+  /** A folder beside this one that was not written to for so long is removed. */
   readonly staleMs: number;
 }
 
-/** Frames that are kept for central. No frame is kept for a day. */
+/** Frames stored for central; none is stored for a day. */
 export const FRAMES: StoreKind = {
   one: 'frame',
-  what: 'frames that are kept for central',
-  refused: 'a frame cannot be kept for central and is not acknowledged: its publisher has to send it again',
+  what: 'frames stored for central',
+  refused: 'a frame cannot be stored for central and is not acknowledged: its publisher has to send it again',
   hint: 'set STATE_DIRECTORY to a folder that this user may write, or broker.keep_frames_s to 0',
   staleMs: 24 * 3600 * 1000,
 };
@@ -50,10 +51,10 @@ const NAME = /^kept-(\d{1,12})$/;
 const KEPT_FILES = 2;
 const MIN_FILE_BYTES = 2 ** 20;
 const MAX_FILE_BYTES = 64 * 2 ** 20;
-/** A file that was not written to for so long is not gone on with. */
+/** A file that was not written to for so long is not appended to. */
 const IDLE_MS = 3600 * 1000;
 
-/** A store at work. */
+/** An open store. */
 export class MessageStore {
   readonly #folder: string;
   readonly #bytes: number;
@@ -73,9 +74,9 @@ export class MessageStore {
   }
 
   /**
-   * Opens the store in `folder`, which is made if it was missing, with everything that lies there: records by their
-   * numbers, those that are done too. `bytes` is how much may be kept. Throws TESSERA_CONFIG where the folder cannot be
-   * had; a full disk is no reason, frames are refused then.
+   * Opens the store in `folder`, which is made where it is missing, with all records in it by number, also those that
+   * are done. `bytes` bounds the open records. Throws TESSERA_CONFIG where the folder cannot be made; on a full disk it
+   * opens, and refuses messages.
    */
   static open(
     folder: string,
@@ -100,7 +101,7 @@ export class MessageStore {
     return this.#segments.reduce((sum, { size }) => sum + size, 0);
   }
 
-  /** Keeps a frame; false where it could not be written. */
+  /** Stores a message; false where it could not be written. */
   put(frame: MessageRecord): boolean {
     const parts = [recordHead(frame), frame.payload];
     try {
@@ -112,12 +113,12 @@ export class MessageStore {
     return true;
   }
 
-  /** A frame is about to be sent. */
+  /** Marks a message as sent. */
   sent(number: number): void {
     this.#mark(number, 'sent');
   }
 
-  /** A message was acknowledged or dropped. */
+  /** Marks a message as done: it was acknowledged or dropped. */
   done(number: number): void {
     const segment = this.#where.get(number);
     if (segment === undefined) return;
@@ -127,7 +128,7 @@ export class MessageStore {
     if (segment.isDone) this.#tidy();
   }
 
-  /** Closes the files; what is open stays in them. Where nothing is, the folder goes too. */
+  /** Closes the files; open records stay in them. A store without open records removes its folder. */
   close(): void {
     const isEmpty = this.#where.size === 0;
     for (const segment of [...this.#segments]) {
@@ -143,11 +144,11 @@ export class MessageStore {
     try {
       this.#where.get(number)?.mark(number, state);
     } catch (error) {
-      this.#onFault(`a kept ${this.#kind.one} could not be marked as ${state}`, error);
+      this.#onFault(`a stored ${this.#kind.one} could not be marked as ${state}`, error);
     }
   }
 
-  /** Throws what the system says. */
+  /** Throws the system's error. */
   #append(number: number, parts: readonly Buffer[]): void {
     const now = Date.now();
     const length = parts.reduce((sum, part) => sum + part.length, 0);
@@ -156,7 +157,7 @@ export class MessageStore {
     this.#where.set(number, segment);
   }
 
-  /** On a full disk files go that are kept for repetitions only. */
+  /** On a full disk removes the files that are kept for repetitions only, and tries again. */
   #appendInRoomMade(number: number, parts: readonly Buffer[], reason: unknown): boolean {
     let why = reason;
     if (isFull(reason)) {
@@ -172,7 +173,7 @@ export class MessageStore {
     return false;
   }
 
-  /** The file to write to; throws what the system says. */
+  /** The file to write to; throws the system's error. */
   #current(length: number, now: number): SegmentFile {
     const last = this.#segments.at(-1);
     if (last?.takes(length, this.#fileBytes, now, IDLE_MS) === true) return last;
@@ -183,7 +184,7 @@ export class MessageStore {
     return segment;
   }
 
-  /** Removes files in which nothing is open, but the newest, and moves what is open where the files take too much. */
+  /** Removes files without open records but the newest, and moves open records where the files take too much space. */
   #tidy(keep = KEPT_FILES): void {
     for (const segment of this.#segments.slice(0, this.#segments.length - keep))
       if (segment.isDone) this.#remove(segment);
@@ -191,7 +192,7 @@ export class MessageStore {
     while (keep > 0 && this.fileBytes > bound && this.#segments.length > KEPT_FILES) {
       const older = this.#segments.slice(0, -KEPT_FILES);
       const emptiest = older.reduce((a, b) => (b.openShare < a.openShare ? b : a));
-      // Of a file that is nearly all open, moving gains nothing.
+      // Moving the records of a file that are nearly all open gains nothing.
       if (emptiest.openShare > 0.9 || !this.#move(emptiest)) return;
     }
   }
@@ -237,7 +238,7 @@ export class MessageStore {
     return [...found.values()].sort((a, b) => a.number - b.number);
   }
 
-  /** A message that was being moved when the broker died lies in two files: the later one is its place. */
+  /** A message that was being moved when the broker died has two records: the later one counts. */
   #adopt(segment: SegmentFile, record: StoredRecord, found: Map<number, StoredRecord>): void {
     const { number, state } = record;
     this.#where.get(number)?.forget(number);
@@ -249,7 +250,7 @@ export class MessageStore {
     this.#where.set(number, segment);
   }
 
-  /** Removes folders beside this one that nothing was written to for a day: those of listeners that are no more. */
+  /** Removes sibling folders that were not written to for a long time: those of listeners that no longer exist. */
   #removeStale(): void {
     const parent = dirname(this.#folder);
     for (const entry of readdirSync(parent, { withFileTypes: true })) {
@@ -263,13 +264,13 @@ export class MessageStore {
         if (files.every((name) => NAME.test(name)) && Date.now() - last > this.#kind.staleMs)
           rmSync(folder, { recursive: true });
       } catch {
-        // Somebody else removes it at this moment, or may only he.
+        // Another process removes it at the same time, or this one has no right to.
       }
     }
   }
 }
 
-/** Whether the system says that there is no room. */
+/** Whether an error means a full disk. */
 const isFull = (error: unknown): boolean =>
   ['ENOSPC', 'EDQUOT', 'EFBIG'].includes((error as NodeJS.ErrnoException)?.code ?? '');
 

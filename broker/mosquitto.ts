@@ -3,15 +3,15 @@ import { coversFilter } from '../shared/protocol/filter.ts';
 import { type Role, rulesOf, userName } from './policy.ts';
 
 /**
- * The access rules in the words of Mosquitto (mosquitto.conf(5), acl_file and password_file).
+ * The access rules for Mosquitto (mosquitto.conf(5), acl_file and password_file).
  *
- *   1. `pattern` lines are for nodes, with %u for the user name, which is the node's id; a new node needs a password
- *      and nothing else.
- *   2. Patterns hold for every user, so the section of anybody else takes back with `deny` what they would give.
- *      Mosquitto asks `deny` lines first, then the section, then patterns; what nothing allows is refused.
+ *   1. `pattern` lines apply to nodes, with %u for the user name, which is the node's id; a new node needs a password
+ *      and no new line.
+ *   2. Patterns apply to every user, so the section of any other user denies what they would allow. Mosquitto evaluates
+ *      `deny` lines first, then the section, then patterns, and refuses the rest.
  */
 
-/** Who gets a section: a role and a name. */
+/** A user with a section of its own. */
 export interface AclUser {
   readonly role: Role;
   readonly name: string;
@@ -52,10 +52,12 @@ function section(who: AclUser, base: string): string[] {
   ];
 }
 
-/** What mosquitto_passwd uses by default; passwords of 192 random bits need no more. */
+/** The default of mosquitto_passwd; passwords of 192 random bits need no more. */
 const ITERATIONS = 101;
 
-/** A line of a password file: `user:$7$iterations$salt$hash`, PBKDF2 with SHA-512, as mosquitto_passwd 2.0 writes it. */
+/**
+ * A line of a password file: `user:$7$iterations$salt$hash`, PBKDF2 with SHA-512, as mosquitto_passwd 2.0 writes it.
+ */
 export function mosquittoPassword(user: string, password: string): string {
   const salt = randomBytes(12);
   const hash = pbkdf2Sync(password, salt, ITERATIONS, 64, 'sha512');

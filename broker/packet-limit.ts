@@ -1,10 +1,10 @@
 /**
- * Follows the packets in a byte stream by their fixed headers alone (MQTT 3.1.1 section 2.2):
+ * Follows the packets of a byte stream by their fixed headers alone (MQTT 3.1.1 section 2.2):
  *
  *   packet           = type-and-flags remaining-length body
  *   remaining-length = 1-4 bytes, 7 bits each, least significant first, bit 7 set while more follow
  *
- * so that a packet which is too large is known from its first five bytes, before anything of it is kept.
+ * A packet above the limit is recognised by its first five bytes, before any of it is buffered.
  */
 export class PacketLimit {
   /** The largest packet that passes, bytes, with its header. */
@@ -20,7 +20,7 @@ export class PacketLimit {
     this.limit = limit;
   }
 
-  /** Takes the next bytes; what is wrong with the packet that begins in them, or undefined. */
+  /** Reads the next bytes; returns what is wrong with a packet that begins in them, or undefined. */
   feed(chunk: Uint8Array): string | undefined {
     let at = 0;
     while (at < chunk.length) {

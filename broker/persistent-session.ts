@@ -1,30 +1,31 @@
 /**
- * What the broker keeps for one client that is away: the session of MQTT 3.1.1 (section 4.1), with a bound and an end,
- * which that version does not know. It holds what the client has to get with QoS 1 and has not acknowledged.
+ * The persistent session of one client (MQTT 3.1.1 section 4.1), with a bound and an expiry, which MQTT 3.1.1 lacks. It
+ * holds the QoS 1 messages that the client has not acknowledged.
  *
- *   away ──begin──▶ catching up ──all is handed over──▶ live        catching up, live ──leave──▶ away
+ *   away ──begin──▶ catching up ──all are handed over──▶ live        catching up, live ──leave──▶ away
  *
- *   1. At most `bytes` and `messages` are kept, or one message. Beyond that the oldest one of the owner who has the most
- *      is dropped: one camera that floods pushes out its own frames. So that this holds for floods of small messages too,
- *      each weighs at least its share, `bytes / messages`.
- *   2. Messages are handed over in the order in which they came: while catching up, nothing passes those that wait.
- *   3. On one connection a message is handed over once. On a later one those that were not acknowledged come first,
- *      under the same packet identifier and with DUP (MQTT-4.4.0-1, MQTT-3.3.1-1).
- *   4. Nobody but the reader of the moment acknowledges, and only what was handed to it.
- *   5. While the client is away a message ends `ms` after it came, or after the client went if that was later.
- *   6. `Watcher` is told of each message once that it is about to be sent, and once that it is kept no more.
+ *   1. At most `bytes` and `messages` are held, or one message. Above that the oldest message of the owner with the
+ *      most bytes is dropped: a camera that floods drops its own frames. Each message weighs at least its share,
+ *      `bytes / messages`, so that floods of small messages are bounded, too.
+ *   2. Messages are handed over in the order of their arrival: while catching up, no new message overtakes a queued
+ *      one.
+ *   3. On one connection a message is handed over once. On the next one unacknowledged messages come first, under the
+ *      same packet identifier and with DUP (MQTT-4.4.0-1, MQTT-3.3.1-1).
+ *   4. Only the present reader acknowledges, and only messages that were handed to it.
+ *   5. While the client is away a message expires `ms` after its arrival, or after the client left if that was later.
+ *   6. `Watcher` is told of each message once before it is sent, and once when it leaves the session.
  */
 
-/** Bounds of what is kept. */
+/** Bounds of a session. */
 export interface QueueLimits {
   readonly messages: number;
   /** Of payloads and topics. */
   readonly bytes: number;
-  /** How long a message is kept while the client is away; not given: without end. */
+  /** How long a message is held while the client is away; without limit where not given. */
   readonly ms?: number;
 }
 
-/** Whoever keeps the same on a disk. */
+/** Stores the same messages on disk. */
 export interface Watcher {
   sent(brokerCounter: number): void;
   done(brokerCounter: number): void;
@@ -32,7 +33,7 @@ export interface Watcher {
 
 /** A message as a broker sends it. */
 export interface QueuedMessage {
-  /** Tells it from all others of this broker. */
+  /** Its number, unique in this broker. */
   readonly brokerCounter: number;
   readonly topic: string;
   readonly payload: Buffer;
@@ -45,19 +46,19 @@ interface Entry<M> {
   readonly owner: string;
   /** Its weight. */
   readonly bytes: number;
-  /** When it came, ms on the clock of the caller. */
+  /** When it arrived, ms on the caller's clock. */
   readonly at: number;
-  /** On this connection: not yet, about to be, written to it. */
+  /** State on this connection: not sent, about to be sent, written to it. */
   stage: 'stored' | 'taken' | 'sent';
-  /** Its packet identifier, from when it is first sent. */
+  /** Its packet identifier, once it was sent. */
   id: number | undefined;
-  /** On an earlier connection. */
+  /** Whether it was sent on an earlier connection. */
   wasSent: boolean;
   /** The packet that carries it on this connection. */
   carrier: object | undefined;
 }
 
-/** A kept session; `reader` is whatever stands for one connection of its client. */
+/** A persistent session; `reader` stands for one connection of its client. */
 export class PersistentSession<M extends QueuedMessage> {
   readonly #limits: QueueLimits;
   readonly #watcher: Watcher | undefined;
@@ -78,7 +79,7 @@ export class PersistentSession<M extends QueuedMessage> {
     this.#awaySince = now;
   }
 
-  /** Messages kept, and their weight. */
+  /** Messages held, and their weight. */
   get held(): { readonly messages: number; readonly bytes: number } {
     return { messages: this.#entries.size, bytes: this.#bytes };
   }
@@ -88,7 +89,7 @@ export class PersistentSession<M extends QueuedMessage> {
     return this.#reader === reader;
   }
 
-  /** When the next message ends, if the client stays away; undefined while it is there, and where nothing ends. */
+  /** When the next message expires while the client is away; undefined while it is connected, and without expiry. */
   get ends(): number | undefined {
     const [first] = this.#entries.values();
     const { ms } = this.#limits;
@@ -96,7 +97,7 @@ export class PersistentSession<M extends QueuedMessage> {
     return Math.max(first.at, this.#awaySince) + ms;
   }
 
-  /** Drops what has ended; returns how many messages that were. */
+  /** Drops expired messages; returns their number. */
   expire(now: number): number {
     let dropped = 0;
     for (let end = this.ends; end !== undefined && end <= now; end = this.ends) {
@@ -108,8 +109,8 @@ export class PersistentSession<M extends QueuedMessage> {
   }
 
   /**
-   * Keeps a message of `owner` until it is acknowledged; returns how many were dropped for it. `wasSent`: perhaps the
-   * client has it from an earlier run of the broker.
+   * Holds a message of `owner` until it is acknowledged; returns how many were dropped for it. `wasSent`: the client
+   * may have received it from an earlier run of the broker.
    */
   keep(owner: string, message: M, now = 0, wasSent = false): number {
     const { brokerCounter, payload, topic } = message;
@@ -128,8 +129,8 @@ export class PersistentSession<M extends QueuedMessage> {
   }
 
   /**
-   * A connection begins; what waits comes out one by one, each when the one before was handed over (`hand`) and `room`
-   * says that the connection takes more. Ends when nothing waits, or when the reader is another one.
+   * A connection begins: yields the queued messages, each after the one before was handed over (`hand`) and `room`
+   * resolved. Ends when the queue is empty, or when the reader is another one.
    */
   begin(reader: object, room: () => Promise<void>): AsyncGenerator<M> {
     this.#handedOver();
@@ -144,7 +145,7 @@ export class PersistentSession<M extends QueuedMessage> {
   }
 
   async *#waiting(reader: object, room: () => Promise<void>): AsyncGenerator<M> {
-    // What comes meanwhile is at the end of the map, and is reached too.
+    // New messages are appended to the map, so this loop reaches them, too.
     for (const entry of this.#entries.values()) {
       await room();
       if (this.#reader !== reader) return;
@@ -159,7 +160,7 @@ export class PersistentSession<M extends QueuedMessage> {
     if (this.#reader === reader) this.#catchingUp = false;
   }
 
-  /** The connection of `reader` ended; what it did not acknowledge waits. */
+  /** The connection of `reader` ended; its unacknowledged messages stay queued. */
   leave(reader: object, now = 0): void {
     if (this.#reader !== reader) return;
     this.#reader = undefined;
@@ -167,14 +168,14 @@ export class PersistentSession<M extends QueuedMessage> {
     this.#handedOver();
   }
 
-  /** Whether a kept message goes to `reader` now: not one that waits its turn, was dropped, or has gone there. */
+  /** Whether a held message goes to `reader` now: not one that waits its turn, was dropped, or was sent there. */
   passes(reader: object, packet: { readonly brokerCounter: number }): boolean {
     const entry = this.#entries.get(packet.brokerCounter);
     if (this.#reader !== reader || entry === undefined) return false;
     return entry.stage === 'sent' ? entry.carrier === packet : entry.stage === 'stored' && !this.#catchingUp;
   }
 
-  /** `packet`, which carries a message to `reader`, is about to be written: it gets its identifier and DUP. */
+  /** Gives `packet`, which is about to be written to `reader`, its identifier and DUP. */
   hand(reader: object, packet: { readonly brokerCounter: number; dup: boolean; messageId?: number | undefined }): void {
     if (this.#reader !== reader) return;
     const entry = this.#entries.get(packet.brokerCounter);
@@ -196,19 +197,19 @@ export class PersistentSession<M extends QueuedMessage> {
     if (this.#reader === reader && entry?.stage === 'sent') this.#forget(entry);
   }
 
-  /** Drops the oldest message of the owner who has the most; returns how many messages that were. */
+  /** Drops the oldest message of the owner with the most bytes; returns how many were dropped. */
   dropOldest(): number {
     if (this.#entries.size === 0) return 0;
     this.#forget(this.#oldestOfMost());
     return 1;
   }
 
-  /** Whether a message is kept. */
+  /** Whether a message is held. */
   has(brokerCounter: number): boolean {
     return this.#entries.has(brokerCounter);
   }
 
-  /** Forgets everything; returns how many messages that were. */
+  /** Drops all messages; returns their number. */
   clear(): number {
     const all = [...this.#entries.values()];
     for (const entry of all) this.#forget(entry);
@@ -224,7 +225,7 @@ export class PersistentSession<M extends QueuedMessage> {
   #oldestOfMost(): Entry<M> {
     const [owner] = [...this.#owned].reduce((a, b) => (b[1] > a[1] ? b : a));
     for (const entry of this.#entries.values()) if (entry.owner === owner) return entry;
-    throw new Error(`no message of ${owner} is kept`);
+    throw new Error(`no message of ${owner} is held`);
   }
 
   #forget(entry: Entry<M>): void {

@@ -10,20 +10,20 @@ import {
 } from '../shared/protocol/topics.ts';
 
 /**
- * Who may publish and subscribe what; DESIGN sections 2 and 4.
+ * The authorization policy: who may publish and subscribe to what.
  *
  *             publishes                                       subscribes
  *   central   <base>/#, the wire as itself; no requests       <base>/#, its inbox
- *   node      <base>/node/<id>/#, the wire as itself          its inbox, who is online, what is said of itself
- *   camera    <base>/input/<camera>[/<frame>]                 its results and whether all is online
+ *   node      <base>/node/<id>/#, the wire as itself          its inbox, who is online, its own topics
+ *   camera    <base>/input/<camera>[/<frame>]                 its results and the status of the deployment
  *   viewer    nothing                                         <base>/#
  *   admin     <base>/#                                        everything
  *   local     everything                                      everything
  *
- * `local` is a connection from this machine without credentials. The last level of a wire topic is the sender's
- * identity, so nobody with a name of their own writes another's. Nobody publishes `$` topics: those are the broker's.
- * The rules are filters, because other brokers take nothing else (mosquitto-acl.ts); what no filter can say, the form
- * of names, is asked on top of them.
+ * `local` is a client on this machine without credentials. The last level of a wire topic is the sender's identity, so
+ * no authenticated client writes in another's name. Only the broker publishes `$` topics. The rules are topic filters,
+ * because other brokers accept nothing else (mosquitto.ts); the form of names, which no filter can express, is checked
+ * beside them.
  */
 
 /** Roles that credentials can carry. */
@@ -31,7 +31,7 @@ export const ROLES = ['central', 'node', 'camera', 'viewer', 'admin'] as const;
 /** A role that credentials can carry. */
 export type Role = (typeof ROLES)[number];
 
-/** Who a connection is: a role and a name (node id, camera id, central id, or a person), or somebody on this machine. */
+/** The identity of a connection: role and name (of a node, camera, central or person), or a client on this machine. */
 export type Identity = { readonly role: Role; readonly name: string } | { readonly role: 'local' };
 
 /** Whether a name can belong to a role: a node's id, a camera's id, `central` for central. */
@@ -45,8 +45,8 @@ export const userName = (role: Role, name: string): string =>
   role === 'node' || role === 'central' ? name : `${role}-${name}`;
 
 /**
- * Who a user name is where nothing else says so, as in certificates: `central`, `camera-NAME`, `viewer-NAME`,
- * `admin-NAME`, and anything else that can be a node's id. So a node whose id begins like a role is that role here.
+ * The identity of a user name without credentials, as in certificates: `central`, `camera-NAME`, `viewer-NAME`,
+ * `admin-NAME`, and any other valid node id. A node whose id begins like a role is that role here.
  */
 export function identityOfUser(user: string): { readonly role: Role; readonly name: string } | undefined {
   if (user === CENTRAL) return { role: 'central', name: CENTRAL };
@@ -55,8 +55,8 @@ export function identityOfUser(user: string): { readonly role: Role; readonly na
 }
 
 /**
- * Whether a message of that topic is bulk, tensors and frames, which a slow reader may lose because it is sent again
- * or was not the last of its kind.
+ * Whether messages of a topic are bulk data: frames and tensors, which a slow reader may lose, because they are sent
+ * again or soon out of date.
  */
 export function isBulk(base: string, topic: string): boolean {
   if (topic.startsWith(`${base}/input/`)) return true;
@@ -65,7 +65,7 @@ export function isBulk(base: string, topic: string): boolean {
   return kind !== 'control' && kind !== 'blob-get';
 }
 
-/** Topic filters of what somebody may publish and subscribe. */
+/** Topic filters that an identity may publish and subscribe to. */
 export interface Rules {
   readonly publish: readonly string[];
   readonly subscribe: readonly string[];
@@ -77,7 +77,7 @@ export function rulesOf({ role, name }: { readonly role: Role; readonly name: st
   const wire = WIRE_KINDS.map((kind) => `${base}-wire/${WIRE_VERSION}/+/${kind}/${name}`);
   switch (role) {
     case 'central':
-      // A topic that central is to publish in future belongs here: other brokers know no "all but requests".
+      // Every topic that central publishes is listed: other brokers cannot express "all but requests".
       return {
         publish: [
           ...[

@@ -2,12 +2,12 @@ import { CENTRAL } from '../shared/plan/plan.ts';
 import { parseWireTopic } from '../shared/protocol/topics.ts';
 
 /**
- * How fast a client may publish as a node: what nodes say on the wire, and what they say of themselves. Of QoS 0, which
- * the application repeats where it matters, what comes faster is not passed on, so that nobody else has to read what one
- * client pours out. No sound node comes near these rates; cameras and central have none.
+ * Rate limits of what a client publishes as a node: its wire messages and its status. QoS 0 messages above the limit,
+ * which the application repeats where they matter, are dropped, so that no other client has to read one client's flood.
+ * No sound node comes near these limits; cameras and central have none.
  */
 
-/** Messages and bytes a second, and for how long they may be kept back and then used at once. */
+/** Messages and bytes a second, and the burst in seconds of them. */
 interface Rate {
   readonly perSecond: number;
   readonly bytesPerSecond: number;
@@ -16,20 +16,20 @@ interface Rate {
 
 /** Results and requests; parts of large results are 256 KiB each. */
 const WIRE: Rate = { perSecond: 1000, bytesPerSecond: 250e6, burstMs: 2000 };
-/** What a node says of itself: one heartbeat a second. */
+/** A node's status: one heartbeat a second. */
 const ABOUT: Rate = { perSecond: 50, bytesPerSecond: 1e6, burstMs: 4000 };
 
 /** The rates of all clients; times are those of one steady clock, ms. */
 export class PublishRates {
   readonly #base: string;
-  /** Up to when a client has used its rate (the generic cell rate algorithm, ITU-T I.371). */
+  /** Theoretical arrival time by client (the generic cell rate algorithm, ITU-T I.371). */
   readonly #used = new WeakMap<object, { wire: number; about: number }>();
 
   constructor(base: string) {
     this.#base = base;
   }
 
-  /** Counts a message; true where its client is above its rate, and the message is not to be passed on. */
+  /** Counts a message; true where it is above its client's rate limit. */
   isOver(client: object, topic: string, bytes: number, nowMs: number): boolean {
     const kind = this.#kindOf(topic);
     if (kind === undefined) return false;

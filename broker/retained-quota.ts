@@ -1,19 +1,20 @@
 /**
- * What the broker keeps for those who come later. RetainedQuota messages stay for ever, so whoever may publish under names
- * of his own choice could fill the memory with them.
+ * The quota of retained messages. They stay for ever, so a client that may publish under names of its own choice could
+ * otherwise fill the memory.
  *
- *   1. At most `topics` messages of `bytes` in all are kept; of one owner at most a quarter of both.
- *   2. A topic that is kept may always be replaced by no more bytes, or cleared, by anybody who may publish it.
- *   3. What is not kept is delivered all the same.
+ *   1. At most `topics` retained messages of `bytes` in all are stored; of one owner at most a quarter of both.
+ *   2. A retained message may always be replaced by one of no more bytes, or cleared, by every client that may publish
+ *      it.
+ *   3. A message above the quota is delivered and not stored.
  */
 
-/** Bounds of what is kept. */
+/** The quota of a broker. */
 export interface RetainedQuotaLimits {
   readonly topics: number;
   readonly bytes: number;
 }
 
-/** A deployment of a hundred nodes and a thousand cameras keeps about 3000 messages of 1 kB. */
+/** Far above a deployment of a hundred nodes and a thousand cameras: 3000 messages of 1 kB. */
 export const RETAINED_LIMITS: RetainedQuotaLimits = { topics: 20_000, bytes: 64 * 2 ** 20 };
 
 const SHARE = 4;
@@ -23,7 +24,7 @@ interface Sum {
   bytes: number;
 }
 
-/** Counts what is kept, by topic and owner. */
+/** Counts retained messages by topic and owner. */
 export class RetainedQuota {
   readonly #limits: RetainedQuotaLimits;
   readonly #kept = new Map<string, { readonly owner: string; readonly bytes: number }>();
@@ -34,12 +35,12 @@ export class RetainedQuota {
     this.#limits = limits;
   }
 
-  /** Topics and bytes kept. */
+  /** Topics and bytes stored. */
   get held(): Readonly<Sum> {
     return this.#all;
   }
 
-  /** Whether a retained message of `owner` may be kept, which is then counted; `bytes` 0 clears the topic. */
+  /** Whether a retained message of `owner` may be stored, which is then counted; `bytes` 0 clears the topic. */
   keep(owner: string, topic: string, bytes: number): boolean {
     const before = this.#kept.get(topic);
     if (before !== undefined) this.#count(before.owner, -1, -before.bytes);

@@ -3,15 +3,15 @@ import type { AedesParts, Packet } from './aedes-parts.ts';
 import type { AedesSessionStore } from './aedes-session-store.ts';
 
 /**
- * The order in which Aedes does things, put right.
+ * Corrects the order in which Aedes works.
  *
- *   1. A message with QoS 1 or 2 is kept and routed before it is acknowledged; Aedes does it the other way round.
- *   2. Acknowledgements leave in the order in which messages came (acknowledgement-order.ts).
- *   3. From its number to its delivery nothing passes a message: Aedes takes what reaches a client with a lower number
- *      than the message before for one that came through two subscriptions (issues 955 and 994 of moscajs/aedes).
+ *   1. A message with QoS 1 or 2 is stored and routed before it is acknowledged; Aedes acknowledges first.
+ *   2. Acknowledgements leave in the order of their messages (acknowledgement-order.ts).
+ *   3. No message overtakes another between numbering and delivery: Aedes takes a message with a lower number than the
+ *      one before for a duplicate through a second subscription (issues 955 and 994 of moscajs/aedes).
  */
 
-/** A client as far as its messages are routed. */
+/** The client that published a message. */
 export interface Publisher {
   readonly id: string;
   readonly closed: boolean;
@@ -26,15 +26,15 @@ export interface Arriving {
   readonly messageId?: number;
 }
 
-/** How long a frame that cannot be kept is held before it is tried once more, and its publisher sent away. */
+/** How long a frame that cannot be stored is held before it is tried once more, and its publisher disconnected. */
 const REFUSAL_MS = 1000;
 
-/** Routes what is published at one Aedes. */
+/** Routes the messages of one Aedes. */
 export class Routing {
   readonly #aedes: AedesParts;
   readonly #sessions: Pick<AedesSessionStore, 'take'>;
   readonly #turns = new AcknowledgementOrder();
-  /** Messages that were routed before they are acknowledged. */
+  /** Messages that were routed and are not acknowledged yet. */
   readonly #routed = new WeakSet<object>();
 
   constructor(aedes: AedesParts, sessions: Pick<AedesSessionStore, 'take'>) {
@@ -44,14 +44,14 @@ export class Routing {
     passOver(aedes, this.#routed);
   }
 
-  /** Passes over a message: it is acknowledged, and nobody gets it. */
+  /** Drops a message: it is acknowledged and not delivered. */
   drop(packet: object): void {
     this.#routed.add(packet);
   }
 
   /**
-   * Routes a message that may be published; `done` lets Aedes acknowledge it, or closes the connection. In a turn of the
-   * event loop of its own, as Aedes would.
+   * Routes a message that was authorized; `done` lets Aedes acknowledge it, or closes the connection. Runs in an event
+   * loop turn of its own, as Aedes does.
    */
   first(client: Publisher, packet: Arriving, done: (error?: Error | null) => void): void {
     const answer = this.#turns.take(client, done);
@@ -71,7 +71,7 @@ export class Routing {
   #route(client: Publisher, packet: Arriving, answer: (error?: Error | null) => void, isLast: boolean): void {
     const aedes = this.#aedes;
     const isWill = packet.cmd === undefined;
-    // Whoever is gone could not be told, and sends it again.
+    // A client that is gone gets no acknowledgement, and sends the message again.
     if (client.closed && !isWill) {
       answer(new Error('its connection ended'));
       return;
@@ -82,7 +82,7 @@ export class Routing {
       return packet.brokerCounter;
     });
     if (taken === 'refused') {
-      if (isWill || isLast) answer(new Error('its frame cannot be kept for central, and is not acknowledged'));
+      if (isWill || isLast) answer(new Error('its frame cannot be stored for central, and is not acknowledged'));
       else setTimeout(() => this.#route(client, packet, answer, true), REFUSAL_MS).unref();
       return;
     }
@@ -93,8 +93,8 @@ export class Routing {
 }
 
 /**
- * What is stored to be retained is passed by what is not. Of QoS 0 it gets a new number; with QoS 1 frames are kept under
- * theirs, and only messages of the broker itself pass them.
+ * Gives QoS 0 messages that were overtaken a new number: Aedes stores retained messages first, which takes longer.
+ * Frames with QoS 1 are stored under their numbers, and only the broker's own messages overtake them.
  */
 function numberAnew(aedes: AedesParts): void {
   const { mq } = aedes;
@@ -107,7 +107,7 @@ function numberAnew(aedes: AedesParts): void {
   };
 }
 
-/** Lets Aedes publish no more what was routed already. */
+/** Keeps Aedes from publishing a message that was routed already. */
 function passOver(aedes: AedesParts, routed: WeakSet<object>): void {
   const publish = aedes.publish.bind(aedes);
   aedes.publish = (packet, client, done) => {

@@ -7,7 +7,9 @@ interface Extent {
   readonly length: number;
 }
 
-/** One append-only file of records (message-records.ts), and which of them are still open. Methods throw system errors. */
+/**
+ * One append-only file of records (message-records.ts), and which of them are still open. Methods throw system errors.
+ */
 export class SegmentFile {
   readonly path: string;
   readonly #fd: number;

@@ -1,22 +1,22 @@
 import type { Socket } from 'node:net';
 
 /**
- * Connections of those who have not yet said who they are: sockets that are silent, send a byte now and then, never end
- * their TLS handshake, or ask for a WebSocket for ever. They cost those who are known nothing, and newcomers little:
+ * Connections that are not authenticated yet: sockets that are silent, send a byte now and then, never end their TLS
+ * handshake, or never finish a WebSocket request. They cost authenticated clients nothing, and new ones little:
  *
- *   1. Each has `ms` to be known, whatever it sends meanwhile.
- *   2. At most `perAddress` of one address wait, and `total` in all. Beyond that the one that has waited longest is
- *      closed, of that address or of all, and never the newest: who means it is known within milliseconds.
+ *   1. Each has `ms` to authenticate, whatever it sends.
+ *   2. At most `perAddress` of one address wait, and `total` in all. Above that the one that has waited longest is
+ *      closed, of that address or of all, and never the newest: an honest client authenticates within milliseconds.
  */
 
-/** Bounds of who waits. */
+/** Bounds of unauthenticated connections. */
 export interface UnauthenticatedLimits {
   readonly perAddress: number;
   readonly total: number;
   readonly ms: number;
 }
 
-/** A fleet of a hundred behind one address connects within seconds after a restart, and needs milliseconds each. */
+/** Enough for a hundred nodes behind one address that reconnect within seconds, in milliseconds each. */
 export const UNAUTHENTICATED_LIMITS: UnauthenticatedLimits = { perAddress: 64, total: 256, ms: 10_000 };
 
 interface Arrival {
@@ -26,7 +26,7 @@ interface Arrival {
   readonly timer: NodeJS.Timeout;
 }
 
-/** All who wait, the oldest first. */
+/** All unauthenticated connections, the oldest first. */
 export class UnauthenticatedConnections {
   readonly #limits: UnauthenticatedLimits;
   readonly #onClosed: (remote: string, why: string) => void;
@@ -50,7 +50,7 @@ export class UnauthenticatedConnections {
     if (remote === undefined) return;
     const key = keyOf(socket);
     const network = networkOf(remote);
-    const timer = setTimeout(() => this.#close(key, `its sender did not say who he is within ${ms / 1000} s`), ms);
+    const timer = setTimeout(() => this.#close(key, `its client did not authenticate within ${ms / 1000} s`), ms);
     timer.unref();
     this.#forget(key);
     this.#arrivals.set(key, { socket, remote, network, timer });
@@ -58,12 +58,12 @@ export class UnauthenticatedConnections {
     socket.once('close', () => {
       if (this.#arrivals.get(key)?.socket === socket) this.#forget(key);
     });
-    const why = 'too many did not say who they are, and it had waited longest';
+    const why = 'too many connections are not authenticated, and it had waited longest';
     if (this.#counts.get(network)! > perAddress) this.#close(this.#oldest(network), why);
     else if (this.#arrivals.size > total) this.#close(this.#oldest(), why);
   }
 
-  /** A connection is known; `socket` may be what TLS made of the one that was added. */
+  /** A connection is authenticated; `socket` may be the TLS socket over the one that was added. */
   delete(socket: Socket): void {
     this.#forget(keyOf(socket));
   }
@@ -100,10 +100,10 @@ export class UnauthenticatedConnections {
   }
 }
 
-/** What a connection is known by on every layer. */
+/** The key of a connection, the same on every layer. */
 const keyOf = ({ remoteAddress, remotePort, localAddress, localPort }: Socket): string =>
   `${remoteAddress} ${remotePort} ${localAddress} ${localPort}`;
 
-/** Whose an address is: of IPv6 somebody has as many as he likes, with the same first half. */
+/** The network of an address: the owner of an IPv6 address has as many as it likes, with the same first half. */
 const networkOf = (address: string): string =>
   /^::ffff:\d+\./.test(address) || !address.includes(':') ? address : address.split(':').slice(0, 4).join(':');

@@ -4,28 +4,29 @@ import { isIP } from 'node:net';
 import { isLoopback } from './listen.ts';
 
 /**
- * Which WebSockets are opened. A browser on this machine lets any page that somebody looks at reach every address that
- * this machine reaches, and says two things that no page can change:
+ * Decides which WebSockets are opened. A browser lets every web page reach every address that its machine reaches, and
+ * sends two headers that no page can change:
  *
  *   Origin   where the page comes from. Programs send none.
- *   Host     the name that was asked for. A page whose own name was made to mean this machine (DNS rebinding) has its
- *            name here, and an Origin that fits it.
+ *   Host     the requested name. A page whose own name was pointed at this machine (DNS rebinding) sends that name, and
+ *   an
+ *            Origin that matches it.
  *
- *   1. The Host is an address or name under which the listener is known; whatever else it is, is somebody else's name.
- *   2. The Origin is absent, on the host that was asked for, or allowed by the configuration.
+ *   1. The Host must be an address or name of the listener.
+ *   2. The Origin must be absent, on the requested host, or allowed by the configuration.
  */
 
-/** Names under which a listener is known, lower case. */
+/** Names of a listener, lower case. */
 export interface WebNames {
-  /** The host that it listens on, as it was given. */
+  /** Its host, as configured. */
   readonly listen: string;
-  /** Further names: of this machine, of its certificate, of the configuration. `*.` stands for one level. */
+  /** Further names: of this machine, of its certificate, from the configuration. `*.` stands for one level. */
   readonly hosts: readonly string[];
-  /** Origins of pages that may come from elsewhere: `https://dash.example`, or `null` for files. */
+  /** Allowed origins of pages on other hosts: `https://dash.example`, or `null` for files. */
   readonly origins: readonly string[];
 }
 
-/** Why a WebSocket is not opened, with what to do; undefined where it is. */
+/** The reason why a WebSocket is refused, and the way out; undefined where it is opened. */
 export function refusesPage({ host, origin }: IncomingHttpHeaders, names: WebNames): string | undefined {
   const asked = host === undefined ? undefined : hostOf(`http://${host}`);
   if (asked === undefined || !isKnownHost(asked, names))
@@ -38,7 +39,7 @@ export function refusesPage({ host, origin }: IncomingHttpHeaders, names: WebNam
 
 function isKnownHost(asked: string, { listen, hosts }: WebNames): boolean {
   if (isLoopback(asked) || asked === listen.toLowerCase()) return true;
-  // An address cannot be made to mean another machine.
+  // An address, unlike a name, cannot be pointed at another machine.
   if (isIP(asked) !== 0 && (listen === '0.0.0.0' || listen === '::')) return true;
   return hosts.some((name) =>
     name.startsWith('*.')
@@ -47,14 +48,14 @@ function isKnownHost(asked: string, { listen, hosts }: WebNames): boolean {
   );
 }
 
-/** The host in a URL without port and brackets, lower case, without the dot at its end; undefined where it has none. */
+/** The host of a URL, lower case, without port, brackets and final dot; undefined where it has none. */
 function hostOf(url: string): string | undefined {
   if (!URL.canParse(url)) return undefined;
   const name = new URL(url).hostname.replace(/^\[|\]$/g, '').replace(/\.$/, '');
   return name === '' ? undefined : name.toLowerCase();
 }
 
-/** The names that a certificate says it is for; none of what is no certificate, which the listener says. */
+/** The host names of a certificate; none of an invalid one, which the listener reports. */
 export function namesOf(cert: string): string[] {
   let said: string;
   try {

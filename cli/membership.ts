@@ -91,7 +91,7 @@ async function asMember(member: Invitation | Membership, where: Circumstances): 
 export function explained(error: unknown, { bus, id, isMember }: WayIn): unknown {
   const fault = error instanceof TesseraError ? (error.cause as ConnectionFault | undefined) : undefined;
   if (!isMember || !isUserRefusal(fault?.code)) return error;
-  const text = `${hideUserInfo(bus.url)} does not let ${id} in any more: it was thrown out, or the broker lost its secrets`;
+  const text = `${hideUserInfo(bus.url)} no longer accepts ${id}: its access was revoked, or the broker lost its secrets`;
   return new TesseraError('TESSERA_BROKER', text, {
     hint: `to come back: \`tessera node invite ${id}\` on the broker's machine, and here, once, the line that it prints`,
     cause: error,

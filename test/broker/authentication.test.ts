@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { Authentication } from '../../broker/authentication.ts';
 import type { Identity } from '../../broker/policy.ts';
 
-// Lost if these fail: strangers in the cluster, or one node thrown out by whoever takes its client id.
+// Lost if these fail: strangers in the cluster, or one node disconnected by whoever takes its client id.
 
 const USERS: Record<string, Identity> = {
   'pi-1': { role: 'node', name: 'pi-1' },
@@ -41,7 +41,7 @@ describe('Authentication', () => {
     expect(open.admit(from('mosquitto', 'any', 'x', false))).toMatchObject({ returnCode: 5 });
   });
 
-  it('takes a certificate for who somebody is, before any user name, unless he was thrown out', () => {
+  it('takes the identity from a certificate, before any user name, unless it was revoked', () => {
     const isRevoked = (user: string) => user === 'pi-2';
     const door = new Authentication({
       base: 'tessera',

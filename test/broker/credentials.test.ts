@@ -72,7 +72,7 @@ describe('createCredentials', () => {
     expect(credentials.verify('pi-1', 'b')).toBeUndefined();
   });
 
-  it('keeps the old secret until an invitation is used, and bans whoever is thrown out', async () => {
+  it('keeps the old secret until an invitation is used, and bans a revoked user', async () => {
     const credentials = await createCredentials(folder);
     const { user, password } = await credentials.issue('node', 'pi-1');
     await credentials.invite('node', 'pi-1', hashSecret('code'), Number.MAX_SAFE_INTEGER);
@@ -129,7 +129,7 @@ describe('createCredentials', () => {
 });
 
 describe('on a full disk', () => {
-  it('whoever is thrown out stays out after a restart, by room that was kept for it', async ({ skip }) => {
+  it('a revoked user stays out after a restart, because disk space is reserved for that', async ({ skip }) => {
     const small = await smallDisk('4m');
     if (small === undefined) return skip('needs root and a tmpfs on Linux');
     onTestFinished(small.remove);

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { PacketLimit } from '../../broker/packet-limit.ts';
 
-// Lost if these fail: one client can make the broker hold 256 MB, or a harmless client is thrown out.
+// Lost if these fail: one client can make the broker hold 256 MB, or a harmless client is disconnected.
 
 /** A PUBLISH to the topic `a`, QoS 0, with so many bytes of payload. */
 function publish(bytes: number): Buffer {

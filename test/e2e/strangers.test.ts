@@ -114,7 +114,7 @@ describe('a deployment with the built-in broker', () => {
     expect(JSON.parse(revoked.stdout)).toMatchObject({ user: 'pi-1', closed: 1 });
     const out = await agent.ended();
     expect(out.code).toBe(1);
-    expect(out.stderr).toMatch(/error TESSERA_BROKER: .* does not let pi-1 in any more: it was thrown out/);
+    expect(out.stderr).toMatch(/error TESSERA_BROKER: .* no longer accepts pi-1: its access was revoked/);
     expect(out.stderr).toMatch(/hint: .*`node \S+main.js node invite pi-1`/);
     // When its service restarts it, it prints the same.
     const restarted = await runCli(['agent'], { cwd: folder, env: env('node') });

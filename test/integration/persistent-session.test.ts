@@ -159,7 +159,7 @@ describe('while central is offline', () => {
     const camera = await bus(url, 'camera');
     await (await central(url)).bus.stop();
     await numbered(camera, 1, 5);
-    expect(await log.line(/away for 1 s: the frames that were kept for it are dropped/)).toContain('"messages":5');
+    expect(await log.line(/away for 1 s: the frames stored for it are dropped/)).toContain('"messages":5');
     expect(running.counters.dropped.central_session).toBe(5);
     const texts = await numbered(camera, 6, 9);
     const { ear } = await central(url);
@@ -184,7 +184,7 @@ describe('while central is offline', () => {
     await (await central(url)).bus.stop();
     await publish(camera, 'a single one', 'tessera/input/side');
     for (let i = 0; i < 50; i++) await publish(camera, new Uint8Array(10_000).fill(i));
-    expect(await log.line(/too many are kept/)).toContain('"camera":"front"');
+    expect(await log.line(/too many are stored/)).toContain('"camera":"front"');
     expect(running.counters.dropped.central_session).toBe(41);
     const { ear } = await central(url);
     await ear.until(10);
