@@ -10,18 +10,18 @@ import type { Cameras } from './cameras.ts';
 import { type Arrival, FrameParser } from './parser.ts';
 import { PendingMessages } from './pending.ts';
 
-/** What the journal says of a frame's model. */
-interface TakenFor {
+/** What the journal needs of a frame's model. */
+interface FrameModel {
   readonly name: string;
   readonly manifest: { readonly skeleton: { readonly sha: string } };
   readonly card: { readonly task: Task };
 }
 
-/** What takes frames in, and whom it tells. */
+/** What `FrameAcceptor` needs. */
 export interface FrameAcceptorOptions {
   readonly base: string;
   readonly cameras: Pick<Cameras, 'options' | 'seen'>;
-  readonly models: ReadonlyMap<string, TakenFor>;
+  readonly models: ReadonlyMap<string, FrameModel>;
   /** Models that were to be served and cannot be, and why. */
   readonly refused: ReadonlyMap<string, Failure>;
   readonly tracker: Pick<FrameTracker, 'offer' | 'settle' | 'whenWritten'>;
@@ -31,22 +31,24 @@ export interface FrameAcceptorOptions {
   readonly holds: () => boolean;
   /** Keeps a frame that is offered; returns its ref. */
   readonly keep: (arrival: Arrival) => string;
-  /** The way to the coordinator. */
+  /** Tells the coordinator. */
   readonly tell: (event: FrameOffered) => void;
 }
 
-/** Messages that are held while they must not be taken in. */
+/** Messages that wait while none may be accepted. */
 const PENDING = { messages: 256, bytes: 64e6 };
 
 /**
- * Takes messages of cameras in, or leaves them to the broker.
+ * Accepts frames from cameras, at least once each: a message that is not acknowledged is delivered again by the broker, to
+ * this central or to the next one.
  *
- *   open --`holds` says no, or the journal cannot be written--> in doubt --resume--> open        any --close--> closed
+ *   open --`holds` is false, or the journal cannot be written--> paused --resume--> open        any --close--> closed
  *
- *   1. What is taken in is journaled, and that written, before it is acknowledged.
- *   2. In doubt nothing is taken in and nothing acknowledged, but what there is no room to hold: that is skipped, and counted.
- *   3. Closed, nothing is acknowledged any more: the broker has it for the next central.
- *   4. Messages are taken in in the order in which they came.
+ *   1. The journal has an accepted frame before the message is acknowledged.
+ *   2. While paused no message is accepted or acknowledged, with one exception: a message beyond the limit of waiting ones
+ *      is skipped and counted.
+ *   3. After `close` no message is acknowledged.
+ *   4. Messages are accepted in the order in which they came.
  */
 export class FrameAcceptor {
   readonly #options: FrameAcceptorOptions;
@@ -59,29 +61,29 @@ export class FrameAcceptor {
     this.#parser = new FrameParser(options.base);
   }
 
-  /** Takes one message of an input topic; the promise that it may return resolves when it is to be acknowledged. */
+  /** Handles a message of an input topic. Acknowledge the message now, or when the returned promise resolves. */
   receive(message: Message): Promise<void> | undefined {
     if (this.#closed) return new Promise(() => {});
     this.resume();
     const { base, tracker, observers } = this.#options;
-    if (this.#mayTake()) return this.#take(message);
+    if (this.#mayAccept()) return this.#accept(message);
     void tracker.whenWritten()?.then(() => this.resume());
-    const taken = this.#pending.hold(message);
-    if (taken === undefined)
+    const accepted = this.#pending.add(message);
+    if (accepted === undefined)
       observers.tell('frameSkipped', parseInputTopic(base, message.topic)?.camera ?? '', 'buffers-full');
-    return taken;
+    return accepted;
   }
 
-  /** What waited is taken in, where it may be. */
+  /** Accepts the waiting messages, as far as possible. */
   resume(): void {
-    this.#pending.take(
-      () => this.#mayTake(),
-      (message) => this.#take(message),
+    this.#pending.drain(
+      () => this.#mayAccept(),
+      (message) => this.#accept(message),
     );
   }
 
-  /** Says why frames of a camera that names a model are not worked on by it; the coordinator skips them. */
-  #complainOfRefused(camera: string, models: readonly string[]): void {
+  /** Logs why frames of a camera that is configured for a refused model are skipped. */
+  #logRefused(camera: string, models: readonly string[]): void {
     const { refused, throttledLog } = this.#options;
     for (const model of models) {
       const failure = refused.get(model);
@@ -98,12 +100,12 @@ export class FrameAcceptor {
     this.#pending.close();
   }
 
-  #mayTake(): boolean {
+  #mayAccept(): boolean {
     return this.#options.holds() && this.#options.tracker.whenWritten() === undefined;
   }
 
-  /** Takes a message in or drops it; the promise that it may return resolves when it is to be acknowledged. */
-  #take(message: Message): Promise<void> | undefined {
+  /** As `receive`, for a message that may be accepted now. */
+  #accept(message: Message): Promise<void> | undefined {
     this.#offer(message);
     return this.#options.tracker.whenWritten();
   }
@@ -116,8 +118,8 @@ export class FrameAcceptor {
       const { camera, reason, failure } = received;
       observers.tell('frameSkipped', camera, reason);
       if (failure !== undefined) {
-        const from = camera === '' ? 'nobody who may be a camera' : camera;
-        throttledLog.warn(`frame of ${camera}`, `a message of ${from} is no frame: ${failure.message}`);
+        const from = camera === '' ? 'on no valid input topic' : `from camera ${camera}`;
+        throttledLog.warn(`frame of ${camera}`, `a message ${from} is not a frame: ${failure.message}`);
       }
       return;
     }
@@ -132,13 +134,13 @@ export class FrameAcceptor {
     cameras.seen(camera, options);
     const ref = keep(arrival);
     const models = options.models.length === 0 ? [...served.keys()] : options.models;
-    this.#complainOfRefused(camera, models);
-    const taken = Date.now() / 1000;
+    this.#logRefused(camera, models);
+    const acceptedAt = Date.now() / 1000;
     const known = models.flatMap((model) => served.get(model) ?? []);
     tracker.offer(
       ref,
       known.map(({ name, manifest, card }) => {
-        return { camera, frame, model: name, sha: manifest.skeleton.sha, task: card.task, taken, time };
+        return { camera, frame, model: name, sha: manifest.skeleton.sha, task: card.task, acceptedAt, time };
       }),
     );
     const bytes = envelope.d.byteLength;

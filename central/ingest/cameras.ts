@@ -1,7 +1,7 @@
 import type { CameraPolicy } from '../coordinator/options.ts';
 import type { Publisher } from '../publish/publisher.ts';
 
-/** What central does with one camera's frames, beside the coordinator's policy. */
+/** Options of one camera, beside the coordinator's policy. */
 export interface CameraOptions extends Partial<CameraPolicy> {
   /** Models that the camera's frames go to; empty: all that are served. */
   readonly models: readonly string[];
@@ -15,22 +15,23 @@ export type CameraPublisher = Pick<Publisher, 'camera' | 'forget'>;
 
 const UNLISTED: CameraOptions = { models: [], hold: 3, offline_after_s: 30 };
 
-/** Cameras that nobody listed and that are known at a time. */
+/** Cameras that are known without being listed in the configuration. */
 const MAX_UNLISTED = 1024;
 
 /**
- * The cameras that are configured or have been seen, and whether they are online: a frame within `offline_after_s`.
+ * The cameras that are listed in the configuration or have been seen. A camera is online for `offline_after_s` after a
+ * frame.
  *
  *   unknown --frame--> online --silence--> offline --frame--> online
- *                      offline --not listed, and room is wanted--> unknown
+ *                      offline --not listed, and another camera needs the room--> unknown
  *
- * What is published of a camera stands for as long as it is known; of cameras that nobody listed a bounded number is.
+ * Retained topics about a camera stay for as long as the camera is known.
  */
 export class Cameras {
   readonly #configured: Readonly<Record<string, CameraOptions>>;
   readonly #acceptUnlisted: boolean;
   readonly #publisher: CameraPublisher;
-  /** Until when a camera is online; undefined where it is offline. Unlisted ones lie in the order of their last frames. */
+  /** Timers that end a camera's online time; undefined for an offline camera. Unlisted ones in the order of their last frames. */
   readonly #listed = new Map<string, NodeJS.Timeout | undefined>();
   readonly #unlisted = new Map<string, NodeJS.Timeout | undefined>();
 
@@ -44,7 +45,7 @@ export class Cameras {
     this.#publisher = publisher;
   }
 
-  /** Options of a camera; undefined where it is not listed and only listed ones are accepted, or too many others are. */
+  /** Options of a camera; undefined for an unlisted camera where those are not accepted, or too many are known. */
   options(camera: string): CameraOptions | undefined {
     if (this.#isListed(camera)) return this.#configured[camera];
     return this.#acceptUnlisted && this.#hasRoom(camera) ? UNLISTED : undefined;
@@ -56,7 +57,7 @@ export class Cameras {
     return this.#unlisted.has(camera) ? UNLISTED.hold : undefined;
   }
 
-  /** A frame has come of a camera that has options. */
+  /** A frame has come from a camera that has options. */
   seen(camera: string, { offline_after_s }: CameraOptions): void {
     const known = this.#isListed(camera) ? this.#listed : this.#unlisted;
     const timer = known.get(camera);

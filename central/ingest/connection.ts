@@ -9,7 +9,7 @@ export interface FrameConnectionOptions {
   readonly broker: Omit<BusOptions, 'clientId' | 'will' | 'log'>;
   readonly connect: (options: BusOptions) => Promise<Bus>;
   readonly topics: Topics;
-  /** Takes one message of an input topic; of QoS 1 it is acknowledged when this returns, or its promise resolves. */
+  /** Handles a message of an input topic, which is acknowledged when this returns or its promise resolves. */
   readonly onMessage: Handler;
   /** Whether this central is the active one. */
   readonly holds: () => boolean;
@@ -17,17 +17,17 @@ export interface FrameConnectionOptions {
 }
 
 /**
- * How long the broker keeps frames for a central that is away (MQTT 5): for a restart and for a standby that takes
- * over, and not so long that it begins with pictures of the past (docs/decisions/0010).
+ * How long the broker keeps frames for a central that is away (MQTT 5): long enough for a restart or for a standby, short
+ * enough that the frames are not old (docs/decisions/0010).
  */
 const SESSION_SEC = 60;
-/** Between two corrections of a late last will. */
+/** Time between two corrections of a late last will. */
 const CORRECTION_MS = 1000;
 
 /**
- * The connection that frames come in on. Its client id is the same for every central of a base: whoever is active has
- * it, takes it from the one before together with what the broker keeps in its session, and a broker gives it to one
- * only. `<base>/status` belongs to it: `online` says that frames are taken.
+ * The connection on which frames arrive. Every active central of a base topic uses the same client id, so that it takes over
+ * the broker's session of the central before it; a broker gives the id to one client at a time. The topic `<base>/status`
+ * is `online` while this connection stands.
  */
 export class FrameConnection {
   readonly #options: FrameConnectionOptions;
@@ -39,7 +39,7 @@ export class FrameConnection {
     this.#options = options;
   }
 
-  /** Throws TESSERA_BROKER where the broker refuses; one that is away is waited for in the background. */
+  /** Throws TESSERA_BROKER where the broker refuses the connection; retries in the background where it does not answer. */
   async open(): Promise<void> {
     if (this.#closed) return;
     const { broker, connect, topics, onMessage, holds, log } = this.#options;
@@ -58,33 +58,33 @@ export class FrameConnection {
     });
     if (this.#closed) return bus.stop();
     this.#bus = bus;
-    bus.onConnect(() => this.#say('online'));
+    bus.onConnect(() => this.#publish('online'));
   }
 
-  /** `relieved`: another central has the post, and what it says of itself stands. */
+  /** Publishes `offline`, unless another central has taken over (`relieved`). */
   async close(relieved: boolean): Promise<void> {
     this.#closed = true;
     const bus = this.#bus;
     this.#bus = undefined;
     if (bus === undefined) return;
-    // Not awaited: `stop` lets it get through, for as long as it waits; without a broker the last will speaks.
+    // Not awaited: `stop` waits for it; without a broker the last will says the same.
     if (!relieved) void bus.publish(this.#options.topics.status, 'offline', { qos: 1, retain: true }).catch(() => {});
     await bus.stop();
   }
 
-  #say(status: 'online'): void {
+  #publish(status: 'online'): void {
     const { topics, log } = this.#options;
     this.#bus
       ?.publish(topics.status, status, { qos: 1, retain: true })
       .catch((error: unknown) => log.warn(`"${status}" could not be published: ${error}`));
   }
 
-  /** The will of the connection before may be published after this one's `online`. */
+  /** Corrects the last will of an earlier connection that the broker publishes after this one's `online`. */
   #onStatus({ payload, retained }: Message): void {
     const now = performance.now();
     if (retained || this.#bus === undefined || Buffer.from(payload).toString('utf8') !== 'offline') return;
     if (now - this.#correctedAt < CORRECTION_MS || !this.#options.holds()) return;
     this.#correctedAt = now;
-    this.#say('online');
+    this.#publish('online');
   }
 }

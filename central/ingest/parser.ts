@@ -22,7 +22,7 @@ export interface Arrival {
   readonly envelope: FrameEnvelope;
 }
 
-/** What became of a message on an input topic. */
+/** A message on an input topic, parsed. */
 export type Received =
   | { readonly kind: 'frame'; readonly arrival: Arrival }
   | { readonly kind: 'pending' }
@@ -34,8 +34,8 @@ const SELF_DESCRIBED = 0xd9;
 const SELF_DESCRIBED_BYTES = 3;
 
 /**
- * Makes frames of messages on `<base>/input/<camera>[/<frame>]`: a JPEG or PNG file as it is, or a CBOR envelope, or
- * parts of one. Looks at the first bytes and the envelope only; decoding a picture is the data plane's work.
+ * Parses messages on `<base>/input/<camera>[/<frame>]` into frames: a JPEG or PNG file, a CBOR envelope, or a part of an
+ * envelope. Reads the first bytes and the envelope only; the data plane decodes pictures.
  */
 export class FrameParser {
   readonly #base: string;
@@ -68,7 +68,7 @@ export class FrameParser {
       const bare = payload[0] === SELF_DESCRIBED ? payload.subarray(SELF_DESCRIBED_BYTES) : payload;
       const message = decode(bare, joined ? frameEnvelope : envelopeOrPart, 'frame envelope');
       if ('format' in message) return frame(camera, id ?? message.id ?? null, payload, nowMs, message);
-      // One allowance per camera, whatever ids its frames have: nobody takes the room of the others.
+      // One allowance per camera, whatever ids its frames have, so that no camera takes the room of another.
       const outcome = this.#parts.accept(camera, { ...message, m: `${id ?? ''}/${message.m}` }, nowMs);
       if (outcome.kind === 'refused') return invalid(camera, `a part of a frame: ${outcome.reason}`);
       return outcome.kind === 'complete' ? this.#read(camera, id, outcome.body, nowMs, true) : { kind: 'pending' };

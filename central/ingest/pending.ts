@@ -1,6 +1,6 @@
 import type { Message } from '../../shared/ports.ts';
 
-/** Bounds of what is held. */
+/** Bounds of waiting messages. */
 export interface PendingLimits {
   readonly messages: number;
   /** Of payloads. */
@@ -9,17 +9,14 @@ export interface PendingLimits {
 
 interface Entry {
   readonly message: Message;
-  readonly taken: () => void;
+  readonly accepted: () => void;
 }
 
 /**
- * Messages that wait while they must not be taken in. None of them is acknowledged before
- * it is taken in: a broker that keeps the session has those of QoS 1 still, for this central or for its successor.
+ * A bounded queue of messages that wait until they may be accepted. No message is acknowledged before: a broker that keeps
+ * the session still has those of QoS 1.
  *
- *   held --take--> taken in, acknowledged        held --close--> forgotten: the broker's
- *
- * 1. They are taken in the order in which they came.
- * 2. Not more than the limits say is held.
+ *   waiting --drain--> accepted        waiting --close--> forgotten, left to the broker
  */
 export class PendingMessages {
   readonly #limits: PendingLimits;
@@ -30,28 +27,28 @@ export class PendingMessages {
     this.#limits = limits;
   }
 
-  /** Holds a message; resolves when it is taken in. Undefined where there is no room. */
-  hold(message: Message): Promise<void> | undefined {
+  /** Adds a message; resolves when it is accepted. Undefined where there is no room. */
+  add(message: Message): Promise<void> | undefined {
     const { byteLength } = message.payload;
     if (this.#entries.length >= this.#limits.messages || this.#bytes + byteLength > this.#limits.bytes)
       return undefined;
     this.#bytes += byteLength;
     const copy = { ...message, payload: new Uint8Array(message.payload) };
-    return new Promise((resolve) => this.#entries.push({ message: copy, taken: resolve }));
+    return new Promise((resolve) => this.#entries.push({ message: copy, accepted: resolve }));
   }
 
-  /** Hands over what is held, for as long as `may` says so. */
-  take(may: () => boolean, onMessage: (message: Message) => Promise<void> | void): void {
-    while (this.#entries.length > 0 && may()) {
-      const { message, taken } = this.#entries.shift()!;
+  /** Hands messages over, in order, while `mayAccept` is true. A message is accepted when the promise of `accept` resolves. */
+  drain(mayAccept: () => boolean, accept: (message: Message) => Promise<void> | void): void {
+    while (this.#entries.length > 0 && mayAccept()) {
+      const { message, accepted } = this.#entries.shift()!;
       this.#bytes -= message.payload.byteLength;
-      const later = onMessage(message);
-      if (later === undefined) taken();
-      else void later.then(taken);
+      const later = accept(message);
+      if (later === undefined) accepted();
+      else void later.then(accepted);
     }
   }
 
-  /** Forgets what is held; it is never acknowledged. */
+  /** Forgets all messages; they are never acknowledged. */
   close(): void {
     this.#entries = [];
     this.#bytes = 0;

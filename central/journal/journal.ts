@@ -6,46 +6,45 @@ import { elsewhereOf } from '../../shared/runtime/state-directory.ts';
 import { writeWholeSync } from '../../shared/runtime/whole-file.ts';
 import { type Place, storageError } from '../../shared/storage-fault.ts';
 import {
+  type AcceptedFrame,
   acceptedLine,
   endedLine,
   type JournalEntry,
-  leavingLine,
-  linesOf,
+  journalText,
+  openedLine,
   parseJournal,
-  type TakenFrame,
-  takenLine,
+  publishingLine,
 } from './format.ts';
 import { PreallocatedFile, ROOM } from './preallocated-file.ts';
 
 /**
- * Which frames are under way, on disk (format.ts has the form), so that whoever comes after a crash can end them.
+ * A write-ahead log of the frames under way (format.ts has its form), from which the next run ends them after a crash.
  *
- * Written synchronously, before the caller goes on: a frame's entry is with the system before its acknowledgement goes
- * out, so kill -9 loses neither. It is not flushed to the disk line by line: an SD card takes tens of ms for that, and
- * with the power goes the machine's broker connection, its unacknowledged frames and mostly the broker itself. What
- * may be missing after a power cut are the last seconds of entries, never the ones before (docs/decisions/0010).
+ * Written synchronously, before the caller goes on: the operating system has a frame's entry before the frame is
+ * acknowledged, so kill -9 loses neither. Lines are not flushed to the disk one by one: an SD card takes tens of ms for
+ * that, and a power cut also takes the machine's broker connection, its unacknowledged frames and mostly the broker itself.
+ * A power cut may lose the last seconds of entries, never earlier ones (docs/decisions/0010).
  *
- *   written --a line cannot be written--> behind --each second, all of them can--> written
+ *   written --a line cannot be written--> behind --every second, once all of them can--> written
  *
- *   1. `before` is what an earlier run left; it is part of the file until `settled`.
- *   2. The file holds all open frames and the last frames that ended, and is rewritten when it has grown to more than
- *      `COMPACT_LINES` lines: its length follows from what is open, not from how long central runs.
- *   3. What the file says is what happened up to some moment: lines get there in order and whole, or wait in memory.
- *      Behind, whoever acts on a line waits for it (`whenWritten`): no frame is acknowledged and no result said of which
- *      a crash would leave nothing.
- *   4. Behind a frame that was taken in there is room for its end (`KEPT`), as far as results are of usual length: a
- *      disk that becomes full keeps frames from being taken in, not from ending.
- *   5. A disk that is full or gone is complained of once a minute, and so is the end of that.
+ *   1. `before` is what earlier runs left. It stays in the file until the frames have ended and the file is compacted.
+ *   2. The file holds all open frames and the last frames that ended. It is compacted when it has more than `COMPACT_LINES`
+ *      lines, so its length follows from what is open, not from how long central runs.
+ *   3. The file shows the state at some moment: lines are written in order and whole, or wait in memory. While the journal is
+ *      behind, callers wait (`whenWritten`) before they acknowledge a frame or publish a result.
+ *   4. The file keeps room (`KEPT`) for the end of each accepted frame, as far as results have the usual length: a disk that
+ *      becomes full prevents accepting frames, not ending them.
+ *   5. A full or missing disk is logged once a minute, and so is its return.
  */
 const COMPACT_LINES = 8192;
-/** After a compaction that failed: so many lines later the next one. */
+/** Lines between a compaction that failed and the next one. */
 const COMPACT_AGAIN_LINES = 1024;
-/** Ended frames that are remembered, so that a broker's redelivery of one is known. */
+/** Ended frames that are kept, so that a frame that the broker delivers again is recognised. */
 const ENDED_KEPT = 512;
-/** Bytes for the end of each open frame, and for those of all. */
+/** Bytes kept for the end of each open frame, and for all of them. */
 const KEPT = { frame: 4096, all: 65536 };
 const RETRY_MS = 1000;
-const COMPLAIN_MS = 60_000;
+const LOG_AGAIN_MS = 60_000;
 
 interface Unwritten {
   readonly text: string;
@@ -54,7 +53,7 @@ interface Unwritten {
 
 /** An open journal file. */
 export class Journal {
-  /** What earlier runs left, open frames and the last ones that ended. */
+  /** Frames that earlier runs left open, and the last ones that ended. */
   readonly before: readonly JournalEntry[];
   readonly #place: Place;
   readonly #log: Log;
@@ -68,12 +67,12 @@ export class Journal {
   #compactAt = COMPACT_LINES;
   #open = 0;
   #next = 0;
-  #left = 0;
-  #complainedAt = Number.NEGATIVE_INFINITY;
+  #published = 0;
+  #loggedAt = Number.NEGATIVE_INFINITY;
 
   /**
-   * Reads and rewrites a journal, or makes one. `isOurs`: whether the file is still this process's to write, once it was
-   * found to be gone. Throws TESSERA_STORAGE where it cannot be written; then it is as it was.
+   * Reads and compacts a journal, or makes one. `isOurs`: whether this process may still write the file after somebody
+   * removed it. Throws TESSERA_STORAGE where the file cannot be written, and leaves it as it was.
    */
   constructor(file: string, log: Log, isOurs: () => boolean = () => true) {
     this.#place = { what: 'the journal', path: file, elsewhere: elsewhereOf(file) };
@@ -83,41 +82,41 @@ export class Journal {
     for (const entry of known) {
       this.#entries.set(entry.n, entry);
       this.#next = Math.max(this.#next, entry.n + 1);
-      this.#left = Math.max(this.#left, (entry.left ?? -1) + 1);
+      this.#published = Math.max(this.#published, (entry.publishOrder ?? -1) + 1);
       if (!entry.ended) this.#open++;
     }
     this.before = known.map((entry) => ({ ...entry }));
     this.#compact();
   }
 
-  /** A frame is taken in; returns its number. */
-  take(frame: TakenFrame, i_id?: string): number {
+  /** A frame is accepted; returns its number. */
+  accept(frame: AcceptedFrame, i_id?: string): number {
     const n = this.#next++;
-    this.#entries.set(n, { n, ...frame, i_id, left: undefined, result: undefined, ended: false });
+    this.#entries.set(n, { n, ...frame, i_id, publishOrder: undefined, result: undefined, ended: false });
     this.#open++;
-    const text = takenLine(n, frame) + (i_id === undefined ? '' : acceptedLine(n, i_id));
+    const text = acceptedLine(n, frame) + (i_id === undefined ? '' : openedLine(n, i_id));
     this.#write(text, roomFor(this.#open));
     return n;
   }
 
-  /** It was accepted under an id. */
-  accepted(n: number, i_id: string): void {
+  /** The coordinator has opened a frame under an id. */
+  opened(n: number, i_id: string): void {
     const entry = this.#entries.get(n);
     if (entry === undefined) return;
     entry.i_id = i_id;
-    this.#write(acceptedLine(n, i_id));
+    this.#write(openedLine(n, i_id));
   }
 
-  /** This result of it, one line, is given to the broker once it is written. */
-  leaving(n: number, result: string): void {
+  /** The frame's result, one line, is published once the journal has it. */
+  publishing(n: number, result: string): void {
     const entry = this.#entries.get(n);
     if (entry === undefined) return;
-    entry.left = this.#left++;
+    entry.publishOrder = this.#published++;
     entry.result = result;
-    this.#write(leavingLine(n, result));
+    this.#write(publishingLine(n, result));
   }
 
-  /** The broker has its result, or it was skipped. */
+  /** The broker has acknowledged the frame's result, or the frame was skipped. */
   ended(n: number): void {
     const entry = this.#entries.get(n);
     if (entry === undefined || entry.ended) return;
@@ -128,7 +127,7 @@ export class Journal {
     if (this.#lines > this.#compactAt) this.#tryToCompact();
   }
 
-  /** Resolves when all that was said so far is written; undefined where it is. Never, where it is closed before. */
+  /** Resolves when everything so far is written; undefined where it is. Never resolves once the journal is closed. */
   whenWritten(): Promise<void> | undefined {
     if (this.#unwritten.length === 0) return undefined;
     if (this.#written === undefined) {
@@ -141,7 +140,7 @@ export class Journal {
     return this.#written.promise;
   }
 
-  /** Frames that are open. */
+  /** Number of open frames. */
   get open(): number {
     return this.#open;
   }
@@ -166,11 +165,11 @@ export class Journal {
     if (this.#file === undefined) return;
     this.#lines++;
     this.#unwritten.push({ text, room });
-    // Behind, the next try is the timer's: a full disk is not asked for each frame.
+    // While the journal is behind the timer retries: a full disk is not tried for each frame.
     if (this.#timer === undefined) this.#flush();
   }
 
-  /** Writes what waits, in order, as far as it goes. */
+  /** Writes the waiting lines, in order, as far as the disk allows. */
   #flush(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
@@ -179,7 +178,7 @@ export class Journal {
       else this.#append();
       this.#caughtUp();
     } catch (error) {
-      this.#complain(error);
+      this.#logFault(error);
     }
   }
 
@@ -195,28 +194,28 @@ export class Journal {
     }
   }
 
-  /** Somebody removed the file, and perhaps its folder: everything is written anew. */
+  /** Makes the file again after somebody removed it, and perhaps its folder. */
   #renew(): void {
     makePath(dirname(this.#place.path), 0o700);
     if (!this.#isOurs()) throw new Error(`${this.#place.path} was removed, and is another central's by now`);
     this.#compact();
   }
 
-  #complain(error: unknown): void {
+  #logFault(error: unknown): void {
     this.#timer = setTimeout(() => this.#flush(), RETRY_MS);
     this.#timer.unref();
     const now = performance.now();
-    if (now - this.#complainedAt < COMPLAIN_MS) return;
-    this.#complainedAt = now;
+    if (now - this.#loggedAt < LOG_AGAIN_MS) return;
+    this.#loggedAt = now;
     const { message, hint } = storageError(error, this.#place);
-    this.#log.error(`${message}; until it can be, frames wait and no results are said`, { hint });
+    this.#log.error(`${message}; until it can be, frames wait and no results are published`, { hint });
   }
 
   #caughtUp(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    if (this.#complainedAt > Number.NEGATIVE_INFINITY) {
-      this.#complainedAt = Number.NEGATIVE_INFINITY;
+    if (this.#loggedAt > Number.NEGATIVE_INFINITY) {
+      this.#loggedAt = Number.NEGATIVE_INFINITY;
       this.#log.warn(`the journal ${this.#place.path} is written again`);
     }
     this.#written?.resolve();
@@ -228,17 +227,17 @@ export class Journal {
     try {
       this.#compact();
     } catch {
-      // The old file is as good, and only longer. Where that cannot grow it is complained of.
+      // The old file is as good, and only longer.
       this.#compactAt = this.#lines + COMPACT_AGAIN_LINES;
     }
   }
 
-  /** Rewrites the file with what still matters; a crash or a full disk leaves the old one or the new one. */
+  /** Rewrites the file without old frames; a crash or a full disk leaves the old file or the new one. */
   #compact(): void {
     let ended = 0;
     for (const { n } of [...this.#entries.values()].filter((entry) => entry.ended).toReversed())
       if (++ended > ENDED_KEPT) this.#entries.delete(n);
-    const text = linesOf([...this.#entries.values()]);
+    const text = journalText([...this.#entries.values()]);
     writeWholeSync(this.#place, text + ROOM.repeat(roomFor(this.#open)));
     const file = new PreallocatedFile(this.#place, Buffer.byteLength(text));
     this.#file?.close();

@@ -3,10 +3,9 @@ import type { Topics } from '../../shared/protocol/topics.ts';
 import { RESULT_CONNECTIONS } from '../publish/publisher.ts';
 import { restartResult } from '../publish/restart-result.ts';
 import type { JournalEntry } from './format.ts';
-import { delivered } from './frame-tracker.ts';
 import type { Journal } from './journal.ts';
 
-/** What ending the frames of an earlier run needs. */
+/** What recovery needs. */
 export interface RecoveryOptions {
   readonly bus: Bus;
   readonly topics: Topics;
@@ -14,49 +13,49 @@ export interface RecoveryOptions {
   readonly log: Log;
 }
 
-/** Retained messages follow the acknowledgement of a subscription at once; this is for slow brokers. */
+/** Retained messages follow the acknowledgement of a subscription at once; slow brokers get this long. */
 const RETAINED_MS = 500;
 
 /**
- * Ends what an earlier run left open, once there is a connection; resolves when all of it has been handed to the broker,
- * before anything of this run is.
+ * Ends the frames that an earlier run left open, once there is a connection. Resolves when all of their results have been
+ * handed to the bus, before any result of this run.
  *
- *   1. A frame of which no result had left ends with TESSERA_CENTRAL_RESTARTED. Nobody has seen another end of it.
- *   2. A result that had left may have arrived or not. Where the broker shows that it has it, nothing is said; else the
- *      same is said again, to the byte: a frame never has two ends that differ, as often as somebody crashes. It is not
- *      retained this time: what another central has said since is newer.
- *   3. All are said at once, in the order in which the journal says that they left: a broker that takes its time for each
- *      keeps nobody waiting, and what it retains later still tells what it has.
- *   4. What cannot be said is left to the next connection, and to the next run.
+ *   1. A frame without a published result ends with TESSERA_CENTRAL_RESTARTED: no other end of it can have been seen.
+ *   2. A published result may have arrived or not. Where a retained result shows that it has, recovery publishes nothing;
+ *      otherwise it publishes the same result, byte for byte. So a frame never has two different ends, after any number of
+ *      crashes. The repetition is not retained: results of another central are newer.
+ *   3. Recovery publishes all results at once, in the order of their first publication: a slow broker delays nothing, and
+ *      what it retains later still shows which results it has.
+ *   4. Results that cannot be published are published on the next connection, or by the next run.
  */
 export function recoverFrames({ bus, topics, journal, log }: RecoveryOptions): Promise<void> {
-  const left = new Set(journal.before.filter(({ ended }) => !ended));
-  if (left.size === 0) return Promise.resolve();
+  const open = new Set(journal.before.filter(({ ended }) => !ended));
+  if (open.size === 0) return Promise.resolve();
 
-  /** What the broker shows that it has has ended; nothing is known once this run has said something. */
+  /** Ends the frames whose results the broker has. Retained results tell nothing once this run has published some. */
   const leaveOutDelivered = async (): Promise<void> => {
-    const known = await retainedResults(bus, topics, [...left]);
-    // All that left count, also those acknowledged before the crash: they tell how far the broker came.
-    const there = delivered(journal.before, known);
-    const count = left.size;
-    for (const entry of left) {
-      if (!there.has(entry.n)) continue;
+    const retained = await retainedResults(bus, topics, [...open]);
+    // Ended frames count too: they show how far the broker had come.
+    const arrived = delivered(journal.before, retained);
+    const count = open.size;
+    for (const entry of open) {
+      if (!arrived.has(entry.n)) continue;
       journal.ended(entry.n);
-      left.delete(entry);
+      open.delete(entry);
     }
-    const again = [...left].filter(({ result }) => result !== undefined).length;
+    const again = [...open].filter(({ result }) => result !== undefined).length;
     log.warn(
-      `frames under way when central ended: ${count}; ending with an error: ${left.size - again}; results said again: ${again}`,
+      `frames under way when central ended: ${count}; ending with an error: ${open.size - again}; results published again: ${again}`,
     );
   };
 
-  /** Hands all of them to the broker; each promise resolves when it has that one. */
-  const sayAll = async (): Promise<Promise<void>[]> => {
-    const inOrder = [...left].sort((a, b) => (a.left ?? Infinity) - (b.left ?? Infinity));
+  /** Hands all results to the bus; each promise resolves when the broker has acknowledged that one. */
+  const publishAll = async (): Promise<Promise<void>[]> => {
+    const inOrder = [...open].sort((a, b) => (a.publishOrder ?? Infinity) - (b.publishOrder ?? Infinity));
     const results = inOrder.map((entry) => {
       if (entry.result === undefined || idOf(entry.result) === undefined) {
         entry.result = JSON.stringify(restartResult(entry, Date.now() / 1000));
-        journal.leaving(entry.n, entry.result);
+        journal.publishing(entry.n, entry.result);
       }
       return entry.result;
     });
@@ -65,23 +64,23 @@ export function recoverFrames({ bus, topics, journal, log }: RecoveryOptions): P
       try {
         const options = { qos: 1, connections: RESULT_CONNECTIONS } as const;
         await bus.publish(topics.result(entry.camera, entry.model), results[i]!, options);
-        left.delete(entry);
+        open.delete(entry);
         journal.ended(entry.n);
       } catch (error) {
-        // It leaves once more, behind what was said since: what the broker retains of that does not tell of this one.
-        journal.leaving(entry.n, results[i]!);
+        // Its next publication is behind other results: a result that the broker retains then does not tell of this one.
+        journal.publishing(entry.n, results[i]!);
         throw error;
       }
     });
   };
 
   let ending = false;
-  /** A connection came while what the one before had been handed was not settled. */
+  /** A connection was made while results of the one before were not settled. */
   let again = false;
   let isFirst = true;
   return new Promise((resolve) => {
     const end = async (): Promise<void> => {
-      if (left.size === 0) return;
+      if (open.size === 0) return;
       if (ending) {
         again = true;
         return;
@@ -91,9 +90,9 @@ export function recoverFrames({ bus, topics, journal, log }: RecoveryOptions): P
         const mayAsk = isFirst;
         isFirst = false;
         if (mayAsk) await leaveOutDelivered();
-        const said = await sayAll();
+        const published = await publishAll();
         resolve();
-        await Promise.all(said);
+        await Promise.all(published);
       } catch (error) {
         log.error(`frames of the last run could not be ended: ${error}`);
         resolve();
@@ -108,14 +107,14 @@ export function recoverFrames({ bus, topics, journal, log }: RecoveryOptions): P
   });
 }
 
-/** The i_ids of the results that the broker retains, for the topics where a result may or may not have arrived. */
+/** The i_id of the result that the broker retains, by `<camera>/<model>`, where a result of the earlier run may have arrived. */
 async function retainedResults(
   bus: Bus,
   topics: Topics,
-  left: readonly JournalEntry[],
+  open: readonly JournalEntry[],
 ): Promise<ReadonlyMap<string, string>> {
-  const open = left.filter((entry) => entry.left !== undefined);
-  const wanted = new Map(open.map(({ camera, model }) => [topics.result(camera, model), `${camera}/${model}`]));
+  const published = open.filter((entry) => entry.publishOrder !== undefined);
+  const wanted = new Map(published.map(({ camera, model }) => [topics.result(camera, model), `${camera}/${model}`]));
   const found = new Map<string, string>();
   if (wanted.size === 0) return found;
   let allFound: () => void = () => {};
@@ -147,4 +146,19 @@ function idOf(result: string): string | undefined {
   } catch {
     return undefined;
   }
+}
+
+/**
+ * Numbers of the frames whose results the broker has for sure: those that were published before, or are, a result that the
+ * broker retains, because one connection carried them in order. `retained`: i_id of the retained result by
+ * `<camera>/<model>`.
+ */
+export function delivered(entries: readonly JournalEntry[], retained: ReadonlyMap<string, string>): Set<number> {
+  let newest = -1;
+  for (const { camera, model, i_id, publishOrder } of entries)
+    if (publishOrder !== undefined && i_id !== undefined && retained.get(`${camera}/${model}`) === i_id)
+      newest = Math.max(newest, publishOrder);
+  return new Set(
+    entries.flatMap(({ n, publishOrder }) => (publishOrder !== undefined && publishOrder <= newest ? [n] : [])),
+  );
 }

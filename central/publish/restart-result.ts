@@ -1,9 +1,9 @@
 import type { ResultObject } from '../../shared/protocol/messages/result.ts';
-import type { TakenFrame } from '../journal/format.ts';
+import type { AcceptedFrame } from '../journal/format.ts';
 import { resultOf } from './result.ts';
 
 /** A frame in the journal that has no result; without an `i_id` where the coordinator had not accepted it. */
-export interface LeftFrame extends TakenFrame {
+export interface UnfinishedFrame extends AcceptedFrame {
   /** The frame's number in the journal. */
   readonly n: number;
   readonly i_id?: string | undefined;
@@ -13,7 +13,10 @@ export interface LeftFrame extends TakenFrame {
  * The error result of a frame that central stopped working on. `now`: Unix seconds. A frame without an `i_id` gets one
  * that no frame of any other central has.
  */
-export function restartResult({ n, i_id, taken, time, sha, task, ...frame }: LeftFrame, now: number): ResultObject {
+export function restartResult(
+  { n, i_id, acceptedAt, time, sha, task, ...frame }: UnfinishedFrame,
+  now: number,
+): ResultObject {
   const failure = {
     code: 'TESSERA_CENTRAL_RESTARTED',
     message: 'central ended while the frame was under way',
@@ -21,9 +24,9 @@ export function restartResult({ n, i_id, taken, time, sha, task, ...frame }: Lef
   } as const;
   const end = {
     ...frame,
-    i_id: i_id ?? `0-${Math.round(taken * 1000)}-${n}`,
+    i_id: i_id ?? `0-${Math.round(acceptedAt * 1000)}-${n}`,
     outcome: 'error',
-    latency_ms: Math.max(0, Math.round((now - taken) * 1000)),
+    latency_ms: Math.max(0, Math.round((now - acceptedAt) * 1000)),
     missing: [],
     exit: null,
     plan: null,

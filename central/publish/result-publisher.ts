@@ -9,7 +9,7 @@ import { resultOf } from './result.ts';
 
 /** What `ResultPublisher` needs. */
 export interface ResultPublisherOptions {
-  readonly tracker: Pick<FrameTracker, 'leaving' | 'unserved' | 'whenWritten'>;
+  readonly tracker: Pick<FrameTracker, 'publishing' | 'unserved' | 'whenWritten'>;
   readonly publisher: Pick<Publisher, 'result'>;
   readonly observers: Pick<Observers, 'tell'>;
   /** Whether this central has begun to stop. */
@@ -47,19 +47,19 @@ export class ResultPublisher {
     const facts = { modelSha: model.version, task, exits, time: arrival.time, ...size, approximate, answer };
     const result = resultOf(end, facts);
     const text = JSON.stringify(result);
-    const acknowledged = this.#options.tracker.leaving(end.i_id, text);
+    const acknowledged = this.#options.tracker.publishing(end.i_id, text);
     this.#publish({ result, text, regions: answer?.regions ?? [], frame, acknowledged });
   }
 
   /** Publishes an error for a frame that waited for its turn when this central began to stop. */
   unserved(ref: string, model: string): void {
     let result: ResultObject | undefined;
-    const leaving = this.#options.tracker.unserved(ref, model, ({ n, frame }) => {
+    const outgoing = this.#options.tracker.unserved(ref, model, ({ n, frame }) => {
       result = restartResult({ n, ...frame }, Date.now() / 1000);
       return JSON.stringify(result);
     });
-    if (leaving === undefined || result === undefined) return;
-    this.#publish({ result, text: leaving.result, regions: [], acknowledged: leaving.acknowledged });
+    if (outgoing === undefined || result === undefined) return;
+    this.#publish({ result, text: outgoing.result, regions: [], acknowledged: outgoing.acknowledged });
   }
 
   #publish(outgoing: Outgoing): void {

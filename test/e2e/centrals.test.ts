@@ -133,7 +133,7 @@ const underWay = (entries: readonly JournalEntry[]): string[] =>
  * 10).
  */
 const newest = (entries: readonly JournalEntry[]): string =>
-  entries.reduce((last, entry) => (entry.taken >= last.taken ? entry : last)).frame;
+  entries.reduce((last, entry) => (entry.acceptedAt >= last.acceptedAt ? entry : last)).frame;
 
 const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`;
 

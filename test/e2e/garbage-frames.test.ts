@@ -222,7 +222,7 @@ test('it stops as usual, and has logged the faults in a few lines', async () => 
   const lines = log.split('\n');
   for (const camera of ['svg', 'gif', 'words', 'nothing', 'cbor-nested', 'part-in-part'])
     expect(
-      lines.filter((line) => line.includes(`a message of ${camera} is no frame`)).length,
+      lines.filter((line) => line.includes(`a message from camera ${camera} is not a frame`)).length,
       camera,
     ).toBeLessThanOrEqual(1);
   expect(lines.filter((line) => / (warn|error) /.test(line)).length).toBeLessThan(250);

@@ -39,9 +39,9 @@ function opened(onOffer = (_frame: string) => {}) {
     ]),
     refused: new Map(),
     tracker: new FrameTracker({
-      take: (...args) => journal.take(...args),
-      accepted: (...args) => journal.accepted(...args),
-      leaving: (...args) => journal.leaving(...args),
+      accept: (...args) => journal.accept(...args),
+      opened: (...args) => journal.opened(...args),
+      publishing: (...args) => journal.publishing(...args),
       ended: (n) => journal.ended(n),
       whenWritten: () => written,
     }),

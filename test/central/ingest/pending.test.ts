@@ -17,17 +17,17 @@ const settled = () => new Promise((resolve) => setImmediate(resolve));
 test('what is held is acknowledged when it is taken in, in order, and not before', async () => {
   const held = new PendingMessages(LIMITS);
   const story: string[] = [];
-  for (const byte of [1, 2, 3]) void held.hold(message(byte))?.then(() => story.push(`acknowledged ${byte}`));
+  for (const byte of [1, 2, 3]) void held.add(message(byte))?.then(() => story.push(`acknowledged ${byte}`));
   await settled();
   expect(story).toEqual([]);
   // The post is lost again after two.
-  held.take(
+  held.drain(
     () => story.length < 2,
     ({ payload }) => void story.push(`taken ${payload[0]}`),
   );
   await settled();
   expect(story).toEqual(['taken 1', 'taken 2', 'acknowledged 1', 'acknowledged 2']);
-  held.take(
+  held.drain(
     () => true,
     ({ payload }) => void story.push(`taken ${payload[0]}`),
   );
@@ -38,11 +38,11 @@ test('what is held is acknowledged when it is taken in, in order, and not before
 test('what it forgets is never acknowledged: the broker has it for the next central', async () => {
   const held = new PendingMessages(LIMITS);
   let acknowledged = false;
-  void held.hold(message(1))?.then(() => {
+  void held.add(message(1))?.then(() => {
     acknowledged = true;
   });
   held.close();
-  held.take(
+  held.drain(
     () => true,
     () => expect.unreachable(),
   );
@@ -53,10 +53,10 @@ test('what it forgets is never acknowledged: the broker has it for the next cent
 test('holds its own copy, since clients use their buffers again', () => {
   const held = new PendingMessages(LIMITS);
   const payload = Uint8Array.of(7);
-  void held.hold({ ...message(0), payload });
+  void held.add({ ...message(0), payload });
   payload[0] = 9;
   const taken: number[] = [];
-  held.take(
+  held.drain(
     () => true,
     (message) => void taken.push(message.payload[0]!),
   );
@@ -71,7 +71,7 @@ test('never more than the limits say, and room again for what was taken', () => 
       for (const length of moves) {
         if (length === undefined) {
           let once = true;
-          held.take(
+          held.drain(
             () => once,
             ({ payload }) => {
               once = false;
@@ -80,7 +80,7 @@ test('never more than the limits say, and room again for what was taken', () => 
           );
         } else {
           const fits = inside.length < 4 && inside.reduce((sum, bytes) => sum + bytes, 0) + length <= 10;
-          expect(held.hold(message(0, length)) !== undefined).toBe(fits);
+          expect(held.add(message(0, length)) !== undefined).toBe(fits);
           if (fits) inside.push(length);
         }
       }

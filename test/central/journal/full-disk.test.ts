@@ -3,11 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { linesOf, parseJournal } from '../../../central/journal/format.ts';
+import { journalText, parseJournal } from '../../../central/journal/format.ts';
 import { Journal } from '../../../central/journal/journal.ts';
 import { type Log, silentLog } from '../../../shared/ports.ts';
+import { acceptedFrame as accepted } from '../../support/accepted-frame.ts';
 import { type SmallDisk, smallDisk } from '../../support/small-disk.ts';
-import { takenFrame as taken } from '../../support/taken-frame.ts';
 
 /** Lost if these fail: frames that were answered end a second time, otherwise, and frames taken in never end. */
 
@@ -56,12 +56,12 @@ describe('on a disk that is full', () => {
         steps.forEach((what, i) => {
           if (what === 'take') {
             const frame = `f${i}`;
-            open.push({ n: journal.take(taken(frame), `7-${i}`), frame });
+            open.push({ n: journal.accept(accepted(frame), `7-${i}`), frame });
             once(() => acted.taken.add(frame));
           } else if (what === 'leave' && open.length > 0) {
             const one = open.shift()!;
             const result = resultOf(one.frame, length);
-            journal.leaving(one.n, result);
+            journal.publishing(one.n, result);
             left.push(one);
             once(() => acted.said.set(one.frame, result));
           } else if (what === 'end' && left.length > 0 && acted.said.has(left[0]!.frame)) {
@@ -88,10 +88,10 @@ describe('on a disk that is full', () => {
     clear(disk);
     const file = join(disk.folder, 'j');
     const journal = new Journal(file, silentLog);
-    const open = ['a', 'b', 'c'].map((name) => journal.take(taken(name), `1-${name}`));
+    const open = ['a', 'b', 'c'].map((name) => journal.accept(accepted(name), `1-${name}`));
     disk.fill();
     for (const n of open) {
-      journal.leaving(n, resultOf(String(n), 3000));
+      journal.publishing(n, resultOf(String(n), 3000));
       expect(journal.whenWritten()).toBeUndefined();
       journal.ended(n);
     }
@@ -107,8 +107,8 @@ describe('on a disk that is full', () => {
     const journal = new Journal(file, log);
     const free = disk.fill();
     const descriptors = readdirSync('/proc/self/fd').length;
-    for (let i = 0; i < 100; i++) journal.ended(journal.take(taken(`f${i}`)));
-    journal.take(taken('last'));
+    for (let i = 0; i < 100; i++) journal.ended(journal.accept(accepted(`f${i}`)));
+    journal.accept(accepted('last'));
     expect(complaints).toEqual([expect.stringContaining(`the journal ${file} cannot be written: the disk is full`)]);
     expect(readdirSync('/proc/self/fd').length).toBe(descriptors);
     expect(journal.whenWritten()).toBeInstanceOf(Promise);
@@ -124,7 +124,7 @@ describe('on a disk that is full', () => {
     clear(disk);
     const file = join(disk.folder, 'j');
     const journal = new Journal(file, silentLog);
-    for (let i = 0; i < 200; i++) journal.take(taken(`f${i}`));
+    for (let i = 0; i < 200; i++) journal.accept(accepted(`f${i}`));
     journal.close();
     const before = readFileSync(file);
     disk.fill();
@@ -150,9 +150,9 @@ describe('the file', () => {
     let isOurs = false;
     const { log, complaints } = complaining();
     const journal = new Journal(file, log, () => isOurs);
-    journal.take(taken('a'));
+    journal.accept(accepted('a'));
     rmSync(join(folder, 'state'), { recursive: true });
-    journal.take(taken('b'));
+    journal.accept(accepted('b'));
     // Another central may have made one there since.
     expect(existsSync(file)).toBe(false);
     expect(complaints).toEqual([expect.stringContaining('is another central')]);
@@ -162,9 +162,16 @@ describe('the file', () => {
   });
 
   test('is read up to where a line was torn, wherever that was, and what was written behind it counts', () => {
-    const text = linesOf([
-      { n: 0, ...taken('a'), i_id: '1-0', left: 0, result: '{"id":"1-0","message":"two words"}', ended: false },
-      { n: 1, ...taken('b'), i_id: undefined, left: undefined, result: undefined, ended: false },
+    const text = journalText([
+      {
+        n: 0,
+        ...accepted('a'),
+        i_id: '1-0',
+        publishOrder: 0,
+        result: '{"id":"1-0","message":"two words"}',
+        ended: false,
+      },
+      { n: 1, ...accepted('b'), i_id: undefined, publishOrder: undefined, result: undefined, ended: false },
     ]);
     const lines = text.split(/(?<=\n)/);
     const [result] = lines.filter((line) => line.includes('two words'));

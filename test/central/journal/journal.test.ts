@@ -12,12 +12,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { linesOf, parseJournal, type TakenFrame } from '../../../central/journal/format.ts';
-import { delivered, FrameTracker } from '../../../central/journal/frame-tracker.ts';
+import { type AcceptedFrame, journalText, parseJournal } from '../../../central/journal/format.ts';
+import { FrameTracker } from '../../../central/journal/frame-tracker.ts';
 import { Journal } from '../../../central/journal/journal.ts';
 import { lockJournal } from '../../../central/journal/lock.ts';
+import { delivered } from '../../../central/journal/recovery.ts';
 import { silentLog } from '../../../shared/ports.ts';
-import { takenFrame } from '../../support/taken-frame.ts';
+import { acceptedFrame } from '../../support/accepted-frame.ts';
 
 /** What a crash would lose: frames that were accepted and that nobody would ever end. */
 
@@ -29,7 +30,7 @@ beforeAll(() => {
 afterAll(() => rmSync(folder, { recursive: true }));
 const newFile = (): string => join(folder, String(files++));
 
-const taken = (frame: string, model = 'm'): TakenFrame => ({ ...takenFrame(frame), model });
+const accepted = (frame: string, model = 'm'): AcceptedFrame => ({ ...acceptedFrame(frame), model });
 
 const openFrames = (journal: Journal): string[] =>
   journal.before.filter(({ ended }) => !ended).map(({ frame }) => frame);
@@ -38,32 +39,32 @@ describe('journal', () => {
   test('what was open when the process died is found by the next one, whole', () => {
     const file = newFile();
     const journal = new Journal(file, silentLog);
-    const [a, b, c] = ['a', 'b', 'c'].map((name) => journal.take(taken(name))) as [number, number, number];
-    journal.accepted(a, '7-1');
-    journal.leaving(a, '{"id":"7-1"}');
+    const [a, b, c] = ['a', 'b', 'c'].map((name) => journal.accept(accepted(name))) as [number, number, number];
+    journal.opened(a, '7-1');
+    journal.publishing(a, '{"id":"7-1"}');
     journal.ended(a);
-    journal.accepted(b, '7-2');
-    journal.leaving(b, '{"id":"7-2","message":"two words"}');
+    journal.opened(b, '7-2');
+    journal.publishing(b, '{"id":"7-2","message":"two words"}');
     const next = new Journal(file, silentLog);
     expect(openFrames(next)).toEqual(['b', 'c']);
     expect(next.before.find(({ n }) => n === b)).toMatchObject({
-      ...taken('b'),
+      ...accepted('b'),
       i_id: '7-2',
-      left: 1,
+      publishOrder: 1,
       result: '{"id":"7-2","message":"two words"}',
     });
-    expect(next.before.find(({ n }) => n === c)).toMatchObject({ i_id: undefined, left: undefined });
+    expect(next.before.find(({ n }) => n === c)).toMatchObject({ i_id: undefined, publishOrder: undefined });
     next.ended(b);
     next.ended(c);
-    expect(next.take(taken('d'))).toBeGreaterThan(c);
+    expect(next.accept(accepted('d'))).toBeGreaterThan(c);
     expect(openFrames(new Journal(file, silentLog))).toEqual(['d']);
   });
 
   test('a torn last line and garbage cost nothing but themselves', () => {
     const file = newFile();
     const journal = new Journal(file, silentLog);
-    journal.take(taken('a'));
-    journal.take(taken('b'));
+    journal.accept(accepted('a'));
+    journal.accept(accepted('b'));
     appendFileSync(file, 'garbage\n- x\n- 99\n+ 1 2\n\u0000\n= 0\n- 0');
     expect(openFrames(new Journal(file, silentLog))).toEqual(['a', 'b']);
   });
@@ -86,8 +87,11 @@ describe('journal', () => {
     fc.assert(
       fc.property(fc.array(line), (lines) => {
         const entries = parseJournal(lines.map((text) => `${text}\n`).join(''));
-        expect(parseJournal(linesOf(entries))).toEqual(
-          entries.map((entry) => ({ ...entry, left: entry.left === undefined ? undefined : expect.any(Number) })),
+        expect(parseJournal(journalText(entries))).toEqual(
+          entries.map((entry) => ({
+            ...entry,
+            publishOrder: entry.publishOrder === undefined ? undefined : expect.any(Number),
+          })),
         );
       }),
       { examples: [[[`+ 1 c f m ${'0'.repeat(64)} classify 1 1`, '- 1', '~ 1 {"id": "1-1"}']]] },
@@ -97,10 +101,10 @@ describe('journal', () => {
   test('its length follows from what is open, not from how long it is written', () => {
     const file = newFile();
     const journal = new Journal(file, silentLog);
-    const kept = journal.take(taken('kept'));
+    const kept = journal.accept(accepted('kept'));
     for (let i = 0; i < 20_000; i++) {
-      const n = journal.take(taken(`f${i}`), `1-${i}`);
-      journal.leaving(n, '{}');
+      const n = journal.accept(accepted(`f${i}`), `1-${i}`);
+      journal.publishing(n, '{}');
       journal.ended(n);
     }
     expect(readFileSync(file, 'utf8').split('\n').length).toBeLessThan(10_000);
@@ -121,9 +125,9 @@ describe('journal', () => {
           const n = [...open.keys()][which % Math.max(1, open.size)];
           if (what <= 1) {
             const name = `f${open.size}-${which}`;
-            open.set(journal.take(taken(name)), name);
+            open.set(journal.accept(accepted(name)), name);
           } else if (what === 4) journal = new Journal(file, silentLog);
-          else if (n !== undefined && what === 2) journal.leaving(n, '{}');
+          else if (n !== undefined && what === 2) journal.publishing(n, '{}');
           else if (n !== undefined) {
             journal.ended(n);
             open.delete(n);
@@ -142,12 +146,12 @@ describe('tracker', () => {
     const calls: string[] = [];
     let next = 0;
     const tracker = new FrameTracker({
-      take: ({ frame, model }, i_id) => {
-        calls.push(`take ${frame} ${model} ${i_id ?? '-'}`);
+      accept: ({ frame, model }, i_id) => {
+        calls.push(`accept ${frame} ${model} ${i_id ?? '-'}`);
         return next++;
       },
-      accepted: (n, i_id) => calls.push(`accepted ${n} ${i_id}`),
-      leaving: (n, result) => calls.push(`leaving ${n} ${result}`),
+      opened: (n, i_id) => calls.push(`opened ${n} ${i_id}`),
+      publishing: (n, result) => calls.push(`publishing ${n} ${result}`),
       ended: (n) => calls.push(`ended ${n}`),
       whenWritten: () => undefined,
     });
@@ -156,39 +160,39 @@ describe('tracker', () => {
 
   test('a frame for three models: one takes it at once, one later, one never', () => {
     const { tracker, calls } = recorded();
-    tracker.offer('r', [taken('f', 'a'), taken('f', 'b'), taken('f', 'c')]);
+    tracker.offer('r', [accepted('f', 'a'), accepted('f', 'b'), accepted('f', 'c')]);
     tracker.opened('r', 'a', '1-0');
     tracker.skipped('r', 'c');
     tracker.settle('r');
-    expect(calls).toEqual(['take f a 1-0', 'take f b -']);
+    expect(calls).toEqual(['accept f a 1-0', 'accept f b -']);
     tracker.opened('r', 'b', '1-1');
-    tracker.leaving('1-0', 'A')();
-    const acknowledged = tracker.leaving('1-1', 'B');
-    expect(calls.slice(2)).toEqual(['accepted 1 1-1', 'leaving 0 A', 'ended 0', 'leaving 1 B']);
+    tracker.publishing('1-0', 'A')();
+    const acknowledged = tracker.publishing('1-1', 'B');
+    expect(calls.slice(2)).toEqual(['opened 1 1-1', 'publishing 0 A', 'ended 0', 'publishing 1 B']);
     acknowledged();
     expect(calls.slice(6)).toEqual(['ended 1']);
   });
 
   test('a frame that nobody wants is never written; one that gives way while it waits has ended', () => {
     const { tracker, calls } = recorded();
-    tracker.offer('r', [taken('f')]);
+    tracker.offer('r', [accepted('f')]);
     tracker.skipped('r', null);
     tracker.settle('r');
     expect(calls).toEqual([]);
-    tracker.offer('s', [taken('g')]);
+    tracker.offer('s', [accepted('g')]);
     tracker.settle('s');
     tracker.skipped('s', 'm');
     tracker.skipped('s', 'm');
-    expect(calls).toEqual(['take g m -', 'ended 0']);
+    expect(calls).toEqual(['accept g m -', 'ended 0']);
   });
 
   test('a frame that waits when central ends has a result, once; one that was never taken has none', () => {
     const { tracker, calls } = recorded();
-    tracker.offer('r', [taken('f')]);
+    tracker.offer('r', [accepted('f')]);
     tracker.settle('r');
     const leaving = tracker.unserved('r', 'm', ({ n, frame }) => `end of ${n} ${frame.frame}`);
     expect(leaving?.result).toBe('end of 0 f');
-    expect(calls.slice(1)).toEqual(['leaving 0 end of 0 f']);
+    expect(calls.slice(1)).toEqual(['publishing 0 end of 0 f']);
     leaving?.acknowledged();
     tracker.skipped('r', 'm');
     expect(calls.slice(2)).toEqual(['ended 0']);
@@ -197,12 +201,12 @@ describe('tracker', () => {
 });
 
 describe('after a crash', () => {
-  const entry = (n: number, left: number | undefined, model = 'm') => ({
+  const entry = (n: number, publishOrder: number | undefined, model = 'm') => ({
     n,
-    ...taken(`f${n}`, model),
+    ...accepted(`f${n}`, model),
     i_id: `1-${n}`,
-    left,
-    result: left === undefined ? undefined : `{"id":"1-${n}"}`,
+    publishOrder,
+    result: publishOrder === undefined ? undefined : `{"id":"1-${n}"}`,
     ended: false,
   });
 

@@ -8,8 +8,8 @@ import { recoverFrames } from '../../../central/journal/recovery.ts';
 import { type Bus, silentLog } from '../../../shared/ports.ts';
 import { resultObject } from '../../../shared/protocol/messages/result.ts';
 import { topics } from '../../../shared/protocol/topics.ts';
+import { acceptedFrame as accepted } from '../../support/accepted-frame.ts';
 import { MemoryBroker } from '../../support/memory-bus.ts';
-import { takenFrame as taken } from '../../support/taken-frame.ts';
 
 /** Lost if these fail: a frame that was accepted before a crash has no end, or two that contradict each other. */
 
@@ -49,8 +49,8 @@ describe('what an earlier run left', () => {
     const broker = new MemoryBroker();
     const file = newFile();
     const journal = new Journal(file, silentLog);
-    journal.take(taken('open'), '1-0');
-    journal.take(taken('waiting'));
+    journal.accept(accepted('open'), '1-0');
+    journal.accept(accepted('waiting'));
     await run(file, broker.bus());
     const said = broker.published.map(({ payload }) => resultObject.parse(JSON.parse(Buffer.from(payload).toString())));
     expect(said.map(({ frame, id, error }) => [frame, id, error?.code])).toEqual([
@@ -66,7 +66,7 @@ describe('what an earlier run left', () => {
     const file = newFile();
     const journal = new Journal(file, silentLog);
     for (const [k, frame] of ['a', 'b', 'c'].entries())
-      journal.leaving(journal.take(taken(frame), `1-${k}`), okOf(`1-${k}`, frame));
+      journal.publishing(journal.accept(accepted(frame), `1-${k}`), okOf(`1-${k}`, frame));
     await broker.publish(TOPIC, okOf('1-1', 'b'), { qos: 1, retain: true });
     const before = broker.published.length;
     await run(file, broker.bus());
@@ -78,7 +78,7 @@ describe('what an earlier run left', () => {
     const broker = new MemoryBroker();
     const file = newFile();
     const journal = new Journal(file, silentLog);
-    journal.leaving(journal.take(taken('a'), '1-0'), okOf('1-0', 'a'));
+    journal.publishing(journal.accept(accepted('a'), '1-0'), okOf('1-0', 'a'));
     await broker.publish(TOPIC, okOf('1-0', 'a'), { qos: 1, retain: true });
     // Killed here; the other one takes over.
     await broker.publish(TOPIC, okOf('2-0', 'next'), { qos: 1, retain: true });
@@ -90,7 +90,7 @@ describe('what an earlier run left', () => {
   test('a broker that refuses costs nothing: the next connection and the next run find it open', async () => {
     const broker = new MemoryBroker();
     const file = newFile();
-    new Journal(file, silentLog).take(taken('a'), '1-0');
+    new Journal(file, silentLog).accept(accepted('a'), '1-0');
     let refusals = 1;
     let connect: () => void = () => {};
     const bus = broker.bus();
@@ -114,7 +114,7 @@ describe('what an earlier run left', () => {
     const broker = new MemoryBroker();
     const file = newFile();
     const journal = new Journal(file, silentLog);
-    for (let i = 0; i < 500; i++) journal.take(taken(`f${i}`), `1-${i}`);
+    for (let i = 0; i < 500; i++) journal.accept(accepted(`f${i}`), `1-${i}`);
     const handed: string[] = [];
     let acknowledge: () => void = () => {};
     const acknowledged = new Promise<void>((resolve) => {
@@ -156,10 +156,10 @@ describe('what an earlier run left', () => {
             const frame = `f${frames.length}`;
             frames.push(frame);
             const i_id = `${epoch}-${frames.length}`;
-            open.push({ n: journal.take(taken(frame), i_id), text: okOf(i_id, frame) });
+            open.push({ n: journal.accept(accepted(frame), i_id), text: okOf(i_id, frame) });
           } else if (what === 'leave' && open.length > 0) {
             const one = open.shift()!;
-            journal.leaving(one.n, one.text);
+            journal.publishing(one.n, one.text);
             left.push(one);
           } else if (what === 'arrive' && left.length > 0) {
             const { n, text } = left.shift()!;
