@@ -1,8 +1,9 @@
+import { candidatesFor } from './candidates.ts';
 import type { PartAnswer, PartResult } from './events.ts';
 import { endFrame } from './frames.ts';
 import { loseRequests } from './nodes.ts';
 import { isReady, readyNodes } from './plans.ts';
-import { answer, assign, candidatesFor, end } from './requests.ts';
+import { answer, assign, end } from './requests.ts';
 import type { Audit, Frame, Node, PartRun, StageRun, State } from './state.ts';
 
 /**

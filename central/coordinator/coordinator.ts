@@ -1,4 +1,5 @@
 import { endAudits, onCompared, onJudged, onReadmitted, onRestarted, sweepAudits } from './audit.ts';
+import { flush } from './credit.ts';
 import type { Effect } from './effects.ts';
 import type { AnswerAddress, Event, Finished, FrameFailed, FrameOpened, RegionsMoved } from './events.ts';
 import { configure, nextFrame, onKnown, onOffered, skipQueued } from './frame-queue.ts';
@@ -8,7 +9,6 @@ import { onHeard, onNodeOffline, onNodeOnline, sweep } from './nodes.ts';
 import type { CoordinatorOptions } from './options.ts';
 import { giveUp, hedge } from './placement.ts';
 import { offerPlan, onNodeReady, onNodeRefused, settlePlans } from './plans.ts';
-import { flush } from './requests.ts';
 import { isAwaited, onPartError, onPartResult, onRegionsMoved } from './results.ts';
 import { type Snapshot, snapshotOf } from './snapshot.ts';
 import type { Alarm, Frame, PlanRun, State } from './state.ts';

@@ -1,7 +1,8 @@
 import type { SkipReason } from '../../shared/protocol/messages/result.ts';
+import type { Camera, QueuedFrame } from './camera-state.ts';
 import type { FrameOffered } from './events.ts';
 import type { CameraPolicy } from './options.ts';
-import type { Camera, PlanRun, QueuedFrame, State } from './state.ts';
+import type { PlanRun, State } from './state.ts';
 
 /** Frames before they are accepted: what waits, what is skipped and why, and whose turn it is. */
 

@@ -2,6 +2,7 @@ import { counted } from '../../shared/counted.ts';
 import type { Failure } from '../../shared/errors.ts';
 import type { PartNeed } from '../../shared/plan/compiled-plan.ts';
 import type { Outcome } from '../../shared/protocol/messages/result.ts';
+import type { QueuedFrame } from './camera-state.ts';
 import type { PartTrace } from './frame-end.ts';
 import { freePayload } from './frame-queue.ts';
 import { place } from './placement.ts';
@@ -11,7 +12,6 @@ import {
   type EndedRequests,
   type Frame,
   type PlanRun,
-  type QueuedFrame,
   RECENT,
   type StageRun,
   type State,

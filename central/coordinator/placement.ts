@@ -2,10 +2,11 @@ import type { Failure } from '../../shared/errors.ts';
 import { allocate, allocateTogether, partMs } from '../scheduler/allocate.ts';
 import { hedgeTarget } from '../scheduler/hedge.ts';
 import { observeResponse, stageKey } from '../scheduler/statistics.ts';
+import { type Candidate, candidatesFor, loadOf } from './candidates.ts';
 import { whyNotNodes } from './fallback-reason.ts';
 import { loseRequests } from './nodes.ts';
 import { isPlaced, isPreparing, isReady, readyNodes } from './plans.ts';
-import { assign, type Candidate, candidatesFor, isLive, loadOf, noteLate, observeSilence } from './requests.ts';
+import { assign, isLive, noteLate, observeSilence } from './requests.ts';
 import type { Dispatch, Frame, Node, PartRun, StageRun, State } from './state.ts';
 
 /** Who does which part: the first time, again after a fault, and a second time when it is slow. */

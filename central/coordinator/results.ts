@@ -2,11 +2,12 @@ import { believe } from '../scheduler/belief.ts';
 import { noteEnoughMemory, noteOutOfMemory } from '../scheduler/memory.ts';
 import { observeWork, stageKey } from '../scheduler/statistics.ts';
 import { audit, auditOf, onFirstFailed, onSecond } from './audit.ts';
+import { loadOf } from './candidates.ts';
 import type { DiscardReason } from './effects.ts';
 import type { AnswerAddress, PartAnswer, PartError, PartResult, RegionsMoved } from './events.ts';
 import { fill, partDone, takeExit } from './frames.ts';
 import { onHeard } from './nodes.ts';
-import { answer, cancel, dispatchName, end, failed, isLive, loadOf } from './requests.ts';
+import { answer, cancel, dispatchName, end, failed, isLive } from './requests.ts';
 import type { EndedRequests, Frame, Node, Request, State } from './state.ts';
 
 /** What comes back from nodes: taken, or counted and thrown away. */

@@ -1,8 +1,8 @@
 import type { SchedulablePart, SchedulablePlan } from '../../shared/plan/compiled-plan.ts';
 import type { Plan, Stage, Tier } from '../../shared/plan/plan.ts';
-import type { Outcome, SkipReason } from '../../shared/protocol/messages/result.ts';
 import type { MemoryBelief } from '../scheduler/memory.ts';
 import type { NodeStatistics } from '../scheduler/statistics.ts';
+import type { Camera, Payload, QueuedFrame } from './camera-state.ts';
 import type { DiscardReason, Effect } from './effects.ts';
 import type { Fallback } from './frame-end.ts';
 import type { CameraPolicy, CoordinatorOptions } from './options.ts';
@@ -181,46 +181,6 @@ export interface PlanRun {
   open: number;
   /** Stages that central has to be able to do because nobody else is. */
   readonly standby: Set<number>;
-}
-
-/** Where frames come from. */
-export interface Camera {
-  readonly id: string;
-  policy: CameraPolicy;
-  /** Whether its policy was given; then it is never forgotten. */
-  configured: boolean;
-  /** Waiting frames by model, oldest first. */
-  readonly waiting: Map<string, QueuedFrame[]>;
-  /** When the next frame is within max_fps. */
-  next_at: number;
-  /** Turn in which it was last served. */
-  turn: number;
-  /** Bytes of its payloads that wait or are being decoded. */
-  payload_bytes: number;
-  /** Frames that have been, and when they were offered, oldest first; `before`: to an earlier run of central. */
-  readonly recent: Map<string, { readonly at: number; readonly before: boolean }>;
-  readonly counts: {
-    offered: number;
-    readonly outcomes: Record<Outcome, number>;
-    readonly skipped: Partial<Record<SkipReason, number>>;
-  };
-}
-
-/** A frame that is not accepted yet. */
-export interface QueuedFrame {
-  readonly ref: string;
-  readonly camera: Camera;
-  readonly model: string;
-  readonly frame: string;
-  readonly offered_at: number;
-}
-
-/** A payload that the shell holds. */
-export interface Payload {
-  readonly camera: Camera;
-  readonly bytes: number;
-  /** Waiting and opening frames that need it. */
-  users: number;
 }
 
 /** An accepted frame. */
