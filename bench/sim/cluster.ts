@@ -67,7 +67,7 @@ interface SimNode {
   later: (() => void)[];
 }
 
-/** Handles of results that are wrong have a mark, which only the simulated shell sees. */
+/** Handles of results that are wrong have a mark, which only the simulated effect runner sees. */
 const handleOf = (lie: boolean): string => (lie ? 'x' : 'h');
 const isWrong = (handle: string): boolean => handle.startsWith('x');
 
@@ -79,7 +79,7 @@ export interface Skipped {
 }
 
 /**
- * Central's coordinator with a simulated shell, broker and nodes around it, on a virtual clock that is advanced by hand.
+ * Central's coordinator with a simulated effect runner, broker and nodes around it, on a virtual clock that is advanced by hand.
  * Every step is checked against the coordinator's invariants. The same seed and calls give the same run.
  */
 export class Cluster {

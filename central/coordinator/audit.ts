@@ -7,32 +7,33 @@ import { answer, assign, end } from './requests.ts';
 import type { Audit, Frame, Node, PartRun, StageRun, State } from './state.ts';
 
 /**
- * Audits: a part whose result was taken from a node is computed again by somebody else, and the two are compared. Which
- * part is decided after its result came, so no node knows. Nothing waits for an audit: its request is a copy, as a probe.
+ * Audits: another node computes a part again whose result was taken, and the two results are compared. The part is
+ * chosen after its result came, so no node knows in advance. No frame waits for an audit: its request is a copy, like a
+ * probe.
  *
- *   asked --the other's result--> comparing --they agree--> over
- *                                 comparing --they differ--> deciding --central can do the stage--> judging
- *                                 comparing --they differ, the other is central--> over, the node is left out
- *   judging --central has computed it too--> over; whoever differs from central is left out
- *   any --the other cannot, nobody can decide, too long--> over
+ *   requested --second result--> comparing --they agree--> over
+ *                                comparing --they differ--> deciding --central can do the stage--> judging
+ *                                comparing --they differ, the second is central's--> over, the node is left out
+ *   judging --central has computed the part too--> over; a node that differs from central is left out
+ *   any --the other node cannot, central cannot decide, too long--> over
  *
  *   1. At most `AUDITS` are under way, one of a node; each ends with one `audit-over`.
- *   2. A node that is left out gets no work and is asked to prepare nothing until it was restarted; after a second time,
- *      until central is restarted. Its parts go to others, those in stages under way too; a frame in which later stages
- *      have read its results ends with an error. Frames that have ended are named with it.
- *   3. Only what central itself computed has a node left out.
+ *   2. A node that is left out gets no work and prepares nothing until it is restarted; after a second time, until
+ *      central is. Its parts go to other nodes, also those of stages under way. A frame in which later stages have read its
+ *      results ends with an error. Ended frames that used its results are named.
+ *   3. A node is left out only for a difference from what central itself computed.
  */
 
-/** Audits under way: the shell keeps inputs and outputs of a part for each. */
+/** Most audits under way: the effect runner keeps inputs and outputs of a part for each. */
 export const AUDITS = 8;
-/** A node's first results are all audited, one at a time, until so many have agreed; then `audit_share` of them. */
+/** A node's results are all audited, one at a time, until this many have agreed; afterwards `audit_share` of them. */
 const FIRST = 3;
-/** As often after it was left out and came back. */
+/** The same for a node that was left out and let in again. */
 const FIRST_AGAIN = 50;
-/** A node that was left out so often stays out when it is restarted. */
+/** A node that was left out this often stays out when it is restarted. */
 const CHANCES = 2;
 
-/** A number in [0, 1) that no node can foresee (mulberry32 of a seed that the shell draws). */
+/** A number in [0, 1) that no node can predict (mulberry32 with a random seed). */
 function draw(s: State): number {
   s.audit_seed = (s.audit_seed + 0x6d2b79f5) >>> 0;
   let t = s.audit_seed;
@@ -49,17 +50,16 @@ function isWanted(s: State, node: Node): boolean {
   return ![...s.audits.values()].some(({ suspect }) => suspect === node);
 }
 
-/** Who computes a part again: somebody idle, else whoever has least to do; central only where it is ready anyway. */
+/** The node that computes a part again: one with least to do; central only where no other can and central is ready. */
 function auditorFor(s: State, frame: Frame, stage: StageRun, part: PartRun, suspect: Node): Node | undefined {
   const { id } = stage.stage;
   const others = readyNodes(s, frame.run, id).filter((node) => node !== suspect && !part.failed_on.has(node.id));
   const least = Math.min(...others.map(({ busy_ms }) => busy_ms));
   const free = others.filter(({ busy_ms }) => busy_ms === least);
-  const central = s.central;
-  return free[Math.floor(draw(s) * free.length)] ?? (isReady(central, frame.run, id) ? central : undefined);
+  return free[Math.floor(draw(s) * free.length)] ?? (isReady(s.central, frame.run, id) ? s.central : undefined);
 }
 
-/** Has a part, whose regions are about to move, computed again; returns the audit's id where that is so. */
+/** Begins the audit of a part whose regions are about to move; returns its id, or undefined where none begins. */
 export function audit(s: State, frame: Frame, stage: StageRun, part: PartRun, suspect: Node): string | undefined {
   if (!isWanted(s, suspect)) return undefined;
   const auditor = auditorFor(s, frame, stage, part, suspect);
@@ -78,7 +78,7 @@ export function audit(s: State, frame: Frame, stage: StageRun, part: PartRun, su
     i_id,
     request: part.requests.at(-1)!,
     until,
-    phase: 'asked',
+    phase: 'requested',
   });
   s.timers.set(`audit ${id}`, until, { kind: 'look' });
   return id;
@@ -88,21 +88,21 @@ export function audit(s: State, frame: Frame, stage: StageRun, part: PartRun, su
 export function auditOf(s: State, event: PartAnswer): Audit | undefined {
   for (const one of s.audits.values()) {
     const { request, run, i_id, stage, part, phase } = one;
-    if (phase !== 'asked' || request.node.id !== event.node || request.sent_at === null) continue;
+    if (phase !== 'requested' || request.node.id !== event.node || request.sent_at === null) continue;
     if (i_id !== event.i_id || stage !== event.stage || part.facts.t_id !== event.t_id) continue;
     if (run.plan.id === event.plan && request.dispatch.attempt === event.attempt) return one;
   }
   return undefined;
 }
 
-/** The second result has come. */
+/** The second result has come: compare it with the first. */
 export function onSecond(s: State, one: Audit, event: PartResult): void {
   one.phase = 'comparing';
   answer(s, one.request, event);
   s.effects.push({ type: 'compare', audit: one.id, handle: event.handle });
 }
 
-/** Both were compared; null: the second result was not what was asked for. */
+/** Both results were compared; null: the second was not what was requested. */
 export function onCompared(s: State, id: string, agree: boolean | null): void {
   const one = s.audits.get(id);
   if (one === undefined || one.phase !== 'comparing') return;
@@ -127,7 +127,7 @@ export function onCompared(s: State, id: string, agree: boolean | null): void {
   }
 }
 
-/** Central has computed the part too: who agrees with it. Absent: it could not. */
+/** Central has computed the part too and says which node agrees; null: it could not compute the part. */
 export function onJudged(
   s: State,
   id: string,
@@ -149,7 +149,7 @@ export function sweepAudits(s: State): void {
     const { request, run, phase } = one;
     const isGone = s.now >= one.until || s.plans.get(run.plan.id) !== run;
     const lost =
-      phase === 'asked' &&
+      phase === 'requested' &&
       (request.state === 'failed' ||
         (request.state === 'dropped' &&
           (request.sent_at === null || request.node.presence !== 'online' || request.node.audit.out)));
@@ -166,12 +166,12 @@ export function sweepAudits(s: State): void {
   }
 }
 
-/** A result that was to be compared is not what was asked for. */
+/** The first result of an audit was not what was requested. */
 export function onFirstFailed(s: State, part: PartRun): void {
   for (const one of s.audits.values()) if (one.part === part) over(s, one);
 }
 
-/** Ends what is under way, as central stops. */
+/** Ends all audits, as central stops. */
 export function endAudits(s: State): void {
   for (const one of s.audits.values()) over(s, one);
 }
@@ -193,7 +193,9 @@ export function onRestarted(s: State, node: Node): void {
   if (node.audit.left_out_times < CHANCES) readmit(s, node);
 }
 
-/** A person readmits a node, however often it was left out: it is audited more closely, and may be restarted once again. */
+/**
+ * A person readmits a node, however often it was left out: it is audited more closely, and may be restarted once again.
+ */
 export function onReadmitted(s: State, node: Node): void {
   if (!node.audit.out) return;
   node.audit.left_out_times = 1;
@@ -208,7 +210,7 @@ function readmit(s: State, node: Node): void {
   s.effects.push({ type: 'let-in', node: node.id });
 }
 
-/** A node answered wrongly: it gets nothing more, and what rests on it is done again or ends. */
+/** A node answered wrongly: it gets no more work, and parts of open frames that it did are done again. */
 function leaveOut(s: State, node: Node, { run, stage, part }: Audit): void {
   if (node.audit.out) return;
   node.audit.out = true;
@@ -221,7 +223,7 @@ function leaveOut(s: State, node: Node, { run, stage, part }: Audit): void {
   for (const frame of [...s.frames.values()]) takeBack(s, frame, node);
 }
 
-/** Has done again what an open frame has of a node; where later stages have read it the frame ends. */
+/** Has the parts of an open frame that a node did done again; the frame ends where later stages have read them. */
 function takeBack(s: State, frame: Frame, node: Node): void {
   const done = (part: PartRun): boolean => part.used?.node === node && part.state === 'done';
   const read = frame.stages.find((stage) => stage.state === 'done' && stage.parts.some(done));
@@ -233,7 +235,7 @@ function takeBack(s: State, frame: Frame, node: Node): void {
     });
     return;
   }
-  // Of a frame that ends at an exit the stages that were under way are not read any more.
+  // A frame that finishes at an exit does not read the stages that were under way.
   if (frame.phase === 'finishing') return;
   for (const stage of frame.stages)
     for (const part of stage.parts)

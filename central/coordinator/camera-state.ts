@@ -1,21 +1,21 @@
 import type { Outcome, SkipReason } from '../../shared/protocol/messages/result.ts';
 import type { CameraPolicy } from './options.ts';
 
-/** Where frames come from. */
+/** A camera and its waiting frames. */
 export interface Camera {
   readonly id: string;
   policy: CameraPolicy;
-  /** Whether its policy was given; then it is never forgotten. */
+  /** Whether a `camera-config` set its policy; then the camera is never forgotten. */
   configured: boolean;
   /** Waiting frames by model, oldest first. */
   readonly waiting: Map<string, QueuedFrame[]>;
-  /** When the next frame is within max_fps. */
+  /** When the next frame may come without exceeding max_fps. */
   next_at: number;
-  /** Turn in which it was last served. */
+  /** Number of the turn in which it was last served. */
   turn: number;
   /** Bytes of its payloads that wait or are being decoded. */
   payload_bytes: number;
-  /** Frames that have been, and when they were offered, oldest first; `before`: to an earlier run of central. */
+  /** Recent frames by id, oldest first, and when they were offered; `before`: to an earlier run of central. */
   readonly recent: Map<string, { readonly at: number; readonly before: boolean }>;
   readonly counts: {
     offered: number;
@@ -24,7 +24,7 @@ export interface Camera {
   };
 }
 
-/** A frame that is not accepted yet. */
+/** A frame that waits to be accepted. */
 export interface QueuedFrame {
   readonly ref: string;
   readonly camera: Camera;
@@ -33,7 +33,7 @@ export interface QueuedFrame {
   readonly offered_at: number;
 }
 
-/** A payload that the shell holds. */
+/** A payload that the effect runner holds. */
 export interface Payload {
   readonly camera: Camera;
   readonly bytes: number;

@@ -2,27 +2,27 @@ import type { NodeCapacity } from '../scheduler/allocate.ts';
 import { estimateSpeeds, linkOf, stageKey } from '../scheduler/statistics.ts';
 import type { Frame, Node, PartRun, StageRun } from './state.ts';
 
-/** Cost per second that is assumed where nobody has shown any speed yet; only its order of magnitude matters. */
+/** Cost per second that is assumed while no node's speed is known; only its order of magnitude matters. */
 const NOMINAL_SPEED = 1e9;
 
-/** A node as the allocation sees it. */
+/** A node that parts of a stage may be assigned to, as the allocation sees it. */
 export interface Candidate extends NodeCapacity {
   readonly node: Node;
-  /** Whether its speed was measured, here or elsewhere. */
+  /** Whether its speed was measured, at this stage or another. */
   readonly known: boolean;
 }
 
-/** What a part weighs in an allocation. */
+/** Cost and bytes of a part in an allocation. */
 export function loadOf({ facts }: PartRun): { cost: number; bytes: number } {
   return { cost: Math.max(1, facts.cost), bytes: facts.bytes_in + facts.bytes_out };
 }
 
-/** The name of a stage of a frame's plan in statistics. */
+/** Key of a stage of a frame's plan in statistics. */
 export function keyOf(frame: Frame, stage: StageRun): string {
   return stageKey(frame.run.plan.id, stage.stage.id);
 }
 
-/** The nodes with speed, load and room for a stage of a frame. */
+/** Nodes with their speed, load and free memory for a stage of a frame. */
 export function candidatesFor(nodes: readonly Node[], frame: Frame, stage: StageRun): Candidate[] {
   const speeds = estimateSpeeds(
     nodes.map((node) => node.statistics),

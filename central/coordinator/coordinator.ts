@@ -13,16 +13,16 @@ import { isAwaited, onPartError, onPartResult, onRegionsMoved } from './results.
 import { type Snapshot, snapshotOf } from './snapshot.ts';
 import type { Alarm, Frame, PlanRun, State } from './state.ts';
 
-/** A `timer` event this late means that the process stood still: what happened meanwhile has yet to be told. */
+/** A `timer` event this late means that the process was suspended: events of the meantime have yet to come. */
 const STALL_MS = 250;
 const STALL_GRACE_MS = 50;
 
 /**
  * Central's behaviour: events in, effects out, nothing else. States and moves are in state.ts.
  *
- * An event changes what it is about; then `settle` brings everything forward that can go on (plans start, frames are
- * accepted, stages begin, parts are placed, work is sent), whatever made it possible. So no event has to know what
- * might wait for it, and nothing waits for an event that has already been.
+ * An event changes the state that it is about. Then `settle` does everything that has become possible: plans start,
+ * frames are accepted, stages begin, parts are placed, work is sent. So an event need not know what waits for it, and
+ * nothing waits for an event that has already come.
  *
  * Invariants, for every sequence of events (test/central/coordinator/model.test.ts):
  *
@@ -30,24 +30,24 @@ const STALL_GRACE_MS = 50;
  *  2. No effect names a frame after its `release-frame`, or before its `open-frame`.
  *  3. No part is accepted twice: between two `move-regions` of a part lies a `regions-moved` that was not ok, or a
  *     `leave-out` of the node whose result the first one was.
- *  4. Every `part-result` is answered by exactly one `move-regions`, `discard` or `compare`, at once; every offered `ref` by exactly one
- *     `free-payload`, in the end.
+ *  4. Every `part-result` is answered by exactly one `move-regions`, `discard` or `compare`, at once; every
+ *     offered `ref` by exactly one `free-payload`, in the end.
  *  5. Work goes only to nodes that are online, not suspect, and have said `node-ready` for that plan since they came
  *     online and since the last `release-plan`; and only for stages that they were asked to prepare.
- *  6. Open frames and their bytes stay within the options (one frame may be larger than the bytes, alone), payload
- *     bytes too, also per camera and model; a node's unanswered bytes stay within its window, except one message, and
- *     so do the results that it owes; those that all nodes owe stay within the options, except one part.
- *  7. While a frame is open a timer is set, so that no frame waits for ever: none is open for longer than the hard limit.
+ *  6. Open frames, their bytes and the bytes of payloads stay within the options (a frame larger than the limit runs
+ *     alone). A node's unanswered bytes and the results that it owes stay within its window, except one message; the
+ *     results that all nodes owe stay within the options, except one part.
+ *  7. While a frame is open a timer is set: no frame is open for longer than the hard limit.
  *  8. The same events give the same effects.
  *  9. After the `finish` of a frame no work, move or fill names it; a stage after an exit gets work only once the exit
  *     is done and was not confident.
- * 10. Every audit that a `move-regions` begins ends with one `audit-over`, and after it no effect names it. No frame waits for
- *     one. A node that is left out gets no work, and no frame ends well in which its results were used before.
- * 11. What `isAwaited` denies would have been discarded.
+ * 10. Every audit that a `move-regions` begins ends with one `audit-over`, and no later effect names it. No frame waits
+ *     for an audit. A node that is left out gets no work, and no frame that used its results ends well.
+ * 11. A result that `isAwaited` rejects would have been discarded.
  * 12. Only plans between their `plan-added` and their `plan-retired` are prepared, or used by frames.
- * 13. A region is made by a `part-result`, which says where it lies. From there it moves once, to where it is wanted, or
- *     it is lost: discarded, not what was asked for, made by a node that is left out, or gone with its frame. A part gets
- *     work only where all regions that it reads are there, or are zeros.
+ * 13. A region is made by a `part-result`, which says where the region lies. It moves from there once, to where it is
+ *     wanted, or it is lost: discarded, not as requested, made by a node that is left out, or gone with its frame. A
+ *     part gets work only once all regions that it reads are at central, or are zeros.
  */
 export class Coordinator {
   readonly #state: State;
@@ -59,7 +59,7 @@ export class Coordinator {
     this.#state = newState(options);
   }
 
-  /** Takes one event and returns what has to be done, in order. */
+  /** Takes one event and returns the effects, in order. */
   handle(event: Event): Effect[] {
     const s = this.#state;
     s.now = Math.max(s.now, event.at);
@@ -70,17 +70,17 @@ export class Coordinator {
     return s.effects;
   }
 
-  /** Whether results of which the first values are known answer anything; the others are counted and need no event. */
+  /** Whether a message with results may answer a request, by its address; the others are counted and need no event. */
   isAwaited(of: AnswerAddress): boolean {
     return isAwaited(this.#state, of);
   }
 
-  /** Results and errors so far that nobody was asked for; those that only came late are not among them. */
+  /** Results and errors so far that answered no request; those that were only late are not among them. */
   get unused(): number {
     return this.#state.unused;
   }
 
-  /** What has been counted and learnt so far. */
+  /** Counters and states of nodes. */
   snapshot(): Snapshot {
     return snapshotOf(this.#state);
   }
@@ -177,18 +177,18 @@ export class Coordinator {
     else onFinished(s, frame, event.failure);
   }
 
-  /** Lets every deadline that has passed have its effect. */
+  /** Acts on every deadline that has passed. */
   #ring(at: number): void {
     const s = this.#state;
     this.#wake = undefined;
     const due = s.timers.next();
-    // After a standstill the answers that came meanwhile are heard first; else everybody would look late.
+    // After a suspension the answers of the meantime are taken first; otherwise every node would look late.
     if (due !== undefined && at - due > STALL_MS && !this.#stalled) {
       this.#stalled = true;
       return;
     }
     this.#stalled = false;
-    // Deadlines set by the ones that ring now are in the future, or wait for the next `timer`.
+    // Deadlines that these alarms set wait for the next `timer`.
     const alarms: Alarm[] = [];
     for (let alarm = s.timers.take(at); alarm !== undefined; alarm = s.timers.take(at)) alarms.push(alarm);
     for (const alarm of alarms) this.#act(alarm);
@@ -217,7 +217,7 @@ export class Coordinator {
     }
   }
 
-  /** An alarm before it in the same ring may have ended the frame. */
+  /** An earlier alarm of the same `timer` may have ended the frame. */
   #isOpen(frame: Frame): boolean {
     return this.#state.frames.get(frame.i_id) === frame;
   }

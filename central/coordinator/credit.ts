@@ -1,9 +1,9 @@
 import { MAX_PARTS } from '../../shared/plan/limits.ts';
 import type { Node, State } from './state.ts';
 
-/** Credit: how much work a node is sent at a time, and how many bytes of results all nodes together may owe central. */
+/** Backpressure: a node may have so many bytes of unanswered work, and all nodes may owe so many bytes of results. */
 
-/** How many requests of the head dispatch of the queue go out now, where nodes owe `owed` bytes of results in all. */
+/** How many requests of the first dispatch in a queue may be sent now; `owed`: bytes of results that all nodes owe. */
 function sendable(s: State, node: Node, owed: number): number {
   const { window_bytes, owed_bytes } = s.options;
   const head = node.queue[0]!;
@@ -21,14 +21,14 @@ function sendable(s: State, node: Node, owed: number): number {
     if (bytes <= free && results <= freeToOwe) fitting = count;
   }
   if (node.isLocal || fitting === count) return count;
-  // What an idle node is given is bounded by the window, but it is never nothing, unless all together owe too much.
+  // An idle node is sent one part whatever its size, unless all nodes together owe too much.
   if (node.open.size === 0)
     return owed === 0 || owed + head.part.facts.bytes_out <= owed_bytes ? Math.max(1, fitting) : 0;
-  // Messages are what small machines pay for: a dispatch is split only where a good part of the window is free.
+  // Each message costs a small machine time, so a dispatch is split only where half of the window is free.
   return 2 * Math.min(free, freeToOwe) >= window_bytes ? fitting : 0;
 }
 
-/** Sends what credit allows: dispatches in the order in which they were made, so that none waits for ever. */
+/** Sends what credit allows: dispatches in the order in which they were made, so that none is starved. */
 export function flush(s: State): void {
   const waiting = [...s.nodes.values()].filter(({ queue, presence }) => queue.length > 0 && presence === 'online');
   waiting.sort((a, b) => a.queue[0]!.dispatch.id - b.queue[0]!.dispatch.id);
@@ -38,12 +38,12 @@ export function flush(s: State): void {
   for (const node of waiting) {
     if (blocked && !node.isLocal) continue;
     owed = flushNode(s, node, owed);
-    // Others with smaller results would take for ever what an idle node waits for.
+    // Nodes with smaller results would starve an idle node of the credit that it waits for.
     blocked ||= node.queue.length > 0 && node.open.size === 0;
   }
 }
 
-/** Sends to one node; returns what all owe then. */
+/** Sends to one node; returns the bytes that all nodes owe then. */
 function flushNode(s: State, node: Node, owedBefore: number): number {
   let owed = owedBefore;
   while (node.queue.length > 0) {

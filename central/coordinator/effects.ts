@@ -108,7 +108,7 @@ export interface RegionMove {
   readonly to: string;
 }
 
-/** Bring the regions of a part to where they are wanted: at central into the frame's tensors; ends in `regions-moved`. */
+/** Bring the regions of a part to where they are wanted; ends in `regions-moved`. At central they go into tensors. */
 export interface MoveRegionsEffect {
   readonly type: 'move-regions';
   readonly i_id: string;

@@ -7,8 +7,8 @@ import type { CameraPolicy } from './options.ts';
 /**
  * What the coordinator is told: plain data, never bytes. What it asks for in answer is in effects.ts.
  *
- * The effect runner owns payloads (`ref`), tensors of a frame (`i_id`) and undecoded outputs of parts (`handle`). It names
- * them by strings that the coordinator only passes back. One frame's way, events marked `>`, effects `<`:
+ * The effect runner owns payloads (`ref`), tensors of frames (`i_id`) and undecoded regions (`handle`); the coordinator
+ * passes their names back. The way of one frame, events marked `>`, effects `<`:
  *
  *   > frame-offered    < skip-frame                                     not accepted, with a reason: the end of it
  *                      < open-frame (accepted: has an i_id from here)   decode it, allocate its tensors
@@ -40,7 +40,7 @@ export interface FrameOffered {
   readonly bytes: number;
   /** True where the publisher gave the id, so that the id names one frame: a second one is skipped. */
   readonly dedupe: boolean;
-  /** The broker delivered the frame again (MQTT's DUP flag): it is skipped where it is known, whoever made the id. */
+  /** The broker delivered the frame again (MQTT's DUP flag): skipped where it is known, also by an id of central's. */
   readonly redelivered?: boolean;
 }
 
@@ -161,7 +161,7 @@ export interface PartError extends PartAnswer {
   readonly text: string;
 }
 
-/** The answer to `move-regions`; without `ok` the regions were not what was asked for and the part is requested again. */
+/** The answer to `move-regions`; without `ok` the regions were not as requested, and the part is requested again. */
 export interface RegionsMoved {
   readonly type: 'regions-moved';
   readonly i_id: string;

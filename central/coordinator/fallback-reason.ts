@@ -3,9 +3,9 @@ import type { Fallback } from './frame-end.ts';
 import { isPlaced } from './plans.ts';
 import type { Node, PlanRun, State } from './state.ts';
 
-/** How the nodes stand to a plan, in words that people read. */
+/** Why nodes do not do a stage, in words for people. */
 
-/** Longest text of a reason: it comes from a node, and goes into logs and results. */
+/** Longest text of a reason, which nodes write and which goes into logs and results. */
 const MAX_TEXT = 500;
 /** Nodes that a text names. */
 const MAX_NAMED = 4;
@@ -21,7 +21,7 @@ function listed(names: readonly string[]): string {
   return more > 0 ? `${names.slice(0, MAX_NAMED).join(', ')} and ${more} more` : names.join(', ');
 }
 
-/** Who refuses a plan and why, each reason once: `pi-1, pi-3 refuse: it has no room`; `of` nodes were asked. */
+/** Which of `of` nodes refuse a plan and why, each reason once: `pi-1, pi-3 refuse: no room`. */
 export function refusalText(refusals: readonly Refusal[], of: number): string {
   const byReason = new Map<string, string[]>();
   const sorted = refusals.toSorted((a, b) => a.node.localeCompare(b.node, 'en', { numeric: true }));
@@ -35,7 +35,7 @@ export function refusalText(refusals: readonly Refusal[], of: number): string {
   return text.length > MAX_TEXT ? `${text.slice(0, MAX_TEXT - 3)}...` : text;
 }
 
-/** Refusals of a plan among nodes that the plan names for a stage and that are online. */
+/** The refusals of a plan by these nodes. */
 export function refusalsOf(nodes: readonly Node[], plan: string): Refusal[] {
   return nodes.flatMap((node) => {
     const readiness = node.readiness.get(plan);

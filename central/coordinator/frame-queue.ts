@@ -4,9 +4,9 @@ import type { FrameOffered } from './events.ts';
 import type { CameraPolicy } from './options.ts';
 import type { PlanRun, State } from './state.ts';
 
-/** Frames before they are accepted: what waits, what is skipped and why, and whose turn it is. */
+/** Frames before they are accepted: one queue per camera and model, the reasons to skip, and fair turns of cameras. */
 
-/** Cameras that are remembered; beyond it one that has nothing waiting and no policy of its own is forgotten. */
+/** Cameras that are remembered; beyond that one without waiting frames and without its own policy is forgotten. */
 const CAMERAS_KEPT = 1024;
 /** Frame ids remembered per camera. */
 const RECENT_KEPT = 4096;
@@ -35,7 +35,7 @@ function cameraOf(s: State, id: string): Camera {
   return camera;
 }
 
-/** Sets how a camera's frames are treated from now on; frames that are accepted keep what they began with. */
+/** Sets a camera's policy; accepted frames keep the policy that they began with. */
 export function configure(s: State, id: string, policy: Partial<CameraPolicy>): void {
   const camera = cameraOf(s, id);
   camera.policy = { ...s.options.camera, ...policy };
@@ -53,7 +53,7 @@ function skip(
   s.effects.push({ type: 'skip-frame', ref, camera: camera.id, model, frame, reason });
 }
 
-/** One user fewer of a payload; without any it is freed. */
+/** A payload has one user less; the last one frees it. */
 export function freePayload(s: State, ref: string): void {
   const payload = s.payloads.get(ref);
   if (payload === undefined || --payload.users > 0) return;
@@ -63,7 +63,7 @@ export function freePayload(s: State, ref: string): void {
   s.effects.push({ type: 'free-payload', ref });
 }
 
-/** Whether a frame keeps max_fps (GCRA, ITU-T I.371); half an interval of jitter is forgiven. */
+/** Whether a frame is within max_fps (GCRA, ITU-T I.371); half an interval of jitter is tolerated. */
 function isWithinRate(s: State, camera: Camera): boolean {
   if (camera.policy.max_fps <= 0) return true;
   const interval = 1000 / camera.policy.max_fps;
@@ -72,7 +72,7 @@ function isWithinRate(s: State, camera: Camera): boolean {
   return true;
 }
 
-/** Remembers a frame, or returns true where it is one that has been. */
+/** Whether the frame repeats a recent one; otherwise it is remembered. */
 function isDuplicate(s: State, camera: Camera, event: FrameOffered): boolean {
   const { frame, dedupe, redelivered = false } = event;
   const known = camera.recent.get(frame);
@@ -91,12 +91,12 @@ function remember(s: State, camera: Camera, frame: string, before: boolean): voi
   camera.recent.set(frame, { at: s.now, before });
 }
 
-/** An earlier run of central ended this frame. */
+/** Remembers a frame that an earlier run of central ended. */
 export function onKnown(s: State, { camera, frame }: { camera: string; frame: string }): void {
   remember(s, cameraOf(s, camera), frame, true);
 }
 
-/** Why a frame is skipped for all models, or undefined. */
+/** Why a frame is skipped for all models; undefined where it is not. */
 function refusal(s: State, camera: Camera, event: FrameOffered): SkipReason | undefined {
   if (s.phase !== 'running') return 'stopping';
   if (!event.models.some((model) => s.models.has(model))) return 'no-model';
@@ -106,8 +106,8 @@ function refusal(s: State, camera: Camera, event: FrameOffered): SkipReason | un
 }
 
 /**
- * Skips the newest waiting frame of the camera with the most bytes, where that is more than `own`, those of `camera`:
- * so a camera that floods fills its own part of the buffers only. False where no other camera has more.
+ * Skips the newest waiting frame of the camera whose payloads take most bytes, if these are more than `own`, the bytes
+ * of `camera`: a camera that floods fills only its own share of the buffers. False where no other camera has more.
  */
 function evict(s: State, camera: Camera, own: number): boolean {
   const newestOf = (camera: Camera): QueuedFrame | undefined => {
@@ -132,7 +132,7 @@ function evict(s: State, camera: Camera, own: number): boolean {
   return true;
 }
 
-/** Puts a frame into its lane, or returns why not. */
+/** Queues a frame, or returns why it is skipped. */
 function enqueue(s: State, waiting: QueuedFrame): SkipReason | undefined {
   const { camera, model } = waiting;
   if (!s.models.has(model)) return 'no-model';
@@ -158,13 +158,13 @@ function enqueue(s: State, waiting: QueuedFrame): SkipReason | undefined {
   return undefined;
 }
 
-/** A frame has arrived. */
+/** A frame has arrived: each model queues or skips it. */
 export function onOffered(s: State, event: FrameOffered): void {
   const { ref, frame, bytes } = event;
   const camera = cameraOf(s, event.camera);
   camera.counts.offered++;
   const reason = refusal(s, camera, event);
-  // The offer itself is a user until all models have said whether they want it.
+  // The offer itself is a user of the payload until every model has queued or skipped the frame.
   const payload = { camera, bytes, users: 1 };
   s.payloads.set(ref, payload);
   s.payload_bytes += bytes;
@@ -176,14 +176,14 @@ export function onOffered(s: State, event: FrameOffered): void {
       if (refused === undefined) payload.users++;
       else skip(s, camera, event, model, refused);
     }
-  // What nobody took has no result: it may be sent again.
+  // A frame that no model queued has no result, so the publisher may send it again.
   if (payload.users === 1 && reason !== 'duplicate') camera.recent.delete(frame);
   freePayload(s, ref);
 }
 
 /**
- * Takes the frame whose turn it is and that may begin now: among cameras the one that was served longest ago, within a
- * camera the frame that came first. Undefined where none may.
+ * Takes the next frame that may begin now, with its plan: of the camera that was served longest ago, and of this camera
+ * the oldest. Undefined where none may begin.
  */
 export function nextFrame(
   s: State,
@@ -204,14 +204,14 @@ export function nextFrame(
     }
   if (best === undefined) return undefined;
   const { run, lane } = best;
-  // A frame for which there is no room yet keeps its turn; smaller ones behind it would keep it out for ever.
+  // A frame for which there is no room yet keeps its turn; otherwise smaller frames would starve it.
   if (s.frames.size > 0 && s.open_bytes + run.facts.frame_bytes > s.options.max_open_bytes) return undefined;
   const waiting = lane.shift()!;
   waiting.camera.turn = ++s.turn;
   return { waiting, run };
 }
 
-/** Skips everything that waits. */
+/** Skips all waiting frames. */
 export function skipQueued(s: State): void {
   for (const camera of s.cameras.values())
     for (const [model, lane] of camera.waiting)

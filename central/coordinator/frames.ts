@@ -19,7 +19,7 @@ import {
 
 /** Accepted frames, from `open-frame` to `release-frame`. */
 
-/** Accepts a waiting frame: from here on it ends exactly once. */
+/** Accepts a waiting frame, which from now on ends exactly once. */
 export function openFrame(s: State, waiting: QueuedFrame, run: PlanRun): void {
   const stages = run.plan.stages.map((stage, index): StageRun => {
     const parts = run.facts.stages[index]!.parts.map((facts) => ({
@@ -68,7 +68,7 @@ export function openFrame(s: State, waiting: QueuedFrame, run: PlanRun): void {
   s.effects.push({ type: 'open-frame', i_id, ref, camera, model, frame: frame.frame, plan: run.plan.id });
 }
 
-/** The frame's tensors are there. */
+/** The tensors of a frame are there, so its first stages may begin. */
 export function onOpened(s: State, frame: Frame): void {
   if (frame.phase !== 'opening') return;
   frame.phase = 'running';
@@ -79,7 +79,7 @@ function startStage(s: State, frame: Frame, stage: StageRun): void {
   stage.state = 'running';
   stage.unplaced = stage.parts.length;
   stage.due_at = frame.hard_at;
-  // Only parts can be missing: a whole stage filled with zeros would be a prediction from nothing.
+  // Only tiles are filled: a whole stage of zeros would be a prediction from nothing.
   if (frame.policy.deadline === 'fill' && stage.stage.split.kind === 'tiles') {
     stage.fills = true;
     stage.due_at = Math.min(frame.hard_at, s.now + frame.policy.deadline_ms);
@@ -87,14 +87,14 @@ function startStage(s: State, frame: Frame, stage: StageRun): void {
   }
 }
 
-/** One part fewer to wait for. */
+/** One part of a stage is done or missing; with the last one the stage is done. */
 export function partDone(s: State, frame: Frame, stage: StageRun): void {
   if (--stage.remaining > 0) return;
   stage.state = 'done';
   s.timers.clear(`fill ${frame.i_id} ${stage.stage.id}`);
 }
 
-/** Whether all that the parts of a stage read is there, and no exit before the stage may still end the frame. */
+/** Whether all regions that the parts of a stage read are there, and no earlier exit may still end the frame. */
 function canStart({ stages }: Frame, { stage, parts }: StageRun): boolean {
   const isThere = (need: PartNeed): boolean =>
     need.t_ids.every((t_id) => {
@@ -105,7 +105,9 @@ function canStart({ stages }: Frame, { stage, parts }: StageRun): boolean {
   return exits.every(({ state }) => state === 'done') && parts.every(({ facts }) => facts.needs.every(isThere));
 }
 
-/** Starts what can start, places what is unplaced, finishes what is done. Returns whether the frame ended. */
+/**
+ * Starts stages that can start, places unplaced parts, finishes the frame after its last stage. True: the frame ended.
+ */
 export function advance(s: State, frame: Frame): boolean {
   if (frame.phase !== 'running') return false;
   let done = true;
@@ -126,12 +128,12 @@ export function advance(s: State, frame: Frame): boolean {
 
 function finish(s: State, frame: Frame): void {
   frame.phase = 'finishing';
-  // Copies that nobody needs for the frame, held back for credit.
+  // Copies (probes, audits) that still wait for credit: the frame does not need them.
   for (const request of frame.requests) if (request.state === 'queued') end(s, request, 'dropped');
   s.effects.push({ type: 'finish', i_id: frame.i_id, missing: frame.missing, exit: frame.exit });
 }
 
-/** Takes back all that is asked for a frame. */
+/** Cancels all requests of a frame. */
 function cancelAll(s: State, frame: Frame): void {
   cancel(
     s,
@@ -140,16 +142,16 @@ function cancelAll(s: State, frame: Frame): void {
   for (const { stage } of frame.stages) s.timers.clear(`fill ${frame.i_id} ${stage.id}`);
 }
 
-/** A stage's exit is confident: the frame ends with its tensor, and whatever is open for it is cancelled. */
+/** The exit of a stage is confident: the frame finishes with the exit's tensor, and open requests are cancelled. */
 export function takeExit(s: State, frame: Frame, { stage }: StageRun): void {
   frame.exit = stage.exit!.tensor;
   cancelAll(s, frame);
   finish(s, frame);
 }
 
-/** T_L has passed for a stage (ADCNN Algorithm 2): what is missing is zeros. */
+/** T_L has passed for a stage (ADCNN Algorithm 2): its missing parts are filled with zeros. */
 export function fill(s: State, frame: Frame, stage: StageRun): void {
-  const late = stage.parts.filter((part) => part.state === 'asked' || part.state === 'unplaced');
+  const late = stage.parts.filter((part) => part.state === 'requested' || part.state === 'unplaced');
   if (late.length === 0) return;
   if (!stage.parts.some((part) => part.state === 'done' || part.state === 'moving')) {
     const message = `none of ${counted(stage.parts.length, 'part')} of stage ${stage.stage.id} came within ${frame.policy.deadline_ms} ms`;
@@ -188,10 +190,10 @@ function traceOf(frame: Frame): PartTrace[] {
   }));
 }
 
-/** Ends a frame, exactly once: publishes it and frees all that it holds. */
+/** Ends a frame: publishes it and frees what it holds. */
 export function endFrame(s: State, frame: Frame, outcome: Outcome, failure?: Failure): void {
   cancelAll(s, frame);
-  // A map, for a node may be called `constructor`.
+  // A map: a node may be called `constructor`.
   const done = new Map<string, number>();
   for (const { parts } of frame.stages)
     for (const { state, used } of parts)
@@ -251,17 +253,17 @@ function askedFor(frame: Frame): Map<string, EndedRequests> {
   return asked;
 }
 
-/** What became of the decoder. */
+/** The task decoder has made a prediction, or failed. */
 export function onFinished(s: State, frame: Frame, failure: Failure | undefined): void {
   if (frame.phase !== 'finishing') return;
   if (failure !== undefined) endFrame(s, frame, 'error', failure);
   else endFrame(s, frame, frame.missing.length > 0 ? 'degraded' : 'ok');
 }
 
-/** The hard limit: `wait` never means for ever. */
+/** The hard limit of a frame has passed. */
 export function onHardLimit(s: State, frame: Frame): void {
   const open = frame.phase === 'running' ? frame.stages.find((stage) => stage.state === 'running') : undefined;
-  const part = open?.parts.find((candidate) => candidate.state === 'asked' || candidate.state === 'unplaced');
+  const part = open?.parts.find((candidate) => candidate.state === 'requested' || candidate.state === 'unplaced');
   const asked = part?.requests.at(-1)?.node;
   const where =
     open === undefined

@@ -4,12 +4,12 @@ import { newNode } from './new-state.ts';
 import { cancel, end } from './requests.ts';
 import type { Node, Request, State } from './state.ts';
 
-/** Nodes that come, fall silent, come back and leave. */
+/** Nodes: they come online, miss heartbeats, are heard again and leave. */
 
-/** Offline nodes that are remembered with what was learnt of them. */
+/** Offline nodes whose statistics are kept. */
 const OFFLINE_KEPT = 256;
 
-/** Its open parts go to others; each counts as a try, for the part may be what killed it. */
+/** Requests are lost: their parts go to other nodes. Each counts as a try, since the part may have killed the node. */
 export function loseRequests(s: State, requests: readonly Request[], silent: boolean): void {
   for (const request of requests) if (!request.probe) request.part.tries++;
   if (silent) cancel(s, requests);
@@ -20,7 +20,7 @@ function unanswered(node: Node): Request[] {
   return [...node.open, ...node.queue];
 }
 
-/** A node has said what it is. With another boot id it was restarted: what it was doing and had loaded is gone. */
+/** A node has announced itself. Another boot id means a restart: its work and its prepared plans are gone. */
 export function onNodeOnline(s: State, event: NodeOnline): void {
   const node = s.nodes.get(event.node) ?? newNode(event.node, event.tier, s.now);
   if (node.isLocal) return;
@@ -28,7 +28,7 @@ export function onNodeOnline(s: State, event: NodeOnline): void {
   if (node.presence !== 'offline' && node.boot_id !== event.boot_id) onNodeOffline(s, node);
   if (node.presence !== 'online')
     s.effects.push({ type: 'node-event', node: node.id, event: 'online', text: 'is online' });
-  // What was learnt of a node's memory stands where the node only repeats itself.
+  // A repeated announcement does not undo what is known of the node's memory.
   const memory = newMemory(event.memory_bytes);
   if (node.boot_id !== event.boot_id || node.memory.announced !== memory.announced) node.memory = memory;
   node.boot_id = event.boot_id;
@@ -39,7 +39,7 @@ export function onNodeOnline(s: State, event: NodeOnline): void {
   if (!s.timers.has('sweep')) s.timers.set('sweep', s.now + s.options.heartbeat_ms, { kind: 'sweep' });
 }
 
-/** A node has left: re-send at once, and have it prepare again when it comes back. */
+/** A node has left: its parts go to other nodes at once, and it must prepare its plans again when it comes back. */
 export function onNodeOffline(s: State, node: Node): void {
   if (node.isLocal || node.presence === 'offline') return;
   node.presence = 'offline';
@@ -56,7 +56,7 @@ export function onNodeOffline(s: State, node: Node): void {
   }
 }
 
-/** Any message of a node shows that it lives. */
+/** A node has sent a message, so it lives. */
 export function onHeard(s: State, node: Node): void {
   node.heard_at = s.now;
   if (node.presence !== 'suspect') return;
@@ -65,7 +65,7 @@ export function onHeard(s: State, node: Node): void {
   s.fleet_changed = true;
 }
 
-/** Suspects nodes that have missed three heartbeats: no new work, and what they were asked goes to others. */
+/** Suspects nodes that have missed three heartbeats: they get no work, and their parts go to other nodes. */
 export function sweep(s: State): void {
   const { heartbeat_ms } = s.options;
   let live = false;

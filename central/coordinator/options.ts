@@ -6,16 +6,16 @@ export interface CameraPolicy {
   readonly queue_max: number;
   /** At most so many frames per second are considered; 0 is no limit. */
   readonly max_fps: number;
-  /** `wait`: up to the hard limit; `fill`: parts missing `deadline_ms` after their stage began are zeros (ADCNN's T_L). */
+  /** `wait`: up to the hard limit; `fill`: tiles missing `deadline_ms` after their stage began are zeros (T_L). */
   readonly deadline: 'wait' | 'fill';
   readonly deadline_ms: number;
 }
 
 /** Bounds and times of the coordinator; `defaultOptions` has a value for all but `epoch`. */
 export interface CoordinatorOptions {
-  /** First half of every i_id; rises with each start of central. */
+  /** First half of every i_id: the term of this central, which rises with each leader election. */
   readonly epoch: number;
-  /** For cameras without a `camera-config`, and for what a `camera-config` leaves out. */
+  /** For cameras without a `camera-config`, and for fields that a `camera-config` does not set. */
   readonly camera: CameraPolicy;
 
   /** Accepted frames that have not ended: in total, and per model. */
@@ -28,40 +28,40 @@ export interface CoordinatorOptions {
   /** A frame ends with TESSERA_DEADLINE this long after it was accepted, whatever the policy. */
   readonly hard_limit_ms: number;
 
-  /** Credit per node: bytes of unanswered work, and of the results for it; one message goes out whatever its size. */
+  /** Credit per node: bytes of unanswered work, and of its results; one message is sent whatever its size. */
   readonly window_bytes: number;
-  /** Credit of all nodes together: bytes of results that they owe central; one part is asked for whatever its size. */
+  /** Credit of all nodes together: bytes of results that they owe central; one part is requested whatever its size. */
   readonly owed_bytes: number;
-  /** How often a part is asked for again after errors, time-outs and lost nodes before central computes it itself. */
+  /** Requests of one part that may end with an error, a time-out or a lost node before central computes it. */
   readonly max_tries: number;
-  /** Share (0..1) of nodes' parts that somebody else computes again, to compare; 0 is none. */
+  /** Share (0..1) of nodes' parts that another node computes too, to compare; 0 is none. */
   readonly audit_share: number;
-  /** Chooses those parts; nodes must not know it. */
+  /** Seed of the random numbers that choose these parts; secret, or nodes could predict the choice. */
   readonly audit_seed: number;
   /** Weight of the newest observation in a node's speed (ADCNN Algorithm 2). */
   readonly gamma: number;
-  /** A live node that was given nothing for so long because it was slow gets a copy of one part, so that its speed stays known. */
+  /** A live node that got no work for this long, because it was slow, gets a copy of one part to measure it. */
   readonly probe_ms: number;
-  /** Prediction for a node of which nothing is known. */
+  /** Hedging delay of a node whose speed is not known. */
   readonly unknown_ms: number;
-  /** No second request before this, however short the prediction. */
+  /** Shortest hedging delay. */
   readonly hedge_floor_ms: number;
-  /** Work unanswered for four times the hedging delay, and at least this, is given up and counts as slowness. */
+  /** Work without an answer is given up after four times the hedging delay, and not before this. */
   readonly answer_floor_ms: number;
 
   /** Interval of heartbeats; after three missed ones a node is suspect. */
   readonly heartbeat_ms: number;
-  /** A new plan waits so long for nodes that are not ready yet while some are. */
+  /** A new plan waits this long for further nodes while some are ready. */
   readonly settle_ms: number;
-  /** A new plan waits so long for nodes that prepare it before central computes in their place. */
+  /** A new plan waits this long for nodes that prepare it before central computes in their place. */
   readonly patience_ms: number;
-  /** `prepare` is repeated to a node that has not answered it. */
+  /** `prepare` is repeated after this long without an answer. */
   readonly prepare_again_ms: number;
-  /** A frame id is remembered so long for `dedupe`. */
+  /** How long a frame id is remembered for `dedupe`. */
   readonly dedupe_ms: number;
 }
 
-/** What stands where nothing else is said. */
+/** Defaults. */
 export const defaultOptions: Omit<CoordinatorOptions, 'epoch'> = {
   camera: { keep: 'newest', queue_max: 1024, max_fps: 0, deadline: 'wait', deadline_ms: 500 },
   max_open: 16,
@@ -70,7 +70,7 @@ export const defaultOptions: Omit<CoordinatorOptions, 'epoch'> = {
   max_payload_bytes: 256e6,
   hard_limit_ms: 60_000,
   window_bytes: 4e6,
-  // Below what the built-in broker keeps for a slow reader (16 MiB): a central behind a slow link loses no result.
+  // Below the built-in broker's cap for a slow reader (16 MiB), so a central behind a slow link loses no result.
   owed_bytes: 12e6,
   max_tries: 4,
   audit_share: 0.01,

@@ -9,7 +9,7 @@ import { isPlaced, isPreparing, isReady, readyNodes } from './plans.ts';
 import { assign, isLive, noteLate, observeSilence } from './requests.ts';
 import type { Dispatch, Frame, Node, PartRun, StageRun, State } from './state.ts';
 
-/** Who does which part: the first time, again after a fault, and a second time when it is slow. */
+/** Which node does which part: the first request, another after a failure, and a second one (hedge) for stragglers. */
 
 function assignGroups(
   s: State,
@@ -23,17 +23,17 @@ function assignGroups(
   for (const [candidate, parts] of groups) assign(s, frame, stage, candidate, parts, { attempt, hedged });
 }
 
-/** A node believed to be slower than this share of the fastest is asked now and then whether that is still so. */
+/** A node whose believed speed is below this share of the fastest one's is probed now and then. */
 const BELIEVED_SLOW = 0.8;
 /**
- * What central and broker take for one more message and its answer, one after another: 2.5 to 3.6 ms for eight of them
- * on a fast core. Where parts cost less than that, few nodes do them sooner than many.
+ * Time of central and broker for one more message and its answer, ms: eight of them took 2.5 to 3.6 ms on a fast core.
+ * Parts that cost less than this are done sooner by few nodes than by many.
  */
 const TURN_MS = 0.4;
 
 /**
- * A live node that allocation passes over for long because it was slow gets a copy of the least part: a copy costs
- * bytes, never latency, and a node whose speed is not measured any more would never get work again.
+ * Sends a copy of the cheapest part to a node that the allocation has passed over for long because it was slow. Without
+ * new measurements such a node would never get work again; a copy costs bytes, never latency.
  */
 function probe(s: State, frame: Frame, stage: StageRun, candidates: readonly Candidate[]): void {
   const least = stage.parts.reduce((a, b) => (b.facts.cost < a.facts.cost ? b : a));
@@ -53,7 +53,7 @@ function probe(s: State, frame: Frame, stage: StageRun, candidates: readonly Can
     assign(s, frame, stage, starved, [least], { attempt: stage.attempt++, probe: true });
 }
 
-/** What central has to do itself, because no other node can or those that could have failed. */
+/** Assigns parts to central, because the plan says so, no other node can do them, or those that could have failed. */
 function placeOnCentral(s: State, frame: Frame, stage: StageRun, parts: readonly PartRun[]): Failure | undefined {
   const central = s.central;
   const { id } = stage.stage;
@@ -86,7 +86,7 @@ function placeOnCentral(s: State, frame: Frame, stage: StageRun, parts: readonly
       hint:
         reason === 'no-nodes'
           ? 'start node agents: `tessera agent`'
-          : 'mend what they say, then restart them; `tessera nodes` shows how each stands',
+          : 'fix what they report, then restart them; `tessera nodes` shows the state of each',
     };
   }
   if (!frame.run.standby.has(id)) {
@@ -97,8 +97,8 @@ function placeOnCentral(s: State, frame: Frame, stage: StageRun, parts: readonly
 }
 
 /**
- * Places the parts of a stage that nobody is asked for. What cannot be placed now (memory is full, central still
- * loads) stays unplaced and is tried again when something has changed. Returns a failure where it can never be.
+ * Assigns the unplaced parts of a stage. A part that cannot be assigned now (memory is full, central still prepares)
+ * stays unplaced until the next event. Returns a failure where a part can never be assigned.
  */
 export function place(s: State, frame: Frame, stage: StageRun): Failure | undefined {
   const nodes = readyNodes(s, frame.run, stage.stage.id);
@@ -114,12 +114,12 @@ export function place(s: State, frame: Frame, stage: StageRun): Failure | undefi
     const candidates = candidatesFor(nodes, frame, stage);
     const allowed = (t: number, k: number): boolean => !parts[t]!.failed_on.has(candidates[k]!.node.id);
     const loads = parts.map(loadOf);
-    // As long as nothing is known all are tried.
+    // While no speed is known every node is tried.
     const turnMs = candidates.some(({ known }) => known) ? TURN_MS : 0;
     let chosen: number[];
     if (stage.stage.on.mode === 'replicate') {
       const together = allocateTogether(loads, candidates, allowed);
-      // Where no single node may take all that is left of the frame, the pieces go their own ways.
+      // Where no single node may take all parts that are left, they are shared.
       const apart = together === -1 && parts.some((part) => part.failed_on.size > 0);
       chosen = apart ? allocate(loads, candidates, allowed, turnMs) : loads.map(() => together);
     } else chosen = allocate(loads, candidates, allowed, turnMs);
@@ -137,11 +137,11 @@ export function place(s: State, frame: Frame, stage: StageRun): Failure | undefi
   return ours.length === 0 ? undefined : placeOnCentral(s, frame, stage, ours);
 }
 
-/** A dispatch is late: each of its open parts is asked of somebody else too, once. */
+/** A dispatch is late: each of its open parts is requested of another node too, once. */
 export function hedge(s: State, dispatch: Dispatch): void {
   const { frame, stage } = dispatch;
   const late = dispatch.requests.filter(
-    (request) => isLive(request) && request.part.state === 'asked' && !request.part.hedged,
+    (request) => isLive(request) && request.part.state === 'requested' && !request.part.hedged,
   );
   if (late.length === 0) return;
   noteLate(s, dispatch);
@@ -174,14 +174,14 @@ export function hedge(s: State, dispatch: Dispatch): void {
   if (left) s.timers.set(`hedge ${dispatch.id}`, s.now + again, { kind: 'hedge', dispatch });
 }
 
-/** A dispatch is hopeless: its parts go to others, and the node counts as slow. */
+/** A dispatch is given up: its parts go to other nodes, and the node counts as slow. */
 export function giveUp(s: State, dispatch: Dispatch): void {
   const open = dispatch.requests.filter((request) => request.state === 'queued' || request.state === 'sent');
   if (open.length === 0) return;
   const { node, frame, stage } = dispatch;
   node.counts.given_up += open.length;
   observeSilence(s, dispatch);
-  // So that a cluster that has become slow as a whole is given more time the next time.
+  // If the whole cluster has become slow, the next dispatches get more time.
   const key = stageKey(frame.run.plan.id, stage.stage.id);
   observeResponse(node.statistics, key, s.now - dispatch.assigned_at);
   for (const { part, probe: isProbe } of open) {

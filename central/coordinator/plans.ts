@@ -4,7 +4,7 @@ import type { Placement } from '../../shared/plan/plan.ts';
 import { forgetPlan } from '../scheduler/statistics.ts';
 import type { ModelRun, Node, PlanRun, Readiness, State } from './state.ts';
 
-/** Whether a plan's placement names this node. Central's own executor is meant only where it is named. */
+/** Whether a placement includes a node. It includes the local node only by name. */
 export function isPlaced(node: Node, on: Placement): boolean {
   if ('tier' in on) return !node.isLocal && node.tier === on.tier;
   return on.nodes === '*' ? !node.isLocal : on.nodes.includes(node.id);
@@ -16,13 +16,13 @@ export function isReady(node: Node, run: PlanRun, stage: number): boolean {
   return node.readiness.get(run.plan.id)?.usable.includes(stage) === true;
 }
 
-/** The nodes that the plan names for a stage and that are ready for it, in the order in which they came. */
+/** Nodes in a stage's placement that are ready for it, in the order in which they came. */
 export function readyNodes(s: State, run: PlanRun, stage: number): Node[] {
   const { on } = run.plan.stages[stage]!;
   return [...s.nodes.values()].filter((node) => isPlaced(node, on) && isReady(node, run, stage));
 }
 
-/** Whether somebody whom the plan names for a stage may become ready for it by itself. */
+/** Whether a node in a stage's placement still prepares the plan. */
 export function isPreparing(s: State, run: PlanRun, stage: number): boolean {
   const { on } = run.plan.stages[stage]!;
   return [...s.nodes.values()].some(
@@ -34,7 +34,7 @@ export function isPreparing(s: State, run: PlanRun, stage: number): boolean {
   );
 }
 
-/** Takes a plan in. */
+/** Adds a plan. */
 function newRun(s: State, facts: SchedulablePlan): PlanRun {
   const { plan } = facts;
   const run: PlanRun = { plan, facts, since: s.now, open: 0, standby: new Set() };
@@ -43,7 +43,7 @@ function newRun(s: State, facts: SchedulablePlan): PlanRun {
   return run;
 }
 
-/** Makes a plan the next one of a model; offering the one that stands changes nothing. */
+/** Makes a plan the pending one of a model; offering the active one again changes nothing. */
 export function offerPlan(s: State, name: string, facts: SchedulablePlan): void {
   const { id } = facts.plan;
   const model: ModelRun = s.models.get(name) ?? { name, active: null, pending: null };
@@ -60,15 +60,15 @@ export function offerPlan(s: State, name: string, facts: SchedulablePlan): void 
 }
 
 /**
- * What an answer is about; undefined where it answers an earlier question than the last. A plan that is released and
- * comes back while a node still prepares it is asked for twice, and the first answer says that it was released.
+ * The readiness that an answer is about; undefined where it answers an earlier `prepare` than the latest. A node that
+ * prepares a plan while it is released and offered again answers both: the first was released.
  */
 function asked(node: Node, plan: string, ask: number | undefined): Readiness | undefined {
   const readiness = node.readiness.get(plan);
   return ask === undefined || readiness?.ask === ask ? readiness : undefined;
 }
 
-/** A node can do what it was last asked to prepare. */
+/** A node is ready for the stages of the latest `prepare`. */
 export function onNodeReady(s: State, node: Node, plan: string, ask: number | undefined): void {
   const readiness = asked(node, plan, ask);
   if (readiness === undefined) return;
@@ -81,12 +81,12 @@ export function onNodeReady(s: State, node: Node, plan: string, ask: number | un
     s.effects.push({ type: 'node-event', node: node.id, event: 'ready', plan, text: `is ready for plan ${plan}` });
 }
 
-/** A node that refuses again and again is asked at most this many times less often. */
+/** Longest pause before a `prepare` is repeated after refusals, in units of `prepare_again_ms`. */
 const MAX_PAUSES = 16;
 
 /**
- * A node cannot do a plan; it is not asked again until it is restarted, or after a while where the reason may pass. What
- * it could do before, it still can.
+ * A node refuses a plan. `prepare` is repeated once the node is restarted, or after a pause where the reason may pass.
+ * Stages that were usable before stay usable.
  */
 export function onNodeRefused(
   s: State,
@@ -107,7 +107,7 @@ export function onNodeRefused(
   if (!node.isLocal) s.effects.push({ type: 'node-event', node: node.id, event: 'refused', plan, text });
 }
 
-/** Has every node know the stages that the plans want of it; central also those that nobody else can do. */
+/** Sends `prepare` for stages that a node is to do and has not been told of, and repeats one that is overdue. */
 function prepare(s: State, run: PlanRun, node: Node, stages: readonly number[]): void {
   const { id } = run.plan;
   const known = node.readiness.get(id);
@@ -123,7 +123,7 @@ function prepare(s: State, run: PlanRun, node: Node, stages: readonly number[]):
   const readiness: Readiness = {
     state: 'preparing',
     asked_at: s.now,
-    // The same question again: whichever answer comes first is one to both.
+    // A repeated `prepare` has the number of the first: either answer counts.
     ask: known?.state === 'preparing' && known.stages.length === all.length ? known.ask : s.prepares++,
     stages: all,
     usable: known?.usable ?? [],
@@ -137,7 +137,7 @@ function prepare(s: State, run: PlanRun, node: Node, stages: readonly number[]):
   if (!node.isLocal) s.timers.set(`prepare ${node.id} ${id}`, s.now + s.options.prepare_again_ms, { kind: 'look' });
 }
 
-/** Whether frames may begin with this plan now; where nobody comes to do a stage, central is asked to stand by. */
+/** Whether frames may begin with a plan now. Stages that no node becomes ready for in time are left to the fallback. */
 function canStart(s: State, run: PlanRun): boolean {
   const waited = s.now - run.since;
   let allReady = true;
@@ -155,7 +155,7 @@ function canStart(s: State, run: PlanRun): boolean {
   return run.plan.stages.every(
     ({ id: stage }) =>
       readyNodes(s, run, stage).length > 0 ||
-      // Where central cannot do it either, frames are accepted and end with the reason, which somebody will read.
+      // If central cannot do the stage either, frames are accepted and end with the reason, so that it is seen.
       (run.standby.has(stage) && (isReady(central, run, stage) || readiness?.state === 'refused')) ||
       (readiness?.state === 'refused' && readiness.stages.includes(stage)),
   );
@@ -174,7 +174,7 @@ function retire(s: State, run: PlanRun): void {
   s.effects.push({ type: 'plan-retired', plan: id });
 }
 
-/** Brings plans, nodes and models forward as far as they can go: prepares, starts, stands by, retires. */
+/** Activates pending plans that can start, retires unused ones, and has nodes prepare their stages. */
 export function settlePlans(s: State): void {
   for (const model of s.models.values()) {
     if (model.pending === null || !canStart(s, model.pending)) continue;

@@ -6,19 +6,22 @@ import { type Candidate, keyOf, loadOf } from './candidates.ts';
 import type { PartResult } from './events.ts';
 import type { Dispatch, Frame, Node, PartRun, Request, StageRun, State } from './state.ts';
 
-/** The life of a request: assigned, sent within the node's credit, answered, failed or dropped; and what it teaches. */
+/**
+ * The life of a request: it is assigned, sent within the node's credit (credit.ts), then answered, failed or dropped.
+ * Its times update the statistics of the node.
+ */
 
-/** Whether an answer to it is still expected and its part rests on it. */
+/** Whether the request may still bring the result of its part; copies (probes, audits) do not count. */
 export function isLive(request: Request): boolean {
   return !request.probe && (request.state === 'queued' || request.state === 'sent');
 }
 
-/** The name of a dispatch within its frame. */
+/** Key of a dispatch within its frame. */
 export function dispatchName(node: string, stage: number, attempt: number): string {
   return `${node} ${stage} ${attempt}`;
 }
 
-/** Gives parts of one stage to a node, in one dispatch; `flush` sends them as credit allows. */
+/** Assigns parts of one stage to a node, as one dispatch; `flush` sends it as credit allows. */
 export function assign(
   s: State,
   frame: Frame,
@@ -80,7 +83,7 @@ export function assign(
       s.extra.hedged++;
     } else if (part.tries > 0) s.extra.resent++;
     if (part.state === 'unplaced') {
-      part.state = 'asked';
+      part.state = 'requested';
       stage.unplaced--;
     }
   });
@@ -88,15 +91,15 @@ export function assign(
   node.worked_at = s.now;
   if (!probe) s.timers.set(`hedge ${dispatch.id}`, s.now + dispatch.hedge_ms, { kind: 'hedge', dispatch });
   if (!probe) countDispatch(s, node);
-  // Nothing between here and central's own executor can be lost, and nobody could take its place.
+  // No message to the local node can be lost, and no other node could replace it.
   if (node.isLocal) return;
   const giveUp = Math.max(s.options.answer_floor_ms, 4 * dispatch.hedge_ms);
   s.timers.set(`give-up ${dispatch.id}`, s.now + giveUp, { kind: 'give-up', dispatch });
 }
 
-/** After this long what was counted of a node's pace counts half, ms. */
+/** Half-life of the counts of late dispatches, ms. */
 const PACE_MS = 30_000;
-/** A node of whose dispatches so many were late, and this share of all, is said to be slow; once in so many ms. */
+/** A node is reported as slow when so many of its dispatches, and this share, were late; at most once in `againMs`. */
 const SLOW = { dispatches: 5, share: 0.4, againMs: 60_000 } as const;
 
 function countDispatch(s: State, { pace }: Node): void {
@@ -108,7 +111,7 @@ function countDispatch(s: State, { pace }: Node): void {
   pace.dispatches++;
 }
 
-/** Others are asked for what a node should have done by now. */
+/** A dispatch is hedged: it counts as late, and a node that is late often is reported as slow. */
 export function noteLate(s: State, dispatch: Dispatch): void {
   const { node } = dispatch;
   if (dispatch.late || node.isLocal) return;
@@ -119,11 +122,11 @@ export function noteLate(s: State, dispatch: Dispatch): void {
     return;
   pace.said_at = s.now;
   const share = Math.round((100 * pace.late) / Math.max(pace.dispatches, pace.late));
-  const text = `is slow: ${share} % of what it was asked lately came late`;
+  const text = `is slow: ${share} % of its recent answers came late`;
   s.effects.push({ type: 'node-event', node: node.id, event: 'slow', text });
 }
 
-/** Frees what a queued or sent request holds, and takes stock when it was the last of its dispatch. */
+/** Frees the credit and memory of a queued or sent request, and closes its dispatch with the last one. */
 function leave(s: State, request: Request, state: 'answered' | 'failed' | 'dropped'): void {
   const { node, dispatch, part } = request;
   if (request.state === 'queued') node.queue.splice(node.queue.indexOf(request), 1);
@@ -135,12 +138,12 @@ function leave(s: State, request: Request, state: 'answered' | 'failed' | 'dropp
   request.state = state;
   node.assigned_bytes -= loadOf(part).bytes;
   node.busy_ms -= request.predicted_ms;
-  // Sums of floats drift; an empty node has nothing to do, exactly.
+  // Sums of floats drift; an idle node has exactly nothing to do.
   if (node.queue.length === 0 && node.open.size === 0) node.busy_ms = 0;
   if (--dispatch.open === 0) close(s, dispatch);
 }
 
-/** What a finished dispatch teaches of its node. */
+/** No request of the dispatch is open any more: its times update the statistics of its node. */
 function close(s: State, dispatch: Dispatch): void {
   s.timers.clear(`hedge ${dispatch.id}`);
   s.timers.clear(`give-up ${dispatch.id}`);
@@ -155,7 +158,7 @@ function close(s: State, dispatch: Dispatch): void {
   if (dispatch.messages === 1 && !node.isLocal) observeLink(node.statistics, bytes, transferMs, gamma);
 }
 
-/** How long a dispatch took its node, as far as that is believed; central's own executor does not lie. */
+/** The times of a dispatch, as far as the node's account is believed (belief.ts); the local node is trusted. */
 function accountOf(dispatch: Dispatch): Belief {
   const { queue_ms: queueMs, compute_ms: computeMs, answered_at, busy_until } = dispatch;
   if (dispatch.node.isLocal) return { computeMs, transferMs: 0 };
@@ -163,14 +166,14 @@ function accountOf(dispatch: Dispatch): Belief {
   return believe({ queueMs, computeMs }, answered_at - sentAt, (busy_until ?? sentAt) - sentAt);
 }
 
-/** Takes note of when a node answered: until its first answer to a dispatch it was busy with what it was asked before. */
+/** Records when a node answered. Until its first answer to a dispatch the node was busy with earlier ones. */
 function noteAnswer(s: State, { dispatch, node }: Request): void {
   dispatch.busy_until ??= node.answered_at;
   dispatch.answered_at = s.now;
   node.answered_at = s.now;
 }
 
-/** Takes note of an answer; one that comes after it was given up or cancelled still teaches the node's speed. */
+/** Records an answer. One to a request that was given up or cancelled still updates the node's speed. */
 export function answer(
   s: State,
   request: Request,
@@ -181,7 +184,7 @@ export function answer(
   noteAnswer(s, request);
   request.received_at = s.now;
   request.compute_ms = facts.compute_ms;
-  // What the local node made has not travelled.
+  // Regions of the local node do not travel.
   request.bytes = node.isLocal ? 0 : facts.regions.reduce((sum, { bytes }) => sum + bytes, 0);
   dispatch.queue_ms = Math.max(dispatch.queue_ms, facts.queue_ms);
   if (request.state === 'sent') {
@@ -197,23 +200,23 @@ export function answer(
   observeWork(node.statistics, keyOf(dispatch.frame, dispatch.stage), cost, computeMs, s.options.gamma);
 }
 
-/** A request that its node could not do. */
+/** The node of a request could not do the part. */
 export function failed(s: State, request: Request): void {
   noteAnswer(s, request);
   end(s, request, 'failed');
 }
 
-/** Ends a request that brought nothing; its part is unplaced again where nobody else is asked. */
+/** Ends a request without a result; its part is unplaced again where no other request for it is live. */
 export function end(s: State, request: Request, state: 'failed' | 'dropped'): void {
   const { part, dispatch } = request;
   if (request.state === 'queued' || request.state === 'sent') leave(s, request, state);
   else if (state === 'failed') request.state = 'failed';
-  if (part.state !== 'asked' || part.requests.some(isLive)) return;
+  if (part.state !== 'requested' || part.requests.some(isLive)) return;
   part.state = 'unplaced';
   dispatch.stage.unplaced++;
 }
 
-/** A node that should have answered by now cannot be as fast as it was thought to be. */
+/** A node that has not answered by now is slower than predicted: lowers its speed, once per dispatch. */
 export function observeSilence(s: State, dispatch: Dispatch): void {
   const elapsed = s.now - dispatch.assigned_at;
   if (elapsed <= 0 || dispatch.cost_done > 0 || dispatch.messages === 0 || dispatch.silence_noted) return;
@@ -228,7 +231,7 @@ export function observeSilence(s: State, dispatch: Dispatch): void {
     observeAtMost(statistics, key, (speed * dispatch.predicted_ms) / elapsed, s.options.gamma);
 }
 
-/** Tells nodes that they need not do these requests, one `cancel` per node and stage, and drops them. */
+/** Drops requests and tells their nodes, with one `cancel` per node and stage. */
 export function cancel(s: State, requests: readonly Request[]): void {
   const told = new Map<string, { node: Node; dispatch: Dispatch; t_ids: number[] }>();
   for (const request of requests) {

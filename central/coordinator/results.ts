@@ -10,9 +10,9 @@ import { onHeard } from './nodes.ts';
 import { answer, cancel, dispatchName, end, failed, isLive } from './requests.ts';
 import type { EndedRequests, Frame, Node, Request, State } from './state.ts';
 
-/** What comes back from nodes: taken, or counted and thrown away. */
+/** Answers of nodes: results and errors are taken, or counted and discarded. */
 
-/** The request that a message answers, or why there is none. */
+/** The request that an event answers, or why it answers none. */
 function findRequest(s: State, event: PartAnswer): { frame: Frame; request: Request } | DiscardReason {
   if (!event.i_id.startsWith(`${s.options.epoch}-`)) return 'stale-epoch';
   const frame = s.frames.get(event.i_id);
@@ -27,7 +27,7 @@ function findRequest(s: State, event: PartAnswer): { frame: Frame; request: Requ
   return request.state === 'answered' || request.state === 'failed' ? 'duplicate' : { frame, request };
 }
 
-/** Whether something that a node says may answer a request; a note why not is counted. Costs little, changes nothing else. */
+/** Whether a message may answer a request, by its address alone; where it cannot, the reason is counted. */
 export function isAwaited(s: State, of: AnswerAddress): boolean {
   const note = unasked(s, of);
   if (note === undefined) return true;
@@ -40,7 +40,7 @@ export function isAwaited(s: State, of: AnswerAddress): boolean {
 function unasked(s: State, { node, plan, i_id, stage, attempt }: AnswerAddress): DiscardReason | undefined {
   if (!i_id.startsWith(`${s.options.epoch}-`)) return 'stale-epoch';
   for (const { request, i_id: frame, phase } of s.audits.values())
-    if (phase === 'asked' && frame === i_id && request.node.id === node && request.dispatch.attempt === attempt)
+    if (phase === 'requested' && frame === i_id && request.node.id === node && request.dispatch.attempt === attempt)
       return undefined;
   const frame = s.frames.get(i_id);
   if (frame === undefined) {
@@ -52,10 +52,10 @@ function unasked(s: State, { node, plan, i_id, stage, attempt }: AnswerAddress):
   return dispatch.requests.some(({ state }) => state !== 'answered' && state !== 'failed') ? undefined : 'duplicate';
 }
 
-/** Takes note of something that answers no request under way. */
+/** Counts a result or error that answers no request. */
 function countUnused(s: State, note: DiscardReason, node: Node | undefined, event: PartResult | PartError): void {
   s.discarded[note]++;
-  // Somebody slow was asked, and is no nuisance for it; each answer counts so once.
+  // A late answer to a request is slow, not useless; each request excuses one answer.
   const asked = note === 'late' && node !== undefined ? s.ended.get(event.i_id)?.get(node.id) : undefined;
   if (asked === undefined || asked.open === 0) {
     s.unused++;
@@ -65,7 +65,7 @@ function countUnused(s: State, note: DiscardReason, node: Node | undefined, even
   asked.open--;
 }
 
-/** Work for a frame that has ended still tells how fast the node is, once for each part that it was asked for. */
+/** A result for a frame that has ended still updates the node's speed, once per request. */
 function learn(s: State, node: Node, event: PartResult, asked: EndedRequests): void {
   const facts = s.plans.get(event.plan)?.facts.stages[event.stage]?.parts[event.t_id];
   if (facts === undefined) return;
@@ -76,7 +76,7 @@ function learn(s: State, node: Node, event: PartResult, asked: EndedRequests): v
   observeWork(node.statistics, key, Math.max(1, facts.cost), computeMs, s.options.gamma);
 }
 
-/** One part came back: the first answer of somebody who was asked is used. */
+/** A part is done: the first answer to one of its requests is used. */
 export function onPartResult(s: State, event: PartResult): void {
   const node = s.nodes.get(event.node);
   const found = node === undefined ? 'stray' : findRequest(s, event);
@@ -97,7 +97,7 @@ export function onPartResult(s: State, event: PartResult): void {
   noteEnoughMemory(request.node.memory, s.now);
   frame.bytes_down += request.bytes;
   request.node.counts.bytes_down += request.bytes;
-  const isOpen = part.state === 'asked' || part.state === 'unplaced';
+  const isOpen = part.state === 'requested' || part.state === 'unplaced';
   if (frame.phase !== 'running' || !isOpen || request.node.audit.out) {
     s.discarded.late++;
     s.effects.push({ type: 'discard', handle: event.handle, why: 'late' });
@@ -109,7 +109,7 @@ export function onPartResult(s: State, event: PartResult): void {
   cancel(s, part.requests.filter(isLive));
   const { stage, t_id } = event;
   const audited = audit(s, frame, request.dispatch.stage, part, request.node);
-  // Whatever reads a region reads it at central.
+  // Every reader of a region is at central for now.
   const moves = event.regions.map(({ tensor, at }) => ({ tensor, from: at, to: s.central.id }));
   const { handle } = event;
   const move = { type: 'move-regions', i_id: frame.i_id, stage, t_id, moves, handle } as const;
@@ -127,7 +127,7 @@ function fail(s: State, request: Request, text: string): void {
   failed(s, request);
 }
 
-/** A node could not do a part: others are asked at once. */
+/** A node could not do a part, which is placed elsewhere at once. */
 export function onPartError(s: State, event: PartError): void {
   const node = s.nodes.get(event.node);
   const found = node === undefined ? 'stray' : findRequest(s, event);
@@ -146,7 +146,7 @@ export function onPartError(s: State, event: PartError): void {
   }
   fail(s, request, `${event.code}: ${event.text}`);
   if (event.code === 'unknown-plan') {
-    // It has forgotten the plan (evicted, restarted unseen): it is asked to prepare it again before it gets more.
+    // The node lost the plan (evicted, or an unnoticed restart): it gets more work once it has prepared the plan again.
     request.node.readiness.delete(event.plan);
     for (const held of request.node.queue.filter(({ dispatch }) => dispatch.frame.run.plan.id === event.plan))
       end(s, held, 'dropped');
@@ -154,7 +154,7 @@ export function onPartError(s: State, event: PartError): void {
   }
 }
 
-/** The outputs of a part are in the frame's tensors, or were not what was asked for. */
+/** The regions of a part are where they are wanted, or were not what was requested. */
 export function onRegionsMoved(s: State, frame: Frame, event: RegionsMoved): void {
   const stage = frame.stages[event.stage];
   const part = stage?.parts[event.t_id];
@@ -170,7 +170,7 @@ export function onRegionsMoved(s: State, frame: Frame, event: RegionsMoved): voi
   }
   if (!event.ok) onFirstFailed(s, part);
   part.used = null;
-  part.state = 'asked';
+  part.state = 'requested';
   request.state = 'failed';
   fail(s, request, event.ok ? 'it answered wrongly elsewhere' : 'its outputs were not what was asked for');
   // T_L may have passed meanwhile.

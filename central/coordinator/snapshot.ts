@@ -2,7 +2,7 @@ import type { Outcome, SkipReason } from '../../shared/protocol/messages/result.
 import type { DiscardReason } from './effects.ts';
 import type { State } from './state.ts';
 
-/** Counts since central started, and what is known of the nodes; for `tessera/stats`, `tessera nodes` and tests. */
+/** Counters since central started, and the state of the nodes; for observers and tests. */
 export interface Snapshot {
   readonly open_frames: number;
   readonly open_bytes: number;
@@ -28,19 +28,19 @@ export interface Snapshot {
         /** Central's own executor. */
         readonly local: boolean;
         readonly presence: 'online' | 'suspect' | 'offline';
-        /** Plan id to how far it is with it. */
+        /** How far the node has prepared each plan, by plan id. */
         readonly plans: Readonly<Record<string, 'preparing' | 'ready' | 'refused'>>;
-        /** Plan id to why it refuses it, with a code of shared/errors.ts. */
+        /** Why the node refuses a plan, by plan id; codes of shared/errors.ts. */
         readonly refusals: Readonly<Record<string, { readonly code: string; readonly text: string }>>;
-        /** Multiply-adds per second of its own time; null until it did something. */
+        /** Multiply-adds per second of compute time; null until the node has done a part. */
         readonly speed: number | null;
-        /** Parts assigned to it and not sent yet, for lack of credit. */
+        /** Requests that wait for credit. */
         readonly queued: number;
         readonly unanswered: number;
         readonly unanswered_bytes: number;
-        /** Bytes of results that it owes, as large as they can be. */
+        /** Bytes of results that the node owes, before any codec. */
         readonly owed_bytes: number;
-        /** It answered wrongly and gets no work. */
+        /** The node answered wrongly and gets no work. */
         readonly left_out: boolean;
         readonly tiles: number;
         readonly audited: number;
@@ -55,7 +55,7 @@ export interface Snapshot {
   >;
 }
 
-/** A copy of what there is to know, safe to keep. */
+/** Copies counters and states of nodes. */
 export function snapshotOf(s: State): Snapshot {
   const cameras = [...s.cameras.values()].map(({ id, counts, waiting }) => [
     id,

@@ -11,13 +11,14 @@ import type { Timers } from './timers.ts';
 /**
  * All that the coordinator knows, as plain data; the files beside this one are functions over it.
  *
- *   frame   waiting -> opening -> running -> finishing -> ended (gone from `frames`); finishing: all stages are done, or
- *           an exit was taken, and then nothing that is under way for it counts any more
+ *   frame   waiting -> opening -> running -> finishing -> ended (removed from `frames`)
+ *           finishing: all stages are done, or an exit was taken and results that still come are late
  *   stage   waiting -> running -> done
- *   part    unplaced -> asked -> moving -> done
- *           asked -> unplaced (nobody is left who was asked); moving -> unplaced (outputs were wrong)
- *           unplaced | asked -> missing (filled with zeros)
- *   request queued -> sent -> answered | failed | dropped; queued -> dropped; dropped -> answered (late, still welcome)
+ *   part    unplaced -> requested -> moving -> done
+ *           requested -> unplaced (no live request is left); moving -> unplaced (the regions were wrong)
+ *           unplaced | requested -> missing (filled with zeros)
+ *   request queued -> sent -> answered | failed | dropped; queued -> dropped
+ *           dropped -> answered (late; updates statistics)
  *   node    online -> suspect -> online; online | suspect -> offline -> online
  */
 export interface State {
@@ -29,53 +30,53 @@ export interface State {
   /** Central's own executor, which is one of `nodes`. */
   readonly central: Node;
   readonly models: Map<string, ModelRun>;
-  /** By plan id: active, about to be, or still used by frames. */
+  /** By plan id: active, pending, or still used by frames. */
   readonly plans: Map<string, PlanRun>;
   readonly cameras: Map<string, Camera>;
   readonly payloads: Map<string, Payload>;
   payload_bytes: number;
-  /** Accepted and not ended, by i_id, oldest first. */
+  /** Accepted frames that have not ended, by i_id, oldest first. */
   readonly frames: Map<string, Frame>;
   open_bytes: number;
-  /** The last `ENDED_KEPT` ended frames and the nodes that were asked for them, to tell late answers from strays. */
+  /** What nodes had been requested for the last `ENDED_KEPT` ended frames: tells late answers from strays. */
   readonly ended: Map<string, ReadonlyMap<string, EndedRequests>>;
   readonly timers: Timers<Alarm>;
-  /** Counts accepted frames, and turns of cameras. */
+  /** Counters of accepted frames and of turns of cameras. */
   counter: number;
   turn: number;
   dispatches: number;
-  /** Numbers what nodes are asked to prepare. */
+  /** Counter of `prepare` effects. */
   prepares: number;
   readonly discarded: Record<DiscardReason, number>;
-  /** Results and errors that nobody was asked for, or that were said before. */
+  /** Results and errors that answered no request, or answered one again. */
   unused: number;
-  /** Requests and parts that were not the plain course of things. */
+  /** Requests beside the first for each part, and parts without a result. */
   readonly extra: {
-    /** Second requests for parts that were slow elsewhere. */
+    /** Second requests for parts that were slow at another node. */
     hedged: number;
-    /** Requests for parts that failed, timed out or were lost elsewhere. */
+    /** Requests for parts that failed, timed out or were lost at another node. */
     resent: number;
     /** Parts whose outputs are zeros. */
     filled: number;
-    /** Parts that two computed, and what they said was compared. */
+    /** Parts that a second node computed too, to compare. */
     audited: number;
   };
   /** Audits under way, by id. */
   readonly audits: Map<string, Audit>;
   audit_count: number;
-  /** What chooses the parts to audit. */
+  /** State of the random numbers that choose the parts to audit. */
   audit_seed: number;
-  /** Something has changed for plans or nodes: `settlePlans` has to look. */
+  /** Plans or nodes have changed: `settlePlans` has to run. */
   fleet_changed: boolean;
 }
 
-/** Ended frames that are remembered of a node, to be named where it turns out to answer wrongly. */
+/** Ended frames that are remembered per node, to be named if the node is found to answer wrongly. */
 export const RECENT = 64;
 
 /** Ended frames that are remembered. */
 export const ENDED_KEPT = 512;
 
-/** What a node was asked for a frame that has ended: when first, how many parts, and how many answers have not come. */
+/** Requests of a node for a frame that has ended: time of the first, how many parts, how many without an answer. */
 export interface EndedRequests {
   readonly sent_at: number;
   readonly parts: number;
@@ -88,17 +89,17 @@ export type Alarm =
   | { readonly kind: 'fill'; readonly frame: Frame; readonly stage: StageRun }
   | { readonly kind: 'hedge'; readonly dispatch: Dispatch }
   | { readonly kind: 'give-up'; readonly dispatch: Dispatch }
-  /** Look for nodes that have fallen silent. */
+  /** Suspect nodes that missed their heartbeats. */
   | { readonly kind: 'sweep' }
-  /** Nothing by itself: something can go on because time has passed. */
+  /** Run `settlePlans`: a time has passed that a plan waits for. */
   | { readonly kind: 'look' };
 
 /** A node agent, or central's own executor. */
 export interface Node {
   readonly id: string;
-  /** Runs in this process: always online and trusted, without a link, and asked only where a plan names it. */
+  /** Runs in this process: always online, trusted, without a link; `*` and tiers in placements do not include it. */
   readonly isLocal: boolean;
-  /** Does stages of any plan that no node can do that the plan names. */
+  /** Does stages that no node can do which the plan names. */
   readonly isFallback: boolean;
   boot_id: string;
   tier: Tier;
@@ -107,38 +108,38 @@ export interface Node {
   memory: MemoryBelief;
   /** By plan id. */
   readonly readiness: Map<string, Readiness>;
-  /** Assigned and held back for credit, in order. */
+  /** Assigned requests that wait for credit, in order. */
   queue: Request[];
-  /** Sent and unanswered. */
+  /** Sent requests without an answer. */
   readonly open: Set<Request>;
   /** Input bytes of `open`. */
   open_bytes: number;
-  /** Output bytes of `open`: results on their way, or to come. */
+  /** Output bytes of `open`: results that the node owes. */
   owed_bytes: number;
   /** Input and output bytes of `queue` and `open`. */
   assigned_bytes: number;
   /** Predicted time for `queue` and `open`, ms. */
   busy_ms: number;
-  /** When it was last given work, and when its last answer to any came. */
+  /** When the node was last given work, and when it last answered. */
   worked_at: number;
   answered_at: number;
   readonly statistics: NodeStatistics;
   readonly audit: {
-    /** Audits in which somebody else said the same, since it was let in. */
+    /** Audits in which another node agreed, since this one was let in. */
     agreed: number;
-    /** It answered wrongly and gets no work; how often that was. */
+    /** Whether the node answered wrongly and gets no work; how often it was left out. */
     out: boolean;
     left_out_times: number;
-    /** The last ended frames that used its results. */
+    /** The last `RECENT` ended frames that used its results. */
     recent: string[];
   };
-  /** Batches of late, and how many of them others were asked for too: whether it is said to be slow. */
+  /** Recent dispatches and late ones, halved from time to time; when the node was last reported as slow. */
   readonly pace: { dispatches: number; late: number; halved_at: number; said_at: number };
   readonly counts: {
     /** Parts whose results were used. */
     tiles: number;
     audited: number;
-    /** Messages that it was not asked for, or not any more. */
+    /** Messages with results that nothing requested, or nothing any more. */
     unasked: number;
     errors: number;
     given_up: number;
@@ -148,16 +149,16 @@ export interface Node {
   };
 }
 
-/** How far a node is with a plan. */
+/** How far a node has prepared a plan. */
 export interface Readiness {
   state: 'preparing' | 'ready' | 'refused';
   asked_at: number;
-  /** Number of the latest question; only its answer counts. */
+  /** Number of the latest `prepare`; only the answer to that one counts. */
   ask: number;
-  /** Asked for, and (after `ready`) usable; while central loads more stages, the ones before stay usable. */
+  /** Stages that the latest `prepare` names; stages that may get work, also while more are prepared. */
   stages: readonly number[];
   usable: readonly number[];
-  /** Why it refused, how often, and when it is asked again; that is never where asking again makes no sense. */
+  /** Why the node refused, how often, and when `prepare` is sent again: never where that makes no sense. */
   code: string;
   text: string;
   refusals: number;
@@ -168,7 +169,7 @@ export interface Readiness {
 export interface ModelRun {
   readonly name: string;
   active: PlanRun | null;
-  /** Takes over when it can start. */
+  /** Becomes active once it can start. */
   pending: PlanRun | null;
 }
 
@@ -179,7 +180,7 @@ export interface PlanRun {
   since: number;
   /** Accepted frames that use it. */
   open: number;
-  /** Stages that central has to be able to do because nobody else is. */
+  /** Stages that the fallback has to prepare, because no node can do them. */
   readonly standby: Set<number>;
 }
 
@@ -192,7 +193,7 @@ export interface Frame extends QueuedFrame {
   phase: 'opening' | 'running' | 'finishing';
   readonly stages: readonly StageRun[];
   readonly missing: { stage: number; t_id: number }[];
-  /** The tensor that it ended early with. */
+  /** The tensor of the exit that the frame takes. */
   exit: string | null;
   /** Why central computed what the plan gives to nodes. */
   fallback: Fallback | undefined;
@@ -210,24 +211,24 @@ export interface StageRun {
   readonly parts: readonly PartRun[];
   /** Parts that are neither done nor missing. */
   remaining: number;
-  /** Parts that nobody is asked for. */
+  /** Parts without a live request. */
   unplaced: number;
-  /** Rises with each placement, so that a node's answers to different requests can be told apart. */
+  /** Rises with each placement: tells apart the answers of one node to several requests. */
   attempt: number;
-  /** Whether parts that are not there at `due_at` are filled with zeros. */
+  /** Whether parts that are missing at `due_at` are filled with zeros. */
   fills: boolean;
-  /** When its parts must be there: T_L, or the frame's hard limit. */
+  /** Deadline of the stage: T_L, or the frame's hard limit. */
   due_at: number;
 }
 
 /** A part of an accepted frame. */
 export interface PartRun {
   readonly facts: SchedulablePart;
-  state: 'unplaced' | 'asked' | 'moving' | 'done' | 'missing';
+  state: 'unplaced' | 'requested' | 'moving' | 'done' | 'missing';
   readonly requests: Request[];
-  /** Errors, time-outs and losses so far. */
+  /** Requests that ended with an error, a time-out or a lost node. */
   tries: number;
-  /** Nodes that could not do it. */
+  /** Nodes that could not do the part. */
   readonly failed_on: Set<string>;
   last_error: string;
   hedged: boolean;
@@ -240,7 +241,7 @@ export interface Request {
   readonly part: PartRun;
   readonly dispatch: Dispatch;
   readonly hedged: boolean;
-  /** A copy that only keeps the node's speed known; it is never cancelled. */
+  /** Whether this is a copy, made to measure a node or to audit another one; never cancelled. */
   readonly probe: boolean;
   readonly predicted_ms: number;
   state: 'queued' | 'sent' | 'answered' | 'failed' | 'dropped';
@@ -250,33 +251,36 @@ export interface Request {
   bytes: number;
 }
 
-/** What one placement gave to one node: the unit of prediction, hedging and statistics; one message while it fits. */
+/**
+ * The requests that one placement gave to one node: the unit of prediction, hedging and statistics. It is sent as one
+ * message, or as several where credit is short.
+ */
 export interface Dispatch {
   readonly id: number;
   readonly node: Node;
   readonly frame: Frame;
   readonly stage: StageRun;
   readonly attempt: number;
-  /** The audit that it is a second request for. */
+  /** The audit that this is the second request of. */
   readonly audit: string | undefined;
   readonly requests: Request[];
   readonly assigned_at: number;
-  /** Waiting and computing, ms; null where nothing is known of the node. */
+  /** Predicted waiting and computing, ms; null where the node's speed is not known. */
   readonly predicted_ms: number | null;
   readonly hedge_ms: number;
-  /** Asks that are queued or sent. */
+  /** Requests that are queued or sent. */
   open: number;
   messages: number;
   queue_ms: number;
-  /** Whether others were asked too. */
+  /** Whether other nodes were requested too. */
   late: boolean;
-  /** Whether its silence was counted against the node's speed. */
+  /** Whether a missing answer has lowered the node's speed. */
   silence_noted: boolean;
-  /** When the node gave its last answer to anything else before its first one to this; null before that. */
+  /** When the node last answered something else before its first answer to this dispatch; null until then. */
   busy_until: number | null;
-  /** When its last answer came. */
+  /** When the last answer to this dispatch came. */
   answered_at: number;
-  /** Cost answered in time, and the node's own time for it. */
+  /** Cost of the parts that were answered in time, and the compute time that the node claims for them. */
   cost_done: number;
   compute_ms: number;
 }
@@ -292,5 +296,5 @@ export interface Audit {
   /** The request for the second result. */
   readonly request: Request;
   readonly until: number;
-  phase: 'asked' | 'comparing' | 'deciding' | 'judging';
+  phase: 'requested' | 'comparing' | 'deciding' | 'judging';
 }

@@ -1,5 +1,5 @@
 /**
- * Deadlines by name. Setting a name again moves it; the shell only ever hears of the earliest one.
+ * Deadlines by name. Setting a name again moves it; `set-timer` names only the earliest one.
  * A binary heap with lazy deletion: entries that were moved or cleared are dropped when they come to the top.
  */
 export class Timers<Action> {
@@ -8,7 +8,7 @@ export class Timers<Action> {
 
   set(name: string, at: number, action: Action): void {
     this.#due.set(name, { at, action });
-    // Moved deadlines leave their old entry behind: rebuilt before they outnumber the real ones.
+    // Moved deadlines leave their old entry behind: the heap is rebuilt before these outnumber the real ones.
     if (this.#heap.length > 2 * this.#due.size + 64) this.#rebuild();
     else this.#push({ at, name });
   }

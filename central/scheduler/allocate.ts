@@ -1,35 +1,35 @@
-/** A part to be placed. */
+/** A part to be assigned. */
 export interface Load {
   /** Multiply-adds. */
   readonly cost: number;
-  /** Inputs and outputs, as they travel and as they lie in a node's memory. */
+  /** Inputs and outputs, on the wire and in a node's memory. */
   readonly bytes: number;
 }
 
-/** A node that parts can be placed on. */
+/** A node that parts can be assigned to. */
 export interface NodeCapacity {
   /** s_k: cost per second. */
   readonly speed: number;
-  /** What a message to it and back costs whatever its size, and for each byte. */
+  /** Time of a message there and back, and per byte. */
   readonly messageMs: number;
   readonly msPerByte: number;
-  /** Time until it has done what it was asked before, ms. */
+  /** Time until it has done its earlier work, ms. */
   readonly busyMs: number;
-  /** Bytes that still fit into its memory; where nothing is asked of it, one part is placed whatever its size. */
+  /** Bytes that still fit into its memory; an idle node takes one part whatever its size. */
   readonly roomBytes: number;
 }
 
-/** Time that a part adds to a node that is sent something anyway, ms. */
+/** Time that a part adds to a message for a node, ms. */
 export function partMs(part: Load, node: NodeCapacity): number {
   return (1000 * part.cost) / node.speed + part.bytes * node.msPerByte;
 }
 
 /**
- * ADCNN Algorithm 3: shares parts among nodes so that the time of the last one, max x_k / s_k, is least, with x_k inside
- * node k's memory. Greedy: the next part goes where it is done first; ties go to the lowest index. Optimal for equal
- * parts; unequal ones go largest first (LPT, at most 4/3 of the optimum on equal nodes). Messages are written and read
- * one after another: each further node that is sent something has it `turnMs` later. Returns the node's index per part,
- * -1 where no node has room. A node of speed 0 is used only where nobody else can.
+ * ADCNN Algorithm 3: shares parts among nodes so that the time of the last one, max x_k / s_k, is least, with x_k
+ * inside node k's memory. Greedy: the next part goes to the node that finishes it first; ties go to the lowest index.
+ * Optimal for equal parts; unequal ones go largest first (LPT, at most 4/3 of the optimum on equal nodes). Messages are
+ * written and read one after another, so each further node gets its message `turnMs` later. Returns the node's index
+ * per part, -1 where no node has room. A node of speed 0 is used only where no other can be.
  */
 export function allocate(
   parts: readonly Load[],
@@ -68,7 +68,7 @@ export function allocate(
   return chosen;
 }
 
-/** Where all parts of a frame go together: the node that would be done with them first; -1 where none may take them. */
+/** The node that would finish all parts together first; -1 where no node may take them all. */
 export function allocateTogether(
   parts: readonly Load[],
   nodes: readonly NodeCapacity[],

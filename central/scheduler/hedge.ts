@@ -5,24 +5,24 @@ export function percentile(samples: readonly number[], q: number): number | unde
 }
 
 /**
- * How long to wait for a node before somebody else is asked too, ms: twice what was predicted, or what this node needs
- * in one of twenty cases, whichever is longer, so that at most about 5 % of the work is done twice.
+ * How long to wait for a node before another one is requested too, ms: twice the prediction, or the node's 95th
+ * percentile where that is longer, so that at most about 5 % of the work is done twice.
  */
 export function hedgeDelay(predictedMs: number, slowResponseMs: number | undefined, floorMs: number): number {
   return Math.max(2 * predictedMs, slowResponseMs ?? 0, floorMs);
 }
 
-/** A node that could be asked for a part that is late elsewhere. */
+/** A node that could do a part that is late at another. */
 export interface HedgeCandidate {
-  /** Nothing is asked of it. */
+  /** The node has no work. */
   readonly idle: boolean;
-  /** When it would be done with the part, ms from now. */
+  /** Predicted end of the part at this node, ms from now. */
   readonly finishMs: number;
 }
 
 /**
- * Whom to ask for a part that has been waited for `waitedMs`: the fastest idle node; else the one that would be done
- * first, if that is sooner than the time already lost; else nobody (-1), for a busy cluster gains nothing by more work.
+ * The node that does a part which is late by `waitedMs`: the fastest idle one; else the one that would finish first, if
+ * that takes less than the time already lost; else none (-1), since a busy cluster gains nothing by more work.
  */
 export function hedgeTarget(candidates: readonly HedgeCandidate[], waitedMs: number): number {
   let best = -1;

@@ -1,19 +1,20 @@
 import { percentile } from './hedge.ts';
 
 /**
- * What central has learnt of one node. ADCNN's Algorithm 2 counts results inside T_L; where T_L never bites that count
- * equals what was asked for and says nothing, so `s_k` here is speed: cost done per second of the node's own computing.
+ * Measurements of one node. ADCNN's Algorithm 2 counts results within T_L. Where no result exceeds T_L this count
+ * equals the number of requests and says nothing, so `s_k` here is speed: cost done per second of the node's compute
+ * time.
  */
 export interface NodeStatistics {
-  /** Speed over everything that it did, cost per second; undefined until it did something. */
+  /** Speed over all stages, cost per second; undefined until the node has done a part. */
   speed: number | undefined;
-  /** Per plan stage, because an operator's cost in multiply-adds is not its cost in time. */
+  /** Per plan stage, because operators differ in time per multiply-add. */
   readonly stages: Map<string, StageStatistics>;
-  /** Its messages by size and time: what `linkOf` reads its link from. */
+  /** Sizes and times of its messages, of which `linkOf` estimates its link. */
   readonly link: LinkStatistics;
 }
 
-/** Sums over messages, older ones weighing less: how many, bytes sent and received, ms beyond waiting and computing. */
+/** Weighted sums over messages, older ones less: count, bytes sent and received, ms beyond waiting and computing. */
 export interface LinkStatistics {
   count: number;
   bytes: number;
@@ -22,14 +23,14 @@ export interface LinkStatistics {
   bytes_ms: number;
 }
 
-/** What a message costs on the way there and back. */
+/** Time of a message on the way there and back. */
 export interface Link {
-  /** Whatever its size, ms. */
+  /** Per message, whatever its size. */
   readonly messageMs: number;
   readonly msPerByte: number;
 }
 
-/** What is known of one node at one stage of one plan. */
+/** Measurements of one node at one stage of one plan. */
 export interface StageStatistics {
   /** Cost per second. */
   speed: number | undefined;
@@ -40,18 +41,18 @@ export interface StageStatistics {
 /** Response times kept per node and stage. */
 export const RESPONSES = 64;
 
-/** The name of a plan's stage in statistics. */
+/** Key of a plan's stage in statistics. */
 export function stageKey(plan: string, stage: number): string {
   return `${plan}/${stage}`;
 }
 
-/** Statistics of a node of which nothing is known. */
+/** Statistics of a node without measurements. */
 export function newStatistics(): NodeStatistics {
   const link = { count: 0, bytes: 0, ms: 0, bytes_bytes: 0, bytes_ms: 0 };
   return { speed: undefined, stages: new Map(), link };
 }
 
-/** ADCNN Algorithm 2, line by line: `s <- (1 - gamma) s + gamma n`; the first observation stands as it is. */
+/** ADCNN Algorithm 2: `s <- (1 - gamma) s + gamma n`; the first observation is taken as it is. */
 export function ewma(s: number | undefined, n: number, gamma: number): number {
   return s === undefined ? n : (1 - gamma) * s + gamma * n;
 }
@@ -65,7 +66,7 @@ function stageOf(node: NodeStatistics, key: string): StageStatistics {
   return stage;
 }
 
-/** Takes note that the node did `cost` in `computeMs` of its own time. */
+/** Records that the node did `cost` in `computeMs` of compute time. */
 export function observeWork(node: NodeStatistics, key: string, cost: number, computeMs: number, gamma: number): void {
   const speed = (1000 * cost) / Math.max(computeMs, 0.01);
   const stage = stageOf(node, key);
@@ -73,26 +74,29 @@ export function observeWork(node: NodeStatistics, key: string, cost: number, com
   node.speed = ewma(node.speed, speed, gamma);
 }
 
-/** Takes note that the node cannot be faster than `speed` at this stage now: it has not answered for that long. */
+/** Records that the node is at most this fast at a stage now, because an answer has not come. */
 export function observeAtMost(node: NodeStatistics, key: string, speed: number, gamma: number): void {
   const stage = stageOf(node, key);
   if (stage.speed === undefined || speed < stage.speed) stage.speed = ewma(stage.speed, speed, gamma);
   if (node.speed === undefined) node.speed = speed;
 }
 
-/** Takes note of one response time, ms. */
+/** Records one response time, ms. */
 export function observeResponse(node: NodeStatistics, key: string, ms: number): void {
   const { responses } = stageOf(node, key);
   responses.push(ms);
   if (responses.length > RESPONSES) responses.shift();
 }
 
-/** A line needs more points than a mean: they count so much longer. */
+/** A line needs more points than a mean, so messages count this many times longer than parts. */
 const LINK_MEMORY = 3;
-/** What is left of all before where a message took less than half of what it should: that was a cold start or a stall. */
+/**
+ * Weight of all earlier messages after one that took less than half of the prediction: earlier ones met a cold start or
+ * a stall.
+ */
 const KEPT_OF_ACCIDENTS = 0.5;
 
-/** Takes note that a message and its answer, of `bytes` together, took `ms` beyond waiting and computing. */
+/** Records that a message and its answer, of `bytes` together, took `ms` beyond waiting and computing. */
 export function observeLink({ link }: NodeStatistics, bytes: number, ms: number, gamma: number): void {
   const took = Math.max(0, ms);
   const { messageMs, msPerByte } = linkOf({ link });
@@ -104,13 +108,13 @@ export function observeLink({ link }: NodeStatistics, bytes: number, ms: number,
   link.bytes_ms = kept * link.bytes_ms + bytes * took;
 }
 
-/** Sizes that differ by less than this share of their mean say little of what a byte costs. */
+/** Sizes that differ by less than this share of their mean say little about the time per byte. */
 const TELLING = 0.1;
 
 /**
- * A line through what messages took by their size (least squares), neither part of it below 0. Charged by the byte
- * alone, a node that was given little would look slow for each byte, be given less, and be left out in the end however
- * large the parts become. Where sizes are alike the time counts as the message's; probes soon bring other sizes.
+ * Least-squares line through the times of messages by size; neither coefficient is below 0. With a time per byte alone,
+ * a node with small messages would look slow, get less work, and none in the end. Where all sizes are alike the time
+ * counts as time per message; probes soon bring other sizes.
  */
 export function linkOf({ link }: Pick<NodeStatistics, 'link'>): Link {
   if (link.count === 0) return { messageMs: 0, msPerByte: 0 };
@@ -128,15 +132,15 @@ export function slowResponse(node: NodeStatistics, key: string): number | undefi
   return percentile(node.stages.get(key)?.responses ?? [], 0.95);
 }
 
-/** Forgets the stages of a plan that is gone. */
+/** Forgets the stages of a plan. */
 export function forgetPlan(node: NodeStatistics, plan: string): void {
   for (const key of node.stages.keys()) if (key.startsWith(`${plan}/`)) node.stages.delete(key);
 }
 
 /**
- * The speeds to allocate by, one per node and all comparable: what was measured at this stage; else the node's speed
- * elsewhere, scaled by what the stage is to the nodes that know both; else the median of the others. Undefined for
- * all where nobody has done anything yet.
+ * Comparable speeds for the allocation, one per node: measured at this stage; else the node's speed at other stages,
+ * scaled by the ratio at nodes that have both; else the median of the other nodes. Undefined for all where no node has
+ * done a part.
  */
 export function estimateSpeeds(nodes: readonly NodeStatistics[], key: string): (number | undefined)[] {
   const here = nodes.map((node) => node.stages.get(key)?.speed);

@@ -11,7 +11,7 @@ import { WORK_ERRORS } from '../../../shared/protocol/messages/work.ts';
 
 /**
  * No world stands behind these events: answers to what was never asked, to what has ended, in any order and number,
- * from strangers, of other epochs and plans; nodes that are ready for anything; a shell that forgets to answer.
+ * from strangers, of other epochs and plans; nodes that are ready for anything; an effect runner that forgets to answer.
  */
 function storm(seed: number, steps: number): { effects: number; ended: number; moved: number } {
   const random = new Random(seed);
@@ -158,7 +158,7 @@ function storm(seed: number, steps: number): { effects: number; ended: number; m
 
   for (let step = 0; step < steps; step++) {
     at += random.chance(0.005) ? random.below(2_000) : random.below(5);
-    // The clock of a careless shell may step back; the coordinator's does not.
+    // The clock of a careless caller may step back; the coordinator's does not.
     const event = random.chance(0.01) ? { ...next(), at: at - 1 } : next();
     const effects = coordinator.handle(event);
     invariants.check(event, effects, coordinator.snapshot());
