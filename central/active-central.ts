@@ -4,6 +4,7 @@ import { LogThrottle } from '../shared/log-throttle.ts';
 import type { Plan } from '../shared/plan/plan.ts';
 import type { BlobStore, Bus, Log } from '../shared/ports.ts';
 import type { PlanStatus } from '../shared/protocol/messages/central.ts';
+import { NodeRegistry } from '../shared/protocol/node-registry.ts';
 import { topics } from '../shared/protocol/topics.ts';
 import type { BusOptions } from '../shared/runtime/bus-options.ts';
 import type { Wire } from '../shared/runtime/wire.ts';
@@ -22,6 +23,7 @@ import { createObservers } from './observers/list.ts';
 import type { Observers } from './observers/observers.ts';
 import type { PlanStatuses } from './observers/plan-statuses.ts';
 import type { PlanReadiness, ReadyOptions, ReadyWaits } from './observers/ready-waits.ts';
+import type { PlanningNode } from './planner/strategy.ts';
 import { Publisher } from './publish/publisher.ts';
 import { ResultPublisher } from './publish/result-publisher.ts';
 import type { ServedModel } from './served-model.ts';
@@ -78,6 +80,7 @@ export class ActiveCentral {
   readonly #acceptor: FrameAcceptor;
   readonly #connection: FrameConnection;
   readonly #observers: Observers;
+  readonly #registry: NodeRegistry;
   readonly #statuses: PlanStatuses;
   readonly #waits: ReadyWaits;
   #opening: Promise<void> | undefined;
@@ -94,6 +97,7 @@ export class ActiveCentral {
     const throttledLog = new LogThrottle(log, () => performance.now());
     const publisher = new Publisher(bus, names, log);
     this.#publisher = publisher;
+    this.#registry = new NodeRegistry(base);
     this.#cameras = new Cameras(options.cameras, options.acceptUnlistedCameras, {
       camera: (camera, state) => publisher.camera(camera, state),
       forget: (camera) => {
@@ -184,6 +188,7 @@ export class ActiveCentral {
       bus,
       wire,
       topics: topics(base),
+      registry: this.#registry,
       epoch,
       coordinator: this.#coordinator,
       effects: this.#effects,
@@ -195,6 +200,15 @@ export class ActiveCentral {
     this.#observers.tell('start');
     bus.onConnect(() => {
       if (this.#stopping === undefined) this.#publisher.announce();
+    });
+  }
+
+  /** The node agents that are online, as they announce themselves. */
+  get nodes(): PlanningNode[] {
+    return [...this.#registry.nodes.values()].flatMap(({ id, online, info }) => {
+      if (!online || info === undefined) return [];
+      const { tier, memory_mb, codecs, splits } = info;
+      return [{ id, tier, memory_mb, codecs, splits }];
     });
   }
 

@@ -11,6 +11,7 @@ import type { JournalLock } from './journal/lock.ts';
 import type { EpochFile } from './leadership/epoch-file.ts';
 import { LeaderElection } from './leadership/leader-election.ts';
 import type { PlanReadiness, ReadyOptions } from './observers/ready-waits.ts';
+import { choosePlan, type PlanRequest } from './planner/default-plan.ts';
 import { checkExits } from './planner/exits.ts';
 import type { LoadRequest, ServedModel } from './served-model.ts';
 
@@ -138,6 +139,14 @@ export class Central {
     this.#models.delete(model);
     this.#refused.set(model, failure);
     this.#active?.publishModels();
+  }
+
+  /**
+   * Chooses a plan for a model with the node agents that are online and what the user says. Throws TESSERA_USAGE for an
+   * unknown strategy, TESSERA_PLAN_INVALID where no strategy has a plan.
+   */
+  choosePlan(name: string, request: PlanRequest): CompiledPlan {
+    return choosePlan(this.#models.get(name)!, { ...request, known: this.#active?.nodes ?? [] });
   }
 
   /**

@@ -1,5 +1,5 @@
 import type { Bus, Log } from '../../shared/ports.ts';
-import { NodeRegistry } from '../../shared/protocol/node-registry.ts';
+import type { NodeRegistry } from '../../shared/protocol/node-registry.ts';
 import type { Topics } from '../../shared/protocol/topics.ts';
 import type { Wire } from '../../shared/runtime/wire.ts';
 import type { Coordinator } from '../coordinator/coordinator.ts';
@@ -15,6 +15,8 @@ export interface ListenOptions {
   readonly bus: Bus;
   readonly wire: Wire;
   readonly topics: Topics;
+  /** Keeps what nodes publish about themselves. */
+  readonly registry: NodeRegistry;
   /** Of this central. */
   readonly epoch: number;
   readonly coordinator: Pick<Coordinator, 'isAwaited' | 'unused' | 'snapshot'>;
@@ -26,8 +28,7 @@ export interface ListenOptions {
 
 /** Tells the coordinator everything that nodes publish and answer, and what people request about nodes. */
 export async function listenToNodes(options: ListenOptions): Promise<void> {
-  const { bus, wire, topics, epoch, coordinator, effects, observers, tell, log } = options;
-  const registry = new NodeRegistry(topics.base);
+  const { bus, wire, topics, registry, epoch, coordinator, effects, observers, tell, log } = options;
   takeAnswers({
     wire,
     registry,

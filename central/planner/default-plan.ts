@@ -77,6 +77,7 @@ function strategyNamed(name: string) {
 function problemOf(model: ServedModel, whole: ServedModel, request: PlanRequest): Problem {
   const { card, resolved, manifest, names } = model;
   const { known = [], nodes = '*', strategy, cuts, nodeCount, sharedCores, grid, padding, codec, agreement } = request;
+  const usable = known.filter(({ id }) => nodes === '*' || nodes.includes(id));
   const constraints: Constraints = {
     grid,
     padding,
@@ -84,13 +85,13 @@ function problemOf(model: ServedModel, whole: ServedModel, request: PlanRequest)
     codec,
     agreement,
     nodes,
-    nodeCount: Math.max(nodeCount, known.length),
+    nodeCount: Math.max(nodeCount, usable.length),
     sharedCores,
   };
   return {
     model: manifest.skeleton.sha,
     ...planningNetwork(resolved),
-    nodes: known,
+    nodes: usable,
     links: [],
     broker: null,
     source: CENTRAL,

@@ -9,6 +9,8 @@ export interface PlanningNode {
   readonly tier: Tier;
   readonly memory_mb: number;
   readonly codecs: readonly string[];
+  /** Kinds of splits whose parts it runs. */
+  readonly splits: readonly string[];
 }
 
 /** A link as it was measured, in one direction. */

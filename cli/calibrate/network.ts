@@ -89,7 +89,6 @@ export async function cutNetwork(
     nodeCount: 1,
     grid,
     padding: 'halo',
-    strategy: 'tiles-prefix',
     cuts: [place],
     codec: { name: 'raw' },
   });

@@ -40,14 +40,12 @@ export const command = defineCommand({
     const [
       { busOptions, openLog },
       { openCentral },
-      { choosePlan },
       { costInWords },
       { loadRequestFor, modelsToServe },
       { machineDefaults },
     ] = await Promise.all([
       import('../connect.ts'),
       import('../../central/open-central.ts'),
-      import('../../central/planner/default-plan.ts'),
       import('../../central/planner/cost-in-words.ts'),
       import('../models.ts'),
       import('../machine.ts'),
@@ -93,7 +91,7 @@ export const command = defineCommand({
           for (const note of notes) out.note(`note: ${note}`);
           const served = await central.load(request);
           const grid = options.grid === undefined ? {} : { grid: options.grid };
-          const prepared = choosePlan(served, {
+          const prepared = central.choosePlan(served.name, {
             nodeCount: options.nodes,
             agreement: options.agreement ?? settings.models.agreement,
             ...grid,

@@ -5,7 +5,7 @@ import type { ServedModel } from '../../central/served-model.ts';
 import type { Config } from '../../shared/config/schema.ts';
 import { TesseraError } from '../../shared/errors.ts';
 import type { Model } from '../../shared/onnx/model.ts';
-import type { Plan } from '../../shared/plan/plan.ts';
+import { isReplicated, type Plan } from '../../shared/plan/plan.ts';
 import type { Log } from '../../shared/ports.ts';
 import type { PlanStatus } from '../../shared/protocol/messages/central.ts';
 import type { ResultObject } from '../../shared/protocol/messages/result.ts';
@@ -48,11 +48,7 @@ const planOptions = {
     oneOf('zero', 'halo'),
   ),
   cut: values('--cut <tensor>', 'tensor after which a tile stage ends; repeat it for several stages', string),
-  strategy: value(
-    '--strategy <name>',
-    'how to make the plan: tiles-prefix, two-stage, tile-stages, whole-replicate, whole-central',
-    string,
-  ),
+  strategy: value('--strategy <name>', 'who makes the plan; an unknown name is answered with those that exist', string),
   codec: value(
     '--codec <spec>',
     'how results of tiles travel: raw, packed, fp16, q8, q8:channel, clip:A:B:BITS; default: what model.yaml says',
@@ -133,7 +129,7 @@ async function inPrivate(
   onStatus: (status: PlanStatus | undefined) => void,
 ): Promise<ResultObject[]> {
   const { withPrivateCluster } = await import('../private-cluster.ts');
-  const { choosePlan } = await import('../../central/planner/default-plan.ts');
+  const { wholeReplicate } = await import('../../central/planner/strategies/whole-replicate.ts');
   const { machineDefaults } = await import('../machine.ts');
   const { costInWords } = await import('../../central/planner/cost-in-words.ts');
   const { compilePlan } = await import('../../shared/plan/compile.ts');
@@ -168,7 +164,7 @@ async function inPrivate(
     const served = await central.load(request);
     const prepared =
       options.plan === undefined
-        ? choosePlan(served, {
+        ? central.choosePlan(served.name, {
             nodeCount: nodes,
             sharedCores: machineDefaults().threads,
             grid,
@@ -190,11 +186,12 @@ async function inPrivate(
     if (options.compare) await warmUp(frames[0]!, nodes);
     const results = await send(camera, frames, run, read);
     if (options.compare) {
-      const alone = { nodeCount: 1, nodes: [agents[0]!.id], strategy: 'whole-replicate' };
-      await serve(served.name, choosePlan(served, alone));
+      const { name: strategy } = wholeReplicate;
+      const alone = central.choosePlan(served.name, { nodeCount: 1, nodes: [agents[0]!.id], strategy });
+      await serve(served.name, alone);
       await warmUp(frames[0]!, 1);
       const single = await send(camera, frames, silent, read);
-      run.note(comparison(results, single, nodes, prepared.plan.strategy));
+      run.note(comparison(results, single, nodes, isReplicated(prepared.plan)));
     }
     return results;
   });

@@ -58,7 +58,6 @@ export const command = defineCommand({
   async run({ options, json, out, signal, config }) {
     const { openLog } = await import('../connect.ts');
     const { startCluster, untilReady } = await import('../cluster.ts');
-    const { choosePlan } = await import('../../central/planner/default-plan.ts');
     const { costInWords } = await import('../../central/planner/cost-in-words.ts');
     const { boxShape, byteLength } = await import('../../shared/tensor/tensor.ts');
     const { loadRequestFor } = await import('../models.ts');
@@ -112,7 +111,7 @@ export const command = defineCommand({
           isTerminal: process.stderr.isTTY === true,
         });
       const served = await cluster.central.load(model.request);
-      const prepared = choosePlan(served, {
+      const prepared = cluster.central.choosePlan(served.name, {
         nodeCount: isOpen ? Math.max(options.nodes, OPEN_NODES) : options.nodes,
         sharedCores: isOpen ? undefined : machineDefaults().threads,
         agreement: options.agreement ?? settings.models.agreement,

@@ -4,6 +4,7 @@ import type { ServedModel } from '../../central/served-model.ts';
 import { TesseraError } from '../../shared/errors.ts';
 import type { ModelCard } from '../../shared/model/card.ts';
 import type { CompiledPlan } from '../../shared/plan/compiled-plan.ts';
+import { isReplicated } from '../../shared/plan/plan.ts';
 import { difference } from '../../shared/tensor/compare.ts';
 import { DIFFERENCE_BOUND, type DifferenceBound } from '../../shared/tiling/difference-bound.ts';
 import { measureOf } from '../calibrate/tally.ts';
@@ -70,7 +71,7 @@ export const command = defineCommand({
       });
     const { openLog } = await import('../connect.ts');
     const { withPrivateCluster } = await import('../private-cluster.ts');
-    const { choosePlan } = await import('../../central/planner/default-plan.ts');
+    const { wholeCentral } = await import('../../central/planner/strategies/whole-central.ts');
     const { loadRequestFor } = await import('../models.ts');
     const { machineDefaults } = await import('../machine.ts');
     const { config: settings } = await config([]);
@@ -96,8 +97,10 @@ export const command = defineCommand({
           out.note(`${compiled.plan.strategy}: ${done} of ${pictures.length}`),
         );
       };
-      const whole = await run(choosePlan(served, { nodeCount: 1, strategy: 'whole-central', exits: false }));
-      const tiled = choosePlan(served, {
+      const whole = await run(
+        cluster.central.choosePlan(served.name, { nodeCount: 1, strategy: wholeCentral.name, exits: false }),
+      );
+      const tiled = cluster.central.choosePlan(served.name, {
         nodeCount: nodes,
         sharedCores: machineDefaults().threads,
         grid,
@@ -113,7 +116,7 @@ export const command = defineCommand({
         out.note(`note: this plan is approximate (${why}): judge it by the first answers, and set --max-difference`);
       }
       if (agreement !== undefined) out.note(`note: ${tiled.plan.reason}`);
-      if (tiled.plan.strategy === 'whole-replicate')
+      if (isReplicated(tiled.plan))
         out.note(`note: ${tiled.plan.reason}: that is what is proved; --grid 2x2 proves tiles`);
       const usual = usualLimits(agreement, request.card, tiled.bound);
       const { maxDifference = usual.maxDifference, minAgreement = usual.minAgreement } = options;

@@ -45,17 +45,16 @@ export function comparison(
   many: readonly ResultObject[],
   single: readonly ResultObject[],
   nodes: number,
-  strategy: string,
+  isReplicated: boolean,
 ): string {
   const median = (results: readonly ResultObject[]): number =>
     results.map((result) => result.latency_ms).sort((a, b) => a - b)[Math.floor(results.length / 2)] ?? Number.NaN;
   const [cluster, one] = [median(many), median(single)];
-  const verdict =
-    strategy === 'whole-replicate'
-      ? 'both run each frame whole on one node: more nodes serve more frames, none of them sooner'
-      : cluster < one
-        ? `the cluster is ${(one / cluster).toFixed(2)}x as fast`
-        : `one node is ${(cluster / one).toFixed(2)}x as fast: use one machine for this network`;
+  const verdict = isReplicated
+    ? 'both run each frame whole on one node: more nodes serve more frames, none of them sooner'
+    : cluster < one
+      ? `the cluster is ${(one / cluster).toFixed(2)}x as fast`
+      : `one node is ${(cluster / one).toFixed(2)}x as fast: use one machine for this network`;
   const times = `${counted(nodes, 'node')} ${cluster.toFixed(1)} ms, one node ${one.toFixed(1)} ms`;
   return `median latency: ${times}; ${verdict} (nodes on one machine share its cores)`;
 }

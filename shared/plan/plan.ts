@@ -82,3 +82,8 @@ export interface Plan {
   /** What the cost model expects, or null where nothing was measured. */
   readonly predicted: { readonly latency_ms: number } | null;
 }
+
+/** Whether each frame goes whole to one machine, so that more machines serve more frames and none of them sooner. */
+export function isReplicated({ stages }: Plan): boolean {
+  return stages.every(({ split, on }) => split.kind === 'whole' && on.mode === 'replicate');
+}

@@ -119,3 +119,36 @@ describe('the plan for a network that was calibrated', () => {
     ]);
   });
 });
+
+describe('the fleet that is there', () => {
+  const known = ['pi-1', 'pi-2', 'pi-3', 'pi-4'].map((id) => ({
+    id,
+    tier: 'edge' as const,
+    memory_mb: 1000,
+    codecs: ['raw'],
+    splits: ['tiles'],
+  }));
+  const split = (request: PlanRequest) => stages(choosePlan(deployment, { padding: 'halo', ...request }))[0]!.split;
+
+  it('is planned for, where it has more nodes than the user expects', () => {
+    const strategy = 'tiles-prefix';
+    expect(split({ nodeCount: 1, known, strategy })).toBe(split({ nodeCount: 4, strategy }));
+    expect(split({ nodeCount: 1, strategy })).not.toBe(split({ nodeCount: 4, strategy }));
+  });
+
+  it('counts only nodes that may be asked', () => {
+    const strategy = 'tiles-prefix';
+    expect(split({ nodeCount: 1, known, nodes: ['pi-1'], strategy })).toBe(split({ nodeCount: 1, strategy }));
+  });
+});
+
+describe('a problem without a plan', () => {
+  it('is an error with the reason of the strategy that cannot do what the user asks', () => {
+    const grid = { rows: 1000, cols: 1000 };
+    expect(() => choosePlan(deployment, { nodeCount: 2, padding: 'halo', grid })).toThrow(
+      /no plan for model "tiny": it cannot be cut into 1000x1000 tiles/,
+    );
+    expect(() => choosePlan(deployment, { nodeCount: 2, cuts: ['ghost'] })).toThrow(/no plan .*: .*"ghost"/);
+    expect(() => choosePlan(deployment, { nodeCount: 2, strategy: 'magic' })).toThrow(/no strategy "magic"/);
+  });
+});
