@@ -77,11 +77,16 @@ describe('tessera infer', () => {
     expect(results.map((result) => result.top?.label)).toEqual(scenes.map(({ label }) => label));
     for (const result of results) {
       expect(result).toMatchObject({ v: 1, status: 'ok', width: 640, height: 480, task: 'classify', missing: [] });
-      expect(Object.keys(result.tiles_per_node)).toEqual(expect.arrayContaining(['node-1', 'node-2', 'central']));
+      // All tiles, and what follows on central.
+      const { central, ...nodes } = result.tiles_per_node as Record<string, number>;
+      expect([central, Object.values(nodes).reduce((sum, count) => sum + count, 0)]).toEqual([1, 16]);
       expect(result.bytes_up).toBeGreaterThan(0);
       expect(result.bytes_down).toBeGreaterThan(0);
       expect(result.macs_on_nodes).toBeGreaterThan(0.5);
     }
+    // How a frame is shared depends on how fast the nodes were; over all frames each has had some.
+    const used = new Set(results.flatMap((result) => result.nodes as string[]));
+    expect([...used].sort()).toEqual(['central', 'node-1', 'node-2']);
   });
 
   test.skipIf(!existsSync(mnist))(`equals the whole network, uneven tiles on three nodes (${mnist})`, async () => {

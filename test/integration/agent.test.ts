@@ -22,7 +22,7 @@ import { loadSession } from '../../shared/runtime/ort.ts';
 import { packModel } from '../../shared/runtime/package.ts';
 import { Wire } from '../../shared/runtime/wire.ts';
 import { byteLength, paste, type Tensor, wholeBox } from '../../shared/tensor/tensor.ts';
-import { killAtMessage } from '../support/kill-worker.ts';
+import { killAtNextMessage } from '../support/kill-worker.ts';
 import { heavyInput, heavyNetwork, tinyInput, tinyNetwork, tinyPlan, wireRegion } from '../support/tiny-network.ts';
 
 const topics = topicsOf();
@@ -271,7 +271,7 @@ describe('a node agent', () => {
     const message = (counter: number) => work('p-00000005', [tile], { i_id: `6-${counter}` });
     const frames = 20;
     const restarted = new Promise<Worker>((resolve) => process.once('worker', resolve));
-    killAtMessage(worker, frames / 2);
+    killAtNextMessage(worker);
     for (let frame = 0; frame < frames; frame++) await wire.send('node-a', 'work', message(frame));
     const answers = await Promise.all(Array.from({ length: frames }, () => results.next()));
     expect(answers.map(errors)).toContain('run-failed');

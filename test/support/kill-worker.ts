@@ -8,15 +8,12 @@ export function killBetweenRuns(worker: Worker): void {
   worker.postMessage(null);
 }
 
-/**
- * The same right before the nth message that the thread is sent from now on: that one finds it dead, however fast the
- * thread is and however slow whoever sends.
- */
-export function killAtMessage(worker: Worker, n: number): void {
+/** The same right before the next message to the thread, which finds it dead, however fast thread and sender are. */
+export function killAtNextMessage(worker: Worker): void {
   const post = worker.postMessage.bind(worker);
-  let sent = 0;
   worker.postMessage = (...args: Parameters<Worker['postMessage']>) => {
-    if (++sent === n) post(null);
+    worker.postMessage = post;
+    post(null);
     post(...args);
   };
 }
