@@ -4,14 +4,14 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 
 /**
- * The import rules of docs/architecture.md. If these fall, the decisions can no longer be replayed in a test, and the
- * parts can no longer be changed one by one.
+ * The import rules of docs/architecture.md. If they are broken, decisions cannot be replayed in a test, and the parts
+ * of the code cannot be changed one by one.
  */
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const LAYERS = ['shared', 'broker', 'node-agent', 'central', 'cli', 'bench'] as const;
 
-/** What each layer may import; itself is always allowed. */
+/** What each layer may import; its own files are always allowed. */
 const MAY_IMPORT: Readonly<Record<(typeof LAYERS)[number], readonly string[]>> = {
   shared: [],
   broker: ['shared'],
@@ -21,7 +21,7 @@ const MAY_IMPORT: Readonly<Record<(typeof LAYERS)[number], readonly string[]>> =
   bench: ['shared', 'broker', 'node-agent', 'central', 'cli'],
 };
 
-/** The one file for each outside library; bench/ and test/ may import what they measure and test. */
+/** The one file that may import each outside library; bench/ and test/ may import what they measure and test. */
 const LIBRARY_HOME: Readonly<Record<string, string>> = {
   mqtt: 'shared/runtime/mqtt.ts',
   'cbor-x': 'shared/runtime/cbor.ts',
@@ -37,7 +37,10 @@ const LIBRARY_HOME: Readonly<Record<string, string>> = {
   'node-os-utils': 'node-agent/system-metrics.ts',
 };
 
-/** Whoever else reads files: the door itself, and what looks into /proc and into the program's own folder. */
+/**
+ * Other files that may read files: the module that all others use, and those that read /proc or the program's own
+ * folder.
+ */
 const READS_ITSELF = ['shared/runtime/file.ts', 'cli/doctor/look-at-machine.ts', 'cli/doctor/look-at-ports.ts'];
 
 /**
@@ -54,7 +57,7 @@ const PURE = [
 /** Files that may import each other: the two halves of one definition. */
 const CIRCLES = ['shared/tiling/receptive-field.ts, shared/tiling/taps.ts'];
 
-/** Ways to the clock and to chance that need no import. */
+/** Uses of the clock and of random numbers that need no import. */
 const IMPURE_CALL =
   /\b(Date\.now|new Date\(\)|performance\.|Math\.random|setTimeout|setInterval|setImmediate|process\.|crypto\.)/;
 
@@ -98,7 +101,7 @@ function target(file: string, from: string): string | undefined {
     .join('/');
 }
 
-/** Code without comments: words in them are no calls. */
+/** Code without comments, as words in comments are no calls. */
 function codeOf(text: string): string {
   return text.replace(/\/\*[\s\S]*?\*\//g, '').replace(/(^|\s)\/\/.*$/gm, '');
 }
@@ -112,12 +115,12 @@ function packageOf(from: string): string {
 }
 
 describe('architecture', () => {
-  it('is seen by this test at all', () => {
+  it('finds the source files', () => {
     expect(sources.length).toBeGreaterThan(50);
     expect(sources.flatMap(({ imports }) => imports).length).toBeGreaterThan(100);
   });
 
-  it('has layers whose imports run one way; broker, node-agent and central never import one another', () => {
+  it('has layers that import in one direction only; broker, node-agent and central never import one another', () => {
     const wrong = sources.flatMap(({ file, imports }) => {
       const layer = file.split('/')[0] as (typeof LAYERS)[number];
       return imports.flatMap(({ from }) => {
@@ -181,19 +184,19 @@ describe('architecture', () => {
     expect(wrong).toEqual([]);
   });
 
-  it('reads files that somebody names in one place, which refuses pipes and devices', () => {
+  it('reads files named by users in one place, which refuses pipes and devices', () => {
     const wrong = sources
       .filter(({ file }) => !file.startsWith('bench/') && !READS_ITSELF.includes(file))
       .filter(({ text }) => /\b(readFile|createReadStream)\b/.test(codeOf(text)));
     expect(wrong.map(({ file }) => `${file}: use shared/runtime/file.ts`)).toEqual([]);
   });
 
-  it('makes the folders of a path by makePath: mkdir with `recursive` tries for ever where none can be made', () => {
+  it('makes nested folders with makePath: mkdir with `recursive` never returns where a folder cannot be made', () => {
     const wrong = sources.filter(({ text }) => /\bmkdir(Sync)?\([^;]*recursive: true/.test(codeOf(text)));
     expect(wrong.map(({ file }) => file)).toEqual([]);
   });
 
-  it('names every library of package.json, so that none slips in unseen', () => {
+  it('names every library of package.json, so that none is added unnoticed', () => {
     const { dependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
       dependencies: Record<string, string>;
     };

@@ -1,6 +1,6 @@
 import type { Reporter, TestModule } from 'vitest/node';
 
-/** Ends a run with one line that a machine can read: `N passed, N failed`, and `, N skipped` where some were. */
+/** Ends a run with a line for machines: `N passed, N failed`, and `, N skipped` where some were. */
 export default class ClosingLine implements Reporter {
   onTestRunEnd(modules: readonly TestModule[], unhandledErrors: readonly unknown[]): void {
     let passed = 0;

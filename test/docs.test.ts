@@ -16,7 +16,7 @@ import { parseYaml } from '../shared/runtime/yaml.ts';
 import { z } from '../shared/schema.ts';
 import { examplesOf, markdownFiles, repositoryFile, repositoryPath } from './support/examples.ts';
 
-/** Documentation that is wrong is worse than none: what it shows is what the code takes. */
+/** Wrong documentation is worse than none: every example in it has to be accepted by the code. */
 
 const FILES = ['config', 'model', 'plan'];
 
@@ -27,7 +27,7 @@ describe('docs/protocol.md', () => {
     const named = SCHEMAS[schema];
     expect(named, `schema ${schema}`).toBeDefined();
     const parsed = named!.schema.parse(value);
-    // Equal: no key of the example is unknown to the schema.
+    // Equal: the schema knows every key of the example.
     expect(parsed).toEqual(value);
     if (named!.what.includes('CBOR')) expect(decode(encode(value), named!.schema, schema)).toEqual(value);
   });
@@ -104,7 +104,7 @@ describe('every document', () => {
   });
 });
 
-/** What is wrong with a command line in a document, or undefined. */
+/** What is wrong with a command line in a document; undefined if nothing is. */
 async function problemOf(words: readonly string[]): Promise<string | undefined> {
   const find = (name: string) => COMMANDS.find((entry) => entry.name === name);
   const entry = find(words.slice(0, 2).join(' ')) ?? find(words[0]!);
@@ -121,7 +121,7 @@ describe('config/tessera.example.yaml', () => {
   const text = repositoryFile('config/tessera.example.yaml');
   const settings = settingsOfTree(parseYaml(text, 'example', 'TESSERA_CONFIG'), 'file');
 
-  it('says nothing but defaults, so that copying it changes nothing', () => {
+  it('has the defaults only, so that copying it changes nothing', () => {
     expect(resolveConfig([settings]).config).toEqual(resolveConfig([]).config);
   });
 
@@ -138,7 +138,7 @@ describe('config/tessera.example.yaml', () => {
 });
 
 describe('docs/security.md', () => {
-  it('shows configurations that are ones', () => {
+  it('shows valid configurations', () => {
     const blocks = [...repositoryFile('docs/security.md').matchAll(/^```yaml\n([\s\S]*?)^```$/gm)].map(
       ([, text]) => text!,
     );
@@ -148,7 +148,7 @@ describe('docs/security.md', () => {
 });
 
 describe('docs/calibration.md', () => {
-  it('shows what model.yaml takes', () => {
+  it('shows what model.yaml accepts', () => {
     const [, block] = /^```yaml\n([\s\S]*?)^```$/m.exec(repositoryFile('docs/calibration.md'))!;
     const shown = parseYaml(block!, 'example', 'TESSERA_MODEL_CARD') as object;
     expect(parseCard({ name: 'example', task: 'classify', ...shown }, 'example').calibrated).toHaveLength(1);
@@ -165,7 +165,7 @@ describe('docs/models.md', () => {
       ...keys(child, `${path}${key}.`),
     ]);
 
-  it('shows cards that are ones, with every key', () => {
+  it('shows valid cards, with every key', () => {
     const blocks = [...text.matchAll(/^```yaml\n([\s\S]*?)^```$/gm)].map(([, block]) => block!);
     const shown = blocks.map((block) => parseYaml(block, 'docs/models.md', 'TESSERA_MODEL_CARD') as object);
     expect(shown.length).toBeGreaterThan(8);

@@ -7,11 +7,11 @@ import { PART_LIMIT_BYTES, REASSEMBLY_LIMITS } from '../shared/protocol/parts.ts
 import { FRAME_LIMITS } from '../shared/runtime/image.ts';
 import { repositoryFile } from './support/examples.ts';
 
-/** docs/operations.md: limits that the program has not got, or reasons that nobody explains, mislead who runs it. */
+/** docs/operations.md: limits that the program does not have, or reasons without an explanation, mislead operators. */
 
 const text = repositoryFile('docs/operations.md');
 
-/** The second cell of the row of a table that begins with these words. */
+/** The second cell of the table row that begins with these words. */
 function cell(beginning: string): string {
   const row = text.split('\n').find((line) => line.startsWith(`| ${beginning}`));
   expect(row, beginning).toBeDefined();
@@ -22,7 +22,7 @@ const mb = (bytes: number): string => `${bytes / 1e6} MB`;
 const mib = (bytes: number): string => `${bytes / 2 ** 20} MiB`;
 
 describe('the limits in docs/operations.md', () => {
-  it('are those of the program', () => {
+  it("are the program's", () => {
     const { camera, ...central } = defaultOptions;
     const { mqtt, broker } = configSchema.parse({});
     const front = configSchema.parse({ cameras: { front: {} } }).cameras.front!;

@@ -15,7 +15,7 @@ it('no install script of a dependency runs, with npm 10 either: one of them down
   expect(scripted.map(([path]) => path)).toEqual([]);
 });
 
-it('the lock file, README.md and CI speak of the versions of Node that package.json allows', async () => {
+it('the lock file, README.md and CI name the versions of Node.js that package.json allows', async () => {
   expect(lock.packages['']?.engines).toEqual(own.engines);
   const versions = own.engines.node.match(/\d+\.\d+/g)!;
   const [readme, pairs] = await Promise.all([readFile('README.md', 'utf8'), readFile('.ci/node-versions', 'utf8')]);

@@ -7,7 +7,10 @@ import { byteLength } from '../../shared/tensor/tensor.ts';
 import { isNoPlan } from './cuts/wanted.ts';
 import type { Counts, Problem, TileEnd } from './strategy.ts';
 
-/** A way for a cut's tensors to travel: bytes a picture, and the share of the uncompressed network's answers that stay (0..1). */
+/**
+ * Codecs for the tensors of a cut, as measured: bytes per picture, and agreement, the share (0..1) of the uncompressed
+ * network's answers that stay the same.
+ */
 export interface Setting {
   readonly bytes: number;
   readonly agreement: number;
@@ -15,14 +18,15 @@ export interface Setting {
 
 type Calibrated = ModelCard['calibrated'][number];
 
-/** What rounding may do to a share, or to a sum of losses. */
+/** Tolerance for rounding of an agreement, or of a sum of losses. */
 export const ROUNDING = 1e-9;
 
 /**
- * One setting for each cut, so that the fewest bytes travel while the losses (1 - agreement) add up to at most
- * 1 - bound; undefined where none does (JALAD, ICPADS 2018: fewest bytes under an accuracy bound). Small errors of
- * several cuts change fewer answers together than one by one, so as long as they are small their sum is on the safe side.
- * Exact: of partial choices only those are dropped that another one beats in both.
+ * One setting for each cut, so that the fewest bytes are sent while the losses (1 - agreement) add up to at most 1 -
+ * bound; undefined where no choice does (JALAD, ICPADS 2018: fewest bytes under an accuracy bound). Small errors at
+ * several cuts together change fewer answers than the sum of what each changes alone, so the sum is an upper bound as
+ * long as the errors are small. Exact: a partial choice is dropped only if another one is better in both bytes and
+ * loss.
  */
 export function fewestBytes<T extends Setting>(cuts: readonly (readonly T[])[], bound: number): T[] | undefined {
   interface Partial {
@@ -52,7 +56,10 @@ export function fewestBytes<T extends Setting>(cuts: readonly (readonly T[])[], 
   return partials[0] === undefined ? undefined : [...partials[0].chosen];
 }
 
-/** Settings that no other one of the same tensors beats, the cheapest first: what model.yaml keeps of a calibration. */
+/**
+ * Settings of which no other one of the same tensors has both fewer bytes and a higher agreement, the smallest first:
+ * those that model.yaml keeps of a calibration.
+ */
 export function unbeaten<T extends Setting>(settings: readonly T[]): T[] {
   const sorted = [...settings].sort((a, b) => a.bytes - b.bytes || b.agreement - a.agreement);
   let most = Number.NEGATIVE_INFINITY;
@@ -64,8 +71,8 @@ export function unbeaten<T extends Setting>(settings: readonly T[]): T[] {
 }
 
 /**
- * The end of a tile stage that was calibrated, sends the fewest bytes within the user's bound and has cells for the grid;
- * undefined where there is none. The cut and its setting are chosen together, as in JALAD.
+ * The end of a tile stage that was calibrated, sends the fewest bytes within the user's bound, and has enough cells for
+ * the grid; undefined where there is none. The cut and its setting are chosen together, as in JALAD.
  */
 export function calibratedEnd(
   { calibrated, constraints: { agreement, codec }, tiler }: Problem,
@@ -79,18 +86,18 @@ export function calibratedEnd(
   return fewestBytes([fits], agreement)?.[0]?.end;
 }
 
-/** What crosses a cut. */
+/** The tensors of a cut. */
 export type CrossedCut = Pick<TileEnd, 'tensors' | 'outputs'>;
 
-/** How tensors travel, and whether any does so clipped. */
+/** Codecs of tensors, and whether one of them is lossy. */
 interface BoundCodecs {
   readonly codecs: Record<string, CodecSpec>;
   readonly clipped: boolean;
 }
 
 /**
- * How the tensors of these cuts travel so that together they hold the bound: by calibrated settings as far as there are
- * any, without loss else. Only settings of exactly a cut's tensors count: they were measured together.
+ * Codecs of these cuts' tensors that together keep the bound: calibrated settings where there are any, lossless codecs
+ * otherwise. Only settings for exactly a cut's tensors count, as they were measured together.
  */
 export function calibratedCodecs(
   { calibrated }: ModelCard,
@@ -111,7 +118,7 @@ export function calibratedCodecs(
     bound,
   );
   const codecs = new Map<string, CodecSpec>();
-  // A tensor that crosses two cuts travels once, as the first one has it.
+  // A tensor that is live at two cuts is sent once, encoded as at the first one.
   for (const setting of chosen ?? [])
     for (const [tensor, text] of Object.entries(setting.codecs))
       if (!codecs.has(tensor)) codecs.set(tensor, parseCodec(text));

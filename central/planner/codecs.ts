@@ -9,14 +9,14 @@ import { withStages } from './compose.ts';
 import type { Constraints } from './strategy.ts';
 
 /**
- * The plan with codecs for the results of its tiles: the one that the user asked for, else those that the network was
- * retrained for, else, where the user set a bound, calibrated ones. What the strategy chose stays.
+ * The plan with codecs for the results of its tiles: the user's codec, else those for which the network was retrained,
+ * else, where the user set a bound, calibrated ones. Codecs that the strategy chose are kept.
  */
 export function withCodecs(plan: Plan, model: ServedModel, { codec, agreement }: Constraints): Plan {
   const { resolved } = model;
   const cuts = tileCutsOf(plan, resolved);
   const isHalo = plan.stages.every(({ split }) => split.kind !== 'tiles' || split.padding === 'halo');
-  // Tiles alone change the answers in a way that calibration did not see.
+  // Tiles without halo change the answers in a way that was not part of the calibration.
   const bound = isHalo ? agreement : undefined;
   const { codecs, note } =
     codec === undefined ? boundCodecs(model, cuts, bound) : { codecs: codecForAll(resolved, cuts, codec) };
@@ -30,7 +30,7 @@ export function withCodecs(plan: Plan, model: ServedModel, { codec, agreement }:
   return isSet ? withStages(plan, pieces, note === undefined ? [] : [note]) : plan;
 }
 
-/** What crosses the cuts at which the tile stages of a plan end. */
+/** The tensors of the cuts at which the tile stages of a plan end. */
 function tileCutsOf({ stages }: Plan, resolved: ResolvedModel): CrossedCut[] {
   const { inputs, outputs } = resolved.model.graph;
   const known = inputs.map(({ name }) => name);
@@ -44,7 +44,7 @@ function tileCutsOf({ stages }: Plan, resolved: ResolvedModel): CrossedCut[] {
   return cuts;
 }
 
-/** One codec for every result of a tile that it can carry. */
+/** The same codec for every result of a tile whose type it supports. */
 function codecForAll(
   { specs }: ResolvedModel,
   cuts: readonly CrossedCut[],
@@ -58,13 +58,13 @@ function codecForAll(
   return Object.fromEntries(crossed.filter(carries).map((tensor) => [tensor, codec]));
 }
 
-/** Codecs that hold the user's bound, and what the plan's reason says about the bound. */
+/** Codecs that keep the user's bound, and the sentence about the bound for the plan's reason. */
 function boundCodecs(
   { card, resolved }: ServedModel,
   cuts: readonly CrossedCut[],
   bound: number | undefined,
 ): { codecs: Record<string, CodecSpec>; note?: string } {
-  // For every grid and padding: what follows such a tensor was trained on what the codec makes of it.
+  // For every grid and padding, as the rest of the network was trained on decoded values.
   const trained = Object.fromEntries(
     card.tiles.flatMap(({ after, clip, bits }): [string, CodecSpec][] =>
       clip === undefined || bits === undefined ? [] : [[after, { name: 'clip', a: clip[0], b: clip[1], bits }]],
@@ -75,7 +75,7 @@ function boundCodecs(
   const held = `an agreement of ${Number((100 * bound).toPrecision(6))} %`;
   const note = clipped
     ? `results clipped within ${held}`
-    : `nothing calibrated holds ${held}: results travel without loss`;
+    : `no calibrated codec keeps ${held}: results are sent losslessly`;
   const isTrained = Object.keys(codecs).some((tensor) => Object.hasOwn(trained, tensor));
   return { codecs: { ...codecs, ...trained }, ...(isTrained ? {} : { note }) };
 }

@@ -3,13 +3,13 @@ import { planId } from '../../shared/plan/plan-id.ts';
 import type { TileCut } from './cuts/wanted.ts';
 import type { Problem } from './strategy.ts';
 
-/** A stage that is not numbered yet. */
+/** A stage without its number. */
 export type Piece = Omit<Stage, 'id'>;
 
 /** Central's own executor. */
 export const onCentral: Placement = { mode: 'share', nodes: [CENTRAL] };
 
-/** The stage between two cuts, in tiles that nodes share; `from` is undefined where it begins at the frame. */
+/** The stage between two cuts, in tiles that nodes share; without `from` it starts at the frame. */
 function tilePiece(
   { graph, constraints }: Problem,
   padding: 'zero' | 'halo',
@@ -28,7 +28,7 @@ export function wholePiece({ graph }: Problem, on: Placement): Piece {
   return { inputs: graph.inputs, outputs: graph.outputs, split: { kind: 'whole' }, on, fallback: 'central', codec: {} };
 }
 
-/** Puts stages together to a plan with its id. */
+/** Makes a plan of stages, with its id. */
 export function composePlan(problem: Problem, strategy: string, reason: string, pieces: readonly Piece[]): Plan {
   const { model, source } = problem;
   const stages = pieces.map((piece, id): Stage => ({ id, ...piece }));
@@ -36,14 +36,14 @@ export function composePlan(problem: Problem, strategy: string, reason: string, 
   return { format: 'tessera-plan/1', id, model, source, strategy, reason, stages, predicted: null };
 }
 
-/** A plan with other stages, its id, and more to its reason. */
+/** The plan with other stages, hence another id, and with notes added to its reason. */
 export function withStages(plan: Plan, pieces: readonly Piece[], notes: readonly string[]): Plan {
   const { model, source, reason } = plan;
   const stages = pieces.map((piece, id): Stage => ({ id, ...piece }));
   return { ...plan, id: planId({ model, source, stages }), reason: [reason, ...notes].join('; '), stages };
 }
 
-/** A tile stage up to every cut, one after another, and the rest of the network whole on central. */
+/** A tile stage up to every cut, one after another, and then the rest of the network whole on central. */
 export function tileStagesPlan(
   problem: Problem,
   strategy: string,

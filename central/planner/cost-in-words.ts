@@ -1,6 +1,6 @@
 import type { PlanCost } from '../../shared/plan/compiled-plan.ts';
 
-/** `1.5 MB out (4.0 times the input) and 165 kB back a frame, 3.2 times the work`; what is not done twice is left out. */
+/** `1.5 MB out (4.0 times the input) and 165 kB back a frame, 3.2 times the work`; a factor of 1 is left out. */
 export function costInWords({ bytesOut, bytesBack, work, input }: PlanCost): string {
   const twice = (factor: number): boolean => factor >= 1.05;
   const more = twice(input) ? ` (${input.toFixed(1)} times the input)` : '';

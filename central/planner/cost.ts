@@ -2,25 +2,31 @@ import { gridSizes } from '../../shared/tiling/grid.ts';
 import { bytesOf, totalMacs } from './graph.ts';
 import type { Counts, Problem, TileEnd } from './strategy.ts';
 
-/** Multiply-adds that a small CPU does while a byte travels (2 GMAC/s, 100 Mbit/s). A guess until links are measured. */
+/**
+ * Multiply-adds that a small CPU does in the time in which a byte is transferred (2 GMAC/s, 100 Mbit/s). An assumption,
+ * used until links are measured.
+ */
 export const MACS_PER_BYTE = 160;
 /**
- * What each further tile of a frame costs in messages: 3 ms of a machine that does 15 GMAC/s. On slower ones messages cost
- * more time, and as many multiply-adds or fewer. Below half a GMAC nothing is won by tiles.
+ * The messages of each further tile of a frame, as multiply-adds: 3 ms of a machine that does 15 GMAC/s. On slower
+ * machines messages take longer, which is as many multiply-adds or fewer. Below half a GMAC tiles do not pay.
  */
 const TILE_MACS = 45e6;
 
-/** What a tile stage from the frame to some end, and then the rest on one machine, cost relative to one machine alone. */
+/**
+ * The cost of a tile stage from the frame to some end, with the rest on one machine, relative to the whole network on
+ * one machine.
+ */
 export interface TilingCost {
   /** Bytes that tiles read, relative to those of the inputs. */
   readonly input: number;
   /** Multiply-adds of all tiles, relative to those of the stage without halo. */
   readonly work: number;
-  /** Time until a frame is done. */
+  /** Latency of a frame. */
   readonly time: number;
 }
 
-/** `atOnce`: tiles that are computed at the same time. Undefined where it is not known what the network costs. */
+/** `atOnce`: tiles that are computed at the same time. Undefined where the network's multiply-adds are not known. */
 export function tilingCost(
   { graph, tiler }: Pick<Problem, 'graph' | 'tiler'>,
   end: TileEnd,

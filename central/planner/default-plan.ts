@@ -13,27 +13,31 @@ import { STRATEGIES } from './strategies.ts';
 import type { Constraints, NoPlan, PlanningNode, Problem } from './strategy.ts';
 import { planningNetwork } from './tiler.ts';
 
-/** What the user says about a plan; everything that is absent is chosen. */
+/** The user's settings of a plan; absent ones are chosen automatically. */
 export interface PlanRequest {
-  /** Node agents to plan for, where fewer are known. */
+  /** How many node agents to plan for, if fewer are known. */
   readonly nodeCount: number;
   /** Node agents that are known. */
   readonly known?: readonly PlanningNode[];
-  /** Processors that all of them share, where they are on one machine. */
+  /** Processors that all nodes share, if they run on one machine. */
   readonly sharedCores?: number | undefined;
-  /** Which nodes may be asked; default all. */
+  /** The nodes that may get work; default all. */
   readonly nodes?: readonly string[] | '*';
   /** Name of a strategy; default: the first one that has a plan. */
   readonly strategy?: string | undefined;
   readonly grid?: Grid | undefined;
   readonly padding?: 'zero' | 'halo' | undefined;
-  /** Tensors by their names in the user's file at which tile stages end, in order (several, where several leave one). */
+  /**
+   * Tensors by their names in the user's file at which tile stages end, in order (a list where several tensors are live
+   * there).
+   */
   readonly cuts?: readonly (string | readonly string[])[] | undefined;
-  /** How every float32 result of a tile travels; default: what model.yaml says, else as it is. */
+  /** Codec of every float32 result of a tile; default: those in model.yaml, otherwise raw. */
   readonly codec?: CodecSpec | undefined;
   /**
-   * Least agreement with the uncompressed network (0..1). Where nobody retrained the network, its tiles then end where
-   * model.yaml has the smallest calibrated setting that holds it, and what has none travels without loss.
+   * Least agreement with the uncompressed network (0..1). Unless the network was retrained, its tiles then end where
+   * model.yaml has the smallest calibrated setting that keeps it; tensors without a calibrated setting are sent
+   * losslessly.
    */
   readonly agreement?: number | undefined;
   /** Whether frames may end at the exits of model.yaml; default true. */
@@ -41,8 +45,8 @@ export interface PlanRequest {
 }
 
 /**
- * Makes the plan that the user asked for, worked out for its model. Throws TesseraError: TESSERA_USAGE for an unknown
- * strategy, TESSERA_PLAN_INVALID where no strategy has a plan, with the reason.
+ * Makes the plan for the user's settings, compiled for its model. Throws TesseraError: TESSERA_USAGE for an unknown
+ * strategy, TESSERA_PLAN_INVALID with the reason where no strategy has a plan.
  */
 export function choosePlan(whole: ServedModel, request: PlanRequest): CompiledPlan {
   const model = withoutExits(whole);
@@ -73,7 +77,7 @@ function strategyNamed(name: string) {
   });
 }
 
-/** What strategies are asked; `whole` has the heads of exits, `model` has not. */
+/** The problem for the strategies; `whole` has the heads of exits, `model` has not. */
 function problemOf(model: ServedModel, whole: ServedModel, request: PlanRequest): Problem {
   const { card, resolved, manifest, names } = model;
   const { known = [], nodes = '*', strategy, cuts, nodeCount, sharedCores, grid, padding, codec, agreement } = request;

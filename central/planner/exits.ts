@@ -8,11 +8,12 @@ import type { ServedModel } from '../served-model.ts';
 import { onCentral, type Piece, withStages } from './compose.ts';
 
 /**
- * Early exits: heads that branch off the network and that central computes as soon as what they read is there. Plans
- * are made for the network without them (its trunk); then each exit gets a stage of its own where it fits.
+ * Early exits: heads that branch off the network. Central computes them as soon as the tensors that they read are
+ * complete. Plans are made for the network without the heads (its trunk); then each exit gets a stage of its own where
+ * that is possible.
  */
 
-/** The deployment without the heads of exits: a tensor that only a head reads is nothing that tiles have to hand over. */
+/** The model without the heads of exits: then tiles need not send a tensor that only a head reads. */
 export function withoutExits(deployment: ServedModel): ServedModel {
   const { card, resolved, input, outputs } = deployment;
   return card.exits.length === 0
@@ -20,7 +21,7 @@ export function withoutExits(deployment: ServedModel): ServedModel {
     : { ...deployment, resolved: extractSegment(resolved, [input.name], outputs) };
 }
 
-/** Where heads branch off the trunk: for each exit the tensors of the trunk that its head reads, the earliest first. */
+/** Where heads branch off the trunk: for each exit the trunk's tensors that its head reads, the earliest first. */
 export function exitPlaces({ card, resolved, input, outputs }: ServedModel): string[][] {
   const trunk = dagOf(resolved).between([input.name], outputs);
   const made = namesMade(resolved, trunk);
@@ -35,9 +36,9 @@ export function exitPlaces({ card, resolved, input, outputs }: ServedModel): str
 }
 
 /**
- * The plan with a stage on central for every exit of model.yaml, as early as what its head reads has come together
- * there. A stage on central within which an exit lies is divided. An exit whose head would have to do again what nodes
- * do within a stage is left out, and the plan's reason says so.
+ * The plan with a stage on central for every exit of model.yaml, right after the stage that completes the tensors of
+ * its head. A stage on central that contains an exit is split there. An exit whose head would need central to repeat
+ * computation of a stage on nodes is left out, and the plan's reason says so.
  */
 export function withExits(plan: Plan, { card, resolved, input, outputs }: ServedModel): Plan {
   if (card.exits.length === 0) return plan;
@@ -46,11 +47,11 @@ export function withExits(plan: Plan, { card, resolved, input, outputs }: Served
     [...dagOf(resolved).between([input.name], [tensor])].filter((index) => trunk.has(index)).length;
   let pieces: readonly Piece[] = plan.stages.map(({ id: _, ...piece }) => piece);
   const notes: string[] = [];
-  // The deepest first: of several that come to stand in one place the next goes before it.
+  // The deepest first: of several exits at one position each next one is inserted before it.
   const sorted = [...card.exits.entries()].sort(([i, a], [j, b]) => depth(b) - depth(a) || j - i);
   for (const [index, exit] of sorted) {
     const at = placeOf(resolved, input.name, pieces, exit.tensor);
-    if (at === undefined) notes[index] = `exit ${index} is not looked at: it begins within a stage on nodes`;
+    if (at === undefined) notes[index] = `exit ${index} is not used: its head starts within a stage on nodes`;
     else {
       pieces = insert({ resolved, input: input.name, card }, pieces, at, exit);
       notes[index] = `may end at exit ${index}`;
@@ -59,7 +60,10 @@ export function withExits(plan: Plan, { card, resolved, input, outputs }: Served
   return withStages(plan, pieces, notes);
 }
 
-/** Results name an exit by its place in model.yaml. Throws TESSERA_PLAN_INVALID for one that is not there. */
+/**
+ * Checks the exits of a plan: results name an exit by its index in model.yaml. Throws TESSERA_PLAN_INVALID for one that
+ * model.yaml does not have.
+ */
 export function checkExits({ stages }: Plan, { name, card }: ServedModel): void {
   for (const { id, exit } of stages)
     if (exit !== undefined && !card.exits.some(({ tensor }) => tensor === exit.tensor))
@@ -101,7 +105,10 @@ function placeOf(resolved: ResolvedModel, input: string, pieces: readonly Piece[
 
 type Network = Pick<ServedModel, 'resolved' | 'card'> & { readonly input: string };
 
-/** The pieces with one for the exit before piece `at`. It also hands on what later pieces on central need of its work. */
+/**
+ * The stages with one for the exit before position `at`. It also outputs the tensors that later stages on central need
+ * of its computation.
+ */
 function insert(
   { resolved, input, card }: Network,
   pieces: readonly Piece[],
@@ -121,7 +128,7 @@ function insert(
     for (const name of [...read, ...piece.outputs]) wanted.add(name);
   });
   const isExit = (name: string): boolean => card.exits.some((exit) => exit.tensor === name);
-  // What costs nodes nothing (placeOf) may be handed over by them all the same; then it is theirs.
+  // Nodes may still output what costs them nothing (see placeOf); then the stage of the exit need not.
   const fromNodes = new Set(pieces.flatMap((piece) => (isOnCentral(piece) ? [] : piece.outputs)));
   const passed = [...namesMade(resolved, own)].filter(
     (name) => wanted.has(name) && resolved.specs.has(name) && !isExit(name) && !fromNodes.has(name),
@@ -150,7 +157,7 @@ function insert(
   return made;
 }
 
-/** Of the tensors that are there, those that the outputs are computed from. */
+/** Those of the available tensors from which the outputs are computed. */
 function inputsOf(resolved: ResolvedModel, known: readonly string[], outputs: readonly string[]): string[] {
   const read = namesRead(resolved, dagOf(resolved).between(known, outputs));
   return known.filter((name) => read.has(name));

@@ -8,16 +8,16 @@ import { byteLength, type Dtype } from '../../shared/tensor/tensor.ts';
 export interface Layer {
   readonly name: string;
   readonly op: string;
-  /** Tensors that it reads, constants left out. */
+  /** Tensors that it reads, without constants. */
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
   readonly macs: number;
 }
 
-/** A network as strategies see it: plain data, layers in topological order. */
+/** A network as strategies see it: plain data, operators in topological order. */
 export interface PlanningGraph {
   readonly layers: readonly Layer[];
-  /** Inputs and what layers make, as far as their shapes are known before a run. */
+  /** The network's inputs and the operators' outputs, if their shapes are known before a run. */
   readonly tensors: readonly {
     readonly name: string;
     readonly dtype: Dtype;
@@ -26,7 +26,7 @@ export interface PlanningGraph {
   }[];
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
-  /** Where the layers can be divided into consecutive stages, in order. */
+  /** The cut points, in order: where the operators can be divided into consecutive stages. */
   readonly cuts: readonly CutPoint[];
 }
 
@@ -56,7 +56,7 @@ export function totalMacs({ layers }: PlanningGraph): number {
   return layers.reduce((sum, { macs }) => sum + macs, 0);
 }
 
-/** Bytes of some tensors; those of unknown size count as nothing. */
+/** Bytes of some tensors; those of unknown size count as 0. */
 export function bytesOf({ tensors }: PlanningGraph, names: readonly string[]): number {
   return tensors.reduce((sum, { name, bytes }) => (names.includes(name) ? sum + bytes : sum), 0);
 }

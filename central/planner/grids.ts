@@ -1,6 +1,6 @@
 import type { Counts } from './strategy.ts';
 
-/** The smallest grid with a tile for every node, as square as it can be: 8 nodes 2x4, 3 nodes 1x3, 1 node 1x1. */
+/** The smallest grid with a tile for every node, as square as possible: 8 nodes 2x4, 3 nodes 1x3, 1 node 1x1. */
 export function gridFor(nodes: number): Counts {
   const count = Math.max(1, nodes);
   let rows = Math.floor(Math.sqrt(count));

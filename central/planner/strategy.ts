@@ -3,7 +3,7 @@ import type { Plan, Tier } from '../../shared/plan/plan.ts';
 import type { Grid } from '../../shared/tiling/grid.ts';
 import type { PlanningGraph } from './graph.ts';
 
-/** A node agent as it announces itself. */
+/** A node agent, as it announced itself. */
 export interface PlanningNode {
   readonly id: string;
   readonly tier: Tier;
@@ -13,7 +13,7 @@ export interface PlanningNode {
   readonly splits: readonly string[];
 }
 
-/** A link as it was measured, in one direction. */
+/** A measured link, in one direction. */
 export interface Link {
   readonly from: string;
   readonly to: string;
@@ -29,12 +29,12 @@ export interface Counts {
 
 /** Where a tile stage can end. */
 export interface TileEnd {
-  /** The live tensors there, and the graph's outputs that the stage makes. */
+  /** The live tensors at this cut, and the graph's outputs that the stage makes. */
   readonly tensors: readonly string[];
   readonly outputs: readonly string[];
-  /** Tensors that exist after the stage: inputs of the graph and what stages so far hand on. */
+  /** Tensors that are available after the stage: inputs of the graph and outputs of the stages so far. */
   readonly known: readonly string[];
-  /** Tensors that the tiles hand on. */
+  /** Tensors that the tiles output. */
   readonly made: readonly string[];
   /** Multiply-adds of the stage, halo not counted. */
   readonly macs: number;
@@ -42,48 +42,51 @@ export interface TileEnd {
   readonly cells: Counts & { readonly tensor: string };
 }
 
-/** What one tile costs, halo included. */
+/** The cost of one tile, halo included. */
 export interface PartCost {
   readonly macs: number;
   readonly bytes_in: number;
   readonly bytes_out: number;
 }
 
-/** Which ends `Tiler.reach` looks at. */
+/** Which ends `Tiler.reach` returns. */
 export interface ReachOptions {
-  /** Share (0..1) of the convolutions' multiply-adds within reach that the stage has to have. */
+  /** Least share (0..1) of the reachable convolutions' multiply-adds that the stage has. */
   readonly leastShare: number;
-  /** Ends at most. */
+  /** The most ends. */
   readonly most: number;
 }
 
-/** Answers questions about tiles of one network, so that no strategy needs to know ONNX. `from`: absent for the frame. */
+/**
+ * Answers questions about tiles of one network, so that strategies do not need ONNX. `from`: absent where the stage
+ * starts at the frame.
+ */
 export interface Tiler {
-  /** Where a tile stage can end whose outputs have a cell for each tile of the grid, the deepest first. */
+  /** The ends of a tile stage whose outputs have at least one cell for each tile of the grid, the deepest first. */
   reach(from: TileEnd | undefined, grid: Counts, options: ReachOptions): readonly TileEnd[];
   /** The tile stage that ends at these tensors. */
   upTo(from: TileEnd | undefined, tensors: readonly string[]): TileEnd | NoPlan;
   /** The tiles of a stage, row by row; `rows` and `cols` are their sizes in cells. */
   parts(from: TileEnd | undefined, to: TileEnd, rows: readonly number[], cols: readonly number[]): readonly PartCost[];
-  /** Why no tile stage that begins at the frame can end anywhere: continues "it cannot be cut into tiles: ". */
+  /** Why no tile stage that starts at the frame can end anywhere: continues "it cannot be cut into tiles: ". */
   obstacle(): string;
 }
 
-/** What the user says; everything that is absent is the strategy's to choose. */
+/** The user's settings; absent ones are the strategy's to choose. */
 export interface Constraints {
   readonly grid?: Grid | undefined;
   readonly padding?: 'zero' | 'halo' | undefined;
-  /** Tensors at which tile stages end, in order; several for one stage, where several leave it. */
+  /** Tensors at which tile stages end, in order; several for one stage if several are live there. */
   readonly cuts?: readonly (readonly string[])[] | undefined;
-  /** How every float32 result of a tile travels. */
+  /** Codec of every float32 result of a tile. */
   readonly codec?: CodecSpec | undefined;
   /** Least agreement with the uncompressed network (0..1). */
   readonly agreement?: number | undefined;
-  /** Which nodes may be asked. */
+  /** The nodes that may get work. */
   readonly nodes: readonly string[] | '*';
-  /** Node agents to plan for, where fewer are known. */
+  /** How many node agents to plan for, if fewer are known. */
   readonly nodeCount: number;
-  /** Processors that all nodes share, where they are on one machine. */
+  /** Processors that all nodes share, if they run on one machine. */
   readonly sharedCores?: number | undefined;
 }
 
@@ -94,14 +97,17 @@ export interface TrainedTiles {
   readonly padding: 'zero' | 'halo';
 }
 
-/** A measured way for the tensors of a cut to travel: codecs as text, bytes a picture, share (0..1) of the answers that stay. */
+/**
+ * Measured codecs of a cut's tensors: codecs as text, bytes per picture, agreement (the share, 0..1, of answers that
+ * stay the same).
+ */
 export interface CalibratedSetting {
   readonly codecs: Readonly<Record<string, string>>;
   readonly bytes: number;
   readonly agreement: number;
 }
 
-/** What a strategy is asked: plain data, but for the tiler. */
+/** The input of a strategy: plain data, except for the tiler. */
 export interface Problem {
   /** SHA-256 of the model's skeleton. */
   readonly model: string;
@@ -111,25 +117,25 @@ export interface Problem {
   readonly nodes: readonly PlanningNode[];
   /** Links that were measured. */
   readonly links: readonly Link[];
-  /** The node beside which the broker stands, or `central`; null where that is not known. */
+  /** The node on whose machine the broker runs, or `central`; null where that is not known. */
   readonly broker: string | null;
-  /** Where frames are born, and where the network's outputs have to go. */
+  /** The machine at which frames arrive, and the one that needs the network's outputs. */
   readonly source: string;
   readonly sink: string;
   /** In order; empty where the network was not retrained for tiles. */
   readonly trained: readonly TrainedTiles[];
   readonly calibrated: readonly CalibratedSetting[];
-  /** Where heads of early exits branch off: tile stages had better end there, the earliest first. */
+  /** Where heads of early exits branch off, the earliest first: tile stages should end there. */
   readonly exits: readonly (readonly string[])[];
   readonly constraints: Constraints;
-  /** Whether the user named the strategy: then it makes its plan even where another one is faster. */
+  /** Whether the user named the strategy: then it makes its plan even if another one is faster. */
   readonly isNamed: boolean;
   readonly tiler: Tiler;
 }
 
 /**
- * Why a strategy has no plan for a problem. `not-asked`: the problem is left to other strategies; `impossible`: its plan
- * does not exist; `slower`: its plan would be slower than one machine.
+ * Why a strategy has no plan for a problem. `not-asked`: it leaves the problem to other strategies; `impossible`: its
+ * plan does not exist; `slower`: its plan would be slower than one machine.
  */
 export interface NoPlan {
   readonly kind: 'not-asked' | 'impossible' | 'slower';
@@ -138,9 +144,9 @@ export interface NoPlan {
   readonly hint?: string;
 }
 
-/** One way to make plans; a new idea from a new paper is a new file of `strategies/` and a line in `strategies.ts`. */
+/** A way to make plans. A new one is a new file in `strategies/` and a line in `strategies.ts`. */
 export interface Strategy {
   readonly name: string;
-  /** Its plans for the problem, best guess first and at least one, or why it has none. Pure. */
+  /** Its plans for the problem, at least one, the best guess first; or why it has none. Pure. */
   propose(problem: Problem): readonly Plan[] | NoPlan;
 }

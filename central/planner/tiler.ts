@@ -19,7 +19,7 @@ function tilerOf(resolved: ResolvedModel): Tiler {
   const inputs = graph.inputs.map(({ name }) => name);
   const tensorsAt = (from: TileEnd | undefined): readonly string[] => from?.tensors ?? inputs;
 
-  /** Undefined where nothing can be tiled. */
+  /** Undefined where the network has no cells to tile. */
   const endOf = (from: TileEnd | undefined, { outputs, macs, reference }: Prefix): TileEnd | undefined => {
     if (reference === undefined) return undefined;
     const known = [...new Set([...(from?.known ?? inputs), ...outputs])];

@@ -130,7 +130,7 @@ export const configSchema = z.strictObject({
         .max(1)
         .optional()
         .describe(
-          'least agreement with the uncompressed network, as `tessera model calibrate` measured it: results of networks that nobody retrained may then be clipped; absent: they travel without loss',
+          'least agreement with the uncompressed network, as `tessera model calibrate` measured it: tensors of networks that were not retrained may then be clipped; absent: they are sent losslessly',
         ),
       signing_key: text
         .optional()

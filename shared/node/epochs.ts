@@ -1,30 +1,34 @@
 import { MAX_EPOCH } from '../protocol/epoch.ts';
 
 /**
- * Which central a node follows: that of one epoch at a time. Times are those of one steady clock, ms.
+ * Which central a node follows: that of one epoch at a time. Times are read from one steady clock, ms.
  *
- *   nobody --first message--> following E --a message of E--> following E
+ *   no central --first message--> following E --a message of E--> following E
  *   following E --a message of F that counts--> following F;  --any other message of F--> following E, F is ignored
  *
- *   1. A message counts whose epoch a central claims in its status (`<base>/central/<id>/status`, retained, so that only
- *      who may speak as a central can claim), unless the epoch that is followed is claimed too and is higher.
- *   2. Where no central's status can be seen, the higher epoch counts.
- *   3. What is ignored counts in the end: an epoch that goes on speaking for `SILENT_MS`, while the one that is followed
- *      says nothing, is followed. So no single message makes a node deaf, nor does a central whose clock was set back and
- *      whose state was lost. A central that was relieved never speaks for so long: its lease is shorter.
- *   4. An epoch above `MAX_EPOCH` never counts.
+ * 1. A message counts if a central claims its epoch in its status (`<base>/central/<id>/status`, retained; only clients
+ *    that may speak as a central may publish it), unless the followed epoch is claimed too and is higher.
+ * 2. If no central's status is visible, the higher epoch counts.
+ * 3. An ignored epoch counts in the end: a node follows an epoch that has sent messages for `SILENT_MS` while the
+ *    followed one sent none. So no single message makes a node ignore its central, nor does a central whose clock was
+ *    set back and whose state was lost. A central that has lost the election does not send messages for so long: its
+ *    lease is shorter.
+ * 4. An epoch above `MAX_EPOCH` never counts.
  */
 
-/** Times longer than a central's lease and any takeover. */
+/** Longer than a central's lease and any takeover. */
 export const SILENT_MS = 10_000;
-/** Centrals whose claims are remembered, and epochs that were ignored since the followed one spoke. */
+/**
+ * How many centrals' claims are remembered, and how many epochs that were ignored since the last message of the
+ * followed one.
+ */
 const KEPT = 64;
 
 /** What a message's epoch means for the node. */
 export type EpochVerdict =
   | {
       readonly counts: true;
-      /** Another epoch is followed from now on: what was asked for in the one before is nobody's any more. */
+      /** The node follows another epoch from now on: requests of the earlier one are void. */
       readonly isNew: boolean;
       /** Why the node follows a lower epoch than before. */
       readonly note?: string;
@@ -35,9 +39,9 @@ export type EpochVerdict =
 export class Epochs {
   #followed = 0;
   #heardMs = Number.NEGATIVE_INFINITY;
-  /** By central, the epoch that it claims. */
+  /** The epoch that each central claims. */
   readonly #claims = new Map<string, number>();
-  /** Since when epochs have been ignored. */
+  /** Since when each epoch has been ignored. */
   readonly #ignored = new Map<number, number>();
 
   /** The epoch that is followed; 0 before the first message. */
@@ -45,13 +49,13 @@ export class Epochs {
     return this.#followed;
   }
 
-  /** A central has said what it is. */
+  /** A central published its status. */
   claimed(central: string, { state, epoch }: { readonly state: string; readonly epoch: number }): void {
     this.#claims.delete(central);
     if ((state === 'active' || state === 'claiming') && epoch <= MAX_EPOCH) remember(this.#claims, central, epoch);
   }
 
-  /** Central speaks in this epoch. */
+  /** A message of this epoch arrived. */
   enter(epoch: number, nowMs: number): EpochVerdict {
     if (epoch === this.#followed) return this.#follow(epoch, nowMs);
     if (epoch > MAX_EPOCH) return { counts: false, why: `epoch ${epoch} is above what any central claims` };

@@ -4,10 +4,10 @@ import type { WireRegion } from '../protocol/messages/region.ts';
 import type { WorkError } from '../protocol/messages/work.ts';
 import type { Box } from '../tensor/tensor.ts';
 
-/** Tiles of one stage to run: as `work` on the wire, without its addressing. */
+/** Parts of one stage to run: as `work` on the wire, without its addressing. */
 export interface Job {
   readonly plan: string;
-  /** The frame; with `stage` and `t_id` it names a tile for `cancel`. */
+  /** The frame; with `stage` and `t_id` it identifies a part for `cancel`. */
   readonly i_id: string;
   readonly stage: number;
   readonly tiles: readonly {
@@ -17,7 +17,7 @@ export interface Job {
   }[];
 }
 
-/** What became of one tile. `compute_ms` is decoding, inference and encoding. */
+/** The outcome of one part. `compute_ms` is decoding, inference and encoding. */
 export type TileOutcome =
   | { readonly t_id: number; readonly out: readonly WireRegion[]; readonly compute_ms: number }
   | { readonly t_id: number; readonly error: { readonly code: WorkError; readonly text: string } };
@@ -25,19 +25,22 @@ export type TileOutcome =
 /** Runs stages of plans in a worker thread; the same for node agents and for central's own executor. */
 export interface Executor {
   /**
-   * SHA-256 of the weights that stages of a plan read, of which only the skeleton has to be here; the rest of the model is
-   * not wanted for them. Throws TesseraError.
+   * SHA-256 of the weights that stages of a plan read. Only the model's skeleton has to be here; weights of other
+   * stages are not needed. Throws TesseraError.
    */
   weights(plan: Plan, stages: readonly number[], skeletonSha: string): Promise<string[]>;
-  /** Ids of the plans of which stages are prepared, the oldest first. */
+  /** Ids of the plans with prepared stages, the oldest first. */
   readonly plans: readonly string[];
   /** The stages of a plan for which jobs can run; empty for none. */
   prepared(plan: string): ReadonlySet<number>;
-  /** Loads what the stages of a plan need; resolves when jobs for it can run. Throws TesseraError. */
+  /** Loads what the stages of a plan need; resolves when their jobs can run. Throws TesseraError. */
   prepare(plan: Plan, stages: readonly number[], skeletonSha: string): Promise<void>;
-  /** Runs tiles one after another; `onTile` is called as each is done. Buffers of `job` are transferred: do not use them again. Never throws for a tile's fault. */
+  /**
+   * Runs parts one after another; `onTile` is called when each is done. Buffers of `job` are transferred: do not use
+   * them again. Never throws because of a part's fault.
+   */
   run(job: Job, onTile: (outcome: TileOutcome) => void): Promise<void>;
-  /** Drops a frame's queued tiles that have not started: each ends with the error `expired`. */
+  /** Drops a frame's queued parts that have not started: each ends with the error `expired`. */
   cancel(iId: string, stage: number, tIds: readonly number[]): void;
   release(plan: string): Promise<void>;
   stop(): Promise<void>;

@@ -8,14 +8,14 @@ import type { TileOutcome } from './executor-types.ts';
 import { StageRunner } from './stage-runner.ts';
 import type { JobTile } from './stage-tile.ts';
 
-/** What the executor gives its worker thread at start. */
+/** The data that the executor passes to its worker thread at start. */
 export interface ExecutorWorkerData {
   readonly folder: string;
   readonly threads: number;
   readonly sessionMemoryMb: number;
 }
 
-/** A tile of a frame, by the names that `cancel` uses. */
+/** A part of a frame, by the names that `cancel` uses. */
 export interface TileCall {
   readonly plan: string;
   readonly iId: string;
@@ -29,9 +29,7 @@ interface Waiting {
   readonly drop?: (code: WorkError, text: string) => void;
 }
 
-/**
- * Everything happens one after another, in the order of arrival; only `cancel` overtakes, and takes waiting tiles out.
- */
+/** All calls run one after another, in the order of arrival; only `cancel` goes first and removes queued parts. */
 const waiting: Waiting[] = [];
 let busy = false;
 
@@ -39,7 +37,7 @@ async function work(): Promise<void> {
   if (busy) return;
   busy = true;
   for (;;) {
-    // Messages that came while the last one ran are read first: one of them may cancel what comes next.
+    // Messages that arrived during the last run are read first: one of them may cancel the next part.
     await setImmediate();
     const next = waiting.shift();
     if (next === undefined) break;
@@ -63,7 +61,7 @@ function inTurn<T>(action: () => T | Promise<T>): Promise<T> {
   });
 }
 
-/** Takes waiting tiles out of the line and answers them. */
+/** Removes queued parts and answers them. */
 function drop(matches: (call: TileCall) => boolean, code: WorkError, text: string): void {
   const gone = waiting.filter(({ tile }) => tile !== undefined && matches(tile));
   const kept = waiting.filter((entry) => !gone.includes(entry));
@@ -103,7 +101,7 @@ const handlers = {
     drop((call) => call.iId === iId && call.stage === stage && tIds.includes(call.tile.t_id), 'expired', 'cancelled');
   },
 
-  /** Answered when nothing runs any more, so that the thread can be ended. */
+  /** Answered when no run is in progress, so that the thread can be ended. */
   stop: (): Promise<void> => {
     drop(() => true, 'run-failed', 'the executor is stopping');
     return inTurn(async () => (await runner).stop());

@@ -13,24 +13,26 @@ import type { ExecutorWorkerData, TileCall } from './executor-worker.ts';
 export interface ExecutorOptions {
   /** The blob store's folder. */
   readonly folder: string;
-  /** Threads of one run. */
+  /** Threads of one inference run. */
   readonly threads: number;
-  /** Megabytes (10^6) that the sessions may take together, estimated by their weights. */
+  /** Megabytes (10^6) that all sessions together may use, estimated from their weights. */
   readonly sessionMemoryMb: number;
-  /** Tiles wait while the worker is started again, instead of failing: for whoever has nobody else to ask. */
+  /**
+   * Parts wait while the worker is restarted, instead of failing: for central, which cannot send them to another node.
+   */
   readonly patient?: boolean;
-  /** Told of a plan that could not be prepared again after the worker ended: it is as if it had never been prepared. */
+  /** Called with a plan that could not be prepared again after the worker ended: it no longer counts as prepared. */
   readonly onLost?: (plan: string) => void;
   readonly log: Log;
 }
 
-/** Milliseconds before a worker that ended is started again: nothing after the first time, then ever longer. */
+/** Milliseconds before a worker that ended is restarted: none the first time, then longer and longer. */
 const RESTART_MS = [0, 200, 1000, 5000] as const;
-/** A worker that lived this long was well, so the next end counts as the first. */
+/** After a worker has run this long, its end counts as the first one again. */
 const HEALTHY_MS = 60_000;
-/** How often a plan is loaded whose loading the worker does not survive. */
+/** How many times a plan is loaded if the worker ends while loading it. */
 const LOAD_TRIES = 2;
-/** How long `stop` waits for the run under way. */
+/** How long `stop` waits for the run in progress. */
 const STOP_MS = 5000;
 
 interface Prepared {
@@ -41,15 +43,15 @@ interface Prepared {
 
 const NONE: ReadonlySet<number> = new Set();
 
-/** A `prepare` under way. */
+/** A `prepare` in progress. */
 interface Request {
   readonly plan: string;
   released: boolean;
 }
 
 /**
- * Starts a worker thread that runs stages. This thread only passes buffers on: decoding, inference and encoding happen
- * in the worker. Throws TESSERA_INTERNAL where the worker was not compiled.
+ * Starts a worker thread that runs stages. The calling thread only passes buffers on: decoding, inference and encoding
+ * happen in the worker. Throws TESSERA_INTERNAL where the worker was not compiled.
  */
 export async function createExecutor(options: ExecutorOptions): Promise<Executor> {
   return new ThreadExecutor(options);
@@ -57,23 +59,23 @@ export async function createExecutor(options: ExecutorOptions): Promise<Executor
 
 /**
  * worker: running --ends by itself--> down --after RESTART_MS--> restoring --plans prepared again--> running
- *         any --stop--> stopped
+ *   any --stop--> stopped
  *
- * 1. Every tile given to `run` has exactly one outcome, also when the worker ends: then `run-failed`.
- * 2. While the worker is not running, tiles fail at once, so that their sender can ask another node; a patient
- *    executor keeps them until it runs again.
- * 3. A plan that was prepared is prepared again after a restart, before any tile runs; one that cannot be is lost, and
- *    `onLost` says so. Nobody holds a plan for prepared that the worker does not have.
- * 4. What is asked of one plan happens in the order in which it was asked. A release ends the `prepare` before it,
- *    which then throws; one that comes while the worker is down, or that ends with it, waits for the next worker.
- * 5. The thread is never ended from outside while the runtime runs: that aborts the whole process (onnxruntime-node
- *    1.30 throws a C++ exception that nobody catches). It is asked to stop, and left alone if it does not answer.
+ * 1. Every part given to `run` has exactly one outcome, also when the worker ends: then `run-failed`.
+ * 2. While the worker is not running, parts fail at once, so that central can send them to another node; a patient
+ *    executor keeps them until the worker runs again.
+ * 3. A prepared plan is prepared again after a restart, before any part runs; a plan for which that fails is lost, and
+ *    `onLost` is called. So no caller takes a plan for prepared that the worker does not have.
+ * 4. Calls for one plan run in the order in which they were made. A release ends the `prepare` before it, which then
+ *    throws; a release while the worker is down, or during which the worker ends, waits for the next worker.
+ * 5. The thread is never ended from outside while ONNX Runtime runs: that aborts the whole process (onnxruntime-node
+ *    1.30 throws a C++ exception that is not caught). It is asked to stop, and left alone if it does not answer.
  */
 class ThreadExecutor implements Executor {
   readonly #options: ExecutorOptions;
   readonly #prepared = new Map<string, Prepared>();
   readonly #requests = new Set<Request>();
-  /** By plan: the last thing that was asked about it. */
+  /** The last call for each plan. */
   readonly #turns = new Map<string, Promise<void>>();
   #worker: Worker | undefined;
   #calls: WorkerCalls | undefined;
@@ -82,7 +84,7 @@ class ThreadExecutor implements Executor {
   #startedAt = 0;
   #ends = 0;
   #restart: NodeJS.Timeout | undefined;
-  /** What waits for a worker that is down. */
+  /** Callers that wait for the next worker. */
   #wake: (() => void)[] = [];
 
   constructor(options: ExecutorOptions) {
@@ -134,7 +136,7 @@ class ThreadExecutor implements Executor {
     const taken = new Set<ArrayBufferLike>();
     const calls = job.tiles.map((tile): TileCall => {
       const own = (bytes: Uint8Array): Uint8Array => {
-        // A buffer can move only once: what a second tile shares is copied.
+        // A buffer can be transferred only once: bytes that a second part shares are copied.
         const bytesOfTile = taken.has(bytes.buffer) ? new Uint8Array(bytes) : ownBytes(bytes);
         taken.add(bytesOfTile.buffer);
         return bytesOfTile;
@@ -152,7 +154,7 @@ class ThreadExecutor implements Executor {
   async release(plan: string): Promise<void> {
     this.#prepared.delete(plan);
     for (const request of this.#requests) if (request.plan === plan) request.released = true;
-    // A worker that ends meanwhile takes the plan with it.
+    // If the worker ends meanwhile, the plan is gone with it.
     await this.#inTurn(plan, async () => this.#calls?.call('release', { plan }).catch(() => {}));
   }
 
@@ -190,7 +192,7 @@ class ThreadExecutor implements Executor {
     clearTimeout(late);
   }
 
-  /** Does something with a worker that runs: where it ends meanwhile, once more with the next one. */
+  /** Calls a function with a running worker; if the worker ends meanwhile, once more with the next one. */
   async #withWorker(action: (calls: WorkerCalls) => Promise<void>): Promise<void> {
     for (let attempt = 1; ; attempt++) {
       while (this.#down !== undefined && !this.#stopped) await new Promise<void>((resolve) => this.#wake.push(resolve));
@@ -204,7 +206,10 @@ class ThreadExecutor implements Executor {
     }
   }
 
-  /** Stage by stage, so that tiles of other plans run in between: a new plan is prepared while frames flow. */
+  /**
+   * Stage by stage, so that parts of other plans run in between: a new plan is prepared while frames are being
+   * answered.
+   */
   async #load(calls: WorkerCalls, { plan, stages, skeletonSha }: Prepared, isReleased: () => boolean): Promise<void> {
     for (const stage of stages) {
       if (isReleased()) throw released(plan.id);
@@ -218,7 +223,7 @@ class ThreadExecutor implements Executor {
       if (this.#options.patient === true && this.#down !== undefined && !this.#stopped)
         await new Promise<void>((resolve) => this.#wake.push(resolve));
       if (this.#down !== undefined || this.#calls === undefined) {
-        // Whoever tries again at once must not keep the event loop from ever starting the worker.
+        // A caller that retries at once must not keep the event loop from starting the worker.
         await setImmediate();
         throw new TesseraError('TESSERA_RUN_FAILED', this.#down ?? 'the executor is stopped');
       }
@@ -238,7 +243,7 @@ class ThreadExecutor implements Executor {
     this.#startedAt = performance.now();
     const worker = new Worker(workerEntry(import.meta.url, './executor-worker.ts'), {
       workerData: { folder, threads, sessionMemoryMb } satisfies ExecutorWorkerData,
-      // Flags of this process (a test runner's loader, say) are not for the worker.
+      // Flags of this process (a test runner's loader, for example) are not for the worker.
       execArgv: [],
     });
     this.#worker = worker;
@@ -272,7 +277,7 @@ class ThreadExecutor implements Executor {
     this.#wakeAll();
   }
 
-  /** Its tiles will be answered `unknown-plan`, which makes the sender have it prepared anew. */
+  /** Its parts will be answered with `unknown-plan`, after which central has the plan prepared again. */
   #lose(plan: string, error: unknown): void {
     this.#prepared.delete(plan);
     const { message } = failureOf(error);

@@ -10,12 +10,12 @@ import { type BlobSource, Plans } from './plans.ts';
 import { WorkHandler } from './work-handler.ts';
 import type { WorkLimits } from './work-queue.ts';
 
-/** What a node answers central with. */
+/** A node's answer to central. */
 export type NodeAnswer =
   | { readonly kind: 'result'; readonly message: ResultMessage }
   | { readonly kind: 'control'; readonly message: ControlMessage };
 
-/** What a node service rests on. `now` is a steady clock, milliseconds. */
+/** What a node service needs. `now` is a steady clock, milliseconds. */
 export interface NodeServiceOptions {
   readonly id: string;
   readonly bootId: string;
@@ -26,15 +26,15 @@ export interface NodeServiceOptions {
   readonly send: (to: string, answer: NodeAnswer) => Promise<unknown>;
   readonly epochs: Epochs;
   readonly limits: WorkLimits & { readonly plans: number };
-  /** Results are gathered up to this size, so that they leave in few messages. */
+  /** Results are combined up to this size, so that fewer messages are sent. */
   readonly messageBytes: number;
   readonly now: () => number;
   readonly log: Log;
 }
 
 /**
- * What a computer that runs parts of networks does with messages: the same for node agents, where they come by MQTT, and
- * for central's own executor, where they come from the same process. Nobody but central is obeyed.
+ * Handles central's messages: the same for node agents, which receive them by MQTT, and for central's own executor,
+ * which receives them in the same process. Only central's messages are obeyed.
  */
 export class NodeService {
   readonly work: WorkHandler;
@@ -50,15 +50,15 @@ export class NodeService {
     this.plans = new Plans({ ...options, maxPlans: limits.plans, onGone: (plan) => this.work.planGone(plan) });
   }
 
-  /** Takes a work message from the wire in; false where it was of no use. */
+  /** Handles a work message; false if it was useless. */
   receiveWork(from: string, address: WorkAddress): boolean {
     return this.#isObeyed(from, 'work') && this.work.receive(from, address);
   }
 
-  /** Takes a control message in; false where it was of no use. */
+  /** Handles a control message; false if it was useless. */
   receiveControl(from: string, message: ControlMessage): boolean {
     if (!this.#isObeyed(from, message.type)) return false;
-    // A central that has been relieved and does not know it yet must not take away what its successor uses.
+    // A central that has lost the election, and does not know it yet, must not release plans that the new leader uses.
     const stale = 'epoch' in message && message.epoch !== undefined ? this.work.enter(message.epoch) : undefined;
     if (stale !== undefined) {
       this.#throttledLog.warn('epoch', `a ${message.type} of ${from} is ignored: ${stale.text}`);

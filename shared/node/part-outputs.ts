@@ -7,8 +7,8 @@ import type { WireRegion } from '../protocol/messages/region.ts';
 import { boxShape, byteLength, elementCount, sameBox, type Tensor, wholeBox } from '../tensor/tensor.ts';
 
 /**
- * A tile's outputs in the order of the plan, as they are held. Throws TesseraError when they are not what the plan
- * expects of this tile.
+ * A part's outputs in the order of the plan, in the form in which they are kept. Throws TesseraError when they do not
+ * match the plan.
  */
 export function decodeOutputs(
   geometry: PlanGeometry,
@@ -30,7 +30,7 @@ export function decodeOutputs(
       sameBox(given.box, region.box) &&
       given.shape.length === shape.length &&
       given.shape.every((size, axis) => size === shape[axis]) &&
-      // A node that cannot encode may send the bytes as they are, but none may lose more than the plan allows.
+      // A node that cannot encode may send the bytes raw, but no node may lose more than the plan allows.
       (sameCodec(given.codec, region.codec) || given.codec.name === 'raw') &&
       (given.dtype === dtype || (clip !== undefined && given.dtype === 'uint8' && given.codec.name === 'raw'));
     if (!isAsked)
@@ -51,7 +51,7 @@ export function decodeOutputs(
   });
 }
 
-/** An output whose shape the run that made it tells. Throws TESSERA_MESSAGE_INVALID where it is not whole and as it is. */
+/** An output whose shape is only known after the run. Throws TESSERA_MESSAGE_INVALID where it is not whole and raw. */
 function openTensor(tId: number, name: string, given: WireRegion | undefined): Tensor {
   const isWhole = given !== undefined && sameBox(given.box, wholeBox(given.shape)) && given.codec.name === 'raw';
   if (!isWhole || given.d.byteLength !== byteLength(given))

@@ -9,14 +9,14 @@ import { PreparationProgress } from './preparation-progress.ts';
 
 /** A `prepare` message. */
 export type PrepareMessage = Extract<ControlMessage, { type: 'prepare' }>;
-/** What a `prepare` message is answered with. */
+/** The answer to a `prepare` message. */
 export type PrepareAnswer = Extract<ControlMessage, { type: 'ready' | 'refused' }>;
 
-/** Where the blobs of models come from. */
+/** The source of models' blobs. */
 export interface BlobSource {
   /**
-   * Gets those of `blobs` that are not here from node `from`; `onBytes` hears how many of how many bytes are here. Throws
-   * TESSERA_BLOB.
+   * Fetches those of `blobs` that are not here from node `from`; `onBytes` gets how many of how many bytes are here.
+   * Throws TESSERA_BLOB.
    */
   fetch(
     from: string,
@@ -26,16 +26,16 @@ export interface BlobSource {
   ): Promise<void>;
 }
 
-/** What the plans of a node rest on. `now` is a steady clock, milliseconds. */
+/** What the plans of a node need. `now` is a steady clock, milliseconds. */
 export interface PlansOptions {
   readonly executor: Pick<Executor, 'plans' | 'prepared' | 'weights' | 'prepare' | 'release'>;
   readonly blobs: BlobSource;
   readonly bootId: string;
-  /** Plans that may be ready, and that may wait to be prepared. */
+  /** How many plans may be ready, and how many may wait to be prepared. */
   readonly maxPlans: number;
-  /** Throws TESSERA_SIGNATURE for a model that this node does not trust; absent: every model is run. */
+  /** Throws TESSERA_SIGNATURE for a model that this node does not trust; absent: every model is accepted. */
   readonly requireTrust?: ((manifest: ModelManifest) => void) | undefined;
-  /** Hears of the model of a plan that is ready. */
+  /** Called with the model of a plan that is ready. */
   readonly onReady?: ((manifest: ModelManifest) => void) | undefined;
   /** Called when a plan's work must end. */
   readonly onGone: (plan: string) => void;
@@ -44,23 +44,23 @@ export interface PlansOptions {
 }
 
 /**
- * Prepares and releases the plans of a node. Which plans are ready is known to the executor alone.
+ * Prepares and releases the plans of a node. Only the executor knows which plans are ready.
  *
- * plan: unknown --prepare--> preparing --blobs here, sessions run--> ready --release--> unknown
- *                            preparing --anything fails, release--> unknown; ready --lost by the executor--> unknown
+ *   plan: unknown --prepare--> preparing --blobs here, sessions run--> ready --release--> unknown
+ *   preparing --anything fails, release--> unknown; ready --lost by the executor--> unknown
  *
  * 1. One plan is prepared at a time, in the order of the messages: a small machine has one link and few cores.
- * 2. Every `prepare` is answered with `ready` or `refused`, and with its own number; for a plan that is ready at once,
- *    without waiting in line.
- * 3. Nothing of a model that is not trusted is fetched or loaded.
+ * 2. Every `prepare` is answered with `ready` or `refused`, and with its own number; for a plan that is ready already,
+ *    at once.
+ * 3. Nothing of an untrusted model is fetched or loaded.
  * 4. A release takes effect when it arrives: work for the plan ends, and preparations that were requested before it are
- *    given up, also those in line.
- * 5. A node keeps `maxPlans` plans; beyond them the oldest is released. Sessions have a bound of their own.
+ *    aborted, also queued ones.
+ * 5. A node keeps `maxPlans` plans; beyond them the oldest is released. Sessions have a limit of their own.
  */
 export class Plans {
   readonly #options: PlansOptions;
   readonly #progress: PreparationProgress;
-  /** Preparations that are not answered, with what gives them up. */
+  /** Unanswered preparations, with their abort controllers. */
   readonly #open = new Set<{ readonly plan: string; readonly abort: AbortController }>();
   #line: Promise<unknown> = Promise.resolve();
 
@@ -69,12 +69,12 @@ export class Plans {
     this.#progress = new PreparationProgress(options.log, options.now);
   }
 
-  /** How far the node is with each plan that it was asked to prepare. */
+  /** The node's progress with each plan that it was asked to prepare. */
   get progress(): PlanProgress[] {
     return this.#progress.plans;
   }
 
-  /** Prepares a plan; blobs that are missing come from the sender. Never throws. */
+  /** Prepares a plan; missing blobs are fetched from the sender. Never throws. */
   async prepare(from: string, message: PrepareMessage): Promise<PrepareAnswer> {
     let plan: Plan | undefined;
     const { ask, manifest, stages } = message;
@@ -98,7 +98,7 @@ export class Plans {
         const detail = detailOf(error);
         if (detail !== undefined) log.debug(`the runtime says: ${detail}`);
         if (plan !== undefined) this.#progress.set(plan.id, manifest.name, 'refused', full);
-        // Central logs a warning once for all nodes that refuse for the same reason.
+        // Central logs one warning for all nodes that refuse for the same reason.
         log.info(`refuses a plan: ${full}`, { plan: plan?.id, code });
       }
       const id = plan?.id ?? claimedId(message.plan);
@@ -119,7 +119,7 @@ export class Plans {
     if (isReady) this.#options.onGone(plan);
   }
 
-  /** The executor does not have this plan any more: it has to be prepared again before work is taken for it. */
+  /** The executor no longer has this plan: it has to be prepared again before work for it is accepted. */
   lost(plan: string): void {
     this.#progress.forget(plan);
     this.#options.onGone(plan);
@@ -169,7 +169,7 @@ export class Plans {
     if (executor.plans.length > maxPlans && oldest !== undefined) this.release(oldest);
   }
 
-  /** Gets the graph, and then the weights that these stages read: the rest of the model is for others. */
+  /** Fetches the graph, and then the weights that these stages read: other stages' weights are not needed. */
   async #fetch(
     from: string,
     plan: Plan,
@@ -188,7 +188,7 @@ export class Plans {
   }
 }
 
-/** The id that something claims to have, for an answer about what is not a plan. */
+/** The id in something that is no valid plan, for the answer about it. */
 function claimedId(plan: unknown): string {
   const id = typeof plan === 'object' && plan !== null && 'id' in plan ? plan.id : undefined;
   return typeof id === 'string' ? id.slice(0, 1000) : '';
@@ -197,7 +197,7 @@ function claimedId(plan: unknown): string {
 /** The plan was released before it was ready. */
 class Released extends TesseraError {}
 
-/** What is wrong and what to do, one after the other. */
+/** The fault and the hint as one text. */
 function sentences(text: string, hint: string): string {
   if (!/^\p{Lu}/u.test(hint)) return `${text}; ${hint}`;
   return `${text}${/[.!?]$/.test(text) ? '' : '.'} ${hint}`;

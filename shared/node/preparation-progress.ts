@@ -1,16 +1,16 @@
 import type { Log } from '../ports.ts';
 import type { PlanProgress } from '../protocol/messages/node.ts';
 
-/** Plans that a heartbeat names, the newest. */
+/** Most plans that a heartbeat names, the newest. */
 const NAMED = 16;
-/** Between two lines about a fetch, ms. */
+/** Time between two log lines about a fetch, ms. */
 const AGAIN_MS = 10_000;
-/** Longest reason. */
+/** Most characters of a reason. */
 const MAX_TEXT = 300;
 
 /**
- * How far the node is with each plan that it was asked to prepare, for its heartbeat and its log: the log has the
- * beginning of each fetch with its size, how far it is every ten seconds, and its end.
+ * The node's progress with each plan that it was asked to prepare, for its heartbeat and its log: the log has the start
+ * of each fetch with its size, its progress every ten seconds, and its end.
  */
 export class PreparationProgress {
   readonly #log: Log;
@@ -24,7 +24,7 @@ export class PreparationProgress {
     this.#now = now;
   }
 
-  /** The newest last. */
+  /** All plans, the newest last. */
   get plans(): PlanProgress[] {
     return [...this.#plans.values()].slice(-NAMED);
   }
@@ -37,7 +37,7 @@ export class PreparationProgress {
     if (this.#plans.size > 4 * NAMED && oldest !== undefined) this.#plans.delete(oldest);
   }
 
-  /** Pieces of the model come: `bytes` of `of` are here. */
+  /** Chunks of the model arrived: `bytes` of `of` are here. */
   fetched(id: string, model: string, bytes: number, of: number): void {
     if (of === 0) return;
     this.#plans.set(id, { id, model, state: 'fetching', bytes, of });
@@ -51,7 +51,7 @@ export class PreparationProgress {
     this.#log.info(`model ${model}: ${text}`, { plan: id });
   }
 
-  /** Nothing more comes for the plan. */
+  /** The fetch for the plan has ended. */
   fetchEnded(): void {
     this.#fetching = undefined;
   }

@@ -1,16 +1,19 @@
 import type { ResultMessage } from '../protocol/messages/work.ts';
 import type { TileOutcome } from './executor-types.ts';
 
-/** What CBOR adds: per message, and per tensor besides its bytes (names, box, shape, codec; boxes have at most 8 axes). */
+/**
+ * Overhead of CBOR: per message, and per tensor besides its bytes (names, box, shape, codec; boxes have at most 8
+ * axes).
+ */
 const MESSAGE_OVERHEAD = 512;
 const REGION_OVERHEAD = 320;
 
 /**
- * Gathers the finished tiles of one work message: messages, not bytes, are what a small CPU pays for.
- *
- * 1. Every outcome added leaves exactly once, in a batch returned by `add` or `rest`.
- * 2. A batch has at most `limitBytes`, unless it is one tile that alone is larger.
- * 3. Errors leave at once, by themselves, since the sender re-sends as soon as it hears.
+ * Combines the finished parts of one work message into few messages, as a small CPU's cost is per message, not per
+ * byte.
+ * 1. Every outcome that was added leaves exactly once, in a batch returned by `add` or `rest`.
+ * 2. A batch has at most `limitBytes`, unless it is a single larger part.
+ * 3. Errors leave at once, by themselves, since central then sends the part to another node.
  */
 export class ResultGroup {
   readonly #limitBytes: number;
@@ -21,7 +24,7 @@ export class ResultGroup {
     this.#limitBytes = limitBytes;
   }
 
-  /** Takes an outcome in; returns the batches that are to be sent now. */
+  /** Adds an outcome; returns the batches to be sent now. */
   add(outcome: TileOutcome): ResultMessage['tiles'][] {
     if ('error' in outcome) return [[{ t_id: outcome.t_id, error: outcome.error }]];
     const batches: ResultMessage['tiles'][] = [];
@@ -33,7 +36,7 @@ export class ResultGroup {
     return batches;
   }
 
-  /** What has not left yet, when the work is done; undefined for nothing. */
+  /** The remaining outcomes when the work is done; undefined if there are none. */
   rest(): ResultMessage['tiles'] | undefined {
     return this.#tiles.length === 0 ? undefined : this.#flush();
   }

@@ -1,20 +1,19 @@
 import { TesseraError } from '../errors.ts';
 
-/** What can be let go of. */
+/** Something that can be released. */
 export interface Releasable {
   release(): Promise<void>;
 }
 
 /**
- * Sessions by key, the least recently used released first when their estimated memory would pass a limit.
- *
- * 1. The bytes of all held sessions never pass the limit.
+ * Sessions by key. The least recently used are released first when the estimated memory of all would exceed a limit.
+ * 1. The bytes of all cached sessions never exceed the limit.
  * 2. A session is released at most once, and never between being returned by `get` and the next `get` or `clear`.
  * Calls must not overlap: the caller runs one thing at a time anyway.
  */
 export class SessionCache<S extends Releasable> {
   readonly #limitBytes: number;
-  /** In order of use, the latest last. */
+  /** In order of use, the most recent last. */
   readonly #held = new Map<string, { readonly session: S; readonly bytes: number }>();
   #bytes = 0;
 
@@ -30,7 +29,9 @@ export class SessionCache<S extends Releasable> {
     return this.#held.has(key);
   }
 
-  /** The session of that key, loaded where it is not held. Throws TESSERA_RUN_FAILED when `bytes` alone pass the limit. */
+  /**
+   * The session of that key, loaded if it is not cached. Throws TESSERA_RUN_FAILED when `bytes` alone exceed the limit.
+   */
   async get(key: string, bytes: number, load: () => Promise<S>): Promise<S> {
     const found = this.#held.get(key);
     if (found !== undefined) {
@@ -41,8 +42,8 @@ export class SessionCache<S extends Releasable> {
     if (bytes > this.#limitBytes)
       throw new TesseraError(
         'TESSERA_RUN_FAILED',
-        `a piece needs about ${megabytes(bytes)} MB of memory and the limit is ${megabytes(this.#limitBytes)} MB`,
-        { hint: 'Raise node.memory_mb, or give this node a smaller piece of the model.' },
+        `a part of the model needs about ${megabytes(bytes)} MB of memory and the limit is ${megabytes(this.#limitBytes)} MB`,
+        { hint: 'Raise node.memory_mb, or give this node a smaller part of the model.' },
       );
     for (const [oldest, { session, bytes: freed }] of this.#held) {
       if (this.#bytes + bytes <= this.#limitBytes) break;

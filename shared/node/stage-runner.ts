@@ -33,25 +33,25 @@ interface LoadedStage extends StageTiles {
   readonly piece: Uint8Array;
   readonly key: string;
   readonly bytes: number;
-  /** Blobs that the piece reads. */
+  /** Blobs that the stage's model reads. */
   readonly weights: readonly string[];
   readonly parts: ReadonlyMap<number, PartForm>;
 }
 
 /** A graph without its large weights; the largest of the published networks has 2 MB. */
 const MAX_SKELETON_BYTES = 256e6;
-/** What a session costs besides its weights: graph, kernels, arenas of activations. A guess on the safe side. */
+/** A session's memory besides its weights: graph, kernels, memory of feature maps. A conservative estimate. */
 const SESSION_OVERHEAD_BYTES = 2_000_000;
 
 /**
  * Prepared plans and their sessions on one thread.
  *
- * plan:    unknown --prepare--> prepared --release--> unknown
- * session: absent --prepare, runTile--> held --least recently used, over the memory limit--> absent
+ *   plan:    unknown --prepare--> prepared --release--> unknown
+ *   session: absent --prepare, runTile--> cached --least recently used, over the memory limit--> absent
  *
- * 1. A plan is prepared only after every stage asked for has run once, so `runTile` meets no surprise.
- * 2. Sessions are keyed by the bytes of the piece: plans, grids and stages with the same piece share one.
- * 3. `runTile` runs exactly the geometry that the plan gives a tile, whatever the request says.
+ * 1. A plan is prepared only after every requested stage has run once, so that `runTile` has no unexpected failure.
+ * 2. The key of a session is the bytes of its stage's model: plans, grids and stages with the same model share one.
+ * 3. `runTile` runs exactly the geometry that the plan gives a part, whatever the request says.
  * Calls must not overlap.
  */
 export class StageRunner {
@@ -60,7 +60,7 @@ export class StageRunner {
   readonly #sessions: SessionCache<Session>;
   readonly #plans = new Map<string, { readonly skeleton: string; readonly stages: Map<number, LoadedStage> }>();
   readonly #models = new Map<string, ResolvedModel>();
-  /** Stages of the plan that was looked at last, so that asking for its weights makes loading it no longer. */
+  /** Stages of the plan whose weights were asked for last: loading it then does not compute them again. */
   #drafts: { readonly plan: string; readonly stages: Map<number, LoadedStage> } = { plan: '', stages: new Map() };
 
   constructor(options: { store: BlobStore; threads: number; sessionMemoryMb: number }) {
@@ -80,7 +80,7 @@ export class StageRunner {
     }
   }
 
-  /** Makes stages of a plan ready; those that are ready already cost nothing. Throws TesseraError and then changes nothing. */
+  /** Prepares stages of a plan; those that are ready are skipped. Throws TesseraError and then changes nothing. */
   async prepare(plan: Plan, stages: readonly number[], skeletonSha: string): Promise<void> {
     const known = this.#plans.get(plan.id);
     const ready = new Map(known?.stages);
@@ -98,14 +98,14 @@ export class StageRunner {
     }
   }
 
-  /** Forgets a plan. Its sessions stay until their memory is wanted, since the next plan often shares them. */
+  /** Forgets a plan. Its sessions stay until their memory is needed, since the next plan often shares them. */
   release(plan: string): void {
     this.#plans.delete(plan);
     if (this.#drafts.plan === plan) this.#drafts = { plan: '', stages: new Map() };
     this.#dropModels();
   }
 
-  /** Runs one tile. Never throws: what goes wrong is the outcome. */
+  /** Runs one part. Never throws: a failure is its outcome. */
   async runTile(plan: string, stage: number, tile: JobTile): Promise<TileOutcome> {
     const failed = (
       code: 'unknown-plan' | 'bad-input' | 'out-of-memory' | 'run-failed',
@@ -190,7 +190,7 @@ export class StageRunner {
     return resolved;
   }
 
-  /** Graphs of models that no prepared plan cuts any more. */
+  /** Removes the graphs of models that no prepared plan uses any more. */
   #dropModels(): void {
     const used = new Set([...this.#plans.values()].map((plan) => plan.skeleton));
     for (const sha of this.#models.keys()) if (!used.has(sha)) this.#models.delete(sha);
@@ -215,7 +215,7 @@ export class StageRunner {
       const { tensor } = region;
       const { data } = expectShape(region, results.get(portOf(stage.gives, tensor)));
       const clip = stage.gives.get(tensor);
-      // The coder makes its tables when they are first wanted: not while a frame waits.
+      // The coder builds its tables at first use: that should not delay a frame.
       if (clip !== undefined) decodeClipCodes(encodeClipCodes(data, clip), data.length, clip);
     }
   }

@@ -17,19 +17,19 @@ import { type Feed, feedTensor, type PartForm, type Region } from '../tiling/for
 import { codesTensor } from '../tiling/quantised-io.ts';
 import type { Job } from './executor-types.ts';
 
-/** One tile of a job. */
+/** One part of a job. */
 export type JobTile = Job['tiles'][number];
 
-/** What the tiles of a stage have in common: types of tensors, and those that travel as codes. */
+/** What the parts of a stage have in common: types of tensors, and those that are sent as codes. */
 export interface StageTiles {
   readonly specs: ResolvedModel['specs'];
   readonly inputs: Model['graph']['inputs'];
-  /** Tensors that the piece takes and gives as codes, a byte each. */
+  /** Tensors that the stage's model reads and returns as codes, a byte each. */
   readonly takes: ReadonlyMap<string, ClipSpec>;
   readonly gives: ReadonlyMap<string, ClipSpec>;
 }
 
-/** What a tile's request says against the geometry that this node computed itself. */
+/** A request that contradicts the geometry that this node computed itself. */
 export class BadInput extends Error {}
 
 /** The type of a tensor. Throws TESSERA_PLAN_INVALID. */
@@ -43,13 +43,13 @@ function describe(box: readonly (readonly [number, number])[]): string {
   return box.map(([start, end]) => `${start}:${end}`).join(',');
 }
 
-/** Where a tensor enters or leaves the piece. */
+/** The name of a tensor's input or output of the stage's model. */
 export function portOf(codes: ReadonlyMap<string, ClipSpec>, tensor: string): string {
   return codes.has(tensor) ? codesTensor(tensor) : tensor;
 }
 
 /**
- * A request may leave out outputs that nobody needs, but it may not move them, nor have them clipped otherwise. Throws
+ * A request may leave out outputs that are not needed, but it may not change their boxes or their clipping. Throws
  * BadInput.
  */
 export function checkOutputs(form: PartForm, tile: JobTile, { gives }: StageTiles): void {
@@ -70,7 +70,7 @@ export function checkOutputs(form: PartForm, tile: JobTile, { gives }: StageTile
   if (tile.out.length === 0) throw new BadInput('no output is asked for');
 }
 
-/** The feeds that a request brings. Throws BadInput where it is not what the plan has. */
+/** The feeds in a request. Throws BadInput where they do not match the plan. */
 export function decodeInputs(form: PartForm, tile: JobTile, { specs, takes }: StageTiles): Map<string, Tensor> {
   const feeds = new Map<string, Tensor>();
   for (const needed of form.in) {
@@ -104,7 +104,7 @@ export function decodeInputs(form: PartForm, tile: JobTile, { specs, takes }: St
   return feeds;
 }
 
-/** Adds a tile's geometry, and zeros for inputs of which it needs nothing: the runtime wants every input to be fed. */
+/** Adds a part's geometry, and zeros for inputs of which it needs nothing: ONNX Runtime requires every input. */
 export function addFeeds(feeds: Map<string, Tensor>, extra: readonly Feed[], inputs: StageTiles['inputs']): void {
   for (const feed of extra) feeds.set(feed.name, feedTensor(feed));
   for (const { name, dtype, shape } of inputs) {
@@ -114,21 +114,21 @@ export function addFeeds(feeds: Map<string, Tensor>, extra: readonly Feed[], inp
   }
 }
 
-/** What the piece made of a region. Whatever shape an open one has is right. */
+/** The model's result for a region. A region of unknown shape accepts any. */
 export function expectShape({ tensor, box, open }: Region, result: Tensor | undefined): Tensor {
-  if (result === undefined) throw new TesseraError('TESSERA_RUN_FAILED', `the piece does not make "${tensor}"`);
+  if (result === undefined) throw new TesseraError('TESSERA_RUN_FAILED', `the stage's model does not make "${tensor}"`);
   const shape = boxShape(box);
   const fits = result.shape.length === shape.length && result.shape.every((size, axis) => size === shape[axis]);
   if (open === true || fits) return result;
   throw new TesseraError(
     'TESSERA_RUN_FAILED',
-    `"${tensor}": the piece makes [${result.shape}] where the plan expects [${shape}]`,
+    `"${tensor}": the stage's model makes [${result.shape}] where the plan expects [${shape}]`,
   );
 }
 
 /**
- * Encodes what the piece made. Codes travel as the clipped tensor that they stand for; asked for raw they travel as the
- * bytes that they are (between central and its own executor, which need no coding).
+ * Encodes a result of the stage's model. Codes are sent as the clipped tensor that they stand for; if raw is requested
+ * they are sent as bytes (between central and its own executor, which need no coding).
  */
 export function encodeOutput(
   { tensor, codec }: JobTile['out'][number],

@@ -7,7 +7,7 @@ import type { WireRegion } from '../protocol/messages/region.ts';
 import { type Box, boxShape, byteLength, crop, paste, type Tensor } from '../tensor/tensor.ts';
 import { decodeOutputs } from './part-outputs.ts';
 
-/** One tile of a work message. */
+/** One part of a work message. */
 export interface PackedTile {
   readonly t_id: number;
   readonly in: WireRegion[];
@@ -16,30 +16,29 @@ export interface PackedTile {
 
 const RAW: CodecSpec = { name: 'raw' };
 
-/** A box as the wire has it. */
+/** A box in the form of the wire. */
 function wireBox(box: Box): [number, number][] {
   return box.map(([start, end]) => [start, end]);
 }
 
 /**
- * The tensors of the frames under way. Pure bookkeeping over bytes; lives in the data-plane worker.
- *
- * Invariants: (1) a tensor is allocated once per frame, zeroed, at its full size, or taken as it
- * comes where only a run tells its shape; (2) a region is pasted only where
- * the plan says that this tile's output lies; (3) `bytes` is the sum of all tensors held.
+ * The tensors of open frames. Pure bookkeeping over bytes, used in the data-plane worker.
+ * Invariants: (1) a tensor is allocated once per frame, as zeros, at its full size, or taken as it arrives where its
+ * shape is only known after the run; (2) a region is pasted only where the plan says that this part's output lies; (3)
+ * `bytes` is the sum of all tensors.
  */
 export class TensorStore {
   readonly #frames = new Map<string, Map<string, Tensor>>();
   bytes = 0;
 
-  /** Opens a frame with the tensors it is born with. */
+  /** Opens a frame with its initial tensors. */
   open(iId: string, born: ReadonlyMap<string, Tensor>): void {
     this.release(iId);
     this.#frames.set(iId, new Map(born));
     for (const tensor of born.values()) this.bytes += tensor.data.byteLength;
   }
 
-  /** The tensor, allocated as zeros where nothing has been pasted yet; undefined for a frame that has ended. */
+  /** The tensor, allocated as zeros where no region has been pasted yet; undefined for a frame that has ended. */
   tensor(iId: string, name: string, geometry: PlanGeometry): Tensor | undefined {
     const frame = this.#frames.get(iId);
     if (frame === undefined) return undefined;
@@ -49,7 +48,7 @@ export class TensorStore {
     if (spec === undefined)
       throw new TesseraError(
         'TESSERA_DEADLINE',
-        `"${name}" was not made in time, and only the run that makes it tells its shape`,
+        `"${name}" was not made in time, and its shape is only known after the run that makes it`,
       );
     const clip = geometry.quantised.get(name);
     const { shape } = spec;
@@ -62,8 +61,8 @@ export class TensorStore {
   }
 
   /**
-   * Cuts the inputs of tiles out of the frame's tensors; undefined for a frame that has ended. `own`: for the executor
-   * in this process, to which codes go and from which they come as they are.
+   * Cuts the inputs of parts out of the frame's tensors; undefined for a frame that has ended. `own`: for the executor
+   * in this process, which gets and returns codes unencoded.
    */
   pack(
     iId: string,
@@ -95,11 +94,11 @@ export class TensorStore {
     });
   }
 
-  /** Puts a tile's results in their place. Throws TesseraError when they are not what the plan expects of this tile. */
+  /** Pastes a part's results. Throws TesseraError when they do not match the plan. */
   paste(iId: string, geometry: PlanGeometry, stage: number, tId: number, out: readonly WireRegion[]): void {
     if (!this.#frames.has(iId)) return;
     const expected = geometry.stages[stage]!.parts[tId]!.out;
-    // All regions are decoded before the first is pasted: a bad one must leave nothing behind.
+    // All regions are decoded before the first is pasted, so that a bad one leaves nothing behind.
     const decoded = decodeOutputs(geometry, stage, tId, out);
     expected.forEach((region, i) => {
       if (region.open === true) this.#set(iId, region.tensor, decoded[i]!);
@@ -107,7 +106,7 @@ export class TensorStore {
     });
   }
 
-  /** Makes the outputs of tiles zeros again; some may have been pasted and found to be wrong. */
+  /** Sets the outputs of parts to zeros again; some may have been pasted and then found to be wrong. */
   clear(iId: string, geometry: PlanGeometry, stage: number, tIds: readonly number[]): void {
     for (const tId of tIds)
       for (const { tensor: name, box, open } of geometry.stages[stage]!.parts[tId]!.out) {

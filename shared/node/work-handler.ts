@@ -16,7 +16,7 @@ import { ResultGroup } from './result-group.ts';
 import { TileRate } from './tile-rate.ts';
 import { epochOf, type QueuedWork, type Refusal, type WorkLimits, WorkQueue } from './work-queue.ts';
 
-/** What work rests on. `now` is a steady clock, milliseconds. */
+/** What the work handler needs. `now` is a steady clock, milliseconds. */
 export interface WorkHandlerOptions {
   readonly id: string;
   readonly executor: Pick<Executor, 'prepared' | 'run' | 'cancel'>;
@@ -25,11 +25,11 @@ export interface WorkHandlerOptions {
   readonly log: Log;
   readonly epochs: Epochs;
   readonly limits: WorkLimits;
-  /** Results are gathered up to this size, so that they leave in few messages. */
+  /** Results are combined up to this size, so that fewer messages are sent. */
   readonly messageBytes: number;
 }
 
-/** What an answer repeats of a work message. */
+/** The fields of a work message that its answer repeats. */
 type Request = Pick<WorkMessage, 'plan' | 'i_id' | 'stage' | 'attempt'>;
 
 interface Ticket {
@@ -38,7 +38,7 @@ interface Ticket {
   job: Job | undefined;
 }
 
-/** Takes work in, has it run, answers it: every tile of every work message has exactly one answer. */
+/** Receives work, has it run, answers it: every part of every work message has exactly one answer. */
 export class WorkHandler {
   readonly rate = new TileRate();
   readonly #options: WorkHandlerOptions;
@@ -52,17 +52,20 @@ export class WorkHandler {
     this.#queue = new WorkQueue(limits, (plan) => executor.prepared(plan).size > 0, epochs);
   }
 
-  /** Tiles that wait or run. */
+  /** Parts that wait or run. */
   get waiting(): number {
     return this.#queue.tiles;
   }
 
-  /** The plan was released or lost. */
+  /** The plan was released or lost: its work ends. */
   planGone(plan: string): void {
     this.#refuse(this.#queue.dropPlan(plan), 'unknown-plan', `plan ${plan} was released`);
   }
 
-  /** Central speaks in this epoch; a refusal where that does not count, and then nothing is to be done. */
+  /**
+   * A message of this epoch arrived; returns a refusal where the epoch does not count, and then the message must be
+   * ignored.
+   */
   enter(epoch: number): Refusal | undefined {
     const entered = this.#queue.enter(epoch, this.#options.now());
     if ('code' in entered) return entered;
@@ -71,7 +74,7 @@ export class WorkHandler {
     return undefined;
   }
 
-  /** What waited through a lost connection has been given to others. */
+  /** After a lost connection: other nodes have the queued parts by now. */
   connectionLost(): void {
     this.#refuse(this.#queue.dropAll(), 'expired', 'the connection to the broker was lost meanwhile');
   }
@@ -81,7 +84,10 @@ export class WorkHandler {
     this.#options.executor.cancel(message.i_id, message.stage, message.t_id);
   }
 
-  /** Takes a work message in whose bytes may alias a buffer of the MQTT client; false where it is not valid, which is answered with `bad-input`. */
+  /**
+   * Handles a work message whose bytes may alias a buffer of the MQTT client; false where it is not valid, which is
+   * answered with `bad-input`.
+   */
   receive(from: string, address: WorkAddress): boolean {
     let message: WorkMessage;
     try {
@@ -96,7 +102,7 @@ export class WorkHandler {
     return true;
   }
 
-  /** Takes work in whose buffers are given away with it. */
+  /** Handles work whose buffers the caller gives away. */
   accept(from: string, message: WorkMessage): void {
     this.#accept(from, message, (bytes) => bytes);
   }
@@ -193,18 +199,18 @@ function inputBytes(message: WorkMessage): number {
   return bytes;
 }
 
-/** The forms of work that the protocol reserves and this version does not run. */
+/** The first field of a work message that the protocol reserves and this version does not support. */
 function unsupportedBy(from: string, message: WorkMessage): string | undefined {
   for (const tile of message.tiles) {
     if (tile.in.some((region) => !('d' in region)))
-      return 'only inline inputs are supported, none that are held or come from another node';
+      return 'only inline inputs are supported, not those that are stored here or come from another node';
     if (tile.out.some(({ to }) => to.length > 1 || to[0] !== from))
       return 'results go to the sender of the work only, not to other nodes';
   }
   return undefined;
 }
 
-/** The work with bytes of its own, in buffers that can move to the worker. */
+/** The work with bytes of its own, in buffers that can be transferred to the worker. */
 function jobOf({ plan, i_id, stage, tiles }: WorkMessage, own: (bytes: Uint8Array) => Uint8Array): Job {
   return {
     plan,

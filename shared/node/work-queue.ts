@@ -2,21 +2,22 @@ import type { WorkError } from '../protocol/messages/work.ts';
 import { Epochs } from './epochs.ts';
 
 /**
- * What a node decides about work, without sockets, clock or threads: times are passed in, in milliseconds of one
- * steady clock. `H` is whatever the shell needs to run an item; the core only hands it back.
+ * A node's decisions about work, without sockets, clock or threads: times are passed in, in milliseconds of one steady
+ * clock. `H` is whatever the caller needs to run an item; the queue only returns it.
  *
- * item:  offered --refused--> answered with an error
- *        offered --admitted--> queued --next--> running --finished--> gone
- *                              queued --budget over, cancelled, plan released, connection lost--> gone, answered
+ *   item:  offered --refused--> answered with an error
+ *          offered --admitted--> queued --next--> running --finished--> gone
+ *          queued --budget over, cancelled, plan released, connection lost--> gone, answered
  *
- * 1. Items start in the order in which they came, at most `running` at a time: the worker has the next one at hand
- *    while it runs one, and everything else can still be refused, cancelled or let expire.
- * 2. Tiles and bytes held (queued and running) never pass the limits, but an idle node takes one item of any size.
- * 3. No item is taken in after its budget, for a plan that is not ready, or in an epoch that does not count (epochs.ts).
- * 4. Every tile offered is accounted for exactly once: refused, dropped with a reason, or finished.
+ * 1. Items start in the order of arrival, at most `running` at a time: the worker has the next one ready while it runs
+ *    one, and all others can still be refused, cancelled or expire.
+ * 2. Parts and bytes (queued and running) never exceed the limits, but an idle node accepts one item of any size.
+ * 3. No item is accepted after its budget, for a plan that is not ready, or in an epoch that does not count
+ *    (epochs.ts).
+ * 4. Every part offered is accounted for exactly once: refused, dropped with a reason, or finished.
  */
 
-/** Work as the core sees it: addressing, tile numbers and sizes. */
+/** Work as the queue sees it: addressing, part numbers and sizes. */
 export interface WorkItem {
   readonly plan: string;
   readonly iId: string;
@@ -26,23 +27,23 @@ export interface WorkItem {
   /** Bytes of all inputs. */
   readonly bytes: number;
   readonly arrivedMs: number;
-  /** When the answer stops being of use. */
+  /** The time from which the answer is useless. */
   readonly deadlineMs: number;
 }
 
-/** An item with the shell's handle. */
+/** An item with the caller's handle. */
 export interface QueuedWork<H> {
   readonly item: WorkItem;
   readonly handle: H;
 }
 
-/** Why an item, or some of its tiles, will not run. */
+/** Why an item, or some of its parts, will not run. */
 export interface Refusal {
   readonly code: WorkError;
   readonly text: string;
 }
 
-/** What a node holds at most. */
+/** How much work a node accepts at a time. */
 export interface WorkLimits {
   readonly tiles: number;
   readonly bytes: number;
@@ -64,7 +65,7 @@ export class WorkQueue<H> {
     this.#epochs = epochs;
   }
 
-  /** Tiles queued or running. */
+  /** Parts queued or running. */
   get tiles(): number {
     return this.#sum((item) => item.tIds.length);
   }
@@ -74,14 +75,14 @@ export class WorkQueue<H> {
     return this.#sum((item) => item.bytes);
   }
 
-  /** The plan is gone; returns what was queued for it. Running items end by themselves. */
+  /** The plan is gone; returns its queued items. Running items end by themselves. */
   dropPlan(plan: string): QueuedWork<H>[] {
     return this.#take((item) => item.plan === plan);
   }
 
   /**
-   * Central speaks in this epoch: what was queued in another one, which nobody wants, and why a lower one is followed. A
-   * refusal where the epoch does not count.
+   * A message of this epoch arrived. Returns the queued items of another epoch, whose results are not wanted any more,
+   * and why the node follows a lower epoch now; or a refusal where the epoch does not count.
    */
   enter(epoch: number, nowMs: number): { dropped: QueuedWork<H>[]; note: string | undefined } | Refusal {
     const verdict = this.#epochs.enter(epoch, nowMs);
@@ -90,7 +91,7 @@ export class WorkQueue<H> {
     return { dropped, note: verdict.note };
   }
 
-  /** Takes an item in, or says why not; that its epoch counts is known from `enter`. */
+  /** Accepts an item, or says why not; that its epoch counts is known from `enter`. */
   offer(item: WorkItem, handle: H, nowMs: number): Refusal | undefined {
     if (!this.#isReady(item.plan)) return { code: 'unknown-plan', text: `plan ${item.plan} is not prepared here` };
     if (nowMs >= item.deadlineMs) return { code: 'expired', text: 'the budget was over on arrival' };
@@ -112,14 +113,14 @@ export class WorkQueue<H> {
     return { start, expired };
   }
 
-  /** A started item has had an outcome for each of its tiles. */
+  /** A started item has an outcome for each of its parts. */
   finished(held: QueuedWork<H>): void {
     this.#running.delete(held);
   }
 
   /**
-   * Takes tiles of a frame's stage out of the queue. Returns them, one entry per item that lost some, `item.tIds` being
-   * those dropped; tiles that are running already are not among them.
+   * Removes parts of a frame's stage from the queue. Returns them, one entry per affected item, with the dropped parts
+   * in `item.tIds`; running parts are not among them.
    */
   cancel(iId: string, stage: number, tIds: readonly number[]): QueuedWork<H>[] {
     const dropped: QueuedWork<H>[] = [];
@@ -136,7 +137,7 @@ export class WorkQueue<H> {
     return dropped;
   }
 
-  /** Empties the queue, as after a lost connection, when everything in it has long been given to others. */
+  /** Empties the queue, as after a lost connection, when other nodes have all of its work. */
   dropAll(): QueuedWork<H>[] {
     return this.#take(() => true);
   }

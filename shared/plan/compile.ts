@@ -16,13 +16,16 @@ import { planCost } from './plan-cost.ts';
 import { codecOf, quantisedOutputs, quantisedTensors } from './quantised-tensors.ts';
 import { parsePlan } from './validate.ts';
 
-/** A stage as a node runs it. Its model takes `takes` and gives `gives` as codes, a byte each (tiling/quantised-io.ts). */
+/**
+ * A stage as a node runs it. Its model reads `takes` and returns `gives` as codes, a byte each
+ * (tiling/quantised-io.ts).
+ */
 export interface CompiledStage extends StageForm {
   readonly takes: ReadonlyMap<string, ClipSpec>;
   readonly gives: ReadonlyMap<string, ClipSpec>;
 }
 
-/** Works out one stage of a plan. Throws TESSERA_PLAN_INVALID where it does not fit the model. */
+/** Compiles one stage of a plan. Throws TESSERA_PLAN_INVALID where it does not fit the model. */
 export function compileStage(plan: Plan, stage: Stage, resolved: ResolvedModel): CompiledStage {
   const form = buildStage(resolved, stage);
   const takes = quantisedTensors(plan, outputsOf(resolved));
@@ -30,9 +33,9 @@ export function compileStage(plan: Plan, stage: Stage, resolved: ResolvedModel):
   return { ...form, model: withQuantisedIo(form.model, takes, gives), takes, gives };
 }
 
-/** Works out a plan for its model. Throws TESSERA_PLAN_INVALID where the two do not fit. */
+/** Compiles a plan for its model. Throws TESSERA_PLAN_INVALID where the two do not fit. */
 export function compilePlan(asked: Plan, resolved: ResolvedModel): CompiledPlan {
-  // What nodes would refuse to read is refused here.
+  // A plan that nodes would refuse to read is refused here.
   const read = parsePlan({ ...asked, reason: shortened(asked.reason) });
   checkSupported(read);
   checkTensors(read, resolved);
@@ -71,12 +74,12 @@ export function compilePlan(asked: Plan, resolved: ResolvedModel): CompiledPlan 
   };
 }
 
-/** Refuses what a plan may say and central cannot carry out yet. */
+/** Refuses fields of a plan that central does not support yet. */
 function checkSupported({ source, stages }: Plan): void {
   const refusal = (problem: string, hint: string) =>
     new TesseraError('TESSERA_PLAN_INVALID', `plan: ${problem}`, { hint });
   if (source !== CENTRAL)
-    throw refusal(`source: frames that are born at "${source}" are not supported yet`, `Give "${CENTRAL}".`);
+    throw refusal(`source: frames that arrive at "${source}" are not supported yet`, `Give "${CENTRAL}".`);
   for (const { id, on, fallback } of stages) {
     if (on.parts !== undefined)
       throw refusal(`stages[${id}].on.parts: parts that are pinned to nodes are not supported yet`, 'Leave it out.');
@@ -85,7 +88,7 @@ function checkSupported({ source, stages }: Plan): void {
   }
 }
 
-/** The parts of earlier stages that make something of what a part reads. */
+/** The parts of earlier stages whose outputs a part reads. */
 function needsOf(part: PartForm, stages: readonly Stage[], forms: readonly StageForm[]): PartNeed[] {
   return stages.flatMap(({ id, outputs }) => {
     const read = part.in.filter(({ tensor }) => outputs.includes(tensor));
@@ -138,12 +141,12 @@ function shortened(reason: string): string {
   return reason.length > MAX_REASON ? `${reason.slice(0, MAX_REASON - 3)}...` : reason;
 }
 
-/** A plan's reason with why its results are approximate; a plan that is compiled again has it already. */
+/** A plan's reason, with why its results are approximate; a plan that is compiled again has it already. */
 function withRemark(reason: string, why: string): string {
   return reason.includes('; approximate: ') ? reason : shortened(`${reason}; approximate: ${why}`);
 }
 
-/** Only outputs of the network may have shapes that a run tells; those of tensors between stages must be known before. */
+/** Only outputs of the network may have shapes that are known only after a run; tensors between stages may not. */
 function checkTensors({ stages }: Plan, resolved: ResolvedModel): void {
   const results = new Set(outputsOf(resolved));
   for (const { split, inputs, outputs } of stages) {

@@ -11,15 +11,15 @@ export interface PartNeed {
   readonly t_ids: readonly number[];
 }
 
-/** What scheduling has to know of one part of a stage. */
+/** What scheduling needs to know of one part of a stage. */
 export interface SchedulablePart {
   readonly t_id: number;
   /** Multiply-adds, halo included. */
   readonly cost: number;
-  /** Bytes of its inputs and outputs before any codec but quantisation; what only a run tells counts as nothing. */
+  /** Bytes of its inputs and outputs before any codec except quantisation; tensors of unknown shape count as 0. */
   readonly bytes_in: number;
   readonly bytes_out: number;
-  /** Whose outputs its inputs overlap, by stage; empty where it reads the frame alone. */
+  /** The parts of each earlier stage whose outputs its inputs overlap; empty where it reads only the frame. */
   readonly needs: readonly PartNeed[];
 }
 
@@ -32,14 +32,14 @@ export interface SchedulablePlan {
   readonly frame_bytes: number;
 }
 
-/** What a part reads and makes, and how each output travels. */
+/** A part's inputs and outputs, and the codec of each output. */
 export interface PartGeometry {
   readonly t_id: number;
   readonly in: readonly Region[];
   readonly out: readonly (Region & { readonly codec: CodecSpec })[];
 }
 
-/** A compiled plan as whoever keeps the tensors of frames sees it. */
+/** A compiled plan as stores of frames' tensors need it. */
 export interface PlanGeometry {
   readonly stages: readonly { readonly parts: readonly PartGeometry[] }[];
   /** Types of the tensors that stages read or make. */
@@ -49,12 +49,15 @@ export interface PlanGeometry {
   readonly rounding: RoundingEffect;
 }
 
-/** What a frame costs beside what one machine would do for it. */
+/** The cost of a frame, compared with one machine. */
 export interface PlanCost {
   /** Bytes to nodes and back, before any codec. */
   readonly bytesOut: number;
   readonly bytesBack: number;
-  /** Multiply-adds that nodes do, and bytes that they are sent, relative to those without halo: 1 is nothing twice. */
+  /**
+   * Multiply-adds of nodes, and bytes sent to them, relative to those without halo: 1 means that nothing is computed or
+   * sent twice.
+   */
   readonly work: number;
   readonly input: number;
   /** Share (0..1) of the whole network's multiply-adds that runs on nodes, halo not counted; of its convolutions alone. */
@@ -62,12 +65,12 @@ export interface PlanCost {
   readonly convMacsOnNodes: number;
 }
 
-/** A plan worked out for its model (compile.ts): plain data without weights, the same in every process. */
+/** A plan compiled for its model (compile.ts): plain data without weights, the same in every process. */
 export interface CompiledPlan extends SchedulablePlan, PlanGeometry {
   readonly stages: readonly { readonly parts: readonly (SchedulablePart & PartGeometry)[] }[];
-  /** Whether results may be further from those of the whole network than `bound`. */
+  /** Whether results may differ from those of the whole network by more than `bound`. */
   readonly approximate: boolean;
-  /** Largest difference from the whole network, as a share of an output's range; or why none can be named. */
+  /** Largest difference from the whole network, as a share of an output's range; or why it is unknown. */
   readonly bound: DifferenceBound;
   readonly cost: PlanCost;
 }

@@ -1,7 +1,7 @@
 import type { TensorNames } from '../onnx/tensor-names.ts';
 import type { Plan } from './plan.ts';
 
-/** A plan that names tensors as the user's file does, with the names that the model has inside (onnx/tensor-names.ts). */
+/** Renames tensors in a plan from the names in the user's file to those used internally (onnx/tensor-names.ts). */
 export function withInnerTensors(plan: Plan, names: TensorNames): Plan {
   const inner = (tensor: string): string => names.inner(tensor);
   const stages = plan.stages.map((stage) => ({

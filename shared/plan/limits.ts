@@ -1,4 +1,7 @@
-/** Most characters of a tensor's name in plans and messages; longer ones get a short name of ours (onnx/tensor-names.ts). */
+/**
+ * Most characters of a tensor's name in plans and messages; tensors with longer names get a short internal one
+ * (onnx/tensor-names.ts).
+ */
 export const MAX_TENSOR_NAME = 512;
 
 /** Most tensors that one stage may read, and most that it may make. */
@@ -7,7 +10,7 @@ export const MAX_STAGE_TENSORS = 256;
 /** Most parts of one stage: what one `work` message may name. */
 export const MAX_PARTS = 4096;
 
-/** Most axes of a tensor that travels. */
+/** Most axes of a tensor that can be sent. */
 export const MAX_RANK = 8;
 
 /** Most characters of a plan's reason. */

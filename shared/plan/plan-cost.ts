@@ -26,7 +26,7 @@ function macsOf(resolved: ResolvedModel): Macs {
   return { all, conv };
 }
 
-/** What a frame costs; `forms` are those of the plan's stages, in order. */
+/** The cost of a frame; `forms` are those of the plan's stages, in order. */
 export function planCost({ stages }: Plan, forms: readonly StageForm[], resolved: ResolvedModel): PlanCost {
   const bytesOf = (regions: readonly Region[]): number =>
     regions.reduce((total, { tensor, box, open }) => {
@@ -47,7 +47,7 @@ export function planCost({ stages }: Plan, forms: readonly StageForm[], resolved
     }
     for (const tensor of stage.inputs) sum.inputs += byteLength(resolved.specs.get(tensor)!);
   }
-  // Where it is not known what operators cost, a network that runs on nodes alone is all theirs.
+  // If operators' costs are unknown, a network that runs on nodes alone counts as theirs entirely.
   const isAllOnNodes = Number(stages.every(isOnNodes));
   return {
     bytesOut: sum.out,

@@ -1,11 +1,11 @@
 import type { CodecSpec } from '../codec/spec.ts';
 
-/** Where a machine stands. `device`: at the camera; `edge`: near it; `cloud`: far away. */
+/** Where a machine is. `device`: at the camera; `edge`: near it; `cloud`: far away. */
 export const TIERS = ['device', 'edge', 'cloud'] as const;
 /** A machine's tier. */
 export type Tier = (typeof TIERS)[number];
 
-/** The id under which central's own executor appears in plans. No node agent may bear it. */
+/** The id of central's own executor in plans. No node agent may have it. */
 export const CENTRAL = 'central';
 
 /** How a stage is split into parts, which run independently. */
@@ -27,22 +27,22 @@ export type Split =
 
 /**
  * Which machines run a stage. `nodes`: ids, or `*` for every node that is ready; `tier`: every ready node of a tier.
- * `share`: the parts of one frame are spread over them; `replicate`: each frame goes whole to one of them. `parts`: the
- * node of each part, by t_id, where the parts of every frame go to the same nodes.
+ * `share`: the parts of one frame are distributed over them; `replicate`: each frame goes whole to one of them.
+ * `parts`: the node of each part, by t_id, if the parts of every frame go to the same nodes.
  */
 export type Placement = { readonly mode: 'share' | 'replicate'; readonly parts?: readonly string[] } & (
   | { readonly nodes: readonly string[] | '*' }
   | { readonly tier: Tier }
 );
 
-/** Who may run a stage when its own machines cannot: nobody, central's executor, or any node that is ready for it. */
+/** What may run a stage if its own machines cannot: nothing, central's executor, or any node that is ready for it. */
 export const FALLBACKS = ['none', 'central', 'nodes'] as const;
 /** One of FALLBACKS. */
 export type StageFallback = (typeof FALLBACKS)[number];
 
 /**
- * Ends a frame early: `tensor` [1, classes] is a classifier's answer, read as the model's own output is, and the frame
- * ends with it where its highest probability is at least `threshold`. Later stages wait for that.
+ * Ends a frame early: `tensor` [1, classes] is a classifier's answer, read like the model's own output. The frame ends
+ * with it if its highest probability is at least `threshold`. Later stages wait for the decision.
  */
 export interface ExitRule {
   readonly tensor: string;
@@ -58,7 +58,7 @@ export interface Stage {
   readonly split: Split;
   readonly on: Placement;
   readonly fallback: StageFallback;
-  /** How each output travels; `raw` for those not named. */
+  /** Codec of each output; `raw` for those not named. */
   readonly codec: Readonly<Record<string, CodecSpec>>;
   /** Only where the stage is whole. */
   readonly exit?: ExitRule;
@@ -71,11 +71,14 @@ export interface Plan {
   readonly id: string;
   /** SHA-256 (hex) of the skeleton of the model that the plan cuts (see runtime/package.ts). */
   readonly model: string;
-  /** Where frames are born: `central`, a node, or `topic` where every node of the first stage reads the camera's topic. */
+  /**
+   * Where frames arrive: `central`, a node, or `topic` where every node of the first stage subscribes to the camera's
+   * topic.
+   */
   readonly source: string;
   /** Name of the strategy that made it. */
   readonly strategy: string;
-  /** Why, for people. */
+  /** Why this plan was chosen, for people. */
   readonly reason: string;
   /** Stage ids are 0, 1, 2, ... in order. */
   readonly stages: readonly Stage[];

@@ -1,12 +1,12 @@
 import type { ClipSpec, CodecSpec } from '../codec/spec.ts';
 import type { Plan, Stage } from './plan.ts';
 
-/** How an output of a stage travels. A tensor may be called like a member that every object has. */
+/** The codec of a stage's output. A tensor may have the name of a property that every object has. */
 export function codecOf({ codec }: Stage, tensor: string): CodecSpec {
   return Object.hasOwn(codec, tensor) ? codec[tensor]! : { name: 'raw' };
 }
 
-/** The outputs of a stage that travel clipped: the stage's model quantises them (tiling/quantised-io.ts). */
+/** The outputs of a stage that are sent clipped: the stage's model quantises them (tiling/quantised-io.ts). */
 export function quantisedOutputs(stage: Stage): ReadonlyMap<string, ClipSpec> {
   const clipped = new Map<string, ClipSpec>();
   for (const tensor of stage.outputs) {
@@ -17,9 +17,9 @@ export function quantisedOutputs(stage: Stage): ReadonlyMap<string, ClipSpec> {
 }
 
 /**
- * Tensors of a plan that are kept as codes, a byte each, between the stage that makes them and those that read them. They
- * take a quarter of the memory and of the copying, and go to the next stage as small as they came. The model's outputs
- * are kept as values, since the application reads these.
+ * Tensors of a plan that are kept as codes, a byte each, from the stage that makes them to those that read them. They
+ * take a quarter of the memory and of the copying, and are sent on in the size in which they arrived. The model's
+ * outputs are kept as values, since the application reads these.
  */
 export function quantisedTensors(plan: Plan, modelOutputs: readonly string[]): ReadonlyMap<string, ClipSpec> {
   const quantised = new Map<string, ClipSpec>();

@@ -40,7 +40,7 @@ const placement = z
 
 const stage = z.object({
   id: z.number().int().nonnegative(),
-  /** None where the stage makes what does not depend on the frame. */
+  /** Empty where the stage's outputs do not depend on the frame. */
   inputs: names,
   outputs: names.refine((list) => list.length > 0, 'names no tensor'),
   split,
@@ -50,7 +50,7 @@ const stage = z.object({
   exit: z.object({ tensor, threshold: z.number() }).optional(),
 });
 
-/** A plan's form, as `tessera schema plan` prints it; `parsePlan` also checks what a schema cannot. */
+/** The schema of a plan, as `tessera schema plan` prints it; `parsePlan` also checks what a schema cannot. */
 export const planSchema = z.object({
   format: z.literal('tessera-plan/1'),
   id: z.string().regex(/^p-[0-9a-f]{6,64}$/, 'must be `p-` and at least 6 hex digits'),
@@ -71,7 +71,7 @@ function partsOf(split: Split): number {
   return split.kind === 'channels' ? split.sizes.length : 1;
 }
 
-/** A pinned stage names one node for each part, of those that may run the stage. */
+/** Checks that a pinned stage names one node for each part, and only nodes that may run the stage. */
 function checkPinned({ on }: Stage, parts: number, field: string): void {
   if (on.parts === undefined) return;
   if (on.parts.length !== parts) refuse(field, `names ${on.parts.length} nodes for ${parts} parts`);
@@ -82,7 +82,7 @@ function checkPinned({ on }: Stage, parts: number, field: string): void {
   if (stranger !== undefined) refuse(field, `"${stranger}" is not one of the stage's nodes`);
 }
 
-/** What a plan must fit: the tensors that a frame has at the start, and those that it has to end with. */
+/** The tensors with which a frame starts, and those with which it has to end. */
 export interface PlanFrame {
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
@@ -131,8 +131,8 @@ export function checkPlan(plan: Plan, frame?: PlanFrame): void {
 }
 
 /**
- * A Plan from JSON or CBOR, unknown keys dropped. Throws TesseraError TESSERA_PLAN_INVALID that names the field, what
- * was given and what is accepted. Whether it fits a model only `checkPlan` with a frame and the stage forms can tell.
+ * A Plan from JSON or CBOR; unknown keys are dropped. Throws TesseraError TESSERA_PLAN_INVALID with the field, the
+ * value and the accepted values. Whether it fits a model only `checkPlan` with a frame and the stage forms can tell.
  */
 export function parsePlan(value: unknown): Plan {
   const parsed: Plan = parse(planSchema as z.ZodType<Plan>, value, CODE, 'plan', HINT);

@@ -52,7 +52,7 @@ describe('options of a benchmark', () => {
     [['--quick'], { ...usual, ...quick }],
     [['--quick', '--frames', '7'], { ...usual, ...quick, frames: 7 }],
     [['--frames', '7', '--quick'], { ...usual, ...quick, frames: 7 }],
-  ])('%j: what is said goes before what --quick stands for, and that before the default', (args, expected) => {
+  ])('%j: a given option goes before the value of --quick, and that before the default', (args, expected) => {
     expect(parseOptions(specs, args, quick)).toEqual(expected);
   });
 
@@ -71,7 +71,7 @@ describe('options of a benchmark', () => {
     [['--kind', 'c'], '--kind is "c"', 'expected a or b'],
     [['--full=no'], '--full is "no"', 'expected no value'],
     [['all'], '"all" belongs to no option', expect.stringContaining('options are')],
-  ])('%j is refused, with the way out', (args, message, hint) => {
+  ])('%j is refused, with a hint', (args, message, hint) => {
     let error: unknown;
     try {
       parseOptions(specs, args, quick);
@@ -81,7 +81,7 @@ describe('options of a benchmark', () => {
     expect(error).toMatchObject({ code: 'TESSERA_USAGE', message, hint });
   });
 
-  it('a name that is not there is refused, with the nearest that is', () => {
+  it('an unknown name is refused, with the nearest known one', () => {
     expect(() => checkNames('--networks', ['scenes'], ['scenes', 'mnist-8'])).not.toThrow();
     expect(() => checkNames('--networks', ['scenes', 'mnist8'], ['scenes', 'mnist-8'])).toThrow(
       expect.objectContaining({ code: 'TESSERA_USAGE', hint: expect.stringContaining('did you mean mnist-8?') }),

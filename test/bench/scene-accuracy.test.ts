@@ -7,7 +7,7 @@ import { parseLabels } from '../../shared/model/labels.ts';
 const folder = 'config/models/scenes';
 
 describe('the bundled model', () => {
-  it('names its outputs in the order that scenes are drawn in, or every answer would be another class', async () => {
+  it('names its classes in the order in which scenes are drawn, or every answer would be a wrong class', async () => {
     const labels = parseLabels(await readFile(`${folder}/labels.txt`, 'utf8'));
     expect(labels).toEqual(sceneClasses.map(({ label }) => label));
   });
@@ -16,7 +16,7 @@ describe('the bundled model', () => {
     expect((await stat(`${folder}/model.onnx`)).size).toBeLessThanOrEqual(2_000_000);
   });
 
-  it('knows held-out scenes, or drawing and training have drifted apart (the whole proof is the benchmark)', async () => {
+  it('classifies held-out scenes, or drawing and training no longer match (the benchmark measures it fully)', async () => {
     const { accuracy, pass, confusion } = await run(['--count', '60']);
     expect(accuracy).toBeGreaterThanOrEqual(0.97);
     expect(pass).toBe(true);

@@ -5,8 +5,8 @@ import { afterEach, describe, expect, it, onTestFinished } from 'vitest';
 import { ClientSessionStore, type StoredSession } from '../../broker/client-session-store.ts';
 import { smallDisk } from '../support/small-disk.ts';
 
-// Lost if these fail: an app that asked for a session finds none after the broker was killed, and misses results that
-// were acknowledged to central; or gets again for ever what it has acknowledged.
+// Lost if these fail: an app with a persistent session finds none after the broker was killed, and misses results that
+// were acknowledged to central; or receives for ever what it has acknowledged.
 
 const folders: string[] = [];
 afterEach(() => {
@@ -39,7 +39,7 @@ const waiting = (found: ReturnType<typeof open>['found']) =>
   found.map(({ id, messages }) => [id, messages.map(({ payload, wasSent }) => [payload[0], wasSent])]);
 
 describe('sessions on the disk', () => {
-  it('are found after a crash as they were last: subscriptions, what waits, what was sent, since when', () => {
+  it('are found after a crash as they were: subscriptions, queued and sent messages, and since when the client is offline', () => {
     const at = folder();
     const { store } = open(at);
     const app = store.begin();
@@ -53,7 +53,7 @@ describe('sessions on the disk', () => {
     const other = store.begin();
     other.write({ id: 'other', owner: 'local', subscriptions: [{ topic: '#', qos: 0 }] });
     other.put(message(4));
-    // Not closed: it was killed.
+    // Not closed: the broker was killed.
     const again = open(at);
     expect(again.faults).toEqual([]);
     expect(said(again.found)).toMatchObject([
@@ -74,14 +74,14 @@ describe('sessions on the disk', () => {
     ]);
   });
 
-  it('go on in the next run, and what is acknowledged there is not found in the one after', () => {
+  it('continue in the next run, and messages acknowledged there are not found in the run after it', () => {
     const at = folder();
     const begun = open(at).store.begin();
     begun.write(ANNA);
     for (let n = 1; n <= 3; n++) begun.put(message(n));
     const { found } = open(at);
     const app = found[0]?.stored as StoredSession;
-    // The broker counts anew.
+    // A new broker counts from the start.
     for (const [i, { number }] of found[0]!.messages.entries()) app.adopt(101 + i, number);
     app.write(ANNA);
     app.done(101);
@@ -98,7 +98,7 @@ describe('sessions on the disk', () => {
     ]);
   });
 
-  it('are no more when they have ended, and leave nothing behind', () => {
+  it('are gone when they have ended, and leave no file behind', () => {
     const at = folder();
     const { store } = open(at);
     const app = store.begin();
@@ -112,7 +112,7 @@ describe('sessions on the disk', () => {
     expect(readdirSync(join(at, '..'))).toEqual([]);
   });
 
-  it('take no more room however often clients come and go', () => {
+  it('take no more room however often clients connect and disconnect', () => {
     const at = folder();
     const { store } = open(at, 2);
     const app = store.begin();
@@ -122,7 +122,7 @@ describe('sessions on the disk', () => {
     expect(said(open(at).found)).toMatchObject([{ awaySince: 2999 }]);
   });
 
-  it('with more subscriptions than are written stay in memory, which is said; so do all where there is no folder', () => {
+  it('with more subscriptions than can be written stay in memory, with a warning; so do all where there is no folder', () => {
     const at = folder();
     const { store, faults } = open(at);
     const app = store.begin();
@@ -140,7 +140,9 @@ describe('sessions on the disk', () => {
     expect(none.faults.join()).toMatch(/in memory only, and lost with the broker/);
   });
 
-  it('are in memory only on a full disk, which is said, and are written again when there is room', async ({ skip }) => {
+  it('are only in memory while the disk is full, with a warning, and are written again when there is room', async ({
+    skip,
+  }) => {
     const disk = await smallDisk('4m');
     if (disk === undefined) return skip('needs root and a tmpfs on Linux');
     onTestFinished(disk.remove);

@@ -4,7 +4,7 @@ import { DisconnectLog } from '../../broker/disconnect-log.ts';
 import { LogThrottle } from '../../shared/log-throttle.ts';
 import { type Log, silentLog } from '../../shared/ports.ts';
 
-// Lost if these fail: somebody whose client is sent away finds no line in the log that says what to change.
+// Lost if these fail: an operator whose client is disconnected finds no log line that says what to change.
 
 const lines: string[] = [];
 const log: Log = {
@@ -26,14 +26,14 @@ beforeEach(() => {
 afterEach(() => vi.useRealTimers());
 
 describe('the end of a connection', () => {
-  it('is logged with what to do, once a client and cause', () => {
+  it('is logged with a hint, once per client and cause', () => {
     const disconnects = made();
     for (let k = 0; k < 3; k++) disconnects.closed(client, new Error('client queue limit reached'), true);
     expect(lines).toHaveLength(1);
     expect(lines[0]).toMatch(/^warn a connection was closed: .*CONNACK/);
   });
 
-  it('is a warning also where its cause is not known here', () => {
+  it('is a warning also where its cause is unknown', () => {
     made().closed(client, new Error('something new'), true);
     expect(lines).toEqual(['warn a connection was closed: something new']);
   });
@@ -48,7 +48,7 @@ describe('the end of a connection', () => {
 });
 
 describe('a client that speaks MQTT 5', () => {
-  it('is named where it does not come back with 3.1.1 within five seconds', () => {
+  it('is logged if it does not reconnect with 3.1.1 within five seconds', () => {
     vi.useFakeTimers();
     const disconnects = made();
     disconnects.refusedVersion('old', '10.0.0.9');

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { isLoopback, parseListen } from '../../broker/listen.ts';
 
-// Lost if these fail: a broker that listens where nobody meant it to, or takes a stranger for this machine.
+// Lost if these fail: the broker listens on more addresses than configured, or takes a remote client for a local one.
 
 describe('parseListen', () => {
   it.each([
@@ -21,7 +21,7 @@ describe('parseListen', () => {
     'mqtt://h:99999',
     'mqtt://h:1/path',
     'mqtt://::1:1',
-  ])('refuses %j with a way out', (text) => {
+  ])('refuses %j with a hint', (text) => {
     expect(() => parseListen(text)).toThrow(
       expect.objectContaining({ code: 'TESSERA_CONFIG', hint: expect.any(String) }),
     );
@@ -29,7 +29,7 @@ describe('parseListen', () => {
 });
 
 describe('isLoopback', () => {
-  it('means this machine and nothing that only looks like it', () => {
+  it('means addresses of this machine and none that only look alike', () => {
     expect(['127.0.0.1', '127.9.9.9', '::1', '::ffff:127.0.0.1', 'localhost'].every(isLoopback)).toBe(true);
     expect(['0.0.0.0', '::', '10.0.0.1', '128.0.0.1', '127.0.0.1.evil.example', '', undefined].some(isLoopback)).toBe(
       false,

@@ -7,7 +7,7 @@ import { type MessageRecord, readRecords, recordHead } from '../../broker/messag
 import { MessageStore } from '../../broker/message-store.ts';
 import { smallDisk } from '../support/small-disk.ts';
 
-// Lost if these fail: frames that cameras were told are safe are gone after a crash of the broker, or fill its disk.
+// Lost if these fail: frames that were acknowledged to cameras are gone after a crash of the broker, or fill its disk.
 
 const folders: string[] = [];
 afterEach(() => {
@@ -53,7 +53,7 @@ describe('records', () => {
         const { records, torn } = readRecords(bytes);
         expect(torn).toBe(0);
         expect(records).toMatchObject(all);
-        // Of a torn file the whole frames are read, and nothing else.
+        // Of a truncated file the complete records are read, and nothing else.
         const short = bytes.subarray(0, Math.max(0, bytes.length - cut));
         const whole = records.filter(({ offset, length }) => offset + length <= short.length);
         const last = whole.at(-1);
@@ -63,7 +63,7 @@ describe('records', () => {
     );
   });
 
-  it('without a payload are whole records, and those behind them are found', () => {
+  it('without a payload are complete records, and those after them are found', () => {
     // As the broker's parser makes it: bytes that have no address, of which Node's CRC-32 is always 0.
     const empty = { ...frame(1), payload: Buffer.from(new ArrayBuffer(0)) };
     const bytes = Buffer.concat([empty, frame(2)].flatMap((one) => [recordHead(one), one.payload]));
@@ -71,7 +71,7 @@ describe('records', () => {
     expect(readRecords(bytes).torn).toBe(0);
   });
 
-  it('that were changed are no records', () => {
+  it('that were changed are not read as records', () => {
     const bytes = Buffer.concat([recordHead(frame(1)), frame(1).payload]);
     for (let at = 0; at < bytes.length; at++) {
       const wrong = Buffer.from(bytes);
@@ -80,7 +80,7 @@ describe('records', () => {
     }
   });
 
-  it('behind a torn one are not looked for: a payload may hold anything', () => {
+  it('after a truncated one are not searched for: a payload may contain any bytes', () => {
     const inner = Buffer.concat([recordHead(frame(7)), frame(7).payload]);
     const outer = { ...frame(1), payload: Buffer.concat([inner, Buffer.alloc(100)]) };
     const bytes = Buffer.concat([recordHead(outer), outer.payload]).subarray(0, -1);
@@ -89,7 +89,7 @@ describe('records', () => {
 });
 
 describe('a store', () => {
-  it('has after a crash what was put and is not done, and says what was sent', () => {
+  it('has after a crash the messages that were put and are not done, and knows which were sent', () => {
     const at = folder();
     const first = open(at);
     for (let n = 1; n <= 5; n++) expect(first.store.put(frame(n))).toBe(true);
@@ -106,13 +106,13 @@ describe('a store', () => {
       { ...frame(4), state: 'stored' },
       { number: 5, state: 'done' },
     ]);
-    // What was found can be marked, and goes on from there.
+    // Recovered messages can be marked, and the store continues from there.
     second.store.done(1);
     second.store.put(frame(6));
     expect(numbers(open(at).open)).toEqual([2, 4, 6]);
   });
 
-  it('leaves no folder behind when nothing is open, and everything otherwise', () => {
+  it('leaves no folder behind when no message is open, and all files otherwise', () => {
     const at = folder();
     const { store } = open(at);
     store.put(frame(1));
@@ -124,10 +124,10 @@ describe('a store', () => {
     expect(readdirSync(join(at, '..'))).toEqual([]);
   });
 
-  it('takes no more of the disk than twice the bound and a few files, in whatever order frames are done', () => {
+  it('uses at most twice the bound and a few files of the disk, in whatever order frames are done', () => {
     const at = folder();
     const { store } = open(at, 2e6);
-    // One of each hundred stays open for ever, as of a camera that sends little.
+    // One of each hundred stays open for ever, as of a camera that sends rarely.
     const kept: number[] = [];
     for (let n = 1; n <= 2000; n++) {
       store.put(frame(n, 20_000));
@@ -142,7 +142,7 @@ describe('a store', () => {
     expect(faults).toEqual([]);
   });
 
-  it('reads what a power cut left, says what is torn, and writes nothing behind it', () => {
+  it('reads what a power cut left, reports what is truncated, and appends nothing to such a file', () => {
     const at = folder();
     const { store } = open(at);
     for (let n = 1; n <= 3; n++) store.put(frame(n, 1000));
@@ -153,7 +153,7 @@ describe('a store', () => {
     expect(second.faults.join()).toMatch(/ends in \d+ bytes that are no whole frame/);
     second.store.put(frame(4));
     expect(numbers(open(at).open)).toEqual([1, 2, 4]);
-    // Files of zeros, of nothing, of anything.
+    // Files of zeros, empty files, files of random bytes.
     writeFileSync(join(at, 'kept-50'), Buffer.alloc(5000));
     writeFileSync(join(at, 'kept-51'), '');
     appendFileSync(join(at, 'kept-52'), 'anything');
@@ -163,7 +163,7 @@ describe('a store', () => {
     expect(third.store.put(frame(60))).toBe(true);
   });
 
-  it('tells a repetition after a crash too, though the frame is done', () => {
+  it('recognises a duplicate after a crash too, though the frame is done', () => {
     const at = folder();
     const { store } = open(at);
     store.put(frame(1));
@@ -172,7 +172,7 @@ describe('a store', () => {
     expect(found).toMatchObject([{ number: 1, messageId: 1, state: 'done' }]);
   });
 
-  it('refuses a folder that cannot be made, with a way out', () => {
+  it('refuses a folder that cannot be made, with a hint', () => {
     const at = folder();
     writeFileSync(join(at, '..', 'file'), '');
     expect(() => open(join(at, '..', 'file', 'frames'))).toThrowError(
@@ -182,7 +182,9 @@ describe('a store', () => {
 });
 
 describe('on a full disk', () => {
-  it('refuses what there is no room for, marks what it has, and goes on when there is room again', async ({ skip }) => {
+  it('refuses messages without room for them, marks those that it has, and accepts messages again when there is room', async ({
+    skip,
+  }) => {
     const disk = await smallDisk('4m');
     if (disk === undefined) return skip('needs root and a tmpfs on Linux');
     onTestFinished(disk.remove);

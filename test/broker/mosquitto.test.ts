@@ -2,7 +2,7 @@ import { pbkdf2Sync } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { mosquittoAcl, mosquittoPassword, usersOfPasswordFile } from '../../broker/mosquitto.ts';
 
-// Lost if these fail: a broker that is not ours lets a camera speak as a node. test/integration/access.test.ts runs it.
+// Lost if these fail: with Mosquitto, a camera could publish as a node. test/integration/access.test.ts runs it.
 
 describe('mosquittoAcl', () => {
   const lines = mosquittoAcl(
@@ -14,13 +14,13 @@ describe('mosquittoAcl', () => {
     'home/edge',
   );
 
-  it('needs no section for a node', () => {
+  it('needs no section per node', () => {
     expect(lines.join('\n')).not.toContain('pi-1');
     expect(lines).toContain('pattern write home/edge/node/%u/#');
     expect(lines).toContain('pattern read home/edge-wire/+/%u/#');
   });
 
-  it('takes back what the patterns for nodes would give others', () => {
+  it('denies other users what the patterns for nodes would allow', () => {
     const camera = lines.slice(lines.indexOf('user camera-front'), lines.indexOf('# Nodes.'));
     expect(camera).toContain('topic deny home/edge/node/camera-front/#');
     expect(camera).toContain('topic deny home/edge-wire/1/+/work/camera-front');
@@ -28,7 +28,7 @@ describe('mosquittoAcl', () => {
     expect(camera).toContain('topic write home/edge/input/front/+');
   });
 
-  it('lets central publish no requests', () => {
+  it('does not let central publish requests', () => {
     const central = lines.slice(lines.indexOf('user central'), lines.indexOf('# camera front'));
     expect(central.filter((line) => /^topic write .*(request|edge\/#)/.test(line))).toEqual([]);
     expect(central.filter((line) => line.includes('deny'))).toEqual([]);

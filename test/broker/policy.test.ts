@@ -13,7 +13,7 @@ import { matchesFilter } from '../../shared/protocol/filter.ts';
 import { topics } from '../../shared/protocol/topics.ts';
 import { ACCESS_TABLE } from '../support/access-table.ts';
 
-// Lost if these fail: a stolen camera password reads every room, or one node answers in another's name.
+// Lost if these fail: a stolen camera password reads every camera's frames, or one node answers in another's name.
 
 const t = topics('tessera');
 const WHO: Record<string, Identity> = {
@@ -34,7 +34,7 @@ describe('policy', () => {
     });
   });
 
-  it('has a row in the table for every topic that there is', () => {
+  it('has a row in the table for every topic', () => {
     const made = Object.entries(t)
       .filter(([name]) => !/^base$|All$|^wire/.test(name))
       .map(([, topic]) => (typeof topic === 'string' ? topic : (topic as (...ids: string[]) => string)('x', 'y')));
@@ -83,7 +83,7 @@ describe('policy', () => {
     expect(mayPublish(node, 'tessera/node/pi-1/status', 'home/edge')).toBe(false);
   });
 
-  it('knows bulk, which slow readers lose first', () => {
+  it('knows which topics are bulk, which slow readers lose first', () => {
     expect(
       [t.wire('a', 'work', 'b'), t.wire('a', 'blob-part', 'b'), t.input('front', '1')].every((topic) =>
         isBulk('tessera', topic),
@@ -94,7 +94,7 @@ describe('policy', () => {
     );
   });
 
-  it('knows from a user name who it is, as certificates need it', () => {
+  it('derives the identity from a user name, as certificates need it', () => {
     for (const role of ROLES) {
       const name = role === 'central' ? 'central' : 'front-1';
       expect(identityOfUser(userName(role, name))).toEqual({ role, name });
@@ -104,7 +104,7 @@ describe('policy', () => {
     }
   });
 
-  it('gives nobody else the name of central', () => {
+  it('gives no other identity the name of central', () => {
     expect(isRoleName('node', 'central')).toBe(false);
     expect(isRoleName('central', 'central')).toBe(true);
     expect(isRoleName('node', 'Pi_1')).toBe(false);

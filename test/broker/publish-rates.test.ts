@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { PublishRates } from '../../broker/publish-rates.ts';
 
-/** If these fail, one node's flood is everybody's, or results of a busy node are lost. */
+/** If these fail, one node's flood delays all clients, or results of a busy node are lost. */
 
 const RESULT = 'tessera-wire/1/central/result/pi-1';
 
@@ -18,7 +18,7 @@ function passed(
   return through;
 }
 
-test('of what a node pours out for ten seconds no more than its rate passes, and all of another one', () => {
+test('of a node that floods for ten seconds only its rate passes, and everything of another node', () => {
   const rates = new PublishRates('tessera');
   const through = passed(rates, {}, RESULT, 40_000, 100, 0.25);
   expect(through).toBeGreaterThan(10_000);
@@ -26,7 +26,7 @@ test('of what a node pours out for ten seconds no more than its rate passes, and
   expect(passed(rates, {}, RESULT, 1000, 100, 10)).toBe(1000);
 });
 
-test('it has its rate again once it has stopped', () => {
+test('a node that stopped flooding has its full rate again', () => {
   const rates = new PublishRates('tessera');
   const client = {};
   passed(rates, client, RESULT, 40_000, 100, 0.25);
@@ -39,14 +39,14 @@ test('the results of a large frame at once, and 400 messages of 256 KiB a second
   expect(passed(rates, {}, RESULT, 24_000, 256 * 1024, 2.5)).toBe(24_000);
 });
 
-test('what a node says of itself has a rate of its own', () => {
+test("a node's heartbeats and info have a rate of their own", () => {
   const rates = new PublishRates('tessera');
   const client = {};
   expect(passed(rates, client, 'tessera/node/pi-1/heartbeat', 5000, 300, 0)).toBeLessThanOrEqual(201);
   expect(rates.isOver(client, RESULT, 100, 0)).toBe(false);
 });
 
-test('cameras, viewers and central have none', () => {
+test('cameras, viewers and central have no limit', () => {
   const rates = new PublishRates('tessera');
   for (const topic of ['tessera-wire/1/pi-1/work/central', 'tessera/input/front', 'tessera/request/x', 'other/node/a'])
     expect(passed(rates, {}, topic, 50_000, 1e6, 0)).toBe(50_000);

@@ -25,7 +25,7 @@ describe('RetainedQuota', () => {
     );
   });
 
-  it('leaves room for others when one owner is full, and takes what replaces the old', () => {
+  it('leaves room for others when one owner is at its limit, and accepts a replacement of a message', () => {
     const retained = new RetainedQuota(LIMITS);
     for (let k = 0; k < 20; k++) expect(retained.keep('bad', `x${k}`, 10)).toBe(k < 10);
     expect(retained.keep('bad', 'x3', 10)).toBe(true);

@@ -2,7 +2,7 @@ import { Writable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import { judge, neverWaits } from '../../broker/slow-readers.ts';
 
-// Lost if these fail: one frozen viewer stops every node, or fills the broker's memory.
+// Lost if these fail: one viewer that does not read stops every node, or fills the broker's memory.
 
 describe('judge', () => {
   it.each([
@@ -18,7 +18,7 @@ describe('judge', () => {
 });
 
 describe('neverWaits', () => {
-  it('hides that a stream is full, and not how full it is', () => {
+  it('hides that a stream is full, but not how many bytes it buffers', () => {
     const stuck = new Writable({ highWaterMark: 10, write() {} });
     neverWaits(stuck as Parameters<typeof neverWaits>[0]);
     expect(stuck.write(Buffer.alloc(100))).toBe(true);

@@ -3,7 +3,7 @@ import { newCounters } from '../../broker/counters.ts';
 import { publishStats } from '../../broker/stats-publisher.ts';
 import { brokerStats } from '../../shared/protocol/messages/broker.ts';
 
-/** Without it nobody sees what the broker refused or dropped. */
+/** Without it operators do not see what the broker refused or dropped. */
 afterEach(() => vi.useRealTimers());
 
 test('every ten seconds the counts of that moment are published, retained, until it is stopped', () => {

@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { UnauthenticatedConnections } from '../../broker/unauthenticated.ts';
 
-// Lost if these fail: whoever opens sockets and says nothing shuts everybody else out of the broker.
+// Lost if these fail: a client that opens sockets and sends nothing blocks all others.
 
 const LIMITS = { perAddress: 3, total: 5, ms: 1000 };
 
@@ -41,11 +41,11 @@ function waiting() {
 
 const gone = (sockets: readonly FakeSocket[]): boolean[] => sockets.map(({ destroyed }) => destroyed);
 
-describe('who has not said who he is', () => {
+describe('a connection without a CONNECT yet', () => {
   beforeEach(() => void vi.useFakeTimers());
   afterEach(() => void vi.useRealTimers());
 
-  it('has a time for it, whatever he does meanwhile', () => {
+  it('has a time limit for it, whatever it sends meanwhile', () => {
     const { waiting: all, closed, add } = waiting();
     const one = add('10.0.0.2', 1);
     vi.advanceTimersByTime(999);
@@ -56,7 +56,7 @@ describe('who has not said who he is', () => {
     expect(all.size).toBe(0);
   });
 
-  it('gives way to newcomers of his own address, the one that waited longest first', () => {
+  it('is closed for new ones of its own address, the one that waited longest first', () => {
     const { closed, add } = waiting();
     const other = add('10.0.0.9', 1);
     const flood = Array.from({ length: 5 }, (_, i) => add('10.0.0.2', i));
@@ -65,13 +65,13 @@ describe('who has not said who he is', () => {
     expect(closed).toHaveLength(2);
   });
 
-  it('gives way to anybody where all together are too many', () => {
+  it('is closed for any other where all together are too many', () => {
     const { add } = waiting();
     const all = Array.from({ length: 6 }, (_, i) => add(`10.0.0.${i}`, 1));
     expect(gone(all)).toEqual([true, false, false, false, false, false]);
   });
 
-  it('is one of a network where he has as many addresses as he likes', () => {
+  it('counts by network where a client has many addresses (IPv6)', () => {
     const { add } = waiting();
     const flood = Array.from({ length: 4 }, (_, i) => add(`2001:db8:1:2:${i}::1`, 1));
     expect(gone(flood)).toEqual([true, false, false, false]);
@@ -79,10 +79,10 @@ describe('who has not said who he is', () => {
     expect(gone(mapped)).toEqual([false, false]);
   });
 
-  it('is left alone once he is known, by whatever layer, and counts no more when he is gone', () => {
+  it('is not limited once it is authenticated, over any transport, and is not counted after its end', () => {
     const { waiting: all, closed, add } = waiting();
     add('10.0.0.2', 1);
-    // What TLS makes of the connection has the same addresses.
+    // The TLS connection made of it has the same addresses.
     all.delete(socket('10.0.0.2', 1));
     const ended = add('10.0.0.2', 2);
     ended.destroy();

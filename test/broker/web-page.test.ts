@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { refusesPage, type WebNames } from '../../broker/web-page.ts';
 
-// Lost if these fail: any web page that somebody on the broker's machine looks at has the rights of a local program.
+// Lost if these fail: any web page that is opened on the broker's machine has the rights of a local program.
 
 const names = (more: Partial<WebNames> = {}): WebNames => ({
   listen: '127.0.0.1',
@@ -21,7 +21,7 @@ describe('a WebSocket', () => {
     ['[::1]:9001', undefined],
     ['pi:9001', undefined],
     ['127.0.0.1:9001', 'http://127.0.0.1:9001'],
-    // Node-RED and its like: another port of the same machine.
+    // Node-RED and others: another port of the same machine.
     ['127.0.0.1:9001', 'http://localhost:1880'],
     ['pi:9001', 'https://pi'],
   ])('is opened for %s from %s', (host, origin) => {
@@ -37,7 +37,7 @@ describe('a WebSocket', () => {
     ['127.0.0.1:9001', 'http://localhost.evil.example'],
     ['127.0.0.1:9001', 'http://127.0.0.1@evil.example'],
     ['127.0.0.1:9001', 'http://pi'],
-    // Rebound: the name is the page's own.
+    // DNS rebinding: the name is the page's own.
     ['evil.example:9001', 'http://evil.example:9001'],
     ['evil.example:9001', undefined],
     ['127.0.0.1.evil.example', undefined],
@@ -51,7 +51,7 @@ describe('a WebSocket', () => {
     expect(opens(host, origin)).toBe(false);
   });
 
-  it('is opened by any address of the machine where it listens on all, and by no other name', () => {
+  it('is opened by any address of the machine if the broker listens on all, and by no other name', () => {
     const all = { listen: '0.0.0.0' };
     expect(opens('192.168.1.9:9001', 'http://192.168.1.9:1880', all)).toBe(true);
     expect(opens('[fd00::1]:9001', undefined, { listen: '::' })).toBe(true);
@@ -59,7 +59,7 @@ describe('a WebSocket', () => {
     expect(opens('192.168.1.9:9001', 'http://192.168.1.10', all)).toBe(false);
   });
 
-  it('is opened by the names of the configuration and of a certificate, and from the origins that it allows', () => {
+  it('is opened by the names in the configuration and in the certificate, and from the allowed origins', () => {
     const more = { hosts: ['broker.lan', '*.home.example'], origins: ['https://dash.example', 'null'] };
     expect(opens('broker.lan:9001', undefined, more)).toBe(true);
     expect(opens('mqtt.home.example', undefined, more)).toBe(true);
@@ -70,7 +70,7 @@ describe('a WebSocket', () => {
     expect(opens('broker.lan:9001', 'http://dash.example', more)).toBe(false);
   });
 
-  it('that is refused says what to do', () => {
+  it('that is refused gets a hint', () => {
     expect(refusesPage({ host: 'broker.lan' }, names())).toMatch(/"broker\.lan".*broker\.allowed_hosts/);
     expect(refusesPage({ host: 'pi', origin: 'https://a.example' }, names())).toMatch(/broker\.allowed_origins/);
   });

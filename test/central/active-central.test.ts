@@ -3,7 +3,7 @@ import { atCentral, sketchPlan, tilesAndTail } from '../../bench/sim/plans.ts';
 import { ActiveCentral } from '../../central/active-central.ts';
 import { CentralWorld } from '../support/central-world.ts';
 
-/** Lost if these fail: frames that were accepted have no result, or two, or one that nobody is told of. */
+/** Lost if these fail: accepted frames get no result, or two, or one that is never published. */
 
 const plan = sketchPlan([{ tiles: 1, on: atCentral }]);
 let world: CentralWorld;
@@ -25,7 +25,7 @@ async function serve(): Promise<void> {
 }
 
 describe('an active central', () => {
-  test('opens the connection for frames once a plan is offered, and says what it serves', async () => {
+  test('opens its frame connection once a plan is offered, and publishes which models it serves', async () => {
     expect(world.isOpen).toBe(false);
     await serve();
     expect(world.isOpen).toBe(true);
@@ -35,7 +35,7 @@ describe('an active central', () => {
     expect([models[0], models.at(-1)]).toEqual([{}, { m: { state: 'served' } }]);
   });
 
-  test('answers a frame with a result, and has it in its journal in between', async () => {
+  test('answers a frame with a result; between acceptance and result the frame is in its journal', async () => {
     await serve();
     world.executor.hold();
     await world.frame('f1');
@@ -48,7 +48,7 @@ describe('an active central', () => {
     expect([...world.data.frames]).toEqual([]);
   });
 
-  test('leaves frames to the broker while it is not sure to be the active one, and accepts them afterwards', async () => {
+  test('does not acknowledge frames while its lease is in doubt, and accepts them once the lease is renewed', async () => {
     await serve();
     world.holds = false;
     let isAcknowledged = false;
@@ -81,7 +81,7 @@ describe('an active central', () => {
     expect(world.journal.open).toBe(0);
   });
 
-  test('that stops lets frames under way end, ends those that wait for their turn, and then says offline', async () => {
+  test('that stops finishes frames in progress, ends queued ones with an error, and then publishes that it is offline', async () => {
     await serve();
     world.executor.hold();
     for (const id of ['f1', 'f2', 'f3', 'f4', 'f5', 'f6']) await world.frame(id);
@@ -100,7 +100,7 @@ describe('an active central', () => {
     expect(world.published(world.topics.status)).toEqual(['online', 'offline']);
   });
 
-  test('that has stopped acknowledges nothing: the broker keeps the frame for the next central', async () => {
+  test('that has stopped acknowledges no frame: the broker keeps it for the next central', async () => {
     await serve();
     await central.stop(0);
     let isAcknowledged = false;
@@ -111,7 +111,7 @@ describe('an active central', () => {
     expect([isAcknowledged, world.results]).toEqual([false, []]);
   });
 
-  test('that was relieved ends its frames at once, and leaves status and plans of nodes to the other one', async () => {
+  test("that lost the election ends its frames at once, and does not touch its status or the nodes' plans: they are the new leader's", async () => {
     await world.node('pi-1');
     await central.offerPlans(world.served(tilesAndTail(2, {}, 1)));
     await world.settle();

@@ -5,7 +5,10 @@ import { partsAgree } from '../../central/data-plane/parts-agree.ts';
 import type { PlanGeometry } from '../../shared/plan/compiled-plan.ts';
 import type { WireRegion } from '../../shared/protocol/messages/region.ts';
 
-/** If rounding that a network makes large counts as a lie, sound nodes with other processors are left out. */
+/**
+ * If rounding differences that a network amplifies count as wrong answers, honest nodes with other processors are
+ * excluded.
+ */
 
 const SIZE = 4096;
 const box: [number, number][] = [[0, SIZE]];
@@ -68,7 +71,7 @@ async function judged(x: Float32Array, first: Float32Array, second: Float32Array
 const even = new Float32Array(SIZE).fill(50.3);
 const uneven = Float32Array.from({ length: SIZE }, (_, k) => 50 + Math.sin(k));
 
-test('nodes of which the processors add in other orders agree on a picture that is the same everywhere', async () => {
+test('nodes whose processors sum in different orders agree on a picture of one colour', async () => {
   const [neon, avx, own] = ([8, 16, 32] as const).map((lanes) => normalised(even, lanes));
   expect(await judged(even, neon!, avx!)).toEqual([
     { type: 'compared', audit: 'a', agree: false },
@@ -77,7 +80,7 @@ test('nodes of which the processors add in other orders agree on a picture that 
   expect(await judged(even, neon!, own!, true)).toEqual([{ type: 'compared', audit: 'a', agree: true }]);
 });
 
-test('who answers something else is found there too', async () => {
+test('a node with a wrong answer is found on such a picture too', async () => {
   const own = normalised(uneven, 32);
   const lie = own.map((value, k) => (k === 7 ? value + 0.05 : value));
   const honest = normalised(uneven, 8);

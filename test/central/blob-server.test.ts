@@ -59,7 +59,7 @@ const ask = (sha: string, offset: number, length: number) =>
   node.send('central', 'blob-get', { v: 1, sha, offset, length });
 
 describe('serveBlobs', () => {
-  it('sends what is offered and nothing else that lies in the store', async () => {
+  it('sends blobs of offered plans, and no other file of the store', async () => {
     await ask(offered, 10, 5);
     await ask(secret, 0, 3);
     await settled(2);
@@ -67,21 +67,21 @@ describe('serveBlobs', () => {
     expect(answers).toContainEqual({ v: 1, sha: secret, size: 0, offset: 0, error: 'no such piece' });
   });
 
-  it('answers ranges beyond the end with what there is, or with an error', async () => {
+  it('answers a range beyond the end with the bytes that exist, or with an error', async () => {
     await ask(offered, 99_999, 1_000_000);
     await ask(offered, 2 ** 52, 1);
     await settled(2);
     expect(answers.map(({ d, error }) => d?.byteLength ?? error)).toEqual(expect.arrayContaining([1, 'no such piece']));
   });
 
-  it('refuses names that are not hashes before anything looks for them', async () => {
+  it('refuses names that are not hashes before it looks for a file', async () => {
     for (const sha of ['../../etc/passwd', offered.toUpperCase(), `${offered}/x`, '']) await ask(sha, 0, 1);
     await ask(offered, 0, 1);
     await settled(1);
     expect(answers).toHaveLength(1);
   });
 
-  it('reads a few ranges at a time, however many are asked for at once', async () => {
+  it('reads a few ranges at a time, however many are requested at once', async () => {
     await Promise.all(Array.from({ length: 500 }, () => ask(offered, 0, 100_000)));
     await settled(500);
     expect(reads.most).toBeLessThanOrEqual(16);

@@ -3,14 +3,17 @@ import { atCentral, sketchPlan } from '../../bench/sim/plans.ts';
 import { Central } from '../../central/central.ts';
 import { CentralWorld, compiledPlan, fakeModel } from '../support/central-world.ts';
 
-/** Lost if these fail: a central serves before it is elected, or after another one was, or leaves something behind. */
+/**
+ * Lost if these fail: a central serves before it is elected, or after another central was elected, or does not free
+ * what it opened.
+ */
 
 const plan = compiledPlan(sketchPlan([{ tiles: 1, on: atCentral }]));
 const request = { name: 'm', card: fakeModel.card, labels: [], model: {} as never, picture: true };
 
 let world: CentralWorld;
 let central: Central;
-/** What the central did with what it owns, in order. */
+/** What the central opened, closed and published, in order. */
 let story: string[];
 /** Epochs that were written to the disk. */
 let kept: Set<number>;
@@ -61,7 +64,7 @@ async function lead(): Promise<void> {
   await world.settle();
 }
 
-test('plans that were offered before the election serve after it, and not earlier', async () => {
+test('plans that were offered before the election are served after it, not before', async () => {
   await central.load(request);
   await central.offerPlan('m', plan);
   await world.settle();
@@ -73,7 +76,7 @@ test('plans that were offered before the election serve after it, and not earlie
   expect(world.results).toMatchObject([{ frame: 'f1', status: 'ok' }]);
 });
 
-test('takes part in the election after the frames of the last run have ended', async () => {
+test('takes part in the election only after it has ended the frames of its last run', async () => {
   const leading = central.lead();
   await world.settle();
   expect(world.broker.published).toEqual([]);
@@ -110,7 +113,7 @@ test('ends open frames when the data plane ends, and says so in the log', async 
   expect(world.log.lines).toContain('error the data plane ended and is started again: out of memory');
 });
 
-test('is relieved when another central claims a higher epoch, and its frames have ended by then', async () => {
+test('steps down when another central claims a higher epoch, after its frames have ended', async () => {
   await central.load(request);
   await central.offerPlan('m', plan);
   await lead();
@@ -126,13 +129,13 @@ test('is relieved when another central claims a higher epoch, and its frames hav
   expect(world.published(world.topics.status)).toEqual(['online']);
 });
 
-test('that stops frees everything once: the lock last, when nothing writes the journal any more', async () => {
+test('that stops frees everything once, and the lock last, when nothing writes the journal any more', async () => {
   await lead();
   await Promise.all([central.stop(), central.stop()]);
   expect(story).toEqual(['bus stops', 'executor stops', 'data plane stops', 'lock released']);
 });
 
-test('that stops before it was elected ends the wait for the election', async () => {
+test('that stops before it was elected stops waiting for the election', async () => {
   const leading = central.lead();
   leading.catch(() => {});
   await central.stop();

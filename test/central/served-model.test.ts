@@ -25,7 +25,7 @@ async function loaded(model: Model) {
 }
 
 describe('loadServedModel', () => {
-  it('takes a network of local functions', async () => {
+  it('accepts a network of local functions', async () => {
     const model = withFunctions(
       sketch({ nodes: [call(node('F', ['x'], ['y']))], inputs: { x: ['N', 3] }, outputs: ['y'] }),
       [{ name: 'F', inputs: ['x'], outputs: ['y'], nodes: [node('Relu', ['x'], ['y'])] }],
@@ -33,7 +33,7 @@ describe('loadServedModel', () => {
     expect((await loaded(model)).resolved.specs.get('y')?.shape).toEqual([1, 3]);
   });
 
-  it('takes an output whose shape only a run can tell; a plan that hands it on says which operator hides it', async () => {
+  it('accepts an output whose shape only a run shows; a plan that sends it between machines names the operator whose output it is', async () => {
     const model = sketch({
       nodes: [{ ...node('NonZero', ['x'], ['where']), name: 'nonzero_7' }, node('Neg', ['where'], ['y'])],
       inputs: { x: [1, 3] },
@@ -49,7 +49,7 @@ describe('loadServedModel', () => {
     expect(() => compilePlan({ ...plan, stages }, resolved)).toThrow(/"where" cannot be known.*NonZero "nonzero_7"/);
   });
 
-  it('leaves out inputs that nothing reads, and says when more than one is read', async () => {
+  it('ignores inputs that no operator reads, and says when more than one is read', async () => {
     const nodes = [node('Relu', ['x'], ['y'])];
     const unused = sketch({ nodes, inputs: { training: [1], x: [1, 3] }, outputs: ['y'] });
     expect((await loaded(unused)).input.name).toBe('x');
@@ -60,7 +60,7 @@ describe('loadServedModel', () => {
     });
   });
 
-  it('says what cannot travel: too many outputs, too many axes, no numbers', async () => {
+  it('says what a message cannot carry: too many outputs, too many axes, elements that are no numbers', async () => {
     const relu = node('Relu', ['x'], ['a']);
     const many = Array.from({ length: 257 }, (_, i) => node('Neg', ['a'], [`n${i}`]));
     const flood = sketch({ nodes: [relu, ...many], inputs: { x: [1, 3] }, outputs: many.map(({ name }) => name) });
@@ -84,7 +84,7 @@ describe('loadServedModel', () => {
       });
   });
 
-  it('refuses a card whose input.tensor is not there', async () => {
+  it('refuses a card whose input.tensor is not an input of the network', async () => {
     const model = sketch({ nodes: [node('Relu', ['x'], ['y'])], inputs: { x: [1, 3] }, outputs: ['y'] });
     const card = parseCard({ name: 'm', task: 'raw', input: { tensor: 'image' } }, 'model.yaml');
     const request = { name: 'm', card, labels: [], model, picture: false };

@@ -4,7 +4,7 @@ import { type Audience, awaited, whyUnheard } from '../../cli/audience.ts';
 const heard: Audience = { central: true, models: ['scenes', 'fastestdet'], cameras: new Map([['front', true]]) };
 const all = { camera: undefined, model: undefined };
 
-describe('what somebody waits for who sees no result', () => {
+describe('what a client waits for while it sees no result', () => {
   it.each([
     [{ ...heard, central: false }, all, /no central is online/],
     [{ ...heard, models: [] }, all, /serves no model yet/],
@@ -18,14 +18,14 @@ describe('what somebody waits for who sees no result', () => {
       /camera back sends nothing any more/,
     ],
     [heard, all, /^waiting for the next result$/],
-    // Rights that show nothing: nothing is claimed.
+    // Rights that show nothing: no claim is made.
     [{ central: undefined, models: undefined, cameras: undefined }, all, /^waiting for the next result$/],
   ])('is named (%#)', (audience, asked, text) => {
     expect(awaited(audience, asked)).toMatch(text);
   });
 });
 
-it('frames are unheard only where a central is known not to be there', () => {
+it('frames count as unheard only where no central is known to be online', () => {
   expect(whyUnheard(heard)).toBeUndefined();
   expect(whyUnheard({ ...heard, central: undefined })).toBeUndefined();
   expect(whyUnheard({ ...heard, central: false })).toMatch(/tessera up/);

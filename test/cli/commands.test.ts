@@ -5,7 +5,7 @@ import { table } from '../../cli/output.ts';
 const loaded = await Promise.all(COMMANDS.map(async ({ name, load }) => ({ name, command: (await load()).command })));
 
 describe('the list of commands', () => {
-  it.each(loaded)('$name: options are found under their keys, and have a text', ({ command }) => {
+  it.each(loaded)('$name: options are read under their keys, and have a description', ({ command }) => {
     for (const [key, { flags, text }] of Object.entries(command.options)) {
       // The parser stores a value under the long flag in camel case; another key would read undefined for ever.
       const long = /--([a-z-]+)/.exec(flags)![1]!;

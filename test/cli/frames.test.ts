@@ -9,7 +9,7 @@ import { decode, encode } from '../../shared/runtime/cbor.ts';
 import { MemoryBroker } from '../support/memory-bus.ts';
 import { emptyResult } from '../support/result-object.ts';
 
-it('parts of a large picture are ones that central reads, however long the name of the file', async () => {
+it('parts of a large picture are accepted by central, however long the name of the file', async () => {
   const sent: Uint8Array[] = [];
   const bus = { publish: async (_topic: string, body: Uint8Array) => void sent.push(body) } as unknown as Bus;
   const d = new Uint8Array(600_000);
@@ -29,7 +29,7 @@ const FRAME = { v: 1, format: 'png', d: new Uint8Array([1]), tensors: true } as 
 const resultOf = (model: string, frame: string, more: Partial<ResultObject> = {}): ResultObject =>
   emptyResult({ id: `1-${model}-${frame}`, frame, model, ...more });
 
-/** Central's end of the cable: says results and tensors as it does, in any order. */
+/** Central's side of the connection: publishes results and tensors as central does, in any order. */
 async function connected() {
   const broker = new MemoryBroker();
   const client = new FrameClient(broker.bus(), names, 'front');
@@ -49,14 +49,14 @@ async function connected() {
   return { broker, client, says, sends };
 }
 
-describe('the answer to a frame that several models get', () => {
+describe('the result of a frame for several models', () => {
   const orders = {
     'tensors of the other model last': ['own tensors', 'own result', 'other tensors', 'other result'],
     'tensors of the other model first': ['other tensors', 'other result', 'own tensors', 'own result'],
     'results before tensors': ['own result', 'other result', 'other tensors', 'own tensors'],
     'the other tensors between': ['own result', 'other tensors', 'own tensors', 'other result'],
   } as const;
-  it.each(Object.entries(orders))('is that of the model that was asked for: %s', async (_, order) => {
+  it.each(Object.entries(orders))('is that of the requested model: %s', async (_, order) => {
     const { client, says, sends } = await connected();
     const answer = client.send('f', FRAME, 1000, 'aaa');
     const [own, other] = [resultOf('aaa', 'f'), resultOf('bbb', 'f')];
@@ -72,7 +72,7 @@ describe('the answer to a frame that several models get', () => {
     expect(tensors?.outputs[0]?.d.byteLength).toBe(2048);
   });
 
-  it('has tensors of the result that it has, where no model was asked for', async () => {
+  it('has the tensors that belong to its result, where no model was requested', async () => {
     const { client, says, sends } = await connected();
     const answer = client.send('f', FRAME, 1000);
     const [one, two] = [resultOf('aaa', 'f'), resultOf('bbb', 'f')];
@@ -84,7 +84,7 @@ describe('the answer to a frame that several models get', () => {
     expect([result.model, tensors?.outputs[0]?.d.byteLength]).toEqual(['bbb', 600_000]);
   });
 
-  it('is not an error of another model, nor what one topic says in the name of another', async () => {
+  it('is not an error of another model, nor a message whose topic and content disagree', async () => {
     const { client, says, sends } = await connected();
     const answer = client.send('f', FRAME, 1000, 'aaa');
     const own = resultOf('aaa', 'f');
@@ -97,7 +97,7 @@ describe('the answer to a frame that several models get', () => {
   });
 });
 
-it('each of several frames under way has its own answer, whatever the order', async () => {
+it('each of several open frames has its own result, in any order', async () => {
   const { client, says, sends } = await connected();
   const answers = ['a', 'b', 'c'].map((id) => client.send(id, FRAME, 1000, 'aaa'));
   for (const [bytes, id] of [
@@ -111,7 +111,7 @@ it('each of several frames under way has its own answer, whatever the order', as
   expect(bytes).toEqual([10, 20, 30]);
 });
 
-it('tensors of an earlier result for the same frame are not those of the one that counts', async () => {
+it('tensors of an earlier result for the same frame are ignored', async () => {
   const { client, says, sends } = await connected();
   const answer = client.send('f', FRAME, 1000, 'aaa');
   await sends(resultOf('aaa', 'f', { id: '1-1' }), 10);
@@ -120,12 +120,12 @@ it('tensors of an earlier result for the same frame are not those of the one tha
   expect((await answer).tensors?.outputs[0]?.d.byteLength).toBe(20);
 });
 
-it('a result that the broker kept while the connection was lost is an answer', async () => {
+it('a result that the broker queued while the connection was lost is accepted', async () => {
   const { broker, client, says } = await connected();
   const kept = new FrameClient(broker.bus(), names, 'front');
   const answer = kept.send('f', { ...FRAME, tensors: false }, 1000, 'aaa');
   await says(resultOf('aaa', 'f'), undefined, true);
-  // It subscribes only now, as it does again after a lost connection.
+  // The client subscribes only now, as it does again after a lost connection.
   await kept.start();
   expect((await answer).result.frame).toBe('f');
   await client.start();

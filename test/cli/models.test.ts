@@ -17,14 +17,14 @@ async function served(cameras: object = {}) {
   return modelsToServe(configSchema.parse({ models: { dir }, cameras }));
 }
 
-it('serves what the models folder has, and what is bundled only where it has nothing', async () => {
+it('serves the models of the models folder, and the bundled one only where the folder has none', async () => {
   expect(await served()).toEqual([{ name: 'scenes' }]);
   await writeFile(join(dir, 'mine.onnx'), writeModel(tinyNetwork()));
   expect(await served()).toEqual([{ name: 'mine' }]);
   expect(await served({ door: { models: ['scenes'] } })).toEqual([{ name: 'mine' }, { name: 'scenes' }]);
 });
 
-it('a folder that holds no model does not keep the others away', async () => {
+it('a folder without a model does not prevent serving the others', async () => {
   await writeFile(join(dir, 'mine.onnx'), writeModel(tinyNetwork()));
   await mkdir(join(dir, 'empty'));
   expect(await served()).toEqual([

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { connectionSettings, duration, gridOption, integer, type Parser, positive, share } from '../../cli/options.ts';
 
-// Lost if these fail: a mistyped option is taken for another value, or refused without saying what is accepted.
+// Lost if these fail: a mistyped option is read as another value, or refused without the accepted values.
 
 describe('values of options', () => {
   it.each<[Parser<unknown>, string, unknown]>([

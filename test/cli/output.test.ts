@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { table } from '../../cli/output.ts';
 
-it('shows what nodes call themselves on one line and without control characters, which could write over the terminal', () => {
+it('shows names that nodes chose on one line and without control characters, which could overwrite the terminal', () => {
   const lines = table([{ title: 'hardware', cell: (text: string) => text }], ['\u001b[2J\nnone', 'x'.repeat(5000)]);
   expect(lines).toHaveLength(3);
   for (const line of lines) {

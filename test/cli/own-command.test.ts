@@ -17,12 +17,12 @@ describe('the command that hints show', () => {
     expect(ownCommand({ called, script, cwd, path })).toBe(expected);
   });
 
-  it('is one word for a shell where the folder has a space', () => {
+  it('is quoted for a shell where the folder has a space', () => {
     const spaced = '/home/my user/tessera/dist/cli/main.js';
     expect(ownCommand({ called: spaced, script: spaced, cwd: '/srv', path })).toBe(`node "${spaced}"`);
   });
 
-  it('stands in every command of a text, and nowhere else', () => {
+  it('is in every command of a text, and nowhere else', () => {
     const text = '`tessera nodes` shows it; tessera is well; `tessera agent --join -`';
     expect(asTyped(text, 'node x.js')).toBe('`node x.js nodes` shows it; tessera is well; `node x.js agent --join -`');
   });
@@ -33,8 +33,8 @@ async function filesBelow(folder: string, pattern: RegExp): Promise<string[]> {
   return entries.filter((file) => pattern.test(file)).map((file) => join(folder, file));
 }
 
-describe('no token is handed to a stranger', () => {
-  it('nothing that is printed begins with npx: outside the clone that is the package of somebody else', async () => {
+describe("no command runs another person's package", () => {
+  it('no printed command begins with npx: outside the clone npx would run an unrelated package', async () => {
     const folders = ['cli', 'central', 'node-agent', 'broker', 'shared'];
     const files = (await Promise.all(folders.map((folder) => filesBelow(folder, /\.ts$/)))).flat();
     const texts = await Promise.all(files.map(async (file) => [file, await readFile(file, 'utf8')] as const));

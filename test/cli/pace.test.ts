@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { Pace } from '../../cli/pace.ts';
 
-/** Frames of `fps` for `seconds`, with a jitter that swings between early and late; how many a pace lets through. */
+/** Frames at `fps` for `seconds`, with a jitter between early and late; how many the limit passes. */
 function taken(pace: Pace, fps: number, seconds: number, jitterMs: number): number {
   let count = 0;
   for (let n = 0; n < fps * seconds; n++)
@@ -9,13 +9,13 @@ function taken(pace: Pace, fps: number, seconds: number, jitterMs: number): numb
   return count;
 }
 
-describe('the pace of frames from a stream', () => {
-  it('leaves out what is over the rate', () => {
+describe('the frame rate limit of a stream', () => {
+  it('skips frames over the rate', () => {
     expect(taken(new Pace(5), 30, 10, 0)).toBeGreaterThanOrEqual(50);
     expect(taken(new Pace(5), 30, 10, 0)).toBeLessThanOrEqual(52);
   });
 
-  it('lets a source of that very rate through although it jitters; else every other frame would be lost', () => {
+  it('passes a source of exactly that rate although it jitters; otherwise every second frame would be lost', () => {
     expect(taken(new Pace(10), 10, 10, 20)).toBe(100);
   });
 
@@ -26,7 +26,7 @@ describe('the pace of frames from a stream', () => {
     expect(after).toEqual([5000, 5060, 5160]);
   });
 
-  it('ends a wait when it is told to stop', async () => {
+  it('ends a wait when it is aborted', async () => {
     const pace = new Pace(0.001);
     const stop = new AbortController();
     await pace.turn(stop.signal);

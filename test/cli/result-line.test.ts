@@ -9,20 +9,20 @@ const [detected, failed] = examplesOf('docs/protocol.md')
 const words = (result: typeof detected): string => resultLine(result!).replace(/^\d\d:\d\d:\d\d {2}/, '');
 
 describe('a result as a line', () => {
-  it('says camera, model, what was found, how long it took and who did it', () => {
+  it('has camera, model, findings, latency and nodes', () => {
     expect(words(detected)).toBe('front  fastestdet  cat 0.93  219 ms  nodes pi-1, pi-2');
   });
 
-  it('says why there is none', () => {
+  it('has the reason where a frame has no result', () => {
     expect(words(failed)).toBe('front  fastestdet  error TESSERA_INPUT_INVALID: the JPEG is cut off  12 ms  error');
   });
 
-  it('never hides that a result is not what the whole network says', () => {
+  it("always shows that a result may differ from the whole network's", () => {
     const degraded = { ...detected!, status: 'degraded' as const, approximate: true, missing: [{ stage: 0, t_id: 1 }] };
     expect(words(degraded)).toMatch(/ {2}degraded {2}1 tile missing {2}approximate$/);
   });
 
-  it('says at which exit a frame ended', () => {
+  it('shows at which exit a frame ended', () => {
     expect(words({ ...detected!, exit: 0, approximate: true })).toMatch(/ {2}exit 0 {2}approximate$/);
   });
 

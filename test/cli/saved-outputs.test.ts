@@ -9,7 +9,7 @@ import type { OutputsMessage, ResultObject } from '../../shared/protocol/message
 import { floats } from '../central/tasks/request.ts';
 import { emptyResult } from '../support/result-object.ts';
 
-/** What is saved is looked at instead of the numbers: a box at the wrong place, or a file written over, misleads. */
+/** Users look at saved pictures instead of numbers: a box at the wrong place, or an overwritten file, misleads. */
 
 let dir: string;
 let notes: string[];
@@ -49,7 +49,7 @@ async function pixel(path: string, x: number, y: number): Promise<number[]> {
 
 const segments = parseCard({ name: 'm', task: 'segment', input: { shape: [1, 3, 2, 2], resize: 'stretch' } }, 'card');
 
-it('draws boxes on a copy of the picture, which stays as it is elsewhere', async () => {
+it('draws boxes on a copy of the picture, whose other pixels stay unchanged', async () => {
   const saved = await SavedOutputs.open(join(dir, 'new', 'folder'), undefined, (text) => notes.push(text));
   const envelope = { v: 1, format: 'jpeg', d: await jpeg() } as const;
   const said = result('detect', [{ label: 'a<b', score: 0.9, box: [16, 30, 48, 60] }]);
@@ -74,7 +74,7 @@ it('writes class numbers as a mask, and their colours over the picture', async (
   expect(Math.max(...right) - Math.min(...right)).toBeGreaterThan(40);
 });
 
-it('does not guess where a mask lies when it does not know how pictures were placed', async () => {
+it('does not place a mask when it does not know how pictures were preprocessed', async () => {
   const saved = await SavedOutputs.open(dir, undefined, (text) => notes.push(text));
   const envelope = { v: 1, format: 'jpeg', d: await jpeg() } as const;
   const scores = tensors('y', [1, 2, 2, 2], [1, 0, 1, 0, 0, 1, 0, 1]);
@@ -101,7 +101,7 @@ it.each([
   expect([...data]).toEqual(expected);
 });
 
-it('writes raw outputs under safe names, and never over a file that is there', async () => {
+it('writes raw outputs under safe names, and never over an existing file', async () => {
   await writeFile(join(dir, 'evil.a_b.npy'), 'mine');
   const saved = await SavedOutputs.open(dir, undefined, (text) => notes.push(text));
   const envelope = { v: 1, format: 'tensor', d: new Uint8Array(0) } as const;
@@ -112,14 +112,14 @@ it('writes raw outputs under safe names, and never over a file that is there', a
   expect(await readdir(dir)).toHaveLength(3);
 });
 
-it('says which folder cannot be written', async () => {
+it('names a folder that cannot be written', async () => {
   await writeFile(join(dir, 'file'), '');
   await expect(SavedOutputs.open(join(dir, 'file'), undefined, () => {})).rejects.toMatchObject({
     code: 'TESSERA_USAGE',
   });
 });
 
-it('makes file names that every system takes', () => {
+it('makes file names that are valid on every system', () => {
   expect(['/a/b c:d.jpg', '.hidden', '..', 'ü.png', `${'x'.repeat(300)}.jpg`].map(safeStem)).toEqual([
     'b_c_d',
     'hidden',

@@ -3,7 +3,7 @@ import { serveEach } from '../../cli/serve-each.ts';
 import { TesseraError } from '../../shared/errors.ts';
 import { recordingLog } from '../support/recording-log.ts';
 
-/** Lost if these fail: the models of a deployment of which one is bad, or takes for ever. */
+/** Lost if these fail: one bad or hanging model keeps the other models of a deployment from being served. */
 
 const never = new Promise<never>(() => {});
 const bad = () => Promise.reject(new TesseraError('TESSERA_MODEL_UNSUPPORTED', 'it cannot run'));
@@ -26,20 +26,20 @@ async function served(models: Readonly<Record<string, () => Promise<void>>>, pat
 }
 
 describe('models are served one after another', () => {
-  test('and a bad one keeps no other away', async () => {
+  test('and a bad one does not prevent the others', async () => {
     const { outcome, refused, asked, lines } = await served({ a: bad, b: async () => {}, c: bad });
     expect({ outcome, refused, asked }).toEqual({ outcome: 'served', refused: ['a', 'c'], asked: ['a', 'b', 'c'] });
     expect(lines.filter((line) => line.includes('model a is not served'))).toHaveLength(1);
   });
 
-  test('and one that never comes to an end keeps no other away', async () => {
+  test('and one that never finishes does not prevent the others', async () => {
     expect(await served({ endless: () => never, b: async () => {} })).toMatchObject({
       outcome: 'served',
       asked: ['endless', 'b'],
     });
   });
 
-  test('and a fault that nobody foresaw is one of its model', async () => {
+  test('and an unexpected fault ends only its own model', async () => {
     const { outcome, refused } = await served({
       a: () => {
         throw new RangeError('a fault');
@@ -49,12 +49,12 @@ describe('models are served one after another', () => {
     expect({ outcome, refused }).toEqual({ outcome: 'served', refused: ['a'] });
   });
 
-  test('and where none can be served, that is said', async () => {
+  test('and if none can be served, the log says so', async () => {
     expect((await served({ a: bad, b: bad })).outcome).toBe('none of the 2 models can be served');
     expect((await served({ a: bad })).outcome).toBe('it cannot run');
   });
 
-  test('under the name that its card gives it, where it could be read', async () => {
+  test('under the name in its card, where that could be read', async () => {
     const refused: string[] = [];
     const log = recordingLog();
     const serve = async (name: string, isCalled: (name: string) => void): Promise<void> => {

@@ -72,7 +72,7 @@ test('all nodes refuse: that is logged at once with the reason, and results say 
   const waiting = untilReady(cluster, plan.plan, 2, 600_000);
   await expect(waiting).rejects.toMatchObject({
     code: 'TESSERA_NO_NODES',
-    message: expect.stringMatching(/all 2 nodes refuse: a piece needs about .* MB .*Raise node.memory_mb/),
+    message: expect.stringMatching(/all 2 nodes refuse: a part of the model needs about .* MB .*Raise node.memory_mb/),
   });
   const result = await send();
   expect(result).toMatchObject({ status: 'ok', nodes: ['central'], fallback: { reason: 'refused' } });

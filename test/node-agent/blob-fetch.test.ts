@@ -25,7 +25,7 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true }));
 
-/** A fetch from somebody who has `blobs`; `answer` may change, drop (undefined) or delay what comes back. */
+/** A fetch from a peer that has `blobs`; `answer` may change, drop (undefined) or delay its answers. */
 function link(
   answer: (request: BlobGetMessage, part: BlobPartMessage) => BlobPartMessage | undefined = (_, part) => part,
   patienceMs = [5, 5, 5],
@@ -68,7 +68,7 @@ describe('a fetch', () => {
     expect(most()).toBeGreaterThan(1);
   });
 
-  it('asks again for what was lost, or else one dropped message costs the node the plan', async () => {
+  it('requests lost chunks again, or else one dropped message costs the node the plan', async () => {
     const lost = new Set<string>();
     const { fetch } = link(({ sha, offset }, part) => {
       const key = `${sha}:${offset}`;
@@ -80,20 +80,20 @@ describe('a fetch', () => {
     await expectAll();
   });
 
-  it('asks only for what is missing, or else a cut connection starts a gigabyte from the beginning', async () => {
+  it('requests only what is missing, or else a cut connection starts a gigabyte from the beginning', async () => {
     await store.put(blobs[0]!.bytes);
     const { fetch, asked } = link();
     await fetch.fetch('central', blobs, NEVER);
     expect(asked.some(({ sha }) => sha === blobs[0]!.sha)).toBe(false);
   });
 
-  it('keeps what was complete and nothing else when nobody answers any more', async () => {
+  it('keeps complete blobs and nothing else when the peer stops answering', async () => {
     const { fetch } = link(({ sha }, part) => (sha === blobs[1]!.sha ? part : undefined));
     await expect(fetch.fetch('central', blobs.slice(0, 3), NEVER)).rejects.toMatchObject({ code: 'TESSERA_BLOB' });
     expect((await readdir(folder)).filter((name) => name !== blobs[1]!.sha)).toEqual([]);
   });
 
-  it('refuses what has another hash, or else anybody who can answer puts weights into the model', async () => {
+  it("refuses a blob with another hash, or else any client that can answer could change the model's weights", async () => {
     const { fetch } = link((_, part) => ({ ...part, d: part.d!.map((byte) => byte ^ 1) }));
     await expect(fetch.fetch('central', [blobs[2]!], NEVER)).rejects.toThrow(/hash/);
     expect(await readdir(folder)).toEqual([]);
@@ -109,7 +109,7 @@ describe('a fetch', () => {
     expect(asked).toHaveLength(1);
   });
 
-  it('asks for nothing that the disk has no room for', async () => {
+  it('requests no blob for which the disk has no room', async () => {
     const { asked, fetch } = link();
     const small = new BlobFetch({ store, send: async () => {}, freeBytes: async () => 1000 });
     const vast = { sha: 'a'.repeat(64), size: 2 ** 52 };
@@ -120,7 +120,7 @@ describe('a fetch', () => {
     await small.fetch('central', blobs, NEVER);
   });
 
-  it('listens only to the one that it asked', async () => {
+  it('accepts answers only from the peer that it asked', async () => {
     const { fetch } = link(() => undefined, [20]);
     const { sha, size, bytes } = blobs[1]!;
     const done = fetch.fetch('central', [blobs[1]!], NEVER);
@@ -128,7 +128,7 @@ describe('a fetch', () => {
     await expect(done).rejects.toThrow(/does not answer/);
   });
 
-  it('ends when it is given up, and leaves nothing behind', async () => {
+  it('ends when it is aborted, and leaves no file behind', async () => {
     const abort = new AbortController();
     const { fetch } = link(() => {
       abort.abort();
@@ -138,7 +138,7 @@ describe('a fetch', () => {
     expect(await readdir(folder)).toEqual([]);
   });
 
-  it('goes on with the part of a blob that came before it was cut off, and says how far it is', async () => {
+  it('resumes a blob whose fetch was interrupted, and reports its progress', async () => {
     const large = blobs[0]!;
     const abort = new AbortController();
     const cut = link(
@@ -158,7 +158,7 @@ describe('a fetch', () => {
     expect(told.at(-1)).toBe(`${large.size}/${large.size}`);
   });
 
-  it('fetches a blob once more from its start where the part before was wrong', async () => {
+  it('fetches a blob again from its start where the first part was wrong', async () => {
     const { sha, size } = blobs[3]!;
     const writer = await store.receive(sha, size);
     await writer.write(0, new Uint8Array(CHUNK));
@@ -169,7 +169,7 @@ describe('a fetch', () => {
     expect(await store.size(sha)).toBe(size);
   });
 
-  it('counts what has come as room that is not needed any more', async () => {
+  it('does not require room for bytes that are already on the disk', async () => {
     const { sha, size, bytes } = blobs[3]!;
     const writer = await store.receive(sha, size);
     await writer.write(0, bytes.subarray(0, CHUNK));

@@ -4,7 +4,7 @@ import { heartbeat } from '../../shared/protocol/messages/node.ts';
 import { MAX_HEARTBEAT_BYTES } from '../../shared/protocol/node-registry.ts';
 
 describe('heartbeatOf', () => {
-  it('names the newest plans that a heartbeat has room for, or else a node with long refusals looks silent', () => {
+  it('names as many of the newest plans as fit into a heartbeat, or else a node with long refusals looks silent', () => {
     const plans = Array.from({ length: 16 }, (_, k) => ({
       id: `p-${k}`,
       model: `m-${k}`,
@@ -27,7 +27,7 @@ describe('heartbeatOf', () => {
     expect(heartbeatOf({ ...about, plans: plans.slice(-2) }).plans).toEqual(plans.slice(-2));
   });
 
-  it('makes a heartbeat that follows the protocol, rounded to what can be read from it', () => {
+  it('makes a heartbeat that follows the protocol, with rounded numbers', () => {
     const made = heartbeatOf({
       time: 1763650000.12345,
       metrics: {

@@ -20,7 +20,7 @@ describe('watchSystemMetrics', () => {
     if (latest.temperatureC !== null) expect(latest.temperatureC).toBeLessThan(150);
   });
 
-  it('says zeros before its first sample and may be stopped at any time', () => {
+  it('reports zeros before its first sample and may be stopped at any time', () => {
     const watch = watchSystemMetrics();
     expect(watch.latest).toMatchObject({ cpuPercent: 0, temperatureC: null, throttled: '0x0' });
     watch.stop();

@@ -1,13 +1,13 @@
 import { topics } from '../../shared/protocol/topics.ts';
 
 /**
- * Every topic, who may publish it, and who may subscribe to it: the access rules as people would write them down. The
- * policy is tested against it, and live both brokers are.
+ * Every topic, which roles may publish it, and which may subscribe to it: the access rules in readable form. The policy
+ * is tested against this table, and live tests check both brokers against it.
  */
 
 const t = topics('tessera');
 
-/** topic, roles that may publish it, roles that may subscribe to it. */
+/** Topic, roles that may publish it, roles that may subscribe to it. */
 export const ACCESS_TABLE: readonly (readonly [topic: string, publish: string, subscribe: string])[] = [
   [t.status, 'central admin local', 'central node camera viewer admin local'],
   [t.centralStatus('central'), 'central admin local', 'central node viewer admin local'],

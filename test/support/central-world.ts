@@ -22,7 +22,7 @@ import { type RecordingLog, recordingLog } from './recording-log.ts';
 const SHA = '0'.repeat(64);
 const JPEG = Uint8Array.of(0xff, 0xd8, 0xff, 0xe0);
 
-/** A classifier of which only the names are there. */
+/** A classifier of which only the names exist. */
 export const fakeModel = {
   name: 'm',
   card: { task: 'classify', exits: [] },
@@ -34,13 +34,13 @@ export const fakeModel = {
   outputs: ['y'],
 } as unknown as ServedModel;
 
-/** A plan of `fakeModel` with what its status says. */
+/** A plan of `fakeModel` with its status. */
 export function compiledPlan(plan: SchedulablePlan): CompiledPlan {
   const cost = { bytesOut: 0, bytesBack: 0, work: 1, input: 1, macsOnNodes: 0, convMacsOnNodes: 0 };
   return { ...plan, approximate: false, cost } as unknown as CompiledPlan;
 }
 
-/** An executor that answers every part, at once or when it is released. */
+/** An executor that answers every part at once, or once it is released. */
 export class FakeExecutor {
   readonly calls: string[] = [];
   #held: (() => void)[] | undefined;
@@ -55,7 +55,7 @@ export class FakeExecutor {
     for (const { t_id } of tiles) onTile({ t_id, out: [someRegion], compute_ms: 1 });
   };
 
-  /** Keeps the parts from here on until `letGo`. */
+  /** Holds all parts from now on until `letGo`. */
   hold(): void {
     this.#held = [];
   }
@@ -66,7 +66,7 @@ export class FakeExecutor {
   }
 }
 
-/** What a central works with, as doubles around a broker in memory; only the journal is a file. */
+/** What a central works with, as doubles around a broker in memory; only the journal is a real file. */
 export class CentralWorld {
   readonly broker = new MemoryBroker();
   readonly topics = topics();
@@ -128,7 +128,7 @@ export class CentralWorld {
     await this.#onFrame!({ topic: `tessera/input/front/${id}`, payload: JPEG, retained: false });
   }
 
-  /** A node comes online; it answers nothing by itself. */
+  /** A node comes online; it answers nothing on its own. */
   async node(id: string): Promise<void> {
     const info = examplesOf('docs/protocol.md').find(({ schema }) => schema === 'info')!.value as object;
     await this.broker.publish(this.topics.nodeInfo(id), JSON.stringify({ ...info, id }));
@@ -153,7 +153,7 @@ export class CentralWorld {
     return this.published(this.topics.result('front', 'm')).map((text) => resultObject.parse(JSON.parse(text)));
   }
 
-  /** Lets everything that is under way come to its end. */
+  /** Waits until everything that was started has ended. */
   async settle(): Promise<void> {
     for (let i = 0; i < 5; i++) await new Promise((resolve) => setImmediate(resolve));
   }

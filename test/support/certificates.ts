@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
-/** What a skipped test says. */
+/** The reason of a skipped test. */
 export const NO_OPENSSL = 'openssl is not installed';
 
 /** A certificate and its key: their files, and their PEM texts. */
@@ -17,14 +17,16 @@ export interface Certificate {
 
 /** A certificate authority for one test. */
 export interface Authority extends Certificate {
-  /** Signs a certificate of that name; one for 127.0.0.1 and localhost where `server` says so. */
+  /** Signs a certificate of this name; for 127.0.0.1 and localhost where `server` says so. */
   issue(name: string, server?: boolean): Promise<Certificate>;
   remove(): Promise<void>;
 }
 
 const EC = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
 
-/** Makes an authority in a folder of its own; undefined where openssl is not installed, as Node cannot make certificates. */
+/**
+ * Makes an authority in a new folder; undefined where openssl is not installed, as Node.js cannot make certificates.
+ */
 export async function makeAuthority(name = 'test authority'): Promise<Authority | undefined> {
   const folder = await mkdtemp(join(tmpdir(), 'tessera-certificates-'));
   const openssl = (...args: string[]) => promisify(execFile)('openssl', args);

@@ -2,9 +2,9 @@ import type { GraphNode, Model } from '../../shared/onnx/model.ts';
 import { constantTensor } from '../../shared/onnx/values.ts';
 import { node, sketch } from '../shared/onnx/build.ts';
 
-/** Networks that say the same of every picture: for heads whose right answer is known. */
+/** Networks with constant outputs, whatever the picture: for heads whose right answer is known. */
 
-/** What an output holds. */
+/** The values of an output. */
 export interface Emitted {
   readonly shape: readonly number[];
   readonly values: readonly number[];

@@ -1,6 +1,6 @@
 import type { Executor } from '../../shared/node/executor-types.ts';
 
-/** An executor that runs nothing: it knows which plans are prepared and released; the rest is what `overrides` do. */
+/** An executor that runs nothing: it knows which plans are prepared and released; `overrides` replace the rest. */
 export function executorDouble(overrides: Partial<Executor> = {}): Executor & { lose(plan: string): void } {
   const plans = new Map<string, Set<number>>();
   return {

@@ -1,7 +1,7 @@
 import { type Cluster, type ClusterOptions, startCluster } from '../../cli/cluster.ts';
 import { silentLog } from '../../shared/ports.ts';
 
-/** A cluster on this machine with one camera, "front", whose every frame has to end; `more` is what a test has else. */
+/** A cluster on this machine with one camera, "front", with policy every; `more` adds to the configuration. */
 export function frontCluster(stateDir: string, more: Partial<ClusterOptions> = {}): Promise<Cluster> {
   return startCluster({
     nodes: 0,

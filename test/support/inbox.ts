@@ -1,15 +1,15 @@
 import type { Bus, Message } from '../../shared/ports.ts';
 
-/** What arrived at a subscription, to be waited for one by one. */
+/** The messages of a subscription, to be awaited one by one. */
 export interface Inbox {
   readonly received: Message[];
-  /** The next message that nobody took yet; waits for it. */
+  /** The next message that was not taken yet; waits for it. */
   next(): Promise<Message>;
   /** The payload of the next message as text. */
   text(): Promise<string>;
 }
 
-/** Subscribes and collects. */
+/** Subscribes and collects messages. */
 export async function inbox(bus: Bus, filter: string, qos: 0 | 1 = 1): Promise<Inbox> {
   const received: Message[] = [];
   const queue: Message[] = [];

@@ -10,10 +10,13 @@ import { Wire } from '../../shared/runtime/wire.ts';
 type Tiles = ResultMessage['tiles'];
 type Answer = (work: WorkMessage) => Promise<void> | void;
 
-/** A node that says that it is ready for everything and answers work with `answer`, which can be changed at any time. */
+/**
+ * A node that announces that it is ready for every plan and answers work with `answer`, which can be changed at any
+ * time.
+ */
 export class Liar {
   answer: Answer = () => {};
-  /** Work messages that it got. */
+  /** The work messages that it received. */
   asked = 0;
   readonly #id: string;
   readonly #bus: Bus;

@@ -17,7 +17,7 @@ export function onnxFile(shape: readonly (number | string)[] = ['N', 3, 8, 8], o
   return writeModel({ ...model, graph: { ...model.graph, outputs: [output] } });
 }
 
-/** A fresh folder with these files, gone after the test; paths are relative to it. */
+/** A new folder with these files, removed after the test; paths are relative to it. */
 export async function folderWith(files: Readonly<Record<string, string | Uint8Array>>): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'tessera-models-'));
   onTestFinished(() => rm(folder, { recursive: true, force: true }));

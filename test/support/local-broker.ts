@@ -2,7 +2,7 @@ import { startBroker } from '../../broker/broker.ts';
 import type { BrokerOptions, RunningBroker } from '../../broker/broker-options.ts';
 import { type RecordingLog, recordingLog } from './recording-log.ts';
 
-/** A broker on a free port of this machine, and what it logs; its end is added to `stops`. */
+/** A broker on a free port of this machine, and its log; a function that stops it is added to `stops`. */
 export async function localBroker(
   stops: (() => unknown)[],
   options: Partial<BrokerOptions> = {},

@@ -2,8 +2,9 @@ import type { Bus, Message, PublishOptions } from '../../shared/ports.ts';
 import { matchesFilter } from '../../shared/protocol/filter.ts';
 
 /**
- * A broker without sockets: every bus that it gives out sees what the others publish, in order, in a later microtask.
- * It keeps retained messages and is always connected; nothing is lost, so it proves nothing about networks.
+ * A broker without sockets: every bus that it gives out receives what the others publish, in order, in a later
+ * microtask. It keeps retained messages and is always connected; no message is lost, so it proves nothing about
+ * networks.
  */
 export class MemoryBroker {
   readonly #retained = new Map<string, Uint8Array>();
@@ -35,7 +36,7 @@ export class MemoryBroker {
     };
   }
 
-  /** Publishes as somebody outside. */
+  /** Publishes as a client outside the test subject. */
   async publish(topic: string, payload: Uint8Array | string, { qos = 0, retain = false }: PublishOptions = {}) {
     const bytes = typeof payload === 'string' ? new TextEncoder().encode(payload) : payload;
     this.published.push({ topic, payload: bytes, qos, retain });

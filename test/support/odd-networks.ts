@@ -7,13 +7,16 @@ import type { Dtype } from '../../shared/tensor/tensor.ts';
 import { float, ints, node, sketch, weights } from '../shared/onnx/build.ts';
 import { body, call, withFunctions } from '../shared/onnx/functions.ts';
 
-/** Networks that ONNX Runtime runs and that are odd in one way each: nobody may refuse them, or answer otherwise. */
+/**
+ * Networks that ONNX Runtime runs and that are unusual in one way each: Tessera may not refuse them, or compute other
+ * outputs.
+ */
 export interface OddNetwork {
   readonly what: string;
   readonly model: Model;
   /** Some of its operators have rules for tiles, so that a grid may be asked for. */
   readonly tiles: boolean;
-  /** It has one input only for those who work out shapes. */
+  /** It has one input only after shape inference. */
   readonly needsShapes?: true;
 }
 
@@ -28,7 +31,7 @@ const microsoft = (model: Model): Model => ({ ...model, opsets: new Map([...mode
 /** conv -> relu, the beginning of most. */
 const head = [conv('x', 'w1', 'c'), node('Relu', ['c'], ['a'])];
 
-/** A graph attribute whose inputs have types, as Loop and Scan want them. */
+/** A graph attribute whose inputs have types, as Loop and Scan require. */
 function typedBody(
   name: string,
   nodes: readonly GraphNode[],
@@ -49,7 +52,7 @@ function typedBody(
   throw new Error('no graph');
 }
 
-/** Outputs with the type that ONNX demands of them where they are constants. */
+/** Outputs with the type that ONNX requires where they are constants. */
 function typed(model: Model, types: Readonly<Record<string, Dtype>>): Model {
   const outputs = model.graph.outputs.map((output) => {
     const dtype = types[output.name];
@@ -179,7 +182,7 @@ const rims: readonly OddNetwork[] = [
   })),
 ];
 
-/** Names that somebody's converter writes, or that somebody chose to see what happens. */
+/** Names that some converters write, or that users might choose. */
 export const ODD_NAMES: readonly string[] = [
   'StatefulPartitionedCall/block/Relu;StatefulPartitionedCall/block/BatchNorm;'.repeat(40),
   'n'.repeat(70_000),
@@ -516,7 +519,7 @@ const versions: readonly OddNetwork[] = [
     constants: [W1, W2],
     opset,
   }),
-  // What operators meant before version 7 nobody has written rules for.
+  // There are no tiling rules for operators before version 7.
   tiles: opset >= 7,
 }));
 

@@ -1,6 +1,6 @@
 import type { ResultObject } from '../../shared/protocol/messages/result.ts';
 
-/** A result of a frame in which there is nothing to see; `more` is what a test is about. */
+/** A result of a frame without findings; `more` sets what a test is about. */
 export function emptyResult(more: Partial<ResultObject> = {}): ResultObject {
   return {
     v: 1,

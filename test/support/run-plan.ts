@@ -8,8 +8,8 @@ import { decode, encode } from '../../shared/runtime/cbor.ts';
 import type { Tensor } from '../../shared/tensor/tensor.ts';
 
 /**
- * The outputs of a network by their names in the user's file, computed as a cluster does it: central's frame store cuts
- * and pastes, messages pass through their schema, a node's stage runner computes. No threads and no broker.
+ * The outputs of a network by their names in the user's file, computed as in a cluster: central's frame store cuts and
+ * pastes tiles, messages pass through their schema, a node's stage runner computes. Without threads and broker.
  */
 export async function runPlan(
   served: ServedModel,

@@ -80,7 +80,7 @@ export class RunningUp {
     });
   }
 
-  /** An id that no frame had before. */
+  /** A frame id that was not used before. */
   nextId(): string {
     return `f-${this.#sent++}`;
   }
@@ -92,14 +92,14 @@ export class RunningUp {
     return result;
   }
 
-  /** The next frame is undisturbed: it has the prediction that it had before all this began. */
+  /** The next frame is unaffected: it has the prediction that it had before the test. */
   async undisturbed(): Promise<ResultObject> {
     const result = await this.frame('good', this.scene);
     expect(result).toMatchObject({ status: 'ok', ...this.#expected });
     return result;
   }
 
-  /** Waits until the published counts of skipped frames say this much, and forgets them. */
+  /** Waits until the published counts of skipped frames are these, and resets them. */
   async skipped(expected: Skipped): Promise<void> {
     const says = (): boolean =>
       Object.entries(expected).every(([camera, reasons]) =>
@@ -118,7 +118,7 @@ export class RunningUp {
     return Number(/VmRSS:\s+(\d+) kB/.exec(status)![1]) * 1024;
   }
 
-  /** Ends it as a user does; returns what it had to say. */
+  /** Ends it as a user does; returns its output. */
   async stop(): Promise<string> {
     await this.bus.stop();
     const { code, stderr } = await this.up.stop('SIGTERM');

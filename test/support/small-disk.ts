@@ -4,10 +4,12 @@ import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-/** A disk that can be full. */
+/** A disk that can be filled. */
 export interface SmallDisk {
   readonly folder: string;
-  /** Fills it to the last page; the answer frees so many pages of 4 KiB again, all of them without a number. */
+  /**
+   * Fills it to the last page; the returned function frees so many pages of 4 KiB again, all of them without a number.
+   */
   fill(): (pages?: number) => void;
   remove(): void;
 }

@@ -93,9 +93,10 @@ export function heavyInput(): Tensor {
 }
 
 /**
- * A classifier with two exits: x [1, 3, 16, 16] -> conv -> relu -> max-pool `p` [1, 16, 8, 8] -> conv -> relu -> max-pool
- * `q` [1, 8, 4, 4] -> conv -> relu -> pooled, product -> logits y [1, 4]; `early` and `late` [1, 4] are made of `p` and `q`
- * pooled, by a product each. No product adds anything: the brighter a frame, the surer the answers.
+ * A classifier with two exits: x [1, 3, 16, 16] -> conv -> relu -> max-pool `p` [1, 16, 8, 8] -> conv -> relu ->
+ * max-pool `q` [1, 8, 4, 4] -> conv -> relu -> global average pool -> Gemm -> logits y [1, 4]; the exits `early` and
+ * `late` [1, 4] are a global average pool and a product of `p` and of `q`. No product has a bias: the brighter a frame,
+ * the higher the confidence.
  */
 export function exitNetwork(): Model {
   const conv = { kernel_shape: [3, 3], pads: [1, 1, 1, 1], strides: [1, 1] };

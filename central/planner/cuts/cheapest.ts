@@ -3,14 +3,14 @@ import { MACS_PER_BYTE } from '../cost.ts';
 import { bytesOf, totalMacs } from '../graph.ts';
 import type { Counts, Problem, TileEnd } from '../strategy.ts';
 
-/** Share of the convolution multiply-adds within reach that has to be spread, however costly its halo. */
+/** Least share of the reachable convolutions' multiply-adds that the tile stage has, whatever its halo costs. */
 const LEAST_SHARE = 0.85;
-/** How many ends to look at; the cost changes slowly from one operator to the next. */
+/** How many ends are evaluated; the cost changes slowly from one operator to the next. */
 const CANDIDATES = 12;
 
 type Network = Pick<Problem, 'graph' | 'tiler'>;
 
-/** An end, and the multiply-adds on the critical path: the slowest tile with its halo, then the rest of the network. */
+/** An end, and the multiply-adds on its critical path: the slowest tile with its halo, then the rest of the network. */
 interface Candidate {
   readonly end: TileEnd;
   readonly macs: number;
@@ -26,10 +26,11 @@ function candidatesFor({ graph, tiler }: Network, from: TileEnd | undefined, { r
 }
 
 /**
- * The end of a tile stage with which a frame is done soonest, when each tile of the grid has a node of its own and the
- * rest of the network follows on one machine: the slowest tile with its halo, then the transfer of the stage's outputs,
- * then the rest. A halo grows with depth, so the deepest end can cost several times the network. The stage has at least 85 % of
- * the convolution multiply-adds that tiles can reach, unless the grid has more tiles than the maps have cells.
+ * The end of a tile stage with the lowest latency, if each tile of the grid has a node of its own and the rest of the
+ * network follows on one machine: the slowest tile with its halo, then the transfer of the stage's outputs, then the
+ * rest. A halo grows with depth, so that the deepest end can cost several times the network. The stage has at least 85
+ * % of the convolution multiply-adds that tiles can reach, unless the grid has more tiles than the feature maps have
+ * cells.
  */
 export function cheapestEnd(network: Network, from: TileEnd | undefined, grid: Counts): TileEnd | undefined {
   let best: TileEnd | undefined;
@@ -44,12 +45,12 @@ export function cheapestEnd(network: Network, from: TileEnd | undefined, grid: C
   return best;
 }
 
-/** How much longer than the shortest critical path one may be whose outputs are smaller. */
+/** A critical path with smaller outputs may be this many times the shortest one. */
 const AFFORDABLE = 1.25;
 
 /**
- * Ends among which the size of what travels may choose: their critical paths are at most a quarter longer than the
- * shortest, bytes not counted. Those with the smallest outputs first; at most `most`.
+ * The ends among which a calibration may choose by size: their critical paths are at most a quarter longer than the
+ * shortest, transfers not counted. Those with the smallest outputs first; at most `most`.
  */
 export function affordableEnds(network: Network, grid: Counts, most: number): TileEnd[] {
   const candidates = candidatesFor(network, undefined, grid);

@@ -3,17 +3,17 @@ import { gridFor } from '../grids.ts';
 import type { NoPlan, Problem, TileEnd } from '../strategy.ts';
 import { cheapestEnd } from './cheapest.ts';
 
-/** What is given about tiles: by the user, else by what the network was retrained for. */
+/** Tile settings from the user, otherwise those for which the network was retrained. */
 export interface Wanted {
   readonly padding: 'zero' | 'halo';
-  /** One for each tile stage; where there are more stages, the first serves. */
+  /** One for each tile stage; further stages use the first. */
   readonly grids?: readonly Grid[];
   readonly cuts?: readonly (readonly string[])[];
 }
 
 /**
- * What is given about tiles. A network that was retrained for other padding, or for fewer tile stages than `least`, is
- * tiled as if it was not retrained.
+ * The tile settings of a problem. A network that was retrained for other padding, or for fewer tile stages than
+ * `least`, is tiled as if it was not retrained.
  */
 export function wantedTiles({ constraints, trained }: Problem, least = 1): Wanted {
   const isOther = constraints.padding !== undefined && constraints.padding !== trained[0]?.padding;
@@ -27,10 +27,13 @@ export function wantedTiles({ constraints, trained }: Problem, least = 1): Wante
   };
 }
 
-/** The answer of a strategy without tiles to a user who wants tiles and names no strategy; undefined where none are wanted. */
+/**
+ * The answer of a strategy without tiles to a user who set tiles and named no strategy; undefined where tiles are not
+ * set.
+ */
 export function refusalWithoutTiles(problem: Problem): NoPlan | undefined {
   const isWanted = problem.constraints.grid !== undefined || wantedTiles(problem).cuts !== undefined;
-  return isWanted && !problem.isNamed ? { kind: 'not-asked', reason: 'tiles are asked for' } : undefined;
+  return isWanted && !problem.isNamed ? { kind: 'not-asked', reason: 'the user asked for tiles' } : undefined;
 }
 
 /** The end of a tile stage with the sizes of its tiles. */
@@ -39,12 +42,12 @@ export interface TileCut extends TileEnd {
   readonly cols: readonly number[];
 }
 
-/** Whether an answer is the reason why there is none. */
+/** Whether a strategy's answer is a reason instead of a plan. */
 export function isNoPlan(value: object): value is NoPlan {
   return 'kind' in value;
 }
 
-/** An end with tiles of a grid. Throws TESSERA_PLAN_INVALID where the sizes do not fit its cells. */
+/** An end with tiles of a grid. Throws TESSERA_PLAN_INVALID where the grid's sizes do not match the number of cells. */
 export function cutAt(end: TileEnd, grid: Grid): TileCut {
   const { rows, cols, tensor } = end.cells;
   return { ...end, ...gridSizes(grid, rows, cols, tensor) };
@@ -65,7 +68,10 @@ export function cutsAt(
   return cuts;
 }
 
-/** Where a tile stage ends when nothing is given: as deep as it can without halo, else where a frame is done soonest. */
+/**
+ * Where a tile stage ends when the user sets no cut: without halo as deep as possible, otherwise where the latency is
+ * lowest.
+ */
 export function bestEnd(
   problem: Problem,
   from: TileEnd | undefined,
@@ -79,12 +85,12 @@ export function bestEnd(
   return end !== undefined && isOfUse(end) ? end : undefined;
 }
 
-/** Whether the rest of the network, not only the head of an exit, reads what tiles would hand on at an end. */
+/** Whether the rest of the network, not only the head of an exit, reads the tiles' outputs at an end. */
 export function isOfUse({ made, tensors, outputs }: TileEnd): boolean {
   return made.some((tensor) => tensors.includes(tensor) || outputs.includes(tensor));
 }
 
-/** The grids that are given, else one with a tile for every node. */
+/** The grids that were set, otherwise one with a tile for every node. */
 export function gridsOf(
   { grids: [first, ...more] = [] }: Wanted,
   { constraints }: Problem,
@@ -92,11 +98,11 @@ export function gridsOf(
   return first === undefined ? [gridFor(constraints.nodeCount)] : [first, ...more];
 }
 
-/** Nothing of the network can be made in tiles of the grid. */
+/** The answer that no part of the network can be computed in tiles of the grid. */
 export function untileable({ tiler }: Problem, { rows, cols }: Grid): NoPlan {
   return {
     kind: 'impossible',
     reason: `it cannot be cut into ${rows}x${cols} tiles: ${tiler.obstacle()}`,
-    hint: 'leave --grid away: the network then runs whole; `tessera model inspect` shows how far tiles reach',
+    hint: 'leave out --grid: the network then runs whole; `tessera model inspect` shows how far tiles reach',
   };
 }

@@ -4,39 +4,45 @@ import { gridsFor } from '../grids.ts';
 import type { Counts, Problem, TileEnd } from '../strategy.ts';
 
 /*
- * Whether a network is tiled at all when the user says nothing about it. Every tile of a deep stage reads the whole
- * picture, and together the tiles compute most of the stage several times over: then one machine is faster, and several
- * machines serve several frames.
+ * Whether a network is tiled at all when the user does not set tiles. Every tile of a deep stage reads the whole
+ * picture, and together the tiles compute most of the stage several times: then one machine is faster, and several
+ * machines are better used for several frames.
  *
- * The limits are from the networks of `npm run bench -- lossless`, 2x2 tiles. Within them are VGG-19 (2.20 times the
- * input, 1.65 times the work), AlexNet, ResNet-50, Inception, DenseNet up to about their middle; beyond them at every
- * end FastestDet, UltraFace and the MobileNets (3 to 4 times the input for half of the work).
+ * The limits were found with the networks of `npm run bench -- lossless`, 2x2 tiles. Within them are VGG-19 (2.20 times
+ * the input, 1.65 times the work), AlexNet, ResNet-50, Inception, and DenseNet up to about its middle; outside them at
+ * every end are FastestDet, UltraFace and the MobileNets (3 to 4 times the input for half of the work).
  */
 
-/** Limits of what all tiles together read and compute, relative to one machine. */
+/** Limits of what all tiles together read and compute, relative to the whole network on one machine. */
 export const MOST_INPUT = 2.25;
 export const MOST_WORK = 1.7;
-/** A frame has to take at most this share of its time on one machine, in a reckoning that knows no links and no nodes. */
+/**
+ * A frame may take at most this share of its time on one machine, in an estimate that assumes equal nodes and a fixed
+ * link speed.
+ */
 export const MOST_TIME = 0.85;
-/** Least share of the convolution multiply-adds within reach that has to be spread. */
+/** Least share of the reachable convolutions' multiply-adds that the tile stage has. */
 const LEAST_SHARE = 0.5;
-/** How many ends to look at for each grid. */
+/** How many ends are evaluated for each grid. */
 const CANDIDATES = 16;
-/** Of the processors of one machine, what its nodes gain by: two of them are mostly one core, and broker and central work too. */
+/**
+ * Of the processors of one machine, the share by which its nodes gain: two processors are mostly one core, and broker
+ * and central need time too.
+ */
 const SHARE_OF_CORES = 0.5;
 
-/** A tile stage from the frame, and what it costs relative to one machine. */
+/** A tile stage from the frame, with its cost relative to one machine. */
 export interface Tiling extends TilingCost {
   readonly grid: Counts;
   readonly end: TileEnd;
 }
 
-/** The best tiling, if it is worth it; else the one that came nearest, for people who ask why. */
+/** The best tiling, if it pays; otherwise the one that came nearest, for the explanation to users. */
 export type Worth = { readonly tiling: Tiling } | { readonly tiling: undefined; readonly nearest: Tiling | undefined };
 
 /**
- * The end and grid with which a frame is done soonest, where that is clearly sooner than on one machine and the halo is
- * within the limits. `grids`: default those for all nodes, half of them, and so on.
+ * The end and grid with the lowest latency, if that is clearly lower than on one machine and the halo is within the
+ * limits. `grids`: by default those for all nodes, half of them, and so on.
  */
 export function worthwhileTiling(
   network: Pick<Problem, 'graph' | 'tiler'>,
@@ -56,13 +62,16 @@ export function worthwhileTiling(
   return tiling === undefined ? { tiling, nearest } : { tiling };
 }
 
-/** Why a tiling is not worth it. */
+/** Why a tiling does not pay. */
 export function whyNotWorth({ grid: { rows, cols }, input, work }: Tiling): string {
-  if (input <= MOST_INPUT && work <= MOST_WORK) return 'tiles of it would travel longer than they save';
+  if (input <= MOST_INPUT && work <= MOST_WORK) return 'sending its tiles would take longer than they save';
   return `${rows}x${cols} tiles would read ${input.toFixed(1)} times the input and compute ${work.toFixed(1)} times the work`;
 }
 
-/** The largest of the grids for so many nodes whose tiles up to an end read and compute no more than the limits; the last where none does. */
+/**
+ * The largest of the grids for so many nodes whose tiles up to an end read and compute no more than the limits;
+ * otherwise the smallest grid.
+ */
 export function gridWithin({ tiler }: Pick<Problem, 'tiler'>, end: TileEnd, nodes: number): Counts {
   const { rows, cols, tensor } = end.cells;
   const sums = (rowSizes: readonly number[], colSizes: readonly number[]) =>

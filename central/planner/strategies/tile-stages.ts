@@ -18,8 +18,8 @@ import type { NoPlan, Problem, Strategy } from '../strategy.ts';
 const name = 'tile-stages';
 
 /**
- * A tile stage up to every cut that is given, one after another, and the rest on central; where none is given, up to
- * every early exit that tiles reach, and then as far as pays. One plan.
+ * A tile stage up to every cut that the user set, one after another, and the rest on central. Without cuts, up to every
+ * early exit that tiles reach, and then as far as it pays. One plan.
  */
 export const tileStages: Strategy = {
   name,
@@ -33,10 +33,10 @@ export const tileStages: Strategy = {
 
 function cutsAtExits(problem: Problem, wanted: Wanted): readonly TileCut[] | NoPlan {
   const { exits, isNamed, tiler } = problem;
-  if (exits.length === 0 && !isNamed) return { kind: 'not-asked', reason: 'there are no early exits to end at' };
+  if (exits.length === 0 && !isNamed) return { kind: 'not-asked', reason: 'the model has no early exits' };
   const grid = gridFor(problem, wanted);
   const cuts: TileCut[] = [];
-  // Sizes in cells are those of the map where the user wants tiles to end.
+  // Sizes in cells refer to the feature map at the cut that the user set.
   const places = grid.rowSizes === undefined && grid.colSizes === undefined ? exits : [];
   for (const tensors of places) {
     const end = tiler.upTo(cuts.at(-1), tensors);
@@ -48,7 +48,9 @@ function cutsAtExits(problem: Problem, wanted: Wanted): readonly TileCut[] | NoP
   return cuts.length === 0 ? untileable(problem, grid) : cuts;
 }
 
-/** The grid that is given, else the one that pays; one tile where none does, so that frames can still end at exits. */
+/**
+ * The grid that was set, otherwise the one that pays; one tile where none pays, so that frames can still end at exits.
+ */
 function gridFor(problem: Problem, wanted: Wanted): Grid {
   const { constraints, isNamed } = problem;
   if (wanted.grids !== undefined || isNamed || wanted.padding === 'zero' || constraints.nodeCount <= 1)

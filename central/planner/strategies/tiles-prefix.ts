@@ -17,9 +17,9 @@ import type { NoPlan, Problem, Strategy } from '../strategy.ts';
 const name = 'tiles-prefix';
 
 /**
- * ADCNN's shape: the beginning of the network in tiles on nodes, the rest on central. It ends where that is given, else
- * where the network was calibrated, else where a frame is done soonest; unless the user names this strategy, only where
- * that is clearly sooner than on one machine. One plan for each cut, the deepest first.
+ * As in ADCNN: the first part of the network in tiles on nodes, the rest on central. The cut is the one that the user
+ * set, else one at which the network was calibrated, else the one with the lowest latency; unless the user names this
+ * strategy, only where that latency is clearly lower than on one machine. One plan for each cut, the deepest first.
  */
 export const tilesPrefix: Strategy = {
   name,

@@ -6,13 +6,13 @@ import type { Problem, Strategy } from '../strategy.ts';
 const name = 'two-stage';
 
 /**
- * Two tile stages, since short stages have less halo, and the rest on central; only where the user names it. Where no
- * cuts are given, the first stage has near half of the convolutions. One plan for each pair of cuts.
+ * Two tile stages, as short stages have less halo, and the rest on central; only if the user names this strategy.
+ * Without given cuts, the first stage has about half of the convolutions. One plan for each pair of cuts.
  */
 export const twoStage: Strategy = {
   name,
   propose(problem) {
-    if (!problem.isNamed) return { kind: 'not-asked', reason: 'it has to be named' };
+    if (!problem.isNamed) return { kind: 'not-asked', reason: 'it is used only when it is named' };
     const wanted = wantedTiles(problem, 2);
     const grids = gridsOf(wanted, problem);
     const cuts =
@@ -22,7 +22,7 @@ export const twoStage: Strategy = {
     if (pairs.length === 0)
       return {
         kind: 'impossible',
-        reason: 'tiles of it end in fewer than two places',
+        reason: 'it has fewer than two cuts at which tiles can end',
         hint: '`tessera model inspect` shows where the network can be cut',
       };
     return pairs.map((pair) => tileStagesPlan(problem, name, wanted.padding, pair));

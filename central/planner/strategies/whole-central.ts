@@ -2,7 +2,7 @@ import { composePlan, onCentral, wholePiece } from '../compose.ts';
 import { refusalWithoutTiles } from '../cuts/wanted.ts';
 import type { Strategy } from '../strategy.ts';
 
-/** Everything on central's own executor: the baseline that every other plan has to beat. */
+/** The whole network on central's own executor: the baseline that every other plan has to beat. */
 export const wholeCentral: Strategy = {
   name: 'whole-central',
   propose: (problem) =>

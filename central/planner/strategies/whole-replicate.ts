@@ -2,7 +2,7 @@ import { composePlan, wholePiece } from '../compose.ts';
 import { refusalWithoutTiles } from '../cuts/wanted.ts';
 import type { Strategy } from '../strategy.ts';
 
-/** Plain load balancing: each frame whole on one node. More frames per second, no shorter latency. */
+/** Load balancing: each frame whole on one node. More frames per second, no shorter latency. */
 export const wholeReplicate: Strategy = {
   name: 'whole-replicate',
   propose: (problem) =>

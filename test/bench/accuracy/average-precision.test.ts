@@ -6,19 +6,19 @@ const at = (x: number, label = 'cat'): LabelledBox => ({ label, box: [x, 0, x + 
 const find = (x: number, score: number, label = 'cat') => ({ ...at(x, label), score });
 
 describe('ap50', () => {
-  it('is 1 for what is found exactly and 0 for what is not', () => {
+  it('is 1 where every object is found exactly and 0 where none is', () => {
     expect(ap50([{ truth: [at(0), at(50)], found: [find(0, 0.9), find(50, 0.8)] }])).toBe(1);
     expect(ap50([{ truth: [at(0)], found: [find(0, 0.9, 'dog')] }])).toBe(0);
     expect(ap50([{ truth: [at(0)], found: [] }])).toBe(0);
   });
 
-  it('counts a second find of the same thing as wrong', () => {
+  it('counts a second detection of the same object as wrong', () => {
     // right, wrong, right: precision 1 up to recall 0.5, then 2/3.
     const value = ap50([{ truth: [at(0), at(50)], found: [find(0, 0.9), find(1, 0.8), find(50, 0.7)] }]);
     expect(value).toBeCloseTo((51 + 50 * (2 / 3)) / 101, 6);
   });
 
-  it('wants half of the area in common', () => {
+  it('requires an overlap (IoU) of one half', () => {
     expect(ap50([{ truth: [at(0)], found: [find(3.3, 0.9)] }])).toBe(1);
     expect(ap50([{ truth: [at(0)], found: [find(3.4, 0.9)] }])).toBe(0);
   });

@@ -28,7 +28,7 @@ describe('answers of PyTorch', () => {
     ]);
   });
 
-  it('are met by class and by exit apart: the right class by another way is no agreement on exits', async () => {
+  it('are compared by class and by exit separately: the same class from another exit is no agreement on exits', async () => {
     const expected = await read({ answers: [3, 1, 2], exits: [0, null, 1] });
     const decided = [
       { answer: 3, exit: null },

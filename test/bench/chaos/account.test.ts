@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { Account } from '../../../bench/chaos/account.ts';
 import { actsOf } from '../../../bench/chaos/acts.ts';
 
-// Lost if these fail: a chaos run that passes although frames are lost or doubled.
+// Lost if these fail: a chaos run passes although frames are lost or answered twice differently.
 
 const resultOf = (frame: string, id: string, status = 'ok') => JSON.stringify({ frame, id, status });
 
@@ -28,7 +28,7 @@ test('counts acknowledged frames without an end, and ends that differ; the same 
   expect(account.story('d')).toBe('d: sent 1.00, acknowledged 2.00, no end');
 });
 
-test('acts are those of their seed, one each five seconds, and all is back before the end', () => {
+test('faults are derived from the seed, one every five seconds, and all are repaired before the end', () => {
   const acts = actsOf(3, 180, ['pi-1', 'pi-2']);
   expect(acts).toEqual(actsOf(3, 180, ['pi-1', 'pi-2']));
   expect(acts.map(({ at }) => at)).toEqual(Array.from({ length: 35 }, (_, i) => 5 * (i + 1)));

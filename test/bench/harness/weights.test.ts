@@ -57,7 +57,7 @@ describe('seeded weights', () => {
   });
 });
 
-test('outputs of a final Softmax are taken before it, others stay', () => {
+test("an output of a final Softmax is replaced by the Softmax's input, others stay", () => {
   const model = beforeSoftmax(template);
   expect(model.graph.outputs.map(({ name }) => name)).toEqual(['logits']);
   expect(model.graph.nodes.map(({ op }) => op)).not.toContain('Softmax');

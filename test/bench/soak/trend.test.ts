@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { trendOfLows } from '../../../bench/soak/trend.ts';
 
-/** The fit that calls memory flat: one that missed a leak, or saw one in a saw-tooth, would be worse than none. */
+/**
+ * The fit by which memory counts as flat: one that misses a leak, or reports a saw-tooth as a leak, is worse than none.
+ */
 
 const minutes = 10;
 const samples = (value: (second: number) => number) =>
@@ -26,7 +28,7 @@ describe('the trend of the lows', () => {
     expect(perMinute - 2 * error).toBeGreaterThan(1);
   });
 
-  it('says how sure it is', () => {
+  it('gives its confidence interval', () => {
     const wild = trendOfLows(
       samples((at) => 100 + 30 * Math.sin(at / 40)),
       12,

@@ -10,8 +10,9 @@ import { defaultOptions } from '../../../central/coordinator/options.ts';
 import { WORK_ERRORS } from '../../../shared/protocol/messages/work.ts';
 
 /**
- * No world stands behind these events: answers to what was never asked, to what has ended, in any order and number,
- * from strangers, of other epochs and plans; nodes that are ready for anything; an effect runner that forgets to answer.
+ * These events come from no consistent world: answers to requests that were never sent or have ended, in any order and
+ * number, from unknown nodes, of other epochs and plans; nodes that claim to be ready for everything; an effect runner
+ * that does not report results.
  */
 function storm(seed: number, steps: number): { effects: number; ended: number; moved: number } {
   const random = new Random(seed);
@@ -55,7 +56,9 @@ function storm(seed: number, steps: number): { effects: number; ended: number; m
 
   const frame = (): string => (random.chance(0.7) ? random.pick(frames.slice(-4)) : random.pick(frames));
 
-  /** What a faithful world would say to the effects so far; some of it is said, twice or never. */
+  /**
+   * What a correct world would answer to the effects so far; some of these answers are given, some twice, some never.
+   */
   const owed: Event[] = [];
   const owe = (effect: Effect): void => {
     if (effect.type === 'open-frame') owed.push({ at, type: 'frame-opened', i_id: effect.i_id });
@@ -181,7 +184,7 @@ function storm(seed: number, steps: number): { effects: number; ended: number; m
   return counts;
 }
 
-test('no sequence of events, however senseless, breaks an invariant', () => {
+test('no sequence of events, however inconsistent, breaks an invariant', () => {
   const counts = { effects: 0, ended: 0, moved: 0 };
   fc.assert(
     fc.property(fc.integer({ min: 0, max: 2 ** 31 }), (seed) => {
@@ -192,7 +195,7 @@ test('no sequence of events, however senseless, breaks an invariant', () => {
     }),
     { numRuns: Number(process.env.TESSERA_SIM_SEEDS ?? 12), endOnFailure: true },
   );
-  // It has to reach the deeper states to prove anything.
+  // The run has to reach late states to prove anything.
   expect(counts.ended).toBeGreaterThan(500);
   expect(counts.moved).toBeGreaterThan(3_000);
 });

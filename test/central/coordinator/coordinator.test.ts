@@ -49,12 +49,12 @@ describe('sharing', () => {
     frames(cluster, 5);
     cluster.behaviour('d').speed = 0.5e6;
     const ends = frames(cluster, 20);
-    // 16 tiles over speeds 2:2:2:1: the slowest is done first with 5,5,4,2 (Algorithm 3).
+    // 16 tiles over speeds 2:2:2:1: the slowest node is done first with 5,5,4,2 (Algorithm 3).
     expect(ends.at(-1)!.tiles_per_node).toMatchObject({ d: 2 });
     expect(outcomes(ends)).toEqual(['ok']);
   });
 
-  test('a node that was slow once gets its share back: the probe keeps its speed known', () => {
+  test('a node that was slow once gets its share back: probes keep measuring its speed', () => {
     const cluster = fourNodes();
     cluster.behaviour('d').speed = 2e4;
     frames(cluster, 20);
@@ -71,7 +71,7 @@ describe('sharing', () => {
     expect(cluster.published.at(-1)!.tiles_per_node.d).toBeLessThan(4);
   });
 
-  test('replicate gives each frame whole to one node, and several frames to several nodes', () => {
+  test('replicate sends each frame whole to one node, and several frames to several nodes', () => {
     const whole = sketchPlan([{ tiles: 1, cost: 1e8, on: { mode: 'replicate', nodes: '*' } }]);
     const cluster = fourNodes({ camera: { ...defaultPolicy, keep: 'every' } }, whole);
     for (let i = 0; i < 4; i++) cluster.offer('front');
@@ -91,7 +91,7 @@ describe('sharing', () => {
     expect(Math.min(...sent(2))).toBeGreaterThanOrEqual(Math.max(...received(1)));
   });
 
-  test('a node that comes while frames flow is prepared and joins', () => {
+  test('a node that joins while frames are being answered is prepared and gets work', () => {
     const cluster = fourNodes();
     frames(cluster, 3);
     cluster.start('e');
@@ -99,7 +99,7 @@ describe('sharing', () => {
     expect(frames(cluster, 10).at(-1)!.nodes).toContain('e');
   });
 
-  test('memory: a node holds no more tiles at a time than it said fit', () => {
+  test('memory: a node never has more tiles at a time than it announced that fit', () => {
     const cluster = new Cluster();
     cluster.start('a');
     cluster.tell({ type: 'node-online', node: 'a', boot_id: '1', tier: 'edge', memory_bytes: 65_000 });
@@ -109,7 +109,7 @@ describe('sharing', () => {
     expect(Math.max(...cluster.work.filter((work) => work.node === 'a').map((work) => work.t_ids.length))).toBe(3);
   });
 
-  test('memory: a node that ran out of it gets less, and its share back once there is room again', () => {
+  test('memory: a node that ran out of memory gets fewer tiles, and its full share again once they fit', () => {
     const cluster = fourNodes({}, tilesAndTail(32, { cost: 1e7 }));
     frames(cluster, 5);
     const share = (): number => frames(cluster, 1)[0]!.tiles_per_node.d ?? 0;
@@ -131,7 +131,7 @@ describe('sharing', () => {
 const defaultPolicy = { keep: 'newest', queue_max: 256, max_fps: 0, deadline: 'wait', deadline_ms: 500 } as const;
 
 describe('faults', () => {
-  test('tiles of a node that dies go to the others at once', () => {
+  test('tiles of a node that dies are sent to the others at once', () => {
     const cluster = fourNodes();
     cluster.offer('front');
     cluster.run(cluster.now + 15);
@@ -143,7 +143,7 @@ describe('faults', () => {
     expect(end.trace.some((tile) => tile.node === 'a' && !tile.used)).toBe(true);
   });
 
-  test('a stopped node is hedged long before it is suspect, and what it says later does no harm', () => {
+  test("a stopped node's tiles are hedged long before it is suspect, and its late results do no harm", () => {
     const cluster = fourNodes();
     frames(cluster, 10);
     cluster.offer('front');
@@ -153,9 +153,9 @@ describe('faults', () => {
     expect(cluster.published).toHaveLength(11);
     expect(cluster.published[10]!.latency_ms).toBeLessThan(300);
     expect(cluster.published[10]!.trace.some((tile) => tile.hedged && tile.used)).toBe(true);
-    // Each is taken back as soon as somebody else has done it.
+    // Each part is cancelled once another node has done it.
     expect(cluster.cancelled.map(({ node, t_ids }) => [node, t_ids.length])).toEqual(new Array(4).fill(['b', 1]));
-    // It keeps its connection, so it is asked again, but for less: silence counts as slowness.
+    // The stopped node keeps its connection, so it gets work again, but less: silence counts as slowness.
     for (let i = 0; i < 3; i++) {
       cluster.offer('front');
       cluster.run(cluster.now + 200);
@@ -169,7 +169,7 @@ describe('faults', () => {
     expect(cluster.published.at(-1)!.nodes).toContain('b');
   });
 
-  test('a hedge that finds everybody busy is tried again when somebody is idle', () => {
+  test('a hedge that finds all nodes busy is tried again when one is idle', () => {
     const cluster = new Cluster({ answer_floor_ms: 30_000 });
     cluster.start('a');
     cluster.start('b');
@@ -184,12 +184,13 @@ describe('faults', () => {
     const [stopped, other] = [worker(0), worker(1)];
     cluster.pause(stopped);
     cluster.run(cluster.now + 2_000);
-    // The other computes its own tile for 1 s, then the 100 ms of the stopped one; nobody is suspect before 3.5 s.
+    // The other node computes its own tile for 1 s, then the 100 ms of the stopped one; no node is suspect before 3.5
+    // s.
     expect(cluster.published[3]).toMatchObject({ outcome: 'ok', tiles_per_node: { [other]: 2 } });
     expect(cluster.published[3]!.latency_ms).toBeLessThan(1_800);
   });
 
-  test('after three missed heartbeats a node gets no work until it is heard again', () => {
+  test('after three missed heartbeats a node gets no work until its next heartbeat', () => {
     const cluster = fourNodes();
     cluster.pause('c');
     cluster.run(cluster.now + 5_000);
@@ -203,7 +204,7 @@ describe('faults', () => {
     expect(frames(cluster, 3).at(-1)!.nodes).toContain('c');
   });
 
-  test('a node that only ever answers with errors costs a re-send, not a frame', () => {
+  test('a node that answers every part with an error costs a re-send, not a frame', () => {
     const cluster = fourNodes();
     cluster.behaviour('a').errors = 1;
     const ends = frames(cluster, 10);
@@ -219,7 +220,7 @@ describe('faults', () => {
     expect(ends.at(-1)!.latency_ms).toBeLessThan(150);
   });
 
-  test('a node that has forgotten the plan is asked to prepare it again', () => {
+  test('a node that no longer has the plan is asked to prepare it again', () => {
     const cluster = fourNodes();
     frames(cluster, 1);
     cluster.tell({ type: 'node-online', node: 'a', boot_id: 'other', tier: 'edge' });
@@ -249,7 +250,7 @@ describe('faults', () => {
     expect(frames(cluster, 2).at(-1)!.tiles_per_node).toEqual({ a: 16, central: 1 });
   });
 
-  test('where central cannot stand in either, the frame ends with the reason', () => {
+  test('where central cannot compute the part either, the frame ends with the reason', () => {
     const cluster = new Cluster();
     cluster.behaviour(CENTRAL).prepareMs = 1e9;
     cluster.plan('m', tilesAndTail(4));
@@ -260,7 +261,7 @@ describe('faults', () => {
     expect(cluster.published[0]!.failure!.message).toContain('no memory');
   });
 
-  test('a tile that fails everywhere ends its frame with an error, and the next model is undisturbed', () => {
+  test("a tile that fails on every node ends its frame with an error, and the next model's frames are unaffected", () => {
     const cluster = fourNodes();
     for (const node of [...NODES, CENTRAL]) cluster.behaviour(node).errors = 1;
     expect(frames(cluster, 1)[0]).toMatchObject({ outcome: 'error', failure: { code: 'TESSERA_RUN_FAILED' } });
@@ -268,7 +269,7 @@ describe('faults', () => {
     expect(outcomes(frames(cluster, 3))).toEqual(['ok']);
   });
 
-  test('outputs that are not what was asked for are asked for again', () => {
+  test('a part whose outputs do not match the request is sent again', () => {
     const cluster = fourNodes();
     cluster.badMove = 0.2;
     expect(outcomes(frames(cluster, 20))).toEqual(['ok']);
@@ -280,9 +281,10 @@ describe('faults', () => {
     expect(frames(cluster, 1)[0]).toMatchObject({ outcome: 'error', failure: { code: 'TESSERA_INPUT_INVALID' } });
   });
 
-  test('after central itself stood still nobody is suspected for it', () => {
+  test('after central itself was paused, no node is suspected because of the pause', () => {
     const cluster = fourNodes();
-    // Ten seconds in which no event is delivered: the first is a timer that is long due, then what had piled up.
+    // Ten seconds in which no event is delivered: the first is a timer that is long due, then come the events that
+    // queued up.
     cluster.now += 10_000;
     const presences = (): string[] => {
       const { nodes } = cluster.coordinator.snapshot();
@@ -307,7 +309,7 @@ describe('early exits', () => {
   ]);
   const stagesWorked = (cluster: Cluster): number[] => [...new Set(cluster.work.map(({ stage }) => stage))];
 
-  test('a confident one ends the frame: nobody is asked for what would follow, and the end says which', () => {
+  test('a confident exit ends the frame: no later stage is sent to a node, and the result names the exit', () => {
     const cluster = fourNodes({}, twoHalves);
     cluster.confident = 1;
     const [end] = frames(cluster, 1);
@@ -315,20 +317,20 @@ describe('early exits', () => {
     expect(stagesWorked(cluster)).toEqual([0, 1]);
   });
 
-  test('one that is not changes nothing', () => {
+  test('an exit that is not confident changes nothing', () => {
     const cluster = fourNodes({}, twoHalves);
     const [end] = frames(cluster, 1);
     expect(end).toMatchObject({ outcome: 'ok', exit: null });
     expect(stagesWorked(cluster)).toEqual([0, 1, 2, 3]);
   });
 
-  /** The exit begins beside the tiles. */
+  /** The exit starts at the same time as the tiles. */
   const beside = sketchPlan([
     { tiles: 8, cost: 1e7 },
     { tiles: 1, cost: 1e5, on: atCentral, reads: 't0', exit: true },
   ]);
 
-  test('what is under way in a branch that the exit did not need is cancelled, and its answers come too late', () => {
+  test('parts of a branch that the exit does not need are cancelled, and their results are ignored', () => {
     const cluster = fourNodes({}, beside);
     cluster.confident = 1;
     const [end] = frames(cluster, 1);
@@ -340,7 +342,7 @@ describe('early exits', () => {
     for (const node of NODES) expect(nodes[node]).toMatchObject({ unanswered: 0, queued: 0, tiles: 0 });
   });
 
-  test('outputs that turn out to be wrong once it is taken, after T_L, are not filled any more', () => {
+  test('outputs found wrong after the exit was taken and T_L has passed are not filled with zeros any more', () => {
     const cluster = fourNodes({ camera: { ...defaultPolicy, deadline: 'fill', deadline_ms: 60 } }, beside);
     cluster.moveMs = 200;
     cluster.offer('front');
@@ -353,7 +355,7 @@ describe('early exits', () => {
     expect(cluster.published).toMatchObject([{ outcome: 'ok', exit: 'exit1', missing: [] }]);
   });
 
-  test('on a map with missing tiles it is still degraded', () => {
+  test('an exit taken on a feature map with missing tiles is degraded', () => {
     const cluster = fourNodes({ camera: { ...defaultPolicy, deadline: 'fill', deadline_ms: 60 } }, twoHalves);
     frames(cluster, 3);
     cluster.confident = 1;
@@ -365,7 +367,7 @@ describe('early exits', () => {
 });
 
 describe('deadlines', () => {
-  test('fill: what is missing at T_L is zeros, and the result says which tiles', () => {
+  test('fill: tiles missing at T_L are zeros, and the result lists them', () => {
     const cluster = fourNodes({ camera: { ...defaultPolicy, deadline: 'fill', deadline_ms: 60 } });
     cluster.behaviour('d').delayMs = 500;
     const end = frames(cluster, 1)[0]!;
@@ -375,7 +377,7 @@ describe('deadlines', () => {
     expect(end.failure).toBeUndefined();
   });
 
-  test('fill: a prediction from nothing is an error', () => {
+  test('fill: a frame of which every tile is missing ends with an error', () => {
     const cluster = fourNodes({ camera: { ...defaultPolicy, deadline: 'fill', deadline_ms: 60 } });
     for (const node of NODES) cluster.behaviour(node).delayMs = 500;
     expect(frames(cluster, 1)[0]).toMatchObject({ outcome: 'error', failure: { code: 'TESSERA_DEADLINE' } });
@@ -391,7 +393,7 @@ describe('deadlines', () => {
     expect(cluster.published[0]!.latency_ms).toBeLessThan(310);
   });
 
-  test('fill: a tile whose outputs turn out to be wrong after T_L is zeros, not asked for again', () => {
+  test('fill: a tile whose outputs are found wrong after T_L is zeros and is not sent again', () => {
     const cluster = fourNodes({ camera: { ...defaultPolicy, deadline: 'fill', deadline_ms: 60 } });
     cluster.moveMs = 30;
     cluster.badMove = 0.5;
@@ -401,7 +403,7 @@ describe('deadlines', () => {
     expect(Math.max(...sent)).toBeLessThan(63);
   });
 
-  test('wait: never for ever', () => {
+  test('wait: ends at the hard limit', () => {
     const cluster = fourNodes({ hard_limit_ms: 2_000 });
     cluster.behaviour(CENTRAL).speed = 1;
     const end = frames(cluster, 1)[0]!;
@@ -422,7 +424,7 @@ describe('acceptance', () => {
     expect(cluster.coordinator.snapshot().cameras.front!.skipped).toEqual({ 'newer-frame': 8 });
   });
 
-  test('every: all frames in their order, up to the bound', () => {
+  test('every: all frames in order, up to the bound', () => {
     const cluster = fourNodes({ max_open_per_model: 2, camera: { ...defaultPolicy, keep: 'every', queue_max: 5 } });
     for (let i = 0; i < 10; i++) cluster.offer('front', `f${i}`);
     cluster.settle();
@@ -462,7 +464,7 @@ describe('acceptance', () => {
     expect(cluster.coordinator.snapshot().payload_bytes).toBe(0);
   });
 
-  test('a frame without a model, a second one of an id, and one too many bytes are skipped with the reason', () => {
+  test('a frame without a model, a second frame with the same id, and a frame over the byte limit are skipped with the reason', () => {
     const cluster = fourNodes({ max_payload_bytes: 100_000 });
     cluster.offer('front', 'f', ['nobody']);
     cluster.tell({
@@ -488,7 +490,7 @@ describe('acceptance', () => {
     expect(cluster.skipped.map((skip) => skip.reason)).toEqual(['no-model', 'duplicate', 'buffers-full']);
   });
 
-  test('a frame that the broker delivers again yields one result, one that is sent again after a restart its own', () => {
+  test('a frame that the broker redelivers has one result; a frame that is sent again after a restart has a result of its own', () => {
     const cluster = fourNodes();
     let ref = 0;
     const offer = (frame: string, dedupe: boolean, redelivered: boolean): void => {
@@ -496,7 +498,7 @@ describe('acceptance', () => {
       cluster.tell({ type: 'frame-offered', ref: `d${ref++}`, ...offered });
       cluster.settle();
     };
-    // Named by its content: a camera that sees nothing new sends the same bytes again, and each is a frame.
+    // Named by its content: a camera in front of a still scene sends the same bytes again, and each is a frame.
     offer('hash', false, false);
     offer('hash', false, false);
     expect(cluster.published).toHaveLength(2);
@@ -513,7 +515,7 @@ describe('acceptance', () => {
     expect(cluster.skipped.map(({ reason }) => reason)).toEqual(['duplicate', 'duplicate', 'duplicate']);
   });
 
-  test('a frame that nobody took may be sent again under its id', () => {
+  test('a frame that was not accepted may be sent again under its id', () => {
     const cluster = fourNodes({ camera: { ...defaultPolicy, max_fps: 1 } });
     const offered = { camera: 'front', models: ['m'], bytes: 1, dedupe: true } as const;
     cluster.tell({ type: 'frame-offered', ref: 'a', frame: 'first', ...offered });
@@ -526,7 +528,7 @@ describe('acceptance', () => {
     expect(cluster.published.map(({ frame }) => frame)).toEqual(['first', 'second']);
   });
 
-  test('a camera that floods the buffers gives way to one that has less in them', () => {
+  test('the camera with the most buffered bytes loses its frames first', () => {
     const cluster = fourNodes({ max_payload_bytes: 100_000, camera: { ...defaultPolicy, keep: 'every' } });
     for (let i = 0; i < 30; i++) cluster.offer('flood', `f${i}`, ['m'], 10_000);
     for (let i = 0; i < 3; i++) cluster.offer('calm', `c${i}`, ['m'], 10_000);
@@ -539,17 +541,17 @@ describe('acceptance', () => {
     expect(cluster.published.every(({ outcome }) => outcome === 'ok')).toBe(true);
   });
 
-  test('a camera that floods gets every other turn, however many of its frames wait', () => {
+  test('a camera that floods gets every second turn, however many of its frames wait', () => {
     const cluster = fourNodes({ max_open_per_model: 1, camera: { ...defaultPolicy, keep: 'every' } });
     for (let i = 0; i < 100; i++) cluster.offer('flood', `f${i}`);
     for (let i = 0; i < 10; i++) cluster.offer('calm', `c${i}`);
     cluster.settle();
     const order = cluster.published.map(({ camera }) => camera);
-    // While both have frames waiting, neither is served twice in a row; the first is that of an empty house.
+    // While both have frames waiting, neither is served twice in a row; the first frame finds the queue empty.
     expect(order.slice(1, 20).filter((camera) => camera === 'calm')).toHaveLength(10);
   });
 
-  test('bytes of open frames stay under the cap; a frame larger than the cap runs alone', () => {
+  test('bytes of open frames stay within the cap; a frame larger than the cap runs alone', () => {
     const facts = sketchPlan([{ tiles: 4 }], 0, 600);
     const cluster = fourNodes({ max_open_bytes: 1_000, camera: { ...defaultPolicy, keep: 'every' } }, facts);
     for (let i = 0; i < 5; i++) cluster.offer('front');
@@ -557,7 +559,7 @@ describe('acceptance', () => {
     expect(cluster.published).toHaveLength(5);
   });
 
-  test('frames wait for the first plan, and begin without the nodes that take too long', () => {
+  test('frames wait for the first plan to be ready, and start without nodes that take too long to prepare it', () => {
     const cluster = new Cluster();
     cluster.start('a');
     cluster.start('b', { prepareMs: 60_000 });
@@ -569,7 +571,7 @@ describe('acceptance', () => {
     expect(cluster.published.map((end) => [end.frame, end.nodes])).toEqual([['early', ['a', CENTRAL]]]);
   });
 
-  test('a new plan takes over when it is ready; frames end with the plan that they began with', () => {
+  test('a new plan takes over when it is ready; frames end with the plan that they started with', () => {
     const cluster = fourNodes({ camera: { ...defaultPolicy, keep: 'every' } });
     const next = tilesAndTail(4, { cost: 4e7 }, 3);
     for (let i = 0; i < 3; i++) cluster.offer('front');
@@ -585,13 +587,13 @@ describe('acceptance', () => {
     expect(Object.keys(cluster.coordinator.snapshot().nodes.a!.plans)).toEqual([next.plan.id]);
   });
 
-  test('offering the plan that stands changes nothing', () => {
+  test('offering the current plan again changes nothing', () => {
     const cluster = fourNodes();
     cluster.plan('m', tilesAndTail(16, { cost: 1e7 }));
     expect(cluster.last).toEqual([]);
   });
 
-  test('drain ends what is open and skips the rest; stop ends everything at once', () => {
+  test('drain finishes open frames and skips new ones; stop ends all frames at once', () => {
     const cluster = fourNodes({ max_open_per_model: 1, camera: { ...defaultPolicy, keep: 'every' } });
     for (let i = 0; i < 3; i++) cluster.offer('front');
     cluster.tell({ type: 'drain' });
@@ -620,7 +622,7 @@ describe('credit', () => {
     expect(Math.max(...cluster.work.filter(({ node }) => node !== CENTRAL).map(({ t_ids }) => t_ids.length))).toBe(2);
   });
 
-  test('all nodes together never owe more results than they may, and each frame still ends', () => {
+  test('the results that all nodes together owe stay within their limit, and each frame still ends', () => {
     const facts = tilesAndTail(16, { cost: 1e7, bytes_in: 100, bytes_out: 30_000 });
     const cluster = fourNodes({ owed_bytes: 70_000, camera: { ...defaultPolicy, keep: 'every' } }, facts);
     for (let i = 0; i < 6; i++) cluster.offer('front');
@@ -637,7 +639,7 @@ describe('credit', () => {
     expect(most).toBe(60_000);
   });
 
-  test('results larger than all may owe come one at a time, and small ones of others do not overtake them for ever', () => {
+  test('results larger than that limit come one at a time, and smaller ones do not delay them for ever', () => {
     const facts = tilesAndTail(4, { cost: 1e7, bytes_in: 100, bytes_out: 90_000 });
     const cluster = fourNodes({ owed_bytes: 70_000, camera: { ...defaultPolicy, keep: 'every' } }, facts);
     cluster.plan('small', tilesAndTail(16, { cost: 1e7, bytes_in: 100, bytes_out: 5_000 }, 1));
@@ -651,14 +653,14 @@ describe('credit', () => {
     expect(cluster.work.filter(({ node }) => node !== CENTRAL)).not.toEqual([]);
   });
 
-  test('a tile larger than the window goes out alone', () => {
+  test('a tile larger than the window is sent alone', () => {
     const cluster = fourNodes({ window_bytes: 5_000 });
     expect(outcomes(frames(cluster, 2))).toEqual(['ok']);
   });
 });
 
-describe('answers to earlier questions', () => {
-  /** What nodes are asked to prepare, told by hand: the plan, and the number of the question. */
+describe('answers to earlier prepare requests', () => {
+  /** The prepare requests that nodes get, answered by hand: the plan, and the number of the request. */
   function byHand() {
     const coordinator = new Coordinator({ ...defaultOptions, epoch: 1 });
     const asked: { plan: string; ask: number }[] = [];
@@ -673,7 +675,7 @@ describe('answers to earlier questions', () => {
   }
   const [one, two] = [sketchPlan([{ tiles: 2 }], 1), sketchPlan([{ tiles: 2 }], 2)];
 
-  test('a plan that came back is not refused because its first question was given up', () => {
+  test('a plan that is served again is not refused because its first prepare request was abandoned', () => {
     const { tell, asked, state } = byHand();
     for (const facts of [one, two, one]) tell({ type: 'plan', model: 'm', facts });
     const plan = one.plan.id;
@@ -685,7 +687,7 @@ describe('answers to earlier questions', () => {
     expect(state(plan)).toBe('ready');
   });
 
-  test('an answer without a number is one to the last question, as older nodes give it', () => {
+  test('an answer without a number counts as one to the latest request, as older nodes send it', () => {
     const { tell, state } = byHand();
     tell({ type: 'plan', model: 'm', facts: one });
     tell({ type: 'node-ready', node: 'a', plan: one.plan.id });
@@ -693,11 +695,11 @@ describe('answers to earlier questions', () => {
   });
 });
 
-describe('what central does in place of nodes', () => {
+describe('work that central does in place of nodes', () => {
   const refuse = (cluster: Cluster, node: string, text: string, code = 'TESSERA_RUN_FAILED') =>
     cluster.tell({ type: 'node-refused', node, plan: tilesAndTail(4).plan.id, code, text });
 
-  test('is said with the reason: nobody there, not ready yet, all refuse, failed', () => {
+  test('is reported with the reason: no node online, not ready yet, all refuse, failed', () => {
     const cluster = new Cluster();
     cluster.plan('m', tilesAndTail(4));
     cluster.run(10_000);
@@ -716,7 +718,7 @@ describe('what central does in place of nodes', () => {
     expect(frames(cluster, 1)[0]!.fallback).toBeUndefined();
   });
 
-  test('a frame that nobody can do names what the nodes say, not only that there are none', () => {
+  test("a frame that no node can compute ends with the nodes' reasons", () => {
     const cluster = new Cluster();
     for (const node of ['a', 'b']) cluster.start(node, { prepareMs: 1e6 });
     cluster.behaviour(CENTRAL).prepareMs = 1e6;
@@ -732,7 +734,7 @@ describe('what central does in place of nodes', () => {
     expect(end!.failure!.hint).not.toMatch(/start node agents/);
   });
 
-  test('a node whose link failed is asked again, less and less often; one that cannot do it is not', () => {
+  test('a node whose link failed is asked to prepare again, less and less often; a node that cannot run the plan is not', () => {
     const cluster = new Cluster();
     for (const node of ['a', 'b']) cluster.start(node, { prepareMs: 1e9 });
     cluster.plan('m', tilesAndTail(4));
@@ -758,7 +760,7 @@ describe('what central does in place of nodes', () => {
     expect(state('a')).toBe('preparing');
   });
 
-  test('a node that goes, falls silent, comes back and is slow is told as an event', () => {
+  test('a node that leaves, falls silent, returns or is slow makes an event', () => {
     const cluster = fourNodes();
     const events: string[] = [];
     const tell = cluster.tell.bind(cluster);
@@ -774,7 +776,7 @@ describe('what central does in place of nodes', () => {
     cluster.resume('b');
     cluster.run(cluster.now + 2000);
     frames(cluster, 5);
-    // As fast as ever by what it says, but most of its results do not come.
+    // As fast as ever by its own account, but most of its results do not arrive.
     cluster.behaviour('d').lost = 0.8;
     frames(cluster, 40);
     expect(events).toEqual(

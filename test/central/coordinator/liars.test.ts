@@ -2,11 +2,16 @@ import { expect, test } from 'vitest';
 import { type Behaviour, Cluster } from '../../../bench/sim/cluster.ts';
 import { tilesAndTail } from '../../../bench/sim/plans.ts';
 
-/** A node that lies about its times draws no more work than one that says the truth, so it cannot steer the cluster. */
+/**
+ * A node that reports false times gets no more work than an honest one, so it cannot influence how work is distributed.
+ */
 
 const NODES = ['a', 'b', 'c', 'd'];
 
-/** Tiles of 30 ms at nodes of which `d` is four times as slow as the others; the tiles that it got, frame by frame. */
+/**
+ * Tiles of 30 ms at nodes of which `d` takes four times as long as the others; the number of tiles that it got, frame
+ * by frame.
+ */
 function film(claims: Behaviour['claims'], every: number, seed: number): { shares: number[]; latency: number } {
   const cluster = new Cluster({}, seed);
   for (const node of NODES) cluster.start(node);
@@ -45,13 +50,13 @@ test.each<[string, NonNullable<Behaviour['claims']>]>([
   }
 });
 
-test('a node that claims to need for ever loses its own share and costs nobody anything', () => {
+test('a node that reports very long times loses its own share and does not slow the others', () => {
   const { shares, latency } = film(() => ({ compute_ms: 1e12, queue_ms: 0 }), 400, 3);
   expect(mean(shares)).toBeLessThanOrEqual(2);
   expect(latency).toBeLessThan(400);
 });
 
-/** Four nodes of which `d` lies now and then, and a camera at ten frames a second. */
+/** Four nodes of which `d` sometimes sends wrong results, and a camera at ten frames a second. */
 function withLiar(lies: number, seed: number, options: object = {}): Cluster {
   const cluster = new Cluster({ audit_share: 0.05, audit_seed: seed, ...options }, seed);
   for (const node of NODES) cluster.start(node);
@@ -81,13 +86,13 @@ test.each([1, 2, 3])(
   },
 );
 
-test('a node that lies seldom is found by and by', () => {
+test('a node that rarely sends wrong results is found in time', () => {
   const cluster = withLiar(0.2, 4);
   play(cluster, 400);
   expect(cluster.leftOut).toEqual(['d']);
 });
 
-test('nobody is left out where nobody lies, and no frame takes longer for it', () => {
+test('without wrong results no node is excluded, and audits slow no frame', () => {
   const latencies = [0, 1].map((audit_share) => {
     const cluster = withLiar(0, 5, { audit_share });
     play(cluster, 100);
@@ -97,10 +102,10 @@ test('nobody is left out where nobody lies, and no frame takes longer for it', (
   expect(latencies[1]).toBeLessThanOrEqual(1.05 * latencies[0]!);
 });
 
-test('what is found is not used: the frame under way has the right tile, or says that it has not', () => {
+test('a result found wrong is not used: the frame in progress gets the right tile, or its result says that it has not', () => {
   for (let seed = 1; seed <= 20; seed++) {
     const cluster = withLiar(1, seed, { audit_share: 1 });
-    // Slow enough for audits to come back while the frame is open.
+    // Slow enough for audits to end while the frame is open.
     for (const node of ['a', 'b', 'c']) cluster.behaviour(node).speed = 1e4;
     play(cluster, 5);
     expect(cluster.leftOut).toEqual(['d']);
@@ -108,7 +113,7 @@ test('what is found is not used: the frame under way has the right tile, or says
   }
 });
 
-test('a node that was restarted gets work again and is looked at closely; the second time it stays out', () => {
+test('an excluded node that is restarted gets work again and is audited more often; the second time it stays excluded', () => {
   const cluster = withLiar(1, 6);
   play(cluster, 20);
   cluster.kill('d');
@@ -124,7 +129,7 @@ test('a node that was restarted gets work again and is looked at closely; the se
   for (const end of cluster.published.slice(before)) expect(end.tiles_per_node.d).toBeUndefined();
 });
 
-test('a node that a person readmits gets work again, however often it was left out, and is left out again if it lies', () => {
+test('a node that an operator readmits gets work again, however often it was excluded, and is excluded again if its results are wrong', () => {
   const cluster = withLiar(1, 6);
   play(cluster, 20);
   cluster.kill('d');
@@ -143,7 +148,7 @@ test('a node that a person readmits gets work again, however often it was left o
   expect(cluster.published.slice(before).some((end) => (end.tiles_per_node.d ?? 0) > 0)).toBe(true);
 });
 
-test('one that was repaired by the restart keeps its work', () => {
+test('a node that the restart repaired keeps its work', () => {
   const cluster = withLiar(1, 7);
   play(cluster, 20);
   cluster.kill('d');
@@ -156,7 +161,7 @@ test('one that was repaired by the restart keeps its work', () => {
   expect(cluster.published.slice(before).some((end) => (end.tiles_per_node.d ?? 0) > 0)).toBe(true);
 });
 
-test('a liar that is asked for the second answer has nobody else left out', () => {
+test('a node that gives the second answer of an audit cannot have an honest node excluded', () => {
   for (let seed = 1; seed <= 10; seed++) {
     const cluster = withLiar(0, seed, { audit_share: 0.5 });
     play(cluster, 20);
@@ -166,7 +171,7 @@ test('a liar that is asked for the second answer has nobody else left out', () =
   }
 });
 
-test('where only liars are left central does the work itself', () => {
+test('where all nodes are excluded, central computes everything itself', () => {
   const cluster = withLiar(1, 8);
   for (const node of NODES) cluster.behaviour(node).lies = 1;
   play(cluster, 100);
@@ -175,19 +180,19 @@ test('where only liars are left central does the work itself', () => {
   expect([outcome, nodes]).toEqual(['ok', ['central']]);
 });
 
-test('with audits off nobody computes anything twice', () => {
+test('with audits off no part is computed twice', () => {
   const cluster = withLiar(1, 9, { audit_share: 0 });
   play(cluster, 20);
   expect(cluster.leftOut).toEqual([]);
   expect(cluster.work.filter((work) => work.audit !== undefined)).toEqual([]);
 });
 
-test('who is only slow is no nuisance, or else nothing of it is decoded any more', () => {
+test('a slow node does not count as a nuisance, or else none of its results would be decoded any more', () => {
   const cluster = new Cluster({}, 10);
   for (const node of NODES) cluster.start(node);
   cluster.plan('m', tilesAndTail(16, { cost: 3e6 }));
   cluster.run(4_000);
-  // All that it says comes when the others have done it.
+  // Every result of it arrives after another node's.
   Object.assign(cluster.behaviour('d'), { reordered: 1, reorderMs: 3_000 });
   play(cluster, 100);
   const { late } = cluster.coordinator.snapshot().discarded;
@@ -195,7 +200,7 @@ test('who is only slow is no nuisance, or else nothing of it is decoded any more
   expect(cluster.coordinator.unused).toBe(0);
 });
 
-test('what a node was asked for once is of use once, however often it says it', () => {
+test('one request accepts one result, however often the node sends it', () => {
   const cluster = new Cluster({}, 11);
   for (const node of NODES) cluster.start(node);
   cluster.plan('m', tilesAndTail(16, { cost: 3e6 }));

@@ -5,7 +5,7 @@ import { Cluster } from '../../../bench/sim/cluster.ts';
 import { tilesAndTail } from '../../../bench/sim/plans.ts';
 import { defaultOptions } from '../../../central/coordinator/options.ts';
 
-/** More seeds by `TESSERA_SIM_SEEDS=500 npx vitest run test/central/coordinator/model.test.ts`. */
+/** More seeds with `TESSERA_SIM_SEEDS=500 npx vitest run test/central/coordinator/model.test.ts`. */
 const SEEDS = Number(process.env.TESSERA_SIM_SEEDS ?? 12);
 
 test('whatever happens to nodes, links, plans and cameras, every invariant holds after every step and all frames end', () => {
@@ -43,7 +43,7 @@ test('the same seed replays the same run, event for event and effect for effect'
   );
 });
 
-test('200 frames of a camera whose every frame counts, nodes killed and stopped meanwhile: 200 results, all ok', () => {
+test('200 frames of a camera with policy every, while nodes are killed and stopped: 200 results, all ok', () => {
   fc.assert(
     fc.property(fc.integer({ min: 0, max: 2 ** 31 }), (seed) => {
       const cluster = new Cluster({ camera: { ...defaultOptions.camera, keep: 'every' } }, seed);

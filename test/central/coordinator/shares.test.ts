@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { Cluster } from '../../../bench/sim/cluster.ts';
 import { tilesAndTail } from '../../../bench/sim/plans.ts';
 
-/** Who gets how much, in the long run. If these fail, nodes stand idle that could work. */
+/** Which share of the work each node gets, in the long run. If these fail, nodes are idle that could work. */
 
 const NODES = ['a', 'b', 'c', 'd'];
 const SEEDS = [1, 2, 3, 4, 5, 6];
@@ -13,7 +13,7 @@ function fourNodes(seed: number): Cluster {
   return cluster;
 }
 
-/** Frames one after another over links whose messages take `delayMs` on average, now more, now less; shares of each. */
+/** Frames one after another over links whose messages take `delayMs` on average, with jitter; each node's share. */
 function film(cluster: Cluster, count: number, delayMs: number): number[][] {
   const first = cluster.published.length;
   for (let i = 1; i <= count; i++) {
@@ -34,7 +34,7 @@ test.each(SEEDS)(
     const cluster = fourNodes(seed);
     cluster.plan('m', tilesAndTail(16, { cost: 1e3, bytes_in: 400, bytes_out: 400 }));
     cluster.run(4_000);
-    // Nothing is known yet: all are tried.
+    // No speed is known yet: all nodes are tried.
     expect(film(cluster, 1, 5)).toEqual([[4, 4, 4, 4]]);
     const cheap = film(cluster, 60, 5).slice(30);
     const used = cheap.map((shares) => shares.filter((share) => share > 0).length);

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { Timers } from '../../../central/coordinator/timers.ts';
 
-test('behaves as a map of deadlines of which the earliest is taken, whatever is moved and cleared', () => {
+test('behaves like a map of deadlines whose earliest is taken, whatever is moved and cleared', () => {
   const step = fc.record({
     kind: fc.constantFrom('set', 'set', 'set', 'clear', 'take'),
     name: fc.constantFrom('a', 'b', 'c', 'd', 'e'),

@@ -7,7 +7,10 @@ import { q8 } from '../../../shared/codec/q8.ts';
 import type { CodecSpec } from '../../../shared/codec/spec.ts';
 import type { Dtype, Tensor } from '../../../shared/tensor/tensor.ts';
 
-/** If rounding counts as a lie, sound nodes are left out; if a lie counts as rounding, liars stay. */
+/**
+ * If rounding counts as a wrong answer, honest nodes are excluded; if a wrong answer counts as rounding, dishonest ones
+ * stay.
+ */
 
 const raw: CodecSpec = { name: 'raw' };
 const floats = (values: readonly number[]): Tensor => ({
@@ -21,7 +24,7 @@ const of = (dtype: Dtype, data: ArrayBufferView): Tensor => {
 };
 const values = fc.array(fc.double({ min: -1e4, max: 1e4, noNaN: true }), { minLength: 4, maxLength: 200 });
 
-test('sums in another order tensorsAgree, of whatever size the values are', () => {
+test('sums in another order agree, of whatever size the values are', () => {
   fc.assert(
     fc.property(values, fc.double({ min: -1e-6, max: 1e-6, noNaN: true }), (exact, error) => {
       const scale = Math.max(...exact.map(Math.abs));
@@ -32,7 +35,7 @@ test('sums in another order tensorsAgree, of whatever size the values are', () =
   );
 });
 
-test('what a codec rounds to either side of a step agrees', () => {
+test('values that a codec rounds to either side of a step agree', () => {
   const codecs = [
     [fp16, { name: 'fp16' }],
     [q8, { name: 'q8', per: 'tensor' }],
@@ -76,16 +79,16 @@ test.each<[string, (exact: number[]) => number[]]>([
   }
 });
 
-test('a blank tile of which one place is a hair above zero agrees with one of zeros', () => {
+test('a blank tile with one value just above zero agrees with a tile of zeros', () => {
   expect(tensorsAgree(floats([0, 0, 0, 0]), floats([0, 2e-5, 0, 0]), raw, 'smooth')).toBe(true);
 });
 
-test('the same infinities and NaNs tensorsAgree', () => {
+test('the same infinities and NaNs agree', () => {
   const odd = [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 1];
   expect(tensorsAgree(floats(odd), floats(odd), raw, 'smooth')).toBe(true);
 });
 
-test('whole numbers are exact, but for codes of quantised networks, which may be off by a step or two', () => {
+test('integers are compared exactly, except codes of quantised networks, which may differ by a step or two', () => {
   expect(
     tensorsAgree(of('int64', BigInt64Array.of(5n, 6n)), of('int64', BigInt64Array.of(5n, 7n)), raw, 'smooth'),
   ).toBe(false);
@@ -93,7 +96,7 @@ test('whole numbers are exact, but for codes of quantised networks, which may be
   expect(tensorsAgree(of('uint8', Uint8Array.of(5, 6)), of('uint8', Uint8Array.of(5, 60)), raw, 'smooth')).toBe(false);
 });
 
-test('where operators jump a few places may be anywhere, where they are random all may', () => {
+test('after operators that jump a few elements may differ by any amount; after random operators all may', () => {
   const labels = (n: number): Tensor =>
     of(
       'int64',

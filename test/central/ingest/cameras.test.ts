@@ -28,7 +28,7 @@ const said = () =>
   broker.published.map(({ topic, payload }) => `${topic.split('/')[2]} ${new TextDecoder().decode(payload)}`);
 
 describe('Cameras', () => {
-  it('says that a camera is there, that it is silent, and that it is back', () => {
+  it('publishes that a camera is online, silent, and online again', () => {
     frame('front');
     vi.advanceTimersByTime(9000);
     frame('front');
@@ -37,7 +37,7 @@ describe('Cameras', () => {
     expect(said()).toEqual(['front online', 'front offline', 'front online']);
   });
 
-  it('knows a bounded number of cameras that nobody listed, or else made-up names fill broker and memory', () => {
+  it('keeps a bounded number of cameras that the configuration does not list, or else made-up names fill broker and memory', () => {
     for (let k = 0; k < 1024; k++) expect(frame(`x-${k}`)).toBe(true);
     expect(frame('x-1024')).toBe(false);
     expect(frame('x-3')).toBe(true);
@@ -46,11 +46,11 @@ describe('Cameras', () => {
     frame('x-3');
     broker.published.length = 0;
     expect(frame('x-1024')).toBe(true);
-    // The one that was silent for longest makes room, also at the broker.
+    // The camera that was silent for longest is forgotten, also at the broker.
     expect(said()).toEqual(['x-0 ', 'x-1024 online']);
   });
 
-  it('takes no name of a camera for something that every object has', () => {
+  it("does not mistake a camera's name for a property that every object has", () => {
     const closed = new Cameras({ front: listed }, false, new Publisher(broker.bus(), topics, silentLog));
     for (const name of ['constructor', '__proto__', 'toString']) expect(closed.options(name)).toBeUndefined();
   });

@@ -17,19 +17,19 @@ describe('frame parser', () => {
     expect(received.kind === 'frame' && received.arrival.frame).toMatch(/^[0-9a-f]{16}$/);
   });
 
-  test("the publisher's frame id stands in the topic", () => {
+  test("the publisher's frame id is read from the topic", () => {
     const received = new FrameParser('tessera').receive(message('tessera/input/front/shot-7', jpeg), at);
     expect(received).toMatchObject({ arrival: { frame: 'shot-7', named: true } });
   });
 
-  test('a frame that the broker had kept is not news', () => {
+  test('a retained frame is skipped as old', () => {
     expect(new FrameParser('tessera').receive(message('tessera/input/front', jpeg, true), at)).toMatchObject({
       kind: 'skipped',
       reason: 'retained',
     });
   });
 
-  test('an envelope in parts is one frame, in whatever order the parts come', () => {
+  test('an envelope in parts is one frame, in whatever order they arrive', () => {
     const parser = new FrameParser('tessera');
     const d = new Uint8Array(1000).fill(5);
     const body = encode({ v: 1, format: 'tensor', dtype: 'uint8', shape: [1000], time: 5, d });
@@ -39,7 +39,7 @@ describe('frame parser', () => {
     expect(kinds.at(-1)).toMatchObject({ kind: 'frame', arrival: { time: 5, envelope: { format: 'tensor', d } } });
   });
 
-  test('CBOR may say that it is CBOR', () => {
+  test('CBOR may begin with its self-describing tag', () => {
     const body = encode({ v: 1, format: 'jpeg', d: jpeg });
     const tagged = Uint8Array.from([0xd9, 0xd9, 0xf7, ...body]);
     expect(new FrameParser('tessera').receive(message('tessera/input/front', tagged), at)).toMatchObject({
@@ -47,7 +47,7 @@ describe('frame parser', () => {
     });
   });
 
-  test('parts within parts are refused: unpacking each level copies all that lies in it', () => {
+  test('parts within parts are refused: unpacking each level would copy everything in it', () => {
     let body = encode({ v: 1, format: 'jpeg', d: jpeg });
     for (let k = 0; k < 30; k++) body = encode(splitBody(body, `${k}`, 1_000_000)[0]);
     const unpacked = vi.spyOn(Reassembler.prototype, 'accept');
@@ -58,7 +58,7 @@ describe('frame parser', () => {
     unpacked.mockRestore();
   });
 
-  test("no camera's unfinished frames take the room of another's", () => {
+  test("one camera's incomplete frames do not displace another's", () => {
     const parser = new FrameParser('tessera');
     const d = new Uint8Array(2 ** 20);
     const part = (id: string) => encode({ v: 1, m: id, part: [0, 2], d });

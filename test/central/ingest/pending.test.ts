@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { PendingMessages } from '../../../central/ingest/pending.ts';
 import type { Message } from '../../../shared/ports.ts';
 
-/** Lost if these fail: frames that the broker believes delivered, and that nobody has. */
+/** Lost if these fail: frames that the broker believes delivered and that no central has. */
 
 const message = (byte: number, length = 1): Message => ({
   topic: 'tessera/input/front',
@@ -11,16 +11,16 @@ const message = (byte: number, length = 1): Message => ({
   retained: false,
 });
 const LIMITS = { messages: 4, bytes: 10 };
-/** Lets everything that has been resolved be told. */
+/** Waits until everything that was resolved has been handled. */
 const settled = () => new Promise((resolve) => setImmediate(resolve));
 
-test('what is held is acknowledged when it is taken in, in order, and not before', async () => {
+test('pending frames are acknowledged when they are accepted, in order, and not before', async () => {
   const held = new PendingMessages(LIMITS);
   const story: string[] = [];
   for (const byte of [1, 2, 3]) void held.add(message(byte))?.then(() => story.push(`acknowledged ${byte}`));
   await settled();
   expect(story).toEqual([]);
-  // The post is lost again after two.
+  // The lease is lost again after two.
   held.drain(
     () => story.length < 2,
     ({ payload }) => void story.push(`taken ${payload[0]}`),
@@ -35,7 +35,7 @@ test('what is held is acknowledged when it is taken in, in order, and not before
   expect(story.slice(4)).toEqual(['taken 3', 'acknowledged 3']);
 });
 
-test('what it forgets is never acknowledged: the broker has it for the next central', async () => {
+test('dropped frames are never acknowledged: the broker keeps them for the next central', async () => {
   const held = new PendingMessages(LIMITS);
   let acknowledged = false;
   void held.add(message(1))?.then(() => {
@@ -50,7 +50,7 @@ test('what it forgets is never acknowledged: the broker has it for the next cent
   expect(acknowledged).toBe(false);
 });
 
-test('holds its own copy, since clients use their buffers again', () => {
+test('keeps its own copy, as clients reuse their buffers', () => {
   const held = new PendingMessages(LIMITS);
   const payload = Uint8Array.of(7);
   void held.add({ ...message(0), payload });
@@ -63,7 +63,7 @@ test('holds its own copy, since clients use their buffers again', () => {
   expect(taken).toEqual([7]);
 });
 
-test('never more than the limits say, and room again for what was taken', () => {
+test('stays within its limits, and accepted frames free their room', () => {
   fc.assert(
     fc.property(fc.array(fc.option(fc.nat(6), { nil: undefined }), { maxLength: 40 }), (moves) => {
       const held = new PendingMessages(LIMITS);

@@ -4,7 +4,7 @@ import { type Message, silentLog } from '../../../shared/ports.ts';
 import { topics } from '../../../shared/protocol/topics.ts';
 import { MemoryBroker } from '../../support/memory-bus.ts';
 
-/** Lost if this fails: a frame that came while the lease had run out, and that nothing wakes until the next one comes. */
+/** Lost if this fails: a frame that arrived while the lease was in doubt stays unhandled until the next one arrives. */
 
 let now = 0;
 beforeEach(() => {
@@ -22,9 +22,9 @@ async function pass(ms: number): Promise<void> {
   await vi.advanceTimersByTimeAsync(ms);
 }
 
-test('a lease that runs out and is renewed between two ticks is said to hold again', async () => {
+test('a lease that expires and is renewed between two ticks is reported as held again', async () => {
   const bus = new MemoryBroker().bus();
-  /** Messages that the network keeps back; undefined while it does not. */
+  /** Messages that the network delays; undefined while it does not. */
   let late: (() => void)[] | undefined;
   let said = 0;
   const election = new LeaderElection({

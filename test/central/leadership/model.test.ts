@@ -2,11 +2,11 @@ import { describe, expect, test } from 'vitest';
 import { type Candidate, ElectionWorld } from '../../../bench/sim/election-world.ts';
 import { Random } from '../../../bench/sim/random.ts';
 
-/** If one of these fails, two centrals would serve the same cameras, or none would. */
+/** If one of these fails, two centrals serve the same cameras, or none does. */
 
 const RUNS = Number(process.env.TESSERA_ELECTION_RUNS ?? 200);
 
-/** Three centrals to which everything happens for a minute, then nothing for half a minute. */
+/** Three centrals with every kind of fault for a minute, then none for half a minute. */
 function chaos(seed: number): ElectionWorld {
   const random = new Random(seed ^ 0x5eed);
   const world = new ElectionWorld(seed, ['a', 'b', 'c']);
@@ -50,7 +50,7 @@ function chaos(seed: number): ElectionWorld {
 }
 
 describe('centrals on one base', () => {
-  test(`never two are active, and in the end one is (${RUNS} runs)`, () => {
+  test(`never are two active, and in the end one is (${RUNS} runs)`, () => {
     for (let seed = 1; seed <= RUNS; seed++) {
       const world = chaos(seed);
       expect(world.holders.length, `seed ${seed}: nobody is active after half a quiet minute`).toBe(1);
@@ -80,7 +80,7 @@ describe('centrals on one base', () => {
     return world.now - since;
   }
 
-  test('the first one need not wait where it has started the broker, and else no longer than a lease', () => {
+  test('the first central does not wait where it started the broker itself, and otherwise no longer than a lease', () => {
     const own = new ElectionWorld(3, ['a'], { isFirst: true });
     own.start(own.candidates[0]!);
     expect(until(own, own.candidates[0]!)).toBeLessThan(300);
@@ -106,25 +106,25 @@ describe('centrals on one base', () => {
     },
   );
 
-  test('one that was stopped in order is followed at once', () => {
+  test('a central that was stopped in order is succeeded at once', () => {
     const { world, a, b } = pair();
     world.resign(a);
     expect(until(world, b)).toBeLessThan(300);
   });
 
-  test.each([1, 2, 3, 4, 5])('one that was killed is followed within 7.5 s (seed %d)', (seed) => {
+  test.each([1, 2, 3, 4, 5])('a central that was killed is succeeded within 7.5 s (seed %d)', (seed) => {
     const { world, a, b } = pair(seed);
     world.restartBroker(0, false);
     world.run(6_000, atMostOne(world));
     world.kill(a);
-    // Where the power went with it, the broker says nothing and silence has to.
+    // Where the broker lost power too, it publishes no last will, and missed claims have to be noticed.
     expect(until(world, b)).toBeLessThan(7_500);
     world.start(a);
     world.run(10_000, atMostOne(world));
     expect(world.holders).toEqual([b]);
   });
 
-  test('one that stands still is followed within 7.5 s, and gives up the moment it wakes', () => {
+  test('a paused central is succeeded within 7.5 s, and steps down the moment it continues', () => {
     const { world, a, b } = pair();
     world.freeze(a);
     expect(until(world, b)).toBeLessThan(7_500);
@@ -135,7 +135,7 @@ describe('centrals on one base', () => {
     expect(world.holders).toEqual([b]);
   });
 
-  test('one that stood still while it waited does not take its own sleep for silence', () => {
+  test("a waiting central that was paused does not mistake its own pause for the leader's silence", () => {
     const { world, a, b } = pair();
     world.freeze(b);
     world.run(60_000, atMostOne(world));
@@ -145,7 +145,7 @@ describe('centrals on one base', () => {
     expect(world.led).toHaveLength(1);
   });
 
-  test('a short loss of the connection costs nobody the post', () => {
+  test('a short loss of the connection changes no leader', () => {
     const { world, a } = pair();
     world.restartBroker(500, true);
     world.run(10_000, atMostOne(world));
@@ -153,7 +153,7 @@ describe('centrals on one base', () => {
     expect(world.led).toHaveLength(1);
   });
 
-  test('who was not asked to wait is told that another one is active', () => {
+  test('a central that was not told to wait ends with the message that another one is active', () => {
     const world = new ElectionWorld(1, ['a', 'b'], { standby: false });
     world.start(world.candidates[0]!);
     world.run(1_000, atMostOne(world));
@@ -163,7 +163,7 @@ describe('centrals on one base', () => {
     expect(world.holders).toEqual([world.candidates[0]]);
   });
 
-  test('who was not asked to wait takes over from one that the broker remembers and nobody hears', () => {
+  test("a central that was not told to wait takes over from a leader that only the broker's retained message names", () => {
     const world = new ElectionWorld(1, ['a', 'b'], { standby: false });
     const [a, b] = world.candidates as [Candidate, Candidate];
     world.start(a);

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { NO_LABEL, StableLabel } from '../../../central/observers/labels.ts';
 
 describe('stable label', () => {
-  test('changes only when so many results in a row agree, and is said once', () => {
+  test('changes only when so many results in a row agree, and is published once', () => {
     const stable = new StableLabel(3);
     const said = ['cat', 'cat', 'dog', 'cat', 'cat', 'cat', 'cat', null, null, null].map((top) => stable.update(top));
     expect(said.map((label) => label ?? '-').join(' ')).toBe(`- - - - - cat - - - ${NO_LABEL}`);

@@ -16,7 +16,7 @@ beforeEach(() => {
 const say = (node: string, event: NodeEvent['event'], text = 'did') =>
   events.nodeChanged({ type: 'node-event', node, event: event as 'online', text });
 
-test('what happens to a node is an event for programs and a line for people', () => {
+test('each change of a node is an event for programs and a log line for people', () => {
   now = 5000;
   say('pi-3', 'silent', 'has not been heard for 3.6 s and gets no work');
   expect(published.map((event) => nodeEvent.parse(event))).toEqual([
@@ -25,7 +25,7 @@ test('what happens to a node is an event for programs and a line for people', ()
   expect(log.lines).toEqual(['warn node pi-3 has not been heard for 3.6 s and gets no work']);
 });
 
-test('a node that comes and goes all day is said once a minute, and publishes a bounded number', () => {
+test('a node that reconnects all day is logged once a minute, and its published events are bounded', () => {
   for (now = 5000; now < 5000 + 60_000; now += 100) say('pi-3', now % 200 === 0 ? 'offline' : 'back');
   expect(log.lines).toHaveLength(2);
   expect(published).toHaveLength(30);
@@ -37,7 +37,7 @@ test('a node that comes and goes all day is said once a minute, and publishes a 
   expect(log.lines).toHaveLength(4);
 });
 
-test('the fleet as central finds it is no news, and what belongs to a plan is said with the plan', () => {
+test('nodes that central finds at its start make no event, and events of a plan are logged with the plan', () => {
   say('pi-1', 'online');
   say('pi-1', 'ready');
   say('pi-1', 'refused');
@@ -48,7 +48,7 @@ test('the fleet as central finds it is no news, and what belongs to a plan is sa
   expect(log.lines).toEqual(['info node pi-2 is online']);
 });
 
-test('what a node wrote stays on its line', () => {
+test('text from a node cannot break out of its log line', () => {
   now = 5000;
   say('pi-1', 'slow', 'is slow\n12:00 error everything is lost');
   expect(log.lines[0]).not.toContain('\n');

@@ -3,9 +3,9 @@ import type { Observer } from '../../../central/observers/observer.ts';
 import { Observers } from '../../../central/observers/observers.ts';
 import { recordingLog } from '../../support/recording-log.ts';
 
-/** Lost if this fails: a fault of one feature, such as statistics, keeps the others or the frames from going on. */
+/** Lost if this fails: a fault in one feature, such as statistics, stops the others or the frames. */
 
-test('an observer that throws is logged once a minute, and the others hear of every event', () => {
+test('an observer that throws is logged once a minute, and the others still see every event', () => {
   const log = recordingLog();
   const heard: string[] = [];
   class Faulty implements Observer {

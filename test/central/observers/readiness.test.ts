@@ -2,7 +2,7 @@ import { beforeEach, expect, test } from 'vitest';
 import type { Snapshot } from '../../../central/coordinator/snapshot.ts';
 import { ReadinessReport } from '../../../central/observers/readiness.ts';
 
-/** What people read about nodes that get ready. Without it a fleet that fetches for minutes looks like one that hangs. */
+/** What people read about nodes that prepare a plan. Without it a cluster that fetches for minutes looks hung. */
 
 type State = 'preparing' | 'ready' | 'refused';
 const PLAN = 'p-1';
@@ -24,7 +24,7 @@ beforeEach(() => {
 const at = (seconds: number, states: Parameters<typeof fleet>[0], isAwaited = false): string[] =>
   report.lines(MODELS, fleet(states), seconds * 1000, isAwaited).map(({ level, text }) => `${level} ${text}`);
 
-test('a fetch is said after two seconds, then every ten, with who is how far, and its end', () => {
+test("a fetch is logged after two seconds, then every ten, with each node's progress, and when it ends", () => {
   const slow = { a: 'ready', b: 'preparing' } as const;
   const hear = (bytes: number): void =>
     report.hear('b', [{ id: PLAN, model: 'vgg16', state: 'fetching', bytes, of: 59e6 }]);
@@ -45,7 +45,7 @@ test('nodes that are ready at once make one line', () => {
   expect(at(1.2, { a: 'ready', b: 'ready' })).toEqual(['info model vgg16: 2 of 2 nodes ready']);
 });
 
-test('a refusal is said at once when all have answered, each reason once, and not again', () => {
+test('refusals are logged as soon as all nodes have answered, each reason once, and not again', () => {
   const all = { a: { text: 'no room' }, b: { text: 'no room' }, c: { text: 'no room' } };
   expect(at(0.5, all)).toEqual(['warn model vgg16: 0 of 3 nodes ready; all 3 nodes refuse: no room']);
   expect(at(20, all)).toEqual([]);
@@ -53,19 +53,19 @@ test('a refusal is said at once when all have answered, each reason once, and no
   expect(at(40, some)).toEqual(['warn model vgg16: 1 of 3 nodes ready; b refuses: no room; c refuses: unknown key']);
 });
 
-test('a refusal comes before ten seconds are over, since somebody has to do something', () => {
+test('a refusal is logged within ten seconds, as an operator has to act', () => {
   at(0, { a: 'ready' });
   expect(at(1, { a: 'ready', b: { text: 'no room' } })).toEqual([
     'warn model vgg16: 1 of 2 nodes ready; b refuses: no room',
   ]);
 });
 
-test('that all refuse is left to whoever waits for them, so that it is said once', () => {
+test('that all nodes refuse is left to the caller that waits for them, so that it is reported once', () => {
   expect(at(1, { a: { text: 'no room' } }, true)).toEqual([]);
   expect(at(2, { a: { text: 'no room' }, b: 'ready' }, true)).toHaveLength(1);
 });
 
-test('nodes that come and go fill no log', () => {
+test('nodes that connect and disconnect often do not fill the log', () => {
   let lines = 0;
   for (let tenth = 0; tenth < 1000; tenth++)
     lines += at(tenth / 10, tenth % 2 === 0 ? { a: 'ready' } : { a: 'ready', b: 'ready' }).length;

@@ -33,7 +33,7 @@ beforeEach(() => {
 const report = (from = reader) => schema.parse(from.report(10));
 
 describe('the report of statistics', () => {
-  it('is what the protocol says, also when nothing has happened', () => {
+  it('follows the protocol, also before the first frame', () => {
     expect(report()).toMatchObject({ cameras: {}, nodes: {} });
     frames.frameArrived('front');
     frames.frameSkipped('front', 'newer-frame');
@@ -62,7 +62,7 @@ describe('the report of statistics', () => {
     expect(report().cameras.front).toMatchObject({ frames: { ok: 2 }, left_early: 1 });
   });
 
-  it('counts from the last report of its reader, whoever else reads', () => {
+  it('counts from the last report of its reader, independently of other readers', () => {
     frames.frameArrived('front');
     wire.dropped = 7;
     snapshot = { ...nothing, discarded: { ...nothing.discarded, late: 3 }, nodes: { 'pi-1': pi } };
@@ -79,7 +79,7 @@ describe('the report of statistics', () => {
     expect(report(other)).toMatchObject({ ...all, cameras: { front: { camera_fps: 0.1 } } });
   });
 
-  it('tells latencies of the frames since the last report, however many ended before', () => {
+  it('gives latencies of the frames since the last report, however many ended before', () => {
     const ended = (latency_ms: number) => {
       const end = { camera: 'front', outcome: 'ok', exit: null, latency_ms };
       frames.frameEnded({ end: end as FrameEnd });
@@ -90,14 +90,14 @@ describe('the report of statistics', () => {
     expect(report().cameras.front).toMatchObject({ frames: { ok: 100 }, latency_ms: { p50: 51, p95: 96 } });
   });
 
-  it('counts a node that was forgotten in between from the beginning', () => {
+  it('counts a node that was forgotten in between from zero', () => {
     snapshot = { ...nothing, nodes: { 'pi-1': pi } };
     report();
     snapshot = { ...nothing, nodes: { 'pi-1': { ...pi, tiles: 2 } } };
     expect(report().nodes['pi-1']!.tiles).toBe(2);
   });
 
-  it('stays small when somebody makes up names of cameras, and names new cameras once those are idle', () => {
+  it('stays small when a client makes up camera names, and names new cameras once those are idle', () => {
     for (let i = 0; i < 5000; i++) frames.frameSkipped(`c${i}`, 'no-model');
     const { cameras } = report();
     expect(Object.keys(cameras).length).toBeLessThanOrEqual(1025);

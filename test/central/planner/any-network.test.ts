@@ -15,7 +15,10 @@ import { byteLength, elementCount, type Tensor } from '../../../shared/tensor/te
 import { ODD_NETWORKS } from '../../support/odd-networks.ts';
 import { runPlan } from '../../support/run-plan.ts';
 
-/** "Any ONNX CNN" of the README: what ONNX Runtime makes of a network is what every plan for it has to make. */
+/**
+ * "Any ONNX CNN" of the README: every plan of a network has to give the outputs that ONNX Runtime gives for the whole
+ * network.
+ */
 
 let folder: string;
 let store: BlobStore;
@@ -48,7 +51,7 @@ describe.each(ODD_NETWORKS)('$what', ({ model, tiles, needsShapes = false }) => 
     'equals ONNX Runtime: %s',
     async (_, { opaque = false, ...request }) => {
       const wanted = [...new Set(model.graph.outputs.map(({ name }) => name))];
-      // The runtime's own JavaScript cannot hand out tensors of some names.
+      // ONNX Runtime's JavaScript API cannot return tensors with some names.
       const readable = wanted.filter((name) => name !== '__proto__' && !name.includes('\0'));
       const graph = { ...model.graph, outputs: model.graph.outputs.filter(({ name }) => readable.includes(name)) };
       const file = writeModel({ ...model, graph });

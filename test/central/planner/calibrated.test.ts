@@ -5,11 +5,14 @@ import { parseCard } from '../../../shared/model/card.ts';
 import { resolveModel } from '../../../shared/onnx/resolve.ts';
 import { tinyNetwork } from '../../support/tiny-network.ts';
 
-/** A plan that says 99 % and holds 97 % is worse than none; one that holds 100 % at ten times the bytes is no use. */
+/**
+ * A plan that promises 99 % agreement and has 97 % is worse than none; one that has 100 % at ten times the bytes is
+ * useless.
+ */
 
 const setting = fc.record({
   bytes: fc.integer({ min: 1, max: 1000 }),
-  // Hundredths, so that sums meet the bound exactly now and then.
+  // Hundredths, so that some sums meet the bound exactly.
   agreement: fc.integer({ min: 90, max: 100 }).map((hundredths) => hundredths / 100),
 });
 const cuts = fc.array(fc.array(setting, { minLength: 1, maxLength: 4 }), { minLength: 1, maxLength: 4 });
@@ -28,7 +31,7 @@ function everyChoice(lists: readonly (readonly Setting[])[]): Setting[][] {
 }
 
 describe('fewestBytes', () => {
-  it('finds what trying every choice finds, and holds the bound', () => {
+  it('finds the same as trying every choice, and keeps the bound', () => {
     fc.assert(
       fc.property(cuts, bounds, (lists, bound) => {
         const within = everyChoice(lists).filter((chosen) => lossOf(chosen) <= 100 - Math.round(100 * bound));
@@ -43,7 +46,7 @@ describe('fewestBytes', () => {
 });
 
 describe('unbeaten', () => {
-  it('keeps a setting exactly where no other one is as small and as right, and loses no bound', () => {
+  it('keeps a codec exactly where no other one is as small and as accurate, and so can still meet every bound', () => {
     fc.assert(
       fc.property(fc.array(setting, { minLength: 1, maxLength: 12 }), bounds, (settings, bound) => {
         const kept = unbeaten(settings);
@@ -67,14 +70,14 @@ describe('calibratedCodecs', () => {
   const clipA = { codecs: { a: 'clip:0:2:4' }, agreement: 0.995, ...about };
   const clipP = { codecs: { p: 'clip:0.1:2:4:0.1' }, agreement: 0.992, ...about };
 
-  it('lets a cut travel clipped exactly where that was measured to hold the bound, without loss else', () => {
+  it("clips a cut's tensors only where that was measured to keep the bound, and sends others losslessly", () => {
     const spec = { name: 'clip', a: 0, b: 2, bits: 4 };
     expect(calibratedCodecs(card(clipA), resolved, [cut('a')], 0.99)).toEqual({ codecs: { a: spec }, clipped: true });
     expect(calibratedCodecs(card(clipA), resolved, [cut('a')], 0.999)).toEqual(packed('a'));
     expect(calibratedCodecs(card(clipA), resolved, [cut('p')], 0.9)).toEqual(packed('p'));
   });
 
-  it('adds up what several cuts lose', () => {
+  it('adds up the losses of several cuts', () => {
     const both = card(clipA, clipP);
     // 0.5 % and 0.8 %: of a bound of 99 % only one has room, and `a` is the larger map.
     expect(calibratedCodecs(both, resolved, [cut('a'), cut('p')], 0.99).codecs).toMatchObject({
@@ -87,7 +90,7 @@ describe('calibratedCodecs', () => {
     });
   });
 
-  it('takes no setting that was measured with other tensors beside it', () => {
+  it('uses no codec that was measured together with other tensors', () => {
     const pair = card({ ...clipA, codecs: { a: 'clip:0:2:4', p: 'clip:0:2:4' } });
     expect(calibratedCodecs(pair, resolved, [cut('a')], 0.9)).toEqual(packed('a'));
   });

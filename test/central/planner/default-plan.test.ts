@@ -9,7 +9,10 @@ import { openBlobStore } from '../../../shared/runtime/blob-store.ts';
 import { openSigningKey } from '../../../shared/runtime/signature.ts';
 import { tinyNetwork } from '../../support/tiny-network.ts';
 
-/** A network that was retrained for its tiles answers nonsense with others: what model.yaml says has to reach the plan. */
+/**
+ * A network that was retrained for its tiles gives wrong answers with other tiles: what model.yaml says has to reach
+ * the plan.
+ */
 
 const tiles = [
   { after: 'a', grid: [4, 4], padding: 'zero' },
@@ -41,7 +44,7 @@ describe('the plan for a network with tiles in its card', () => {
     ]);
   });
 
-  it('sends what the network was retrained to get clipped and quantised, whatever the tiles', () => {
+  it('clips and quantises the tensors for which the network was retrained, whatever the tiles', () => {
     const codecs = (request: PlanRequest) => choosePlan(deployment, request).plan.stages.map(({ codec }) => codec);
     const clip = { name: 'clip', a: 0.2, b: 2, bits: 4 };
     expect(codecs({ nodeCount: 8 })).toEqual([{}, { p: clip }, {}]);
@@ -49,7 +52,7 @@ describe('the plan for a network with tiles in its card', () => {
     expect(choosePlan(deployment, { nodeCount: 2, padding: 'halo', cuts: ['p'] }).approximate).toBe(true);
   });
 
-  it('sends every result of tiles as the user asks, in place of what the card says', () => {
+  it('encodes every tile result as the user asks, in place of what the card says', () => {
     const made = choosePlan(deployment, { nodeCount: 8, codec: { name: 'fp16' } });
     expect(made.plan.stages.map(({ codec }) => codec)).toEqual([{ a: { name: 'fp16' } }, { p: { name: 'fp16' } }, {}]);
     expect(made.approximate).toBe(true);
@@ -57,17 +60,17 @@ describe('the plan for a network with tiles in its card', () => {
     expect(choosePlan(deployment, lossless).approximate).toBe(false);
   });
 
-  it('gives every stage the grid that the user asks for', () => {
+  it('gives every stage the grid that the user sets', () => {
     const [first, second] = stages(choosePlan(deployment, { nodeCount: 8, grid: { rows: 1, cols: 2 } }));
     expect([first?.split, second?.split]).toEqual(['zero 16x8,8', 'zero 8x4,4']);
   });
 
-  it('leaves the card aside where the user asks for halo', () => {
+  it('ignores the card where the user asks for halo', () => {
     const made = stages(choosePlan(deployment, { nodeCount: 2, padding: 'halo' }));
     expect(made.some(({ split }) => split.startsWith('zero'))).toBe(false);
   });
 
-  it('leaves the card aside where two stages are asked for and it was retrained for one', () => {
+  it('ignores the card where the user asks for two stages and the network was retrained for one', () => {
     const one = { ...deployment, card: { ...deployment.card, tiles: deployment.card.tiles.slice(0, 1) } };
     expect(stages(choosePlan(one, { nodeCount: 2, strategy: 'two-stage' })).map(({ split }) => split)).toEqual([
       expect.stringMatching(/^halo/),
@@ -89,7 +92,7 @@ describe('the plan for a network that was calibrated', () => {
     );
   const firstCodec = (made: ReturnType<typeof choosePlan>) => made.plan.stages[0]!.codec;
 
-  it('is cut where the fewest bytes hold the bound, and says that it is approximate', () => {
+  it('is cut where the fewest bytes keep the bound, and says that it is approximate', () => {
     const made = plan({ nodeCount: 4, agreement: 0.99 });
     expect(firstCodec(made)).toEqual({ p: { name: 'clip', a: 0, b: 2, bits: 5 } });
     expect(made.approximate).toBe(true);
@@ -97,20 +100,20 @@ describe('the plan for a network that was calibrated', () => {
     expect(firstCodec(plan({ nodeCount: 4, agreement: 0.995 }))).toEqual({ p: { name: 'clip', a: 0, b: 2, bits: 7 } });
   });
 
-  it('is cut where the user says, with the setting of that cut', () => {
+  it('is cut where the user says, with the codec measured at that cut', () => {
     expect(firstCodec(plan({ nodeCount: 4, agreement: 0.99, cuts: ['a'] }))).toMatchObject({ a: { bits: 4 } });
     const strict = plan({ nodeCount: 4, agreement: 0.999, cuts: ['a'] });
     expect(firstCodec(strict)).toEqual({ a: { name: 'packed' } });
     expect(strict.approximate).toBe(false);
-    expect(strict.plan.reason).toContain('nothing calibrated holds an agreement of 99.9 %');
+    expect(strict.plan.reason).toContain('no calibrated codec keeps an agreement of 99.9 %');
   });
 
-  it('is lossless as long as nobody sets a bound, and takes another cut where the map has too few cells', () => {
+  it('is lossless unless the user sets a bound, and takes another cut where the feature map has too few cells', () => {
     expect(plan({ nodeCount: 4 }).approximate).toBe(false);
     expect(firstCodec(plan({ nodeCount: 4, agreement: 0.99, grid: { rows: 10, cols: 1 } }))).toHaveProperty('a');
   });
 
-  it('is never calibrated where tiles run alone or the network was retrained: that was not measured', () => {
+  it('ignores the calibration where tiles run without halo or the network was retrained, as neither was measured', () => {
     expect(firstCodec(plan({ nodeCount: 4, agreement: 0.9, padding: 'zero' }))).toEqual({});
     expect(plan({ nodeCount: 4, agreement: 0.9 }, tiles).plan.stages.map(({ codec }) => codec)).toEqual([
       {},

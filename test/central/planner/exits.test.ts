@@ -14,7 +14,10 @@ import { openSigningKey } from '../../../shared/runtime/signature.ts';
 import { Network } from '../../shared/tiling/network.ts';
 import { exitNetwork } from '../../support/tiny-network.ts';
 
-/** An exit that is placed too late, or makes central do the nodes' work, saves nothing; one that is lost is a lie. */
+/**
+ * An exit that is placed too late, or makes central do the nodes' work, saves nothing; one that is lost breaks a
+ * promise of the card.
+ */
 
 const EARLY = { tensor: 'early', threshold: 0.9 };
 const LATE = { tensor: 'late', threshold: 0.8 };
@@ -31,7 +34,7 @@ async function deployed(card: object, model: Model = exitNetwork()): Promise<Ser
   return loadServedModel(request, await openBlobStore(folder), await openSigningKey(folder));
 }
 
-/** What the plan does, a line a stage; the plan itself is checked against the network. */
+/** What the plan does, a line per stage; the plan itself is checked against the network. */
 async function stages(card: object, request: Partial<PlanRequest> = {}): Promise<string[]> {
   const deployment = await deployed(card);
   const { plan } = choosePlan(deployment, { nodeCount: 2, ...request });
@@ -45,7 +48,7 @@ async function stages(card: object, request: Partial<PlanRequest> = {}): Promise
 }
 
 describe('exits in plans', () => {
-  it('has tiles come together at every exit where nothing is said about cuts', async () => {
+  it('cuts at every exit where the configuration sets no cut', async () => {
     expect(await stages({ exits: [EARLY, LATE] })).toEqual([
       'tiles on nodes: x -> p',
       'whole on central: p -> early or ends with early at 0.9',
@@ -55,7 +58,7 @@ describe('exits in plans', () => {
     ]);
   });
 
-  it('divides what central does where an exit lies within it, whatever the order in model.yaml', async () => {
+  it("splits central's stage where an exit lies within it, whatever the order in model.yaml", async () => {
     const divided = [
       'tiles on nodes: x -> p',
       'whole on central: p -> early or ends with early at 0.9',
@@ -71,7 +74,7 @@ describe('exits in plans', () => {
     ]);
   });
 
-  it('keeps the cuts that the network was retrained for, and says which exit lies within a stage on nodes', async () => {
+  it('keeps the cuts for which the network was retrained, and warns of an exit that lies within a stage on nodes', async () => {
     const card = { exits: [EARLY, LATE], tiles: [{ after: 'q', grid: [2, 2] }] };
     expect(await stages(card)).toEqual([
       'tiles on nodes: x -> q',
@@ -79,35 +82,35 @@ describe('exits in plans', () => {
       'whole on central: q -> y',
     ]);
     const { plan } = choosePlan(await deployed(card), { nodeCount: 2 });
-    expect(plan.reason).toMatch(/exit 0 is not looked at: it begins within a stage on nodes; may end at exit 1$/);
+    expect(plan.reason).toMatch(/exit 0 is not used: its head starts within a stage on nodes; may end at exit 1$/);
   });
 
-  it('leaves a network whole that one node does', async () => {
+  it('does not cut a network that one node computes whole', async () => {
     expect(await stages({ exits: [EARLY, LATE] }, { strategy: 'whole-replicate' })).toEqual(['whole on nodes: x -> y']);
   });
 
-  it('looks at none where the user says so, and does not compute them either', async () => {
+  it('neither evaluates nor computes exits where the user turns them off', async () => {
     expect(await stages({ exits: [EARLY, LATE] }, { exits: false, cuts: ['p'] })).toEqual([
       'tiles on nodes: x -> p',
       'whole on central: p -> y',
     ]);
   });
 
-  it('takes additional outputs that model.yaml does not name as exits for outputs', async () => {
+  it('treats additional outputs that model.yaml does not name as exits as outputs', async () => {
     expect((await deployed({})).outputs).toEqual(['early', 'late', 'y']);
     const last = (await stages({}, { cuts: ['p'] })).at(-1);
     expect(last).toBe('whole on central: p -> early,late,y');
     expect((await deployed({ exits: [EARLY] })).outputs).toEqual(['late', 'y']);
   });
 
-  it('refuses a model of which nothing is left but exits', async () => {
+  it('refuses a model whose outputs are all exits', async () => {
     const exits = [EARLY, LATE, { tensor: 'y', threshold: 0.5 }];
     await expect(deployed({ exits })).rejects.toThrow(/model "exits": exits names every output/);
     const output = { decoder: 'logits', tensors: ['none'] };
     await expect(deployed({ exits: [EARLY], output })).rejects.toThrow(/output\.tensors names "none"/);
   });
 
-  it('an exit that reads the answer itself still leaves the answer to the last stage', async () => {
+  it("an exit that reads the network's own output leaves that output to the last stage", async () => {
     const deployment = await deployed({ exits: [EARLY] });
     const { plan } = choosePlan(deployment, { nodeCount: 2, exits: false, cuts: ['p'] });
     const card = { ...deployment.card, exits: [{ tensor: 'y-flat', threshold: 0.5 }] };
@@ -117,7 +120,7 @@ describe('exits in plans', () => {
   });
 });
 
-describe('exits in networks with detours', () => {
+describe('exits in networks with parallel branches', () => {
   const conv = { kernel_shape: [3, 3], pads: [1, 1, 1, 1] };
   const head = (net: Network, ...from: string[]): string => {
     const [map, more] = from;
@@ -125,7 +128,7 @@ describe('exits in networks with detours', () => {
     return net.op('Gemm', [net.op('Flatten', [pooled]), net.weight(4, 5)]);
   };
 
-  it('a map that central makes for a head as cheaply as nodes do is still made by one stage', async () => {
+  it("a feature map for an exit's head is computed by one stage, even where central could compute it as cheaply as nodes", async () => {
     const net = new Network();
     const first = net.conv(net.input([1, 3, 16, 16]), 3, 4, [3, 3], conv);
     const relu = net.op('Relu', [first]);
@@ -138,7 +141,7 @@ describe('exits in networks with detours', () => {
     expect(plan.stages.map(({ outputs }) => outputs)).toEqual([[first], [exit], [relu, second], [answer]]);
   });
 
-  it('tiles come together for no map that only heads read', async () => {
+  it('makes no cut for a feature map that only exits read', async () => {
     const net = new Network();
     const input = net.input([1, 4, 16, 16]);
     const first = net.op('Relu', [input]);
@@ -156,7 +159,7 @@ describe('exits in networks with detours', () => {
   });
 });
 
-describe('exits that are none', () => {
+describe('invalid exits', () => {
   it.each([
     [{ tensor: 'nothing', threshold: 0.5 }, /exits\[0\]\.tensor: "nothing" is no tensor/],
     [{ tensor: 'p', threshold: 0.5 }, /"p" is \[1, 16, 8, 8\]; an exit is, .* each of its 4 classes/],

@@ -133,7 +133,7 @@ test('tiles-prefix: what is slower than one machine is proposed only to those wh
   expect(isNoPlan(named('tiles-prefix').propose({ ...small, isNamed: true }))).toBe(false);
 });
 
-test('two-stage: the second stage makes what the first has not', () => {
+test('two-stage: the second stage computes what the first does not', () => {
   const [plan] = plansOf(named('two-stage'), problem);
   expect(plan!.stages).toMatchObject([
     { inputs: [image], outputs: [skip, first] },

@@ -90,13 +90,13 @@ test('unequal tiles on equal nodes: within 4/3 of the best possible (LPT)', () =
   );
 });
 
-test('a busy node gets less, a node behind a slow link too', () => {
+test('a busy node gets fewer tiles, and so does a node behind a slow link', () => {
   const [a, b] = places([1, 1]);
   expect(perPlace(allocate(equal(8), [{ ...a!, busyMs: 4000 }, b!]), 2)).toEqual([2, 6]);
   expect(perPlace(allocate(equal(8), [{ ...a!, msPerByte: 2000 }, b!]), 2)).toEqual([2, 6]);
 });
 
-test('a message costs once for each node that is sent one, and each further one has it later', () => {
+test('a message costs its overhead once per node, and each further node gets its message later', () => {
   const far = places([1, 1, 1, 1]).map((place) => ({ ...place, messageMs: 9000 }));
   expect(perPlace(allocate(equal(8), far), 4)).toEqual([2, 2, 2, 2]);
   const tiny = equal(8).map((tile) => ({ ...tile, cost: 0.001 }));
@@ -104,18 +104,18 @@ test('a message costs once for each node that is sent one, and each further one 
   expect(perPlace(allocate(equal(8), far, undefined, 10), 4)).toEqual([2, 2, 2, 2]);
 });
 
-test('a tile too large for every memory still runs, alone on an idle node; for a busy one it waits', () => {
+test("a tile too large for every node's memory still runs, alone on an idle node; it waits for a busy one", () => {
   const [place] = places([1], [0.5]);
   expect(allocate(equal(2), [place!])).toEqual([0, -1]);
   expect(allocate(equal(1), [{ ...place!, busyMs: 1 }])).toEqual([-1]);
 });
 
-test('a node that may not take a tile does not get it', () => {
+test('a node that may not have a tile does not get it', () => {
   expect(allocate(equal(3), places([9, 1]), (tile, place) => place === 1 || tile === 0)).toEqual([0, 1, 1]);
   expect(allocate(equal(1), places([1]), () => false)).toEqual([-1]);
 });
 
-test('together: all tiles to the node that would be done first', () => {
+test('together: all tiles go to the node that would finish first', () => {
   const given = places([2, 1, 8]);
   expect(allocateTogether(equal(4), given)).toBe(2);
   expect(allocateTogether(equal(4), [given[0]!, given[1]!, { ...given[2]!, busyMs: 1e6 }])).toBe(0);

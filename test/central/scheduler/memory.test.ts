@@ -5,8 +5,8 @@ import { newMemory, noteEnoughMemory, noteOutOfMemory } from '../../../central/s
 
 const out = { heldBytes: 800, partBytes: 100, assignedAt: 1_000 };
 
-describe('what is believed of the memory of a node', () => {
-  it('is half of what the node held when it ran out, and one part at least', () => {
+describe("the estimate of a node's memory", () => {
+  it('is half of the parts that the node had when it ran out, and at least one part', () => {
     const memory = newMemory(1_000);
     noteOutOfMemory(memory, out, 1_100);
     expect(memory.bytes).toBe(400);
@@ -21,7 +21,7 @@ describe('what is believed of the memory of a node', () => {
     expect(memory.bytes).toBe(400);
   });
 
-  it('grows back by steps while the node does its work, up to what it announces', () => {
+  it('grows back in steps while the node returns results, up to what it announces', () => {
     const memory = newMemory(1_000);
     noteOutOfMemory(memory, out, 1_100);
     const seen = new Set<number>();

@@ -22,7 +22,7 @@ test('Algorithm 2: s <- (1 - gamma) s + gamma n, beginning with the first observ
   expect(ewma(8, 4, 0.25)).toBe(7);
 });
 
-test('the statistic is speed: a node that did all it was asked for at half the pace counts half', () => {
+test('the statistic is speed: a node that did all its parts at half the pace counts half', () => {
   const [fast, slow] = [newStatistics(), newStatistics()];
   observeWork(fast, KEY, 1e6, 10, 0.3);
   observeWork(slow, KEY, 1e6, 20, 0.3);
@@ -40,11 +40,11 @@ test('silence lowers a speed and never raises it', () => {
 });
 
 describe('speeds to allocate by', () => {
-  test('nobody has done anything: unknown', () => {
+  test('no node has computed a part: unknown', () => {
     expect(estimateSpeeds([newStatistics(), newStatistics()], KEY)).toEqual([undefined, undefined]);
   });
 
-  test('a newcomer is taken for the median of the others, so that it gets work at once', () => {
+  test('a new node counts as the median of the others, so that it gets work at once', () => {
     const nodes = [1, 2, 4].map((ms) => {
       const node = newStatistics();
       observeWork(node, KEY, 1e3, ms, 1);
@@ -53,7 +53,7 @@ describe('speeds to allocate by', () => {
     expect(estimateSpeeds([...nodes, newStatistics()], KEY)).toEqual([1e6, 5e5, 2.5e5, 5e5]);
   });
 
-  test('a node known from another stage is scaled by what the stage is to those who know both', () => {
+  test('a node known from another stage is scaled by the ratio of the stages at nodes that know both', () => {
     const [both, other] = [newStatistics(), newStatistics()];
     observeWork(both, stageKey('p-0', 0), 1e6, 1, 1);
     observeWork(both, KEY, 1e6, 10, 0.5);
@@ -80,29 +80,29 @@ describe('what a link costs', () => {
     return linkOf(node);
   };
 
-  test('nothing is known: nothing', () => {
+  test('without measurements it is zero', () => {
     expect(measured([])).toEqual({ messageMs: 0, msPerByte: 0 });
   });
 
-  test('messages of different sizes tell the byte from the message', () => {
+  test('messages of different sizes separate the cost per byte from the cost per message', () => {
     const { messageMs, msPerByte } = measured([1, 4, 2, 8, 1, 4, 6, 2].map((kb) => [1000 * kb, 5 + 2 * kb] as const));
     expect(msPerByte).toBeCloseTo(0.002, 4);
     expect(messageMs).toBeCloseTo(5, 0);
   });
 
-  test('messages of one size count as such, so that who was sent little does not look slow for each byte', () => {
+  test('messages of one size are costed per message, so that a node with small messages does not look slow per byte', () => {
     const { messageMs, msPerByte } = measured([8, 4, 8, 4].map((ms) => [1024, ms] as const));
     expect(msPerByte).toBe(0);
     expect(messageMs).toBeCloseTo(6, 0);
   });
 
-  test('an accident is forgotten after a few messages that took what they should', () => {
+  test('one slow message is forgotten after a few of normal duration', () => {
     const behind = (count: number) => measured([[1000, 1000], ...new Array(count).fill([1000, 2])]);
     expect(behind(0).messageMs).toBe(1000);
     expect(behind(12).messageMs).toBeLessThan(4);
   });
 
-  test('neither part is below 0, and together they explain what was measured', () => {
+  test('neither cost is below 0, and together they explain the measurement', () => {
     const message = fc.tuple(fc.integer({ min: 1, max: 1e7 }), fc.integer({ min: -5, max: 10_000 }));
     fc.assert(
       fc.property(fc.array(message, { minLength: 1, maxLength: 30 }), (messages) => {
@@ -118,7 +118,7 @@ describe('what a link costs', () => {
   });
 });
 
-test('a plan that is gone takes its stages with it', () => {
+test('the stages of a released plan are forgotten', () => {
   const node = newStatistics();
   observeWork(node, stageKey('p-1', 0), 1, 1, 1);
   observeWork(node, stageKey('p-12', 0), 1, 1, 1);

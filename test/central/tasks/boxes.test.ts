@@ -56,7 +56,7 @@ describe('nonMaximumSuppression', () => {
     );
   });
 
-  it('drops what is no box', () => {
+  it('drops values that are no box', () => {
     const nan = Number.NaN;
     const infinite = Number.POSITIVE_INFINITY;
     expect(
@@ -67,7 +67,7 @@ describe('nonMaximumSuppression', () => {
     ).toEqual([]);
   });
 
-  it('copes with a flood of boxes in bounded time', () => {
+  it('handles very many boxes in bounded time', () => {
     const flood = Array.from({ length: 100_000 }, (_, i) =>
       box(i % 300, i % 200, (i % 300) + 5, (i % 200) + 5, (i % 97) / 97),
     );
@@ -87,7 +87,7 @@ describe('answerWithBoxes', () => {
     ]);
   });
 
-  it('leaves out what is below the threshold, the background, and what lies outside the frame', () => {
+  it('leaves out boxes below the threshold, of the background, and outside the frame', () => {
     const candidates = [box(0, 0, 9, 9, 0.4), box(0, 0, 9, 9, 0.9, 1), box(120, 0, 130, 9, 0.9)];
     expect(answerWithBoxes(candidates, detect({ background: 1 }))).toEqual({ top: null, predictions: [] });
   });

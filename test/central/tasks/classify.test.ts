@@ -14,7 +14,7 @@ describe('decodeSoftmax', () => {
     expect(predictions.map(({ label }) => label)).toEqual(['b', 'e', 'd', 'a', 'c']);
   });
 
-  it('gives no answer below the threshold, but still says what came near', () => {
+  it('gives no answer below the threshold, but still lists the best classes', () => {
     const { top, predictions } = decodeSoftmax(ask([0.4, 0.35, 0.25]));
     expect(top).toBeNull();
     expect(predictions).toHaveLength(3);
@@ -89,7 +89,7 @@ describe('confidence, by which a frame ends early', () => {
     expect(confidence(floats([1, 1], [0]), 'logits')).toBe(0.5);
   });
 
-  it('is no reason to stop where the values are no probabilities', () => {
+  it('ends no frame where the values are no probabilities', () => {
     for (const decoder of ['softmax', 'logits'] as const)
       expect(confidence(floats([1, 2], [Number.NaN, Number.NaN]), decoder)).toBe(0);
     // Logits that model.yaml calls probabilities would pass every threshold.

@@ -89,7 +89,7 @@ describe('decodeYolo', () => {
     expect(decodeYolo(detect('yolo', { y: rows }, labels)).predictions).toEqual(found);
   });
 
-  it('reads boxes that the graph has suppressed already', () => {
+  it('reads boxes to which the graph has applied non-maximum suppression', () => {
     const tensor = filled([1, 300, 6], (i) => (i < 6 ? [10, 20, 30, 40, 0.8, 1][i]! : 0));
     expect(decodeYolo(detect('yolo', { y: tensor }, labels)).predictions).toEqual(found);
   });

@@ -21,14 +21,17 @@ export function longs(shape: readonly number[], values: readonly number[]): Tens
   return { dtype: 'int64', shape, data: new Uint8Array(BigInt64Array.from(values.map(BigInt)).buffer) };
 }
 
-/** A frame of 200x100 pixels that the network sees as 100x100: twice as wide, so a forgotten mapping shows. */
+/**
+ * A frame of 200x100 pixels that the network gets as 100x100: twice as wide, so that a missing coordinate mapping
+ * shows.
+ */
 export const WIDE: FrameView = {
   sourceWidth: 200,
   sourceHeight: 100,
   mapping: { scaleX: 2, scaleY: 1, offsetX: 0, offsetY: 0 },
 };
 
-/** What a test says of a request; the input is [1, 3, 100, 100] unless `input` says otherwise. */
+/** What a test sets of a request; the input is [1, 3, 100, 100] unless `input` says otherwise. */
 export interface RequestSketch {
   readonly task: 'classify' | 'detect' | 'segment' | 'image' | 'raw';
   readonly output?: Record<string, unknown>;
@@ -38,7 +41,7 @@ export interface RequestSketch {
   readonly frame?: FrameView;
 }
 
-/** What a decoder is asked. */
+/** What a decoder gets. */
 export function request({
   task,
   output = {},

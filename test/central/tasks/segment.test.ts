@@ -40,7 +40,7 @@ describe('decodeSegment', () => {
     expect(decodeSegment(segment(mask)).predictions).toEqual([{ label: 'cat', score: 0.25 }]);
   });
 
-  it('does not count what letterboxing added', () => {
+  it('does not count the padding of letterboxing', () => {
     // A 200x100 frame in a square input: the upper and lower quarters are padding, which the network calls cat.
     const frame = { sourceWidth: 200, sourceHeight: 100, mapping: { scaleX: 2, scaleY: 2, offsetX: 0, offsetY: -50 } };
     const numbers = longs([1, 4, 4], [1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 1, 1, 1, 1]);
@@ -48,7 +48,7 @@ describe('decodeSegment', () => {
     expect(predictions).toEqual([{ label: 'dog', score: 1 }]);
   });
 
-  it('has no answer when everything is small, or without labels', () => {
+  it('has no answer when every share is small, or without labels', () => {
     const numbers = longs(
       [1, 4, 5],
       Array.from({ length: 20 }, (_, i) => (i === 0 ? 1 : 0)),
@@ -57,7 +57,7 @@ describe('decodeSegment', () => {
     expect(decodeSegment(segment(numbers, { labels: [] }))).toEqual({ top: null, predictions: [] });
   });
 
-  it('survives numbers that are none', () => {
+  it('survives NaN and infinities', () => {
     const wild = filled([1, 3, 2, 2], (i) => [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY][i % 3]!);
     for (const { score } of decodeSegment(segment(wild)).predictions) expect(score <= 1).toBe(true);
   });

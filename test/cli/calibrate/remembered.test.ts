@@ -2,10 +2,10 @@ import { describe, expect, it } from 'vitest';
 import { spread } from '../../../cli/calibrate/pictures.ts';
 import { remembered } from '../../../cli/calibrate/remembered.ts';
 
-/** Ten thousand pictures must not take ten thousand pictures' memory. */
+/** Ten thousand pictures must not need ten thousand pictures' memory. */
 
 describe('remembered', () => {
-  it('makes once what fits into its memory, and the rest each time', async () => {
+  it('computes once what fits into its memory, and the rest each time', async () => {
     const made: number[] = [];
     const get = remembered(
       250,
@@ -21,7 +21,7 @@ describe('remembered', () => {
 });
 
 describe('spread', () => {
-  it('takes pictures from all over a folder that is sorted by class', () => {
+  it('takes pictures from all parts of a folder that is sorted by class', () => {
     expect(spread([0, 1, 2, 3, 4, 5, 6, 7, 8, 9], 5)).toEqual([0, 2, 4, 6, 8]);
     expect(spread([1, 2], 5)).toEqual([1, 2]);
     expect(new Set(spread([...Array(97).keys()], 96)).size).toBe(96);

@@ -4,7 +4,7 @@ import { plotSvg, reportHtml } from '../../../cli/calibrate/plot.ts';
 import { type Calibration, cardEntries, choiceOf, reportLines } from '../../../cli/calibrate/report.ts';
 import { parseCard } from '../../../shared/model/card.ts';
 
-/** What is chosen is what plans will do: the report, the plot and model.yaml must say the same. */
+/** What is chosen is what plans will do: the report, the plot and model.yaml must agree. */
 
 const setting = (bits: number, bytes: number, agreement: number, beyond = 0, tensor = 'relu_1'): Measured => ({
   codecs: { [tensor]: `clip:0:${6 - 1000 * beyond}:${bits}` },
@@ -48,14 +48,14 @@ const calibration: Calibration = {
 };
 
 describe('the choice', () => {
-  it('is the cut and the bits with the fewest bytes that hold the bound', () => {
+  it('is the cut and the bits with the fewest bytes that keep the bound', () => {
     expect(choiceOf(calibration)?.setting.bytes).toBe(700);
     expect(choiceOf({ ...calibration, bound: 0.994 })?.cut).toBe(late);
     expect(choiceOf({ ...calibration, bound: 0.995, cuts: [early] })?.setting.bytes).toBe(1100);
     expect(choiceOf({ ...calibration, bound: 0.999, cuts: [late] })).toBeUndefined();
   });
 
-  it('is written with what holds stricter bounds, in a form that model.yaml takes', () => {
+  it('is written together with codecs for stricter bounds, in the format of model.yaml', () => {
     const entries = cardEntries(calibration);
     expect(entries.map(({ bytes }) => bytes)).toEqual([700, 1100, 720]);
     expect(parseCard({ name: 'm', task: 'classify', calibrated: entries }, 'model.yaml').calibrated).toEqual(entries);
@@ -65,7 +65,7 @@ describe('the choice', () => {
     expect(cardEntries(rounded)[0]?.agreement).toBe(0.57);
   });
 
-  it('is written among as many others as model.yaml takes, the most exact among them, whatever was found', () => {
+  it('is written among as many others as model.yaml takes, the most accurate among them, however many were found', () => {
     const settings = Array.from({ length: 30 }, (_, i) => setting(4, 100 + i, 0.9 + i / 1000));
     const many = { ...calibration, bound: 0.9, cuts: [early, ...Array(9).fill({ ...early, settings })] };
     const entries = cardEntries(many);
@@ -76,22 +76,22 @@ describe('the choice', () => {
 });
 
 describe('the report', () => {
-  it('says what was chosen, and how sure that is', () => {
+  it('says what was chosen, and its confidence interval', () => {
     const text = reportLines(calibration).join('\n');
     expect(text).toMatch(/relu_1 +4 +0\.\.5 +0\.1 % beyond +700 +7\.0 % +99\.20 % +97\.2 % .* chosen/);
     expect(text).toContain('"relu_1" as clip:0:5:4; 700 bytes a picture, 7.0 % of raw');
     expect(text).toContain('at least 97.2 % do');
-    // Beaten by another one in bytes and agreement, and not min-max.
+    // Another one is better in bytes and agreement, and is not min-max.
     expect(text).not.toContain('1300');
   });
 
-  it('warns where pictures are all of one kind: agreement on them is no promise', () => {
+  it('warns where pictures are all of one class: agreement on them says little', () => {
     expect(reportLines(calibration).join('\n')).not.toContain('same first answer:');
     const alike = { ...calibration, cuts: [{ ...early, commonest: 1 }] };
     expect(reportLines(alike).join('\n')).toContain('100 % of these pictures have the same first answer:');
   });
 
-  it('says of networks without a first answer what agreement means, and where nothing holds the bound', () => {
+  it('says what agreement means for networks without classes, and where nothing keeps the bound', () => {
     const text = reportLines({ ...calibration, measure: 'differences', task: 'detect', bound: 1, cuts: [late] }).join(
       '\n',
     );
@@ -100,7 +100,7 @@ describe('the report', () => {
     expect(text).not.toContain('95 %');
   });
 
-  it('is one page without scripts, whatever tensors are called', () => {
+  it('is one page without scripts, whatever the names of tensors', () => {
     for (const text of [reportHtml(calibration), plotSvg(calibration)]) {
       expect(text).not.toContain('<script');
       expect(text.match(/<\/svg>/g)).toHaveLength(1);
@@ -109,7 +109,7 @@ describe('the report', () => {
     }
   });
 
-  it('draws one setting at one cut too', () => {
+  it('draws a single codec at a single cut too', () => {
     const single = { ...calibration, bound: 1, cuts: [{ ...early, settings: [setting(4, 800, 1)] }] };
     expect(plotSvg(single)).not.toMatch(/NaN|Infinity/);
   });

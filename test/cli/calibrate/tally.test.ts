@@ -3,7 +3,7 @@ import { differences, lowerEnd, Tally } from '../../../cli/calibrate/tally.ts';
 import { bytesOf } from '../../../shared/codec/floats.ts';
 import type { Tensor } from '../../../shared/tensor/tensor.ts';
 
-/** An agreement that is counted wrongly is a promise that a cluster breaks. */
+/** An agreement that is counted wrongly is a promise that a cluster cannot keep. */
 
 const tensor = (...values: number[]): Tensor => ({
   dtype: 'float32',
@@ -13,7 +13,7 @@ const tensor = (...values: number[]): Tensor => ({
 const outcome = { bytes: 100, same: true, largest: 0, mean: 0 };
 
 describe('differences', () => {
-  it('are shares of the range, of the output that is farthest', () => {
+  it('are shares of the range, for the output that differs most', () => {
     const reference = new Map([
       ['a', tensor(0, 4, 2)],
       ['b', tensor(0, 10)],
@@ -41,7 +41,7 @@ describe('Tally', () => {
     expect(tally.agreement('differences')).toBe(0);
   });
 
-  it('is given up as soon as the bound is out of reach, and not before', () => {
+  it('ends as soon as the bound is out of reach, and not before', () => {
     const tally = new Tally();
     for (const same of [true, false]) tally.add({ ...outcome, same, largest: same ? 0 : 0.01 });
     // One lost of 100 is 99 % at best.

@@ -10,7 +10,7 @@ function hash(scene: Scene): string {
 }
 
 describe('drawScene', () => {
-  it('draws the same bytes for a seed as it did for training, or the bundled model knows other pictures', () => {
+  it('draws the same bytes for a seed as for training, or the bundled model was trained on other pictures', () => {
     expect([0, 1, 2_000_000, 2 ** 40].map((seed) => hash(drawScene(seed, small)))).toMatchInlineSnapshot(`
       [
         "90473c765a1a15c4",
@@ -26,7 +26,7 @@ describe('drawScene', () => {
     expect([scene.width, scene.height, scene.rgb.length]).toEqual([640, 480, 640 * 480 * 3]);
   });
 
-  it('draws every class within any twelve seeds from a multiple of twelve on', () => {
+  it('draws every class within twelve seeds from any multiple of twelve', () => {
     for (const from of [0, 12, 999_996, 3_000_000]) {
       const labels = Array.from({ length: 12 }, (_, i) => drawScene(from + i, { width: 32, height: 24 }).label);
       expect(labels.sort()).toEqual(sceneClasses.map(({ label }) => label).sort());
@@ -72,7 +72,7 @@ describe('drawScene', () => {
 });
 
 describe('seedRanges', () => {
-  it('are apart, so that no picture is both trained on and tested on', () => {
+  it('do not overlap, so that no picture is in both training and test', () => {
     const ranges = Object.values(seedRanges);
     ranges.slice(1).forEach((range, i) => {
       expect(range.from).toBeGreaterThanOrEqual(ranges[i]!.to);

@@ -27,17 +27,17 @@ const find = (name: string, facts: Partial<BrokerFacts>) =>
   judgeBroker({ ...healthy, ...facts }).find((check) => check.name === name)!;
 
 describe('a broker', () => {
-  it('that is well has nothing to fix', () => {
+  it('without faults has nothing to fix', () => {
     expect(new Set(judgeBroker(healthy).map(({ status }) => status))).toEqual(new Set(['ok']));
   });
 
-  it('that does not answer is a fault where somebody named it, else nothing to look at', () => {
+  it('that does not answer is a fault where the configuration names it, otherwise nothing is reported', () => {
     const connection = { code: 'TESSERA_BROKER', message: 'nothing listens', hint: 'start it' } as const;
     expect(judgeBroker({ ...healthy, connection })).toMatchObject([{ status: 'fail', fix: 'start it' }]);
     expect(judgeBroker({ ...healthy, connection, configured: false })).toMatchObject([{ status: 'skip' }]);
   });
 
-  it('whose messages take 40 ms more than the link holds small packets back; a slow link alone is another matter', () => {
+  it('whose messages take 40 ms more than the link delays small packets; a slow link alone is another finding', () => {
     expect(find('round trip', { roundTripsMs: [44, 43, 45] }).fix).toContain('set_tcp_nodelay true');
     const slow = find('round trip', { roundTripsMs: [150, 151, 149], linkMs: 149 });
     expect(slow).toMatchObject({ status: 'warn', fix: expect.not.stringContaining('nodelay') });
@@ -45,14 +45,14 @@ describe('a broker', () => {
     expect(find('round trip', { roundTripsMs: [] }).status).toBe('skip');
   });
 
-  it('whose packets are too small for parts of tensors is a fault; for large pictures only, worth a look', () => {
+  it('whose packet limit is too small for parts of tensors is a fault; too small for large pictures only, a warning', () => {
     const packet = { ...healthy.packet!, passed: 98_304, failed: 106_496 };
     expect(find('packet size', { packet })).toMatchObject({ status: 'fail', fix: expect.stringContaining('999744') });
     expect(find('packet size', { packet: { ...packet, passed: 500_000, failed: 540_000 } }).status).toBe('warn');
     expect(find('packet size', { packet: undefined }).status).toBe('skip');
   });
 
-  it('that refuses what the role needs is a fault, and one that lets strangers in is worth a look', () => {
+  it('that refuses what the role needs is a fault, and one that admits anonymous clients is a warning', () => {
     const subscriptions = [{ filter: 'tessera/#', refused: 'it is not granted' }];
     expect(find('rights', { subscriptions })).toMatchObject({
       status: 'fail',
@@ -67,7 +67,7 @@ describe('a broker', () => {
     expect(find('retained', { retained: false }).status).toBe('fail');
   });
 
-  it('that refuses is well, one that loses messages is worth a look: with the counts that are not 0', () => {
+  it('that refuses messages is fine, one that loses messages is a warning, with the counts that are not 0', () => {
     const stats = { ...quiet, refused: { ...quiet.refused, connections: 2 } };
     expect(find('traffic', { stats })).toMatchObject({
       status: 'ok',

@@ -25,7 +25,7 @@ const judgeFile = (facts: Partial<NamedFile>) =>
   judgeConfiguration({ ...healthy, files: [{ ...file, ...facts }] }).find(({ name }) => name === 'mqtt.ca')!;
 
 describe('the configuration', () => {
-  it('that is valid has nothing to fix', () => {
+  it('without faults has nothing to fix', () => {
     expect(judgeConfiguration({ ...healthy, files: [file] }).map(({ status }) => status)).toEqual(['ok', 'ok']);
   });
 
@@ -37,7 +37,7 @@ describe('the configuration', () => {
     expect(judgeFile({ isKey: true, endsAt: undefined, mode: 0o600 }).status).toBe('ok');
   });
 
-  it('that is wrong in several places is told of each, with where it was said; flags still count', async () => {
+  it('that is wrong in several places has a finding for each, with its source; flags still apply', async () => {
     const folder = await folderWith({ 'tessera.yaml': 'mqtt: {server: nowhere}\nlog: {level: loud}\n' });
     const flags = [{ path: ['mqtt', 'server'], value: 'mqtt://10.0.0.1', origin: 'flag --broker' }];
     const load = () => loadConfig({ cwd: folder, env: {}, flags: [] });
@@ -51,7 +51,7 @@ describe('the configuration', () => {
     expect(loaded.config.mqtt.server).toBe('mqtt://10.0.0.1');
   });
 
-  it('that names files and models that are not there is told', async () => {
+  it('that names files and models that do not exist has a finding for each', async () => {
     const folder = await folderWith({
       'tessera.yaml': 'mqtt: {ca: ca.pem, key: key.pem}\ncameras: {front: {models: [nobody, scenes]}}\n',
       'key.pem': 'hello',

@@ -25,7 +25,7 @@ const find = (name: string, facts: Partial<MachineFacts>) =>
   judgeMachine({ ...healthy, ...facts }).find((check) => check.name === name)!;
 
 describe('a machine', () => {
-  it('that is well has nothing to fix', () => {
+  it('without faults has nothing to fix', () => {
     expect(new Set(judgeMachine(healthy).map(({ status }) => status))).toEqual(new Set(['ok']));
   });
 
@@ -40,7 +40,7 @@ describe('a machine', () => {
     expect(find('cores', {})).toBeUndefined();
   });
 
-  it('needs the version of Node.js that the package asks for', () => {
+  it('needs the version of Node.js that the package requires', () => {
     expect(find('node', { node: '20.9.0' }).status).toBe('fail');
     expect(find('node', { node: '22.0.0' }).status).toBe('ok');
     expect(isAtLeast('20.17.0', '>=20.17')).toBe(true);
@@ -71,14 +71,14 @@ describe('a machine', () => {
     expect(check.fix).toMatch(fix);
   });
 
-  it('whose system is too old or of another kind for a native module is told so', () => {
+  it('whose system is too old or of another kind for a native module has a finding', () => {
     const old = find('pictures', { sharp: { kind: 'failed', said: "version `GLIBC_2.34' not found" } });
     expect(old.fix).toMatch(/GLIBC_2\.34/);
     const other = find('onnx runtime', { onnxruntime: { kind: 'failed', said: 'libonnx.so: wrong ELF class' } });
     expect(other.fix).toMatch(/another kind of machine/);
   });
 
-  it('with little memory, or a clock of 1970, is told', () => {
+  it('with little memory, or a clock of 1970, has a finding', () => {
     expect(find('memory', { availableMb: 100 }).status).toBe('fail');
     expect(find('memory', { availableMb: 300 }).status).toBe('warn');
     expect(find('clock', { now: 100 })).toMatchObject({ status: 'fail', text: expect.stringMatching('1970') });
@@ -103,7 +103,7 @@ describe('native code', () => {
     expect(trial).toMatchObject({ kind: 'crashed', signal: 'SIGILL' });
   });
 
-  it('that ends without a word, or with an error, is told apart', async () => {
+  it('that ends without a message is distinguished from one that ends with an error', async () => {
     const silent = await tryNative('sharp', await script('console.error("oh"); process.exit(3)'));
     expect(silent).toEqual({ kind: 'crashed', signal: null, code: 3, stderr: 'oh\n' });
     const failed = await tryNative('sharp', await script('console.log(JSON.stringify({ ok: false, said: "no" }))'));

@@ -14,7 +14,7 @@ const facts: PortFacts = {
 const judge = (port: Partial<PortFacts>, serverPort?: number) => judgePorts([{ ...facts, ...port }], serverPort)[0]!;
 
 describe('the port of the broker', () => {
-  it('that is free, or has one of ours, is fine', () => {
+  it('that is free, or has a Tessera broker, is fine', () => {
     expect(judge({ speaker: 'nobody' }).status).toBe('ok');
     const owner = { pid: 7, command: '/usr/bin/node /opt/tessera/dist/cli/main.js broker' };
     expect(judge({ speaker: 'mqtt-3', owner })).toMatchObject({
@@ -23,7 +23,7 @@ describe('the port of the broker', () => {
     });
   });
 
-  it('that another broker has is fine where it is the one in use, else in the way', () => {
+  it('that another broker uses is fine if it is the configured one, otherwise a conflict', () => {
     const owner = { pid: 9, command: '/usr/sbin/mosquitto -c /etc/mosquitto/mosquitto.conf' };
     expect(judge({ owner }, 1883)).toMatchObject({
       status: 'ok',
@@ -32,12 +32,12 @@ describe('the port of the broker', () => {
     expect(judge({ owner })).toMatchObject({ status: 'warn', fix: expect.stringContaining('--broker') });
   });
 
-  it('that something else has is in the way', () => {
+  it('that another program uses is a conflict', () => {
     expect(judge({ speaker: 'other' })).toMatchObject({ status: 'warn', fix: expect.stringContaining('1884') });
   });
 });
 
-describe('whoever answers at a port', () => {
+describe('the program that listens on a port', () => {
   const servers: Server[] = [];
   afterEach(() => {
     for (const server of servers.splice(0)) server.close();
@@ -54,7 +54,7 @@ describe('whoever answers at a port', () => {
     return (server.address() as { port: number }).port;
   };
 
-  it('is told by its answer to MQTT 5', async () => {
+  it('is recognised by its answer to MQTT 5', async () => {
     expect(await whatSpeaks('127.0.0.1', await serve([0x20, 3, 0, 132, 0]))).toBe('mqtt-3');
     expect(await whatSpeaks('127.0.0.1', await serve([0x20, 3, 0, 0, 0]))).toBe('mqtt-5');
     expect(await whatSpeaks('127.0.0.1', await serve([0x48, 0x54, 0x54, 0x50]))).toBe('other');

@@ -19,11 +19,11 @@ const find = (name: string, facts: Partial<StateFacts>) =>
   judgeState({ ...healthy, ...facts }).find((check) => check.name === name);
 
 describe('the state directory', () => {
-  it('that is well has nothing to fix', () => {
+  it('without faults has nothing to fix', () => {
     expect(judgeState(healthy).map(({ status }) => status)).toEqual(['ok', 'ok', 'ok']);
   });
 
-  it('whose secrets others may read is a fault; a closed folder closes them all', () => {
+  it('whose secrets other users may read is a fault; a folder that only its owner may enter protects them all', () => {
     const files = [{ path: 'broker/credentials.json', mode: 0o644, readable: true }];
     expect(find('secrets', { mode: 0o755, files })).toMatchObject({
       status: 'fail',
@@ -35,7 +35,7 @@ describe('the state directory', () => {
     expect(find('secrets', { mode: 0o755, files, hasModes: false })).toBeUndefined();
   });
 
-  it('that cannot be written, read or filled is told', () => {
+  it('that cannot be written or read, or is full, has a finding', () => {
     expect(find('state directory', { problem: 'EACCES' })?.status).toBe('fail');
     expect(find('state files', { files: [{ path: 'node-id', mode: 0o600, readable: false }] })?.status).toBe('fail');
     expect(find('disk', { freeMb: 10 })?.status).toBe('warn');
@@ -46,7 +46,7 @@ describe('the state directory', () => {
     expect(judgeState({ ...healthy, exists: false }).map(({ status }) => status)).toEqual(['skip']);
   });
 
-  it('is looked at without leaving anything behind, and pieces of models are no secrets', async () => {
+  it('is checked without leaving a file behind, and files of models are no secrets', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'tessera-doctor-'));
     onTestFinished(() => rm(folder, { recursive: true }));
     await chmod(folder, 0o750);

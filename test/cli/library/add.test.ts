@@ -74,7 +74,7 @@ describe('addModel', () => {
     expect(loaded.labels).toHaveLength(30);
   });
 
-  it('brings weights along that lie in files of their own', async () => {
+  it('copies weights that lie in files of their own', async () => {
     const inline = constantTensor('w', 'float32', [1, 3, 1, 1], [1, 2, 3]);
     const model = sketch({
       nodes: [node('Mul', ['x', 'w'], ['y'])],
@@ -95,7 +95,7 @@ describe('addModel', () => {
     expect(await readFile(join(added.folder, 'weights/w.bin'))).toHaveLength(12);
   });
 
-  it('gets a model of the catalogue, checks its hash and writes its card', async () => {
+  it('downloads a model of the catalogue, checks its hash and writes its card', async () => {
     const from = await folderWith({ 'pets.onnx': onnxFile() });
     const path = join(from, 'models.yaml');
     await writeFile(path, catalogue(pathToFileURL(join(from, 'pets.onnx')).href, sha(onnxFile())));
@@ -112,7 +112,7 @@ describe('addModel', () => {
     });
   });
 
-  it('leaves nothing behind when the hash is another', async () => {
+  it('leaves no file behind when the hash differs', async () => {
     const from = await folderWith({ 'pets.onnx': onnxFile() });
     const url = pathToFileURL(join(from, 'pets.onnx')).href;
     const other = await folderWith({ 'models.yaml': catalogue(url, '0'.repeat(64)) });
@@ -124,7 +124,7 @@ describe('addModel', () => {
     expect(await readdir(dest)).toEqual([]);
   });
 
-  it('knows a file of the catalogue by its hash, wherever it comes from', async () => {
+  it('recognises a file of the catalogue by its hash, wherever it comes from', async () => {
     const from = await folderWith({
       'renamed.onnx': onnxFile(),
       'models.yaml': catalogue('https://example.org/pets.onnx', sha(onnxFile())),
@@ -170,7 +170,7 @@ describe('addModel', () => {
     expect(await readdir(join(from, 'library'))).toEqual([]);
   });
 
-  it('refuses a name that topics would not carry', async () => {
+  it('refuses a name that is not allowed in topics', async () => {
     const from = await folderWith({ 'a.onnx': onnxFile() });
     await expect(addModel(join(from, 'a.onnx'), { dest: join(from, 'l'), name: '../x' })).rejects.toMatchObject({
       code: 'TESSERA_USAGE',
@@ -188,7 +188,7 @@ describe('config/models.yaml', () => {
     }
   });
 
-  it('adds nothing that does not run, and keeps the model that it would have replaced', async () => {
+  it('adds no model that does not run, and keeps the model that it would have replaced', async () => {
     const from = await folderWith({ 'a.onnx': onnxFile(), 'b.onnx': onnxFile(undefined, 14) });
     const dest = join(from, 'library');
     const refuse = async (): Promise<void> => {
@@ -205,7 +205,7 @@ describe('config/models.yaml', () => {
     expect(sha(await readFile(join(dest, 'a', 'model.onnx')))).toBe(sha(onnxFile()));
   });
 
-  it('is given a whole model to try', async () => {
+  it('gets a complete model to try', async () => {
     const from = await folderWith({ 'a.onnx': onnxFile() });
     let seen: string[] = [];
     await addModel(join(from, 'a.onnx'), {
@@ -217,7 +217,7 @@ describe('config/models.yaml', () => {
     expect(seen.sort()).toEqual(['model.onnx', 'model.yaml']);
   });
 
-  it('removes what a process that died left behind, and nothing of one that works', async () => {
+  it('removes files that a dead process left behind, and none of a running one', async () => {
     const dead = spawnSync(process.execPath, ['-e', '']).pid;
     const owner = (pid: number, host = hostname()) => JSON.stringify({ pid, host });
     const from = await folderWith({
@@ -235,7 +235,7 @@ describe('config/models.yaml', () => {
     expect((await readdir(dest)).sort()).toEqual(['.adding-elsewhere', '.adding-works', 'a']);
   });
 
-  it('ends at once when it is told to, wherever it is', async () => {
+  it('ends at once when it is aborted, at any step', async () => {
     const from = await folderWith({ 'a.onnx': onnxFile() });
     const dest = join(from, 'library');
     const abort = new AbortController();

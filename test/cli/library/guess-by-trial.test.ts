@@ -11,7 +11,7 @@ import { withTrials } from '../../../shared/runtime/trial.ts';
 import { missing, NETWORKS, networkBytes } from '../../shared/onnx/networks.ts';
 import { emitting } from '../../support/emitting-network.ts';
 
-/** A bare file is run on pictures before anything is made of it; its process may die, hang or refuse. */
+/** A bare file is run on pictures before its card is guessed; its process may die, hang or refuse. */
 
 let folder: string;
 beforeAll(async () => {
@@ -32,7 +32,7 @@ const faces = {
 };
 
 describe('guessByTrial', () => {
-  it('takes a head whose numbers fit, and names its guesses', async () => {
+  it('chooses a head whose outputs fit, and names its guesses', async () => {
     const { card, guessed, known } = await guess(
       emitting({ y: { shape: [1, 100, 6], values: [8, 8, 40, 40, 0.9, 2, ...zeros(594)] } }),
     );
@@ -41,13 +41,13 @@ describe('guessByTrial', () => {
     expect(known).toEqual([]);
   });
 
-  it('leaves a head raw whose numbers fit nothing, and says what was seen', async () => {
+  it('leaves outputs raw that fit no head, and says what was seen', async () => {
     const { card, known } = await guess(emitting({ y: { shape: [1, 84, 25], values: zeros(2100).map(() => 7) } }));
     expect(card).toMatchObject({ task: 'raw', output: { decoder: 'none' } });
     expect(known[0]).toBe('outputs: y [1, 84, 25]');
   });
 
-  it('finds that a network wants bytes by its first layer, and that most boxes are background', async () => {
+  it('recognises from the first layer that a network reads 0 to 255, and that most boxes are background', async () => {
     const { card } = await guess(emitting(faces, { weight: 0.004, share: 1e-5 }));
     expect(card).toMatchObject({
       task: 'detect',
@@ -56,13 +56,13 @@ describe('guessByTrial', () => {
     });
   });
 
-  it('leaves a detector raw whose boxes depend on pixels of which nothing is known, and says what is missing', async () => {
+  it('leaves a detector raw whose boxes depend on an unknown preprocessing, and says what is missing', async () => {
     const { card, known } = await guess(emitting(faces, { share: 0.02 }));
     expect(card.task).toBe('raw');
     expect(known.join('\n')).toMatch(/decoder: ssd.*background: 0[\s\S]*how it wants its pixels is not known/);
   });
 
-  it('takes one whose boxes do not depend on them', async () => {
+  it('decodes one whose boxes do not depend on it', async () => {
     expect((await guess(emitting(faces))).card).toMatchObject({ task: 'detect', output: { background: 0 } });
   });
 
@@ -73,7 +73,7 @@ describe('guessByTrial', () => {
     expect(known.join()).toMatch(/trial run failed.*operator sets up to \d+/);
   });
 
-  it('is no guess when it was stopped', async () => {
+  it('makes no guess when it was aborted', async () => {
     const path = join(folder, 'stopped.onnx');
     await writeFile(path, writeModel(emitting(faces)));
     const model = readModel(await readBytes(path));
@@ -109,7 +109,7 @@ describe('trials', () => {
   const fed = { model, threads: 1, feeds: [[['x', feed]], [['x', feed]]] } as const;
   const outputs = [[['y', { shape: [1, 2] }]], [['y', { shape: [1, 2] }]]];
 
-  it('answer for each network by itself', async () => {
+  it('answer for each network separately', async () => {
     const end = await withTrials({}, (trials) =>
       trials.run([fed, { model: new Uint8Array([1, 2, 3]), threads: 1, feeds: [] }]),
     );
@@ -119,12 +119,12 @@ describe('trials', () => {
     });
   });
 
-  it('load a file once, however many questions are about it', async () => {
+  it('load a file once, however many trials use it', async () => {
     const path = join(folder, 'once.onnx');
     await writeFile(path, model);
     const [first, second] = await withTrials({}, async (trials) => {
       const before = await trials.run([{ ...fed, model: path }]);
-      // What is gone cannot be loaded again.
+      // A removed file cannot be loaded again.
       await rm(path);
       return [before, await trials.run([{ ...fed, model: path }])];
     });
@@ -132,14 +132,14 @@ describe('trials', () => {
     expect(second).toMatchObject({ kind: 'answered', answers: [{ outputs }] });
   });
 
-  it('go on after a network that took too long', async () => {
+  it('continue after a network that took too long', async () => {
     await withTrials({ limitMs: 1 }, async (trials) => {
       expect(await trials.run([fed])).toEqual({ kind: 'late', seconds: 0.001 });
       expect(await trials.run([fed])).toEqual({ kind: 'late', seconds: 0.001 });
     });
   });
 
-  it('are none when they were stopped before', async () => {
+  it('do not run when they were aborted before', async () => {
     const trial = withTrials({ signal: AbortSignal.abort() }, (trials) => trials.run([fed]));
     await expect(trial).rejects.toThrow(/aborted/);
   });

@@ -65,7 +65,7 @@ describe('loadModel', () => {
     expect((await loadModel(join(dir, 'c.onnx'), places)).guessed).toBe(false);
   });
 
-  it('still says which lines of a written card are guesses', async () => {
+  it('still reports which lines of a written card are guesses', async () => {
     const dir = await folderWith({
       'p/model.yaml': card('input:\n  scale: 255 # guessed\n'),
       'p/model.onnx': onnxFile(),
@@ -76,7 +76,7 @@ describe('loadModel', () => {
     });
   });
 
-  it('believes the caller about sizes that the file leaves open, for the guess too', async () => {
+  it("uses the caller's sizes where the file leaves them open, for the guess too", async () => {
     const dir = await folderWith({
       'net.onnx': onnxFile(['N', 3, 'H', 'W']),
       'p/model.yaml': card(),
@@ -141,7 +141,7 @@ describe('loadModel', () => {
       'model: link.onnx',
       /model: link\.onnx is a link to .*other\.onnx, outside of/,
     ],
-  ])('reads nothing outside of the folder of the model, whoever wrote its card: %s', async (_, line, message) => {
+  ])("reads no file outside of the model's folder, whatever its card says: %s", async (_, line, message) => {
     const dir = await folderWith({
       'p/model.yaml': card(line),
       'p/model.onnx': onnxFile(),
@@ -158,7 +158,7 @@ describe('loadModel', () => {
     });
   });
 
-  it('follows links within the folder, and those by which the folder itself is reached', async () => {
+  it('follows links within the folder, and those on the path to it', async () => {
     const dir = await folderWith({
       'real/model.yaml': card('labels: names/labels.txt'),
       'real/v2.onnx': onnxFile(),
@@ -171,7 +171,7 @@ describe('loadModel', () => {
     expect((await loadModel('p', { modelsDirs: [dir] })).labels).toEqual(['a', 'b', 'c']);
   });
 
-  it('names the nearest model, those that are there, and how to get one of the catalogue', async () => {
+  it('names the nearest model, the available ones, and how to get one of the catalogue', async () => {
     const dir = await folderWith({
       'library/person/model.yaml': card(),
       'library/person/model.onnx': onnxFile(),

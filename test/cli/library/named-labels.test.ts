@@ -8,7 +8,7 @@ import { NAMED_LABELS, type NamedLabels } from '../../../shared/model/named-labe
 import { writeModel } from '../../../shared/onnx/write.ts';
 import { tinyNetwork } from '../../support/tiny-network.ts';
 
-/** A list with a line too many, or in another order, would name every later class wrongly. */
+/** A list with one line too many, or in another order, would name every later class wrongly. */
 
 let dir: string;
 beforeEach(async () => {
@@ -22,7 +22,7 @@ async function labelsOf(name: NamedLabels): Promise<readonly string[]> {
   return (await loadModel(dir, { modelsDirs: [] })).labels;
 }
 
-describe('lists of labels that come with the product', () => {
+describe('bundled lists of labels', () => {
   it.each(Object.keys(NAMED_LABELS) as NamedLabels[])('%s has a label for each of its classes', async (name) => {
     const labels = await labelsOf(name);
     expect(labels).toHaveLength(NAMED_LABELS[name].classes);
@@ -31,7 +31,7 @@ describe('lists of labels that come with the product', () => {
     expect(repeated).toEqual([]);
   });
 
-  it('are in the order that networks have', async () => {
+  it("are in the order of the networks' classes", async () => {
     const imagenet = await labelsOf('imagenet-1k');
     expect([0, 207, 281, 504, 817, 985, 999].map((index) => imagenet[index])).toEqual([
       'tench',

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { removeModel } from '../../../cli/library/remove.ts';
 import { packageFolder } from '../../../shared/runtime/version.ts';
 
-/** What is removed cannot be had back: only a model of the user's own folder may go. */
+/** A removed model is gone: only models of the user's own folder may be removed. */
 
 let root: string;
 let dir: string;
@@ -19,7 +19,7 @@ afterEach(() => rm(root, { recursive: true }));
 const remove = (name: string) =>
   removeModel(name, { dir, modelsDirs: [dir], bundledDir: join(packageFolder(), 'config', 'models') });
 
-it('removes a folder, or a file with what belongs to it, and says what is gone', async () => {
+it('removes a folder, or a file with the files that belong to it, and says what it removed', async () => {
   await mkdir(join(dir, 'a'));
   await writeFile(join(dir, 'a', 'model.yaml'), '');
   for (const file of ['b.onnx', 'b.yaml', 'b.labels.txt', 'bc.onnx']) await writeFile(join(dir, file), '');
@@ -28,7 +28,7 @@ it('removes a folder, or a file with what belongs to it, and says what is gone',
   expect(await readdir(dir)).toEqual(['bc.onnx']);
 });
 
-it('refuses what comes with the product, what is no model, and paths', async () => {
+it('refuses bundled models, names that are no model, and paths', async () => {
   await mkdir(join(dir, 'photos'));
   await writeFile(join(dir, 'photos', 'cat.jpg'), '');
   await writeFile(join(dir, 'notes.txt'), '');
@@ -40,7 +40,7 @@ it('refuses what comes with the product, what is no model, and paths', async () 
   expect(await readdir(dir)).toEqual(['notes.txt', 'photos']);
 });
 
-it('names the nearest where there is none of that name', async () => {
+it('names the nearest model where no model has the name', async () => {
   await writeFile(join(dir, 'resnet.onnx'), '');
   await expect(remove('resnt')).rejects.toMatchObject({
     code: 'TESSERA_MODEL_UNKNOWN',
@@ -48,7 +48,7 @@ it('names the nearest where there is none of that name', async () => {
   });
 });
 
-it('removes a link and leaves what it leads to', async () => {
+it('removes a link and keeps its target', async () => {
   await mkdir(join(root, 'elsewhere'));
   await writeFile(join(root, 'elsewhere', 'model.onnx'), '');
   await symlink(join(root, 'elsewhere'), join(dir, 'linked'));

@@ -77,6 +77,6 @@ test('what a plan may say and central cannot carry out yet is refused, with the 
   expect(compile({ fallback: 'none' })).toThrow(/stages\[0\].fallback: "none" is not supported yet/);
   expect(compile({ fallback: 'nodes' })).toThrow(/stages\[0\].fallback: "nodes" is not supported yet/);
   expect(compile({ on: { mode: 'share', nodes: '*', parts: ['pi-1'] } })).toThrow(/stages\[0\].on.parts/);
-  expect(compile({}, { source: 'pi-1' })).toThrow(/source: frames that are born at "pi-1"/);
+  expect(compile({}, { source: 'pi-1' })).toThrow(/source: frames that arrive at "pi-1"/);
   expect(compile({}, { source: 'topic' })).toThrow(/source/);
 });
