@@ -1,4 +1,5 @@
-import { Election, type ElectionEffect } from '../../central/leadership/election.ts';
+import { Election } from '../../central/leadership/election.ts';
+import type { ElectionEffect } from '../../central/leadership/election-events.ts';
 import type { CentralStatus } from '../../shared/protocol/messages/central.ts';
 import { Random } from './random.ts';
 

@@ -16,34 +16,34 @@ import { elsewhereOf } from '../../shared/runtime/state-directory.ts';
 import { storageError, systemCodeOf } from '../../shared/storage-fault.ts';
 
 /**
- * Who writes which journal. `<journal>.lock` is a folder that holds one file, named by the process that has the journal:
+ * Locks of journals. `<journal>.lock` is a folder that contains one file, named after the process that holds the lock:
  *
- *   free (no folder, or an empty one) --take--> held --release, or its holder is found dead--> free
+ *   free (no folder, or an empty one) --take--> held --release, or the holder is found dead--> free
  *
- *   1. A folder with its file in it takes the name in one step (rename), which the system refuses where the folder of that
- *      name is not empty: of several processes that take, one does.
- *   2. Of a holder that is dead the file is removed by its name, which no other holder has. So nobody removes the lock of
- *      somebody alive, however long ago he looked.
+ *   1. A process takes the lock by one rename of a prepared folder, with its file in it, to the name of the lock. The system
+ *      refuses the rename where that folder is not empty, so one of several processes succeeds.
+ *   2. The file of a dead holder is removed by its name, which no other holder has. So a process never removes the lock of a
+ *      living one, however long ago it looked.
  */
 
 /** Centrals of one machine, state directory and broker at a time. */
 const MAX_JOURNALS = 8;
-/** A process that prepares a lock. */
+/** A prepared folder; the group is the name of its process. */
 const PREPARED = /\.lock\.([0-9]+-[0-9a-z]+)$/;
 
 /** A journal file that no other process uses. */
 export interface JournalLock {
   readonly file: string;
-  /** Whether it is still this process's, or could be taken again after somebody removed the folder of journals. */
+  /** Whether this process still holds the lock, or could take it again after the folder of journals was removed. */
   readonly isOurs: () => boolean;
-  /** Leaves it to others; the file stays. */
+  /** Releases the lock; the journal stays. */
   release(): void;
 }
 
 /**
- * Takes a journal for a base at a broker, in `<stateDir>/journal`: the first one that no living process uses, so that
- * a central that is started again finds what its predecessor left, and a standby on the same machine has its own.
- * Throws TESSERA_CONFIG where all are in use, TESSERA_STORAGE where none can be made.
+ * Locks a journal of a base topic at a broker, in `<stateDir>/journal`: the first one that no living process holds. So a
+ * restarted central finds the journal of its earlier run, and a standby on the same machine has a journal of its own.
+ * Throws TESSERA_CONFIG where all are locked, TESSERA_STORAGE where none can be made.
  */
 export async function lockJournal(stateDir: string, url: string, base: string): Promise<JournalLock> {
   const folder = join(stateDir, 'journal');
@@ -95,17 +95,17 @@ function take(lock: string, self: string): boolean {
   }
 }
 
-/** Takes the file of one holder away, and the folder where it is empty then. */
+/** Removes the file of one holder, and the folder where it is empty then. */
 function free(lock: string, holder: string): void {
   rmSync(join(lock, holder), { force: true });
   try {
     rmdirSync(lock);
   } catch {
-    // Somebody else has it, or has removed it.
+    // Another process holds the lock, or has removed the folder.
   }
 }
 
-/** Earlier versions had a file in place of the folder. Unlinking takes no folder away. */
+/** Removes the lock file of earlier versions, which had no folder. `unlink` removes no folder. */
 function removeOldLock(lock: string): void {
   try {
     unlinkSync(lock);
@@ -114,7 +114,7 @@ function removeOldLock(lock: string): void {
   }
 }
 
-/** What processes left that were killed while they prepared a lock. */
+/** Removes the prepared folders of processes that were killed meanwhile. */
 function removePrepared(folder: string): void {
   for (const name of readdirSync(folder)) {
     const owner = PREPARED.exec(name)?.[1];
@@ -138,7 +138,7 @@ function read(file: string): string {
   }
 }
 
-/** Whether a process lives that is named `<number>-<start>`; numbers are given again, starting times with them are not. */
+/** Whether the process `<pid>-<start>` lives; a pid is used again, but not with the same starting time. */
 function isAlive(name: string): boolean {
   const [pid, start] = name.split('-');
   if (pid === undefined || !/^[1-9][0-9]*$/.test(pid)) return false;
@@ -150,7 +150,7 @@ function isAlive(name: string): boolean {
   return startOf(Number(pid)) === start;
 }
 
-/** When a process began, in ticks since the machine did (proc(5), field 22 of stat); `unknown` where that is not told. */
+/** When a process started, in clock ticks since boot (proc(5), field 22 of stat); `unknown` on other systems. */
 function startOf(pid: number): string {
   const stat = read(`/proc/${pid}/stat`);
   return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? 'unknown';

@@ -1,20 +1,20 @@
 import { closeSync, fstatSync, ftruncateSync, openSync, writeSync } from 'node:fs';
 import { type Place, storageError } from '../../shared/storage-fault.ts';
 
-/** What room consists of; no line ends in it, so that a text that was torn there has no end either. */
+/** The character that fills reserved space. It is no line end, so a torn text has no line end either. */
 export const ROOM = ' ';
-/** Disks give room by the page. */
+/** Disks allocate whole pages. */
 const PAGE = 4096;
 
 /**
- * A text file that grows at its end and keeps room there: spaces that later text takes the place of, so that what is to
- * follow can be written on a disk that is full by then.
+ * An append-only text file with reserved space at its end: spaces that later text overwrites, so that the text can be
+ * written on a disk that is full by then.
  *
- *   text that counts | spaces, `room` or more
+ *   valid text | spaces, at least `room`
  *
- *   1. A text is there whole, with the room that was asked for behind it, or it does not count: the next one is written
- *      where it was to begin. Whoever reads the file finds at most one torn text, behind all that count.
- *   2. A file that was removed or replaced by others is not written to: nobody would find it there.
+ *   1. A text is valid once it is written whole, with the requested room behind it. Otherwise the next text overwrites it: a
+ *      reader finds at most one torn text, behind all valid ones.
+ *   2. A file that another process removed or replaced is not written any more (`isGone`).
  */
 export class PreallocatedFile {
   readonly #place: Place;
@@ -22,7 +22,7 @@ export class PreallocatedFile {
   #end: number;
   #size: number;
 
-  /** Opens a file whose first `end` bytes count. Throws TESSERA_STORAGE. */
+  /** Opens a file whose first `end` bytes are valid. Throws TESSERA_STORAGE. */
   constructor(place: Place, end: number) {
     this.#place = place;
     this.#end = end;
@@ -34,7 +34,7 @@ export class PreallocatedFile {
     }
   }
 
-  /** Adds a text and sees to `room` bytes behind it. Throws TESSERA_STORAGE, and then the text does not count. */
+  /** Appends a text and reserves `room` bytes behind it. Throws TESSERA_STORAGE; the text is not valid then. */
   append(text: string, room: number): void {
     const bytes = Buffer.from(text);
     const wanted = this.#end + bytes.byteLength + room;
@@ -47,7 +47,7 @@ export class PreallocatedFile {
     this.#end += bytes.byteLength;
   }
 
-  /** Whether the file has lost its name. */
+  /** Whether the file was removed or replaced. */
   get isGone(): boolean {
     return fstatSync(this.#fd).nlink === 0;
   }
@@ -63,7 +63,7 @@ export class PreallocatedFile {
       try {
         ftruncateSync(this.#fd, this.#size);
       } catch {
-        // Spaces say nothing.
+        // More spaces than needed do no harm.
       }
       throw error;
     }

@@ -1,49 +1,49 @@
 import { MAX_EPOCH } from '../../shared/protocol/epoch.ts';
 import type { CentralStatus } from '../../shared/protocol/messages/central.ts';
+import type { ElectionEffect, ElectionEvent } from './election-events.ts';
 
 /**
- * Which of several centrals on one base is at work: a deterministic state machine, told of time and of what the others
- * say. Centrals speak through the broker only; each announces itself twice a second and hears its own words come back.
+ * Leader election among the centrals of one base topic: a deterministic state machine without I/O. Centrals communicate
+ * through the broker only. Each announces its status twice a second and receives its own announcements back (echoes).
  *
- *   listening --heard itself, nobody else is there--> claiming --nobody objects--> active --hears a higher claim--> ended
- *   listening --somebody else is there--> standby --it has left or fallen silent--> claiming
- *   claiming --hears a higher claim--> standby;  any --resign--> ended;  without `standby`: standby --it lives--> ended
+ *   listening --own echo, no other central--> claiming --no objection--> active --a higher claim--> ended
+ *   listening --another central--> standby --that one has left or is silent--> claiming
+ *   claiming --a higher claim--> standby;  any --resign--> ended;  without `standby`: standby --an active central--> ended
  *
- * A claim carries an epoch above every one that its maker has heard of. Of two claims the higher epoch wins, of equal
- * epochs the id (then the boot id) that sorts first. The lower one yields the moment it hears of the higher.
+ * A claim carries an epoch (the term) above every epoch that its maker has heard of. The claim with the higher epoch wins;
+ * at equal epochs, the id (then the boot id) that sorts first. The loser yields as soon as it hears of the other claim.
  *
- * The lease: an active central acts only while the last announcement of its own that came back was sent less than
- * `leaseMs` ago on this connection. A claimer waits `claimMs` > `leaseMs` after its own claim came back.
+ * The lease: an active central acts only while the newest echo is of an announcement that it sent less than `leaseMs` ago
+ * on this connection. A claimer waits `claimMs` > `leaseMs` after the echo of its claim.
  *
  * Invariants, checked against random delays, crashes, freezes and broker restarts (test/central/leadership/model.test.ts),
- * provided that a broker hands each client what it routes in one order:
+ * provided that a broker delivers to each client in the order in which it routes:
  *
- *   1. At no time do two centrals hold a valid lease. For let A be active and B claim. What A sends after B's claim was
- *      routed comes back to A behind that claim, and A has yielded by then; what it sent before carries it for less than
- *      `leaseMs` from the routing of the claim, and B waits longer than that.
- *      An active central whose connection was lost waits as long on the next one, where there are others, and in any
- *      case until it has heard itself twice: what the broker retained of others is there by then.
- *   2. The wait is left out only where every other central that was ever heard of said goodbye, and only after
- *      `leaseMs` on this connection. Until then the broker may be one that was restarted, has forgotten an active
- *      central, and whose end the network still hides from that one; its lease has run out by then. Of two such claims
- *      one is routed first, its maker is heard by the other before the other hears itself, and the other waits.
- *   3. Epochs of active centrals never fall, as long as clocks agree or somebody remembers, and none is above `MAX_EPOCH`.
- *   4. A process that stood still (ticks missed) knows nothing: silence is counted anew, claims begin anew, leases have
- *      run out by themselves.
+ *   1. At no time do two centrals hold a valid lease. Let A be active and B claim. The echo of what A sends after the broker
+ *      has routed B's claim reaches A behind that claim, and A has yielded by then. What A sent before renews its lease for
+ *      less than `leaseMs` from the routing of the claim, and B waits longer.
+ *      An active central that reconnects waits `leaseMs`, where there are other centrals, and in any case for two echoes:
+ *      by then the retained announcements of others have arrived.
+ *   2. A claimer skips the wait only if every other central that it ever heard of has resigned, and only `leaseMs` after
+ *      it connected. Before that the broker may have restarted and lost the status of an active central whose network
+ *      hides the restart; that central's lease has run out by then. Of two such claims the broker routes one first; the
+ *      other claimer hears it before its own echo, and waits.
+ *   3. Epochs of active centrals never fall, as long as clocks agree or one party remembers, and none is above `MAX_EPOCH`.
+ *   4. A process that stood still (missed ticks) starts again: it counts silence and claims anew; its lease has run out.
  */
 
 /** Times of an election, milliseconds. */
 export interface ElectionTimes {
   readonly beatMs: number;
   readonly leaseMs: number;
-  /** An active central not heard for so long has fallen silent. */
+  /** An active central that is not heard for so long counts as gone. */
   readonly silenceMs: number;
-  /** One whose connection was lost may come back within so long. */
+  /** A central whose connection was lost may come back within so long. */
   readonly lostMs: number;
   readonly claimMs: number;
 }
 
-/** Takes over about 4.5 s after a lost connection, about 6.5 s after a standstill. */
+/** A standby takes over about 4.5 s after the active central's connection was lost, and 6.5 s after it froze. */
 export const ELECTION_TIMES: ElectionTimes = {
   beatMs: 500,
   leaseMs: 2500,
@@ -52,68 +52,41 @@ export const ELECTION_TIMES: ElectionTimes = {
   claimMs: 3000,
 };
 
-/** Who takes part. */
+/** One participant of an election. */
 export interface ElectionOptions {
   readonly id: string;
   /** Names this run of the process. */
   readonly boot: string;
   /** The least epoch to claim: above that of every earlier run of this process. */
   readonly floor: number;
-  /** Unix time in ms at the time 0 of the events: epochs follow the clock where all memory of them was lost. */
+  /** Unix time in ms at time 0 of the events. Epochs follow the clock where no party remembers the last one. */
   readonly clockOffsetMs: number;
-  /** Waits while another is active; without it that is the end. */
+  /** Waits while another central is active; without it the election ends then. */
   readonly standby: boolean;
-  /** Nobody else can have been active at this broker, as this process has just started it: the first claim holds at once. */
+  /** This process has just started the broker, so no other central can be active there: the first claim holds at once. */
   readonly isFirst?: boolean | undefined;
   readonly times?: ElectionTimes;
 }
 
-/** What the election is told; `at` is the time in ms of one steady clock. */
-export type ElectionEvent = { readonly at: number } & (
-  | /** A connection stands, made at `since`, and so do the subscriptions to what all centrals say. */ {
-      readonly type: 'connected';
-      readonly since: number;
-    }
-  | { readonly type: 'disconnected' } /** Also what this central said itself. */
-  | { readonly type: 'heard'; readonly from: CentralStatus; readonly retained: boolean }
-  | /** Several times per `beatMs`. */ { readonly type: 'tick' }
-  | { readonly type: 'resign' }
-);
-
-/** What the election asks for, in the order given. */
-export type ElectionEffect =
-  | {
-      /** Say this to the others; `retained` where it is a new state that the broker is to keep. */
-      readonly type: 'announce';
-      readonly status: CentralStatus;
-      readonly retained: boolean;
-    } /** This central is the active one from now on. Once. */
-  | { readonly type: 'lead'; readonly epoch: number } /** It is not any more, for good; `by` is the one that is. */
-  | {
-      readonly type: 'step-down';
-      readonly by: CentralStatus;
-    } /** Another one is active and waiting was not asked for. */
-  | { readonly type: 'refused'; readonly by: CentralStatus };
-
 interface Peer {
   readonly status: CentralStatus;
-  /** Until when it counts as alive. */
+  /** Until when the central counts as alive. */
   until: number;
-  /** Heard itself, not only what the broker kept of it. */
+  /** An announcement of it arrived that was not a retained one. */
   readonly live: boolean;
 }
 
 type Phase = 'listening' | 'standby' | 'claiming' | 'active' | 'ended';
 
-/** Other centrals that are remembered, and own announcements that may still come back. */
+/** Other centrals that are remembered, and own announcements whose echo may still come. */
 const PEERS_KEPT = 64;
 const SENT_KEPT = 64;
-/** Some brokers send what they retained a little after they granted the subscription: asked twice, it is there. */
+/** Some brokers send retained messages a little after they grant a subscription; they are there after two echoes. */
 const ECHOES = 2;
 
 const contends = ({ state }: CentralStatus): boolean => state === 'claiming' || state === 'active';
 
-/** Whether `a` goes before `b`: the higher epoch, then the id and the boot id that sort first. */
+/** Whether the claim `a` wins over `b`: the higher epoch, then the id and the boot id that sort first. */
 export function isAbove(a: CentralStatus, b: CentralStatus): boolean {
   if (a.epoch !== b.epoch) return a.epoch > b.epoch;
   return a.id === b.id ? a.boot_id < b.boot_id : a.id < b.id;
@@ -124,7 +97,7 @@ export class Election {
   readonly #options: ElectionOptions;
   readonly #times: ElectionTimes;
   readonly #peers = new Map<string, Peer>();
-  /** Own announcements under way on this connection: number to time of sending. */
+  /** Own announcements without an echo yet on this connection: number to time of sending. */
   readonly #sent = new Map<number, number>();
   #effects: ElectionEffect[] = [];
   #phase: Phase = 'listening';
@@ -134,15 +107,16 @@ export class Election {
   #seq = 0;
   #beatAt = Number.NEGATIVE_INFINITY;
   #tickAt = Number.NEGATIVE_INFINITY;
-  /** Whether it was active before this connection. */
+  /** Whether this central was active before this connection. */
   #reconnected = false;
   #connectedAt = Number.NEGATIVE_INFINITY;
-  /** When the newest announcement that came back was sent. */
+  /** When the announcement of the newest echo was sent. */
   #echoedFrom = Number.NEGATIVE_INFINITY;
-  /** When the own claim came back; undefined until then. */
+  /** When the echo of the own claim came; undefined until then. */
   #claimedAt: number | undefined;
+  /** Whether all other centrals have resigned. */
   #mayHurry = false;
-  /** Own announcements heard in this phase and on this connection. */
+  /** Echoes in this phase and on this connection. */
   #echoes = 0;
 
   constructor(options: ElectionOptions) {
@@ -154,20 +128,20 @@ export class Election {
     return this.#phase;
   }
 
-  /** Of the claim that was made last; 0 before the first. */
+  /** Epoch of the last own claim; 0 before the first. */
   get epoch(): number {
     return this.#epoch;
   }
 
   /** Whether this central may act as the active one at the time `at`. */
   holds(at: number): boolean {
-    // Somebody may have claimed meanwhile and been cut off before this one could hear it.
+    // Another central may have claimed while this one was disconnected, and its claim may not have arrived yet.
     const mayHaveMissed = this.#peers.size > 0 && at - this.#connectedAt < this.#times.leaseMs;
     const mayMissYet = this.#reconnected && (mayHaveMissed || this.#echoes < ECHOES);
     return this.#phase === 'active' && this.#isFresh(at) && !mayMissYet;
   }
 
-  /** Takes one event and returns what has to be done. */
+  /** Handles one event; returns its effects. */
   handle(event: ElectionEvent): ElectionEffect[] {
     this.#effects = [];
     if (this.#phase !== 'ended') this.#apply(event);
@@ -243,7 +217,7 @@ export class Election {
   #onPeer(status: CentralStatus, retained: boolean, at: number): void {
     const known = this.#peers.get(status.boot_id);
     this.#highest = Math.max(this.#highest, status.epoch);
-    // What is kept of a peer may be older than what it was heard to say; its last will has no number.
+    // A retained announcement may be older than a heard one; a last will has no number.
     if (known !== undefined && status.seq < known.status.seq && status.state !== 'lost') return;
     const live = !retained || known?.live === true;
     const { silenceMs, lostMs } = this.#times;
@@ -260,7 +234,7 @@ export class Election {
     if (!contends(status) || (this.#phase !== 'claiming' && this.#phase !== 'active')) return;
     this.#mayHurry = false;
     if (!isAbove(status, this.#status())) {
-      // So that it hears of this one and yields.
+      // The other central hears the higher claim and yields.
       if (this.#phase === 'active' && at - this.#beatAt >= this.#times.beatMs / 5) this.#announce(at, false);
     } else if (this.#phase === 'active') {
       this.#phase = 'ended';
@@ -272,7 +246,7 @@ export class Election {
     }
   }
 
-  /** Without `standby` one that is there and lives is the end of it. */
+  /** Without `standby`, another central that is active ends the election. */
   #refuseIfTaken(): void {
     if (this.#options.standby || this.#phase !== 'standby') return;
     const taken = [...this.#peers.values()].find(({ status, live }) => live && status.state === 'active');
@@ -288,7 +262,7 @@ export class Election {
     this.#mayHurry = peers.every(({ status: { state } }) => state === 'standby' || state === 'ended');
     const { floor, clockOffsetMs } = this.#options;
     const clock = Math.floor((clockOffsetMs + at) / 1000);
-    // What would lead above the highest epoch of all is of no use: nodes follow whom they hear (shared/node/epochs.ts).
+    // At MAX_EPOCH no higher epoch is left; nodes then follow the central that they hear (shared/node/epochs.ts).
     this.#epoch = Math.max(...[0, floor, clock, this.#epoch + 1, this.#highest + 1].filter((one) => one <= MAX_EPOCH));
     this.#claimedAt = undefined;
     this.#enter('claiming', at);
@@ -303,7 +277,7 @@ export class Election {
     this.#effects.push({ type: 'lead', epoch: this.#epoch });
   }
 
-  /** Nobody can be called silent by one who did not listen. */
+  /** Silence counts only from the time at which this central listens. */
   #countSilenceAnew(at: number): void {
     for (const peer of this.#peers.values()) if (contends(peer.status)) peer.until = at + this.#times.silenceMs;
   }
@@ -324,7 +298,7 @@ export class Election {
     return { v: 1, id, boot_id: boot, state, epoch: this.#epoch, seq: this.#seq };
   }
 
-  /** One announcement to all; with `retained` it is kept first, so that who comes now knows of it too. */
+  /** Announces the status; `retained` first as a retained message, for centrals that connect later. */
   #announce(at: number, retained: boolean): void {
     if (retained) this.#effects.push({ type: 'announce', status: this.#status(), retained: true });
     this.#seq++;

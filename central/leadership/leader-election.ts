@@ -5,7 +5,8 @@ import { readCentralStatus } from '../../shared/protocol/central-status.ts';
 import { MAX_EPOCH } from '../../shared/protocol/epoch.ts';
 import type { CentralStatus } from '../../shared/protocol/messages/central.ts';
 import type { Topics } from '../../shared/protocol/topics.ts';
-import { Election, type ElectionEffect, type ElectionEvent } from './election.ts';
+import { Election } from './election.ts';
+import type { ElectionEffect, UntimedElectionEvent } from './election-events.ts';
 
 /** What `LeaderElection` needs. */
 export interface LeaderElectionOptions {
@@ -16,32 +17,32 @@ export interface LeaderElectionOptions {
   readonly boot: string;
   /** Waits while another central is active; without it `start` fails then. */
   readonly standby: boolean;
-  /** This process has just started the broker, so that nobody else can have been active there. */
+  /** This process has just started the broker, so no other central can be active there. */
   readonly isFirst?: boolean | undefined;
   /** The least epoch to claim. */
   readonly floor: number;
-  /** Keeps an epoch on disk before anybody hears of it. */
+  /** Keeps an epoch on disk before it is announced. */
   readonly keepEpoch: (epoch: number) => void;
   /**
-   * This central may act: said whenever something was heard and at each tick, since the lease runs out and is renewed
-   * between two of them too. What was put off while `holds` was false must not wait for the next frame.
+   * Called whenever `holds` is true after an event or a tick, because the lease can run out and be renewed between two
+   * ticks. Messages that wait for the lease are accepted then, and need no new frame to wake them.
    */
   readonly onHolds: () => void;
-  /** Another one is active now; this one never will be again. */
+  /** Another central is active now; this one never will be again. */
   readonly onStepDown: (by: CentralStatus) => void;
-  /** It waits for the one that is active. */
+  /** This central waits, because another one is active. */
   readonly onWait: (by: CentralStatus) => void;
   readonly log: Log;
 }
 
 const TICK_MS = 100;
 
-/** The last will of a central's connection: what the others hear when it is gone without a word. */
+/** The last will of a central's connection. */
 export function lastWordsOf(id: string, boot: string): string {
   return JSON.stringify({ v: 1, id, boot_id: boot, state: 'lost', epoch: 0, seq: 0 } satisfies CentralStatus);
 }
 
-/** The election with clock and broker: says what it asks to say, tells it what is heard. */
+/** Runs the election (election.ts) with a clock and a broker: publishes and receives announcements. */
 export class LeaderElection {
   readonly #options: LeaderElectionOptions;
   readonly #election: Election;
@@ -49,7 +50,7 @@ export class LeaderElection {
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
   #connected = false;
-  /** When the connection was made; models are loaded before this central stands for election. */
+  /** When the connection was made: models are loaded between that and the start of the election. */
   #since = 0;
   #waitsFor: string | undefined;
   #settle: { resolve: (epoch: number) => void; reject: (error: Error) => void } | undefined;
@@ -89,7 +90,7 @@ export class LeaderElection {
     return leading;
   }
 
-  /** Says goodbye, so that another one can take over at once. Idempotent. */
+  /** Resigns, so that another central can take over at once. Idempotent. */
   stop(): void {
     if (this.#stopped) return;
     this.#stopped = true;
@@ -117,9 +118,8 @@ export class LeaderElection {
     this.#tell({ type: 'heard', from: status, retained });
   }
 
-  #tell(event: Untimed): void {
-    for (const effect of this.#election.handle({ ...event, at: performance.now() } as ElectionEvent))
-      this.#carryOut(effect);
+  #tell(event: UntimedElectionEvent): void {
+    for (const effect of this.#election.handle({ ...event, at: performance.now() })) this.#carryOut(effect);
     if (event.type === 'heard' && event.from.state === 'active' && this.#election.phase === 'standby')
       this.#noteWait(event.from);
     if (this.holds) this.#options.onHolds();
@@ -171,5 +171,3 @@ export class LeaderElection {
 function stoppedEarly(): TesseraError {
   return new TesseraError('TESSERA_BROKER', 'central was stopped before it was active');
 }
-
-type Untimed<E extends ElectionEvent = ElectionEvent> = E extends ElectionEvent ? Omit<E, 'at'> : never;

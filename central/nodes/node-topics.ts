@@ -4,7 +4,7 @@ import type { PlanProgress } from '../../shared/protocol/messages/node.ts';
 import { MAX_STATE_BYTES, type NodeRecord, type NodeRegistry } from '../../shared/protocol/node-registry.ts';
 import { type Topics, WIRE_VERSION } from '../../shared/protocol/topics.ts';
 import type { UntimedEvent } from '../coordinator/events.ts';
-import { Paced } from './paced.ts';
+import { RateLimitedTopics } from './rate-limited-topics.ts';
 
 /** What `watchNodes` needs. */
 export interface NodeTopicsOptions {
@@ -65,8 +65,8 @@ export async function watchNodes(options: NodeTopicsOptions): Promise<void> {
     else if (news !== undefined) onPresent(news.node);
   };
 
-  const states = new Paced(onMessage, (topic) =>
-    throttledLog.warn(`flood ${topic}`, `${topic} is said faster than it is looked at`),
+  const states = new RateLimitedTopics(onMessage, (topic) =>
+    throttledLog.warn(`flood ${topic}`, `${topic} is published faster than central reads it`),
   );
   for (const filter of [topics.nodeStatusAll, topics.nodeInfoAll])
     await bus.subscribe(filter, 1, (message) => {

@@ -3,13 +3,13 @@ import type { PlanProgress } from '../../shared/protocol/messages/node.ts';
 import { type Refusal, refusalText } from '../coordinator/fallback-reason.ts';
 import type { Snapshot } from '../coordinator/snapshot.ts';
 
-/** A plan that nodes prepare is spoken of after this long, and then this often, ms. */
+/** Time from the start of preparation to the first line, and between lines, ms. */
 const FIRST_MS = 2000;
 const AGAIN_MS = 10_000;
 /** Nodes that a line names. */
 const MAX_NAMED = 4;
 
-/** How the nodes that were asked to prepare a plan stand to it. */
+/** Answers of the nodes that were asked to prepare a plan. */
 export interface PlanStanding {
   readonly ready: readonly string[];
   readonly preparing: readonly string[];
@@ -22,7 +22,7 @@ export interface ReadinessLine {
   readonly text: string;
 }
 
-/** Who of the node agents that are not offline is ready for a plan, who is not yet, and who refuses it. */
+/** Which node agents are ready for a plan, preparing it, or refuse it; offline ones are left out. */
 export function standingOf(plan: string, { nodes }: Snapshot): PlanStanding {
   const ready: string[] = [];
   const preparing: string[] = [];
@@ -36,7 +36,7 @@ export function standingOf(plan: string, { nodes }: Snapshot): PlanStanding {
   return { ready, preparing, refused };
 }
 
-/** `fetches 34 of 59 MB`, `loads it`; what a node says of itself about a plan, in words. */
+/** A node's progress with a plan in words: `fetches 34 of 59 MB`, `loads it`. */
 export function progressText({ state, bytes = 0, of = 0 }: PlanProgress): string {
   if (state === 'fetching') return `fetches ${megabytes(bytes)} of ${megabytes(of)} MB`;
   return state === 'loading' ? 'loads it' : state === 'waiting' ? 'waits its turn' : state;
@@ -46,8 +46,8 @@ function megabytes(bytes: number): string {
   return (bytes / 1e6).toFixed(bytes < 1e7 && bytes > 0 ? 1 : 0);
 }
 
-interface Said {
-  /** When nodes were first seen to prepare it, undefined while none does. */
+interface LastLine {
+  /** When preparation was first seen; undefined while no node prepares the plan. */
   since: number | undefined;
   at: number;
   text: string;
@@ -55,16 +55,16 @@ interface Said {
 }
 
 /**
- * What central's log says about the nodes of a plan: that they get ready, how far they are, and who refuses. Each thing
- * once: a line repeats no line, and comes at most every ten seconds; a refusal is said as soon as nobody prepares any
- * more, or after two seconds.
+ * Log lines about the nodes of a plan: how many are ready, the progress of the others, and refusals. A line never repeats
+ * the line before it, and comes at most every ten seconds; a refusal comes once no node prepares the plan any more, or
+ * after two seconds.
  */
 export class ReadinessReport {
-  readonly #said = new Map<string, Said>();
-  /** What nodes say of themselves, by node. */
+  readonly #said = new Map<string, LastLine>();
+  /** Progress by node, from heartbeats. */
   readonly #progress = new Map<string, readonly PlanProgress[]>();
 
-  /** Takes in what a node says with its heartbeat. */
+  /** Takes in the progress of a node's heartbeat. */
   hear(node: string, plans: readonly PlanProgress[]): void {
     this.#progress.set(node, plans);
   }

@@ -275,9 +275,11 @@ describe('of two centrals', () => {
     await right.printed(/central is online/);
     relay.repair();
     await left.printed(/standing by .*central right is active/);
+    // Its PUBACK may have been lost with the link.
+    const corner = [newest(await journaled(scene, 'left'))];
     const ids = await filming;
     await allEnd(scene, await film(scene, 'late', 10, 40));
-    const ends = tally(scene, ids);
+    const ends = tally(scene, ids, corner);
     expect(ends.ok).toBeGreaterThan(0);
     console.log('a broker that forgets, unseen:', ends);
   });

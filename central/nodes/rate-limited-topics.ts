@@ -1,38 +1,38 @@
 import type { Message } from '../../shared/ports.ts';
 import { TokenBuckets } from '../../shared/token-buckets.ts';
 
-/** Messages of one topic that are taken in at once, and how many a second after that; far above what an agent sends. */
+/** Messages of one topic that are handled at once, and per second after that; far above what an agent publishes. */
 const STATES = { burst: 100, perSecond: 5 } as const;
-/** Topics of which the last word may wait. */
+/** Topics whose newest message may wait. */
 const WAITING = 2048;
 const LATER_MS = 250;
 
 /**
- * Takes in topics that say a state, no faster than anybody means it: of what comes faster the last word is taken in a
- * moment later, and what was said before it is skipped, so that nobody costs more by saying it a thousand times.
+ * Hands on messages of state topics at a limited rate per topic. Of messages above the rate the newest one is handed on a
+ * moment later and the others are dropped, since a newer state replaces an older one.
  */
-export class Paced {
-  readonly #allowances = new TokenBuckets(STATES);
+export class RateLimitedTopics {
+  readonly #buckets = new TokenBuckets(STATES);
   readonly #waiting = new Map<string, Message>();
-  readonly #take: (message: Message) => void;
+  readonly #onMessage: (message: Message) => void;
   readonly #onFlood: (topic: string) => void;
   #isWaiting = false;
 
-  constructor(take: (message: Message) => void, onFlood: (topic: string) => void) {
-    this.#take = take;
+  constructor(onMessage: (message: Message) => void, onFlood: (topic: string) => void) {
+    this.#onMessage = onMessage;
     this.#onFlood = onFlood;
   }
 
-  /** Takes a message in now or later. */
+  /** Hands a message on, now or later. */
   accept(message: Message): void {
     const { topic } = message;
-    if (!this.#waiting.has(topic) && this.#allowances.take(topic, performance.now())) {
-      this.#take(message);
+    if (!this.#waiting.has(topic) && this.#buckets.take(topic, performance.now())) {
+      this.#onMessage(message);
       return;
     }
     this.#onFlood(topic);
     if (this.#waiting.size >= WAITING && !this.#waiting.has(topic)) return;
-    // The client's buffer is not kept.
+    // A copy, since the payload may lie in a buffer of the client.
     this.#waiting.set(topic, { ...message, payload: message.payload.slice() });
     this.#wait();
   }
@@ -47,9 +47,9 @@ export class Paced {
     this.#isWaiting = false;
     const now = performance.now();
     for (const [topic, message] of this.#waiting) {
-      if (!this.#allowances.take(topic, now)) continue;
+      if (!this.#buckets.take(topic, now)) continue;
       this.#waiting.delete(topic);
-      this.#take(message);
+      this.#onMessage(message);
     }
     if (this.#waiting.size > 0) this.#wait();
   }
