@@ -253,8 +253,8 @@ export class Cluster {
   settle(ms = 120_000): void {
     const end = this.now + ms;
     const busy = (): boolean => {
-      const { open_frames, cameras } = this.coordinator.snapshot();
-      return open_frames > 0 || Object.values(cameras).some((camera) => camera.waiting > 0);
+      const { open_frames, waiting } = this.coordinator.snapshot();
+      return open_frames > 0 || Object.values(waiting).some((count) => count > 0);
     };
     while (busy()) {
       if (this.now > end) throw new Error(`still busy after ${ms} ms`);

@@ -366,8 +366,7 @@ export class Invariants {
         assert(node.unanswered + node.queued === 0, `5: ${id} is ${node.presence} and has work`);
     }
     if (owed > owed_bytes) assert(owing === 1, '6: nodes owe more results than they may');
-    for (const camera of Object.values(snapshot.cameras))
-      assert(camera.waiting <= 3 * 256, '6: too many waiting frames');
+    for (const waiting of Object.values(snapshot.waiting)) assert(waiting <= 3 * 256, '6: too many waiting frames');
     if (this.#frames.size > 0) assert(this.#timerAt !== undefined, '7: a frame is open and no timer is set');
     for (const [i_id, { openedAt }] of this.#frames)
       assert(

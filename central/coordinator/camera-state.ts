@@ -1,4 +1,3 @@
-import type { Outcome, SkipReason } from '../../shared/protocol/messages/result.ts';
 import type { CameraPolicy } from './options.ts';
 
 /** A camera and its waiting frames. */
@@ -17,11 +16,6 @@ export interface Camera {
   payload_bytes: number;
   /** Recent frames by id, oldest first, and when they were offered; `before`: to an earlier run of central. */
   readonly recent: Map<string, { readonly at: number; readonly before: boolean }>;
-  readonly counts: {
-    offered: number;
-    readonly outcomes: Record<Outcome, number>;
-    readonly skipped: Partial<Record<SkipReason, number>>;
-  };
 }
 
 /** A frame that waits to be accepted. */

@@ -29,7 +29,6 @@ function cameraOf(s: State, id: string): Camera {
     turn: 0,
     payload_bytes: 0,
     recent: new Map(),
-    counts: { offered: 0, outcomes: { ok: 0, degraded: 0, error: 0 }, skipped: {} },
   };
   s.cameras.set(id, camera);
   return camera;
@@ -49,7 +48,6 @@ function skip(
   model: string | null,
   reason: SkipReason,
 ): void {
-  camera.counts.skipped[reason] = (camera.counts.skipped[reason] ?? 0) + 1;
   s.effects.push({ type: 'skip-frame', ref, camera: camera.id, model, frame, reason });
 }
 
@@ -162,7 +160,6 @@ function enqueue(s: State, waiting: QueuedFrame): SkipReason | undefined {
 export function onOffered(s: State, event: FrameOffered): void {
   const { ref, frame, bytes } = event;
   const camera = cameraOf(s, event.camera);
-  camera.counts.offered++;
   const reason = refusal(s, camera, event);
   // The offer itself is a user of the payload until every model has queued or skipped the frame.
   const payload = { camera, bytes, users: 1 };

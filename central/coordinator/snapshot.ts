@@ -1,4 +1,3 @@
-import type { Outcome, SkipReason } from '../../shared/protocol/messages/result.ts';
 import type { DiscardReason } from './effects.ts';
 import type { State } from './state.ts';
 
@@ -10,17 +9,8 @@ export interface Snapshot {
   /** Part results and errors that were not used, by reason. */
   readonly discarded: Readonly<Record<DiscardReason, number>>;
   readonly extra: Readonly<State['extra']>;
-  readonly cameras: Readonly<
-    Record<
-      string,
-      {
-        readonly offered: number;
-        readonly waiting: number;
-        readonly outcomes: Readonly<Record<Outcome, number>>;
-        readonly skipped: Readonly<Partial<Record<SkipReason, number>>>;
-      }
-    >
-  >;
+  /** Waiting frames by camera. */
+  readonly waiting: Readonly<Record<string, number>>;
   readonly nodes: Readonly<
     Record<
       string,
@@ -32,8 +22,6 @@ export interface Snapshot {
         readonly plans: Readonly<Record<string, 'preparing' | 'ready' | 'refused'>>;
         /** Why the node refuses a plan, by plan id; codes of shared/errors.ts. */
         readonly refusals: Readonly<Record<string, { readonly code: string; readonly text: string }>>;
-        /** Multiply-adds per second of compute time; null until the node has done a part. */
-        readonly speed: number | null;
         /** Requests that wait for credit. */
         readonly queued: number;
         readonly unanswered: number;
@@ -57,14 +45,9 @@ export interface Snapshot {
 
 /** Copies counters and states of nodes. */
 export function snapshotOf(s: State): Snapshot {
-  const cameras = [...s.cameras.values()].map(({ id, counts, waiting }) => [
+  const waiting = [...s.cameras.values()].map(({ id, waiting }) => [
     id,
-    {
-      offered: counts.offered,
-      waiting: [...waiting.values()].reduce((sum, lane) => sum + lane.length, 0),
-      outcomes: { ...counts.outcomes },
-      skipped: { ...counts.skipped },
-    },
+    [...waiting.values()].reduce((sum, queue) => sum + queue.length, 0),
   ]);
   const nodes = [...s.nodes.values()].map((node) => [
     node.id,
@@ -77,7 +60,6 @@ export function snapshotOf(s: State): Snapshot {
           state === 'refused' ? [[plan, { code, text }]] : [],
         ),
       ),
-      speed: node.statistics.speed ?? null,
       queued: node.queue.length,
       unanswered: node.open.size,
       unanswered_bytes: node.open_bytes,
@@ -92,7 +74,7 @@ export function snapshotOf(s: State): Snapshot {
     payload_bytes: s.payload_bytes,
     discarded: { ...s.discarded },
     extra: { ...s.extra },
-    cameras: Object.fromEntries(cameras),
+    waiting: Object.fromEntries(waiting),
     nodes: Object.fromEntries(nodes),
   };
 }

@@ -65,7 +65,7 @@ export class StatisticsReader {
       bus: { connections: bus.connections, dropped_offline: bus.droppedOffline, rejected: bus.rejected },
     };
     this.#before = now;
-    const { nodes, discarded, extra, open_frames, open_bytes, payload_bytes } = now.snapshot;
+    const { nodes, discarded, extra } = now.snapshot;
     const past = before?.snapshot;
     return {
       v: 1,
@@ -85,7 +85,7 @@ export class StatisticsReader {
         ...increase(discarded, past?.discarded, DISCARD_REASONS),
         ...increase(extra, past?.extra, ['hedged', 'resent', 'filled', 'audited']),
       },
-      buffers: { open_frames, open_bytes, waiting_bytes: payload_bytes },
+      buffers: buffersOf(now.snapshot),
       wire: increase(now.wire, before?.wire, WIRE_COUNTS),
       bus: increase(now.bus, before?.bus, BUS_COUNTS),
     };
@@ -122,6 +122,20 @@ const round = (value: number): number => Math.round(value * 10) / 10;
 /** The value below which the share `q` (0..1) of sorted values lies, or null of none. */
 function quantile(sorted: readonly number[], q: number): number | null {
   return sorted.length === 0 ? null : sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))]!;
+}
+
+/** What central holds, and what nodes owe it. */
+function buffersOf(now: Snapshot): StatisticsMessage['buffers'] {
+  const sum = (counts: readonly number[]): number => counts.reduce((total, count) => total + count, 0);
+  const remote = Object.values(now.nodes).filter(({ local }) => !local);
+  return {
+    open_frames: now.open_frames,
+    open_bytes: now.open_bytes,
+    waiting_frames: sum(Object.values(now.waiting)),
+    waiting_bytes: now.payload_bytes,
+    queued_tiles: sum(remote.map(({ queued }) => queued)),
+    owed_bytes: sum(remote.map(({ owed_bytes }) => owed_bytes)),
+  };
 }
 
 /** What a camera's frames did since `before`; undefined where there is no news of them. */

@@ -98,8 +98,18 @@ export const stats = z.object({
     filled: count,
     audited: count,
   }),
-  /** Memory at the time of the report: accepted frames, bytes of their tensors, bytes of waiting frames. */
-  buffers: z.object({ open_frames: count, open_bytes: count, waiting_bytes: count }),
+  /**
+   * At the time of the report: accepted frames and bytes of their tensors; waiting frames and their bytes; tiles that
+   * wait for a node's credit, and bytes of results that nodes owe.
+   */
+  buffers: z.object({
+    open_frames: count,
+    open_bytes: count,
+    waiting_frames: count,
+    waiting_bytes: count,
+    queued_tiles: count,
+    owed_bytes: count,
+  }),
   /** Messages between central and nodes; unusable ones: `invalid`, without a handler, dropped undecoded. */
   wire: z.object({
     sent: count,

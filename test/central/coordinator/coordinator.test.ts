@@ -421,7 +421,6 @@ describe('acceptance', () => {
     expect(cluster.skipped.map(({ frame, reason }) => `${frame} ${reason}`)).toEqual(
       [1, 2, 3, 4, 5, 6, 7, 8].map((i) => `f${i} newer-frame`),
     );
-    expect(cluster.coordinator.snapshot().cameras.front!.skipped).toEqual({ 'newer-frame': 8 });
   });
 
   test('every: all frames in order, up to the bound', () => {
@@ -448,10 +447,11 @@ describe('acceptance', () => {
     for (let i = 0; i < 50; i++) cluster.at(1_000 + i * 200 + (i % 3) * 7, () => cluster.offer('front'));
     for (let i = 0; i < 100; i++) cluster.at(1_000 + i * 100, () => cluster.offer('fast'));
     cluster.run(12_000);
-    const { cameras } = cluster.coordinator.snapshot();
-    expect(cameras.front!.outcomes.ok).toBe(50);
-    expect(cameras.fast!.outcomes.ok).toBeGreaterThanOrEqual(49);
-    expect(cameras.fast!.outcomes.ok).toBeLessThanOrEqual(51);
+    const done = (name: string): number =>
+      cluster.published.filter(({ camera, outcome }) => camera === name && outcome === 'ok').length;
+    expect(done('front')).toBe(50);
+    expect(done('fast')).toBeGreaterThanOrEqual(49);
+    expect(done('fast')).toBeLessThanOrEqual(51);
   });
 
   test('one picture for two models is one payload and two results', () => {
@@ -532,10 +532,11 @@ describe('acceptance', () => {
     const cluster = fourNodes({ max_payload_bytes: 100_000, camera: { ...defaultPolicy, keep: 'every' } });
     for (let i = 0; i < 30; i++) cluster.offer('flood', `f${i}`, ['m'], 10_000);
     for (let i = 0; i < 3; i++) cluster.offer('calm', `c${i}`, ['m'], 10_000);
-    const { cameras, payload_bytes } = cluster.coordinator.snapshot();
+    const { waiting, payload_bytes } = cluster.coordinator.snapshot();
     expect(payload_bytes).toBeLessThanOrEqual(100_000);
-    expect(cameras.calm).toMatchObject({ skipped: {}, waiting: 3 });
-    expect(cameras.flood!.skipped['buffers-full']).toBeGreaterThan(20);
+    expect(waiting.calm).toBe(3);
+    expect(cluster.skipped.filter(({ camera }) => camera === 'calm')).toEqual([]);
+    expect(cluster.skipped.filter(({ reason }) => reason === 'buffers-full').length).toBeGreaterThan(20);
     cluster.settle();
     expect(cluster.published.filter(({ camera }) => camera === 'calm')).toHaveLength(3);
     expect(cluster.published.every(({ outcome }) => outcome === 'ok')).toBe(true);
