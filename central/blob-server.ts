@@ -3,21 +3,21 @@ import { type BlobGetMessage, type BlobPartMessage, blobGetMessage } from '../sh
 import type { HeadFilter, Wire } from '../shared/runtime/wire.ts';
 import { TokenBuckets } from '../shared/token-buckets.ts';
 
-/** Requests that are answered at a time: what is read and not yet sent is at most so many MiB. */
+/** Requests that are answered at a time, so at most so many MiB are read and not yet sent. */
 const AT_ONCE = 16;
-/** Requests that wait, by node and in all; a node has four under way, and whoever is not answered asks again. */
+/** Requests that wait, of one node and in all. A node has four under way and repeats those that are not answered. */
 const WAITING_OF_ONE = 1024;
 const WAITING = 8 * WAITING_OF_ONE;
 /** Requests of a node, of up to 1 MiB each: at once, and a second. */
 const REQUESTS = { burst: 1024, perSecond: 200 } as const;
 
 /**
- * Answers `blob-get` of nodes from the store, but only for pieces of models that are served, a few at a time and of each
- * node in its turn, so that a flood of them takes no memory and nobody else's place.
+ * Answers `blob-get` requests of nodes from the store, for pieces of served models only. A few requests are answered at a
+ * time, round robin over the nodes, so that a flood of them costs bounded memory and delays no other node.
  */
 export function serveBlobs(wire: Wire, store: BlobStore, isOffered: (sha: string) => boolean, log: Log): void {
-  /** By node, whose turn is next at the front. */
-  const lines = new Map<string, BlobGetMessage[]>();
+  /** Requests by node; the node whose turn is next comes first. */
+  const queues = new Map<string, BlobGetMessage[]>();
   let waiting = 0;
   let busy = 0;
 
@@ -27,12 +27,12 @@ export function serveBlobs(wire: Wire, store: BlobStore, isOffered: (sha: string
     return { v: 1, sha, size, offset, d: await store.read(sha, offset, Math.min(length, size - offset)) };
   };
 
-  /** The oldest request of the node whose turn it is; its next one comes after those of the others. */
+  /** Takes the oldest request of the node whose turn it is, and puts the node behind the others. */
   const next = (): { from: string; request: BlobGetMessage } | undefined => {
-    for (const [from, line] of lines) {
-      lines.delete(from);
-      const request = line.shift()!;
-      if (line.length > 0) lines.set(from, line);
+    for (const [from, queue] of queues) {
+      queues.delete(from);
+      const request = queue.shift()!;
+      if (queue.length > 0) queues.set(from, queue);
       waiting--;
       return { from, request };
     }
@@ -60,10 +60,10 @@ export function serveBlobs(wire: Wire, store: BlobStore, isOffered: (sha: string
     'blob-get',
     blobGetMessage,
     (from, request) => {
-      const line = lines.get(from) ?? [];
-      if (waiting >= WAITING || line.length >= WAITING_OF_ONE) return false;
-      line.push(request);
-      lines.set(from, line);
+      const queue = queues.get(from) ?? [];
+      if (waiting >= WAITING || queue.length >= WAITING_OF_ONE) return false;
+      queue.push(request);
+      queues.set(from, queue);
       waiting++;
       void work();
       return isOffered(request.sha);

@@ -12,24 +12,24 @@ import { packModel } from '../shared/runtime/package.ts';
 import type { SigningKey } from '../shared/runtime/signature.ts';
 import { byteLength, elementCount, type TensorSpec } from '../shared/tensor/tensor.ts';
 
-/** A model ready to be planned and sent: its graph with everything known, and its pieces in the blob store. */
+/** A model that is ready to be planned and sent: its graph with all shapes, its pieces in the blob store, its signature. */
 export interface ServedModel {
   readonly name: string;
   /** Tensors in it have the names of `resolved`. */
   readonly card: ModelCard;
   readonly labels: readonly string[];
-  /** True: frames are pictures and the graph begins with the preparation; false: frames are tensors for the first input. */
+  /** True: frames are pictures and the graph begins with their preprocessing; false: frames are tensors for the first input. */
   readonly picture: boolean;
   readonly resolved: ResolvedModel;
-  /** Why the network's operators are left to the runtime, where they are. */
+  /** Why shapes of the network's operators are not known, where they are left to the runtime. */
   readonly doubt: TesseraError | undefined;
-  /** What the tensors of `resolved` are called in the user's file. */
+  /** Names that the tensors of `resolved` have in the user's file. */
   readonly names: TensorNames;
   readonly manifest: ModelManifest;
   /** SHA-256 that results name as the model's version. */
   readonly version: string;
   readonly input: TensorSpec & { readonly name: string };
-  /** The graph's outputs without the exits of model.yaml. The shape of some may be known only when they are made. */
+  /** The graph's outputs without the exits of model.yaml. Some shapes may be known at run time only. */
   readonly outputs: readonly string[];
 }
 
@@ -43,15 +43,15 @@ export interface LoadRequest {
   readonly sha256?: string | undefined;
   readonly picture: boolean;
   readonly inputShape?: readonly number[] | undefined;
-  /** Leaves every operator to the runtime: the network then runs whole. Default: only where nobody here understands it. */
+  /** Leaves every operator to the runtime, so that the network runs whole. Default: where an operator is not supported. */
   readonly opaque?: boolean;
 }
 
-/** Bytes of the largest tensor that a frame may have: more is a mistake in a shape, or a trap. */
+/** Bytes of the largest input or output; a larger one is a wrong shape, or an attack. */
 const MAX_TENSOR_BYTES = 1e9;
 
 /**
- * Fixes the model's shapes, puts the preparation of pictures in front of it, stores its pieces and signs for them.
+ * Resolves the model's shapes, puts the preprocessing of pictures in front of the graph, stores its pieces and signs them.
  * Throws TesseraError: TESSERA_SHAPE, TESSERA_MODEL_INVALID, TESSERA_MODEL_UNSUPPORTED.
  */
 export async function loadServedModel(request: LoadRequest, store: BlobStore, key: SigningKey): Promise<ServedModel> {
@@ -62,7 +62,7 @@ export async function loadServedModel(request: LoadRequest, store: BlobStore, ke
   const input = graph.inputs[0]!;
   const exits = card.exits.map(({ tensor }) => tensor);
   const outputs = graph.outputs.map((value) => value.name).filter((output) => !exits.includes(output));
-  checkRim(name, resolved, names, [input.name, ...outputs]);
+  checkInputOutputs(name, resolved, names, [input.name, ...outputs]);
   checkExits({ name, card }, resolved, outputs);
   const { color, resize, crop } = card.input;
   const [, height, width] = resolved.specs.get(input.name)!.shape;
@@ -83,7 +83,7 @@ export async function loadServedModel(request: LoadRequest, store: BlobStore, ke
   };
 }
 
-/** The network with shapes, one input, and names that plans can carry; where frames are pictures, with their preparation. */
+/** The network with shapes, one input, names that plans can carry, and the preprocessing where frames are pictures. */
 function preparedNetwork(request: LoadRequest): Pick<ServedModel, 'resolved' | 'names' | 'doubt'> {
   const { name, card, model, picture, inputShape } = request;
   const used = withoutUnusedInputs(model);
@@ -127,11 +127,11 @@ function preparedNetwork(request: LoadRequest): Pick<ServedModel, 'resolved' | '
     );
   const framed = picture ? resolveModel(withPreprocessing(plain, pictureInput(card, plain, input.name))) : plain;
   const made = withComputedOutputs(framed);
-  // Nodes resolve what they get; here the same has to be known, and nothing more.
+  // Nodes resolve the model that they get; here the result has to be the same.
   return { resolved: made === framed ? framed : resolveModel(made.model), names, doubt };
 }
 
-/** The model with its shapes; one whose operators have no meaning here is left to the runtime, and can run whole only. */
+/** The model with its shapes. A model with unsupported operators is left to the runtime and can run whole only. */
 function understoodOrOpaque(
   model: Model,
   options: Parameters<typeof resolveModel>[1],
@@ -143,12 +143,12 @@ function understoodOrOpaque(
   } catch (error) {
     const isBeyondUs = error instanceof TesseraError && /^TESSERA_(SHAPE|MODEL_UNSUPPORTED)$/.test(error.code);
     if (!isBeyondUs) throw error;
-    // Shapes of inputs that are wrong or open are refused again.
+    // Wrong or open shapes of inputs are refused again here.
     return { resolved: resolveModel(asOpaque(model), options), doubt: error };
   }
 }
 
-/** What the picture becomes before it is the network's input. Throws TESSERA_SHAPE where that is no picture. */
+/** Preprocessing of pictures for the network's input. Throws TESSERA_SHAPE where the input is not a picture. */
 function pictureInput(card: ModelCard, { specs }: ResolvedModel, tensor: string): PreparedInput {
   const { layout, color } = card.input;
   const { shape } = specs.get(tensor)!;
@@ -163,7 +163,7 @@ function pictureInput(card: ModelCard, { specs }: ResolvedModel, tensor: string)
   return { tensor, height, width, layout, color, ...normalisation(card.input) };
 }
 
-/** The card with tensors as they are called in plans and messages. */
+/** The card with the tensor names of plans and messages. */
 function withInnerNames(card: ModelCard, names: TensorNames): ModelCard {
   if (names.pairs.length === 0) return card;
   const { output, tiles, calibrated, exits } = card;
@@ -179,16 +179,21 @@ function withInnerNames(card: ModelCard, names: TensorNames): ModelCard {
   };
 }
 
-/** What comes in and goes out has to be something that messages can carry. Throws TESSERA_MODEL_UNSUPPORTED. */
-function checkRim(name: string, resolved: ResolvedModel, names: TensorNames, rim: readonly string[]): void {
+/** Checks that messages can carry the input and outputs. Throws TESSERA_MODEL_UNSUPPORTED. */
+function checkInputOutputs(
+  name: string,
+  resolved: ResolvedModel,
+  names: TensorNames,
+  tensors: readonly string[],
+): void {
   const refusal = (what: string, hint: string) =>
     new TesseraError('TESSERA_MODEL_UNSUPPORTED', `model "${name}": ${what}`, { hint });
-  if (rim.length - 1 > MAX_STAGE_TENSORS)
+  if (tensors.length - 1 > MAX_STAGE_TENSORS)
     throw refusal(
-      `it has ${rim.length - 1} outputs; at most ${MAX_STAGE_TENSORS} are handled`,
+      `it has ${tensors.length - 1} outputs; at most ${MAX_STAGE_TENSORS} are handled`,
       'cut off those that nobody reads',
     );
-  for (const tensor of rim) {
+  for (const tensor of tensors) {
     const spec = resolved.specs.get(tensor);
     const label = `"${shortened(names.original(tensor))}"`;
     if (spec !== undefined && byteLength(spec) > MAX_TENSOR_BYTES)
@@ -211,12 +216,12 @@ function checkRim(name: string, resolved: ResolvedModel, names: TensorNames, rim
   }
 }
 
-/** Names of converters can have thousands of characters; an error shows where they begin. */
+/** The beginning of a name for an error: converters make names of thousands of characters. */
 function shortened(name: string): string {
   return name.length > 80 ? `${name.slice(0, 77)}...` : name;
 }
 
-/** Exits answer as the model's output does: one value for each of its classes. Throws TESSERA_MODEL_CARD. */
+/** Checks that each exit has one value for each class of the model's output. Throws TESSERA_MODEL_CARD. */
 function checkExits(
   { name, card }: Pick<LoadRequest, 'name' | 'card'>,
   { specs }: ResolvedModel,

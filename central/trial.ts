@@ -5,26 +5,26 @@ import type { SigningKey } from '../shared/runtime/signature.ts';
 import type { MadeOutput, TrialEnd, TrialRefusal, Trials } from '../shared/runtime/trial.ts';
 import { type LoadRequest, loadServedModel, type ServedModel } from './served-model.ts';
 
-/** What a network is tried with. */
+/** What a trial needs. */
 export interface TrialParts {
   readonly store: BlobStore;
   readonly key: SigningKey;
   readonly threads: number;
   readonly log: Log;
-  /** Where the network runs. Throw what they are aborted with. */
+  /** Runs the network in a child process. Throws the reason of its abort signal. */
   readonly trials: Trials;
 }
 
-/** What came of a trial; `untried` where this machine could not try it, which says nothing of the network. */
+/** Outcome of a trial; `untried` where this machine could not run it, which says nothing about the network. */
 export type Trial =
   | { readonly kind: 'ran'; readonly outputs: readonly MadeOutput[] }
   | ({ readonly kind: 'refused' } & TrialRefusal)
   | { readonly kind: 'untried'; readonly reason: string };
 
 /**
- * Loads a model after the runtime of this machine has run it once. Where the runtime makes other shapes than were
- * inferred here, or refuses what was made of the network here, the network is left to the runtime as the file has it, and
- * runs whole. Throws TESSERA_MODEL_UNSUPPORTED where the runtime refuses it, and what `loadServedModel` throws.
+ * Loads a model and has the runtime of this machine run it once. Where the runtime's outputs have other shapes than the
+ * inferred ones, or the runtime refuses the prepared network, the model is loaded as opaque: it runs whole, as the file has
+ * it. Throws TESSERA_MODEL_UNSUPPORTED where the runtime refuses that too, and what `loadServedModel` throws.
  */
 export async function loadAfterTrial(request: LoadRequest, parts: TrialParts): Promise<ServedModel> {
   const served = await loadServedModel(request, parts.store, parts.key);

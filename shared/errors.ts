@@ -16,7 +16,7 @@ export const ERROR_CODES = {
   TESSERA_CONFIG: permanent('The configuration is wrong.'),
   TESSERA_MODEL_INVALID: permanent('The file is not an ONNX model that can be read.'),
   TESSERA_MODEL_UNSUPPORTED: permanent('The model uses something that Tessera cannot run.'),
-  TESSERA_MODEL_UNKNOWN: permanent('No model of that name is deployed or in the library.'),
+  TESSERA_MODEL_UNKNOWN: permanent('No model of that name is served or in the library.'),
   TESSERA_MODEL_CARD: permanent('model.yaml is wrong.'),
   TESSERA_SHAPE: permanent('A dimension of the model is not known.'),
   TESSERA_PLAN_INVALID: permanent('The plan does not fit the model or is not a plan.'),

@@ -14,11 +14,9 @@ import { onCentral, type Piece, withStages } from './compose.ts';
  */
 
 /** The model without the heads of exits: then tiles need not send a tensor that only a head reads. */
-export function withoutExits(deployment: ServedModel): ServedModel {
-  const { card, resolved, input, outputs } = deployment;
-  return card.exits.length === 0
-    ? deployment
-    : { ...deployment, resolved: extractSegment(resolved, [input.name], outputs) };
+export function withoutExits(served: ServedModel): ServedModel {
+  const { card, resolved, input, outputs } = served;
+  return card.exits.length === 0 ? served : { ...served, resolved: extractSegment(resolved, [input.name], outputs) };
 }
 
 /** Where heads branch off the trunk: for each exit the trunk's tensors that its head reads, the earliest first. */

@@ -56,12 +56,12 @@ describe.each(ODD_NETWORKS)('$what', ({ model, tiles, needsShapes = false }) => 
       const graph = { ...model.graph, outputs: model.graph.outputs.filter(({ name }) => readable.includes(name)) };
       const file = writeModel({ ...model, graph });
       const used = model.graph.inputs.at(-1)!.name === 'x' ? 'x' : model.graph.inputs[0]!.name;
-      const deployment = await loadServedModel(
+      const served = await loadServedModel(
         { name: 'net', card, labels: [], model, picture: false, opaque },
         store,
         key,
       );
-      const { shape, dtype } = deployment.input;
+      const { shape, dtype } = served.input;
       const x = Float32Array.from({ length: elementCount(shape) }, (_, i) => Math.sin(i * 0.7) + Math.cos(i * 0.013));
       const input: Tensor = { dtype, shape, data: new Uint8Array(x.buffer) };
 
@@ -75,8 +75,8 @@ describe.each(ODD_NETWORKS)('$what', ({ model, tiles, needsShapes = false }) => 
       );
       const whole = await session.run(feeds).finally(() => session.release());
 
-      const prepared = choosePlan(deployment, { nodeCount: 3, ...request });
-      const made = await runPlan(deployment, prepared, input, store);
+      const prepared = choosePlan(served, { nodeCount: 3, ...request });
+      const made = await runPlan(served, prepared, input, store);
       expect([...made.keys()]).toEqual(wanted);
       for (const name of readable) {
         const [expected, given] = [whole.get(name)!, made.get(name)!];

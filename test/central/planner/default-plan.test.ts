@@ -20,12 +20,12 @@ const tiles = [
 ];
 
 let folder: string;
-let deployment: ServedModel;
+let served: ServedModel;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'tessera-choose-'));
   const card = parseCard({ name: 'tiny', task: 'raw', tiles }, 'model.yaml');
   const request = { name: 'tiny', card, labels: [], model: tinyNetwork(), picture: false };
-  deployment = await loadServedModel(request, await openBlobStore(folder), await openSigningKey(folder));
+  served = await loadServedModel(request, await openBlobStore(folder), await openSigningKey(folder));
 });
 afterAll(() => rm(folder, { recursive: true }));
 
@@ -37,7 +37,7 @@ const stages = (plan: ReturnType<typeof choosePlan>) =>
 
 describe('the plan for a network with tiles in its card', () => {
   it('gives each stage the grid that it was retrained for', () => {
-    expect(stages(choosePlan(deployment, { nodeCount: 8 }))).toEqual([
+    expect(stages(choosePlan(served, { nodeCount: 8 }))).toEqual([
       { outputs: ['a'], split: 'zero 4,4,4,4x4,4,4,4' },
       { outputs: ['p'], split: 'zero 4,4x8' },
       { outputs: ['y'], split: 'whole' },
@@ -45,33 +45,33 @@ describe('the plan for a network with tiles in its card', () => {
   });
 
   it('clips and quantises the tensors for which the network was retrained, whatever the tiles', () => {
-    const codecs = (request: PlanRequest) => choosePlan(deployment, request).plan.stages.map(({ codec }) => codec);
+    const codecs = (request: PlanRequest) => choosePlan(served, request).plan.stages.map(({ codec }) => codec);
     const clip = { name: 'clip', a: 0.2, b: 2, bits: 4 };
     expect(codecs({ nodeCount: 8 })).toEqual([{}, { p: clip }, {}]);
     expect(codecs({ nodeCount: 8, padding: 'halo', cuts: ['p'] })).toEqual([{ p: clip }, {}]);
-    expect(choosePlan(deployment, { nodeCount: 2, padding: 'halo', cuts: ['p'] }).approximate).toBe(true);
+    expect(choosePlan(served, { nodeCount: 2, padding: 'halo', cuts: ['p'] }).approximate).toBe(true);
   });
 
   it('encodes every tile result as the user asks, in place of what the card says', () => {
-    const made = choosePlan(deployment, { nodeCount: 8, codec: { name: 'fp16' } });
+    const made = choosePlan(served, { nodeCount: 8, codec: { name: 'fp16' } });
     expect(made.plan.stages.map(({ codec }) => codec)).toEqual([{ a: { name: 'fp16' } }, { p: { name: 'fp16' } }, {}]);
     expect(made.approximate).toBe(true);
     const lossless = { nodeCount: 2, padding: 'halo', cuts: ['p'], codec: { name: 'packed' } } as const;
-    expect(choosePlan(deployment, lossless).approximate).toBe(false);
+    expect(choosePlan(served, lossless).approximate).toBe(false);
   });
 
   it('gives every stage the grid that the user sets', () => {
-    const [first, second] = stages(choosePlan(deployment, { nodeCount: 8, grid: { rows: 1, cols: 2 } }));
+    const [first, second] = stages(choosePlan(served, { nodeCount: 8, grid: { rows: 1, cols: 2 } }));
     expect([first?.split, second?.split]).toEqual(['zero 16x8,8', 'zero 8x4,4']);
   });
 
   it('ignores the card where the user asks for halo', () => {
-    const made = stages(choosePlan(deployment, { nodeCount: 2, padding: 'halo' }));
+    const made = stages(choosePlan(served, { nodeCount: 2, padding: 'halo' }));
     expect(made.some(({ split }) => split.startsWith('zero'))).toBe(false);
   });
 
   it('ignores the card where the user asks for two stages and the network was retrained for one', () => {
-    const one = { ...deployment, card: { ...deployment.card, tiles: deployment.card.tiles.slice(0, 1) } };
+    const one = { ...served, card: { ...served.card, tiles: served.card.tiles.slice(0, 1) } };
     expect(stages(choosePlan(one, { nodeCount: 2, strategy: 'two-stage' })).map(({ split }) => split)).toEqual([
       expect.stringMatching(/^halo/),
       expect.stringMatching(/^halo/),
@@ -86,10 +86,7 @@ describe('the plan for a network that was calibrated', () => {
     { codecs: { p: 'clip:0:2:7' }, agreement: 1, pictures: 200, bytes: 700 },
   ];
   const plan = (request: PlanRequest, tiles: object[] = []) =>
-    choosePlan(
-      { ...deployment, card: parseCard({ name: 'tiny', task: 'raw', tiles, calibrated }, 'model.yaml') },
-      request,
-    );
+    choosePlan({ ...served, card: parseCard({ name: 'tiny', task: 'raw', tiles, calibrated }, 'model.yaml') }, request);
   const firstCodec = (made: ReturnType<typeof choosePlan>) => made.plan.stages[0]!.codec;
 
   it('is cut where the fewest bytes keep the bound, and says that it is approximate', () => {
@@ -131,7 +128,7 @@ describe('the fleet that is there', () => {
     codecs: ['raw'],
     splits: ['tiles'],
   }));
-  const split = (request: PlanRequest) => stages(choosePlan(deployment, { padding: 'halo', ...request }))[0]!.split;
+  const split = (request: PlanRequest) => stages(choosePlan(served, { padding: 'halo', ...request }))[0]!.split;
 
   it('is planned for, where it has more nodes than the user expects', () => {
     const strategy = 'tiles-prefix';
@@ -148,10 +145,10 @@ describe('the fleet that is there', () => {
 describe('a problem without a plan', () => {
   it('is an error with the reason of the strategy that cannot do what the user asks', () => {
     const grid = { rows: 1000, cols: 1000 };
-    expect(() => choosePlan(deployment, { nodeCount: 2, padding: 'halo', grid })).toThrow(
+    expect(() => choosePlan(served, { nodeCount: 2, padding: 'halo', grid })).toThrow(
       /no plan for model "tiny": it cannot be cut into 1000x1000 tiles/,
     );
-    expect(() => choosePlan(deployment, { nodeCount: 2, cuts: ['ghost'] })).toThrow(/no plan .*: .*"ghost"/);
-    expect(() => choosePlan(deployment, { nodeCount: 2, strategy: 'magic' })).toThrow(/no strategy "magic"/);
+    expect(() => choosePlan(served, { nodeCount: 2, cuts: ['ghost'] })).toThrow(/no plan .*: .*"ghost"/);
+    expect(() => choosePlan(served, { nodeCount: 2, strategy: 'magic' })).toThrow(/no strategy "magic"/);
   });
 });

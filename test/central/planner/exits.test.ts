@@ -28,7 +28,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-async function deployed(card: object, model: Model = exitNetwork()): Promise<ServedModel> {
+async function loaded(card: object, model: Model = exitNetwork()): Promise<ServedModel> {
   const parsed = parseCard({ name: 'exits', task: 'classify', output: { decoder: 'logits' }, ...card }, 'model.yaml');
   const request = { name: 'exits', card: parsed, labels: [], model, picture: false };
   return loadServedModel(request, await openBlobStore(folder), await openSigningKey(folder));
@@ -36,10 +36,10 @@ async function deployed(card: object, model: Model = exitNetwork()): Promise<Ser
 
 /** What the plan does, a line per stage; the plan itself is checked against the network. */
 async function stages(card: object, request: Partial<PlanRequest> = {}): Promise<string[]> {
-  const deployment = await deployed(card);
-  const { plan } = choosePlan(deployment, { nodeCount: 2, ...request });
+  const served = await loaded(card);
+  const { plan } = choosePlan(served, { nodeCount: 2, ...request });
   parsePlan(JSON.parse(JSON.stringify(plan)));
-  checkPlan(plan, { inputs: ['x'], outputs: deployment.outputs });
+  checkPlan(plan, { inputs: ['x'], outputs: served.outputs });
   return plan.stages.map(({ inputs, outputs, split, on, exit }) => {
     const where = 'nodes' in on && on.nodes !== '*' ? on.nodes.join() : 'nodes';
     const ends = exit === undefined ? '' : ` or ends with ${exit.tensor} at ${exit.threshold}`;
@@ -81,7 +81,7 @@ describe('exits in plans', () => {
       'whole on central: q -> late or ends with late at 0.8',
       'whole on central: q -> y',
     ]);
-    const { plan } = choosePlan(await deployed(card), { nodeCount: 2 });
+    const { plan } = choosePlan(await loaded(card), { nodeCount: 2 });
     expect(plan.reason).toMatch(/exit 0 is not used: its head starts within a stage on nodes; may end at exit 1$/);
   });
 
@@ -97,24 +97,24 @@ describe('exits in plans', () => {
   });
 
   it('treats additional outputs that model.yaml does not name as exits as outputs', async () => {
-    expect((await deployed({})).outputs).toEqual(['early', 'late', 'y']);
+    expect((await loaded({})).outputs).toEqual(['early', 'late', 'y']);
     const last = (await stages({}, { cuts: ['p'] })).at(-1);
     expect(last).toBe('whole on central: p -> early,late,y');
-    expect((await deployed({ exits: [EARLY] })).outputs).toEqual(['late', 'y']);
+    expect((await loaded({ exits: [EARLY] })).outputs).toEqual(['late', 'y']);
   });
 
   it('refuses a model whose outputs are all exits', async () => {
     const exits = [EARLY, LATE, { tensor: 'y', threshold: 0.5 }];
-    await expect(deployed({ exits })).rejects.toThrow(/model "exits": exits names every output/);
+    await expect(loaded({ exits })).rejects.toThrow(/model "exits": exits names every output/);
     const output = { decoder: 'logits', tensors: ['none'] };
-    await expect(deployed({ exits: [EARLY], output })).rejects.toThrow(/output\.tensors names "none"/);
+    await expect(loaded({ exits: [EARLY], output })).rejects.toThrow(/output\.tensors names "none"/);
   });
 
   it("an exit that reads the network's own output leaves that output to the last stage", async () => {
-    const deployment = await deployed({ exits: [EARLY] });
-    const { plan } = choosePlan(deployment, { nodeCount: 2, exits: false, cuts: ['p'] });
-    const card = { ...deployment.card, exits: [{ tensor: 'y-flat', threshold: 0.5 }] };
-    const made: Plan = withExits(plan, { ...deployment, card });
+    const served = await loaded({ exits: [EARLY] });
+    const { plan } = choosePlan(served, { nodeCount: 2, exits: false, cuts: ['p'] });
+    const card = { ...served.card, exits: [{ tensor: 'y-flat', threshold: 0.5 }] };
+    const made: Plan = withExits(plan, { ...served, card });
     checkPlan(made, { inputs: ['x'], outputs: ['late', 'y'] });
     expect(made.stages.map(({ outputs }) => outputs)).toEqual([['p'], ['y-flat', 'q'], ['late', 'y']]);
   });
@@ -135,9 +135,9 @@ describe('exits in networks with parallel branches', () => {
     const second = net.conv(relu, 4, 4, [3, 3], conv);
     const [exit, answer] = [head(net, relu), head(net, net.op('Add', [second, relu]))];
     const card = { exits: [{ tensor: exit, threshold: 0.5 }], output: { decoder: 'logits', tensors: [answer] } };
-    const deployment = await deployed(card, net.resolve(exit, answer).model);
-    const { plan } = choosePlan(deployment, { nodeCount: 2, cuts: [first, [second, relu]] });
-    checkPlan(plan, { inputs: ['x0'], outputs: deployment.outputs });
+    const served = await loaded(card, net.resolve(exit, answer).model);
+    const { plan } = choosePlan(served, { nodeCount: 2, cuts: [first, [second, relu]] });
+    checkPlan(plan, { inputs: ['x0'], outputs: served.outputs });
     expect(plan.stages.map(({ outputs }) => outputs)).toEqual([[first], [exit], [relu, second], [answer]]);
   });
 
@@ -152,9 +152,9 @@ describe('exits in networks with parallel branches', () => {
       exits: exits.map((tensor) => ({ tensor, threshold: 0.5 })),
       output: { decoder: 'logits', tensors: [answer] },
     };
-    const deployment = await deployed(card, net.resolve(...exits, answer).model);
-    const { plan } = choosePlan(deployment, { nodeCount: 2 });
-    checkPlan(plan, { inputs: ['x0'], outputs: deployment.outputs });
+    const served = await loaded(card, net.resolve(...exits, answer).model);
+    const { plan } = choosePlan(served, { nodeCount: 2 });
+    checkPlan(plan, { inputs: ['x0'], outputs: served.outputs });
     expect(plan.stages.flatMap(({ exit }) => (exit === undefined ? [] : [exit.tensor]))).toEqual(exits);
   });
 });
@@ -163,8 +163,8 @@ describe('invalid exits', () => {
   it.each([
     [{ tensor: 'nothing', threshold: 0.5 }, /exits\[0\]\.tensor: "nothing" is no tensor/],
     [{ tensor: 'p', threshold: 0.5 }, /"p" is \[1, 16, 8, 8\]; an exit is, .* each of its 4 classes/],
-  ])('%j is refused when the model is deployed', async (exit, message) => {
-    await expect(deployed({ exits: [exit], output: { decoder: 'logits', tensors: ['y'] } })).rejects.toMatchObject({
+  ])('%j is refused when the model is loaded', async (exit, message) => {
+    await expect(loaded({ exits: [exit], output: { decoder: 'logits', tensors: ['y'] } })).rejects.toMatchObject({
       code: 'TESSERA_MODEL_CARD',
       message: expect.stringMatching(message),
     });
