@@ -50,7 +50,7 @@ export interface ActiveCentralParts {
   readonly data: EffectRunnerDeps['data'];
   readonly journal: Journal;
   readonly models: ReadonlyMap<string, ServedModel>;
-  /** Models that were to be served and cannot be, and why. */
+  /** Models that cannot be served, with the reason. */
   readonly refused: ReadonlyMap<string, Failure>;
   readonly epoch: number;
   readonly publicKey: string;
@@ -61,13 +61,13 @@ export interface ActiveCentralParts {
 }
 
 /**
- * A central from its election until it stops or another central takes over: coordinator, effect runner, the frames that
- * come in and the results that go out. Everything that only follows what happens is an observer.
+ * A central from its election until it stops or another central takes over: coordinator, effect runner, incoming frames
+ * and outgoing results. Everything that only follows what happens is an observer.
  *
- *   1. The connection for frames opens after the first plan is known, so that no frame comes too early.
- *   2. After the end no frame is accepted (ingest/acceptor.ts).
- *   3. Every accepted frame ends with a result, also one that waited for its turn at the end. Results that this run could
- *      not publish are published by the next one (journal/recovery.ts).
+ * 1. The connection for frames opens after the first plan is known, so that no frame arrives too early.
+ * 2. After the end no frame is accepted (ingest/acceptor.ts).
+ * 3. Every accepted frame ends with a result, also one that was queued at the end. Results that this run could not
+ *    publish are published by the next one (journal/recovery.ts).
  */
 export class ActiveCentral {
   readonly #options: ActiveCentralOptions;
@@ -147,7 +147,7 @@ export class ActiveCentral {
     });
     this.#coordinator = new Coordinator({
       ...defaultOptions,
-      // No node can know which parts are audited.
+      // A node must not know which parts are audited.
       audit_seed: randomInt(2 ** 32),
       ...options.coordinator,
       epoch,
@@ -212,7 +212,7 @@ export class ActiveCentral {
     });
   }
 
-  /** Offers plans for new frames of their models; frames under way keep their plans. */
+  /** Offers plans for new frames of their models; open frames keep their plans. */
   async offerPlans(plans: ReadonlyMap<string, ServedPlan>): Promise<void> {
     for (const [model, served] of plans) {
       this.#effects.keepPlan(served);
@@ -228,7 +228,7 @@ export class ActiveCentral {
     this.#statuses.publishModels();
   }
 
-  /** Accepts the messages that wait for this central to be sure that it is the active one. */
+  /** Accepts the pending messages once this central's lease is certain. */
   resume(): void {
     this.#acceptor.resume();
   }
@@ -238,7 +238,7 @@ export class ActiveCentral {
     return this.#waits.whenReady(plan, nodes, options);
   }
 
-  /** The caller is about to stop the nodes: their ends are no news. */
+  /** The caller is about to stop the nodes: their disconnections are not reported. */
   nodesStopping(): void {
     this.#observers.tell('nodesStopping');
   }

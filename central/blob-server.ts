@@ -3,12 +3,12 @@ import { type BlobGetMessage, type BlobPartMessage, blobGetMessage } from '../sh
 import type { HeadFilter, Wire } from '../shared/runtime/wire.ts';
 import { TokenBuckets } from '../shared/token-buckets.ts';
 
-/** Requests that are answered at a time, so at most so many MiB are read and not yet sent. */
+/** Requests that are answered at a time: at most so many MiB are read and not yet sent. */
 const AT_ONCE = 16;
 /** Requests that wait, of one node and in all. A node has four under way and repeats those that are not answered. */
 const WAITING_OF_ONE = 1024;
 const WAITING = 8 * WAITING_OF_ONE;
-/** Requests of a node, of up to 1 MiB each: at once, and a second. */
+/** Requests of a node, of up to 1 MiB each: burst, and rate per second. */
 const REQUESTS = { burst: 1024, perSecond: 200 } as const;
 
 /**
@@ -47,7 +47,7 @@ export function serveBlobs(wire: Wire, store: BlobStore, isOffered: (sha: string
       try {
         await wire.send(from, 'blob-part', await answer(request));
       } catch (error) {
-        log.warn(`could not send a piece of a model to ${from}: ${error}`);
+        log.warn(`could not send a blob of a model to ${from}: ${error}`);
       }
     }
     busy--;

@@ -17,29 +17,32 @@ import type { LoadRequest, ServedModel } from './served-model.ts';
 
 /** Options of `openCentral` and `startCentral`. */
 export interface CentralOptions extends ActiveCentralOptions {
-  /** Tells centrals of one base apart in topics; the host's name by default. */
+  /** Id in topics, different for each central of a base topic; by default the host's name. */
   readonly id?: string | undefined;
-  /** Where another central is active, wait for its end instead of throwing. */
+  /** Whether to wait for another active central's end, instead of throwing. */
   readonly standby?: boolean | undefined;
-  /** This process has just started the broker: nobody else can be active there, and nothing is waited for. */
+  /**
+   * This process has just started the broker: no other central can be active there, so that the election needs no
+   * waiting.
+   */
   readonly isFirst?: boolean | undefined;
-  /** Told when this one begins to wait for another. */
+  /** Called when this central begins to wait for another one. */
   readonly onWait?: ((id: string) => void) | undefined;
-  /** Folder for pieces of models (`blobs/`), the journal and the epoch. */
+  /** Folder for blobs of models (`blobs/`), the journal and the epoch. */
   readonly stateDir: string;
-  /** The state directory ends with this process: nothing in it is kept through a loss of power. */
+  /** The state directory is removed with this process: it need not survive a loss of power. */
   readonly isTransient?: boolean | undefined;
   /** Threads of central's own executor. */
   readonly threads: number;
   readonly sessionMemoryMb: number;
-  /** File of the key that models are signed with; absent: made in `stateDir` at the first start. */
+  /** File of the key with which models are signed; absent: made in `stateDir` at the first start. */
   readonly signingKey?: string | undefined;
 }
 
-/** What a central works with and owns: it stops all of it. */
+/** What a central uses and owns: it stops all of it. */
 export interface CentralParts extends Pick<ActiveCentralParts, 'bus' | 'wire' | 'store' | 'connect' | 'publicKey'> {
   readonly executor: ActiveCentralParts['executor'] & { stop(): Promise<void> };
-  /** Starts the data plane; `onEnd` hears when it has ended by itself and is started again. */
+  /** Starts the data plane; `onEnd` is called when it ended by itself and is restarted. */
   readonly startDataPlane: (onEnd: (error: Error) => void) => CentralDataPlane;
   /** Loads a model and tries it on this machine. Throws what `loadAfterTrial` throws, and the signal's reason. */
   readonly load: (request: LoadRequest, signal: AbortSignal) => Promise<ServedModel>;
@@ -47,9 +50,9 @@ export interface CentralParts extends Pick<ActiveCentralParts, 'bus' | 'wire' | 
   readonly journal: Journal;
   readonly epochs: Pick<EpochFile, 'last' | 'keep'>;
   readonly id: string;
-  /** Names this run of the process. */
+  /** Identifies this run of the process. */
   readonly boot: string;
-  /** Resolves when the frames that an earlier run left open have been ended. */
+  /** Resolves when the frames that an earlier run left open have ended. */
   readonly recovery: Promise<void>;
 }
 
@@ -73,7 +76,7 @@ export class Central {
   readonly #election: LeaderElection;
   readonly #models = new Map<string, ServedModel>();
   readonly #refused = new Map<string, Failure>();
-  /** Plans by model that were offered before this central leads. */
+  /** Plans by model that were offered before this central was elected. */
   readonly #offered = new Map<string, ServedPlan>();
   #active: ActiveCentral | undefined;
   readonly #ended = new AbortController();
@@ -85,7 +88,7 @@ export class Central {
     const { log, base } = options;
     const { bus, id, boot, epochs } = parts;
     this.#data = parts.startDataPlane((error) => {
-      log.error(`the data plane ended and is started again: ${error.message}`);
+      log.error(`the data plane ended and is restarted: ${error.message}`);
       this.#active?.onDataPlaneEnd(error);
     });
     let relieve: (reason: TesseraError) => void = () => {};
@@ -115,14 +118,14 @@ export class Central {
     });
   }
 
-  /** The public key that belongs to the signatures of models. */
+  /** The public key for the signatures of models. */
   get publicKey(): string {
     return this.#parts.publicKey;
   }
 
   /**
-   * Loads a model, after a trial run on this machine. Its frames are served once a plan was offered (`offerPlan`). Throws
-   * TESSERA_MODEL_UNSUPPORTED and whatever else is wrong with the model.
+   * Loads a model, after a trial run on this machine. Its frames are served once a plan was offered (`offerPlan`).
+   * Throws TESSERA_MODEL_UNSUPPORTED, and other faults of the model.
    */
   async load(request: LoadRequest): Promise<ServedModel> {
     const model = await this.#parts.load(request, this.#ended.signal);
@@ -134,7 +137,7 @@ export class Central {
     return model;
   }
 
-  /** Publishes that a model was to be served and cannot be; the other models are served. */
+  /** Publishes that a model cannot be served; the other models are served. */
   refuse(model: string, failure: Failure): void {
     this.#models.delete(model);
     this.#refused.set(model, failure);
@@ -182,7 +185,7 @@ export class Central {
     await this.#handOver();
   }
 
-  /** Hands the offered plans to the active central, where there is one. */
+  /** Gives the offered plans to the active central, if there is one. */
   async #handOver(): Promise<void> {
     if (this.#active === undefined || this.#offered.size === 0) return;
     const plans = new Map(this.#offered);
@@ -199,7 +202,7 @@ export class Central {
     return this.#active?.whenReady(plan, nodes, options) ?? none;
   }
 
-  /** The caller is about to stop the nodes: their ends are no news. */
+  /** The caller is about to stop the nodes: their disconnections are not reported. */
   nodesStopping(): void {
     this.#active?.nodesStopping();
   }
@@ -219,7 +222,7 @@ export class Central {
   async #stop(graceMs: number): Promise<void> {
     const { bus, executor, journal, lock } = this.#parts;
     await this.#active?.stop(graceMs);
-    // After the frames: a central that takes over now finds all of them ended.
+    // After the frames: a central that takes over now finds that all of them have ended.
     this.#election.stop();
     await Promise.allSettled([bus.stop(), executor.stop(), this.#data.stop()]);
     journal.close();

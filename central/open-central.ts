@@ -21,7 +21,7 @@ import { EpochFile } from './leadership/epoch-file.ts';
 import { lastWordsOf } from './leadership/leader-election.ts';
 import { loadAfterTrial } from './trial.ts';
 
-/** A host's name as an id in topics. */
+/** A host name as an id in topics. */
 function defaultId(): string {
   const name = hostname()
     .toLowerCase()
@@ -32,8 +32,8 @@ function defaultId(): string {
 }
 
 /**
- * Connects to the broker, starts central's threads, and ends the frames that an earlier run left open. Models can be
- * loaded then; `lead` begins to serve. Throws TESSERA_BROKER, TESSERA_CONFIG, TESSERA_STORAGE.
+ * Connects to the broker, starts central's threads, and ends the frames that an earlier run left open. Then models can
+ * be loaded; `lead` begins to serve. Throws TESSERA_BROKER, TESSERA_CONFIG, TESSERA_STORAGE.
  */
 export async function openCentral(options: CentralOptions): Promise<Central> {
   const { base, stateDir, threads, sessionMemoryMb, log } = options;
@@ -79,7 +79,7 @@ export async function openCentral(options: CentralOptions): Promise<Central> {
   }
 }
 
-/** A central that serves from the start; models are loaded afterwards. Throws what `openCentral` and `lead` throw. */
+/** Starts a central that serves at once; models are loaded afterwards. Throws what `openCentral` and `lead` throw. */
 export async function startCentral(options: CentralOptions): Promise<Central> {
   const central = await openCentral(options);
   try {

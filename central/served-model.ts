@@ -18,7 +18,10 @@ export interface ServedModel {
   /** Tensors in it have the names of `resolved`. */
   readonly card: ModelCard;
   readonly labels: readonly string[];
-  /** True: frames are pictures and the graph begins with their preprocessing; false: frames are tensors for the first input. */
+  /**
+   * True: frames are pictures and the graph begins with the preprocessing; false: frames are tensors for the first
+   * input.
+   */
   readonly picture: boolean;
   readonly resolved: ResolvedModel;
   /** Why shapes of the network's operators are not known, where they are left to the runtime. */
@@ -26,14 +29,14 @@ export interface ServedModel {
   /** Names that the tensors of `resolved` have in the user's file. */
   readonly names: TensorNames;
   readonly manifest: ModelManifest;
-  /** SHA-256 that results name as the model's version. */
+  /** The SHA-256 in results that identifies the model's version. */
   readonly version: string;
   readonly input: TensorSpec & { readonly name: string };
-  /** The graph's outputs without the exits of model.yaml. Some shapes may be known at run time only. */
+  /** The graph's outputs without the exits of model.yaml. The shape of some may be known only after a run. */
   readonly outputs: readonly string[];
 }
 
-/** A model to load. `inputShape`: of the first input, where the file and the card leave it open. */
+/** A model to load. `inputShape`: of the first input, where file and card leave it open. */
 export interface LoadRequest {
   readonly name: string;
   readonly card: ModelCard;
@@ -43,11 +46,11 @@ export interface LoadRequest {
   readonly sha256?: string | undefined;
   readonly picture: boolean;
   readonly inputShape?: readonly number[] | undefined;
-  /** Leaves every operator to the runtime, so that the network runs whole. Default: where an operator is not supported. */
+  /** Interprets no operator: the network then runs whole. Default: only where its shapes cannot be inferred here. */
   readonly opaque?: boolean;
 }
 
-/** Bytes of the largest input or output; a larger one is a wrong shape, or an attack. */
+/** Most bytes of one tensor of a frame; more is a mistake in a shape, or an attack. */
 const MAX_TENSOR_BYTES = 1e9;
 
 /**
@@ -83,7 +86,10 @@ export async function loadServedModel(request: LoadRequest, store: BlobStore, ke
   };
 }
 
-/** The network with shapes, one input, names that plans can carry, and the preprocessing where frames are pictures. */
+/**
+ * The network with shapes, one input, and names that are allowed in plans; where frames are pictures, with their
+ * preprocessing.
+ */
 function preparedNetwork(request: LoadRequest): Pick<ServedModel, 'resolved' | 'names' | 'doubt'> {
   const { name, card, model, picture, inputShape } = request;
   const used = withoutUnusedInputs(model);
@@ -91,7 +97,7 @@ function preparedNetwork(request: LoadRequest): Pick<ServedModel, 'resolved' | '
   if (first === undefined)
     throw new TesseraError(
       'TESSERA_MODEL_UNSUPPORTED',
-      `model "${name}" has no input: it says the same of every frame`,
+      `model "${name}" has no input: its outputs are the same for every frame`,
       {
         hint: 'only models with one input that is not a constant can run',
       },
@@ -191,7 +197,7 @@ function checkInputOutputs(
   if (tensors.length - 1 > MAX_STAGE_TENSORS)
     throw refusal(
       `it has ${tensors.length - 1} outputs; at most ${MAX_STAGE_TENSORS} are handled`,
-      'cut off those that nobody reads',
+      'remove outputs that are not needed',
     );
   for (const tensor of tensors) {
     const spec = resolved.specs.get(tensor);
@@ -210,7 +216,7 @@ function checkInputOutputs(
     const isOther = info?.dtype === 'other' && (info.type !== undefined || info.elementType !== 0);
     if (spec === undefined && isOther)
       throw refusal(
-        `output ${label} is not a tensor of plain numbers (text, lists and bfloat16 do not travel)`,
+        `output ${label} is not a tensor of plain numbers (text, lists and bfloat16 cannot be sent)`,
         'cut it off with onnx.utils.extract_model, or cast it within the network',
       );
   }
@@ -232,7 +238,8 @@ function checkExits(
     new TesseraError('TESSERA_MODEL_CARD', `model "${name}": ${field} ${fault}`, {
       hint: 'correct it in model.yaml; `tessera model inspect` lists the tensors',
     });
-  if (outputs.length === 0) throw refusal('exits', 'names every output; the one that all work leads to is none');
+  if (outputs.length === 0)
+    throw refusal('exits', 'names every output; the final output of the network cannot be an exit');
   const answer = card.output.tensors[0] ?? outputs[0]!;
   const main = specs.get(answer);
   if (main === undefined) throw refusal('output.tensors', `names "${answer}", which is no tensor whose shape is known`);

@@ -52,7 +52,7 @@ async function tried({ manifest }: ServedModel, { store, threads, trials, log }:
   return trial;
 }
 
-/** What the end of a process says of the one network that it ran. */
+/** What the end of a process says about the network that it ran. */
 export function trialOf(end: TrialEnd): Trial {
   if (end.kind === 'ended') return { kind: 'untried', reason: end.reason };
   if (end.kind === 'late')
@@ -72,18 +72,18 @@ function refused(message: string, hint: string): Trial {
   return { kind: 'refused', failure: { code: 'TESSERA_RUN_FAILED', message, hint }, detail: undefined };
 }
 
-/** The first output that is not of the type that was inferred, in words. */
+/** The first output whose type differs from the inferred one, in words. */
 function unlike({ resolved, names }: ServedModel, made: readonly MadeOutput[]): string | undefined {
   for (const { name, dtype, shape } of made) {
     const spec = resolved.specs.get(name);
     if (spec === undefined || (spec.dtype === dtype && `${spec.shape}` === `${shape}`)) continue;
     const label = names.original(name).slice(0, 80);
-    return `"${label}" is ${spec.dtype} [${spec.shape}] by its rules, and the runtime makes ${dtype} [${shape}]`;
+    return `"${label}" should be ${spec.dtype} [${spec.shape}], and ONNX Runtime makes ${dtype} [${shape}]`;
   }
   return undefined;
 }
 
-/** What is wrong in the network's own terms, where that is known; else what the runtime says. */
+/** The fault in the network's own terms, if known; otherwise the runtime's message. */
 function refusalOf(name: string, { doubt }: ServedModel, trial: Trial): TesseraError {
   if (doubt !== undefined) return doubt;
   const { message, hint } =

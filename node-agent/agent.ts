@@ -27,22 +27,22 @@ import { watchSystemMetrics } from './system-metrics.ts';
 
 /** How a node agent runs. */
 export interface AgentOptions {
-  /** How to reach the broker; client id and last will are the agent's own. */
+  /** How to reach the broker; the agent sets client id and last will. */
   readonly bus: Omit<BusOptions, 'clientId' | 'will' | 'log'>;
   /** Base topic. */
   readonly base: string;
-  /** The node's id; made once and kept in `stateDir` where it is not given. */
+  /** The node's id; without one it is made once and kept in `stateDir`. */
   readonly id?: string | undefined;
   readonly tier: Tier;
-  /** Threads of one run. */
+  /** Threads of one inference run. */
   readonly threads: number;
-  /** Megabytes (10^6) that loaded pieces may take. */
+  /** Megabytes (10^6) for loaded models. */
   readonly sessionMemoryMb: number;
-  /** Public keys, one of which must have signed a model; none: every model is run. */
+  /** Public keys, one of which must have signed a model; none: every model is accepted. */
   readonly trustedKeys?: readonly string[] | undefined;
-  /** What survives a restart. */
+  /** The state directory, whose files survive a restart. */
   readonly stateDir: string;
-  /** Pieces of models; `<stateDir>/blobs` by default. Agents on one machine may share it. */
+  /** Folder for blobs of models; `<stateDir>/blobs` by default. Agents on one machine may share it. */
   readonly blobDir?: string | undefined;
   readonly log: Log;
 }
@@ -50,19 +50,19 @@ export interface AgentOptions {
 /** A running node agent. */
 export interface Agent {
   readonly id: string;
-  /** Resolves with the reason when the broker, which let this node in, does not any more. */
+  /** Resolves with the reason when the broker refuses this node, which it admitted before. */
   readonly refused: Promise<TesseraError>;
   /** Publishes `offline` and ends everything, within 8 s. Idempotent. */
   stop(): Promise<void>;
 }
 
 /**
- * Plans that are ready, and that wait; a central that never releases must not fill the memory. Tiles that wait: more than
- * any sensible plan has for one node. Messages given to the worker: one that runs and one at hand, so that the worker
- * never waits for this thread.
+ * Most plans that are ready, and that wait; a central that never releases must not fill the memory. Most queued parts:
+ * more than any sensible plan has for one node. Most messages given to the worker: one that runs and the next one, so
+ * that the worker never waits for this thread.
  */
 const LIMITS = { plans: 32, tiles: 4096, running: 2 } as const;
-/** Share of the machine's memory that inputs of queued work may take, and its bounds in bytes. */
+/** Share of the machine's memory for inputs of queued work, and its bounds in bytes. */
 const QUEUE_SHARE = 1 / 8;
 const QUEUE_BYTES = { least: 16e6, most: 256e6 } as const;
 
@@ -84,7 +84,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   });
   const connection = { ...options.bus, log, onRefused: (error: TesseraError) => onRefused(error) };
 
-  // Under another client id: the broker throws out whoever has the same.
+  // Under another client id: the broker disconnects a client when another one connects with its id.
   const probe = await connectBus({ ...connection, clientId: `${clientId}-${bootId.slice(0, 8)}` });
   try {
     await connected(probe, refused);
@@ -137,7 +137,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   wire.on('blob-part', blobPartMessage, (from, message) => fetch.accept(from, message));
   wire.on('control', controlMessage, (from, message) => service.receiveControl(from, message));
 
-  // Before the inbox: what centrals claim is known before the first of them speaks.
+  // Before the node's own topics: centrals' claims should be known before their first messages.
   await watchCentrals(bus, topics, epochs, log);
   await wire.start();
   let connections = 0;
@@ -178,7 +178,7 @@ function queueBytes(): number {
   return Math.min(QUEUE_BYTES.most, Math.max(QUEUE_BYTES.least, machineLimits().memoryBytes * QUEUE_SHARE));
 }
 
-/** Waits for the first connection of a bus that keeps trying; throws what it is refused with. */
+/** Waits for the first connection of a bus that keeps trying; throws the reason when the broker refuses it. */
 async function connected(bus: Bus, refused: Promise<TesseraError>): Promise<void> {
   const error = await Promise.race([refused, new Promise<void>((resolve) => bus.onConnect(resolve))]);
   if (error !== undefined) throw error;

@@ -8,21 +8,21 @@ export interface WantedBlob {
   readonly size: number;
 }
 
-/** How blobs are asked for. */
+/** How blobs are requested. */
 export interface BlobFetchOptions {
   readonly store: BlobStore;
   readonly send: (to: string, message: BlobGetMessage) => Promise<unknown>;
   /** How long to wait for each answer, milliseconds; one entry per attempt. */
   readonly patienceMs?: readonly number[];
-  /** Bytes that the store's disk has left. */
+  /** Free bytes of the store's disk. */
   readonly freeBytes?: () => Promise<number>;
 }
 
-/** Small enough for one message on any broker, large enough that messages do not dominate. */
+/** Small enough for one message on any broker, large enough that the cost per message does not dominate. */
 const CHUNK_BYTES = 128 * 1024;
-/** Requests without an answer: enough to fill a link, few enough for 1.6 Mbit/s to answer within the patience. */
+/** Most open requests: enough to fill a link, few enough for 1.6 Mbit/s to answer within the time-outs. */
 const IN_FLIGHT = 4;
-/** Blobs open at a time, so that small ones share the requests in flight. */
+/** Blobs that are fetched at a time, so that small ones share the open requests. */
 const OPEN_BLOBS = 4;
 const PATIENCE_MS = [5000, 10_000, 20_000] as const;
 
@@ -32,16 +32,16 @@ interface Pending {
 }
 
 /**
- * Pulls blobs from whoever has them, in chunks, and stores them verified.
+ * Fetches blobs from a peer in chunks, checks their hashes and stores them.
  *
- * blob:  missing --asked for in chunks, all arrived, hash right--> stored
- *                --no answer, wrong answer, aborted--> missing; what came of it stays
+ *   blob:  missing --requested in chunks, all arrived, hash right--> stored
+ *          --no answer, wrong answer, aborted--> missing; chunks that arrived are kept
  *
- * 1. What is in the store is not asked for again, also not the part of a blob that came before a fetch was cut off. Where
- *    such a part turns out to be wrong, the blob is fetched once more from its start.
+ * 1. What is in the store is not requested again, nor is the part of a blob that arrived before a fetch was
+ *    interrupted. Where such a part turns out to be wrong, the blob is fetched once more from its start.
  * 2. At most IN_FLIGHT requests are open; each is repeated a few times before the fetch fails.
- * 3. Only answers from the one that was asked count.
- * 4. Nothing is asked for that the disk has no room for.
+ * 3. Only answers from the peer that was asked count.
+ * 4. No blob is requested for which the disk has no room.
  */
 export class BlobFetch {
   readonly #options: BlobFetchOptions;
@@ -53,15 +53,15 @@ export class BlobFetch {
     this.#options = options;
   }
 
-  /** Takes a `blob-part` message in; what was not asked for, or was answered already, is ignored. */
+  /** Handles a `blob-part` message; it is ignored if it was not requested, or was answered already. */
   accept(from: string, part: BlobPartMessage): void {
     const pending = this.#pending.get(keyOf(part.sha, part.offset));
     if (pending?.from === from) pending.settle(part);
   }
 
   /**
-   * Fetches what is missing of `blobs` from `from`; `onBytes` hears how many of how many bytes are here, at once and with
-   * each piece. Throws TESSERA_BLOB; what came by then stays.
+   * Fetches those of `blobs` that are missing from `from`; `onBytes` gets how many of how many bytes are here, at once
+   * and after each chunk. Throws TESSERA_BLOB; chunks that arrived are kept.
    */
   async fetch(
     from: string,
@@ -85,7 +85,7 @@ export class BlobFetch {
     let next = 0;
     const lane = async (): Promise<void> => {
       for (let blob = missing[next++]; blob !== undefined && !either.aborted; blob = missing[next++]) {
-        // Another agent that shares the folder may have brought it meanwhile.
+        // Another agent that shares the folder may have stored it meanwhile.
         if ((await this.#options.store.size(blob.sha)) !== blob.size)
           await this.#blob(from, blob, either, (arrived) => note(blob.sha, arrived));
         note(blob.sha, blob.size);
@@ -93,7 +93,7 @@ export class BlobFetch {
     };
     const lanes = Array.from({ length: OPEN_BLOBS }, () =>
       lane().catch((error: unknown) => {
-        // The first failure is the one to tell; the others only follow from it.
+        // The first failure is the cause; the others only follow from it.
         failure.abort(error);
       }),
     );
@@ -113,7 +113,7 @@ export class BlobFetch {
     }
     const free = missing.length === 0 ? bytes : await freeBytes?.();
     if (free !== undefined && bytes > free)
-      throw new TesseraError('TESSERA_BLOB', `the pieces of the model need ${bytes} bytes, the disk has ${free} left`, {
+      throw new TesseraError('TESSERA_BLOB', `the blobs of the model need ${bytes} bytes, the disk has ${free} left`, {
         hint: 'make room on the disk of the node, or give it a larger one (STATE_DIRECTORY)',
       });
     return missing;
@@ -153,14 +153,14 @@ export class BlobFetch {
       await writer.commit();
     } catch (error) {
       if (before === 0) throw error;
-      // What an earlier try left was wrong, and is gone now.
+      // The part from an earlier fetch was wrong, and is deleted now.
       await this.#blob(from, blob, signal, onBytes);
     }
   }
 
   async #ask(from: string, request: BlobGetMessage, size: number, signal: AbortSignal): Promise<Uint8Array> {
     for (const patienceMs of this.#options.patienceMs ?? PATIENCE_MS) {
-      // A signal tells nobody who starts to listen after it was given.
+      // An aborted signal does not call listeners that are added afterwards.
       const part = signal.aborted ? undefined : await this.#once(from, request, patienceMs, signal);
       if (signal.aborted) throw aborted();
       if (part === undefined) continue;
@@ -176,7 +176,7 @@ export class BlobFetch {
     throw new TesseraError('TESSERA_BLOB', `${from} does not answer requests for blob ${request.sha}`);
   }
 
-  /** One request; undefined when no answer came in time. */
+  /** One request; undefined when no answer arrived in time. */
   #once(
     from: string,
     request: BlobGetMessage,
@@ -199,7 +199,7 @@ export class BlobFetch {
         settle: (part) => done(part.d === undefined ? part : { ...part, d: new Uint8Array(part.d) }),
       });
       signal.addEventListener('abort', onAbort);
-      // What cannot be sent now is asked for again like what was lost.
+      // A request that cannot be sent now is repeated like one that was lost.
       this.#options.send(from, request).catch(() => {});
     });
   }
@@ -221,5 +221,5 @@ function keyOf(sha: string, offset: number): string {
 }
 
 function aborted(): TesseraError {
-  return new TesseraError('TESSERA_BLOB', 'the fetch was given up, since its plan was released');
+  return new TesseraError('TESSERA_BLOB', 'the fetch was aborted, as its plan was released');
 }

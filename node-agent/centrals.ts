@@ -5,17 +5,17 @@ import type { Topics } from '../shared/protocol/topics.ts';
 
 /**
  * Tells the node which epochs centrals claim. Resolves once the broker has granted the subscription; where it does not,
- * the node follows the highest epoch that speaks to it.
+ * the node follows the highest epoch in messages.
  */
 export async function watchCentrals(bus: Bus, topics: Topics, epochs: Epochs, log: Log): Promise<void> {
   try {
     await bus.subscribe(topics.centralStatusAll, 1, ({ topic, payload }) => {
       const status = readCentralStatus(payload);
-      // By topic: that is what the broker's rules are about.
+      // By topic, as the broker's access rules are about topics.
       const central = topic.split('/').at(-2)!;
       epochs.claimed(central, status ?? { state: 'lost', epoch: 0 });
     });
   } catch (error) {
-    log.debug(`what centrals say of themselves cannot be read: ${error}`);
+    log.debug(`the status of a central cannot be read: ${error}`);
   }
 }

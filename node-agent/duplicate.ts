@@ -2,15 +2,15 @@ import { TesseraError } from '../shared/errors.ts';
 import type { Bus, Message } from '../shared/ports.ts';
 import type { Topics } from '../shared/protocol/topics.ts';
 
-/** Retained messages follow the acknowledgement of a subscription at once; this is for slow brokers. */
+/** Retained messages follow the acknowledgement of a subscription at once; this time is for slow brokers. */
 const RETAINED_MS = 300;
 /** Time for two heartbeats, one of which may be lost. */
 const HEARTBEAT_MS = 2500;
 
 /**
- * Makes sure that no other process bears this id, before this one connects under it and so throws the other one out.
- * A status `online` alone proves nothing, since a broker that crashed keeps it for ever: only a heartbeat does.
- * `bus` must be connected under another client id. Throws TESSERA_NODE_DUPLICATE.
+ * Makes sure that no other process uses this id, before this one connects with it and so disconnects the other one. A
+ * status `online` alone proves nothing, since a broker keeps it after a crash: only a heartbeat does. `bus` must be
+ * connected under another client id. Throws TESSERA_NODE_DUPLICATE.
  */
 export async function refuseDuplicate(bus: Bus, topics: Topics, id: string): Promise<void> {
   let online = false;
@@ -27,7 +27,7 @@ export async function refuseDuplicate(bus: Bus, topics: Topics, id: string): Pro
   await bus.subscribe(topics.nodeInfo(id), 1, onMessage);
   await bus.subscribe(topics.heartbeat(id), 0, onMessage);
   await bus.subscribe(topics.nodeStatus(id), 1, onMessage);
-  // What the broker keeps may come before its acknowledgement, and so before anybody waits for the event.
+  // Retained messages may arrive before the acknowledgement, and so before the event is awaited.
   const first = online ? 'online' : await firstEvent(events, ['online', 'offline', 'heartbeat'], RETAINED_MS);
   const heard = first === 'online' ? await firstEvent(events, ['offline', 'heartbeat'], HEARTBEAT_MS) : first;
   if (heard === 'heartbeat')

@@ -16,16 +16,16 @@ import { z } from '../shared/schema.ts';
 import type { Place } from '../shared/storage-fault.ts';
 
 /**
- * How a machine becomes a node of somebody's cluster: a join token is exchanged for a secret of its own.
+ * How a machine becomes a node of a cluster: it exchanges a join token for a secret of its own.
  *
- *   stranger --token--> applying (the secret is on disk) --the broker takes it--> member
- *   applying --the broker refuses--> stranger        member --another token--> applying
+ *   unknown --token--> applying (the secret is on disk) --the broker accepts it--> member
+ *   applying --the broker refuses--> unknown        member --another token--> applying
  *
- *   1. The secret is made here and on disk before the broker hears of it, so that neither a lost answer nor a crash
- *      leaves the broker with a secret that nobody has.
- *   2. The token that a member came in by does nothing more: it may stand in a service file for ever.
- *   3. Somebody who applies stays a member of where he was until he is taken.
- *   4. Both files are readable by their owner only.
+ * 1. The secret is made here and is on disk before the broker gets it, so that neither a lost answer nor a crash leaves
+ *    the broker with a secret that is stored nowhere else.
+ * 2. The token by which a member joined has no further use: it may stay in a service file for ever.
+ * 3. A node that applies to another cluster stays a member of its cluster until the other one accepts it.
+ * 4. Both files are readable by their owner only.
  */
 
 const membership = z.object({
@@ -36,21 +36,21 @@ const membership = z.object({
   user: z.string(),
   password: z.string(),
   keys: z.array(z.string()).min(1),
-  /** SHA-256 of the code that it came in by. */
+  /** SHA-256 of the code with which it joined. */
   invitation: z.string(),
 });
-/** What a node that joined keeps. */
+/** The file of a node that joined. */
 export type Membership = z.infer<typeof membership>;
 
 const MEMBER = 'membership.json';
 const APPLYING = 'membership.applying.json';
 
-/** The membership kept in a state directory; undefined where there is none. Throws TESSERA_CONFIG for a damaged file. */
+/** The membership in a state directory; undefined if there is none. Throws TESSERA_CONFIG for a damaged file. */
 export function readMembership(stateDir: string): Promise<Membership | undefined> {
   return read(join(stateDir, MEMBER));
 }
 
-/** What enrolling needs: how to reach the broker, without credentials. */
+/** What joining needs: how to reach the broker, without credentials. */
 export interface EnrolOptions {
   readonly stateDir: string;
   readonly bus: Omit<BusOptions, 'clientId' | 'will' | 'log' | 'user' | 'password'>;
@@ -61,8 +61,8 @@ export interface EnrolOptions {
 }
 
 /**
- * Becomes a member by an invitation, or finds that this machine is one by it already. Waits for a broker that is away.
- * Throws TESSERA_INVITATION when the broker does not take it, TESSERA_BROKER for other faults that stay; an AbortError
+ * Joins by an invitation, unless this machine has joined by it already. Waits for a broker that is offline. Throws
+ * TESSERA_INVITATION when the broker refuses the invitation, TESSERA_BROKER for other permanent faults; an AbortError
  * when `signal` ends the waiting.
  */
 export async function enrol(invitation: Invitation, options: EnrolOptions): Promise<Membership> {
@@ -84,7 +84,7 @@ export async function enrol(invitation: Invitation, options: EnrolOptions): Prom
   return applying;
 }
 
-/** Connects once with the password that joins, trying again while the broker is away. */
+/** Connects once with the password of the invitation, trying again while the broker is offline. */
 async function untilTaken(invitation: Invitation, password: string, options: EnrolOptions): Promise<void> {
   const { bus, log, signal, now = () => Date.now() / 1000 } = options;
   const { user, base = 'tessera' } = invitation;

@@ -3,8 +3,8 @@ import { MAX_HEARTBEAT_BYTES } from '../shared/protocol/node-registry.ts';
 import type { SystemMetrics } from './system-metrics-types.ts';
 
 /**
- * A heartbeat from its parts; figures are rounded to what anybody can read from them. Of the plans the newest are named,
- * as many as one that is read has room for.
+ * A heartbeat from its parts, with rounded figures. It names the newest plans, as many as fit into a heartbeat that
+ * central reads.
  */
 export function heartbeatOf(parts: {
   /** Unix seconds. */

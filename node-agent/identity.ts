@@ -9,18 +9,18 @@ import { makeFolder } from '../shared/runtime/folder.ts';
 import { elsewhereOf } from '../shared/runtime/state-directory.ts';
 import { writeWhole } from '../shared/runtime/whole-file.ts';
 
-/** What tells boards apart that were flashed from one image. */
+/** What distinguishes boards that were flashed from one image. */
 export interface MachineMarks {
   readonly host: string;
-  /** Of the board; undefined where there is none, as on a PC. */
+  /** The board's serial number; undefined where there is none, as on a PC. */
   readonly serial: string | undefined;
   /** /etc/machine-id; undefined where there is none. */
   readonly machineId: string | undefined;
 }
 
 /**
- * A node id of a machine: host name, a dash, four hex digits. The board's serial goes before the machine id, which is
- * part of the image; `fallback` (four hex digits) is for machines with neither.
+ * A node id for a machine: host name, a dash, four hex digits. They are derived from the board's serial number if there
+ * is one, as the machine id is part of the image; `fallback` (four hex digits) is for machines with neither.
  */
 export function makeNodeId(marks: MachineMarks, fallback: string): string {
   const host = marks.host
@@ -36,7 +36,7 @@ export function makeNodeId(marks: MachineMarks, fallback: string): string {
 
 function boardDigits(serial: string | undefined): string | undefined {
   const hex = serial?.toLowerCase().match(/[0-9a-f]{4}$/)?.[0];
-  // A serial of zeros is what boards say that have none.
+  // Boards without a serial number report zeros.
   return hex === undefined || /^0+$/.test(serial ?? '') ? undefined : hex;
 }
 
@@ -45,8 +45,9 @@ function hash4(text: string): string {
 }
 
 /**
- * The id of this node: `given` as it is, else the one kept in `stateDir`, else one made of this machine's marks and
- * kept there. Throws TESSERA_CONFIG when `given` is no node id, TESSERA_STORAGE when it cannot be kept.
+ * The id of this node: `given` if set, else the one stored in `stateDir`, else one made from this machine's serial
+ * number or machine id and stored there. Throws TESSERA_CONFIG when `given` is no node id, TESSERA_STORAGE when it
+ * cannot be stored.
  */
 export async function nodeIdentity(given: string | undefined, stateDir: string): Promise<string> {
   if (given !== undefined) {
@@ -72,7 +73,7 @@ export async function nodeIdentity(given: string | undefined, stateDir: string):
   return id;
 }
 
-/** A name for this run of the process; a node that restarted has another one. */
+/** A name for this run of the process; another one after every restart. */
 export function newBootId(): string {
   return randomBytes(8).toString('hex');
 }

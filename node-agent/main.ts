@@ -2,9 +2,9 @@ import { type AgentOptions, startAgent } from './agent.ts';
 
 /**
  * Runs a node agent until `signal` is aborted (the command line does that on Ctrl-C and SIGTERM); resolves within 10 s
- * of that, after `offline` was published. `onStarted` is called with the node's id when it is online.
- * Throws what `startAgent` throws, and TESSERA_BROKER when the broker does not let this node in any more: trying again
- * does not help then, and whoever looks at the service shall see that it failed.
+ * of that, after `offline` was published. `onStarted` is called with the node's id when it is online. Throws what
+ * `startAgent` throws, and TESSERA_BROKER when the broker refuses this node later on: trying again does not help then,
+ * and the service should be seen to fail.
  */
 export async function runAgent(
   options: AgentOptions & { readonly signal: AbortSignal; readonly onStarted?: (id: string) => void },

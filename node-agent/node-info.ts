@@ -9,10 +9,10 @@ import { runtimeVersion } from '../shared/runtime/ort.ts';
 import { packageVersion } from '../shared/runtime/version.ts';
 import { firstLine } from './identity.ts';
 
-/** What a node says of itself that does not change while it runs. */
+/** The properties of a node that do not change while it runs. */
 export type StaticInfo = Omit<NodeInfo, 'session' | 'models'>;
 
-/** Looks at this machine. */
+/** Reads the properties of this machine. */
 export async function describeNode(options: {
   id: string;
   bootId: string;

@@ -7,13 +7,13 @@ import { heartbeatOf } from './heartbeat.ts';
 import type { StaticInfo } from './node-info.ts';
 import type { SystemMetricsWatch } from './system-metrics.ts';
 
-/** What a node's presence rests on. */
+/** What a node's presence needs. */
 export interface PresenceOptions {
   readonly bus: Bus;
   readonly topics: Topics;
   readonly info: StaticInfo;
   readonly metrics: SystemMetricsWatch;
-  /** Tiles that wait or run, the node's own speed, and the epoch of the central that it follows. */
+  /** Queued and running parts, the node's own speed, and the epoch of the central that it follows. */
   readonly load: () => {
     readonly queue: number;
     readonly tilesPerSecond: number;
@@ -23,22 +23,22 @@ export interface PresenceOptions {
   readonly log: Log;
 }
 
-/** A node that says that it is there. */
+/** The published presence of a node. */
 export interface Presence {
-  /** Announces a model of which the pieces are here. */
+  /** Announces a model whose blobs are here. */
   addModel(name: string, sha256: string): void;
-  /** Says goodbye; resolves when the broker has it, or after a second. */
+  /** Publishes `offline`; resolves when the broker has it, or after a second. */
   stop(): Promise<void>;
 }
 
 const HEARTBEAT_MS = 1000;
 const LOOP_RESOLUTION_MS = 50;
-/** Models announced at most, the newest. */
+/** Most models that are announced, the newest. */
 const MAX_MODELS = 64;
 
 /**
- * Announces the node at once and after every connection: info first, so that whoever sees `online` finds it, then
- * `online`, then a heartbeat every second. The connection's last will is `offline`.
+ * Announces the node at once and after every connection: first info, so that it is there for every subscriber that sees
+ * `online`, then `online`, then a heartbeat every second. The connection's last will is `offline`.
  */
 export function announce(options: PresenceOptions): Presence {
   const { bus, topics, info, log } = options;
@@ -68,7 +68,7 @@ export function announce(options: PresenceOptions): Presence {
       time: Date.now() / 1000,
       metrics: options.metrics.latest,
       ...options.load(),
-      // The histogram counts from tick to tick, so an idle loop shows the resolution.
+      // The histogram measures from tick to tick, so an idle loop shows the resolution.
       loopDelayMs: loop.max / 1e6 - LOOP_RESOLUTION_MS,
       uptimeSec: process.uptime(),
     });
@@ -83,7 +83,8 @@ export function announce(options: PresenceOptions): Presence {
     publishStatus('online').catch(complain);
     beat();
   });
-  // The will of a connection that the broker held for alive may be published after this one's `online`.
+  // The last will of an earlier connection, which the broker took for alive, may be published after this one's
+  // `online`.
   bus
     .subscribe(topics.nodeStatus(info.id), 1, ({ payload, retained }) => {
       const offline = Buffer.from(payload).toString('utf8') === 'offline';
@@ -95,7 +96,7 @@ export function announce(options: PresenceOptions): Presence {
     .catch(complain);
   bus
     .subscribe(topics.nodeInfo(info.id), 1, ({ payload, retained }) => {
-      // What is kept from before the first connection is this node's own from an earlier start.
+      // A retained message from before the first connection is this node's own from an earlier start.
       if ((retained && connections <= 1) || stopping || Buffer.from(payload).toString('utf8').includes(info.boot_id))
         return;
       throttledLog.warn(info.id, `another node announces itself with the id "${info.id}": give one of them another id`);

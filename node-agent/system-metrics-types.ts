@@ -1,4 +1,4 @@
-/** How this machine is doing. Memory in MB (10^6 bytes). */
+/** Metrics of this machine. Memory in MB (10^6 bytes). */
 export interface SystemMetrics {
   /** 0..100 over all cores, of the whole machine. */
   readonly cpuPercent: number;

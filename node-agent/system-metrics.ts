@@ -6,14 +6,14 @@ import { machineLimits } from '../shared/runtime/machine-limits.ts';
 import { firstLine } from './identity.ts';
 import type { SystemMetrics } from './system-metrics-types.ts';
 
-/** Raspberry Pi kernels say here, without starting a process, what `vcgencmd get_throttled` says. */
+/** On a Raspberry Pi this file has what `vcgencmd get_throttled` prints, without starting a process. */
 const THROTTLED_FILE = '/sys/devices/platform/soc/soc:firmware/get_throttled';
-/** The device through which vcgencmd asks the firmware; no other machine has it. */
+/** The device through which vcgencmd asks the firmware; other machines do not have it. */
 const FIRMWARE_DEVICE = '/dev/vcio';
 /** Starting a process costs a small CPU about 10 ms: not every second. */
 const SLOW_EVERY = 10;
 
-/** Watches this machine. */
+/** Samples this machine's metrics. */
 export interface SystemMetricsWatch {
   /** The last sample; zeros before the first. */
   readonly latest: SystemMetrics;
@@ -30,8 +30,8 @@ const UNKNOWN: SystemMetrics = {
 };
 
 /**
- * Samples CPU, memory, temperature and throttling every `intervalMs` without holding the event loop; a figure that
- * this machine does not give keeps its last or neutral value. Does not keep the process alive.
+ * Samples CPU, memory, temperature and throttling every `intervalMs` without blocking the event loop; a figure that is
+ * not available keeps its last or neutral value. Does not keep the process alive.
  */
 export function watchSystemMetrics(intervalMs = 1000): SystemMetricsWatch {
   // Its cache would repeat figures for 5 s, and its temperature is off unless asked for.
@@ -44,10 +44,10 @@ export function watchSystemMetrics(intervalMs = 1000): SystemMetricsWatch {
   let timer: NodeJS.Timeout | undefined;
 
   const temperature = async (): Promise<number | null> => {
-    // A machine without a sensor is asked now and then only: it may come with a module loaded later.
+    // Temperature is read rarely on a machine without a sensor: its driver may be loaded later.
     if (!hasSensor && round % SLOW_EVERY !== 0) return null;
     const found = await machine.cpu.temperature();
-    // The library says 0 for a zone that cannot be read.
+    // The library reports 0 for a zone that cannot be read.
     const celsius = (found.success ? found.data : []).filter((value) => Number.isFinite(value) && value !== 0);
     hasSensor = celsius.length > 0;
     return hasSensor ? Math.max(...celsius) : null;
@@ -78,7 +78,7 @@ export function watchSystemMetrics(intervalMs = 1000): SystemMetricsWatch {
         throttled,
       };
     } catch {
-      // A platform that fails altogether keeps what was known: metrics are advice, not a reason to stop.
+      // If everything fails, the last sample stays: metrics are advice, not a reason to stop.
     }
     round++;
     if (!stopped) timer = setTimeout(sample, Math.max(0, intervalMs - (performance.now() - started))).unref();

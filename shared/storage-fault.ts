@@ -5,7 +5,7 @@ export interface Place {
   /** What it is, in words: `the credentials`. */
   readonly what: string;
   readonly path: string;
-  /** How somebody has it lie elsewhere, as the end of a sentence: `set STATE_DIRECTORY to another folder`. */
+  /** How to store it elsewhere, as the end of a sentence: `set STATE_DIRECTORY to another folder`. */
   readonly elsewhere?: string | undefined;
 }
 
@@ -55,7 +55,7 @@ export function storageError(error: unknown, place: Place, done = 'written'): Te
   if (error instanceof TesseraError) return error;
   const { what, path, elsewhere } = place;
   const { path: failed } = error as { path?: unknown };
-  // The system names what it stopped at: a folder above, or a temporary file beside it, which helps nobody.
+  // The system names what it stopped at: a parent folder, or a temporary file beside it, which does not help users.
   const at = typeof failed === 'string' && path.startsWith(`${failed}/`) ? failed : path;
   const todo = REASONS[systemCodeOf(error) ?? '']?.todo(culpritOf(at, error));
   const hint = [todo, elsewhere].filter((text) => text !== undefined).join(', or ');

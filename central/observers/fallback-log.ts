@@ -4,7 +4,7 @@ import type { ResultObject } from '../../shared/protocol/messages/result.ts';
 import type { EndedFrame } from '../effects.ts';
 import type { Observer } from './observer.ts';
 
-/** Logs that central computes parts of a model that its plan gives to nodes: once, until nodes compute for it again. */
+/** Logs that central computes parts of a model that its plan assigns to nodes: once, until nodes compute them again. */
 export class FallbackLog implements Observer {
   readonly #log: Pick<LogThrottle, 'warn'>;
   /** By model, why. */
@@ -21,7 +21,7 @@ export class FallbackLog implements Observer {
     }
     if (this.#reasons.get(model) === fallback.reason) return;
     this.#reasons.set(model, fallback.reason);
-    const text = `model ${model}: central computes what is the nodes' to do: ${fallback.text}`;
+    const text = `model ${model}: central computes parts that nodes should compute: ${fallback.text}`;
     this.#log.warn(`fallback ${model} ${fallback.reason}`, text);
   }
 }

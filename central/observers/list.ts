@@ -21,7 +21,7 @@ import { StatisticsReader, StatisticsReport } from './statistics.ts';
 export interface ObserverDeps {
   readonly publisher: Publisher;
   readonly cameras: Pick<Cameras, 'hold'>;
-  /** Models that were to be served and cannot be, and why. */
+  /** Models that cannot be served, with the reason. */
   readonly refused: ReadonlyMap<string, Failure>;
   readonly snapshot: () => Snapshot;
   readonly wire: Pick<Wire, 'counters'>;
@@ -30,7 +30,7 @@ export interface ObserverDeps {
   readonly throttledLog: LogThrottle;
 }
 
-/** The observers of an active central, and the two of them that its callers ask. */
+/** The observers of an active central, and the two that its callers query. */
 export interface ObserverList {
   readonly observers: Observers;
   readonly statuses: PlanStatuses;

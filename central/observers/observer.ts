@@ -27,8 +27,8 @@ export interface Observer {
   /** A camera that is not listed in the configuration made room for another one. */
   cameraForgotten?(camera: string): void;
   nodeChanged?(change: NodeChange): void;
-  /** How far a node is with the plans that it prepares, as its heartbeat says. */
+  /** A node's progress with the plans that it prepares, from its heartbeat. */
   progress?(node: string, plans: readonly PlanProgress[]): void;
-  /** Nodes are stopped by whoever started them: their ends are no news. */
+  /** The process that started the nodes stops them: their disconnections are not reported. */
   nodesStopping?(): void;
 }

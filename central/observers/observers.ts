@@ -2,7 +2,7 @@ import { LogThrottle } from '../../shared/log-throttle.ts';
 import type { Log } from '../../shared/ports.ts';
 import type { Observer } from './observer.ts';
 
-/** The observers of one active central. An observer that throws is logged; the others hear of the event all the same. */
+/** The observers of one active central. If an observer throws, the error is logged; the others still get the event. */
 export class Observers {
   readonly #list: readonly Observer[];
   readonly #throttledLog: LogThrottle;

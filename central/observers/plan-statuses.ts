@@ -34,7 +34,7 @@ function planStatusOf(compiled: CompiledPlan, since: number): PlanStatus {
 
 /** What `PlanStatuses` needs. */
 export interface PlanStatusesOptions {
-  /** Models that were to be served and cannot be, and why. */
+  /** Models that cannot be served, with the reason. */
   readonly refused: ReadonlyMap<string, Failure>;
   readonly publishPlan: (model: string, status: PlanStatus) => void;
   readonly publishModels: (models: CentralModels) => void;

@@ -5,7 +5,7 @@ import type { Snapshot } from '../coordinator/snapshot.ts';
 import type { Observer } from './observer.ts';
 import { ReadinessReport } from './readiness.ts';
 
-/** Time between two looks at the nodes' progress, ms. */
+/** Time between two checks of the nodes' progress, ms. */
 const LOOK_MS = 1000;
 
 /** What `ReadinessLog` needs. */
@@ -16,7 +16,7 @@ export interface ReadinessLogOptions {
   readonly log: Log;
 }
 
-/** Logs how far the nodes are with the plans that they prepare. */
+/** Logs the nodes' progress with the plans that they prepare. */
 export class ReadinessLog implements Observer {
   readonly #options: ReadinessLogOptions;
   readonly #report = new ReadinessReport();

@@ -58,7 +58,7 @@ export class ReadyWaits implements Observer {
     }
   }
 
-  /** Every caller looks at the readiness again. */
+  /** Every caller checks the readiness again. */
   #wake(): void {
     for (const wake of this.#waiting) wake();
     this.#waiting.clear();

@@ -138,7 +138,7 @@ function buffersOf(now: Snapshot): StatisticsMessage['buffers'] {
   };
 }
 
-/** What a camera's frames did since `before`; undefined where there is no news of them. */
+/** What changed in a camera's counts since `before`; undefined if nothing did. */
 function cameraReport(
   camera: CameraTotals,
   before: Readonly<Record<CameraCount, number>> | undefined,

@@ -1,7 +1,10 @@
 import type { Bus } from '../ports.ts';
 import type { Source } from './source.ts';
 
-/** The JPEG or PNG files that another client publishes on `topic`; an older one that nobody took is replaced. */
+/**
+ * The JPEG or PNG files that another client publishes on `topic`; one that was not taken before the next arrives is
+ * replaced.
+ */
 export async function topicSource(bus: Bus, topic: string): Promise<Source> {
   let newest: Uint8Array | undefined;
   let wake: () => void = () => {};

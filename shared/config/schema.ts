@@ -39,7 +39,7 @@ const broker = z.strictObject({
   anonymous: z
     .enum(['loopback', 'never'])
     .default('loopback')
-    .describe('who may connect without a password: programs on this machine, or nobody'),
+    .describe('who may connect without a password: programs on this machine, or no client'),
   keep_frames_s: z
     .number()
     .min(0)

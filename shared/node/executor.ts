@@ -255,8 +255,8 @@ class ThreadExecutor implements Executor {
     if (this.#stopped) return;
     if (performance.now() - this.#startedAt > HEALTHY_MS) this.#ends = 0;
     const delayMs = RESTART_MS[Math.min(this.#ends++, RESTART_MS.length - 1)]!;
-    this.#down = `${error.message}; it is being started again`;
-    this.#options.log.error('the inference thread ended and is started again', { reason: error.message, delayMs });
+    this.#down = `${error.message}; it is being restarted`;
+    this.#options.log.error('the inference thread ended and is restarted', { reason: error.message, delayMs });
     this.#restart = setTimeout(() => void this.#restore(), delayMs);
   }
 

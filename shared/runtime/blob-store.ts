@@ -39,7 +39,7 @@ export async function sha256(bytes: Uint8Array): Promise<string> {
  * process, whose blobs need not be flushed. Throws TESSERA_STORAGE.
  */
 export async function openBlobStore(folder: string, { isKept = true } = {}): Promise<BlobStore> {
-  const place = { what: 'the folder for pieces of models', path: folder, elsewhere: elsewhereOf(folder) };
+  const place = { what: 'the folder for blobs of models', path: folder, elsewhere: elsewhereOf(folder) };
   await makeFolder(place);
   await chmod(folder, 0o700).catch((error: unknown) => {
     throw storageError(error, place);
@@ -101,4 +101,4 @@ async function readFully(file: FileHandle, bytes: Uint8Array, offset: number): P
   }
 }
 
-const placeOf = (path: string): Place => ({ what: 'a piece of a model', path, elsewhere: elsewhereOf(path) });
+const placeOf = (path: string): Place => ({ what: 'a blob of a model', path, elsewhere: elsewhereOf(path) });

@@ -2,7 +2,7 @@ import { getEnvironmentData, isMainThread, setEnvironmentData } from 'node:worke
 
 /**
  * Native calls of ONNX Runtime under way in all threads of this process. A process that ends in the middle of one is
- * aborted (SIGABRT): onnxruntime-node 1.30 then throws a C++ exception that nobody catches.
+ * aborted (SIGABRT): onnxruntime-node 1.30 then throws a C++ exception that is not caught.
  *
  *   open --endProcess--> closed: no call begins any more; the process ends with the last one, or is killed
  */

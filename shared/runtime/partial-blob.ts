@@ -89,7 +89,7 @@ export class PartialBlobs {
 
   /** Opens a writer for a blob, resuming an interrupted transfer. `path` is the blob's own. Throws TESSERA_STORAGE. */
   async receive(path: string, sha: string, size: number): Promise<BlobWriter> {
-    const place = { what: 'a piece of a model', path, elsewhere: elsewhereOf(path) };
+    const place = { what: 'a blob of a model', path, elsewhere: elsewhereOf(path) };
     const own = join(this.#folder, `part-${sha}-${HOST}-${process.pid}-${randomBytes(6).toString('hex')}`);
     written.add(own);
     try {

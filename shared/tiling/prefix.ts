@@ -54,7 +54,7 @@ const CLEARLY_FEWER = 0.75;
 
 /**
  * Moves the end back over operators that cost nothing where clearly fewer bytes cross there: an enlargement at the very
- * end of a stage is cheaper done by whoever needs it.
+ * end of a stage is cheaper done by the stage that needs it.
  */
 function withoutEnlargements(context: Context, set: Set<number>): Set<number> {
   let best = set;

@@ -110,7 +110,7 @@ test('ends open frames when the data plane ends, and says so in the log', async 
   world.executor.letGo();
   await world.settle();
   expect(world.results).toMatchObject([{ frame: 'f1', status: 'error', error: { code: 'TESSERA_INTERNAL' } }]);
-  expect(world.log.lines).toContain('error the data plane ended and is started again: out of memory');
+  expect(world.log.lines).toContain('error the data plane ended and is restarted: out of memory');
 });
 
 test('steps down when another central claims a higher epoch, after its frames have ended', async () => {

@@ -60,7 +60,7 @@ describe('the command line', () => {
   });
 
   it.skipIf(process.platform === 'win32')(
-    'refuses a named pipe for a file, which nobody may ever write to',
+    'refuses a named pipe in place of a file, as reading it might never end',
     async () => {
       const pipe = join(cwd, 'pipe');
       execFileSync('mkfifo', [pipe]);

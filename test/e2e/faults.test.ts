@@ -78,7 +78,7 @@ test('a camera with deadline: fill gets a result at its deadline, which names th
   for (const { result } of answers) if (result.status === 'error') expect(result.error?.code).toBe('TESSERA_DEADLINE');
 });
 
-test('a node that answers with garbage, wrong shapes, somebody else’s tiles or nothing: no frame is wrong, all of it is counted', async () => {
+test('a node that answers with garbage, wrong shapes, another node’s tiles or nothing: no frame is wrong, every fault is counted', async () => {
   const own = await deployment.connect(cluster.broker.url, 'tessera-node-liar');
   const liar = new Liar(own, deployment.names, 'liar');
   const lies: Record<string, Liar['answer']> = {
@@ -112,7 +112,7 @@ test('a node that answers with garbage, wrong shapes, somebody else’s tiles or
     },
     'tiles of a frame that never was': (work) => liar.send(work, madeUp(work), { i_id: `${work.i_id}0000` }),
     'tiles of another epoch': (work) => liar.send(work, madeUp(work), { i_id: '1-1' }),
-    'tiles that nobody asked it for': (work) =>
+    'tiles that it was not asked for': (work) =>
       liar.send(work, madeUp({ ...work, tiles: work.tiles.map((tile) => ({ ...tile, t_id: tile.t_id + 1000 })) })),
   };
   await liar.start();

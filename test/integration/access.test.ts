@@ -147,7 +147,7 @@ describe.each([aedes, mosquitto])('$name', (site) => {
   });
 
   it.each(PEOPLE.filter(({ role }) => role === 'camera' || role === 'viewer' || role === 'admin'))(
-    'takes nobody for a node because the user name of $role could be one',
+    'takes no client for a node because the user name of $role could be one',
     async (who) => {
       if (at === undefined) return console.warn(NO_MOSQUITTO);
       const user = userName(who.role, who.name);

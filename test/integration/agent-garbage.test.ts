@@ -159,7 +159,7 @@ describe('invalid work is answered with the reason', () => {
       'bad-input',
     ],
     ['an output for another node', { tiles: [{ ...tile, out: [{ ...OUT, to: ['pi-2'] }] }] }, 'bad-input'],
-    ['an output for nobody', { tiles: [{ ...tile, out: [{ ...OUT, to: [] }] }] }, 'bad-input'],
+    ['an output without a receiver', { tiles: [{ ...tile, out: [{ ...OUT, to: [] }] }] }, 'bad-input'],
     ['an unknown codec', { tiles: [{ ...tile, in: [{ ...region, codec: { name: 'zip' } }] }] }, 'bad-input'],
     ['an unknown type', { tiles: [{ ...tile, in: [{ ...region, dtype: 'toString' }] }] }, 'bad-input'],
     ['a budget that is no number', { budget_ms: Number.NaN }, 'bad-input'],

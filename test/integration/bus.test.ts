@@ -153,7 +153,7 @@ describe.each(SERVERS)('a bus on %s', (name, start) => {
     const down = server.restart();
     while (bus.connected) await new Promise((resolve) => setImmediate(resolve));
     const waiting = bus.publish('tessera/x', 'written while away', { qos: 1 });
-    await bus.publish('tessera/x', 'nobody keeps this');
+    await bus.publish('tessera/x', 'not retained');
     await Promise.all([down, twice, waiting]);
     expect(await seen.text()).toBe('written while away');
     await bus.publish('tessera/x', 'as before');

@@ -47,7 +47,7 @@ const LEFT: Readonly<Record<string, (lock: string) => void>> = {
     mkdirSync(lock);
     writeFileSync(join(lock, '999999999-1'), '');
   },
-  'a lock that somebody has begun to remove': (lock) => mkdirSync(lock),
+  'a lock that is being removed': (lock) => mkdirSync(lock),
   'the lock of an earlier version': (lock) => writeFileSync(lock, '999999999 1'),
 };
 

@@ -100,7 +100,7 @@ test.each<[string, (work: WorkMessage) => Promise<void>]>([
     },
   ],
   [
-    'with times that nobody can mean',
+    'with impossible times',
     (work) =>
       liar.send(
         work,

@@ -78,7 +78,7 @@ test('all nodes refuse: that is logged at once with the reason, and results say 
   expect(result).toMatchObject({ status: 'ok', nodes: ['central'], fallback: { reason: 'refused' } });
   expect(result.fallback!.text).toMatch(/all 2 nodes refuse: a piece needs/);
   const line = await log.line(/central computes/);
-  expect(line).toMatch(/^warn model tiny: central computes what is the nodes' to do: all 2 nodes refuse/);
+  expect(line).toMatch(/^warn model tiny: central computes parts that nodes should compute: all 2 nodes refuse/);
   await send();
   expect(log.lines.filter((each) => /central computes/.test(each))).toEqual([line]);
 }, 60_000);

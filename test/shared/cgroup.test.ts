@@ -8,10 +8,10 @@ const group =
   (name) =>
     files[name];
 
-describe('where to look', () => {
+describe('files of limits', () => {
   const unified = '25 30 0:22 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate';
 
-  it('version 2: from the own group up to the root', () => {
+  it("version 2: from the process's group up to the root", () => {
     const { memory, cpu } = groupFolders(
       '0::/system.slice/tessera-agent.service\n',
       `21 1 8:1 / / rw - ext4 x rw\n${unified}`,
@@ -24,7 +24,7 @@ describe('where to look', () => {
     expect(cpu).toEqual(memory);
   });
 
-  it('version 2 in a container, with a namespace of its own', () => {
+  it('version 2 in a container with its own namespace', () => {
     expect(groupFolders('0::/\n', unified).memory).toEqual(['/sys/fs/cgroup']);
     // Of a process that entered from outside.
     expect(groupFolders('0::/../user.slice\n', unified).memory).toEqual(['/sys/fs/cgroup']);
@@ -60,14 +60,14 @@ describe('where to look', () => {
     ]);
   });
 
-  it('nowhere, on systems without control groups, and in garbage', () => {
+  it('none on systems without control groups, and for damaged input', () => {
     expect(groupFolders('', '')).toEqual({ memory: [], cpu: [] });
     expect(groupFolders('0::relative\nx\n:::\n', 'a b c - d\n - cgroup2\n')).toEqual({ memory: [], cpu: [] });
   });
 });
 
 describe('memory', () => {
-  it('is limited by the tightest group on the way up, hard or soft', () => {
+  it('is limited by the lowest limit of all groups up to the root, hard or soft', () => {
     const own = group({ 'memory.max': 'max\n', 'memory.high': '400000000\n', 'memory.current': '90000000\n' });
     const above = group({
       'memory.max': '300000000\n',
@@ -79,7 +79,7 @@ describe('memory', () => {
     expect(groupMemory([own])).toEqual({ limit: 400e6, used: 90e6 });
   });
 
-  it('of version 1 counts the groups below, and its largest number means no limit', () => {
+  it('of version 1 includes child groups, and its largest number means no limit', () => {
     const limited = group({
       'memory.limit_in_bytes': '314572800\n',
       'memory.usage_in_bytes': '104857600\n',
@@ -90,7 +90,7 @@ describe('memory', () => {
     expect(groupMemory([root])).toBeUndefined();
   });
 
-  it('that nobody limits, or that makes no sense, is not limited', () => {
+  it('without a limit, or with a meaningless one, is not limited', () => {
     for (const text of ['max\n', '', '0\n', '-1\n', 'many\n'])
       expect(groupMemory([group({ 'memory.max': text })])).toBeUndefined();
     expect(groupMemory([])).toBeUndefined();
@@ -99,7 +99,7 @@ describe('memory', () => {
 });
 
 describe('processors', () => {
-  it('are what the quota is of its period, the tightest on the way up', () => {
+  it('are the quota divided by its period, the least of all groups up to the root', () => {
     expect(groupCpus([group({ 'cpu.max': 'max 100000\n' }), group({ 'cpu.max': '150000 100000\n' })])).toBe(1.5);
     expect(groupCpus([group({ 'cpu.cfs_quota_us': '50000\n', 'cpu.cfs_period_us': '100000\n' })])).toBe(0.5);
     expect(groupCpus([group({ 'cpu.cfs_quota_us': '-1\n', 'cpu.cfs_period_us': '100000\n' })])).toBeUndefined();

@@ -3,7 +3,7 @@ import { LogThrottle, plain } from '../../shared/log-throttle.ts';
 import { recordingLog } from '../support/recording-log.ts';
 
 describe('LogThrottle', () => {
-  it('writes one line per subject and minute, and says how many there were, or else a stranger fills the disk', () => {
+  it('writes one line per subject and minute, with the number left out, or else a client could fill the disk', () => {
     const log = recordingLog();
     let now = 0;
     const throttledLog = new LogThrottle(log, () => now);
@@ -14,7 +14,7 @@ describe('LogThrottle', () => {
     expect(log.lines).toEqual(['warn not a picture {}', 'warn not a picture {}', 'warn not a picture {"before":499}']);
   });
 
-  it('bounds all lines too, for a stranger has as many names as he likes', () => {
+  it('limits all lines together too, as a client can make up names', () => {
     const log = recordingLog();
     let now = 0;
     const throttledLog = new LogThrottle(log, () => now);

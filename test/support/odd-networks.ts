@@ -391,7 +391,7 @@ const control: readonly OddNetwork[] = [
     tiles: false,
   },
   {
-    what: 'a function of its own around an operator that nobody knows',
+    what: 'a function of its own around an unknown operator',
     model: withFunctions(
       sketch({ nodes: [...head, call(node('Twice', ['a'], ['y']))], inputs: X, outputs: ['y'], constants: [W1] }),
       [{ name: 'Twice', inputs: ['p'], outputs: ['q'], nodes: [node('Add', ['p', 'p'], ['q'])] }],

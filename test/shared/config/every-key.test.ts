@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { configSchema } from '../../../shared/config/schema.ts';
 import { z } from '../../../shared/schema.ts';
 
-/** A key that is accepted and read by nobody would let somebody believe that they have set something. */
+/** A key that is accepted and never read would make users believe that they have set something. */
 
 interface JsonSchema {
   readonly properties?: Readonly<Record<string, JsonSchema>>;

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { Epochs, SILENT_MS } from '../../../shared/node/epochs.ts';
 import { MAX_EPOCH } from '../../../shared/protocol/epoch.ts';
 
-/** If one of these fails, one message makes a node deaf to its central, or two centrals share a node. */
+/** If one of these fails, one message makes a node ignore its central, or two centrals use one node. */
 
 const REAL = 1763650000;
 
@@ -14,8 +14,8 @@ function following(epoch: number, central = 'hall'): Epochs {
   return epochs;
 }
 
-describe('where centrals can be seen', () => {
-  test('an epoch that no central claims does not count, however high, and the next word of central does', () => {
+describe("where centrals' statuses are visible", () => {
+  test("an epoch that no central claims does not count, however high, and central's next message does", () => {
     fc.assert(
       fc.property(fc.integer({ min: REAL + 1, max: Number.MAX_SAFE_INTEGER }), (epoch) => {
         const epochs = following(REAL);
@@ -25,18 +25,18 @@ describe('where centrals can be seen', () => {
     );
   });
 
-  test('a successor counts once it has claimed, and the one before no more', () => {
+  test('a new leader counts once it has claimed its epoch, and the one before no more', () => {
     const epochs = following(REAL);
     epochs.claimed('attic', { state: 'claiming', epoch: REAL + 1 });
     expect(epochs.enter(REAL, 1)).toMatchObject({ counts: true });
     expect(epochs.enter(REAL + 1, 2)).toMatchObject({ counts: true, isNew: true });
-    // What the one that was relieved still says, or said before it stood still.
+    // Messages of the relieved central, which it sent late or before a pause.
     for (const at of [3, 4, SILENT_MS / 2]) expect(epochs.enter(REAL, at)).toMatchObject({ counts: false });
     expect(epochs.enter(REAL + 1, SILENT_MS)).toMatchObject({ counts: true, isNew: false });
     expect(epochs.enter(REAL, SILENT_MS + 5)).toMatchObject({ counts: false });
   });
 
-  test('a central whose clock was set back and whose state was lost is followed at its first word', () => {
+  test('a central whose clock was set back and whose state was lost is followed from its first message', () => {
     const epochs = following(REAL);
     epochs.claimed('hall', { state: 'active', epoch: 12 });
     const verdict = epochs.enter(12, 1);
@@ -45,14 +45,14 @@ describe('where centrals can be seen', () => {
     expect(epochs.followed).toBe(12);
   });
 
-  test('a claim above what any central makes is none', () => {
+  test('a claim above the highest valid epoch is ignored', () => {
     const epochs = following(REAL);
     epochs.claimed('evil', { state: 'active', epoch: MAX_EPOCH + 1 });
     expect(epochs.enter(MAX_EPOCH + 1, 1)).toMatchObject({ counts: false });
     expect(epochs.enter(MAX_EPOCH + 1, 10 * SILENT_MS)).toMatchObject({ counts: false });
   });
 
-  test('a claim that is taken back counts no more', () => {
+  test('a withdrawn claim counts no more', () => {
     const epochs = following(REAL);
     epochs.claimed('attic', { state: 'active', epoch: REAL + 9 });
     epochs.claimed('attic', { state: 'lost', epoch: 0 });
@@ -60,7 +60,7 @@ describe('where centrals can be seen', () => {
   });
 });
 
-test('where no central can be seen the highest counts', () => {
+test("where no central's status is visible, the highest epoch counts", () => {
   const epochs = new Epochs();
   for (const epoch of [7, 9]) expect(epochs.enter(epoch, 0)).toMatchObject({ counts: true, isNew: true });
   expect(epochs.enter(8, 0)).toMatchObject({ counts: false });

@@ -75,7 +75,7 @@ describe('a node', () => {
     ]);
   });
 
-  it('obeys nobody but central, or else any node could keep another one busy', async () => {
+  it('obeys central only, or else any node could keep another one busy', async () => {
     const { service, log, prepare, work, answered } = node();
     prepare(1);
     await answered(1);
@@ -88,7 +88,7 @@ describe('a node', () => {
     expect(log.lines.filter((line) => line.startsWith('warn'))).toHaveLength(1);
   });
 
-  it('does nothing for a central that was relieved, or else the old one takes away what the new one uses', async () => {
+  it('does nothing for a relieved central, or else it could release plans that the new leader uses', async () => {
     const { service, prepare, work, answered } = node();
     prepare(2);
     await answered(1);

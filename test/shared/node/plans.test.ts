@@ -22,7 +22,7 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true }));
 
-/** An executor whose `prepare` ends when the test says so. */
+/** An executor whose `prepare` ends when the test tells it. */
 function planning(trustedKeys: readonly string[] = []) {
   const calls: string[] = [];
   const gates: { open: () => void; fail: (error: Error) => void }[] = [];
@@ -59,7 +59,7 @@ const A = 'p-00000a';
 const B = 'p-00000b';
 
 describe('prepare', () => {
-  it('is answered when pieces can run, and then at once, or else a reconnect loads everything again', async () => {
+  it('is answered when parts can run, and from then on at once, or else a reconnect loads everything again', async () => {
     const { plans, calls, gate } = planning();
     const answer = plans.prepare('central', prepare(A));
     (await gate(0)).open();
@@ -68,7 +68,7 @@ describe('prepare', () => {
     expect(calls).toEqual([`prepare ${A}`, 'ready']);
   });
 
-  it('answers for a ready plan while another one loads, or else central takes the node for dead', async () => {
+  it('answers for a ready plan while another one loads, or else central considers the node dead', async () => {
     const { plans, gate } = planning();
     const first = plans.prepare('central', prepare(A));
     (await gate(0)).open();
@@ -80,7 +80,7 @@ describe('prepare', () => {
     expect(await slow).toMatchObject({ type: 'ready', plan: B });
   });
 
-  it('runs one at a time and a repeated one once', async () => {
+  it('runs one at a time, and a repeated one once', async () => {
     const { plans, calls, gate } = planning();
     const answers = [A, A, B].map((id) => plans.prepare('central', prepare(id)));
     const first = await gate(0);
@@ -91,7 +91,7 @@ describe('prepare', () => {
     expect(calls.filter((call) => call.startsWith('prepare'))).toEqual([`prepare ${A}`, `prepare ${B}`]);
   });
 
-  it('prepares stages that a ready plan was not asked for before', async () => {
+  it('prepares further stages of a ready plan', async () => {
     const { plans, gate } = planning();
     const first = plans.prepare('central', prepare(A, [0]));
     (await gate(0)).open();
@@ -101,7 +101,7 @@ describe('prepare', () => {
     expect(await second).toMatchObject({ type: 'ready' });
   });
 
-  it('refuses with the code and the way out of what failed, and can succeed later', async () => {
+  it('refuses with the code and the hint of the failure, and can succeed later', async () => {
     const { plans, gate } = planning();
     const first = plans.prepare('central', prepare(A));
     (await gate(0)).fail(new TesseraError('TESSERA_RUN_FAILED', 'too large', { hint: 'Buy memory.' }));
@@ -117,7 +117,7 @@ describe('prepare', () => {
     expect(await second).toMatchObject({ type: 'ready' });
   });
 
-  it('refuses what is no plan, or a plan of another model than the one offered', async () => {
+  it('refuses an invalid plan, or a plan of another model than the offered one', async () => {
     const { plans, calls } = planning();
     expect(await plans.prepare('central', { ...prepare(A), plan: { id: 'x' } })).toMatchObject({
       type: 'refused',
@@ -130,7 +130,7 @@ describe('prepare', () => {
     expect(calls).toEqual([]);
   });
 
-  it('loads with a trusted key what that key signed and nothing else, ready or not', async () => {
+  it('loads with a trusted key only models that it signed, ready or not', async () => {
     const key = await openSigningKey(folder);
     const { plans, calls, gate } = planning([key.publicKey]);
     const unsigned = prepare(A);
@@ -146,7 +146,7 @@ describe('prepare', () => {
     expect(await plans.prepare('central', unsigned)).toMatchObject({ type: 'refused', plan: A });
   });
 
-  it('lets a bounded number of plans wait, or else a flood of them fills the memory', async () => {
+  it('queues a bounded number of plans, or else a flood of them fills the memory', async () => {
     const { plans, gate } = planning();
     const id = (k: number) => `p-${k.toString(16).padStart(6, '0')}`;
     const answers = Array.from({ length: 40 }, (_, k) => plans.prepare('central', prepare(id(k))));
@@ -156,7 +156,7 @@ describe('prepare', () => {
     expect(types).toEqual([...Array(32).fill('ready'), ...Array(8).fill('refused')]);
   });
 
-  it('keeps a bounded number of plans and lets the oldest go', async () => {
+  it('keeps a bounded number of plans and releases the oldest', async () => {
     const { plans, calls, gate } = planning();
     for (let number = 0; number < 33; number++) {
       const answer = plans.prepare('central', prepare(`p-${String(number).padStart(6, '0')}`));
@@ -168,7 +168,7 @@ describe('prepare', () => {
 });
 
 describe('release', () => {
-  it('ends a plan at once, and a prepare after it starts anew', async () => {
+  it('ends a plan at once, and a later prepare starts anew', async () => {
     const { plans, calls, gate } = planning();
     const first = plans.prepare('central', prepare(A));
     (await gate(0)).open();
@@ -181,7 +181,7 @@ describe('release', () => {
     expect(calls).toEqual([`prepare ${A}`, 'ready', `release ${A}`, `gone ${A}`, `prepare ${A}`, 'ready']);
   });
 
-  it('while a plan is prepared refuses it in the end, or else a plan that nobody wants keeps its memory', async () => {
+  it('while a plan is prepared refuses it in the end, or else an unwanted plan keeps its memory', async () => {
     const { plans, calls, gate } = planning();
     const answer = plans.prepare('central', prepare(A));
     const load = await gate(0);
@@ -191,7 +191,7 @@ describe('release', () => {
     expect(calls).toEqual([`prepare ${A}`, `release ${A}`]);
   });
 
-  it('gives up what still waits in line, or else the node loads and keeps what nobody wants', async () => {
+  it('aborts queued preparations too, or else the node loads and keeps unwanted plans', async () => {
     const { plans, calls, gate } = planning();
     const first = plans.prepare('central', prepare(A));
     const load = await gate(0);
@@ -208,7 +208,7 @@ describe('release', () => {
 });
 
 describe('a plan that the executor has lost', () => {
-  it('is prepared again when it is asked for, or else the node says `ready` for ever and does nothing', async () => {
+  it('is prepared again on request, or else the node answers `ready` for ever and computes nothing', async () => {
     const { plans, calls, gate, executor } = planning();
     const first = plans.prepare('central', prepare(A));
     (await gate(0)).open();

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { PreparationProgress } from '../../../shared/node/preparation-progress.ts';
 import { recordingLog } from '../../support/recording-log.ts';
 
-test('a fetch is logged at its begin with its size, then every ten seconds, or else hours of it look like nothing', () => {
+test('a fetch is logged at its start with its size, then every ten seconds, or else a fetch of hours looks like a hang', () => {
   const log = recordingLog();
   let now = 0;
   const progress = new PreparationProgress(log, () => now);
@@ -18,13 +18,13 @@ test('a fetch is logged at its begin with its size, then every ten seconds, or e
   expect(progress.plans).toEqual([{ id: 'p-1', model: 'vgg16', state: 'fetching', bytes: 40e6, of: 59e6 }]);
 });
 
-test('nothing to fetch is nothing to say', () => {
+test('without blobs to fetch no line is logged', () => {
   const log = recordingLog();
   new PreparationProgress(log, () => 0).fetched('p-1', 'vgg16', 0, 0);
   expect(log.lines).toEqual([]);
 });
 
-test('a heartbeat has the newest plans and no more than sixteen, whatever central asks for', () => {
+test('a heartbeat names the newest plans, at most sixteen', () => {
   const progress = new PreparationProgress(recordingLog(), () => 0);
   for (let plan = 0; plan < 500; plan++) progress.set(`p-${plan}`, 'm', 'refused', 'x'.repeat(5000));
   expect(progress.plans).toHaveLength(16);

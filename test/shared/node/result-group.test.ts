@@ -18,14 +18,14 @@ function done(t_id: number, bytes: number): TileOutcome {
 }
 
 describe('ResultGroup', () => {
-  it('keeps small tiles together until the work is done, or else each costs a message', () => {
+  it('combines small tiles until the work is done, or else each costs a message', () => {
     const group = new ResultGroup(256 * 1024);
     expect([0, 1, 2].flatMap((id) => group.add(done(id, 1000)))).toEqual([]);
     expect(group.rest()?.map((tile) => tile.t_id)).toEqual([0, 1, 2]);
     expect(group.rest()).toBeUndefined();
   });
 
-  it('sends an error at once and alone, or else its tile is re-sent late', () => {
+  it('sends an error at once and alone, or else central re-sends the tile late', () => {
     const group = new ResultGroup(256 * 1024);
     group.add(done(0, 1000));
     expect(group.add({ t_id: 1, error: { code: 'busy', text: '' } })).toEqual([
@@ -34,7 +34,7 @@ describe('ResultGroup', () => {
     expect(group.rest()?.map((tile) => tile.t_id)).toEqual([0]);
   });
 
-  it('loses nothing and fits every batch of several tiles into one message', () => {
+  it('loses no outcome and fits every batch of several tiles into one message', () => {
     fc.assert(
       fc.property(fc.array(fc.integer({ min: 0, max: 300_000 }), { maxLength: 12 }), (sizes) => {
         const group = new ResultGroup(256 * 1024);

@@ -19,7 +19,7 @@ it('loads a session once while it fits, or else every tile pays for loading', as
   expect(loaded).toEqual(['a']);
 });
 
-it('releases what was not used for longest, before it loads, so that memory never passes the limit', async () => {
+it('releases the least recently used session before it loads another, so that memory never exceeds the limit', async () => {
   const { cache, get, released } = sessions(100);
   await get('a', 40);
   await get('b', 40);
@@ -31,20 +31,20 @@ it('releases what was not used for longest, before it loads, so that memory neve
   expect(released).toEqual(['b', 'a', 'c']);
 });
 
-it('refuses what alone passes the limit, with a way out, and keeps what it has', async () => {
+it('refuses a session that alone exceeds the limit, with a hint, and keeps the others', async () => {
   const { cache, get, released } = sessions(100);
   await get('a', 40);
   await expect(get('b', 101)).rejects.toMatchObject({ code: 'TESSERA_RUN_FAILED', hint: expect.any(String) });
   expect([released, cache.bytes]).toEqual([[], 40]);
 });
 
-it('holds nothing of a load that failed', async () => {
+it('keeps nothing of a failed load', async () => {
   const { cache } = sessions(100);
   await expect(cache.get('a', 40, () => Promise.reject(new Error('no')))).rejects.toThrow('no');
   expect([cache.bytes, cache.has('a')]).toEqual([0, false]);
 });
 
-it('releases everything at the end, once', async () => {
+it('releases every session at the end, once', async () => {
   const { cache, get, released } = sessions(100);
   await get('a', 40);
   await get('b', 40);

@@ -37,7 +37,7 @@ function withOpset(opset: number): Model {
   return resolveModel({ ...tinyNetwork(), opsets: new Map([['', opset]]) }).model;
 }
 
-/** x in tiles to `p`, `p` clipped on its way; the rest in tiles or whole. */
+/** x in tiles to `p`, `p` sent clipped; the rest in tiles or whole. */
 function planOf(model: string, clip: ClipSpec, rest: Plan['stages'][number]['split']): Plan {
   const on = { mode: 'share', nodes: '*' } as const;
   const fallback = 'central';
@@ -91,7 +91,7 @@ async function runPlan(model: Model, clip: ClipSpec, rest: Plan['stages'][number
   }
 }
 
-/** What the network says when the codec's own decoding of `p` stands in its place. */
+/** The network's output when `p` is encoded and decoded by the codec itself. */
 async function expectedOf(model: Model, clip: ClipSpec): Promise<{ codes: Uint8Array; y: Float32Array }> {
   const cut = (inputs: string[], outputs: string[], nodes: Model['graph']['nodes']): Model => ({
     ...model,
@@ -130,7 +130,7 @@ describe('a clipped tensor between two stages', () => {
     for (const rest of [{ kind: 'whole' }, { kind: 'tiles', padding: 'halo', rows: [5, 3], cols: [8] }] as const) {
       const { y, p } = await runPlan(model, clip, rest);
       expect([p.dtype, p.data.length]).toEqual(['uint8', 16 * 64]);
-      // A value in the very middle between two codes may round either way.
+      // A value exactly between two codes may round either way.
       expect(p.data.filter((code, i) => code !== expected.codes[i]).length).toBeLessThanOrEqual(1);
       expect(expected.y.some((value) => value > 0)).toBe(true);
       y.forEach((value, i) => {
@@ -139,7 +139,7 @@ describe('a clipped tensor between two stages', () => {
     }
   });
 
-  it('travels encoded both ways, and is small', async () => {
+  it('is sent encoded both ways, and is small', async () => {
     const { sent } = await runPlan(withOpset(17), PUBLISHED, {
       kind: 'tiles',
       padding: 'halo',
@@ -187,13 +187,13 @@ describe("central's store of codes", () => {
     { tensor: 't', box, dtype: 'float32', shape: [4], codec: clip, d: new Uint8Array(0), ...change },
   ];
 
-  it('takes what never came for 0, whatever code that is, and counts a byte a value', () => {
+  it('takes missing values for 0, whatever code that is, and counts a byte per value', () => {
     const frames = opened();
     expect([...frames.tensor('1-1', 't', geometry)!.data]).toEqual([8, 8, 8, 8]);
     expect(frames.bytes).toBe(4);
   });
 
-  it('takes values as they are from a node that cannot clip', () => {
+  it('accepts raw values from a node that cannot clip', () => {
     const frames = opened();
     const d = new Uint8Array(Float32Array.of(-1, -0.5, 0.2, 7).buffer);
     frames.paste('1-1', geometry, 0, 0, region({ codec: { name: 'raw' }, d }));

@@ -74,7 +74,7 @@ describe('a prepared stage', () => {
     await stages.stop();
   });
 
-  it('is loaded again when its session gave way to another, or else a node with little memory fails every second frame', async () => {
+  it('is loaded again when its session was released for another, or else a node with little memory fails every second frame', async () => {
     const stages = runner(2.02);
     await stages.prepare(tinyPlan(skeleton, HALVES), [0], skeleton);
     await stages.prepare(tinyPlan(skeleton, { kind: 'whole' }, 'p-00000002'), [0], skeleton);
@@ -82,7 +82,7 @@ describe('a prepared stage', () => {
     await stages.stop();
   });
 
-  it('is refused when it alone needs more memory than there is', async () => {
+  it('is refused when it alone needs more memory than the limit', async () => {
     const stages = runner(1);
     await expect(stages.prepare(tinyPlan(skeleton, HALVES), [0], skeleton)).rejects.toMatchObject({
       code: 'TESSERA_RUN_FAILED',
@@ -102,7 +102,7 @@ describe('a prepared stage', () => {
     await stages.stop();
   });
 
-  it('refuses a skeleton that is not here and a stage that the plan has not', async () => {
+  it('refuses a missing skeleton, and a stage that the plan does not have', async () => {
     const stages = runner();
     const absent = 'f'.repeat(64);
     await expect(stages.prepare(tinyPlan(absent, HALVES), [0], absent)).rejects.toMatchObject({ code: 'TESSERA_BLOB' });
@@ -112,7 +112,7 @@ describe('a prepared stage', () => {
   });
 });
 
-describe('a tile that does not fit its plan is bad-input, or else the node computes something that nobody asked for', () => {
+describe('a tile that does not fit its plan is bad-input, or else the node computes something that was not requested', () => {
   let stages: StageRunner;
   beforeAll(async () => {
     stages = runner();

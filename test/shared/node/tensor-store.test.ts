@@ -36,7 +36,7 @@ const result = (row: number, d: Uint8Array, change: Partial<WireRegion> = {}): W
 ];
 
 describe('frame store', () => {
-  test('tiles leave with their own rows and come back to their place', () => {
+  test('tiles are cut with their rows and pasted in their place', () => {
     const store = opened();
     const tiles = store.pack('1-1', geometry, 0, [1]);
     expect(tiles?.[0]?.in[0]?.d).toEqual(Uint8Array.of(3, 4));
@@ -44,7 +44,7 @@ describe('frame store', () => {
     expect(store.tensor('1-1', 'out', geometry)?.data).toEqual(Uint8Array.of(0, 0, 7, 8));
   });
 
-  test('a tile that nobody delivered is zeros', () => {
+  test('a tile that did not arrive is zeros', () => {
     expect(opened().tensor('1-1', 'out', geometry)?.data).toEqual(new Uint8Array(4));
   });
 
@@ -63,7 +63,7 @@ describe('frame store', () => {
     expect(store.tensor('1-1', 'out', geometry)?.data).toEqual(new Uint8Array(4));
   });
 
-  test('bytes are counted up and down to nothing; late results of an ended frame vanish', () => {
+  test('bytes are counted, and 0 at the end; late results of an ended frame are dropped', () => {
     const store = opened();
     store.paste('1-1', geometry, 0, 0, result(0, Uint8Array.of(7, 8)));
     expect(store.bytes).toBe(8);

@@ -2,11 +2,11 @@ import { describe, expect, it } from 'vitest';
 import { TileRate } from '../../../shared/node/tile-rate.ts';
 
 describe('TileRate', () => {
-  it('is 0 before the first tile, so that nobody takes a guess for a measurement', () => {
+  it('is 0 before the first tile, so that a guess is not taken for a measurement', () => {
     expect(new TileRate().perSecond).toBe(0);
   });
 
-  it('says how fast the node works while it works, or else an idle node looks slow and gets no work ever after', () => {
+  it('counts compute time only, or else an idle node looks slow and never gets work again', () => {
     const rate = new TileRate();
     for (let tile = 0; tile < 3; tile++) rate.add(20);
     expect(rate.perSecond).toBeCloseTo(50, 6);
@@ -20,7 +20,7 @@ describe('TileRate', () => {
     expect(rate.perSecond).toBeLessThan(27);
   });
 
-  it('stays finite for tiles of no measurable time and ignores what is no time', () => {
+  it('stays finite for tiles of no measurable time and ignores invalid times', () => {
     const rate = new TileRate();
     rate.add(0);
     rate.add(Number.NaN);

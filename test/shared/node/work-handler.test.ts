@@ -32,7 +32,7 @@ function work(overrides: Partial<WorkMessage> = {}, tIds = [0, 1]): WorkMessage 
   };
 }
 
-/** A handler over an executor that the test drives tile by tile, and what it sent. */
+/** A handler whose executor the test completes tile by tile, and the messages that it sent. */
 function workHandler() {
   const sent: ResultMessage[] = [];
   const jobs: { job: Job; tile: (outcome: TileOutcome) => void; end: () => void; fail: (error: Error) => void }[] = [];
@@ -84,7 +84,7 @@ describe('work', () => {
     });
   });
 
-  it('has its bytes copied on arrival, since the client uses its buffer again', () => {
+  it('has its bytes copied on arrival, as the MQTT client reuses its buffer', () => {
     const { handler: made, jobs } = workHandler();
     const message = work();
     made.receive('central', workAddress.parse(message));
@@ -93,7 +93,7 @@ describe('work', () => {
     expect([...jobs[0]!.job.tiles[0]!.in[0]!.d]).toEqual([0, 1, 2, 3]);
   });
 
-  it('of this process has its buffers given to the executor, since copies cost time', () => {
+  it('of this process has its buffers transferred to the executor, as copies cost time', () => {
     const { handler: made, jobs } = workHandler();
     const message = work();
     made.accept('central', message);
@@ -101,7 +101,7 @@ describe('work', () => {
     expect(jobs[0]!.job.tiles[0]!.in[0]!.d).toBe(given!.d);
   });
 
-  it('tells of an error at once and of the other tiles later', async () => {
+  it('answers an error at once and the other tiles later', async () => {
     const { handler: made, sent, jobs } = workHandler();
     made.accept('central', work());
     jobs[0]!.tile({ t_id: 0, error: { code: 'run-failed', text: 'x' } });
@@ -112,7 +112,7 @@ describe('work', () => {
     expect(errors(sent[1])).toEqual([[1]]);
   });
 
-  it('gives the worker one more job than it runs, and the rest in order as jobs end', async () => {
+  it('gives the worker one job more than it runs, and the others in order as jobs end', async () => {
     const { handler: made, jobs } = workHandler();
     for (const i_id of ['1-1', '1-2', '1-3']) made.accept('central', work({ i_id }));
     expect(jobs.map(({ job }) => job.i_id)).toEqual(['1-1', '1-2']);
@@ -137,7 +137,7 @@ describe('work', () => {
     ]);
   });
 
-  it('is refused where it uses what the protocol only reserves, or else a tile waits for ever', () => {
+  it('is refused where it uses reserved fields of the protocol, or else a tile waits for ever', () => {
     const { handler: made, sent } = workHandler();
     const input = { ...region, codec: raw };
     made.accept('central', work({ tiles: [{ t_id: 3, in: [{ ...input, held: true }], out: [] }] }));
@@ -148,7 +148,7 @@ describe('work', () => {
     expect(sent.map(errors)).toEqual([3, 4, 5, 6].map((t_id) => [[t_id, 'bad-input']]));
   });
 
-  it('is answered though it is not valid, as far as it says which tiles it is for, or else they wait for their time-out', () => {
+  it('is answered although it is invalid, if its tiles can be read, or else they wait for their time-out', () => {
     const { handler: made, sent, jobs } = workHandler();
     const wrong = { ...work(), tiles: [{ t_id: 7, in: 'none', out: [] }, { t_id: 8 }] };
     expect(made.receive('central', workAddress.parse(wrong))).toBe(false);
@@ -162,7 +162,7 @@ describe('work', () => {
     expect(jobs).toHaveLength(1);
   });
 
-  it('that expired while it waited is answered so when its turn comes', async () => {
+  it('that expired in the queue is answered as expired when its turn comes', async () => {
     const { handler: made, sent, jobs, clock } = workHandler();
     for (const i_id of ['1-1', '1-2']) made.accept('central', work({ i_id, budget_ms: 1e6 }));
     made.accept('central', work({ i_id: '1-3', budget_ms: 10 }));
@@ -176,7 +176,7 @@ describe('work', () => {
     ]);
   });
 
-  it('is answered even when the executor breaks its promise', async () => {
+  it('is answered even when the executor does not return an outcome', async () => {
     const { handler: made, sent, jobs } = workHandler();
     made.accept('central', work());
     jobs[0]!.tile({ t_id: 0, error: { code: 'bad-input', text: '' } });
@@ -187,14 +187,14 @@ describe('work', () => {
   });
 });
 
-describe('what waits', () => {
+describe('queued work', () => {
   function waiting() {
     const all = workHandler();
     for (const i_id of ['1-1', '1-2', '1-3', '1-4']) all.handler.accept('central', work({ i_id }));
     return all;
   }
 
-  it('is answered when it is cancelled; what runs is cancelled at the executor', async () => {
+  it('is answered when it is cancelled; running work is cancelled at the executor', async () => {
     const { handler: made, sent, jobs, cancelled } = waiting();
     made.cancel({ i_id: '1-3', stage: 0, t_id: [1] });
     expect(errors(sent[0])).toEqual([[1, 'expired']]);

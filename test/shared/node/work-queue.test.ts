@@ -23,18 +23,18 @@ function queue<H = string>(limits = LIMITS, ready: ReadonlySet<string> = new Set
   return new WorkQueue<H>(limits, (plan) => ready.has(plan));
 }
 
-/** Offers an item as the handler does; what its epoch drops is the business of other tests. */
+/** Offers an item as the handler does; items dropped for their epoch are the subject of other tests. */
 function taken(work: WorkQueue<string>, offered: WorkItem, handle = '') {
   const entered = work.enter(epochOf(offered.iId), 0);
   return 'code' in entered ? entered : work.offer(offered, handle, 0);
 }
 
 describe('admission', () => {
-  it('refuses work for a plan that is not ready, or else a node runs pieces that it does not have', () => {
+  it('refuses work for a plan that is not ready', () => {
     expect(queue().offer(item({ plan: 'p-2' }), '', 0)?.code).toBe('unknown-plan');
   });
 
-  it('refuses work whose budget is over, or else a slow node spends its time on answers nobody waits for', () => {
+  it('refuses work whose budget is over, or else a slow node spends its time on results that are not needed any more', () => {
     expect(queue().offer(item({ deadlineMs: 5 }), '', 5)?.code).toBe('expired');
   });
 
@@ -47,13 +47,13 @@ describe('admission', () => {
     expect(taken(work, item({ iId: '9-1' }))?.code).toBe('expired');
   });
 
-  it('remembers the epoch of work that it refuses for another reason', () => {
+  it('counts the epoch of work that it refuses for another reason', () => {
     const work = queue();
     taken(work, item({ iId: '9-1', plan: 'p-2' }));
     expect(taken(work, item({ iId: '8-1' }))?.code).toBe('expired');
   });
 
-  it('gives up what a central asked that has been relieved, and hears nothing of it any more', () => {
+  it('drops work of a relieved central, and ignores it from then on', () => {
     const work = queue();
     taken(work, item({ iId: '7-1' }), 'old');
     expect(work.enter(7, 0)).toMatchObject({ dropped: [] });
@@ -64,7 +64,7 @@ describe('admission', () => {
     expect(taken(work, item({ iId: '8-1' }))).toBeUndefined();
   });
 
-  it('gives up what was asked in a higher epoch too, once its central is followed no more', () => {
+  it('drops work of a higher epoch too, once that central is not followed any more', () => {
     const epochs = new Epochs();
     const work = new WorkQueue<string>(LIMITS, () => true, epochs);
     taken(work, item({ iId: '9-1' }), 'made up');
@@ -73,7 +73,7 @@ describe('admission', () => {
     expect(work.tiles).toBe(0);
   });
 
-  it('is busy above its limits, or else a node without memory dies', () => {
+  it('refuses work above its limits, or else a node runs out of memory', () => {
     const work = queue();
     expect(work.offer(item({ tIds: [1, 2, 3, 4, 5, 6] }), '', 0)).toBeUndefined();
     expect(work.offer(item({ tIds: [1, 2, 3] }), '', 0)?.code).toBe('busy');
@@ -81,11 +81,11 @@ describe('admission', () => {
     expect(work.offer(item({ tIds: [1, 2] }), '', 0)).toBeUndefined();
   });
 
-  it('takes one item of any size when idle, or else a large frame could never run anywhere', () => {
+  it('accepts one item of any size when idle, or else a large frame could never run', () => {
     expect(queue().offer(item({ bytes: 10_000, tIds: [...Array(20).keys()] }), '', 0)).toBeUndefined();
   });
 
-  it('counts what runs, not only what waits', () => {
+  it('counts running work too, not only queued work', () => {
     const work = queue();
     work.offer(item({ bytes: 900 }), 'a', 0);
     const { start } = work.next(0);
@@ -97,7 +97,7 @@ describe('admission', () => {
 });
 
 describe('the queue', () => {
-  it('starts items in order, as many at a time as may run', () => {
+  it('starts items in order, as many at a time as allowed', () => {
     const work = queue();
     for (const name of ['a', 'b', 'c']) work.offer(item(), name, 0);
     const first = work.next(0).start!;
@@ -106,7 +106,7 @@ describe('the queue', () => {
     expect(work.next(0).start?.handle).toBe('c');
   });
 
-  it('gives back what expired while it waited, even when nothing may start', () => {
+  it('returns expired items, even when none may start', () => {
     const work = queue({ ...LIMITS, running: 1 });
     work.offer(item(), 'running', 0);
     work.next(0);
@@ -128,7 +128,7 @@ describe('the queue', () => {
     expect(work.next(0).start?.handle).toBe('c');
   });
 
-  it('drops what waits for a plan that is gone and refuses more of it', () => {
+  it('drops queued work of a released plan and refuses more of it', () => {
     const ready = new Set(['p-1', 'p-2']);
     const work = queue(LIMITS, ready);
     work.offer(item(), 'a', 0);

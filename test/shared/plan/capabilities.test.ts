@@ -3,7 +3,7 @@ import type { CodecSpec } from '../../../shared/codec/spec.ts';
 import { missingCodecs } from '../../../shared/plan/capabilities.ts';
 import type { Plan } from '../../../shared/plan/plan.ts';
 
-/** A node that is asked for what it cannot encode refuses every tile; one that cannot decode its input does so too. */
+/** A node that cannot encode an output, or decode an input, refuses every tile. */
 
 const clip: CodecSpec = { name: 'clip', a: 0, b: 1, bits: 4 };
 const stage = (id: number, input: string, output: string, codec: Record<string, CodecSpec>) =>

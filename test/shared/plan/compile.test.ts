@@ -16,7 +16,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-/** A network of halves with so many convolutions, as central has it. */
+/** A network of several convolutions, as central has it. */
 async function halves(layers: number) {
   const net = new Network(17, 'float16');
   let x = net.input([1, 3, 16, 16]);
@@ -53,7 +53,7 @@ test('a part needs those parts of earlier stages whose outputs it reads, halo in
   );
 });
 
-test('where no bound can be named, results are approximate and the plan says why, once', async () => {
+test('where no bound is known, results are approximate and the plan says why, once', async () => {
   const deployment = await halves(24);
   const made = choosePlan(deployment, { nodeCount: 4, grid, padding: 'halo' });
   expect(made.approximate).toBe(true);
@@ -65,7 +65,7 @@ test('where no bound can be named, results are approximate and the plan says why
   expect(whole).toMatchObject({ approximate: false, bound: { largest: 1e-4 } });
 });
 
-test('what a plan may say and central cannot carry out yet is refused, with the field', async () => {
+test('fields that central does not support yet are refused, with their name', async () => {
   const deployment = await halves(1);
   const { plan } = choosePlan(deployment, { nodeCount: 1, strategy: 'whole-replicate' });
   const [stage] = plan.stages;

@@ -44,7 +44,7 @@ const good: Plan = {
   predicted: { latency_ms: 12.5 },
 };
 
-/** The message of the refusal of `good` with one thing changed. */
+/** The message of the refusal of `good` with one change. */
 function refusal(change: (plan: Record<string, never> & { stages: Record<string, unknown>[] }) => void): string {
   const plan = structuredClone(good) as never;
   change(plan);
@@ -114,14 +114,14 @@ test.each([undefined, null, 7, 'plan', [], {}])('%j is no plan', (value) => {
   expect(() => parsePlan(value)).toThrowError(/plan/);
 });
 
-test('with the model at hand: inputs must be known, outputs must be made', () => {
+test('with its model: inputs must be known, outputs must be made', () => {
   checkPlan(good, { inputs: ['image'], outputs: ['prob'] });
   expect(() => checkPlan(good, { inputs: ['picture'], outputs: ['prob'] })).toThrowError(/"image" is neither/);
   expect(() => checkPlan(good, { inputs: ['image'], outputs: ['boxes'] })).toThrowError(/no stage makes "boxes"/);
   expect(() => checkPlan(good, { inputs: ['image', 'skip'], outputs: [] })).toThrowError(/"skip" is an input/);
 });
 
-test('the id is of what a plan does: not of its reason, nor of the order of keys', () => {
+test('the id depends on what a plan does, not on its reason or the order of keys', () => {
   const id = planId(good);
   expect(id).toMatch(/^p-[0-9a-f]{12}$/);
   expect(planId({ ...good, reason: 'because', strategy: 'other' } as Plan)).toBe(id);
@@ -129,7 +129,7 @@ test('the id is of what a plan does: not of its reason, nor of the order of keys
   expect(planId({ ...good, stages: turned } as unknown as Plan)).toBe(id);
   expect(planId({ ...good, source: 'pi-1' })).not.toBe(id);
   expect(planId({ ...good, stages: good.stages.slice(0, 2) })).not.toBe(id);
-  // Stored plan files carry ids: these must not change. The second one's exit is where none may be any more.
+  // Stored plan files contain ids: these must not change. The second one's exit lies where none is allowed any more.
   expect(id).toBe('p-54469d8afb6d');
   const [first, second, { exit: _, ...third }] = good.stages as [Stage, Stage, Stage];
   const exit = { tensor: 'pool5', threshold: 0.9 };

@@ -116,7 +116,7 @@ it('says what to do about a folder that cannot be used', async () => {
   await expect(openBlobStore(file)).rejects.toMatchObject({ code: 'TESSERA_STORAGE', hint: expect.any(String) });
 });
 
-it('makes its folder again where somebody removed it while the process runs', async () => {
+it('makes its folder again if it was removed while the process runs', async () => {
   await rm(folder, { recursive: true });
   expect(await store.put(bytes)).toBe(sha);
   await rm(folder, { recursive: true });

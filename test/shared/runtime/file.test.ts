@@ -6,9 +6,9 @@ import { describe, expect, it } from 'vitest';
 import { fileSha256, openFile, readBytes, readText } from '../../../shared/runtime/file.ts';
 import { folderWith } from '../../support/library.ts';
 
-/** A program that waits for a pipe that nobody writes to cannot even be told to stop. */
+/** A program that waits for a pipe without a writer cannot even be told to stop. */
 
-describe.skipIf(process.platform === 'win32')('a file that somebody names', () => {
+describe.skipIf(process.platform === 'win32')('a file named by a user', () => {
   it('is read when it is a regular one, through links too', async () => {
     const folder = await folderWith({ a: 'abc' });
     await symlink('a', join(folder, 'link'));

@@ -35,7 +35,7 @@ async function giveTo(pid: number, name: string): Promise<string> {
   return other;
 }
 
-/** A process id that nobody has any more. */
+/** A process id that is not in use any more. */
 const gonePid = (): number => spawnSync(process.execPath, ['-e', '']).pid;
 
 describe('a blob that was cut off', () => {
@@ -94,7 +94,7 @@ describe('a blob that was cut off', () => {
   });
 });
 
-describe('what nobody will go on with', () => {
+describe('a part that no process will continue', () => {
   it('is removed at the next start: of a blob that is there by now, and older than a day', async () => {
     const old = await giveTo(gonePid(), await bring(1000));
     const ages = new Date(Date.now() - DAY - 60_000);

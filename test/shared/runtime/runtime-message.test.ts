@@ -7,7 +7,10 @@ import { loadSession } from '../../../shared/runtime/ort.ts';
 import { explainRuntime } from '../../../shared/runtime/runtime-message.ts';
 import { ints, node, sketch, weights } from '../onnx/build.ts';
 
-/** Nobody can act on a page of C++ signatures; what a network needs is said in a sentence, with a way out where there is one. */
+/**
+ * A page of C++ signatures helps no user; the message says in a sentence what the network needs, with a hint where
+ * there is one.
+ */
 
 const at =
   '/src_of_the_runtime/core/graph/load.h:46 void runtime::load::Validate(const std::map<std::string, int>&, bool (*)(int)) const';

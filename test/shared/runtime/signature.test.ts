@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { ModelManifest } from '../../../shared/protocol/messages/control.ts';
 import { isPublicKey, openSigningKey, requireSignature, signedBytes } from '../../../shared/runtime/signature.ts';
 
-// Lost if these fail: whoever gets at the broker makes every node run a model of his.
+// Lost if these fail: a client with access to the broker can make every node run a model of its own.
 
 let folder: string;
 beforeEach(async () => {

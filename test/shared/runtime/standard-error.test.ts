@@ -6,7 +6,7 @@ import { smallDisk } from '../../support/small-disk.ts';
 
 // Lost if this fails: a whole service, because the disk that its log lies on is full.
 
-it('a log on a full disk ends nobody, and says what it left out once there is room', async ({ skip }) => {
+it('a log on a full disk ends no process, and says what it left out once there is room', async ({ skip }) => {
   const disk = await smallDisk('64k');
   if (disk === undefined) return skip('needs root and a tmpfs on Linux');
   const file = join(disk.folder, 'log');

@@ -8,7 +8,7 @@ import { Wire } from '../../../shared/runtime/wire.ts';
 import { z } from '../../../shared/schema.ts';
 import { MemoryBroker } from '../../support/memory-bus.ts';
 
-// Lost if these fail: work that nobody receives, messages taken for another sender's, or one bad sender ending central.
+// Lost if these fail: work is not received, messages count as another sender's, or one bad sender ends central.
 
 const names = topics('tessera');
 const schema = z.object({ n: z.number(), d: z.instanceof(Uint8Array).optional() });
@@ -125,7 +125,7 @@ describe('Wire', () => {
   });
 });
 
-describe('what nobody asked for', () => {
+describe('a message that was not expected', () => {
   it('is dropped by its first values, undecoded, also where it came in parts; what is awaited is not', async () => {
     const { central, node, received } = await pair();
     const asked: unknown[] = [];
@@ -212,7 +212,7 @@ describe('what nobody asked for', () => {
     expect(central.counters.dropped).toBe(before);
   });
 
-  it('comes from anybody but the one who is listened to', async () => {
+  it('comes from any other sender than the expected one', async () => {
     const broker = new MemoryBroker();
     const wire = (self: string, only?: string) =>
       new Wire({ bus: broker.bus(), topics: names, self, log: silentLog, now: () => 0, ...(only && { only }) });

@@ -47,7 +47,7 @@ describe('parseYaml', () => {
     expect(() => parse(text)).toThrow(/nests deeper/);
   });
 
-  it('takes what nests as deep as anybody writes it', () => {
+  it('accepts any nesting that occurs in practice', () => {
     expect(JSON.stringify(parse(`${'['.repeat(60)}${']'.repeat(60)}`))).toBe(`${'['.repeat(60)}${']'.repeat(60)}`);
     const lines = Array.from({ length: 60 }, (_, k) => `${'  '.repeat(k)}a:`).join('\n');
     expect(JSON.stringify(parse(lines))).toContain('{"a":'.repeat(60));
@@ -84,7 +84,7 @@ describe('withField', () => {
   const text = '# by hand\nname: x # guessed\n\ninput: {shape: [1, 3]}\n';
   const set = (yaml: string, value: unknown) => withField(yaml, 'found', value, 'x.yaml', 'TESSERA_MODEL_CARD');
 
-  it('adds a field and leaves everything else as somebody wrote it', () => {
+  it('adds a field and leaves everything else as it was written', () => {
     const changed = set(text, [{ codecs: { relu: 'clip:0:6:4' }, bounds: [0, 6] }]);
     expect(changed).toBe(`${text}found:\n  - codecs:\n      relu: clip:0:6:4\n    bounds: [0, 6]\n`);
     expect(commentedFields(changed, 'guessed')).toEqual(['name']);
