@@ -12,14 +12,14 @@ export interface AuditedPartsDeps {
   readonly tell: (event: UntimedEvent) => void;
 }
 
-interface Tile {
+interface PartAddress {
   readonly plan: string;
   readonly stage: number;
   readonly t_id: number;
 }
 
 interface Kept {
-  readonly tile: Tile;
+  readonly part: PartAddress;
   readonly first: readonly WireRegion[];
   second: readonly WireRegion[];
   inputs: readonly PackedTile[];
@@ -35,7 +35,7 @@ function ownRegions(out: readonly WireRegion[]): WireRegion[] {
   return out.map((region) => ({ ...region, d: new Uint8Array(region.d) }));
 }
 
-/** Inputs and outputs of audited tiles, which outlive their frames; carries out the effects `compare` and `judge`. */
+/** Inputs and outputs of audited parts, which outlive their frames; carries out the effects `compare` and `judge`. */
 export class AuditedParts {
   readonly #deps: AuditedPartsDeps;
   readonly #kept = new Map<string, Kept>();
@@ -44,8 +44,8 @@ export class AuditedParts {
     this.#deps = deps;
   }
 
-  begin(audit: string, tile: Tile, out: readonly WireRegion[]): void {
-    this.#kept.set(audit, { tile, first: ownRegions(out), second: [], inputs: [], isOwn: false });
+  begin(audit: string, part: PartAddress, out: readonly WireRegion[]): void {
+    this.#kept.set(audit, { part, first: ownRegions(out), second: [], inputs: [], isOwn: false });
   }
 
   /** Stores the inputs of the second result; `isOwn`: central itself computes it. */
@@ -65,29 +65,29 @@ export class AuditedParts {
     const { data, tell } = this.#deps;
     const kept = this.#kept.get(audit)!;
     kept.second = ownRegions(out);
-    const { tile, first, second, isOwn } = kept;
+    const { part, first, second, isOwn } = kept;
     let agree: boolean | null;
     try {
-      agree = await data.agree(tile, first, second);
+      agree = await data.agree(part, first, second);
       if (agree === false && isOwn)
-        agree = await data.agree(tile, second, first, await this.#run(audit, kept, perturbed));
+        agree = await data.agree(part, second, first, await this.#run(audit, kept, perturbed));
     } catch {
       agree = null;
     }
     tell({ type: 'compared', audit, agree });
   }
 
-  /** Computes the tile on central and compares both results with that. */
+  /** Computes the part on central and compares both results with that. */
   async judge(audit: string): Promise<void> {
     const { data, tell } = this.#deps;
     const kept = this.#kept.get(audit)!;
-    const { tile, first, second } = kept;
+    const { part, first, second } = kept;
     try {
       const own = await this.#run(audit, kept, ownRegions);
       const moved = await this.#run(audit, kept, perturbed);
       const [suspect, auditor] = [
-        await data.agree(tile, own, first, moved),
-        await data.agree(tile, own, second, moved),
+        await data.agree(part, own, first, moved),
+        await data.agree(part, own, second, moved),
       ];
       tell({ type: 'judged', audit, said: { suspect: suspect === true, auditor: auditor === true } });
     } catch {
@@ -95,19 +95,19 @@ export class AuditedParts {
     }
   }
 
-  /** Computes the tile on central, from the stored inputs changed by `of`. */
+  /** Computes the part on central, from the stored inputs changed by `of`. */
   async #run(
     audit: string,
-    { tile, inputs }: Kept,
+    { part, inputs }: Kept,
     of: (regions: readonly WireRegion[]) => WireRegion[],
   ): Promise<WireRegion[]> {
-    const { plan, stage } = tile;
+    const { plan, stage } = part;
     const tiles = inputs.map((input) => ({ ...input, in: of(input.in) }));
     let outcome: TileOutcome | undefined;
     await this.#deps.executor.run({ plan, i_id: audit, stage, tiles }, (one) => {
       outcome = one;
     });
-    if (outcome === undefined || !('out' in outcome)) throw new Error('central could not compute it');
+    if (outcome === undefined || !('out' in outcome)) throw new Error('central could not compute the part');
     return ownRegions(outcome.out);
   }
 }
