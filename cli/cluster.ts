@@ -176,8 +176,8 @@ export async function untilReady(
     const next = new AbortController();
     for (const agent of cluster.agents) if (!agent.hasEnded) void agent.ended.then(() => next.abort());
     const timeLeft = deadline - performance.now();
-    const standing = await cluster.central.whenReady(plan, left, { timeoutMs: timeLeft, signal: next.signal });
-    const { ready, preparing, refused, isServed } = standing;
+    const readiness = await cluster.central.whenReady(plan, left, { timeoutMs: timeLeft, signal: next.signal });
+    const { ready, preparing, refused, isServed } = readiness;
     if (isServed && ready.length > 0 && ready.length + refused.length >= left) return;
     if (isServed && left === 0) return;
     if (left > 0 && refused.length >= left) {

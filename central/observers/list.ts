@@ -12,7 +12,7 @@ import { LeftOutNodes } from './left-out.ts';
 import { NodeEvents } from './node-events.ts';
 import { Observers } from './observers.ts';
 import { PlanStatuses } from './plan-statuses.ts';
-import { standingOf } from './readiness.ts';
+import { answersOf } from './readiness.ts';
 import { ReadinessLog } from './readiness-log.ts';
 import { ReadyWaits } from './ready-waits.ts';
 import { StatisticsReader, StatisticsReport } from './statistics.ts';
@@ -50,7 +50,7 @@ export function createObservers(deps: ObserverDeps): ObserverList {
     publishModels: (models) => publisher.models(models),
     time,
   });
-  const waits = new ReadyWaits((plan) => ({ ...standingOf(plan, snapshot()), isServed: statuses.isActive(plan) }));
+  const waits = new ReadyWaits((plan) => ({ ...answersOf(plan, snapshot()), isServed: statuses.isActive(plan) }));
   const list = [
     frames,
     new StatisticsReport({ reader, publish: (report) => publisher.statistics(report) }),

@@ -1,4 +1,5 @@
 import { counted } from '../../shared/counted.ts';
+import { fetchedText } from '../../shared/protocol/fetched.ts';
 import type { PlanProgress } from '../../shared/protocol/messages/node.ts';
 import { type Refusal, refusalText } from '../coordinator/fallback-reason.ts';
 import type { Snapshot } from '../coordinator/snapshot.ts';
@@ -10,7 +11,7 @@ const AGAIN_MS = 10_000;
 const MAX_NAMED = 4;
 
 /** Answers of the nodes that were asked to prepare a plan. */
-export interface PlanStanding {
+export interface NodeAnswers {
   readonly ready: readonly string[];
   readonly preparing: readonly string[];
   readonly refused: readonly (Refusal & { readonly code: string })[];
@@ -23,7 +24,7 @@ export interface ReadinessLine {
 }
 
 /** Which node agents are ready for a plan, preparing it, or refuse it; offline ones are left out. */
-export function standingOf(plan: string, { nodes }: Snapshot): PlanStanding {
+export function answersOf(plan: string, { nodes }: Snapshot): NodeAnswers {
   const ready: string[] = [];
   const preparing: string[] = [];
   const refused: (Refusal & { code: string })[] = [];
@@ -37,13 +38,9 @@ export function standingOf(plan: string, { nodes }: Snapshot): PlanStanding {
 }
 
 /** A node's progress with a plan in words: `fetches 34 of 59 MB`, `loads it`. */
-export function progressText({ state, bytes = 0, of = 0 }: PlanProgress): string {
-  if (state === 'fetching') return `fetches ${megabytes(bytes)} of ${megabytes(of)} MB`;
+export function progressText({ state, ...progress }: PlanProgress): string {
+  if (state === 'fetching') return `fetches ${fetchedText(progress)}`;
   return state === 'loading' ? 'loads it' : state === 'waiting' ? 'waits its turn' : state;
-}
-
-function megabytes(bytes: number): string {
-  return (bytes / 1e6).toFixed(bytes < 1e7 && bytes > 0 ? 1 : 0);
 }
 
 interface LastLine {
@@ -60,7 +57,7 @@ interface LastLine {
  * after two seconds.
  */
 export class ReadinessReport {
-  readonly #said = new Map<string, LastLine>();
+  readonly #lines = new Map<string, LastLine>();
   /** Progress by node, from heartbeats. */
   readonly #progress = new Map<string, readonly PlanProgress[]>();
 
@@ -74,8 +71,8 @@ export class ReadinessReport {
   }
 
   /**
-   * Lines that are due at `now` (ms) for plans that serve or are to serve; `models` by plan. Where somebody waits for the
-   * answers (`isAwaited`), that all nodes refuse is his to say.
+   * Lines that are due at `now` (ms) for plans that serve or are to serve; `models` by plan. Where a caller waits for the
+   * answers (`isAwaited`), the caller reports that all nodes refuse.
    */
   lines(
     models: ReadonlyMap<string, readonly string[]>,
@@ -83,30 +80,30 @@ export class ReadinessReport {
     now: number,
     isAwaited = false,
   ): ReadinessLine[] {
-    for (const plan of this.#said.keys()) if (!models.has(plan)) this.#said.delete(plan);
+    for (const plan of this.#lines.keys()) if (!models.has(plan)) this.#lines.delete(plan);
     const lines: ReadinessLine[] = [];
     for (const [plan, names] of models) {
-      const standing = standingOf(plan, snapshot);
-      const said = this.#said.get(plan) ?? { since: undefined, at: Number.NEGATIVE_INFINITY, text: '', refused: '' };
-      this.#said.set(plan, said);
-      const isBusy = standing.preparing.length > 0;
-      if (isBusy) said.since ??= now;
-      const refused = standing.refused.map(({ node }) => node).join();
-      const isNews = refused !== '' && refused !== said.refused;
-      const isEarly = isBusy && now - said.since! < FIRST_MS;
-      if (!isBusy) said.since = undefined;
-      const text = this.#text(plan, standing);
-      if (isAwaited && !isBusy && standing.ready.length === 0) continue;
-      if (text === '' || text === said.text || isEarly || (now - said.at < AGAIN_MS && !isNews)) continue;
-      said.at = now;
-      said.text = text;
-      said.refused = refused;
+      const answers = answersOf(plan, snapshot);
+      const last = this.#lines.get(plan) ?? { since: undefined, at: Number.NEGATIVE_INFINITY, text: '', refused: '' };
+      this.#lines.set(plan, last);
+      const isBusy = answers.preparing.length > 0;
+      if (isBusy) last.since ??= now;
+      const refused = answers.refused.map(({ node }) => node).join();
+      const isNews = refused !== '' && refused !== last.refused;
+      const isEarly = isBusy && now - last.since! < FIRST_MS;
+      if (!isBusy) last.since = undefined;
+      const text = this.#text(plan, answers);
+      if (isAwaited && !isBusy && answers.ready.length === 0) continue;
+      if (text === '' || text === last.text || isEarly || (now - last.at < AGAIN_MS && !isNews)) continue;
+      last.at = now;
+      last.text = text;
+      last.refused = refused;
       lines.push({ level: refused === '' ? 'info' : 'warn', text: `model ${names.join(', ')}: ${text}` });
     }
     return lines;
   }
 
-  #text(plan: string, { ready, preparing, refused }: PlanStanding): string {
+  #text(plan: string, { ready, preparing, refused }: NodeAnswers): string {
     const all = ready.length + preparing.length + refused.length;
     if (all === 0) return '';
     const count = `${ready.length} of ${counted(all, 'node')} ready`;

@@ -3,7 +3,7 @@ import { plain } from '../../shared/log-throttle.ts';
 import type { Heartbeat } from '../../shared/protocol/messages/node.ts';
 import type { NodeRecord } from '../../shared/protocol/node-registry.ts';
 import { WIRE_VERSION } from '../../shared/protocol/topics.ts';
-import { newestPlans, planState, refusalOf } from '../plan-standing.ts';
+import { newestPlans, planState, refusalOf } from '../plan-progress.ts';
 import type { TopicGroup } from '../read-fleet.ts';
 import { type Check, checksOf } from './check.ts';
 
@@ -138,8 +138,8 @@ function judgeNode(node: NodeRecord, facts: FleetFacts): Check {
   if (remarks.length > 0)
     return warn(name, remarks.map(([what]) => what).join('; '), [...new Set(remarks.map(([, fix]) => fix))].join('; '));
   const free = Math.round(freeMb(node) ?? 0);
-  const standing = plans.length === 0 ? '' : `; ${plans.map(planState).join(', ')}`;
-  return ok(name, `${plain(info?.hardware ?? 'online')}, ${free} MB free, ${heartbeat.cpu_percent} % busy${standing}`);
+  const progress = plans.length === 0 ? '' : `; ${plans.map(planState).join(', ')}`;
+  return ok(name, `${plain(info?.hardware ?? 'online')}, ${free} MB free, ${heartbeat.cpu_percent} % busy${progress}`);
 }
 
 function freeMb({ info, heartbeat }: NodeRecord): number | undefined {
