@@ -71,8 +71,8 @@ export class Journal {
   #loggedAt = Number.NEGATIVE_INFINITY;
 
   /**
-   * Reads and compacts a journal, or makes one. `isOurs`: whether this process may still write the file after somebody
-   * removed it. Throws TESSERA_STORAGE where the file cannot be written, and leaves it as it was.
+   * Reads and compacts a journal, or makes one. `isOurs`: whether this process may still write the file after the file
+   * was removed. Throws TESSERA_STORAGE where the file cannot be written, and leaves it as it was.
    */
   constructor(file: string, log: Log, isOurs: () => boolean = () => true) {
     this.#place = { what: 'the journal', path: file, elsewhere: elsewhereOf(file) };
@@ -194,7 +194,7 @@ export class Journal {
     }
   }
 
-  /** Makes the file again after somebody removed it, and perhaps its folder. */
+  /** Makes the file again after it was removed, perhaps with its folder. */
   #renew(): void {
     makePath(dirname(this.#place.path), 0o700);
     if (!this.#isOurs()) throw new Error(`${this.#place.path} was removed, and is another central's by now`);

@@ -128,7 +128,7 @@ function judgeNode(node: NodeRecord, facts: FleetFacts): Check {
     return fail(
       name,
       ignores,
-      'somebody else spoke as central: see who may do so (docs/security.md); the node comes back by itself within a minute',
+      'another process published as central: check who may do so (docs/security.md); the node recovers by itself within a minute',
     );
   const plans = newestPlans(heartbeat);
   const refused = plans.filter(({ state }) => state === 'refused');

@@ -234,7 +234,7 @@ describe('of two centrals', () => {
   );
 
   test.concurrent.for(KINDS)(
-    "one is stopped cleanly in the middle of frames: what it had taken in ends, the rest is the other one's (%s)",
+    "one is stopped cleanly in the middle of frames: the frames that it had accepted end, the others are the other one's (%s)",
     async (kind, context) => {
       const scene = await openScene(kind, context);
       const { results } = scene;
@@ -251,7 +251,7 @@ describe('of two centrals', () => {
       const kept = await journaled(scene, 'left');
       expect(kept.filter(({ ended }) => !ended)).toEqual([]);
       expect([...scene.repeats]).toEqual([]);
-      console.log(`${kind}: a clean stop with ${kept.length} frames taken in;`, ends);
+      console.log(`${kind}: a clean stop with ${kept.length} frames accepted;`, ends);
     },
   );
 

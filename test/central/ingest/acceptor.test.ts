@@ -114,7 +114,7 @@ describe('a frame', () => {
     expect(journal.open).toBe(0);
   });
 
-  test('that comes while the journal cannot be written waits too, and is taken in once it can', async () => {
+  test('that comes while the journal cannot be written waits too, and is accepted once it can be written', async () => {
     const { journal, story, receive, diskIsFull } = opened();
     receive('a');
     const free = diskIsFull();

@@ -9,7 +9,7 @@ import { type Log, silentLog } from '../../../shared/ports.ts';
 import { acceptedFrame as accepted } from '../../support/accepted-frame.ts';
 import { type SmallDisk, smallDisk } from '../../support/small-disk.ts';
 
-/** Lost if these fail: frames that were answered end a second time, otherwise, and frames taken in never end. */
+/** Lost if these fail: frames that were answered end a second time, otherwise, and accepted frames never end. */
 
 const resultOf = (frame: string, length: number): string => JSON.stringify({ id: frame, pad: 'x'.repeat(length) });
 const entriesOf = (file: string) => new Map(parseJournal(readFileSync(file, 'utf8')).map((e) => [e.frame, e]));
@@ -83,7 +83,7 @@ describe('on a disk that is full', () => {
     );
   });
 
-  test('frames that were taken in still end: room for that is kept behind them', (it) => {
+  test('accepted frames still end: the file keeps room for that', (it) => {
     if (disk === undefined) return it.skip('needs root and a tmpfs on Linux');
     clear(disk);
     const file = join(disk.folder, 'j');
