@@ -1,7 +1,9 @@
 import { randomInt } from 'node:crypto';
+import { codecNames } from '../shared/codec/codecs.ts';
 import type { Failure } from '../shared/errors.ts';
 import { LogThrottle } from '../shared/log-throttle.ts';
-import type { Plan } from '../shared/plan/plan.ts';
+import type { Executor } from '../shared/node/executor-types.ts';
+import { CENTRAL, type Plan } from '../shared/plan/plan.ts';
 import type { BlobStore, Bus, Log } from '../shared/ports.ts';
 import type { PlanStatus } from '../shared/protocol/messages/central.ts';
 import { NodeRegistry } from '../shared/protocol/node-registry.ts';
@@ -19,6 +21,8 @@ import { FrameConnection } from './ingest/connection.ts';
 import { FrameTracker } from './journal/frame-tracker.ts';
 import type { Journal } from './journal/journal.ts';
 import { listenToNodes } from './nodes/listen.ts';
+import { NodeAnswers } from './nodes/node-answers.ts';
+import { NodeLink } from './nodes/node-link.ts';
 import { createObservers } from './observers/list.ts';
 import type { Observers } from './observers/observers.ts';
 import type { PlanStatuses } from './observers/plan-statuses.ts';
@@ -45,7 +49,7 @@ export interface ActiveCentralOptions {
 export interface ActiveCentralParts {
   readonly bus: Bus;
   readonly wire: Wire;
-  readonly executor: EffectRunnerDeps['executor'];
+  readonly executor: Executor;
   readonly store: BlobStore;
   readonly data: EffectRunnerDeps['data'];
   readonly journal: Journal;
@@ -73,6 +77,7 @@ export class ActiveCentral {
   readonly #options: ActiveCentralOptions;
   readonly #parts: ActiveCentralParts;
   readonly #coordinator: Coordinator;
+  readonly #answers: NodeAnswers;
   readonly #effects: EffectRunner;
   readonly #publisher: Publisher;
   readonly #results: ResultPublisher;
@@ -152,8 +157,12 @@ export class ActiveCentral {
       ...options.coordinator,
       epoch,
     });
+    this.#answers = new NodeAnswers({
+      tell: (event) => this.#tell(event),
+      keep: (plan, out) => this.#effects.keepResult(plan, out),
+    });
     this.#effects = new EffectRunner({
-      wire,
+      link: new NodeLink({ wire, executor, answers: this.#answers, log }),
       executor,
       data,
       epoch,
@@ -174,6 +183,7 @@ export class ActiveCentral {
         drained: () => this.#drained(),
       },
     });
+    this.#effects.knowCodecs(CENTRAL, codecNames());
   }
 
   /** Listens to nodes; frames are accepted after the first plan was offered. */
@@ -187,6 +197,7 @@ export class ActiveCentral {
     await listenToNodes({
       bus,
       wire,
+      answers: this.#answers,
       topics: topics(base),
       registry: this.#registry,
       epoch,

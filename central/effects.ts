@@ -1,15 +1,13 @@
 import { channel } from 'node:diagnostics_channel';
 import { failureOf } from '../shared/errors.ts';
 import { LogThrottle } from '../shared/log-throttle.ts';
-import type { Executor, TileOutcome } from '../shared/node/executor-types.ts';
+import type { Executor } from '../shared/node/executor-types.ts';
 import { missingCodecs } from '../shared/plan/capabilities.ts';
 import type { CompiledPlan } from '../shared/plan/compiled-plan.ts';
 import { CENTRAL } from '../shared/plan/plan.ts';
 import type { Log } from '../shared/ports.ts';
 import type { ControlMessage } from '../shared/protocol/messages/control.ts';
 import type { WireRegion } from '../shared/protocol/messages/region.ts';
-import type { WorkMessage } from '../shared/protocol/messages/work.ts';
-import type { Wire } from '../shared/runtime/wire.ts';
 import { AuditedParts } from './audited-parts.ts';
 import type {
   CancelEffect,
@@ -27,6 +25,7 @@ import type { PartResult, UntimedEvent } from './coordinator/events.ts';
 import type { FrameEnd } from './coordinator/frame-end.ts';
 import type { DataPlane, Finished, Opened } from './data-plane/data-plane.ts';
 import type { Arrival } from './ingest/parser.ts';
+import type { NodeLink } from './nodes/node-link.ts';
 import type { ServedModel } from './served-model.ts';
 
 /** A plan in use and the model that it cuts. */
@@ -48,8 +47,9 @@ export interface EndedFrame {
 
 /** What the shell works with and whom it tells. */
 export interface EffectRunnerDeps {
-  readonly wire: Pick<Wire, 'send'>;
-  readonly executor: Pick<Executor, 'prepare' | 'release' | 'run' | 'cancel'>;
+  readonly link: Pick<NodeLink, 'isLocal' | 'work' | 'control'>;
+  /** Central's own, for audits. */
+  readonly executor: Pick<Executor, 'run'>;
   readonly data: Pick<
     DataPlane,
     'plan' | 'forgetPlan' | 'open' | 'pack' | 'paste' | 'clear' | 'agree' | 'finish' | 'release'
@@ -147,8 +147,7 @@ export class EffectRunner {
         this.#prepare(effect);
         break;
       case 'release-plan':
-        if (effect.node === CENTRAL) void this.#deps.executor.release(effect.plan);
-        else this.#control(effect.node, { v: 1, type: 'release', plan: effect.plan, epoch: this.#deps.epoch });
+        this.#control(effect.node, { v: 1, type: 'release', plan: effect.plan, epoch: this.#deps.epoch });
         break;
       case 'plan-added':
         void data.plan(this.#anyServed(effect.plan).compiled).catch(() => {});
@@ -236,34 +235,23 @@ export class EffectRunner {
   }
 
   #control(node: string, message: ControlMessage): void {
-    const { wire, log } = this.#deps;
-    wire.send(node, 'control', message).catch((error) => log.warn(`${message.type} for ${node}: ${error}`));
+    const { link, log } = this.#deps;
+    link.control(node, message).catch((error) => log.warn(`${message.type} for ${node}: ${error}`));
   }
 
   #prepare({ node, plan, stages, ask }: PrepareEffect): void {
     const { manifest } = this.#anyServed(plan.id).model;
-    if (node !== CENTRAL) {
-      const missing = missingCodecs(plan, stages, this.#codecs.get(node) ?? []);
-      if (missing.length > 0) {
-        const text = `it does not announce codec ${missing.join(', ')}: update it, or use a plan with other codecs`;
-        // After the effects that this one is among.
-        queueMicrotask(() =>
-          this.#deps.tell({ type: 'node-refused', node, plan: plan.id, code: 'TESSERA_CODEC', text, ask }),
-        );
-        return;
-      }
-      const { epoch } = this.#deps;
-      this.#control(node, { v: 1, type: 'prepare', plan, manifest, stages: [...stages], epoch, ask });
+    const missing = missingCodecs(plan, stages, this.#codecs.get(node) ?? []);
+    if (missing.length > 0) {
+      const text = `it does not announce codec ${missing.join(', ')}: update it, or use a plan with other codecs`;
+      // After the effects that this one is among.
+      queueMicrotask(() =>
+        this.#deps.tell({ type: 'node-refused', node, plan: plan.id, code: 'TESSERA_CODEC', text, ask }),
+      );
       return;
     }
-    const { executor, tell } = this.#deps;
-    executor.prepare(plan, stages, manifest.skeleton.sha).then(
-      () => tell({ type: 'node-ready', node, plan: plan.id, ask }),
-      (error: unknown) => {
-        const { code, message } = failureOf(error);
-        tell({ type: 'node-refused', node, plan: plan.id, code, text: message, ask });
-      },
-    );
+    const { epoch } = this.#deps;
+    this.#control(node, { v: 1, type: 'prepare', plan, manifest, stages: [...stages], epoch, ask });
   }
 
   #open({ i_id, ref, model, plan }: OpenFrameEffect): void {
@@ -281,19 +269,15 @@ export class EffectRunner {
   }
 
   async #work(effect: WorkEffect): Promise<void> {
-    const { data, executor, wire, tell, log } = this.#deps;
+    const { data, link, tell, log } = this.#deps;
     const { node, plan, i_id, stage, attempt, t_ids, budget_ms, audit } = effect;
     try {
+      const isLocal = link.isLocal(node);
       // What is compared travels alike, to central's own executor too.
-      const tiles = await data.pack(i_id, plan, stage, t_ids, node === CENTRAL && audit === undefined);
+      const tiles = await data.pack(i_id, plan, stage, t_ids, isLocal && audit === undefined);
       if (tiles === undefined) return;
-      if (audit !== undefined) this.#audits.keepInputs(audit, tiles, node === CENTRAL);
-      if (node === CENTRAL) {
-        await executor.run({ plan, i_id, stage, tiles }, (outcome) => this.#ownTile(effect, outcome));
-        return;
-      }
-      const message: WorkMessage = { v: 1, plan, i_id, stage, attempt, budget_ms, tiles };
-      const bytes = await wire.send(node, 'work', message);
+      if (audit !== undefined) this.#audits.keepInputs(audit, tiles, isLocal);
+      const bytes = await link.work(node, { v: 1, plan, i_id, stage, attempt, budget_ms, tiles });
       tell({ type: 'work-sent', node, i_id, stage, attempt, bytes });
     } catch (error) {
       const { message: text } = failureOf(error);
@@ -303,18 +287,8 @@ export class EffectRunner {
     }
   }
 
-  #ownTile({ plan, i_id, stage, attempt }: WorkEffect, outcome: TileOutcome): void {
-    const about = { node: CENTRAL, plan, i_id, stage, t_id: outcome.t_id, attempt };
-    if ('error' in outcome) this.#deps.tell({ type: 'part-error', ...about, ...outcome.error });
-    else {
-      const { compute_ms, out } = outcome;
-      this.#deps.tell({ type: 'part-result', ...about, ...this.keepResult(plan, out), compute_ms, queue_ms: 0 });
-    }
-  }
-
   #cancel({ node, i_id, stage, t_ids }: CancelEffect): void {
-    if (node === CENTRAL) this.#deps.executor.cancel(i_id, stage, t_ids);
-    else this.#control(node, { v: 1, type: 'cancel', i_id, stage, t_id: [...t_ids] });
+    this.#control(node, { v: 1, type: 'cancel', i_id, stage, t_id: [...t_ids] });
   }
 
   async #fill({ i_id, stage, t_ids }: FillEffect): Promise<void> {

@@ -6,7 +6,7 @@ import type { Coordinator } from '../coordinator/coordinator.ts';
 import type { UntimedEvent } from '../coordinator/events.ts';
 import type { EffectRunner } from '../effects.ts';
 import type { Observers } from '../observers/observers.ts';
-import { takeAnswers } from './node-answers.ts';
+import { type NodeAnswers, takeAnswers } from './node-answers.ts';
 import { watchNodes } from './node-topics.ts';
 import { answerReadmissions } from './readmission.ts';
 
@@ -20,7 +20,8 @@ export interface ListenOptions {
   /** Of this central. */
   readonly epoch: number;
   readonly coordinator: Pick<Coordinator, 'isAwaited' | 'unused' | 'snapshot'>;
-  readonly effects: Pick<EffectRunner, 'knowCodecs' | 'keepResult'>;
+  readonly answers: NodeAnswers;
+  readonly effects: Pick<EffectRunner, 'knowCodecs'>;
   readonly observers: Pick<Observers, 'tell'>;
   readonly tell: (event: UntimedEvent) => void;
   readonly log: Log;
@@ -28,14 +29,14 @@ export interface ListenOptions {
 
 /** Tells the coordinator everything that nodes publish and answer, and what people request about nodes. */
 export async function listenToNodes(options: ListenOptions): Promise<void> {
-  const { bus, wire, topics, registry, epoch, coordinator, effects, observers, tell, log } = options;
+  const { bus, wire, answers, topics, registry, epoch, coordinator, effects, observers, tell, log } = options;
   takeAnswers({
     wire,
+    answers,
     registry,
     tell,
     isAwaited: (of) => coordinator.isAwaited(of),
     unused: () => coordinator.unused,
-    keep: (plan, out) => effects.keepResult(plan, out),
   });
   await watchNodes({
     bus,

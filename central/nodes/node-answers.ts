@@ -1,23 +1,60 @@
-import { CENTRAL } from '../../shared/plan/plan.ts';
-import { controlMessage } from '../../shared/protocol/messages/control.ts';
+import { type ControlMessage, controlMessage } from '../../shared/protocol/messages/control.ts';
 import { inlineRegions, type WireRegion } from '../../shared/protocol/messages/region.ts';
-import { resultMessage } from '../../shared/protocol/messages/work.ts';
+import { type ResultMessage, resultMessage } from '../../shared/protocol/messages/work.ts';
 import type { NodeRegistry } from '../../shared/protocol/node-registry.ts';
 import type { Head, HeadFilter, Wire } from '../../shared/runtime/wire.ts';
 import { TokenBuckets } from '../../shared/token-buckets.ts';
 import type { AnswerAddress, PartResult, UntimedEvent } from '../coordinator/events.ts';
 
-/** What `takeAnswers` needs. */
+/** What answers of nodes are turned into. */
 export interface NodeAnswersOptions {
+  readonly tell: (event: UntimedEvent) => void;
+  /** Keeps the undecoded regions that came along with a part's result; returns what the coordinator is told of them. */
+  readonly keep: (plan: string, out: readonly WireRegion[]) => Pick<PartResult, 'regions' | 'handle'>;
+}
+
+/** Tells the coordinator what a node answers, wherever the node is. */
+export class NodeAnswers {
+  readonly #options: NodeAnswersOptions;
+
+  constructor(options: NodeAnswersOptions) {
+    this.#options = options;
+  }
+
+  control(node: string, message: ControlMessage): void {
+    const { tell } = this.#options;
+    if (message.type === 'ready') tell({ type: 'node-ready', node, plan: message.plan, ask: message.ask });
+    else if (message.type === 'refused') {
+      const { plan, code, text, ask } = message;
+      tell({ type: 'node-refused', node, plan, code, text, ask });
+    }
+  }
+
+  result(node: string, { plan, i_id, stage, attempt, queue_ms, tiles }: ResultMessage): void {
+    const { tell, keep } = this.#options;
+    for (const tile of tiles) {
+      const { t_id } = tile;
+      const about = { node, plan, i_id, stage, t_id, attempt };
+      if ('error' in tile) tell({ type: 'part-error', ...about, ...tile.error });
+      else {
+        // Central requests every output inline: a receipt in place of one is of no use.
+        const kept = keep(plan, inlineRegions(tile.out));
+        tell({ type: 'part-result', ...about, ...kept, compute_ms: tile.compute_ms, queue_ms });
+      }
+    }
+  }
+}
+
+/** What `takeAnswers` needs. */
+export interface WireAnswersOptions {
   readonly wire: Wire;
+  readonly answers: NodeAnswers;
   readonly registry: NodeRegistry;
   readonly tell: (event: UntimedEvent) => void;
   /** Whether the coordinator waits for the results that a message announces. */
   readonly isAwaited: (of: AnswerAddress) => boolean;
   /** How many results were of no use so far. */
   readonly unused: () => number;
-  /** Keeps the undecoded regions that came along with a part's result; returns what the coordinator is told of them. */
-  readonly keep: (plan: string, out: readonly WireRegion[]) => Pick<PartResult, 'regions' | 'handle'>;
 }
 
 /** Parts of a node's messages that count as heartbeats: at once, and in the long run. */
@@ -25,8 +62,8 @@ const PARTS = { burst: 20, perSecond: 4 } as const;
 /** Answers to `prepare` that a node may give: at once, and in the long run. */
 const CONTROLS = { burst: 200, perSecond: 20 } as const;
 
-/** Tells the coordinator what nodes answer on the wire: readiness for plans, results, and that a node lives. */
-export function takeAnswers({ wire, registry, tell, isAwaited, unused, keep }: NodeAnswersOptions): void {
+/** Takes what nodes answer on the wire, as far as it was requested and no node floods; parts show that a node lives. */
+export function takeAnswers({ wire, answers, registry, tell, isAwaited, unused }: WireAnswersOptions): void {
   // On a slow link heartbeats wait behind a large result; its parts show as well that the node lives.
   const parts = new TokenBuckets(PARTS);
   wire.onPart = (node) => {
@@ -43,20 +80,13 @@ export function takeAnswers({ wire, registry, tell, isAwaited, unused, keep }: N
   const mayControl = (node: string): ReturnType<HeadFilter> =>
     controls.take(node, performance.now()) ? 'unknown' : 'unasked';
 
-  // Central's own executor does not answer on the wire: a message in its name is another process's.
   wire.on(
     'control',
     controlMessage,
     (node, message) => {
-      if (node === CENTRAL) return;
-      if (message.type === 'ready') {
-        // An earlier run of the node sent this; what it had loaded is gone.
-        if (registry.nodes.get(node)?.info?.boot_id !== message.boot_id) return;
-        tell({ type: 'node-ready', node, plan: message.plan, ask: message.ask });
-      } else if (message.type === 'refused') {
-        const { plan, code, text, ask } = message;
-        tell({ type: 'node-refused', node, plan, code, text, ask });
-      }
+      // An earlier run of the node sent this; what it had loaded is gone.
+      if (message.type === 'ready' && registry.nodes.get(node)?.info?.boot_id !== message.boot_id) return;
+      answers.control(node, message);
     },
     mayControl,
   );
@@ -64,20 +94,11 @@ export function takeAnswers({ wire, registry, tell, isAwaited, unused, keep }: N
   wire.on(
     'result',
     resultMessage,
-    (node, { plan, i_id, stage, attempt, queue_ms, tiles }) => {
-      if (node === CENTRAL) return false;
+    (node, message) => {
       const before = unused();
-      for (const tile of tiles) {
-        const { t_id } = tile;
-        const about = { node, plan, i_id, stage, t_id, attempt };
-        if ('error' in tile) tell({ type: 'part-error', ...about, ...tile.error });
-        else {
-          // Central requests every output inline: a receipt in place of one is of no use.
-          const kept = keep(plan, inlineRegions(tile.out));
-          tell({ type: 'part-result', ...about, ...kept, compute_ms: tile.compute_ms, queue_ms });
-        }
-      }
-      return tiles.length > 0 && unused() - before < tiles.length;
+      answers.result(node, message);
+      const { length } = message.tiles;
+      return length > 0 && unused() - before < length;
     },
     isRequested,
   );

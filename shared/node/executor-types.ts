@@ -30,7 +30,7 @@ export interface Executor {
    */
   weights(plan: Plan, stages: readonly number[], skeletonSha: string): Promise<string[]>;
   /** Ids of the plans with prepared stages, the oldest first. */
-  readonly plans: readonly string[];
+  plans(): readonly string[];
   /** The stages of a plan for which jobs can run; empty for none. */
   prepared(plan: string): ReadonlySet<number>;
   /** Loads what the stages of a plan need; resolves when their jobs can run. Throws TesseraError. */

@@ -92,7 +92,7 @@ class ThreadExecutor implements Executor {
     this.#calls = this.#startWorker();
   }
 
-  get plans(): readonly string[] {
+  plans(): readonly string[] {
     return [...this.#prepared.keys()];
   }
 

@@ -165,8 +165,8 @@ export class Plans {
       fetch_ms: Math.round(fetched - started),
       load_ms: Math.round(now() - fetched),
     });
-    const [oldest] = executor.plans;
-    if (executor.plans.length > maxPlans && oldest !== undefined) this.release(oldest);
+    const ready = executor.plans();
+    if (ready.length > maxPlans) this.release(ready[0]!);
   }
 
   /** Fetches the graph, and then the weights that these stages read: other stages' weights are not needed. */

@@ -179,6 +179,10 @@ export class Wire {
       this.#refuse('?', `foreign topic ${topic}`);
       return;
     }
+    if (address.from === this.#self) {
+      this.#refuse(address.from, `another process sends in the name of ${this.#self}`);
+      return;
+    }
     if (retained) {
       this.#refuse(address.from, `a retained ${address.kind} message`);
       return;

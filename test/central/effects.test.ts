@@ -72,7 +72,7 @@ describe('plans', () => {
         type: 'prepare',
         plan: { id: plan.plan.id },
         stages: [0],
-        manifest: { skeleton: { sha: 'skeleton' } },
+        manifest: { skeleton: { sha: plan.plan.model } },
         epoch: 1,
       },
     ]);

@@ -5,6 +5,7 @@ import type { ActiveCentralOptions, ActiveCentralParts } from '../../central/act
 import type { ServedPlan } from '../../central/effects.ts';
 import { Journal } from '../../central/journal/journal.ts';
 import type { ServedModel } from '../../central/served-model.ts';
+import type { Executor } from '../../shared/node/executor-types.ts';
 import type { CompiledPlan, SchedulablePlan } from '../../shared/plan/compiled-plan.ts';
 import { CENTRAL } from '../../shared/plan/plan.ts';
 import type { BlobStore } from '../../shared/ports.ts';
@@ -16,6 +17,7 @@ import { Wire } from '../../shared/runtime/wire.ts';
 import { z } from '../../shared/schema.ts';
 import { FakeDataPlane, someRegion } from './effect-world.ts';
 import { examplesOf } from './examples.ts';
+import { executorDouble } from './executor-double.ts';
 import { MemoryBroker } from './memory-bus.ts';
 import { type RecordingLog, recordingLog } from './recording-log.ts';
 
@@ -28,7 +30,7 @@ export const fakeModel = {
   card: { task: 'classify', exits: [] },
   labels: ['cat'],
   picture: true,
-  manifest: { skeleton: { sha: SHA }, blobs: [] },
+  manifest: { name: 'm', skeleton: { sha: SHA }, blobs: [] },
   version: SHA,
   names: { pairs: [] },
   outputs: ['y'],
@@ -37,20 +39,27 @@ export const fakeModel = {
 /** A plan of `fakeModel` with its status. */
 export function compiledPlan(plan: SchedulablePlan): CompiledPlan {
   const cost = { bytesOut: 0, bytesBack: 0, work: 1, input: 1, macsOnNodes: 0, convMacsOnNodes: 0 };
-  return { ...plan, approximate: false, cost } as unknown as CompiledPlan;
+  return { ...plan, plan: { ...plan.plan, model: SHA }, approximate: false, cost } as unknown as CompiledPlan;
 }
 
-/** An executor that answers every part at once, or once it is released. */
-export class FakeExecutor {
+/** An executor that answers every part, at once or when it is released. */
+export class FakeExecutor implements Executor {
   readonly calls: string[] = [];
+  readonly #plans = executorDouble({
+    prepare: async ({ id }) => void this.calls.push(`prepare ${id}`),
+    release: async (plan) => void this.calls.push(`release ${plan}`),
+  });
   #held: (() => void)[] | undefined;
 
-  prepare = async (plan: { readonly id: string }): Promise<void> => void this.calls.push(`prepare ${plan.id}`);
-  release = async (plan: string): Promise<void> => void this.calls.push(`release ${plan}`);
+  plans = this.#plans.plans;
+  prepared = this.#plans.prepared;
+  weights = this.#plans.weights;
+  prepare = this.#plans.prepare;
+  release = this.#plans.release;
   cancel = (): void => {};
   stop = async (): Promise<void> => void this.calls.push('stop');
 
-  run: ActiveCentralParts['executor']['run'] = async ({ tiles }, onTile) => {
+  run: Executor['run'] = async ({ tiles }, onTile) => {
     if (this.#held !== undefined) await new Promise<void>((resolve) => this.#held?.push(resolve));
     for (const { t_id } of tiles) onTile({ t_id, out: [someRegion], compute_ms: 1 });
   };

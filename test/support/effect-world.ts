@@ -4,16 +4,20 @@ import type { UntimedEvent } from '../../central/coordinator/events.ts';
 import { type CoordinatorOptions, defaultOptions } from '../../central/coordinator/options.ts';
 import { EffectRunner, type EffectRunnerDeps, type EndedFrame, type ServedPlan } from '../../central/effects.ts';
 import type { Arrival } from '../../central/ingest/parser.ts';
+import { NodeAnswers } from '../../central/nodes/node-answers.ts';
+import { NodeLink } from '../../central/nodes/node-link.ts';
 import type { ServedModel } from '../../central/served-model.ts';
+import { codecNames } from '../../shared/codec/codecs.ts';
 import type { CompiledPlan, SchedulablePlan } from '../../shared/plan/compiled-plan.ts';
 import type { WireRegion } from '../../shared/protocol/messages/region.ts';
+import { executorDouble } from './executor-double.ts';
 import { type RecordingLog, recordingLog } from './recording-log.ts';
 
 /** What the plan of a test is of: only what the effect runner looks at is there. */
 export function servedPlan(plan: SchedulablePlan, name = 'm'): ServedPlan {
   return {
     compiled: { ...plan, approximate: false } as unknown as CompiledPlan,
-    model: { name, manifest: { skeleton: { sha: 'skeleton' } } } as unknown as ServedModel,
+    model: { name, manifest: { name, skeleton: { sha: plan.plan.model }, blobs: [] } } as unknown as ServedModel,
   };
 }
 
@@ -124,33 +128,39 @@ export class EffectWorld {
 
   constructor(options: Partial<CoordinatorOptions> = {}) {
     this.coordinator = new Coordinator({ ...defaultOptions, epoch: 1, audit_share: 0, settle_ms: 0, ...options });
+    const executor = executorDouble({
+      prepare: async (plan) => {
+        this.executed.push(`prepare ${plan.id}`);
+        if (this.executorFails) throw new Error('no memory');
+      },
+      release: async (plan) => void this.executed.push(`release ${plan}`),
+      run: async ({ plan, i_id, stage, tiles }, onTile) => {
+        for (const { t_id } of tiles) {
+          this.executed.push(`run ${plan} ${i_id} ${stage} ${t_id}`);
+          onTile(
+            this.executorFails
+              ? { t_id, error: { code: 'run-failed', text: 'broken' } }
+              : { t_id, out: [someRegion], compute_ms: 1 },
+          );
+        }
+      },
+      cancel: (iId, stage, tIds) => void this.executed.push(`cancel ${iId} ${stage} ${tIds.join()}`),
+    });
+    const wire = {
+      send: async (to: string, kind: string, message: unknown) => {
+        if (this.wireFails) throw new Error('the broker is gone');
+        this.sent.push({ to, kind, message: message as Record<string, unknown> });
+        return 123;
+      },
+    };
+    const answers = new NodeAnswers({
+      tell: (event) => this.tell(event),
+      keep: (plan, out) => this.runner.keepResult(plan, out),
+    });
     this.runner = new EffectRunner({
       data: this.data,
-      wire: {
-        send: async (to, kind, message) => {
-          if (this.wireFails) throw new Error('the broker is gone');
-          this.sent.push({ to, kind, message: message as Record<string, unknown> });
-          return 123;
-        },
-      },
-      executor: {
-        prepare: async (plan) => {
-          this.executed.push(`prepare ${plan.id}`);
-          if (this.executorFails) throw new Error('no memory');
-        },
-        release: async (plan) => void this.executed.push(`release ${plan}`),
-        run: async ({ plan, i_id, stage, tiles }, onTile) => {
-          for (const { t_id } of tiles) {
-            this.executed.push(`run ${plan} ${i_id} ${stage} ${t_id}`);
-            onTile(
-              this.executorFails
-                ? { t_id, error: { code: 'run-failed', text: 'broken' } }
-                : { t_id, out: [someRegion], compute_ms: 1 },
-            );
-          }
-        },
-        cancel: (iId, stage, tIds) => void this.executed.push(`cancel ${iId} ${stage} ${tIds.join()}`),
-      },
+      link: new NodeLink({ wire, executor, answers, log: this.log }),
+      executor,
       epoch: 1,
       log: this.log,
       tell: (event) => this.tell(event),
@@ -165,6 +175,7 @@ export class EffectWorld {
         drained: () => {},
       },
     });
+    this.runner.knowCodecs('central', codecNames());
   }
 
   /** Tells the coordinator something and carries out what it answers. */

@@ -4,9 +4,7 @@ import type { Executor } from '../../shared/node/executor-types.ts';
 export function executorDouble(overrides: Partial<Executor> = {}): Executor & { lose(plan: string): void } {
   const plans = new Map<string, Set<number>>();
   return {
-    get plans() {
-      return [...plans.keys()];
-    },
+    plans: () => [...plans.keys()],
     prepared: (plan) => plans.get(plan) ?? new Set(),
     weights: async () => [],
     run: async () => {},

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { UntimedEvent } from '../../../central/coordinator/events.ts';
-import { takeAnswers } from '../../../central/nodes/node-answers.ts';
+import { NodeAnswers, takeAnswers } from '../../../central/nodes/node-answers.ts';
 import { watchNodes } from '../../../central/nodes/node-topics.ts';
 import type { NodeInfo } from '../../../shared/protocol/messages/node.ts';
 import type { ResultMessage } from '../../../shared/protocol/messages/work.ts';
@@ -29,14 +29,8 @@ beforeEach(async () => {
   wire = new Wire({ bus, topics, self: 'central', log, now: () => performance.now() });
   const registry = new NodeRegistry('tessera');
   const tell = (event: UntimedEvent): void => void events.push(event);
-  takeAnswers({
-    wire,
-    registry,
-    tell,
-    isAwaited: () => true,
-    unused: () => 0,
-    keep: () => ({ handle: 'handle', regions: [] }),
-  });
+  const answers = new NodeAnswers({ tell, keep: () => ({ handle: 'handle', regions: [] }) });
+  takeAnswers({ wire, answers, registry, tell, isAwaited: () => true, unused: () => 0 });
   await watchNodes({
     bus,
     topics,

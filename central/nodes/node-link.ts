@@ -1,0 +1,70 @@
+import { Epochs } from '../../shared/node/epochs.ts';
+import type { Executor } from '../../shared/node/executor-types.ts';
+import { NodeService } from '../../shared/node/node-service.ts';
+import { CENTRAL } from '../../shared/plan/plan.ts';
+import type { Log } from '../../shared/ports.ts';
+import type { ControlMessage } from '../../shared/protocol/messages/control.ts';
+import type { WorkMessage } from '../../shared/protocol/messages/work.ts';
+import type { Wire } from '../../shared/runtime/wire.ts';
+import type { NodeAnswers } from './node-answers.ts';
+
+/** What the way to nodes needs. */
+export interface NodeLinkOptions {
+  readonly wire: Pick<Wire, 'send'>;
+  /** Central's own. */
+  readonly executor: Executor;
+  readonly answers: NodeAnswers;
+  readonly log: Log;
+}
+
+/** Nobody can stand in for central's own executor: it takes everything, at once, and each part's outputs leave alone. */
+const LIMITS = { plans: Infinity, tiles: Infinity, bytes: Infinity, running: Infinity } as const;
+
+/**
+ * The way to nodes. Messages for `central` reach central's own executor through the service that node agents run too, in
+ * this process: nothing is encoded or copied, buffers of work are given away. All others go by the wire.
+ */
+export class NodeLink {
+  readonly #wire: Pick<Wire, 'send'>;
+  readonly #local: NodeService;
+
+  constructor({ wire, executor, answers, log }: NodeLinkOptions) {
+    this.#wire = wire;
+    this.#local = new NodeService({
+      id: CENTRAL,
+      bootId: '',
+      executor,
+      // All blobs are in the store from which nodes get them.
+      blobs: { fetch: async () => {} },
+      send: async (_to, { kind, message }) => {
+        // After the effects that this answer's cause is among.
+        await Promise.resolve();
+        if (kind === 'result') answers.result(CENTRAL, message);
+        else answers.control(CENTRAL, message);
+      },
+      epochs: new Epochs(),
+      limits: LIMITS,
+      messageBytes: 0,
+      now: () => performance.now(),
+      // What an agent reports of its plans, central reports of all nodes together.
+      log: { ...log, info: (message, fields) => log.debug(message, fields) },
+    });
+  }
+
+  /** Whether messages to a node stay in this process. */
+  isLocal(node: string): boolean {
+    return node === CENTRAL;
+  }
+
+  /** Sends work; resolves to the bytes that travelled. */
+  async work(node: string, message: WorkMessage): Promise<number> {
+    if (!this.isLocal(node)) return this.#wire.send(node, 'work', message);
+    this.#local.work.accept(CENTRAL, message);
+    return 0;
+  }
+
+  async control(node: string, message: ControlMessage): Promise<void> {
+    if (this.isLocal(node)) this.#local.receiveControl(CENTRAL, message);
+    else await this.#wire.send(node, 'control', message);
+  }
+}

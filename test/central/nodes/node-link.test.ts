@@ -1,0 +1,110 @@
+import { describe, expect, it } from 'vitest';
+import type { UntimedEvent } from '../../../central/coordinator/events.ts';
+import { NodeAnswers } from '../../../central/nodes/node-answers.ts';
+import { NodeLink } from '../../../central/nodes/node-link.ts';
+import type { Job } from '../../../shared/node/executor-types.ts';
+import type { ControlMessage } from '../../../shared/protocol/messages/control.ts';
+import { inlineRegions } from '../../../shared/protocol/messages/region.ts';
+import type { WorkMessage } from '../../../shared/protocol/messages/work.ts';
+import { someRegion } from '../../support/effect-world.ts';
+import { executorDouble } from '../../support/executor-double.ts';
+import { recordingLog } from '../../support/recording-log.ts';
+import { tinyPlan } from '../../support/tiny-network.ts';
+
+const PLAN = 'p-00000a';
+const skeleton = { sha: 'a'.repeat(64), size: 1 };
+const prepare: ControlMessage = {
+  v: 1,
+  type: 'prepare',
+  plan: tinyPlan(skeleton.sha, { kind: 'whole' }, PLAN),
+  manifest: { format: 'tessera-model/1', name: 'm', skeleton, blobs: [] },
+  stages: [0],
+  epoch: 1,
+  ask: 7,
+};
+const work = (): WorkMessage => ({
+  v: 1,
+  plan: PLAN,
+  i_id: '1-1',
+  stage: 0,
+  attempt: 2,
+  budget_ms: 100,
+  tiles: [0, 1].map((t_id) => ({ t_id, in: [{ ...someRegion, d: Uint8Array.of(t_id) }], out: [] })),
+});
+
+function world() {
+  const sent: unknown[] = [];
+  const events: UntimedEvent[] = [];
+  const jobs: Job[] = [];
+  const log = recordingLog();
+  let finish = (): void => {};
+  const goOn = new Promise<void>((resolve) => {
+    finish = resolve;
+  });
+  const link = new NodeLink({
+    wire: {
+      send: async (...message) => {
+        sent.push(message);
+        return 99;
+      },
+    },
+    executor: executorDouble({
+      run: async (job, onTile) => {
+        jobs.push(job);
+        for (const { t_id } of job.tiles) {
+          onTile({ t_id, out: [someRegion], compute_ms: 3 });
+          await goOn;
+        }
+      },
+    }),
+    answers: new NodeAnswers({ tell: (event) => events.push(event), keep: () => ({ handle: 'handle', regions: [] }) }),
+    log,
+  });
+  const settle = () => new Promise(setImmediate);
+  return { link, sent, events, jobs, log, settle, finish: () => finish() };
+}
+
+describe('the way to nodes', () => {
+  it('to others is the wire', async () => {
+    const { link, sent, events } = world();
+    expect(await link.work('n1', work())).toBe(99);
+    await link.control('n1', prepare);
+    expect(sent).toEqual([
+      ['n1', 'work', work()],
+      ['n1', 'control', prepare],
+    ]);
+    expect(events).toEqual([]);
+  });
+
+  it("to central's own executor is this process: answers are those of a node, and nothing travels", async () => {
+    const { link, sent, events, jobs, log, settle, finish } = world();
+    await link.control('central', prepare);
+    await settle();
+    const message = work();
+    expect(await link.work('central', message)).toBe(0);
+    await settle();
+    const about = { node: 'central', plan: PLAN, i_id: '1-1', stage: 0, attempt: 2 };
+    const part = { ...about, type: 'part-result', compute_ms: 3, handle: 'handle' };
+    // The second part still runs: each part's outputs leave as they are made.
+    expect(events).toMatchObject([
+      { type: 'node-ready', node: 'central', plan: PLAN, ask: 7 },
+      { ...part, t_id: 0 },
+    ]);
+    finish();
+    await settle();
+    expect(events.slice(2)).toMatchObject([{ ...part, t_id: 1 }]);
+    expect(sent).toEqual([]);
+    // The same buffers, not copies.
+    for (const [k, tile] of message.tiles.entries())
+      expect(jobs[0]!.tiles[k]!.in[0]!.d).toBe(inlineRegions(tile.in)[0]!.d);
+    expect(log.lines.filter((line) => !line.startsWith('debug'))).toEqual([]);
+  });
+
+  it('answers after the effects of which the message is one, or else their order is lost', async () => {
+    const { link, events, settle } = world();
+    void link.work('central', work());
+    expect(events).toEqual([]);
+    await settle();
+    expect(events).toMatchObject([0, 1].map((t_id) => ({ type: 'part-error', t_id, code: 'unknown-plan' })));
+  });
+});
