@@ -12,7 +12,7 @@ import type { EpochFile } from './leadership/epoch-file.ts';
 import { LeaderElection } from './leadership/leader-election.ts';
 import type { PlanReadiness, ReadyOptions } from './observers/ready-waits.ts';
 import { choosePlan, type PlanRequest } from './planner/default-plan.ts';
-import { checkExits } from './planner/exits.ts';
+import { checkPlanExits } from './planner/exits.ts';
 import type { LoadRequest, ServedModel } from './served-model.ts';
 
 /** Options of `openCentral` and `startCentral`. */
@@ -158,7 +158,7 @@ export class Central {
    */
   async offerPlan(name: string, compiled: CompiledPlan): Promise<void> {
     const model = this.#models.get(name)!;
-    checkExits(compiled.plan, model);
+    checkPlanExits(compiled.plan, model);
     this.#offered.set(name, { compiled, model });
     await this.#handOver();
   }

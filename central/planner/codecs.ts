@@ -21,13 +21,13 @@ export function withCodecs(plan: Plan, model: ServedModel, { codec, agreement }:
   const { codecs, note } =
     codec === undefined ? boundCodecs(model, cuts, bound) : { codecs: codecForAll(resolved, cuts, codec) };
   let isSet = false;
-  const pieces = plan.stages.map(({ id: _, ...piece }) => {
-    if (piece.split.kind !== 'tiles') return piece;
-    const chosen = Object.entries(codecs).filter(([tensor]) => piece.outputs.includes(tensor));
+  const stages = plan.stages.map(({ id: _, ...stage }) => {
+    if (stage.split.kind !== 'tiles') return stage;
+    const chosen = Object.entries(codecs).filter(([tensor]) => stage.outputs.includes(tensor));
     isSet ||= chosen.length > 0;
-    return { ...piece, codec: { ...Object.fromEntries(chosen), ...piece.codec } };
+    return { ...stage, codec: { ...Object.fromEntries(chosen), ...stage.codec } };
   });
-  return isSet ? withStages(plan, pieces, note === undefined ? [] : [note]) : plan;
+  return isSet ? withStages(plan, stages, note === undefined ? [] : [note]) : plan;
 }
 
 /** The tensors of the cuts at which the tile stages of a plan end. */

@@ -4,18 +4,18 @@ import type { TileCut } from './cuts/wanted.ts';
 import type { Problem } from './strategy.ts';
 
 /** A stage without its number. */
-export type Piece = Omit<Stage, 'id'>;
+export type StageDraft = Omit<Stage, 'id'>;
 
 /** Central's own executor. */
 export const onCentral: Placement = { mode: 'share', nodes: [CENTRAL] };
 
 /** The stage between two cuts, in tiles that nodes share; without `from` it starts at the frame. */
-function tilePiece(
+function tileStage(
   { graph, constraints }: Problem,
   padding: 'zero' | 'halo',
   from: TileCut | undefined,
   to: TileCut,
-): Piece {
+): StageDraft {
   const before = new Set([...graph.inputs, ...(from?.tensors ?? []), ...(from?.outputs ?? [])]);
   const made = new Set([...to.tensors, ...to.outputs].filter((name) => !before.has(name)));
   const split: Split = { kind: 'tiles', padding, rows: to.rows, cols: to.cols };
@@ -24,22 +24,26 @@ function tilePiece(
 }
 
 /** The whole graph as one stage. */
-export function wholePiece({ graph }: Problem, on: Placement): Piece {
+export function wholeStage({ graph }: Problem, on: Placement): StageDraft {
   return { inputs: graph.inputs, outputs: graph.outputs, split: { kind: 'whole' }, on, fallback: 'central', codec: {} };
 }
 
+function numbered(drafts: readonly StageDraft[]): Stage[] {
+  return drafts.map((draft, id): Stage => ({ ...draft, id }));
+}
+
 /** Makes a plan of stages, with its id. */
-export function composePlan(problem: Problem, strategy: string, reason: string, pieces: readonly Piece[]): Plan {
+export function composePlan(problem: Problem, strategy: string, reason: string, drafts: readonly StageDraft[]): Plan {
   const { model, source } = problem;
-  const stages = pieces.map((piece, id): Stage => ({ id, ...piece }));
+  const stages = numbered(drafts);
   const id = planId({ model, source, stages });
   return { format: 'tessera-plan/1', id, model, source, strategy, reason, stages, predicted: null };
 }
 
 /** The plan with other stages, hence another id, and with notes added to its reason. */
-export function withStages(plan: Plan, pieces: readonly Piece[], notes: readonly string[]): Plan {
+export function withStages(plan: Plan, drafts: readonly StageDraft[], notes: readonly string[]): Plan {
   const { model, source, reason } = plan;
-  const stages = pieces.map((piece, id): Stage => ({ id, ...piece }));
+  const stages = numbered(drafts);
   return { ...plan, id: planId({ model, source, stages }), reason: [reason, ...notes].join('; '), stages };
 }
 
@@ -50,7 +54,7 @@ export function tileStagesPlan(
   padding: 'zero' | 'halo',
   cuts: readonly TileCut[],
 ): Plan {
-  const pieces = cuts.map((cut, index) => tilePiece(problem, padding, cuts[index - 1], cut));
+  const stages = cuts.map((cut, index) => tileStage(problem, padding, cuts[index - 1], cut));
   const made = cuts.flatMap((cut) => cut.outputs);
   const outputs = problem.graph.outputs.filter((name) => !made.includes(name));
   const inputs = cuts.at(-1)?.tensors ?? problem.graph.inputs;
@@ -59,8 +63,8 @@ export function tileStagesPlan(
     return `${rows.length}x${cols.length} tiles up to ${isEnd ? 'the end' : tensors.join(', ')}`;
   });
   if (outputs.length > 0) {
-    pieces.push({ inputs, outputs, split: { kind: 'whole' }, on: onCentral, fallback: 'central', codec: {} });
+    stages.push({ inputs, outputs, split: { kind: 'whole' }, on: onCentral, fallback: 'central', codec: {} });
     words.push(`${inputs.length === 0 ? 'constants' : 'the rest'} on central`);
   }
-  return composePlan(problem, strategy, words.join(', '), pieces);
+  return composePlan(problem, strategy, words.join(', '), stages);
 }

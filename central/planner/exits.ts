@@ -5,7 +5,7 @@ import { extractSegment } from '../../shared/onnx/extract.ts';
 import type { ResolvedModel } from '../../shared/onnx/model.ts';
 import { CENTRAL, type ExitRule, type Plan } from '../../shared/plan/plan.ts';
 import type { ServedModel } from '../served-model.ts';
-import { onCentral, type Piece, withStages } from './compose.ts';
+import { onCentral, type StageDraft, withStages } from './compose.ts';
 
 /**
  * Early exits: heads that branch off the network. Central computes them as soon as the tensors that they read are
@@ -43,26 +43,26 @@ export function withExits(plan: Plan, { card, resolved, input, outputs }: Served
   const trunk = dagOf(resolved).between([input.name], outputs);
   const depth = ({ tensor }: ExitRule): number =>
     [...dagOf(resolved).between([input.name], [tensor])].filter((index) => trunk.has(index)).length;
-  let pieces: readonly Piece[] = plan.stages.map(({ id: _, ...piece }) => piece);
+  let stages: readonly StageDraft[] = plan.stages.map(({ id: _, ...stage }) => stage);
   const notes: string[] = [];
   // The deepest first: of several exits at one position each next one is inserted before it.
   const sorted = [...card.exits.entries()].sort(([i, a], [j, b]) => depth(b) - depth(a) || j - i);
   for (const [index, exit] of sorted) {
-    const at = placeOf(resolved, input.name, pieces, exit.tensor);
+    const at = placeOf(resolved, input.name, stages, exit.tensor);
     if (at === undefined) notes[index] = `exit ${index} is not used: its head starts within a stage on nodes`;
     else {
-      pieces = insert({ resolved, input: input.name, card }, pieces, at, exit);
+      stages = insert({ resolved, input: input.name, card }, stages, at, exit);
       notes[index] = `may end at exit ${index}`;
     }
   }
-  return withStages(plan, pieces, notes);
+  return withStages(plan, stages, notes);
 }
 
 /**
  * Checks the exits of a plan: results name an exit by its index in model.yaml. Throws TESSERA_PLAN_INVALID for one that
  * model.yaml does not have.
  */
-export function checkExits({ stages }: Plan, { name, card }: ServedModel): void {
+export function checkPlanExits({ stages }: Plan, { name, card }: ServedModel): void {
   for (const { id, exit } of stages)
     if (exit !== undefined && !card.exits.some(({ tensor }) => tensor === exit.tensor))
       throw new TesseraError('TESSERA_PLAN_INVALID', `stage ${id}: model "${name}" has no exit "${exit.tensor}"`, {
@@ -78,25 +78,30 @@ function namesRead(resolved: ResolvedModel, nodes: Iterable<number>): Set<string
   return new Set([...nodes].flatMap((index) => dagOf(resolved).reads[index]!));
 }
 
-function isOnCentral({ split, on }: Piece): boolean {
+function isOnCentral({ split, on }: StageDraft): boolean {
   return split.kind === 'whole' && 'nodes' in on && on.nodes !== '*' && on.nodes.every((node) => node === CENTRAL);
 }
 
-/** Tensors that are there before the piece with this index, in the order in which they come. */
-function knownBefore(input: string, pieces: readonly Piece[], index: number): string[] {
-  return [input, ...pieces.slice(0, index).flatMap(({ outputs }) => outputs)];
+/** Tensors that are there before the stage with this index, in the order in which they come. */
+function knownBefore(input: string, stages: readonly StageDraft[], index: number): string[] {
+  return [input, ...stages.slice(0, index).flatMap(({ outputs }) => outputs)];
 }
 
-/** Index of the first piece before which central can compute the tensor without a product that nodes compute. */
-function placeOf(resolved: ResolvedModel, input: string, pieces: readonly Piece[], tensor: string): number | undefined {
+/** Index of the first stage before which central can compute the tensor without a product that nodes compute. */
+function placeOf(
+  resolved: ResolvedModel,
+  input: string,
+  stages: readonly StageDraft[],
+  tensor: string,
+): number | undefined {
   const { nodes } = resolved.model.graph;
   const onNodes = new Set<number>();
-  for (const piece of pieces)
-    if (!isOnCentral(piece))
-      for (const index of dagOf(resolved).between(piece.inputs, piece.outputs))
+  for (const stage of stages)
+    if (!isOnCentral(stage))
+      for (const index of dagOf(resolved).between(stage.inputs, stage.outputs))
         if (nodeMacs(resolved, nodes[index]!) > 0) onNodes.add(index);
-  const found = pieces.findIndex((_, at) =>
-    [...dagOf(resolved).between(knownBefore(input, pieces, at), [tensor])].every((index) => !onNodes.has(index)),
+  const found = stages.findIndex((_, at) =>
+    [...dagOf(resolved).between(knownBefore(input, stages, at), [tensor])].every((index) => !onNodes.has(index)),
   );
   return found === -1 ? undefined : found;
 }
@@ -109,30 +114,30 @@ type Network = Pick<ServedModel, 'resolved' | 'card'> & { readonly input: string
  */
 function insert(
   { resolved, input, card }: Network,
-  pieces: readonly Piece[],
+  stages: readonly StageDraft[],
   at: number,
   { tensor, threshold }: ExitRule,
-): Piece[] {
-  const known = knownBefore(input, pieces, at);
+): StageDraft[] {
+  const known = knownBefore(input, stages, at);
   const own = dagOf(resolved).between(known, [tensor]);
   const wanted = new Set<string>();
-  pieces.forEach((piece, index) => {
-    if (index < at || !isOnCentral(piece)) return;
-    const nodes = dagOf(resolved).between(knownBefore(input, pieces, index), piece.outputs);
+  stages.forEach((stage, index) => {
+    if (index < at || !isOnCentral(stage)) return;
+    const nodes = dagOf(resolved).between(knownBefore(input, stages, index), stage.outputs);
     const read = namesRead(
       resolved,
       [...nodes].filter((node) => !own.has(node)),
     );
-    for (const name of [...read, ...piece.outputs]) wanted.add(name);
+    for (const name of [...read, ...stage.outputs]) wanted.add(name);
   });
   const isExit = (name: string): boolean => card.exits.some((exit) => exit.tensor === name);
   // Nodes may still output what costs them nothing (see placeOf); then the stage of the exit need not.
-  const fromNodes = new Set(pieces.flatMap((piece) => (isOnCentral(piece) ? [] : piece.outputs)));
+  const fromNodes = new Set(stages.flatMap((stage) => (isOnCentral(stage) ? [] : stage.outputs)));
   const passed = [...namesMade(resolved, own)].filter(
     (name) => wanted.has(name) && resolved.specs.has(name) && !isExit(name) && !fromNodes.has(name),
   );
-  const made: Piece[] = [
-    ...pieces.slice(0, at),
+  const made: StageDraft[] = [
+    ...stages.slice(0, at),
     {
       inputs: inputsOf(resolved, known, [tensor]),
       outputs: [tensor, ...passed],
@@ -143,14 +148,14 @@ function insert(
       exit: { tensor, threshold },
     },
   ];
-  for (const piece of pieces.slice(at)) {
-    if (!isOnCentral(piece)) {
-      made.push(piece);
+  for (const stage of stages.slice(at)) {
+    if (!isOnCentral(stage)) {
+      made.push(stage);
       continue;
     }
-    const outputs = piece.outputs.filter((name) => !passed.includes(name));
+    const outputs = stage.outputs.filter((name) => !passed.includes(name));
     const inputs = inputsOf(resolved, knownBefore(input, made, made.length), outputs);
-    if (outputs.length > 0) made.push({ ...piece, inputs, outputs });
+    if (outputs.length > 0) made.push({ ...stage, inputs, outputs });
   }
   return made;
 }

@@ -1,4 +1,4 @@
-import { composePlan, onCentral, wholePiece } from '../compose.ts';
+import { composePlan, onCentral, wholeStage } from '../compose.ts';
 import { refusalWithoutTiles } from '../cuts/wanted.ts';
 import type { Strategy } from '../strategy.ts';
 
@@ -7,6 +7,6 @@ export const wholeCentral: Strategy = {
   name: 'whole-central',
   propose: (problem) =>
     refusalWithoutTiles(problem) ?? [
-      composePlan(problem, 'whole-central', 'everything on central', [wholePiece(problem, onCentral)]),
+      composePlan(problem, 'whole-central', 'everything on central', [wholeStage(problem, onCentral)]),
     ],
 };

@@ -1,4 +1,4 @@
-import { composePlan, wholePiece } from '../compose.ts';
+import { composePlan, wholeStage } from '../compose.ts';
 import { refusalWithoutTiles } from '../cuts/wanted.ts';
 import type { Strategy } from '../strategy.ts';
 
@@ -8,7 +8,7 @@ export const wholeReplicate: Strategy = {
   propose: (problem) =>
     refusalWithoutTiles(problem) ?? [
       composePlan(problem, 'whole-replicate', 'each frame whole on one node', [
-        wholePiece(problem, { mode: 'replicate', nodes: problem.constraints.nodes }),
+        wholeStage(problem, { mode: 'replicate', nodes: problem.constraints.nodes }),
       ]),
     ],
 };
