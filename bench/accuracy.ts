@@ -104,7 +104,7 @@ async function cocoPictures(data: string): Promise<CocoPicture[]> {
   );
 }
 
-/** AP50 on COCO pictures. Precision is drawn over all scores, so the card's threshold gives way to 0.01. */
+/** AP50 on COCO pictures. Precision is computed over all scores, so the card's threshold is replaced by 0.01. */
 async function coco(cardPath: string, data: string) {
   const pictures = await cocoPictures(data);
   const network = await loadWhole(cardPath, data, (card) => ({
@@ -129,7 +129,10 @@ async function coco(cardPath: string, data: string) {
   });
 }
 
-/** Is there a person: by the rule of Visual Wake Words, a person box of at least 0.5 % of the picture (COCO class 0). */
+/**
+ * Whether a picture shows a person: by the rule of Visual Wake Words, a person box of at least 0.5 % of the picture
+ * (COCO class 0).
+ */
 async function persons(cardPath: string, data: string) {
   const pictures = await cocoPictures(data);
   return withNetwork(await loadWhole(cardPath, data), ({ ask }) =>
@@ -171,15 +174,15 @@ const options = {
 };
 
 export const { description, usage, run } = defineBenchmark({
-  question: 'do preparation, cards and decoders reproduce the accuracies of the shared networks?',
+  question: 'do preprocessing, cards and decoders reproduce the accuracies of the shared networks?',
   method:
-    'Each network that has labelled pictures runs whole in this process, through decodeFrame, the preparation in the ' +
+    'Each network that has labelled pictures runs whole in this process, through decodeFrame, the preprocessing in the ' +
     'graph, ONNX Runtime and the decoder of its card. The ImageNet and COCO samples are parts (125 and 43) of those ' +
     'that the listed figures were measured on (1000 and 128), so a difference is judged by the sampling error too. ' +
     'Passed: each figure is within 3 points of the listed one, or that one lies in the 95 % interval of this sample.',
   needs: 'the shared networks and pictures.',
   notMeasured:
-    'mnist-8 (no pictures there), deeplabv3, ultraface and super resolution (no labels there; seen by eye); that a ' +
+    'mnist-8 (no pictures there), deeplabv3, ultraface and super resolution (no labels there; checked by eye); that a ' +
     'distributed run equals the whole (`npm run bench -- lossless`).',
   options,
   quick: {},

@@ -24,7 +24,7 @@ const TARGET = { idle_percent: 3, round_trip_ms: 2 };
 const TICK_MS = 10;
 
 const options = {
-  trips: valueOr('--trips <n>', 'tiles there and back that are measured, after as many that are not', integer(1), 2000),
+  trips: valueOr('--trips <n>', 'round trips that are measured, after as many for warm-up', integer(1), 2000),
   idle: valueOr('--idle <s>', 'seconds for which the idle agent is watched', positive, 10),
 };
 
@@ -34,7 +34,7 @@ export const { description, usage, run } = defineBenchmark({
     'A node agent as a process of its own beside a broker and a stand-in for central, all on this machine, with a ' +
     'network that computes next to nothing. What is measured is everything but inference: messages, queue, hand-over ' +
     `to the worker thread and back. Passed: at most ${TARGET.idle_percent} % of a core when idle and ` +
-    `${TARGET.round_trip_ms} ms for a tile there and back (median).`,
+    `${TARGET.round_trip_ms} ms for the round trip of a tile (median).`,
   needs: 'Linux, for the CPU figures.',
   notMeasured: 'a network between the machines, large tensors, several nodes.',
   options,
@@ -103,7 +103,7 @@ async function measure({ trips: count, idle }: Values<typeof options>) {
     const before = await cpuMs();
     const times = await trips(0);
     const cpuPerTrip = ((await cpuMs()) - before) / count;
-    // A tile that the plan has not goes all the way but for the runtime.
+    // A tile that is not part of the plan takes the same way except for the runtime.
     const empty = await trips(1);
 
     await setTimeout(1000);
@@ -119,7 +119,7 @@ async function measure({ trips: count, idle }: Values<typeof options>) {
       agent_cpu_ms_per_message: round(cpuPerTrip),
       idle_percent_of_a_core: round(idlePercent),
     };
-    console.log(`one tile there and back: ${result.round_trip_ms.p50} ms (95 %: ${result.round_trip_ms.p95})`);
+    console.log(`round trip of one tile: ${result.round_trip_ms.p50} ms (95 %: ${result.round_trip_ms.p95})`);
     console.log(`the same without the runtime: ${result.without_runtime_ms.p50} ms`);
     console.log(`the agent's CPU for it: ${result.agent_cpu_ms_per_message} ms`);
     console.log(`idle agent: ${result.idle_percent_of_a_core} % of a core`);

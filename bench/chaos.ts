@@ -29,13 +29,13 @@ interface ChaosOptions {
 export const { description, usage, run } = defineBenchmark({
   question: 'does every acknowledged frame end once while nodes, central and broker die?',
   method:
-    'Three nodes, central and a broker, each a process, and two cameras of somebody else: ten frames a second each, QoS 1, ' +
+    'Three nodes, central and a broker, each a process, and two cameras by other programs: ten frames a second each, QoS 1, ' +
     'sent again until they are acknowledged. Every five seconds a node, central, the broker, or two of them at once are ' +
-    'killed, stopped or frozen, as a seed says, and are back a moment later. An app of somebody else that asked for a ' +
-    'session, and comes back a second after it lost the broker, takes the results. Passed: each frame that was ' +
-    'acknowledged has one end there; the same result may come again, to the byte.',
+    'killed, stopped or frozen, chosen by a seed, and are restarted a moment later. An app with a persistent ' +
+    'session, which reconnects a second after it lost the broker, reads the results. Passed: each frame that was ' +
+    'acknowledged has one result there; the same bytes may arrive again.',
   needs: 'for --broker mosquitto Mosquitto, for --client paho Python with paho-mqtt',
-  notMeasured: 'a second central that stands by (test/e2e/centrals.test.ts); power cuts.',
+  notMeasured: 'a standby central (test/e2e/centrals.test.ts); power cuts.',
   options: {
     broker: valueOr(
       '--broker <kind>',
@@ -71,7 +71,8 @@ async function chaos(options: ChaosOptions) {
     timeline.push(`${now().toFixed(2)} ${text}`);
     console.error(timeline.at(-1));
   };
-  // As an app of somebody else that wants every result: it is away a second after each death of the broker, as Paho is.
+  // As an app by another program that needs every result: it reconnects a second after each end of the broker, as Paho
+  // does.
   const session = { clientId: 'chaos-observer', clean: false, protocolVersion: 4 } as const;
   const observer = connect(stage.broker.url, { ...session, reconnectPeriod: 1000, connectTimeout: 2000 });
   observer.on('error', () => {});
@@ -90,7 +91,7 @@ async function chaos(options: ChaosOptions) {
       note(told(act));
       await stage.act(act);
       note(`  ${act.targets.join(' and ')} back`);
-      for (const name of await stage.restartEnded()) note(`  ${name} had ended by itself, and is started again`);
+      for (const name of await stage.restartEnded()) note(`  ${name} had ended by itself, and is restarted`);
     }
     await pause(Math.max(0, (seconds - now()) * 1000));
     note('the cameras stop');

@@ -71,7 +71,9 @@ function fastest<T>(parts: readonly T[], action: (part: T, index: number) => voi
   return sum / 1000;
 }
 
-/** Bounds for a network that nobody retrained, from the map itself. Undefined where the kind makes no sense for it. */
+/**
+ * Bounds for a network that was not retrained, derived from the map itself. Undefined where the kind does not apply.
+ */
 function boundsOf(values: Float32Array, kind: Kind, bits: number): ClipSpec | undefined {
   const b = quantile(values, kind === 'sparse' ? 0.999 : 0.995);
   const a = kind === 'dense' ? quantile(values, 0.005) : kind === 'sparse' ? Math.max(0, quantile(values, 0.9)) : 0;
@@ -136,7 +138,10 @@ function measureRival({ name, encode, decode }: Rival, tiles: readonly Uint8Arra
   };
 }
 
-/** Nanoseconds that quantising by the runtime adds to a value, one thread: what a piece's last operators cost. */
+/**
+ * Nanoseconds that quantising by ONNX Runtime adds per value, one thread: the cost of the last operators of a stage's
+ * model.
+ */
 async function runtimeQuantising(bits: number): Promise<number> {
   const n = 1 << 20;
   const values = Float32Array.from({ length: n }, (_, i) => Math.sin(i * 0.37) * 2);

@@ -18,9 +18,9 @@ interface Row {
 export const { description, usage, run } = defineBenchmark({
   question: 'do frames get lost or wrong when nodes die, freeze or lose their link?',
   method:
-    'Four nodes on this machine, each a process behind a link of its own, and a camera whose every frame counts. While ' +
+    'Four nodes on this machine, each a process behind a link of its own, and a camera with policy every. While ' +
     'frames flow nodes are killed, stopped, cut off, slowed down to 1.6 Mbit/s and silenced, two to ten times a second in ' +
-    'all, as a seed says. Passed: each frame ends `ok` with exactly the outputs of an undisturbed run.',
+    'all, chosen by a seed. Passed: each frame ends `ok` with exactly the outputs of a run without faults.',
   notMeasured: 'broker and central dying (test/e2e/centrals.test.ts).',
   options: {
     seeds: valueOr('--seeds <n>', 'runs, each with a seed of its own', integer(1), 5),

@@ -17,7 +17,7 @@ import { FLOOD_KINDS, type FloodKind } from './flood/kinds.ts';
 import { defineBenchmark, list } from './harness/benchmark.ts';
 import { serveScenes } from './testbed/serve-scenes.ts';
 
-/** With a flood frames take at most so many times as long, or so many ms more on a small machine. */
+/** During a flood frames may take at most so many times as long, or so many ms more on a small machine. */
 const TARGET = 3;
 const SLACK_MS = 150;
 const FRAME_MS = 100;
@@ -39,13 +39,13 @@ const options = {
 };
 
 export const { description, usage, run } = defineBenchmark({
-  question: 'does one node that sends what nobody asked for slow everybody?',
+  question: 'does one node that floods central with unrequested messages slow the others?',
   method:
     'Broker and central in this process, two node agents in processes of their own, ten frames a second of the bundled ' +
     'model; in every second round another process, which may say what a node may, floods central with one kind of ' +
     `message. Passed: no frame is lost, and the median of a round is at most ${TARGET} times that of the quiet round before ` +
     `it, or ${SLACK_MS} ms longer.`,
-  notMeasured: 'floods of several nodes; machines with more cores, where the flooding process takes nobody else’s.',
+  notMeasured: 'floods of several nodes; machines with more cores, where the flooding process has a core of its own.',
   options,
   quick: { kinds: ['result', 'heartbeat'], seconds: 5 },
   run: measureAll,
@@ -91,7 +91,7 @@ async function measureAll({ kinds, perSecond, bytes, seconds }: Values<typeof op
   }
 }
 
-/** A camera at ten frames a second, and who reads its results. */
+/** A camera at ten frames a second, and a reader of its results. */
 async function filmOf(url: string) {
   const names = topics('tessera');
   const bus = await connectBus({ url, clientId: `bench-flood-camera-${process.pid}`, log: silentLog });

@@ -6,7 +6,10 @@ import type { FuzzTarget } from './fuzz/target.ts';
 import { TARGETS } from './fuzz/targets.ts';
 import { defineBenchmark } from './harness/benchmark.ts';
 
-/** Growth over a run that is taken for noise, MB (10^6 bytes); a leak of 100 bytes an input shows in 200 000 inputs. */
+/**
+ * Growth over a run up to which it counts as noise, MB (10^6 bytes); a leak of 100 bytes an input shows in 200 000
+ * inputs.
+ */
 const HEAP_NOISE_MB = 16;
 const RSS_NOISE_MB = 128;
 const HANG_MS = 20_000;
@@ -34,11 +37,11 @@ const options = {
 };
 
 export const { description, usage, run } = defineBenchmark({
-  question: 'can anybody crash, hang or fool a decoder?',
+  question: 'can any input crash, hang or mislead a decoder?',
   method:
-    'Every decoder that eats what strangers send, fed with valid samples that were changed by those who know their ' +
-    'form, and with everything that was ever found (test/corpus). Passed: no crash, no hang, nothing accepted that ' +
-    'should not be, no growth of memory.',
+    'Every decoder of data from outside gets valid samples with changes that know their ' +
+    'format, and all inputs of earlier findings (test/corpus). Passed: no crash, no hang, no invalid input ' +
+    'accepted, no growth of memory.',
   notMeasured: 'code coverage; decoders of libraries beyond what reaches them through ours.',
   options,
   quick: { inputs: 6000, seconds: 1 },
@@ -77,7 +80,7 @@ function isClean(row: Row): boolean {
   );
 }
 
-/** One target; where its process dies the input is a finding, and the next process goes on behind it. */
+/** Runs one target; where its process dies the input is a finding, and a new process continues after it. */
 async function fuzz(
   target: FuzzTarget,
   { seed, inputs, seconds }: { seed: number; inputs: number; seconds: number },

@@ -27,7 +27,7 @@ import { beforeSoftmax, seedWeights } from './harness/weights.ts';
 const LIMIT = 1e-4;
 const GRIDS = ['1x1', '2x2', '1x4', '3x2', '4x4', 'uneven'] as const;
 const NODES = 8;
-/** No hedging: every tile has to come from the node that was asked. */
+/** No hedging: every tile has to come from the node that it was first sent to. */
 const PATIENT = { hard_limit_ms: 300_000, hedge_floor_ms: 60_000, answer_floor_ms: 240_000 };
 /** Cells taken for dimensions that a file leaves open: batch, channels, height, width. */
 const OPEN = [1, 3, 96, 128];
@@ -36,7 +36,7 @@ interface Row {
   readonly network: string;
   readonly grid: string;
   readonly nodes: number;
-  /** Tiles of the grid, and how many of them node agents computed; central may step in only for a lost node. */
+  /** Tiles of the grid, and how many of them node agents computed; central may compute tiles only for a lost node. */
   readonly tiles: number;
   readonly tiles_on_nodes: number;
   readonly macs_on_nodes: number;

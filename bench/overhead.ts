@@ -49,7 +49,7 @@ export const { description, usage, run } = defineBenchmark({
   method:
     'Broker, central and every node a process of its own on this machine, frames one after another; a network that ' +
     'computes next to nothing and the bundled one, on 1, 2, 4 and 8 nodes. CPU times are of whole processes, ' +
-    'heartbeats and vitals of idle nodes measured before and taken off; messages are counted in a run of their own. ' +
+    'those of heartbeats and metrics of idle nodes, measured before, are subtracted; messages are counted in a run of their own. ' +
     `Passed: with four nodes, broker and central take at most ${TARGET.centre_ms} ms of CPU a frame beside their ` +
     `computing, and each node ${TARGET.node_ms}.`,
   needs: 'Linux, for the CPU figures.',
@@ -96,7 +96,7 @@ async function measure({ name, request, frame }: Network, nodes: number, frames:
       log: silentLog,
     });
     const served = await cluster.central.load(request);
-    // A network of next to nothing would rightly not be cut.
+    // A network with almost no computation would rightly not be cut.
     const prepared = choosePlan(served, { nodeCount: nodes, ...(name === 'tiny' ? { grid: gridFor(nodes) } : {}) });
     await cluster.central.offerPlan(served.name, prepared);
     await untilReady(cluster, prepared.plan, nodes);

@@ -5,7 +5,7 @@ import { interleaved, largestIndex, loadDeployed } from './accuracy/as-deployed.
 import { defineBenchmark } from './harness/benchmark.ts';
 import { asNetworkSees, sceneInput } from './harness/scene-pictures.ts';
 
-/** How well the bundled model knows scenes that it was not trained on. */
+/** The accuracy of the bundled model on scenes that are not in its training set. */
 export interface SceneAccuracy {
   readonly pass: boolean;
   readonly accuracy: number;
@@ -38,7 +38,7 @@ const options = {
   count: valueOr('--count <n>', 'scenes', integer(1), 1000),
   seed: valueOr('--seed <n>', 'the first of their seeds', integer(0), seedRanges.heldOut.from),
   model: valueOr('--model <folder>', 'a model folder', string, 'config/models/scenes'),
-  whole: flag('--whole', 'in one piece, for a network that was not retrained for tiles'),
+  whole: flag('--whole', 'without tiles, for a network that was not retrained for tiles'),
 };
 
 export const { description, usage, run } = defineBenchmark({

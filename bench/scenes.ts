@@ -11,16 +11,16 @@ export interface SceneExport {
   readonly size: number;
 }
 
-/** Scenes in work at once: one is drawn while the JPEG library works on the others. */
+/** Scenes in progress at once: one is drawn while the JPEG library works on the others. */
 const batch = 16;
 
 /**
- * Writes scenes as the network sees them, in the layout of CIFAR-10's binary files; `training/data.py` reads it.
+ * Writes scenes as the network gets them, in the layout of CIFAR-10's binary files; `training/data.py` reads it.
  *
- *     file   = record*                      in the order of the seeds
- *     record = label plane plane plane      red, green, blue; 1 + 3 * size * size bytes
- *     label  = class index, one byte
- *     plane  = size * size bytes, row by row
+ *   file   = record*                      in the order of the seeds
+ *   record = label plane plane plane      red, green, blue; 1 + 3 * size * size bytes
+ *   label  = class index, one byte
+ *   plane  = size * size bytes, row by row
  */
 export async function writeScenes(file: FileHandle, { seed, count, size }: SceneExport): Promise<void> {
   const start = Date.now();

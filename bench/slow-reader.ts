@@ -125,7 +125,7 @@ async function measure(url: string, frozen: boolean, seconds: number): Promise<R
     }
   };
   await Promise.all([send(), talk()]);
-  // Through the same connections and behind the last frame: whoever has this has had all before it.
+  // On the same connections and after the last frame: a reader that has this has got all frames before it.
   await sleep(200);
   stuck?.destroy();
   await Promise.all([...readers, camera, other].map((bus) => bus.stop()));

@@ -15,7 +15,7 @@ import { type Sample, type Trend, trendOfLows } from './soak/trend.ts';
 import { serveScenes } from './testbed/serve-scenes.ts';
 
 const WINDOWS = 12;
-/** Of warm-up and measurement together, below which growth is not judged. */
+/** Length of warm-up and measurement together below which growth is not judged. */
 const LEAST_MINUTES = 3;
 /**
  * Growth that passes, MB (10^6 bytes) a minute, for each process: 1 MB a minute is what the lows of a healthy process

@@ -9,13 +9,13 @@ import { defineBenchmark } from './harness/benchmark.ts';
 const AGREEMENT = 0.999;
 
 interface ResultLine {
-  /** The best first, also where no score is high enough for `top`. */
+  /** The best class first, also where no score is high enough for `top`. */
   readonly predictions: readonly { readonly label: string }[];
   readonly exit: number | null;
   readonly bytes_down: number;
 }
 
-/** Compares what `tessera infer FILE... --json` printed, in the order of `expected`, with PyTorch's answers. */
+/** Compares the output of `tessera infer FILE... --json`, in the order of `expected`, with PyTorch's answers. */
 async function compareResults(file: string, expected: readonly Decision[], labels: readonly string[], exits: boolean) {
   const lines = (await readFile(file, 'utf8')).split('\n').filter((line) => line !== '');
   const results = lines.map((line) => JSON.parse(line) as ResultLine);
@@ -57,13 +57,13 @@ const options = {
 };
 
 export const { description, usage, run } = defineBenchmark({
-  question: 'does a retrained network, tiled and coded, answer what it answered in PyTorch?',
+  question: 'does a retrained network, tiled and coded, give the same answers as in PyTorch?',
   method:
     'Runs tiles, codecs and rest of a retrained network as a cluster does, in one process, on the record files of ' +
     `training (a label byte and planes R, G, B at the network's size). Passed: ${100 * AGREEMENT} % of the answers, and ` +
     'of the exits, are the same.',
   needs: 'a network that training/retrain.py made, with its answers.json and its test pictures (training/README.md).',
-  notMeasured: 'preparation of pictures (training decoded them), time.',
+  notMeasured: 'preprocessing of pictures (training decoded them), time.',
   options,
   quick: { count: 200 },
   run: compare,

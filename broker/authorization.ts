@@ -44,14 +44,14 @@ export interface Published {
  */
 export class Authorization {
   readonly #options: AuthorizationOptions;
-  readonly #admission: Authentication;
+  readonly #authentication: Authentication;
   readonly #retained = new RetainedQuota();
   readonly #rates: PublishRates;
 
   constructor(options: AuthorizationOptions) {
     const { base, credentials, anonymous } = options;
     this.#options = options;
-    this.#admission = new Authentication({ base, credentials, anonymous });
+    this.#authentication = new Authentication({ base, credentials, anonymous });
     this.#rates = new PublishRates(base);
   }
 
@@ -63,7 +63,7 @@ export class Authorization {
     const checked = await this.#password(user, password);
     // Aedes reports the end of such a connection to no one.
     if (client.conn.destroyed) return { returnCode: 5, reason: 'its connection ended' };
-    let admitted = this.#admission.admit({ clientId: client.id, ...connection, user, password: checked });
+    let admitted = this.#authentication.admit({ clientId: client.id, ...connection, user, password: checked });
     if ('identity' in admitted && !connections.stands(client))
       admitted = { returnCode: 3, reason: 'too many connections' };
     if ('identity' in admitted) {
@@ -82,7 +82,7 @@ export class Authorization {
   /** Notes that a client is connected. */
   connected(client: ClientOf): void {
     const identity = this.#options.connections.of(client)?.identity;
-    if (identity !== undefined) this.#admission.connected(client.id, identity);
+    if (identity !== undefined) this.#authentication.connected(client.id, identity);
   }
 
   /** Whether a client is authenticated. */
@@ -92,7 +92,7 @@ export class Authorization {
 
   /** Notes that a client's connection ended. */
   gone(client: ClientOf): void {
-    this.#admission.gone(client.id);
+    this.#authentication.gone(client.id);
   }
 
   /** The reason why a message may not be published, which costs its sender the connection; undefined where it may. */

@@ -17,13 +17,13 @@ import { boxShape, crop, paste, type Tensor } from '../../shared/tensor/tensor.t
 import { runStage } from '../../shared/tiling/reference.ts';
 import { buildStage } from '../../shared/tiling/stage.ts';
 
-/** What one picture came to. */
+/** The answer for one picture. */
 export interface Deployed {
-  /** Everything that was computed; behind the exit that was taken nothing is. */
+  /** All computed outputs; those after an exit that was taken are missing. */
   readonly outputs: ReadonlyMap<string, Tensor>;
-  /** Which entry of `exits` of model.yaml ended it; null: none. */
+  /** Index in `exits` of model.yaml of the exit that was taken; null: none. */
   readonly exit: number | null;
-  /** Bytes of what tiles send, as the plan's codecs make them and as they are in memory; without messages. */
+  /** Bytes of tiles' outputs, encoded by the plan's codecs and as float32; without messages. */
   readonly sent: number;
   readonly raw: number;
 }
@@ -48,7 +48,7 @@ export function interleaved(planes: Uint8Array): Uint8Array {
 
 /**
  * Loads a model folder and computes in this process exactly what a cluster computes: the plan that central chooses, the
- * stages that nodes build from it, every result through its codec. What is left out is who computes a tile, and the wire.
+ * stages that nodes build from it, every result through its codec. Only the nodes and the wire are missing.
  */
 export async function loadDeployed(folder: string, request: Partial<PlanRequest> = {}): Promise<DeployedNetwork> {
   const loaded = await loadModel(folder, { modelsDirs: [] });

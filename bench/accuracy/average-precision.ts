@@ -4,7 +4,7 @@ export interface LabelledBox {
   readonly box: readonly [x1: number, y1: number, x2: number, y2: number];
 }
 
-/** One picture: what is in it, and what was found. */
+/** One picture: its objects, and the detected ones. */
 export interface PictureResult {
   readonly truth: readonly LabelledBox[];
   readonly found: readonly (LabelledBox & { readonly score: number })[];
@@ -18,7 +18,10 @@ function iou(a: LabelledBox['box'], b: LabelledBox['box']): number {
   return shared / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared);
 }
 
-/** Finds of one class, best first, each right or wrong: right is the first of IoU >= 0.5 with a box not yet taken. */
+/**
+ * Detections of one class, best first, each right or wrong: right is the first with IoU >= 0.5 to an object that has no
+ * detection yet.
+ */
 function judged(pictures: readonly PictureResult[], label: string): boolean[] {
   const taken = pictures.map(() => new Set<LabelledBox>());
   const finds = pictures.flatMap(({ found }, picture) =>

@@ -1,6 +1,9 @@
 import { readFile } from 'node:fs/promises';
 
-/** What a network answered to one picture: its class, and which entry of `exits` of model.yaml ended it (null: none). */
+/**
+ * A network's answer to one picture: its class, and the index in `exits` of model.yaml of the exit that was taken
+ * (null: none).
+ */
 export interface Decision {
   readonly answer: number;
   readonly exit: number | null;
@@ -9,7 +12,7 @@ export interface Decision {
 /** answers.json of training: the classes alone, or with the exits that were taken. */
 type Answers = readonly number[] | { readonly answers: readonly number[]; readonly exits: readonly (number | null)[] };
 
-/** Reads what PyTorch answered to each test picture, in their order. */
+/** Reads PyTorch's answers to the test pictures, in their order. */
 export async function readExpected(file: string): Promise<readonly Decision[]> {
   const read = JSON.parse(await readFile(file, 'utf8')) as Answers;
   if (!('exits' in read)) return read.map((answer) => ({ answer, exit: null }));
@@ -20,13 +23,13 @@ export async function readExpected(file: string): Promise<readonly Decision[]> {
 export interface Agreement {
   /** Pictures with the same class. */
   readonly answers: number;
-  /** Pictures that left at the same exit, or at none in both. */
+  /** Pictures that ended at the same exit, or at none in both. */
   readonly exits: number;
-  /** Pictures that left early. */
+  /** Pictures that ended at an exit. */
   readonly left: number;
 }
 
-/** Compares what was decided with what was expected; of the expected ones only as many as were decided. */
+/** Compares answers with the expected ones; only as many expected ones as there are answers. */
 export function compareDecisions(decided: readonly Decision[], expected: readonly Decision[]): Agreement {
   const count = (holds: (decision: Decision, at: number) => boolean): number => decided.filter(holds).length;
   return {

@@ -1,4 +1,4 @@
-/** What came of all frames. */
+/** The outcomes of all frames. */
 export interface Verdict {
   readonly sent: number;
   readonly acknowledged: number;
@@ -8,14 +8,14 @@ export interface Verdict {
   readonly missing: readonly string[];
   /** Frames with two ends that differ. */
   readonly doubled: readonly string[];
-  /** Results that came again, the same to the byte, as they may. */
+  /** Results that arrived again with the same bytes, as is allowed. */
   readonly repeats: number;
 }
 
 interface Life {
   sent: number;
   acknowledged: number | undefined;
-  /** Each end once, as text, with the time at which it came first. */
+  /** Each different result once, as text, with the time at which it first arrived. */
   readonly ends: Map<string, number>;
 }
 
@@ -45,7 +45,7 @@ export class Account {
     return [...this.#lives.values()].filter(isOpen).length;
   }
 
-  /** Everything that is known of a frame, for people. */
+  /** All that is known of a frame, for people. */
   story(frame: string): string {
     const { sent, acknowledged, ends } = this.#of(frame);
     const told = [...ends].map(([text, at]) => {

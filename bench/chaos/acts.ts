@@ -1,6 +1,6 @@
 import { createRandom } from '../../shared/random.ts';
 
-/** Something that is done to parts of a deployment. */
+/** A fault that is caused in parts of a deployment. */
 export interface Act {
   /** Seconds after the first frame. */
   readonly at: number;
@@ -16,7 +16,7 @@ export interface Act {
 const EVERY_S = 5;
 const LONGEST_MS = 3000;
 
-/** One act every five seconds, as a seed says; none in the last ones, so that all is there at the end. */
+/** One fault every five seconds, chosen by a seed; none at the very end, so that everything runs again by then. */
 export function actsOf(seed: number, seconds: number, nodes: readonly string[]): Act[] {
   const random = createRandom(seed);
   const acts: Act[] = [];

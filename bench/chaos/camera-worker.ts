@@ -2,9 +2,9 @@ import { drawnPictures } from '../../cli/demo/scene-source.ts';
 import { SteadyCamera } from '../testbed/steady-camera.ts';
 
 /**
- * A camera of somebody else, in a process of its own: frames with names of their own at a steady rate, QoS 1, each sent
- * again until it is acknowledged. Prints `sent FRAME` and `acknowledged FRAME`; a line on standard input ends the film,
- * and the process ends when all frames are acknowledged.
+ * A camera as another program might implement it, in a process of its own: frames with their own ids at a steady rate,
+ * QoS 1, each sent again until it is acknowledged. Prints `sent FRAME` and `acknowledged FRAME`; a line on standard
+ * input ends the sending, and the process ends when all frames are acknowledged.
  */
 export interface CameraTask {
   readonly port: number;

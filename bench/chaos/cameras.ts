@@ -11,7 +11,7 @@ export type ClientKind = 'paho' | 'plain';
 
 /** A camera in a process of its own. */
 export interface Camera {
-  /** Ends the film; resolves when all frames are acknowledged. */
+  /** Ends the sending; resolves when all frames are acknowledged. */
   stop(): Promise<void>;
   kill(): void;
 }
@@ -26,7 +26,7 @@ export function hasPaho(python: string): boolean {
   }
 }
 
-/** Starts a camera; `on` hears of each frame that it has sent, and that was acknowledged to it. */
+/** Starts a camera; `on` is called for each frame that it sent, and for each that was acknowledged. */
 export async function startCamera(
   kind: ClientKind,
   python: string,

@@ -6,7 +6,7 @@ import type { Act } from './acts.ts';
 
 const EVERY = { keep: 'every', hold: 1 };
 
-/** Broker, central and nodes, each a process, to which acts are done. */
+/** Broker, central and nodes, each a process, in which faults are caused. */
 export class Stage {
   readonly broker: TestBroker;
   readonly cameras: readonly string[];
@@ -52,14 +52,14 @@ export class Stage {
     }
   }
 
-  /** Does something to all targets at once, and makes it good again after the time that it says. */
+  /** Causes a fault in all targets at once, and repairs it after the given time. */
   async act({ targets, how, forMs }: Act): Promise<void> {
     await Promise.all(targets.map((name) => this.#away(name, how)));
     await pause(forMs);
     await Promise.all(targets.map((name) => this.#back(name, how)));
   }
 
-  /** What central, broker and nodes have printed, all runs of each. */
+  /** The output of central, broker and nodes, over all runs of each. */
   logs(): Map<string, string> {
     const own = [...this.#runs].map(([name, runs]) => [name, runs.map((run) => run.printedSoFar).join('\n')] as const);
     return new Map([...own, ['broker', this.broker.log()]]);
@@ -96,7 +96,7 @@ export class Stage {
     else await this.#begin(name);
   }
 
-  /** Starts what has ended by itself, as a service manager does; returns the names. */
+  /** Restarts processes that have ended by themselves, as a service manager does; returns their names. */
   async restartEnded(): Promise<string[]> {
     const ended = [...this.#running].filter(([, { child }]) => child.exitCode !== null).map(([name]) => name);
     for (const name of ended) await this.#begin(name);

@@ -13,7 +13,7 @@ import { loadSession } from '../../shared/runtime/ort.ts';
 import { loadModelFile } from '../../shared/runtime/package.ts';
 import { checkNames } from '../harness/benchmark.ts';
 
-/** What a network made of a picture at a cut: float32 [1, channels, height, width]. */
+/** A feature map of a network for a picture at a cut: float32 [1, channels, height, width]. */
 export interface FeatureMap {
   readonly network: string;
   readonly cut: string;

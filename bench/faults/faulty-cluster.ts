@@ -15,13 +15,13 @@ export interface FaultyNode {
   process: RunningCli;
 }
 
-/** Frames that were sent, what came back, and what should not be: lost frames, errors, other outputs than undisturbed. */
+/** Frames that were sent, results, and faults: lost frames, errors, outputs that differ from a run without faults. */
 export interface Filmed {
   readonly answers: readonly Answer[];
   readonly problems: readonly string[];
 }
 
-/** What befell the nodes in one run. */
+/** The faults of the nodes in one run. */
 export interface Disturbed extends Filmed {
   /** How often each kind of fault was made. */
   readonly faults: Readonly<Record<string, number>>;
@@ -31,7 +31,7 @@ export interface Disturbed extends Filmed {
 const NODES = ['pi-1', 'pi-2', 'pi-3', 'pi-4'];
 /** 1.6 Mbit/s */
 export const SLOW_BYTES_PER_S = 200_000;
-/** Frames have no deadline here: what takes this long is lost. */
+/** Frames have no deadline here: one that takes this long is lost. */
 const LOST_MS = 90_000;
 
 /** Faults by how often they are chosen; what was cut, stalled or slowed down stays so until it is repaired. */
@@ -107,13 +107,13 @@ export class FaultyCluster {
     await Promise.all(this.nodes.map(({ relay }) => relay.close()));
   }
 
-  /** Sends a picture and waits for what the network makes of it. Throws TESSERA_DEADLINE for a frame that is lost. */
+  /** Sends a picture and waits for its outputs. Throws TESSERA_DEADLINE for a frame that is lost. */
   send(camera: FrameClient, picture: number): Promise<Answer> {
     const d = this.#jpegs[picture]!;
     return camera.send(`f-${this.#sent++}`, { v: 1, format: 'jpeg', d, tensors: true }, LOST_MS);
   }
 
-  /** Sends frames, `atOnce` at a time; every one should end `ok` with the outputs of the undisturbed run. */
+  /** Sends frames, `atOnce` at a time; every one should end `ok` with the outputs of the run without faults. */
   async film(count: number, { atOnce = 6, everyMs = 0 } = {}): Promise<Filmed> {
     const answers: Answer[] = [];
     const problems: string[] = [];
@@ -174,7 +174,7 @@ export class FaultyCluster {
     return { ...filmed, faults, seconds };
   }
 
-  /** Every node runs behind a good link again, and work is shared: throws when fewer than three nodes take part. */
+  /** Every node runs with a good link again and work is distributed: throws when fewer than three nodes take part. */
   async repair(): Promise<void> {
     for (const node of this.nodes) {
       node.process.child.kill('SIGCONT');
@@ -195,12 +195,12 @@ export class FaultyCluster {
   }
 }
 
-/** Who computed something of these frames. */
+/** The nodes that computed parts of these frames. */
 export function nodesOf(answers: readonly Answer[]): string[] {
   return [...new Set(answers.flatMap(({ result }) => result.nodes))].sort();
 }
 
-/** SHA-256 of a frame's outputs; throws for what is no whole result. */
+/** SHA-256 of a frame's outputs; throws where the result is not complete. */
 function hashOf({ result, tensors }: Answer): string {
   if (result.status !== 'ok' || result.missing.length > 0 || tensors === undefined)
     throw new Error(`frame ${result.frame} ended ${result.status}: ${result.error?.code ?? 'tiles are missing'}`);

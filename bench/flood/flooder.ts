@@ -6,8 +6,8 @@ import { connectBus } from '../../shared/runtime/mqtt.ts';
 import type { FloodKind } from './kinds.ts';
 
 /**
- * A node, in a process of its own, that says `perSecond` times a second what nobody asked for, until its standard input
- * ends. Says at its end how many it sent.
+ * A node, in a process of its own, that sends `perSecond` unrequested messages a second until its standard input ends.
+ * At its end it prints how many it sent.
  */
 export interface FloodTask {
   readonly url: string;
@@ -61,7 +61,7 @@ const began = performance.now();
 let sent = 0;
 while (!isOver) {
   const due = ((performance.now() - began) * task.perSecond) / 1000;
-  // What a socket does not take now is not kept: memory is the flooder's own matter.
+  // Messages that the socket does not accept now are dropped: the flooder's memory is not part of the test.
   while (sent < due && bus.backlogBytes < 8e6) {
     const [topic, payload] = messageOf(task.kind, task.bytes, sent++);
     void bus.publish(topic, payload);

@@ -6,7 +6,7 @@ import { packageFolder } from '../../shared/runtime/version.ts';
 
 /**
  * test/corpus/<target>/: inputs that are tried first in every run. `seed-*` are valid samples that no code makes,
- * `found-*` are inputs that once did what must not happen. They are never removed.
+ * `found-*` are inputs that once caused a fault. They are never removed.
  */
 const folderOf = (target: string): string => join(packageFolder(), 'test', 'corpus', target);
 

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 
 /**
- * Changes to bytes that nobody understands: flips, cuts, repetitions, splices of two samples, and numbers of 1 to 8
- * bytes overwritten by those at which decoders stumble. Positions are any number, taken modulo the length.
+ * Changes to bytes without knowledge of their format: flips, cuts, repetitions, splices of two samples, and numbers of
+ * 1 to 8 bytes replaced by extreme ones. Positions are any number, taken modulo the length.
  */
 
 type Edit =
@@ -21,7 +21,7 @@ type Edit =
       readonly le: boolean;
     };
 
-/** Numbers at which lengths, counts and sizes go wrong. */
+/** Numbers that are critical for lengths, counts and sizes. */
 export const EDGES: readonly bigint[] = [
   0n,
   1n,

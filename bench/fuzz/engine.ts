@@ -2,11 +2,11 @@ import fc from 'fast-check';
 import type { FuzzTarget, Judge } from './target.ts';
 
 /**
- * Feeds one decoder. Input `k` of a seed is always the same, on every machine, so that a finding is named by its
- * number even where the process died of it.
+ * Runs one decoder. Input `k` of a seed is always the same, on every machine, so that a finding is identified by its
+ * number even if the process died of it.
  */
 
-/** What one decoder did with many inputs. */
+/** The outcome of one decoder with many inputs. */
 export interface Tally {
   inputs: number;
   accepted: number;
@@ -20,7 +20,7 @@ export interface Tally {
   rss_growth_mb: number | null;
 }
 
-/** An input that did what must not happen. */
+/** An input that caused a fault. */
 export interface Finding {
   /** Number of the input; -1 for one of the corpus. */
   readonly index: number;
@@ -37,7 +37,7 @@ const BATCH = 256;
 const HEAVY_BATCH = 16;
 /** Findings after which a run ends. */
 const ENOUGH = 20;
-/** Looks at the memory per run, and the shortest time between two. */
+/** How often the memory is read per run, and the shortest time between two readings. */
 const SAMPLES = 64;
 const SAMPLE_MS = 200;
 

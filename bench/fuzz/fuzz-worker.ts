@@ -4,8 +4,8 @@ import { runTarget } from './engine.ts';
 import { TARGETS } from './targets.ts';
 
 /**
- * One target in a process of its own, so that what kills or hangs it takes nothing else along. The number of the input
- * at hand is written to a file before each, for the one who finds the body.
+ * One target in a process of its own, so that a crash or hang ends only this process. The number of each input is
+ * written to a file before it is run, for the report of a crash.
  */
 const [name, seed, from, inputs, seconds, progress] = process.argv.slice(2);
 const target = TARGETS.find((one) => one.name === name)!;

@@ -17,10 +17,10 @@ export interface Assignment {
   readonly hangMs: number;
 }
 
-/** A tally as it comes from the other process. */
+/** The result as the other process sends it. */
 type Sent = Omit<Tally, 'findings'> & { readonly findings: readonly (Omit<Finding, 'input'> & { input: string })[] };
 
-/** What the process said, or what it was at when it died or stood still. */
+/** The result of the process, or the input at which it died or hung. */
 export type Outcome = { readonly tally: Tally } | { readonly death: Finding; readonly index: number };
 
 const LOOK_MS = 250;

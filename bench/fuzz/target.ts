@@ -1,15 +1,15 @@
 import type fc from 'fast-check';
 
-/** What became of one input: taken, or refused as it should be. Anything else is a finding and is thrown. */
+/** The outcome of one input: accepted, or refused as it should be. Anything else is a finding and is thrown. */
 export type Verdict = 'accepted' | 'refused';
 
-/** A decoder at work. It throws for everything that must not happen: the engine keeps the input. */
+/** Runs a decoder. It throws for every fault: the engine keeps the input. */
 export interface Judge {
   judge(input: Uint8Array): Verdict | Promise<Verdict>;
   close?(): Promise<void>;
 }
 
-/** A decoder that eats what strangers send, and how to feed it. */
+/** A decoder of data from outside, and its inputs. */
 export interface FuzzTarget {
   readonly name: string;
   /** What is asked, in one line. */
@@ -27,7 +27,7 @@ export interface FuzzTarget {
   readonly weight?: number;
 }
 
-/** Something was accepted that should not be, or came out wrong. */
+/** Invalid input was accepted, or the output is wrong. */
 export class FuzzFault extends Error {
   constructor(message: string) {
     super(message);

@@ -10,7 +10,7 @@ import { job, result } from './targets/tiles.ts';
 import { cbor, signature } from './targets/wire-messages.ts';
 import { token, topics, words } from './targets/words.ts';
 
-/** Every decoder that eats what strangers send. */
+/** Every decoder of data from outside. */
 export const TARGETS: readonly FuzzTarget[] = [
   cbor,
   parts,

@@ -9,10 +9,13 @@ const SAMPLE = drawnCodes(1 << 18);
 /** The option that benchmarks with targets in seconds have: other work on a machine makes everything on it slower. */
 export const scaledOption = flag(
   '--scaled',
-  'targets of time allow for how fast this machine deflates now, beside the one of docs/benchmarks.md',
+  'scales targets of time by how fast this machine deflates now, compared with the one of docs/benchmarks.md',
 );
 
-/** How fast this machine is now beside the one of docs/benchmarks.md, at most 1: by what zlib takes, which is none of ours. */
+/**
+ * How fast this machine is now compared with the one of docs/benchmarks.md, at most 1: measured with zlib, which is not
+ * part of Tessera.
+ */
 export function machineSpeed(): number {
   let best = Number.POSITIVE_INFINITY;
   for (let i = 0; i < REPEATS; i++) {

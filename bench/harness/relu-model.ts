@@ -3,7 +3,7 @@ import { newModel } from '../../shared/onnx/new-model.ts';
 import { valueInfo } from '../../shared/onnx/value-info-proto.ts';
 import { newNode } from '../../shared/tiling/tile-model-builder.ts';
 
-/** x -> Relu -> y, both float32 of `shape`: a network that costs next to nothing. */
+/** x -> Relu -> y, both float32 of `shape`: a network with almost no computation. */
 export function reluModel(shape: readonly number[]): Model {
   return newModel({
     producer: 'tessera-bench',

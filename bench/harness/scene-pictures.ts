@@ -7,12 +7,12 @@ function jpegQualityOf(seed: number): number {
   return 70 + (seed % 26);
 }
 
-/** How the bundled model wants its pictures: model.yaml says the same. */
+/** The preprocessing of the bundled model: model.yaml has the same. */
 export function sceneInput(size: number): PictureInput {
   return { width: size, height: size, color: 'rgb', resize: 'stretch', crop: 1 };
 }
 
-/** Takes the scene of a seed the way every frame goes, as JPEG and through `decodeFrame`: planes [3, h, w] of bytes. */
+/** Processes the scene of a seed like every frame, as JPEG and through `decodeFrame`: planes [3, h, w] of bytes. */
 export async function asNetworkSees(scene: Scene, seed: number, input: PictureInput): Promise<Uint8Array> {
   const jpeg = await encodeJpeg(scene.rgb, scene.width, scene.height, jpegQualityOf(seed));
   const { data } = await decodeFrame(jpeg, input);

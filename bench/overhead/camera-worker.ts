@@ -17,7 +17,7 @@ export interface CameraTask {
   readonly frame: { readonly format: 'jpeg' | 'tensor'; readonly base64: string; readonly shape?: readonly number[] };
 }
 
-/** What it says at the end. Messages and bytes are sums over all frames, by kind. */
+/** The line that it prints at the end. Messages and bytes are sums over all frames, by kind. */
 export interface CameraReport {
   readonly roundTripsMs: readonly number[];
   readonly failed: number;

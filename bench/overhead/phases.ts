@@ -9,7 +9,7 @@ export type Phases = Record<
   number
 >;
 
-/** An ended frame and the calls to central's worker threads while it was under way. */
+/** An ended frame and the calls to central's worker threads while it was open. */
 export interface Recorded {
   readonly end: FrameEnd;
   readonly calls: readonly CallTiming[];
@@ -55,7 +55,7 @@ export function phasesOf({ end, calls }: Recorded): Phases {
   const firstPaste = calls.findIndex(({ method }) => method === 'paste');
   const packs = calls.slice(0, firstPaste < 0 ? undefined : firstPaste).filter(({ method }) => method === 'pack');
   const pack = spread.length === 0 ? 0 : Math.max(0, ...packs.map(({ ms }) => ms));
-  // The node that kept the frame waiting.
+  // The node that answered last.
   const last = spread.find(({ received_ms }) => received_ms === lastBack)?.node;
   const slowest = spread.filter(({ node }) => node === last);
   const compute = sum(slowest.map((ask) => ask.compute_ms ?? 0));

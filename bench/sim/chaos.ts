@@ -6,8 +6,8 @@ const NODES = ['n0', 'n1', 'n2', 'n3', 'n4'];
 const CAMERAS = ['front', 'back', 'side'];
 
 /**
- * A cluster to which everything happens at random for `ms` of its time: nodes come, die, stop, slow down, lie and
- * repeat themselves, plans change, cameras are configured, frames pour in. Then it is left alone, and all has to end.
+ * A cluster with random faults for `ms` of its time: nodes come, die, stop, slow down, send wrong results and repeat
+ * messages, plans change, cameras are configured, frames arrive. Then the faults end, and all frames have to end.
  */
 export function chaos(seed: number, ms: number, keepLog = false): Cluster {
   const options = {
@@ -54,7 +54,7 @@ export function chaos(seed: number, ms: number, keepLog = false): Cluster {
       ],
       5,
     ),
-    // The exit begins beside the tiles: when it is taken they are under way.
+    // The exit starts together with the tiles: when it is taken they are in progress.
     sketchPlan(
       [
         { tiles: 5, cost: 2e6 },

@@ -29,7 +29,7 @@ export interface Behaviour {
   reorderMs: number;
   /** Chance that a result is wrong in a way that only another computation shows. */
   lies: number;
-  /** What it says of its times in place of the truth. */
+  /** The times that it reports instead of the true ones. */
   claims: ((truth: { compute_ms: number; queue_ms: number }) => { compute_ms: number; queue_ms: number }) | undefined;
 }
 
@@ -48,7 +48,7 @@ const STEADY: Behaviour = {
   claims: undefined,
 };
 
-/** A work message at its node; what it waited there is until its first tile runs, as agents say it. */
+/** A work message at its node; the time until its first tile runs counts as waiting, as in agents' reports. */
 interface Message {
   readonly arrived: number;
   queueMs: number | undefined;
@@ -58,7 +58,7 @@ interface SimNode {
   readonly id: string;
   readonly behaviour: Behaviour;
   boot: number;
-  /** `stopped`: as by SIGSTOP, it does and says nothing but its connection stands. */
+  /** `stopped`: as by SIGSTOP, it does and sends nothing but its connection stays open. */
   state: 'up' | 'stopped' | 'down';
   readonly plans: Set<string>;
   queue: { work: WorkEffect; t_id: number; message: Message }[];
@@ -67,7 +67,7 @@ interface SimNode {
   later: (() => void)[];
 }
 
-/** Handles of results that are wrong have a mark, which only the simulated effect runner sees. */
+/** Handles of wrong results have a mark, which only the simulated effect runner sees. */
 const handleOf = (lie: boolean): string => (lie ? 'x' : 'h');
 const isWrong = (handle: string): boolean => handle.startsWith('x');
 
@@ -79,8 +79,8 @@ export interface Skipped {
 }
 
 /**
- * Central's coordinator with a simulated effect runner, broker and nodes around it, on a virtual clock that is advanced by hand.
- * Every step is checked against the coordinator's invariants. The same seed and calls give the same run.
+ * Central's coordinator with a simulated effect runner, broker and nodes around it, on a virtual clock that is advanced
+ * by hand. Every step is checked against the coordinator's invariants. The same seed and calls give the same run.
  */
 export class Cluster {
   readonly options: CoordinatorOptions;
@@ -120,7 +120,7 @@ export class Cluster {
   #timer = 0;
 
   constructor(options: Partial<CoordinatorOptions> = {}, seed = 1, keepLog = false) {
-    // Tests that are not about audits count requests one by one.
+    // Tests without audits count requests one by one.
     this.options = { ...defaultOptions, epoch: 7, audit_share: 0, ...options };
     this.coordinator = new Coordinator(this.options);
     this.random = new Random(seed);
@@ -168,7 +168,7 @@ export class Cluster {
     this.at(this.now + this.random.below(this.options.heartbeat_ms), beat);
   }
 
-  /** A person readmits a node that was left out. */
+  /** An operator readmits an excluded node. */
   readmit(id: string): void {
     this.tell({ type: 'node-readmitted', node: id });
   }
@@ -206,7 +206,7 @@ export class Cluster {
     this.tell({ type: 'frame-offered', ref: `r${this.#refs++}`, camera, frame, models, bytes, dedupe: false });
   }
 
-  /** Does something at a time. */
+  /** Schedules an action at a time. */
   at(at: number, run: () => void): void {
     const agenda = this.#agenda;
     const entry = { at, order: this.#order++, run };
@@ -249,7 +249,7 @@ export class Cluster {
     this.now = Math.max(this.now, until);
   }
 
-  /** Advances the clock until nothing is open or waits; throws when that takes longer than `ms`. */
+  /** Advances the clock until no frame is open or waits; throws when that takes longer than `ms`. */
   settle(ms = 120_000): void {
     const end = this.now + ms;
     const busy = (): boolean => {
@@ -260,14 +260,14 @@ export class Cluster {
       if (this.now > end) throw new Error(`still busy after ${ms} ms`);
       this.run(this.now + 10);
     }
-    // Results that come after the end of their frame have to find a quiet coordinator.
+    // Results after the end of their frame have to have no effect.
     this.run(this.now + 2_000);
     // Audits have as long as frames have.
     if (this.#audits.size > 0) this.run(this.now + this.options.hard_limit_ms);
     this.#invariants.checkAtEnd();
   }
 
-  /** Tells the coordinator something, checks what it answers and carries it out. */
+  /** Passes an event to the coordinator, checks its effects and carries them out. */
   tell(event: UntimedEvent): void {
     const timed = { ...event, at: this.now };
     const unasked = timed.type === 'part-result' && timed.node !== CENTRAL && this.#isUnasked(timed);
@@ -286,7 +286,7 @@ export class Cluster {
     for (const effect of effects) this.#carryOut(effect);
   }
 
-  /** What the wire would drop before it is decoded. */
+  /** Messages that the wire would drop before they are decoded. */
   #isUnasked(event: PartResult): boolean {
     return !this.coordinator.isAwaited(event);
   }
@@ -436,7 +436,7 @@ export class Cluster {
     return bytes_in + bytes_out;
   }
 
-  /** What comes along with a result: one region of each output, all bytes of a part in the first. */
+  /** The regions of a result: one of each output, with all bytes of a part in the first. */
   #regionsOf({ plan, stage }: WorkEffect, bytes: number): MadeRegion[] {
     const { outputs } = this.#facts.get(plan)!.plan.stages[stage]!;
     return outputs.map((tensor, k) => ({ tensor, at: CENTRAL, bytes: k === 0 ? bytes : 0 }));

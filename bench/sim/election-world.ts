@@ -36,7 +36,7 @@ export interface Candidate {
   connection: Connection | undefined;
   /** `frozen`: as by SIGSTOP, nothing happens in it; `dead`: killed. */
   state: 'up' | 'frozen' | 'dead';
-  /** Highest epoch that it has kept on its disk. */
+  /** The highest epoch on its disk. */
   kept: number;
   nextTick: number;
   reconnectAt: number;
@@ -95,7 +95,7 @@ export class ElectionWorld {
   kill(candidate: Candidate): void {
     if (candidate.state === 'dead') return;
     candidate.state = 'dead';
-    // With the power gone nobody closes the connection; the broker notices by its keep-alive.
+    // After a loss of power the connection is not closed; the broker notices by its keep-alive.
     this.#drop(candidate, this.#random.chance(0.7) ? 0 : this.#random.between(0, 15_000));
   }
 
@@ -146,7 +146,7 @@ export class ElectionWorld {
     this.#carryOut(candidate, candidate.election.handle({ type: 'resign', at: this.now }));
   }
 
-  /** Lets `ms` pass; `check` is called after every thing that happened. */
+  /** Lets `ms` pass; `check` is called after every step. */
   run(ms: number, check: () => void): void {
     const end = this.now + ms;
     for (; this.now < end; this.now++) {

@@ -2,7 +2,7 @@ import type { SchedulablePlan } from '../../shared/plan/compiled-plan.ts';
 import { CENTRAL, type Placement, type Plan, type Stage } from '../../shared/plan/plan.ts';
 import { planId } from '../../shared/plan/plan-id.ts';
 
-/** What a simulated stage is like. */
+/** A simulated stage. */
 export interface StageSketch {
   readonly tiles: number;
   /** Multiply-adds per tile. */

@@ -31,7 +31,10 @@ export interface TestBroker {
   log(): string;
 }
 
-/** Broker, centrals and agents as processes of their own, to which anything may be done; nothing of it is left. */
+/**
+ * Broker, centrals and agents as processes of their own, in which any fault may be caused; all files are removed at the
+ * end.
+ */
 export class Deployment {
   readonly names = topics('tessera');
   readonly folder: string;

@@ -11,12 +11,12 @@ export interface Mosquitto {
   readonly port: number;
   /** Ends it and removes its files; idempotent. */
   stop(): Promise<void>;
-  /** kill -9: nobody is told goodbye. */
+  /** kill -9: without a goodbye to clients. */
   kill(): Promise<void>;
   signal(signal: NodeJS.Signals): void;
 }
 
-/** What a skipped test says. */
+/** The reason of a skipped test. */
 export const NO_MOSQUITTO = 'mosquitto is not installed (Debian: apt install mosquitto)';
 
 /** How Mosquitto is started. */

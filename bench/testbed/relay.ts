@@ -31,7 +31,7 @@ export class Relay {
   }
 
   static async open(target: number): Promise<Relay> {
-    // Little is read ahead, or else the relay would take in at once what it passes on slowly.
+    // Little is read ahead, or else the relay would accept at once what it passes on slowly.
     const server = createServer({ noDelay: true, highWaterMark: 16 * 1024 }).listen(0, '127.0.0.1');
     await once(server, 'listening');
     return new Relay(server, target);
@@ -47,19 +47,19 @@ export class Relay {
     this.#apply();
   }
 
-  /** Nothing passes any more, and nobody is told, not even that the other end is gone. */
+  /** No bytes pass any more, and neither side is told, not even that the other has closed. */
   stall(): void {
     this.#stalled = true;
     this.#apply();
   }
 
-  /** Every connection is reset, and none is let in. */
+  /** Every connection is reset, and new ones are refused. */
   cut(): void {
     this.#cut = true;
     for (const pair of this.#pairs) pair.reset();
   }
 
-  /** A link like any other again. */
+  /** A normal link again. */
   repair(): void {
     this.#bytesPerSec = Number.POSITIVE_INFINITY;
     this.#stalled = false;

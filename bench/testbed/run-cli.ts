@@ -30,7 +30,7 @@ export class RunningCli {
   readonly #exit: Promise<unknown>;
 
   constructor(args: readonly string[], { env = {}, cwd, input }: CliOptions = {}) {
-    // Settings of whoever runs the tests must not leak in.
+    // Settings of the user who runs the tests must not have an effect.
     const own = Object.entries(process.env).filter(
       ([name]) => !name.startsWith('TESSERA_') && name !== 'STATE_DIRECTORY',
     );
@@ -39,7 +39,7 @@ export class RunningCli {
       ...(cwd === undefined ? {} : { cwd }),
       stdio: ['pipe', 'pipe', 'pipe'],
     });
-    // A test may wait for many things that are printed.
+    // A test may wait for many outputs.
     this.child
       .stdout!.setMaxListeners(0)
       .setEncoding('utf8')
@@ -53,7 +53,7 @@ export class RunningCli {
         this.#stderr += text;
       });
     this.#exit = once(this.child, 'close');
-    // The command may end without reading what it is sent.
+    // The command may end without reading its input.
     this.child.stdin!.on('error', () => {});
     this.child.stdin!.end(input);
   }

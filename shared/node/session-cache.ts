@@ -14,7 +14,7 @@ export interface Releasable {
 export class SessionCache<S extends Releasable> {
   readonly #limitBytes: number;
   /** In order of use, the most recent last. */
-  readonly #held = new Map<string, { readonly session: S; readonly bytes: number }>();
+  readonly #sessions = new Map<string, { readonly session: S; readonly bytes: number }>();
   #bytes = 0;
 
   constructor(limitBytes: number) {
@@ -26,17 +26,17 @@ export class SessionCache<S extends Releasable> {
   }
 
   has(key: string): boolean {
-    return this.#held.has(key);
+    return this.#sessions.has(key);
   }
 
   /**
    * The session of that key, loaded if it is not cached. Throws TESSERA_RUN_FAILED when `bytes` alone exceed the limit.
    */
   async get(key: string, bytes: number, load: () => Promise<S>): Promise<S> {
-    const found = this.#held.get(key);
+    const found = this.#sessions.get(key);
     if (found !== undefined) {
-      this.#held.delete(key);
-      this.#held.set(key, found);
+      this.#sessions.delete(key);
+      this.#sessions.set(key, found);
       return found.session;
     }
     if (bytes > this.#limitBytes)
@@ -45,21 +45,21 @@ export class SessionCache<S extends Releasable> {
         `a part of the model needs about ${megabytes(bytes)} MB of memory and the limit is ${megabytes(this.#limitBytes)} MB`,
         { hint: 'Raise node.memory_mb, or give this node a smaller part of the model.' },
       );
-    for (const [oldest, { session, bytes: freed }] of this.#held) {
+    for (const [oldest, { session, bytes: freed }] of this.#sessions) {
       if (this.#bytes + bytes <= this.#limitBytes) break;
-      this.#held.delete(oldest);
+      this.#sessions.delete(oldest);
       this.#bytes -= freed;
       await session.release();
     }
     const session = await load();
-    this.#held.set(key, { session, bytes });
+    this.#sessions.set(key, { session, bytes });
     this.#bytes += bytes;
     return session;
   }
 
   async clear(): Promise<void> {
-    const sessions = [...this.#held.values()];
-    this.#held.clear();
+    const sessions = [...this.#sessions.values()];
+    this.#sessions.clear();
     this.#bytes = 0;
     for (const { session } of sessions) await session.release();
   }

@@ -99,7 +99,7 @@ export class Wire {
   readonly #now: () => number;
   readonly #reassembler: Reassembler;
   readonly #handlers = new Map<WireKind, Handler>();
-  readonly #gates = new Map<WireKind, HeadFilter>();
+  readonly #headFilters = new Map<WireKind, HeadFilter>();
   readonly #useless = new TokenBuckets(USELESS);
   readonly #unasked = new TokenBuckets(UNASKED);
   /** By sender, the id of the last unrequested body in parts. */
@@ -140,7 +140,7 @@ export class Wire {
     handler: (from: string, message: T, bytes: number) => unknown,
     headFilter?: HeadFilter,
   ): void {
-    if (headFilter !== undefined) this.#gates.set(kind, headFilter);
+    if (headFilter !== undefined) this.#headFilters.set(kind, headFilter);
     this.#handlers.set(kind, (from, body, value) => {
       const message = parse(schema, value, 'TESSERA_MESSAGE_INVALID', `${kind} from ${from}`);
       return handler(from, message, body.byteLength) !== false;
@@ -224,7 +224,7 @@ export class Wire {
       );
       return false;
     }
-    if (head !== undefined && this.#gates.get(kind)?.(from, head) === 'unasked') {
+    if (head !== undefined && this.#headFilters.get(kind)?.(from, head) === 'unasked') {
       this.counters.dropped += 1;
       if (!this.#unasked.take(from, now))
         this.#throttledLog.warn(`unasked ${from}`, `${from} floods: it sends many unrequested ${kind} messages`, {

@@ -10,8 +10,10 @@ const USERS: Record<string, Identity> = {
   central: { role: 'central', name: 'central' },
 };
 const credentials = { verify: (user: string, password: string) => (password === 'right' ? USERS[user] : undefined) };
-const admission = (anonymous: 'loopback' | 'never' = 'loopback', store: typeof credentials | undefined = credentials) =>
-  new Authentication({ base: 'tessera', anonymous, credentials: store });
+const authentication = (
+  anonymous: 'loopback' | 'never' = 'loopback',
+  store: typeof credentials | undefined = credentials,
+) => new Authentication({ base: 'tessera', anonymous, credentials: store });
 const from = (user?: string, password = 'right', clientId = 'x', trusted = false) => ({
   clientId,
   trusted,
@@ -20,22 +22,22 @@ const from = (user?: string, password = 'right', clientId = 'x', trusted = false
 });
 
 describe('Authentication', () => {
-  it('lets in whom the credentials know', () => {
-    expect(admission().admit(from('pi-1'))).toEqual({ identity: USERS['pi-1'] });
+  it('admits users that the credentials contain', () => {
+    expect(authentication().admit(from('pi-1'))).toEqual({ identity: USERS['pi-1'] });
   });
 
   it('refuses a wrong password, also from this machine', () => {
-    expect(admission().admit(from('pi-1', 'wrong'))).toMatchObject({ returnCode: 4 });
-    expect(admission().admit(from('nobody', 'right', 'x', true))).toMatchObject({ returnCode: 4 });
+    expect(authentication().admit(from('pi-1', 'wrong'))).toMatchObject({ returnCode: 4 });
+    expect(authentication().admit(from('nobody', 'right', 'x', true))).toMatchObject({ returnCode: 4 });
   });
 
-  it('lets this machine in without a password, and nobody else', () => {
-    expect(admission().admit(from(undefined, '', 'x', true))).toEqual({ identity: { role: 'local' } });
-    expect(admission().admit(from(undefined, '', 'x', false))).toMatchObject({ returnCode: 5 });
-    expect(admission('never').admit(from(undefined, '', 'x', true))).toMatchObject({ returnCode: 5 });
+  it('admits clients of this machine without a password, and no others', () => {
+    expect(authentication().admit(from(undefined, '', 'x', true))).toEqual({ identity: { role: 'local' } });
+    expect(authentication().admit(from(undefined, '', 'x', false))).toMatchObject({ returnCode: 5 });
+    expect(authentication('never').admit(from(undefined, '', 'x', true))).toMatchObject({ returnCode: 5 });
   });
 
-  it('does not ask for what nobody keeps: without credentials a user name of this machine is not checked', () => {
+  it('does not check a user name of this machine when there are no credentials', () => {
     const open = new Authentication({ base: 'tessera', anonymous: 'loopback' });
     expect(open.admit(from('mosquitto', 'any', 'x', true))).toEqual({ identity: { role: 'local' } });
     expect(open.admit(from('mosquitto', 'any', 'x', false))).toMatchObject({ returnCode: 5 });
@@ -56,20 +58,20 @@ describe('Authentication', () => {
     }
   });
 
-  it('lets this process in, whoever else needs a password', () => {
+  it('admits this process, even if all others need a password', () => {
     const inside = { ...from(undefined, '', 'enrolment', true), inside: true };
-    expect(admission('never').admit(inside)).toEqual({ identity: { role: 'local' } });
+    expect(authentication('never').admit(inside)).toEqual({ identity: { role: 'local' } });
   });
 
-  it("keeps the client id that central's frames wait for to central, also while it is free", () => {
-    const by = (user?: string) => admission().admit(from(user, 'right', 'tessera-central', user === undefined));
+  it("reserves central's client id, whose session queues frames, also while central is offline", () => {
+    const by = (user?: string) => authentication().admit(from(user, 'right', 'tessera-central', user === undefined));
     expect(by('central')).toEqual({ identity: USERS.central });
     expect(by()).toEqual({ identity: { role: 'local' } });
     expect(by('pi-1')).toMatchObject({ returnCode: 2 });
   });
 
-  it('lets nobody take over a client id that another identity uses', () => {
-    const door = admission();
+  it('lets no client take over a client id that another identity uses', () => {
+    const door = authentication();
     door.connected('x', USERS['pi-1']!);
     expect(door.admit(from('pi-2'))).toMatchObject({ returnCode: 2 });
     expect(door.admit(from('pi-1'))).toHaveProperty('identity');
@@ -78,8 +80,8 @@ describe('Authentication', () => {
     expect(door.admit(from('pi-2'))).toHaveProperty('identity');
   });
 
-  it('gives the client id of a node or central back to its owner, whoever sat on it', () => {
-    const door = admission();
+  it('gives the client id of a node or central back to its owner, whichever client used it', () => {
+    const door = authentication();
     door.connected('tessera-node-pi-1', USERS['pi-2']!);
     door.connected('tessera-central', USERS['pi-2']!);
     expect(door.admit(from('pi-1', 'right', 'tessera-node-pi-1'))).toHaveProperty('identity');

@@ -17,7 +17,7 @@ afterEach(() => rm(folder, { recursive: true, force: true }));
 const file = () => join(folder, 'credentials.json');
 
 describe('createCredentials', () => {
-  it('knows whom it issued a secret to, also after a restart', async () => {
+  it('recognises the secrets that it issued, also after a restart', async () => {
     const { user, password } = await (await createCredentials(folder)).issue('node', 'pi-1');
     expect(user).toBe('pi-1');
     const later = await createCredentials(folder);
@@ -29,7 +29,7 @@ describe('createCredentials', () => {
     expect(later.users()).toEqual([{ user: 'pi-1', role: 'node', name: 'pi-1' }]);
   });
 
-  it('writes hashes only, in a file that nobody else may read', async () => {
+  it('writes hashes only, in a file that only its owner may read', async () => {
     const { password } = await (await createCredentials(folder)).issue('viewer', 'anna');
     expect(await readFile(file(), 'utf8')).not.toContain(password);
     expect((await stat(file())).mode & 0o777).toBe(0o600);
@@ -62,7 +62,7 @@ describe('createCredentials', () => {
     expect(await readFile(file(), 'utf8')).not.toContain('pi-2');
   });
 
-  it('lets one of two who use an invitation at the same time in', async () => {
+  it('admits one of two clients that use an invitation at the same time', async () => {
     const credentials = await createCredentials(folder);
     const code = newSecret();
     await credentials.invite('node', 'pi-1', hashSecret(code), Number.MAX_SAFE_INTEGER);
@@ -89,14 +89,14 @@ describe('createCredentials', () => {
     expect(credentials.isRevoked('pi-7')).toBe(true);
   });
 
-  it('reads the file of a version that knew no invitations', async () => {
+  it('reads the file of a version without invitations', async () => {
     const { user, password } = await (await createCredentials(folder)).issue('node', 'pi-1');
     const { invitations: _, revoked: __, ...old } = JSON.parse(await readFile(file(), 'utf8'));
     await writeFile(file(), JSON.stringify(old));
     expect((await createCredentials(folder)).verify(user, password)).toBeDefined();
   });
 
-  it('replaces a secret by a new one and takes one away', async () => {
+  it('replaces and revokes a secret', async () => {
     const credentials = await createCredentials(folder);
     const old = await credentials.issue('camera', 'front_door');
     const fresh = await credentials.issue('camera', 'front_door');
@@ -107,7 +107,7 @@ describe('createCredentials', () => {
     expect((await createCredentials(folder)).verify(fresh.user, fresh.password)).toBeUndefined();
   });
 
-  it('loses nothing when several are issued at once', async () => {
+  it('loses no secret when several are issued at once', async () => {
     const credentials = await createCredentials(folder);
     const names = ['a', 'b', 'c', 'd', 'e'];
     await Promise.all(names.map((name) => credentials.issue('node', name)));
@@ -143,7 +143,9 @@ describe('on a full disk', () => {
     expect(later.isRevoked(user)).toBe(true);
   });
 
-  it('nobody is let in by what could not be written, and it is said who would come back', async ({ skip }) => {
+  it('a secret that could not be written admits no client, and the log names users that a restart would admit again', async ({
+    skip,
+  }) => {
     const small = await smallDisk('4m');
     if (small === undefined) return skip('needs root and a tmpfs on Linux');
     onTestFinished(small.remove);
@@ -163,17 +165,17 @@ describe('on a full disk', () => {
     expect(credentials.verify(user, password)).toBeUndefined();
     expect(credentials.isRevoked(user)).toBe(true);
     empty();
-    // What could not be written is, with the next change.
+    // The change that could not be written is written with the next one.
     await credentials.issue('node', 'pi-2');
     const later = await createCredentials(disk);
     expect(later.isRevoked(user)).toBe(true);
     expect(later.users().map((one) => one.name)).toEqual(['pi-2']);
-    // And may be let in again.
+    // And the user may be admitted again.
     const again = await later.issue('node', 'pi-1');
     expect(later.verify(again.user, again.password)).toEqual({ role: 'node', name: 'pi-1' });
   });
 
-  it('an invitation is good once, however many try at a time', async () => {
+  it('an invitation is valid once, however many clients use it at a time', async () => {
     const credentials = await createCredentials(folder);
     const code = newSecret();
     await credentials.invite('node', 'pi-1', hashSecret(code), 2e9);

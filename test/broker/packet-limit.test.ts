@@ -13,7 +13,7 @@ function publish(bytes: number): Buffer {
   return Buffer.concat([Buffer.from([0x30, ...digits, 0, 1, 97]), Buffer.alloc(bytes)]);
 }
 
-/** Feeds a stream in chunks of the given sizes; the first fault. */
+/** Feeds a stream in chunks of the given sizes; returns the first fault. */
 function feed(meter: PacketLimit, stream: Uint8Array, sizes: Iterator<number>): string | undefined {
   for (let at = 0; at < stream.length; ) {
     const size = Math.max(1, sizes.next().value as number);
@@ -25,7 +25,7 @@ function feed(meter: PacketLimit, stream: Uint8Array, sizes: Iterator<number>): 
 }
 
 describe('PacketLimit', () => {
-  it('lets packets up to the limit through, however the stream is cut', () => {
+  it('passes packets up to the limit, however the stream is cut', () => {
     const packets = fc.array(fc.nat(20_000), { minLength: 1, maxLength: 6 });
     fc.assert(
       fc.property(packets, fc.infiniteStream(fc.nat(9000)), (payloads, sizes) => {
@@ -36,7 +36,7 @@ describe('PacketLimit', () => {
     );
   });
 
-  it('finds the one that is too large, byte by byte', () => {
+  it('finds the packet that is too large, byte by byte', () => {
     fc.assert(
       fc.property(fc.array(fc.nat(300), { maxLength: 4 }), (payloads) => {
         const before = Buffer.concat([...payloads.map(publish), Buffer.alloc(0)]);
@@ -49,7 +49,7 @@ describe('PacketLimit', () => {
     );
   });
 
-  it('knows from the first bytes, before the packet has come', () => {
+  it('decides by the first bytes, before the packet has arrived', () => {
     expect(new PacketLimit(1_000_000).feed(publish(2_000_000).subarray(0, 4))).toContain('the limit is 1000000');
   });
 

@@ -19,7 +19,7 @@ interface Carrier {
   messageId?: number | undefined;
 }
 
-/** Everything that waits, handed over to `reader`. */
+/** All queued messages, as delivered to `reader`. */
 async function catchUp(session: PersistentSession<QueuedMessage>, reader: object): Promise<Carrier[]> {
   const all: Carrier[] = [];
   for await (const { brokerCounter } of session.begin(reader, atOnce)) {
@@ -33,8 +33,8 @@ async function catchUp(session: PersistentSession<QueuedMessage>, reader: object
 
 const counters = (carriers: readonly Carrier[]): number[] => carriers.map(({ brokerCounter }) => brokerCounter);
 
-describe('a kept session', () => {
-  it('hands over what came while nobody was there, in order, and forgets what is acknowledged', async () => {
+describe('a persistent session', () => {
+  it('delivers messages that arrived while its client was offline, in order, and forgets acknowledged ones', async () => {
     const session = new PersistentSession({ messages: 10, bytes: 1000 });
     for (const counter of [3, 5, 8]) session.keep('front', message(counter));
     const first = {};
@@ -47,18 +47,18 @@ describe('a kept session', () => {
     expect(again).toEqual([3, 8].map((brokerCounter, i) => ({ ...had[i * 2]!, brokerCounter, dup: true })));
   });
 
-  it('is bounded (1): who floods pushes out messages of his own', () => {
+  it('is bounded (1): a sender that floods displaces its own messages', () => {
     const session = new PersistentSession({ messages: 100, bytes: 10 });
     expect(session.keep('side', message(1, 2))).toBe(0);
     for (let counter = 2; counter < 6; counter++) expect(session.keep('front', message(counter, 2))).toBe(0);
     expect(session.keep('front', message(6, 3))).toBe(2);
     expect(session.held).toEqual({ messages: 4, bytes: 9 });
-    // What is larger than the bound is kept alone: central may be there and want it.
+    // A message larger than the bound is kept alone: central may be connected and read it.
     expect(session.keep('front', message(7, 11))).toBe(4);
     expect(session.held).toEqual({ messages: 1, bytes: 11 });
   });
 
-  it('is bounded (1) in messages, and many small ones push out no large one of another', () => {
+  it('is bounded (1) in messages, and many small ones do not displace a large one of another sender', () => {
     const session = new PersistentSession({ messages: 10, bytes: 1000 });
     expect(session.keep('front', message(1, 300))).toBe(0);
     let dropped = 0;
@@ -69,7 +69,7 @@ describe('a kept session', () => {
     expect(session.held).toEqual({ messages: 6, bytes: 1000 });
   });
 
-  it('lets nothing pass those that wait (2), and nothing twice (3)', async () => {
+  it('lets no message overtake queued ones (2), and delivers none twice (3)', async () => {
     const session = new PersistentSession({ messages: 10, bytes: 1000 });
     session.keep('front', message(1));
     session.keep('front', message(2));
@@ -97,12 +97,12 @@ describe('a kept session', () => {
     const waiting = session.begin(second, atOnce);
     session.acknowledge(first, had!.messageId!);
     expect((await waiting.next()).value?.brokerCounter).toBe(1);
-    // It has its number from the connection before, and was not sent on this one.
+    // It has its packet id from the connection before, and was not sent on this one.
     session.acknowledge(second, had!.messageId!);
     expect(session.held.messages).toBe(1);
   });
 
-  it('ends a wait for somebody who is gone', async () => {
+  it('ends a wait for a client that disconnected', async () => {
     const session = new PersistentSession({ messages: 10, bytes: 1000 });
     session.keep('front', message(1));
     const reader = {};
@@ -125,7 +125,7 @@ describe('a kept session', () => {
     { maxLength: 80 },
   );
 
-  it('loses nothing but what it says it dropped, in any order of events', async () => {
+  it('loses no message except those that it reports as dropped, in any order of events', async () => {
     await fc.assert(
       fc.asyncProperty(steps, fc.integer({ min: 1, max: 8 }), async (all, messages) => {
         const session = new PersistentSession({ messages, bytes: 1000 });
@@ -177,7 +177,7 @@ describe('a kept session', () => {
         leave();
         const left = counters(await catchUp(session, {}));
         expect(left.some((one) => acknowledged.has(one))).toBe(false);
-        // A message may have been handed over, then dropped, then acknowledged.
+        // A message may have been delivered, then dropped, then acknowledged.
         expect(left.length + dropped).toBeLessThanOrEqual(counter);
         expect(left.length + dropped + acknowledged.size).toBeGreaterThanOrEqual(counter);
       }),

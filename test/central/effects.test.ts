@@ -2,14 +2,14 @@ import { describe, expect, it } from 'vitest';
 import { atCentral, everyNode, sketchPlan, tilesAndTail } from '../../bench/sim/plans.ts';
 import { EffectWorld, servedPlan, someRegion } from '../support/effect-world.ts';
 
-/** If these fail, decisions that are right are carried out wrongly: frames fail, hang or are forgotten. */
+/** If these fail, correct decisions are carried out wrongly: frames fail, hang or are forgotten. */
 
 const a = servedPlan(sketchPlan([{ tiles: 1, on: atCentral }], 1));
 const b = servedPlan(sketchPlan([{ tiles: 1, on: atCentral }], 2));
 const [planA, planB] = [a.compiled.plan.id, b.compiled.plan.id];
 
 describe('plans', () => {
-  it('A, B and A again, whenever the last frame of A ends meanwhile: every frame gets its prediction', async () => {
+  it('A, B and A again, whenever the last frame of A ends in between: every frame gets its prediction', async () => {
     for (let ticks = 0; ticks < 24; ticks++)
       for (const gap of [0, 1, 2, 5]) {
         const world = new EffectWorld();
@@ -35,7 +35,7 @@ describe('plans', () => {
       }
   });
 
-  it('are told to the data plane once, in the order in which the coordinator takes them in and retires them', async () => {
+  it('reach the data plane once, in the order in which the coordinator adds and retires them', async () => {
     const world = new EffectWorld();
     for (const plan of [a, a, b]) {
       world.offerPlan(plan);
@@ -79,7 +79,7 @@ describe('plans', () => {
     expect(world.sentTo('old', 'control')).toEqual([]);
   });
 
-  it('which a node or central cannot do are refused with the reason', async () => {
+  it('that a node or central cannot run are refused with the reason', async () => {
     const world = new EffectWorld();
     world.executorFails = true;
     world.offerPlan(a);
@@ -101,7 +101,7 @@ describe('plans', () => {
 });
 
 describe('frames', () => {
-  it('that are whole at central are opened, computed, finished, published and released', async () => {
+  it('that central computes alone are opened, computed, finished, published and released', async () => {
     const world = new EffectWorld();
     world.offerPlan(a);
     await world.settle();
@@ -137,7 +137,7 @@ describe('frames', () => {
     expect(world.runner.openFrames()).toEqual([]);
   });
 
-  it('whose tensors are lost with the thread can be named', async () => {
+  it("whose tensors are lost with the data plane's thread are known", async () => {
     const world = new EffectWorld();
     world.offerPlan(servedPlan(tilesAndTail(2)));
     world.startNode('n1');
@@ -153,7 +153,7 @@ describe('parts', () => {
   const plan = tilesAndTail(2);
   const { id } = plan.plan;
 
-  /** A node that was sent both parts of a frame. */
+  /** A node that got both parts of a frame. */
   async function asked(): Promise<EffectWorld> {
     const world = new EffectWorld();
     world.offerPlan(servedPlan(plan));
@@ -204,7 +204,7 @@ describe('parts', () => {
     });
   });
 
-  it('that cannot be sent are done elsewhere', async () => {
+  it('that cannot be sent are done by another node', async () => {
     const world = new EffectWorld({ max_tries: 1 });
     world.offerPlan(servedPlan(plan));
     world.startNode('n1');
@@ -236,7 +236,7 @@ describe('parts', () => {
     expect(sent).toHaveLength(count);
   });
 
-  it('whose outputs are not what was asked for are asked for again, and the log says why', async () => {
+  it('whose outputs do not match the request are sent again, and the log says why', async () => {
     const world = await asked();
     world.data.wrong = 'not clip4';
     result(world, 0);
@@ -257,7 +257,7 @@ describe('parts', () => {
     expect(world.ended[0]!.end).toMatchObject({ outcome: 'ok', tiles_per_node: { central: 3 } });
   });
 
-  it('are cancelled where they are', async () => {
+  it('are cancelled at the node that has them', async () => {
     const world = await asked();
     const about = { plan: id, i_id: '1-0', stage: 0, t_ids: [0, 1] };
     world.carryOut({ type: 'cancel', node: 'n1', ...about });

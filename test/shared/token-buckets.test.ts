@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { TokenBuckets } from '../../shared/token-buckets.ts';
 
-test('a subject has its burst at once, then what comes back with time, and others have their own', () => {
+test('a subject has its burst at once, then tokens that return with time; others have their own', () => {
   const allowances = new TokenBuckets({ burst: 3, perSecond: 2 });
   const taken = (subject: string, now: number): number => {
     let count = 0;
@@ -14,14 +14,14 @@ test('a subject has its burst at once, then what comes back with time, and other
   expect(taken('a', 1_000_000)).toBe(3);
 });
 
-test('what was overspent has to come back first', () => {
+test('tokens that were overspent have to return first', () => {
   const allowances = new TokenBuckets({ burst: 10, perSecond: 10 });
   allowances.spend('a', 30, 0);
   expect(allowances.has('a', 1900)).toBe(false);
   expect(allowances.has('a', 2100)).toBe(true);
 });
 
-test('however many names a stranger has, what is remembered is bounded', () => {
+test('the number of remembered subjects is bounded, however many names a client makes up', () => {
   const allowances = new TokenBuckets({ burst: 1, perSecond: 0 });
   for (let k = 0; k < 20_000; k++) allowances.take(`stranger-${k}`, 0);
   expect(allowances.take('stranger-19999', 0)).toBe(false);

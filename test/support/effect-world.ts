@@ -13,7 +13,7 @@ import type { WireRegion } from '../../shared/protocol/messages/region.ts';
 import { executorDouble } from './executor-double.ts';
 import { type RecordingLog, recordingLog } from './recording-log.ts';
 
-/** What the plan of a test is of: only what the effect runner looks at is there. */
+/** The model of a test's plan: only what the effect runner reads. */
 export function servedPlan(plan: SchedulablePlan, name = 'm'): ServedPlan {
   return {
     compiled: { ...plan, approximate: false } as unknown as CompiledPlan,
@@ -21,7 +21,7 @@ export function servedPlan(plan: SchedulablePlan, name = 'm'): ServedPlan {
   };
 }
 
-/** A region without a meaning. */
+/** A region with arbitrary content. */
 export const someRegion: WireRegion = {
   tensor: 't1',
   box: [[0, 1]],
@@ -31,15 +31,15 @@ export const someRegion: WireRegion = {
   d: Uint8Array.of(7),
 };
 
-/** A data plane without tensors: it knows which plans and frames it was told of, and fails where it was told of neither. */
+/** A data plane without tensors: it knows which plans and frames it got, and fails for unknown ones. */
 export class FakeDataPlane {
   readonly plans = new Set<string>();
   readonly frames = new Set<string>();
   /** Calls so far, a line each. */
   readonly calls: string[] = [];
-  /** Methods that fail the next time that they are called, and why. */
+  /** Methods that fail at their next call, and why. */
   readonly failing = new Map<string, Error>();
-  /** Why the next outputs are not what was asked for. */
+  /** Why the next outputs do not match the request. */
   wrong: string | undefined;
 
   async #call(method: string, ...about: readonly (string | number)[]): Promise<void> {
@@ -117,7 +117,7 @@ export class EffectWorld {
   readonly events: UntimedEvent[] = [];
   readonly ended: EndedFrame[] = [];
   readonly active: string[] = [];
-  /** The next message cannot be sent. */
+  /** Whether the next message cannot be sent. */
   wireFails = false;
   /** Whether central's own executor refuses plans and fails at parts. */
   executorFails = false;
@@ -178,13 +178,13 @@ export class EffectWorld {
     this.runner.knowCodecs('central', codecNames());
   }
 
-  /** Tells the coordinator something and carries out what it answers. */
+  /** Passes an event to the coordinator and carries out its effects. */
   tell(event: UntimedEvent): void {
     this.events.push(event);
     for (const effect of this.coordinator.handle({ ...event, at: this.#now++ })) this.runner.carryOut(effect);
   }
 
-  /** Carries out one effect that the coordinator did not ask for. */
+  /** Carries out one effect that did not come from the coordinator. */
   carryOut(effect: Effect): void {
     this.runner.carryOut(effect);
   }
@@ -204,7 +204,7 @@ export class EffectWorld {
     this.tell({ type: 'frame-offered', ref, camera: 'front', frame, models, bytes: 1, dedupe: false });
   }
 
-  /** A node comes that can do everything; it answers nothing by itself. */
+  /** A node comes online that can run everything; it answers nothing by itself. */
   startNode(node: string, codecs: readonly string[] = ['raw']): void {
     this.runner.knowCodecs(node, codecs);
     this.tell({ type: 'node-online', node, boot_id: '1', tier: 'edge' });
@@ -215,7 +215,7 @@ export class EffectWorld {
     return this.sent.filter((one) => one.to === to && one.kind === kind).map(({ message }) => message);
   }
 
-  /** Lets everything that is under way come to its end. */
+  /** Waits until everything that was started has ended. */
   async settle(): Promise<void> {
     await new Promise((resolve) => setImmediate(resolve));
   }

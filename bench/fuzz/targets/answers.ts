@@ -30,7 +30,7 @@ const VIEWS = [
 /** Bit patterns of float32 at which arithmetic goes wrong: NaN, infinities, the largest, the smallest, -0. */
 const FLOATS = [0x7fc00000, 0x7f800000, 0xff800000, 0x7f7fffff, 0xff7fffff, 1, 0x80000000, 0x3f800000, 0xbf800000];
 
-/** Outputs of a network that nobody should trust. An input is head, dtype, then the bytes of the outputs. */
+/** Arbitrary outputs of a network. An input is head, dtype, then the bytes of the outputs. */
 export const answers: FuzzTarget = {
   name: 'answers',
   about: 'outputs of networks full of NaN, infinities and noise: an answer with finite numbers, or a coded error',
@@ -63,7 +63,7 @@ export const answers: FuzzTarget = {
       const view = VIEWS[(input[1] ?? 0) & 1]!;
       try {
         const { top, predictions } = decodeTask(outputs, cards[which]!, ['cat', 'dog'], view);
-        // What is published must be read again by whoever reads results.
+        // Readers of results must be able to parse what is published.
         for (const one of JSON.parse(JSON.stringify(predictions)) as unknown[]) {
           const read = prediction.safeParse(one);
           must(read.success, () => `${JSON.stringify(one)} is published`);

@@ -90,7 +90,7 @@ export const codecs: FuzzTarget = {
       const params = codecOf(input);
       const codec = findCodec(params.name)!;
       const spec = specOf(input);
-      // Whoever decodes has asked for the tensor in that form, and asks only for what a codec carries.
+      // A decoder has requested the tensor in that form, and requests only what a codec can carry.
       if (!codec.carries(spec)) return 'refused';
       let data: Uint8Array;
       try {

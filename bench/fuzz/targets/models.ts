@@ -16,7 +16,7 @@ import { editedMessage } from '../protobuf-trees.ts';
 import { bytesOf, type FuzzTarget, must, same, textOf } from '../target.ts';
 import { editedTree, jsonText } from '../trees.ts';
 
-/** Errors that somebody who gave a bad model or plan may see; any other is a fault of ours. */
+/** Errors that a user with a bad model or plan may see; any other is a fault of Tessera. */
 function isFair(error: unknown, codes: RegExp): boolean {
   return error instanceof TesseraError && codes.test(error.code);
 }
@@ -26,7 +26,7 @@ const PLAN_CODES = /^TESSERA_(PLAN_INVALID|MODEL_UNSUPPORTED)$/;
 /** Depth to which the fields of a ModelProto are opened: model, graph, node, attribute, tensor, graph of an If. */
 const OPENED = 7;
 
-/** What a command does with an ONNX file before anything runs. */
+/** What a command does with an ONNX file before it runs it. */
 export const onnx: FuzzTarget = {
   name: 'onnx',
   weight: 0.5,

@@ -83,7 +83,7 @@ export const cbor: FuzzTarget = {
   inputs: (seeds) => thenEdited(editedTree(seeds.map(treeOf)).map(cborOf), seeds),
   open: () => ({
     judge(input) {
-      // Looked at before anything has checked the bytes.
+      // Read before the bytes are validated.
       const head = peekCbor(input);
       const plain = decoded(input, z.unknown());
       if (plain === undefined) return 'refused';
@@ -95,7 +95,7 @@ export const cbor: FuzzTarget = {
         const value = schema.safeParse(plain);
         if (!value.success) continue;
         verdict = 'accepted';
-        // What `prepare` calls a plan is anything until parsePlan has read it.
+        // The plan in `prepare` may be anything until parsePlan has read it.
         checkPlain({ ...(value.data as object), plan: null });
         must(same(decoded(encode(value.data), schema), value.data), 'a message changes when it is sent on');
       }
@@ -121,7 +121,7 @@ export const signature: FuzzTarget = {
         throw error;
       }
       const signed = MANIFESTS.map((one) => signedBytes(one).toString());
-      must(signed.includes(signedBytes(manifest).toString()), 'a manifest that nobody signed passes');
+      must(signed.includes(signedBytes(manifest).toString()), 'a manifest without a valid signature passes');
       return 'accepted';
     },
   }),

@@ -10,7 +10,7 @@ import { Observers } from '../../../central/observers/observers.ts';
 import { LogThrottle } from '../../../shared/log-throttle.ts';
 import { silentLog } from '../../../shared/ports.ts';
 
-/** Lost if these fail: frames that the broker believes delivered, and that nobody will answer. */
+/** Lost if these fail: frames that the broker believes delivered, and that are never answered. */
 
 let folder: string;
 let files = 0;
@@ -64,7 +64,7 @@ function opened(onOffer = (_frame: string) => {}) {
   const is = (now: boolean): void => {
     active = now;
   };
-  /** The disk is full until the answer is called. */
+  /** The disk is full until the returned function is called. */
   const diskIsFull = (): (() => void) => {
     let free: () => void = () => {};
     written = new Promise((resolve) => {
@@ -85,7 +85,7 @@ describe('a frame', () => {
     expect(story).toEqual(['offered a', 'acknowledged a, 1 in the journal']);
   });
 
-  test('that comes in doubt waits without an acknowledgement, and goes before those that come later', async () => {
+  test('that arrives while the lease is in doubt waits without an acknowledgement, and is accepted before later ones', async () => {
     const { acceptor, story, receive, is } = opened();
     is(false);
     receive('a');
@@ -93,7 +93,7 @@ describe('a frame', () => {
     await settled();
     acceptor.resume();
     expect(story).toEqual([]);
-    // The next message comes before anybody has said that the doubt is over.
+    // The next message arrives before the lease is certain again.
     is(true);
     receive('c');
     expect(story.filter((what) => what.startsWith('offered'))).toEqual(['offered a', 'offered b', 'offered c']);
@@ -101,7 +101,7 @@ describe('a frame', () => {
     expect(story.filter((what) => what.startsWith('acknowledged'))).toHaveLength(3);
   });
 
-  test('that is held or comes when central ends is left to the broker', async () => {
+  test('that is pending or arrives when central ends is left to the broker', async () => {
     const { acceptor, journal, story, receive, is } = opened();
     is(false);
     receive('held');
@@ -133,7 +133,7 @@ describe('a frame', () => {
     expect(journal.open).toBe(3);
   });
 
-  test('whose entry finds the disk full is not acknowledged before the entry is written', async () => {
+  test('whose journal entry cannot be written as the disk is full is acknowledged only after it is written', async () => {
     let free: () => void = () => {};
     const { acceptor, story, receive, is, diskIsFull } = opened(() => {
       free = diskIsFull();
@@ -155,7 +155,7 @@ describe('a frame', () => {
     expect(story.slice(1)).toEqual([...now, 'acknowledged now, 2 in the journal']);
   });
 
-  test('is skipped and counted where too many messages wait', async () => {
+  test('is skipped and counted if too many messages are pending', async () => {
     const { totals, story, receive, is } = opened();
     is(false);
     for (let i = 0; i < 300; i++) receive(`f${i}`);

@@ -9,7 +9,9 @@ import { type Log, silentLog } from '../../../shared/ports.ts';
 import { acceptedFrame as accepted } from '../../support/accepted-frame.ts';
 import { type SmallDisk, smallDisk } from '../../support/small-disk.ts';
 
-/** Lost if these fail: frames that were answered end a second time, otherwise, and accepted frames never end. */
+/**
+ * Lost if these fail: frames that were answered end a second time with another result, and accepted frames never end.
+ */
 
 const resultOf = (frame: string, length: number): string => JSON.stringify({ id: frame, pad: 'x'.repeat(length) });
 const entriesOf = (file: string) => new Map(parseJournal(readFileSync(file, 'utf8')).map((e) => [e.frame, e]));
@@ -29,7 +31,7 @@ describe('on a disk that is full', () => {
     for (const name of readdirSync(folder)) rmSync(join(folder, name));
   };
 
-  test('whenever it becomes full and has room again: what was acted on is there whole after a crash', (it) => {
+  test('whenever it becomes full and has room again: after a crash the journal has everything that central relied on', (it) => {
     if (disk === undefined) return it.skip('needs root and a tmpfs on Linux');
     const { folder, fill } = disk;
     const step = fc.oneof(
@@ -45,7 +47,7 @@ describe('on a disk that is full', () => {
         let free: (pages?: number) => void = () => {};
         const open: { n: number; frame: string }[] = [];
         const left: { n: number; frame: string }[] = [];
-        /** What central has acted on: acknowledged, said, and heard that it has arrived. */
+        /** What central has relied on: acknowledged, published, and heard to have arrived. */
         const acted = { taken: new Set<string>(), said: new Map<string, string>(), ended: new Set<string>() };
         let unsure: (() => void)[] = [];
         const once = (act: () => void): void => {
@@ -99,7 +101,7 @@ describe('on a disk that is full', () => {
     journal.close();
   });
 
-  test('says so once with file and reason, goes on by itself when there is room, and leaks nothing', async (it) => {
+  test('logs that once with file and reason, continues by itself when there is room, and leaks nothing', async (it) => {
     if (disk === undefined) return it.skip('needs root and a tmpfs on Linux');
     clear(disk);
     const file = join(disk.folder, 'j');
@@ -119,7 +121,7 @@ describe('on a disk that is full', () => {
     expect(readdirSync('/proc/self/fd').length).toBe(descriptors - 1);
   });
 
-  test('it is refused at start, in words, and what was there stays as it was', (it) => {
+  test('the start is refused with a clear message, and the journal stays as it was', (it) => {
     if (disk === undefined) return it.skip('needs root and a tmpfs on Linux');
     clear(disk);
     const file = join(disk.folder, 'j');
@@ -144,7 +146,7 @@ describe('the file', () => {
   });
   afterAll(() => rmSync(folder, { recursive: true }));
 
-  test('that is removed with its folder while central runs is written anew, with all that is open', () => {
+  test('that is removed with its folder while central runs is written again, with all open frames', () => {
     const file = join(folder, 'state', 'j');
     mkdirSync(join(folder, 'state'));
     let isOurs = false;
@@ -153,7 +155,7 @@ describe('the file', () => {
     journal.accept(accepted('a'));
     rmSync(join(folder, 'state'), { recursive: true });
     journal.accept(accepted('b'));
-    // Another central may have made one there since.
+    // Another central may have made a file there meanwhile.
     expect(existsSync(file)).toBe(false);
     expect(complaints).toEqual([expect.stringContaining('is another central')]);
     isOurs = true;
@@ -161,7 +163,7 @@ describe('the file', () => {
     expect([...entriesOf(file).keys()]).toEqual(['a', 'b']);
   });
 
-  test('is read up to where a line was torn, wherever that was, and what was written behind it counts', () => {
+  test('is read in spite of a torn line, wherever it is, and lines after it count', () => {
     const text = journalText([
       {
         n: 0,
@@ -179,14 +181,14 @@ describe('the file', () => {
     for (let cut = 1; cut < result!.length; cut++)
       for (const end of ['\n', '  \n', '\n\n']) {
         const [a, b] = parseJournal(before + result!.slice(0, cut) + end + after);
-        // Cut before its end of line only, it is whole.
+        // Cut right before its end of line, it is complete.
         const isWhole = cut === result!.length - 1 && end !== '  \n';
         expect(a?.result).toBe(isWhole ? '{"id":"1-0","message":"two words"}' : undefined);
         expect(b?.frame).toBe('b');
       }
   });
 
-  test('of the format without checksums is read, as an upgrade finds it', () => {
+  test('in the earlier format without checksums is read after an upgrade', () => {
     const file = join(folder, 'old');
     const frame = `front a m ${'0'.repeat(64)} classify 1763650000.5 1763650000.25`;
     writeFileSync(file, `tessera-journal/1\n+ 0 ${frame}\n= 0 1-0\n~ 0 {"id": "1-0"}\n+ 1 ${frame}\n- 1\n- 0`);

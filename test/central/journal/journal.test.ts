@@ -20,7 +20,7 @@ import { delivered } from '../../../central/journal/recovery.ts';
 import { silentLog } from '../../../shared/ports.ts';
 import { acceptedFrame } from '../../support/accepted-frame.ts';
 
-/** What a crash would lose: frames that were accepted and that nobody would ever end. */
+/** Lost in a crash if these fail: accepted frames that never end. */
 
 let folder: string;
 let files = 0;
@@ -36,7 +36,7 @@ const openFrames = (journal: Journal): string[] =>
   journal.before.filter(({ ended }) => !ended).map(({ frame }) => frame);
 
 describe('journal', () => {
-  test('what was open when the process died is found by the next one, whole', () => {
+  test('frames that were open when the process died are found by the next one, complete', () => {
     const file = newFile();
     const journal = new Journal(file, silentLog);
     const [a, b, c] = ['a', 'b', 'c'].map((name) => journal.accept(accepted(name))) as [number, number, number];
@@ -60,7 +60,7 @@ describe('journal', () => {
     expect(openFrames(new Journal(file, silentLog))).toEqual(['d']);
   });
 
-  test('a torn last line and garbage cost nothing but themselves', () => {
+  test('a torn last line or garbage loses no other line', () => {
     const file = newFile();
     const journal = new Journal(file, silentLog);
     journal.accept(accepted('a'));
@@ -69,7 +69,7 @@ describe('journal', () => {
     expect(openFrames(new Journal(file, silentLog))).toEqual(['a', 'b']);
   });
 
-  test('any bytes are a journal', () => {
+  test('any file content can be read', () => {
     fc.assert(fc.property(fc.string({ maxLength: 300 }), (text) => void parseJournal(text)));
     const line = fc.oneof(
       fc.constantFrom(
@@ -98,7 +98,7 @@ describe('journal', () => {
     );
   });
 
-  test('its length follows from what is open, not from how long it is written', () => {
+  test('its length depends on the number of open frames, not on its age', () => {
     const file = newFile();
     const journal = new Journal(file, silentLog);
     const kept = journal.accept(accepted('kept'));
@@ -111,11 +111,11 @@ describe('journal', () => {
     expect(journal.open).toBe(1);
     const next = new Journal(file, silentLog);
     expect(next.before.filter(({ ended }) => !ended).map(({ n }) => n)).toEqual([kept]);
-    // The last ones that ended are known, so that a redelivery of one is no new frame.
+    // The last ended frames are remembered, so that a redelivered one is not a new frame.
     expect(next.before.map(({ frame }) => frame)).toContain('f19999');
   });
 
-  test('random lives: the file says what the memory says', () => {
+  test('after random operations the file has the same frames as the memory', () => {
     fc.assert(
       fc.property(fc.array(fc.tuple(fc.nat(4), fc.nat(9)), { maxLength: 60 }), (moves) => {
         const file = newFile();
@@ -141,7 +141,7 @@ describe('journal', () => {
 });
 
 describe('tracker', () => {
-  /** Every call as a word. */
+  /** Every call as text. */
   function recorded(): { tracker: FrameTracker; calls: string[] } {
     const calls: string[] = [];
     let next = 0;
@@ -158,7 +158,7 @@ describe('tracker', () => {
     return { tracker, calls };
   }
 
-  test('a frame for three models: one takes it at once, one later, one never', () => {
+  test('a frame for three models: opened at once, later, and never', () => {
     const { tracker, calls } = recorded();
     tracker.offer('r', [accepted('f', 'a'), accepted('f', 'b'), accepted('f', 'c')]);
     tracker.opened('r', 'a', '1-0');
@@ -173,7 +173,7 @@ describe('tracker', () => {
     expect(calls.slice(6)).toEqual(['ended 1']);
   });
 
-  test('a frame that nobody wants is never written; one that gives way while it waits has ended', () => {
+  test('a skipped frame is never written; one that is displaced from the queue has ended', () => {
     const { tracker, calls } = recorded();
     tracker.offer('r', [accepted('f')]);
     tracker.skipped('r', null);
@@ -186,7 +186,7 @@ describe('tracker', () => {
     expect(calls).toEqual(['accept g m -', 'ended 0']);
   });
 
-  test('a frame that waits when central ends has a result, once; one that was never taken has none', () => {
+  test('a frame that is queued when central ends has one result; one that was never accepted has none', () => {
     const { tracker, calls } = recorded();
     tracker.offer('r', [accepted('f')]);
     tracker.settle('r');
@@ -210,7 +210,7 @@ describe('after a crash', () => {
     ended: false,
   });
 
-  test('what left before a result that the broker retains was delivered too', () => {
+  test('results published before a retained one were delivered too', () => {
     const entries = [entry(0, 0), entry(1, 3), entry(2, 1, 'other'), entry(3, 2), entry(4, undefined)];
     expect([...delivered(entries, new Map([['front/m', '1-3']]))].sort()).toEqual([0, 2, 3]);
     expect([...delivered(entries, new Map([['front/m', '0-9']]))]).toEqual([]);
@@ -220,7 +220,7 @@ describe('after a crash', () => {
 });
 
 describe('journal lock', () => {
-  test('processes of one machine have journals of their own, and the next one finds the first that is free', async () => {
+  test('each process of a machine has a journal of its own; a new process takes the first free one', async () => {
     const url = 'mqtt://user:secret@127.0.0.1:1883';
     const first = await lockJournal(folder, url, 'tessera');
     const second = await lockJournal(folder, url, 'tessera');
@@ -231,19 +231,19 @@ describe('journal lock', () => {
     expect((await lockJournal(folder, 'mqtt://127.0.0.1:1883', 'tessera')).file).toBe(first.file);
   });
 
-  test('the lock of a process that is gone is no lock', async () => {
+  test('the lock of a dead process does not count', async () => {
     const url = 'mqtt://127.0.0.1:1885';
     const { file } = await lockJournal(folder, url, 'tessera');
     const lock = `${file}.lock`;
     const [own] = readdirSync(lock);
-    // A number that lives, with another starting time: it was given again.
+    // A process id in use, with another start time: it was assigned again.
     renameSync(join(lock, own!), join(lock, `${process.pid}-1`));
     expect((await lockJournal(folder, url, 'tessera')).file).toBe(file);
-    // As an earlier version left it.
+    // As an earlier version wrote it.
     rmSync(lock, { recursive: true });
     writeFileSync(lock, `${process.pid} 1`);
     expect((await lockJournal(folder, url, 'tessera')).file).toBe(file);
-    // Killed while it prepared a lock, or between taking the dead one's file away and taking the lock.
+    // Killed while it prepared a lock, or between removing a dead process's lock and taking it.
     rmSync(lock, { recursive: true });
     mkdirSync(lock);
     mkdirSync(`${lock}.999999999-1`);

@@ -25,14 +25,14 @@ const names = topics('tessera');
 const TOPIC = names.result('front', 'm');
 const okOf = (i_id: string, frame: string): string => JSON.stringify({ id: i_id, frame, status: 'ok' });
 
-/** A run that opens a journal and ends what it finds there; the journal is left as a kill -9 leaves it. */
+/** A run that opens a journal and ends the frames in it; the journal is left as after kill -9. */
 async function run(file: string, bus: Bus): Promise<Journal> {
   const journal = new Journal(file, silentLog);
   await recoverFrames({ bus, topics: names, journal, log: silentLog });
   return journal;
 }
 
-/** Results as published, by frame. */
+/** The published results, by frame. */
 function ends(broker: MemoryBroker): Record<string, string[]> {
   const all: Record<string, string[]> = {};
   for (const { topic, payload } of broker.published) {
@@ -44,7 +44,7 @@ function ends(broker: MemoryBroker): Record<string, string[]> {
   return all;
 }
 
-describe('what an earlier run left', () => {
+describe("an earlier run's open frames", () => {
   test('frames without a result end with an error that says so; a second run finds nothing to do', async () => {
     const broker = new MemoryBroker();
     const file = newFile();
@@ -61,7 +61,7 @@ describe('what an earlier run left', () => {
     expect(broker.published).toHaveLength(2);
   });
 
-  test('a result that the broker retains, and all that left before it, are not said again', async () => {
+  test('a result that the broker retains, and all published before it, are not published again', async () => {
     const broker = new MemoryBroker();
     const file = newFile();
     const journal = new Journal(file, silentLog);
@@ -74,20 +74,20 @@ describe('what an earlier run left', () => {
     expect(said.map(({ payload }) => Buffer.from(payload).toString())).toEqual([okOf('1-2', 'c')]);
   });
 
-  test('where a successor has answered since, the same is said again, to the byte, and its result stays', async () => {
+  test('where another central has answered since, the same result is published again, byte for byte, and the retained one stays', async () => {
     const broker = new MemoryBroker();
     const file = newFile();
     const journal = new Journal(file, silentLog);
     journal.publishing(journal.accept(accepted('a'), '1-0'), okOf('1-0', 'a'));
     await broker.publish(TOPIC, okOf('1-0', 'a'), { qos: 1, retain: true });
-    // Killed here; the other one takes over.
+    // Killed here; the other central takes over.
     await broker.publish(TOPIC, okOf('2-0', 'next'), { qos: 1, retain: true });
     await run(file, broker.bus());
     expect(new Set(ends(broker).a)).toEqual(new Set([okOf('1-0', 'a')]));
     expect(broker.published.at(-1)).toMatchObject({ retain: false });
   });
 
-  test('a broker that refuses costs nothing: the next connection and the next run find it open', async () => {
+  test('if the broker refuses a result, its frame stays open for the next connection and the next run', async () => {
     const broker = new MemoryBroker();
     const file = newFile();
     new Journal(file, silentLog).accept(accepted('a'), '1-0');
@@ -110,7 +110,7 @@ describe('what an earlier run left', () => {
     expect(ends(broker).a).toHaveLength(1);
   });
 
-  test('a broker that takes its time for each keeps central from nothing: all are handed to it at once', async () => {
+  test('a slow broker does not delay central: all results are sent at once', async () => {
     const broker = new MemoryBroker();
     const file = newFile();
     const journal = new Journal(file, silentLog);
@@ -134,8 +134,8 @@ describe('what an earlier run left', () => {
     await expect.poll(() => next.open).toBe(0);
   });
 
-  test('as often as somebody crashes, and wherever: every frame ends, and never in two ways', async () => {
-    // One life of a central: takes frames in, answers some, and is killed between any two steps.
+  test('however often and wherever centrals crash: every frame ends, and never with two different results', async () => {
+    // One run of a central: it accepts frames, answers some, and is killed between any two steps.
     const step = fc.constantFrom('take', 'leave', 'arrive', 'note', 'successor', 'kill', 'kill in recovery');
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 25 }), async (steps) => {
@@ -172,7 +172,7 @@ describe('what an earlier run left', () => {
             journal = await run(file, broker.bus());
           } else if (what === 'kill in recovery') {
             kill();
-            // The first result gets through; nobody lives to hear of it.
+            // The first result is delivered; the process does not live to know.
             const bus = broker.bus();
             const dying: Bus = {
               ...bus,

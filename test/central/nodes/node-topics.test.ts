@@ -50,8 +50,8 @@ const online = async (node: string): Promise<void> => {
   await broker.publish(topics.nodeStatus(node), 'online');
 };
 
-describe('what nodes announce and answer', () => {
-  it('takes a node for offline only when that is said, or else any word of a stranger costs its tiles', async () => {
+describe('messages of nodes', () => {
+  it('considers a node offline only if its status says so, or else any wrong message takes its tiles away', async () => {
     await online('pi-1');
     for (const text of ['ONLINE', 'null', '{}', 'off', '\u0000']) await broker.publish(topics.nodeStatus('pi-1'), text);
     expect(events.map(({ type }) => type)).toEqual(['node-online']);
@@ -66,7 +66,7 @@ describe('what nodes announce and answer', () => {
     ['too long', ' '.repeat(70_000)],
     ['with a size that is no number', JSON.stringify({ ...info, memory_mb: 'much' })],
     ['with a size that no number holds', JSON.stringify(info).replace('"memory_mb":3977', '"memory_mb":1e999')],
-  ])('an info that is %s changes nothing and is said once', async (_what, text) => {
+  ])('an info that is %s changes nothing and is logged once', async (_what, text) => {
     await broker.publish(topics.nodeStatus('pi-1'), 'online');
     for (let k = 0; k < 50; k++) await broker.publish(topics.nodeInfo('pi-1'), text);
     expect(events).toEqual([]);
@@ -75,7 +75,7 @@ describe('what nodes announce and answer', () => {
     expect(events.map(({ type }) => type)).toEqual(['node-online']);
   });
 
-  it('believes "ready" only of the run of the process that is there: what another one had loaded is gone', async () => {
+  it('accepts "ready" only from the current run of a node: what an earlier run had loaded is gone', async () => {
     await online('pi-1');
     const ready = (boot_id: string) => ({ v: 1, type: 'ready', plan: 'p-1', boot_id });
     await as('pi-1').send('central', 'control', ready('a run before'));
@@ -84,7 +84,7 @@ describe('what nodes announce and answer', () => {
     expect(events.at(-1)).toEqual({ type: 'node-ready', node: 'pi-1', plan: 'p-1' });
   });
 
-  it('takes each part of a large result for a sign of life, as heartbeats wait behind it on a slow link', async () => {
+  it('counts each part of a large result as a heartbeat, as heartbeats wait behind it on a slow link', async () => {
     await online('pi-1');
     const [tile] = result.tiles;
     const out = 'out' in tile! ? tile.out.map((region) => ({ ...region, d: new Uint8Array(1_000_000) })) : [];
@@ -101,7 +101,7 @@ describe('what nodes announce and answer', () => {
     expect(events.map(({ type }) => type)).toEqual(['part-result', 'part-error']);
   });
 
-  it('knows a bounded number of nodes, and lets real ones in beside names that only exist', async () => {
+  it('remembers a bounded number of nodes, and real ones displace made-up names', async () => {
     for (let k = 0; k < 3000; k++) {
       await broker.publish(topics.nodeInfo(`x-${k}`), JSON.stringify(info));
       await broker.publish(topics.nodeStatus(`y-${k}`), 'online');
@@ -112,7 +112,7 @@ describe('what nodes announce and answer', () => {
     expect(events.length).toBe(1024);
   });
 
-  it('takes the last word of a node that says its state a thousand times, and not the thousand', async () => {
+  it('handles the last message of a node that publishes its state a thousand times, not all of them', async () => {
     await broker.publish(topics.nodeInfo('pi-1'), JSON.stringify({ ...info, id: 'pi-1' }));
     for (let k = 0; k < 2000; k++) await broker.publish(topics.nodeStatus('pi-1'), k % 2 === 0 ? 'online' : 'offline');
     expect(events.length).toBeLessThan(150);
@@ -123,7 +123,7 @@ describe('what nodes announce and answer', () => {
     expect(events.at(-1)).toMatchObject({ type: 'node-online', node: 'pi-2' });
   });
 
-  it('reads a few heartbeats a second of each node, however many come', async () => {
+  it('reads a few heartbeats per second of each node, however many arrive', async () => {
     await online('pi-1');
     const beat = JSON.stringify(example<object>('heartbeat'));
     for (let k = 0; k < 1000; k++) await broker.publish(topics.heartbeat('pi-1'), beat);
@@ -133,7 +133,7 @@ describe('what nodes announce and answer', () => {
     expect(events.at(-1)).toEqual({ type: 'heartbeat', node: 'pi-2' });
   });
 
-  it('reads no heartbeat of more than 4096 bytes, says so once, and goes on with those that are smaller', async () => {
+  it('reads no heartbeat of more than 4096 bytes, logs that once, and goes on reading smaller ones', async () => {
     await online('pi-1');
     const beat = example<object>('heartbeat');
     const large = JSON.stringify({ ...beat, pad: 'x'.repeat(4096) });
@@ -144,7 +144,7 @@ describe('what nodes announce and answer', () => {
     expect(events.at(-1)).toEqual({ type: 'heartbeat', node: 'pi-1' });
   });
 
-  it('takes parts for signs of life a few times a second, or else who sends thousands has all frames looked at', async () => {
+  it('counts parts as heartbeats a few times per second only, or else thousands of them cost too much time', async () => {
     const part = (m: number) => encode({ v: 1, m: `m-${m}`, part: [0, 2], d: new Uint8Array(10) });
     for (let k = 0; k < 1000; k++) await broker.publish(topics.wire('central', 'result', 'pi-1'), part(k));
     const beats = events.filter(({ type }) => type === 'heartbeat').length;
@@ -152,7 +152,7 @@ describe('what nodes announce and answer', () => {
     expect(beats).toBeLessThan(50);
   });
 
-  it('says which heartbeat cannot be read, or else a node whose program is broken only looks silent', async () => {
+  it('logs a heartbeat that cannot be read, or else a node with a defect only looks silent', async () => {
     await online('pi-1');
     const beat = example<object>('heartbeat');
     for (const wrong of [{ queue: -1 }, { tiles_per_s: 'many' }, { epoch: 1.5 }])

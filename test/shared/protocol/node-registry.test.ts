@@ -48,7 +48,7 @@ test('a node is offline once: only a change is news', () => {
   ]);
 });
 
-test('what does not follow the protocol changes nothing, and says why', () => {
+test('a message that does not follow the protocol changes nothing, and the reason is returned', () => {
   const { registry, accept } = opened();
   accept(topics.nodeInfo('pi-1'), info);
   for (const wrong of ['tessera', { v: 1 }, { ...info, memory_mb: 'much' }])

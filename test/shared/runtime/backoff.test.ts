@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { Backoff } from '../../../shared/runtime/backoff.ts';
 
-// Lost if these fail: a hundred nodes hammer a broker that has just come back, all in the same instant.
+// Lost if these fail: a hundred nodes connect at the same moment to a broker that has just restarted.
 
 describe('Backoff', () => {
   it('doubles up to its limit', () => {
@@ -9,11 +9,11 @@ describe('Backoff', () => {
     expect([0, 0, 0, 0, 0, 0].map((now) => backoff.next(now))).toEqual([100, 200, 400, 800, 1000, 1000]);
   });
 
-  it('spreads: each wait is shortened by up to a half', () => {
+  it('varies: each wait is shortened by up to a half', () => {
     expect(new Backoff({ firstMs: 100, random: () => 0.999 }).next(0)).toBeCloseTo(50, 0);
   });
 
-  it('begins anew only after a connection that lasted', () => {
+  it('starts again from the shortest wait only after a connection that lasted', () => {
     const backoff = new Backoff({ firstMs: 100, maxMs: 1000, steadyMs: 5000, random: () => 0 });
     backoff.next(0);
     backoff.succeeded(0);

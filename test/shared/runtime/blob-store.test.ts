@@ -37,7 +37,7 @@ describe('a blob', () => {
     expect(await store.read(sha, bytes.length + 3, 50)).toHaveLength(0);
   });
 
-  it('is a coded error where it is not there', async () => {
+  it('is an error with a code where it does not exist', async () => {
     expect(await store.size(sha)).toBeUndefined();
     await expect(store.read(sha, 0, 1)).rejects.toMatchObject({ code: 'TESSERA_BLOB' });
   });
@@ -53,8 +53,8 @@ describe('a blob', () => {
   );
 });
 
-describe('a blob under way', () => {
-  it('cannot be seen before it is whole and has its hash', async () => {
+describe('a blob that is being written', () => {
+  it('is not visible before it is complete and has its hash', async () => {
     const writer = await store.receive(sha, bytes.length);
     await writer.write(300_000, bytes.subarray(300_000));
     expect(await store.has(sha)).toBe(false);
@@ -65,7 +65,7 @@ describe('a blob under way', () => {
     expect(await readdir(folder)).toEqual([sha]);
   });
 
-  it('leaves nothing behind when it is not what was promised, or else a node computes with foreign weights', async () => {
+  it('leaves no file behind when its hash is wrong, or else a node computes with other weights', async () => {
     const writer = await store.receive(sha, bytes.length);
     const wrong = bytes.slice();
     wrong[5]! ^= 1;
@@ -74,7 +74,7 @@ describe('a blob under way', () => {
     expect(await readdir(folder)).toEqual([]);
   });
 
-  it('leaves nothing behind when a piece is missing or it is given up', async () => {
+  it('leaves no file behind when a part is missing or writing is aborted', async () => {
     const short = await store.receive(sha, bytes.length);
     await short.write(0, bytes.subarray(0, 1000));
     await expect(short.commit()).rejects.toMatchObject({ code: 'TESSERA_BLOB' });
@@ -90,7 +90,7 @@ describe('a blob under way', () => {
     await writer.abort();
   });
 
-  it('may come twice at once, as when several agents of one machine share the folder', async () => {
+  it('may be written twice at once, as when several agents of one machine share the folder', async () => {
     const other = await openBlobStore(folder);
     const writers = await Promise.all([store.receive(sha, bytes.length), other.receive(sha, bytes.length)]);
     await Promise.all(writers.map((writer) => writer.write(0, bytes)));
@@ -100,7 +100,7 @@ describe('a blob under way', () => {
   });
 });
 
-it('clears away what a process that died left a day ago, and nothing younger', async () => {
+it('removes files that a dead process left a day ago, and no newer ones', async () => {
   const old = join(folder, `tmp-${'0'.repeat(16)}`);
   const young = join(folder, `tmp-${'1'.repeat(16)}`);
   await writeFile(old, 'x');
@@ -110,7 +110,7 @@ it('clears away what a process that died left a day ago, and nothing younger', a
   expect(await readdir(folder)).toEqual([young.slice(folder.length + 1)]);
 });
 
-it('says what to do about a folder that cannot be used', async () => {
+it('has a hint for a folder that cannot be used', async () => {
   const file = join(folder, 'file');
   await writeFile(file, '');
   await expect(openBlobStore(file)).rejects.toMatchObject({ code: 'TESSERA_STORAGE', hint: expect.any(String) });

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { brokerError, isPermanent, isVersionRefusal, tlsReason } from '../../../shared/runtime/broker-failure.ts';
 
-// Lost if these fail: people who start their first node and read ECONNREFUSED instead of what to do.
+// Lost if these fail: users who start their first node read ECONNREFUSED instead of what to do.
 
 describe('brokerError', () => {
   it.each([
@@ -28,7 +28,7 @@ describe('brokerError', () => {
     expect(error.hint).toMatch(hint);
   });
 
-  it('says what OpenSSL means without its file names', () => {
+  it("explains OpenSSL's errors without its file names", () => {
     const message =
       '803CC77DE47F0000:error:0A000418:SSL routines:ssl3_read_bytes:tlsv1 alert unknown ca:../deps/x.c:1601:SSL alert number 48\n';
     expect(tlsReason(message)).toBe('tlsv1 alert unknown ca');
@@ -36,12 +36,12 @@ describe('brokerError', () => {
     expect(tlsReason('socket hang up\n')).toBe('socket hang up');
   });
 
-  it('tells apart what trying again can fix', () => {
+  it('distinguishes faults that a retry can fix', () => {
     expect(['ECONNREFUSED', 'ENOTFOUND', 'ETIMEDOUT', 3, 136, undefined].some(isPermanent)).toBe(false);
     expect([4, 5, 134, 135, 'CERT_HAS_EXPIRED', 'SELF_SIGNED_CERT_IN_CHAIN', 'EPROTO'].every(isPermanent)).toBe(true);
   });
 
-  it('knows a refused version in both versions', () => {
+  it('recognises a refused protocol version from brokers of both versions', () => {
     expect([1, 132].every(isVersionRefusal)).toBe(true);
     expect([0, 4, 'CLOSED', undefined].some(isVersionRefusal)).toBe(false);
   });

@@ -71,7 +71,7 @@ async function connected(log: Log = silentLog) {
   };
   const bus = new ReconnectingBus(open, log, 1000, new Backoff({ firstMs: 1, maxMs: 1 }));
   await bus.start();
-  /** Cuts the connection and waits until the next one stands. */
+  /** Cuts the connection and waits for the next one. */
   const reconnect = async () => {
     const again = new Promise<void>((resolve) => {
       opened = resolve;
@@ -100,12 +100,12 @@ describe('ReconnectingBus', () => {
     ]);
   });
 
-  it('calls a listener that comes after the first connection too', async () => {
+  it('also calls a listener that is added after the first connection', async () => {
     const { bus } = await connected();
     await new Promise<void>((resolve) => bus.onConnect(resolve));
   });
 
-  it('sends what was not acknowledged once more, in order, and settles it once (invariant 3)', async () => {
+  it('sends unacknowledged messages again, in order, and settles each once (invariant 3)', async () => {
     const { bus, reconnect } = await connected();
     const first = bus.publish('one', 'x', { qos: 1 });
     const second = bus.publish('two', 'x', { qos: 1 });
@@ -117,7 +117,7 @@ describe('ReconnectingBus', () => {
     expect(next.sent).toEqual([]);
   });
 
-  it('gives a message up that three connections were lost with (invariant 3)', async () => {
+  it('gives up on a message with which three connections were lost (invariant 3)', async () => {
     const { bus, reconnect } = await connected();
     const poison = bus.publish('poison', 'x', { qos: 1 });
     await reconnect();
@@ -137,7 +137,7 @@ describe('ReconnectingBus', () => {
     expect(session.sent).toEqual([]);
   });
 
-  it('hands a message to every handler that matches, though one throws (invariant 5)', async () => {
+  it('calls every matching handler, even if one throws (invariant 5)', async () => {
     const errors: string[] = [];
     const { bus, deliver } = await connected({ ...silentLog, error: (message) => errors.push(message) });
     const got: string[] = [];
@@ -152,7 +152,7 @@ describe('ReconnectingBus', () => {
     expect(errors).toHaveLength(2);
   });
 
-  it('refuses what is larger than the broker takes, instead of losing the connection for it', async () => {
+  it('refuses a message larger than the broker accepts, as it would end the connection', async () => {
     const { bus, sessions } = await connected();
     await expect(bus.publish('t', new Uint8Array(1001))).rejects.toMatchObject({ code: 'TESSERA_BROKER' });
     sessions[0]!.maximumPacketBytes = 100;
@@ -160,7 +160,7 @@ describe('ReconnectingBus', () => {
     expect(sessions[0]!.sent).toEqual([]);
   });
 
-  it('refuses what is no topic, for which a broker would close the connection', async () => {
+  it('refuses an invalid topic, as a broker would close the connection', async () => {
     const { bus, sessions } = await connected();
     for (const topic of ['', 'a/+', 'a/#']) {
       await expect(bus.publish(topic, 'x')).rejects.toMatchObject({ code: 'TESSERA_BROKER' });
@@ -168,7 +168,7 @@ describe('ReconnectingBus', () => {
     expect(sessions[0]!.sent).toEqual([]);
   });
 
-  it('tells the caller of a refused subscription, and does not ask for it again', async () => {
+  it('reports a refused subscription to the caller, and does not repeat it', async () => {
     const { bus, sessions, reconnect } = await connected();
     sessions[0]!.refuse.add('secret/#');
     await expect(bus.subscribe('secret/#', 0, () => {})).rejects.toMatchObject({ code: 'TESSERA_BROKER' });
@@ -176,7 +176,7 @@ describe('ReconnectingBus', () => {
     expect((await reconnect()).filters).toEqual([]);
   });
 
-  it('stops once, waits for what is under way, and rejects the rest', async () => {
+  it('stops once, waits for messages being sent, and rejects the rest', async () => {
     const { bus, sessions } = await connected();
     const acknowledged = bus.publish('last', 'x', { qos: 1 });
     const stopping = bus.stop();
@@ -191,7 +191,7 @@ describe('ReconnectingBus', () => {
     expect(sessions).toHaveLength(1);
   });
 
-  it('stops in bounded time when the broker says nothing', async () => {
+  it('stops in bounded time when the broker does not answer', async () => {
     const { bus } = await connected();
     const forgotten = bus.publish('never acknowledged', 'x', { qos: 1 });
     const from = performance.now();

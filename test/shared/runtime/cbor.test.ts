@@ -32,7 +32,7 @@ const work = {
 };
 
 describe('encode and decode', () => {
-  it('bring a message back', () => {
+  it('restore a message', () => {
     expect(decode(encode(work), workMessage, 'work')).toEqual(work);
   });
 
@@ -40,7 +40,7 @@ describe('encode and decode', () => {
     expect(Buffer.from(encode({ a: 1, d: Uint8Array.of(1, 2) })).toString('hex')).toBe('a2616101616442' + '0102');
   });
 
-  it('give bytes of their own, which may be kept and transferred', () => {
+  it('return new buffers, which may be kept and transferred', () => {
     const first = encode({ a: 'first' });
     expect(first.byteLength).toBe(first.buffer.byteLength);
     const before = first.slice();

@@ -28,7 +28,7 @@ describe('loading the configuration', () => {
     expect(await user({ env: { TESSERA_CONFIG: other }, file: third })).toBe('flag');
   });
 
-  it('refuses a named file that is not there, and says who named it', async () => {
+  it('refuses a missing file, and says where its name was set', async () => {
     await expect(loadConfig({ cwd: folder, env: { TESSERA_CONFIG: 'none.yaml' } })).rejects.toMatchObject({
       code: 'TESSERA_CONFIG',
       hint: '$TESSERA_CONFIG names this file',
@@ -53,14 +53,14 @@ describe('loading the configuration', () => {
     expect(origins.get('mqtt.password')).toBe('environment TESSERA_MQTT__PASSWORD_FILE');
   });
 
-  it('does not choose between a value and a file for the same key', async () => {
+  it('refuses both a value and a file for the same key', async () => {
     const env = { TESSERA_MQTT__PASSWORD: 'a', TESSERA_MQTT__PASSWORD_FILE: await file('secret', 'b') };
     await expect(loadConfig({ cwd: folder, env })).rejects.toMatchObject({
       message: 'environment TESSERA_MQTT__PASSWORD and TESSERA_MQTT__PASSWORD_FILE both set mqtt.password',
     });
   });
 
-  it('takes paths in a file from the folder of the file, not from where the program was started', async () => {
+  it("resolves paths in a file from the file's folder, not from where the program was started", async () => {
     await mkdir(join(folder, 'etc'));
     const path = await file('etc/t.yaml', 'models: {dir: models}\nmqtt: {ca: /abs/ca.pem}');
     const { config } = await loadConfig({ cwd: '/', env: {}, file: path });
@@ -76,7 +76,7 @@ describe('loading the configuration', () => {
     });
   });
 
-  it('warns of a variable that was probably meant for us', async () => {
+  it('warns of a variable that was probably meant for Tessera', async () => {
     const { warnings } = await loadConfig({
       cwd: folder,
       env: { TESSERA_MQTT_USER: 'x', TESSERA_PORT: 'tcp://1.2.3.4' },
@@ -86,7 +86,7 @@ describe('loading the configuration', () => {
 });
 
 describe('the state directory', () => {
-  it('is what systemd says, else the place of the system for root, else of the user', () => {
+  it("is the one from systemd, else the system's for root, else the user's", () => {
     expect(stateDirectory({ STATE_DIRECTORY: '/var/lib/private/t:/other' })).toBe('/var/lib/private/t');
     const root = process.getuid?.() === 0;
     expect(stateDirectory({})).toBe(root ? '/var/lib/tessera' : join(homedir(), '.local', 'state', 'tessera'));

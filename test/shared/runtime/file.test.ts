@@ -35,7 +35,7 @@ describe.skipIf(process.platform === 'win32')('a file named by a user', () => {
     server.close();
   });
 
-  it('may be the null device, which holds nothing', async () => {
+  it('may be the null device, which is empty', async () => {
     expect(await readText('/dev/null')).toBe('');
   });
 });

@@ -33,7 +33,7 @@ const pixel = (data: Uint8Array, width: number, x: number, y: number, channels =
   ...data.subarray((y * width + x) * channels, (y * width + x + 1) * channels),
 ];
 
-/** Whether two colours differ by no more than what JPEG does. */
+/** Whether two colours differ by no more than the loss of JPEG. */
 function close(actual: readonly number[], expected: readonly number[], most = 12) {
   for (const [channel, value] of expected.entries())
     expect(Math.abs(actual[channel]! - value)).toBeLessThanOrEqual(most);
@@ -55,7 +55,7 @@ async function refusal(frame: Parameters<typeof decodeFrame>[0], input = stretch
   return error as TesseraError;
 }
 
-describe('decodeFrame: what cameras and phones send', () => {
+describe('decodeFrame: pictures of cameras and phones', () => {
   it('decodes JPEG and PNG', async () => {
     const picture = raw(quarters(64, 48), 64, 48);
     for (const bytes of [await picture.jpeg({ quality: 95 }).toBuffer(), await picture.png().toBuffer()]) {
@@ -128,7 +128,7 @@ describe('decodeFrame: what cameras and phones send', () => {
     );
   });
 
-  it('lays transparent pictures on white', async () => {
+  it('shows transparent pictures on white', async () => {
     const glass = sharp({ create: { width: 8, height: 8, channels: 4, background: { r: 0, g: 0, b: 255, alpha: 0 } } });
     const { data } = await decodeFrame(await glass.png().toBuffer(), stretch(4, 4));
     expect(pixel(data, 4, 1, 1)).toEqual([255, 255, 255]);
@@ -164,7 +164,7 @@ describe('decodeFrame: what cameras and phones send', () => {
 });
 
 describe('decodeFrame: mapping', () => {
-  /** Centre of what is white in a picture that is black elsewhere. */
+  /** Centre of the white area in an otherwise black picture. */
   function centreOfWhite(data: Uint8Array, width: number): [number, number] {
     let [sum, sumX, sumY] = [0, 0, 0];
     for (let i = 0; i < data.length; i++) {
@@ -195,7 +195,7 @@ describe('decodeFrame: mapping', () => {
     expect(Math.abs(y * mapping.scaleY + mapping.offsetY - (top + side / 2))).toBeLessThan(mapping.scaleY / 3);
   });
 
-  it('survives pictures of one pixel and of extreme shapes', async () => {
+  it('handles pictures of one pixel and of extreme shapes', async () => {
     for (const [width, height] of [
       [1, 1],
       [1, 3000],
@@ -214,7 +214,7 @@ describe('decodeFrame: mapping', () => {
 describe('decodeFrame: raw pixels', () => {
   const rgb = quarters(8, 8);
 
-  it('takes rgb, bgr and gray', async () => {
+  it('accepts rgb, bgr and gray', async () => {
     expect((await decodeFrame({ format: 'rgb', shape: [8, 8, 3], d: rgb }, stretch(8, 8))).data).toEqual(rgb);
     const bgr = rgb.map((_, i) => rgb[i - (i % 3) + 2 - (i % 3)]!);
     expect((await decodeFrame({ format: 'bgr', shape: [8, 8, 3], d: bgr }, stretch(8, 8))).data).toEqual(rgb);
@@ -226,7 +226,7 @@ describe('decodeFrame: raw pixels', () => {
       expect((await decodeFrame({ format: 'gray', shape, d: gray }, stretch(8, 8, 'gray'))).data).toEqual(gray);
   });
 
-  it('refuses what the shape does not fit', async () => {
+  it('refuses bytes that do not match the shape', async () => {
     for (const shape of [undefined, [8, 8], [8, 8, 4], [0, 8, 3], [8, 8, 3, 1], [8, 9, 3]])
       expect((await refusal({ format: 'rgb', ...(shape === undefined ? {} : { shape }), d: rgb })).code).toBe(
         'TESSERA_INPUT_INVALID',
@@ -239,8 +239,8 @@ describe('decodeFrame: raw pixels', () => {
   });
 });
 
-describe('decodeFrame: what must not come in', () => {
-  it('refuses every other format, and says what it is', async () => {
+describe('decodeFrame: pictures to refuse', () => {
+  it('refuses every other format, and names it', async () => {
     const picture = () => raw(quarters(8, 8), 8, 8);
     const svg = new TextEncoder().encode('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>');
     for (const [bytes, words] of [
@@ -283,7 +283,7 @@ describe('decodeFrame: what must not come in', () => {
     expect(error.message).toContain('8000x7000');
   });
 
-  it('refuses strips of one pixel by millions, which take a gigabyte or half a minute to scale', async () => {
+  it('refuses pictures of one pixel by millions, which take a gigabyte or half a minute to scale', async () => {
     for (const [width, height] of [
       [40_000, 1],
       [1, 40_000],
@@ -295,7 +295,7 @@ describe('decodeFrame: what must not come in', () => {
     }
   });
 
-  it('lets large pictures take turns, and serves small ones and failures between them', async () => {
+  it('decodes large pictures one after another, with small ones and failures in between', async () => {
     const large = await sharp({ create: { width: 6500, height: 6000, channels: 3, background: '#123456' } })
       .jpeg({ progressive: true, quality: 10 })
       .toBuffer();
@@ -320,7 +320,7 @@ describe('decodeFrame: what must not come in', () => {
     );
   });
 
-  it('answers damaged bytes with a picture or a coded error, nothing else', async () => {
+  it('answers damaged bytes with a picture or an error with a code, nothing else', async () => {
     const jpeg = await raw(quarters(64, 64), 64, 64).jpeg().toBuffer();
     const png = await raw(quarters(64, 64), 64, 64).png().toBuffer();
     const damage = fc.array(fc.tuple(fc.nat(), fc.integer({ min: 0, max: 255 })), { minLength: 1, maxLength: 8 });
@@ -340,7 +340,7 @@ describe('decodeFrame: what must not come in', () => {
 });
 
 describe('encodeJpeg', () => {
-  it('makes a picture that comes back as it was', async () => {
+  it('makes a picture that is decoded to the same pixels', async () => {
     const bytes = await encodeJpeg(quarters(64, 64), 64, 64, 90);
     const { data } = await decodeFrame(bytes, stretch(32, 32));
     seesQuarters(data, 32, 32);

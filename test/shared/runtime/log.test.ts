@@ -19,7 +19,7 @@ describe('createLog', () => {
     );
   });
 
-  it('lets no id or text from outside move the cursor of a terminal', () => {
+  it('removes control characters from ids and texts of other programs', () => {
     const written: string[] = [];
     const log = createLog({
       level: 'info',
@@ -37,7 +37,7 @@ describe('createLog', () => {
     expect(Number.isNaN(Date.parse(JSON.parse(line!).time))).toBe(false);
   });
 
-  it('keeps to its level', () => {
+  it('logs from its level on', () => {
     expect(lines('text', 'debug')).toHaveLength(2);
     expect(lines('text', 'silent')).toHaveLength(0);
   });

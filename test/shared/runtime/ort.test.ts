@@ -10,12 +10,12 @@ describe('a session', () => {
     session = await loadSession(writeModel(tinyNetwork()), { threads: 1 });
   });
 
-  it('says what goes in and what comes out', () => {
+  it('lists its inputs and outputs', () => {
     expect(session.inputs).toEqual([{ name: 'x', dtype: 'float32', shape: [1, 3, 16, 16] }]);
     expect(session.outputs).toEqual([{ name: 'y', dtype: 'float32', shape: [1, 8, 8, 8] }]);
   });
 
-  it('gives results in buffers of their own, or else moving one to another thread takes others along', async () => {
+  it('returns results in separate buffers, or else transferring one to another thread transfers others too', async () => {
     const { y } = Object.fromEntries(await session.run(new Map([['x', tinyInput()]])));
     expect(y).toMatchObject({ dtype: 'float32', shape: [1, 8, 8, 8] });
     expect([y!.data.byteOffset, y!.data.byteLength, y!.data.buffer.byteLength]).toEqual([0, 2048, 2048]);
@@ -23,7 +23,7 @@ describe('a session', () => {
     expect((await session.run(new Map([['x', tinyInput()]]))).get('y')?.data.byteLength).toBe(2048);
   });
 
-  it('reads bytes at odd offsets rightly, as CBOR gives them', async () => {
+  it('reads bytes at odd offsets, which CBOR returns', async () => {
     const input = tinyInput();
     const shifted = new Uint8Array(input.data.byteLength + 3);
     shifted.set(input.data, 3);
@@ -32,12 +32,12 @@ describe('a session', () => {
     expect(odd.get('y')).toEqual(even.get('y'));
   });
 
-  it('refuses a tensor whose bytes do not fit its shape, or else the runtime reads foreign memory', async () => {
+  it('refuses a tensor whose bytes do not match its shape, or else the runtime reads beyond them', async () => {
     const short: Tensor = { ...tinyInput(), data: new Uint8Array(8) };
     await expect(session.run(new Map([['x', short]]))).rejects.toMatchObject({ code: 'TESSERA_RUN_FAILED' });
   });
 
-  it('names what is wrong in one line', async () => {
+  it('names the fault in one line', async () => {
     const small: Tensor = { dtype: 'float32', shape: [1, 3, 1, 1], data: new Uint8Array(12) };
     const failure = await session.run(new Map([['x', small]])).catch((error: Error) => error);
     expect(failure).toMatchObject({ code: 'TESSERA_RUN_FAILED' });
@@ -45,7 +45,7 @@ describe('a session', () => {
   });
 });
 
-it('says in a coded error that a model cannot be loaded', async () => {
+it('throws an error with a code when a model cannot be loaded', async () => {
   await expect(loadSession('/nowhere/model.onnx', { threads: 1 })).rejects.toMatchObject({
     code: 'TESSERA_RUN_FAILED',
     message: expect.stringMatching(/^ONNX Runtime cannot load the model: .*exist/),

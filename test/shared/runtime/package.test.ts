@@ -48,7 +48,7 @@ describe('packModel', () => {
     expect(skeleton.graph.initializers.get('w1')?.data).toMatchObject({ kind: 'external', offset: 0 });
   });
 
-  it('gives one identity to one model and another to other weights, or else nodes compute with stale ones', async () => {
+  it('gives equal models the same identity and other weights another one, or else nodes compute with old weights', async () => {
     const first = await packModel({ name: 'a', model: tinyNetwork(), store });
     expect((await packModel({ name: 'b', model: tinyNetwork(), store })).skeleton).toEqual(first.skeleton);
     const bytes = inline(tinyNetwork(), 'w1').slice();
@@ -66,7 +66,7 @@ describe('packModel', () => {
     expect(await packed.run(feeds)).toEqual(await whole.run(feeds));
   });
 
-  it('reads weights that are still external through its caller, and says so where it cannot', async () => {
+  it('reads external weights through its caller, and says so where it cannot', async () => {
     const model = tinyNetwork();
     const bytes = inline(model, 'w2');
     const outside = withWeight(model, 'w2', { kind: 'external', location: 'f', offset: 4, length: bytes.length });
@@ -142,7 +142,7 @@ describe('loadModelFile', () => {
     });
   });
 
-  it('follows no link out of the folder, or else a model file reads what is not its own', async () => {
+  it('follows no link out of the folder, or else a model file reads files that are not part of it', async () => {
     const outside = await mkdtemp(join(tmpdir(), 'tessera-outside-'));
     await writeFile(join(outside, 'w.bin'), new Uint8Array(10_000));
     await symlink(join(outside, 'w.bin'), join(folder, 'w.bin'));
@@ -158,7 +158,7 @@ describe('loadModelFile', () => {
     await expect(loadModelFile(join(folder, 'none.onnx'))).rejects.toMatchObject({ code: 'TESSERA_MODEL_INVALID' });
   });
 
-  it('allocates nothing for weights that their file cannot hold', async () => {
+  it('allocates no memory for weights that are larger than their file', async () => {
     const dims = [2 ** 20, 2 ** 20];
     const model = tinyNetwork();
     const w1 = model.graph.initializers.get('w1')!;
@@ -170,7 +170,7 @@ describe('loadModelFile', () => {
     await expect(loadModelFile(path)).rejects.toThrow(/w1.*end after 100 of 4398046511104 bytes/);
   });
 
-  it('takes no more memory than the data files have bytes, however often a file is named', async () => {
+  it('uses no more memory than the data files have bytes, however often a file is named', async () => {
     const bytes = new Uint8Array(4000).fill(1);
     await writeFile(join(folder, 'w.bin'), bytes);
     const model = tinyNetwork();
@@ -192,7 +192,7 @@ describe('loadModelFile', () => {
     await expect(read([0, 500, 1000, 1500, 2000])).rejects.toThrow(/overlap others in w\.bin/);
   });
 
-  it('reads weights and models from files alone: a pipe would be waited for, a folder copied', async () => {
+  it('reads weights and models from regular files only: reading a pipe might never end', async () => {
     await mkdir(join(folder, 'w.bin'));
     await expect(loadModelFile(await written('w.bin'))).rejects.toThrow(/not a file/);
     await expect(loadModelFile(folder)).rejects.toMatchObject({ code: 'TESSERA_MODEL_INVALID' });

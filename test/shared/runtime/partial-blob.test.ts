@@ -19,7 +19,7 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true }));
 
-/** Brings the first `count` bytes and gives up; returns the name of what is left. */
+/** Writes the first `count` bytes and stops; returns the name of the remaining file. */
 async function bring(count: number, data = bytes): Promise<string> {
   const writer = await store.receive(sha, bytes.length);
   await writer.write(0, data.subarray(0, count));
@@ -27,7 +27,7 @@ async function bring(count: number, data = bytes): Promise<string> {
   return (await readdir(folder)).find((name) => name.startsWith('part-'))!;
 }
 
-/** Gives a left file to another process of this host. */
+/** Assigns a remaining file to another process of this host. */
 async function giveTo(pid: number, name: string): Promise<string> {
   const [part, hash, host, , random] = name.split('-');
   const other = [part, hash, host, pid, random].join('-');
@@ -38,8 +38,8 @@ async function giveTo(pid: number, name: string): Promise<string> {
 /** A process id that is not in use any more. */
 const gonePid = (): number => spawnSync(process.execPath, ['-e', '']).pid;
 
-describe('a blob that was cut off', () => {
-  it('goes on where it stopped, or else a slow link begins a large weight again and again', async () => {
+describe('a blob whose fetch was interrupted', () => {
+  it('continues where it stopped, or else a large weight never arrives over a slow link', async () => {
     await bring(200_000);
     expect(store.arrived(sha)).toBe(200_000);
     const writer = await store.receive(sha, bytes.length);
@@ -50,7 +50,7 @@ describe('a blob that was cut off', () => {
     expect(Buffer.compare(await readFile(join(folder, sha)), bytes)).toBe(0);
   });
 
-  it('counts only what came without a gap', async () => {
+  it('counts only bytes that arrived without a gap', async () => {
     const writer = await store.receive(sha, bytes.length);
     await writer.write(0, bytes.subarray(0, 1000));
     await writer.write(2000, bytes.subarray(2000));
@@ -58,15 +58,15 @@ describe('a blob that was cut off', () => {
     expect((await store.receive(sha, bytes.length)).arrived).toBe(1000);
   });
 
-  it('goes on in the next process after a kill', async () => {
+  it('continues in the next process after a kill', async () => {
     await giveTo(gonePid(), await bring(300_000));
     const next = await openBlobStore(folder);
     expect((await next.receive(sha, bytes.length)).arrived).toBe(300_000);
-    // And only in one of them.
+    // And only in one process.
     expect((await store.receive(sha, bytes.length)).arrived).toBe(0);
   });
 
-  it('is not believed: a part that is wrong is thrown away with its file', async () => {
+  it('is checked: a wrong part is removed with its file', async () => {
     const wrong = bytes.map((byte) => byte ^ 1);
     await bring(300_000, wrong);
     const writer = await store.receive(sha, bytes.length);
@@ -76,13 +76,13 @@ describe('a blob that was cut off', () => {
     expect((await store.receive(sha, bytes.length)).arrived).toBe(0);
   });
 
-  it('is not one that is longer than it should be', async () => {
+  it('is not continued if it is longer than the blob', async () => {
     await truncate(join(folder, await bring(300_000)), 700_000);
     const next = await openBlobStore(folder);
     expect((await next.receive(sha, bytes.length)).arrived).toBe(0);
   });
 
-  it('is left alone while the process that writes it lives, or else two agents of one folder spoil one file', async () => {
+  it('is not touched while its process lives, or else two agents with the same folder damage the file', async () => {
     const alive = await giveTo(process.ppid, await bring(300_000));
     const next = await openBlobStore(folder);
     const writer = await next.receive(sha, bytes.length);
@@ -95,7 +95,7 @@ describe('a blob that was cut off', () => {
 });
 
 describe('a part that no process will continue', () => {
-  it('is removed at the next start: of a blob that is there by now, and older than a day', async () => {
+  it('is removed at the next start if the blob is complete by now, or the part is older than a day', async () => {
     const old = await giveTo(gonePid(), await bring(1000));
     const ages = new Date(Date.now() - DAY - 60_000);
     await utimes(join(folder, old), ages, ages);
@@ -110,7 +110,7 @@ describe('a part that no process will continue', () => {
     expect(await readdir(folder)).toEqual([sha]);
   });
 
-  it('is removed beyond 2 GB in all, the oldest first', async () => {
+  it('is removed beyond 2 GB in total, the oldest first', async () => {
     const name = await bring(1000);
     const [part, , host] = name.split('-');
     await rm(join(folder, name));

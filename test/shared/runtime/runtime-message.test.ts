@@ -15,21 +15,21 @@ import { ints, node, sketch, weights } from '../onnx/build.ts';
 const at =
   '/src_of_the_runtime/core/graph/load.h:46 void runtime::load::Validate(const std::map<std::string, int>&, bool (*)(int)) const';
 
-describe('an error of the runtime', () => {
-  test('loses its place in the sources, the signature there and the condition that was checked', () => {
+describe('an error message of ONNX Runtime', () => {
+  test('is shown without its source position, C++ signature and checked condition', () => {
     expect(explainRuntime(`Load model from /a b/net.onnx failed:${at} 1 < 2 was false. The axes do not fit`)).toEqual({
       message: 'The axes do not fit',
     });
   });
 
-  test('is bounded, and ends with a sentence where it can', () => {
+  test('is bounded, and ends at the end of a sentence if possible', () => {
     const { message } = explainRuntime(`${'A sentence of some length. '.repeat(100)}`);
     expect(message.length).toBeLessThanOrEqual(300);
     expect(message.endsWith('.')).toBe(true);
     expect(explainRuntime('x'.repeat(10_000)).message.length).toBeLessThanOrEqual(303);
   });
 
-  test('that says nothing says so', () => {
+  test('that is empty says so', () => {
     expect(explainRuntime(' \n').message).toBe('it says nothing');
   });
 });
@@ -104,7 +104,7 @@ const REFUSED: readonly (readonly [string, Model, RegExp, RegExp | undefined])[]
   ],
 ];
 
-describe('what the runtime of this machine says', () => {
+describe('the message of ONNX Runtime on this machine', () => {
   test.each(REFUSED)('of %s', async (_, model, message, hint) => {
     const attempt = loadSession(writeModel(model), { threads: 1 }).then((session) =>
       session.run(new Map([['x', firstFeed({ dtype: 'float32', shape: [1, 3, 8, 8] }, 'zeros')]])),

@@ -28,7 +28,7 @@ const manifest: ModelManifest = {
 };
 
 describe('requireSignature', () => {
-  it('takes what the trusted key signed, with blobs in any order', async () => {
+  it('accepts a manifest that the trusted key signed, with blobs in any order', async () => {
     const key = await openSigningKey(folder);
     const signature = key.sign(manifest);
     expect(signature).toHaveLength(64);
@@ -36,7 +36,7 @@ describe('requireSignature', () => {
     requireSignature({ ...manifest, signature, blobs: [...manifest.blobs].reverse() }, ['ed25519:x', key.publicKey]);
   });
 
-  it('refuses any other name, piece or size, with a code and a way out', async () => {
+  it('refuses any other name, blob or size, with a code and a hint', async () => {
     const key = await openSigningKey(folder);
     const signature = key.sign(manifest);
     const others: Partial<ModelManifest>[] = [
@@ -61,7 +61,7 @@ describe('requireSignature', () => {
     }
   });
 
-  it('refuses what another key signed, and everything where no key can be read', async () => {
+  it('refuses manifests that another key signed, and all where no key can be read', async () => {
     const [ours, theirs] = [await openSigningKey(folder), await openSigningKey(await mkdtemp(join(folder, 'x')))];
     const signed = { ...manifest, signature: theirs.sign(manifest) };
     for (const keys of [[ours.publicKey], ['ed25519:'], []]) {
@@ -69,7 +69,7 @@ describe('requireSignature', () => {
     }
   });
 
-  it('signs a form that two different manifests never share, and two spellings of one do', () => {
+  it('signs a canonical form: different manifests have different forms, and equal ones the same', () => {
     const piece = fc.record({
       sha: fc.constantFrom(sha('a'), sha('b'), sha('c')),
       size: fc.nat(3),
@@ -93,7 +93,7 @@ describe('requireSignature', () => {
 });
 
 describe('openSigningKey', () => {
-  it('makes a key once that only its owner can read, and finds it again', async () => {
+  it('makes a key once, readable by its owner only, and finds it again', async () => {
     const made = await openSigningKey(folder);
     expect(isPublicKey(made.publicKey)).toBe(true);
     const [file, ...more] = await readdir(folder);
@@ -109,7 +109,7 @@ describe('openSigningKey', () => {
     expect(new Set(keys.map(({ publicKey }) => publicKey)).size).toBe(1);
   });
 
-  it('takes a given one, and refuses a file that holds none without repeating it', async () => {
+  it('uses a given key, and refuses a file without a key, without printing its content', async () => {
     const given = join(folder, 'given.pem');
     const { privateKey } = generateKeyPairSync('ed25519');
     await writeFile(given, privateKey.export({ type: 'pkcs8', format: 'pem' }));

@@ -4,7 +4,7 @@ import { expect, it } from 'vitest';
 import { patientWriter } from '../../../shared/runtime/standard-error.ts';
 import { smallDisk } from '../../support/small-disk.ts';
 
-// Lost if this fails: a whole service, because the disk that its log lies on is full.
+// Lost if this fails: a whole service ends because the disk with its log is full.
 
 it('a log on a full disk ends no process, and says what it left out once there is room', async ({ skip }) => {
   const disk = await smallDisk('64k');

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { WeightedSemaphore } from '../../../shared/runtime/weighted-semaphore.ts';
 
-// Lost if this fails: large pictures are decoded at once and take all memory, or none is decoded any more.
+// Lost if this fails: large pictures are decoded at the same time and need all memory, or none is decoded any more.
 test('tasks run while their weights fit, in the order of the calls; one above the capacity runs alone', async () => {
   const semaphore = new WeightedSemaphore(10);
   const started: number[] = [];

@@ -23,7 +23,7 @@ const writers = {
 };
 
 describe.each(Object.entries(writers))('%s', (_, write) => {
-  it('leaves a file with this content, for its owner only, and nothing beside it', async () => {
+  it('leaves a file with this content, for its owner only, and no temporary file', async () => {
     await write(place(), 'one');
     await write(place(), new Uint8Array([0, 255, 10]));
     expect([...(await readFile(place().path))]).toEqual([0, 255, 10]);
@@ -33,7 +33,7 @@ describe.each(Object.entries(writers))('%s', (_, write) => {
     expect(await readdir(folder)).toEqual(['file']);
   });
 
-  it('says file, reason and what to do where the folder is missing or is a file', async () => {
+  it('names file and reason, with a hint, where the folder is missing or is a file', async () => {
     await writeFile(join(folder, 'plain'), '');
     await expect(write(place('none/file'), 'x')).rejects.toMatchObject({
       code: 'TESSERA_STORAGE',
@@ -49,7 +49,7 @@ describe.each(Object.entries(writers))('%s', (_, write) => {
     expect((await readdir(folder)).sort()).toEqual(['is-folder', 'plain']);
   });
 
-  it('keeps the owner of the file that it replaces, or else a command of root locks a service out', async (test) => {
+  it('keeps the owner of the file that it replaces, or else a command run by root makes it unreadable for a service', async (test) => {
     if (process.getuid?.() !== 0) return test.skip('only root gives files away');
     await write(place(), 'one');
     chownSync(place().path, 65534, 65534);
@@ -57,7 +57,7 @@ describe.each(Object.entries(writers))('%s', (_, write) => {
     expect(statSync(place().path)).toMatchObject({ uid: 65534, gid: 65534 });
   });
 
-  it('keeps the old file, leaves no other and closes it, as long as the disk is full', async (test) => {
+  it('keeps the old file, and leaves no other file and no open one, while the disk is full', async (test) => {
     const disk = await smallDisk('64k');
     if (disk === undefined) return test.skip('needs root and a tmpfs on Linux');
     try {
@@ -83,7 +83,7 @@ describe.each(Object.entries(writers))('%s', (_, write) => {
     }
   });
 
-  it('says that a file system is read-only', async (test) => {
+  it('reports a read-only file system', async (test) => {
     const disk = await smallDisk('64k');
     if (disk === undefined) return test.skip('needs root and a tmpfs on Linux');
     try {
@@ -101,7 +101,7 @@ describe.each(Object.entries(writers))('%s', (_, write) => {
 });
 
 describe('makeWhole', () => {
-  it('lets one of many make the file; the others find it whole', async () => {
+  it('lets one of many callers make the file; the others find it complete', async () => {
     const made = await Promise.all(Array.from({ length: 20 }, (_, i) => makeWhole(place(), `content ${i}`)));
     const winner = made.indexOf(true);
     expect(made.filter((one) => one)).toHaveLength(1);
@@ -111,7 +111,7 @@ describe('makeWhole', () => {
 });
 
 describe('makeFolder', () => {
-  it('removes what a process left that was killed while it wrote, and nothing else', async () => {
+  it('removes temporary files of processes that were killed, and nothing else', async () => {
     const names = ['file.0123456789ab.new', 'file.ba9876543210.new', 'mine.new', 'file'];
     for (const name of names) await writeFile(join(folder, name), '');
     await utimes(join(folder, names[0]!), 1, 1);
@@ -120,7 +120,7 @@ describe('makeFolder', () => {
     expect(readdirSync(folder).sort()).toEqual(names.slice(1).sort());
   });
 
-  it('names the folder above that stops it', async () => {
+  it('names the parent folder that prevents it', async () => {
     await writeFile(join(folder, 'plain'), '');
     const path = join(folder, 'plain', 'a', 'b');
     await expect(makeFolder({ what: 'the state directory', path, elsewhere: 'set X' })).rejects.toMatchObject({

@@ -31,14 +31,14 @@ async function pair(options: { log?: Log; now?: () => number } = {}) {
 }
 
 describe('Wire', () => {
-  it('delivers a message under its sender, with the size that travelled', async () => {
+  it('delivers a message with its sender and its size on the wire', async () => {
     const { central, received, broker } = await pair();
     const bytes = await central.send('pi-1', 'work', { n: 7 });
     expect(received).toEqual([{ from: 'central', n: 7, size: 0, bytes }]);
     expect(broker.published.map(({ topic, qos }) => [topic, qos])).toEqual([['tessera-wire/1/pi-1/work/central', 0]]);
   });
 
-  it('acknowledges control and blobs, and repeats nothing of bulk', async () => {
+  it('sends control messages and blobs with QoS 1, and bulk with QoS 0', async () => {
     const { central, broker } = await pair();
     for (const kind of ['work', 'result', 'tensor', 'control', 'blob-get', 'blob-part'] as const) {
       await central.send('pi-1', kind, { n: 1 });
@@ -46,7 +46,7 @@ describe('Wire', () => {
     expect(broker.published.map(({ qos }) => qos)).toEqual([0, 0, 0, 1, 1, 1]);
   });
 
-  it('sends a large body in parts below the limit and hands it over once, whole', async () => {
+  it('sends a large body in parts below the limit and delivers it once, whole', async () => {
     const { central, received, broker } = await pair();
     const d = new Uint8Array(1_000_000).fill(5);
     const bytes = await central.send('pi-1', 'work', { n: 1, d });
@@ -66,7 +66,7 @@ describe('Wire', () => {
     const { broker: later, central: restarted } = await pair();
     await restarted.send('pi-1', 'work', { n: 2, d });
     received.length = 0;
-    // What the old run sent is repeated by the network beside the second half of the new run.
+    // The network repeats a message of the old run together with the second half of the new run's.
     await broker.publish(firstPart!.topic, firstPart!.payload);
     await broker.publish(later.published[1]!.topic, later.published[1]!.payload);
     expect(received).toEqual([]);
@@ -92,7 +92,7 @@ describe('Wire', () => {
     expect(received).toHaveLength(1);
   });
 
-  it('does not obey what a broker had kept from before', async () => {
+  it('ignores retained messages', async () => {
     const broker = new MemoryBroker();
     await broker.publish('tessera-wire/1/pi-1/control/central', encode({ n: 1 }), { retain: true });
     const node = new Wire({ bus: broker.bus(), topics: names, self: 'pi-1', log: silentLog, now: () => 0 });
@@ -103,13 +103,13 @@ describe('Wire', () => {
     expect(node.counters.invalid).toBe(1);
   });
 
-  it('counts what it has no handler for', async () => {
+  it('counts messages without a handler', async () => {
     const { central, node } = await pair();
     await central.send('pi-1', 'tensor', { n: 1 });
     expect(node.counters).toMatchObject({ unhandled: 1, invalid: 0 });
   });
 
-  it('complains once per sender and minute, not once per message', async () => {
+  it('logs once per sender and minute, not once per message', async () => {
     const warnings: string[] = [];
     let now = 0;
     const { broker } = await pair({
@@ -126,7 +126,7 @@ describe('Wire', () => {
 });
 
 describe('a message that was not expected', () => {
-  it('is dropped by its first values, undecoded, also where it came in parts; what is awaited is not', async () => {
+  it('is dropped by its first fields, undecoded, also if it came in parts; an expected one is not', async () => {
     const { central, node, received } = await pair();
     const asked: unknown[] = [];
     central.on(
@@ -148,7 +148,7 @@ describe('a message that was not expected', () => {
     expect(central.reassemblyBytes).toBe(0);
   });
 
-  it('is said once a minute and sender, when there is more of it than late answers make', async () => {
+  it('is logged once a minute and sender, when there are more than late answers explain', async () => {
     const lines: string[] = [];
     const log: Log = { ...silentLog, warn: (text) => lines.push(text) };
     const { central, node } = await pair({ log });
@@ -164,13 +164,13 @@ describe('a message that was not expected', () => {
     expect(lines).toEqual(['pi-1 floods: it sends many unrequested result messages']);
   });
 
-  it('is not decoded any more once it has cost too much, and again when that time has come back', async () => {
+  it('is not decoded any more once its sender has cost too much time, and again later', async () => {
     const clock = { now: 0 };
     const { central, node, broker } = await pair({ now: () => clock.now });
     let handled = 0;
     central.on('result', schema, () => {
       handled++;
-      // What it took to find out that it was of no use.
+      // The time that it took to find out that it was useless.
       clock.now += 100;
       return false;
     });
@@ -186,8 +186,8 @@ describe('a message that was not expected', () => {
     expect(handled).toBe(before + 2);
   });
 
-  it('costs its sender also where it is parts that never become whole; who sends whole ones is not charged', async () => {
-    // Each look at the clock takes a millisecond.
+  it('counts against its sender also if it is parts that never become whole; complete messages are not counted', async () => {
+    // Each reading of the clock advances it by a millisecond.
     let now = 0;
     const { central, node, broker } = await pair({ now: () => now++ });
     let handled = 0;

@@ -3,7 +3,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { TesseraError } from '../../../shared/errors.ts';
 import { answerCalls, buffersOf, WorkerCalls } from '../../../shared/runtime/worker-call.ts';
 
-/** Calls over a channel instead of a thread: what must hold for every call holds here too. */
+/** Calls over a channel instead of a thread: the same must be true for every call here. */
 
 const ports: MessagePort[] = [];
 afterEach(() => {
@@ -20,7 +20,7 @@ function channelOf(handlers: Record<string, (args: never) => unknown>) {
 }
 
 describe('calls to a worker', () => {
-  it('made in one turn travel as one message, are begun in order, and each has its own answer', async () => {
+  it('made in one turn are sent as one message, start in order, and each has its own answer', async () => {
     const begun: number[] = [];
     const { calls, messages } = channelOf({
       double: (n: number) => {
@@ -40,7 +40,7 @@ describe('calls to a worker', () => {
     expect(messages()).toBe(2);
   });
 
-  it('arrive and are answered with buffers that may not move, as those of Node itself and of native code', async () => {
+  it('work with buffers that cannot be transferred, as those of Node.js itself and of native code', async () => {
     const fixed = (first: number): Uint8Array => {
       const bytes = Uint8Array.of(first, 2, 3);
       markAsUntransferable(bytes.buffer);
@@ -57,7 +57,7 @@ describe('calls to a worker', () => {
     expect([...sent]).toEqual([7, 2, 3]);
   });
 
-  it('fail one by one: with the code of what was thrown, and for what cannot be sent', async () => {
+  it('fail separately: with the code of the error, also for values that cannot be sent', async () => {
     const { calls } = channelOf({
       echo: (value: unknown) => value,
       fail: () => {
@@ -85,7 +85,7 @@ describe('calls to a worker', () => {
     ]);
   });
 
-  it('move their buffers there and back, also one that two calls name', async () => {
+  it('transfer their buffers there and back, also one that two calls share', async () => {
     const { calls } = channelOf({
       sum: (bytes: Uint8Array) => bytes.reduce((a, b) => a + b, 0),
       fill: (size: number) => {

@@ -30,7 +30,7 @@ describe('parseYaml', () => {
     }
   });
 
-  it('refuses what would grow without end', () => {
+  it('refuses documents that would grow without bound', () => {
     const bomb = `a: &a [x]\n${Array.from({ length: 12 }, (_, i) => `${'bcdefghijklm'[i]}: &${'bcdefghijklm'[i]} [${Array(9).fill(`*${'abcdefghijkl'[i]}`)}]`).join('\n')}`;
     expect(() => parse(bomb)).toThrow(/alias/i);
   });
@@ -57,7 +57,7 @@ describe('parseYaml', () => {
 });
 
 describe('stringifyYaml', () => {
-  it('puts remarks behind the lines that they belong to, and finds them again', () => {
+  it('writes remarks after the lines that they belong to, and finds them again', () => {
     const value = { name: 'x', input: { shape: [1, 3], color: 'rgb' }, tiles: [{ grid: [2, 2] }] };
     const text = stringifyYaml(value, {
       heading: 'Written by a test.\nTwo lines.',
@@ -74,7 +74,7 @@ describe('stringifyYaml', () => {
     expect(parse(text)).toEqual(value);
   });
 
-  it('finds no remark that says something else, nor one that was taken away', () => {
+  it('finds no other remark, nor one that was removed', () => {
     expect(commentedFields('a: 1 # measured\nb: 2\n# guessed\nc: 3', 'guessed')).toEqual([]);
     expect(commentedFields('- [', 'guessed')).toEqual([]);
   });
@@ -91,7 +91,7 @@ describe('withField', () => {
     expect(set(changed, [])).toBe(`${text}found: []\n`);
   });
 
-  it('refuses what is no document that can be read', () => {
+  it('refuses a document that cannot be read', () => {
     expect(() => set('a: [', [])).toThrow(/x\.yaml:1/);
     expect(() => set('- a list', [])).toThrow(/not fields/);
   });
