@@ -18,7 +18,7 @@ export const COMMANDS: readonly Entry[] = [
   { name: 'infer', summary: 'run pictures or tensors through a network', load: () => import('./commands/infer.ts') },
   {
     name: 'verify',
-    summary: 'prove that the distributed run equals the whole network',
+    summary: 'check that the distributed run equals the whole network',
     load: () => import('./commands/verify.ts'),
   },
   { name: 'broker', summary: 'run the embedded MQTT broker', load: () => import('./commands/broker.ts') },
@@ -49,21 +49,21 @@ export const COMMANDS: readonly Entry[] = [
   },
   {
     name: 'model calibrate',
-    summary: 'find how small results may be, on your own pictures',
+    summary: 'calibrate quantisation on your own pictures',
     load: () => import('./commands/model-calibrate.ts'),
   },
   { name: 'acl', summary: 'print the access rules for another broker', load: () => import('./commands/acl.ts') },
   {
     name: 'doctor',
-    summary: 'find what is wrong with this machine or deployment',
+    summary: 'find faults of this machine or deployment',
     load: () => import('./commands/doctor.ts'),
   },
   { name: 'config', summary: 'show the effective configuration', load: () => import('./commands/config.ts') },
   { name: 'schema', summary: 'print the JSON Schema of a file or payload', load: () => import('./commands/schema.ts') },
 ];
 
-/** What the words that stand alone in a list of commands mean when they are groups. */
+/** Descriptions of command groups. */
 export const GROUPS: Readonly<Record<string, string>> = {
-  model: 'import and look into models',
-  node: 'let nodes in, and throw them out',
+  model: 'import and inspect models',
+  node: 'enrol nodes, and revoke them',
 };

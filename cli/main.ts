@@ -66,7 +66,7 @@ function groupOf(program: Commander, stubs: Map<string, Commander>, name: string
   return group;
 }
 
-/** The longest name that the words before the first option spell; options of the program itself may stand before. */
+/** The longest command name in the words before the first option; options of the program may come before it. */
 function nameOf(words: readonly string[]): Entry | undefined {
   const plain: string[] = [];
   for (let i = 0; i < words.length && plain.length < 2; i++) {

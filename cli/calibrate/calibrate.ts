@@ -30,7 +30,7 @@ export interface Measured {
 export interface MeasuredCut {
   readonly tensors: readonly string[];
   readonly raw_bytes: number;
-  /** Share of the pictures that have the commonest first answer; null where there are no answers. */
+  /** Share of the pictures that have the commonest top prediction; null where there are no answers. */
   readonly commonest: number | null;
   readonly settings: readonly Measured[];
 }

@@ -34,7 +34,7 @@ export async function writable(model: string, config: Config): Promise<CardFile>
   const path = await realpath(cardPath);
   if (!relative(await realpath(folders.bundledDir), path).startsWith('..'))
     throw new TesseraError('TESSERA_USAGE', `${path} belongs to Tessera itself`, {
-      hint: `copy its folder, or leave --write away`,
+      hint: `copy its folder, or omit --write`,
     });
   for (const place of [path, dirname(path)])
     await access(place, constants.W_OK).catch((cause) => {

@@ -10,7 +10,7 @@ export interface Calibration {
   readonly model: string;
   readonly model_sha256: string;
   readonly task: string;
-  /** What `agreement` means: equal first answers, or 1 less the largest difference. */
+  /** What `agreement` means: equal top predictions, or 1 less the largest difference. */
   readonly measure: Measure;
   readonly bound: number;
   readonly pictures: number;
@@ -129,13 +129,13 @@ export function sentences(calibration: Calibration): string[] {
     commonest < bound
       ? []
       : [
-          `${percent(commonest, 0)} of these pictures have the same first answer: a network that always gave it would agree ` +
+          `${percent(commonest, 0)} of these pictures have the same top prediction: a network that always gave it would agree ` +
             'as much, so this says little. Take pictures of all kinds.',
         ];
   const what =
     measure === 'answers'
-      ? `agreement is the share of ${counted(pictures, 'picture')} whose first answer is that of the uncompressed network`
-      : `agreement is 1 less the largest difference of any output value over ${counted(pictures, 'picture')}, as a share of the output's range (a network of task ${task} has no one first answer)`;
+      ? `agreement is the share of ${counted(pictures, 'picture')} whose top prediction is that of the uncompressed network`
+      : `agreement is 1 less the largest difference of any output value over ${counted(pictures, 'picture')}, as a share of the output's range (a network of task ${task} has no one top prediction)`;
   const about = `${what}; bytes are those of ${grid[0]}x${grid[1]} tiles' results, raw what they are as they stand in memory.`;
   if (choice === undefined)
     return [

@@ -7,7 +7,7 @@ import type { Tensor } from '../../shared/tensor/tensor.ts';
 export interface Outcome {
   /** Bytes of the results, all tiles together. */
   readonly bytes: number;
-  /** Whether the first answer is the same; always true where the task has none. */
+  /** Whether the top prediction is the same; always true where the task has none. */
   readonly same: boolean;
   /** Largest and mean difference of the outputs, as shares of each one's range. */
   readonly largest: number;
@@ -59,7 +59,7 @@ export class Tally {
     return Math.max(1, Math.round(this.#bytes / this.pictures));
   }
 
-  /** Share of equal first answers; without answers 1 less the largest difference, so that every output of every picture is within the rest. */
+  /** Share of equal top predictions; without answers 1 less the largest difference, so that every output of every picture is within the rest. */
   agreement(measure: Measure): number {
     return measure === 'answers' ? this.same / this.pictures : Math.max(0, 1 - this.largest);
   }

@@ -8,7 +8,7 @@ export const command = defineCommand({
   description:
     'Prints the access rules that the built-in broker applies as a file for another broker: nodes by pattern (the user ' +
     "name is the node's id), central, and a section for each other user that is named. With --passwords it also keeps a " +
-    'password file: it adds whoever is missing there, and shows each new password once, on standard error.',
+    'password file: it adds missing users, and shows each new password once, on standard error.',
   options: {
     format: valueOr('--format <format>', 'mosquitto: an acl_file of Mosquitto 2', oneOf('mosquitto'), 'mosquitto'),
     user: values('--user <user>', 'a node, or ROLE:NAME (camera, viewer, admin); several are fine', roleName),
@@ -16,7 +16,7 @@ export const command = defineCommand({
   },
   examples: [
     ['acl --user camera:front --user viewer:anna > acl', 'rules for central, all nodes, a camera and a viewer'],
-    ['acl --user pi-1 --user admin:me --passwords passwd > acl', 'and their passwords, as password_file wants them'],
+    ['acl --user pi-1 --user admin:me --passwords passwd > acl', 'and their passwords, in a password_file'],
   ],
   async run({ options, out, config: loadConfig }) {
     const { config } = await loadConfig();
@@ -34,7 +34,7 @@ export const command = defineCommand({
     }
     if (options.passwords !== undefined) {
       const text = await addPasswords(options.passwords, [...users.keys()], out.note);
-      // Who stands in the file from an earlier time must not lose his section, or he would have the rights of a node.
+      // A user of an earlier file must keep its section; without one it would have the rights of a node.
       for (const user of usersOfPasswordFile(text)) {
         const identity = identityOfUser(user);
         if (!users.has(user) && identity !== undefined) users.set(user, identity);
@@ -45,7 +45,7 @@ export const command = defineCommand({
   },
 });
 
-/** Adds those of `users` that the file lacks, telling each new password; returns what stands in the file then. */
+/** Adds the users that the file lacks, printing each new password; returns all users of the file. */
 async function addPasswords(file: string, users: readonly string[], tell: (text: string) => void): Promise<string> {
   const { readText } = await import('../../shared/runtime/file.ts');
   const { mosquittoPassword, usersOfPasswordFile } = await import('../../broker/mosquitto.ts');

@@ -8,23 +8,27 @@ import { connectionOptions, connectionSettings, flagSetting, integer, oneOf, str
 /** `tessera agent`: one node. */
 export const command = defineCommand({
   description:
-    'Runs one node: it takes tiles of networks from central, runs them, and sends back what comes out. Needs a broker ' +
-    'to connect to and nothing else; pieces of models come over the broker and are kept in the state directory. ' +
-    'It keeps trying while the broker is away, ends with an error when the broker does not let it in (any more), and ' +
+    'Runs one node: it receives parts of networks from central, runs them, and sends back the results. Needs a broker ' +
+    'to connect to and nothing else; pieces of models arrive over the broker and are stored in the state directory. ' +
+    'It retries while the broker is unreachable, ends with an error when the broker refuses or revokes its access, and ' +
     'stops on Ctrl-C or SIGTERM.',
   options: {
     ...connectionOptions,
-    join: value('--join <token>', 'come in by an invitation, as `tessera node invite` prints it; - reads it', string),
+    join: value(
+      '--join <token>',
+      'join with an invitation, as `tessera node invite` prints it; - reads it from standard input',
+      string,
+    ),
     joinFile: value('--join-file <file>', 'the same, from a file', string),
     id: value('--id <id>', "the node's id; otherwise made once of host name and machine, and kept", string),
-    tier: value('--tier <tier>', 'where the machine stands: device, edge or cloud', oneOf(...TIERS)),
+    tier: value('--tier <tier>', 'tier of the machine: device, edge or cloud', oneOf(...TIERS)),
     threads: value('--threads <n>', 'threads of one inference; otherwise one for each core', integer(1, 1024)),
   },
   examples: [
     ['agent --broker mqtt://192.168.1.10', 'joins the broker of another machine'],
-    ['agent --join tessera1.eyJzZXJ2...', 'joins by an invitation; later `agent` alone is enough'],
+    ['agent --join tessera1.eyJzZXJ2...', 'joins with an invitation; later `agent` alone is enough'],
     ['agent --join - < token', 'the same, without the token in a process list'],
-    ['agent --id pi-1 --tier device --threads 2', 'says who and where it is'],
+    ['agent --id pi-1 --tier device --threads 2', 'with an id and a tier of its own'],
   ],
   async run({ options, out, signal, config: loadConfig }) {
     const invitation = await readInvitation(options);

@@ -18,7 +18,7 @@ const listener: Parser<string> = (text, flag) => {
 export const command = defineCommand({
   description:
     'Runs the embedded MQTT broker (MQTT 3.1.1 over TCP, TLS or WebSocket) with access rules, packet limits and ' +
-    'protection from slow readers. Beyond this machine everybody needs a secret: `tessera node invite` lets somebody in ' +
+    'protection from slow readers. Clients on other machines need a secret: `tessera node invite` makes one ' +
     'while the broker runs, --invite at its start. Any other MQTT broker serves as well.',
   options: {
     listen: values(
@@ -28,18 +28,18 @@ export const command = defineCommand({
     ),
     invite: values(
       '--invite <name>',
-      'let a node in by a join token, or ROLE:NAME (central, camera, viewer, admin) by a password, unless it is known',
+      'enrol a node by a join token, or ROLE:NAME (central, camera, viewer, admin) by a password, unless it is enrolled',
       roleName,
     ),
     inviteFile: value(
       '--invite-file <file>',
-      'where the secrets of --invite go; - prints them. Unsaid: to the terminal; without one, files in the state directory',
+      'file for the secrets of --invite; - prints them. Default: the terminal, or files in the state directory where there is none',
       string,
     ),
   },
   examples: [
     ['broker', 'listens on mqtt://127.0.0.1:1883, for this machine'],
-    ['broker --listen 0.0.0.0 --invite pi-1', 'listens for others too, and prints the command that joins pi-1'],
+    ['broker --listen 0.0.0.0 --invite pi-1', 'listens on the network, and prints the command that joins pi-1'],
     ['broker --invite central:central --invite-file central.txt', "writes central's password into a file of your own"],
     ['broker --listen 127.0.0.1 --listen ws://127.0.0.1:9001', 'also for browsers on this machine'],
   ],
@@ -104,7 +104,7 @@ export const command = defineCommand({
   },
 });
 
-/** Tells those who are invited at the start how to come in; a node once central has said the key that it is to trust. */
+/** Prints how invited users connect; for a node, once central has published the key that it is to trust. */
 async function letIn(
   invited: readonly RoleName[],
   credentials: Credentials,
@@ -116,7 +116,7 @@ async function letIn(
   const isKnown = ({ role, name }: RoleName): boolean =>
     credentials.users().some((user) => user.role === role && user.name === name);
   const [known, fresh] = [invited.filter(isKnown), invited.filter((one) => !isKnown(one))];
-  for (const { role, name } of known) out.note(`${role} ${name} is known already`);
+  for (const { role, name } of known) out.note(`${role} ${name} is enrolled already`);
   const ask = (asked: Parameters<EnrolmentService['invite']>[0]) => enrolment.invite(asked);
   for (const { role, name } of fresh.filter((one) => one.role !== 'node')) {
     const { user, password } = await newPassword(role, name, ask);
@@ -124,7 +124,7 @@ async function letIn(
   }
   const nodes = fresh.filter(({ role }) => role === 'node');
   if (nodes.length === 0) return;
-  out.note('nodes are invited as soon as central is here, whose key they are to trust');
+  out.note('nodes are invited as soon as central has published the key that they are to trust');
   await enrolment.untilKey(signal);
   if (signal.aborted) return;
   for (const { name } of nodes)

@@ -18,22 +18,22 @@ import {
 /** `tessera central`: the coordinator of a real deployment. */
 export const command = defineCommand({
   description:
-    'Runs central: takes frames from cameras, spreads them over the node agents at the broker, publishes predictions. ' +
-    'Serves the models named with --model, else every model of the models folder (`tessera model add` puts them ' +
-    'there), else the bundled one. A camera gets them all unless `cameras.<name>.models` says which.',
+    'Runs central: receives frames from cameras, distributes their work over node agents, and publishes predictions. ' +
+    'Serves the models named with --model, otherwise every model of the models folder (`tessera model add` puts them ' +
+    'there), otherwise the bundled one. Each camera uses all of them unless `cameras.<name>.models` names some.',
   options: {
     ...connectionOptions,
     model: values('--model <model>', 'a model to serve; repeat it for several', string),
     nodes: valueOr('--nodes <n>', 'node agents to plan for: the grid has a tile for each', integer(1, 64), 4),
     grid: value('--grid <grid>', 'tiles as ROWSxCOLS instead', gridOption),
     agreement: agreementOption,
-    id: value('--id <id>', 'tells several centrals at one broker apart; otherwise the host name', string),
-    standby: flag('--standby', 'where another central is active, wait, and take over within 10 s when it is gone'),
+    id: value('--id <id>', 'identifies this central among several at one broker; default: the host name', string),
+    standby: flag('--standby', 'wait while another central is active, and take over within 10 s when it is gone'),
   },
   examples: [
     ['central', 'serves the models folder at the broker of the configuration'],
     ['central --broker mqtt://192.168.1.10 --model fastestdet --nodes 8', 'one model, spread over eight nodes'],
-    ['central --standby', 'on two machines: one is active, the other one takes its place'],
+    ['central --standby', 'on two machines: one is active, the other takes over'],
   ],
   async run({ options, out, signal, config }) {
     const { config: settings } = await config(await connectionSettings(options));

@@ -8,7 +8,7 @@ export const command = defineCommand({
   description:
     'Shows the effective configuration: defaults, overridden by the file, by the environment (TESSERA_MQTT__USER is ' +
     'mqtt.user; TESSERA_MQTT__PASSWORD_FILE names a file that holds mqtt.password) and by flags, in this order. ' +
-    'Secrets are shown as ***. Keys that nobody set and that have no default, such as broker.cert, are described by ' +
+    'Secrets are shown as ***. Keys without value and default, such as broker.cert, are described by ' +
     '`tessera schema config`.',
   options: connectionOptions,
   examples: [

@@ -2,13 +2,13 @@ import { defineCommand } from '../command.ts';
 import { connectionOptions, connectionSettings, flag } from '../options.ts';
 import { withOwnCommand } from '../own-command.ts';
 
-/** `tessera doctor`: what is wrong with this machine or deployment, and how to fix it. */
+/** `tessera doctor`: finds faults of this machine or deployment, and how to fix them. */
 export const command = defineCommand({
   description:
     'Checks this machine (runtime, pictures, memory, clock, state directory, configuration, ports) and, where a broker ' +
     'is configured or answers, the deployment: access rights, packet size, round trips, retained messages, central and ' +
-    'every node. Says of each finding how to fix it. Exit code 1 when something has to be fixed. It changes nothing; ' +
-    'run it as the user and with the configuration of the service that is in question.',
+    'every node. Prints how to fix each finding. Exit code 1 when something must be fixed. It changes nothing; ' +
+    'run it as the user and with the configuration of the service to be checked.',
   options: {
     ...connectionOptions,
     local: flag('--local', 'this machine only'),

@@ -8,13 +8,13 @@ export const command = defineCommand({
   description:
     'Puts a model into the library as a folder with model.onnx and model.yaml. SOURCE is an .onnx file, a model folder, ' +
     'a URL, or a name from the catalogue (`tessera model list` shows them; their files must have the recorded SHA-256). ' +
-    'What the file does not say about its pictures and outputs is guessed and marked "# guessed" in model.yaml. ' +
-    'The model is run once before it is added; one that does not run is not.',
+    'Its preprocessing and the meaning of its outputs, where the file does not contain them, are guessed and marked "# guessed" in model.yaml. ' +
+    'The model is run once before it is added; a model that does not run is refused.',
   options: {
     name: value('--name <name>', 'name in the library; otherwise that of the file', string),
     inputShape: value(
       '--input-shape <shape>',
-      'shape of the input where the file leaves it open, 1x3x224x224',
+      'shape of an input without a fixed shape, such as 1x3x224x224',
       parseShape,
     ),
     force: flag('--force', 'replace a model of that name'),
@@ -48,7 +48,7 @@ export const command = defineCommand({
     if (json) out.json({ name, folder, card, guessed: guessedFields, known });
     else out.line(`${name}  ${card.task}  ${folder}`);
     if (guessedFields.length > 0) {
-      out.note(`guessed, so check them in ${folder}/model.yaml: ${guessedFields.join(', ')}`);
+      out.note(`guessed, check these in ${folder}/model.yaml: ${guessedFields.join(', ')}`);
     }
     if (known.length > 0) {
       out.note('the meaning of its outputs is not certain, so they stay raw (task: raw); what is known:');

@@ -20,25 +20,25 @@ const bitsOption: Parser<readonly number[]> = (text, flag) => {
   return Array.from({ length: to - from + 1 }, (_, i) => from + i);
 };
 
-/** The name says what is written. */
+/** A report file; its extension gives the form. */
 const reportOption: Parser<string> = (text, flag) => {
   if (!/\.(html|svg)$/i.test(text))
     throw usage(flag, text, 'a file that ends in .html (plot and table) or .svg (the plot)');
   return text;
 };
 
-/** `tessera model calibrate`: how small can results be of a network that nobody retrained? */
+/** `tessera model calibrate`: how few bits do the results of a network without retraining need? */
 export const command = defineCommand({
   description:
-    'Finds clip bounds and bits for the results of tiles, for a network that nobody retrained, on your own pictures: the ' +
+    'Calibrates post-training quantisation of intermediate results on your own pictures: finds clip bounds and bits with the ' +
     'fewest bytes under a bound of agreement with the uncompressed network. At each cut it looks at the values that your ' +
     'pictures make, tries every number of bits with min-max bounds (JALAD) and then tighter ones, encodes as nodes do, ' +
     'runs the rest of the network and compares. For classifiers agreement is the share of pictures with the same ' +
-    'first answer, for other networks 1 less the largest difference of an output, as a share of its range. ' +
+    'top prediction, for other networks 1 less the largest difference of an output, as a share of its range. ' +
     'With --write plans can hold such a bound: --agreement of infer, up and central, or models.agreement.',
   options: {
     model: valueOr('--model <model>', 'model folder, name of a model, or .onnx file', string, 'scenes'),
-    images: value('--images <dir>', 'pictures such as the network will see', string),
+    images: value('--images <dir>', 'pictures like those that the network will process', string),
     agreement: valueOr('--agreement <share>', 'least agreement with the uncompressed network', share, 0.99),
     cut: values(
       '--cut <tensor>',
@@ -49,10 +49,10 @@ export const command = defineCommand({
     bits: value('--bits <range>', 'bits to try, as 4 or 3..5; otherwise 2..8', bitsOption),
     limit: valueOr('--limit <n>', 'pictures to look at, spread evenly over the folder', integer(1, 100_000), 200),
     report: value('--report <file>', 'write plot and table (.html), or the plot alone (.svg)', reportOption),
-    write: flag('--write', 'write what holds the bound into model.yaml, for plans to use'),
+    write: flag('--write', 'write the settings that meet the bound into model.yaml, for plans to use'),
   },
   examples: [
-    ['model calibrate --model mobilenet --images photos', 'how few bytes keep 99 % of the answers?'],
+    ['model calibrate --model mobilenet --images photos', 'how few bytes keep 99 % of the predictions?'],
     [
       'model calibrate --model mobilenet --images photos --report calibration.html',
       'with a plot of bytes against agreement',
@@ -102,7 +102,7 @@ export const command = defineCommand({
       options.cut.length > 0
         ? options.cut.map((tensor) => [served.names.inner(tensor)])
         : affordableEnds(planningNetwork(served.resolved), { rows, cols }, CUTS).map(({ made }) => made);
-    // What is wrong with a cut is said before the others take their time.
+    // A faulty cut is reported before the other cuts take their time.
     const distinct = new Map<string, readonly string[]>();
     for (const place of places) {
       const name = explicitCut(served.resolved, [served.input.name], place).outputs.join(', ');

@@ -8,7 +8,7 @@ export const command = defineCommand({
     'card and labels of the same name. Models that come with Tessera, and files elsewhere, are not touched. A central ' +
     'that runs keeps serving the model until it is started again.',
   options: {},
-  examples: [['model remove resnet', 'what `model add resnet.onnx` made is gone']],
+  examples: [['model remove resnet', 'undoes `model add resnet.onnx`']],
   async run({ args, json, out, config: loadConfig }) {
     const { config } = await loadConfig();
     const [{ removeModel }, { modelFolders }] = await Promise.all([

@@ -8,17 +8,17 @@ import { ROLE_NAMES } from '../role-name.ts';
 export const command = defineCommand({
   arguments: '<name>',
   description:
-    'Makes a join token for a node: good for one use, until it expires. The machine that runs the line with it makes a ' +
-    'secret of its own, keeps it, and needs no token any more. Works at the built-in broker, on its own machine or with ' +
+    'Makes a join token for a node, valid once until it expires. The machine that runs the printed command makes a ' +
+    'secret of its own, stores it, and needs the token no more. Works at the embedded broker, on its own machine or with ' +
     'the password of an admin. Another --role gets a user name and a password instead, which are shown once.',
   options: {
     ...connectionOptions,
     role: valueOr('--role <role>', ROLE_NAMES.join(', '), oneOf(...ROLE_NAMES), 'node'),
-    expires: valueOr('--expires <time>', 'how long the token is good: 30m, 1h, 2d', duration, INVITATION_S),
+    expires: valueOr('--expires <time>', 'validity of the token: 30m, 1h, 2d', duration, INVITATION_S),
     server: value('--server <url>', "the broker's address as the node reaches it, where it is guessed wrong", string),
   },
   examples: [
-    ['node invite pi-1', 'prints the line to run on pi-1 within the hour'],
+    ['node invite pi-1', 'prints the command to run on pi-1 within an hour'],
     ['node invite pi-2 --expires 2d --server mqtt://broker.lan:1883', 'for a machine that is set up later'],
     ['node invite front_door --role camera', 'a user name and a password for a camera'],
   ],

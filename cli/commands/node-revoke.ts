@@ -6,14 +6,14 @@ import { ROLE_NAMES } from '../role-name.ts';
 export const command = defineCommand({
   arguments: '<name>',
   description:
-    'Throws a node out of the built-in broker: its secret and any open invitation are void, its connections are closed ' +
-    'at once, and what it was working on goes to other nodes. It comes back by a new invitation only.',
+    'Revokes the access of a node to the embedded broker: its secret and invitation become invalid, its connections are closed ' +
+    'at once, and its work goes to other nodes. Only a new invitation gives it access again.',
   options: {
     ...connectionOptions,
     role: valueOr('--role <role>', ROLE_NAMES.join(', '), oneOf(...ROLE_NAMES), 'node'),
   },
   examples: [
-    ['node revoke pi-3', 'pi-3 is out within a second'],
+    ['node revoke pi-3', 'pi-3 has no access within a second'],
     ['node revoke front_door --role camera', 'the same for a camera'],
   ],
   async run({ args, options, json, out, config: loadConfig }) {
@@ -30,7 +30,7 @@ export const command = defineCommand({
       const body = { role: options.role, name };
       const { user, closed } = await askRequest(bus, topics(config.mqtt.base_topic), 'node-revoke', body, nodeRevoked);
       if (json) out.json({ role: options.role, name, user, closed });
-      else out.note(`${options.role} ${name} is out (user ${user}, ${closed} connections closed)`);
+      else out.note(`${options.role} ${name} is revoked (user ${user}, ${closed} connections closed)`);
       return 0;
     } finally {
       await bus.stop();

@@ -6,10 +6,10 @@ import { connectionOptions, connectionSettings, flag } from '../options.ts';
 export const command = defineCommand({
   arguments: '<id>',
   description:
-    'Removes what the broker keeps of a node that will not come back (its status and what it said of itself). A node ' +
+    'Removes the retained messages of a node that will not come back (its status and info). A node ' +
     'that comes back announces itself again.',
   options: { ...connectionOptions, force: flag('--force', 'also a node that is online') },
-  examples: [['nodes forget pi-3', 'pi-3 no longer stands in `tessera nodes`']],
+  examples: [['nodes forget pi-3', '`tessera nodes` lists pi-3 no longer']],
   async run({ args, options, out, signal, config: loadConfig }) {
     const id = args[0]!;
     const { config } = await loadConfig(await connectionSettings(options));
@@ -26,7 +26,7 @@ export const command = defineCommand({
       const node = nodes.find((one) => one.id === id);
       if (node === undefined) {
         throw new TesseraError('TESSERA_USAGE', `the broker knows no node ${JSON.stringify(id)}`, {
-          hint: nodes.length === 0 ? 'it knows none at all' : `it knows ${nodes.map((one) => one.id).join(', ')}`,
+          hint: nodes.length === 0 ? 'it knows none' : `it knows ${nodes.map((one) => one.id).join(', ')}`,
         });
       }
       if (node.online && !options.force) {

@@ -35,7 +35,7 @@ const columns: readonly Column<Row>[] = [
     title: 'models',
     cell: ({ info, heartbeat }) => {
       const plans = newestPlans(heartbeat);
-      // Models whose pieces the node has, without a plan that it was asked to prepare.
+      // Models whose pieces the node has, without a plan to prepare.
       const others =
         info?.models.map(({ name }) => name).filter((name) => plans.every(({ model }) => model !== name)) ?? [];
       return [...plans.map(planState), ...new Set(others)].join(', ') || '-';
@@ -46,9 +46,9 @@ const columns: readonly Column<Row>[] = [
 /** `tessera nodes`: the nodes as they announce themselves. */
 export const command = defineCommand({
   description:
-    'Shows every node that the broker knows: whether it is online, what it is, how busy it is, and how far it is with ' +
+    'Shows every node that the broker knows: status, machine, load, and progress with ' +
     'the models that central has it prepare: ready, waiting, loading, refused, or how much of their pieces it has. ' +
-    '`silent` means that it is called online but sends no heartbeat, `left out` that it answered wrongly and gets no ' +
+    '`silent` means online without heartbeats, `left out` that it answered wrongly and gets no ' +
     'work until it is restarted or readmitted. Takes about a second.',
   options: connectionOptions,
   examples: [
@@ -90,7 +90,7 @@ export const command = defineCommand({
     for (const { id, heartbeat } of rows)
       for (const plan of newestPlans(heartbeat)) if (plan.state === 'refused') out.note(`${id} ${refusalOf(plan)}`);
     if (!central)
-      out.note('no central is online: frames are not worked on; `tessera central` or `tessera up` starts one');
+      out.note('no central is online, so frames are not processed; `tessera central` or `tessera up` starts one');
     return 0;
   },
 });

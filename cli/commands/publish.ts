@@ -15,15 +15,16 @@ import {
 
 const options = {
   ...connectionOptions,
-  fps: value('--fps <n>', 'frames a second: of files 5 unless given; of a stream the most that is sent', positive),
-  loop: flag('--loop', 'begin again after the last file, until stopped'),
-  qos: valueOr('--qos <0|1>', 'MQTT quality of service; 1 waits until the broker has the frame', oneOf('0', '1'), '1'),
-  model: value(
-    '--model <name>',
-    'the model whose results --wait waits for; otherwise the first that comes counts',
-    string,
+  fps: value('--fps <n>', 'frames a second; default: 5 of files, unlimited of a stream', positive),
+  loop: flag('--loop', 'start over after the last file, until stopped'),
+  qos: valueOr(
+    '--qos <0|1>',
+    'MQTT quality of service; 1 waits for the acknowledgement of the broker',
+    oneOf('0', '1'),
+    '1',
   ),
-  wait: flag('--wait', 'send the next frame when the result of the last one is there, and print the results'),
+  model: value('--model <name>', 'the model whose result --wait waits for; default: the first result', string),
+  wait: flag('--wait', 'send each frame after the result of the one before, and print the results'),
   timeout: valueOr('--timeout <s>', 'how long --wait waits for a result, seconds', integer(1, 3600), 30),
 };
 
@@ -96,7 +97,7 @@ async function checkArguments(
 ): Promise<void> {
   const { TesseraError } = await import('../../shared/errors.ts');
   if (model !== undefined && !wait) {
-    throw new TesseraError('TESSERA_USAGE', '--model says whose results are waited for, and nothing is waited for', {
+    throw new TesseraError('TESSERA_USAGE', '--model names the result that --wait waits for, and there is no --wait', {
       hint: 'add --wait; which models a camera gets is in its configuration (cameras.*.models)',
     });
   }

@@ -11,7 +11,7 @@ export const command = defineCommand({
     'Without a name, lists the names.',
   options: {},
   examples: [
-    ['schema', 'the names, and what each stands for'],
+    ['schema', 'the names, and what each describes'],
     ['schema result', 'the object that central publishes for each frame'],
     ['schema config > tessera.schema.json', 'for completion in an editor'],
   ],

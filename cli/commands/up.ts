@@ -42,10 +42,10 @@ export const command = defineCommand({
     frames: value('--frames <n>', 'stop after so many frames', integer(1)),
     fps: valueOr('--fps <n>', 'frames per second of the camera', positive, 2),
     agreement: agreementOption,
-    listen: value('--listen <host[:port]>', 'where the broker listens; beyond this machine with secrets', string),
+    listen: value('--listen <host[:port]>', 'address of the broker; on the network clients need secrets', string),
     inviteFile: value(
       '--invite-file <file>',
-      'where the line for a second machine goes; - prints it, as a terminal does; else a file in the state directory',
+      'file for the command that joins a second machine; - prints it. Default: the terminal, or a file in the state directory',
       string,
     ),
   },
@@ -98,7 +98,7 @@ export const command = defineCommand({
       idPrefix: settings.node.id === 'auto' ? 'node' : settings.node.id,
       log,
     });
-    // Another central at this broker may take over while this process stands still.
+    // Another central at this broker may take over while this process is suspended.
     const relieved = new AbortController();
     void cluster.central.relieved.then((reason) => relieved.abort(reason));
     const end = AbortSignal.any([signal, relieved.signal]);
@@ -149,19 +149,19 @@ export const command = defineCommand({
 function checkSettings({ central, broker }: Config, usesOther: boolean): void {
   if (central.standby)
     throw new TesseraError('TESSERA_CONFIG', 'central.standby is true, and `up` never waits for another central', {
-      hint: 'leave it out, or run `tessera central --standby`',
+      hint: 'omit it, or run `tessera central --standby`',
     });
   if (broker.anonymous === 'never' && !usesOther)
     throw new TesseraError(
       'TESSERA_CONFIG',
       'broker.anonymous is "never", and the programs of `up` have no passwords',
       {
-        hint: 'leave it out, or run `tessera broker`, `tessera central` and `tessera agent`, each with its own',
+        hint: 'omit it, or run `tessera broker`, `tessera central` and `tessera agent`, each with its own',
       },
     );
 }
 
-/** What a configuration says of node agents, for processes that may not see its file. */
+/** The configuration of node agents as environment, for processes that may not see its file. */
 function nodeEnvironment({ node, log }: Config): Record<string, string> {
   return {
     TESSERA_NODE__TIER: node.tier,
@@ -189,7 +189,7 @@ interface Demonstration {
   readonly signal: AbortSignal;
   readonly log: Log;
   readonly stateDir: string;
-  /** Address of the broker, and what commands use where nobody names one. */
+  /** The address of the broker, and the default of commands. */
   readonly server: string;
   readonly settings: Config;
 }
@@ -236,8 +236,7 @@ async function demonstrate(cluster: Cluster, base: string, demo: Demonstration):
     const onLost = (error: Error): void => log.warn(error.message);
     await runCamera({ client, source, fps: demo.fps, frames: demo.frames, signal: demo.signal, onResult, onLost });
     await shown;
-    const truth =
-      tally.drawn === 0 ? '' : `, ${tally.right} of ${counted(tally.drawn, 'prediction')} true to what was drawn`;
+    const truth = tally.drawn === 0 ? '' : `, ${tally.right} of ${counted(tally.drawn, 'prediction')} as drawn`;
     out.note(`${counted(tally.ended, 'frame')}, ${tally.ok} ok${truth}`);
     return tally;
   } finally {
@@ -248,7 +247,7 @@ async function demonstrate(cluster: Cluster, base: string, demo: Demonstration):
 
 const kilobytes = (bytes: number): string => `${(bytes / 1000).toFixed(bytes < 10_000 ? 1 : 0)} kB`;
 
-/** One prediction as a line: what was seen and drawn, how long it took, which node did how many tiles, what travelled. */
+/** One prediction as a line: labels seen and drawn, latency, tiles by node, bytes sent. */
 function demoLine(result: ResultObject, shot: Shot, rawBytes: number): string {
   const drawn =
     shot.truth === undefined ? '' : shot.truth === result.top?.label ? ' (drawn: yes)' : ` (drawn: ${shot.truth})`;

@@ -1,7 +1,7 @@
 import { defineCommand } from '../command.ts';
 import { connectionOptions, connectionSettings, flag, integer, string, value } from '../options.ts';
 
-/** After this long without a result it is said what is waited for, ms; whether that has changed is looked at so often. */
+/** After this long without a result the command prints what it waits for, and checks again as often, ms. */
 const QUIET_MS = 2000;
 const LOOK_MS = 500;
 
@@ -15,7 +15,7 @@ export const command = defineCommand({
     camera: value('--camera <name>', 'only this camera', string),
     model: value('--model <name>', 'only this model', string),
     frames: value('--frames <n>', 'end after this many results', integer(1)),
-    last: flag('--last', 'begin with the last result of each camera, which the broker keeps'),
+    last: flag('--last', 'start with the last result of each camera, which the broker retains'),
   },
   examples: [
     ['watch', 'everything, until Ctrl-C'],
@@ -48,7 +48,7 @@ export const command = defineCommand({
       if (enough.signal.aborted) return;
       const result = resultObject.safeParse(parseJson(payload));
       if (!result.success) {
-        log.warn(`${topic} holds what is not a result`);
+        log.warn(`the message on ${topic} is not a result`);
         return;
       }
       if (json) out.json(parseJson(payload));
@@ -64,7 +64,7 @@ export const command = defineCommand({
     });
     const audience = await followAudience(bus, names, true);
     let said = '';
-    /** Says what is waited for: once, and again when that is something else. */
+    /** Prints what the command waits for: once, and again when it changes. */
     const remark = setInterval(() => {
       if (performance.now() - heardAt < QUIET_MS) return;
       const text = awaited(audience.now(), options);

@@ -60,7 +60,7 @@ function judgeCentral({ hidden, central, centrals, plans, now }: FleetFacts): Ch
       .map(({ id }) => id)
       .join(', ');
   if (!central)
-    return [fail('central', 'no central is online, so frames are not worked on', 'start `tessera central`')];
+    return [fail('central', 'no central is online, so frames are not processed', 'start `tessera central`')];
   if (hidden.includes('plans')) return [ok('central', `central ${of('active')} is online`)];
   if (plans.length === 0)
     return [

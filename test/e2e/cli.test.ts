@@ -149,10 +149,10 @@ describe('a running command', () => {
     const broker = new RunningCli(args, { cwd, env });
     await broker.printed(/^camera front: user \S+, password \S+$/m);
     // The node's invitation is used in deployment.test.ts.
-    await broker.printed(/^nodes are invited as soon as central is here/m);
+    await broker.printed(/^nodes are invited as soon as central has published/m);
     await broker.stop();
     const again = new RunningCli(args, { cwd, env });
-    await again.printed(/^camera front is known already$/m);
+    await again.printed(/^camera front is enrolled already$/m);
     expect((await again.stop()).stdout).not.toContain('password');
   });
 

@@ -43,7 +43,7 @@ describe('tessera up', () => {
       .map((line) => JSON.parse(line));
     expect(results.map(({ status }) => status)).toEqual(Array(6).fill('ok'));
     expect(new Set(results.flatMap(({ nodes }) => nodes))).toEqual(new Set(['central', 'node-1', 'node-2']));
-    expect(stderr).toMatch(/6 frames, 6 ok, \d of 6 predictions true to what was drawn/);
+    expect(stderr).toMatch(/6 frames, 6 ok, \d of 6 predictions as drawn/);
   });
 
   test('applies the configuration of node agents, and refuses settings that cannot apply here', async () => {

@@ -29,7 +29,7 @@ describe('differences', () => {
 });
 
 describe('Tally', () => {
-  it('counts equal first answers of classifiers, and the largest difference of other networks', () => {
+  it('counts equal top predictions of classifiers, and the largest difference of other networks', () => {
     const tally = new Tally();
     tally.add({ ...outcome, largest: 0.1, mean: 0.02, bytes: 101 });
     tally.add({ ...outcome, same: false, largest: 0.3, mean: 0.04 });
