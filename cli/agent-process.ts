@@ -21,17 +21,17 @@ export interface AgentProcessOptions {
 export interface AgentProcess {
   readonly id: string;
   readonly pid: number;
-  /** Resolves when the process has ended, for whatever reason. */
+  /** Resolves when the process has ended. */
   readonly ended: Promise<unknown>;
   readonly hasEnded: boolean;
-  /** SIGTERM, and SIGKILL to what is still there after 8 s. Idempotent. */
+  /** Sends SIGTERM, and after 8 s SIGKILL. Idempotent. */
   stop(): Promise<void>;
 }
 
-/** Starts `tessera agent` as a child that ends with this process, whatever ends this process. */
+/** Starts `tessera agent` as a child that ends with this process, even when this process is killed. */
 export function startAgentProcess(options: AgentProcessOptions): AgentProcess {
   const { id, broker, base, user, password, threads, stateDir, log } = options;
-  // Neither password nor user name may stand in a process list.
+  // A process list must not show password or user name.
   const url = new URL(broker);
   const said = {
     user: user ?? decodeURIComponent(url.username),

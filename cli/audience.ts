@@ -2,9 +2,9 @@ import { plain } from '../shared/log-throttle.ts';
 import type { Bus } from '../shared/ports.ts';
 import type { Topics } from '../shared/protocol/topics.ts';
 
-/** What a broker shows of those who work on frames. */
+/** What a broker's retained messages say about central. */
 export interface Audience {
-  /** Whether a central says that it is online; undefined where these rights do not show it, or the broker has not said. */
+  /** Whether central is online; undefined where this user may not read it, or the broker has not sent it. */
   readonly central: boolean | undefined;
   /** Models that central serves; undefined where these rights do not show them. */
   readonly models: readonly string[] | undefined;
@@ -12,17 +12,17 @@ export interface Audience {
   readonly cameras: ReadonlyMap<string, boolean> | undefined;
 }
 
-/** What a broker keeps comes right behind its answer to the subscription, ms. */
+/** Retained messages follow the acknowledgement of the subscription within this time, ms. */
 const SETTLE_MS = 400;
 const NOBODY =
-  'no central is online, so nobody works on frames: start one with `tessera central`, or all with `tessera up`';
+  'no central is online, so frames are not processed: start one with `tessera central`, or all with `tessera up`';
 
-/** Why nobody will work on frames that are sent now; undefined where somebody will, or where that cannot be seen. */
+/** Why frames that are sent now will not be processed; undefined where they will, or where that is unknown. */
 export function whyUnheard({ central }: Audience): string | undefined {
   return central === false ? NOBODY : undefined;
 }
 
-/** What somebody waits for who follows results of `camera` and `model` (undefined: of all), and sees none. */
+/** What results of `camera` and `model` (undefined: of all) are waiting for. */
 export function awaited(
   { central, models, cameras }: Audience,
   { camera, model }: { readonly camera: string | undefined; readonly model: string | undefined },
@@ -34,7 +34,7 @@ export function awaited(
     return `waiting: central does not serve model "${model}"; it serves ${listed(models)}`;
   const send = `\`tessera publish ${camera ?? 'front'} photo.jpg\` sends one`;
   if (camera !== undefined && cameras !== undefined && cameras.get(camera) !== true)
-    return `waiting: camera ${camera} ${cameras.has(camera) ? 'sends nothing any more' : 'has sent no frame yet'}; ${send}`;
+    return `waiting: camera ${camera} ${cameras.has(camera) ? 'has stopped sending' : 'has sent no frame yet'}; ${send}`;
   const known = [...(cameras ?? [])];
   if (cameras !== undefined && known.length === 0) return `waiting: no camera has sent a frame yet; ${send}`;
   const sending = known.filter(([, isOnline]) => isOnline).map(([name]) => name);
@@ -49,8 +49,8 @@ function listed(names: readonly string[]): string {
 }
 
 /**
- * Follows what the broker shows of central and, where `all` is wanted, of models and cameras. `settled` resolves once it
- * is known whether a central is there.
+ * Follows what the broker shows of central and, where `all` is wanted, of models and cameras. `settled` resolves once
+ * it is known whether a central is there.
  */
 export async function followAudience(
   bus: Bus,

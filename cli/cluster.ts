@@ -24,7 +24,7 @@ export interface ClusterOptions {
   readonly tls?: ListenTls | undefined;
   /** Names and origins that WebSocket listeners of the embedded broker take beside their own. */
   readonly web?: { readonly hosts: readonly string[]; readonly origins: readonly string[] };
-  /** What the embedded broker keeps for a central that is away, and where; by default in memory. */
+  /** Persistent sessions of the embedded broker, and their folder; by default in memory. */
   readonly sessions?: { readonly central: CentralSessionLimits; readonly folder: string };
   readonly base: string;
   /** Of central; otherwise the host name. */
@@ -38,7 +38,7 @@ export interface ClusterOptions {
   readonly cameras: CentralOptions['cameras'];
   readonly acceptUnlistedCameras: boolean;
   readonly coordinator?: CentralOptions['coordinator'];
-  /** Settings of the agents' connection that only the configuration file of this process says. */
+  /** Settings of the agents' connection from this process's configuration file, as environment. */
   readonly agentEnv?: Readonly<Record<string, string>>;
   /** Threads of each agent; otherwise the cores are shared out. */
   readonly threads?: number | undefined;
@@ -54,7 +54,7 @@ export interface Cluster {
   readonly bus: BrokerConnection;
   readonly central: Central;
   readonly agents: readonly AgentProcess[];
-  /** Where other machines are let in. */
+  /** Enrols other machines. */
   readonly enrolment: EnrolmentService | undefined;
   stop(): Promise<void>;
 }
@@ -66,7 +66,7 @@ function localUrl(url: string): string {
 
 /**
  * Starts a broker (unless told one), central and node agents. Agents share the blob folder of this machine, so
- * weights are stored once. Whatever was started is stopped again when a later part fails.
+ * weights are stored once. When a part fails to start, the earlier ones are stopped again.
  */
 export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   const { nodes, base, stateDir, log } = options;
@@ -171,7 +171,7 @@ export async function untilReady(
     const left = nodes - Math.min(nodes, ended);
     if (nodes > 0 && left === 0)
       throw new TesseraError('TESSERA_NO_NODES', `all ${nodes} node agents ended by themselves`, {
-        hint: 'what they said stands above',
+        hint: 'their messages are above',
       });
     const next = new AbortController();
     for (const agent of cluster.agents) if (!agent.hasEnded) void agent.ended.then(() => next.abort());
@@ -183,7 +183,7 @@ export async function untilReady(
     if (left > 0 && refused.length >= left) {
       const text = refusalText(refused, refused.length);
       throw new TesseraError('TESSERA_NO_NODES', `no node takes plan ${plan.id}: ${text}`, {
-        hint: 'fix what they say, or choose another plan: `tessera model inspect` shows where the network can be cut',
+        hint: 'fix what they report, or choose another plan: `tessera model inspect` shows where the network can be cut',
       });
     }
     if (performance.now() < deadline) continue;

@@ -17,7 +17,7 @@ export interface Invocation<O extends OptionSpecs = OptionSpecs> {
   config(flags?: readonly Setting[]): Promise<LoadedConfig>;
 }
 
-/** One command: its usage as data, and what it does. */
+/** One command: its usage as data, and its action. */
 export interface Command<O extends OptionSpecs = OptionSpecs> {
   /** Positional arguments as in usage lines: `<camera> <files...>`, `[name]`. */
   readonly arguments?: string;

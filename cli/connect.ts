@@ -6,7 +6,10 @@ import type { Bus, Log } from '../shared/ports.ts';
 import type { BusOptions } from '../shared/runtime/bus-options.ts';
 import { readText } from '../shared/runtime/file.ts';
 
-/** The connection that a configuration describes, certificates read from their files; `clientId` must be unique at the broker. */
+/**
+ * The connection that a configuration describes, certificates read from their files; `clientId` must be unique at the
+ * broker.
+ */
 export async function busOptions(config: Config, clientId: string, log: Log): Promise<BusOptions> {
   const { mqtt } = config;
   const [ca, cert, key] = await Promise.all([
@@ -28,7 +31,7 @@ export async function busOptions(config: Config, clientId: string, log: Log): Pr
   };
 }
 
-/** Connects a command that comes and goes. Throws TesseraError TESSERA_BROKER. */
+/** Connects a short-lived command. Throws TesseraError TESSERA_BROKER. */
 export async function connectCommand(config: Config, name: string, log: Log): Promise<Bus> {
   const { connectBus } = await import('../shared/runtime/mqtt.ts');
   return connectBus(

@@ -5,10 +5,12 @@ import { annotatedPicture } from './annotated-picture.ts';
 
 /** What the parts of a line of the demo are, in its order. */
 export const LEGEND =
-  'each line: frame, what the network saw (and what was drawn), time from frame to result, tiles by node, ' +
-  'bytes of tiles sent out and of results sent back (of what these are uncompressed)';
+  'each line: frame, prediction (and what was drawn), time from frame to result, tiles by node, ' +
+  'bytes of tiles sent and of results received (of their uncompressed size)';
 
-/** What to try after the demo. `own`: how this program is started; `broker`: its option where it is not the usual one. */
+/**
+ * What to try after the demo. `own`: how this program is started; `broker`: its option where it is not the usual one.
+ */
 export function nextSteps(own: string, broker: string): readonly string[] {
   return [
     `next, in a second terminal: \`${own} watch${broker}\` follows the predictions, \`${own} nodes${broker}\` shows the nodes`,
@@ -16,7 +18,7 @@ export function nextSteps(own: string, broker: string): readonly string[] {
   ];
 }
 
-/** Writes a frame with what was seen in it into the state directory, in place of the last demo's, and returns its path. */
+/** Writes an annotated frame into the state directory, in place of the last demo's, and returns its path. */
 export async function saveDemoPicture(stateDir: string, bytes: Uint8Array, result: ResultObject): Promise<string> {
   const path = join(stateDir, 'demo.jpg');
   const shown = result.predictions.filter(({ box }) => box !== undefined);

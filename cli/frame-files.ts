@@ -6,7 +6,7 @@ import type { FrameEnvelope } from '../shared/protocol/messages/frame.ts';
 import { openFile } from '../shared/runtime/file.ts';
 import { DTYPE_BYTES, elementCount, type TensorSpec } from '../shared/tensor/tensor.ts';
 
-/** A file that becomes a frame when its turn comes: a folder may hold more than fits into memory. */
+/** A file that is read as a frame only when needed: a folder may hold more than fits into memory. */
 export interface FrameFile {
   readonly file: string;
   read(): Promise<FrameEnvelope>;
@@ -29,7 +29,7 @@ function head(file: string): Promise<Uint8Array> {
   });
 }
 
-/** A picture file's bytes as a frame; `name` stands in errors. Throws TESSERA_INPUT_INVALID for what is no JPEG or PNG. */
+/** A picture file's bytes as a frame; `name` is for errors. Throws TESSERA_INPUT_INVALID for what is no JPEG or PNG. */
 export function pictureFrame(d: Uint8Array, name: string, tensors = false): FrameEnvelope {
   const format = payloadKind(d);
   if (format === 'jpeg' || format === 'png') return { v: 1, format, d, tensors };
@@ -39,8 +39,8 @@ export function pictureFrame(d: Uint8Array, name: string, tensors = false): Fram
 }
 
 /**
- * Pictures of files and folders; with `tensors` the network's outputs are asked for too. All are looked at before the
- * first is used: throws TESSERA_USAGE for what cannot be read, TESSERA_INPUT_INVALID for what is no JPEG or PNG.
+ * Pictures of files and folders; with `tensors` the network's outputs are requested, too. All files are checked before
+ * the first is used: throws TESSERA_USAGE for an unreadable one, TESSERA_INPUT_INVALID for one that is no JPEG or PNG.
  */
 export async function pictureFrames(paths: readonly string[], tensors: boolean): Promise<FrameFile[]> {
   const files = await pictureFiles(paths);

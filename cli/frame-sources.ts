@@ -7,7 +7,7 @@ import { TesseraError } from '../shared/errors.ts';
 import { adviceFor, describeBytes, payloadKind } from '../shared/model/payload-kind.ts';
 import { Pace } from './pace.ts';
 
-/** A picture on its way out, with an id that is used once. */
+/** A picture to send, with a unique id. */
 export interface OutgoingFrame {
   readonly id: string;
   readonly format: 'jpeg' | 'png';
@@ -21,14 +21,17 @@ export interface FrameSourceOptions {
   readonly fps: number | undefined;
   /** Ends the source when aborted. */
   readonly signal: AbortSignal;
-  /** Told what is left out. */
+  /** Gets notes about skipped frames. */
   readonly note: (text: string) => void;
 }
 
-/** Rate of files when none is given: slow enough for a small cluster to keep up. */
+/** Default rate of files, frames a second: slow enough for a small cluster. */
 const FILE_FPS = 5;
 
-/** Frames of files and folders in their order, or of a stream of JPEGs for `-`. Throws TESSERA_INPUT_INVALID, TESSERA_USAGE. */
+/**
+ * Frames of files and folders in their order, or of a stream of JPEGs for `-`. Throws TESSERA_INPUT_INVALID,
+ * TESSERA_USAGE.
+ */
 export function framesOf(paths: readonly string[], options: FrameSourceOptions): AsyncGenerator<OutgoingFrame> {
   // A camera that sends the same file again means a new frame: the run number keeps it from being taken for a redelivery.
   const run = randomBytes(6).toString('hex');
@@ -67,7 +70,7 @@ export async function* framesOfStream(
   const pace = fps === undefined ? undefined : new Pace(fps);
   let count = 0;
   let leftOut = 0;
-  // A source that says nothing more would otherwise keep us waiting after Ctrl-C.
+  // A silent source would otherwise delay the end after Ctrl-C.
   signal.addEventListener('abort', () => stream.destroy?.(), { once: true });
   try {
     for await (const chunk of stream) {
@@ -80,7 +83,7 @@ export async function* framesOfStream(
   } catch (error) {
     if (!signal.aborted) throw error;
   }
-  if (leftOut > 0) note(`left out, as over the rate of --fps: ${counted(leftOut, 'frame')}`);
+  if (leftOut > 0) note(`skipped, above the rate of --fps: ${counted(leftOut, 'frame')}`);
   if (count === 0 && leftOut === 0 && !signal.aborted) {
     throw new TesseraError('TESSERA_INPUT_INVALID', 'standard input held no JPEG', {
       hint: 'for video, let a program write JPEGs: ffmpeg -i SOURCE -f mjpeg -',

@@ -14,16 +14,18 @@ import { parseResultTopic, type Topics } from '../shared/protocol/topics.ts';
 import { decode, encode } from '../shared/runtime/cbor.ts';
 import { z } from '../shared/schema.ts';
 
-/** A frame's prediction; `tensors` where they were asked for. */
+/** A frame's prediction; `tensors` where they were requested. */
 export interface Answer {
   readonly result: ResultObject;
   readonly tensors: OutputsMessage | undefined;
 }
 
-/** A frame whose result has not come, and what has come for it so far: results and tensors by the id that a pair shares. */
+/**
+ * A frame whose result has not come, and what has come for it so far: results and tensors by the id that a pair shares.
+ */
 interface Waiting {
   readonly wantsTensors: boolean;
-  /** The model whose result counts; undefined: the first that comes. */
+  /** The model whose result counts; undefined: the first result. */
   readonly model: string | undefined;
   readonly results: Map<string, ResultObject>;
   readonly tensors: Map<string, OutputsMessage>;
@@ -36,9 +38,10 @@ const tensorOrPart = z.union([partMessage, outputsMessage]);
  * Sends frames to a cluster as a camera does and waits for their results, by the frame's own id. Results that arrive
  * before `send` asks for them are not lost: subscribe (`start`) first.
  *
- *   1. A result is taken from the topic of this camera and of the model that was asked for, and from no other.
- *   2. Tensors belong to the result with the same id; those of another model's result for the frame are never given out.
- *   3. Of a frame that nobody waits for any more nothing is kept.
+ *   1. A result is accepted only on the topic of this camera and of the requested model.
+ *   2. Tensors belong to the result with the same id; those of another model's result for the frame are never given
+ *      out.
+ *   3. After the result or the timeout of a frame nothing of it stays in memory.
  */
 export class FrameClient {
   readonly #bus: Bus;
@@ -64,7 +67,7 @@ export class FrameClient {
     });
   }
 
-  /** A kept result counts too: it came while the connection was lost, and no other frame has had this id. */
+  /** A retained result counts, too: it was published while the connection was lost, and frame ids are unique. */
   #onResult(topic: string, payload: Uint8Array): void {
     const from = parseResultTopic(this.#topics.base, topic);
     const { data: result } = resultObject.safeParse(readJson(payload));
@@ -75,7 +78,7 @@ export class FrameClient {
     this.#settle(result.frame, waiting);
   }
 
-  /** Tensors that nobody waits for, and what is none, are somebody else's and cost nothing. */
+  /** Tensors for other clients, and invalid ones, are dropped before they are decoded. */
   #onTensor(topic: string, payload: Uint8Array): void {
     const model = parseResultTopic(this.#topics.base, topic)?.model;
     const isWanted = ({ wantsTensors, model: asked }: Waiting): boolean =>
@@ -151,12 +154,12 @@ export class FrameClient {
     return new TesseraError('TESSERA_DEADLINE', `no result${of} for frame ${id} ${within}`, {
       hint:
         'is central running with this model? `tessera nodes` shows who is online; where other frames of camera ' +
-        `"${this.#camera}" came meanwhile, the newest may have taken its place (cameras.*.keep: every)`,
+        `"${this.#camera}" came meanwhile, the newest may have replaced it (see cameras.*.keep: every)`,
     });
   }
 }
 
-/** The value of a JSON payload; undefined where it is none. */
+/** The value of a JSON payload; undefined where it is invalid. */
 export function readJson(payload: Uint8Array): unknown {
   try {
     return JSON.parse(new TextDecoder().decode(payload));
@@ -173,7 +176,9 @@ function readTensors<T>(payload: Uint8Array, schema: z.ZodType<T>): T | undefine
   }
 }
 
-/** Publishes one frame: a picture as it is where that says everything, else an envelope, in parts when it is large. */
+/**
+ * Publishes one frame: a small picture without options as it is, any other frame in an envelope, in parts when large.
+ */
 export async function publishFrame(
   bus: Bus,
   topics: Topics,

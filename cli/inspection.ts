@@ -18,7 +18,7 @@ export interface InspectedLayer {
   readonly bytes: number;
   readonly macs: number;
   readonly params: number;
-  /** Nothing but this output crosses from what comes before to what comes after. */
+  /** The only live tensor at this cut. */
   readonly cut: boolean;
   /** Tiles of the input can make tiles of the output. */
   readonly tileable: boolean;

@@ -13,7 +13,7 @@ export interface NodeInvitation {
   readonly expires: number;
 }
 
-/** How long an invitation is good unless somebody says otherwise, seconds. */
+/** Default validity of an invitation, seconds. */
 export const INVITATION_S = 3600;
 
 /** Invites a node; `server` is the broker's address as the node reaches it, where its own guess is not right. */

@@ -24,7 +24,7 @@ export interface WayIn {
   readonly base: string;
   readonly id: string | undefined;
   readonly trustedKeys: readonly string[];
-  /** Whether it comes in by an invitation, of now or earlier. */
+  /** Whether it joined by an invitation, now or earlier. */
   readonly isMember: boolean;
 }
 
@@ -38,7 +38,7 @@ export async function wayIn(invitation: Invitation | undefined, where: Circumsta
   // A broker lets a node write only under its user name.
   if (id !== undefined && id !== invitation.user)
     throw new TesseraError('TESSERA_USAGE', `the id is ${id}, but the join token was made for ${invitation.user}`, {
-      hint: 'leave the id out, or get a token for this id',
+      hint: 'omit the id, or get a token for this id',
     });
   const { bus } = await asMember(invitation, where);
   try {
@@ -62,12 +62,12 @@ async function keptMembership(where: Circumstances): Promise<WayIn> {
   if (member !== undefined && !isElsewhere && !isOther && (id === undefined || id === member.user))
     return asMember(member, where);
   if (member !== undefined)
-    log.debug(`this machine joined ${member.server} as ${member.user}, but is told to connect otherwise`);
+    log.debug(`this machine joined ${member.server} as ${member.user}, but is configured for another broker or user`);
   const { clientId: _, log: __, ...bus } = await busOptions(loaded.config, '', log);
   return { bus, base: mqtt.base_topic, id, trustedKeys: node.trusted_keys, isMember: false };
 }
 
-/** The connection that a membership means; what the configuration says explicitly goes before. */
+/** The connection of a member; explicit configuration overrides it. */
 async function asMember(member: Invitation | Membership, where: Circumstances): Promise<WayIn> {
   const { loaded, log } = where;
   const { mqtt, node } = loaded.config;
@@ -87,13 +87,13 @@ async function asMember(member: Invitation | Membership, where: Circumstances): 
   };
 }
 
-/** What an agent ends with, for its user: a member that the broker does not let in is told how to come back. */
+/** The error that ends an agent: for a member that the broker refuses, with how to join again. */
 export function explained(error: unknown, { bus, id, isMember }: WayIn): unknown {
   const fault = error instanceof TesseraError ? (error.cause as ConnectionFault | undefined) : undefined;
   if (!isMember || !isUserRefusal(fault?.code)) return error;
   const text = `${hideUserInfo(bus.url)} no longer accepts ${id}: its access was revoked, or the broker lost its secrets`;
   return new TesseraError('TESSERA_BROKER', text, {
-    hint: `to come back: \`tessera node invite ${id}\` on the broker's machine, and here, once, the line that it prints`,
+    hint: `to join again: \`tessera node invite ${id}\` on the broker's machine, and here, once, the command that it prints`,
     cause: error,
   });
 }

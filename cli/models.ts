@@ -33,8 +33,8 @@ export function modelFolders(config: Config): { modelsDirs: string[]; bundledDir
 export type ToServe = { readonly name: string; readonly error?: string };
 
 /**
- * The models that central serves where nobody names any: those of the models folder, and bundled ones where there is none,
- * or where a camera asks for them. What cannot be read is among them, with the reason.
+ * The models that central serves where nobody names any: those of the models folder, and bundled ones where there is
+ * none, or where a camera asks for them. What cannot be read is among them, with the reason.
  */
 export async function modelsToServe(config: Config): Promise<ToServe[]> {
   const listed = await listModels(modelFolders(config));
@@ -68,13 +68,13 @@ export async function loadRequestFor(name: string, config: Config, form: ModelFo
   const { labels, guessed } = loaded;
   const mismatch = picture ? labelsProblem(loaded.card, labels.length, model) : undefined;
   if (mismatch !== undefined) notes.push(mismatch);
-  // A guess about pictures says nothing about tensors: they go in and come out as they are.
+  // Guessed preprocessing does not concern tensors.
   const card = guessed && !picture ? parseCard({ name: loaded.card.name, task: 'raw' }, name) : loaded.card;
   const sha256 = await fileSha256(loaded.modelPath);
   return { request: { name: card.name, card, labels, sha256, model, picture, inputShape }, notes };
 }
 
-/** What is odd about the number of a classifier's labels, or undefined. */
+/** A note about a classifier whose number of labels differs from its classes, or undefined. */
 function labelsProblem({ name, task, output }: ModelCard, labels: number, { graph }: Model): string | undefined {
   const [answer = graph.outputs[0]?.name] = output.tensors;
   const shape = graph.outputs.find((port) => port.name === answer)?.shape?.slice(1) ?? [];

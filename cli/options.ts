@@ -4,7 +4,9 @@ import { TesseraError } from '../shared/errors.ts';
 import { readText } from '../shared/runtime/file.ts';
 import { type Grid, parseGrid } from '../shared/tiling/grid.ts';
 
-/** One option of a command; its key among the options is the long flag in camel case (`--password-file`: passwordFile). */
+/**
+ * One option of a command; its key among the options is the long flag in camel case (`--password-file`: passwordFile).
+ */
 export interface OptionSpec<T> {
   /** As in usage lines: `--fps <n>`, `--loop`. */
   readonly flags: string;
@@ -27,7 +29,7 @@ export type Values<O extends OptionSpecs> = {
 /** Reads one kind of option value; throws TESSERA_USAGE. */
 export type Parser<T> = (text: string, flag: string) => T;
 
-/** An option that is there or not. */
+/** An option without a value. */
 export function flag(flags: string, text: string): OptionSpec<boolean> {
   return { flags, text, fallback: false };
 }
@@ -82,7 +84,7 @@ export const gridOption: Parser<Grid> = (text, flag) => {
     throw usage(
       flag,
       text,
-      'ROWSxCOLS such as 2x4, or sizes in cells of the map where tiling ends, such as 7,7x4,4,3,3',
+      'ROWSxCOLS such as 2x4, or sizes in cells of the feature map where tiling ends, such as 7,7x4,4,3,3',
     );
   }
 };
@@ -111,10 +113,10 @@ export const share: Parser<number> = (text, flag) => {
   return number;
 };
 
-/** How far results of a network that nobody retrained may be clipped; the same for every command that makes plans. */
+/** The required agreement of quantised results; the same option for every command that makes plans. */
 export const agreementOption = value(
   '--agreement <share>',
-  'clip results as far as `tessera model calibrate` found that so many answers stay; default: models.agreement',
+  'quantise results as `tessera model calibrate` found for this agreement; default: models.agreement',
   share,
 );
 
@@ -136,7 +138,9 @@ export const connectionOptions = {
   passwordFile: value('--password-file <file>', 'file that holds the password', string),
 };
 
-/** The strongest layer of the configuration, from the connection options. Throws TESSERA_USAGE for an unreadable file. */
+/**
+ * The strongest layer of the configuration, from the connection options. Throws TESSERA_USAGE for an unreadable file.
+ */
 export async function connectionSettings(options: Values<typeof connectionOptions>): Promise<Setting[]> {
   const settings: Setting[] = [];
   if (options.broker !== undefined) settings.push(flagSetting('mqtt.server', '--broker', brokerUrl(options.broker)));

@@ -10,7 +10,7 @@ export interface OutputPicture extends Size {
   readonly channels: 1 | 3;
 }
 
-/** From a network's numbers to bytes: they are bytes already, from 0 to 1, or from -1 to 1, whatever they look like. */
+/** Scales output values to bytes by their range: 0 to 255, 0 to 1, or -1 to 1. */
 function toBytes(values: ArrayLike<number>): (value: number) => number {
   let [least, most] = [0, 0];
   for (let i = 0; i < values.length; i++) {
@@ -22,8 +22,8 @@ function toBytes(values: ArrayLike<number>): (value: number) => number {
 }
 
 /**
- * The pixels of an output [1, 1 or 3, h, w] (or channels last). A network for luma (`color: y`) gets its colours from the
- * picture that went in, scaled to the output's size. Undefined where the output is no picture.
+ * The pixels of an output [1, 1 or 3, h, w] (or channels last). A network for luma (`color: y`) gets its colours from
+ * the picture that went in, scaled to the output's size. Undefined where the output is no picture.
  */
 export async function colouredPixels(
   tensor: Tensor,

@@ -11,7 +11,9 @@ export interface Output {
   line(text: string): void;
   /** A value for programs, on standard output: one line of JSON. */
   json(value: unknown): void;
-  /** A remark on standard error: progress, warnings, what to do next; its commands are said so that they can be typed. */
+  /**
+   * A remark on standard error: progress, warnings, what to do next; its commands are said so that they can be typed.
+   */
   note(text: string): void;
 }
 
@@ -35,7 +37,7 @@ export function failureLines({ code, message, hint }: Failure): string {
   return `error ${code}: ${message}${hint === undefined ? '' : `\nhint: ${hint}`}`;
 }
 
-/** A column of a table; numbers stand to the right. */
+/** A column of a table; numbers are right-aligned. */
 export interface Column<Row> {
   readonly title: string;
   readonly align?: 'left' | 'right';

@@ -19,7 +19,9 @@ interface Start {
   readonly path: readonly string[];
 }
 
-/** How to start the same program from the same folder: by its installed name where a shell finds that, else by its file. */
+/**
+ * How to start the same program from the same folder: by its installed name where a shell finds that, else by its file.
+ */
 export function ownCommand({ called, script, cwd, path }: Start): string {
   const folder = dirname(resolve(cwd, called));
   const isInstalled = /[\\/]tessera$/.test(called) && !folder.includes('node_modules') && path.includes(folder);
@@ -29,7 +31,7 @@ export function ownCommand({ called, script, cwd, path }: Start): string {
   return `node ${/[^\w./\\:-]/.test(file) ? JSON.stringify(file) : file}`;
 }
 
-/** A text whose commands (`tessera nodes`) can be typed as they stand. */
+/** A text whose commands (`tessera nodes`) can be typed unchanged. */
 export function asTyped(text: string, own: string): string {
   return text.replaceAll('`tessera ', `\`${own} `);
 }

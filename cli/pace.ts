@@ -19,7 +19,7 @@ export class Pace {
   /** Whether a turn is due now; takes it. For frames that come by themselves and are left out when too many. */
   take(now = performance.now()): boolean {
     if (now < this.#next) return false;
-    // A source at the very rate jitters around it: half a period of grace, or every other frame would be left out.
+    // A source at exactly this rate jitters: without half a period of grace every other frame would be skipped.
     this.#next = Math.max(this.#next, now - this.#everyMs / 2) + this.#everyMs;
     return true;
   }

@@ -25,7 +25,7 @@ export interface PrivateClusterOptions {
 
 /** A cluster that one command has to itself. */
 export interface PrivateCluster extends Pick<Cluster, 'central' | 'agents'> {
-  /** The camera of this cluster; every frame is kept. */
+  /** The camera of this cluster; every frame is processed. */
   readonly camera: FrameClient;
   /** Puts a plan to work and waits until every agent that it may ask is ready for it. Throws TESSERA_NO_NODES. */
   serve(model: string, compiled: CompiledPlan, timeoutMs?: number): Promise<void>;
@@ -46,7 +46,7 @@ export async function withPrivateCluster<T>(
   { nodes, base, maximumPacketSize, coordinator, signal, log: callers }: PrivateClusterOptions,
   use: (cluster: PrivateCluster) => Promise<T>,
 ): Promise<T | undefined> {
-  // Nobody asked for news of a cluster that is there for one command: only what goes wrong is said.
+  // The cluster serves one command, so only its warnings are shown.
   const log: Log = { ...callers, info: (message, fields) => callers.debug(message, fields) };
   const stateDir = await makeTemporaryFolder('tessera-');
   const open: { stop(): Promise<void> }[] = [];
@@ -82,7 +82,7 @@ export async function withPrivateCluster<T>(
       if (signal?.aborted) resolve(undefined);
       signal?.addEventListener('abort', () => resolve(undefined), { once: true });
     });
-    // What is given up must not end the process when its cluster goes away.
+    // A frame that was given up must not end the process when its cluster stops.
     used.catch(() => {});
     return await Promise.race([used, stopped]);
   } finally {

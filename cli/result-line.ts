@@ -27,7 +27,7 @@ export function resultLine(result: ResultObject): string {
   return [time, camera, model, whatWasFound(result), `${Math.round(latency_ms)} ms`, ...by, ...remarks].join('  ');
 }
 
-/** What the model says about the frame, in a few words; for an error its code and text. */
+/** The prediction in a few words; for an error its code and text. */
 export function whatWasFound({ status, error, task, top, predictions }: ResultObject): string {
   if (status === 'error') return `error ${error?.code ?? ''}: ${error?.message ?? 'unknown'}`;
   if (task === 'classify') return top === null ? 'none' : `${top.label} ${top.score.toFixed(2)}`;

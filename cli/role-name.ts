@@ -1,7 +1,7 @@
 import type { Role } from '../broker/policy.ts';
 import { type Parser, usage } from './options.ts';
 
-/** A role and who has it. */
+/** A role and its holder's name. */
 export interface RoleName {
   readonly role: Role;
   readonly name: string;

@@ -14,7 +14,7 @@ import { boxShape, type Tensor } from '../shared/tensor/tensor.ts';
 import { annotatedPicture, screenPicture } from './annotated-picture.ts';
 import { colouredPixels } from './output-picture.ts';
 
-/** Files of one name before nobody looks for another. */
+/** Files of one name, above which no further number is tried. */
 const MAX_SAME = 10_000;
 
 /** A frame and what became of it. */
@@ -40,7 +40,7 @@ export function safeStem(file: string): string {
  *   NAME.output.png      the picture that the network made (image)
  *   NAME.TENSOR.npy      the outputs (raw, and frames that are tensors)
  *
- * A file that is there already is never written over: the new one gets a number.
+ * An existing file is never overwritten: the new one gets a number.
  */
 export class SavedOutputs {
   readonly #folder: string;
@@ -107,7 +107,7 @@ export class SavedOutputs {
     if (card === undefined || input === undefined) {
       if (!this.#noted.has('overlay')) {
         this.#noted.add('overlay');
-        this.#note('note: masks are not laid over their pictures: how the model places pictures is not known here');
+        this.#note('note: masks are not drawn over their pictures: the preprocessing of the model is unknown here');
       }
       return paths;
     }

@@ -4,20 +4,20 @@ import { elsewhereOf } from '../shared/runtime/state-directory.ts';
 import { writeWhole } from '../shared/runtime/whole-file.ts';
 
 /**
- * Where secrets of those who are invited are shown: on a terminal, or where somebody asked for. What a service prints is in
- * a journal for ever, and others may read that.
+ * Shows the secrets of invited users: on a terminal, or where --invite-file says. The output of a service is not used,
+ * because its log is stored and others may read it.
  */
 
 /** How a command shows secrets. */
 export interface SecretOutputOptions {
-  /** What --invite-file says: a file, or - for where a terminal would be. */
+  /** The value of --invite-file: a file, or - for standard output. */
   readonly file: string | undefined;
-  /** Where secrets lie that nobody asked for: one file for each name. */
+  /** The default folder of secrets: one file for each name. */
   readonly folder: string;
   readonly isTerminal: boolean;
   /** Shows a line that holds a secret. */
   readonly show: (line: string) => void;
-  /** Says where it is. */
+  /** Prints the file's path. */
   readonly note: (text: string) => void;
 }
 
@@ -39,13 +39,13 @@ export class SecretOutput {
     }
     if (file !== undefined) {
       this.#lines.push(line);
-      await writeWhole({ what: 'the secrets of those who are invited', path: file }, `${this.#lines.join('\n')}\n`);
-      note(`${name} is invited: ${file} says how it comes in`);
+      await writeWhole({ what: 'the secrets of invited users', path: file }, `${this.#lines.join('\n')}\n`);
+      note(`${name} is invited: ${file} contains how it joins`);
       return;
     }
     await makeFolder({ what: 'the folder of invitations', path: folder, elsewhere: elsewhereOf(folder) });
     const path = join(folder, name);
     await writeWhole({ what: 'an invitation', path, elsewhere: elsewhereOf(path) }, `${line}\n`);
-    note(`${name} is invited: ${path} says how it comes in; remove it when that is done (--invite-file - prints it)`);
+    note(`${name} is invited: ${path} contains how it joins; remove the file afterwards (--invite-file - prints it)`);
   }
 }

@@ -13,7 +13,7 @@ export interface SendOptions {
   readonly camera: string;
   readonly frames: AsyncIterable<OutgoingFrame>;
   readonly qos: 0 | 1;
-  /** The model whose result counts; undefined: the first that comes. */
+  /** The model whose result counts; undefined: the first result. */
   readonly model?: string | undefined;
   /** With a number, one frame at a time: each waits that long for its result. */
   readonly waitMs: number | undefined;
@@ -28,7 +28,10 @@ export interface SendCounts {
   failed: number;
 }
 
-/** Sends every frame of a source. Throws TESSERA_DEADLINE for a result that does not come; ends early when `signal` is aborted. */
+/**
+ * Sends every frame of a source. Throws TESSERA_DEADLINE for a result that does not come; ends early when `signal` is
+ * aborted.
+ */
 export async function sendFrames(options: SendOptions): Promise<SendCounts> {
   const { bus, topics, camera, qos, model, waitMs, signal, onResult } = options;
   const counts: SendCounts = { sent: 0, answered: 0, failed: 0 };

@@ -3,7 +3,7 @@ import { type Failure, failureOf, TesseraError } from '../shared/errors.ts';
 import type { Log } from '../shared/ports.ts';
 import type { ToServe } from './models.ts';
 
-/** Who is told of models that are not served. */
+/** Reports models that are not served. */
 export interface ServeEachOptions {
   readonly refuse: (model: string, failure: Failure) => void;
   readonly log: Log;
@@ -16,10 +16,10 @@ export interface ServeEachOptions {
 const PATIENCE_MS = 30_000;
 
 /**
- * Serves each model that can be served, and says of the others why not, once. A fault of one model, whatever it is, keeps
- * no other from being served; one that takes long is served when it is ready, while others are. Resolves when one is
- * served and none that might be soon is left. Throws the error of the only model, or TESSERA_MODEL_UNKNOWN where there are
- * several and none can be served.
+ * Serves each model that can be served, and says of the others why not, once. A fault of one model, whatever it is,
+ * keeps no other from being served; one that takes long is served when it is ready, while others are. Resolves when one
+ * is served and none that might be soon is left. Throws the error of the only model, or TESSERA_MODEL_UNKNOWN where
+ * there are several and none can be served.
  */
 export async function serveEach(
   listed: readonly ToServe[],
@@ -32,7 +32,7 @@ export async function serveEach(
     isOver = true;
   });
   const serveOne = async ({ name, error: unreadable }: ToServe): Promise<boolean> => {
-    // A path is no name that topics and cameras know; the last of it mostly is, and the card says it best.
+    // A path is no model name: use the card's, otherwise the last part of the path.
     let known = basename(name).replace(/\.(onnx|ya?ml)$/i, '');
     try {
       if (unreadable !== undefined) throw new TesseraError('TESSERA_MODEL_CARD', unreadable);

@@ -12,8 +12,8 @@ import { loadRequestFor } from './models.ts';
 
 /**
  * Runs a model of a folder once, as central would before it serves it. Returns why it could not be tried, where that is
- * nothing against it: its file leaves the input's shape open. Throws what is wrong with it. `scratch` is a folder for its
- * pieces.
+ * nothing against it: its file leaves the input's shape open. Throws what is wrong with it. `scratch` is a folder for
+ * its pieces.
  */
 export async function tryModelFolder(
   folder: string,

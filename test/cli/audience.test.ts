@@ -15,7 +15,7 @@ describe('what a client waits for while it sees no result', () => {
     [
       { ...heard, cameras: new Map([['back', false]]) },
       { ...all, camera: 'back' },
-      /camera back sends nothing any more/,
+      /camera back has stopped sending/,
     ],
     [heard, all, /^waiting for the next result$/],
     // Rights that show nothing: no claim is made.

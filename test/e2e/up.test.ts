@@ -76,7 +76,7 @@ describe('tessera up', () => {
     const up = new RunningCli(['up', '--nodes', '2'], { env });
     const [, port] = await up.printed(/broker: mqtt:\/\/127\.0\.0\.1:(\d+)/);
     // For people: an explanation of the line, one annotated picture, and next steps; each once.
-    await up.printed(/each line: frame, what the network saw[^\n]*\n/);
+    await up.printed(/each line: frame, prediction[^\n]*\n/);
     await up.printed(/scene-/);
     const [, path] = await up.printed(/look at it: (\S+)\n/);
     expect([...(await readFile(path!)).subarray(0, 3)]).toEqual([0xff, 0xd8, 0xff]);

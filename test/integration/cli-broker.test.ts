@@ -131,7 +131,7 @@ describe('without a central', () => {
     await writeFile(join(cwd, 'alone.jpg'), jpeg(3));
     const alone = await runCli(['publish', 'front', 'alone.jpg', '--broker', url], { cwd });
     expect(alone.code).toBe(0);
-    expect(alone.stderr).toMatch(/no central is online, so nobody works on frames: start one with `.* central`/);
+    expect(alone.stderr).toMatch(/no central is online, so frames are not processed: start one with `.* central`/);
     await bus.publish(names.status, 'online', { qos: 1, retain: true });
     const heard = await runCli(['publish', 'front', 'alone.jpg', '--broker', url], { cwd });
     expect(heard.stderr).not.toMatch(/central/);
