@@ -81,7 +81,7 @@ it('does not place a mask when it does not know how pictures were preprocessed',
   const answered = { file: 'road.png', envelope, result: result('segment'), tensors: scores };
   expect(await saved.save(answered)).toEqual([join(dir, 'road.mask.png')]);
   await saved.save(answered);
-  expect(notes).toEqual([expect.stringContaining('not laid over')]);
+  expect(notes).toEqual([expect.stringContaining('not drawn over')]);
 });
 
 it.each([

@@ -160,7 +160,7 @@ describe('a running command', () => {
     const env = { STATE_DIRECTORY: join(cwd, 'service') };
     const start = (...more: string[]) => new RunningCli(['broker', '--listen', '127.0.0.1:0', ...more], { cwd, env });
     const broker = start('--invite', 'camera:front');
-    const [, path] = await broker.printed(/camera-front is invited: (\S+) says how/);
+    const [, path] = await broker.printed(/camera-front is invited: (\S+) contains how/);
     const asked = join(cwd, 'asked.txt');
     const other = start('--invite', 'camera:side', '--invite', 'viewer:anna', '--invite-file', asked);
     await other.printed(/viewer-anna is invited/);
