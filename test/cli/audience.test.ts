@@ -12,11 +12,7 @@ describe('what a client waits for while it sees no result', () => {
     [{ ...heard, cameras: new Map() }, all, /no camera has sent a frame yet; `tessera publish front photo.jpg`/],
     [{ ...heard, cameras: new Map([['front', false]]) }, all, /no camera sends \(front did\)/],
     [heard, { ...all, camera: 'back' }, /camera back has sent no frame yet; `tessera publish back photo.jpg`/],
-    [
-      { ...heard, cameras: new Map([['back', false]]) },
-      { ...all, camera: 'back' },
-      /camera back has stopped sending/,
-    ],
+    [{ ...heard, cameras: new Map([['back', false]]) }, { ...all, camera: 'back' }, /camera back has stopped sending/],
     [heard, all, /^waiting for the next result$/],
     // Rights that show nothing: no claim is made.
     [{ central: undefined, models: undefined, cameras: undefined }, all, /^waiting for the next result$/],

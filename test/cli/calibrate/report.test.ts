@@ -86,16 +86,16 @@ describe('the report', () => {
   });
 
   it('warns where pictures are all of one class: agreement on them says little', () => {
-    expect(reportLines(calibration).join('\n')).not.toContain('same first answer:');
+    expect(reportLines(calibration).join('\n')).not.toContain('same top prediction:');
     const alike = { ...calibration, cuts: [{ ...early, commonest: 1 }] };
-    expect(reportLines(alike).join('\n')).toContain('100 % of these pictures have the same first answer:');
+    expect(reportLines(alike).join('\n')).toContain('100 % of these pictures have the same top prediction:');
   });
 
   it('says what agreement means for networks without classes, and where nothing keeps the bound', () => {
     const text = reportLines({ ...calibration, measure: 'differences', task: 'detect', bound: 1, cuts: [late] }).join(
       '\n',
     );
-    expect(text).toContain('a network of task detect has no one first answer');
+    expect(text).toContain('a network of task detect has no one top prediction');
     expect(text).toContain('Nothing holds 100.00 %');
     expect(text).not.toContain('95 %');
   });
