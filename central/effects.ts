@@ -312,7 +312,7 @@ export class EffectRunner {
     if (failure !== null)
       this.#throttledLog.warn(
         `paste ${plan} ${stage}`,
-        `tile ${t_id} of stage ${stage} is not what was asked for: ${failure.message}`,
+        `part ${t_id} of stage ${stage} is not what was requested: ${failure.message}`,
       );
     tell({ type: 'regions-moved', i_id, stage, t_id, ok: failure === null, exit });
   }

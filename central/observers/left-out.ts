@@ -38,7 +38,7 @@ export class LeftOutNodes implements Observer {
       return;
     }
     const { plan, stage, t_id } = change;
-    const where = `tile ${t_id} of stage ${stage} of plan ${plan}`;
+    const where = `part ${t_id} of stage ${stage} of plan ${plan}`;
     if (change.type === 'audit-undecided') {
       const nodes = change.nodes.join(' and ');
       log.warn(`${nodes} answer differently for ${where}, and central could not compute it to decide`);

@@ -305,6 +305,6 @@ test('it stops as usual, and has logged the faults in a few lines', async () => 
   expect(log).not.toMatch(/TESSERA_INTERNAL|handler failed|\n {4}at /);
   expect(log).not.toContain('\u001b');
   // The forged messages came before the real ones, and were counted.
-  expect(log).toMatch(/is not what was asked for/);
+  expect(log).toMatch(/is not what was requested/);
   expect(log.split('\n').filter((line) => / (warn|error) /.test(line)).length).toBeLessThan(400);
 });
