@@ -131,9 +131,9 @@ export class Central {
     const model = await this.#parts.load(request, this.#ended.signal);
     this.#models.set(model.name, model);
     this.#refused.delete(model.name);
-    const { name, labels, input, picture, outputs } = model;
+    const { name, labels, input, manifest, outputs } = model;
     const names = new Map(model.names.pairs);
-    await this.#data.model({ name, card: request.card, labels, input, picture, outputs, names });
+    await this.#data.model({ name, card: request.card, labels, input, picture: manifest.picture, outputs, names });
     return model;
   }
 

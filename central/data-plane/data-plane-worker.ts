@@ -1,33 +1,24 @@
 import { parentPort } from 'node:worker_threads';
 import { failureOf, TesseraError } from '../../shared/errors.ts';
-import type { ModelCard } from '../../shared/model/card.ts';
+import type { FrameMapping } from '../../shared/model/picture-placement.ts';
+import { decodeInput } from '../../shared/node/frame-input.ts';
 import { type PackedTile, TensorStore } from '../../shared/node/tensor-store.ts';
 import type { CompiledPlan } from '../../shared/plan/compiled-plan.ts';
 import type { WireRegion } from '../../shared/protocol/messages/region.ts';
-import { decodeFrame, type FrameMapping } from '../../shared/runtime/image.ts';
 import { answerCalls, buffersOf, type Moved } from '../../shared/runtime/worker-call.ts';
-import { byteLength, type Tensor, type TensorSpec, wholeBox } from '../../shared/tensor/tensor.ts';
+import { type Tensor, wholeBox } from '../../shared/tensor/tensor.ts';
 import { confidence } from '../tasks/classify.ts';
 import { decodeTask } from '../tasks/task.ts';
-import type { Finished, Opened, OpenFrame, Pasted } from './data-plane.ts';
+import type { Finished, ModelEntry, Opened, OpenFrame, Pasted } from './data-plane.ts';
 import { partsAgree } from './parts-agree.ts';
 
 /**
  * The thread that touches bytes: decodes pictures, cuts tiles, pastes results, reads the network's answer. Central's
  * main thread only moves handles and envelopes.
  */
-interface ModelEntry {
-  readonly card: ModelCard;
-  readonly labels: readonly string[];
-  /** The graph's input that frames become. */
-  readonly input: TensorSpec & { readonly name: string };
-  readonly picture: boolean;
-  readonly outputs: readonly string[];
-  readonly names: ReadonlyMap<string, string>;
-}
 
 const store = new TensorStore();
-const models = new Map<string, ModelEntry>();
+const models = new Map<string, Omit<ModelEntry, 'name'>>();
 const plans = new Map<string, CompiledPlan>();
 const views = new Map<
   string,
@@ -43,40 +34,12 @@ function compiledPlan(plan: string): CompiledPlan {
 async function openFrame({ i_id, model, plan, frame }: OpenFrame): Promise<Opened> {
   const entry = models.get(model);
   if (entry === undefined) throw new TesseraError('TESSERA_MODEL_UNKNOWN', `no model "${model}"`);
-  const { input } = entry;
-  let data: Uint8Array;
-  let mapping: FrameMapping | null = null;
-  let width = 0;
-  let height = 0;
-  if (frame.format === 'tensor') {
-    if (entry.picture)
-      throw new TesseraError('TESSERA_INPUT_INVALID', `model "${model}" takes pictures here, not tensors`, {
-        hint: 'send a JPEG or PNG, or start central with the model in tensor form',
-      });
-    if (frame.d.byteLength !== byteLength(input) || (frame.dtype ?? input.dtype) !== input.dtype)
-      throw new TesseraError(
-        'TESSERA_INPUT_INVALID',
-        `the tensor has ${frame.d.byteLength} bytes of ${frame.dtype ?? input.dtype}; "${input.name}" is ${input.dtype} ${input.shape.join('x')}, ${byteLength(input)} bytes`,
-      );
-    if (frame.shape !== undefined && frame.shape.join() !== input.shape.join())
-      throw new TesseraError(
-        'TESSERA_INPUT_INVALID',
-        `the tensor is ${frame.shape.join('x')}; "${input.name}" is ${input.shape.join('x')}`,
-      );
-    data = frame.d;
-  } else {
-    if (!entry.picture)
-      throw new TesseraError('TESSERA_INPUT_INVALID', `model "${model}" takes tensors here, not pictures`);
-    const [, h, w] = input.shape;
-    const { color, resize, crop } = entry.card.input;
-    const picture = await decodeFrame(frame, { width: w!, height: h!, color, resize, crop });
-    ({ data, mapping } = picture);
-    width = picture.sourceWidth;
-    height = picture.sourceHeight;
-  }
+  const { input, picture } = entry;
+  const { data, source } = await decodeInput(frame, { model, input, picture });
   store.open(i_id, new Map([[input.name, { dtype: input.dtype, shape: input.shape, data }]]));
+  const { width, height, mapping } = source ?? { width: 0, height: 0, mapping: null };
   views.set(i_id, { model, plan, mapping, width, height });
-  return { width: mapping === null ? null : width, height: mapping === null ? null : height };
+  return { width: source?.width ?? null, height: source?.height ?? null };
 }
 
 interface Paste {
@@ -141,7 +104,7 @@ function finish({ i_id, tensors, exit }: Finish): Moved<Finished> {
 }
 
 answerCalls(parentPort!, {
-  model: ({ name, ...entry }: ModelEntry & { name: string }) => {
+  model: ({ name, ...entry }: ModelEntry) => {
     models.set(name, entry);
   },
   plan: (compiled: CompiledPlan) => {

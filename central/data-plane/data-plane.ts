@@ -3,6 +3,7 @@ import { type Failure, TesseraError } from '../../shared/errors.ts';
 import type { ModelCard } from '../../shared/model/card.ts';
 import type { PackedTile } from '../../shared/node/tensor-store.ts';
 import type { CompiledPlan } from '../../shared/plan/compiled-plan.ts';
+import type { ModelManifest } from '../../shared/protocol/messages/control.ts';
 import type { FrameEnvelope } from '../../shared/protocol/messages/frame.ts';
 import type { WireRegion } from '../../shared/protocol/messages/region.ts';
 import type { Prediction } from '../../shared/protocol/messages/result.ts';
@@ -39,7 +40,8 @@ export interface Pasted {
 }
 
 /**
- * A model as the data plane knows it. `input`: the graph's input that frames become; `picture`: frames are pictures.
+ * A model as the data plane knows it. `input`: the graph's input that frames become; `picture`: how
+ * pictures become it, where frames are pictures.
  * `card` names tensors as the user's file does, `outputs` as plans do; `names` has the file's name where the two differ.
  */
 export interface ModelEntry {
@@ -47,7 +49,7 @@ export interface ModelEntry {
   readonly card: ModelCard;
   readonly labels: readonly string[];
   readonly input: TensorSpec & { readonly name: string };
-  readonly picture: boolean;
+  readonly picture: ModelManifest['picture'];
   readonly outputs: readonly string[];
   readonly names: ReadonlyMap<string, string>;
 }
