@@ -82,7 +82,7 @@ function isOnCentral({ split, on }: StageDraft): boolean {
   return split.kind === 'whole' && 'nodes' in on && on.nodes !== '*' && on.nodes.every((node) => node === CENTRAL);
 }
 
-/** Tensors that are there before the stage with this index, in the order in which they come. */
+/** Tensors that exist before the stage with this index, in the order in which they are made. */
 function knownBefore(input: string, stages: readonly StageDraft[], index: number): string[] {
   return [input, ...stages.slice(0, index).flatMap(({ outputs }) => outputs)];
 }

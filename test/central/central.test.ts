@@ -1,7 +1,12 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { atCentral, sketchPlan } from '../../bench/sim/plans.ts';
 import { Central } from '../../central/central.ts';
+import { loadServedModel, type ServedModel } from '../../central/served-model.ts';
+import { parseCard } from '../../shared/model/card.ts';
+import { openBlobStore } from '../../shared/runtime/blob-store.ts';
+import { openSigningKey } from '../../shared/runtime/signature.ts';
 import { CentralWorld, compiledPlan, fakeModel } from '../support/central-world.ts';
+import { tinyNetwork } from '../support/tiny-network.ts';
 
 /**
  * Lost if these fail: a central serves before it is elected, or after another central was elected, or does not free
@@ -19,7 +24,10 @@ let story: string[];
 let kept: Set<number>;
 let onDataPlaneEnd: (error: Error) => void;
 let recovered: () => void;
+/** What `load` makes of every model. */
+let loaded: ServedModel;
 beforeEach(() => {
+  loaded = fakeModel;
   world = new CentralWorld();
   story = [];
   kept = new Set();
@@ -42,7 +50,7 @@ beforeEach(() => {
         onDataPlaneEnd = onEnd;
         return data;
       },
-      load: async () => fakeModel,
+      load: async () => loaded,
       lock: { release: () => void story.push('lock released') },
       epochs: { last: 41, keep: (epoch) => void kept.add(epoch) },
       id: 'left',
@@ -74,6 +82,23 @@ test('plans that were offered before the election are served after it, not befor
   await world.frame('f1');
   await world.settle();
   expect(world.results).toMatchObject([{ frame: 'f1', status: 'ok' }]);
+});
+
+test('plans for the nodes that are online, and for as many as the user says until they are there', async () => {
+  const card = parseCard({ name: 'm', task: 'raw' }, 'model.yaml');
+  const asked = { name: 'm', card, labels: [], model: tinyNetwork(), picture: false };
+  loaded = await loadServedModel(asked, await openBlobStore(world.folder), await openSigningKey(world.folder));
+  await central.load(request);
+  const parts = (nodeCount: number) =>
+    central.choosePlan('m', { nodeCount, strategy: 'tiles-prefix' }).stages[0]!.parts.length;
+  expect(parts(2)).toBe(2);
+  await lead();
+  for (const id of ['a', 'b', 'c', 'd']) await world.node(id);
+  await world.settle();
+  expect(parts(2)).toBe(4);
+  expect(parts(8)).toBe(8);
+  await world.broker.publish(world.topics.nodeStatus('d'), 'offline');
+  expect(parts(2)).toBe(3);
 });
 
 test('takes part in the election only after it has ended the frames of its last run', async () => {
