@@ -65,7 +65,7 @@ export interface Secret {
 export interface Credentials extends Required<CredentialStore> {
   /** Makes a new secret for a role and name, in place of an earlier one. */
   issue(role: Role, name: string): Promise<Secret>;
-  /** Takes a secret that somebody else made, in place of an earlier one; returns the user name. */
+  /** Stores a secret that the client made, in place of an earlier one; returns the user name. */
   admit(role: Role, name: string, secret: HashedSecret): Promise<string>;
   /** Opens an invitation, in place of an earlier one; `expires` in Unix seconds. Returns the user name. */
   invite(role: Role, name: string, code: HashedSecret, expires: number): Promise<string>;

@@ -22,7 +22,7 @@ import { ROLES, type Role, userName } from './policy.ts';
  * from inside the process.
  *
  *   1. Clients make their own secrets; this service sees and sends hashes only.
- *   2. A node is invited only after central has published its public key: without the key it would run anybody's
+ *   2. A node is invited only after central has published its public key: without the key it would run any
  *      models.
  *   3. A revoked user is refused first and disconnected then, so that it cannot reconnect in between.
  */

@@ -22,19 +22,23 @@ export const COMMANDS: readonly Entry[] = [
     load: () => import('./commands/verify.ts'),
   },
   { name: 'broker', summary: 'run the embedded MQTT broker', load: () => import('./commands/broker.ts') },
-  { name: 'central', summary: 'run the coordinator', load: () => import('./commands/central.ts') },
+  { name: 'central', summary: 'run central, which plans and schedules', load: () => import('./commands/central.ts') },
   { name: 'agent', summary: 'run one node', load: () => import('./commands/agent.ts') },
   { name: 'publish', summary: 'send pictures to a running cluster', load: () => import('./commands/publish.ts') },
   { name: 'watch', summary: 'follow the predictions of a running cluster', load: () => import('./commands/watch.ts') },
-  { name: 'nodes', summary: 'show the fleet', load: () => import('./commands/nodes.ts') },
-  { name: 'nodes forget', summary: 'remove a node that is gone', load: () => import('./commands/nodes-forget.ts') },
-  { name: 'node invite', summary: 'let a node in', load: () => import('./commands/node-invite.ts') },
+  { name: 'nodes', summary: 'list the nodes', load: () => import('./commands/nodes.ts') },
+  {
+    name: 'nodes forget',
+    summary: 'remove a node that no longer exists',
+    load: () => import('./commands/nodes-forget.ts'),
+  },
+  { name: 'node invite', summary: 'invite a node into the cluster', load: () => import('./commands/node-invite.ts') },
   {
     name: 'node readmit',
-    summary: 'give work again to a node that was left out',
+    summary: 'give work again to an excluded node',
     load: () => import('./commands/node-readmit.ts'),
   },
-  { name: 'node revoke', summary: 'throw a node out', load: () => import('./commands/node-revoke.ts') },
+  { name: 'node revoke', summary: "revoke a node's access", load: () => import('./commands/node-revoke.ts') },
   { name: 'model add', summary: 'import an ONNX file', load: () => import('./commands/model-add.ts') },
   {
     name: 'model remove',
@@ -65,5 +69,5 @@ export const COMMANDS: readonly Entry[] = [
 /** Descriptions of command groups. */
 export const GROUPS: Readonly<Record<string, string>> = {
   model: 'import and inspect models',
-  node: 'enrol nodes, and revoke them',
+  node: 'invite nodes, and revoke their access',
 };

@@ -23,7 +23,7 @@ export interface Answer {
 /**
  * A frame whose result has not come, and what has come for it so far: results and tensors by the id that a pair shares.
  */
-interface Waiting {
+interface AwaitedFrame {
   readonly wantsTensors: boolean;
   /** The model whose result counts; undefined: the first result. */
   readonly model: string | undefined;
@@ -47,7 +47,7 @@ export class FrameClient {
   readonly #bus: Bus;
   readonly #topics: Topics;
   readonly #camera: string;
-  readonly #waiting = new Map<string, Waiting>();
+  readonly #waiting = new Map<string, AwaitedFrame>();
   readonly #parts = new Reassembler();
   /** Why outputs of a model could not be put together, by topic. */
   readonly #refusals = new Map<string, string>();
@@ -81,7 +81,7 @@ export class FrameClient {
   /** Tensors for other clients, and invalid ones, are dropped before they are decoded. */
   #onTensor(topic: string, payload: Uint8Array): void {
     const model = parseResultTopic(this.#topics.base, topic)?.model;
-    const isWanted = ({ wantsTensors, model: asked }: Waiting): boolean =>
+    const isWanted = ({ wantsTensors, model: asked }: AwaitedFrame): boolean =>
       wantsTensors && (asked === undefined || asked === model);
     if (model === undefined || ![...this.#waiting.values()].some(isWanted)) return;
     let message = readTensors(payload, tensorOrPart);
@@ -97,12 +97,12 @@ export class FrameClient {
     this.#settle(message.frame, waiting);
   }
 
-  #waitingFor(frame: string, model: string): Waiting | undefined {
+  #waitingFor(frame: string, model: string): AwaitedFrame | undefined {
     const waiting = this.#waiting.get(frame);
     return waiting?.model === undefined || waiting.model === model ? waiting : undefined;
   }
 
-  #settle(frame: string, { wantsTensors, results, tensors, resolve }: Waiting): void {
+  #settle(frame: string, { wantsTensors, results, tensors, resolve }: AwaitedFrame): void {
     for (const [id, result] of results) {
       const own = tensors.get(id);
       if (wantsTensors && own === undefined && result.status !== 'error') continue;
@@ -118,7 +118,7 @@ export class FrameClient {
    */
   async send(id: string, envelope: FrameEnvelope, timeoutMs: number, model?: string): Promise<Answer> {
     const answer = new Promise<Answer>((resolve, reject) => {
-      const waiting: Waiting = {
+      const waiting: AwaitedFrame = {
         wantsTensors: envelope.tensors ?? false,
         model,
         results: new Map(),
@@ -138,7 +138,7 @@ export class FrameClient {
     return answer;
   }
 
-  #tooLate(id: string, { model, results }: Waiting, timeoutMs: number): TesseraError {
+  #tooLate(id: string, { model, results }: AwaitedFrame, timeoutMs: number): TesseraError {
     const within = `within ${timeoutMs / 1000} s`;
     const [result] = results.values();
     if (result !== undefined) {

@@ -33,8 +33,8 @@ export function modelFolders(config: Config): { modelsDirs: string[]; bundledDir
 export type ToServe = { readonly name: string; readonly error?: string };
 
 /**
- * The models that central serves where nobody names any: those of the models folder, and bundled ones where there is
- * none, or where a camera asks for them. What cannot be read is among them, with the reason.
+ * The models that central serves if none are configured: those of the models folder, and bundled ones if there are
+ * none, or if a camera names them. Unreadable ones are included, with the reason.
  */
 export async function modelsToServe(config: Config): Promise<ToServe[]> {
   const listed = await listModels(modelFolders(config));

@@ -16,10 +16,8 @@ export interface ServeEachOptions {
 const PATIENCE_MS = 30_000;
 
 /**
- * Serves each model that can be served, and says of the others why not, once. A fault of one model, whatever it is,
- * keeps no other from being served; one that takes long is served when it is ready, while others are. Resolves when one
- * is served and none that might be soon is left. Throws the error of the only model, or TESSERA_MODEL_UNKNOWN where
- * there are several and none can be served.
+ * Serves each model that can be served, and logs once why the others cannot. Any fault of one model does not affect the
+ * others.
  */
 export async function serveEach(
   listed: readonly ToServe[],

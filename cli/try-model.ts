@@ -30,7 +30,7 @@ export async function tryModelFolder(
     try {
       await run(request);
     } catch (error) {
-      // What nobody takes for pictures may still run on tensors.
+      // A network whose input is no picture may still run on tensors.
       if (request.card.task !== 'raw' || !(error instanceof TesseraError) || error.code !== 'TESSERA_SHAPE')
         throw error;
       await run({ ...request, picture: false });

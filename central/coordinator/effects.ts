@@ -11,7 +11,7 @@ export interface PrepareEffect {
   readonly node: string;
   readonly plan: Plan;
   readonly stages: readonly number[];
-  /** Comes back with the answer; a repeated `prepare` has the number of the first. */
+  /** Repeated in the answer; a repeated `prepare` has the number of the first. */
   readonly ask: number;
 }
 
@@ -31,7 +31,7 @@ export interface NodeEventEffect {
   readonly plan?: string;
 }
 
-/** The coordinator has taken a plan in: frames may begin with it until `plan-retired`. */
+/** The coordinator has added a plan: frames may start with it until `plan-retired`. */
 export interface PlanAddedEffect {
   readonly type: 'plan-added';
   readonly plan: string;
@@ -44,7 +44,7 @@ export interface PlanActiveEffect {
   readonly plan: string;
 }
 
-/** No frame uses the plan any more and no node is asked for it: forget its geometry. */
+/** No frame uses the plan any more and no node is asked to prepare it: forget its geometry. */
 export interface PlanRetiredEffect {
   readonly type: 'plan-retired';
   readonly plan: string;
@@ -101,21 +101,24 @@ export interface CancelEffect {
   readonly t_ids: readonly number[];
 }
 
-/** Where the region of one output tensor of a part lies, and where it is wanted. */
+/** Where the region of one output tensor of a part is stored, and where it is needed. */
 export interface RegionMove {
   readonly tensor: string;
   readonly from: string;
   readonly to: string;
 }
 
-/** Bring the regions of a part to where they are wanted; ends in `regions-moved`. At central they go into tensors. */
+/**
+ * Bring the regions of a part to where they are needed; ends in `regions-moved`. At central they are pasted into
+ * tensors.
+ */
 export interface MoveRegionsEffect {
   readonly type: 'move-regions';
   readonly i_id: string;
   readonly stage: number;
   readonly t_id: number;
   readonly moves: readonly RegionMove[];
-  /** Names the regions that came along with the result. */
+  /** Names the undecoded regions of the result. */
   readonly handle: string;
   /** An audit begins: keep the outputs until `audit-over`. */
   readonly audit?: string;
@@ -149,7 +152,9 @@ export interface AuditUndecidedEffect {
   readonly t_id: number;
 }
 
-/** A node answered wrongly and gets no more work: say so. `frames`: the last ended ones that used its results. */
+/**
+ * A node sent a wrong result and gets no more work: publish it. `frames`: the last ended ones that used its results.
+ */
 export interface LeaveOutEffect {
   readonly type: 'leave-out';
   readonly node: string;
@@ -159,7 +164,7 @@ export interface LeaveOutEffect {
   readonly frames: readonly string[];
 }
 
-/** A node that was left out gets work again: it was restarted, or a person readmitted it. */
+/** A node that was left out gets work again: it was restarted, or an operator readmitted it. */
 export interface LetInEffect {
   readonly type: 'let-in';
   readonly node: string;
@@ -172,19 +177,19 @@ export type NodeChange = NodeEventEffect | AuditUndecidedEffect | LeaveOutEffect
 export const DISCARD_REASONS = ['duplicate', 'stray', 'late', 'stale-epoch'] as const;
 
 /**
- * Why a result or error of a part was not taken. `duplicate`: this node answered before; `late`: another node had, or
- * the frame has ended; `stray`: the node was not asked for it; `stale-epoch`: of another run of central.
+ * Why a result or error of a part was not used. `duplicate`: this node answered before; `late`: another node had
+ * answered, or the frame has ended; `stray`: the node had no request for it; `stale-epoch`: of another run of central.
  */
 export type DiscardReason = (typeof DISCARD_REASONS)[number];
 
-/** Throw undecoded outputs away. */
+/** Discard undecoded outputs. */
 export interface DiscardEffect {
   readonly type: 'discard';
   readonly handle: string;
   readonly why: DiscardReason;
 }
 
-/** Make the outputs of these parts zeros. No answer. */
+/** Set the outputs of these parts to zeros. No answer. */
 export interface FillEffect {
   readonly type: 'fill';
   readonly i_id: string;
@@ -192,16 +197,16 @@ export interface FillEffect {
   readonly t_ids: readonly number[];
 }
 
-/** All outputs are there: run the task decoder and keep what it says; ends in `finished`. */
+/** All outputs are there: run the task decoder and keep its prediction; ends in `finished`. */
 export interface FinishEffect {
   readonly type: 'finish';
   readonly i_id: string;
   readonly missing: FrameEnd['missing'];
-  /** The tensor that stands for the model's outputs, where the frame ends early. */
+  /** The tensor that replaces the model's outputs, where the frame ends early. */
   readonly exit: string | null;
 }
 
-/** The frame has ended; for `ok` and `degraded` with what `finish` said. `release-frame` follows. */
+/** The frame has ended; for `ok` and `degraded` with the prediction of `finish`. `release-frame` follows. */
 export interface PublishEffect extends FrameEnd {
   readonly type: 'publish';
 }
@@ -223,7 +228,7 @@ export interface DrainedEffect {
   readonly type: 'drained';
 }
 
-/** What the coordinator can ask for. */
+/** Every effect. */
 export type Effect =
   | PrepareEffect
   | ReleasePlanEffect

@@ -64,7 +64,7 @@ export interface FrameFailed {
   readonly failure: Failure;
 }
 
-/** A node is online and has said what it is; another `boot_id` than before means that the node was restarted. */
+/** A node is online and has published its info; another `boot_id` than before means that the node was restarted. */
 export interface NodeOnline {
   readonly type: 'node-online';
   readonly node: string;
@@ -74,7 +74,7 @@ export interface NodeOnline {
   readonly memory_bytes?: number;
 }
 
-/** A person lets a node that was left out work again; of another node it means nothing. */
+/** An operator readmits a node that was left out; for any other node it means nothing. */
 export interface NodeReadmitted {
   readonly type: 'node-readmitted';
   readonly node: string;
@@ -86,13 +86,13 @@ export interface NodeOffline {
   readonly node: string;
 }
 
-/** A node lives. */
+/** A sign of life of a node. */
 export interface Heartbeat {
   readonly type: 'heartbeat';
   readonly node: string;
 }
 
-/** The good answer to `prepare`. From `central` it comes from central's own executor. */
+/** The positive answer to `prepare`; that of `central` comes from central's own executor. */
 export interface NodeReady {
   readonly type: 'node-ready';
   readonly node: string;
@@ -101,7 +101,7 @@ export interface NodeReady {
   readonly ask?: number | undefined;
 }
 
-/** The bad answer to `prepare`. */
+/** The negative answer to `prepare`. */
 export interface NodeRefused {
   readonly type: 'node-refused';
   readonly node: string;
@@ -150,7 +150,7 @@ export interface PartResult extends PartAnswer {
   readonly regions: readonly MadeRegion[];
   readonly compute_ms: number;
   readonly queue_ms: number;
-  /** Names the regions that came along, undecoded. */
+  /** Names the undecoded regions. */
   readonly handle: string;
 }
 
@@ -217,7 +217,7 @@ export interface Stop {
   readonly relieved?: boolean;
 }
 
-/** What the coordinator can be told, without its time. */
+/** Every event, without its time. */
 export type UntimedEvent =
   | PlanOffered
   | FrameOffered
@@ -242,5 +242,5 @@ export type UntimedEvent =
   | Drain
   | Stop;
 
-/** What the coordinator is told. `at`: ms of one monotonic clock, which never goes back. */
+/** Every event. `at`: ms of one monotonic clock, which never goes back. */
 export type Event = UntimedEvent & { readonly at: number };

@@ -26,14 +26,16 @@ export interface Opened {
   readonly height: number | null;
 }
 
-/** What the network said. `regions`: its outputs, where they were asked for. */
+/** The network's prediction. `regions`: its outputs, where they were requested. */
 export interface Finished {
   readonly top: { label: string; score: number } | null;
   readonly predictions: Prediction[];
   readonly regions: WireRegion[];
 }
 
-/** What became of a tile's results. `exit`: the stage's exit is confident enough for the frame to end with it. */
+/**
+ * The outcome of pasting a part's results. `exit`: the stage's exit is confident enough for the frame to end with it.
+ */
 export interface Pasted {
   readonly failure: Failure | null;
   readonly exit: boolean;
@@ -54,7 +56,7 @@ export interface ModelEntry {
   readonly names: ReadonlyMap<string, string>;
 }
 
-/** A thread that lived this long was well, so that the next one after it is started at once. */
+/** After a thread has run this long, the next one is started at once when it ends. */
 const HEALTHY_MS = 60_000;
 const PAUSE = { firstMs: 100, maxMs: 5000 } as const;
 
@@ -82,7 +84,7 @@ export class DataPlane {
     this.#start();
   }
 
-  /** Makes a model known. */
+  /** Registers a model. */
   model(entry: ModelEntry): Promise<void> {
     this.#models.set(entry.name, entry);
     return this.#call('model', entry);
@@ -115,14 +117,16 @@ export class DataPlane {
     return this.#call('pack', { i_id: iId, plan, stage, tIds, own });
   }
 
-  /** Puts a tile's results in place, and looks at the exit where its stage has one; the failure says what is wrong with them. */
+  /**
+   * Pastes a part's results, and evaluates the stage's exit if it has one; the failure says what is wrong with them.
+   */
   paste(iId: string, plan: string, stage: number, tId: number, out: readonly WireRegion[]): Promise<Pasted> {
     const owned = out.map((region) => ({ ...region, d: ownBytes(region.d) }));
     const args = { i_id: iId, plan, stage, t_id: tId, out: owned };
     return this.#call('paste', args, buffersOf(owned.map((region) => region.d)));
   }
 
-  /** Makes the outputs of tiles zeros again. */
+  /** Sets the outputs of parts to zeros again. */
   clear(iId: string, plan: string, stage: number, tIds: readonly number[]): Promise<void> {
     return this.#call('clear', { i_id: iId, plan, stage, tIds });
   }
@@ -140,7 +144,10 @@ export class DataPlane {
     return this.#call('agree', { plan, stage, t_id, first, second, moved });
   }
 
-  /** Reads the network's answer, from the tensor of an exit where the frame ends at one; with `tensors` it comes along. */
+  /**
+   * Decodes the network's outputs, or the tensor of an exit where the frame ends at one; with `tensors` also returns
+   * them.
+   */
   finish(iId: string, tensors: boolean, exit: string | null): Promise<Finished> {
     return this.#call('finish', { i_id: iId, tensors, exit });
   }
@@ -161,7 +168,7 @@ export class DataPlane {
       this.#ended(error),
     );
     this.#pause.succeeded();
-    // In the order of the calls, so what waits below finds them known.
+    // In the order of the calls, so that calls that wait below find the model registered.
     for (const entry of this.#models.values()) this.#calls.call('model', entry).catch(() => {});
     for (const compiled of this.#plans.values()) this.#calls.call('plan', compiled).catch(() => {});
     this.#wake();

@@ -6,14 +6,14 @@ import type { Head, HeadFilter, Wire } from '../../shared/runtime/wire.ts';
 import { TokenBuckets } from '../../shared/token-buckets.ts';
 import type { AnswerAddress, PartResult, UntimedEvent } from '../coordinator/events.ts';
 
-/** What answers of nodes are turned into. */
+/** Receives what answers of nodes are turned into. */
 export interface NodeAnswersOptions {
   readonly tell: (event: UntimedEvent) => void;
-  /** Keeps the undecoded regions that came along with a part's result; returns what the coordinator is told of them. */
+  /** Keeps the undecoded regions of a part's result; returns their description for the coordinator. */
   readonly keep: (plan: string, out: readonly WireRegion[]) => Pick<PartResult, 'regions' | 'handle'>;
 }
 
-/** Tells the coordinator what a node answers, wherever the node is. */
+/** Passes a node's answers to the coordinator, wherever the node runs. */
 export class NodeAnswers {
   readonly #options: NodeAnswersOptions;
 
@@ -37,7 +37,7 @@ export class NodeAnswers {
       const about = { node, plan, i_id, stage, t_id, attempt };
       if ('error' in tile) tell({ type: 'part-error', ...about, ...tile.error });
       else {
-        // Central requests every output inline: a receipt in place of one is of no use.
+        // Central requests every output inline: a receipt in place of one is useless.
         const kept = keep(plan, inlineRegions(tile.out));
         tell({ type: 'part-result', ...about, ...kept, compute_ms: tile.compute_ms, queue_ms });
       }
@@ -53,18 +53,21 @@ export interface WireAnswersOptions {
   readonly tell: (event: UntimedEvent) => void;
   /** Whether the coordinator waits for the results that a message announces. */
   readonly isAwaited: (of: AnswerAddress) => boolean;
-  /** How many results were of no use so far. */
+  /** How many results were useless so far. */
   readonly unused: () => number;
 }
 
-/** Parts of a node's messages that count as heartbeats: at once, and in the long run. */
+/** Limits of a node's message parts that count as heartbeats: burst, and rate. */
 const PARTS = { burst: 20, perSecond: 4 } as const;
-/** Answers to `prepare` that a node may give: at once, and in the long run. */
+/** Limits of a node's answers to `prepare`: burst, and rate. */
 const CONTROLS = { burst: 200, perSecond: 20 } as const;
 
-/** Takes what nodes answer on the wire, as far as it was requested and no node floods; parts show that a node lives. */
+/**
+ * Handles nodes' answers on the wire if they were requested and the node does not flood; parts of messages count as
+ * heartbeats.
+ */
 export function takeAnswers({ wire, answers, registry, tell, isAwaited, unused }: WireAnswersOptions): void {
-  // On a slow link heartbeats wait behind a large result; its parts show as well that the node lives.
+  // On a slow link heartbeats wait behind a large result; its parts show as well that the node is alive.
   const parts = new TokenBuckets(PARTS);
   wire.onPart = (node) => {
     if (parts.take(node, performance.now())) tell({ type: 'heartbeat', node });

@@ -8,7 +8,7 @@ import type { WorkMessage } from '../../shared/protocol/messages/work.ts';
 import type { Wire } from '../../shared/runtime/wire.ts';
 import type { NodeAnswers } from './node-answers.ts';
 
-/** What the way to nodes needs. */
+/** What `NodeLink` needs. */
 export interface NodeLinkOptions {
   readonly wire: Pick<Wire, 'send'>;
   /** Central's own. */
@@ -17,12 +17,13 @@ export interface NodeLinkOptions {
   readonly log: Log;
 }
 
-/** Nobody can stand in for central's own executor: it takes everything, at once, and each part's outputs leave alone. */
+/** No node can replace central's own executor: it accepts all work, at once, and answers each part separately. */
 const LIMITS = { plans: Infinity, tiles: Infinity, bytes: Infinity, running: Infinity } as const;
 
 /**
- * The way to nodes. Messages for `central` reach central's own executor through the service that node agents run too, in
- * this process: nothing is encoded or copied, buffers of work are given away. All others go by the wire.
+ * Sends messages to nodes. Messages for `central` reach central's own executor in this process, through the service
+ * that node agents use too: without encoding or copying, and buffers of work are given away. All others are sent on the
+ * wire.
  */
 export class NodeLink {
   readonly #wire: Pick<Wire, 'send'>;
@@ -34,10 +35,10 @@ export class NodeLink {
       id: CENTRAL,
       bootId: '',
       executor,
-      // All blobs are in the store from which nodes get them.
+      // All blobs are in the store from which nodes fetch them.
       blobs: { fetch: async () => {} },
       send: async (_to, { kind, message }) => {
-        // After the effects that this answer's cause is among.
+        // After the effects that came together with the cause of this answer.
         await Promise.resolve();
         if (kind === 'result') answers.result(CENTRAL, message);
         else answers.control(CENTRAL, message);
@@ -46,7 +47,7 @@ export class NodeLink {
       limits: LIMITS,
       messageBytes: 0,
       now: () => performance.now(),
-      // What an agent reports of its plans, central reports of all nodes together.
+      // An agent reports its plans; central reports those of all nodes together.
       log: { ...log, info: (message, fields) => log.debug(message, fields) },
     });
   }
@@ -56,7 +57,7 @@ export class NodeLink {
     return node === CENTRAL;
   }
 
-  /** Sends work; resolves to the bytes that travelled. */
+  /** Sends work; resolves to the bytes on the wire. */
   async work(node: string, message: WorkMessage): Promise<number> {
     if (!this.isLocal(node)) return this.#wire.send(node, 'work', message);
     this.#local.work.accept(CENTRAL, message);

@@ -14,14 +14,14 @@ export interface NodeTopicsOptions {
   readonly tell: (event: UntimedEvent) => void;
   /** Of this central. */
   readonly epoch: number;
-  /** Hears which codecs a node announces, before the coordinator hears that the node is online. */
+  /** Called with the codecs that a node announces, before the coordinator gets the event that the node is online. */
   readonly onCodecs: (node: string, codecs: readonly string[]) => void;
-  /** Hears how far an online node is with the plans that it was asked to prepare. */
+  /** Called with an online node's progress with the plans that it was asked to prepare. */
   readonly onPlans: (node: string, plans: readonly PlanProgress[]) => void;
   readonly log: Log;
 }
 
-/** Bytes of tiles that every node is trusted to hold. */
+/** Bytes of tiles that every node is assumed to have room for. */
 const MIN_TILE_BYTES = 16e6;
 
 /**
@@ -51,7 +51,7 @@ export async function watchNodes(options: NodeTopicsOptions): Promise<void> {
     if (followed > epoch)
       throttledLog.warn(
         `epoch ${id}`,
-        `node ${id} follows epoch ${followed} and ignores this central, whose epoch is ${epoch}: it comes back by itself once nothing is heard of the other one`,
+        `node ${id} follows epoch ${followed} and ignores this central, whose epoch is ${epoch}: it recovers by itself once the other central sends nothing more`,
       );
     if (online) onPlans(id, heartbeat?.plans ?? []);
     tell({ type: 'heartbeat', node: id });

@@ -13,7 +13,7 @@ export interface ReadmissionOptions {
   readonly log: Log;
 }
 
-/** Answers `<base>/request/node-readmit`: a person gives work again to a node that was left out. */
+/** Answers `<base>/request/node-readmit`: an operator gives work again to a node that was left out. */
 export function answerReadmissions({ bus, topics, isLeftOut, readmit, log }: ReadmissionOptions): Promise<void> {
   const answer = async ({ node }: NodeReadmit): Promise<NodeReadmitted> => {
     if (!isLeftOut(node))

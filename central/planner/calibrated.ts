@@ -11,7 +11,7 @@ import type { Counts, Problem, TileEnd } from './strategy.ts';
  * Codecs for the tensors of a cut, as measured: bytes per picture, and agreement, the share (0..1) of the uncompressed
  * network's answers that stay the same.
  */
-export interface Setting {
+export interface MeasuredCodecs {
   readonly bytes: number;
   readonly agreement: number;
 }
@@ -28,7 +28,7 @@ export const ROUNDING = 1e-9;
  * long as the errors are small. Exact: a partial choice is dropped only if another one is better in both bytes and
  * loss.
  */
-export function fewestBytes<T extends Setting>(cuts: readonly (readonly T[])[], bound: number): T[] | undefined {
+export function fewestBytes<T extends MeasuredCodecs>(cuts: readonly (readonly T[])[], bound: number): T[] | undefined {
   interface Partial {
     readonly loss: number;
     readonly bytes: number;
@@ -60,7 +60,7 @@ export function fewestBytes<T extends Setting>(cuts: readonly (readonly T[])[], 
  * Settings of which no other one of the same tensors has both fewer bytes and a higher agreement, the smallest first:
  * those that model.yaml keeps of a calibration.
  */
-export function unbeaten<T extends Setting>(settings: readonly T[]): T[] {
+export function unbeaten<T extends MeasuredCodecs>(settings: readonly T[]): T[] {
   const sorted = [...settings].sort((a, b) => a.bytes - b.bytes || b.agreement - a.agreement);
   let most = Number.NEGATIVE_INFINITY;
   return sorted.filter(({ agreement }) => {
@@ -109,7 +109,7 @@ export function calibratedCodecs(
   const options = cuts.map(({ tensors, outputs }) => {
     const sent = [...new Set([...tensors, ...outputs])].filter((tensor) => !inputs.has(tensor));
     const rawBytes = sent.reduce((sum, tensor) => sum + byteLength(specs.get(tensor)!), 0);
-    const lossless: Setting & Pick<Calibrated, 'codecs'> = { bytes: rawBytes, agreement: 1, codecs: {} };
+    const lossless: MeasuredCodecs & Pick<Calibrated, 'codecs'> = { bytes: rawBytes, agreement: 1, codecs: {} };
     const measured = calibrated.filter(({ codecs }) => sent.length > 0 && sameNames(Object.keys(codecs), sent));
     return { sent, settings: [lossless, ...measured] };
   });

@@ -8,10 +8,10 @@ import type { Pictures } from './pictures.ts';
 import { remembered } from './remembered.ts';
 import { lowerEnd, type Measure, Tally } from './tally.ts';
 
-/** Feature maps and outputs that are kept in memory; of further pictures they are computed again. */
+/** Feature maps and outputs that are kept in memory; those of further pictures are computed again. */
 const SAMPLE_BYTES = 512e6;
 
-/** One way for the tensors at a cut to travel, measured on all pictures. */
+/** Codecs for the tensors at a cut, measured on all pictures. */
 export interface Measured {
   /** As `--codec` has it, by tensor. */
   readonly codecs: Readonly<Record<string, string>>;
@@ -26,7 +26,7 @@ export interface Measured {
   readonly mean: number;
 }
 
-/** A cut and everything that was measured there: min-max with every number of bits, other bounds where they are worth it. */
+/** A cut with its measurements: min-max with every number of bits, other bounds where they are better. */
 export interface MeasuredCut {
   readonly tensors: readonly string[];
   readonly raw_bytes: number;
@@ -35,11 +35,11 @@ export interface MeasuredCut {
   readonly settings: readonly Measured[];
 }
 
-/** What to measure, and whom to tell. */
+/** What to measure, and callbacks for progress. */
 export interface CalibrationRequest {
   readonly pictures: Pictures;
   readonly measure: Measure;
-  /** Least agreement that is asked for. */
+  /** The least agreement that the user accepts. */
   readonly bound: number;
   readonly bits: readonly number[];
   readonly progress: (text: string) => void;
@@ -54,8 +54,8 @@ interface Trial {
 }
 
 /**
- * Measures what one cut's tensors may travel as (JALAD, ICPADS 2018, section III): min-max bounds with each number of
- * bits; then other bounds with at most as many bits as min-max needs, each as long as it can still hold the bound.
+ * Measures codecs for one cut's tensors (JALAD, ICPADS 2018, section III): min-max bounds with each number of bits;
+ * then other bounds with at most as many bits as min-max needs, each as long as it can still keep the bound.
  */
 export async function calibrateCut(network: CutNetwork, request: CalibrationRequest): Promise<MeasuredCut> {
   const { pictures, measure, bound, bits, signal } = request;
@@ -64,7 +64,7 @@ export async function calibrateCut(network: CutNetwork, request: CalibrationRequ
   const each = async (what: string, visit: (sample: Sample, index: number) => Promise<void> | void): Promise<void> => {
     const step = Math.ceil(pictures.count / 4);
     for (let index = 0; index < pictures.count; index++) {
-      // Inference blocks: Ctrl-C is heard between two pictures.
+      // Inference blocks the thread: Ctrl-C is handled between two pictures.
       await setImmediate();
       signal.throwIfAborted();
       await visit(await sample(index), index);
@@ -112,7 +112,7 @@ export async function calibrateCut(network: CutNetwork, request: CalibrationRequ
   return { tensors: network.tensors, raw_bytes: network.rawBytes, commonest, settings };
 }
 
-/** What model.yaml keeps of a cut: settings that hold the bound, or more, with the fewest bytes for it. */
+/** The settings of a cut for model.yaml: those that keep the bound, or a stricter one, with the fewest bytes for it. */
 export function worthKeeping({ settings }: MeasuredCut, bound: number): Measured[] {
   return unbeaten(settings.filter(({ agreement }) => agreement >= bound));
 }

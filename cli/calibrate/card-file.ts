@@ -44,7 +44,7 @@ export async function writable(model: string, config: Config): Promise<CardFile>
     path,
     async write(calibrated) {
       const text = withField(await readText(path), 'calibrated', calibrated, path, CODE);
-      // What is written must be read again.
+      // The written file must be readable again.
       parseCard(parseYaml(text, path, CODE), path);
       await writeWhole({ what: 'the card', path, mode: (await stat(path)).mode & 0o7777 }, text);
     },

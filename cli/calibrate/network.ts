@@ -28,7 +28,7 @@ export async function openNetwork(request: LoadRequest): Promise<ServedModel> {
   try {
     const served = await loadServedModel(request, await openBlobStore(folder), await openSigningKey(folder));
     const { card, ...trunk } = withoutExits(served);
-    // Only the network itself, not what it was retrained for.
+    // Only the network itself, without the tiles for which it was retrained.
     return { ...trunk, card: { ...card, tiles: [], exits: [], calibrated: [] } };
   } catch (error) {
     if (!(error instanceof TesseraError) || error.code !== 'TESSERA_SHAPE') throw error;
@@ -47,7 +47,7 @@ export async function openNetwork(request: LoadRequest): Promise<ServedModel> {
   }
 }
 
-/** What the nodes make of one picture, and what the uncompressed network makes of it. */
+/** The outputs for one picture with and without clipped tensors. */
 export interface Sample {
   readonly maps: ReadonlyMap<string, Tensor>;
   readonly outputs: ReadonlyMap<string, Tensor>;
@@ -61,14 +61,14 @@ export interface Sample {
 export interface CutNetwork {
   /** All that the tiles send, in order. */
   readonly tensors: readonly string[];
-  /** Of those, what can be clipped: float32 and no output of the network. */
+  /** Those that can be clipped: float32 and no output of the network. */
   readonly clipped: readonly string[];
-  /** How the others travel. */
+  /** Codecs of the others. */
   readonly others: ReadonlyMap<string, CodecSpec>;
   /** Bytes of all tensors as they are in memory. */
   readonly rawBytes: number;
   run(picture: Tensor): Promise<Sample>;
-  /** What changes for a picture when the clipped tensors travel so. */
+  /** The effect for a picture when the clipped tensors are sent so. */
   compare(picture: Tensor, sample: Sample, codecs: ReadonlyMap<string, ClipSpec>): Promise<Outcome>;
   release(): Promise<void>;
 }
@@ -120,7 +120,7 @@ export async function cutNetwork(
   const firstAnswer = (found: ReadonlyMap<string, Tensor>): string | undefined => {
     if (measure === 'differences') return undefined;
     const view = { sourceWidth: 1, sourceHeight: 1, mapping: null };
-    // Without labels classes are told by their number: two may bear one name.
+    // Classes are compared by number: two may have the same name.
     return decodeTask(found, served.card, [], view).predictions[0]?.label;
   };
 

@@ -11,7 +11,7 @@ const RIGHT = 20;
 const TOP = 30;
 const BOTTOM = 50;
 
-/** Text in XML: names of tensors are whatever the file says. */
+/** Text in XML: names of tensors may contain any characters. */
 function xml(text: string): string {
   const named: Readonly<Record<string, string>> = {
     '&': '&amp;',

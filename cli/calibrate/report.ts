@@ -5,7 +5,7 @@ import { table } from '../output.ts';
 import { type Measured, type MeasuredCut, worthKeeping } from './calibrate.ts';
 import type { Measure } from './tally.ts';
 
-/** What a calibration found; what `--json` prints. */
+/** The result of a calibration; what `--json` prints. */
 export interface Calibration {
   readonly model: string;
   readonly model_sha256: string;
@@ -68,7 +68,7 @@ function isMinMax({ rule }: Measured): boolean {
   return rule.beyond === 0 && rule.deadZone === 0;
 }
 
-/** How bounds were found, in words. */
+/** How bounds were determined, in words. */
 function ruleText({ rule }: Measured): string {
   const tails = rule.beyond === 0 ? 'min-max' : `${100 * rule.beyond} % beyond`;
   return rule.deadZone === 0 ? tails : `${tails}, dead zone`;
@@ -120,7 +120,7 @@ export function tableOf(calibration: Calibration): { readonly titles: string[]; 
 
 const LEFT = new Set(['cut after', 'bounds', 'found by', '']);
 
-/** What was found and what it means, in whole sentences. */
+/** The result and what it means, in whole sentences. */
 export function sentences(calibration: Calibration): string[] {
   const { bound, pictures, measure, grid, task } = calibration;
   const choice = choiceOf(calibration);
@@ -130,7 +130,7 @@ export function sentences(calibration: Calibration): string[] {
       ? []
       : [
           `${percent(commonest, 0)} of these pictures have the same top prediction: a network that always gave it would agree ` +
-            'as much, so this says little. Take pictures of all kinds.',
+            'as much, so this says little. Use pictures of all classes.',
         ];
   const what =
     measure === 'answers'
@@ -141,7 +141,7 @@ export function sentences(calibration: Calibration): string[] {
     return [
       about,
       ...blind,
-      `Nothing holds ${percent(bound)}: results of this network have to travel without loss, or as fp16 or q8.`,
+      `No codec keeps ${percent(bound)}: results of this network have to be sent losslessly, or as fp16 or q8.`,
     ];
   const { cut, setting } = choice;
   const travels = Object.entries(setting.codecs).map(([tensor, codec]) => `"${tensor}" as ${codec}`);

@@ -18,7 +18,7 @@ import { FrameClient, readJson } from '../frames.ts';
 import { INFER_CAMERA } from '../infer-camera.ts';
 import { type Run, send } from './send.ts';
 
-/** Through a cluster that runs elsewhere: its central decides; the model must be one that it serves. */
+/** Infers with a cluster that runs elsewhere: its central decides; the model must be one that it serves. */
 export async function inferAtRunning(
   model: string,
   settings: Config,
@@ -33,7 +33,7 @@ export async function inferAtRunning(
     await bus.subscribe(names.planAll, 1, ({ topic, payload }) => {
       const served = topic.split('/').at(-1)!;
       const parsed = planStatus.safeParse(readJson(payload));
-      // An empty payload takes back what stood there.
+      // An empty payload removes the retained message.
       if (parsed.success) plans.set(served, parsed.data);
       else plans.delete(served);
     });
@@ -41,7 +41,7 @@ export async function inferAtRunning(
     await bus.subscribe(names.centralModels(CENTRAL), 1, ({ payload }) => {
       models = centralModels.safeParse(readJson(payload)).data?.models ?? {};
     });
-    // Plans outlive the central that made them; one that is being relieved may be away for a moment.
+    // Retained plans outlive the central that made them; during a takeover no central may be active for a moment.
     const audience = await followAudience(bus, names, false);
     await audience.settled;
     const unheard = (): string | undefined => whyUnheard(audience.now());
@@ -52,7 +52,7 @@ export async function inferAtRunning(
     if (unheard() !== undefined)
       throw new TesseraError(
         'TESSERA_MODEL_UNKNOWN',
-        `no central is online at ${settings.mqtt.server}, so nobody works on frames`,
+        `no central is online at ${settings.mqtt.server}, so frames are not processed`,
         {
           hint: 'start one with `tessera central`, or all with `tessera up`',
         },

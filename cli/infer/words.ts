@@ -2,7 +2,7 @@ import { counted } from '../../shared/counted.ts';
 import type { CompiledPlan } from '../../shared/plan/compiled-plan.ts';
 import type { ResultObject } from '../../shared/protocol/messages/result.ts';
 
-/** What `tessera infer` says in lines for people. */
+/** The lines that `tessera infer` prints for people. */
 
 /** A file's name in a line: as it was given, but for what would break the line. */
 export function shownName(file: string): string {

@@ -37,7 +37,7 @@ export interface AddOptions {
   /** Shape of the first input, where the file leaves dimensions open. */
   readonly inputShape?: readonly number[] | undefined;
   readonly download?: DownloadOptions;
-  /** Ends everything at once; nothing of the model is left then. */
+  /** Aborts at once; no file of the model is left then. */
   readonly signal?: AbortSignal | undefined;
   /**
    * Tries the model that was put together in `folder`, before it becomes one of the library; throws where it does not
@@ -53,7 +53,7 @@ export interface AddedModel {
   readonly card: ModelCard;
   /** Fields marked `# guessed` in its model.yaml. */
   readonly guessedFields: readonly string[];
-  /** What is known where no meaning of the outputs was sure, as model.yaml says it too. */
+  /** What is known if the meaning of the outputs is uncertain, as written to model.yaml too. */
   readonly known: readonly string[];
 }
 
@@ -208,7 +208,7 @@ export async function addModel(source: string, options: AddOptions): Promise<Add
     );
   } catch (error) {
     options.signal?.throwIfAborted();
-    // What is wrong with the model or its source is coded; the rest is what the disk says.
+    // Faults of the model or its source have a code; others are faults of the disk.
     throw systemCodeOf(error) === undefined ? error : storageError(error, place);
   } finally {
     // Again, where something was still being written.

@@ -3,11 +3,13 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { readText } from '../../shared/runtime/file.ts';
 
-/** What folders begin with in which a model is put together; lists of models leave them out. */
+/** Prefix of folders in which a model is assembled; lists of models leave them out. */
 const PREFIX = '.adding-';
-/** File that says who works in such a folder. */
+/** File that names the process that works in such a folder. */
 const OWNER = 'owner.json';
-/** Older than this, nobody works in it any more, wherever its process runs: a download may take an hour. */
+/**
+ * A folder older than this is not in use any more, even if its process cannot be checked: a download may take an hour.
+ */
 const ABANDONED_MS = 24 * 3600 * 1000;
 /** A folder without an owner is just being made, or was left by a process that died within that moment. */
 const OWNERLESS_MS = 60_000;
@@ -52,7 +54,7 @@ function isAlive(pid: number): boolean {
     process.kill(pid, 0);
     return true;
   } catch (error) {
-    // It is there, and somebody else's.
+    // It exists, and belongs to another user.
     return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
 }

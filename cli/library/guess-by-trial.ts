@@ -30,7 +30,7 @@ import { drawScene } from '../demo/scene.ts';
 const SEEDS = [3_000_005, 3_000_010] as const;
 /** Side of a trial picture where the file leaves it open. */
 const OPEN_SIDE = 128;
-/** Larger inputs are not tried: the trial would take longer than anybody waits. */
+/** Larger inputs are not tried: the trial would take too long. */
 const MAX_TRIAL_PIXELS = 4_194_304;
 
 /** One network in front of a trial. */
@@ -81,7 +81,7 @@ function firstLayerTrial({ model, name, shape, input, pictures }: Subject): Tria
   try {
     piece = extractSegment(resolveModel(model, { inputShapes: { [name]: shape } }), [name], [layer.outputs[0]!]);
   } catch {
-    return undefined; // Whoever runs the model says what is wrong with it.
+    return undefined; // Running the model reports its faults.
   }
   const weights = [...piece.model.graph.initializers.values()];
   if (weights.some(({ data }) => data.kind === 'external')) return undefined;
@@ -188,7 +188,7 @@ export async function guessByTrial(
     .map(([key, value]) => `${key}: ${Array.isArray(value) ? `[${value.join(', ')}]` : value}`);
   return raw([
     `its numbers fit task: detect, output: {${parts.join(', ')}}`,
-    'how it wants its pixels is not known, and other pixels give other boxes: 0 to 1 (scale: 255), -1 to 1 (scale: 127.5, ' +
+    'its pixel scaling is not known, and it changes the boxes: 0 to 1 (scale: 255), -1 to 1 (scale: 127.5, ' +
       "mean: [1]), 0 to 255 (scale: 1), or ImageNet's mean and deviation; with that and the line above the card is complete",
   ]);
 }

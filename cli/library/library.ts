@@ -17,7 +17,7 @@ import { commentedFields, parseYaml } from '../../shared/runtime/yaml.ts';
 import { readCatalogue } from './catalogue.ts';
 import { guessByTrial } from './guess-by-trial.ts';
 
-/** Where models are looked for, and what the caller knows of them. */
+/** Where models are searched, and what the caller knows about them. */
 export interface LibraryPlaces {
   /** Folders of model folders, the user's own; the first that has a name wins. */
   readonly modelsDirs: readonly string[];
@@ -44,7 +44,7 @@ export interface LoadedModel {
   /** File of the card; undefined where it was guessed on the spot. */
   readonly cardPath: string | undefined;
   readonly modelPath: string;
-  /** Names of the classes; empty where nobody gave any. */
+  /** Names of the classes; empty where there are none. */
   readonly labels: readonly string[];
   /** Whether anything of the card is a guess; `guessedFields` says what. */
   readonly guessed: boolean;
@@ -85,7 +85,7 @@ export async function readCard(path: string): Promise<{ card: ModelCard; guessed
   return { card, guessedFields: commentedFields(text, 'guessed') };
 }
 
-/** A file that a card names, which has to lie in the card's folder: a card may come from anybody. */
+/** A file that a card names. It has to lie in the card's folder, as cards may come from untrusted sources. */
 async function namedFile(
   where: string,
   field: string,
@@ -119,7 +119,7 @@ async function loadLabels(card: ModelCard, folder: string, places: LibraryPlaces
   return parseLabels(text);
 }
 
-/** The labels of a list that comes with the product. */
+/** The labels of a bundled list. */
 async function namedLabels(name: NamedLabels): Promise<readonly string[]> {
   const { file, first } = NAMED_LABELS[name];
   return [...first, ...parseLabels(await readText(join(packageFolder(), 'config', 'labels', file)))];

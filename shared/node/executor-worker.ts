@@ -23,14 +23,14 @@ export interface TileCall {
   readonly tile: JobTile;
 }
 
-interface Waiting {
+interface QueuedCall {
   readonly run: () => Promise<void>;
   readonly tile?: TileCall;
   readonly drop?: (code: WorkError, text: string) => void;
 }
 
 /** All calls run one after another, in the order of arrival; only `cancel` goes first and removes queued parts. */
-const waiting: Waiting[] = [];
+const waiting: QueuedCall[] = [];
 let busy = false;
 
 async function work(): Promise<void> {

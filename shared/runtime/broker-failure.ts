@@ -67,7 +67,7 @@ function explained({ code, message }: ConnectionFault, where: string): [string, 
     case 135:
       return ['the broker does not authorise this client', 'give --user and --password-file, or --join TOKEN'];
     case 138:
-      return ['the broker has banned this client', 'ask whoever runs the broker'];
+      return ['the broker has banned this client', 'ask the operator of the broker'];
     case 'CLOSED':
     case 'ECONNRESET':
       return [

@@ -50,7 +50,7 @@ function steps(resolved: ResolvedModel, node: GraphNode): boolean {
 
 /**
  * Bound on the difference between a plan's results and those of the whole network in one process. It follows from the
- * operators and their types, for stages whose tiles have halos and whose results travel losslessly. Decisions (ArgMax,
+ * operators and their types, for stages whose tiles have halos and whose results are sent losslessly. Decisions (ArgMax,
  * comparisons, TopK) between values that are nearer to each other than the bound may differ; that is not counted.
  */
 export function differenceBound(resolved: ResolvedModel, stages: readonly Stage[]): DifferenceBound {

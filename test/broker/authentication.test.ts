@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { Authentication } from '../../broker/authentication.ts';
 import type { Identity } from '../../broker/policy.ts';
 
-// Lost if these fail: strangers in the cluster, or one node disconnected by whoever takes its client id.
+// Lost if these fail: unknown clients in the cluster, or one node disconnected by another client with its client id.
 
 const USERS: Record<string, Identity> = {
   'pi-1': { role: 'node', name: 'pi-1' },

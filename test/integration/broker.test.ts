@@ -84,7 +84,7 @@ describe('packets above the limit', () => {
     const greedy = await bus(url, 'greedy');
     await expect(greedy.publish('tessera/x', new Uint8Array(20_000), { qos: 1 })).rejects.toMatchObject({
       code: 'TESSERA_BROKER',
-      hint: expect.stringContaining('above what the broker takes'),
+      hint: expect.stringContaining('larger than the broker accepts'),
     });
     expect(running.counters.refused.packets).toBe(3);
   });

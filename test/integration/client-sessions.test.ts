@@ -133,7 +133,7 @@ describe('the stored sessions', () => {
       await app.client.endAsync();
     }
     const texts = await say(central, 30);
-    expect(await log.line(/messages for a client that is away are dropped/)).toMatch(/^warn/);
+    expect(await log.line(/messages for an absent client are dropped/)).toMatch(/^warn/);
     expect(running.counters.dropped.client_sessions).toBe(60 - 15);
     const had = [];
     for (const id of ['app-1', 'app-2']) {
@@ -163,9 +163,9 @@ describe('the stored sessions', () => {
     await (await open('one')).client.endAsync();
     const two = await open('two');
     const three = await open('three');
-    await log.line(/its place is needed.*one/);
+    await log.line(/another client needed its place.*one/);
     const four = await open('four');
-    expect(await log.line(/a session is not kept: 2 are/)).toContain('four');
+    expect(await log.line(/a session is not persistent: all 2 places/)).toContain('four');
     for (const app of [two, three, four]) await app.client.endAsync();
     expect([(await connect(url, 'three')).present, (await connect(url, 'four')).present]).toEqual([true, false]);
   });

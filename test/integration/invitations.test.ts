@@ -179,7 +179,7 @@ describe('an invitation', () => {
     expect(await joining).toMatchObject({ user: 'pi-1' });
   });
 
-  it("is made only after central has published its key, or the node would run anybody's models", async () => {
+  it("is made only after central has published its key, or the node would run any client's models", async () => {
     await expect(invitation()).rejects.toMatchObject({
       code: 'TESSERA_CONFIG',
       hint: expect.stringContaining('central'),
@@ -203,7 +203,7 @@ describe('a revoked node', () => {
     const answer = await askRequest(admin, t, 'node-revoke', { role: 'node', name: 'pi-1' }, nodeRevoked);
     expect(await status.text()).toBe('offline');
     const took = performance.now() - from;
-    console.info(`thrown out and offline after ${took.toFixed(1)} ms`);
+    console.info(`revoked and offline after ${took.toFixed(1)} ms`);
     expect(took).toBeLessThan(1000);
     expect(answer).toEqual({ user: 'pi-1', closed: 1 });
     await expect(connect({ user: member.user, password: member.password })).rejects.toMatchObject({

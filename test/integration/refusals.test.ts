@@ -76,7 +76,7 @@ test('all nodes refuse: that is logged at once with the reason, and results say 
   });
   const result = await send();
   expect(result).toMatchObject({ status: 'ok', nodes: ['central'], fallback: { reason: 'refused' } });
-  expect(result.fallback!.text).toMatch(/all 2 nodes refuse: a piece needs/);
+  expect(result.fallback!.text).toMatch(/all 2 nodes refuse: a part of the model needs/);
   const line = await log.line(/central computes/);
   expect(line).toMatch(/^warn model tiny: central computes parts that nodes should compute: all 2 nodes refuse/);
   await send();
@@ -88,7 +88,7 @@ test('some refuse: the others work, and a line names the refusing node and its r
   await cluster.central.offerPlan('tiny', plan);
   await untilReady(cluster, plan.plan, 3, 600_000);
   const line = await log.line(/1 of 3 nodes ready/);
-  expect(line).toMatch(/^warn model tiny: 1 of 3 nodes ready; b refuses: a piece needs .*; c refuses: /);
+  expect(line).toMatch(/^warn model tiny: 1 of 3 nodes ready; b refuses: a part of the model needs .*; c refuses: /);
   const result = await send();
   expect(result).toMatchObject({ status: 'ok', nodes: ['a'] });
   expect(result.fallback).toBeUndefined();
@@ -108,7 +108,7 @@ test('nodes publish the state of their plans, and central their events', async (
     }
   };
   expect(await plansOf(beats, 'ready')).toEqual({ id: plan.plan.id, model: 'tiny', state: 'ready' });
-  expect((await plansOf(refusing, 'refused')).text).toMatch(/a piece needs/);
+  expect((await plansOf(refusing, 'refused')).text).toMatch(/a part of the model needs/);
   await a.stop();
   const seen: string[] = [];
   while (!seen.includes('a offline')) {

@@ -169,7 +169,7 @@ describe('the embedded broker with client certificates', () => {
     expect(await enrolment.revoke('node', 'pi-1')).toEqual({ user: 'pi-1', closed: 1 });
     await gone(node);
     await expect(connect(urls[0]!, { ...by(pi), clientId: 'again' })).rejects.toMatchObject({ code: 'TESSERA_BROKER' });
-    await log.line(/the name "pi-1" of a certificate is no user, or was thrown out/);
+    await log.line(/the name "pi-1" of a certificate is no user, or its access was revoked/);
   });
 
   it('may listen on the network without any password', async ({ skip }) => {

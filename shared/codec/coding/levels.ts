@@ -3,7 +3,7 @@ import type { BitReader } from './bit-io.ts';
 import type { TailWriter } from './tail-writer.ts';
 
 /**
- * How tables of symbol frequencies travel: as levels, symbol s having a share of about 2^(-level/2). Half a bit is fine
+ * How tables of symbol frequencies are encoded: as levels, symbol s having a share of about 2^(-level/2). Half a bit is fine
  * enough (0.0072 bits a symbol lost on average). What is written is how a level differs from what the table before and
  * a slope let expect; as feature maps have smooth histograms, most symbols take one bit.
  *

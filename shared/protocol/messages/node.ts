@@ -76,7 +76,7 @@ export const NODE_EVENTS = [
   'left-out',
   'let-in',
 ] as const;
-/** What is said of a node. */
+/** The payload of a node's event. */
 export type NodeEventName = (typeof NODE_EVENTS)[number];
 
 /** `tessera/event/node/<node>`: a change of a node's state as the active central sees it. */

@@ -53,7 +53,7 @@ describe('centrals on one base', () => {
   test(`never are two active, and in the end one is (${RUNS} runs)`, () => {
     for (let seed = 1; seed <= RUNS; seed++) {
       const world = chaos(seed);
-      expect(world.holders.length, `seed ${seed}: nobody is active after half a quiet minute`).toBe(1);
+      expect(world.holders.length, `seed ${seed}: no central is active after half a quiet minute`).toBe(1);
       const epochs = world.led.map(({ epoch }) => epoch);
       expect(epochs, `seed ${seed}`).toEqual([...epochs].sort((x, y) => x - y));
     }

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { calibratedCodecs, fewestBytes, type Setting, unbeaten } from '../../../central/planner/calibrated.ts';
+import { calibratedCodecs, fewestBytes, type MeasuredCodecs, unbeaten } from '../../../central/planner/calibrated.ts';
 import { parseCard } from '../../../shared/model/card.ts';
 import { resolveModel } from '../../../shared/onnx/resolve.ts';
 import { tinyNetwork } from '../../support/tiny-network.ts';
@@ -18,13 +18,13 @@ const setting = fc.record({
 const cuts = fc.array(fc.array(setting, { minLength: 1, maxLength: 4 }), { minLength: 1, maxLength: 4 });
 const bounds = fc.integer({ min: 85, max: 100 }).map((hundredths) => hundredths / 100);
 
-const bytesOf = (chosen: readonly Setting[]) => chosen.reduce((sum, { bytes }) => sum + bytes, 0);
+const bytesOf = (chosen: readonly MeasuredCodecs[]) => chosen.reduce((sum, { bytes }) => sum + bytes, 0);
 /** In hundredths, where sums are exact. */
-const lossOf = (chosen: readonly Setting[]) =>
+const lossOf = (chosen: readonly MeasuredCodecs[]) =>
   chosen.reduce((sum, { agreement }) => sum + 100 - Math.round(100 * agreement), 0);
 
-function everyChoice(lists: readonly (readonly Setting[])[]): Setting[][] {
-  return lists.reduce<Setting[][]>(
+function everyChoice(lists: readonly (readonly MeasuredCodecs[])[]): MeasuredCodecs[][] {
+  return lists.reduce<MeasuredCodecs[][]>(
     (found, list) => found.flatMap((chosen) => list.map((one) => [...chosen, one])),
     [[]],
   );

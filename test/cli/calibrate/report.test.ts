@@ -96,7 +96,7 @@ describe('the report', () => {
       '\n',
     );
     expect(text).toContain('a network of task detect has no one top prediction');
-    expect(text).toContain('Nothing holds 100.00 %');
+    expect(text).toContain('No codec keeps 100.00 %');
     expect(text).not.toContain('95 %');
   });
 

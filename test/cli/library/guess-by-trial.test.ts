@@ -59,7 +59,7 @@ describe('guessByTrial', () => {
   it('leaves a detector raw whose boxes depend on an unknown preprocessing, and says what is missing', async () => {
     const { card, known } = await guess(emitting(faces, { share: 0.02 }));
     expect(card.task).toBe('raw');
-    expect(known.join('\n')).toMatch(/decoder: ssd.*background: 0[\s\S]*how it wants its pixels is not known/);
+    expect(known.join('\n')).toMatch(/decoder: ssd.*background: 0[\s\S]*its pixel scaling is not known/);
   });
 
   it('decodes one whose boxes do not depend on it', async () => {
