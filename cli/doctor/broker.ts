@@ -2,10 +2,10 @@ import type { Failure } from '../../shared/errors.ts';
 import type { BrokerStats } from '../../shared/protocol/messages/broker.ts';
 import { type Check, checksOf } from './check.ts';
 
-/** What was found out over one connection to the broker. */
+/** Facts of a broker, from connections of the doctor's own. */
 export interface BrokerFacts {
   readonly url: string;
-  /** Whether somebody named this broker; else it is the default. */
+  /** Whether the broker is configured; otherwise it is the default. */
   readonly configured: boolean;
   /** Whether the address is of this machine. */
   readonly local: boolean;
@@ -27,11 +27,11 @@ export interface BrokerFacts {
   readonly stats: BrokerStats | undefined;
 }
 
-/** Payloads that went through the broker and came back, and that did not, bytes. */
+/** The largest payload that came back and the smallest that did not, bytes. */
 export interface PacketFacts {
   readonly passed: number;
   readonly failed: number | undefined;
-  /** What parts of tensors and models need, and what mqtt.maximum_packet_size says. */
+  /** The size of parts of tensors and models, and mqtt.maximum_packet_size. */
   readonly needed: number;
   readonly wanted: number;
 }
@@ -47,7 +47,7 @@ export function judgeBroker(facts: BrokerFacts): Check[] {
   const { connection, url } = facts;
   if ('code' in connection) {
     if (!facts.configured)
-      return [skip('broker', `none is configured and none answers at ${url}: only this machine was looked at`)];
+      return [skip('broker', `none is configured and none answers at ${url}: only this machine was checked`)];
     return [fail('broker', connection.message, connection.hint ?? 'look at the log of the broker')];
   }
   return [
@@ -63,7 +63,7 @@ export function judgeBroker(facts: BrokerFacts): Check[] {
 function judgeAccess({ role, anonymous, local, subscriptions, echo }: BrokerFacts): Check {
   const refused = subscriptions.filter((one) => one.refused !== undefined);
   const rules =
-    '`tessera acl --format mosquitto` prints the rules for Mosquitto; the built-in broker has them by itself';
+    '`tessera acl --format mosquitto` prints the rules for Mosquitto; the embedded broker applies them by itself';
   if (refused.length > 0) {
     const text = `${role} may not subscribe ${refused.map(({ filter }) => filter).join(', ')}`;
     return fail('rights', text, `give the user of this connection its rights: ${rules}`);
@@ -77,8 +77,8 @@ function judgeAccess({ role, anonymous, local, subscriptions, echo }: BrokerFact
   if (anonymous && !local)
     return warn(
       'rights',
-      'the broker lets anybody in without a password',
-      'have it ask for one: whoever reaches it can read every frame and give work to every node',
+      'the broker accepts clients without a password',
+      'require passwords: every client that reaches it can read every frame and give work to every node',
     );
   if (anonymous)
     return ok('rights', `${role} may do everything, without a password; \`broker.anonymous: never\` would ask for one`);
@@ -94,8 +94,8 @@ function judgeRoundTrip({ roundTripsMs, linkMs, role }: BrokerFacts): Check {
   if (median - link > NAGLE_MS)
     return warn(
       'round trip',
-      `${text}: the broker holds small packets back (Nagle)`,
-      'Mosquitto: `set_tcp_nodelay true`; other brokers: switch TCP_NODELAY on for their listener',
+      `${text}: the broker delays small packets (Nagle)`,
+      'Mosquitto: `set_tcp_nodelay true`; other brokers: enable TCP_NODELAY for their listener',
     );
   if (link > SLOW_LINK_MS)
     return warn('round trip', text, 'a slow link: keep central, broker and nodes near each other, or cut late layers');
@@ -112,22 +112,22 @@ function judgePacket(packet: PacketFacts | undefined, role: string): Check {
     return fail('packet size', `${text}; parts of tensors and models need ${needed}`, `${raise} to ${wanted}`);
   return warn(
     'packet size',
-    `${text}; mqtt.maximum_packet_size allows ${wanted}, so larger pictures of cameras are lost`,
+    `${text}; mqtt.maximum_packet_size allows ${wanted}, so larger camera pictures are lost`,
     `${raise}, or set mqtt.maximum_packet_size to ${passed}`,
   );
 }
 
 function judgeRetained({ retained, role }: BrokerFacts): Check {
   if (retained === undefined) return skip('retained', `${role} may not publish, so it was not tried`);
-  if (retained) return ok('retained', 'the broker keeps retained messages');
+  if (retained) return ok('retained', 'the broker stores retained messages');
   return fail(
     'retained',
-    'the broker did not keep a retained message',
+    'the broker did not store a retained message',
     'allow retained messages (Mosquitto: `retain_available true`): status and results of nodes and cameras need them',
   );
 }
 
-/** Refusals protect the broker and are no fault of it; what a reader should have had and did not get is. */
+/** Refusals protect the broker and are no fault; lost messages are. */
 function judgeStats({ uptime_s, connections, published, refused, closed, dropped }: BrokerStats): Check {
   const refusals = countsOf({
     'connections refused': refused.connections + closed.unauthenticated,

@@ -1,7 +1,7 @@
 /** What `tessera doctor` looks at, in the order in which it is shown. */
 export type Area = 'machine' | 'state' | 'configuration' | 'ports' | 'broker' | 'fleet';
 
-/** How a check came out; `skip`: it could not be made here, which is no fault. */
+/** Outcome of a check; `skip`: it cannot be made here, which is no fault. */
 export type Status = 'ok' | 'warn' | 'fail' | 'skip';
 
 /** One thing that was looked at. */
@@ -9,7 +9,7 @@ export interface Check {
   readonly area: Area;
   readonly name: string;
   readonly status: Status;
-  /** One sentence: what was found. */
+  /** The finding, in one sentence. */
   readonly text: string;
   /** How to fix it; always there for `warn` and `fail`. */
   readonly fix?: string;
@@ -28,7 +28,7 @@ export function checksOf(area: Area) {
   };
 }
 
-/** Lines for people: one for each check, `fix` below it, and how many came out how. */
+/** Lines for people: one for each check with `fix` below it, and the number of each outcome. */
 export function reportLines(checks: readonly Check[]): string[] {
   const width = Math.max(...checks.map(({ name }) => name.length));
   const lines = checks.flatMap(({ status, name, text, fix }) => [

@@ -16,11 +16,11 @@ export interface NamedFile {
   readonly endsAt: number | undefined;
 }
 
-/** What is known of the configuration. */
+/** Facts of the configuration. */
 export interface ConfigurationFacts {
-  /** The file it came from; undefined where there is none. */
+  /** Its file; undefined where there is none. */
   readonly file: string | undefined;
-  /** What is wrong with it, each with where it was said. */
+  /** Its faults, each with its origin. */
   readonly failures: readonly Failure[];
   readonly warnings: readonly string[];
   readonly files: readonly NamedFile[];
@@ -51,7 +51,7 @@ export function judgeConfiguration(facts: ConfigurationFacts): Check[] {
       warn(
         'models',
         `camera ${camera} names the model "${model}", which is not in the library of this machine`,
-        '`tessera model list` shows those that are; on other machines than that of central this does not matter',
+        '`tessera model list` shows the library; this matters on the machine of central only',
       ),
     ),
   ];
@@ -64,8 +64,8 @@ function judgeFile({ key, path, problem, isKey, mode, endsAt }: NamedFile, now: 
     return warn(key, `others on this machine may read ${path}`, `\`chmod 600 ${path}\``);
   if (endsAt === undefined) return ok(key, `${path} can be read`);
   const days = Math.floor((endsAt - now) / DAY_S);
-  const renew = 'renew the certificate and restart what uses it';
-  if (days < 0) return fail(key, `the certificate in ${path} ended ${counted(-days, 'day')} ago`, renew);
-  if (days < SOON_DAYS) return warn(key, `the certificate in ${path} ends in ${counted(days, 'day')}`, renew);
-  return ok(key, `the certificate in ${path} holds for ${counted(days, 'day')}`);
+  const renew = 'renew the certificate and restart the programs that use it';
+  if (days < 0) return fail(key, `the certificate in ${path} expired ${counted(-days, 'day')} ago`, renew);
+  if (days < SOON_DAYS) return warn(key, `the certificate in ${path} expires in ${counted(days, 'day')}`, renew);
+  return ok(key, `the certificate in ${path} is valid for ${counted(days, 'day')}`);
 }

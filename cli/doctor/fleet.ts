@@ -44,7 +44,7 @@ export function judgeFleet(facts: FleetFacts): Check[] {
   const { nodes, hidden } = facts;
   const none = warn('nodes', 'no node is known: central computes everything itself', '`tessera agent` starts one');
   const seen = nodes.length === 0 ? [none] : nodes.map((node) => judgeNode(node, facts));
-  const unseen = skip('nodes', 'these rights do not show them; those of a viewer or an admin do');
+  const unseen = skip('nodes', 'this user may not read them; a viewer or an admin may');
   return [
     ...judgeCentral(facts),
     ...judgeModels(facts),
@@ -53,7 +53,7 @@ export function judgeFleet(facts: FleetFacts): Check[] {
 }
 
 function judgeCentral({ hidden, central, centrals, plans, now }: FleetFacts): Check[] {
-  if (hidden.includes('status')) return [skip('central', 'these rights do not show it')];
+  if (hidden.includes('status')) return [skip('central', 'this user may not read it')];
   const of = (state: string): string =>
     centrals
       .filter((one) => one.state === state)
@@ -63,9 +63,7 @@ function judgeCentral({ hidden, central, centrals, plans, now }: FleetFacts): Ch
     return [fail('central', 'no central is online, so frames are not processed', 'start `tessera central`')];
   if (hidden.includes('plans')) return [ok('central', `central ${of('active')} is online`)];
   if (plans.length === 0)
-    return [
-      warn('central', 'central is online and serves no model', 'its log says why; `tessera model list` shows models'),
-    ];
+    return [warn('central', 'central is online and serves no model', 'see its log; `tessera model list` shows models')];
   const ahead = Math.max(...plans.map(({ since }) => since)) - now;
   const standby = of('standby') === '' ? '' : `; ${of('standby')} stands by`;
   const served = ok(
@@ -85,7 +83,7 @@ function judgeModels({ central, refused = [] }: FleetFacts): Check[] {
   );
 }
 
-/** What to do about a node that follows a central that is not the active one; undefined for any other node. */
+/** The finding about a node that follows a central other than the active one; undefined for any other node. */
 function deaf({ heartbeat }: NodeRecord, { centrals }: FleetFacts): string | undefined {
   const epochs = centrals.flatMap(({ state, epoch }) => (state === 'active' && epoch !== undefined ? [epoch] : []));
   const followed = heartbeat?.epoch ?? 0;
@@ -107,8 +105,8 @@ function judgeNode(node: NodeRecord, facts: FleetFacts): Check {
   if (heartbeat === undefined)
     return fail(
       name,
-      'it is called online, but no heartbeat came within 3 s',
-      'its machine hangs or its link is down: look at it; the broker notices within 15 s',
+      'its status is online, but no heartbeat arrived within 3 s',
+      'its machine hangs or its link is down: check both; the broker notices within 15 s',
     );
   if (info !== undefined && (info.wire[0] > WIRE_VERSION || info.wire[1] < WIRE_VERSION))
     return fail(
@@ -121,7 +119,7 @@ function judgeNode(node: NodeRecord, facts: FleetFacts): Check {
     return fail(
       name,
       `it gets no work: ${wrong}`,
-      'look at its memory and its version, then restart its agent; `tessera node revoke` throws out what you do not trust',
+      'check its memory and its version, then restart its agent; `tessera node revoke` removes a node that you do not trust',
     );
   const ignores = deaf(node, facts);
   if (ignores !== undefined)
@@ -133,7 +131,7 @@ function judgeNode(node: NodeRecord, facts: FleetFacts): Check {
   const plans = newestPlans(heartbeat);
   const refused = plans.filter(({ state }) => state === 'refused');
   if (refused.length > 0)
-    return fail(name, `it ${refused.map(refusalOf).join('; it ')}`, 'fix what it says, then restart its agent');
+    return fail(name, `it ${refused.map(refusalOf).join('; it ')}`, 'fix what it reports, then restart its agent');
   const remarks = remarksOf(heartbeat, heardAt === undefined ? now : heardAt / 1000);
   if (remarks.length > 0)
     return warn(name, remarks.map(([what]) => what).join('; '), [...new Set(remarks.map(([, fix]) => fix))].join('; '));
@@ -146,7 +144,7 @@ function freeMb({ info, heartbeat }: NodeRecord): number | undefined {
   return info === undefined || heartbeat === undefined ? undefined : info.memory_mb - heartbeat.memory_used_mb;
 }
 
-/** What is worth a look about a heartbeat, each with what to do. */
+/** Findings about a heartbeat, each with its fix. */
 function remarksOf(heartbeat: Heartbeat, heardAt: number): [string, string][] {
   const remarks: [string, string][] = [];
   const bits = Number.parseInt(heartbeat.throttled, 16) || 0;
@@ -161,7 +159,10 @@ function remarksOf(heartbeat: Heartbeat, heardAt: number): [string, string][] {
       'lower node.memory_mb there, or end other programs',
     ]);
   if (heartbeat.loop_delay_ms > BLOCKED_MS)
-    remarks.push([`it stood still for ${heartbeat.loop_delay_ms} ms`, 'it is overloaded or swaps: give it less']);
+    remarks.push([
+      `it did not respond for ${heartbeat.loop_delay_ms} ms`,
+      'it is overloaded or swaps: give it less work',
+    ]);
   const skew = heartbeat.time === undefined ? 0 : heartbeat.time - heardAt;
   if (Math.abs(skew) > SKEW_S)
     remarks.push([

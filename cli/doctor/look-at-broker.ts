@@ -14,8 +14,8 @@ import { readJson } from '../frames.ts';
 import type { BrokerFacts, PacketFacts } from './broker.ts';
 
 /**
- * Tries a broker over connections of the doctor's own, whose client ids nobody else has, on topics that nothing of
- * Tessera subscribes. What it makes the broker keep it takes away again. A packet that is too large costs the doctor's
+ * Tries a broker over connections with client ids of its own, on topics that no part of Tessera subscribes to. Retained
+ * messages that it publishes are removed again. A packet that is too large costs the doctor's
  * own connection and nothing else.
  */
 
@@ -111,7 +111,10 @@ async function open(connection: BrokerConnection): Promise<Opened> {
   return { failure: failureOf(fault, 'TESSERA_BROKER') };
 }
 
-/** A topic that this identity may publish and subscribe and that nothing of Tessera listens to; none for readers and cameras. */
+/**
+ * A topic that this identity may publish and subscribe and that nothing of Tessera listens to; none for readers and
+ * cameras.
+ */
 function echoTopic(identity: Identity, base: string): string | undefined {
   const own = `doctor-${randomBytes(4).toString('hex')}`;
   switch (identity.role) {
@@ -122,7 +125,7 @@ function echoTopic(identity: Identity, base: string): string | undefined {
     case 'admin':
       return `${base}/${own}`;
     case 'local':
-      // Not under the base: whoever follows `<base>/#` need not be sent large packets of nothing.
+      // Not under the base: subscribers of `<base>/#` must not receive large test packets.
       return `${base}-doctor/${own}`;
     default:
       return undefined;
@@ -136,7 +139,9 @@ function needed(identity: Identity, base: string): readonly string[] {
     : rulesOf(identity, base).subscribe.filter((one) => one !== '$SYS/#');
 }
 
-/** Follows what the embedded broker counts; the result gives the newest, undefined where this role or broker has none. */
+/**
+ * Follows what the embedded broker counts; the result gives the newest, undefined where this role or broker has none.
+ */
 async function followStats(bus: Bus, base: string): Promise<() => BrokerStats | undefined> {
   let newest: BrokerStats | undefined;
   const onMessage = ({ payload }: { payload: Uint8Array }): void => {
@@ -156,7 +161,7 @@ async function trySubscriptions(bus: Bus, filters: readonly string[]) {
         (error: Error) => error.message,
       );
     tried.push({ filter, refused });
-    // Everything that flows there would be delivered to the doctor while it measures.
+    // Otherwise the doctor would receive all traffic while it measures.
     if (refused === undefined) await bus.unsubscribe(filter);
   }
   return tried;
@@ -214,7 +219,7 @@ async function isRetained(connection: BrokerConnection, mqtt: 4 | 5, topic: stri
     });
   const kept = async (): Promise<boolean> => {
     await bus.publish(topic, 'kept', { qos: 1, retain: true });
-    // Brokers may acknowledge before they have stored it: then it comes as news, and a later subscription finds it.
+    // A broker may acknowledge before it has stored the message: then a later subscription finds it.
     for (let i = 0; i < RETAINED_TRIES && bus.connected; i++) {
       if (await isKept()) return true;
       await bus.unsubscribe(topic);

@@ -9,7 +9,7 @@ import { listModels } from '../library/library.ts';
 import { modelFolders } from '../models.ts';
 import type { ConfigurationFacts, NamedFile } from './configuration.ts';
 
-/** What was found, and the configuration to go on with. */
+/** The findings, and the configuration for later checks. */
 export interface ConfigurationLook {
   readonly facts: ConfigurationFacts;
   readonly loaded: LoadedConfig;
@@ -40,7 +40,7 @@ export async function lookAtConfiguration(
   }
 }
 
-/** Everything that is wrong: an error may name further ones as its cause. */
+/** All faults: an error may have further ones as its cause. */
 function failuresOf(error: TesseraError): Failure[] {
   const others = Array.isArray(error.cause) ? error.cause.filter((one) => one instanceof TesseraError) : [];
   return [error, ...others].map((one) => one.toFailure());

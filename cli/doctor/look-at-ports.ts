@@ -10,7 +10,7 @@ const CONNECT = Buffer.from([0x10, 13, 0, 4, 0x4d, 0x51, 0x54, 0x54, 5, 2, 0, 10
 /** CONNACK reason "unsupported protocol version" (section 3.2.2.2), and the return code of MQTT 3.1.1 that means it. */
 const UNSUPPORTED = [0x84, 0x01];
 
-/** Looks at who has the addresses that `tessera broker` would listen on; those that ask for a free port are left out. */
+/** Finds the owners of the addresses that `tessera broker` would listen on; free ports (0) are skipped. */
 export async function lookAtPorts(listen: readonly string[]): Promise<PortFacts[]> {
   const addresses = listen.map((address) => ({ address, ...parseListen(address) })).filter(({ port }) => port !== 0);
   return Promise.all(
@@ -21,7 +21,7 @@ export async function lookAtPorts(listen: readonly string[]): Promise<PortFacts[
   );
 }
 
-/** Asks a port for MQTT 5. Nothing else is sent, and the connection is closed at the first answer. */
+/** Sends a CONNECT of MQTT 5 to a port, and closes the connection at the first answer. */
 export function whatSpeaks(host: string, port: number): Promise<Speaker> {
   return new Promise((resolve) => {
     const socket = createConnection({ host, port });

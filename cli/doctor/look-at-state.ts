@@ -10,7 +10,7 @@ import type { StateFacts, StateFile } from './state.ts';
 const BLOBS = 'blobs';
 const FILES_LOOKED_AT = 1000;
 
-/** Looks at the state directory without changing it, but for a file that is written and removed. */
+/** Checks the state directory; writes one file there and removes it. */
 export async function lookAtState(folder: string): Promise<StateFacts> {
   const found = await stat(folder).catch(() => undefined);
   const hasModes = process.platform !== 'win32';

@@ -8,10 +8,10 @@ export type Trial =
   | { readonly kind: 'crashed'; readonly signal: string | null; readonly code: number | null; readonly stderr: string }
   | { readonly kind: 'silent'; readonly seconds: number };
 
-/** What is known of this machine. Memory in MB (10^6 bytes), times in Unix seconds. */
+/** Facts of this machine. Memory in MB (10^6 bytes), times in Unix seconds. */
 export interface MachineFacts {
   readonly node: string;
-  /** As package.json says it: `>=20.17`. */
+  /** As in package.json: `>=20.17`. */
   readonly wantedNode: string;
   readonly platform: string;
   readonly arch: string;
@@ -27,13 +27,13 @@ export interface MachineFacts {
   readonly cores: number;
   readonly processors: number;
   readonly now: number;
-  /** Whether the system says that its clock follows a time server; undefined where it does not say. */
+  /** Whether the clock follows a time server; undefined where the system does not report it. */
   readonly synchronised: boolean | undefined;
 }
 
 /** Systems that ONNX Runtime's npm package is built for. */
 const RUNTIMES = ['linux-x64', 'linux-arm64', 'darwin-x64', 'darwin-arm64', 'win32-x64', 'win32-arm64'];
-/** Nothing of Tessera is older (1 January 2025): a clock before it stands at what a board without a battery begins with. */
+/** 1 January 2025: no release is older, so an earlier clock is the start value of a board without a battery. */
 const EARLIEST = 1_735_689_600;
 /** Below the first an agent cannot load a network of any size, below the second it is tight. */
 const MEMORY_MB = { least: 150, enough: 400 };
@@ -52,7 +52,7 @@ export function judgeMachine(facts: MachineFacts): Check[] {
   ];
 }
 
-/** Whether a version (`20.17.0`) is at least what `>=20.17` asks for. */
+/** Whether a version (`20.17.0`) satisfies `>=20.17`. */
 export function isAtLeast(version: string, wanted: string): boolean {
   const numbers = (text: string): number[] => (text.match(/\d+/g) ?? []).map(Number);
   const [have, want] = [numbers(version), numbers(wanted)];
@@ -87,8 +87,8 @@ function judgeSystem({ platform, arch, glibc }: MachineFacts): Check {
 
 function judgeTrials({ onnxruntime, sharp }: MachineFacts): Check[] {
   return [
-    judgeTrial('onnx runtime', 'ONNX Runtime', 'nodes compute nothing here', onnxruntime),
-    judgeTrial('pictures', 'the picture decoder (sharp)', 'central decodes no frame here', sharp),
+    judgeTrial('onnx runtime', 'ONNX Runtime', 'nodes cannot compute here', onnxruntime),
+    judgeTrial('pictures', 'the picture decoder (sharp)', 'central cannot decode frames here', sharp),
   ];
 }
 
@@ -108,13 +108,14 @@ function judgeTrial(name: string, what: string, then: string, trial: Trial): Che
       const text = `${what} ended its process ${how}, so ${then}${words === '' ? '' : `: ${words.slice(0, 200)}`}`;
       if (signal === 'SIGILL')
         return fail(name, text, 'this processor lacks an instruction that it needs: the machine cannot be a node');
-      if (signal === 'SIGKILL') return fail(name, text, 'the system took its memory away: free some, or add swap');
+      if (signal === 'SIGKILL')
+        return fail(name, text, 'the system killed it for lack of memory: free some, or add swap');
       return fail(name, text, again);
     }
   }
 }
 
-/** What fixes a native module that does not load, by what the loader says. */
+/** The fix for a native module that does not load, by the loader's message. */
 function fixForLoading(said: string): string | undefined {
   const glibc = /GLIBC(?:XX)?_[\d.]+/.exec(said)?.[0];
   if (glibc !== undefined) return `the system is too old (it lacks ${glibc}): Debian 12, Ubuntu 22.04 or newer has it`;
@@ -124,16 +125,16 @@ function fixForLoading(said: string): string | undefined {
 }
 
 function judgeMemory({ memoryMb, availableMb, memoryIsLimited }: MachineFacts): Check {
-  const limited = memoryIsLimited ? ' (what the control group leaves to it)' : '';
+  const limited = memoryIsLimited ? ' (limited by the control group)' : '';
   const text = `${Math.round(availableMb)} of ${Math.round(memoryMb)} MB are available${limited}`;
   const fix = memoryIsLimited
     ? 'raise the limit (MemoryMax= of the service, --memory of the container), or lower node.memory_mb'
-    : 'end what is not needed (a desktop, a browser), or lower node.memory_mb';
+    : 'end programs (a desktop, a browser), or lower node.memory_mb';
   if (availableMb < MEMORY_MB.least) return fail('memory', text, fix);
   return availableMb < MEMORY_MB.enough ? warn('memory', text, fix) : ok('memory', text);
 }
 
-/** Only what is less than one expects is worth a line. */
+/** Reports the number of cores only where a quota lowers it. */
 function judgeCores({ cores, processors }: MachineFacts): Check[] {
   return cores < processors ? [ok('cores', `${cores} of ${processors}, by the quota of the control group`)] : [];
 }

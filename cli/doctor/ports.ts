@@ -15,7 +15,10 @@ export interface PortFacts {
 
 const { ok, warn } = checksOf('ports');
 
-/** Judges who has the broker's ports; `serverPort` is that of the broker that this machine uses, if it is on this machine. */
+/**
+ * Judges who has the broker's ports; `serverPort` is that of the broker that this machine uses, if it is on this
+ * machine.
+ */
 export function judgePorts(facts: readonly PortFacts[], serverPort: number | undefined): Check[] {
   return facts.map((port) => judgePort(port, serverPort));
 }

@@ -102,7 +102,7 @@ describe('a deployment', () => {
     [{ throttled: '0x50000' }, /under-voltage, throttled since/],
     [{ temp_c: 85 }, /85 degrees/],
     [{ memory_percent: 97 }, /97 %/],
-    [{ loop_delay_ms: 4000 }, /stood still/],
+    [{ loop_delay_ms: 4000 }, /did not respond/],
     [{ time: now - 30 }, /30 s behind/],
     [{ time: now + 30 }, /30 s ahead/],
   ])('with a node whose heartbeat says %o is told so', (facts, text) => {

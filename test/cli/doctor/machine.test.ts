@@ -29,11 +29,11 @@ describe('a machine', () => {
     expect(new Set(judgeMachine(healthy).map(({ status }) => status))).toEqual(new Set(['ok']));
   });
 
-  it('in a control group is judged by what that leaves', () => {
+  it('in a control group is judged by its limit', () => {
     const limited = { memoryMb: 300, availableMb: 100, memoryIsLimited: true, cores: 1 };
     expect(find('memory', limited)).toMatchObject({
       status: 'fail',
-      text: '100 of 300 MB are available (what the control group leaves to it)',
+      text: '100 of 300 MB are available (limited by the control group)',
       fix: expect.stringContaining('MemoryMax='),
     });
     expect(find('cores', limited).text).toContain('1 of 4');
