@@ -1,5 +1,5 @@
-import type { Executor, TileOutcome } from '../shared/node/executor-types.ts';
-import type { PackedTile } from '../shared/node/tensor-store.ts';
+import type { Executor, PartOutcome } from '../shared/node/executor-types.ts';
+import type { PackedPart } from '../shared/node/tensor-store.ts';
 import type { WireRegion } from '../shared/protocol/messages/region.ts';
 import type { UntimedEvent } from './coordinator/events.ts';
 import type { DataPlane } from './data-plane/data-plane.ts';
@@ -22,7 +22,7 @@ interface Kept {
   readonly part: PartAddress;
   readonly first: readonly WireRegion[];
   second: readonly WireRegion[];
-  inputs: readonly PackedTile[];
+  inputs: readonly PackedPart[];
   /** Whether the second result is central's own. */
   isOwn: boolean;
 }
@@ -49,7 +49,7 @@ export class AuditedParts {
   }
 
   /** Stores the inputs of the second result; `isOwn`: central itself computes it. */
-  keepInputs(audit: string, tiles: readonly PackedTile[], isOwn: boolean): void {
+  keepInputs(audit: string, tiles: readonly PackedPart[], isOwn: boolean): void {
     const kept = this.#kept.get(audit);
     if (kept === undefined) return;
     kept.isOwn = isOwn;
@@ -103,7 +103,7 @@ export class AuditedParts {
   ): Promise<WireRegion[]> {
     const { plan, stage } = part;
     const tiles = inputs.map((input) => ({ ...input, in: of(input.in) }));
-    let outcome: TileOutcome | undefined;
+    let outcome: PartOutcome | undefined;
     await this.#deps.executor.run({ plan, i_id: audit, stage, tiles }, (one) => {
       outcome = one;
     });

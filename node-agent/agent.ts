@@ -151,7 +151,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     metrics,
     load: () => ({
       queue: service.work.waiting,
-      tilesPerSecond: service.work.rate.perSecond,
+      partsPerSecond: service.work.rate.perSecond,
       epoch: epochs.followed,
       plans: service.plans.progress,
     }),

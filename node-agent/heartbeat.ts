@@ -11,7 +11,7 @@ export function heartbeatOf(parts: {
   time: number;
   metrics: SystemMetrics;
   queue: number;
-  tilesPerSecond: number;
+  partsPerSecond: number;
   epoch: number;
   loopDelayMs: number;
   uptimeSec: number;
@@ -29,7 +29,7 @@ export function heartbeatOf(parts: {
     temp_c: metrics.temperatureC === null ? null : round(metrics.temperatureC, 1),
     throttled: metrics.throttled,
     queue: parts.queue,
-    tiles_per_s: round(parts.tilesPerSecond, 2),
+    tiles_per_s: round(parts.partsPerSecond, 2),
     epoch: parts.epoch,
     loop_delay_ms: round(Math.max(0, parts.loopDelayMs), 1),
     uptime_sec: Math.max(0, Math.floor(parts.uptimeSec)),

@@ -16,7 +16,7 @@ export interface PresenceOptions {
   /** Queued and running parts, the node's own speed, and the epoch of the central that it follows. */
   readonly load: () => {
     readonly queue: number;
-    readonly tilesPerSecond: number;
+    readonly partsPerSecond: number;
     readonly epoch: number;
     readonly plans: readonly PlanProgress[];
   };

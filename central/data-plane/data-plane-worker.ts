@@ -2,7 +2,7 @@ import { parentPort } from 'node:worker_threads';
 import { failureOf, TesseraError } from '../../shared/errors.ts';
 import type { FrameMapping } from '../../shared/model/picture-placement.ts';
 import { decodeInput } from '../../shared/node/frame-input.ts';
-import { type PackedTile, TensorStore } from '../../shared/node/tensor-store.ts';
+import { type PackedPart, TensorStore } from '../../shared/node/tensor-store.ts';
 import type { CompiledPlan } from '../../shared/plan/compiled-plan.ts';
 import type { WireRegion } from '../../shared/protocol/messages/region.ts';
 import { answerCalls, buffersOf, type Moved } from '../../shared/runtime/worker-call.ts';
@@ -116,7 +116,7 @@ answerCalls(parentPort!, {
   open: openFrame,
   pack: (asked: { i_id: string; plan: string; stage: number; tIds: number[]; own: boolean }) => {
     const { i_id, plan, stage, tIds, own } = asked;
-    const tiles: PackedTile[] | undefined = store.pack(i_id, compiledPlan(plan), stage, tIds, own);
+    const tiles: PackedPart[] | undefined = store.pack(i_id, compiledPlan(plan), stage, tIds, own);
     return { value: tiles, transfer: buffersOf((tiles ?? []).flatMap((tile) => tile.in.map((region) => region.d))) };
   },
   paste: pasteTile,

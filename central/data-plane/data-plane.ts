@@ -1,7 +1,7 @@
 import { Worker } from 'node:worker_threads';
 import { type Failure, TesseraError } from '../../shared/errors.ts';
 import type { ModelCard } from '../../shared/model/card.ts';
-import type { PackedTile } from '../../shared/node/tensor-store.ts';
+import type { PackedPart } from '../../shared/node/tensor-store.ts';
 import type { CompiledPlan } from '../../shared/plan/compiled-plan.ts';
 import type { ModelManifest } from '../../shared/protocol/messages/control.ts';
 import type { FrameEnvelope } from '../../shared/protocol/messages/frame.ts';
@@ -113,7 +113,7 @@ export class DataPlane {
     stage: number,
     tIds: readonly number[],
     own: boolean,
-  ): Promise<PackedTile[] | undefined> {
+  ): Promise<PackedPart[] | undefined> {
     return this.#call('pack', { i_id: iId, plan, stage, tIds, own });
   }
 

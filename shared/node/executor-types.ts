@@ -18,7 +18,7 @@ export interface Job {
 }
 
 /** The outcome of one part. `compute_ms` is decoding, inference and encoding. */
-export type TileOutcome =
+export type PartOutcome =
   | { readonly t_id: number; readonly out: readonly WireRegion[]; readonly compute_ms: number }
   | { readonly t_id: number; readonly error: { readonly code: WorkError; readonly text: string } };
 
@@ -36,10 +36,10 @@ export interface Executor {
   /** Loads what the stages of a plan need; resolves when their jobs can run. Throws TesseraError. */
   prepare(plan: Plan, stages: readonly number[], skeletonSha: string): Promise<void>;
   /**
-   * Runs parts one after another; `onTile` is called when each is done. Buffers of `job` are transferred: do not use
+   * Runs parts one after another; `onPart` is called when each is done. Buffers of `job` are transferred: do not use
    * them again. Never throws because of a part's fault.
    */
-  run(job: Job, onTile: (outcome: TileOutcome) => void): Promise<void>;
+  run(job: Job, onPart: (outcome: PartOutcome) => void): Promise<void>;
   /** Drops a frame's queued parts that have not started: each ends with the error `expired`. */
   cancel(iId: string, stage: number, tIds: readonly number[]): void;
   release(plan: string): Promise<void>;

@@ -4,9 +4,9 @@ import type { Plan } from '../plan/plan.ts';
 import type { WorkError } from '../protocol/messages/work.ts';
 import { openBlobStore } from '../runtime/blob-store.ts';
 import { answerCalls, buffersOf, type Moved } from '../runtime/worker-call.ts';
-import type { TileOutcome } from './executor-types.ts';
+import type { PartOutcome } from './executor-types.ts';
+import type { JobPart } from './stage-part.ts';
 import { StageRunner } from './stage-runner.ts';
-import type { JobTile } from './stage-tile.ts';
 
 /** The data that the executor passes to its worker thread at start. */
 export interface ExecutorWorkerData {
@@ -16,16 +16,16 @@ export interface ExecutorWorkerData {
 }
 
 /** A part of a frame, by the names that `cancel` uses. */
-export interface TileCall {
+export interface PartCall {
   readonly plan: string;
   readonly iId: string;
   readonly stage: number;
-  readonly tile: JobTile;
+  readonly tile: JobPart;
 }
 
 interface QueuedCall {
   readonly run: () => Promise<void>;
-  readonly tile?: TileCall;
+  readonly tile?: PartCall;
   readonly drop?: (code: WorkError, text: string) => void;
 }
 
@@ -62,7 +62,7 @@ function inTurn<T>(action: () => T | Promise<T>): Promise<T> {
 }
 
 /** Removes queued parts and answers them. */
-function drop(matches: (call: TileCall) => boolean, code: WorkError, text: string): void {
+function drop(matches: (call: PartCall) => boolean, code: WorkError, text: string): void {
   const gone = waiting.filter(({ tile }) => tile !== undefined && matches(tile));
   const kept = waiting.filter((entry) => !gone.includes(entry));
   waiting.splice(0, waiting.length, ...kept);
@@ -82,14 +82,14 @@ const handlers = {
 
   release: (args: { plan: string }) => inTurn(async () => (await runner).release(args.plan)),
 
-  tile: (call: TileCall): Promise<Moved<TileOutcome>> =>
+  tile: (call: PartCall): Promise<Moved<PartOutcome>> =>
     new Promise((resolve) => {
       const { plan, stage, tile } = call;
       waiting.push({
         tile: call,
         drop: (code, text) => resolve({ value: { t_id: tile.t_id, error: { code, text } }, transfer: [] }),
         run: async () => {
-          const value = await (await runner).runTile(plan, stage, tile);
+          const value = await (await runner).runPart(plan, stage, tile);
           resolve({ value, transfer: 'out' in value ? buffersOf(value.out.map((region) => region.d)) : [] });
         },
       });

@@ -6,8 +6,8 @@ import type { Plan } from '../plan/plan.ts';
 import type { Log } from '../ports.ts';
 import { buffersOf, ownBytes, WorkerCalls } from '../runtime/worker-call.ts';
 import { workerEntry } from '../runtime/worker-entry.ts';
-import type { Executor, Job, TileOutcome } from './executor-types.ts';
-import type { ExecutorWorkerData, TileCall } from './executor-worker.ts';
+import type { Executor, Job, PartOutcome } from './executor-types.ts';
+import type { ExecutorWorkerData, PartCall } from './executor-worker.ts';
 
 /** What an executor needs. */
 export interface ExecutorOptions {
@@ -132,19 +132,19 @@ class ThreadExecutor implements Executor {
     this.#prepared.set(plan.id, { plan, skeletonSha, stages: new Set([...known, ...stages]) });
   }
 
-  async run(job: Job, onTile: (outcome: TileOutcome) => void): Promise<void> {
+  async run(job: Job, onPart: (outcome: PartOutcome) => void): Promise<void> {
     const taken = new Set<ArrayBufferLike>();
-    const calls = job.tiles.map((tile): TileCall => {
+    const calls = job.tiles.map((tile): PartCall => {
       const own = (bytes: Uint8Array): Uint8Array => {
         // A buffer can be transferred only once: bytes that a second part shares are copied.
-        const bytesOfTile = taken.has(bytes.buffer) ? new Uint8Array(bytes) : ownBytes(bytes);
-        taken.add(bytesOfTile.buffer);
-        return bytesOfTile;
+        const bytesOfPart = taken.has(bytes.buffer) ? new Uint8Array(bytes) : ownBytes(bytes);
+        taken.add(bytesOfPart.buffer);
+        return bytesOfPart;
       };
       const inputs = tile.in.map((region) => ({ ...region, d: own(region.d) }));
       return { plan: job.plan, iId: job.i_id, stage: job.stage, tile: { ...tile, in: inputs } };
     });
-    await Promise.all(calls.map(async (call) => onTile(await this.#tile(call))));
+    await Promise.all(calls.map(async (call) => onPart(await this.#tile(call))));
   }
 
   cancel(iId: string, stage: number, tIds: readonly number[]): void {
@@ -217,7 +217,7 @@ class ThreadExecutor implements Executor {
     }
   }
 
-  async #tile(call: TileCall): Promise<TileOutcome> {
+  async #tile(call: PartCall): Promise<PartOutcome> {
     const buffers = buffersOf(call.tile.in.map((region) => region.d));
     try {
       if (this.#options.patient === true && this.#down !== undefined && !this.#stopped)
@@ -227,7 +227,7 @@ class ThreadExecutor implements Executor {
         await setImmediate();
         throw new TesseraError('TESSERA_RUN_FAILED', this.#down ?? 'the executor is stopped');
       }
-      return await this.#running().call<TileOutcome>('tile', call, buffers);
+      return await this.#running().call<PartOutcome>('tile', call, buffers);
     } catch (error) {
       return { t_id: call.tile.t_id, error: { code: 'run-failed', text: failureOf(error).message } };
     }

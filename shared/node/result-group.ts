@@ -1,5 +1,5 @@
 import type { ResultMessage } from '../protocol/messages/work.ts';
-import type { TileOutcome } from './executor-types.ts';
+import type { PartOutcome } from './executor-types.ts';
 
 /**
  * Overhead of CBOR: per message, and per tensor besides its bytes (names, box, shape, codec; boxes have at most 8
@@ -25,10 +25,10 @@ export class ResultGroup {
   }
 
   /** Adds an outcome; returns the batches to be sent now. */
-  add(outcome: TileOutcome): ResultMessage['tiles'][] {
+  add(outcome: PartOutcome): ResultMessage['tiles'][] {
     if ('error' in outcome) return [[{ t_id: outcome.t_id, error: outcome.error }]];
     const batches: ResultMessage['tiles'][] = [];
-    const bytes = tileBytes(outcome);
+    const bytes = partBytes(outcome);
     if (this.#tiles.length > 0 && this.#bytes + bytes > this.#limitBytes) batches.push(this.#flush());
     this.#tiles.push({ t_id: outcome.t_id, out: [...outcome.out], compute_ms: outcome.compute_ms });
     this.#bytes += bytes;
@@ -49,7 +49,7 @@ export class ResultGroup {
   }
 }
 
-function tileBytes(outcome: Extract<TileOutcome, { out: unknown }>): number {
+function partBytes(outcome: Extract<PartOutcome, { out: unknown }>): number {
   let bytes = 64;
   for (const region of outcome.out) bytes += region.d.byteLength + REGION_OVERHEAD + region.tensor.length;
   return bytes;

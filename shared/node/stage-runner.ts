@@ -13,7 +13,7 @@ import { firstFeed, firstRun } from '../runtime/first-feeds.ts';
 import { loadSession, type Session } from '../runtime/ort.ts';
 import { boxShape, type Tensor } from '../tensor/tensor.ts';
 import type { PartForm } from '../tiling/form.ts';
-import type { TileOutcome } from './executor-types.ts';
+import type { PartOutcome } from './executor-types.ts';
 import { SessionCache } from './session-cache.ts';
 import {
   addFeeds,
@@ -22,14 +22,14 @@ import {
   decodeInputs,
   encodeOutput,
   expectShape,
-  type JobTile,
+  type JobPart,
   portOf,
-  type StageTiles,
+  type StageParts,
   specOf,
-} from './stage-tile.ts';
+} from './stage-part.ts';
 
 /** A stage of a prepared plan. `piece` is the ONNX model that the runtime runs, `bytes` its estimated memory. */
-interface LoadedStage extends StageTiles {
+interface LoadedStage extends StageParts {
   readonly piece: Uint8Array;
   readonly key: string;
   readonly bytes: number;
@@ -47,11 +47,11 @@ const SESSION_OVERHEAD_BYTES = 2_000_000;
  * Prepared plans and their sessions on one thread.
  *
  *   plan:    unknown --prepare--> prepared --release--> unknown
- *   session: absent --prepare, runTile--> cached --least recently used, over the memory limit--> absent
+ *   session: absent --prepare, runPart--> cached --least recently used, over the memory limit--> absent
  *
- * 1. A plan is prepared only after every requested stage has run once, so that `runTile` has no unexpected failure.
+ * 1. A plan is prepared only after every requested stage has run once, so that `runPart` has no unexpected failure.
  * 2. The key of a session is the bytes of its stage's model: plans, grids and stages with the same model share one.
- * 3. `runTile` runs exactly the geometry that the plan gives a part, whatever the request says.
+ * 3. `runPart` runs exactly the geometry that the plan gives a part, whatever the request says.
  * Calls must not overlap.
  */
 export class StageRunner {
@@ -106,11 +106,11 @@ export class StageRunner {
   }
 
   /** Runs one part. Never throws: a failure is its outcome. */
-  async runTile(plan: string, stage: number, tile: JobTile): Promise<TileOutcome> {
+  async runPart(plan: string, stage: number, tile: JobPart): Promise<PartOutcome> {
     const failed = (
       code: 'unknown-plan' | 'bad-input' | 'out-of-memory' | 'run-failed',
       text: string,
-    ): TileOutcome => ({
+    ): PartOutcome => ({
       t_id: tile.t_id,
       error: { code, text: text.slice(0, 1000) },
     });

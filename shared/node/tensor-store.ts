@@ -8,7 +8,7 @@ import { type Box, boxShape, byteLength, crop, paste, type Tensor } from '../ten
 import { decodeOutputs } from './part-outputs.ts';
 
 /** One part of a work message. */
-export interface PackedTile {
+export interface PackedPart {
   readonly t_id: number;
   readonly in: WireRegion[];
   readonly out: { tensor: string; box: [number, number][]; codec: CodecSpec; to: string[] }[];
@@ -70,7 +70,7 @@ export class TensorStore {
     stage: number,
     tIds: readonly number[],
     own = false,
-  ): PackedTile[] | undefined {
+  ): PackedPart[] | undefined {
     if (!this.#frames.has(iId)) return undefined;
     return tIds.map((tId) => {
       const tile = geometry.stages[stage]!.parts[tId]!;

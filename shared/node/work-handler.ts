@@ -12,8 +12,8 @@ import {
 import { parse } from '../schema.ts';
 import type { Epochs } from './epochs.ts';
 import type { Executor, Job } from './executor-types.ts';
+import { PartRate } from './part-rate.ts';
 import { ResultGroup } from './result-group.ts';
-import { TileRate } from './tile-rate.ts';
 import { epochOf, type QueuedWork, type Refusal, type WorkLimits, WorkQueue } from './work-queue.ts';
 
 /** What the work handler needs. `now` is a steady clock, milliseconds. */
@@ -40,7 +40,7 @@ interface Ticket {
 
 /** Receives work, has it run, answers it: every part of every work message has exactly one answer. */
 export class WorkHandler {
-  readonly rate = new TileRate();
+  readonly rate = new PartRate();
   readonly #options: WorkHandlerOptions;
   readonly #queue: WorkQueue<Ticket>;
   readonly #throttledLog: LogThrottle;

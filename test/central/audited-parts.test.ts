@@ -51,10 +51,10 @@ async function judged(x: Float32Array, first: Float32Array, second: Float32Array
       agree: async ({ stage, t_id }, one, other, perturbed) => partsAgree(geometry, stage, t_id, one, other, perturbed),
     },
     executor: {
-      run: async ({ tiles }, onTile) => {
+      run: async ({ tiles }, onPart) => {
         for (const tile of tiles) {
           const values = new Float32Array(tile.in[0]!.d.buffer);
-          onTile({ t_id: 0, out: [region('y', normalised(values, 32))], compute_ms: 1 });
+          onPart({ t_id: 0, out: [region('y', normalised(values, 32))], compute_ms: 1 });
         }
       },
     },

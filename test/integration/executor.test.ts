@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Worker } from 'node:worker_threads';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createExecutor } from '../../shared/node/executor.ts';
-import type { Executor, Job, TileOutcome } from '../../shared/node/executor-types.ts';
+import type { Executor, Job, PartOutcome } from '../../shared/node/executor-types.ts';
 import { silentLog } from '../../shared/ports.ts';
 import { openBlobStore } from '../../shared/runtime/blob-store.ts';
 import { packModel } from '../../shared/runtime/package.ts';
@@ -49,13 +49,13 @@ function job(tiles = 1, iId = '1-1'): Job {
   };
 }
 
-async function run(what: Job): Promise<TileOutcome[]> {
-  const outcomes: TileOutcome[] = [];
+async function run(what: Job): Promise<PartOutcome[]> {
+  const outcomes: PartOutcome[] = [];
   await executor.run(what, (outcome) => outcomes.push(outcome));
   return outcomes;
 }
 
-const codes = (outcomes: TileOutcome[]) => outcomes.map((outcome) => ('error' in outcome ? outcome.error.code : 'ok'));
+const codes = (outcomes: PartOutcome[]) => outcomes.map((outcome) => ('error' in outcome ? outcome.error.code : 'ok'));
 
 describe('the executor', () => {
   it('transfers buffers in both directions without copies', async () => {

@@ -19,7 +19,7 @@ describe('heartbeatOf', () => {
       temperatureC: null,
       throttled: '0x0',
     };
-    const about = { time: 1, metrics, queue: 0, tilesPerSecond: 0, epoch: 0, loopDelayMs: 0, uptimeSec: 0 };
+    const about = { time: 1, metrics, queue: 0, partsPerSecond: 0, epoch: 0, loopDelayMs: 0, uptimeSec: 0 };
     const made = heartbeatOf({ ...about, plans });
     expect(Buffer.byteLength(JSON.stringify(made))).toBeLessThanOrEqual(MAX_HEARTBEAT_BYTES);
     expect(made.plans!.length).toBeGreaterThan(1);
@@ -39,7 +39,7 @@ describe('heartbeatOf', () => {
         throttled: '0x50005',
       },
       queue: 3,
-      tilesPerSecond: 17.12345,
+      partsPerSecond: 17.12345,
       plans: [{ id: 'p-1', model: 'm', state: 'fetching', bytes: 34, of: 59 }],
       epoch: 1763650000,
       loopDelayMs: -3.2,

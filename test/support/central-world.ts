@@ -59,9 +59,9 @@ export class FakeExecutor implements Executor {
   cancel = (): void => {};
   stop = async (): Promise<void> => void this.calls.push('stop');
 
-  run: Executor['run'] = async ({ tiles }, onTile) => {
+  run: Executor['run'] = async ({ tiles }, onPart) => {
     if (this.#held !== undefined) await new Promise<void>((resolve) => this.#held?.push(resolve));
-    for (const { t_id } of tiles) onTile({ t_id, out: [someRegion], compute_ms: 1 });
+    for (const { t_id } of tiles) onPart({ t_id, out: [someRegion], compute_ms: 1 });
   };
 
   /** Holds all parts from now on until `letGo`. */

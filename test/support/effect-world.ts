@@ -134,10 +134,10 @@ export class EffectWorld {
         if (this.executorFails) throw new Error('no memory');
       },
       release: async (plan) => void this.executed.push(`release ${plan}`),
-      run: async ({ plan, i_id, stage, tiles }, onTile) => {
+      run: async ({ plan, i_id, stage, tiles }, onPart) => {
         for (const { t_id } of tiles) {
           this.executed.push(`run ${plan} ${i_id} ${stage} ${t_id}`);
-          onTile(
+          onPart(
             this.executorFails
               ? { t_id, error: { code: 'run-failed', text: 'broken' } }
               : { t_id, out: [someRegion], compute_ms: 1 },

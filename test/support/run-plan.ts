@@ -34,7 +34,7 @@ export async function runPlan(
       const message = { v: 1, plan: plan.id, i_id: '0-1', stage: stage.id, attempt: 0, budget_ms: 1000, tiles };
       const sent = decode(encode(message), workMessage, 'work');
       for (const tile of sent.tiles) {
-        const outcome = await runner.runTile(plan.id, stage.id, tile as (typeof tiles)[number]);
+        const outcome = await runner.runPart(plan.id, stage.id, tile as (typeof tiles)[number]);
         if ('error' in outcome) throw new Error(`${outcome.error.code}: ${outcome.error.text}`);
         frames.paste('0-1', compiled, stage.id, tile.t_id, outcome.out);
       }

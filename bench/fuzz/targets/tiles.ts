@@ -252,7 +252,7 @@ export const job: FuzzTarget = {
         let verdict: Verdict = 'refused';
         for (const tile of message.tiles.slice(0, 4)) {
           const inline = tile.in.flatMap((region) => ('d' in region ? [{ ...region, d: region.d.slice() }] : []));
-          const outcome = await runner.runTile(message.plan, message.stage, { ...tile, in: inline });
+          const outcome = await runner.runPart(message.plan, message.stage, { ...tile, in: inline });
           must(outcome.t_id === tile.t_id, 'an answer for another tile');
           if (!('out' in outcome)) {
             must(/^(unknown-plan|bad-input)$/.test(outcome.error.code), () => JSON.stringify(outcome.error));

@@ -49,10 +49,10 @@ function world() {
       },
     },
     executor: executorDouble({
-      run: async (job, onTile) => {
+      run: async (job, onPart) => {
         jobs.push(job);
         for (const { t_id } of job.tiles) {
-          onTile({ t_id, out: [someRegion], compute_ms: 3 });
+          onPart({ t_id, out: [someRegion], compute_ms: 3 });
           await goOn;
         }
       },

@@ -19,8 +19,8 @@ function node() {
     id: 'node-a',
     bootId: 'boot',
     executor: executorDouble({
-      run: async ({ tiles }, onTile) => {
-        for (const { t_id } of tiles) onTile({ t_id, out: [], compute_ms: 1 });
+      run: async ({ tiles }, onPart) => {
+        for (const { t_id } of tiles) onPart({ t_id, out: [], compute_ms: 1 });
       },
     }),
     blobs: { fetch: async () => {} },

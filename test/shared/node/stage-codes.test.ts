@@ -79,7 +79,7 @@ async function runPlan(model: Model, clip: ClipSpec, rest: Plan['stages'][number
     for (const [stage, { parts }] of compiled.stages.entries())
       for (const { t_id } of parts) {
         const [work] = frames.pack('1-1', compiled, stage, [t_id], own)!;
-        const outcome = await runner.runTile(plan.id, stage, work!);
+        const outcome = await runner.runPart(plan.id, stage, work!);
         if ('error' in outcome) throw new Error(outcome.error.text);
         sent.push(...work!.in, ...outcome.out);
         frames.paste('1-1', compiled, stage, t_id, outcome.out);

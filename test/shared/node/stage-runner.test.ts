@@ -2,9 +2,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { TileOutcome } from '../../../shared/node/executor-types.ts';
+import type { PartOutcome } from '../../../shared/node/executor-types.ts';
+import type { JobPart } from '../../../shared/node/stage-part.ts';
 import { StageRunner } from '../../../shared/node/stage-runner.ts';
-import type { JobTile } from '../../../shared/node/stage-tile.ts';
 import { writeModel } from '../../../shared/onnx/write.ts';
 import type { Split } from '../../../shared/plan/plan.ts';
 import type { BlobStore } from '../../../shared/ports.ts';
@@ -34,7 +34,7 @@ function runner(sessionMemoryMb = 100): StageRunner {
 }
 
 /** The two tiles of HALVES: rows 0 to 3 and 3 to 8 of y, with one row of halo in p, that is two of x, and one more. */
-function halves(): JobTile[] {
+function halves(): JobPart[] {
   const x = tinyInput();
   const codec = { name: 'raw' as const };
   const box = (rows: [number, number]): [number, number][] => [[0, 1], [0, 8], rows, [0, 8]];
@@ -45,7 +45,7 @@ function halves(): JobTile[] {
   ];
 }
 
-function outputs(outcome: TileOutcome) {
+function outputs(outcome: PartOutcome) {
   if ('error' in outcome) throw new Error(`${outcome.error.code}: ${outcome.error.text}`);
   return outcome.out;
 }
@@ -56,7 +56,7 @@ describe('a prepared stage', () => {
     await stages.prepare(tinyPlan(skeleton, HALVES), [0], skeleton);
     const y: Tensor = { ...whole, data: new Uint8Array(byteLength(whole)) };
     for (const tile of halves()) {
-      const [region] = outputs(await stages.runTile('p-00000001', 0, tile));
+      const [region] = outputs(await stages.runPart('p-00000001', 0, tile));
       expect(region).toMatchObject({ tensor: 'y', dtype: 'float32', shape: boxShape(tile.out[0]!.box) });
       paste(y, region!.box, region!.d);
     }
@@ -69,7 +69,7 @@ describe('a prepared stage', () => {
     await stages.prepare(tinyPlan(skeleton, { kind: 'whole' }), [0], skeleton);
     const out = [{ tensor: 'y', box: wholeBox(whole.shape), codec: { name: 'raw' as const } }];
     const tile = { t_id: 0, in: [wireRegion('x', tinyInput())], out };
-    const [region] = outputs(await stages.runTile('p-00000001', 0, tile));
+    const [region] = outputs(await stages.runPart('p-00000001', 0, tile));
     expect(Buffer.compare(region!.d, whole.data)).toBe(0);
     await stages.stop();
   });
@@ -78,7 +78,7 @@ describe('a prepared stage', () => {
     const stages = runner(2.02);
     await stages.prepare(tinyPlan(skeleton, HALVES), [0], skeleton);
     await stages.prepare(tinyPlan(skeleton, { kind: 'whole' }, 'p-00000002'), [0], skeleton);
-    for (const tile of halves()) outputs(await stages.runTile('p-00000001', 0, tile));
+    for (const tile of halves()) outputs(await stages.runPart('p-00000001', 0, tile));
     await stages.stop();
   });
 
@@ -88,17 +88,17 @@ describe('a prepared stage', () => {
       code: 'TESSERA_RUN_FAILED',
       hint: expect.any(String),
     });
-    expect(await stages.runTile('p-00000001', 0, halves()[0]!)).toMatchObject({ error: { code: 'unknown-plan' } });
+    expect(await stages.runPart('p-00000001', 0, halves()[0]!)).toMatchObject({ error: { code: 'unknown-plan' } });
   });
 
   it('is unknown before it is prepared and after it is released', async () => {
     const stages = runner();
     const tile = halves()[0]!;
-    expect(await stages.runTile('p-00000001', 0, tile)).toMatchObject({ error: { code: 'unknown-plan' } });
+    expect(await stages.runPart('p-00000001', 0, tile)).toMatchObject({ error: { code: 'unknown-plan' } });
     await stages.prepare(tinyPlan(skeleton, HALVES), [0], skeleton);
-    expect(await stages.runTile('p-00000001', 1, tile)).toMatchObject({ error: { code: 'unknown-plan' } });
+    expect(await stages.runPart('p-00000001', 1, tile)).toMatchObject({ error: { code: 'unknown-plan' } });
     stages.release('p-00000001');
-    expect(await stages.runTile('p-00000001', 0, tile)).toMatchObject({ error: { code: 'unknown-plan' } });
+    expect(await stages.runPart('p-00000001', 0, tile)).toMatchObject({ error: { code: 'unknown-plan' } });
     await stages.stop();
   });
 
@@ -123,7 +123,7 @@ describe('a tile that does not fit its plan is bad-input, or else the node compu
   const input = () => good().in[0]!;
   const output = () => good().out[0]!;
 
-  const bad: Record<string, () => JobTile> = {
+  const bad: Record<string, () => JobPart> = {
     'an unknown tile': () => ({ ...good(), t_id: 9 }),
     'a missing input': () => ({ ...good(), in: [] }),
     'another box': () => ({
@@ -162,8 +162,8 @@ describe('a tile that does not fit its plan is bad-input, or else the node compu
     'no output': () => ({ ...good(), out: [] }),
   };
   it.each(Object.keys(bad))('%s', async (name) => {
-    const outcome = await stages.runTile('p-00000001', 0, bad[name]!());
+    const outcome = await stages.runPart('p-00000001', 0, bad[name]!());
     expect(outcome).toMatchObject({ error: { code: 'bad-input', text: expect.any(String) } });
-    outputs(await stages.runTile('p-00000001', 0, good()));
+    outputs(await stages.runPart('p-00000001', 0, good()));
   });
 });

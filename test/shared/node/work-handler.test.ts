@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Epochs } from '../../../shared/node/epochs.ts';
-import type { Job, TileOutcome } from '../../../shared/node/executor-types.ts';
+import type { Job, PartOutcome } from '../../../shared/node/executor-types.ts';
 import { WorkHandler } from '../../../shared/node/work-handler.ts';
 import { silentLog } from '../../../shared/ports.ts';
 import { inlineRegions } from '../../../shared/protocol/messages/region.ts';
@@ -35,7 +35,7 @@ function work(overrides: Partial<WorkMessage> = {}, tIds = [0, 1]): WorkMessage 
 /** A handler whose executor the test completes tile by tile, and the messages that it sent. */
 function workHandler() {
   const sent: ResultMessage[] = [];
-  const jobs: { job: Job; tile: (outcome: TileOutcome) => void; end: () => void; fail: (error: Error) => void }[] = [];
+  const jobs: { job: Job; tile: (outcome: PartOutcome) => void; end: () => void; fail: (error: Error) => void }[] = [];
   const cancelled: unknown[] = [];
   const executor = executorDouble({
     run: (job, tile) => new Promise((end, fail) => jobs.push({ job, tile, end, fail })),
@@ -59,7 +59,7 @@ function workHandler() {
   return { handler: made, sent, jobs, clock, cancelled };
 }
 
-function done(t_id: number, compute_ms = 5): TileOutcome {
+function done(t_id: number, compute_ms = 5): PartOutcome {
   return { t_id, out: [{ ...region, tensor: 'y', codec: raw, d: new Uint8Array(4) }], compute_ms };
 }
 

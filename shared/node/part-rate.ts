@@ -6,7 +6,7 @@ const GAMMA = 0.1;
  * got little work does not look slow (which ADCNN's Algorithm 2 gets wrong). Exponentially weighted mean of the time
  * per part.
  */
-export class TileRate {
+export class PartRate {
   #meanMs: number | undefined;
 
   /** Counts a part that took `computeMs` of this node's time. */

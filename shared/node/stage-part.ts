@@ -18,10 +18,10 @@ import { codesTensor } from '../tiling/quantised-io.ts';
 import type { Job } from './executor-types.ts';
 
 /** One part of a job. */
-export type JobTile = Job['tiles'][number];
+export type JobPart = Job['tiles'][number];
 
 /** What the parts of a stage have in common: types of tensors, and those that are sent as codes. */
-export interface StageTiles {
+export interface StageParts {
   readonly specs: ResolvedModel['specs'];
   readonly inputs: Model['graph']['inputs'];
   /** Tensors that the stage's model reads and returns as codes, a byte each. */
@@ -52,7 +52,7 @@ export function portOf(codes: ReadonlyMap<string, ClipSpec>, tensor: string): st
  * A request may leave out outputs that are not needed, but it may not change their boxes or their clipping. Throws
  * BadInput.
  */
-export function checkOutputs(form: PartForm, tile: JobTile, { gives }: StageTiles): void {
+export function checkOutputs(form: PartForm, tile: JobPart, { gives }: StageParts): void {
   for (const asked of tile.out) {
     const made = form.out.find((region) => region.tensor === asked.tensor);
     if (made === undefined) throw new BadInput(`the stage does not make "${asked.tensor}"`);
@@ -71,7 +71,7 @@ export function checkOutputs(form: PartForm, tile: JobTile, { gives }: StageTile
 }
 
 /** The feeds in a request. Throws BadInput where they do not match the plan. */
-export function decodeInputs(form: PartForm, tile: JobTile, { specs, takes }: StageTiles): Map<string, Tensor> {
+export function decodeInputs(form: PartForm, tile: JobPart, { specs, takes }: StageParts): Map<string, Tensor> {
   const feeds = new Map<string, Tensor>();
   for (const needed of form.in) {
     const given = tile.in.find((region) => region.tensor === needed.tensor);
@@ -105,7 +105,7 @@ export function decodeInputs(form: PartForm, tile: JobTile, { specs, takes }: St
 }
 
 /** Adds a part's geometry, and zeros for inputs of which it needs nothing: ONNX Runtime requires every input. */
-export function addFeeds(feeds: Map<string, Tensor>, extra: readonly Feed[], inputs: StageTiles['inputs']): void {
+export function addFeeds(feeds: Map<string, Tensor>, extra: readonly Feed[], inputs: StageParts['inputs']): void {
   for (const feed of extra) feeds.set(feed.name, feedTensor(feed));
   for (const { name, dtype, shape } of inputs) {
     if (feeds.has(name) || dtype === 'other') continue;
@@ -131,9 +131,9 @@ export function expectShape({ tensor, box, open }: Region, result: Tensor | unde
  * they are sent as bytes (between central and its own executor, which need no coding).
  */
 export function encodeOutput(
-  { tensor, codec }: JobTile['out'][number],
+  { tensor, codec }: JobPart['out'][number],
   form: PartForm,
-  { gives }: StageTiles,
+  { gives }: StageParts,
   results: ReadonlyMap<string, Tensor>,
 ): WireRegion {
   const made = form.out.find((region) => region.tensor === tensor)!;
