@@ -4,19 +4,20 @@ import type { Failure } from '../shared/errors.ts';
 import { LogThrottle } from '../shared/log-throttle.ts';
 import type { Executor } from '../shared/node/executor-types.ts';
 import { CENTRAL, type Plan } from '../shared/plan/plan.ts';
-import type { BlobStore, Bus, Log } from '../shared/ports.ts';
+import type { BlobStore, Bus } from '../shared/ports.ts';
 import type { PlanStatus } from '../shared/protocol/messages/central.ts';
 import { NodeRegistry } from '../shared/protocol/node-registry.ts';
 import { topics } from '../shared/protocol/topics.ts';
 import type { BusOptions } from '../shared/runtime/bus-options.ts';
 import type { Wire } from '../shared/runtime/wire.ts';
 import { serveBlobs } from './blob-server.ts';
+import type { ActiveCentralOptions } from './central-options.ts';
 import { Coordinator } from './coordinator/coordinator.ts';
 import type { UntimedEvent } from './coordinator/events.ts';
-import { type CoordinatorOptions, defaultOptions } from './coordinator/options.ts';
+import { defaultOptions } from './coordinator/options.ts';
 import { EffectRunner, type EffectRunnerDeps, type ServedPlan } from './effects.ts';
 import { FrameAcceptor } from './ingest/acceptor.ts';
-import { type CameraOptions, Cameras } from './ingest/cameras.ts';
+import { Cameras } from './ingest/cameras.ts';
 import { FrameConnection } from './ingest/connection.ts';
 import { FrameTracker } from './journal/frame-tracker.ts';
 import type { Journal } from './journal/journal.ts';
@@ -30,20 +31,7 @@ import type { PlanReadiness, ReadyOptions, ReadyWaits } from './observers/ready-
 import type { PlanningNode } from './planner/strategy.ts';
 import { Publisher } from './publish/publisher.ts';
 import { ResultPublisher } from './publish/result-publisher.ts';
-import type { ServedModel } from './served-model.ts';
-
-/** How to reach the broker. */
-export type BrokerConnection = Omit<BusOptions, 'clientId' | 'will' | 'log'>;
-
-/** What stays the same for as long as a central runs. */
-export interface ActiveCentralOptions {
-  readonly bus: BrokerConnection;
-  readonly base: string;
-  readonly cameras: Readonly<Record<string, CameraOptions>>;
-  readonly acceptUnlistedCameras: boolean;
-  readonly coordinator?: Partial<CoordinatorOptions>;
-  readonly log: Log;
-}
+import { hasPiece, type ServedModel } from './served-model.ts';
 
 /** What an active central works with. */
 export interface ActiveCentralParts {
@@ -188,12 +176,12 @@ export class ActiveCentral {
 
   /** Listens to nodes; frames are accepted after the first plan was offered. */
   async start(): Promise<void> {
-    const { bus, wire, store, journal, epoch, publicKey } = this.#parts;
+    const { bus, wire, store, journal, models, epoch, publicKey } = this.#parts;
     const { base, cameras, log } = this.#options;
     for (const [camera, { models: _, hold: __, offline_after_s: ___, ...policy }] of Object.entries(cameras))
       this.#tell({ type: 'camera-config', camera, policy });
     for (const { camera, frame } of journal.before) this.#tell({ type: 'frame-known', camera, frame });
-    serveBlobs(wire, store, (sha) => this.#isOffered(sha), log);
+    serveBlobs(wire, store, (sha) => [...models.values()].some((model) => hasPiece(model, sha)), log);
     await listenToNodes({
       bus,
       wire,
@@ -290,12 +278,6 @@ export class ActiveCentral {
     this.#observers.tell('stop');
     this.#cameras.stop();
     await this.#connection.close(relieved);
-  }
-
-  #isOffered(sha: string): boolean {
-    for (const { manifest } of this.#parts.models.values())
-      if (manifest.skeleton.sha === sha || manifest.blobs.some((blob) => blob.sha === sha)) return true;
-    return false;
   }
 
   /** The one way into the coordinator. */

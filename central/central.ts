@@ -3,7 +3,8 @@ import type { CompiledPlan } from '../shared/plan/compiled-plan.ts';
 import type { Plan } from '../shared/plan/plan.ts';
 import type { PlanStatus } from '../shared/protocol/messages/central.ts';
 import { topics } from '../shared/protocol/topics.ts';
-import { ActiveCentral, type ActiveCentralOptions, type ActiveCentralParts } from './active-central.ts';
+import { ActiveCentral, type ActiveCentralParts } from './active-central.ts';
+import type { CentralOptions } from './central-options.ts';
 import type { DataPlane } from './data-plane/data-plane.ts';
 import type { ServedPlan } from './effects.ts';
 import type { Journal } from './journal/journal.ts';
@@ -14,30 +15,6 @@ import type { PlanReadiness, ReadyOptions } from './observers/ready-waits.ts';
 import { choosePlan, type PlanRequest } from './planner/default-plan.ts';
 import { checkPlanExits } from './planner/exits.ts';
 import type { LoadRequest, ServedModel } from './served-model.ts';
-
-/** Options of `openCentral` and `startCentral`. */
-export interface CentralOptions extends ActiveCentralOptions {
-  /** Id in topics, different for each central of a base topic; by default the host's name. */
-  readonly id?: string | undefined;
-  /** Whether to wait for another active central's end, instead of throwing. */
-  readonly standby?: boolean | undefined;
-  /**
-   * This process has just started the broker: no other central can be active there, so that the election needs no
-   * waiting.
-   */
-  readonly isFirst?: boolean | undefined;
-  /** Called when this central begins to wait for another one. */
-  readonly onWait?: ((id: string) => void) | undefined;
-  /** Folder for blobs of models (`blobs/`), the journal and the epoch. */
-  readonly stateDir: string;
-  /** The state directory is removed with this process: it need not survive a loss of power. */
-  readonly isTransient?: boolean | undefined;
-  /** Threads of central's own executor. */
-  readonly threads: number;
-  readonly sessionMemoryMb: number;
-  /** File of the key with which models are signed; absent: made in `stateDir` at the first start. */
-  readonly signingKey?: string | undefined;
-}
 
 /** What a central uses and owns: it stops all of it. */
 export interface CentralParts extends Pick<ActiveCentralParts, 'bus' | 'wire' | 'store' | 'connect' | 'publicKey'> {

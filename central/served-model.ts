@@ -36,6 +36,11 @@ export interface ServedModel {
   readonly outputs: readonly string[];
 }
 
+/** Whether a blob, named by its SHA-256, is a piece of the model. */
+export function hasPiece({ manifest }: ServedModel, sha: string): boolean {
+  return manifest.skeleton.sha === sha || manifest.blobs.some((blob) => blob.sha === sha);
+}
+
 /** A model to load. `inputShape`: of the first input, where file and card leave it open. */
 export interface LoadRequest {
   readonly name: string;

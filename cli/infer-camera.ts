@@ -1,4 +1,4 @@
-import type { CentralOptions } from '../central/central.ts';
+import type { CentralOptions } from '../central/central-options.ts';
 
 /** The camera that frames of `tessera infer --broker` come from. */
 export const INFER_CAMERA = 'infer';

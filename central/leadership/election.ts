@@ -1,6 +1,7 @@
 import { MAX_EPOCH } from '../../shared/protocol/epoch.ts';
 import type { CentralStatus } from '../../shared/protocol/messages/central.ts';
 import type { ElectionEffect, ElectionEvent } from './election-events.ts';
+import { ELECTION_TIMES, type ElectionOptions, type ElectionTimes } from './election-options.ts';
 
 /**
  * Leader election among the centrals of one base topic: a deterministic state machine without I/O. Centrals communicate
@@ -31,42 +32,6 @@ import type { ElectionEffect, ElectionEvent } from './election-events.ts';
  *   3. Epochs of active centrals never fall, as long as clocks agree or one party remembers, and none is above `MAX_EPOCH`.
  *   4. A process that stood still (missed ticks) starts again: it counts silence and claims anew; its lease has run out.
  */
-
-/** Times of an election, milliseconds. */
-export interface ElectionTimes {
-  readonly beatMs: number;
-  readonly leaseMs: number;
-  /** An active central that is not heard for so long counts as gone. */
-  readonly silenceMs: number;
-  /** A central whose connection was lost may come back within so long. */
-  readonly lostMs: number;
-  readonly claimMs: number;
-}
-
-/** A standby takes over about 4.5 s after the active central's connection was lost, and 6.5 s after it froze. */
-export const ELECTION_TIMES: ElectionTimes = {
-  beatMs: 500,
-  leaseMs: 2500,
-  silenceMs: 3000,
-  lostMs: 1500,
-  claimMs: 3000,
-};
-
-/** One participant of an election. */
-export interface ElectionOptions {
-  readonly id: string;
-  /** Names this run of the process. */
-  readonly boot: string;
-  /** The least epoch to claim: above that of every earlier run of this process. */
-  readonly floor: number;
-  /** Unix time in ms at time 0 of the events. Epochs follow the clock where no party remembers the last one. */
-  readonly clockOffsetMs: number;
-  /** Waits while another central is active; without it the election ends then. */
-  readonly standby: boolean;
-  /** This process has just started the broker, so no other central can be active there: the first claim holds at once. */
-  readonly isFirst?: boolean | undefined;
-  readonly times?: ElectionTimes;
-}
 
 interface Peer {
   readonly status: CentralStatus;

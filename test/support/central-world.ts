@@ -1,7 +1,8 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { ActiveCentralOptions, ActiveCentralParts } from '../../central/active-central.ts';
+import type { ActiveCentralParts } from '../../central/active-central.ts';
+import type { ActiveCentralOptions } from '../../central/central-options.ts';
 import type { ServedPlan } from '../../central/effects.ts';
 import { Journal } from '../../central/journal/journal.ts';
 import type { ServedModel } from '../../central/served-model.ts';

@@ -1,0 +1,41 @@
+import type { Log } from '../shared/ports.ts';
+import type { BusOptions } from '../shared/runtime/bus-options.ts';
+import type { CoordinatorOptions } from './coordinator/options.ts';
+import type { CameraOptions } from './ingest/cameras.ts';
+
+/** How to reach the broker. */
+export type BrokerConnection = Omit<BusOptions, 'clientId' | 'will' | 'log'>;
+
+/** What stays the same for as long as a central runs. */
+export interface ActiveCentralOptions {
+  readonly bus: BrokerConnection;
+  readonly base: string;
+  readonly cameras: Readonly<Record<string, CameraOptions>>;
+  readonly acceptUnlistedCameras: boolean;
+  readonly coordinator?: Partial<CoordinatorOptions>;
+  readonly log: Log;
+}
+
+/** Options of `openCentral` and `startCentral`. */
+export interface CentralOptions extends ActiveCentralOptions {
+  /** Id in topics, different for each central of a base topic; by default the host's name. */
+  readonly id?: string | undefined;
+  /** Whether to wait for another active central's end, instead of throwing. */
+  readonly standby?: boolean | undefined;
+  /**
+   * This process has just started the broker: no other central can be active there, so that the election needs no
+   * waiting.
+   */
+  readonly isFirst?: boolean | undefined;
+  /** Called when this central begins to wait for another one. */
+  readonly onWait?: ((id: string) => void) | undefined;
+  /** Folder for blobs of models (`blobs/`), the journal and the epoch. */
+  readonly stateDir: string;
+  /** The state directory is removed with this process: it need not survive a loss of power. */
+  readonly isTransient?: boolean | undefined;
+  /** Threads of central's own executor. */
+  readonly threads: number;
+  readonly sessionMemoryMb: number;
+  /** File of the key with which models are signed; absent: made in `stateDir` at the first start. */
+  readonly signingKey?: string | undefined;
+}
