@@ -199,7 +199,7 @@ describe('what cannot be calibrated', () => {
     await mkdir(empty);
     expect(await refused('--images', empty)).toMatch(/TESSERA_USAGE: no JPEG or PNG file[\s\S]*hint: /);
     await writeFile(join(empty, 'a.png'), 'text');
-    expect(await refused('--images', empty)).toMatch(/none of 1 pictures[\s\S]*hint: /);
+    expect(await refused('--images', empty)).toMatch(/none of 1 picture in [\s\S]*hint: /);
     expect(await refused()).toMatch(/TESSERA_USAGE[\s\S]*--images DIR/);
   });
 
