@@ -3,7 +3,7 @@ import type { NodeInvite, NodeInvited } from '../shared/protocol/messages/reques
 import { hashSecret, newSecret } from '../shared/runtime/secret.ts';
 
 /** The enrolment service of a broker, here or at the other end of a request. */
-export type AskDesk = (asked: Omit<NodeInvite, 'transaction'>) => Promise<NodeInvited>;
+export type RequestInvite = (asked: Omit<NodeInvite, 'transaction'>) => Promise<NodeInvited>;
 
 /** An invitation that a node joins by. */
 export interface NodeInvitation {
@@ -20,7 +20,7 @@ export const INVITATION_S = 3600;
 export async function inviteNode(
   name: string,
   expiresS: number,
-  ask: AskDesk,
+  ask: RequestInvite,
   server?: string,
 ): Promise<NodeInvitation> {
   const code = newSecret();
@@ -42,7 +42,7 @@ export async function inviteNode(
 export async function newPassword(
   role: string,
   name: string,
-  ask: AskDesk,
+  ask: RequestInvite,
 ): Promise<{ readonly user: string; readonly password: string }> {
   const password = newSecret();
   const { user } = await ask({ role, name, ...hashSecret(password) });

@@ -11,9 +11,7 @@ export interface Output {
   line(text: string): void;
   /** A value for programs, on standard output: one line of JSON. */
   json(value: unknown): void;
-  /**
-   * A remark on standard error: progress, warnings, what to do next; its commands are said so that they can be typed.
-   */
+  /** A remark on standard error: progress, warnings, hints; its commands are printed so that they can be typed. */
   note(text: string): void;
 }
 

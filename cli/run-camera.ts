@@ -4,7 +4,7 @@ import { pictureFrame } from './frame-files.ts';
 import type { Answer, FrameClient } from './frames.ts';
 import { Pace } from './pace.ts';
 
-/** A camera that sends its pictures and hears what becomes of them. */
+/** A camera that sends its pictures and follows their results. */
 export interface CameraRun {
   readonly client: FrameClient;
   readonly source: Source;

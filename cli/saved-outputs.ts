@@ -33,7 +33,7 @@ export function safeStem(file: string): string {
 }
 
 /**
- * Writes what a network said of frames into a folder, for people to look at:
+ * Writes the outputs of frames into a folder, for people to look at:
  *
  *   NAME.annotated.jpg   the picture with boxes or labels (classify, detect)
  *   NAME.mask.png        class numbers of the pixels (segment), and NAME.overlay.jpg their colours over the picture

@@ -3,7 +3,7 @@ import { defineCommand } from '../command.ts';
 import { connectionOptions, connectionSettings } from '../options.ts';
 import { table } from '../output.ts';
 
-/** `tessera config`: every value that holds and which layer said so. */
+/** `tessera config`: every effective value and the layer that set it. */
 export const command = defineCommand({
   description:
     'Shows the effective configuration: defaults, overridden by the file, by the environment (TESSERA_MQTT__USER is ' +

@@ -99,7 +99,7 @@ export const command = defineCommand({
     const { config: settings } = await config(await connectionSettings(options));
     const log = await openLog(settings, 'infer');
     if (options.dump !== undefined) await checkWritable(options.dump);
-    // A folder that cannot be made is said before the work, not after.
+    // A folder that cannot be made is reported before the work, not after.
     if (options.save !== undefined) await openSaved(options.save, undefined, out.note);
     let status: PlanStatus | undefined;
     const report: Run['report'] = (file, result, saved) => {

@@ -106,7 +106,7 @@ export const command = defineCommand({
         grid,
         padding,
         agreement,
-        // What is to equal the whole travels as it is, whatever the network was retrained for.
+        // Results that have to equal the whole network's are sent raw, whatever the network was retrained for.
         codec: padding === 'halo' && agreement === undefined ? { name: 'raw' } : undefined,
         // What is compared is the whole network's answer.
         exits: false,

@@ -1,7 +1,10 @@
 import { defineCommand } from '../command.ts';
 import { connectionOptions, connectionSettings, flag, integer, string, value } from '../options.ts';
 
-/** After this long without a result the command prints what it waits for, and checks again as often, ms. */
+/**
+ * After this long without a result the command prints what it waits for, ms; it checks at this interval whether that
+ * has changed.
+ */
 const QUIET_MS = 2000;
 const LOOK_MS = 500;
 

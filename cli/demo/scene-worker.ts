@@ -3,7 +3,7 @@ import { encodeJpeg } from '../../shared/runtime/image.ts';
 import { answerCalls, buffersOf, ownBytes } from '../../shared/runtime/worker-call.ts';
 import { drawScene } from './scene.ts';
 
-/** Draws scenes and makes JPEGs of them, off the thread that speaks MQTT. */
+/** Draws scenes and makes JPEGs of them, off the thread that handles MQTT. */
 answerCalls(parentPort!, {
   draw: async (seed: number) => {
     const { label, width, height, rgb } = drawScene(seed);

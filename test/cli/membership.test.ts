@@ -63,7 +63,7 @@ describe('an agent without a token', () => {
     expect(trustedKeys).toEqual([]);
   });
 
-  it('does not start as a stranger where its membership cannot be read', async () => {
+  it('does not start as a new node where its membership cannot be read', async () => {
     await keep('{"version": 1}');
     await expect(way({})).rejects.toMatchObject({
       code: 'TESSERA_CONFIG',

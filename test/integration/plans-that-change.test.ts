@@ -60,7 +60,7 @@ async function deploy(...columns: number[]): Promise<CompiledPlan[]> {
   return columns.map((cols) => choosePlan(served, { nodeCount: 1, grid: { rows: 1, cols } }));
 }
 
-test('a plan that comes back while its last frame ends serves every later frame', async () => {
+test('a plan that is served again while its last frame ends serves every later frame', async () => {
   const node = await agent(join(folder, 'node'));
   const [a, b] = (await deploy(2, 4)) as [CompiledPlan, CompiledPlan];
   const { central } = cluster;

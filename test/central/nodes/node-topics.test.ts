@@ -93,7 +93,7 @@ describe('messages of nodes', () => {
     expect(types.filter((type) => type === 'heartbeat')).toHaveLength(3);
   });
 
-  it('hears no results on the wire in the name of central, whose own executor does not speak there', async () => {
+  it('ignores results on the wire in the name of central, whose own executor does not use the wire', async () => {
     await as('central').send('central', 'result', result);
     await as('central').send('central', 'control', { v: 1, type: 'ready', plan: result.plan, boot_id: 'b' });
     expect(events).toEqual([]);
