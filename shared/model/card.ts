@@ -28,7 +28,7 @@ const TASK_DECODERS: Record<Parsed['task'], readonly (typeof DECODERS)[number][]
 
 function fail(where: string, field: string, problem: string): never {
   throw new TesseraError('TESSERA_MODEL_CARD', `${where}: ${field}: ${problem}`, {
-    hint: 'Mend that line; `tessera schema model` lists every field.',
+    hint: 'Correct that line; `tessera schema model` lists every field.',
   });
 }
 
