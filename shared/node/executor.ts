@@ -44,7 +44,7 @@ interface Prepared {
 const NONE: ReadonlySet<number> = new Set();
 
 /** A `prepare` in progress. */
-interface Request {
+interface Preparation {
   readonly plan: string;
   released: boolean;
 }
@@ -74,7 +74,7 @@ export async function createExecutor(options: ExecutorOptions): Promise<Executor
 class ThreadExecutor implements Executor {
   readonly #options: ExecutorOptions;
   readonly #prepared = new Map<string, Prepared>();
-  readonly #requests = new Set<Request>();
+  readonly #preparations = new Set<Preparation>();
   /** The last call for each plan. */
   readonly #turns = new Map<string, Promise<void>>();
   #worker: Worker | undefined;
@@ -110,20 +110,20 @@ class ThreadExecutor implements Executor {
   }
 
   async prepare(plan: Plan, stages: readonly number[], skeletonSha: string): Promise<void> {
-    const request: Request = { plan: plan.id, released: false };
-    this.#requests.add(request);
+    const preparation: Preparation = { plan: plan.id, released: false };
+    this.#preparations.add(preparation);
     try {
-      await this.#inTurn(plan.id, () => this.#prepare(request, { plan, stages: new Set(stages), skeletonSha }));
+      await this.#inTurn(plan.id, () => this.#prepare(preparation, { plan, stages: new Set(stages), skeletonSha }));
     } finally {
-      this.#requests.delete(request);
+      this.#preparations.delete(preparation);
     }
   }
 
-  async #prepare(request: Request, asked: Prepared): Promise<void> {
+  async #prepare(preparation: Preparation, asked: Prepared): Promise<void> {
     const { plan, stages, skeletonSha } = asked;
     try {
-      await this.#withWorker((calls) => this.#load(calls, asked, () => request.released));
-      if (request.released) throw released(plan.id);
+      await this.#withWorker((calls) => this.#load(calls, asked, () => preparation.released));
+      if (preparation.released) throw released(plan.id);
     } catch (error) {
       if (!this.#prepared.has(plan.id)) await this.#calls?.call('release', { plan: plan.id }).catch(() => {});
       throw error;
@@ -153,7 +153,7 @@ class ThreadExecutor implements Executor {
 
   async release(plan: string): Promise<void> {
     this.#prepared.delete(plan);
-    for (const request of this.#requests) if (request.plan === plan) request.released = true;
+    for (const preparation of this.#preparations) if (preparation.plan === plan) preparation.released = true;
     // If the worker ends meanwhile, the plan is gone with it.
     await this.#inTurn(plan, async () => this.#calls?.call('release', { plan }).catch(() => {}));
   }

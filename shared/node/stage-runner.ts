@@ -176,8 +176,8 @@ export class StageRunner {
   }
 
   async #model(skeletonSha: string): Promise<ResolvedModel> {
-    const held = this.#models.get(skeletonSha);
-    if (held !== undefined) return held;
+    const known = this.#models.get(skeletonSha);
+    if (known !== undefined) return known;
     const size = await this.#store.size(skeletonSha);
     if (size === undefined) throw new TesseraError('TESSERA_BLOB', `the skeleton ${skeletonSha} is not here`);
     if (size > MAX_SKELETON_BYTES)

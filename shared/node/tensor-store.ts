@@ -42,8 +42,8 @@ export class TensorStore {
   tensor(iId: string, name: string, geometry: PlanGeometry): Tensor | undefined {
     const frame = this.#frames.get(iId);
     if (frame === undefined) return undefined;
-    const held = frame.get(name);
-    if (held !== undefined) return held;
+    const known = frame.get(name);
+    if (known !== undefined) return known;
     const spec = geometry.specs.get(name);
     if (spec === undefined)
       throw new TesseraError(

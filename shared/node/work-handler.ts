@@ -143,8 +143,8 @@ export class WorkHandler {
     }
   }
 
-  async #run(held: QueuedWork<Ticket>): Promise<void> {
-    const { item, handle } = held;
+  async #run(queued: QueuedWork<Ticket>): Promise<void> {
+    const { item, handle } = queued;
     const group = new ResultGroup(this.#options.messageBytes);
     const open = new Set(item.tIds);
     let queueMs = 0;
@@ -169,7 +169,7 @@ export class WorkHandler {
     }
     const rest = group.rest();
     if (rest !== undefined) this.#answer(handle.from, handle.request, rest, queueMs);
-    this.#queue.finished(held);
+    this.#queue.finished(queued);
     this.#pump();
   }
 

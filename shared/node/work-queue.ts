@@ -95,10 +95,10 @@ export class WorkQueue<H> {
   offer(item: WorkItem, handle: H, nowMs: number): Refusal | undefined {
     if (!this.#isReady(item.plan)) return { code: 'unknown-plan', text: `plan ${item.plan} is not prepared here` };
     if (nowMs >= item.deadlineMs) return { code: 'expired', text: 'the budget was over on arrival' };
-    const held = this.tiles;
-    if (held > 0 && held + item.tIds.length > this.#limits.tiles)
-      return { code: 'busy', text: `${held} tiles are waiting, at most ${this.#limits.tiles} may` };
-    if (held > 0 && this.bytes + item.bytes > this.#limits.bytes)
+    const waiting = this.tiles;
+    if (waiting > 0 && waiting + item.tIds.length > this.#limits.tiles)
+      return { code: 'busy', text: `${waiting} tiles are waiting, at most ${this.#limits.tiles} may` };
+    if (waiting > 0 && this.bytes + item.bytes > this.#limits.bytes)
       return { code: 'busy', text: `${this.bytes} bytes are waiting, at most ${this.#limits.bytes} may` };
     this.#queue.push({ item, handle });
     return undefined;
@@ -114,8 +114,8 @@ export class WorkQueue<H> {
   }
 
   /** A started item has an outcome for each of its parts. */
-  finished(held: QueuedWork<H>): void {
-    this.#running.delete(held);
+  finished(queued: QueuedWork<H>): void {
+    this.#running.delete(queued);
   }
 
   /**
@@ -125,12 +125,12 @@ export class WorkQueue<H> {
   cancel(iId: string, stage: number, tIds: readonly number[]): QueuedWork<H>[] {
     const dropped: QueuedWork<H>[] = [];
     const kept: QueuedWork<H>[] = [];
-    for (const held of this.#queue) {
-      const { item, handle } = held;
+    for (const queued of this.#queue) {
+      const { item, handle } = queued;
       const lost = item.iId === iId && item.stage === stage ? item.tIds.filter((id) => tIds.includes(id)) : [];
       if (lost.length > 0) dropped.push({ item: { ...item, tIds: lost }, handle });
       const left = lost.length === 0 ? item.tIds : item.tIds.filter((id) => !lost.includes(id));
-      if (left.length === item.tIds.length) kept.push(held);
+      if (left.length === item.tIds.length) kept.push(queued);
       else if (left.length > 0) kept.push({ item: { ...item, tIds: left }, handle });
     }
     this.#queue = kept;
@@ -143,15 +143,15 @@ export class WorkQueue<H> {
   }
 
   #take(matches: (item: WorkItem) => boolean): QueuedWork<H>[] {
-    const taken = this.#queue.filter((held) => matches(held.item));
-    if (taken.length > 0) this.#queue = this.#queue.filter((held) => !matches(held.item));
+    const taken = this.#queue.filter((queued) => matches(queued.item));
+    if (taken.length > 0) this.#queue = this.#queue.filter((queued) => !matches(queued.item));
     return taken;
   }
 
   #sum(size: (item: WorkItem) => number): number {
     let sum = 0;
-    for (const held of this.#queue) sum += size(held.item);
-    for (const held of this.#running) sum += size(held.item);
+    for (const queued of this.#queue) sum += size(queued.item);
+    for (const queued of this.#running) sum += size(queued.item);
     return sum;
   }
 }

@@ -112,7 +112,7 @@ describe('the queue', () => {
     work.next(0);
     work.offer(item({ deadlineMs: 50 }), 'late', 0);
     expect(work.next(49).expired).toEqual([]);
-    expect(work.next(50).expired.map((held) => held.handle)).toEqual(['late']);
+    expect(work.next(50).expired.map((queued) => queued.handle)).toEqual(['late']);
     expect(work.tiles).toBe(1);
   });
 
@@ -134,7 +134,7 @@ describe('the queue', () => {
     work.offer(item(), 'a', 0);
     work.offer(item({ plan: 'p-2' }), 'b', 0);
     ready.delete('p-1');
-    expect(work.dropPlan('p-1').map((held) => held.handle)).toEqual(['a']);
+    expect(work.dropPlan('p-1').map((queued) => queued.handle)).toEqual(['a']);
     expect(work.offer(item(), 'c', 0)?.code).toBe('unknown-plan');
     expect(work.next(0).start?.handle).toBe('b');
   });
@@ -173,8 +173,8 @@ describe('the queue', () => {
         let answered = 0;
         let order = -1;
         let number = 0;
-        const drop = (held: readonly { item: WorkItem }[]): void => {
-          for (const entry of held) answered += entry.item.tIds.length;
+        const drop = (queued: readonly { item: WorkItem }[]): void => {
+          for (const entry of queued) answered += entry.item.tIds.length;
         };
         steps.forEach((action, now) => {
           if (action.do === 'offer') {
@@ -208,9 +208,9 @@ describe('the queue', () => {
           expect(offered - answered).toBe(work.tiles);
         });
         drop(work.dropAll());
-        for (const held of running) {
-          work.finished(held);
-          answered += held.item.tIds.length;
+        for (const queued of running) {
+          work.finished(queued);
+          answered += queued.item.tIds.length;
         }
         expect(answered).toBe(offered);
         expect([work.tiles, work.bytes]).toEqual([0, 0]);
