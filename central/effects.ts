@@ -41,11 +41,11 @@ export interface EndedFrame {
   readonly model: ServedModel;
   readonly approximate: boolean;
   readonly size: Opened;
-  /** What the network said; undefined where it did not come to that. */
+  /** The prediction; undefined where the task decoder did not run. */
   readonly answer: Finished | undefined;
 }
 
-/** What the shell works with and whom it tells. */
+/** What the effect runner works with and whom it tells. */
 export interface EffectRunnerDeps {
   readonly link: Pick<NodeLink, 'isLocal' | 'work' | 'control'>;
   /** Central's own, for audits. */
@@ -54,12 +54,12 @@ export interface EffectRunnerDeps {
     DataPlane,
     'plan' | 'forgetPlan' | 'open' | 'pack' | 'paste' | 'clear' | 'agree' | 'finish' | 'release'
   >;
-  /** Said with what nodes are told to do. */
+  /** The term of this central, which messages to nodes carry. */
   readonly epoch: number;
   readonly log: Log;
-  /** The way back to the coordinator. */
+  /** Hands an event to the coordinator. */
   readonly tell: (event: UntimedEvent) => void;
-  /** Effects that are not about bytes or nodes. */
+  /** Effects that others carry out. */
   readonly on: {
     opened(effect: OpenFrameEffect): void;
     skipped(effect: SkipFrameEffect): void;
@@ -79,25 +79,25 @@ interface OpenFrame {
   answer: Finished | undefined;
 }
 
-/** Ends of frames with their traces, for whoever listens in this process (benchmarks). */
+/** Ends of frames with their traces, for benchmarks in this process. */
 const ends = channel('tessera:frame-end');
 
 const UNKNOWN_SIZE: Opened = { width: null, height: null };
 
 /**
- * Carries out the coordinator's effects. It keeps plans (by id and model), payloads (by ref), undecoded outputs of parts
- * (by handle) and open frames (by i_id) for as long as the coordinator names them; pixels and tensors are the data
- * plane's. Nothing else tells data plane and executor of plans, so both hear of plans in the order of the coordinator's
- * decisions.
+ * Carries out the coordinator's effects. It keeps plans (by id and model), payloads (by ref), undecoded outputs of
+ * parts (by handle) and open frames (by i_id) for as long as the coordinator names them; pixels and tensors are the
+ * data plane's. Nothing else tells data plane and executor of plans, so both hear of plans in the order of the
+ * coordinator's decisions.
  */
 export class EffectRunner {
   readonly #deps: EffectRunnerDeps;
-  /** By plan and model: one network that is served under two names has the same plan under both. */
+  /** By plan and model: a network that is served under two names has one plan for both. */
   readonly #plans = new Map<string, Map<string, ServedPlan>>();
   readonly #payloads = new Map<string, Arrival>();
   readonly #handles = new Map<string, { plan: string; out: readonly WireRegion[] }>();
   readonly #frames = new Map<string, OpenFrame>();
-  /** Codecs by node, as announced. */
+  /** Codecs that each node announced. */
   readonly #codecs = new Map<string, readonly string[]>();
   readonly #throttledLog: LogThrottle;
   readonly #audits: AuditedParts;
@@ -122,7 +122,9 @@ export class EffectRunner {
     return ref;
   }
 
-  /** Keeps the undecoded regions that came along with the result of a part; returns what the coordinator is told of them. */
+  /**
+   * Keeps undecoded regions that came along with the result of a part; returns what the coordinator is told of them.
+   */
   keepResult(plan: string, out: readonly WireRegion[]): Pick<PartResult, 'regions' | 'handle'> {
     const handle = String(this.#next++);
     this.#handles.set(handle, { plan, out });
@@ -134,12 +136,12 @@ export class EffectRunner {
     this.#codecs.set(node, codecs);
   }
 
-  /** Frames whose tensors are lost when the data plane is. */
+  /** Ids of the frames whose tensors the data plane holds. */
   openFrames(): string[] {
     return [...this.#frames.keys()];
   }
 
-  /** Starts an effect; what becomes of it is told as events. */
+  /** Starts to carry out an effect; its outcome is told as events. */
   carryOut(effect: Effect): void {
     const { data, on } = this.#deps;
     switch (effect.type) {
@@ -198,7 +200,7 @@ export class EffectRunner {
         on.nodeChanged(effect);
         break;
       case 'fill':
-        // Tensors are born as zeros, but what a node that was left out had pasted may lie there.
+        // New tensors are zeros, but regions of a node that was left out may lie there.
         void this.#fill(effect);
         break;
       case 'finish':
@@ -244,7 +246,7 @@ export class EffectRunner {
     const missing = missingCodecs(plan, stages, this.#codecs.get(node) ?? []);
     if (missing.length > 0) {
       const text = `it does not announce codec ${missing.join(', ')}: update it, or use a plan with other codecs`;
-      // After the effects that this one is among.
+      // Not before the effects of the same event are carried out.
       queueMicrotask(() =>
         this.#deps.tell({ type: 'node-refused', node, plan: plan.id, code: 'TESSERA_CODEC', text, ask }),
       );
@@ -273,7 +275,7 @@ export class EffectRunner {
     const { node, plan, i_id, stage, attempt, t_ids, budget_ms, audit } = effect;
     try {
       const isLocal = link.isLocal(node);
-      // What is compared travels alike, to central's own executor too.
+      // An audit compares results of inputs that were encoded alike, also those of central's own executor.
       const tiles = await data.pack(i_id, plan, stage, t_ids, isLocal && audit === undefined);
       if (tiles === undefined) return;
       if (audit !== undefined) this.#audits.keepInputs(audit, tiles, isLocal);
