@@ -63,6 +63,15 @@ export function chaos(seed: number, ms: number, keepLog = false): Cluster {
       ],
       6,
     ),
+    // Parts of the second stage start while tiles of the first are in progress.
+    sketchPlan(
+      [
+        { tiles: 6, cost: 2e6 },
+        { tiles: 1, needs: () => [0, 1] },
+        { tiles: 1, reads: 't1' },
+      ],
+      7,
+    ),
   ];
   cluster.confident = 0.4;
   const act = (): void => {

@@ -54,6 +54,15 @@ interface Message {
   queueMs: number | undefined;
 }
 
+/** A part that waits at its node. */
+interface Item {
+  readonly work: WorkEffect;
+  readonly t_id: number;
+  readonly message: Message;
+  /** Nodes because of whose wrong results the part's inputs are wrong. */
+  readonly liars: readonly string[];
+}
+
 interface SimNode {
   readonly id: string;
   readonly behaviour: Behaviour;
@@ -61,15 +70,20 @@ interface SimNode {
   /** `stopped`: as by SIGSTOP, it does and sends nothing but its connection stays open. */
   state: 'up' | 'stopped' | 'down';
   readonly plans: Set<string>;
-  queue: { work: WorkEffect; t_id: number; message: Message }[];
+  queue: Item[];
   running: boolean;
   /** What would have happened while it was stopped. */
   later: (() => void)[];
 }
 
-/** Handles of wrong results have a mark, which only the simulated effect runner sees. */
-const handleOf = (lie: boolean): string => (lie ? 'x' : 'h');
+/**
+ * Handles of results whose node lied have a mark, and name all nodes because of which the results are wrong; only the
+ * simulated effect runner sees both.
+ */
+const handleOf = (isLie: boolean, order: number, liars: readonly string[]): string =>
+  [`${isLie ? 'x' : 'h'}${order}`, ...liars].join(' ');
 const isWrong = (handle: string): boolean => handle.startsWith('x');
+const liarsOf = (handle: string): readonly string[] => handle.split(' ').slice(1);
 
 /** A frame that was offered and not accepted. */
 export interface Skipped {
@@ -109,7 +123,9 @@ export class Cluster {
   readonly leftOut: string[] = [];
   /** Tiles of ended frames that were wrong, by frame. */
   readonly spoiled = new Set<string>();
-  readonly #wrong = new Map<string, Set<number>>();
+  /** By frame, and by stage and part: the nodes because of which a region at central is wrong. */
+  readonly #wrong = new Map<string, Map<string, readonly string[]>>();
+  readonly #out = new Set<string>();
   readonly #audits = new Map<string, { first: boolean; second: boolean }>();
   readonly #invariants: Invariants;
   readonly #nodes = new Map<string, SimNode>();
@@ -359,27 +375,32 @@ export class Cluster {
         return;
       case 'leave-out':
         this.leftOut.push(effect.node);
+        this.#out.add(effect.node);
+        return;
+      case 'let-in':
+        this.#out.delete(effect.node);
         return;
       case 'move-regions': {
         const { i_id, stage, t_id } = effect;
         if (effect.audit !== undefined)
           this.#audits.set(effect.audit, { first: isWrong(effect.handle), second: false });
-        const wrong = this.#wrong.get(i_id) ?? new Set();
-        this.#wrong.set(i_id, wrong);
-        if (isWrong(effect.handle)) wrong.add(1000 * stage + t_id);
-        else wrong.delete(1000 * stage + t_id);
+        const wrong = this.#wrong.get(i_id) ?? new Map();
+        this.#wrong.set(i_id, wrong.set(`${stage} ${t_id}`, liarsOf(effect.handle)));
         const ok = !this.random.chance(this.badMove);
         const exit = ok && this.#invariants.exitOf(i_id, stage) !== undefined && this.random.chance(this.confident);
         this.#soon(this.moveMs, { type: 'regions-moved', i_id, stage, t_id, ok, exit });
         return;
       }
+      case 'fill':
+        for (const t_id of effect.t_ids) this.#wrong.get(effect.i_id)?.delete(`${effect.stage} ${t_id}`);
+        return;
       case 'finish':
         this.#soon(0.5, { type: 'finished', i_id: effect.i_id });
         return;
       case 'publish': {
         const { type: _, ...end } = effect;
         this.published.push(end);
-        if (end.outcome !== 'error' && (this.#wrong.get(end.i_id)?.size ?? 0) > 0) this.spoiled.add(end.i_id);
+        this.#checkWrong(end);
         this.#wrong.delete(end.i_id);
         return;
       }
@@ -388,6 +409,19 @@ export class Cluster {
         return;
       case 'drained':
         this.drained = true;
+    }
+  }
+
+  /** Notes a prediction that is wrong, and throws where the coordinator knew a node because of which it is. */
+  #checkWrong({ i_id, plan, outcome, exit }: FrameEnd): void {
+    if (outcome === 'error') return;
+    const { stages } = this.#facts.get(plan)!.plan;
+    const ending = stages.find((stage) => exit !== null && stage.exit?.tensor === exit);
+    for (const [part, liars] of this.#wrong.get(i_id) ?? []) {
+      if (liars.length === 0 || (ending !== undefined && !part.startsWith(`${ending.id} `))) continue;
+      this.spoiled.add(i_id);
+      const known = liars.find((liar) => this.#out.has(liar));
+      if (known !== undefined) throw new Error(`invariant 10: ${i_id} ends ${outcome} with wrong results of ${known}`);
     }
   }
 
@@ -418,13 +452,21 @@ export class Cluster {
       const { node, i_id, stage, attempt } = work;
       this.#soon(0, { type: 'work-sent', node, i_id, stage, attempt, bytes });
     }
+    const wrong = this.#wrong.get(work.i_id);
+    const liars = work.t_ids.map((t_id) => [
+      ...new Set(
+        tiles[t_id]!.needs.flatMap(({ stage, t_ids }) => t_ids.flatMap((read) => wrong?.get(`${stage} ${read}`) ?? [])),
+      ),
+    ]);
     this.#reach(
       work.node,
       (node) => {
         const message = { arrived: this.now, queueMs: undefined };
-        for (const t_id of work.t_ids)
-          if (this.#hasRoom(node, this.#bytesOf(work, t_id))) node.queue.push({ work, t_id, message });
-          else this.#answer(node, work, t_id, 0, 0, 0, 'out-of-memory');
+        work.t_ids.forEach((t_id, k) => {
+          const item = { work, t_id, message, liars: liars[k]! };
+          if (this.#hasRoom(node, this.#bytesOf(work, t_id))) node.queue.push(item);
+          else this.#answer(node, item, 0, 0, 0, 'out-of-memory');
+        });
         this.#work(node);
       },
       bytes,
@@ -473,7 +515,7 @@ export class Cluster {
           ? 'run-failed'
           : undefined
         : 'unknown-plan';
-      this.#answer(node, work, t_id, facts.bytes_out, computeMs, queueMs, code);
+      this.#answer(node, item, facts.bytes_out, computeMs, queueMs, code);
       this.#work(node);
     };
     this.at(this.now + computeMs, finish);
@@ -481,8 +523,7 @@ export class Cluster {
 
   #answer(
     node: SimNode,
-    work: WorkEffect,
-    t_id: number,
+    { work, t_id, liars }: Item,
     bytes: number,
     compute_ms: number,
     queue_ms: number,
@@ -506,7 +547,7 @@ export class Cluster {
               ...named,
               regions: this.#regionsOf(work, bytes),
               ...times_ms,
-              handle: `${handleOf(lie)}${this.#order++}`,
+              handle: handleOf(lie, this.#order++, lie ? [...liars, node.id] : liars),
             });
         });
       if (late > 0) this.at(this.now + late, deliver);

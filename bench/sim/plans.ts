@@ -1,4 +1,4 @@
-import type { SchedulablePlan } from '../../shared/plan/compiled-plan.ts';
+import type { PartNeed, SchedulablePlan } from '../../shared/plan/compiled-plan.ts';
 import { CENTRAL, type Placement, type Plan, type Stage } from '../../shared/plan/plan.ts';
 import { planId } from '../../shared/plan/plan-id.ts';
 
@@ -12,6 +12,8 @@ export interface StageSketch {
   readonly on?: Placement;
   /** What it reads in place of the stage's before it: `t0` is the frame, `t1` what the first stage makes. */
   readonly reads?: string;
+  /** The parts that a part reads of each stage that it reads; all of them without this. */
+  readonly needs?: (t_id: number) => readonly number[];
   /** Whether its output is an exit beside what goes on. */
   readonly exit?: boolean;
 }
@@ -21,7 +23,7 @@ export const everyNode: Placement = { mode: 'share', nodes: '*' };
 /** On central itself. */
 export const atCentral: Placement = { mode: 'share', nodes: [CENTRAL] };
 
-/** A plan of a made-up network whose stages follow one another, each part reading all of what it reads; `salt` tells plans apart. */
+/** A plan of a made-up network whose stages follow one another; `salt` tells plans apart. */
 export function sketchPlan(sketches: readonly StageSketch[], salt = 0, frame_bytes = 1e6): SchedulablePlan {
   const model = String(salt).padStart(64, '0');
   const stages = sketches.map(
@@ -51,13 +53,15 @@ export function sketchPlan(sketches: readonly StageSketch[], salt = 0, frame_byt
   return {
     plan,
     frame_bytes,
-    stages: sketches.map(({ tiles, cost = 1e6, bytes_in = 10_000, bytes_out = 10_000 }, id) => {
-      const needs = stages.slice(0, id).flatMap((stage) => {
-        const isRead = stage.outputs.some((output) => stages[id]!.inputs.includes(output));
-        const t_ids = Array.from({ length: sketches[stage.id]!.tiles }, (_, t_id) => t_id);
-        return isRead ? [{ stage: stage.id, t_ids }] : [];
-      });
-      return { parts: Array.from({ length: tiles }, (_, t_id) => ({ t_id, cost, bytes_in, bytes_out, needs })) };
+    stages: sketches.map(({ tiles, cost = 1e6, bytes_in = 10_000, bytes_out = 10_000, needs }, id) => {
+      const read = stages
+        .slice(0, id)
+        .filter(({ outputs }) => outputs.some((output) => stages[id]!.inputs.includes(output)));
+      const needsOf = (t_id: number): PartNeed[] =>
+        read.map(({ id: stage }) => ({ stage, t_ids: needs?.(t_id) ?? [...new Array(sketches[stage]!.tiles).keys()] }));
+      return {
+        parts: Array.from({ length: tiles }, (_, t_id) => ({ t_id, cost, bytes_in, bytes_out, needs: needsOf(t_id) })),
+      };
     }),
   };
 }

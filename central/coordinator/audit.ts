@@ -223,10 +223,16 @@ function leaveOut(s: State, node: Node, { run, stage, part }: Audit): void {
   for (const frame of [...s.frames.values()]) takeBack(s, frame, node);
 }
 
-/** Has the parts of an open frame that a node did done again; the frame ends where later stages have read them. */
+/** Has the parts of an open frame that a node did done again; the frame ends where later stages have begun to read them. */
 function takeBack(s: State, frame: Frame, node: Node): void {
   const done = (part: PartRun): boolean => part.used?.node === node && part.state === 'done';
-  const read = frame.stages.find((stage) => stage.state === 'done' && stage.parts.some(done));
+  const started = frame.stages.filter(({ state }) => state !== 'waiting');
+  const isRead = ({ state, stage }: StageRun, { facts }: PartRun): boolean =>
+    state === 'done' ||
+    started.some(({ parts }) =>
+      parts.some((part) => part.facts.needs.some((need) => need.stage === stage.id && need.t_ids.includes(facts.t_id))),
+    );
+  const read = frame.stages.find((stage) => stage.parts.some((part) => done(part) && isRead(stage, part)));
   if (read !== undefined) {
     endFrame(s, frame, 'error', {
       code: 'TESSERA_RUN_FAILED',

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { type Behaviour, Cluster } from '../../../bench/sim/cluster.ts';
-import { tilesAndTail } from '../../../bench/sim/plans.ts';
+import { sketchPlan, tilesAndTail } from '../../../bench/sim/plans.ts';
 
 /**
  * A node that reports false times gets no more work than an honest one, so it cannot influence how work is distributed.
@@ -111,6 +111,29 @@ test('a result found wrong is not used: the frame in progress gets the right til
     expect(cluster.leftOut).toEqual(['d']);
     for (const end of cluster.published) if (end.outcome === 'ok') expect(end.missing).toEqual([]);
   }
+});
+
+test('a frame in which a wrong tile was read does not end well, although other tiles of the stage were in progress', () => {
+  const readers = Array.from({ length: 6 }, (_, t_id) => ({ tiles: 1, reads: 't1', needs: () => [t_id] }));
+  const plan = sketchPlan([{ tiles: 6, cost: 3e6 }, ...readers], 9);
+  let failed = 0;
+  for (let seed = 1; seed <= 20; seed++) {
+    const cluster = withLiar(0, seed, { audit_share: 1 });
+    cluster.plan('m', plan);
+    cluster.run(8_000);
+    play(cluster, 5);
+    cluster.behaviour('d').lies = 1;
+    // Its tiles are in progress until other nodes do them.
+    cluster.pause('c');
+    play(cluster, 1);
+    expect(cluster.spoiled.size).toBe(cluster.leftOut.length === 0 ? 1 : 0);
+    const { outcome, failure } = cluster.published.at(-1)!;
+    if (outcome === 'error') {
+      failed++;
+      expect(failure!.message).toContain('answer wrongly');
+    }
+  }
+  expect(failed).toBeGreaterThan(5);
 });
 
 test('an excluded node that is restarted gets work again and is audited more often; the second time it stays excluded', () => {
