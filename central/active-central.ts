@@ -6,7 +6,6 @@ import type { Executor } from '../shared/node/executor-types.ts';
 import { CENTRAL, type Plan } from '../shared/plan/plan.ts';
 import type { BlobStore, Bus } from '../shared/ports.ts';
 import type { PlanStatus } from '../shared/protocol/messages/central.ts';
-import { NodeRegistry } from '../shared/protocol/node-registry.ts';
 import { topics } from '../shared/protocol/topics.ts';
 import type { BusOptions } from '../shared/runtime/bus-options.ts';
 import type { Wire } from '../shared/runtime/wire.ts';
@@ -24,11 +23,11 @@ import type { Journal } from './journal/journal.ts';
 import { listenToNodes } from './nodes/listen.ts';
 import { NodeAnswers } from './nodes/node-answers.ts';
 import { NodeLink } from './nodes/node-link.ts';
+import type { NodeTopics } from './nodes/node-topics.ts';
 import { createObservers } from './observers/list.ts';
 import type { Observers } from './observers/observers.ts';
 import type { PlanStatuses } from './observers/plan-statuses.ts';
 import type { PlanReadiness, ReadyOptions, ReadyWaits } from './observers/ready-waits.ts';
-import type { PlanningNode } from './planner/strategy.ts';
 import { Publisher } from './publish/publisher.ts';
 import { ResultPublisher } from './publish/result-publisher.ts';
 import { hasPiece, type ServedModel } from './served-model.ts';
@@ -39,6 +38,7 @@ export interface ActiveCentralParts {
   readonly wire: Wire;
   readonly executor: Executor;
   readonly store: BlobStore;
+  readonly nodes: NodeTopics;
   readonly data: EffectRunnerDeps['data'];
   readonly journal: Journal;
   readonly models: ReadonlyMap<string, ServedModel>;
@@ -73,7 +73,6 @@ export class ActiveCentral {
   readonly #acceptor: FrameAcceptor;
   readonly #connection: FrameConnection;
   readonly #observers: Observers;
-  readonly #registry: NodeRegistry;
   readonly #statuses: PlanStatuses;
   readonly #waits: ReadyWaits;
   #opening: Promise<void> | undefined;
@@ -90,7 +89,6 @@ export class ActiveCentral {
     const throttledLog = new LogThrottle(log, () => performance.now());
     const publisher = new Publisher(bus, names, log);
     this.#publisher = publisher;
-    this.#registry = new NodeRegistry(base);
     this.#cameras = new Cameras(options.cameras, options.acceptUnlistedCameras, {
       camera: (camera, state) => publisher.camera(camera, state),
       forget: (camera) => {
@@ -176,7 +174,7 @@ export class ActiveCentral {
 
   /** Listens to nodes; frames are accepted after the first plan was offered. */
   async start(): Promise<void> {
-    const { bus, wire, store, journal, models, epoch, publicKey } = this.#parts;
+    const { bus, wire, store, nodes, journal, models, epoch, publicKey } = this.#parts;
     const { base, cameras, log } = this.#options;
     for (const [camera, { models: _, hold: __, offline_after_s: ___, ...policy }] of Object.entries(cameras))
       this.#tell({ type: 'camera-config', camera, policy });
@@ -187,7 +185,7 @@ export class ActiveCentral {
       wire,
       answers: this.#answers,
       topics: topics(base),
-      registry: this.#registry,
+      nodes,
       epoch,
       coordinator: this.#coordinator,
       effects: this.#effects,
@@ -202,13 +200,9 @@ export class ActiveCentral {
     });
   }
 
-  /** The node agents that are online, as they announce themselves. */
-  get nodes(): PlanningNode[] {
-    return [...this.#registry.nodes.values()].flatMap(({ id, online, info }) => {
-      if (!online || info === undefined) return [];
-      const { tier, memory_mb, codecs, splits } = info;
-      return [{ id, tier, memory_mb, codecs, splits }];
-    });
+  /** Whether a node answered wrongly and gets no work. */
+  isLeftOut(node: string): boolean {
+    return this.#coordinator.snapshot().nodes[node]?.left_out === true;
   }
 
   /** Offers plans for new frames of their models; open frames keep their plans. */

@@ -11,9 +11,11 @@ import type { Journal } from './journal/journal.ts';
 import type { JournalLock } from './journal/lock.ts';
 import type { EpochFile } from './leadership/epoch-file.ts';
 import { LeaderElection } from './leadership/leader-election.ts';
+import { NodeTopics } from './nodes/node-topics.ts';
 import type { PlanReadiness, ReadyOptions } from './observers/ready-waits.ts';
 import { choosePlan, type PlanRequest } from './planner/default-plan.ts';
 import { checkPlanExits } from './planner/exits.ts';
+import type { PlanningNode } from './planner/strategy.ts';
 import type { LoadRequest, ServedModel } from './served-model.ts';
 
 /** What a central uses and owns: it stops all of it. */
@@ -33,6 +35,9 @@ export interface CentralParts extends Pick<ActiveCentralParts, 'bus' | 'wire' | 
   readonly recovery: Promise<void>;
 }
 
+/** How long the nodes that are online stay the same before a central that is not active chooses its plans again, ms. */
+const SETTLE_MS = 2000;
+
 /** The calls of a data plane. */
 export type CentralDataPlane = ActiveCentralParts['data'] & Pick<DataPlane, 'model' | 'stop'>;
 
@@ -51,10 +56,14 @@ export class Central {
   readonly #parts: CentralParts;
   readonly #data: CentralDataPlane;
   readonly #election: LeaderElection;
+  readonly #nodes: NodeTopics;
   readonly #models = new Map<string, ServedModel>();
   readonly #refused = new Map<string, Failure>();
   /** Plans by model that were offered before this central was elected. */
   readonly #offered = new Map<string, ServedPlan>();
+  /** Plans by model that are chosen again until the election: the user's settings, and the nodes that were online. */
+  readonly #served = new Map<string, { readonly request: PlanRequest; readonly chosenFor: string }>();
+  #choosing: NodeJS.Timeout | undefined;
   #active: ActiveCentral | undefined;
   readonly #ended = new AbortController();
   #stopping: Promise<void> | undefined;
@@ -68,6 +77,9 @@ export class Central {
       log.error(`the data plane ended and is restarted: ${error.message}`);
       this.#active?.onDataPlaneEnd(error);
     });
+    this.#nodes = new NodeTopics({ bus, topics: topics(base), log, onChange: () => this.#chooseLater() });
+    // `lead` and `choosePlan` throw the reason.
+    this.#nodes.start().catch(() => {});
     let relieve: (reason: TesseraError) => void = () => {};
     this.relieved = new Promise((resolve) => {
       relieve = resolve;
@@ -125,8 +137,51 @@ export class Central {
    * Chooses a plan for a model with the node agents that are online and what the user says. Throws TESSERA_USAGE for an
    * unknown strategy, TESSERA_PLAN_INVALID where no strategy has a plan.
    */
-  choosePlan(name: string, request: PlanRequest): CompiledPlan {
-    return choosePlan(this.#models.get(name)!, { ...request, known: this.#active?.nodes ?? [] });
+  async choosePlan(name: string, request: PlanRequest): Promise<CompiledPlan> {
+    await this.#nodes.known();
+    return choosePlan(this.#models.get(name)!, { ...request, known: this.#usable });
+  }
+
+  /**
+   * Chooses a plan and offers it. Until this central is elected it chooses again when other nodes are online, so that a
+   * standby central takes over with a plan for the nodes of that moment. Throws what `choosePlan` and `offerPlan` throw.
+   */
+  async servePlan(name: string, request: PlanRequest): Promise<CompiledPlan> {
+    await this.#nodes.known();
+    const chosenFor = JSON.stringify(this.#usable);
+    const compiled = await this.choosePlan(name, request);
+    await this.offerPlan(name, compiled);
+    this.#served.set(name, { request, chosenFor });
+    this.#chooseLater();
+    return compiled;
+  }
+
+  /** The node agents that are online and get work. */
+  get #usable(): PlanningNode[] {
+    return this.#nodes.present.filter(({ id }) => this.#active?.isLeftOut(id) !== true);
+  }
+
+  #chooseLater(): void {
+    clearTimeout(this.#choosing);
+    if (this.#active !== undefined || this.#ended.signal.aborted) return;
+    this.#choosing = setTimeout(() => this.#chooseAgain(), SETTLE_MS).unref();
+  }
+
+  /** Only before the election, since a choice that takes long would delay the renewal of the lease. */
+  #chooseAgain(): void {
+    if (this.#active !== undefined) return;
+    const known = this.#usable;
+    const chosenFor = JSON.stringify(known);
+    for (const [name, { request, chosenFor: before }] of this.#served) {
+      const model = this.#models.get(name);
+      if (model === undefined || before === chosenFor) continue;
+      this.#served.set(name, { request, chosenFor });
+      try {
+        this.#offered.set(name, { compiled: choosePlan(model, { ...request, known }), model });
+      } catch (error) {
+        this.#options.log.warn(`model ${name} keeps its plan: ${error instanceof Error ? error.message : error}`);
+      }
+    }
   }
 
   /**
@@ -147,11 +202,13 @@ export class Central {
   async lead(): Promise<void> {
     // Recovery reads the retained results of the earlier run, which results of this run replace.
     await this.#parts.recovery;
+    await this.#nodes.start();
     const epoch = await this.#election.start();
     this.#ended.signal.throwIfAborted();
     const active = new ActiveCentral(this.#options, {
       ...this.#parts,
       data: this.#data,
+      nodes: this.#nodes,
       models: this.#models,
       refused: this.#refused,
       epoch,
@@ -198,6 +255,7 @@ export class Central {
 
   async #stop(graceMs: number): Promise<void> {
     const { bus, executor, journal, lock } = this.#parts;
+    clearTimeout(this.#choosing);
     await this.#active?.stop(graceMs);
     // After the frames: a central that takes over now finds that all of them have ended.
     this.#election.stop();

@@ -1,5 +1,4 @@
 import type { Bus, Log } from '../../shared/ports.ts';
-import type { NodeRegistry } from '../../shared/protocol/node-registry.ts';
 import type { Topics } from '../../shared/protocol/topics.ts';
 import type { Wire } from '../../shared/runtime/wire.ts';
 import type { Coordinator } from '../coordinator/coordinator.ts';
@@ -7,7 +6,7 @@ import type { UntimedEvent } from '../coordinator/events.ts';
 import type { EffectRunner } from '../effects.ts';
 import type { Observers } from '../observers/observers.ts';
 import { type NodeAnswers, takeAnswers } from './node-answers.ts';
-import { watchNodes } from './node-topics.ts';
+import type { NodeTopics } from './node-topics.ts';
 import { answerReadmissions } from './readmission.ts';
 
 /** What `listenToNodes` needs. */
@@ -15,8 +14,7 @@ export interface ListenOptions {
   readonly bus: Bus;
   readonly wire: Wire;
   readonly topics: Topics;
-  /** Keeps what nodes publish about themselves. */
-  readonly registry: NodeRegistry;
+  readonly nodes: NodeTopics;
   /** Of this central. */
   readonly epoch: number;
   readonly coordinator: Pick<Coordinator, 'isAwaited' | 'unused' | 'snapshot'>;
@@ -29,24 +27,20 @@ export interface ListenOptions {
 
 /** Tells the coordinator everything that nodes publish and answer, and what people request about nodes. */
 export async function listenToNodes(options: ListenOptions): Promise<void> {
-  const { bus, wire, answers, topics, registry, epoch, coordinator, effects, observers, tell, log } = options;
+  const { bus, wire, answers, topics, nodes, epoch, coordinator, effects, observers, tell, log } = options;
   takeAnswers({
     wire,
     answers,
-    registry,
+    registry: nodes.registry,
     tell,
     isAwaited: (of) => coordinator.isAwaited(of),
     unused: () => coordinator.unused,
   });
-  await watchNodes({
-    bus,
-    topics,
-    registry,
+  nodes.follow({
     tell,
     epoch,
     onCodecs: (node, codecs) => effects.knowCodecs(node, codecs),
     onPlans: (node, plans) => observers.tell('progress', node, plans),
-    log,
   });
   await answerReadmissions({
     bus,

@@ -24,7 +24,12 @@ export const command = defineCommand({
   options: {
     ...connectionOptions,
     model: values('--model <model>', 'a model to serve; repeat it for several', string),
-    nodes: valueOr('--nodes <n>', 'node agents to plan for: the grid has a tile for each', integer(1, 64), 4),
+    nodes: valueOr(
+      '--nodes <n>',
+      'node agents to plan for, if fewer are online: the grid has a tile for each',
+      integer(1, 64),
+      4,
+    ),
     grid: value('--grid <grid>', 'tiles as ROWSxCOLS instead', gridOption),
     agreement: agreementOption,
     id: value('--id <id>', 'identifies this central among several at one broker; default: the host name', string),
@@ -91,12 +96,11 @@ export const command = defineCommand({
           for (const note of notes) out.note(`note: ${note}`);
           const served = await central.load(request);
           const grid = options.grid === undefined ? {} : { grid: options.grid };
-          const prepared = central.choosePlan(served.name, {
+          const prepared = await central.servePlan(served.name, {
             nodeCount: options.nodes,
             agreement: options.agreement ?? settings.models.agreement,
             ...grid,
           });
-          await central.offerPlan(served.name, prepared);
           const share = Math.round(prepared.cost.macsOnNodes * 100);
           out.note(
             `model ${served.name}: ${prepared.plan.reason}; ${share} % of the computing on nodes; ${costInWords(prepared.cost)}`,

@@ -164,7 +164,7 @@ async function inPrivate(
     const served = await central.load(request);
     const prepared =
       options.plan === undefined
-        ? central.choosePlan(served.name, {
+        ? await central.choosePlan(served.name, {
             nodeCount: nodes,
             sharedCores: machineDefaults().threads,
             grid,
@@ -187,7 +187,7 @@ async function inPrivate(
     const results = await send(camera, frames, run, read);
     if (options.compare) {
       const { name: strategy } = wholeReplicate;
-      const alone = central.choosePlan(served.name, { nodeCount: 1, nodes: [agents[0]!.id], strategy });
+      const alone = await central.choosePlan(served.name, { nodeCount: 1, nodes: [agents[0]!.id], strategy });
       await serve(served.name, alone);
       await warmUp(frames[0]!, 1);
       const single = await send(camera, frames, silent, read);

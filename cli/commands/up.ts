@@ -111,7 +111,7 @@ export const command = defineCommand({
           isTerminal: process.stderr.isTTY === true,
         });
       const served = await cluster.central.load(model.request);
-      const prepared = cluster.central.choosePlan(served.name, {
+      const prepared = await cluster.central.choosePlan(served.name, {
         nodeCount: isOpen ? Math.max(options.nodes, OPEN_NODES) : options.nodes,
         sharedCores: isOpen ? undefined : machineDefaults().threads,
         agreement: options.agreement ?? settings.models.agreement,

@@ -98,9 +98,9 @@ export const command = defineCommand({
         );
       };
       const whole = await run(
-        cluster.central.choosePlan(served.name, { nodeCount: 1, strategy: wholeCentral.name, exits: false }),
+        await cluster.central.choosePlan(served.name, { nodeCount: 1, strategy: wholeCentral.name, exits: false }),
       );
-      const tiled = cluster.central.choosePlan(served.name, {
+      const tiled = await cluster.central.choosePlan(served.name, {
         nodeCount: nodes,
         sharedCores: machineDefaults().threads,
         grid,

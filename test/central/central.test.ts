@@ -3,6 +3,7 @@ import { atCentral, sketchPlan } from '../../bench/sim/plans.ts';
 import { Central } from '../../central/central.ts';
 import { loadServedModel, type ServedModel } from '../../central/served-model.ts';
 import { parseCard } from '../../shared/model/card.ts';
+import { WIRE_VERSION } from '../../shared/protocol/topics.ts';
 import { openBlobStore } from '../../shared/runtime/blob-store.ts';
 import { openSigningKey } from '../../shared/runtime/signature.ts';
 import { CentralWorld, compiledPlan, fakeModel } from '../support/central-world.ts';
@@ -84,21 +85,44 @@ test('plans that were offered before the election are served after it, not befor
   expect(world.results).toMatchObject([{ frame: 'f1', status: 'ok' }]);
 });
 
-test('plans for the nodes that are online, and for as many as the user says until they are there', async () => {
+/** Loads a real network under the name `m`. */
+async function loadTiny(): Promise<void> {
   const card = parseCard({ name: 'm', task: 'raw' }, 'model.yaml');
-  const asked = { name: 'm', card, labels: [], model: tinyNetwork(), picture: false };
-  loaded = await loadServedModel(asked, await openBlobStore(world.folder), await openSigningKey(world.folder));
+  const tiny = { name: 'm', card, labels: [], model: tinyNetwork(), picture: false };
+  loaded = await loadServedModel(tiny, await openBlobStore(world.folder), await openSigningKey(world.folder));
   await central.load(request);
-  const parts = (nodeCount: number) =>
-    central.choosePlan('m', { nodeCount, strategy: 'tiles-prefix' }).stages[0]!.parts.length;
-  expect(parts(2)).toBe(2);
-  await lead();
+}
+
+test('plans for the nodes that are online, and for as many as the user says until they are there', async () => {
+  await loadTiny();
+  const parts = async (nodeCount: number) =>
+    (await central.choosePlan('m', { nodeCount, strategy: 'tiles-prefix' })).stages[0]!.parts.length;
+  expect(await parts(2)).toBe(2);
   for (const id of ['a', 'b', 'c', 'd']) await world.node(id);
-  await world.settle();
-  expect(parts(2)).toBe(4);
-  expect(parts(8)).toBe(8);
+  expect(await parts(2)).toBe(4);
+  await lead();
+  expect(await parts(2)).toBe(4);
+  expect(await parts(8)).toBe(8);
   await world.broker.publish(world.topics.nodeStatus('d'), 'offline');
-  expect(parts(2)).toBe(3);
+  expect(await parts(2)).toBe(3);
+});
+
+test('plans for no node that speaks another version of the wire', async () => {
+  await loadTiny();
+  await world.node('a');
+  for (const id of ['b', 'c']) await world.node(id, { wire: [WIRE_VERSION + 1, WIRE_VERSION + 1] });
+  const { stages } = await central.choosePlan('m', { nodeCount: 1, strategy: 'tiles-prefix' });
+  expect(stages[0]!.parts).toHaveLength(1);
+});
+
+test('chooses its plan again for the nodes that come online before it is elected', async () => {
+  await loadTiny();
+  const first = await central.servePlan('m', { nodeCount: 2, strategy: 'tiles-prefix' });
+  expect(first.stages[0]!.parts).toHaveLength(2);
+  for (const id of ['a', 'b', 'c', 'd']) await world.node(id);
+  await new Promise((resolve) => setTimeout(resolve, 2200));
+  await lead();
+  expect(world.preparedPlans('a')).toMatchObject([{ stages: [{ split: { rows: [4, 4], cols: [4, 4] } }] }]);
 });
 
 test('takes part in the election only after it has ended the frames of its last run', async () => {

@@ -14,7 +14,8 @@ import { topics } from '../../shared/protocol/topics.ts';
 import { encodeJpeg } from '../../shared/runtime/image.ts';
 import { connectBus } from '../../shared/runtime/mqtt.ts';
 import { openSigningKey } from '../../shared/runtime/signature.ts';
-import { tinyNetwork } from '../support/tiny-network.ts';
+import { examplesOf } from '../support/examples.ts';
+import { heavyNetwork, tinyNetwork } from '../support/tiny-network.ts';
 
 /** Broker and agents as separate processes: how agents enrol, connect and stop. */
 
@@ -119,6 +120,21 @@ describe('an agent', () => {
 });
 
 describe('a deployment of single processes', () => {
+  it('has a plan for the nodes that were online before central started, in place of --nodes', async () => {
+    const { url } = await startBroker();
+    await mkdir(join(cwd, 'models'));
+    await writeFile(join(cwd, 'models', 'heavy.onnx'), writeModel(heavyNetwork()));
+    const bus = await connectBus({ url, clientId: 'test', log: silentLog });
+    const info = examplesOf('docs/protocol.md').find(({ schema }) => schema === 'info')!.value as object;
+    for (const id of ['pi-1', 'pi-2', 'pi-3', 'pi-4']) {
+      await bus.publish(names.nodeInfo(id), JSON.stringify({ ...info, id }), { qos: 1, retain: true });
+      await bus.publish(names.nodeStatus(id), 'online', { qos: 1, retain: true });
+    }
+    const central = start(['central', '--broker', url, '--model', 'heavy', '--nodes', '1'], 'central');
+    await central.printed(/model heavy: 2x2 tiles/);
+    await bus.stop();
+  });
+
   it('processes a picture from publish to watch, and reports when central is gone', async () => {
     const { url } = await startBroker();
     await mkdir(join(cwd, 'models'));

@@ -5,11 +5,13 @@ import type { ActiveCentralParts } from '../../central/active-central.ts';
 import type { ActiveCentralOptions } from '../../central/central-options.ts';
 import type { ServedPlan } from '../../central/effects.ts';
 import { Journal } from '../../central/journal/journal.ts';
+import { NodeTopics } from '../../central/nodes/node-topics.ts';
 import type { ServedModel } from '../../central/served-model.ts';
 import type { Executor } from '../../shared/node/executor-types.ts';
 import type { CompiledPlan, SchedulablePlan } from '../../shared/plan/compiled-plan.ts';
 import { CENTRAL } from '../../shared/plan/plan.ts';
 import type { BlobStore } from '../../shared/ports.ts';
+import type { NodeInfo } from '../../shared/protocol/messages/node.ts';
 import { type ResultObject, resultObject } from '../../shared/protocol/messages/result.ts';
 import { topics } from '../../shared/protocol/topics.ts';
 import type { Handler } from '../../shared/runtime/broker-connection.ts';
@@ -24,6 +26,9 @@ import { type RecordingLog, recordingLog } from './recording-log.ts';
 
 const SHA = '0'.repeat(64);
 const JPEG = Uint8Array.of(0xff, 0xd8, 0xff, 0xe0);
+
+/** What tests read of control messages. */
+const control = z.object({ type: z.string(), plan: z.unknown() });
 
 /** A classifier of which only the names exist. */
 export const fakeModel = {
@@ -104,11 +109,14 @@ export class CentralWorld {
   parts(): ActiveCentralParts {
     const { log, data, executor, journal, models, broker } = this;
     const bus = broker.bus();
+    const nodes = new NodeTopics({ bus, topics: this.topics, log });
+    void nodes.start();
     return {
       bus,
       wire: new Wire({ bus, topics: this.topics, self: CENTRAL, log, now: () => performance.now() }),
       executor,
       store: {} as BlobStore,
+      nodes,
       data,
       journal,
       models,
@@ -139,17 +147,26 @@ export class CentralWorld {
   }
 
   /** A node comes online; it answers nothing on its own. */
-  async node(id: string): Promise<void> {
+  async node(id: string, differs: Partial<NodeInfo> = {}): Promise<void> {
     const info = examplesOf('docs/protocol.md').find(({ schema }) => schema === 'info')!.value as object;
-    await this.broker.publish(this.topics.nodeInfo(id), JSON.stringify({ ...info, id }));
+    await this.broker.publish(this.topics.nodeInfo(id), JSON.stringify({ ...info, ...differs, id }));
     await this.broker.publish(this.topics.nodeStatus(id), 'online');
   }
 
   /** Types of the control messages to a node, in order. */
   controls(node: string): string[] {
+    return this.#controlsTo(node).map(({ type }) => type);
+  }
+
+  /** The plans that a node was asked to prepare, in order. */
+  preparedPlans(node: string): unknown[] {
+    return this.#controlsTo(node).flatMap(({ type, plan }) => (type === 'prepare' ? [plan] : []));
+  }
+
+  #controlsTo(node: string) {
     const topic = this.topics.wire(node, 'control', CENTRAL);
     const messages = this.broker.published.filter((one) => one.topic === topic);
-    return messages.map(({ payload }) => decode(payload, z.object({ type: z.string() }), 'control').type);
+    return messages.map(({ payload }) => decode(payload, control, 'control'));
   }
 
   /** Payloads published on a topic, in order. */

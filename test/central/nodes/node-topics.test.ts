@@ -1,10 +1,9 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { UntimedEvent } from '../../../central/coordinator/events.ts';
 import { NodeAnswers, takeAnswers } from '../../../central/nodes/node-answers.ts';
-import { watchNodes } from '../../../central/nodes/node-topics.ts';
+import { NodeTopics } from '../../../central/nodes/node-topics.ts';
 import type { NodeInfo } from '../../../shared/protocol/messages/node.ts';
 import type { ResultMessage } from '../../../shared/protocol/messages/work.ts';
-import { NodeRegistry } from '../../../shared/protocol/node-registry.ts';
 import { topics as topicsOf } from '../../../shared/protocol/topics.ts';
 import { encode } from '../../../shared/runtime/cbor.ts';
 import { Wire } from '../../../shared/runtime/wire.ts';
@@ -21,26 +20,19 @@ let broker: MemoryBroker;
 let events: UntimedEvent[];
 let log: RecordingLog;
 let wire: Wire;
+let nodes: NodeTopics;
 beforeEach(async () => {
   broker = new MemoryBroker();
   events = [];
   log = recordingLog();
   const bus = broker.bus();
   wire = new Wire({ bus, topics, self: 'central', log, now: () => performance.now() });
-  const registry = new NodeRegistry('tessera');
+  nodes = new NodeTopics({ bus, topics, log });
   const tell = (event: UntimedEvent): void => void events.push(event);
   const answers = new NodeAnswers({ tell, keep: () => ({ handle: 'handle', regions: [] }) });
-  takeAnswers({ wire, answers, registry, tell, isAwaited: () => true, unused: () => 0 });
-  await watchNodes({
-    bus,
-    topics,
-    registry,
-    tell,
-    epoch: 1763650000,
-    onCodecs: () => {},
-    onPlans: () => {},
-    log,
-  });
+  takeAnswers({ wire, answers, registry: nodes.registry, tell, isAwaited: () => true, unused: () => 0 });
+  await nodes.start();
+  nodes.follow({ tell, epoch: 1763650000, onCodecs: () => {}, onPlans: () => {} });
   await wire.start();
 });
 
