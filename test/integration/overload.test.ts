@@ -185,7 +185,7 @@ describe('more frames than the cluster can compute', () => {
   });
 
   it('afterwards all buffers are empty', () => {
-    expect(windows.at(-1)!.buffers).toEqual({ open_frames: 0, open_bytes: 0, waiting_bytes: 0 });
+    for (const [buffer, held] of Object.entries(windows.at(-1)!.buffers)) expect(held, buffer).toBe(0);
     expect(windows.at(-1)!.tiles).toMatchObject({ stray: 0, 'stale-epoch': 0 });
   });
 });
