@@ -292,7 +292,7 @@ describe('requests', () => {
     const admin = await as('admin', 'root');
     await expect(askRequest(admin, t, 'node-dance', {}, nodeRevoked, 100)).rejects.toMatchObject({
       code: 'TESSERA_BROKER',
-      message: expect.stringContaining('nobody'),
+      message: expect.stringContaining('no process'),
       hint: expect.stringContaining('tessera broker'),
     });
   });
