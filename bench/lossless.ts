@@ -153,34 +153,34 @@ async function compareAll({ networks: only, grids, full, data }: Values<typeof o
         for (const count of counts) {
           const nodes = agents.slice(0, count).map(({ id }) => id);
           const grid = gridName === 'uneven' ? parseGrid('3x3') : parseGrid(gridName);
-          let prepared: CompiledPlan;
+          let compiled: CompiledPlan;
           try {
-            prepared = choosePlan(served, { nodeCount: count, nodes, grid });
+            compiled = choosePlan(served, { nodeCount: count, nodes, grid });
           } catch (error) {
             if (!(error instanceof TesseraError) || error.code !== 'TESSERA_PLAN_INVALID') throw error;
             console.error(`${name.padEnd(28)} ${gridName.padEnd(7)} ${error.message}`);
             continue;
           }
-          const split = prepared.plan.stages[0]!.split;
+          const split = compiled.plan.stages[0]!.split;
           if (gridName === 'uneven' && split.kind === 'tiles') {
             const sum = (sizes: readonly number[]): number => sizes.reduce((total, size) => total + size, 0);
-            prepared = choosePlan(served, {
+            compiled = choosePlan(served, {
               nodeCount: count,
               nodes,
               grid: unevenGrid(sum(split.rows), sum(split.cols)),
             });
           }
-          await serve('bench', prepared, 300_000);
+          await serve('bench', compiled, 300_000);
           const { outputs, result } = await send();
           const differences = reference.map((tensor, i) => difference(tensor, outputs[i]!).largest);
           const row: Row = {
             network: name,
             grid: gridName,
             nodes: count,
-            tiles: prepared.stages[0]!.parts.length,
+            tiles: compiled.stages[0]!.parts.length,
             tiles_on_nodes: nodes.reduce((sum, node) => sum + (result.tiles_per_node[node] ?? 0), 0),
-            macs_on_nodes: prepared.cost.macsOnNodes,
-            conv_macs_on_nodes: prepared.cost.convMacsOnNodes,
+            macs_on_nodes: compiled.cost.macsOnNodes,
+            conv_macs_on_nodes: compiled.cost.convMacsOnNodes,
             conv_macs_within_reach: withinReach,
             largest: Math.max(...differences),
           };

@@ -97,9 +97,9 @@ async function measure({ name, request, frame }: Network, nodes: number, frames:
     });
     const served = await cluster.central.load(request);
     // A network with almost no computation would rightly not be cut.
-    const prepared = choosePlan(served, { nodeCount: nodes, ...(name === 'tiny' ? { grid: gridFor(nodes) } : {}) });
-    await cluster.central.offerPlan(served.name, prepared);
-    await untilReady(cluster, prepared.plan, nodes);
+    const compiled = choosePlan(served, { nodeCount: nodes, ...(name === 'tiny' ? { grid: gridFor(nodes) } : {}) });
+    await cluster.central.offerPlan(served.name, compiled);
+    await untilReady(cluster, compiled.plan, nodes);
     const { url } = broker;
     const task: CameraTask = { url, camera: 'bench', warmUp: 30, frames, watch: false, frame };
     const pids = cluster.agents.map(({ pid }) => pid);
@@ -133,7 +133,9 @@ async function measure({ name, request, frame }: Network, nodes: number, frames:
     const computing = (isCentral: boolean): number =>
       mean(
         ends.map(({ end }) =>
-          sum(end.trace.filter(({ node }) => (node === CENTRAL) === isCentral).map((ask) => ask.compute_ms ?? 0)),
+          sum(
+            end.trace.filter(({ node }) => (node === CENTRAL) === isCentral).map((request) => request.compute_ms ?? 0),
+          ),
         ),
       );
     const byFrame = (sums: Readonly<Record<string, number>>): Record<string, number> =>
@@ -147,7 +149,7 @@ async function measure({ name, request, frame }: Network, nodes: number, frames:
     return {
       network: name,
       nodes,
-      tiles: prepared.stages[0]!.parts.length,
+      tiles: compiled.stages[0]!.parts.length,
       latency_ms: latency,
       phases_ms: {
         decode: phase('decode'),

@@ -14,5 +14,5 @@ export function newestPlans(heartbeat: Heartbeat | undefined): PlanProgress[] {
 
 /** Why a node refuses a model, in its own words. */
 export function refusalOf({ model, text }: PlanProgress): string {
-  return `refuses ${plain(model)}: ${text === undefined ? 'it does not say why' : plain(text)}`;
+  return `refuses ${plain(model)}: ${text === undefined ? 'no reason given' : plain(text)}`;
 }

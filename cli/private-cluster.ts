@@ -73,9 +73,9 @@ export async function withPrivateCluster<T>(
       central: cluster.central,
       agents: cluster.agents,
       camera,
-      async serve(model, prepared, timeoutMs) {
-        await cluster.central.offerPlan(model, prepared);
-        await untilReady(cluster, prepared.plan, agentsOf(prepared.plan, nodes), timeoutMs);
+      async serve(model, compiled, timeoutMs) {
+        await cluster.central.offerPlan(model, compiled);
+        await untilReady(cluster, compiled.plan, agentsOf(compiled.plan, nodes), timeoutMs);
       },
     });
     const stopped = new Promise<undefined>((resolve) => {

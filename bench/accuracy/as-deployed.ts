@@ -59,8 +59,8 @@ export async function loadDeployed(folder: string, request: Partial<PlanRequest>
     const store = await openBlobStore(join(scratch, 'blobs'));
     const wanted = { name: card.name, card, labels, model, picture: true };
     const served = await loadServedModel(wanted, store, await openSigningKey(scratch));
-    const prepared = choosePlan(served, { nodeCount: 4, ...request });
-    const forms = prepared.plan.stages.map((stage) => buildStage(served.resolved, stage));
+    const compiled = choosePlan(served, { nodeCount: 4, ...request });
+    const forms = compiled.plan.stages.map((stage) => buildStage(served.resolved, stage));
     const sessions = new Map<Model, Session>();
     for (const { model: piece } of forms)
       if (!sessions.has(piece)) sessions.set(piece, await loadSession(writeModel(piece), { threads: 1 }));
@@ -69,7 +69,7 @@ export async function loadDeployed(folder: string, request: Partial<PlanRequest>
     return {
       card,
       labels,
-      plan: prepared.plan.reason,
+      plan: compiled.plan.reason,
       size: [input.shape[1]!, input.shape[2]!],
       async ask(pixels) {
         const tensors = new Map<string, Tensor>([
@@ -77,9 +77,9 @@ export async function loadDeployed(folder: string, request: Partial<PlanRequest>
         ]);
         let [sent, raw] = [0, 0];
         for (const [index, form] of forms.entries()) {
-          const made = await runStage(form, tensors, prepared.specs, run);
+          const made = await runStage(form, tensors, compiled.specs, run);
           if (form.parts.length > 1)
-            for (const { out } of prepared.stages[index]!.parts)
+            for (const { out } of compiled.stages[index]!.parts)
               for (const { tensor, box, codec } of out) {
                 const whole = made.get(tensor)!;
                 const region = { dtype: whole.dtype, shape: boxShape(box), data: crop(whole, box) };
@@ -89,7 +89,7 @@ export async function loadDeployed(folder: string, request: Partial<PlanRequest>
                 raw += region.data.length;
               }
           for (const [name, tensor] of made) tensors.set(name, tensor);
-          const { exit } = prepared.plan.stages[index]!;
+          const { exit } = compiled.plan.stages[index]!;
           if (exit !== undefined && confidence(tensors.get(exit.tensor)!, card.output.decoder) >= exit.threshold)
             return { outputs: tensors, exit: card.exits.findIndex(({ tensor }) => tensor === exit.tensor), sent, raw };
         }

@@ -124,11 +124,11 @@ export class Invariants {
         return;
       }
       case 'part-result':
-        this.#unanswered.delete(askName(event));
+        this.#unanswered.delete(requestKey(event));
         return;
       case 'part-error':
         // A node that says so has lost the plan; from others, and for what was not asked, it means nothing.
-        if (this.#unanswered.delete(askName(event)) && event.code === 'unknown-plan')
+        if (this.#unanswered.delete(requestKey(event)) && event.code === 'unknown-plan')
           this.#prepared.delete(`${event.node} ${event.plan}`);
         return;
       case 'regions-moved': {
@@ -330,7 +330,7 @@ export class Invariants {
             `13: part ${t_id} of stage ${stage} gets work before part ${read} of stage ${need.stage} is at central`,
           );
     const ready = this.#prepared.get(`${node} ${plan}`);
-    for (const t_id of effect.t_ids) this.#unanswered.add(askName({ ...effect, t_id }));
+    for (const t_id of effect.t_ids) this.#unanswered.add(requestKey({ ...effect, t_id }));
     assert(ready?.usable.has(stage) === true, `5: ${node} is not ready for stage ${stage} of ${plan}`);
     if (effect.audit !== undefined) assert(this.#audits.has(effect.audit), `10: work for audit ${effect.audit}`);
     if (node === 'central') return;
@@ -376,7 +376,7 @@ export class Invariants {
   }
 }
 
-function askName(of: {
+function requestKey(of: {
   i_id: string;
   stage: number;
   t_id: number;

@@ -7,7 +7,7 @@ import { resolveConfig } from '../../shared/config/layers.ts';
 export async function serveScenes(cluster: Cluster, nodeCount: number): Promise<void> {
   const { request } = await loadRequestFor('scenes', resolveConfig([]).config);
   const served = await cluster.central.load(request);
-  const prepared = choosePlan(served, { nodeCount });
-  await cluster.central.offerPlan(served.name, prepared);
-  await untilReady(cluster, prepared.plan, nodeCount);
+  const compiled = choosePlan(served, { nodeCount });
+  await cluster.central.offerPlan(served.name, compiled);
+  await untilReady(cluster, compiled.plan, nodeCount);
 }

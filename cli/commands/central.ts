@@ -96,14 +96,14 @@ export const command = defineCommand({
           for (const note of notes) out.note(`note: ${note}`);
           const served = await central.load(request);
           const grid = options.grid === undefined ? {} : { grid: options.grid };
-          const prepared = await central.servePlan(served.name, {
+          const compiled = await central.servePlan(served.name, {
             nodeCount: options.nodes,
             agreement: options.agreement ?? settings.models.agreement,
             ...grid,
           });
-          const share = Math.round(prepared.cost.macsOnNodes * 100);
+          const share = Math.round(compiled.cost.macsOnNodes * 100);
           out.note(
-            `model ${served.name}: ${prepared.plan.reason}; ${share} % of the computing on nodes; ${costInWords(prepared.cost)}`,
+            `model ${served.name}: ${compiled.plan.reason}; ${share} % of the computing on nodes; ${costInWords(compiled.cost)}`,
           );
         };
         const served = serveEach(listed, serveModel, {

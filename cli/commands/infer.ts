@@ -162,7 +162,7 @@ async function inPrivate(
   const results = await withPrivateCluster(of, async ({ central, agents, camera, serve }) => {
     const { request, frames } = await loading;
     const served = await central.load(request);
-    const prepared =
+    const compiled =
       options.plan === undefined
         ? await central.choosePlan(served.name, {
             nodeCount: nodes,
@@ -176,9 +176,9 @@ async function inPrivate(
             exits: !options.ignoreExits,
           })
         : compilePlan(await readPlan(options.plan, served), served.resolved);
-    await serve(served.name, prepared);
+    await serve(served.name, compiled);
     onStatus(central.planStatus(served.name));
-    run.note(describePlan(prepared, nodes, costInWords(prepared.cost)));
+    run.note(describePlan(compiled, nodes, costInWords(compiled.cost)));
     const read = { card: request.picture ? request.card : undefined };
     const silent = { ...run, report: () => {}, dump: undefined, save: undefined, note: () => {} };
     // The first frame of a node is slower than all that follow: what is compared comes after it.
@@ -191,7 +191,7 @@ async function inPrivate(
       await serve(served.name, alone);
       await warmUp(frames[0]!, 1);
       const single = await send(camera, frames, silent, read);
-      run.note(comparison(results, single, nodes, isReplicated(prepared.plan)));
+      run.note(comparison(results, single, nodes, isReplicated(compiled.plan)));
     }
     return results;
   });

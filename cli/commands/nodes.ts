@@ -52,7 +52,7 @@ export const command = defineCommand({
     'work until it is restarted or readmitted. Takes about a second.',
   options: connectionOptions,
   examples: [
-    ['nodes', 'the fleet of the broker on this machine'],
+    ['nodes', 'the nodes at the broker on this machine'],
     ['nodes --broker mqtt://192.168.1.10 --json', 'an object for each node, for programs'],
     ['nodes forget pi-3', 'removes a node that will not come back'],
   ],

@@ -111,16 +111,16 @@ export const command = defineCommand({
           isTerminal: process.stderr.isTTY === true,
         });
       const served = await cluster.central.load(model.request);
-      const prepared = await cluster.central.choosePlan(served.name, {
+      const compiled = await cluster.central.choosePlan(served.name, {
         nodeCount: isOpen ? Math.max(options.nodes, OPEN_NODES) : options.nodes,
         sharedCores: isOpen ? undefined : machineDefaults().threads,
         agreement: options.agreement ?? settings.models.agreement,
       });
-      await cluster.central.offerPlan(served.name, prepared);
-      await untilReady(cluster, prepared.plan, options.nodes);
-      const share = Math.round(prepared.cost.macsOnNodes * 100);
+      await cluster.central.offerPlan(served.name, compiled);
+      await untilReady(cluster, compiled.plan, options.nodes);
+      const share = Math.round(compiled.cost.macsOnNodes * 100);
       out.note(
-        `model ${served.name}: ${prepared.plan.reason}; ${share} % of the computing on ${counted(options.nodes, 'node')}; ${costInWords(prepared.cost)}`,
+        `model ${served.name}: ${compiled.plan.reason}; ${share} % of the computing on ${counted(options.nodes, 'node')}; ${costInWords(compiled.cost)}`,
       );
       if (options.camera === 'none') {
         const { untilStopped } = await import('../signals.ts');
@@ -130,7 +130,7 @@ export const command = defineCommand({
         return 0;
       }
       const { specs } = served.resolved;
-      const regions = prepared.stages.flatMap(({ parts }) => parts.flatMap(({ out }) => out));
+      const regions = compiled.stages.flatMap(({ parts }) => parts.flatMap(({ out }) => out));
       const rawBytes = regions.reduce(
         (sum, { tensor, box }) => sum + byteLength({ dtype: specs.get(tensor)!.dtype, shape: boxShape(box) }),
         0,

@@ -9,14 +9,14 @@ import { type WayIn, wayIn } from '../membership.ts';
 import { judgeBroker } from './broker.ts';
 import type { Check } from './check.ts';
 import { judgeConfiguration } from './configuration.ts';
-import { judgeFleet } from './fleet.ts';
 import { lookAtBroker } from './look-at-broker.ts';
 import { type ConfigurationLook, lookAtConfiguration } from './look-at-configuration.ts';
-import { lookAtFleet } from './look-at-fleet.ts';
 import { lookAtMachine } from './look-at-machine.ts';
+import { lookAtNodes } from './look-at-nodes.ts';
 import { lookAtPorts } from './look-at-ports.ts';
 import { lookAtState } from './look-at-state.ts';
 import { judgeMachine } from './machine.ts';
+import { judgeNodes } from './nodes.ts';
 import { judgePorts } from './ports.ts';
 import { judgeState } from './state.ts';
 
@@ -66,13 +66,13 @@ async function examineDeployment({ loaded }: ConfigurationLook, signal: AbortSig
   const checks = judgeBroker(facts);
   if ('code' in facts.connection) return checks;
   try {
-    const clientId = `tessera-doctor-fleet-${process.pid}`;
+    const clientId = `tessera-doctor-nodes-${process.pid}`;
     const client = await connectBus({ ...connection, clientId, protocolVersion: facts.connection.mqtt });
-    const fleet = await lookAtFleet(client, base, signal).finally(() => client.stop());
-    return [...checks, ...judgeFleet(fleet)];
+    const known = await lookAtNodes(client, base, signal).finally(() => client.stop());
+    return [...checks, ...judgeNodes(known)];
   } catch (error) {
     if (signal.aborted) throw error;
     const { message, hint = 'look at the log of the broker' } = failureOf(error);
-    return [...checks, { area: 'fleet', name: 'fleet', status: 'fail', text: message, fix: hint }];
+    return [...checks, { area: 'nodes', name: 'nodes', status: 'fail', text: message, fix: hint }];
   }
 }

@@ -119,8 +119,8 @@ describe('a deployment with the built-in broker', () => {
     // When its service restarts it, it prints the same.
     const restarted = await runCli(['agent'], { cwd: folder, env: env('node') });
     expect(restarted).toMatchObject({ code: 1, stderr: expect.stringContaining('no longer accepts pi-1') });
-    const fleet = await run('nodes', '--json', ...(await at('admin-root')));
-    expect(fleet.stdout).toContain('"online":false');
+    const listed = await run('nodes', '--json', ...(await at('admin-root')));
+    expect(listed.stdout).toContain('"online":false');
     const again = await runCli(['agent', '--join-file', tokenFile], { cwd: folder, env: env('other') });
     expect(again).toMatchObject({ code: 1, stderr: expect.stringContaining('error TESSERA_INVITATION') });
 
@@ -243,8 +243,8 @@ describe('a deployment with Mosquitto', () => {
       await agent.printed(/ready for plan/);
       const answered = await run('publish', 'front', frame, '--wait', '--json', ...(await at('camera-front')));
       expect(JSON.parse(answered.stdout)).toMatchObject({ status: 'ok', nodes: expect.arrayContaining(['pi-1']) });
-      const fleet = await run('nodes', '--json', ...(await at('viewer-anna')));
-      expect(fleet.stdout).toContain('"id":"pi-1","online":true');
+      const listed = await run('nodes', '--json', ...(await at('viewer-anna')));
+      expect(listed.stdout).toContain('"id":"pi-1","online":true');
       const refused = await run('node', 'invite', 'pi-2', ...(await at('viewer-anna')));
       expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining('--password-file of an admin') });
     } finally {

@@ -41,9 +41,9 @@ beforeAll(async () => {
   const card = parseCard({ name: 'tiny', task: 'raw' }, 'tiny');
   const { central } = cluster;
   const served = await central.load({ name: 'tiny', card, labels: [], model: tinyNetwork(), picture: false });
-  const prepared = choosePlan(served, { nodeCount: 1, grid: { rows: 2, cols: 2 } });
-  await central.offerPlan('tiny', prepared);
-  await untilReady(cluster, prepared.plan, 1);
+  const compiled = choosePlan(served, { nodeCount: 1, grid: { rows: 2, cols: 2 } });
+  await central.offerPlan('tiny', compiled);
+  await untilReady(cluster, compiled.plan, 1);
   expected = (await send()).tensors!.outputs[0]!.d.slice();
 });
 afterAll(async () => {

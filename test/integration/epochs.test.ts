@@ -51,10 +51,10 @@ beforeAll(async () => {
   await camera.start();
   const card = parseCard({ name: 'tiny', task: 'raw' }, 'tiny');
   const request = { name: 'tiny', card, labels: [], model: tinyNetwork(), picture: false };
-  const prepared = choosePlan(await central.load(request), { nodeCount: 1, grid: { rows: 2, cols: 2 } });
-  await central.offerPlan('tiny', prepared);
-  await untilReady(cluster, prepared.plan, 1);
-  plan = prepared.plan.id;
+  const compiled = choosePlan(await central.load(request), { nodeCount: 1, grid: { rows: 2, cols: 2 } });
+  await central.offerPlan('tiny', compiled);
+  await untilReady(cluster, compiled.plan, 1);
+  plan = compiled.plan.id;
 }, 60_000);
 afterAll(async () => {
   await agent.stop();

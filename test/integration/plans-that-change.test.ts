@@ -53,7 +53,7 @@ function agent(blobDir: string) {
   return startAgent({ ...own, bus: cluster.bus, base: 'tessera', id: 'n1', stateDir: folder, blobDir, log: silentLog });
 }
 
-async function deploy(...columns: number[]): Promise<CompiledPlan[]> {
+async function plansOf(...columns: number[]): Promise<CompiledPlan[]> {
   const card = parseCard({ name: 'tiny', task: 'raw' }, 'tiny');
   const request = { name: 'tiny', card, labels: [], model: tinyNetwork(), picture: false };
   const served = await cluster.central.load(request);
@@ -62,7 +62,7 @@ async function deploy(...columns: number[]): Promise<CompiledPlan[]> {
 
 test('a plan that is served again while its last frame ends serves every later frame', async () => {
   const node = await agent(join(folder, 'node'));
-  const [a, b] = (await deploy(2, 4)) as [CompiledPlan, CompiledPlan];
+  const [a, b] = (await plansOf(2, 4)) as [CompiledPlan, CompiledPlan];
   const { central } = cluster;
   await central.offerPlan('tiny', a);
   await untilReady(cluster, a.plan, 1);
@@ -95,7 +95,7 @@ test('a node whose thread ended while a blob was missing downloads it again and 
   const blobs = join(folder, 'node');
   const node = await agent(blobs);
   process.off('worker', onWorker);
-  const [plan] = (await deploy(2)) as [CompiledPlan];
+  const [plan] = (await plansOf(2)) as [CompiledPlan];
   await cluster.central.offerPlan('tiny', plan);
   await untilReady(cluster, plan.plan, 1);
   expect((await send()).nodes).toEqual(['n1']);

@@ -24,7 +24,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-const deploy = (model: Model) => {
+const load = (model: Model) => {
   const card = parseCard({ name: 'net', task: 'raw' }, 'net');
   return withTrials({}, (trials) =>
     loadAfterTrial(
@@ -36,11 +36,11 @@ const deploy = (model: Model) => {
 
 describe('a network is served', () => {
   test('when the runtime runs it', async () => {
-    expect((await deploy(tinyNetwork())).outputs).toEqual(['y']);
+    expect((await load(tinyNetwork())).outputs).toEqual(['y']);
   });
 
   test('not when its operator set is newer than the runtime', async () => {
-    await expect(deploy({ ...tinyNetwork(), opsets: new Map([['', 99]]) })).rejects.toMatchObject({
+    await expect(load({ ...tinyNetwork(), opsets: new Map([['', 99]]) })).rejects.toMatchObject({
       code: 'TESSERA_MODEL_UNSUPPORTED',
       message: expect.stringMatching(/^model "net" cannot run: this runtime knows operator sets up to \d+/),
       hint: expect.stringContaining('opset_version='),
@@ -54,7 +54,7 @@ describe('a network is served', () => {
       outputs: ['y'],
       constants: [ints('shape', [7, 7])],
     });
-    await expect(deploy(model)).rejects.toMatchObject({
+    await expect(load(model)).rejects.toMatchObject({
       code: 'TESSERA_SHAPE',
       message: expect.stringContaining('Reshape "y"'),
     });

@@ -16,9 +16,9 @@ import { type SmallDisk, smallDisk } from '../../support/small-disk.ts';
 const resultOf = (frame: string, length: number): string => JSON.stringify({ id: frame, pad: 'x'.repeat(length) });
 const entriesOf = (file: string) => new Map(parseJournal(readFileSync(file, 'utf8')).map((e) => [e.frame, e]));
 
-function complaining(): { log: Log; complaints: string[] } {
-  const complaints: string[] = [];
-  return { log: { ...silentLog, error: (text) => complaints.push(text) }, complaints };
+function errorLog(): { log: Log; errors: string[] } {
+  const errors: string[] = [];
+  return { log: { ...silentLog, error: (text) => errors.push(text) }, errors };
 }
 
 describe('on a disk that is full', () => {
@@ -105,13 +105,13 @@ describe('on a disk that is full', () => {
     if (disk === undefined) return it.skip('needs root and a tmpfs on Linux');
     clear(disk);
     const file = join(disk.folder, 'j');
-    const { log, complaints } = complaining();
+    const { log, errors } = errorLog();
     const journal = new Journal(file, log);
     const free = disk.fill();
     const descriptors = readdirSync('/proc/self/fd').length;
     for (let i = 0; i < 100; i++) journal.ended(journal.accept(accepted(`f${i}`)));
     journal.accept(accepted('last'));
-    expect(complaints).toEqual([expect.stringContaining(`the journal ${file} cannot be written: the disk is full`)]);
+    expect(errors).toEqual([expect.stringContaining(`the journal ${file} cannot be written: the disk is full`)]);
     expect(readdirSync('/proc/self/fd').length).toBe(descriptors);
     expect(journal.whenWritten()).toBeInstanceOf(Promise);
     free();
@@ -150,14 +150,14 @@ describe('the file', () => {
     const file = join(folder, 'state', 'j');
     mkdirSync(join(folder, 'state'));
     let isOurs = false;
-    const { log, complaints } = complaining();
+    const { log, errors } = errorLog();
     const journal = new Journal(file, log, () => isOurs);
     journal.accept(accepted('a'));
     rmSync(join(folder, 'state'), { recursive: true });
     journal.accept(accepted('b'));
     // Another central may have made a file there meanwhile.
     expect(existsSync(file)).toBe(false);
-    expect(complaints).toEqual([expect.stringContaining('is another central')]);
+    expect(errors).toEqual([expect.stringContaining('is another central')]);
     isOurs = true;
     journal.close();
     expect([...entriesOf(file).keys()]).toEqual(['a', 'b']);

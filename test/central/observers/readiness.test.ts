@@ -8,7 +8,7 @@ type State = 'preparing' | 'ready' | 'refused';
 const PLAN = 'p-1';
 const MODELS = new Map([[PLAN, ['vgg16']]]);
 
-function fleet(states: Readonly<Record<string, State | { text: string }>>): Snapshot {
+function nodesWith(states: Readonly<Record<string, State | { text: string }>>): Snapshot {
   const nodes = Object.entries(states).map(([node, state]) => {
     const isRefusal = typeof state !== 'string';
     const refusals = isRefusal ? { [PLAN]: { code: 'TESSERA_RUN_FAILED', text: state.text } } : {};
@@ -21,8 +21,8 @@ let report: ReadinessReport;
 beforeEach(() => {
   report = new ReadinessReport();
 });
-const at = (seconds: number, states: Parameters<typeof fleet>[0], isAwaited = false): string[] =>
-  report.lines(MODELS, fleet(states), seconds * 1000, isAwaited).map(({ level, text }) => `${level} ${text}`);
+const at = (seconds: number, states: Parameters<typeof nodesWith>[0], isAwaited = false): string[] =>
+  report.lines(MODELS, nodesWith(states), seconds * 1000, isAwaited).map(({ level, text }) => `${level} ${text}`);
 
 test("a fetch is logged after two seconds, then every ten, with each node's progress, and when it ends", () => {
   const slow = { a: 'ready', b: 'preparing' } as const;

@@ -75,8 +75,8 @@ describe.each(ODD_NETWORKS)('$what', ({ model, tiles, needsShapes = false }) => 
       );
       const whole = await session.run(feeds).finally(() => session.release());
 
-      const prepared = choosePlan(served, { nodeCount: 3, ...request });
-      const made = await runPlan(served, prepared, input, store);
+      const compiled = choosePlan(served, { nodeCount: 3, ...request });
+      const made = await runPlan(served, compiled, input, store);
       expect([...made.keys()]).toEqual(wanted);
       for (const name of readable) {
         const [expected, given] = [whole.get(name)!, made.get(name)!];

@@ -120,7 +120,7 @@ describe('the plan for a network that was calibrated', () => {
   });
 });
 
-describe('the fleet that is there', () => {
+describe('planning for the nodes that are online', () => {
   const known = ['pi-1', 'pi-2', 'pi-3', 'pi-4'].map((id) => ({
     id,
     tier: 'edge' as const,

@@ -25,11 +25,11 @@ afterEach(() => rm(folder, { recursive: true }));
 /** An executor whose `prepare` ends when the test tells it. */
 function planning(trustedKeys: readonly string[] = []) {
   const calls: string[] = [];
-  const gates: { open: () => void; fail: (error: Error) => void }[] = [];
+  const preparations: { finish: () => void; fail: (error: Error) => void }[] = [];
   const executor = executorDouble({
     prepare: (plan) => {
       calls.push(`prepare ${plan.id}`);
-      return new Promise((open, fail) => gates.push({ open, fail }));
+      return new Promise((finish, fail) => preparations.push({ finish, fail }));
     },
     release: async (plan) => void calls.push(`release ${plan}`),
   });
@@ -44,11 +44,11 @@ function planning(trustedKeys: readonly string[] = []) {
     onReady: () => calls.push('ready'),
     onGone: (plan) => calls.push(`gone ${plan}`),
   });
-  const gate = async (index: number) => {
-    while (gates[index] === undefined) await new Promise(setImmediate);
-    return gates[index];
+  const preparation = async (index: number) => {
+    while (preparations[index] === undefined) await new Promise(setImmediate);
+    return preparations[index];
   };
-  return { plans, calls, gate, executor };
+  return { plans, calls, preparation, executor };
 }
 
 function prepare(id: string, stages = [0]): PrepareMessage {
@@ -60,51 +60,51 @@ const B = 'p-00000b';
 
 describe('prepare', () => {
   it('is answered when parts can run, and from then on at once, or else a reconnect loads everything again', async () => {
-    const { plans, calls, gate } = planning();
+    const { plans, calls, preparation } = planning();
     const answer = plans.prepare('central', prepare(A));
-    (await gate(0)).open();
+    (await preparation(0)).finish();
     expect(await answer).toEqual({ v: 1, type: 'ready', plan: A, boot_id: 'boot' });
     expect(await plans.prepare('central', prepare(A))).toMatchObject({ type: 'ready' });
     expect(calls).toEqual([`prepare ${A}`, 'ready']);
   });
 
   it('answers for a ready plan while another one loads, or else central considers the node dead', async () => {
-    const { plans, gate } = planning();
+    const { plans, preparation } = planning();
     const first = plans.prepare('central', prepare(A));
-    (await gate(0)).open();
+    (await preparation(0)).finish();
     await first;
     const slow = plans.prepare('central', prepare(B));
-    await gate(1);
+    await preparation(1);
     expect(await plans.prepare('central', prepare(A))).toMatchObject({ type: 'ready', plan: A });
-    (await gate(1)).open();
+    (await preparation(1)).finish();
     expect(await slow).toMatchObject({ type: 'ready', plan: B });
   });
 
   it('runs one at a time, and a repeated one once', async () => {
-    const { plans, calls, gate } = planning();
+    const { plans, calls, preparation } = planning();
     const answers = [A, A, B].map((id) => plans.prepare('central', prepare(id)));
-    const first = await gate(0);
+    const first = await preparation(0);
     expect(calls).toEqual([`prepare ${A}`]);
-    first.open();
-    (await gate(1)).open();
+    first.finish();
+    (await preparation(1)).finish();
     expect((await Promise.all(answers)).map((answer) => answer.type)).toEqual(['ready', 'ready', 'ready']);
     expect(calls.filter((call) => call.startsWith('prepare'))).toEqual([`prepare ${A}`, `prepare ${B}`]);
   });
 
   it('prepares further stages of a ready plan', async () => {
-    const { plans, gate } = planning();
+    const { plans, preparation } = planning();
     const first = plans.prepare('central', prepare(A, [0]));
-    (await gate(0)).open();
+    (await preparation(0)).finish();
     await first;
     const second = plans.prepare('central', prepare(A, [0, 1]));
-    (await gate(1)).open();
+    (await preparation(1)).finish();
     expect(await second).toMatchObject({ type: 'ready' });
   });
 
   it('refuses with the code and the hint of the failure, and can succeed later', async () => {
-    const { plans, gate } = planning();
+    const { plans, preparation } = planning();
     const first = plans.prepare('central', prepare(A));
-    (await gate(0)).fail(new TesseraError('TESSERA_RUN_FAILED', 'too large', { hint: 'Buy memory.' }));
+    (await preparation(0)).fail(new TesseraError('TESSERA_RUN_FAILED', 'too large', { hint: 'Buy memory.' }));
     expect(await first).toEqual({
       v: 1,
       type: 'refused',
@@ -113,7 +113,7 @@ describe('prepare', () => {
       text: 'too large. Buy memory.',
     });
     const second = plans.prepare('central', prepare(A));
-    (await gate(1)).open();
+    (await preparation(1)).finish();
     expect(await second).toMatchObject({ type: 'ready' });
   });
 
@@ -132,7 +132,7 @@ describe('prepare', () => {
 
   it('loads with a trusted key only models that it signed, ready or not', async () => {
     const key = await openSigningKey(folder);
-    const { plans, calls, gate } = planning([key.publicKey]);
+    const { plans, calls, preparation } = planning([key.publicKey]);
     const unsigned = prepare(A);
     const { manifest } = unsigned;
     expect(await plans.prepare('central', unsigned)).toMatchObject({ type: 'refused', code: 'TESSERA_SIGNATURE' });
@@ -141,26 +141,26 @@ describe('prepare', () => {
     expect(await plans.prepare('central', renamed)).toMatchObject({ type: 'refused', code: 'TESSERA_SIGNATURE' });
     expect(calls).toEqual([]);
     const answer = plans.prepare('central', signed);
-    (await gate(0)).open();
+    (await preparation(0)).finish();
     expect(await answer).toMatchObject({ type: 'ready' });
     expect(await plans.prepare('central', unsigned)).toMatchObject({ type: 'refused', plan: A });
   });
 
   it('queues a bounded number of plans, or else a flood of them fills the memory', async () => {
-    const { plans, gate } = planning();
+    const { plans, preparation } = planning();
     const id = (k: number) => `p-${k.toString(16).padStart(6, '0')}`;
     const answers = Array.from({ length: 40 }, (_, k) => plans.prepare('central', prepare(id(k))));
     expect(await answers[39]).toMatchObject({ type: 'refused', plan: id(39), text: expect.stringMatching(/wait/) });
-    for (let k = 0; k < 32; k++) (await gate(k)).open();
+    for (let k = 0; k < 32; k++) (await preparation(k)).finish();
     const types = (await Promise.all(answers)).map(({ type }) => type);
     expect(types).toEqual([...Array(32).fill('ready'), ...Array(8).fill('refused')]);
   });
 
   it('keeps a bounded number of plans and releases the oldest', async () => {
-    const { plans, calls, gate } = planning();
+    const { plans, calls, preparation } = planning();
     for (let number = 0; number < 33; number++) {
       const answer = plans.prepare('central', prepare(`p-${String(number).padStart(6, '0')}`));
-      (await gate(number)).open();
+      (await preparation(number)).finish();
       await answer;
     }
     expect(calls.filter((call) => call.startsWith('gone'))).toEqual(['gone p-000000']);
@@ -169,39 +169,39 @@ describe('prepare', () => {
 
 describe('release', () => {
   it('ends a plan at once, and a later prepare starts anew', async () => {
-    const { plans, calls, gate } = planning();
+    const { plans, calls, preparation } = planning();
     const first = plans.prepare('central', prepare(A));
-    (await gate(0)).open();
+    (await preparation(0)).finish();
     await first;
     plans.release(A);
     plans.release(A);
     const again = plans.prepare('central', prepare(A));
-    (await gate(1)).open();
+    (await preparation(1)).finish();
     expect(await again).toMatchObject({ type: 'ready' });
     expect(calls).toEqual([`prepare ${A}`, 'ready', `release ${A}`, `gone ${A}`, `prepare ${A}`, 'ready']);
   });
 
   it('while a plan is prepared refuses it in the end, or else an unwanted plan keeps its memory', async () => {
-    const { plans, calls, gate } = planning();
+    const { plans, calls, preparation } = planning();
     const answer = plans.prepare('central', prepare(A));
-    const load = await gate(0);
+    const load = await preparation(0);
     plans.release(A);
-    load.open();
+    load.finish();
     expect(await answer).toMatchObject({ type: 'refused', plan: A });
     expect(calls).toEqual([`prepare ${A}`, `release ${A}`]);
   });
 
   it('aborts queued preparations too, or else the node loads and keeps unwanted plans', async () => {
-    const { plans, calls, gate } = planning();
+    const { plans, calls, preparation } = planning();
     const first = plans.prepare('central', prepare(A));
-    const load = await gate(0);
+    const load = await preparation(0);
     const waiting = plans.prepare('central', { ...prepare(B), ask: 1 });
     plans.release(B);
     const again = plans.prepare('central', { ...prepare(B), ask: 2 });
-    load.open();
+    load.finish();
     expect(await first).toMatchObject({ type: 'ready' });
     expect(await waiting).toMatchObject({ type: 'refused', plan: B, ask: 1 });
-    (await gate(1)).open();
+    (await preparation(1)).finish();
     expect(await again).toMatchObject({ type: 'ready', plan: B, ask: 2 });
     expect(calls).toEqual([`prepare ${A}`, `release ${B}`, 'ready', `prepare ${B}`, 'ready']);
   });
@@ -209,14 +209,14 @@ describe('release', () => {
 
 describe('a plan that the executor has lost', () => {
   it('is prepared again on request, or else the node answers `ready` for ever and computes nothing', async () => {
-    const { plans, calls, gate, executor } = planning();
+    const { plans, calls, preparation, executor } = planning();
     const first = plans.prepare('central', prepare(A));
-    (await gate(0)).open();
+    (await preparation(0)).finish();
     await first;
     executor.lose(A);
     plans.lost(A);
     const again = plans.prepare('central', prepare(A));
-    (await gate(1)).fail(new TesseraError('TESSERA_BLOB', 'a piece is away'));
+    (await preparation(1)).fail(new TesseraError('TESSERA_BLOB', 'a piece is away'));
     expect(await again).toMatchObject({ type: 'refused', text: 'a piece is away' });
     expect(calls).toEqual([`prepare ${A}`, 'ready', `gone ${A}`, `prepare ${A}`]);
   });

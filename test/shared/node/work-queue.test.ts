@@ -29,7 +29,7 @@ function taken(work: WorkQueue<string>, offered: WorkItem, handle = '') {
   return 'code' in entered ? entered : work.offer(offered, handle, 0);
 }
 
-describe('admission', () => {
+describe('a queue of work', () => {
   it('refuses work for a plan that is not ready', () => {
     expect(queue().offer(item({ plan: 'p-2' }), '', 0)?.code).toBe('unknown-plan');
   });

@@ -12,7 +12,7 @@ import { Network } from '../../shared/tiling/network.ts';
 
 let folder: string;
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'tessera-prepared-'));
+  folder = await mkdtemp(join(tmpdir(), 'tessera-compiled-'));
 });
 afterAll(() => rm(folder, { recursive: true }));
 

@@ -8,7 +8,7 @@ import type { TopicGroup } from '../read-fleet.ts';
 import { type Check, checksOf } from './check.ts';
 
 /** What centrals and nodes announce at the broker. */
-export interface FleetFacts {
+export interface NodesFacts {
   /** Topics that this connection may not read. */
   readonly hidden: readonly TopicGroup[];
   /** Whether an active central is online. */
@@ -37,10 +37,10 @@ const BLOCKED_MS = 1000;
 /** Bits of `throttled` that are on now; bits 16 to 19 say the same of the time since it was switched on. */
 const THROTTLED = ['under-voltage', 'frequency capped', 'throttled', 'soft temperature limit'];
 
-const { ok, warn, fail, skip } = checksOf('fleet');
+const { ok, warn, fail, skip } = checksOf('nodes');
 
 /** Judges central and every node. */
-export function judgeFleet(facts: FleetFacts): Check[] {
+export function judgeNodes(facts: NodesFacts): Check[] {
   const { nodes, hidden } = facts;
   const none = warn('nodes', 'no node is known: central computes everything itself', '`tessera agent` starts one');
   const seen = nodes.length === 0 ? [none] : nodes.map((node) => judgeNode(node, facts));
@@ -52,7 +52,7 @@ export function judgeFleet(facts: FleetFacts): Check[] {
   ];
 }
 
-function judgeCentral({ hidden, central, centrals, plans, now }: FleetFacts): Check[] {
+function judgeCentral({ hidden, central, centrals, plans, now }: NodesFacts): Check[] {
   if (hidden.includes('status')) return [skip('central', 'this user may not read it')];
   const of = (state: string): string =>
     centrals
@@ -76,7 +76,7 @@ function judgeCentral({ hidden, central, centrals, plans, now }: FleetFacts): Ch
 }
 
 /** Models that are not served. */
-function judgeModels({ central, refused = [] }: FleetFacts): Check[] {
+function judgeModels({ central, refused = [] }: NodesFacts): Check[] {
   if (!central) return [];
   return refused.map(({ model, error: { message, hint } }) =>
     fail(`model ${model}`, `central does not serve it: ${message}`, hint ?? 'fix it, then start central again'),
@@ -84,7 +84,7 @@ function judgeModels({ central, refused = [] }: FleetFacts): Check[] {
 }
 
 /** The finding about a node that follows a central other than the active one; undefined for any other node. */
-function deaf({ heartbeat }: NodeRecord, { centrals }: FleetFacts): string | undefined {
+function deaf({ heartbeat }: NodeRecord, { centrals }: NodesFacts): string | undefined {
   const epochs = centrals.flatMap(({ state, epoch }) => (state === 'active' && epoch !== undefined ? [epoch] : []));
   const followed = heartbeat?.epoch ?? 0;
   // One that central has not spoken to yet follows an earlier one, or none.
@@ -92,7 +92,7 @@ function deaf({ heartbeat }: NodeRecord, { centrals }: FleetFacts): string | und
   return `it follows epoch ${followed} and ignores the active central, whose epoch is ${Math.max(...epochs)}`;
 }
 
-function judgeNode(node: NodeRecord, facts: FleetFacts): Check {
+function judgeNode(node: NodeRecord, facts: NodesFacts): Check {
   const { now } = facts;
   const name = `node ${node.id}`;
   const { info, heartbeat, heardAt } = node;
@@ -172,7 +172,7 @@ function remarksOf(heartbeat: Heartbeat, heardAt: number): [string, string][] {
   return remarks;
 }
 
-function judgeVersions({ nodes, version }: FleetFacts): Check[] {
+function judgeVersions({ nodes, version }: NodesFacts): Check[] {
   const versions = new Map<string, string[]>([[version, ['this machine']]]);
   for (const { online, id, info } of nodes)
     if (online && info !== undefined)

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { reportLines } from '../../../cli/doctor/check.ts';
-import { type FleetFacts, judgeFleet } from '../../../cli/doctor/fleet.ts';
+import { judgeNodes, type NodesFacts } from '../../../cli/doctor/nodes.ts';
 import type { Heartbeat } from '../../../shared/protocol/messages/node.ts';
 import type { NodeRecord } from '../../../shared/protocol/node-registry.ts';
 
@@ -46,7 +46,7 @@ const pi: NodeRecord = {
   heartbeat: beat,
   heardAt: now * 1000,
 };
-const healthy: FleetFacts = {
+const healthy: NodesFacts = {
   hidden: [],
   central: true,
   centrals: [
@@ -58,14 +58,14 @@ const healthy: FleetFacts = {
   version: '0.1.0',
   now,
 };
-const find = (name: string, facts: Partial<FleetFacts>) =>
-  judgeFleet({ ...healthy, ...facts }).find((check) => check.name === name)!;
+const find = (name: string, facts: Partial<NodesFacts>) =>
+  judgeNodes({ ...healthy, ...facts }).find((check) => check.name === name)!;
 const judgeNode = (facts: Partial<NodeRecord>) => find('node pi-1', { nodes: [{ ...pi, ...facts }] });
 const judgeBeat = (facts: Partial<Heartbeat>) => judgeNode({ heartbeat: { ...beat, ...facts } });
 
 describe('a deployment', () => {
   it('that is well has nothing to fix', () => {
-    expect(new Set(judgeFleet(healthy).map(({ status }) => status))).toEqual(new Set(['ok']));
+    expect(new Set(judgeNodes(healthy).map(({ status }) => status))).toEqual(new Set(['ok']));
     expect(find('node pi-1', {}).text).toContain('3000 MB free');
     expect(find('central', {}).text).toBe('central main is online and serves scenes; spare stands by');
   });
@@ -77,13 +77,13 @@ describe('a deployment', () => {
   });
 
   it('is judged as far as the rights go', () => {
-    const asNode = judgeFleet({ ...healthy, hidden: ['plans', 'nodes'], plans: [], nodes: [] });
+    const asNode = judgeNodes({ ...healthy, hidden: ['plans', 'nodes'], plans: [], nodes: [] });
     expect(asNode.map(({ name, status }) => [name, status])).toEqual([
       ['central', 'ok'],
       ['nodes', 'skip'],
     ]);
-    expect(judgeFleet({ ...healthy, hidden: ['plans', 'nodes'], central: false })[0]!.status).toBe('fail');
-    expect(judgeFleet({ ...healthy, hidden: ['status', 'plans', 'nodes'] })[0]!.status).toBe('skip');
+    expect(judgeNodes({ ...healthy, hidden: ['plans', 'nodes'], central: false })[0]!.status).toBe('fail');
+    expect(judgeNodes({ ...healthy, hidden: ['status', 'plans', 'nodes'] })[0]!.status).toBe('skip');
   });
 
   it('with a node that keeps silent, is offline, or speaks another wire version is told so', () => {
@@ -139,8 +139,8 @@ describe('a report', () => {
   it('has a line for each check, the way out below it, and a count', () => {
     const lines = reportLines([
       { area: 'machine', name: 'a', status: 'ok', text: 'fine' },
-      { area: 'fleet', name: 'long', status: 'fail', text: 'broken', fix: 'fix it' },
-      { area: 'fleet', name: 'b', status: 'skip', text: 'not here' },
+      { area: 'nodes', name: 'long', status: 'fail', text: 'broken', fix: 'fix it' },
+      { area: 'nodes', name: 'b', status: 'skip', text: 'not here' },
     ]);
     expect(lines).toEqual([
       'ok    a     fine',

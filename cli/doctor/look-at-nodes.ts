@@ -2,10 +2,10 @@ import type { Bus } from '../../shared/ports.ts';
 import { topics } from '../../shared/protocol/topics.ts';
 import { packageVersion } from '../../shared/runtime/version.ts';
 import { readFleet } from '../read-fleet.ts';
-import type { FleetFacts } from './fleet.ts';
+import type { NodesFacts } from './nodes.ts';
 
 /** Reads what centrals and nodes announce, in at most 3 s. */
-export async function lookAtFleet(bus: Bus, base: string, signal: AbortSignal): Promise<FleetFacts> {
+export async function lookAtNodes(bus: Bus, base: string, signal: AbortSignal): Promise<NodesFacts> {
   const { models, hidden, central, centrals, plans, nodes, leftOut } = await readFleet(bus, topics(base), {
     heartbeats: true,
     signal,
@@ -18,7 +18,7 @@ export async function lookAtFleet(bus: Bus, base: string, signal: AbortSignal): 
     plans: [...plans].map(([model, { since }]) => ({ model, since })),
     nodes,
     leftOut,
-    refused: refused.map(([model, { error = { message: 'central does not say why' } }]) => ({ model, error })),
+    refused: refused.map(([model, { error = { message: 'central gave no reason' } }]) => ({ model, error })),
     version: packageVersion(),
     now: Date.now() / 1000,
   };
