@@ -353,10 +353,11 @@ export class Cluster {
       case 'cancel':
         this.cancelled.push(effect);
         this.#reach(effect.node, (node) => {
-          node.queue = node.queue.filter(
-            ({ work, t_id }) =>
-              work.i_id !== effect.i_id || work.stage !== effect.stage || !effect.t_ids.includes(t_id),
-          );
+          const isCancelled = ({ work, t_id }: Item): boolean =>
+            work.i_id === effect.i_id && work.stage === effect.stage && effect.t_ids.includes(t_id);
+          const cancelled = node.queue.filter(isCancelled);
+          node.queue = node.queue.filter((item) => !isCancelled(item));
+          for (const item of cancelled) this.#answer(node, item, 0, 0, 0, 'expired');
         });
         return;
       case 'compare': {

@@ -144,7 +144,9 @@ export function onPartError(s: State, event: PartError): void {
     const held = { heldBytes: request.node.assigned_bytes, partBytes: loadOf(part).bytes };
     noteOutOfMemory(request.node.memory, { ...held, assignedAt: dispatch.assigned_at }, s.now);
   }
-  fail(s, request, `${event.code}: ${event.text}`);
+  // A request that was cancelled or given up has counted already; the node says that it did not begin.
+  if (request.state === 'dropped') failed(s, request);
+  else fail(s, request, `${event.code}: ${event.text}`);
   if (event.code === 'unknown-plan') {
     // The node lost the plan (evicted, or an unnoticed restart): it gets more work once it has prepared the plan again.
     request.node.readiness.delete(event.plan);

@@ -169,6 +169,17 @@ describe('faults', () => {
     expect(cluster.published.at(-1)!.nodes).toContain('b');
   });
 
+  test('parts that a node did not begin before they were cancelled are not its errors, and no failures of the parts', () => {
+    const cluster = fourNodes();
+    frames(cluster, 5);
+    cluster.behaviour('d').speed = 2e4;
+    const [end] = frames(cluster, 1);
+    expect(cluster.cancelled.some(({ node }) => node === 'd')).toBe(true);
+    expect(cluster.coordinator.snapshot().nodes.d).toMatchObject({ errors: 0 });
+    expect(end).toMatchObject({ outcome: 'ok' });
+    expect(end!.trace.filter(({ hedged }) => !hedged)).toHaveLength(17);
+  });
+
   test('a hedge that finds all nodes busy is tried again when one is idle', () => {
     const cluster = new Cluster({ answer_floor_ms: 30_000 });
     cluster.start('a');
