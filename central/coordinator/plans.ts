@@ -43,7 +43,7 @@ function newRun(s: State, facts: SchedulablePlan): PlanRun {
   return run;
 }
 
-/** Makes a plan the pending one of a model; offering the active one again changes nothing. */
+/** Makes a plan the pending one of a model; offering the active or the pending one again changes nothing. */
 export function offerPlan(s: State, name: string, facts: SchedulablePlan): void {
   const { id } = facts.plan;
   const model: ModelRun = s.models.get(name) ?? { name, active: null, pending: null };
@@ -52,6 +52,7 @@ export function offerPlan(s: State, name: string, facts: SchedulablePlan): void 
     model.pending = null;
   } else {
     const run = s.plans.get(id) ?? newRun(s, facts);
+    if (model.pending === run) return;
     model.pending = run;
     run.since = s.now;
     for (const ms of [s.options.settle_ms, s.options.patience_ms])

@@ -605,6 +605,17 @@ describe('acceptance', () => {
     expect(cluster.last).toEqual([]);
   });
 
+  test('a plan that is offered again and again takes over as soon as one that is offered once', () => {
+    const cluster = fourNodes();
+    cluster.start('e', { prepareMs: 60_000 });
+    const next = tilesAndTail(4, {}, 3);
+    for (let k = 0; k < 8; k++) {
+      cluster.plan('m', next);
+      cluster.run(cluster.now + 500);
+    }
+    expect(frames(cluster, 1)[0]!.plan).toBe(next.plan.id);
+  });
+
   test('drain finishes open frames and skips new ones; stop ends all frames at once', () => {
     const cluster = fourNodes({ max_open_per_model: 1, camera: { ...defaultPolicy, keep: 'every' } });
     for (let i = 0; i < 3; i++) cluster.offer('front');
