@@ -101,6 +101,8 @@ export class EffectRunner {
   readonly #codecs = new Map<string, readonly string[]>();
   readonly #throttledLog: LogThrottle;
   readonly #audits: AuditedParts;
+  /** Work whose inputs are being packed, and its parts that were not cancelled meanwhile. */
+  readonly #packing = new Map<WorkEffect, Set<number>>();
   #next = 0;
 
   constructor(deps: EffectRunnerDeps) {
@@ -273,23 +275,32 @@ export class EffectRunner {
   async #work(effect: WorkEffect): Promise<void> {
     const { data, link, tell, log } = this.#deps;
     const { node, plan, i_id, stage, attempt, t_ids, budget_ms, audit } = effect;
+    const wanted = new Set(t_ids);
+    this.#packing.set(effect, wanted);
     try {
       const isLocal = link.isLocal(node);
       // An audit compares results of inputs that were encoded alike, also those of central's own executor.
-      const tiles = await data.pack(i_id, plan, stage, t_ids, isLocal && audit === undefined);
-      if (tiles === undefined) return;
+      const packed = await data.pack(i_id, plan, stage, t_ids, isLocal && audit === undefined);
+      const tiles = packed?.filter(({ t_id }) => wanted.has(t_id)) ?? [];
+      if (tiles.length === 0) return;
       if (audit !== undefined) this.#audits.keepInputs(audit, tiles, isLocal);
       const bytes = await link.work(node, { v: 1, plan, i_id, stage, attempt, budget_ms, tiles });
-      tell({ type: 'work-sent', node, i_id, stage, attempt, bytes });
+      if (!isLocal) tell({ type: 'work-sent', node, i_id, stage, attempt, bytes });
     } catch (error) {
       const { message: text } = failureOf(error);
       log.warn(`work for ${node}: ${text}`);
       for (const t_id of t_ids)
         tell({ type: 'part-error', node, plan, i_id, stage, t_id, attempt, code: 'run-failed', text });
+    } finally {
+      this.#packing.delete(effect);
     }
   }
 
+  /** A `cancel` is sent at once, so it would overtake work that is being packed. */
   #cancel({ node, i_id, stage, t_ids }: CancelEffect): void {
+    for (const [work, wanted] of this.#packing)
+      if (work.node === node && work.i_id === i_id && work.stage === stage)
+        for (const t_id of t_ids) wanted.delete(t_id);
     this.#control(node, { v: 1, type: 'cancel', i_id, stage, t_id: [...t_ids] });
   }
 

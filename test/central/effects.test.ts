@@ -121,6 +121,8 @@ describe('frames', () => {
       answer: { top: { label: 'cat' } },
     });
     expect(world.runner.openFrames()).toEqual([]);
+    // Nothing went to central over the wire.
+    expect(world.events.filter(({ type }) => type === 'work-sent')).toEqual([]);
   });
 
   it.each([
@@ -264,6 +266,24 @@ describe('parts', () => {
     world.carryOut({ type: 'cancel', node: 'central', ...about });
     expect(world.sentTo('n1', 'control').at(-1)).toMatchObject({ type: 'cancel', i_id: '1-0', stage: 0, t_id: [0, 1] });
     expect(world.executed).toContain('cancel 1-0 0 0,1');
+  });
+
+  it.each(['n1', 'central'])('that are cancelled while they are packed are not sent to %s', async (node) => {
+    const world = await asked();
+    const count = world.sent.length;
+    const about = { node, plan: id, i_id: '1-0', stage: 0 };
+    const work = { type: 'work', ...about, attempt: 1, budget_ms: 1000 } as const;
+    world.carryOut({ ...work, t_ids: [0, 1] });
+    world.carryOut({ type: 'cancel', ...about, t_ids: [1] });
+    await world.settle();
+    const tiles = world.sent.slice(count).filter(({ kind }) => kind === 'work');
+    expect(tiles.flatMap(({ message }) => message.tiles)).toMatchObject(node === 'n1' ? [{ t_id: 0 }] : []);
+    expect(world.executed.filter((line) => line.startsWith('run'))).toEqual(node === 'n1' ? [] : [`run ${id} 1-0 0 0`]);
+    world.carryOut({ ...work, t_ids: [0] });
+    world.carryOut({ type: 'cancel', ...about, t_ids: [0] });
+    const before = world.events.length;
+    await world.settle();
+    expect(world.events.slice(before)).toEqual([]);
   });
 
   it('that central cannot compute itself are errors like those of nodes', async () => {
