@@ -42,9 +42,8 @@ export interface Pasted {
 }
 
 /**
- * A model as the data plane knows it. `input`: the graph's input that frames become; `picture`: how
- * pictures become it, where frames are pictures.
- * `card` names tensors as the user's file does, `outputs` as plans do; `names` has the file's name where the two differ.
+ * A model as the data plane knows it. `input`: the graph's input that frames become; `picture`: how pictures become it,
+ * where frames are pictures. `card` names tensors as the user's file does, `outputs` as plans do; `names` has the file's name where the two differ.
  */
 export interface ModelEntry {
   readonly name: string;
@@ -61,8 +60,8 @@ const HEALTHY_MS = 60_000;
 const PAUSE = { firstMs: 100, maxMs: 5000 } as const;
 
 /**
- * Central's hands: every operation on a frame's bytes, done in one worker thread in the order of the calls. Buffers
- * move there and back; they are not copied, except for payloads that still belong to the MQTT client.
+ * Every operation on a frame's bytes, in one worker thread, in the order of the calls. Buffers move there and back; they
+ * are not copied, except for payloads that still belong to the MQTT client.
  *
  *   running --thread ends by itself--> down --a pause, longer each time--> running; any --stop--> stopped
  *

@@ -17,7 +17,7 @@ export interface NodeLinkOptions {
   readonly log: Log;
 }
 
-/** No node can replace central's own executor: it accepts all work, at once, and answers each part separately. */
+/** No other node can replace central's executor, so it has no limits; each part is answered separately. */
 const LIMITS = { plans: Infinity, tiles: Infinity, bytes: Infinity, running: Infinity } as const;
 
 /**
