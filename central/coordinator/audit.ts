@@ -2,7 +2,7 @@ import { candidatesFor } from './candidates.ts';
 import type { PartAnswer, PartResult } from './events.ts';
 import { endFrame } from './frames.ts';
 import { loseRequests } from './nodes.ts';
-import { isReady, readyNodes } from './plans.ts';
+import { fallbackFor, isReady, readyNodes } from './plans.ts';
 import { answer, assign, end } from './requests.ts';
 import type { Audit, Frame, Node, PartRun, StageRun, State } from './state.ts';
 
@@ -55,8 +55,9 @@ function auditorFor(s: State, frame: Frame, stage: StageRun, part: PartRun, susp
   const { id } = stage.stage;
   const others = readyNodes(s, frame.run, id).filter((node) => node !== suspect && !part.failed_on.has(node.id));
   const least = Math.min(...others.map(({ busy_ms }) => busy_ms));
+  const fallback = fallbackFor(s, stage.stage);
   const free = others.filter(({ busy_ms }) => busy_ms === least);
-  return free[Math.floor(draw(s) * free.length)] ?? (isReady(s.central, frame.run, id) ? s.central : undefined);
+  return free[Math.floor(draw(s) * free.length)] ?? (isReady(fallback, frame.run, id) ? fallback : undefined);
 }
 
 /** Begins the audit of a part whose regions are about to move; returns its id, or undefined where none begins. */
@@ -153,9 +154,8 @@ export function sweepAudits(s: State): void {
       (request.state === 'failed' ||
         (request.state === 'dropped' &&
           (request.sent_at === null || request.node.presence !== 'online' || request.node.audit.out)));
-    const central = s.central;
-    const mayJudge = phase === 'deciding' && isReady(central, run, one.stage);
-    const cannotJudge = phase === 'deciding' && central.readiness.get(run.plan.id)?.state === 'refused';
+    const mayJudge = phase === 'deciding' && isReady(s.central, run, one.stage);
+    const cannotJudge = phase === 'deciding' && s.central.readiness.get(run.plan.id)?.state === 'refused';
     if (mayJudge && !isGone) {
       one.phase = 'judging';
       s.effects.push({ type: 'judge', audit: one.id });

@@ -10,7 +10,6 @@ export function newNode(id: string, tier: Tier, now: number): Node {
   return {
     id,
     isLocal: false,
-    isFallback: false,
     boot_id: '',
     tier,
     presence: 'offline',
@@ -34,12 +33,7 @@ export function newNode(id: string, tier: Tier, now: number): Node {
 
 /** A state in which nothing has happened. */
 export function newState(options: CoordinatorOptions): State {
-  const central: Node = {
-    ...newNode(CENTRAL, 'cloud', 0),
-    isLocal: true,
-    isFallback: true,
-    presence: 'online',
-  };
+  const central: Node = { ...newNode(CENTRAL, 'cloud', 0), isLocal: true, presence: 'online' };
   return {
     options,
     now: 0,

@@ -5,7 +5,7 @@ import { observeResponse, stageKey } from '../scheduler/statistics.ts';
 import { type Candidate, candidatesFor, loadOf } from './candidates.ts';
 import { whyNotNodes } from './fallback-reason.ts';
 import { loseRequests } from './nodes.ts';
-import { isPlaced, isPreparing, isReady, readyNodes } from './plans.ts';
+import { fallbackFor, isPlaced, isPreparing, isReady, readyNodes } from './plans.ts';
 import { assign, isLive, noteLate, observeSilence } from './requests.ts';
 import type { Dispatch, Frame, Node, PartRun, StageRun, State } from './state.ts';
 
@@ -55,7 +55,7 @@ function probe(s: State, frame: Frame, stage: StageRun, candidates: readonly Can
 
 /** Assigns parts to central, because the plan says so, no other node can do them, or those that could have failed. */
 function placeOnCentral(s: State, frame: Frame, stage: StageRun, parts: readonly PartRun[]): Failure | undefined {
-  const central = s.central;
+  const central = fallbackFor(s, stage.stage);
   const { id } = stage.stage;
   const lost = parts.find((part) => part.failed_on.has(central.id) && part.tries >= s.options.max_tries);
   if (lost !== undefined)

@@ -1,6 +1,6 @@
 import { isRetryable } from '../../shared/errors.ts';
 import type { SchedulablePlan } from '../../shared/plan/compiled-plan.ts';
-import type { Placement } from '../../shared/plan/plan.ts';
+import type { Placement, Stage } from '../../shared/plan/plan.ts';
 import { forgetPlan } from '../scheduler/statistics.ts';
 import type { ModelRun, Node, PlanRun, Readiness, State } from './state.ts';
 
@@ -14,6 +14,11 @@ export function isPlaced(node: Node, on: Placement): boolean {
 export function isReady(node: Node, run: PlanRun, stage: number): boolean {
   if (node.presence !== 'online' || node.audit.out) return false;
   return node.readiness.get(run.plan.id)?.usable.includes(stage) === true;
+}
+
+/** The node that does a stage when no node of its placement can: central, since compile.ts refuses other fallbacks. */
+export function fallbackFor(s: State, { fallback }: Stage): Node {
+  return s.nodes.get(fallback)!;
 }
 
 /** Nodes in a stage's placement that are ready for it, in the order in which they came. */
@@ -151,15 +156,17 @@ function canStart(s: State, run: PlanRun): boolean {
     if (!ready && waited >= (preparing ? s.options.patience_ms : s.options.settle_ms)) run.standby.add(stage);
   }
   if (allReady) return !somePreparing || waited >= s.options.settle_ms;
-  const central = s.central;
-  const readiness = central.readiness.get(run.plan.id);
-  return run.plan.stages.every(
-    ({ id: stage }) =>
-      readyNodes(s, run, stage).length > 0 ||
-      // If central cannot do the stage either, frames are accepted and end with the reason, so that it is seen.
-      (run.standby.has(stage) && (isReady(central, run, stage) || readiness?.state === 'refused')) ||
-      (readiness?.state === 'refused' && readiness.stages.includes(stage)),
-  );
+  return run.plan.stages.every((stage) => {
+    const { id } = stage;
+    const fallback = fallbackFor(s, stage);
+    const readiness = fallback.readiness.get(run.plan.id);
+    return (
+      readyNodes(s, run, id).length > 0 ||
+      // If the fallback cannot do the stage either, frames are accepted and end with the reason, so that it is seen.
+      (run.standby.has(id) && (isReady(fallback, run, id) || readiness?.state === 'refused')) ||
+      (readiness?.state === 'refused' && readiness.stages.includes(id))
+    );
+  });
 }
 
 function retire(s: State, run: PlanRun): void {
@@ -195,9 +202,9 @@ export function settlePlans(s: State): void {
     for (const node of s.nodes.values()) {
       if (node.presence !== 'online' || node.audit.out) continue;
       const placed = run.plan.stages.filter(
-        ({ id, on }) => isPlaced(node, on) || (node.isFallback && run.standby.has(id)),
+        (stage) => isPlaced(node, stage.on) || (run.standby.has(stage.id) && fallbackFor(s, stage) === node),
       );
-      if (placed.length > 0 && (current.has(run) || node.isFallback))
+      if (placed.length > 0 && (current.has(run) || node.isLocal))
         prepare(
           s,
           run,

@@ -99,8 +99,6 @@ export interface Node {
   readonly id: string;
   /** Runs in this process: always online, trusted, without a link; `*` and tiers in placements do not include it. */
   readonly isLocal: boolean;
-  /** Does stages that no node can do which the plan names. */
-  readonly isFallback: boolean;
   boot_id: string;
   tier: Tier;
   presence: 'online' | 'suspect' | 'offline';
