@@ -315,13 +315,16 @@ export class EffectRunner {
     return kept;
   }
 
-  async #move({ handle, i_id, stage, t_id, audit }: MoveRegionsEffect): Promise<void> {
-    const { data, tell } = this.#deps;
+  async #move({ handle, i_id, stage, t_id, moves, audit }: MoveRegionsEffect): Promise<void> {
+    const { data, link, tell } = this.#deps;
     const { plan, out } = this.#take(handle);
     if (audit !== undefined) this.#audits.begin(audit, { plan, stage, t_id }, out);
-    const { failure, exit } = await data
-      .paste(i_id, plan, stage, t_id, out)
-      .catch((error: unknown) => ({ failure: failureOf(error), exit: false }));
+    const elsewhere = moves.find(({ from, to }) => !link.isLocal(from) || !link.isLocal(to));
+    const pasted =
+      elsewhere === undefined
+        ? data.paste(i_id, plan, stage, t_id, out)
+        : Promise.reject(new Error(`${elsewhere.tensor} is to go from ${elsewhere.from} to ${elsewhere.to}`));
+    const { failure, exit } = await pasted.catch((error: unknown) => ({ failure: failureOf(error), exit: false }));
     if (failure !== null)
       this.#throttledLog.warn(
         `paste ${plan} ${stage}`,

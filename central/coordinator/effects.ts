@@ -95,7 +95,6 @@ export interface WorkEffect {
 export interface CancelEffect {
   readonly type: 'cancel';
   readonly node: string;
-  readonly plan: string;
   readonly i_id: string;
   readonly stage: number;
   readonly t_ids: readonly number[];
@@ -201,7 +200,6 @@ export interface FillEffect {
 export interface FinishEffect {
   readonly type: 'finish';
   readonly i_id: string;
-  readonly missing: FrameEnd['missing'];
   /** The tensor that replaces the model's outputs, where the frame ends early. */
   readonly exit: string | null;
 }

@@ -130,7 +130,7 @@ function finish(s: State, frame: Frame): void {
   frame.phase = 'finishing';
   // Copies (probes, audits) that still wait for credit: the frame does not need them.
   for (const request of frame.requests) if (request.state === 'queued') end(s, request, 'dropped');
-  s.effects.push({ type: 'finish', i_id: frame.i_id, missing: frame.missing, exit: frame.exit });
+  s.effects.push({ type: 'finish', i_id: frame.i_id, exit: frame.exit });
 }
 
 /** Cancels all requests of a frame. */

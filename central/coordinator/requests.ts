@@ -246,7 +246,7 @@ export function cancel(s: State, requests: readonly Request[]): void {
     end(s, request, 'dropped');
   }
   for (const { node, dispatch, t_ids } of told.values()) {
-    const { run, i_id } = dispatch.frame;
-    s.effects.push({ type: 'cancel', node: node.id, plan: run.plan.id, i_id, stage: dispatch.stage.stage.id, t_ids });
+    const { frame, stage } = dispatch;
+    s.effects.push({ type: 'cancel', node: node.id, i_id: frame.i_id, stage: stage.stage.id, t_ids });
   }
 }

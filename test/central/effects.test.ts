@@ -259,9 +259,20 @@ describe('parts', () => {
     expect(world.ended[0]!.end).toMatchObject({ outcome: 'ok', tiles_per_node: { central: 3 } });
   });
 
+  it('whose regions are to go elsewhere than to central are not pasted', async () => {
+    const world = await asked();
+    const { handle } = world.runner.keepResult(id, [someRegion]);
+    const moves = [{ tensor: 't1', from: 'central', to: 'n2' }];
+    world.carryOut({ type: 'move-regions', i_id: '1-0', stage: 0, t_id: 0, moves, handle });
+    await world.settle();
+    expect(world.events.at(-1)).toMatchObject({ type: 'regions-moved', t_id: 0, ok: false });
+    expect(world.log.lines.join()).toContain('t1 is to go from central to n2');
+    expect(world.data.calls.filter((call) => call.startsWith('paste'))).toEqual([]);
+  });
+
   it('are cancelled at the node that has them', async () => {
     const world = await asked();
-    const about = { plan: id, i_id: '1-0', stage: 0, t_ids: [0, 1] };
+    const about = { i_id: '1-0', stage: 0, t_ids: [0, 1] };
     world.carryOut({ type: 'cancel', node: 'n1', ...about });
     world.carryOut({ type: 'cancel', node: 'central', ...about });
     expect(world.sentTo('n1', 'control').at(-1)).toMatchObject({ type: 'cancel', i_id: '1-0', stage: 0, t_id: [0, 1] });
@@ -271,8 +282,8 @@ describe('parts', () => {
   it.each(['n1', 'central'])('that are cancelled while they are packed are not sent to %s', async (node) => {
     const world = await asked();
     const count = world.sent.length;
-    const about = { node, plan: id, i_id: '1-0', stage: 0 };
-    const work = { type: 'work', ...about, attempt: 1, budget_ms: 1000 } as const;
+    const about = { node, i_id: '1-0', stage: 0 };
+    const work = { type: 'work', ...about, plan: id, attempt: 1, budget_ms: 1000 } as const;
     world.carryOut({ ...work, t_ids: [0, 1] });
     world.carryOut({ type: 'cancel', ...about, t_ids: [1] });
     await world.settle();
