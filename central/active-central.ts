@@ -193,6 +193,8 @@ export class ActiveCentral {
       tell: (event) => this.#tell(event),
       log,
     });
+    // Another central may have taken over meanwhile.
+    if (this.#stopping !== undefined) return;
     this.#publisher.key(publicKey);
     this.#observers.tell('start');
     bus.onConnect(() => {
@@ -207,6 +209,7 @@ export class ActiveCentral {
 
   /** Offers plans for new frames of their models; open frames keep their plans. */
   async offerPlans(plans: ReadonlyMap<string, ServedPlan>): Promise<void> {
+    if (this.#stopping !== undefined) return;
     for (const [model, served] of plans) {
       this.#effects.keepPlan(served);
       this.#observers.tell('planOffered', model, served.compiled.plan.id);

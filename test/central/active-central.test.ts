@@ -111,6 +111,31 @@ describe('an active central', () => {
     expect([isAcknowledged, world.results]).toEqual([false, []]);
   });
 
+  test('that loses the election while it still subscribes publishes nothing and asks no node to prepare', async () => {
+    const parts = world.parts();
+    let subscribed = (): void => {};
+    const hanging = new Promise<void>((resolve) => {
+      subscribed = resolve;
+    });
+    const starting = new ActiveCentral(world.options, {
+      ...parts,
+      bus: { ...parts.bus, subscribe: () => hanging },
+    });
+    const keys = () => world.published(world.topics.centralKey('central')).length;
+    await world.settle();
+    const before = keys();
+    const started = starting.start();
+    await starting.stop(0, true);
+    subscribed();
+    await started;
+    await world.node('pi-1');
+    await starting.offerPlans(world.served(tilesAndTail(2, {}, 1)));
+    await world.settle();
+    expect(world.controls('pi-1')).toEqual([]);
+    expect(keys()).toBe(before);
+    expect(world.isOpen).toBe(false);
+  });
+
   test("that lost the election ends its frames at once, and does not touch its status or the nodes' plans: they are the new leader's", async () => {
     await world.node('pi-1');
     await central.offerPlans(world.served(tilesAndTail(2, {}, 1)));
