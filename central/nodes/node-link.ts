@@ -35,8 +35,6 @@ export class NodeLink {
       id: CENTRAL,
       bootId: '',
       executor,
-      // All blobs are in the store from which nodes fetch them.
-      blobs: { fetch: async () => {} },
       send: async (_to, { kind, message }) => {
         // After the effects that came together with the cause of this answer.
         await Promise.resolve();

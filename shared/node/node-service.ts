@@ -20,7 +20,8 @@ export interface NodeServiceOptions {
   readonly id: string;
   readonly bootId: string;
   readonly executor: Executor;
-  readonly blobs: BlobSource;
+  /** Absent: every blob is here already. */
+  readonly blobs?: BlobSource;
   readonly requireTrust?: ((manifest: ModelManifest) => void) | undefined;
   readonly onReady?: ((manifest: ModelManifest) => void) | undefined;
   readonly send: (to: string, answer: NodeAnswer) => Promise<unknown>;

@@ -29,7 +29,8 @@ export interface BlobSource {
 /** What the plans of a node need. `now` is a steady clock, milliseconds. */
 export interface PlansOptions {
   readonly executor: Pick<Executor, 'plans' | 'prepared' | 'weights' | 'prepare' | 'release'>;
-  readonly blobs: BlobSource;
+  /** Absent: every blob is here already. */
+  readonly blobs?: BlobSource;
   readonly bootId: string;
   /** How many plans may be ready, and how many may wait to be prepared. */
   readonly maxPlans: number;
@@ -148,12 +149,14 @@ export class Plans {
     }
   }
 
-  async #prepare(from: string, plan: Plan, { manifest, stages }: PrepareMessage, signal: AbortSignal): Promise<void> {
+  async #prepare(from: string, plan: Plan, message: PrepareMessage, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
+    const { manifest, stages } = message;
     if (this.#isReady(plan.id, stages)) return;
-    const { executor, maxPlans, onReady, now, log } = this.#options;
+    const { executor, blobs, maxPlans, onReady, now, log } = this.#options;
     const started = now();
-    await this.#fetch(from, plan, stages, manifest, signal).finally(() => this.#progress.fetchEnded());
+    if (blobs !== undefined)
+      await this.#fetch(blobs, from, plan, message, signal).finally(() => this.#progress.fetchEnded());
     signal.throwIfAborted();
     const fetched = now();
     this.#progress.set(plan.id, manifest.name, 'loading');
@@ -171,15 +174,14 @@ export class Plans {
 
   /** Fetches the graph, and then the weights that these stages read: other stages' weights are not needed. */
   async #fetch(
+    source: BlobSource,
     from: string,
     plan: Plan,
-    stages: readonly number[],
-    { name, skeleton, blobs }: ModelManifest,
+    { stages, manifest: { name, skeleton, blobs } }: PrepareMessage,
     signal: AbortSignal,
   ): Promise<void> {
-    const { blobs: source, executor } = this.#options;
     await source.fetch(from, [skeleton], signal);
-    const read = new Set(await executor.weights(plan, stages, skeleton.sha));
+    const read = new Set(await this.#options.executor.weights(plan, stages, skeleton.sha));
     const wanted = blobs.filter(({ sha }) => read.delete(sha));
     const [unnamed] = read;
     if (unnamed !== undefined)

@@ -38,6 +38,13 @@ interface LoadedStage extends StageParts {
   readonly parts: ReadonlyMap<number, PartForm>;
 }
 
+/** Compiled stages of a plan. */
+interface Drafts {
+  readonly plan: string;
+  readonly skeleton: string;
+  readonly stages: Map<number, LoadedStage>;
+}
+
 /** A graph without its large weights; the largest of the published networks has 2 MB. */
 const MAX_SKELETON_BYTES = 256e6;
 /** A session's memory besides its weights: graph, kernels, memory of feature maps. A conservative estimate. */
@@ -60,8 +67,8 @@ export class StageRunner {
   readonly #sessions: SessionCache<Session>;
   readonly #plans = new Map<string, { readonly skeleton: string; readonly stages: Map<number, LoadedStage> }>();
   readonly #models = new Map<string, ResolvedModel>();
-  /** Stages of the plan whose weights were asked for last: loading it then does not compute them again. */
-  #drafts: { readonly plan: string; readonly stages: Map<number, LoadedStage> } = { plan: '', stages: new Map() };
+  /** Compiled stages of one plan that are not prepared yet: `weights` and `prepare` compile each stage once together. */
+  #drafts: Drafts = { plan: '', skeleton: '', stages: new Map() };
 
   constructor(options: { store: BlobStore; threads: number; sessionMemoryMb: number }) {
     this.#store = options.store;
@@ -92,7 +99,7 @@ export class StageRunner {
         ready.set(id, loaded);
       }
       this.#plans.set(plan.id, { skeleton: skeletonSha, stages: ready });
-      this.#drafts = { plan: '', stages: new Map() };
+      if (this.#drafts.plan === plan.id) for (const id of stages) this.#drafts.stages.delete(id);
     } finally {
       this.#dropModels();
     }
@@ -101,7 +108,7 @@ export class StageRunner {
   /** Forgets a plan. Its sessions stay until their memory is needed, since the next plan often shares them. */
   release(plan: string): void {
     this.#plans.delete(plan);
-    if (this.#drafts.plan === plan) this.#drafts = { plan: '', stages: new Map() };
+    if (this.#drafts.plan === plan) this.#drafts = { plan: '', skeleton: '', stages: new Map() };
     this.#dropModels();
   }
 
@@ -149,10 +156,10 @@ export class StageRunner {
   }
 
   async #built(plan: Plan, id: number, skeletonSha: string): Promise<LoadedStage> {
-    const drafts = this.#drafts.plan === plan.id ? this.#drafts : { plan: plan.id, stages: new Map() };
-    this.#drafts = drafts;
-    const draft = drafts.stages.get(id) ?? (await this.#build(plan, id, skeletonSha));
-    drafts.stages.set(id, draft);
+    if (this.#drafts.plan !== plan.id) this.#drafts = { plan: plan.id, skeleton: skeletonSha, stages: new Map() };
+    const { stages } = this.#drafts;
+    const draft = stages.get(id) ?? (await this.#build(plan, id, skeletonSha));
+    stages.set(id, draft);
     return draft;
   }
 
@@ -190,9 +197,9 @@ export class StageRunner {
     return resolved;
   }
 
-  /** Removes the graphs of models that no prepared plan uses any more. */
+  /** Removes the graphs of models that neither a prepared plan nor a draft uses. */
   #dropModels(): void {
-    const used = new Set([...this.#plans.values()].map((plan) => plan.skeleton));
+    const used = new Set([...this.#plans.values(), this.#drafts].map(({ skeleton }) => skeleton));
     for (const sha of this.#models.keys()) if (!used.has(sha)) this.#models.delete(sha);
   }
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { BlobFetch } from '../../../node-agent/blob-fetch.ts';
 import { TesseraError } from '../../../shared/errors.ts';
-import { Plans, type PrepareMessage } from '../../../shared/node/plans.ts';
+import { type BlobSource, Plans, type PrepareMessage } from '../../../shared/node/plans.ts';
 import { silentLog } from '../../../shared/ports.ts';
 import { openBlobStore } from '../../../shared/runtime/blob-store.ts';
 import { openSigningKey, requireSignature } from '../../../shared/runtime/signature.ts';
@@ -23,7 +23,7 @@ beforeEach(async () => {
 afterEach(() => rm(folder, { recursive: true }));
 
 /** An executor whose `prepare` ends when the test tells it. */
-function planning(trustedKeys: readonly string[] = []) {
+function planning(trustedKeys: readonly string[] = [], blobs: BlobSource | null = fetch) {
   const calls: string[] = [];
   const preparations: { finish: () => void; fail: (error: Error) => void }[] = [];
   const executor = executorDouble({
@@ -35,7 +35,7 @@ function planning(trustedKeys: readonly string[] = []) {
   });
   const plans = new Plans({
     executor,
-    blobs: fetch,
+    ...(blobs === null ? {} : { blobs }),
     bootId: 'boot',
     maxPlans: 32,
     requireTrust: trustedKeys.length === 0 ? undefined : (manifest) => requireSignature(manifest, trustedKeys),
@@ -99,6 +99,14 @@ describe('prepare', () => {
     const second = plans.prepare('central', prepare(A, [0, 1]));
     (await preparation(1)).finish();
     expect(await second).toMatchObject({ type: 'ready' });
+  });
+
+  it('where every blob is here already does not look for the weights first, or else stages are compiled for nothing', async () => {
+    const { plans, preparation, executor } = planning([], null);
+    executor.weights = () => Promise.reject(new Error('not needed'));
+    const answer = plans.prepare('central', prepare(A));
+    (await preparation(0)).finish();
+    expect(await answer).toMatchObject({ type: 'ready' });
   });
 
   it('refuses with the code and the hint of the failure, and can succeed later', async () => {

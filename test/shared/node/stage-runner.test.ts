@@ -1,18 +1,22 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { PartOutcome } from '../../../shared/node/executor-types.ts';
 import type { JobPart } from '../../../shared/node/stage-part.ts';
 import { StageRunner } from '../../../shared/node/stage-runner.ts';
 import { writeModel } from '../../../shared/onnx/write.ts';
-import type { Split } from '../../../shared/plan/plan.ts';
+import { compileStage } from '../../../shared/plan/compile.ts';
+import type { Plan, Split } from '../../../shared/plan/plan.ts';
 import type { BlobStore } from '../../../shared/ports.ts';
 import { openBlobStore } from '../../../shared/runtime/blob-store.ts';
 import { loadSession } from '../../../shared/runtime/ort.ts';
 import { packModel } from '../../../shared/runtime/package.ts';
 import { boxShape, byteLength, paste, type Tensor, wholeBox } from '../../../shared/tensor/tensor.ts';
 import { tinyInput, tinyNetwork, tinyPlan, wireRegion } from '../../support/tiny-network.ts';
+
+// Counts the calls, and changes nothing.
+vi.mock('../../../shared/plan/compile.ts', { spy: true });
 
 let folder: string;
 let store: BlobStore;
@@ -109,6 +113,65 @@ describe('a prepared stage', () => {
     await expect(stages.prepare(tinyPlan(skeleton, HALVES), [3], skeleton)).rejects.toMatchObject({
       code: 'TESSERA_PLAN_INVALID',
     });
+  });
+});
+
+describe('preparing stage by stage compiles each stage once and reads the skeleton once, or else frames wait longer', () => {
+  /** x -> p -> y, one stage each. */
+  function twoStages(id: string): Plan {
+    const plan = tinyPlan(skeleton, { kind: 'whole' }, id);
+    const [stage] = plan.stages;
+    return {
+      ...plan,
+      stages: [
+        { ...stage!, outputs: ['p'] },
+        { ...stage!, id: 1, inputs: ['p'] },
+      ],
+    };
+  }
+
+  function counting() {
+    const reads: string[] = [];
+    const read: BlobStore['read'] = (sha, from, to) => {
+      reads.push(sha);
+      return store.read(sha, from, to);
+    };
+    vi.mocked(compileStage).mockClear();
+    const compiled = () => vi.mocked(compileStage).mock.calls.map(([plan, stage]) => `${plan.id} ${stage.id}`);
+    return {
+      stages: new StageRunner({ store: { ...store, read }, threads: 1, sessionMemoryMb: 100 }),
+      reads,
+      compiled,
+    };
+  }
+
+  it('on a node that fetches the weights first', async () => {
+    const { stages, reads, compiled } = counting();
+    const plan = twoStages('p-00000001');
+    for (const id of [0, 1]) expect(await stages.weights(plan, [id], skeleton)).toHaveLength(1);
+    for (const id of [0, 1]) await stages.prepare(plan, [id], skeleton);
+    expect(compiled()).toEqual(['p-00000001 0', 'p-00000001 1']);
+    expect(reads).toEqual([skeleton]);
+    await stages.stop();
+  });
+
+  it('where all weights are, and again for the next plan of the model', async () => {
+    const { stages, reads, compiled } = counting();
+    for (const plan of ['p-00000001', 'p-00000002'].map(twoStages))
+      for (const id of [0, 1]) await stages.prepare(plan, [id], skeleton);
+    expect(compiled()).toEqual(['p-00000001 0', 'p-00000001 1', 'p-00000002 0', 'p-00000002 1']);
+    expect(reads).toEqual([skeleton]);
+    await stages.stop();
+  });
+
+  it('and forgets the model of a plan that is released before it is prepared', async () => {
+    const { stages, reads } = counting();
+    const plan = twoStages('p-00000001');
+    await stages.weights(plan, [0], skeleton);
+    stages.release(plan.id);
+    await stages.weights(plan, [0], skeleton);
+    expect(reads).toEqual([skeleton, skeleton]);
+    await stages.stop();
   });
 });
 
