@@ -94,8 +94,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   }
 
   const { threads, sessionMemoryMb } = options;
-  const onLost = (plan: string): void => service.plans.lost(plan);
-  const executor = await createExecutor({ folder: store.folder, threads, sessionMemoryMb, onLost, log });
+  const executor = await createExecutor({ folder: store.folder, threads, sessionMemoryMb, log });
   let bus: Bus;
   try {
     const will = { topic: topics.nodeStatus(id), payload: 'offline', qos: 1, retain: true } as const;

@@ -21,8 +21,6 @@ export interface ExecutorOptions {
    * Parts wait while the worker is restarted, instead of failing: for central, which cannot send them to another node.
    */
   readonly patient?: boolean;
-  /** Called with a plan that could not be prepared again after the worker ended: it no longer counts as prepared. */
-  readonly onLost?: (plan: string) => void;
   readonly log: Log;
 }
 
@@ -64,8 +62,8 @@ export async function createExecutor(options: ExecutorOptions): Promise<Executor
  * 1. Every part given to `run` has exactly one outcome, also when the worker ends: then `run-failed`.
  * 2. While the worker is not running, parts fail at once, so that central can send them to another node; a patient
  *    executor keeps them until the worker runs again.
- * 3. A prepared plan is prepared again after a restart, before any part runs; a plan for which that fails is lost, and
- *    `onLost` is called. So no caller takes a plan for prepared that the worker does not have.
+ * 3. A prepared plan is prepared again after a restart, before any part runs; a plan for which that fails no
+ *    longer counts as prepared.
  * 4. Calls for one plan run in the order in which they were made. A release ends the `prepare` before it, which then
  *    throws; a release while the worker is down, or during which the worker ends, waits for the next worker.
  * 5. The thread is never ended from outside while ONNX Runtime runs: that aborts the whole process (onnxruntime-node
@@ -282,7 +280,6 @@ class ThreadExecutor implements Executor {
     this.#prepared.delete(plan);
     const { message } = failureOf(error);
     this.#options.log.error(`a plan could not be prepared again: ${message}`, { plan });
-    this.#options.onLost?.(plan);
   }
 
   #wakeAll(): void {

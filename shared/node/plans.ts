@@ -38,7 +38,7 @@ export interface PlansOptions {
   readonly requireTrust?: ((manifest: ModelManifest) => void) | undefined;
   /** Called with the model of a plan that is ready. */
   readonly onReady?: ((manifest: ModelManifest) => void) | undefined;
-  /** Called when a plan's work must end. */
+  /** Called when a plan was released: its work must end. */
   readonly onGone: (plan: string) => void;
   readonly now: () => number;
   readonly log: Log;
@@ -48,7 +48,7 @@ export interface PlansOptions {
  * Prepares and releases the plans of a node. Only the executor knows which plans are ready.
  *
  *   plan: unknown --prepare--> preparing --blobs here, sessions run--> ready --release--> unknown
- *   preparing --anything fails, release--> unknown; ready --lost by the executor--> unknown
+ *   preparing --anything fails, release--> unknown; ready --its executor could not prepare it again--> unknown
  *
  * 1. One plan is prepared at a time, in the order of the messages: a small machine has one link and few cores.
  * 2. Every `prepare` is answered with `ready` or `refused`, and with its own number; for a plan that is ready already,
@@ -72,7 +72,8 @@ export class Plans {
 
   /** The node's progress with each plan that it was asked to prepare. */
   get progress(): PlanProgress[] {
-    return this.#progress.plans;
+    const { executor } = this.#options;
+    return this.#progress.plans.filter(({ id, state }) => state !== 'ready' || executor.prepared(id).size > 0);
   }
 
   /** Prepares a plan; missing blobs are fetched from the sender. Never throws. */
@@ -118,12 +119,6 @@ export class Plans {
     this.#progress.forget(plan);
     if (isReady || isOpen) void this.#options.executor.release(plan).catch(() => {});
     if (isReady) this.#options.onGone(plan);
-  }
-
-  /** The executor no longer has this plan: it has to be prepared again before work for it is accepted. */
-  lost(plan: string): void {
-    this.#progress.forget(plan);
-    this.#options.onGone(plan);
   }
 
   #isReady(plan: string, stages: readonly number[]): boolean {

@@ -57,7 +57,7 @@ export class WorkHandler {
     return this.#queue.tiles;
   }
 
-  /** The plan was released or lost: its work ends. */
+  /** The plan was released: its work ends. */
   planGone(plan: string): void {
     this.#refuse(this.#queue.dropPlan(plan), 'unknown-plan', `plan ${plan} was released`);
   }
