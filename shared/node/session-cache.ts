@@ -21,14 +21,6 @@ export class SessionCache<S extends Releasable> {
     this.#limitBytes = limitBytes;
   }
 
-  get bytes(): number {
-    return this.#bytes;
-  }
-
-  has(key: string): boolean {
-    return this.#sessions.has(key);
-  }
-
   /**
    * The session of that key, loaded if it is not cached. Throws TESSERA_RUN_FAILED when `bytes` alone exceed the limit.
    */

@@ -24,18 +24,15 @@ function wireBox(box: Box): [number, number][] {
 /**
  * The tensors of open frames. Pure bookkeeping over bytes, used in the data-plane worker.
  * Invariants: (1) a tensor is allocated once per frame, as zeros, at its full size, or taken as it arrives where its
- * shape is only known after the run; (2) a region is pasted only where the plan says that this part's output lies; (3)
- * `bytes` is the sum of all tensors.
+ * shape is only known after the run; (2) a region is pasted only where the plan says that this part's output lies.
  */
 export class TensorStore {
   readonly #frames = new Map<string, Map<string, Tensor>>();
-  bytes = 0;
 
   /** Opens a frame with its initial tensors. */
   open(iId: string, born: ReadonlyMap<string, Tensor>): void {
     this.release(iId);
     this.#frames.set(iId, new Map(born));
-    for (const tensor of born.values()) this.bytes += tensor.data.byteLength;
   }
 
   /** The tensor, allocated as zeros where no region has been pasted yet; undefined for a frame that has ended. */
@@ -56,7 +53,6 @@ export class TensorStore {
     const tensor: Tensor = { dtype, shape, data: new Uint8Array(byteLength({ dtype, shape })) };
     if (clip !== undefined) tensor.data.fill(zeroCode(clip));
     frame.set(name, tensor);
-    this.bytes += tensor.data.byteLength;
     return tensor;
   }
 
@@ -96,12 +92,13 @@ export class TensorStore {
 
   /** Pastes a part's results. Throws TesseraError when they do not match the plan. */
   paste(iId: string, geometry: PlanGeometry, stage: number, tId: number, out: readonly WireRegion[]): void {
-    if (!this.#frames.has(iId)) return;
+    const frame = this.#frames.get(iId);
+    if (frame === undefined) return;
     const expected = geometry.stages[stage]!.parts[tId]!.out;
     // All regions are decoded before the first is pasted, so that a bad one leaves nothing behind.
     const decoded = decodeOutputs(geometry, stage, tId, out);
     expected.forEach((region, i) => {
-      if (region.open === true) this.#set(iId, region.tensor, decoded[i]!);
+      if (region.open === true) frame.set(region.tensor, decoded[i]!);
       else paste(this.tensor(iId, region.tensor, geometry)!, region.box, decoded[i]!.data);
     });
   }
@@ -119,14 +116,7 @@ export class TensorStore {
       }
   }
 
-  #set(iId: string, name: string, tensor: Tensor): void {
-    const frame = this.#frames.get(iId)!;
-    this.bytes += tensor.data.byteLength - (frame.get(name)?.data.byteLength ?? 0);
-    frame.set(name, tensor);
-  }
-
   release(iId: string): void {
-    for (const tensor of this.#frames.get(iId)?.values() ?? []) this.bytes -= tensor.data.byteLength;
     this.#frames.delete(iId);
   }
 }
