@@ -10,8 +10,8 @@ import { type BlobSource, Plans } from './plans.ts';
 import { WorkHandler } from './work-handler.ts';
 import type { WorkLimits } from './work-queue.ts';
 
-/** A node's answer to central. */
-export type NodeAnswer =
+/** A message of a node to central. */
+export type NodeMessage =
   | { readonly kind: 'result'; readonly message: ResultMessage }
   | { readonly kind: 'control'; readonly message: ControlMessage };
 
@@ -24,7 +24,7 @@ export interface NodeServiceOptions {
   readonly blobs?: BlobSource;
   readonly requireTrust?: ((manifest: ModelManifest) => void) | undefined;
   readonly onReady?: ((manifest: ModelManifest) => void) | undefined;
-  readonly send: (to: string, answer: NodeAnswer) => Promise<unknown>;
+  readonly send: (to: string, message: NodeMessage) => Promise<unknown>;
   readonly epochs: Epochs;
   readonly limits: WorkLimits & { readonly plans: number };
   /** Results are combined up to this size, so that fewer messages are sent. */

@@ -30,11 +30,11 @@ export interface WorkHandlerOptions {
 }
 
 /** The fields of a work message that its answer repeats. */
-type Request = Pick<WorkMessage, 'plan' | 'i_id' | 'stage' | 'attempt'>;
+type AnswerFields = Pick<WorkMessage, 'plan' | 'i_id' | 'stage' | 'attempt'>;
 
 interface Ticket {
   readonly from: string;
-  readonly request: Request;
+  readonly repeated: AnswerFields;
   job: Job | undefined;
 }
 
@@ -110,7 +110,7 @@ export class WorkHandler {
   #accept(from: string, message: WorkMessage, own: (bytes: Uint8Array) => Uint8Array): void {
     const now = this.#options.now();
     const { plan, i_id, stage, attempt } = message;
-    const ticket: Ticket = { from, request: { plan, i_id, stage, attempt }, job: undefined };
+    const ticket: Ticket = { from, repeated: { plan, i_id, stage, attempt }, job: undefined };
     const item = {
       plan,
       iId: i_id,
@@ -160,7 +160,7 @@ export class WorkHandler {
           if (first) queueMs = Math.max(0, this.#options.now() - outcome.compute_ms - item.arrivedMs);
           first = false;
         }
-        for (const tiles of group.add(outcome)) this.#answer(handle.from, handle.request, tiles, queueMs);
+        for (const tiles of group.add(outcome)) this.#answer(handle.from, handle.repeated, tiles, queueMs);
       });
     } catch (error) {
       const { message } = failureOf(error);
@@ -168,7 +168,7 @@ export class WorkHandler {
       this.#refuse([{ item: { ...item, tIds: [...open] }, handle }], 'run-failed', message);
     }
     const rest = group.rest();
-    if (rest !== undefined) this.#answer(handle.from, handle.request, rest, queueMs);
+    if (rest !== undefined) this.#answer(handle.from, handle.repeated, rest, queueMs);
     this.#queue.finished(queued);
     this.#pump();
   }
@@ -179,14 +179,19 @@ export class WorkHandler {
       if (item.tIds.length > 0)
         this.#answer(
           handle.from,
-          handle.request,
+          handle.repeated,
           item.tIds.map((t_id) => ({ t_id, error })),
           Math.max(0, this.#options.now() - item.arrivedMs),
         );
     }
   }
 
-  #answer(to: string, { plan, i_id, stage, attempt }: Request, tiles: ResultMessage['tiles'], queueMs: number): void {
+  #answer(
+    to: string,
+    { plan, i_id, stage, attempt }: AnswerFields,
+    tiles: ResultMessage['tiles'],
+    queueMs: number,
+  ): void {
     this.#options
       .send(to, { v: 1, plan, i_id, stage, attempt, n_id: this.#options.id, queue_ms: queueMs, tiles })
       .catch((error: unknown) => this.#options.log.warn(`a result could not be sent: ${failureOf(error).message}`));

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Epochs } from '../../../shared/node/epochs.ts';
-import { type NodeAnswer, NodeService } from '../../../shared/node/node-service.ts';
+import { type NodeMessage, NodeService } from '../../../shared/node/node-service.ts';
 import type { ControlMessage } from '../../../shared/protocol/messages/control.ts';
 import { workAddress } from '../../../shared/protocol/messages/work.ts';
 import { executorDouble } from '../../support/executor-double.ts';
@@ -13,7 +13,7 @@ const manifest = { format: 'tessera-model/1' as const, name: 'm', skeleton, blob
 
 /** A node whose executor is done with every part at once. */
 function node() {
-  const answers: NodeAnswer[] = [];
+  const answers: NodeMessage[] = [];
   const log = recordingLog();
   const service = new NodeService({
     id: 'node-a',
