@@ -16,7 +16,7 @@ const EVERY_MS = 100;
 /** How long after the last frame an acknowledged one may end; nothing takes longer than central's own limit. */
 const PATIENCE_MS = 90_000;
 
-/** What a run of chaos is asked for. */
+/** Options of a chaos run. */
 interface ChaosOptions {
   readonly broker: 'embedded' | 'mosquitto';
   readonly client: 'auto' | 'paho' | 'plain';
@@ -71,7 +71,7 @@ async function chaos(options: ChaosOptions) {
     timeline.push(`${now().toFixed(2)} ${text}`);
     console.error(timeline.at(-1));
   };
-  // As an app by another program that needs every result: it reconnects a second after each end of the broker, as Paho
+  // Like an app that needs every result: it reconnects a second after each end of the broker, as Paho
   // does.
   const session = { clientId: 'chaos-observer', clean: false, protocolVersion: 4 } as const;
   const observer = connect(stage.broker.url, { ...session, reconnectPeriod: 1000, connectTimeout: 2000 });
@@ -104,7 +104,7 @@ async function chaos(options: ChaosOptions) {
       await stage.restartEnded();
       await pause(200);
     }
-    // What ends twice does so late.
+    // A second result of a frame arrives late.
     await pause(2000);
     const verdict = account.verdict();
     const pass =
@@ -144,7 +144,7 @@ function summary({ acknowledged, ended, missing, doubled, repeats }: Verdict): s
   );
 }
 
-/** Says what is wrong with the moments around it, and keeps all logs; returns where. */
+/** Reports faults with the events around them and keeps all logs; returns the folder. */
 async function keep(stage: Stage, account: Account, verdict: Verdict, timeline: readonly string[]): Promise<string> {
   const wrong = [...verdict.missing, ...verdict.doubled];
   for (const frame of wrong.slice(0, 10)) {

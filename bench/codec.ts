@@ -53,8 +53,8 @@ interface Row {
 }
 
 /**
- * Seconds for all parts: of each the least of several times, as others use the machine too, and a part is done
- * before the next one's turn.
+ * Seconds for all parts together: each part is timed several times in a row and its shortest time counts, since other
+ * programs use the machine too.
  */
 function fastest<T>(parts: readonly T[], action: (part: T, index: number) => void, timeMs: number): number {
   let sum = 0;

@@ -15,7 +15,7 @@ const TOPIC = 'tessera/input/front';
 const FRAME_BYTES = 200 * 1024;
 const FPS = 50;
 const READERS = 3;
-/** Others keep at least this share of their rate. */
+/** Other readers must keep at least this share of their rate. */
 const TARGET = 0.95;
 
 interface Round {

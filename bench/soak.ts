@@ -95,7 +95,7 @@ async function soak({ minutes, warmUp, ramp, load, nodes }: Values<typeof option
     const flat = Object.entries(trends).every(([name, trend]) =>
       isFlat(trend, name.endsWith('heap') ? BOUND.heap : BOUND.rss),
     );
-    // Less than this says nothing of a leak: heaps have not seen everything.
+    // Shorter runs cannot show a leak: the heaps still grow to their normal size.
     const isLong = minutes + warmUp >= LEAST_MINUTES;
     const complete = lost === 0 && twice === 0 && ended.ok === sent;
     return {

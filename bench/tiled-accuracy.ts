@@ -5,7 +5,7 @@ import { interleaved, largestIndex, loadDeployed } from './accuracy/as-deployed.
 import { type Agreement, agreementLine, compareDecisions, type Decision, readExpected } from './accuracy/expected.ts';
 import { defineBenchmark } from './harness/benchmark.ts';
 
-/** The least agreement with PyTorch, on answers and on exits. */
+/** The least agreement with PyTorch, on predictions and on exits. */
 const AGREEMENT = 0.999;
 
 interface ResultLine {

@@ -21,7 +21,7 @@ export interface Answer {
 }
 
 /**
- * A frame whose result has not come, and what has come for it so far: results and tensors by the id that a pair shares.
+ * A frame that waits for its result, and what has arrived so far: results and tensors by their common id.
  */
 interface AwaitedFrame {
   readonly wantsTensors: boolean;
@@ -35,13 +35,12 @@ interface AwaitedFrame {
 const tensorOrPart = z.union([partMessage, outputsMessage]);
 
 /**
- * Sends frames to a cluster as a camera does and waits for their results, by the frame's own id. Results that arrive
- * before `send` asks for them are not lost: subscribe (`start`) first.
+ * Sends frames to a cluster as a camera does and waits for their results, by the frame's own id. Call `start`,
+ * which subscribes, before `send`; otherwise a result may be missed.
  *
  *   1. A result is accepted only on the topic of this camera and of the requested model.
- *   2. Tensors belong to the result with the same id; those of another model's result for the frame are never given
- *      out.
- *   3. After the result or the timeout of a frame nothing of it stays in memory.
+ *   2. Tensors belong to the result with the same id; tensors of another model's result for the frame are ignored.
+ *   3. After its result or timeout a frame takes no memory.
  */
 export class FrameClient {
   readonly #bus: Bus;

@@ -48,7 +48,11 @@ async function buildProgram(words: readonly string[], out: Output, onExit: (code
   for (const entry of COMMANDS) {
     const [last, ...group] = entry.name.split(' ').reverse();
     const parent = group.length === 0 ? program : groupOf(program, stubs, group[0]!);
-    const stub = parent.command(last!).description(entry.summary).helpCommand(false);
+    const stub = parent
+      .command(last!)
+      .description(entry.summary)
+      .helpCommand(false)
+      .helpOption('-h, --help', 'show this help');
     stubs.set(entry.name, stub);
     if (entry === named) configure(stub, (await entry.load()).command, out, onExit);
   }
@@ -129,7 +133,7 @@ function invocationOf(stub: Commander, command: Command, out: Output): Invocatio
   };
 }
 
-/** What disks do and this program cannot help, wherever it happens; undefined for anything else. */
+/** The error for a full or failing disk or missing permissions, wherever it occurs; undefined for other errors. */
 function storageFaultOf(error: unknown): TesseraError | undefined {
   const code = systemCodeOf(error) ?? '';
   const { path } = error as { path?: unknown };
@@ -138,7 +142,7 @@ function storageFaultOf(error: unknown): TesseraError | undefined {
   return storageError(error, typeof path === 'string' ? { what: 'the file', path } : { what: 'a file', path: '' });
 }
 
-/** Prints what went wrong to standard error and returns the exit code for it. */
+/** Prints an error to standard error and returns its exit code. */
 function report(error: unknown, out: Output): number {
   if (error instanceof CommanderError) {
     if (error.exitCode === 0) return EXIT.ok;
@@ -167,5 +171,5 @@ for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
   process.on(event, (error: unknown) => endProcess(report(error, out)));
 }
 const code = await main(process.argv.slice(2), out);
-// Ends what a library may still hold open, after everything has been written.
+// Flushes standard output, then ends the process even if a library holds a handle open.
 process.stdout.write('', () => endProcess(code));

@@ -19,7 +19,7 @@ export interface Asked {
   readonly height: number;
 }
 
-/** A network with its card, whole in this process, prepared as central prepares it. */
+/** A network with its card, loaded as central loads it, which runs whole in this process. */
 export interface WholeNetwork {
   readonly card: ModelCard;
   readonly labels: readonly string[];

@@ -4,7 +4,7 @@ export interface Verdict {
   readonly acknowledged: number;
   /** Acknowledged frames by how they ended: `ok`, `degraded`, or the code of an error. */
   readonly ended: Readonly<Record<string, number>>;
-  /** Acknowledged frames without an end. */
+  /** Acknowledged frames without a result. */
   readonly missing: readonly string[];
   /** Frames with two ends that differ. */
   readonly doubled: readonly string[];

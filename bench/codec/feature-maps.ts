@@ -42,7 +42,7 @@ const OPEN_SHAPES: Readonly<Record<string, readonly number[]>> = { super_resolut
 const ACTIVE = ['Relu', 'Clip', 'MaxPool', 'AveragePool', 'LeakyRelu'];
 const LINEAR = ['Conv', 'Add', 'BatchNormalization'];
 
-/** Fewest symbols of a map that says anything. */
+/** Smallest map that is measured, symbols. */
 const LEAST_SYMBOLS = 4096;
 
 interface Source {

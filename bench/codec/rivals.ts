@@ -3,7 +3,7 @@ import { BitReader, READ_AHEAD } from '../../shared/codec/coding/bit-io.ts';
 import { packCodes, packedLength, unpackCodes } from '../../shared/codec/coding/pack.ts';
 import { bestWidth, putPairs, readPairs, toPairs } from '../../shared/codec/coding/run-length.ts';
 
-/** Another way to make bytes of codes, which libraries get a byte each. Sizes are without any header of ours. */
+/** Another codec for quantised values, given as one byte each. Sizes are without Tessera's header. */
 export interface Rival {
   readonly name: string;
   encode(codes: Uint8Array, bits: number): Uint8Array;
@@ -55,7 +55,7 @@ function zstd(level: number): Rival[] {
   ];
 }
 
-/** Packed bits, ADCNN's run-length pairs, and what the platform has. */
+/** Packed bits, ADCNN's run-length pairs, and the compressors of Node.js. */
 export const RIVALS: readonly Rival[] = [
   {
     name: 'packed',

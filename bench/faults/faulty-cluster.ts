@@ -140,7 +140,7 @@ export class FaultyCluster {
 
   /**
    * Sends frames while nodes are killed and started again, stopped for a while, cut off, slowed down and silenced, one
-   * such thing every 100 to 500 ms. The seed says what befalls whom; when it does so is real time.
+   * fault every 100 to 500 ms. The seed determines faults and nodes; the times are real.
    */
   async disturb(frames: number, seed: number): Promise<Disturbed> {
     const random = createRandom(seed);

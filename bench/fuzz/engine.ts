@@ -29,7 +29,7 @@ export interface Finding {
   readonly input: Uint8Array;
 }
 
-/** Time that one input may take where the target says nothing, ms. */
+/** Default time limit of one input, ms. */
 const LIMIT_MS = 250;
 /** Time beyond which an input is tried again, to tell its own cost from that of a busy machine, ms. */
 const SUSPECT_MS = 20;
@@ -80,7 +80,7 @@ export interface RunOptions {
   readonly onInput?: (index: number) => void;
 }
 
-/** Runs a target's inputs one after another; what it finds is part of the answer. */
+/** Runs a target's inputs one after another and returns the findings. */
 export async function runTarget(target: FuzzTarget, options: RunOptions): Promise<Tally> {
   const { corpus, seed, from, inputs, seconds, onInput } = options;
   const seeds = [...(await target.seeds()), ...corpus];

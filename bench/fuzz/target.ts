@@ -12,11 +12,11 @@ export interface Judge {
 /** A decoder of data from outside, and its inputs. */
 export interface FuzzTarget {
   readonly name: string;
-  /** What is asked, in one line. */
+  /** The question that the target answers, in one line. */
   readonly about: string;
   /** Valid inputs to begin with, beside those of test/corpus. */
   seeds(): Uint8Array[] | Promise<Uint8Array[]>;
-  /** Inputs made of the seeds by changes that know what the bytes mean. */
+  /** Inputs derived from the seeds by changes that respect the format. */
   inputs(seeds: readonly Uint8Array[]): fc.Arbitrary<Uint8Array>;
   open(): Judge | Promise<Judge>;
   /** Time that one input may take, ms; default 250. */

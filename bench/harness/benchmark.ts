@@ -3,12 +3,12 @@ import { type OptionSpecs, type Parser, string, usage, type Values, value } from
 import { TesseraError } from '../../shared/errors.ts';
 import { nearest } from '../../shared/nearest.ts';
 
-/** What a benchmark ends with: whether its own target is met, and its figures. */
+/** The result of a benchmark: whether its target is met, and its figures. */
 interface Outcome {
   readonly pass: boolean;
 }
 
-/** A benchmark as data: what `--help` says of it, its options, and what it does. */
+/** A benchmark: its help text, its options, and its function. */
 interface BenchmarkSpec<O extends OptionSpecs, R extends Outcome> {
   /** The question that it answers, in one line. */
   readonly question: string;
@@ -39,7 +39,7 @@ const COMMON: readonly (readonly [flags: string, text: string])[] = [
   ['-h, --help', 'show this'],
 ];
 
-/** Makes a benchmark of its description. */
+/** Makes a benchmark from its description. */
 export function defineBenchmark<const O extends OptionSpecs, R extends Outcome>(
   spec: BenchmarkSpec<O, R>,
 ): Benchmark<R> {
@@ -165,7 +165,7 @@ export function list<T>(parse: Parser<T>): Parser<readonly T[]> {
   return (text, flag) => text.split(',').map((word) => parse(word, flag));
 }
 
-/** Throws TESSERA_USAGE for a name that is none of those that are there. */
+/** Throws TESSERA_USAGE for an unknown name. */
 export function checkNames(flags: string, names: readonly string[], known: readonly string[]): void {
   for (const name of names) {
     if (known.includes(name)) continue;

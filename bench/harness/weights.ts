@@ -75,7 +75,7 @@ function drawn(name: string, dims: readonly number[], role: Role, seed: number, 
   return { name, dtype: 'float32', elementType: 1, dims, data: { kind: 'inline', bytes } } as const;
 }
 
-/** Whether a float tensor repeats one value; trained weights give it away within a few bytes. */
+/** Whether a float tensor repeats one value. */
 function isUniform({ data }: Initializer): boolean {
   return data.kind === 'inline' && data.bytes.every((byte, i, bytes) => i < 4 || byte === bytes[i - 4]);
 }

@@ -102,13 +102,13 @@ export class Cluster {
   readonly random: Random;
   readonly published: FrameEnd[] = [];
   readonly skipped: Skipped[] = [];
-  /** One line per event and effect, for comparing runs; kept only when asked for. */
+  /** One line per event and effect, for comparing runs; recorded on request only. */
   readonly log: string[] | undefined;
   /** Tiles done, by node, over all frames, used or not. */
   readonly done = new Map<string, number>();
   readonly work: WorkEffect[] = [];
   readonly cancelled: CancelEffect[] = [];
-  /** What the coordinator asked for last. */
+  /** What the coordinator requested last. */
   last: readonly Effect[] = [];
   steps = 0;
   now = 0;
@@ -276,9 +276,9 @@ export class Cluster {
       if (this.now > end) throw new Error(`still busy after ${ms} ms`);
       this.run(this.now + 10);
     }
-    // Results after the end of their frame have to have no effect.
+    // Results that arrive after the end of their frame must have no effect.
     this.run(this.now + 2_000);
-    // Audits have as long as frames have.
+    // Audits have the same time limit as frames.
     if (this.#audits.size > 0) this.run(this.now + this.options.hard_limit_ms);
     this.#invariants.checkAtEnd();
   }
@@ -302,7 +302,7 @@ export class Cluster {
     for (const effect of effects) this.#carryOut(effect);
   }
 
-  /** Messages that the wire would drop before they are decoded. */
+  /** Whether the wire would drop the message before decoding it. */
   #isUnasked(event: PartResult): boolean {
     return !this.coordinator.isAwaited(event);
   }
@@ -413,7 +413,7 @@ export class Cluster {
     }
   }
 
-  /** Notes a prediction that is wrong, and throws where the coordinator knew a node because of which it is. */
+  /** Counts a wrong prediction; throws where the coordinator already knew a node that caused it. */
   #checkWrong({ i_id, plan, outcome, exit }: FrameEnd): void {
     if (outcome === 'error') return;
     const { stages } = this.#facts.get(plan)!.plan;
@@ -426,7 +426,7 @@ export class Cluster {
     }
   }
 
-  /** A message to a node: what arrives while it is stopped waits in its socket; what arrives while it is down is lost. */
+  /** Delivers a message to a node: messages wait in the socket of a stopped process and are lost for a dead one. */
   #reach(id: string, act: (node: SimNode) => void, bytes = 0): void {
     const node = this.#nodes.get(id)!;
     const { boot } = node;

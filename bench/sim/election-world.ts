@@ -51,9 +51,9 @@ export interface Candidate {
 export class ElectionWorld {
   now = 0;
   readonly candidates: Candidate[] = [];
-  /** `id epoch` of everyone who led, in order. */
+  /** `id epoch` of every active central, in order. */
   readonly led: { readonly boot: string; readonly epoch: number; readonly at: number }[] = [];
-  /** Ids of those who did not want to wait. */
+  /** Ids of the centrals that ended because they were started without `standby`. */
   readonly refused: string[] = [];
   readonly #random: Random;
   readonly #standby: boolean;

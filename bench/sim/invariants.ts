@@ -28,7 +28,7 @@ export class Invariants {
   readonly #payloads = new Map<string, number>();
   readonly #freed = new Set<string>();
   readonly #nodes = new Map<string, { online: boolean; bootId: string }>();
-  /** node/plan to the stages asked for, and whether it said ready since. */
+  /** By node and plan: the requested stages, and those that the node has reported ready since. */
   readonly #prepared = new Map<string, { asked: Set<number>; usable: Set<number> }>();
   /** Requests without an answer, of open frames. */
   readonly #unanswered = new Set<string>();
@@ -80,7 +80,7 @@ export class Invariants {
     this.#after(snapshot);
   }
 
-  /** What has to be true when everything has come to its end. */
+  /** Checks what must hold when no frame is open any more. */
   checkAtEnd(): void {
     assert(this.#frames.size === 0, `1: ${this.#frames.size} frames never ended`);
     assert(this.#audits.size === 0, `10: ${this.#audits.size} audits never ended`);
@@ -127,7 +127,7 @@ export class Invariants {
         this.#unanswered.delete(requestKey(event));
         return;
       case 'part-error':
-        // A node that says so has lost the plan; from others, and for what was not asked, it means nothing.
+        // An answer `unknown-plan` to a request means that the node has lost the plan; without a request it is ignored.
         if (this.#unanswered.delete(requestKey(event)) && event.code === 'unknown-plan')
           this.#prepared.delete(`${event.node} ${event.plan}`);
         return;
@@ -218,7 +218,7 @@ export class Invariants {
         );
         const exit = effect.outcome === 'error' ? null : frame!.exit;
         assert(effect.exit === exit, `9: it ends at ${effect.exit}, and finished at ${frame!.exit}`);
-        // What an exit did not read is in no result; what it read has ended the frame.
+        // A frame that ended at an exit publishes the exit's tensor alone, so only frames without exit are checked.
         if (effect.outcome !== 'error' && effect.exit === null)
           for (const key of this.#tainted)
             assert(!key.startsWith(`${effect.i_id} `), `10: ${key} is of a node that was left out`);

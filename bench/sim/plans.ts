@@ -23,7 +23,7 @@ export const everyNode: Placement = { mode: 'share', nodes: '*' };
 /** On central itself. */
 export const atCentral: Placement = { mode: 'share', nodes: [CENTRAL] };
 
-/** A plan of a made-up network whose stages follow one another; `salt` tells plans apart. */
+/** A plan of an invented network whose stages run in sequence; `salt` makes plans different. */
 export function sketchPlan(sketches: readonly StageSketch[], salt = 0, frame_bytes = 1e6): SchedulablePlan {
   const model = String(salt).padStart(64, '0');
   const stages = sketches.map(

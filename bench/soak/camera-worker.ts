@@ -8,8 +8,8 @@ import { connectBus } from '../../shared/runtime/mqtt.ts';
 /**
  * Two cameras in a process of their own: as fast as the cluster answers for a while, to find what it can do, then at a
  * share of that rate on the clock; every half minute the capacity is measured again, since other programs of this machine
- * come and go. Should so many frames be open that some would be skipped, the cameras wait, and say how often they did.
- * Says `capacity N` and `steady` on the way, and at the end one line of JSON.
+ * come and go. Where so many frames are open that some would be skipped, the cameras wait and count it.
+ * Prints `capacity N` and `steady` on the way, and at the end one line of JSON.
  */
 export interface SoakTask {
   readonly url: string;
@@ -19,7 +19,7 @@ export interface SoakTask {
   readonly steadySeconds: number;
 }
 
-/** What it says at the end, of the steady part. */
+/** The JSON line at the end, about the steady part. */
 export interface SoakReport {
   /** Frames a second that the cluster could do, and that it was sent, over the steady part. */
   readonly capacityFps: number;

@@ -24,7 +24,7 @@ export interface MosquittoOptions {
   readonly port?: number;
   /** Further lines of its file. */
   readonly extra?: readonly string[];
-  /** The folder where it keeps what must survive it; not given: nothing does. */
+  /** Folder for persistence; absent: no persistence. */
   readonly persistence?: string | undefined;
 }
 

@@ -31,7 +31,7 @@ export class Relay {
   }
 
   static async open(target: number): Promise<Relay> {
-    // Little is read ahead, or else the relay would accept at once what it passes on slowly.
+    // Reads little ahead; otherwise the relay would accept at once what it forwards slowly.
     const server = createServer({ noDelay: true, highWaterMark: 16 * 1024 }).listen(0, '127.0.0.1');
     await once(server, 'listening');
     return new Relay(server, target);
@@ -112,7 +112,7 @@ class Pair {
   }
 }
 
-/** One direction: takes from `from` what `to` may have by now. */
+/** One direction: forwards from `from` to `to` at the current rate. */
 class Flow {
   readonly #from: Socket;
   readonly #to: Socket;

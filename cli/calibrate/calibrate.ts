@@ -16,7 +16,7 @@ export interface Measured {
   /** As `--codec` has it, by tensor. */
   readonly codecs: Readonly<Record<string, string>>;
   readonly bits: number;
-  /** How the bounds were found. */
+  /** The rule by which the bounds were found. */
   readonly rule: BoundsRule;
   readonly bytes: number;
   readonly agreement: number;
@@ -55,7 +55,7 @@ interface Trial {
 
 /**
  * Measures codecs for one cut's tensors (JALAD, ICPADS 2018, section III): min-max bounds with each number of bits;
- * then other bounds with at most as many bits as min-max needs, each as long as it can still keep the bound.
+ * then other bounds with at most as many bits as min-max needs, each until it can no longer meet the bound.
  */
 export async function calibrateCut(network: CutNetwork, request: CalibrationRequest): Promise<MeasuredCut> {
   const { pictures, measure, bound, bits, signal } = request;
@@ -112,7 +112,7 @@ export async function calibrateCut(network: CutNetwork, request: CalibrationRequ
   return { tensors: network.tensors, raw_bytes: network.rawBytes, commonest, settings };
 }
 
-/** The settings of a cut for model.yaml: those that keep the bound, or a stricter one, with the fewest bytes for it. */
+/** The settings of a cut for model.yaml: the Pareto-optimal ones (bytes, agreement) of those that meet the bound. */
 export function worthKeeping({ settings }: MeasuredCut, bound: number): Measured[] {
   return unbeaten(settings.filter(({ agreement }) => agreement >= bound));
 }

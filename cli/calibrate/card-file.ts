@@ -15,7 +15,7 @@ const CODE = 'TESSERA_MODEL_CARD';
 /** A model.yaml that a calibration may be written into. */
 export interface CardFile {
   readonly path: string;
-  /** Replaces what was calibrated before; all else stays as it stands there. The file changes as a whole or not at all. */
+  /** Replaces the `calibrated` field; the rest of the file stays. The file changes atomically. */
   write(calibrated: ModelCard['calibrated']): Promise<void>;
 }
 

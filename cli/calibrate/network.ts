@@ -37,7 +37,7 @@ export async function openNetwork(request: LoadRequest): Promise<ServedModel> {
       `only networks that take pictures can be calibrated: ${error.message}`,
       {
         hint:
-          'say in model.yaml how it takes pictures (input.shape, input.layout, input.color); for other tensors try codecs ' +
+          'describe its input pictures in model.yaml (input.shape, input.layout, input.color); for other tensors try codecs ' +
           'with `tessera infer --tensor SHAPE --codec clip:A:B:BITS`',
         cause: error,
       },
@@ -47,19 +47,19 @@ export async function openNetwork(request: LoadRequest): Promise<ServedModel> {
   }
 }
 
-/** The outputs for one picture with and without clipped tensors. */
+/** What the uncompressed network computes for one picture. */
 export interface Sample {
   readonly maps: ReadonlyMap<string, Tensor>;
   readonly outputs: ReadonlyMap<string, Tensor>;
-  /** The class that comes first, by its number; undefined where the task has none, or it is none at all. */
+  /** The number of the top predicted class; undefined where the task has no classes or nothing is predicted. */
   readonly answer: string | undefined;
   /** Bytes of the tensors at the cut that are not clipped. */
   readonly otherBytes: number;
 }
 
-/** A network in two pieces: what tiles compute, and the rest. Equal to what a cluster computes but for rounding. */
+/** A network in two pieces: the tile stage, and the rest. Its outputs equal a cluster's up to rounding. */
 export interface CutNetwork {
-  /** All that the tiles send, in order. */
+  /** The tensors that tiles send, in order. */
   readonly tensors: readonly string[];
   /** Those that can be clipped: float32 and no output of the network. */
   readonly clipped: readonly string[];
@@ -68,14 +68,14 @@ export interface CutNetwork {
   /** Bytes of all tensors as they are in memory. */
   readonly rawBytes: number;
   run(picture: Tensor): Promise<Sample>;
-  /** The effect for a picture when the clipped tensors are sent so. */
+  /** Bytes and differences for a picture when the tensors are sent with these codecs. */
   compare(picture: Tensor, sample: Sample, codecs: ReadonlyMap<string, ClipSpec>): Promise<Outcome>;
   release(): Promise<void>;
 }
 
 /**
- * Cuts the network behind `place` into tiles of the grid, or undefined where nothing is left to be computed after them
- * or nothing can be clipped. Throws TESSERA_PLAN_INVALID where tiles cannot end there.
+ * Cuts the network after the tensors `place`, with tiles of the grid before the cut. Undefined where no output is computed
+ * after the cut, or no tensor at the cut can be clipped. Throws TESSERA_PLAN_INVALID where tiles cannot end there.
  */
 export async function cutNetwork(
   served: ServedModel,

@@ -8,7 +8,7 @@ import type { Tensor } from '../../shared/tensor/tensor.ts';
 import { pictureFrame } from '../frame-files.ts';
 import { remembered } from './remembered.ts';
 
-/** Decoded pictures that are kept in memory; the rest is decoded again when it is wanted again. */
+/** Decoded pictures that are kept in memory; others are decoded again at each use. */
 const PICTURE_BYTES = 128e6;
 
 /** Pictures in the form of the network's input. */
@@ -62,7 +62,7 @@ export async function openPictures(
       'TESSERA_INPUT_INVALID',
       `none of ${counted(files.length, 'picture')} in ${folder} can be read`,
       {
-        hint: 'give a folder of JPEG or PNG files such as the network will see',
+        hint: 'give a folder of JPEG or PNG files like those that the network will process',
       },
     );
   return { count: readable.length, skipped: files.length - readable.length, get };

@@ -24,7 +24,7 @@ function xml(text: string): string {
   return text.replace(/[\p{Cc}\p{Cs}]/gu, '?').replace(/[&<>"']/g, (character) => named[character]!);
 }
 
-/** Agreements that get a line of their own. */
+/** Agreements with a grid line. */
 const SHARES = [1, 0.999, 0.995, 0.99, 0.98, 0.95, 0.9, 0.8, 0.5, 0];
 
 /** 1, 2, 5, 10, 20, ... between two numbers. */
@@ -52,7 +52,7 @@ function line(x1: number, y1: number, x2: number, y2: number, style: string): st
   return `<line x1="${at(x1)}" y1="${at(y1)}" x2="${at(x2)}" y2="${at(y2)}" ${style}/>`;
 }
 
-/** Bytes a picture against agreement, both logarithmic (of agreement what is lost), a line for each cut over its bits, as one SVG picture. */
+/** An SVG plot of bytes a picture against 1 - agreement, both logarithmic, with a line for each cut. */
 export function plotSvg(calibration: Calibration): string {
   const { cuts, bound, model } = calibration;
   const shown = cuts.map((cut) => shownSettings(cut, bound));
@@ -126,7 +126,7 @@ function legend({ tensors }: MeasuredCut, above: number, colour: string): string
   ];
 }
 
-/** The report as one HTML page that needs nothing else: plot, table, what it means. */
+/** The report as one self-contained HTML page: explanation, plot, table. */
 export function reportHtml(calibration: Calibration): string {
   const { titles, rows } = tableOf(calibration);
   const row = (cells: readonly string[], tag: 'td' | 'th'): string =>

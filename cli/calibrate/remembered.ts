@@ -1,6 +1,6 @@
 /**
- * What `make` gives for each index, kept as long as all that is kept takes at most `budgetBytes`; the rest is made again
- * each time. Asked for in turn, so nothing is made twice at once.
+ * A cache of `make` by index, of at most `budgetBytes`: values that do not fit are made again at each call. Calls do not
+ * overlap.
  */
 export function remembered<T>(
   budgetBytes: number,

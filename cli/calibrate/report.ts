@@ -26,7 +26,7 @@ export interface Choice {
   readonly setting: Measured;
 }
 
-/** Fewest bytes under the bound over all cuts: the cut and its bits are chosen together (JALAD). Undefined where nothing holds it. */
+/** The setting of all cuts that meets the bound with the fewest bytes (JALAD); undefined where none meets it. */
 export function choiceOf({ cuts, bound }: Pick<Calibration, 'cuts' | 'bound'>): Choice | undefined {
   const all = cuts.flatMap((cut) => cut.settings.map((setting) => ({ cut, setting })));
   const [best] = fewestBytes([all.map((choice) => ({ ...choice, ...choice.setting }))], bound) ?? [];
@@ -34,8 +34,8 @@ export function choiceOf({ cuts, bound }: Pick<Calibration, 'cuts' | 'bound'>): 
 }
 
 /**
- * Entries of model.yaml's `calibrated`: of each cut the settings that hold the bound, or more, with the fewest bytes.
- * Where they are more than a card may have, each cut keeps some of them, the smallest and the most exact among them.
+ * Entries of model.yaml's `calibrated`: of each cut the settings that meet the bound with the fewest bytes. Above
+ * the limit of a card each cut keeps some of them, with the smallest and the most exact.
  */
 export function cardEntries({ cuts, bound, pictures }: Calibration) {
   const kept = cuts.map((cut) => worthKeeping(cut, bound));
@@ -44,7 +44,7 @@ export function cardEntries({ cuts, bound, pictures }: Calibration) {
   return kept.flatMap((settings) =>
     thinned(settings, most).map(({ codecs, agreement, bytes }) => ({
       codecs,
-      // Never more than was found; what rounding takes from a share such as 57 of 100 is no part of that.
+      // Rounded down, so never above the measured value; the addend undoes float errors in shares such as 57 of 100.
       agreement: Math.floor(agreement * 1e4 + 1e-6) / 1e4,
       pictures,
       bytes,
@@ -58,7 +58,7 @@ function thinned<T>(list: readonly T[], most: number): readonly T[] {
   return Array.from({ length: most }, (_, i) => list[Math.round((i * (list.length - 1)) / Math.max(1, most - 1))]!);
 }
 
-/** Settings that are shown: min-max with every number of bits, and of the others those that are worth keeping. */
+/** The settings in the report: min-max with every number of bits, and others only where `worthKeeping` has them. */
 export function shownSettings(cut: MeasuredCut, bound: number): Measured[] {
   const kept = new Set(worthKeeping(cut, bound));
   return cut.settings.filter((setting) => kept.has(setting) || isMinMax(setting));
@@ -129,26 +129,26 @@ export function sentences(calibration: Calibration): string[] {
     commonest < bound
       ? []
       : [
-          `${percent(commonest, 0)} of these pictures have the same top prediction: a network that always gave it would agree ` +
-            'as much, so this says little. Use pictures of all classes.',
+          `${percent(commonest, 0)} of these pictures have the same top prediction: a network that always gave it ` +
+            'would have the same agreement. Use pictures of all classes.',
         ];
   const what =
     measure === 'answers'
       ? `agreement is the share of ${counted(pictures, 'picture')} whose top prediction is that of the uncompressed network`
-      : `agreement is 1 less the largest difference of any output value over ${counted(pictures, 'picture')}, as a share of the output's range (a network of task ${task} has no one top prediction)`;
-  const about = `${what}; bytes are those of ${grid[0]}x${grid[1]} tiles' results, raw what they are as they stand in memory.`;
+      : `agreement is 1 less the largest difference of any output value over ${counted(pictures, 'picture')}, as a share of the output's range (task ${task} has no single top prediction)`;
+  const about = `${what}; bytes are those of ${grid[0]}x${grid[1]} tiles' results, raw is their size in memory.`;
   if (choice === undefined)
     return [
       about,
       ...blind,
-      `No codec keeps ${percent(bound)}: results of this network have to be sent losslessly, or as fp16 or q8.`,
+      `No codec keeps ${percent(bound)}: send results of this network losslessly, or as fp16 or q8.`,
     ];
   const { cut, setting } = choice;
   const travels = Object.entries(setting.codecs).map(([tensor, codec]) => `"${tensor}" as ${codec}`);
   const low = setting.agreement_low;
   const sure =
     low !== null && low < bound
-      ? ` So few pictures leave it open whether others agree as much: with 95 % confidence at least ${percent(low, 1)} do.`
+      ? ` With so few pictures the bound is not certain: at 95 % confidence the agreement is at least ${percent(low, 1)}.`
       : '';
   return [
     about,

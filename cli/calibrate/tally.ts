@@ -3,7 +3,7 @@ import type { ModelCard } from '../../shared/model/card.ts';
 import { difference } from '../../shared/tensor/compare.ts';
 import type { Tensor } from '../../shared/tensor/tensor.ts';
 
-/** What one picture's outputs came to beside those of the uncompressed network. */
+/** One picture's outputs compared with those of the uncompressed network. */
 export interface Outcome {
   /** Bytes of the results, all tiles together. */
   readonly bytes: number;
@@ -14,7 +14,7 @@ export interface Outcome {
   readonly mean: number;
 }
 
-/** How far outputs are from those of the uncompressed network; of several outputs the one that is farthest. */
+/** The difference of outputs from those of the uncompressed network; of several outputs the largest. */
 export function differences(
   reference: ReadonlyMap<string, Tensor>,
   outputs: ReadonlyMap<string, Tensor>,
@@ -26,10 +26,10 @@ export function differences(
   };
 }
 
-/** What is counted as agreement: `answers` for classifiers, `differences` for every other task. */
+/** How agreement is measured: by `answers` (top predictions) for classifiers, by `differences` for other tasks. */
 export type Measure = 'answers' | 'differences';
 
-/** What counts for this model. */
+/** The measure for a model. */
 export function measureOf({ task, output }: Pick<ModelCard, 'task' | 'output'>): Measure {
   return task === 'classify' && output.decoder !== 'none' ? 'answers' : 'differences';
 }
@@ -59,12 +59,12 @@ export class Tally {
     return Math.max(1, Math.round(this.#bytes / this.pictures));
   }
 
-  /** Share of equal top predictions; without answers 1 less the largest difference, so that every output of every picture is within the rest. */
+  /** Share of equal top predictions, or 1 less the largest difference of any output of any picture. */
   agreement(measure: Measure): number {
     return measure === 'answers' ? this.same / this.pictures : Math.max(0, 1 - this.largest);
   }
 
-  /** Whether the bound is out of reach, whatever the pictures that are left of `count` bring. */
+  /** Whether the bound cannot be met any more, whatever the remaining pictures of `count` give. */
   isHopeless(measure: Measure, bound: number, count: number): boolean {
     const lost = measure === 'answers' ? (this.pictures - this.same) / count : this.largest;
     return lost > 1 - bound + ROUNDING;

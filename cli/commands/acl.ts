@@ -11,7 +11,7 @@ export const command = defineCommand({
     'password file: it adds missing users, and shows each new password once, on standard error.',
   options: {
     format: valueOr('--format <format>', 'mosquitto: an acl_file of Mosquitto 2', oneOf('mosquitto'), 'mosquitto'),
-    user: values('--user <user>', 'a node, or ROLE:NAME (camera, viewer, admin); several are fine', roleName),
+    user: values('--user <user>', 'a node, or ROLE:NAME (camera, viewer, admin); repeat it for several', roleName),
     passwords: value('--passwords <file>', 'password file to make or to add the users to', string),
   },
   examples: [

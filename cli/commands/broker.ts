@@ -23,7 +23,7 @@ export const command = defineCommand({
   options: {
     listen: values(
       '--listen <address>',
-      'HOST[:PORT], or a mqtt://, mqtts://, ws:// or wss:// URL; several are fine',
+      'HOST[:PORT], or a mqtt://, mqtts://, ws:// or wss:// URL; repeat it for several',
       listener,
     ),
     invite: values(

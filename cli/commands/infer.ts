@@ -48,13 +48,13 @@ const planOptions = {
     oneOf('zero', 'halo'),
   ),
   cut: values('--cut <tensor>', 'tensor after which a tile stage ends; repeat it for several stages', string),
-  strategy: value('--strategy <name>', 'who makes the plan; an unknown name is answered with those that exist', string),
+  strategy: value('--strategy <name>', 'planning strategy; an unknown name lists those that exist', string),
   codec: value(
     '--codec <spec>',
-    'how results of tiles travel: raw, packed, fp16, q8, q8:channel, clip:A:B:BITS; default: what model.yaml says',
+    'codec of the results of tiles: raw, packed, fp16, q8, q8:channel, clip:A:B:BITS; default: that of model.yaml',
     codecOption,
   ),
-  ignoreExits: flag('--ignore-exits', 'run every frame to its end, whatever exits model.yaml has'),
+  ignoreExits: flag('--ignore-exits', 'ignore the exits of model.yaml: every frame runs to its end'),
   agreement: agreementOption,
   plan: value('--plan <file>', 'run this plan (JSON)', string),
 };
@@ -83,7 +83,7 @@ const flags = {
 export const command = defineCommand({
   arguments: '<files...>',
   description:
-    'Runs pictures (or a tensor) through a network that is spread over nodes, and prints what it says. A private ' +
+    'Runs pictures (or a tensor) through a network that is spread over nodes, and prints the predictions. A private ' +
     'cluster of broker, central and node agents is made for it, unless --broker names a running one.',
   options: flags,
   examples: [

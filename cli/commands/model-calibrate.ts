@@ -31,11 +31,11 @@ const reportOption: Parser<string> = (text, flag) => {
 export const command = defineCommand({
   description:
     'Calibrates post-training quantisation of intermediate results on your own pictures: finds clip bounds and bits with the ' +
-    'fewest bytes under a bound of agreement with the uncompressed network. At each cut it looks at the values that your ' +
+    'fewest bytes under a bound of agreement with the uncompressed network. At each cut it observes the values that your ' +
     'pictures make, tries every number of bits with min-max bounds (JALAD) and then tighter ones, encodes as nodes do, ' +
     'runs the rest of the network and compares. For classifiers agreement is the share of pictures with the same ' +
     'top prediction, for other networks 1 less the largest difference of an output, as a share of its range. ' +
-    'With --write plans can hold such a bound: --agreement of infer, up and central, or models.agreement.',
+    '--write stores the settings in model.yaml, and plans use them with --agreement of infer, up and central, or models.agreement.',
   options: {
     model: valueOr('--model <model>', 'model folder, name of a model, or .onnx file', string, 'scenes'),
     images: value('--images <dir>', 'pictures like those that the network will process', string),
@@ -47,7 +47,7 @@ export const command = defineCommand({
     ),
     grid: value('--grid <grid>', 'tiles as ROWSxCOLS: results are encoded tile by tile; otherwise 2x2', gridOption),
     bits: value('--bits <range>', 'bits to try, as 4 or 3..5; otherwise 2..8', bitsOption),
-    limit: valueOr('--limit <n>', 'pictures to look at, spread evenly over the folder', integer(1, 100_000), 200),
+    limit: valueOr('--limit <n>', 'pictures to use, spread evenly over the folder', integer(1, 100_000), 200),
     report: value('--report <file>', 'write plot and table (.html), or the plot alone (.svg)', reportOption),
     write: flag('--write', 'write the settings that meet the bound into model.yaml, for plans to use'),
   },

@@ -14,8 +14,8 @@ export const command = defineCommand({
   options: {
     ...connectionOptions,
     role: valueOr('--role <role>', ROLE_NAMES.join(', '), oneOf(...ROLE_NAMES), 'node'),
-    expires: valueOr('--expires <time>', 'validity of the token: 30m, 1h, 2d', duration, INVITATION_S),
-    server: value('--server <url>', "the broker's address as the node reaches it, where it is guessed wrong", string),
+    expires: value('--expires <time>', 'validity of the token: 30m, 1h, 2d; default: 1h', duration),
+    server: value('--server <url>', 'URL by which the node reaches the broker; default: guessed', string),
   },
   examples: [
     ['node invite pi-1', 'prints the command to run on pi-1 within an hour'],
@@ -51,7 +51,7 @@ export const command = defineCommand({
       url.password = '';
       const reached = isLoopback(url.hostname.replace(/^\[|\]$/g, '')) ? undefined : url.href.replace(/\/$/, '');
       const said = origins.get('mqtt.server') === 'default' ? undefined : reached;
-      const invitation = await inviteNode(name, options.expires, ask, options.server ?? said);
+      const invitation = await inviteNode(name, options.expires ?? INVITATION_S, ask, options.server ?? said);
       const until = new Date(invitation.expires * 1000);
       if (json) out.json({ name, token: invitation.token, expires: invitation.expires });
       else out.line(`${IN_ITS_FOLDER} agent --join ${invitation.token}`);

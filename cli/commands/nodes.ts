@@ -47,7 +47,7 @@ const columns: readonly Column<Row>[] = [
 export const command = defineCommand({
   description:
     'Shows every node that the broker knows: status, machine, load, and progress with ' +
-    'the models that central has it prepare: ready, waiting, loading, refused, or how much of their pieces it has. ' +
+    'the models that central asked it to prepare: ready, waiting, loading, refused, or the megabytes downloaded so far. ' +
     '`silent` means online without heartbeats, `left out` that it answered wrongly and gets no ' +
     'work until it is restarted or readmitted. Takes about a second.',
   options: connectionOptions,

@@ -25,11 +25,11 @@ interface OutputReport {
   mean: number;
 }
 
-/** `tessera verify`: does the distributed run equal the whole network? */
+/** `tessera verify`: compares the distributed run with the whole network. */
 export const command = defineCommand({
   description:
-    'Proves on your own network and pictures that the distributed run equals the whole network in one process: ' +
-    'differences per output, agreement of the first answer, latency and bytes. Exit code 1 past the limits.',
+    'Compares the distributed run with the whole network in one process, on your own network and pictures: ' +
+    'differences per output, agreement of the top prediction, latency and bytes. Exit code 1 when a limit is exceeded.',
   options: {
     model: valueOr('--model <model>', 'model folder, name of a model, or .onnx file', string, 'scenes'),
     images: value('--images <dir>', 'pictures to compare on; drawn scenes where none are given', string),
@@ -37,13 +37,13 @@ export const command = defineCommand({
     grid: value('--grid <grid>', 'tiles as ROWSxCOLS, or sizes in cells', gridOption),
     padding: valueOr(
       '--padding <kind>',
-      'halo: must equal the whole; zero: as model.yaml has it, tiles alone and results by its codec',
+      'halo: tiles equal the whole network; zero: tiles without halo, with grid and codec of model.yaml',
       oneOf('zero', 'halo'),
       'halo',
     ),
     agreement: value(
       '--agreement <share>',
-      'clips results as far as `tessera model calibrate` found that so many answers stay, and takes that for the limit',
+      'quantise results as `tessera model calibrate` found for this agreement, and require that agreement',
       share,
     ),
     maxDifference: value(
@@ -54,20 +54,20 @@ export const command = defineCommand({
     ),
     minAgreement: value(
       '--min-agreement <share>',
-      'least share of pictures with the same first answer (default: 1, or --agreement)',
+      'least share of pictures with the same top prediction (default: 1, or --agreement)',
       positive,
     ),
     report: value('--report <file>', 'write the report as JSON', string),
   },
   examples: [
-    ['verify --model resnet.onnx --images photos', 'does it stay itself when it is cut?'],
-    ['verify --model scenes --padding zero --max-difference 2', 'what do tiles without halo change?'],
-    ['verify --model mobilenet --images others --agreement 0.99', 'does what was calibrated hold on other pictures?'],
+    ['verify --model resnet.onnx --images photos', 'compares the distributed run with the whole network'],
+    ['verify --model scenes --padding zero --max-difference 2', 'measures the effect of tiles without halo'],
+    ['verify --model mobilenet --images others --agreement 0.99', 'checks calibrated settings on other pictures'],
   ],
   async run({ options, json, out, signal, config }) {
     if (options.agreement !== undefined && options.padding === 'zero')
       throw new TesseraError('TESSERA_USAGE', '--agreement holds for calibrated results of halo tiles', {
-        hint: 'leave --padding zero away',
+        hint: 'omit --padding zero',
       });
     const { openLog } = await import('../connect.ts');
     const { withPrivateCluster } = await import('../private-cluster.ts');
@@ -83,7 +83,7 @@ export const command = defineCommand({
         'TESSERA_USAGE',
         `${request.name} was retrained for its tiles; --agreement is for networks that were not`,
         {
-          hint: 'prove what it runs with --padding zero, --min-agreement and --max-difference',
+          hint: 'verify its own tiles with --padding zero, --min-agreement and --max-difference',
         },
       );
     const pictures = await picturesFor(options.images);
@@ -113,7 +113,7 @@ export const command = defineCommand({
       });
       if (tiled.approximate && agreement === undefined) {
         const why = 'unbounded' in tiled.bound ? tiled.bound.unbounded : 'tiles alone, or results quantised';
-        out.note(`note: this plan is approximate (${why}): judge it by the first answers, and set --max-difference`);
+        out.note(`note: this plan is approximate (${why}): judge it by the top predictions, and set --max-difference`);
       }
       if (agreement !== undefined) out.note(`note: ${tiled.plan.reason}`);
       if (isReplicated(tiled.plan))
@@ -157,7 +157,7 @@ function lines(report: Report): string[] {
   ];
   return [
     ...table(columns, report.outputs),
-    `same first answer: ${report.agreed} of ${report.pictures}`,
+    `same top prediction: ${report.agreed} of ${report.pictures}`,
     `median latency: whole ${report.latency_ms.whole} ms, spread ${report.latency_ms.spread} ms`,
     `bytes per picture: ${report.bytes_up} out, ${report.bytes_down} back`,
     report.pass ? 'equal within the limits' : 'NOT equal within the limits',

@@ -18,7 +18,7 @@ import { FrameClient, readJson } from '../frames.ts';
 import { INFER_CAMERA } from '../infer-camera.ts';
 import { type Run, send } from './send.ts';
 
-/** Infers with a cluster that runs elsewhere: its central decides; the model must be one that it serves. */
+/** Runs inference on a running cluster: its central makes the plan, and must serve the model. */
 export async function inferAtRunning(
   model: string,
   settings: Config,
@@ -67,7 +67,7 @@ export async function inferAtRunning(
         'TESSERA_MODEL_UNKNOWN',
         `the cluster at ${settings.mqtt.server} does not serve model "${model}"`,
         {
-          hint: plans.size === 0 ? 'is central running there?' : `it serves ${[...plans.keys()].join(', ')}`,
+          hint: plans.size === 0 ? 'start `tessera central` there' : `it serves ${[...plans.keys()].join(', ')}`,
         },
       );
     onStatus(plans.get(model));

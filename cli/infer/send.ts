@@ -8,18 +8,18 @@ import { untilAborted } from '../signals.ts';
 
 const TIMEOUT_MS = 120_000;
 
-/** What one run of frames needs. */
+/** Input, output and callbacks of one `infer`. */
 export interface Run {
   readonly files: readonly string[];
   readonly dump: string | undefined;
   readonly signal: AbortSignal;
   readonly save: string | undefined;
-  /** `saved`: files that were written for it. */
+  /** `saved`: the files that --save wrote for this frame. */
   readonly report: (file: string, result: ResultObject, saved: readonly string[]) => void;
   readonly note: (text: string) => void;
 }
 
-/** Sends the frames one after another, so that each latency is one frame's own. */
+/** Sends the frames one after another, so that no frame adds to another one's latency. */
 export async function send(
   camera: FrameClient,
   frames: readonly FrameFile[],
@@ -44,7 +44,7 @@ export async function send(
       const { writeOutput } = await import('../../shared/runtime/whole-file.ts');
       await writeOutput({ what: '--dump', path: run.dump }, first.d);
     }
-    // A file of an earlier run must not be taken for this one's.
+    // Otherwise a file of an earlier run could be mistaken for this run's.
     if (run.dump !== undefined && first === undefined && results.length === 0)
       run.note(`note: ${run.dump} is not written: the first frame has no output`);
     results.push(result);
@@ -54,7 +54,7 @@ export async function send(
   return results;
 }
 
-/** The folder of --save, made where it is not there. `card`: how its pictures are drawn. */
+/** Opens the folder of --save, created if missing. `card` tells how to draw predictions on pictures. */
 export async function openSaved(folder: string, card: ModelCard | undefined, note: Run['note']) {
   const { SavedOutputs } = await import('../saved-outputs.ts');
   return SavedOutputs.open(folder, card, note);

@@ -4,7 +4,7 @@ import type { ResultObject } from '../../shared/protocol/messages/result.ts';
 
 /** The lines that `tessera infer` prints for people. */
 
-/** A file's name in a line: as it was given, but for what would break the line. */
+/** A file's name for one line of output: control characters become `?`. */
 export function shownName(file: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: a name may hold a line feed, or commands for the terminal.
   return file.replace(/[\u0000-\u001f\u007f-\u009f]/g, '?');
@@ -35,7 +35,7 @@ export function readable(result: ResultObject): string {
   const hint = error?.hint === undefined ? '' : ` (${error.hint})`;
   const found = status === 'error' ? `${error?.code}: ${error?.message}${hint}` : named.join(', ') || nothing;
   const early = exit === null ? '' : `; ended at exit ${exit}`;
-  const instead = fallback === undefined ? '' : `; central did it: ${fallback.text}`;
+  const instead = fallback === undefined ? '' : `; computed by central: ${fallback.text}`;
   const remark = `${approximate ? '; approximate' : ''}${instead}`;
   return `${found}  (${Math.round(latency_ms)} ms; tiles ${tiles.join(' ')}${early}${remark})`;
 }

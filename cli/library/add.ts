@@ -40,8 +40,8 @@ export interface AddOptions {
   /** Aborts at once; no file of the model is left then. */
   readonly signal?: AbortSignal | undefined;
   /**
-   * Tries the model that was put together in `folder`, before it becomes one of the library; throws where it does not
-   * run. `scratch` is a folder for what that needs, `trials` where a bare file has run already.
+   * Runs the model that was assembled in `folder`, before it enters the library; throws where it does not run. `scratch`
+   * is a folder for temporary files, `trials` the process in which a bare file has run already.
    */
   readonly tryOut?: ((folder: string, scratch: string, trials: Trials) => Promise<void>) | undefined;
 }
@@ -53,11 +53,11 @@ export interface AddedModel {
   readonly card: ModelCard;
   /** Fields marked `# guessed` in its model.yaml. */
   readonly guessedFields: readonly string[];
-  /** What is known if the meaning of the outputs is uncertain, as written to model.yaml too. */
+  /** Observations where the meaning of the outputs is uncertain; model.yaml has them too. */
   readonly known: readonly string[];
 }
 
-/** What is to be written: a network with its card. */
+/** A network and its card, to be written. */
 interface Found {
   readonly modelPath: string;
   readonly card: ModelCard;
@@ -173,7 +173,7 @@ async function write(found: Found, folder: string, name: string): Promise<ModelC
   const heading = [
     guesses.length === 0
       ? 'Written by `tessera model add`.'
-      : 'Written by `tessera model add`. What the file does not say is marked "guessed":\ncheck those lines, and take the mark away from what is right.',
+      : 'Written by `tessera model add`. What the file does not say is marked "guessed":\ncheck those lines, and remove the mark from correct ones.',
     ...(found.known === undefined || found.known.length === 0
       ? []
       : [
@@ -189,8 +189,8 @@ async function write(found: Found, folder: string, name: string): Promise<ModelC
  * Puts a model into the library as a folder with model.onnx and model.yaml. `source` is a path (an .onnx file, a model
  * folder or a card), a URL, or a name of the catalogue. The folder appears whole or not at all.
  * Throws TesseraError: TESSERA_MODEL_UNKNOWN, TESSERA_MODEL_INVALID, TESSERA_MODEL_CARD, TESSERA_DOWNLOAD, and
- * TESSERA_USAGE when the name is taken, TESSERA_STORAGE when it cannot be written; then what was there is as it was. What
- * `tryOut` throws, and the reason of the signal.
+ * TESSERA_USAGE when the name is taken, TESSERA_STORAGE when it cannot be written; then the folder is unchanged. Also
+ * throws what `tryOut` throws, and the reason of the signal.
  */
 export async function addModel(source: string, options: AddOptions): Promise<AddedModel> {
   const place = { what: 'the models folder', path: options.dest, elsewhere: 'set models.dir to another folder' };
@@ -211,7 +211,7 @@ export async function addModel(source: string, options: AddOptions): Promise<Add
     // Faults of the model or its source have a code; others are faults of the disk.
     throw systemCodeOf(error) === undefined ? error : storageError(error, place);
   } finally {
-    // Again, where something was still being written.
+    // Retries, since an aborted download may still write.
     await rm(scratch, { recursive: true, force: true, maxRetries: 3, retryDelay: 50 });
   }
 }
@@ -250,7 +250,7 @@ async function putTogether(source: string, scratch: string, options: AddOptions,
     });
   const folder = join(options.dest, name);
   if (!options.force && (await isPath(folder)))
-    throw new TesseraError('TESSERA_USAGE', `${folder} is there already`, {
+    throw new TesseraError('TESSERA_USAGE', `${folder} exists already`, {
       hint: 'use --force to replace it, or --name for another name',
     });
   options.signal?.throwIfAborted();
@@ -262,7 +262,7 @@ async function putTogether(source: string, scratch: string, options: AddOptions,
   return { name, folder, card, guessedFields: found.guessedFields, known: found.known ?? [] };
 }
 
-/** Puts a folder, flushed, in the place of another one; a fault leaves the old one there. */
+/** Flushes a folder and replaces another one by it; after a fault the old one is still there. */
 async function replaceFolder(made: string, folder: string, old: string): Promise<void> {
   await flushFolder(made);
   const isReplaced = await rename(folder, old).then(

@@ -11,7 +11,7 @@ const OWNER = 'owner.json';
  * A folder older than this is not in use any more, even if its process cannot be checked: a download may take an hour.
  */
 const ABANDONED_MS = 24 * 3600 * 1000;
-/** A folder without an owner is just being made, or was left by a process that died within that moment. */
+/** A folder without an owner file is being made now, or its process died between making the folder and the file. */
 const OWNERLESS_MS = 60_000;
 
 interface Owner {
@@ -19,7 +19,7 @@ interface Owner {
   readonly pid: number;
 }
 
-/** A folder of this process beside the models, to put one together in. What earlier processes left behind goes first. */
+/** Makes a folder beside the models in which this process assembles one. Removes those of dead processes first. */
 export async function addingFolder(library: string): Promise<string> {
   await sweep(library);
   const folder = await mkdtemp(join(library, PREFIX));
@@ -28,7 +28,7 @@ export async function addingFolder(library: string): Promise<string> {
   return folder;
 }
 
-/** Removes the folders of processes that are gone. */
+/** Removes the folders of dead processes. */
 async function sweep(library: string): Promise<void> {
   for (const name of await readdir(library).catch(() => [])) {
     const folder = join(library, name);
@@ -54,7 +54,7 @@ function isAlive(pid: number): boolean {
     process.kill(pid, 0);
     return true;
   } catch (error) {
-    // It exists, and belongs to another user.
+    // EPERM: the process exists and belongs to another user.
     return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
 }

@@ -6,13 +6,13 @@ import { storageError } from '../../shared/storage-fault.ts';
 
 /** Bounds of a download. */
 export interface DownloadOptions {
-  /** Most bytes that are taken; default 2 GB, the most that an ONNX file can have. */
+  /** Largest size, bytes; default 2 GB, the most that an ONNX file can have. */
   readonly maxBytes?: number;
   /** Longest time without a byte, ms; default 30 000. */
   readonly idleMs?: number;
   /** Longest time in all, ms; default one hour. */
   readonly totalMs?: number;
-  /** Ends it at once. */
+  /** Aborts the download. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -22,7 +22,7 @@ function failed(url: string, problem: string, hint: string, cause?: unknown): Te
   return new TesseraError('TESSERA_DOWNLOAD', `${url}: ${problem}`, { hint, cause });
 }
 
-/** Ends the download when `idleMs` pass without `alive()`, or `totalMs` in all. */
+/** Aborts a download when `idleMs` pass without a call of `alive()`, or `totalMs` in all. */
 function watchdog(idleMs: number, totalMs: number, signal: AbortSignal | undefined) {
   const controller = new AbortController();
   const stop = (): void => controller.abort(signal?.reason);
@@ -69,7 +69,7 @@ async function fetchTo(url: string, path: string, options: DownloadOptions): Pro
       guard.alive();
       bytes += chunk.byteLength;
       if (bytes > maxBytes) throw tooLarge();
-      // All of it, where one write takes a part only.
+      // `writeFile` writes the whole chunk; `write` may write a part.
       await file.writeFile(chunk).catch(unwritable);
     }
   } catch (error) {
@@ -90,7 +90,7 @@ async function copy(from: string, path: string): Promise<void> {
 }
 
 /**
- * Gets an http, https or file URL into a new file at `path`, which is gone again when anything fails.
+ * Downloads an http, https or file URL into a new file at `path`, which is removed when anything fails.
  * Throws TesseraError TESSERA_DOWNLOAD, TESSERA_STORAGE.
  */
 export async function download(url: string, path: string, options: DownloadOptions = {}): Promise<void> {

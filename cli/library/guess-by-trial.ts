@@ -26,14 +26,14 @@ import { numbers } from '../../shared/tensor/numbers.ts';
 import type { Tensor } from '../../shared/tensor/tensor.ts';
 import { drawScene } from '../demo/scene.ts';
 
-/** Scenes that the trial shows a network, drawn as the demo's camera draws them. */
+/** Seeds of the drawn scenes that are the trial's input. */
 const SEEDS = [3_000_005, 3_000_010] as const;
 /** Side of a trial picture where the file leaves it open. */
 const OPEN_SIDE = 128;
 /** Larger inputs are not tried: the trial would take too long. */
 const MAX_TRIAL_PIXELS = 4_194_304;
 
-/** One network in front of a trial. */
+/** A network to be tried, and its input. */
 interface Subject {
   readonly path: string;
   readonly model: Model;
@@ -62,7 +62,7 @@ function subjectOf(path: string, model: Model, options: GuessOptions): Subject |
   };
 }
 
-/** The network with its file, fed with each picture in each form. Undefined where its input takes no picture. */
+/** A trial of the whole network with each picture in each pixel format. Undefined where its input is no picture. */
 function wholeTrial({ path, name, input, pictures }: Subject, forms: readonly PixelFormat[]): TrialTask | undefined {
   const tensors = forms.flatMap((form) => pictures.map((picture) => trialTensor(picture, input, form)));
   const feeds = tensors.flatMap((tensor) => (tensor === undefined ? [] : [[[name, tensor] as const]]));
@@ -72,7 +72,7 @@ function wholeTrial({ path, name, input, pictures }: Subject, forms: readonly Pi
 const threads = () => Math.max(1, machineLimits().cores - 1);
 const AS_BYTES: PixelFormat = { color: 'rgb', scale: 1, mean: [], std: [], certain: false };
 
-/** The part of the network up to its first layer, fed with pixels of 0 to 255. Undefined where it cannot be cut out. */
+/** A trial of the network up to its first layer, on pixels of 0 to 255. Undefined where it cannot be extracted. */
 function firstLayerTrial({ model, name, shape, input, pictures }: Subject): TrialTask | undefined {
   const layer = model.graph.nodes.find(({ op, domain }) => domain === '' && /^(Conv|MatMul|Gemm)$/.test(op));
   const tensor = trialTensor(pictures[0]!, input, AS_BYTES);
@@ -104,7 +104,7 @@ const looksOf = (answer: TrialAnswer): TrialOutputs[] =>
       )
     : [];
 
-/** Whether every form of pixels gives the same outputs, up to a thousandth of their range. */
+/** Whether every pixel format gives the same outputs, up to a thousandth of their range. */
 function isSame(looks: readonly TrialOutputs[], pictures: number): boolean {
   return looks.slice(pictures).every((look, index) => {
     const first = looks[index % pictures]!;
@@ -120,7 +120,7 @@ function isSame(looks: readonly TrialOutputs[], pictures: number): boolean {
   });
 }
 
-/** Why a trial gave no outputs of its first network. */
+/** Why a trial has no outputs of its first network. */
 function problemOf(end: TrialEnd): string {
   if (end.kind === 'late') return `it took longer than ${end.seconds} s`;
   if (end.kind === 'crashed') return `the runtime ended its process (${end.by})`;
@@ -130,10 +130,9 @@ function problemOf(end: TrialEnd): string {
 }
 
 /**
- * The model.yaml that an ONNX file most likely needs, as `guessCard` makes it, where the numbers of a trial run fit it:
- * the network runs on drawn pictures in a process of its own. A meaning of the outputs that the numbers do not fit, or one
- * of several that they fit, is not taken: the card is raw then, and `known` says what was seen. Throws what `trials`
- * were aborted with.
+ * Guesses the model.yaml of an ONNX file (`guessCard`) and checks the guess by a trial: the network runs on drawn
+ * pictures in a process of its own. Where the outputs fit no decoder, or more than one, the card is raw and `known` has the
+ * observations. Throws the reason with which `trials` were aborted.
  */
 export async function guessByTrial(
   path: string,
@@ -157,7 +156,7 @@ export async function guessByTrial(
   const raw = (known: readonly string[]) =>
     guessCard(model, path, { ...options, shown: { head: RAW_HEAD, known, firstLayer } });
   if (answer === undefined || !('outputs' in answer)) {
-    // One value a class is a classifier's, whether it was seen at work or not: on a small machine it may not have run.
+    // One value for each class is a classifier's output, also where the network could not run on this machine.
     const isSure = guess.card.task === 'classify' || !guess.guessed.includes('output.decoder');
     return isSure
       ? guess

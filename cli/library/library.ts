@@ -17,49 +17,49 @@ import { commentedFields, parseYaml } from '../../shared/runtime/yaml.ts';
 import { readCatalogue } from './catalogue.ts';
 import { guessByTrial } from './guess-by-trial.ts';
 
-/** Where models are searched, and what the caller knows about them. */
+/** Where models are searched, and how they are loaded. */
 export interface LibraryPlaces {
-  /** Folders of model folders, the user's own; the first that has a name wins. */
+  /** The user's folders of model folders; the first one that has a name wins. */
   readonly modelsDirs: readonly string[];
-  /** Models that come with Tessera; looked at last. */
+  /** The folder of the bundled models; searched last. */
   readonly bundledDir?: string;
-  /** File like config/models.yaml, whose names are offered; absent: `<bundledDir>.yaml`. */
+  /** A catalogue like config/models.yaml, for hints; absent: `<bundledDir>.yaml`. */
   readonly catalogue?: string;
-  /** Shape of the first input, where neither card nor file says it, or in place of what they say. */
+  /** Shape of the first input; overrides card and file. */
   readonly inputShape?: readonly number[] | undefined;
   /**
-   * Folder that `model` and `labels` of a card are relative to; absent: the card's own, which they may then not lead out
-   * of.
+   * Folder that `model` and `labels` of a card are relative to; absent: the card's own folder, in which both must then
+   * lie.
    */
   readonly base?: string;
-  /** False: a bare file is not run, so its card is what the shapes look like; for lists. */
+  /** False: a bare file is not run, and its card is guessed from shapes alone; for lists. */
   readonly trial?: boolean;
-  /** Where a bare file is run; absent: in a process for it alone. */
+  /** The process in which a bare file is run; absent: a new one for this file. */
   readonly trials?: Trials | undefined;
 }
 
 /** A model that can be run. */
 export interface LoadedModel {
   readonly card: ModelCard;
-  /** File of the card; undefined where it was guessed on the spot. */
+  /** File of the card; undefined for a bare file, whose card is guessed at each load. */
   readonly cardPath: string | undefined;
   readonly modelPath: string;
   /** Names of the classes; empty where there are none. */
   readonly labels: readonly string[];
-  /** Whether anything of the card is a guess; `guessedFields` says what. */
+  /** Whether any field of the card is guessed; `guessedFields` names them. */
   readonly guessed: boolean;
   readonly guessedFields: readonly string[];
-  /** What is known of a bare file whose outputs stay raw, because no meaning was sure. */
+  /** Observations on a bare file whose outputs stay raw, because no decoder is certain. */
   readonly known?: readonly string[];
 }
 
-/** A model of the library, or a folder there that is none, with the reason. */
+/** A model of the library, or an entry there that cannot be loaded, with the reason. */
 export interface ListedModel {
   readonly name: string;
   readonly path: string;
   readonly bundled: boolean;
   readonly card?: ModelCard;
-  /** Whether something of the card is a guess; that of a bare file is one by its shapes alone. */
+  /** Whether any field of the card is guessed; that of a bare file is guessed from shapes alone. */
   readonly guessed?: boolean;
   readonly error?: string;
 }
@@ -111,7 +111,7 @@ async function loadLabels(card: ModelCard, folder: string, places: LibraryPlaces
       'TESSERA_MODEL_CARD',
       `model "${card.name}": labels: ${path} cannot be read: ${cause.message}`,
       {
-        hint: 'put the labels there, one a line, or take `labels` out of model.yaml',
+        hint: 'put the labels there, one a line, or remove `labels` from model.yaml',
         cause,
       },
     );
@@ -125,7 +125,7 @@ async function namedLabels(name: NamedLabels): Promise<readonly string[]> {
   return [...first, ...parseLabels(await readText(join(packageFolder(), 'config', 'labels', file)))];
 }
 
-/** Input name and shape that a card leaves to the file; a shape with open dimensions stays out. */
+/** The card with input name and shape from the file where it has none; open dimensions leave the shape unset. */
 async function completed(card: ModelCard, modelPath: string, { inputShape }: LibraryPlaces): Promise<ModelCard> {
   if (inputShape !== undefined) return { ...card, input: { ...card.input, shape: [...inputShape] } };
   if (card.input.tensor !== undefined && card.input.shape !== undefined) return card;
@@ -149,7 +149,7 @@ async function loadCardFile(cardPath: string, places: LibraryPlaces): Promise<Lo
     });
   if (card.sha256 !== undefined && (await fileSha256(modelPath)) !== card.sha256)
     throw new TesseraError('TESSERA_MODEL_INVALID', `${modelPath} is not the file that ${cardPath} was written for`, {
-      hint: 'get that file again, or take sha256 out of the card if the change was meant',
+      hint: 'get that file again, or remove sha256 from the card if the change is intended',
     });
   const labels = await loadLabels(card, folder, places);
   const guessed = guessedFields.length > 0;
@@ -256,7 +256,7 @@ async function namesOffered({ catalogue, bundledDir }: LibraryPlaces): Promise<s
   return Object.keys((await readCatalogue(path)).models);
 }
 
-/** Every model of the library with its card; what hides behind a name of an earlier folder is left out. */
+/** Every model of the library with its card; of several with one name the one that `loadModel` finds. */
 export async function listModels(places: LibraryPlaces): Promise<ListedModel[]> {
   const listed = new Map<string, ListedModel>();
   const untried = { ...places, trial: false };

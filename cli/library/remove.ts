@@ -5,16 +5,16 @@ import { nearest } from '../../shared/nearest.ts';
 import { isName } from '../../shared/protocol/topics.ts';
 import { type LibraryPlaces, listModels } from './library.ts';
 
-/** Where a model is removed from: `dir` is the user's own folder, the only one that is touched. */
+/** Where a model is removed: `dir` is the user's own folder, the only one that changes. */
 export interface RemovePlaces extends LibraryPlaces {
   readonly dir: string;
 }
 
-/** What makes a folder a model's own. */
+/** Names of files that only a model's folder has. */
 const MODEL_FILE = /\.onnx$|^model\.yaml$/i;
 
 /**
- * Removes a model from the user's folder and returns what is gone. Throws TESSERA_MODEL_UNKNOWN where there is none of
+ * Removes a model from the user's folder and returns the removed paths. Throws TESSERA_MODEL_UNKNOWN where no model has
  * that name, TESSERA_USAGE for what is no model of that folder.
  */
 export async function removeModel(name: string, places: RemovePlaces): Promise<string[]> {
@@ -48,7 +48,7 @@ async function remove(paths: readonly string[]): Promise<string[]> {
   for (const path of paths)
     await rm(path, { recursive: true }).catch((cause: Error) => {
       throw new TesseraError('TESSERA_USAGE', `${path} cannot be removed: ${cause.message}`, {
-        hint: 'whose folder is it? remove it as that user',
+        hint: 'remove it as the user who owns the folder',
         cause,
       });
     });

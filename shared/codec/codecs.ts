@@ -5,7 +5,8 @@ import { packed } from './packed.ts';
 import { q8 } from './q8.ts';
 import { raw } from './raw.ts';
 
-// Codecs are looked up by their specs' name, so each gets only its own specs.
+// To add a codec: a file here, its spec in spec.ts, an entry in this list. Codecs are looked up by the name in a spec, so
+// each gets only its own specs.
 const CODECS: ReadonlyMap<string, Codec> = new Map(
   [raw, packed, fp16, q8, clip].map((codec) => [codec.name, codec as Codec]),
 );

@@ -15,7 +15,7 @@ import { accepted, meaning, urlHint } from './value-hints.ts';
 export interface Setting {
   readonly path: readonly string[];
   readonly value: unknown;
-  /** For people: `file tessera.yaml`, `environment TESSERA_MQTT__USER`, `flag --broker`. */
+  /** For display: `file tessera.yaml`, `environment TESSERA_MQTT__USER`, `flag --broker`. */
   readonly origin: string;
 }
 

@@ -48,7 +48,7 @@ const MQTT: readonly OtherWords[] = [
   { words: ['clientid', 'id'], says: 'client ids are made by Tessera; central.id and node.id name its processes' },
   {
     words: ['qos', 'retain', 'keepalive', 'version', 'protocolversion', 'clean', 'cleansession', 'lwt', 'discovery'],
-    says: 'there is nothing to set: docs/protocol.md says how Tessera uses MQTT',
+    says: 'this is not configurable: docs/protocol.md says how Tessera uses MQTT',
   },
 ];
 

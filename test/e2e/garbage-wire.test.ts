@@ -162,7 +162,7 @@ describe('forged results in the name of the requested node cost time only', () =
     await cluster.undisturbed();
   });
 
-  test('errors in the name of every node that is asked', async () => {
+  test('errors in the name of every requested node', async () => {
     onWork = (node, message) => {
       const error = { code: 'out-of-memory' as const, text: 'x'.repeat(1000) };
       const tiles = message.tiles.map(({ t_id }) => ({ t_id, error }));

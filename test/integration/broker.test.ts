@@ -198,7 +198,7 @@ describe('a client that connects', () => {
     expect(running.counters.refused.connections).toBe(2);
   });
 
-  it('is not admitted by waiting', async () => {
+  it('is refused with a wrong password, also where it waits for the broker', async () => {
     const { url } = await guarded();
     await expect(bus(url, 'a', { ...as('pi-1', 'wrong'), patient: true })).rejects.toMatchObject({
       code: 'TESSERA_BROKER',

@@ -80,7 +80,7 @@ describe('the process of a trial', () => {
     expect(trial).toMatchObject({ kind: 'refused', failure: { message: expect.stringContaining('0.5 s') } });
   });
 
-  test('that the system kills proves nothing about the network', async () => {
+  test('that the system kills leaves the network untried', async () => {
     const trial = await tryNetwork({ script: await script("process.kill(process.pid, 'SIGKILL')") });
     expect(trial.kind).toBe('untried');
   });

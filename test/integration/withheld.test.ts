@@ -36,7 +36,7 @@ async function bus(url: string, clientId: string, more: Partial<BusOptions> = {}
 }
 
 describe.each(Object.entries(SERVERS))('at %s', (_name, start) => {
-  it('what is not taken in goes to the next connection, what is taken in late does not, and nothing waits for either', async ({
+  it('a message that is not acknowledged is redelivered on the next connection, one that is acknowledged late is not, and neither delays others', async ({
     skip,
   }) => {
     const url = await start();

@@ -30,7 +30,7 @@ const JPEG = Uint8Array.of(0xff, 0xd8, 0xff, 0xe0);
 /** What tests read of control messages. */
 const control = z.object({ type: z.string(), plan: z.unknown() });
 
-/** A classifier of which only the names exist. */
+/** A classifier that has names but no weights. */
 export const fakeModel = {
   name: 'm',
   card: { task: 'classify', exits: [] },
@@ -81,7 +81,7 @@ export class FakeExecutor implements Executor {
   }
 }
 
-/** What a central works with, as doubles around a broker in memory; only the journal is a real file. */
+/** A central with test doubles and a broker in memory; only the journal is a real file. */
 export class CentralWorld {
   readonly broker = new MemoryBroker();
   readonly topics = topics();

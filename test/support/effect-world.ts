@@ -106,7 +106,7 @@ export class FakeDataPlane {
   };
 }
 
-/** An effect runner between the real coordinator and doubles of everything that it works with; its clock ticks per event. */
+/** The real coordinator and effect runner, with doubles of all dependencies; the clock advances with each event. */
 export class EffectWorld {
   readonly data = new FakeDataPlane();
   readonly log: RecordingLog = recordingLog();

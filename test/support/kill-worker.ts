@@ -1,7 +1,7 @@
 import type { Worker } from 'node:worker_threads';
 
 /**
- * Makes an executor's thread end by a fault, at the next message that it reads, which is between two runs. (`terminate`
+ * Ends an executor's thread by a fault when it reads its next message, which is between two runs. (`terminate`
  * during a run aborts the whole process: onnxruntime-node throws a C++ exception that is not caught.)
  */
 export function killBetweenRuns(worker: Worker): void {

@@ -3,8 +3,8 @@ import { matchesFilter } from '../../shared/protocol/filter.ts';
 
 /**
  * A broker without sockets: every bus that it gives out receives what the others publish, in order, in a later
- * microtask. It keeps retained messages and is always connected; no message is lost, so it proves nothing about
- * networks.
+ * microtask. It keeps retained messages and is always connected; no message is lost, so tests with it do
+ * not cover networks.
  */
 export class MemoryBroker {
   readonly #retained = new Map<string, Uint8Array>();

@@ -14,7 +14,7 @@ import { body, call, withFunctions } from '../shared/onnx/functions.ts';
 export interface OddNetwork {
   readonly what: string;
   readonly model: Model;
-  /** Some of its operators have rules for tiles, so that a grid may be asked for. */
+  /** Some of its operators have rules for tiles, so that a grid may be requested. */
   readonly tiles: boolean;
   /** It has one input only after shape inference. */
   readonly needsShapes?: true;

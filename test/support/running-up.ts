@@ -15,7 +15,7 @@ const topics = topicsOf();
 /** Counts of frames that were skipped, by camera and reason, since the last look. */
 export type Skipped = Record<string, Record<string, number>>;
 
-/** A cluster as a user starts it, without a camera, and a client beside it that may send anything. */
+/** A cluster as a user starts it, without a camera, and a client with all rights. */
 export class RunningUp {
   readonly up: RunningCli;
   readonly port: number;

@@ -116,7 +116,7 @@ function checkFinite(value: unknown): void {
   else if (typeof value === 'object' && value !== null) for (const inner of Object.values(value)) checkFinite(inner);
 }
 
-/** What nodes and apps say in JSON. */
+/** JSON payloads of nodes and apps. */
 export const json: FuzzTarget = {
   name: 'json',
   about: 'JSON payloads of nodes and apps: numbers are finite, and what is accepted is accepted again',

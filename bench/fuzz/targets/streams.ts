@@ -5,7 +5,7 @@ import { corpusOf } from '../corpus.ts';
 import { applyEdits, editScript, MOST_BYTES } from '../edits.ts';
 import { type FuzzTarget, must, same } from '../target.ts';
 
-/** Streams: what comes of them must not depend on how they are cut. An input is the length of the chunks, then bytes. */
+/** Streams: the parsed result must not depend on the chunk sizes. An input is the length of the chunks, then bytes. */
 function chunks(input: Uint8Array): Uint8Array[] {
   const size = 1 + (input[0] ?? 0);
   const pieces: Uint8Array[] = [];
@@ -89,7 +89,7 @@ function faultIn(bytes: Uint8Array): number | undefined {
   return undefined;
 }
 
-/** The broker's meter. */
+/** The broker's packet limit. */
 export const packets: FuzzTarget = {
   name: 'packets',
   weight: 3,

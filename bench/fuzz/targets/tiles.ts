@@ -152,7 +152,7 @@ export const result: FuzzTarget = {
   },
 };
 
-/** Pastes a tile's results and looks at what became of the tensors; false where they were refused. */
+/** Pastes a tile's results and checks the tensors; false where the results were refused. */
 function isPasted(
   store: TensorStore,
   geometry: PlanGeometry,

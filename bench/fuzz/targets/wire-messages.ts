@@ -41,7 +41,7 @@ export function frozenMessages(): Uint8Array[] {
     .map((file) => new Uint8Array(Buffer.from(readFileSync(join(folder, file), 'utf8').trim(), 'hex')));
 }
 
-/** Every number is one that JSON and arithmetic can hold, and no object carries a key that changes what it is. */
+/** Checks that every number is finite and that every object has a plain prototype. */
 function checkPlain(value: unknown): void {
   if (typeof value === 'number') must(Number.isFinite(value), () => `the number ${value} was accepted`);
   if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return;

@@ -12,7 +12,7 @@ import { editedBytes, thenEdited } from '../edits.ts';
 import { bytesOf, type FuzzTarget, must, same, textOf, type Verdict } from '../target.ts';
 import { editedTree, jsonText } from '../trees.ts';
 
-/** What a reader makes of a text, or 'refused' where it says so with the right code. */
+/** What a parser returns for a text, or 'refused' where it throws the right code. */
 function read<T>(reader: () => T, codes: RegExp): T | 'refused' {
   try {
     return reader();
@@ -22,7 +22,7 @@ function read<T>(reader: () => T, codes: RegExp): T | 'refused' {
   }
 }
 
-/** What invitations say. */
+/** Contents of invitations. */
 const INVITATIONS: readonly Record<string, unknown>[] = [
   {
     server: 'mqtt://192.168.1.10:1883',

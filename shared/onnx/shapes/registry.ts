@@ -10,6 +10,7 @@ import { RESIZING } from './resize.ts';
 import { SELECTION } from './selection.ts';
 import { WINDOWS } from './windows.ts';
 
+// To add an operator: its shape rule in a file of this list, and a tiling rule in shared/tiling/rules/table.ts.
 const RULES: ReadonlyMap<string, ShapeRule> = new Map(
   [ELEMENTWISE, GENERATION, LAYOUT, PRODUCTS, REDUCTIONS, RESIZING, SELECTION, WINDOWS].flatMap((family) =>
     Object.entries(family),

@@ -80,7 +80,7 @@ describe('the report', () => {
     const text = reportLines(calibration).join('\n');
     expect(text).toMatch(/relu_1 +4 +0\.\.5 +0\.1 % beyond +700 +7\.0 % +99\.20 % +97\.2 % .* chosen/);
     expect(text).toContain('"relu_1" as clip:0:5:4; 700 bytes a picture, 7.0 % of raw');
-    expect(text).toContain('at least 97.2 % do');
+    expect(text).toContain('the agreement is at least 97.2 %');
     // Another one is better in bytes and agreement, and is not min-max.
     expect(text).not.toContain('1300');
   });
@@ -95,7 +95,7 @@ describe('the report', () => {
     const text = reportLines({ ...calibration, measure: 'differences', task: 'detect', bound: 1, cuts: [late] }).join(
       '\n',
     );
-    expect(text).toContain('a network of task detect has no one top prediction');
+    expect(text).toContain('task detect has no single top prediction');
     expect(text).toContain('No codec keeps 100.00 %');
     expect(text).not.toContain('95 %');
   });
