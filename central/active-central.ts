@@ -3,6 +3,7 @@ import { codecNames } from '../shared/codec/codecs.ts';
 import type { Failure } from '../shared/errors.ts';
 import { LogThrottle } from '../shared/log-throttle.ts';
 import type { Executor } from '../shared/node/executor-types.ts';
+import type { CompiledPlan } from '../shared/plan/compiled-plan.ts';
 import { CENTRAL, type Plan } from '../shared/plan/plan.ts';
 import type { BlobStore, Bus } from '../shared/ports.ts';
 import type { PlanStatus } from '../shared/protocol/messages/central.ts';
@@ -242,6 +243,11 @@ export class ActiveCentral {
   /** The active plan of a model, as published. */
   planStatus(model: string): PlanStatus | undefined {
     return this.#statuses.of(model);
+  }
+
+  /** The plans in use. */
+  plans(): Iterable<CompiledPlan> {
+    return this.#effects.plans();
   }
 
   /** Ends all open frames with an error: the data plane lost their tensors. */

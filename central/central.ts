@@ -21,8 +21,8 @@ import type { LoadRequest, ServedModel } from './served-model.ts';
 /** What a central uses and owns: it stops all of it. */
 export interface CentralParts extends Pick<ActiveCentralParts, 'bus' | 'wire' | 'store' | 'connect' | 'publicKey'> {
   readonly executor: ActiveCentralParts['executor'] & { stop(): Promise<void> };
-  /** Starts the data plane; `onEnd` is called when it ended by itself and is restarted. */
-  readonly startDataPlane: (onEnd: (error: Error) => void) => CentralDataPlane;
+  /** Starts the data plane; `onEnd` is called when it ended by itself and is restarted, with the `plans` in use. */
+  readonly startDataPlane: (onEnd: (error: Error) => void, plans: () => Iterable<CompiledPlan>) => CentralDataPlane;
   /** Loads a model and tries it on this machine. Throws what `loadAfterTrial` throws, and the signal's reason. */
   readonly load: (request: LoadRequest, signal: AbortSignal) => Promise<ServedModel>;
   readonly lock: Pick<JournalLock, 'release'>;
@@ -73,10 +73,13 @@ export class Central {
     this.#parts = parts;
     const { log, base } = options;
     const { bus, id, boot, epochs } = parts;
-    this.#data = parts.startDataPlane((error) => {
-      log.error(`the data plane ended and is restarted: ${error.message}`);
-      this.#active?.onDataPlaneEnd(error);
-    });
+    this.#data = parts.startDataPlane(
+      (error) => {
+        log.error(`the data plane ended and is restarted: ${error.message}`);
+        this.#active?.onDataPlaneEnd(error);
+      },
+      () => this.#active?.plans() ?? [],
+    );
     this.#nodes = new NodeTopics({ bus, topics: topics(base), log, onChange: () => this.#chooseLater() });
     // `lead` and `choosePlan` throw the reason.
     this.#nodes.start().catch(() => {});

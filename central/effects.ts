@@ -138,6 +138,11 @@ export class EffectRunner {
     this.#codecs.set(node, codecs);
   }
 
+  /** The plans in use, each once. */
+  plans(): CompiledPlan[] {
+    return [...this.#plans.keys()].map((id) => this.#anyServed(id).compiled);
+  }
+
   /** Ids of the frames whose tensors the data plane holds. */
   openFrames(): string[] {
     return [...this.#frames.keys()];

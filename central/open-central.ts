@@ -64,7 +64,7 @@ export async function openCentral(options: CentralOptions): Promise<Central> {
       store,
       connect: connectBus,
       publicKey: key.publicKey,
-      startDataPlane: (onEnd) => new DataPlane(onEnd),
+      startDataPlane: (onEnd, plans) => new DataPlane(onEnd, plans),
       load: (request, signal) =>
         withTrials({ signal }, (trials) => loadAfterTrial(request, { store, key, threads, log, trials })),
       lock,

@@ -66,20 +66,22 @@ const PAUSE = { firstMs: 100, maxMs: 5000 } as const;
  *   running --thread ends by itself--> down --a pause, longer each time--> running; any --stop--> stopped
  *
  *   1. Calls under way when the thread ends fail with TESSERA_INTERNAL; the frames' tensors are gone (`onEnd`).
- *   2. Calls made while it is down wait for the next thread, which first hears of all models and plans again.
+ *   2. Calls made while it is down wait for the next thread, which is told of all models and plans first.
  */
 export class DataPlane {
   readonly #onEnd: (error: Error) => void;
   readonly #models = new Map<string, ModelEntry>();
-  readonly #plans = new Map<string, CompiledPlan>();
+  readonly #plans: () => Iterable<CompiledPlan>;
   readonly #pause = new Backoff({ ...PAUSE, steadyMs: HEALTHY_MS });
   #calls: WorkerCalls | undefined;
   #restart: NodeJS.Timeout | undefined;
   #waiting: (() => void)[] = [];
   #stopped = false;
 
-  constructor(onEnd: (error: Error) => void) {
+  /** `plans`: those in use, of which a thread that is started again is told. */
+  constructor(onEnd: (error: Error) => void, plans: () => Iterable<CompiledPlan>) {
     this.#onEnd = onEnd;
+    this.#plans = plans;
     this.#start();
   }
 
@@ -90,12 +92,10 @@ export class DataPlane {
   }
 
   plan(compiled: CompiledPlan): Promise<void> {
-    this.#plans.set(compiled.plan.id, compiled);
     return this.#call('plan', compiled);
   }
 
   forgetPlan(id: string): Promise<void> {
-    this.#plans.delete(id);
     return this.#call('forgetPlan', id);
   }
 
@@ -169,7 +169,7 @@ export class DataPlane {
     this.#pause.succeeded();
     // In the order of the calls, so that calls that wait below find the model registered.
     for (const entry of this.#models.values()) this.#calls.call('model', entry).catch(() => {});
-    for (const compiled of this.#plans.values()) this.#calls.call('plan', compiled).catch(() => {});
+    for (const compiled of this.#plans()) this.#calls.call('plan', compiled).catch(() => {});
     this.#wake();
   }
 

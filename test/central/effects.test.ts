@@ -43,6 +43,7 @@ describe('plans', () => {
     }
     expect(world.data.calls).toEqual([`plan ${planA}`, `plan ${planB}`, `forgetPlan ${planA}`]);
     expect(world.executed).toEqual([`prepare ${planA}`, `prepare ${planB}`, `release ${planA}`]);
+    expect(world.runner.plans()).toEqual([b.compiled]);
   });
 
   it('of one network under two names: each frame is opened for the model that it was offered to', async () => {
