@@ -124,7 +124,7 @@ export function onCompared(s: State, id: string, agree: boolean | null): void {
   } else {
     one.phase = 'deciding';
     one.run.standby.add(one.stage);
-    s.fleet_changed = true;
+    s.plans_unsettled = true;
   }
 }
 
@@ -206,7 +206,7 @@ function readmit(s: State, node: Node): void {
   if (!node.audit.out) return;
   node.audit.out = false;
   node.audit.agreed = 0;
-  s.fleet_changed = true;
+  s.plans_unsettled = true;
   s.effects.push({ type: 'let-in', node: node.id });
 }
 
@@ -218,7 +218,7 @@ function leaveOut(s: State, node: Node, { run, stage, part }: Audit): void {
   const { plan } = run;
   const frames = [...node.audit.recent];
   s.effects.push({ type: 'leave-out', node: node.id, plan: plan.id, stage, t_id: part.facts.t_id, frames });
-  s.fleet_changed = true;
+  s.plans_unsettled = true;
   loseRequests(s, [...node.open, ...node.queue], true);
   for (const frame of [...s.frames.values()]) takeBack(s, frame, node);
 }

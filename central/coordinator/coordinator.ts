@@ -90,7 +90,7 @@ export class Coordinator {
     switch (event.type) {
       case 'plan':
         if (s.phase === 'running') offerPlan(s, event.model, event.facts);
-        s.fleet_changed = true;
+        s.plans_unsettled = true;
         break;
       case 'frame-offered':
         onOffered(s, event);
@@ -164,7 +164,7 @@ export class Coordinator {
     if (event.type === 'heartbeat') return;
     if (event.type === 'node-ready') onNodeReady(s, node, event.plan, event.ask);
     if (event.type === 'node-refused') onNodeRefused(s, node, event);
-    s.fleet_changed = true;
+    s.plans_unsettled = true;
   }
 
   #applyToFrame(event: FrameOpened | FrameFailed | RegionsMoved | Finished): void {
@@ -201,7 +201,7 @@ export class Coordinator {
         sweep(s);
         break;
       case 'look':
-        s.fleet_changed = true;
+        s.plans_unsettled = true;
         break;
       case 'hedge':
         if (this.#isOpen(alarm.dispatch.frame)) hedge(s, alarm.dispatch);
@@ -227,14 +227,14 @@ export class Coordinator {
     if (s.phase === 'stopped') return;
     let again = true;
     while (again) {
-      if (s.fleet_changed) {
-        s.fleet_changed = false;
+      if (s.plans_unsettled) {
+        s.plans_unsettled = false;
         settlePlans(s);
       }
       this.#accept();
       again = false;
       for (const frame of [...s.frames.values()]) if (advance(s, frame)) again = true;
-      again ||= s.fleet_changed;
+      again ||= s.plans_unsettled;
     }
     sweepAudits(s);
     flush(s);

@@ -235,7 +235,7 @@ export function endFrame(s: State, frame: Frame, outcome: Outcome, failure?: Fai
   s.timers.clear(`hard ${frame.i_id}`);
   s.frames.delete(frame.i_id);
   s.open_bytes -= frame.run.facts.frame_bytes;
-  if (--frame.run.open === 0) s.fleet_changed = true;
+  if (--frame.run.open === 0) s.plans_unsettled = true;
   s.ended.set(frame.i_id, askedFor(frame));
   if (s.ended.size > ENDED_KEPT) s.ended.delete(s.ended.keys().next().value!);
 }

@@ -60,6 +60,6 @@ export function newState(options: CoordinatorOptions): State {
     audits: new Map(),
     audit_count: 0,
     audit_seed: options.audit_seed,
-    fleet_changed: false,
+    plans_unsettled: false,
   };
 }

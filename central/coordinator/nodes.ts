@@ -35,7 +35,7 @@ export function onNodeOnline(s: State, event: NodeOnline): void {
   node.tier = event.tier;
   node.presence = 'online';
   node.heard_at = s.now;
-  s.fleet_changed = true;
+  s.plans_unsettled = true;
   if (!s.timers.has('sweep')) s.timers.set('sweep', s.now + s.options.heartbeat_ms, { kind: 'sweep' });
 }
 
@@ -48,7 +48,7 @@ export function onNodeOffline(s: State, node: Node): void {
   for (const plan of node.readiness.keys()) s.timers.clear(`prepare ${node.id} ${plan}`);
   node.readiness.clear();
   loseRequests(s, unanswered(node), false);
-  s.fleet_changed = true;
+  s.plans_unsettled = true;
   const offline = [...s.nodes.values()].filter((other) => other.presence === 'offline');
   if (offline.length > OFFLINE_KEPT) {
     const oldest = offline.reduce((a, b) => (b.heard_at < a.heard_at ? b : a));
@@ -62,7 +62,7 @@ export function onHeard(s: State, node: Node): void {
   if (node.presence !== 'suspect') return;
   node.presence = 'online';
   s.effects.push({ type: 'node-event', node: node.id, event: 'back', text: 'is heard again' });
-  s.fleet_changed = true;
+  s.plans_unsettled = true;
 }
 
 /** Suspects nodes that have missed three heartbeats: they get no work, and their parts go to other nodes. */
@@ -77,7 +77,7 @@ export function sweep(s: State): void {
     const silent = `has not been heard for ${((s.now - node.heard_at) / 1000).toFixed(1)} s and gets no work`;
     s.effects.push({ type: 'node-event', node: node.id, event: 'silent', text: silent });
     loseRequests(s, unanswered(node), true);
-    s.fleet_changed = true;
+    s.plans_unsettled = true;
   }
   if (live) s.timers.set('sweep', s.now + heartbeat_ms, { kind: 'sweep' });
 }

@@ -91,7 +91,7 @@ function placeOnCentral(s: State, frame: Frame, stage: StageRun, parts: readonly
   }
   if (!frame.run.standby.has(id)) {
     frame.run.standby.add(id);
-    s.fleet_changed = true;
+    s.plans_unsettled = true;
   }
   return undefined;
 }

@@ -152,7 +152,7 @@ export function onPartError(s: State, event: PartError): void {
     request.node.readiness.delete(event.plan);
     for (const held of request.node.queue.filter(({ dispatch }) => dispatch.frame.run.plan.id === event.plan))
       end(s, held, 'dropped');
-    s.fleet_changed = true;
+    s.plans_unsettled = true;
   }
 }
 

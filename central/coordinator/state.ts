@@ -67,7 +67,7 @@ export interface State {
   /** State of the random numbers that choose the parts to audit. */
   audit_seed: number;
   /** Plans or nodes have changed: `settlePlans` has to run. */
-  fleet_changed: boolean;
+  plans_unsettled: boolean;
 }
 
 /** Ended frames that are remembered per node, to be named if the node is found to answer wrongly. */
