@@ -51,6 +51,7 @@ const PURE = [
   /^shared\/(?!runtime\/|camera\/file-source\.ts$|node\/(executor|executor-worker|stage-runner|frame-input)\.ts$)/,
   /^cli\/demo\/(?!scene-source\.ts$|scene-worker\.ts$)/,
   /^central\/(coordinator|scheduler|planner)\//,
+  /^central\/(leadership\/election(-events)?|journal\/frame-tracker|ingest\/pending)\.ts$/,
   /^broker\/policy\.ts$/,
 ];
 

@@ -55,6 +55,7 @@ export class ReadyWaits implements Observer {
       });
       signal?.removeEventListener('abort', wake);
       clearTimeout(timer);
+      this.#waiting.delete(wake);
     }
   }
 

@@ -4,8 +4,7 @@ import { parseCodec } from '../../shared/codec/spec.ts';
 import type { ModelCard } from '../../shared/model/card.ts';
 import type { ResolvedModel } from '../../shared/onnx/model.ts';
 import { byteLength } from '../../shared/tensor/tensor.ts';
-import { isNoPlan } from './cuts/wanted.ts';
-import type { Counts, Problem, TileEnd } from './strategy.ts';
+import { type Counts, isNoPlan, type Problem, type TileEnd } from './strategy.ts';
 
 /**
  * Codecs for the tensors of a cut, as measured: bytes per picture, and agreement, the share (0..1) of the uncompressed

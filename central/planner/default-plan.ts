@@ -7,10 +7,9 @@ import type { Grid } from '../../shared/tiling/grid.ts';
 import type { ServedModel } from '../served-model.ts';
 import { withCodecs } from './codecs.ts';
 import { withStages } from './compose.ts';
-import { isNoPlan } from './cuts/wanted.ts';
 import { exitPlaces, withExits, withoutExits } from './exits.ts';
 import { STRATEGIES } from './strategies.ts';
-import type { Constraints, NoPlan, PlanningNode, Problem } from './strategy.ts';
+import { type Constraints, isNoPlan, type NoPlan, type PlanningNode, type Problem } from './strategy.ts';
 import { planningNetwork } from './tiler.ts';
 
 /** The user's settings of a plan; absent ones are chosen automatically. */

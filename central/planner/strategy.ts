@@ -144,6 +144,11 @@ export interface NoPlan {
   readonly hint?: string;
 }
 
+/** Whether a strategy's answer is a reason instead of a plan. */
+export function isNoPlan(value: object): value is NoPlan {
+  return 'kind' in value;
+}
+
 /** A way to make plans. A new one is a new file in `strategies/` and a line in `strategies.ts`. */
 export interface Strategy {
   readonly name: string;

@@ -1,6 +1,6 @@
 import { type Grid, gridSizes } from '../../../shared/tiling/grid.ts';
 import { gridFor } from '../grids.ts';
-import type { NoPlan, Problem, TileEnd } from '../strategy.ts';
+import { isNoPlan, type NoPlan, type Problem, type TileEnd } from '../strategy.ts';
 import { cheapestEnd } from './cheapest.ts';
 
 /** Tile settings from the user, otherwise those for which the network was retrained. */
@@ -40,11 +40,6 @@ export function refusalWithoutTiles(problem: Problem): NoPlan | undefined {
 export interface TileCut extends TileEnd {
   readonly rows: readonly number[];
   readonly cols: readonly number[];
-}
-
-/** Whether a strategy's answer is a reason instead of a plan. */
-export function isNoPlan(value: object): value is NoPlan {
-  return 'kind' in value;
 }
 
 /** An end with tiles of a grid. Throws TESSERA_PLAN_INVALID where the grid's sizes do not match the number of cells. */

@@ -5,7 +5,6 @@ import {
   cutAt,
   cutsAt,
   gridsOf,
-  isNoPlan,
   isOfUse,
   type TileCut,
   untileable,
@@ -13,7 +12,7 @@ import {
   wantedTiles,
 } from '../cuts/wanted.ts';
 import { worthwhileTiling } from '../cuts/worthwhile.ts';
-import type { NoPlan, Problem, Strategy } from '../strategy.ts';
+import { isNoPlan, type NoPlan, type Problem, type Strategy } from '../strategy.ts';
 
 const name = 'tile-stages';
 

@@ -1,18 +1,8 @@
 import { calibratedEnd } from '../calibrated.ts';
 import { tileStagesPlan } from '../compose.ts';
-import {
-  bestEnd,
-  cutAt,
-  cutsAt,
-  gridsOf,
-  isNoPlan,
-  type TileCut,
-  untileable,
-  type Wanted,
-  wantedTiles,
-} from '../cuts/wanted.ts';
+import { bestEnd, cutAt, cutsAt, gridsOf, type TileCut, untileable, type Wanted, wantedTiles } from '../cuts/wanted.ts';
 import { gridWithin, whyNotWorth, worthwhileTiling } from '../cuts/worthwhile.ts';
-import type { NoPlan, Problem, Strategy } from '../strategy.ts';
+import { isNoPlan, type NoPlan, type Problem, type Strategy } from '../strategy.ts';
 
 const name = 'tiles-prefix';
 

@@ -1,7 +1,7 @@
 import type { Grid } from '../../../shared/tiling/grid.ts';
 import { tileStagesPlan } from '../compose.ts';
-import { bestEnd, cutAt, cutsAt, gridsOf, isNoPlan, isOfUse, type TileCut, wantedTiles } from '../cuts/wanted.ts';
-import type { Problem, Strategy } from '../strategy.ts';
+import { bestEnd, cutAt, cutsAt, gridsOf, isOfUse, type TileCut, wantedTiles } from '../cuts/wanted.ts';
+import { isNoPlan, type Problem, type Strategy } from '../strategy.ts';
 
 const name = 'two-stage';
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { isNoPlan } from '../../../central/planner/cuts/wanted.ts';
 import { STRATEGIES } from '../../../central/planner/strategies.ts';
 import type { Constraints, NoPlan, Problem, Strategy } from '../../../central/planner/strategy.ts';
+import { isNoPlan } from '../../../central/planner/strategy.ts';
 import { planningNetwork } from '../../../central/planner/tiler.ts';
 import type { ResolvedModel } from '../../../shared/onnx/model.ts';
 import type { Plan } from '../../../shared/plan/plan.ts';
