@@ -23,7 +23,7 @@ import type {
 } from './coordinator/effects.ts';
 import type { PartResult, UntimedEvent } from './coordinator/events.ts';
 import type { FrameEnd } from './coordinator/frame-end.ts';
-import type { DataPlane, Finished, Opened } from './data-plane/data-plane.ts';
+import type { DataPlane, FrameAnswer, Opened } from './data-plane/data-plane.ts';
 import type { Arrival } from './ingest/parser.ts';
 import type { NodeLink } from './nodes/node-link.ts';
 import type { ServedModel } from './served-model.ts';
@@ -42,7 +42,7 @@ export interface EndedFrame {
   readonly approximate: boolean;
   readonly size: Opened;
   /** The prediction; undefined where the task decoder did not run. */
-  readonly answer: Finished | undefined;
+  readonly answer: FrameAnswer | undefined;
 }
 
 /** What the effect runner works with and whom it tells. */
@@ -76,7 +76,7 @@ interface OpenFrame {
   readonly arrival: Arrival;
   readonly served: ServedPlan;
   size: Opened;
-  answer: Finished | undefined;
+  answer: FrameAnswer | undefined;
 }
 
 /** Ends of frames with their traces, for benchmarks in this process. */

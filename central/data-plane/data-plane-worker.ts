@@ -9,7 +9,7 @@ import { answerCalls, buffersOf, type Moved } from '../../shared/runtime/worker-
 import { type Tensor, wholeBox } from '../../shared/tensor/tensor.ts';
 import { confidence } from '../tasks/classify.ts';
 import { decodeTask } from '../tasks/task.ts';
-import type { Finished, ModelEntry, Opened, OpenFrame, Pasted } from './data-plane.ts';
+import type { FrameAnswer, FrameToDecode, ModelEntry, Opened, Pasted } from './data-plane.ts';
 import { partsAgree } from './parts-agree.ts';
 
 /**
@@ -31,7 +31,7 @@ function compiledPlan(plan: string): CompiledPlan {
   return compiled;
 }
 
-async function openFrame({ i_id, model, plan, frame }: OpenFrame): Promise<Opened> {
+async function openFrame({ i_id, model, plan, frame }: FrameToDecode): Promise<Opened> {
   const entry = models.get(model);
   if (entry === undefined) throw new TesseraError('TESSERA_MODEL_UNKNOWN', `no model "${model}"`);
   const { input, picture } = entry;
@@ -77,7 +77,7 @@ interface Finish {
   readonly exit: string | null;
 }
 
-function finish({ i_id, tensors, exit }: Finish): Moved<Finished> {
+function finish({ i_id, tensors, exit }: Finish): Moved<FrameAnswer> {
   const view = views.get(i_id);
   if (view === undefined) throw new TesseraError('TESSERA_INTERNAL', `frame ${i_id} has ended`);
   const entry = models.get(view.model)!;

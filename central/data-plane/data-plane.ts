@@ -13,7 +13,7 @@ import { workerEntry } from '../../shared/runtime/worker-entry.ts';
 import type { TensorSpec } from '../../shared/tensor/tensor.ts';
 
 /** A frame to decode: its picture or tensor, and the model and plan it was accepted for. */
-export interface OpenFrame {
+export interface FrameToDecode {
   readonly i_id: string;
   readonly model: string;
   readonly plan: string;
@@ -27,7 +27,7 @@ export interface Opened {
 }
 
 /** The network's prediction. `regions`: its outputs, where they were requested. */
-export interface Finished {
+export interface FrameAnswer {
   readonly top: { label: string; score: number } | null;
   readonly predictions: Prediction[];
   readonly regions: WireRegion[];
@@ -100,7 +100,7 @@ export class DataPlane {
   }
 
   /** Decodes a frame and keeps it. Throws TesseraError TESSERA_INPUT_INVALID or TESSERA_INPUT_TOO_LARGE. */
-  open(request: OpenFrame): Promise<Opened> {
+  open(request: FrameToDecode): Promise<Opened> {
     const d = ownBytes(request.frame.d);
     return this.#call('open', { ...request, frame: { ...request.frame, d } }, buffersOf([d]));
   }
@@ -147,7 +147,7 @@ export class DataPlane {
    * Decodes the network's outputs, or the tensor of an exit where the frame ends at one; with `tensors` also returns
    * them.
    */
-  finish(iId: string, tensors: boolean, exit: string | null): Promise<Finished> {
+  finish(iId: string, tensors: boolean, exit: string | null): Promise<FrameAnswer> {
     return this.#call('finish', { i_id: iId, tensors, exit });
   }
 

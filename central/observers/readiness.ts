@@ -11,7 +11,7 @@ const AGAIN_MS = 10_000;
 const MAX_NAMED = 4;
 
 /** Answers of the nodes that were asked to prepare a plan. */
-export interface NodeAnswers {
+export interface PlanAnswers {
   readonly ready: readonly string[];
   readonly preparing: readonly string[];
   readonly refused: readonly (Refusal & { readonly code: string })[];
@@ -24,7 +24,7 @@ export interface ReadinessLine {
 }
 
 /** Which node agents are ready for a plan, preparing it, or refuse it; offline ones are left out. */
-export function answersOf(plan: string, { nodes }: Snapshot): NodeAnswers {
+export function answersOf(plan: string, { nodes }: Snapshot): PlanAnswers {
   const ready: string[] = [];
   const preparing: string[] = [];
   const refused: (Refusal & { code: string })[] = [];
@@ -103,7 +103,7 @@ export class ReadinessReport {
     return lines;
   }
 
-  #text(plan: string, { ready, preparing, refused }: NodeAnswers): string {
+  #text(plan: string, { ready, preparing, refused }: PlanAnswers): string {
     const all = ready.length + preparing.length + refused.length;
     if (all === 0) return '';
     const count = `${ready.length} of ${counted(all, 'node')} ready`;

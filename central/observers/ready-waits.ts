@@ -1,6 +1,6 @@
 import type { Plan } from '../../shared/plan/plan.ts';
 import type { Observer } from './observer.ts';
-import type { NodeAnswers } from './readiness.ts';
+import type { PlanAnswers } from './readiness.ts';
 
 /** How long `whenReady` waits; `signal` ends it early. */
 export interface ReadyOptions {
@@ -9,7 +9,7 @@ export interface ReadyOptions {
 }
 
 /** The nodes' answers for a plan, and whether the plan serves new frames. */
-export type PlanReadiness = NodeAnswers & { readonly isServed: boolean };
+export type PlanReadiness = PlanAnswers & { readonly isServed: boolean };
 
 /** Callers that wait until nodes have answered for a plan. */
 export class ReadyWaits implements Observer {
