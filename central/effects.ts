@@ -260,7 +260,7 @@ export class EffectRunner {
       return;
     }
     const { epoch } = this.#deps;
-    this.#control(node, { v: 1, type: 'prepare', plan, manifest, stages: [...stages], epoch, ask });
+    this.#control(node, { v: 1, type: 'prepare', plan, manifest, stages: [...stages], epoch, request: ask });
   }
 
   #open({ i_id, ref, model, plan }: OpenFrameEffect): void {

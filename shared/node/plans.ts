@@ -79,9 +79,9 @@ export class Plans {
   /** Prepares a plan; missing blobs are fetched from the sender. Never throws. */
   async prepare(from: string, message: PrepareMessage): Promise<PrepareAnswer> {
     let plan: Plan | undefined;
-    const { ask, manifest, stages } = message;
+    const { request, manifest, stages } = message;
     const { bootId, maxPlans, requireTrust, log } = this.#options;
-    const about = ask === undefined ? {} : { ask };
+    const about = request === undefined ? {} : { request };
     try {
       plan = parsePlan(message.plan);
       if (plan.model !== manifest.skeleton.sha)

@@ -33,8 +33,8 @@ export type ModelManifest = z.infer<typeof modelManifest>;
 
 /**
  * `control` to a node. `plan` is a Plan value, checked by plan/validate.ts; `stages` are the ids of the stages that the
- * node may compute; `epoch` is the sender's: a node ignores other epochs than the one that it follows. `ask` numbers
- * the request; the answer repeats it, so that an answer to an earlier request is not mistaken for a later one's.
+ * node may compute; `epoch` is the sender's: a node ignores other epochs than the one that it follows. `request` is the
+ * number of a `prepare`; the answer repeats it, so that an answer to an earlier one is not taken for a later one's.
  */
 export const controlMessage = z.discriminatedUnion('type', [
   z.object({
@@ -44,7 +44,7 @@ export const controlMessage = z.discriminatedUnion('type', [
     manifest: modelManifest,
     stages: z.array(count).max(64),
     epoch: count.optional(),
-    ask: count.optional(),
+    request: count.optional(),
   }),
   z.object({ v: z.literal(1), type: z.literal('release'), plan: text, epoch: count.optional() }),
   z.object({
@@ -54,14 +54,14 @@ export const controlMessage = z.discriminatedUnion('type', [
     stage: count,
     t_id: z.array(count).max(MAX_PARTS),
   }),
-  z.object({ v: z.literal(1), type: z.literal('ready'), plan: text, boot_id: text, ask: count.optional() }),
+  z.object({ v: z.literal(1), type: z.literal('ready'), plan: text, boot_id: text, request: count.optional() }),
   z.object({
     v: z.literal(1),
     type: z.literal('refused'),
     plan: text,
     code: text,
     text,
-    ask: count.optional(),
+    request: count.optional(),
   }),
 ]);
 /** `control` between central and a node, both directions. */

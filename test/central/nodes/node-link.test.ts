@@ -20,7 +20,7 @@ const prepare: ControlMessage = {
   manifest: { format: 'tessera-model/1', name: 'm', skeleton, blobs: [] },
   stages: [0],
   epoch: 1,
-  ask: 7,
+  request: 7,
 };
 const work = (): WorkMessage => ({
   v: 1,

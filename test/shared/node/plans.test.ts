@@ -203,14 +203,14 @@ describe('release', () => {
     const { plans, calls, preparation } = planning();
     const first = plans.prepare('central', prepare(A));
     const load = await preparation(0);
-    const waiting = plans.prepare('central', { ...prepare(B), ask: 1 });
+    const waiting = plans.prepare('central', { ...prepare(B), request: 1 });
     plans.release(B);
-    const again = plans.prepare('central', { ...prepare(B), ask: 2 });
+    const again = plans.prepare('central', { ...prepare(B), request: 2 });
     load.finish();
     expect(await first).toMatchObject({ type: 'ready' });
-    expect(await waiting).toMatchObject({ type: 'refused', plan: B, ask: 1 });
+    expect(await waiting).toMatchObject({ type: 'refused', plan: B, request: 1 });
     (await preparation(1)).finish();
-    expect(await again).toMatchObject({ type: 'ready', plan: B, ask: 2 });
+    expect(await again).toMatchObject({ type: 'ready', plan: B, request: 2 });
     expect(calls).toEqual([`prepare ${A}`, `release ${B}`, 'ready', `prepare ${B}`, 'ready']);
   });
 });
