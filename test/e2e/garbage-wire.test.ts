@@ -174,6 +174,9 @@ describe('forged results in the name of the requested node cost time only', () =
   });
 });
 
+/** Announced nodes that do not exist. */
+const GHOSTS = 300;
+
 describe('forged messages about nodes', () => {
   const say = (node: string, leaf: string, payload: string | Uint8Array) =>
     cluster.bus.publish(`tessera/node/${node}/${leaf}`, payload, { qos: 1 });
@@ -199,13 +202,13 @@ describe('forged messages about nodes', () => {
 
   test('nodes that do not exist block no frame', async () => {
     const info = examplesOf('docs/protocol.md').find(({ schema }) => schema === 'info')!.value as object;
-    for (let k = 0; k < 300; k++) {
+    for (let k = 0; k < GHOSTS; k++) {
       await say(`ghost-${k}`, 'info', JSON.stringify({ ...info, id: `ghost-${k}`, boot_id: `b${k}` }));
       await say(`ghost-${k}`, 'status', 'online');
       await send('control', `ghost-${k}`, { v, type: 'ready', plan: 'p-ffffff', boot_id: `b${k}` });
     }
     for (let k = 0; k < 3; k++) await cluster.undisturbed();
-    for (let k = 0; k < 300; k++) await say(`ghost-${k}`, 'status', 'offline');
+    for (let k = 0; k < GHOSTS; k++) await say(`ghost-${k}`, 'status', 'offline');
   });
 
   test('a non-existent node that claims to be ready gets work, never answers, and costs time only', async () => {
@@ -306,5 +309,9 @@ test('it stops as usual, and has logged the faults in a few lines', async () => 
   expect(log).not.toContain('\u001b');
   // The forged messages came before the real ones, and were counted.
   expect(log).toMatch(/is not what was requested/);
-  expect(log.split('\n').filter((line) => / (warn|error) /.test(line)).length).toBeLessThan(400);
+  const faults = log.split('\n').filter((line) => / (warn|error) /.test(line));
+  // The log has two lines of a node at most: on a slow machine it becomes silent before it goes offline.
+  const ofGhosts = faults.filter((line) => /\bghost-\d+\b/.test(line));
+  expect(ofGhosts.length).toBeLessThanOrEqual(2 * GHOSTS);
+  expect(faults.length - ofGhosts.length).toBeLessThan(100);
 });
