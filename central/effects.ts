@@ -248,19 +248,19 @@ export class EffectRunner {
     link.control(node, message).catch((error) => log.warn(`${message.type} for ${node}: ${error}`));
   }
 
-  #prepare({ node, plan, stages, ask }: PrepareEffect): void {
+  #prepare({ node, plan, stages, request }: PrepareEffect): void {
     const { manifest } = this.#anyServed(plan.id).model;
     const missing = missingCodecs(plan, stages, this.#codecs.get(node) ?? []);
     if (missing.length > 0) {
       const text = `it does not announce codec ${missing.join(', ')}: update it, or use a plan with other codecs`;
       // Not before the effects of the same event are carried out.
       queueMicrotask(() =>
-        this.#deps.tell({ type: 'node-refused', node, plan: plan.id, code: 'TESSERA_CODEC', text, ask }),
+        this.#deps.tell({ type: 'node-refused', node, plan: plan.id, code: 'TESSERA_CODEC', text, request }),
       );
       return;
     }
     const { epoch } = this.#deps;
-    this.#control(node, { v: 1, type: 'prepare', plan, manifest, stages: [...stages], epoch, request: ask });
+    this.#control(node, { v: 1, type: 'prepare', plan, manifest, stages: [...stages], epoch, request });
   }
 
   #open({ i_id, ref, model, plan }: OpenFrameEffect): void {

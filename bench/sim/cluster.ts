@@ -327,7 +327,7 @@ export class Cluster {
             if (node.boot !== boot || node.state === 'down') return;
             node.plans.add(effect.plan.id);
             this.#send(node, 0, () =>
-              this.tell({ type: 'node-ready', node: node.id, plan: effect.plan.id, ask: effect.ask }),
+              this.tell({ type: 'node-ready', node: node.id, plan: effect.plan.id, request: effect.request }),
             );
           });
         });

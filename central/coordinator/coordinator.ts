@@ -162,7 +162,7 @@ export class Coordinator {
     if (node.presence === 'offline') return;
     onHeard(s, node);
     if (event.type === 'heartbeat') return;
-    if (event.type === 'node-ready') onNodeReady(s, node, event.plan, event.ask);
+    if (event.type === 'node-ready') onNodeReady(s, node, event.plan, event.request);
     if (event.type === 'node-refused') onNodeRefused(s, node, event);
     s.plans_unsettled = true;
   }

@@ -12,7 +12,7 @@ export interface PrepareEffect {
   readonly plan: Plan;
   readonly stages: readonly number[];
   /** Repeated in the answer; a repeated `prepare` has the number of the first. */
-  readonly ask: number;
+  readonly request: number;
 }
 
 /** A node need not keep a plan any longer. */

@@ -98,7 +98,7 @@ export interface NodeReady {
   readonly node: string;
   readonly plan: string;
   /** Of the `prepare` that it answers; an answer to an earlier one changes nothing. Absent: of the latest. */
-  readonly ask?: number | undefined;
+  readonly request?: number | undefined;
 }
 
 /** The negative answer to `prepare`. */
@@ -108,7 +108,7 @@ export interface NodeRefused {
   readonly plan: string;
   readonly code: string;
   readonly text: string;
-  readonly ask?: number | undefined;
+  readonly request?: number | undefined;
 }
 
 /** How many bytes a `work` effect became on the wire; only these count as bytes_up. Optional; not for `central`. */

@@ -69,14 +69,14 @@ export function offerPlan(s: State, name: string, facts: SchedulablePlan): void 
  * The readiness that an answer is about; undefined where it answers an earlier `prepare` than the latest. A node that
  * prepares a plan while it is released and offered again answers both: the first was released.
  */
-function asked(node: Node, plan: string, ask: number | undefined): Readiness | undefined {
+function readinessFor(node: Node, plan: string, request: number | undefined): Readiness | undefined {
   const readiness = node.readiness.get(plan);
-  return ask === undefined || readiness?.ask === ask ? readiness : undefined;
+  return request === undefined || readiness?.request === request ? readiness : undefined;
 }
 
 /** A node is ready for the stages of the latest `prepare`. */
-export function onNodeReady(s: State, node: Node, plan: string, ask: number | undefined): void {
-  const readiness = asked(node, plan, ask);
+export function onNodeReady(s: State, node: Node, plan: string, request: number | undefined): void {
+  const readiness = readinessFor(node, plan, request);
   if (readiness === undefined) return;
   s.timers.clear(`prepare ${node.id} ${plan}`);
   readiness.state = 'ready';
@@ -97,9 +97,9 @@ const MAX_PAUSES = 16;
 export function onNodeRefused(
   s: State,
   node: Node,
-  { plan, ask, code, text }: { plan: string; ask?: number | undefined; code: string; text: string },
+  { plan, request, code, text }: { plan: string; request?: number | undefined; code: string; text: string },
 ): void {
-  const readiness = asked(node, plan, ask);
+  const readiness = readinessFor(node, plan, request);
   if (readiness === undefined) return;
   s.timers.clear(`prepare ${node.id} ${plan}`);
   readiness.state = 'refused';
@@ -119,7 +119,7 @@ function prepare(s: State, run: PlanRun, node: Node, stages: readonly number[]):
   const known = node.readiness.get(id);
   const all = [...new Set([...(known?.stages ?? []), ...stages])].sort((a, b) => a - b);
   if (known !== undefined) {
-    const overdue = !node.isLocal && s.now >= known.asked_at + s.options.prepare_again_ms;
+    const overdue = !node.isLocal && s.now >= known.requested_at + s.options.prepare_again_ms;
     const isDue =
       (known.state === 'preparing' && overdue) ||
       (known.state === 'ready' && all.length > known.stages.length) ||
@@ -128,9 +128,9 @@ function prepare(s: State, run: PlanRun, node: Node, stages: readonly number[]):
   }
   const readiness: Readiness = {
     state: 'preparing',
-    asked_at: s.now,
+    requested_at: s.now,
     // A repeated `prepare` has the number of the first: either answer counts.
-    ask: known?.state === 'preparing' && known.stages.length === all.length ? known.ask : s.prepares++,
+    request: known?.state === 'preparing' && known.stages.length === all.length ? known.request : s.prepares++,
     stages: all,
     usable: known?.usable ?? [],
     code: '',
@@ -139,7 +139,7 @@ function prepare(s: State, run: PlanRun, node: Node, stages: readonly number[]):
     again_at: Number.POSITIVE_INFINITY,
   };
   node.readiness.set(id, readiness);
-  s.effects.push({ type: 'prepare', node: node.id, plan: run.plan, stages: all, ask: readiness.ask });
+  s.effects.push({ type: 'prepare', node: node.id, plan: run.plan, stages: all, request: readiness.request });
   if (!node.isLocal) s.timers.set(`prepare ${node.id} ${id}`, s.now + s.options.prepare_again_ms, { kind: 'look' });
 }
 

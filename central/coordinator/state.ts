@@ -150,9 +150,9 @@ export interface Node {
 /** How far a node has prepared a plan. */
 export interface Readiness {
   state: 'preparing' | 'ready' | 'refused';
-  asked_at: number;
+  requested_at: number;
   /** Number of the latest `prepare`; only the answer to that one counts. */
-  ask: number;
+  request: number;
   /** Stages that the latest `prepare` names; stages that may get work, also while more are prepared. */
   stages: readonly number[];
   usable: readonly number[];

@@ -94,10 +94,10 @@ describe('plans', () => {
       node: 'n1',
       plan: { ...plan, stages: [{ ...plan.stages[0]!, codec }] },
       stages: [0],
-      ask: 4,
+      request: 4,
     });
     await world.settle();
-    expect(world.events.at(-1)).toMatchObject({ type: 'node-refused', node: 'n1', code: 'TESSERA_CODEC', ask: 4 });
+    expect(world.events.at(-1)).toMatchObject({ type: 'node-refused', node: 'n1', code: 'TESSERA_CODEC', request: 4 });
   });
 });
 

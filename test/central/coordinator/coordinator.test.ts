@@ -686,11 +686,12 @@ describe('answers to earlier prepare requests', () => {
   /** The prepare requests that nodes get, answered by hand: the plan, and the number of the request. */
   function byHand() {
     const coordinator = new Coordinator({ ...defaultOptions, epoch: 1 });
-    const asked: { plan: string; ask: number }[] = [];
+    const asked: { plan: string; request: number }[] = [];
     let at = 0;
     const tell = (event: Omit<Event, 'at'>): void => {
       for (const effect of coordinator.handle({ ...event, at: at++ } as Event))
-        if (effect.type === 'prepare' && effect.node === 'a') asked.push({ plan: effect.plan.id, ask: effect.ask });
+        if (effect.type === 'prepare' && effect.node === 'a')
+          asked.push({ plan: effect.plan.id, request: effect.request });
     };
     const state = (plan: string) => coordinator.snapshot().nodes.a!.plans[plan];
     tell({ type: 'node-online', node: 'a', boot_id: '1', tier: 'edge' } as Event);
@@ -704,9 +705,16 @@ describe('answers to earlier prepare requests', () => {
     const plan = one.plan.id;
     const [first, , second] = asked;
     expect([first!.plan, second!.plan]).toEqual([plan, plan]);
-    tell({ type: 'node-refused', node: 'a', plan, code: 'TESSERA_PLAN_INVALID', text: 'released', ask: first!.ask });
+    tell({
+      type: 'node-refused',
+      node: 'a',
+      plan,
+      code: 'TESSERA_PLAN_INVALID',
+      text: 'released',
+      request: first!.request,
+    });
     expect(state(plan)).toBe('preparing');
-    tell({ type: 'node-ready', node: 'a', plan, ask: second!.ask });
+    tell({ type: 'node-ready', node: 'a', plan, request: second!.request });
     expect(state(plan)).toBe('ready');
   });
 

@@ -87,7 +87,7 @@ describe('the way to nodes', () => {
     const part = { ...about, type: 'part-result', compute_ms: 3, handle: 'handle' };
     // The second part still runs: each part's outputs leave as they are made.
     expect(events).toMatchObject([
-      { type: 'node-ready', node: 'central', plan: PLAN, ask: 7 },
+      { type: 'node-ready', node: 'central', plan: PLAN, request: 7 },
       { ...part, t_id: 0 },
     ]);
     finish();
