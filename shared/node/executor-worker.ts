@@ -1,5 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
+import { TesseraError } from '../errors.ts';
 import type { Plan } from '../plan/plan.ts';
 import type { WorkError } from '../protocol/messages/work.ts';
 import { openBlobStore } from '../runtime/blob-store.ts';
@@ -23,6 +24,9 @@ export interface PartCall {
   readonly tile: JobPart;
 }
 
+/** Why calls fail once the executor is stopping. */
+const STOPPING = 'the executor is stopping';
+
 interface QueuedCall {
   readonly run: () => Promise<void>;
   readonly tile?: PartCall;
@@ -32,6 +36,8 @@ interface QueuedCall {
 /** All calls run one after another, in the order of arrival; only `cancel` goes first and removes queued parts. */
 const waiting: QueuedCall[] = [];
 let busy = false;
+/** Nothing begins any more: the thread is ended as soon as `stop` is answered, which must not happen during a run. */
+let stopping = false;
 
 async function work(): Promise<void> {
   if (busy) return;
@@ -51,6 +57,7 @@ function inTurn<T>(action: () => T | Promise<T>): Promise<T> {
     waiting.push({
       run: async () => {
         try {
+          if (stopping) throw new TesseraError('TESSERA_RUN_FAILED', STOPPING);
           resolve(await action());
         } catch (error) {
           reject(error);
@@ -89,7 +96,9 @@ const handlers = {
         tile: call,
         drop: (code, text) => resolve({ value: { t_id: tile.t_id, error: { code, text } }, transfer: [] }),
         run: async () => {
-          const value = await (await runner).runPart(plan, stage, tile);
+          const value = stopping
+            ? { t_id: tile.t_id, error: { code: 'run-failed' as const, text: STOPPING } }
+            : await (await runner).runPart(plan, stage, tile);
           resolve({ value, transfer: 'out' in value ? buffersOf(value.out.map((region) => region.d)) : [] });
         },
       });
@@ -103,8 +112,11 @@ const handlers = {
 
   /** Answered when no run is in progress, so that the thread can be ended. */
   stop: (): Promise<void> => {
-    drop(() => true, 'run-failed', 'the executor is stopping');
-    return inTurn(async () => (await runner).stop());
+    stopping = true;
+    return new Promise((resolve, reject) => {
+      waiting.push({ run: () => runner.then((each) => each.stop()).then(resolve, reject) });
+      void work();
+    });
   },
 };
 

@@ -179,4 +179,20 @@ describe('the executor', () => {
     expect(codes(await run(job()))).toEqual(['run-failed']);
     await start();
   });
+
+  it('begins nothing once it is told to stop: its thread would be ended during a run, which aborts the process', async () => {
+    const whole = tinyPlan(skeleton, { kind: 'whole' }, 'p-00000003');
+    const twice = { ...whole, stages: [whole.stages[0]!, { ...whole.stages[0]!, id: 1 }] };
+    for (let round = 0; round < 5; round++) {
+      const preparing = executor.prepare(twice, [0, 1], skeleton).then(
+        () => 'prepared',
+        (error: Error) => error.message,
+      );
+      const running = run(job(4));
+      await executor.stop();
+      expect(['prepared', 'the executor is stopping', 'the executor is stopped']).toContain(await preparing);
+      for (const outcome of await running) if ('error' in outcome) expect(outcome.error.text).toMatch(/stopp/);
+      await start();
+    }
+  });
 });
