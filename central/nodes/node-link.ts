@@ -23,7 +23,7 @@ const LIMITS = { plans: Infinity, tiles: Infinity, bytes: Infinity, running: Inf
 /**
  * Sends messages to nodes. Messages for `central` reach central's own executor in this process, through the service
  * that node agents use too: without encoding or copying, and buffers of work are given away. All others are sent on the
- * wire.
+ * wire. Only audits call the executor directly (audited-parts.ts): central then judges a part that nodes computed.
  */
 export class NodeLink {
   readonly #wire: Pick<Wire, 'send'>;

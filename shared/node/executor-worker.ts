@@ -30,7 +30,7 @@ const STOPPING = 'the executor is stopping';
 interface QueuedCall {
   readonly run: () => Promise<void>;
   readonly tile?: PartCall;
-  readonly drop?: (code: WorkError, text: string) => void;
+  readonly fail?: (code: WorkError, text: string) => void;
 }
 
 /** All calls run one after another, in the order of arrival; only `cancel` goes first and removes queued parts. */
@@ -68,12 +68,12 @@ function inTurn<T>(action: () => T | Promise<T>): Promise<T> {
   });
 }
 
-/** Removes queued parts and answers them. */
-function drop(matches: (call: PartCall) => boolean, code: WorkError, text: string): void {
+/** Removes cancelled parts from the queue and answers them. */
+function drop(matches: (call: PartCall) => boolean): void {
   const gone = waiting.filter(({ tile }) => tile !== undefined && matches(tile));
   const kept = waiting.filter((entry) => !gone.includes(entry));
   waiting.splice(0, waiting.length, ...kept);
-  for (const entry of gone) entry.drop?.(code, text);
+  for (const entry of gone) entry.fail?.('expired', 'cancelled');
 }
 
 const { folder, threads, sessionMemoryMb } = workerData as ExecutorWorkerData;
@@ -92,13 +92,14 @@ const handlers = {
   tile: (call: PartCall): Promise<Moved<PartOutcome>> =>
     new Promise((resolve) => {
       const { plan, stage, tile } = call;
+      const fail = (code: WorkError, text: string): void =>
+        resolve({ value: { t_id: tile.t_id, error: { code, text } }, transfer: [] });
       waiting.push({
         tile: call,
-        drop: (code, text) => resolve({ value: { t_id: tile.t_id, error: { code, text } }, transfer: [] }),
+        fail,
         run: async () => {
-          const value = stopping
-            ? { t_id: tile.t_id, error: { code: 'run-failed' as const, text: STOPPING } }
-            : await (await runner).runPart(plan, stage, tile);
+          if (stopping) return fail('run-failed', STOPPING);
+          const value = await (await runner).runPart(plan, stage, tile);
           resolve({ value, transfer: 'out' in value ? buffersOf(value.out.map((region) => region.d)) : [] });
         },
       });
@@ -107,7 +108,7 @@ const handlers = {
 
   cancel: (args: { iId: string; stage: number; tIds: readonly number[] }): void => {
     const { iId, stage, tIds } = args;
-    drop((call) => call.iId === iId && call.stage === stage && tIds.includes(call.tile.t_id), 'expired', 'cancelled');
+    drop((call) => call.iId === iId && call.stage === stage && tIds.includes(call.tile.t_id));
   },
 
   /** Answered when no run is in progress, so that the thread can be ended. */

@@ -65,7 +65,7 @@ export async function createExecutor(options: ExecutorOptions): Promise<Executor
  * 3. A prepared plan is prepared again after a restart, before any part runs; a plan for which that fails no
  *    longer counts as prepared.
  * 4. Calls for one plan run in the order in which they were made. A release ends the `prepare` before it, which then
- *    throws; a release while the worker is down, or during which the worker ends, waits for the next worker.
+ *    throws. A plan that is released while the worker is down is not prepared again.
  * 5. The thread is never ended from outside while ONNX Runtime runs: that aborts the whole process (onnxruntime-node
  *    1.30 throws a C++ exception that is not caught). It is asked to stop, and left alone if it does not answer.
  */
