@@ -10,6 +10,9 @@ export const MAX_STAGE_TENSORS = 256;
 /** Most parts of one stage: what one `work` message may name. */
 export const MAX_PARTS = 4096;
 
+/** Most regions that one part of a message may name. */
+export const MAX_REGIONS = 4096;
+
 /** Most axes of a tensor that can be sent. */
 export const MAX_RANK = 8;
 

@@ -1,7 +1,9 @@
+import { codecSpec } from '../../codec/spec.ts';
 import { COLORS, RESIZES } from '../../model/picture-placement.ts';
-import { MAX_PARTS } from '../../plan/limits.ts';
+import { MAX_PARTS, MAX_REGIONS } from '../../plan/limits.ts';
 import { z } from '../../schema.ts';
-import { bytes, count, imageId, sha, tensorName, text } from './fields.ts';
+import { bytes, count, destinations, imageId, sha, tensorName, text } from './fields.ts';
+import { regionPlace } from './region.ts';
 
 /**
  * How a picture becomes the graph's input `tensor`, uint8 [1, height, width, channels]: a node needs this to decode a
@@ -31,10 +33,16 @@ export const modelManifest = z.object({
 /** A model on the wire. */
 export type ModelManifest = z.infer<typeof modelManifest>;
 
+/** Most frames in one `free`. */
+const MAX_FREED = 4096;
+
 /**
  * `control` to a node. `plan` is a Plan value, checked by plan/validate.ts; `stages` are the ids of the stages that the
  * node may compute; `epoch` is the sender's: a node ignores other epochs than the one that it follows. `request` is the
- * number of a `prepare`; the answer repeats it, so that an answer to an earlier one is not taken for a later one's.
+ * number of a `prepare` or `send`; the answer repeats it, so that an answer to an earlier one is not taken for a later
+ * one's. `send` orders regions of one tile that the node holds (without `stage`: of the frame itself); `attempt` is that
+ * of the work that made them. Its answer is `sent`, once the network has the `bytes`, or `missing` with the regions that
+ * are not there, and then nothing was sent. `free`: drop what belongs to these frames.
  */
 export const controlMessage = z.discriminatedUnion('type', [
   z.object({
@@ -53,6 +61,37 @@ export const controlMessage = z.discriminatedUnion('type', [
     i_id: imageId,
     stage: count,
     t_id: z.array(count).max(MAX_PARTS),
+  }),
+  z.object({
+    v: z.literal(1),
+    type: z.literal('send'),
+    plan: text,
+    i_id: imageId,
+    stage: count.optional(),
+    t_id: count,
+    attempt: count,
+    regions: z
+      .array(regionPlace.extend({ codec: codecSpec }))
+      .min(1)
+      .max(MAX_REGIONS),
+    to: destinations,
+    request: count,
+  }),
+  z.object({ v: z.literal(1), type: z.literal('free'), i_id: z.array(imageId).min(1).max(MAX_FREED) }),
+  z.object({
+    v: z.literal(1),
+    type: z.literal('sent'),
+    i_id: imageId,
+    request: count,
+    bytes: count,
+    ms: z.number().nonnegative(),
+  }),
+  z.object({
+    v: z.literal(1),
+    type: z.literal('missing'),
+    i_id: imageId,
+    request: count,
+    regions: z.array(regionPlace).max(MAX_REGIONS),
   }),
   z.object({ v: z.literal(1), type: z.literal('ready'), plan: text, boot_id: text, request: count.optional() }),
   z.object({

@@ -23,3 +23,5 @@ export const tensorName = z.string().max(MAX_TENSOR_NAME);
 export const imageId = z.string().regex(/^[0-9]{1,15}-[0-9]{1,15}$/);
 /** A node's id, or `central`. */
 export const nodeId = z.string().refine(isNodeId, "expected a node's id");
+/** The nodes that a region goes to. */
+export const destinations = z.array(nodeId).min(1).max(64);

@@ -22,6 +22,8 @@ export const nodeInfo = z.object({
   features: z.array(text),
   max_message: count,
   session_memory_mb: z.number(),
+  /** Megabytes (10^6) for regions of tensors that the node keeps for later tiles; absent: it keeps none. */
+  region_memory_mb: z.number().optional(),
   models: z.array(z.object({ name: text, sha256: text })),
 });
 /** Capabilities that a node announces. */

@@ -10,7 +10,12 @@ export const region = regionInfo.extend({ d: bytes });
 /** An encoded region of a tensor. */
 export type WireRegion = z.infer<typeof region>;
 
+/** A region by its place alone. */
+export const regionPlace = z.object({ tensor: tensorName, box });
+/** A region by its place alone. */
+export type RegionPlace = z.infer<typeof regionPlace>;
+
 /** Those regions that came with their bytes. */
-export function inlineRegions(regions: readonly z.infer<typeof regionInfo>[]): WireRegion[] {
+export function inlineRegions(regions: readonly RegionPlace[]): WireRegion[] {
   return regions.filter((one): one is WireRegion => 'd' in one);
 }
