@@ -6,7 +6,6 @@ import type { Executor } from '../shared/node/executor-types.ts';
 import type { CompiledPlan } from '../shared/plan/compiled-plan.ts';
 import { CENTRAL, type Plan } from '../shared/plan/plan.ts';
 import type { BlobStore, Bus } from '../shared/ports.ts';
-import type { PlanStatus } from '../shared/protocol/messages/central.ts';
 import { topics } from '../shared/protocol/topics.ts';
 import type { BusOptions } from '../shared/runtime/bus-options.ts';
 import type { Wire } from '../shared/runtime/wire.ts';
@@ -26,9 +25,9 @@ import { NodeAnswers } from './nodes/node-answers.ts';
 import { NodeLink } from './nodes/node-link.ts';
 import type { NodeTopics } from './nodes/node-topics.ts';
 import { createObservers } from './observers/list.ts';
-import type { Observers } from './observers/observers.ts';
-import type { PlanStatuses } from './observers/plan-statuses.ts';
-import type { PlanReadiness, ReadyOptions, ReadyWaits } from './observers/ready-waits.ts';
+import { Observers } from './observers/observers.ts';
+import { answersOf } from './observers/readiness.ts';
+import { type PlanReadiness, type ReadyOptions, ReadyWaits } from './observers/ready-waits.ts';
 import { Publisher } from './publish/publisher.ts';
 import { ResultPublisher } from './publish/result-publisher.ts';
 import { hasPiece, type ServedModel } from './served-model.ts';
@@ -74,7 +73,6 @@ export class ActiveCentral {
   readonly #acceptor: FrameAcceptor;
   readonly #connection: FrameConnection;
   readonly #observers: Observers;
-  readonly #statuses: PlanStatuses;
   readonly #waits: ReadyWaits;
   #opening: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -90,26 +88,24 @@ export class ActiveCentral {
     const throttledLog = new LogThrottle(log, () => performance.now());
     const publisher = new Publisher(bus, names, log);
     this.#publisher = publisher;
-    this.#cameras = new Cameras(options.cameras, options.acceptUnlistedCameras, {
-      camera: (camera, state) => publisher.camera(camera, state),
-      forget: (camera) => {
-        publisher.forget(camera);
-        this.#observers.tell('cameraForgotten', camera);
-      },
-    });
-    const { observers, statuses, waits } = createObservers({
+    const snapshot = () => this.#coordinator.snapshot();
+    const waits = new ReadyWaits((plan) => answersOf(plan, snapshot()));
+    this.#waits = waits;
+    const features = createObservers({
       publisher,
-      cameras: this.#cameras,
+      topics: names,
+      hold: (camera) => this.#cameras.hold(camera),
       refused,
-      snapshot: () => this.#coordinator.snapshot(),
+      snapshot,
+      isAwaited: () => waits.some,
       wire,
       bus,
       log,
       throttledLog,
     });
+    const observers = new Observers([...features, waits], log);
     this.#observers = observers;
-    this.#statuses = statuses;
-    this.#waits = waits;
+    this.#cameras = new Cameras(options.cameras, options.acceptUnlistedCameras, observers);
     const tracker = new FrameTracker(parts.journal);
     this.#results = new ResultPublisher({
       tracker,
@@ -196,7 +192,7 @@ export class ActiveCentral {
     });
     // Another central may have taken over meanwhile.
     if (this.#stopping !== undefined) return;
-    this.#publisher.key(publicKey);
+    this.#publisher.retain(topics(base).centralKey(CENTRAL), publicKey);
     this.#observers.tell('start');
     bus.onConnect(() => {
       if (this.#stopping === undefined) this.#publisher.announce();
@@ -220,9 +216,9 @@ export class ActiveCentral {
     await this.#opening;
   }
 
-  /** Publishes which models are served and which are refused, after a refusal. */
-  publishModels(): void {
-    this.#statuses.publishModels();
+  /** A model was refused. */
+  modelsChanged(): void {
+    this.#observers.tell('modelsChanged');
   }
 
   /** Accepts the pending messages once this central's lease is certain. */
@@ -238,11 +234,6 @@ export class ActiveCentral {
   /** The caller is about to stop the nodes: their disconnections are not reported. */
   nodesStopping(): void {
     this.#observers.tell('nodesStopping');
-  }
-
-  /** The active plan of a model, as published. */
-  planStatus(model: string): PlanStatus | undefined {
-    return this.#statuses.of(model);
   }
 
   /** The plans in use. */

@@ -1,7 +1,6 @@
 import { type Failure, TesseraError } from '../shared/errors.ts';
 import type { CompiledPlan } from '../shared/plan/compiled-plan.ts';
 import type { Plan } from '../shared/plan/plan.ts';
-import type { PlanStatus } from '../shared/protocol/messages/central.ts';
 import { topics } from '../shared/protocol/topics.ts';
 import { ActiveCentral, type ActiveCentralParts } from './active-central.ts';
 import type { CentralOptions } from './central-options.ts';
@@ -133,7 +132,7 @@ export class Central {
   refuse(model: string, failure: Failure): void {
     this.#models.delete(model);
     this.#refused.set(model, failure);
-    this.#active?.publishModels();
+    this.#active?.modelsChanged();
   }
 
   /**
@@ -232,21 +231,15 @@ export class Central {
 
   /**
    * Resolves when the plan serves new frames and `nodes` node agents are ready for it or refuse it; when `nodes` agents
-   * refuse it; or at the time-out.
+   * refuse it; or at the time-out. Call it after `lead`.
    */
-  async whenReady(plan: Plan, nodes: number, options: ReadyOptions): Promise<PlanReadiness> {
-    const none = { ready: [], preparing: [], refused: [], isServed: false };
-    return this.#active?.whenReady(plan, nodes, options) ?? none;
+  whenReady(plan: Plan, nodes: number, options: ReadyOptions): Promise<PlanReadiness> {
+    return this.#active!.whenReady(plan, nodes, options);
   }
 
   /** The caller is about to stop the nodes: their disconnections are not reported. */
   nodesStopping(): void {
     this.#active?.nodesStopping();
-  }
-
-  /** The active plan of a model, as published. */
-  planStatus(model: string): PlanStatus | undefined {
-    return this.#active?.planStatus(model);
   }
 
   /** Ends open frames within `graceMs`, publishes `offline` and frees everything. Idempotent. */

@@ -1,5 +1,5 @@
 import type { CameraPolicy } from '../coordinator/options.ts';
-import type { Publisher } from '../publish/publisher.ts';
+import type { Observers } from '../observers/observers.ts';
 
 /** Options of one camera, beside the coordinator's policy. */
 export interface CameraOptions extends Partial<CameraPolicy> {
@@ -9,9 +9,6 @@ export interface CameraOptions extends Partial<CameraPolicy> {
   readonly hold: number;
   readonly offline_after_s: number;
 }
-
-/** What `Cameras` publishes with. */
-export type CameraPublisher = Pick<Publisher, 'camera' | 'forget'>;
 
 const UNLISTED: CameraOptions = { models: [], hold: 3, offline_after_s: 30 };
 
@@ -25,12 +22,12 @@ const MAX_UNLISTED = 1024;
  *   unknown --frame--> online --silence--> offline --frame--> online
  *                      offline --not listed, and another camera needs the room--> unknown
  *
- * Retained topics about a camera stay for as long as the camera is known.
+ * Observers are told when a camera's state changes, and when it is no longer known.
  */
 export class Cameras {
   readonly #configured: Readonly<Record<string, CameraOptions>>;
   readonly #acceptUnlisted: boolean;
-  readonly #publisher: CameraPublisher;
+  readonly #observers: Pick<Observers, 'tell'>;
   /** Timers that end a camera's online time; undefined for an offline camera. Unlisted ones in the order of their last frames. */
   readonly #listed = new Map<string, NodeJS.Timeout | undefined>();
   readonly #unlisted = new Map<string, NodeJS.Timeout | undefined>();
@@ -38,11 +35,11 @@ export class Cameras {
   constructor(
     configured: Readonly<Record<string, CameraOptions>>,
     acceptUnlisted: boolean,
-    publisher: CameraPublisher,
+    observers: Pick<Observers, 'tell'>,
   ) {
     this.#configured = configured;
     this.#acceptUnlisted = acceptUnlisted;
-    this.#publisher = publisher;
+    this.#observers = observers;
   }
 
   /** Options of a camera; undefined for an unlisted camera where those are not accepted, or too many are known. */
@@ -61,11 +58,11 @@ export class Cameras {
   seen(camera: string, { offline_after_s }: CameraOptions): void {
     const known = this.#isListed(camera) ? this.#listed : this.#unlisted;
     const timer = known.get(camera);
-    if (timer === undefined) this.#publisher.camera(camera, 'online');
+    if (timer === undefined) this.#observers.tell('cameraChanged', camera, 'online');
     clearTimeout(timer);
     const onSilence = (): void => {
       known.set(camera, undefined);
-      this.#publisher.camera(camera, 'offline');
+      this.#observers.tell('cameraChanged', camera, 'offline');
     };
     known.delete(camera);
     known.set(camera, setTimeout(onSilence, offline_after_s * 1000));
@@ -87,7 +84,7 @@ export class Cameras {
     for (const [other, timer] of this.#unlisted) {
       if (timer !== undefined) continue;
       this.#unlisted.delete(other);
-      this.#publisher.forget(other);
+      this.#observers.tell('cameraForgotten', other);
       return true;
     }
     return false;

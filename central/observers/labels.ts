@@ -1,5 +1,7 @@
 import type { ResultObject } from '../../shared/protocol/messages/result.ts';
+import type { Topics } from '../../shared/protocol/topics.ts';
 import type { EndedFrame } from '../effects.ts';
+import type { Publisher } from '../publish/publisher.ts';
 import type { Observer } from './observer.ts';
 
 /** The label of a result in which no prediction passes the threshold; the topic is never empty. */
@@ -38,7 +40,8 @@ export class StableLabel {
 export interface LabelsOptions {
   /** Results of a camera that must agree before its label changes; undefined for a camera that is not known. */
   readonly hold: (camera: string) => number | undefined;
-  readonly publish: (camera: string, model: string, label: string) => void;
+  readonly publisher: Pick<Publisher, 'retain'>;
+  readonly topics: Pick<Topics, 'label'>;
 }
 
 /** Publishes the label of each camera and model when it changes. */
@@ -52,6 +55,7 @@ export class Labels implements Observer {
   }
 
   frameEnded(_: EndedFrame, { camera, model, status, task, top }: ResultObject): void {
+    const { publisher, topics } = this.#options;
     const hold = this.#options.hold(camera);
     if (status === 'error' || task === 'raw' || hold === undefined) return;
     const models = this.#labels.get(camera) ?? new Map<string, StableLabel>();
@@ -59,7 +63,7 @@ export class Labels implements Observer {
     const stable = models.get(model) ?? new StableLabel(hold);
     models.set(model, stable);
     const label = stable.update(top?.label ?? null);
-    if (label !== undefined) this.#options.publish(camera, model, label);
+    if (label !== undefined) publisher.retain(topics.label(camera, model), label, camera);
   }
 
   cameraForgotten(camera: string): void {

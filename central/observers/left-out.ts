@@ -1,6 +1,9 @@
+import { CENTRAL } from '../../shared/plan/plan.ts';
 import type { Log } from '../../shared/ports.ts';
 import type { LeftOut } from '../../shared/protocol/messages/node.ts';
+import type { Topics } from '../../shared/protocol/topics.ts';
 import type { NodeChange } from '../coordinator/effects.ts';
+import type { Publisher } from '../publish/publisher.ts';
 import type { Observer } from './observer.ts';
 
 /** Results that the log names; the topic has them all. */
@@ -8,7 +11,8 @@ const NAMED = 3;
 
 /** What `LeftOutNodes` needs. */
 export interface LeftOutOptions {
-  readonly publish: (nodes: LeftOut) => void;
+  readonly publisher: Pick<Publisher, 'retain'>;
+  readonly topics: Pick<Topics, 'centralLeftOut'>;
   readonly log: Log;
   /** Unix seconds. */
   readonly time: () => number;
@@ -57,6 +61,8 @@ export class LeftOutNodes implements Observer {
   }
 
   #publish(): void {
-    this.#options.publish({ v: 1, nodes: this.#nodes });
+    const { publisher, topics } = this.#options;
+    const message: LeftOut = { v: 1, nodes: this.#nodes };
+    publisher.retain(topics.centralLeftOut(CENTRAL), JSON.stringify(message));
   }
 }

@@ -1,12 +1,15 @@
 import { plain } from '../../shared/log-throttle.ts';
 import type { Log } from '../../shared/ports.ts';
 import type { NodeEvent } from '../../shared/protocol/messages/node.ts';
+import type { Topics } from '../../shared/protocol/topics.ts';
 import type { NodeChange } from '../coordinator/effects.ts';
+import type { Publisher } from '../publish/publisher.ts';
 import type { Observer } from './observer.ts';
 
 /** What `NodeEvents` needs. */
 export interface NodeEventsOptions {
-  readonly publish: (event: NodeEvent) => void;
+  readonly publisher: Pick<Publisher, 'event'>;
+  readonly topics: Pick<Topics, 'nodeEvent'>;
   readonly log: Log;
   /** Any steady clock, ms. */
   readonly now: () => number;
@@ -62,9 +65,11 @@ export class NodeEvents implements Observer {
   }
 
   #tell(node: string, event: NodeEvent['event'], text: string, plan?: string): void {
-    const { publish, time } = this.#options;
-    if (this.#mayPublish(node))
-      publish({ v: 1, time: time(), node, event, text, ...(plan === undefined ? {} : { plan }) });
+    const { publisher, topics, time } = this.#options;
+    if (this.#mayPublish(node)) {
+      const message: NodeEvent = { v: 1, time: time(), node, event, text, ...(plan === undefined ? {} : { plan }) };
+      publisher.event(topics.nodeEvent(node), JSON.stringify(message));
+    }
     this.#log(node, event, text);
   }
 

@@ -5,7 +5,7 @@ import type { EndedFrame, ServedPlan } from '../effects.ts';
 
 /**
  * A feature that follows what an active central does and never decides anything, such as statistics. One file is one
- * feature; `ActiveCentral` has the list. Every member is optional, is called synchronously and must return quickly.
+ * feature; `list.ts` has the list. Every member is optional, is called synchronously and must return quickly.
  */
 export interface Observer {
   /** The central has become the active one. */
@@ -14,6 +14,8 @@ export interface Observer {
   stop?(): void;
   /** A plan was offered for a model; it serves no frames yet. */
   planOffered?(model: string, plan: string): void;
+  /** A model was refused. */
+  modelsChanged?(): void;
   /** From now on the plan serves the model's new frames. */
   planActive?(model: string, plan: ServedPlan): void;
   /** The last frame of a plan that was replaced has ended. */
@@ -24,6 +26,8 @@ export interface Observer {
   frameSkipped?(camera: string, reason: SkipReason): void;
   /** A frame has ended and its result goes to the broker. */
   frameEnded?(frame: EndedFrame, result: ResultObject): void;
+  /** A camera sent its first frame, a frame after a silence, or none for `offline_after_s`. */
+  cameraChanged?(camera: string, state: 'online' | 'offline'): void;
   /** A camera that is not listed in the configuration made room for another one. */
   cameraForgotten?(camera: string): void;
   nodeChanged?(change: NodeChange): void;

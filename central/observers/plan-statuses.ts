@@ -1,9 +1,10 @@
-import type { Failure } from '../../shared/errors.ts';
 import type { CompiledPlan } from '../../shared/plan/compiled-plan.ts';
 import type { Split } from '../../shared/plan/plan.ts';
-import type { CentralModels, PlanStatus } from '../../shared/protocol/messages/central.ts';
+import type { PlanStatus } from '../../shared/protocol/messages/central.ts';
+import type { Topics } from '../../shared/protocol/topics.ts';
 import type { ServedPlan } from '../effects.ts';
 import { costInWords } from '../planner/cost-in-words.ts';
+import type { Publisher } from '../publish/publisher.ts';
 import type { Observer } from './observer.ts';
 
 function describeSplit(split: Split): string {
@@ -34,50 +35,22 @@ function planStatusOf(compiled: CompiledPlan, since: number): PlanStatus {
 
 /** What `PlanStatuses` needs. */
 export interface PlanStatusesOptions {
-  /** Models that cannot be served, with the reason. */
-  readonly refused: ReadonlyMap<string, Failure>;
-  readonly publishPlan: (model: string, status: PlanStatus) => void;
-  readonly publishModels: (models: CentralModels) => void;
+  readonly publisher: Pick<Publisher, 'retain'>;
+  readonly topics: Pick<Topics, 'plan'>;
   /** Unix seconds. */
   readonly time: () => number;
 }
 
-/** Publishes the active plan of each model, and which models are served or refused. */
+/** Publishes the active plan of each model. */
 export class PlanStatuses implements Observer {
   readonly #options: PlanStatusesOptions;
-  readonly #statuses = new Map<string, PlanStatus>();
 
   constructor(options: PlanStatusesOptions) {
     this.#options = options;
   }
 
-  start(): void {
-    this.publishModels();
-  }
-
   planActive(model: string, { compiled }: ServedPlan): void {
-    const status = planStatusOf(compiled, this.#options.time());
-    this.#statuses.set(model, status);
-    this.#options.publishPlan(model, status);
-    this.publishModels();
-  }
-
-  /** Publishes which models are served and which are refused. */
-  publishModels(): void {
-    const served = [...this.#statuses.keys()].map((model) => [model, { state: 'served' } as const] as const);
-    const refused = [...this.#options.refused].map(
-      ([model, error]) => [model, { state: 'refused', error: { ...error } } as const] as const,
-    );
-    this.#options.publishModels({ v: 1, models: Object.fromEntries([...served, ...refused]) });
-  }
-
-  /** The active plan of a model, as published. */
-  of(model: string): PlanStatus | undefined {
-    return this.#statuses.get(model);
-  }
-
-  /** Whether a plan is the active one of some model. */
-  isActive(plan: string): boolean {
-    return [...this.#statuses.values()].some(({ id }) => id === plan);
+    const { publisher, topics, time } = this.#options;
+    publisher.retain(topics.plan(model), JSON.stringify(planStatusOf(compiled, time())));
   }
 }

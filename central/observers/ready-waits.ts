@@ -1,4 +1,5 @@
 import type { Plan } from '../../shared/plan/plan.ts';
+import type { ServedPlan } from '../effects.ts';
 import type { Observer } from './observer.ts';
 import type { PlanAnswers } from './readiness.ts';
 
@@ -13,11 +14,13 @@ export type PlanReadiness = PlanAnswers & { readonly isServed: boolean };
 
 /** Callers that wait until nodes have answered for a plan. */
 export class ReadyWaits implements Observer {
-  readonly #readinessOf: (plan: string) => PlanReadiness;
+  readonly #answersOf: (plan: string) => PlanAnswers;
+  /** Ids of the active plans, by model. */
+  readonly #active = new Map<string, string>();
   readonly #waiting = new Set<() => void>();
 
-  constructor(readinessOf: (plan: string) => PlanReadiness) {
-    this.#readinessOf = readinessOf;
+  constructor(answersOf: (plan: string) => PlanAnswers) {
+    this.#answersOf = answersOf;
   }
 
   /** Whether a caller waits. */
@@ -25,7 +28,8 @@ export class ReadyWaits implements Observer {
     return this.#waiting.size > 0;
   }
 
-  planActive(): void {
+  planActive(model: string, { compiled }: ServedPlan): void {
+    this.#active.set(model, compiled.plan.id);
     this.#wake();
   }
 
@@ -40,8 +44,9 @@ export class ReadyWaits implements Observer {
   async whenReady(plan: Plan, nodes: number, { timeoutMs, signal }: ReadyOptions): Promise<PlanReadiness> {
     const deadline = performance.now() + timeoutMs;
     for (;;) {
-      const readiness = this.#readinessOf(plan.id);
-      const { ready, refused, isServed } = readiness;
+      const isServed = [...this.#active.values()].includes(plan.id);
+      const readiness = { ...this.#answersOf(plan.id), isServed };
+      const { ready, refused } = readiness;
       const isDecided = refused.length >= Math.max(1, nodes) || (isServed && ready.length + refused.length >= nodes);
       const left = deadline - performance.now();
       if (isDecided || left <= 0 || signal?.aborted) return readiness;

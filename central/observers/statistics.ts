@@ -1,9 +1,11 @@
 import type { BusCounters } from '../../shared/ports.ts';
 import type { StatisticsMessage } from '../../shared/protocol/messages/central.ts';
 import { SKIP_REASONS } from '../../shared/protocol/messages/result.ts';
+import type { Topics } from '../../shared/protocol/topics.ts';
 import type { WireCounters } from '../../shared/runtime/wire.ts';
 import { DISCARD_REASONS } from '../coordinator/effects.ts';
 import type { Snapshot } from '../coordinator/snapshot.ts';
+import type { Publisher } from '../publish/publisher.ts';
 import {
   CAMERA_COUNTS,
   type CameraCount,
@@ -95,7 +97,8 @@ export class StatisticsReader {
 /** What `StatisticsReport` needs. */
 export interface StatisticsReportOptions {
   readonly reader: StatisticsReader;
-  readonly publish: (report: StatisticsMessage) => void;
+  readonly publisher: Pick<Publisher, 'sample'>;
+  readonly topics: Pick<Topics, 'stats'>;
 }
 
 /** Publishes statistics every ten seconds. */
@@ -108,8 +111,9 @@ export class StatisticsReport implements Observer {
   }
 
   start(): void {
-    const { reader, publish } = this.#options;
-    this.#timer = setInterval(() => publish(reader.report(REPORT_SECONDS)), REPORT_SECONDS * 1000);
+    const { reader, publisher, topics } = this.#options;
+    const publish = () => publisher.sample(topics.stats, JSON.stringify(reader.report(REPORT_SECONDS)));
+    this.#timer = setInterval(publish, REPORT_SECONDS * 1000);
   }
 
   stop(): void {

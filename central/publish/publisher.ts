@@ -1,7 +1,4 @@
-import { CENTRAL } from '../../shared/plan/plan.ts';
 import type { Bus, Log } from '../../shared/ports.ts';
-import type { CentralModels, PlanStatus, StatisticsMessage } from '../../shared/protocol/messages/central.ts';
-import type { LeftOut, NodeEvent } from '../../shared/protocol/messages/node.ts';
 import type { WireRegion } from '../../shared/protocol/messages/region.ts';
 import type { OutputsMessage, ResultObject } from '../../shared/protocol/messages/result.ts';
 import { splitBody } from '../../shared/protocol/parts.ts';
@@ -12,8 +9,8 @@ import { encode } from '../../shared/runtime/cbor.ts';
 export const RESULT_CONNECTIONS = 30;
 
 /**
- * Publishes what central tells people and apps. Retained states are published again after every (re)connection, because a
- * broker that was restarted may have lost them.
+ * Publishes what central tells people and apps: states, which are retained, news, and results. States are published again
+ * after every (re)connection, because a broker that was restarted may have lost them.
  */
 export class Publisher {
   readonly #bus: Bus;
@@ -35,38 +32,14 @@ export class Publisher {
     for (const [topic, payload] of this.#retained) void this.#send(topic, payload, true);
   }
 
-  /** The public key that belongs to the signatures of models. */
-  key(publicKey: string): void {
-    this.#retain(this.#topics.centralKey(CENTRAL), publicKey);
+  /** Publishes a state, which replaces the topic's last one; a state of a camera is cleared when the camera is forgotten. */
+  retain(topic: string, payload: string, camera?: string): void {
+    if (camera !== undefined) this.#topicsOf(camera).add(topic);
+    this.#retained.set(topic, payload);
+    void this.#send(topic, payload, true);
   }
 
-  /** Nodes that get no work. */
-  leftOut(nodes: LeftOut): void {
-    this.#retain(this.#topics.centralLeftOut(CENTRAL), JSON.stringify(nodes));
-  }
-
-  /** Models that are served or refused. */
-  models(models: CentralModels): void {
-    this.#retain(this.#topics.centralModels(CENTRAL), JSON.stringify(models));
-  }
-
-  plan(model: string, status: PlanStatus): void {
-    this.#retain(this.#topics.plan(model), JSON.stringify(status));
-  }
-
-  camera(camera: string, state: 'online' | 'offline'): void {
-    const topic = this.#topics.cameraStatus(camera);
-    this.#topicsOf(camera).add(topic);
-    this.#retain(topic, state);
-  }
-
-  label(camera: string, model: string, label: string): void {
-    const topic = this.#topics.label(camera, model);
-    this.#topicsOf(camera).add(topic);
-    this.#retain(topic, label);
-  }
-
-  /** Clears everything that is retained about a camera. */
+  /** Clears everything that is retained about a camera, results too. */
   forget(camera: string): void {
     for (const topic of this.#topicsOf(camera)) {
       this.#retained.delete(topic);
@@ -75,12 +48,14 @@ export class Publisher {
     this.#cameraTopics.delete(camera);
   }
 
-  nodeEvent(event: NodeEvent): void {
-    void this.#send(this.#topics.nodeEvent(event.node), JSON.stringify(event), false);
+  /** Publishes news, which is not retained. */
+  event(topic: string, payload: string): void {
+    void this.#send(topic, payload, false);
   }
 
-  statistics(report: StatisticsMessage): void {
-    void this.#bus.publish(this.#topics.stats, JSON.stringify(report)).catch(() => {});
+  /** Publishes figures that the next ones replace: at most once, and not at all while the broker is away. */
+  sample(topic: string, payload: string): void {
+    void this.#bus.publish(topic, payload).catch(() => {});
   }
 
   /**
@@ -107,11 +82,6 @@ export class Publisher {
     for (const part of splitBody(encode(message), message.id)) {
       this.#bus.publish(topic, encode(part)).catch((error) => this.#log.warn(`tensors of ${message.id}: ${error}`));
     }
-  }
-
-  #retain(topic: string, payload: string): void {
-    this.#retained.set(topic, payload);
-    void this.#send(topic, payload, true);
   }
 
   async #send(topic: string, payload: string, retain: boolean, connections?: number): Promise<boolean> {

@@ -59,6 +59,9 @@ const planOptions = {
   plan: value('--plan <file>', 'run this plan (JSON)', string),
 };
 
+/** What the nodes compute, in multiply-accumulate operations per frame. */
+type PlanCost = Pick<PlanStatus, 'macs_on_nodes' | 'conv_macs_on_nodes'>;
+
 const flags = {
   ...connectionOptions,
   model: valueOr('--model <model>', 'model folder, name of a model, or .onnx file', string, 'scenes'),
@@ -101,22 +104,22 @@ export const command = defineCommand({
     if (options.dump !== undefined) await checkWritable(options.dump);
     // A folder that cannot be made is reported before the work, not after.
     if (options.save !== undefined) await openSaved(options.save, undefined, out.note);
-    let status: PlanStatus | undefined;
+    let cost: PlanCost | undefined;
     const report: Run['report'] = (file, result, saved) => {
-      const { macs_on_nodes = null, conv_macs_on_nodes = null } = status ?? {};
+      const { macs_on_nodes = null, conv_macs_on_nodes = null } = cost ?? {};
       const written = options.save === undefined ? {} : { saved };
       if (json) out.json({ file, ...result, macs_on_nodes, conv_macs_on_nodes, ...written });
       else out.line(`${shownName(file)}: ${readable(result)}`);
       if (saved.length > 0 && !json) out.note(`saved ${saved.join(', ')}`);
     };
     const run: Run = { files: args, dump: options.dump, save: options.save, signal, report, note: out.note };
-    const onStatus = (found: PlanStatus | undefined): void => {
-      status = found;
+    const onPlan = (found: PlanCost | undefined): void => {
+      cost = found;
     };
     const results =
       options.broker === undefined
-        ? await inPrivate(options, settings, log, run, onStatus)
-        : await atRunning(options, settings, log, run, onStatus);
+        ? await inPrivate(options, settings, log, run, onPlan)
+        : await atRunning(options, settings, log, run, onPlan);
     return results.every((result) => result.status !== 'error') ? 0 : 1;
   },
 });
@@ -126,7 +129,7 @@ async function inPrivate(
   settings: Config,
   log: Log,
   run: Run,
-  onStatus: (status: PlanStatus | undefined) => void,
+  onPlan: (cost: PlanCost | undefined) => void,
 ): Promise<ResultObject[]> {
   const { withPrivateCluster } = await import('../private-cluster.ts');
   const { wholeReplicate } = await import('../../central/planner/strategies/whole-replicate.ts');
@@ -177,8 +180,9 @@ async function inPrivate(
           })
         : compilePlan(await readPlan(options.plan, served), served.resolved);
     await serve(served.name, compiled);
-    onStatus(central.planStatus(served.name));
-    run.note(describePlan(compiled, nodes, costInWords(compiled.cost)));
+    const { cost } = compiled;
+    onPlan({ macs_on_nodes: cost.macsOnNodes, conv_macs_on_nodes: cost.convMacsOnNodes });
+    run.note(describePlan(compiled, nodes, costInWords(cost)));
     const read = { card: request.picture ? request.card : undefined };
     const silent = { ...run, report: () => {}, dump: undefined, save: undefined, note: () => {} };
     // The first frame of a node is slower than all that follow: what is compared comes after it.
@@ -225,7 +229,7 @@ async function atRunning(
   settings: Config,
   log: Log,
   run: Run,
-  onStatus: (status: PlanStatus | undefined) => void,
+  onPlan: (cost: PlanCost | undefined) => void,
 ): Promise<ResultObject[]> {
   const own = [...Object.keys(planOptions), 'inputShape', 'tensor'] as (keyof typeof flags)[];
   const given = own.filter((key) => options[key] && String(options[key]) !== '');
@@ -234,7 +238,7 @@ async function atRunning(
       hint: 'leave --broker away for a private cluster, or leave --grid, --cut, --plan and the like away',
     });
   const { inferAtRunning } = await import('../infer/at-running.ts');
-  return inferAtRunning(options.model, settings, log, run, onStatus);
+  return inferAtRunning(options.model, settings, log, run, onPlan);
 }
 
 async function readPlan(file: string, { manifest, name, names }: ServedModel): Promise<Plan> {

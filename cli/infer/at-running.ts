@@ -24,7 +24,7 @@ export async function inferAtRunning(
   settings: Config,
   log: Log,
   run: Run,
-  onStatus: (status: PlanStatus | undefined) => void,
+  onPlan: (plan: PlanStatus | undefined) => void,
 ): Promise<ResultObject[]> {
   const names = topics(settings.mqtt.base_topic);
   const bus = await connectCommand(settings, 'infer', log);
@@ -70,7 +70,7 @@ export async function inferAtRunning(
           hint: plans.size === 0 ? 'start `tessera central` there' : `it serves ${[...plans.keys()].join(', ')}`,
         },
       );
-    onStatus(plans.get(model));
+    onPlan(plans.get(model));
     const camera = new FrameClient(bus, names, INFER_CAMERA);
     await camera.start();
     const frames = await pictureFrames(run.files, run.dump !== undefined || run.save !== undefined);

@@ -77,7 +77,7 @@ test('plans that were offered before the election are served after it, not befor
   await central.load(request);
   await central.offerPlan('m', plan);
   await world.settle();
-  expect([world.isOpen, central.planStatus('m')]).toEqual([false, undefined]);
+  expect([world.isOpen, world.published(world.topics.plan('m'))]).toEqual([false, []]);
   await lead();
   expect(story).toEqual(['model m']);
   await world.frame('f1');

@@ -80,7 +80,7 @@ test('a plan that is served again while its last frame ends serves every later f
     // Both in one turn, so that the second arrives while the first is in progress and frames of the third are open.
     const other = next === a ? b : a;
     await Promise.all([central.offerPlan('tiny', other), central.offerPlan('tiny', next)]);
-    while (central.planStatus('tiny')?.id !== next.plan.id) await send();
+    while ((await send()).plan !== next.plan.id);
   }
   switching = false;
   await Promise.all(films);

@@ -1,5 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type CameraOptions, Cameras } from '../../../central/ingest/cameras.ts';
+import { CameraStatuses } from '../../../central/observers/camera-statuses.ts';
+import { Observers } from '../../../central/observers/observers.ts';
 import { Publisher } from '../../../central/publish/publisher.ts';
 import { silentLog } from '../../../shared/ports.ts';
 import { topics as topicsOf } from '../../../shared/protocol/topics.ts';
@@ -12,7 +14,8 @@ let cameras: Cameras;
 beforeEach(() => {
   vi.useFakeTimers();
   broker = new MemoryBroker();
-  cameras = new Cameras({ front: listed }, true, new Publisher(broker.bus(), topics, silentLog));
+  const publisher = new Publisher(broker.bus(), topics, silentLog);
+  cameras = new Cameras({ front: listed }, true, new Observers([new CameraStatuses({ publisher, topics })], silentLog));
 });
 afterEach(() => {
   cameras.stop();
@@ -51,7 +54,7 @@ describe('Cameras', () => {
   });
 
   it("does not mistake a camera's name for a property that every object has", () => {
-    const closed = new Cameras({ front: listed }, false, new Publisher(broker.bus(), topics, silentLog));
+    const closed = new Cameras({ front: listed }, false, new Observers([], silentLog));
     for (const name of ['constructor', '__proto__', 'toString']) expect(closed.options(name)).toBeUndefined();
   });
 });

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { EndedFrame } from '../../../central/effects.ts';
 import { Labels, NO_LABEL, StableLabel } from '../../../central/observers/labels.ts';
 import type { ResultObject } from '../../../shared/protocol/messages/result.ts';
+import { topics } from '../../../shared/protocol/topics.ts';
 
 describe('stable label', () => {
   test('changes only when so many results in a row agree, and is published once', () => {
@@ -21,11 +22,13 @@ describe('labels', () => {
     ['front', 1],
     ['back', 2],
   ]);
+  const said = (camera: string, label: string) => `tessera/result/${camera}/m/label ${label} of ${camera}`;
   const opened = () => {
     const published: string[] = [];
     const labels = new Labels({
       hold: (camera) => known.get(camera),
-      publish: (camera, model, label) => published.push(`${camera}/${model} ${label}`),
+      publisher: { retain: (topic, label, camera) => published.push(`${topic} ${label} of ${camera}`) },
+      topics: topics(),
     });
     const ended = (camera: string, label: string, facts: Partial<ResultObject> = {}) => {
       const result = { camera, model: 'm', status: 'ok', task: 'classify', top: { label, score: 1 }, ...facts };
@@ -38,7 +41,7 @@ describe('labels', () => {
     const { published, ended } = opened();
     for (const label of ['cat', 'cat', 'dog']) ended('front', label);
     for (const label of ['cat', 'dog', 'dog']) ended('back', label);
-    expect(published).toEqual(['front/m cat', 'front/m dog', 'back/m dog']);
+    expect(published).toEqual([said('front', 'cat'), said('front', 'dog'), said('back', 'dog')]);
   });
 
   test('do not follow errors, models without labels, and cameras that are not known any more', () => {
@@ -54,6 +57,6 @@ describe('labels', () => {
     ended('front', 'cat');
     labels.cameraForgotten('front');
     ended('front', 'cat');
-    expect(published).toEqual(['front/m cat', 'front/m cat']);
+    expect(published).toEqual([said('front', 'cat'), said('front', 'cat')]);
   });
 });

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { LeftOutNodes } from '../../../central/observers/left-out.ts';
 import { type LeftOut, leftOut } from '../../../shared/protocol/messages/node.ts';
+import { topics } from '../../../shared/protocol/topics.ts';
 import { recordingLog } from '../../support/recording-log.ts';
 
 /** Lost if this fails: nobody learns that a node gets no work, and since when, and which results it may have spoiled. */
@@ -11,7 +12,13 @@ test('nodes that are left out are published from the start until they are let in
   const published: LeftOut[] = [];
   const log = recordingLog();
   const nodes = new LeftOutNodes({
-    publish: (message) => published.push(structuredClone(leftOut.parse(message))),
+    publisher: {
+      retain: (topic, text) => {
+        expect(topic).toBe('tessera/central/central/left-out');
+        published.push(leftOut.parse(JSON.parse(text)));
+      },
+    },
+    topics: topics(),
     log,
     time: () => 1000,
   });
@@ -29,7 +36,12 @@ test('nodes that are left out are published from the start until they are let in
 
 test('an audit without a verdict is logged, and leaves out no node', () => {
   const log = recordingLog();
-  const nodes = new LeftOutNodes({ publish: () => expect.unreachable(), log, time: () => 0 });
+  const nodes = new LeftOutNodes({
+    publisher: { retain: () => expect.unreachable() },
+    topics: topics(),
+    log,
+    time: () => 0,
+  });
   nodes.nodeChanged({ type: 'audit-undecided', nodes: ['pi-1', 'pi-2'], ...where });
   expect(log.lines).toEqual([expect.stringContaining('pi-1 and pi-2')]);
 });

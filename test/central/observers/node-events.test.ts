@@ -1,6 +1,7 @@
 import { beforeEach, expect, test } from 'vitest';
 import { NodeEvents } from '../../../central/observers/node-events.ts';
 import { type NodeEvent, nodeEvent } from '../../../shared/protocol/messages/node.ts';
+import { topics } from '../../../shared/protocol/topics.ts';
 import { type RecordingLog, recordingLog } from '../../support/recording-log.ts';
 
 let now: number;
@@ -11,7 +12,13 @@ beforeEach(() => {
   now = 0;
   published = [];
   log = recordingLog();
-  events = new NodeEvents({ publish: (event) => published.push(event), log, now: () => now, time: () => 1000 + now });
+  events = new NodeEvents({
+    publisher: { event: (_, text) => published.push(nodeEvent.parse(JSON.parse(text))) },
+    topics: topics(),
+    log,
+    now: () => now,
+    time: () => 1000 + now,
+  });
 });
 const say = (node: string, event: NodeEvent['event'], text = 'did') =>
   events.nodeChanged({ type: 'node-event', node, event: event as 'online', text });
@@ -19,7 +26,7 @@ const say = (node: string, event: NodeEvent['event'], text = 'did') =>
 test('each change of a node is an event for programs and a log line for people', () => {
   now = 5000;
   say('pi-3', 'silent', 'has not been heard for 3.6 s and gets no work');
-  expect(published.map((event) => nodeEvent.parse(event))).toEqual([
+  expect(published).toEqual([
     { v: 1, time: 6000, node: 'pi-3', event: 'silent', text: 'has not been heard for 3.6 s and gets no work' },
   ]);
   expect(log.lines).toEqual(['warn node pi-3 has not been heard for 3.6 s and gets no work']);

@@ -5,8 +5,9 @@ import type { Plan } from '../../../shared/plan/plan.ts';
 /** Without it the readiness of nodes is never logged again after a caller has waited in vain. */
 
 test('nobody waits any more after a time-out, or after the caller has stopped waiting', async () => {
-  const none = { ready: [], preparing: ['a'], refused: [], isServed: false };
-  const waits = new ReadyWaits(() => none);
+  const answers = { ready: [], preparing: ['a'], refused: [] };
+  const none = { ...answers, isServed: false };
+  const waits = new ReadyWaits(() => answers);
   const plan = { id: 'p-1' } as Plan;
   const late = waits.whenReady(plan, 1, { timeoutMs: 5 });
   expect(waits.some).toBe(true);
