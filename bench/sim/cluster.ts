@@ -455,9 +455,7 @@ export class Cluster {
     }
     const wrong = this.#wrong.get(work.i_id);
     const liars = work.t_ids.map((t_id) => [
-      ...new Set(
-        tiles[t_id]!.needs.flatMap(({ stage, t_ids }) => t_ids.flatMap((read) => wrong?.get(`${stage} ${read}`) ?? [])),
-      ),
+      ...new Set(tiles[t_id]!.links.flatMap((link) => wrong?.get(`${link.stage} ${link.t_id}`) ?? [])),
     ]);
     this.#reach(
       work.node,

@@ -323,12 +323,11 @@ export class Invariants {
     for (const { id, exit } of this.#facts.get(plan)!.plan.stages.slice(0, stage))
       assert(exit === undefined || frame.passed.has(id), `9: stage ${stage} begins before the exit of stage ${id}`);
     for (const t_id of effect.t_ids)
-      for (const need of this.#facts.get(plan)!.stages[stage]!.parts[t_id]!.needs)
-        for (const read of need.t_ids)
-          assert(
-            this.#there.has(`${effect.i_id} ${need.stage} ${read}`),
-            `13: part ${t_id} of stage ${stage} gets work before part ${read} of stage ${need.stage} is at central`,
-          );
+      for (const link of this.#facts.get(plan)!.stages[stage]!.parts[t_id]!.links)
+        assert(
+          this.#there.has(`${effect.i_id} ${link.stage} ${link.t_id}`),
+          `13: part ${t_id} of stage ${stage} gets work before part ${link.t_id} of stage ${link.stage} is at central`,
+        );
     const ready = this.#prepared.get(`${node} ${plan}`);
     for (const t_id of effect.t_ids) this.#unanswered.add(requestKey({ ...effect, t_id }));
     assert(ready?.usable.has(stage) === true, `5: ${node} is not ready for stage ${stage} of ${plan}`);

@@ -1,4 +1,4 @@
-import type { PartNeed, SchedulablePlan } from '../../shared/plan/compiled-plan.ts';
+import type { PartLink, SchedulablePlan } from '../../shared/plan/compiled-plan.ts';
 import { CENTRAL, type Placement, type Plan, type Stage } from '../../shared/plan/plan.ts';
 import { planId } from '../../shared/plan/plan-id.ts';
 
@@ -57,10 +57,14 @@ export function sketchPlan(sketches: readonly StageSketch[], salt = 0, frame_byt
       const read = stages
         .slice(0, id)
         .filter(({ outputs }) => outputs.some((output) => stages[id]!.inputs.includes(output)));
-      const needsOf = (t_id: number): PartNeed[] =>
-        read.map(({ id: stage }) => ({ stage, t_ids: needs?.(t_id) ?? [...new Array(sketches[stage]!.tiles).keys()] }));
+      const linksOf = (t_id: number): PartLink[] =>
+        read.flatMap(({ id: stage, outputs: [tensor] }) => {
+          const { tiles: makers, bytes_out: made = 10_000 } = sketches[stage]!;
+          const t_ids = needs?.(t_id) ?? [...new Array(makers).keys()];
+          return t_ids.map((maker) => ({ stage, t_id: maker, tensor: tensor!, box: [], bytes: made }));
+        });
       return {
-        parts: Array.from({ length: tiles }, (_, t_id) => ({ t_id, cost, bytes_in, bytes_out, needs: needsOf(t_id) })),
+        parts: Array.from({ length: tiles }, (_, t_id) => ({ t_id, cost, bytes_in, bytes_out, links: linksOf(t_id) })),
       };
     }),
   };

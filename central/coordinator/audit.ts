@@ -230,7 +230,7 @@ function takeBack(s: State, frame: Frame, node: Node): void {
   const isRead = ({ state, stage }: StageRun, { facts }: PartRun): boolean =>
     state === 'done' ||
     started.some(({ parts }) =>
-      parts.some((part) => part.facts.needs.some((need) => need.stage === stage.id && need.t_ids.includes(facts.t_id))),
+      parts.some((part) => part.facts.links.some((link) => link.stage === stage.id && link.t_id === facts.t_id)),
     );
   const read = frame.stages.find((stage) => stage.parts.some((part) => done(part) && isRead(stage, part)));
   if (read !== undefined) {

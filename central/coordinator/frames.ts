@@ -1,6 +1,6 @@
 import { counted } from '../../shared/counted.ts';
 import type { Failure } from '../../shared/errors.ts';
-import type { PartNeed } from '../../shared/plan/compiled-plan.ts';
+import type { PartLink } from '../../shared/plan/compiled-plan.ts';
 import type { Outcome } from '../../shared/protocol/messages/result.ts';
 import type { QueuedFrame } from './camera-state.ts';
 import type { PartTrace } from './frame-end.ts';
@@ -96,13 +96,12 @@ export function partDone(s: State, frame: Frame, stage: StageRun): void {
 
 /** Whether all regions that the parts of a stage read are there, and no earlier exit may still end the frame. */
 function canStart({ stages }: Frame, { stage, parts }: StageRun): boolean {
-  const isThere = (need: PartNeed): boolean =>
-    need.t_ids.every((t_id) => {
-      const { state } = stages[need.stage]!.parts[t_id]!;
-      return state === 'done' || state === 'missing';
-    });
+  const isThere = (link: PartLink): boolean => {
+    const { state } = stages[link.stage]!.parts[link.t_id]!;
+    return state === 'done' || state === 'missing';
+  };
   const exits = stages.slice(0, stage.id).filter((before) => before.stage.exit !== undefined);
-  return exits.every(({ state }) => state === 'done') && parts.every(({ facts }) => facts.needs.every(isThere));
+  return exits.every(({ state }) => state === 'done') && parts.every(({ facts }) => facts.links.every(isThere));
 }
 
 /**

@@ -4,13 +4,14 @@ import { TesseraError } from '../errors.ts';
 import type { ResolvedModel } from '../onnx/model.ts';
 import { roundingEffect } from '../onnx/rounding.ts';
 import { unknownShapeReason } from '../onnx/unknown-shape.ts';
-import { type Box, boxShape, byteLength, type TensorSpec } from '../tensor/tensor.ts';
+import { boxShape, byteLength, type TensorSpec } from '../tensor/tensor.ts';
 import { differenceBound } from '../tiling/difference-bound.ts';
-import type { PartForm, Region, StageForm } from '../tiling/form.ts';
+import type { Region, StageForm } from '../tiling/form.ts';
 import { withQuantisedIo } from '../tiling/quantised-io.ts';
 import { buildStage } from '../tiling/stage.ts';
-import type { CompiledPlan, PartNeed } from './compiled-plan.ts';
+import type { CompiledPlan } from './compiled-plan.ts';
 import { MAX_REASON } from './limits.ts';
+import { linksOf } from './links.ts';
 import { CENTRAL, type Plan, type Stage } from './plan.ts';
 import { planCost } from './plan-cost.ts';
 import { codecOf, quantisedOutputs, quantisedTensors } from './quantised-tensors.ts';
@@ -59,7 +60,7 @@ export function compilePlan(asked: Plan, resolved: ResolvedModel): CompiledPlan 
         cost: part.macs,
         bytes_in: bytes(part.in),
         bytes_out: bytes(part.out),
-        needs: needsOf(part, stages, forms),
+        links: linksOf(part, stages, forms, (tensor, box) => size(tensor, boxShape(box))),
         in: part.in,
         out: part.out.map((region) => ({ ...region, codec: codecOf(stages[index]!, region.tensor) })),
       })),
@@ -86,22 +87,6 @@ function checkSupported({ source, stages }: Plan): void {
     if (fallback !== CENTRAL)
       throw refusal(`stages[${id}].fallback: "${fallback}" is not supported yet`, `Give "${CENTRAL}".`);
   }
-}
-
-/** The parts of earlier stages whose outputs a part reads. */
-function needsOf(part: PartForm, stages: readonly Stage[], forms: readonly StageForm[]): PartNeed[] {
-  return stages.flatMap(({ id, outputs }) => {
-    const read = part.in.filter(({ tensor }) => outputs.includes(tensor));
-    if (read.length === 0) return [];
-    const makes = ({ out }: PartForm): boolean =>
-      out.some(({ tensor, box }) => read.some((region) => region.tensor === tensor && overlap(region.box, box)));
-    const t_ids = forms[id]!.parts.filter(makes).map(({ t_id }) => t_id);
-    return t_ids.length === 0 ? [] : [{ stage: id, t_ids }];
-  });
-}
-
-function overlap(a: Box, b: Box): boolean {
-  return a.every(([start, end], axis) => start < b[axis]![1] && b[axis]![0] < end);
 }
 
 function outputsOf({ model }: ResolvedModel): string[] {

@@ -1,14 +1,19 @@
 import type { ClipSpec, CodecSpec } from '../codec/spec.ts';
 import type { RoundingEffect } from '../onnx/rounding.ts';
-import type { TensorSpec } from '../tensor/tensor.ts';
+import type { Box, TensorSpec } from '../tensor/tensor.ts';
 import type { DifferenceBound } from '../tiling/difference-bound.ts';
 import type { Region } from '../tiling/form.ts';
 import type { Plan } from './plan.ts';
 
-/** Parts of one earlier stage that a part reads from; `t_ids` in ascending order. */
-export interface PartNeed {
+/** A region that a part reads of an output of an earlier stage's part. */
+export interface PartLink {
+  /** Which part makes it. */
   readonly stage: number;
-  readonly t_ids: readonly number[];
+  readonly t_id: number;
+  readonly tensor: string;
+  readonly box: Box;
+  /** Before any codec except quantisation. */
+  readonly bytes: number;
 }
 
 /** What scheduling needs to know of one part of a stage. */
@@ -19,8 +24,8 @@ export interface SchedulablePart {
   /** Bytes of its inputs and outputs before any codec except quantisation; tensors of unknown shape count as 0. */
   readonly bytes_in: number;
   readonly bytes_out: number;
-  /** The parts of each earlier stage whose outputs its inputs overlap; empty where it reads only the frame. */
-  readonly needs: readonly PartNeed[];
+  /** All that it reads of earlier stages; its other inputs are tensors of the frame (links.ts). */
+  readonly links: readonly PartLink[];
 }
 
 /** A compiled plan as the coordinator and the simulator see it. */

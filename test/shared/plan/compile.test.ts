@@ -33,7 +33,7 @@ test('tiles of a few layers in float16 have a bound of their own, and are not ca
   expect(made).toMatchObject({ approximate: false, bound: { largest: 1e-2 } });
 });
 
-test('a part needs those parts of earlier stages whose outputs it reads, halo included, and no others', async () => {
+test('a part is linked to those parts of earlier stages whose outputs it reads, halo included, and no others', async () => {
   const deployment = await halves(2);
   const cuts = deployment.resolved.model.graph.nodes.map(({ outputs }) => outputs[0]!);
   const { stages } = choosePlan(deployment, {
@@ -42,15 +42,13 @@ test('a part needs those parts of earlier stages whose outputs it reads, halo in
     strategy: 'tile-stages',
     cuts,
   });
-  expect(stages[0]!.parts.map(({ needs }) => needs)).toEqual([[], [], [], []]);
-  expect(stages[1]!.parts.map(({ needs }) => needs)).toEqual(
-    [
-      [0, 1],
-      [0, 1, 2],
-      [1, 2, 3],
-      [2, 3],
-    ].map((t_ids) => [{ stage: 0, t_ids }]),
-  );
+  expect(stages[0]!.parts.map(({ links }) => links)).toEqual([[], [], [], []]);
+  expect(stages[1]!.parts.map(({ links }) => links.map(({ t_id }) => t_id))).toEqual([
+    [0, 1],
+    [0, 1, 2],
+    [1, 2, 3],
+    [2, 3],
+  ]);
 });
 
 test('where no bound is known, results are approximate and the plan says why, once', async () => {
