@@ -44,7 +44,9 @@ describe('the limits in docs/operations.md', () => {
     expect(cell('QoS 1 frames that the built-in broker keeps')).toBe(
       `${broker.keep_frames_s} s, ${broker.keep_frames_mb} MB and 10 000`,
     );
-    expect(cell("how long a frame's id")).toContain(`${central.dedupe_ms / 1000} s`);
+    expect(cell("how long a frame's id")).toContain(
+      `${central.dedupe_ms / 1000} s; ${central.redelivery_ms / 60_000} min`,
+    );
     expect(cell('work that a node was sent')).toContain(mb(central.window_bytes));
     expect(cell('results that a node owes')).toContain(`${mb(central.window_bytes)}; ${mb(central.owed_bytes)}; `);
     expect(cell('requests for one tile')).toBe(String(central.max_tries));

@@ -74,8 +74,9 @@ function isWithinRate(s: State, camera: Camera): boolean {
 function isDuplicate(s: State, camera: Camera, event: FrameOffered): boolean {
   const { frame, dedupe, redelivered = false } = event;
   const known = camera.recent.get(frame);
-  if (known !== undefined && s.now - known.at < s.options.dedupe_ms && (redelivered || (dedupe && !known.before)))
-    return true;
+  const { dedupe_ms, redelivery_ms } = s.options;
+  const isKnown = (ms: number): boolean => known !== undefined && s.now - known.at < ms;
+  if (redelivered ? isKnown(redelivery_ms) : dedupe && known?.before === false && isKnown(dedupe_ms)) return true;
   remember(s, camera, frame, false);
   return false;
 }
@@ -83,7 +84,7 @@ function isDuplicate(s: State, camera: Camera, event: FrameOffered): boolean {
 function remember(s: State, camera: Camera, frame: string, before: boolean): void {
   camera.recent.delete(frame);
   for (const [id, { at }] of camera.recent) {
-    if (s.now - at < s.options.dedupe_ms && camera.recent.size < RECENT_KEPT) break;
+    if (s.now - at < s.options.redelivery_ms && camera.recent.size < RECENT_KEPT) break;
     camera.recent.delete(id);
   }
   camera.recent.set(frame, { at: s.now, before });

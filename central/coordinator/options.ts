@@ -59,6 +59,8 @@ export interface CoordinatorOptions {
   readonly prepare_again_ms: number;
   /** How long a frame id is remembered for `dedupe`. */
   readonly dedupe_ms: number;
+  /** The same for a frame that the broker redelivers: a slow broker reads central's acknowledgement late. */
+  readonly redelivery_ms: number;
 }
 
 /** Defaults. */
@@ -85,4 +87,5 @@ export const defaultOptions: Omit<CoordinatorOptions, 'epoch'> = {
   patience_ms: 20_000,
   prepare_again_ms: 30_000,
   dedupe_ms: 60_000,
+  redelivery_ms: 600_000,
 };

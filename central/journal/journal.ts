@@ -36,11 +36,11 @@ import { PreallocatedFile, ROOM } from './preallocated-file.ts';
  *      becomes full prevents accepting frames, not ending them.
  *   5. A full or missing disk is logged once a minute, and so is its return.
  */
-const COMPACT_LINES = 8192;
+const COMPACT_LINES = 24_576;
 /** Lines between a compaction that failed and the next one. */
 const COMPACT_AGAIN_LINES = 1024;
 /** Ended frames that are kept, so that a frame that the broker delivers again is recognised. */
-const ENDED_KEPT = 512;
+const ENDED_KEPT = 4096;
 /** Bytes kept for the end of each open frame, and for all of them. */
 const KEPT = { frame: 4096, all: 65536 };
 const RETRY_MS = 1000;
@@ -242,7 +242,7 @@ export class Journal {
     const file = new PreallocatedFile(this.#place, Buffer.byteLength(text));
     this.#file?.close();
     this.#file = file;
-    this.#lines = this.#entries.size;
+    this.#lines = text.split('\n').length;
     this.#compactAt = COMPACT_LINES;
     this.#unwritten = [];
     this.#caughtUp();

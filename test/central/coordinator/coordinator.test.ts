@@ -526,6 +526,24 @@ describe('acceptance', () => {
     expect(cluster.skipped.map(({ reason }) => reason)).toEqual(['duplicate', 'duplicate', 'duplicate']);
   });
 
+  test('an id that is old names another frame, unless the broker delivers the message again', () => {
+    const cluster = fourNodes();
+    const offer = (ref: string, redelivered: boolean): void => {
+      const offered = { camera: 'front', frame: 'mine', models: ['m'], bytes: 1, dedupe: true, redelivered };
+      cluster.tell({ type: 'frame-offered', ref, ...offered });
+      cluster.settle();
+    };
+    offer('a', false);
+    cluster.run(cluster.now + defaultOptions.dedupe_ms);
+    offer('b', true);
+    expect(cluster.published).toHaveLength(1);
+    offer('c', false);
+    expect(cluster.published).toHaveLength(2);
+    cluster.run(cluster.now + defaultOptions.redelivery_ms);
+    offer('d', true);
+    expect(cluster.published).toHaveLength(3);
+  });
+
   test('a frame that was not accepted may be sent again under its id', () => {
     const cluster = fourNodes({ camera: { ...defaultPolicy, max_fps: 1 } });
     const offered = { camera: 'front', models: ['m'], bytes: 1, dedupe: true } as const;

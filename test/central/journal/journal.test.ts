@@ -102,17 +102,27 @@ describe('journal', () => {
     const file = newFile();
     const journal = new Journal(file, silentLog);
     const kept = journal.accept(accepted('kept'));
-    for (let i = 0; i < 20_000; i++) {
+    for (let i = 0; i < 40_000; i++) {
       const n = journal.accept(accepted(`f${i}`), `1-${i}`);
       journal.publishing(n, '{}');
       journal.ended(n);
     }
-    expect(readFileSync(file, 'utf8').split('\n').length).toBeLessThan(10_000);
+    expect(readFileSync(file, 'utf8').split('\n').length).toBeLessThan(25_000);
     expect(journal.open).toBe(1);
     const next = new Journal(file, silentLog);
     expect(next.before.filter(({ ended }) => !ended).map(({ n }) => n)).toEqual([kept]);
     // The last ended frames are remembered, so that a redelivered one is not a new frame.
-    expect(next.before.map(({ frame }) => frame)).toContain('f19999');
+    expect(next.before.map(({ frame }) => frame)).toContain('f39999');
+  });
+
+  test('a frame that ended is remembered over several runs and thousands of other frames', () => {
+    const file = newFile();
+    for (const run of [0, 1, 2, 3]) {
+      const journal = new Journal(file, silentLog);
+      for (let i = 0; i < 1000; i++) journal.ended(journal.accept(accepted(`f${run}-${i}`), `${run}-${i}`));
+      journal.close();
+    }
+    expect(new Journal(file, silentLog).before.map(({ frame }) => frame)).toContain('f0-0');
   });
 
   test('after random operations the file has the same frames as the memory', () => {
