@@ -20,7 +20,7 @@ export function resultLine(result: ResultObject): string {
     ...(result.missing.length > 0 ? [`${counted(result.missing.length, 'tile')} missing`] : []),
     ...(exit === null ? [] : [`exit ${exit}`]),
     ...(approximate ? ['approximate'] : []),
-    ...(result.fallback === undefined ? [] : [`central did it: ${result.fallback.text}`]),
+    ...(result.fallback === undefined ? [] : [`done by stand-ins: ${result.fallback.text}`]),
   ];
   const by =
     nodes.length === 0 ? [] : [nodes.length <= NAMED ? `nodes ${nodes.join(', ')}` : counted(nodes.length, 'node')];

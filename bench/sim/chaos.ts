@@ -72,6 +72,15 @@ export function chaos(seed: number, ms: number, keepLog = false): Cluster {
       ],
       7,
     ),
+    // Parts that are pinned, and stages that central does not take over.
+    sketchPlan(
+      [
+        { tiles: 3, on: { mode: 'share', nodes: '*', parts: ['n0', 'n1', 'central'] }, fallback: ['n2', 'n3'] },
+        { tiles: 1, on: { mode: 'share', nodes: ['n1', 'n2'] }, fallback: 'nodes' },
+        { tiles: 1, on: { mode: 'replicate', tier: 'edge' }, fallback: 'none' },
+      ],
+      8,
+    ),
   ];
   cluster.confident = 0.4;
   const act = (): void => {

@@ -3,6 +3,7 @@ import type { Event } from '../../central/coordinator/events.ts';
 import type { CoordinatorOptions } from '../../central/coordinator/options.ts';
 import type { Snapshot } from '../../central/coordinator/snapshot.ts';
 import type { SchedulablePlan } from '../../shared/plan/compiled-plan.ts';
+import { CENTRAL, type Stage, type Tier } from '../../shared/plan/plan.ts';
 
 /** Checks the coordinator's numbered invariants (coordinator.ts) from outside: events in, effects out, nothing else. */
 export class Invariants {
@@ -27,7 +28,7 @@ export class Invariants {
   readonly #plans = new Set<string>();
   readonly #payloads = new Map<string, number>();
   readonly #freed = new Set<string>();
-  readonly #nodes = new Map<string, { online: boolean; bootId: string }>();
+  readonly #nodes = new Map<string, { online: boolean; bootId: string; tier: Tier }>();
   /** By node and plan: the requested stages, and those that the node has reported ready since. */
   readonly #prepared = new Map<string, { asked: Set<number>; usable: Set<number> }>();
   /** Requests without an answer, of open frames. */
@@ -105,7 +106,7 @@ export class Invariants {
         if (event.node === 'central') return;
         if (known?.online && known.bootId !== event.boot_id) this.#forget(event.node);
         if (this.#out.get(event.node) !== event.boot_id) this.#mayReturn.add(event.node);
-        this.#nodes.set(event.node, { online: true, bootId: event.boot_id });
+        this.#nodes.set(event.node, { online: true, bootId: event.boot_id, tier: event.tier });
         return;
       }
       case 'node-readmitted':
@@ -328,6 +329,11 @@ export class Invariants {
           this.#there.has(`${effect.i_id} ${link.stage} ${link.t_id}`),
           `13: part ${t_id} of stage ${stage} gets work before part ${link.t_id} of stage ${link.stage} is at central`,
         );
+    for (const t_id of effect.t_ids)
+      assert(
+        this.#isAllowed(this.#facts.get(plan)!.plan.stages[stage]!, t_id, node),
+        `14: part ${t_id} of stage ${stage} gets work at ${node}, which the plan does not allow`,
+      );
     const ready = this.#prepared.get(`${node} ${plan}`);
     for (const t_id of effect.t_ids) this.#unanswered.add(requestKey({ ...effect, t_id }));
     assert(ready?.usable.has(stage) === true, `5: ${node} is not ready for stage ${stage} of ${plan}`);
@@ -336,6 +342,14 @@ export class Invariants {
     assert(!this.#out.has(node), `10: ${node} was left out and gets work`);
     const known = this.#nodes.get(node);
     assert(known?.online === true, `5: ${node} is offline and gets work`);
+  }
+
+  #isAllowed({ on, fallback }: Stage, t_id: number, node: string): boolean {
+    const isCentral = node === CENTRAL;
+    if (fallback === 'central' ? isCentral : fallback === 'nodes' ? !isCentral : fallback.includes(node)) return true;
+    if (on.parts !== undefined && on.parts[t_id] !== node) return false;
+    if ('tier' in on) return (isCentral ? this.#options.tier : this.#nodes.get(node)!.tier) === on.tier;
+    return on.nodes === '*' ? !isCentral || on.parts !== undefined : on.nodes.includes(node);
   }
 
   #after(snapshot: Snapshot): void {

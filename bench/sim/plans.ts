@@ -1,5 +1,5 @@
 import type { PartLink, SchedulablePlan } from '../../shared/plan/compiled-plan.ts';
-import { CENTRAL, type Placement, type Plan, type Stage } from '../../shared/plan/plan.ts';
+import { CENTRAL, type Placement, type Plan, type Stage, type StageFallback } from '../../shared/plan/plan.ts';
 import { planId } from '../../shared/plan/plan-id.ts';
 
 /** A simulated stage. */
@@ -10,6 +10,8 @@ export interface StageSketch {
   readonly bytes_in?: number;
   readonly bytes_out?: number;
   readonly on?: Placement;
+  /** Central without this. */
+  readonly fallback?: StageFallback;
   /** What it reads in place of the stage's before it: `t0` is the frame, `t1` what the first stage makes. */
   readonly reads?: string;
   /** The parts that a part reads of each stage that it reads; all of them without this. */
@@ -36,7 +38,7 @@ export function sketchPlan(sketches: readonly StageSketch[], salt = 0, frame_byt
           ? { kind: 'whole' }
           : { kind: 'tiles', padding: 'halo', rows: [1], cols: new Array(sketch.tiles).fill(1) },
       on: sketch.on ?? everyNode,
-      fallback: 'central',
+      fallback: sketch.fallback ?? 'central',
       codec: {},
       ...(sketch.exit ? { exit: { tensor: `exit${id}`, threshold: 0.9 } } : {}),
     }),

@@ -1,8 +1,8 @@
 import { candidatesFor } from './candidates.ts';
 import type { PartAnswer, PartResult } from './events.ts';
 import { endFrame } from './frames.ts';
+import { isPlaced, isReady, mayStandIn, readyNodes } from './may-run.ts';
 import { loseRequests } from './nodes.ts';
-import { fallbackFor, isReady, readyNodes } from './plans.ts';
 import { answer, assign, end } from './requests.ts';
 import type { Audit, Frame, Node, PartRun, StageRun, State } from './state.ts';
 
@@ -52,12 +52,15 @@ function isWanted(s: State, node: Node): boolean {
 
 /** The node that computes a part again: one with least to do; central only where no other can and central is ready. */
 function auditorFor(s: State, frame: Frame, stage: StageRun, part: PartRun, suspect: Node): Node | undefined {
-  const { id } = stage.stage;
-  const others = readyNodes(s, frame.run, id).filter((node) => node !== suspect && !part.failed_on.has(node.id));
+  const { id, on } = stage.stage;
+  const others = readyNodes(s, frame.run, id).filter(
+    (node) => node !== suspect && isPlaced(node, on, part.facts.t_id) && !part.failed_on.has(node.id),
+  );
   const least = Math.min(...others.map(({ busy_ms }) => busy_ms));
-  const fallback = fallbackFor(s, stage.stage);
   const free = others.filter(({ busy_ms }) => busy_ms === least);
-  return free[Math.floor(draw(s) * free.length)] ?? (isReady(fallback, frame.run, id) ? fallback : undefined);
+  const chosen = free[Math.floor(draw(s) * free.length)];
+  if (chosen !== undefined) return chosen;
+  return mayStandIn(s.central, stage.stage) && isReady(s.central, frame.run, id) ? s.central : undefined;
 }
 
 /** Begins the audit of a part whose regions are about to move; returns its id, or undefined where none begins. */
@@ -155,7 +158,10 @@ export function sweepAudits(s: State): void {
         (request.state === 'dropped' &&
           (request.sent_at === null || request.node.presence !== 'online' || request.node.audit.out)));
     const mayJudge = phase === 'deciding' && isReady(s.central, run, one.stage);
-    const cannotJudge = phase === 'deciding' && s.central.readiness.get(run.plan.id)?.state === 'refused';
+    const stage = run.plan.stages[one.stage]!;
+    const mayCentral = isPlaced(s.central, stage.on) || mayStandIn(s.central, stage);
+    const cannotJudge =
+      phase === 'deciding' && (!mayCentral || s.central.readiness.get(run.plan.id)?.state === 'refused');
     if (mayJudge && !isGone) {
       one.phase = 'judging';
       s.effects.push({ type: 'judge', audit: one.id });

@@ -48,6 +48,8 @@ const STALL_GRACE_MS = 50;
  * 13. A region is made by a `part-result`, which says where the region lies. It moves from there once, to where it is
  *     wanted, or it is lost: discarded, not as requested, made by a node that is left out, or gone with its frame. A
  *     part gets work only once all regions that it reads are at central, or are zeros.
+ * 14. A part gets work only at a node of its placement, at the node that it is pinned to, or at one that the stage's
+ *     `fallback` lets stand in.
  */
 export class Coordinator {
   readonly #state: State;

@@ -22,7 +22,7 @@ export interface PartTrace {
   readonly used: boolean;
 }
 
-/** Why central computed what the plan gives to nodes. */
+/** Why other nodes, such as central, computed what the plan gives to some. */
 export interface Fallback {
   readonly reason: FallbackReason;
   /** For people. */
@@ -49,7 +49,7 @@ export interface FrameEnd {
   readonly bytes_down: number;
   /** From offered to ended. */
   readonly latency_ms: number;
-  /** Present where central computed parts that the plan gives to nodes. */
+  /** Present where other nodes computed parts than the plan gives them to. */
   readonly fallback?: Fallback;
   /** Present exactly where the outcome is `error`. */
   readonly failure?: Failure;

@@ -6,7 +6,7 @@ import type { Node, State } from './state.ts';
 import { Timers } from './timers.ts';
 
 /** A node agent of which nothing is known yet. */
-export function newNode(id: string, tier: Tier, now: number): Node {
+export function newNode(id: string, tier: Tier | null, now: number): Node {
   return {
     id,
     isLocal: false,
@@ -33,7 +33,7 @@ export function newNode(id: string, tier: Tier, now: number): Node {
 
 /** A state in which nothing has happened. */
 export function newState(options: CoordinatorOptions): State {
-  const central: Node = { ...newNode(CENTRAL, 'cloud', 0), isLocal: true, presence: 'online' };
+  const central: Node = { ...newNode(CENTRAL, options.tier, 0), isLocal: true, presence: 'online' };
   return {
     options,
     now: 0,

@@ -1,3 +1,5 @@
+import type { Tier } from '../../shared/plan/plan.ts';
+
 /** How a camera's frames are treated. */
 export interface CameraPolicy {
   /** `newest`: one waiting frame, a newer one takes its place; `every`: all of them, up to `queue_max`. */
@@ -15,6 +17,8 @@ export interface CameraPolicy {
 export interface CoordinatorOptions {
   /** First half of every i_id: the term of this central, which rises with each leader election. */
   readonly epoch: number;
+  /** Central's own tier; null: no stage that is placed on a tier runs at central, except by its `fallback`. */
+  readonly tier: Tier | null;
   /** For cameras without a `camera-config`, and for fields that a `camera-config` does not set. */
   readonly camera: CameraPolicy;
 
@@ -32,7 +36,7 @@ export interface CoordinatorOptions {
   readonly window_bytes: number;
   /** Credit of all nodes together: bytes of results that they owe central; one part is requested whatever its size. */
   readonly owed_bytes: number;
-  /** Requests of one part that may end with an error, a time-out or a lost node before central computes it. */
+  /** Requests of one part that may end with an error, a time-out or a lost node before no other node agent gets it. */
   readonly max_tries: number;
   /** Share (0..1) of nodes' parts that another node computes too, to compare; 0 is none. */
   readonly audit_share: number;
@@ -65,6 +69,7 @@ export interface CoordinatorOptions {
 
 /** Defaults. */
 export const defaultOptions: Omit<CoordinatorOptions, 'epoch'> = {
+  tier: null,
   camera: { keep: 'newest', queue_max: 1024, max_fps: 0, deadline: 'wait', deadline_ms: 500 },
   max_open: 16,
   max_open_per_model: 3,

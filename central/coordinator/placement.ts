@@ -1,11 +1,12 @@
+import { counted } from '../../shared/counted.ts';
 import type { Failure } from '../../shared/errors.ts';
 import { allocate, allocateTogether, partMs } from '../scheduler/allocate.ts';
 import { hedgeTarget } from '../scheduler/hedge.ts';
 import { observeResponse, stageKey } from '../scheduler/statistics.ts';
 import { type Candidate, candidatesFor, loadOf } from './candidates.ts';
-import { whyNotNodes } from './fallback-reason.ts';
+import { whyNone, whyNotPlaced } from './fallback-reason.ts';
+import { isPlaced, isPlacePending, isStandInPending, readyNodes, readyStandIns } from './may-run.ts';
 import { loseRequests } from './nodes.ts';
-import { fallbackFor, isPlaced, isPreparing, isReady, readyNodes } from './plans.ts';
 import { assign, isLive, noteLate, observeSilence } from './requests.ts';
 import type { Dispatch, Frame, Node, PartRun, StageRun, State } from './state.ts';
 
@@ -53,88 +54,113 @@ function probe(s: State, frame: Frame, stage: StageRun, candidates: readonly Can
     assign(s, frame, stage, starved, [least], { attempt: stage.attempt++, probe: true });
 }
 
-/** Assigns parts to central, because the plan says so, no other node can do them, or those that could have failed. */
-function placeOnCentral(s: State, frame: Frame, stage: StageRun, parts: readonly PartRun[]): Failure | undefined {
-  const central = fallbackFor(s, stage.stage);
-  const { id } = stage.stage;
-  const lost = parts.find((part) => part.failed_on.has(central.id) && part.tries >= s.options.max_tries);
-  if (lost !== undefined)
+/** The node that a whole stage stays at: the one that made all that it reads, as far as nodes made it. */
+function keeperOf(frame: Frame, { stage, parts }: StageRun): Node | undefined {
+  if (stage.split.kind !== 'whole') return undefined;
+  const makers = parts[0]!.facts.links.map((link) => frame.stages[link.stage]!.parts[link.t_id]!.used?.node);
+  return makers.every((maker) => maker === makers[0]) ? makers[0] : undefined;
+}
+
+/** Assigns parts to some of these nodes; a part that none of them has memory for stays unplaced. */
+function spread(
+  s: State,
+  frame: Frame,
+  stage: StageRun,
+  nodes: readonly Node[],
+  parts: readonly PartRun[],
+  may: (part: PartRun, node: Node) => boolean,
+): void {
+  const candidates = candidatesFor(nodes, frame, stage);
+  const allowed = (t: number, k: number): boolean => may(parts[t]!, candidates[k]!.node);
+  const loads = parts.map(loadOf);
+  // While no speed is known every node is tried.
+  const turnMs = candidates.some(({ known }) => known) ? TURN_MS : 0;
+  let chosen: number[];
+  if (stage.stage.on.mode === 'replicate') {
+    const together = allocateTogether(loads, candidates, allowed);
+    // Where no single node may take all parts that are left, they are shared.
+    const apart = together === -1 && parts.some((part) => part.failed_on.size > 0);
+    chosen = apart ? allocate(loads, candidates, allowed, turnMs) : loads.map(() => together);
+  } else chosen = allocate(loads, candidates, allowed, turnMs);
+  const groups = new Map<Candidate, PartRun[]>();
+  chosen.forEach((k, t) => {
+    const candidate = candidates[k];
+    if (candidate === undefined) return;
+    const group = groups.get(candidate);
+    if (group === undefined) groups.set(candidate, [parts[t]!]);
+    else group.push(parts[t]!);
+  });
+  const first = stage.attempt === 0;
+  assignGroups(s, frame, stage, groups);
+  if (first && groups.size > 0 && stage.stage.on.parts === undefined) probe(s, frame, stage, candidates);
+}
+
+/** Why a part can never be assigned; `able`: the nodes that could do it if it had not failed on them. */
+function failureOf(s: State, { run }: Frame, { stage }: StageRun, part: PartRun, able: readonly Node[]): Failure {
+  const { t_id } = part.facts;
+  if (able.length > 0)
     return {
       code: 'TESSERA_RUN_FAILED',
-      message: `stage ${id}, part ${lost.facts.t_id} failed on every node and on central: ${lost.last_error}`,
+      message: `stage ${stage.id}, part ${t_id} failed ${counted(part.tries, 'time')}: ${part.last_error || 'its nodes were lost'}`,
       hint: 'run `tessera verify` with this model on this machine',
     };
-  const { plan } = frame.run;
-  const lastError = parts.find((part) => part.last_error !== '')?.last_error ?? '';
-  if (isReady(central, frame.run, id)) {
-    if (!isPlaced(central, stage.stage.on)) frame.fallback ??= whyNotNodes(s, frame.run, id, lastError);
-    assignGroups(s, frame, stage, new Map([[candidatesFor([central], frame, stage)[0]!, [...parts]]]));
-    return undefined;
-  }
-  const readiness = central.readiness.get(plan.id);
-  if (readiness?.state === 'refused' && !isPreparing(s, frame.run, id)) {
-    const own = `central cannot either: ${readiness.text}`;
-    if (isPlaced(central, stage.stage.on))
-      return {
-        code: 'TESSERA_NO_NODES',
-        message: `central cannot do stage ${id} of plan ${plan.id}: ${readiness.text}`,
-      };
-    const { reason, text } = whyNotNodes(s, frame.run, id, lastError);
-    return {
-      code: 'TESSERA_NO_NODES',
-      message: `stage ${id} of plan ${plan.id}: ${text.includes(readiness.text) ? `${text}; so does central` : `${text}; ${own}`}`,
-      hint:
-        reason === 'no-nodes'
-          ? 'start node agents: `tessera agent`'
-          : 'fix what they report, then restart them; `tessera nodes` shows the state of each',
-    };
-  }
-  if (!frame.run.standby.has(id)) {
-    frame.run.standby.add(id);
-    s.plans_unsettled = true;
-  }
-  return undefined;
+  const { reason, text } = whyNone(s, run, stage, part);
+  return {
+    code: 'TESSERA_NO_NODES',
+    message: `stage ${stage.id} of plan ${run.plan.id}: ${text}`,
+    hint:
+      reason === 'no-nodes'
+        ? 'start node agents: `tessera agent`'
+        : 'fix what they report, then restart them; `tessera nodes` shows the state of each',
+  };
 }
 
 /**
- * Assigns the unplaced parts of a stage. A part that cannot be assigned now (memory is full, central still prepares)
- * stays unplaced until the next event. Returns a failure where a part can never be assigned.
+ * Assigns the unplaced parts of a stage: to nodes of its placement, else to nodes that may stand in for them, else to
+ * nodes that failed them before. A part that cannot be assigned now (memory is full, a node still prepares) stays
+ * unplaced until the next event. Returns a failure where a part can never be assigned.
  */
 export function place(s: State, frame: Frame, stage: StageRun): Failure | undefined {
-  const nodes = readyNodes(s, frame.run, stage.stage.id);
-  const parts: PartRun[] = [];
-  const ours: PartRun[] = [];
+  const { run } = frame;
+  const { id, on, fallback } = stage.stage;
+  const own = readyNodes(s, run, id);
+  const standIns = readyStandIns(s, run, stage.stage);
+  const isMine = (part: PartRun, node: Node): boolean => own.includes(node) && isPlaced(node, on, part.facts.t_id);
+  const isUntried = (part: PartRun, node: Node): boolean =>
+    !part.failed_on.has(node.id) && (node.isLocal || part.tries < s.options.max_tries);
+  const first: PartRun[] = [];
+  const replaced: PartRun[] = [];
+  const again: PartRun[] = [];
   for (const part of stage.parts) {
     if (part.state !== 'unplaced') continue;
-    const possible = part.tries < s.options.max_tries && nodes.some((node) => !part.failed_on.has(node.id));
-    (possible ? parts : ours).push(part);
+    if (own.some((node) => isMine(part, node) && isUntried(part, node))) first.push(part);
+    else if (standIns.some((node) => isUntried(part, node))) replaced.push(part);
+    else if (!run.standby.has(id)) {
+      run.standby.add(id);
+      s.plans_unsettled = true;
+    } else if (!isPlacePending(s, run, stage.stage) && !isStandInPending(s, run, stage.stage)) {
+      const mine = own.filter((node) => isMine(part, node));
+      const all = [...mine, ...standIns];
+      if (all.length === 0 || part.tries >= s.options.max_tries)
+        return failureOf(s, frame, stage, part, fallback === 'none' ? mine : standIns);
+      again.push(part);
+    }
   }
-  const first = stage.attempt === 0;
-  if (parts.length > 0) {
-    const candidates = candidatesFor(nodes, frame, stage);
-    const allowed = (t: number, k: number): boolean => !parts[t]!.failed_on.has(candidates[k]!.node.id);
-    const loads = parts.map(loadOf);
-    // While no speed is known every node is tried.
-    const turnMs = candidates.some(({ known }) => known) ? TURN_MS : 0;
-    let chosen: number[];
-    if (stage.stage.on.mode === 'replicate') {
-      const together = allocateTogether(loads, candidates, allowed);
-      // Where no single node may take all parts that are left, they are shared.
-      const apart = together === -1 && parts.some((part) => part.failed_on.size > 0);
-      chosen = apart ? allocate(loads, candidates, allowed, turnMs) : loads.map(() => together);
-    } else chosen = allocate(loads, candidates, allowed, turnMs);
-    const groups = new Map<Candidate, PartRun[]>();
-    chosen.forEach((k, t) => {
-      const candidate = candidates[k];
-      if (candidate === undefined) return;
-      const group = groups.get(candidate);
-      if (group === undefined) groups.set(candidate, [parts[t]!]);
-      else group.push(parts[t]!);
-    });
-    assignGroups(s, frame, stage, groups);
-    if (first && groups.size > 0) probe(s, frame, stage, candidates);
+  if (first.length > 0) {
+    const keeper = keeperOf(frame, stage);
+    const stays = keeper !== undefined && isMine(first[0]!, keeper) && isUntried(first[0]!, keeper);
+    const nodes = stays ? [keeper] : own;
+    spread(s, frame, stage, nodes, first, (part, node) => isMine(part, node) && isUntried(part, node));
   }
-  return ours.length === 0 ? undefined : placeOnCentral(s, frame, stage, ours);
+  if (replaced.length > 0) {
+    frame.fallback ??= whyNotPlaced(s, run, stage.stage, replaced[0]!);
+    spread(s, frame, stage, standIns, replaced, isUntried);
+  }
+  if (again.length > 0) {
+    const nodes = [...new Set([...own, ...standIns])];
+    spread(s, frame, stage, nodes, again, (part, node) => standIns.includes(node) || isMine(part, node));
+  }
+  return undefined;
 }
 
 /** A dispatch is late: each of its open parts is requested of another node too, once. */
@@ -146,14 +172,17 @@ export function hedge(s: State, dispatch: Dispatch): void {
   if (late.length === 0) return;
   noteLate(s, dispatch);
   const waited = s.now - dispatch.assigned_at;
-  const candidates = candidatesFor(readyNodes(s, frame.run, stage.stage.id), frame, stage);
+  const { id, on } = stage.stage;
+  const candidates = candidatesFor(readyNodes(s, frame.run, id), frame, stage);
   const busy = new Map<Node, number>(candidates.map(({ node }) => [node, node.busy_ms]));
   const groups = new Map<Candidate, PartRun[]>();
   let left = false;
   for (const { part } of late) {
     const others = candidates.filter(
       ({ node }) =>
-        !part.failed_on.has(node.id) && !part.requests.some((request) => request.node === node && isLive(request)),
+        isPlaced(node, on, part.facts.t_id) &&
+        !part.failed_on.has(node.id) &&
+        !part.requests.some((request) => request.node === node && isLive(request)),
     );
     const options = others.map((candidate) => ({
       idle: candidate.node.busy_ms === 0,

@@ -1,43 +1,16 @@
 import { isRetryable } from '../../shared/errors.ts';
 import type { SchedulablePlan } from '../../shared/plan/compiled-plan.ts';
-import type { Placement, Stage } from '../../shared/plan/plan.ts';
 import { forgetPlan } from '../scheduler/statistics.ts';
+import {
+  isPlaced,
+  isPlacePending,
+  isPresent,
+  isStaffed,
+  isStandInPending,
+  mayStandIn,
+  readyStandIns,
+} from './may-run.ts';
 import type { ModelRun, Node, PlanRun, Readiness, State } from './state.ts';
-
-/** Whether a placement includes a node. It includes the local node only by name. */
-export function isPlaced(node: Node, on: Placement): boolean {
-  if ('tier' in on) return !node.isLocal && node.tier === on.tier;
-  return on.nodes === '*' ? !node.isLocal : on.nodes.includes(node.id);
-}
-
-/** Whether a node may be given work of a stage now. */
-export function isReady(node: Node, run: PlanRun, stage: number): boolean {
-  if (node.presence !== 'online' || node.audit.out) return false;
-  return node.readiness.get(run.plan.id)?.usable.includes(stage) === true;
-}
-
-/** The node that does a stage when no node of its placement can: central, since compile.ts refuses other fallbacks. */
-export function fallbackFor(s: State, { fallback }: Stage): Node {
-  return s.nodes.get(fallback)!;
-}
-
-/** Nodes in a stage's placement that are ready for it, in the order in which they came. */
-export function readyNodes(s: State, run: PlanRun, stage: number): Node[] {
-  const { on } = run.plan.stages[stage]!;
-  return [...s.nodes.values()].filter((node) => isPlaced(node, on) && isReady(node, run, stage));
-}
-
-/** Whether a node in a stage's placement still prepares the plan. */
-export function isPreparing(s: State, run: PlanRun, stage: number): boolean {
-  const { on } = run.plan.stages[stage]!;
-  return [...s.nodes.values()].some(
-    (node) =>
-      isPlaced(node, on) &&
-      node.presence === 'online' &&
-      !node.audit.out &&
-      node.readiness.get(run.plan.id)?.state === 'preparing',
-  );
-}
 
 /** Adds a plan. */
 function newRun(s: State, facts: SchedulablePlan): PlanRun {
@@ -143,29 +116,21 @@ function prepare(s: State, run: PlanRun, node: Node, stages: readonly number[]):
   if (!node.isLocal) s.timers.set(`prepare ${node.id} ${id}`, s.now + s.options.prepare_again_ms, { kind: 'look' });
 }
 
-/** Whether frames may begin with a plan now. Stages that no node becomes ready for in time are left to the fallback. */
+/** Whether frames may begin with a plan now. Stages that no node becomes ready for in time are left to stand-ins. */
 function canStart(s: State, run: PlanRun): boolean {
   const waited = s.now - run.since;
-  let allReady = true;
-  let somePreparing = false;
-  for (const { id: stage } of run.plan.stages) {
-    const ready = readyNodes(s, run, stage).length > 0;
-    const preparing = isPreparing(s, run, stage);
-    allReady &&= ready;
-    somePreparing ||= preparing;
-    if (!ready && waited >= (preparing ? s.options.patience_ms : s.options.settle_ms)) run.standby.add(stage);
-  }
-  if (allReady) return !somePreparing || waited >= s.options.settle_ms;
-  return run.plan.stages.every((stage) => {
-    const { id } = stage;
-    const fallback = fallbackFor(s, stage);
-    const readiness = fallback.readiness.get(run.plan.id);
-    return (
-      readyNodes(s, run, id).length > 0 ||
-      // If the fallback cannot do the stage either, frames are accepted and end with the reason, so that it is seen.
-      (run.standby.has(id) && (isReady(fallback, run, id) || readiness?.state === 'refused')) ||
-      (readiness?.state === 'refused' && readiness.stages.includes(id))
-    );
+  const { stages } = run.plan;
+  const waitsFor = stages.filter((stage) => !isStaffed(s, run, stage));
+  for (const stage of waitsFor)
+    if (waited >= (isPlacePending(s, run, stage) ? s.options.patience_ms : s.options.settle_ms))
+      run.standby.add(stage.id);
+  if (waitsFor.length === 0)
+    return waited >= s.options.settle_ms || !stages.some((stage) => isPlacePending(s, run, stage));
+  return waitsFor.every((stage) => {
+    // If no node can do the stage, frames are accepted and end with the reason, so that it is seen.
+    const own = s.central.readiness.get(run.plan.id);
+    if (own?.state === 'refused' && own.stages.includes(stage.id)) return true;
+    return run.standby.has(stage.id) && (readyStandIns(s, run, stage).length > 0 || !isStandInPending(s, run, stage));
   });
 }
 
@@ -197,19 +162,22 @@ export function settlePlans(s: State): void {
       retire(s, run);
       continue;
     }
-    for (const { id: stage } of run.plan.stages)
-      if ((active.has(run) || run.open > 0) && readyNodes(s, run, stage).length === 0) run.standby.add(stage);
+    for (const stage of run.plan.stages)
+      if ((active.has(run) || run.open > 0) && !isStaffed(s, run, stage)) run.standby.add(stage.id);
     for (const node of s.nodes.values()) {
-      if (node.presence !== 'online' || node.audit.out) continue;
-      const placed = run.plan.stages.filter(
-        (stage) => isPlaced(node, stage.on) || (run.standby.has(stage.id) && fallbackFor(s, stage) === node),
+      if (!isPresent(node)) continue;
+      // Of a plan that only open frames use, nodes prepare what would otherwise have no node.
+      const stages = run.plan.stages.filter((stage) =>
+        run.standby.has(stage.id)
+          ? isPlaced(node, stage.on) || mayStandIn(node, stage)
+          : isPlaced(node, stage.on) && (current.has(run) || node.isLocal),
       );
-      if (placed.length > 0 && (current.has(run) || node.isLocal))
+      if (stages.length > 0)
         prepare(
           s,
           run,
           node,
-          placed.map((stage) => stage.id),
+          stages.map(({ id }) => id),
         );
     }
   }

@@ -97,10 +97,11 @@ export type Alarm =
 /** A node agent, or central's own executor. */
 export interface Node {
   readonly id: string;
-  /** Runs in this process: always online, trusted, without a link; `*` and tiers in placements do not include it. */
+  /** Runs in this process: always online, trusted, without a link; `*` in placements does not include it. */
   readonly isLocal: boolean;
   boot_id: string;
-  tier: Tier;
+  /** Null for the local node where the configuration gives it no tier. */
+  tier: Tier | null;
   presence: 'online' | 'suspect' | 'offline';
   heard_at: number;
   memory: MemoryBelief;
@@ -178,7 +179,7 @@ export interface PlanRun {
   since: number;
   /** Accepted frames that use it. */
   open: number;
-  /** Stages that the fallback has to prepare, because no node can do them. */
+  /** Stages that stand-ins have to prepare, because nodes of their placement cannot do all of their parts. */
   readonly standby: Set<number>;
 }
 
@@ -193,7 +194,7 @@ export interface Frame extends QueuedFrame {
   readonly missing: { stage: number; t_id: number }[];
   /** The tensor of the exit that the frame takes. */
   exit: string | null;
-  /** Why central computed what the plan gives to nodes. */
+  /** Why other nodes computed what the plan gives to some. */
   fallback: Fallback | undefined;
   readonly requests: Request[];
   /** By node, stage and attempt. */

@@ -4,7 +4,10 @@ import type { ResultObject } from '../../shared/protocol/messages/result.ts';
 import type { EndedFrame } from '../effects.ts';
 import type { Observer } from './observer.ts';
 
-/** Logs that central computes parts of a model that its plan assigns to nodes: once, until nodes compute them again. */
+/**
+ * Logs that stand-ins (central, unless the plan says otherwise) compute parts of a model that its plan assigns to other
+ * nodes: once, until these compute them again.
+ */
 export class FallbackLog implements Observer {
   readonly #log: Pick<LogThrottle, 'warn'>;
   /** By model, why. */
@@ -21,7 +24,7 @@ export class FallbackLog implements Observer {
     }
     if (this.#reasons.get(model) === fallback.reason) return;
     this.#reasons.set(model, fallback.reason);
-    const text = `model ${model}: central computes parts that nodes should compute: ${fallback.text}`;
+    const text = `model ${model}: stand-ins compute parts that other nodes should compute: ${fallback.text}`;
     this.#log.warn(`fallback ${model} ${fallback.reason}`, text);
   }
 }

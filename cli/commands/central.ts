@@ -86,7 +86,7 @@ export const command = defineCommand({
         signingKey: settings.models.signing_key,
         cameras: camerasWithInfer(settings.cameras, settings.accept_unlisted_cameras),
         acceptUnlistedCameras: settings.accept_unlisted_cameras,
-        coordinator: { audit_share: settings.central.audit_share },
+        coordinator: { audit_share: settings.central.audit_share, tier: settings.central.tier ?? null },
         log,
       });
       const stopped = untilStopped(signal).then(() => undefined);

@@ -94,7 +94,7 @@ export const command = defineCommand({
         [CAMERA]: { models: [], hold: 1, offline_after_s: 30, keep: 'every' },
       },
       acceptUnlistedCameras: settings.accept_unlisted_cameras,
-      coordinator: { audit_share: settings.central.audit_share },
+      coordinator: { audit_share: settings.central.audit_share, tier: settings.central.tier ?? null },
       idPrefix: settings.node.id === 'auto' ? 'node' : settings.node.id,
       log,
     });

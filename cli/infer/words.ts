@@ -35,7 +35,7 @@ export function readable(result: ResultObject): string {
   const hint = error?.hint === undefined ? '' : ` (${error.hint})`;
   const found = status === 'error' ? `${error?.code}: ${error?.message}${hint}` : named.join(', ') || nothing;
   const early = exit === null ? '' : `; ended at exit ${exit}`;
-  const instead = fallback === undefined ? '' : `; computed by central: ${fallback.text}`;
+  const instead = fallback === undefined ? '' : `; computed by stand-ins: ${fallback.text}`;
   const remark = `${approximate ? '; approximate' : ''}${instead}`;
   return `${found}  (${Math.round(latency_ms)} ms; tiles ${tiles.join(' ')}${early}${remark})`;
 }

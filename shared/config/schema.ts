@@ -81,6 +81,10 @@ const central = z.strictObject({
     .describe(
       "audits: share of nodes' tiles that another node computes again to find wrong results, besides the first three of each node; 0: no audits",
     ),
+  tier: z
+    .enum(TIERS)
+    .optional()
+    .describe('tier of this machine; absent: plans that place a stage on a tier do not place it on central'),
   standby: z.boolean().default(false).describe('while another central is active, stand by and take over when it fails'),
 });
 

@@ -76,17 +76,13 @@ export function compilePlan(asked: Plan, resolved: ResolvedModel): CompiledPlan 
 }
 
 /** Refuses fields of a plan that central does not support yet. */
-function checkSupported({ source, stages }: Plan): void {
-  const refusal = (problem: string, hint: string) =>
-    new TesseraError('TESSERA_PLAN_INVALID', `plan: ${problem}`, { hint });
+function checkSupported({ source }: Plan): void {
   if (source !== CENTRAL)
-    throw refusal(`source: frames that arrive at "${source}" are not supported yet`, `Give "${CENTRAL}".`);
-  for (const { id, on, fallback } of stages) {
-    if (on.parts !== undefined)
-      throw refusal(`stages[${id}].on.parts: parts that are pinned to nodes are not supported yet`, 'Leave it out.');
-    if (fallback !== CENTRAL)
-      throw refusal(`stages[${id}].fallback: "${fallback}" is not supported yet`, `Give "${CENTRAL}".`);
-  }
+    throw new TesseraError(
+      'TESSERA_PLAN_INVALID',
+      `plan: source: frames that arrive at "${source}" are not supported yet`,
+      { hint: `Give "${CENTRAL}".` },
+    );
 }
 
 function outputsOf({ model }: ResolvedModel): string[] {

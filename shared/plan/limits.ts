@@ -13,6 +13,9 @@ export const MAX_PARTS = 4096;
 /** Most regions that one part of a message may name. */
 export const MAX_REGIONS = 4096;
 
+/** Most nodes that one stage names for its placement, and for its fallback. */
+export const MAX_NODES = 1024;
+
 /** Most axes of a tensor that can be sent. */
 export const MAX_RANK = 8;
 

@@ -28,17 +28,18 @@ export type Split =
 /**
  * Which machines run a stage. `nodes`: ids, or `*` for every node that is ready; `tier`: every ready node of a tier.
  * `share`: the parts of one frame are distributed over them; `replicate`: each frame goes whole to one of them.
- * `parts`: the node of each part, by t_id, if the parts of every frame go to the same nodes.
+ * `parts`: the node of each part, by t_id, if the parts of every frame go to the same nodes. Central is in `*` only by
+ * such a pin, and in a tier only where its configuration says so (`central.tier`).
  */
 export type Placement = { readonly mode: 'share' | 'replicate'; readonly parts?: readonly string[] } & (
   | { readonly nodes: readonly string[] | '*' }
   | { readonly tier: Tier }
 );
 
-/** What may run a stage if its own machines cannot: nothing, central's executor, or any node that is ready for it. */
+/** Words for what may run a stage if its own machines cannot: nothing, central's executor, or any node agent. */
 export const FALLBACKS = ['none', 'central', 'nodes'] as const;
-/** One of FALLBACKS. */
-export type StageFallback = (typeof FALLBACKS)[number];
+/** One of FALLBACKS, or the ids of nodes. */
+export type StageFallback = (typeof FALLBACKS)[number] | readonly string[];
 
 /**
  * Ends a frame early: `tensor` [1, classes] is a classifier's answer, read like the model's own output. The frame ends

@@ -2,7 +2,7 @@ import { codecSpec } from '../codec/spec.ts';
 import { type ErrorCode, TesseraError } from '../errors.ts';
 import { isNodeId } from '../protocol/topics.ts';
 import { parse, z } from '../schema.ts';
-import { MAX_PARTS, MAX_REASON, MAX_STAGE_TENSORS, MAX_TENSOR_NAME } from './limits.ts';
+import { MAX_NODES, MAX_PARTS, MAX_REASON, MAX_STAGE_TENSORS, MAX_TENSOR_NAME } from './limits.ts';
 import { FALLBACKS, type Plan, type Split, type Stage, TIERS } from './plan.ts';
 
 const CODE: ErrorCode = 'TESSERA_PLAN_INVALID';
@@ -23,7 +23,7 @@ const split = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('channels'), sizes }),
 ]);
 
-const nodes = z.union([z.literal('*'), z.array(node).min(1).max(1024)]);
+const nodes = z.union([z.literal('*'), z.array(node).min(1).max(MAX_NODES)]);
 const placement = z
   .object({
     mode,
@@ -45,7 +45,7 @@ const stage = z.object({
   outputs: names.refine((list) => list.length > 0, 'names no tensor'),
   split,
   on: placement,
-  fallback: z.enum(FALLBACKS).default('central'),
+  fallback: z.union([z.enum(FALLBACKS), z.array(node).min(1).max(MAX_NODES)]).default('central'),
   codec: z.record(z.string(), codecSpec),
   exit: z.object({ tensor, threshold: z.number() }).optional(),
 });

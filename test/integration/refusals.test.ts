@@ -77,10 +77,10 @@ test('all nodes refuse: that is logged at once with the reason, and results say 
   const result = await send();
   expect(result).toMatchObject({ status: 'ok', nodes: ['central'], fallback: { reason: 'refused' } });
   expect(result.fallback!.text).toMatch(/all 2 nodes refuse: a part of the model needs/);
-  const line = await log.line(/central computes/);
-  expect(line).toMatch(/^warn model tiny: central computes parts that nodes should compute: all 2 nodes refuse/);
+  const line = await log.line(/stand-ins compute/);
+  expect(line).toMatch(/^warn model tiny: stand-ins compute parts that other nodes should compute: all 2 nodes refuse/);
   await send();
-  expect(log.lines.filter((each) => /central computes/.test(each))).toEqual([line]);
+  expect(log.lines.filter((each) => /stand-ins compute/.test(each))).toEqual([line]);
 }, 60_000);
 
 test('some refuse: the others work, and a line names the refusing node and its reason', async () => {

@@ -98,6 +98,8 @@ test.each([
   ['stages[0].on', (plan) => Object.assign(plan.stages[0]!, { on: { mode: 'share', nodes: '*', tier: 'edge' } })],
   ['stages[2].on.nodes', (plan) => Object.assign(plan.stages[2]!, { on: { mode: 'share', nodes: ['Pi 1'] } })],
   ['stages[0].fallback', (plan) => Object.assign(plan.stages[0]!, { fallback: 'cloud' })],
+  ['stages[0].fallback', (plan) => Object.assign(plan.stages[0]!, { fallback: [] })],
+  ['stages[0].fallback', (plan) => Object.assign(plan.stages[0]!, { fallback: ['Pi 1'] })],
   ['stages[0].on.parts', (plan) => Object.assign(plan.stages[0]!.on as object, { parts: ['pi-1', 'pi-2'] })],
   ['stages[1].on.parts', (plan) => Object.assign(plan.stages[1]!.on as object, { parts: ['pi-1', 'pi-2'] })],
   ['stages[2].on.parts', (plan) => Object.assign(plan.stages[2]!.on as object, { parts: ['pi-2'] })],
