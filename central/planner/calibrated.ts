@@ -1,10 +1,9 @@
 import { findCodec } from '../../shared/codec/codecs.ts';
 import type { CodecSpec } from '../../shared/codec/spec.ts';
 import { parseCodec } from '../../shared/codec/spec.ts';
-import type { ModelCard } from '../../shared/model/card.ts';
 import type { ResolvedModel } from '../../shared/onnx/model.ts';
 import { byteLength } from '../../shared/tensor/tensor.ts';
-import { type Counts, isNoPlan, type Problem, type TileEnd } from './strategy.ts';
+import { type CalibratedSetting, type Counts, isNoPlan, type Problem, type TileEnd } from './strategy.ts';
 
 /**
  * Codecs for the tensors of a cut, as measured: bytes per picture, and agreement, the share (0..1) of the uncompressed
@@ -14,8 +13,6 @@ export interface MeasuredCodecs {
   readonly bytes: number;
   readonly agreement: number;
 }
-
-type Calibrated = ModelCard['calibrated'][number];
 
 /** Tolerance for rounding of an agreement, or of a sum of losses. */
 export const ROUNDING = 1e-9;
@@ -95,11 +92,12 @@ interface BoundCodecs {
 }
 
 /**
- * Codecs of these cuts' tensors that together keep the bound: calibrated settings where there are any, lossless codecs
- * otherwise. Only settings for exactly a cut's tensors count, as they were measured together.
+ * Codecs of these cuts' tensors that together keep the bound: calibrated settings where there are any, `lossless`
+ * otherwise (absent: raw). Only settings for exactly a cut's tensors count, as they were measured together.
  */
 export function calibratedCodecs(
-  { calibrated }: ModelCard,
+  calibrated: readonly CalibratedSetting[],
+  lossless: CodecSpec | undefined,
   { model, specs }: ResolvedModel,
   cuts: readonly CrossedCut[],
   bound: number,
@@ -108,9 +106,9 @@ export function calibratedCodecs(
   const options = cuts.map(({ tensors, outputs }) => {
     const sent = [...new Set([...tensors, ...outputs])].filter((tensor) => !inputs.has(tensor));
     const rawBytes = sent.reduce((sum, tensor) => sum + byteLength(specs.get(tensor)!), 0);
-    const lossless: MeasuredCodecs & Pick<Calibrated, 'codecs'> = { bytes: rawBytes, agreement: 1, codecs: {} };
+    const exact: CalibratedSetting = { bytes: rawBytes, agreement: 1, codecs: {} };
     const measured = calibrated.filter(({ codecs }) => sent.length > 0 && sameNames(Object.keys(codecs), sent));
-    return { sent, settings: [lossless, ...measured] };
+    return { sent, settings: [exact, ...measured] };
   });
   const chosen = fewestBytes(
     options.map(({ settings }) => settings),
@@ -122,9 +120,9 @@ export function calibratedCodecs(
     for (const [tensor, text] of Object.entries(setting.codecs))
       if (!codecs.has(tensor)) codecs.set(tensor, parseCodec(text));
   const clipped = codecs.size > 0;
-  const packed: CodecSpec = { name: 'packed' };
+  if (lossless === undefined) return { codecs: Object.fromEntries(codecs), clipped };
   for (const tensor of options.flatMap(({ sent }) => sent))
-    if (!codecs.has(tensor) && findCodec(packed.name)!.carries(specs.get(tensor)!)) codecs.set(tensor, packed);
+    if (!codecs.has(tensor) && findCodec(lossless.name)!.carries(specs.get(tensor)!)) codecs.set(tensor, lossless);
   return { codecs: Object.fromEntries(codecs), clipped };
 }
 

@@ -6,20 +6,29 @@ import type { Plan } from '../../shared/plan/plan.ts';
 import type { ServedModel } from '../served-model.ts';
 import { type CrossedCut, calibratedCodecs } from './calibrated.ts';
 import { withStages } from './compose.ts';
-import type { Constraints } from './strategy.ts';
+import type { PlanningNode, Problem } from './strategy.ts';
+
+const PACKED: CodecSpec = { name: 'packed' };
+
+/** Whether every known node encodes and decodes a codec. */
+export function isAnnounced(nodes: readonly Pick<PlanningNode, 'codecs'>[], codec: string): boolean {
+  return nodes.every(({ codecs }) => codecs.includes(codec));
+}
 
 /**
  * The plan with codecs for the results of its tiles: the user's codec, else those for which the network was retrained,
- * else, where the user set a bound, calibrated ones. Codecs that the strategy chose are kept.
+ * else, where the user set a bound, calibrated ones that every known node announces. Codecs that the strategy chose are
+ * kept.
  */
-export function withCodecs(plan: Plan, model: ServedModel, { codec, agreement }: Constraints): Plan {
+export function withCodecs(plan: Plan, model: ServedModel, problem: Problem): Plan {
   const { resolved } = model;
+  const { codec, agreement } = problem.constraints;
   const cuts = tileCutsOf(plan, resolved);
   const isHalo = plan.stages.every(({ split }) => split.kind !== 'tiles' || split.padding === 'halo');
   // Tiles without halo change the answers in a way that was not part of the calibration.
   const bound = isHalo ? agreement : undefined;
   const { codecs, note } =
-    codec === undefined ? boundCodecs(model, cuts, bound) : { codecs: codecForAll(resolved, cuts, codec) };
+    codec === undefined ? boundCodecs(model, problem, cuts, bound) : { codecs: codecForAll(resolved, cuts, codec) };
   let isSet = false;
   const stages = plan.stages.map(({ id: _, ...stage }) => {
     if (stage.split.kind !== 'tiles') return stage;
@@ -61,6 +70,7 @@ function codecForAll(
 /** Codecs that keep the user's bound, and the sentence about the bound for the plan's reason. */
 function boundCodecs(
   { card, resolved }: ServedModel,
+  problem: Problem,
   cuts: readonly CrossedCut[],
   bound: number | undefined,
 ): { codecs: Record<string, CodecSpec>; note?: string } {
@@ -71,11 +81,14 @@ function boundCodecs(
     ),
   );
   if (bound === undefined) return { codecs: trained };
-  const { codecs, clipped } = calibratedCodecs(card, resolved, cuts, bound);
+  const { calibrated, nodes } = problem;
+  const lossless = isAnnounced(nodes, PACKED.name) ? PACKED : undefined;
+  const { codecs, clipped } = calibratedCodecs(calibrated, lossless, resolved, cuts, bound);
   const held = `an agreement of ${Number((100 * bound).toPrecision(6))} %`;
+  const missing = calibrated.length < card.calibrated.length ? ' of those that all nodes announce' : '';
   const note = clipped
     ? `results clipped within ${held}`
-    : `no calibrated codec keeps ${held}: results are sent losslessly`;
+    : `no calibrated codec${missing} keeps ${held}: results are sent losslessly`;
   const isTrained = Object.keys(codecs).some((tensor) => Object.hasOwn(trained, tensor));
   return { codecs: { ...codecs, ...trained }, ...(isTrained ? {} : { note }) };
 }

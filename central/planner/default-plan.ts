@@ -1,11 +1,11 @@
-import type { CodecSpec } from '../../shared/codec/spec.ts';
+import { type CodecSpec, parseCodec } from '../../shared/codec/spec.ts';
 import { TesseraError } from '../../shared/errors.ts';
 import { compilePlan } from '../../shared/plan/compile.ts';
 import type { CompiledPlan } from '../../shared/plan/compiled-plan.ts';
 import { CENTRAL } from '../../shared/plan/plan.ts';
 import type { Grid } from '../../shared/tiling/grid.ts';
 import type { ServedModel } from '../served-model.ts';
-import { withCodecs } from './codecs.ts';
+import { isAnnounced, withCodecs } from './codecs.ts';
 import { withStages } from './compose.ts';
 import { exitPlaces, withExits, withoutExits } from './exits.ts';
 import { STRATEGIES } from './strategies.ts';
@@ -59,7 +59,7 @@ export function choosePlan(whole: ServedModel, request: PlanRequest): CompiledPl
     }
     const why = refusals.flatMap(({ kind, reason }) => (kind === 'slower' ? [reason] : []));
     const [first] = proposed as [(typeof proposed)[0]];
-    const plan = withCodecs(withStages(first, first.stages, why), model, problem.constraints);
+    const plan = withCodecs(withStages(first, first.stages, why), model, problem);
     return compilePlan(request.exits === false ? plan : withExits(plan, whole), whole.resolved);
   }
   const { reason, hint } = refusals.find(({ kind }) => kind === 'impossible') ?? refusals[0]!;
@@ -100,7 +100,9 @@ function problemOf(model: ServedModel, whole: ServedModel, request: PlanRequest)
     source: CENTRAL,
     sink: CENTRAL,
     trained: card.tiles.map(({ after, grid: [rows, cols], padding }) => ({ after, grid: { rows, cols }, padding })),
-    calibrated: card.calibrated,
+    calibrated: card.calibrated.filter(({ codecs }) =>
+      Object.values(codecs).every((text) => isAnnounced(usable, parseCodec(text).name)),
+    ),
     exits: request.exits === false || strategy !== undefined ? [] : exitPlaces(whole),
     constraints,
     isNamed: strategy !== undefined,

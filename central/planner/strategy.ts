@@ -124,6 +124,7 @@ export interface Problem {
   readonly sink: string;
   /** In order; empty where the network was not retrained for tiles. */
   readonly trained: readonly TrainedTiles[];
+  /** Those whose codecs every node announces. */
   readonly calibrated: readonly CalibratedSetting[];
   /** Where heads of early exits branch off, the earliest first: tile stages should end there. */
   readonly exits: readonly (readonly string[])[];

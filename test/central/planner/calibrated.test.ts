@@ -64,7 +64,9 @@ describe('unbeaten', () => {
 describe('calibratedCodecs', () => {
   const resolved = resolveModel(tinyNetwork());
   const cut = (tensor: string) => ({ tensors: [tensor], outputs: [], rows: [1], cols: [1] });
-  const card = (...calibrated: object[]) => parseCard({ name: 'tiny', task: 'raw', calibrated }, 'model.yaml');
+  const card = (...calibrated: object[]) =>
+    parseCard({ name: 'tiny', task: 'raw', calibrated }, 'model.yaml').calibrated;
+  const lossless = { name: 'packed' } as const;
   const packed = (tensor: string) => ({ codecs: { [tensor]: { name: 'packed' } }, clipped: false });
   const about = { pictures: 100, bytes: 100 };
   const clipA = { codecs: { a: 'clip:0:2:4' }, agreement: 0.995, ...about };
@@ -72,19 +74,22 @@ describe('calibratedCodecs', () => {
 
   it("clips a cut's tensors only where that was measured to keep the bound, and sends others losslessly", () => {
     const spec = { name: 'clip', a: 0, b: 2, bits: 4 };
-    expect(calibratedCodecs(card(clipA), resolved, [cut('a')], 0.99)).toEqual({ codecs: { a: spec }, clipped: true });
-    expect(calibratedCodecs(card(clipA), resolved, [cut('a')], 0.999)).toEqual(packed('a'));
-    expect(calibratedCodecs(card(clipA), resolved, [cut('p')], 0.9)).toEqual(packed('p'));
+    expect(calibratedCodecs(card(clipA), lossless, resolved, [cut('a')], 0.99)).toEqual({
+      codecs: { a: spec },
+      clipped: true,
+    });
+    expect(calibratedCodecs(card(clipA), lossless, resolved, [cut('a')], 0.999)).toEqual(packed('a'));
+    expect(calibratedCodecs(card(clipA), lossless, resolved, [cut('p')], 0.9)).toEqual(packed('p'));
   });
 
   it('adds up the losses of several cuts', () => {
     const both = card(clipA, clipP);
     // 0.5 % and 0.8 %: of a bound of 99 % only one has room, and `a` is the larger map.
-    expect(calibratedCodecs(both, resolved, [cut('a'), cut('p')], 0.99).codecs).toMatchObject({
+    expect(calibratedCodecs(both, lossless, resolved, [cut('a'), cut('p')], 0.99).codecs).toMatchObject({
       a: { name: 'clip' },
       p: { name: 'packed' },
     });
-    expect(calibratedCodecs(both, resolved, [cut('a'), cut('p')], 0.987).codecs).toMatchObject({
+    expect(calibratedCodecs(both, lossless, resolved, [cut('a'), cut('p')], 0.987).codecs).toMatchObject({
       a: { name: 'clip' },
       p: { name: 'clip', base: 0.1 },
     });
@@ -92,6 +97,6 @@ describe('calibratedCodecs', () => {
 
   it('uses no codec that was measured together with other tensors', () => {
     const pair = card({ ...clipA, codecs: { a: 'clip:0:2:4', p: 'clip:0:2:4' } });
-    expect(calibratedCodecs(pair, resolved, [cut('a')], 0.9)).toEqual(packed('a'));
+    expect(calibratedCodecs(pair, lossless, resolved, [cut('a')], 0.9)).toEqual(packed('a'));
   });
 });

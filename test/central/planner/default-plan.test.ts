@@ -105,6 +105,23 @@ describe('the plan for a network that was calibrated', () => {
     expect(strict.plan.reason).toContain('no calibrated codec keeps an agreement of 99.9 %');
   });
 
+  it('uses only codecs that every node announces, unless the user or the network set the codec', () => {
+    const nodes = (...codecs: string[]) => [
+      { id: 'new', tier: 'edge' as const, memory_mb: 1000, codecs: ['raw', 'packed', 'clip'], splits: ['tiles'] },
+      { id: 'old', tier: 'edge' as const, memory_mb: 1000, codecs: ['raw', ...codecs], splits: ['tiles'] },
+    ];
+    const request = { nodeCount: 4, agreement: 0.99, cuts: ['p'] };
+    expect(firstCodec(plan({ ...request, known: nodes('clip') }))).toMatchObject({ p: { bits: 5 } });
+    const old = plan({ ...request, known: nodes('packed') });
+    expect(firstCodec(old)).toEqual({ p: { name: 'packed' } });
+    expect(old.plan.reason).toContain('no calibrated codec of those that all nodes announce keeps');
+    expect(firstCodec(plan({ ...request, known: nodes() }))).toEqual({});
+    expect(firstCodec(plan({ ...request, known: nodes(), nodes: ['new'] }))).toMatchObject({ p: { bits: 5 } });
+    expect(firstCodec(plan({ ...request, known: nodes(), codec: { name: 'fp16' } }))).toEqual({ p: { name: 'fp16' } });
+    const trained = [{ after: 'p', grid: [2, 1], padding: 'zero', clip: [0.2, 2], bits: 4 }];
+    expect(firstCodec(plan({ nodeCount: 4, known: nodes() }, trained))).toMatchObject({ p: { name: 'clip', bits: 4 } });
+  });
+
   it('is lossless unless the user sets a bound, and takes another cut where the feature map has too few cells', () => {
     expect(plan({ nodeCount: 4 }).approximate).toBe(false);
     expect(firstCodec(plan({ nodeCount: 4, agreement: 0.99, grid: { rows: 10, cols: 1 } }))).toHaveProperty('a');
