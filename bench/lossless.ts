@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { choosePlan } from '../central/planner/default-plan.ts';
-import { wholeCentral } from '../central/planner/strategies/whole-central.ts';
+import { BASELINES } from '../central/planner/strategies.ts';
 import { flag, oneOf, string, type Values, valueOr } from '../cli/options.ts';
 import { withPrivateCluster } from '../cli/private-cluster.ts';
 import { TesseraError } from '../shared/errors.ts';
@@ -143,7 +143,7 @@ async function compareAll({ networks: only, grids, full, data }: Values<typeof o
         const outputs = tensors!.outputs.map(({ tensor, dtype, shape, d }) => ({ tensor, dtype, shape, data: d }));
         return { outputs, result };
       };
-      const whole = choosePlan(served, { nodeCount: 1, strategy: wholeCentral.name });
+      const whole = choosePlan(served, { nodeCount: 1, strategy: BASELINES.central });
       await serve('bench', whole, 300_000);
       const { outputs: reference } = await send();
 

@@ -1,4 +1,4 @@
-import { wholeCentral } from '../central/planner/strategies/whole-central.ts';
+import { BASELINES } from '../central/planner/strategies.ts';
 import { drawScene, seedRanges } from '../cli/demo/scene.ts';
 import { flag, integer, string, type Values, valueOr } from '../cli/options.ts';
 import { interleaved, largestIndex, loadDeployed } from './accuracy/as-deployed.ts';
@@ -53,7 +53,7 @@ export const { description, usage, run } = defineBenchmark({
 });
 
 async function ask({ count, seed: first, model, whole }: Values<typeof options>) {
-  const network = await loadDeployed(model, whole ? { strategy: wholeCentral.name } : {});
+  const network = await loadDeployed(model, whole ? { strategy: BASELINES.central } : {});
   const { labels } = network;
   const input = sceneInput(network.size[1]);
 

@@ -1,6 +1,7 @@
+import type { CompiledPlan } from '../../shared/plan/compiled-plan.ts';
 import { gridSizes } from '../../shared/tiling/grid.ts';
 import { bytesOf, totalMacs } from './graph.ts';
-import type { Counts, Problem, TileEnd } from './strategy.ts';
+import type { Constraints, Counts, Problem, TileEnd } from './strategy.ts';
 
 /**
  * Multiply-adds that a small CPU does in the time in which a byte is transferred (2 GMAC/s, 100 Mbit/s). An assumption,
@@ -12,6 +13,17 @@ export const MACS_PER_BYTE = 160;
  * machines messages take longer, which is as many multiply-adds or fewer. Below half a GMAC tiles do not pay.
  */
 const TILE_MACS = 45e6;
+
+/**
+ * Of the processors of one machine, the share by which its nodes gain: two processors are mostly one core, and broker
+ * and central need time too.
+ */
+const SHARE_OF_CORES = 0.5;
+
+/** How many parts of a frame are computed at the same time. */
+export function partsAtOnce({ nodeCount, sharedCores }: Pick<Constraints, 'nodeCount' | 'sharedCores'>): number {
+  return Math.max(1, Math.min(nodeCount, (sharedCores ?? Number.POSITIVE_INFINITY) * SHARE_OF_CORES));
+}
 
 /**
  * The cost of a tile stage from the frame to some end, with the rest on one machine, relative to the whole network on
@@ -46,4 +58,14 @@ export function tilingCost(
   const time = tiles + (total - end.macs) + MACS_PER_BYTE * (bytesIn + bytesOut) + TILE_MACS * (parts.length - 1);
   const relative = (part: number, all: number): number => (all === 0 ? 1 : part / all);
   return { input: relative(bytesIn, whole), work: relative(macs, end.macs), time: time / alone };
+}
+
+/** The latency of a plan's frames, in multiply-adds: one stage after another, with equal nodes and links. */
+export function frameTime({ stages, cost }: CompiledPlan, atOnce: number): number {
+  const times = stages.map(({ parts }) => {
+    const macs = parts.map((part) => part.cost);
+    const all = macs.reduce((sum, part) => sum + part, 0);
+    return Math.max(...macs, all / atOnce) + TILE_MACS * (parts.length - 1);
+  });
+  return times.reduce((sum, time) => sum + time, MACS_PER_BYTE * (cost.bytesOut + cost.bytesBack));
 }

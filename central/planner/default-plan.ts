@@ -7,6 +7,7 @@ import type { Grid } from '../../shared/tiling/grid.ts';
 import type { ServedModel } from '../served-model.ts';
 import { isAnnounced, withCodecs } from './codecs.ts';
 import { withStages } from './compose.ts';
+import { frameTime, partsAtOnce } from './cost.ts';
 import { exitPlaces, withExits, withoutExits } from './exits.ts';
 import { STRATEGIES } from './strategies.ts';
 import { type Constraints, isNoPlan, type NoPlan, type PlanningNode, type Problem } from './strategy.ts';
@@ -44,8 +45,9 @@ export interface PlanRequest {
 }
 
 /**
- * Makes the plan for the user's settings, compiled for its model. Throws TesseraError: TESSERA_USAGE for an unknown
- * strategy, TESSERA_PLAN_INVALID with the reason where no strategy has a plan.
+ * Makes the plan for the user's settings, compiled for its model: of a strategy's plans the one with the lowest estimated
+ * latency. Throws TesseraError: TESSERA_USAGE for an unknown strategy, TESSERA_PLAN_INVALID with the reason where no
+ * strategy has a plan.
  */
 export function choosePlan(whole: ServedModel, request: PlanRequest): CompiledPlan {
   const model = withoutExits(whole);
@@ -58,14 +60,22 @@ export function choosePlan(whole: ServedModel, request: PlanRequest): CompiledPl
       continue;
     }
     const why = refusals.flatMap(({ kind, reason }) => (kind === 'slower' ? [reason] : []));
-    const [first] = proposed as [(typeof proposed)[0]];
-    const plan = withCodecs(withStages(first, first.stages, why), model, problem);
-    return compilePlan(request.exits === false ? plan : withExits(plan, whole), whole.resolved);
+    const compiled = proposed.map((draft) => {
+      const plan = withCodecs(withStages(draft, draft.stages, why), model, problem);
+      return compilePlan(request.exits === false ? plan : withExits(plan, whole), whole.resolved);
+    });
+    return fastest(compiled, partsAtOnce(problem.constraints));
   }
   const { reason, hint } = refusals.find(({ kind }) => kind === 'impossible') ?? refusals[0]!;
   throw new TesseraError('TESSERA_PLAN_INVALID', `no plan for model "${whole.name}": ${reason}`, {
     hint: hint ?? '`tessera model inspect` shows where the network can be cut',
   });
+}
+
+/** The plan with the lowest estimated latency; the first of several. */
+function fastest(plans: readonly CompiledPlan[], atOnce: number): CompiledPlan {
+  const times = plans.map((plan) => frameTime(plan, atOnce));
+  return plans[times.indexOf(Math.min(...times))]!;
 }
 
 function strategyNamed(name: string) {

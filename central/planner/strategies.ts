@@ -9,3 +9,6 @@ import type { Strategy } from './strategy.ts';
 export const STRATEGIES: ReadonlyMap<string, Strategy> = new Map(
   [tilesPrefix, tileStages, twoStage, wholeReplicate, wholeCentral].map((strategy) => [strategy.name, strategy]),
 );
+
+/** The strategies with which others are compared: the whole network on one machine. */
+export const BASELINES = { central: wholeCentral.name, node: wholeReplicate.name } as const;

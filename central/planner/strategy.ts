@@ -153,6 +153,6 @@ export function isNoPlan(value: object): value is NoPlan {
 /** A way to make plans. A new one is a new file in `strategies/` and a line in `strategies.ts`. */
 export interface Strategy {
   readonly name: string;
-  /** Its plans for the problem, at least one, the best guess first; or why it has none. Pure. */
+  /** Its plans for the problem, at least one; or why it has none. Pure. */
   propose(problem: Problem): readonly Plan[] | NoPlan;
 }

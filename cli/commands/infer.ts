@@ -132,7 +132,7 @@ async function inPrivate(
   onPlan: (cost: PlanCost | undefined) => void,
 ): Promise<ResultObject[]> {
   const { withPrivateCluster } = await import('../private-cluster.ts');
-  const { wholeReplicate } = await import('../../central/planner/strategies/whole-replicate.ts');
+  const { BASELINES } = await import('../../central/planner/strategies.ts');
   const { machineDefaults } = await import('../machine.ts');
   const { costInWords } = await import('../../central/planner/cost-in-words.ts');
   const { compilePlan } = await import('../../shared/plan/compile.ts');
@@ -190,8 +190,11 @@ async function inPrivate(
     if (options.compare) await warmUp(frames[0]!, nodes);
     const results = await send(camera, frames, run, read);
     if (options.compare) {
-      const { name: strategy } = wholeReplicate;
-      const alone = await central.choosePlan(served.name, { nodeCount: 1, nodes: [agents[0]!.id], strategy });
+      const alone = await central.choosePlan(served.name, {
+        nodeCount: 1,
+        nodes: [agents[0]!.id],
+        strategy: BASELINES.node,
+      });
       await serve(served.name, alone);
       await warmUp(frames[0]!, 1);
       const single = await send(camera, frames, silent, read);

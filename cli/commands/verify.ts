@@ -71,7 +71,7 @@ export const command = defineCommand({
       });
     const { openLog } = await import('../connect.ts');
     const { withPrivateCluster } = await import('../private-cluster.ts');
-    const { wholeCentral } = await import('../../central/planner/strategies/whole-central.ts');
+    const { BASELINES } = await import('../../central/planner/strategies.ts');
     const { loadRequestFor } = await import('../models.ts');
     const { machineDefaults } = await import('../machine.ts');
     const { config: settings } = await config([]);
@@ -98,7 +98,7 @@ export const command = defineCommand({
         );
       };
       const whole = await run(
-        await cluster.central.choosePlan(served.name, { nodeCount: 1, strategy: wholeCentral.name, exits: false }),
+        await cluster.central.choosePlan(served.name, { nodeCount: 1, strategy: BASELINES.central, exits: false }),
       );
       const tiled = await cluster.central.choosePlan(served.name, {
         nodeCount: nodes,

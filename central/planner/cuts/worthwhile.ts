@@ -1,5 +1,5 @@
 import { gridSizes } from '../../../shared/tiling/grid.ts';
-import { type TilingCost, tilingCost } from '../cost.ts';
+import { partsAtOnce, type TilingCost, tilingCost } from '../cost.ts';
 import { gridsFor } from '../grids.ts';
 import type { Counts, Problem, TileEnd } from '../strategy.ts';
 
@@ -25,12 +25,6 @@ export const MOST_TIME = 0.85;
 const LEAST_SHARE = 0.5;
 /** How many ends are evaluated for each grid. */
 const CANDIDATES = 16;
-/**
- * Of the processors of one machine, the share by which its nodes gain: two processors are mostly one core, and broker
- * and central need time too.
- */
-const SHARE_OF_CORES = 0.5;
-
 /** A tile stage from the frame, with its cost relative to one machine. */
 export interface Tiling extends TilingCost {
   readonly grid: Counts;
@@ -46,10 +40,10 @@ export type Worth = { readonly tiling: Tiling } | { readonly tiling: undefined; 
  */
 export function worthwhileTiling(
   network: Pick<Problem, 'graph' | 'tiler'>,
-  { nodeCount, sharedCores }: Pick<Problem['constraints'], 'nodeCount' | 'sharedCores'>,
-  grids: readonly Counts[] = gridsFor(nodeCount),
+  constraints: Pick<Problem['constraints'], 'nodeCount' | 'sharedCores'>,
+  grids: readonly Counts[] = gridsFor(constraints.nodeCount),
 ): Worth {
-  const atOnce = sharedCores === undefined ? Number.POSITIVE_INFINITY : Math.max(1, sharedCores * SHARE_OF_CORES);
+  const atOnce = partsAtOnce(constraints);
   const tilings = grids.flatMap((grid) =>
     network.tiler.reach(undefined, grid, { leastShare: LEAST_SHARE, most: CANDIDATES }).flatMap((end): Tiling[] => {
       const cost = tilingCost(network, end, grid, atOnce);

@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { frameTime } from '../../../central/planner/cost.ts';
 import { choosePlan, type PlanRequest } from '../../../central/planner/default-plan.ts';
 import { loadServedModel, type ServedModel } from '../../../central/served-model.ts';
 import { parseCard } from '../../../shared/model/card.ts';
@@ -151,6 +152,15 @@ describe('planning for the nodes that are online', () => {
     const strategy = 'tiles-prefix';
     expect(split({ nodeCount: 1, known, strategy })).toBe(split({ nodeCount: 4, strategy }));
     expect(split({ nodeCount: 1, strategy })).not.toBe(split({ nodeCount: 4, strategy }));
+  });
+
+  it('takes the fastest of the plans that a strategy proposes', () => {
+    const plan = (...cuts: string[]) =>
+      choosePlan(served, { nodeCount: 4, padding: 'halo', strategy: 'tiles-prefix', cuts });
+    const [shallow, deep] = [plan('a'), plan('p')];
+    expect(frameTime(shallow, 4)).not.toBe(frameTime(deep, 4));
+    const fastest = frameTime(shallow, 4) < frameTime(deep, 4) ? shallow : deep;
+    expect(plan('a', 'p').plan.id).toBe(fastest.plan.id);
   });
 
   it('counts only nodes that may be asked', () => {
