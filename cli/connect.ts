@@ -39,6 +39,13 @@ export async function connectCommand(config: Config, name: string, log: Log): Pr
   );
 }
 
+const MQTT_PORTS: Readonly<Record<string, number>> = { 'mqtt:': 1883, 'mqtts:': 8883, 'ws:': 80, 'wss:': 443 };
+
+/** The port of a broker's URL. */
+export function portOf({ port, protocol }: URL): number {
+  return port === '' ? MQTT_PORTS[protocol]! : Number(port);
+}
+
 /** The log of a process, to standard error. */
 export async function openLog(config: Config, name: string): Promise<Log> {
   const { createLog } = await import('../shared/runtime/log.ts');

@@ -5,8 +5,9 @@ import { isLoopback, parseListen as parseListenUrl } from '../broker/listen.ts';
 import type { Config } from '../shared/config/schema.ts';
 import { TesseraError } from '../shared/errors.ts';
 import { silentLog } from '../shared/ports.ts';
+import { hideUserInfo } from '../shared/redact.ts';
 import type { ClusterOptions } from './cluster.ts';
-import { brokerTls, busOptions } from './connect.ts';
+import { brokerTls, busOptions, portOf } from './connect.ts';
 import { INVITATION_S, inviteNode } from './invite.ts';
 import { choosePort, parseListen, reachableHost, urlHost } from './listen.ts';
 import type { Output } from './output.ts';
@@ -19,23 +20,55 @@ import { SecretOutput, type SecretOutputOptions } from './secret-output.ts';
 const KEY_MS = 5000;
 type RemoteAccess = NonNullable<ClusterOptions['remoteAccess']>;
 
-/** Which broker to use or start, and who may come in where the listener is reachable. */
-export async function brokerFor(
-  options: { broker: string | undefined; listen: string | undefined },
+/**
+ * Whether `up` uses a broker that runs, rather than start one: `--broker`, or `server`, which is `mqtt.server` where the
+ * configuration sets it, without any address to listen at. Throws TESSERA_USAGE, and TESSERA_CONFIG where the
+ * configuration names one broker to use and another to start.
+ */
+export function usesOtherBroker(
+  options: { readonly broker: string | undefined; readonly listen: string | undefined },
+  configured: readonly string[] | undefined,
+  server: string | undefined,
+): boolean {
+  if (options.broker !== undefined && options.listen !== undefined)
+    throw new TesseraError('TESSERA_USAGE', '--broker and --listen exclude each other', {
+      hint: '--broker uses a broker that runs; --listen says where the embedded one listens',
+    });
+  if (options.broker !== undefined) return true;
+  if (options.listen !== undefined || server === undefined) return false;
+  if (configured === undefined) return true;
+  const ports = configured.map((url) => parseListenUrl(url).port);
+  if (ports.includes(0) || ports.includes(portOf(new URL(server)))) return false;
+  throw new TesseraError(
+    'TESSERA_CONFIG',
+    `mqtt.server is ${hideUserInfo(server)}, where no listener of broker.listen is: one broker to use, another to start`,
+    { hint: 'omit one of them; or --broker uses a broker that runs, and --listen starts one' },
+  );
+}
+
+/** The broker that `mqtt.server` names. */
+export async function otherBroker(settings: Config): Promise<Pick<ClusterOptions, 'bus' | 'agentEnv'> & NoListener> {
+  const { clientId: _, log: __, ...bus } = await busOptions(settings, '', silentLog);
+  return { bus, agentEnv: tlsEnvironment(settings) };
+}
+
+interface NoListener {
+  readonly remoteAccess?: undefined;
+  readonly tls?: undefined;
+}
+
+/**
+ * A broker to start: where it listens, by `--listen` or else by `configured`, and who may come in where the listener is
+ * reachable.
+ */
+export async function ownBroker(
+  asked: string | undefined,
   configured: readonly string[] | undefined,
   settings: Config,
   stateDir: string,
-): Promise<Pick<ClusterOptions, 'bus' | 'agentEnv' | 'listen' | 'remoteAccess' | 'tls'>> {
-  if (options.broker !== undefined) {
-    if (options.listen !== undefined)
-      throw new TesseraError('TESSERA_USAGE', '--broker and --listen exclude each other', {
-        hint: '--broker uses a broker that runs; --listen says where the embedded one listens',
-      });
-    const { clientId: _, log: __, ...bus } = await busOptions(settings, '', silentLog);
-    return { bus, agentEnv: tlsEnvironment(settings) };
-  }
-  if (options.listen === undefined && configured !== undefined) return configuredBroker(configured, settings, stateDir);
-  const address = parseListen(options.listen ?? '127.0.0.1');
+): Promise<Pick<ClusterOptions, 'agentEnv' | 'listen' | 'remoteAccess' | 'tls'>> {
+  if (asked === undefined && configured !== undefined) return configuredBroker(configured, settings, stateDir);
+  const address = parseListen(asked ?? '127.0.0.1');
   const port = await choosePort(address);
   if (isLoopback(address.host)) return { listen: [`mqtt://${urlHost(address.host)}:${port}`] };
   const tls = await brokerTls(settings);

@@ -62,18 +62,22 @@ export const command = defineCommand({
     const { boxShape, byteLength } = await import('../../shared/tensor/tensor.ts');
     const { loadRequestFor } = await import('../models.ts');
     const { machineDefaults } = await import('../machine.ts');
-    const { brokerFor, inviteSecondMachine } = await import('../up-broker.ts');
+    const { inviteSecondMachine, otherBroker, ownBroker, usesOtherBroker } = await import('../up-broker.ts');
     const { makeStateDirectory } = await import('../../shared/runtime/state-directory.ts');
 
     const { config: settings, origins } = await config(await connectionSettings(options));
-    checkSettings(settings, options.broker !== undefined);
+    const isSet = (key: string): boolean => (origins.get(key) ?? 'default') !== 'default';
+    const configured = isSet('broker.listen') ? settings.broker.listen : undefined;
+    const usesOther = usesOtherBroker(options, configured, isSet('mqtt.server') ? settings.mqtt.server : undefined);
+    checkSettings(settings, usesOther);
     const log = await openLog(settings, 'tessera');
     const stateDir = await makeStateDirectory();
     const model = await loadRequestFor(options.model, settings, { signal });
     for (const note of model.notes) if (options.camera !== 'synthetic') out.note(`note: ${note}`);
-    const configured = (origins.get('broker.listen') ?? 'default') === 'default' ? undefined : settings.broker.listen;
-    const broker = await brokerFor(options, configured, settings, stateDir);
-    const isOpen = options.broker !== undefined || broker.remoteAccess !== undefined;
+    const broker = usesOther
+      ? await otherBroker(settings)
+      : await ownBroker(options.listen, configured, settings, stateDir);
+    const isOpen = usesOther || broker.remoteAccess !== undefined;
     const cluster = await startCluster({
       ...broker,
       agentEnv: { ...broker.agentEnv, ...nodeEnvironment(settings) },

@@ -10,6 +10,7 @@ import { PART_LIMIT_BYTES } from '../../shared/protocol/parts.ts';
 import { topics } from '../../shared/protocol/topics.ts';
 import type { BusOptions } from '../../shared/runtime/bus-options.ts';
 import { connectBus } from '../../shared/runtime/mqtt.ts';
+import { portOf } from '../connect.ts';
 import { readJson } from '../frames.ts';
 import type { BrokerFacts, PacketFacts } from './broker.ts';
 
@@ -27,7 +28,6 @@ const TRIPS = 25;
 const ANSWER_MS = 3000;
 const RETAINED_TRIES = 3;
 const CONNECT_MS = 5000;
-const MQTT_PORTS: Readonly<Record<string, number>> = { 'mqtt:': 1883, 'mqtts:': 8883, 'ws:': 80, 'wss:': 443 };
 /** Room for topic and header in a packet. */
 const HEADER_BYTES = 256;
 
@@ -71,7 +71,7 @@ export async function lookAtBroker(question: BrokerQuestion): Promise<BrokerFact
   try {
     const stats = await followStats(bus, base);
     const subscriptions = await trySubscriptions(bus, needed(identity, base));
-    const linkMs = await linkTime(host, Number(url.port) || MQTT_PORTS[url.protocol]!);
+    const linkMs = await linkTime(host, portOf(url));
     const reached = { ...facts, connection: { mqtt }, subscriptions, linkMs, stats: stats() };
     if (topic === undefined) return reached;
     const echo = await isEchoed(bus, topic);

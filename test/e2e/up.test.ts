@@ -126,6 +126,13 @@ describe('tessera up', () => {
       .split('\n')
       .map((line) => JSON.parse(line));
     expect(results.map(({ status }) => status)).toEqual(Array(4).fill('ok'));
+    // The same by the configuration.
+    const up = new RunningCli(['up', '--nodes', '0', '--camera', 'none'], {
+      env: { ...env, TESSERA_MQTT__SERVER: broker.url },
+    });
+    onTestFinished(() => void up.child.kill('SIGKILL'));
+    expect((await up.printed(/broker: (.*)/))[1]).toBe(broker.url);
+    expect((await up.stop()).code).toBe(0);
   });
 
   test('the broker listens where the configuration says, and a flag wins', async () => {

@@ -1,0 +1,25 @@
+import { describe, expect, test } from 'vitest';
+import { usesOtherBroker } from '../../cli/up-broker.ts';
+
+describe('the broker of `tessera up`', () => {
+  const none = { broker: undefined, listen: undefined };
+
+  test.each([
+    ['nothing is said', none, undefined, undefined, false],
+    ['--broker', { ...none, broker: 'a:1' }, ['mqtt://127.0.0.1:2'], 'mqtt://a:1', true],
+    ['mqtt.server', none, undefined, 'mqtt://a:1', true],
+    ['mqtt.server, and --listen wins', { ...none, listen: '127.0.0.1' }, undefined, 'mqtt://a:1', false],
+    ['broker.listen', none, ['mqtt://127.0.0.1:1883'], undefined, false],
+    ['both, and they fit', none, ['ws://127.0.0.1:9001', 'mqtt://0.0.0.0:1883'], 'mqtt://10.0.0.1', false],
+    ['both, with any free port', none, ['mqtt://127.0.0.1:0'], 'mqtt://127.0.0.1:1883', false],
+  ] as const)('%s', (_, options, listen, server, expected) => {
+    expect(usesOtherBroker(options, listen, server)).toBe(expected);
+  });
+
+  test('one broker to use and another to start is refused, without the password of the URL', () => {
+    const refused = () => usesOtherBroker(none, ['mqtt://127.0.0.1:1883'], 'mqtts://me:secret@far.example');
+    expect(refused).toThrow(/mqtt\.server is .*far\.example.*broker\.listen/);
+    expect(refused).not.toThrow(/secret/);
+    expect(() => usesOtherBroker({ broker: 'a', listen: 'b' }, undefined, undefined)).toThrow(/exclude/);
+  });
+});
