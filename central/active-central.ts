@@ -231,6 +231,11 @@ export class ActiveCentral {
     return this.#waits.whenReady(plan, nodes, options);
   }
 
+  /** Waits until a plan serves new frames (observers/ready-waits.ts). */
+  whenServed(plan: Plan, options: ReadyOptions): Promise<PlanReadiness> {
+    return this.#waits.whenServed(plan, options);
+  }
+
   /** The caller is about to stop the nodes: their disconnections are not reported. */
   nodesStopping(): void {
     this.#observers.tell('nodesStopping');

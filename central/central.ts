@@ -1,10 +1,14 @@
-import { type Failure, TesseraError } from '../shared/errors.ts';
+import { type Failure, failureOf, TesseraError } from '../shared/errors.ts';
 import type { CompiledPlan } from '../shared/plan/compiled-plan.ts';
 import type { Plan } from '../shared/plan/plan.ts';
+import { type Deploy, type Deployed, deployRequest } from '../shared/protocol/messages/requests.ts';
 import { topics } from '../shared/protocol/topics.ts';
+import { answerRequests, handler } from '../shared/runtime/requests.ts';
 import { ActiveCentral, type ActiveCentralParts } from './active-central.ts';
 import type { CentralOptions } from './central-options.ts';
 import type { DataPlane } from './data-plane/data-plane.ts';
+import { DeployedPlans } from './deployed-plans.ts';
+import { compileFor, deploy } from './deployment.ts';
 import type { ServedPlan } from './effects.ts';
 import type { Journal } from './journal/journal.ts';
 import type { JournalLock } from './journal/lock.ts';
@@ -37,6 +41,9 @@ export interface CentralParts extends Pick<ActiveCentralParts, 'bus' | 'wire' | 
 /** How long the nodes that are online stay the same before a central that is not active chooses its plans again, ms. */
 const SETTLE_MS = 2000;
 
+/** How long the answer to a request to deploy a plan waits for it to serve new frames, ms. */
+export const DEPLOY_MS = 60_000;
+
 /** The calls of a data plane. */
 export type CentralDataPlane = ActiveCentralParts['data'] & Pick<DataPlane, 'model' | 'stop'>;
 
@@ -62,6 +69,7 @@ export class Central {
   readonly #offered = new Map<string, ServedPlan>();
   /** Plans by model that are chosen again until the election: the user's settings, and the nodes that were online. */
   readonly #served = new Map<string, { readonly request: PlanRequest; readonly chosenFor: string }>();
+  readonly #deployed: DeployedPlans;
   #choosing: NodeJS.Timeout | undefined;
   #active: ActiveCentral | undefined;
   readonly #ended = new AbortController();
@@ -72,6 +80,9 @@ export class Central {
     this.#parts = parts;
     const { log, base } = options;
     const { bus, id, boot, epochs } = parts;
+    this.#deployed = new DeployedPlans(options.stateDir, (reason) =>
+      log.warn(`the deployed plans cannot be read, and models get the planner's: ${reason}`),
+    );
     this.#data = parts.startDataPlane(
       (error) => {
         log.error(`the data plane ended and is restarted: ${error.message}`);
@@ -145,17 +156,44 @@ export class Central {
   }
 
   /**
-   * Chooses a plan and offers it. Until this central is elected it chooses again when other nodes are online, so that a
+   * Offers the plan that was deployed last for the model, otherwise chooses one. Until this central is elected it chooses again when other nodes are online, so that a
    * standby central takes over with a plan for the nodes of that moment. Throws what `choosePlan` and `offerPlan` throw.
    */
   async servePlan(name: string, request: PlanRequest): Promise<CompiledPlan> {
     await this.#nodes.known();
     const chosenFor = JSON.stringify(this.#usable);
-    const compiled = await this.choosePlan(name, request);
-    await this.offerPlan(name, compiled);
     this.#served.set(name, { request, chosenFor });
+    const compiled = this.#deployedPlan(name) ?? (await this.choosePlan(name, request));
+    await this.offerPlan(name, compiled);
     this.#chooseLater();
     return compiled;
+  }
+
+  /** The plan that was deployed last for a model; undefined where there is none, or it does not fit any more. */
+  #deployedPlan(name: string): CompiledPlan | undefined {
+    const plan = this.#deployed.of(name)?.current;
+    if (plan === null || plan === undefined) return undefined;
+    try {
+      return compileFor(this.#models.get(name)!, plan);
+    } catch (error) {
+      this.#options.log.warn(
+        `model ${name} is not served with the plan that was deployed: ${failureOf(error).message}`,
+      );
+      return undefined;
+    }
+  }
+
+  #deploy(request: Deploy): Promise<Deployed> {
+    return deploy(
+      {
+        models: this.#models,
+        deployed: this.#deployed,
+        choose: (name) => this.choosePlan(name, this.#served.get(name)?.request ?? { nodeCount: 1 }),
+        offer: (name, compiled) => this.offerPlan(name, compiled),
+        whenServed: (plan) => this.#active!.whenServed(plan, { timeoutMs: DEPLOY_MS, signal: this.#ended.signal }),
+      },
+      request,
+    );
   }
 
   /** The node agents that are online and get work. */
@@ -176,7 +214,7 @@ export class Central {
     const chosenFor = JSON.stringify(known);
     for (const [name, { request, chosenFor: before }] of this.#served) {
       const model = this.#models.get(name);
-      if (model === undefined || before === chosenFor) continue;
+      if (model === undefined || before === chosenFor || this.#deployedPlan(name) !== undefined) continue;
       this.#served.set(name, { request, chosenFor });
       try {
         this.#offered.set(name, { compiled: choosePlan(model, { ...request, known }), model });
@@ -218,6 +256,10 @@ export class Central {
     });
     this.#active = active;
     await active.start();
+    const { bus } = this.#parts;
+    const { base, log } = this.#options;
+    const answers = { deploy: handler(deployRequest, (request) => this.#deploy(request)) };
+    await answerRequests(bus, topics(base), answers, log);
     await this.#handOver();
   }
 

@@ -23,6 +23,7 @@ export const COMMANDS: readonly Entry[] = [
   },
   { name: 'broker', summary: 'run the embedded MQTT broker', load: () => import('./commands/broker.ts') },
   { name: 'central', summary: 'run central, which plans and schedules', load: () => import('./commands/central.ts') },
+  { name: 'deploy', summary: 'put a plan to work', load: () => import('./commands/deploy.ts') },
   { name: 'agent', summary: 'run one node', load: () => import('./commands/agent.ts') },
   { name: 'publish', summary: 'send pictures to a running cluster', load: () => import('./commands/publish.ts') },
   { name: 'watch', summary: 'follow the predictions of a running cluster', load: () => import('./commands/watch.ts') },

@@ -9,6 +9,8 @@ import { frameEnvelope } from '../shared/protocol/messages/frame.ts';
 import { heartbeat, leftOut, nodeEvent, nodeInfo } from '../shared/protocol/messages/node.ts';
 import { partMessage } from '../shared/protocol/messages/part.ts';
 import {
+  deployedAnswer,
+  deployRequest,
   nodeInvite,
   nodeInvited,
   nodeReadmit,
@@ -47,6 +49,8 @@ export const SCHEMAS: Readonly<Record<string, NamedSchema>> = {
   'broker-stats': { what: '<base>/broker/stats', schema: brokerStats },
   request: { what: '<base>/request/<command>', schema: request },
   response: { what: '<base>/response/<command>', schema: response },
+  deploy: { what: '<base>/request/deploy', schema: deployRequest },
+  deployed: { what: 'data of <base>/response/deploy', schema: deployedAnswer },
   'node-invite': { what: '<base>/request/node-invite', schema: nodeInvite },
   'node-invited': { what: 'data of <base>/response/node-invite', schema: nodeInvited },
   'node-readmit': { what: '<base>/request/node-readmit', schema: nodeReadmit },

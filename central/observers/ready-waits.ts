@@ -41,15 +41,31 @@ export class ReadyWaits implements Observer {
    * Resolves when the plan serves new frames and so many node agents have answered for it, ready or not; when so many
    * refuse it; or at the time-out. Says who is ready then.
    */
-  async whenReady(plan: Plan, nodes: number, { timeoutMs, signal }: ReadyOptions): Promise<PlanReadiness> {
+  whenReady(plan: Plan, nodes: number, options: ReadyOptions): Promise<PlanReadiness> {
+    return this.#until(
+      plan,
+      ({ isServed, ready, refused }) =>
+        refused.length >= Math.max(1, nodes) || (isServed && ready.length + refused.length >= nodes),
+      options,
+    );
+  }
+
+  /** Resolves when the plan serves new frames, or at the time-out. Says who is ready then. */
+  whenServed(plan: Plan, options: ReadyOptions): Promise<PlanReadiness> {
+    return this.#until(plan, ({ isServed }) => isServed, options);
+  }
+
+  async #until(
+    plan: Plan,
+    isDecided: (readiness: PlanReadiness) => boolean,
+    { timeoutMs, signal }: ReadyOptions,
+  ): Promise<PlanReadiness> {
     const deadline = performance.now() + timeoutMs;
     for (;;) {
       const isServed = [...this.#active.values()].includes(plan.id);
       const readiness = { ...this.#answersOf(plan.id), isServed };
-      const { ready, refused } = readiness;
-      const isDecided = refused.length >= Math.max(1, nodes) || (isServed && ready.length + refused.length >= nodes);
       const left = deadline - performance.now();
-      if (isDecided || left <= 0 || signal?.aborted) return readiness;
+      if (isDecided(readiness) || left <= 0 || signal?.aborted) return readiness;
       let timer: NodeJS.Timeout | undefined;
       let wake: () => void = () => {};
       await new Promise<void>((resolve) => {

@@ -9,7 +9,6 @@ import { isReplicated, type Plan } from '../../shared/plan/plan.ts';
 import type { Log } from '../../shared/ports.ts';
 import type { PlanStatus } from '../../shared/protocol/messages/central.ts';
 import type { ResultObject } from '../../shared/protocol/messages/result.ts';
-import { readText } from '../../shared/runtime/file.ts';
 import type { Dtype } from '../../shared/tensor/tensor.ts';
 import type { Grid } from '../../shared/tiling/grid.ts';
 import { defineCommand } from '../command.ts';
@@ -245,18 +244,9 @@ async function atRunning(
 }
 
 async function readPlan(file: string, { manifest, name, names }: ServedModel): Promise<Plan> {
-  const { parsePlan } = await import('../../shared/plan/validate.ts');
-  let json: unknown;
-  try {
-    json = JSON.parse(await readText(file));
-  } catch (cause) {
-    throw new TesseraError('TESSERA_PLAN_INVALID', `${file} is not a JSON file that can be read`, {
-      cause,
-      hint: 'name a plan file (`tessera schema plan` describes one)',
-    });
-  }
   const { withInnerTensors } = await import('../../shared/plan/inner-tensors.ts');
-  const plan = parsePlan(json);
+  const { readPlanFile } = await import('../plan-file.ts');
+  const plan = await readPlanFile(file);
   if (plan.model !== manifest.skeleton.sha)
     throw new TesseraError('TESSERA_PLAN_INVALID', `${file} is a plan for another model than ${name}`, {
       hint: `its "model" is ${plan.model}, this one's is ${manifest.skeleton.sha}`,

@@ -69,6 +69,11 @@ export async function askRequest<T>(
   timeoutMs = ANSWER_MS,
 ): Promise<T> {
   const transaction = randomUUID();
+  const asked = JSON.stringify({ ...body, transaction });
+  if (Buffer.byteLength(asked) > MAX_BYTES)
+    throw new TesseraError('TESSERA_USAGE', `the request ${command} has more than ${MAX_BYTES / 1024} KiB`, {
+      hint: 'name fewer or shorter things in it',
+    });
   let timer: NodeJS.Timeout | undefined;
   try {
     const reply = await new Promise<z.infer<typeof response>>((resolve, reject) => {
@@ -79,7 +84,7 @@ export async function askRequest<T>(
       };
       bus
         .subscribe(topics.response(command), 1, take)
-        .then(() => bus.publish(topics.request(command), JSON.stringify({ ...body, transaction }), { qos: 1 }))
+        .then(() => bus.publish(topics.request(command), asked, { qos: 1 }))
         .catch((error: unknown) => reject(refused(command, error)));
     });
     if (reply.status === 'ok') return parse(answer, reply.data, 'TESSERA_MESSAGE_INVALID', `answer to ${command}`);
@@ -97,7 +102,7 @@ const CENTRAL_ANSWERS = 'central answers this: start one with `tessera central` 
 
 const unanswered = (command: string): TesseraError =>
   new TesseraError('TESSERA_BROKER', `no process at this broker answers the request ${command}`, {
-    hint: command === 'node-readmit' ? CENTRAL_ANSWERS : BROKER_ANSWERS,
+    hint: command === 'node-readmit' || command === 'deploy' ? CENTRAL_ANSWERS : BROKER_ANSWERS,
   });
 
 const refused = (command: string, cause: unknown): TesseraError =>

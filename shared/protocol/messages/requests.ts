@@ -51,6 +51,25 @@ export const nodeRevoked = z.object({ user: text, closed: count });
 /** The user whose access was revoked. */
 export type NodeRevoked = z.infer<typeof nodeRevoked>;
 
+/**
+ * `tessera/request/deploy`: central puts a plan to work for its model, or without `plan` the one before it. `model` is
+ * needed where several served models fit.
+ */
+export const deployRequest = z.object({ transaction: text, model: text.optional(), plan: z.unknown().optional() });
+/** A request to put a plan to work. */
+export type Deploy = z.infer<typeof deployRequest>;
+
+/** `data` of the answer to `deploy`, once the plan serves new frames: the nodes that are ready, and that refuse it. */
+export const deployedAnswer = z.object({
+  model: text,
+  plan: text,
+  reason: text,
+  ready: z.array(text),
+  refused: z.array(z.object({ node: text, text })),
+});
+/** The plan that was put to work. */
+export type Deployed = z.infer<typeof deployedAnswer>;
+
 /** `tessera/request/node-readmit`: central gives work again to a node that it had excluded. */
 export const nodeReadmit = z.object({ transaction: text, node: text });
 /** A request to readmit a node. */

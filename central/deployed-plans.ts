@@ -1,0 +1,49 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Plan } from '../shared/plan/plan.ts';
+import { planSchema } from '../shared/plan/validate.ts';
+import { elsewhereOf } from '../shared/runtime/state-directory.ts';
+import { writeWholeSync } from '../shared/runtime/whole-file.ts';
+import { z } from '../shared/schema.ts';
+
+const deployedPlans = z.record(
+  z.string(),
+  z.object({ current: planSchema.nullable(), previous: planSchema.nullable() }),
+);
+
+/** What was deployed for one model; null: the plan that the planner makes. */
+export interface DeployedPlan {
+  readonly current: Plan | null;
+  readonly previous: Plan | null;
+}
+
+/** The plans that `tessera deploy` put to work, by model, in central's state directory: they outlive a restart. */
+export class DeployedPlans {
+  readonly #path: string;
+  readonly #plans: Map<string, DeployedPlan>;
+
+  /** `onUnreadable` is called with the reason where the file exists and cannot be read; it then counts as empty. */
+  constructor(stateDir: string, onUnreadable: (reason: string) => void) {
+    this.#path = join(stateDir, 'deployed-plans.json');
+    this.#plans = new Map();
+    try {
+      const text = readFileSync(this.#path, 'utf8');
+      this.#plans = new Map(Object.entries(deployedPlans.parse(JSON.parse(text)) as Record<string, DeployedPlan>));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') onUnreadable(`${this.#path}: ${error}`);
+    }
+  }
+
+  /** What was deployed for a model. */
+  of(model: string): DeployedPlan | undefined {
+    return this.#plans.get(model);
+  }
+
+  /** Keeps what was deployed for a model. Throws TESSERA_STORAGE. */
+  keep(model: string, deployed: DeployedPlan): void {
+    const plans = new Map(this.#plans).set(model, deployed);
+    const place = { what: 'the deployed plans', path: this.#path, elsewhere: elsewhereOf(this.#path) };
+    writeWholeSync(place, JSON.stringify(Object.fromEntries(plans)));
+    this.#plans.set(model, deployed);
+  }
+}
