@@ -62,7 +62,7 @@ export async function loadDeployed(folder: string, request: Partial<PlanRequest>
     const compiled = choosePlan(served, { nodeCount: 4, ...request });
     const forms = compiled.plan.stages.map((stage) => buildStage(served.resolved, stage));
     const sessions = new Map<Model, Session>();
-    for (const { model: piece } of forms)
+    for (const piece of forms.flatMap(({ parts }) => parts.map(({ model }) => model)))
       if (!sessions.has(piece)) sessions.set(piece, await loadSession(writeModel(piece), { threads: 1 }));
     const { input } = served;
     const run = (piece: Model, feeds: ReadonlyMap<string, Tensor>) => sessions.get(piece)!.run(feeds);

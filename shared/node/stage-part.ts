@@ -23,8 +23,7 @@ export type JobPart = Job['tiles'][number];
 /** What the parts of a stage have in common: types of tensors, and those that are sent as codes. */
 export interface StageParts {
   readonly specs: ResolvedModel['specs'];
-  readonly inputs: Model['graph']['inputs'];
-  /** Tensors that the stage's model reads and returns as codes, a byte each. */
+  /** Tensors that the models of the stage read and return as codes, a byte each. */
   readonly takes: ReadonlyMap<string, ClipSpec>;
   readonly gives: ReadonlyMap<string, ClipSpec>;
 }
@@ -105,7 +104,7 @@ export function decodeInputs(form: PartForm, tile: JobPart, { specs, takes }: St
 }
 
 /** Adds a part's geometry, and zeros for inputs of which it needs nothing: ONNX Runtime requires every input. */
-export function addFeeds(feeds: Map<string, Tensor>, extra: readonly Feed[], inputs: StageParts['inputs']): void {
+export function addFeeds(feeds: Map<string, Tensor>, extra: readonly Feed[], inputs: Model['graph']['inputs']): void {
   for (const feed of extra) feeds.set(feed.name, feedTensor(feed));
   for (const { name, dtype, shape } of inputs) {
     if (feeds.has(name) || dtype === 'other') continue;

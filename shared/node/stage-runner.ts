@@ -28,14 +28,27 @@ import {
   specOf,
 } from './stage-part.ts';
 
-/** A stage of a prepared plan. `piece` is the ONNX model that the runtime runs, `bytes` its estimated memory. */
-interface LoadedStage extends StageParts {
-  readonly piece: Uint8Array;
+/** An ONNX model as the runtime runs it; `bytes` is its estimated memory. */
+interface Piece {
+  readonly model: Uint8Array;
   readonly key: string;
   readonly bytes: number;
-  /** Blobs that the stage's model reads. */
+  readonly inputs: Model['graph']['inputs'];
+  /** Blobs that the model reads. */
   readonly weights: readonly string[];
-  readonly parts: ReadonlyMap<number, PartForm>;
+}
+
+/** A part of a prepared plan. */
+interface LoadedPart {
+  readonly form: PartForm;
+  readonly piece: Piece;
+}
+
+/** A stage of a prepared plan, with the parts that this node keeps. */
+interface LoadedStage extends StageParts {
+  readonly parts: ReadonlyMap<number, LoadedPart>;
+  /** Parts of which each has another model. */
+  readonly pieces: readonly LoadedPart[];
 }
 
 /** Compiled stages of a plan. */
@@ -57,7 +70,7 @@ const SESSION_OVERHEAD_BYTES = 2_000_000;
  *   session: absent --prepare, runPart--> cached --least recently used, over the memory limit--> absent
  *
  * 1. A plan is prepared only after every requested stage has run once, so that `runPart` has no unexpected failure.
- * 2. The key of a session is the bytes of its stage's model: plans, grids and stages with the same model share one.
+ * 2. The key of a session is the bytes of its model: plans, grids and stages with the same model share one.
  * 3. `runPart` runs exactly the geometry that the plan gives a part, whatever the request says.
  * Calls must not overlap.
  */
@@ -80,7 +93,9 @@ export class StageRunner {
   async weights(plan: Plan, stages: readonly number[], skeletonSha: string): Promise<string[]> {
     try {
       const read = new Set<string>();
-      for (const id of stages) for (const sha of (await this.#built(plan, id, skeletonSha)).weights) read.add(sha);
+      for (const id of stages)
+        for (const { piece } of (await this.#built(plan, id, skeletonSha)).pieces)
+          for (const sha of piece.weights) read.add(sha);
       return [...read];
     } finally {
       this.#dropModels();
@@ -124,13 +139,14 @@ export class StageRunner {
     const loaded = this.#plans.get(plan)?.stages.get(stage);
     if (loaded === undefined) return failed('unknown-plan', `stage ${stage} of plan ${plan} is not prepared here`);
     try {
-      const form = loaded.parts.get(tile.t_id);
-      if (form === undefined) throw new BadInput(`stage ${stage} has no tile ${tile.t_id}`);
-      const session = await this.#session(loaded);
+      const part = loaded.parts.get(tile.t_id);
+      if (part === undefined) throw new BadInput(`stage ${stage} has no tile ${tile.t_id} here`);
+      const { form, piece } = part;
+      const session = await this.#session(piece);
       const started = performance.now();
       checkOutputs(form, tile, loaded);
       const feeds = decodeInputs(form, tile, loaded);
-      addFeeds(feeds, form.feeds, loaded.inputs);
+      addFeeds(feeds, form.feeds, piece.inputs);
       const wanted = tile.out.map((region) => portOf(loaded.gives, region.tensor));
       const results = await session.run(feeds, wanted);
       const out = tile.out.map((region) => encodeOutput(region, form, loaded, results));
@@ -149,9 +165,9 @@ export class StageRunner {
     await this.#sessions.clear();
   }
 
-  #session(stage: LoadedStage): Promise<Session> {
-    return this.#sessions.get(stage.key, stage.bytes, () =>
-      loadSession(stage.piece, { threads: this.#threads, dataFolder: this.#store.folder }),
+  #session({ key, bytes, model }: Piece): Promise<Session> {
+    return this.#sessions.get(key, bytes, () =>
+      loadSession(model, { threads: this.#threads, dataFolder: this.#store.folder }),
     );
   }
 
@@ -167,19 +183,15 @@ export class StageRunner {
     const stage = plan.stages.find((candidate) => candidate.id === id);
     if (stage === undefined) throw new TesseraError('TESSERA_PLAN_INVALID', `plan ${plan.id} has no stage ${id}`);
     const resolved = await this.#model(skeletonSha);
-    const { model, parts, takes, gives } = compileStage(plan, stage, resolved);
-    const piece = writeModel(model);
-    return {
-      piece,
-      key: createHash('sha256').update(piece).digest('hex'),
-      bytes: weightBytes(model) + SESSION_OVERHEAD_BYTES,
-      weights: externalWeights(model),
-      parts: new Map(parts.map((part) => [part.t_id, part])),
-      specs: resolved.specs,
-      inputs: model.graph.inputs,
-      takes,
-      gives,
-    };
+    const { parts, takes, gives } = compileStage(plan, stage, resolved);
+    const pieces = new Map<Model, Piece>();
+    const loaded = parts.map((form): [number, LoadedPart] => {
+      const piece = pieces.get(form.model) ?? pieceOf(form.model);
+      pieces.set(form.model, piece);
+      return [form.t_id, { form, piece }];
+    });
+    const firsts = [...pieces.values()].map((piece) => loaded.find(([, part]) => part.piece === piece)![1]);
+    return { parts: new Map(loaded), pieces: firsts, specs: resolved.specs, takes, gives };
   }
 
   async #model(skeletonSha: string): Promise<ResolvedModel> {
@@ -204,9 +216,11 @@ export class StageRunner {
   }
 
   async #warmUp(stage: LoadedStage): Promise<void> {
-    const session = await this.#session(stage);
-    const first = stage.parts.values().next().value;
-    if (first === undefined) return;
+    for (const part of stage.pieces) await this.#runOnce(stage, part);
+  }
+
+  async #runOnce(stage: LoadedStage, { form: first, piece }: LoadedPart): Promise<void> {
+    const session = await this.#session(piece);
     const wanted = first.out.map((region) => portOf(stage.gives, region.tensor));
     const results = await firstRun((kind) => {
       const feeds = new Map<string, Tensor>();
@@ -215,7 +229,7 @@ export class StageRunner {
         const dtype = isCoded ? 'uint8' : specOf(stage.specs, tensor).dtype;
         feeds.set(portOf(stage.takes, tensor), firstFeed({ dtype, shape: boxShape(box) }, isCoded ? 'zeros' : kind));
       }
-      addFeeds(feeds, first.feeds, stage.inputs);
+      addFeeds(feeds, first.feeds, piece.inputs);
       return session.run(feeds, wanted);
     });
     for (const region of first.out) {
@@ -226,6 +240,17 @@ export class StageRunner {
       if (clip !== undefined) decodeClipCodes(encodeClipCodes(data, clip), data.length, clip);
     }
   }
+}
+
+function pieceOf(model: Model): Piece {
+  const bytes = writeModel(model);
+  return {
+    model: bytes,
+    key: createHash('sha256').update(bytes).digest('hex'),
+    bytes: weightBytes(model) + SESSION_OVERHEAD_BYTES,
+    inputs: model.graph.inputs,
+    weights: externalWeights(model),
+  };
 }
 
 function weightBytes(model: Model): number {

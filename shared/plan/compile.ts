@@ -1,7 +1,7 @@
 import { findCodec } from '../codec/codecs.ts';
 import type { ClipSpec } from '../codec/spec.ts';
 import { TesseraError } from '../errors.ts';
-import type { ResolvedModel } from '../onnx/model.ts';
+import type { Model, ResolvedModel } from '../onnx/model.ts';
 import { roundingEffect } from '../onnx/rounding.ts';
 import { unknownShapeReason } from '../onnx/unknown-shape.ts';
 import { boxShape, byteLength, type TensorSpec } from '../tensor/tensor.ts';
@@ -18,7 +18,7 @@ import { codecOf, quantisedOutputs, quantisedTensors } from './quantised-tensors
 import { parsePlan } from './validate.ts';
 
 /**
- * A stage as a node runs it. Its model reads `takes` and returns `gives` as codes, a byte each
+ * A stage as a node runs it. The models of its parts read `takes` and return `gives` as codes, a byte each
  * (tiling/quantised-io.ts).
  */
 export interface CompiledStage extends StageForm {
@@ -31,7 +31,13 @@ export function compileStage(plan: Plan, stage: Stage, resolved: ResolvedModel):
   const form = buildStage(resolved, stage);
   const takes = quantisedTensors(plan, outputsOf(resolved));
   const gives = quantisedOutputs(stage);
-  return { ...form, model: withQuantisedIo(form.model, takes, gives), takes, gives };
+  const models = new Map<Model, Model>();
+  const parts = form.parts.map((part) => {
+    const model = models.get(part.model) ?? withQuantisedIo(part.model, takes, gives);
+    models.set(part.model, model);
+    return { ...part, model };
+  });
+  return { ...form, parts, takes, gives };
 }
 
 /** Compiles a plan for its model. Throws TESSERA_PLAN_INVALID where the two do not fit. */
@@ -76,7 +82,14 @@ export function compilePlan(asked: Plan, resolved: ResolvedModel): CompiledPlan 
 }
 
 /** Refuses fields of a plan that central does not support yet. */
-function checkSupported({ source }: Plan): void {
+function checkSupported({ source, stages }: Plan): void {
+  const sliced = stages.find(({ split }) => split.kind === 'channels');
+  if (sliced !== undefined)
+    throw new TesseraError(
+      'TESSERA_PLAN_INVALID',
+      `plan: stages[${sliced.id}].split: slices of channels are not supported yet`,
+      { hint: 'Split it whole, or in tiles.' },
+    );
   if (source !== CENTRAL)
     throw new TesseraError(
       'TESSERA_PLAN_INVALID',

@@ -57,7 +57,7 @@ export function differenceBound(resolved: ResolvedModel, stages: readonly Stage[
   const { nodes, initializers } = resolved.model.graph;
   const tiled = new Set<number>();
   for (const { inputs, outputs, split } of stages)
-    if (split.kind === 'tiles') for (const index of dagOf(resolved).between(inputs, outputs)) tiled.add(index);
+    if (split.kind !== 'whole') for (const index of dagOf(resolved).between(inputs, outputs)) tiled.add(index);
   const origins = new Map<string, Origin>();
   let layers = 0;
   let halves = false;

@@ -1,5 +1,6 @@
 import type { Model } from '../onnx/model.ts';
 import type { Box, Dtype, Tensor } from '../tensor/tensor.ts';
+import type { WeightSlice } from './weight-slice.ts';
 
 /**
  * A region of a named tensor. `open` marks the whole of an output whose shape is unknown before a run; its box is then
@@ -19,25 +20,27 @@ export interface Feed {
   readonly values: readonly number[] | Float32Array;
 }
 
-/** One part of a stage: the regions that it reads and makes, and its extra inputs. */
+/** One part of a stage: its model, the regions that it reads and makes, and its extra inputs. */
 export interface PartForm {
   readonly t_id: number;
+  /**
+   * Its outputs have the names of the stage's outputs and exactly the shape of the part's box. Tiles share one model,
+   * which does not depend on the grid (its spatial dimensions are symbolic), so another grid needs no new session.
+   */
+  readonly model: Model;
+  /** Constants that `model` reads and does not contain yet (weight-slice.ts). */
+  readonly slices: readonly WeightSlice[];
   /** In the order of the stage's inputs; a region that the tile does not need is absent. */
   readonly in: readonly Region[];
-  /** In the order of the stage's outputs; together the tiles cover each output exactly once. */
+  /** In the order of the stage's outputs; together the parts cover each output exactly once. */
   readonly out: readonly Region[];
   readonly feeds: readonly Feed[];
   /** Multiply-adds of this part, halo included. */
   readonly macs: number;
 }
 
-/**
- * A compiled stage: one model for all its tiles, and the geometry of each tile. `model` does not depend on the grid
- * (its spatial dimensions are symbolic), so another grid needs no new session. The model's outputs have the names of
- * the stage's outputs and exactly the shape of the tile's box.
- */
+/** A compiled stage. */
 export interface StageForm {
-  readonly model: Model;
   readonly parts: readonly PartForm[];
   /** Whether the result may differ from that of the whole network (FDSP). */
   readonly approximate: boolean;

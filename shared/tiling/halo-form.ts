@@ -185,6 +185,8 @@ export function haloForm(segment: Segment, rows: readonly number[], cols: readon
       const given = givenBy(segment, bands, row, col);
       parts.push({
         t_id: parts.length,
+        model: form.model,
+        slices: [],
         in: segment.inputs
           .filter((tensor) => ranges.h.need.has(tensor))
           .map((tensor) => region(tensor, (axis) => ranges[axis].need.get(tensor)!)),
@@ -194,5 +196,5 @@ export function haloForm(segment: Segment, rows: readonly number[], cols: readon
       });
     });
   });
-  return { model: form.model, parts, approximate: false };
+  return { parts, approximate: false };
 }

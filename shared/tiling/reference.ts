@@ -1,20 +1,23 @@
-import type { Model } from '../onnx/model.ts';
+import type { Initializer, Model } from '../onnx/model.ts';
 import { difference } from '../tensor/compare.ts';
 import { boxShape, byteLength, crop, paste, type Tensor, type TensorSpec } from '../tensor/tensor.ts';
 import { feedTensor, type StageForm } from './form.ts';
+import { slicedConstant, withSlices } from './weight-slice.ts';
 
 /** Runs a model once; the caller provides the runtime, since this folder is pure. */
 export type RunModel = (model: Model, feeds: ReadonlyMap<string, Tensor>) => Promise<ReadonlyMap<string, Tensor>>;
 
 /**
  * Runs a stage part by part in one process: crop, run, paste, as a cluster would. `specs` gives the types of the
- * outputs. Throws where a part's output does not have the shape of its box.
+ * outputs, `constants` the network's weights, which slices of channels are cut from. Throws where a part's output does
+ * not have the shape of its box.
  */
 export async function runStage(
   form: StageForm,
   inputs: ReadonlyMap<string, Tensor>,
   specs: ReadonlyMap<string, TensorSpec>,
   run: RunModel,
+  constants: ReadonlyMap<string, Initializer> = new Map(),
 ): Promise<Map<string, Tensor>> {
   const results = new Map<string, Tensor>();
   for (const tile of form.parts) {
@@ -24,7 +27,12 @@ export async function runStage(
       feeds.set(tensor, { dtype: whole.dtype, shape: boxShape(box), data: crop(whole, box) });
     }
     for (const feed of tile.feeds) feeds.set(feed.name, feedTensor(feed));
-    const made = await run(form.model, feeds);
+    const model = withSlices(tile.model, tile.slices, ({ tensor, box }) => {
+      const constant = constants.get(tensor)!;
+      if (constant.data.kind !== 'inline') throw new Error(`the weights "${tensor}" are not here`);
+      return slicedConstant(constant, box, constant.data.bytes);
+    });
+    const made = await run(model, feeds);
     for (const { tensor, box } of tile.out) {
       const piece = made.get(tensor)!;
       if (piece.shape.join() !== boxShape(box).join())
@@ -50,6 +58,8 @@ export async function compareForms(
   inputs: ReadonlyMap<string, Tensor>,
   specs: ReadonlyMap<string, TensorSpec>,
   run: RunModel,
+  constants?: ReadonlyMap<string, Initializer>,
 ): Promise<number> {
-  return compareTensors(await runStage(expected, inputs, specs, run), await runStage(actual, inputs, specs, run));
+  const whole = await runStage(expected, inputs, specs, run, constants);
+  return compareTensors(whole, await runStage(actual, inputs, specs, run, constants));
 }

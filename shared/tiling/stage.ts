@@ -4,6 +4,8 @@ import { extractSegment } from '../onnx/extract.ts';
 import type { ResolvedModel } from '../onnx/model.ts';
 import type { Stage } from '../plan/plan.ts';
 import { wholeBox } from '../tensor/tensor.ts';
+import { channelForm } from './channel-form.ts';
+import { channelSegment } from './channel-segment.ts';
 import type { Region, StageForm } from './form.ts';
 import { checkSizes } from './grid.ts';
 import { haloForm } from './halo-form.ts';
@@ -27,26 +29,20 @@ function wholeForm(resolved: ResolvedModel, { inputs, outputs }: Stage): StageFo
   const made = (tensor: string): Region =>
     resolved.specs.has(tensor) ? region(tensor) : { tensor, box: [], open: true };
   const macs = segment.model.graph.nodes.reduce((sum, node) => sum + nodeMacs(resolved, node), 0);
-  const part = { t_id: 0, in: inputs.map(region), out: outputs.map(made), feeds: [], macs };
-  return { model: segment.model, parts: [part], approximate: false };
+  const { model } = segment;
+  const part = { t_id: 0, model, slices: [], in: inputs.map(region), out: outputs.map(made), feeds: [], macs };
+  return { parts: [part], approximate: false };
 }
 
 /**
  * Compiles a stage of a plan: central uses the geometry, nodes use the model. The same stage and network give the same
- * result everywhere, and `model` is the same for every grid. Throws TESSERA_PLAN_INVALID, naming the operator and the
+ * result everywhere. Throws TESSERA_PLAN_INVALID, naming the operator and the
  * reason, where the stage does not fit the network.
  */
 export function buildStage(resolved: ResolvedModel, stage: Stage): StageForm {
   const { split } = stage;
   if (split.kind === 'whole') return wholeForm(resolved, stage);
-  if (split.kind === 'channels')
-    throw new TesseraError(
-      'TESSERA_PLAN_INVALID',
-      `stage ${stage.id} is split by channels, which is not supported yet`,
-      {
-        hint: 'Split it whole, or in tiles.',
-      },
-    );
+  if (split.kind === 'channels') return channelForm(channelSegment(resolved, stage.inputs, stage.outputs), split.sizes);
   const segment = tileSegment(resolved, stage.inputs, stage.outputs);
   const layout = segment.layouts.get(segment.reference)!;
   checkSizes(split.rows, layout.rows, 'rows', segment.reference);

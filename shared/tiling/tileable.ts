@@ -107,7 +107,8 @@ function rulingOf(
   return ruleFor(viewOf(resolved, node, layouts, fixed, given));
 }
 
-function viewOf(
+/** A node as its rule sees it: `layouts` are those of the maps, `fixed` the constants, `given` the inputs of the stage. */
+export function viewOf(
   resolved: ResolvedModel,
   node: GraphNode,
   layouts: ReadonlyMap<string, Layout>,

@@ -176,6 +176,7 @@ function unchanged(
 export function zeroForm(segment: Segment, rows: readonly number[], cols: readonly number[]): StageForm {
   const planned = { h: planAxis(segment, 'h', rows), w: planAxis(segment, 'w', cols) };
   const { piece, shapes } = zeroModel(segment);
+  const model = piece.finish();
   const { resolved, layouts } = segment;
   const isNeeded = new Set(
     extractSegment(resolved, segment.inputs, segment.outputs).model.graph.nodes.flatMap((node) => node.inputs),
@@ -202,6 +203,8 @@ export function zeroForm(segment: Segment, rows: readonly number[], cols: readon
       }, 0);
       return {
         t_id: row * cols.length + col,
+        model,
+        slices: [],
         in: segment.inputs.filter((tensor) => isNeeded.has(tensor)).map((tensor) => region(tensor, row, col)),
         out: segment.outputs.map((tensor) => region(tensor, row, col)),
         feeds,
@@ -209,5 +212,5 @@ export function zeroForm(segment: Segment, rows: readonly number[], cols: readon
       };
     }),
   );
-  return { model: piece.finish(), parts, approximate: rows.length * cols.length > 1 };
+  return { parts, approximate: rows.length * cols.length > 1 };
 }

@@ -84,7 +84,7 @@ export function obstacle(reason: string): Obstacle {
 }
 
 /** Whether a ruling is an obstacle. */
-export function isObstacle(ruling: NodeRule | Obstacle): ruling is Obstacle {
+export function isObstacle(ruling: object): ruling is Obstacle {
   return 'reason' in ruling;
 }
 

@@ -82,6 +82,11 @@ const WHOLE_MAP_OPERATORS: ReadonlySet<string> = new Set(
   DynamicQuantizeLinear TopK NonMaxSuppression Attention`.split(/\s+/),
 );
 
+/** Whether an operator combines any of its inputs cell by cell, with broadcasting. */
+export function combinesCells(op: string): boolean {
+  return RULES.get(op) === broadcast;
+}
+
 /** The tiling rule of a node, or why it has none. */
 export function ruleFor(view: NodeView): NodeRule | Obstacle {
   const { op, domain } = view.node;

@@ -139,7 +139,7 @@ describe('stages that cannot be built', () => {
   const { resolved, c } = classifier();
   test.each([
     [stageOf(['x0'], [c], { kind: 'tiles', padding: 'halo', rows: [2, 1], cols: [4] }), /rows \[2,1\] do not tile/],
-    [stageOf(['x0'], [c], { kind: 'channels', sizes: [2, 2] }), /not supported yet/],
+    [stageOf(['x0'], [c], { kind: 'channels', sizes: [2, 2] }), /channels cannot pass Conv/],
     [
       stageOf(
         ['x0'],

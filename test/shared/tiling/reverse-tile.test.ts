@@ -93,7 +93,7 @@ describe('the region that a tile is given', () => {
     const { resolved, output } = make();
     const { run, release } = sessions();
     const frame = inputsFor(resolved, ['x0']).get('x0')!;
-    const model = buildStage(resolved, stageOf(['x0'], [output], { kind: 'whole' })).model;
+    const model = buildStage(resolved, stageOf(['x0'], [output], { kind: 'whole' })).parts[0]!.model;
     const whole = async (x: Tensor) => (await run(model, new Map([['x0', x]]))).get(output)!;
     const form = haloStage(resolved, ['x0'], [output], [3, 2]);
     for (const tile of form.parts) {
