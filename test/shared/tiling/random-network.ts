@@ -180,7 +180,11 @@ class RandomNetwork {
       () => net.op('PRelu', [x.name, net.weight(x.channels, 1, 1)]),
       () => net.op('LeakyRelu', [x.name], { alpha: { float: 0.1 } }),
       () => net.op('HardSwish', [x.name]),
-      () => net.op('Where', [net.op('Greater', [x.name, half]), x.name, net.op('Neg', [x.name])]),
+      // Continuous: a value near 0.5 may be above it in a tile and below it in the whole network.
+      () => {
+        const above = net.op('Sub', [x.name, half]);
+        return net.op('Where', [net.op('Greater', [x.name, half]), above, net.op('Neg', [above])]);
+      },
       () => net.op('Mul', [x.name, net.op('Sigmoid', [x.name])]),
       () => net.op('Min', [x.name, net.weight(1, x.channels, 1, 1), half]),
     ];
