@@ -35,6 +35,11 @@ import { hasPiece, type ServedModel } from './served-model.ts';
 /** What an active central works with. */
 export interface ActiveCentralParts {
   readonly bus: Bus;
+  /**
+   * The connection for what people and apps read. A broker that is slow to take results, perhaps hundreds that an earlier
+   * run left, must delay neither work nor the leader election.
+   */
+  readonly results: Bus;
   readonly wire: Wire;
   readonly executor: Executor;
   readonly store: BlobStore;
@@ -83,10 +88,10 @@ export class ActiveCentral {
     this.#options = options;
     this.#parts = parts;
     const { log, base } = options;
-    const { bus, wire, executor, data, epoch, models, refused, holds, connect } = parts;
+    const { bus, results, wire, executor, data, epoch, models, refused, holds, connect } = parts;
     const names = topics(base);
     const throttledLog = new LogThrottle(log, () => performance.now());
-    const publisher = new Publisher(bus, names, log);
+    const publisher = new Publisher(results, names, throttledLog);
     this.#publisher = publisher;
     const snapshot = () => this.#coordinator.snapshot();
     const waits = new ReadyWaits((plan) => answersOf(plan, snapshot()));
@@ -171,7 +176,7 @@ export class ActiveCentral {
 
   /** Listens to nodes; frames are accepted after the first plan was offered. */
   async start(): Promise<void> {
-    const { bus, wire, store, nodes, journal, models, epoch, publicKey } = this.#parts;
+    const { bus, results, wire, store, nodes, journal, models, epoch, publicKey } = this.#parts;
     const { base, cameras, log } = this.#options;
     for (const [camera, { models: _, hold: __, offline_after_s: ___, ...policy }] of Object.entries(cameras))
       this.#tell({ type: 'camera-config', camera, policy });
@@ -194,7 +199,7 @@ export class ActiveCentral {
     if (this.#stopping !== undefined) return;
     this.#publisher.retain(topics(base).centralKey(CENTRAL), publicKey);
     this.#observers.tell('start');
-    bus.onConnect(() => {
+    results.onConnect(() => {
       if (this.#stopping === undefined) this.#publisher.announce();
     });
   }

@@ -22,7 +22,8 @@ import type { PlanningNode } from './planner/strategy.ts';
 import type { LoadRequest, ServedModel } from './served-model.ts';
 
 /** What a central uses and owns: it stops all of it. */
-export interface CentralParts extends Pick<ActiveCentralParts, 'bus' | 'wire' | 'store' | 'connect' | 'publicKey'> {
+export interface CentralParts
+  extends Pick<ActiveCentralParts, 'bus' | 'results' | 'wire' | 'store' | 'connect' | 'publicKey'> {
   readonly executor: ActiveCentralParts['executor'] & { stop(): Promise<void> };
   /** Starts the data plane; `onEnd` is called when it ended by itself and is restarted, with the `plans` in use. */
   readonly startDataPlane: (onEnd: (error: Error) => void, plans: () => Iterable<CompiledPlan>) => CentralDataPlane;
@@ -292,12 +293,12 @@ export class Central {
   }
 
   async #stop(graceMs: number): Promise<void> {
-    const { bus, executor, journal, lock } = this.#parts;
+    const { bus, results, executor, journal, lock } = this.#parts;
     clearTimeout(this.#choosing);
     await this.#active?.stop(graceMs);
     // After the frames: a central that takes over now finds that all of them have ended.
     this.#election.stop();
-    await Promise.allSettled([bus.stop(), executor.stop(), this.#data.stop()]);
+    await Promise.allSettled([bus.stop(), results.stop(), executor.stop(), this.#data.stop()]);
     journal.close();
     lock.release();
   }

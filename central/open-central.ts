@@ -54,11 +54,13 @@ export async function openCentral(options: CentralOptions): Promise<Central> {
     const will = { topic: names.centralStatus(id), payload: lastWordsOf(id, boot), qos: 1, retain: true } as const;
     const clientId = `${base}-central-${id}-${boot.slice(0, 8)}`;
     const bus = await connectBus({ ...options.bus, clientId, will, log });
+    const results = await connectBus({ ...options.bus, clientId: `${clientId}-results`, log });
     const executor = await createExecutor({ folder: store.folder, threads, sessionMemoryMb, patient: true, log });
     const wire = new Wire({ bus, topics: names, self: CENTRAL, log, now: () => performance.now() });
-    const recovery = recoverFrames({ bus, topics: names, journal, log });
+    const recovery = recoverFrames({ bus: results, topics: names, journal, log });
     return new Central(options, {
       bus,
+      results,
       wire,
       executor,
       store,

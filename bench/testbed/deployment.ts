@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { drawScene, seedRanges } from '../../cli/demo/scene.ts';
@@ -12,6 +12,9 @@ import { connectBus } from '../../shared/runtime/mqtt.ts';
 import type { z } from '../../shared/schema.ts';
 import { type Mosquitto, startMosquitto } from './mosquitto.ts';
 import { RunningCli } from './run-cli.ts';
+
+/** Debian's RAM disk for every user. */
+const RAM_DISK = '/dev/shm';
 
 /** One report on `tessera/stats`. */
 export type StatsReport = z.infer<typeof stats>;
@@ -61,8 +64,7 @@ export class Deployment {
    */
   async broker(kind: 'embedded' | 'mosquitto', { persistent = false } = {}): Promise<TestBroker | undefined> {
     if (kind === 'mosquitto') {
-      const persistence = persistent ? join(this.folder, 'mosquitto') : undefined;
-      if (persistence !== undefined) await mkdir(persistence);
+      const persistence = persistent ? await this.#onRamDisk('tessera-mosquitto-') : undefined;
       let running: Mosquitto | undefined = await startMosquitto({ persistence });
       if (running === undefined) return undefined;
       const { url, port } = running;
@@ -98,6 +100,13 @@ export class Deployment {
       signal: (signal) => void running.child.kill(signal),
       log: () => runs.map((run) => run.printedSoFar).join('\n'),
     };
+  }
+
+  /** A folder on a RAM disk, as docs/operations.md says for Mosquitto's persistence; where there is none, in `folder`. */
+  async #onRamDisk(prefix: string): Promise<string> {
+    const made = await mkdtemp(join(RAM_DISK, prefix)).catch(() => mkdtemp(join(this.folder, prefix)));
+    this.#ends.push(() => rm(made, { recursive: true, force: true }));
+    return made;
   }
 
   /** Starts a central, by default with the bundled model; `cameras` are those of the configuration. */

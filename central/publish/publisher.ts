@@ -1,4 +1,5 @@
-import type { Bus, Log } from '../../shared/ports.ts';
+import type { LogThrottle } from '../../shared/log-throttle.ts';
+import type { Bus } from '../../shared/ports.ts';
 import type { WireRegion } from '../../shared/protocol/messages/region.ts';
 import type { OutputsMessage, ResultObject } from '../../shared/protocol/messages/result.ts';
 import { splitBody } from '../../shared/protocol/parts.ts';
@@ -15,16 +16,16 @@ export const RESULT_CONNECTIONS = 30;
 export class Publisher {
   readonly #bus: Bus;
   readonly #topics: Topics;
-  readonly #log: Log;
+  readonly #throttledLog: Pick<LogThrottle, 'warn'>;
   /** Payloads that are retained and published again, by topic. */
   readonly #retained = new Map<string, string>();
   /** Topics with retained payloads about a camera, by camera. */
   readonly #cameraTopics = new Map<string, Set<string>>();
 
-  constructor(bus: Bus, topics: Topics, log: Log) {
+  constructor(bus: Bus, topics: Topics, throttledLog: Pick<LogThrottle, 'warn'>) {
     this.#bus = bus;
     this.#topics = topics;
-    this.#log = log;
+    this.#throttledLog = throttledLog;
   }
 
   /** Publishes all retained states; call it on every connection. */
@@ -80,7 +81,7 @@ export class Publisher {
   #tensors(camera: string, model: string, message: OutputsMessage): void {
     const topic = this.#topics.tensor(camera, model);
     for (const part of splitBody(encode(message), message.id)) {
-      this.#bus.publish(topic, encode(part)).catch((error) => this.#log.warn(`tensors of ${message.id}: ${error}`));
+      this.#bus.publish(topic, encode(part)).catch((error) => this.#logFailure(topic, error));
     }
   }
 
@@ -93,8 +94,14 @@ export class Publisher {
       });
       return true;
     } catch (error) {
-      this.#log.warn(`publishing on ${topic} failed: ${error instanceof Error ? error.message : error}`);
+      this.#logFailure(topic, error);
       return false;
     }
+  }
+
+  /** One line a topic and minute: after an outage hundreds of results may fail at once. */
+  #logFailure(topic: string, error: unknown): void {
+    const reason = error instanceof Error ? error.message : String(error);
+    this.#throttledLog.warn(topic, `publishing on ${topic} failed: ${reason}`);
   }
 }

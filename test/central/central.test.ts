@@ -32,7 +32,7 @@ beforeEach(() => {
   world = new CentralWorld();
   story = [];
   kept = new Set();
-  const { bus, wire, store, connect, publicKey, executor, journal } = world.parts();
+  const { bus, results, wire, store, connect, publicKey, executor, journal } = world.parts();
   const data = Object.assign(world.data, {
     model: async ({ name }: { readonly name: string }) => void story.push(`model ${name}`),
     stop: async () => void story.push('data plane stops'),
@@ -41,6 +41,7 @@ beforeEach(() => {
     { ...world.options, stateDir: world.folder, threads: 1, sessionMemoryMb: 1, isFirst: true },
     {
       bus: { ...bus, stop: async () => void story.push('bus stops') },
+      results: { ...results, stop: async () => void story.push('results stop') },
       wire,
       store,
       connect,
@@ -181,7 +182,7 @@ test('steps down when another central claims a higher epoch, after its frames ha
 test('that stops frees everything once, and the lock last, when nothing writes the journal any more', async () => {
   await lead();
   await Promise.all([central.stop(), central.stop()]);
-  expect(story).toEqual(['bus stops', 'executor stops', 'data plane stops', 'lock released']);
+  expect(story).toEqual(['bus stops', 'results stop', 'executor stops', 'data plane stops', 'lock released']);
 });
 
 test('that stops before it was elected stops waiting for the election', async () => {

@@ -113,6 +113,7 @@ export class CentralWorld {
     void nodes.start();
     return {
       bus,
+      results: broker.bus(),
       wire: new Wire({ bus, topics: this.topics, self: CENTRAL, log, now: () => performance.now() }),
       executor,
       store: {} as BlobStore,

@@ -14,7 +14,7 @@ let cameras: Cameras;
 beforeEach(() => {
   vi.useFakeTimers();
   broker = new MemoryBroker();
-  const publisher = new Publisher(broker.bus(), topics, silentLog);
+  const publisher = new Publisher(broker.bus(), topics, { warn() {} });
   cameras = new Cameras({ front: listed }, true, new Observers([new CameraStatuses({ publisher, topics })], silentLog));
 });
 afterEach(() => {
