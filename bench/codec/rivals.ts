@@ -1,7 +1,7 @@
 import * as zlib from 'node:zlib';
 import { BitReader, READ_AHEAD } from '../../shared/codec/coding/bit-io.ts';
 import { packCodes, packedLength, unpackCodes } from '../../shared/codec/coding/pack.ts';
-import { bestWidth, putPairs, readPairs, toPairs } from '../../shared/codec/coding/run-length.ts';
+import { bestWidth, putPairs, readPairs, toPairs } from './run-length.ts';
 
 /** Another codec for quantised values, given as one byte each. Sizes are without Tessera's header. */
 export interface Rival {
@@ -73,7 +73,7 @@ export const RIVALS: readonly Rival[] = [
       const codes = new Uint8Array(n);
       const padded = new Uint8Array(bytes.length + READ_AHEAD);
       padded.set(bytes);
-      readPairs(new BitReader(new DataView(padded.buffer), 8), bytes.length, bits, bytes[0]!, codes);
+      readPairs(new BitReader(new DataView(padded.buffer), 8), bits, bytes[0]!, codes);
       return codes;
     },
   },

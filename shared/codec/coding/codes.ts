@@ -3,23 +3,20 @@ import { BitReader, READ_AHEAD } from './bit-io.ts';
 import { decodeDirect, encodeDirect, FORM_BITS, OWN_FORM, PRESET_FORM } from './direct.ts';
 import { packCodes, packedLength, unpackCodes } from './pack.ts';
 import { PRESET_COUNT } from './presets.ts';
-import { bestWidth, putPairs, readPairs } from './run-length.ts';
 import { scratch } from './scratch.ts';
 import { decodeZeroRuns, encodeZeroRuns, type Sparse, ZERO_RUNS_FORM } from './zero-runs.ts';
 
 /**
- * Codes of 1 to 8 bits in as few bytes as it takes: packed bits, ADCNN's run-length pairs, or an entropy coder.
+ * Codes of 1 to 8 bits in as few bytes as it takes: packed bits, or an entropy coder.
  *
  *   codes    = form:5 body                           bits, least significant first; the last byte is filled with zeros
  *   form 0   nothing:3 packed bits                   (pack.ts)
- *   form 1   width - 1:3 pairs                       (run-length.ts) with fields of `width` bits for zeros
- *   form 2   zero runs                               (zero-runs.ts)
- *   form 3   codes one by one with own tables        (direct.ts)
- *   form 4+p codes one by one with those of preset p (direct.ts)
+ *   form 1   zero runs                               (zero-runs.ts)
+ *   form 2   codes one by one with own tables        (direct.ts)
+ *   form 3+p codes one by one with those of preset p (direct.ts)
  *   form 31  nothing:3                               all codes are 0
  */
 const PACKED = 0;
-const PAIRS = 1;
 const ZEROS = 31;
 
 /** Above this share of non-zero codes, coding every code is smaller and fast enough. */
@@ -27,9 +24,6 @@ export const SPARSE_SHARE = 1 / 6;
 
 /** Sparse tiles of fewer codes are coded code by code: the result is smaller, and small tiles take little time. */
 const LEAST_ZERO_RUNS = 4096;
-
-/** Most non-zero codes for which run-length pairs are tried; with more, tables cost less than fixed fields. */
-const MAX_PAIRS = 96;
 
 const positionBuffer = scratch((n) => new Uint32Array(n));
 const valueBuffer = scratch((n) => new Uint8Array(n));
@@ -84,33 +78,14 @@ export function encodeDense(codes: Uint8Array, n: number, bits: number): Uint8Ar
 export function encodeSparse(sparse: Sparse, bits: number, codes?: Uint8Array): Uint8Array {
   const { n, count } = sparse;
   if (count === 0) return Uint8Array.of(ZEROS);
-  const bytes = n < LEAST_ZERO_RUNS ? directOf(sparse, bits, codes) : encodeZeroRuns(sparse, bits);
-  return (count <= MAX_PAIRS ? pairsOf(sparse, bits, bytes.byteLength) : undefined) ?? bytes;
-}
-
-/** Encodes a small tile code by code with a preset's tables; tables for zero runs would have to be sent. */
-function directOf(sparse: Sparse, bits: number, codes: Uint8Array = allOf(sparse)): Uint8Array {
-  return encodeDense(codes, sparse.n, bits);
+  // Small tiles need a preset's tables; tables for zero runs would have to be sent.
+  return n < LEAST_ZERO_RUNS ? encodeDense(codes ?? allOf(sparse), n, bits) : encodeZeroRuns(sparse, bits);
 }
 
 function allOf({ n, count, positions, values }: Sparse): Uint8Array {
   const codes = codeBuffer(n).fill(0, 0, n);
   for (let i = 0; i < count; i++) codes[positions[i]!] = values[i]!;
   return codes;
-}
-
-/** The codes as pairs, if those are smaller than `limit` bytes. */
-function pairsOf({ n, count, positions, values }: Sparse, bits: number, limit: number): Uint8Array | undefined {
-  const leading = positions[0]!;
-  const pairs: number[] = leading > 0 ? [0, leading - 1] : [];
-  for (let i = 0; i < count; i++) pairs.push(values[i]!, (i + 1 < count ? positions[i + 1]! : n) - positions[i]! - 1);
-  const { width, bits: pairBits } = bestWidth(pairs, bits);
-  const length = 1 + Math.ceil(pairBits / 8);
-  if (length >= limit) return undefined;
-  const bytes = new Uint8Array(length);
-  bytes[0] = PAIRS | ((width - 1) << FORM_BITS);
-  putPairs(pairs, bits, width, bytes, 8);
-  return bytes;
 }
 
 /** Decodes exactly n codes of `bits` bits; throws TESSERA_CODEC for anything that is not their encoding. */
@@ -130,12 +105,6 @@ export function decodeCodes(bytes: Uint8Array, n: number, bits: number): Uint8Ar
         if (end !== 1 + packedLength(n, bits)) throw corrupt('its length does not match its codes');
         const out = new Uint8Array(n);
         unpackCodes(bytes, 1, bits, out);
-        return out;
-      }
-      case PAIRS: {
-        const width = reader.take(3) + 1;
-        const out = new Uint8Array(n);
-        readPairs(reader, end, bits, width, out);
         return out;
       }
       case ZERO_RUNS_FORM: {

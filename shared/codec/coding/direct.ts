@@ -19,8 +19,8 @@ import { type DecodeTables, decodeTables, encodeTables, leastLog, MAX_LOG } from
  */
 
 /** Forms of codes (codes.ts) that this file reads: OWN_FORM, and PRESET_FORM + preset. */
-export const OWN_FORM = 3;
-export const PRESET_FORM = 4;
+export const OWN_FORM = 2;
+export const PRESET_FORM = 3;
 export const FORM_BITS = 5;
 
 /** Fewest codes that are split into two lanes. */

@@ -24,7 +24,7 @@ const symbolBuffer = scratch((n) => new Uint8Array(n));
 const USERS = Uint8Array.of(0, 1);
 
 /** The form of codes (codes.ts) that this file reads, and the bits of the count's width. */
-export const ZERO_RUNS_FORM = 2;
+export const ZERO_RUNS_FORM = 1;
 const WIDTH_BITS = 5;
 
 /** The non-zero codes in order, and their positions. */

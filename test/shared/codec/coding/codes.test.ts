@@ -79,9 +79,8 @@ describe('codes', () => {
 
   it.each([
     { kind: 'noise', form: 0, n: 40, bits: 8, zeros: 0, smooth: 0 },
-    { kind: 'a few in a small tile', form: 1, n: 1000, bits: 4, zeros: 0.999, smooth: 0 },
-    { kind: 'few in a large tile', form: 2, n: 20_000, bits: 4, zeros: 0.93, smooth: 0.5 },
-    { kind: 'a map unlike all presets', form: 3, n: 20_000, bits: 4, zeros: 0.3, smooth: 0 },
+    { kind: 'few in a large tile', form: 1, n: 20_000, bits: 4, zeros: 0.93, smooth: 0.5 },
+    { kind: 'a map unlike all presets', form: 2, n: 20_000, bits: 4, zeros: 0.3, smooth: 0 },
     { kind: 'nothing but zeros', form: 31, n: 1000, bits: 4, zeros: 1, smooth: 0 },
   ])('of $kind take form $form, and are restored', ({ form: wanted, n, bits, zeros, smooth }) => {
     const codes = mapCodes(n, bits, zeros, smooth, 1);
@@ -98,7 +97,7 @@ describe('codes', () => {
           for (const smooth of [0, 0.5, 0.9]) {
             const codes = mapCodes(n, bits, zeros, smooth, 1);
             const bytes = encodeCodes(codes, n, bits);
-            if (form(bytes) >= 4 && form(bytes) < 4 + PRESET_COUNT) taken.add(form(bytes));
+            if (form(bytes) >= 3 && form(bytes) < 3 + PRESET_COUNT) taken.add(form(bytes));
             expect(decodeCodes(bytes, n, bits)).toEqual(codes);
           }
     expect(taken.size).toBeGreaterThan(PRESET_COUNT / 2);
@@ -216,7 +215,7 @@ describe('decoding', () => {
   });
 
   it('fails only with TESSERA_CODEC for arbitrary bytes', () => {
-    const header = fc.tuple(fc.oneof(fc.nat(PRESET_COUNT + 4), fc.nat(31)), fc.nat(7));
+    const header = fc.tuple(fc.oneof(fc.nat(PRESET_COUNT + 3), fc.nat(31)), fc.nat(7));
     fc.assert(
       fc.property(
         header,
@@ -238,7 +237,7 @@ describe('decoding', () => {
   });
 
   it('refuses a large number of codes before it allocates memory for them', () => {
-    const claim = Uint8Array.of(2 | (7 << 5), 0xff, 0xff, 0xff, 0xff, 0x0f);
+    const claim = Uint8Array.of(1 | (7 << 5), 0xff, 0xff, 0xff, 0xff, 0x0f);
     expect(judge(claim, 1000, 4)).toBe('refused');
     expect(judge(new Uint8Array(1_000_000), 1000, 4)).toBe('refused');
   });

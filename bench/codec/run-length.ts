@@ -1,9 +1,8 @@
-import { corrupt } from '../corrupt.ts';
-import { type BitReader, BitWriter } from './bit-io.ts';
+import { type BitReader, BitWriter } from '../../shared/codec/coding/bit-io.ts';
 
 /**
- * ADCNN's run-length code (ICPP 2020, section 4): pairs of a code and the number of zeros that follow it. On the wire
- * a pair is `code:bits zeros:width`; more zeros than a field can say go on in pairs of code 0, which is a zero itself.
+ * ADCNN's run-length code (ICPP 2020, section 4): pairs of a code and the number of zeros that follow it. A pair
+ * is `code:bits zeros:width`; more zeros than a field can say go on in pairs of code 0, which is a zero itself.
  */
 
 /** The pairs as one list: `[1, 0, 2, 0, 1, 0, 0]` becomes `[1, 1, 2, 1, 1, 2]`. */
@@ -19,7 +18,7 @@ export function toPairs(codes: ArrayLike<number>): number[] {
 }
 
 /** Bits of the pairs with zeros in fields of `width` bits. */
-export function pairBits(pairs: readonly number[], bits: number, width: number): number {
+function pairBits(pairs: readonly number[], bits: number, width: number): number {
   const most = (1 << width) - 1;
   let count = 0;
   for (let i = 1; i < pairs.length; i += 2) count += Math.ceil((pairs[i]! + 1) / (most + 1));
@@ -56,13 +55,11 @@ export function putPairs(pairs: readonly number[], bits: number, width: number, 
   writer.finish();
 }
 
-/** Reads pairs into `out`, which is all zeros, until it is full; the stream ends at byte `end`. Throws TESSERA_CODEC or RangeError. */
-export function readPairs(reader: BitReader, end: number, bits: number, width: number, out: Uint8Array): void {
+/** Reads pairs into `out`, which is all zeros, until it is full. */
+export function readPairs(reader: BitReader, bits: number, width: number, out: Uint8Array): void {
   const n = out.length;
   for (let i = 0; i < n; ) {
     out[i] = reader.take(bits);
     i += 1 + reader.take(width);
-    if (i > n) throw corrupt('its zeros run past the end');
   }
-  reader.finish(end);
 }
