@@ -1,8 +1,9 @@
 import { corrupt } from '../corrupt.ts';
 import { type BitReader, BitWriter } from './bit-io.ts';
+import { chooseLevels } from './choose-levels.ts';
 import { CONTEXTS, type CodeClasses, codeClasses } from './classes.ts';
 import { decodeLanes, encodeInContext } from './lanes.ts';
-import { chooseLevels, LevelTable, putLevels, readLevels } from './levels.ts';
+import { LevelTable, putLevels, readLevels } from './levels.ts';
 import { PRESET_COUNT, preset } from './presets.ts';
 import { scratch } from './scratch.ts';
 import { TailWriter } from './tail-writer.ts';

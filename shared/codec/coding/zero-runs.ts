@@ -1,9 +1,10 @@
 import { corrupt } from '../corrupt.ts';
 import { type BitReader, BitWriter } from './bit-io.ts';
+import { chooseLevels } from './choose-levels.ts';
 import { codeClasses, runBase, runClass, runExtra } from './classes.ts';
 import { FORM_BITS, logFor } from './direct.ts';
 import { decodeLanes, encodeItems } from './lanes.ts';
-import { chooseLevels, LevelTable, putLevels, readLevels } from './levels.ts';
+import { LevelTable, putLevels, readLevels } from './levels.ts';
 import { scratch } from './scratch.ts';
 import { TailWriter } from './tail-writer.ts';
 import { decodeTables, encodeTables } from './tans.ts';
