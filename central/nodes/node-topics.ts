@@ -65,8 +65,12 @@ export class NodeTopics {
   async known(): Promise<void> {
     await this.start();
     const end = performance.now() + PATIENCE_MS;
-    for (let now = performance.now(); now < end && now - this.#heard < QUIET_MS; now = performance.now())
-      await pause(QUIET_MS / 10);
+    for (;;) {
+      const now = performance.now();
+      const quietAt = Math.min(this.#heard + QUIET_MS, end);
+      if (now >= quietAt) return;
+      await pause(quietAt - now);
+    }
   }
 
   /** The nodes that are online and speak the wire version of this central. */

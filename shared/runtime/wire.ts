@@ -120,11 +120,6 @@ export class Wire {
     this.#reassembler = new Reassembler(options.limits);
   }
 
-  /** Bytes of incomplete messages. */
-  get reassemblyBytes(): number {
-    return this.#reassembler.bytes;
-  }
-
   /** Subscribes to the wire topic; resolves when the subscription is active. */
   start(): Promise<void> {
     return this.#bus.subscribe(this.#topics.wireInbox(this.#self), 1, (message) => this.#receive(message));

@@ -74,6 +74,13 @@ async function lead(): Promise<void> {
   await world.settle();
 }
 
+/** Leads with a plan that serves frames. */
+async function serve(): Promise<void> {
+  await central.load(request);
+  await central.offerPlan('m', plan);
+  await lead();
+}
+
 test('plans that were offered before the election are served after it, not before', async () => {
   await central.load(request);
   await central.offerPlan('m', plan);
@@ -137,9 +144,7 @@ test('takes part in the election only after it has ended the frames of its last 
 });
 
 test('publishes which model it refuses, and serves the others', async () => {
-  await central.load(request);
-  await central.offerPlan('m', plan);
-  await lead();
+  await serve();
   central.refuse('broken', { code: 'TESSERA_MODEL_INVALID', message: 'no graph' });
   await world.settle();
   const models = JSON.parse(world.published(world.topics.centralModels('central')).at(-1)!).models;
@@ -150,9 +155,7 @@ test('publishes which model it refuses, and serves the others', async () => {
 });
 
 test('ends open frames when the data plane ends, and says so in the log', async () => {
-  await central.load(request);
-  await central.offerPlan('m', plan);
-  await lead();
+  await serve();
   world.executor.hold();
   await world.frame('f1');
   await world.settle();
@@ -164,9 +167,7 @@ test('ends open frames when the data plane ends, and says so in the log', async 
 });
 
 test('steps down when another central claims a higher epoch, after its frames have ended', async () => {
-  await central.load(request);
-  await central.offerPlan('m', plan);
-  await lead();
+  await serve();
   world.executor.hold();
   await world.frame('f1');
   await world.settle();
