@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream';
 import type { Log } from '../shared/ports.ts';
 import type { CentralSessionLimits } from './central-session.ts';
-import type { ClientSessionLimits } from './client-sessions.ts';
+import type { ClientSessionLimits } from './client-session.ts';
 import type { BrokerCounters } from './counters.ts';
 import type { CredentialStore } from './credentials.ts';
 import type { ListenTls } from './listen.ts';

@@ -1,10 +1,11 @@
 import { LogThrottle, plainName } from '../shared/log-throttle.ts';
 import type { Log } from '../shared/ports.ts';
 import type { Packet, Persistence, SessionClient } from './aedes-parts.ts';
+import { CLIENT_SESSION_LIMITS, ClientSession, type ClientSessionLimits } from './client-session.ts';
 import { ClientSessionStore, type FoundSession, type StoredSession } from './client-session-store.ts';
 import type { ClientOf } from './connections.ts';
 import type { BrokerCounters } from './counters.ts';
-import { PersistentSession } from './persistent-session.ts';
+import type { PersistentSession } from './persistent-session.ts';
 import { isBulk } from './policy.ts';
 import type { StoredPacket } from './stored-packet.ts';
 
@@ -22,40 +23,6 @@ import type { StoredPacket } from './stored-packet.ts';
  *      is dropped, which is logged.
  *   4. Where the broker has a folder, sessions outlive it (client-session-store.ts); their time runs while it is down.
  */
-
-/** Bounds of the sessions of clients other than central. */
-export interface ClientSessionLimits {
-  readonly sessions: number;
-  readonly subscriptions: number;
-  readonly messages: number;
-  readonly messageBytes: number;
-  readonly bytes: number;
-  readonly ms: number;
-}
-
-/** Enough for 20 results a second for nearly a minute, or a day of results of a rarely used door. */
-export const CLIENT_SESSION_LIMITS: ClientSessionLimits = {
-  sessions: 100,
-  subscriptions: 100,
-  messages: 1000,
-  messageBytes: 4e6,
-  bytes: 32e6,
-  ms: 3600_000,
-};
-
-interface ClientSession {
-  readonly id: string;
-  /** The user as `describeIdentity` writes it. */
-  readonly owner: string;
-  readonly queue: PersistentSession<StoredPacket>;
-  /** QoS by topic filter. */
-  readonly subscriptions: Map<string, number>;
-  expiry: NodeJS.Timeout | undefined;
-  /** When its client disconnected, Unix ms; undefined while it is connected. */
-  awaySince: number | undefined;
-  /** The session's records on disk. */
-  stored: StoredSession | undefined;
-}
 
 /** Whether a client has the right to a filter. */
 export type MayRead = (client: ClientOf, filter: string) => boolean;
@@ -153,13 +120,11 @@ export class ClientSessions {
       this.#log.debug('a session is persistent', { client: plainName(id), user: owner });
     }
     const session = this.#sessions.get(id)!;
-    clearTimeout(session.expiry);
-    session.expiry = undefined;
-    session.awaySince = undefined;
+    session.stay();
     this.#sessions.delete(id);
     this.#sessions.set(id, session);
     this.#connected.set(id, client);
-    this.#write(session);
+    session.write();
     return true;
   }
 
@@ -175,7 +140,7 @@ export class ClientSessions {
       const session = this.#sessions.get(id);
       if (session === undefined) continue;
       const message = stored();
-      session.stored?.put(message);
+      session.put(message);
       this.#hold(session, message, false);
     }
   }
@@ -208,7 +173,7 @@ export class ClientSessions {
       void this.end(id);
       return;
     }
-    this.#write(session);
+    session.write();
     this.#awaitEnd(session, this.#limits.ms);
   }
 
@@ -221,18 +186,17 @@ export class ClientSessions {
   async end(id: string): Promise<void> {
     const session = this.#sessions.get(id);
     if (session === undefined) return;
-    clearTimeout(session.expiry);
+    session.end();
     this.#bytes -= session.queue.held.bytes;
     this.#sessions.delete(id);
     this.#connected.delete(id);
-    session.stored?.end();
     await this.#persistence?.cleanSubscriptions({ id });
     await this.#persistence?.cleanIncoming?.({ id });
   }
 
   /** Forgets everything that is not on disk. */
   stop(): void {
-    for (const { expiry } of this.#sessions.values()) clearTimeout(expiry);
+    for (const session of this.#sessions.values()) session.stop();
     this.#sessions.clear();
     this.#connected.clear();
     this.#bytes = 0;
@@ -241,17 +205,7 @@ export class ClientSessions {
   }
 
   #add(id: string, owner: string, stored: StoredSession | undefined): ClientSession {
-    const { messages, messageBytes } = this.#limits;
-    const queue = new PersistentSession<StoredPacket>({ messages, bytes: messageBytes }, stored);
-    const session: ClientSession = {
-      id,
-      owner,
-      queue,
-      stored,
-      subscriptions: new Map(),
-      expiry: undefined,
-      awaySince: undefined,
-    };
+    const session = new ClientSession(id, owner, this.#limits, stored);
     this.#sessions.set(id, session);
     return session;
   }
@@ -261,7 +215,7 @@ export class ClientSessions {
     const session = this.#add(id, owner, stored);
     session.awaySince = awaySince;
     for (const { topic, qos } of subscriptions) session.subscriptions.set(topic, qos);
-    this.#write(session);
+    session.write();
     void this.#persistence?.addSubscriptions({ id }, subscriptions);
     for (const { number, topic, payload, wasSent } of messages) {
       const message = packet(topic, payload);
@@ -283,16 +237,11 @@ export class ClientSessions {
     const session = this.#sessions.get(id);
     if (session === undefined) return;
     change(session.subscriptions);
-    this.#write(session);
-  }
-
-  #write({ id, owner, subscriptions, awaySince, stored }: ClientSession): void {
-    const all = [...subscriptions].map(([topic, qos]) => ({ topic, qos }));
-    stored?.write({ id, owner, subscriptions: all, awaySince });
+    session.write();
   }
 
   #awaitEnd(session: ClientSession, ms: number): void {
-    session.expiry = setTimeout(() => void this.#expire(session), ms).unref();
+    session.expireIn(ms, () => void this.#expire(session));
   }
 
   /** Ends the session whose client has been away longest; false where all are connected. */

@@ -6,7 +6,7 @@ import mqtt, { type IPublishPacket, type MqttClient } from 'mqtt';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { BrokerOptions } from '../../broker/broker-options.ts';
 import { ClientSessionStore } from '../../broker/client-session-store.ts';
-import { CLIENT_SESSION_LIMITS } from '../../broker/client-sessions.ts';
+import { CLIENT_SESSION_LIMITS } from '../../broker/client-session.ts';
 import type { Identity } from '../../broker/policy.ts';
 import { joinPassword } from '../../shared/config/join.ts';
 import { localBroker } from '../support/local-broker.ts';
