@@ -23,7 +23,7 @@ const MAY_IMPORT: Readonly<Record<(typeof LAYERS)[number], readonly string[]>> =
 
 /** The one file that may import each outside library; bench/ and test/ may import what they measure and test. */
 const LIBRARY_HOME: Readonly<Record<string, string>> = {
-  mqtt: 'shared/runtime/mqtt.ts',
+  mqtt: 'shared/runtime/mqtt-connection.ts',
   'cbor-x': 'shared/runtime/cbor.ts',
   'onnxruntime-node': 'shared/runtime/ort.ts',
   sharp: 'shared/runtime/image.ts',
