@@ -15,6 +15,9 @@ export default defineConfig({
           include: ['test/**/*.test.ts'],
           exclude: live,
           testTimeout: 30_000,
+          // Files share the modules that they import: reading these again for each takes a third of the time.
+          isolate: false,
+          maxWorkers: '100%',
         },
       },
       {

@@ -50,6 +50,7 @@ export interface Candidate {
  */
 export class ElectionWorld {
   now = 0;
+  readonly seed: number;
   readonly candidates: Candidate[] = [];
   /** `id epoch` of every active central, in order. */
   readonly led: { readonly boot: string; readonly epoch: number; readonly at: number }[] = [];
@@ -66,6 +67,7 @@ export class ElectionWorld {
 
   /** `isFirst`: the first of them has started the broker. */
   constructor(seed: number, ids: readonly string[], { standby = true, isFirst = false } = {}) {
+    this.seed = seed;
     this.#random = new Random(seed);
     this.#standby = standby;
     this.#isFirst = isFirst;

@@ -15,7 +15,8 @@ import { packModel } from '../../../shared/runtime/package.ts';
 import { boxShape, byteLength, paste, type Tensor, wholeBox } from '../../../shared/tensor/tensor.ts';
 import { tinyInput, tinyNetwork, tinyPlan, wireRegion } from '../../support/tiny-network.ts';
 
-// Counts the calls, and changes nothing.
+// Counts the calls, and changes nothing; takes effect in modules that are read anew.
+vi.hoisted(() => vi.resetModules());
 vi.mock('../../../shared/plan/compile.ts', { spy: true });
 
 let folder: string;
