@@ -1,4 +1,5 @@
 import { rm } from 'node:fs/promises';
+import type { BrokerConnection } from '../central/central-options.ts';
 import type { CoordinatorOptions } from '../central/coordinator/options.ts';
 import type { CompiledPlan } from '../shared/plan/compiled-plan.ts';
 import { CENTRAL, type Plan } from '../shared/plan/plan.ts';
@@ -15,6 +16,8 @@ const CAMERA = 'private';
 /** How a private cluster is made. */
 export interface PrivateClusterOptions {
   readonly nodes: number;
+  /** A broker that runs; otherwise the cluster has one of its own. */
+  readonly bus?: BrokerConnection;
   readonly base: string;
   readonly maximumPacketSize: number;
   readonly coordinator?: Partial<CoordinatorOptions>;
@@ -43,7 +46,7 @@ function agentsOf(plan: Plan, all: number): number {
 
 /** Runs `use` with a broker, central and agents of its own on this machine; nothing of it is left afterwards. */
 export async function withPrivateCluster<T>(
-  { nodes, base, maximumPacketSize, coordinator, signal, log: callers }: PrivateClusterOptions,
+  { nodes, bus: broker, base, maximumPacketSize, coordinator, signal, log: callers }: PrivateClusterOptions,
   use: (cluster: PrivateCluster) => Promise<T>,
 ): Promise<T | undefined> {
   // The cluster serves one command, so only its warnings are shown.
@@ -53,6 +56,7 @@ export async function withPrivateCluster<T>(
   try {
     const cluster = await startCluster({
       nodes,
+      ...(broker === undefined ? {} : { bus: broker }),
       base,
       stateDir,
       isTransient: true,

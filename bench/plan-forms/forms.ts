@@ -1,0 +1,201 @@
+import { TesseraError } from '../../shared/errors.ts';
+import { cutPoints } from '../../shared/onnx/cuts.ts';
+import { dagOf } from '../../shared/onnx/dag.ts';
+import type { ResolvedModel } from '../../shared/onnx/model.ts';
+import { CENTRAL, type Placement, type Plan, type Split, type Stage } from '../../shared/plan/plan.ts';
+import { planId } from '../../shared/plan/plan-id.ts';
+import { gridSizes } from '../../shared/tiling/grid.ts';
+import { explicitCut } from '../../shared/tiling/prefix.ts';
+
+/** A form of plan: stages on some nodes, from the frame to the answer. */
+export interface Form {
+  readonly name: string;
+  /** Undefined where the network has no place for it. */
+  readonly plan: Plan | undefined;
+}
+
+/** A stage without its number. */
+type Draft = Omit<Stage, 'id'>;
+
+const on = (...nodes: string[]): Placement => ({ mode: 'share', nodes });
+
+/** Makes plans of some forms for one network on at least four nodes. */
+export class Forms {
+  readonly #resolved: ResolvedModel;
+  readonly #model: string;
+  readonly #nodes: readonly string[];
+  readonly #inputs: readonly string[];
+  readonly #outputs: readonly string[];
+
+  /** `model`: SHA-256 of the model's skeleton. `nodes`: ids of node agents. */
+  constructor(resolved: ResolvedModel, model: string, nodes: readonly string[]) {
+    this.#resolved = resolved;
+    this.#model = model;
+    this.#nodes = nodes;
+    const { inputs, outputs } = resolved.model.graph;
+    this.#inputs = inputs.map(({ name }) => name);
+    this.#outputs = outputs.map(({ name }) => name);
+  }
+
+  /** All forms that the issue of straight tensors names. */
+  all(): Form[] {
+    const [device, ...edge] = this.#nodes as [string, ...string[]];
+    const tiled = this.#tileCuts();
+    const [a, b, c] = [tiled[Math.floor(tiled.length / 4)], tiled[Math.floor(tiled.length / 2)], tiled.at(-1)];
+    const distinct = a !== undefined && a !== b && b !== c;
+    const skip = this.#skip();
+    const several = this.#several();
+    const make = (drafts: (Draft | undefined)[]): Plan | undefined =>
+      drafts.includes(undefined) ? undefined : this.#plan(drafts as Draft[]);
+    const rest = (from: string, ...nodes: string[]): Draft => this.#whole([from], this.#outputs, on(...nodes));
+    const forms: Form[] = [
+      {
+        name: 'device, edge tiles, cloud',
+        plan: distinct
+          ? make([
+              this.#whole(this.#inputs, [a], on(device)),
+              this.#tiles([a], b!, 2, 2, on(...edge)),
+              rest(b!, CENTRAL),
+            ])
+          : undefined,
+      },
+      {
+        name: 'two tile stages',
+        plan: distinct
+          ? make([
+              this.#tiles(this.#inputs, a, 2, 2, on(...this.#nodes)),
+              this.#tiles([a], b!, 2, 2, on(...this.#nodes)),
+              rest(b!, CENTRAL),
+            ])
+          : undefined,
+      },
+      {
+        name: 'three tile stages that stay',
+        plan: distinct
+          ? make([
+              this.#pinned(this.#tiles(this.#inputs, a, 2, 2, on(...this.#nodes))),
+              this.#pinned(this.#tiles([a], b!, 2, 2, on(...this.#nodes))),
+              this.#pinned(this.#tiles([b!], c!, 2, 2, on(...this.#nodes))),
+              rest(c!, device),
+            ])
+          : undefined,
+      },
+      {
+        name: 'tiles, then strips',
+        plan: distinct
+          ? make([
+              this.#tiles(this.#inputs, a, 1, 3, on(...this.#nodes)),
+              this.#tiles([a], b!, 3, 1, on(...this.#nodes)),
+              rest(b!, CENTRAL),
+            ])
+          : undefined,
+      },
+      {
+        name: 'a chain of nodes',
+        plan: distinct
+          ? make([this.#whole(this.#inputs, [a], on(device)), this.#whole([a], [b!], on(edge[0]!)), rest(b!, edge[1]!)])
+          : undefined,
+      },
+      {
+        name: 'a skip from device to cloud',
+        plan:
+          skip === undefined
+            ? undefined
+            : make([
+                this.#whole(this.#inputs, [skip.early], on(device)),
+                this.#whole([skip.early], [skip.late], on(edge[0]!)),
+                this.#whole([skip.early, skip.late], this.#outputs, on(CENTRAL)),
+              ]),
+      },
+      {
+        name: 'several tensors across a cut',
+        plan:
+          several === undefined
+            ? undefined
+            : make([this.#whole(this.#inputs, several, on(device)), this.#whole(several, this.#outputs, on(edge[0]!))]),
+      },
+    ];
+    return forms;
+  }
+
+  #plan(drafts: readonly Draft[]): Plan {
+    const stages = drafts.map((draft, id): Stage => ({ ...draft, id }));
+    const content = { model: this.#model, source: CENTRAL, stages };
+    return {
+      format: 'tessera-plan/1',
+      id: planId(content),
+      ...content,
+      strategy: 'forms',
+      reason: 'by hand',
+      predicted: null,
+    };
+  }
+
+  #whole(inputs: readonly string[], outputs: readonly string[], placement: Placement): Draft {
+    return { inputs, outputs, split: { kind: 'whole' }, on: placement, fallback: 'central', codec: {} };
+  }
+
+  /** Tiles of the operators between two tensors; undefined where a map has fewer cells than tiles. */
+  #tiles(inputs: readonly string[], end: string, rows: number, cols: number, placement: Placement): Draft | undefined {
+    const { outputs, reference } = explicitCut(this.#resolved, inputs, [end]);
+    if (reference === undefined || reference.rows < rows || reference.cols < cols) return undefined;
+    const sizes = gridSizes({ rows, cols }, reference.rows, reference.cols, end);
+    const split: Split = { kind: 'tiles', padding: 'halo', ...sizes };
+    return { inputs, outputs, split, on: placement, fallback: 'central', codec: {} };
+  }
+
+  /** The stage with its parts pinned to its nodes in turn. */
+  #pinned(draft: Draft | undefined): Draft | undefined {
+    if (draft?.split.kind !== 'tiles') return undefined;
+    const count = draft.split.rows.length * draft.split.cols.length;
+    const parts = Array.from({ length: count }, (_, part) => this.#nodes[part % this.#nodes.length]!);
+    return { ...draft, on: { ...draft.on, parts } };
+  }
+
+  /** Feature maps that alone cross a cut, and that 2x2 tiles can reach from the frame. */
+  #tileCuts(): string[] {
+    const found: string[] = [];
+    for (const { tensors, outputs } of cutPoints(this.#resolved)) {
+      const [tensor] = tensors;
+      if (tensors.length !== 1 || outputs.length > 0 || this.#inputs.includes(tensor!)) continue;
+      try {
+        const prefix = explicitCut(this.#resolved, this.#inputs, [tensor!]);
+        const { reference } = prefix;
+        if (prefix.outputs.length === 1 && reference !== undefined && reference.rows >= 4 && reference.cols >= 4)
+          found.push(tensor!);
+      } catch (error) {
+        if (!(error instanceof TesseraError)) throw error;
+      }
+    }
+    return found;
+  }
+
+  /** A tensor that is read by a stage and, past it, by a later one: both cross the later cut. */
+  #skip(): { readonly early: string; readonly late: string } | undefined {
+    const alone = new Set(cutPoints(this.#resolved).flatMap(({ tensors }) => (tensors.length === 1 ? tensors : [])));
+    for (const { tensors, outputs } of cutPoints(this.#resolved)) {
+      const [early, late] = tensors;
+      if (tensors.length !== 2 || outputs.length > 0 || this.#inputs.includes(early!)) continue;
+      if (!alone.has(early!) || alone.has(late!)) continue;
+      if (
+        dagOf(this.#resolved)
+          .live([...this.#inputs, early!, late!])
+          .join() === tensors.join()
+      )
+        return { early: early!, late: late! };
+    }
+    return undefined;
+  }
+
+  /** The tensors of the cut that most of them cross. */
+  #several(): readonly string[] | undefined {
+    const cuts = cutPoints(this.#resolved).filter(
+      ({ tensors, outputs }) => outputs.length === 0 && !tensors.some((tensor) => this.#inputs.includes(tensor)),
+    );
+    const most = cuts.reduce<readonly string[]>(
+      (best, { tensors }) => (tensors.length > best.length ? tensors : best),
+      [],
+    );
+    return most.length > 1 ? most : undefined;
+  }
+}
