@@ -181,7 +181,9 @@ export class ActiveCentral {
     for (const [camera, { models: _, hold: __, offline_after_s: ___, ...policy }] of Object.entries(cameras))
       this.#tell({ type: 'camera-config', camera, policy });
     for (const { camera, frame } of journal.before) this.#tell({ type: 'frame-known', camera, frame });
-    serveBlobs(wire, store, (sha) => [...models.values()].some((model) => hasPiece(model, sha)), log);
+    const isOffered = (sha: string): boolean =>
+      [...models.values(), ...this.#effects.models()].some((model) => hasPiece(model, sha));
+    serveBlobs(wire, store, isOffered, log);
     await listenToNodes({
       bus,
       wire,

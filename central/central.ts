@@ -29,6 +29,8 @@ export interface CentralParts
   readonly startDataPlane: (onEnd: (error: Error) => void, plans: () => Iterable<CompiledPlan>) => CentralDataPlane;
   /** Loads a model and tries it on this machine. Throws what `loadAfterTrial` throws, and the signal's reason. */
   readonly load: (request: LoadRequest, signal: AbortSignal) => Promise<ServedModel>;
+  /** The model with the slices of weights that a plan's nodes fetch. Throws TESSERA_BLOB. */
+  readonly cutWeights: (model: ServedModel, compiled: CompiledPlan) => Promise<ServedModel>;
   readonly lock: Pick<JournalLock, 'release'>;
   readonly journal: Journal;
   readonly epochs: Pick<EpochFile, 'last' | 'keep'>;
@@ -72,6 +74,8 @@ export class Central {
   readonly #served = new Map<string, { readonly request: PlanRequest; readonly chosenFor: string }>();
   readonly #deployed: DeployedPlans;
   #choosing: NodeJS.Timeout | undefined;
+  /** Plans are offered in the order of the calls, also where cutting their weights takes long. */
+  #cutting: Promise<unknown> = Promise.resolve();
   #active: ActiveCentral | undefined;
   readonly #ended = new AbortController();
   #stopping: Promise<void> | undefined;
@@ -217,10 +221,12 @@ export class Central {
       const model = this.#models.get(name);
       if (model === undefined || before === chosenFor || this.#deployedPlan(name) !== undefined) continue;
       this.#served.set(name, { request, chosenFor });
-      try {
-        this.#offered.set(name, { compiled: choosePlan(model, { ...request, known }), model });
-      } catch (error) {
+      const keepsPlan = (error: unknown): void =>
         this.#options.log.warn(`model ${name} keeps its plan: ${error instanceof Error ? error.message : error}`);
+      try {
+        void this.offerPlan(name, choosePlan(model, { ...request, known })).catch(keepsPlan);
+      } catch (error) {
+        keepsPlan(error);
       }
     }
   }
@@ -232,7 +238,9 @@ export class Central {
   async offerPlan(name: string, compiled: CompiledPlan): Promise<void> {
     const model = this.#models.get(name)!;
     checkPlanExits(compiled.plan, model);
-    this.#offered.set(name, { compiled, model });
+    const cut = this.#cutting.then(() => this.#parts.cutWeights(model, compiled));
+    this.#cutting = cut.catch(() => {});
+    this.#offered.set(name, { compiled, model: await cut });
     await this.#handOver();
   }
 

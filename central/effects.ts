@@ -143,6 +143,11 @@ export class EffectRunner {
     return [...this.#plans.keys()].map((id) => this.#anyServed(id).compiled);
   }
 
+  /** The models of the plans in use, with the slices of weights that these read. */
+  models(): ServedModel[] {
+    return [...this.#plans.keys()].map((id) => this.#anyServed(id).model);
+  }
+
   /** Ids of the frames whose tensors the data plane holds. */
   openFrames(): string[] {
     return [...this.#frames.keys()];

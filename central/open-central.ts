@@ -20,6 +20,7 @@ import { lockJournal } from './journal/lock.ts';
 import { recoverFrames } from './journal/recovery.ts';
 import { EpochFile } from './leadership/epoch-file.ts';
 import { lastWordsOf } from './leadership/leader-election.ts';
+import { withCutWeights } from './served-model.ts';
 import { loadAfterTrial } from './trial.ts';
 
 /** A host name as an id in topics. */
@@ -55,7 +56,14 @@ export async function openCentral(options: CentralOptions): Promise<Central> {
     const clientId = `${base}-central-${id}-${boot.slice(0, 8)}`;
     const bus = await connectBus({ ...options.bus, clientId, will, log });
     const results = await connectBus({ ...options.bus, clientId: `${clientId}-results`, log });
-    const executor = await createExecutor({ folder: store.folder, threads, sessionMemoryMb, patient: true, log });
+    const executor = await createExecutor({
+      node: CENTRAL,
+      folder: store.folder,
+      threads,
+      sessionMemoryMb,
+      patient: true,
+      log,
+    });
     const wire = new Wire({ bus, topics: names, self: CENTRAL, log, now: () => performance.now() });
     const recovery = recoverFrames({ bus: results, topics: names, journal, log });
     return new Central(options, {
@@ -69,6 +77,7 @@ export async function openCentral(options: CentralOptions): Promise<Central> {
       startDataPlane: (onEnd, plans) => new DataPlane(onEnd, plans),
       load: (request, signal) =>
         withTrials({ signal }, (trials) => loadAfterTrial(request, { store, key, threads, log, trials })),
+      cutWeights: (model, compiled) => withCutWeights(model, compiled, store, key),
       lock,
       journal,
       epochs: new EpochFile(stateDir),

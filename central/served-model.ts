@@ -5,9 +5,11 @@ import type { Model, ResolvedModel } from '../shared/onnx/model.ts';
 import { type PreparedInput, withPreprocessing } from '../shared/onnx/preprocess.ts';
 import { asOpaque, resolveModel } from '../shared/onnx/resolve.ts';
 import { type TensorNames, withPlainNames } from '../shared/onnx/tensor-names.ts';
+import type { CompiledPlan } from '../shared/plan/compiled-plan.ts';
 import { MAX_RANK, MAX_STAGE_TENSORS } from '../shared/plan/limits.ts';
 import type { BlobStore } from '../shared/ports.ts';
 import type { ModelManifest } from '../shared/protocol/messages/control.ts';
+import { packSlices } from '../shared/runtime/pack-slices.ts';
 import { packModel } from '../shared/runtime/package.ts';
 import type { SigningKey } from '../shared/runtime/signature.ts';
 import { byteLength, elementCount, type TensorSpec } from '../shared/tensor/tensor.ts';
@@ -38,7 +40,21 @@ export interface ServedModel {
 
 /** Whether a blob, named by its SHA-256, is a piece of the model. */
 export function hasPiece({ manifest }: ServedModel, sha: string): boolean {
-  return manifest.skeleton.sha === sha || manifest.blobs.some((blob) => blob.sha === sha);
+  const { skeleton, blobs, slices = [] } = manifest;
+  return [skeleton, ...blobs, ...slices].some((blob) => blob.sha === sha);
+}
+
+/** The model with the slices of its weights that parts of a plan read, as blobs, and signed. Throws TESSERA_BLOB. */
+export async function withCutWeights(
+  model: ServedModel,
+  { slices: regions }: CompiledPlan,
+  store: BlobStore,
+  key: SigningKey,
+): Promise<ServedModel> {
+  if (regions.length === 0) return model;
+  const slices = await packSlices(model.resolved.model, regions, store);
+  const manifest = { ...model.manifest, slices };
+  return { ...model, manifest: { ...manifest, signature: key.sign(manifest) } };
 }
 
 /** A model to load. `inputShape`: of the first input, where file and card leave it open. */

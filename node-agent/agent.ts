@@ -94,7 +94,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   }
 
   const { threads, sessionMemoryMb } = options;
-  const executor = await createExecutor({ folder: store.folder, threads, sessionMemoryMb, log });
+  const executor = await createExecutor({ node: id, folder: store.folder, threads, sessionMemoryMb, log });
   let bus: Bus;
   try {
     const will = { topic: topics.nodeStatus(id), payload: 'offline', qos: 1, retain: true } as const;

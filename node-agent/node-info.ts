@@ -36,7 +36,7 @@ export async function describeNode(options: {
     memory_mb: Math.round(memoryBytes / 1e6),
     runtime: runtimeVersion,
     codecs: codecNames(),
-    splits: ['whole', 'tiles'],
+    splits: ['whole', 'tiles', 'channels'],
     features: [],
     max_message: PART_LIMIT_BYTES,
     session_memory_mb: options.sessionMemoryMb,

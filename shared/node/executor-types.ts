@@ -1,5 +1,6 @@
 import type { CodecSpec } from '../codec/spec.ts';
 import type { Plan } from '../plan/plan.ts';
+import type { ModelManifest } from '../protocol/messages/control.ts';
 import type { WireRegion } from '../protocol/messages/region.ts';
 import type { WorkError } from '../protocol/messages/work.ts';
 import type { Box } from '../tensor/tensor.ts';
@@ -25,16 +26,21 @@ export type PartOutcome =
 /** Runs stages of plans in a worker thread; the same for node agents and for central's own executor. */
 export interface Executor {
   /**
-   * SHA-256 of the weights that stages of a plan read. Only the model's skeleton has to be here; weights of other
-   * stages are not needed. Throws TesseraError.
+   * SHA-256 of the weights, and slices of weights, that stages of a plan read. Only the model's skeleton has to be here;
+   * weights of other stages are not needed. Throws TesseraError.
    */
-  weights(plan: Plan, stages: readonly number[], skeletonSha: string): Promise<string[]>;
+  weights(
+    plan: Plan,
+    stages: readonly number[],
+    skeletonSha: string,
+    slices?: ModelManifest['slices'],
+  ): Promise<string[]>;
   /** Ids of the plans with prepared stages, the oldest first. */
   plans(): readonly string[];
   /** The stages of a plan for which jobs can run; empty for none. */
   prepared(plan: string): ReadonlySet<number>;
   /** Loads what the stages of a plan need; resolves when their jobs can run. Throws TesseraError. */
-  prepare(plan: Plan, stages: readonly number[], skeletonSha: string): Promise<void>;
+  prepare(plan: Plan, stages: readonly number[], skeletonSha: string, slices?: ModelManifest['slices']): Promise<void>;
   /**
    * Runs parts one after another; `onPart` is called when each is done. Buffers of `job` are transferred: do not use
    * them again. Never throws because of a part's fault.

@@ -2,6 +2,7 @@ import { setImmediate } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
 import { TesseraError } from '../errors.ts';
 import type { Plan } from '../plan/plan.ts';
+import type { ModelManifest } from '../protocol/messages/control.ts';
 import type { WorkError } from '../protocol/messages/work.ts';
 import { openBlobStore } from '../runtime/blob-store.ts';
 import { answerCalls, buffersOf, type Moved } from '../runtime/worker-call.ts';
@@ -11,6 +12,7 @@ import { StageRunner } from './stage-runner.ts';
 
 /** The data that the executor passes to its worker thread at start. */
 export interface ExecutorWorkerData {
+  readonly node: string;
   readonly folder: string;
   readonly threads: number;
   readonly sessionMemoryMb: number;
@@ -22,6 +24,14 @@ export interface PartCall {
   readonly iId: string;
   readonly stage: number;
   readonly tile: JobPart;
+}
+
+/** Stages to prepare, with the slices of weights that the manifest names. */
+interface PrepareCall {
+  readonly plan: Plan;
+  readonly stages: readonly number[];
+  readonly skeletonSha: string;
+  readonly slices: ModelManifest['slices'];
 }
 
 /** Why calls fail once the executor is stopping. */
@@ -76,16 +86,16 @@ function drop(matches: (call: PartCall) => boolean): void {
   for (const entry of gone) entry.fail?.('expired', 'cancelled');
 }
 
-const { folder, threads, sessionMemoryMb } = workerData as ExecutorWorkerData;
-const runner = openBlobStore(folder).then((store) => new StageRunner({ store, threads, sessionMemoryMb }));
+const { node, folder, threads, sessionMemoryMb } = workerData as ExecutorWorkerData;
+const runner = openBlobStore(folder).then((store) => new StageRunner({ node, store, threads, sessionMemoryMb }));
 
 /** The functions that the executor calls in its worker thread. */
 const handlers = {
-  weights: (args: { plan: Plan; stages: readonly number[]; skeletonSha: string }) =>
-    inTurn(async () => (await runner).weights(args.plan, args.stages, args.skeletonSha)),
+  weights: (args: PrepareCall) =>
+    inTurn(async () => (await runner).weights(args.plan, args.stages, args.skeletonSha, args.slices)),
 
-  prepare: (args: { plan: Plan; stages: readonly number[]; skeletonSha: string }) =>
-    inTurn(async () => (await runner).prepare(args.plan, args.stages, args.skeletonSha)),
+  prepare: (args: PrepareCall) =>
+    inTurn(async () => (await runner).prepare(args.plan, args.stages, args.skeletonSha, args.slices)),
 
   release: (args: { plan: string }) => inTurn(async () => (await runner).release(args.plan)),
 

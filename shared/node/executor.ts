@@ -4,6 +4,7 @@ import { Worker } from 'node:worker_threads';
 import { failureOf, TesseraError } from '../errors.ts';
 import type { Plan } from '../plan/plan.ts';
 import type { Log } from '../ports.ts';
+import type { ModelManifest } from '../protocol/messages/control.ts';
 import { buffersOf, ownBytes, WorkerCalls } from '../runtime/worker-call.ts';
 import { workerEntry } from '../runtime/worker-entry.ts';
 import type { Executor, Job, PartOutcome } from './executor-types.ts';
@@ -11,6 +12,8 @@ import type { ExecutorWorkerData, PartCall } from './executor-worker.ts';
 
 /** What an executor needs. */
 export interface ExecutorOptions {
+  /** The id of the node; it keeps only its own slices of channels. */
+  readonly node: string;
   /** The blob store's folder. */
   readonly folder: string;
   /** Threads of one inference run. */
@@ -37,6 +40,7 @@ interface Prepared {
   readonly plan: Plan;
   readonly stages: Set<number>;
   readonly skeletonSha: string;
+  readonly slices: ModelManifest['slices'];
 }
 
 const NONE: ReadonlySet<number> = new Set();
@@ -98,27 +102,40 @@ class ThreadExecutor implements Executor {
     return this.#prepared.get(plan)?.stages ?? NONE;
   }
 
-  async weights(plan: Plan, stages: readonly number[], skeletonSha: string): Promise<string[]> {
+  async weights(
+    plan: Plan,
+    stages: readonly number[],
+    skeletonSha: string,
+    slices?: ModelManifest['slices'],
+  ): Promise<string[]> {
     const found = new Set<string>();
     await this.#withWorker(async (calls) => {
       for (const stage of stages)
-        for (const sha of await calls.call<string[]>('weights', { plan, stages: [stage], skeletonSha })) found.add(sha);
+        for (const sha of await calls.call<string[]>('weights', { plan, stages: [stage], skeletonSha, slices }))
+          found.add(sha);
     });
     return [...found];
   }
 
-  async prepare(plan: Plan, stages: readonly number[], skeletonSha: string): Promise<void> {
+  async prepare(
+    plan: Plan,
+    stages: readonly number[],
+    skeletonSha: string,
+    slices?: ModelManifest['slices'],
+  ): Promise<void> {
     const preparation: Preparation = { plan: plan.id, released: false };
     this.#preparations.add(preparation);
     try {
-      await this.#inTurn(plan.id, () => this.#prepare(preparation, { plan, stages: new Set(stages), skeletonSha }));
+      await this.#inTurn(plan.id, () =>
+        this.#prepare(preparation, { plan, stages: new Set(stages), skeletonSha, slices }),
+      );
     } finally {
       this.#preparations.delete(preparation);
     }
   }
 
   async #prepare(preparation: Preparation, asked: Prepared): Promise<void> {
-    const { plan, stages, skeletonSha } = asked;
+    const { plan, stages } = asked;
     try {
       await this.#withWorker((calls) => this.#load(calls, asked, () => preparation.released));
       if (preparation.released) throw released(plan.id);
@@ -127,7 +144,7 @@ class ThreadExecutor implements Executor {
       throw error;
     }
     const known = this.#prepared.get(plan.id)?.stages ?? [];
-    this.#prepared.set(plan.id, { plan, skeletonSha, stages: new Set([...known, ...stages]) });
+    this.#prepared.set(plan.id, { ...asked, stages: new Set([...known, ...stages]) });
   }
 
   async run(job: Job, onPart: (outcome: PartOutcome) => void): Promise<void> {
@@ -208,10 +225,14 @@ class ThreadExecutor implements Executor {
    * Stage by stage, so that parts of other plans run in between: a new plan is prepared while frames are being
    * answered.
    */
-  async #load(calls: WorkerCalls, { plan, stages, skeletonSha }: Prepared, isReleased: () => boolean): Promise<void> {
+  async #load(
+    calls: WorkerCalls,
+    { plan, stages, skeletonSha, slices }: Prepared,
+    isReleased: () => boolean,
+  ): Promise<void> {
     for (const stage of stages) {
       if (isReleased()) throw released(plan.id);
-      await calls.call('prepare', { plan, stages: [stage], skeletonSha });
+      await calls.call('prepare', { plan, stages: [stage], skeletonSha, slices });
     }
   }
 
@@ -237,10 +258,10 @@ class ThreadExecutor implements Executor {
   }
 
   #startWorker(): WorkerCalls {
-    const { folder, threads, sessionMemoryMb } = this.#options;
+    const { node, folder, threads, sessionMemoryMb } = this.#options;
     this.#startedAt = performance.now();
     const worker = new Worker(workerEntry(import.meta.url, './executor-worker.ts'), {
-      workerData: { folder, threads, sessionMemoryMb } satisfies ExecutorWorkerData,
+      workerData: { node, folder, threads, sessionMemoryMb } satisfies ExecutorWorkerData,
       // Flags of this process (a test runner's loader, for example) are not for the worker.
       execArgv: [],
     });

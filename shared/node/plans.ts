@@ -155,7 +155,7 @@ export class Plans {
     signal.throwIfAborted();
     const fetched = now();
     this.#progress.set(plan.id, manifest.name, 'loading');
-    await executor.prepare(plan, stages, manifest.skeleton.sha);
+    await executor.prepare(plan, stages, manifest.skeleton.sha, manifest.slices);
     signal.throwIfAborted();
     this.#progress.set(plan.id, manifest.name, 'ready');
     onReady?.(manifest);
@@ -172,12 +172,12 @@ export class Plans {
     source: BlobSource,
     from: string,
     plan: Plan,
-    { stages, manifest: { name, skeleton, blobs } }: PrepareMessage,
+    { stages, manifest: { name, skeleton, blobs, slices = [] } }: PrepareMessage,
     signal: AbortSignal,
   ): Promise<void> {
     await source.fetch(from, [skeleton], signal);
-    const read = new Set(await this.#options.executor.weights(plan, stages, skeleton.sha));
-    const wanted = blobs.filter(({ sha }) => read.delete(sha));
+    const read = new Set(await this.#options.executor.weights(plan, stages, skeleton.sha, slices));
+    const wanted = [...blobs, ...slices].filter(({ sha }) => read.delete(sha));
     const [unnamed] = read;
     if (unnamed !== undefined)
       throw new TesseraError('TESSERA_BLOB', `the model reads weights ${unnamed}, which its manifest does not name`);

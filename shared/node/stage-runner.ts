@@ -6,13 +6,16 @@ import { readModel } from '../onnx/read.ts';
 import { resolveModel } from '../onnx/resolve.ts';
 import { writeModel } from '../onnx/write.ts';
 import { compileStage } from '../plan/compile.ts';
+import { keepsPart } from '../plan/own-parts.ts';
 import type { Plan } from '../plan/plan.ts';
 import type { BlobStore } from '../ports.ts';
+import type { ModelManifest } from '../protocol/messages/control.ts';
 import { isSha } from '../runtime/blob-store.ts';
 import { firstFeed, firstRun } from '../runtime/first-feeds.ts';
 import { loadSession, type Session } from '../runtime/ort.ts';
-import { boxShape, type Tensor } from '../tensor/tensor.ts';
+import { boxShape, byteLength, type Dtype, sameBox, type Tensor } from '../tensor/tensor.ts';
 import type { PartForm } from '../tiling/form.ts';
+import { slicedConstant, withSlices } from '../tiling/weight-slice.ts';
 import type { PartOutcome } from './executor-types.ts';
 import { SessionCache } from './session-cache.ts';
 import {
@@ -51,6 +54,9 @@ interface LoadedStage extends StageParts {
   readonly pieces: readonly LoadedPart[];
 }
 
+/** The slices of weights that a manifest names. */
+type Slices = NonNullable<ModelManifest['slices']>;
+
 /** Compiled stages of a plan. */
 interface Drafts {
   readonly plan: string;
@@ -75,6 +81,7 @@ const SESSION_OVERHEAD_BYTES = 2_000_000;
  * Calls must not overlap.
  */
 export class StageRunner {
+  readonly #node: string;
   readonly #store: BlobStore;
   readonly #threads: number;
   readonly #sessions: SessionCache<Session>;
@@ -83,18 +90,19 @@ export class StageRunner {
   /** Compiled stages of one plan that are not prepared yet: `weights` and `prepare` compile each stage once together. */
   #drafts: Drafts = { plan: '', skeleton: '', stages: new Map() };
 
-  constructor(options: { store: BlobStore; threads: number; sessionMemoryMb: number }) {
+  constructor(options: { node: string; store: BlobStore; threads: number; sessionMemoryMb: number }) {
+    this.#node = options.node;
     this.#store = options.store;
     this.#threads = options.threads;
     this.#sessions = new SessionCache(options.sessionMemoryMb * 1e6);
   }
 
   /** The weights that stages of a plan read, by their SHA-256. Only the skeleton has to be here. Throws TesseraError. */
-  async weights(plan: Plan, stages: readonly number[], skeletonSha: string): Promise<string[]> {
+  async weights(plan: Plan, stages: readonly number[], skeletonSha: string, slices: Slices = []): Promise<string[]> {
     try {
       const read = new Set<string>();
       for (const id of stages)
-        for (const { piece } of (await this.#built(plan, id, skeletonSha)).pieces)
+        for (const { piece } of (await this.#built(plan, id, skeletonSha, slices)).pieces)
           for (const sha of piece.weights) read.add(sha);
       return [...read];
     } finally {
@@ -103,13 +111,13 @@ export class StageRunner {
   }
 
   /** Prepares stages of a plan; those that are ready are skipped. Throws TesseraError and then changes nothing. */
-  async prepare(plan: Plan, stages: readonly number[], skeletonSha: string): Promise<void> {
+  async prepare(plan: Plan, stages: readonly number[], skeletonSha: string, slices: Slices = []): Promise<void> {
     const known = this.#plans.get(plan.id);
     const ready = new Map(known?.stages);
     try {
       for (const id of stages) {
         if (ready.has(id)) continue;
-        const loaded = await this.#built(plan, id, skeletonSha);
+        const loaded = await this.#built(plan, id, skeletonSha, slices);
         await this.#warmUp(loaded);
         ready.set(id, loaded);
       }
@@ -171,22 +179,23 @@ export class StageRunner {
     );
   }
 
-  async #built(plan: Plan, id: number, skeletonSha: string): Promise<LoadedStage> {
+  async #built(plan: Plan, id: number, skeletonSha: string, slices: Slices): Promise<LoadedStage> {
     if (this.#drafts.plan !== plan.id) this.#drafts = { plan: plan.id, skeleton: skeletonSha, stages: new Map() };
     const { stages } = this.#drafts;
-    const draft = stages.get(id) ?? (await this.#build(plan, id, skeletonSha));
+    const draft = stages.get(id) ?? (await this.#build(plan, id, skeletonSha, slices));
     stages.set(id, draft);
     return draft;
   }
 
-  async #build(plan: Plan, id: number, skeletonSha: string): Promise<LoadedStage> {
+  async #build(plan: Plan, id: number, skeletonSha: string, slices: Slices): Promise<LoadedStage> {
     const stage = plan.stages.find((candidate) => candidate.id === id);
     if (stage === undefined) throw new TesseraError('TESSERA_PLAN_INVALID', `plan ${plan.id} has no stage ${id}`);
     const resolved = await this.#model(skeletonSha);
     const { parts, takes, gives } = compileStage(plan, stage, resolved);
     const pieces = new Map<Model, Piece>();
-    const loaded = parts.map((form): [number, LoadedPart] => {
-      const piece = pieces.get(form.model) ?? pieceOf(form.model);
+    const own = parts.filter(({ t_id }) => keepsPart(stage, t_id, this.#node));
+    const loaded = own.map((form): [number, LoadedPart] => {
+      const piece = pieces.get(form.model) ?? pieceOf(withWeights(form, resolved, slices));
       pieces.set(form.model, piece);
       return [form.t_id, { form, piece }];
     });
@@ -240,6 +249,22 @@ export class StageRunner {
       if (clip !== undefined) decodeClipCodes(encodeClipCodes(data, clip), data.length, clip);
     }
   }
+}
+
+/** The model of a part with its slices of weights: those of blobs are blobs themselves. Throws TESSERA_BLOB. */
+function withWeights({ model, slices }: PartForm, resolved: ResolvedModel, packed: Slices): Model {
+  return withSlices(model, slices, resolved.model.graph.initializers, (weights, { tensor, box }) => {
+    const { data, dtype } = weights;
+    if (data.kind === 'inline') return { kind: 'inline', bytes: slicedConstant(weights, box, data.bytes) };
+    const found = packed.find((one) => one.tensor === tensor && sameBox(one.box, box));
+    const length = byteLength({ dtype: dtype as Dtype, shape: boxShape(box) });
+    if (found?.size !== length)
+      throw new TesseraError(
+        'TESSERA_BLOB',
+        `the manifest names no slice of ${length} bytes of the weights "${tensor}"`,
+      );
+    return { kind: 'external', location: found.sha, offset: 0, length };
+  });
 }
 
 function pieceOf(model: Model): Piece {

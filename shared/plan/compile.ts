@@ -9,6 +9,7 @@ import { differenceBound } from '../tiling/difference-bound.ts';
 import type { Region, StageForm } from '../tiling/form.ts';
 import { withQuantisedIo } from '../tiling/quantised-io.ts';
 import { buildStage } from '../tiling/stage.ts';
+import type { WeightRegion } from '../tiling/weight-slice.ts';
 import type { CompiledPlan } from './compiled-plan.ts';
 import { MAX_REASON } from './limits.ts';
 import { linksOf } from './links.ts';
@@ -78,18 +79,19 @@ export function compilePlan(asked: Plan, resolved: ResolvedModel): CompiledPlan 
     approximate: lossy || 'unbounded' in bound || forms.some((form) => form.approximate),
     bound,
     cost: planCost(plan, forms, resolved),
+    slices: slicesOf(forms),
   };
 }
 
+function slicesOf(forms: readonly StageForm[]): WeightRegion[] {
+  const found = new Map<string, WeightRegion>();
+  for (const { slices } of forms.flatMap(({ parts }) => parts))
+    for (const { tensor, box } of slices) found.set(JSON.stringify([tensor, box]), { tensor, box });
+  return [...found.values()];
+}
+
 /** Refuses fields of a plan that central does not support yet. */
-function checkSupported({ source, stages }: Plan): void {
-  const sliced = stages.find(({ split }) => split.kind === 'channels');
-  if (sliced !== undefined)
-    throw new TesseraError(
-      'TESSERA_PLAN_INVALID',
-      `plan: stages[${sliced.id}].split: slices of channels are not supported yet`,
-      { hint: 'Split it whole, or in tiles.' },
-    );
+function checkSupported({ source }: Plan): void {
   if (source !== CENTRAL)
     throw new TesseraError(
       'TESSERA_PLAN_INVALID',

@@ -3,6 +3,7 @@ import type { RoundingEffect } from '../onnx/rounding.ts';
 import type { Box, TensorSpec } from '../tensor/tensor.ts';
 import type { DifferenceBound } from '../tiling/difference-bound.ts';
 import type { Region } from '../tiling/form.ts';
+import type { WeightRegion } from '../tiling/weight-slice.ts';
 import type { Plan } from './plan.ts';
 
 /** A region that a part reads of an output of an earlier stage's part. */
@@ -78,4 +79,6 @@ export interface CompiledPlan extends SchedulablePlan, PlanGeometry {
   /** Largest difference from the whole network, as a share of an output's range; or why it is unknown. */
   readonly bound: DifferenceBound;
   readonly cost: PlanCost;
+  /** The regions of weights that parts read, each once; parts that read whole weights are not counted. */
+  readonly slices: readonly WeightRegion[];
 }

@@ -15,6 +15,11 @@ const TOO_LARGE = 'ERR_FS_FILE_TOO_LARGE';
 /** Weights of at least this many bytes become blobs; smaller ones stay in the skeleton. */
 const BLOB_BYTES = 1024;
 
+/** Whether a constant becomes a blob; others stay in the skeleton. */
+export function isBlob({ data, dtype }: Initializer): boolean {
+  return data.kind === 'external' || (data.bytes.byteLength >= BLOB_BYTES && dtype !== 'string');
+}
+
 /** What `packModel` packs. */
 export interface PackRequest {
   readonly name: string;
@@ -39,7 +44,7 @@ export async function packModel({ name, model, picture, store, readExternal }: P
   for (const initializer of model.graph.initializers.values()) {
     const { data } = initializer;
     const size = data.kind === 'inline' ? data.bytes.byteLength : data.length;
-    if (data.kind === 'inline' && (size < BLOB_BYTES || initializer.dtype === 'string')) {
+    if (!isBlob(initializer)) {
       initializers.set(initializer.name, initializer);
       continue;
     }

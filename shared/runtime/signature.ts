@@ -11,10 +11,12 @@ import { makeWhole } from './whole-file.ts';
  * Signatures of models: Ed25519 (RFC 8032) over the manifest in one form that has no two spellings:
  *
  *     "tessera-manifest/1" LF  JSON string of the name LF  picture LF  skeleton LF  each blob, sorted by hash, and LF
+ *     each slice, sorted, and LF
  *     picture = JSON array of tensor, width, height, color, resize and crop; null where frames are tensors
  *     skeleton, blob = sha256 in hex " " size in bytes
+ *     slice = blob " " JSON array of tensor and box
  *
- * Skeleton and blobs are named by their hashes, so the signature covers every byte of the model. A public key is
+ * Skeleton, blobs and slices are named by their hashes, so the signature covers every byte of the model. A public key is
  * written `ed25519:` and 43 characters of base64url.
  */
 
@@ -28,14 +30,14 @@ const PREFIX = 'ed25519:';
 const FILE = 'signing-key.pem';
 
 /** The bytes that are signed. */
-export function signedBytes({ name, picture, skeleton, blobs }: ModelManifest): Buffer {
+export function signedBytes({ name, picture, skeleton, blobs, slices = [] }: ModelManifest): Buffer {
   const { tensor, width, height, color, resize, crop } = picture ?? {};
   const settings = picture === undefined ? null : [tensor, width, height, color, resize, crop];
   const pieces = [...blobs].sort((a, b) => (a.sha < b.sha ? -1 : a.sha > b.sha ? 1 : a.size - b.size));
   const lines = [skeleton, ...pieces].map(({ sha, size }) => `${sha} ${size}`);
-  return Buffer.from(
-    `${['tessera-manifest/1', JSON.stringify(name), JSON.stringify(settings), ...lines].join('\n')}\n`,
-  );
+  const regions = slices.map(({ tensor, box, sha, size }) => `${sha} ${size} ${JSON.stringify([tensor, box])}`).sort();
+  const head = ['tessera-manifest/1', JSON.stringify(name), JSON.stringify(settings)];
+  return Buffer.from(`${[...head, ...lines, ...regions].join('\n')}\n`);
 }
 
 /** Whether a text is a public key as it is written here. */

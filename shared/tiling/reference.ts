@@ -27,10 +27,9 @@ export async function runStage(
       feeds.set(tensor, { dtype: whole.dtype, shape: boxShape(box), data: crop(whole, box) });
     }
     for (const feed of tile.feeds) feeds.set(feed.name, feedTensor(feed));
-    const model = withSlices(tile.model, tile.slices, ({ tensor, box }) => {
-      const constant = constants.get(tensor)!;
-      if (constant.data.kind !== 'inline') throw new Error(`the weights "${tensor}" are not here`);
-      return slicedConstant(constant, box, constant.data.bytes);
+    const model = withSlices(tile.model, tile.slices, constants, (weights, { box }) => {
+      if (weights.data.kind !== 'inline') throw new Error(`the weights "${weights.name}" are not here`);
+      return { kind: 'inline', bytes: slicedConstant(weights, box, weights.data.bytes) };
     });
     const made = await run(model, feeds);
     for (const { tensor, box } of tile.out) {

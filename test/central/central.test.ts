@@ -53,6 +53,7 @@ beforeEach(() => {
         return data;
       },
       load: async () => loaded,
+      cutWeights: async (model) => model,
       lock: { release: () => void story.push('lock released') },
       epochs: { last: 41, keep: (epoch) => void kept.add(epoch) },
       id: 'left',

@@ -21,7 +21,7 @@ let worker: Worker;
 async function start(): Promise<void> {
   // Node reports every thread that is started; the executor's own cannot be found in another way.
   const started = new Promise<Worker>((resolve) => process.once('worker', resolve));
-  executor = await createExecutor({ folder, threads: 1, sessionMemoryMb: 100, log: silentLog });
+  executor = await createExecutor({ node: 'n1', folder, threads: 1, sessionMemoryMb: 100, log: silentLog });
   worker = await started;
   await executor.prepare(tinyPlan(skeleton, { kind: 'whole' }), [0], skeleton);
 }

@@ -19,13 +19,14 @@ export async function runPlan(
 ): Promise<Map<string, Tensor>> {
   const { plan } = compiled;
   const { manifest, names, outputs } = served;
-  const runner = new StageRunner({ store, threads: 1, sessionMemoryMb: 500 });
+  const runner = new StageRunner({ node: 'n1', store, threads: 1, sessionMemoryMb: 500 });
   const frames = new TensorStore();
   try {
     await runner.prepare(
       plan,
       plan.stages.map(({ id }) => id),
       manifest.skeleton.sha,
+      manifest.slices,
     );
     frames.open('0-1', new Map([[served.input.name, input]]));
     for (const stage of plan.stages) {

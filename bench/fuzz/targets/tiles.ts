@@ -242,7 +242,7 @@ export const job: FuzzTarget = {
     const folder = await mkdtemp(join(tmpdir(), 'tessera-fuzz-'));
     const store = await openBlobStore(folder);
     const manifest = await packModel({ name: 'tiny', model: resolveModel(tinyModel()).model, store });
-    const runner = new StageRunner({ store, threads: 1, sessionMemoryMb: 100 });
+    const runner = new StageRunner({ node: 'n1', store, threads: 1, sessionMemoryMb: 100 });
     await runner.prepare(stages(manifest.skeleton.sha), [0], manifest.skeleton.sha);
     const { form, resolved } = scene();
     return {

@@ -20,7 +20,8 @@ const picture = z.object({
 
 /**
  * A model on the wire: its graph without the large weights (the skeleton), and one blob per large weight, all named by
- * hash. Without `picture` its frames are tensors.
+ * hash. `slices`: regions of weights that parts of the plan read, each as a blob of its own. Without `picture` its
+ * frames are tensors.
  */
 export const modelManifest = z.object({
   format: z.literal('tessera-model/1'),
@@ -28,6 +29,10 @@ export const modelManifest = z.object({
   picture: picture.optional(),
   skeleton: z.object({ sha, size: count }),
   blobs: z.array(z.object({ sha, size: count })).max(65536),
+  slices: z
+    .array(regionPlace.extend({ sha, size: count }))
+    .max(65536)
+    .optional(),
   signature: bytes.optional(),
 });
 /** A model on the wire. */

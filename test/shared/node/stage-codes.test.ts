@@ -70,7 +70,7 @@ async function runPlan(model: Model, clip: ClipSpec, rest: Plan['stages'][number
   const plan = planOf(manifest.skeleton.sha, clip, rest);
   const resolved = resolveModel(model);
   const compiled = compilePlan(plan, resolved);
-  const runner = new StageRunner({ store, threads: 1, sessionMemoryMb: 100 });
+  const runner = new StageRunner({ node: 'n1', store, threads: 1, sessionMemoryMb: 100 });
   const frames = new TensorStore();
   const sent: WireRegion[] = [];
   try {

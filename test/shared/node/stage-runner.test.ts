@@ -35,7 +35,7 @@ afterAll(() => rm(folder, { recursive: true }));
 const HALVES: Split = { kind: 'tiles', padding: 'halo', rows: [3, 5], cols: [8] };
 
 function runner(sessionMemoryMb = 100): StageRunner {
-  return new StageRunner({ store, threads: 1, sessionMemoryMb });
+  return new StageRunner({ node: 'n1', store, threads: 1, sessionMemoryMb });
 }
 
 /** The two tiles of HALVES: rows 0 to 3 and 3 to 8 of y, with one row of halo in p, that is two of x, and one more. */
@@ -140,7 +140,7 @@ describe('preparing stage by stage compiles each stage once and reads the skelet
     vi.mocked(compileStage).mockClear();
     const compiled = () => vi.mocked(compileStage).mock.calls.map(([plan, stage]) => `${plan.id} ${stage.id}`);
     return {
-      stages: new StageRunner({ store: { ...store, read }, threads: 1, sessionMemoryMb: 100 }),
+      stages: new StageRunner({ node: 'n1', store: { ...store, read }, threads: 1, sessionMemoryMb: 100 }),
       reads,
       compiled,
     };

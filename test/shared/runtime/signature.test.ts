@@ -25,18 +25,23 @@ const manifest: ModelManifest = {
     { sha: sha('c'), size: 30 },
     { sha: sha('b'), size: 20 },
   ],
+  slices: [
+    { tensor: 'w', box: [[0, 4]], sha: sha('e'), size: 16 },
+    { tensor: 'w', box: [[4, 6]], sha: sha('f'), size: 8 },
+  ],
 };
 
 describe('requireSignature', () => {
-  it('accepts a manifest that the trusted key signed, with blobs in any order', async () => {
+  it('accepts a manifest that the trusted key signed, with blobs and slices in any order', async () => {
     const key = await openSigningKey(folder);
     const signature = key.sign(manifest);
     expect(signature).toHaveLength(64);
     requireSignature({ ...manifest, signature }, [key.publicKey]);
-    requireSignature({ ...manifest, signature, blobs: [...manifest.blobs].reverse() }, ['ed25519:x', key.publicKey]);
+    requireSignature({ ...manifest, signature, blobs: manifest.blobs.toReversed() }, ['ed25519:x', key.publicKey]);
+    requireSignature({ ...manifest, signature, slices: manifest.slices!.toReversed() }, [key.publicKey]);
   });
 
-  it('refuses any other name, blob or size, with a code and a hint', async () => {
+  it('refuses any other name, blob, slice or size, with a code and a hint', async () => {
     const key = await openSigningKey(folder);
     const signature = key.sign(manifest);
     const others: Partial<ModelManifest>[] = [
@@ -49,6 +54,11 @@ describe('requireSignature', () => {
       { skeleton: { sha: sha('a'), size: 11 } },
       { blobs: manifest.blobs.slice(1) },
       { blobs: [...manifest.blobs, manifest.blobs[0]!] },
+      { slices: undefined },
+      { slices: manifest.slices!.slice(1) },
+      ...[{ tensor: 'v' }, { box: [[0, 5]] as [number, number][] }, { sha: sha('f') }, { size: 17 }].map((other) => ({
+        slices: [{ ...manifest.slices![0]!, ...other }, manifest.slices![1]!],
+      })),
       { signature: signature.map((byte, k) => (k === 40 ? byte ^ 1 : byte)) },
       { signature: signature.slice(1) },
       { signature: new Uint8Array() },
@@ -80,10 +90,21 @@ describe('requireSignature', () => {
       picture: fc.constantFrom(undefined, manifest.picture, { ...manifest.picture!, tensor: 'x' }),
       skeleton: piece,
       blobs: fc.array(piece, { maxLength: 2 }),
+      slices: fc.array(
+        fc.record({
+          tensor: fc.string({ unit: fc.constantFrom('a', '\n', '"', ' '), maxLength: 2 }),
+          box: fc.array(fc.tuple(fc.nat(2), fc.nat(2)), { maxLength: 2 }),
+          sha: fc.constantFrom(sha('a'), sha('b')),
+          size: fc.nat(3),
+        }),
+        { maxLength: 2 },
+      ),
     });
+    const regions = (slices: ModelManifest['slices'] = []) =>
+      slices.map(({ tensor, box, sha, size }) => JSON.stringify([tensor, box, sha, size])).sort();
     const pieces = (blobs: ModelManifest['blobs']) => blobs.map(({ sha, size }) => `${sha} ${size}`).sort();
-    const content = ({ name, picture, skeleton, blobs }: ModelManifest) =>
-      JSON.stringify([name, picture, skeleton, pieces(blobs)]);
+    const content = ({ name, picture, skeleton, blobs, slices }: ModelManifest) =>
+      JSON.stringify([name, picture, skeleton, pieces(blobs), regions(slices)]);
     fc.assert(
       fc.property(any, any, (one, other) => {
         expect(signedBytes(one).equals(signedBytes(other))).toBe(content(one) === content(other));
