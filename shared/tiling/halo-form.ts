@@ -4,15 +4,8 @@ import { boxShape, byteLength } from '../tensor/tensor.ts';
 import { axisRanges, type Ranges, sameRanges } from './axis-ranges.ts';
 import { type Bands, gridBands, tileBox } from './bands.ts';
 import type { Feed, PartForm, StageForm } from './form.ts';
-import {
-  type Adjustment,
-  type GeometrySlot,
-  type GridRanges,
-  type HaloModel,
-  haloModel,
-  type RangesByAxis,
-  type SampleFeed,
-} from './halo-model.ts';
+import type { Adjustment, GeometrySlot, GridRanges, RangesByAxis, SampleFeed } from './halo-feeds.ts';
+import { type HaloModel, haloModel } from './halo-model.ts';
 import { AXES, type Axis, cells } from './layout.ts';
 import type { Segment } from './segment.ts';
 import { localIndices, tapsMatrix } from './taps.ts';

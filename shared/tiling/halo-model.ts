@@ -1,58 +1,13 @@
 import type { GraphNode, Model } from '../onnx/model.ts';
 import { type Dtype, elementCount } from '../tensor/tensor.ts';
-import { type AxisRanges, axisRanges, type Ranges, sameRanges } from './axis-ranges.ts';
+import { axisRanges, type Ranges, sameRanges } from './axis-ranges.ts';
 import { everyBand } from './bands.ts';
+import type { Adjustment, CountFeed, GeometrySlot, GridRanges, RangesByAxis, SampleFeed } from './halo-feeds.ts';
 import { AXES, type Axis, type Layout } from './layout.ts';
 import { changedAttributes, replacedInputs } from './rewritten.ts';
 import type { InputRule, NodeRule, Rewrite } from './rules/rule.ts';
 import type { Segment } from './segment.ts';
-import type { Taps } from './taps.ts';
 import { newNode, TileModelBuilder } from './tile-model-builder.ts';
-
-/** Ranges of all bands along an axis, with the outputs' ranges that they were computed from. */
-export interface GridRanges extends AxisRanges {
-  readonly wanted: ReadonlyMap<string, Ranges>;
-}
-
-/** Ranges of all bands, by axis. */
-export type RangesByAxis = Readonly<Record<Axis, GridRanges>>;
-
-/**
- * A point of the graph where the cells that a tensor has differ from the cells that the next operator needs: a Pad pads
- * or crops there.
- */
-export interface Adjustment {
-  readonly layout: Layout;
-  readonly rank: number;
-  readonly from: (along: GridRanges) => Ranges;
-  readonly to: (along: GridRanges) => Ranges;
-}
-
-/**
- * A part of the geometry vector: the pads of an adjustment, or the target shape of a Reshape whose input `node` makes.
- */
-export type GeometrySlot =
-  | { readonly kind: 'adjustment'; readonly adjustment: Adjustment }
-  | { readonly kind: 'shape'; readonly node: number; readonly dims: readonly (number | Axis | 'hw')[] };
-
-/** A vector of factors along an axis that each tile is fed (see AveragePool). */
-export interface CountFeed {
-  readonly name: string;
-  readonly dtype: 'float32' | 'float64';
-  readonly axis: Axis;
-  readonly shape: readonly number[];
-  readonly node: number;
-  readonly factors: readonly number[];
-}
-
-/** The extra input that resamples an axis (see Taps): positions for a Gather, or a matrix for one side of a MatMul. */
-export interface SampleFeed {
-  readonly name: string;
-  readonly axis: Axis;
-  readonly node: number;
-  readonly taps: Taps;
-  readonly by: 'positions' | 'left' | 'right';
-}
 
 /** The model of all halo tiles of a segment, and the geometry that each tile is fed. */
 export interface HaloModel {
