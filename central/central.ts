@@ -161,8 +161,9 @@ export class Central {
   }
 
   /**
-   * Offers the plan that was deployed last for the model, otherwise chooses one. Until this central is elected it chooses again when other nodes are online, so that a
-   * standby central takes over with a plan for the nodes of that moment. Throws what `choosePlan` and `offerPlan` throw.
+   * Offers the plan that was deployed last for the model, otherwise chooses one. Until this central is elected it
+   * chooses again when other nodes are online, so that a standby central takes over with a plan for the nodes of that
+   * moment. Throws what `choosePlan` and `offerPlan` throw.
    */
   async servePlan(name: string, request: PlanRequest): Promise<CompiledPlan> {
     await this.#nodes.known();
