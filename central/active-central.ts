@@ -16,6 +16,7 @@ import type { UntimedEvent } from './coordinator/events.ts';
 import { defaultOptions } from './coordinator/options.ts';
 import { EffectRunner, type EffectRunnerDeps, type ServedPlan } from './effects.ts';
 import { FrameAcceptor } from './ingest/acceptor.ts';
+import { BornFrames } from './ingest/born-frames.ts';
 import { Cameras } from './ingest/cameras.ts';
 import { FrameConnection } from './ingest/connection.ts';
 import { FrameTracker } from './journal/frame-tracker.ts';
@@ -71,6 +72,7 @@ export class ActiveCentral {
   readonly #parts: ActiveCentralParts;
   readonly #coordinator: Coordinator;
   readonly #answers: NodeAnswers;
+  readonly #born: BornFrames;
   readonly #effects: EffectRunner;
   readonly #publisher: Publisher;
   readonly #results: ResultPublisher;
@@ -149,7 +151,13 @@ export class ActiveCentral {
       tell: (event) => this.#tell(event),
       keep: (plan, out) => this.#effects.keepResult(plan, out),
     });
+    this.#born = new BornFrames({
+      send: (node, order) => wire.send(node, 'frame', order),
+      offer: (arrival, isRepeated) => this.#acceptor.receiveBorn(arrival, isRepeated),
+      throttledLog,
+    });
     this.#effects = new EffectRunner({
+      born: this.#born,
       link: new NodeLink({ wire, executor, answers: this.#answers, log }),
       executor,
       data,
@@ -188,6 +196,7 @@ export class ActiveCentral {
       bus,
       wire,
       answers: this.#answers,
+      born: this.#born,
       topics: topics(base),
       nodes,
       epoch,

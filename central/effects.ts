@@ -2,12 +2,14 @@ import { channel } from 'node:diagnostics_channel';
 import { failureOf } from '../shared/errors.ts';
 import { LogThrottle } from '../shared/log-throttle.ts';
 import type { Executor } from '../shared/node/executor-types.ts';
+import { wireBox } from '../shared/node/tensor-store.ts';
 import { missingCodecs } from '../shared/plan/capabilities.ts';
 import type { CompiledPlan } from '../shared/plan/compiled-plan.ts';
 import { CENTRAL } from '../shared/plan/plan.ts';
 import type { Log } from '../shared/ports.ts';
 import type { ControlMessage } from '../shared/protocol/messages/control.ts';
 import type { WireRegion } from '../shared/protocol/messages/region.ts';
+import type { WorkInput, WorkMessage } from '../shared/protocol/messages/work.ts';
 import { AuditedParts } from './audited-parts.ts';
 import type {
   CancelEffect,
@@ -24,7 +26,8 @@ import type {
 import type { PartResult, UntimedEvent } from './coordinator/events.ts';
 import type { FrameEnd } from './coordinator/frame-end.ts';
 import type { DataPlane, FrameAnswer, Opened } from './data-plane/data-plane.ts';
-import type { Arrival } from './ingest/parser.ts';
+import type { BornFrames } from './ingest/born-frames.ts';
+import { type Arrival, isBorn } from './ingest/parser.ts';
 import type { NodeLink } from './nodes/node-link.ts';
 import type { ServedModel } from './served-model.ts';
 
@@ -54,6 +57,7 @@ export interface EffectRunnerDeps {
     DataPlane,
     'plan' | 'forgetPlan' | 'open' | 'pack' | 'paste' | 'clear' | 'agree' | 'finish' | 'release'
   >;
+  readonly born: Pick<BornFrames, 'open' | 'take' | 'done' | 'free'>;
   /** The term of this central, which messages to nodes carry. */
   readonly epoch: number;
   readonly log: Log;
@@ -155,7 +159,7 @@ export class EffectRunner {
 
   /** Starts to carry out an effect; its outcome is told as events. */
   carryOut(effect: Effect): void {
-    const { data, on } = this.#deps;
+    const { data, born, on } = this.#deps;
     switch (effect.type) {
       case 'prepare':
         this.#prepare(effect);
@@ -181,9 +185,15 @@ export class EffectRunner {
       case 'skip-frame':
         on.skipped(effect);
         break;
-      case 'free-payload':
+      case 'take-frame':
+        this.#takeFrame(effect.i_id);
+        break;
+      case 'free-payload': {
+        const arrival = this.#payloads.get(effect.ref)!;
+        if (isBorn(arrival)) born.done(arrival);
         this.#payloads.delete(effect.ref);
         break;
+      }
       case 'work':
         void this.#work(effect);
         break;
@@ -226,10 +236,13 @@ export class EffectRunner {
         on.ended({ end: effect, arrival, model, approximate: compiled.approximate, size, answer });
         break;
       }
-      case 'release-frame':
+      case 'release-frame': {
+        const { arrival } = this.#frames.get(effect.i_id)!;
+        if (isBorn(arrival)) born.free(effect.i_id, arrival);
         this.#frames.delete(effect.i_id);
         void data.release(effect.i_id).catch(() => {});
         break;
+      }
       case 'set-timer':
         on.timer(effect.at);
         break;
@@ -268,11 +281,36 @@ export class EffectRunner {
     this.#control(node, { v: 1, type: 'prepare', plan, manifest, stages: [...stages], epoch, request });
   }
 
-  #open({ i_id, ref, model, plan }: OpenFrameEffect): void {
-    const { data, tell } = this.#deps;
+  #open({ i_id, ref, model, plan, at }: OpenFrameEffect): void {
     const arrival = this.#payloads.get(ref)!;
     this.#frames.set(i_id, { arrival, served: this.#served(plan, model), size: UNKNOWN_SIZE, answer: undefined });
-    data.open({ i_id, model, plan, frame: arrival.envelope }).then(
+    this.#opened(i_id, this.#decode(i_id, arrival, { model, plan }, at));
+  }
+
+  /** Decodes a frame: where it was born, or at central. */
+  async #decode(
+    i_id: string,
+    arrival: Arrival,
+    of: { readonly model: string; readonly plan: string },
+    at: string,
+  ): Promise<Opened> {
+    const { data, born } = this.#deps;
+    if (!isBorn(arrival)) return data.open({ i_id, ...of, frame: arrival.envelope });
+    const { width, height } = arrival.born;
+    if (at === CENTRAL) return data.open({ i_id, ...of, frame: await born.take(i_id, arrival) });
+    await born.open(i_id, of.plan, arrival);
+    return data.open({ i_id, ...of, frame: { width, height } });
+  }
+
+  #takeFrame(i_id: string): void {
+    const { arrival, served } = this.#frames.get(i_id)!;
+    const of = { model: served.model.name, plan: served.compiled.plan.id };
+    this.#opened(i_id, this.#decode(i_id, arrival, of, CENTRAL));
+  }
+
+  #opened(i_id: string, opened: Promise<Opened>): void {
+    const { tell } = this.#deps;
+    opened.then(
       (size) => {
         const frame = this.#frames.get(i_id);
         if (frame !== undefined) frame.size = size;
@@ -284,17 +322,18 @@ export class EffectRunner {
 
   async #work(effect: WorkEffect): Promise<void> {
     const { data, link, tell, log } = this.#deps;
-    const { node, plan, i_id, stage, attempt, t_ids, budget_ms, audit } = effect;
+    const { node, plan, i_id, stage, attempt, t_ids, budget_ms, audit, hasFrame = false } = effect;
     const wanted = new Set(t_ids);
     this.#packing.set(effect, wanted);
     try {
       const isLocal = link.isLocal(node);
       // An audit compares results of inputs that were encoded alike, also those of central's own executor.
-      const packed = await data.pack(i_id, plan, stage, t_ids, isLocal && audit === undefined);
+      const packed = await data.pack(i_id, plan, stage, t_ids, { own: isLocal && audit === undefined, hasFrame });
       const tiles = packed?.filter(({ t_id }) => wanted.has(t_id)) ?? [];
       if (tiles.length === 0) return;
       if (audit !== undefined) this.#audits.keepInputs(audit, tiles, isLocal);
-      const bytes = await link.work(node, { v: 1, plan, i_id, stage, attempt, budget_ms, tiles });
+      const message = { v: 1, plan, i_id, stage, attempt, budget_ms, tiles } as const;
+      const bytes = await link.work(node, hasFrame ? this.#withHeldFrame(message) : message);
       if (!isLocal) tell({ type: 'work-sent', node, i_id, stage, attempt, bytes });
     } catch (error) {
       const { message: text } = failureOf(error);
@@ -304,6 +343,18 @@ export class EffectRunner {
     } finally {
       this.#packing.delete(effect);
     }
+  }
+
+  /** Names the frame's tensor, which the node has, among the inputs of tiles. */
+  #withHeldFrame(message: WorkMessage): WorkMessage {
+    const { compiled, model } = this.#frames.get(message.i_id)!.served;
+    const { parts } = compiled.stages[message.stage]!;
+    const tiles = message.tiles.map((tile) => {
+      const held = parts[tile.t_id]!.in.filter(({ tensor }) => tensor === model.input.name);
+      const named = held.map(({ tensor, box }): WorkInput => ({ tensor, box: wireBox(box), held: true }));
+      return { ...tile, in: [...named, ...tile.in] };
+    });
+    return { ...message, tiles };
   }
 
   /** A `cancel` is sent at once, so it would overtake work that is being packed. */

@@ -2,6 +2,7 @@ import { configSchema } from '../shared/config/schema.ts';
 import { cardSchema } from '../shared/model/card-schema.ts';
 import { planSchema } from '../shared/plan/validate.ts';
 import { blobGetMessage, blobPartMessage } from '../shared/protocol/messages/blob.ts';
+import { bornFrameMessage, bornFrameOrder } from '../shared/protocol/messages/born-frame.ts';
 import { brokerStats } from '../shared/protocol/messages/broker.ts';
 import { centralModels, centralStatus, planStatus, stats } from '../shared/protocol/messages/central.ts';
 import { controlMessage, modelManifest } from '../shared/protocol/messages/control.ts';
@@ -60,6 +61,8 @@ export const SCHEMAS: Readonly<Record<string, NamedSchema>> = {
   work: { what: '<base>-wire/1/<to>/work/<from> (CBOR)', schema: workMessage },
   'work-result': { what: '<base>-wire/1/<to>/result/<from> (CBOR)', schema: resultMessage },
   tensor: { what: '<base>-wire/1/<to>/tensor/<from> (CBOR)', schema: tensorMessage },
+  'born-frame': { what: '<base>-wire/1/central/frame/<from> (CBOR)', schema: bornFrameMessage },
+  'frame-order': { what: '<base>-wire/1/<to>/frame/central (CBOR)', schema: bornFrameOrder },
   control: { what: '<base>-wire/1/<to>/control/<from> (CBOR)', schema: controlMessage },
   manifest: { what: 'a model on the wire, inside `prepare` (CBOR)', schema: modelManifest },
   'blob-get': { what: '<base>-wire/1/<to>/blob-get/<from> (CBOR)', schema: blobGetMessage },

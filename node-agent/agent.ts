@@ -7,6 +7,7 @@ import { NodeService } from '../shared/node/node-service.ts';
 import { CENTRAL, type Tier } from '../shared/plan/plan.ts';
 import type { Bus, Log } from '../shared/ports.ts';
 import { blobPartMessage } from '../shared/protocol/messages/blob.ts';
+import { bornFrameOrder } from '../shared/protocol/messages/born-frame.ts';
 import { controlMessage } from '../shared/protocol/messages/control.ts';
 import { workAddress } from '../shared/protocol/messages/work.ts';
 import { PART_LIMIT_BYTES } from '../shared/protocol/parts.ts';
@@ -18,6 +19,7 @@ import { connectBus } from '../shared/runtime/mqtt.ts';
 import { requireSignature } from '../shared/runtime/signature.ts';
 import { Wire } from '../shared/runtime/wire.ts';
 import { BlobFetch } from './blob-fetch.ts';
+import { type AgentCamera, NodeCameras } from './cameras.ts';
 import { watchCentrals } from './centrals.ts';
 import { refuseDuplicate } from './duplicate.ts';
 import { newBootId, nodeIdentity } from './identity.ts';
@@ -44,6 +46,8 @@ export interface AgentOptions {
   readonly stateDir: string;
   /** Folder for blobs of models; `<stateDir>/blobs` by default. Agents on one machine may share it. */
   readonly blobDir?: string | undefined;
+  /** Cameras of this machine, whose frames are born here. */
+  readonly cameras?: readonly AgentCamera[] | undefined;
   readonly log: Log;
 }
 
@@ -157,6 +161,15 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     log,
   });
 
+  // After the node is announced: central takes frames of nodes that it knows.
+  const cameras = new NodeCameras({
+    cameras: options.cameras ?? [],
+    bootId,
+    send: (message) => wire.send(CENTRAL, 'frame', message),
+    log,
+  });
+  wire.on('frame', bornFrameOrder, (from, order) => cameras.receive(from, order));
+
   let stopping: Promise<void> | undefined;
   return {
     id,
@@ -164,6 +177,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     stop: () => {
       stopping ??= (async () => {
         metrics.stop();
+        await cameras.stop();
         await presence.stop();
         await bus.stop();
         await executor.stop();

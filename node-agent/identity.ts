@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { TesseraError } from '../shared/errors.ts';
-import { CENTRAL } from '../shared/plan/plan.ts';
+import { CENTRAL, TOPIC } from '../shared/plan/plan.ts';
 import { isNodeId } from '../shared/protocol/topics.ts';
 import { readText } from '../shared/runtime/file.ts';
 import { makeFolder } from '../shared/runtime/folder.ts';
@@ -51,14 +51,14 @@ function hash4(text: string): string {
  */
 export async function nodeIdentity(given: string | undefined, stateDir: string): Promise<string> {
   if (given !== undefined) {
-    if (isNodeId(given) && given !== CENTRAL) return given;
+    if (isNodeId(given) && given !== CENTRAL && given !== TOPIC) return given;
     throw new TesseraError('TESSERA_CONFIG', `"${given}" cannot be a node's id`, {
-      hint: `An id has 1 to 63 lower-case letters, digits and dashes, and is not "${CENTRAL}".`,
+      hint: `An id has 1 to 63 lower-case letters, digits and dashes, and is neither "${CENTRAL}" nor "${TOPIC}".`,
     });
   }
   const file = join(stateDir, 'node-id');
   const kept = await firstLine(file);
-  if (kept !== undefined && isNodeId(kept) && kept !== CENTRAL) return kept;
+  if (kept !== undefined && isNodeId(kept) && kept !== CENTRAL && kept !== TOPIC) return kept;
   const id = makeNodeId(
     {
       host: hostname(),

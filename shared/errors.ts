@@ -27,6 +27,7 @@ export const ERROR_CODES = {
   TESSERA_BLOB: retryable('A blob of a model is missing or does not match its hash.'),
   TESSERA_NO_NODES: retryable('No node can do the work.'),
   TESSERA_RUN_FAILED: permanent('ONNX Runtime could not run a part of the model.'),
+  TESSERA_SOURCE_LOST: retryable('The node where the frame was born left with it.'),
   TESSERA_DEADLINE: retryable('The frame was not done in time.'),
   TESSERA_CENTRAL_RESTARTED: retryable('Central stopped while the frame was under way.'),
   TESSERA_CENTRAL_ACTIVE: retryable('Another central is active at this broker.'),

@@ -86,7 +86,7 @@ export function chaos(seed: number, ms: number, keepLog = false): Cluster {
   const act = (): void => {
     const node = random.pick(NODES);
     const known = cluster.knows(node);
-    switch (random.below(14)) {
+    switch (random.below(15)) {
       case 0:
         if (!known || cluster.state(node) === 'down') cluster.start(node, { prepareMs: random.below(300) });
         break;
@@ -122,6 +122,9 @@ export function chaos(seed: number, ms: number, keepLog = false): Cluster {
       case 8:
         cluster.badMove = random.chance(0.2) ? 0.1 : 0;
         cluster.badFrame = random.chance(0.2) ? 0.1 : 0;
+        break;
+      case 9:
+        if (known && cluster.state(node) === 'up') cluster.born(node, random.pick(CAMERAS), [random.pick(['m', 'o'])]);
         break;
       default:
         cluster.offer(

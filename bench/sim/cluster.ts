@@ -107,6 +107,8 @@ export class Cluster {
   /** Tiles done, by node, over all frames, used or not. */
   readonly done = new Map<string, number>();
   readonly work: WorkEffect[] = [];
+  /** Frames that central took from the nodes where they were born. */
+  readonly taken: string[] = [];
   readonly cancelled: CancelEffect[] = [];
   /** What the coordinator requested last. */
   last: readonly Effect[] = [];
@@ -124,6 +126,9 @@ export class Cluster {
   /** Tiles of ended frames that were wrong, by frame. */
   readonly spoiled = new Set<string>();
   /** By frame, and by stage and part: the nodes because of which a region at central is wrong. */
+  /** Where frames were born, by ref, and by i_id. */
+  readonly #born = new Map<string, string>();
+  readonly #birthplaces = new Map<string, string>();
   readonly #wrong = new Map<string, Map<string, readonly string[]>>();
   readonly #out = new Set<string>();
   readonly #audits = new Map<string, { first: boolean; second: boolean }>();
@@ -175,7 +180,7 @@ export class Cluster {
     node.later = [];
     node.running = false;
     const { boot } = node;
-    this.tell({ type: 'node-online', node: id, boot_id: String(boot), tier: 'edge' });
+    this.tell({ type: 'node-online', node: id, boot_id: String(boot), tier: 'edge', holds_frames: true });
     const beat = (): void => {
       if (node.boot !== boot || node.state === 'down') return;
       if (node.state === 'up') this.tell({ type: 'heartbeat', node: id });
@@ -220,6 +225,15 @@ export class Cluster {
   /** A frame arrives. */
   offer(camera: string, frame = `f${this.#refs}`, models: readonly string[] = ['m'], bytes = 50_000): void {
     this.tell({ type: 'frame-offered', ref: `r${this.#refs++}`, camera, frame, models, bytes, dedupe: false });
+  }
+
+  /** A frame is born at a node, and offered. */
+  born(node: string, camera: string, models: readonly string[] = ['m']): void {
+    const ref = `r${this.#refs++}`;
+    this.#born.set(ref, node);
+    this.#send(this.#nodes.get(node)!, 0, () =>
+      this.tell({ type: 'frame-offered', ref, camera, frame: ref, models, bytes: 0, dedupe: true, born: node }),
+    );
   }
 
   /** Schedules an action at a time. */
@@ -336,8 +350,12 @@ export class Cluster {
         this.#reach(effect.node, (node) => void node.plans.delete(effect.plan));
         return;
       case 'open-frame': {
-        const { i_id } = effect;
-        if (this.random.chance(this.badFrame))
+        const { i_id, ref } = effect;
+        const birthplace = this.#born.get(ref);
+        if (birthplace !== undefined) {
+          this.#birthplaces.set(i_id, birthplace);
+          this.#fetch(i_id);
+        } else if (this.random.chance(this.badFrame))
           this.#soon(2, {
             type: 'frame-failed',
             i_id,
@@ -346,6 +364,10 @@ export class Cluster {
         else this.#soon(2, { type: 'frame-opened', i_id });
         return;
       }
+      case 'take-frame':
+        this.taken.push(effect.i_id);
+        this.#fetch(effect.i_id);
+        return;
       case 'work':
         this.work.push(effect);
         this.#deliver(effect);
@@ -424,6 +446,13 @@ export class Cluster {
       const known = liars.find((liar) => this.#out.has(liar));
       if (known !== undefined) throw new Error(`invariant 10: ${i_id} ends ${outcome} with wrong results of ${known}`);
     }
+  }
+
+  /** The node where a frame was born opens it, or sends it. */
+  #fetch(i_id: string): void {
+    this.#reach(this.#birthplaces.get(i_id)!, (node) =>
+      this.#send(node, 0, () => this.tell({ type: 'frame-opened', i_id })),
+    );
   }
 
   /** Delivers a message to a node: messages wait in the socket of a stopped process and are lost for a dead one. */

@@ -17,12 +17,17 @@ export class Invariants {
       openedAt: number;
       plan: string;
       published: boolean;
+      /** Where its own tensors are, and where they are on their way to. */
+      at: string;
+      to: string;
       /** Exits that were not confident. */
       passed: Set<number>;
       /** What it finishes with; undefined while it runs. */
       exit: string | null | undefined;
     }
   >();
+  /** By ref, the node where a frame was born. */
+  readonly #born = new Map<string, string>();
   readonly #ended = new Set<string>();
   /** Plans that were added and not retired. */
   readonly #plans = new Set<string>();
@@ -100,6 +105,7 @@ export class Invariants {
         return;
       case 'frame-offered':
         this.#payloads.set(event.ref, event.bytes);
+        if (event.born !== undefined) this.#born.set(event.ref, event.born);
         return;
       case 'node-online': {
         const known = this.#nodes.get(event.node);
@@ -137,6 +143,11 @@ export class Invariants {
         if (event.ok && this.#accepted.has(key)) this.#there.add(key);
         if (!event.ok && !this.#there.has(key)) this.#accepted.delete(key);
         if (event.ok && event.exit !== true) this.#frames.get(event.i_id)?.passed.add(event.stage);
+        return;
+      }
+      case 'frame-opened': {
+        const frame = this.#frames.get(event.i_id);
+        if (frame !== undefined) frame.at = frame.to;
         return;
       }
       case 'timer':
@@ -195,10 +206,23 @@ export class Invariants {
           openedAt: this.#now,
           plan,
           published: false,
+          at: '',
+          to: effect.at,
           passed: new Set(),
           exit: undefined,
         });
         this.#openBytes += bytes;
+        assert(
+          effect.at === CENTRAL || effect.at === this.#born.get(effect.ref),
+          `15: ${effect.i_id} is to be opened at ${effect.at}, where it was not born`,
+        );
+        return;
+      }
+      case 'take-frame': {
+        this.#runs(effect);
+        const frame = this.#frames.get(effect.i_id)!;
+        assert(frame.to !== CENTRAL, `15: ${effect.i_id} is taken to central twice`);
+        frame.to = CENTRAL;
         return;
       }
       case 'skip-frame':
@@ -334,6 +358,15 @@ export class Invariants {
         this.#isAllowed(this.#facts.get(plan)!.plan.stages[stage]!, t_id, node),
         `14: part ${t_id} of stage ${stage} gets work at ${node}, which the plan does not allow`,
       );
+    const readsFrame = effect.t_ids.some((t_id) => this.#facts.get(plan)!.stages[stage]!.parts[t_id]!.reads_frame);
+    assert(
+      !readsFrame || frame.at === CENTRAL || frame.at === node,
+      `15: ${node} gets work that reads ${effect.i_id}, which is at ${frame.at}`,
+    );
+    assert(
+      (effect.hasFrame === true) === (frame.at === node && node !== CENTRAL),
+      '15: whether the node has the frame',
+    );
     const ready = this.#prepared.get(`${node} ${plan}`);
     for (const t_id of effect.t_ids) this.#unanswered.add(requestKey({ ...effect, t_id }));
     assert(ready?.usable.has(stage) === true, `5: ${node} is not ready for stage ${stage} of ${plan}`);

@@ -66,7 +66,14 @@ export function sketchPlan(sketches: readonly StageSketch[], salt = 0, frame_byt
           return t_ids.map((maker) => ({ stage, t_id: maker, tensor: tensor!, box: [], bytes: made }));
         });
       return {
-        parts: Array.from({ length: tiles }, (_, t_id) => ({ t_id, cost, bytes_in, bytes_out, links: linksOf(t_id) })),
+        parts: Array.from({ length: tiles }, (_, t_id) => ({
+          t_id,
+          cost,
+          bytes_in,
+          bytes_out,
+          reads_frame: stages[id]!.inputs.includes('t0'),
+          links: linksOf(t_id),
+        })),
       };
     }),
   };

@@ -1,3 +1,4 @@
+import { hasFrameFor } from './birthplace.ts';
 import { candidatesFor } from './candidates.ts';
 import type { PartAnswer, PartResult } from './events.ts';
 import { endFrame } from './frames.ts';
@@ -54,12 +55,17 @@ function isWanted(s: State, node: Node): boolean {
 function auditorFor(s: State, frame: Frame, stage: StageRun, part: PartRun, suspect: Node): Node | undefined {
   const { id, on } = stage.stage;
   const others = readyNodes(s, frame.run, id).filter(
-    (node) => node !== suspect && isPlaced(node, on, part.facts.t_id) && !part.failed_on.has(node.id),
+    (node) =>
+      node !== suspect &&
+      hasFrameFor(s, frame, part, node) &&
+      isPlaced(node, on, part.facts.t_id) &&
+      !part.failed_on.has(node.id),
   );
   const least = Math.min(...others.map(({ busy_ms }) => busy_ms));
   const free = others.filter(({ busy_ms }) => busy_ms === least);
   const chosen = free[Math.floor(draw(s) * free.length)];
   if (chosen !== undefined) return chosen;
+  if (!hasFrameFor(s, frame, part, s.central)) return undefined;
   return mayStandIn(s.central, stage.stage) && isReady(s.central, frame.run, id) ? s.central : undefined;
 }
 

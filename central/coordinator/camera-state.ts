@@ -25,6 +25,8 @@ export interface QueuedFrame {
   readonly model: string;
   readonly frame: string;
   readonly offered_at: number;
+  /** The node where it was born, and that node's run. */
+  readonly born: { readonly node: string; readonly boot_id: string } | null;
 }
 
 /** A payload that the effect runner holds. */

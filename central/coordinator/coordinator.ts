@@ -50,6 +50,8 @@ const STALL_GRACE_MS = 50;
  *     part gets work only once all regions that it reads are at central, or are zeros.
  * 14. A part gets work only at a node of its placement, at the node that it is pinned to, or at one that the stage's
  *     `fallback` lets stand in.
+ * 15. A frame that was born at a node is opened there or at central, and taken to central at most once. A part that reads
+ *     it gets work only where it is; once it is at central, anywhere.
  */
 export class Coordinator {
   readonly #state: State;

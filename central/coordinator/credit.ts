@@ -70,6 +70,7 @@ function flushNode(s: State, node: Node, owedBefore: number): number {
       attempt,
       t_ids: requests.map((request) => request.part.facts.t_id),
       budget_ms: Math.max(1, Math.min(frame.hard_at, stage.due_at) - s.now),
+      ...(frame.at === node.id && !node.isLocal ? { hasFrame: true as const } : {}),
       ...(dispatch.audit === undefined ? {} : { audit: dispatch.audit }),
     });
   }

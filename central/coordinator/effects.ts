@@ -50,7 +50,10 @@ export interface PlanRetiredEffect {
   readonly plan: string;
 }
 
-/** The frame is accepted: journal it, decode `ref` for the model; ends in `frame-opened` or `frame-failed`. */
+/**
+ * The frame is accepted: journal it, decode `ref` for the model, at central or at the node where it was born; ends in
+ * `frame-opened` or `frame-failed`.
+ */
 export interface OpenFrameEffect {
   readonly type: 'open-frame';
   readonly i_id: string;
@@ -59,6 +62,14 @@ export interface OpenFrameEffect {
   readonly model: string;
   readonly frame: string;
   readonly plan: string;
+  /** Where it is to be decoded. */
+  readonly at: string;
+}
+
+/** A frame that is open where it was born is needed elsewhere: decode it at central; ends like `open-frame`. */
+export interface TakeFrameEffect {
+  readonly type: 'take-frame';
+  readonly i_id: string;
 }
 
 /** This model does not accept the frame; `model` is null where no model does. */
@@ -87,6 +98,8 @@ export interface WorkEffect {
   readonly attempt: number;
   readonly t_ids: readonly number[];
   readonly budget_ms: number;
+  /** The node has the frame: its tensors are not sent. */
+  readonly hasFrame?: true;
   /** This is the second request of an audit: keep the inputs until `audit-over`. */
   readonly audit?: string;
 }
@@ -235,6 +248,7 @@ export type Effect =
   | PlanActiveEffect
   | PlanRetiredEffect
   | OpenFrameEffect
+  | TakeFrameEffect
   | SkipFrameEffect
   | FreePayloadEffect
   | WorkEffect

@@ -11,7 +11,8 @@ import type { CameraPolicy } from './options.ts';
  * passes their names back. The way of one frame, events marked `>`, effects `<`:
  *
  *   > frame-offered    < skip-frame                                     not accepted, with a reason: the end of it
- *                      < open-frame (accepted: has an i_id from here)   decode it, allocate its tensors
+ *                      < open-frame (accepted: has an i_id from here)   decode it, allocate its tensors; where it was
+ *                                                                       born, or at central
  *   > frame-opened     < work ...                                       parts of the stages whose inputs are there
  *   > part-result      < move-regions | discard
  *   > regions-moved    < work of the next stage | finish                all outputs are there, or an exit is confident
@@ -42,6 +43,8 @@ export interface FrameOffered {
   readonly dedupe: boolean;
   /** The broker delivered the frame again (MQTT's DUP flag): skipped where it is known, also by an id of central's. */
   readonly redelivered?: boolean;
+  /** The node that has it; absent: central has. */
+  readonly born?: string;
 }
 
 /** An earlier run of central ended this frame: a redelivery is skipped, but the publisher may send the frame again. */
@@ -51,7 +54,7 @@ export interface FrameKnown {
   readonly frame: string;
 }
 
-/** The answer to `open-frame`: the tensors of the frame are there. */
+/** The answer to `open-frame` and `take-frame`: the tensors of the frame are there. */
 export interface FrameOpened {
   readonly type: 'frame-opened';
   readonly i_id: string;
@@ -72,6 +75,8 @@ export interface NodeOnline {
   readonly tier: Tier;
   /** Bytes of unanswered parts (inputs and outputs) that fit into its memory; absent: no limit is known. */
   readonly memory_bytes?: number;
+  /** Whether frames that are born there can be opened there; absent: central takes them. */
+  readonly holds_frames?: boolean;
 }
 
 /** An operator readmits a node that was left out; for any other node it means nothing. */

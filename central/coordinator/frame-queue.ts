@@ -161,6 +161,7 @@ function enqueue(s: State, waiting: QueuedFrame): SkipReason | undefined {
 export function onOffered(s: State, event: FrameOffered): void {
   const { ref, frame, bytes } = event;
   const camera = cameraOf(s, event.camera);
+  const born = event.born === undefined ? null : { node: event.born, boot_id: s.nodes.get(event.born)?.boot_id ?? '' };
   const reason = refusal(s, camera, event);
   // The offer itself is a user of the payload until every model has queued or skipped the frame.
   const payload = { camera, bytes, users: 1 };
@@ -170,7 +171,7 @@ export function onOffered(s: State, event: FrameOffered): void {
   if (reason !== undefined) skip(s, camera, event, null, reason);
   else
     for (const model of new Set(event.models)) {
-      const refused = enqueue(s, { ref, camera, model, frame, offered_at: s.now });
+      const refused = enqueue(s, { ref, camera, model, frame, offered_at: s.now, born });
       if (refused === undefined) payload.users++;
       else skip(s, camera, event, model, refused);
     }

@@ -2,6 +2,7 @@ import { counted } from '../../shared/counted.ts';
 import type { Failure } from '../../shared/errors.ts';
 import type { PartLink } from '../../shared/plan/compiled-plan.ts';
 import type { Outcome } from '../../shared/protocol/messages/result.ts';
+import { isSourceLost, placeOf } from './birthplace.ts';
 import type { QueuedFrame } from './camera-state.ts';
 import type { PartTrace } from './frame-end.ts';
 import { freePayload } from './frame-queue.ts';
@@ -50,6 +51,8 @@ export function openFrame(s: State, waiting: QueuedFrame, run: PlanRun): void {
     policy: waiting.camera.policy,
     hard_at: s.now + s.options.hard_limit_ms,
     phase: 'opening',
+    at: placeOf(s, run, waiting.born) ?? s.central.id,
+    isTaken: false,
     stages,
     missing: [],
     exit: null,
@@ -65,11 +68,15 @@ export function openFrame(s: State, waiting: QueuedFrame, run: PlanRun): void {
   s.timers.set(`hard ${frame.i_id}`, frame.hard_at, { kind: 'hard-limit', frame });
   const { i_id, ref, model } = frame;
   const camera = frame.camera.id;
-  s.effects.push({ type: 'open-frame', i_id, ref, camera, model, frame: frame.frame, plan: run.plan.id });
+  s.effects.push({ type: 'open-frame', i_id, ref, camera, model, frame: frame.frame, plan: run.plan.id, at: frame.at });
 }
 
 /** The tensors of a frame are there, so its first stages may begin. */
 export function onOpened(s: State, frame: Frame): void {
+  if (frame.isTaken) {
+    frame.at = s.central.id;
+    frame.isTaken = false;
+  }
   if (frame.phase !== 'opening') return;
   frame.phase = 'running';
   freePayload(s, frame.ref);
@@ -108,6 +115,14 @@ function canStart({ stages }: Frame, { stage, parts }: StageRun): boolean {
  * Starts stages that can start, places unplaced parts, finishes the frame after its last stage. True: the frame ended.
  */
 export function advance(s: State, frame: Frame): boolean {
+  if (isSourceLost(s, frame)) {
+    endFrame(s, frame, 'error', {
+      code: 'TESSERA_SOURCE_LOST',
+      message: `node ${frame.born!.node}, where the frame was born, left with it`,
+      hint: 'send it again',
+    });
+    return true;
+  }
   if (frame.phase !== 'running') return false;
   let done = true;
   for (const stage of frame.stages) {

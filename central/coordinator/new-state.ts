@@ -14,6 +14,7 @@ export function newNode(id: string, tier: Tier | null, now: number): Node {
     tier,
     presence: 'offline',
     heard_at: now,
+    holdsFrames: false,
     memory: newMemory(),
     readiness: new Map(),
     queue: [],

@@ -33,6 +33,7 @@ export function onNodeOnline(s: State, event: NodeOnline): void {
   if (node.boot_id !== event.boot_id || node.memory.announced !== memory.announced) node.memory = memory;
   node.boot_id = event.boot_id;
   node.tier = event.tier;
+  node.holdsFrames = event.holds_frames ?? false;
   node.presence = 'online';
   node.heard_at = s.now;
   s.plans_unsettled = true;

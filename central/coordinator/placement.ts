@@ -3,6 +3,7 @@ import type { Failure } from '../../shared/errors.ts';
 import { allocate, allocateTogether, partMs } from '../scheduler/allocate.ts';
 import { hedgeTarget } from '../scheduler/hedge.ts';
 import { observeResponse, stageKey } from '../scheduler/statistics.ts';
+import { hasFrameFor, takeFrame } from './birthplace.ts';
 import { type Candidate, candidatesFor, loadOf } from './candidates.ts';
 import { whyNone, whyNotPlaced } from './fallback-reason.ts';
 import { isPlaced, isPlacePending, isStandInPending, readyNodes, readyStandIns } from './may-run.ts';
@@ -44,6 +45,7 @@ function probe(s: State, frame: Frame, stage: StageRun, candidates: readonly Can
     .filter(
       (candidate) =>
         !candidate.node.isLocal &&
+        hasFrameFor(s, frame, least, candidate.node) &&
         candidate.node.busy_ms === 0 &&
         s.now - candidate.node.worked_at >= s.options.probe_ms &&
         fastest < BELIEVED_SLOW * needs(candidate),
@@ -133,8 +135,13 @@ export function place(s: State, frame: Frame, stage: StageRun): Failure | undefi
   const again: PartRun[] = [];
   for (const part of stage.parts) {
     if (part.state !== 'unplaced') continue;
-    if (own.some((node) => isMine(part, node) && isUntried(part, node))) first.push(part);
-    else if (standIns.some((node) => isUntried(part, node))) replaced.push(part);
+    const untried = [...own.filter((node) => isMine(part, node)), ...standIns].filter((node) => isUntried(part, node));
+    const isElsewhere = part.facts.reads_frame && frame.at !== s.central.id;
+    // What is taken comes to central, and then any node can have it.
+    if (isElsewhere && frame.isTaken) continue;
+    if (isElsewhere && untried.length > 0 && !untried.some(({ id }) => id === frame.at)) takeFrame(s, frame);
+    else if (own.some((node) => isMine(part, node) && isUntried(part, node))) first.push(part);
+    else if (untried.length > 0) replaced.push(part);
     else if (!run.standby.has(id)) {
       run.standby.add(id);
       s.plans_unsettled = true;
@@ -150,15 +157,20 @@ export function place(s: State, frame: Frame, stage: StageRun): Failure | undefi
     const keeper = keeperOf(frame, stage);
     const stays = keeper !== undefined && isMine(first[0]!, keeper) && isUntried(first[0]!, keeper);
     const nodes = stays ? [keeper] : own;
-    spread(s, frame, stage, nodes, first, (part, node) => isMine(part, node) && isUntried(part, node));
+    const may = (part: PartRun, node: Node): boolean =>
+      isMine(part, node) && isUntried(part, node) && hasFrameFor(s, frame, part, node);
+    spread(s, frame, stage, nodes, first, may);
   }
   if (replaced.length > 0) {
     frame.fallback ??= whyNotPlaced(s, run, stage.stage, replaced[0]!);
-    spread(s, frame, stage, standIns, replaced, isUntried);
+    const may = (part: PartRun, node: Node): boolean => isUntried(part, node) && hasFrameFor(s, frame, part, node);
+    spread(s, frame, stage, standIns, replaced, may);
   }
   if (again.length > 0) {
     const nodes = [...new Set([...own, ...standIns])];
-    spread(s, frame, stage, nodes, again, (part, node) => standIns.includes(node) || isMine(part, node));
+    const may = (part: PartRun, node: Node): boolean =>
+      (standIns.includes(node) || isMine(part, node)) && hasFrameFor(s, frame, part, node);
+    spread(s, frame, stage, nodes, again, may);
   }
   return undefined;
 }
@@ -181,6 +193,7 @@ export function hedge(s: State, dispatch: Dispatch): void {
     const others = candidates.filter(
       ({ node }) =>
         isPlaced(node, on, part.facts.t_id) &&
+        hasFrameFor(s, frame, part, node) &&
         !part.failed_on.has(node.id) &&
         !part.requests.some((request) => request.node === node && isLive(request)),
     );

@@ -105,6 +105,8 @@ export interface Node {
   presence: 'online' | 'suspect' | 'offline';
   heard_at: number;
   memory: MemoryBelief;
+  /** Whether frames can be opened there (birthplace.ts). */
+  holdsFrames: boolean;
   /** By plan id. */
   readonly readiness: Map<string, Readiness>;
   /** Assigned requests that wait for credit, in order. */
@@ -192,6 +194,10 @@ export interface Frame extends QueuedFrame {
   phase: 'opening' | 'running' | 'finishing';
   readonly stages: readonly StageRun[];
   readonly missing: { stage: number; t_id: number }[];
+  /** Where its tensors are: at central, or at the node where it was born. */
+  at: string;
+  /** Central is taking it from there. */
+  isTaken: boolean;
   /** The tensor of the exit that the frame takes. */
   exit: string | null;
   /** Why other nodes computed what the plan gives to some. */

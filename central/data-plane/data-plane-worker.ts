@@ -1,6 +1,6 @@
 import { parentPort } from 'node:worker_threads';
 import { failureOf, TesseraError } from '../../shared/errors.ts';
-import type { FrameMapping } from '../../shared/model/picture-placement.ts';
+import { type FrameMapping, placePicture } from '../../shared/model/picture-placement.ts';
 import { decodeInput } from '../../shared/node/frame-input.ts';
 import { type PackedPart, TensorStore } from '../../shared/node/tensor-store.ts';
 import type { CompiledPlan } from '../../shared/plan/compiled-plan.ts';
@@ -35,8 +35,17 @@ async function openFrame({ i_id, model, plan, frame }: FrameToDecode): Promise<O
   const entry = models.get(model);
   if (entry === undefined) throw new TesseraError('TESSERA_MODEL_UNKNOWN', `no model "${model}"`);
   const { input, picture } = entry;
+  if (!('d' in frame)) {
+    if (picture === undefined) throw new TesseraError('TESSERA_INPUT_INVALID', `model "${model}" takes no pictures`);
+    store.open(i_id, new Map());
+    views.set(i_id, { model, plan, mapping: placePicture(frame, picture).mapping, ...frame });
+    return frame;
+  }
   const { data, source } = await decodeInput(frame, { model, input, picture });
-  store.open(i_id, new Map([[input.name, { dtype: input.dtype, shape: input.shape, data }]]));
+  const tensor = { dtype: input.dtype, shape: input.shape, data };
+  // It was open elsewhere until now.
+  if (views.has(i_id)) store.add(i_id, input.name, tensor);
+  else store.open(i_id, new Map([[input.name, tensor]]));
   const { width, height, mapping } = source ?? { width: 0, height: 0, mapping: null };
   views.set(i_id, { model, plan, mapping, width, height });
   return { width: source?.width ?? null, height: source?.height ?? null };
@@ -114,9 +123,11 @@ answerCalls(parentPort!, {
     plans.delete(id);
   },
   open: openFrame,
-  pack: (asked: { i_id: string; plan: string; stage: number; tIds: number[]; own: boolean }) => {
-    const { i_id, plan, stage, tIds, own } = asked;
-    const tiles: PackedPart[] | undefined = store.pack(i_id, compiledPlan(plan), stage, tIds, own);
+  pack: (asked: { i_id: string; plan: string; stage: number; tIds: number[]; own: boolean; hasFrame: boolean }) => {
+    const { i_id, plan, stage, tIds, own, hasFrame } = asked;
+    const model = views.get(i_id)?.model;
+    const without = hasFrame && model !== undefined ? models.get(model)!.input.name : undefined;
+    const tiles: PackedPart[] | undefined = store.pack(i_id, compiledPlan(plan), stage, tIds, own, without);
     return { value: tiles, transfer: buffersOf((tiles ?? []).flatMap((tile) => tile.in.map((region) => region.d))) };
   },
   paste: pasteTile,

@@ -12,12 +12,15 @@ import { buffersOf, ownBytes, WorkerCalls } from '../../shared/runtime/worker-ca
 import { workerEntry } from '../../shared/runtime/worker-entry.ts';
 import type { TensorSpec } from '../../shared/tensor/tensor.ts';
 
-/** A frame to decode: its picture or tensor, and the model and plan it was accepted for. */
+/**
+ * A frame to decode: its picture or tensor, and the model and plan it was accepted for. A frame that stays at the node
+ * where it was born has only a size, in pixels; its picture may come later.
+ */
 export interface FrameToDecode {
   readonly i_id: string;
   readonly model: string;
   readonly plan: string;
-  readonly frame: FrameEnvelope;
+  readonly frame: FrameEnvelope | { readonly width: number; readonly height: number };
 }
 
 /** A frame that was decoded: pixels of the source picture after EXIF turning; null for a tensor. */
@@ -101,19 +104,23 @@ export class DataPlane {
 
   /** Decodes a frame and keeps it. Throws TesseraError TESSERA_INPUT_INVALID or TESSERA_INPUT_TOO_LARGE. */
   open(request: FrameToDecode): Promise<Opened> {
+    if (!('d' in request.frame)) return this.#call('open', request);
     const d = ownBytes(request.frame.d);
     return this.#call('open', { ...request, frame: { ...request.frame, d } }, buffersOf([d]));
   }
 
-  /** The tiles of a work message, ready to send; undefined when the frame has ended. */
+  /**
+   * The tiles of a work message, ready to send; undefined when the frame has ended. `hasFrame`: without the frame's own
+   * tensor, which the node has.
+   */
   pack(
     iId: string,
     plan: string,
     stage: number,
     tIds: readonly number[],
-    own: boolean,
+    { own, hasFrame }: { readonly own: boolean; readonly hasFrame: boolean },
   ): Promise<PackedPart[] | undefined> {
-    return this.#call('pack', { i_id: iId, plan, stage, tIds, own });
+    return this.#call('pack', { i_id: iId, plan, stage, tIds, own, hasFrame });
   }
 
   /**

@@ -74,6 +74,16 @@ export class FrameAcceptor {
     return accepted;
   }
 
+  /** Offers a frame that was born at a node; resolves once the journal has it, and to false where none is accepted. */
+  async receiveBorn(arrival: Arrival, isRepeated: boolean): Promise<boolean> {
+    if (this.#closed) return false;
+    this.resume();
+    if (!this.#mayAccept()) return false;
+    this.#offerArrival(arrival, isRepeated);
+    await this.#options.tracker.whenWritten();
+    return true;
+  }
+
   /** Accepts the waiting messages, as far as possible. */
   resume(): void {
     this.#pending.drain(
@@ -111,7 +121,7 @@ export class FrameAcceptor {
   }
 
   #offer(message: Message): void {
-    const { cameras, models: served, tracker, observers, throttledLog, keep, tell } = this.#options;
+    const { observers, throttledLog } = this.#options;
     const received = this.#parser.receive(message, Date.now());
     if (received.kind === 'pending') return;
     if (received.kind === 'skipped') {
@@ -123,8 +133,12 @@ export class FrameAcceptor {
       }
       return;
     }
-    const { arrival } = received;
-    const { camera, frame, named, envelope, time } = arrival;
+    this.#offerArrival(received.arrival, message.redelivered ?? false);
+  }
+
+  #offerArrival(arrival: Arrival, redelivered: boolean): void {
+    const { cameras, models: served, tracker, observers, keep, tell } = this.#options;
+    const { camera, frame, named, envelope, time, born } = arrival;
     const options = cameras.options(camera);
     if (options === undefined) {
       observers.tell('frameSkipped', camera, 'no-model');
@@ -144,8 +158,8 @@ export class FrameAcceptor {
       }),
     );
     const bytes = envelope.d.byteLength;
-    const redelivered = message.redelivered ?? false;
-    tell({ type: 'frame-offered', ref, camera, frame, models, bytes, dedupe: named, redelivered });
+    const at = born === undefined ? {} : { born: born.node };
+    tell({ type: 'frame-offered', ref, camera, frame, models, bytes, dedupe: named, redelivered, ...at });
     tracker.settle(ref);
   }
 }

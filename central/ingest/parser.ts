@@ -19,7 +19,18 @@ export interface Arrival {
   readonly named: boolean;
   /** Unix seconds. */
   readonly time: number;
+  /** Without bytes where the frame was born at a node. */
   readonly envelope: FrameEnvelope;
+  /** The node that has the frame, and the picture's size in pixels. */
+  readonly born?: { readonly node: string; readonly width: number; readonly height: number };
+}
+
+/** A frame that was born at a node and is still there. */
+export type BornArrival = Arrival & Required<Pick<Arrival, 'born'>>;
+
+/** Whether a frame was born at a node. */
+export function isBorn(arrival: Arrival): arrival is BornArrival {
+  return arrival.born !== undefined;
 }
 
 /** A message on an input topic, parsed. */

@@ -1,9 +1,11 @@
 import type { Bus, Log } from '../../shared/ports.ts';
+import { bornFrameMessage } from '../../shared/protocol/messages/born-frame.ts';
 import type { Topics } from '../../shared/protocol/topics.ts';
 import type { Wire } from '../../shared/runtime/wire.ts';
 import type { Coordinator } from '../coordinator/coordinator.ts';
 import type { UntimedEvent } from '../coordinator/events.ts';
 import type { EffectRunner } from '../effects.ts';
+import type { BornFrames } from '../ingest/born-frames.ts';
 import type { Observers } from '../observers/observers.ts';
 import { type NodeAnswers, takeAnswers } from './node-answers.ts';
 import type { NodeTopics } from './node-topics.ts';
@@ -19,6 +21,7 @@ export interface ListenOptions {
   readonly epoch: number;
   readonly coordinator: Pick<Coordinator, 'isAwaited' | 'unused' | 'snapshot'>;
   readonly answers: NodeAnswers;
+  readonly born: Pick<BornFrames, 'receive' | 'isAwaited'>;
   readonly effects: Pick<EffectRunner, 'knowCodecs'>;
   readonly observers: Pick<Observers, 'tell'>;
   readonly tell: (event: UntimedEvent) => void;
@@ -27,7 +30,7 @@ export interface ListenOptions {
 
 /** Tells the coordinator everything that nodes publish and answer, and what people request about nodes. */
 export async function listenToNodes(options: ListenOptions): Promise<void> {
-  const { bus, wire, answers, topics, nodes, epoch, coordinator, effects, observers, tell, log } = options;
+  const { bus, wire, answers, born, topics, nodes, epoch, coordinator, effects, observers, tell, log } = options;
   takeAnswers({
     wire,
     answers,
@@ -36,6 +39,12 @@ export async function listenToNodes(options: ListenOptions): Promise<void> {
     isAwaited: (of) => coordinator.isAwaited(of),
     unused: () => coordinator.unused,
   });
+  wire.on(
+    'frame',
+    bornFrameMessage,
+    (node, message) => born.receive(node, message),
+    (node, head) => (born.isAwaited(node, head) ? 'unknown' : 'unasked'),
+  );
   nodes.follow({
     tell,
     epoch,

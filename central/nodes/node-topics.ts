@@ -130,7 +130,15 @@ export class NodeTopics {
     this.#follower?.onCodecs(id, info.codecs);
     // Half of the memory that sessions leave free may hold tiles; the rest is for everything else on the machine.
     const memory_bytes = Math.max(MIN_TILE_BYTES, (info.memory_mb - info.session_memory_mb) * 5e5);
-    this.#follower?.tell({ type: 'node-online', node: id, boot_id: info.boot_id, tier: info.tier, memory_bytes });
+    const holds_frames = info.features.includes('frames');
+    this.#follower?.tell({
+      type: 'node-online',
+      node: id,
+      boot_id: info.boot_id,
+      tier: info.tier,
+      memory_bytes,
+      holds_frames,
+    });
   }
 
   #onHeartbeat({ id, online, heartbeat }: NodeRecord): void {

@@ -2,8 +2,19 @@ import type { Invitation } from '../../shared/config/join.ts';
 import { TesseraError } from '../../shared/errors.ts';
 import { TIERS } from '../../shared/plan/plan.ts';
 import { hideUserInfo } from '../../shared/redact.ts';
+import { cameraSetting } from '../agent-cameras.ts';
 import { defineCommand } from '../command.ts';
-import { connectionOptions, connectionSettings, flagSetting, integer, oneOf, string, value } from '../options.ts';
+import {
+  connectionOptions,
+  connectionSettings,
+  flagSetting,
+  integer,
+  oneOf,
+  string,
+  value,
+  valueOr,
+  values,
+} from '../options.ts';
 
 /** `tessera agent`: one node. */
 export const command = defineCommand({
@@ -22,12 +33,20 @@ export const command = defineCommand({
     joinFile: value('--join-file <file>', 'the same, from a file', string),
     id: value('--id <id>', "the node's id; otherwise made once of host name and machine, and kept", string),
     tier: value('--tier <tier>', 'tier of the machine: device, edge or cloud', oneOf(...TIERS)),
+    camera: values(
+      '--camera <name=source>',
+      'a camera of this machine, whose frames stay here unless the plan moves them; source: a folder, a file, a named ' +
+        'pipe of JPEGs, or - for standard input (may be repeated)',
+      cameraSetting,
+    ),
+    fps: valueOr('--fps <n>', 'frames a second of cameras that are files or folders', integer(1, 1000), 5),
     threads: value('--threads <n>', 'threads of one inference; otherwise one for each core', integer(1, 1024)),
   },
   examples: [
     ['agent --broker mqtt://192.168.1.10', 'joins the broker of another machine'],
     ['agent --join tessera1.eyJzZXJ2...', 'joins with an invitation; later `agent` alone is enough'],
     ['agent --join - < token', 'the same, without the token in a process list'],
+    ['agent --camera front=frames/', 'frames of the camera front are born at this node'],
     ['agent --id pi-1 --tier device --threads 2', 'with an id and a tier of its own'],
   ],
   async run({ options, out, signal, config: loadConfig }) {
@@ -46,6 +65,7 @@ export const command = defineCommand({
       { openLog },
       { makeStateDirectory },
       { machineDefaults },
+      { openCameras },
     ] = await Promise.all([
       import('../../node-agent/main.ts'),
       import('../../node-agent/enrolment.ts'),
@@ -53,6 +73,7 @@ export const command = defineCommand({
       import('../connect.ts'),
       import('../../shared/runtime/state-directory.ts'),
       import('../machine.ts'),
+      import('../agent-cameras.ts'),
     ]);
     const given = config.node.id === 'auto' ? undefined : config.node.id;
     const stateDir = await makeStateDirectory();
@@ -71,6 +92,7 @@ export const command = defineCommand({
       sessionMemoryMb: config.node.memory_mb === 'auto' ? memoryMb : config.node.memory_mb,
       trustedKeys,
       stateDir,
+      cameras: await openCameras(options.camera, options.fps),
       log,
       signal,
       // A node that another command started has nothing to say to its user.

@@ -17,7 +17,7 @@ export interface PackedPart {
 const RAW: CodecSpec = { name: 'raw' };
 
 /** A box in the form of the wire. */
-function wireBox(box: Box): [number, number][] {
+export function wireBox(box: Box): [number, number][] {
   return box.map(([start, end]) => [start, end]);
 }
 
@@ -33,6 +33,11 @@ export class TensorStore {
   open(iId: string, born: ReadonlyMap<string, Tensor>): void {
     this.release(iId);
     this.#frames.set(iId, new Map(born));
+  }
+
+  /** Adds a tensor to an open frame. */
+  add(iId: string, name: string, tensor: Tensor): void {
+    this.#frames.get(iId)?.set(name, tensor);
   }
 
   /** The tensor, allocated as zeros where no region has been pasted yet; undefined for a frame that has ended. */
@@ -58,7 +63,7 @@ export class TensorStore {
 
   /**
    * Cuts the inputs of parts out of the frame's tensors; undefined for a frame that has ended. `own`: for the executor
-   * in this process, which gets and returns codes unencoded.
+   * in this process, which gets and returns codes unencoded. `without`: a tensor that the node has.
    */
   pack(
     iId: string,
@@ -66,13 +71,15 @@ export class TensorStore {
     stage: number,
     tIds: readonly number[],
     own = false,
+    without?: string,
   ): PackedPart[] | undefined {
     if (!this.#frames.has(iId)) return undefined;
     return tIds.map((tId) => {
       const tile = geometry.stages[stage]!.parts[tId]!;
+      const inputs = tile.in.filter(({ tensor }) => tensor !== without);
       return {
         t_id: tId,
-        in: tile.in.map(({ tensor: name, box }) => {
+        in: inputs.map(({ tensor: name, box }) => {
           const tensor = this.tensor(iId, name, geometry)!;
           const region = { tensor: name, box: wireBox(box), shape: boxShape(box) };
           const d = crop(tensor, box);

@@ -13,7 +13,7 @@ import type { WeightRegion } from '../tiling/weight-slice.ts';
 import type { CompiledPlan } from './compiled-plan.ts';
 import { MAX_REASON } from './limits.ts';
 import { linksOf } from './links.ts';
-import { CENTRAL, type Plan, type Stage } from './plan.ts';
+import { CENTRAL, type Plan, type Stage, TOPIC } from './plan.ts';
 import { planCost } from './plan-cost.ts';
 import { codecOf, quantisedOutputs, quantisedTensors } from './quantised-tensors.ts';
 import { parsePlan } from './validate.ts';
@@ -58,6 +58,7 @@ export function compilePlan(asked: Plan, resolved: ResolvedModel): CompiledPlan 
   const bytes = (regions: readonly Region[]): number =>
     regions.reduce((total, { tensor, box, open }) => (open ? total : total + size(tensor, boxShape(box))), 0);
   const tensors = new Set(stages.flatMap((stage) => [...stage.inputs, ...stage.outputs]));
+  const made = new Set(stages.flatMap((stage) => stage.outputs));
   const specs = new Map([...resolved.specs].filter(([tensor]) => tensors.has(tensor)));
   return {
     plan,
@@ -67,6 +68,7 @@ export function compilePlan(asked: Plan, resolved: ResolvedModel): CompiledPlan 
         cost: part.macs,
         bytes_in: bytes(part.in),
         bytes_out: bytes(part.out),
+        reads_frame: part.in.some(({ tensor }) => !made.has(tensor)),
         links: linksOf(part, stages, forms, (tensor, box) => size(tensor, boxShape(box))),
         in: part.in,
         out: part.out.map((region) => ({ ...region, codec: codecOf(stages[index]!, region.tensor) })),
@@ -92,12 +94,10 @@ function slicesOf(forms: readonly StageForm[]): WeightRegion[] {
 
 /** Refuses fields of a plan that central does not support yet. */
 function checkSupported({ source }: Plan): void {
-  if (source !== CENTRAL)
-    throw new TesseraError(
-      'TESSERA_PLAN_INVALID',
-      `plan: source: frames that arrive at "${source}" are not supported yet`,
-      { hint: `Give "${CENTRAL}".` },
-    );
+  if (source === TOPIC)
+    throw new TesseraError('TESSERA_PLAN_INVALID', `plan: source: "${TOPIC}" is not supported yet`, {
+      hint: `Give "${CENTRAL}", or the id of the node where frames are born.`,
+    });
 }
 
 function outputsOf({ model }: ResolvedModel): string[] {

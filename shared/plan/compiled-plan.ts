@@ -25,6 +25,8 @@ export interface SchedulablePart {
   /** Bytes of its inputs and outputs before any codec except quantisation; tensors of unknown shape count as 0. */
   readonly bytes_in: number;
   readonly bytes_out: number;
+  /** Whether it reads tensors of the frame. */
+  readonly reads_frame: boolean;
   /** All that it reads of earlier stages; its other inputs are tensors of the frame (links.ts). */
   readonly links: readonly PartLink[];
 }

@@ -8,6 +8,9 @@ export type Tier = (typeof TIERS)[number];
 /** The id of central's own executor in plans. No node agent may have it. */
 export const CENTRAL = 'central';
 
+/** The source of frames that nodes read from the camera's own topic. No node agent may have this id. */
+export const TOPIC = 'topic';
+
 /** How a stage is split into parts, which run independently. */
 export type Split =
   | { readonly kind: 'whole' }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { constants, fstatSync } from 'node:fs';
-import { type FileHandle, open, realpath } from 'node:fs/promises';
+import { constants, fstatSync, openSync } from 'node:fs';
+import { type FileHandle, open, realpath, stat } from 'node:fs/promises';
 import { Socket } from 'node:net';
 import { devNull } from 'node:os';
 import { isAbsolute, relative, resolve, sep } from 'node:path';
@@ -27,6 +27,18 @@ export async function openFile(path: string): Promise<FileHandle> {
     await file.close();
     throw error;
   }
+}
+
+/**
+ * Opens a named pipe for reading; undefined for anything else. It does not end when a writer closes it: the next one may
+ * open it.
+ */
+export async function openPipe(path: string): Promise<Socket | undefined> {
+  const found = await stat(path).catch(() => undefined);
+  if (found?.isFIFO() !== true) return undefined;
+  // Opened for writing too, so that opening does not wait for a writer and reading does not end without one.
+  const fd = openSync(path, constants.O_RDWR | (constants.O_NONBLOCK ?? 0));
+  return new Socket({ fd, readable: true, writable: false });
 }
 
 /** The bytes of a regular file of less than 2 GiB. */

@@ -54,6 +54,7 @@ const QOS: Readonly<Record<WireKind, 0 | 1>> = {
   result: 0,
   tensor: 0,
   control: 1,
+  frame: 1,
   'blob-get': 1,
   'blob-part': 1,
 };

@@ -45,6 +45,8 @@ describe('messages that stay refused', () => {
       'work-result',
       'tensor',
       'control',
+      'born-frame',
+      'frame-order',
       'blob-get',
       'blob-part',
       'part',

@@ -112,6 +112,17 @@ export class EffectWorld {
   readonly log: RecordingLog = recordingLog();
   /** Messages sent, in order. */
   readonly sent: { readonly to: string; readonly kind: string; readonly message: Record<string, unknown> }[] = [];
+  /** Orders about frames that were born at nodes, a line each. */
+  readonly orders: string[] = [];
+  readonly born: EffectRunnerDeps['born'] = {
+    open: async (i_id) => void this.orders.push(`open ${i_id}`),
+    take: async (i_id) => {
+      this.orders.push(`take ${i_id}`);
+      return { v: 1, format: 'jpeg', d: new Uint8Array([1]) };
+    },
+    done: ({ frame }) => void this.orders.push(`done ${frame}`),
+    free: (i_id) => void this.orders.push(`free ${i_id}`),
+  };
   /** Calls of central's own executor, a line each. */
   readonly executed: string[] = [];
   readonly events: UntimedEvent[] = [];
@@ -159,6 +170,7 @@ export class EffectWorld {
     });
     this.runner = new EffectRunner({
       data: this.data,
+      born: this.born,
       link: new NodeLink({ wire, executor, answers, log: this.log }),
       executor,
       epoch: 1,

@@ -1,0 +1,50 @@
+import { isPlaced, isReady } from './may-run.ts';
+import type { Frame, Node, PartRun, PlanRun, State } from './state.ts';
+
+/**
+ * Frames that were born at nodes. A frame stays where it was born if the plan lets that node run all parts that read it:
+ * they are whole stages that may run there, or parts that are pinned to it or may run nowhere else. Otherwise, and once a
+ * part of it has to run elsewhere, central takes the picture, and the frame is like any other.
+ *
+ *   at its node --a part that reads it cannot run there--> taken --frame-opened--> at central
+ *   at its node --the node leaves or restarts, and a part that reads it has to run--> the frame ends
+ */
+
+/** The node at which a new frame stays; undefined where it is central. */
+export function placeOf(s: State, run: PlanRun, born: Frame['born']): string | undefined {
+  const node = born === null ? undefined : s.nodes.get(born.node);
+  if (node === undefined || !node.holdsFrames) return undefined;
+  const stays = run.plan.stages.every((stage) => {
+    const readers = run.facts.stages[stage.id]!.parts.filter((part) => part.reads_frame);
+    if (readers.length === 0) return true;
+    if (!isReady(node, run, stage.id) || !readers.every(({ t_id }) => isPlaced(node, stage.on, t_id))) return false;
+    return (
+      stage.split.kind === 'whole' ||
+      stage.on.parts !== undefined ||
+      ('nodes' in stage.on && stage.on.nodes.length === 1 && stage.on.nodes !== '*')
+    );
+  });
+  return stays ? node.id : undefined;
+}
+
+/** Whether a part can be given to a node as far as the frame's place is concerned. */
+export function hasFrameFor(s: State, frame: Frame, part: PartRun, node: Node): boolean {
+  return !part.facts.reads_frame || frame.at === s.central.id || frame.at === node.id;
+}
+
+/** Has central take a frame from the node where it was born. */
+export function takeFrame(s: State, frame: Frame): void {
+  if (frame.isTaken) return;
+  frame.isTaken = true;
+  s.effects.push({ type: 'take-frame', i_id: frame.i_id });
+}
+
+/** Whether the node that alone has a frame left or was restarted, and the frame is still needed. */
+export function isSourceLost(s: State, { born, at, phase, stages }: Frame): boolean {
+  if (born === null || phase === 'finishing' || (phase === 'running' && at === s.central.id)) return false;
+  const node = s.nodes.get(born.node);
+  if (node !== undefined && node.presence !== 'offline' && node.boot_id === born.boot_id) return false;
+  const isNeeded = ({ facts, state }: PartRun): boolean =>
+    facts.reads_frame && state !== 'done' && state !== 'moving' && state !== 'missing';
+  return phase === 'opening' || stages.some(({ parts }) => parts.some(isNeeded));
+}

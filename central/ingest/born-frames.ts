@@ -1,0 +1,146 @@
+import { TesseraError } from '../../shared/errors.ts';
+import type { LogThrottle } from '../../shared/log-throttle.ts';
+import type { BornFrameMessage, BornFrameOrder, FrameAnnounced } from '../../shared/protocol/messages/born-frame.ts';
+import type { FrameEnvelope } from '../../shared/protocol/messages/frame.ts';
+import type { Head } from '../../shared/runtime/wire.ts';
+import { TokenBuckets } from '../../shared/token-buckets.ts';
+import type { Arrival, BornArrival } from './parser.ts';
+
+/** What `BornFrames` needs. */
+export interface BornFramesOptions {
+  readonly send: (node: string, order: BornFrameOrder) => Promise<unknown>;
+  /** Offers a frame (acceptor.ts): resolves once the journal has it, and to false where none may be accepted now. */
+  readonly offer: (arrival: Arrival, isRepeated: boolean) => Promise<boolean>;
+  readonly throttledLog: Pick<LogThrottle, 'warn'>;
+}
+
+/** Announcements of one node that are read: at once, and per second. */
+const ANNOUNCED = { burst: 200, perSecond: 100 } as const;
+/** An order to open or send a frame is repeated after this long without an answer, ms. */
+const AGAIN_MS = 5000;
+
+interface Pending {
+  readonly node: string;
+  readonly timer: NodeJS.Timeout;
+  readonly resolve: (answer: BornFrameMessage) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/**
+ * Frames that are born at nodes: their pixels stay there until the plan moves them.
+ *
+ *   announced --accepted or queued--> kept --no model waits for it any more--> done
+ *   for each i_id: opened at its node, or its picture taken to central; then freed
+ *
+ * 1. A node hears `kept` once the journal has the frame. Without it the node announces the frame again, which is offered
+ *    once: also to the central after this one.
+ * 2. After `done` and `free` of every i_id the node need not have the frame.
+ * 3. Only the node that announced a frame can open it or send its picture.
+ */
+export class BornFrames {
+  readonly #options: BornFramesOptions;
+  /** Announced frames that are not done, by name. */
+  readonly #live = new Set<string>();
+  /** Orders without an answer, by i_id. */
+  readonly #pending = new Map<string, Pending>();
+  readonly #announced = new TokenBuckets(ANNOUNCED);
+
+  constructor(options: BornFramesOptions) {
+    this.#options = options;
+  }
+
+  /** Whether a message of a node, known by its first values, may be of use. */
+  isAwaited(node: string, { type, i_id }: Head): boolean {
+    if (type === 'announced') return this.#announced.has(node, performance.now());
+    return typeof i_id === 'string' && this.#pending.get(i_id)?.node === node;
+  }
+
+  /** Handles a message of a node; false for a useless one. */
+  receive(node: string, message: BornFrameMessage): boolean {
+    if (message.type === 'announced') {
+      if (!this.#announced.take(node, performance.now())) {
+        this.#options.throttledLog.warn(
+          `frames ${node}`,
+          `node ${node} announces frames faster than central reads them`,
+        );
+        return false;
+      }
+      void this.#announce(node, message);
+      return true;
+    }
+    const pending = this.#pending.get(message.i_id);
+    if (pending?.node !== node) return false;
+    this.#end(message.i_id);
+    if (message.type === 'failed')
+      pending.reject(
+        new TesseraError('TESSERA_SOURCE_LOST', `node ${node}, where the frame was born: ${message.text}`),
+      );
+    else pending.resolve(message);
+    return true;
+  }
+
+  /** Has the node hold a frame under an i_id. Throws TESSERA_SOURCE_LOST. */
+  async open(i_id: string, plan: string, { camera, frame, born }: BornArrival): Promise<void> {
+    await this.#ask(i_id, born.node, { type: 'open', v: 1, camera, frame, i_id, plan });
+  }
+
+  /** Takes the picture to central. Throws TESSERA_SOURCE_LOST. */
+  async take(i_id: string, { camera, frame, born }: BornArrival): Promise<FrameEnvelope> {
+    const answer = await this.#ask(i_id, born.node, { type: 'take', v: 1, camera, frame, i_id });
+    if (answer.type !== 'file') throw new TesseraError('TESSERA_SOURCE_LOST', `node ${born.node} sent no picture`);
+    return { v: 1, format: answer.format, d: answer.d };
+  }
+
+  /** No model waits for the frame any more. */
+  done({ camera, frame, born }: BornArrival): void {
+    this.#live.delete(nameOf(born.node, camera, frame));
+    this.#tell(born.node, { type: 'done', v: 1, camera, frame });
+  }
+
+  /** A frame that was accepted under an i_id has ended. */
+  free(i_id: string, { born }: BornArrival): void {
+    const pending = this.#pending.get(i_id);
+    this.#end(i_id);
+    pending?.reject(new TesseraError('TESSERA_SOURCE_LOST', 'the frame has ended'));
+    this.#tell(born.node, { type: 'free', v: 1, i_id });
+  }
+
+  async #announce(node: string, message: FrameAnnounced): Promise<void> {
+    const { camera, frame, time, format, width, height, repeated = false } = message;
+    const name = nameOf(node, camera, frame);
+    const isKnown = this.#live.has(name);
+    this.#live.add(name);
+    const envelope = { v: 1, format, d: new Uint8Array() } as const;
+    const arrival: BornArrival = { camera, frame, named: true, time, envelope, born: { node, width, height } };
+    if (!isKnown && !(await this.#options.offer(arrival, repeated))) {
+      this.#live.delete(name);
+      return;
+    }
+    if (this.#live.has(name)) this.#tell(node, { type: 'kept', v: 1, camera, frame });
+  }
+
+  #ask(i_id: string, node: string, order: BornFrameOrder): Promise<BornFrameMessage> {
+    const answer = new Promise<BornFrameMessage>((resolve, reject) => {
+      const timer = setInterval(() => this.#tell(node, order), AGAIN_MS).unref();
+      this.#pending.set(i_id, { node, timer, resolve, reject });
+    });
+    this.#tell(node, order);
+    return answer;
+  }
+
+  #end(i_id: string): void {
+    clearInterval(this.#pending.get(i_id)?.timer);
+    this.#pending.delete(i_id);
+  }
+
+  #tell(node: string, order: BornFrameOrder): void {
+    const { send, throttledLog } = this.#options;
+    send(node, order).catch((error: unknown) =>
+      throttledLog.warn(`frame order ${node}`, `${order.type} for ${node}: ${error}`),
+    );
+  }
+}
+
+function nameOf(node: string, camera: string, frame: string): string {
+  return `${node} ${camera} ${frame}`;
+}

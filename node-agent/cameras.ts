@@ -1,0 +1,125 @@
+import type { Source } from '../shared/camera/source.ts';
+import { failureOf } from '../shared/errors.ts';
+import { LogThrottle } from '../shared/log-throttle.ts';
+import { adviceFor, describeBytes, payloadKind } from '../shared/model/payload-kind.ts';
+import { CENTRAL } from '../shared/plan/plan.ts';
+import type { Log } from '../shared/ports.ts';
+import type { BornFrameMessage, BornFrameOrder } from '../shared/protocol/messages/born-frame.ts';
+import { pictureSize } from '../shared/runtime/image.ts';
+import { BornFrames } from './born-frames.ts';
+
+/** A camera of this machine. */
+export interface AgentCamera {
+  readonly name: string;
+  readonly source: Source;
+}
+
+/** What `NodeCameras` needs. */
+export interface NodeCamerasOptions {
+  readonly cameras: readonly AgentCamera[];
+  /** Identifies this run of the node: frames of two runs have different ids. */
+  readonly bootId: string;
+  readonly send: (message: BornFrameMessage) => Promise<unknown>;
+  /** Decodes a picture as the input of a plan's network, and holds it for parts of the frame; absent: it cannot. */
+  readonly hold?: (i_id: string, plan: string, frame: { format: 'jpeg' | 'png'; d: Uint8Array }) => Promise<void>;
+  readonly log: Log;
+}
+
+/** Frames that are kept until central needs them no more: as many as central queues of one camera, in 64 MB. */
+const LIMITS = { frames: 1024, bytes: 64e6 } as const;
+const LOOK_MS = 1000;
+
+/**
+ * The cameras of this machine: their frames are announced to central, and stay here until central has them moved.
+ *
+ *   reading --source ends or fails--> ended; any --stop--> stopped
+ */
+export class NodeCameras {
+  readonly #options: NodeCamerasOptions;
+  readonly #frames = new BornFrames(LIMITS);
+  readonly #throttledLog: LogThrottle;
+  readonly #look: NodeJS.Timeout;
+  #isStopped = false;
+
+  constructor(options: NodeCamerasOptions) {
+    this.#options = options;
+    this.#throttledLog = new LogThrottle(options.log, () => performance.now());
+    for (const camera of options.cameras) void this.#read(camera);
+    this.#look = setInterval(() => {
+      for (const about of this.#frames.due(performance.now())) this.#send(about);
+    }, LOOK_MS).unref();
+  }
+
+  /** Carries out an order of central. */
+  receive(from: string, order: BornFrameOrder): boolean {
+    if (from !== CENTRAL) return false;
+    if (order.type === 'kept') this.#frames.kept(order.camera, order.frame, performance.now());
+    else if (order.type === 'done') this.#frames.done(order.camera, order.frame);
+    else if (order.type === 'free') this.#frames.free(order.i_id);
+    else void this.#accepted(order);
+    return true;
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    clearInterval(this.#look);
+    await Promise.all(this.#options.cameras.map(({ source }) => source.stop()));
+  }
+
+  async #accepted(order: Extract<BornFrameOrder, { type: 'open' | 'take' }>): Promise<void> {
+    const { i_id } = order;
+    this.#frames.follow(Number(i_id.split('-')[0]));
+    const frame = this.#frames.accepted(order.camera, order.frame, i_id);
+    try {
+      if (frame === undefined) throw new Error(`frame ${order.frame} of camera ${order.camera} is not here`);
+      const { format } = frame.about;
+      if (order.type === 'take') this.#send({ type: 'file', v: 1, i_id, format, d: frame.d });
+      else {
+        if (this.#options.hold === undefined) throw new Error('this node holds no frames');
+        await this.#options.hold(i_id, order.plan, { format, d: frame.d });
+        this.#send({ type: 'opened', v: 1, i_id });
+      }
+    } catch (error) {
+      const { code, message } = failureOf(error);
+      this.#send({ type: 'failed', v: 1, i_id, code, text: message.slice(0, 1000) });
+    }
+  }
+
+  async #read({ name, source }: AgentCamera): Promise<void> {
+    const { bootId, log } = this.#options;
+    try {
+      for (let count = 0; ; count++) {
+        const shot = await source.next();
+        if (shot === undefined || this.#isStopped) break;
+        await this.#announce(name, `${shot.id.slice(0, 64)}-${bootId.slice(0, 8)}-${count}`, shot.bytes);
+      }
+      if (!this.#isStopped) log.info(`camera ${name} has ended`);
+    } catch (error) {
+      log.error(`camera ${name} has ended: ${failureOf(error).message}`);
+    }
+  }
+
+  async #announce(camera: string, frame: string, d: Uint8Array): Promise<void> {
+    const format = payloadKind(d);
+    if (format !== 'jpeg' && format !== 'png') {
+      const text = `a frame of camera ${camera} is ${describeBytes(d)}: ${adviceFor(d, 'file')}`;
+      this.#throttledLog.warn(`format ${camera}`, text);
+      return;
+    }
+    const size = await pictureSize(d).catch((error: unknown) => {
+      this.#throttledLog.warn(`size ${camera}`, `a frame of camera ${camera} is skipped: ${failureOf(error).message}`);
+    });
+    if (size === undefined) return;
+    const { width, height } = size;
+    const about = { type: 'announced', v: 1, camera, frame, time: Date.now() / 1000, format, width, height } as const;
+    const announced = { ...about, bytes: d.byteLength };
+    if (this.#frames.add({ about: announced, d }, performance.now())) this.#send(announced);
+    else this.#throttledLog.warn(`room ${camera}`, `frames of camera ${camera} are dropped: central takes none`);
+  }
+
+  #send(message: BornFrameMessage): void {
+    this.#options
+      .send(message)
+      .catch((error: unknown) => this.#throttledLog.warn('frame', `a frame message could not be sent: ${error}`));
+  }
+}

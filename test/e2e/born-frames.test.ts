@@ -1,0 +1,153 @@
+import { execFileSync } from 'node:child_process';
+import { mkdir, mkdtemp, open, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { NO_MOSQUITTO, startMosquitto } from '../../bench/testbed/mosquitto.ts';
+import { RunningCli, runCli } from '../../bench/testbed/run-cli.ts';
+import { drawScene, seedRanges } from '../../cli/demo/scene.ts';
+import { newModel } from '../../shared/onnx/new-model.ts';
+import { valueInfo } from '../../shared/onnx/value-info-proto.ts';
+import { writeModel } from '../../shared/onnx/write.ts';
+import type { Stage } from '../../shared/plan/plan.ts';
+import type { Bus, Message } from '../../shared/ports.ts';
+import { silentLog } from '../../shared/ports.ts';
+import { type ResultObject, resultObject } from '../../shared/protocol/messages/result.ts';
+import { topics } from '../../shared/protocol/topics.ts';
+import { encodeJpeg } from '../../shared/runtime/image.ts';
+import { connectBus } from '../../shared/runtime/mqtt.ts';
+import { newNode } from '../../shared/tiling/tile-model-builder.ts';
+
+/** Lost if these fail: pixels leave their machine although nobody needs them elsewhere, or frames of a node get no result. */
+
+const names = topics();
+const BROKERS = ['embedded', 'mosquitto'] as const;
+
+let folder: string;
+let jpeg: Uint8Array;
+let url: string;
+let bus: Bus;
+let published: Message[];
+let running: { stop(): Promise<unknown> }[] = [];
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'tessera-born-'));
+  const model = newModel({
+    producer: 'tessera-test',
+    name: 'relu',
+    nodes: [newNode('Relu', ['x'], ['y'])],
+    initializers: new Map(),
+    inputs: [valueInfo('x', { dtype: 'float32', shape: [1, 3, 16, 16] })],
+    outputs: [valueInfo('y', { dtype: 'float32', shape: [1, 3, 16, 16] })],
+  });
+  for (const name of ['models/relu', 'frames']) await mkdir(join(folder, name), { recursive: true });
+  await writeFile(join(folder, 'models/relu/model.onnx'), writeModel(model));
+  await writeFile(join(folder, 'models/relu/model.yaml'), 'name: relu\ntask: raw\n');
+  const { rgb, width, height } = drawScene(seedRanges.heldOut.from);
+  jpeg = await encodeJpeg(rgb, width, height, 90);
+  await writeFile(join(folder, 'frames/scene.jpg'), jpeg);
+});
+beforeEach(() => {
+  running = [];
+});
+afterEach(async () => {
+  for (const one of running.toReversed()) await one.stop();
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+function start(args: readonly string[], state: string): RunningCli {
+  const cli = new RunningCli(args, { cwd: folder, env: { STATE_DIRECTORY: join(folder, state) } });
+  running.push(cli);
+  return cli;
+}
+
+/** A broker, central, and a client that keeps everything that is published; undefined where there is no such broker. */
+async function cluster(kind: (typeof BROKERS)[number]): Promise<RunningCli | undefined> {
+  if (kind === 'mosquitto') {
+    const mosquitto = await startMosquitto();
+    if (mosquitto === undefined) return undefined;
+    running.push(mosquitto);
+    url = mosquitto.url;
+  } else {
+    const broker = start(['broker', '--listen', '127.0.0.1:0'], `broker-${running.length}`);
+    url = (await broker.printed(/broker: (mqtt:\S+)/))[1]!;
+  }
+  bus = await connectBus({ url, clientId: 'listener', log: silentLog });
+  running.push(bus);
+  published = [];
+  const state = await mkdtemp(join(folder, 'central-'));
+  await bus.subscribe('#', 1, (message) => void published.push({ ...message, payload: message.payload.slice() }));
+  const central = new RunningCli(['central', '--broker', url, '--nodes', '2'], {
+    cwd: folder,
+    env: { STATE_DIRECTORY: state },
+  });
+  running.push(central);
+  await central.printed(/central is online/);
+  return central;
+}
+
+function agent(id: string, ...args: string[]): RunningCli {
+  return start(['agent', '--broker', url, '--id', id, ...args], `${id}-${url.split(':').at(-1)}`);
+}
+
+/** Has the one stage of the network run so; resolves once it does. */
+async function deploy(stage: Pick<Stage, 'on'> & Partial<Stage>): Promise<void> {
+  const plan = { format: 'tessera-plan/1', id: 'p-000001', source: 'pi-1', strategy: 'by hand', reason: 'by hand' };
+  const whole = { id: 0, inputs: ['x'], outputs: ['y'], split: { kind: 'whole' }, fallback: 'none', codec: {} };
+  const file = join(folder, 'plan.json');
+  const write = (model: string) =>
+    writeFile(file, JSON.stringify({ ...plan, model, stages: [{ ...whole, ...stage }], predicted: null }));
+  await write('0'.repeat(64));
+  const { stderr } = await runCli(['deploy', file, '--broker', url], { cwd: folder });
+  await write(/relu \(([0-9a-f]{64})\)/.exec(stderr)![1]!);
+  const { code, stderr: said } = await runCli(['deploy', file, '--broker', url], { cwd: folder });
+  expect([code, said]).toEqual([0, expect.stringContaining('serves new frames')]);
+}
+
+const results = (camera = 'front'): ResultObject[] =>
+  published
+    .filter(({ topic }) => topic === names.result(camera, 'relu'))
+    .map(({ payload }) => resultObject.parse(JSON.parse(Buffer.from(payload).toString())));
+
+/** Resolves with the results of a camera that come from now on, once there are so many. */
+async function nextResults(count: number, camera = 'front'): Promise<ResultObject[]> {
+  const before = results(camera).length;
+  await expect
+    .poll(() => results(camera).length - before, { timeout: 30_000, interval: 20 })
+    .toBeGreaterThanOrEqual(count);
+  return results(camera).slice(before);
+}
+
+/** Whether anything that was published has part of the picture in it. */
+const hasPixels = (): boolean =>
+  published.some(({ payload }) => Buffer.from(payload).includes(Buffer.from(jpeg.subarray(200, 264))));
+
+describe.each(BROKERS)('frames that are born at a node, on the %s broker', (kind) => {
+  test('go to the node that the plan names, by way of central, and each has one result', async ({ skip }) => {
+    if ((await cluster(kind)) === undefined) return skip(NO_MOSQUITTO);
+    const other = agent('pi-2');
+    await other.printed(/ready for plan/);
+    await deploy({ on: { mode: 'share', nodes: ['pi-2'] } });
+    agent('pi-1', '--camera', 'front=frames', '--fps', '20');
+    const [first] = await nextResults(5);
+    expect(first).toMatchObject({ status: 'ok', camera: 'front', nodes: ['pi-2'], width: 640, height: 480 });
+    expect(hasPixels()).toBe(true);
+    const frames = results().map(({ frame }) => frame);
+    expect(new Set(frames).size).toBe(frames.length);
+    expect(frames[0]).toMatch(/^scene\.jpg-[0-9a-f]{8}-\d+$/);
+  }, 90_000);
+});
+
+test('a named pipe of JPEGs is a camera of an agent, also when its writer comes late or again', async () => {
+  await cluster('embedded');
+  execFileSync('mkfifo', [join(folder, 'pipe')]);
+  const node = agent('pi-1', '--camera', 'door=pipe');
+  await node.printed(/ready for plan/);
+  for (const count of [1, 2]) {
+    const writer = await open(join(folder, 'pipe'), 'w');
+    await writer.write(jpeg);
+    await writer.close();
+    await expect.poll(() => results('door').length, { timeout: 20_000, interval: 20 }).toBe(count);
+  }
+  expect(results('door').map(({ status }) => status)).toEqual(['ok', 'ok']);
+}, 60_000);
