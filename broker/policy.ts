@@ -5,6 +5,7 @@ import {
   isNodeId,
   parseInputTopic,
   parseWireTopic,
+  topics,
   WIRE_KINDS,
   WIRE_VERSION,
 } from '../shared/protocol/topics.ts';
@@ -14,14 +15,14 @@ import {
  *
  *             publishes                                       subscribes
  *   central   <base>/#, the wire as itself; no requests       <base>/#, its inbox
- *   node      <base>/node/<id>/#, the wire as itself          its inbox, who is online, its own topics
+ *   node      <base>/node/<id>/#, the wire as itself          its inbox, central's to all, who is online, its own topics
  *   camera    <base>/input/<camera>[/<frame>]                 its results and the status of the deployment
  *   viewer    nothing                                         <base>/#
  *   admin     <base>/#                                        everything
  *   local     everything                                      everything
  *
  * `local` is a client on this machine without credentials. The last level of a wire topic is the sender's identity, so
- * no authenticated client writes in another's name. Only the broker publishes `$` topics. The rules are topic filters,
+ * no authenticated client writes in another's name. Of what is sent to all, nodes may read only what central sends. Only the broker publishes `$` topics. The rules are topic filters,
  * because other brokers accept nothing else (mosquitto.ts); the form of names, which no filter can express, is checked
  * beside them.
  */
@@ -74,6 +75,7 @@ export interface Rules {
 /** The rules of a role and name under `base`; the name may be a placeholder that a broker replaces. */
 export function rulesOf({ role, name }: { readonly role: Role; readonly name: string }, base = 'tessera'): Rules {
   const inbox = `${base}-wire/+/${name}/#`;
+  const { wireShared } = topics(base);
   const wire = WIRE_KINDS.map((kind) => `${base}-wire/${WIRE_VERSION}/+/${kind}/${name}`);
   switch (role) {
     case 'central':
@@ -95,13 +97,14 @@ export function rulesOf({ role, name }: { readonly role: Role; readonly name: st
           `${base}/response/#`,
           ...wire,
         ],
-        subscribe: [`${base}/#`, inbox],
+        subscribe: [`${base}/#`, inbox, wireShared],
       };
     case 'node':
       return {
         publish: [`${base}/node/${name}/#`, ...wire],
         subscribe: [
           inbox,
+          wireShared,
           `${base}/status`,
           `${base}/central/+/status`,
           `${base}/node/+/status`,

@@ -3,7 +3,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { TesseraError } from '../shared/errors.ts';
 import { CENTRAL, TOPIC } from '../shared/plan/plan.ts';
-import { isNodeId } from '../shared/protocol/topics.ts';
+import { ALL, isNodeId } from '../shared/protocol/topics.ts';
 import { readText } from '../shared/runtime/file.ts';
 import { makeFolder } from '../shared/runtime/folder.ts';
 import { elsewhereOf } from '../shared/runtime/state-directory.ts';
@@ -53,7 +53,7 @@ export async function nodeIdentity(given: string | undefined, stateDir: string):
   if (given !== undefined) {
     if (isNodeId(given) && given !== CENTRAL && given !== TOPIC) return given;
     throw new TesseraError('TESSERA_CONFIG', `"${given}" cannot be a node's id`, {
-      hint: `An id has 1 to 63 lower-case letters, digits and dashes, and is neither "${CENTRAL}" nor "${TOPIC}".`,
+      hint: `An id has 1 to 63 lower-case letters, digits and dashes, and is not "${CENTRAL}", "${TOPIC}" or "${ALL}".`,
     });
   }
   const file = join(stateDir, 'node-id');

@@ -1,9 +1,12 @@
+import { CENTRAL } from '../plan/plan.ts';
+
 /**
  * Every topic, in one place (docs/protocol.md shows them with examples).
  *
  *   <base>/...                       for people and apps: JSON, plain text, pictures
  *   <base>-wire/1/<to>/<kind>/<from> for machines: CBOR; a client subscribes <base>-wire/1/<self>/# and publishes
  *                                    only to <base>-wire/1/+/+/<self>
+ *   <base>-wire/1/all/blob-part/central  from central to every node that reads it
  *
  * Senders are known from the topic, never from the payload.
  */
@@ -18,12 +21,16 @@ export type WireKind = (typeof WIRE_KINDS)[number];
 
 const CAMERA_OR_MODEL = /^[A-Za-z0-9_-]{1,64}$/;
 const NODE = /^[a-z0-9-]{1,63}$/;
+
+/** Receiver in the topic of messages for several nodes; no node has this id. */
+export const ALL = 'all';
+
 const FRAME = /^[A-Za-z0-9_.:-]{1,128}$/;
 
 /** Whether a string may be a camera's or a model's id. */
 export const isName = (id: string): boolean => CAMERA_OR_MODEL.test(id);
-/** Whether a string may be a node's id (`central` is reserved). */
-export const isNodeId = (id: string): boolean => NODE.test(id);
+/** Whether a string may be a node's id (`central` is reserved for central). */
+export const isNodeId = (id: string): boolean => NODE.test(id) && id !== ALL;
 /** Whether a string may be a publisher's own frame id. */
 export const isFrameId = (id: string): boolean => FRAME.test(id);
 
@@ -67,6 +74,8 @@ export function topics(base = 'tessera') {
     response: (command: string) => `${base}/response/${command}`,
     wire: (to: string, kind: WireKind, from: string) => `${wire}/${to}/${kind}/${from}`,
     wireInbox: (self: string) => `${wire}/${self}/#`,
+    /** Pieces of models that central sends to several nodes at once. */
+    wireShared: `${wire}/${ALL}/blob-part/${CENTRAL}`,
   };
 }
 
@@ -77,7 +86,7 @@ export type Topics = ReturnType<typeof topics>;
 export function parseWireTopic(topic: string): { to: string; kind: WireKind; from: string } | undefined {
   const [root, version, to, kind, from, ...rest] = topic.split('/');
   if (!root?.endsWith('-wire') || version !== String(WIRE_VERSION) || rest.length > 0) return undefined;
-  if (to === undefined || from === undefined || !isNodeId(to) || !isNodeId(from)) return undefined;
+  if (to === undefined || from === undefined || !(to === ALL || isNodeId(to)) || !isNodeId(from)) return undefined;
   if (!(WIRE_KINDS as readonly string[]).includes(kind ?? '')) return undefined;
   return { to, kind: kind as WireKind, from };
 }

@@ -5,13 +5,14 @@ import type { Bus, Log, Message } from '../ports.ts';
 import { peekCbor } from '../protocol/cbor-peek.ts';
 import { partMessage } from '../protocol/messages/part.ts';
 import { PART_LIMIT_BYTES, Reassembler, type ReassemblyLimits, splitBody } from '../protocol/parts.ts';
-import { parseWireTopic, type Topics, type WireKind } from '../protocol/topics.ts';
+import { ALL, parseWireTopic, type Topics, type WireKind } from '../protocol/topics.ts';
 import { parse, z } from '../schema.ts';
 import { TokenBuckets } from '../token-buckets.ts';
 import { decode, encode } from './cbor.ts';
 
 /**
- * The machine side of the protocol: CBOR messages to and from one wire topic, `<base>-wire/1/<self>/#`.
+ * The machine side of the protocol: CBOR messages to and from one wire topic, `<base>-wire/1/<self>/#`, and, between
+ * `join` and `leave`, what central sends to several nodes at once.
  *
  * 1. The sender of a message is the last level of its topic; brokers enforce that.
  * 2. A message that does not follow the protocol is counted, logged once per sender and minute, and never thrown.
@@ -67,8 +68,10 @@ export interface WireOptions {
   readonly log: Log;
   readonly now: () => number;
   readonly limits?: ReassemblyLimits;
-  /** The only sender that is read; all senders where absent. */
+  /** The only sender that is read, except of the kinds in `fromAny`; all senders where absent. */
   readonly only?: string;
+  /** Kinds that every sender may send. */
+  readonly fromAny?: readonly WireKind[];
 }
 
 /** Senders whose last refused body is remembered. */
@@ -106,6 +109,7 @@ export class Wire {
   /** By sender, the id of the last unrequested body in parts. */
   readonly #refused = new Map<string, string>();
   readonly #only: string | undefined;
+  readonly #fromAny: readonly WireKind[];
   readonly #throttledLog: LogThrottle;
   /** Message ids also differ between runs of a process, so that parts of two runs are never combined. */
   readonly #run = randomUUID().slice(0, 8);
@@ -118,12 +122,23 @@ export class Wire {
     this.#throttledLog = new LogThrottle(options.log, options.now);
     this.#now = options.now;
     this.#only = options.only;
+    this.#fromAny = options.fromAny ?? [];
     this.#reassembler = new Reassembler(options.limits);
   }
 
   /** Subscribes to the wire topic; resolves when the subscription is active. */
   start(): Promise<void> {
     return this.#bus.subscribe(this.#topics.wireInbox(this.#self), 1, (message) => this.#receive(message));
+  }
+
+  /** Reads what central sends to several nodes at once; resolves when the subscription is active. */
+  join(): Promise<void> {
+    return this.#bus.subscribe(this.#topics.wireShared, 1, (message) => this.#receive(message));
+  }
+
+  /** Reads it no longer. */
+  leave(): Promise<void> {
+    return this.#bus.unsubscribe(this.#topics.wireShared);
   }
 
   /**
@@ -171,7 +186,7 @@ export class Wire {
 
   #receive({ topic, payload, retained }: Message): void {
     const address = parseWireTopic(topic);
-    if (address === undefined || address.to !== this.#self) {
+    if (address === undefined || ![this.#self, ALL].includes(address.to)) {
       this.#refuse('?', `foreign topic ${topic}`);
       return;
     }
@@ -212,7 +227,7 @@ export class Wire {
   /** Whether to decode a message, by its address and, where known, its first values. */
   #mayPass(kind: WireKind, from: string, head: Head | undefined): boolean {
     const now = this.#now();
-    if (this.#only !== undefined && from !== this.#only) {
+    if (this.#only !== undefined && from !== this.#only && !this.#fromAny.includes(kind)) {
       this.counters.dropped += 1;
       this.#throttledLog.warn(
         `stranger ${from}`,
