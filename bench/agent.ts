@@ -5,12 +5,13 @@ import { setTimeout } from 'node:timers/promises';
 import { startBroker } from '../broker/broker.ts';
 import { startAgentProcess } from '../cli/agent-process.ts';
 import { integer, positive, type Values, valueOr } from '../cli/options.ts';
+import { piecesOf } from '../shared/node/pieces.ts';
 import type { Plan } from '../shared/plan/plan.ts';
 import { silentLog } from '../shared/ports.ts';
-import { blobGetMessage } from '../shared/protocol/messages/blob.ts';
 import { type ControlMessage, controlMessage } from '../shared/protocol/messages/control.ts';
 import { type ResultMessage, resultMessage, type WorkMessage } from '../shared/protocol/messages/work.ts';
 import { topics as topicsOf } from '../shared/protocol/topics.ts';
+import { BlobServer } from '../shared/runtime/blob-server.ts';
 import { openBlobStore } from '../shared/runtime/blob-store.ts';
 import { connectBus } from '../shared/runtime/mqtt.ts';
 import { packModel } from '../shared/runtime/package.ts';
@@ -64,11 +65,8 @@ async function measure({ trips: count, idle }: Values<typeof options>) {
     let onResult: (message: ResultMessage) => void = () => {};
     wire.on('control', controlMessage, (_from, message) => onControl(message));
     wire.on('result', resultMessage, (_from, message) => onResult(message));
-    wire.on('blob-get', blobGetMessage, (from, { sha, offset, length }) => {
-      void store.read(sha, offset, length).then(async (d) => {
-        await wire.send(from, 'blob-part', { v: 1, sha, offset, size: (await store.size(sha)) ?? 0, d });
-      });
-    });
+    const sizeOf = (sha: string) => piecesOf(manifest).get(sha);
+    new BlobServer({ wire, store, sizeOf, log: silentLog, now: () => performance.now() }).start();
     await wire.start();
     await new Promise<void>((resolve) => {
       void bus.subscribe(topics.nodeStatus(NODE), 1, ({ payload }) => {

@@ -3,13 +3,14 @@ import { codecNames } from '../shared/codec/codecs.ts';
 import type { Failure } from '../shared/errors.ts';
 import { LogThrottle } from '../shared/log-throttle.ts';
 import type { Executor } from '../shared/node/executor-types.ts';
+import { piecesOf } from '../shared/node/pieces.ts';
 import type { CompiledPlan } from '../shared/plan/compiled-plan.ts';
 import { CENTRAL, type Plan } from '../shared/plan/plan.ts';
 import type { BlobStore, Bus } from '../shared/ports.ts';
 import { topics } from '../shared/protocol/topics.ts';
+import { BlobServer } from '../shared/runtime/blob-server.ts';
 import type { BusOptions } from '../shared/runtime/bus-options.ts';
 import type { Wire } from '../shared/runtime/wire.ts';
-import { serveBlobs } from './blob-server.ts';
 import type { ActiveCentralOptions } from './central-options.ts';
 import { Coordinator } from './coordinator/coordinator.ts';
 import type { UntimedEvent } from './coordinator/events.ts';
@@ -25,13 +26,14 @@ import { listenToNodes } from './nodes/listen.ts';
 import { NodeAnswers } from './nodes/node-answers.ts';
 import { NodeLink } from './nodes/node-link.ts';
 import type { NodeTopics } from './nodes/node-topics.ts';
+import { BlobHolders } from './observers/blob-holders.ts';
 import { createObservers } from './observers/list.ts';
 import { Observers } from './observers/observers.ts';
 import { answersOf } from './observers/readiness.ts';
 import { type PlanReadiness, type ReadyOptions, ReadyWaits } from './observers/ready-waits.ts';
 import { Publisher } from './publish/publisher.ts';
 import { ResultPublisher } from './publish/result-publisher.ts';
-import { hasPiece, type ServedModel } from './served-model.ts';
+import type { ServedModel } from './served-model.ts';
 
 /** What an active central works with. */
 export interface ActiveCentralParts {
@@ -79,6 +81,7 @@ export class ActiveCentral {
   readonly #cameras: Cameras;
   readonly #acceptor: FrameAcceptor;
   readonly #connection: FrameConnection;
+  readonly #blobs: BlobServer;
   readonly #observers: Observers;
   readonly #waits: ReadyWaits;
   #opening: Promise<void> | undefined;
@@ -110,9 +113,20 @@ export class ActiveCentral {
       log,
       throttledLog,
     });
-    const observers = new Observers([...features, waits], log);
+    const holders = new BlobHolders((model) => models.get(model)?.manifest);
+    const observers = new Observers([...features, waits, holders], log);
     this.#observers = observers;
     this.#cameras = new Cameras(options.cameras, options.acceptUnlistedCameras, observers);
+    const pieces = (sha: string) =>
+      [...models.values(), ...this.#effects.models()].map(({ manifest }) => piecesOf(manifest).get(sha));
+    this.#blobs = new BlobServer({
+      wire,
+      store: parts.store,
+      sizeOf: (sha) => pieces(sha).find((size) => size !== undefined),
+      holders: (sha) => holders.of(sha),
+      log,
+      now: () => performance.now(),
+    });
     const tracker = new FrameTracker(parts.journal);
     this.#results = new ResultPublisher({
       tracker,
@@ -184,14 +198,12 @@ export class ActiveCentral {
 
   /** Listens to nodes; frames are accepted after the first plan was offered. */
   async start(): Promise<void> {
-    const { bus, results, wire, store, nodes, journal, models, epoch, publicKey } = this.#parts;
+    const { bus, results, wire, nodes, journal, epoch, publicKey } = this.#parts;
     const { base, cameras, log } = this.#options;
     for (const [camera, { models: _, hold: __, offline_after_s: ___, ...policy }] of Object.entries(cameras))
       this.#tell({ type: 'camera-config', camera, policy });
     for (const { camera, frame } of journal.before) this.#tell({ type: 'frame-known', camera, frame });
-    const isOffered = (sha: string): boolean =>
-      [...models.values(), ...this.#effects.models()].some((model) => hasPiece(model, sha));
-    serveBlobs(wire, store, isOffered, log);
+    this.#blobs.start();
     await listenToNodes({
       bus,
       wire,
@@ -290,6 +302,7 @@ export class ActiveCentral {
     }
     this.#tell({ type: 'stop', relieved });
     clearTimeout(this.#timer);
+    this.#blobs.stop();
     this.#observers.tell('stop');
     this.#cameras.stop();
     await this.#connection.close(relieved);

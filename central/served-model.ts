@@ -38,12 +38,6 @@ export interface ServedModel {
   readonly outputs: readonly string[];
 }
 
-/** Whether a blob, named by its SHA-256, is a piece of the model. */
-export function hasPiece({ manifest }: ServedModel, sha: string): boolean {
-  const { skeleton, blobs, slices = [] } = manifest;
-  return [skeleton, ...blobs, ...slices].some((blob) => blob.sha === sha);
-}
-
 /** The model with the slices of its weights that parts of a plan read, as blobs, and signed. Throws TESSERA_BLOB. */
 export async function withCutWeights(
   model: ServedModel,

@@ -12,6 +12,7 @@ import { controlMessage } from '../shared/protocol/messages/control.ts';
 import { workAddress } from '../shared/protocol/messages/work.ts';
 import { PART_LIMIT_BYTES } from '../shared/protocol/parts.ts';
 import { topics as topicsOf } from '../shared/protocol/topics.ts';
+import { BlobServer } from '../shared/runtime/blob-server.ts';
 import { openBlobStore } from '../shared/runtime/blob-store.ts';
 import type { BusOptions } from '../shared/runtime/bus-options.ts';
 import { machineLimits } from '../shared/runtime/machine-limits.ts';
@@ -109,15 +110,19 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   }
 
   const now = (): number => performance.now();
-  const wire = new Wire({ bus, topics, self: id, log, now, only: CENTRAL });
+  const wire = new Wire({ bus, topics, self: id, log, now, only: CENTRAL, fromAny: ['blob-get', 'blob-part'] });
   const epochs = new Epochs();
   const fetch = new BlobFetch({
+    self: id,
     store,
     send: (to, message) => wire.send(to, 'blob-get', message),
+    join: () => wire.join(),
+    leave: () => wire.leave(),
     freeBytes: async () => {
       const { bavail, bsize } = await statfs(store.folder);
       return bavail * bsize;
     },
+    log,
   });
   const metrics = watchSystemMetrics();
   const { trustedKeys = [] } = options;
@@ -138,6 +143,8 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
 
   wire.on('work', workAddress, (from, address) => service.receiveWork(from, address));
   wire.on('blob-part', blobPartMessage, (from, message) => fetch.accept(from, message));
+  const blobServer = new BlobServer({ wire, store, sizeOf: (sha) => service.plans.sizeOf(sha), log, now });
+  blobServer.start();
   wire.on('control', controlMessage, (from, message) => service.receiveControl(from, message));
 
   // Before the node's own topics: centrals' claims should be known before their first messages.
@@ -178,6 +185,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       stopping ??= (async () => {
         metrics.stop();
         await cameras.stop();
+        blobServer.stop();
         await presence.stop();
         await bus.stop();
         await executor.stop();

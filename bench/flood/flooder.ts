@@ -39,7 +39,10 @@ function messageOf(kind: FloodKind, bytes: number, n: number): readonly [topic: 
     case 'ready':
       return [wire('control'), encode({ v: 1, type: 'ready', plan: 'p-000000', boot_id: 'b' })];
     case 'blob-get':
-      return [wire('blob-get'), encode({ v: 1, sha: '0'.repeat(64), offset: 0, length: 1 << 20 })];
+      return [
+        wire('blob-get'),
+        encode({ v: 1, request: n, ranges: [{ sha: '0'.repeat(64), offset: 0, length: 1 << 20 }] }),
+      ];
     case 'heartbeat':
       return [names.heartbeat(SELF), JSON.stringify({ v: 1, pad: 'x'.repeat(bytes) })];
     case 'info':

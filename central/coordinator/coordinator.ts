@@ -166,7 +166,7 @@ export class Coordinator {
     if (node.presence === 'offline') return;
     onHeard(s, node);
     if (event.type === 'heartbeat') return;
-    if (event.type === 'node-ready') onNodeReady(s, node, event.plan, event.request);
+    if (event.type === 'node-ready') onNodeReady(s, node, event);
     if (event.type === 'node-refused') onNodeRefused(s, node, event);
     s.plans_unsettled = true;
   }

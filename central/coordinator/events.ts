@@ -102,6 +102,8 @@ export interface NodeReady {
   readonly type: 'node-ready';
   readonly node: string;
   readonly plan: string;
+  /** The stages that are ready, where the node still prepares others; absent: all. */
+  readonly stages?: readonly number[] | undefined;
   /** Of the `prepare` that it answers; an answer to an earlier one changes nothing. Absent: of the latest. */
   readonly request?: number | undefined;
 }

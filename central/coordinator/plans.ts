@@ -1,6 +1,7 @@
 import { isRetryable } from '../../shared/errors.ts';
 import type { SchedulablePlan } from '../../shared/plan/compiled-plan.ts';
 import { forgetPlan } from '../scheduler/statistics.ts';
+import type { NodeReady } from './events.ts';
 import {
   isPlaced,
   isPlacePending,
@@ -47,10 +48,14 @@ function readinessFor(node: Node, plan: string, request: number | undefined): Re
   return request === undefined || readiness?.request === request ? readiness : undefined;
 }
 
-/** A node is ready for the stages of the latest `prepare`. */
-export function onNodeReady(s: State, node: Node, plan: string, request: number | undefined): void {
+/** A node is ready for the stages of the latest `prepare`, or for some of them while it prepares the others. */
+export function onNodeReady(s: State, node: Node, { plan, request, stages }: NodeReady): void {
   const readiness = readinessFor(node, plan, request);
   if (readiness === undefined) return;
+  if (stages !== undefined) {
+    readiness.usable = readiness.stages.filter((id) => readiness.usable.includes(id) || stages.includes(id));
+    return;
+  }
   s.timers.clear(`prepare ${node.id} ${plan}`);
   readiness.state = 'ready';
   readiness.usable = readiness.stages;
@@ -116,14 +121,23 @@ function prepare(s: State, run: PlanRun, node: Node, stages: readonly number[]):
   if (!node.isLocal) s.timers.set(`prepare ${node.id} ${id}`, s.now + s.options.prepare_again_ms, { kind: 'look' });
 }
 
+/** Whether a node has announced stages of a plan and still prepares others. */
+function isPartlyReady(node: Node, plan: string): boolean {
+  const readiness = node.readiness.get(plan);
+  return readiness?.state === 'preparing' && readiness.usable.length > 0;
+}
+
 /** Whether frames may begin with a plan now. Stages that no node becomes ready for in time are left to stand-ins. */
 function canStart(s: State, run: PlanRun): boolean {
   const waited = s.now - run.since;
   const { stages } = run.plan;
   const waitsFor = stages.filter((stage) => !isStaffed(s, run, stage));
-  for (const stage of waitsFor)
-    if (waited >= (isPlacePending(s, run, stage) ? s.options.patience_ms : s.options.settle_ms))
-      run.standby.add(stage.id);
+  // Stages that are there run while the weights of later ones still travel (IONN).
+  const isBegun = [...s.nodes.values()].some((node) => !node.isLocal && isPartlyReady(node, run.plan.id));
+  for (const stage of waitsFor) {
+    const isWaitedFor = isPlacePending(s, run, stage) && !(isBegun && stage.fallback !== 'none');
+    if (waited >= (isWaitedFor ? s.options.patience_ms : s.options.settle_ms)) run.standby.add(stage.id);
+  }
   if (waitsFor.length === 0)
     return waited >= s.options.settle_ms || !stages.some((stage) => isPlacePending(s, run, stage));
   return waitsFor.every((stage) => {

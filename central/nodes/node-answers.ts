@@ -23,8 +23,10 @@ export class NodeAnswers {
 
   control(node: string, message: ControlMessage): void {
     const { tell } = this.#options;
-    if (message.type === 'ready') tell({ type: 'node-ready', node, plan: message.plan, request: message.request });
-    else if (message.type === 'refused') {
+    if (message.type === 'ready') {
+      const { plan, stages, request } = message;
+      tell({ type: 'node-ready', node, plan, ...(stages === undefined ? {} : { stages }), request });
+    } else if (message.type === 'refused') {
       const { plan, code, text, request } = message;
       tell({ type: 'node-refused', node, plan, code, text, request });
     }

@@ -73,11 +73,11 @@ export class NodeService {
 
   async #prepare(from: string, message: Extract<ControlMessage, { type: 'prepare' }>): Promise<void> {
     const { send, log } = this.#options;
-    try {
-      await send(from, { kind: 'control', message: await this.plans.prepare(from, message) });
-    } catch (error) {
-      log.warn(`an answer could not be sent: ${failureOf(error).message}`);
-    }
+    const answer = (about: ControlMessage): Promise<unknown> =>
+      send(from, { kind: 'control', message: about }).catch((error: unknown) => {
+        log.warn(`an answer could not be sent: ${failureOf(error).message}`);
+      });
+    await answer(await this.plans.prepare(from, message, (ready) => void answer(ready)));
   }
 
   #isObeyed(from: string, kind: string): boolean {

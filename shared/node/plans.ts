@@ -5,6 +5,7 @@ import type { Log } from '../ports.ts';
 import type { ControlMessage, ModelManifest } from '../protocol/messages/control.ts';
 import type { PlanProgress } from '../protocol/messages/node.ts';
 import type { Executor } from './executor-types.ts';
+import { piecesOf } from './pieces.ts';
 import { PreparationProgress } from './preparation-progress.ts';
 
 /** A `prepare` message. */
@@ -12,18 +13,18 @@ export type PrepareMessage = Extract<ControlMessage, { type: 'prepare' }>;
 /** The answer to a `prepare` message. */
 export type PrepareAnswer = Extract<ControlMessage, { type: 'ready' | 'refused' }>;
 
+/** What a caller is told of a fetch. */
+export interface BlobHandlers {
+  /** Gets how many of how many bytes are here. */
+  readonly bytes?: (arrived: number, of: number) => void;
+  /** A blob is here, checked. */
+  readonly stored?: (sha: string) => void;
+}
+
 /** The source of models' blobs. */
 export interface BlobSource {
-  /**
-   * Fetches those of `blobs` that are not here from node `from`; `onBytes` gets how many of how many bytes are here.
-   * Throws TESSERA_BLOB.
-   */
-  fetch(
-    from: string,
-    blobs: ModelManifest['blobs'],
-    signal: AbortSignal,
-    onBytes?: (arrived: number, of: number) => void,
-  ): Promise<void>;
+  /** Fetches those of `blobs` that are not here, in their order; `from` is central. Throws TESSERA_BLOB. */
+  fetch(from: string, blobs: ModelManifest['blobs'], signal: AbortSignal, on?: BlobHandlers): Promise<void>;
 }
 
 /** What the plans of a node need. `now` is a steady clock, milliseconds. */
@@ -57,12 +58,15 @@ export interface PlansOptions {
  * 4. A release takes effect when it arrives: work for the plan ends, and preparations that were requested before it are
  *    aborted, also queued ones.
  * 5. A node keeps `maxPlans` plans; beyond them the oldest is released. Sessions have a limit of their own.
+ * 6. A stage is loaded as soon as its blobs are here, and `ready` for it is sent while those of later stages arrive (IONN).
  */
 export class Plans {
   readonly #options: PlansOptions;
   readonly #progress: PreparationProgress;
   /** Unanswered preparations, with their abort controllers. */
   readonly #open = new Set<{ readonly plan: string; readonly abort: AbortController }>();
+  /** Models of the plans of which a stage is ready. */
+  readonly #manifests = new Map<string, ModelManifest>();
   #line: Promise<unknown> = Promise.resolve();
 
   constructor(options: PlansOptions) {
@@ -76,23 +80,41 @@ export class Plans {
     return this.#progress.plans.filter(({ id, state }) => state !== 'ready' || executor.prepared(id).size > 0);
   }
 
-  /** Prepares a plan; missing blobs are fetched from the sender. Never throws. */
-  async prepare(from: string, message: PrepareMessage): Promise<PrepareAnswer> {
+  /** Bytes of a piece of a model whose plan is ready here, or some of its stages; undefined for any other blob. */
+  sizeOf(sha: string): number | undefined {
+    for (const manifest of this.#manifests.values()) {
+      const size = piecesOf(manifest).get(sha);
+      if (size !== undefined) return size;
+    }
+    return undefined;
+  }
+
+  /**
+   * Prepares a plan; missing blobs are fetched. `onStages` gets the answer for stages that are ready while others are not.
+   * Never throws.
+   */
+  async prepare(
+    from: string,
+    message: PrepareMessage,
+    onStages: (answer: PrepareAnswer) => void = () => {},
+  ): Promise<PrepareAnswer> {
     let plan: Plan | undefined;
     const { request, manifest, stages } = message;
     const { bootId, maxPlans, requireTrust, log } = this.#options;
     const about = request === undefined ? {} : { request };
+    const answer = (id: string) => ({ v: 1, type: 'ready', plan: id, boot_id: bootId, ...about }) as const;
     try {
       plan = parsePlan(message.plan);
+      const { id } = plan;
       if (plan.model !== manifest.skeleton.sha)
         throw new TesseraError('TESSERA_PLAN_INVALID', `the plan cuts model ${plan.model}, another one was offered`);
       requireTrust?.(manifest);
       if (!this.#isReady(plan.id, stages)) {
         if (this.#open.size >= maxPlans)
           throw new TesseraError('TESSERA_PLAN_INVALID', `${maxPlans} plans wait to be prepared already`);
-        await this.#inLine(from, plan, message);
+        await this.#inLine(from, plan, message, (ready) => onStages({ ...answer(id), stages: [...ready] }));
       }
-      return { v: 1, type: 'ready', plan: plan.id, boot_id: bootId, ...about };
+      return answer(id);
     } catch (error) {
       const { code, message: text, hint } = failureOf(error);
       const full = hint === undefined ? text : sentences(text, hint);
@@ -117,6 +139,7 @@ export class Plans {
         isOpen = true;
       }
     this.#progress.forget(plan);
+    this.#manifests.delete(plan);
     if (isReady || isOpen) void this.#options.executor.release(plan).catch(() => {});
     if (isReady) this.#options.onGone(plan);
   }
@@ -126,12 +149,12 @@ export class Plans {
     return prepared.size > 0 && stages.every((stage) => prepared.has(stage));
   }
 
-  async #inLine(from: string, plan: Plan, message: PrepareMessage): Promise<void> {
+  async #inLine(from: string, plan: Plan, message: PrepareMessage, onStages: OnStages): Promise<void> {
     const preparation = { plan: plan.id, abort: new AbortController() };
     const { signal } = preparation.abort;
     this.#progress.set(plan.id, message.manifest.name, 'waiting');
     this.#open.add(preparation);
-    const turn = this.#line.then(() => this.#prepare(from, plan, message, signal));
+    const turn = this.#line.then(() => this.#prepare(from, plan, message, signal, onStages));
     this.#line = turn.catch(() => {});
     try {
       await turn;
@@ -144,18 +167,28 @@ export class Plans {
     }
   }
 
-  async #prepare(from: string, plan: Plan, message: PrepareMessage, signal: AbortSignal): Promise<void> {
+  async #prepare(
+    from: string,
+    plan: Plan,
+    message: PrepareMessage,
+    signal: AbortSignal,
+    onStages: OnStages,
+  ): Promise<void> {
     signal.throwIfAborted();
     const { manifest, stages } = message;
     if (this.#isReady(plan.id, stages)) return;
     const { executor, blobs, maxPlans, onReady, now, log } = this.#options;
     const started = now();
-    if (blobs !== undefined)
-      await this.#fetch(blobs, from, plan, message, signal).finally(() => this.#progress.fetchEnded());
-    signal.throwIfAborted();
-    const fetched = now();
-    this.#progress.set(plan.id, manifest.name, 'loading');
-    await executor.prepare(plan, stages, manifest.skeleton.sha, manifest.slices);
+    let fetched = started;
+    if (blobs === undefined) await this.#load(plan, stages, manifest);
+    else
+      try {
+        await this.#fetchAndLoad(blobs, from, plan, message, signal, onStages, () => {
+          fetched = now();
+        });
+      } finally {
+        this.#progress.fetchEnded();
+      }
     signal.throwIfAborted();
     this.#progress.set(plan.id, manifest.name, 'ready');
     onReady?.(manifest);
@@ -167,23 +200,72 @@ export class Plans {
     if (ready.length > maxPlans) this.release(ready[0]!);
   }
 
-  /** Fetches the graph, and then the weights that these stages read: other stages' weights are not needed. */
-  async #fetch(
+  async #load(plan: Plan, stages: readonly number[], manifest: ModelManifest): Promise<void> {
+    await this.#options.executor.prepare(plan, stages, manifest.skeleton.sha, manifest.slices);
+    this.#manifests.set(plan.id, manifest);
+  }
+
+  /**
+   * Fetches the graph, then the weights that these stages read, those of the first stages first, and loads each stage as
+   * soon as its weights are here. Other stages' weights are not needed.
+   */
+  async #fetchAndLoad(
     source: BlobSource,
     from: string,
     plan: Plan,
-    { stages, manifest: { name, skeleton, blobs, slices = [] } }: PrepareMessage,
+    { stages, manifest }: PrepareMessage,
     signal: AbortSignal,
+    onStages: OnStages,
+    onFetched: () => void,
   ): Promise<void> {
+    const { name, skeleton, blobs, slices = [] } = manifest;
     await source.fetch(from, [skeleton], signal);
-    const read = new Set(await this.#options.executor.weights(plan, stages, skeleton.sha, slices));
-    const wanted = [...blobs, ...slices].filter(({ sha }) => read.delete(sha));
-    const [unnamed] = read;
-    if (unnamed !== undefined)
-      throw new TesseraError('TESSERA_BLOB', `the model reads weights ${unnamed}, which its manifest does not name`);
-    await source.fetch(from, wanted, signal, (bytes, of) => this.#progress.fetched(plan.id, name, bytes, of));
+    const missing = new Map<number, Set<string>>();
+    const loaded = this.#options.executor.prepared(plan.id);
+    for (const stage of stages.filter((id) => !loaded.has(id)))
+      missing.set(stage, new Set(await this.#options.executor.weights(plan, [stage], skeleton.sha, slices)));
+    const named = new Map([...blobs, ...slices].map((blob) => [blob.sha, blob]));
+    const wanted = [...new Set([...missing.values()].flatMap((read) => [...read]))].map((sha) => {
+      const blob = named.get(sha);
+      if (blob !== undefined) return blob;
+      throw new TesseraError('TESSERA_BLOB', `the model reads weights ${sha}, which its manifest does not name`);
+    });
+    const failed = new AbortController();
+    const ready = stages.filter((id) => loaded.has(id));
+    let loading = Promise.resolve();
+    const loadComplete = (): void => {
+      for (const [stage, read] of missing) {
+        if (read.size > 0) continue;
+        missing.delete(stage);
+        loading = loading.then(async () => {
+          signal.throwIfAborted();
+          await this.#load(plan, [stage], manifest);
+          ready.push(stage);
+          if (ready.length < stages.length) onStages(ready);
+        });
+        loading.catch((error: unknown) => failed.abort(error));
+      }
+    };
+    loadComplete();
+    try {
+      await source.fetch(from, wanted, AbortSignal.any([signal, failed.signal]), {
+        bytes: (bytes, of) => this.#progress.fetched(plan.id, name, bytes, of),
+        stored: (sha) => {
+          for (const read of missing.values()) read.delete(sha);
+          loadComplete();
+        },
+      });
+      onFetched();
+      if (ready.length < stages.length) this.#progress.set(plan.id, name, 'loading');
+      await loading;
+    } catch (error) {
+      await loading.catch(() => {});
+      throw failed.signal.aborted ? failed.signal.reason : error;
+    }
   }
 }
+
+type OnStages = (ready: readonly number[]) => void;
 
 /** The id in something that is no valid plan, for the answer about it. */
 function claimedId(plan: unknown): string {

@@ -16,7 +16,7 @@ import { takeName } from './whole-file.ts';
  *   left --the blob is there, a day, too many bytes; all at a start--> gone
  *
  * 1. A file grows from its start without a gap, so that its length says how far it came; what arrives out of order
- *    waits in memory, a few MiB at most.
+ *    waits in memory, a few MiB at most, beyond which it is dropped.
  * 2. What was left is not believed: the hash of the whole blob decides, however it came together.
  * 3. A file has one writer. It is taken over, by a rename that one process wins, from a process of this host that is
  *    gone, or by the process that left it; files of others that may still live are left alone.
@@ -142,7 +142,6 @@ class PartialBlob implements BlobWriter {
   #length = 0;
   #arrived = 0;
   #line: Promise<void> = Promise.resolve();
-  #waiting: (() => void)[] = [];
   #fault: unknown;
   #ended = false;
 
@@ -170,16 +169,27 @@ class PartialBlob implements BlobWriter {
     return this;
   }
 
+  get gap(): { readonly offset: number; readonly length: number } | undefined {
+    const { size } = this.#wanted;
+    let offset = this.#length;
+    for (let next = this.#early.get(offset); next !== undefined; next = this.#early.get(offset))
+      offset += next.byteLength;
+    if (offset >= size) return undefined;
+    return { offset, length: Math.min(size, ...[...this.#early.keys()].filter((key) => key > offset)) - offset };
+  }
+
   async write(offset: number, bytes: Uint8Array): Promise<void> {
     const { sha, size } = this.#wanted;
     if (offset < 0 || offset + bytes.byteLength > size)
       throw new TesseraError('TESSERA_BLOB', `blob ${sha}: ${offset}+${bytes.byteLength} lies beyond ${size} bytes`);
-    if (this.#ended || offset < this.#length || this.#early.has(offset)) return;
-    this.#early.set(offset, bytes);
-    this.#earlyBytes += bytes.byteLength;
+    const { gap } = this;
+    if (this.#ended || gap === undefined || offset + bytes.byteLength <= gap.offset) return;
+    const begin = Math.max(offset, gap.offset);
+    if (begin > gap.offset && (this.#earlyBytes > EARLY_BYTES || this.#early.has(begin))) return;
+    const rest = bytes.subarray(begin - offset);
+    this.#early.set(begin, rest);
+    this.#earlyBytes += rest.byteLength;
     await this.#advance();
-    while (this.#early.has(offset) && this.#earlyBytes > EARLY_BYTES && !this.#ended)
-      await new Promise<void>((resolve) => this.#waiting.push(resolve));
   }
 
   /** Writes the chunks that are next. */
@@ -209,11 +219,6 @@ class PartialBlob implements BlobWriter {
     this.#early.delete(this.#length);
     this.#earlyBytes -= bytes.byteLength;
     this.#length += bytes.byteLength;
-    this.#wake();
-  }
-
-  #wake(): void {
-    for (const wake of this.#waiting.splice(0)) wake();
   }
 
   async commit(): Promise<void> {
@@ -242,8 +247,6 @@ class PartialBlob implements BlobWriter {
   async abort(): Promise<void> {
     if (this.#ended) return;
     this.#ended = true;
-    this.#wake();
-    // Early chunks are next now, or never.
     await this.#line;
     await this.#file.close().catch(() => {});
     written.delete(this.#path);

@@ -263,18 +263,21 @@ test('only offered blobs are sent to requesters', async () => {
     answers.push(decode(payload, blobPartMessage, 'part'));
   });
   const sha = 'a'.repeat(64);
-  await send('blob-get', 'ghost', { v, sha, offset: 0, length: 100 });
+  const request = 1;
+  await send('blob-get', 'ghost', { v, request, ranges: [{ sha, offset: 0, length: 100 }] });
   for (const wrong of [
-    { v, sha: '../../../etc/passwd', offset: 0, length: 100 },
-    { v, sha, offset: -1, length: 100 },
-    { v, sha, offset: 0, length: 2 ** 30 },
-    { v, sha, offset: 0.5, length: 1 },
-    { v, sha: sha.toUpperCase(), offset: 0, length: 1 },
+    { sha: '../../../etc/passwd', offset: 0, length: 100 },
+    { sha, offset: -1, length: 100 },
+    { sha, offset: 0, length: 0 },
+    { sha, offset: 0.5, length: 1 },
+    { sha: sha.toUpperCase(), offset: 0, length: 1 },
   ])
-    await send('blob-get', 'ghost', wrong);
-  await send('blob-get', 'ghost', { v, sha, offset: 2 ** 53 - 1, length: 1 });
-  await expect.poll(() => answers.length).toBe(2);
-  expect(answers.map(({ error }) => error)).toEqual(['no such piece', 'no such piece']);
+    await send('blob-get', 'ghost', { v, request, ranges: [wrong] });
+  await send('blob-get', 'ghost', { v, request, got: -1 });
+  await send('blob-get', 'ghost', { v, request, ranges: [{ sha, offset: 2 ** 53 - 1, length: 1 }] });
+  await send('blob-get', 'ghost', { v, request, ranges: [{ sha, offset: 2 ** 53 - 1, length: 2 ** 53 - 1 }] });
+  await expect.poll(() => answers.length).toBe(3);
+  expect(answers).toEqual(Array(3).fill({ v, sha, error: 'no such piece' }));
   await cluster.undisturbed();
 });
 

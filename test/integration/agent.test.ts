@@ -10,7 +10,6 @@ import { type Agent, type AgentOptions, startAgent } from '../../node-agent/agen
 import { writeModel } from '../../shared/onnx/write.ts';
 import type { Plan, Split } from '../../shared/plan/plan.ts';
 import { type BlobStore, type Bus, silentLog } from '../../shared/ports.ts';
-import { blobGetMessage } from '../../shared/protocol/messages/blob.ts';
 import { type ControlMessage, controlMessage, type ModelManifest } from '../../shared/protocol/messages/control.ts';
 import { type Heartbeat, heartbeat, nodeInfo } from '../../shared/protocol/messages/node.ts';
 import { inlineRegions } from '../../shared/protocol/messages/region.ts';
@@ -22,6 +21,7 @@ import { loadSession } from '../../shared/runtime/ort.ts';
 import { packModel } from '../../shared/runtime/package.ts';
 import { Wire } from '../../shared/runtime/wire.ts';
 import { byteLength, paste, type Tensor, wholeBox } from '../../shared/tensor/tensor.ts';
+import { serveModels } from '../support/blob-source.ts';
 import { killAtNextMessage } from '../support/kill-worker.ts';
 import { heavyInput, heavyNetwork, tinyInput, tinyNetwork, tinyPlan, wireRegion } from '../support/tiny-network.ts';
 
@@ -63,12 +63,14 @@ const infos = new Mailbox<string>();
 const heartbeats = new Mailbox<Heartbeat>();
 const control = new Mailbox<ControlMessage>();
 const results = new Mailbox<ResultMessage>();
-let blobRequests = 0;
+const offered: ModelManifest[] = [];
+let chunksSent: () => number;
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'tessera-agent-'));
   store = await openBlobStore(join(folder, 'central'));
   manifest = await packModel({ name: 'tiny', model: tinyNetwork(), store });
+  offered.push(manifest);
   broker = await startBroker({ listen: ['mqtt://127.0.0.1:0'], anonymous: 'loopback', log: silentLog });
   url = broker.urls[0]!;
   bus = await connectBus({ url, clientId: 'tessera-central', log: silentLog });
@@ -82,12 +84,7 @@ beforeAll(async () => {
     );
     results.put({ ...message, tiles });
   });
-  wire.on('blob-get', blobGetMessage, (from, { sha, offset, length }) => {
-    blobRequests++;
-    void store.read(sha, offset, length).then(async (d) => {
-      await wire.send(from, 'blob-part', { v: 1, sha, size: (await store.size(sha))!, offset, d });
-    });
-  });
+  chunksSent = serveModels(wire, store, offered);
   await wire.start();
   await bus.subscribe(topics.nodeStatus('node-a'), 1, ({ payload }) => statuses.put(Buffer.from(payload).toString()));
   await bus.subscribe(topics.nodeInfo('node-a'), 1, ({ payload }) => infos.put(Buffer.from(payload).toString()));
@@ -159,7 +156,6 @@ describe('a node agent', () => {
   let worker: Worker;
   beforeEach(async () => {
     for (const mailbox of [statuses, infos, heartbeats, control, results]) mailbox.clear();
-    blobRequests = 0;
     const started = new Promise<Worker>((resolve) => process.once('worker', resolve));
     agent = await startAgent(options());
     worker = await started;
@@ -196,10 +192,10 @@ describe('a node agent', () => {
       if ('out' in tile) for (const { box, d } of inlineRegions(tile.out)) paste(y, box, d);
     expect(Buffer.compare(y.data, whole.data)).toBe(0);
 
-    const asked = blobRequests;
+    const sent = chunksSent();
     expect(await prepare('p-00000001', HALVES)).toMatchObject({ type: 'ready' });
     expect(await prepare('p-00000002', { kind: 'whole' })).toMatchObject({ type: 'ready' });
-    expect(blobRequests).toBe(asked);
+    expect(chunksSent()).toBe(sent);
     const { models } = nodeInfo.parse(JSON.parse(await infos.next((text) => text.includes('"tiny"'))));
     expect(models).toEqual([{ name: 'tiny', sha256: manifest.skeleton.sha }]);
   });
@@ -219,19 +215,21 @@ describe('a node agent', () => {
     ];
     const ask = async (plan: Plan, ids: number[]): Promise<string[]> => {
       await wire.send('node-a', 'control', { v: 1, type: 'prepare', plan, manifest, stages: ids });
-      expect(await control.next()).toMatchObject({ type: 'ready', plan: plan.id });
+      // Stages that are ready earlier are announced before.
+      await control.next((message) => message.type === 'ready' && message.plan === plan.id && !message.stages);
       return readdir(join(folder, 'node-a', 'blobs'));
     };
+    const before = chunksSent();
     const first = await ask({ ...whole, id: 'p-0000000b', stages }, [0]);
     const size = (names: string[]) =>
       names.reduce((sum, name) => sum + (manifest.blobs.find((blob) => blob.sha === name)?.size ?? 0), 0);
     // 16 kernels of 3x3x3, not the 8 of 16x3x3 of the second convolution.
     expect(size(first)).toBe(16 * 27 * 4);
     expect(first).toHaveLength(2);
-    expect(blobRequests).toBe(2);
+    expect(chunksSent() - before).toBe(2);
     const second = await ask({ ...whole, id: 'p-0000000c', stages }, [0, 1]);
     expect(size(second)).toBe(16 * 27 * 4 + 8 * 144 * 4);
-    expect(blobRequests).toBe(3);
+    expect(chunksSent() - before).toBe(3);
   });
 
   it('answers impossible work with the reason', async () => {
@@ -264,6 +262,7 @@ describe('a node agent', () => {
 
   it('answers run-failed when its thread dies, and works again afterwards', async () => {
     const heavy = await packModel({ name: 'heavy', model: heavyNetwork(), store });
+    offered.push(heavy);
     expect(await prepare('p-00000005', { kind: 'whole' }, heavy)).toMatchObject({ type: 'ready' });
     const x = heavyInput();
     const out = [{ tensor: 'y', box: wholeBox([1, 64, 96, 96]) as [number, number][], codec: raw, to: ['central'] }];
@@ -310,9 +309,9 @@ describe('a node agent', () => {
     });
     expect(await statuses.next((status) => status === 'online')).toBe('online');
     expect(JSON.parse(await infos.next()).session).not.toMatch(/-1$/);
-    const asked = blobRequests;
+    const sent = chunksSent();
     expect(await prepare('p-00000001', HALVES)).toMatchObject({ type: 'ready' });
-    expect(blobRequests).toBe(asked);
+    expect(chunksSent()).toBe(sent);
   });
 });
 

@@ -98,7 +98,15 @@ export const controlMessage = z.discriminatedUnion('type', [
     request: count,
     regions: z.array(regionPlace).max(MAX_REGIONS),
   }),
-  z.object({ v: z.literal(1), type: z.literal('ready'), plan: text, boot_id: text, request: count.optional() }),
+  z.object({
+    v: z.literal(1),
+    type: z.literal('ready'),
+    plan: text,
+    boot_id: text,
+    /** Absent: all that were asked for. */
+    stages: z.array(count).max(64).optional(),
+    request: count.optional(),
+  }),
   z.object({
     v: z.literal(1),
     type: z.literal('refused'),

@@ -705,15 +705,17 @@ describe('answers to earlier prepare requests', () => {
   function byHand() {
     const coordinator = new Coordinator({ ...defaultOptions, epoch: 1 });
     const asked: { plan: string; request: number }[] = [];
+    const work: { node: string; stage: number }[] = [];
     let at = 0;
-    const tell = (event: Omit<Event, 'at'>): void => {
-      for (const effect of coordinator.handle({ ...event, at: at++ } as Event))
+    const tell = (event: Omit<Event, 'at'>, time = at++): void => {
+      for (const effect of coordinator.handle({ ...event, at: time } as Event))
         if (effect.type === 'prepare' && effect.node === 'a')
           asked.push({ plan: effect.plan.id, request: effect.request });
+        else if (effect.type === 'work') work.push({ node: effect.node, stage: effect.stage });
     };
     const state = (plan: string) => coordinator.snapshot().nodes.a!.plans[plan];
     tell({ type: 'node-online', node: 'a', boot_id: '1', tier: 'edge' } as Event);
-    return { tell: tell as (event: unknown) => void, asked, state };
+    return { tell: tell as (event: unknown, time?: number) => void, asked, state, work };
   }
   const [one, two] = [sketchPlan([{ tiles: 2 }], 1), sketchPlan([{ tiles: 2 }], 2)];
 
@@ -734,6 +736,21 @@ describe('answers to earlier prepare requests', () => {
     expect(state(plan)).toBe('preparing');
     tell({ type: 'node-ready', node: 'a', plan, request: second!.request });
     expect(state(plan)).toBe('ready');
+  });
+
+  test('a node gets work of the stages that it has announced, soon, while it prepares the others', () => {
+    const facts = sketchPlan([{ tiles: 2 }, { tiles: 1 }], 3);
+    const { tell, asked, state, work } = byHand();
+    tell({ type: 'plan', model: 'm', facts });
+    const { id: plan } = facts.plan;
+    tell({ type: 'node-ready', node: 'a', plan, stages: [0, 7], request: asked.at(-1)!.request });
+    expect(state(plan)).toBe('preparing');
+    const soon = defaultOptions.settle_ms + 100;
+    for (const type of ['timer', 'timer']) tell({ type }, soon);
+    tell({ type: 'node-ready', node: 'central', plan }, soon);
+    tell({ type: 'frame-offered', ref: 'r', camera: 'c', frame: 'f', models: ['m'], bytes: 1, dedupe: false }, soon);
+    tell({ type: 'frame-opened', i_id: '1-0' }, soon);
+    expect(new Set(work.map(({ node, stage }) => `${node} ${stage}`))).toEqual(new Set(['a 0']));
   });
 
   test('an answer without a number counts as one to the latest request, as older nodes send it', () => {

@@ -18,7 +18,8 @@ beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'tessera-plans-'));
   const store = await openBlobStore(folder);
   skeleton = { sha: await store.put(new Uint8Array([1])), size: 1 };
-  fetch = new BlobFetch({ store, send: async () => {} });
+  const nothing = async (): Promise<void> => {};
+  fetch = new BlobFetch({ self: 'n', store, send: nothing, join: nothing, leave: nothing, log: silentLog });
 });
 afterEach(() => rm(folder, { recursive: true }));
 
@@ -172,6 +173,78 @@ describe('prepare', () => {
       await answer;
     }
     expect(calls.filter((call) => call.startsWith('gone'))).toEqual(['gone p-000000']);
+  });
+});
+
+describe('a plan of several stages', () => {
+  const [W0, W1] = ['b'.repeat(64), 'c'.repeat(64)];
+  const message = (): PrepareMessage => {
+    const about = prepare(A, [0, 1]);
+    const blobs = [W1, W0].map((sha) => ({ sha, size: 1 }));
+    return { ...about, manifest: { ...about.manifest, blobs } };
+  };
+  /** A source whose blobs arrive when the test says so. */
+  const arriving = () => {
+    const asked: string[][] = [];
+    let stored: (sha: string) => void = () => {};
+    let finish: (error?: Error) => void = () => {};
+    const source: BlobSource = {
+      fetch: async (_from, blobs, signal, on) => {
+        asked.push(blobs.map(({ sha }) => sha));
+        if (on?.stored === undefined) return;
+        stored = on.stored;
+        await new Promise<void>((resolve, reject) => {
+          finish = (error) => (error === undefined ? resolve() : reject(error));
+          signal.addEventListener('abort', () => reject(new Error('aborted')));
+        });
+      },
+    };
+    return { source, asked, stored: (sha: string) => stored(sha), finish: (error?: Error) => finish(error) };
+  };
+  const reading = (blobs: BlobSource) => {
+    const made = planning([], blobs);
+    made.executor.weights = async (_plan, [stage]) => (stage === 0 ? [W0] : [W0, W1]);
+    const early: unknown[] = [];
+    return { ...made, early, answer: made.plans.prepare('central', message(), (ready) => early.push(ready)) };
+  };
+
+  it('runs its first stage while the weights of the second still arrive, which are fetched after those of the first', async () => {
+    const { source, asked, stored, finish } = arriving();
+    const { plans, early, answer, preparation, calls } = reading(source);
+    while (asked.length < 2) await new Promise(setImmediate);
+    expect(asked[1]).toEqual([W0, W1]);
+    stored(W0);
+    (await preparation(0)).finish();
+    while (early.length === 0) await new Promise(setImmediate);
+    expect(early).toEqual([{ v: 1, type: 'ready', plan: A, boot_id: 'boot', stages: [0] }]);
+    expect([plans.sizeOf(W1), plans.sizeOf('d'.repeat(64))]).toEqual([1, undefined]);
+    stored(W1);
+    finish();
+    (await preparation(1)).finish();
+    expect(await answer).toEqual({ v: 1, type: 'ready', plan: A, boot_id: 'boot' });
+    expect(calls).toEqual([`prepare ${A}`, `prepare ${A}`, 'ready']);
+    plans.release(A);
+    expect(plans.sizeOf(W1)).toBe(undefined);
+  });
+
+  it('is refused where a stage cannot be loaded, and then fetches no more', async () => {
+    const { source, asked, stored } = arriving();
+    const { answer, preparation } = reading(source);
+    while (asked.length < 2) await new Promise(setImmediate);
+    stored(W0);
+    (await preparation(0)).fail(new TesseraError('TESSERA_RUN_FAILED', 'too large'));
+    expect(await answer).toMatchObject({ type: 'refused', code: 'TESSERA_RUN_FAILED' });
+  });
+
+  it('is refused where later weights do not come, after the first stage was announced', async () => {
+    const { source, asked, stored, finish } = arriving();
+    const { answer, early, preparation } = reading(source);
+    while (asked.length < 2) await new Promise(setImmediate);
+    stored(W0);
+    finish(new TesseraError('TESSERA_BLOB', 'central does not answer'));
+    (await preparation(0)).finish();
+    expect(await answer).toMatchObject({ type: 'refused', code: 'TESSERA_BLOB' });
+    expect(early).toHaveLength(1);
   });
 });
 

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { Log } from '../../../shared/ports.ts';
 import { silentLog } from '../../../shared/ports.ts';
 import { PART_LIMIT_BYTES, REASSEMBLY_LIMITS, type ReassemblyLimits } from '../../../shared/protocol/parts.ts';
-import { topics } from '../../../shared/protocol/topics.ts';
+import { ALL, topics } from '../../../shared/protocol/topics.ts';
 import { encode } from '../../../shared/runtime/cbor.ts';
 import { Wire } from '../../../shared/runtime/wire.ts';
 import { z } from '../../../shared/schema.ts';
@@ -224,6 +224,35 @@ describe('a message that was not expected', () => {
     await wire('pi-2').send('pi-1', 'work', { n: 1 });
     expect([handled, node.counters.dropped]).toEqual([0, 1]);
     await wire('central').send('pi-1', 'work', { n: 1 });
+    expect(handled).toBe(1);
+  });
+
+  it('but not of the kinds that everyone may send', async () => {
+    const broker = new MemoryBroker();
+    const about = { topics: names, log: silentLog, now: () => 0 };
+    const node = new Wire({ ...about, bus: broker.bus(), self: 'pi-1', only: 'central', fromAny: ['blob-get'] });
+    let handled = 0;
+    node.on('blob-get', schema, () => handled++);
+    await node.start();
+    await new Wire({ ...about, bus: broker.bus(), self: 'pi-2' }).send('pi-1', 'blob-get', { n: 1 });
+    expect(handled).toBe(1);
+  });
+});
+
+describe('what central sends to all', () => {
+  it('is read between join and leave, and only if central sent it', async () => {
+    const broker = new MemoryBroker();
+    const wire = (self: string) => new Wire({ bus: broker.bus(), topics: names, self, log: silentLog, now: () => 0 });
+    const [node, central, other] = [wire('pi-1'), wire('central'), wire('pi-2')];
+    let handled = 0;
+    node.on('blob-part', schema, () => handled++);
+    await node.start();
+    await central.send(ALL, 'blob-part', { n: 1 });
+    await node.join();
+    await central.send(ALL, 'blob-part', { n: 2 });
+    await other.send(ALL, 'blob-part', { n: 3 });
+    await node.leave();
+    await central.send(ALL, 'blob-part', { n: 4 });
     expect(handled).toBe(1);
   });
 });

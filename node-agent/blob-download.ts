@@ -1,0 +1,383 @@
+import { failureOf, TesseraError } from '../shared/errors.ts';
+import { CHUNK_BYTES } from '../shared/node/blob-turns.ts';
+import type { BlobHandlers } from '../shared/node/plans.ts';
+import type { BlobStore, BlobWriter, Log } from '../shared/ports.ts';
+import {
+  type BlobGetMessage,
+  type BlobPartMessage,
+  type BlobRange,
+  MAX_RANGES,
+} from '../shared/protocol/messages/blob.ts';
+
+/**
+ * One download of missing blobs.
+ *
+ *   blob:   missing --chunks arrive, hash right--> stored
+ *           --hash wrong--> missing, from its start: what another node, or an interrupted download, brought was wrong
+ *   source: central, which is asked first --names nodes that have a blob--> such a node
+ *           a node --silent, does not have it, wrong bytes--> the next one, at last central again
+ *
+ * 1. All that is missing is requested at once, in its order; the sender paces by the reports of what has come.
+ * 2. What did not come is requested again when everything requested has passed, or after a silence.
+ * 3. Only answers from central, or from the node that was asked for this blob, count.
+ * 4. A node that sent wrong bytes is asked for nothing any more.
+ */
+
+/** A blob that a manifest names. */
+export interface WantedBlob {
+  readonly sha: string;
+  readonly size: number;
+}
+
+/** What a download needs. */
+export interface DownloadOptions {
+  /** This node. */
+  readonly self: string;
+  /** Central. */
+  readonly from: string;
+  readonly store: BlobStore;
+  readonly send: (to: string, message: BlobGetMessage) => Promise<unknown>;
+  readonly patienceMs: readonly number[];
+  readonly liars: Set<string>;
+  readonly nextRequest: () => number;
+  readonly on: BlobHandlers;
+  readonly log: Log;
+}
+
+/** Bytes between two reports of what has come. */
+const REPORT_BYTES = 256 * 1024;
+/** Most blobs that are written at a time, and most bytes that wait to be written; what comes beyond them is dropped. */
+const OPEN_BLOBS = 32;
+const WAITING_BYTES = 8 * 1024 * 1024;
+
+interface Blob extends WantedBlob {
+  source: Source;
+  /** Nodes that have it and were not asked yet. */
+  holders: readonly string[];
+  /** Nodes besides central that bytes came from. */
+  readonly senders: Set<string>;
+  /** Undefined: it was stored by another process meanwhile. */
+  writer: Promise<BlobWriter | undefined> | undefined;
+  opened: BlobWriter | undefined;
+  /** Bytes that are here, without a gap. */
+  here: number;
+  /** Whether its first bytes are from an interrupted download. */
+  isResumed: boolean;
+  /** The end of the requested range, and whether the range has passed. */
+  end: number;
+  passed: boolean;
+}
+
+interface Source {
+  readonly node: string;
+  readonly blobs: Set<Blob>;
+  request: number;
+  got: number;
+  reported: number;
+  heardAt: number;
+  /** Silences since something useful came. */
+  silences: number;
+  /** Whether anything new came since the last request. */
+  isFresh: boolean;
+  timer: NodeJS.Timeout | undefined;
+}
+
+/** See above. */
+export class BlobDownload {
+  readonly #options: DownloadOptions;
+  readonly #blobs = new Map<string, Blob>();
+  readonly #sources = new Map<string, Source>();
+  readonly #central: Source;
+  readonly #of: number;
+  #here = 0;
+  #waiting = 0;
+  /** Central is asked for everything itself: other nodes did not have it. */
+  #isDirect = false;
+  #isOver = false;
+  #settle: (error?: unknown) => void = () => {};
+
+  constructor(blobs: readonly WantedBlob[], options: DownloadOptions) {
+    this.#options = options;
+    this.#central = this.#source(options.from);
+    for (const { sha, size } of blobs) {
+      const here = options.store.arrived(sha);
+      const blob: Blob = {
+        sha,
+        size,
+        source: this.#central,
+        holders: [],
+        senders: new Set(),
+        writer: undefined,
+        opened: undefined,
+        here,
+        isResumed: here > 0,
+        end: size,
+        passed: false,
+      };
+      this.#blobs.set(sha, blob);
+      this.#central.blobs.add(blob);
+      this.#here += here;
+    }
+    this.#of = blobs.reduce((sum, { size }) => sum + size, 0);
+  }
+
+  /** Throws TESSERA_BLOB, TESSERA_STORAGE; chunks that arrived are kept. */
+  async run(signal: AbortSignal): Promise<void> {
+    const abort = (): void => this.#settle(aborted());
+    try {
+      await new Promise<void>((resolve, reject) => {
+        this.#settle = (error) => (error === undefined ? resolve() : reject(error));
+        if (signal.aborted) return abort();
+        signal.addEventListener('abort', abort, { once: true });
+        this.#options.on.bytes?.(this.#here, this.#of);
+        // These lack nothing but their check.
+        for (const blob of this.#blobs.values())
+          if (blob.here === blob.size) void this.#take(blob, 0, new Uint8Array());
+        this.#ask(this.#central);
+      });
+    } finally {
+      this.#isOver = true;
+      signal.removeEventListener('abort', abort);
+      for (const source of this.#sources.values()) this.#end(source);
+      for (const { writer } of this.#blobs.values()) await (await writer?.catch(() => undefined))?.abort();
+    }
+  }
+
+  /** Handles a `blob-part` message; false if nothing of it was requested. */
+  accept(from: string, part: BlobPartMessage): boolean {
+    const source = this.#sources.get(from);
+    if (source === undefined || this.#isOver) return false;
+    if ('at' in part) return source === this.#central && this.#redirect(part.shas, part.at);
+    const blob = this.#blobs.get(part.sha);
+    if (blob === undefined || (source !== this.#central && blob.source !== source)) return false;
+    if ('error' in part) this.#fault(source, `${from} cannot send blob ${part.sha}: ${part.error}`);
+    else if (part.size !== blob.size || !isWhole(part))
+      this.#fault(source, `${from} sent ${rangeOf(part)} of blob ${part.sha}, which has ${blob.size} bytes`);
+    else {
+      source.heardAt = performance.now();
+      source.silences = 0;
+      if (source !== this.#central) blob.senders.add(from);
+      // The bytes may alias a buffer of the MQTT client, and the file is written later.
+      void this.#take(blob, part.offset, new Uint8Array(part.d), source);
+    }
+    return true;
+  }
+
+  async #take(blob: Blob, offset: number, bytes: Uint8Array, source?: Source): Promise<void> {
+    const request = source?.request;
+    try {
+      const open = [...this.#blobs.values()].filter(({ writer }) => writer !== undefined).length;
+      if ((blob.writer !== undefined || open < OPEN_BLOBS) && this.#waiting < WAITING_BYTES)
+        await this.#write(blob, offset, bytes);
+      if (source === undefined || source.request !== request || this.#isOver) return;
+      this.#report(source, bytes.byteLength);
+      if (offset + bytes.byteLength >= blob.end) blob.passed = true;
+      if ([...source.blobs].every((one) => one.passed || gapOf(one) === undefined)) this.#again(source);
+    } catch (error) {
+      this.#settle(error);
+    }
+  }
+
+  async #write(blob: Blob, offset: number, bytes: Uint8Array): Promise<void> {
+    this.#waiting += bytes.byteLength;
+    try {
+      blob.writer ??= this.#open(blob);
+      const writer = await blob.writer;
+      if (this.#isOver || this.#blobs.get(blob.sha) !== blob) return;
+      if (writer === undefined) return this.#stored(blob);
+      await writer.write(offset, bytes);
+      if (blob.opened !== writer || this.#isOver) return;
+      this.#count(blob, writer);
+      if (writer.gap === undefined) await this.#commit(blob, writer);
+    } finally {
+      this.#waiting -= bytes.byteLength;
+    }
+  }
+
+  async #open(blob: Blob): Promise<BlobWriter | undefined> {
+    const { store } = this.#options;
+    // Another agent that shares the folder may have stored it meanwhile.
+    if ((await store.size(blob.sha)) === blob.size) return undefined;
+    const writer = await store.receive(blob.sha, blob.size);
+    blob.opened = writer;
+    return writer;
+  }
+
+  async #commit(blob: Blob, writer: BlobWriter): Promise<void> {
+    blob.opened = undefined;
+    try {
+      await writer.commit();
+      this.#stored(blob);
+    } catch (error) {
+      const { from, liars, log } = this.#options;
+      if (failureOf(error).code !== 'TESSERA_BLOB' || (blob.senders.size === 0 && !blob.isResumed)) throw error;
+      if (!blob.isResumed)
+        for (const node of blob.senders) {
+          liars.add(node);
+          log.warn(`${node} sent wrong bytes of a piece of a model and is asked for no more`, { sha: blob.sha });
+        }
+      blob.writer = undefined;
+      blob.isResumed = false;
+      blob.senders.clear();
+      this.#count(blob, undefined);
+      log.debug(`blob ${blob.sha} is fetched again from ${from}: ${failureOf(error).message}`);
+      this.#isDirect = true;
+      this.#move(blob, this.#central);
+      this.#ask(this.#central);
+    }
+  }
+
+  #stored(blob: Blob): void {
+    const { on } = this.#options;
+    this.#blobs.delete(blob.sha);
+    blob.source.blobs.delete(blob);
+    this.#here += blob.size - blob.here;
+    on.bytes?.(this.#here, this.#of);
+    on.stored?.(blob.sha);
+    if (blob.source.blobs.size === 0) this.#end(blob.source);
+    if (this.#blobs.size === 0) this.#settle();
+  }
+
+  #count(blob: Blob, writer: BlobWriter | undefined): void {
+    const here = writer === undefined ? 0 : (writer.gap?.offset ?? blob.size);
+    if (here > blob.here) for (const source of [blob.source, this.#central]) source.isFresh = true;
+    this.#here += here - blob.here;
+    blob.here = here;
+    this.#options.on.bytes?.(this.#here, this.#of);
+  }
+
+  #report(source: Source, bytes: number): void {
+    source.got += bytes;
+    if (source.got - source.reported < REPORT_BYTES) return;
+    source.reported = source.got;
+    this.#send(source.node, { v: 1, request: source.request, got: source.got });
+  }
+
+  /** Central names nodes that have some blobs. */
+  #redirect(shas: readonly string[], at: readonly string[]): boolean {
+    const { self, liars } = this.#options;
+    const holders = at.filter((node) => node !== self && !liars.has(node));
+    const moved = shas.map((sha) => this.#blobs.get(sha)).filter((blob) => blob?.source === this.#central);
+    for (const blob of moved) this.#elsewhere(blob!, holders);
+    this.#askAll(moved.map((blob) => blob!.source));
+    return moved.length > 0;
+  }
+
+  /** A blob is asked of the first of these nodes; without any of central itself. */
+  #elsewhere(blob: Blob, holders: readonly string[]): void {
+    const [node, ...rest] = holders.filter((one) => !this.#options.liars.has(one));
+    blob.holders = rest;
+    if (node === undefined) this.#isDirect = true;
+    this.#move(blob, node === undefined ? this.#central : this.#source(node));
+  }
+
+  #move(blob: Blob, source: Source): void {
+    blob.source.blobs.delete(blob);
+    blob.source = source;
+    source.blobs.add(blob);
+  }
+
+  #source(node: string): Source {
+    const known = this.#sources.get(node);
+    if (known !== undefined) return known;
+    const blobs = new Set<Blob>();
+    const source = { node, blobs, request: 0, got: 0, reported: 0, heardAt: 0, silences: 0, isFresh: false };
+    this.#sources.set(node, { ...source, timer: undefined });
+    return this.#sources.get(node)!;
+  }
+
+  /** A source cannot go on: another node is left for the next one; from central there is nothing better. */
+  #fault(source: Source, text: string): void {
+    if (source === this.#central) {
+      this.#settle(new TesseraError('TESSERA_BLOB', text));
+      return;
+    }
+    this.#options.log.debug(text);
+    this.#end(source);
+    this.#sources.delete(source.node);
+    const blobs = [...source.blobs];
+    for (const blob of blobs) this.#elsewhere(blob, blob.holders);
+    this.#askAll(blobs.map((blob) => blob.source));
+  }
+
+  #askAll(sources: readonly Source[]): void {
+    for (const source of new Set(sources)) this.#ask(source);
+  }
+
+  /** Requests all that is missing of a source's blobs, in place of what it was asked for before. */
+  #ask(source: Source): void {
+    if (source.blobs.size === 0 || this.#isOver) return;
+    const ranges: BlobRange[] = [];
+    for (const blob of source.blobs) {
+      const gap = gapOf(blob);
+      // What does not fit into the request is asked for when the rest has passed.
+      blob.passed = ranges.length === MAX_RANGES;
+      if (gap === undefined || blob.passed) continue;
+      blob.end = gap.offset + gap.length;
+      ranges.push({ sha: blob.sha, ...gap });
+    }
+    Object.assign(source, { request: this.#options.nextRequest(), got: 0, reported: 0, isFresh: false });
+    source.heardAt = performance.now();
+    const direct = source === this.#central && this.#isDirect ? ({ direct: true } as const) : {};
+    this.#send(source.node, { v: 1, request: source.request, ranges, ...direct });
+    this.#watch(source);
+  }
+
+  /** Everything that was requested has passed, or nothing came for long: what is missing is requested again. */
+  #again(source: Source): void {
+    const blob = [...source.blobs].find((one) => gapOf(one) !== undefined);
+    if (blob === undefined) return;
+    if (!source.isFresh) source.silences++;
+    const patience = source === this.#central ? this.#options.patienceMs.length : 1;
+    if (source.silences >= patience)
+      this.#fault(source, `${source.node} does not answer requests for blob ${blob.sha}`);
+    else this.#ask(source);
+  }
+
+  #watch(source: Source): void {
+    clearTimeout(source.timer);
+    const patience = this.#options.patienceMs[source.silences] ?? 0;
+    const left = source.heardAt + patience - performance.now();
+    source.timer = setTimeout(
+      () => {
+        // What came and is not written yet is no silence.
+        if (this.#waiting > 0) source.heardAt = performance.now();
+        if (source.heardAt + patience > performance.now()) this.#watch(source);
+        else this.#again(source);
+      },
+      Math.max(0, left),
+    );
+  }
+
+  #end(source: Source): void {
+    clearTimeout(source.timer);
+    if (source.blobs.size > 0) this.#send(source.node, { v: 1, request: this.#options.nextRequest(), ranges: [] });
+  }
+
+  /** A message that cannot be sent now is repeated like one that was lost. */
+  #send(to: string, message: BlobGetMessage): void {
+    this.#options.send(to, message).catch(() => {});
+  }
+}
+
+/** The first range that is missing of a blob; undefined where all is here, and perhaps being checked. */
+function gapOf({ opened, here, size }: Blob): { readonly offset: number; readonly length: number } | undefined {
+  if (opened !== undefined) return opened.gap;
+  return here === size ? undefined : { offset: here, length: size - here };
+}
+
+type Piece = Extract<BlobPartMessage, { readonly d: Uint8Array }>;
+
+/** Whether a piece ends where pieces end: at a multiple of CHUNK_BYTES, or with the blob. */
+function isWhole({ size, offset, d }: Piece): boolean {
+  const end = offset + d.byteLength;
+  return end === size || (end < size && end % CHUNK_BYTES === 0);
+}
+
+function rangeOf({ size, offset, d }: Piece): string {
+  return `bytes ${offset} to ${offset + d.byteLength} of ${size}`;
+}
+
+function aborted(): TesseraError {
+  return new TesseraError('TESSERA_BLOB', 'the fetch was aborted, as its plan was released');
+}
