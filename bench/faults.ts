@@ -1,7 +1,8 @@
 import type { Answer } from '../cli/frames.ts';
-import { integer, valueOr } from '../cli/options.ts';
+import { integer, oneOf, value, valueOr } from '../cli/options.ts';
 import { FaultyCluster, nodesOf } from './faults/faulty-cluster.ts';
 import { defineBenchmark } from './harness/benchmark.ts';
+import { FORMS, type FormName } from './plan-forms/forms.ts';
 
 interface Row {
   readonly seed: number;
@@ -12,6 +13,13 @@ interface Row {
   readonly p50_ms: number;
   readonly p99_ms: number;
   readonly nodes: readonly string[];
+}
+
+interface FaultOptions {
+  readonly seeds: number;
+  readonly seed: number;
+  readonly frames: number;
+  readonly form: FormName | undefined;
 }
 
 /** The same as test/e2e/faults.test.ts, for more seeds. */
@@ -26,15 +34,16 @@ export const { description, usage, run } = defineBenchmark({
     seeds: valueOr('--seeds <n>', 'runs, each with a seed of its own', integer(1), 5),
     seed: valueOr('--seed <n>', 'the first of them', integer(0), 1),
     frames: valueOr('--frames <n>', 'frames a run', integer(1), 200),
+    form: value('--form <form>', `of the plan: ${FORMS.join('; ')}. Otherwise the planner's plan`, oneOf(...FORMS)),
   },
   quick: { seeds: 1, frames: 100 },
   run: measure,
 });
 
-async function measure({ seeds, seed: firstSeed, frames }: { seeds: number; seed: number; frames: number }) {
+async function measure({ seeds, seed: firstSeed, frames, form }: FaultOptions) {
   const rows: Row[] = [];
   let pass = true;
-  const cluster = await FaultyCluster.start();
+  const cluster = await FaultyCluster.start({ form });
   try {
     for (let i = 0; i < seeds; i++) {
       const seed = firstSeed + i;
@@ -62,7 +71,7 @@ async function measure({ seeds, seed: firstSeed, frames }: { seeds: number; seed
   } finally {
     await cluster.end();
   }
-  return { pass, frames, rows };
+  return { pass, frames, form: form ?? "the planner's", rows };
 }
 
 function latency(answers: readonly Answer[], share: number): number {

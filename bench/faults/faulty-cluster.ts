@@ -1,9 +1,20 @@
 import { createHash } from 'node:crypto';
+import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { loadServedModel } from '../../central/served-model.ts';
 import type { Answer, FrameClient } from '../../cli/frames.ts';
+import { loadRequestFor } from '../../cli/models.ts';
+import { resolveConfig } from '../../shared/config/layers.ts';
+import { TesseraError } from '../../shared/errors.ts';
+import type { Plan } from '../../shared/plan/plan.ts';
 import type { Bus } from '../../shared/ports.ts';
+import { deployedAnswer } from '../../shared/protocol/messages/requests.ts';
 import type { ResultObject } from '../../shared/protocol/messages/result.ts';
 import { createRandom } from '../../shared/random.ts';
+import { openBlobStore } from '../../shared/runtime/blob-store.ts';
+import { askRequest } from '../../shared/runtime/requests.ts';
+import { openSigningKey } from '../../shared/runtime/signature.ts';
+import { type FormName, Forms } from '../plan-forms/forms.ts';
 import { Deployment, kill, pictures, type TestBroker } from '../testbed/deployment.ts';
 import { Relay } from '../testbed/relay.ts';
 import type { RunningCli } from '../testbed/run-cli.ts';
@@ -36,6 +47,25 @@ const LOST_MS = 90_000;
 
 /** Faults by how often they are chosen; what was cut, stalled or slowed down stays so until it is repaired. */
 const FAULTS = ['kill', 'kill', 'freeze', 'freeze', 'cut', 'slow', 'stall', 'repair', 'repair'] as const;
+
+/** What is special about a faulty cluster. */
+interface FaultyClusterOptions {
+  /** Further cameras of central's configuration. */
+  readonly cameras?: object;
+  /** The form of the plan; otherwise the planner's. */
+  readonly form?: FormName | undefined;
+}
+
+/** A plan of a form for the bundled model; `folder` gets its pieces. */
+async function scenesPlan(form: FormName, folder: string): Promise<Plan> {
+  const { request } = await loadRequestFor('scenes', resolveConfig([]).config);
+  const store = await openBlobStore(join(folder, 'forms'));
+  const { resolved, manifest } = await loadServedModel(request, store, await openSigningKey(folder));
+  const plan = new Forms(resolved, manifest.skeleton.sha, NODES).all().find(({ name }) => name === form)?.plan;
+  if (plan === undefined)
+    throw new TesseraError('TESSERA_USAGE', `the bundled model has no plan of the form "${form}"`);
+  return plan;
+}
 
 /**
  * Four nodes around a real broker, every process its own, each node behind a link of its own; a camera that asks for
@@ -73,8 +103,8 @@ export class FaultyCluster {
     this.#jpegs = jpegs;
   }
 
-  /** Starts everything and waits until all nodes are ready; `cameras` are further ones of central's configuration. */
-  static async start(cameras: object = {}): Promise<FaultyCluster> {
+  /** Starts everything and waits until all nodes are ready. */
+  static async start({ cameras = {}, form }: FaultyClusterOptions = {}): Promise<FaultyCluster> {
     const deployment = await Deployment.create();
     try {
       const broker = (await deployment.broker('embedded'))!;
@@ -93,6 +123,11 @@ export class FaultyCluster {
       );
       const cluster = new FaultyCluster(deployment, broker, bus, nodes, camera, jpegs);
       await Promise.all(nodes.map((node) => node.process.printed(/ready for plan/)));
+      if (form !== undefined) {
+        const plan = await scenesPlan(form, deployment.folder);
+        await askRequest(bus, deployment.names, 'deploy', { plan }, deployedAnswer, LOST_MS);
+        await Promise.all(nodes.map((node) => node.process.printed(new RegExp(`ready for plan ${plan.id}`))));
+      }
       cluster.#results = await deployment.results(bus);
       cluster.#undisturbed = await Promise.all(jpegs.map(async (_, i) => hashOf(await cluster.send(camera, i))));
       return cluster;

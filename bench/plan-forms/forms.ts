@@ -9,10 +9,23 @@ import { explicitCut } from '../../shared/tiling/prefix.ts';
 
 /** A form of plan: stages on some nodes, from the frame to the answer. */
 export interface Form {
-  readonly name: string;
+  readonly name: FormName;
   /** Undefined where the network has no place for it. */
   readonly plan: Plan | undefined;
 }
+
+/** The names of the forms. */
+export const FORMS = [
+  'device, edge tiles, cloud',
+  'two tile stages',
+  'three tile stages that stay',
+  'tiles, then strips',
+  'a chain of nodes',
+  'a skip from device to cloud',
+  'several tensors across a cut',
+] as const;
+/** One of FORMS. */
+export type FormName = (typeof FORMS)[number];
 
 /** A stage without its number. */
 type Draft = Omit<Stage, 'id'>;
@@ -37,7 +50,7 @@ export class Forms {
     this.#outputs = outputs.map(({ name }) => name);
   }
 
-  /** All forms that the issue of straight tensors names. */
+  /** All forms, in the order of FORMS. */
   all(): Form[] {
     const [device, ...edge] = this.#nodes as [string, ...string[]];
     const tiled = this.#tileCuts();

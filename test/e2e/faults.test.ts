@@ -25,7 +25,9 @@ let filling: FrameClient;
 let reports: StatsReport[];
 
 beforeAll(async () => {
-  cluster = await FaultyCluster.start({ filling: { keep: 'every', hold: 1, deadline: 'fill', deadline_ms: 45 } });
+  cluster = await FaultyCluster.start({
+    cameras: { filling: { keep: 'every', hold: 1, deadline: 'fill', deadline_ms: 45 } },
+  });
   deployment = cluster.deployment;
   reports = await deployment.stats(cluster.bus);
   filling = await deployment.camera(cluster.bus, 'filling');
