@@ -34,7 +34,11 @@ export const { description, usage, run } = defineBenchmark({
     seeds: valueOr('--seeds <n>', 'runs, each with a seed of its own', integer(1), 5),
     seed: valueOr('--seed <n>', 'the first of them', integer(0), 1),
     frames: valueOr('--frames <n>', 'frames a run', integer(1), 200),
-    form: value('--form <form>', `of the plan: ${FORMS.join('; ')}. Otherwise the planner's plan`, oneOf(...FORMS)),
+    form: value(
+      '--form <form>',
+      "of the plan, one of bench/plan-forms/forms.ts; otherwise the plan is the planner's",
+      oneOf(...FORMS),
+    ),
   },
   quick: { seeds: 1, frames: 100 },
   run: measure,
