@@ -1,9 +1,11 @@
 import { counted } from '../shared/counted.ts';
+import { TesseraError } from '../shared/errors.ts';
 import { isConv, nodeMacs } from '../shared/onnx/cost.ts';
 import { singleCuts } from '../shared/onnx/cuts.ts';
 import { type DescribedTensor, describeModel } from '../shared/onnx/describe.ts';
 import { extractSegment } from '../shared/onnx/extract.ts';
-import type { ResolvedModel } from '../shared/onnx/model.ts';
+import type { GraphNode, ResolvedModel } from '../shared/onnx/model.ts';
+import { channelSegment } from '../shared/tiling/channel-segment.ts';
 import { findTileable } from '../shared/tiling/tileable.ts';
 import { table } from './output.ts';
 
@@ -22,6 +24,8 @@ export interface InspectedLayer {
   readonly cut: boolean;
   /** Tiles of the input can make tiles of the output. */
   readonly tileable: boolean;
+  /** Of a layer that a stage can split into slices of channels: how many, in multiples of `step`. */
+  readonly channels: { readonly count: number; readonly step: number } | null;
 }
 
 /** A network as `tessera model inspect --json` prints it. */
@@ -63,6 +67,8 @@ export function inspectModel(resolved: ResolvedModel, exits: readonly string[] =
     answers.length === outputs.length || answers.length === 0 ? resolved : extractSegment(resolved, from, answers);
   const reach = findTileable(resolved, from);
   const tiled = new Set(reach.nodes);
+  const computed = [...reach.constants].flatMap((index) => nodes[index]!.outputs);
+  const constants = new Set([...resolved.model.graph.initializers.keys(), ...computed]);
   const cuts = new Set(singleCuts(trunk).map(({ tensor }) => tensor));
   const { macs, convMacs, params } = description.totals;
   return {
@@ -76,6 +82,7 @@ export function inspectModel(resolved: ResolvedModel, exits: readonly string[] =
       shape: layer.shape ?? null,
       cut: cuts.has(layer.output),
       tileable: tiled.has(index),
+      channels: channelsOf(resolved, nodes[index]!, constants),
     })),
     totals: { macs, conv_macs: convMacs, params },
     tiles: {
@@ -88,6 +95,22 @@ export function inspectModel(resolved: ResolvedModel, exits: readonly string[] =
         .map(({ node, name, op, reason }) => ({ layer: node, name, op, reason })),
     },
   };
+}
+
+/** The channels of a layer with weights; null for all other operators. */
+function channelsOf(
+  resolved: ResolvedModel,
+  node: GraphNode,
+  constants: ReadonlySet<string>,
+): InspectedLayer['channels'] {
+  const read = [...new Set(node.inputs)].filter((name) => name !== '' && !constants.has(name));
+  try {
+    const { channels: count, step } = channelSegment(resolved, read, node.outputs.slice(0, 1));
+    return { count, step };
+  } catch (error) {
+    if (error instanceof TesseraError) return null;
+    throw error;
+  }
 }
 
 function rim({ name, spec }: DescribedTensor): InspectedTensor {
@@ -113,6 +136,7 @@ export function inspectionLines(inspection: Inspection): string[] {
         { title: 'MMAC', align: 'right', cell: ({ macs }) => (macs === 0 ? '' : (macs / 1e6).toFixed(2)) },
         { title: 'weights', align: 'right', cell: ({ params }) => (params === 0 ? '' : String(params)) },
         { title: 'cut', cell: ({ cut }) => (cut ? 'cut' : '') },
+        { title: 'channels', align: 'right', cell: ({ channels }) => channelsText(channels) },
         { title: 'tiles', cell: ({ tileable }) => (tileable ? 'yes' : 'no') },
       ],
       layers,
@@ -123,6 +147,12 @@ export function inspectionLines(inspection: Inspection): string[] {
     `tiles reach ${counted(tiles.layers, 'operator')}${shares}`,
     ...tiles.stops.map(({ layer, op, name, reason }) => `tiles end at #${layer} ${op} "${name}": it ${reason}`),
   ];
+}
+
+/** `64`, or `64 by 4` where slices are multiples of 4. */
+function channelsText(channels: InspectedLayer['channels']): string {
+  if (channels === null) return '';
+  return channels.step === 1 ? String(channels.count) : `${channels.count} by ${channels.step}`;
 }
 
 function rimText({ name, dtype, shape }: InspectedTensor): string {

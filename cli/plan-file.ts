@@ -1,4 +1,6 @@
+import type { ServedModel } from '../central/served-model.ts';
 import { TesseraError } from '../shared/errors.ts';
+import { withInnerTensors } from '../shared/plan/inner-tensors.ts';
 import type { Plan } from '../shared/plan/plan.ts';
 import { parsePlan } from '../shared/plan/validate.ts';
 import { readText } from '../shared/runtime/file.ts';
@@ -15,4 +17,14 @@ export async function readPlanFile(file: string): Promise<Plan> {
     });
   }
   return parsePlan(json);
+}
+
+/** Reads a plan for a model from a JSON file, with the tensor names of the served model. Throws TESSERA_PLAN_INVALID. */
+export async function readPlanFor({ manifest, name, names }: ServedModel, file: string): Promise<Plan> {
+  const plan = await readPlanFile(file);
+  if (plan.model !== manifest.skeleton.sha)
+    throw new TesseraError('TESSERA_PLAN_INVALID', `${file} is a plan for another model than ${name}`, {
+      hint: `its "model" is ${plan.model}, this one's is ${manifest.skeleton.sha}`,
+    });
+  return withInnerTensors(plan, names);
 }

@@ -49,6 +49,17 @@ export interface PartCost {
   readonly bytes_out: number;
 }
 
+/** A stage that can be split into slices of channels. */
+export interface ChannelStage {
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+  /** The output whose channels the sizes of slices count, and how many it has. */
+  readonly reference: string;
+  readonly channels: number;
+  /** Every size is a multiple of it. */
+  readonly step: number;
+}
+
 /** Which ends `Tiler.reach` returns. */
 export interface ReachOptions {
   /** Least share (0..1) of the reachable convolutions' multiply-adds that the stage has. */
@@ -58,7 +69,7 @@ export interface ReachOptions {
 }
 
 /**
- * Answers questions about tiles of one network, so that strategies do not need ONNX. `from`: absent where the stage
+ * Answers questions about tiles and slices of one network, so that strategies do not need ONNX. `from`: absent where the stage
  * starts at the frame.
  */
 export interface Tiler {
@@ -68,6 +79,10 @@ export interface Tiler {
   upTo(from: TileEnd | undefined, tensors: readonly string[]): TileEnd | NoPlan;
   /** The tiles of a stage, row by row; `rows` and `cols` are their sizes in cells. */
   parts(from: TileEnd | undefined, to: TileEnd, rows: readonly number[], cols: readonly number[]): readonly PartCost[];
+  /** The stage from some tensors to others, if it can be split into slices of channels. */
+  channels(inputs: readonly string[], outputs: readonly string[]): ChannelStage | NoPlan;
+  /** The slices of such a stage, in order; `weight_bytes`: of the weights that a node keeps for one. */
+  slices(stage: ChannelStage, sizes: readonly number[]): readonly (PartCost & { readonly weight_bytes: number })[];
   /** Why no tile stage that starts at the frame can end anywhere: continues "it cannot be cut into tiles: ". */
   obstacle(): string;
 }

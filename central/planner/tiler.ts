@@ -1,16 +1,29 @@
 import { TesseraError } from '../../shared/errors.ts';
 import { dagOf } from '../../shared/onnx/dag.ts';
 import type { ResolvedModel } from '../../shared/onnx/model.ts';
+import { channelCosts } from '../../shared/tiling/channel-form.ts';
+import { channelSegment } from '../../shared/tiling/channel-segment.ts';
 import { haloCosts } from '../../shared/tiling/halo-form.ts';
 import { explicitCut, type Prefix, shorterPrefixes } from '../../shared/tiling/prefix.ts';
 import { tileSegment } from '../../shared/tiling/segment.ts';
 import { findTileable } from '../../shared/tiling/tileable.ts';
 import { planningGraph } from './graph.ts';
-import type { Problem, TileEnd, Tiler } from './strategy.ts';
+import type { NoPlan, Problem, TileEnd, Tiler } from './strategy.ts';
 
 /** A network as strategies see it. */
 export function planningNetwork(resolved: ResolvedModel): Pick<Problem, 'graph' | 'tiler'> {
   return { graph: planningGraph(resolved), tiler: tilerOf(resolved) };
+}
+
+/** The answer, or why there is none. */
+function orNoPlan<T>(answer: () => T): T | NoPlan {
+  try {
+    return answer();
+  } catch (error) {
+    if (!(error instanceof TesseraError)) throw error;
+    const { message: reason, hint } = error;
+    return { kind: 'impossible', reason, ...(hint === undefined ? {} : { hint }) };
+  }
 }
 
 /** The tiler of a network. */
@@ -36,15 +49,13 @@ function tilerOf(resolved: ResolvedModel): Tiler {
   return {
     reach: (from, grid, { leastShare, most }) =>
       shorterPrefixes(resolved, tensorsAt(from), grid, leastShare, most).flatMap((prefix) => endOf(from, prefix) ?? []),
-    upTo(from, tensors) {
-      try {
-        return endOf(from, explicitCut(resolved, tensorsAt(from), tensors))!;
-      } catch (error) {
-        if (!(error instanceof TesseraError)) throw error;
-        const { message: reason, hint } = error;
-        return { kind: 'impossible', reason, ...(hint === undefined ? {} : { hint }) };
-      }
-    },
+    upTo: (from, tensors) => orNoPlan(() => endOf(from, explicitCut(resolved, tensorsAt(from), tensors))!),
+    channels: (given, made) =>
+      orNoPlan(() => {
+        const { inputs, outputs, reference, channels, step } = channelSegment(resolved, given, made);
+        return { inputs, outputs, reference, channels, step };
+      }),
+    slices: ({ inputs, outputs }, sizes) => channelCosts(channelSegment(resolved, inputs, outputs), sizes),
     parts: (from, to, rows, cols) => haloCosts(tileSegment(resolved, tensorsAt(from), to.made), rows, cols),
     obstacle() {
       const [stop] = findTileable(resolved, inputs).stops;

@@ -1,11 +1,10 @@
 import { access, constants } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { ServedModel } from '../../central/served-model.ts';
 import type { Config } from '../../shared/config/schema.ts';
 import { TesseraError } from '../../shared/errors.ts';
 import type { Model } from '../../shared/onnx/model.ts';
-import { isReplicated, type Plan } from '../../shared/plan/plan.ts';
+import { isReplicated } from '../../shared/plan/plan.ts';
 import type { Log } from '../../shared/ports.ts';
 import type { PlanStatus } from '../../shared/protocol/messages/central.ts';
 import type { ResultObject } from '../../shared/protocol/messages/result.ts';
@@ -136,6 +135,7 @@ async function inPrivate(
   const { costInWords } = await import('../../central/planner/cost-in-words.ts');
   const { compilePlan } = await import('../../shared/plan/compile.ts');
   const { loadRequestFor } = await import('../models.ts');
+  const { readPlanFor } = await import('../plan-file.ts');
   const { nodes, grid, padding, cut, strategy, codec } = options;
   if (options.agreement !== undefined && (codec !== undefined || padding === 'zero' || options.plan !== undefined))
     throw new TesseraError('TESSERA_USAGE', '--agreement holds for calibrated results of halo tiles', {
@@ -177,7 +177,7 @@ async function inPrivate(
             agreement: options.agreement ?? settings.models.agreement,
             exits: !options.ignoreExits,
           })
-        : compilePlan(await readPlan(options.plan, served), served.resolved);
+        : compilePlan(await readPlanFor(served, options.plan), served.resolved);
     await serve(served.name, compiled);
     const { cost } = compiled;
     onPlan({ macs_on_nodes: cost.macsOnNodes, conv_macs_on_nodes: cost.convMacsOnNodes });
@@ -241,15 +241,4 @@ async function atRunning(
     });
   const { inferAtRunning } = await import('../infer/at-running.ts');
   return inferAtRunning(options.model, settings, log, run, onPlan);
-}
-
-async function readPlan(file: string, { manifest, name, names }: ServedModel): Promise<Plan> {
-  const { withInnerTensors } = await import('../../shared/plan/inner-tensors.ts');
-  const { readPlanFile } = await import('../plan-file.ts');
-  const plan = await readPlanFile(file);
-  if (plan.model !== manifest.skeleton.sha)
-    throw new TesseraError('TESSERA_PLAN_INVALID', `${file} is a plan for another model than ${name}`, {
-      hint: `its "model" is ${plan.model}, this one's is ${manifest.skeleton.sha}`,
-    });
-  return withInnerTensors(plan, names);
 }

@@ -57,10 +57,12 @@ export const command = defineCommand({
       'least share of pictures with the same top prediction (default: 1, or --agreement)',
       positive,
     ),
+    plan: value('--plan <file>', 'compare this plan (JSON) with the whole network', string),
     report: value('--report <file>', 'write the report as JSON', string),
   },
   examples: [
     ['verify --model resnet.onnx --images photos', 'compares the distributed run with the whole network'],
+    ['verify --model vgg.onnx --nodes 4 --plan plan.json', 'compares a plan of your own with the whole network'],
     ['verify --model scenes --padding zero --max-difference 2', 'measures the effect of tiles without halo'],
     ['verify --model mobilenet --images others --agreement 0.99', 'checks calibrated settings on other pictures'],
   ],
@@ -69,10 +71,17 @@ export const command = defineCommand({
       throw new TesseraError('TESSERA_USAGE', '--agreement holds for calibrated results of halo tiles', {
         hint: 'omit --padding zero',
       });
+    const { nodes, grid, padding, agreement, plan: planFile } = options;
+    if (planFile !== undefined && (grid !== undefined || agreement !== undefined || padding !== 'halo'))
+      throw new TesseraError('TESSERA_USAGE', 'a plan says itself how the network is cut', {
+        hint: 'leave --grid, --padding and --agreement away, or --plan',
+      });
     const { openLog } = await import('../connect.ts');
     const { withPrivateCluster } = await import('../private-cluster.ts');
     const { BASELINES } = await import('../../central/planner/strategies.ts');
+    const { compilePlan } = await import('../../shared/plan/compile.ts');
     const { loadRequestFor } = await import('../models.ts');
+    const { readPlanFor } = await import('../plan-file.ts');
     const { machineDefaults } = await import('../machine.ts');
     const { config: settings } = await config([]);
     const log = await openLog(settings, 'verify');
@@ -87,7 +96,6 @@ export const command = defineCommand({
         },
       );
     const pictures = await picturesFor(options.images);
-    const { nodes, grid, padding, agreement } = options;
     const { base_topic: base, maximum_packet_size: maximumPacketSize } = settings.mqtt;
     const report = await withPrivateCluster({ nodes, base, maximumPacketSize, signal, log }, async (cluster) => {
       const served: ServedModel = await cluster.central.load(request);
@@ -100,17 +108,20 @@ export const command = defineCommand({
       const whole = await run(
         await cluster.central.choosePlan(served.name, { nodeCount: 1, strategy: BASELINES.central, exits: false }),
       );
-      const tiled = await cluster.central.choosePlan(served.name, {
-        nodeCount: nodes,
-        sharedCores: machineDefaults().threads,
-        grid,
-        padding,
-        agreement,
-        // Results that have to equal the whole network's are sent raw, whatever the network was retrained for.
-        codec: padding === 'halo' && agreement === undefined ? { name: 'raw' } : undefined,
-        // What is compared is the whole network's answer.
-        exits: false,
-      });
+      const tiled =
+        planFile === undefined
+          ? await cluster.central.choosePlan(served.name, {
+              nodeCount: nodes,
+              sharedCores: machineDefaults().threads,
+              grid,
+              padding,
+              agreement,
+              // Results that have to equal the whole network's are sent raw, whatever the network was retrained for.
+              codec: padding === 'halo' && agreement === undefined ? { name: 'raw' } : undefined,
+              // What is compared is the whole network's answer.
+              exits: false,
+            })
+          : compilePlan(await readPlanFor(served, planFile), served.resolved);
       if (tiled.approximate && agreement === undefined) {
         const why = 'unbounded' in tiled.bound ? tiled.bound.unbounded : 'tiles alone, or results quantised';
         out.note(`note: this plan is approximate (${why}): judge it by the top predictions, and set --max-difference`);

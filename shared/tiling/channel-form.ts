@@ -69,17 +69,32 @@ function macsOf({ resolved, nodes, channels }: ChannelSegment, [start, end]: Sli
   return Math.round((whole * (end - start)) / channels);
 }
 
-/** The costs of slices of these sizes, computed without building their models. */
-export function channelCosts(segment: ChannelSegment, sizes: readonly number[]): TileCost[] {
+/** What a slice of channels costs; `weight_bytes`: of the weights that a node keeps for it. */
+export interface SliceCost extends TileCost {
+  readonly weight_bytes: number;
+}
+
+/** The costs of slices of these sizes, computed without building their models. Throws as `channelForm` does. */
+export function channelCosts(segment: ChannelSegment, sizes: readonly number[]): SliceCost[] {
+  const { resolved, readings } = segment;
   const bytes = (regions: readonly Region[]): number =>
-    regions.reduce(
-      (sum, { tensor, box }) =>
-        sum + byteLength({ dtype: segment.resolved.specs.get(tensor)!.dtype, shape: boxShape(box) }),
-      0,
-    );
+    regions.reduce((sum, { tensor, box }) => {
+      const { dtype } = resolved.specs.get(tensor)!;
+      return sum + byteLength({ dtype, shape: boxShape(box) });
+    }, 0);
+  const { initializers } = resolved.model.graph;
+  const weights = [...readings].filter(([tensor]) => initializers.has(tensor) && resolved.specs.has(tensor));
   return slicesOf(segment, sizes).map((slice) => {
     const regions = regionsOf(segment, slice);
-    return { macs: macsOf(segment, slice), bytes_in: bytes(regions.in), bytes_out: bytes(regions.out) };
+    const kept = weights.flatMap(([tensor, ways]) =>
+      [...ways].map((reading) => ({ tensor, box: boxOf(segment, slice, tensor, reading) })),
+    );
+    return {
+      macs: macsOf(segment, slice),
+      bytes_in: bytes(regions.in),
+      bytes_out: bytes(regions.out),
+      weight_bytes: bytes(kept),
+    };
   });
 }
 

@@ -13,6 +13,7 @@ import { writeModel } from '../../shared/onnx/write.ts';
 import type { Plan, Stage } from '../../shared/plan/plan.ts';
 import { silentLog } from '../../shared/ports.ts';
 import { topics } from '../../shared/protocol/topics.ts';
+import { encodeJpeg } from '../../shared/runtime/image.ts';
 import { connectBus } from '../../shared/runtime/mqtt.ts';
 import { loadSession } from '../../shared/runtime/ort.ts';
 import { difference } from '../../shared/tensor/compare.ts';
@@ -83,7 +84,7 @@ const NODES = ['pi-1', 'pi-2', 'pi-3'];
 const SIZES = [48, 32, 16];
 
 /** Tiles, slices of the first dense layer, the rest. */
-function planOf(model: string): Plan {
+function planOf(model: string, nodes = NODES, sizes = SIZES): Plan {
   const common = { fallback: 'none', codec: {} } as const;
   const stages: Stage[] = [
     {
@@ -98,8 +99,8 @@ function planOf(model: string): Plan {
       id: 1,
       inputs: ['p'],
       outputs: ['h'],
-      split: { kind: 'channels', sizes: SIZES },
-      on: { mode: 'share', nodes: NODES, parts: NODES },
+      split: { kind: 'channels', sizes },
+      on: { mode: 'share', nodes, parts: nodes },
       ...common,
     },
     {
@@ -194,3 +195,42 @@ describe.each(['embedded', 'mosquitto'] as const)(
     }, 120_000);
   },
 );
+
+test('infer runs it from a file in a private cluster, and verify compares it with the whole network', async () => {
+  const [file, photo, report] = ['own.json', 'photo.jpg', 'report.json'].map((name) => join(folder, name)) as [
+    string,
+    string,
+    string,
+  ];
+  const size = { width: SIDE, height: SIDE };
+  await writeFile(photo, await encodeJpeg(frame, size.width, size.height, 95));
+  const of = ['--model', 'vgg', '--nodes', '2', '--plan', file];
+  const nodes = ['node-1', 'node-2'];
+  await writeFile(file, JSON.stringify(planOf('0'.repeat(64), nodes, [64, 32])));
+  const refused = await runCli(['infer', photo, ...of], { cwd: folder });
+  expect(refused.stderr).toContain('error TESSERA_PLAN_INVALID');
+  const sha = /this one's is ([0-9a-f]{64})/.exec(refused.stderr)![1]!;
+
+  await writeFile(file, JSON.stringify(planOf(sha, nodes, [64, 16])));
+  const short = await runCli(['infer', photo, ...of], { cwd: folder });
+  expect([short.code, short.stderr]).toEqual([
+    1,
+    expect.stringMatching(/"h", which has 96 channels[\s\S]*add up to 96/),
+  ]);
+
+  await writeFile(file, JSON.stringify(planOf(sha, nodes, [64, 32])));
+  const { code, stdout } = await runCli(['infer', photo, ...of, '--json'], { cwd: folder });
+  expect(code).toBe(0);
+  const { status, tiles_per_node } = JSON.parse(stdout);
+  expect([status, tiles_per_node.central]).toEqual(['ok', 1]);
+  expect(tiles_per_node['node-1'] + tiles_per_node['node-2']).toBe(4);
+
+  const verified = await runCli(['verify', ...of, '--images', folder, '--report', report, '--json'], { cwd: folder });
+  expect([verified.code, verified.stderr]).toEqual([0, expect.any(String)]);
+  const proof = JSON.parse(verified.stdout);
+  expect(proof).toMatchObject({ plan: 'p-0000c1', reason: 'tiles, slices, rest', pictures: 1, pass: true });
+  expect(proof.outputs[0].largest).toBeLessThanOrEqual(1e-4);
+
+  const both = await runCli(['verify', ...of, '--grid', '2x2'], { cwd: folder });
+  expect([both.code, both.stderr]).toEqual([2, expect.stringContaining('a plan says itself how the network is cut')]);
+}, 120_000);

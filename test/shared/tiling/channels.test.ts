@@ -79,8 +79,8 @@ describe('slices of channels', () => {
     const output = net.op('Gemm', [x, net.weight(10, 6), net.weight(6)]);
     const segment = channelSegment(net.resolve(output), [x], [output]);
     expect(channelCosts(segment, [4, 2])).toEqual([
-      { macs: 40, bytes_in: 40, bytes_out: 16 },
-      { macs: 20, bytes_in: 40, bytes_out: 8 },
+      { macs: 40, bytes_in: 40, bytes_out: 16, weight_bytes: 4 * 44 },
+      { macs: 20, bytes_in: 40, bytes_out: 8, weight_bytes: 4 * 22 },
     ]);
   });
 
