@@ -9,7 +9,7 @@ import type { Bus, Log } from '../shared/ports.ts';
 import { blobPartMessage } from '../shared/protocol/messages/blob.ts';
 import { bornFrameOrder } from '../shared/protocol/messages/born-frame.ts';
 import { controlMessage } from '../shared/protocol/messages/control.ts';
-import { workAddress } from '../shared/protocol/messages/work.ts';
+import { tensorMessage, workAddress } from '../shared/protocol/messages/work.ts';
 import { PART_LIMIT_BYTES } from '../shared/protocol/parts.ts';
 import { topics as topicsOf } from '../shared/protocol/topics.ts';
 import { BlobServer } from '../shared/runtime/blob-server.ts';
@@ -67,9 +67,14 @@ export interface Agent {
  * that the worker never waits for this thread.
  */
 const LIMITS = { plans: 32, tiles: 4096, running: 2 } as const;
-/** Share of the machine's memory for inputs of queued work, and its bounds in bytes. */
-const QUEUE_SHARE = 1 / 8;
-const QUEUE_BYTES = { least: 16e6, most: 256e6 } as const;
+/** What other nodes than central may send. */
+const FROM_NODES = ['blob-get', 'blob-part', 'tensor'] as const;
+/**
+ * Share of the machine's memory for inputs of queued work, and as much again for regions that are kept for later parts;
+ * and its bounds in bytes.
+ */
+const SHARE = 1 / 8;
+const SHARE_BYTES = { least: 16e6, most: 256e6 } as const;
 
 /**
  * Starts a node agent; resolves when it is online. Throws TesseraError: TESSERA_CONFIG (id, folders), TESSERA_BROKER,
@@ -110,7 +115,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   }
 
   const now = (): number => performance.now();
-  const wire = new Wire({ bus, topics, self: id, log, now, only: CENTRAL, fromAny: ['blob-get', 'blob-part'] });
+  const wire = new Wire({ bus, topics, self: id, log, now, only: CENTRAL, fromAny: FROM_NODES });
   const epochs = new Epochs();
   const fetch = new BlobFetch({
     self: id,
@@ -135,13 +140,20 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     onReady: ({ name, skeleton }) => presence.addModel(name, skeleton.sha),
     send: (to, { kind, message }) => wire.send(to, kind, message),
     epochs,
-    limits: { ...LIMITS, bytes: queueBytes() },
+    limits: { ...LIMITS, bytes: memoryShare(), regionBytes: memoryShare() },
     messageBytes: PART_LIMIT_BYTES,
     now,
+    after: (ms, call) => setTimeout(call, ms).unref(),
     log,
   });
 
   wire.on('work', workAddress, (from, address) => service.receiveWork(from, address));
+  wire.on(
+    'tensor',
+    tensorMessage,
+    (from, message) => service.exchange.receive(from, message),
+    (from, head) => service.exchange.judge(from, head),
+  );
   wire.on('blob-part', blobPartMessage, (from, message) => fetch.accept(from, message));
   const blobServer = new BlobServer({ wire, store, sizeOf: (sha) => service.plans.sizeOf(sha), log, now });
   blobServer.start();
@@ -157,10 +169,11 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const presence = announce({
     bus,
     topics,
-    info: await describeNode({ id, bootId, tier: options.tier, sessionMemoryMb }),
+    info: await describeNode({ id, bootId, tier: options.tier, sessionMemoryMb, regionBytes: memoryShare() }),
     metrics,
     load: () => ({
       queue: service.work.waiting,
+      regions: service.regionStats,
       partsPerSecond: service.work.rate.perSecond,
       epoch: epochs.followed,
       plans: service.plans.progress,
@@ -195,8 +208,8 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   };
 }
 
-function queueBytes(): number {
-  return Math.min(QUEUE_BYTES.most, Math.max(QUEUE_BYTES.least, machineLimits().memoryBytes * QUEUE_SHARE));
+function memoryShare(): number {
+  return Math.min(SHARE_BYTES.most, Math.max(SHARE_BYTES.least, machineLimits().memoryBytes * SHARE));
 }
 
 /** Waits for the first connection of a bus that keeps trying; throws the reason when the broker refuses it. */

@@ -1,4 +1,4 @@
-import type { Heartbeat, PlanProgress } from '../shared/protocol/messages/node.ts';
+import type { Heartbeat, PlanProgress, RegionStats } from '../shared/protocol/messages/node.ts';
 import { MAX_HEARTBEAT_BYTES } from '../shared/protocol/node-registry.ts';
 import type { SystemMetrics } from './system-metrics-types.ts';
 
@@ -11,6 +11,7 @@ export function heartbeatOf(parts: {
   time: number;
   metrics: SystemMetrics;
   queue: number;
+  regions: RegionStats;
   partsPerSecond: number;
   epoch: number;
   loopDelayMs: number;
@@ -29,6 +30,7 @@ export function heartbeatOf(parts: {
     temp_c: metrics.temperatureC === null ? null : round(metrics.temperatureC, 1),
     throttled: metrics.throttled,
     queue: parts.queue,
+    regions: parts.regions,
     tiles_per_s: round(parts.partsPerSecond, 2),
     epoch: parts.epoch,
     loop_delay_ms: round(Math.max(0, parts.loopDelayMs), 1),

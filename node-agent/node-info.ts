@@ -18,6 +18,8 @@ export async function describeNode(options: {
   bootId: string;
   tier: Tier;
   sessionMemoryMb: number;
+  /** Most bytes of regions that are kept for later parts. */
+  regionBytes: number;
 }): Promise<StaticInfo> {
   const board = await firstLine('/proc/device-tree/model');
   const processors = cpus();
@@ -37,8 +39,9 @@ export async function describeNode(options: {
     runtime: runtimeVersion,
     codecs: codecNames(),
     splits: ['whole', 'tiles', 'channels'],
-    features: [],
+    features: ['regions'],
     max_message: PART_LIMIT_BYTES,
     session_memory_mb: options.sessionMemoryMb,
+    region_memory_mb: Math.floor(options.regionBytes / 1e6),
   };
 }

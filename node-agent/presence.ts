@@ -1,7 +1,7 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { LogThrottle } from '../shared/log-throttle.ts';
 import type { Bus, Log } from '../shared/ports.ts';
-import type { NodeInfo, PlanProgress } from '../shared/protocol/messages/node.ts';
+import type { NodeInfo, PlanProgress, RegionStats } from '../shared/protocol/messages/node.ts';
 import type { Topics } from '../shared/protocol/topics.ts';
 import { heartbeatOf } from './heartbeat.ts';
 import type { StaticInfo } from './node-info.ts';
@@ -13,9 +13,10 @@ export interface PresenceOptions {
   readonly topics: Topics;
   readonly info: StaticInfo;
   readonly metrics: SystemMetricsWatch;
-  /** Queued and running parts, the node's own speed, and the epoch of the central that it follows. */
+  /** Queued and running parts, kept regions, the node's own speed, and the epoch of the central that it follows. */
   readonly load: () => {
     readonly queue: number;
+    readonly regions: RegionStats;
     readonly partsPerSecond: number;
     readonly epoch: number;
     readonly plans: readonly PlanProgress[];

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { defaultOptions } from '../central/coordinator/options.ts';
 import { MOST_INPUT, MOST_TIME, MOST_WORK } from '../central/planner/cuts/worthwhile.ts';
 import { configSchema } from '../shared/config/schema.ts';
+import { UNUSED_MS } from '../shared/node/held-regions.ts';
 import { SKIP_REASONS } from '../shared/protocol/messages/result.ts';
 import { PART_LIMIT_BYTES, REASSEMBLY_LIMITS } from '../shared/protocol/parts.ts';
 import { FRAME_LIMITS } from '../shared/runtime/image.ts';
@@ -49,6 +50,7 @@ describe('the limits in docs/operations.md', () => {
     );
     expect(cell('work that a node was sent')).toContain(mb(central.window_bytes));
     expect(cell('results that a node owes')).toContain(`${mb(central.window_bytes)}; ${mb(central.owed_bytes)}; `);
+    expect(cell('regions of tensors that a node keeps')).toContain(`; ${UNUSED_MS / 1000} s`);
     expect(cell('requests for one tile')).toBe(String(central.max_tries));
     expect(cell('a node that is silent')).toContain(`${(3.5 * central.heartbeat_ms) / 1000} s`);
     expect(cell('a camera that is silent')).toContain(`${front.offline_after_s} s`);

@@ -17,8 +17,11 @@ export interface NodeLinkOptions {
   readonly log: Log;
 }
 
-/** No other node can replace central's executor, so it has no limits; each part is answered separately. */
-const LIMITS = { plans: Infinity, tiles: Infinity, bytes: Infinity, running: Infinity } as const;
+/**
+ * No other node can replace central's executor, so it has no limits; each part is answered separately. It keeps no
+ * regions: the data plane does.
+ */
+const LIMITS = { plans: Infinity, tiles: Infinity, bytes: Infinity, running: Infinity, regionBytes: Infinity } as const;
 
 /**
  * Sends messages to nodes. Messages for `central` reach central's own executor in this process, through the service
@@ -35,16 +38,19 @@ export class NodeLink {
       id: CENTRAL,
       bootId: '',
       executor,
-      send: async (_to, { kind, message }) => {
+      send: async (to, { kind, message }) => {
+        if (kind === 'tensor') return wire.send(to, kind, message);
         // After the effects that came together with the cause of this answer.
         await Promise.resolve();
         if (kind === 'result') answers.result(CENTRAL, message);
         else answers.control(CENTRAL, message);
+        return undefined;
       },
       epochs: new Epochs(),
       limits: LIMITS,
       messageBytes: 0,
       now: () => performance.now(),
+      after: (ms, call) => setTimeout(call, ms).unref(),
       // An agent reports its plans; central reports those of all nodes together.
       log: { ...log, info: (message, fields) => log.debug(message, fields) },
     });

@@ -1,9 +1,11 @@
 import type { CodecSpec } from '../codec/spec.ts';
 import type { Plan } from '../plan/plan.ts';
 import type { ModelManifest } from '../protocol/messages/control.ts';
-import type { WireRegion } from '../protocol/messages/region.ts';
-import type { WorkError } from '../protocol/messages/work.ts';
-import type { Box } from '../tensor/tensor.ts';
+import type { RegionPlace, WireRegion } from '../protocol/messages/region.ts';
+import type { WorkError, WorkInput } from '../protocol/messages/work.ts';
+import type { Box, Dtype } from '../tensor/tensor.ts';
+import type { PartForm } from '../tiling/form.ts';
+import type { AskedRegion } from './kept-regions.ts';
 
 /** Parts of one stage to run: as `work` on the wire, without its addressing. */
 export interface Job {
@@ -13,15 +15,44 @@ export interface Job {
   readonly stage: number;
   readonly tiles: readonly {
     readonly t_id: number;
-    readonly in: readonly WireRegion[];
-    readonly out: readonly { readonly tensor: string; readonly box: Box; readonly codec: CodecSpec }[];
+    readonly in: readonly WorkInput[];
+    readonly out: readonly {
+      readonly tensor: string;
+      readonly box: Box;
+      readonly codec: CodecSpec;
+      /** The executor keeps it for later parts: `only` keeps it and does not return it. */
+      readonly keep?: 'also' | 'only';
+    }[];
   }[];
 }
 
-/** The outcome of one part. `compute_ms` is decoding, inference and encoding. */
+/**
+ * The outcome of one part: those outputs that are not only kept, in the order of the job. `compute_ms` is decoding,
+ * inference and encoding.
+ */
 export type PartOutcome =
   | { readonly t_id: number; readonly out: readonly WireRegion[]; readonly compute_ms: number }
-  | { readonly t_id: number; readonly error: { readonly code: WorkError; readonly text: string } };
+  | { readonly t_id: number; readonly error: PartError };
+
+/** Why a part was not computed; `regions` are the inputs that are not here. */
+export interface PartError {
+  readonly code: WorkError;
+  readonly text: string;
+  readonly regions?: RegionPlace[];
+}
+
+/** What the parts of a stage read and make, by t_id, and how their tensors are kept. */
+export interface StageRegions {
+  readonly parts: ReadonlyMap<number, Pick<PartForm, 'in' | 'out'>>;
+  /** Type of the values; as codes they take one byte each. Outputs of unknown shape are left out. */
+  readonly tensors: ReadonlyMap<string, { readonly dtype: Dtype; readonly areCodes: boolean }>;
+}
+
+/** A plan with prepared stages. */
+export interface PreparedPlan {
+  readonly plan: Plan;
+  readonly stages: ReadonlyMap<number, StageRegions>;
+}
 
 /** Runs stages of plans in a worker thread; the same for node agents and for central's own executor. */
 export interface Executor {
@@ -39,6 +70,8 @@ export interface Executor {
   plans(): readonly string[];
   /** The stages of a plan for which jobs can run; empty for none. */
   prepared(plan: string): ReadonlySet<number>;
+  /** A plan with prepared stages; undefined where there are none. */
+  preparedPlan(plan: string): PreparedPlan | undefined;
   /** Loads what the stages of a plan need; resolves when their jobs can run. Throws TesseraError. */
   prepare(plan: Plan, stages: readonly number[], skeletonSha: string, slices?: ModelManifest['slices']): Promise<void>;
   /**
@@ -48,6 +81,19 @@ export interface Executor {
   run(job: Job, onPart: (outcome: PartOutcome) => void): Promise<void>;
   /** Drops a frame's queued parts that have not started: each ends with the error `expired`. */
   cancel(iId: string, stage: number, tIds: readonly number[]): void;
+  /**
+   * Keeps regions that a node sent, until `free`; buffers are transferred. False where that is not possible now.
+   */
+  keep(iId: string, from: string, regions: readonly WireRegion[]): boolean;
+  /** Encodes kept regions, or says which are not here. Throws TesseraError. */
+  take(
+    iId: string,
+    regions: readonly AskedRegion[],
+  ): Promise<readonly WireRegion[] | { readonly missing: readonly RegionPlace[] }>;
+  /** Drops all that is kept of these frames. */
+  free(iIds: readonly string[]): void;
+  /** `listener` is called when all kept regions were lost. */
+  onLoss(listener: () => void): void;
   release(plan: string): Promise<void>;
   stop(): Promise<void>;
 }

@@ -3,10 +3,12 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { TesseraError } from '../errors.ts';
 import type { Plan } from '../plan/plan.ts';
 import type { ModelManifest } from '../protocol/messages/control.ts';
+import type { WireRegion } from '../protocol/messages/region.ts';
 import type { WorkError } from '../protocol/messages/work.ts';
 import { openBlobStore } from '../runtime/blob-store.ts';
 import { answerCalls, buffersOf, type Moved } from '../runtime/worker-call.ts';
 import type { PartOutcome } from './executor-types.ts';
+import { type AskedRegion, KeptRegions } from './kept-regions.ts';
 import type { JobPart } from './stage-part.ts';
 import { StageRunner } from './stage-runner.ts';
 
@@ -87,6 +89,7 @@ function drop(matches: (call: PartCall) => boolean): void {
 }
 
 const { node, folder, threads, sessionMemoryMb } = workerData as ExecutorWorkerData;
+const kept = new KeptRegions();
 const runner = openBlobStore(folder).then((store) => new StageRunner({ node, store, threads, sessionMemoryMb }));
 
 /** The functions that the executor calls in its worker thread. */
@@ -101,7 +104,7 @@ const handlers = {
 
   tile: (call: PartCall): Promise<Moved<PartOutcome>> =>
     new Promise((resolve) => {
-      const { plan, stage, tile } = call;
+      const { plan, iId, stage, tile } = call;
       const fail = (code: WorkError, text: string): void =>
         resolve({ value: { t_id: tile.t_id, error: { code, text } }, transfer: [] });
       waiting.push({
@@ -109,7 +112,7 @@ const handlers = {
         fail,
         run: async () => {
           if (stopping) return fail('run-failed', STOPPING);
-          const value = await (await runner).runPart(plan, stage, tile);
+          const value = await (await runner).runPart(plan, stage, tile, kept.of(iId));
           resolve({ value, transfer: 'out' in value ? buffersOf(value.out.map((region) => region.d)) : [] });
         },
       });
@@ -120,6 +123,22 @@ const handlers = {
     const { iId, stage, tIds } = args;
     drop((call) => call.iId === iId && call.stage === stage && tIds.includes(call.tile.t_id));
   },
+
+  keep: ({ iId, from, regions }: { iId: string; from: string; regions: readonly WireRegion[] }): void =>
+    kept.keep(iId, from, regions),
+
+  take: ({
+    iId,
+    regions,
+  }: {
+    iId: string;
+    regions: readonly AskedRegion[];
+  }): Moved<ReturnType<KeptRegions['take']>> => {
+    const value = kept.take(iId, regions);
+    return { value, transfer: 'missing' in value ? [] : buffersOf(value.map((region) => region.d)) };
+  },
+
+  free: (iIds: readonly string[]): void => kept.free(iIds),
 
   /** Answered when no run is in progress, so that the thread can be ended. */
   stop: (): Promise<void> => {

@@ -5,10 +5,12 @@ import { failureOf, TesseraError } from '../errors.ts';
 import type { Plan } from '../plan/plan.ts';
 import type { Log } from '../ports.ts';
 import type { ModelManifest } from '../protocol/messages/control.ts';
+import type { RegionPlace, WireRegion } from '../protocol/messages/region.ts';
 import { buffersOf, ownBytes, WorkerCalls } from '../runtime/worker-call.ts';
 import { workerEntry } from '../runtime/worker-entry.ts';
-import type { Executor, Job, PartOutcome } from './executor-types.ts';
+import type { Executor, Job, PartOutcome, PreparedPlan, StageRegions } from './executor-types.ts';
 import type { ExecutorWorkerData, PartCall } from './executor-worker.ts';
+import type { AskedRegion } from './kept-regions.ts';
 
 /** What an executor needs. */
 export interface ExecutorOptions {
@@ -36,11 +38,15 @@ const LOAD_TRIES = 2;
 /** How long `stop` waits for the run in progress. */
 const STOP_MS = 5000;
 
-interface Prepared {
+interface Asked {
   readonly plan: Plan;
-  readonly stages: Set<number>;
+  readonly stages: ReadonlySet<number>;
   readonly skeletonSha: string;
   readonly slices: ModelManifest['slices'];
+}
+
+interface Prepared extends Asked {
+  readonly regions: PreparedPlan;
 }
 
 const NONE: ReadonlySet<number> = new Set();
@@ -72,6 +78,7 @@ export async function createExecutor(options: ExecutorOptions): Promise<Executor
  *    throws. A plan that is released while the worker is down is not prepared again.
  * 5. The thread is never ended from outside while ONNX Runtime runs: that aborts the whole process (onnxruntime-node
  *    1.30 throws a C++ exception that is not caught). It is asked to stop, and left alone if it does not answer.
+ * 6. Kept regions lie in the worker and end with it; then `onLoss` is called, before anything else can be kept.
  */
 class ThreadExecutor implements Executor {
   readonly #options: ExecutorOptions;
@@ -86,6 +93,7 @@ class ThreadExecutor implements Executor {
   #startedAt = 0;
   #ends = 0;
   #restart: NodeJS.Timeout | undefined;
+  #lost: (() => void)[] = [];
   /** Callers that wait for the next worker. */
   #wake: (() => void)[] = [];
 
@@ -100,6 +108,10 @@ class ThreadExecutor implements Executor {
 
   prepared(plan: string): ReadonlySet<number> {
     return this.#prepared.get(plan)?.stages ?? NONE;
+  }
+
+  preparedPlan(plan: string): PreparedPlan | undefined {
+    return this.#prepared.get(plan)?.regions;
   }
 
   async weights(
@@ -134,17 +146,24 @@ class ThreadExecutor implements Executor {
     }
   }
 
-  async #prepare(preparation: Preparation, asked: Prepared): Promise<void> {
+  async #prepare(preparation: Preparation, asked: Asked): Promise<void> {
     const { plan, stages } = asked;
+    const regions = new Map<number, StageRegions>();
     try {
-      await this.#withWorker((calls) => this.#load(calls, asked, () => preparation.released));
+      await this.#withWorker(async (calls) => {
+        for (const [id, of] of await this.#load(calls, asked, () => preparation.released)) regions.set(id, of);
+      });
       if (preparation.released) throw released(plan.id);
     } catch (error) {
       if (!this.#prepared.has(plan.id)) await this.#calls?.call('release', { plan: plan.id }).catch(() => {});
       throw error;
     }
-    const known = this.#prepared.get(plan.id)?.stages ?? [];
-    this.#prepared.set(plan.id, { ...asked, stages: new Set([...known, ...stages]) });
+    const known = this.#prepared.get(plan.id);
+    this.#prepared.set(plan.id, {
+      ...asked,
+      stages: new Set([...(known?.stages ?? []), ...stages]),
+      regions: { plan, stages: new Map([...(known?.regions.stages ?? []), ...regions]) },
+    });
   }
 
   async run(job: Job, onPart: (outcome: PartOutcome) => void): Promise<void> {
@@ -156,7 +175,7 @@ class ThreadExecutor implements Executor {
         taken.add(bytesOfPart.buffer);
         return bytesOfPart;
       };
-      const inputs = tile.in.map((region) => ({ ...region, d: own(region.d) }));
+      const inputs = tile.in.map((input) => ('d' in input ? { ...input, d: own(input.d) } : input));
       return { plan: job.plan, iId: job.i_id, stage: job.stage, tile: { ...tile, in: inputs } };
     });
     await Promise.all(calls.map(async (call) => onPart(await this.#tile(call))));
@@ -164,6 +183,27 @@ class ThreadExecutor implements Executor {
 
   cancel(iId: string, stage: number, tIds: readonly number[]): void {
     this.#calls?.call('cancel', { iId, stage, tIds }).catch(() => {});
+  }
+
+  keep(iId: string, from: string, regions: readonly WireRegion[]): boolean {
+    if (this.#calls === undefined) return false;
+    this.#calls.call('keep', { iId, from, regions }, buffersOf(regions.map(({ d }) => d))).catch(() => {});
+    return true;
+  }
+
+  async take(
+    iId: string,
+    regions: readonly AskedRegion[],
+  ): Promise<readonly WireRegion[] | { readonly missing: readonly RegionPlace[] }> {
+    return this.#running().call('take', { iId, regions });
+  }
+
+  free(iIds: readonly string[]): void {
+    this.#calls?.call('free', iIds).catch(() => {});
+  }
+
+  onLoss(listener: () => void): void {
+    this.#lost.push(listener);
   }
 
   async release(plan: string): Promise<void> {
@@ -227,17 +267,20 @@ class ThreadExecutor implements Executor {
    */
   async #load(
     calls: WorkerCalls,
-    { plan, stages, skeletonSha, slices }: Prepared,
+    { plan, stages, skeletonSha, slices }: Asked,
     isReleased: () => boolean,
-  ): Promise<void> {
+  ): Promise<Map<number, StageRegions>> {
+    const regions = new Map<number, StageRegions>();
     for (const stage of stages) {
       if (isReleased()) throw released(plan.id);
-      await calls.call('prepare', { plan, stages: [stage], skeletonSha, slices });
+      const args = { plan, stages: [stage], skeletonSha, slices };
+      for (const [id, of] of await calls.call<Map<number, StageRegions>>('prepare', args)) regions.set(id, of);
     }
+    return regions;
   }
 
   async #tile(call: PartCall): Promise<PartOutcome> {
-    const buffers = buffersOf(call.tile.in.map((region) => region.d));
+    const buffers = buffersOf(call.tile.in.flatMap((input) => ('d' in input ? [input.d] : [])));
     try {
       if (this.#options.patient === true && this.#down !== undefined && !this.#stopped)
         await new Promise<void>((resolve) => this.#wake.push(resolve));
@@ -275,6 +318,7 @@ class ThreadExecutor implements Executor {
     if (performance.now() - this.#startedAt > HEALTHY_MS) this.#ends = 0;
     const delayMs = RESTART_MS[Math.min(this.#ends++, RESTART_MS.length - 1)]!;
     this.#down = `${error.message}; it is being restarted`;
+    for (const listener of this.#lost) listener();
     this.#options.log.error('the inference thread ended and is restarted', { reason: error.message, delayMs });
     this.#restart = setTimeout(() => void this.#restore(), delayMs);
   }

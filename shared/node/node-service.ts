@@ -3,16 +3,19 @@ import { LogThrottle } from '../log-throttle.ts';
 import { CENTRAL } from '../plan/plan.ts';
 import type { Log } from '../ports.ts';
 import type { ControlMessage, ModelManifest } from '../protocol/messages/control.ts';
-import type { ResultMessage, WorkAddress } from '../protocol/messages/work.ts';
+import type { RegionStats } from '../protocol/messages/node.ts';
+import type { ResultMessage, TensorMessage, WorkAddress } from '../protocol/messages/work.ts';
 import type { Epochs } from './epochs.ts';
 import type { Executor } from './executor-types.ts';
 import { type BlobSource, Plans } from './plans.ts';
-import { WorkHandler } from './work-handler.ts';
-import type { WorkLimits } from './work-queue.ts';
+import { RegionExchange } from './region-exchange.ts';
+import { WorkHandler, type WorkHandlerOptions } from './work-handler.ts';
+import { epochOf } from './work-queue.ts';
 
-/** A message of a node to central. */
+/** A message of a node to central; tensors go to other nodes too. */
 export type NodeMessage =
   | { readonly kind: 'result'; readonly message: ResultMessage }
+  | { readonly kind: 'tensor'; readonly message: TensorMessage }
   | { readonly kind: 'control'; readonly message: ControlMessage };
 
 /** What a node service needs. `now` is a steady clock, milliseconds. */
@@ -26,20 +29,23 @@ export interface NodeServiceOptions {
   readonly onReady?: ((manifest: ModelManifest) => void) | undefined;
   readonly send: (to: string, message: NodeMessage) => Promise<unknown>;
   readonly epochs: Epochs;
-  readonly limits: WorkLimits & { readonly plans: number };
+  readonly limits: WorkHandlerOptions['limits'] & { readonly plans: number };
   /** Results are combined up to this size, so that fewer messages are sent. */
   readonly messageBytes: number;
   readonly now: () => number;
+  /** Calls a function once after some ms. */
+  readonly after: (ms: number, call: () => void) => void;
   readonly log: Log;
 }
 
 /**
  * Handles central's messages: the same for node agents, which receive them by MQTT, and for central's own executor,
- * which receives them in the same process. Only central's messages are obeyed.
+ * which receives them in the same process. Only central's messages are obeyed; tensors may come from other nodes.
  */
 export class NodeService {
   readonly work: WorkHandler;
   readonly plans: Plans;
+  readonly exchange: RegionExchange;
   readonly #options: NodeServiceOptions;
   readonly #throttledLog: LogThrottle;
 
@@ -47,8 +53,26 @@ export class NodeService {
     const { limits, send } = options;
     this.#options = options;
     this.#throttledLog = new LogThrottle(options.log, options.now);
-    this.work = new WorkHandler({ ...options, send: (to, message) => send(to, { kind: 'result', message }) });
+    const sendTensors = (to: string, message: TensorMessage) => send(to, { kind: 'tensor', message });
+    this.work = new WorkHandler({
+      ...options,
+      send: (to, message) => send(to, { kind: 'result', message }),
+      sendTensors,
+    });
+    this.exchange = new RegionExchange({
+      ...options,
+      regions: this.work.regions,
+      sendTensors,
+      answer: (to, message) => send(to, { kind: 'control', message }),
+      onArrived: (iId) => this.work.regionsArrived(iId),
+    });
     this.plans = new Plans({ ...options, maxPlans: limits.plans, onGone: (plan) => this.work.planGone(plan) });
+  }
+
+  /** The node's regions, for its heartbeat. */
+  get regionStats(): RegionStats {
+    const { regions, waitingForInputs } = this.work;
+    return { bytes: regions.bytes, waiting: waitingForInputs, dropped: this.exchange.dropped };
   }
 
   /** Handles a work message; false if it was useless. */
@@ -60,13 +84,16 @@ export class NodeService {
   receiveControl(from: string, message: ControlMessage): boolean {
     if (!this.#isObeyed(from, message.type)) return false;
     // A central that has lost the election, and does not know it yet, must not release plans that the new leader uses.
-    const stale = 'epoch' in message && message.epoch !== undefined ? this.work.enter(message.epoch) : undefined;
+    const epoch = message.type === 'send' ? epochOf(message.i_id) : 'epoch' in message ? message.epoch : undefined;
+    const stale = epoch === undefined ? undefined : this.work.enter(epoch);
     if (stale !== undefined) {
       this.#throttledLog.warn('epoch', `a ${message.type} of ${from} is ignored: ${stale.text}`);
       return false;
     }
     if (message.type === 'release') this.plans.release(message.plan);
     else if (message.type === 'cancel') this.work.cancel(message);
+    else if (message.type === 'send') this.exchange.send(from, message);
+    else if (message.type === 'free') this.work.free(message.i_id);
     else if (message.type === 'prepare') void this.#prepare(from, message);
     return true;
   }

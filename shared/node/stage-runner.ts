@@ -16,7 +16,8 @@ import { loadSession, type Session } from '../runtime/ort.ts';
 import { boxShape, byteLength, type Dtype, sameBox, type Tensor } from '../tensor/tensor.ts';
 import type { PartForm } from '../tiling/form.ts';
 import { slicedConstant, withSlices } from '../tiling/weight-slice.ts';
-import type { PartOutcome } from './executor-types.ts';
+import type { PartError, PartOutcome, StageRegions } from './executor-types.ts';
+import { type FrameRegions, KeptRegions } from './kept-regions.ts';
 import { SessionCache } from './session-cache.ts';
 import {
   addFeeds,
@@ -25,7 +26,10 @@ import {
   decodeInputs,
   encodeOutput,
   expectShape,
+  findInputs,
   type JobPart,
+  keptOutput,
+  MissingInput,
   portOf,
   type StageParts,
   specOf,
@@ -110,8 +114,16 @@ export class StageRunner {
     }
   }
 
-  /** Prepares stages of a plan; those that are ready are skipped. Throws TesseraError and then changes nothing. */
-  async prepare(plan: Plan, stages: readonly number[], skeletonSha: string, slices: Slices = []): Promise<void> {
+  /**
+   * Prepares stages of a plan; those that are ready are skipped. Returns what their parts read and make. Throws
+   * TesseraError and then changes nothing.
+   */
+  async prepare(
+    plan: Plan,
+    stages: readonly number[],
+    skeletonSha: string,
+    slices: Slices = [],
+  ): Promise<ReadonlyMap<number, StageRegions>> {
     const known = this.#plans.get(plan.id);
     const ready = new Map(known?.stages);
     try {
@@ -123,6 +135,7 @@ export class StageRunner {
       }
       this.#plans.set(plan.id, { skeleton: skeletonSha, stages: ready });
       if (this.#drafts.plan === plan.id) for (const id of stages) this.#drafts.stages.delete(id);
+      return new Map(stages.map((id) => [id, regionsOf(ready.get(id)!)]));
     } finally {
       this.#dropModels();
     }
@@ -135,14 +148,16 @@ export class StageRunner {
     this.#dropModels();
   }
 
-  /** Runs one part. Never throws: a failure is its outcome. */
-  async runPart(plan: string, stage: number, tile: JobPart): Promise<PartOutcome> {
-    const failed = (
-      code: 'unknown-plan' | 'bad-input' | 'out-of-memory' | 'run-failed',
-      text: string,
-    ): PartOutcome => ({
+  /** Runs one part with the kept regions of its frame. Never throws: a failure is its outcome. */
+  async runPart(
+    plan: string,
+    stage: number,
+    tile: JobPart,
+    kept: FrameRegions = new KeptRegions().of(''),
+  ): Promise<PartOutcome> {
+    const failed = (code: PartError['code'], text: string, more: Pick<PartError, 'regions'> = {}): PartOutcome => ({
       t_id: tile.t_id,
-      error: { code, text: text.slice(0, 1000) },
+      error: { code, text: text.slice(0, 1000), ...more },
     });
     const loaded = this.#plans.get(plan)?.stages.get(stage);
     if (loaded === undefined) return failed('unknown-plan', `stage ${stage} of plan ${plan} is not prepared here`);
@@ -153,14 +168,23 @@ export class StageRunner {
       const session = await this.#session(piece);
       const started = performance.now();
       checkOutputs(form, tile, loaded);
-      const feeds = decodeInputs(form, tile, loaded);
+      const feeds = decodeInputs(form, findInputs(tile, kept), loaded, kept);
       addFeeds(feeds, form.feeds, piece.inputs);
       const wanted = tile.out.map((region) => portOf(loaded.gives, region.tensor));
       const results = await session.run(feeds, wanted);
-      const out = tile.out.map((region) => encodeOutput(region, form, loaded, results));
+      const out = tile.out
+        .filter(({ keep }) => keep !== 'only')
+        .map((region) => encodeOutput(region, form, loaded, results));
+      const moving = new Set(out.map(({ d }) => d.buffer));
+      for (const asked of tile.out) {
+        if (asked.keep === undefined) continue;
+        const region = keptOutput(asked, form, loaded, results);
+        kept.keep(moving.has(region.d.buffer) ? { ...region, d: region.d.slice() } : region);
+      }
       return { t_id: tile.t_id, out, compute_ms: performance.now() - started };
     } catch (error) {
       const text = error instanceof Error ? error.message : String(error);
+      if (error instanceof MissingInput) return failed('missing-input', text, { regions: [...error.regions] });
       if (error instanceof BadInput) return failed('bad-input', text);
       if (error instanceof TesseraError && error.code === 'TESSERA_CODEC') return failed('bad-input', text);
       return failed(/bad_alloc|allocat|out of memory/i.test(text) ? 'out-of-memory' : 'run-failed', text);
@@ -265,6 +289,14 @@ function withWeights({ model, slices }: PartForm, resolved: ResolvedModel, packe
       );
     return { kind: 'external', location: found.sha, offset: 0, length };
   });
+}
+
+function regionsOf({ parts, specs, takes }: LoadedStage): StageRegions {
+  const tensors = new Map<string, { dtype: Dtype; areCodes: boolean }>();
+  for (const { form } of parts.values())
+    for (const { tensor, open } of [...form.in, ...form.out])
+      if (open !== true) tensors.set(tensor, { dtype: specOf(specs, tensor).dtype, areCodes: takes.has(tensor) });
+  return { parts: new Map([...parts].map(([id, { form }]) => [id, { in: form.in, out: form.out }])), tensors };
 }
 
 function pieceOf(model: Model): Piece {

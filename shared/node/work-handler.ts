@@ -1,32 +1,26 @@
 import { failureOf } from '../errors.ts';
 import { LogThrottle } from '../log-throttle.ts';
-import type { Log } from '../ports.ts';
-import { inlineRegions } from '../protocol/messages/region.ts';
-import {
-  type ResultMessage,
-  type WorkAddress,
-  type WorkError,
-  type WorkMessage,
-  workMessage,
-} from '../protocol/messages/work.ts';
+import type { RegionPlace } from '../protocol/messages/region.ts';
+import { type ResultMessage, type WorkAddress, type WorkMessage, workMessage } from '../protocol/messages/work.ts';
 import { parse } from '../schema.ts';
 import type { Epochs } from './epochs.ts';
-import type { Executor, Job } from './executor-types.ts';
+import type { Executor, PartError, StageRegions } from './executor-types.ts';
+import { HeldRegions, type Need, placeOf, regionsText, type Settled } from './held-regions.ts';
 import { PartRate } from './part-rate.ts';
-import { ResultGroup } from './result-group.ts';
+import { inlineBytes, type WorkPart, workPart } from './work-parts.ts';
 import { epochOf, type QueuedWork, type Refusal, type WorkLimits, WorkQueue } from './work-queue.ts';
+import { type RunOptions, runParts } from './work-run.ts';
 
 /** What the work handler needs. `now` is a steady clock, milliseconds. */
-export interface WorkHandlerOptions {
+export interface WorkHandlerOptions extends RunOptions {
   readonly id: string;
-  readonly executor: Pick<Executor, 'prepared' | 'run' | 'cancel'>;
+  readonly executor: Pick<Executor, 'prepared' | 'preparedPlan' | 'run' | 'cancel' | 'free' | 'onLoss'>;
   readonly send: (to: string, message: ResultMessage) => Promise<unknown>;
-  readonly now: () => number;
-  readonly log: Log;
+  /** Calls a function once after some ms. */
+  readonly after: (ms: number, call: () => void) => void;
   readonly epochs: Epochs;
-  readonly limits: WorkLimits;
-  /** Results are combined up to this size, so that fewer messages are sent. */
-  readonly messageBytes: number;
+  /** `regionBytes`: of regions that are kept here for later parts. */
+  readonly limits: WorkLimits & { readonly regionBytes: number };
 }
 
 /** The fields of a work message that its answer repeats. */
@@ -35,21 +29,36 @@ type AnswerFields = Pick<WorkMessage, 'plan' | 'i_id' | 'stage' | 'attempt'>;
 interface Ticket {
   readonly from: string;
   readonly repeated: AnswerFields;
-  job: Job | undefined;
+  readonly parts: Map<number, HeldPart>;
 }
 
-/** Receives work, has it run, answers it: every part of every work message has exactly one answer. */
+interface HeldPart extends WorkPart {
+  readonly ticket: Ticket;
+}
+
+/** Longest time between two looks for parts that are late and for frames that are not used, ms. */
+const LOOK_MS = 30_000;
+
+/**
+ * Receives work, has it run, answers it: every part of every work message has exactly one answer. A part whose inputs are
+ * not all here waits for them outside the queue, for its budget.
+ */
 export class WorkHandler {
   readonly rate = new PartRate();
+  /** The regions of this node. */
+  readonly regions: HeldRegions<HeldPart>;
   readonly #options: WorkHandlerOptions;
   readonly #queue: WorkQueue<Ticket>;
   readonly #throttledLog: LogThrottle;
+  #nextLookMs = Infinity;
 
   constructor(options: WorkHandlerOptions) {
     this.#options = options;
     this.#throttledLog = new LogThrottle(options.log, options.now);
     const { executor, limits, epochs } = options;
     this.#queue = new WorkQueue(limits, (plan) => executor.prepared(plan).size > 0, epochs);
+    this.regions = new HeldRegions(limits.regionBytes, (iIds) => executor.free(iIds));
+    executor.onLoss(() => this.#regionsLost());
   }
 
   /** Parts that wait or run. */
@@ -57,9 +66,15 @@ export class WorkHandler {
     return this.#queue.tiles;
   }
 
+  /** Parts that wait for inputs. */
+  get waitingForInputs(): number {
+    return this.#queue.waiting;
+  }
+
   /** The plan was released: its work ends. */
   planGone(plan: string): void {
-    this.#refuse(this.#queue.dropPlan(plan), 'unknown-plan', `plan ${plan} was released`);
+    this.#refuse(this.#queue.dropPlan(plan), { code: 'unknown-plan', text: `plan ${plan} was released` });
+    this.regions.dropFrames((_, of) => of === plan);
   }
 
   /**
@@ -69,19 +84,33 @@ export class WorkHandler {
   enter(epoch: number): Refusal | undefined {
     const entered = this.#queue.enter(epoch, this.#options.now());
     if ('code' in entered) return entered;
-    this.#refuse(entered.dropped, 'expired', `epoch ${epoch} has begun`);
+    this.#refuse(entered.dropped, { code: 'expired', text: `epoch ${epoch} has begun` });
+    this.regions.dropFrames((iId) => epochOf(iId) !== epoch);
     if (entered.note !== undefined) this.#options.log.warn(entered.note);
     return undefined;
   }
 
   /** After a lost connection: other nodes have the queued parts by now. */
   connectionLost(): void {
-    this.#refuse(this.#queue.dropAll(), 'expired', 'the connection to the broker was lost meanwhile');
+    const text = 'the connection to the broker was lost meanwhile';
+    this.#refuse(this.#queue.dropAll(), { code: 'expired', text });
   }
 
   cancel(message: { i_id: string; stage: number; t_id: readonly number[] }): void {
-    this.#refuse(this.#queue.cancel(message.i_id, message.stage, message.t_id), 'expired', 'cancelled');
+    this.#refuse(this.#queue.cancel(message.i_id, message.stage, message.t_id), { code: 'expired', text: 'cancelled' });
     this.#options.executor.cancel(message.i_id, message.stage, message.t_id);
+  }
+
+  /** Frames have ended: nothing of them is needed any more. */
+  free(iIds: readonly string[]): void {
+    this.#refuse(this.#queue.dropFrames(iIds), { code: 'expired', text: 'the frame has ended' });
+    this.regions.free(iIds);
+  }
+
+  /** Regions of a frame arrived and are kept. */
+  regionsArrived(iId: string): void {
+    this.#settle(this.regions.settle(iId));
+    this.#pump();
   }
 
   /**
@@ -110,79 +139,133 @@ export class WorkHandler {
   #accept(from: string, message: WorkMessage, own: (bytes: Uint8Array) => Uint8Array): void {
     const now = this.#options.now();
     const { plan, i_id, stage, attempt } = message;
-    const ticket: Ticket = { from, repeated: { plan, i_id, stage, attempt }, job: undefined };
+    const ticket: Ticket = { from, repeated: { plan, i_id, stage, attempt }, parts: new Map() };
     const item = {
       plan,
       iId: i_id,
       stage,
       attempt,
-      tIds: message.tiles.map((tile) => tile.t_id),
-      bytes: inputBytes(message),
+      parts: message.tiles.map((tile) => ({ t_id: tile.t_id, bytes: inlineBytes(tile) })),
       arrivedMs: now,
       deadlineMs: now + message.budget_ms,
     };
-    const unsupported = unsupportedBy(from, message);
     const stale = this.enter(epochOf(i_id));
     if (stale !== undefined) this.#throttledLog.warn('epoch', `work of ${from} is ignored: ${stale.text}`);
-    const refusal =
-      stale ??
-      (unsupported === undefined
-        ? this.#queue.offer(item, ticket, now)
-        : ({ code: 'bad-input', text: unsupported } as const));
-    if (refusal !== undefined) this.#refuse([{ item, handle: ticket }], refusal.code, refusal.text);
-    else ticket.job = jobOf(message, own);
+    const refusal = stale ?? this.#fault(message) ?? this.#queue.offer(item, ticket, now);
+    if (refusal !== undefined) this.#refuse([{ item, handle: ticket }], refusal);
+    else {
+      const regions = this.#stageRegions(message);
+      for (const tile of message.tiles) {
+        const { t_id } = tile;
+        const part = workPart(tile, message, { self: this.#options.id, from }, regions, own);
+        const begun = 'code' in part ? part : this.#begin({ ...part, ticket }, now);
+        if (begun === 'waits') this.#queue.wait(ticket, t_id);
+        else if (begun !== undefined) this.#refuse(this.#queue.drop(ticket, t_id), begun);
+      }
+    }
     this.#pump();
+  }
+
+  #begin(part: HeldPart, now: number): 'waits' | Refusal | undefined {
+    part.ticket.parts.set(part.tile.t_id, part);
+    return this.regions.begin(part, now);
+  }
+
+  /** What is wrong with a message whatever the plan says. */
+  #fault({ i_id, tiles }: WorkMessage): Refusal | undefined {
+    if (this.regions.isFreed(i_id)) return { code: 'expired', text: 'the frame has ended' };
+    const isTwice = new Set(tiles.map(({ t_id }) => t_id)).size < tiles.length;
+    return isTwice ? { code: 'bad-input', text: 'a tile is named twice' } : undefined;
+  }
+
+  #stageRegions({ plan, stage }: Pick<WorkMessage, 'plan' | 'stage'>): StageRegions | undefined {
+    return this.#options.executor.preparedPlan(plan)?.stages.get(stage);
   }
 
   #pump(): void {
     for (;;) {
-      const { start, expired } = this.#queue.next(this.#options.now());
-      this.#refuse(expired, 'expired', 'the budget was over before its turn');
-      if (start === undefined) return;
+      const { start, expired, late } = this.#queue.next(this.#options.now());
+      this.#refuse(expired, { code: 'expired', text: 'the budget was over before its turn' });
+      this.#refuseMissing(late, 'did not come within the budget', (part) => this.regions.unmet(part));
+      if (start === undefined) break;
       void this.#run(start);
     }
+    this.#lookLater();
+  }
+
+  /** Refuses parts one by one, each for its own regions. */
+  #refuseMissing(
+    dropped: readonly QueuedWork<Ticket>[],
+    why: string,
+    missing: (part: HeldPart) => readonly Need[],
+  ): void {
+    for (const { item, handle } of dropped)
+      for (const part of item.parts) {
+        const regions = missing(handle.parts.get(part.t_id)!);
+        const text = `${regionsText(regions)} ${why}`;
+        this.#refuse([{ item: { ...item, parts: [part] }, handle }], { code: 'missing-input', text, missing: regions });
+      }
+  }
+
+  /** Parts may be late, and frames unused, when nothing else happens. */
+  #lookLater(): void {
+    const now = this.#options.now();
+    if (this.#queue.waiting === 0 && this.regions.isEmpty) return;
+    const atMs = Math.min(this.#queue.firstDeadlineMs, now + LOOK_MS);
+    if (atMs >= this.#nextLookMs) return;
+    this.#nextLookMs = atMs;
+    this.#options.after(Math.max(0, atMs - now), () => {
+      if (this.#nextLookMs === atMs) this.#nextLookMs = Infinity;
+      this.regions.dropUnused(this.#options.now());
+      this.#pump();
+    });
   }
 
   async #run(queued: QueuedWork<Ticket>): Promise<void> {
     const { item, handle } = queued;
-    const group = new ResultGroup(this.#options.messageBytes);
-    const open = new Set(item.tIds);
-    let queueMs = 0;
-    let first = true;
-    try {
-      const job = handle.job!;
-      const tiles = job.tiles.filter((tile) => open.has(tile.t_id));
-      handle.job = undefined;
-      await this.#options.executor.run({ ...job, tiles }, (outcome) => {
-        open.delete(outcome.t_id);
-        if ('out' in outcome) {
-          this.rate.add(outcome.compute_ms);
-          if (first) queueMs = Math.max(0, this.#options.now() - outcome.compute_ms - item.arrivedMs);
-          first = false;
-        }
-        for (const tiles of group.add(outcome)) this.#answer(handle.from, handle.repeated, tiles, queueMs);
-      });
-    } catch (error) {
-      const { message } = failureOf(error);
-      this.#options.log.error(`work failed: ${message}`, { plan: item.plan });
-      this.#refuse([{ item: { ...item, tIds: [...open] }, handle }], 'run-failed', message);
-    }
-    const rest = group.rest();
-    if (rest !== undefined) this.#answer(handle.from, handle.repeated, rest, queueMs);
+    const { from, repeated } = handle;
+    await runParts(this.#options, repeated, item, {
+      parts: item.parts.map(({ t_id }) => handle.parts.get(t_id)!),
+      ended: (part, outcome) => {
+        if ('out' in outcome) this.rate.add(outcome.compute_ms);
+        this.#ended(part, 'out' in outcome, 'error' in outcome ? outcome.error.regions : undefined);
+      },
+      answer: (tiles, queueMs) => this.#answer(from, repeated, tiles, queueMs),
+    });
     this.#queue.finished(queued);
     this.#pump();
   }
 
-  #refuse(dropped: readonly QueuedWork<Ticket>[], code: WorkError, text: string): void {
+  #ended(part: HeldPart, isMade: boolean, lost?: readonly RegionPlace[]): void {
+    this.#settle(this.regions.end(part, isMade, this.#options.now(), lost));
+  }
+
+  #settle({ ready, stuck }: Settled<HeldPart>): void {
+    for (const { ticket, tile } of ready) this.#queue.ready(ticket, tile.t_id);
+    for (const { part, missing } of stuck) {
+      const dropped = this.#queue.drop(part.ticket, part.tile.t_id);
+      this.#refuseMissing(dropped, 'is not here, and no part here makes it', () => missing);
+    }
+    if (ready.length > 0) this.#pump();
+  }
+
+  /** The executor's thread ended and took the regions along: they will not come a second time. */
+  #regionsLost(): void {
+    const waiting = this.#queue.dropWaiting();
+    this.regions.dropFrames(() => true);
+    this.#refuseMissing(waiting, 'was here and is lost', ({ needs }) => needs);
+  }
+
+  #refuse(dropped: readonly QueuedWork<Ticket>[], { code, text, missing }: Refusal): void {
+    const error: PartError = { code, text: text.slice(0, 1000), ...(missing && { regions: missing.map(placeOf) }) };
     for (const { item, handle } of dropped) {
-      const error = { code, text: text.slice(0, 1000) };
-      if (item.tIds.length > 0)
-        this.#answer(
-          handle.from,
-          handle.repeated,
-          item.tIds.map((t_id) => ({ t_id, error })),
-          Math.max(0, this.#options.now() - item.arrivedMs),
-        );
+      const tiles = item.parts.map(({ t_id }) => ({ t_id, error }));
+      const queueMs = Math.max(0, this.#options.now() - item.arrivedMs);
+      if (tiles.length > 0) this.#answer(handle.from, handle.repeated, tiles, queueMs);
+      for (const { t_id } of item.parts) {
+        const part = handle.parts.get(t_id);
+        if (part !== undefined) this.#ended(part, false);
+      }
     }
   }
 
@@ -196,35 +279,4 @@ export class WorkHandler {
       .send(to, { v: 1, plan, i_id, stage, attempt, n_id: this.#options.id, queue_ms: queueMs, tiles })
       .catch((error: unknown) => this.#options.log.warn(`a result could not be sent: ${failureOf(error).message}`));
   }
-}
-
-function inputBytes(message: WorkMessage): number {
-  let bytes = 0;
-  for (const tile of message.tiles) for (const region of tile.in) if ('d' in region) bytes += region.d.byteLength;
-  return bytes;
-}
-
-/** The first field of a work message that the protocol reserves and this version does not support. */
-function unsupportedBy(from: string, message: WorkMessage): string | undefined {
-  for (const tile of message.tiles) {
-    if (tile.in.some((region) => !('d' in region)))
-      return 'only inline inputs are supported, not those that are stored here or come from another node';
-    if (tile.out.some(({ to }) => to.length > 1 || to[0] !== from))
-      return 'results go to the sender of the work only, not to other nodes';
-  }
-  return undefined;
-}
-
-/** The work with bytes of its own, in buffers that can be transferred to the worker. */
-function jobOf({ plan, i_id, stage, tiles }: WorkMessage, own: (bytes: Uint8Array) => Uint8Array): Job {
-  return {
-    plan,
-    i_id,
-    stage,
-    tiles: tiles.map(({ t_id, in: inputs, out }) => ({
-      t_id,
-      in: inlineRegions(inputs).map((region) => ({ ...region, d: own(region.d) })),
-      out,
-    })),
-  };
 }

@@ -70,6 +70,19 @@ export function sameBox(a: Box, b: Box): boolean {
   return a.length === b.length && a.every(([start, end], axis) => start === b[axis]![0] && end === b[axis]![1]);
 }
 
+/** Whether a box lies in another one. */
+export function contains(outer: Box, inner: Box): boolean {
+  return (
+    outer.length === inner.length &&
+    inner.every(([start, end], axis) => outer[axis]![0] <= start && end <= outer[axis]![1])
+  );
+}
+
+/** Whether two boxes of one tensor have an element in common. */
+export function overlaps(a: Box, b: Box): boolean {
+  return a.every(([start, end], axis) => Math.max(start, b[axis]![0]) < Math.min(end, b[axis]![1]));
+}
+
 /** Calls `visit(offset in the whole, offset in the region, length)` for each contiguous run of a region, in bytes. */
 function forEachRun(
   spec: TensorSpec,
@@ -85,12 +98,7 @@ function forEachRun(
     outer--;
     if (start !== 0 || end !== spec.shape[outer]) break;
   }
-  const strides = new Array<number>(rank);
-  let stride = DTYPE_BYTES[spec.dtype];
-  for (let axis = rank - 1; axis >= 0; axis--) {
-    strides[axis] = stride;
-    stride *= spec.shape[axis]!;
-  }
+  const strides = stridesOf(spec);
   let base = 0;
   for (let axis = outer; axis < rank; axis++) base += box[axis]![0] * strides[axis]!;
   let region = 0;
@@ -120,4 +128,54 @@ export function paste(tensor: Tensor, box: Box, region: Uint8Array): void {
   forEachRun(tensor, box, (wholeOffset, regionOffset, length) => {
     tensor.data.set(region.subarray(regionOffset, regionOffset + length), wholeOffset);
   });
+}
+
+/**
+ * Copies `box` from one region of a tensor to another. The regions' boxes contain it, and their tensors have the same
+ * dtype.
+ */
+export function copyBox(from: Tensor, fromBox: Box, to: Tensor, toBox: Box, box: Box): void {
+  let run = DTYPE_BYTES[from.dtype];
+  let outer = box.length;
+  // Trailing axes that the box spans in both regions are one contiguous run.
+  while (outer > 0) {
+    outer--;
+    const [start, end] = box[outer]!;
+    run *= end - start;
+    const isSpanned = [fromBox, toBox].every((whole) => whole[outer]![0] === start && whole[outer]![1] === end);
+    if (!isSpanned) break;
+  }
+  const fromStrides = stridesOf(from);
+  const toStrides = stridesOf(to);
+  const start = (whole: Box, strides: readonly number[]): number =>
+    box.reduce((sum, [first], axis) => sum + (first - whole[axis]![0]) * strides[axis]!, 0);
+  const walk = (axis: number, source: number, target: number): void => {
+    if (axis === outer) {
+      to.data.set(from.data.subarray(source, source + run), target);
+      return;
+    }
+    const [first, end] = box[axis]!;
+    for (let i = 0; i < end - first; i++)
+      walk(axis + 1, source + i * fromStrides[axis]!, target + i * toStrides[axis]!);
+  };
+  walk(0, start(fromBox, fromStrides), start(toBox, toStrides));
+}
+
+/** A box of a region of a tensor as bytes of its own, order C. The region's box contains it. */
+export function cropRegion(region: Tensor, regionBox: Box, box: Box): Uint8Array {
+  const shape = boxShape(box);
+  const cut: Tensor = { dtype: region.dtype, shape, data: new Uint8Array(byteLength({ dtype: region.dtype, shape })) };
+  copyBox(region, regionBox, cut, box, box);
+  return cut.data;
+}
+
+/** Bytes from one element to the next along each axis. */
+function stridesOf({ dtype, shape }: TensorSpec): number[] {
+  const strides = new Array<number>(shape.length);
+  let stride = DTYPE_BYTES[dtype];
+  for (let axis = shape.length - 1; axis >= 0; axis--) {
+    strides[axis] = stride;
+    stride *= shape[axis]!;
+  }
+  return strides;
 }

@@ -3,7 +3,7 @@ import { AuditedParts } from '../../central/audited-parts.ts';
 import type { UntimedEvent } from '../../central/coordinator/events.ts';
 import { partsAgree } from '../../central/data-plane/parts-agree.ts';
 import type { PlanGeometry } from '../../shared/plan/compiled-plan.ts';
-import type { WireRegion } from '../../shared/protocol/messages/region.ts';
+import { inlineRegions, type WireRegion } from '../../shared/protocol/messages/region.ts';
 
 /**
  * If rounding differences that a network amplifies count as wrong answers, honest nodes with other processors are
@@ -53,7 +53,7 @@ async function judged(x: Float32Array, first: Float32Array, second: Float32Array
     executor: {
       run: async ({ tiles }, onPart) => {
         for (const tile of tiles) {
-          const values = new Float32Array(tile.in[0]!.d.buffer);
+          const values = new Float32Array(inlineRegions(tile.in)[0]!.d.buffer);
           onPart({ t_id: 0, out: [region('y', normalised(values, 32))], compute_ms: 1 });
         }
       },

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createExecutor } from '../../shared/node/executor.ts';
 import type { Executor, Job, PartOutcome } from '../../shared/node/executor-types.ts';
 import { silentLog } from '../../shared/ports.ts';
+import { inlineRegions, type WireRegion } from '../../shared/protocol/messages/region.ts';
 import { openBlobStore } from '../../shared/runtime/blob-store.ts';
 import { packModel } from '../../shared/runtime/package.ts';
 import { wholeBox } from '../../shared/tensor/tensor.ts';
@@ -58,7 +59,7 @@ const codes = (outcomes: PartOutcome[]) => outcomes.map((outcome) => ('error' in
 describe('the executor', () => {
   it('transfers buffers in both directions without copies', async () => {
     const work = job();
-    const sent = work.tiles[0]!.in[0]!.d;
+    const sent = inlineRegions(work.tiles[0]!.in)[0]!.d;
     const [outcome] = await run(work);
     expect(sent.byteLength).toBe(0);
     if (outcome === undefined || 'error' in outcome) throw new Error('failed');
@@ -75,7 +76,7 @@ describe('the executor', () => {
 
   it('accepts regions that are views of a larger buffer and leaves the other views intact', async () => {
     const one = job();
-    const region = one.tiles[0]!.in[0]!;
+    const [region] = inlineRegions(one.tiles[0]!.in) as [WireRegion];
     const large = Buffer.alloc(5000, 7);
     large.set(region.d, 3);
     const window = { ...region, d: large.subarray(3, 3 + region.d.byteLength) };

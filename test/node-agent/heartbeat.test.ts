@@ -3,6 +3,8 @@ import { heartbeatOf } from '../../node-agent/heartbeat.ts';
 import { heartbeat } from '../../shared/protocol/messages/node.ts';
 import { MAX_HEARTBEAT_BYTES } from '../../shared/protocol/node-registry.ts';
 
+const NONE = { bytes: 0, waiting: 0, dropped: 0 };
+
 describe('heartbeatOf', () => {
   it('names as many of the newest plans as fit into a heartbeat, or else a node with long refusals looks silent', () => {
     const plans = Array.from({ length: 16 }, (_, k) => ({
@@ -19,7 +21,16 @@ describe('heartbeatOf', () => {
       temperatureC: null,
       throttled: '0x0',
     };
-    const about = { time: 1, metrics, queue: 0, partsPerSecond: 0, epoch: 0, loopDelayMs: 0, uptimeSec: 0 };
+    const about = {
+      time: 1,
+      metrics,
+      queue: 0,
+      regions: NONE,
+      partsPerSecond: 0,
+      epoch: 0,
+      loopDelayMs: 0,
+      uptimeSec: 0,
+    };
     const made = heartbeatOf({ ...about, plans });
     expect(Buffer.byteLength(JSON.stringify(made))).toBeLessThanOrEqual(MAX_HEARTBEAT_BYTES);
     expect(made.plans!.length).toBeGreaterThan(1);
@@ -38,6 +49,7 @@ describe('heartbeatOf', () => {
         temperatureC: 48.3129,
         throttled: '0x50005',
       },
+      regions: { bytes: 0, waiting: 0, dropped: 0 },
       queue: 3,
       partsPerSecond: 17.12345,
       plans: [{ id: 'p-1', model: 'm', state: 'fetching', bytes: 34, of: 59 }],
@@ -55,6 +67,7 @@ describe('heartbeatOf', () => {
       memory_used_mb: 1235,
       temp_c: 48.3,
       throttled: '0x50005',
+      regions: { bytes: 0, waiting: 0, dropped: 0 },
       queue: 3,
       tiles_per_s: 17.12,
       plans: [{ id: 'p-1', model: 'm', state: 'fetching', bytes: 34, of: 59 }],

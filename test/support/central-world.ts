@@ -62,6 +62,11 @@ export class FakeExecutor implements Executor {
   weights = this.#plans.weights;
   prepare = this.#plans.prepare;
   release = this.#plans.release;
+  preparedPlan = this.#plans.preparedPlan;
+  keep = this.#plans.keep;
+  take = this.#plans.take;
+  free = this.#plans.free;
+  onLoss = this.#plans.onLoss;
   cancel = (): void => {};
   stop = async (): Promise<void> => void this.calls.push('stop');
 

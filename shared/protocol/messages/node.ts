@@ -43,6 +43,14 @@ const planProgress = z.object({
 /** How far a node is with a plan. */
 export type PlanProgress = z.infer<typeof planProgress>;
 
+/**
+ * Regions of tensors at a node: `bytes` that it keeps, parts that wait for regions, and regions of other nodes that it
+ * dropped since its start.
+ */
+const regionStats = z.object({ bytes: count, waiting: count, dropped: count });
+/** Regions of tensors at a node. */
+export type RegionStats = z.infer<typeof regionStats>;
+
 /** `tessera/node/<node>/heartbeat`, every second. */
 export const heartbeat = z.object({
   v: z.literal(1),
@@ -55,6 +63,7 @@ export const heartbeat = z.object({
   temp_c: z.number().nullable(),
   throttled: text,
   queue: count,
+  regions: regionStats.optional(),
   tiles_per_s: z.number(),
   /** Epoch of the central that it follows; 0 before the first message of one. */
   epoch: count.optional(),

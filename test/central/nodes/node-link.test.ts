@@ -96,7 +96,7 @@ describe('the way to nodes', () => {
     expect(sent).toEqual([]);
     // The same buffers, not copies.
     for (const [k, tile] of message.tiles.entries())
-      expect(jobs[0]!.tiles[k]!.in[0]!.d).toBe(inlineRegions(tile.in)[0]!.d);
+      expect(inlineRegions(jobs[0]!.tiles[k]!.in)[0]!.d).toBe(inlineRegions(tile.in)[0]!.d);
     expect(log.lines.filter((line) => !line.startsWith('debug'))).toEqual([]);
   });
 

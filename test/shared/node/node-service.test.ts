@@ -29,9 +29,10 @@ function node() {
       answers.push(answer);
     },
     epochs: new Epochs(),
-    limits: { plans: 1, tiles: 10, bytes: 10, running: 1 },
+    limits: { plans: 1, tiles: 10, bytes: 10, running: 1, regionBytes: 0 },
     messageBytes: 1000,
     now: () => 0,
+    after: () => {},
     log,
   });
   const prepare = (epoch: number, from = 'central') =>

@@ -1,11 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { PartOutcome } from '../../../shared/node/executor-types.ts';
 import { ResultGroup } from '../../../shared/node/result-group.ts';
+import type { ResultMessage } from '../../../shared/protocol/messages/work.ts';
 import { PART_LIMIT_BYTES } from '../../../shared/protocol/parts.ts';
 import { encode } from '../../../shared/runtime/cbor.ts';
 
-function done(t_id: number, bytes: number): PartOutcome {
+function done(t_id: number, bytes: number): ResultMessage['tiles'][number] {
   const region = {
     tensor: 'features/conv2_2/relu',
     box: [[0, 1] as [number, number], [0, 64] as [number, number], [0, 112] as [number, number]],

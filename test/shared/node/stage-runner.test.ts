@@ -9,6 +9,7 @@ import { writeModel } from '../../../shared/onnx/write.ts';
 import { compileStage } from '../../../shared/plan/compile.ts';
 import type { Plan, Split } from '../../../shared/plan/plan.ts';
 import type { BlobStore } from '../../../shared/ports.ts';
+import { inlineRegions } from '../../../shared/protocol/messages/region.ts';
 import { openBlobStore } from '../../../shared/runtime/blob-store.ts';
 import { loadSession } from '../../../shared/runtime/ort.ts';
 import { packModel } from '../../../shared/runtime/package.ts';
@@ -206,7 +207,7 @@ describe('a tile that does not fit its plan is bad-input, or else the node compu
     }),
     'another dtype': () => ({ ...good(), in: [{ ...input(), dtype: 'int32' }] }),
     'another shape': () => ({ ...good(), in: [{ ...input(), shape: [1, 3, 16, 9] }] }),
-    'too few bytes': () => ({ ...good(), in: [{ ...input(), d: input().d.subarray(4) }] }),
+    'too few bytes': () => ({ ...good(), in: [{ ...input(), d: inlineRegions([input()])[0]!.d.subarray(4) }] }),
     'an unknown codec': () => ({ ...good(), in: [{ ...input(), codec: { name: 'zip' as 'raw' } }] }),
     'an unknown output': () => ({ ...good(), out: [{ ...output(), tensor: 'a' }] }),
     'another output box': () => ({

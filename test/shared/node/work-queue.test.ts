@@ -5,14 +5,16 @@ import { epochOf, type WorkItem, WorkQueue } from '../../../shared/node/work-que
 
 const LIMITS = { tiles: 8, bytes: 1000, running: 2 };
 
-function item(overrides: Partial<WorkItem> = {}): WorkItem {
+type Offered = Partial<Omit<WorkItem, 'parts'>> & { tIds?: readonly number[]; bytes?: number };
+
+/** An item whose first part has all the bytes. */
+function item({ tIds = [0], bytes = 10, ...overrides }: Offered = {}): WorkItem {
   return {
     plan: 'p-1',
     iId: '1-1',
     stage: 0,
     attempt: 0,
-    tIds: [0],
-    bytes: 10,
+    parts: tIds.map((t_id, k) => ({ t_id, bytes: k === 0 ? bytes : 0 })),
     arrivedMs: 0,
     deadlineMs: 100,
     ...overrides,
@@ -28,6 +30,8 @@ function taken(work: WorkQueue<string>, offered: WorkItem, handle = '') {
   const entered = work.enter(epochOf(offered.iId), 0);
   return 'code' in entered ? entered : work.offer(offered, handle, 0);
 }
+
+const tIdsOf = ({ parts }: WorkItem): number[] => parts.map(({ t_id }) => t_id);
 
 describe('a queue of work', () => {
   it('refuses work for a plan that is not ready', () => {
@@ -121,8 +125,10 @@ describe('the queue', () => {
     work.offer(item({ tIds: [0, 1, 2] }), 'a', 0);
     work.offer(item({ iId: '1-2', tIds: [1] }), 'b', 0);
     work.offer(item({ stage: 1, tIds: [1] }), 'c', 0);
-    expect(work.cancel('1-1', 0, [1, 5]).map(({ item: { tIds }, handle }) => [handle, tIds])).toEqual([['a', [1]]]);
-    expect(work.next(0).start?.item.tIds).toEqual([0, 2]);
+    expect(work.cancel('1-1', 0, [1, 5]).map(({ item: dropped, handle }) => [handle, tIdsOf(dropped)])).toEqual([
+      ['a', [1]],
+    ]);
+    expect(tIdsOf(work.next(0).start!.item)).toEqual([0, 2]);
     expect(work.tiles).toBe(4);
     expect(work.cancel('1-2', 0, [1])).toHaveLength(1);
     expect(work.next(0).start?.handle).toBe('c');
@@ -174,7 +180,7 @@ describe('the queue', () => {
         let order = -1;
         let number = 0;
         const drop = (queued: readonly { item: WorkItem }[]): void => {
-          for (const entry of queued) answered += entry.item.tIds.length;
+          for (const entry of queued) answered += entry.item.parts.length;
         };
         steps.forEach((action, now) => {
           if (action.do === 'offer') {
@@ -196,7 +202,7 @@ describe('the queue', () => {
             const done = running.shift();
             if (done !== undefined) {
               work.finished(done);
-              answered += done.item.tIds.length;
+              answered += done.item.parts.length;
             }
           } else if (action.do === 'cancel') drop(work.cancel(`1-${action.frame}`, 0, [action.t]));
           else if (action.do === 'gone') {
@@ -210,7 +216,7 @@ describe('the queue', () => {
         drop(work.dropAll());
         for (const queued of running) {
           work.finished(queued);
-          answered += queued.item.tIds.length;
+          answered += queued.item.parts.length;
         }
         expect(answered).toBe(offered);
         expect([work.tiles, work.bytes]).toEqual([0, 0]);

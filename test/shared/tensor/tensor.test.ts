@@ -1,6 +1,18 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type Box, boxFits, boxShape, byteLength, crop, paste, type Tensor } from '../../../shared/tensor/tensor.ts';
+import {
+  type Box,
+  boxFits,
+  boxShape,
+  byteLength,
+  contains,
+  copyBox,
+  crop,
+  cropRegion,
+  overlaps,
+  paste,
+  type Tensor,
+} from '../../../shared/tensor/tensor.ts';
 
 const shapeAndBox = fc.array(fc.integer({ min: 1, max: 5 }), { minLength: 1, maxLength: 5 }).chain((shape) =>
   fc.record({
@@ -79,5 +91,80 @@ describe('regions of a tensor', () => {
         [2],
       ),
     ).toBe(false);
+  });
+});
+
+describe('two regions of one tensor', () => {
+  /** A box, one around it, and another one around it, in one tensor. */
+  const nested = shapeAndBox.chain(({ shape, box, dtype }) => {
+    const around = fc
+      .tuple(
+        ...shape.map((size, axis) => fc.tuple(fc.nat(box[axis]![0]), fc.integer({ min: box[axis]![1], max: size }))),
+      )
+      .map((ranges) => ranges as Box);
+    return fc.record({
+      shape: fc.constant(shape),
+      dtype: fc.constant(dtype),
+      box: fc.constant(box),
+      one: around,
+      other: around,
+    });
+  });
+
+  test('copying a box from one to the other equals cutting it out of the whole and pasting it', () => {
+    fc.assert(
+      fc.property(nested, ({ shape, dtype, box, one, other }) => {
+        const whole = numbered({ dtype, shape });
+        const part = (around: Box, data?: Uint8Array): Tensor => {
+          const spec = { dtype, shape: boxShape(around) };
+          return { ...spec, data: data ?? new Uint8Array(byteLength(spec)) };
+        };
+        const from = part(one, crop(whole, one));
+        const to = part(other);
+        copyBox(from, one, to, other, box);
+        const expected: Tensor = { dtype, shape, data: new Uint8Array(whole.data.length) };
+        paste(expected, box, crop(whole, box));
+        expect(to.data).toEqual(crop(expected, other));
+        expect(cropRegion(from, one, box)).toEqual(crop(whole, box));
+        expect([contains(one, box), contains(other, box), overlaps(one, other)]).toEqual([true, true, true]);
+      }),
+    );
+  });
+
+  test('contain and overlap one another only where they share elements', () => {
+    expect(contains([[0, 4]], [[1, 5]])).toBe(false);
+    expect(
+      contains(
+        [[0, 4]],
+        [
+          [0, 4],
+          [0, 1],
+        ],
+      ),
+    ).toBe(false);
+    expect(
+      overlaps(
+        [
+          [0, 4],
+          [0, 2],
+        ],
+        [
+          [3, 5],
+          [2, 3],
+        ],
+      ),
+    ).toBe(false);
+    expect(
+      overlaps(
+        [
+          [0, 4],
+          [0, 2],
+        ],
+        [
+          [3, 5],
+          [1, 3],
+        ],
+      ),
+    ).toBe(true);
   });
 });
