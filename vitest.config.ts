@@ -2,7 +2,13 @@ import { defineConfig } from 'vitest/config';
 
 const live = ['test/integration/**/*.test.ts', 'test/e2e/**/*.test.ts'];
 
-/** `unit` needs no build and no sockets; `live` starts real brokers, workers and processes from dist/. */
+/** A poll ends with its condition; the default limit of a second would measure how busy the machine is. */
+const polls = { poll: { timeout: 30_000 } };
+
+/**
+ * `unit` needs no build and no sockets; `live` starts real brokers, workers and processes from dist/. Those spend half
+ * their time waiting for one another, so that three files at a time use two cores.
+ */
 export default defineConfig({
   test: {
     // As shared/runtime/no-telemetry.ts does, for tests that load the runtime themselves.
@@ -15,6 +21,7 @@ export default defineConfig({
           include: ['test/**/*.test.ts'],
           exclude: live,
           testTimeout: 30_000,
+          expect: polls,
           // Files share the modules that they import: reading these again for each takes a third of the time.
           isolate: false,
           maxWorkers: '100%',
@@ -26,7 +33,9 @@ export default defineConfig({
           include: live,
           testTimeout: 180_000,
           hookTimeout: 120_000,
-          fileParallelism: false,
+          expect: polls,
+          maxWorkers: 3,
+          sequence: { groupOrder: 1 },
           pool: 'forks',
         },
       },

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, onTestFinished, test, vi } from 'vitest';
 import { atCentral, sketchPlan } from '../../bench/sim/plans.ts';
 import { Central } from '../../central/central.ts';
 import { loadServedModel, type ServedModel } from '../../central/served-model.ts';
@@ -128,8 +128,11 @@ test('chooses its plan again for the nodes that come online before it is elected
   await loadTiny();
   const first = await central.servePlan('m', { nodeCount: 2, strategy: 'tiles-prefix' });
   expect(first.stages[0]!.parts).toHaveLength(2);
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  onTestFinished(() => void vi.useRealTimers());
   for (const id of ['a', 'b', 'c', 'd']) await world.node(id);
-  await new Promise((resolve) => setTimeout(resolve, 2200));
+  vi.advanceTimersByTime(2000);
+  vi.useRealTimers();
   await lead();
   expect(world.preparedPlans('a')).toMatchObject([{ stages: [{ split: { rows: [4, 4], cols: [4, 4] } }] }]);
 });

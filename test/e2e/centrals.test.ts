@@ -343,7 +343,7 @@ describe('the broker is killed and loses its state', () => {
     await fresh.subscribe('tessera/#', 1, ({ topic, payload, retained: kept }) => {
       if (kept) retained.set(topic, Buffer.from(payload).toString());
     });
-    await eventually('what is retained', () => expected.every((topic) => retained.has(topic)), 5_000).catch(() => {});
+    await eventually('what is retained', () => expected.every((topic) => retained.has(topic))).catch(() => {});
     expect([...retained.keys()]).toEqual(expect.arrayContaining(expected));
     for (const topic of [names.status, ...nodes.map(names.nodeStatus)]) expect(retained.get(topic)).toBe('online');
     const centrals = [...retained].filter(([topic]) => /^tessera\/central\/.+\/status$/.test(topic));
