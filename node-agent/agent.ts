@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { TesseraError } from '../shared/errors.ts';
 import { Epochs } from '../shared/node/epochs.ts';
 import { createExecutor } from '../shared/node/executor.ts';
+import { FrameHolder } from '../shared/node/frame-holder.ts';
 import { NodeService } from '../shared/node/node-service.ts';
 import { CENTRAL, type Tier } from '../shared/plan/plan.ts';
 import type { Bus, Log } from '../shared/ports.ts';
@@ -182,10 +183,14 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   });
 
   // After the node is announced: central takes frames of nodes that it knows.
+  const { plans, work } = service;
+  const holder = new FrameHolder({ id, plans, regions: work.regions, executor, now });
   const cameras = new NodeCameras({
     cameras: options.cameras ?? [],
     bootId,
     send: (message) => wire.send(CENTRAL, 'frame', message),
+    hold: (iId, plan, frame) => holder.hold(iId, plan, frame),
+    free: (iId) => work.free([iId]),
     log,
   });
   wire.on('frame', bornFrameOrder, (from, order) => cameras.receive(from, order));

@@ -5,6 +5,7 @@ import { adviceFor, describeBytes, payloadKind } from '../shared/model/payload-k
 import { CENTRAL } from '../shared/plan/plan.ts';
 import type { Log } from '../shared/ports.ts';
 import type { BornFrameMessage, BornFrameOrder } from '../shared/protocol/messages/born-frame.ts';
+import type { FrameEnvelope } from '../shared/protocol/messages/frame.ts';
 import { pictureSize } from '../shared/runtime/image.ts';
 import { BornFrames } from './born-frames.ts';
 
@@ -20,8 +21,10 @@ export interface NodeCamerasOptions {
   /** Identifies this run of the node: frames of two runs have different ids. */
   readonly bootId: string;
   readonly send: (message: BornFrameMessage) => Promise<unknown>;
-  /** Decodes a picture as the input of a plan's network, and holds it for parts of the frame; absent: it cannot. */
-  readonly hold?: (i_id: string, plan: string, frame: { format: 'jpeg' | 'png'; d: Uint8Array }) => Promise<void>;
+  /** Decodes a picture as the input of a plan's network, and holds it for parts of the frame. */
+  readonly hold: (i_id: string, plan: string, frame: FrameEnvelope) => Promise<void>;
+  /** What was held for a frame is not needed any more. */
+  readonly free: (i_id: string) => void;
   readonly log: Log;
 }
 
@@ -55,8 +58,10 @@ export class NodeCameras {
     if (from !== CENTRAL) return false;
     if (order.type === 'kept') this.#frames.kept(order.camera, order.frame, performance.now());
     else if (order.type === 'done') this.#frames.done(order.camera, order.frame);
-    else if (order.type === 'free') this.#frames.free(order.i_id);
-    else void this.#accepted(order);
+    else if (order.type === 'free') {
+      this.#frames.free(order.i_id);
+      this.#options.free(order.i_id);
+    } else void this.#accepted(order);
     return true;
   }
 
@@ -75,8 +80,7 @@ export class NodeCameras {
       const { format } = frame.about;
       if (order.type === 'take') this.#send({ type: 'file', v: 1, i_id, format, d: frame.d });
       else {
-        if (this.#options.hold === undefined) throw new Error('this node holds no frames');
-        await this.#options.hold(i_id, order.plan, { format, d: frame.d });
+        await this.#options.hold(i_id, order.plan, { v: 1, format, d: frame.d });
         this.#send({ type: 'opened', v: 1, i_id });
       }
     } catch (error) {

@@ -39,7 +39,7 @@ export async function describeNode(options: {
     runtime: runtimeVersion,
     codecs: codecNames(),
     splits: ['whole', 'tiles', 'channels'],
-    features: ['regions'],
+    features: ['regions', 'frames'],
     max_message: PART_LIMIT_BYTES,
     session_memory_mb: options.sessionMemoryMb,
     region_memory_mb: Math.floor(options.regionBytes / 1e6),

@@ -48,7 +48,7 @@ const READS_ITSELF = ['shared/runtime/file.ts', 'cli/doctor/look-at-machine.ts',
  * cores of the processes.
  */
 const PURE = [
-  /^shared\/(?!runtime\/|camera\/file-source\.ts$|node\/(executor|executor-worker|stage-runner|frame-input)\.ts$)/,
+  /^shared\/(?!runtime\/|camera\/file-source\.ts$|node\/(executor|executor-worker|stage-runner|frame-input|frame-holder)\.ts$)/,
   /^cli\/demo\/(?!scene-source\.ts$|scene-worker\.ts$)/,
   /^central\/(coordinator|scheduler|planner)\//,
   /^central\/(leadership\/election(-events)?|journal\/frame-tracker|ingest\/pending)\.ts$/,

@@ -6,6 +6,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { NO_MOSQUITTO, startMosquitto } from '../../bench/testbed/mosquitto.ts';
 import { RunningCli, runCli } from '../../bench/testbed/run-cli.ts';
 import { drawScene, seedRanges } from '../../cli/demo/scene.ts';
+import type { Attribute, Initializer } from '../../shared/onnx/model.ts';
 import { newModel } from '../../shared/onnx/new-model.ts';
 import { valueInfo } from '../../shared/onnx/value-info-proto.ts';
 import { writeModel } from '../../shared/onnx/write.ts';
@@ -17,10 +18,13 @@ import { topics } from '../../shared/protocol/topics.ts';
 import { encodeJpeg } from '../../shared/runtime/image.ts';
 import { connectBus } from '../../shared/runtime/mqtt.ts';
 import { newNode } from '../../shared/tiling/tile-model-builder.ts';
+import { numbers } from '../support/tiny-network.ts';
 
 /** Lost if these fail: pixels leave their machine although nobody needs them elsewhere, or frames of a node get no result. */
 
 const names = topics();
+/** Large enough that a frame takes longer than the time between two of them. */
+const [SIDE, WIDTH] = [192, 48];
 const BROKERS = ['embedded', 'mosquitto'] as const;
 
 let folder: string;
@@ -32,17 +36,34 @@ let running: { stop(): Promise<unknown> }[] = [];
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'tessera-born-'));
+  const kernel: Record<string, Attribute> = {
+    kernel_shape: { kind: 'ints', value: [3, 3] },
+    pads: { kind: 'ints', value: [1, 1, 1, 1] },
+  };
+  const weights = (name: string, channels: number): Initializer => {
+    const dims = [WIDTH, channels, 3, 3];
+    const data = { kind: 'inline', bytes: new Uint8Array(numbers(WIDTH * channels * 9, channels).buffer) } as const;
+    return { name, dtype: 'float32', elementType: 1, dims, data };
+  };
   const model = newModel({
     producer: 'tessera-test',
-    name: 'relu',
-    nodes: [newNode('Relu', ['x'], ['y'])],
-    initializers: new Map(),
-    inputs: [valueInfo('x', { dtype: 'float32', shape: [1, 3, 16, 16] })],
-    outputs: [valueInfo('y', { dtype: 'float32', shape: [1, 3, 16, 16] })],
+    name: 'net',
+    nodes: [
+      newNode('Conv', ['x', 'v'], ['a'], kernel),
+      newNode('Conv', ['a', 'w'], ['b'], kernel),
+      newNode('Conv', ['b', 'w'], ['c'], kernel),
+      newNode('GlobalAveragePool', ['c'], ['y']),
+    ],
+    initializers: new Map([
+      ['v', weights('v', 3)],
+      ['w', weights('w', WIDTH)],
+    ]),
+    inputs: [valueInfo('x', { dtype: 'float32', shape: [1, 3, SIDE, SIDE] })],
+    outputs: [valueInfo('y', { dtype: 'float32', shape: [1, WIDTH, 1, 1] })],
   });
-  for (const name of ['models/relu', 'frames']) await mkdir(join(folder, name), { recursive: true });
-  await writeFile(join(folder, 'models/relu/model.onnx'), writeModel(model));
-  await writeFile(join(folder, 'models/relu/model.yaml'), 'name: relu\ntask: raw\n');
+  for (const name of ['models/net', 'frames']) await mkdir(join(folder, name), { recursive: true });
+  await writeFile(join(folder, 'models/net/model.onnx'), writeModel(model));
+  await writeFile(join(folder, 'models/net/model.yaml'), 'name: net\ntask: raw\n');
   const { rgb, width, height } = drawScene(seedRanges.heldOut.from);
   jpeg = await encodeJpeg(rgb, width, height, 90);
   await writeFile(join(folder, 'frames/scene.jpg'), jpeg);
@@ -99,14 +120,14 @@ async function deploy(stage: Pick<Stage, 'on'> & Partial<Stage>): Promise<void> 
     writeFile(file, JSON.stringify({ ...plan, model, stages: [{ ...whole, ...stage }], predicted: null }));
   await write('0'.repeat(64));
   const { stderr } = await runCli(['deploy', file, '--broker', url], { cwd: folder });
-  await write(/relu \(([0-9a-f]{64})\)/.exec(stderr)![1]!);
+  await write(/net \(([0-9a-f]{64})\)/.exec(stderr)![1]!);
   const { code, stderr: said } = await runCli(['deploy', file, '--broker', url], { cwd: folder });
   expect([code, said]).toEqual([0, expect.stringContaining('serves new frames')]);
 }
 
 const results = (camera = 'front'): ResultObject[] =>
   published
-    .filter(({ topic }) => topic === names.result(camera, 'relu'))
+    .filter(({ topic }) => topic === names.result(camera, 'net'))
     .map(({ payload }) => resultObject.parse(JSON.parse(Buffer.from(payload).toString())));
 
 /** Resolves with the results of a camera that come from now on, once there are so many. */
@@ -123,12 +144,35 @@ const hasPixels = (): boolean =>
   published.some(({ payload }) => Buffer.from(payload).includes(Buffer.from(jpeg.subarray(200, 264))));
 
 describe.each(BROKERS)('frames that are born at a node, on the %s broker', (kind) => {
+  test('stay there where the plan has them computed there: no pixel is published', async ({ skip }) => {
+    if ((await cluster(kind)) === undefined) return skip(NO_MOSQUITTO);
+    const other = agent('pi-2');
+    const node = agent('pi-1', '--camera', 'front=frames', '--fps', '40');
+    await Promise.all([other, node].map((one) => one.printed(/ready for plan/)));
+    // Before the plan is known, central may have taken pictures.
+    await deploy({ on: { mode: 'replicate', nodes: '*' } });
+    await nextResults(3);
+    published = [];
+    const some = await nextResults(5);
+    for (const result of some) expect(result).toMatchObject({ status: 'ok', nodes: ['pi-1'], width: 640, height: 480 });
+    expect(published.some(({ topic }) => topic === names.wire('central', 'result', 'pi-1'))).toBe(true);
+    expect(hasPixels()).toBe(false);
+    // Neither as the camera wrote it, nor decoded: nothing that was published is as large as either.
+    expect(Math.max(...published.map(({ payload }) => payload.byteLength))).toBeLessThan(5000);
+    expect(Math.min(jpeg.byteLength, 3 * SIDE * SIDE)).toBeGreaterThan(20_000);
+
+    node.child.kill('SIGKILL');
+    const lost = (): ResultObject[] => results().filter(({ status }) => status === 'error');
+    await expect.poll(() => lost().length, { timeout: 20_000, interval: 20 }).toBeGreaterThan(0);
+    for (const { error } of lost()) expect(error?.code).toBe('TESSERA_SOURCE_LOST');
+  }, 90_000);
+
   test('go to the node that the plan names, by way of central, and each has one result', async ({ skip }) => {
     if ((await cluster(kind)) === undefined) return skip(NO_MOSQUITTO);
     const other = agent('pi-2');
     await other.printed(/ready for plan/);
     await deploy({ on: { mode: 'share', nodes: ['pi-2'] } });
-    agent('pi-1', '--camera', 'front=frames', '--fps', '20');
+    agent('pi-1', '--camera', 'front=frames', '--fps', '40');
     const [first] = await nextResults(5);
     expect(first).toMatchObject({ status: 'ok', camera: 'front', nodes: ['pi-2'], width: 640, height: 480 });
     expect(hasPixels()).toBe(true);

@@ -1,0 +1,66 @@
+import { expect, test } from 'vitest';
+import { FrameHolder } from '../../../shared/node/frame-holder.ts';
+import { HeldRegions } from '../../../shared/node/held-regions.ts';
+import type { WireRegion } from '../../../shared/protocol/messages/region.ts';
+import { encodeJpeg } from '../../../shared/runtime/image.ts';
+
+/** Lost if this fails: a part that runs where its frame was born finds no input there, or another one than central makes. */
+
+const PICTURE = { tensor: 'x', width: 8, height: 4, color: 'rgb', resize: 'stretch', crop: 1 } as const;
+
+function holder(limitBytes: number) {
+  const kept: { iId: string; region: WireRegion }[] = [];
+  const regions = new HeldRegions(limitBytes, () => {});
+  const keep = (iId: string, _from: string, made: readonly WireRegion[]): boolean => {
+    kept.push({ iId, region: made[0]! });
+    return true;
+  };
+  const plans = { pictureOf: (plan: string) => (plan === 'p-1' ? PICTURE : undefined) };
+  return { kept, regions, frames: new FrameHolder({ id: 'pi-1', plans, regions, executor: { keep }, now: () => 0 }) };
+}
+
+const picture = async () =>
+  ({ v: 1, format: 'jpeg', d: await encodeJpeg(new Uint8Array(96).fill(90), 8, 4, 95) }) as const;
+
+test('a picture is held as the whole input of the network, where parts find it', async () => {
+  const { kept, regions, frames } = holder(1e6);
+  await frames.hold('1-0', 'p-1', await picture());
+  const [{ iId, region }] = kept as [(typeof kept)[0]];
+  expect({ iId, ...region, d: region.d.byteLength }).toEqual({
+    iId: '1-0',
+    tensor: 'x',
+    box: [
+      [0, 1],
+      [0, 4],
+      [0, 8],
+      [0, 3],
+    ],
+    dtype: 'uint8',
+    shape: [1, 4, 8, 3],
+    codec: { name: 'raw' },
+    d: 96,
+  });
+  const tile = {
+    tensor: 'x',
+    box: [
+      [0, 1],
+      [1, 3],
+      [2, 8],
+      [0, 3],
+    ] as [number, number][],
+    bytes: 36,
+  };
+  expect(regions.begin({ iId: '1-0', plan: 'p-1', needs: [tile], makes: [] }, 0)).toBeUndefined();
+});
+
+test('without the plan, without room, or without a picture nothing is held', async () => {
+  const { kept, frames } = holder(1e6);
+  await expect(frames.hold('1-0', 'p-2', await picture())).rejects.toMatchObject({ code: 'TESSERA_PLAN_INVALID' });
+  const broken = { v: 1, format: 'jpeg', d: Uint8Array.of(0xff, 0xd8, 0xff) } as const;
+  await expect(frames.hold('1-0', 'p-1', broken)).rejects.toMatchObject({ code: 'TESSERA_INPUT_INVALID' });
+  const full = holder(100);
+  await expect(full.frames.hold('1-0', 'p-1', await picture())).rejects.toMatchObject({
+    code: 'TESSERA_INPUT_TOO_LARGE',
+  });
+  expect([...kept, ...full.kept]).toEqual([]);
+});
