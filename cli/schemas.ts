@@ -7,7 +7,7 @@ import { brokerStats } from '../shared/protocol/messages/broker.ts';
 import { centralModels, centralStatus, planStatus, stats } from '../shared/protocol/messages/central.ts';
 import { controlMessage, modelManifest } from '../shared/protocol/messages/control.ts';
 import { frameEnvelope } from '../shared/protocol/messages/frame.ts';
-import { heartbeat, leftOut, nodeEvent, nodeInfo } from '../shared/protocol/messages/node.ts';
+import { heartbeat, leftOut, nodeEvent, nodeInfo, planPreparation } from '../shared/protocol/messages/node.ts';
 import { partMessage } from '../shared/protocol/messages/part.ts';
 import {
   deployedAnswer,
@@ -44,6 +44,7 @@ export const SCHEMAS: Readonly<Record<string, NamedSchema>> = {
   'central-status': { what: '<base>/central/<id>/status', schema: centralStatus },
   'left-out': { what: '<base>/central/central/left-out', schema: leftOut },
   'central-models': { what: '<base>/central/central/models', schema: centralModels },
+  'plan-progress': { what: '<base>/plan/<model>/progress', schema: planPreparation },
   'plan-status': { what: '<base>/plan/<model>', schema: planStatus },
   'node-event': { what: '<base>/event/node/<node>', schema: nodeEvent },
   stats: { what: '<base>/stats', schema: stats },

@@ -13,6 +13,7 @@ import { LeftOutNodes } from './left-out.ts';
 import { ModelStatuses } from './model-statuses.ts';
 import { NodeEvents } from './node-events.ts';
 import type { Observer } from './observer.ts';
+import { PlanPreparations } from './plan-preparations.ts';
 import { PlanStatuses } from './plan-statuses.ts';
 import { ReadinessLog } from './readiness-log.ts';
 import { StatisticsReader, StatisticsReport } from './statistics.ts';
@@ -47,6 +48,7 @@ export function createObservers(deps: ObserverDeps): readonly Observer[] {
     new CameraStatuses({ publisher, topics }),
     new Labels({ hold, publisher, topics }),
     new PlanStatuses({ publisher, topics, time }),
+    new PlanPreparations({ snapshot, publisher, topics }),
     new ModelStatuses({ refused, publisher, topics }),
     new NodeEvents({ publisher, topics, log, now, time }),
     new LeftOutNodes({ publisher, topics, log, time }),

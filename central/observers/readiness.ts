@@ -38,7 +38,7 @@ export function answersOf(plan: string, { nodes }: Snapshot): PlanAnswers {
 }
 
 /** A node's progress with a plan in words: `fetches 34 of 59 MB`, `loads it`. */
-export function progressText({ state, ...progress }: PlanProgress): string {
+export function progressText({ state, ...progress }: Omit<PlanProgress, 'id' | 'model'>): string {
   if (state === 'fetching') return `fetches ${fetchedText(progress)}`;
   return state === 'loading' ? 'loads it' : state === 'waiting' ? 'waits its turn' : state;
 }

@@ -160,7 +160,7 @@ async function inPrivate(
   await Promise.race([loading, sleep(AT_ONCE_MS)]);
   const { base_topic: base, maximum_packet_size: maximumPacketSize } = settings.mqtt;
   const { signal } = run;
-  const of = { nodes, base, maximumPacketSize, signal, log };
+  const of = { nodes, base, maximumPacketSize, signal, note: run.note, log };
   const results = await withPrivateCluster(of, async ({ central, agents, camera, serve }) => {
     const { request, frames } = await loading;
     const served = await central.load(request);

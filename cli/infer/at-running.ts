@@ -16,6 +16,7 @@ import { connectCommand } from '../connect.ts';
 import { pictureFrames } from '../frame-files.ts';
 import { FrameClient, readJson } from '../frames.ts';
 import { INFER_CAMERA } from '../infer-camera.ts';
+import { showPreparations } from '../preparation-notes.ts';
 import { type Run, send } from './send.ts';
 
 /** Runs inference on a running cluster: its central makes the plan, and must serve the model. */
@@ -71,6 +72,7 @@ export async function inferAtRunning(
         },
       );
     onPlan(plans.get(model));
+    await showPreparations(bus, names, run.note);
     const camera = new FrameClient(bus, names, INFER_CAMERA);
     await camera.start();
     const frames = await pictureFrames(run.files, run.dump !== undefined || run.save !== undefined);

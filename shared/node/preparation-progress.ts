@@ -5,6 +5,8 @@ import type { PlanProgress } from '../protocol/messages/node.ts';
 const NAMED = 16;
 /** Time between two log lines about a fetch, ms. */
 const AGAIN_MS = 10_000;
+/** Time after which the rate of a fetch is known, ms. */
+const RATE_MS = 1000;
 /** Most characters of a reason. */
 const MAX_TEXT = 300;
 
@@ -17,7 +19,7 @@ export class PreparationProgress {
   readonly #now: () => number;
   readonly #plans = new Map<string, PlanProgress>();
   #saidAt = 0;
-  #fetching: string | undefined;
+  #fetching: { readonly id: string; readonly since: number; readonly before: number } | undefined;
 
   constructor(log: Log, now: () => number) {
     this.#log = log;
@@ -40,11 +42,15 @@ export class PreparationProgress {
   /** Chunks of the model arrived: `bytes` of `of` are here. */
   fetched(id: string, model: string, bytes: number, of: number): void {
     if (of === 0) return;
-    this.#plans.set(id, { id, model, state: 'fetching', bytes, of });
     const now = this.#now();
-    const isNew = this.#fetching !== id;
+    const isNew = this.#fetching?.id !== id;
+    const begun = isNew || this.#fetching === undefined ? { id, since: now, before: bytes } : this.#fetching;
+    this.#fetching = begun;
+    const rate = Math.round(((bytes - begun.before) / (now - begun.since)) * 1000);
+    const isKnown = now - begun.since >= RATE_MS && rate > 0;
+    const speed = isKnown ? { bytes_per_s: rate, left_s: Math.ceil((of - bytes) / rate) } : {};
+    this.#plans.set(id, { id, model, state: 'fetching', bytes, of, ...speed });
     if (!isNew && now - this.#saidAt < AGAIN_MS) return;
-    this.#fetching = id;
     this.#saidAt = now;
     const before = bytes > 0 ? `, ${megabytes(bytes)} are here` : '';
     const text = isNew ? `fetches ${megabytes(of)}${before}` : `has ${megabytes(bytes)} of ${megabytes(of)}`;

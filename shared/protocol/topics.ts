@@ -66,6 +66,8 @@ export function topics(base = 'tessera') {
     stats: `${base}/stats`,
     plan: (model: string) => `${base}/plan/${model}`,
     planAll: `${base}/plan/+`,
+    planProgress: (model: string) => `${base}/plan/${model}/progress`,
+    planProgressAll: `${base}/plan/+/progress`,
     nodeEvent: (node: string) => `${base}/event/node/${node}`,
     nodeEventAll: `${base}/event/node/+`,
     trace: (camera: string) => `${base}/trace/${camera}`,

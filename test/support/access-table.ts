@@ -33,6 +33,7 @@ export const ACCESS_TABLE: readonly (readonly [topic: string, publish: string, s
   [t.stats, 'central admin local', 'central viewer admin local'],
   [t.brokerStats, 'admin local', 'central viewer admin local'],
   [t.plan('person'), 'central admin local', 'central viewer admin local'],
+  [t.planProgress('person'), 'central admin local', 'central viewer admin local'],
   [t.nodeEvent('pi-1'), 'central admin local', 'central viewer admin local'],
   [t.trace('front'), 'central admin local', 'central viewer admin local'],
   [t.request('deploy'), 'admin local', 'central viewer admin local'],

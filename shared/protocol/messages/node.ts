@@ -31,15 +31,19 @@ export type NodeInfo = z.infer<typeof nodeInfo>;
 
 /** How far a node is with a plan. */
 export const PLAN_STATES = ['waiting', 'fetching', 'loading', 'ready', 'refused'] as const;
-/** State of a plan at a node: `bytes` of `of` bytes of the model are downloaded; `text` is the reason of a refusal. */
-const planProgress = z.object({
-  id: text,
-  model: text,
+/**
+ * State of a plan at a node: `bytes` of `of` bytes of the model are downloaded, at the mean rate `bytes_per_s`, and the
+ * rest will take about `left_s` seconds; `text` is the reason of a refusal.
+ */
+const planState = z.object({
   state: z.enum(PLAN_STATES),
   bytes: count.optional(),
   of: count.optional(),
+  bytes_per_s: count.optional(),
+  left_s: count.optional(),
   text: text.optional(),
 });
+const planProgress = planState.extend({ id: text, model: text });
 /** How far a node is with a plan. */
 export type PlanProgress = z.infer<typeof planProgress>;
 
@@ -50,6 +54,11 @@ export type PlanProgress = z.infer<typeof planProgress>;
 const regionStats = z.object({ bytes: count, waiting: count, dropped: count });
 /** Regions of tensors at a node. */
 export type RegionStats = z.infer<typeof regionStats>;
+
+/** `tessera/plan/<model>/progress`: how far the nodes are that prepare the model's newest plan. */
+export const planPreparation = z.object({ v: z.literal(1), plan: text, nodes: z.record(text, planState) });
+/** How far the nodes are with a plan. */
+export type PlanPreparation = z.infer<typeof planPreparation>;
 
 /** `tessera/node/<node>/heartbeat`, every second. */
 export const heartbeat = z.object({

@@ -12,6 +12,7 @@ test('a fetch is logged at its start with its size, then every ten seconds, or e
     'info model vgg16: has 10.0 MB of 59.0 MB {"plan":"p-1"}',
     'info model vgg16: has 20.0 MB of 59.0 MB {"plan":"p-1"}',
   ]);
+  expect(progress.plans).toMatchObject([{ bytes: 25e6, of: 59e6, bytes_per_s: 1e6, left_s: 34 }]);
   progress.fetchEnded();
   progress.fetched('p-1', 'vgg16', 40e6, 59e6);
   expect(log.lines.at(-1)).toBe('info model vgg16: fetches 59.0 MB, 40.0 MB are here {"plan":"p-1"}');
