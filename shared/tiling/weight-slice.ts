@@ -30,8 +30,16 @@ export function withSlices(
   return { ...model, graph: { ...model.graph, initializers } };
 }
 
-/** The bytes of a region of a constant, given those of the whole. Throws TESSERA_INTERNAL for a type without elements. */
+/**
+ * The bytes of a region of a constant, given those of the whole; a view of them where the region lies in one run. Throws
+ * TESSERA_INTERNAL for a type without elements.
+ */
 export function slicedConstant({ name, dtype, dims }: Initializer, box: Box, bytes: Uint8Array): Uint8Array {
   if (!isDtype(dtype)) throw new TesseraError('TESSERA_INTERNAL', `"${name}" of type ${dtype} is sliced`);
+  const [first, ...rest] = box;
+  if (first !== undefined && rest.every(([start, end], i) => start === 0 && end === dims[i + 1])) {
+    const row = bytes.byteLength / dims[0]!;
+    return bytes.subarray(first[0] * row, first[1] * row);
+  }
   return crop({ dtype, shape: dims, data: bytes }, box);
 }
