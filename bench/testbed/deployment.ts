@@ -10,7 +10,7 @@ import { topics } from '../../shared/protocol/topics.ts';
 import { encodeJpeg } from '../../shared/runtime/image.ts';
 import { connectBus } from '../../shared/runtime/mqtt.ts';
 import type { z } from '../../shared/schema.ts';
-import { type Mosquitto, startMosquitto } from './mosquitto.ts';
+import { freePort, type Mosquitto, startMosquitto } from './mosquitto.ts';
 import { RunningCli } from './run-cli.ts';
 
 /** Debian's RAM disk for every user. */
@@ -81,12 +81,13 @@ export class Deployment {
         log: () => '',
       };
     }
-    const start = async (listen: string): Promise<[RunningCli, number]> => {
-      const cli = this.start(['broker', '--listen', listen], 'broker');
-      const [, found] = await cli.printed(/broker: mqtt:\/\/127\.0\.0\.1:(\d+)/);
-      return [cli, Number(found)];
+    const port = await freePort();
+    const start = async (): Promise<RunningCli> => {
+      const cli = this.start(['broker', '--listen', `127.0.0.1:${port}`], 'broker');
+      await cli.printed(/broker: mqtt:/);
+      return cli;
     };
-    let [running, port] = await start('127.0.0.1:0');
+    let running = await start();
     const runs = [running];
     return {
       url: `mqtt://127.0.0.1:${port}`,
@@ -94,7 +95,7 @@ export class Deployment {
       kill: () => kill(running),
       stop: async () => void (await running.stop()),
       restart: async () => {
-        [running, port] = await start(`127.0.0.1:${port}`);
+        running = await start();
         runs.push(running);
       },
       signal: (signal) => void running.child.kill(signal),

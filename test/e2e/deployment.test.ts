@@ -1,11 +1,11 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { freePort } from '../../bench/testbed/mosquitto.ts';
 import { RunningCli, runCli } from '../../bench/testbed/run-cli.ts';
 import { writeModel } from '../../shared/onnx/write.ts';
 import { type Bus, silentLog } from '../../shared/ports.ts';
@@ -74,10 +74,7 @@ describe('an agent', () => {
   });
 
   it('waits for a broker that starts later, as after a power failure', async () => {
-    const probe = createServer().listen(0, '127.0.0.1');
-    await once(probe, 'listening');
-    const { port } = probe.address() as { port: number };
-    probe.close();
+    const port = await freePort();
     const agent = start(['agent', '--broker', `127.0.0.1:${port}`, '--id', 'pi-1'], 'agent');
     await agent.printed(/trying again/);
     start(['broker', '--listen', `127.0.0.1:${port}`], 'broker');

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Worker } from 'node:worker_threads';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { freePort } from '../../bench/testbed/mosquitto.ts';
 import { startBroker } from '../../broker/broker.ts';
 import type { RunningBroker } from '../../broker/broker-options.ts';
 import { createCredentials } from '../../broker/credentials.ts';
@@ -71,7 +72,8 @@ beforeAll(async () => {
   store = await openBlobStore(join(folder, 'central'));
   manifest = await packModel({ name: 'tiny', model: tinyNetwork(), store });
   offered.push(manifest);
-  broker = await startBroker({ listen: ['mqtt://127.0.0.1:0'], anonymous: 'loopback', log: silentLog });
+  const listen = [`mqtt://127.0.0.1:${await freePort()}`];
+  broker = await startBroker({ listen, anonymous: 'loopback', log: silentLog });
   url = broker.urls[0]!;
   bus = await connectBus({ url, clientId: 'tessera-central', log: silentLog });
   wire = new Wire({ bus, topics, self: 'central', log: silentLog, now: () => performance.now() });
