@@ -1,6 +1,7 @@
 import { failureOf } from '../errors.ts';
 import type { Log } from '../ports.ts';
 import type { ResultMessage, WorkMessage } from '../protocol/messages/work.ts';
+import { PART_LIMIT_BYTES } from '../protocol/parts.ts';
 import type { Executor, PartOutcome } from './executor-types.ts';
 import { ResultGroup } from './result-group.ts';
 import { type SendTensors, TensorSender } from './tensor-sender.ts';
@@ -12,7 +13,7 @@ export interface RunOptions {
   readonly sendTensors: SendTensors;
   readonly now: () => number;
   readonly log: Log;
-  /** Results and tensors are combined up to this size, so that fewer messages are sent. */
+  /** Results are combined up to this size, so that fewer messages are sent. */
   readonly messageBytes: number;
 }
 
@@ -42,7 +43,7 @@ export async function runParts<P extends WorkPart>(
   const { plan, i_id, stage } = address;
   const open = new Map(parts.map((part) => [part.tile.t_id, part]));
   const group = new ResultGroup(messageBytes);
-  const tensors = new TensorSender(sendTensors, address, messageBytes);
+  const tensors = new TensorSender(sendTensors, address, PART_LIMIT_BYTES);
   const sending: Promise<void>[] = [];
   let queueMs: number | undefined;
   const add = (tile: ResultMessage['tiles'][number]): void => {

@@ -114,6 +114,37 @@ describe('the executor', () => {
     expect(code).toBe('ok');
   });
 
+  it('keeps what stays for later parts, sends it, frees it, and says when it is lost with the thread', async () => {
+    const one = job();
+    const [tile] = one.tiles;
+    const stays = { ...tile!.out[0]!, keep: 'only' as const };
+    expect(await run({ ...one, tiles: [{ ...tile!, out: [stays] }] })).toMatchObject([{ out: [] }]);
+    const [whole] = inlineRegions((await run(job())).flatMap((outcome) => ('out' in outcome ? outcome.out : [])));
+    const place = { tensor: 'y', box: stays.box.map(([start, end]): [number, number] => [start, end]) };
+    const asked = [{ ...place, codec: stays.codec }];
+    expect(await executor.take('1-1', asked)).toEqual([whole]);
+    executor.free(['1-1']);
+    expect(await executor.take('1-1', asked)).toEqual({ missing: [place] });
+
+    const sent = wireRegion('x', tinyInput());
+    const input = { tensor: 'x', box: sent.box, from: 'pi-2' };
+    const reader = { ...one, i_id: '1-2', tiles: [{ ...tile!, in: [input] }] };
+    expect(codes(await run(reader))).toEqual(['missing-input']);
+    expect(executor.keep('1-2', 'pi-2', [sent])).toBe(true);
+    // A region stays for the next part that reads it.
+    for (let k = 0; k < 2; k++) expect(await run(reader)).toMatchObject([{ out: [{ d: whole!.d }] }]);
+    expect(sent.d.byteLength).toBe(0);
+
+    const lost = new Promise<void>((resolve) => executor.onLoss(resolve));
+    const restarted = new Promise<Worker>((resolve) => process.once('worker', resolve));
+    await worker.terminate();
+    await lost;
+    expect(executor.keep('1-2', 'pi-2', [wireRegion('x', tinyInput())])).toBe(false);
+    worker = await restarted;
+    await executor.prepare(tinyPlan(skeleton, { kind: 'whole' }), [0], skeleton);
+    expect(codes(await run(reader))).toEqual(['missing-input']);
+  });
+
   it('fails at once while its thread restarts, so that another node gets the tile', async () => {
     const restarted = new Promise<Worker>((resolve) => process.once('worker', resolve));
     await worker.terminate();

@@ -100,6 +100,24 @@ describe('the way to nodes', () => {
     expect(log.lines.filter((line) => !line.startsWith('debug'))).toEqual([]);
   });
 
+  it("for what central's own executor makes for other nodes is the wire, in one message to each", async () => {
+    const { link, sent, events, settle, finish } = world();
+    finish();
+    await link.control('central', prepare);
+    await settle();
+    const { tensor, box, codec } = someRegion;
+    const out = [{ tensor, box, codec, to: ['n1', 'n2'] }];
+    await link.work('central', { ...work(), tiles: [0, 1].map((t_id) => ({ t_id, in: [], out })) });
+    await settle();
+    const tiles = [0, 1].map((t_id) => ({ t_id, out: [someRegion] }));
+    const message = { v: 1, plan: PLAN, i_id: '1-1', stage: 0, attempt: 2, tiles };
+    expect(sent).toEqual([
+      ['n1', 'tensor', message],
+      ['n2', 'tensor', message],
+    ]);
+    expect(events.slice(1)).toMatchObject([0, 1].map((t_id) => ({ type: 'part-result', t_id })));
+  });
+
   it('answers after the effects of which the message is one, or else their order is lost', async () => {
     const { link, events, settle } = world();
     void link.work('central', work());
