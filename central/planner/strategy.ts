@@ -69,8 +69,8 @@ export interface ReachOptions {
 }
 
 /**
- * Answers questions about tiles and slices of one network, so that strategies do not need ONNX. `from`: absent where the stage
- * starts at the frame.
+ * Answers questions about tiles and slices of one network, so that strategies do not need ONNX. `from`: absent where the
+ * stage starts at the frame.
  */
 export interface Tiler {
   /** The ends of a tile stage whose outputs have at least one cell for each tile of the grid, the deepest first. */

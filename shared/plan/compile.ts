@@ -11,7 +11,7 @@ import { withQuantisedIo } from '../tiling/quantised-io.ts';
 import { buildStage } from '../tiling/stage.ts';
 import type { WeightRegion } from '../tiling/weight-slice.ts';
 import type { CompiledPlan } from './compiled-plan.ts';
-import { MAX_REASON } from './limits.ts';
+import { MAX_REASON, MAX_SLICES } from './limits.ts';
 import { linksOf } from './links.ts';
 import { CENTRAL, type Plan, type Stage, TOPIC } from './plan.ts';
 import { planCost } from './plan-cost.ts';
@@ -85,10 +85,17 @@ export function compilePlan(asked: Plan, resolved: ResolvedModel): CompiledPlan 
   };
 }
 
+/** The regions of weights that parts read, each once. Throws TESSERA_PLAN_INVALID for too many. */
 function slicesOf(forms: readonly StageForm[]): WeightRegion[] {
   const found = new Map<string, WeightRegion>();
   for (const { slices } of forms.flatMap(({ parts }) => parts))
     for (const { tensor, box } of slices) found.set(JSON.stringify([tensor, box]), { tensor, box });
+  if (found.size > MAX_SLICES)
+    throw new TesseraError(
+      'TESSERA_PLAN_INVALID',
+      `the slices of the plan read ${found.size} regions of weights; at most ${MAX_SLICES} are allowed`,
+      { hint: 'Split fewer layers, or into fewer slices.' },
+    );
   return [...found.values()];
 }
 

@@ -16,6 +16,9 @@ export const MAX_REGIONS = 4096;
 /** Most nodes that one stage names for its placement, and for its fallback. */
 export const MAX_NODES = 1024;
 
+/** Most regions of weights that the parts of a plan read. */
+export const MAX_SLICES = 65_536;
+
 /** Most axes of a tensor that can be sent. */
 export const MAX_RANK = 8;
 

@@ -140,6 +140,16 @@ const MANIFESTS: readonly ModelManifest[] = [
     blobs: [blob('b', 921_600), blob('c', 1024)],
   },
   { format: 'tessera-model/1', name: 'a "name"\n', skeleton: blob('d', 1), blobs: [] },
+  {
+    format: 'tessera-model/1',
+    name: 'slices',
+    skeleton: blob('e', 2),
+    blobs: [blob('f', 64)],
+    slices: [
+      { tensor: 'w', box: [[0, 4]], ...blob('0', 16) },
+      { tensor: 'w\n', box: [[4, 6]], ...blob('1', 8) },
+    ],
+  },
 ];
 /** A key of this process alone. */
 const keys = generateKeyPairSync('ed25519');

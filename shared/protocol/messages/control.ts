@@ -1,6 +1,6 @@
 import { codecSpec } from '../../codec/spec.ts';
 import { COLORS, RESIZES } from '../../model/picture-placement.ts';
-import { MAX_PARTS, MAX_REGIONS } from '../../plan/limits.ts';
+import { MAX_PARTS, MAX_REGIONS, MAX_SLICES } from '../../plan/limits.ts';
 import { z } from '../../schema.ts';
 import { bytes, count, destinations, imageId, sha, tensorName, text } from './fields.ts';
 import { regionPlace } from './region.ts';
@@ -31,7 +31,7 @@ export const modelManifest = z.object({
   blobs: z.array(z.object({ sha, size: count })).max(65536),
   slices: z
     .array(regionPlace.extend({ sha, size: count }))
-    .max(65536)
+    .max(MAX_SLICES)
     .optional(),
   signature: bytes.optional(),
 });

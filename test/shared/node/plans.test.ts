@@ -208,6 +208,27 @@ describe('a plan of several stages', () => {
     return { ...made, early, answer: made.plans.prepare('central', message(), (ready) => early.push(ready)) };
   };
 
+  it('fetches the slices of weights that its own parts read, and no others', async () => {
+    const { source, asked, stored, finish } = arriving();
+    const { plans, executor, preparation } = planning([], source);
+    const slices = [W0, W1].map((sha, k): { tensor: string; box: [number, number][]; sha: string; size: number } => {
+      return { tensor: 'w', box: [[k, k + 1]], sha, size: 4 };
+    });
+    const given: unknown[] = [];
+    executor.weights = async (_plan, _stages, _skeleton, named) => {
+      given.push(named);
+      return [W1];
+    };
+    const { manifest, ...rest } = prepare(A);
+    const answer = plans.prepare('central', { ...rest, manifest: { ...manifest, slices } });
+    while (asked.length < 2) await new Promise(setImmediate);
+    stored(W1);
+    finish();
+    (await preparation(0)).finish();
+    expect(await answer).toMatchObject({ type: 'ready' });
+    expect([given, asked]).toEqual([[slices], [[skeleton.sha], [W1]]]);
+  });
+
   it('runs its first stage while the weights of the second still arrive, which are fetched after those of the first', async () => {
     const { source, asked, stored, finish } = arriving();
     const { plans, early, answer, preparation, calls } = reading(source);
