@@ -305,9 +305,10 @@ export class Central {
     const { bus, results, executor, journal, lock } = this.#parts;
     clearTimeout(this.#choosing);
     await this.#active?.stop(graceMs);
-    // After the frames: a central that takes over now finds that all of them have ended.
+    // A central that takes over now finds that all frames have ended, and its results replace the retained ones.
+    await results.stop().catch(() => {});
     this.#election.stop();
-    await Promise.allSettled([bus.stop(), results.stop(), executor.stop(), this.#data.stop()]);
+    await Promise.allSettled([bus.stop(), executor.stop(), this.#data.stop()]);
     journal.close();
     lock.release();
   }

@@ -1,5 +1,6 @@
 import { createServer } from 'node:net';
 import { hostname, networkInterfaces } from 'node:os';
+import { isLoopback } from '../broker/listen.ts';
 import { TesseraError } from '../shared/errors.ts';
 
 /** Where the embedded broker is to listen. */
@@ -51,4 +52,13 @@ export function reachableHost(host: string): string {
 /** A host as it stands in a URL. */
 export function urlHost(host: string): string {
   return host.includes(':') ? `[${host}]` : host;
+}
+
+/** Whether a host name or address of a URL is this machine's. */
+export function isThisMachine(host: string): boolean {
+  const plain = host.replace(/^\[|\]$/g, '').toLowerCase();
+  if (isLoopback(plain)) return true;
+  const addresses = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
+  const name = hostname().toLowerCase();
+  return [name, `${name}.local`, ...addresses.map(({ address }) => address)].includes(plain);
 }

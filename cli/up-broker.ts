@@ -9,7 +9,7 @@ import { hideUserInfo } from '../shared/redact.ts';
 import type { ClusterOptions } from './cluster.ts';
 import { brokerTls, busOptions, portOf } from './connect.ts';
 import { INVITATION_S, inviteNode } from './invite.ts';
-import { choosePort, parseListen, reachableHost, urlHost } from './listen.ts';
+import { choosePort, isThisMachine, parseListen, reachableHost, urlHost } from './listen.ts';
 import type { Output } from './output.ts';
 import { IN_ITS_FOLDER } from './own-command.ts';
 import { SecretOutput, type SecretOutputOptions } from './secret-output.ts';
@@ -38,7 +38,8 @@ export function usesOtherBroker(
   if (options.listen !== undefined || server === undefined) return false;
   if (configured === undefined) return true;
   const ports = configured.map((url) => parseListenUrl(url).port);
-  if (ports.includes(0) || ports.includes(portOf(new URL(server)))) return false;
+  const url = new URL(server);
+  if (isThisMachine(url.hostname) && (ports.includes(0) || ports.includes(portOf(url)))) return false;
   throw new TesseraError(
     'TESSERA_CONFIG',
     `mqtt.server is ${hideUserInfo(server)}, where no listener of broker.listen is: one broker to use, another to start`,

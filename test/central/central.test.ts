@@ -187,7 +187,7 @@ test('steps down when another central claims a higher epoch, after its frames ha
 test('that stops frees everything once, and the lock last, when nothing writes the journal any more', async () => {
   await lead();
   await Promise.all([central.stop(), central.stop()]);
-  expect(story).toEqual(['bus stops', 'results stop', 'executor stops', 'data plane stops', 'lock released']);
+  expect(story).toEqual(['results stop', 'bus stops', 'executor stops', 'data plane stops', 'lock released']);
 });
 
 test('that stops before it was elected stops waiting for the election', async () => {
