@@ -113,7 +113,17 @@ describe('tessera infer', () => {
 
   test('tiles without halo are marked as approximate', async () => {
     const { file } = await scene(4);
-    const { code, stdout } = await runCli(['infer', file, '--padding', 'zero', '--grid', '2x2', '--json']);
+    const { code, stdout } = await runCli([
+      'infer',
+      file,
+      '--nodes',
+      '1',
+      '--padding',
+      'zero',
+      '--grid',
+      '2x2',
+      '--json',
+    ]);
     expect(code).toBe(0);
     expect(JSON.parse(stdout)).toMatchObject({ status: 'ok', approximate: true });
   });
@@ -121,7 +131,7 @@ describe('tessera infer', () => {
   test('lines name their file, and --save writes annotated pictures', async () => {
     const files = (await Promise.all([8, 9].map(scene))).map(({ file }) => file);
     const saved = join(folder, 'seen');
-    const { code, stdout, stderr } = await runCli(['infer', ...files, '--save', saved]);
+    const { code, stdout, stderr } = await runCli(['infer', ...files, '--nodes', '1', '--save', saved]);
     expect(code).toBe(0);
     const lines = stdout.trim().split('\n');
     expect(lines.map((line) => line.split(': ')[0])).toEqual(files);
@@ -130,7 +140,7 @@ describe('tessera infer', () => {
       expect(stderr).toContain(`saved ${path}`);
       expect([...(await readFile(path)).subarray(0, 3)]).toEqual([0xff, 0xd8, 0xff]);
     }
-    const again = await runCli(['infer', files[0]!, '--save', saved, '--json']);
+    const again = await runCli(['infer', files[0]!, '--nodes', '1', '--save', saved, '--json']);
     expect(JSON.parse(again.stdout)).toMatchObject({
       file: files[0],
       saved: [join(saved, `${parse(files[0]!).name}-2.annotated.jpg`)],
@@ -147,7 +157,7 @@ describe('tessera infer', () => {
     const bad = join(folder, 'bad.jpg');
     const { file, label } = await scene(6);
     await writeFile(bad, (await readFile(file)).subarray(0, 2000));
-    const { code, stdout } = await runCli(['infer', bad, file, '--json']);
+    const { code, stdout } = await runCli(['infer', bad, file, '--nodes', '1', '--json']);
     const [first, second] = stdout
       .trim()
       .split('\n')
@@ -181,11 +191,11 @@ describe('tessera infer', () => {
       predicted: null,
     };
     await writeFile(planFile, JSON.stringify(plan));
-    const refused = await runCli(['infer', file, '--plan', planFile]);
+    const refused = await runCli(['infer', file, '--nodes', '1', '--plan', planFile]);
     expect(refused.stderr).toContain('error TESSERA_PLAN_INVALID');
     const [, sha] = /this one's is ([0-9a-f]{64})/.exec(refused.stderr)!;
     await writeFile(planFile, JSON.stringify({ ...plan, model: sha }));
-    const { code, stdout } = await runCli(['infer', file, '--plan', planFile, '--json']);
+    const { code, stdout } = await runCli(['infer', file, '--nodes', '1', '--plan', planFile, '--json']);
     expect(code).toBe(0);
     expect(JSON.parse(stdout)).toMatchObject({ status: 'ok', plan: 'p-0a1b2c', top: { label } });
   });
@@ -223,7 +233,8 @@ describe('tessera infer', () => {
     );
     const bytes = shape.reduce((a, b) => a * b);
     await writeFile(input, new Uint8Array(bytes).fill(7));
-    const args = ['infer', input, '--model', model, '--tensor', shape.join('x'), '--dump', join(folder, 'o.bin')];
+    const tensor = ['--tensor', shape.join('x'), '--dump', join(folder, 'o.bin')];
+    const args = ['infer', input, '--model', model, '--nodes', '1', ...tensor];
     expect(await runCli(args)).toMatchObject({ code: 0 });
     await writeFile(input, new Uint8Array(bytes * 4));
     expect((await runCli(args)).stderr).toMatch(

@@ -13,8 +13,11 @@ export const sha = z.string().regex(/^[0-9a-f]{64}$/);
 export const dtype = z.enum(Object.keys(DTYPE_BYTES) as [Dtype, ...Dtype[]]);
 /** A tensor's shape. */
 export const shape = z.array(count.max(2 ** 31)).max(MAX_RANK);
+const range = z
+  .tuple([count, count])
+  .refine(([start, end]) => start <= end, 'expected a range that does not end before its start');
 /** `[[start, end], ...]`: one half-open range per axis of the tensor, in elements. */
-export const box = z.array(z.tuple([count, count])).max(MAX_RANK);
+export const box = z.array(range).max(MAX_RANK);
 /** A CBOR byte string. */
 export const bytes = z.custom<Uint8Array>((value) => value instanceof Uint8Array, 'expected bytes');
 /** The name of a tensor in the ONNX file. */
