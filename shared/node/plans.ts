@@ -63,8 +63,6 @@ export interface PlansOptions {
 export class Plans {
   readonly #options: PlansOptions;
   readonly #progress: PreparationProgress;
-  /** How pictures become the input of each plan's network, for plans that are ready. */
-  readonly #pictures = new Map<string, ModelManifest['picture']>();
   /** Unanswered preparations, with their abort controllers. */
   readonly #open = new Set<{ readonly plan: string; readonly abort: AbortController }>();
   /** Models of the plans of which a stage is ready. */
@@ -132,13 +130,12 @@ export class Plans {
     }
   }
 
-  /** How pictures become the input of a plan's network; undefined where it is not ready, or takes no pictures. */
+  /** How pictures become the input of a plan's network; undefined where no stage is ready, or it takes no pictures. */
   pictureOf(plan: string): ModelManifest['picture'] {
-    return this.#options.executor.prepared(plan).size > 0 ? this.#pictures.get(plan) : undefined;
+    return this.#options.executor.prepared(plan).size > 0 ? this.#manifests.get(plan)?.picture : undefined;
   }
 
   release(plan: string): void {
-    this.#pictures.delete(plan);
     const isReady = this.#options.executor.prepared(plan).size > 0;
     let isOpen = false;
     for (const preparation of this.#open)
@@ -199,7 +196,6 @@ export class Plans {
       }
     signal.throwIfAborted();
     this.#progress.set(plan.id, manifest.name, 'ready');
-    this.#pictures.set(plan.id, manifest.picture);
     onReady?.(manifest);
     log.info(`ready for plan ${plan.id} of model ${manifest.name}`, {
       fetch_ms: Math.round(fetched - started),

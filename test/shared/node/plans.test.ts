@@ -178,10 +178,11 @@ describe('prepare', () => {
 
 describe('a plan of several stages', () => {
   const [W0, W1] = ['b'.repeat(64), 'c'.repeat(64)];
+  const PICTURE = { tensor: 'x', width: 8, height: 4, color: 'rgb', resize: 'stretch', crop: 1 } as const;
   const message = (): PrepareMessage => {
     const about = prepare(A, [0, 1]);
     const blobs = [W1, W0].map((sha) => ({ sha, size: 1 }));
-    return { ...about, manifest: { ...about.manifest, blobs } };
+    return { ...about, manifest: { ...about.manifest, blobs, picture: PICTURE } };
   };
   /** A source whose blobs arrive when the test says so. */
   const arriving = () => {
@@ -257,15 +258,18 @@ describe('a plan of several stages', () => {
     expect(await answer).toMatchObject({ type: 'refused', code: 'TESSERA_RUN_FAILED' });
   });
 
-  it('is refused where later weights do not come, after the first stage was announced', async () => {
+  it('is refused where later weights do not come, after the first stage was announced, which still opens frames', async () => {
     const { source, asked, stored, finish } = arriving();
-    const { answer, early, preparation } = reading(source);
+    const { plans, answer, early, preparation } = reading(source);
     while (asked.length < 2) await new Promise(setImmediate);
     stored(W0);
-    finish(new TesseraError('TESSERA_BLOB', 'central does not answer'));
+    expect(plans.pictureOf(A)).toBeUndefined();
     (await preparation(0)).finish();
+    while (early.length === 0) await new Promise(setImmediate);
+    expect(plans.pictureOf(A)).toEqual(PICTURE);
+    finish(new TesseraError('TESSERA_BLOB', 'central does not answer'));
     expect(await answer).toMatchObject({ type: 'refused', code: 'TESSERA_BLOB' });
-    expect(early).toHaveLength(1);
+    expect(plans.pictureOf(A)).toEqual(PICTURE);
   });
 });
 
