@@ -12,7 +12,7 @@ export interface FrameHolderOptions {
   /** The id of this node. */
   readonly id: string;
   readonly plans: Pick<Plans, 'pictureOf'>;
-  readonly regions: Pick<HeldRegions, 'receive'>;
+  readonly regions: Pick<HeldRegions, 'open' | 'holds'>;
   readonly executor: Pick<Executor, 'keep'>;
   readonly now: () => number;
 }
@@ -20,27 +20,40 @@ export interface FrameHolderOptions {
 /** Decodes pictures that are at this node as the inputs of frames, for parts that run here. */
 export class FrameHolder {
   readonly #options: FrameHolderOptions;
+  /** Pictures that are being decoded, by i_id. */
+  readonly #decoding = new Map<string, Promise<void>>();
 
   constructor(options: FrameHolderOptions) {
     this.#options = options;
   }
 
   /**
-   * Holds a picture as the input of a plan's network, under an i_id, until the frame is freed. Throws TESSERA_PLAN_INVALID
-   * for a plan that is not prepared here, TESSERA_INPUT_TOO_LARGE where there is no room, and what decoding throws.
+   * Holds a picture as the input of a plan's network, under an i_id, until the frame is freed; once, however often it is
+   * called. Throws TESSERA_PLAN_INVALID for a plan that is not prepared here, TESSERA_INPUT_TOO_LARGE where there is no
+   * room, and what decoding throws.
    */
   async hold(iId: string, plan: string, frame: FrameEnvelope): Promise<void> {
+    const decoding = this.#decoding.get(iId) ?? this.#hold(iId, plan, frame);
+    this.#decoding.set(iId, decoding);
+    try {
+      await decoding;
+    } finally {
+      this.#decoding.delete(iId);
+    }
+  }
+
+  async #hold(iId: string, plan: string, frame: FrameEnvelope): Promise<void> {
     const { id, plans, regions, executor, now } = this.#options;
     const picture = plans.pictureOf(plan);
     if (picture === undefined)
       throw new TesseraError('TESSERA_PLAN_INVALID', `plan ${plan} is not prepared here for pictures`);
-    const { data: d } = await decodeFrame(frame, picture);
     const { tensor, width, height } = picture;
+    if (regions.holds(iId, tensor)) return;
+    const { data: d } = await decodeFrame(frame, picture);
     const shape = [1, height, width, d.byteLength / (width * height)];
     const box = wireBox(wholeBox(shape));
     const region = { tensor, box, dtype: 'uint8', shape, codec: { name: 'raw' }, d } as const;
-    const [kept] = regions.receive(iId, plan, id, [{ tensor, box, bytes: d.byteLength }], now());
-    if (kept === undefined || !executor.keep(iId, id, [region]))
+    if (!regions.open(iId, plan, { tensor, box, bytes: d.byteLength }, now()) || !executor.keep(iId, id, [region]))
       throw new TesseraError('TESSERA_INPUT_TOO_LARGE', `there is no room for the ${d.byteLength} bytes of the input`);
   }
 }

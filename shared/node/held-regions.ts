@@ -7,14 +7,14 @@ import type { Refusal } from './work-queue.ts';
  * times are those of one steady clock, ms.
  *
  *   region: awaited (a begun part reads it) --received, or made by a part here--> held
- *           received before its part has begun --> held
+ *           received before its part has begun, or opened here --> held
  *           held --frame freed, plan released, epoch over, unused for long, executor lost it--> gone
  *   part:   begun --its last region is here--> ready --ended--> gone
  *           begun --nobody here makes a held region any more--> stuck --ended--> gone
  *
  * 1. Bytes that are held, and those that begun parts still add, never exceed the limit together.
  * 2. Room for what a begun part reads and makes is reserved, so that it is not refused when it comes.
- * 3. Room is made only by dropping frames of which no part has begun here, the oldest first.
+ * 3. Room is made only by dropping frames of which no part has begun and nothing was opened here, the oldest first.
  * 4. A region counts for a part only if the part accepts its sender.
  * 5. Nothing of a frame is accepted after it was freed.
  */
@@ -109,7 +109,7 @@ export class HeldRegions<P extends PartRegions = PartRegions> {
   /** Begins a part: it is ready (undefined), has to wait, or cannot run here. */
   begin(part: P, nowMs: number): 'waits' | Refusal | undefined {
     if (part.needs.length === 0 && part.makes.length === 0) return undefined;
-    const frame = this.#frames.get(part.iId) ?? newFrame<P>(part.plan, nowMs);
+    const frame = this.#named(part.iId, part.plan, nowMs);
     const unmet = part.needs.filter((need) => !isHeld(frame, need));
     const missing = unmet.filter((need) => !isComing(frame, need));
     if (missing.length > 0) return { code: 'missing-input', text: `${regionsText(missing)} is not here`, missing };
@@ -149,6 +149,22 @@ export class HeldRegions<P extends PartRegions = PartRegions> {
       this.#heldBytes -= sum(gone);
     }
     return this.#settle(frame);
+  }
+
+  /** Holds the input of a frame that central has this node open; false where there is no room, or it was freed. */
+  open(iId: string, plan: string, region: SizedPlace, nowMs: number): boolean {
+    const frame = this.#named(iId, plan, nowMs);
+    if (this.#freed.has(iId) || !this.#makeRoom(iId, cost(region))) return false;
+    this.#hold(frame, { ...region, from: undefined });
+    this.#frames.set(iId, frame);
+    frame.hasWork = true;
+    frame.usedMs = nowMs;
+    return true;
+  }
+
+  /** Whether a tensor of an opened frame, or a region of it that was made here, is held. */
+  holds(iId: string, tensor: string): boolean {
+    return this.#frames.get(iId)?.held.some((held) => held.tensor === tensor && held.from === undefined) === true;
   }
 
   /** A node sent regions; returns those to be kept. */
@@ -235,6 +251,14 @@ export class HeldRegions<P extends PartRegions = PartRegions> {
       this.#reservedBytes -= reservation(begun.part, begun.unmet) - reservation(begun.part, unmet);
       begun.unmet = unmet;
     }
+  }
+
+  /** A frame that central names with its plan. What nodes sent of it for another plan is dropped. */
+  #named(iId: string, plan: string, nowMs: number): Frame<P> {
+    const known = this.#frames.get(iId);
+    if (known !== undefined && (known.hasWork || known.plan === plan)) return known;
+    if (known !== undefined) this.dropFrames((of) => of === iId);
+    return newFrame<P>(plan, nowMs);
   }
 
   #hold(frame: Frame<P>, held: Held): void {

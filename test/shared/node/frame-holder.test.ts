@@ -64,3 +64,52 @@ test('without the plan, without room, or without a picture nothing is held', asy
   });
   expect([...kept, ...full.kept]).toEqual([]);
 });
+
+test('a frame that central has opened twice, since an answer was lost, is held once and not refused for want of room', async () => {
+  const { kept, frames } = holder(300);
+  await Promise.all([frames.hold('1-0', 'p-1', await picture()), frames.hold('1-0', 'p-1', await picture())]);
+  await frames.hold('1-0', 'p-1', await picture());
+  expect(kept).toHaveLength(1);
+  await expect(frames.hold('1-1', 'p-1', await picture())).rejects.toMatchObject({ code: 'TESSERA_INPUT_TOO_LARGE' });
+});
+
+test('what another node sent of frames that nobody asked for makes room for one that is opened, which is not dropped for others', async () => {
+  const { kept, regions, frames } = holder(400);
+  const sent = [{ tensor: 'x', box: [[0, 1]] as [number, number][], bytes: 150 }];
+  regions.receive('1-7', 'p-1', 'pi-2', sent, 0);
+  await frames.hold('1-0', 'p-1', await picture());
+  expect(kept).toHaveLength(1);
+  expect(regions.receive('1-8', 'p-1', 'pi-2', sent, 0)).toEqual([]);
+  const maker = { iId: '1-1', plan: 'p-1', needs: [], makes: sent };
+  expect(regions.begin(maker, 0)).toMatchObject({ code: 'out-of-memory' });
+  expect(regions.holds('1-0', 'x')).toBe(true);
+});
+
+test('a frame that another node sent under another plan is opened all the same', async () => {
+  const { kept, regions, frames } = holder(1e6);
+  regions.receive('1-0', 'p-2', 'pi-2', [{ tensor: 'x', box: [[0, 1]], bytes: 150 }], 0);
+  await frames.hold('1-0', 'p-1', await picture());
+  expect(kept).toHaveLength(1);
+  expect(
+    regions.begin(
+      {
+        iId: '1-0',
+        plan: 'p-1',
+        needs: [
+          {
+            tensor: 'x',
+            box: [
+              [0, 1],
+              [0, 4],
+              [0, 8],
+              [0, 3],
+            ],
+            bytes: 96,
+          },
+        ],
+        makes: [],
+      },
+      0,
+    ),
+  ).toBeUndefined();
+});
