@@ -4,7 +4,7 @@ import type { CompiledPlan } from '../shared/plan/compiled-plan.ts';
 import { withInnerTensors } from '../shared/plan/inner-tensors.ts';
 import type { Plan } from '../shared/plan/plan.ts';
 import { planId } from '../shared/plan/plan-id.ts';
-import { parsePlan } from '../shared/plan/validate.ts';
+import { checkPlan, parsePlan } from '../shared/plan/validate.ts';
 import type { Deploy, Deployed } from '../shared/protocol/messages/requests.ts';
 import type { DeployedPlan, DeployedPlans } from './deployed-plans.ts';
 import type { PlanReadiness } from './observers/ready-waits.ts';
@@ -28,6 +28,7 @@ export function compileFor(model: ServedModel, plan: Plan): CompiledPlan {
     throw new TesseraError('TESSERA_PLAN_INVALID', `plan ${plan.id} is for another network than model ${model.name}`, {
       hint: `its \`model\` must be ${model.manifest.skeleton.sha}`,
     });
+  checkPlan(plan, { inputs: [model.input.name], outputs: model.outputs });
   checkPlanExits(plan, model);
   return compilePlan(plan, model.resolved);
 }
@@ -62,7 +63,7 @@ export async function deploy(options: DeployOptions, request: Deploy): Promise<D
   let next: DeployedPlan;
   let compiled: CompiledPlan;
   if (asked !== undefined) {
-    const plan = withInnerTensors(asked, model.names);
+    const plan = withInnerTensors(asked, model);
     // A file that was edited may still have the id of the plan that it was.
     compiled = compileFor(model, { ...plan, id: planId(plan) });
     const isSame = before?.current?.id === compiled.plan.id;

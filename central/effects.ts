@@ -10,6 +10,7 @@ import type { Log } from '../shared/ports.ts';
 import type { ControlMessage } from '../shared/protocol/messages/control.ts';
 import type { WireRegion } from '../shared/protocol/messages/region.ts';
 import type { WorkInput, WorkMessage } from '../shared/protocol/messages/work.ts';
+import { type Arrival, isBorn } from '../shared/runtime/frame-parser.ts';
 import { AuditedParts } from './audited-parts.ts';
 import type {
   CancelEffect,
@@ -27,7 +28,6 @@ import type { PartResult, UntimedEvent } from './coordinator/events.ts';
 import type { FrameEnd } from './coordinator/frame-end.ts';
 import type { DataPlane, FrameAnswer, Opened } from './data-plane/data-plane.ts';
 import type { BornFrames } from './ingest/born-frames.ts';
-import { type Arrival, isBorn } from './ingest/parser.ts';
 import type { NodeLink } from './nodes/node-link.ts';
 import type { ServedModel } from './served-model.ts';
 
@@ -57,7 +57,7 @@ export interface EffectRunnerDeps {
     DataPlane,
     'plan' | 'forgetPlan' | 'open' | 'pack' | 'paste' | 'clear' | 'agree' | 'finish' | 'release'
   >;
-  readonly born: Pick<BornFrames, 'open' | 'take' | 'done' | 'free'>;
+  readonly born: Pick<BornFrames, 'open' | 'take' | 'copy' | 'done' | 'free'>;
   /** The term of this central, which messages to nodes carry. */
   readonly epoch: number;
   readonly log: Log;
@@ -79,6 +79,8 @@ export interface EffectRunnerDeps {
 interface OpenFrame {
   readonly arrival: Arrival;
   readonly served: ServedPlan;
+  /** Nodes that were asked to read it from its topic. */
+  readonly copies: readonly string[];
   size: Opened;
   answer: FrameAnswer | undefined;
 }
@@ -237,8 +239,8 @@ export class EffectRunner {
         break;
       }
       case 'release-frame': {
-        const { arrival } = this.#frames.get(effect.i_id)!;
-        if (isBorn(arrival)) born.free(effect.i_id, arrival);
+        const { arrival, copies } = this.#frames.get(effect.i_id)!;
+        for (const node of isBorn(arrival) ? [arrival.born.node] : copies) born.free(effect.i_id, node);
         this.#frames.delete(effect.i_id);
         void data.release(effect.i_id).catch(() => {});
         break;
@@ -281,10 +283,17 @@ export class EffectRunner {
     this.#control(node, { v: 1, type: 'prepare', plan, manifest, stages: [...stages], epoch, request });
   }
 
-  #open({ i_id, ref, model, plan, at }: OpenFrameEffect): void {
+  #open({ i_id, ref, model, plan, at, copies }: OpenFrameEffect): void {
     const arrival = this.#payloads.get(ref)!;
-    this.#frames.set(i_id, { arrival, served: this.#served(plan, model), size: UNKNOWN_SIZE, answer: undefined });
-    this.#opened(i_id, this.#decode(i_id, arrival, { model, plan }, at));
+    this.#frames.set(i_id, {
+      arrival,
+      served: this.#served(plan, model),
+      copies,
+      size: UNKNOWN_SIZE,
+      answer: undefined,
+    });
+    const copied = Promise.all(copies.map((node) => this.#deps.born.copy(i_id, plan, arrival, node)));
+    this.#opened(i_id, this.#decode(i_id, arrival, { model, plan }, at), copied);
   }
 
   /** Decodes a frame: where it was born, or at central. */
@@ -308,13 +317,14 @@ export class EffectRunner {
     this.#opened(i_id, this.#decode(i_id, arrival, of, CENTRAL));
   }
 
-  #opened(i_id: string, opened: Promise<Opened>): void {
+  #opened(i_id: string, opened: Promise<Opened>, copied: Promise<(string | undefined)[]> = Promise.resolve([])): void {
     const { tell } = this.#deps;
-    opened.then(
-      (size) => {
+    Promise.all([opened, copied]).then(
+      ([size, nodes]) => {
         const frame = this.#frames.get(i_id);
         if (frame !== undefined) frame.size = size;
-        tell({ type: 'frame-opened', i_id });
+        const copies = nodes.filter((node) => node !== undefined);
+        tell({ type: 'frame-opened', i_id, copies });
       },
       (error: unknown) => tell({ type: 'frame-failed', i_id, failure: failureOf(error, 'TESSERA_INPUT_INVALID') }),
     );

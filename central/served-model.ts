@@ -30,6 +30,8 @@ export interface ServedModel {
   readonly doubt: TesseraError | undefined;
   /** Names that the tensors of `resolved` have in the user's file. */
   readonly names: TensorNames;
+  /** The network's own input, as plans name it; where frames are pictures, the graph makes it of `input`. */
+  readonly ownInput: string;
   readonly manifest: ModelManifest;
   /** The SHA-256 in results that identifies the model's version. */
   readonly version: string;
@@ -74,7 +76,7 @@ const MAX_TENSOR_BYTES = 1e9;
  */
 export async function loadServedModel(request: LoadRequest, store: BlobStore, key: SigningKey): Promise<ServedModel> {
   const { name, labels, picture } = request;
-  const { resolved, names, doubt } = preparedNetwork(request);
+  const { resolved, names, ownInput, doubt } = preparedNetwork(request);
   const card = withInnerNames(request.card, names);
   const { graph } = resolved.model;
   const input = graph.inputs[0]!;
@@ -94,6 +96,7 @@ export async function loadServedModel(request: LoadRequest, store: BlobStore, ke
     resolved,
     doubt,
     names,
+    ownInput,
     manifest: { ...manifest, signature: key.sign(manifest) },
     version: request.sha256 ?? manifest.skeleton.sha,
     input: { name: input.name, ...resolved.specs.get(input.name)! },
@@ -105,7 +108,7 @@ export async function loadServedModel(request: LoadRequest, store: BlobStore, ke
  * The network with shapes, one input, and names that are allowed in plans; where frames are pictures, with their
  * preprocessing.
  */
-function preparedNetwork(request: LoadRequest): Pick<ServedModel, 'resolved' | 'names' | 'doubt'> {
+function preparedNetwork(request: LoadRequest): Pick<ServedModel, 'resolved' | 'names' | 'ownInput' | 'doubt'> {
   const { name, card, model, picture, inputShape } = request;
   const used = withoutUnusedInputs(model);
   const first = used.graph.inputs[0];
@@ -149,7 +152,8 @@ function preparedNetwork(request: LoadRequest): Pick<ServedModel, 'resolved' | '
   const framed = picture ? resolveModel(withPreprocessing(plain, pictureInput(card, plain, input.name))) : plain;
   const made = withComputedOutputs(framed);
   // Nodes resolve the model that they get; here the result has to be the same.
-  return { resolved: made === framed ? framed : resolveModel(made.model), names, doubt };
+  const resolved = made === framed ? framed : resolveModel(made.model);
+  return { resolved, names, ownInput: input.name, doubt };
 }
 
 /** The model with its shapes. A model with unsupported operators is left to the runtime and can run whole only. */

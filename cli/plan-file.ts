@@ -20,11 +20,12 @@ export async function readPlanFile(file: string): Promise<Plan> {
 }
 
 /** Reads a plan for a model from a JSON file, with the tensor names of the served model. Throws TESSERA_PLAN_INVALID. */
-export async function readPlanFor({ manifest, name, names }: ServedModel, file: string): Promise<Plan> {
+export async function readPlanFor(model: ServedModel, file: string): Promise<Plan> {
+  const { manifest, name } = model;
   const plan = await readPlanFile(file);
   if (plan.model !== manifest.skeleton.sha)
     throw new TesseraError('TESSERA_PLAN_INVALID', `${file} is a plan for another model than ${name}`, {
       hint: `its "model" is ${plan.model}, this one's is ${manifest.skeleton.sha}`,
     });
-  return withInnerTensors(plan, names);
+  return withInnerTensors(plan, model);
 }

@@ -28,6 +28,7 @@ import { newBootId, nodeIdentity } from './identity.ts';
 import { describeNode } from './node-info.ts';
 import { announce } from './presence.ts';
 import { watchSystemMetrics } from './system-metrics.ts';
+import { TopicFrames } from './topic-frames.ts';
 
 /** How a node agent runs. */
 export interface AgentOptions {
@@ -185,11 +186,13 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   // After the node is announced: central takes frames of nodes that it knows.
   const { plans, work } = service;
   const holder = new FrameHolder({ id, plans, regions: work.regions, executor, now });
+  const topicFrames = new TopicFrames({ bus, topics, log });
   const cameras = new NodeCameras({
     cameras: options.cameras ?? [],
     bootId,
     send: (message) => wire.send(CENTRAL, 'frame', message),
     hold: (iId, plan, frame) => holder.hold(iId, plan, frame),
+    fromTopic: (camera, frame) => topicFrames.take(camera, frame),
     free: (iId) => work.free([iId]),
     log,
   });
@@ -202,6 +205,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     stop: () => {
       stopping ??= (async () => {
         metrics.stop();
+        topicFrames.stop();
         await cameras.stop();
         blobServer.stop();
         await presence.stop();

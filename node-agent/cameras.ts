@@ -23,6 +23,8 @@ export interface NodeCamerasOptions {
   readonly send: (message: BornFrameMessage) => Promise<unknown>;
   /** Decodes a picture as the input of a plan's network, and holds it for parts of the frame. */
   readonly hold: (i_id: string, plan: string, frame: FrameEnvelope) => Promise<void>;
+  /** A frame of a topic that this node reads itself; undefined where it is not here. */
+  readonly fromTopic: (camera: string, frame: string) => Promise<FrameEnvelope | undefined>;
   /** What was held for a frame is not needed any more. */
   readonly free: (i_id: string) => void;
   readonly log: Log;
@@ -72,15 +74,18 @@ export class NodeCameras {
   }
 
   async #accepted(order: Extract<BornFrameOrder, { type: 'open' | 'take' }>): Promise<void> {
-    const { i_id } = order;
+    const { i_id, camera } = order;
     this.#frames.follow(Number(i_id.split('-')[0]));
-    const frame = this.#frames.accepted(order.camera, order.frame, i_id);
+    const born = this.#frames.accepted(camera, order.frame, i_id);
     try {
-      if (frame === undefined) throw new Error(`frame ${order.frame} of camera ${order.camera} is not here`);
-      const { format } = frame.about;
-      if (order.type === 'take') this.#send({ type: 'file', v: 1, i_id, format, d: frame.d });
-      else {
-        await this.#options.hold(i_id, order.plan, { v: 1, format, d: frame.d });
+      if (order.type === 'take') {
+        if (born === undefined) throw notHere(camera, order.frame);
+        this.#send({ type: 'file', v: 1, i_id, format: born.about.format, d: born.d });
+      } else {
+        const frame = born ?? (await this.#options.fromTopic(camera, order.frame));
+        if (frame === undefined) throw notHere(camera, order.frame);
+        const picture = 'about' in frame ? { v: 1 as const, format: frame.about.format, d: frame.d } : frame;
+        await this.#options.hold(i_id, order.plan, picture);
         this.#send({ type: 'opened', v: 1, i_id });
       }
     } catch (error) {
@@ -126,4 +131,8 @@ export class NodeCameras {
       .send(message)
       .catch((error: unknown) => this.#throttledLog.warn('frame', `a frame message could not be sent: ${error}`));
   }
+}
+
+function notHere(camera: string, frame: string): Error {
+  return new Error(`frame ${frame} of camera ${camera} is not here`);
 }

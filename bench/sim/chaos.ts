@@ -81,6 +81,16 @@ export function chaos(seed: number, ms: number, keepLog = false): Cluster {
       ],
       8,
     ),
+    // Nodes read the frames themselves.
+    sketchPlan(
+      [
+        { tiles: 6, cost: 2e6 },
+        { tiles: 1, on: atCentral },
+      ],
+      9,
+      1e6,
+      'topic',
+    ),
   ];
   cluster.confident = 0.4;
   const act = (): void => {

@@ -350,7 +350,7 @@ export class Cluster {
         this.#reach(effect.node, (node) => void node.plans.delete(effect.plan));
         return;
       case 'open-frame': {
-        const { i_id, ref } = effect;
+        const { i_id, ref, copies } = effect;
         const birthplace = this.#born.get(ref);
         if (birthplace !== undefined) {
           this.#birthplaces.set(i_id, birthplace);
@@ -361,7 +361,10 @@ export class Cluster {
             i_id,
             failure: { code: 'TESSERA_INPUT_INVALID', message: 'not a picture' },
           });
-        else this.#soon(2, { type: 'frame-opened', i_id });
+        else {
+          const read = copies.filter(() => this.random.chance(0.8));
+          this.#soon(2, { type: 'frame-opened', i_id, copies: read });
+        }
         return;
       }
       case 'take-frame':

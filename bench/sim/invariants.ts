@@ -20,6 +20,8 @@ export class Invariants {
       /** Where its own tensors are, and where they are on their way to. */
       at: string;
       to: string;
+      /** Nodes that read it from its topic, and their boot ids. */
+      copies: Map<string, string>;
       /** Exits that were not confident. */
       passed: Set<number>;
       /** What it finishes with; undefined while it runs. */
@@ -147,7 +149,9 @@ export class Invariants {
       }
       case 'frame-opened': {
         const frame = this.#frames.get(event.i_id);
-        if (frame !== undefined) frame.at = frame.to;
+        if (frame === undefined) return;
+        frame.at = frame.to;
+        for (const node of event.copies ?? []) frame.copies.set(node, this.#nodes.get(node)?.bootId ?? '');
         return;
       }
       case 'timer':
@@ -207,6 +211,7 @@ export class Invariants {
           plan,
           published: false,
           at: '',
+          copies: new Map(),
           to: effect.at,
           passed: new Set(),
           exit: undefined,
@@ -364,8 +369,9 @@ export class Invariants {
       `15: ${node} gets work that reads ${effect.i_id}, which is at ${frame.at}`,
     );
     assert(
-      (effect.hasFrame === true) === (frame.at === node && node !== CENTRAL),
-      '15: whether the node has the frame',
+      effect.hasFrame !== true ||
+        (node !== CENTRAL && (frame.at === node || frame.copies.get(node) === this.#nodes.get(node)?.bootId)),
+      `15: ${node} does not have ${effect.i_id}, and gets work without it`,
     );
     const ready = this.#prepared.get(`${node} ${plan}`);
     for (const t_id of effect.t_ids) this.#unanswered.add(requestKey({ ...effect, t_id }));

@@ -26,7 +26,12 @@ export const everyNode: Placement = { mode: 'share', nodes: '*' };
 export const atCentral: Placement = { mode: 'share', nodes: [CENTRAL] };
 
 /** A plan of an invented network whose stages run in sequence; `salt` makes plans different. */
-export function sketchPlan(sketches: readonly StageSketch[], salt = 0, frame_bytes = 1e6): SchedulablePlan {
+export function sketchPlan(
+  sketches: readonly StageSketch[],
+  salt = 0,
+  frame_bytes = 1e6,
+  source = CENTRAL,
+): SchedulablePlan {
   const model = String(salt).padStart(64, '0');
   const stages = sketches.map(
     (sketch, id): Stage => ({
@@ -43,7 +48,7 @@ export function sketchPlan(sketches: readonly StageSketch[], salt = 0, frame_byt
       ...(sketch.exit ? { exit: { tensor: `exit${id}`, threshold: 0.9 } } : {}),
     }),
   );
-  const body = { model, source: CENTRAL, stages };
+  const body = { model, source, stages };
   const plan: Plan = {
     format: 'tessera-plan/1',
     id: planId(body),

@@ -1,3 +1,4 @@
+import { TOPIC } from '../../shared/plan/plan.ts';
 import { isPlaced, isReady } from './may-run.ts';
 import type { Frame, Node, PartRun, PlanRun, State } from './state.ts';
 
@@ -7,6 +8,9 @@ import type { Frame, Node, PartRun, PlanRun, State } from './state.ts';
  * part of it has to run elsewhere, central takes the picture, and the frame is like any other.
  *
  *   at its node --a part that reads it cannot run there--> taken --frame-opened--> at central
+ * Where the plan's `source` is `topic`, frames from topics are at central, and besides at the nodes that read the topic too
+ * and were in time.
+ *
  *   at its node --the node leaves or restarts, and a part that reads it has to run--> the frame ends
  */
 
@@ -25,6 +29,20 @@ export function placeOf(s: State, run: PlanRun, born: Frame['born']): string | u
     );
   });
   return stays ? node.id : undefined;
+}
+
+/** The nodes that read a frame's topic themselves: those that are ready for a stage that reads frames, if the plan says so. */
+export function readersOf(s: State, run: PlanRun, born: Frame['born']): string[] {
+  if (run.plan.source !== TOPIC || born !== null) return [];
+  const stages = run.plan.stages.filter(({ id }) => run.facts.stages[id]!.parts.some((part) => part.reads_frame));
+  const reads = (node: Node): boolean =>
+    node.holdsFrames && stages.some(({ id, on }) => isPlaced(node, on) && isReady(node, run, id));
+  return [...s.nodes.values()].filter(reads).map(({ id }) => id);
+}
+
+/** Whether a node has the frame's own tensors. */
+export function hasFrame({ at, copies }: Frame, node: Node): boolean {
+  return !node.isLocal && (at === node.id || copies.get(node.id) === node.boot_id);
 }
 
 /** Whether a part can be given to a node as far as the frame's place is concerned. */

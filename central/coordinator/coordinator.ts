@@ -51,7 +51,7 @@ const STALL_GRACE_MS = 50;
  * 14. A part gets work only at a node of its placement, at the node that it is pinned to, or at one that the stage's
  *     `fallback` lets stand in.
  * 15. A frame that was born at a node is opened there or at central, and taken to central at most once. A part that reads
- *     it gets work only where it is; once it is at central, anywhere.
+ *     it gets work only where it is; once it is at central, anywhere. Only a node that has it gets work without it.
  */
 export class Coordinator {
   readonly #state: State;
@@ -175,7 +175,7 @@ export class Coordinator {
     const s = this.#state;
     const frame = s.frames.get(event.i_id);
     if (frame === undefined) return;
-    if (event.type === 'frame-opened') onOpened(s, frame);
+    if (event.type === 'frame-opened') onOpened(s, frame, event.copies);
     else if (event.type === 'frame-failed') endFrame(s, frame, 'error', event.failure);
     else if (event.type === 'regions-moved') onRegionsMoved(s, frame, event);
     else onFinished(s, frame, event.failure);

@@ -1,4 +1,5 @@
 import { MAX_PARTS } from '../../shared/plan/limits.ts';
+import { hasFrame } from './birthplace.ts';
 import type { Node, State } from './state.ts';
 
 /** Backpressure: a node may have so many bytes of unanswered work, and all nodes may owe so many bytes of results. */
@@ -70,7 +71,8 @@ function flushNode(s: State, node: Node, owedBefore: number): number {
       attempt,
       t_ids: requests.map((request) => request.part.facts.t_id),
       budget_ms: Math.max(1, Math.min(frame.hard_at, stage.due_at) - s.now),
-      ...(frame.at === node.id && !node.isLocal ? { hasFrame: true as const } : {}),
+      // An audit compares results of inputs that central has.
+      ...(hasFrame(frame, node) && dispatch.audit === undefined ? { hasFrame: true as const } : {}),
       ...(dispatch.audit === undefined ? {} : { audit: dispatch.audit }),
     });
   }

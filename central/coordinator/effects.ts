@@ -64,6 +64,8 @@ export interface OpenFrameEffect {
   readonly plan: string;
   /** Where it is to be decoded. */
   readonly at: string;
+  /** Nodes that read the camera's topic themselves: they decode it too, and `frame-opened` names those that have. */
+  readonly copies: readonly string[];
 }
 
 /** A frame that is open where it was born is needed elsewhere: decode it at central; ends like `open-frame`. */

@@ -58,6 +58,8 @@ export interface FrameKnown {
 export interface FrameOpened {
   readonly type: 'frame-opened';
   readonly i_id: string;
+  /** Those of the effect's `copies` that have it too. */
+  readonly copies?: readonly string[];
 }
 
 /** The frame cannot be decoded; or, at any time later, its tensors were lost. */

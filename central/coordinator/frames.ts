@@ -2,7 +2,7 @@ import { counted } from '../../shared/counted.ts';
 import type { Failure } from '../../shared/errors.ts';
 import type { PartLink } from '../../shared/plan/compiled-plan.ts';
 import type { Outcome } from '../../shared/protocol/messages/result.ts';
-import { isSourceLost, placeOf } from './birthplace.ts';
+import { isSourceLost, placeOf, readersOf } from './birthplace.ts';
 import type { QueuedFrame } from './camera-state.ts';
 import type { PartTrace } from './frame-end.ts';
 import { freePayload } from './frame-queue.ts';
@@ -52,6 +52,7 @@ export function openFrame(s: State, waiting: QueuedFrame, run: PlanRun): void {
     hard_at: s.now + s.options.hard_limit_ms,
     phase: 'opening',
     at: placeOf(s, run, waiting.born) ?? s.central.id,
+    copies: new Map(),
     isTaken: false,
     stages,
     missing: [],
@@ -68,17 +69,28 @@ export function openFrame(s: State, waiting: QueuedFrame, run: PlanRun): void {
   s.timers.set(`hard ${frame.i_id}`, frame.hard_at, { kind: 'hard-limit', frame });
   const { i_id, ref, model } = frame;
   const camera = frame.camera.id;
-  s.effects.push({ type: 'open-frame', i_id, ref, camera, model, frame: frame.frame, plan: run.plan.id, at: frame.at });
+  s.effects.push({
+    type: 'open-frame',
+    i_id,
+    ref,
+    camera,
+    model,
+    frame: frame.frame,
+    plan: run.plan.id,
+    at: frame.at,
+    copies: readersOf(s, run, waiting.born),
+  });
 }
 
 /** The tensors of a frame are there, so its first stages may begin. */
-export function onOpened(s: State, frame: Frame): void {
+export function onOpened(s: State, frame: Frame, copies: readonly string[] = []): void {
   if (frame.isTaken) {
     frame.at = s.central.id;
     frame.isTaken = false;
   }
   if (frame.phase !== 'opening') return;
   frame.phase = 'running';
+  for (const id of copies) frame.copies.set(id, s.nodes.get(id)?.boot_id ?? '');
   freePayload(s, frame.ref);
 }
 

@@ -139,6 +139,7 @@ export function onPartError(s: State, event: PartError): void {
     return;
   }
   const { request } = found;
+  if (event.code === 'missing-input') found.frame.copies.delete(event.node);
   if (event.code === 'out-of-memory') {
     const { part, dispatch } = request;
     const held = { heldBytes: request.node.assigned_bytes, partBytes: loadOf(part).bytes };

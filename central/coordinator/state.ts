@@ -196,6 +196,8 @@ export interface Frame extends QueuedFrame {
   readonly missing: { stage: number; t_id: number }[];
   /** Where its tensors are: at central, or at the node where it was born. */
   at: string;
+  /** Nodes that read it from its topic, and their runs. */
+  readonly copies: Map<string, string>;
   /** Central is taking it from there. */
   isTaken: boolean;
   /** The tensor of the exit that the frame takes. */

@@ -3,11 +3,11 @@ import type { LogThrottle } from '../../shared/log-throttle.ts';
 import type { Message } from '../../shared/ports.ts';
 import type { Task } from '../../shared/protocol/messages/result.ts';
 import { parseInputTopic } from '../../shared/protocol/topics.ts';
+import { type Arrival, FrameParser } from '../../shared/runtime/frame-parser.ts';
 import type { FrameOffered } from '../coordinator/events.ts';
 import type { FrameTracker } from '../journal/frame-tracker.ts';
 import type { Observers } from '../observers/observers.ts';
 import type { Cameras } from './cameras.ts';
-import { type Arrival, FrameParser } from './parser.ts';
 import { PendingMessages } from './pending.ts';
 
 /** What the journal needs of a frame's model. */

@@ -2,9 +2,9 @@ import { TesseraError } from '../../shared/errors.ts';
 import type { LogThrottle } from '../../shared/log-throttle.ts';
 import type { BornFrameMessage, BornFrameOrder, FrameAnnounced } from '../../shared/protocol/messages/born-frame.ts';
 import type { FrameEnvelope } from '../../shared/protocol/messages/frame.ts';
+import type { Arrival, BornArrival } from '../../shared/runtime/frame-parser.ts';
 import type { Head } from '../../shared/runtime/wire.ts';
 import { TokenBuckets } from '../../shared/token-buckets.ts';
-import type { Arrival, BornArrival } from './parser.ts';
 
 /** What `BornFrames` needs. */
 export interface BornFramesOptions {
@@ -18,16 +18,18 @@ export interface BornFramesOptions {
 const ANNOUNCED = { burst: 200, perSecond: 100 } as const;
 /** An order to open or send a frame is repeated after this long without an answer, ms. */
 const AGAIN_MS = 5000;
+/** A frame begins without the copy of a node that does not answer within this time, ms. */
+const COPY_MS = 1000;
 
 interface Pending {
-  readonly node: string;
   readonly timer: NodeJS.Timeout;
   readonly resolve: (answer: BornFrameMessage) => void;
   readonly reject: (error: Error) => void;
 }
 
 /**
- * Frames that are born at nodes: their pixels stay there until the plan moves them.
+ * Frames that are born at nodes: their pixels stay there until the plan moves them. Also frames from topics that nodes
+ * read themselves: central tells them which i_id such a frame has.
  *
  *   announced --accepted or queued--> kept --no model waits for it any more--> done
  *   for each i_id: opened at its node, or its picture taken to central; then freed
@@ -41,7 +43,7 @@ export class BornFrames {
   readonly #options: BornFramesOptions;
   /** Announced frames that are not done, by name. */
   readonly #live = new Set<string>();
-  /** Orders without an answer, by i_id. */
+  /** Orders without an answer, by node and i_id. */
   readonly #pending = new Map<string, Pending>();
   readonly #announced = new TokenBuckets(ANNOUNCED);
 
@@ -52,7 +54,7 @@ export class BornFrames {
   /** Whether a message of a node, known by its first values, may be of use. */
   isAwaited(node: string, { type, i_id }: Head): boolean {
     if (type === 'announced') return this.#announced.has(node, performance.now());
-    return typeof i_id === 'string' && this.#pending.get(i_id)?.node === node;
+    return typeof i_id === 'string' && this.#pending.has(nameOf(node, i_id));
   }
 
   /** Handles a message of a node; false for a useless one. */
@@ -68,9 +70,10 @@ export class BornFrames {
       void this.#announce(node, message);
       return true;
     }
-    const pending = this.#pending.get(message.i_id);
-    if (pending?.node !== node) return false;
-    this.#end(message.i_id);
+    const name = nameOf(node, message.i_id);
+    const pending = this.#pending.get(name);
+    if (pending === undefined) return false;
+    this.#end(name);
     if (message.type === 'failed')
       pending.reject(
         new TesseraError('TESSERA_SOURCE_LOST', `node ${node}, where the frame was born: ${message.text}`),
@@ -97,12 +100,32 @@ export class BornFrames {
     this.#tell(born.node, { type: 'done', v: 1, camera, frame });
   }
 
-  /** A frame that was accepted under an i_id has ended. */
-  free(i_id: string, { born }: BornArrival): void {
-    const pending = this.#pending.get(i_id);
-    this.#end(i_id);
-    pending?.reject(new TesseraError('TESSERA_SOURCE_LOST', 'the frame has ended'));
-    this.#tell(born.node, { type: 'free', v: 1, i_id });
+  /**
+   * Has a node that reads the camera's topic hold a frame under an i_id; resolves to the node, or to undefined where it
+   * does not have the frame, or not in time.
+   */
+  async copy(i_id: string, plan: string, { camera, frame }: Arrival, node: string): Promise<string | undefined> {
+    const late = setTimeout(() => this.#fail(i_id, node, 'it does not answer'), COPY_MS);
+    try {
+      await this.#ask(i_id, node, { type: 'open', v: 1, camera, frame, i_id, plan });
+      return node;
+    } catch {
+      return undefined;
+    } finally {
+      clearTimeout(late);
+    }
+  }
+
+  /** A frame that a node had under an i_id has ended. */
+  free(i_id: string, node: string): void {
+    this.#fail(i_id, node, 'the frame has ended');
+    this.#tell(node, { type: 'free', v: 1, i_id });
+  }
+
+  #fail(i_id: string, node: string, text: string): void {
+    const pending = this.#pending.get(nameOf(node, i_id));
+    this.#end(nameOf(node, i_id));
+    pending?.reject(new TesseraError('TESSERA_SOURCE_LOST', `node ${node}: ${text}`));
   }
 
   async #announce(node: string, message: FrameAnnounced): Promise<void> {
@@ -122,15 +145,15 @@ export class BornFrames {
   #ask(i_id: string, node: string, order: BornFrameOrder): Promise<BornFrameMessage> {
     const answer = new Promise<BornFrameMessage>((resolve, reject) => {
       const timer = setInterval(() => this.#tell(node, order), AGAIN_MS).unref();
-      this.#pending.set(i_id, { node, timer, resolve, reject });
+      this.#pending.set(nameOf(node, i_id), { timer, resolve, reject });
     });
     this.#tell(node, order);
     return answer;
   }
 
-  #end(i_id: string): void {
-    clearInterval(this.#pending.get(i_id)?.timer);
-    this.#pending.delete(i_id);
+  #end(name: string): void {
+    clearInterval(this.#pending.get(name)?.timer);
+    this.#pending.delete(name);
   }
 
   #tell(node: string, order: BornFrameOrder): void {
@@ -141,6 +164,6 @@ export class BornFrames {
   }
 }
 
-function nameOf(node: string, camera: string, frame: string): string {
-  return `${node} ${camera} ${frame}`;
+function nameOf(...parts: readonly string[]): string {
+  return parts.join(' ');
 }

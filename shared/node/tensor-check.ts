@@ -11,7 +11,7 @@ const MOST_HEADER_BYTES = 1024;
 
 /** Whether a plan lets a node run a stage; which tier a node has is not known here. */
 function mayRun({ on, fallback }: Stage, node: string): boolean {
-  if (fallback === 'nodes') return true;
+  if (fallback === 'nodes' || (typeof fallback !== 'string' && fallback.includes(node))) return true;
   if (on.parts !== undefined) return on.parts.includes(node);
   return 'tier' in on || on.nodes === '*' || on.nodes.includes(node);
 }

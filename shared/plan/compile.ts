@@ -13,10 +13,10 @@ import type { WeightRegion } from '../tiling/weight-slice.ts';
 import type { CompiledPlan } from './compiled-plan.ts';
 import { MAX_REASON, MAX_SLICES } from './limits.ts';
 import { linksOf } from './links.ts';
-import { CENTRAL, type Plan, type Stage, TOPIC } from './plan.ts';
+import type { Plan, Stage } from './plan.ts';
 import { planCost } from './plan-cost.ts';
 import { codecOf, quantisedOutputs, quantisedTensors } from './quantised-tensors.ts';
-import { parsePlan } from './validate.ts';
+import { checkPlan, parsePlan } from './validate.ts';
 
 /**
  * A stage as a node runs it. The models of its parts read `takes` and return `gives` as codes, a byte each
@@ -45,7 +45,7 @@ export function compileStage(plan: Plan, stage: Stage, resolved: ResolvedModel):
 export function compilePlan(asked: Plan, resolved: ResolvedModel): CompiledPlan {
   // A plan that nodes would refuse to read is refused here.
   const read = parsePlan({ ...asked, reason: shortened(asked.reason) });
-  checkSupported(read);
+  checkPlan(read, { inputs: resolved.model.graph.inputs.map(({ name }) => name), outputs: [] });
   checkTensors(read, resolved);
   const bound = differenceBound(resolved, read.stages);
   const plan = 'unbounded' in bound ? { ...read, reason: withRemark(read.reason, bound.unbounded) } : read;
@@ -97,14 +97,6 @@ function slicesOf(forms: readonly StageForm[]): WeightRegion[] {
       { hint: 'Split fewer layers, or into fewer slices.' },
     );
   return [...found.values()];
-}
-
-/** Refuses fields of a plan that central does not support yet. */
-function checkSupported({ source }: Plan): void {
-  if (source === TOPIC)
-    throw new TesseraError('TESSERA_PLAN_INVALID', `plan: source: "${TOPIC}" is not supported yet`, {
-      hint: `Give "${CENTRAL}", or the id of the node where frames are born.`,
-    });
 }
 
 function outputsOf({ model }: ResolvedModel): string[] {

@@ -76,8 +76,8 @@ export interface Plan {
   /** SHA-256 (hex) of the skeleton of the model that the plan cuts (see runtime/package.ts). */
   readonly model: string;
   /**
-   * Where frames arrive: `central`, a node, or `topic` where every node of the first stage subscribes to the camera's
-   * topic.
+   * Where frames come from, as far as the plan counts on it: `central`; the node where they are born; or `topic`, and then
+   * every node of the first stages reads the camera's topic itself.
    */
   readonly source: string;
   /** Name of the strategy that made it. */

@@ -77,8 +77,16 @@ test.each([
   ['of another network', (plan: Plan) => ({ ...plan, model: '1'.repeat(64) }), /serves no model with the network 1111/],
   ['that is no plan', () => ({ format: 'tessera-plan/1' }), /plan: id/],
   [
+    'that does not make what the network makes',
+    (plan: Plan) => ({ ...plan, stages: plan.stages.map((stage) => ({ ...stage, outputs: ['other'], codec: {} })) }),
+    /no stage makes "y"/,
+  ],
+  [
     'whose tensors the network does not have',
-    (plan: Plan) => ({ ...plan, stages: plan.stages.map((stage) => ({ ...stage, outputs: ['nothing'], codec: {} })) }),
+    (plan: Plan) => ({
+      ...plan,
+      stages: plan.stages.map((stage) => ({ ...stage, outputs: [...stage.outputs, 'nothing'] })),
+    }),
     /nothing/,
   ],
 ])('a plan %s is refused, and changes nothing', async (_, change, message) => {

@@ -29,6 +29,8 @@ const BROKERS = ['embedded', 'mosquitto'] as const;
 
 let folder: string;
 let jpeg: Uint8Array;
+/** What one machine makes of the picture. */
+let whole: ResultObject['top'];
 let url: string;
 let bus: Bus;
 let published: Message[];
@@ -52,21 +54,26 @@ beforeAll(async () => {
       newNode('Conv', ['x', 'v'], ['a'], kernel),
       newNode('Conv', ['a', 'w'], ['b'], kernel),
       newNode('Conv', ['b', 'w'], ['c'], kernel),
-      newNode('GlobalAveragePool', ['c'], ['y']),
+      newNode('GlobalAveragePool', ['c'], ['d']),
+      newNode('Flatten', ['d'], ['y']),
     ],
     initializers: new Map([
       ['v', weights('v', 3)],
       ['w', weights('w', WIDTH)],
     ]),
     inputs: [valueInfo('x', { dtype: 'float32', shape: [1, 3, SIDE, SIDE] })],
-    outputs: [valueInfo('y', { dtype: 'float32', shape: [1, WIDTH, 1, 1] })],
+    outputs: [valueInfo('y', { dtype: 'float32', shape: [1, WIDTH] })],
   });
   for (const name of ['models/net', 'frames']) await mkdir(join(folder, name), { recursive: true });
   await writeFile(join(folder, 'models/net/model.onnx'), writeModel(model));
-  await writeFile(join(folder, 'models/net/model.yaml'), 'name: net\ntask: raw\n');
+  await writeFile(join(folder, 'models/net/model.yaml'), 'name: net\ntask: classify\noutput: {decoder: logits}\n');
   const { rgb, width, height } = drawScene(seedRanges.heldOut.from);
   jpeg = await encodeJpeg(rgb, width, height, 90);
   await writeFile(join(folder, 'frames/scene.jpg'), jpeg);
+  const { stdout } = await runCli(['infer', 'frames', '--model', 'models/net', '--nodes', '1', '--json'], {
+    cwd: folder,
+  });
+  ({ top: whole } = resultObject.parse(JSON.parse(stdout)));
 });
 beforeEach(() => {
   running = [];
@@ -111,13 +118,15 @@ function agent(id: string, ...args: string[]): RunningCli {
   return start(['agent', '--broker', url, '--id', id, ...args], `${id}-${url.split(':').at(-1)}`);
 }
 
-/** Has the one stage of the network run so; resolves once it does. */
-async function deploy(stage: Pick<Stage, 'on'> & Partial<Stage>): Promise<void> {
-  const plan = { format: 'tessera-plan/1', id: 'p-000001', source: 'pi-1', strategy: 'by hand', reason: 'by hand' };
-  const whole = { id: 0, inputs: ['x'], outputs: ['y'], split: { kind: 'whole' }, fallback: 'none', codec: {} };
+/** Has the network run so; resolves once it does. */
+async function deploy(stages: readonly (Pick<Stage, 'on'> & Partial<Stage>)[], source = 'pi-1'): Promise<void> {
+  const plan = { format: 'tessera-plan/1', id: 'p-000001', source, strategy: 'by hand', reason: 'by hand' };
+  const one = { inputs: ['x'], outputs: ['y'], split: { kind: 'whole' }, fallback: 'none', codec: {} };
   const file = join(folder, 'plan.json');
-  const write = (model: string) =>
-    writeFile(file, JSON.stringify({ ...plan, model, stages: [{ ...whole, ...stage }], predicted: null }));
+  const write = (model: string) => {
+    const all = stages.map((stage, id) => ({ id, ...one, ...stage }));
+    return writeFile(file, JSON.stringify({ ...plan, model, stages: all, predicted: null }));
+  };
   await write('0'.repeat(64));
   const { stderr } = await runCli(['deploy', file, '--broker', url], { cwd: folder });
   await write(/net \(([0-9a-f]{64})\)/.exec(stderr)![1]!);
@@ -139,6 +148,12 @@ async function nextResults(count: number, camera = 'front'): Promise<ResultObjec
   return results(camera).slice(before);
 }
 
+/** A result is what one machine makes of the picture. */
+function expectWhole({ top }: ResultObject): void {
+  expect(top?.label).toBe(whole!.label);
+  expect(top?.score).toBeCloseTo(whole!.score, 4);
+}
+
 /** Whether anything that was published has part of the picture in it. */
 const hasPixels = (): boolean =>
   published.some(({ payload }) => Buffer.from(payload).includes(Buffer.from(jpeg.subarray(200, 264))));
@@ -150,11 +165,14 @@ describe.each(BROKERS)('frames that are born at a node, on the %s broker', (kind
     const node = agent('pi-1', '--camera', 'front=frames', '--fps', '40');
     await Promise.all([other, node].map((one) => one.printed(/ready for plan/)));
     // Before the plan is known, central may have taken pictures.
-    await deploy({ on: { mode: 'replicate', nodes: '*' } });
+    await deploy([{ on: { mode: 'replicate', nodes: '*' } }]);
     await nextResults(3);
     published = [];
     const some = await nextResults(5);
-    for (const result of some) expect(result).toMatchObject({ status: 'ok', nodes: ['pi-1'], width: 640, height: 480 });
+    for (const result of some) {
+      expect(result).toMatchObject({ status: 'ok', nodes: ['pi-1'], width: 640, height: 480 });
+      expectWhole(result);
+    }
     expect(published.some(({ topic }) => topic === names.wire('central', 'result', 'pi-1'))).toBe(true);
     expect(hasPixels()).toBe(false);
     // Neither as the camera wrote it, nor decoded: nothing that was published is as large as either.
@@ -167,14 +185,43 @@ describe.each(BROKERS)('frames that are born at a node, on the %s broker', (kind
     for (const { error } of lost()) expect(error?.code).toBe('TESSERA_SOURCE_LOST');
   }, 90_000);
 
+  test('of a topic that the plan has nodes read themselves come from central without pixels', async ({ skip }) => {
+    if ((await cluster(kind)) === undefined) return skip(NO_MOSQUITTO);
+    await Promise.all(['pi-1', 'pi-2'].map((id) => agent(id).printed(/ready for plan/)));
+    const tiles = { kind: 'tiles', padding: 'halo', rows: [SIDE / 2, SIDE / 2], cols: [SIDE] } as const;
+    const shared = { mode: 'share', nodes: '*', parts: ['pi-1', 'pi-2'] } as const;
+    const stages = [
+      { inputs: ['x'], outputs: ['c'], split: tiles, on: shared },
+      { inputs: ['c'], outputs: ['y'], on: { mode: 'share', nodes: ['central'] } },
+    ] as const;
+    await deploy(stages, 'topic');
+    const send = (...args: string[]) =>
+      runCli(['publish', 'door', join(folder, 'frames'), '--wait', '--broker', url, ...args]);
+    const largest = (): number => {
+      const work = ['pi-1', 'pi-2'].map((id) => names.wire(id, 'work', 'central'));
+      return Math.max(
+        ...published.filter(({ topic }) => work.includes(topic)).map(({ payload }) => payload.byteLength),
+      );
+    };
+    // Nodes read a camera's topic from its first frame on, which therefore comes from central.
+    expect((await send()).code).toBe(0);
+    expect(largest()).toBeGreaterThan(20_000);
+    published = [];
+    expect((await send()).code).toBe(0);
+    expect(largest()).toBeLessThan(2000);
+    expect(results('door')).toMatchObject([{ status: 'ok', tiles_per_node: { 'pi-1': 1, 'pi-2': 1, central: 1 } }]);
+    expectWhole(results('door')[0]!);
+  }, 90_000);
+
   test('go to the node that the plan names, by way of central, and each has one result', async ({ skip }) => {
     if ((await cluster(kind)) === undefined) return skip(NO_MOSQUITTO);
     const other = agent('pi-2');
     await other.printed(/ready for plan/);
-    await deploy({ on: { mode: 'share', nodes: ['pi-2'] } });
+    await deploy([{ on: { mode: 'share', nodes: ['pi-2'] } }]);
     agent('pi-1', '--camera', 'front=frames', '--fps', '40');
     const [first] = await nextResults(5);
     expect(first).toMatchObject({ status: 'ok', camera: 'front', nodes: ['pi-2'], width: 640, height: 480 });
+    expectWhole(first!);
     expect(hasPixels()).toBe(true);
     const frames = results().map(({ frame }) => frame);
     expect(new Set(frames).size).toBe(frames.length);

@@ -3,13 +3,13 @@ import type { Effect } from '../../central/coordinator/effects.ts';
 import type { UntimedEvent } from '../../central/coordinator/events.ts';
 import { type CoordinatorOptions, defaultOptions } from '../../central/coordinator/options.ts';
 import { EffectRunner, type EffectRunnerDeps, type EndedFrame, type ServedPlan } from '../../central/effects.ts';
-import type { Arrival } from '../../central/ingest/parser.ts';
 import { NodeAnswers } from '../../central/nodes/node-answers.ts';
 import { NodeLink } from '../../central/nodes/node-link.ts';
 import type { ServedModel } from '../../central/served-model.ts';
 import { codecNames } from '../../shared/codec/codecs.ts';
 import type { CompiledPlan, SchedulablePlan } from '../../shared/plan/compiled-plan.ts';
 import type { WireRegion } from '../../shared/protocol/messages/region.ts';
+import type { Arrival } from '../../shared/runtime/frame-parser.ts';
 import { executorDouble } from './executor-double.ts';
 import { type RecordingLog, recordingLog } from './recording-log.ts';
 
@@ -119,6 +119,10 @@ export class EffectWorld {
     take: async (i_id) => {
       this.orders.push(`take ${i_id}`);
       return { v: 1, format: 'jpeg', d: new Uint8Array([1]) };
+    },
+    copy: async (i_id, _plan, _arrival, node) => {
+      this.orders.push(`copy ${i_id} ${node}`);
+      return node;
     },
     done: ({ frame }) => void this.orders.push(`done ${frame}`),
     free: (i_id) => void this.orders.push(`free ${i_id}`),

@@ -1,10 +1,10 @@
 import fc from 'fast-check';
-import { FrameParser } from '../../../central/ingest/parser.ts';
 import { TesseraError } from '../../../shared/errors.ts';
 import type { PictureInput } from '../../../shared/model/picture-placement.ts';
 import { SKIP_REASONS } from '../../../shared/protocol/messages/result.ts';
 import { splitBody } from '../../../shared/protocol/parts.ts';
 import { encode } from '../../../shared/runtime/cbor.ts';
+import { FrameParser } from '../../../shared/runtime/frame-parser.ts';
 import { decodeFrame, encodeJpeg } from '../../../shared/runtime/image.ts';
 import { cborOf } from '../cbor-bytes.ts';
 import { corpusOf } from '../corpus.ts';

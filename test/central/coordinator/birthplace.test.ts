@@ -68,6 +68,45 @@ describe('a frame that was born at a node comes to central', () => {
   });
 });
 
+describe('a frame of a topic that nodes read themselves', () => {
+  const topic = (): Cluster => {
+    const cluster = new Cluster();
+    for (const node of ['a', 'b', 'c']) cluster.start(node);
+    const tiles = { tiles: 6, on: { mode: 'share', nodes: ['a', 'b'] } } as const;
+    cluster.plan('m', sketchPlan([tiles, { tiles: 1, on: atCentral }], 0, 1e6, 'topic'));
+    cluster.run(5_000);
+    return cluster;
+  };
+  const frames = (cluster: Cluster, count: number): void => {
+    for (let i = 0; i < count; i++) {
+      cluster.offer('front');
+      cluster.settle();
+    }
+  };
+
+  test('is not sent to those that have it, and is sent to those that missed it', () => {
+    const cluster = topic();
+    frames(cluster, 20);
+    expect(cluster.published.every(({ outcome }) => outcome === 'ok')).toBe(true);
+    const tiles = cluster.work.filter(({ stage }) => stage === 0);
+    const having = tiles.filter(({ hasFrame }) => hasFrame === true).length;
+    expect(having).toBeGreaterThan(tiles.length / 2);
+    expect(having).toBeLessThan(tiles.length);
+  });
+
+  test('is sent to a node that was restarted since, and to one that turns out not to have it', () => {
+    const cluster = topic();
+    cluster.behaviour('a').errors = 1;
+    frames(cluster, 10);
+    cluster.kill('b');
+    cluster.start('b');
+    cluster.run(cluster.now + 1000);
+    cluster.behaviour('a').errors = 0;
+    frames(cluster, 10);
+    expect(cluster.published.every(({ outcome }) => outcome === 'ok')).toBe(true);
+  });
+});
+
 describe('a node that leaves with a frame', () => {
   test('ends it at once, with a code', () => {
     const cluster = serving([{ ...whole, cost: 1e9 }]);

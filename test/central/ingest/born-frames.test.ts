@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { BornFrames } from '../../../central/ingest/born-frames.ts';
-import type { Arrival, BornArrival } from '../../../central/ingest/parser.ts';
 import type { FrameAnnounced } from '../../../shared/protocol/messages/born-frame.ts';
+import type { Arrival, BornArrival } from '../../../shared/runtime/frame-parser.ts';
 
 /** Lost if these fail: a node frees a frame that central needs, or keeps it for ever, or sends one that nobody asked for. */
 
@@ -91,8 +91,8 @@ test('what the node cannot do is a coded error; the end of the frame ends the wa
     message: expect.stringMatching(/pi-1.*it is not here/),
   });
   const waiting = frames.take('1-1', arrival());
-  frames.free('1-1', arrival());
-  await expect(waiting).rejects.toMatchObject({ message: 'the frame has ended' });
+  frames.free('1-1', 'pi-1');
+  await expect(waiting).rejects.toMatchObject({ message: 'node pi-1: the frame has ended' });
   expect(sent).toEqual(['pi-1 kept', 'pi-1 open', 'pi-1 take', 'pi-1 free']);
 });
 

@@ -1,14 +1,14 @@
 import { createHash } from 'node:crypto';
-import { type Failure, failureOf } from '../../shared/errors.ts';
-import { adviceFor, describeBytes, payloadKind } from '../../shared/model/payload-kind.ts';
-import type { Message } from '../../shared/ports.ts';
-import { type FrameEnvelope, frameEnvelope } from '../../shared/protocol/messages/frame.ts';
-import { partMessage } from '../../shared/protocol/messages/part.ts';
-import type { SkipReason } from '../../shared/protocol/messages/result.ts';
-import { Reassembler } from '../../shared/protocol/parts.ts';
-import { isFrameId, parseInputTopic } from '../../shared/protocol/topics.ts';
-import { decode } from '../../shared/runtime/cbor.ts';
-import { z } from '../../shared/schema.ts';
+import { type Failure, failureOf } from '../errors.ts';
+import { adviceFor, describeBytes, payloadKind } from '../model/payload-kind.ts';
+import type { Message } from '../ports.ts';
+import { type FrameEnvelope, frameEnvelope } from '../protocol/messages/frame.ts';
+import { partMessage } from '../protocol/messages/part.ts';
+import type { SkipReason } from '../protocol/messages/result.ts';
+import { Reassembler } from '../protocol/parts.ts';
+import { isFrameId, parseInputTopic } from '../protocol/topics.ts';
+import { z } from '../schema.ts';
+import { decode } from './cbor.ts';
 
 /** A frame that has arrived whole. */
 export interface Arrival {

@@ -1,7 +1,7 @@
 import { describe, expect, test, vi } from 'vitest';
-import { FrameParser } from '../../../central/ingest/parser.ts';
 import { Reassembler, splitBody } from '../../../shared/protocol/parts.ts';
 import { encode } from '../../../shared/runtime/cbor.ts';
+import { FrameParser } from '../../../shared/runtime/frame-parser.ts';
 
 const jpeg = Uint8Array.of(0xff, 0xd8, 0xff, 0xe0, 1, 2, 3);
 const at = 1_763_650_000_123;
