@@ -84,7 +84,7 @@ export async function deploy(options: DeployOptions, request: Deploy): Promise<D
     throw new TesseraError(
       'TESSERA_NO_NODES',
       `plan ${plan.id} does not serve new frames yet; nodes that prepare it: ${preparing.join(', ') || 'none'}`,
-      { hint: 'it takes over once its nodes are ready; `tessera nodes` shows them' },
+      { hint: 'it takes over once its nodes are ready (see `tessera nodes`); `tessera deploy --previous` takes it back' },
     );
   return { model: model.name, plan: plan.id, reason: plan.reason, ready: [...ready], refused: [...refused] };
 }

@@ -127,8 +127,12 @@ function isPartlyReady(node: Node, plan: string): boolean {
   return readiness?.state === 'preparing' && readiness.usable.length > 0;
 }
 
-/** Whether frames may begin with a plan now. Stages that no node becomes ready for in time are left to stand-ins. */
-function canStart(s: State, run: PlanRun): boolean {
+/**
+ * Whether frames may begin with a plan now. Stages that no node becomes ready for in time are left to stand-ins. The first
+ * plan of a model starts also where no node can do a stage: its frames end with the reason, so that it is seen. Another
+ * one replaces the `active` plan only once each stage has nodes.
+ */
+function canStart(s: State, run: PlanRun, active: PlanRun | null): boolean {
   const waited = s.now - run.since;
   const { stages } = run.plan;
   const waitsFor = stages.filter((stage) => !isStaffed(s, run, stage));
@@ -141,10 +145,11 @@ function canStart(s: State, run: PlanRun): boolean {
   if (waitsFor.length === 0)
     return waited >= s.options.settle_ms || !stages.some((stage) => isPlacePending(s, run, stage));
   return waitsFor.every((stage) => {
-    // If no node can do the stage, frames are accepted and end with the reason, so that it is seen.
+    if (run.standby.has(stage.id) && readyStandIns(s, run, stage).length > 0) return true;
+    if (active !== null) return false;
     const own = s.central.readiness.get(run.plan.id);
     if (own?.state === 'refused' && own.stages.includes(stage.id)) return true;
-    return run.standby.has(stage.id) && (readyStandIns(s, run, stage).length > 0 || !isStandInPending(s, run, stage));
+    return run.standby.has(stage.id) && !isStandInPending(s, run, stage);
   });
 }
 
@@ -164,7 +169,7 @@ function retire(s: State, run: PlanRun): void {
 /** Activates pending plans that can start, retires unused ones, and has nodes prepare their stages. */
 export function settlePlans(s: State): void {
   for (const model of s.models.values()) {
-    if (model.pending === null || !canStart(s, model.pending)) continue;
+    if (model.pending === null || !canStart(s, model.pending, model.active)) continue;
     model.active = model.pending;
     model.pending = null;
     s.effects.push({ type: 'plan-active', model: model.name, plan: model.active.plan.id });

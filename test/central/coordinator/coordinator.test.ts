@@ -617,6 +617,18 @@ describe('acceptance', () => {
     expect(Object.keys(cluster.coordinator.snapshot().nodes.a!.plans)).toEqual([next.plan.id]);
   });
 
+  test('a plan with a stage that no node can do does not replace one that works, and does once a node can', () => {
+    const cluster = fourNodes();
+    const on = { mode: 'share', nodes: ['e'] } as const;
+    const misspelt = sketchPlan([{ tiles: 2, on, fallback: 'none' }], 1);
+    cluster.plan('m', misspelt);
+    cluster.run(cluster.now + 60_000);
+    expect(outcomes(frames(cluster, 2))).toEqual(['ok']);
+    cluster.start('e');
+    cluster.run(cluster.now + 1000);
+    expect(frames(cluster, 1)[0]).toMatchObject({ plan: misspelt.plan.id, tiles_per_node: { e: 2 } });
+  });
+
   test('offering the current plan again changes nothing', () => {
     const cluster = fourNodes();
     cluster.plan('m', tilesAndTail(16, { cost: 1e7 }));
