@@ -50,9 +50,14 @@ export function isStaffed(s: State, run: PlanRun, stage: Stage): boolean {
   return parts === undefined ? ready.length > 0 : parts.every((id) => ready.some((node) => node.id === id));
 }
 
-/** Whether a node may yet become ready for a stage: it was asked to prepare it and has not answered, or will be asked. */
+/**
+ * Whether a node may yet become ready for a stage: it was asked to prepare it and has not answered, or will be asked, or
+ * it is silent and not yet known to be offline.
+ */
 function isPending(node: Node, run: PlanRun, stage: number): boolean {
-  return isPresent(node) && !isReady(node, run, stage) && node.readiness.get(run.plan.id)?.state !== 'refused';
+  if (node.presence === 'offline' || node.audit.out || isReady(node, run, stage)) return false;
+  const readiness = node.readiness.get(run.plan.id);
+  return readiness?.state !== 'refused' || readiness.usable.includes(stage);
 }
 
 /** Whether a node in a stage's placement may yet become ready for it. */

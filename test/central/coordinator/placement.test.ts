@@ -134,6 +134,23 @@ describe('a stage whose nodes cannot do it', () => {
     });
   });
 
+  test('waits where its node is silent, until the node is heard again or is known to be offline', () => {
+    const cluster = serving([{ tiles: 2, on, fallback: 'none' }], ['a']);
+    cluster.pause('a');
+    cluster.offer('front');
+    cluster.run(cluster.now + 10_000);
+    expect(cluster.coordinator.snapshot()).toMatchObject({ open_frames: 1, nodes: { a: { presence: 'suspect' } } });
+    cluster.resume('a');
+    cluster.settle();
+    expect(cluster.published.at(-1)).toMatchObject({ outcome: 'ok', tiles_per_node: { a: 2 } });
+    cluster.pause('a');
+    cluster.offer('front');
+    cluster.run(cluster.now + 10_000);
+    cluster.kill('a');
+    cluster.settle();
+    expect(cluster.published.at(-1)?.failure?.message).toContain('(a offline, b never seen)');
+  });
+
   test('ends the frame where nodes leave under way', () => {
     const cluster = serving([{ tiles: 2, cost: 1e9, on, fallback: 'none' }], ['a', 'b']);
     cluster.offer('front');
