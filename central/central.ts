@@ -1,14 +1,14 @@
 import { type Failure, failureOf, TesseraError } from '../shared/errors.ts';
 import type { CompiledPlan } from '../shared/plan/compiled-plan.ts';
 import type { Plan } from '../shared/plan/plan.ts';
-import { type Deploy, type Deployed, deployRequest } from '../shared/protocol/messages/requests.ts';
+import { deployRequest } from '../shared/protocol/messages/requests.ts';
 import { topics } from '../shared/protocol/topics.ts';
 import { answerRequests, handler } from '../shared/runtime/requests.ts';
 import { ActiveCentral, type ActiveCentralParts } from './active-central.ts';
 import type { CentralOptions } from './central-options.ts';
 import type { DataPlane } from './data-plane/data-plane.ts';
 import { DeployedPlans } from './deployed-plans.ts';
-import { compileFor, deploy } from './deployment.ts';
+import { compileFor, Deployments } from './deployment.ts';
 import type { ServedPlan } from './effects.ts';
 import type { Journal } from './journal/journal.ts';
 import type { JournalLock } from './journal/lock.ts';
@@ -73,6 +73,7 @@ export class Central {
   /** Plans by model that are chosen again until the election: the user's settings, and the nodes that were online. */
   readonly #served = new Map<string, { readonly request: PlanRequest; readonly chosenFor: string }>();
   readonly #deployed: DeployedPlans;
+  readonly #deployments: Deployments;
   #choosing: NodeJS.Timeout | undefined;
   /** Plans are offered in the order of the calls, also where cutting their weights takes long. */
   #cutting: Promise<unknown> = Promise.resolve();
@@ -86,8 +87,15 @@ export class Central {
     const { log, base } = options;
     const { bus, id, boot, epochs } = parts;
     this.#deployed = new DeployedPlans(options.stateDir, (reason) =>
-      log.warn(`the deployed plans cannot be read, and models get the planner's: ${reason}`),
+      log.warn(`deployed plans cannot be read, and their models get the planner's: ${reason}`),
     );
+    this.#deployments = new Deployments({
+      models: this.#models,
+      deployed: this.#deployed,
+      choose: (name) => this.choosePlan(name, this.#served.get(name)?.request ?? { nodeCount: 1 }),
+      offer: (name, compiled, keep) => this.offerPlan(name, compiled, keep),
+      whenServed: (plan) => this.#active!.whenServed(plan, { timeoutMs: DEPLOY_MS, signal: this.#ended.signal }),
+    });
     this.#data = parts.startDataPlane(
       (error) => {
         log.error(`the data plane ended and is restarted: ${error.message}`);
@@ -189,19 +197,6 @@ export class Central {
     }
   }
 
-  #deploy(request: Deploy): Promise<Deployed> {
-    return deploy(
-      {
-        models: this.#models,
-        deployed: this.#deployed,
-        choose: (name) => this.choosePlan(name, this.#served.get(name)?.request ?? { nodeCount: 1 }),
-        offer: (name, compiled) => this.offerPlan(name, compiled),
-        whenServed: (plan) => this.#active!.whenServed(plan, { timeoutMs: DEPLOY_MS, signal: this.#ended.signal }),
-      },
-      request,
-    );
-  }
-
   /** The node agents that are online and get work. */
   get #usable(): PlanningNode[] {
     return this.#nodes.present.filter(({ id }) => this.#active?.isLeftOut(id) !== true);
@@ -234,14 +229,17 @@ export class Central {
 
   /**
    * Offers a plan for new frames of its model, now or as soon as this central is active. Throws TESSERA_PLAN_INVALID for
-   * an exit that model.yaml does not have.
+   * an exit that model.yaml does not have, and what `keep` throws, which is called when the plan's weights are cut: then
+   * the plan is not offered.
    */
-  async offerPlan(name: string, compiled: CompiledPlan): Promise<void> {
+  async offerPlan(name: string, compiled: CompiledPlan, keep?: () => void): Promise<void> {
     const model = this.#models.get(name)!;
     checkPlanExits(compiled.plan, model);
     const cut = this.#cutting.then(() => this.#parts.cutWeights(model, compiled));
     this.#cutting = cut.catch(() => {});
-    this.#offered.set(name, { compiled, model: await cut });
+    const served = { compiled, model: await cut };
+    keep?.();
+    this.#offered.set(name, served);
     await this.#handOver();
   }
 
@@ -268,7 +266,7 @@ export class Central {
     await active.start();
     const { bus } = this.#parts;
     const { base, log } = this.#options;
-    const answers = { deploy: handler(deployRequest, (request) => this.#deploy(request)) };
+    const answers = { deploy: handler(deployRequest, (request) => this.#deployments.deploy(request)) };
     await answerRequests(bus, topics(base), answers, log);
     await this.#handOver();
   }

@@ -17,7 +17,8 @@ export interface DeployOptions {
   readonly deployed: DeployedPlans;
   /** The planner's plan for a model. */
   readonly choose: (model: string) => Promise<CompiledPlan>;
-  readonly offer: (model: string, compiled: CompiledPlan) => Promise<void>;
+  /** Offers a plan to the nodes; calls `keep` first, once nothing is missing any more that the plan needs. */
+  readonly offer: (model: string, compiled: CompiledPlan, keep: () => void) => Promise<void>;
   /** Resolves when the plan serves new frames, or after some time. */
   readonly whenServed: (plan: Plan) => Promise<PlanReadiness>;
 }
@@ -50,13 +51,44 @@ function modelOf(models: ReadonlyMap<string, ServedModel>, asked: string | undef
   );
 }
 
-/**
- * Puts a plan to work for its model, or the one before it, and keeps it for later runs of central; open frames keep
- * their plans. Resolves once the plan serves new frames. Throws TESSERA_PLAN_INVALID, TESSERA_MODEL_UNKNOWN,
- * TESSERA_USAGE, TESSERA_STORAGE, and TESSERA_NO_NODES where the plan does not serve new frames in time; it does later, once its nodes are ready.
- */
-export async function deploy(options: DeployOptions, request: Deploy): Promise<Deployed> {
-  const { models, deployed, choose, offer, whenServed } = options;
+/** Puts plans to work. They are offered one at a time, so that each one's `previous` is the one before it. */
+export class Deployments {
+  readonly #options: DeployOptions;
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(options: DeployOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Puts a plan to work for its model, or the one before it, and keeps it for later runs of central; open frames keep
+   * their plans. Resolves once the plan serves new frames. Throws TESSERA_PLAN_INVALID, TESSERA_MODEL_UNKNOWN,
+   * TESSERA_USAGE, TESSERA_STORAGE, and TESSERA_NO_NODES where the plan does not serve new frames in time; it does later,
+   * once its nodes are ready.
+   */
+  async deploy(request: Deploy): Promise<Deployed> {
+    const offering = this.#last.then(() => offer(this.#options, request));
+    this.#last = offering.catch(() => {});
+    const { model, plan } = await offering;
+    const { isServed, ready, preparing, refused } = await this.#options.whenServed(plan);
+    if (!isServed)
+      throw new TesseraError(
+        'TESSERA_NO_NODES',
+        `plan ${plan.id} does not serve new frames yet; nodes that prepare it: ${preparing.join(', ') || 'none'}`,
+        {
+          hint: 'it takes over once its nodes are ready (see `tessera nodes`); `tessera deploy --previous` takes it back',
+        },
+      );
+    return { model, plan: plan.id, reason: plan.reason, ready: [...ready], refused: [...refused] };
+  }
+}
+
+/** Offers the plan of a request, and keeps it. */
+async function offer(
+  options: DeployOptions,
+  request: Deploy,
+): Promise<{ readonly model: string; readonly plan: Plan }> {
+  const { models, deployed, choose } = options;
   const asked = request.plan === undefined ? undefined : parsePlan(request.plan);
   const model = modelOf(models, request.model, asked?.model);
   const before = deployed.of(model.name);
@@ -76,15 +108,6 @@ export async function deploy(options: DeployOptions, request: Deploy): Promise<D
     next = { current: before.previous, previous: before.current };
     compiled = next.current === null ? await choose(model.name) : compileFor(model, next.current);
   }
-  await offer(model.name, compiled);
-  deployed.keep(model.name, next);
-  const { plan } = compiled;
-  const { isServed, ready, preparing, refused } = await whenServed(plan);
-  if (!isServed)
-    throw new TesseraError(
-      'TESSERA_NO_NODES',
-      `plan ${plan.id} does not serve new frames yet; nodes that prepare it: ${preparing.join(', ') || 'none'}`,
-      { hint: 'it takes over once its nodes are ready (see `tessera nodes`); `tessera deploy --previous` takes it back' },
-    );
-  return { model: model.name, plan: plan.id, reason: plan.reason, ready: [...ready], refused: [...refused] };
+  await options.offer(model.name, compiled, () => deployed.keep(model.name, next));
+  return { model: model.name, plan: compiled.plan };
 }

@@ -94,6 +94,19 @@ test('plans that were offered before the election are served after it, not befor
   expect(world.results).toMatchObject([{ frame: 'f1', status: 'ok' }]);
 });
 
+test('a plan that cannot be kept is not offered', async () => {
+  await serve();
+  const next = compiledPlan(sketchPlan([{ tiles: 1, on: atCentral }], 1));
+  const keep = () => {
+    throw new Error('the disk is full');
+  };
+  await expect(central.offerPlan('m', next, keep)).rejects.toThrow('the disk is full');
+  await world.settle();
+  await world.frame('f1');
+  await world.settle();
+  expect(world.results).toMatchObject([{ plan: plan.plan.id }]);
+});
+
 /** Loads a real network under the name `m`. */
 async function loadTiny(): Promise<void> {
   const card = parseCard({ name: 'm', task: 'raw' }, 'model.yaml');

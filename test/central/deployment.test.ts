@@ -1,14 +1,15 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { DeployedPlans } from '../../central/deployed-plans.ts';
-import { type DeployOptions, deploy } from '../../central/deployment.ts';
+import { Deployments, type DeployOptions } from '../../central/deployment.ts';
 import { choosePlan } from '../../central/planner/default-plan.ts';
 import { loadServedModel, type ServedModel } from '../../central/served-model.ts';
 import { parseCard } from '../../shared/model/card.ts';
 import type { CompiledPlan } from '../../shared/plan/compiled-plan.ts';
 import type { Plan } from '../../shared/plan/plan.ts';
+import type { Deploy } from '../../shared/protocol/messages/requests.ts';
 import { openBlobStore } from '../../shared/runtime/blob-store.ts';
 import { openSigningKey } from '../../shared/runtime/signature.ts';
 import { tinyNetwork } from '../support/tiny-network.ts';
@@ -38,10 +39,15 @@ function central(models: readonly ServedModel[] = [model]): DeployOptions & { de
     models: new Map(models.map((one) => [one.name, one])),
     deployed: new DeployedPlans(folder, () => {}),
     choose: async () => chosen('whole-central'),
-    offer: async (_, { plan }) => void offered.push(plan.id),
+    offer: async (_, { plan }, keep) => {
+      keep();
+      offered.push(plan.id);
+    },
     whenServed: async () => ({ ready: ['a'], preparing: ['b'], refused: [], isServed }),
   };
 }
+
+const deploy = (options: DeployOptions, request: Deploy) => new Deployments(options).deploy(request);
 
 test('a plan is offered, answered once it serves, and known to the next run of central', async () => {
   const { plan } = chosen('tiles-prefix');
@@ -121,4 +127,40 @@ test('a file that cannot be read counts as empty, and the reason is told', () =>
   const reasons: string[] = [];
   expect(new DeployedPlans(folder, (reason) => reasons.push(reason)).of('m')).toBeUndefined();
   expect(reasons).toEqual([expect.stringContaining('deployed-plans.json')]);
+});
+
+test("plans of a model that cannot be read do no harm to other models', and stay in the file", async () => {
+  const { plan } = chosen('tiles-prefix');
+  const file = join(folder, 'deployed-plans.json');
+  const newer = { current: { format: 'tessera-plan/2' }, previous: null };
+  writeFileSync(file, JSON.stringify({ n: newer, m: { current: plan, previous: null } }));
+  const reasons: string[] = [];
+  const deployed = new DeployedPlans(folder, (reason) => reasons.push(reason));
+  expect(deployed.of('m')).toEqual({ current: plan, previous: null });
+  expect([deployed.of('n'), reasons]).toEqual([undefined, [expect.stringContaining('deployed-plans.json: model n: ')]]);
+  await deploy({ ...central(), deployed }, { transaction: 't', plan: chosen('whole-replicate').plan });
+  expect(JSON.parse(readFileSync(file, 'utf8'))).toMatchObject({ n: newer, m: { previous: plan } });
+});
+
+test('a plan that cannot be kept is not offered', async () => {
+  const options = central();
+  mkdirSync(join(folder, 'deployed-plans.json'));
+  const { plan } = chosen('tiles-prefix');
+  await expect(deploy(options, { transaction: 't', plan })).rejects.toMatchObject({ code: 'TESSERA_STORAGE' });
+  expect(offered).toEqual([]);
+});
+
+test('of two plans that are deployed at a time, the first is the one before the second', async () => {
+  const [first, second] = ['tiles-prefix', 'whole-replicate'].map((name) => chosen(name).plan);
+  const slow: DeployOptions = {
+    ...central(),
+    offer: async (_, { plan }, keep) => {
+      await new Promise(setImmediate);
+      keep();
+      offered.push(plan.id);
+    },
+  };
+  const deployments = new Deployments(slow);
+  await Promise.all([first, second].map((plan) => deployments.deploy({ transaction: 't', plan })));
+  expect(slow.deployed.of('m')).toEqual({ current: second, previous: first });
 });
