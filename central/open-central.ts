@@ -20,7 +20,7 @@ import { lockJournal } from './journal/lock.ts';
 import { recoverFrames } from './journal/recovery.ts';
 import { EpochFile } from './leadership/epoch-file.ts';
 import { lastWordsOf } from './leadership/leader-election.ts';
-import { withCutWeights } from './served-model.ts';
+import { withCutWeights, withStoredWeights } from './served-model.ts';
 import { loadAfterTrial } from './trial.ts';
 
 /** A host name as an id in topics. */
@@ -76,7 +76,9 @@ export async function openCentral(options: CentralOptions): Promise<Central> {
       publicKey: key.publicKey,
       startDataPlane: (onEnd, plans) => new DataPlane(onEnd, plans),
       load: (request, signal) =>
-        withTrials({ signal }, (trials) => loadAfterTrial(request, { store, key, threads, log, trials })),
+        withTrials({ signal }, async (trials) =>
+          withStoredWeights(await loadAfterTrial(request, { store, key, threads, log, trials }), store),
+        ),
       cutWeights: (model, compiled) => withCutWeights(model, compiled, store, key),
       lock,
       journal,

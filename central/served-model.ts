@@ -3,6 +3,7 @@ import { channelsOf, type ModelCard, normalisation, pictureShape } from '../shar
 import { withComputedOutputs, withoutUnusedInputs } from '../shared/onnx/inputs-outputs.ts';
 import type { Model, ResolvedModel } from '../shared/onnx/model.ts';
 import { type PreparedInput, withPreprocessing } from '../shared/onnx/preprocess.ts';
+import { readModel } from '../shared/onnx/read.ts';
 import { asOpaque, resolveModel } from '../shared/onnx/resolve.ts';
 import { type TensorNames, withPlainNames } from '../shared/onnx/tensor-names.ts';
 import type { CompiledPlan } from '../shared/plan/compiled-plan.ts';
@@ -51,6 +52,15 @@ export async function withCutWeights(
   const slices = await packSlices(model.resolved.model, regions, store);
   const manifest = { ...model.manifest, slices };
   return { ...model, manifest: { ...manifest, signature: key.sign(manifest) } };
+}
+
+/**
+ * The model as nodes read it, whose large weights lie in the store and not in memory: central needs the graph and the
+ * shapes.
+ */
+export async function withStoredWeights(model: ServedModel, store: BlobStore): Promise<ServedModel> {
+  const { sha, size } = model.manifest.skeleton;
+  return { ...model, resolved: resolveModel(readModel(await store.read(sha, 0, size))) };
 }
 
 /** A model to load. `inputShape`: of the first input, where file and card leave it open. */

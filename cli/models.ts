@@ -70,7 +70,7 @@ export async function loadRequestFor(name: string, config: Config, form: ModelFo
   if (mismatch !== undefined) notes.push(mismatch);
   // Guessed preprocessing does not concern tensors.
   const card = guessed && !picture ? parseCard({ name: loaded.card.name, task: 'raw' }, name) : loaded.card;
-  const sha256 = await fileSha256(loaded.modelPath);
+  const sha256 = loaded.sha256 ?? (await fileSha256(loaded.modelPath));
   return { request: { name: card.name, card, labels, sha256, model, picture, inputShape }, notes };
 }
 

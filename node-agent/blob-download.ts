@@ -45,7 +45,7 @@ export interface DownloadOptions {
 }
 
 /** Bytes between two reports of what has come. */
-const REPORT_BYTES = 256 * 1024;
+const REPORT_BYTES = 128 * 1024;
 /** Most blobs that are written at a time, and most bytes that wait to be written; what comes beyond them is dropped. */
 const OPEN_BLOBS = 32;
 const WAITING_BYTES = 8 * 1024 * 1024;
@@ -167,10 +167,12 @@ export class BlobDownload {
     const request = source?.request;
     try {
       const open = [...this.#blobs.values()].filter(({ writer }) => writer !== undefined).length;
-      if ((blob.writer !== undefined || open < OPEN_BLOBS) && this.#waiting < WAITING_BYTES)
-        await this.#write(blob, offset, bytes);
-      if (source === undefined || source.request !== request || this.#isOver) return;
-      this.#report(source, bytes.byteLength);
+      const mayWrite = (blob.writer !== undefined || open < OPEN_BLOBS) && this.#waiting < WAITING_BYTES;
+      const whole = mayWrite ? await this.#write(blob, offset, bytes) : undefined;
+      const isCurrent = (): boolean => source?.request === request && !this.#isOver;
+      if (source !== undefined && isCurrent()) this.#report(source, bytes.byteLength);
+      if (whole !== undefined && blob.opened === whole) await this.#commit(blob, whole);
+      if (source === undefined || !isCurrent()) return;
       if (offset + bytes.byteLength >= blob.end) blob.passed = true;
       if ([...source.blobs].every((one) => one.passed || gapOf(one) === undefined)) this.#again(source);
     } catch (error) {
@@ -178,17 +180,21 @@ export class BlobDownload {
     }
   }
 
-  async #write(blob: Blob, offset: number, bytes: Uint8Array): Promise<void> {
+  /** Writes bytes of a blob; returns the writer when all of the blob is here. */
+  async #write(blob: Blob, offset: number, bytes: Uint8Array): Promise<BlobWriter | undefined> {
     this.#waiting += bytes.byteLength;
     try {
       blob.writer ??= this.#open(blob);
       const writer = await blob.writer;
-      if (this.#isOver || this.#blobs.get(blob.sha) !== blob) return;
-      if (writer === undefined) return this.#stored(blob);
+      if (this.#isOver || this.#blobs.get(blob.sha) !== blob) return undefined;
+      if (writer === undefined) {
+        this.#stored(blob);
+        return undefined;
+      }
       await writer.write(offset, bytes);
-      if (blob.opened !== writer || this.#isOver) return;
+      if (blob.opened !== writer || this.#isOver) return undefined;
       this.#count(blob, writer);
-      if (writer.gap === undefined) await this.#commit(blob, writer);
+      return writer.gap === undefined ? writer : undefined;
     } finally {
       this.#waiting -= bytes.byteLength;
     }

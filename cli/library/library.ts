@@ -44,6 +44,8 @@ export interface LoadedModel {
   /** File of the card; undefined for a bare file, whose card is guessed at each load. */
   readonly cardPath: string | undefined;
   readonly modelPath: string;
+  /** SHA-256 of the model file where the card names it, which was checked. */
+  readonly sha256?: string | undefined;
   /** Names of the classes; empty where there are none. */
   readonly labels: readonly string[];
   /** Whether any field of the card is guessed; `guessedFields` names them. */
@@ -153,7 +155,16 @@ async function loadCardFile(cardPath: string, places: LibraryPlaces): Promise<Lo
     });
   const labels = await loadLabels(card, folder, places);
   const guessed = guessedFields.length > 0;
-  return { card: await completed(card, modelPath, places), cardPath, modelPath, labels, guessed, guessedFields };
+  const { sha256 } = card;
+  return {
+    card: await completed(card, modelPath, places),
+    cardPath,
+    modelPath,
+    sha256,
+    labels,
+    guessed,
+    guessedFields,
+  };
 }
 
 /** A bare ONNX file: its card is `<file>.yaml` or a model.yaml beside it that names it, else it is guessed. */

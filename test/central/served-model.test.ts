@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { loadServedModel } from '../../central/served-model.ts';
+import { loadServedModel, withStoredWeights } from '../../central/served-model.ts';
 import { parseCard } from '../../shared/model/card.ts';
 import type { Model } from '../../shared/onnx/model.ts';
 import { compilePlan } from '../../shared/plan/compile.ts';
@@ -10,7 +10,7 @@ import { openBlobStore } from '../../shared/runtime/blob-store.ts';
 import { openSigningKey } from '../../shared/runtime/signature.ts';
 import { ints, node, sketch } from '../shared/onnx/build.ts';
 import { call, withFunctions } from '../shared/onnx/functions.ts';
-import { tinyPlan } from '../support/tiny-network.ts';
+import { tinyNetwork, tinyPlan } from '../support/tiny-network.ts';
 
 let folder: string;
 beforeAll(async () => {
@@ -91,4 +91,17 @@ describe('loadServedModel', () => {
     const attempt = loadServedModel(request, await openBlobStore(folder), await openSigningKey(folder));
     await expect(attempt).rejects.toMatchObject({ code: 'TESSERA_MODEL_CARD', hint: 'its inputs are "x"' });
   });
+});
+
+it('keeps no large weights in memory once they are stored, and compiles the same plans', async () => {
+  const model = await loaded(tinyNetwork());
+  const stored = await withStoredWeights(model, await openBlobStore(folder));
+  const inline = [...stored.resolved.model.graph.initializers.values()].flatMap(({ data }) =>
+    data.kind === 'inline' ? [data.bytes.byteLength] : [],
+  );
+  expect(Math.max(...inline)).toBeLessThan(1024);
+  expect([...stored.resolved.specs]).toEqual([...model.resolved.specs]);
+  const split = { kind: 'tiles', padding: 'halo', rows: [3, 5], cols: [8] } as const;
+  const plan = tinyPlan(model.manifest.skeleton.sha, split);
+  expect(compilePlan(plan, stored.resolved)).toEqual(compilePlan(plan, model.resolved));
 });
