@@ -35,6 +35,8 @@ export default defineConfig({
           hookTimeout: 120_000,
           expect: polls,
           maxWorkers: 3,
+          // Of the tests of one file; each is a cluster of its own.
+          maxConcurrency: 3,
           sequence: { groupOrder: 1 },
           pool: 'forks',
         },
