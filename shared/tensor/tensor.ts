@@ -70,11 +70,11 @@ export function sameBox(a: Box, b: Box): boolean {
   return a.length === b.length && a.every(([start, end], axis) => start === b[axis]![0] && end === b[axis]![1]);
 }
 
-/** Whether a box lies in another one. */
+/** Whether a box lies in another one, with no axis empty. */
 export function contains(outer: Box, inner: Box): boolean {
   return (
     outer.length === inner.length &&
-    inner.every(([start, end], axis) => outer[axis]![0] <= start && end <= outer[axis]![1])
+    inner.every(([start, end], axis) => outer[axis]![0] <= start && start < end && end <= outer[axis]![1])
   );
 }
 

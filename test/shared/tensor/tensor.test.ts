@@ -133,6 +133,7 @@ describe('two regions of one tensor', () => {
 
   test('contain and overlap one another only where they share elements', () => {
     expect(contains([[0, 4]], [[1, 5]])).toBe(false);
+    expect([contains([[0, 4]], [[2, 2]]), contains([[0, 4]], [[3, 1]])]).toEqual([false, false]);
     expect(
       contains(
         [[0, 4]],
