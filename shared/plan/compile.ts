@@ -57,6 +57,7 @@ export function compilePlan(asked: Plan, resolved: ResolvedModel): CompiledPlan 
     byteLength({ dtype: quantised.has(tensor) ? 'uint8' : specOf(resolved, tensor).dtype, shape });
   const bytes = (regions: readonly Region[]): number =>
     regions.reduce((total, { tensor, box, open }) => (open ? total : total + size(tensor, boxShape(box))), 0);
+  const links = linksOf(stages, forms, (tensor, box) => size(tensor, boxShape(box)));
   const tensors = new Set(stages.flatMap((stage) => [...stage.inputs, ...stage.outputs]));
   const made = new Set(stages.flatMap((stage) => stage.outputs));
   const specs = new Map([...resolved.specs].filter(([tensor]) => tensors.has(tensor)));
@@ -69,7 +70,7 @@ export function compilePlan(asked: Plan, resolved: ResolvedModel): CompiledPlan 
         bytes_in: bytes(part.in),
         bytes_out: bytes(part.out),
         reads_frame: part.in.some(({ tensor }) => !made.has(tensor)),
-        links: linksOf(part, stages, forms, (tensor, box) => size(tensor, boxShape(box))),
+        links: links(part),
         in: part.in,
         out: part.out.map((region) => ({ ...region, codec: codecOf(stages[index]!, region.tensor) })),
       })),

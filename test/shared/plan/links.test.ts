@@ -2,10 +2,11 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { compilePlan } from '../../../shared/plan/compile.ts';
 import type { CompiledPlan } from '../../../shared/plan/compiled-plan.ts';
-import { intersection } from '../../../shared/plan/links.ts';
+import { linksOf } from '../../../shared/plan/links.ts';
 import { CENTRAL, type Plan, type Stage } from '../../../shared/plan/plan.ts';
 import { planId } from '../../../shared/plan/plan-id.ts';
 import type { Box } from '../../../shared/tensor/tensor.ts';
+import type { StageForm } from '../../../shared/tiling/form.ts';
 import { Network, stageOf } from '../tiling/network.ts';
 
 interface Layer {
@@ -173,21 +174,73 @@ test('a stage that follows with the same grid takes only a border from its neigh
   ]);
 });
 
+/** A stage whose parts make, or read, these boxes of a tensor; `onAsked` is called when what a part makes is asked for. */
+function formOf(tensor: string, boxes: readonly Box[], onAsked = (): void => {}) {
+  return {
+    parts: boxes.map((box, t_id) => ({
+      t_id,
+      in: [{ tensor, box }],
+      get out() {
+        onAsked();
+        return [{ tensor, box }];
+      },
+    })),
+  } as unknown as StageForm;
+}
+
+const whole = { kind: 'whole' } as const;
+const two = [stageOf(['x'], ['a'], whole), { ...stageOf(['a'], ['b'], whole), id: 1 }];
+
+/** What parts that read these boxes take of parts that make those, as t_id and box. */
+function taken(read: readonly Box[], made: readonly Box[]) {
+  const forms = [formOf('a', made), formOf('a', read)];
+  const links = linksOf(two, forms, () => 1);
+  return forms[1]!.parts.map((part) => links(part).map(({ t_id, box }) => [t_id, box]));
+}
+
 test('boxes that only touch have nothing in common', () => {
-  expect(intersection([[0, 2]], [[2, 4]])).toBeUndefined();
-  expect(
-    intersection(
-      [
-        [0, 3],
-        [1, 4],
-      ],
-      [
-        [1, 9],
-        [0, 2],
-      ],
-    ),
-  ).toEqual([
+  expect(taken([[[0, 2]]], [[[2, 4]]])).toEqual([[]]);
+  const read: Box = [
+    [0, 3],
+    [1, 4],
+  ];
+  const made: Box = [
+    [1, 9],
+    [0, 2],
+  ];
+  const both: Box = [
     [1, 3],
     [1, 2],
+  ];
+  expect(taken([read], [made])).toEqual([[[0, both]]]);
+});
+
+test('parts that make the same cells are all named, in the order of their numbers', () => {
+  const made: Box[] = [[[2, 4]], [[0, 3]], [[2, 4]]];
+  expect(taken([[[1, 4]]], made)).toEqual([
+    [
+      [0, [[2, 4]]],
+      [1, [[1, 3]]],
+      [2, [[2, 4]]],
+    ],
   ]);
+});
+
+test('a tensor without axes has one cell', () => {
+  expect(taken([[]], [[], []])).toEqual([
+    [
+      [0, []],
+      [1, []],
+    ],
+  ]);
+});
+
+test('what a part makes is looked at once, however many parts read it', () => {
+  const boxes = Array.from({ length: 100 }, (_, k): Box => [[k, k + 1]]);
+  let asked = 0;
+  const readers = formOf('a', boxes).parts;
+  const makers = formOf('a', boxes, () => asked++);
+  const links = linksOf(two, [makers, formOf('b', [])], () => 1);
+  expect(readers.map((part) => links(part).map(({ t_id }) => t_id))).toEqual(boxes.map((_, k) => [k]));
+  expect(asked).toBe(100);
 });
