@@ -69,7 +69,7 @@ export interface Executor {
   /** Ids of the plans with prepared stages, the oldest first. */
   plans(): readonly string[];
   /** The stages of a plan for which jobs can run; empty for none. */
-  prepared(plan: string): ReadonlySet<number>;
+  prepared(plan: string): Pick<ReadonlySet<number>, 'has' | 'size'>;
   /** A plan with prepared stages; undefined where there are none. */
   preparedPlan(plan: string): PreparedPlan | undefined;
   /** Loads what the stages of a plan need; resolves when their jobs can run. Throws TesseraError. */

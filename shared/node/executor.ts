@@ -11,6 +11,7 @@ import { workerEntry } from '../runtime/worker-entry.ts';
 import type { Executor, Job, PartOutcome, PreparedPlan, StageRegions } from './executor-types.ts';
 import type { ExecutorWorkerData, PartCall } from './executor-worker.ts';
 import type { AskedRegion } from './kept-regions.ts';
+import { Turns } from './turns.ts';
 
 /** What an executor needs. */
 export interface ExecutorOptions {
@@ -40,14 +41,12 @@ const STOP_MS = 5000;
 
 interface Asked {
   readonly plan: Plan;
-  readonly stages: ReadonlySet<number>;
+  readonly stages: Iterable<number>;
   readonly skeletonSha: string;
   readonly slices: ModelManifest['slices'];
 }
 
-interface Prepared extends Asked {
-  readonly regions: PreparedPlan;
-}
+interface Prepared extends PreparedPlan, Pick<Asked, 'skeletonSha' | 'slices'> {}
 
 const NONE: ReadonlySet<number> = new Set();
 
@@ -84,8 +83,8 @@ class ThreadExecutor implements Executor {
   readonly #options: ExecutorOptions;
   readonly #prepared = new Map<string, Prepared>();
   readonly #preparations = new Set<Preparation>();
-  /** The last call for each plan. */
-  readonly #turns = new Map<string, Promise<void>>();
+  /** By plan. */
+  readonly #turns = new Turns();
   #worker: Worker | undefined;
   #calls: WorkerCalls | undefined;
   #down: string | undefined;
@@ -106,12 +105,12 @@ class ThreadExecutor implements Executor {
     return [...this.#prepared.keys()];
   }
 
-  prepared(plan: string): ReadonlySet<number> {
+  prepared(plan: string): Pick<ReadonlySet<number>, 'has' | 'size'> {
     return this.#prepared.get(plan)?.stages ?? NONE;
   }
 
   preparedPlan(plan: string): PreparedPlan | undefined {
-    return this.#prepared.get(plan)?.regions;
+    return this.#prepared.get(plan);
   }
 
   async weights(
@@ -138,32 +137,26 @@ class ThreadExecutor implements Executor {
     const preparation: Preparation = { plan: plan.id, released: false };
     this.#preparations.add(preparation);
     try {
-      await this.#inTurn(plan.id, () =>
-        this.#prepare(preparation, { plan, stages: new Set(stages), skeletonSha, slices }),
-      );
+      await this.#turns.take(plan.id, () => this.#prepare(preparation, { plan, stages, skeletonSha, slices }));
     } finally {
       this.#preparations.delete(preparation);
     }
   }
 
   async #prepare(preparation: Preparation, asked: Asked): Promise<void> {
-    const { plan, stages } = asked;
-    const regions = new Map<number, StageRegions>();
+    const { plan, skeletonSha, slices } = asked;
+    let loaded = new Map<number, StageRegions>();
     try {
       await this.#withWorker(async (calls) => {
-        for (const [id, of] of await this.#load(calls, asked, () => preparation.released)) regions.set(id, of);
+        loaded = await this.#load(calls, asked, () => preparation.released);
       });
       if (preparation.released) throw released(plan.id);
     } catch (error) {
       if (!this.#prepared.has(plan.id)) await this.#calls?.call('release', { plan: plan.id }).catch(() => {});
       throw error;
     }
-    const known = this.#prepared.get(plan.id);
-    this.#prepared.set(plan.id, {
-      ...asked,
-      stages: new Set([...(known?.stages ?? []), ...stages]),
-      regions: { plan, stages: new Map([...(known?.regions.stages ?? []), ...regions]) },
-    });
+    const stages = new Map([...(this.#prepared.get(plan.id)?.stages ?? []), ...loaded]);
+    this.#prepared.set(plan.id, { plan, stages, skeletonSha, slices });
   }
 
   async run(job: Job, onPart: (outcome: PartOutcome) => void): Promise<void> {
@@ -210,21 +203,7 @@ class ThreadExecutor implements Executor {
     this.#prepared.delete(plan);
     for (const preparation of this.#preparations) if (preparation.plan === plan) preparation.released = true;
     // If the worker ends meanwhile, the plan is gone with it.
-    await this.#inTurn(plan, async () => this.#calls?.call('release', { plan }).catch(() => {}));
-  }
-
-  #inTurn<T>(plan: string, action: () => Promise<T>): Promise<T> {
-    const turn = (this.#turns.get(plan) ?? Promise.resolve()).then(action);
-    const settled = turn
-      .then(
-        () => {},
-        () => {},
-      )
-      .then(() => {
-        if (this.#turns.get(plan) === settled) this.#turns.delete(plan);
-      });
-    this.#turns.set(plan, settled);
-    return turn;
+    await this.#turns.take(plan, async () => this.#calls?.call('release', { plan }).catch(() => {}));
   }
 
   async stop(): Promise<void> {
@@ -329,7 +308,7 @@ class ThreadExecutor implements Executor {
     for (const prepared of [...this.#prepared.values()]) {
       const isGone = (): boolean => this.#prepared.get(prepared.plan.id) !== prepared;
       try {
-        await this.#load(calls, prepared, isGone);
+        await this.#load(calls, { ...prepared, stages: prepared.stages.keys() }, isGone);
       } catch (error) {
         if (!isGone()) this.#lose(prepared.plan.id, error);
       }

@@ -1,5 +1,6 @@
 import type { RegionPlace } from '../protocol/messages/region.ts';
 import { contains, sameBox } from '../tensor/tensor.ts';
+import { regionsText } from './region-text.ts';
 import type { Refusal } from './work-queue.ts';
 
 /**
@@ -327,14 +328,4 @@ function isComing<P extends PartRegions>({ begun }: Frame<P>, need: Need): boole
 /** A region by its place alone. */
 export function placeOf({ tensor, box }: RegionPlace): RegionPlace {
   return { tensor, box };
-}
-
-/** Regions in words, for messages. */
-export function regionsText(regions: readonly Need[]): string {
-  return regions
-    .map(({ tensor, box, from }) => {
-      const ranges = box.map(([start, end]) => `${start}:${end}`).join(',');
-      return `${tensor} [${ranges}]${from === undefined ? '' : ` of ${from}`}`;
-    })
-    .join(', ');
 }

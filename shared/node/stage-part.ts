@@ -22,6 +22,7 @@ import { type Feed, feedTensor, type PartForm, type Region } from '../tiling/for
 import { codesTensor } from '../tiling/quantised-io.ts';
 import type { Job } from './executor-types.ts';
 import type { FrameRegions } from './kept-regions.ts';
+import { boxText, regionsText } from './region-text.ts';
 
 /** One part of a job. */
 export type JobPart = Job['tiles'][number];
@@ -42,7 +43,7 @@ export class MissingInput extends Error {
   readonly regions: readonly RegionPlace[];
 
   constructor(regions: readonly RegionPlace[]) {
-    super(`not here: ${regions.map(({ tensor, box }) => `${tensor} [${describe(box)}]`).join(', ')}`);
+    super(`not here: ${regionsText(regions)}`);
     this.regions = regions;
   }
 }
@@ -52,10 +53,6 @@ export function specOf(specs: ResolvedModel['specs'], tensor: string): TensorSpe
   const spec = specs.get(tensor);
   if (spec === undefined) throw new TesseraError('TESSERA_PLAN_INVALID', `the type of tensor "${tensor}" is not known`);
   return spec;
-}
-
-function describe(box: readonly (readonly [number, number])[]): string {
-  return box.map(([start, end]) => `${start}:${end}`).join(',');
 }
 
 /** The name of a tensor's input or output of the stage's model. */
@@ -72,9 +69,7 @@ export function checkOutputs(form: PartForm, tile: JobPart, { gives }: StagePart
     const made = form.out.find((region) => region.tensor === asked.tensor);
     if (made === undefined) throw new BadInput(`the stage does not make "${asked.tensor}"`);
     if (made.open === true ? !sameBox(made.box, asked.box) : !contains(made.box, asked.box))
-      throw new BadInput(
-        `"${asked.tensor}": [${describe(asked.box)}] asked for, the plan gives [${describe(made.box)}]`,
-      );
+      throw new BadInput(`"${asked.tensor}": [${boxText(asked.box)}] asked for, the plan gives [${boxText(made.box)}]`);
     if (findCodec(asked.codec.name) === undefined) throw new BadInput(`codec "${asked.codec.name}" is not known`);
     const clip = gives.get(asked.tensor);
     if (clip !== undefined && asked.codec.name !== 'raw' && !sameCodec(asked.codec, clip))
@@ -155,8 +150,8 @@ function checkCover({ tensor, box: needed }: Region, given: readonly Source[]): 
     return contains(needed, box) && !given.some((other, j) => j < k && overlaps(other.box, box));
   });
   if (isExact && count === elementCount(boxShape(needed))) return;
-  const came = given.map(({ box }) => `[${describe(box)}]`).join(' ');
-  throw new BadInput(`input "${tensor}": ${came} came, the plan needs [${describe(needed)}]`);
+  const came = given.map(({ box }) => `[${boxText(box)}]`).join(' ');
+  throw new BadInput(`input "${tensor}": ${came} came, the plan needs [${boxText(needed)}]`);
 }
 
 /** A region in the form in which the stage's model reads it. */

@@ -4,18 +4,15 @@ import { TesseraError } from '../errors.ts';
 import type { Model, ResolvedModel } from '../onnx/model.ts';
 import { readModel } from '../onnx/read.ts';
 import { resolveModel } from '../onnx/resolve.ts';
-import { writeModel } from '../onnx/write.ts';
 import { compileStage } from '../plan/compile.ts';
 import { keepsPart } from '../plan/own-parts.ts';
 import type { Plan } from '../plan/plan.ts';
 import type { BlobStore } from '../ports.ts';
-import type { ModelManifest } from '../protocol/messages/control.ts';
 import { isSha } from '../runtime/blob-store.ts';
 import { firstFeed, firstRun } from '../runtime/first-feeds.ts';
 import { loadSession, type Session } from '../runtime/ort.ts';
-import { boxShape, byteLength, type Dtype, sameBox, type Tensor } from '../tensor/tensor.ts';
+import { boxShape, type Dtype, type Tensor } from '../tensor/tensor.ts';
 import type { PartForm } from '../tiling/form.ts';
-import { slicedConstant, withSlices } from '../tiling/weight-slice.ts';
 import type { PartError, PartOutcome, StageRegions } from './executor-types.ts';
 import { type FrameRegions, KeptRegions } from './kept-regions.ts';
 import { SessionCache } from './session-cache.ts';
@@ -34,16 +31,7 @@ import {
   type StageParts,
   specOf,
 } from './stage-part.ts';
-
-/** An ONNX model as the runtime runs it; `bytes` is its estimated memory. */
-interface Piece {
-  readonly model: Uint8Array;
-  readonly key: string;
-  readonly bytes: number;
-  readonly inputs: Model['graph']['inputs'];
-  /** Blobs that the model reads. */
-  readonly weights: readonly string[];
-}
+import { type Piece, pieceOf, type WeightSlices, withWeights } from './stage-piece.ts';
 
 /** A part of a prepared plan. */
 interface LoadedPart {
@@ -58,9 +46,6 @@ interface LoadedStage extends StageParts {
   readonly pieces: readonly LoadedPart[];
 }
 
-/** The slices of weights that a manifest names. */
-type Slices = NonNullable<ModelManifest['slices']>;
-
 /** Compiled stages of a plan. */
 interface Drafts {
   readonly plan: string;
@@ -70,9 +55,6 @@ interface Drafts {
 
 /** A graph without its large weights; the largest of the published networks has 2 MB. */
 const MAX_SKELETON_BYTES = 256e6;
-/** A session's memory besides its weights: graph, kernels, memory of feature maps. A conservative estimate. */
-const SESSION_OVERHEAD_BYTES = 2_000_000;
-
 /**
  * Prepared plans and their sessions on one thread.
  *
@@ -102,7 +84,12 @@ export class StageRunner {
   }
 
   /** The weights that stages of a plan read, by their SHA-256. Only the skeleton has to be here. Throws TesseraError. */
-  async weights(plan: Plan, stages: readonly number[], skeletonSha: string, slices: Slices = []): Promise<string[]> {
+  async weights(
+    plan: Plan,
+    stages: readonly number[],
+    skeletonSha: string,
+    slices: WeightSlices = [],
+  ): Promise<string[]> {
     try {
       const read = new Set<string>();
       for (const id of stages)
@@ -122,7 +109,7 @@ export class StageRunner {
     plan: Plan,
     stages: readonly number[],
     skeletonSha: string,
-    slices: Slices = [],
+    slices: WeightSlices = [],
   ): Promise<ReadonlyMap<number, StageRegions>> {
     const known = this.#plans.get(plan.id);
     const ready = new Map(known?.stages);
@@ -203,7 +190,7 @@ export class StageRunner {
     );
   }
 
-  async #built(plan: Plan, id: number, skeletonSha: string, slices: Slices): Promise<LoadedStage> {
+  async #built(plan: Plan, id: number, skeletonSha: string, slices: WeightSlices): Promise<LoadedStage> {
     if (this.#drafts.plan !== plan.id) this.#drafts = { plan: plan.id, skeleton: skeletonSha, stages: new Map() };
     const { stages } = this.#drafts;
     const draft = stages.get(id) ?? (await this.#build(plan, id, skeletonSha, slices));
@@ -211,7 +198,7 @@ export class StageRunner {
     return draft;
   }
 
-  async #build(plan: Plan, id: number, skeletonSha: string, slices: Slices): Promise<LoadedStage> {
+  async #build(plan: Plan, id: number, skeletonSha: string, slices: WeightSlices): Promise<LoadedStage> {
     const stage = plan.stages.find((candidate) => candidate.id === id);
     if (stage === undefined) throw new TesseraError('TESSERA_PLAN_INVALID', `plan ${plan.id} has no stage ${id}`);
     const resolved = await this.#model(skeletonSha);
@@ -219,7 +206,7 @@ export class StageRunner {
     const pieces = new Map<Model, Piece>();
     const own = parts.filter(({ t_id }) => keepsPart(stage, t_id, this.#node));
     const loaded = own.map((form): [number, LoadedPart] => {
-      const piece = pieces.get(form.model) ?? pieceOf(withWeights(form, resolved, slices));
+      const piece = pieces.get(form.model) ?? pieceOf(withWeights(form, resolved, slices), sha256);
       pieces.set(form.model, piece);
       return [form.t_id, { form, piece }];
     });
@@ -275,20 +262,8 @@ export class StageRunner {
   }
 }
 
-/** The model of a part with its slices of weights: those of blobs are blobs themselves. Throws TESSERA_BLOB. */
-function withWeights({ model, slices }: PartForm, resolved: ResolvedModel, packed: Slices): Model {
-  return withSlices(model, slices, resolved.model.graph.initializers, (weights, { tensor, box }) => {
-    const { data, dtype } = weights;
-    if (data.kind === 'inline') return { kind: 'inline', bytes: slicedConstant(weights, box, data.bytes) };
-    const found = packed.find((one) => one.tensor === tensor && sameBox(one.box, box));
-    const length = byteLength({ dtype: dtype as Dtype, shape: boxShape(box) });
-    if (found?.size !== length)
-      throw new TesseraError(
-        'TESSERA_BLOB',
-        `the manifest names no slice of ${length} bytes of the weights "${tensor}"`,
-      );
-    return { kind: 'external', location: found.sha, offset: 0, length };
-  });
+function sha256(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex');
 }
 
 function regionsOf({ parts, specs, takes }: LoadedStage): StageRegions {
@@ -297,28 +272,4 @@ function regionsOf({ parts, specs, takes }: LoadedStage): StageRegions {
     for (const { tensor, open } of [...form.in, ...form.out])
       if (open !== true) tensors.set(tensor, { dtype: specOf(specs, tensor).dtype, areCodes: takes.has(tensor) });
   return { parts: new Map([...parts].map(([id, { form }]) => [id, { in: form.in, out: form.out }])), tensors };
-}
-
-function pieceOf(model: Model): Piece {
-  const bytes = writeModel(model);
-  return {
-    model: bytes,
-    key: createHash('sha256').update(bytes).digest('hex'),
-    bytes: weightBytes(model) + SESSION_OVERHEAD_BYTES,
-    inputs: model.graph.inputs,
-    weights: externalWeights(model),
-  };
-}
-
-function weightBytes(model: Model): number {
-  let sum = 0;
-  for (const { data } of model.graph.initializers.values())
-    sum += data.kind === 'inline' ? data.bytes.byteLength : data.length;
-  return sum;
-}
-
-function externalWeights(model: Model): string[] {
-  return [...model.graph.initializers.values()].flatMap(({ data }) =>
-    data.kind === 'external' ? [data.location] : [],
-  );
 }

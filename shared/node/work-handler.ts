@@ -5,8 +5,9 @@ import { type ResultMessage, type WorkAddress, type WorkMessage, workMessage } f
 import { parse } from '../schema.ts';
 import type { Epochs } from './epochs.ts';
 import type { Executor, PartError, StageRegions } from './executor-types.ts';
-import { HeldRegions, type Need, placeOf, regionsText, type Settled } from './held-regions.ts';
+import { HeldRegions, type Need, placeOf, type Settled } from './held-regions.ts';
 import { PartRate } from './part-rate.ts';
+import { regionsText } from './region-text.ts';
 import { inlineBytes, type WorkPart, workPart } from './work-parts.ts';
 import { epochOf, type QueuedWork, type Refusal, type WorkLimits, WorkQueue } from './work-queue.ts';
 import { type RunOptions, runParts } from './work-run.ts';

@@ -61,8 +61,13 @@ export function workPart(
   };
   const inputs = tile.in.map((input) => {
     if ('d' in input) return { ...input, d: own(input.d) };
-    needs.push({ ...sized(input), ...('from' in input && input.from !== self ? { from: input.from } : {}) });
-    return input;
+    const place = sized(input);
+    if ('from' in input && input.from !== self) {
+      needs.push({ ...place, from: input.from });
+      return input;
+    }
+    needs.push(place);
+    return { tensor: input.tensor, box: input.box, held: true as const };
   });
   const out = tile.out.map(({ to, ...asked }) => {
     const isReturned = to.includes(from);

@@ -108,6 +108,19 @@ describe('room', () => {
     expect(dropped).toEqual(['1-1']);
   });
 
+  it("is made for what central has it keep, which is not dropped for others, or else a frame's pixels are lost", () => {
+    const { held, dropped } = regions(2000);
+    held.receive('1-1', 'p-1', 'n-1', [place(0, 5)], 0);
+    expect(held.open('1-2', 'p-1', place(0, 15), 1)).toBe(true);
+    expect(dropped).toEqual(['1-1']);
+    expect(held.begin(part({ iId: '1-3', makes: [place(0, 5)] }), 2)).toMatchObject({ code: 'out-of-memory' });
+    expect(held.begin(part({ iId: '1-2', needs: [place(3, 4)] }), 2)).toBeUndefined();
+    expect(held.open('1-4', 'p-1', place(0, 15), 3)).toBe(false);
+    held.free(['1-2']);
+    expect(held.open('1-2', 'p-1', place(0, 1), 4)).toBe(false);
+    expect(held.bytes).toBe(0);
+  });
+
   it('of a frame that was not used for long is free again (age)', () => {
     const { held, dropped } = regions();
     held.receive('1-1', 'p-1', 'n-1', [place(0, 5)], 0);

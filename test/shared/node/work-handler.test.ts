@@ -377,6 +377,14 @@ describe('work with regions that stay, go and come', () => {
     ]);
   });
 
+  it('that reads regions "of" its own node reads held ones', () => {
+    const { handler: made, jobs } = workHandler();
+    made.regions.open('1-1', 'p-1', { tensor: 'x', box: [[0, 4]], bytes: 16 }, 0);
+    const input = { tensor: 'x', box: [[1, 2]] as [number, number][], from: 'node-a' };
+    made.accept('central', work({ tiles: [{ t_id: 0, in: [input], out: [] }] }));
+    expect(jobs[0]!.job.tiles[0]!.in).toEqual([{ tensor: 'x', box: [[1, 2]], held: true }]);
+  });
+
   it('waits for what this node is about to make, and is refused when that fails', async () => {
     const { handler: made, sent, jobs } = workHandler();
     made.accept('central', straight([{ t_id: 0 }]));
