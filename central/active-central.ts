@@ -163,7 +163,7 @@ export class ActiveCentral {
     });
     this.#answers = new NodeAnswers({
       tell: (event) => this.#tell(event),
-      keep: (plan, out) => this.#effects.keepResult(plan, out),
+      keep: (plan, out) => this.#effects.keepRegions(plan, out),
     });
     this.#born = new BornFrames({
       send: (node, order) => wire.send(node, 'frame', order),

@@ -6,6 +6,7 @@ import { wireBox } from '../shared/node/tensor-store.ts';
 import { missingCodecs } from '../shared/plan/capabilities.ts';
 import type { CompiledPlan } from '../shared/plan/compiled-plan.ts';
 import { CENTRAL } from '../shared/plan/plan.ts';
+import { codecOf } from '../shared/plan/quantised-tensors.ts';
 import type { Log } from '../shared/ports.ts';
 import type { ControlMessage } from '../shared/protocol/messages/control.ts';
 import type { WireRegion } from '../shared/protocol/messages/region.ts';
@@ -21,10 +22,11 @@ import type {
   NodeChange,
   OpenFrameEffect,
   PrepareEffect,
+  SendEffect,
   SkipFrameEffect,
   WorkEffect,
 } from './coordinator/effects.ts';
-import type { PartResult, UntimedEvent } from './coordinator/events.ts';
+import type { UntimedEvent } from './coordinator/events.ts';
 import type { FrameEnd } from './coordinator/frame-end.ts';
 import type { DataPlane, FrameAnswer, Opened } from './data-plane/data-plane.ts';
 import type { BornFrames } from './ingest/born-frames.ts';
@@ -55,7 +57,7 @@ export interface EffectRunnerDeps {
   readonly executor: Pick<Executor, 'run'>;
   readonly data: Pick<
     DataPlane,
-    'plan' | 'forgetPlan' | 'open' | 'pack' | 'paste' | 'clear' | 'agree' | 'finish' | 'release'
+    'plan' | 'forgetPlan' | 'open' | 'pack' | 'packWays' | 'paste' | 'clear' | 'agree' | 'finish' | 'release'
   >;
   readonly born: Pick<BornFrames, 'open' | 'take' | 'copy' | 'done' | 'free'>;
   /** The term of this central, which messages to nodes carry. */
@@ -131,12 +133,12 @@ export class EffectRunner {
   }
 
   /**
-   * Keeps undecoded regions that came along with the result of a part; returns what the coordinator is told of them.
+   * Keeps undecoded regions that came to central; returns their name.
    */
-  keepResult(plan: string, out: readonly WireRegion[]): Pick<PartResult, 'regions' | 'handle'> {
+  keepRegions(plan: string, out: readonly WireRegion[]): string {
     const handle = String(this.#next++);
     this.#handles.set(handle, { plan, out });
-    return { handle, regions: out.map(({ tensor, d }) => ({ tensor, at: CENTRAL, bytes: d.byteLength })) };
+    return handle;
   }
 
   /** Remembers what a node can encode and decode. */
@@ -201,6 +203,12 @@ export class EffectRunner {
         break;
       case 'cancel':
         this.#cancel(effect);
+        break;
+      case 'send':
+        this.#send(effect);
+        break;
+      case 'free':
+        this.#control(effect.node, { v: 1, type: 'free', i_id: [...effect.i_ids] });
         break;
       case 'move-regions':
         void this.#move(effect);
@@ -332,16 +340,19 @@ export class EffectRunner {
 
   async #work(effect: WorkEffect): Promise<void> {
     const { data, link, tell, log } = this.#deps;
-    const { node, plan, i_id, stage, attempt, t_ids, budget_ms, audit, hasFrame = false } = effect;
+    const { node, plan, i_id, stage, attempt, t_ids, ways, budget_ms, audit, hasFrame = false } = effect;
     const wanted = new Set(t_ids);
     this.#packing.set(effect, wanted);
     try {
       const isLocal = link.isLocal(node);
+      const hub = t_ids.filter((t_id) => ways?.some((way) => way.t_id === t_id) !== true);
       // An audit compares results of inputs that were encoded alike, also those of central's own executor.
-      const packed = await data.pack(i_id, plan, stage, t_ids, { own: isLocal && audit === undefined, hasFrame });
-      const tiles = packed?.filter(({ t_id }) => wanted.has(t_id)) ?? [];
+      const own = isLocal && audit === undefined;
+      const packed = hub.length === 0 ? [] : await data.pack(i_id, plan, stage, hub, { own, hasFrame });
+      const straight = ways === undefined ? [] : await data.packWays(i_id, plan, stage, ways, hasFrame);
+      const tiles = [...(packed ?? []), ...straight].filter(({ t_id }) => wanted.has(t_id));
       if (tiles.length === 0) return;
-      if (audit !== undefined) this.#audits.keepInputs(audit, tiles, isLocal);
+      if (audit !== undefined) this.#audits.keepInputs(audit, packed ?? [], isLocal);
       const message = { v: 1, plan, i_id, stage, attempt, budget_ms, tiles } as const;
       const bytes = await link.work(node, hasFrame ? this.#withHeldFrame(message) : message);
       if (!isLocal) tell({ type: 'work-sent', node, i_id, stage, attempt, bytes });
@@ -386,15 +397,31 @@ export class EffectRunner {
     return kept;
   }
 
-  async #move({ handle, i_id, stage, t_id, moves, audit }: MoveRegionsEffect): Promise<void> {
-    const { data, link, tell } = this.#deps;
+  #send({ node, plan, i_id, stage, t_id, attempt, regions, to, request }: SendEffect): void {
+    const made = this.#anyServed(plan).compiled.plan.stages[stage]!;
+    this.#control(node, {
+      v: 1,
+      type: 'send',
+      plan,
+      i_id,
+      stage,
+      t_id,
+      attempt,
+      regions: regions.map(({ tensor, box }) => ({
+        tensor,
+        box: box.map(([start, end]) => [start, end]),
+        codec: codecOf(made, tensor),
+      })),
+      to: [...to],
+      request,
+    });
+  }
+
+  async #move({ handle, i_id, stage, t_id, tensors, audit }: MoveRegionsEffect): Promise<void> {
+    const { data, tell } = this.#deps;
     const { plan, out } = this.#take(handle);
     if (audit !== undefined) this.#audits.begin(audit, { plan, stage, t_id }, out);
-    const elsewhere = moves.find(({ from, to }) => !link.isLocal(from) || !link.isLocal(to));
-    const pasted =
-      elsewhere === undefined
-        ? data.paste(i_id, plan, stage, t_id, out)
-        : Promise.reject(new Error(`${elsewhere.tensor} is to go from ${elsewhere.from} to ${elsewhere.to}`));
+    const pasted = data.paste(i_id, plan, stage, t_id, tensors, out);
     const { failure, exit } = await pasted.catch((error: unknown) => ({ failure: failureOf(error), exit: false }));
     if (failure !== null)
       this.#throttledLog.warn(

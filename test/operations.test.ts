@@ -50,6 +50,9 @@ describe('the limits in docs/operations.md', () => {
     );
     expect(cell('work that a node was sent')).toContain(mb(central.window_bytes));
     expect(cell('results that a node owes')).toContain(`${mb(central.window_bytes)}; ${mb(central.owed_bytes)}; `);
+    expect(cell('regions that other nodes are to send')).toBe(
+      `${mb(central.window_bytes)}, or one; ${central.fetch_ms / 1000} s, then they are computed again`,
+    );
     expect(cell('regions of tensors that a node keeps')).toContain(`; ${UNUSED_MS / 1000} s`);
     expect(cell('requests for one tile')).toBe(String(central.max_tries));
     expect(cell('a node that is silent')).toContain(`${(3.5 * central.heartbeat_ms) / 1000} s`);

@@ -91,6 +91,31 @@ export function chaos(seed: number, ms: number, keepLog = false): Cluster {
       1e6,
       'topic',
     ),
+    // Regions stay at nodes: tiles with halos on equal grids, then on another grid, then a tail at one node.
+    sketchPlan(
+      [
+        { tiles: 6, cost: 2e6 },
+        { tiles: 6, cost: 2e6, needs: (t_id) => [t_id - 1, t_id, t_id + 1].filter((other) => other >= 0 && other < 6) },
+        { tiles: 3, cost: 4e6, needs: (t_id) => [2 * t_id, 2 * t_id + 1] },
+        { tiles: 1, cost: 1e6, on: everyNode },
+      ],
+      12,
+    ),
+    // Pinned tiles, a skip to central, and a stage that only stand-ins may do.
+    sketchPlan(
+      [
+        { tiles: 3, on: { mode: 'share', nodes: '*', parts: ['n0', 'n1', 'n2'] } },
+        {
+          tiles: 3,
+          on: { mode: 'share', nodes: '*', parts: ['n1', 'n2', 'n3'] },
+          needs: (t_id) => [t_id, (t_id + 1) % 3],
+        },
+        { tiles: 1, on: atCentral, reads: 't1' },
+        { tiles: 2, reads: 't2', on: { mode: 'share', tier: 'cloud' }, fallback: 'nodes' },
+        { tiles: 1, on: atCentral },
+      ],
+      13,
+    ),
   ];
   cluster.confident = 0.4;
   const act = (): void => {
@@ -164,6 +189,7 @@ function misbehaviour({ random }: Cluster): Partial<Parameters<Cluster['start']>
     errors: random.chance(0.3) ? 0.3 : 0,
     lost: random.chance(0.3) ? 0.3 : 0,
     duplicated: random.chance(0.3) ? 0.5 : 0,
+    dropped: random.chance(0.3) ? 0.2 : 0,
     reordered: random.chance(0.3) ? 0.5 : 0,
     reorderMs: 300,
     lies: random.chance(0.1) ? 0.5 : 0,

@@ -1,13 +1,22 @@
 import { Coordinator } from '../../central/coordinator/coordinator.ts';
-import type { CancelEffect, Effect, WorkEffect } from '../../central/coordinator/effects.ts';
-import type { MadeRegion, PartResult, UntimedEvent } from '../../central/coordinator/events.ts';
+import type {
+  CancelEffect,
+  Effect,
+  FreeEffect,
+  PartWay,
+  SendEffect,
+  Source,
+  WorkEffect,
+} from '../../central/coordinator/effects.ts';
+import type { MadeRegion, PartAnswer, PartResult, UntimedEvent } from '../../central/coordinator/events.ts';
 import type { FrameEnd } from '../../central/coordinator/frame-end.ts';
 import { type CoordinatorOptions, defaultOptions } from '../../central/coordinator/options.ts';
-import type { SchedulablePlan } from '../../shared/plan/compiled-plan.ts';
+import type { PartLink, SchedulablePlan } from '../../shared/plan/compiled-plan.ts';
 import { CENTRAL } from '../../shared/plan/plan.ts';
 import type { SkipReason } from '../../shared/protocol/messages/result.ts';
 import type { WorkError } from '../../shared/protocol/messages/work.ts';
 import { Invariants } from './invariants.ts';
+import { NodeRegions, type RegionName } from './node-regions.ts';
 import { Random } from './random.ts';
 
 /** How a simulated node behaves; all of it may be changed while it runs. */
@@ -24,6 +33,8 @@ export interface Behaviour {
   errors: number;
   lost: number;
   duplicated: number;
+  /** Chance that a message with regions for another node, or for central, is lost. */
+  dropped: number;
   /** Chance and length of an additional delay of a result, which lets later ones overtake it. */
   reordered: number;
   reorderMs: number;
@@ -42,6 +53,7 @@ const STEADY: Behaviour = {
   errors: 0,
   lost: 0,
   duplicated: 0,
+  dropped: 0,
   reordered: 0,
   reorderMs: 0,
   lies: 0,
@@ -59,8 +71,9 @@ interface Item {
   readonly work: WorkEffect;
   readonly t_id: number;
   readonly message: Message;
-  /** Nodes because of whose wrong results the part's inputs are wrong. */
+  /** Nodes because of whose wrong results the inputs that came with the work are wrong. */
   readonly liars: readonly string[];
+  readonly way: PartWay | undefined;
 }
 
 interface SimNode {
@@ -71,6 +84,9 @@ interface SimNode {
   state: 'up' | 'stopped' | 'down';
   readonly plans: Set<string>;
   queue: Item[];
+  /** Parts whose inputs are not all there. */
+  waiting: Item[];
+  regions: NodeRegions;
   running: boolean;
   /** What would have happened while it was stopped. */
   later: (() => void)[];
@@ -84,6 +100,9 @@ const handleOf = (isLie: boolean, order: number, liars: readonly string[]): stri
   [`${isLie ? 'x' : 'h'}${order}`, ...liars].join(' ');
 const isWrong = (handle: string): boolean => handle.startsWith('x');
 const liarsOf = (handle: string): readonly string[] => handle.split(' ').slice(1);
+
+/** Whether a region comes with the work. */
+const isPacked = (source: Source | undefined): boolean => source?.held === undefined && source?.from === undefined;
 
 /** A frame that was offered and not accepted. */
 export interface Skipped {
@@ -110,6 +129,8 @@ export class Cluster {
   /** Frames that central took from the nodes where they were born. */
   readonly taken: string[] = [];
   readonly cancelled: CancelEffect[] = [];
+  readonly sends: SendEffect[] = [];
+  readonly freed: FreeEffect[] = [];
   /** What the coordinator requested last. */
   last: readonly Effect[] = [];
   steps = 0;
@@ -153,7 +174,8 @@ export class Cluster {
 
   #newNode(id: string, behaviour: Partial<Behaviour>): SimNode {
     const own = { ...STEADY, ...behaviour };
-    return { id, behaviour: own, boot: 0, state: 'down', plans: new Set(), queue: [], running: false, later: [] };
+    const empty = { queue: [], waiting: [], regions: new NodeRegions(), running: false, later: [] };
+    return { id, behaviour: own, boot: 0, state: 'down', plans: new Set(), ...empty };
   }
 
   /** How a node behaves, to be changed in place. */
@@ -176,9 +198,7 @@ export class Cluster {
     node.state = 'up';
     node.boot++;
     node.plans.clear();
-    node.queue = [];
-    node.later = [];
-    node.running = false;
+    Object.assign(node, { queue: [], waiting: [], regions: new NodeRegions(), running: false, later: [] });
     const { boot } = node;
     this.tell({ type: 'node-online', node: id, boot_id: String(boot), tier: 'edge', holds_frames: true });
     const beat = (): void => {
@@ -215,6 +235,11 @@ export class Cluster {
     if (node.state !== 'stopped') return;
     node.state = 'up';
     for (const run of node.later.splice(0)) run();
+  }
+
+  /** A running node loses its regions, as where its worker thread ends. */
+  loseRegions(id: string): void {
+    this.#nodes.get(id)!.regions = new NodeRegions();
   }
 
   plan(model: string, facts: SchedulablePlan): void {
@@ -295,6 +320,11 @@ export class Cluster {
     // Audits have the same time limit as frames.
     if (this.#audits.size > 0) this.run(this.now + this.options.hard_limit_ms);
     this.#invariants.checkAtEnd();
+    for (const { id, state, regions, waiting } of this.#nodes.values())
+      if (state === 'up' && regions.size + waiting.length > 0)
+        throw new Error(
+          `invariant 16: ${id} has ${regions.size} regions and ${waiting.length} waiting parts in the end`,
+        );
   }
 
   /** Passes an event to the coordinator, checks its effects and carries them out. */
@@ -303,7 +333,7 @@ export class Cluster {
     const unasked = timed.type === 'part-result' && timed.node !== CENTRAL && this.#isUnasked(timed);
     const effects = this.coordinator.handle(timed);
     this.last = effects;
-    if (unasked && !effects.some(({ type }) => type === 'discard'))
+    if (unasked && timed.handle !== undefined && !effects.some(({ type }) => type === 'discard'))
       throw new Error('invariant 11: a result was used that the coordinator called unasked');
     this.steps++;
     this.log?.push(`> ${JSON.stringify(timed)}`);
@@ -347,7 +377,10 @@ export class Cluster {
         });
         return;
       case 'release-plan':
-        this.#reach(effect.node, (node) => void node.plans.delete(effect.plan));
+        this.#reach(effect.node, (node) => {
+          node.plans.delete(effect.plan);
+          node.regions.dropPlan(effect.plan);
+        });
         return;
       case 'open-frame': {
         const { i_id, ref, copies } = effect;
@@ -380,9 +413,23 @@ export class Cluster {
         this.#reach(effect.node, (node) => {
           const isCancelled = ({ work, t_id }: Item): boolean =>
             work.i_id === effect.i_id && work.stage === effect.stage && effect.t_ids.includes(t_id);
-          const cancelled = node.queue.filter(isCancelled);
+          const cancelled = [...node.waiting, ...node.queue].filter(isCancelled);
           node.queue = node.queue.filter((item) => !isCancelled(item));
-          for (const item of cancelled) this.#answer(node, item, 0, 0, 0, 'expired');
+          node.waiting = node.waiting.filter((item) => !isCancelled(item));
+          for (const item of cancelled) this.#refuse(node, item, 'expired');
+        });
+        return;
+      case 'send':
+        this.sends.push(effect);
+        this.#reach(effect.node, (node) => this.#sendRegions(node, effect));
+        return;
+      case 'free':
+        this.freed.push(effect);
+        this.#reach(effect.node, (node) => {
+          for (const i_id of effect.i_ids) node.regions.endFrame(i_id);
+          const isOpen = ({ work }: Item): boolean => !effect.i_ids.includes(work.i_id);
+          node.queue = node.queue.filter(isOpen);
+          node.waiting = node.waiting.filter(isOpen);
         });
         return;
       case 'compare': {
@@ -480,23 +527,31 @@ export class Cluster {
 
   #deliver(work: WorkEffect): void {
     const tiles = this.#facts.get(work.plan)!.stages[work.stage]!.parts;
-    const bytes = work.t_ids.reduce((sum, t_id) => sum + tiles[t_id]!.bytes_in, 0);
+    const wayOf = (t_id: number): PartWay | undefined => work.ways?.find((way) => way.t_id === t_id);
+    const isInline = (t_id: number, k: number): boolean => isPacked(wayOf(t_id)?.in[k]);
+    const elsewhere = (t_id: number): number =>
+      tiles[t_id]!.links.reduce((sum, link, k) => (isInline(t_id, k) ? sum : sum + link.bytes), 0);
+    const bytes = work.t_ids.reduce((sum, t_id) => sum + Math.max(0, tiles[t_id]!.bytes_in - elsewhere(t_id)), 0);
     if (work.node !== CENTRAL) {
       const { node, i_id, stage, attempt } = work;
       this.#soon(0, { type: 'work-sent', node, i_id, stage, attempt, bytes });
     }
     const wrong = this.#wrong.get(work.i_id);
     const liars = work.t_ids.map((t_id) => [
-      ...new Set(tiles[t_id]!.links.flatMap((link) => wrong?.get(`${link.stage} ${link.t_id}`) ?? [])),
+      ...new Set(
+        tiles[t_id]!.links.flatMap((link, k) =>
+          isInline(t_id, k) ? (wrong?.get(`${link.stage} ${link.t_id}`) ?? []) : [],
+        ),
+      ),
     ]);
     this.#reach(
       work.node,
       (node) => {
         const message = { arrived: this.now, queueMs: undefined };
         work.t_ids.forEach((t_id, k) => {
-          const item = { work, t_id, message, liars: liars[k]! };
-          if (this.#hasRoom(node, this.#bytesOf(work, t_id))) node.queue.push(item);
-          else this.#answer(node, item, 0, 0, 0, 'out-of-memory');
+          const item = { work, t_id, message, liars: liars[k]!, way: wayOf(t_id) };
+          if (this.#hasRoom(node, this.#bytesOf(work, t_id))) this.#admit(node, item);
+          else this.#refuse(node, item, 'out-of-memory');
         });
         this.#work(node);
       },
@@ -504,21 +559,96 @@ export class Cluster {
     );
   }
 
-  #bytesOf(work: WorkEffect, t_id: number): number {
+  /** The links of a part that are neither with its work nor at its node. */
+  #missing({ regions }: SimNode, { work, t_id, way }: Item, how: 'held' | 'any'): PartLink[] {
+    const { links } = this.#facts.get(work.plan)!.stages[work.stage]!.parts[t_id]!;
+    return links.filter((link, k) => {
+      const source = way?.in[k];
+      return !isPacked(source) && (how === 'any' || source?.held) && regions.find(work.i_id, link) === undefined;
+    });
+  }
+
+  /** Queues a part, or has it wait for its inputs until its budget is over. */
+  #admit(node: SimNode, item: Item): void {
+    if (this.#missing(node, item, 'held').length > 0) this.#refuse(node, item, 'missing-input');
+    else if (this.#missing(node, item, 'any').length === 0) node.queue.push(item);
+    else {
+      node.waiting.push(item);
+      const { boot } = node;
+      const end = (): void => {
+        if (node.boot !== boot || !node.waiting.includes(item)) return;
+        node.waiting.splice(node.waiting.indexOf(item), 1);
+        this.#refuse(node, item, 'missing-input');
+      };
+      this.at(this.now + item.work.budget_ms, () => {
+        if (node.state === 'stopped') node.later.push(end);
+        else end();
+      });
+    }
+  }
+
+  /** A node sends regions of a part to another one. */
+  #pass(node: SimNode, to: string, plan: string, regions: readonly RegionName[], liars: readonly string[]): void {
+    if (this.random.chance(node.behaviour.dropped)) return;
+    const [{ stage, t_id }] = regions as [RegionName];
+    this.#send(node, this.#facts.get(plan)!.stages[stage]!.parts[t_id]!.bytes_out, () =>
+      this.#reach(to, (receiver) => {
+        if (!receiver.plans.has(plan)) return;
+        for (const region of regions) receiver.regions.add(region, plan, liars);
+        const there = receiver.waiting.filter((item) => this.#missing(receiver, item, 'any').length === 0);
+        receiver.waiting = receiver.waiting.filter((item) => !there.includes(item));
+        receiver.queue.push(...there);
+        this.#work(receiver);
+      }),
+    );
+  }
+
+  #sendRegions(node: SimNode, { plan, i_id, stage, t_id, attempt, regions, to, request }: SendEffect): void {
+    const found = regions.map((region) => node.regions.find(i_id, { stage, t_id, ...region }));
+    const missing = regions.filter((_, k) => found[k] === undefined);
+    if (missing.length > 0) {
+      this.#send(node, 0, () => this.tell({ type: 'regions-missing', node: node.id, i_id, request, regions: missing }));
+      return;
+    }
+    this.#send(node, 0, () => this.tell({ type: 'regions-sent', node: node.id, i_id, request }));
+    const liars = [...new Set(found.flatMap((region) => region!.liars))];
+    const names = regions.map((region) => ({ i_id, stage, t_id, ...region }));
+    for (const receiver of to)
+      if (receiver !== CENTRAL) this.#pass(node, receiver, plan, names, liars);
+      else if (!this.random.chance(node.behaviour.dropped))
+        this.#send(node, this.#bytesOf({ plan, stage }, t_id), () => {
+          const handle = handleOf(false, this.#order++, liars);
+          this.tell({ type: 'regions-arrived', node: node.id, plan, i_id, stage, t_id, attempt, handle });
+        });
+  }
+
+  /** Keeps and sends what a part made, as its work says; returns what the result says of it. */
+  #distribute(node: SimNode, { work, t_id, way }: Item, liars: readonly string[]): MadeRegion[] {
+    const { plan, i_id, stage } = work;
+    const { out } = this.#facts.get(plan)!.stages[stage]!.parts[t_id]!;
+    if (way === undefined) return out.map(({ tensor, bytes }) => ({ tensor, at: CENTRAL, bytes }));
+    const said: MadeRegion[] = [];
+    for (const { tensor, box, to } of way.out)
+      for (const receiver of to) {
+        const region = { i_id, stage, t_id, tensor, box };
+        const bytes = out.find((one) => one.tensor === tensor)!.bytes;
+        if (receiver === node.id) node.regions.add(region, plan, liars);
+        else if (receiver !== CENTRAL) this.#pass(node, receiver, plan, [region], liars);
+        if (receiver === node.id || receiver === CENTRAL) said.push({ tensor, at: receiver, bytes });
+      }
+    return said;
+  }
+
+  #bytesOf(work: Pick<WorkEffect, 'plan' | 'stage'>, t_id: number): number {
     const { bytes_in, bytes_out } = this.#facts.get(work.plan)!.stages[work.stage]!.parts[t_id]!;
     return bytes_in + bytes_out;
   }
 
-  /** The regions of a result: one of each output, with all bytes of a part in the first. */
-  #regionsOf({ plan, stage }: WorkEffect, bytes: number): MadeRegion[] {
-    const { outputs } = this.#facts.get(plan)!.plan.stages[stage]!;
-    return outputs.map((tensor, k) => ({ tensor, at: CENTRAL, bytes: k === 0 ? bytes : 0 }));
-  }
-
   /** An idle node has room for one part, whatever its size. */
-  #hasRoom({ queue, running, behaviour }: SimNode, bytes: number): boolean {
-    const held = queue.reduce((sum, { work, t_id }) => sum + this.#bytesOf(work, t_id), 0);
-    return (queue.length === 0 && !running) || held + bytes <= behaviour.memoryBytes;
+  #hasRoom({ queue, waiting, running, behaviour }: SimNode, bytes: number): boolean {
+    const items = [...queue, ...waiting];
+    const held = items.reduce((sum, { work, t_id }) => sum + this.#bytesOf(work, t_id), 0);
+    return (items.length === 0 && !running) || held + bytes <= behaviour.memoryBytes;
   }
 
   /** Runs a node's queue, one tile after another. */
@@ -541,46 +671,56 @@ export class Cluster {
         return;
       }
       node.running = false;
-      const code: WorkError | undefined = known
-        ? this.random.chance(behaviour.errors)
-          ? 'run-failed'
-          : undefined
-        : 'unknown-plan';
-      this.#answer(node, item, facts.bytes_out, computeMs, queueMs, code);
+      if (!known) this.#refuse(node, item, 'unknown-plan');
+      else if (this.random.chance(behaviour.errors)) this.#refuse(node, item, 'run-failed', computeMs, queueMs);
+      else this.#answer(node, item, computeMs, queueMs);
       this.#work(node);
     };
     this.at(this.now + computeMs, finish);
   }
 
-  #answer(
+  #refuse(node: SimNode, item: Item, code: WorkError, computeMs = 0, queueMs = 0): void {
+    const missing = code === 'missing-input' ? this.#missing(node, item, 'any').map(({ tensor }) => tensor) : undefined;
+    const told = { code, text: 'simulated', ...(missing === undefined ? {} : { missing }) };
+    this.#respond(node, item, computeMs, queueMs, 0, (named) => ({ type: 'part-error', ...named, ...told }));
+  }
+
+  #answer(node: SimNode, item: Item, computeMs: number, queueMs: number): void {
+    const { work, t_id, way } = item;
+    const { links } = this.#facts.get(work.plan)!.stages[work.stage]!.parts[t_id]!;
+    const lie = this.random.chance(node.behaviour.lies);
+    const read = way === undefined ? [] : links.flatMap((link) => node.regions.find(work.i_id, link)?.liars ?? []);
+    const liars = [...new Set([...item.liars, ...read, ...(lie ? [node.id] : [])])];
+    const regions = this.#distribute(node, item, liars);
+    const home = regions.filter(({ at }) => at === CENTRAL);
+    const bytes = home.reduce((sum, region) => sum + region.bytes, 0);
+    this.#respond(node, item, computeMs, queueMs, bytes, (named, times) => ({
+      type: 'part-result',
+      ...named,
+      regions,
+      ...times,
+      ...(home.length === 0 ? {} : { handle: handleOf(lie, this.#order++, liars) }),
+    }));
+  }
+
+  /** Sends an answer, or loses, repeats or delays it. */
+  #respond(
     node: SimNode,
-    { work, t_id, liars }: Item,
-    bytes: number,
+    { work, t_id }: Item,
     compute_ms: number,
     queue_ms: number,
-    code: WorkError | undefined,
+    bytes: number,
+    eventOf: (named: PartAnswer, times: { compute_ms: number; queue_ms: number }) => UntimedEvent,
   ): void {
     const { behaviour } = node;
     const { plan, i_id, stage, attempt } = work;
     const named = { node: node.id, plan, i_id, stage, t_id, attempt };
     const times_ms = behaviour.claims?.({ compute_ms, queue_ms }) ?? { compute_ms, queue_ms };
-    const lie = this.random.chance(behaviour.lies);
     this.done.set(node.id, (this.done.get(node.id) ?? 0) + 1);
     const times = this.random.chance(behaviour.lost) ? 0 : this.random.chance(behaviour.duplicated) ? 2 : 1;
     for (let k = 0; k < times; k++) {
       const late = this.random.chance(behaviour.reordered) ? this.random.next() * behaviour.reorderMs : 0;
-      const deliver = (): void =>
-        this.#send(node, bytes, () => {
-          if (code !== undefined) this.tell({ type: 'part-error', ...named, code, text: 'simulated' });
-          else
-            this.tell({
-              type: 'part-result',
-              ...named,
-              regions: this.#regionsOf(work, bytes),
-              ...times_ms,
-              handle: handleOf(lie, this.#order++, lie ? [...liars, node.id] : liars),
-            });
-        });
+      const deliver = (): void => this.#send(node, bytes, () => this.tell(eventOf(named, times_ms)));
       if (late > 0) this.at(this.now + late, deliver);
       else deliver();
     }

@@ -1,14 +1,18 @@
-import type { Effect, WorkEffect } from '../../central/coordinator/effects.ts';
+import type { Effect, PartWay, WorkEffect } from '../../central/coordinator/effects.ts';
 import type { Event } from '../../central/coordinator/events.ts';
 import type { CoordinatorOptions } from '../../central/coordinator/options.ts';
 import type { Snapshot } from '../../central/coordinator/snapshot.ts';
 import type { SchedulablePlan } from '../../shared/plan/compiled-plan.ts';
 import { CENTRAL, type Stage, type Tier } from '../../shared/plan/plan.ts';
+import { assert } from './assert.ts';
+import { RegionsInvariants } from './regions-invariants.ts';
 
 /** Checks the coordinator's numbered invariants (coordinator.ts) from outside: events in, effects out, nothing else. */
 export class Invariants {
   readonly #options: CoordinatorOptions;
   readonly #facts = new Map<string, SchedulablePlan>();
+  /** Bytes of the largest region that a part of any plan reads of another. */
+  #largest = 0;
   readonly #frames = new Map<
     string,
     {
@@ -38,17 +42,21 @@ export class Invariants {
   readonly #nodes = new Map<string, { online: boolean; bootId: string; tier: Tier }>();
   /** By node and plan: the requested stages, and those that the node has reported ready since. */
   readonly #prepared = new Map<string, { asked: Set<number>; usable: Set<number> }>();
-  /** Requests without an answer, of open frames. */
-  readonly #unanswered = new Set<string>();
+  /** Requests without an answer, of open frames, and the ways of their regions. */
+  readonly #unanswered = new Map<string, PartWay | undefined>();
+  /** The way of the request that the event answers; null where it answers none. */
+  #answered: PartWay | undefined | null = null;
+  readonly #regions = new RegionsInvariants();
   /** By i_id/stage/t_id: who made the regions that move to central or are there. */
   readonly #accepted = new Map<string, string>();
-  /** i_id/stage/t_id of parts whose regions are at central, or zeros. */
-  readonly #there = new Set<string>();
+  /** Of these, whose regions are at central. */
+  readonly #moved = new Set<string>();
   /** Of these, whose node was left out since; none of them may be in a frame that ends well. */
   readonly #tainted = new Set<string>();
   readonly #audits = new Set<string>();
   readonly #out = new Map<string, string>();
   #from = '';
+  #event: Event['type'] = 'timer';
   /** Left out, and restarted since. */
   readonly #mayReturn = new Set<string>();
   #openBytes = 0;
@@ -64,19 +72,21 @@ export class Invariants {
   /** Throws an Error that names the invariant which these effects break. */
   check(event: Event, effects: readonly Effect[], snapshot: Snapshot): void {
     this.#now = Math.max(this.#now, event.at);
+    this.#event = event.type;
     this.#before(event);
     let handled = 0;
     for (const effect of effects) {
       if (effect.type === 'move-regions' && event.type === 'part-result') {
         this.#from = event.node;
-        const moves = event.regions.map(({ tensor, at }) => ({ tensor, from: at, to: 'central' }));
+        const { out } = this.#facts.get(event.plan)!.stages[event.stage]!.parts[event.t_id]!;
+        const asked = this.#answered?.out.filter(({ to }) => to.includes(CENTRAL)) ?? out;
         assert(
-          JSON.stringify(effect.moves) === JSON.stringify(moves),
-          '13: other regions move than were made, or from or to another place',
+          effect.tensors.join() === asked.map(({ tensor }) => tensor).join(),
+          '13: other regions move than were to come along',
         );
       }
       if (
-        event.type === 'part-result' &&
+        (event.type === 'part-result' || event.type === 'regions-arrived') &&
         (effect.type === 'move-regions' || effect.type === 'discard' || effect.type === 'compare')
       ) {
         assert(effect.handle === event.handle, '4: another handle is named than the one that came');
@@ -84,7 +94,12 @@ export class Invariants {
       }
       this.#effect(effect);
     }
-    if (event.type === 'part-result') assert(handled === 1, `4: a part-result was answered ${handled} times`);
+    if (event.type === 'part-result' || event.type === 'regions-arrived')
+      assert(
+        handled === (event.handle === undefined ? 0 : 1),
+        `4: the handle of a ${event.type} was answered ${handled} times`,
+      );
+    this.#regions.check();
     this.#after(snapshot);
   }
 
@@ -104,6 +119,8 @@ export class Invariants {
     switch (event.type) {
       case 'plan':
         this.#facts.set(event.facts.plan.id, event.facts);
+        for (const { parts } of event.facts.stages)
+          for (const { bytes } of parts.flatMap(({ links }) => links)) this.#largest = Math.max(this.#largest, bytes);
         return;
       case 'frame-offered':
         this.#payloads.set(event.ref, event.bytes);
@@ -133,17 +150,25 @@ export class Invariants {
         return;
       }
       case 'part-result':
+        this.#answered = this.#unanswered.has(requestKey(event)) ? this.#unanswered.get(requestKey(event)) : null;
         this.#unanswered.delete(requestKey(event));
+        if (this.#answered !== null) this.#regions.made(event, this.#answered);
         return;
       case 'part-error':
         // An answer `unknown-plan` to a request means that the node has lost the plan; without a request it is ignored.
-        if (this.#unanswered.delete(requestKey(event)) && event.code === 'unknown-plan')
+        if (this.#unanswered.delete(requestKey(event)) && event.code === 'unknown-plan') {
           this.#prepared.delete(`${event.node} ${event.plan}`);
+          for (const [i_id, { plan }] of this.#frames) if (plan === event.plan) this.#regions.lost(event.node, i_id);
+        }
+        return;
+      case 'regions-missing':
+        this.#regions.missing(event);
         return;
       case 'regions-moved': {
         const key = `${event.i_id} ${event.stage} ${event.t_id}`;
-        if (event.ok && this.#accepted.has(key)) this.#there.add(key);
-        if (!event.ok && !this.#there.has(key)) this.#accepted.delete(key);
+        if (this.#frames.has(event.i_id)) this.#regions.moved(event);
+        if (event.ok && this.#accepted.has(key)) this.#moved.add(key);
+        if (!event.ok && !this.#moved.has(key)) this.#accepted.delete(key);
         if (event.ok && event.exit !== true) this.#frames.get(event.i_id)?.passed.add(event.stage);
         return;
       }
@@ -249,6 +274,12 @@ export class Invariants {
         const exit = effect.outcome === 'error' ? null : frame!.exit;
         assert(effect.exit === exit, `9: it ends at ${effect.exit}, and finished at ${frame!.exit}`);
         // A frame that ended at an exit publishes the exit's tensor alone, so only frames without exit are checked.
+        if (effect.outcome === 'ok' && effect.exit === null) {
+          const parts = this.#facts.get(effect.plan)!.stages.reduce((sum, stage) => sum + stage.parts.length, 0);
+          const used = Object.values(effect.tiles_per_node).reduce((sum, tiles) => sum + tiles, 0);
+          assert(used === parts, `3: ${used} results were used for ${parts} parts`);
+          this.#regions.isComplete(effect.i_id, this.#facts.get(effect.plan)!);
+        }
         if (effect.outcome !== 'error' && effect.exit === null)
           for (const key of this.#tainted)
             assert(!key.startsWith(`${effect.i_id} `), `10: ${key} is of a node that was left out`);
@@ -261,19 +292,32 @@ export class Invariants {
         this.#frames.delete(effect.i_id);
         this.#openBytes -= frame!.bytes;
         this.#ended.add(effect.i_id);
-        for (const of of [this.#accepted, this.#tainted, this.#there])
+        for (const of of [this.#accepted, this.#tainted, this.#moved, this.#unanswered])
           for (const key of of.keys()) if (key.startsWith(`${effect.i_id} `)) of.delete(key);
-        for (const name of this.#unanswered) if (name.startsWith(`${effect.i_id} `)) this.#unanswered.delete(name);
+        this.#regions.endFrame(effect.i_id);
         return;
       }
       case 'work':
         this.#runs(effect);
         this.#work(effect);
         return;
+      case 'send':
+        this.#runs(effect);
+        this.#regions.send(effect);
+        return;
+      case 'free':
+        this.#regions.free(effect.node, effect.i_ids);
+        return;
+      case 'node-event':
+        this.#regions.heard(effect.node, effect.event);
+        return;
       case 'move-regions': {
         this.#runs(effect);
+        this.#regions.move(effect);
         const key = `${effect.i_id} ${effect.stage} ${effect.t_id}`;
-        assert(!this.#accepted.has(key), `3: tile ${key} is accepted twice`);
+        if (this.#event === 'regions-arrived') return;
+        const { out } = this.#facts.get(this.#frames.get(effect.i_id)!.plan)!.stages[effect.stage]!.parts[effect.t_id]!;
+        assert(!this.#accepted.has(key) || this.#regions.isGone(key, out), `3: tile ${key} is accepted twice`);
         this.#accepted.set(key, this.#from);
         this.#tainted.delete(key);
         if (effect.audit !== undefined) {
@@ -294,10 +338,12 @@ export class Invariants {
         assert(effect.node !== 'central', '10: central leaves itself out');
         this.#out.set(effect.node, this.#nodes.get(effect.node)?.bootId ?? '');
         this.#mayReturn.delete(effect.node);
+        this.#regions.lost(effect.node);
         for (const [key, node] of this.#accepted)
           if (node === effect.node) {
             this.#accepted.delete(key);
-            this.#there.delete(key);
+            this.#moved.delete(key);
+            this.#regions.takenBack(key);
             this.#tainted.add(key);
           }
         return;
@@ -316,7 +362,8 @@ export class Invariants {
         for (const t_id of effect.t_ids) {
           const key = `${effect.i_id} ${effect.stage} ${t_id}`;
           this.#tainted.delete(key);
-          this.#there.add(key);
+          const { out } = this.#facts.get(this.#frames.get(effect.i_id)!.plan)!.stages[effect.stage]!.parts[t_id]!;
+          this.#regions.filled(key, out);
         }
         return;
       case 'finish':
@@ -352,12 +399,7 @@ export class Invariants {
     assert(frame.plan === plan, '5: work of another plan than the frame began with');
     for (const { id, exit } of this.#facts.get(plan)!.plan.stages.slice(0, stage))
       assert(exit === undefined || frame.passed.has(id), `9: stage ${stage} begins before the exit of stage ${id}`);
-    for (const t_id of effect.t_ids)
-      for (const link of this.#facts.get(plan)!.stages[stage]!.parts[t_id]!.links)
-        assert(
-          this.#there.has(`${effect.i_id} ${link.stage} ${link.t_id}`),
-          `13: part ${t_id} of stage ${stage} gets work before part ${link.t_id} of stage ${link.stage} is at central`,
-        );
+    for (const t_id of effect.t_ids) this.#regions.work(effect, this.#facts.get(plan)!.stages[stage]!.parts[t_id]!);
     for (const t_id of effect.t_ids)
       assert(
         this.#isAllowed(this.#facts.get(plan)!.plan.stages[stage]!, t_id, node),
@@ -374,7 +416,11 @@ export class Invariants {
       `15: ${node} does not have ${effect.i_id}, and gets work without it`,
     );
     const ready = this.#prepared.get(`${node} ${plan}`);
-    for (const t_id of effect.t_ids) this.#unanswered.add(requestKey({ ...effect, t_id }));
+    for (const t_id of effect.t_ids)
+      this.#unanswered.set(
+        requestKey({ ...effect, t_id }),
+        effect.ways?.find((way) => way.t_id === t_id),
+      );
     assert(ready?.usable.has(stage) === true, `5: ${node} is not ready for stage ${stage} of ${plan}`);
     if (effect.audit !== undefined) assert(this.#audits.has(effect.audit), `10: work for audit ${effect.audit}`);
     if (node === 'central') return;
@@ -409,10 +455,12 @@ export class Invariants {
       if (id !== 'central' && node.unanswered_bytes > window_bytes)
         assert(node.unanswered === 1, `6: ${id} has more unanswered bytes than its window`);
       assert(node.owed_bytes >= 0, '6: what is owed was given back twice');
+      assert(node.coming_bytes >= 0, '6: what is coming was given back twice');
+      assert(node.coming_bytes <= Math.max(window_bytes, this.#largest), `6: too much is coming to ${id}`);
       if (id !== 'central') {
         if (node.owed_bytes > window_bytes) assert(node.unanswered === 1, `6: ${id} owes more than its window`);
         owed += node.owed_bytes;
-        owing += node.unanswered;
+        owing += node.owing;
       }
       if (node.presence !== 'online')
         assert(node.unanswered + node.queued === 0, `5: ${id} is ${node.presence} and has work`);
@@ -437,8 +485,4 @@ function requestKey(of: {
   attempt: number;
 }): string {
   return [of.i_id, of.stage, of.t_id, of.node, of.plan, of.attempt].join(' ');
-}
-
-function assert(condition: boolean, invariant: string): asserts condition {
-  if (!condition) throw new Error(`invariant ${invariant}`);
 }

@@ -16,6 +16,8 @@ export interface StageSketch {
   readonly reads?: string;
   /** The parts that a part reads of each stage that it reads; all of them without this. */
   readonly needs?: (t_id: number) => readonly number[];
+  /** Bytes of each region that it reads of an earlier part; equal shares of its input without this. */
+  readonly halo?: number;
   /** Whether its output is an exit beside what goes on. */
   readonly exit?: boolean;
 }
@@ -24,6 +26,10 @@ export interface StageSketch {
 export const everyNode: Placement = { mode: 'share', nodes: '*' };
 /** On central itself. */
 export const atCentral: Placement = { mode: 'share', nodes: [CENTRAL] };
+
+/** The box of all that an invented part makes, and where in it the box lies that a part reads. */
+export const WHOLE = [[0, 1e6]] as const;
+const at = (stage: number, t_id: number): number => 1000 * stage + t_id;
 
 /** A plan of an invented network whose stages run in sequence; `salt` makes plans different. */
 export function sketchPlan(
@@ -57,28 +63,28 @@ export function sketchPlan(
     reason: 'made up',
     predicted: null,
   };
+  const exits = stages.flatMap(({ exit }) => (exit === undefined ? [] : [exit.tensor]));
   return {
     plan,
     frame_bytes,
-    stages: sketches.map(({ tiles, cost = 1e6, bytes_in = 10_000, bytes_out = 10_000, needs }, id) => {
+    answers: [`t${stages.length}`, ...exits],
+    stages: sketches.map(({ tiles, cost = 1e6, bytes_in = 10_000, bytes_out = 10_000, needs, halo }, id) => {
       const read = stages
         .slice(0, id)
         .filter(({ outputs }) => outputs.some((output) => stages[id]!.inputs.includes(output)));
       const linksOf = (t_id: number): PartLink[] =>
         read.flatMap(({ id: stage, outputs: [tensor] }) => {
-          const { tiles: makers, bytes_out: made = 10_000 } = sketches[stage]!;
-          const t_ids = needs?.(t_id) ?? [...new Array(makers).keys()];
-          return t_ids.map((maker) => ({ stage, t_id: maker, tensor: tensor!, box: [], bytes: made }));
+          const t_ids = needs?.(t_id) ?? [...new Array(sketches[stage]!.tiles).keys()];
+          const bytes = halo ?? Math.floor(bytes_in / (read.length * t_ids.length));
+          const box = [[at(id, t_id), at(id, t_id) + 1]] as const;
+          return t_ids.map((maker) => ({ stage, t_id: maker, tensor: tensor!, box, bytes }));
         });
+      const out = stages[id]!.outputs.map((tensor, k) => ({ tensor, box: WHOLE, bytes: k === 0 ? bytes_out : 0 }));
       return {
-        parts: Array.from({ length: tiles }, (_, t_id) => ({
-          t_id,
-          cost,
-          bytes_in,
-          bytes_out,
-          reads_frame: stages[id]!.inputs.includes('t0'),
-          links: linksOf(t_id),
-        })),
+        parts: Array.from({ length: tiles }, (_, t_id) => {
+          const links = linksOf(t_id);
+          return { t_id, cost, bytes_in, bytes_out, reads_frame: stages[id]!.inputs.includes('t0'), links, out };
+        }),
       };
     }),
   };

@@ -2,8 +2,10 @@ import { hasFrameFor } from './birthplace.ts';
 import { candidatesFor } from './candidates.ts';
 import type { PartAnswer, PartResult } from './events.ts';
 import { endFrame } from './frames.ts';
+import { distrust } from './losses.ts';
 import { isPlaced, isReady, mayStandIn, readyNodes } from './may-run.ts';
 import { loseRequests } from './nodes.ts';
+import { makeAgain, makerOf } from './regions.ts';
 import { answer, assign, end } from './requests.ts';
 import type { Audit, Frame, Node, PartRun, StageRun, State } from './state.ts';
 
@@ -107,8 +109,12 @@ export function auditOf(s: State, event: PartAnswer): Audit | undefined {
 
 /** The second result has come: compare it with the first. */
 export function onSecond(s: State, one: Audit, event: PartResult): void {
-  one.phase = 'comparing';
   answer(s, one.request, event);
+  if (event.handle === undefined) {
+    one.request.state = 'failed';
+    return;
+  }
+  one.phase = 'comparing';
   s.effects.push({ type: 'compare', audit: one.id, handle: event.handle });
 }
 
@@ -232,18 +238,20 @@ function leaveOut(s: State, node: Node, { run, stage, part }: Audit): void {
   s.effects.push({ type: 'leave-out', node: node.id, plan: plan.id, stage, t_id: part.facts.t_id, frames });
   s.plans_unsettled = true;
   loseRequests(s, [...node.open, ...node.queue], true);
+  distrust(s, node);
   for (const frame of [...s.frames.values()]) takeBack(s, frame, node);
 }
 
 /** Has the parts of an open frame that a node did done again; the frame ends where later stages have begun to read them. */
 function takeBack(s: State, frame: Frame, node: Node): void {
   const done = (part: PartRun): boolean => part.used?.node === node && part.state === 'done';
-  const started = frame.stages.filter(({ state }) => state !== 'waiting');
-  const isRead = ({ state, stage }: StageRun, { facts }: PartRun): boolean =>
+  const begun = frame.stages.flatMap(({ parts }) => parts.filter(({ requests }) => requests.length > 0));
+  // What the node has sent to others lies there, whoever makes it again.
+  const isRead = ({ state }: StageRun, read: PartRun): boolean =>
     state === 'done' ||
-    started.some(({ parts }) =>
-      parts.some((part) => part.facts.links.some((link) => link.stage === stage.id && link.t_id === facts.t_id)),
-    );
+    read.sent.size > 0 ||
+    read.fetch !== null ||
+    begun.some(({ facts }) => facts.links.some((link) => makerOf(frame, link) === read));
   const read = frame.stages.find((stage) => stage.parts.some((part) => done(part) && isRead(stage, part)));
   if (read !== undefined) {
     endFrame(s, frame, 'error', {
@@ -258,11 +266,9 @@ function takeBack(s: State, frame: Frame, node: Node): void {
   for (const stage of frame.stages)
     for (const part of stage.parts)
       if (done(part)) {
-        part.state = 'unplaced';
-        part.used = null;
+        makeAgain(frame, part);
+        part.at.clear();
         part.failed_on.add(node.id);
         part.last_error = `${node.id} answered wrongly`;
-        stage.unplaced++;
-        stage.remaining++;
       }
 }

@@ -1,9 +1,19 @@
 import { endAudits, onCompared, onJudged, onReadmitted, onRestarted, sweepAudits } from './audit.ts';
 import { flush } from './credit.ts';
 import type { Effect } from './effects.ts';
-import type { AnswerAddress, Event, Finished, FrameFailed, FrameOpened, RegionsMoved } from './events.ts';
+import type {
+  AnswerAddress,
+  Event,
+  Finished,
+  FrameFailed,
+  FrameOpened,
+  RegionsMissing,
+  RegionsMoved,
+  RegionsSent,
+} from './events.ts';
 import { configure, nextFrame, onKnown, onOffered, skipQueued } from './frame-queue.ts';
 import { advance, endFrame, fill, onFinished, onHardLimit, onOpened, openFrame } from './frames.ts';
+import { onFetchLate, onMissing } from './losses.ts';
 import { newState } from './new-state.ts';
 import { onHeard, onNodeOffline, onNodeOnline, sweep } from './nodes.ts';
 import type { CoordinatorOptions } from './options.ts';
@@ -12,6 +22,7 @@ import { offerPlan, onNodeReady, onNodeRefused, settlePlans } from './plans.ts';
 import { isAwaited, onPartError, onPartResult, onRegionsMoved } from './results.ts';
 import { type Snapshot, snapshotOf } from './snapshot.ts';
 import type { Alarm, Frame, PlanRun, State } from './state.ts';
+import { isOrdered, onArrived, onSent } from './transfers.ts';
 
 /** A `timer` event this late means that the process was suspended: events of the meantime have yet to come. */
 const STALL_MS = 250;
@@ -28,15 +39,17 @@ const STALL_GRACE_MS = 50;
  *
  *  1. Every accepted frame ends exactly once: one `publish`, then `release-frame`.
  *  2. No effect names a frame after its `release-frame`, or before its `open-frame`.
- *  3. No part is accepted twice: between two `move-regions` of a part lies a `regions-moved` that was not ok, or a
- *     `leave-out` of the node whose result the first one was.
- *  4. Every `part-result` is answered by exactly one `move-regions`, `discard` or `compare`, at once; every
- *     offered `ref` by exactly one `free-payload`, in the end.
+ *  3. No part is accepted twice: between two `move-regions` of results of a part lies a `regions-moved` that was not ok,
+ *     a `leave-out` of the node whose result the first one was, or the loss of what the part made. A frame that ends ok
+ *     used one result of each part.
+ *  4. Every handle of a `part-result` or `regions-arrived` is answered by exactly one `move-regions`, `discard` or
+ *     `compare`, at once; every offered `ref` by exactly one `free-payload`, in the end.
  *  5. Work goes only to nodes that are online, not suspect, and have said `node-ready` for that plan since they came
  *     online and since the last `release-plan`; and only for stages that they were asked to prepare.
  *  6. Open frames, their bytes and the bytes of payloads stay within the options (a frame larger than the limit runs
- *     alone). A node's unanswered bytes and the results that it owes stay within its window, except one message; the
- *     results that all nodes owe stay within the options, except one part.
+ *     alone). A node's unanswered bytes, the results that it owes central, and what other nodes are to send it with their
+ *     own work stay within its window, except one message; the results that all nodes owe stay within the options,
+ *     except one part.
  *  7. While a frame is open a timer is set: no frame is open for longer than the hard limit.
  *  8. The same events give the same effects.
  *  9. After the `finish` of a frame no work, move or fill names it; a stage after an exit gets work only once the exit
@@ -45,13 +58,17 @@ const STALL_GRACE_MS = 50;
  *     for an audit. A node that is left out gets no work, and no frame that used its results ends well.
  * 11. A result that `isAwaited` rejects would have been discarded.
  * 12. Only plans between their `plan-added` and their `plan-retired` are prepared, or used by frames.
- * 13. A region is made by a `part-result`, which says where the region lies. It moves from there once, to where it is
- *     wanted, or it is lost: discarded, not as requested, made by a node that is left out, or gone with its frame. A
- *     part gets work only once all regions that it reads are at central, or are zeros.
+ * 13. A region is made by a `part-result`, which says where it is: at central (once it was pasted), or at the node that
+ *     made it, until that node leaves, is left out, loses the plan or says that the region is missing (regions.ts). A part
+ *     gets work only when each region that it reads is packed from central, is held by the node that gets the work, or
+ *     was sent there by, or ordered of, a node that has it and is not silent. A frame ends ok only if each of its regions
+ *     was made, and those that central reads are there.
  * 14. A part gets work only at a node of its placement, at the node that it is pinned to, or at one that the stage's
  *     `fallback` lets stand in.
  * 15. A frame that was born at a node is opened there or at central, and taken to central at most once. A part that reads
  *     it gets work only where it is; once it is at central, anywhere. Only a node that has it gets work without it.
+ * 16. Every node that may have regions of a frame, and is not offline, is told once that the frame has ended, with its
+ *     `release-frame`.
  */
 export class Coordinator {
   readonly #state: State;
@@ -70,6 +87,7 @@ export class Coordinator {
     s.effects = [];
     this.#apply(event);
     this.#settle();
+    this.#free();
     this.#setTimer();
     return s.effects;
   }
@@ -77,6 +95,11 @@ export class Coordinator {
   /** Whether a message with results may answer a request, by its address; the others are counted and need no event. */
   isAwaited(of: AnswerAddress): boolean {
     return isAwaited(this.#state, of);
+  }
+
+  /** Whether regions that a node sends to central were ordered. */
+  isOrdered(of: AnswerAddress): boolean {
+    return isOrdered(this.#state, of);
   }
 
   /** Results and errors so far that answered no request; those that were only late are not among them. */
@@ -137,6 +160,9 @@ export class Coordinator {
       case 'part-error':
         onPartError(s, event);
         break;
+      case 'regions-arrived':
+        onArrived(s, event);
+        break;
       case 'node-offline':
       case 'heartbeat':
       case 'node-ready':
@@ -171,12 +197,14 @@ export class Coordinator {
     s.plans_unsettled = true;
   }
 
-  #applyToFrame(event: FrameOpened | FrameFailed | RegionsMoved | Finished): void {
+  #applyToFrame(event: FrameOpened | FrameFailed | RegionsSent | RegionsMissing | RegionsMoved | Finished): void {
     const s = this.#state;
     const frame = s.frames.get(event.i_id);
     if (frame === undefined) return;
     if (event.type === 'frame-opened') onOpened(s, frame, event.copies);
     else if (event.type === 'frame-failed') endFrame(s, frame, 'error', event.failure);
+    else if (event.type === 'regions-sent') onSent(frame, event);
+    else if (event.type === 'regions-missing') onMissing(s, frame, event);
     else if (event.type === 'regions-moved') onRegionsMoved(s, frame, event);
     else onFinished(s, frame, event.failure);
   }
@@ -213,6 +241,9 @@ export class Coordinator {
       case 'give-up':
         if (this.#isOpen(alarm.dispatch.frame)) giveUp(s, alarm.dispatch);
         break;
+      case 'fetch':
+        if (this.#isOpen(alarm.frame)) onFetchLate(s, alarm.frame, alarm.part);
+        break;
       case 'fill':
         if (this.#isOpen(alarm.frame)) fill(s, alarm.frame, alarm.stage);
         break;
@@ -243,6 +274,14 @@ export class Coordinator {
     sweepAudits(s);
     flush(s);
     if (s.phase === 'draining' && s.frames.size === 0) this.#pushDrained();
+  }
+
+  /** Tells nodes which frames have ended. */
+  #free(): void {
+    const s = this.#state;
+    for (const [node, i_ids] of s.freed)
+      if (s.nodes.get(node)?.presence !== 'offline') s.effects.push({ type: 'free', node, i_ids });
+    s.freed.clear();
   }
 
   #accept(): void {

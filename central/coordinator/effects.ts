@@ -1,6 +1,7 @@
 import type { Plan } from '../../shared/plan/plan.ts';
 import type { NodeEventName } from '../../shared/protocol/messages/node.ts';
 import type { SkipReason } from '../../shared/protocol/messages/result.ts';
+import type { Box } from '../../shared/tensor/tensor.ts';
 import type { FrameEnd } from './frame-end.ts';
 
 /** What the coordinator asks of the effect runner (central/effects.ts), which carries it out in the order given. */
@@ -90,6 +91,30 @@ export interface FreePayloadEffect {
   readonly ref: string;
 }
 
+/** A region, and the nodes that it goes to. */
+export interface Route {
+  readonly tensor: string;
+  readonly box: Box;
+  /** `central` gets it with the result, the node that makes it keeps it, others get it straight. */
+  readonly to: readonly string[];
+}
+
+/** A region that a part reads: `held` by its node, sent `from` another one, or else with the work. */
+export interface Source {
+  readonly tensor: string;
+  readonly box: Box;
+  readonly held?: true;
+  readonly from?: string;
+}
+
+/** The ways of one part's regions. */
+export interface PartWay {
+  readonly t_id: number;
+  /** One for each of the part's links, in order. */
+  readonly in: readonly Source[];
+  readonly out: readonly Route[];
+}
+
 /** Send these parts of one stage in one message; each answers with a `part-result` or a `part-error`. */
 export interface WorkEffect {
   readonly type: 'work';
@@ -99,6 +124,8 @@ export interface WorkEffect {
   readonly stage: number;
   readonly attempt: number;
   readonly t_ids: readonly number[];
+  /** A part that is not among them gets all inputs with the work, and all its outputs come to central. */
+  readonly ways?: readonly PartWay[];
   readonly budget_ms: number;
   /** The node has the frame: its tensors are not sent. */
   readonly hasFrame?: true;
@@ -115,24 +142,38 @@ export interface CancelEffect {
   readonly t_ids: readonly number[];
 }
 
-/** Where the region of one output tensor of a part is stored, and where it is needed. */
-export interface RegionMove {
-  readonly tensor: string;
-  readonly from: string;
-  readonly to: string;
+/** Have a node send regions of one part that it has; ends in `regions-arrived` where central is in `to`. */
+export interface SendEffect {
+  readonly type: 'send';
+  readonly node: string;
+  readonly plan: string;
+  readonly i_id: string;
+  readonly stage: number;
+  readonly t_id: number;
+  /** Of the work that made them there. */
+  readonly attempt: number;
+  readonly regions: readonly Omit<Route, 'to'>[];
+  readonly to: readonly string[];
+  /** Repeated in `regions-missing`. */
+  readonly request: number;
 }
 
-/**
- * Bring the regions of a part to where they are needed; ends in `regions-moved`. At central they are pasted into
- * tensors.
- */
+/** A node need not keep the regions of these frames any longer, nor wait for any. */
+export interface FreeEffect {
+  readonly type: 'free';
+  readonly node: string;
+  readonly i_ids: readonly string[];
+}
+
+/** Paste regions of a part, which came to central, into its tensors; ends in `regions-moved`. */
 export interface MoveRegionsEffect {
   readonly type: 'move-regions';
   readonly i_id: string;
   readonly stage: number;
   readonly t_id: number;
-  readonly moves: readonly RegionMove[];
-  /** Names the undecoded regions of the result. */
+  /** Those of the part's outputs that are to be there. */
+  readonly tensors: readonly string[];
+  /** Names the undecoded regions. */
   readonly handle: string;
   /** An audit begins: keep the outputs until `audit-over`. */
   readonly audit?: string;
@@ -255,6 +296,8 @@ export type Effect =
   | FreePayloadEffect
   | WorkEffect
   | CancelEffect
+  | SendEffect
+  | FreeEffect
   | MoveRegionsEffect
   | CompareEffect
   | JudgeEffect

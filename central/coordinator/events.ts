@@ -14,8 +14,10 @@ import type { CameraPolicy } from './options.ts';
  *                      < open-frame (accepted: has an i_id from here)   decode it, allocate its tensors; where it was
  *                                                                       born, or at central
  *   > frame-opened     < work ...                                       parts of the stages whose inputs are there
- *   > part-result      < move-regions | discard
- *   > regions-moved    < work of the next stage | finish                all outputs are there, or an exit is confident
+ *   > part-result      < move-regions | discard | nothing               nothing: what it made stays at its node
+ *   > regions-moved    < work that reads them | finish                  all outputs are there, or an exit is confident
+ *                      < send                                           what a node has is needed elsewhere
+ *   > regions-arrived  < move-regions                                   a node sent it to central
  *   > finished         < publish, release-frame                         the end of it, exactly once
  *   > frame-failed     < publish, release-frame                         decoding failed, or the tensors were lost
  *
@@ -147,20 +149,20 @@ export interface PartAnswer extends AnswerAddress {
 /** What a part made of one output tensor. */
 export interface MadeRegion {
   readonly tensor: string;
-  /** The node where the region lies now; `central` where it came along with the result. */
+  /** The node that made it and has it; `central` where it came along with the result. */
   readonly at: string;
   /** Encoded bytes. */
   readonly bytes: number;
 }
 
-/** One part is done. Answered by exactly one `move-regions`, `discard` or `compare`. */
+/** One part is done. A handle is answered by exactly one `move-regions`, `discard` or `compare`. */
 export interface PartResult extends PartAnswer {
   readonly type: 'part-result';
   readonly regions: readonly MadeRegion[];
   readonly compute_ms: number;
   readonly queue_ms: number;
-  /** Names the undecoded regions. */
-  readonly handle: string;
+  /** Names the undecoded regions that came along; absent where none did. */
+  readonly handle?: string;
 }
 
 /** A node could not do a part. */
@@ -168,9 +170,34 @@ export interface PartError extends PartAnswer {
   readonly type: 'part-error';
   readonly code: WorkError;
   readonly text: string;
+  /** With `missing-input`: tensors of which regions are not there. */
+  readonly missing?: readonly string[];
 }
 
-/** The answer to `move-regions`; without `ok` the regions were not as requested, and the part is requested again. */
+/** A node sent regions of a part to central. Answered by exactly one `move-regions` or `discard`. */
+export interface RegionsArrived extends PartAnswer {
+  readonly type: 'regions-arrived';
+  readonly handle: string;
+}
+
+/** The network has what `send` ordered. */
+export interface RegionsSent {
+  readonly type: 'regions-sent';
+  readonly node: string;
+  readonly i_id: string;
+  readonly request: number;
+}
+
+/** A node does not have regions that `send` ordered. */
+export interface RegionsMissing {
+  readonly type: 'regions-missing';
+  readonly node: string;
+  readonly i_id: string;
+  readonly request: number;
+  readonly regions: readonly { readonly tensor: string }[];
+}
+
+/** The answer to `move-regions`; without `ok` the regions were not as requested, and are requested again. */
 export interface RegionsMoved {
   readonly type: 'regions-moved';
   readonly i_id: string;
@@ -242,6 +269,9 @@ export type UntimedEvent =
   | WorkSent
   | PartResult
   | PartError
+  | RegionsArrived
+  | RegionsSent
+  | RegionsMissing
   | RegionsMoved
   | Compared
   | Judged

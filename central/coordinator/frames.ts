@@ -1,14 +1,16 @@
 import { counted } from '../../shared/counted.ts';
 import type { Failure } from '../../shared/errors.ts';
-import type { PartLink } from '../../shared/plan/compiled-plan.ts';
 import type { Outcome } from '../../shared/protocol/messages/result.ts';
 import { isSourceLost, placeOf, readersOf } from './birthplace.ts';
 import type { QueuedFrame } from './camera-state.ts';
 import type { PartTrace } from './frame-end.ts';
 import { freePayload } from './frame-queue.ts';
 import { place } from './placement.ts';
+import { isReadableYet } from './regions.ts';
 import { cancel, end } from './requests.ts';
+import { isUndecided } from './routes.ts';
 import {
+  type Delivery,
   ENDED_KEPT,
   type EndedRequests,
   type Frame,
@@ -17,6 +19,7 @@ import {
   type StageRun,
   type State,
 } from './state.ts';
+import { endFetch } from './transfers.ts';
 
 /** Accepted frames, from `open-frame` to `release-frame`. */
 
@@ -24,6 +27,7 @@ import {
 export function openFrame(s: State, waiting: QueuedFrame, run: PlanRun): void {
   const stages = run.plan.stages.map((stage, index): StageRun => {
     const parts = run.facts.stages[index]!.parts.map((facts) => ({
+      stage: index,
       facts,
       state: 'unplaced' as const,
       requests: [],
@@ -32,6 +36,10 @@ export function openFrame(s: State, waiting: QueuedFrame, run: PlanRun): void {
       last_error: '',
       hedged: false,
       used: null,
+      home: null,
+      at: new Map<string, Map<string, number>>(),
+      sent: new Map<string, Delivery>(),
+      fetch: null,
     }));
     return {
       stage,
@@ -60,6 +68,9 @@ export function openFrame(s: State, waiting: QueuedFrame, run: PlanRun): void {
     fallback: undefined,
     requests: [],
     dispatches: new Map(),
+    visited: new Set(),
+    isBehind: false,
+    sends: new Map(),
     bytes_up: 0,
     bytes_down: 0,
   };
@@ -113,14 +124,15 @@ export function partDone(s: State, frame: Frame, stage: StageRun): void {
   s.timers.clear(`fill ${frame.i_id} ${stage.stage.id}`);
 }
 
-/** Whether all regions that the parts of a stage read are there, and no earlier exit may still end the frame. */
-function canStart({ stages }: Frame, { stage, parts }: StageRun): boolean {
-  const isThere = (link: PartLink): boolean => {
-    const { state } = stages[link.stage]!.parts[link.t_id]!;
-    return state === 'done' || state === 'missing';
-  };
-  const exits = stages.slice(0, stage.id).filter((before) => before.stage.exit !== undefined);
-  return exits.every(({ state }) => state === 'done') && parts.every(({ facts }) => facts.links.every(isThere));
+/**
+ * Whether parts of a stage can be placed: what they read is there, and no earlier exit may still end the frame. The
+ * parts of a stage start together where late ones are filled with zeros, and where one node does them all.
+ */
+function canStart(s: State, frame: Frame, { stage, parts }: StageRun): boolean {
+  if (isUndecided(frame, stage.id)) return false;
+  const readable = parts.filter((part) => isReadableYet(s, frame, part)).length;
+  const together = frame.policy.deadline === 'fill' || stage.on.mode === 'replicate';
+  return together ? readable === parts.length : readable > 0;
 }
 
 /**
@@ -137,10 +149,11 @@ export function advance(s: State, frame: Frame): boolean {
   }
   if (frame.phase !== 'running') return false;
   let done = true;
+  frame.isBehind = false;
   for (const stage of frame.stages) {
     if (stage.state === 'done') continue;
     done = false;
-    if (stage.state === 'waiting' && canStart(frame, stage)) startStage(s, frame, stage);
+    if (stage.state === 'waiting' && canStart(s, frame, stage)) startStage(s, frame, stage);
     if (stage.state !== 'running' || stage.unplaced === 0) continue;
     const failure = place(s, frame, stage);
     if (failure !== undefined) {
@@ -148,6 +161,8 @@ export function advance(s: State, frame: Frame): boolean {
       return true;
     }
   }
+  // Parts of earlier stages are to be made again.
+  if (frame.isBehind) return advance(s, frame);
   if (done) finish(s, frame);
   return false;
 }
@@ -165,7 +180,10 @@ function cancelAll(s: State, frame: Frame): void {
     s,
     frame.requests.filter((request) => request.state === 'queued' || request.state === 'sent'),
   );
-  for (const { stage } of frame.stages) s.timers.clear(`fill ${frame.i_id} ${stage.id}`);
+  for (const { stage, parts } of frame.stages) {
+    s.timers.clear(`fill ${frame.i_id} ${stage.id}`);
+    for (const part of parts) endFetch(s, frame, part);
+  }
 }
 
 /** The exit of a stage is confident: the frame finishes with the exit's tensor, and open requests are cancelled. */
@@ -257,6 +275,7 @@ export function endFrame(s: State, frame: Frame, outcome: Outcome, failure?: Fai
     if (recent !== undefined && recent.length > RECENT) recent.shift();
   }
   s.effects.push({ type: 'release-frame', i_id: frame.i_id });
+  for (const id of frame.visited) s.freed.set(id, [...(s.freed.get(id) ?? []), frame.i_id]);
   if (frame.phase === 'opening') freePayload(s, frame.ref);
   s.timers.clear(`hard ${frame.i_id}`);
   s.frames.delete(frame.i_id);

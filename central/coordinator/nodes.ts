@@ -1,5 +1,6 @@
 import { newMemory } from '../scheduler/memory.ts';
 import type { NodeOnline } from './events.ts';
+import { distrust, forgetNode } from './losses.ts';
 import { newNode } from './new-state.ts';
 import { cancel, end } from './requests.ts';
 import type { Node, Request, State } from './state.ts';
@@ -44,11 +45,13 @@ export function onNodeOnline(s: State, event: NodeOnline): void {
 export function onNodeOffline(s: State, node: Node): void {
   if (node.isLocal || node.presence === 'offline') return;
   node.presence = 'offline';
+  node.departures++;
   const shared = node.open.size > 0 || node.queue.length > 0 ? '; others do what it was asked' : '';
   s.effects.push({ type: 'node-event', node: node.id, event: 'offline', text: `is offline${shared}` });
   for (const plan of node.readiness.keys()) s.timers.clear(`prepare ${node.id} ${plan}`);
   node.readiness.clear();
   loseRequests(s, unanswered(node), false);
+  forgetNode(s, node);
   s.plans_unsettled = true;
   const offline = [...s.nodes.values()].filter((other) => other.presence === 'offline');
   if (offline.length > OFFLINE_KEPT) {
@@ -78,6 +81,7 @@ export function sweep(s: State): void {
     const silent = `has not been heard for ${((s.now - node.heard_at) / 1000).toFixed(1)} s and gets no work`;
     s.effects.push({ type: 'node-event', node: node.id, event: 'silent', text: silent });
     loseRequests(s, unanswered(node), true);
+    distrust(s, node);
     s.plans_unsettled = true;
   }
   if (live) s.timers.set('sweep', s.now + heartbeat_ms, { kind: 'sweep' });

@@ -52,6 +52,8 @@ export interface CoordinatorOptions {
   readonly hedge_floor_ms: number;
   /** Work without an answer is given up after four times the hedging delay, and not before this. */
   readonly answer_floor_ms: number;
+  /** Regions that a node was to send to central, and that did not come so long, are made again. */
+  readonly fetch_ms: number;
 
   /** Interval of heartbeats; after three missed ones a node is suspect. */
   readonly heartbeat_ms: number;
@@ -87,6 +89,7 @@ export const defaultOptions: Omit<CoordinatorOptions, 'epoch'> = {
   unknown_ms: 5_000,
   hedge_floor_ms: 50,
   answer_floor_ms: 1_000,
+  fetch_ms: 5_000,
   heartbeat_ms: 1_000,
   settle_ms: 3_000,
   patience_ms: 20_000,

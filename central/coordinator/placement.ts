@@ -8,8 +8,11 @@ import { type Candidate, candidatesFor, loadOf } from './candidates.ts';
 import { whyNone, whyNotPlaced } from './fallback-reason.ts';
 import { isPlaced, isPlacePending, isStandInPending, readyNodes, readyStandIns } from './may-run.ts';
 import { loseRequests } from './nodes.ts';
+import { isReadable, isReadableYet } from './regions.ts';
 import { assign, isLive, noteLate, observeSilence } from './requests.ts';
+import { chooseHomes } from './routes.ts';
 import type { Dispatch, Frame, Node, PartRun, StageRun, State } from './state.ts';
+import { bringHome } from './transfers.ts';
 
 /** Which node does which part: the first request, another after a failure, and a second one (hedge) for stragglers. */
 
@@ -22,7 +25,12 @@ function assignGroups(
 ): void {
   if (groups.size === 0) return;
   const attempt = stage.attempt++;
-  for (const [candidate, parts] of groups) assign(s, frame, stage, candidate, parts, { attempt, hedged });
+  for (const [candidate, parts] of groups) {
+    // Central gets its inputs before its work; until then its parts stay unplaced.
+    const ready = candidate.node.isLocal ? parts.filter((part) => bringHome(s, frame, part)) : parts;
+    if (ready.length > 0) assign(s, frame, stage, candidate, ready, { attempt, hedged });
+  }
+  chooseHomes(s, frame, stage);
 }
 
 /** A node whose believed speed is below this share of the fastest one's is probed now and then. */
@@ -37,8 +45,14 @@ const TURN_MS = 0.4;
  * Sends a copy of the cheapest part to a node that the allocation has passed over for long because it was slow. Without
  * new measurements such a node would never get work again; a copy costs bytes, never latency.
  */
-function probe(s: State, frame: Frame, stage: StageRun, candidates: readonly Candidate[]): void {
-  const least = stage.parts.reduce((a, b) => (b.facts.cost < a.facts.cost ? b : a));
+function probe(
+  s: State,
+  frame: Frame,
+  stage: StageRun,
+  parts: readonly PartRun[],
+  candidates: readonly Candidate[],
+): void {
+  const least = parts.reduce((a, b) => (b.facts.cost < a.facts.cost ? b : a));
   const needs = (candidate: Candidate): number => candidate.messageMs + partMs(loadOf(least), candidate);
   const fastest = Math.min(...candidates.map(needs));
   const starved = candidates
@@ -54,13 +68,6 @@ function probe(s: State, frame: Frame, stage: StageRun, candidates: readonly Can
   if (starved === undefined) return;
   if (least.requests.every((request) => request.node !== starved.node))
     assign(s, frame, stage, starved, [least], { attempt: stage.attempt++, probe: true });
-}
-
-/** The node that a whole stage stays at: the one that made all that it reads, as far as nodes made it. */
-function keeperOf(frame: Frame, { stage, parts }: StageRun): Node | undefined {
-  if (stage.split.kind !== 'whole') return undefined;
-  const makers = parts[0]!.facts.links.map((link) => frame.stages[link.stage]!.parts[link.t_id]!.used?.node);
-  return makers.every((maker) => maker === makers[0]) ? makers[0] : undefined;
 }
 
 /** Assigns parts to some of these nodes; a part that none of them has memory for stays unplaced. */
@@ -94,7 +101,7 @@ function spread(
   });
   const first = stage.attempt === 0;
   assignGroups(s, frame, stage, groups);
-  if (first && groups.size > 0 && stage.stage.on.parts === undefined) probe(s, frame, stage, candidates);
+  if (first && groups.size > 0 && stage.stage.on.parts === undefined) probe(s, frame, stage, parts, candidates);
 }
 
 /** Why a part can never be assigned; `able`: the nodes that could do it if it had not failed on them. */
@@ -134,7 +141,7 @@ export function place(s: State, frame: Frame, stage: StageRun): Failure | undefi
   const replaced: PartRun[] = [];
   const again: PartRun[] = [];
   for (const part of stage.parts) {
-    if (part.state !== 'unplaced') continue;
+    if (part.state !== 'unplaced' || !isReadableYet(s, frame, part)) continue;
     const untried = [...own.filter((node) => isMine(part, node)), ...standIns].filter((node) => isUntried(part, node));
     const isElsewhere = part.facts.reads_frame && frame.at !== s.central.id;
     // What is taken comes to central, and then any node can have it.
@@ -154,12 +161,11 @@ export function place(s: State, frame: Frame, stage: StageRun): Failure | undefi
     }
   }
   if (first.length > 0) {
-    const keeper = keeperOf(frame, stage);
-    const stays = keeper !== undefined && isMine(first[0]!, keeper) && isUntried(first[0]!, keeper);
-    const nodes = stays ? [keeper] : own;
     const may = (part: PartRun, node: Node): boolean =>
       isMine(part, node) && isUntried(part, node) && hasFrameFor(s, frame, part, node);
-    spread(s, frame, stage, nodes, first, may);
+    const isHome = (part: PartRun, node: Node): boolean =>
+      part.home === null || part.home === node || !may(part, part.home);
+    spread(s, frame, stage, own, first, (part, node) => may(part, node) && isHome(part, node));
   }
   if (replaced.length > 0) {
     frame.fallback ??= whyNotPlaced(s, run, stage.stage, replaced[0]!);
@@ -179,7 +185,11 @@ export function place(s: State, frame: Frame, stage: StageRun): Failure | undefi
 export function hedge(s: State, dispatch: Dispatch): void {
   const { frame, stage } = dispatch;
   const late = dispatch.requests.filter(
-    (request) => isLive(request) && request.part.state === 'requested' && !request.part.hedged,
+    (request) =>
+      isLive(request) &&
+      request.part.state === 'requested' &&
+      !request.part.hedged &&
+      isReadable(s, frame, request.part),
   );
   if (late.length === 0) return;
   noteLate(s, dispatch);

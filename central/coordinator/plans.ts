@@ -11,12 +11,13 @@ import {
   mayStandIn,
   readyStandIns,
 } from './may-run.ts';
+import { waysOf } from './routes.ts';
 import type { ModelRun, Node, PlanRun, Readiness, State } from './state.ts';
 
 /** Adds a plan. */
 function newRun(s: State, facts: SchedulablePlan): PlanRun {
   const { plan } = facts;
-  const run: PlanRun = { plan, facts, since: s.now, open: 0, standby: new Set() };
+  const run: PlanRun = { plan, facts, ways: waysOf(facts), since: s.now, open: 0, standby: new Set() };
   s.plans.set(plan.id, run);
   s.effects.push({ type: 'plan-added', plan: plan.id });
   return run;

@@ -4,6 +4,7 @@ import { hedgeDelay } from '../scheduler/hedge.ts';
 import { observeAtMost, observeLink, observeResponse, observeWork, slowResponse } from '../scheduler/statistics.ts';
 import { type Candidate, keyOf, loadOf } from './candidates.ts';
 import type { PartResult } from './events.ts';
+import { travelling } from './routes.ts';
 import type { Dispatch, Frame, Node, PartRun, Request, StageRun, State } from './state.ts';
 
 /**
@@ -32,7 +33,11 @@ export function assign(
 ): void {
   const { node } = candidate;
   const { hedged = false, probe = false } = how;
-  const each = parts.map((part, k) => (k === 0 ? candidate.messageMs : 0) + partMs(loadOf(part), candidate));
+  const travel = parts.map((part) => travelling(s, frame, part, node));
+  const each = travel.map(
+    ({ cost, bytes_in, bytes_home }, k) =>
+      (k === 0 ? candidate.messageMs : 0) + partMs({ cost, bytes: bytes_in + bytes_home }, candidate),
+  );
   const predicted = candidate.known ? each.reduce((sum, ms) => sum + ms, node.busy_ms) : null;
   const slow = slowResponse(node.statistics, keyOf(frame, stage));
   const dispatch: Dispatch = {
@@ -64,6 +69,10 @@ export function assign(
       hedged,
       probe,
       predicted_ms: each[k]!,
+      departures: node.departures,
+      way: null,
+      bytes_in: travel[k]!.bytes_in,
+      bytes_home: travel[k]!.bytes_home,
       state: 'queued',
       sent_at: null,
       received_at: null,
@@ -93,8 +102,13 @@ export function assign(
   if (!probe) countDispatch(s, node);
   // No message to the local node can be lost, and no other node could replace it.
   if (node.isLocal) return;
-  const giveUp = Math.max(s.options.answer_floor_ms, 4 * dispatch.hedge_ms);
-  s.timers.set(`give-up ${dispatch.id}`, s.now + giveUp, { kind: 'give-up', dispatch });
+  const giveUp = s.now + giveUpDelay(s, dispatch.hedge_ms);
+  s.timers.set(`give-up ${dispatch.id}`, giveUp, { kind: 'give-up', dispatch });
+}
+
+/** How long after it was assigned work without an answer is given up, ms. */
+export function giveUpDelay(s: State, hedgeMs: number): number {
+  return Math.max(s.options.answer_floor_ms, 4 * hedgeMs);
 }
 
 /** Half-life of the counts of late dispatches, ms. */
@@ -132,8 +146,9 @@ function leave(s: State, request: Request, state: 'answered' | 'failed' | 'dropp
   if (request.state === 'queued') node.queue.splice(node.queue.indexOf(request), 1);
   else {
     node.open.delete(request);
-    node.open_bytes -= part.facts.bytes_in;
-    node.owed_bytes -= part.facts.bytes_out;
+    node.open_bytes -= request.bytes_in;
+    node.owed_bytes -= request.bytes_home;
+    for (const [receiver, coming] of request.way?.coming ?? []) receiver.coming_bytes -= coming;
   }
   request.state = state;
   node.assigned_bytes -= loadOf(part).bytes;
@@ -150,7 +165,7 @@ function close(s: State, dispatch: Dispatch): void {
   const { node } = dispatch;
   const { gamma } = s.options;
   const key = keyOf(dispatch.frame, dispatch.stage);
-  const bytes = dispatch.requests.reduce((sum, request) => sum + loadOf(request.part).bytes, 0);
+  const bytes = dispatch.requests.reduce((sum, { bytes_in, bytes_home }) => sum + bytes_in + bytes_home, 0);
   const { computeMs, transferMs } = accountOf(dispatch);
   if (dispatch.cost_done > 0) observeWork(node.statistics, key, dispatch.cost_done, computeMs, gamma);
   if (dispatch.requests.some((request) => request.state !== 'answered')) return;
@@ -184,8 +199,8 @@ export function answer(
   noteAnswer(s, request);
   request.received_at = s.now;
   request.compute_ms = facts.compute_ms;
-  // Regions of the local node do not travel.
-  request.bytes = node.isLocal ? 0 : facts.regions.reduce((sum, { bytes }) => sum + bytes, 0);
+  // Regions of the local node do not travel, nor do those that stay at their node.
+  request.bytes = facts.regions.reduce((sum, { at, bytes }) => (node.isLocal || at === node.id ? sum : sum + bytes), 0);
   dispatch.queue_ms = Math.max(dispatch.queue_ms, facts.queue_ms);
   if (request.state === 'sent') {
     dispatch.cost_done += cost;

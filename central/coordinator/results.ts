@@ -6,9 +6,13 @@ import { loadOf } from './candidates.ts';
 import type { DiscardReason } from './effects.ts';
 import type { AnswerAddress, PartAnswer, PartError, PartResult, RegionsMoved } from './events.ts';
 import { fill, partDone, takeExit } from './frames.ts';
+import { forgetNode, lose } from './losses.ts';
+import { isPresent } from './may-run.ts';
 import { onHeard } from './nodes.ts';
+import { deliveryName, makerOf } from './regions.ts';
 import { answer, cancel, dispatchName, end, failed, isLive } from './requests.ts';
-import type { EndedRequests, Frame, Node, Request, State } from './state.ts';
+import type { EndedRequests, Fetch, Frame, Node, PartRun, Request, State } from './state.ts';
+import { endFetch } from './transfers.ts';
 
 /** Answers of nodes: results and errors are taken, or counted and discarded. */
 
@@ -88,32 +92,111 @@ export function onPartResult(s: State, event: PartResult): void {
   }
   if (typeof found === 'string') {
     countUnused(s, found, node, event);
-    s.effects.push({ type: 'discard', handle: event.handle, why: found });
+    discard(s, event, found);
     return;
   }
   const { frame, request } = found;
   const { part } = request;
+  // The node has lost what it kept, and the part was placed again.
+  const isGone = request.state === 'dropped' && isLost(request);
   answer(s, request, event);
   noteEnoughMemory(request.node.memory, s.now);
   frame.bytes_down += request.bytes;
   request.node.counts.bytes_down += request.bytes;
   const isOpen = part.state === 'requested' || part.state === 'unplaced';
-  if (frame.phase !== 'running' || !isOpen || request.node.audit.out) {
+  if (frame.phase !== 'running' || !isOpen || isGone || request.node.audit.out) {
+    // What another node kept as well may be of use later.
+    if (frame.phase === 'running' && part.state === 'done' && isAsAsked(request, event) && isPresent(request.node))
+      keep(request);
     s.discarded.late++;
-    s.effects.push({ type: 'discard', handle: event.handle, why: 'late' });
+    discard(s, event, 'late');
     return;
   }
   if (part.state === 'unplaced') request.dispatch.stage.unplaced--;
-  part.state = 'moving';
   part.used = request;
+  if (!isAsAsked(request, event)) {
+    discard(s, event, 'stray');
+    refuse(s, frame, part, NOT_AS_ASKED);
+    return;
+  }
   cancel(s, part.requests.filter(isLive));
-  const { stage, t_id } = event;
-  const audited = audit(s, frame, request.dispatch.stage, part, request.node);
-  // Every reader of a region is at central for now.
-  const moves = event.regions.map(({ tensor, at }) => ({ tensor, from: at, to: s.central.id }));
-  const { handle } = event;
-  const move = { type: 'move-regions', i_id: frame.i_id, stage, t_id, moves, handle } as const;
+  const tensors = request.way?.home ?? part.facts.out.map(({ tensor }) => tensor);
+  const { handle, stage, t_id } = event;
+  if (tensors.length === 0 || handle === undefined) {
+    discard(s, event, 'stray');
+    finishPart(s, frame, part);
+    return;
+  }
+  part.state = 'moving';
+  // An audit compares whole results, and repeats the work with inputs that central has.
+  const audited = request.way === null ? audit(s, frame, request.dispatch.stage, part, request.node) : undefined;
+  const move = { type: 'move-regions', i_id: frame.i_id, stage, t_id, tensors, handle } as const;
   s.effects.push(audited === undefined ? move : { ...move, audit: audited });
+}
+
+const NOT_AS_ASKED = 'its outputs were not what was asked for';
+
+function discard(s: State, { handle }: PartResult, why: DiscardReason): void {
+  if (handle !== undefined) s.effects.push({ type: 'discard', handle, why });
+}
+
+/** Whether a node has lost what it kept of a request's part since it was asked. */
+function isLost({ way, node, departures }: Request): boolean {
+  return way !== null && way.kept.length > 0 && departures !== node.departures;
+}
+
+/** Whether a node kept what it was asked to keep, and sent something where that was asked. */
+function isAsAsked(request: Request, { regions, handle }: PartResult): boolean {
+  const { way, node } = request;
+  if (isLost(request)) return false;
+  // What comes along is not told a second time.
+  const isKept = (way?.kept ?? []).every((tensor) =>
+    regions.some((region) => region.tensor === tensor && (region.at === node.id || way!.home.includes(tensor))),
+  );
+  return isKept && (handle !== undefined || way?.home.length === 0);
+}
+
+/** Remembers what the node of a request has, and has sent. */
+function keep(request: Request): void {
+  if (isLost(request)) return;
+  const { way, part, node, dispatch } = request;
+  for (const tensor of way?.kept ?? []) {
+    const holders = part.at.get(tensor) ?? new Map<string, number>();
+    part.at.set(tensor, holders.set(node.id, dispatch.attempt));
+  }
+  for (const { name, to, departures } of way?.deliveries ?? [])
+    if (to.departures === departures) part.sent.set(name, { from: node.id, isSent: true });
+}
+
+/** Central has these outputs of a part. */
+function keepAtCentral(s: State, part: PartRun, tensors: readonly string[]): void {
+  for (const tensor of tensors) {
+    const holders = part.at.get(tensor) ?? new Map<string, number>();
+    part.at.set(tensor, holders.set(s.central.id, 0));
+  }
+}
+
+/** A part is done: its regions are where they were asked to be. */
+function finishPart(s: State, frame: Frame, part: PartRun): void {
+  const request = part.used!;
+  part.state = 'done';
+  keep(request);
+  keepAtCentral(s, part, request.way?.home ?? part.facts.out.map(({ tensor }) => tensor));
+  request.node.counts.tiles++;
+  if (request.hedged) request.node.counts.hedges_won++;
+  partDone(s, frame, request.dispatch.stage);
+}
+
+/** The result that was to be used of a part cannot be. */
+function refuse(s: State, frame: Frame, part: PartRun, why: string): void {
+  const request = part.used!;
+  const { stage } = request.dispatch;
+  part.used = null;
+  part.state = 'requested';
+  request.state = 'failed';
+  fail(s, request, why);
+  // T_L may have passed meanwhile.
+  if (stage.fills && stage.due_at <= s.now) fill(s, frame, stage);
 }
 
 function fail(s: State, request: Request, text: string): void {
@@ -147,35 +230,56 @@ export function onPartError(s: State, event: PartError): void {
   }
   // A request that was cancelled or given up has counted already; the node says that it did not begin.
   if (request.state === 'dropped') failed(s, request);
+  else if (event.code === 'missing-input') missInput(s, found.frame, request, event);
   else fail(s, request, `${event.code}: ${event.text}`);
   if (event.code === 'unknown-plan') {
     // The node lost the plan (evicted, or an unnoticed restart): it gets more work once it has prepared the plan again.
     request.node.readiness.delete(event.plan);
     for (const held of request.node.queue.filter(({ dispatch }) => dispatch.frame.run.plan.id === event.plan))
       end(s, held, 'dropped');
+    forgetNode(s, request.node, event.plan);
     s.plans_unsettled = true;
   }
 }
 
-/** The regions of a part are where they are wanted, or were not what was requested. */
+/** A node lacks inputs of a part: what it should have, or what others should have sent. The next request says so anew. */
+function missInput(s: State, frame: Frame, request: Request, { missing, text }: PartError): void {
+  const { part, node, way } = request;
+  part.facts.links.forEach((link, k) => {
+    if (way === null || (missing !== undefined && !missing.includes(link.tensor))) return;
+    const maker = makerOf(frame, link);
+    if (way.in[k] === 'held') lose(s, frame, maker, node.id, link.tensor);
+    maker.sent.delete(deliveryName(node, part, link.tensor));
+  });
+  node.counts.errors++;
+  part.tries++;
+  part.last_error = `${node.id}: missing-input: ${text}`;
+  // A node that lacks what came with its work cannot do the part.
+  if (way === null) part.failed_on.add(node.id);
+  failed(s, request);
+}
+
+/** The regions of a part are at central, or were not what was requested. */
 export function onRegionsMoved(s: State, frame: Frame, event: RegionsMoved): void {
   const stage = frame.stages[event.stage];
   const part = stage?.parts[event.t_id];
-  if (stage === undefined || part?.state !== 'moving' || frame.phase !== 'running') return;
-  const request = part.used!;
-  if (event.ok && !request.node.audit.out) {
-    part.state = 'done';
-    request.node.counts.tiles++;
-    if (request.hedged) request.node.counts.hedges_won++;
-    partDone(s, frame, stage);
+  if (stage === undefined || part === undefined || frame.phase !== 'running') return;
+  if (part.state !== 'moving') {
+    if (part.fetch?.isMoving === true) onFetched(s, frame, part, part.fetch, event.ok);
+    return;
+  }
+  if (event.ok && !part.used!.node.audit.out) {
+    finishPart(s, frame, part);
     if (event.exit === true && stage.stage.exit !== undefined) takeExit(s, frame, stage);
     return;
   }
   if (!event.ok) onFirstFailed(s, part);
-  part.used = null;
-  part.state = 'requested';
-  request.state = 'failed';
-  fail(s, request, event.ok ? 'it answered wrongly elsewhere' : 'its outputs were not what was asked for');
-  // T_L may have passed meanwhile.
-  if (stage.fills && stage.due_at <= s.now) fill(s, frame, stage);
+  refuse(s, frame, part, event.ok ? 'it answered wrongly elsewhere' : NOT_AS_ASKED);
+}
+
+/** Regions that a node sent to central were pasted, or were not what was requested. */
+function onFetched(s: State, frame: Frame, part: PartRun, fetch: Fetch, ok: boolean): void {
+  endFetch(s, frame, part);
+  if (ok && s.nodes.get(fetch.from)?.audit.out === false) keepAtCentral(s, part, fetch.tensors);
+  else lose(s, frame, part, fetch.from);
 }

@@ -25,9 +25,13 @@ export interface Snapshot {
         /** Requests that wait for credit. */
         readonly queued: number;
         readonly unanswered: number;
+        /** Of these, how many have results for central. */
+        readonly owing: number;
         readonly unanswered_bytes: number;
         /** Bytes of results that the node owes, before any codec. */
         readonly owed_bytes: number;
+        /** Bytes of regions that other nodes are to send to the node with the work that they have. */
+        readonly coming_bytes: number;
         /** The node answered wrongly and gets no work. */
         readonly left_out: boolean;
         readonly tiles: number;
@@ -62,8 +66,10 @@ export function snapshotOf(s: State): Snapshot {
       ),
       queued: node.queue.length,
       unanswered: node.open.size,
+      owing: [...node.open].filter(({ bytes_home }) => bytes_home > 0).length,
       unanswered_bytes: node.open_bytes,
       owed_bytes: node.owed_bytes,
+      coming_bytes: node.coming_bytes,
       left_out: node.audit.out,
       ...node.counts,
     },

@@ -1,9 +1,9 @@
-import type { SchedulablePart, SchedulablePlan } from '../../shared/plan/compiled-plan.ts';
+import type { PartLink, SchedulablePart, SchedulablePlan } from '../../shared/plan/compiled-plan.ts';
 import type { Plan, Stage, Tier } from '../../shared/plan/plan.ts';
 import type { MemoryBelief } from '../scheduler/memory.ts';
 import type { NodeStatistics } from '../scheduler/statistics.ts';
 import type { Camera, Payload, QueuedFrame } from './camera-state.ts';
-import type { DiscardReason, Effect } from './effects.ts';
+import type { DiscardReason, Effect, Route } from './effects.ts';
 import type { Fallback } from './frame-end.ts';
 import type { CameraPolicy, CoordinatorOptions } from './options.ts';
 import type { Timers } from './timers.ts';
@@ -14,8 +14,9 @@ import type { Timers } from './timers.ts';
  *   frame   waiting -> opening -> running -> finishing -> ended (removed from `frames`)
  *           finishing: all stages are done, or an exit was taken and results that still come are late
  *   stage   waiting -> running -> done
- *   part    unplaced -> requested -> moving -> done
+ *   part    unplaced -> requested -> moving -> done; requested -> done (what it made stays at its node)
  *           requested -> unplaced (no live request is left); moving -> unplaced (the regions were wrong)
+ *           done -> unplaced (what it made is nowhere any more, and a part that has to run reads it)
  *           unplaced | requested -> missing (filled with zeros)
  *   request queued -> sent -> answered | failed | dropped; queued -> dropped
  *           dropped -> answered (late; updates statistics)
@@ -45,8 +46,11 @@ export interface State {
   counter: number;
   turn: number;
   dispatches: number;
-  /** Counter of `prepare` effects. */
+  /** Counters of `prepare` and `send` effects. */
   prepares: number;
+  sends: number;
+  /** Ended frames of which nodes are still to be told, by node. */
+  readonly freed: Map<string, string[]>;
   readonly discarded: Record<DiscardReason, number>;
   /** Results and errors that answered no request, or answered one again. */
   unused: number;
@@ -89,6 +93,8 @@ export type Alarm =
   | { readonly kind: 'fill'; readonly frame: Frame; readonly stage: StageRun }
   | { readonly kind: 'hedge'; readonly dispatch: Dispatch }
   | { readonly kind: 'give-up'; readonly dispatch: Dispatch }
+  /** Regions that a node was to send to central. */
+  | { readonly kind: 'fetch'; readonly frame: Frame; readonly part: PartRun }
   /** Suspect nodes that missed their heartbeats. */
   | { readonly kind: 'sweep' }
   /** Run `settlePlans`: a time has passed that a plan waits for. */
@@ -103,6 +109,8 @@ export interface Node {
   /** Null for the local node where the configuration gives it no tier. */
   tier: Tier | null;
   presence: 'online' | 'suspect' | 'offline';
+  /** How often it has left: what it had before is gone. */
+  departures: number;
   heard_at: number;
   memory: MemoryBelief;
   /** Whether frames can be opened there (birthplace.ts). */
@@ -113,10 +121,12 @@ export interface Node {
   queue: Request[];
   /** Sent requests without an answer. */
   readonly open: Set<Request>;
-  /** Input bytes of `open`. */
+  /** Input bytes of `open`, without those that the node has. */
   open_bytes: number;
-  /** Output bytes of `open`: results that the node owes. */
+  /** Output bytes of `open`: results that the node owes central. */
   owed_bytes: number;
+  /** Bytes of regions that other nodes are to send to this one with the work that they have. */
+  coming_bytes: number;
   /** Input and output bytes of `queue` and `open`. */
   assigned_bytes: number;
   /** Predicted time for `queue` and `open`, ms. */
@@ -174,10 +184,37 @@ export interface ModelRun {
   pending: PlanRun | null;
 }
 
+/** How a part that runs at a node gets a region that it reads. */
+export type Supply =
+  /** With the work. */
+  | 'inline'
+  /** The node has it. */
+  | 'held'
+  /** Another node sends it; without a delivery it is still to be told so. */
+  | { readonly from: string; readonly delivery: Delivery | undefined };
+
+/** A part that reads a region. */
+export interface Reader {
+  readonly stage: number;
+  readonly t_id: number;
+  readonly link: PartLink;
+}
+
+/** Tensors of a plan by the ways that they go (routes.ts). */
+export interface Ways {
+  /** Tensors that stages on nodes read. */
+  readonly straight: ReadonlySet<string>;
+  /** Tensors that come to central in any case. */
+  readonly home: ReadonlySet<string>;
+  /** By `<stage> <t_id>` of the part that makes them: who reads its regions. */
+  readonly readers: ReadonlyMap<string, readonly Reader[]>;
+}
+
 /** A plan in use. */
 export interface PlanRun {
   readonly plan: Plan;
   readonly facts: SchedulablePlan;
+  readonly ways: Ways;
   since: number;
   /** Accepted frames that use it. */
   open: number;
@@ -207,8 +244,21 @@ export interface Frame extends QueuedFrame {
   readonly requests: Request[];
   /** By node, stage and attempt. */
   readonly dispatches: Map<string, Dispatch>;
+  /** Nodes that may have regions of it. */
+  readonly visited: Set<string>;
+  /** Parts are to be made again, of stages that may have been looked at already. */
+  isBehind: boolean;
+  /** `send` effects by their request: what was ordered of whom. */
+  readonly sends: Map<number, Order>;
   bytes_up: number;
   bytes_down: number;
+}
+
+/** What a `send` orders: regions of a part, of a node that has them, and their deliveries. */
+export interface Order {
+  readonly part: PartRun;
+  readonly from: string;
+  readonly deliveries: readonly Delivery[];
 }
 
 /** A stage of an accepted frame. */
@@ -230,6 +280,7 @@ export interface StageRun {
 
 /** A part of an accepted frame. */
 export interface PartRun {
+  readonly stage: number;
   readonly facts: SchedulablePart;
   state: 'unplaced' | 'requested' | 'moving' | 'done' | 'missing';
   readonly requests: Request[];
@@ -240,6 +291,44 @@ export interface PartRun {
   last_error: string;
   hedged: boolean;
   used: Request | null;
+  /** Where it will be placed, chosen when the parts that it reads were placed. */
+  home: Node | null;
+  /** By tensor: who has what it made, and the attempt that made it there. */
+  readonly at: Map<string, Map<string, number>>;
+  /** Deliveries to nodes of parts that read it, by `deliveryName`. */
+  readonly sent: Map<string, Delivery>;
+  /** What a node is to send to central. */
+  fetch: Fetch | null;
+}
+
+/** A region that a node sends to the node of a part that reads it. */
+export interface Delivery {
+  readonly from: string;
+  /** The node said that the network has it: that the node leaves does not matter then. */
+  isSent: boolean;
+}
+
+/** Regions of one part on their way to central. */
+export interface Fetch {
+  readonly from: string;
+  readonly attempt: number;
+  readonly tensors: readonly string[];
+  /** They have come, and are being pasted. */
+  isMoving: boolean;
+}
+
+/** The ways of the regions of a request that was sent. */
+export interface Way {
+  /** One for each of the part's links. */
+  readonly in: Supply[];
+  readonly out: readonly Route[];
+  /** Outputs that come to central, and those that the node keeps. */
+  readonly home: readonly string[];
+  readonly kept: readonly string[];
+  /** What it sends to nodes of parts that read it: names, receivers and their `departures`. */
+  readonly deliveries: readonly { readonly name: string; readonly to: Node; readonly departures: number }[];
+  /** Bytes that they get. */
+  readonly coming: ReadonlyMap<Node, number>;
 }
 
 /** One request to one node for one part. */
@@ -251,6 +340,13 @@ export interface Request {
   /** Whether this is a copy, made to measure a node or to audit another one; never cancelled. */
   readonly probe: boolean;
   readonly predicted_ms: number;
+  /** The node's `departures` as it was assigned; -1 once the node has lost the plan. */
+  departures: number;
+  /** Once it is sent; null where all inputs were inline and all outputs come to central. */
+  way: Way | null;
+  /** Bytes to the node and to central, as far as they travel. */
+  bytes_in: number;
+  bytes_home: number;
   state: 'queued' | 'sent' | 'answered' | 'failed' | 'dropped';
   sent_at: number | null;
   received_at: number | null;

@@ -2,9 +2,9 @@ import { parentPort } from 'node:worker_threads';
 import { failureOf, TesseraError } from '../../shared/errors.ts';
 import { type FrameMapping, placePicture } from '../../shared/model/picture-placement.ts';
 import { decodeInput } from '../../shared/node/frame-input.ts';
-import { type PackedPart, TensorStore } from '../../shared/node/tensor-store.ts';
+import { type PackedPart, type PackedWay, TensorStore } from '../../shared/node/tensor-store.ts';
 import type { CompiledPlan } from '../../shared/plan/compiled-plan.ts';
-import type { WireRegion } from '../../shared/protocol/messages/region.ts';
+import { inlineRegions, type WireRegion } from '../../shared/protocol/messages/region.ts';
 import { answerCalls, buffersOf, type Moved } from '../../shared/runtime/worker-call.ts';
 import { type Tensor, wholeBox } from '../../shared/tensor/tensor.ts';
 import { confidence } from '../tasks/classify.ts';
@@ -56,25 +56,26 @@ interface Paste {
   readonly plan: string;
   readonly stage: number;
   readonly t_id: number;
+  readonly tensors: readonly string[];
   readonly out: readonly WireRegion[];
 }
 
-function pasteTile({ i_id, plan, stage, t_id, out }: Paste): Pasted {
+function pasteTile({ i_id, plan, stage, t_id, tensors, out }: Paste): Pasted {
   const compiled = compiledPlan(plan);
   try {
-    store.paste(i_id, compiled, stage, t_id, out);
+    store.paste(i_id, compiled, stage, t_id, out, tensors);
   } catch (error) {
     return { failure: failureOf(error, 'TESSERA_MESSAGE_INVALID'), exit: false };
   }
   // A stage with an exit is whole: its one tile is all of it.
   const { exit } = compiled.plan.stages[stage]!;
   const view = views.get(i_id);
-  if (exit === undefined || view === undefined) return { failure: null, exit: false };
+  if (exit === undefined || view === undefined || !tensors.includes(exit.tensor)) return { failure: null, exit: false };
   const { decoder } = models.get(view.model)!.card.output;
   return { failure: null, exit: confidence(store.tensor(i_id, exit.tensor, compiled)!, decoder) >= exit.threshold };
 }
 
-interface Pair extends Omit<Paste, 'i_id' | 'out'> {
+interface Pair extends Omit<Paste, 'i_id' | 'tensors' | 'out'> {
   readonly first: readonly WireRegion[];
   readonly second: readonly WireRegion[];
   readonly moved?: readonly WireRegion[] | undefined;
@@ -112,6 +113,12 @@ function finish({ i_id, tensors, exit }: Finish): Moved<FrameAnswer> {
   return { value: { top, predictions, regions }, transfer: buffersOf(regions.map((region) => region.d)) };
 }
 
+/** The tensor that a frame arrives as. */
+function frameTensor(iId: string): string | undefined {
+  const model = views.get(iId)?.model;
+  return model === undefined ? undefined : models.get(model)!.input.name;
+}
+
 answerCalls(parentPort!, {
   model: ({ name, ...entry }: ModelEntry) => {
     models.set(name, entry);
@@ -125,10 +132,16 @@ answerCalls(parentPort!, {
   open: openFrame,
   pack: (asked: { i_id: string; plan: string; stage: number; tIds: number[]; own: boolean; hasFrame: boolean }) => {
     const { i_id, plan, stage, tIds, own, hasFrame } = asked;
-    const model = views.get(i_id)?.model;
-    const without = hasFrame && model !== undefined ? models.get(model)!.input.name : undefined;
+    const without = hasFrame ? frameTensor(i_id) : undefined;
     const tiles: PackedPart[] | undefined = store.pack(i_id, compiledPlan(plan), stage, tIds, own, without);
     return { value: tiles, transfer: buffersOf((tiles ?? []).flatMap((tile) => tile.in.map((region) => region.d))) };
+  },
+  packWays: (asked: { i_id: string; plan: string; stage: number; ways: PackedWay[]; hasFrame: boolean }) => {
+    const { i_id, plan, stage, ways, hasFrame } = asked;
+    const without = hasFrame ? frameTensor(i_id) : undefined;
+    const tiles = ways.flatMap((way) => store.packWay(i_id, compiledPlan(plan), stage, way, without) ?? []);
+    const packed = tiles.flatMap((tile) => inlineRegions(tile.in));
+    return { value: tiles, transfer: buffersOf(packed.map((region) => region.d)) };
   },
   paste: pasteTile,
   clear: ({ i_id, plan, stage, tIds }: { i_id: string; plan: string; stage: number; tIds: readonly number[] }) => {

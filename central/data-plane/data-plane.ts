@@ -1,7 +1,7 @@
 import { Worker } from 'node:worker_threads';
 import { type Failure, TesseraError } from '../../shared/errors.ts';
 import type { ModelCard } from '../../shared/model/card.ts';
-import type { PackedPart } from '../../shared/node/tensor-store.ts';
+import type { PackedPart, PackedWay, StraightPart } from '../../shared/node/tensor-store.ts';
 import type { CompiledPlan } from '../../shared/plan/compiled-plan.ts';
 import type { ModelManifest } from '../../shared/protocol/messages/control.ts';
 import type { FrameEnvelope } from '../../shared/protocol/messages/frame.ts';
@@ -123,12 +123,31 @@ export class DataPlane {
     return this.#call('pack', { i_id: iId, plan, stage, tIds, own, hasFrame });
   }
 
+  /** The tiles of a work message whose regions go other ways than to central and back; none where the frame has ended. */
+  packWays(
+    iId: string,
+    plan: string,
+    stage: number,
+    ways: readonly PackedWay[],
+    hasFrame: boolean,
+  ): Promise<StraightPart[]> {
+    return this.#call('packWays', { i_id: iId, plan, stage, ways, hasFrame });
+  }
+
   /**
-   * Pastes a part's results, and evaluates the stage's exit if it has one; the failure says what is wrong with them.
+   * Pastes a part's results for these outputs, and evaluates the stage's exit if its tensor is among them; the failure
+   * says what is wrong with them.
    */
-  paste(iId: string, plan: string, stage: number, tId: number, out: readonly WireRegion[]): Promise<Pasted> {
+  paste(
+    iId: string,
+    plan: string,
+    stage: number,
+    tId: number,
+    tensors: readonly string[],
+    out: readonly WireRegion[],
+  ): Promise<Pasted> {
     const owned = out.map((region) => ({ ...region, d: ownBytes(region.d) }));
-    const args = { i_id: iId, plan, stage, t_id: tId, out: owned };
+    const args = { i_id: iId, plan, stage, t_id: tId, tensors, out: owned };
     return this.#call('paste', args, buffersOf(owned.map((region) => region.d)));
   }
 

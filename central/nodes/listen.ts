@@ -19,7 +19,7 @@ export interface ListenOptions {
   readonly nodes: NodeTopics;
   /** Of this central. */
   readonly epoch: number;
-  readonly coordinator: Pick<Coordinator, 'isAwaited' | 'unused' | 'snapshot'>;
+  readonly coordinator: Pick<Coordinator, 'isAwaited' | 'isOrdered' | 'unused' | 'snapshot'>;
   readonly answers: NodeAnswers;
   readonly born: Pick<BornFrames, 'receive' | 'isAwaited'>;
   readonly effects: Pick<EffectRunner, 'knowCodecs'>;
@@ -37,6 +37,7 @@ export async function listenToNodes(options: ListenOptions): Promise<void> {
     registry: nodes.registry,
     tell,
     isAwaited: (of) => coordinator.isAwaited(of),
+    isOrdered: (of) => coordinator.isOrdered(of),
     unused: () => coordinator.unused,
   });
   wire.on(

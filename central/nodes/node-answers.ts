@@ -1,16 +1,22 @@
+import { CENTRAL } from '../../shared/plan/plan.ts';
 import { type ControlMessage, controlMessage } from '../../shared/protocol/messages/control.ts';
 import { inlineRegions, type WireRegion } from '../../shared/protocol/messages/region.ts';
-import { type ResultMessage, resultMessage } from '../../shared/protocol/messages/work.ts';
+import {
+  type ResultMessage,
+  resultMessage,
+  type TensorMessage,
+  tensorMessage,
+} from '../../shared/protocol/messages/work.ts';
 import type { NodeRegistry } from '../../shared/protocol/node-registry.ts';
 import type { Head, HeadFilter, Wire } from '../../shared/runtime/wire.ts';
 import { TokenBuckets } from '../../shared/token-buckets.ts';
-import type { AnswerAddress, PartResult, UntimedEvent } from '../coordinator/events.ts';
+import type { AnswerAddress, UntimedEvent } from '../coordinator/events.ts';
 
 /** Receives what answers of nodes are turned into. */
 export interface NodeAnswersOptions {
   readonly tell: (event: UntimedEvent) => void;
-  /** Keeps the undecoded regions of a part's result; returns their description for the coordinator. */
-  readonly keep: (plan: string, out: readonly WireRegion[]) => Pick<PartResult, 'regions' | 'handle'>;
+  /** Keeps undecoded regions that came to central; returns their name. */
+  readonly keep: (plan: string, out: readonly WireRegion[]) => string;
 }
 
 /** Passes a node's answers to the coordinator, wherever the node runs. */
@@ -29,7 +35,20 @@ export class NodeAnswers {
     } else if (message.type === 'refused') {
       const { plan, code, text, request } = message;
       tell({ type: 'node-refused', node, plan, code, text, request });
+    } else if (message.type === 'sent')
+      tell({ type: 'regions-sent', node, i_id: message.i_id, request: message.request });
+    else if (message.type === 'missing') {
+      const { i_id, request, regions } = message;
+      tell({ type: 'regions-missing', node, i_id, request, regions });
     }
+  }
+
+  /** Regions that a node was ordered to send. */
+  tensor(node: string, { plan, i_id, stage, attempt, tiles }: TensorMessage): void {
+    const { tell, keep } = this.#options;
+    if (stage === undefined) return;
+    for (const { t_id, out } of tiles)
+      tell({ type: 'regions-arrived', node, plan, i_id, stage, t_id, attempt, handle: keep(plan, out) });
   }
 
   result(node: string, { plan, i_id, stage, attempt, queue_ms, tiles }: ResultMessage): void {
@@ -37,11 +56,19 @@ export class NodeAnswers {
     for (const tile of tiles) {
       const { t_id } = tile;
       const about = { node, plan, i_id, stage, t_id, attempt };
-      if ('error' in tile) tell({ type: 'part-error', ...about, ...tile.error });
-      else {
-        // Central requests every output inline: a receipt in place of one is useless.
-        const kept = keep(plan, inlineRegions(tile.out));
-        tell({ type: 'part-result', ...about, ...kept, compute_ms: tile.compute_ms, queue_ms });
+      if ('error' in tile) {
+        const { code, text, regions } = tile.error;
+        const missing = regions?.map(({ tensor }) => tensor);
+        tell({ type: 'part-error', ...about, code, text, ...(missing === undefined ? {} : { missing }) });
+      } else {
+        const came = inlineRegions(tile.out);
+        const regions = tile.out.map((region) =>
+          'd' in region
+            ? { tensor: region.tensor, at: CENTRAL, bytes: region.d.byteLength }
+            : { tensor: region.tensor, at: node, bytes: region.bytes },
+        );
+        const handle = came.length === 0 ? {} : { handle: keep(plan, came) };
+        tell({ type: 'part-result', ...about, regions, compute_ms: tile.compute_ms, queue_ms, ...handle });
       }
     }
   }
@@ -55,6 +82,8 @@ export interface WireAnswersOptions {
   readonly tell: (event: UntimedEvent) => void;
   /** Whether the coordinator waits for the results that a message announces. */
   readonly isAwaited: (of: AnswerAddress) => boolean;
+  /** Whether the coordinator has ordered the regions that a message announces. */
+  readonly isOrdered: (of: AnswerAddress) => boolean;
   /** How many results were useless so far. */
   readonly unused: () => number;
 }
@@ -68,19 +97,21 @@ const CONTROLS = { burst: 200, perSecond: 20 } as const;
  * Handles nodes' answers on the wire if they were requested and the node does not flood; parts of messages count as
  * heartbeats.
  */
-export function takeAnswers({ wire, answers, registry, tell, isAwaited, unused }: WireAnswersOptions): void {
+export function takeAnswers({ wire, answers, registry, tell, isAwaited, isOrdered, unused }: WireAnswersOptions): void {
   // On a slow link heartbeats wait behind a large result; its parts show as well that the node is alive.
   const parts = new TokenBuckets(PARTS);
   wire.onPart = (node) => {
     if (parts.take(node, performance.now())) tell({ type: 'heartbeat', node });
   };
 
-  const isRequested = (node: string, { plan, i_id, stage, attempt }: Head): ReturnType<HeadFilter> => {
-    // Without these the address of the message is not known.
-    if (typeof plan !== 'string' || typeof i_id !== 'string') return 'unknown';
-    if (typeof stage !== 'number' || typeof attempt !== 'number') return 'unknown';
-    return isAwaited({ node, plan, i_id, stage, attempt }) ? 'unknown' : 'unasked';
-  };
+  const isWanted =
+    (by: (of: AnswerAddress) => boolean): HeadFilter =>
+    (node: string, { plan, i_id, stage, attempt }: Head) => {
+      // Without these the address of the message is not known.
+      if (typeof plan !== 'string' || typeof i_id !== 'string') return 'unknown';
+      if (typeof stage !== 'number' || typeof attempt !== 'number') return 'unknown';
+      return by({ node, plan, i_id, stage, attempt }) ? 'unknown' : 'unasked';
+    };
   const controls = new TokenBuckets(CONTROLS);
   const mayControl = (node: string): ReturnType<HeadFilter> =>
     controls.take(node, performance.now()) ? 'unknown' : 'unasked';
@@ -105,6 +136,8 @@ export function takeAnswers({ wire, answers, registry, tell, isAwaited, unused }
       const { length } = message.tiles;
       return length > 0 && unused() - before < length;
     },
-    isRequested,
+    isWanted(isAwaited),
   );
+
+  wire.on('tensor', tensorMessage, (node, message) => answers.tensor(node, message), isWanted(isOrdered));
 }

@@ -2,21 +2,32 @@ import { clipCodes, decodeClipCodes } from '../codec/clip.ts';
 import { findCodec } from '../codec/codecs.ts';
 import { sameCodec } from '../codec/spec.ts';
 import { TesseraError } from '../errors.ts';
-import type { PlanGeometry } from '../plan/compiled-plan.ts';
+import type { PartGeometry, PlanGeometry } from '../plan/compiled-plan.ts';
 import type { WireRegion } from '../protocol/messages/region.ts';
 import { boxShape, byteLength, elementCount, sameBox, type Tensor, wholeBox } from '../tensor/tensor.ts';
 
+/** A part's outputs in the order of the plan: all of them, or those named. */
+export function expectedOutputs(
+  geometry: PlanGeometry,
+  stage: number,
+  tId: number,
+  tensors?: readonly string[],
+): PartGeometry['out'] {
+  const { out } = geometry.stages[stage]!.parts[tId]!;
+  return tensors === undefined ? out : out.filter(({ tensor }) => tensors.includes(tensor));
+}
+
 /**
- * A part's outputs in the order of the plan, in the form in which they are kept. Throws TesseraError when they do not
- * match the plan.
+ * What `expectedOutputs` names, in the form in which it is kept. Throws TesseraError when it does not match the plan.
  */
 export function decodeOutputs(
   geometry: PlanGeometry,
   stage: number,
   tId: number,
   out: readonly WireRegion[],
+  tensors?: readonly string[],
 ): Tensor[] {
-  const expected = geometry.stages[stage]!.parts[tId]!.out;
+  const expected = expectedOutputs(geometry, stage, tId, tensors);
   if (out.length !== expected.length)
     throw new TesseraError('TESSERA_MESSAGE_INVALID', `tile ${tId} has ${out.length} outputs, not ${expected.length}`);
   return expected.map((region) => {

@@ -4,14 +4,27 @@ import { TesseraError } from '../errors.ts';
 import type { PlanGeometry } from '../plan/compiled-plan.ts';
 import { CENTRAL } from '../plan/plan.ts';
 import type { WireRegion } from '../protocol/messages/region.ts';
+import type { WorkInput } from '../protocol/messages/work.ts';
 import { type Box, boxShape, byteLength, crop, paste, type Tensor } from '../tensor/tensor.ts';
-import { decodeOutputs } from './part-outputs.ts';
+import { decodeOutputs, expectedOutputs } from './part-outputs.ts';
 
 /** One part of a work message. */
 export interface PackedPart {
   readonly t_id: number;
   readonly in: WireRegion[];
   readonly out: { tensor: string; box: [number, number][]; codec: CodecSpec; to: string[] }[];
+}
+
+/** One part of a work message of which some regions are at nodes, or stay there. */
+export interface StraightPart extends Omit<PackedPart, 'in'> {
+  readonly in: WorkInput[];
+}
+
+/** Which way the regions of a part go: `in` names those that it reads of earlier parts; `held` or `from` are not packed. */
+export interface PackedWay {
+  readonly t_id: number;
+  readonly in: readonly { readonly tensor: string; readonly box: Box; readonly held?: true; readonly from?: string }[];
+  readonly out: readonly { readonly tensor: string; readonly box: Box; readonly to: readonly string[] }[];
 }
 
 const RAW: CodecSpec = { name: 'raw' };
@@ -79,14 +92,7 @@ export class TensorStore {
       const inputs = tile.in.filter(({ tensor }) => tensor !== without);
       return {
         t_id: tId,
-        in: inputs.map(({ tensor: name, box }) => {
-          const tensor = this.tensor(iId, name, geometry)!;
-          const region = { tensor: name, box: wireBox(box), shape: boxShape(box) };
-          const d = crop(tensor, box);
-          const clip = geometry.quantised.get(name);
-          if (clip === undefined || own) return { ...region, dtype: tensor.dtype, codec: RAW, d };
-          return { ...region, dtype: geometry.specs.get(name)!.dtype, codec: clip, d: encodeClipCodes(d, clip) };
-        }),
+        in: inputs.map(({ tensor, box }) => this.#packed(iId, geometry, tensor, box, own)),
         out: tile.out.map(({ tensor, box, codec }) => ({
           tensor,
           box: wireBox(box),
@@ -97,13 +103,61 @@ export class TensorStore {
     });
   }
 
-  /** Pastes a part's results. Throws TesseraError when they do not match the plan. */
-  paste(iId: string, geometry: PlanGeometry, stage: number, tId: number, out: readonly WireRegion[]): void {
+  /** The same for a part whose regions go other ways: only those are cut out that neither are held nor come from nodes. */
+  packWay(
+    iId: string,
+    geometry: PlanGeometry,
+    stage: number,
+    way: PackedWay,
+    without?: string,
+  ): StraightPart | undefined {
+    if (!this.#frames.has(iId)) return undefined;
+    const tile = geometry.stages[stage]!.parts[way.t_id]!;
+    const isPacked = ({ held, from }: PackedWay['in'][number]): boolean => held === undefined && from === undefined;
+    return {
+      t_id: way.t_id,
+      in: tile.in.flatMap(({ tensor, box }): WorkInput[] => {
+        if (tensor === without) return [];
+        const sources = way.in.filter((source) => source.tensor === tensor);
+        if (sources.every(isPacked)) return [this.#packed(iId, geometry, tensor, box, false)];
+        return sources.map((source) => {
+          if (isPacked(source)) return this.#packed(iId, geometry, tensor, source.box, false);
+          const place = { tensor, box: wireBox(source.box) };
+          return source.from === undefined ? { ...place, held: true } : { ...place, from: source.from };
+        });
+      }),
+      out: way.out.map(({ tensor, box, to }) => ({
+        tensor,
+        box: wireBox(box),
+        codec: tile.out.find((made) => made.tensor === tensor)!.codec,
+        to: [...to],
+      })),
+    };
+  }
+
+  #packed(iId: string, geometry: PlanGeometry, name: string, box: Box, own: boolean): WireRegion {
+    const tensor = this.tensor(iId, name, geometry)!;
+    const region = { tensor: name, box: wireBox(box), shape: boxShape(box) };
+    const d = crop(tensor, box);
+    const clip = geometry.quantised.get(name);
+    if (clip === undefined || own) return { ...region, dtype: tensor.dtype, codec: RAW, d };
+    return { ...region, dtype: geometry.specs.get(name)!.dtype, codec: clip, d: encodeClipCodes(d, clip) };
+  }
+
+  /** Pastes results of a part, of all its outputs or of those named. Throws TesseraError when they do not match the plan. */
+  paste(
+    iId: string,
+    geometry: PlanGeometry,
+    stage: number,
+    tId: number,
+    out: readonly WireRegion[],
+    tensors?: readonly string[],
+  ): void {
     const frame = this.#frames.get(iId);
     if (frame === undefined) return;
-    const expected = geometry.stages[stage]!.parts[tId]!.out;
+    const expected = expectedOutputs(geometry, stage, tId, tensors);
     // All regions are decoded before the first is pasted, so that a bad one leaves nothing behind.
-    const decoded = decodeOutputs(geometry, stage, tId, out);
+    const decoded = decodeOutputs(geometry, stage, tId, out, tensors);
     expected.forEach((region, i) => {
       if (region.open === true) frame.set(region.tensor, decoded[i]!);
       else paste(this.tensor(iId, region.tensor, geometry)!, region.box, decoded[i]!.data);

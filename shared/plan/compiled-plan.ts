@@ -17,6 +17,14 @@ export interface PartLink {
   readonly bytes: number;
 }
 
+/** A region that a part makes. */
+export interface MadeRegion {
+  readonly tensor: string;
+  readonly box: Box;
+  /** Before any codec except quantisation; 0 where the shape is unknown. */
+  readonly bytes: number;
+}
+
 /** What scheduling needs to know of one part of a stage. */
 export interface SchedulablePart {
   readonly t_id: number;
@@ -29,6 +37,8 @@ export interface SchedulablePart {
   readonly reads_frame: boolean;
   /** All that it reads of earlier stages; its other inputs are tensors of the frame (links.ts). */
   readonly links: readonly PartLink[];
+  /** One region of each output of the stage. */
+  readonly out: readonly MadeRegion[];
 }
 
 /** A compiled plan as the coordinator and the simulator see it. */
@@ -36,6 +46,8 @@ export interface SchedulablePlan {
   readonly plan: Plan;
   /** In the order of `plan.stages`; parts in the order of t_id from 0, at least one. A `whole` stage is one part. */
   readonly stages: readonly { readonly parts: readonly SchedulablePart[] }[];
+  /** Tensors that central itself reads: the network's outputs, and those of exits. */
+  readonly answers: readonly string[];
   /** Bytes of all tensors of one frame. */
   readonly frame_bytes: number;
 }
@@ -73,9 +85,13 @@ export interface PlanCost {
   readonly convMacsOnNodes: number;
 }
 
+interface CompiledPart extends SchedulablePart, PartGeometry {
+  readonly out: readonly (MadeRegion & Region & { readonly codec: CodecSpec })[];
+}
+
 /** A plan compiled for its model (compile.ts): plain data without weights, the same in every process. */
 export interface CompiledPlan extends SchedulablePlan, PlanGeometry {
-  readonly stages: readonly { readonly parts: readonly (SchedulablePart & PartGeometry)[] }[];
+  readonly stages: readonly { readonly parts: readonly CompiledPart[] }[];
   /** Whether results may differ from those of the whole network by more than `bound`. */
   readonly approximate: boolean;
   /** Largest difference from the whole network, as a share of an output's range; or why it is unknown. */

@@ -180,7 +180,12 @@ describe('parts', () => {
       compute_ms: 1,
       queue_ms: 0,
     };
-    world.tell({ type: 'part-result', ...about, ...world.runner.keepResult(id, [someRegion]) });
+    world.tell({
+      type: 'part-result',
+      ...about,
+      regions: [{ tensor: 't1', at: 'central', bytes: 1 }],
+      handle: world.runner.keepRegions(id, [someRegion]),
+    });
   };
 
   it('go to a node in one message, whose bytes are counted', async () => {
@@ -260,15 +265,33 @@ describe('parts', () => {
     expect(world.ended[0]!.end).toMatchObject({ outcome: 'ok', tiles_per_node: { central: 3 } });
   });
 
-  it('whose regions are to go elsewhere than to central are not pasted', async () => {
+  it('whose regions stay at nodes go in one message with those whose regions do not', async () => {
     const world = await asked();
-    const { handle } = world.runner.keepResult(id, [someRegion]);
-    const moves = [{ tensor: 't1', from: 'central', to: 'n2' }];
-    world.carryOut({ type: 'move-regions', i_id: '1-0', stage: 0, t_id: 0, moves, handle });
+    const count = world.sent.length;
+    const work = { type: 'work', node: 'n1', i_id: '1-0', stage: 0, plan: id, attempt: 1, budget_ms: 1000 } as const;
+    world.carryOut({ ...work, t_ids: [0, 1], ways: [{ t_id: 1, in: [], out: [] }] });
     await world.settle();
-    expect(world.events.at(-1)).toMatchObject({ type: 'regions-moved', t_id: 0, ok: false });
-    expect(world.log.lines.join()).toContain('t1 is to go from central to n2');
-    expect(world.data.calls.filter((call) => call.startsWith('paste'))).toEqual([]);
+    expect(world.data.calls.slice(-2)).toEqual([`pack 1-0 ${id} 0 0`, `packWays 1-0 ${id} 0 1`]);
+    expect(world.sent.slice(count)).toMatchObject([{ message: { tiles: [{ t_id: 0 }, { t_id: 1 }] } }]);
+  });
+
+  it('orders regions of a node in the codec of the plan, and tells it which frames have ended', async () => {
+    const world = await asked();
+    const box = [[0, 1] as const];
+    const about = { node: 'n1', plan: id, i_id: '1-0', stage: 0, t_id: 1, attempt: 2, request: 7 };
+    world.carryOut({ type: 'send', ...about, regions: [{ tensor: 't1', box }], to: ['n2'] });
+    world.carryOut({ type: 'free', node: 'n1', i_ids: ['1-0', '1-1'] });
+    expect(world.sentTo('n1', 'control').slice(-2)).toMatchObject([
+      {
+        type: 'send',
+        t_id: 1,
+        attempt: 2,
+        request: 7,
+        regions: [{ tensor: 't1', codec: { name: 'raw' } }],
+        to: ['n2'],
+      },
+      { type: 'free', i_id: ['1-0', '1-1'] },
+    ]);
   });
 
   it('are cancelled at the node that has them', async () => {

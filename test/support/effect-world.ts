@@ -31,6 +31,9 @@ export const someRegion: WireRegion = {
   d: Uint8Array.of(7),
 };
 
+/** How a work message asks for that region as an output. */
+export const someOutput = { tensor: 't1', box: someRegion.box, codec: someRegion.codec, to: ['central'] };
+
 /** A data plane without tensors: it knows which plans and frames it got, and fails for unknown ones. */
 export class FakeDataPlane {
   readonly plans = new Set<string>();
@@ -73,7 +76,13 @@ export class FakeDataPlane {
     await this.#call('pack', iId, plan, stage, tIds.join());
     this.#know(plan);
     if (!this.frames.has(iId)) return undefined;
-    return tIds.map((t_id) => ({ t_id, in: [someRegion], out: [] }));
+    return tIds.map((t_id) => ({ t_id, in: [someRegion], out: [someOutput] }));
+  };
+
+  packWays: EffectRunnerDeps['data']['packWays'] = async (iId, plan, stage, ways) => {
+    await this.#call('packWays', iId, plan, stage, ways.map(({ t_id }) => t_id).join());
+    this.#know(plan);
+    return this.frames.has(iId) ? ways.map(({ t_id }) => ({ t_id, in: [], out: [someOutput] })) : [];
   };
 
   paste: EffectRunnerDeps['data']['paste'] = async (iId, plan, stage, tId) => {
@@ -170,7 +179,7 @@ export class EffectWorld {
     };
     const answers = new NodeAnswers({
       tell: (event) => this.tell(event),
-      keep: (plan, out) => this.runner.keepResult(plan, out),
+      keep: (plan, out) => this.runner.keepRegions(plan, out),
     });
     this.runner = new EffectRunner({
       data: this.data,

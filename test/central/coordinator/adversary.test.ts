@@ -32,6 +32,7 @@ function storm(seed: number, steps: number): { effects: number; ended: number; m
     tilesAndTail(4),
     tilesAndTail(3, {}, 1),
     sketchPlan([{ tiles: 2 }, { tiles: 1, reads: 't0', exit: true }, { tiles: 2 }], 2),
+    sketchPlan([{ tiles: 3 }, { tiles: 3, needs: (t_id) => [t_id, (t_id + 1) % 3] }, { tiles: 1 }], 3),
   ];
   const nodes = ['a', 'b', 'c', 'central', 'stranger'];
   const frames = ['3-0', '2-0', '3-99999', 'nonsense', ''];
@@ -54,6 +55,17 @@ function storm(seed: number, steps: number): { effects: number; ended: number; m
     };
   };
 
+  /** What a result says, in most cases as it was asked for. */
+  const made = (work: WorkEffect | undefined, t_id: number) => {
+    const way = work?.ways?.find((one) => one.t_id === t_id);
+    const regions = (way?.out ?? [{ tensor: 't1', to: ['central'] }]).flatMap(({ tensor, to }) =>
+      to.map((place) => ({ tensor, at: place, bytes: 9 })),
+    );
+    const comes = random.chance(0.05) || regions.some((region) => region.at === 'central');
+    const handle = comes ? { handle: `h${names++}` } : {};
+    return { regions: random.chance(0.02) ? [] : regions, compute_ms: random.next() * 10, queue_ms: 0, ...handle };
+  };
+
   const frame = (): string => (random.chance(0.7) ? random.pick(frames.slice(-4)) : random.pick(frames));
 
   /**
@@ -67,17 +79,13 @@ function storm(seed: number, steps: number): { effects: number; ended: number; m
     else if (effect.type === 'move-regions')
       owed.push({ ...effect, at, type: 'regions-moved', ok: true, exit: random.chance(0.3) });
     else if (effect.type === 'work')
-      for (const t_id of effect.t_ids)
-        owed.push({
-          ...effect,
-          at,
-          type: 'part-result',
-          t_id,
-          regions: [{ tensor: 't1', at: 'central', bytes: 9 }],
-          compute_ms: 2,
-          queue_ms: 0,
-          handle: `h${names++}`,
-        });
+      for (const t_id of effect.t_ids) owed.push({ ...effect, at, type: 'part-result', t_id, ...made(effect, t_id) });
+    else if (effect.type === 'send') {
+      if (random.chance(0.3)) owed.push({ ...effect, at, type: 'regions-sent' });
+      if (random.chance(0.1)) owed.push({ ...effect, at, type: 'regions-missing' });
+      else if (effect.to.includes('central'))
+        owed.push({ ...effect, at, type: 'regions-arrived', handle: `h${names++}` });
+    }
     if (owed.length > 60) owed.splice(0, 20);
   };
 
@@ -86,11 +94,11 @@ function storm(seed: number, steps: number): { effects: number; ended: number; m
       const k = random.below(Math.min(8, owed.length));
       const event = owed[k]!;
       if (random.chance(0.9)) owed.splice(k, 1);
-      return { ...event, at, ...(event.type === 'part-result' ? { handle: `h${names++}` } : {}) };
+      return { ...event, at, ...('handle' in event ? { handle: `h${names++}` } : {}) };
     }
     const node = random.pick(nodes);
     const plan = random.pick(plans).plan.id;
-    switch (random.below(20)) {
+    switch (random.below(22)) {
       case 0:
         return { at, type: 'plan', model: random.pick(['m', 'o']), facts: random.pick(plans) };
       case 1:
@@ -112,7 +120,14 @@ function storm(seed: number, steps: number): { effects: number; ended: number; m
           ? { at, type: 'node-refused', node, plan, code: 'x', text: 'no' }
           : { at, type: 'heartbeat', node };
       case 6:
-        return { at, type: 'part-error', ...answer(), code: random.pick(WORK_ERRORS), text: 'no' };
+        return {
+          at,
+          type: 'part-error',
+          ...answer(),
+          code: random.pick(WORK_ERRORS),
+          text: 'no',
+          ...(random.chance(0.5) ? { missing: ['t1'] } : {}),
+        };
       case 7:
         return { at, type: 'work-sent', node, i_id: random.pick(frames), stage: 0, attempt: 0, bytes: 10 };
       case 8:
@@ -146,16 +161,19 @@ function storm(seed: number, steps: number): { effects: number; ended: number; m
           dedupe: random.chance(0.1),
         };
       }
-      default:
-        return {
-          at,
-          type: 'part-result',
-          ...answer(),
-          regions: [{ tensor: 't1', at: 'central', bytes: 10 }],
-          compute_ms: random.next() * 10,
-          queue_ms: 0,
-          handle: `h${names++}`,
-        };
+      case 16:
+        return { at, type: 'regions-arrived', ...answer(), handle: `h${names++}` };
+      case 17: {
+        const regions = [{ tensor: random.pick(['t1', 't2']) }];
+        return { at, type: 'regions-missing', node, i_id: frame(), request: random.below(40), regions };
+      }
+      default: {
+        const about = answer();
+        const work = asked.findLast(
+          ({ node, i_id, attempt }) => node === about.node && i_id === about.i_id && attempt === about.attempt,
+        );
+        return { at, type: 'part-result', ...about, ...made(work, about.t_id) };
+      }
     }
   };
 

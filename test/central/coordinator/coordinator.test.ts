@@ -184,9 +184,9 @@ describe('faults', () => {
     const cluster = new Cluster({ answer_floor_ms: 30_000 });
     cluster.start('a');
     cluster.start('b');
-    const { plan, frame_bytes, stages } = sketchPlan([{ tiles: 2, cost: 1e8 }]);
+    const { plan, frame_bytes, answers, stages } = sketchPlan([{ tiles: 2, cost: 1e8 }]);
     const [short, part] = stages[0]!.parts;
-    cluster.plan('m', { plan, frame_bytes, stages: [{ parts: [short!, { ...part!, cost: 1e9 }] }] });
+    cluster.plan('m', { plan, frame_bytes, answers, stages: [{ parts: [short!, { ...part!, cost: 1e9 }] }] });
     cluster.run(500);
     frames(cluster, 3);
     cluster.offer('front');

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { type Behaviour, Cluster } from '../../../bench/sim/cluster.ts';
-import { sketchPlan, tilesAndTail } from '../../../bench/sim/plans.ts';
+import { atCentral, sketchPlan, tilesAndTail } from '../../../bench/sim/plans.ts';
 
 /**
  * A node that reports false times gets no more work than an honest one, so it cannot influence how work is distributed.
@@ -115,7 +115,12 @@ test('a result found wrong is not used: the frame in progress gets the right til
 });
 
 test('a frame in which a wrong tile was read does not end well, although other tiles of the stage were in progress', () => {
-  const readers = Array.from({ length: 6 }, (_, t_id) => ({ tiles: 1, reads: 't1', needs: () => [t_id] }));
+  const readers = Array.from({ length: 6 }, (_, t_id) => ({
+    tiles: 1,
+    on: atCentral,
+    reads: 't1',
+    needs: () => [t_id],
+  }));
   const plan = sketchPlan([{ tiles: 6, cost: 3e6 }, ...readers], 9);
   let failed = 0;
   for (let seed = 1; seed <= 20; seed++) {

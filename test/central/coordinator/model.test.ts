@@ -8,7 +8,9 @@ import { defaultOptions } from '../../../central/coordinator/options.ts';
 /** More seeds with `TESSERA_SIM_SEEDS=500 npx vitest run test/central/coordinator/model.test.ts`. */
 const SEEDS = Number(process.env.TESSERA_SIM_SEEDS ?? 12);
 
-test('whatever happens to nodes, links, plans and cameras, every invariant holds after every step and all frames end', () => {
+test('whatever happens to nodes, links, plans and cameras, every invariant holds after every step and all frames end', {
+  timeout: 120_000,
+}, () => {
   let steps = 0;
   const outcomes = { ok: 0, degraded: 0, error: 0 };
   let exits = 0;

@@ -6,7 +6,7 @@ import type { Job } from '../../../shared/node/executor-types.ts';
 import type { ControlMessage } from '../../../shared/protocol/messages/control.ts';
 import { inlineRegions } from '../../../shared/protocol/messages/region.ts';
 import type { WorkMessage } from '../../../shared/protocol/messages/work.ts';
-import { someRegion } from '../../support/effect-world.ts';
+import { someOutput, someRegion } from '../../support/effect-world.ts';
 import { executorDouble } from '../../support/executor-double.ts';
 import { recordingLog } from '../../support/recording-log.ts';
 import { tinyPlan } from '../../support/tiny-network.ts';
@@ -29,7 +29,7 @@ const work = (): WorkMessage => ({
   stage: 0,
   attempt: 2,
   budget_ms: 100,
-  tiles: [0, 1].map((t_id) => ({ t_id, in: [{ ...someRegion, d: Uint8Array.of(t_id) }], out: [] })),
+  tiles: [0, 1].map((t_id) => ({ t_id, in: [{ ...someRegion, d: Uint8Array.of(t_id) }], out: [someOutput] })),
 });
 
 function world() {
@@ -57,7 +57,7 @@ function world() {
         }
       },
     }),
-    answers: new NodeAnswers({ tell: (event) => events.push(event), keep: () => ({ handle: 'handle', regions: [] }) }),
+    answers: new NodeAnswers({ tell: (event) => events.push(event), keep: () => 'handle' }),
     log,
   });
   const settle = () => new Promise(setImmediate);
@@ -124,5 +124,33 @@ describe('the way to nodes', () => {
     expect(events).toEqual([]);
     await settle();
     expect(events).toMatchObject([0, 1].map((t_id) => ({ type: 'part-error', t_id, code: 'unknown-plan' })));
+  });
+
+  it('says what a node kept, what it lacks, and what it sent to central', async () => {
+    const events: UntimedEvent[] = [];
+    const answers = new NodeAnswers({ tell: (event) => events.push(event), keep: (_, out) => `h${out.length}` });
+    const { d: _, ...info } = someRegion;
+    const about = { v: 1, plan: PLAN, i_id: '1-1', stage: 0, attempt: 2 } as const;
+    const place = { tensor: info.tensor, box: info.box };
+    answers.result('n1', {
+      ...about,
+      n_id: 'n1',
+      queue_ms: 0,
+      tiles: [
+        { t_id: 0, out: [{ ...info, bytes: 5, ms: 1 }], compute_ms: 1 },
+        { t_id: 1, error: { code: 'missing-input', text: 'it did not come', regions: [place] } },
+      ],
+    });
+    answers.control('n1', { v: 1, type: 'sent', i_id: '1-1', request: 2, bytes: 9, ms: 1 });
+    answers.control('n1', { v: 1, type: 'missing', i_id: '1-1', request: 3, regions: [place] });
+    answers.tensor('n1', { ...about, tiles: [{ t_id: 4, out: [someRegion] }] });
+    expect(events).toMatchObject([
+      { type: 'part-result', t_id: 0, regions: [{ tensor: info.tensor, at: 'n1', bytes: 5 }] },
+      { type: 'part-error', t_id: 1, code: 'missing-input', missing: [info.tensor] },
+      { type: 'regions-sent', node: 'n1', i_id: '1-1', request: 2 },
+      { type: 'regions-missing', node: 'n1', i_id: '1-1', request: 3, regions: [place] },
+      { type: 'regions-arrived', node: 'n1', plan: PLAN, stage: 0, t_id: 4, attempt: 2, handle: 'h1' },
+    ]);
+    expect(events[0]).not.toHaveProperty('handle');
   });
 });

@@ -29,8 +29,16 @@ beforeEach(async () => {
   wire = new Wire({ bus, topics, self: 'central', log, now: () => performance.now() });
   nodes = new NodeTopics({ bus, topics, log });
   const tell = (event: UntimedEvent): void => void events.push(event);
-  const answers = new NodeAnswers({ tell, keep: () => ({ handle: 'handle', regions: [] }) });
-  takeAnswers({ wire, answers, registry: nodes.registry, tell, isAwaited: () => true, unused: () => 0 });
+  const answers = new NodeAnswers({ tell, keep: () => 'handle' });
+  takeAnswers({
+    wire,
+    answers,
+    registry: nodes.registry,
+    tell,
+    isAwaited: () => true,
+    isOrdered: () => true,
+    unused: () => 0,
+  });
   await nodes.start();
   nodes.follow({ tell, epoch: 1763650000, onCodecs: () => {}, onPlans: () => {} });
   await wire.start();

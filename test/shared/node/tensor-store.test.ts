@@ -44,6 +44,34 @@ describe('frame store', () => {
     expect(store.tensor('1-1', 'out', geometry)?.data).toEqual(Uint8Array.of(0, 0, 7, 8));
   });
 
+  test('of a part whose regions go other ways only what central has to send is cut', () => {
+    const store = opened();
+    const rows = (start: number, end: number) => ({ tensor: 'in', box: box([start, end]) });
+    const way = { t_id: 0, in: [rows(0, 1)], out: [{ tensor: 'out', box: box([0, 1]), to: ['n1', 'n2'] }] };
+    const whole = store.packWay('1-1', geometry, 0, way)!;
+    expect(whole.in).toMatchObject([{ box: box([0, 1]), d: Uint8Array.of(1, 2) }]);
+    expect(whole.out).toEqual([{ ...way.out[0], codec: { name: 'raw' } }]);
+    const sources = [{ ...rows(0, 1), held: true as const }, { ...rows(1, 2), from: 'n2' }, rows(1, 2)];
+    const mixed = store.packWay('1-1', geometry, 0, { ...way, in: sources })!;
+    expect(mixed.in.slice(0, 2)).toEqual(sources.slice(0, 2));
+    expect(mixed.in[2]).toMatchObject({ box: box([1, 2]), d: Uint8Array.of(3, 4) });
+    expect(store.packWay('9-9', geometry, 0, way)).toBeUndefined();
+  });
+
+  test('of several outputs those are pasted that were to come', () => {
+    const two: PlanGeometry = {
+      ...geometry,
+      specs: new Map([...geometry.specs, ['skip', { dtype: 'uint8', shape: [1, 2, 2] }]]),
+      stages: geometry.stages.map(({ parts }) => ({
+        parts: parts.map((part) => ({ ...part, out: [...part.out, { ...part.out[0]!, tensor: 'skip' }] })),
+      })),
+    };
+    const store = opened();
+    expect(() => store.paste('1-1', two, 0, 0, result(0, Uint8Array.of(7, 8)))).toThrow(/1 outputs, not 2/);
+    store.paste('1-1', two, 0, 0, result(0, Uint8Array.of(7, 8)), ['out']);
+    expect(store.tensor('1-1', 'out', two)?.data).toEqual(Uint8Array.of(7, 8, 0, 0));
+  });
+
   test('a tile that did not arrive is zeros', () => {
     expect(opened().tensor('1-1', 'out', geometry)?.data).toEqual(new Uint8Array(4));
   });
