@@ -4,12 +4,14 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { RunningCli, runCli } from '../../bench/testbed/run-cli.ts';
 import { drawScene, seedRanges } from '../../cli/demo/scene.ts';
+import type { Attribute } from '../../shared/onnx/model.ts';
 import { newModel } from '../../shared/onnx/new-model.ts';
 import { valueInfo } from '../../shared/onnx/value-info-proto.ts';
 import { writeModel } from '../../shared/onnx/write.ts';
 import type { Stage } from '../../shared/plan/plan.ts';
 import { encodeJpeg } from '../../shared/runtime/image.ts';
 import { newNode } from '../../shared/tiling/tile-model-builder.ts';
+import { numbers } from '../support/tiny-network.ts';
 
 /** Lost if this fails: an operator cannot say which plan serves a running cluster, or has to say it after each restart. */
 
@@ -32,17 +34,23 @@ async function startCentral(): Promise<RunningCli> {
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'tessera-deploy-'));
+  const kernel: Record<string, Attribute> = {
+    kernel_shape: { kind: 'ints', value: [3, 3] },
+    pads: { kind: 'ints', value: [1, 1, 1, 1] },
+  };
+  const bytes = new Uint8Array(numbers(54, 1).buffer);
+  const data = { kind: 'inline', bytes } as const;
   const model = newModel({
     producer: 'tessera-test',
-    name: 'relu',
-    nodes: [newNode('Relu', ['x'], ['y'])],
-    initializers: new Map(),
+    name: 'conv',
+    nodes: [newNode('Conv', ['x', 'w'], ['y'], kernel)],
+    initializers: new Map([['w', { name: 'w', dtype: 'float32', elementType: 1, dims: [2, 3, 3, 3], data }]]),
     inputs: [valueInfo('x', { dtype: 'float32', shape: [1, 3, 16, 16] })],
-    outputs: [valueInfo('y', { dtype: 'float32', shape: [1, 3, 16, 16] })],
+    outputs: [valueInfo('y', { dtype: 'float32', shape: [1, 2, 16, 16] })],
   });
-  await mkdir(join(folder, 'models', 'relu'), { recursive: true });
-  await writeFile(join(folder, 'models', 'relu', 'model.onnx'), writeModel(model));
-  await writeFile(join(folder, 'models', 'relu', 'model.yaml'), 'name: relu\ntask: raw\n');
+  await mkdir(join(folder, 'models', 'conv'), { recursive: true });
+  await writeFile(join(folder, 'models', 'conv', 'model.onnx'), writeModel(model));
+  await writeFile(join(folder, 'models', 'conv', 'model.yaml'), 'name: conv\ntask: raw\n');
   const { rgb, width, height } = drawScene(seedRanges.heldOut.from);
   picture = join(folder, 'picture.jpg');
   await writeFile(picture, await encodeJpeg(rgb, width, height, 90));
@@ -57,7 +65,7 @@ afterAll(async () => {
 const deploy = (...args: string[]) => runCli(['deploy', ...args, '--broker', url, '--json'], { cwd: folder });
 
 async function tiles(): Promise<Record<string, number>> {
-  const { stdout } = await runCli(['infer', picture, '--broker', url, '--model', 'relu', '--json'], { cwd: folder });
+  const { stdout } = await runCli(['infer', picture, '--broker', url, '--model', 'conv', '--json'], { cwd: folder });
   return JSON.parse(stdout).tiles_per_node;
 }
 
@@ -88,15 +96,16 @@ test('an operator puts plans to work by file, goes back, and finds the plan agai
     await planFile('unknown.json', '0'.repeat(64), { on: { mode: 'share', nodes: ['pi-2'] } }),
   );
   expect([unknown.code, unknown.stderr]).toEqual([1, expect.stringMatching(/serves no model with the network 000/)]);
-  const sha = /relu \(([0-9a-f]{64})\)/.exec(unknown.stderr)![1]!;
+  const sha = /conv \(([0-9a-f]{64})\)/.exec(unknown.stderr)![1]!;
 
   const two = await deploy(await planFile('two.json', sha, { on: { mode: 'share', nodes: ['pi-2'] } }));
-  expect(JSON.parse(two.stdout)).toMatchObject({ model: 'relu', reason: 'by hand', ready: ['pi-2'], refused: [] });
+  expect(JSON.parse(two.stdout)).toMatchObject({ model: 'conv', reason: 'by hand', ready: ['pi-2'], refused: [] });
   expect(await tiles()).toEqual({ 'pi-2': 1 });
 
   const pinned = { mode: 'share', nodes: '*', parts: ['pi-2', 'pi-1'] } as const;
   const split = { kind: 'tiles', padding: 'halo', rows: [8, 8], cols: [16] } as const;
   const both = await deploy(await planFile('both.json', sha, { on: pinned, split }));
+  expect(both.stderr).toBe('');
   expect(JSON.parse(both.stdout).ready.toSorted()).toEqual(['pi-1', 'pi-2']);
   expect(await tiles()).toEqual({ 'pi-1': 1, 'pi-2': 1 });
 
