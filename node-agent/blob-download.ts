@@ -1,5 +1,4 @@
 import { failureOf, TesseraError } from '../shared/errors.ts';
-import { CHUNK_BYTES } from '../shared/node/blob-turns.ts';
 import type { BlobHandlers } from '../shared/node/plans.ts';
 import type { BlobStore, BlobWriter, Log } from '../shared/ports.ts';
 import {
@@ -8,6 +7,7 @@ import {
   type BlobRange,
   MAX_RANGES,
 } from '../shared/protocol/messages/blob.ts';
+import { type Blob, gapOf, isWhole, newBlob, newSource, rangeOf, type Source, type WantedBlob } from './blob-state.ts';
 
 /**
  * One download of missing blobs.
@@ -22,12 +22,6 @@ import {
  * 3. Only answers from central, or from the node that was asked for this blob, count.
  * 4. A node that sent wrong bytes is asked for nothing any more.
  */
-
-/** A blob that a manifest names. */
-export interface WantedBlob {
-  readonly sha: string;
-  readonly size: number;
-}
 
 /** What a download needs. */
 export interface DownloadOptions {
@@ -50,38 +44,6 @@ const REPORT_BYTES = 128 * 1024;
 const OPEN_BLOBS = 32;
 const WAITING_BYTES = 8 * 1024 * 1024;
 
-interface Blob extends WantedBlob {
-  source: Source;
-  /** Nodes that have it and were not asked yet. */
-  holders: readonly string[];
-  /** Nodes besides central that bytes came from. */
-  readonly senders: Set<string>;
-  /** Undefined: it was stored by another process meanwhile. */
-  writer: Promise<BlobWriter | undefined> | undefined;
-  opened: BlobWriter | undefined;
-  /** Bytes that are here, without a gap. */
-  here: number;
-  /** Whether its first bytes are from an interrupted download. */
-  isResumed: boolean;
-  /** The end of the requested range, and whether the range has passed. */
-  end: number;
-  passed: boolean;
-}
-
-interface Source {
-  readonly node: string;
-  readonly blobs: Set<Blob>;
-  request: number;
-  got: number;
-  reported: number;
-  heardAt: number;
-  /** Silences since something useful came. */
-  silences: number;
-  /** Whether anything new came since the last request. */
-  isFresh: boolean;
-  timer: NodeJS.Timeout | undefined;
-}
-
 /** See above. */
 export class BlobDownload {
   readonly #options: DownloadOptions;
@@ -101,19 +63,7 @@ export class BlobDownload {
     this.#central = this.#source(options.from);
     for (const { sha, size } of blobs) {
       const here = options.store.arrived(sha);
-      const blob: Blob = {
-        sha,
-        size,
-        source: this.#central,
-        holders: [],
-        senders: new Set(),
-        writer: undefined,
-        opened: undefined,
-        here,
-        isResumed: here > 0,
-        end: size,
-        passed: false,
-      };
+      const blob = newBlob({ sha, size }, this.#central, here);
       this.#blobs.set(sha, blob);
       this.#central.blobs.add(blob);
       this.#here += here;
@@ -286,10 +236,9 @@ export class BlobDownload {
   #source(node: string): Source {
     const known = this.#sources.get(node);
     if (known !== undefined) return known;
-    const blobs = new Set<Blob>();
-    const source = { node, blobs, request: 0, got: 0, reported: 0, heardAt: 0, silences: 0, isFresh: false };
-    this.#sources.set(node, { ...source, timer: undefined });
-    return this.#sources.get(node)!;
+    const source = newSource(node);
+    this.#sources.set(node, source);
+    return source;
   }
 
   /** A source cannot go on: another node is left for the next one; from central there is nothing better. */
@@ -364,24 +313,6 @@ export class BlobDownload {
   #send(to: string, message: BlobGetMessage): void {
     this.#options.send(to, message).catch(() => {});
   }
-}
-
-/** The first range that is missing of a blob; undefined where all is here, and perhaps being checked. */
-function gapOf({ opened, here, size }: Blob): { readonly offset: number; readonly length: number } | undefined {
-  if (opened !== undefined) return opened.gap;
-  return here === size ? undefined : { offset: here, length: size - here };
-}
-
-type Piece = Extract<BlobPartMessage, { readonly d: Uint8Array }>;
-
-/** Whether a piece ends where pieces end: at a multiple of CHUNK_BYTES, or with the blob. */
-function isWhole({ size, offset, d }: Piece): boolean {
-  const end = offset + d.byteLength;
-  return end === size || (end < size && end % CHUNK_BYTES === 0);
-}
-
-function rangeOf({ size, offset, d }: Piece): string {
-  return `bytes ${offset} to ${offset + d.byteLength} of ${size}`;
 }
 
 function aborted(): TesseraError {

@@ -2,7 +2,8 @@ import { TesseraError } from '../shared/errors.ts';
 import type { BlobHandlers } from '../shared/node/plans.ts';
 import type { BlobStore, Log } from '../shared/ports.ts';
 import type { BlobGetMessage, BlobPartMessage } from '../shared/protocol/messages/blob.ts';
-import { BlobDownload, type WantedBlob } from './blob-download.ts';
+import { BlobDownload } from './blob-download.ts';
+import type { WantedBlob } from './blob-state.ts';
 
 /** How blobs are requested. */
 export interface BlobFetchOptions {
