@@ -19,6 +19,7 @@ import type { PlanReadiness, ReadyOptions } from './observers/ready-waits.ts';
 import { choosePlan, type PlanRequest } from './planner/default-plan.ts';
 import { checkPlanExits } from './planner/exits.ts';
 import type { PlanningNode } from './planner/strategy.ts';
+import type { Planning } from './planning.ts';
 import type { LoadRequest, ServedModel } from './served-model.ts';
 
 /** What a central uses and owns: it stops all of it. */
@@ -31,6 +32,7 @@ export interface CentralParts
   readonly load: (request: LoadRequest, signal: AbortSignal) => Promise<ServedModel>;
   /** The model with the slices of weights that a plan's nodes fetch. Throws TESSERA_BLOB. */
   readonly cutWeights: (model: ServedModel, compiled: CompiledPlan) => Promise<ServedModel>;
+  readonly planning: Planning;
   readonly lock: Pick<JournalLock, 'release'>;
   readonly journal: Journal;
   readonly epochs: Pick<EpochFile, 'last' | 'keep'>;
@@ -92,7 +94,11 @@ export class Central {
     this.#deployments = new Deployments({
       models: this.#models,
       deployed: this.#deployed,
-      choose: (name) => this.choosePlan(name, this.#served.get(name)?.request ?? { nodeCount: 1 }),
+      choose: (name) => {
+        const { request } = this.#served.get(name) ?? { request: { nodeCount: 1 } };
+        return parts.planning.choose(this.#models.get(name)!, { ...request, known: this.#usable });
+      },
+      compile: (model, plan) => parts.planning.compile(model, plan),
       offer: (name, compiled, keep) => this.offerPlan(name, compiled, keep),
       whenServed: (plan) => this.#active!.whenServed(plan, { timeoutMs: DEPLOY_MS, signal: this.#ended.signal }),
     });

@@ -17,6 +17,7 @@ export interface DeployOptions {
   readonly deployed: DeployedPlans;
   /** The planner's plan for a model. */
   readonly choose: (model: string) => Promise<CompiledPlan>;
+  readonly compile: (model: ServedModel, plan: Plan) => Promise<CompiledPlan>;
   /** Offers a plan to the nodes; calls `keep` first, once nothing is missing any more that the plan needs. */
   readonly offer: (model: string, compiled: CompiledPlan, keep: () => void) => Promise<void>;
   /** Resolves when the plan serves new frames, or after some time. */
@@ -88,7 +89,7 @@ async function offer(
   options: DeployOptions,
   request: Deploy,
 ): Promise<{ readonly model: string; readonly plan: Plan }> {
-  const { models, deployed, choose } = options;
+  const { models, deployed, choose, compile } = options;
   const asked = request.plan === undefined ? undefined : parsePlan(request.plan);
   const model = modelOf(models, request.model, asked?.model);
   const before = deployed.of(model.name);
@@ -97,7 +98,7 @@ async function offer(
   if (asked !== undefined) {
     const plan = withInnerTensors(asked, model);
     // A file that was edited may still have the id of the plan that it was.
-    compiled = compileFor(model, { ...plan, id: planId(plan) });
+    compiled = await compile(model, { ...plan, id: planId(plan) });
     const isSame = before?.current?.id === compiled.plan.id;
     next = isSame ? before : { current: compiled.plan, previous: before?.current ?? null };
   } else {
@@ -106,7 +107,7 @@ async function offer(
         hint: 'deploy a plan file first',
       });
     next = { current: before.previous, previous: before.current };
-    compiled = next.current === null ? await choose(model.name) : compileFor(model, next.current);
+    compiled = next.current === null ? await choose(model.name) : await compile(model, next.current);
   }
   await options.offer(model.name, compiled, () => deployed.keep(model.name, next));
   return { model: model.name, plan: compiled.plan };

@@ -20,6 +20,7 @@ import { lockJournal } from './journal/lock.ts';
 import { recoverFrames } from './journal/recovery.ts';
 import { EpochFile } from './leadership/epoch-file.ts';
 import { lastWordsOf } from './leadership/leader-election.ts';
+import { planInThread } from './planning.ts';
 import { withCutWeights, withStoredWeights } from './served-model.ts';
 import { loadAfterTrial } from './trial.ts';
 
@@ -80,6 +81,7 @@ export async function openCentral(options: CentralOptions): Promise<Central> {
           withStoredWeights(await loadAfterTrial(request, { store, key, threads, log, trials }), store),
         ),
       cutWeights: (model, compiled) => withCutWeights(model, compiled, store, key),
+      planning: planInThread,
       lock,
       journal,
       epochs: new EpochFile(stateDir),

@@ -1,6 +1,8 @@
 import { afterEach, beforeEach, expect, onTestFinished, test, vi } from 'vitest';
 import { atCentral, sketchPlan } from '../../bench/sim/plans.ts';
 import { Central } from '../../central/central.ts';
+import { compileFor } from '../../central/deployment.ts';
+import { choosePlan } from '../../central/planner/default-plan.ts';
 import { loadServedModel, type ServedModel } from '../../central/served-model.ts';
 import { parseCard } from '../../shared/model/card.ts';
 import { WIRE_VERSION } from '../../shared/protocol/topics.ts';
@@ -54,6 +56,7 @@ beforeEach(() => {
       },
       load: async () => loaded,
       cutWeights: async (model) => model,
+      planning: { choose: async (...args) => choosePlan(...args), compile: async (...args) => compileFor(...args) },
       lock: { release: () => void story.push('lock released') },
       epochs: { last: 41, keep: (epoch) => void kept.add(epoch) },
       id: 'left',

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { DeployedPlans } from '../../central/deployed-plans.ts';
-import { Deployments, type DeployOptions } from '../../central/deployment.ts';
+import { compileFor, Deployments, type DeployOptions } from '../../central/deployment.ts';
 import { choosePlan } from '../../central/planner/default-plan.ts';
 import { loadServedModel, type ServedModel } from '../../central/served-model.ts';
 import { parseCard } from '../../shared/model/card.ts';
@@ -39,6 +39,7 @@ function central(models: readonly ServedModel[] = [model]): DeployOptions & { de
     models: new Map(models.map((one) => [one.name, one])),
     deployed: new DeployedPlans(folder, () => {}),
     choose: async () => chosen('whole-central'),
+    compile: async (...args) => compileFor(...args),
     offer: async (_, { plan }, keep) => {
       keep();
       offered.push(plan.id);

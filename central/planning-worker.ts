@@ -1,0 +1,21 @@
+import { parentPort } from 'node:worker_threads';
+import { TensorNames } from '../shared/onnx/tensor-names.ts';
+import type { CompiledPlan } from '../shared/plan/compiled-plan.ts';
+import type { Plan } from '../shared/plan/plan.ts';
+import { answerCalls } from '../shared/runtime/worker-call.ts';
+import { compileFor } from './deployment.ts';
+import { choosePlan, type PlanRequest } from './planner/default-plan.ts';
+import type { ModelToPlan } from './planning.ts';
+import type { ServedModel } from './served-model.ts';
+
+/** The thread that plans. */
+
+function modelOf({ inner, ...plain }: ModelToPlan): ServedModel {
+  return { ...plain, names: new TensorNames(inner), doubt: undefined };
+}
+
+answerCalls(parentPort!, {
+  choose: ({ model, request }: { model: ModelToPlan; request: PlanRequest }): CompiledPlan =>
+    choosePlan(modelOf(model), request),
+  compile: ({ model, plan }: { model: ModelToPlan; plan: Plan }): CompiledPlan => compileFor(modelOf(model), plan),
+});
