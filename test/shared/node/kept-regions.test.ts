@@ -2,7 +2,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { raw } from '../../../shared/codec/raw.ts';
 import type { CodecSpec } from '../../../shared/codec/spec.ts';
 import type { Job, PartOutcome } from '../../../shared/node/executor-types.ts';
 import { KeptRegions } from '../../../shared/node/kept-regions.ts';
@@ -17,8 +18,20 @@ import type { WireRegion } from '../../../shared/protocol/messages/region.ts';
 import { openBlobStore } from '../../../shared/runtime/blob-store.ts';
 import { loadSession } from '../../../shared/runtime/ort.ts';
 import { packModel } from '../../../shared/runtime/package.ts';
-import { type Box, byteLength, crop, paste, type Tensor, wholeBox } from '../../../shared/tensor/tensor.ts';
+import {
+  type Box,
+  byteLength,
+  copyBox,
+  crop,
+  cropRegion,
+  paste,
+  type Tensor,
+  wholeBox,
+} from '../../../shared/tensor/tensor.ts';
 import { numbers, TINY_SIDE, tinyInput, tinyNetwork, wireRegion } from '../../support/tiny-network.ts';
+
+// Counts the calls, and changes nothing.
+vi.mock('../../../shared/tensor/tensor.ts', { spy: true });
 
 type Input = Job['tiles'][number]['in'][number];
 
@@ -142,6 +155,25 @@ describe('two consecutive tile stages over nodes that keep their regions', () =>
     const stays = await runStraight(compiled, () => 0);
     const travels = await runStraight(compiled, (stage) => stage);
     expect(Buffer.compare(stays.data, travels.data)).toBe(0);
+  });
+});
+
+describe('a region that stays', () => {
+  it('is copied once, into the input of the part that reads it; not at all where it is the whole input', async () => {
+    const tiles: Split = { kind: 'tiles', padding: 'halo', rows: [4, 4], cols: [8] };
+    const encode = vi.spyOn(raw, 'encode');
+    for (const [first, second, copies] of [
+      [tiles, tiles, 4],
+      [{ kind: 'whole' }, { kind: 'whole' }, 0],
+    ] as const) {
+      const compiled = compilePlan(twoStages(first, second, RAW), resolveModel(tinyNetwork()));
+      for (const counted of [encode, vi.mocked(copyBox), vi.mocked(cropRegion)]) counted.mockClear();
+      await runStraight(compiled, () => 0);
+      // Of the first stage nothing is cut or encoded: raw data is handed over as it is.
+      expect([vi.mocked(copyBox).mock.calls.length, vi.mocked(cropRegion).mock.calls.length]).toEqual([copies, 0]);
+      for (const { value, type } of encode.mock.results)
+        expect([type, encode.mock.calls.some(([data]) => data === value)]).toEqual(['return', true]);
+    }
   });
 });
 

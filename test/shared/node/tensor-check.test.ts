@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { PreparedPlan } from '../../../shared/node/executor-types.ts';
 import { maySend, regionFault } from '../../../shared/node/tensor-check.ts';
@@ -105,6 +106,40 @@ describe('a region of another node', () => {
     expect(regionFault(prepared(shared), 'n-1', region)).toBeUndefined();
     expect(regionFault(prepared(shared), 'n-1', { ...region, ...change })).toBeDefined();
   });
+});
+
+it('whatever a region says, it is accepted or refused, and never more than a part here reads', () => {
+  const range = fc.tuple(fc.nat(9), fc.nat(9)).map(([a, b]): [number, number] => [a, b]);
+  const made = fc.record({
+    tensor: fc.constantFrom('a', 'x', 'y', '__proto__', ''),
+    box: fc.array(range, { maxLength: 3 }),
+    dtype: fc.constantFrom('float32' as const, 'uint8' as const, 'int64' as const),
+    shape: fc.array(fc.nat(9), { maxLength: 3 }),
+    codec: fc.constantFrom(
+      { name: 'raw' as const },
+      { name: 'packed' as const },
+      { name: 'q8' as const, per: 'channel' as const },
+      region.codec,
+    ),
+    d: fc.uint8Array({ maxLength: 40 }),
+  });
+  fc.assert(
+    fc.property(made, (one) => {
+      if (regionFault(prepared(shared, {}, 'n-1'), 'n-1', one) !== undefined) return;
+      const reach =
+        one.tensor === 'a'
+          ? [
+              [0, 1],
+              [2, 8],
+            ]
+          : [[0, 4]];
+      expect(
+        one.box.every(([start, end], axis) => reach[axis]![0]! <= start && start <= end && end <= reach[axis]![1]!),
+      ).toBe(true);
+      expect(one.shape).toEqual(one.box.map(([start, end]) => end - start));
+    }),
+    { numRuns: 2000 },
+  );
 });
 
 it('nodes that a plan does not name are not listened to', () => {
