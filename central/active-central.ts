@@ -200,7 +200,9 @@ export class ActiveCentral {
   async start(): Promise<void> {
     const { bus, results, wire, nodes, journal, epoch, publicKey } = this.#parts;
     const { base, cameras, log } = this.#options;
-    for (const [camera, { models: _, hold: __, offline_after_s: ___, ...policy }] of Object.entries(cameras))
+    for (const [camera, { models: _, hold: __, offline_after_s: ___, node: ____, ...policy }] of Object.entries(
+      cameras,
+    ))
       this.#tell({ type: 'camera-config', camera, policy });
     for (const { camera, frame } of journal.before) this.#tell({ type: 'frame-known', camera, frame });
     this.#blobs.start();

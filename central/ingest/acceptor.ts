@@ -7,6 +7,7 @@ import { type Arrival, FrameParser } from '../../shared/runtime/frame-parser.ts'
 import type { FrameOffered } from '../coordinator/events.ts';
 import type { FrameTracker } from '../journal/frame-tracker.ts';
 import type { Observers } from '../observers/observers.ts';
+import type { BornOffer } from './born-frames.ts';
 import type { Cameras } from './cameras.ts';
 import { PendingMessages } from './pending.ts';
 
@@ -20,7 +21,7 @@ interface FrameModel {
 /** What `FrameAcceptor` needs. */
 export interface FrameAcceptorOptions {
   readonly base: string;
-  readonly cameras: Pick<Cameras, 'options' | 'seen'>;
+  readonly cameras: Pick<Cameras, 'options' | 'seen' | 'mayComeFrom'>;
   readonly models: ReadonlyMap<string, FrameModel>;
   /** Models that were to be served and cannot be, and why. */
   readonly refused: ReadonlyMap<string, Failure>;
@@ -74,14 +75,14 @@ export class FrameAcceptor {
     return accepted;
   }
 
-  /** Offers a frame that was born at a node; resolves once the journal has it, and to false where none is accepted. */
-  async receiveBorn(arrival: Arrival, isRepeated: boolean): Promise<boolean> {
-    if (this.#closed) return false;
+  /** Offers a frame that was born at a node; resolves once the journal has it, where it is kept. */
+  async receiveBorn(arrival: Arrival, isRepeated: boolean): Promise<BornOffer> {
+    if (this.#closed) return 'later';
     this.resume();
-    if (!this.#mayAccept()) return false;
-    this.#offerArrival(arrival, isRepeated);
+    if (!this.#mayAccept()) return 'later';
+    if (!this.#offerArrival(arrival, isRepeated)) return 'refused';
     await this.#options.tracker.whenWritten();
-    return true;
+    return 'kept';
   }
 
   /** Accepts the waiting messages, as far as possible. */
@@ -136,16 +137,24 @@ export class FrameAcceptor {
     this.#offerArrival(received.arrival, message.redelivered ?? false);
   }
 
-  #offerArrival(arrival: Arrival, redelivered: boolean): void {
-    const { cameras, models: served, tracker, observers, keep, tell } = this.#options;
+  /** False where frames of the camera, or from where it came, are not accepted. */
+  #offerArrival(arrival: Arrival, redelivered: boolean): boolean {
+    const { cameras, models: served, tracker, observers, throttledLog, keep, tell } = this.#options;
     const { camera, frame, named, envelope, time, born } = arrival;
     const options = cameras.options(camera);
     if (options === undefined) {
       observers.tell('frameSkipped', camera, 'no-model');
-      return;
+      return false;
+    }
+    if (!cameras.mayComeFrom(camera, born?.node)) {
+      observers.tell('frameSkipped', camera, 'invalid');
+      const from = born === undefined ? 'its topic' : `node ${born.node}`;
+      const text = `a frame of camera ${camera} comes from ${from}: its frames come from elsewhere, or \`cameras.${camera}.node\` must say so`;
+      throttledLog.warn(`source of ${camera}`, text);
+      return false;
     }
     observers.tell('frameArrived', camera);
-    cameras.seen(camera, options);
+    cameras.seen(camera, options, born?.node);
     const ref = keep(arrival);
     const models = options.models.length === 0 ? [...served.keys()] : options.models;
     this.#logRefused(camera, models);
@@ -161,5 +170,6 @@ export class FrameAcceptor {
     const at = born === undefined ? {} : { born: born.node };
     tell({ type: 'frame-offered', ref, camera, frame, models, bytes, dedupe: named, redelivered, ...at });
     tracker.settle(ref);
+    return true;
   }
 }

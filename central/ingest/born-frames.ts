@@ -6,11 +6,14 @@ import type { Arrival, BornArrival } from '../../shared/runtime/frame-parser.ts'
 import type { Head } from '../../shared/runtime/wire.ts';
 import { TokenBuckets } from '../../shared/token-buckets.ts';
 
+/** What becomes of a frame that was born at a node: central has it, will never accept it, or cannot accept it now. */
+export type BornOffer = 'kept' | 'refused' | 'later';
+
 /** What `BornFrames` needs. */
 export interface BornFramesOptions {
   readonly send: (node: string, order: BornFrameOrder) => Promise<unknown>;
-  /** Offers a frame (acceptor.ts): resolves once the journal has it, and to false where none may be accepted now. */
-  readonly offer: (arrival: Arrival, isRepeated: boolean) => Promise<boolean>;
+  /** Offers a frame; resolves once the journal has it, where it is kept. */
+  readonly offer: (arrival: Arrival, isRepeated: boolean) => Promise<BornOffer>;
   readonly throttledLog: Pick<LogThrottle, 'warn'>;
 }
 
@@ -135,10 +138,9 @@ export class BornFrames {
     this.#live.add(name);
     const envelope = { v: 1, format, d: new Uint8Array() } as const;
     const arrival: BornArrival = { camera, frame, named: true, time, envelope, born: { node, width, height } };
-    if (!isKnown && !(await this.#options.offer(arrival, repeated))) {
-      this.#live.delete(name);
-      return;
-    }
+    const offer = isKnown ? 'kept' : await this.#options.offer(arrival, repeated);
+    if (offer === 'later') this.#live.delete(name);
+    if (offer === 'refused') this.done(arrival);
     if (this.#live.has(name)) this.#tell(node, { type: 'kept', v: 1, camera, frame });
   }
 

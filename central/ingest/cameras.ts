@@ -8,6 +8,8 @@ export interface CameraOptions extends Partial<CameraPolicy> {
   /** Results that must agree before the label changes. */
   readonly hold: number;
   readonly offline_after_s: number;
+  /** The node where its frames are born; absent: they come from its topic. */
+  readonly node?: string | undefined;
 }
 
 const UNLISTED: CameraOptions = { models: [], hold: 3, offline_after_s: 30 };
@@ -32,6 +34,9 @@ export class Cameras {
   readonly #listed = new Map<string, NodeJS.Timeout | undefined>();
   readonly #unlisted = new Map<string, NodeJS.Timeout | undefined>();
 
+  /** Of unlisted cameras, the node where the last frame was born; undefined: it came from the topic. */
+  readonly #sources = new Map<string, string | undefined>();
+
   constructor(
     configured: Readonly<Record<string, CameraOptions>>,
     acceptUnlisted: boolean,
@@ -48,14 +53,24 @@ export class Cameras {
     return this.#acceptUnlisted && this.#hasRoom(camera) ? UNLISTED : undefined;
   }
 
+  /**
+   * Whether a frame of a camera may be born at a node, or come from its topic: what the configuration says of a listed
+   * camera; for an unlisted one, only from where its frames have come while it is online.
+   */
+  mayComeFrom(camera: string, node: string | undefined): boolean {
+    if (this.#isListed(camera)) return this.#configured[camera]!.node === node;
+    return this.#unlisted.get(camera) === undefined || this.#sources.get(camera) === node;
+  }
+
   /** Results that must agree before the camera's label changes; undefined for a camera that is not known. */
   hold(camera: string): number | undefined {
     if (this.#isListed(camera)) return this.#configured[camera]!.hold;
     return this.#unlisted.has(camera) ? UNLISTED.hold : undefined;
   }
 
-  /** A frame has come from a camera that has options. */
-  seen(camera: string, { offline_after_s }: CameraOptions): void {
+  /** A frame of a camera that has options has come, from the node where it was born or from its topic. */
+  seen(camera: string, { offline_after_s }: CameraOptions, node?: string): void {
+    if (!this.#isListed(camera)) this.#sources.set(camera, node);
     const known = this.#isListed(camera) ? this.#listed : this.#unlisted;
     const timer = known.get(camera);
     if (timer === undefined) this.#observers.tell('cameraChanged', camera, 'online');
@@ -84,6 +99,7 @@ export class Cameras {
     for (const [other, timer] of this.#unlisted) {
       if (timer !== undefined) continue;
       this.#unlisted.delete(other);
+      this.#sources.delete(other);
       this.#observers.tell('cameraForgotten', other);
       return true;
     }

@@ -116,6 +116,11 @@ const cameraConfig = z.strictObject({
   deadline_ms: positive.default(500),
   hold: z.number().int().min(1).default(3).describe('results that must agree before the label changes'),
   offline_after_s: positive.default(30),
+  node: z
+    .string()
+    .regex(/^[a-z0-9-]{1,63}$/, 'expected 1 to 63 of a-z, 0-9 and -')
+    .optional()
+    .describe('the node where its frames are born (`tessera agent --camera`); absent: they come from its topic'),
 });
 
 /** The whole configuration. */

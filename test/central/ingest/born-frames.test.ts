@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { BornFrames } from '../../../central/ingest/born-frames.ts';
+import { BornFrames, type BornOffer } from '../../../central/ingest/born-frames.ts';
 import type { FrameAnnounced } from '../../../shared/protocol/messages/born-frame.ts';
 import type { Arrival, BornArrival } from '../../../shared/runtime/frame-parser.ts';
 
@@ -20,13 +20,13 @@ const announced: FrameAnnounced = {
 let sent: string[];
 let offered: { arrival: Arrival; isRepeated: boolean }[];
 /** What the acceptor says. */
-let accepts: boolean;
+let accepts: BornOffer;
 let frames: BornFrames;
 beforeEach(() => {
   vi.useFakeTimers();
   sent = [];
   offered = [];
-  accepts = true;
+  accepts = 'kept';
   frames = new BornFrames({
     send: async (node, order) => void sent.push(`${node} ${order.type}`),
     offer: async (arrival, isRepeated) => {
@@ -60,12 +60,18 @@ test('an announced frame is offered once, without pixels, and kept; a repetition
 });
 
 test('a frame that central may not accept now is not kept, so that the node announces it again', async () => {
-  accepts = false;
+  accepts = 'later';
   await announce();
   expect(sent).toEqual([]);
-  accepts = true;
+  accepts = 'kept';
   await announce({ repeated: true });
   expect([offered.length, sent]).toEqual([2, ['pi-1 kept']]);
+});
+
+test('a frame that central never accepts is done at once', async () => {
+  accepts = 'refused';
+  await announce();
+  expect(sent).toEqual(['pi-1 done']);
 });
 
 test('the picture is asked for until it comes, and only the birthplace can send it', async () => {

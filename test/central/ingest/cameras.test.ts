@@ -31,6 +31,18 @@ const said = () =>
   broker.published.map(({ topic, payload }) => `${topic.split('/')[2]} ${new TextDecoder().decode(payload)}`);
 
 describe('Cameras', () => {
+  it('take frames of a listed camera only from where the configuration says, and of others from one place at a time', () => {
+    expect([cameras.mayComeFrom('front', undefined), cameras.mayComeFrom('front', 'pi-1')]).toEqual([true, false]);
+    const may = (node?: string): boolean => cameras.mayComeFrom('door', node);
+    expect([may(), may('pi-1')]).toEqual([true, true]);
+    cameras.seen('door', cameras.options('door')!, 'pi-1');
+    expect([may(), may('pi-1'), may('pi-2')]).toEqual([false, true, false]);
+    vi.advanceTimersByTime(30_000);
+    expect([may(), may('pi-2')]).toEqual([true, true]);
+    const own = new Cameras({ front: { ...listed, node: 'pi-1' } }, true, new Observers([], silentLog));
+    expect([own.mayComeFrom('front', undefined), own.mayComeFrom('front', 'pi-1')]).toEqual([false, true]);
+  });
+
   it('publishes that a camera is online, silent, and online again', () => {
     frame('front');
     vi.advanceTimersByTime(9000);
