@@ -7,7 +7,18 @@ import {
   type BlobRange,
   MAX_RANGES,
 } from '../shared/protocol/messages/blob.ts';
-import { type Blob, gapOf, isWhole, newBlob, newSource, rangeOf, type Source, type WantedBlob } from './blob-state.ts';
+import {
+  type Blob,
+  brought,
+  gapOf,
+  heard,
+  isWhole,
+  newBlob,
+  newSource,
+  rangeOf,
+  type Source,
+  type WantedBlob,
+} from './blob-state.ts';
 
 /**
  * One download of missing blobs.
@@ -21,6 +32,7 @@ import { type Blob, gapOf, isWhole, newBlob, newSource, rangeOf, type Source, ty
  * 2. What did not come is requested again when everything requested has passed, or after a silence.
  * 3. Only answers from central, or from the node that was asked for this blob, count.
  * 4. A node that sent wrong bytes is asked for nothing any more.
+ * 5. A node is silent that brings less than a chunk that is new, or the end of a blob, in the time of a silence.
  */
 
 /** What a download needs. */
@@ -104,9 +116,8 @@ export class BlobDownload {
     else if (part.size !== blob.size || !isWhole(part))
       this.#fault(source, `${from} sent ${rangeOf(part)} of blob ${part.sha}, which has ${blob.size} bytes`);
     else {
-      source.heardAt = performance.now();
-      source.silences = 0;
-      if (source !== this.#central) blob.senders.add(from);
+      if (source === this.#central) heard(source);
+      else blob.senders.add(from);
       // The bytes may alias a buffer of the MQTT client, and the file is written later.
       void this.#take(blob, part.offset, new Uint8Array(part.d), source);
     }
@@ -118,7 +129,7 @@ export class BlobDownload {
     try {
       const open = [...this.#blobs.values()].filter(({ writer }) => writer !== undefined).length;
       const mayWrite = (blob.writer !== undefined || open < OPEN_BLOBS) && this.#waiting < WAITING_BYTES;
-      const whole = mayWrite ? await this.#write(blob, offset, bytes) : undefined;
+      const whole = mayWrite ? await this.#write(blob, offset, bytes, source) : undefined;
       const isCurrent = (): boolean => source?.request === request && !this.#isOver;
       if (source !== undefined && isCurrent()) this.#report(source, bytes.byteLength);
       if (whole !== undefined && blob.opened === whole) await this.#commit(blob, whole);
@@ -131,7 +142,7 @@ export class BlobDownload {
   }
 
   /** Writes bytes of a blob; returns the writer when all of the blob is here. */
-  async #write(blob: Blob, offset: number, bytes: Uint8Array): Promise<BlobWriter | undefined> {
+  async #write(blob: Blob, offset: number, bytes: Uint8Array, source?: Source): Promise<BlobWriter | undefined> {
     this.#waiting += bytes.byteLength;
     try {
       blob.writer ??= this.#open(blob);
@@ -141,9 +152,10 @@ export class BlobDownload {
         this.#stored(blob);
         return undefined;
       }
-      await writer.write(offset, bytes);
+      const fresh = await writer.write(offset, bytes);
       if (blob.opened !== writer || this.#isOver) return undefined;
       this.#count(blob, writer);
+      if (source !== undefined && source !== this.#central) brought(source, fresh, writer.gap === undefined);
       return writer.gap === undefined ? writer : undefined;
     } finally {
       this.#waiting -= bytes.byteLength;
@@ -196,7 +208,7 @@ export class BlobDownload {
 
   #count(blob: Blob, writer: BlobWriter | undefined): void {
     const here = writer === undefined ? 0 : (writer.gap?.offset ?? blob.size);
-    if (here > blob.here) for (const source of [blob.source, this.#central]) source.isFresh = true;
+    if (here > blob.here) this.#central.isFresh = true;
     this.#here += here - blob.here;
     blob.here = here;
     this.#options.on.bytes?.(this.#here, this.#of);
@@ -271,7 +283,7 @@ export class BlobDownload {
       blob.end = gap.offset + gap.length;
       ranges.push({ sha: blob.sha, ...gap });
     }
-    Object.assign(source, { request: this.#options.nextRequest(), got: 0, reported: 0, isFresh: false });
+    Object.assign(source, { request: this.#options.nextRequest(), got: 0, reported: 0, fresh: 0, isFresh: false });
     source.heardAt = performance.now();
     const direct = source === this.#central && this.#isDirect ? ({ direct: true } as const) : {};
     this.#send(source.node, { v: 1, request: source.request, ranges, ...direct });

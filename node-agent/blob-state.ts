@@ -36,6 +36,8 @@ export interface Source {
   request: number;
   got: number;
   reported: number;
+  /** Bytes that were new, since it was heard. */
+  fresh: number;
   heardAt: number;
   /** Silences since something useful came. */
   silences: number;
@@ -52,8 +54,32 @@ export function newBlob({ sha, size }: WantedBlob, source: Source, here: number)
 
 /** A source that nothing was requested from. */
 export function newSource(node: string): Source {
-  const nothing = { request: 0, got: 0, reported: 0, heardAt: 0, silences: 0, isFresh: false, timer: undefined };
+  const nothing = {
+    request: 0,
+    got: 0,
+    reported: 0,
+    fresh: 0,
+    heardAt: 0,
+    silences: 0,
+    isFresh: false,
+    timer: undefined,
+  };
   return { node, blobs: new Set(), ...nothing };
+}
+
+/** A source sent something, so it is not silent. */
+export function heard(source: Source): void {
+  source.heardAt = performance.now();
+  source.silences = 0;
+}
+
+/** A node brought bytes that are new, and perhaps the end of a blob. */
+export function brought(source: Source, fresh: number, isEnd: boolean): void {
+  source.fresh += fresh;
+  if (source.fresh < CHUNK_BYTES && !(isEnd && fresh > 0)) return;
+  source.fresh = 0;
+  source.isFresh = true;
+  heard(source);
 }
 
 /** The first range that is missing of a blob; undefined where all is here, and perhaps being checked. */

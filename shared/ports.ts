@@ -83,8 +83,8 @@ export interface BlobStore {
 export interface BlobWriter {
   /** Bytes from the start that an earlier transfer stored. They may be wrong; `commit` verifies them. */
   readonly arrived: number;
-  /** Accepts chunks in any order, and drops those that are too far ahead. */
-  write(offset: number, bytes: Uint8Array): Promise<void>;
+  /** Accepts chunks in any order, and drops those that are too far ahead. Returns how many of the bytes are new. */
+  write(offset: number, bytes: Uint8Array): Promise<number>;
   /** The first range that has not arrived; undefined when all bytes are here. */
   readonly gap: { readonly offset: number; readonly length: number } | undefined;
   /** Throws TesseraError TESSERA_BLOB, and leaves nothing behind, when the bytes do not have the promised hash. */

@@ -178,18 +178,19 @@ class PartialBlob implements BlobWriter {
     return { offset, length: Math.min(size, ...[...this.#early.keys()].filter((key) => key > offset)) - offset };
   }
 
-  async write(offset: number, bytes: Uint8Array): Promise<void> {
+  async write(offset: number, bytes: Uint8Array): Promise<number> {
     const { sha, size } = this.#wanted;
     if (offset < 0 || offset + bytes.byteLength > size)
       throw new TesseraError('TESSERA_BLOB', `blob ${sha}: ${offset}+${bytes.byteLength} lies beyond ${size} bytes`);
     const { gap } = this;
-    if (this.#ended || gap === undefined || offset + bytes.byteLength <= gap.offset) return;
+    if (this.#ended || gap === undefined || offset + bytes.byteLength <= gap.offset) return 0;
     const begin = Math.max(offset, gap.offset);
-    if (begin > gap.offset && (this.#earlyBytes > EARLY_BYTES || this.#early.has(begin))) return;
+    if (begin > gap.offset && (this.#earlyBytes > EARLY_BYTES || this.#early.has(begin))) return 0;
     const rest = bytes.subarray(begin - offset);
     this.#early.set(begin, rest);
     this.#earlyBytes += rest.byteLength;
     await this.#advance();
+    return rest.byteLength;
   }
 
   /** Writes the chunks that are next. */

@@ -254,6 +254,26 @@ describe('a fetch from other nodes', () => {
     expect(await store.size(blobs[1]!.sha)).toBe(blobs[1]!.size);
   });
 
+  it('asks the next one where a node sends what is here already, again and again', async () => {
+    const large = blobs[0]!;
+    const first = pieceOf(large.bytes, { sha: large.sha, offset: 0, length: CHUNK });
+    let again: NodeJS.Immediate | undefined;
+    const { fetch, asked } = link(
+      (piece, to) => {
+        if (to !== 'n1') return piece;
+        again ??= setImmediate(function send() {
+          fetch.accept('n1', first);
+          again = setImmediate(send);
+        });
+        return undefined;
+      },
+      { at: ['n1', 'n2'], patienceMs: [200] },
+    );
+    await fetch.fetch('central', [large], NEVER).finally(() => clearImmediate(again));
+    expect([...new Set(asked.map(({ to }) => to))]).toEqual(['n1', 'n2']);
+    expect(await store.size(large.sha)).toBe(large.size);
+  });
+
   it('asks central itself where only this node is named', async () => {
     const { fetch, asked } = link(undefined, { at: ['n0'] });
     await fetch.fetch('central', [blobs[1]!], NEVER);
