@@ -48,7 +48,7 @@ export async function openCentral(options: CentralOptions): Promise<Central> {
   const boot = randomBytes(8).toString('hex');
   await makeFolder({ what: 'the state directory', path: stateDir, elsewhere: elsewhereOf(stateDir) });
   const key = await openSigningKey(stateDir, options.signingKey);
-  const store = await openBlobStore(join(stateDir, 'blobs'), { isKept: options.isTransient !== true });
+  const store = await openBlobStore(join(stateDir, 'blobs'), { isKept: options.isTransient !== true, isOwner: true });
   const lock = await lockJournal(stateDir, options.bus.url, base);
   try {
     const journal = new Journal(lock.file, log, lock.isOurs);

@@ -88,7 +88,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const bootId = newBootId();
   const topics = topicsOf(base);
   const clientId = `${base}-node-${id}`;
-  const store = await openBlobStore(options.blobDir ?? join(stateDir, 'blobs'));
+  const store = await openBlobStore(options.blobDir ?? join(stateDir, 'blobs'), { isOwner: true });
 
   let onRefused: (error: TesseraError) => void;
   const refused = new Promise<TesseraError>((resolve) => {

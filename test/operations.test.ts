@@ -5,6 +5,7 @@ import { configSchema } from '../shared/config/schema.ts';
 import { UNUSED_MS } from '../shared/node/held-regions.ts';
 import { SKIP_REASONS } from '../shared/protocol/messages/result.ts';
 import { PART_LIMIT_BYTES, REASSEMBLY_LIMITS } from '../shared/protocol/parts.ts';
+import { UNUSED_BLOB_MS } from '../shared/runtime/blob-store.ts';
 import { FRAME_LIMITS } from '../shared/runtime/image.ts';
 import { repositoryFile } from './support/examples.ts';
 
@@ -53,6 +54,7 @@ describe('the limits in docs/operations.md', () => {
     expect(cell('regions that other nodes are to send')).toBe(
       `${mb(central.window_bytes)}, or one; ${central.fetch_ms / 1000} s, then they are computed again`,
     );
+    expect(cell('stored parts of models')).toContain(`for ${UNUSED_BLOB_MS / 86_400_000} days`);
     expect(cell('regions of tensors that a node keeps')).toContain(`; ${UNUSED_MS / 1000} s`);
     expect(cell('requests for one tile')).toBe(String(central.max_tries));
     expect(cell('a node that is silent')).toContain(`${(3.5 * central.heartbeat_ms) / 1000} s`);

@@ -2,9 +2,9 @@ import { createHash } from 'node:crypto';
 import { mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { BlobStore } from '../../../shared/ports.ts';
-import { isSha, openBlobStore } from '../../../shared/runtime/blob-store.ts';
+import { isSha, openBlobStore, removeUnused, UNUSED_BLOB_MS } from '../../../shared/runtime/blob-store.ts';
 
 const bytes = Uint8Array.from({ length: 600_000 }, (_, i) => (i * 31) % 251);
 const hashOf = (data: Uint8Array): string => createHash('sha256').update(data).digest('hex');
@@ -108,6 +108,33 @@ it('removes files that a dead process left a day ago, and no newer ones', async 
   await utimes(old, new Date(), new Date(Date.now() - 25 * 3600 * 1000));
   await openBlobStore(folder);
   expect(await readdir(folder)).toEqual([young.slice(folder.length + 1)]);
+});
+
+it('removes blobs that no process used for long, and no others, or else slices of old plans fill the disk', async () => {
+  const other = await store.put(bytes.subarray(1));
+  await store.put(bytes);
+  await writeFile(join(folder, 'notes'), '');
+  const long = new Date(Date.now() - UNUSED_BLOB_MS - 1000);
+  for (const name of [other, sha, 'notes']) await utimes(join(folder, name), long, long);
+  await (await openBlobStore(folder)).size(sha);
+  await removeUnused(folder, Date.now());
+  expect((await readdir(folder)).sort()).toEqual([sha, 'notes'].sort());
+});
+
+it('goes on using what a process uses, and looks for the rest every hour', async () => {
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+  onTestFinished(() => void vi.useRealTimers());
+  const owner = await openBlobStore(folder, { isOwner: true });
+  const other = await store.put(bytes.subarray(1));
+  await owner.put(bytes);
+  const received = bytes.subarray(2);
+  const writer = await owner.receive(hashOf(received), received.byteLength);
+  await writer.write(0, received);
+  await writer.commit();
+  const long = new Date(Date.now() - UNUSED_BLOB_MS - 1000);
+  for (const name of [other, sha, hashOf(received)]) await utimes(join(folder, name), long, long);
+  vi.advanceTimersByTime(3_600_000);
+  await vi.waitFor(async () => expect((await readdir(folder)).sort()).toEqual([sha, hashOf(received)].sort()));
 });
 
 it('has a hint for a folder that cannot be used', async () => {
