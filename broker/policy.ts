@@ -62,8 +62,9 @@ export function identityOfUser(user: string): { readonly role: Role; readonly na
 export function isBulk(base: string, topic: string): boolean {
   if (topic.startsWith(`${base}/input/`)) return true;
   if (!topic.startsWith(`${base}-wire/`)) return false;
-  const kind = parseWireTopic(topic)?.kind;
-  return kind !== 'control' && kind !== 'blob-get';
+  const { kind, to } = parseWireTopic(topic) ?? {};
+  // Pictures of frames that were born at nodes go to central, orders about them to nodes.
+  return kind !== 'control' && kind !== 'blob-get' && !(kind === 'frame' && to !== CENTRAL);
 }
 
 /** Topic filters that an identity may publish and subscribe to. */

@@ -92,6 +92,8 @@ describe('policy', () => {
     expect([t.status, t.wire('a', 'control', 'b'), t.heartbeat('a')].some((topic) => isBulk('tessera', topic))).toBe(
       false,
     );
+    expect(isBulk('tessera', t.wire('central', 'frame', 'a'))).toBe(true);
+    expect(isBulk('tessera', t.wire('a', 'frame', 'central'))).toBe(false);
   });
 
   it('derives the identity from a user name, as certificates need it', () => {
