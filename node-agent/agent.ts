@@ -190,7 +190,9 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const cameras = new NodeCameras({
     cameras: options.cameras ?? [],
     bootId,
+    bus,
     send: (message) => wire.send(CENTRAL, 'frame', message),
+    epoch: () => epochs.followed,
     hold: (iId, plan, frame) => holder.hold(iId, plan, frame),
     fromTopic: (camera, frame) => topicFrames.take(camera, frame),
     free: (iId) => work.free([iId]),

@@ -3,8 +3,8 @@ import { failureOf } from '../shared/errors.ts';
 import { LogThrottle } from '../shared/log-throttle.ts';
 import { adviceFor, describeBytes, payloadKind } from '../shared/model/payload-kind.ts';
 import { CENTRAL } from '../shared/plan/plan.ts';
-import type { Log } from '../shared/ports.ts';
-import type { BornFrameMessage, BornFrameOrder } from '../shared/protocol/messages/born-frame.ts';
+import type { Bus, Log } from '../shared/ports.ts';
+import type { BornFrameMessage, BornFrameOrder, FrameAnnounced } from '../shared/protocol/messages/born-frame.ts';
 import type { FrameEnvelope } from '../shared/protocol/messages/frame.ts';
 import { pictureSize } from '../shared/runtime/image.ts';
 import { BornFrames } from './born-frames.ts';
@@ -20,7 +20,11 @@ export interface NodeCamerasOptions {
   readonly cameras: readonly AgentCamera[];
   /** Identifies this run of the node: frames of two runs have different ids. */
   readonly bootId: string;
+  readonly bus: Pick<Bus, 'connected' | 'onConnect'>;
+  /** Resolves once the broker has the message. */
   readonly send: (message: BornFrameMessage) => Promise<unknown>;
+  /** The epoch of the central that this node follows. */
+  readonly epoch: () => number;
   /** Decodes a picture as the input of a plan's network, and holds it for parts of the frame. */
   readonly hold: (i_id: string, plan: string, frame: FrameEnvelope) => Promise<void>;
   /** A frame of a topic that this node reads itself; undefined where it is not here. */
@@ -38,21 +42,27 @@ const LOOK_MS = 1000;
  * The cameras of this machine: their frames are announced to central, and stay here until central has them moved.
  *
  *   reading --source ends or fails--> ended; any --stop--> stopped
+ *
+ * Nothing is announced without a connection, where it would pile up; afterwards frames that are still here are.
  */
 export class NodeCameras {
   readonly #options: NodeCamerasOptions;
   readonly #frames = new BornFrames(LIMITS);
   readonly #throttledLog: LogThrottle;
   readonly #look: NodeJS.Timeout;
+  /** Orders whose answers are not at the broker yet: a repeated one needs no other answer. */
+  readonly #answering = new Set<string>();
   #isStopped = false;
 
   constructor(options: NodeCamerasOptions) {
     this.#options = options;
     this.#throttledLog = new LogThrottle(options.log, () => performance.now());
     for (const camera of options.cameras) void this.#read(camera);
-    this.#look = setInterval(() => {
-      for (const about of this.#frames.due(performance.now())) this.#send(about);
-    }, LOOK_MS).unref();
+    options.bus.onConnect(() => {
+      this.#frames.connected(performance.now());
+      this.#lookAgain();
+    });
+    this.#look = setInterval(() => this.#lookAgain(), LOOK_MS).unref();
   }
 
   /** Carries out an order of central. */
@@ -74,23 +84,29 @@ export class NodeCameras {
   }
 
   async #accepted(order: Extract<BornFrameOrder, { type: 'open' | 'take' }>): Promise<void> {
+    const name = `${order.type} ${order.i_id}`;
+    if (this.#answering.has(name)) return;
+    this.#answering.add(name);
+    await this.#send(await this.#answer(order));
+    this.#answering.delete(name);
+  }
+
+  async #answer(order: Extract<BornFrameOrder, { type: 'open' | 'take' }>): Promise<BornFrameMessage> {
     const { i_id, camera } = order;
-    this.#frames.follow(Number(i_id.split('-')[0]));
-    const born = this.#frames.accepted(camera, order.frame, i_id);
+    const born = this.#frames.accepted(camera, order.frame, i_id, performance.now());
     try {
       if (order.type === 'take') {
         if (born === undefined) throw notHere(camera, order.frame);
-        this.#send({ type: 'file', v: 1, i_id, format: born.about.format, d: born.d });
-      } else {
-        const frame = born ?? (await this.#options.fromTopic(camera, order.frame));
-        if (frame === undefined) throw notHere(camera, order.frame);
-        const picture = 'about' in frame ? { v: 1 as const, format: frame.about.format, d: frame.d } : frame;
-        await this.#options.hold(i_id, order.plan, picture);
-        this.#send({ type: 'opened', v: 1, i_id });
+        return { type: 'file', v: 1, i_id, format: born.about.format, d: born.d };
       }
+      const frame = born ?? (await this.#options.fromTopic(camera, order.frame));
+      if (frame === undefined) throw notHere(camera, order.frame);
+      const picture = 'about' in frame ? { v: 1 as const, format: frame.about.format, d: frame.d } : frame;
+      await this.#options.hold(i_id, order.plan, picture);
+      return { type: 'opened', v: 1, i_id };
     } catch (error) {
       const { code, message } = failureOf(error);
-      this.#send({ type: 'failed', v: 1, i_id, code, text: message.slice(0, 1000) });
+      return { type: 'failed', v: 1, i_id, code, text: message.slice(0, 1000) };
     }
   }
 
@@ -104,7 +120,8 @@ export class NodeCameras {
       }
       if (!this.#isStopped) log.info(`camera ${name} has ended`);
     } catch (error) {
-      log.error(`camera ${name} has ended: ${failureOf(error).message}`);
+      // A stream that is closed while it is read fails.
+      if (!this.#isStopped) log.error(`camera ${name} has ended: ${failureOf(error).message}`);
     }
   }
 
@@ -122,14 +139,26 @@ export class NodeCameras {
     const { width, height } = size;
     const about = { type: 'announced', v: 1, camera, frame, time: Date.now() / 1000, format, width, height } as const;
     const announced = { ...about, bytes: d.byteLength };
-    if (this.#frames.add({ about: announced, d }, performance.now())) this.#send(announced);
+    if (this.#frames.add({ about: announced, d }, performance.now())) this.#announceNow(announced);
     else this.#throttledLog.warn(`room ${camera}`, `frames of camera ${camera} are dropped: central takes none`);
   }
 
-  #send(message: BornFrameMessage): void {
-    this.#options
-      .send(message)
-      .catch((error: unknown) => this.#throttledLog.warn('frame', `a frame message could not be sent: ${error}`));
+  #lookAgain(): void {
+    const now = performance.now();
+    this.#frames.follow(this.#options.epoch(), now);
+    if (this.#options.bus.connected) for (const about of this.#frames.due(now)) this.#announceNow(about);
+  }
+
+  #announceNow(about: FrameAnnounced): void {
+    if (this.#options.bus.connected) void this.#send(about);
+  }
+
+  async #send(message: BornFrameMessage): Promise<void> {
+    try {
+      await this.#options.send(message);
+    } catch (error) {
+      this.#throttledLog.warn('frame', `a frame message could not be sent: ${error}`);
+    }
   }
 }
 

@@ -19,13 +19,13 @@ const frame = (id: string, bytes = 10): BornFrame => ({
 });
 
 const isHere = (frames: BornFrames, id: string, iId = '1-9'): boolean =>
-  frames.accepted('front', id, iId) !== undefined;
+  frames.accepted('front', id, iId, 0) !== undefined;
 
 test('a frame is here until it is done and all of its i_ids are freed, in any order', () => {
   const frames = new BornFrames({ frames: 8, bytes: 100 });
   for (const id of ['a', 'b', 'c']) frames.add(frame(id), 0);
-  frames.accepted('front', 'a', '1-0');
-  frames.accepted('front', 'a', '1-1');
+  frames.accepted('front', 'a', '1-0', 0);
+  frames.accepted('front', 'a', '1-1', 0);
   frames.done('front', 'a');
   frames.free('1-0');
   expect(isHere(frames, 'a', '1-1')).toBe(true);
@@ -40,11 +40,22 @@ test('a frame is here until it is done and all of its i_ids are freed, in any or
 test('what a central of an earlier epoch accepted has ended once a later one is followed', () => {
   const frames = new BornFrames({ frames: 8, bytes: 100 });
   frames.add(frame('a'), 0);
-  frames.accepted('front', 'a', '1-0');
+  frames.accepted('front', 'a', '1-0', 0);
   frames.done('front', 'a');
-  frames.follow(1);
+  frames.follow(1, 0);
   expect(isHere(frames, 'a', '1-0')).toBe(true);
-  frames.follow(2);
+  frames.follow(2, 0);
+  expect(isHere(frames, 'a')).toBe(false);
+});
+
+test('a frame is not here for ever where the order to free it was lost', () => {
+  const frames = new BornFrames({ frames: 8, bytes: 100 });
+  frames.add(frame('a'), 0);
+  frames.accepted('front', 'a', '1-0', 1_000);
+  frames.done('front', 'a');
+  frames.follow(1, 120_999);
+  expect(isHere(frames, 'a', '1-0')).toBe(true);
+  frames.follow(1, 1_000 + 120_000);
   expect(isHere(frames, 'a')).toBe(false);
 });
 
@@ -58,6 +69,25 @@ test('only frames that central does not have are dropped for newer ones, the old
   expect(frames.add(frame('e'), 2)).toBe(false);
   expect(frames.add(frame('huge', 31), 2)).toBe(false);
   expect(frames.dropped).toBe(3);
+});
+
+test('a frame that central has opened, but not said to have kept, is not dropped for a newer one', () => {
+  const frames = new BornFrames({ frames: 1, bytes: 100 });
+  frames.add(frame('a'), 0);
+  frames.accepted('front', 'a', '1-0', 0);
+  expect(frames.add(frame('b'), 1)).toBe(false);
+  expect(isHere(frames, 'a')).toBe(true);
+});
+
+test('after a lost connection all frames are announced, but no more at a time than central reads', () => {
+  const frames = new BornFrames({ frames: 99, bytes: 1000 });
+  for (let i = 0; i < 60; i++) frames.add(frame(`f${i}`), 0);
+  frames.kept('front', 'f0', 0);
+  frames.done('front', 'f1');
+  frames.connected(1_000);
+  const due = [frames.due(1_000), frames.due(1_000), frames.due(1_000)];
+  expect(due.map((batch) => batch.length)).toEqual([50, 9, 0]);
+  expect(new Set(due.flat().map((about) => about.frame)).size).toBe(59);
 });
 
 test('a frame is announced again until central has it, seldom until it is done, and then no more', () => {
