@@ -25,6 +25,9 @@ const views = new Map<
   { model: string; plan: string; mapping: FrameMapping | null; width: number; height: number }
 >();
 
+/** Frames that are being decoded and were not released meanwhile. */
+const decoding = new Set<string>();
+
 function compiledPlan(plan: string): CompiledPlan {
   const compiled = plans.get(plan);
   if (compiled === undefined) throw new TesseraError('TESSERA_INTERNAL', `the data plane does not know plan ${plan}`);
@@ -41,7 +44,9 @@ async function openFrame({ i_id, model, plan, frame }: FrameToDecode): Promise<O
     views.set(i_id, { model, plan, mapping: placePicture(frame, picture).mapping, ...frame });
     return frame;
   }
+  decoding.add(i_id);
   const { data, source } = await decodeInput(frame, { model, input, picture });
+  if (!decoding.delete(i_id)) throw new TesseraError('TESSERA_INTERNAL', `frame ${i_id} has ended`);
   const tensor = { dtype: input.dtype, shape: input.shape, data };
   // It was open elsewhere until now.
   if (views.has(i_id)) store.add(i_id, input.name, tensor);
@@ -153,5 +158,6 @@ answerCalls(parentPort!, {
   release: (iId: string) => {
     store.release(iId);
     views.delete(iId);
+    decoding.delete(iId);
   },
 });
