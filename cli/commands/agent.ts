@@ -92,7 +92,7 @@ export const command = defineCommand({
       sessionMemoryMb: config.node.memory_mb === 'auto' ? memoryMb : config.node.memory_mb,
       trustedKeys,
       stateDir,
-      cameras: await openCameras(options.camera, options.fps),
+      cameras: await openCameras(options.camera, options.fps, log),
       log,
       signal,
       // A node that another command started has nothing to say to its user.
