@@ -11,7 +11,7 @@ import type { Log } from '../shared/ports.ts';
 import type { ControlMessage } from '../shared/protocol/messages/control.ts';
 import type { WireRegion } from '../shared/protocol/messages/region.ts';
 import type { WorkInput, WorkMessage } from '../shared/protocol/messages/work.ts';
-import { type Arrival, isBorn } from '../shared/runtime/frame-parser.ts';
+import { type Arrival, type BornArrival, isBorn } from '../shared/runtime/frame-parser.ts';
 import { AuditedParts } from './audited-parts.ts';
 import type {
   CancelEffect,
@@ -300,29 +300,42 @@ export class EffectRunner {
       size: UNKNOWN_SIZE,
       answer: undefined,
     });
+    if (isBorn(arrival) && at !== CENTRAL) {
+      void this.#openThere(i_id, arrival, { model, plan });
+      return;
+    }
     const copied = Promise.all(copies.map((node) => this.#deps.born.copy(i_id, plan, arrival, node)));
-    this.#opened(i_id, this.#decode(i_id, arrival, { model, plan }, at), copied);
+    this.#opened(i_id, this.#decode(i_id, arrival, { model, plan }), copied);
   }
 
-  /** Decodes a frame: where it was born, or at central. */
-  async #decode(
-    i_id: string,
-    arrival: Arrival,
-    of: { readonly model: string; readonly plan: string },
-    at: string,
-  ): Promise<Opened> {
-    const { data, born } = this.#deps;
+  /** Has the node where a frame was born open it. */
+  async #openThere(i_id: string, arrival: BornArrival, of: Pick<OpenFrameEffect, 'model' | 'plan'>): Promise<void> {
+    const { data, born, tell } = this.#deps;
+    const { node, width, height } = arrival.born;
+    try {
+      await born.open(i_id, of.plan, arrival);
+    } catch (error) {
+      if (!this.#frames.has(i_id)) return;
+      this.#throttledLog.warn(`open ${node}`, `central takes a frame: ${failureOf(error).message}`);
+      tell({ type: 'frame-not-opened', i_id });
+      return;
+    }
+    this.#opened(i_id, data.open({ i_id, ...of, frame: { width, height } }));
+  }
+
+  /** Decodes a frame at central. */
+  async #decode(i_id: string, arrival: Arrival, of: Pick<OpenFrameEffect, 'model' | 'plan'>): Promise<Opened> {
+    const { data, born, tell } = this.#deps;
     if (!isBorn(arrival)) return data.open({ i_id, ...of, frame: arrival.envelope });
-    const { width, height } = arrival.born;
-    if (at === CENTRAL) return data.open({ i_id, ...of, frame: await born.take(i_id, arrival) });
-    await born.open(i_id, of.plan, arrival);
-    return data.open({ i_id, ...of, frame: { width, height } });
+    const frame = await born.take(i_id, arrival);
+    tell({ type: 'frame-taken', i_id });
+    return data.open({ i_id, ...of, frame });
   }
 
   #takeFrame(i_id: string): void {
     const { arrival, served } = this.#frames.get(i_id)!;
     const of = { model: served.model.name, plan: served.compiled.plan.id };
-    this.#opened(i_id, this.#decode(i_id, arrival, of, CENTRAL));
+    this.#opened(i_id, this.#decode(i_id, arrival, of));
   }
 
   #opened(i_id: string, opened: Promise<Opened>, copied: Promise<(string | undefined)[]> = Promise.resolve([])): void {

@@ -38,6 +38,8 @@ export interface Behaviour {
   /** Chance and length of an additional delay of a result, which lets later ones overtake it. */
   reordered: number;
   reorderMs: number;
+  /** Chance that a frame that was born there cannot be opened there. */
+  unopened: number;
   /** Chance that a result is wrong in a way that only another computation shows. */
   lies: number;
   /** The times that it reports instead of the true ones. */
@@ -56,9 +58,13 @@ const STEADY: Behaviour = {
   dropped: 0,
   reordered: 0,
   reorderMs: 0,
+  unopened: 0,
   lies: 0,
   claims: undefined,
 };
+
+/** Central decodes a picture in this time. */
+const DECODE_MS = 2;
 
 /** A work message at its node; the time until its first tile runs counts as waiting, as in agents' reports. */
 interface Message {
@@ -128,6 +134,8 @@ export class Cluster {
   readonly work: WorkEffect[] = [];
   /** Frames that central took from the nodes where they were born. */
   readonly taken: string[] = [];
+  /** Frames whose pictures have arrived at central from where they were born. */
+  readonly arrived: string[] = [];
   readonly cancelled: CancelEffect[] = [];
   readonly sends: SendEffect[] = [];
   readonly freed: FreeEffect[] = [];
@@ -387,7 +395,7 @@ export class Cluster {
         const birthplace = this.#born.get(ref);
         if (birthplace !== undefined) {
           this.#birthplaces.set(i_id, birthplace);
-          this.#fetch(i_id);
+          this.#fetch(i_id, effect.at);
         } else if (this.random.chance(this.badFrame))
           this.#soon(2, {
             type: 'frame-failed',
@@ -402,7 +410,7 @@ export class Cluster {
       }
       case 'take-frame':
         this.taken.push(effect.i_id);
-        this.#fetch(effect.i_id);
+        this.#fetch(effect.i_id, CENTRAL);
         return;
       case 'work':
         this.work.push(effect);
@@ -499,10 +507,20 @@ export class Cluster {
   }
 
   /** The node where a frame was born opens it, or sends it. */
-  #fetch(i_id: string): void {
-    this.#reach(this.#birthplaces.get(i_id)!, (node) =>
-      this.#send(node, 0, () => this.tell({ type: 'frame-opened', i_id })),
-    );
+  #fetch(i_id: string, at: string): void {
+    this.#reach(this.#birthplaces.get(i_id)!, (node) => {
+      const { unopened } = node.behaviour;
+      const isOpen = at === CENTRAL || unopened === 0 || !this.random.chance(unopened);
+      this.#send(node, 0, () => {
+        if (!isOpen) this.tell({ type: 'frame-not-opened', i_id });
+        else if (at !== CENTRAL) this.tell({ type: 'frame-opened', i_id });
+        else {
+          this.arrived.push(i_id);
+          this.tell({ type: 'frame-taken', i_id });
+          this.#soon(DECODE_MS, { type: 'frame-opened', i_id });
+        }
+      });
+    });
   }
 
   /** Delivers a message to a node: messages wait in the socket of a stopped process and are lost for a dead one. */

@@ -7,11 +7,12 @@ import type { Frame, Node, PartRun, PlanRun, State } from './state.ts';
  * they are whole stages that may run there, or parts that are pinned to it or may run nowhere else. Otherwise, and once a
  * part of it has to run elsewhere, central takes the picture, and the frame is like any other.
  *
- *   at its node --a part that reads it cannot run there--> taken --frame-opened--> at central
+ *   at its node --it cannot be opened there, or a part that reads it cannot run there--> taken
+ *   taken --frame-taken: the picture is here--> decoded --frame-opened--> at central
+ *   at its node, taken --the node leaves or restarts, and a part that reads it has to run--> the frame ends
+ *
  * Where the plan's `source` is `topic`, frames from topics are at central, and besides at the nodes that read the topic too
  * and were in time.
- *
- *   at its node --the node leaves or restarts, and a part that reads it has to run--> the frame ends
  */
 
 /** The node at which a new frame stays; undefined where it is central. */
@@ -58,8 +59,8 @@ export function takeFrame(s: State, frame: Frame): void {
 }
 
 /** Whether the node that alone has a frame left or was restarted, and the frame is still needed. */
-export function isSourceLost(s: State, { born, at, phase, stages }: Frame): boolean {
-  if (born === null || phase === 'finishing' || (phase === 'running' && at === s.central.id)) return false;
+export function isSourceLost(s: State, { born, isAway, phase, stages }: Frame): boolean {
+  if (born === null || !isAway || phase === 'finishing') return false;
   const node = s.nodes.get(born.node);
   if (node !== undefined && node.presence !== 'offline' && node.boot_id === born.boot_id) return false;
   const isNeeded = ({ facts, state }: PartRun): boolean =>

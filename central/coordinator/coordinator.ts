@@ -1,4 +1,5 @@
 import { endAudits, onCompared, onJudged, onReadmitted, onRestarted, sweepAudits } from './audit.ts';
+import { takeFrame } from './birthplace.ts';
 import { flush } from './credit.ts';
 import type { Effect } from './effects.ts';
 import type {
@@ -6,7 +7,9 @@ import type {
   Event,
   Finished,
   FrameFailed,
+  FrameNotOpened,
   FrameOpened,
+  FrameTaken,
   RegionsMissing,
   RegionsMoved,
   RegionsSent,
@@ -197,11 +200,23 @@ export class Coordinator {
     s.plans_unsettled = true;
   }
 
-  #applyToFrame(event: FrameOpened | FrameFailed | RegionsSent | RegionsMissing | RegionsMoved | Finished): void {
+  #applyToFrame(
+    event:
+      | FrameOpened
+      | FrameNotOpened
+      | FrameTaken
+      | FrameFailed
+      | RegionsSent
+      | RegionsMissing
+      | RegionsMoved
+      | Finished,
+  ): void {
     const s = this.#state;
     const frame = s.frames.get(event.i_id);
     if (frame === undefined) return;
     if (event.type === 'frame-opened') onOpened(s, frame, event.copies);
+    else if (event.type === 'frame-not-opened') takeFrame(s, frame);
+    else if (event.type === 'frame-taken') frame.isAway = false;
     else if (event.type === 'frame-failed') endFrame(s, frame, 'error', event.failure);
     else if (event.type === 'regions-sent') onSent(frame, event);
     else if (event.type === 'regions-missing') onMissing(s, frame, event);

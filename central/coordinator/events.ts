@@ -64,6 +64,18 @@ export interface FrameOpened {
   readonly copies?: readonly string[];
 }
 
+/** A frame cannot be opened where it was born: central has to take it. */
+export interface FrameNotOpened {
+  readonly type: 'frame-not-opened';
+  readonly i_id: string;
+}
+
+/** The picture of a frame that was born at a node is at central, which decodes it now. */
+export interface FrameTaken {
+  readonly type: 'frame-taken';
+  readonly i_id: string;
+}
+
 /** The frame cannot be decoded; or, at any time later, its tensors were lost. */
 export interface FrameFailed {
   readonly type: 'frame-failed';
@@ -259,6 +271,8 @@ export type UntimedEvent =
   | FrameOffered
   | FrameKnown
   | FrameOpened
+  | FrameNotOpened
+  | FrameTaken
   | FrameFailed
   | NodeOnline
   | NodeReadmitted

@@ -62,6 +62,7 @@ export function openFrame(s: State, waiting: QueuedFrame, run: PlanRun): void {
     at: placeOf(s, run, waiting.born) ?? s.central.id,
     copies: new Map(),
     isTaken: false,
+    isAway: waiting.born !== null,
     stages,
     missing: [],
     exit: null,

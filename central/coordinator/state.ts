@@ -237,6 +237,8 @@ export interface Frame extends QueuedFrame {
   readonly copies: Map<string, string>;
   /** Central is taking it from there. */
   isTaken: boolean;
+  /** Only the node where it was born has its picture. */
+  isAway: boolean;
   /** The tensor of the exit that the frame takes. */
   exit: string | null;
   /** Why other nodes computed what the plan gives to some. */

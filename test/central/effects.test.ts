@@ -152,6 +152,27 @@ describe('frames', () => {
   });
 });
 
+describe('a frame that was born at a node', () => {
+  it('is taken by central where its node cannot open it, and does not end', async () => {
+    const world = new EffectWorld();
+    const there = servedPlan(sketchPlan([{ tiles: 1, on: { mode: 'share', nodes: ['pi-1'] } }], 1));
+    world.startNode('pi-1');
+    world.offerPlan(there);
+    world.tell({ type: 'node-ready', node: 'pi-1', plan: there.compiled.plan.id });
+    await world.settle();
+    world.born.open = async (i_id) => {
+      world.orders.push(`open ${i_id}`);
+      throw new Error('no room');
+    };
+    world.offerFrame(['m'], { node: 'pi-1', width: 8, height: 4 });
+    await world.settle();
+    expect(world.orders).toEqual(['open 1-0', 'take 1-0', 'done f0']);
+    expect(world.ended).toEqual([]);
+    expect(world.log.lines.join()).toContain('no room');
+    expect(world.sentTo('pi-1', 'work')).toHaveLength(1);
+  });
+});
+
 describe('parts', () => {
   const plan = tilesAndTail(2);
   const { id } = plan.plan;

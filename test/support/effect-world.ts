@@ -9,7 +9,7 @@ import type { ServedModel } from '../../central/served-model.ts';
 import { codecNames } from '../../shared/codec/codecs.ts';
 import type { CompiledPlan, SchedulablePlan } from '../../shared/plan/compiled-plan.ts';
 import type { WireRegion } from '../../shared/protocol/messages/region.ts';
-import type { Arrival } from '../../shared/runtime/frame-parser.ts';
+import type { Arrival, BornArrival } from '../../shared/runtime/frame-parser.ts';
 import { executorDouble } from './executor-double.ts';
 import { type RecordingLog, recordingLog } from './recording-log.ts';
 
@@ -221,18 +221,19 @@ export class EffectWorld {
   }
 
   /** A frame arrives. */
-  offerFrame(models: readonly string[] = ['m']): void {
+  offerFrame(models: readonly string[] = ['m'], born?: BornArrival['born']): void {
     const frame = `f${this.#frames++}`;
     const envelope = { v: 1, format: 'tensor', d: Uint8Array.of(1) } as const;
-    const arrival: Arrival = { camera: 'front', frame, named: true, time: 0, envelope };
+    const arrival: Arrival = { camera: 'front', frame, named: true, time: 0, envelope, ...(born && { born }) };
     const ref = this.runner.keepPayload(arrival);
-    this.tell({ type: 'frame-offered', ref, camera: 'front', frame, models, bytes: 1, dedupe: false });
+    const at = born === undefined ? {} : { born: born.node };
+    this.tell({ type: 'frame-offered', ref, camera: 'front', frame, models, bytes: 1, dedupe: false, ...at });
   }
 
   /** A node comes online that can run everything; it answers nothing by itself. */
   startNode(node: string, codecs: readonly string[] = ['raw']): void {
     this.runner.knowCodecs(node, codecs);
-    this.tell({ type: 'node-online', node, boot_id: '1', tier: 'edge' });
+    this.tell({ type: 'node-online', node, boot_id: '1', tier: 'edge', holds_frames: true });
   }
 
   /** Messages of one kind to one node. */

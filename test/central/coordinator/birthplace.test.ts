@@ -68,6 +68,16 @@ describe('a frame that was born at a node comes to central', () => {
   });
 });
 
+describe('a frame that its node cannot open', () => {
+  test('comes to central, and is computed wherever the plan lets it', () => {
+    const cluster = serving([whole, { tiles: 1, on: atCentral }]);
+    cluster.behaviour('a').unopened = 1;
+    expect(born(cluster, 'a').outcome).toBe('ok');
+    expect(cluster.taken).toHaveLength(1);
+    expect(cluster.work.every(({ hasFrame }) => hasFrame === undefined)).toBe(true);
+  });
+});
+
 describe('a frame of a topic that nodes read themselves', () => {
   const topic = (): Cluster => {
     const cluster = new Cluster();
@@ -137,6 +147,16 @@ describe('a node that leaves with a frame', () => {
     later.kill('a');
     later.settle();
     expect(later.published.at(-1)).toMatchObject({ outcome: 'ok', nodes: ['a', 'c'] });
+  });
+
+  test('ends none whose picture has arrived, though central still decodes it', () => {
+    const cluster = serving([{ tiles: 1, on: atCentral }]);
+    cluster.born('a', 'front');
+    while (cluster.arrived.length === 0) cluster.run(cluster.now + 0.5);
+    cluster.kill('a');
+    expect(cluster.published).toEqual([]);
+    cluster.settle();
+    expect(cluster.published.map(({ outcome }) => outcome)).toEqual(['ok']);
   });
 
   test('ends those that wait for their turn when their turn comes', () => {
