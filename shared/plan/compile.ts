@@ -13,7 +13,7 @@ import type { WeightRegion } from '../tiling/weight-slice.ts';
 import type { CompiledPlan } from './compiled-plan.ts';
 import { MAX_REASON, MAX_SLICES } from './limits.ts';
 import { linksOf } from './links.ts';
-import type { Plan, Stage } from './plan.ts';
+import { CENTRAL, type Plan, type Stage, TOPIC } from './plan.ts';
 import { planCost } from './plan-cost.ts';
 import { codecOf, quantisedOutputs, quantisedTensors } from './quantised-tensors.ts';
 import { checkPlan, parsePlan } from './validate.ts';
@@ -46,6 +46,7 @@ export function compilePlan(asked: Plan, resolved: ResolvedModel): CompiledPlan 
   // A plan that nodes would refuse to read is refused here.
   const read = parsePlan({ ...asked, reason: shortened(asked.reason) });
   checkPlan(read, { inputs: resolved.model.graph.inputs.map(({ name }) => name), outputs: [] });
+  checkSource(read);
   checkTensors(read, resolved);
   const bound = differenceBound(resolved, read.stages);
   const plan = 'unbounded' in bound ? { ...read, reason: withRemark(read.reason, bound.unbounded) } : read;
@@ -103,6 +104,14 @@ function slicesOf(forms: readonly StageForm[]): WeightRegion[] {
       { hint: 'Split fewer layers, or into fewer slices.' },
     );
   return [...found.values()];
+}
+
+/** Refuses a node as the source: frames of its cameras are opened there with any plan, and others come to central. */
+function checkSource({ source }: Plan): void {
+  if (source !== CENTRAL && source !== TOPIC)
+    throw new TesseraError('TESSERA_PLAN_INVALID', `plan: source: "${source}" would change nothing`, {
+      hint: `Give "${CENTRAL}", also for frames that are born at nodes, or "${TOPIC}".`,
+    });
 }
 
 function outputsOf({ model }: ResolvedModel): string[] {

@@ -76,8 +76,9 @@ export interface Plan {
   /** SHA-256 (hex) of the skeleton of the model that the plan cuts (see runtime/package.ts). */
   readonly model: string;
   /**
-   * Where frames come from, as far as the plan counts on it: `central`; the node where they are born; or `topic`, and then
-   * every node of the first stages reads the camera's topic itself.
+   * Where frames come from, as far as the plan counts on it: `central`; the node where they are born, which central
+   * refuses, since it would change nothing; or `topic`, and then every node of the first stages reads the camera's topic
+   * itself.
    */
   readonly source: string;
   /** Name of the strategy that made it. */

@@ -72,3 +72,10 @@ test('a plan that reads what nobody makes is refused: its frames would be comput
     `stages[0].inputs: "${inner}" is neither an input of the model nor made by an earlier stage`,
   );
 });
+
+test('a plan with a node as its source is refused, since that would change nothing', async () => {
+  const deployment = await halves(1);
+  const { plan } = choosePlan(deployment, { nodeCount: 2, grid });
+  expect(() => compilePlan({ ...plan, source: 'pi-1' }, deployment.resolved)).toThrow(/source: "pi-1"/);
+  expect(compilePlan({ ...plan, source: 'topic' }, deployment.resolved).plan.source).toBe('topic');
+});
