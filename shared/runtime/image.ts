@@ -181,6 +181,11 @@ function fillInput(rgb: Uint8Array, arranged: Arranged, input: PictureInput, swa
   let from = 0;
   for (let y = 0; y < scaled.height; y++) {
     let to = ((y + pad.top) * input.width + pad.left) * channels;
+    if (!single && !swap) {
+      data.set(rgb.subarray(from, from + scaled.width * 3), to);
+      from += scaled.width * 3;
+      continue;
+    }
     for (let x = 0; x < scaled.width; x++, from += 3) {
       const r = rgb[from + red]!;
       const g = rgb[from + 1]!;
