@@ -16,6 +16,8 @@ const UNLISTED: CameraOptions = { models: [], hold: 3, offline_after_s: 30 };
 
 /** Cameras that are known without being listed in the configuration. */
 const MAX_UNLISTED = 1024;
+/** Of them, those that are online and whose frames are born at one node: it must not take all places. */
+const MAX_OF_NODE = 64;
 
 /**
  * The cameras that are listed in the configuration or have been seen. A camera is online for `offline_after_s` after a
@@ -55,11 +57,12 @@ export class Cameras {
 
   /**
    * Whether a frame of a camera may be born at a node, or come from its topic: what the configuration says of a listed
-   * camera; for an unlisted one, only from where its frames have come while it is online.
+   * camera; for an unlisted one, only from where its frames have come while it is online, and from each node so many.
    */
   mayComeFrom(camera: string, node: string | undefined): boolean {
     if (this.#isListed(camera)) return this.#configured[camera]!.node === node;
-    return this.#unlisted.get(camera) === undefined || this.#sources.get(camera) === node;
+    if (this.#unlisted.get(camera) !== undefined) return this.#sources.get(camera) === node;
+    return node === undefined || this.#onlineOf(node) < MAX_OF_NODE;
   }
 
   /** Results that must agree before the camera's label changes; undefined for a camera that is not known. */
@@ -92,6 +95,14 @@ export class Cameras {
 
   #isListed(camera: string): boolean {
     return Object.hasOwn(this.#configured, camera);
+  }
+
+  /** Unlisted cameras of a node that are online. */
+  #onlineOf(node: string): number {
+    let count = 0;
+    for (const [camera, source] of this.#sources)
+      if (source === node && this.#unlisted.get(camera) !== undefined) count++;
+    return count;
   }
 
   #hasRoom(camera: string): boolean {

@@ -65,6 +65,24 @@ describe('Cameras', () => {
     expect(said()).toEqual(['x-0 ', 'x-1024 online']);
   });
 
+  it('takes a bounded number of cameras of one node, which otherwise made up names until no other camera had a place', () => {
+    const born = (camera: string, node: string): boolean => {
+      const options = cameras.options(camera);
+      if (options === undefined || !cameras.mayComeFrom(camera, node)) return false;
+      cameras.seen(camera, options, node);
+      return true;
+    };
+    for (let k = 0; k < 64; k++) expect(born(`x-${k}`, 'pi-1')).toBe(true);
+    expect([born('x-64', 'pi-1'), born('x-3', 'pi-1'), born('x-64', 'pi-2'), frame('y')]).toEqual([
+      false,
+      true,
+      true,
+      true,
+    ]);
+    vi.advanceTimersByTime(30_000);
+    expect(born('x-65', 'pi-1')).toBe(true);
+  });
+
   it("does not mistake a camera's name for a property that every object has", () => {
     const closed = new Cameras({ front: listed }, false, new Observers([], silentLog));
     for (const name of ['constructor', '__proto__', 'toString']) expect(closed.options(name)).toBeUndefined();
