@@ -182,7 +182,7 @@ export class Cluster {
 
   #newNode(id: string, behaviour: Partial<Behaviour>): SimNode {
     const own = { ...STEADY, ...behaviour };
-    const empty = { queue: [], waiting: [], regions: new NodeRegions(), running: false, later: [] };
+    const empty = { queue: [], waiting: [], regions: new NodeRegions(id), running: false, later: [] };
     return { id, behaviour: own, boot: 0, state: 'down', plans: new Set(), ...empty };
   }
 
@@ -206,7 +206,7 @@ export class Cluster {
     node.state = 'up';
     node.boot++;
     node.plans.clear();
-    Object.assign(node, { queue: [], waiting: [], regions: new NodeRegions(), running: false, later: [] });
+    Object.assign(node, { queue: [], waiting: [], regions: new NodeRegions(id), running: false, later: [] });
     const { boot } = node;
     this.tell({ type: 'node-online', node: id, boot_id: String(boot), tier: 'edge', holds_frames: true });
     const beat = (): void => {
@@ -247,7 +247,7 @@ export class Cluster {
 
   /** A running node loses its regions, as where its worker thread ends. */
   loseRegions(id: string): void {
-    this.#nodes.get(id)!.regions = new NodeRegions();
+    this.#nodes.get(id)!.regions = new NodeRegions(id);
   }
 
   plan(model: string, facts: SchedulablePlan): void {
@@ -582,7 +582,11 @@ export class Cluster {
     const { links } = this.#facts.get(work.plan)!.stages[work.stage]!.parts[t_id]!;
     return links.filter((link, k) => {
       const source = way?.in[k];
-      return !isPacked(source) && (how === 'any' || source?.held) && regions.find(work.i_id, link) === undefined;
+      return (
+        !isPacked(source) &&
+        (how === 'any' || source?.held) &&
+        regions.find(work.i_id, link, source?.from) === undefined
+      );
     });
   }
 
@@ -612,7 +616,7 @@ export class Cluster {
     this.#send(node, this.#facts.get(plan)!.stages[stage]!.parts[t_id]!.bytes_out, () =>
       this.#reach(to, (receiver) => {
         if (!receiver.plans.has(plan)) return;
-        for (const region of regions) receiver.regions.add(region, plan, liars);
+        for (const region of regions) receiver.regions.add(region, node.id, plan, liars);
         const there = receiver.waiting.filter((item) => this.#missing(receiver, item, 'any').length === 0);
         receiver.waiting = receiver.waiting.filter((item) => !there.includes(item));
         receiver.queue.push(...there);
@@ -650,7 +654,7 @@ export class Cluster {
       for (const receiver of to) {
         const region = { i_id, stage, t_id, tensor, box };
         const bytes = out.find((one) => one.tensor === tensor)!.bytes;
-        if (receiver === node.id) node.regions.add(region, plan, liars);
+        if (receiver === node.id) node.regions.add(region, node.id, plan, liars);
         else if (receiver !== CENTRAL) this.#pass(node, receiver, plan, [region], liars);
         if (receiver === node.id || receiver === CENTRAL) said.push({ tensor, at: receiver, bytes });
       }
@@ -707,7 +711,11 @@ export class Cluster {
     const { work, t_id, way } = item;
     const { links } = this.#facts.get(work.plan)!.stages[work.stage]!.parts[t_id]!;
     const lie = this.random.chance(node.behaviour.lies);
-    const read = way === undefined ? [] : links.flatMap((link) => node.regions.find(work.i_id, link)?.liars ?? []);
+    // What came along with the work is used, though the same region of another maker may be here too.
+    const read = links.flatMap((link, k) => {
+      const source = way?.in[k];
+      return isPacked(source) ? [] : (node.regions.find(work.i_id, link, source?.from)?.liars ?? []);
+    });
     const liars = [...new Set([...item.liars, ...read, ...(lie ? [node.id] : [])])];
     const regions = this.#distribute(node, item, liars);
     const home = regions.filter(({ at }) => at === CENTRAL);

@@ -23,25 +23,39 @@ function nameOf({ i_id, stage, t_id, tensor, box }: RegionName): string {
   return [i_id, stage, t_id, tensor, ...box.flat()].join(' ');
 }
 
-/** The regions that one simulated node has made or was sent. */
+/** The regions that one simulated node has made or was sent, by sender, as those of two makers may differ. */
 export class NodeRegions {
-  readonly #regions = new Map<string, NodeRegion>();
+  /** Its own are first: they are found where no sender is asked for. */
+  readonly #own: string;
+  readonly #senders = new Map<string, Map<string, NodeRegion>>();
   readonly #ended = new Set<string>();
 
+  constructor(own: string) {
+    this.#own = own;
+    this.#senders.set(own, new Map());
+  }
+
   get size(): number {
-    return this.#regions.size;
+    return [...this.#senders.values()].reduce((sum, regions) => sum + regions.size, 0);
   }
 
-  /** Keeps a region, unless its frame has ended. */
-  add(name: RegionName, plan: string, liars: readonly string[]): void {
-    if (!this.#ended.has(name.i_id) && !this.#regions.has(nameOf(name)))
-      this.#regions.set(nameOf(name), { i_id: name.i_id, plan, liars });
+  /** Keeps a region of a node, unless its frame has ended. */
+  add(name: RegionName, from: string, plan: string, liars: readonly string[]): void {
+    const regions = this.#senders.get(from) ?? new Map<string, NodeRegion>();
+    this.#senders.set(from, regions);
+    if (!this.#ended.has(name.i_id) && !regions.has(nameOf(name)))
+      regions.set(nameOf(name), { i_id: name.i_id, plan, liars });
   }
 
-  /** The region, or the larger one that it lies in. */
-  find(i_id: string, { stage, t_id, tensor, box }: Omit<PartLink, 'bytes'>): NodeRegion | undefined {
+  /** The region, or the larger one that it lies in, of one sender or of any. */
+  find(i_id: string, { stage, t_id, tensor, box }: Omit<PartLink, 'bytes'>, from?: string): NodeRegion | undefined {
     const name = { i_id, stage, t_id, tensor };
-    return this.#regions.get(nameOf({ ...name, box: WHOLE })) ?? this.#regions.get(nameOf({ ...name, box }));
+    const isAny = from === undefined || from === this.#own;
+    for (const [sender, regions] of this.#senders) {
+      const found = regions.get(nameOf({ ...name, box: WHOLE })) ?? regions.get(nameOf({ ...name, box }));
+      if (found !== undefined && (isAny || sender === from)) return found;
+    }
+    return undefined;
   }
 
   endFrame(i_id: string): void {
@@ -54,6 +68,7 @@ export class NodeRegions {
   }
 
   #drop(isGone: (region: NodeRegion) => boolean): void {
-    for (const [name, region] of this.#regions) if (isGone(region)) this.#regions.delete(name);
+    for (const regions of this.#senders.values())
+      for (const [name, region] of regions) if (isGone(region)) regions.delete(name);
   }
 }
