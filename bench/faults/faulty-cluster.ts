@@ -84,6 +84,8 @@ export class FaultyCluster {
   #undisturbed: readonly string[] = [];
   /** Everything that was published as a result. */
   #results: readonly ResultObject[] = [];
+  /** The nodes that the plan names. */
+  #used: readonly FaultyNode[];
   #sent = 0;
 
   private constructor(
@@ -98,6 +100,7 @@ export class FaultyCluster {
     this.broker = broker;
     this.bus = bus;
     this.nodes = nodes;
+    this.#used = nodes;
     this.pictures = jpegs.length;
     this.#camera = camera;
     this.#jpegs = jpegs;
@@ -126,7 +129,8 @@ export class FaultyCluster {
       if (form !== undefined) {
         const plan = await scenesPlan(form, deployment.folder);
         await askRequest(bus, deployment.names, 'deploy', { plan }, deployedAnswer, LOST_MS);
-        await Promise.all(nodes.map((node) => node.process.printed(new RegExp(`ready for plan ${plan.id}`))));
+        cluster.#used = nodes.filter(({ id }) => plan.stages.some(({ on }) => 'nodes' in on && on.nodes.includes(id)));
+        await Promise.all(cluster.#used.map((node) => node.process.printed(new RegExp(`ready for plan ${plan.id}`))));
       }
       cluster.#results = await deployment.results(bus);
       cluster.#undisturbed = await Promise.all(jpegs.map(async (_, i) => hashOf(await cluster.send(camera, i))));
@@ -217,7 +221,7 @@ export class FaultyCluster {
       const { exitCode, signalCode } = node.process.child;
       if (exitCode !== null || signalCode !== null) node.process = this.deployment.agent(node.relay.url, node.id);
     }
-    await Promise.all(this.nodes.map((node) => node.process.printed(/ready for plan/)));
+    await Promise.all(this.#used.map((node) => node.process.printed(/ready for plan/)));
     let seen: string[] = [];
     for (let tries = 0; tries < 60; tries++) {
       const { answers, problems } = await this.film(6);
