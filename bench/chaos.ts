@@ -23,6 +23,7 @@ interface ChaosOptions {
   readonly python: string;
   readonly seconds: number;
   readonly seed: number;
+  readonly pictureKb: number;
 }
 
 /** Whether every acknowledged frame ends once while processes die. test/e2e/chaos.test.ts is the same, shorter. */
@@ -52,13 +53,14 @@ export const { description, usage, run } = defineBenchmark({
     python: valueOr('--python <path>', 'the Python that has paho-mqtt', string, 'python3'),
     seconds: valueOr('--seconds <n>', 'how long the cameras film', integer(1), 180),
     seed: valueOr('--seed <n>', 'of the acts', integer(0), 1),
+    pictureKb: valueOr('--picture-kb <n>', 'the largest picture of the cameras, kB', integer(12), 120),
   },
   quick: { seconds: 15 },
   run: chaos,
 });
 
 async function chaos(options: ChaosOptions) {
-  const { broker, seed, seconds, python } = options;
+  const { broker, seed, seconds, python, pictureKb } = options;
   const client = options.client === 'auto' ? (hasPaho(python) ? 'paho' : 'plain') : options.client;
   const acts = actsOf(seed, seconds, NODES);
   const stage = await Stage.open(broker, CAMERAS, NODES);
@@ -82,7 +84,7 @@ async function chaos(options: ChaosOptions) {
   observer.subscribe('tessera/result/+/+', { qos: 1 });
   try {
     for (const camera of CAMERAS) {
-      const task = { port: stage.broker.port, camera, everyMs: EVERY_MS };
+      const task = { port: stage.broker.port, camera, everyMs: EVERY_MS, maxBytes: pictureKb * 1000 };
       const started = startCamera(client, python, task, (what, frame) => account[what](frame, now()));
       cameras.push(await started);
     }
@@ -120,6 +122,7 @@ async function chaos(options: ChaosOptions) {
       client,
       seed,
       seconds,
+      picture_kb: pictureKb,
       acts: acts.length,
       ...verdict,
       missing: verdict.missing.length,

@@ -1,5 +1,5 @@
-import { drawnPictures } from '../../cli/demo/scene-source.ts';
 import { SteadyCamera } from '../testbed/steady-camera.ts';
+import { cameraPictures } from './camera-pictures.ts';
 
 /**
  * A camera as another program might implement it, in a process of its own: frames with their own ids at a steady rate,
@@ -10,10 +10,12 @@ export interface CameraTask {
   readonly port: number;
   readonly camera: string;
   readonly everyMs: number;
+  /** The largest picture, bytes. */
+  readonly maxBytes: number;
 }
 
-const { port, camera, everyMs } = JSON.parse(process.argv[2]!) as CameraTask;
-const pictures = await drawnPictures(8);
+const { port, camera, everyMs, maxBytes } = JSON.parse(process.argv[2]!) as CameraTask;
+const pictures = await cameraPictures(maxBytes);
 const client = new SteadyCamera(port, `tessera/input/${camera}`, (frame) => console.log(`acknowledged ${frame}`));
 let count = 0;
 const film = setInterval(() => {

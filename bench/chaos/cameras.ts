@@ -1,8 +1,8 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
-import { drawnPictures } from '../../cli/demo/scene-source.ts';
 import { compiledFile } from '../../shared/runtime/worker-entry.ts';
+import { cameraPictures } from './camera-pictures.ts';
 import type { CameraTask } from './camera-worker.ts';
 import { PAHO_CAMERA } from './paho.ts';
 
@@ -40,7 +40,7 @@ export async function startCamera(
       ? spawn(python, ['-c', PAHO_CAMERA, text], { stdio })
       : spawn(process.execPath, [compiledFile(import.meta.url, './camera-worker.ts'), text], { stdio });
   if (kind === 'paho') {
-    const pictures = await drawnPictures(8);
+    const pictures = await cameraPictures(task.maxBytes);
     child.stdin!.write(`${JSON.stringify(pictures.map((bytes) => Buffer.from(bytes).toString('base64')))}\n`);
   }
   createInterface(child.stdout!).on('line', (line) => {

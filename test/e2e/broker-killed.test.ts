@@ -140,7 +140,7 @@ describe('an app with a persistent session at the built-in broker that reconnect
       if (!retain) account.result(payload.toString(), 0);
     });
     await app.subscribeAsync('tessera/result/+/+', { qos: 1 });
-    const task = { port: stage.broker.port, camera: 'front', everyMs: 100 };
+    const task = { port: stage.broker.port, camera: 'front', everyMs: 100, maxBytes: 1e6 };
     const camera = await startCamera('plain', '', task, (what, frame) => account[what](frame, 0));
     onTestFinished(() => camera.kill());
     for (let kills = 1; kills <= 2; kills++) {
