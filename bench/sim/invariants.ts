@@ -46,6 +46,8 @@ export class Invariants {
   readonly #unanswered = new Map<string, PartWay | undefined>();
   /** The way of the request that the event answers; null where it answers none. */
   #answered: PartWay | undefined | null = null;
+  /** Whether, before that event, some of what its part had made was nowhere. */
+  #wasGone = false;
   readonly #regions = new RegionsInvariants();
   /** By i_id/stage/t_id: who made the regions that move to central or are there. */
   readonly #accepted = new Map<string, string>();
@@ -152,7 +154,9 @@ export class Invariants {
       case 'part-result':
         this.#answered = this.#unanswered.has(requestKey(event)) ? this.#unanswered.get(requestKey(event)) : null;
         this.#unanswered.delete(requestKey(event));
-        if (this.#answered !== null) this.#regions.made(event, this.#answered);
+        if (this.#answered === null) return;
+        this.#wasGone = this.#isGone(event);
+        this.#regions.made(event, this.#answered);
         return;
       case 'part-error':
         // An answer `unknown-plan` to a request means that the node has lost the plan; without a request it is ignored.
@@ -166,10 +170,12 @@ export class Invariants {
         return;
       case 'regions-moved': {
         const key = `${event.i_id} ${event.stage} ${event.t_id}`;
-        if (this.#frames.has(event.i_id)) this.#regions.moved(event);
+        const frame = this.#frames.get(event.i_id);
+        const moved = frame === undefined ? [] : this.#regions.moved(event);
         if (event.ok && this.#accepted.has(key)) this.#moved.add(key);
         if (!event.ok && !this.#moved.has(key)) this.#accepted.delete(key);
-        if (event.ok && event.exit !== true) this.#frames.get(event.i_id)?.passed.add(event.stage);
+        const exit = this.exitOf(event.i_id, event.stage);
+        if (event.exit !== true && exit !== undefined && moved.includes(exit)) frame!.passed.add(event.stage);
         return;
       }
       case 'frame-opened': {
@@ -316,8 +322,7 @@ export class Invariants {
         this.#regions.move(effect);
         const key = `${effect.i_id} ${effect.stage} ${effect.t_id}`;
         if (this.#event === 'regions-arrived') return;
-        const { out } = this.#facts.get(this.#frames.get(effect.i_id)!.plan)!.stages[effect.stage]!.parts[effect.t_id]!;
-        assert(!this.#accepted.has(key) || this.#regions.isGone(key, out), `3: tile ${key} is accepted twice`);
+        assert(!this.#accepted.has(key) || this.#wasGone, `3: tile ${key} is accepted twice`);
         this.#accepted.set(key, this.#from);
         this.#tainted.delete(key);
         if (effect.audit !== undefined) {
@@ -345,6 +350,8 @@ export class Invariants {
             this.#moved.delete(key);
             this.#regions.takenBack(key);
             this.#tainted.add(key);
+            const [i_id, stage] = key.split(' ');
+            this.#frames.get(i_id!)?.passed.delete(Number(stage));
           }
         return;
       case 'let-in':
@@ -369,6 +376,13 @@ export class Invariants {
       case 'finish':
         this.#runs(effect);
         this.#frames.get(effect.i_id)!.exit = effect.exit;
+        assert(
+          effect.exit === null ||
+            ![...this.#frames.get(effect.i_id)!.passed].some(
+              (stage) => this.exitOf(effect.i_id, stage) === effect.exit,
+            ),
+          `9: ${effect.i_id} finishes at ${effect.exit}, which was not confident`,
+        );
         return;
       case 'set-timer':
         this.#timerAt = effect.at;
@@ -427,6 +441,12 @@ export class Invariants {
     assert(!this.#out.has(node), `10: ${node} was left out and gets work`);
     const known = this.#nodes.get(node);
     assert(known?.online === true, `5: ${node} is offline and gets work`);
+  }
+
+  /** Whether some of what a part of an open frame makes is nowhere. */
+  #isGone({ i_id, stage, t_id }: { i_id: string; stage: number; t_id: number }): boolean {
+    const parts = this.#facts.get(this.#frames.get(i_id)?.plan ?? '')?.stages[stage]?.parts;
+    return parts?.[t_id] !== undefined && this.#regions.isGone(`${i_id} ${stage} ${t_id}`, parts[t_id].out);
   }
 
   #isAllowed({ on, fallback }: Stage, t_id: number, node: string): boolean {

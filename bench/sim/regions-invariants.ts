@@ -59,10 +59,13 @@ export class RegionsInvariants {
     this.#moving.set(partKey(effect), effect.tensors);
   }
 
-  moved(event: RegionsMoved): void {
+  /** Returns what is at central now. */
+  moved(event: RegionsMoved): readonly string[] {
     const tensors = this.#moving.get(partKey(event)) ?? [];
     this.#moving.delete(partKey(event));
-    if (event.ok) for (const tensor of tensors) this.#holders(partKey(event), tensor).add(CENTRAL);
+    if (!event.ok) return [];
+    for (const tensor of tensors) this.#holders(partKey(event), tensor).add(CENTRAL);
+    return tensors;
   }
 
   /** Parts of which there are zeros at central. */

@@ -14,13 +14,21 @@ function partsOf({ stages }: Frame): PartRun[] {
 export function forgetNode(s: State, node: Node, plan?: string): void {
   for (const frame of s.frames.values()) {
     if (!frame.visited.has(node.id) || (plan !== undefined && frame.run.plan.id !== plan)) continue;
-    for (const request of frame.requests) if (request.node === node) request.departures = -1;
+    for (const request of frame.requests) {
+      if (request.node === node) request.departures = -1;
+      if (request.way !== null) forgetDeliveries(request.way.deliveries, node);
+    }
     for (const part of partsOf(frame)) {
       forget(part, node.id);
-      for (const name of part.sent.keys()) if (name.startsWith(`${node.id} `)) part.sent.delete(name);
+      forgetDeliveries(part.sent, node);
     }
   }
   distrust(s, node);
+}
+
+/** Nobody counts on what was sent to a node, nor on what is to be sent with work that is under way. */
+function forgetDeliveries(names: Pick<Set<string>, 'keys' | 'delete'>, { id }: Node): void {
+  for (const name of names.keys()) if (name.startsWith(`${id} `)) names.delete(name);
 }
 
 /** A node is silent, left out or gone: nobody waits for what it was to send. */

@@ -9,7 +9,7 @@ import { fill, partDone, takeExit } from './frames.ts';
 import { forgetNode, lose } from './losses.ts';
 import { isPresent } from './may-run.ts';
 import { onHeard } from './nodes.ts';
-import { deliveryName, makerOf } from './regions.ts';
+import { deliveryName, isAtCentral, makerOf } from './regions.ts';
 import { answer, cancel, dispatchName, end, failed, isLive } from './requests.ts';
 import type { EndedRequests, Fetch, Frame, Node, PartRun, Request, State } from './state.ts';
 import { endFetch } from './transfers.ts';
@@ -164,8 +164,7 @@ function keep(request: Request): void {
     const holders = part.at.get(tensor) ?? new Map<string, number>();
     part.at.set(tensor, holders.set(node.id, dispatch.attempt));
   }
-  for (const { name, to, departures } of way?.deliveries ?? [])
-    if (to.departures === departures) part.sent.set(name, { from: node.id, isSent: true });
+  for (const name of way?.deliveries ?? []) part.sent.set(name, { from: node.id, isSent: true });
 }
 
 /** Central has these outputs of a part. */
@@ -269,8 +268,11 @@ export function onRegionsMoved(s: State, frame: Frame, event: RegionsMoved): voi
     return;
   }
   if (event.ok && !part.used!.node.audit.out) {
+    const { exit } = stage.stage;
+    // A part that was made again for another output comes with its exit once more, if it was asked for both before.
+    const isFirst = exit !== undefined && !isAtCentral(s, part, exit.tensor);
     finishPart(s, frame, part);
-    if (event.exit === true && stage.stage.exit !== undefined) takeExit(s, frame, stage);
+    if (event.exit === true && isFirst) takeExit(s, frame, stage);
     return;
   }
   if (!event.ok) onFirstFailed(s, part);

@@ -192,7 +192,7 @@ export function wayOf(s: State, frame: Frame, { part, node, probe, dispatch }: R
       add(tensor, box, node.id);
     }
   }
-  const deliveries: Way['deliveries'][number][] = [];
+  const deliveries = new Set<string>();
   const coming = new Map<Node, number>();
   if (!probe)
     for (const { stage, t_id, link } of readersOf(frame, part)) {
@@ -205,7 +205,7 @@ export function wayOf(s: State, frame: Frame, { part, node, probe, dispatch }: R
       const owed = to.coming_bytes + before;
       // A receiver that is owed much asks later, by its own work.
       if (owed > 0 && owed + link.bytes > s.options.window_bytes) continue;
-      deliveries.push({ name: deliveryName(to, reader, link.tensor), to, departures: to.departures });
+      deliveries.add(deliveryName(to, reader, link.tensor));
       if (add(link.tensor, link.box, to.id)) coming.set(to, before + link.bytes);
     }
   if (kept.length === 0 && supplies.every((supply) => supply === 'inline')) return null;

@@ -327,8 +327,8 @@ export interface Way {
   /** Outputs that come to central, and those that the node keeps. */
   readonly home: readonly string[];
   readonly kept: readonly string[];
-  /** What it sends to nodes of parts that read it: names, receivers and their `departures`. */
-  readonly deliveries: readonly { readonly name: string; readonly to: Node; readonly departures: number }[];
+  /** Names of what it sends to nodes of parts that read it, as long as these keep what they get. */
+  readonly deliveries: Set<string>;
   /** Bytes that they get. */
   readonly coming: ReadonlyMap<Node, number>;
 }
