@@ -6,6 +6,8 @@ export interface Verdict {
   readonly ended: Readonly<Record<string, number>>;
   /** Acknowledged frames without a result. */
   readonly missing: readonly string[];
+  /** Those of them that were acknowledged in the moment before a broker was killed that saves after it acknowledges. */
+  readonly unsaved: readonly string[];
   /** Frames with two ends that differ. */
   readonly doubled: readonly string[];
   /** Results that arrived again with the same bytes, as is allowed. */
@@ -23,6 +25,8 @@ interface Life {
 export class Account {
   readonly #lives = new Map<string, Life>();
   #repeats = 0;
+  /** Moments before a kill in which the broker may not have saved what it acknowledged. */
+  readonly #unsaved: { readonly from: number; readonly to: number }[] = [];
 
   sent(frame: string, at: number): void {
     this.#of(frame).sent = at;
@@ -30,6 +34,11 @@ export class Account {
 
   acknowledged(frame: string, at: number): void {
     this.#of(frame).acknowledged = at;
+  }
+
+  /** What a broker acknowledged between two times may be lost. */
+  unsaved(from: number, to: number): void {
+    this.#unsaved.push({ from, to });
   }
 
   /** A result as it was published. */
@@ -40,9 +49,9 @@ export class Account {
     else ends.set(text, at);
   }
 
-  /** Acknowledged frames that have no end yet. */
+  /** Acknowledged frames that have no end yet, and should have one. */
   get open(): number {
-    return [...this.#lives.values()].filter(isOpen).length;
+    return this.verdict().missing.length;
   }
 
   /** All that is known of a frame, for people. */
@@ -71,11 +80,15 @@ export class Account {
       const how = error?.code ?? status;
       ended[how] = (ended[how] ?? 0) + 1;
     }
+    const open = lives.filter(([, life]) => isOpen(life));
+    const isUnsaved = ({ acknowledged = 0 }: Life): boolean =>
+      this.#unsaved.some(({ from, to }) => from <= acknowledged && acknowledged <= to);
     return {
       sent: lives.length,
       acknowledged: lives.filter(([, { acknowledged }]) => acknowledged !== undefined).length,
       ended,
-      missing: lives.filter(([, life]) => isOpen(life)).map(([frame]) => frame),
+      missing: open.filter(([, life]) => !isUnsaved(life)).map(([frame]) => frame),
+      unsaved: open.filter(([, life]) => isUnsaved(life)).map(([frame]) => frame),
       doubled: lives.filter(([, { ends }]) => ends.size > 1).map(([frame]) => frame),
       repeats: this.#repeats,
     };

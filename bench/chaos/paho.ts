@@ -7,13 +7,18 @@ task = json.loads(sys.argv[1])
 pictures = [base64.b64decode(text) for text in json.loads(sys.stdin.readline())]
 camera, names, early, lock = task["camera"], {}, set(), threading.Lock()
 
+# One write a line: two threads print.
+def say(what, frame):
+    sys.stdout.write(f"{what} {frame}\\n")
+    sys.stdout.flush()
+
 def on_publish(client, userdata, mid, *rest):
     with lock:
         frame = names.pop(mid, None)
         if frame is None:
             early.add(mid)
     if frame is not None:
-        print("acknowledged", frame, flush=True)
+        say("acknowledged", frame)
 
 try:
     client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id="chaos-" + camera)
@@ -29,7 +34,7 @@ threading.Thread(target=lambda: (sys.stdin.readline(), ended.set()), daemon=True
 count, due = 0, time.monotonic()
 while not ended.is_set():
     frame = f"{camera}-{count}"
-    print("sent", frame, flush=True)
+    say("sent", frame)
     # Not under the lock: on_publish is called under one that publish waits for.
     info = client.publish(f"tessera/input/{camera}/{frame}", pictures[count % len(pictures)], qos=1)
     with lock:
@@ -38,7 +43,7 @@ while not ended.is_set():
         if not isEarly:
             names[info.mid] = frame
     if isEarly:
-        print("acknowledged", frame, flush=True)
+        say("acknowledged", frame)
     count += 1
     due += task["everyMs"] / 1000
     ended.wait(max(0, due - time.monotonic()))

@@ -24,7 +24,11 @@ test('counts acknowledged frames without an end, and ends that differ; the same 
     missing: ['d'],
     doubled: ['b', 'c'],
     repeats: 1,
+    unsaved: [],
   });
+  account.unsaved(1.5, 2.5);
+  expect(account.verdict()).toMatchObject({ missing: [], unsaved: ['d'] });
+  expect(account.open).toBe(0);
   expect(account.story('d')).toBe('d: sent 1.00, acknowledged 2.00, no end');
 });
 
