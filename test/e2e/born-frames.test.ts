@@ -119,7 +119,7 @@ function agent(id: string, ...args: string[]): RunningCli {
 }
 
 /** Has the network run so; resolves once it does. */
-async function deploy(stages: readonly (Pick<Stage, 'on'> & Partial<Stage>)[], source = 'pi-1'): Promise<void> {
+async function deploy(stages: readonly (Pick<Stage, 'on'> & Partial<Stage>)[], source = 'central'): Promise<void> {
   const plan = { format: 'tessera-plan/1', id: 'p-000001', source, strategy: 'by hand', reason: 'by hand' };
   const one = { inputs: ['x'], outputs: ['y'], split: { kind: 'whole' }, fallback: 'none', codec: {} };
   const file = join(folder, 'plan.json');
