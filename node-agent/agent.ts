@@ -185,7 +185,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
 
   // After the node is announced: central takes frames of nodes that it knows.
   const { plans, work } = service;
-  const holder = new FrameHolder({ id, plans, regions: work.regions, executor, now });
+  const holder = new FrameHolder({ plans, regions: work.regions, executor, now });
   const topicFrames = new TopicFrames({ bus, topics, log });
   const cameras = new NodeCameras({
     cameras: options.cameras ?? [],

@@ -25,14 +25,12 @@ function nameOf({ i_id, stage, t_id, tensor, box }: RegionName): string {
 
 /** The regions that one simulated node has made or was sent, by sender, as those of two makers may differ. */
 export class NodeRegions {
-  /** Its own are first: they are found where no sender is asked for. */
   readonly #own: string;
   readonly #senders = new Map<string, Map<string, NodeRegion>>();
   readonly #ended = new Set<string>();
 
   constructor(own: string) {
     this.#own = own;
-    this.#senders.set(own, new Map());
   }
 
   get size(): number {
@@ -47,15 +45,11 @@ export class NodeRegions {
       regions.set(nameOf(name), { i_id: name.i_id, plan, liars });
   }
 
-  /** The region, or the larger one that it lies in, of one sender or of any. */
+  /** The region, or the larger one that it lies in, of one sender or made here. */
   find(i_id: string, { stage, t_id, tensor, box }: Omit<PartLink, 'bytes'>, from?: string): NodeRegion | undefined {
     const name = { i_id, stage, t_id, tensor };
-    const isAny = from === undefined || from === this.#own;
-    for (const [sender, regions] of this.#senders) {
-      const found = regions.get(nameOf({ ...name, box: WHOLE })) ?? regions.get(nameOf({ ...name, box }));
-      if (found !== undefined && (isAny || sender === from)) return found;
-    }
-    return undefined;
+    const regions = this.#senders.get(from ?? this.#own);
+    return regions?.get(nameOf({ ...name, box: WHOLE })) ?? regions?.get(nameOf({ ...name, box }));
   }
 
   endFrame(i_id: string): void {

@@ -82,9 +82,10 @@ export interface Executor {
   /** Drops a frame's queued parts that have not started: each ends with the error `expired`. */
   cancel(iId: string, stage: number, tIds: readonly number[]): void;
   /**
-   * Keeps regions that a node sent, until `free`; buffers are transferred. False where that is not possible now.
+   * Keeps regions that a node sent or, without a node, that were opened here, until `free`; buffers are transferred. False
+   * where that is not possible now.
    */
-  keep(iId: string, from: string, regions: readonly WireRegion[]): boolean;
+  keep(iId: string, from: string | undefined, regions: readonly WireRegion[]): boolean;
   /** Encodes kept regions, or says which are not here. Throws TesseraError. */
   take(
     iId: string,

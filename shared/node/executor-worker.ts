@@ -124,7 +124,7 @@ const handlers = {
     drop((call) => call.iId === iId && call.stage === stage && tIds.includes(call.tile.t_id));
   },
 
-  keep: ({ iId, from, regions }: { iId: string; from: string; regions: readonly WireRegion[] }): void =>
+  keep: ({ iId, from, regions }: { iId: string; from: string | undefined; regions: readonly WireRegion[] }): void =>
     kept.keep(iId, from, regions),
 
   take: ({

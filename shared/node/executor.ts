@@ -178,7 +178,7 @@ class ThreadExecutor implements Executor {
     this.#calls?.call('cancel', { iId, stage, tIds }).catch(() => {});
   }
 
-  keep(iId: string, from: string, regions: readonly WireRegion[]): boolean {
+  keep(iId: string, from: string | undefined, regions: readonly WireRegion[]): boolean {
     if (this.#calls === undefined) return false;
     this.#calls.call('keep', { iId, from, regions }, buffersOf(regions.map(({ d }) => d))).catch(() => {});
     return true;

@@ -9,8 +9,6 @@ import { wireBox } from './tensor-store.ts';
 
 /** What `FrameHolder` needs. `now` is a steady clock, milliseconds. */
 export interface FrameHolderOptions {
-  /** The id of this node. */
-  readonly id: string;
   readonly plans: Pick<Plans, 'pictureOf'>;
   readonly regions: Pick<HeldRegions, 'open' | 'holds'>;
   readonly executor: Pick<Executor, 'keep'>;
@@ -43,7 +41,7 @@ export class FrameHolder {
   }
 
   async #hold(iId: string, plan: string, frame: FrameEnvelope): Promise<void> {
-    const { id, plans, regions, executor, now } = this.#options;
+    const { plans, regions, executor, now } = this.#options;
     const picture = plans.pictureOf(plan);
     if (picture === undefined)
       throw new TesseraError('TESSERA_PLAN_INVALID', `plan ${plan} is not prepared here for pictures`);
@@ -53,7 +51,10 @@ export class FrameHolder {
     const shape = [1, height, width, d.byteLength / (width * height)];
     const box = wireBox(wholeBox(shape));
     const region = { tensor, box, dtype: 'uint8', shape, codec: { name: 'raw' }, d } as const;
-    if (!regions.open(iId, plan, { tensor, box, bytes: d.byteLength }, now()) || !executor.keep(iId, id, [region]))
+    if (
+      !regions.open(iId, plan, { tensor, box, bytes: d.byteLength }, now()) ||
+      !executor.keep(iId, undefined, [region])
+    )
       throw new TesseraError('TESSERA_INPUT_TOO_LARGE', `there is no room for the ${d.byteLength} bytes of the input`);
   }
 }

@@ -16,7 +16,7 @@ import type { Refusal } from './work-queue.ts';
  * 1. Bytes that are held, and those that begun parts still add, never exceed the limit together.
  * 2. Room for what a begun part reads and makes is reserved, so that it is not refused when it comes.
  * 3. Room is made only by dropping frames of which no part has begun and nothing was opened here, the oldest first.
- * 4. A region counts for a part only if the part accepts its sender.
+ * 4. A region counts for a part only if the part names its sender; what was made or opened here, if it names none.
  * 5. Nothing of a frame is accepted after it was freed.
  */
 
@@ -25,7 +25,7 @@ export interface SizedPlace extends RegionPlace {
   readonly bytes: number;
 }
 
-/** A region that a part reads. `from`: the node that sends it; absent: it is held here, or a part here makes it. */
+/** A region that a part reads. `from`: the node that sends it; absent: it was opened here, or a part here makes it. */
 export interface Need extends SizedPlace {
   readonly from?: string;
 }
@@ -45,7 +45,7 @@ export interface Settled<P> {
 }
 
 interface Held extends SizedPlace {
-  /** The sender; undefined: made here. */
+  /** The sender; undefined: made or opened here. */
   readonly from: string | undefined;
 }
 
@@ -311,7 +311,7 @@ function reservation({ makes }: PartRegions, unmet: readonly Need[]): number {
 }
 
 function isMet({ tensor, box, from }: Held, need: Need): boolean {
-  return tensor === need.tensor && (need.from === undefined || need.from === from) && contains(box, need.box);
+  return tensor === need.tensor && need.from === from && contains(box, need.box);
 }
 
 function isHeld<P>({ held }: Frame<P>, need: Need): boolean {

@@ -7,7 +7,7 @@ import { boxShape, contains, cropRegion, elementCount, sameBox, type Tensor } fr
 
 /** Regions of one frame, as the parts of that frame see them. */
 export interface FrameRegions {
-  /** A region that contains the place, of any sender or of one. */
+  /** A region that contains the place and was made here, or sent by a node. */
   find(place: RegionPlace, from?: string): WireRegion | undefined;
   /** Keeps a region that was made here. */
   keep(region: WireRegion): void;
@@ -16,7 +16,7 @@ export interface FrameRegions {
 }
 
 interface Kept {
-  /** The node that sent it; undefined: it was made here. */
+  /** The node that sent it; undefined: it was made or opened here. */
   readonly from: string | undefined;
   readonly region: WireRegion;
 }
@@ -45,7 +45,7 @@ export class KeptRegions {
     };
   }
 
-  /** Keeps regions that a node sent. */
+  /** Keeps regions that a node sent; without a node, those that were opened here. */
   keep(iId: string, from: string | undefined, regions: readonly WireRegion[]): void {
     const kept = this.#frames.get(iId) ?? [];
     this.#frames.set(iId, kept);
@@ -53,8 +53,8 @@ export class KeptRegions {
   }
 
   /**
-   * Encodes regions to be sent, in bytes of their own; or says which are not here. Throws TESSERA_CODEC for a codec that
-   * cannot carry one.
+   * Encodes regions that were made here, in bytes of their own; or says which are not here. Throws TESSERA_CODEC for a
+   * codec that cannot carry one.
    */
   take(iId: string, asked: readonly AskedRegion[]): WireRegion[] | { readonly missing: RegionPlace[] } {
     const missing = asked.filter((one) => this.#find(iId, one) === undefined);
@@ -69,7 +69,7 @@ export class KeptRegions {
 
   #find(iId: string, { tensor, box }: RegionPlace, from?: string): WireRegion | undefined {
     const matches = ({ from: sender, region }: Kept): boolean =>
-      region.tensor === tensor && (from === undefined || from === sender) && contains(region.box, box);
+      region.tensor === tensor && from === sender && contains(region.box, box);
     return this.#frames.get(iId)?.find(matches)?.region;
   }
 }

@@ -11,12 +11,14 @@ const PICTURE = { tensor: 'x', width: 8, height: 4, color: 'rgb', resize: 'stret
 function holder(limitBytes: number) {
   const kept: { iId: string; region: WireRegion }[] = [];
   const regions = new HeldRegions(limitBytes, () => {});
-  const keep = (iId: string, _from: string, made: readonly WireRegion[]): boolean => {
+  const keep = (iId: string, from: string | undefined, made: readonly WireRegion[]): boolean => {
+    // Parts that run here look for it as for what was made here.
+    expect(from).toBeUndefined();
     kept.push({ iId, region: made[0]! });
     return true;
   };
   const plans = { pictureOf: (plan: string) => (plan === 'p-1' ? PICTURE : undefined) };
-  return { kept, regions, frames: new FrameHolder({ id: 'pi-1', plans, regions, executor: { keep }, now: () => 0 }) };
+  return { kept, regions, frames: new FrameHolder({ plans, regions, executor: { keep }, now: () => 0 }) };
 }
 
 const picture = async () =>

@@ -194,7 +194,7 @@ describe('kept regions', () => {
 
   it('are sent as any box of them', () => {
     const kept = new KeptRegions();
-    kept.keep('1-1', 'n-1', [wireRegion('t', tensor, part)]);
+    kept.keep('1-1', undefined, [wireRegion('t', tensor, part)]);
     const place = { tensor: 't', box: wire(inner) };
     const [sent] = kept.take('1-1', [{ ...place, codec: RAW }]) as WireRegion[];
     expect(sent).toEqual({ ...wireRegion('t', tensor, inner), d: crop(tensor, inner) });
@@ -212,7 +212,7 @@ describe('kept regions', () => {
 
   it('are missing by name when they are not here, not all there, of another frame, or freed', () => {
     const kept = new KeptRegions();
-    kept.keep('1-1', 'n-1', [wireRegion('t', tensor, part)]);
+    kept.keep('1-1', undefined, [wireRegion('t', tensor, part)]);
     const all = { tensor: 't', box: wire(wholeBox(tensor.shape)) };
     const here = { tensor: 't', box: wire(part) };
     expect(
@@ -226,20 +226,24 @@ describe('kept regions', () => {
     expect(kept.take('1-1', [{ ...here, codec: RAW }])).toEqual({ missing: [here] });
   });
 
-  it('of one sender are not found as those of another', () => {
+  it('of one sender are not found as those of another, nor in place of what was made here', () => {
     const kept = new KeptRegions();
     kept.keep('1-1', 'n-1', [wireRegion('t', tensor, part)]);
     const place = { tensor: 't', box: wire(inner) };
     const frame = kept.of('1-1');
     expect(
       [frame.find(place, 'n-2'), frame.find(place, 'n-1'), frame.find(place)].map((found) => found?.tensor),
-    ).toEqual([undefined, 't', 't']);
+    ).toEqual([undefined, 't', undefined]);
+    expect(kept.take('1-1', [{ ...place, codec: RAW }])).toEqual({ missing: [place] });
+    const made = wireRegion('t', tensor, wholeBox(tensor.shape));
+    frame.keep(made);
+    expect(frame.find(place)).toBe(made);
   });
 
   it('are refused a codec that cannot carry them', () => {
     const kept = new KeptRegions();
     const codes: Tensor = { dtype: 'int64', shape: [2], data: new Uint8Array(16) };
-    kept.keep('1-1', 'n-1', [wireRegion('i', codes)]);
+    kept.keep('1-1', undefined, [wireRegion('i', codes)]);
     const asked = { tensor: 'i', box: [[0, 2]] as [number, number][], codec: { name: 'fp16' } as const };
     expect(() => kept.take('1-1', [asked])).toThrow(expect.objectContaining({ code: 'TESSERA_CODEC' }));
   });
@@ -286,10 +290,10 @@ describe('a part that reads kept regions', () => {
     const outcome = await secondTile((inputs, kept) => {
       const [first] = inputs;
       const frame = kept.of('1-1');
-      const region = frame.find(first!)!;
+      const region = frame.find(first!, 'n-1')!;
       frame.drop(region);
       kept.keep('1-1', 'n-1', [{ ...region, d: region.d.subarray(4) }]);
-      found = () => frame.find(first!);
+      found = () => frame.find(first!, 'n-1');
       return inputs;
     });
     expect(outcome).toMatchObject({ error: { code: 'missing-input', regions: [{ tensor: 'p' }] } });
