@@ -252,7 +252,17 @@ function takeBack(s: State, frame: Frame, node: Node): void {
     read.sent.size > 0 ||
     read.fetch !== null ||
     begun.some(({ facts }) => facts.links.some((link) => makerOf(frame, link) === read));
-  const read = frame.stages.find((stage) => stage.parts.some((part) => done(part) && isRead(stage, part)));
+  // Of two makers of a part the other one may have been used, and this one read.
+  const isSupplied = (made: PartRun): boolean =>
+    frame.requests.some(({ part, way }) =>
+      part.facts.links.some((link, k) => {
+        const supply = way?.in[k];
+        return typeof supply === 'object' && supply.from === node.id && makerOf(frame, link) === made;
+      }),
+    );
+  const read = frame.stages.find((stage) =>
+    stage.parts.some((part) => (done(part) && isRead(stage, part)) || isSupplied(part)),
+  );
   if (read !== undefined) {
     endFrame(s, frame, 'error', {
       code: 'TESSERA_RUN_FAILED',

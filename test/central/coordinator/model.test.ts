@@ -27,7 +27,8 @@ test('whatever happens to nodes, links, plans and cameras, every invariant holds
       for (const [note, count] of Object.entries(snapshot.discarded)) notes[note as keyof typeof notes] += count;
       expect(snapshot).toMatchObject({ open_frames: 0, open_bytes: 0, payload_bytes: 0 });
     }),
-    { numRuns: SEEDS, endOnFailure: true },
+    // Found before: a part was made twice, and the maker that was read was left out, not the one that was used.
+    { numRuns: SEEDS + 1, examples: [[450460746]], endOnFailure: true },
   );
   // A simulation in which nothing goes wrong would prove nothing.
   expect(steps).toBeGreaterThan(20_000);
