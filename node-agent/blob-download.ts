@@ -63,6 +63,8 @@ export class BlobDownload {
   readonly #sources = new Map<string, Source>();
   readonly #central: Source;
   readonly #of: number;
+  /** Blobs that are checked and put into the store at the moment. */
+  readonly #commits = new Set<Promise<void>>();
   #here = 0;
   #waiting = 0;
   /** Central is asked for everything itself: other nodes did not have it. */
@@ -101,6 +103,8 @@ export class BlobDownload {
       this.#isOver = true;
       signal.removeEventListener('abort', abort);
       for (const source of this.#sources.values()) this.#end(source);
+      // A blob that is complete is stored, though others are not.
+      await Promise.allSettled(this.#commits);
       for (const { writer } of this.#blobs.values()) await (await writer?.catch(() => undefined))?.abort();
     }
   }
@@ -132,7 +136,11 @@ export class BlobDownload {
       const whole = mayWrite ? await this.#write(blob, offset, bytes, source) : undefined;
       const isCurrent = (): boolean => source?.request === request && !this.#isOver;
       if (source !== undefined && isCurrent()) this.#report(source, bytes.byteLength);
-      if (whole !== undefined && blob.opened === whole) await this.#commit(blob, whole);
+      if (whole !== undefined && blob.opened === whole) {
+        const commit = this.#commit(blob, whole);
+        this.#commits.add(commit);
+        await commit.finally(() => this.#commits.delete(commit));
+      }
       if (source === undefined || !isCurrent()) return;
       if (offset + bytes.byteLength >= blob.end) blob.passed = true;
       if ([...source.blobs].every((one) => one.passed || gapOf(one) === undefined)) this.#again(source);
