@@ -54,7 +54,7 @@ async function infer(codec: string, nodes: number, frames = 1): Promise<Inferred
   return { results, largest };
 }
 
-/** Bytes of a frame at one node: all tiles of a stage travel in one message, however fast the machine is. */
+/** Bytes of a frame at one node, which returns the second stage's results: all tiles of a stage travel in one message. */
 async function bytesOf(codec: string): Promise<Bytes> {
   // Tiles that get no answer in time are sent twice, so the smallest of several frames is one without such tiles.
   const { results } = await infer(codec, 1, 4);
@@ -64,12 +64,12 @@ async function bytesOf(codec: string): Promise<Bytes> {
 
 describe('infer --codec', () => {
   test.each([
-    { codec: 'packed', approximate: false, within: 1e-6, down: 0.7, up: 1.01 },
-    { codec: 'fp16', approximate: true, within: 2e-3, down: 0.51, up: 1.01 },
-    { codec: 'q8:channel', approximate: true, within: 2e-2, down: 0.25, up: 1.01 },
-    { codec: 'clip:0:3:8', approximate: true, within: 2e-2, down: 0.25, up: 0.46 },
-    { codec: 'clip:0:3:4', approximate: true, within: 0.3, down: 0.12, up: 0.36 },
-  ])('$codec in two stages of tiles', async ({ codec, approximate, within, down, up }) => {
+    { codec: 'packed', approximate: false, within: 1e-6, down: 0.8 },
+    { codec: 'fp16', approximate: true, within: 2e-3, down: 0.51 },
+    { codec: 'q8:channel', approximate: true, within: 2e-2, down: 0.3 },
+    { codec: 'clip:0:3:8', approximate: true, within: 2e-2, down: 0.25 },
+    { codec: 'clip:0:3:4', approximate: true, within: 0.3, down: 0.12 },
+  ])('$codec in two stages of tiles', async ({ codec, approximate, within, down }) => {
     const { results, largest } = await infer(codec, 2, 4);
     for (const result of results) expect(result).toMatchObject({ status: 'ok', approximate, missing: [] });
     const used = new Set(results.flatMap(({ tiles_per_node }) => Object.keys(tiles_per_node)));
@@ -77,8 +77,8 @@ describe('infer --codec', () => {
     expect(largest).toBeLessThan(within);
     const bytes = await bytesOf(codec);
     expect(bytes.down / raw.down).toBeLessThan(down);
-    // The inputs of the second stage are sent quantised, as the first stage's results arrive.
-    expect(bytes.up / raw.up).toBeLessThan(up);
+    // The frame is sent, and what work messages say of the codec; what the first stage makes stays at the node.
+    expect(bytes.up / raw.up).toBeLessThan(1.03);
   });
 
   test('an invalid codec is refused at once, with the accepted forms', async () => {
