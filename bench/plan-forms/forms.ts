@@ -52,83 +52,70 @@ export class Forms {
 
   /** All forms, in the order of FORMS. */
   all(): Form[] {
+    const drafts: Record<FormName, readonly (Draft | undefined)[] | undefined> = { ...this.#tiled(), ...this.#skips() };
+    return FORMS.map((name) => {
+      const stages = drafts[name];
+      const isWhole = stages?.every((draft): draft is Draft => draft !== undefined) === true;
+      return { name, plan: isWhole ? this.#plan(stages) : undefined };
+    });
+  }
+
+  /** The forms that cut the network at feature maps which tiles can reach. */
+  #tiled() {
+    const nodes = on(...this.#nodes);
     const [device, ...edge] = this.#nodes as [string, ...string[]];
-    const tiled = this.#tileCuts();
-    const [a, b, c] = [tiled[Math.floor(tiled.length / 4)], tiled[Math.floor(tiled.length / 2)], tiled.at(-1)];
-    const distinct = a !== undefined && a !== b && b !== c;
+    const cuts = this.#tileCuts();
+    const [a, b, c] = [cuts[Math.floor(cuts.length / 4)]!, cuts[Math.floor(cuts.length / 2)]!, cuts.at(-1)!];
+    const forms = {
+      'device, edge tiles, cloud': () => [
+        this.#whole(this.#inputs, [a], on(device)),
+        this.#tiles([a], b, 2, 2, on(...edge)),
+        this.#rest([b], CENTRAL),
+      ],
+      'two tile stages': () => [
+        this.#tiles(this.#inputs, a, 2, 2, nodes),
+        this.#tiles([a], b, 2, 2, nodes),
+        this.#rest([b], CENTRAL),
+      ],
+      'three tile stages that stay': () => [
+        this.#pinned(this.#tiles(this.#inputs, a, 2, 2, nodes)),
+        this.#pinned(this.#tiles([a], b, 2, 2, nodes)),
+        this.#pinned(this.#tiles([b], c, 2, 2, nodes)),
+        this.#rest([c], device),
+      ],
+      'tiles, then strips': () => [
+        this.#tiles(this.#inputs, a, 1, 3, nodes),
+        this.#tiles([a], b, 3, 1, nodes),
+        this.#rest([b], CENTRAL),
+      ],
+      'a chain of nodes': () => [
+        this.#whole(this.#inputs, [a], on(device)),
+        this.#whole([a], [b], on(edge[0]!)),
+        this.#rest([b], edge[1]!),
+      ],
+    };
+    const isPossible = cuts.length > 0 && a !== b && b !== c;
+    return Object.fromEntries(
+      Object.entries(forms).map(([name, make]) => [name, isPossible ? make() : undefined]),
+    ) as Record<keyof typeof forms, readonly (Draft | undefined)[] | undefined>;
+  }
+
+  /** The forms in which several tensors cross a cut. */
+  #skips() {
+    const [device, edge] = this.#nodes as [string, string];
     const skip = this.#skip();
     const several = this.#several();
-    const make = (drafts: (Draft | undefined)[]): Plan | undefined =>
-      drafts.includes(undefined) ? undefined : this.#plan(drafts as Draft[]);
-    const rest = (from: string, ...nodes: string[]): Draft => this.#whole([from], this.#outputs, on(...nodes));
-    const forms: Form[] = [
-      {
-        name: 'device, edge tiles, cloud',
-        plan: distinct
-          ? make([
-              this.#whole(this.#inputs, [a], on(device)),
-              this.#tiles([a], b!, 2, 2, on(...edge)),
-              rest(b!, CENTRAL),
-            ])
-          : undefined,
-      },
-      {
-        name: 'two tile stages',
-        plan: distinct
-          ? make([
-              this.#tiles(this.#inputs, a, 2, 2, on(...this.#nodes)),
-              this.#tiles([a], b!, 2, 2, on(...this.#nodes)),
-              rest(b!, CENTRAL),
-            ])
-          : undefined,
-      },
-      {
-        name: 'three tile stages that stay',
-        plan: distinct
-          ? make([
-              this.#pinned(this.#tiles(this.#inputs, a, 2, 2, on(...this.#nodes))),
-              this.#pinned(this.#tiles([a], b!, 2, 2, on(...this.#nodes))),
-              this.#pinned(this.#tiles([b!], c!, 2, 2, on(...this.#nodes))),
-              rest(c!, device),
-            ])
-          : undefined,
-      },
-      {
-        name: 'tiles, then strips',
-        plan: distinct
-          ? make([
-              this.#tiles(this.#inputs, a, 1, 3, on(...this.#nodes)),
-              this.#tiles([a], b!, 3, 1, on(...this.#nodes)),
-              rest(b!, CENTRAL),
-            ])
-          : undefined,
-      },
-      {
-        name: 'a chain of nodes',
-        plan: distinct
-          ? make([this.#whole(this.#inputs, [a], on(device)), this.#whole([a], [b!], on(edge[0]!)), rest(b!, edge[1]!)])
-          : undefined,
-      },
-      {
-        name: 'a skip from device to cloud',
-        plan:
-          skip === undefined
-            ? undefined
-            : make([
-                this.#whole(this.#inputs, [skip.early], on(device)),
-                this.#whole([skip.early], [skip.late], on(edge[0]!)),
-                this.#whole([skip.early, skip.late], this.#outputs, on(CENTRAL)),
-              ]),
-      },
-      {
-        name: 'several tensors across a cut',
-        plan:
-          several === undefined
-            ? undefined
-            : make([this.#whole(this.#inputs, several, on(device)), this.#whole(several, this.#outputs, on(edge[0]!))]),
-      },
-    ];
-    return forms;
+    return {
+      'a skip from device to cloud': skip && [
+        this.#whole(this.#inputs, [skip.early], on(device)),
+        this.#whole([skip.early], [skip.late], on(edge)),
+        this.#rest([skip.early, skip.late], CENTRAL),
+      ],
+      'several tensors across a cut': several && [
+        this.#whole(this.#inputs, several, on(device)),
+        this.#rest(several, edge),
+      ],
+    };
   }
 
   #plan(drafts: readonly Draft[]): Plan {
@@ -142,6 +129,10 @@ export class Forms {
       reason: 'by hand',
       predicted: null,
     };
+  }
+
+  #rest(inputs: readonly string[], node: string): Draft {
+    return this.#whole(inputs, this.#outputs, on(node));
   }
 
   #whole(inputs: readonly string[], outputs: readonly string[], placement: Placement): Draft {
