@@ -192,8 +192,7 @@ describe('a link of 1.6 Mbit/s', () => {
     console.log(
       `1 MB in ${seconds.toFixed(1)} s; others ${Math.round(undisturbedRate)} round trips/s before, ${Math.round(meanwhile)} meanwhile`,
     );
-    // A broker that waited for the slow link would leave a twentieth; half may go to tests that run beside this one.
-    expect(meanwhile).toBeGreaterThan(0.3 * undisturbedRate);
+    expect(meanwhile).toBeGreaterThan(0.6 * undisturbedRate);
     await Promise.all([sender, fast, slow].map(({ client }) => client.stop()));
     await relay.close();
   }, 60_000);
