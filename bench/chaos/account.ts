@@ -51,7 +51,7 @@ export class Account {
 
   /** Acknowledged frames that have no end yet, and should have one. */
   get open(): number {
-    return this.verdict().missing.length;
+    return [...this.#lives.values()].filter((life) => isOpen(life) && !this.#mayBeUnsaved(life)).length;
   }
 
   /** All that is known of a frame, for people. */
@@ -81,17 +81,20 @@ export class Account {
       ended[how] = (ended[how] ?? 0) + 1;
     }
     const open = lives.filter(([, life]) => isOpen(life));
-    const isUnsaved = ({ acknowledged = 0 }: Life): boolean =>
-      this.#unsaved.some(({ from, to }) => from <= acknowledged && acknowledged <= to);
     return {
       sent: lives.length,
       acknowledged: lives.filter(([, { acknowledged }]) => acknowledged !== undefined).length,
       ended,
-      missing: open.filter(([, life]) => !isUnsaved(life)).map(([frame]) => frame),
-      unsaved: open.filter(([, life]) => isUnsaved(life)).map(([frame]) => frame),
+      missing: open.filter(([, life]) => !this.#mayBeUnsaved(life)).map(([frame]) => frame),
+      unsaved: open.filter(([, life]) => this.#mayBeUnsaved(life)).map(([frame]) => frame),
       doubled: lives.filter(([, { ends }]) => ends.size > 1).map(([frame]) => frame),
       repeats: this.#repeats,
     };
+  }
+
+  /** Whether the frame was acknowledged in a moment before a kill. */
+  #mayBeUnsaved({ acknowledged = 0 }: Life): boolean {
+    return this.#unsaved.some(({ from, to }) => from <= acknowledged && acknowledged <= to);
   }
 
   #of(frame: string): Life {
