@@ -1,3 +1,4 @@
+import { profileSchema } from '../central/planner/profile/schema.ts';
 import { configSchema } from '../shared/config/schema.ts';
 import { cardSchema } from '../shared/model/card-schema.ts';
 import { planSchema } from '../shared/plan/validate.ts';
@@ -36,6 +37,7 @@ export const SCHEMAS: Readonly<Record<string, NamedSchema>> = {
   config: { what: 'tessera.yaml', schema: configSchema },
   model: { what: 'model.yaml', schema: cardSchema },
   plan: { what: 'a plan file', schema: planSchema },
+  profile: { what: 'a profile file: times of a model on nodes, and links', schema: profileSchema },
   result: { what: '<base>/result/<camera>/<model>', schema: resultObject },
   outputs: { what: '<base>/result/<camera>/<model>/tensor (CBOR)', schema: outputsMessage },
   frame: { what: '<base>/input/<camera>: a frame in an envelope (CBOR)', schema: frameEnvelope },

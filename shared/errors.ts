@@ -20,6 +20,7 @@ export const ERROR_CODES = {
   TESSERA_MODEL_CARD: permanent('model.yaml is wrong.'),
   TESSERA_SHAPE: permanent('A dimension of the model is not known.'),
   TESSERA_PLAN_INVALID: permanent('The plan does not fit the model or is not a plan.'),
+  TESSERA_PROFILE: permanent('The file is not a profile, or not one of this model.'),
   TESSERA_INPUT_INVALID: permanent('The frame is not a picture or tensor that can be read.'),
   TESSERA_INPUT_TOO_LARGE: permanent('The frame is larger than the limits allow.'),
   TESSERA_MESSAGE_INVALID: permanent('A message does not follow the protocol.'),

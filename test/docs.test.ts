@@ -18,7 +18,7 @@ import { examplesOf, markdownFiles, repositoryFile, repositoryPath } from './sup
 
 /** Wrong documentation is worse than none: every example in it has to be accepted by the code. */
 
-const FILES = ['config', 'model', 'plan'];
+const FILES = ['config', 'model', 'plan', 'profile'];
 
 describe('docs/protocol.md', () => {
   const examples = examplesOf('docs/protocol.md');

@@ -1,4 +1,4 @@
-import { CENTRAL, type Placement, type Plan, type Split, type Stage } from '../../shared/plan/plan.ts';
+import { CENTRAL, type Placement, type Plan, type Split, type Stage, TOPIC } from '../../shared/plan/plan.ts';
 import { planId } from '../../shared/plan/plan-id.ts';
 import type { TileCut } from './cuts/wanted.ts';
 import type { Problem } from './strategy.ts';
@@ -34,7 +34,9 @@ function numbered(drafts: readonly StageDraft[]): Stage[] {
 
 /** Makes a plan of stages, with its id. */
 export function composePlan(problem: Problem, strategy: string, reason: string, drafts: readonly StageDraft[]): Plan {
-  const { model, source } = problem;
+  const { model } = problem;
+  // Frames that are born at a node are central's to place, whatever the plan.
+  const source = problem.source === TOPIC ? TOPIC : CENTRAL;
   const stages = numbered(drafts);
   const id = planId({ model, source, stages });
   return { format: 'tessera-plan/1', id, model, source, strategy, reason, stages, predicted: null };

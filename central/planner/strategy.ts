@@ -2,15 +2,20 @@ import type { CodecSpec } from '../../shared/codec/spec.ts';
 import type { Plan, Tier } from '../../shared/plan/plan.ts';
 import type { Grid } from '../../shared/tiling/grid.ts';
 import type { PlanningGraph } from './graph.ts';
+import type { TimedNode } from './times.ts';
 
-/** A node agent, as it announced itself. */
-export interface PlanningNode {
-  readonly id: string;
+/** A machine that can run stages, as it announced itself, with what was measured there. */
+export interface PlanningNode extends TimedNode {
   readonly tier: Tier;
-  readonly memory_mb: number;
+  /** Null where it is not known. */
+  readonly memory_mb: number | null;
   readonly codecs: readonly string[];
   /** Kinds of splits whose parts it runs. */
   readonly splits: readonly string[];
+  /** Its own processor time for each message that it sends or receives. */
+  readonly message_ms?: number;
+  /** Watts while it computes, and while it does not. */
+  readonly power_w?: { readonly idle: number; readonly busy: number };
 }
 
 /** A measured link, in one direction. */
@@ -132,11 +137,15 @@ export interface Problem {
   readonly nodes: readonly PlanningNode[];
   /** Links that were measured. */
   readonly links: readonly Link[];
-  /** The node on whose machine the broker runs, or `central`; null where that is not known. */
+  /**
+   * The node on whose machine the broker runs, or `central`; null where that is not known, and then only the given links
+   * exist.
+   */
   readonly broker: string | null;
-  /** The machine at which frames arrive, and the one that needs the network's outputs. */
+  /** The machine at which frames arrive. */
   readonly source: string;
-  readonly sink: string;
+  /** The machine that needs the network's outputs; null: their way is not counted. */
+  readonly sink: string | null;
   /** In order; empty where the network was not retrained for tiles. */
   readonly trained: readonly TrainedTiles[];
   /** Those whose codecs every node announces. */

@@ -17,7 +17,7 @@ import { examplesOf, withBytes } from '../support/examples.ts';
 
 const folder = fileURLToPath(new URL(`./samples/wire-${WIRE_VERSION}/`, import.meta.url));
 const isCbor = (schema: string): boolean => SCHEMAS[schema]!.what.includes('CBOR');
-const onWire = Object.keys(SCHEMAS).filter((name) => !['config', 'model', 'plan'].includes(name));
+const onWire = Object.keys(SCHEMAS).filter((name) => !['config', 'model', 'plan', 'profile'].includes(name));
 
 /** The JSON text of a sample: bytes in diagnostic notation. */
 function sampleText(value: unknown): string {

@@ -154,5 +154,6 @@ test('the graph that strategies see is plain data, with every operator and the l
   expect(JSON.parse(JSON.stringify(graph))).toEqual(graph);
   expect(graph.layers.map(({ op }) => op)).toContain('Gemm');
   expect(graph.layers.find(({ outputs }) => outputs[0] === second)?.inputs).toHaveLength(1);
-  expect(graph.cuts.map(({ tensors }) => tensors)).toContainEqual([sum]);
+  expect(graph.blocks.map(({ cut }) => cut)).toContainEqual([sum]);
+  expect(graph.blocks.at(-1)).toMatchObject({ last: graph.layers.length - 1, cut: [early, prob] });
 });
