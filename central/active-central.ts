@@ -23,8 +23,10 @@ import { FrameConnection } from './ingest/connection.ts';
 import { FrameTracker } from './journal/frame-tracker.ts';
 import type { Journal } from './journal/journal.ts';
 import { listenToNodes } from './nodes/listen.ts';
+import { answerMeasurements } from './nodes/measurement-requests.ts';
 import { NodeAnswers } from './nodes/node-answers.ts';
 import { NodeLink } from './nodes/node-link.ts';
+import { NodeMeasurements } from './nodes/node-measurements.ts';
 import type { NodeTopics } from './nodes/node-topics.ts';
 import { BlobHolders } from './observers/blob-holders.ts';
 import { createObservers } from './observers/list.ts';
@@ -74,6 +76,8 @@ export class ActiveCentral {
   readonly #parts: ActiveCentralParts;
   readonly #coordinator: Coordinator;
   readonly #answers: NodeAnswers;
+  readonly #measurements: NodeMeasurements;
+  readonly #link: NodeLink;
   readonly #born: BornFrames;
   readonly #effects: EffectRunner;
   readonly #publisher: Publisher;
@@ -161,10 +165,13 @@ export class ActiveCentral {
       ...options.coordinator,
       epoch,
     });
+    this.#measurements = new NodeMeasurements({ send: (node, order) => this.#link.control(node, order), epoch });
     this.#answers = new NodeAnswers({
       tell: (event) => this.#tell(event),
       keep: (plan, out) => this.#effects.keepRegions(plan, out),
+      measurements: this.#measurements,
     });
+    this.#link = new NodeLink({ wire, executor, answers: this.#answers, log });
     this.#born = new BornFrames({
       send: (node, order) => wire.send(node, 'frame', order),
       offer: (arrival, isRepeated) => this.#acceptor.receiveBorn(arrival, isRepeated),
@@ -172,7 +179,7 @@ export class ActiveCentral {
     });
     this.#effects = new EffectRunner({
       born: this.#born,
-      link: new NodeLink({ wire, executor, answers: this.#answers, log }),
+      link: this.#link,
       executor,
       data,
       epoch,
@@ -210,6 +217,8 @@ export class ActiveCentral {
       bus,
       wire,
       answers: this.#answers,
+      measurements: this.#measurements,
+      link: this.#link,
       born: this.#born,
       topics: topics(base),
       nodes,
@@ -220,6 +229,9 @@ export class ActiveCentral {
       tell: (event) => this.#tell(event),
       log,
     });
+    const { registry } = nodes;
+    const measurements = this.#measurements;
+    await answerMeasurements({ bus, topics: topics(base), registry, models: this.#parts.models, measurements, log });
     // Another central may have taken over meanwhile.
     if (this.#stopping !== undefined) return;
     this.#publisher.retain(topics(base).centralKey(CENTRAL), publicKey);

@@ -36,7 +36,11 @@ export function compileFor(model: ServedModel, plan: Plan): CompiledPlan {
 }
 
 /** The served model that a request is about. Throws TESSERA_MODEL_UNKNOWN, TESSERA_USAGE. */
-function modelOf(models: ReadonlyMap<string, ServedModel>, asked: string | undefined, sha?: string): ServedModel {
+export function modelOf(
+  models: ReadonlyMap<string, ServedModel>,
+  asked: string | undefined,
+  sha?: string,
+): ServedModel {
   const served = [...models.values()];
   const fitting = served.filter(
     ({ name, manifest }) => (asked ?? name) === name && (sha ?? manifest.skeleton.sha) === manifest.skeleton.sha,

@@ -7,12 +7,16 @@ import { bornFrameMessage, bornFrameOrder } from '../shared/protocol/messages/bo
 import { brokerStats } from '../shared/protocol/messages/broker.ts';
 import { centralModels, centralStatus, planStatus, stats } from '../shared/protocol/messages/central.ts';
 import { controlMessage, modelManifest } from '../shared/protocol/messages/control.ts';
+import { echoMessage } from '../shared/protocol/messages/echo.ts';
 import { frameEnvelope } from '../shared/protocol/messages/frame.ts';
 import { heartbeat, leftOut, nodeEvent, nodeInfo, planPreparation } from '../shared/protocol/messages/node.ts';
 import { partMessage } from '../shared/protocol/messages/part.ts';
 import {
   deployedAnswer,
   deployRequest,
+  linkMeasured,
+  measureLink,
+  measureStage,
   nodeInvite,
   nodeInvited,
   nodeReadmit,
@@ -21,6 +25,7 @@ import {
   nodeRevoked,
   request,
   response,
+  stageMeasured,
 } from '../shared/protocol/messages/requests.ts';
 import { outputsMessage, resultObject } from '../shared/protocol/messages/result.ts';
 import { resultMessage, tensorMessage, workMessage } from '../shared/protocol/messages/work.ts';
@@ -55,6 +60,10 @@ export const SCHEMAS: Readonly<Record<string, NamedSchema>> = {
   response: { what: '<base>/response/<command>', schema: response },
   deploy: { what: '<base>/request/deploy', schema: deployRequest },
   deployed: { what: 'data of <base>/response/deploy', schema: deployedAnswer },
+  'measure-stage': { what: '<base>/request/measure-stage', schema: measureStage },
+  'stage-measured': { what: 'data of <base>/response/measure-stage', schema: stageMeasured },
+  'measure-link': { what: '<base>/request/measure-link', schema: measureLink },
+  'link-measured': { what: 'data of <base>/response/measure-link', schema: linkMeasured },
   'node-invite': { what: '<base>/request/node-invite', schema: nodeInvite },
   'node-invited': { what: 'data of <base>/response/node-invite', schema: nodeInvited },
   'node-readmit': { what: '<base>/request/node-readmit', schema: nodeReadmit },
@@ -70,6 +79,7 @@ export const SCHEMAS: Readonly<Record<string, NamedSchema>> = {
   manifest: { what: 'a model on the wire, inside `prepare` (CBOR)', schema: modelManifest },
   'blob-get': { what: '<base>-wire/1/<to>/blob-get/<from> (CBOR)', schema: blobGetMessage },
   'blob-part': { what: '<base>-wire/1/<to>/blob-part/<from> (CBOR)', schema: blobPartMessage },
+  echo: { what: '<base>-wire/1/<to>/echo/<from> (CBOR)', schema: echoMessage },
   part: { what: 'a part of a body over 256 KiB, on any wire topic (CBOR)', schema: partMessage },
 };
 

@@ -10,12 +10,14 @@ import type { Bus, Log } from '../shared/ports.ts';
 import { blobPartMessage } from '../shared/protocol/messages/blob.ts';
 import { bornFrameOrder } from '../shared/protocol/messages/born-frame.ts';
 import { controlMessage } from '../shared/protocol/messages/control.ts';
+import { echoMessage } from '../shared/protocol/messages/echo.ts';
 import { tensorMessage, workAddress } from '../shared/protocol/messages/work.ts';
 import { PART_LIMIT_BYTES } from '../shared/protocol/parts.ts';
 import { topics as topicsOf } from '../shared/protocol/topics.ts';
 import { BlobServer } from '../shared/runtime/blob-server.ts';
 import { openBlobStore } from '../shared/runtime/blob-store.ts';
 import type { BusOptions } from '../shared/runtime/bus-options.ts';
+import { cpuMs } from '../shared/runtime/cpu-time.ts';
 import { machineLimits } from '../shared/runtime/machine-limits.ts';
 import { connectBus } from '../shared/runtime/mqtt.ts';
 import { requireSignature } from '../shared/runtime/signature.ts';
@@ -70,7 +72,7 @@ export interface Agent {
  */
 const LIMITS = { plans: 32, tiles: 4096, running: 2 } as const;
 /** What other nodes than central may send. */
-const FROM_NODES = ['blob-get', 'blob-part', 'tensor'] as const;
+const FROM_NODES = ['blob-get', 'blob-part', 'tensor', 'echo'] as const;
 /**
  * Share of the machine's memory for inputs of queued work, and as much again for regions that are kept for later parts;
  * and its bounds in bytes.
@@ -145,6 +147,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     limits: { ...LIMITS, bytes: memoryShare(), regionBytes: memoryShare() },
     messageBytes: PART_LIMIT_BYTES,
     now,
+    cpuMs,
     after: (ms, call) => setTimeout(call, ms).unref(),
     log,
   });
@@ -159,6 +162,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   wire.on('blob-part', blobPartMessage, (from, message) => fetch.accept(from, message));
   const blobServer = new BlobServer({ wire, store, sizeOf: (sha) => service.plans.sizeOf(sha), log, now });
   blobServer.start();
+  wire.on('echo', echoMessage, (from, message) => service.echoes.receive(from, message));
   wire.on('control', controlMessage, (from, message) => service.receiveControl(from, message));
 
   // Before the node's own topics: centrals' claims should be known before their first messages.

@@ -61,7 +61,7 @@ describe('docs/protocol.md', () => {
       named.trace('<camera>'),
       named.request('<command>'),
       named.response('<command>'),
-      ...(['work', 'result', 'tensor', 'control', 'frame', 'blob-get', 'blob-part'] as const).map((kind) =>
+      ...(['work', 'result', 'tensor', 'control', 'frame', 'blob-get', 'blob-part', 'echo'] as const).map((kind) =>
         named.wire('<to>', kind, '<from>'),
       ),
     ];

@@ -11,12 +11,14 @@ import type { NodeRegistry } from '../../shared/protocol/node-registry.ts';
 import type { Head, HeadFilter, Wire } from '../../shared/runtime/wire.ts';
 import { TokenBuckets } from '../../shared/token-buckets.ts';
 import type { AnswerAddress, UntimedEvent } from '../coordinator/events.ts';
+import type { NodeMeasurements } from './node-measurements.ts';
 
 /** Receives what answers of nodes are turned into. */
 export interface NodeAnswersOptions {
   readonly tell: (event: UntimedEvent) => void;
   /** Keeps undecoded regions that came to central; returns their name. */
   readonly keep: (plan: string, out: readonly WireRegion[]) => string;
+  readonly measurements: Pick<NodeMeasurements, 'answered' | 'isAwaited'>;
 }
 
 /** Passes a node's answers to the coordinator, wherever the node runs. */
@@ -40,7 +42,13 @@ export class NodeAnswers {
     else if (message.type === 'missing') {
       const { i_id, request, regions } = message;
       tell({ type: 'regions-missing', node, i_id, request, regions });
-    }
+    } else if (message.type === 'measured' || message.type === 'probed' || message.type === 'unmeasured')
+      this.#options.measurements.answered(node, message);
+  }
+
+  /** Whether the node was asked for the measurement that a message answers. */
+  isMeasured(node: string, { request }: Head): boolean {
+    return this.#options.measurements.isAwaited(node, request);
   }
 
   /** Regions that a node was ordered to send. */
@@ -113,8 +121,8 @@ export function takeAnswers({ wire, answers, registry, tell, isAwaited, isOrdere
       return by({ node, plan, i_id, stage, attempt }) ? 'unknown' : 'unasked';
     };
   const controls = new TokenBuckets(CONTROLS);
-  const mayControl = (node: string): ReturnType<HeadFilter> =>
-    controls.take(node, performance.now()) ? 'unknown' : 'unasked';
+  const mayControl: HeadFilter = (node, head) =>
+    answers.isMeasured(node, head) || controls.take(node, performance.now()) ? 'unknown' : 'unasked';
 
   wire.on(
     'control',

@@ -4,7 +4,9 @@ import { NodeService } from '../../shared/node/node-service.ts';
 import { CENTRAL } from '../../shared/plan/plan.ts';
 import type { Log } from '../../shared/ports.ts';
 import type { ControlMessage } from '../../shared/protocol/messages/control.ts';
+import type { EchoMessage } from '../../shared/protocol/messages/echo.ts';
 import type { WorkMessage } from '../../shared/protocol/messages/work.ts';
+import { cpuMs } from '../../shared/runtime/cpu-time.ts';
 import type { Wire } from '../../shared/runtime/wire.ts';
 import type { NodeAnswers } from './node-answers.ts';
 
@@ -39,7 +41,7 @@ export class NodeLink {
       bootId: '',
       executor,
       send: async (to, { kind, message }) => {
-        if (kind === 'tensor') return wire.send(to, kind, message);
+        if (kind === 'tensor' || kind === 'echo') return wire.send(to, kind, message);
         // After the effects that came together with the cause of this answer.
         await Promise.resolve();
         if (kind === 'result') answers.result(CENTRAL, message);
@@ -50,6 +52,7 @@ export class NodeLink {
       limits: LIMITS,
       messageBytes: 0,
       now: () => performance.now(),
+      cpuMs,
       after: (ms, call) => setTimeout(call, ms).unref(),
       // An agent reports its plans; central reports those of all nodes together.
       log: { ...log, info: (message, fields) => log.debug(message, fields) },
@@ -66,6 +69,11 @@ export class NodeLink {
     if (!this.isLocal(node)) return this.#wire.send(node, 'work', message);
     this.#local.work.accept(CENTRAL, message);
     return 0;
+  }
+
+  /** Handles an echo of a node; false if it was useless. */
+  receiveEcho(from: string, message: EchoMessage): boolean {
+    return this.#local.echoes.receive(from, message);
   }
 
   async control(node: string, message: ControlMessage): Promise<void> {

@@ -54,6 +54,19 @@ export interface PreparedPlan {
   readonly stages: ReadonlyMap<number, StageRegions>;
 }
 
+/** How a stage is measured: `repeats` runs after `warmup` unmeasured ones, but at most three once `budgetMs` are over. */
+export interface MeasureOptions {
+  readonly warmup: number;
+  readonly repeats: number;
+  readonly budgetMs: number;
+}
+
+/** Times of the runs of a stage, ms, and how many parts of frames were computed meanwhile. */
+export interface MeasuredStage {
+  readonly ms: readonly number[];
+  readonly others: number;
+}
+
 /** Runs stages of plans in a worker thread; the same for node agents and for central's own executor. */
 export interface Executor {
   /**
@@ -79,6 +92,11 @@ export interface Executor {
    * them again. Never throws because of a part's fault.
    */
   run(job: Job, onPart: (outcome: PartOutcome) => void): Promise<void>;
+  /**
+   * Runs the first part of a prepared stage on made-up inputs; parts of frames are computed between the runs. A time is
+   * that of the runtime alone, without decoding and encoding. Throws TESSERA_RUN_FAILED, TESSERA_INTERNAL.
+   */
+  measure(plan: string, stage: number, options: MeasureOptions): Promise<MeasuredStage>;
   /** Drops a frame's queued parts that have not started: each ends with the error `expired`. */
   cancel(iId: string, stage: number, tIds: readonly number[]): void;
   /**

@@ -7,7 +7,7 @@ import type { WireRegion } from '../protocol/messages/region.ts';
 import type { WorkError } from '../protocol/messages/work.ts';
 import { openBlobStore } from '../runtime/blob-store.ts';
 import { answerCalls, buffersOf, type Moved } from '../runtime/worker-call.ts';
-import type { PartOutcome } from './executor-types.ts';
+import type { MeasuredStage, MeasureOptions, PartOutcome } from './executor-types.ts';
 import { type AskedRegion, KeptRegions } from './kept-regions.ts';
 import type { JobPart } from './stage-part.ts';
 import { StageRunner } from './stage-runner.ts';
@@ -35,6 +35,9 @@ interface PrepareCall {
   readonly skeletonSha: string;
   readonly slices: ModelManifest['slices'];
 }
+
+/** Runs of a stage that are measured however long they take. */
+const LEAST_RUNS = 3;
 
 /** Why calls fail once the executor is stopping. */
 const STOPPING = 'the executor is stopping';
@@ -90,6 +93,8 @@ function drop(matches: (call: PartCall) => boolean): void {
 
 const { node, folder, threads, sessionMemoryMb } = workerData as ExecutorWorkerData;
 const kept = new KeptRegions();
+/** Parts of frames that were given to the runner so far. */
+let partsRun = 0;
 const runner = openBlobStore(folder).then((store) => new StageRunner({ node, store, threads, sessionMemoryMb }));
 
 /** The functions that the executor calls in its worker thread. */
@@ -99,6 +104,17 @@ const handlers = {
 
   prepare: (args: PrepareCall) =>
     inTurn(async () => (await runner).prepare(args.plan, args.stages, args.skeletonSha, args.slices)),
+
+  measure: async (args: MeasureOptions & { plan: string; stage: number }): Promise<MeasuredStage> => {
+    const { plan, stage, warmup, repeats, budgetMs } = args;
+    const run = await inTurn(async () => (await runner).measuredRun(plan, stage));
+    for (let i = 0; i < warmup; i++) await inTurn(run);
+    const before = partsRun;
+    const end = performance.now() + budgetMs;
+    const ms: number[] = [];
+    while (ms.length < repeats && (ms.length < LEAST_RUNS || performance.now() < end)) ms.push(await inTurn(run));
+    return { ms, others: partsRun - before };
+  },
 
   release: (args: { plan: string }) => inTurn(async () => (await runner).release(args.plan)),
 
@@ -112,6 +128,7 @@ const handlers = {
         fail,
         run: async () => {
           if (stopping) return fail('run-failed', STOPPING);
+          partsRun += 1;
           const value = await (await runner).runPart(plan, stage, tile, kept.of(iId));
           resolve({ value, transfer: 'out' in value ? buffersOf(value.out.map((region) => region.d)) : [] });
         },

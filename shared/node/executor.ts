@@ -8,7 +8,15 @@ import type { ModelManifest } from '../protocol/messages/control.ts';
 import type { RegionPlace, WireRegion } from '../protocol/messages/region.ts';
 import { buffersOf, ownBytes, WorkerCalls } from '../runtime/worker-call.ts';
 import { workerEntry } from '../runtime/worker-entry.ts';
-import type { Executor, Job, PartOutcome, PreparedPlan, StageRegions } from './executor-types.ts';
+import type {
+  Executor,
+  Job,
+  MeasuredStage,
+  MeasureOptions,
+  PartOutcome,
+  PreparedPlan,
+  StageRegions,
+} from './executor-types.ts';
 import type { ExecutorWorkerData, PartCall } from './executor-worker.ts';
 import type { AskedRegion } from './kept-regions.ts';
 import { Turns } from './turns.ts';
@@ -172,6 +180,10 @@ class ThreadExecutor implements Executor {
       return { plan: job.plan, iId: job.i_id, stage: job.stage, tile: { ...tile, in: inputs } };
     });
     await Promise.all(calls.map(async (call) => onPart(await this.#tile(call))));
+  }
+
+  async measure(plan: string, stage: number, options: MeasureOptions): Promise<MeasuredStage> {
+    return this.#running().call('measure', { plan, stage, ...options });
   }
 
   cancel(iId: string, stage: number, tIds: readonly number[]): void {

@@ -3,19 +3,23 @@ import { LogThrottle } from '../log-throttle.ts';
 import { CENTRAL } from '../plan/plan.ts';
 import type { Log } from '../ports.ts';
 import type { ControlMessage, ModelManifest } from '../protocol/messages/control.ts';
+import type { EchoMessage } from '../protocol/messages/echo.ts';
 import type { RegionStats } from '../protocol/messages/node.ts';
 import type { ResultMessage, TensorMessage, WorkAddress } from '../protocol/messages/work.ts';
+import { Echoes } from './echoes.ts';
 import type { Epochs } from './epochs.ts';
 import type { Executor } from './executor-types.ts';
+import { Measurements, type MeasureOrder } from './measurements.ts';
 import { type BlobSource, Plans } from './plans.ts';
 import { RegionExchange } from './region-exchange.ts';
 import { WorkHandler, type WorkHandlerOptions } from './work-handler.ts';
 import { epochOf } from './work-queue.ts';
 
-/** A message of a node to central; tensors go to other nodes too. */
+/** A message of a node to central; tensors and echoes go to other nodes too. */
 export type NodeMessage =
   | { readonly kind: 'result'; readonly message: ResultMessage }
   | { readonly kind: 'tensor'; readonly message: TensorMessage }
+  | { readonly kind: 'echo'; readonly message: EchoMessage }
   | { readonly kind: 'control'; readonly message: ControlMessage };
 
 /** What a node service needs. `now` is a steady clock, milliseconds. */
@@ -33,6 +37,8 @@ export interface NodeServiceOptions {
   /** Results are combined up to this size, so that fewer messages are sent. */
   readonly messageBytes: number;
   readonly now: () => number;
+  /** CPU time of this process, ms. */
+  readonly cpuMs: () => number;
   /** Calls a function once after some ms. */
   readonly after: (ms: number, call: () => void) => void;
   readonly log: Log;
@@ -46,6 +52,8 @@ export class NodeService {
   readonly work: WorkHandler;
   readonly plans: Plans;
   readonly exchange: RegionExchange;
+  readonly echoes: Echoes;
+  readonly #measurements: Measurements;
   readonly #options: NodeServiceOptions;
   readonly #throttledLog: LogThrottle;
 
@@ -67,6 +75,8 @@ export class NodeService {
       onArrived: (iId) => this.work.regionsArrived(iId),
     });
     this.plans = new Plans({ ...options, maxPlans: limits.plans, onGone: (plan) => this.work.planGone(plan) });
+    this.echoes = new Echoes({ ...options, send: (to, message) => send(to, { kind: 'echo', message }) });
+    this.#measurements = new Measurements({ ...options, plans: this.plans, echoes: this.echoes });
   }
 
   /** The node's regions, for its heartbeat. */
@@ -95,16 +105,23 @@ export class NodeService {
     else if (message.type === 'send') this.exchange.send(from, message);
     else if (message.type === 'free') this.work.free(message.i_id);
     else if (message.type === 'prepare') void this.#prepare(from, message);
+    else if (message.type === 'measure' || message.type === 'probe') void this.#measure(from, message);
     return true;
   }
 
   async #prepare(from: string, message: Extract<ControlMessage, { type: 'prepare' }>): Promise<void> {
+    await this.#answer(from, await this.plans.prepare(from, message, (ready) => void this.#answer(from, ready)));
+  }
+
+  async #measure(from: string, order: MeasureOrder): Promise<void> {
+    await this.#answer(from, await this.#measurements.carryOut(from, order));
+  }
+
+  #answer(to: string, message: ControlMessage): Promise<unknown> {
     const { send, log } = this.#options;
-    const answer = (about: ControlMessage): Promise<unknown> =>
-      send(from, { kind: 'control', message: about }).catch((error: unknown) => {
-        log.warn(`an answer could not be sent: ${failureOf(error).message}`);
-      });
-    await answer(await this.plans.prepare(from, message, (ready) => void answer(ready)));
+    return send(to, { kind: 'control', message }).catch((error: unknown) => {
+      log.warn(`an answer could not be sent: ${failureOf(error).message}`);
+    });
   }
 
   #isObeyed(from: string, kind: string): boolean {

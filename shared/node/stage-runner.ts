@@ -9,7 +9,7 @@ import { keepsPart } from '../plan/own-parts.ts';
 import type { Plan } from '../plan/plan.ts';
 import type { BlobStore } from '../ports.ts';
 import { isSha } from '../runtime/blob-store.ts';
-import { firstFeed, firstRun } from '../runtime/first-feeds.ts';
+import { type FirstFeed, firstFeed, firstRun } from '../runtime/first-feeds.ts';
 import { loadSession, type Session } from '../runtime/ort.ts';
 import { boxShape, type Dtype, type Tensor } from '../tensor/tensor.ts';
 import type { PartForm } from '../tiling/form.ts';
@@ -178,6 +178,29 @@ export class StageRunner {
     }
   }
 
+  /**
+   * A run of a prepared stage's first part on made-up inputs, which returns its time, ms. Throws TESSERA_RUN_FAILED where
+   * the stage is not prepared or cannot run.
+   */
+  async measuredRun(plan: string, stage: number): Promise<() => Promise<number>> {
+    const loaded = this.#plans.get(plan)?.stages.get(stage);
+    const part = loaded?.pieces[0];
+    if (loaded === undefined || part === undefined)
+      throw new TesseraError('TESSERA_RUN_FAILED', `stage ${stage} of plan ${plan} is not prepared here`);
+    const wanted = wantedOf(loaded, part.form);
+    // Zeros are the last choice: the memory of a tensor of zeros may be one page, which is read faster than others.
+    let feeds = madeUpFeeds(loaded, part, 'noise');
+    await (await this.#session(part.piece)).run(feeds, wanted).catch(() => {
+      feeds = madeUpFeeds(loaded, part, 'zeros');
+    });
+    return async () => {
+      const session = await this.#session(part.piece);
+      const started = performance.now();
+      await session.run(feeds, wanted);
+      return performance.now() - started;
+    };
+  }
+
   async stop(): Promise<void> {
     this.#plans.clear();
     this.#models.clear();
@@ -239,19 +262,11 @@ export class StageRunner {
     for (const part of stage.pieces) await this.#runOnce(stage, part);
   }
 
-  async #runOnce(stage: LoadedStage, { form: first, piece }: LoadedPart): Promise<void> {
-    const session = await this.#session(piece);
-    const wanted = first.out.map((region) => portOf(stage.gives, region.tensor));
-    const results = await firstRun((kind) => {
-      const feeds = new Map<string, Tensor>();
-      for (const { tensor, box } of first.in) {
-        const isCoded = stage.takes.has(tensor);
-        const dtype = isCoded ? 'uint8' : specOf(stage.specs, tensor).dtype;
-        feeds.set(portOf(stage.takes, tensor), firstFeed({ dtype, shape: boxShape(box) }, isCoded ? 'zeros' : kind));
-      }
-      addFeeds(feeds, first.feeds, piece.inputs);
-      return session.run(feeds, wanted);
-    });
+  async #runOnce(stage: LoadedStage, part: LoadedPart): Promise<void> {
+    const { form: first } = part;
+    const session = await this.#session(part.piece);
+    const wanted = wantedOf(stage, first);
+    const results = await firstRun((kind) => session.run(madeUpFeeds(stage, part, kind), wanted));
     for (const region of first.out) {
       const { tensor } = region;
       const { data } = expectShape(region, results.get(portOf(stage.gives, tensor)));
@@ -260,6 +275,22 @@ export class StageRunner {
       if (clip !== undefined) decodeClipCodes(encodeClipCodes(data, clip), data.length, clip);
     }
   }
+}
+
+function wantedOf(stage: LoadedStage, { out }: PartForm): string[] {
+  return out.map((region) => portOf(stage.gives, region.tensor));
+}
+
+/** Inputs of a part for a run whose results nobody uses. Codes are zeros: others may not be codes. */
+function madeUpFeeds(stage: LoadedStage, { form, piece }: LoadedPart, kind: FirstFeed): Map<string, Tensor> {
+  const feeds = new Map<string, Tensor>();
+  for (const { tensor, box } of form.in) {
+    const isCoded = stage.takes.has(tensor);
+    const dtype = isCoded ? 'uint8' : specOf(stage.specs, tensor).dtype;
+    feeds.set(portOf(stage.takes, tensor), firstFeed({ dtype, shape: boxShape(box) }, isCoded ? 'zeros' : kind));
+  }
+  addFeeds(feeds, form.feeds, piece.inputs);
+  return feeds;
 }
 
 function sha256(bytes: Uint8Array): string {

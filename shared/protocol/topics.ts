@@ -15,7 +15,7 @@ import { CENTRAL } from '../plan/plan.ts';
 export const WIRE_VERSION = 1;
 
 /** Kinds of wire messages. */
-export const WIRE_KINDS = ['work', 'result', 'tensor', 'control', 'frame', 'blob-get', 'blob-part'] as const;
+export const WIRE_KINDS = ['work', 'result', 'tensor', 'control', 'frame', 'blob-get', 'blob-part', 'echo'] as const;
 /** Kind of a wire message. */
 export type WireKind = (typeof WIRE_KINDS)[number];
 

@@ -58,6 +58,7 @@ const QOS: Readonly<Record<WireKind, 0 | 1>> = {
   frame: 1,
   'blob-get': 1,
   'blob-part': 1,
+  echo: 0,
 };
 
 /** Dependencies of a wire. `self` is this process's id in topics; `now` any steady clock, milliseconds. */

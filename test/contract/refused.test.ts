@@ -49,6 +49,7 @@ describe('messages that stay refused', () => {
       'frame-order',
       'blob-get',
       'blob-part',
+      'echo',
       'part',
       'frame',
       'info',

@@ -68,6 +68,19 @@ describe('the executor', () => {
     expect(outcome.compute_ms).toBeGreaterThan(0);
   });
 
+  it('measures a stage, and counts the parts of frames that it ran meanwhile', async () => {
+    const alone = await executor.measure(PLAN, 0, { warmup: 1, repeats: 5, budgetMs: 60_000 });
+    expect(alone).toEqual({ ms: Array(5).fill(expect.any(Number)), others: 0 });
+    expect(Math.min(...alone.ms)).toBeGreaterThan(0);
+    const late = await executor.measure(PLAN, 0, { warmup: 0, repeats: 50, budgetMs: 0 });
+    expect(late.ms).toHaveLength(3);
+    const measured = executor.measure(PLAN, 0, { warmup: 0, repeats: 5, budgetMs: 60_000 });
+    expect(codes(await run(job(2)))).toEqual(['ok', 'ok']);
+    expect(await measured).toMatchObject({ others: 2 });
+    const unknown = executor.measure('p-00000002', 0, { warmup: 0, repeats: 1, budgetMs: 0 });
+    await expect(unknown).rejects.toMatchObject({ code: 'TESSERA_RUN_FAILED' });
+  });
+
   it('copies buffers that tiles share, or else the second tile has no bytes', async () => {
     const one = job();
     const tile = one.tiles[0]!;

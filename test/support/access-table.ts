@@ -43,6 +43,7 @@ export const ACCESS_TABLE: readonly (readonly [topic: string, publish: string, s
   [t.wire('central', 'result', 'pi-1'), 'node local', 'central admin local'],
   [t.wire('central', 'result', 'pi-2'), 'local', 'central admin local'],
   [t.wire('pi-2', 'tensor', 'pi-1'), 'node local', 'admin local'],
+  [t.wire('pi-2', 'echo', 'pi-1'), 'node local', 'admin local'],
   [t.wireShared, 'central local', 'central node admin local'],
   [t.wire('all', 'blob-part', 'pi-1'), 'node local', 'admin local'],
   [t.wire('all', 'blob-part', 'pi-2'), 'local', 'admin local'],

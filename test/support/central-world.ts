@@ -67,6 +67,7 @@ export class FakeExecutor implements Executor {
   take = this.#plans.take;
   free = this.#plans.free;
   onLoss = this.#plans.onLoss;
+  measure = this.#plans.measure;
   cancel = (): void => {};
   stop = async (): Promise<void> => void this.calls.push('stop');
 

@@ -11,6 +11,7 @@ import type { CompiledPlan, SchedulablePlan } from '../../shared/plan/compiled-p
 import type { WireRegion } from '../../shared/protocol/messages/region.ts';
 import type { Arrival, BornArrival } from '../../shared/runtime/frame-parser.ts';
 import { executorDouble } from './executor-double.ts';
+import { noMeasurements } from './no-measurements.ts';
 import { type RecordingLog, recordingLog } from './recording-log.ts';
 
 /** The model of a test's plan: only what the effect runner reads. */
@@ -180,6 +181,7 @@ export class EffectWorld {
     const answers = new NodeAnswers({
       tell: (event) => this.tell(event),
       keep: (plan, out) => this.runner.keepRegions(plan, out),
+      measurements: noMeasurements,
     });
     this.runner = new EffectRunner({
       data: this.data,

@@ -9,6 +9,7 @@ export function executorDouble(overrides: Partial<Executor> = {}): Executor & { 
     weights: async () => [],
     preparedPlan: () => undefined,
     run: async () => {},
+    measure: async () => ({ ms: [1], others: 0 }),
     keep: () => true,
     take: async () => [],
     free: () => {},

@@ -5,6 +5,7 @@ import { TesseraError } from '../../../shared/errors.ts';
 import { peekCbor } from '../../../shared/protocol/cbor-peek.ts';
 import { blobGetMessage, blobPartMessage } from '../../../shared/protocol/messages/blob.ts';
 import { controlMessage, type ModelManifest, modelManifest } from '../../../shared/protocol/messages/control.ts';
+import { echoMessage } from '../../../shared/protocol/messages/echo.ts';
 import { frameEnvelope } from '../../../shared/protocol/messages/frame.ts';
 import { partMessage } from '../../../shared/protocol/messages/part.ts';
 import { outputsMessage } from '../../../shared/protocol/messages/result.ts';
@@ -25,6 +26,7 @@ const SCHEMAS: readonly z.ZodType[] = [
   controlMessage,
   blobGetMessage,
   blobPartMessage,
+  echoMessage,
   partMessage,
   frameEnvelope,
   outputsMessage,

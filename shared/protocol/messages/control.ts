@@ -2,7 +2,7 @@ import { codecSpec } from '../../codec/spec.ts';
 import { COLORS, RESIZES } from '../../model/picture-placement.ts';
 import { MAX_PARTS, MAX_REGIONS, MAX_SLICES } from '../../plan/limits.ts';
 import { z } from '../../schema.ts';
-import { bytes, count, destinations, imageId, sha, tensorName, text } from './fields.ts';
+import { bytes, count, destinations, imageId, nodeId, sha, tensorName, text } from './fields.ts';
 import { regionPlace } from './region.ts';
 
 /**
@@ -41,6 +41,24 @@ export type ModelManifest = z.infer<typeof modelManifest>;
 /** Most frames in one `free`. */
 const MAX_FREED = 4096;
 
+/** Most runs of one measurement, and most echoes of one size. */
+export const MAX_REPEATS = 1000;
+/** Most sizes of echoes in one measurement. */
+const MAX_SIZES = 16;
+
+const ms = z.number().nonnegative();
+const times = z.array(ms).min(1).max(MAX_REPEATS);
+/** Times of the runs of a stage, ms, and the parts of frames that were computed meanwhile. */
+export const measured = { ms: times, others: count };
+/** Times until the answers to echoes by their size, ms, and the sender's CPU time per message. */
+export const probed = {
+  echoes: z
+    .array(z.object({ bytes: count, ms: times }))
+    .min(1)
+    .max(MAX_SIZES),
+  message_ms: ms,
+};
+
 /**
  * `control` to a node. `plan` is a Plan value, checked by plan/validate.ts; `stages` are the ids of the stages that the
  * node may compute; `epoch` is the sender's: a node ignores other epochs than the one that it follows. `request` is the
@@ -48,6 +66,11 @@ const MAX_FREED = 4096;
  * one's. `send` orders regions of one tile that the node holds (without `stage`: of the frame itself); `attempt` is that
  * of the work that made them. Its answer is `sent`, once the network has the `bytes`, or `missing` with the regions that
  * are not there, and then nothing was sent. `free`: drop what belongs to these frames.
+ *
+ * `measure`: prepare a stage, run its first part on made-up inputs, `warmup` times and then `repeats` times; fewer once
+ * `budget_ms` are over, but at least three times. `measured`: the time of each run, ms; `others` counts the parts of
+ * frames that were computed meanwhile. `probe`: exchange echoes with the node `to`, so many of each size. `probed`: the
+ * times until the answers by size, ms, and the own CPU time of this process per message. `unmeasured`: why not.
  */
 export const controlMessage = z.discriminatedUnion('type', [
   z.object({
@@ -89,7 +112,7 @@ export const controlMessage = z.discriminatedUnion('type', [
     i_id: imageId,
     request: count,
     bytes: count,
-    ms: z.number().nonnegative(),
+    ms,
   }),
   z.object({
     v: z.literal(1),
@@ -115,6 +138,29 @@ export const controlMessage = z.discriminatedUnion('type', [
     text,
     request: count.optional(),
   }),
+  z.object({
+    v: z.literal(1),
+    type: z.literal('measure'),
+    plan: z.unknown(),
+    manifest: modelManifest,
+    stage: count,
+    warmup: count.max(MAX_REPEATS),
+    repeats: count.min(1).max(MAX_REPEATS),
+    budget_ms: ms,
+    epoch: count.optional(),
+    request: count,
+  }),
+  z.object({ v: z.literal(1), type: z.literal('measured'), request: count, ...measured }),
+  z.object({
+    v: z.literal(1),
+    type: z.literal('probe'),
+    to: nodeId,
+    repeats: count.min(1).max(MAX_REPEATS),
+    epoch: count.optional(),
+    request: count,
+  }),
+  z.object({ v: z.literal(1), type: z.literal('probed'), request: count, ...probed }),
+  z.object({ v: z.literal(1), type: z.literal('unmeasured'), request: count, code: text, text }),
 ]);
 /** `control` between central and a node, both directions. */
 export type ControlMessage = z.infer<typeof controlMessage>;

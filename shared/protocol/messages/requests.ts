@@ -1,5 +1,6 @@
 import { z } from '../../schema.ts';
-import { count, sha, text } from './fields.ts';
+import { MAX_REPEATS, measured, probed } from './control.ts';
+import { count, nodeId, sha, text } from './fields.ts';
 
 /** `tessera/request/<command>` */
 export const request = z.object({ transaction: text }).loose();
@@ -79,3 +80,38 @@ export type NodeReadmit = z.infer<typeof nodeReadmit>;
 export const nodeReadmitted = z.object({ node: text });
 /** The node that was readmitted. */
 export type NodeReadmitted = z.infer<typeof nodeReadmitted>;
+
+/**
+ * `tessera/request/measure-stage`: a node measures the first stage of a plan for a served model; the fields are those of
+ * `measure` on the wire.
+ */
+export const measureStage = z.object({
+  transaction: text,
+  node: nodeId,
+  plan: z.unknown(),
+  warmup: count.max(MAX_REPEATS),
+  repeats: count.min(1).max(MAX_REPEATS),
+  budget_ms: z.number().nonnegative(),
+});
+/** A request to measure a stage. */
+export type MeasureStage = z.infer<typeof measureStage>;
+
+/** `data` of the answer to `measure-stage`. */
+export const stageMeasured = z.object(measured);
+/** Times of a stage. */
+export type StageMeasured = z.infer<typeof stageMeasured>;
+
+/** `tessera/request/measure-link`: a node measures its link to another one. */
+export const measureLink = z.object({
+  transaction: text,
+  from: nodeId,
+  to: nodeId,
+  repeats: count.min(1).max(MAX_REPEATS),
+});
+/** A request to measure a link. */
+export type MeasureLink = z.infer<typeof measureLink>;
+
+/** `data` of the answer to `measure-link`. */
+export const linkMeasured = z.object(probed);
+/** Times of a link. */
+export type LinkMeasured = z.infer<typeof linkMeasured>;

@@ -8,6 +8,7 @@ import { inlineRegions } from '../../../shared/protocol/messages/region.ts';
 import type { WorkMessage } from '../../../shared/protocol/messages/work.ts';
 import { someOutput, someRegion } from '../../support/effect-world.ts';
 import { executorDouble } from '../../support/executor-double.ts';
+import { noMeasurements } from '../../support/no-measurements.ts';
 import { recordingLog } from '../../support/recording-log.ts';
 import { tinyPlan } from '../../support/tiny-network.ts';
 
@@ -57,7 +58,11 @@ function world() {
         }
       },
     }),
-    answers: new NodeAnswers({ tell: (event) => events.push(event), keep: () => 'handle' }),
+    answers: new NodeAnswers({
+      tell: (event) => events.push(event),
+      keep: () => 'handle',
+      measurements: noMeasurements,
+    }),
     log,
   });
   const settle = () => new Promise(setImmediate);
@@ -128,7 +133,11 @@ describe('the way to nodes', () => {
 
   it('says what a node kept, what it lacks, and what it sent to central', async () => {
     const events: UntimedEvent[] = [];
-    const answers = new NodeAnswers({ tell: (event) => events.push(event), keep: (_, out) => `h${out.length}` });
+    const answers = new NodeAnswers({
+      tell: (event) => events.push(event),
+      keep: (_, out) => `h${out.length}`,
+      measurements: noMeasurements,
+    });
     const { d: _, ...info } = someRegion;
     const about = { v: 1, plan: PLAN, i_id: '1-1', stage: 0, attempt: 2 } as const;
     const place = { tensor: info.tensor, box: info.box };

@@ -9,6 +9,7 @@ import { encode } from '../../../shared/runtime/cbor.ts';
 import { Wire } from '../../../shared/runtime/wire.ts';
 import { examplesOf } from '../../support/examples.ts';
 import { MemoryBroker } from '../../support/memory-bus.ts';
+import { noMeasurements } from '../../support/no-measurements.ts';
 import { type RecordingLog, recordingLog } from '../../support/recording-log.ts';
 
 const topics = topicsOf();
@@ -29,7 +30,7 @@ beforeEach(async () => {
   wire = new Wire({ bus, topics, self: 'central', log, now: () => performance.now() });
   nodes = new NodeTopics({ bus, topics, log });
   const tell = (event: UntimedEvent): void => void events.push(event);
-  const answers = new NodeAnswers({ tell, keep: () => 'handle' });
+  const answers = new NodeAnswers({ tell, keep: () => 'handle', measurements: noMeasurements });
   takeAnswers({
     wire,
     answers,

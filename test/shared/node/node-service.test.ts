@@ -32,6 +32,7 @@ function node() {
     limits: { plans: 1, tiles: 10, bytes: 10, running: 1, regionBytes: 0 },
     messageBytes: 1000,
     now: () => 0,
+    cpuMs: () => 0,
     after: () => {},
     log,
   });

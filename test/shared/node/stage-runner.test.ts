@@ -70,6 +70,18 @@ describe('a prepared stage', () => {
     await stages.stop();
   });
 
+  it('is measured on made-up inputs, split or whole', async () => {
+    const stages = runner();
+    for (const split of [HALVES, { kind: 'whole' } as const]) {
+      await stages.prepare(tinyPlan(skeleton, split), [0], skeleton);
+      const run = await stages.measuredRun('p-00000001', 0);
+      expect(await run()).toBeGreaterThan(0);
+      stages.release('p-00000001');
+      await expect(stages.measuredRun('p-00000001', 0)).rejects.toMatchObject({ code: 'TESSERA_RUN_FAILED' });
+    }
+    await stages.stop();
+  });
+
   it('run whole gives the whole network, bit for bit', async () => {
     const stages = runner();
     await stages.prepare(tinyPlan(skeleton, { kind: 'whole' }), [0], skeleton);

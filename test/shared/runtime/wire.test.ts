@@ -40,10 +40,10 @@ describe('Wire', () => {
 
   it('sends control messages, frames and blobs with QoS 1, and bulk with QoS 0', async () => {
     const { central, broker } = await pair();
-    for (const kind of ['work', 'result', 'tensor', 'control', 'frame', 'blob-get', 'blob-part'] as const) {
+    for (const kind of ['work', 'result', 'tensor', 'control', 'frame', 'blob-get', 'blob-part', 'echo'] as const) {
       await central.send('pi-1', kind, { n: 1 });
     }
-    expect(broker.published.map(({ qos }) => qos)).toEqual([0, 0, 0, 1, 1, 1, 1]);
+    expect(broker.published.map(({ qos }) => qos)).toEqual([0, 0, 0, 1, 1, 1, 1, 0]);
   });
 
   it('sends a large body in parts below the limit and delivers it once, whole', async () => {
