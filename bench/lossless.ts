@@ -4,7 +4,7 @@ import { readdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { choosePlan } from '../central/planner/default-plan.ts';
 import { BASELINES } from '../central/planner/strategies.ts';
-import { flag, oneOf, string, type Values, valueOr } from '../cli/options.ts';
+import { flag, oneOf, positive, string, type Values, valueOr } from '../cli/options.ts';
 import { withPrivateCluster } from '../cli/private-cluster.ts';
 import { TesseraError } from '../shared/errors.ts';
 import { parseCard } from '../shared/model/card.ts';
@@ -22,6 +22,7 @@ import { type Grid, parseGrid } from '../shared/tiling/grid.ts';
 import { longestPrefix } from '../shared/tiling/prefix.ts';
 import { checkNames, dataFolder, dataOption, defineBenchmark, list } from './harness/benchmark.ts';
 import { beforeSoftmax, seedWeights } from './harness/weights.ts';
+import { ZOO } from './zoo/networks.ts';
 
 /** Largest difference allowed, as a share of each output's range. */
 const LIMIT = 1e-4;
@@ -29,6 +30,11 @@ const GRIDS = ['1x1', '2x2', '1x4', '3x2', '4x4', 'uneven'] as const;
 const NODES = 8;
 /** No hedging: every tile has to come from the node that it was first sent to. */
 const PATIENT = { hard_limit_ms: 300_000, hedge_floor_ms: 60_000, answer_floor_ms: 240_000 };
+/** Small networks, of the shared ones and of the zoo. */
+const FEW: ReadonlySet<string> = new Set([
+  ...['cifar10_resnet20', 'mnist-8', 'ultraface_rfb_320'],
+  ...['gated', 'resnet-18', 'tiny-yolo-v2'],
+]);
 /** Cells taken for dimensions that a file leaves open: batch, channels, height, width. */
 const OPEN = [1, 3, 96, 128];
 
@@ -46,11 +52,14 @@ interface Row {
   readonly largest: number;
 }
 
-/** The networks to run: real ones as they are, light ones (constant weights) with seeded weights, before the softmax. */
-async function networks(
-  folder: string,
-  only: readonly string[],
-): Promise<{ name: string; load: () => Promise<Model> }[]> {
+/** A network to run, by name. */
+interface Source {
+  readonly name: string;
+  readonly load: () => Promise<Model>;
+}
+
+/** The shared networks: real ones as they are, light ones (constant weights) with seeded weights, before the softmax. */
+async function sharedNetworks(folder: string): Promise<Source[]> {
   const list = async (sub: string): Promise<string[]> => {
     const path = join(folder, sub);
     const names = existsSync(path) ? (await readdir(path)).sort() : [];
@@ -65,16 +74,14 @@ async function networks(
     load: async () => beforeSoftmax(seedWeights(await loadModelFile(path), index + 1)),
   }));
   const all = [...real, ...light];
-  if (all.length === 0)
-    throw new TesseraError('TESSERA_USAGE', `there are no networks in ${join(folder, 'models')}`, {
-      hint: 'set TESSERA_DATA, or name a folder with --data that holds models/*.onnx',
-    });
-  checkNames(
-    '--networks',
-    only,
-    all.map(({ name }) => name),
-  );
-  return all.filter(({ name }) => only.length === 0 || only.includes(name));
+  if (all.length > 0) return all;
+  throw new TesseraError('TESSERA_USAGE', `there are no networks in ${join(folder, 'models')}`, {
+    hint: 'set TESSERA_DATA, or name a folder with --data that holds models/*.onnx, or take --zoo, which needs no files',
+  });
+}
+
+function zooNetworks(width: number): Source[] {
+  return [...ZOO].map(([name, { build }]) => ({ name, load: async () => build({ width }) }));
 }
 
 /** Sizes that differ as much as they can: 1 cell, then the rest halved. */
@@ -91,25 +98,33 @@ function unevenGrid(height: number, width: number): Grid {
 const options = {
   networks: valueOr('--networks <list>', 'only these; otherwise all', list(string), []),
   grids: valueOr('--grids <list>', GRIDS.join(', '), list(oneOf(...GRIDS)), GRIDS),
+  few: flag('--few', 'only three networks, unless --networks names others'),
   full: flag('--full', 'every grid with every number of nodes, not only each at least once'),
+  zoo: flag('--zoo', 'the networks of bench/zoo with seeded weights instead of the shared ones'),
+  width: valueOr('--width <factor>', 'factor of the channels of the networks of --zoo', positive, 1 / 8),
   data: dataOption,
 };
 
 export const { description, usage, run } = defineBenchmark({
-  question: 'is a network that is spread over nodes equal to the whole, for every shared network, grid and node count?',
+  question: 'is a network that is spread over nodes equal to the whole, for every network, grid and node count?',
   method:
     `${NODES} node agents, each its own process, around the embedded broker; the reference is the whole network in one ` +
     `process. Passed: every output differs by at most ${LIMIT} of its range, and node agents computed every tile.`,
-  needs: 'the shared networks.',
+  needs: 'the shared networks; with --zoo nothing but this machine.',
   notMeasured: 'time: nodes on one machine share its cores.',
   options,
-  quick: { networks: ['cifar10_resnet20', 'mnist-8', 'ultraface_rfb_320'], grids: ['2x2', '3x2', 'uneven'] },
+  quick: { few: true, grids: ['2x2', '3x2', 'uneven'] },
   run: compareAll,
 });
 
-async function compareAll({ networks: only, grids, full, data }: Values<typeof options>) {
-  const folder = dataFolder(data);
-  const found = await networks(folder, only);
+async function compareAll({ networks: only, few, grids, full, zoo, width, data }: Values<typeof options>) {
+  const all = zoo ? zooNetworks(width) : await sharedNetworks(dataFolder(data));
+  checkNames(
+    '--networks',
+    only,
+    all.map(({ name }) => name),
+  );
+  const found = all.filter(({ name }) => (only.length > 0 ? only.includes(name) : !few || FEW.has(name)));
   const rows: Row[] = [];
   const worst = new Map<string, number>();
   const cluster = { nodes: NODES, base: 'tessera', maximumPacketSize: 1_000_000, coordinator: PATIENT, log: silentLog };
@@ -197,7 +212,13 @@ async function compareAll({ networks: only, grids, full, data }: Values<typeof o
   printTable(rows);
   const largest = Math.max(...worst.values());
   const spread = rows.every((row) => row.tiles_on_nodes === row.tiles);
-  return { pass: largest <= LIMIT && spread, limit: LIMIT, largest, worst: Object.fromEntries(worst), rows };
+  return {
+    pass: rows.length > 0 && largest <= LIMIT && spread,
+    limit: LIMIT,
+    largest,
+    worst: Object.fromEntries(worst),
+    rows,
+  };
 }
 
 /** One line a network, as Markdown: the table of docs/benchmarks.md. */

@@ -1,8 +1,8 @@
 import { intAttribute } from '../../shared/onnx/attributes.ts';
 import type { GraphNode, Initializer, Model } from '../../shared/onnx/model.ts';
 import { numbersOf } from '../../shared/onnx/values.ts';
-import { createRandom } from '../../shared/random.ts';
 import { elementCount } from '../../shared/tensor/tensor.ts';
+import { SeededValues } from './seeded-values.ts';
 
 /** What a weight is for, which decides the values that keep signals alive through many layers. */
 type Role =
@@ -44,33 +44,10 @@ function roleAt(node: GraphNode, index: number, dims: readonly number[]): Role |
   }
 }
 
-const TABLE_SIZE = 2 ** 16;
-
-/**
- * Samples of a standard normal distribution to draw from: each with its negative, and scaled to variance 1, so that a
- * layer with a long inner dimension has no drift. A table because VGG-19 takes 143 million draws.
- */
-function normalTable(seed: number): Float64Array {
-  const random = createRandom(seed);
-  const table = new Float64Array(TABLE_SIZE);
-  let squares = 0;
-  for (let i = 0; i < TABLE_SIZE; i += 2) {
-    const sample = Math.sqrt(-2 * Math.log(1 - random.next())) * Math.cos(2 * Math.PI * random.next());
-    table[i] = sample;
-    table[i + 1] = -sample;
-    squares += 2 * sample * sample;
-  }
-  const scale = Math.sqrt(TABLE_SIZE / squares);
-  return table.map((sample) => sample * scale);
-}
-
-function drawn(name: string, dims: readonly number[], role: Role, seed: number, stream: number, table: Float64Array) {
-  const values = new Float32Array(elementCount(dims));
-  if (role.kind === 'constant') values.fill(role.value);
-  else {
-    const random = createRandom(seed, stream);
-    for (let i = 0; i < values.length; i++) values[i] = table[Math.floor(random.next() * TABLE_SIZE)]! * role.deviation;
-  }
+function drawn(name: string, dims: readonly number[], role: Role, stream: number, seeded: SeededValues) {
+  const count = elementCount(dims);
+  const values =
+    role.kind === 'constant' ? new Float32Array(count).fill(role.value) : seeded.normal(count, stream, role.deviation);
   const bytes = new Uint8Array(values.buffer);
   return { name, dtype: 'float32', elementType: 1, dims, data: { kind: 'inline', bytes } } as const;
 }
@@ -125,10 +102,10 @@ function rolesOf(model: Model, blank: ReadonlyMap<string, readonly number[]>): M
 export function seedWeights(model: Model, seed: number): Model {
   const blank = blankWeights(model);
   const roles = rolesOf(model, blank);
-  const table = normalTable(seed);
+  const seeded = new SeededValues(seed);
   const initializers = new Map(model.graph.initializers);
   let stream = 1;
-  for (const [name, role] of roles) initializers.set(name, drawn(name, blank.get(name)!, role, seed, stream++, table));
+  for (const [name, role] of roles) initializers.set(name, drawn(name, blank.get(name)!, role, stream++, seeded));
   const nodes = model.graph.nodes.filter((node) => !(node.op === 'ConstantOfShape' && roles.has(node.outputs[0]!)));
   return { ...model, graph: { ...model.graph, nodes, initializers } };
 }

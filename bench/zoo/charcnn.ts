@@ -1,0 +1,31 @@
+import type { Family } from './architecture.ts';
+import type { Value } from './builder.ts';
+
+/** Width of the kernel of each layer, and whether a pool of three follows (table 1). */
+const LAYERS = [
+  [7, true],
+  [7, true],
+  [3, false],
+  [3, false],
+  [3, false],
+  [3, true],
+] as const;
+
+/** The small character-level network. */
+export const CHARCNN: Family = {
+  charcnn: {
+    input: [1, 70, 1014],
+    task: 'classify',
+    source: 'Zhang et al., NIPS 2015, tables 1 and 2: the small network, four classes (AG news)',
+    layers(net) {
+      let x: Value = net.input;
+      for (const [size, isPooled] of LAYERS) {
+        x = net.relu(net.conv(x, 256, [size], { pads: 0, bias: true }));
+        if (isPooled) x = net.maxPool(x, 3, { stride: 3, pads: 0 });
+      }
+      x = net.flatten(x);
+      for (let layer = 0; layer < 2; layer++) x = net.relu(net.dense(x, 1024));
+      return [net.dense(x, { exactly: 4 })];
+    },
+  },
+};
