@@ -1,7 +1,7 @@
 import { nodeMacs } from '../../shared/onnx/cost.ts';
 import { type CutPoint, cutPoints } from '../../shared/onnx/cuts.ts';
 import { dagOf } from '../../shared/onnx/dag.ts';
-import type { ResolvedModel } from '../../shared/onnx/model.ts';
+import type { Initializer, ResolvedModel } from '../../shared/onnx/model.ts';
 import { byteLength } from '../../shared/tensor/tensor.ts';
 
 /** One operator of a network. */
@@ -12,6 +12,8 @@ export interface Layer {
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
   readonly macs: number;
+  /** Bytes of the weights that it reads; absent where they are not known. */
+  readonly weight_bytes?: number;
 }
 
 /** Consecutive layers between two cut points. */
@@ -53,12 +55,18 @@ export function planningGraph(resolved: ResolvedModel): PlanningGraph {
       inputs: reads[index]!.filter((tensor) => !graph.initializers.has(tensor)),
       outputs: node.outputs.filter((tensor) => tensor !== ''),
       macs: nodeMacs(resolved, node),
+      weight_bytes: reads[index]!.reduce((sum, tensor) => sum + storedBytes(graph.initializers.get(tensor)), 0),
     })),
     tensors,
     inputs: graph.inputs.map(({ name }) => name),
     outputs,
     blocks: blocksOf(cutPoints(resolved), nodes.length, outputs, tensors),
   };
+}
+
+function storedBytes(weight: Initializer | undefined): number {
+  if (weight === undefined) return 0;
+  return weight.data.kind === 'inline' ? weight.data.bytes.byteLength : weight.data.length;
 }
 
 /** The layers between cut points. */

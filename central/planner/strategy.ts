@@ -108,6 +108,8 @@ export interface Constraints {
   readonly nodeCount: number;
   /** Processors that all nodes share, if they run on one machine. */
   readonly sharedCores?: number | undefined;
+  /** Frames that take longer are late. */
+  readonly deadline_ms?: number | undefined;
 }
 
 /** A tile stage for which a network was retrained. */

@@ -25,6 +25,8 @@ const layer = z.object({
   name: z.string().max(MAX_TENSOR_NAME),
   op: z.string(),
   macs: amount,
+  /** Of the weights that it reads. */
+  weight_bytes: amount.optional(),
   inputs: z.array(name),
   outputs: z.array(z.object({ name, bytes: amount })),
 });

@@ -1,0 +1,31 @@
+import type { PlanningGraph } from '../graph.ts';
+
+const makers = new WeakMap<PlanningGraph, ReadonlyMap<string, number>>();
+
+/** The layer that makes each tensor, by index. */
+export function makersOf(graph: PlanningGraph): ReadonlyMap<string, number> {
+  const known = makers.get(graph);
+  if (known !== undefined) return known;
+  const found = new Map(graph.layers.flatMap(({ outputs }, index) => outputs.map((tensor) => [tensor, index])));
+  makers.set(graph, found);
+  return found;
+}
+
+/** The layers (indices in ascending order) that make some tensors from others. */
+export function layersBetween(
+  graph: PlanningGraph,
+  inputs: readonly string[],
+  outputs: readonly string[],
+): readonly number[] {
+  const maker = makersOf(graph);
+  const given = new Set(inputs);
+  const found = new Set<number>();
+  const pending = outputs.filter((tensor) => !given.has(tensor));
+  while (pending.length > 0) {
+    const index = maker.get(pending.pop()!);
+    if (index === undefined || found.has(index)) continue;
+    found.add(index);
+    for (const tensor of graph.layers[index]!.inputs) if (!given.has(tensor)) pending.push(tensor);
+  }
+  return [...found].sort((a, b) => a - b);
+}
