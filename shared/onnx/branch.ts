@@ -1,6 +1,8 @@
 import type { GraphNode, Initializer } from './model.ts';
 import { embedded, fields } from './protobuf.ts';
-import { readGraphParts } from './read.ts';
+import { type GraphParts, readGraphParts } from './read.ts';
+
+const BRANCHES = ['then_branch', 'else_branch'] as const;
 
 /** The nodes and constants that replace an If whose condition is constant. */
 export interface ChosenBranch {
@@ -9,11 +11,18 @@ export interface ChosenBranch {
 }
 
 /** The encoded GraphProto of a graph attribute (AttributeProto: g 6). */
-function graphOf(node: GraphNode, name: string): Uint8Array | undefined {
+function graphOf(node: GraphNode, name: (typeof BRANCHES)[number]): Uint8Array | undefined {
   const attribute = node.attributes.get(name);
   if (attribute?.kind !== 'other') return undefined;
   for (const field of fields(attribute.bytes)) if (field.number === 6) return embedded(field);
   return undefined;
+}
+
+/** The branches of a node that has them (If), decoded. Throws TESSERA_MODEL_INVALID where one is damaged. */
+export function branchesOf(node: GraphNode): readonly GraphParts[] {
+  return BRANCHES.map((name) => graphOf(node, name)).flatMap((graph) =>
+    graph === undefined ? [] : readGraphParts(graph),
+  );
 }
 
 function identity(from: string, to: string): GraphNode {

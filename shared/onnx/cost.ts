@@ -1,6 +1,7 @@
 import { elementCount } from '../tensor/tensor.ts';
 import { intAttribute } from './attributes.ts';
 import type { GraphNode, ResolvedModel } from './model.ts';
+import { tensorsReadBy } from './order.ts';
 
 /** Operators whose multiply-adds are counted, with the index of their weight (the second factor) among the inputs. */
 const WEIGHT_INPUT: Readonly<Record<string, number>> = {
@@ -18,6 +19,9 @@ const WEIGHT_INPUT: Readonly<Record<string, number>> = {
   QLinearMatMul: 3,
 };
 
+/** What multiply-adds are counted from. */
+type Sizes = Pick<ResolvedModel, 'branchMacs'> & { readonly specs: Pick<ResolvedModel['specs'], 'get'> };
+
 /** Whether a node is a convolution of any kind (transposed, quantised or fused ones too). */
 export function isConv(node: GraphNode): boolean {
   return /^(QLinear|Fused)?Conv(Integer|Transpose)?$/.test(node.op);
@@ -26,12 +30,13 @@ export function isConv(node: GraphNode): boolean {
 /**
  * Multiply-adds of a node for the model's shapes; 0 for operators without products, and where a shape is unknown.
  * Convolution: each output element is a sum over c / group channels and the kernel. Transposed convolution: each input
- * element contributes to m / group channels and the kernel. Matrix product: output elements times the inner dimension.
+ * element contributes to m / group channels and the kernel. Matrix product: output elements times the inner dimension. If:
+ * its costlier branch.
  */
-export function nodeMacs(resolved: ResolvedModel, node: GraphNode): number {
+export function nodeMacs({ specs, branchMacs }: Sizes, node: GraphNode): number {
   const index = WEIGHT_INPUT[node.op];
-  if (index === undefined) return 0;
-  const shapeOf = (name: string | undefined) => resolved.specs.get(name ?? '')?.shape;
+  if (index === undefined) return branchMacs?.get(node.outputs[0] ?? '') ?? 0;
+  const shapeOf = (name: string | undefined) => specs.get(name ?? '')?.shape;
   const data = shapeOf(node.inputs[0]);
   const weight = shapeOf(node.inputs[index]);
   const output = shapeOf(node.outputs[0]);
@@ -54,7 +59,7 @@ export interface Totals {
 /** Elements of the weights that a node reads; int64 constants (shapes, axes) are not counted. */
 export function nodeParams(resolved: ResolvedModel, node: GraphNode): number {
   let count = 0;
-  for (const name of new Set(node.inputs)) {
+  for (const name of tensorsReadBy(node)) {
     const tensor = resolved.model.graph.initializers.get(name);
     if (tensor !== undefined && tensor.dtype !== 'int64') count += elementCount(tensor.dims);
   }

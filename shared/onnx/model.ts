@@ -90,4 +90,6 @@ export interface ResolvedModel {
   readonly model: Model;
   /** Type by tensor name (inputs, initializers and node outputs); absent where it could not be inferred. */
   readonly specs: ReadonlyMap<string, { readonly dtype: Dtype; readonly shape: readonly number[] }>;
+  /** Multiply-adds of the costlier branch of each If that a run decides, by its first output. */
+  readonly branchMacs?: ReadonlyMap<string, number>;
 }

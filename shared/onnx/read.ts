@@ -91,7 +91,7 @@ function sparseName(message: Uint8Array): string {
 }
 
 /** Contents of a GraphProto before validation. */
-interface GraphParts {
+export interface GraphParts {
   readonly name: string;
   readonly nodes: readonly GraphNode[];
   readonly initializers: ReadonlyMap<string, Initializer>;

@@ -1,6 +1,7 @@
 import { TesseraError } from '../errors.ts';
 import { elementCount, type TensorSpec } from '../tensor/tensor.ts';
-import { chosenBranch } from './branch.ts';
+import { branchesOf, chosenBranch } from './branch.ts';
+import { nodeMacs } from './cost.ts';
 import { dtypeOf } from './element-types.ts';
 import { FOLD_LIMIT, foldOutputs } from './folding/fold.ts';
 import { withoutFunctions } from './function-proto.ts';
@@ -73,9 +74,13 @@ function pruned(nodes: readonly GraphNode[], outputs: readonly ValueInfo[]): { n
 class KnownTensors {
   readonly specs = new Map<string, TensorSpec>();
   readonly constants: Map<string, Initializer>;
+  readonly branchMacs = new Map<string, number>();
   readonly #numbers = new Map<string, readonly number[] | undefined>();
+  readonly #around: KnownTensors | undefined;
 
-  constructor(initializers: ReadonlyMap<string, Initializer>) {
+  /** `around` is what the graph around a subgraph knows. */
+  constructor(initializers: ReadonlyMap<string, Initializer>, around?: KnownTensors) {
+    this.#around = around;
     this.constants = new Map();
     for (const [name, tensor] of initializers) this.addConstant(name, tensor);
   }
@@ -86,7 +91,12 @@ class KnownTensors {
     if (spec !== undefined) this.specs.set(name, spec);
   }
 
+  get(name: string): TensorSpec | undefined {
+    return this.specs.get(name) ?? this.#around?.get(name);
+  }
+
   numbers(name: string): readonly number[] | undefined {
+    if (!this.specs.has(name)) return this.#around?.numbers(name);
     if (!this.#numbers.has(name)) {
       const tensor = this.constants.get(name);
       const isSmall = tensor !== undefined && elementCount(tensor.dims) <= FOLD_LIMIT;
@@ -99,13 +109,40 @@ class KnownTensors {
 function operator(node: GraphNode, opset: number, known: KnownTensors): Operator | undefined {
   const names = [...node.inputs];
   while (names.at(-1) === '') names.pop();
-  if (!names.every((name) => name === '' || known.specs.has(name))) return undefined;
+  if (!names.every((name) => name === '' || known.get(name) !== undefined)) return undefined;
   return {
     node,
     opset,
-    inputs: names.map((name) => known.specs.get(name)),
+    inputs: names.map((name) => known.get(name)),
     constant: (index) => known.numbers(names[index] ?? ''),
   };
+}
+
+/**
+ * Infers the types of an If's outputs: those on which both branches agree. An If with a branch that does not fit stays
+ * unknown, since that one may never be chosen.
+ */
+function inferIf(node: GraphNode, opset: number, known: KnownTensors): void {
+  try {
+    const branches = branchesOf(node).map(({ nodes, initializers, outputs }) => {
+      const inner = new KnownTensors(initializers, known);
+      for (const each of nodes) inferNode(each, opset, inner);
+      const sizes = { specs: inner, branchMacs: inner.branchMacs };
+      return {
+        made: node.outputs.map((_, i) => inner.get(outputs[i]?.name ?? '')),
+        macs: nodes.reduce((sum, each) => sum + nodeMacs(sizes, each), 0),
+      };
+    });
+    node.outputs.forEach((name, i) => {
+      const [first, ...others] = branches.map(({ made }) => made[i]);
+      const isSame = (spec: TensorSpec | undefined) =>
+        spec?.dtype === first?.dtype && spec?.shape.join() === first?.shape.join();
+      if (name !== '' && first !== undefined && others.every(isSame)) known.specs.set(name, first);
+    });
+    known.branchMacs.set(node.outputs[0] ?? '', Math.max(0, ...branches.map(({ macs }) => macs)));
+  } catch (error) {
+    if (!(error instanceof TesseraError)) throw error;
+  }
 }
 
 /**
@@ -117,6 +154,10 @@ function inferNode(node: GraphNode, opset: number, known: KnownTensors): boolean
     const tensor = constantOf(node, node.outputs[0]!);
     if (tensor !== undefined) known.addConstant(tensor.name, tensor);
     return tensor !== undefined;
+  }
+  if (node.op === 'If' && node.domain === '') {
+    inferIf(node, opset, known);
+    return false;
   }
   const op = operator(node, opset, known);
   if (op === undefined) return false;
@@ -217,5 +258,5 @@ function understoodModel(model: Model, inputs: readonly ValueInfo[]): ResolvedMo
   const mayCall =
     inliner.leftCalls || nodes.some((node) => [...node.attributes.values()].some(({ kind }) => kind === 'other'));
   const unknown = mayCall ? model.unknown : withoutFunctions(model.unknown);
-  return { model: { ...model, opsets: inliner.opsets, graph, unknown }, specs };
+  return { model: { ...model, opsets: inliner.opsets, graph, unknown }, specs, branchMacs: known.branchMacs };
 }

@@ -1,8 +1,7 @@
 import type { Attribute, GraphNode, Model } from '../../shared/onnx/model.ts';
-import { fields, MessageWriter } from '../../shared/onnx/protobuf.ts';
 import { valueInfo } from '../../shared/onnx/value-info-proto.ts';
 import { constantTensor } from '../../shared/onnx/values.ts';
-import { writeModel } from '../../shared/onnx/write.ts';
+import { graphAttribute } from '../../shared/onnx/write.ts';
 import type { Dtype } from '../../shared/tensor/tensor.ts';
 import { float, ints, node, sketch, weights } from '../shared/onnx/build.ts';
 import { body, call, withFunctions } from '../shared/onnx/functions.ts';
@@ -43,13 +42,7 @@ function typedBody(
     shape,
   });
   const inner = sketch({ nodes, inputs: {}, outputs: [] });
-  const graph = { ...inner.graph, inputs: inputs.map(port), outputs: outputs.map(port) };
-  for (const field of fields(writeModel({ ...inner, graph }))) {
-    if (field.number !== 7) continue;
-    const encoded = new MessageWriter().encoded(field.payload);
-    return { kind: 'other', bytes: new MessageWriter().text(1, name).message(6, encoded).varint(20, 5).finish() };
-  }
-  throw new Error('no graph');
+  return graphAttribute(name, { ...inner.graph, inputs: inputs.map(port), outputs: outputs.map(port) });
 }
 
 /** Outputs with the type that ONNX requires where they are constants. */

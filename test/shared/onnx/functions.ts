@@ -1,7 +1,7 @@
 import { writeAttribute } from '../../../shared/onnx/attribute-proto.ts';
 import type { Attribute, GraphNode, Model } from '../../../shared/onnx/model.ts';
-import { fields, MessageWriter } from '../../../shared/onnx/protobuf.ts';
-import { writeModel, writeNode } from '../../../shared/onnx/write.ts';
+import { MessageWriter } from '../../../shared/onnx/protobuf.ts';
+import { graphAttribute, writeNode } from '../../../shared/onnx/write.ts';
 import { sketch } from './build.ts';
 
 /** The domain of the functions that tests make. */
@@ -54,10 +54,5 @@ export function reference(name: string, target: string, type: number): Attribute
 
 /** A graph attribute of the name that makes `outputs` and reads what is around it. */
 export function body(name: string, nodes: readonly GraphNode[], outputs: readonly string[]): Attribute {
-  for (const field of fields(writeModel(sketch({ nodes, inputs: {}, outputs })))) {
-    if (field.number !== 7) continue;
-    const graph = new MessageWriter().encoded(field.payload);
-    return { kind: 'other', bytes: new MessageWriter().text(1, name).message(6, graph).varint(20, 5).finish() };
-  }
-  throw new Error('no graph');
+  return graphAttribute(name, sketch({ nodes, inputs: {}, outputs }).graph);
 }

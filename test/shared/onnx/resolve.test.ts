@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { TesseraError } from '../../../shared/errors.ts';
-import type { Attribute, Model } from '../../../shared/onnx/model.ts';
-import { fields, MessageWriter } from '../../../shared/onnx/protobuf.ts';
+import type { GraphNode, Model } from '../../../shared/onnx/model.ts';
 import { resolveModel } from '../../../shared/onnx/resolve.ts';
 import { constantTensor } from '../../../shared/onnx/values.ts';
-import { writeModel } from '../../../shared/onnx/write.ts';
+import { graphAttribute, writeModel } from '../../../shared/onnx/write.ts';
 import { float, ints, node, sketch, weights } from './build.ts';
+import { body } from './functions.ts';
 import { feedsOf, largestDifference, missing, NETWORKS, network, run, TOPOLOGIES, typesByRunning } from './networks.ts';
 
 describe("types of every tensor of real networks equal the runtime's", () => {
@@ -164,21 +164,12 @@ describe('open dimensions', () => {
 });
 
 test('an If that a fixed shape decides is replaced by its branch, so that later types are known', async () => {
-  const branch = (op: string, inputs: readonly string[], output: string): Attribute => {
-    const inner = sketch({
-      nodes: [node(op, inputs, [output])],
-      inputs: {},
-      outputs: [output],
-      constants: [ints(`${output}_axes`, [1])],
-    });
-    for (const field of fields(writeModel(inner))) {
-      if (field.number !== 7) continue;
-      return {
-        kind: 'other',
-        bytes: new MessageWriter().message(6, new MessageWriter().encoded(field.payload)).varint(20, 5).finish(),
-      };
-    }
-    throw new Error('no graph');
+  const branch = (name: string, op: string, inputs: readonly string[], output: string) => {
+    const constants = [ints(`${output}_axes`, [1])];
+    return graphAttribute(
+      name,
+      sketch({ nodes: [node(op, inputs, [output])], inputs: {}, outputs: [output], constants }).graph,
+    );
   };
   // What PyTorch exports for x.squeeze(1) with a dynamic axis 1.
   const model = sketch({
@@ -187,8 +178,8 @@ test('an If that a fixed shape decides is replaced by its branch, so that later 
       node('Gather', ['shape', 'one'], ['size']),
       node('Equal', ['size', 'one'], ['is_one']),
       node('If', ['is_one'], ['squeezed'], {
-        then_branch: branch('Squeeze', ['x', 'thin_axes'], 'thin'),
-        else_branch: branch('Identity', ['x'], 'thick'),
+        then_branch: branch('then_branch', 'Squeeze', ['x', 'thin_axes'], 'thin'),
+        else_branch: branch('else_branch', 'Identity', ['x'], 'thick'),
       }),
       node('Relu', ['squeezed'], ['y']),
     ],
@@ -205,6 +196,57 @@ test('an If that a fixed shape decides is replaced by its branch, so that later 
   const resolved = resolveModel(model, { inputShapes: { x: [2, 1, 4] } });
   const { y } = await run(writeModel(resolved.model), feedsOf(resolved, Math.sin));
   expect(y!.dims).toEqual([2, 4]);
+});
+
+describe('an If that a run decides', () => {
+  const choose = (thenNodes: readonly GraphNode[], elseNodes: readonly GraphNode[]) =>
+    resolveModel(
+      sketch({
+        nodes: [
+          node('ReduceMean', ['x'], ['m'], { keepdims: 0 }),
+          node('Greater', ['m', 'zero'], ['is']),
+          node('If', ['is'], ['y'], {
+            then_branch: body('then_branch', thenNodes, ['t']),
+            else_branch: body('else_branch', elseNodes, ['e']),
+          }),
+          node('Relu', ['y'], ['z']),
+        ],
+        inputs: { x: [1, 3, 8, 8] },
+        outputs: ['z'],
+        constants: [constantTensor('zero', 'float32', [], [0]), weights('w', [4, 3, 3, 3]), weights('v', [4, 3, 1, 1])],
+      }),
+    );
+  const wide = [node('Conv', ['x', 'w'], ['c'], { pads: [1, 1, 1, 1] }), node('Neg', ['c'], ['t'])];
+
+  test('has the shape on which its branches agree, and costs as much as the costlier one', () => {
+    const { specs, branchMacs } = choose(wide, [node('Conv', ['x', 'v'], ['e'])]);
+    expect(['y', 'z'].map((name) => specs.get(name)?.shape)).toEqual([
+      [1, 4, 8, 8],
+      [1, 4, 8, 8],
+    ]);
+    expect(branchMacs?.get('y')).toBe(8 * 8 * 4 * 3 * 9);
+    expect(specs.has('c'), 'a tensor inside a branch').toBe(false);
+  });
+
+  test('may hold another one', () => {
+    const inner = body('then_branch', [node('Conv', ['x', 'v'], ['deep'])], ['deep']);
+    const nested = node('If', ['is'], ['e'], {
+      then_branch: inner,
+      else_branch: body('else_branch', [node('Conv', ['x', 'w'], ['flat'], { pads: [1, 1, 1, 1] })], ['flat']),
+    });
+    const { specs, branchMacs } = choose([node('Conv', ['x', 'v'], ['t'])], [nested]);
+    expect([specs.get('y')?.shape, branchMacs?.get('y')]).toEqual([[1, 4, 8, 8], 8 * 8 * 4 * 3 * 9]);
+  });
+
+  test.each([
+    ['make different shapes', [node('Identity', ['x'], ['e'])]],
+    ['do not fit in one that may never be chosen', [node('MatMul', ['w', 'v'], ['e'])]],
+    ['hold an unknown operator', [{ ...node('Magic', ['x'], ['e']), domain: 'some.where' }]],
+  ])('has no shape where its branches %s', (_, nodes) => {
+    const { specs, model } = choose(wide, nodes);
+    expect([specs.has('y'), specs.has('z')]).toEqual([false, false]);
+    expect(model.graph.nodes.map(({ op }) => op)).toEqual(['ReduceMean', 'Greater', 'If', 'Relu']);
+  });
 });
 
 test('an unknown operator leaves only its outputs without types', () => {
