@@ -21,7 +21,7 @@ export const { description, usage, run } = defineBenchmark({
   method:
     'Builds the architectures that ADCNN, Scission, D3 and what they were compared with were measured on, with seeded ' +
     'weights and without the softmax at the end, and lists their parameters, multiply-adds, single-tensor cut points, ' +
-    'and the share of the convolutions that tiles reach. With --model and --out it writes one as an ONNX file, which ' +
+    'and the share of the multiply-adds that tiles reach. With --model and --out it writes one as an ONNX file, which ' +
     'every command of tessera takes. Passed: every network can be cut, and tiles reach into it.',
   notMeasured: 'time, and accuracy: nothing is trained.',
   options,
@@ -35,7 +35,7 @@ async function survey({ model: only, width, seed, out }: Values<typeof options>)
     throw new TesseraError('TESSERA_USAGE', '--out writes one network', { hint: 'name it with --model' });
   const names = only === undefined ? [...ZOO.keys()] : [only];
   const rows = names.map((name) => describe(name, width, seed));
-  console.log('| network | input | parameters | multiply-adds | cut points | convolutions within reach of tiles |');
+  console.log('| network | input | parameters | multiply-adds | cut points | within reach of tiles |');
   console.log('|---|---|---|---|---|---|');
   for (const { name, input, parameters, macs, cuts, within_reach, tiles_end } of rows) {
     const cells = [name, input.join('x'), millions(parameters), millions(macs), cuts];
@@ -53,7 +53,7 @@ function millions(count: number): string {
 function describe(name: string, width: number, seed: number) {
   const { input, task, source, build } = ZOO.get(name)!;
   const resolved = resolveModel(build({ width, seed }));
-  const { params, macs, convMacs } = modelTotals(resolved);
+  const { params, macs } = modelTotals(resolved);
   const prefix = longestPrefix(resolved, ['input'], { rows: 1, cols: 2 });
   const { reference, stops } = prefix;
   const stop = stops.find(({ waits }) => !waits);
@@ -65,7 +65,7 @@ function describe(name: string, width: number, seed: number) {
     parameters: params,
     macs,
     cuts: singleCuts(resolved).length,
-    within_reach: prefix.convMacs / convMacs,
+    within_reach: prefix.macs / macs,
     tiles_end: `${reference?.rows ?? 0}x${reference?.cols ?? 0} cells${stop === undefined ? '' : `: ${stop.op} ${stop.reason}`}`,
   };
 }
