@@ -1,4 +1,5 @@
 import type { CodecSpec } from '../../shared/codec/spec.ts';
+import type { SchedulablePlan } from '../../shared/plan/compiled-plan.ts';
 import type { Plan, Tier } from '../../shared/plan/plan.ts';
 import type { Grid } from '../../shared/tiling/grid.ts';
 import type { PlanningGraph } from './graph.ts';
@@ -88,6 +89,8 @@ export interface Tiler {
   channels(inputs: readonly string[], outputs: readonly string[]): ChannelStage | NoPlan;
   /** The slices of such a stage, in order; `weight_bytes`: of the weights that a node keeps for one. */
   slices(stage: ChannelStage, sizes: readonly number[]): readonly (PartCost & { readonly weight_bytes: number })[];
+  /** A plan as the coordinator sees it, if its stages fit the network. */
+  outline(plan: Plan): SchedulablePlan | NoPlan;
   /** Why no tile stage that starts at the frame can end anywhere: continues "it cannot be cut into tiles: ". */
   obstacle(): string;
 }

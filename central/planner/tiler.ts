@@ -1,6 +1,7 @@
 import { TesseraError } from '../../shared/errors.ts';
 import { dagOf } from '../../shared/onnx/dag.ts';
 import type { ResolvedModel } from '../../shared/onnx/model.ts';
+import { outlinePlan } from '../../shared/plan/outline.ts';
 import { channelCosts } from '../../shared/tiling/channel-form.ts';
 import { channelSegment } from '../../shared/tiling/channel-segment.ts';
 import { haloCosts } from '../../shared/tiling/halo-form.ts';
@@ -57,6 +58,7 @@ function tilerOf(resolved: ResolvedModel): Tiler {
       }),
     slices: ({ inputs, outputs }, sizes) => channelCosts(channelSegment(resolved, inputs, outputs), sizes),
     parts: (from, to, rows, cols) => haloCosts(tileSegment(resolved, tensorsAt(from), to.made), rows, cols),
+    outline: (plan) => orNoPlan(() => outlinePlan(plan, resolved)),
     obstacle() {
       const [stop] = findTileable(resolved, inputs).stops;
       return stop === undefined ? 'its maps are too small' : `${stop.op} "${stop.name}" ${stop.reason}`;

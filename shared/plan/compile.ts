@@ -3,16 +3,14 @@ import type { ClipSpec } from '../codec/spec.ts';
 import { TesseraError } from '../errors.ts';
 import type { Model, ResolvedModel } from '../onnx/model.ts';
 import { roundingEffect } from '../onnx/rounding.ts';
-import { unknownShapeReason } from '../onnx/unknown-shape.ts';
-import { boxShape, byteLength, type TensorSpec } from '../tensor/tensor.ts';
 import { differenceBound } from '../tiling/difference-bound.ts';
-import type { Region, StageForm } from '../tiling/form.ts';
+import type { StageForm } from '../tiling/form.ts';
 import { withQuantisedIo } from '../tiling/quantised-io.ts';
 import { buildStage } from '../tiling/stage.ts';
 import type { WeightRegion } from '../tiling/weight-slice.ts';
 import type { CompiledPlan } from './compiled-plan.ts';
 import { MAX_REASON, MAX_SLICES } from './limits.ts';
-import { linksOf } from './links.ts';
+import { outputsOf, schedulable, specOf } from './outline.ts';
 import { CENTRAL, type Plan, type Stage, TOPIC } from './plan.ts';
 import { planCost } from './plan-cost.ts';
 import { codecOf, quantisedOutputs, quantisedTensors } from './quantised-tensors.ts';
@@ -54,37 +52,22 @@ export function compilePlan(asked: Plan, resolved: ResolvedModel): CompiledPlan 
   const lossy = stages.map((stage) => isLossy(stage, resolved)).includes(true);
   const forms = stages.map((stage) => compileStage(plan, stage, resolved));
   const quantised = quantisedTensors(plan, outputsOf(resolved));
-  const size = (tensor: string, shape: readonly number[]): number =>
-    byteLength({ dtype: quantised.has(tensor) ? 'uint8' : specOf(resolved, tensor).dtype, shape });
-  const bytes = (regions: readonly Region[]): number =>
-    regions.reduce((total, { tensor, box, open }) => (open ? total : total + size(tensor, boxShape(box))), 0);
-  const links = linksOf(stages, forms, (tensor, box) => size(tensor, boxShape(box)));
   const tensors = new Set(stages.flatMap((stage) => [...stage.inputs, ...stage.outputs]));
-  const made = new Set(stages.flatMap((stage) => stage.outputs));
   const specs = new Map([...resolved.specs].filter(([tensor]) => tensors.has(tensor)));
+  const scheduled = schedulable(plan, forms, resolved);
   return {
-    plan,
-    stages: forms.map(({ parts }, index) => ({
-      parts: parts.map((part) => ({
-        t_id: part.t_id,
-        cost: part.macs,
-        bytes_in: bytes(part.in),
-        bytes_out: bytes(part.out),
-        reads_frame: part.in.some(({ tensor }) => !made.has(tensor)),
-        links: links(part),
-        in: part.in,
-        out: part.out.map((region) => ({
-          ...region,
-          codec: codecOf(stages[index]!, region.tensor),
-          bytes: bytes([region]),
-        })),
-      })),
+    ...scheduled,
+    stages: scheduled.stages.map(({ parts }, index) => ({
+      parts: parts.map((part, t_id) => {
+        const { in: read, out } = forms[index]!.parts[t_id]!;
+        const codec = (tensor: string) => codecOf(stages[index]!, tensor);
+        const made = out.map((region, k) => ({ ...region, ...part.out[k]!, codec: codec(region.tensor) }));
+        return { ...part, in: read, out: made };
+      }),
     })),
-    answers: [...outputsOf(resolved), ...stages.flatMap(({ exit }) => (exit === undefined ? [] : [exit.tensor]))],
     specs,
     quantised,
     rounding: roundingEffect(resolved.model),
-    frame_bytes: [...specs].reduce((total, [tensor, { shape }]) => total + size(tensor, shape), 0),
     approximate: lossy || 'unbounded' in bound || forms.some((form) => form.approximate),
     bound,
     cost: planCost(plan, forms, resolved),
@@ -112,23 +95,6 @@ function checkSource({ source }: Plan): void {
     throw new TesseraError('TESSERA_PLAN_INVALID', `plan: source: "${source}" would change nothing`, {
       hint: `Give "${CENTRAL}", also for frames that are born at nodes, or "${TOPIC}".`,
     });
-}
-
-function outputsOf({ model }: ResolvedModel): string[] {
-  return model.graph.outputs.map(({ name }) => name);
-}
-
-function specOf(resolved: ResolvedModel, tensor: string): TensorSpec {
-  const spec = resolved.specs.get(tensor);
-  if (spec !== undefined) return spec;
-  const reason = unknownShapeReason(resolved, tensor);
-  throw new TesseraError(
-    'TESSERA_PLAN_INVALID',
-    reason === undefined
-      ? `the model has no tensor "${tensor}"`
-      : `the shape of "${tensor}" cannot be known, so no stage can end there: ${reason}`,
-    { hint: '`tessera model inspect` lists the tensors' },
-  );
 }
 
 /** Whether a stage has a lossy codec. Throws TESSERA_PLAN_INVALID for a codec that cannot carry its tensor. */

@@ -1,5 +1,5 @@
 import type { Box } from '../tensor/tensor.ts';
-import type { PartForm, StageForm } from '../tiling/form.ts';
+import type { PartOutline } from '../tiling/form.ts';
 import type { PartLink } from './compiled-plan.ts';
 import type { Stage } from './plan.ts';
 
@@ -67,9 +67,9 @@ function found({ ranges, t_ids }: Makers, read: Box, before: Box = []): { readon
  */
 export function linksOf(
   stages: readonly Stage[],
-  forms: readonly StageForm[],
+  forms: readonly { readonly parts: readonly PartOutline[] }[],
   bytes: (tensor: string, box: Box) => number,
-): (part: PartForm) => PartLink[] {
+): (part: PartOutline) => PartLink[] {
   const read = new Set(stages.flatMap(({ inputs }) => inputs));
   const made = new Map<string, { readonly stage: number; readonly makers: Makers }>();
   for (const { id: stage, outputs } of stages)

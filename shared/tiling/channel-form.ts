@@ -6,7 +6,7 @@ import { valueInfo } from '../onnx/value-info-proto.ts';
 import { constantTensor } from '../onnx/values.ts';
 import { type Box, boxShape, byteLength, wholeBox } from '../tensor/tensor.ts';
 import type { ChannelNode, ChannelSegment, Reading } from './channel-segment.ts';
-import type { PartForm, Region, StageForm } from './form.ts';
+import type { PartForm, PartOutline, Region, StageForm } from './form.ts';
 import { boundaries } from './grid.ts';
 import type { TileCost } from './halo-form.ts';
 import { newNode } from './tile-model-builder.ts';
@@ -67,6 +67,13 @@ function regionsOf(segment: ChannelSegment, slice: Slice): { in: Region[]; out: 
 function macsOf({ resolved, nodes, channels }: ChannelSegment, [start, end]: Slice): number {
   const whole = nodes.reduce((sum, { node }) => sum + nodeMacs(resolved, node), 0);
   return Math.round((whole * (end - start)) / channels);
+}
+
+/** The parts of a stage of slices, as `channelForm` compiles them, without their models. Throws as it does. */
+export function channelOutlines(segment: ChannelSegment, sizes: readonly number[]): PartOutline[] {
+  return slicesOf(segment, sizes).map((slice, t_id) => {
+    return { t_id, ...regionsOf(segment, slice), macs: macsOf(segment, slice) };
+  });
 }
 
 /** What a slice of channels costs; `weight_bytes`: of the weights that a node keeps for it. */
@@ -203,9 +210,9 @@ const int = (value: number): Attribute => ({ kind: 'int', value });
  * where the channels cannot be cut there.
  */
 export function channelForm(segment: ChannelSegment, sizes: readonly number[]): StageForm {
-  const parts = slicesOf(segment, sizes).map((slice, t_id): PartForm => {
-    const { model, slices } = new SliceModel(segment, slice).build();
-    return { t_id, model, slices, ...regionsOf(segment, slice), feeds: [], macs: macsOf(segment, slice) };
+  const cut = slicesOf(segment, sizes);
+  const parts = channelOutlines(segment, sizes).map((outline, t_id): PartForm => {
+    return { ...outline, ...new SliceModel(segment, cut[t_id]!).build(), feeds: [] };
   });
   return { parts, approximate: false };
 }

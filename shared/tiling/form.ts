@@ -20,9 +20,19 @@ export interface Feed {
   readonly values: readonly number[] | Float32Array;
 }
 
-/** One part of a stage: its model, the regions that it reads and makes, and its extra inputs. */
-export interface PartForm {
+/** What one part of a stage reads, makes and computes. */
+export interface PartOutline {
   readonly t_id: number;
+  /** In the order of the stage's inputs; a region that the tile does not need is absent. */
+  readonly in: readonly Region[];
+  /** In the order of the stage's outputs; together the parts cover each output exactly once. */
+  readonly out: readonly Region[];
+  /** Multiply-adds of this part, halo included. */
+  readonly macs: number;
+}
+
+/** One part of a stage: its outline, its model and its extra inputs. */
+export interface PartForm extends PartOutline {
   /**
    * Its outputs have the names of the stage's outputs and exactly the shape of the part's box. Tiles share one model,
    * which does not depend on the grid (its spatial dimensions are symbolic), so another grid needs no new session.
@@ -30,13 +40,7 @@ export interface PartForm {
   readonly model: Model;
   /** Constants that `model` reads and does not contain yet (weight-slice.ts). */
   readonly slices: readonly WeightSlice[];
-  /** In the order of the stage's inputs; a region that the tile does not need is absent. */
-  readonly in: readonly Region[];
-  /** In the order of the stage's outputs; together the parts cover each output exactly once. */
-  readonly out: readonly Region[];
   readonly feeds: readonly Feed[];
-  /** Multiply-adds of this part, halo included. */
-  readonly macs: number;
 }
 
 /** A compiled stage. */

@@ -3,7 +3,7 @@ import { nodeMacs } from '../onnx/cost.ts';
 import { boxShape, byteLength } from '../tensor/tensor.ts';
 import { axisRanges, type Ranges, sameRanges } from './axis-ranges.ts';
 import { type Bands, gridBands, tileBox } from './bands.ts';
-import type { Feed, PartForm, StageForm } from './form.ts';
+import type { Feed, PartForm, PartOutline, Region, StageForm } from './form.ts';
 import type { Adjustment, GeometrySlot, GridRanges, RangesByAxis, SampleFeed } from './halo-feeds.ts';
 import { type HaloModel, haloModel } from './halo-model.ts';
 import { AXES, type Axis, cells } from './layout.ts';
@@ -102,6 +102,45 @@ function givenBy(
   return outputs.filter((tensor) => gives(tensor, 'h', row) && gives(tensor, 'w', col));
 }
 
+/** The regions and multiply-adds of a grid's tiles, row by row. */
+function outlinesOf(
+  segment: Segment,
+  bands: Readonly<Record<Axis, Bands>>,
+  ranges: RangesByAxis,
+  rows: readonly number[],
+  cols: readonly number[],
+): PartOutline[] {
+  const macs = macsOf(segment, ranges);
+  const { specs } = segment.resolved;
+  const read = segment.inputs.filter((tensor) => ranges.h.need.has(tensor));
+  return rows.flatMap((_, row) =>
+    cols.map((_, col): PartOutline => {
+      const region = (tensor: string, of: (axis: Axis) => Ranges): Region => {
+        const layout = segment.layouts.get(tensor)!;
+        return { tensor, box: tileBox(specs.get(tensor)!.shape, layout, { h: of('h'), w: of('w') }, row, col) };
+      };
+      return {
+        t_id: row * cols.length + col,
+        in: read.map((tensor) => region(tensor, (axis) => ranges[axis].need.get(tensor)!)),
+        out: givenBy(segment, bands, row, col).map((tensor) =>
+          region(tensor, (axis) => bands[axis].given.get(tensor)!),
+        ),
+        macs: macs(row, col),
+      };
+    }),
+  );
+}
+
+/** The parts of a stage of tiles with halos, as `haloForm` compiles them, without their model. */
+export function haloOutlines(segment: Segment, rows: readonly number[], cols: readonly number[]): PartOutline[] {
+  const bands = { h: gridBands(segment, 'h', rows), w: gridBands(segment, 'w', cols) };
+  const ranged = (axis: Axis): GridRanges => {
+    const { wanted } = bands[axis];
+    return { ...axisRanges(segment, axis, wanted), wanted };
+  };
+  return outlinesOf(segment, bands, { h: ranged('h'), w: ranged('w') }, rows, cols);
+}
+
 /** What one tile costs, halo included: multiply-adds, and bytes of the regions that it reads and makes. */
 export interface TileCost {
   readonly macs: number;
@@ -111,31 +150,12 @@ export interface TileCost {
 
 /** The costs of a grid's tiles, row by row, computed without building their model. */
 export function haloCosts(segment: Segment, rows: readonly number[], cols: readonly number[]): TileCost[] {
-  const bands = { h: gridBands(segment, 'h', rows), w: gridBands(segment, 'w', cols) };
-  const ranged = (axis: Axis): GridRanges => {
-    const { wanted } = bands[axis];
-    return { ...axisRanges(segment, axis, wanted), wanted };
-  };
-  const ranges = { h: ranged('h'), w: ranged('w') };
-  const macs = macsOf(segment, ranges);
   const { specs } = segment.resolved;
-  const bytesOf = (tensor: string, of: (axis: Axis) => Ranges, row: number, col: number): number => {
-    const { dtype, shape } = specs.get(tensor)!;
-    const box = tileBox(shape, segment.layouts.get(tensor)!, { h: of('h'), w: of('w') }, row, col);
-    return byteLength({ dtype, shape: boxShape(box) });
-  };
-  const sum = (tensors: readonly string[], bytes: (tensor: string) => number): number =>
-    tensors.reduce((total, tensor) => total + bytes(tensor), 0);
-  const read = segment.inputs.filter((tensor) => ranges.h.need.has(tensor));
-  return rows.flatMap((_, row) =>
-    cols.map((_, col) => ({
-      macs: macs(row, col),
-      bytes_in: sum(read, (tensor) => bytesOf(tensor, (axis) => ranges[axis].need.get(tensor)!, row, col)),
-      bytes_out: sum(givenBy(segment, bands, row, col), (tensor) =>
-        bytesOf(tensor, (axis) => bands[axis].given.get(tensor)!, row, col),
-      ),
-    })),
-  );
+  const bytes = (regions: readonly Region[]): number =>
+    regions.reduce((sum, { tensor, box }) => sum + byteLength({ ...specs.get(tensor)!, shape: boxShape(box) }), 0);
+  return haloOutlines(segment, rows, cols).map(({ macs, in: read, out }) => {
+    return { macs, bytes_in: bytes(read), bytes_out: bytes(out) };
+  });
 }
 
 /**
@@ -164,30 +184,11 @@ export function haloForm(segment: Segment, rows: readonly number[], cols: readon
   };
   const ranges: RangesByAxis = { h: walked('h'), w: walked('w') };
   checkUntouched(form, ranges);
-  const macs = macsOf(segment, ranges);
   const sampled = sampleFeeds(form, ranges);
-  const { specs } = segment.resolved;
-  const parts: PartForm[] = [];
-  rows.forEach((_, row) => {
-    cols.forEach((_, col) => {
-      const region = (tensor: string, of: (axis: Axis) => { lo: Int32Array; hi: Int32Array }) => {
-        const layout = segment.layouts.get(tensor)!;
-        return { tensor, box: tileBox(specs.get(tensor)!.shape, layout, { h: of('h'), w: of('w') }, row, col) };
-      };
-      // An output with fewer cells than bands comes from some of the tiles only; one without an axis comes from one
-      const given = givenBy(segment, bands, row, col);
-      parts.push({
-        t_id: parts.length,
-        model: form.model,
-        slices: [],
-        in: segment.inputs
-          .filter((tensor) => ranges.h.need.has(tensor))
-          .map((tensor) => region(tensor, (axis) => ranges[axis].need.get(tensor)!)),
-        out: given.map((tensor) => region(tensor, (axis) => bands[axis].given.get(tensor)!)),
-        feeds: [...feedsOf(form, ranges, row, col), ...sampled.h[row]!, ...sampled.w[col]!],
-        macs: macs(row, col),
-      });
-    });
+  const parts = outlinesOf(segment, bands, ranges, rows, cols).map((outline): PartForm => {
+    const [row, col] = [Math.floor(outline.t_id / cols.length), outline.t_id % cols.length];
+    const feeds = [...feedsOf(form, ranges, row, col), ...sampled.h[row]!, ...sampled.w[col]!];
+    return { ...outline, model: form.model, slices: [], feeds };
   });
   return { parts, approximate: false };
 }

@@ -1,10 +1,9 @@
 import { TesseraError } from '../errors.ts';
 import { nodeMacs } from '../onnx/cost.ts';
-import { extractSegment } from '../onnx/extract.ts';
 import type { GraphNode } from '../onnx/model.ts';
 import { emptyRanges, type Ranges } from './axis-ranges.ts';
 import { tileBox } from './bands.ts';
-import type { Feed, PartForm, StageForm } from './form.ts';
+import type { Feed, PartForm, PartOutline, Region, StageForm } from './form.ts';
 import { boundaries } from './grid.ts';
 import { AXES, type Axis, cells } from './layout.ts';
 import { replacedInputs } from './rewritten.ts';
@@ -168,49 +167,62 @@ function unchanged(
   };
 }
 
+type ZeroAxes = Readonly<Record<Axis, ZeroAxis>>;
+
+function planned(segment: Segment, rows: readonly number[], cols: readonly number[]): ZeroAxes {
+  return { h: planAxis(segment, 'h', rows), w: planAxis(segment, 'w', cols) };
+}
+
+function outlinesOf(segment: Segment, axes: ZeroAxes, rows: number, cols: number): PartOutline[] {
+  const { resolved, layouts, inputs, outputs, nodes } = segment;
+  const isNeeded = new Set(nodes.flatMap(({ node }) => node.inputs));
+  const regions = (tensors: readonly string[], row: number, col: number): Region[] =>
+    tensors.map((tensor) => {
+      const ranges = { h: axes.h.ranges.get(tensor)!, w: axes.w.ranges.get(tensor)! };
+      return { tensor, box: tileBox(resolved.specs.get(tensor)!.shape, layouts.get(tensor)!, ranges, row, col) };
+    });
+  return Array.from({ length: rows * cols }, (_, t_id): PartOutline => {
+    const [row, col] = [Math.floor(t_id / cols), t_id % cols];
+    const macs = nodes.reduce((sum, { node, rule }) => {
+      const whole = rule === undefined ? 0 : nodeMacs(resolved, node);
+      if (whole === 0) return sum;
+      const cellsOf = AXES.reduce((product, axis) => product * sizeOf(axes, node.outputs[0]!, axis, row, col), 1);
+      return sum + (whole * cellsOf) / area(rule!.outputs[0]!);
+    }, 0);
+    const read = inputs.filter((tensor) => isNeeded.has(tensor));
+    return { t_id, in: regions(read, row, col), out: regions(outputs, row, col), macs: Math.round(macs) };
+  });
+}
+
+/** Cells of a tensor of one tile along an axis. */
+function sizeOf(axes: ZeroAxes, tensor: string, axis: Axis, row: number, col: number): number {
+  return axes[axis].alone[axis === 'h' ? row : col]!.get(tensor)!;
+}
+
+/** The parts of a stage of tiles without halo, as `zeroForm` compiles them, without their model. Throws as it does. */
+export function zeroOutlines(segment: Segment, rows: readonly number[], cols: readonly number[]): PartOutline[] {
+  return outlinesOf(segment, planned(segment, rows, cols), rows.length, cols.length);
+}
+
 /**
  * Compiles a stage of tiles that are each run alone, with the network's padding applied at the tile's own edges (FDSP,
  * ADCNN section 3). The sides of the tiles must be multiples of the strides' product; otherwise TESSERA_PLAN_INVALID
  * names possible sizes.
  */
 export function zeroForm(segment: Segment, rows: readonly number[], cols: readonly number[]): StageForm {
-  const planned = { h: planAxis(segment, 'h', rows), w: planAxis(segment, 'w', cols) };
+  const axes = planned(segment, rows, cols);
   const { piece, shapes } = zeroModel(segment);
   const model = piece.finish();
-  const { resolved, layouts } = segment;
-  const isNeeded = new Set(
-    extractSegment(resolved, segment.inputs, segment.outputs).model.graph.nodes.flatMap((node) => node.inputs),
-  );
-  const region = (tensor: string, row: number, col: number) => {
-    const ranges = { h: planned.h.ranges.get(tensor)!, w: planned.w.ranges.get(tensor)! };
-    return { tensor, box: tileBox(resolved.specs.get(tensor)!.shape, layouts.get(tensor)!, ranges, row, col) };
-  };
-  const parts: PartForm[] = rows.flatMap((_, row) =>
-    cols.map((_, col): PartForm => {
-      const size = (tensor: string, axis: Axis) => planned[axis].alone[axis === 'h' ? row : col]!.get(tensor)!;
-      const values = shapes.flatMap(({ node, dims }) => {
-        const output = segment.nodes[node]!.node.outputs[0]!;
-        const [h, w] = [size(output, 'h'), size(output, 'w')];
-        return dims.map((dim) => (dim === 'h' ? h : dim === 'w' ? w : dim === 'hw' ? h * w : dim));
-      });
-      const feeds: Feed[] =
-        values.length === 0 ? [] : [{ name: GEOMETRY, dtype: 'int64', shape: [values.length], values }];
-      const macs = segment.nodes.reduce((sum, { node, rule }) => {
-        const whole = rule === undefined ? 0 : nodeMacs(resolved, node);
-        if (whole === 0) return sum;
-        const cellsOf = AXES.reduce((product, axis) => product * size(node.outputs[0]!, axis), 1);
-        return sum + (whole * cellsOf) / area(rule!.outputs[0]!);
-      }, 0);
-      return {
-        t_id: row * cols.length + col,
-        model,
-        slices: [],
-        in: segment.inputs.filter((tensor) => isNeeded.has(tensor)).map((tensor) => region(tensor, row, col)),
-        out: segment.outputs.map((tensor) => region(tensor, row, col)),
-        feeds,
-        macs: Math.round(macs),
-      };
-    }),
-  );
+  const parts = outlinesOf(segment, axes, rows.length, cols.length).map((outline): PartForm => {
+    const [row, col] = [Math.floor(outline.t_id / cols.length), outline.t_id % cols.length];
+    const values = shapes.flatMap(({ node, dims }) => {
+      const output = segment.nodes[node]!.node.outputs[0]!;
+      const [h, w] = AXES.map((axis) => sizeOf(axes, output, axis, row, col)) as [number, number];
+      return dims.map((dim) => (dim === 'h' ? h : dim === 'w' ? w : dim === 'hw' ? h * w : dim));
+    });
+    const feeds: Feed[] =
+      values.length === 0 ? [] : [{ name: GEOMETRY, dtype: 'int64', shape: [values.length], values }];
+    return { ...outline, model, slices: [], feeds };
+  });
   return { parts, approximate: rows.length * cols.length > 1 };
 }

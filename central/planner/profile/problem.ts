@@ -133,5 +133,6 @@ const NO_TILES: Tiler = {
   parts: () => [],
   channels: () => REFUSAL,
   slices: () => [],
+  outline: () => REFUSAL,
   obstacle: () => REFUSAL.reason,
 };
