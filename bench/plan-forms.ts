@@ -7,6 +7,7 @@ import { integer, oneOf, string, type Values, valueOr } from '../cli/options.ts'
 import { withPrivateCluster } from '../cli/private-cluster.ts';
 import { TesseraError } from '../shared/errors.ts';
 import { parseCard } from '../shared/model/card.ts';
+import type { Model } from '../shared/onnx/model.ts';
 import { compilePlan } from '../shared/plan/compile.ts';
 import { silentLog } from '../shared/ports.ts';
 import type { FrameEnvelope } from '../shared/protocol/messages/frame.ts';
@@ -16,6 +17,7 @@ import { difference } from '../shared/tensor/compare.ts';
 import { elementCount, type Tensor } from '../shared/tensor/tensor.ts';
 import { dataFolder, dataOption, defineBenchmark, list } from './harness/benchmark.ts';
 import { Forms } from './plan-forms/forms.ts';
+import { IF_AND_LOOP, ifAndLoop } from './plan-forms/if-and-loop.ts';
 import { NO_MOSQUITTO, startMosquitto } from './testbed/mosquitto.ts';
 
 /** Largest difference allowed, as a share of each output's range. */
@@ -36,7 +38,11 @@ interface Row {
 }
 
 const options = {
-  networks: valueOr('--networks <list>', 'which networks', list(string), ['cifar10_resnet20', 'mobilenet_v1_025_128']),
+  networks: valueOr('--networks <list>', `networks of the data, and ${IF_AND_LOOP}, which is made`, list(string), [
+    'cifar10_resnet20',
+    'mobilenet_v1_025_128',
+    IF_AND_LOOP,
+  ]),
   frames: valueOr('--frames <n>', 'frames for each form', integer(1), 3),
   broker: valueOr('--broker <kind>', 'embedded or mosquitto', oneOf('embedded', 'mosquitto'), 'embedded'),
   data: dataOption,
@@ -47,7 +53,8 @@ export const { description, usage, run } = defineBenchmark({
   question: 'does a plan of every form give what the whole network gives?',
   method:
     `${NODES} node agents, each its own process, around a broker. For each network and each form of plan (device, edge ` +
-    'tiles and cloud; consecutive tile stages; skips; several tensors across a cut; a chain of nodes) frames with random ' +
+    'tiles and cloud; consecutive tile stages; tiles and slices of channels; skips; several tensors across a cut; a ' +
+    'chain of nodes) frames with random ' +
     `values are computed by the plan and by central alone. Passed: every output differs by at most ${LIMIT} of its ` +
     'range, and the nodes that the plan names computed it.',
   needs: 'the shared networks; for --broker mosquitto Mosquitto.',
@@ -56,6 +63,11 @@ export const { description, usage, run } = defineBenchmark({
   quick: { networks: ['cifar10_resnet20'], frames: 1 },
   run: compareForms,
 });
+
+async function load(path: string): Promise<Model> {
+  if (!existsSync(path)) throw new TesseraError('TESSERA_USAGE', `there is no ${path}`);
+  return loadModelFile(path);
+}
 
 async function compareForms({ networks, frames, broker: kind, data }: Values<typeof options>) {
   const folder = dataFolder(data);
@@ -74,9 +86,7 @@ async function compareForms({ networks, frames, broker: kind, data }: Values<typ
   try {
     await withPrivateCluster(cluster, async ({ central, agents, camera, serve }) => {
       for (const [index, name] of networks.entries()) {
-        const path = join(folder, 'models', `${name}.onnx`);
-        if (!existsSync(path)) throw new TesseraError('TESSERA_USAGE', `there is no ${path}`);
-        const model = await loadModelFile(path);
+        const model = name === IF_AND_LOOP ? ifAndLoop() : await load(join(folder, 'models', `${name}.onnx`));
         const card = parseCard({ name: 'bench', task: 'raw' }, name);
         const served = await central.load({ name: 'bench', card, labels: [], model, picture: false });
         const { shape, dtype } = served.input;

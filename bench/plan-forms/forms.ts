@@ -1,11 +1,12 @@
 import { TesseraError } from '../../shared/errors.ts';
-import { cutPoints } from '../../shared/onnx/cuts.ts';
+import { cutPoints, singleCuts } from '../../shared/onnx/cuts.ts';
 import { dagOf } from '../../shared/onnx/dag.ts';
 import type { ResolvedModel } from '../../shared/onnx/model.ts';
 import { CENTRAL, type Placement, type Plan, type Split, type Stage } from '../../shared/plan/plan.ts';
 import { planId } from '../../shared/plan/plan-id.ts';
 import { gridSizes } from '../../shared/tiling/grid.ts';
 import { explicitCut } from '../../shared/tiling/prefix.ts';
+import { buildStage } from '../../shared/tiling/stage.ts';
 
 /** A form of plan: stages on some nodes, from the frame to the answer. */
 export interface Form {
@@ -20,6 +21,7 @@ export const FORMS = [
   'two tile stages',
   'three tile stages that stay',
   'tiles, then strips',
+  'tiles, then slices of channels',
   'a chain of nodes',
   'a skip from device to cloud',
   'several tensors across a cut',
@@ -52,7 +54,11 @@ export class Forms {
 
   /** All forms, in the order of FORMS. */
   all(): Form[] {
-    const drafts: Record<FormName, readonly (Draft | undefined)[] | undefined> = { ...this.#tiled(), ...this.#skips() };
+    const drafts: Record<FormName, readonly (Draft | undefined)[] | undefined> = {
+      ...this.#tiled(),
+      ...this.#chained(),
+      ...this.#skips(),
+    };
     return FORMS.map((name) => {
       const stages = drafts[name];
       const isWhole = stages?.every((draft): draft is Draft => draft !== undefined) === true;
@@ -88,16 +94,28 @@ export class Forms {
         this.#tiles([a], b, 3, 1, nodes),
         this.#rest([b], CENTRAL),
       ],
-      'a chain of nodes': () => [
-        this.#whole(this.#inputs, [a], on(device)),
-        this.#whole([a], [b], on(edge[0]!)),
-        this.#rest([b], edge[1]!),
-      ],
+      'tiles, then slices of channels': () => {
+        const slices = this.#slices(b);
+        return [this.#tiles(this.#inputs, b, 2, 2, nodes), slices, slices && this.#rest(slices.outputs, CENTRAL)];
+      },
     };
     const isPossible = cuts.length > 0 && a !== b && b !== c;
     return Object.fromEntries(
       Object.entries(forms).map(([name, make]) => [name, isPossible ? make() : undefined]),
     ) as Record<keyof typeof forms, readonly (Draft | undefined)[] | undefined>;
+  }
+
+  /** Whole stages of about as many operators at three nodes. */
+  #chained() {
+    const [first, second, third] = this.#nodes as [string, string, string];
+    const cuts = singleCuts(this.#resolved).map(({ tensor }) => tensor);
+    const [a, b] = [cuts[Math.floor(cuts.length / 3)]!, cuts[Math.floor((2 * cuts.length) / 3)]!];
+    return {
+      'a chain of nodes':
+        a === b
+          ? undefined
+          : [this.#whole(this.#inputs, [a], on(first)), this.#whole([a], [b], on(second)), this.#rest([b], third)],
+    };
   }
 
   /** The forms in which several tensors cross a cut. */
@@ -154,6 +172,30 @@ export class Forms {
     const count = draft.split.rows.length * draft.split.cols.length;
     const parts = Array.from({ length: count }, (_, part) => this.#nodes[part % this.#nodes.length]!);
     return { ...draft, on: { ...draft.on, parts } };
+  }
+
+  /** The operators from a tensor to the next cut that a slice of channels at each of three nodes can compute. */
+  #slices(from: string): Draft | undefined {
+    const nodes = this.#nodes.slice(0, 3);
+    const ends = singleCuts(this.#resolved).map(({ tensor }) => tensor);
+    for (const end of ends.slice(ends.indexOf(from) + 1)) {
+      const channels = this.#resolved.specs.get(end)?.shape[1] ?? 0;
+      const third = Math.floor(channels / 3);
+      const split: Split = { kind: 'channels', sizes: [third, third, channels - 2 * third] };
+      const draft = { ...this.#whole([from], [end], { ...on(...nodes), parts: nodes }), split };
+      if (third > 0 && this.#isPossible(draft)) return draft;
+    }
+    return undefined;
+  }
+
+  #isPossible(draft: Draft): boolean {
+    try {
+      buildStage(this.#resolved, { ...draft, id: 0 });
+      return true;
+    } catch (error) {
+      if (error instanceof TesseraError) return false;
+      throw error;
+    }
   }
 
   /** Feature maps that alone cross a cut, and that 2x2 tiles can reach from the frame. */
