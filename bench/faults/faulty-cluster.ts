@@ -1,20 +1,15 @@
 import { createHash } from 'node:crypto';
-import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { loadServedModel } from '../../central/served-model.ts';
 import type { Answer, FrameClient } from '../../cli/frames.ts';
 import { loadRequestFor } from '../../cli/models.ts';
 import { resolveConfig } from '../../shared/config/layers.ts';
-import { TesseraError } from '../../shared/errors.ts';
-import type { Plan } from '../../shared/plan/plan.ts';
 import type { Bus } from '../../shared/ports.ts';
 import { deployedAnswer } from '../../shared/protocol/messages/requests.ts';
 import type { ResultObject } from '../../shared/protocol/messages/result.ts';
 import { createRandom } from '../../shared/random.ts';
-import { openBlobStore } from '../../shared/runtime/blob-store.ts';
 import { askRequest } from '../../shared/runtime/requests.ts';
-import { openSigningKey } from '../../shared/runtime/signature.ts';
-import { type FormName, Forms } from '../plan-forms/forms.ts';
+import type { FormName } from '../plan-forms/forms.ts';
+import { planOfForm } from '../plan-forms/plan-of-form.ts';
 import { Deployment, kill, pictures, type TestBroker } from '../testbed/deployment.ts';
 import { Relay } from '../testbed/relay.ts';
 import type { RunningCli } from '../testbed/run-cli.ts';
@@ -54,17 +49,6 @@ interface FaultyClusterOptions {
   readonly cameras?: object;
   /** The form of the plan; otherwise the planner's. */
   readonly form?: FormName | undefined;
-}
-
-/** A plan of a form for the bundled model; `folder` gets its pieces. */
-async function scenesPlan(form: FormName, folder: string): Promise<Plan> {
-  const { request } = await loadRequestFor('scenes', resolveConfig([]).config);
-  const store = await openBlobStore(join(folder, 'forms'));
-  const { resolved, manifest } = await loadServedModel(request, store, await openSigningKey(folder));
-  const plan = new Forms(resolved, manifest.skeleton.sha, NODES).all().find(({ name }) => name === form)?.plan;
-  if (plan === undefined)
-    throw new TesseraError('TESSERA_USAGE', `the bundled model has no plan of the form "${form}"`);
-  return plan;
 }
 
 /**
@@ -127,7 +111,8 @@ export class FaultyCluster {
       const cluster = new FaultyCluster(deployment, broker, bus, nodes, camera, jpegs);
       await Promise.all(nodes.map((node) => node.process.printed(/ready for plan/)));
       if (form !== undefined) {
-        const plan = await scenesPlan(form, deployment.folder);
+        const { request } = await loadRequestFor('scenes', resolveConfig([]).config);
+        const plan = await planOfForm(request, form, NODES, deployment.folder);
         await askRequest(bus, deployment.names, 'deploy', { plan }, deployedAnswer, LOST_MS);
         cluster.#used = nodes.filter(({ id }) => plan.stages.some(({ on }) => 'nodes' in on && on.nodes.includes(id)));
         await Promise.all(cluster.#used.map((node) => node.process.printed(new RegExp(`ready for plan ${plan.id}`))));

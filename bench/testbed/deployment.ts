@@ -121,8 +121,8 @@ export class Deployment {
     return this.start(['central', '--broker', url, '--model', 'scenes', '--config', config, ...args], state);
   }
 
-  agent(url: string, id: string): RunningCli {
-    return this.start(['agent', '--broker', url, '--id', id, '--threads', '1'], id);
+  agent(url: string, id: string, ...args: string[]): RunningCli {
+    return this.start(['agent', '--broker', url, '--id', id, '--threads', '1', ...args], id);
   }
 
   async connect(url: string, name: string): Promise<Bus> {
