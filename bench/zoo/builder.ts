@@ -69,6 +69,7 @@ export class NetworkBuilder {
     this.#input = { name: 'input', shape: input };
   }
 
+  /** The frame. */
   get input(): Value {
     return this.#input;
   }
@@ -171,6 +172,7 @@ export class NetworkBuilder {
     return { made, attributes: { kernel_shape: kernel, strides: cells.map(() => stride), pads: around } };
   }
 
+  /** A convolution with a kernel of `size`; a number stands for all axes. */
   conv(x: Value, channels: Channels, size: number | readonly number[], options: ConvOptions = {}): Value {
     const { group = 1, bias = false, gain = 1 } = options;
     const { made, attributes } = this.#window(x, size, options);
