@@ -3,6 +3,7 @@ import type { SchedulablePlan } from '../../shared/plan/compiled-plan.ts';
 import type { Plan, Tier } from '../../shared/plan/plan.ts';
 import type { Grid } from '../../shared/tiling/grid.ts';
 import type { PlanningGraph } from './graph.ts';
+import type { Demands } from './query/demands.ts';
 import type { TimedNode } from './times.ts';
 
 /** A machine that can run stages, as it announced itself, with what was measured there. */
@@ -96,7 +97,7 @@ export interface Tiler {
 }
 
 /** The user's settings; absent ones are the strategy's to choose. */
-export interface Constraints {
+export interface Constraints extends Demands {
   readonly grid?: Grid | undefined;
   readonly padding?: 'zero' | 'halo' | undefined;
   /** Tensors at which tile stages end, in order; several for one stage if several are live there. */
@@ -111,8 +112,6 @@ export interface Constraints {
   readonly nodeCount: number;
   /** Processors that all nodes share, if they run on one machine. */
   readonly sharedCores?: number | undefined;
-  /** Frames that take longer are late. */
-  readonly deadline_ms?: number | undefined;
 }
 
 /** A tile stage for which a network was retrained. */
@@ -184,4 +183,19 @@ export interface Strategy {
   readonly name: string;
   /** Its plans for the problem, at least one; or why it has none. Pure. */
   propose(problem: Problem): readonly Plan[] | NoPlan;
+  /** Of how many plans it proposes the best ones, where it compares all of a kind. */
+  compared?(problem: Problem): number;
+}
+
+/** The nodes that may get work. */
+export function usableNodes({ nodes, constraints }: Pick<Problem, 'nodes' | 'constraints'>): readonly PlanningNode[] {
+  return constraints.nodes === '*' ? nodes : nodes.filter(({ id }) => constraints.nodes.includes(id));
+}
+
+/** The answer of a strategy that needs measured times, where nodes have none; undefined where all have. */
+export function withoutTimes(nodes: readonly PlanningNode[]): NoPlan | undefined {
+  const unknown = nodes.filter(({ times }) => times === undefined).map(({ id }) => id);
+  if (nodes.length > 0 && unknown.length === 0) return undefined;
+  const whose = nodes.length === 0 ? 'any node' : unknown.join(', ');
+  return { kind: 'not-asked', reason: `there are no measured times of ${whose}` };
 }

@@ -29,3 +29,21 @@ export function layersBetween(
   }
   return [...found].sort((a, b) => a - b);
 }
+
+/** The tensors that some layers read of others and of the frame, and those that they make for others and the user. */
+export function boundaryOf(
+  graph: PlanningGraph,
+  layers: readonly number[],
+): { readonly inputs: readonly string[]; readonly outputs: readonly string[] } {
+  const own = new Set(layers);
+  const made = new Set(layers.flatMap((layer) => graph.layers[layer]!.outputs));
+  const read = new Set(layers.flatMap((layer) => graph.layers[layer]!.inputs));
+  const wanted = new Set(graph.outputs);
+  graph.layers.forEach(({ inputs }, layer) => {
+    if (!own.has(layer)) for (const tensor of inputs) wanted.add(tensor);
+  });
+  return {
+    inputs: [...read].filter((tensor) => !made.has(tensor)),
+    outputs: [...made].filter((tensor) => wanted.has(tensor)),
+  };
+}

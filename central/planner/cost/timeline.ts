@@ -11,14 +11,13 @@ export interface Task {
   readonly variance: number;
 }
 
-/** Something that a machine needs of a part; of the frame where `maker` is null. */
+/** All that a machine needs of a part, in one message; of the frame where `maker` is null. */
 export interface Transfer {
   readonly maker: Task | null;
   readonly from: string;
   readonly to: string;
-  readonly tensor: string;
-  readonly bytes: number;
-  /** The parts that wait for it; none where it is an output of the network. */
+  readonly regions: readonly { readonly tensor: string; readonly bytes: number }[];
+  /** The parts that wait for it; none where only the network's user does. */
   readonly readers: readonly Task[];
 }
 
@@ -56,7 +55,7 @@ class Agenda {
 }
 
 /**
- * Plays a frame through: a machine computes one part at a time, a link carries one region at a time, each in the order in
+ * Plays a frame through: a machine computes one part at a time, a link carries one message at a time, each in the order in
  * which they are ready. A part starts when all that it reads is there and central's order has come.
  */
 export function play(tasks: readonly Task[], transfers: readonly Transfer[], hops: Hops): Timeline {
@@ -95,11 +94,12 @@ export function play(tasks: readonly Task[], transfers: readonly Transfer[], hop
     if (left === 0) agenda.at(all.ms, () => compute(task, all));
   };
   const send = (transfer: Transfer, made: Moment): void => {
-    const { from, to, tensor, bytes, readers } = transfer;
+    const { from, to, regions, readers } = transfer;
     const hop = hops(from, to);
+    const bytes = bytesIn(transfer);
     const ordered = made.ms + hop.order_ms;
     const landed = (ms: number): void => {
-      if (from !== to) moved.push({ from, to, tensor, bytes, start_ms: made.ms, end_ms: ms });
+      if (from !== to) for (const region of regions) moved.push({ from, to, ...region, start_ms: made.ms, end_ms: ms });
       if (readers.length === 0) ends({ ms, variance: made.variance });
       for (const reader of readers) arrive(reader, { ms: Math.max(ms, ordered), variance: made.variance });
     };
@@ -125,6 +125,11 @@ export function play(tasks: readonly Task[], transfers: readonly Transfer[], hop
   for (const transfer of sends.get(null) ?? []) agenda.at(0, () => send(transfer, { ms: 0, variance: 0 }));
   agenda.run();
   return { parts, hops: moved, end };
+}
+
+/** Bytes of a transfer. */
+export function bytesIn({ regions }: Transfer): number {
+  return regions.reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
 function later(a: Moment, b: Moment | undefined): Moment {

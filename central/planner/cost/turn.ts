@@ -6,7 +6,7 @@ import { hopsOf } from './hop.ts';
 import type { Places } from './places.ts';
 import type { Sent } from './sent.ts';
 import type { StageTimes } from './stage-times.ts';
-import { play, type Task, type Timeline, type Transfer } from './timeline.ts';
+import { bytesIn, play, type Task, type Timeline, type Transfer } from './timeline.ts';
 
 /** One frame's way, and what it costs machines and links. */
 export interface Turn {
@@ -14,6 +14,25 @@ export interface Turn {
   /** By machine, and by link. */
   readonly busyMs: ReadonlyMap<string, number>;
   readonly uploadBytes: ReadonlyMap<string, number>;
+}
+
+interface OpenTransfer extends Transfer {
+  readonly regions: { tensor: string; bytes: number }[];
+  readonly readers: Task[];
+}
+
+/** What sends something; the frame is sent to a machine at once for each stage. */
+interface Sender {
+  readonly maker: Task | null;
+  readonly node: string;
+  readonly occasion?: number;
+}
+
+/** A region; one of the same tensor and box is sent once to each machine. */
+interface Needed {
+  readonly tensor: string;
+  readonly box?: unknown;
+  readonly bytes: number;
 }
 
 /** Plays a frame through whose parts run at these places. */
@@ -32,13 +51,20 @@ export function playTurn(
       return { stage, t_id: part.t_id, node, ...times.partTime(stage, part, node) };
     }),
   );
-  const transfers = new Map<string, Transfer & { readonly readers: Task[] }>();
-  const need = (reader: Task | null, transfer: Omit<Transfer, 'readers' | 'to'>, to: string, box: unknown): void => {
-    const { maker, tensor } = transfer;
+  const transfers = new Map<string, OpenTransfer>();
+  const carriers = new Map<string, OpenTransfer>();
+  const need = (reader: Task | null, from: Sender, { tensor, box, bytes }: Needed, to: string): void => {
+    const { maker, node, occasion } = from;
     const name = JSON.stringify([maker?.stage, maker?.t_id, tensor, box, to]);
-    const known = transfers.get(name) ?? { ...transfer, to, readers: [] };
-    transfers.set(name, known);
-    if (reader !== null && !known.readers.includes(reader)) known.readers.push(reader);
+    let carrier = carriers.get(name);
+    if (carrier === undefined) {
+      const key = JSON.stringify([maker?.stage, maker?.t_id, occasion, to]);
+      carrier = transfers.get(key) ?? { maker, from: node, to, regions: [], readers: [] };
+      transfers.set(key, carrier);
+      carriers.set(name, carrier);
+      carrier.regions.push({ tensor, bytes });
+    }
+    if (reader !== null && !carrier.readers.includes(reader)) carrier.readers.push(reader);
   };
   const origin = plan.source === TOPIC ? (broker ?? source) : source;
   const made = new Set(plan.stages.flatMap(({ outputs }) => outputs));
@@ -48,18 +74,16 @@ export function playTurn(
       const task = tasks[stage]![part.t_id]!;
       for (const { stage: from, t_id, tensor, box, bytes } of part.links) {
         const maker = tasks[from]![t_id]!;
-        const size = bytes * sent.share(from, tensor);
-        need(task, { maker, from: maker.node, tensor, bytes: size }, task.node, box);
+        need(task, { maker, node: maker.node }, { tensor, box, bytes: bytes * sent.share(from, tensor) }, task.node);
       }
       if (!part.reads_frame) continue;
-      const frame = { maker: null, from: origin };
+      const frame = { maker: null, node: origin, occasion: stage };
       // A node that reads the camera's topic gets the whole frame; a whole stage gets a tensor once.
       if (split.kind === 'whole' || plan.source === TOPIC)
-        for (const tensor of ofFrame)
-          need(task, { ...frame, tensor, bytes: bytesOf(graph, [tensor]) }, task.node, null);
+        for (const tensor of ofFrame) need(task, frame, { tensor, bytes: bytesOf(graph, [tensor]) }, task.node);
       else {
         const bytes = part.links.reduce((left, link) => left - link.bytes, part.bytes_in);
-        need(task, { ...frame, tensor: ofFrame.join(' + '), bytes }, task.node, [stage, part.t_id]);
+        need(task, frame, { tensor: ofFrame.join(' + '), box: [stage, part.t_id], bytes }, task.node);
       }
     }
   });
@@ -67,7 +91,12 @@ export function playTurn(
     for (const maker of tasks.flat())
       for (const { tensor, box, bytes } of stages[maker.stage]!.parts[maker.t_id]!.out)
         if (answers.includes(tensor) && maker.node !== sink)
-          need(null, { maker, from: maker.node, tensor, bytes: bytes * sent.share(maker.stage, tensor) }, sink, box);
+          need(
+            null,
+            { maker, node: maker.node },
+            { tensor, box, bytes: bytes * sent.share(maker.stage, tensor) },
+            sink,
+          );
 
   const busyMs = new Map<string, number>();
   const uploadBytes = new Map<string, number>();
@@ -75,8 +104,10 @@ export function playTurn(
     sums.set(name, (sums.get(name) ?? 0) + value);
   };
   for (const { node, ms } of tasks.flat()) add(busyMs, node, ms);
-  for (const { from, to, bytes } of transfers.values()) {
+  for (const transfer of transfers.values()) {
+    const { from, to } = transfer;
     if (from === to) continue;
+    const bytes = bytesIn(transfer);
     const hop = hops(from, to);
     add(busyMs, from, hop.sender_ms);
     add(busyMs, to, hop.receiver_ms);

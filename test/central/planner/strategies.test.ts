@@ -30,12 +30,20 @@ const frame = { inputs: [image], outputs: [early, prob] };
 const constraints: Constraints = { nodes: '*', nodeCount: 4 };
 
 function problemOf(resolved: ResolvedModel, said: Partial<Constraints> = {}, more: Partial<Problem> = {}): Problem {
+  const planned = planningNetwork(resolved);
+  const layer_ms = planned.graph.layers.map((_, index) => index);
+  const times = { layer_ms, runs: [], ratio: 1, error: null };
+  const node = { memory_mb: null, codecs: ['raw'], splits: ['whole', 'tiles'], times };
+  const ends = ['pi-1', 'pi-2'];
   return {
     model: 'b'.repeat(64),
-    ...planningNetwork(resolved),
-    nodes: [],
-    links: [],
-    broker: null,
+    ...planned,
+    nodes: [...ends.map((id) => ({ ...node, id, tier: 'edge' as const })), { ...node, id: 'central', tier: 'cloud' }],
+    links: ends.flatMap((id) => [
+      { from: id, to: 'central', rtt_ms: 1, mbps: 100 },
+      { from: 'central', to: id, rtt_ms: 1, mbps: 100 },
+    ]),
+    broker: 'central',
     source: 'central',
     sink: 'central',
     trained: [],
