@@ -59,6 +59,10 @@ const profiledNode = z.object({
   layer_ms: z.array(amount).max(MAX_LAYERS).optional(),
   /** Its own processor time for each message. */
   message_ms: amount.optional(),
+  /** Another node of equal hardware, whose times these are. */
+  measured_on: node.optional(),
+  /** Parts of frames that it computed while it was measured, which make its times wrong. */
+  busy: index.optional(),
   /** The node was not measured; the error (share) of the prediction. */
   predicted: z.object({ error: amount }).optional(),
   power_w: z.object({ idle: amount, busy: amount }).optional(),

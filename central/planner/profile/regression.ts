@@ -1,0 +1,173 @@
+import type { Layer, PlanningGraph } from '../graph.ts';
+import { bytesOf } from '../graph.ts';
+import { type NormalEquations, nonNegative, normalEquations, type Row, without } from './least-squares.ts';
+import { rounded } from './samples.ts';
+
+/**
+ * Times of blocks by type of layer (Neurosurgeon, ASPLOS 2017, section 4.1; D3, ICDCS 2021, section IV.A): a layer's time
+ * is a sum of its multiply-adds, its bytes in and out, and one for the layer itself, with coefficients of its type. They
+ * are fitted to all measured nodes together, each relative to its speed; a node that was never measured has the speed of
+ * the measured nodes that are most like it.
+ */
+
+/** A node as far as its speed can be guessed from others. */
+export interface LikeNode {
+  readonly hardware?: string | undefined;
+  readonly threads?: number | undefined;
+}
+
+/** Measured blocks of a node; undefined for those that were not measured. */
+export interface MeasuredBlocks extends LikeNode {
+  readonly block_ms: readonly (number | undefined)[];
+}
+
+/** Predicted times of blocks, and the error (share of the time) that the same prediction has where it can be checked. */
+export interface PredictedBlocks {
+  readonly block_ms: readonly number[];
+  readonly error: number;
+}
+
+const TYPES: readonly (readonly [type: string, ops: RegExp])[] = [
+  ['convolution', /^Conv/],
+  ['dense', /^(Gemm|MatMul)/],
+  ['pooling', /Pool/],
+];
+/** Features of each type; a layer of another type is of the last one. */
+const WIDTH = 3;
+const FEATURES = (TYPES.length + 1) * WIDTH;
+
+function typeOf({ op }: Layer): number {
+  const type = TYPES.findIndex(([, ops]) => ops.test(op));
+  return type === -1 ? TYPES.length : type;
+}
+
+/** Features of every block: sums over its layers. */
+export function blockFeatures(graph: PlanningGraph): number[][] {
+  return graph.blocks.map(({ first, last }) => {
+    const features = new Array<number>(FEATURES).fill(0);
+    for (const layer of graph.layers.slice(first, last + 1)) {
+      const at = typeOf(layer) * WIDTH;
+      features[at]! += layer.macs;
+      features[at + 1]! += bytesOf(graph, [...layer.inputs, ...layer.outputs]);
+      features[at + 2]! += 1;
+    }
+    return features;
+  });
+}
+
+interface Speeds {
+  readonly node: MeasuredBlocks;
+  /** Time of its measured blocks over the time that the mean node takes for them. */
+  readonly speed: number;
+}
+
+/** Rounds in which speeds and times of blocks are fitted to each other. */
+const ROUNDS = 30;
+
+/**
+ * Speeds of the nodes that measured something: a node's time for a block is its speed times that of the mean node, whichever
+ * of the blocks it measured. Both are fitted in turn.
+ */
+function speedsOf(nodes: readonly MeasuredBlocks[]): Speeds[] {
+  const timed = nodes.filter(({ block_ms }) => block_ms.some((ms) => ms !== undefined && ms > 0));
+  const blocks = timed[0]?.block_ms.length ?? 0;
+  let speeds = timed.map(() => 1);
+  for (let round = 0; round < ROUNDS; round++) {
+    const means = Array.from({ length: blocks }, (_, block) => {
+      const times = timed.flatMap(({ block_ms }, n) =>
+        block_ms[block] === undefined ? [] : [block_ms[block] / speeds[n]!],
+      );
+      return times.reduce((sum, ms) => sum + ms, 0) / Math.max(1, times.length);
+    });
+    speeds = timed.map(({ block_ms }) => {
+      let [own, mean] = [0, 0];
+      block_ms.forEach((ms, block) => {
+        if (ms === undefined) return;
+        own += ms;
+        mean += means[block]!;
+      });
+      return own / mean;
+    });
+  }
+  return timed.map((node, n) => ({ node, speed: speeds[n]! }));
+}
+
+function rowsOf(features: readonly (readonly number[])[], { node, speed }: Speeds): { block: number; row: Row }[] {
+  return node.block_ms.flatMap((ms, block) =>
+    ms === undefined ? [] : [{ block, row: { features: features[block]!, value: ms / speed } }],
+  );
+}
+
+function timeOf(features: readonly number[], coefficients: readonly number[]): number {
+  return features.reduce((sum, feature, i) => sum + feature * coefficients[i]!, 0);
+}
+
+/** The speed of a node that was never measured: of equal hardware, else of all; by threads where these are known. */
+function speedLike({ hardware, threads }: LikeNode, others: readonly Speeds[]): number {
+  const equal = others.filter(({ node }) => node.hardware !== undefined && node.hardware === hardware);
+  const like = equal.length > 0 ? equal : others;
+  const speeds = like.map(({ node, speed }) => {
+    const scale = equal.length > 0 && threads !== undefined && node.threads !== undefined ? node.threads / threads : 1;
+    return speed * scale;
+  });
+  return speeds.sort((a, b) => a - b)[Math.floor(speeds.length / 2)]!;
+}
+
+/**
+ * Times of a node's blocks that were not measured, from its own ones that were and those of other nodes; measured times
+ * stay. Undefined where no node measured anything. The error is that of leaving out: one of its own blocks at a time,
+ * else one of the other nodes at a time, else (there is only one) one of that node's blocks at a time.
+ */
+export function predictBlocks(
+  graph: PlanningGraph,
+  node: MeasuredBlocks,
+  others: readonly MeasuredBlocks[],
+): PredictedBlocks | undefined {
+  const features = blockFeatures(graph);
+  const all = speedsOf([node, ...others]);
+  if (all.length === 0) return undefined;
+  const own = all.find((one) => one.node === node);
+  const rest = all.filter((one) => one !== own);
+  const equations = equationsOf(features, all);
+  const coefficients = nonNegative(equations);
+  const speed = own?.speed ?? speedLike(node, rest);
+  const block_ms = node.block_ms.map((ms, block) => ms ?? rounded(speed * timeOf(features[block]!, coefficients)));
+  const error =
+    own !== undefined || rest.length === 1
+      ? errorOfBlocks(features, equations, own ?? rest[0]!)
+      : errorOfNodes(features, rest);
+  return { block_ms, error: rounded(error) };
+}
+
+function equationsOf(features: readonly (readonly number[])[], nodes: readonly Speeds[]): NormalEquations {
+  const rows = nodes.flatMap((one) => rowsOf(features, one).map(({ row }) => row));
+  return normalEquations(rows, FEATURES);
+}
+
+/** The error of a node's block times when each is predicted without itself, as a share of all of them. */
+function errorOfBlocks(features: readonly (readonly number[])[], equations: NormalEquations, node: Speeds): number {
+  let [wrong, sum] = [0, 0];
+  for (const { block, row } of rowsOf(features, node)) {
+    const coefficients = nonNegative(without(equations, row));
+    wrong += Math.abs(timeOf(features[block]!, coefficients) - row.value);
+    sum += row.value;
+  }
+  return sum === 0 ? 0 : wrong / sum;
+}
+
+/** The mean error of nodes' block times when each node is predicted from the others alone. */
+function errorOfNodes(features: readonly (readonly number[])[], nodes: readonly Speeds[]): number {
+  const errors = nodes.map(({ node }) => {
+    const rest = speedsOf(nodes.flatMap((other) => (other.node === node ? [] : [other.node])));
+    const coefficients = nonNegative(equationsOf(features, rest));
+    const speed = speedLike(node, rest);
+    let [wrong, sum] = [0, 0];
+    node.block_ms.forEach((ms, block) => {
+      if (ms === undefined) return;
+      wrong += Math.abs(speed * timeOf(features[block]!, coefficients) - ms);
+      sum += ms;
+    });
+    return sum === 0 ? 0 : wrong / sum;
+  });
+  return errors.reduce((total, error) => total + error, 0) / errors.length;
+}
