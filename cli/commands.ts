@@ -23,6 +23,11 @@ export const COMMANDS: readonly Entry[] = [
   },
   { name: 'broker', summary: 'run the embedded MQTT broker', load: () => import('./commands/broker.ts') },
   { name: 'central', summary: 'run central, which plans and schedules', load: () => import('./commands/central.ts') },
+  {
+    name: 'profile',
+    summary: 'measure a model on every node, and the links',
+    load: () => import('./commands/profile.ts'),
+  },
   { name: 'deploy', summary: 'put a plan to work', load: () => import('./commands/deploy.ts') },
   { name: 'agent', summary: 'run one node', load: () => import('./commands/agent.ts') },
   { name: 'publish', summary: 'send pictures to a running cluster', load: () => import('./commands/publish.ts') },

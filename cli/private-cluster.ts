@@ -3,7 +3,7 @@ import type { BrokerConnection } from '../central/central-options.ts';
 import type { CoordinatorOptions } from '../central/coordinator/options.ts';
 import type { CompiledPlan } from '../shared/plan/compiled-plan.ts';
 import { CENTRAL, type Plan } from '../shared/plan/plan.ts';
-import type { Log } from '../shared/ports.ts';
+import type { Bus, Log } from '../shared/ports.ts';
 import { topics } from '../shared/protocol/topics.ts';
 import { makeTemporaryFolder } from '../shared/runtime/folder.ts';
 import { connectBus } from '../shared/runtime/mqtt.ts';
@@ -31,6 +31,8 @@ export interface PrivateClusterOptions {
 
 /** A cluster that one command has to itself. */
 export interface PrivateCluster extends Pick<Cluster, 'central' | 'agents'> {
+  /** A connection to its broker. */
+  readonly bus: Bus;
   /** The camera of this cluster; every frame is processed. */
   readonly camera: FrameClient;
   /** Puts a plan to work and waits until every agent that it may ask is ready for it. Throws TESSERA_NO_NODES. */
@@ -80,6 +82,7 @@ export async function withPrivateCluster<T>(
     const used = use({
       central: cluster.central,
       agents: cluster.agents,
+      bus,
       camera,
       async serve(model, compiled, timeoutMs) {
         await cluster.central.offerPlan(model, compiled);

@@ -175,7 +175,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const presence = announce({
     bus,
     topics,
-    info: await describeNode({ id, bootId, tier: options.tier, sessionMemoryMb, regionBytes: memoryShare() }),
+    info: await describeNode({ id, bootId, tier: options.tier, threads, sessionMemoryMb, regionBytes: memoryShare() }),
     metrics,
     load: () => ({
       queue: service.work.waiting,

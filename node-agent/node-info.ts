@@ -17,6 +17,8 @@ export async function describeNode(options: {
   id: string;
   bootId: string;
   tier: Tier;
+  /** Of one inference run. */
+  threads: number;
   sessionMemoryMb: number;
   /** Most bytes of regions that are kept for later parts. */
   regionBytes: number;
@@ -35,11 +37,12 @@ export async function describeNode(options: {
     arch: arch(),
     os: `${osType()} ${release()}`,
     cores,
+    threads: options.threads,
     memory_mb: Math.round(memoryBytes / 1e6),
     runtime: runtimeVersion,
     codecs: codecNames(),
     splits: ['whole', 'tiles', 'channels'],
-    features: ['regions', 'frames'],
+    features: ['regions', 'frames', 'measure'],
     max_message: PART_LIMIT_BYTES,
     session_memory_mb: options.sessionMemoryMb,
     region_memory_mb: Math.floor(options.regionBytes / 1e6),

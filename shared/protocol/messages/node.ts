@@ -14,6 +14,8 @@ export const nodeInfo = z.object({
   arch: text,
   os: text,
   cores: count,
+  /** Threads of one inference run. */
+  threads: count.optional(),
   memory_mb: z.number(),
   runtime: text,
   codecs: z.array(text),

@@ -1,0 +1,153 @@
+import type { PlanningGraph } from '../../central/planner/graph.ts';
+import type { FleetNode } from '../../central/planner/profile/assemble.ts';
+import { echoedLink } from '../../central/planner/profile/link-times.ts';
+import { type BlockRange, planOfRun, runsToMeasure } from '../../central/planner/profile/runs.ts';
+import { sampledTime } from '../../central/planner/profile/samples.ts';
+import { TesseraError } from '../../shared/errors.ts';
+import { linkMeasured, stageMeasured } from '../../shared/protocol/messages/requests.ts';
+import type { z } from '../../shared/schema.ts';
+import { type KeptMeasurements, nodeKey } from './kept-measurements.ts';
+
+/** How far measuring is. `left_s` is the time that is left, or null before it can be told. */
+export interface Progress {
+  readonly done: number;
+  readonly of: number;
+  readonly left_s: number | null;
+  readonly what: string;
+}
+
+/** What measuring a fleet needs. */
+export interface MeasureFleetOptions {
+  readonly nodes: readonly FleetNode[];
+  readonly graph: PlanningGraph;
+  /** SHA-256 of the skeleton. */
+  readonly model: string;
+  readonly repeats: number;
+  /** One of several nodes of equal hardware is measured for all of them. */
+  readonly shareEqual: boolean;
+  /** Nodes that are not measured. */
+  readonly predict: readonly string[];
+  readonly kept: KeptMeasurements;
+  /** Sends a request to central. */
+  readonly ask: <T>(command: string, body: Readonly<Record<string, unknown>>, answer: z.ZodType<T>) => Promise<T>;
+  readonly progress: (progress: Progress) => void;
+  readonly note: (text: string) => void;
+  readonly now: () => number;
+}
+
+/** Runs before the ones that count: sessions allocate, caches fill, clocks rise. */
+const WARM_UP = 2;
+/** After this time a run is not repeated more than three times, ms. */
+const BUDGET_MS = 2000;
+/** Echoes of each size. */
+const ECHOES = 10;
+/** After so many failures one after another a node is left alone. */
+const MOST_FAILURES = 3;
+
+type Task = { readonly node: string; readonly blocks: BlockRange } | { readonly from: string; readonly to: string };
+
+/**
+ * Measures every node, one after another, and then every link; what is kept already is not measured again. A node that
+ * fails is named and left out, and the rest goes on. Returns the nodes that have the times of another one of equal
+ * hardware, and which. Throws what `ask` throws, but for failures of a node or link.
+ */
+export async function measureFleet(options: MeasureFleetOptions): Promise<ReadonlyMap<string, string>> {
+  const { nodes, graph, kept, shareEqual, predict, progress, note, now } = options;
+  kept.forgetChanged(nodes);
+  const failed = new Set<string>();
+  const runs = runsToMeasure(graph.blocks.length);
+  const tasksOf = (node: string | undefined): Task[] =>
+    node === undefined ? [] : missing(kept, node, runs).map((blocks) => ({ node, blocks }));
+  const groups = groupsOf(nodes, predict, shareEqual);
+  const measuredOf = (group: readonly string[]): string | undefined => group.find((node) => !failed.has(node));
+  let queue: Task[] = [...groups.flatMap((group) => tasksOf(measuredOf(group))), ...missingLinks(kept, nodes)];
+
+  const began = now();
+  let done = 0;
+  let failures = 0;
+  for (let task = queue.shift(); task !== undefined; task = queue.shift()) {
+    const ahead = queue.length + 1;
+    const left_s = done === 0 ? null : Math.ceil((((now() - began) / done) * ahead) / 1000);
+    progress({ done, of: done + ahead, left_s, what: wordsOf(task) });
+    try {
+      await ('node' in task ? measureRun(options, task.node, task.blocks) : measureLink(options, task));
+      done++;
+      failures = 0;
+    } catch (error) {
+      if (!isOfNode(error)) throw error;
+      if (!('node' in task) || (error.code === 'TESSERA_RUN_FAILED' && ++failures < MOST_FAILURES)) {
+        note(`${wordsOf(task)} is not measured: ${error.message}`);
+        continue;
+      }
+      const { node } = task;
+      failures = 0;
+      failed.add(node);
+      note(`node ${node} is not measured any further: ${error.message}`);
+      const group = groups.find((members) => members.includes(node))!;
+      queue = [...tasksOf(measuredOf(group)), ...queue.filter((other) => !concerns(other, node))];
+    }
+  }
+  const shared = groups.flatMap((group) => {
+    const measured = measuredOf(group);
+    return group.flatMap((node) => (measured === undefined || node === measured ? [] : [[node, measured] as const]));
+  });
+  return new Map(shared);
+}
+
+function concerns(task: Task, node: string): boolean {
+  return 'node' in task ? task.node === node : task.from === node || task.to === node;
+}
+
+/** Whether a failure is one of a node or link, which concerns no other one. */
+function isOfNode(error: unknown): error is TesseraError {
+  return error instanceof TesseraError && ['TESSERA_NO_NODES', 'TESSERA_RUN_FAILED'].includes(error.code);
+}
+
+/** Nodes to measure; of each group one is enough. */
+function groupsOf(nodes: readonly FleetNode[], predict: readonly string[], shareEqual: boolean): string[][] {
+  const groups = new Map<string, string[]>();
+  for (const node of nodes) {
+    if (predict.includes(node.id)) continue;
+    const key = shareEqual && node.hardware !== undefined ? nodeKey(node) : node.id;
+    groups.set(key, [...(groups.get(key) ?? []), node.id]);
+  }
+  return [...groups.values()];
+}
+
+function missing(kept: KeptMeasurements, node: string, runs: readonly BlockRange[]): BlockRange[] {
+  const known = new Set(kept.times.filter((time) => time.node === node).map(({ blocks }) => blocks.join()));
+  return runs.filter((blocks) => !known.has(blocks.join()));
+}
+
+function missingLinks({ links }: KeptMeasurements, nodes: readonly FleetNode[]): Task[] {
+  const known = new Set(links.map(({ from, to }) => `${from} ${to}`));
+  return nodes.flatMap(({ id: from }) =>
+    nodes.flatMap(({ id: to }) => (from === to || known.has(`${from} ${to}`) ? [] : [{ from, to }])),
+  );
+}
+
+async function measureRun(options: MeasureFleetOptions, node: string, blocks: BlockRange): Promise<void> {
+  const { graph, model, repeats, kept, ask } = options;
+  const plan = planOfRun(graph, model, blocks, node);
+  if (plan === undefined) {
+    kept.addTime({ node, blocks, ms: 0, p10_ms: 0, p90_ms: 0, repeats, others: 0 });
+    return;
+  }
+  const body = { node, plan, warmup: WARM_UP, repeats, budget_ms: BUDGET_MS };
+  const { ms, others } = await ask('measure-stage', body, stageMeasured);
+  kept.addTime({ node, blocks, ...sampledTime(ms), repeats: ms.length, others });
+}
+
+async function measureLink(
+  { kept, ask }: MeasureFleetOptions,
+  link: { readonly from: string; readonly to: string },
+): Promise<void> {
+  const { echoes, message_ms } = await ask('measure-link', { ...link, repeats: ECHOES }, linkMeasured);
+  kept.addLink({ ...link, ...echoedLink(echoes), message_ms });
+}
+
+function wordsOf(task: Task): string {
+  if (!('node' in task)) return `the link from ${task.from} to ${task.to}`;
+  const [first, last] = task.blocks;
+  return `${task.node}, ${first === last ? `block ${first}` : `blocks ${first} to ${last}`}`;
+}

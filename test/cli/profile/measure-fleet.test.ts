@@ -1,0 +1,173 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import type { PlanningGraph } from '../../../central/planner/graph.ts';
+import type { FleetNode } from '../../../central/planner/profile/assemble.ts';
+import { keptIn } from '../../../cli/profile/kept-measurements.ts';
+import { type MeasureFleetOptions, measureFleet, type Progress } from '../../../cli/profile/measure-fleet.ts';
+import { TesseraError } from '../../../shared/errors.ts';
+
+const SHA = 'a'.repeat(64);
+const tensors = ['x', 'a', 'b', 'c', 'd'];
+/** Four layers, each a block. */
+const graph: PlanningGraph = {
+  layers: [0, 1, 2, 3].map((index) => {
+    return { name: `${index}`, op: 'Conv', macs: 1, inputs: [tensors[index]!], outputs: [tensors[index + 1]!] };
+  }),
+  tensors: tensors.map((name) => ({ name, bytes: 4 })),
+  inputs: ['x'],
+  outputs: ['d'],
+  blocks: [0, 1, 2, 3].map((index) => {
+    const name = tensors[index + 1]!;
+    return { name, first: index, last: index, cut: [name], bytes: 4 };
+  }),
+};
+/** Every block, both sides of the cut in the middle, and the whole. */
+const RUNS = 7;
+
+const fleet: readonly FleetNode[] = ['pi-1', 'pi-2', 'central'].map((id) => {
+  const hardware = id === 'central' ? {} : { hardware: 'Pi' };
+  return { id, tier: 'edge', codecs: ['raw'], splits: ['whole'], ...hardware };
+});
+
+type Body = {
+  readonly node?: string;
+  readonly from?: string;
+  readonly to?: string;
+  readonly plan?: { reason: string };
+};
+
+/** Measures with a central that answers at once, unless `fails` has an error for a request. */
+async function measured(
+  options: Partial<MeasureFleetOptions> & { fails?: (body: Body) => Error | undefined; path?: string } = {},
+) {
+  const { fails = () => undefined, path = 'unused.part', ...more } = options;
+  const kept = more.kept ?? (await keptIn(path, SHA, 5));
+  const asked: string[] = [];
+  const notes: string[] = [];
+  const progress: Progress[] = [];
+  let now = 0;
+  const of = { nodes: fleet, graph, model: SHA, repeats: 5, shareEqual: false, predict: [], kept };
+  const sharing = measureFleet({
+    ...of,
+    progress: (one) => progress.push(one),
+    note: (text) => notes.push(text),
+    now: () => now,
+    ...more,
+    ask: async (_, body, answer) => {
+      const { node, from, to, plan } = body as Body;
+      const fault = fails(body as Body);
+      if (fault !== undefined) throw fault;
+      now += 1000;
+      asked.push(node === undefined ? `${from} > ${to}` : `${node}: ${plan!.reason}`);
+      const link = { echoes: [{ bytes: 0, ms: [1] }], message_ms: 0.1 };
+      return answer.parse(node === undefined ? link : { ms: [1, 2, 3], others: 0 });
+    },
+  });
+  return { kept, asked, notes, progress, shared: await sharing };
+}
+
+const gone = (node: string) => new TesseraError('TESSERA_NO_NODES', `node ${node} went offline`);
+
+describe('a fleet', () => {
+  it('is measured node by node, and then every link both ways, with progress', async () => {
+    const { asked, kept, progress } = await measured();
+    expect(asked.slice(0, RUNS)).toEqual([
+      'pi-1: block 0',
+      'pi-1: block 1',
+      'pi-1: block 2',
+      'pi-1: block 3',
+      'pi-1: blocks 0 to 1',
+      'pi-1: blocks 2 to 3',
+      'pi-1: blocks 0 to 3',
+    ]);
+    expect(asked.slice(-6)).toEqual([
+      'pi-1 > pi-2',
+      'pi-1 > central',
+      'pi-2 > pi-1',
+      'pi-2 > central',
+      'central > pi-1',
+      'central > pi-2',
+    ]);
+    expect([kept.times.length, kept.links.length]).toEqual([3 * RUNS, 6]);
+    expect(kept.times[0]).toEqual({
+      node: 'pi-1',
+      blocks: [0, 0],
+      ms: 2,
+      p10_ms: 1.2,
+      p90_ms: 2.8,
+      repeats: 3,
+      others: 0,
+    });
+    expect(progress[0]).toEqual({ done: 0, of: 27, left_s: null, what: 'pi-1, block 0' });
+    expect(progress[10]).toMatchObject({ done: 10, of: 27, left_s: 17 });
+  });
+
+  it('goes on where it was interrupted, and measures a node again that is not what it was', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'tessera-kept-'));
+    onTestFinished(() => rm(folder, { recursive: true }));
+    const path = join(folder, 'p.part');
+    const kept = await keptIn(path, SHA, 5);
+    let left = 10;
+    const stop = new Error('interrupted');
+    await expect(measured({ kept, fails: () => (left-- === 0 ? stop : undefined) })).rejects.toBe(stop);
+    await kept.save();
+    const { asked } = await measured({ path });
+    expect(asked[0]).toBe('pi-2: block 3');
+    expect(asked).toHaveLength(27 - 10);
+    await kept.save();
+    const changed = fleet.map((node) => (node.id === 'pi-1' ? { ...node, threads: 1 } : node));
+    expect((await measured({ path, nodes: changed })).asked[0]).toBe('pi-1: block 0');
+    await expect(keptIn(path, 'b'.repeat(64), 5)).rejects.toMatchObject({ code: 'TESSERA_USAGE' });
+    await expect(keptIn(path, SHA, 6)).rejects.toMatchObject({ code: 'TESSERA_USAGE' });
+    await writeFile(path, '{');
+    await expect(keptIn(path, SHA, 5)).rejects.toMatchObject({ code: 'TESSERA_USAGE' });
+  });
+
+  it('names a node that goes offline, and measures the rest', async () => {
+    let left = 3;
+    const fails = ({ node, from, to }: Body) =>
+      [node, from, to].includes('pi-1') && left-- <= 0 ? gone('pi-1') : undefined;
+    const { asked, kept, notes } = await measured({ fails });
+    expect(notes).toEqual(['node pi-1 is not measured any further: node pi-1 went offline']);
+    expect(kept.times.filter(({ node }) => node === 'pi-1')).toHaveLength(3);
+    expect(asked.slice(-2)).toEqual(['pi-2 > central', 'central > pi-2']);
+  });
+
+  it('leaves out a run that a node cannot do, and a node that can do nothing', async () => {
+    const fault = new TesseraError('TESSERA_RUN_FAILED', 'no memory');
+    const some = await measured({ fails: ({ plan }) => (plan?.reason === 'blocks 0 to 3' ? fault : undefined) });
+    expect(some.kept.times).toHaveLength(3 * (RUNS - 1));
+    expect(some.notes).toContain('pi-1, blocks 0 to 3 is not measured: no memory');
+    const none = await measured({ fails: ({ node }) => (node === 'pi-2' ? fault : undefined) });
+    expect(none.notes.at(-1)).toBe('node pi-2 is not measured any further: no memory');
+    expect(none.notes).toHaveLength(3);
+  });
+
+  it('ends with an error that concerns no single node', async () => {
+    const fault = new TesseraError('TESSERA_MODEL_UNKNOWN', 'central serves no such model');
+    await expect(measured({ fails: () => fault })).rejects.toBe(fault);
+  });
+});
+
+describe('nodes of equal hardware', () => {
+  it('are measured once on request, whichever of them can', async () => {
+    const one = await measured({ shareEqual: true });
+    expect(one.kept.times.map(({ node }) => node)).not.toContain('pi-2');
+    expect(one.shared).toEqual(new Map([['pi-2', 'pi-1']]));
+    const other = await measured({
+      shareEqual: true,
+      fails: ({ node }) => (node === 'pi-1' ? gone('pi-1') : undefined),
+    });
+    expect(other.kept.times.filter(({ node }) => node === 'pi-2')).toHaveLength(RUNS);
+    expect(other.shared).toEqual(new Map([['pi-1', 'pi-2']]));
+  });
+
+  it('are measured each without the request, and one that is to be predicted is not', async () => {
+    expect((await measured()).shared.size).toBe(0);
+    const { kept } = await measured({ predict: ['pi-2'] });
+    expect(new Set(kept.times.map(({ node }) => node))).toEqual(new Set(['pi-1', 'central']));
+    expect(kept.links).toHaveLength(6);
+  });
+});
