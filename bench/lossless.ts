@@ -158,7 +158,7 @@ async function compareAll({ networks: only, few, grids, full, zoo, width, data }
         const outputs = tensors!.outputs.map(({ tensor, dtype, shape, d }) => ({ tensor, dtype, shape, data: d }));
         return { outputs, result };
       };
-      const whole = choosePlan(served, { nodeCount: 1, strategy: BASELINES.central });
+      const whole = choosePlan(served, { nodeCount: 1, ...BASELINES.central });
       await serve('bench', whole, 300_000);
       const { outputs: reference } = await send();
 

@@ -101,7 +101,7 @@ async function compareForms({ networks, frames, broker: kind, data }: Values<typ
           if (result.error !== undefined) throw new TesseraError('TESSERA_VERIFY', `${name}: ${result.error.message}`);
           return { result, outputs: tensors!.outputs.map(({ d: bytes, ...spec }) => ({ ...spec, data: bytes })) };
         };
-        await serve('bench', choosePlan(served, { nodeCount: 1, strategy: BASELINES.central }), 120_000);
+        await serve('bench', choosePlan(served, { nodeCount: 1, ...BASELINES.central }), 120_000);
         const references: (readonly Tensor[])[] = [];
         for (const values of inputs) references.push((await send(values)).outputs);
         const ids = agents.map(({ id }) => id);

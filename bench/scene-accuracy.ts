@@ -53,7 +53,7 @@ export const { description, usage, run } = defineBenchmark({
 });
 
 async function ask({ count, seed: first, model, whole }: Values<typeof options>) {
-  const network = await loadDeployed(model, whole ? { strategy: BASELINES.central } : {});
+  const network = await loadDeployed(model, whole ? BASELINES.central : {});
   const { labels } = network;
   const input = sceneInput(network.size[1]);
 

@@ -1,18 +1,26 @@
+import { CENTRAL } from '../../shared/plan/plan.ts';
+import { dp } from './strategies/dp.ts';
 import { exhaustive } from './strategies/exhaustive.ts';
+import { hpa } from './strategies/hpa.ts';
+import { hpaRefined } from './strategies/hpa-refined.ts';
+import { mincut } from './strategies/mincut.ts';
+import { neurosurgeon } from './strategies/neurosurgeon.ts';
+import { replicate } from './strategies/replicate.ts';
+import { single } from './strategies/single.ts';
 import { tileStages } from './strategies/tile-stages.ts';
 import { tilesPrefix } from './strategies/tiles-prefix.ts';
 import { twoStage } from './strategies/two-stage.ts';
-import { wholeCentral } from './strategies/whole-central.ts';
-import { wholeReplicate } from './strategies/whole-replicate.ts';
 import type { Strategy } from './strategy.ts';
 
 /** Every strategy by name. Where the user names none, the first one with a plan makes it. */
 export const STRATEGIES: ReadonlyMap<string, Strategy> = new Map(
-  [tilesPrefix, tileStages, twoStage, wholeReplicate, wholeCentral, exhaustive].map((strategy) => [
-    strategy.name,
-    strategy,
-  ]),
+  [tilesPrefix, tileStages, twoStage, replicate, single, exhaustive, neurosurgeon, dp, mincut, hpa, hpaRefined].map(
+    (strategy) => [strategy.name, strategy],
+  ),
 );
 
-/** The strategies with which others are compared: the whole network on one machine. */
-export const BASELINES = { central: wholeCentral.name, node: wholeReplicate.name } as const;
+/** The requests for the plans with which others are compared: the whole network on central, and on one node. */
+export const BASELINES = {
+  central: { strategy: single.name, nodes: [CENTRAL] },
+  node: { strategy: replicate.name },
+} as const;

@@ -192,7 +192,7 @@ async function inPrivate(
       const alone = await central.choosePlan(served.name, {
         nodeCount: 1,
         nodes: [agents[0]!.id],
-        strategy: BASELINES.node,
+        ...BASELINES.node,
       });
       await serve(served.name, alone);
       await warmUp(frames[0]!, 1);

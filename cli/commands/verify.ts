@@ -106,7 +106,7 @@ export const command = defineCommand({
         );
       };
       const whole = await run(
-        await cluster.central.choosePlan(served.name, { nodeCount: 1, strategy: BASELINES.central, exits: false }),
+        await cluster.central.choosePlan(served.name, { nodeCount: 1, ...BASELINES.central, exits: false }),
       );
       const tiled =
         planFile === undefined

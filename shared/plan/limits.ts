@@ -4,6 +4,9 @@
  */
 export const MAX_TENSOR_NAME = 512;
 
+/** Most stages of one plan. */
+export const MAX_STAGES = 64;
+
 /** Most tensors that one stage may read, and most that it may make. */
 export const MAX_STAGE_TENSORS = 256;
 

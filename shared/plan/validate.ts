@@ -2,7 +2,7 @@ import { codecSpec } from '../codec/spec.ts';
 import { type ErrorCode, TesseraError } from '../errors.ts';
 import { isNodeId } from '../protocol/topics.ts';
 import { parse, z } from '../schema.ts';
-import { MAX_NODES, MAX_PARTS, MAX_REASON, MAX_STAGE_TENSORS, MAX_TENSOR_NAME } from './limits.ts';
+import { MAX_NODES, MAX_PARTS, MAX_REASON, MAX_STAGE_TENSORS, MAX_STAGES, MAX_TENSOR_NAME } from './limits.ts';
 import { FALLBACKS, type Plan, type Split, type Stage, TIERS } from './plan.ts';
 
 const CODE: ErrorCode = 'TESSERA_PLAN_INVALID';
@@ -58,7 +58,7 @@ export const planSchema = z.object({
   source: node,
   strategy: z.string().max(64),
   reason: z.string().max(MAX_REASON),
-  stages: z.array(stage).min(1).max(64),
+  stages: z.array(stage).min(1).max(MAX_STAGES),
   predicted: z.object({ latency_ms: z.number().nonnegative() }).nullable(),
 });
 

@@ -38,7 +38,7 @@ function central(models: readonly ServedModel[] = [model]): DeployOptions & { de
   return {
     models: new Map(models.map((one) => [one.name, one])),
     deployed: new DeployedPlans(folder, () => {}),
-    choose: async () => chosen('whole-central'),
+    choose: async () => chosen('single'),
     compile: async (...args) => compileFor(...args),
     offer: async (_, { plan }, keep) => {
       keep();
@@ -59,11 +59,11 @@ test('a plan is offered, answered once it serves, and known to the next run of c
 });
 
 test("`--previous` goes back to the plan before, at last the planner's, and forward again", async () => {
-  const [tiles, whole, own] = ['tiles-prefix', 'whole-replicate', 'whole-central'].map((name) => chosen(name).plan.id);
+  const [tiles, whole, own] = ['tiles-prefix', 'replicate', 'single'].map((name) => chosen(name).plan.id);
   await expect(deploy(central(), { transaction: 't' })).rejects.toMatchObject({ code: 'TESSERA_USAGE' });
   await deploy(central(), { transaction: 't', plan: chosen('tiles-prefix').plan });
   expect((await deploy(central(), { transaction: 't' })).plan).toBe(own);
-  await deploy(central(), { transaction: 't', plan: chosen('whole-replicate').plan });
+  await deploy(central(), { transaction: 't', plan: chosen('replicate').plan });
   await deploy(central(), { transaction: 't', plan: chosen('tiles-prefix').plan });
   // The same one twice is not the one before itself.
   await deploy(central(), { transaction: 't', plan: chosen('tiles-prefix').plan });
@@ -97,7 +97,7 @@ test.each([
     /nothing/,
   ],
 ])('a plan %s is refused, and changes nothing', async (_, change, message) => {
-  const plan = change(chosen('whole-central').plan);
+  const plan = change(chosen('single').plan);
   await expect(deploy(central(), { transaction: 't', plan })).rejects.toThrow(message);
   expect(offered).toEqual([]);
   expect(central().deployed.of('m')).toBeUndefined();
@@ -139,7 +139,7 @@ test("plans of a model that cannot be read do no harm to other models', and stay
   const deployed = new DeployedPlans(folder, (reason) => reasons.push(reason));
   expect(deployed.of('m')).toEqual({ current: plan, previous: null });
   expect([deployed.of('n'), reasons]).toEqual([undefined, [expect.stringContaining('deployed-plans.json: model n: ')]]);
-  await deploy({ ...central(), deployed }, { transaction: 't', plan: chosen('whole-replicate').plan });
+  await deploy({ ...central(), deployed }, { transaction: 't', plan: chosen('replicate').plan });
   expect(JSON.parse(readFileSync(file, 'utf8'))).toMatchObject({ n: newer, m: { previous: plan } });
 });
 
@@ -152,7 +152,7 @@ test('a plan that cannot be kept is not offered', async () => {
 });
 
 test('of two plans that are deployed at a time, the first is the one before the second', async () => {
-  const [first, second] = ['tiles-prefix', 'whole-replicate'].map((name) => chosen(name).plan);
+  const [first, second] = ['tiles-prefix', 'replicate'].map((name) => chosen(name).plan);
   const slow: DeployOptions = {
     ...central(),
     offer: async (_, { plan }, keep) => {

@@ -107,7 +107,7 @@ describe('tessera infer', () => {
   });
 
   test.skipIf(!existsSync(resnet))(`one node may do it all (${resnet})`, async () => {
-    const { largest } = await inferTensor(resnet, [1, 3, 32, 32], ['--nodes', '1', '--strategy', 'whole-replicate']);
+    const { largest } = await inferTensor(resnet, [1, 3, 32, 32], ['--nodes', '1', '--strategy', 'replicate']);
     expect(largest).toBe(0);
   });
 
@@ -167,13 +167,13 @@ describe('tessera infer', () => {
     expect(code).toBe(1);
   });
 
-  test.each(['whole-central', 'whole-replicate', 'two-stage'])('--strategy %s needs nothing else', async (strategy) => {
+  test.each(['single', 'replicate', 'two-stage'])('--strategy %s needs nothing else', async (strategy) => {
     const { file, label } = await scene(7);
     const { code, stdout } = await runCli(['infer', file, '--strategy', strategy, '--json']);
     expect(code).toBe(0);
     const result = JSON.parse(stdout);
     expect(result).toMatchObject({ status: 'ok', approximate: false, top: { label } });
-    expect(result.macs_on_nodes > 0).toBe(strategy !== 'whole-central');
+    expect(result.macs_on_nodes > 0).toBe(strategy !== 'single');
   });
 
   test('runs a plan from a file, and refuses one of another model', async () => {

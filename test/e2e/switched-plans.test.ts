@@ -52,7 +52,7 @@ describe.each(['embedded', 'mosquitto'] as const)('plans whose tensors go straig
           const output = tensors!.outputs[0]!;
           return { plan: result.plan, output: { ...output, data: output.d } };
         };
-        await serve('net', choosePlan(served, { nodeCount: 1, strategy: BASELINES.central }));
+        await serve('net', choosePlan(served, { nodeCount: 1, ...BASELINES.central }));
         const whole: Tensor[] = [];
         for (const picture of pictures.keys()) whole.push((await send(picture)).output);
 

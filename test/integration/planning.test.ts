@@ -24,7 +24,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-test.each(['tiles-prefix', 'whole-replicate'])('a thread makes the plan that this one makes: %s', async (strategy) => {
+test.each(['tiles-prefix', 'replicate'])('a thread makes the plan that this one makes: %s', async (strategy) => {
   const request = { nodeCount: 3, strategy };
   const here = choosePlan(model, request);
   expect(await planInThread.choose(model, request)).toEqual(here);

@@ -3,9 +3,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { choosePlan, type PlanRequest } from '../../../central/planner/default-plan.ts';
-import { loadServedModel } from '../../../central/served-model.ts';
+import { planOf } from '../../../central/planner/placement/stages.ts';
+import { isNoPlan } from '../../../central/planner/strategy.ts';
+import { loadServedModel, type ServedModel } from '../../../central/served-model.ts';
 import { parseCard } from '../../../shared/model/card.ts';
 import { writeModel } from '../../../shared/onnx/write.ts';
+import { compilePlan } from '../../../shared/plan/compile.ts';
+import type { CompiledPlan } from '../../../shared/plan/compiled-plan.ts';
 import type { BlobStore } from '../../../shared/ports.ts';
 import { openBlobStore } from '../../../shared/runtime/blob-store.ts';
 import { loadSession } from '../../../shared/runtime/ort.ts';
@@ -13,6 +17,8 @@ import { openSigningKey, type SigningKey } from '../../../shared/runtime/signatu
 import { difference } from '../../../shared/tensor/compare.ts';
 import { byteLength, elementCount, type Tensor } from '../../../shared/tensor/tensor.ts';
 import { ODD_NETWORKS } from '../../support/odd-networks.ts';
+import { placed } from '../../support/placements.ts';
+import { profiledProblem } from '../../support/profiled.ts';
 import { runPlan } from '../../support/run-plan.ts';
 
 /**
@@ -32,11 +38,12 @@ afterAll(() => rm(folder, { recursive: true }));
 
 const card = parseCard({ name: 'net', task: 'raw' }, 'net');
 
-const PLANS: readonly (readonly [string, Partial<PlanRequest> & { opaque?: true }])[] = [
+const PLANS: readonly (readonly [string, Partial<PlanRequest> & { opaque?: true; divided?: true }])[] = [
   ['as it is chosen', {}],
   ['left to the runtime', { opaque: true }],
-  ['whole on one node', { strategy: 'whole-replicate' }],
-  ['whole on central', { strategy: 'whole-central' }],
+  ['whole on one node', { strategy: 'replicate' }],
+  ['whole on central', { strategy: 'single' }],
+  ['its layers here and there on four machines', { divided: true }],
 ];
 const TILED: typeof PLANS = [
   ['2x2', { grid: { rows: 2, cols: 2 } }],
@@ -44,12 +51,28 @@ const TILED: typeof PLANS = [
 ];
 const TWO: typeof PLANS = [['two stages', { cuts: ['c', 'a'], grid: { rows: 2, cols: 2 } }]];
 
+/** Whole stages on four machines, between which neighbouring layers are divided; undefined where there are no layers. */
+function dividedPlan(served: ServedModel): CompiledPlan | undefined {
+  const problem = profiledProblem(served);
+  if (problem.graph.layers.length === 0) return undefined;
+  const placement = placed(problem);
+  const plan = planOf(
+    problem,
+    'test',
+    'divided',
+    placement,
+    placement.vertices.map((_, v) => (5 * v + (v >> 2)) % 4),
+  );
+  if (isNoPlan(plan)) throw new Error(plan.reason);
+  return compilePlan(plan, served.resolved);
+}
+
 describe.each(ODD_NETWORKS)('$what', ({ model, tiles, needsShapes = false }) => {
   const plans = PLANS.filter(([, { opaque }]) => !(opaque && needsShapes));
   const hasBoth = ['c', 'a'].every((name) => model.graph.nodes.some(({ outputs }) => outputs.includes(name)));
   test.each([...plans, ...(tiles ? TILED : []), ...(tiles && hasBoth ? TWO : [])])(
     'equals ONNX Runtime: %s',
-    async (_, { opaque = false, ...request }) => {
+    async (_, { opaque = false, divided, ...request }) => {
       const wanted = [...new Set(model.graph.outputs.map(({ name }) => name))];
       // ONNX Runtime's JavaScript API cannot return tensors with some names.
       const readable = wanted.filter((name) => name !== '__proto__' && !name.includes('\0'));
@@ -75,7 +98,8 @@ describe.each(ODD_NETWORKS)('$what', ({ model, tiles, needsShapes = false }) => 
       );
       const whole = await session.run(feeds).finally(() => session.release());
 
-      const compiled = choosePlan(served, { nodeCount: 3, ...request });
+      const compiled = divided ? dividedPlan(served) : choosePlan(served, { nodeCount: 3, ...request });
+      if (compiled === undefined) return;
       const made = await runPlan(served, compiled, input, store);
       expect([...made.keys()]).toEqual(wanted);
       for (const name of readable) {

@@ -67,7 +67,7 @@ describe('exits in plans', () => {
     ];
     expect(await stages({ exits: [EARLY, LATE] }, { cuts: ['p'] })).toEqual(divided);
     expect(await stages({ exits: [LATE, EARLY] }, { cuts: ['p'] })).toEqual(divided);
-    expect(await stages({ exits: [EARLY, LATE] }, { strategy: 'whole-central' })).toEqual([
+    expect(await stages({ exits: [EARLY, LATE] }, { strategy: 'single' })).toEqual([
       'whole on central: x -> early,p or ends with early at 0.9',
       'whole on central: p -> late,q or ends with late at 0.8',
       'whole on central: q -> y',
@@ -86,7 +86,7 @@ describe('exits in plans', () => {
   });
 
   it('does not cut a network that one node computes whole', async () => {
-    expect(await stages({ exits: [EARLY, LATE] }, { strategy: 'whole-replicate' })).toEqual(['whole on nodes: x -> y']);
+    expect(await stages({ exits: [EARLY, LATE] }, { strategy: 'replicate' })).toEqual(['whole on nodes: x -> y']);
   });
 
   it('neither evaluates nor computes exits where the user turns them off', async () => {

@@ -4,6 +4,7 @@ import type { Constraints, NoPlan, Problem, Strategy } from '../../../central/pl
 import { isNoPlan } from '../../../central/planner/strategy.ts';
 import { planningNetwork } from '../../../central/planner/tiler.ts';
 import type { ResolvedModel } from '../../../shared/onnx/model.ts';
+import { compilePlan } from '../../../shared/plan/compile.ts';
 import type { Plan } from '../../../shared/plan/plan.ts';
 import { checkPlan, parsePlan } from '../../../shared/plan/validate.ts';
 import { Network } from '../../shared/tiling/network.ts';
@@ -76,9 +77,17 @@ describe.each([...STRATEGIES.values()])('$name', (strategy) => {
     for (const plan of plans) {
       expect(parsePlan(JSON.parse(JSON.stringify(plan)))).toEqual(plan);
       checkPlan(plan, frame);
+      compilePlan(plan, network.resolved);
       expect(plan.strategy).toBe(strategy.name);
       expect(plan.reason).not.toBe('');
     }
+  });
+
+  test('has a plan where nothing was measured, or says why it has none', () => {
+    const nodes = problem.nodes.map(({ times: _, ...node }) => node);
+    const proposed = strategy.propose({ ...problem, nodes });
+    if (isNoPlan(proposed)) expect(proposed.reason).toContain('there are no measured times');
+    else for (const plan of proposed) checkPlan(plan, frame);
   });
 
   test('is deterministic, and different plans have different ids', () => {
@@ -150,11 +159,9 @@ test('two-stage: the second stage computes what the first does not', () => {
   ]);
 });
 
-test('whole-replicate and whole-central: one stage, on one node and on central', () => {
-  expect(plansOf(named('whole-replicate'), problem)[0]!.stages).toMatchObject([
-    { on: { mode: 'replicate', nodes: '*' } },
-  ]);
-  expect(plansOf(named('whole-central'), problem)[0]!.stages).toMatchObject([{ on: { nodes: ['central'] } }]);
+test('replicate and single: one stage, on one node and on central', () => {
+  expect(plansOf(named('replicate'), problem)[0]!.stages).toMatchObject([{ on: { mode: 'replicate', nodes: '*' } }]);
+  expect(plansOf(named('single'), problem)[0]!.stages).toMatchObject([{ on: { nodes: ['central'] } }]);
 });
 
 test('the graph that strategies see is plain data, with every operator and the live tensors of every cut', () => {

@@ -59,13 +59,13 @@ test('where no bound is known, results are approximate and the plan says why, on
     /; approximate: tiles compute \d+ layers in float16; their difference is bounded for at most 20$/,
   );
   expect(compilePlan(made.plan, deployment.resolved).plan).toEqual(made.plan);
-  const whole = choosePlan(deployment, { nodeCount: 4, strategy: 'whole-central' });
+  const whole = choosePlan(deployment, { nodeCount: 4, strategy: 'single' });
   expect(whole).toMatchObject({ approximate: false, bound: { largest: 1e-4 } });
 });
 
 test('a plan that reads what nobody makes is refused: its frames would be computed from zeros', async () => {
   const deployment = await halves(2);
-  const { plan } = choosePlan(deployment, { nodeCount: 1, strategy: 'whole-replicate' });
+  const { plan } = choosePlan(deployment, { nodeCount: 1, strategy: 'replicate' });
   const inner = deployment.resolved.model.graph.nodes[0]!.outputs[0]!;
   const stages = plan.stages.map((stage) => ({ ...stage, inputs: [inner] }));
   expect(() => compilePlan({ ...plan, stages }, deployment.resolved)).toThrow(

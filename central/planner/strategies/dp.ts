@@ -1,0 +1,29 @@
+import { proposeLabellings } from '../placement/propose.ts';
+import { MOST_MACHINES, searchLabels } from '../placement/search.ts';
+import type { Strategy } from '../strategy.ts';
+
+const name = 'dp';
+
+/** Most states times live tensors of one search: seconds. */
+const MOST_STATES = 3e6;
+
+/**
+ * The placement with the least time of a frame, by dynamic programming: on chains of blocks as in "shortest path"
+ * formulations of the cut (Neurosurgeon generalised to several tiers and machines), and on graphs with few branches open
+ * at once. Exact unless the graph is too wide; then there is only the plan for the chain.
+ */
+export const dp: Strategy = {
+  name,
+  propose: (problem) =>
+    proposeLabellings(problem, name, ['chain', 'blocks', 'layers'], (placement) => {
+      if (placement.machines.length > MOST_MACHINES)
+        return {
+          kind: 'impossible',
+          reason: `${placement.machines.length} different machines are too many for an exact search; at most ${MOST_MACHINES}`,
+        };
+      const found = searchLabels(placement, { each: Infinity, total: MOST_STATES });
+      return found === undefined
+        ? { kind: 'impossible', reason: 'too many branches are open at once for an exact search' }
+        : [{ labels: found.labels, why: 'the least time of all placements' }];
+    }),
+};

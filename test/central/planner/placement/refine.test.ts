@@ -1,0 +1,27 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { hpa } from '../../../../central/planner/placement/heuristic.ts';
+import { costOf } from '../../../../central/planner/placement/placement.ts';
+import { refined } from '../../../../central/planner/placement/refine.ts';
+import { bruteForce, isMonotone } from '../../../support/brute-force.ts';
+import { randomPlacements } from '../../../support/placements.ts';
+
+test('a refined labelling is monotone and never worse', () => {
+  fc.assert(
+    fc.property(randomPlacements({ layers: 8, tiers: ['device', 'edge', 'edge', 'cloud'] }), (placement) => {
+      const start = hpa(placement)!;
+      const labels = refined(placement, start);
+      expect(isMonotone(placement, labels)).toBe(true);
+      expect(costOf(placement, labels)).toBeLessThanOrEqual(costOf(placement, start));
+    }),
+  );
+});
+
+test('with two machines it is the optimum', () => {
+  fc.assert(
+    fc.property(randomPlacements({ layers: 8, tiers: ['device', 'edge'] }), (placement) => {
+      const start = placement.vertices.map(() => 0);
+      expect(costOf(placement, refined(placement, start))).toBeCloseTo(bruteForce(placement).ms, 4);
+    }),
+  );
+});
