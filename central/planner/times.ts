@@ -11,7 +11,7 @@ export interface MeasuredRun {
 
 /** How long a network's layers take on a node. */
 export interface NodeTimes {
-  /** One per layer; those of a block add up to the block's time. */
+  /** One per layer; those of several blocks, times `ratio`, add up to the time of the blocks as one stage. */
   readonly layer_ms: readonly number[];
   /** One per layer, in ms^2; those of a block add up to the block's. Absent where the spread was not measured. */
   readonly layer_variance?: readonly number[];

@@ -1,10 +1,11 @@
 import type { PlanningGraph } from '../graph.ts';
 import type { PlanningNode } from '../strategy.ts';
-import { type Correction, correctionOf } from './correction.ts';
+import { correctionOf } from './correction.ts';
+import { type FusedTimes, fusedTimes, typesOf } from './fused-times.ts';
 import { type EchoedLink, fixedMs } from './link-times.ts';
 import { type PredictedBlocks, predictBlocks } from './regression.ts';
 import type { BlockRange } from './runs.ts';
-import { quantile, type SampledTime } from './samples.ts';
+import { quantile, rounded, type SampledTime } from './samples.ts';
 import type { Profile, ProfiledNode } from './schema.ts';
 
 /** A node of the fleet to profile, as it announces itself. */
@@ -46,6 +47,9 @@ export interface Measured {
   readonly sharedFrom: ReadonlyMap<string, string>;
 }
 
+/** A node before what blocks lose in runs is known. */
+type Unfused = Omit<ProfiledNode, 'runs' | 'layer_ms'> & { readonly runs: NonNullable<ProfiledNode['runs']> };
+
 /** The times of one node, by block and of runs of several. */
 interface NodeTimes {
   readonly block: readonly (MeasuredTime | undefined)[];
@@ -60,7 +64,7 @@ export function assembleProfile(measured: Measured): Profile {
   const { name, model, graph, center, nodes, links, sharedFrom } = measured;
   const times = new Map(nodes.map(({ id }) => [id, timesOf(measured, sharedFrom.get(id) ?? id)]));
   const messageMs = new Map(nodes.map(({ id }) => [id, messageMsOf(links, id)]));
-  const profiled = nodes.map((node): ProfiledNode => {
+  const profiled = nodes.map((node): Unfused => {
     const { block, runs } = times.get(node.id)!;
     const isWhole = block.every((time) => time !== undefined);
     const predicted = isWhole ? undefined : predictedOf(graph, node, nodes, times);
@@ -94,7 +98,16 @@ export function assembleProfile(measured: Measured): Profile {
       ...(predicted === undefined ? {} : { predicted: { error: predicted.error } }),
     };
   });
-  const correction = correctionOfNodes(profiled);
+  // Only of nodes that measured all of their blocks themselves.
+  const whole = profiled.filter(({ predicted, measured_on }) => predicted === undefined && measured_on === undefined);
+  const ratio = correctionOf(whole);
+  const types = typesOf(graph);
+  const fused = new Map(whole.map((node) => [node.id, fusedTimes(types, node)]));
+  const errors = [...fused.values()].flatMap((times) => times?.error ?? []);
+  const correction =
+    ratio === undefined
+      ? undefined
+      : { ratio, error: rounded(errors.reduce((sum, one) => sum + one, 0) / errors.length) };
   const hop = ({ from, to, ...link }: MeasuredLink): Profile['links'][number] => {
     return { from, to, rtt_ms: fixedMs(link, [messageMs.get(from) ?? 0, messageMs.get(to) ?? 0]), mbps: link.mbps };
   };
@@ -114,7 +127,10 @@ export function assembleProfile(measured: Measured): Profile {
       inputs: [...layer.inputs],
       outputs: layer.outputs.map((tensor) => ({ name: tensor, bytes: bytes.get(tensor) ?? 0 })),
     })),
-    nodes: profiled,
+    nodes: profiled.map((node) => {
+      const inRuns = fused.get(node.measured_on ?? node.id)?.block_ms ?? likeOthers(node, whole, fused);
+      return inRuns === undefined || ratio === undefined ? node : { ...node, layer_ms: ofLayers(graph, inRuns, ratio) };
+    }),
     links: links.map(hop),
     ...(correction === undefined ? {} : { correction }),
   };
@@ -156,8 +172,28 @@ function messageMsOf(links: readonly MeasuredLink[], node: string): number | und
       );
 }
 
-/** Only of nodes that measured all of their blocks themselves. */
-function correctionOfNodes(nodes: readonly ProfiledNode[]): Correction | undefined {
-  const whole = nodes.filter(({ predicted, measured_on }) => predicted === undefined && measured_on === undefined);
-  return correctionOf(whole.map(({ block_ms, runs = [] }) => ({ block_ms, runs })));
+/** Times of a predicted node's blocks in runs: each block has the mean share of its time alone that it has elsewhere. */
+function likeOthers(
+  { block_ms }: Unfused,
+  measured: readonly Unfused[],
+  fused: ReadonlyMap<string, FusedTimes | undefined>,
+): number[] | undefined {
+  const known = measured.flatMap(({ id, block_ms: alone }) => {
+    const times = fused.get(id);
+    return times === undefined ? [] : [{ alone, inRuns: times.block_ms }];
+  });
+  if (known.length === 0) return undefined;
+  return block_ms.map((ms, block) => {
+    const shares = known.map(({ alone, inRuns }) => (alone[block] === 0 ? 0 : inRuns[block]! / alone[block]!));
+    return (ms * shares.reduce((sum, share) => sum + share, 0)) / shares.length;
+  });
+}
+
+/** Divides the times of blocks among their layers by multiply-adds, evenly where there are none; before the correction. */
+function ofLayers({ layers, blocks }: PlanningGraph, block_ms: readonly number[], ratio: number): number[] {
+  return blocks.flatMap(({ first, last }, block) => {
+    const macs = layers.slice(first, last + 1).map((layer) => layer.macs);
+    const sum = macs.reduce((all, one) => all + one, 0);
+    return macs.map((one) => rounded((block_ms[block]! / ratio) * (sum === 0 ? 1 / macs.length : one / sum)));
+  });
 }

@@ -91,10 +91,10 @@ function timesOf({ correction, ...profile }: Profile, { layers }: PlanningGraph,
   const together = runs.map(({ blocks: [first, last], ms, p10_ms, p90_ms }) =>
     runOf(ranges[first]![0], ranges[last]![1], ms, p10_ms, p90_ms),
   );
-  const weights = layer_ms ?? layers.map(({ macs }) => macs);
+  const weights = layers.map(({ macs }) => macs);
   const hasSpread = p10_ms !== undefined && p90_ms !== undefined;
   return {
-    layer_ms: spread(weights, alone, ({ ms }) => ms),
+    layer_ms: layer_ms ?? spread(weights, alone, ({ ms }) => ms),
     ...(hasSpread ? { layer_variance: spread(weights, alone, ({ variance }) => variance ?? 0) } : {}),
     runs: [...together, ...alone],
     ratio: correction?.ratio ?? 1,

@@ -1,6 +1,6 @@
 import type { Layer, PlanningGraph } from '../graph.ts';
 import { bytesOf } from '../graph.ts';
-import { type NormalEquations, nonNegative, normalEquations, type Row, without } from './least-squares.ts';
+import { type Row, ridge } from './ridge.ts';
 import { rounded } from './samples.ts';
 
 /**
@@ -92,10 +92,23 @@ function speedsOf(nodes: readonly MeasuredBlocks[]): Speeds[] {
   return timed.map((node, n) => ({ node, speed: speeds[n]! }));
 }
 
-function rowsOf(features: readonly (readonly number[])[], { node, speed }: Speeds): { block: number; row: Row }[] {
+function rowsOf(features: readonly (readonly number[])[], { node, speed }: Speeds): Row[] {
   return node.block_ms.flatMap((ms, block) =>
-    ms === undefined ? [] : [{ block, row: { features: features[block]!, value: ms / speed } }],
+    ms === undefined || ms === 0 ? [] : [{ features: features[block]!, value: ms / speed }],
   );
+}
+
+/** So little are coefficients held to equal shares of the time that only those are which no row tells apart. */
+const WEIGHT = 1e-5;
+
+/** The coefficients that fit the rows best. */
+function fit(rows: readonly Row[]): number[] {
+  const time = rows.reduce((sum, { value }) => sum + value, 0);
+  const near = Array.from({ length: FEATURES }, (_, j) => {
+    const amount = rows.reduce((sum, { features }) => sum + features[j]!, 0);
+    return amount === 0 ? 0 : time / amount / FEATURES;
+  });
+  return ridge(rows, near, WEIGHT);
 }
 
 function timeOf(features: readonly number[], coefficients: readonly number[]): number {
@@ -115,8 +128,8 @@ function speedLike({ hardware, threads }: LikeNode, others: readonly Speeds[]): 
 
 /**
  * Times of a node's blocks that were not measured, from its own ones that were and those of other nodes; measured times
- * stay. Undefined where no node measured anything. The error is that of leaving out: one of its own blocks at a time,
- * else one of the other nodes at a time, else (there is only one) one of that node's blocks at a time.
+ * stay. Undefined where no node measured anything. The error is that of leaving out: a tenth of its own blocks at a
+ * time, else one of the other nodes at a time, else (there is only one) a tenth of that node's blocks at a time.
  */
 export function predictBlocks(
   graph: PlanningGraph,
@@ -128,29 +141,32 @@ export function predictBlocks(
   if (all.length === 0) return undefined;
   const own = all.find((one) => one.node === node);
   const rest = all.filter((one) => one !== own);
-  const equations = equationsOf(features, all);
-  const coefficients = nonNegative(equations);
+  const coefficients = fit(all.flatMap((one) => rowsOf(features, one)));
   const speed = own?.speed ?? speedLike(node, rest);
   const block_ms = node.block_ms.map((ms, block) => ms ?? rounded(speed * timeOf(features[block]!, coefficients)));
   const error =
     own !== undefined || rest.length === 1
-      ? errorOfBlocks(features, equations, own ?? rest[0]!)
+      ? errorOfBlocks(features, own ?? rest[0]!, all)
       : errorOfNodes(features, rest);
   return { block_ms, error: rounded(error) };
 }
 
-function equationsOf(features: readonly (readonly number[])[], nodes: readonly Speeds[]): NormalEquations {
-  const rows = nodes.flatMap((one) => rowsOf(features, one).map(({ row }) => row));
-  return normalEquations(rows, FEATURES);
-}
+/** A node's blocks are left out in so many groups. */
+const FOLDS = 10;
 
-/** The error of a node's block times when each is predicted without itself, as a share of all of them. */
-function errorOfBlocks(features: readonly (readonly number[])[], equations: NormalEquations, node: Speeds): number {
+/** The error of a node's block times when a tenth of them at a time is predicted without itself, as a share of all. */
+function errorOfBlocks(features: readonly (readonly number[])[], node: Speeds, all: readonly Speeds[]): number {
+  const others = all.flatMap((one) => (one === node ? [] : rowsOf(features, one)));
+  const own = rowsOf(features, node);
   let [wrong, sum] = [0, 0];
-  for (const { block, row } of rowsOf(features, node)) {
-    const coefficients = nonNegative(without(equations, row));
-    wrong += Math.abs(timeOf(features[block]!, coefficients) - row.value);
-    sum += row.value;
+  for (let fold = 0; fold < FOLDS; fold++) {
+    const left = own.filter((_, index) => index % FOLDS === fold);
+    if (left.length === 0) continue;
+    const coefficients = fit([...others, ...own.filter((row) => !left.includes(row))]);
+    for (const row of left) {
+      wrong += Math.abs(timeOf(row.features, coefficients) - row.value);
+      sum += row.value;
+    }
   }
   return sum === 0 ? 0 : wrong / sum;
 }
@@ -159,7 +175,7 @@ function errorOfBlocks(features: readonly (readonly number[])[], equations: Norm
 function errorOfNodes(features: readonly (readonly number[])[], nodes: readonly Speeds[]): number {
   const errors = nodes.map(({ node }) => {
     const rest = speedsOf(nodes.flatMap((other) => (other.node === node ? [] : [other.node])));
-    const coefficients = nonNegative(equationsOf(features, rest));
+    const coefficients = fit(rest.flatMap((one) => rowsOf(features, one)));
     const speed = speedLike(node, rest);
     let [wrong, sum] = [0, 0];
     node.block_ms.forEach((ms, block) => {

@@ -5,21 +5,31 @@ import type { PlanningGraph } from '../graph.ts';
 /** A range of blocks, both ends included. */
 export type BlockRange = readonly [first: number, last: number];
 
+/** Into so many segments the network is divided too. */
+const SEGMENTS = 8;
+
 /**
- * What is measured as one run: every block alone, then, for cuts behind 2, 4, 8, ... blocks from either end, all blocks
- * before the cut and all behind it, and the whole network. So a network of n blocks has n + O(log n) measurements, among
- * them both halves of many plans of two stages.
+ * What is measured as one run: every block alone; all blocks before a cut and all behind it, for cuts behind 2, 4, 8, ...
+ * blocks from either end and between the eighths of the network; these eighths; and the whole network. So a network of n
+ * blocks has n + O(log n) measurements, among them both halves of many plans of two stages.
  */
 export function runsToMeasure(blocks: number): BlockRange[] {
-  const runs = Array.from({ length: blocks }, (_, block): BlockRange => [block, block]);
-  const cuts = new Set<number>();
+  const eighths = Array.from({ length: SEGMENTS + 1 }, (_, part) => Math.round((part * blocks) / SEGMENTS));
+  const cuts = new Set(eighths.slice(1, -1));
   for (let width = 2; width < blocks; width *= 2) cuts.add(width).add(blocks - width);
-  for (const cut of [...cuts].sort((a, b) => a - b)) {
-    if (cut > 1) runs.push([0, cut - 1]);
-    if (blocks - cut > 1) runs.push([cut, blocks - 1]);
-  }
-  if (blocks > 1) runs.push([0, blocks - 1]);
-  return runs;
+  const runs = [
+    ...[...cuts]
+      .sort((a, b) => a - b)
+      .flatMap((cut): BlockRange[] => [
+        [0, cut - 1],
+        [cut, blocks - 1],
+      ]),
+    ...eighths.slice(1).map((end, part): BlockRange => [eighths[part]!, end - 1]),
+    [0, blocks - 1] as const,
+  ];
+  const alone = Array.from({ length: blocks }, (_, block): BlockRange => [block, block]);
+  const several = new Map(runs.filter(([first, last]) => first < last).map((run) => [run.join(), run]));
+  return [...alone, ...several.values()];
 }
 
 /**

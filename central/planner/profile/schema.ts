@@ -56,6 +56,7 @@ const profiledNode = z.object({
   repeats: index.optional(),
   /** Several blocks that ran as one. */
   runs: z.array(run).max(MAX_RUNS).optional(),
+  /** Of each layer, so that their sum, corrected, is the time of a run; absent: those of blocks, by multiply-adds. */
   layer_ms: z.array(amount).max(MAX_LAYERS).optional(),
   /** Its own processor time for each message. */
   message_ms: amount.optional(),
@@ -87,7 +88,7 @@ export const profileSchema = z.object({
   layers: z.array(layer).min(1).max(MAX_LAYERS).optional(),
   nodes: z.array(profiledNode).min(1).max(MAX_NODES),
   links: z.array(z.object({ from: node, to: node, rtt_ms: amount, mbps: z.number().positive() })).max(MAX_NODES ** 2),
-  /** Time of a run over the sum of its blocks' times, and the error (share) that is left. */
+  /** Time of a run over the sum of its layers' times, and the error (share) that is left. */
   correction: z.object({ ratio: z.number().positive(), error: amount }).optional(),
 });
 

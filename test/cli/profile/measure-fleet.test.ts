@@ -23,8 +23,8 @@ const graph: PlanningGraph = {
     return { name, first: index, last: index, cut: [name], bytes: 4 };
   }),
 };
-/** Every block, both sides of the cut in the middle, and the whole. */
-const RUNS = 7;
+/** Every block, both sides of each cut, and the whole. */
+const RUNS = 9;
 
 const fleet: readonly FleetNode[] = ['pi-1', 'pi-2', 'central'].map((id) => {
   const hardware = id === 'central' ? {} : { hardware: 'Pi' };
@@ -78,8 +78,10 @@ describe('a fleet', () => {
       'pi-1: block 1',
       'pi-1: block 2',
       'pi-1: block 3',
+      'pi-1: blocks 1 to 3',
       'pi-1: blocks 0 to 1',
       'pi-1: blocks 2 to 3',
+      'pi-1: blocks 0 to 2',
       'pi-1: blocks 0 to 3',
     ]);
     expect(asked.slice(-6)).toEqual([
@@ -100,8 +102,8 @@ describe('a fleet', () => {
       repeats: 3,
       others: 0,
     });
-    expect(progress[0]).toEqual({ done: 0, of: 27, left_s: null, what: 'pi-1, block 0' });
-    expect(progress[10]).toMatchObject({ done: 10, of: 27, left_s: 17 });
+    expect(progress[0]).toEqual({ done: 0, of: 33, left_s: null, what: 'pi-1, block 0' });
+    expect(progress[10]).toMatchObject({ done: 10, of: 33, left_s: 23 });
   });
 
   it('goes on where it was interrupted, and measures a node again that is not what it was', async () => {
@@ -109,13 +111,13 @@ describe('a fleet', () => {
     onTestFinished(() => rm(folder, { recursive: true }));
     const path = join(folder, 'p.part');
     const kept = await keptIn(path, SHA, 5);
-    let left = 10;
+    let left = 12;
     const stop = new Error('interrupted');
     await expect(measured({ kept, fails: () => (left-- === 0 ? stop : undefined) })).rejects.toBe(stop);
     await kept.save();
     const { asked } = await measured({ path });
     expect(asked[0]).toBe('pi-2: block 3');
-    expect(asked).toHaveLength(27 - 10);
+    expect(asked).toHaveLength(33 - 12);
     await kept.save();
     const changed = fleet.map((node) => (node.id === 'pi-1' ? { ...node, threads: 1 } : node));
     expect((await measured({ path, nodes: changed })).asked[0]).toBe('pi-1: block 0');
