@@ -18,13 +18,12 @@ export interface Value {
 /** How many channels a layer makes: as many as at full width, which `width` scales, or exactly so many. */
 export type Channels = number | { readonly exactly: number };
 
-/** Cells around a map: on every side, `[.. before each axis, .. after each]`, or as TensorFlow's `SAME`. */
-type Pads = number | readonly number[] | 'same';
-
-/** The window of a convolution or pool; a single number stands for all axes. Default: stride 1, pads `same`. */
+/** The window of a convolution or pool. */
 export interface Window {
+  /** On every axis; default 1. */
   readonly stride?: number;
-  readonly pads?: Pads;
+  /** Cells around the map on every side; default as TensorFlow's `SAME`. */
+  readonly pads?: number;
 }
 
 /** What a convolution has beside its window. */
@@ -156,16 +155,12 @@ export class NetworkBuilder {
     return this.#normal('bias', [count], 0.01);
   }
 
-  #window({ shape }: Value, size: number | readonly number[], { stride = 1, pads = 'same' }: Window) {
+  #window({ shape }: Value, size: number | readonly number[], { stride = 1, pads }: Window) {
     const cells = shape.slice(2);
     const kernel = typeof size === 'number' ? cells.map(() => size) : size;
     const missing = cells.map((n, axis) => Math.max(0, (Math.ceil(n / stride) - 1) * stride + kernel[axis]! - n));
-    const around =
-      pads === 'same'
-        ? [...missing.map((n) => Math.floor(n / 2)), ...missing.map((n) => Math.ceil(n / 2))]
-        : typeof pads === 'number'
-          ? [...cells, ...cells].map(() => pads)
-          : pads;
+    const same = [...missing.map((n) => Math.floor(n / 2)), ...missing.map((n) => Math.ceil(n / 2))];
+    const around = pads === undefined ? same : same.map(() => pads);
     const made = cells.map(
       (n, axis) => Math.floor((n + around[axis]! + around[axis + cells.length]! - kernel[axis]!) / stride) + 1,
     );
@@ -278,7 +273,7 @@ export class NetworkBuilder {
     return this.dense(this.flatten({ ...x, ...mean }), { exactly: classes });
   }
 
-  /** An If: of its two branches only the one that `condition` (a bool without axes) chooses is computed. */
+  /** An If: of its two branches only the one that `condition` (one bool) chooses is computed. */
   choose(condition: Value, then: () => Value, otherwise: () => Value): Value {
     const branch = (name: string, build: () => Value): { attribute: Attribute; made: Value } => {
       const outside = this.#nodes;
