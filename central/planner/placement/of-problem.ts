@@ -37,7 +37,8 @@ export function placementOf(problem: Problem, grain: Grain): PlacementProblem | 
   const ranges = rangesOf(graph, counting, grain);
   if (ranges.length === 0) return { kind: 'impossible', reason: 'no layer makes any of its outputs' };
   const { tensors, inputs, outputs } = tensorsOf(graph, counting, ranges);
-  const hops = hopsOf(problem);
+  const hopOf = hopsOf(problem);
+  const hops = ids.map((from) => ids.map((to) => hopOf(from, to)));
   return {
     machines: ids.map((id, m) => ({ id, rank: TIERS.indexOf(nodes[m]?.tier ?? 'device') })),
     vertices: ranges.map((range, v): Vertex => {
@@ -51,7 +52,7 @@ export function placementOf(problem: Problem, grain: Grain): PlacementProblem | 
     tensors,
     source: ids.indexOf(source),
     sink: sink === null ? undefined : ids.indexOf(sink),
-    hop: (from, to, bytes) => hopMs(hops(ids[from]!, ids[to]!), bytes),
+    hop: (from, to, bytes) => hopMs(hops[from]![to]!, bytes),
     ...(grain !== 'layers' && !addsUp(graph, nodes) ? { joint: jointTimes(nodes, ranges) } : {}),
   };
 }

@@ -56,25 +56,19 @@ export function homeOf({ source }: Pick<PlacementProblem, 'source'>, { maker }: 
   return maker === -1 ? source : labels[maker]!;
 }
 
-/** The machines to which a tensor is sent, each once. */
-function receiversOf(
-  { sink }: PlacementProblem,
-  { readers, isAnswer }: PlacedTensor,
-  labels: Labels,
-  home: number,
-): number[] {
-  const all = new Set(readers.map((reader) => labels[reader]!));
-  if (isAnswer && sink !== undefined) all.add(sink);
-  all.delete(home);
-  return [...all];
-}
-
 /** The time of all transfers of a labelling, ms. */
-export function transfersOf(placement: PlacementProblem, labels: Labels): number {
+export function transfersOf({ tensors, source, sink, hop }: PlacementProblem, labels: Labels): number {
   let ms = 0;
-  for (const tensor of placement.tensors) {
-    const home = homeOf(placement, tensor, labels);
-    for (const to of receiversOf(placement, tensor, labels, home)) ms += placement.hop(home, to, tensor.bytes);
+  for (const { maker, readers, bytes, isAnswer } of tensors) {
+    const home = maker === -1 ? source : labels[maker]!;
+    const sent: number[] = [];
+    const send = (to: number): void => {
+      if (to === home || sent.includes(to)) return;
+      sent.push(to);
+      ms += hop(home, to, bytes);
+    };
+    for (const reader of readers) send(labels[reader]!);
+    if (isAnswer && sink !== undefined) send(sink);
   }
   return ms;
 }

@@ -1,6 +1,6 @@
 import { cutVertices } from './cut-vertices.ts';
 import { FlowNetwork, SINK, SOURCE } from './max-flow.ts';
-import { costOf, type Labels, type PlacementProblem } from './placement.ts';
+import { costOf, type Labels, type PlacementProblem, type Vertex } from './placement.ts';
 
 /** What a ms counts of computing at the first machine, of computing at the second, and of transfers. */
 export interface Weights {
@@ -30,24 +30,55 @@ export function pairsOf({ machines }: Pick<PlacementProblem, 'machines'>): Pair[
   );
 }
 
-/**
- * Monotone labellings with two machines of different tiers, one for each pair of neighbouring cut vertices of the graph:
- * the cheapest with everything up to the one on the first machine, and everything from the other on the second. The
- * cheapest of all is among them (QDMP, IMWUT 2020).
- */
-export function twoWay(placement: PlacementProblem, pair: Pair, weights = EQUAL): Labels[] {
+/** The vertices between two neighbouring cut vertices, without those; `from` is -1 and `to` too large at the ends. */
+interface Gap {
+  readonly from: number;
+  readonly to: number;
+}
+
+function gapsOf(placement: PlacementProblem): Gap[] {
   const ends = [...cutVertices(placement), placement.vertices.length];
-  return ends.flatMap((to, index) => {
-    const from = ends[index - 1] ?? -1;
-    const sides = placement.vertices.map((_, v) => pair[v <= from ? 0 : 1]);
-    const labels = relabelled(placement, sides, pair, (v) => from < v && v < to, weights);
+  return ends.map((to, index) => ({ from: ends[index - 1] ?? -1, to }));
+}
+
+/** The cheapest labelling with everything before a gap on the first machine, and everything behind it on the second. */
+function cutIn(placement: PlacementProblem, pair: Pair, { from, to }: Gap, weights = EQUAL): Labels | undefined {
+  const sides = placement.vertices.map((_, v) => pair[v <= from ? 0 : 1]);
+  return relabelled(placement, sides, pair, (v) => from < v && v < to, weights);
+}
+
+/**
+ * Monotone labellings with two machines of different tiers, one for each gap between cut vertices. The cheapest of all
+ * monotone labellings is among them (QDMP, IMWUT 2020).
+ */
+export function twoWay(placement: PlacementProblem, pair: Pair, weights: Weights): Labels[] {
+  return gapsOf(placement).flatMap((gap) => {
+    const labels = cutIn(placement, pair, gap, weights);
     return labels === undefined ? [] : [labels];
   });
 }
 
-/** The cheapest monotone labelling with two machines, on any graph (DADS, INFOCOM 2019, section IV: DSL). */
+/**
+ * The cheapest monotone labelling with two machines, on any graph (DADS, INFOCOM 2019, section IV: DSL); undefined where
+ * links are missing. Gaps are solved in the order of their least computing time, until no other can be cheaper.
+ */
 export function cheapestTwoWay(placement: PlacementProblem, pair: Pair): Labels | undefined {
-  return cheapest(twoWay(placement, pair), (labels) => costOf(placement, labels));
+  const gaps = gapsOf(placement).map((gap) => ({ gap, least: leastComputing(placement, pair, gap) }));
+  let best: Labels | undefined;
+  let least = Infinity;
+  for (const { gap, least: bound } of gaps.sort((x, y) => x.least - y.least)) {
+    if (bound >= least) break;
+    const labels = cutIn(placement, pair, gap);
+    const ms = labels === undefined ? Infinity : costOf(placement, labels);
+    if (ms < least) [best, least] = [labels, ms];
+  }
+  return best;
+}
+
+/** The time of all vertices where each in a gap has the faster of two machines, ms. */
+function leastComputing({ vertices }: PlacementProblem, [a, b]: Pair, { from, to }: Gap): number {
+  const own = ({ ms }: Vertex, v: number): number => (v <= from ? ms[a]! : v >= to ? ms[b]! : Math.min(ms[a]!, ms[b]!));
+  return vertices.reduce((sum, vertex, v) => sum + own(vertex, v), 0);
 }
 
 /** The first of the labellings with the least cost. */
@@ -80,6 +111,7 @@ export function relabelled(
     edge(vertex, SINK, ms[a]!, first);
     edge(SOURCE, vertex, ms[b]!, second);
   });
+  if (free.size === 0) return [...labels];
   /** The time of a tensor's way from a machine to another one. */
   const way = (from: number, to: number, bytes: number, isMonotone: boolean): number =>
     isMonotone && machines[from]!.rank > machines[to]!.rank ? Infinity : hop(from, to, bytes);

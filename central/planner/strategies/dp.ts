@@ -5,12 +5,12 @@ import type { Strategy } from '../strategy.ts';
 const name = 'dp';
 
 /** Most states times live tensors of one search: seconds. */
-const MOST_STATES = 3e6;
+const MOST_STATES = 1e6;
 
 /**
- * The placement with the least time of a frame, by dynamic programming: on chains of blocks as in "shortest path"
- * formulations of the cut (Neurosurgeon generalised to several tiers and machines), and on graphs with few branches open
- * at once. Exact unless the graph is too wide; then there is only the plan for the chain.
+ * The placement with the least time of a frame on any machines, none before its predecessors' tier, by dynamic programming
+ * (Bellman 1957). Exact on chains of blocks, also where several blocks as one take another time than alone, and on graphs
+ * as long as few branches are open at once. On wider graphs there is only the plan for the chain.
  */
 export const dp: Strategy = {
   name,

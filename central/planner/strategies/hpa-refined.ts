@@ -1,5 +1,5 @@
 import { hpa } from '../placement/heuristic.ts';
-import { costOf } from '../placement/placement.ts';
+import { costOf, type Labels, type PlacementProblem } from '../placement/placement.ts';
 import { proposeLabellings } from '../placement/propose.ts';
 import { refined } from '../placement/refine.ts';
 import { MOST_MACHINES, searchLabels } from '../placement/search.ts';
@@ -21,15 +21,20 @@ export const hpaRefined: Strategy = {
   name,
   propose: (problem) =>
     proposeLabellings(problem, name, ['layers'], (placement) => {
-      const { machines, vertices } = placement;
-      const isSmall = machines.length <= MOST_MACHINES;
-      const beam = isSmall ? searchLabels(placement, { each: BEAM, total: Infinity })?.labels : undefined;
-      const alone = machines.map((_, machine) => vertices.map(() => machine));
-      const starts = [hpa(placement), beam, ...alone].filter((labels) => labels !== undefined);
-      const best = cheapest(
-        starts.map((labels) => refined(placement, labels)),
-        (labels) => costOf(placement, labels),
-      );
-      return best === undefined ? [] : [{ labels: best, why: 'the best placement found' }];
+      const labels = refinedLabels(placement);
+      return labels === undefined ? [] : [{ labels, why: 'the best placement found' }];
     }),
 };
+
+/** The labelling of `hpa-refined`; undefined where there is none. */
+export function refinedLabels(placement: PlacementProblem): Labels | undefined {
+  const { machines, vertices } = placement;
+  const isSmall = machines.length <= MOST_MACHINES;
+  const beam = isSmall ? searchLabels(placement, { each: BEAM, total: Infinity })?.labels : undefined;
+  const alone = machines.map((_, machine) => vertices.map(() => machine));
+  const starts = [hpa(placement), beam, ...alone].filter((labels) => labels !== undefined);
+  return cheapest(
+    starts.map((labels) => refined(placement, labels)),
+    (labels) => costOf(placement, labels),
+  );
+}

@@ -8,9 +8,9 @@ const name = 'mincut';
 
 /**
  * DADS (INFOCOM 2019): a minimum cut of the graph between two machines of different tiers, on any graph, for the pair of
- * machines for which it is best. One plan for light load, with the least time of a frame (DSL, exact), and one for heavy
- * load, with the most frames per second (DSH, at most three times the least bottleneck). Only the part between two
- * neighbouring cut vertices is solved (QDMP, IMWUT 2020).
+ * machines for which it is best. The plan for light load has the least time of a frame (DSL, exact). Where frames per
+ * second are the objective, the plan is that for heavy load (DSH, at most three times the least bottleneck). Only the part
+ * between two neighbouring cut vertices is solved (QDMP, IMWUT 2020).
  */
 export const mincut: Strategy = {
   name,
@@ -18,10 +18,9 @@ export const mincut: Strategy = {
     proposeLabellings(problem, name, ['layers'], (placement) => {
       const pairs = tierPairsOf(placement);
       if (pairs.length === 0) return { kind: 'impossible', reason: 'all nodes are of one tier, and a cut needs two' };
-      return [
-        ...best(placement, pairs, 'light load', cheapestTwoWay, costOf),
-        ...best(placement, pairs, 'heavy load', smallBottleneck, bottleneckOf),
-      ];
+      return problem.constraints.objective === 'throughput'
+        ? best(placement, pairs, 'heavy load', smallBottleneck, bottleneckOf)
+        : best(placement, pairs, 'light load', cheapestTwoWay, costOf);
     }),
 };
 

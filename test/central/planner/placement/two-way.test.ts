@@ -41,7 +41,7 @@ describe('a minimum cut between two tiers is the cheapest monotone labelling', (
 
 test('only what lies between two neighbouring cut vertices is cut anew', () => {
   const vertices = [[-1], [0], [0], [1, 2], [3]].map((reads) => ({ ms: [1, 1], reads, bytes: 1 }));
-  const all = twoWay(drawn({ ranks: [0, 1], vertices }), [0, 1]);
+  const all = twoWay(drawn({ ranks: [0, 1], vertices }), [0, 1], { first: 1, second: 1, transfers: 1 });
   expect(all.map((labels) => labels.join(''))).toEqual(['11111', expect.stringMatching(/^0..11$/), '00001', '00000']);
 });
 
