@@ -37,6 +37,8 @@ export function placementOf(problem: Problem, grain: Grain): PlacementProblem | 
   const ranges = rangesOf(graph, counting, grain);
   if (ranges.length === 0) return { kind: 'impossible', reason: 'no layer makes any of its outputs' };
   const { tensors, inputs, outputs } = tensorsOf(graph, counting, ranges);
+  // A layer is rarely a stage of its own, so that its time alone does not count.
+  const timed = nodes.map((node) => (grain === 'layers' ? { ...node, times: { ...node.times!, runs: [] } } : node));
   const hopOf = hopsOf(problem);
   const hops = ids.map((from) => ids.map((to) => hopOf(from, to)));
   return {
@@ -45,7 +47,7 @@ export function placementOf(problem: Problem, grain: Grain): PlacementProblem | 
       const layers = layersOf(range);
       const isPinnedAway = (id: string): boolean => pinsOf(problem, range).some((on) => !isNamed(on, id));
       const ms = ids.map((id, m) =>
-        nodes[m] === undefined || isPinnedAway(id) ? Infinity : layersMs(nodes[m], layers),
+        timed[m] === undefined || isPinnedAway(id) ? Infinity : layersMs(timed[m], layers),
       );
       return { layers, ms, inputs: inputs[v]!, outputs: outputs[v]! };
     }),
@@ -53,7 +55,7 @@ export function placementOf(problem: Problem, grain: Grain): PlacementProblem | 
     source: ids.indexOf(source),
     sink: sink === null ? undefined : ids.indexOf(sink),
     hop: (from, to, bytes) => hopMs(hops[from]![to]!, bytes),
-    ...(grain !== 'layers' && !addsUp(graph, nodes) ? { joint: jointTimes(nodes, ranges) } : {}),
+    ...(grain !== 'layers' && !nodes.every(addsUp) ? { joint: jointTimes(nodes, ranges) } : {}),
   };
 }
 
@@ -65,12 +67,16 @@ function pinsOf({ graph, constraints: { pins = [] } }: Problem, { first, last }:
   });
 }
 
-/** Whether the times of blocks add up to the times of several as one stage, on all nodes. */
-function addsUp({ blocks }: PlanningGraph, nodes: readonly PlanningNode[]): boolean {
-  const alone = new Set(blocks.map(({ first, last }) => `${first} ${last}`));
-  return nodes.every(
-    ({ times }) => times!.ratio === 1 && times!.runs.every(({ first, last }) => alone.has(`${first} ${last}`)),
-  );
+/** Differences of times below this share are rounding. */
+const ROUNDING = 1e-9;
+
+/** Whether all that was measured of a node as one takes as long as the sum of its layers. */
+function addsUp({ times }: PlanningNode): boolean {
+  const { layer_ms, runs, ratio } = times!;
+  return runs.every(({ first, last, ms }) => {
+    const sum = ratio * layer_ms.slice(first, last + 1).reduce((all, own) => all + own, 0);
+    return Math.abs(ms - sum) <= ROUNDING * ms;
+  });
 }
 
 /** The time of consecutive vertices as one stage on each node, as `layersMs` has it, by prefix sums. */
