@@ -11,7 +11,8 @@ import { blobPartMessage } from '../shared/protocol/messages/blob.ts';
 import { bornFrameOrder } from '../shared/protocol/messages/born-frame.ts';
 import { controlMessage } from '../shared/protocol/messages/control.ts';
 import { echoMessage } from '../shared/protocol/messages/echo.ts';
-import { tensorMessage, workAddress } from '../shared/protocol/messages/work.ts';
+import { receivedWork } from '../shared/protocol/messages/received-work.ts';
+import { tensorMessage } from '../shared/protocol/messages/work.ts';
 import { PART_LIMIT_BYTES } from '../shared/protocol/parts.ts';
 import { topics as topicsOf } from '../shared/protocol/topics.ts';
 import { BlobServer } from '../shared/runtime/blob-server.ts';
@@ -152,7 +153,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     log,
   });
 
-  wire.on('work', workAddress, (from, address) => service.receiveWork(from, address));
+  wire.on('work', receivedWork, (from, work) => service.receiveWork(from, work));
   wire.on(
     'tensor',
     tensorMessage,

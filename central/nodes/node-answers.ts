@@ -1,12 +1,8 @@
 import { CENTRAL } from '../../shared/plan/plan.ts';
 import { type ControlMessage, controlMessage } from '../../shared/protocol/messages/control.ts';
+import { receivedResult } from '../../shared/protocol/messages/received-work.ts';
 import { inlineRegions, type WireRegion } from '../../shared/protocol/messages/region.ts';
-import {
-  type ResultMessage,
-  resultMessage,
-  type TensorMessage,
-  tensorMessage,
-} from '../../shared/protocol/messages/work.ts';
+import { type ResultMessage, type TensorMessage, tensorMessage } from '../../shared/protocol/messages/work.ts';
 import type { NodeRegistry } from '../../shared/protocol/node-registry.ts';
 import type { Head, HeadFilter, Wire } from '../../shared/runtime/wire.ts';
 import { TokenBuckets } from '../../shared/token-buckets.ts';
@@ -137,7 +133,7 @@ export function takeAnswers({ wire, answers, registry, tell, isAwaited, isOrdere
 
   wire.on(
     'result',
-    resultMessage,
+    receivedResult,
     (node, message) => {
       const before = unused();
       answers.result(node, message);

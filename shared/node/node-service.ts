@@ -5,7 +5,8 @@ import type { Log } from '../ports.ts';
 import type { ControlMessage, ModelManifest } from '../protocol/messages/control.ts';
 import type { EchoMessage } from '../protocol/messages/echo.ts';
 import type { RegionStats } from '../protocol/messages/node.ts';
-import type { ResultMessage, TensorMessage, WorkAddress } from '../protocol/messages/work.ts';
+import type { ReceivedWork } from '../protocol/messages/received-work.ts';
+import type { ResultMessage, TensorMessage } from '../protocol/messages/work.ts';
 import { Echoes } from './echoes.ts';
 import type { Epochs } from './epochs.ts';
 import type { Executor } from './executor-types.ts';
@@ -86,8 +87,8 @@ export class NodeService {
   }
 
   /** Handles a work message; false if it was useless. */
-  receiveWork(from: string, address: WorkAddress): boolean {
-    return this.#isObeyed(from, 'work') && this.work.receive(from, address);
+  receiveWork(from: string, work: ReceivedWork): boolean {
+    return this.#isObeyed(from, 'work') && this.work.receive(from, work);
   }
 
   /** Handles a control message; false if it was useless. */

@@ -1,8 +1,8 @@
 import { failureOf } from '../errors.ts';
 import { LogThrottle } from '../log-throttle.ts';
+import type { ReceivedWork } from '../protocol/messages/received-work.ts';
 import type { RegionPlace } from '../protocol/messages/region.ts';
-import { type ResultMessage, type WorkAddress, type WorkMessage, workMessage } from '../protocol/messages/work.ts';
-import { parse } from '../schema.ts';
+import type { ResultMessage, WorkMessage } from '../protocol/messages/work.ts';
 import type { Epochs } from './epochs.ts';
 import type { Executor, PartError, StageRegions } from './executor-types.ts';
 import { HeldRegions, type Need, placeOf, type Settled } from './held-regions.ts';
@@ -118,17 +118,18 @@ export class WorkHandler {
    * Handles a work message whose bytes may alias a buffer of the MQTT client; false where it is not valid, which is
    * answered with `bad-input`.
    */
-  receive(from: string, address: WorkAddress): boolean {
-    let message: WorkMessage;
-    try {
-      message = parse(workMessage, address, 'TESSERA_MESSAGE_INVALID', 'work');
-    } catch (error) {
-      const refused = { code: 'bad-input', text: failureOf(error).message.slice(0, 1000) } as const;
-      const tiles = address.tiles.map(({ t_id }) => ({ t_id, error: refused }));
-      this.#answer(from, address, tiles, 0);
+  receive(from: string, work: ReceivedWork): boolean {
+    if ('fault' in work) {
+      const error = { code: 'bad-input', text: `work: ${work.fault}`.slice(0, 1000) } as const;
+      this.#answer(
+        from,
+        work.address,
+        work.address.tiles.map(({ t_id }) => ({ t_id, error })),
+        0,
+      );
       return false;
     }
-    this.#accept(from, message, (bytes) => new Uint8Array(bytes));
+    this.#accept(from, work.message, (bytes) => new Uint8Array(bytes));
     return true;
   }
 

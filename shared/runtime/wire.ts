@@ -6,7 +6,7 @@ import { peekCbor } from '../protocol/cbor-peek.ts';
 import { partMessage } from '../protocol/messages/part.ts';
 import { PART_LIMIT_BYTES, Reassembler, type ReassemblyLimits, splitBody } from '../protocol/parts.ts';
 import { ALL, parseWireTopic, type Topics, type WireKind } from '../protocol/topics.ts';
-import { parse, z } from '../schema.ts';
+import { parse, type Schema, z } from '../schema.ts';
 import { TokenBuckets } from '../token-buckets.ts';
 import { decode, encode } from './cbor.ts';
 
@@ -148,7 +148,7 @@ export class Wire {
    */
   on<T>(
     kind: WireKind,
-    schema: z.ZodType<T>,
+    schema: Schema<T>,
     handler: (from: string, message: T, bytes: number) => unknown,
     headFilter?: HeadFilter,
   ): void {
@@ -201,13 +201,14 @@ export class Wire {
     }
     this.counters.received_bytes += payload.byteLength;
     const { kind, from } = address;
-    const head = peekCbor(payload);
-    if ('m' in head && this.#refused.get(from) === head.m) {
+    const head = this.#headFilters.has(kind) || this.#refused.has(from) ? peekCbor(payload) : undefined;
+    // A part does not tell what it is part of.
+    const hasBody = head === undefined || !('m' in head);
+    if (!hasBody && this.#refused.get(from) === head.m) {
       this.counters.dropped += 1;
       return;
     }
-    // A part does not tell what it is part of.
-    if (!this.#mayPass(kind, from, 'm' in head ? undefined : head)) return;
+    if (!this.#mayPass(kind, from, hasBody ? head : undefined)) return;
     const began = this.#now();
     let taken = USELESS_MESSAGE;
     try {

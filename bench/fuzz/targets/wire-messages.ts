@@ -8,6 +8,7 @@ import { controlMessage, type ModelManifest, modelManifest } from '../../../shar
 import { echoMessage } from '../../../shared/protocol/messages/echo.ts';
 import { frameEnvelope } from '../../../shared/protocol/messages/frame.ts';
 import { partMessage } from '../../../shared/protocol/messages/part.ts';
+import { usualResult, usualWork } from '../../../shared/protocol/messages/received-work.ts';
 import { outputsMessage } from '../../../shared/protocol/messages/result.ts';
 import { resultMessage, tensorMessage, workAddress, workMessage } from '../../../shared/protocol/messages/work.ts';
 import { decode, encode } from '../../../shared/runtime/cbor.ts';
@@ -100,6 +101,11 @@ export const cbor: FuzzTarget = {
         checkPlain({ ...(value.data as object), plan: null });
         must(same(decoded(encode(value.data), schema), value.data), 'a message changes when it is sent on');
       }
+      for (const [usual, schema] of [
+        [usualWork(plain), workMessage],
+        [usualResult(plain), resultMessage],
+      ] as const)
+        if (usual !== undefined) must(same(schema.safeParse(plain).data, usual), 'a message passes against its schema');
       // Only the fields of an address are checked before a node answers it; the others come through as they are.
       const address = workAddress.safeParse(plain);
       if (!address.success) return verdict;

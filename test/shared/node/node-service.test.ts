@@ -2,7 +2,6 @@ import { describe, expect, it } from 'vitest';
 import { Epochs } from '../../../shared/node/epochs.ts';
 import { type NodeMessage, NodeService } from '../../../shared/node/node-service.ts';
 import type { ControlMessage } from '../../../shared/protocol/messages/control.ts';
-import { workAddress } from '../../../shared/protocol/messages/work.ts';
 import { executorDouble } from '../../support/executor-double.ts';
 import { recordingLog } from '../../support/recording-log.ts';
 import { tinyPlan } from '../../support/tiny-network.ts';
@@ -46,9 +45,8 @@ function node() {
       epoch,
     });
   const work = (epoch: number, from = 'central') =>
-    service.receiveWork(
-      from,
-      workAddress.parse({
+    service.receiveWork(from, {
+      message: {
         v: 1,
         plan: PLAN,
         i_id: `${epoch}-1`,
@@ -56,8 +54,8 @@ function node() {
         attempt: 0,
         budget_ms: 100,
         tiles: [{ t_id: 0, in: [], out: [] }],
-      }),
-    );
+      },
+    });
   const answered = async (count: number) => {
     while (answers.length < count) await new Promise(setImmediate);
     return answers.map(({ message }) => ('tiles' in message ? message.tiles[0] : message));

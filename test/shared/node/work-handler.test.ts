@@ -4,6 +4,7 @@ import { Epochs } from '../../../shared/node/epochs.ts';
 import type { Job, PartOutcome, PreparedPlan, StageRegions } from '../../../shared/node/executor-types.ts';
 import { WorkHandler } from '../../../shared/node/work-handler.ts';
 import { silentLog } from '../../../shared/ports.ts';
+import { receivedWork } from '../../../shared/protocol/messages/received-work.ts';
 import { inlineRegions } from '../../../shared/protocol/messages/region.ts';
 import {
   type ResultMessage,
@@ -11,8 +12,8 @@ import {
   type TensorMessage,
   tensorMessage,
   type WorkMessage,
-  workAddress,
 } from '../../../shared/protocol/messages/work.ts';
+import { parse } from '../../../shared/schema.ts';
 import { executorDouble } from '../../support/executor-double.ts';
 
 const region = { tensor: 'x', box: [[0, 4]] as [number, number][], dtype: 'uint8' as const, shape: [4] };
@@ -97,6 +98,9 @@ function done(t_id: number, compute_ms = 5): PartOutcome {
   return { t_id, out: [output], compute_ms };
 }
 
+/** A message as it arrives. */
+const arrived = (value: unknown) => parse(receivedWork, value, 'TESSERA_MESSAGE_INVALID', 'work');
+
 /** After all promises that are settled now. */
 const settled = () => new Promise(setImmediate);
 
@@ -124,7 +128,7 @@ describe('work', () => {
   it('has its bytes copied on arrival, as the MQTT client reuses its buffer', () => {
     const { handler: made, jobs } = workHandler();
     const message = work();
-    made.receive('central', workAddress.parse(message));
+    made.receive('central', arrived(message));
     const given = message.tiles[0]!.in[0] as { d: Uint8Array };
     given.d.fill(99);
     expect([...inlineRegions(jobs[0]!.job.tiles[0]!.in)[0]!.d]).toEqual([0, 1, 2, 3]);
@@ -177,14 +181,14 @@ describe('work', () => {
   it('is answered although it is invalid, if its tiles can be read, or else they wait for their time-out', () => {
     const { handler: made, sent, jobs } = workHandler();
     const wrong = { ...work(), tiles: [{ t_id: 7, in: 'none', out: [] }, { t_id: 8 }] };
-    expect(made.receive('central', workAddress.parse(wrong))).toBe(false);
+    expect(made.receive('central', arrived(wrong))).toBe(false);
     expect(sent.map(errors)).toEqual([
       [
         [7, 'bad-input'],
         [8, 'bad-input'],
       ],
     ]);
-    expect(made.receive('central', workAddress.parse(work()))).toBe(true);
+    expect(made.receive('central', arrived(work()))).toBe(true);
     expect(jobs).toHaveLength(1);
   });
 
