@@ -28,6 +28,7 @@ export const COMMANDS: readonly Entry[] = [
     summary: 'measure a model on every node, and the links',
     load: () => import('./commands/profile.ts'),
   },
+  { name: 'plan', summary: 'rank plans for a profile, and explain the best', load: () => import('./commands/plan.ts') },
   { name: 'deploy', summary: 'put a plan to work', load: () => import('./commands/deploy.ts') },
   { name: 'agent', summary: 'run one node', load: () => import('./commands/agent.ts') },
   { name: 'publish', summary: 'send pictures to a running cluster', load: () => import('./commands/publish.ts') },

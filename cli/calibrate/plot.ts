@@ -1,3 +1,4 @@
+import { at, label, line, ticks, xml } from '../svg.ts';
 import type { MeasuredCut } from './calibrate.ts';
 import { type Calibration, choiceOf, percent, sentences, shownSettings, tableOf } from './report.ts';
 
@@ -11,45 +12,11 @@ const RIGHT = 20;
 const TOP = 30;
 const BOTTOM = 50;
 
-/** Text in XML: names of tensors may contain any characters. */
-function xml(text: string): string {
-  const named: Readonly<Record<string, string>> = {
-    '&': '&amp;',
-    '<': '&lt;',
-    '>': '&gt;',
-    '"': '&quot;',
-    "'": '&#39;',
-  };
-  // Control characters are not allowed in XML at all.
-  return text.replace(/[\p{Cc}\p{Cs}]/gu, '?').replace(/[&<>"']/g, (character) => named[character]!);
-}
-
 /** Agreements with a grid line. */
 const SHARES = [1, 0.999, 0.995, 0.99, 0.98, 0.95, 0.9, 0.8, 0.5, 0];
 
-/** 1, 2, 5, 10, 20, ... between two numbers. */
-function ticks(from: number, to: number): number[] {
-  const found: number[] = [];
-  for (let power = Math.floor(Math.log10(from)); 10 ** power <= to; power++)
-    for (const digit of [1, 2, 5])
-      if (digit * 10 ** power >= from && digit * 10 ** power <= to) found.push(digit * 10 ** power);
-  return found;
-}
-
 function bytesText(bytes: number): string {
   return bytes >= 1e6 ? `${bytes / 1e6} MB` : bytes >= 1000 ? `${bytes / 1000} kB` : `${bytes} B`;
-}
-
-function at(value: number): string {
-  return value.toFixed(1);
-}
-
-function label(left: number, top: number, anchor: 'start' | 'middle' | 'end', content: string): string {
-  return `<text x="${at(left)}" y="${at(top)}" text-anchor="${anchor}">${xml(content)}</text>`;
-}
-
-function line(x1: number, y1: number, x2: number, y2: number, style: string): string {
-  return `<line x1="${at(x1)}" y1="${at(y1)}" x2="${at(x2)}" y2="${at(y2)}" ${style}/>`;
 }
 
 /** An SVG plot of bytes a picture against 1 - agreement, both logarithmic, with a line for each cut. */

@@ -1,3 +1,4 @@
+import { TesseraError } from '../../../shared/errors.ts';
 import type { SchedulablePart, SchedulablePlan } from '../../../shared/plan/compiled-plan.ts';
 import { CENTRAL, type Placement } from '../../../shared/plan/plan.ts';
 import { allocate, type Load, type NodeCapacity } from '../../scheduler/allocate.ts';
@@ -57,6 +58,7 @@ function placesOfTurn(
   for (const { id, on } of plan.stages) {
     const { parts } = stages[id]!;
     const may = candidatesOf(on, nodes);
+    if (may.length === 0) throw new TesseraError('TESSERA_PROFILE', `the profile has no node that may run stage ${id}`);
     if (on.parts !== undefined) places.push([...on.parts]);
     else if (may.length === 1) places.push(parts.map(() => may[0]!));
     else if (on.mode === 'replicate') {

@@ -2,6 +2,7 @@ import type { SchedulablePart, SchedulablePlan } from '../../../shared/plan/comp
 import type { Plan } from '../../../shared/plan/plan.ts';
 import { quantisedTensors } from '../../../shared/plan/quantised-tensors.ts';
 import type { PlanningGraph } from '../graph.ts';
+import type { NoPlan, Problem } from '../strategy.ts';
 import { layersBetween } from './stage-layers.ts';
 
 /** A plan of whole stages as the coordinator would see it, without the network itself. Boxes of regions are empty. */
@@ -26,4 +27,9 @@ export function sketch(plan: Plan, graph: PlanningGraph): SchedulablePlan {
     return { parts: [part] };
   });
   return { plan, stages, answers, frame_bytes: size([...sizes.keys()]) };
+}
+
+/** A plan as the coordinator would see it; why not where parts of its stages do not fit the network, or need its file. */
+export function outlineOf({ graph, tiler }: Problem, plan: Plan): SchedulablePlan | NoPlan {
+  return plan.stages.every(({ split }) => split.kind === 'whole') ? sketch(plan, graph) : tiler.outline(plan);
 }
