@@ -1,7 +1,13 @@
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { parseProfile } from '../central/planner/profile/parse.ts';
+import { problemOfProfile } from '../central/planner/profile/problem.ts';
+import { changesOf } from '../central/planner/query/changes.ts';
+import { type Ask, rank } from '../central/planner/query/rank.ts';
+import { exhaustive } from '../central/planner/strategies/exhaustive.ts';
 import { COMMANDS } from '../cli/commands.ts';
+import { reportLines } from '../cli/plan/report.ts';
 import { SCHEMAS } from '../cli/schemas.ts';
 import { resolveConfig, settingsOfTree } from '../shared/config/layers.ts';
 import { configSchema } from '../shared/config/schema.ts';
@@ -185,6 +191,20 @@ describe('docs/models.md', () => {
     expect(silent.map(([path]) => path)).toEqual([]);
     for (const name of [...DECODERS, ...BOX_FIELDS, ...Object.keys(NAMED_LABELS)])
       expect(text).toContain(`\`${name}\``);
+  });
+});
+
+describe('docs/planning.md', () => {
+  it('shows a profile, and what `tessera plan` answers to it', async () => {
+    const [example] = examplesOf('docs/planning.md');
+    const problem = problemOfProfile(parseProfile(example!.value), undefined, { top: 50 });
+    const ask: Ask = async (of) => [
+      { strategy: 'exhaustive', proposed: exhaustive.propose(of), compared: exhaustive.compared!(of) },
+    ];
+    const ranking = rank(problem, await ask(problem));
+    const changes = await changesOf(problem, ranking.ranked.slice(0, 3), ask);
+    const [, shown] = /^```text plan\n([\s\S]*?)^```$/m.exec(repositoryFile('docs/planning.md'))!;
+    expect(reportLines(problem, ranking, 3, changes).join('\n')).toBe(shown!.trimEnd());
   });
 });
 

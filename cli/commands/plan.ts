@@ -60,14 +60,14 @@ export const command = defineCommand({
     ['plan --check-strategy mine.mjs', 'whether a strategy of your own keeps the rules'],
   ],
   async run({ options, json, out, signal, config }) {
-    const [own, { problemFor, readProfileFile }] = await Promise.all([
+    const [{ listedStrategies, strategyFor }, { problemFor, readProfileFile }] = await Promise.all([
       import('../plan/own-strategy.ts'),
       import('../plan/problem-file.ts'),
     ]);
     const { profile: file, strategy, checkStrategy, top, model } = options;
     if (checkStrategy !== undefined) {
       const profiled = file === undefined ? [] : [problemFor(await readProfileFile(file), undefined)];
-      return check(await own.strategyFor(checkStrategy, signal), profiled);
+      return check(await strategyFor(checkStrategy, signal), profiled);
     }
     if (file === undefined)
       throw new TesseraError('TESSERA_USAGE', 'plan needs --profile FILE', {
@@ -78,7 +78,7 @@ export const command = defineCommand({
     const plain = problemFor(profile, model === undefined ? undefined : await networkNamed(model));
     const problem: Problem = { ...plain, constraints: { ...plain.constraints, ...demandsOf(options, plain) } };
     checkFigures(problem);
-    const asked = strategy === undefined ? own.listedStrategies() : [await own.strategyFor(strategy, signal)];
+    const asked = strategy === undefined ? listedStrategies() : [await strategyFor(strategy, signal)];
     const [{ rank }, { inBlocks }] = await Promise.all([
       import('../../central/planner/query/rank.ts'),
       import('../../central/planner/query/in-blocks.ts'),

@@ -17,7 +17,7 @@ export interface AskedStrategy {
 }
 
 /** How a program that makes plans is limited. */
-export const PROGRAM_LIMITS = { ms: 60_000, bytes: 64e6 } as const;
+const PROGRAM_LIMITS = { ms: 60_000, bytes: 64e6 } as const;
 /** The start of `exec:COMMAND`. */
 const EXEC = 'exec:';
 
