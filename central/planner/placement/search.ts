@@ -13,13 +13,33 @@ export const MOST_MACHINES = 30;
 /** A cheapest labelling of the first vertices. */
 interface State {
   readonly ms: number;
-  /** For each live tensor: where it was made, and where it is (bits). */
-  readonly homes: readonly number[];
-  readonly places: readonly number[];
+  /** For each live tensor its whereabouts, as the number that `Whereabouts` gives them. */
+  readonly tensors: readonly number[];
   readonly label: number;
   /** Where the consecutive vertices on the last one's machine begin; 0 where times of vertices add up. */
   readonly start: number;
   readonly before: State | undefined;
+}
+
+/** Most whereabouts of tensors in one search: a character holds the number of one. */
+const MOST_WHEREABOUTS = 0xffff;
+
+/** Numbers for where a tensor was made and where it is (bits). */
+class Whereabouts {
+  readonly homes: number[] = [];
+  readonly places: number[] = [];
+  readonly #numbers = new Map<number, number>();
+
+  of(home: number, places: number): number {
+    const name = home * 2 ** MOST_MACHINES + places;
+    let number = this.#numbers.get(name);
+    if (number === undefined) {
+      number = this.homes.push(home) - 1;
+      this.places.push(places);
+      this.#numbers.set(name, number);
+    }
+    return number;
+  }
 }
 
 /** What a search kept. */
@@ -46,13 +66,14 @@ export function searchLabels(placement: PlacementProblem, { each, total }: Searc
   const { machines, vertices, tensors, source } = placement;
   if (machines.length > MOST_MACHINES) throw new RangeError(`${machines.length} machines; at most ${MOST_MACHINES}`);
   let live = tensors.flatMap(({ maker, readers }, t) => (maker === -1 && readers.length > 0 ? [t] : []));
-  const [homes, places] = [live.map(() => source), live.map(() => 1 << source)];
-  let states: State[] = [{ ms: 0, homes, places, label: -1, start: 0, before: undefined }];
+  const where = new Whereabouts();
+  const born = live.map(() => where.of(source, 1 << source));
+  let states: State[] = [{ ms: 0, tensors: born, label: -1, start: 0, before: undefined }];
   let isExact = true;
   let kept = 0;
   for (const v of vertices.keys()) {
     const step = stepAt(placement, v, live);
-    states = nextStates(placement, step, states);
+    states = nextStates(placement, step, where, states);
     live = step.live;
     const most = Math.max(1, Math.floor(each / Math.max(1, live.length)));
     if (states.length > most) {
@@ -60,7 +81,7 @@ export function searchLabels(placement: PlacementProblem, { each, total }: Searc
       isExact = false;
     }
     kept += states.length * Math.max(1, live.length);
-    if (kept > total) return undefined;
+    if (kept > total || where.homes.length > MOST_WHEREABOUTS) return undefined;
   }
   const cheapest = states.reduce<State | undefined>((a, b) => (a === undefined || b.ms < a.ms ? b : a), undefined);
   return cheapest && { labels: labelsOf(cheapest), ms: cheapest.ms, isExact };
@@ -86,14 +107,14 @@ function stepAt({ vertices, tensors }: PlacementProblem, vertex: number, before:
 }
 
 /** The cheapest states behind a vertex. */
-function nextStates(placement: PlacementProblem, step: Step, states: readonly State[]): State[] {
+function nextStates(placement: PlacementProblem, step: Step, where: Whereabouts, states: readonly State[]): State[] {
   const best = new Map<string, State>();
   for (const state of states)
     for (const machine of placement.machines.keys()) {
-      const next = extended(placement, step, state, machine);
+      const next = extended(placement, step, where, state, machine);
       if (next.ms === Infinity) continue;
-      const run = placement.joint === undefined ? '' : `${machine} ${next.start}`;
-      const key = `${next.homes.join()} ${next.places.join()} ${run}`;
+      const run = placement.joint === undefined ? [] : [machine, next.start];
+      const key = String.fromCharCode(...next.tensors, ...run);
       const known = best.get(key);
       if (known === undefined || next.ms < known.ms) best.set(key, next);
     }
@@ -104,32 +125,31 @@ function nextStates(placement: PlacementProblem, step: Step, states: readonly St
 function extended(
   { machines, vertices, tensors, sink, hop, joint }: PlacementProblem,
   { vertex, read, stay, made }: Step,
+  where: Whereabouts,
   state: State,
   machine: number,
 ): State {
   const { ms: own, inputs, outputs } = vertices[vertex]!;
+  const bit = 1 << machine;
   const goesOn = joint !== undefined && state.label === machine;
   let ms = state.ms;
   if (goesOn && own[machine]! < Infinity)
     ms += joint(machine, state.start, vertex) - joint(machine, state.start, vertex - 1);
   else ms += own[machine]!;
-  const places = [...state.places];
+  const moved = [...state.tensors];
   for (const [i, index] of read.entries()) {
-    const home = state.homes[index]!;
+    const [home, places] = [where.homes[moved[index]!]!, where.places[moved[index]!]!];
     const { maker, bytes } = tensors[inputs[i]!]!;
     if (maker !== -1 && machines[home]!.rank > machines[machine]!.rank) ms = Infinity;
-    else if (((places[index]! >> machine) & 1) === 0) ms += hop(home, machine, bytes);
-    places[index]! |= 1 << machine;
+    else if ((places & bit) === 0) ms += hop(home, machine, bytes);
+    moved[index] = where.of(home, places | bit);
   }
   const isNeeded = (t: number): boolean => sink !== undefined && tensors[t]!.isAnswer;
   for (const t of outputs) if (isNeeded(t) && sink !== machine) ms += hop(machine, sink!, tensors[t]!.bytes);
+  const fresh = made.map((t) => where.of(machine, isNeeded(t) ? bit | (1 << sink!) : bit));
   return {
     ms,
-    homes: [...stay.map((index) => state.homes[index]!), ...made.map(() => machine)],
-    places: [
-      ...stay.map((index) => places[index]!),
-      ...made.map((t) => (isNeeded(t) ? (1 << machine) | (1 << sink!) : 1 << machine)),
-    ],
+    tensors: [...stay.map((index) => moved[index]!), ...fresh],
     label: machine,
     start: joint === undefined ? 0 : goesOn ? state.start : vertex,
     before: state,

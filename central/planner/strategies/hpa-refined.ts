@@ -20,7 +20,7 @@ const BEAM = 1024;
 export const hpaRefined: Strategy = {
   name,
   propose: (problem) =>
-    proposeLabellings(problem, name, ['layers'], (placement) => {
+    proposeLabellings(problem, name, ['chain', 'layers'], (placement) => {
       const labels = refinedLabels(placement);
       return labels === undefined ? [] : [{ labels, why: 'the best placement found' }];
     }),

@@ -53,7 +53,7 @@ const TWO: typeof PLANS = [['two stages', { cuts: ['c', 'a'], grid: { rows: 2, c
 
 /** Whole stages on four machines, between which neighbouring layers are divided; undefined where there are no layers. */
 function dividedPlan(served: ServedModel): CompiledPlan | undefined {
-  const problem = profiledProblem(served);
+  const problem = profiledProblem(served.resolved, served.manifest.skeleton.sha);
   if (problem.graph.layers.length === 0) return undefined;
   const placement = placed(problem);
   const plan = planOf(
