@@ -30,7 +30,8 @@ import {
 } from '../../../shared/tensor/tensor.ts';
 import { numbers, TINY_SIDE, tinyInput, tinyNetwork, wireRegion } from '../../support/tiny-network.ts';
 
-// Counts the calls, and changes nothing.
+// Counts the calls, and changes nothing; takes effect in modules that are read anew.
+vi.hoisted(() => vi.resetModules());
 vi.mock('../../../shared/tensor/tensor.ts', { spy: true });
 
 type Input = Job['tiles'][number]['in'][number];
