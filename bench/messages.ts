@@ -188,6 +188,7 @@ function instantExecutor(): Executor {
   return {
     weights: nothing,
     prepare: nothing,
+    tune: nothing,
     measure: nothing,
     take: nothing,
     release: nothing,

@@ -26,6 +26,8 @@ import {
   request,
   response,
   stageMeasured,
+  tunedAnswer,
+  tuneRequest,
 } from '../shared/protocol/messages/requests.ts';
 import { outputsMessage, resultObject } from '../shared/protocol/messages/result.ts';
 import { resultMessage, tensorMessage, workMessage } from '../shared/protocol/messages/work.ts';
@@ -64,6 +66,8 @@ export const SCHEMAS: Readonly<Record<string, NamedSchema>> = {
   'stage-measured': { what: 'data of <base>/response/measure-stage', schema: stageMeasured },
   'measure-link': { what: '<base>/request/measure-link', schema: measureLink },
   'link-measured': { what: 'data of <base>/response/measure-link', schema: linkMeasured },
+  tune: { what: '<base>/request/tune', schema: tuneRequest },
+  tuned: { what: 'data of <base>/response/tune', schema: tunedAnswer },
   'node-invite': { what: '<base>/request/node-invite', schema: nodeInvite },
   'node-invited': { what: 'data of <base>/response/node-invite', schema: nodeInvited },
   'node-readmit': { what: '<base>/request/node-readmit', schema: nodeReadmit },

@@ -30,6 +30,7 @@ import { refuseDuplicate } from './duplicate.ts';
 import { newBootId, nodeIdentity } from './identity.ts';
 import { describeNode } from './node-info.ts';
 import { announce } from './presence.ts';
+import { openSettings } from './settings-file.ts';
 import { watchSystemMetrics } from './system-metrics.ts';
 import { TopicFrames } from './topic-frames.ts';
 
@@ -109,7 +110,9 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   }
 
   const { threads, sessionMemoryMb } = options;
-  const executor = await createExecutor({ node: id, folder: store.folder, threads, sessionMemoryMb, log });
+  const tuned = await openSettings(stateDir, log);
+  const settings = tuned.known;
+  const executor = await createExecutor({ node: id, folder: store.folder, threads, sessionMemoryMb, settings, log });
   let bus: Bus;
   try {
     const will = { topic: topics.nodeStatus(id), payload: 'offline', qos: 1, retain: true } as const;
@@ -141,6 +144,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     bootId,
     executor,
     blobs: fetch,
+    keepSettings: tuned.keep,
     requireTrust: trustedKeys.length === 0 ? undefined : (manifest) => requireSignature(manifest, trustedKeys),
     onReady: ({ name, skeleton }) => presence.addModel(name, skeleton.sha),
     send: (to, { kind, message }) => wire.send(to, kind, message),

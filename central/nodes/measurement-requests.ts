@@ -9,6 +9,9 @@ import {
   measureLink,
   measureStage,
   type StageMeasured,
+  type TunedAnswer,
+  type TuneRequest,
+  tuneRequest,
 } from '../../shared/protocol/messages/requests.ts';
 import type { NodeRegistry } from '../../shared/protocol/node-registry.ts';
 import type { Topics } from '../../shared/protocol/topics.ts';
@@ -27,7 +30,8 @@ export interface MeasurementRequestsOptions {
   readonly log: Log;
 }
 
-/** Answers `<base>/request/measure-stage` and `measure-link`: nodes measure a stage of a served model, or a link. */
+/** Answers `<base>/request/measure-stage` and `measure-link`: nodes measure a stage of a served model, or a link;
+ * and `tune`. */
 export function answerMeasurements(options: MeasurementRequestsOptions): Promise<void> {
   const { bus, topics, registry, models, measurements, log } = options;
   const requireOnline = (node: string): void => {
@@ -47,6 +51,15 @@ export function answerMeasurements(options: MeasurementRequestsOptions): Promise
     return { ms: answer.ms, others: answer.others };
   };
 
+  const tune = async ({ node, plan: asked, repeats, budget_ms }: TuneRequest): Promise<TunedAnswer> => {
+    requireOnline(node);
+    const plan = parsePlan(asked);
+    const { manifest } = modelOf(models, undefined, plan.model);
+    const answer = await measurements.order(node, { type: 'tune', plan, manifest, stage: 0, repeats, budget_ms });
+    if (answer.type !== 'tuned') throw new TesseraError('TESSERA_MESSAGE_INVALID', `node ${node} did not tune`);
+    return { settings: answer.settings, ms: answer.ms, usual_ms: answer.usual_ms };
+  };
+
   const link = async ({ from, to, repeats }: MeasureLink): Promise<LinkMeasured> => {
     requireOnline(from);
     requireOnline(to);
@@ -56,6 +69,10 @@ export function answerMeasurements(options: MeasurementRequestsOptions): Promise
     return { echoes: answer.echoes, message_ms: answer.message_ms };
   };
 
-  const handlers = { 'measure-stage': handler(measureStage, stage), 'measure-link': handler(measureLink, link) };
+  const handlers = {
+    'measure-stage': handler(measureStage, stage),
+    'measure-link': handler(measureLink, link),
+    tune: handler(tuneRequest, tune),
+  };
   return answerRequests(bus, topics, handlers, log);
 }

@@ -7,7 +7,7 @@ import type { NodeRegistry } from '../../shared/protocol/node-registry.ts';
 import type { Head, HeadFilter, Wire } from '../../shared/runtime/wire.ts';
 import { TokenBuckets } from '../../shared/token-buckets.ts';
 import type { AnswerAddress, UntimedEvent } from '../coordinator/events.ts';
-import type { NodeMeasurements } from './node-measurements.ts';
+import { isMeasureAnswer, type NodeMeasurements } from './node-measurements.ts';
 
 /** Receives what answers of nodes are turned into. */
 export interface NodeAnswersOptions {
@@ -38,8 +38,7 @@ export class NodeAnswers {
     else if (message.type === 'missing') {
       const { i_id, request, regions } = message;
       tell({ type: 'regions-missing', node, i_id, request, regions });
-    } else if (message.type === 'measured' || message.type === 'probed' || message.type === 'unmeasured')
-      this.#options.measurements.answered(node, message);
+    } else if (isMeasureAnswer(message)) this.#options.measurements.answered(node, message);
   }
 
   /** Whether the node was asked for the measurement that a message answers. */

@@ -28,6 +28,10 @@ export const command = defineCommand({
     nodes: value('--nodes <n>', 'node agents of the private cluster (default: 2)', integer(1, 64)),
     repeats: valueOr('--repeats <n>', 'runs of each measurement; fewer where they take long', integer(3, 1000), 10),
     shareEqual: flag('--share-equal', 'nodes of equal hardware, runtime and threads are measured once for all of them'),
+    tune: flag(
+      '--tune',
+      'each node agent first searches its fastest settings of the runtime for the model, and keeps them',
+    ),
     predict: values(
       '--predict <node>',
       'predict this node from the others instead of measuring it; repeat it for several',
@@ -45,7 +49,7 @@ export const command = defineCommand({
     ['profile --broker mqtt://192.168.1.10 --share-equal', 'one of several equal boards is measured'],
   ],
   async run({ options, json, out, signal, config }) {
-    const { broker, nodes: count, repeats, shareEqual, predict, tensor } = options;
+    const { broker, nodes: count, repeats, shareEqual, tune, predict, tensor } = options;
     if (broker !== undefined && (count !== undefined || tensor !== undefined))
       throw new TesseraError('TESSERA_USAGE', '--nodes and --tensor are for a private cluster', {
         hint: 'leave them away, or leave --broker away',
@@ -82,7 +86,7 @@ export const command = defineCommand({
       if (kept.times.length > 0) out.note(`goes on with the measurements in ${kept.path}`);
       const tier = settings.central.tier ?? 'edge';
       const fleet = { bus, topics: names, tier, isPrivate: broker === undefined };
-      const of = { model, kept, repeats, shareEqual, predict, fleet, agents };
+      const of = { model, kept, repeats, shareEqual, tune, predict, fleet, agents };
       return profileFleet({ ...of, progress, note: out.note, signal });
     };
     let profile: Profile | undefined;

@@ -15,6 +15,8 @@ const kept = z.object({
   repeats: index,
   /** What each node was when it was measured. */
   nodes: z.record(z.string(), z.string()),
+  /** Nodes that have searched their fastest settings. */
+  tuned: z.array(z.string()),
   times: z.array(
     z.object({
       node: z.string(),
@@ -64,12 +66,23 @@ export class KeptMeasurements {
   forgetChanged(nodes: readonly FleetNode[]): void {
     for (const node of nodes) {
       const key = nodeKey(node);
-      if (this.#content.nodes[node.id] !== key) {
-        this.#content.times = this.#content.times.filter((time) => time.node !== node.id);
-        this.#content.links = this.#content.links.filter(({ from, to }) => from !== node.id && to !== node.id);
-      }
+      if (this.#content.nodes[node.id] !== key) this.forget(node.id);
       this.#content.nodes[node.id] = key;
     }
+  }
+
+  /** Forgets what was measured of a node. */
+  forget(node: string): void {
+    this.#content.times = this.#content.times.filter((time) => time.node !== node);
+    this.#content.links = this.#content.links.filter(({ from, to }) => from !== node && to !== node);
+  }
+
+  isTuned(node: string): boolean {
+    return this.#content.tuned.includes(node);
+  }
+
+  setTuned(node: string): void {
+    this.#content.tuned.push(node);
   }
 
   addTime({ blocks: [first, last], ...time }: MeasuredTime): void {
@@ -114,7 +127,7 @@ export async function keptIn(path: string, sha256: string, repeats: number): Pro
   } catch (error) {
     if (systemCodeOf(error) !== 'ENOENT') throw error;
     const format = 'tessera-measurements/1';
-    return new KeptMeasurements(path, { format, sha256, repeats, nodes: {}, times: [], links: [] });
+    return new KeptMeasurements(path, { format, sha256, repeats, nodes: {}, tuned: [], times: [], links: [] });
   }
   const read = kept.safeParse(jsonOf(text));
   if (read.success && read.data.sha256 === sha256 && read.data.repeats === repeats)

@@ -4,7 +4,8 @@ import { echoedLink } from '../../central/planner/profile/link-times.ts';
 import { type BlockRange, planOfRun, runsToMeasure } from '../../central/planner/profile/runs.ts';
 import { sampledTime } from '../../central/planner/profile/samples.ts';
 import { TesseraError } from '../../shared/errors.ts';
-import { linkMeasured, stageMeasured } from '../../shared/protocol/messages/requests.ts';
+import { CENTRAL } from '../../shared/plan/plan.ts';
+import { linkMeasured, stageMeasured, tunedAnswer } from '../../shared/protocol/messages/requests.ts';
 import type { z } from '../../shared/schema.ts';
 import { type KeptMeasurements, nodeKey } from './kept-measurements.ts';
 
@@ -25,6 +26,8 @@ export interface MeasureFleetOptions {
   readonly repeats: number;
   /** One of several nodes of equal hardware is measured for all of them. */
   readonly shareEqual: boolean;
+  /** Each node agent first searches its fastest settings for the model. */
+  readonly tune: boolean;
   /** Nodes that are not measured. */
   readonly predict: readonly string[];
   readonly kept: KeptMeasurements;
@@ -44,7 +47,10 @@ const ECHOES = 10;
 /** After so many failures one after another a node is left alone. */
 const MOST_FAILURES = 3;
 
-type Task = { readonly node: string; readonly blocks: BlockRange } | { readonly from: string; readonly to: string };
+type Task =
+  | { readonly node: string; readonly blocks: BlockRange }
+  | { readonly node: string; readonly tune: true }
+  | { readonly from: string; readonly to: string };
 
 /**
  * Measures every node, one after another, and then every link; what is kept already is not measured again. A node that
@@ -56,8 +62,14 @@ export async function measureFleet(options: MeasureFleetOptions): Promise<Readon
   kept.forgetChanged(nodes);
   const failed = new Set<string>();
   const runs = runsToMeasure(graph.blocks.length);
-  const tasksOf = (node: string | undefined): Task[] =>
-    node === undefined ? [] : missing(kept, node, runs).map((blocks) => ({ node, blocks }));
+  const tasksOf = (node: string | undefined): Task[] => {
+    if (node === undefined) return [];
+    const isTuned = !options.tune || node === CENTRAL || kept.isTuned(node);
+    // Times with other settings do not count.
+    if (!isTuned) kept.forget(node);
+    const measuring = missing(kept, node, runs).map((blocks) => ({ node, blocks }));
+    return isTuned ? measuring : [{ node, tune: true }, ...measuring];
+  };
   const groups = groupsOf(nodes, predict, shareEqual);
   const measuredOf = (group: readonly string[]): string | undefined => group.find((node) => !failed.has(node));
   let queue: Task[] = [...groups.flatMap((group) => tasksOf(measuredOf(group))), ...missingLinks(kept, nodes)];
@@ -70,7 +82,7 @@ export async function measureFleet(options: MeasureFleetOptions): Promise<Readon
     const left_s = done === 0 ? null : Math.ceil((((now() - began) / done) * ahead) / 1000);
     progress({ done, of: done + ahead, left_s, what: wordsOf(task) });
     try {
-      await ('node' in task ? measureRun(options, task.node, task.blocks) : measureLink(options, task));
+      await carryOut(options, task);
       done++;
       failures = 0;
     } catch (error) {
@@ -126,6 +138,19 @@ function missingLinks({ links }: KeptMeasurements, nodes: readonly FleetNode[]):
   );
 }
 
+function carryOut(options: MeasureFleetOptions, task: Task): Promise<void> {
+  if ('tune' in task) return tune(options, task.node);
+  return 'node' in task ? measureRun(options, task.node, task.blocks) : measureLink(options, task);
+}
+
+async function tune({ graph, model, repeats, kept, ask, note }: MeasureFleetOptions, node: string): Promise<void> {
+  const plan = planOfRun(graph, model, [0, graph.blocks.length - 1], node);
+  const { settings, ms, usual_ms } = await ask('tune', { node, plan, repeats, budget_ms: BUDGET_MS }, tunedAnswer);
+  kept.setTuned(node);
+  const words = Object.entries(settings).map(([name, value]) => `${name} ${value}`);
+  note(`node ${node} takes ${ms.toPrecision(3)} ms instead of ${usual_ms.toPrecision(3)} with ${words.join(', ')}`);
+}
+
 async function measureRun(options: MeasureFleetOptions, node: string, blocks: BlockRange): Promise<void> {
   const { graph, model, repeats, kept, ask } = options;
   const plan = planOfRun(graph, model, blocks, node);
@@ -148,6 +173,7 @@ async function measureLink(
 
 function wordsOf(task: Task): string {
   if (!('node' in task)) return `the link from ${task.from} to ${task.to}`;
+  if ('tune' in task) return `the settings of ${task.node}`;
   const [first, last] = task.blocks;
   return `${task.node}, ${first === last ? `block ${first}` : `blocks ${first} to ${last}`}`;
 }

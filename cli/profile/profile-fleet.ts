@@ -12,7 +12,7 @@ import { type MeasureFleetOptions, measureFleet } from './measure-fleet.ts';
 
 /** What profiling a fleet needs. */
 export interface ProfileFleetOptions
-  extends Pick<MeasureFleetOptions, 'repeats' | 'shareEqual' | 'predict' | 'progress' | 'note'> {
+  extends Pick<MeasureFleetOptions, 'repeats' | 'shareEqual' | 'tune' | 'predict' | 'progress' | 'note'> {
   readonly model: ServedModel;
   readonly kept: KeptMeasurements;
   readonly fleet: Fleet;

@@ -6,6 +6,7 @@ import type { WorkError, WorkInput } from '../protocol/messages/work.ts';
 import type { Box, Dtype } from '../tensor/tensor.ts';
 import type { PartForm } from '../tiling/form.ts';
 import type { AskedRegion } from './kept-regions.ts';
+import type { Tuned } from './runtime-settings.ts';
 
 /** Parts of one stage to run: as `work` on the wire, without its addressing. */
 export interface Job {
@@ -97,6 +98,11 @@ export interface Executor {
    * that of the runtime alone, without decoding and encoding. Throws TESSERA_RUN_FAILED, TESSERA_INTERNAL.
    */
   measure(plan: string, stage: number, options: MeasureOptions): Promise<MeasuredStage>;
+  /**
+   * Searches the fastest settings of the runtime for a prepared stage, and runs its model with them from now on. Undefined
+   * where it does not even run with the usual ones. Throws TESSERA_RUN_FAILED, TESSERA_INTERNAL.
+   */
+  tune(plan: string, stage: number, skeletonSha: string, options: MeasureOptions): Promise<Tuned | undefined>;
   /** Drops a frame's queued parts that have not started: each ends with the error `expired`. */
   cancel(iId: string, stage: number, tIds: readonly number[]): void;
   /**

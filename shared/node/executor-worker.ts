@@ -9,6 +9,7 @@ import { openBlobStore } from '../runtime/blob-store.ts';
 import { answerCalls, buffersOf, type Moved } from '../runtime/worker-call.ts';
 import type { MeasuredStage, MeasureOptions, PartOutcome } from './executor-types.ts';
 import { type AskedRegion, KeptRegions } from './kept-regions.ts';
+import type { RuntimeSettings } from './runtime-settings.ts';
 import type { JobPart } from './stage-part.ts';
 import { StageRunner } from './stage-runner.ts';
 
@@ -18,6 +19,8 @@ export interface ExecutorWorkerData {
   readonly folder: string;
   readonly threads: number;
   readonly sessionMemoryMb: number;
+  /** Of tuned models, by their skeleton. */
+  readonly settings: ReadonlyMap<string, RuntimeSettings>;
 }
 
 /** A part of a frame, by the names that `cancel` uses. */
@@ -26,6 +29,13 @@ export interface PartCall {
   readonly iId: string;
   readonly stage: number;
   readonly tile: JobPart;
+}
+
+/** A stage to measure; absent settings are those of its model. */
+export interface MeasureCall extends MeasureOptions {
+  readonly plan: string;
+  readonly stage: number;
+  readonly settings?: RuntimeSettings;
 }
 
 /** Stages to prepare, with the slices of weights that the manifest names. */
@@ -91,11 +101,13 @@ function drop(matches: (call: PartCall) => boolean): void {
   for (const entry of gone) entry.fail?.('expired', 'cancelled');
 }
 
-const { node, folder, threads, sessionMemoryMb } = workerData as ExecutorWorkerData;
+const { node, folder, threads, sessionMemoryMb, settings } = workerData as ExecutorWorkerData;
 const kept = new KeptRegions();
 /** Parts of frames that were given to the runner so far. */
 let partsRun = 0;
-const runner = openBlobStore(folder).then((store) => new StageRunner({ node, store, threads, sessionMemoryMb }));
+const runner = openBlobStore(folder).then(
+  (store) => new StageRunner({ node, store, threads, sessionMemoryMb, settings }),
+);
 
 /** The functions that the executor calls in its worker thread. */
 const handlers = {
@@ -105,9 +117,12 @@ const handlers = {
   prepare: (args: PrepareCall) =>
     inTurn(async () => (await runner).prepare(args.plan, args.stages, args.skeletonSha, args.slices)),
 
-  measure: async (args: MeasureOptions & { plan: string; stage: number }): Promise<MeasuredStage> => {
+  use: (args: { skeleton: string; settings: RuntimeSettings }) =>
+    inTurn(async () => (await runner).use(args.skeleton, args.settings)),
+
+  measure: async (args: MeasureCall): Promise<MeasuredStage> => {
     const { plan, stage, warmup, repeats, budgetMs } = args;
-    const run = await inTurn(async () => (await runner).measuredRun(plan, stage));
+    const run = await inTurn(async () => (await runner).measuredRun(plan, stage, args.settings));
     for (let i = 0; i < warmup; i++) await inTurn(run);
     const before = partsRun;
     const end = performance.now() + budgetMs;

@@ -19,6 +19,7 @@ import type {
 } from './executor-types.ts';
 import type { ExecutorWorkerData, PartCall } from './executor-worker.ts';
 import type { AskedRegion } from './kept-regions.ts';
+import { fastestSettings, type RuntimeSettings, type Tuned } from './runtime-settings.ts';
 import { Turns } from './turns.ts';
 
 /** What an executor needs. */
@@ -35,6 +36,8 @@ export interface ExecutorOptions {
    * Parts wait while the worker is restarted, instead of failing: for central, which cannot send them to another node.
    */
   readonly patient?: boolean;
+  /** Settings of tuned models, by their skeleton. */
+  readonly settings?: ReadonlyMap<string, RuntimeSettings>;
   readonly log: Log;
 }
 
@@ -90,6 +93,7 @@ export async function createExecutor(options: ExecutorOptions): Promise<Executor
 class ThreadExecutor implements Executor {
   readonly #options: ExecutorOptions;
   readonly #prepared = new Map<string, Prepared>();
+  readonly #settings: Map<string, RuntimeSettings>;
   readonly #preparations = new Set<Preparation>();
   /** By plan. */
   readonly #turns = new Turns();
@@ -106,6 +110,7 @@ class ThreadExecutor implements Executor {
 
   constructor(options: ExecutorOptions) {
     this.#options = options;
+    this.#settings = new Map(options.settings);
     this.#calls = this.#startWorker();
   }
 
@@ -184,6 +189,24 @@ class ThreadExecutor implements Executor {
 
   async measure(plan: string, stage: number, options: MeasureOptions): Promise<MeasuredStage> {
     return this.#running().call('measure', { plan, stage, ...options });
+  }
+
+  async tune(plan: string, stage: number, skeleton: string, options: MeasureOptions): Promise<Tuned | undefined> {
+    const calls = this.#running();
+    const tuned = await fastestSettings(this.#options.threads, async (settings) => {
+      try {
+        const { ms } = await calls.call<MeasuredStage>('measure', { plan, stage, ...options, settings });
+        return [...ms].sort((a, b) => a - b)[Math.floor(ms.length / 2)]!;
+      } catch (error) {
+        // Settings that the runtime refuses for this network are passed over.
+        if (this.#calls !== calls) throw error;
+        return undefined;
+      }
+    });
+    if (tuned === undefined) return undefined;
+    this.#settings.set(skeleton, tuned.settings);
+    await calls.call('use', { skeleton, settings: tuned.settings });
+    return tuned;
   }
 
   cancel(iId: string, stage: number, tIds: readonly number[]): void {
@@ -295,7 +318,7 @@ class ThreadExecutor implements Executor {
     const { node, folder, threads, sessionMemoryMb } = this.#options;
     this.#startedAt = performance.now();
     const worker = new Worker(workerEntry(import.meta.url, './executor-worker.ts'), {
-      workerData: { node, folder, threads, sessionMemoryMb } satisfies ExecutorWorkerData,
+      workerData: { node, folder, threads, sessionMemoryMb, settings: this.#settings } satisfies ExecutorWorkerData,
       // Flags of this process (a test runner's loader, for example) are not for the worker.
       execArgv: [],
     });

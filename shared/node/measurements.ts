@@ -3,16 +3,23 @@ import type { ControlMessage } from '../protocol/messages/control.ts';
 import type { Echoes } from './echoes.ts';
 import type { Executor } from './executor-types.ts';
 import type { Plans } from './plans.ts';
+import type { RuntimeSettings } from './runtime-settings.ts';
+
+/** Runs with new settings before the ones that count. */
+const TUNE_WARM_UP = 2;
 
 /** What measuring at a node needs. */
 export interface MeasurementsOptions {
-  readonly executor: Pick<Executor, 'plans' | 'measure'>;
+  readonly executor: Pick<Executor, 'plans' | 'measure' | 'tune'>;
   readonly plans: Pick<Plans, 'prepare' | 'release'>;
   readonly echoes: Pick<Echoes, 'measure'>;
+  /** Keeps a model's settings for later runs of this process; absent: this node is not tuned. */
+  readonly keepSettings?: ((skeleton: string, settings: RuntimeSettings) => void) | undefined;
 }
 
 /** An order to measure something. */
-export type MeasureOrder = Extract<ControlMessage, { type: 'measure' | 'probe' }>;
+export type MeasureOrder = Extract<ControlMessage, { type: 'measure' | 'tune' | 'probe' }>;
+type StageOrder = Exclude<MeasureOrder, { type: 'probe' }>;
 
 /** Measures at a node what central asks for: the time of a stage, or a link. One at a time: two would measure each other. */
 export class Measurements {
@@ -30,7 +37,7 @@ export class Measurements {
       if (this.#isBusy) throw new TesseraError('TESSERA_RUN_FAILED', 'another measurement runs here');
       this.#isBusy = true;
       try {
-        return order.type === 'measure' ? await this.#stage(from, order) : await this.#link(order);
+        return order.type === 'probe' ? await this.#link(order) : await this.#stage(from, order);
       } finally {
         this.#isBusy = false;
       }
@@ -41,20 +48,42 @@ export class Measurements {
     }
   }
 
-  async #stage(from: string, order: Extract<MeasureOrder, { type: 'measure' }>): Promise<ControlMessage> {
+  async #stage(from: string, order: StageOrder): Promise<ControlMessage> {
     const { executor, plans } = this.#options;
-    const { plan, manifest, stage, warmup, repeats, budget_ms, request } = order;
+    const { plan, manifest, stage, request } = order;
     const before = executor.plans();
     const prepared = await plans.prepare(from, { v: 1, type: 'prepare', plan, manifest, stages: [stage] });
     if (prepared.type === 'refused')
       return { v: 1, type: 'unmeasured', request, code: prepared.code, text: prepared.text };
     try {
-      const { ms, others } = await executor.measure(prepared.plan, stage, { warmup, repeats, budgetMs: budget_ms });
-      return { v: 1, type: 'measured', request, ms: [...ms], others };
+      return order.type === 'measure'
+        ? await this.#measure(prepared.plan, order)
+        : await this.#tune(prepared.plan, order);
     } finally {
       // Frames may use the same plan.
       if (!before.includes(prepared.plan)) plans.release(prepared.plan);
     }
+  }
+
+  async #measure(
+    plan: string,
+    { stage, warmup, repeats, budget_ms, request }: Extract<StageOrder, { type: 'measure' }>,
+  ): Promise<ControlMessage> {
+    const measured = await this.#options.executor.measure(plan, stage, { warmup, repeats, budgetMs: budget_ms });
+    return { v: 1, type: 'measured', request, ms: [...measured.ms], others: measured.others };
+  }
+
+  async #tune(
+    plan: string,
+    { stage, manifest, repeats, budget_ms, request }: Extract<StageOrder, { type: 'tune' }>,
+  ): Promise<ControlMessage> {
+    const { executor, keepSettings } = this.#options;
+    if (keepSettings === undefined) throw new TesseraError('TESSERA_RUN_FAILED', 'this node is not tuned');
+    const { sha } = manifest.skeleton;
+    const tuned = await executor.tune(plan, stage, sha, { warmup: TUNE_WARM_UP, repeats, budgetMs: budget_ms });
+    if (tuned === undefined) throw new TesseraError('TESSERA_RUN_FAILED', 'the network does not run');
+    keepSettings(sha, tuned.settings);
+    return { v: 1, type: 'tuned', request, ...tuned };
   }
 
   async #link({ to, repeats, request }: Extract<MeasureOrder, { type: 'probe' }>): Promise<ControlMessage> {

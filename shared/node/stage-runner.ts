@@ -15,6 +15,7 @@ import { boxShape, type Dtype, type Tensor } from '../tensor/tensor.ts';
 import type { PartForm } from '../tiling/form.ts';
 import type { PartError, PartOutcome, StageRegions } from './executor-types.ts';
 import { type FrameRegions, KeptRegions } from './kept-regions.ts';
+import type { RuntimeSettings } from './runtime-settings.ts';
 import { SessionCache } from './session-cache.ts';
 import {
   addFeeds,
@@ -41,6 +42,7 @@ interface LoadedPart {
 
 /** A stage of a prepared plan, with the parts that this node keeps. */
 interface LoadedStage extends StageParts {
+  readonly skeleton: string;
   readonly parts: ReadonlyMap<number, LoadedPart>;
   /** Parts of which each has another model. */
   readonly pieces: readonly LoadedPart[];
@@ -70,16 +72,25 @@ export class StageRunner {
   readonly #node: string;
   readonly #store: BlobStore;
   readonly #threads: number;
+  /** Of tuned models, by their skeleton. */
+  readonly #settings: Map<string, RuntimeSettings>;
   readonly #sessions: SessionCache<Session>;
   readonly #plans = new Map<string, { readonly skeleton: string; readonly stages: Map<number, LoadedStage> }>();
   readonly #models = new Map<string, ResolvedModel>();
   /** Compiled stages of one plan that are not prepared yet: `weights` and `prepare` compile each stage once together. */
   #drafts: Drafts = { plan: '', skeleton: '', stages: new Map() };
 
-  constructor(options: { node: string; store: BlobStore; threads: number; sessionMemoryMb: number }) {
+  constructor(options: {
+    node: string;
+    store: BlobStore;
+    threads: number;
+    sessionMemoryMb: number;
+    settings?: ReadonlyMap<string, RuntimeSettings>;
+  }) {
     this.#node = options.node;
     this.#store = options.store;
     this.#threads = options.threads;
+    this.#settings = new Map(options.settings);
     this.#sessions = new SessionCache(options.sessionMemoryMb * 1e6);
   }
 
@@ -152,7 +163,7 @@ export class StageRunner {
       const part = loaded.parts.get(tile.t_id);
       if (part === undefined) throw new BadInput(`stage ${stage} has no tile ${tile.t_id} here`);
       const { form, piece } = part;
-      const session = await this.#session(piece);
+      const session = await this.#session(loaded, piece);
       const started = performance.now();
       checkOutputs(form, tile, loaded);
       const feeds = decodeInputs(form, findInputs(tile, kept), loaded, kept);
@@ -179,10 +190,10 @@ export class StageRunner {
   }
 
   /**
-   * A run of a prepared stage's first part on made-up inputs, which returns its time, ms. Throws TESSERA_RUN_FAILED where
-   * the stage is not prepared or cannot run.
+   * A run of a prepared stage's first part on made-up inputs, which returns its time, ms; with these settings, or those of
+   * its model. Throws TESSERA_RUN_FAILED where the stage is not prepared or cannot run.
    */
-  async measuredRun(plan: string, stage: number): Promise<() => Promise<number>> {
+  async measuredRun(plan: string, stage: number, settings?: RuntimeSettings): Promise<() => Promise<number>> {
     const loaded = this.#plans.get(plan)?.stages.get(stage);
     const part = loaded?.pieces[0];
     if (loaded === undefined || part === undefined)
@@ -190,11 +201,11 @@ export class StageRunner {
     const wanted = wantedOf(loaded, part.form);
     // Zeros are the last choice: the memory of a tensor of zeros may be one page, which is read faster than others.
     let feeds = madeUpFeeds(loaded, part, 'noise');
-    await (await this.#session(part.piece)).run(feeds, wanted).catch(() => {
+    await (await this.#session(loaded, part.piece, settings)).run(feeds, wanted).catch(() => {
       feeds = madeUpFeeds(loaded, part, 'zeros');
     });
     return async () => {
-      const session = await this.#session(part.piece);
+      const session = await this.#session(loaded, part.piece, settings);
       const started = performance.now();
       await session.run(feeds, wanted);
       return performance.now() - started;
@@ -207,9 +218,19 @@ export class StageRunner {
     await this.#sessions.clear();
   }
 
-  #session({ key, bytes, model }: Piece): Promise<Session> {
-    return this.#sessions.get(key, bytes, () =>
-      loadSession(model, { threads: this.#threads, dataFolder: this.#store.folder }),
+  /** From now on parts of a model run with these settings; sessions that are loaded stay until their memory is needed. */
+  use(skeleton: string, settings: RuntimeSettings): void {
+    this.#settings.set(skeleton, settings);
+  }
+
+  #session(
+    { skeleton }: LoadedStage,
+    { key, bytes, model }: Piece,
+    settings = this.#settings.get(skeleton),
+  ): Promise<Session> {
+    const own = settings === undefined ? key : `${key} ${JSON.stringify(settings)}`;
+    return this.#sessions.get(own, bytes, () =>
+      loadSession(model, { threads: this.#threads, ...settings, dataFolder: this.#store.folder }),
     );
   }
 
@@ -234,7 +255,7 @@ export class StageRunner {
       return [form.t_id, { form, piece }];
     });
     const firsts = [...pieces.values()].map((piece) => loaded.find(([, part]) => part.piece === piece)![1]);
-    return { parts: new Map(loaded), pieces: firsts, specs: resolved.specs, takes, gives };
+    return { skeleton: skeletonSha, parts: new Map(loaded), pieces: firsts, specs: resolved.specs, takes, gives };
   }
 
   async #model(skeletonSha: string): Promise<ResolvedModel> {
@@ -264,7 +285,7 @@ export class StageRunner {
 
   async #runOnce(stage: LoadedStage, part: LoadedPart): Promise<void> {
     const { form: first } = part;
-    const session = await this.#session(part.piece);
+    const session = await this.#session(stage, part.piece);
     const wanted = wantedOf(stage, first);
     const results = await firstRun((kind) => session.run(madeUpFeeds(stage, part, kind), wanted));
     for (const region of first.out) {

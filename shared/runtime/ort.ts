@@ -3,6 +3,7 @@ import './no-telemetry.ts';
 
 import ort from 'onnxruntime-node';
 import { TesseraError } from '../errors.ts';
+import type { RuntimeSettings } from '../node/runtime-settings.ts';
 import { byteLength, DTYPE_BYTES, type Dtype, isDtype, type Tensor } from '../tensor/tensor.ts';
 import { nativeCall } from './native-calls.ts';
 import { explainRuntime } from './runtime-message.ts';
@@ -17,7 +18,7 @@ export interface PortInfo {
 }
 
 /** How a session is made. */
-export interface SessionOptions {
+export interface SessionOptions extends Partial<RuntimeSettings> {
   /** Threads of one run. */
   readonly threads: number;
   /** Folder of external data where the model is given as bytes; a model given as a path has its own. */
@@ -80,8 +81,11 @@ export async function loadSession(model: string | Uint8Array, options: SessionOp
   const settings: ort.InferenceSession.SessionOptions = {
     executionProviders: ['cpu'],
     intraOpNumThreads: options.threads,
-    interOpNumThreads: 1,
-    executionMode: 'sequential',
+    interOpNumThreads: options.parallel === true ? options.threads : 1,
+    executionMode: options.parallel === true ? 'parallel' : 'sequential',
+    graphOptimizationLevel: options.graph ?? 'all',
+    enableCpuMemArena: options.arena ?? true,
+    enableMemPattern: options.pattern ?? true,
     // Errors are thrown; the runtime's own log lines are pages of C++.
     logSeverityLevel: 4,
     extra: {

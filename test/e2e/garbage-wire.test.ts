@@ -229,6 +229,10 @@ describe('forged messages about nodes', () => {
       { v, type: 'refused', plan: 'p-ffffff', code: 'x', text: 'y\n\u001b[2J'.repeat(50) },
       { v, type: 'release', plan: 'p-ffffff' },
       { v, type: 'cancel', i_id: '1-1', stage: 0, t_id: [0] },
+      { v, type: 'measured', request: 0, ms: [1], others: 0 },
+      { v, type: 'probed', request: 0, echoes: [{ bytes: 0, ms: [1] }], message_ms: 1 },
+      { v, type: 'unmeasured', request: 0, code: 'x', text: 'y' },
+      { v, type: 'probe', to: 'node-1', repeats: 1, request: 0 },
       { v, type: 'dance' },
       { v: 2, type: 'ready' },
     ])
@@ -297,6 +301,8 @@ test('nodes do no work for other clients', async () => {
     await send('control', 'ghost', { v, type: 'release', plan: (await cluster.undisturbed()).plan }, node);
     await send('work', 'ghost', Uint8Array.of(0xff), node);
     await send('blob-part', 'ghost', { v, sha: 'a'.repeat(64), size: 1, offset: 0, d: new Uint8Array(1) }, node);
+    await send('echo', 'ghost', { v, type: 'pong', n: 0 }, node);
+    await send('echo', 'ghost', { v, type: 'ping', n: -1, d: new Uint8Array(1) }, node);
   }
   // The scheduler chooses the nodes of a frame; before long both have taken part.
   const both = expect.arrayContaining(['node-1', 'node-2']);

@@ -68,7 +68,7 @@ test('a private cluster is measured: every block, runs of blocks, and links both
 
 test('interrupted, it goes on; a node that is killed is named, and the rest goes on', async () => {
   const [, second] = [await agent('a-1'), await agent('a-2'), await agent('a-3')];
-  const of = ['profile', '--broker', url, '--model', 'scenes', '--predict', 'a-3'];
+  const of = ['profile', '--broker', url, '--model', 'scenes', '--predict', 'a-3', '--tune'];
   const args = [...of, '--repeats', '3', '--out', 'fleet.json', '--json'];
   const first = new RunningCli(args, { cwd: folder });
   await first.printed(/"what":"a-1, block 5"/);
@@ -83,6 +83,10 @@ test('interrupted, it goes on; a node that is killed is named, and the rest goes
   expect({ code, stderr }).toMatchObject({ code: 0, stderr: expect.stringMatching(/node a-2 .*went offline/) });
   const [before, after] = [progressOf(interrupted.stdout)[0]!, progressOf(stdout)[0]!];
   expect(after.of).toBeLessThan(before.of);
+  expect(interrupted.stderr).toMatch(/node a-1 takes .* with threads 1, graph/);
+  expect(JSON.parse(await readFile(join(folder, 'a-1', 'runtime-settings.json'), 'utf8')).models).toEqual({
+    [(await read('fleet.json')).sha256!]: expect.objectContaining({ threads: 1 }),
+  });
   const profile = await read('fleet.json');
   const node = (id: string) => profile.nodes.find((one) => one.id === id)!;
   expect(node('a-1')).toMatchObject({ threads: 1, repeats: 3 });

@@ -81,6 +81,13 @@ describe('the executor', () => {
     await expect(unknown).rejects.toMatchObject({ code: 'TESSERA_RUN_FAILED' });
   });
 
+  it('finds settings with which the model runs as before, whichever they are', async () => {
+    const tuned = await executor.tune(PLAN, 0, skeleton, { warmup: 1, repeats: 3, budgetMs: 0 });
+    expect(tuned).toMatchObject({ settings: { threads: 1, parallel: false } });
+    expect(tuned!.ms).toBeLessThanOrEqual(tuned!.usual_ms);
+    expect(codes(await run(job(2)))).toEqual(['ok', 'ok']);
+  });
+
   it('copies buffers that tiles share, or else the second tile has no bytes', async () => {
     const one = job();
     const tile = one.tiles[0]!;

@@ -68,6 +68,7 @@ export class FakeExecutor implements Executor {
   free = this.#plans.free;
   onLoss = this.#plans.onLoss;
   measure = this.#plans.measure;
+  tune = this.#plans.tune;
   cancel = (): void => {};
   stop = async (): Promise<void> => void this.calls.push('stop');
 

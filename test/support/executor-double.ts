@@ -10,6 +10,7 @@ export function executorDouble(overrides: Partial<Executor> = {}): Executor & { 
     preparedPlan: () => undefined,
     run: async () => {},
     measure: async () => ({ ms: [1], others: 0 }),
+    tune: async () => undefined,
     keep: () => true,
     take: async () => [],
     free: () => {},

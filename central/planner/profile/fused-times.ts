@@ -36,11 +36,11 @@ export function typesOf({ layers, blocks }: PlanningGraph): string[] {
 export function fusedTimes(types: readonly string[], { block_ms, runs }: RunTimes): FusedTimes | undefined {
   const several = runs.filter(({ blocks: [first, last], ms }) => first < last && ms > 0);
   if (several.length === 0) return undefined;
-  const fitted = fit(types, block_ms, several);
+  const fitted = inRuns(types, block_ms, several);
   const errors = several.map((run) => {
     const others = several.filter((other) => other !== run);
     if (others.length === 0) return 0;
-    return Math.abs(sumOf(fit(types, block_ms, others), run.blocks) / run.ms - 1);
+    return Math.abs(sumOf(inRuns(types, block_ms, others), run.blocks) / run.ms - 1);
   });
   const error = errors.reduce((sum, one) => sum + one, 0) / errors.length;
   return { block_ms: fitted.map(rounded), error: rounded(error) };
@@ -52,7 +52,7 @@ function sumOf(block_ms: readonly number[], [first, last]: BlockRange): number {
   return sum;
 }
 
-function fit(types: readonly string[], alone: readonly number[], runs: RunTimes['runs']): number[] {
+function inRuns(types: readonly string[], alone: readonly number[], runs: RunTimes['runs']): number[] {
   const ratios = runs.map(({ blocks, ms }) => ms / Math.max(sumOf(alone, blocks), Number.MIN_VALUE));
   const ratio = quantile(
     ratios.sort((a, b) => a - b),

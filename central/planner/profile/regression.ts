@@ -4,7 +4,7 @@ import { type Row, ridge } from './ridge.ts';
 import { rounded } from './samples.ts';
 
 /**
- * Times of blocks by type of layer (Neurosurgeon, ASPLOS 2017, section 4.1; D3, ICDCS 2021, section IV.A): a layer's time
+ * Times of blocks by type of layer (Neurosurgeon, ASPLOS 2017; D3, ICDCS 2021): a layer's time
  * is a sum of its multiply-adds, its bytes in and out, and one for the layer itself, with coefficients of its type. They
  * are fitted to all measured nodes together, each relative to its speed; a node that was never measured has the speed of
  * the measured nodes that are most like it.
@@ -102,7 +102,7 @@ function rowsOf(features: readonly (readonly number[])[], { node, speed }: Speed
 const WEIGHT = 1e-5;
 
 /** The coefficients that fit the rows best. */
-function fit(rows: readonly Row[]): number[] {
+function fitted(rows: readonly Row[]): number[] {
   const time = rows.reduce((sum, { value }) => sum + value, 0);
   const near = Array.from({ length: FEATURES }, (_, j) => {
     const amount = rows.reduce((sum, { features }) => sum + features[j]!, 0);
@@ -141,7 +141,7 @@ export function predictBlocks(
   if (all.length === 0) return undefined;
   const own = all.find((one) => one.node === node);
   const rest = all.filter((one) => one !== own);
-  const coefficients = fit(all.flatMap((one) => rowsOf(features, one)));
+  const coefficients = fitted(all.flatMap((one) => rowsOf(features, one)));
   const speed = own?.speed ?? speedLike(node, rest);
   const block_ms = node.block_ms.map((ms, block) => ms ?? rounded(speed * timeOf(features[block]!, coefficients)));
   const error =
@@ -162,7 +162,7 @@ function errorOfBlocks(features: readonly (readonly number[])[], node: Speeds, a
   for (let fold = 0; fold < FOLDS; fold++) {
     const left = own.filter((_, index) => index % FOLDS === fold);
     if (left.length === 0) continue;
-    const coefficients = fit([...others, ...own.filter((row) => !left.includes(row))]);
+    const coefficients = fitted([...others, ...own.filter((row) => !left.includes(row))]);
     for (const row of left) {
       wrong += Math.abs(timeOf(row.features, coefficients) - row.value);
       sum += row.value;
@@ -175,7 +175,7 @@ function errorOfBlocks(features: readonly (readonly number[])[], node: Speeds, a
 function errorOfNodes(features: readonly (readonly number[])[], nodes: readonly Speeds[]): number {
   const errors = nodes.map(({ node }) => {
     const rest = speedsOf(nodes.flatMap((other) => (other.node === node ? [] : [other.node])));
-    const coefficients = fit(rest.flatMap((one) => rowsOf(features, one)));
+    const coefficients = fitted(rest.flatMap((one) => rowsOf(features, one)));
     const speed = speedLike(node, rest);
     let [wrong, sum] = [0, 0];
     node.block_ms.forEach((ms, block) => {

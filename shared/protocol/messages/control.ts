@@ -1,5 +1,6 @@
 import { codecSpec } from '../../codec/spec.ts';
 import { COLORS, RESIZES } from '../../model/picture-placement.ts';
+import { runtimeSettings } from '../../node/runtime-settings.ts';
 import { MAX_PARTS, MAX_REGIONS, MAX_SLICES } from '../../plan/limits.ts';
 import { z } from '../../schema.ts';
 import { bytes, count, destinations, imageId, nodeId, sha, tensorName, text } from './fields.ts';
@@ -50,6 +51,8 @@ const ms = z.number().nonnegative();
 const times = z.array(ms).min(1).max(MAX_REPEATS);
 /** Times of the runs of a stage, ms, and the parts of frames that were computed meanwhile. */
 export const measured = { ms: times, others: count };
+/** The fastest settings of the runtime for a model, the time of a run with them, ms, and with the usual ones. */
+export const tuned = { settings: runtimeSettings, ms, usual_ms: ms };
 /** Times until the answers to echoes by their size, ms, and the sender's CPU time per message. */
 export const probed = {
   echoes: z
@@ -69,7 +72,8 @@ export const probed = {
  *
  * `measure`: prepare a stage, run its first part on made-up inputs, `warmup` times and then `repeats` times; fewer once
  * `budget_ms` are over, but at least three times. `measured`: the time of each run, ms; `others` counts the parts of
- * frames that were computed meanwhile. `probe`: exchange echoes with the node `to`, so many of each size. `probed`: the
+ * frames that were computed meanwhile. `tune`: search the fastest settings of the runtime for a stage, and use them for
+ * its model from now on; `repeats` and `budget_ms` are those of each settings. `tuned`: these settings. `probe`: exchange echoes with the node `to`, so many of each size. `probed`: the
  * times until the answers by size, ms, and the own CPU time of this process per message. `unmeasured`: why not.
  */
 export const controlMessage = z.discriminatedUnion('type', [
@@ -151,6 +155,18 @@ export const controlMessage = z.discriminatedUnion('type', [
     request: count,
   }),
   z.object({ v: z.literal(1), type: z.literal('measured'), request: count, ...measured }),
+  z.object({
+    v: z.literal(1),
+    type: z.literal('tune'),
+    plan: z.unknown(),
+    manifest: modelManifest,
+    stage: count,
+    repeats: count.min(1).max(MAX_REPEATS),
+    budget_ms: ms,
+    epoch: count.optional(),
+    request: count,
+  }),
+  z.object({ v: z.literal(1), type: z.literal('tuned'), request: count, ...tuned }),
   z.object({
     v: z.literal(1),
     type: z.literal('probe'),

@@ -1,5 +1,5 @@
 import { z } from '../../schema.ts';
-import { MAX_REPEATS, measured, probed } from './control.ts';
+import { MAX_REPEATS, measured, probed, tuned } from './control.ts';
 import { count, nodeId, sha, text } from './fields.ts';
 
 /** `tessera/request/<command>` */
@@ -100,6 +100,22 @@ export type MeasureStage = z.infer<typeof measureStage>;
 export const stageMeasured = z.object(measured);
 /** Times of a stage. */
 export type StageMeasured = z.infer<typeof stageMeasured>;
+
+/** `tessera/request/tune`: a node searches the fastest settings for the model of a plan, by the time of its first stage. */
+export const tuneRequest = z.object({
+  transaction: text,
+  node: nodeId,
+  plan: z.unknown(),
+  repeats: count.min(1).max(MAX_REPEATS),
+  budget_ms: z.number().nonnegative(),
+});
+/** A request to search the fastest settings. */
+export type TuneRequest = z.infer<typeof tuneRequest>;
+
+/** `data` of the answer to `tune`. */
+export const tunedAnswer = z.object(tuned);
+/** The fastest settings. */
+export type TunedAnswer = z.infer<typeof tunedAnswer>;
 
 /** `tessera/request/measure-link`: a node measures its link to another one. */
 export const measureLink = z.object({

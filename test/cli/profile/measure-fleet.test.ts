@@ -48,18 +48,23 @@ async function measured(
   const notes: string[] = [];
   const progress: Progress[] = [];
   let now = 0;
-  const of = { nodes: fleet, graph, model: SHA, repeats: 5, shareEqual: false, predict: [], kept };
+  const of = { nodes: fleet, graph, model: SHA, repeats: 5, shareEqual: false, tune: false, predict: [], kept };
   const sharing = measureFleet({
     ...of,
     progress: (one) => progress.push(one),
     note: (text) => notes.push(text),
     now: () => now,
     ...more,
-    ask: async (_, body, answer) => {
+    ask: async (command, body, answer) => {
       const { node, from, to, plan } = body as Body;
       const fault = fails(body as Body);
       if (fault !== undefined) throw fault;
       now += 1000;
+      if (command === 'tune') {
+        asked.push(`tune ${node}`);
+        const settings = { threads: 1, graph: 'all', parallel: false, arena: true, pattern: true };
+        return answer.parse({ settings, ms: 5, usual_ms: 6 });
+      }
       asked.push(node === undefined ? `${from} > ${to}` : `${node}: ${plan!.reason}`);
       const link = { echoes: [{ bytes: 0, ms: [1] }], message_ms: 0.1 };
       return answer.parse(node === undefined ? link : { ms: [1, 2, 3], others: 0 });
@@ -151,6 +156,20 @@ describe('a fleet', () => {
     const fault = new TesseraError('TESSERA_MODEL_UNKNOWN', 'central serves no such model');
     await expect(measured({ fails: () => fault })).rejects.toBe(fault);
   });
+});
+
+it('nodes are tuned before they are measured, once; central is not', async () => {
+  const { asked, notes, kept } = await measured({ tune: true });
+  expect(asked.filter((what) => what.startsWith('tune'))).toEqual(['tune pi-1', 'tune pi-2']);
+  expect(asked.slice(0, 2)).toEqual(['tune pi-1', 'pi-1: block 0']);
+  expect(notes[0]).toBe(
+    'node pi-1 takes 5.00 ms instead of 6.00 with threads 1, graph all, parallel false, arena true, pattern true',
+  );
+  expect((await measured({ tune: true, kept })).asked).toEqual([]);
+  const untuned = await measured();
+  const again = await measured({ tune: true, kept: untuned.kept });
+  expect(again.asked).toContain('pi-1: block 0');
+  expect(again.asked).not.toContain('central: block 0');
 });
 
 describe('nodes of equal hardware', () => {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { TesseraError } from '../../../shared/errors.ts';
 import { Measurements, type MeasureOrder } from '../../../shared/node/measurements.ts';
+import { usualSettings } from '../../../shared/node/runtime-settings.ts';
 import { tinyPlan } from '../../support/tiny-network.ts';
 
 const PLAN = 'p-00000a';
@@ -17,7 +18,7 @@ const order: MeasureOrder = {
   request: 7,
 };
 
-function node({ has = [] as string[], refuses = false, fails = false } = {}) {
+function node({ has = [] as string[], refuses = false, fails = false, keeps = true } = {}) {
   const calls: string[] = [];
   const measurements = new Measurements({
     executor: {
@@ -26,6 +27,10 @@ function node({ has = [] as string[], refuses = false, fails = false } = {}) {
         calls.push(`measure ${plan} ${stage} ${JSON.stringify(options)}`);
         if (fails) throw new TesseraError('TESSERA_RUN_FAILED', 'no memory', { hint: 'use less' });
         return { ms: [2, 3], others: 4 };
+      },
+      tune: async (plan, stage, skeleton, options) => {
+        calls.push(`tune ${plan} ${stage} ${skeleton === sha} ${JSON.stringify(options)}`);
+        return fails ? undefined : { settings: usualSettings(2), ms: 2, usual_ms: 3 };
       },
     },
     plans: {
@@ -37,6 +42,7 @@ function node({ has = [] as string[], refuses = false, fails = false } = {}) {
       },
       release: (plan) => void calls.push(`release ${plan}`),
     },
+    keepSettings: keeps ? (skeleton, { threads }) => void calls.push(`keep ${skeleton === sha} ${threads}`) : undefined,
     echoes: {
       measure: async (to, repeats) => {
         calls.push(`echo ${to} ${repeats}`);
@@ -70,6 +76,24 @@ describe('measurements at a node', () => {
     const { calls, carryOut } = node({ fails: true });
     expect(await carryOut(order)).toMatchObject({ type: 'unmeasured', text: 'no memory; use less' });
     expect(calls).toContain(`release ${PLAN}`);
+  });
+
+  it('search the fastest settings of a model, and keep them', async () => {
+    const { warmup: _, ...rest } = order as Extract<MeasureOrder, { type: 'measure' }>;
+    const tune: MeasureOrder = { ...rest, type: 'tune' };
+    const { calls, carryOut } = node();
+    expect(await carryOut(tune)).toEqual({
+      v: 1,
+      type: 'tuned',
+      request: 7,
+      settings: usualSettings(2),
+      ms: 2,
+      usual_ms: 3,
+    });
+    const searched = `tune ${PLAN} 0 true {"warmup":2,"repeats":5,"budgetMs":100}`;
+    expect(calls).toEqual(['prepare', searched, 'keep true 2', `release ${PLAN}`]);
+    expect(await node({ fails: true }).carryOut(tune)).toMatchObject({ type: 'unmeasured' });
+    expect(await node({ keeps: false }).carryOut(tune)).toMatchObject({ type: 'unmeasured' });
   });
 
   it('measure a link', async () => {
