@@ -25,11 +25,8 @@ const NETWORKS = ['tiny', 'scenes'] as const;
 /** The number of nodes for which the target is, and on which the forms run. */
 const JUDGED_NODES = 4;
 /** Forms of plan in which nodes read what other nodes make. */
-const STRAIGHT_FORMS: readonly FormName[] = [
-  'device, edge tiles, cloud',
-  'three tile stages that stay',
-  'a chain of nodes',
-];
+const STRAIGHT_FORMS = ['device, edge tiles, cloud', 'three tile stages that stay', 'a chain of nodes'] as const;
+const ALL = 'all';
 /** Cameras by the way of their tensors: those of one whose late tiles may be filled with zeros all go by central. */
 const CAMERAS = {
   straight: { models: [], hold: 1, offline_after_s: 3600, keep: 'every' },
@@ -67,6 +64,12 @@ const options = {
   frames: valueOr('--frames <n>', 'frames of each measurement', integer(1), 200),
   nodes: valueOr('--nodes <list>', 'numbers of node agents; the target is for 4', list(integer(1, 64)), [1, 2, 4, 8]),
   networks: valueOr('--networks <list>', NETWORKS.join(' or '), list(oneOf(...NETWORKS)), NETWORKS),
+  form: valueOr(
+    '--form <form>',
+    `of plans in which nodes read what others make: ${STRAIGHT_FORMS.join('; ')}; or ${ALL} of them`,
+    oneOf(ALL, ...STRAIGHT_FORMS),
+    ALL,
+  ),
   idle: valueOr('--idle <s>', 'seconds for which the idle cluster is watched first', positive, 3),
   scaled: scaledOption,
 };
@@ -84,15 +87,17 @@ export const { description, usage, run } = defineBenchmark({
   notMeasured:
     "real links, several frames at once. Waiting for one of this machine's cores counts as time on the wire.",
   options,
-  quick: { frames: 50, nodes: [4], idle: 1, scaled: true },
+  quick: { frames: 50, nodes: [4], form: 'a chain of nodes', idle: 1, scaled: true },
   run: measureAll,
 });
 
-async function measureAll({ frames, nodes: counts, networks, idle, scaled }: Values<typeof options>) {
+async function measureAll({ frames, nodes: counts, networks, form, idle, scaled }: Values<typeof options>) {
+  const forms = form === ALL ? STRAIGHT_FORMS : [form];
   const rows: Row[] = [];
   const wanted: readonly string[] = networks;
   for (const network of [tiny(), await bundled()].filter(({ name }) => wanted.includes(name)))
-    for (const nodes of counts) rows.push(...(await measureCluster(network, nodes, frames, idle * 1000)));
+    for (const nodes of counts)
+      rows.push(...(await measureCluster(network, nodes, { frames, forms, idleMs: idle * 1000 })));
   printTables(rows);
   const judged = rows.filter(({ nodes, plan }) => nodes === JUDGED_NODES && plan === PLANNERS);
   const machine = scaled ? machineSpeed() : 1;
@@ -103,7 +108,13 @@ async function measureAll({ frames, nodes: counts, networks, idle, scaled }: Val
   return { pass: pass && judged.length > 0, target: TARGET, machine, rows };
 }
 
-async function measureCluster(network: Network, nodes: number, frames: number, idleMs: number): Promise<Row[]> {
+interface Measurement {
+  readonly frames: number;
+  readonly forms: readonly FormName[];
+  readonly idleMs: number;
+}
+
+async function measureCluster(network: Network, nodes: number, { frames, forms, idleMs }: Measurement): Promise<Row[]> {
   const { name, request } = network;
   const stateDir = await mkdtemp(join(tmpdir(), 'tessera-overhead-'));
   const broker = await startBrokerProcess();
@@ -151,12 +162,12 @@ async function measureCluster(network: Network, nodes: number, frames: number, i
     };
     const rows = [await measured(PLANNERS, 'straight', compiled.stages[0]!.parts.length)];
     if (name === 'tiny' || nodes !== JUDGED_NODES) return rows;
-    const forms = new Forms(
+    const made = new Forms(
       served.resolved,
       served.manifest.skeleton.sha,
       agents.map(({ id }) => id),
     ).all();
-    for (const { name: form, plan } of forms.filter(({ name: one }) => STRAIGHT_FORMS.includes(one))) {
+    for (const { name: form, plan } of made.filter(({ name: one }) => forms.includes(one))) {
       const straight = compilePlan(plan!, served.resolved);
       await serve(straight, agentsOf(plan!, nodes));
       const tiles = straight.stages.reduce((sum, { parts }) => sum + parts.length, 0);
