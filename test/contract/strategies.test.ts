@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { type RULES, violationsOf } from '../../central/planner/contract.ts';
+import { violationsOf } from '../../central/planner/contract.ts';
 import { contractProblems } from '../../central/planner/contract-problems.ts';
 import { STRATEGIES } from '../../central/planner/strategies.ts';
 

@@ -133,12 +133,6 @@ const NO_TILES: Tiler = {
   parts: () => [],
   channels: () => REFUSAL,
   slices: () => [],
-  between: () => ({
-    cells: () => undefined,
-    made: () => [],
-    needs: () => [],
-    tileMacs: () => [],
-  }),
   outline: () => REFUSAL,
   obstacle: () => REFUSAL.reason,
 };
