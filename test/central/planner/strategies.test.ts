@@ -159,8 +159,10 @@ test('two-stage: the second stage computes what the first does not', () => {
   ]);
 });
 
-test('replicate and single: one stage, on one node and on central', () => {
-  expect(plansOf(named('replicate'), problem)[0]!.stages).toMatchObject([{ on: { mode: 'replicate', nodes: '*' } }]);
+test('replicate and single: one stage, on one of the nodes and on central', () => {
+  expect(plansOf(named('replicate'), problem)[0]!.stages).toMatchObject([
+    { on: { mode: 'replicate', nodes: ['pi-1', 'pi-2', 'central'] } },
+  ]);
   expect(plansOf(named('single'), problem)[0]!.stages).toMatchObject([{ on: { nodes: ['central'] } }]);
 });
 

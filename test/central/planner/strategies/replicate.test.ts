@@ -30,7 +30,7 @@ const periodOf = (plan: Plan): number => predict(problem, sketch(plan, problem.g
 
 test('each frame whole on one of all nodes, and the slow stage of a pipeline on one of several', () => {
   const [whole, pipeline] = proposed(replicate, problem);
-  expect(whole!.stages).toMatchObject([{ on: { mode: 'replicate', nodes: '*' } }]);
+  expect(whole!.stages).toMatchObject([{ on: { mode: 'replicate', nodes: ['pi', ...ids] } }]);
   expect(nodesOf(pipeline!)).toEqual([['pi'], ids]);
   expect(pipeline!.stages.map(({ on }) => on.mode)).toEqual(['share', 'replicate']);
   // Three boxes take 30 ms each for b, the camera's machine 10 ms for a.
@@ -38,7 +38,15 @@ test('each frame whole on one of all nodes, and the slow stage of a pipeline on 
   expect(periodOf(whole!)).toBeGreaterThan(10);
 });
 
-test('without measurements only whole frames', () => {
+test('without measurements only whole frames, on any node', () => {
   const nodes = problem.nodes.map(({ times: _, ...node }) => node);
-  expect(proposed(replicate, { ...problem, nodes })).toHaveLength(1);
+  const plans = proposed(replicate, { ...problem, nodes });
+  expect(plans).toMatchObject([{ stages: [{ on: { mode: 'replicate', nodes: '*' } }] }]);
+});
+
+test('only on nodes that frames reach and that the user does not avoid', () => {
+  const links = problem.links.slice(0, 2);
+  const constraints = { ...problem.constraints, avoid: ['device'] };
+  expect(nodesOf(proposed(replicate, { ...problem, links, constraints })[0]!)).toEqual([['box-1', 'box-2']]);
+  expect(replicate.propose({ ...problem, links: [], constraints })).toMatchObject({ kind: 'impossible' });
 });
