@@ -1,10 +1,12 @@
 import type { Answer } from '../cli/frames.ts';
 import { integer, oneOf, value, valueOr } from '../cli/options.ts';
+import { TesseraError } from '../shared/errors.ts';
 import { FaultyCluster, nodesOf } from './faults/faulty-cluster.ts';
 import { defineBenchmark } from './harness/benchmark.ts';
 import { FORMS, type FormName } from './plan-forms/forms.ts';
 
 interface Row {
+  readonly form: string;
   readonly seed: number;
   readonly results: number;
   readonly lost_or_wrong: number;
@@ -15,11 +17,13 @@ interface Row {
   readonly nodes: readonly string[];
 }
 
+const ALL = 'all';
+
 interface FaultOptions {
   readonly seeds: number;
   readonly seed: number;
   readonly frames: number;
-  readonly form: FormName | undefined;
+  readonly form: FormName | typeof ALL | undefined;
 }
 
 /** The same as test/e2e/faults.test.ts, for more seeds. */
@@ -36,24 +40,42 @@ export const { description, usage, run } = defineBenchmark({
     frames: valueOr('--frames <n>', 'frames a run', integer(1), 200),
     form: value(
       '--form <form>',
-      "of the plan, one of bench/plan-forms/forms.ts; otherwise the plan is the planner's",
-      oneOf(...FORMS),
+      `of the plan, one of bench/plan-forms/forms.ts, or ${ALL} of them; otherwise the plan is the planner's`,
+      oneOf(ALL, ...FORMS),
     ),
   },
   quick: { seeds: 1, frames: 100 },
   run: measure,
 });
 
-async function measure({ seeds, seed: firstSeed, frames, form }: FaultOptions) {
+async function measure({ form, ...options }: FaultOptions) {
   const rows: Row[] = [];
-  let pass = true;
+  const absent: string[] = [];
+  for (const one of form === ALL ? FORMS : [form]) {
+    try {
+      rows.push(...(await measureForm(one, options)));
+    } catch (error) {
+      const isAbsent = form === ALL && error instanceof TesseraError && error.code === 'TESSERA_USAGE';
+      if (!isAbsent) throw error;
+      absent.push(error.message);
+    }
+  }
+  const pass = rows.every(({ results, lost_or_wrong }) => results === options.frames && lost_or_wrong === 0);
+  return { pass, frames: options.frames, absent, rows };
+}
+
+async function measureForm(
+  form: FormName | undefined,
+  { seeds, seed: firstSeed, frames }: Omit<FaultOptions, 'form'>,
+): Promise<Row[]> {
+  const rows: Row[] = [];
   const cluster = await FaultyCluster.start({ form });
   try {
-    for (let i = 0; i < seeds; i++) {
-      const seed = firstSeed + i;
+    for (let seed = firstSeed; seed < firstSeed + seeds; seed++) {
       const { answers, problems, faults, seconds } = await cluster.disturb(frames, seed);
       for (const problem of problems) console.error(`seed ${seed}: ${problem}`);
       const row = {
+        form: form ?? "the planner's",
         seed,
         results: answers.length,
         lost_or_wrong: problems.length,
@@ -64,9 +86,8 @@ async function measure({ seeds, seed: firstSeed, frames, form }: FaultOptions) {
         nodes: nodesOf(answers),
       };
       rows.push(row);
-      pass &&= problems.length === 0 && answers.length === frames;
       console.log(
-        `seed ${seed}: ${row.results} results of ${frames}, ${problems.length} lost or wrong, ` +
+        `${row.form}, seed ${seed}: ${row.results} results of ${frames}, ${problems.length} lost or wrong, ` +
           `${Object.values(faults).reduce((a, b) => a + b, 0)} faults in ${seconds.toFixed(1)} s, ` +
           `latency p50 ${row.p50_ms.toFixed(0)} p99 ${row.p99_ms.toFixed(0)} ms`,
       );
@@ -75,7 +96,7 @@ async function measure({ seeds, seed: firstSeed, frames, form }: FaultOptions) {
   } finally {
     await cluster.end();
   }
-  return { pass, frames, form: form ?? "the planner's", rows };
+  return rows;
 }
 
 function latency(answers: readonly Answer[], share: number): number {

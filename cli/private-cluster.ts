@@ -40,7 +40,7 @@ export interface PrivateCluster extends Pick<Cluster, 'central' | 'agents'> {
 }
 
 /** How many agents a plan may ask: all of them, or those that its stages name. */
-function agentsOf(plan: Plan, all: number): number {
+export function agentsOf(plan: Plan, all: number): number {
   const named = new Set<string>();
   for (const { on } of plan.stages) {
     if ('tier' in on || on.nodes === '*') return all;

@@ -7,7 +7,7 @@ import type { Bus, Log } from '../shared/ports.ts';
 import type { BornFrameMessage, BornFrameOrder, FrameAnnounced } from '../shared/protocol/messages/born-frame.ts';
 import type { FrameEnvelope } from '../shared/protocol/messages/frame.ts';
 import { pictureSize } from '../shared/runtime/image.ts';
-import { BornFrames } from './born-frames.ts';
+import { NodeFrames } from './node-frames.ts';
 
 /** A camera of this machine. */
 export interface AgentCamera {
@@ -47,7 +47,7 @@ const LOOK_MS = 1000;
  */
 export class NodeCameras {
   readonly #options: NodeCamerasOptions;
-  readonly #frames = new BornFrames(LIMITS);
+  readonly #frames = new NodeFrames(LIMITS);
   readonly #throttledLog: LogThrottle;
   readonly #look: NodeJS.Timeout;
   /** Orders whose answers are not at the broker yet: a repeated one needs no other answer. */

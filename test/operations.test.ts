@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { defaultOptions } from '../central/coordinator/options.ts';
 import { MOST_INPUT, MOST_TIME, MOST_WORK } from '../central/planner/cuts/worthwhile.ts';
 import { configSchema } from '../shared/config/schema.ts';
-import { UNUSED_MS } from '../shared/node/held-regions.ts';
+import { UNUSED_MS } from '../shared/node/region-index.ts';
 import { SKIP_REASONS } from '../shared/protocol/messages/result.ts';
 import { PART_LIMIT_BYTES, REASSEMBLY_LIMITS } from '../shared/protocol/parts.ts';
 import { UNUSED_BLOB_MS } from '../shared/runtime/blob-store.ts';

@@ -10,7 +10,7 @@ import { createRandom } from '../../shared/random.ts';
 import { askRequest } from '../../shared/runtime/requests.ts';
 import type { FormName } from '../plan-forms/forms.ts';
 import { planOfForm } from '../plan-forms/plan-of-form.ts';
-import { Deployment, kill, pictures, type TestBroker } from '../testbed/deployment.ts';
+import { Deployment, eventually, kill, pictures, type TestBroker } from '../testbed/deployment.ts';
 import { Relay } from '../testbed/relay.ts';
 import type { RunningCli } from '../testbed/run-cli.ts';
 
@@ -90,10 +90,12 @@ export class FaultyCluster {
     this.#jpegs = jpegs;
   }
 
-  /** Starts everything and waits until all nodes are ready. */
+  /** Starts everything and waits until all nodes are ready. Throws TESSERA_USAGE where the network has no such form. */
   static async start({ cameras = {}, form }: FaultyClusterOptions = {}): Promise<FaultyCluster> {
     const deployment = await Deployment.create();
     try {
+      const { request } = await loadRequestFor('scenes', resolveConfig([]).config);
+      const plan = form && (await planOfForm(request, form, NODES, deployment.folder));
       const broker = (await deployment.broker('embedded'))!;
       const bus = await deployment.connect(broker.url, 'test');
       const camera = await deployment.camera(bus, 'front');
@@ -110,9 +112,7 @@ export class FaultyCluster {
       );
       const cluster = new FaultyCluster(deployment, broker, bus, nodes, camera, jpegs);
       await Promise.all(nodes.map((node) => node.process.printed(/ready for plan/)));
-      if (form !== undefined) {
-        const { request } = await loadRequestFor('scenes', resolveConfig([]).config);
-        const plan = await planOfForm(request, form, NODES, deployment.folder);
+      if (plan !== undefined) {
         await askRequest(bus, deployment.names, 'deploy', { plan }, deployedAnswer, LOST_MS);
         cluster.#used = nodes.filter(({ id }) => plan.stages.some(({ on }) => 'nodes' in on && on.nodes.includes(id)));
         await Promise.all(cluster.#used.map((node) => node.process.printed(new RegExp(`ready for plan ${plan.id}`))));
@@ -206,9 +206,11 @@ export class FaultyCluster {
       const { exitCode, signalCode } = node.process.child;
       if (exitCode !== null || signalCode !== null) node.process = this.deployment.agent(node.relay.url, node.id);
     }
-    await Promise.all(this.#used.map((node) => node.process.printed(/ready for plan/)));
+    for (const { id, process } of this.#used)
+      await eventually(`${id} is ready`, () => /ready for plan/.test(process.printedSoFar), LOST_MS);
     let seen: string[] = [];
-    for (let tries = 0; tries < 60; tries++) {
+    const until = performance.now() + LOST_MS;
+    while (performance.now() < until) {
       const { answers, problems } = await this.film(6);
       if (problems.length > 0) throw new Error(`after repair: ${problems.join(', ')}`);
       seen = nodesOf(answers);

@@ -7,16 +7,30 @@ import { mincut } from './strategies/mincut.ts';
 import { neurosurgeon } from './strategies/neurosurgeon.ts';
 import { replicate } from './strategies/replicate.ts';
 import { single } from './strategies/single.ts';
+import { strips } from './strategies/strips.ts';
 import { tileStages } from './strategies/tile-stages.ts';
+import { tilesFused } from './strategies/tiles-fused.ts';
 import { tilesPrefix } from './strategies/tiles-prefix.ts';
 import { twoStage } from './strategies/two-stage.ts';
 import type { Strategy } from './strategy.ts';
 
 /** Every strategy by name. Where the user names none, the first one with a plan makes it. */
 export const STRATEGIES: ReadonlyMap<string, Strategy> = new Map(
-  [tilesPrefix, tileStages, twoStage, replicate, single, exhaustive, neurosurgeon, dp, mincut, hpa, hpaRefined].map(
-    (strategy) => [strategy.name, strategy],
-  ),
+  [
+    tilesPrefix,
+    tileStages,
+    twoStage,
+    replicate,
+    single,
+    exhaustive,
+    neurosurgeon,
+    dp,
+    mincut,
+    hpa,
+    hpaRefined,
+    tilesFused,
+    strips,
+  ].map((strategy) => [strategy.name, strategy]),
 );
 
 /** The requests for the plans with which others are compared: the whole network on central, and on one node. */

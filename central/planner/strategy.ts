@@ -2,6 +2,7 @@ import type { CodecSpec } from '../../shared/codec/spec.ts';
 import type { SchedulablePlan } from '../../shared/plan/compiled-plan.ts';
 import type { Plan, Tier } from '../../shared/plan/plan.ts';
 import type { Grid } from '../../shared/tiling/grid.ts';
+import type { Place, TilesBetween } from '../../shared/tiling/tiles-between.ts';
 import type { PlanningGraph } from './graph.ts';
 import type { Demands } from './query/demands.ts';
 import type { TimedNode } from './times.ts';
@@ -75,6 +76,9 @@ export interface ReachOptions {
   readonly most: number;
 }
 
+/** Tiles with halo of the stages between some places of a network. */
+export type TileGeometry = Pick<TilesBetween, 'cells' | 'made' | 'needs' | 'tileMacs'>;
+
 /**
  * Answers questions about tiles and slices of one network, so that strategies do not need ONNX. `from`: absent where the
  * stage starts at the frame.
@@ -90,6 +94,8 @@ export interface Tiler {
   channels(inputs: readonly string[], outputs: readonly string[]): ChannelStage | NoPlan;
   /** The slices of such a stage, in order; `weight_bytes`: of the weights that a node keeps for one. */
   slices(stage: ChannelStage, sizes: readonly number[]): readonly (PartCost & { readonly weight_bytes: number })[];
+  /** Tiles of all stages between some places, in order; the first is the frame. */
+  between(places: readonly Place[]): TileGeometry;
   /** A plan as the coordinator sees it, if its stages fit the network. */
   outline(plan: Plan): SchedulablePlan | NoPlan;
   /** Why no tile stage that starts at the frame can end anywhere: continues "it cannot be cut into tiles: ". */

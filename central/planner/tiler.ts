@@ -7,7 +7,8 @@ import { channelSegment } from '../../shared/tiling/channel-segment.ts';
 import { haloCosts } from '../../shared/tiling/halo-form.ts';
 import { explicitCut, type Prefix, shorterPrefixes } from '../../shared/tiling/prefix.ts';
 import { tileSegment } from '../../shared/tiling/segment.ts';
-import { findTileable } from '../../shared/tiling/tileable.ts';
+import { findTileable, type Tileable } from '../../shared/tiling/tileable.ts';
+import { TilesBetween } from '../../shared/tiling/tiles-between.ts';
 import { planningGraph } from './graph.ts';
 import type { NoPlan, Problem, TileEnd, Tiler } from './strategy.ts';
 
@@ -32,6 +33,12 @@ function tilerOf(resolved: ResolvedModel): Tiler {
   const { graph } = resolved.model;
   const inputs = graph.inputs.map(({ name }) => name);
   const tensorsAt = (from: TileEnd | undefined): readonly string[] => from?.tensors ?? inputs;
+
+  let reach: Tileable | undefined;
+  const reachOf = (): Tileable => {
+    reach ??= findTileable(resolved, inputs);
+    return reach;
+  };
 
   /** Undefined where the network has no cells to tile. */
   const endOf = (from: TileEnd | undefined, { outputs, macs, reference }: Prefix): TileEnd | undefined => {
@@ -58,9 +65,10 @@ function tilerOf(resolved: ResolvedModel): Tiler {
       }),
     slices: ({ inputs, outputs }, sizes) => channelCosts(channelSegment(resolved, inputs, outputs), sizes),
     parts: (from, to, rows, cols) => haloCosts(tileSegment(resolved, tensorsAt(from), to.made), rows, cols),
+    between: (places) => new TilesBetween(resolved, places, reachOf()),
     outline: (plan) => orNoPlan(() => outlinePlan(plan, resolved)),
     obstacle() {
-      const [stop] = findTileable(resolved, inputs).stops;
+      const [stop] = reachOf().stops;
       return stop === undefined ? 'its maps are too small' : `${stop.op} "${stop.name}" ${stop.reason}`;
     },
   };

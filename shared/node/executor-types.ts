@@ -5,7 +5,7 @@ import type { RegionPlace, WireRegion } from '../protocol/messages/region.ts';
 import type { WorkError, WorkInput } from '../protocol/messages/work.ts';
 import type { Box, Dtype } from '../tensor/tensor.ts';
 import type { PartForm } from '../tiling/form.ts';
-import type { AskedRegion } from './kept-regions.ts';
+import type { AskedRegion } from './region-store.ts';
 import type { Tuned } from './runtime-settings.ts';
 
 /** Parts of one stage to run: as `work` on the wire, without its addressing. */

@@ -8,7 +8,7 @@ import type { WorkError } from '../protocol/messages/work.ts';
 import { openBlobStore } from '../runtime/blob-store.ts';
 import { answerCalls, buffersOf, type Moved } from '../runtime/worker-call.ts';
 import type { MeasuredStage, MeasureOptions, PartOutcome } from './executor-types.ts';
-import { type AskedRegion, KeptRegions } from './kept-regions.ts';
+import { type AskedRegion, RegionStore } from './region-store.ts';
 import type { RuntimeSettings } from './runtime-settings.ts';
 import type { JobPart } from './stage-part.ts';
 import { StageRunner } from './stage-runner.ts';
@@ -102,7 +102,7 @@ function drop(matches: (call: PartCall) => boolean): void {
 }
 
 const { node, folder, threads, sessionMemoryMb, settings } = workerData as ExecutorWorkerData;
-const kept = new KeptRegions();
+const kept = new RegionStore();
 /** Parts of frames that were given to the runner so far. */
 let partsRun = 0;
 const runner = openBlobStore(folder).then(
@@ -165,7 +165,7 @@ const handlers = {
   }: {
     iId: string;
     regions: readonly AskedRegion[];
-  }): Moved<ReturnType<KeptRegions['take']>> => {
+  }): Moved<ReturnType<RegionStore['take']>> => {
     const value = kept.take(iId, regions);
     return { value, transfer: 'missing' in value ? [] : buffersOf(value.map((region) => region.d)) };
   },

@@ -18,7 +18,7 @@ import type {
   StageRegions,
 } from './executor-types.ts';
 import type { ExecutorWorkerData, PartCall } from './executor-worker.ts';
-import type { AskedRegion } from './kept-regions.ts';
+import type { AskedRegion } from './region-store.ts';
 import { fastestSettings, type RuntimeSettings, type Tuned } from './runtime-settings.ts';
 import { Turns } from './turns.ts';
 

@@ -3,14 +3,14 @@ import type { FrameEnvelope } from '../protocol/messages/frame.ts';
 import { decodeFrame } from '../runtime/image.ts';
 import { wholeBox } from '../tensor/tensor.ts';
 import type { Executor } from './executor-types.ts';
-import type { HeldRegions } from './held-regions.ts';
 import type { Plans } from './plans.ts';
+import type { RegionIndex } from './region-index.ts';
 import { wireBox } from './tensor-store.ts';
 
 /** What `FrameHolder` needs. `now` is a steady clock, milliseconds. */
 export interface FrameHolderOptions {
   readonly plans: Pick<Plans, 'pictureOf'>;
-  readonly regions: Pick<HeldRegions, 'open' | 'holds'>;
+  readonly regions: Pick<RegionIndex, 'open' | 'holds'>;
   readonly executor: Pick<Executor, 'keep'>;
   readonly now: () => number;
 }

@@ -6,7 +6,7 @@ import type { RegionPlace, WireRegion } from '../protocol/messages/region.ts';
 import type { TensorMessage } from '../protocol/messages/work.ts';
 import type { Epochs } from './epochs.ts';
 import type { Executor, PreparedPlan } from './executor-types.ts';
-import type { HeldRegions } from './held-regions.ts';
+import type { RegionIndex } from './region-index.ts';
 import { maySend, regionFault } from './tensor-check.ts';
 import type { SendTensors } from './tensor-sender.ts';
 import { epochOf } from './work-queue.ts';
@@ -18,7 +18,7 @@ export type SendOrder = Extract<ControlMessage, { type: 'send' }>;
 export interface RegionExchangeOptions {
   readonly id: string;
   readonly executor: Pick<Executor, 'preparedPlan' | 'keep' | 'take'>;
-  readonly regions: Pick<HeldRegions, 'receive' | 'use'>;
+  readonly regions: Pick<RegionIndex, 'receive' | 'use'>;
   readonly epochs: Pick<Epochs, 'followed'>;
   readonly sendTensors: SendTensors;
   readonly answer: (to: string, message: ControlMessage) => Promise<unknown>;
@@ -35,7 +35,7 @@ const MAX_ORDERS = 1024;
  * Takes regions that other nodes send, and sends kept ones where central orders it.
  *
  * 1. A region is kept only where a prepared plan of the followed epoch lets its sender have it and a part here may read
- *    it (tensor-check.ts), and where there is room (held-regions.ts). Others are dropped and counted.
+ *    it (tensor-check.ts), and where there is room (region-index.ts). Others are dropped and counted.
  * 2. Orders are carried out one after another, so that at most one order's regions are encoded and not yet sent. Each is
  *    answered once.
  */

@@ -21,7 +21,7 @@ import {
 import { type Feed, feedTensor, type PartForm, type Region } from '../tiling/form.ts';
 import { codesTensor } from '../tiling/quantised-io.ts';
 import type { Job } from './executor-types.ts';
-import type { FrameRegions } from './kept-regions.ts';
+import type { FrameRegions } from './region-store.ts';
 import { boxText, regionsText } from './region-text.ts';
 
 /** One part of a job. */

@@ -14,7 +14,7 @@ import { loadSession, type Session } from '../runtime/ort.ts';
 import { boxShape, type Dtype, type Tensor } from '../tensor/tensor.ts';
 import type { PartForm } from '../tiling/form.ts';
 import type { PartError, PartOutcome, StageRegions } from './executor-types.ts';
-import { type FrameRegions, KeptRegions } from './kept-regions.ts';
+import { type FrameRegions, RegionStore } from './region-store.ts';
 import type { RuntimeSettings } from './runtime-settings.ts';
 import { SessionCache } from './session-cache.ts';
 import {
@@ -151,7 +151,7 @@ export class StageRunner {
     plan: string,
     stage: number,
     tile: JobPart,
-    kept: FrameRegions = new KeptRegions().of(''),
+    kept: FrameRegions = new RegionStore().of(''),
   ): Promise<PartOutcome> {
     const failed = (code: PartError['code'], text: string, more: Pick<PartError, 'regions'> = {}): PartOutcome => ({
       t_id: tile.t_id,

@@ -5,8 +5,8 @@ import type { RegionPlace } from '../protocol/messages/region.ts';
 import type { ResultMessage, WorkMessage } from '../protocol/messages/work.ts';
 import type { Epochs } from './epochs.ts';
 import type { Executor, PartError, StageRegions } from './executor-types.ts';
-import { HeldRegions, type Need, placeOf, type Settled } from './held-regions.ts';
 import { PartRate } from './part-rate.ts';
+import { type Need, placeOf, RegionIndex, type Settled } from './region-index.ts';
 import { regionsText } from './region-text.ts';
 import { inlineBytes, type WorkPart, workPart } from './work-parts.ts';
 import { epochOf, type QueuedWork, type Refusal, type WorkLimits, WorkQueue } from './work-queue.ts';
@@ -47,7 +47,7 @@ const LOOK_MS = 30_000;
 export class WorkHandler {
   readonly rate = new PartRate();
   /** The regions of this node. */
-  readonly regions: HeldRegions<HeldPart>;
+  readonly regions: RegionIndex<HeldPart>;
   readonly #options: WorkHandlerOptions;
   readonly #queue: WorkQueue<Ticket>;
   readonly #throttledLog: LogThrottle;
@@ -58,7 +58,7 @@ export class WorkHandler {
     this.#throttledLog = new LogThrottle(options.log, options.now);
     const { executor, limits, epochs } = options;
     this.#queue = new WorkQueue(limits, (plan) => executor.prepared(plan).size > 0, epochs);
-    this.regions = new HeldRegions(limits.regionBytes, (iIds) => executor.free(iIds));
+    this.regions = new RegionIndex(limits.regionBytes, (iIds) => executor.free(iIds));
     executor.onLoss(() => this.#regionsLost());
   }
 

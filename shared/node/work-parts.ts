@@ -2,7 +2,7 @@ import type { WireRegion } from '../protocol/messages/region.ts';
 import type { ResultMessage, WorkMessage } from '../protocol/messages/work.ts';
 import { type Box, boxShape, byteLength } from '../tensor/tensor.ts';
 import type { Job, StageRegions } from './executor-types.ts';
-import type { Need, PartRegions, SizedPlace } from './held-regions.ts';
+import type { Need, PartRegions, SizedPlace } from './region-index.ts';
 import type { Refusal } from './work-queue.ts';
 
 type WorkTile = WorkMessage['tiles'][number];

@@ -1,4 +1,5 @@
 import { TesseraError } from '../errors.ts';
+import type { GraphNode } from '../onnx/model.ts';
 import { type Axis, cells } from './layout.ts';
 import { firstInputCell, inputCellsEnd, type ReceptiveField } from './receptive-field.ts';
 import type { NodeRule } from './rules/rule.ts';
@@ -94,15 +95,29 @@ export function axisRanges(
   for (let index = segment.nodes.length - 1; index >= 0; index--) {
     const { node, rule } = segment.nodes[index]!;
     if (rule === undefined) continue;
-    const run = hullOfOutputs(need, node.outputs, count);
-    runs[index] = run;
-    const first = rule.inputs.find((input) => input?.[axis].beyond === 'pad');
-    if (first !== undefined) widen(first[axis], cells(first.layout, axis), cells(rule.outputs[0]!, axis), run);
-    rule.inputs.forEach((input, i) => {
-      if (input !== undefined) needInto(need, node.inputs[i]!, input[axis], cells(input.layout, axis), run);
-    });
+    runs[index] = addNeeds(need, axis, node, rule, count);
   }
   return forwards(segment, axis, need, runs, alignment);
+}
+
+/**
+ * Reverse tile calculation for one operator: from the cells that bands need of its outputs to those that they need of its
+ * inputs, which are added to `need`. Returns the cells that the operator computes. `count`: of the bands.
+ */
+export function addNeeds(
+  need: Map<string, Ranges>,
+  axis: Axis,
+  { inputs, outputs }: Pick<GraphNode, 'inputs' | 'outputs'>,
+  rule: NodeRule,
+  count: number,
+): Ranges {
+  const run = hullOfOutputs(need, outputs, count);
+  const first = rule.inputs.find((input) => input?.[axis].beyond === 'pad');
+  if (first !== undefined) widen(first[axis], cells(first.layout, axis), cells(rule.outputs[0]!, axis), run);
+  rule.inputs.forEach((input, i) => {
+    if (input !== undefined) needInto(need, inputs[i]!, input[axis], cells(input.layout, axis), run);
+  });
+  return run;
 }
 
 function hullOfOutputs(need: Map<string, Ranges>, outputs: readonly string[], count: number): Ranges {

@@ -12,7 +12,9 @@ export interface Bands {
   readonly wanted: ReadonlyMap<string, Ranges>;
 }
 
-function bandsBetween(segment: Segment, axis: Axis, starts: readonly number[], ends: readonly number[]): Bands {
+type Outputs = Pick<Segment, 'layouts' | 'outputs' | 'reference'>;
+
+function bandsBetween(segment: Outputs, axis: Axis, starts: readonly number[], ends: readonly number[]): Bands {
   const given = new Map<string, Ranges>();
   const wanted = new Map<string, Ranges>();
   const total = cells(segment.layouts.get(segment.reference)!, axis);
@@ -38,7 +40,7 @@ function bandsBetween(segment: Segment, axis: Axis, starts: readonly number[], e
  * Bands of the given sizes, in cells of the stage's reference output. Other outputs are cut at the same relative
  * positions, rounded.
  */
-export function gridBands(segment: Segment, axis: Axis, sizes: readonly number[]): Bands {
+export function gridBands(segment: Outputs, axis: Axis, sizes: readonly number[]): Bands {
   const ends = boundaries(sizes);
   return bandsBetween(segment, axis, ends.slice(0, -1), ends.slice(1));
 }

@@ -1,67 +1,23 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { NO_MOSQUITTO, startMosquitto } from '../../bench/testbed/mosquitto.ts';
-import { startBroker } from '../../broker/broker.ts';
-import { mosquittoAcl, mosquittoPassword } from '../../broker/mosquitto.ts';
-import { type Identity, ROLES, userName } from '../../broker/policy.ts';
+import { NO_MOSQUITTO } from '../../bench/testbed/mosquitto.ts';
+import { ROLES, userName } from '../../broker/policy.ts';
 import { type Bus, silentLog } from '../../shared/ports.ts';
 import { connectBus } from '../../shared/runtime/mqtt.ts';
 import { ACCESS_TABLE } from '../support/access-table.ts';
+import { GUARDED_BROKERS, type GuardedBroker, PASSWORD, type User } from '../support/guarded-broker.ts';
 
 /**
  * The table of access rules on running brokers: each role, each topic, both directions. If it fails, a broker enforces
  * other rules than the policy.
  */
 
-type Named = Extract<Identity, { name: string }>;
-const PEOPLE: Named[] = ROLES.map((role) => ({
+const PEOPLE: User[] = ROLES.map((role) => ({
   role,
   name: { central: 'central', node: 'pi-1', camera: 'front', viewer: 'anna', admin: 'root' }[role],
 }));
-const PASSWORD = 'right';
 const SENTINEL = 'tessera/status';
 /** `$SYS` is the broker's own: clients cannot publish it, and it publishes by itself. */
 const TOPICS = ACCESS_TABLE.filter(([topic]) => !topic.startsWith('$'));
-
-interface Site {
-  readonly name: string;
-  start(): Promise<
-    { url: string; stop(): Promise<unknown>; superuser: { user?: string; password?: string } } | undefined
-  >;
-}
-
-const aedes: Site = {
-  name: 'the embedded broker',
-  async start() {
-    const known = new Map(PEOPLE.map((who) => [userName(who.role, who.name), who]));
-    const verify = (user: string, password: string) => (password === PASSWORD ? known.get(user) : undefined);
-    const listen = ['mqtt://127.0.0.1:0'];
-    const broker = await startBroker({ listen, anonymous: 'loopback', credentials: { verify }, log: silentLog });
-    return { url: broker.urls[0]!, stop: () => broker.stop(), superuser: {} };
-  },
-};
-
-const mosquitto: Site = {
-  name: 'Mosquitto with the rules of `tessera acl`',
-  async start() {
-    const folder = await mkdtemp(join(tmpdir(), 'tessera-acl-'));
-    const [acl, passwords] = [join(folder, 'acl'), join(folder, 'passwords')];
-    // The observer of received messages is no user of Tessera.
-    await writeFile(acl, [...mosquittoAcl(PEOPLE), '', 'user observer', 'topic readwrite #', ''].join('\n'));
-    const users = [...PEOPLE.map(({ role, name }) => userName(role, name)), 'observer'];
-    await writeFile(passwords, users.map((user) => `${mosquittoPassword(user, PASSWORD)}\n`).join(''));
-    const extra = ['allow_anonymous false', `acl_file ${acl}`, `password_file ${passwords}`];
-    const running = await startMosquitto({ extra });
-    if (running === undefined) return undefined;
-    const stop = async () => {
-      await running.stop();
-      await rm(folder, { recursive: true });
-    };
-    return { url: running.url, stop, superuser: { user: 'observer', password: PASSWORD } };
-  },
-};
 
 /** Collects the payloads that arrive on filters, and their topics; `until` waits for a payload. */
 async function listen(bus: Bus, filters: readonly string[]) {
@@ -87,11 +43,11 @@ async function listen(bus: Bus, filters: readonly string[]) {
   };
 }
 
-describe.each([aedes, mosquitto])('$name', (site) => {
-  let at: Awaited<ReturnType<Site['start']>>;
+describe.each(GUARDED_BROKERS)('$name', (kind) => {
+  let at: GuardedBroker | undefined;
   const open: Bus[] = [];
   beforeAll(async () => {
-    at = await site.start();
+    at = await kind.start(PEOPLE);
   });
   afterAll(async () => {
     await Promise.all(open.map((bus) => bus.stop()));
@@ -102,7 +58,7 @@ describe.each([aedes, mosquitto])('$name', (site) => {
     open.push(bus);
     return bus;
   };
-  const as = ({ role, name }: Named) => ({ user: userName(role, name), password: PASSWORD });
+  const as = ({ role, name }: User) => ({ user: userName(role, name), password: PASSWORD });
 
   it.each(PEOPLE)('lets $role publish what the table says, and nothing else', async (who) => {
     if (at === undefined) return console.warn(NO_MOSQUITTO);
@@ -175,7 +131,7 @@ describe.each([aedes, mosquitto])('$name', (site) => {
     const attempt = (who: object) => connectBus({ url, clientId: 'x', protocolVersion: 4, log: silentLog, ...who });
     await expect(attempt({ user: 'pi-1', password: 'wrong' })).rejects.toMatchObject({ code: 'TESSERA_BROKER' });
     await expect(attempt({ user: 'nobody', password: PASSWORD })).rejects.toMatchObject({ code: 'TESSERA_BROKER' });
-    if (site !== aedes) await expect(attempt({})).rejects.toMatchObject({ code: 'TESSERA_BROKER' });
+    if (at.superuser.user !== undefined) await expect(attempt({})).rejects.toMatchObject({ code: 'TESSERA_BROKER' });
   });
 });
 

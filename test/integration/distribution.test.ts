@@ -3,11 +3,9 @@ import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { NO_MOSQUITTO, startMosquitto } from '../../bench/testbed/mosquitto.ts';
-import { startBroker } from '../../broker/broker.ts';
-import { mosquittoAcl, mosquittoPassword } from '../../broker/mosquitto.ts';
-import type { Role } from '../../broker/policy.ts';
+import { NO_MOSQUITTO } from '../../bench/testbed/mosquitto.ts';
 import { BlobFetch } from '../../node-agent/blob-fetch.ts';
+import { CENTRAL } from '../../shared/plan/plan.ts';
 import { silentLog } from '../../shared/ports.ts';
 import { blobPartMessage } from '../../shared/protocol/messages/blob.ts';
 import { ALL, topics as topicsOf } from '../../shared/protocol/topics.ts';
@@ -15,12 +13,12 @@ import { BlobServer } from '../../shared/runtime/blob-server.ts';
 import { openBlobStore } from '../../shared/runtime/blob-store.ts';
 import { connectBus } from '../../shared/runtime/mqtt.ts';
 import { Wire } from '../../shared/runtime/wire.ts';
+import { GUARDED_BROKERS, type GuardedBroker, PASSWORD, type User } from '../support/guarded-broker.ts';
 import { recordingLog } from '../support/recording-log.ts';
 
 /** Pieces of models on running brokers that enforce the access rules. */
 
 const topics = topicsOf();
-const PASSWORD = 'right';
 const NODES = ['pi-1', 'pi-2', 'pi-3', 'pi-4'];
 const NEVER = new AbortController().signal;
 
@@ -30,45 +28,16 @@ const blobs = [1, 2, 3, 4].map((seed) => {
 });
 const TOTAL = blobs.reduce((sum, { size }) => sum + size, 0);
 
-interface Site {
-  readonly name: string;
-  start(): Promise<{ url: string; stop(): Promise<unknown> } | undefined>;
-}
+const USERS: readonly User[] = [
+  { role: 'central', name: CENTRAL },
+  ...NODES.map((name) => ({ role: 'node', name }) as const),
+];
 
-const aedes: Site = {
-  name: 'the embedded broker',
-  async start() {
-    const verify = (user: string, password: string): { role: Role; name: string } | undefined =>
-      password === PASSWORD ? { role: user === 'central' ? 'central' : 'node', name: user } : undefined;
-    const listen = ['mqtt://127.0.0.1:0'];
-    const broker = await startBroker({ listen, anonymous: 'never', credentials: { verify }, log: silentLog });
-    return { url: broker.urls[0]!, stop: () => broker.stop() };
-  },
-};
-
-const mosquitto: Site = {
-  name: 'Mosquitto with the rules of `tessera acl`',
-  async start() {
-    const folder = await mkdtemp(join(tmpdir(), 'tessera-acl-'));
-    const [acl, passwords] = [join(folder, 'acl'), join(folder, 'passwords')];
-    await writeFile(acl, `${mosquittoAcl([{ role: 'central', name: 'central' }]).join('\n')}\n`);
-    await writeFile(passwords, ['central', ...NODES].map((user) => `${mosquittoPassword(user, PASSWORD)}\n`).join(''));
-    const extra = ['allow_anonymous false', `acl_file ${acl}`, `password_file ${passwords}`];
-    const running = await startMosquitto({ extra });
-    if (running === undefined) return undefined;
-    const stop = async () => {
-      await running.stop();
-      await rm(folder, { recursive: true });
-    };
-    return { url: running.url, stop };
-  },
-};
-
-describe.each([aedes, mosquitto])('on $name', (site) => {
-  let broker: Awaited<ReturnType<Site['start']>>;
+describe.each(GUARDED_BROKERS)('on $name', (kind) => {
+  let broker: GuardedBroker | undefined;
   let folder: string;
   beforeAll(async () => {
-    broker = await site.start();
+    broker = await kind.start(USERS);
     folder = await mkdtemp(join(tmpdir(), 'tessera-distribution-'));
   });
   afterAll(async () => {

@@ -36,6 +36,12 @@ export function refusalWithoutTiles(problem: Problem): NoPlan | undefined {
   return isWanted && !problem.isNamed ? { kind: 'not-asked', reason: 'the user asked for tiles' } : undefined;
 }
 
+/** The answer of a strategy for tiles with one padding, where the user asked for the other. */
+export function refusalOfPadding({ constraints }: Problem, padding: 'zero' | 'halo'): NoPlan | undefined {
+  if (constraints.padding === undefined || constraints.padding === padding) return undefined;
+  return { kind: 'not-asked', reason: `the user asked for tiles with ${constraints.padding} padding` };
+}
+
 /** The end of a tile stage with the sizes of its tiles. */
 export interface TileCut extends TileEnd {
   readonly rows: readonly number[];
@@ -49,18 +55,27 @@ export function cutAt(end: TileEnd, grid: Grid): TileCut {
 }
 
 /** The ends of tile stages at these tensors, one after another. */
-export function cutsAt(
+export function endsAt(
   { tiler }: Pick<Problem, 'tiler'>,
+  places: readonly (readonly string[])[],
+): readonly TileEnd[] | NoPlan {
+  const ends: TileEnd[] = [];
+  for (const tensors of places) {
+    const end = tiler.upTo(ends.at(-1), tensors);
+    if (isNoPlan(end)) return end;
+    ends.push(end);
+  }
+  return ends;
+}
+
+/** The ends of tile stages at these tensors, one after another, with their tiles. */
+export function cutsAt(
+  problem: Pick<Problem, 'tiler'>,
   places: readonly (readonly string[])[],
   grids: readonly [Grid, ...Grid[]],
 ): readonly TileCut[] | NoPlan {
-  const cuts: TileCut[] = [];
-  for (const [index, tensors] of places.entries()) {
-    const end = tiler.upTo(cuts.at(-1), tensors);
-    if (isNoPlan(end)) return end;
-    cuts.push(cutAt(end, grids[index] ?? grids[0]));
-  }
-  return cuts;
+  const ends = endsAt(problem, places);
+  return isNoPlan(ends) ? ends : ends.map((end, index) => cutAt(end, grids[index] ?? grids[0]));
 }
 
 /**

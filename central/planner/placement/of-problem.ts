@@ -28,7 +28,8 @@ export function placementOf(problem: Problem, grain: Grain): PlacementProblem | 
   const usable = usableNodes(problem);
   const isNamed = (named: string, id: string): boolean => isOf(problem.nodes, named, id);
   const nodes = usable.filter(
-    ({ id, times }) => times !== undefined && !constraints.avoid?.some((named) => isNamed(named, id)),
+    ({ id, times, splits }) =>
+      times !== undefined && splits.includes('whole') && !constraints.avoid?.some((named) => isNamed(named, id)),
   );
   if (nodes.length === 0)
     return withoutTimes(usable) ?? { kind: 'impossible', reason: 'no node is left of those that may be used' };

@@ -133,6 +133,12 @@ const NO_TILES: Tiler = {
   parts: () => [],
   channels: () => REFUSAL,
   slices: () => [],
+  between: () => ({
+    cells: () => undefined,
+    made: () => [],
+    needs: () => [],
+    tileMacs: () => [],
+  }),
   outline: () => REFUSAL,
   obstacle: () => REFUSAL.reason,
 };

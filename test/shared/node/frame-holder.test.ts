@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { FrameHolder } from '../../../shared/node/frame-holder.ts';
-import { HeldRegions } from '../../../shared/node/held-regions.ts';
+import { RegionIndex } from '../../../shared/node/region-index.ts';
 import type { WireRegion } from '../../../shared/protocol/messages/region.ts';
 import { encodeJpeg } from '../../../shared/runtime/image.ts';
 
@@ -10,7 +10,7 @@ const PICTURE = { tensor: 'x', width: 8, height: 4, color: 'rgb', resize: 'stret
 
 function holder(limitBytes: number) {
   const kept: { iId: string; region: WireRegion }[] = [];
-  const regions = new HeldRegions(limitBytes, () => {});
+  const regions = new RegionIndex(limitBytes, () => {});
   const keep = (iId: string, from: string | undefined, made: readonly WireRegion[]): boolean => {
     // Parts that run here look for it as for what was made here.
     expect(from).toBeUndefined();

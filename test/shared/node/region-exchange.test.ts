@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Executor, PreparedPlan, StageRegions } from '../../../shared/node/executor-types.ts';
-import { HeldRegions } from '../../../shared/node/held-regions.ts';
 import { RegionExchange, type SendOrder } from '../../../shared/node/region-exchange.ts';
+import { RegionIndex } from '../../../shared/node/region-index.ts';
 import { type Log, silentLog } from '../../../shared/ports.ts';
 import type { ControlMessage } from '../../../shared/protocol/messages/control.ts';
 import type { TensorMessage } from '../../../shared/protocol/messages/work.ts';
@@ -52,7 +52,7 @@ function exchange(overrides: Partial<Executor> = {}, limit = 10_000, log: Log = 
   const made = new RegionExchange({
     id: 'n-0',
     executor,
-    regions: new HeldRegions(limit, () => {}),
+    regions: new RegionIndex(limit, () => {}),
     epochs: { followed: 7 },
     sendTensors: async (to, message) => void sent.push([to, message]),
     answer: async (_to, message) => void answers.push(message),

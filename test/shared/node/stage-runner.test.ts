@@ -1,42 +1,28 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import type { PartOutcome } from '../../../shared/node/executor-types.ts';
 import type { JobPart } from '../../../shared/node/stage-part.ts';
 import { StageRunner } from '../../../shared/node/stage-runner.ts';
-import { writeModel } from '../../../shared/onnx/write.ts';
 import { compileStage } from '../../../shared/plan/compile.ts';
 import type { Plan, Split } from '../../../shared/plan/plan.ts';
 import type { BlobStore } from '../../../shared/ports.ts';
 import { inlineRegions } from '../../../shared/protocol/messages/region.ts';
-import { openBlobStore } from '../../../shared/runtime/blob-store.ts';
-import { loadSession } from '../../../shared/runtime/ort.ts';
-import { packModel } from '../../../shared/runtime/package.ts';
 import { boxShape, byteLength, paste, type Tensor, wholeBox } from '../../../shared/tensor/tensor.ts';
-import { tinyInput, tinyNetwork, tinyPlan, wireRegion } from '../../support/tiny-network.ts';
+import { tinyInput, tinyPlan, wireRegion } from '../../support/tiny-network.ts';
+import { outputsOf, packTiny, type TinyPackage } from '../../support/tiny-package.ts';
 
 // Counts the calls, and changes nothing; takes effect in modules that are read anew.
 vi.hoisted(() => vi.resetModules());
 vi.mock('../../../shared/plan/compile.ts', { spy: true });
 
-let folder: string;
-let store: BlobStore;
-let skeleton: string;
-let whole: Tensor;
+let tiny: TinyPackage;
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'tessera-runner-'));
-  store = await openBlobStore(folder);
-  skeleton = (await packModel({ name: 'tiny', model: tinyNetwork(), store })).skeleton.sha;
-  const session = await loadSession(writeModel(tinyNetwork()), { threads: 1 });
-  whole = (await session.run(new Map([['x', tinyInput()]]))).get('y')!;
+  tiny = await packTiny();
 });
-afterAll(() => rm(folder, { recursive: true }));
+afterAll(() => tiny.remove());
 
 const HALVES: Split = { kind: 'tiles', padding: 'halo', rows: [3, 5], cols: [8] };
 
 function runner(sessionMemoryMb = 100): StageRunner {
-  return new StageRunner({ node: 'n1', store, threads: 1, sessionMemoryMb });
+  return new StageRunner({ node: 'n1', store: tiny.store, threads: 1, sessionMemoryMb });
 }
 
 /** The two tiles of HALVES: rows 0 to 3 and 3 to 8 of y, with one row of halo in p, that is two of x, and one more. */
@@ -51,29 +37,24 @@ function halves(): JobPart[] {
   ];
 }
 
-function outputs(outcome: PartOutcome) {
-  if ('error' in outcome) throw new Error(`${outcome.error.code}: ${outcome.error.text}`);
-  return outcome.out;
-}
-
 describe('a prepared stage', () => {
   it('run in tiles gives the whole network, bit for bit', async () => {
     const stages = runner();
-    await stages.prepare(tinyPlan(skeleton, HALVES), [0], skeleton);
-    const y: Tensor = { ...whole, data: new Uint8Array(byteLength(whole)) };
+    await stages.prepare(tinyPlan(tiny.skeleton, HALVES), [0], tiny.skeleton);
+    const y: Tensor = { ...tiny.whole, data: new Uint8Array(byteLength(tiny.whole)) };
     for (const tile of halves()) {
-      const [region] = outputs(await stages.runPart('p-00000001', 0, tile));
+      const [region] = outputsOf(await stages.runPart('p-00000001', 0, tile));
       expect(region).toMatchObject({ tensor: 'y', dtype: 'float32', shape: boxShape(tile.out[0]!.box) });
       paste(y, region!.box, region!.d);
     }
-    expect(Buffer.compare(y.data, whole.data)).toBe(0);
+    expect(Buffer.compare(y.data, tiny.whole.data)).toBe(0);
     await stages.stop();
   });
 
   it('is measured on made-up inputs, split or whole', async () => {
     const stages = runner();
     for (const split of [HALVES, { kind: 'whole' } as const]) {
-      await stages.prepare(tinyPlan(skeleton, split), [0], skeleton);
+      await stages.prepare(tinyPlan(tiny.skeleton, split), [0], tiny.skeleton);
       const run = await stages.measuredRun('p-00000001', 0);
       expect(await run()).toBeGreaterThan(0);
       stages.release('p-00000001');
@@ -84,25 +65,25 @@ describe('a prepared stage', () => {
 
   it('run whole gives the whole network, bit for bit', async () => {
     const stages = runner();
-    await stages.prepare(tinyPlan(skeleton, { kind: 'whole' }), [0], skeleton);
-    const out = [{ tensor: 'y', box: wholeBox(whole.shape), codec: { name: 'raw' as const } }];
+    await stages.prepare(tinyPlan(tiny.skeleton, { kind: 'whole' }), [0], tiny.skeleton);
+    const out = [{ tensor: 'y', box: wholeBox(tiny.whole.shape), codec: { name: 'raw' as const } }];
     const tile = { t_id: 0, in: [wireRegion('x', tinyInput())], out };
-    const [region] = outputs(await stages.runPart('p-00000001', 0, tile));
-    expect(Buffer.compare(region!.d, whole.data)).toBe(0);
+    const [region] = outputsOf(await stages.runPart('p-00000001', 0, tile));
+    expect(Buffer.compare(region!.d, tiny.whole.data)).toBe(0);
     await stages.stop();
   });
 
   it('is loaded again when its session was released for another, or else a node with little memory fails every second frame', async () => {
     const stages = runner(2.02);
-    await stages.prepare(tinyPlan(skeleton, HALVES), [0], skeleton);
-    await stages.prepare(tinyPlan(skeleton, { kind: 'whole' }, 'p-00000002'), [0], skeleton);
-    for (const tile of halves()) outputs(await stages.runPart('p-00000001', 0, tile));
+    await stages.prepare(tinyPlan(tiny.skeleton, HALVES), [0], tiny.skeleton);
+    await stages.prepare(tinyPlan(tiny.skeleton, { kind: 'whole' }, 'p-00000002'), [0], tiny.skeleton);
+    for (const tile of halves()) outputsOf(await stages.runPart('p-00000001', 0, tile));
     await stages.stop();
   });
 
   it('is refused when it alone needs more memory than the limit', async () => {
     const stages = runner(1);
-    await expect(stages.prepare(tinyPlan(skeleton, HALVES), [0], skeleton)).rejects.toMatchObject({
+    await expect(stages.prepare(tinyPlan(tiny.skeleton, HALVES), [0], tiny.skeleton)).rejects.toMatchObject({
       code: 'TESSERA_RUN_FAILED',
       hint: expect.any(String),
     });
@@ -113,27 +94,27 @@ describe('a prepared stage', () => {
     const stages = runner();
     const tile = halves()[0]!;
     expect(await stages.runPart('p-00000001', 0, tile)).toMatchObject({ error: { code: 'unknown-plan' } });
-    await stages.prepare(tinyPlan(skeleton, HALVES), [0], skeleton);
+    await stages.prepare(tinyPlan(tiny.skeleton, HALVES), [0], tiny.skeleton);
     expect(await stages.runPart('p-00000001', 1, tile)).toMatchObject({ error: { code: 'unknown-plan' } });
     stages.release('p-00000001');
     expect(await stages.runPart('p-00000001', 0, tile)).toMatchObject({ error: { code: 'unknown-plan' } });
     await stages.stop();
   });
 
-  it('refuses a missing skeleton, and a stage that the plan does not have', async () => {
+  it('refuses a missing tiny.skeleton, and a stage that the plan does not have', async () => {
     const stages = runner();
     const absent = 'f'.repeat(64);
     await expect(stages.prepare(tinyPlan(absent, HALVES), [0], absent)).rejects.toMatchObject({ code: 'TESSERA_BLOB' });
-    await expect(stages.prepare(tinyPlan(skeleton, HALVES), [3], skeleton)).rejects.toMatchObject({
+    await expect(stages.prepare(tinyPlan(tiny.skeleton, HALVES), [3], tiny.skeleton)).rejects.toMatchObject({
       code: 'TESSERA_PLAN_INVALID',
     });
   });
 });
 
-describe('preparing stage by stage compiles each stage once and reads the skeleton once, or else frames wait longer', () => {
+describe('preparing stage by stage compiles each stage once and reads the tiny.skeleton once, or else frames wait longer', () => {
   /** x -> p -> y, one stage each. */
   function twoStages(id: string): Plan {
-    const plan = tinyPlan(skeleton, { kind: 'whole' }, id);
+    const plan = tinyPlan(tiny.skeleton, { kind: 'whole' }, id);
     const [stage] = plan.stages;
     return {
       ...plan,
@@ -148,12 +129,12 @@ describe('preparing stage by stage compiles each stage once and reads the skelet
     const reads: string[] = [];
     const read: BlobStore['read'] = (sha, from, to) => {
       reads.push(sha);
-      return store.read(sha, from, to);
+      return tiny.store.read(sha, from, to);
     };
     vi.mocked(compileStage).mockClear();
     const compiled = () => vi.mocked(compileStage).mock.calls.map(([plan, stage]) => `${plan.id} ${stage.id}`);
     return {
-      stages: new StageRunner({ node: 'n1', store: { ...store, read }, threads: 1, sessionMemoryMb: 100 }),
+      stages: new StageRunner({ node: 'n1', store: { ...tiny.store, read }, threads: 1, sessionMemoryMb: 100 }),
       reads,
       compiled,
     };
@@ -162,29 +143,29 @@ describe('preparing stage by stage compiles each stage once and reads the skelet
   it('on a node that fetches the weights first', async () => {
     const { stages, reads, compiled } = counting();
     const plan = twoStages('p-00000001');
-    for (const id of [0, 1]) expect(await stages.weights(plan, [id], skeleton)).toHaveLength(1);
-    for (const id of [0, 1]) await stages.prepare(plan, [id], skeleton);
+    for (const id of [0, 1]) expect(await stages.weights(plan, [id], tiny.skeleton)).toHaveLength(1);
+    for (const id of [0, 1]) await stages.prepare(plan, [id], tiny.skeleton);
     expect(compiled()).toEqual(['p-00000001 0', 'p-00000001 1']);
-    expect(reads).toEqual([skeleton]);
+    expect(reads).toEqual([tiny.skeleton]);
     await stages.stop();
   });
 
   it('where all weights are, and again for the next plan of the model', async () => {
     const { stages, reads, compiled } = counting();
     for (const plan of ['p-00000001', 'p-00000002'].map(twoStages))
-      for (const id of [0, 1]) await stages.prepare(plan, [id], skeleton);
+      for (const id of [0, 1]) await stages.prepare(plan, [id], tiny.skeleton);
     expect(compiled()).toEqual(['p-00000001 0', 'p-00000001 1', 'p-00000002 0', 'p-00000002 1']);
-    expect(reads).toEqual([skeleton]);
+    expect(reads).toEqual([tiny.skeleton]);
     await stages.stop();
   });
 
   it('and forgets the model of a plan that is released before it is prepared', async () => {
     const { stages, reads } = counting();
     const plan = twoStages('p-00000001');
-    await stages.weights(plan, [0], skeleton);
+    await stages.weights(plan, [0], tiny.skeleton);
     stages.release(plan.id);
-    await stages.weights(plan, [0], skeleton);
-    expect(reads).toEqual([skeleton, skeleton]);
+    await stages.weights(plan, [0], tiny.skeleton);
+    expect(reads).toEqual([tiny.skeleton, tiny.skeleton]);
     await stages.stop();
   });
 });
@@ -193,7 +174,7 @@ describe('a tile that does not fit its plan is bad-input, or else the node compu
   let stages: StageRunner;
   beforeAll(async () => {
     stages = runner();
-    await stages.prepare(tinyPlan(skeleton, HALVES), [0], skeleton);
+    await stages.prepare(tinyPlan(tiny.skeleton, HALVES), [0], tiny.skeleton);
   });
   afterAll(() => stages.stop());
   const good = () => halves()[0]!;
@@ -241,6 +222,6 @@ describe('a tile that does not fit its plan is bad-input, or else the node compu
   it.each(Object.keys(bad))('%s', async (name) => {
     const outcome = await stages.runPart('p-00000001', 0, bad[name]!());
     expect(outcome).toMatchObject({ error: { code: 'bad-input', text: expect.any(String) } });
-    outputs(await stages.runPart('p-00000001', 0, good()));
+    outputsOf(await stages.runPart('p-00000001', 0, good()));
   });
 });

@@ -1,23 +1,15 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { raw } from '../../../shared/codec/raw.ts';
 import type { CodecSpec } from '../../../shared/codec/spec.ts';
 import type { Job, PartOutcome } from '../../../shared/node/executor-types.ts';
-import { KeptRegions } from '../../../shared/node/kept-regions.ts';
+import { RegionStore } from '../../../shared/node/region-store.ts';
 import { StageRunner } from '../../../shared/node/stage-runner.ts';
 import { resolveModel } from '../../../shared/onnx/resolve.ts';
-import { writeModel } from '../../../shared/onnx/write.ts';
 import { compilePlan } from '../../../shared/plan/compile.ts';
 import type { CompiledPlan } from '../../../shared/plan/compiled-plan.ts';
 import type { Plan, Split } from '../../../shared/plan/plan.ts';
-import type { BlobStore } from '../../../shared/ports.ts';
 import type { WireRegion } from '../../../shared/protocol/messages/region.ts';
-import { openBlobStore } from '../../../shared/runtime/blob-store.ts';
-import { loadSession } from '../../../shared/runtime/ort.ts';
-import { packModel } from '../../../shared/runtime/package.ts';
 import {
   type Box,
   byteLength,
@@ -29,6 +21,7 @@ import {
   wholeBox,
 } from '../../../shared/tensor/tensor.ts';
 import { numbers, TINY_SIDE, tinyInput, tinyNetwork, wireRegion } from '../../support/tiny-network.ts';
+import { outputsOf, packTiny, type TinyPackage } from '../../support/tiny-package.ts';
 
 // Counts the calls, and changes nothing; takes effect in modules that are read anew.
 vi.hoisted(() => vi.resetModules());
@@ -36,18 +29,11 @@ vi.mock('../../../shared/tensor/tensor.ts', { spy: true });
 
 type Input = Job['tiles'][number]['in'][number];
 
-let folder: string;
-let store: BlobStore;
-let model: string;
-let whole: Tensor;
+let tiny: TinyPackage;
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'tessera-kept-'));
-  store = await openBlobStore(folder);
-  model = (await packModel({ name: 'tiny', model: tinyNetwork(), store })).skeleton.sha;
-  const session = await loadSession(writeModel(tinyNetwork()), { threads: 1 });
-  whole = (await session.run(new Map([['x', tinyInput()]]))).get('y')!;
+  tiny = await packTiny();
 });
-afterAll(() => rm(folder, { recursive: true }));
+afterAll(() => tiny.remove());
 
 const RAW: CodecSpec = { name: 'raw' };
 
@@ -58,7 +44,7 @@ function twoStages(first: Split, second: Split, codec: CodecSpec): Plan {
   return {
     format: 'tessera-plan/1',
     id: 'p-00000abc',
-    model,
+    model: tiny.skeleton,
     source: 'central',
     strategy: 'test',
     reason: 'test',
@@ -72,28 +58,23 @@ function twoStages(first: Split, second: Split, codec: CodecSpec): Plan {
 
 const wire = (box: Box): [number, number][] => box.map(([start, end]) => [start, end]);
 
-function made(outcome: PartOutcome): readonly WireRegion[] {
-  if ('error' in outcome) throw new Error(`${outcome.error.code}: ${outcome.error.text}`);
-  return outcome.out;
-}
-
 /**
  * Runs both stages over nodes that keep what they make: a part reads held regions of its own node in place, and sub-boxes
  * that other nodes send. `owner` says which node runs a part.
  */
 async function runStraight(compiled: CompiledPlan, owner: (stage: number, tId: number) => number): Promise<Tensor> {
-  const runner = new StageRunner({ node: 'n-1', store, threads: 1, sessionMemoryMb: 100 });
-  const nodes = [0, 1, 2].map(() => new KeptRegions());
-  const y: Tensor = { ...whole, data: new Uint8Array(byteLength(whole)) };
+  const runner = new StageRunner({ node: 'n-1', store: tiny.store, threads: 1, sessionMemoryMb: 100 });
+  const nodes = [0, 1, 2].map(() => new RegionStore());
+  const y: Tensor = { ...tiny.whole, data: new Uint8Array(byteLength(tiny.whole)) };
   try {
-    await runner.prepare(compiled.plan, [0, 1], model);
+    await runner.prepare(compiled.plan, [0, 1], tiny.skeleton);
     for (const { t_id, in: read, out } of compiled.stages[0]!.parts) {
       const tile = {
         t_id,
         in: read.map(({ tensor, box }) => wireRegion(tensor, tinyInput(), box)),
         out: out.map((region) => ({ ...region, keep: 'only' as const })),
       };
-      expect(made(await runner.runPart(compiled.plan.id, 0, tile, nodes[owner(0, t_id)]!.of('1-1')))).toEqual([]);
+      expect(outputsOf(await runner.runPart(compiled.plan.id, 0, tile, nodes[owner(0, t_id)]!.of('1-1')))).toEqual([]);
     }
     for (const { t_id, links, out } of compiled.stages[1]!.parts) {
       const here = nodes[owner(1, t_id)]!;
@@ -106,7 +87,8 @@ async function runStraight(compiled: CompiledPlan, owner: (stage: number, tId: n
         return { ...place, from: `n-${maker}` };
       });
       const tile = { t_id, in: inputs, out };
-      for (const { box, d } of made(await runner.runPart(compiled.plan.id, 1, tile, here.of('1-1')))) paste(y, box, d);
+      for (const { box, d } of outputsOf(await runner.runPart(compiled.plan.id, 1, tile, here.of('1-1'))))
+        paste(y, box, d);
     }
     return y;
   } finally {
@@ -137,7 +119,7 @@ describe('two consecutive tile stages over nodes that keep their regions', () =>
           const compiled = compilePlan(twoStages(first, second, RAW), resolveModel(tinyNetwork()));
           const owners = compiled.stages.map(({ parts }) => parts.map(() => choice.next().value as number));
           const y = await runStraight(compiled, (stage, tId) => owners[stage]![tId]!);
-          expect(Buffer.compare(y.data, whole.data)).toBe(0);
+          expect(Buffer.compare(y.data, tiny.whole.data)).toBe(0);
         },
       ),
       { numRuns: 15 },
@@ -194,7 +176,7 @@ describe('kept regions', () => {
   ];
 
   it('are sent as any box of them', () => {
-    const kept = new KeptRegions();
+    const kept = new RegionStore();
     kept.keep('1-1', undefined, [wireRegion('t', tensor, part)]);
     const place = { tensor: 't', box: wire(inner) };
     const [sent] = kept.take('1-1', [{ ...place, codec: RAW }]) as WireRegion[];
@@ -202,7 +184,7 @@ describe('kept regions', () => {
   });
 
   it('stay when they are sent, or else a second reader finds nothing', () => {
-    const kept = new KeptRegions();
+    const kept = new RegionStore();
     const region = wireRegion('t', tensor, part);
     kept.of('1-1').keep(region);
     const place = { tensor: 't', box: wire(part), codec: RAW };
@@ -212,7 +194,7 @@ describe('kept regions', () => {
   });
 
   it('are missing by name when they are not here, not all there, of another frame, or freed', () => {
-    const kept = new KeptRegions();
+    const kept = new RegionStore();
     kept.keep('1-1', undefined, [wireRegion('t', tensor, part)]);
     const all = { tensor: 't', box: wire(wholeBox(tensor.shape)) };
     const here = { tensor: 't', box: wire(part) };
@@ -228,7 +210,7 @@ describe('kept regions', () => {
   });
 
   it('of one sender are not found as those of another, nor in place of what was made here', () => {
-    const kept = new KeptRegions();
+    const kept = new RegionStore();
     kept.keep('1-1', 'n-1', [wireRegion('t', tensor, part)]);
     const place = { tensor: 't', box: wire(inner) };
     const frame = kept.of('1-1');
@@ -242,7 +224,7 @@ describe('kept regions', () => {
   });
 
   it('are refused a codec that cannot carry them', () => {
-    const kept = new KeptRegions();
+    const kept = new RegionStore();
     const codes: Tensor = { dtype: 'int64', shape: [2], data: new Uint8Array(16) };
     kept.keep('1-1', undefined, [wireRegion('i', codes)]);
     const asked = { tensor: 'i', box: [[0, 2]] as [number, number][], codec: { name: 'fp16' } as const };
@@ -253,12 +235,12 @@ describe('kept regions', () => {
 describe('a part that reads kept regions', () => {
   const tiles: Split = { kind: 'tiles', padding: 'halo', rows: [4, 4], cols: [8] };
 
-  async function secondTile(change: (inputs: Input[], kept: KeptRegions) => Input[]): Promise<PartOutcome> {
+  async function secondTile(change: (inputs: Input[], kept: RegionStore) => Input[]): Promise<PartOutcome> {
     const compiled = compilePlan(twoStages(tiles, tiles, RAW), resolveModel(tinyNetwork()));
-    const runner = new StageRunner({ node: 'n-1', store, threads: 1, sessionMemoryMb: 100 });
-    const kept = new KeptRegions();
+    const runner = new StageRunner({ node: 'n-1', store: tiny.store, threads: 1, sessionMemoryMb: 100 });
+    const kept = new RegionStore();
     try {
-      await runner.prepare(compiled.plan, [1], model);
+      await runner.prepare(compiled.plan, [1], tiny.skeleton);
       const p: Tensor = { dtype: 'float32', shape: [1, 16, 8, 8], data: new Uint8Array(numbers(1024, 1).buffer) };
       for (const { out } of compiled.stages[0]!.parts) kept.keep('1-1', 'n-1', [wireRegion('p', p, out[0]!.box)]);
       const { links, out } = compiled.stages[1]!.parts[1]!;

@@ -27,10 +27,10 @@ export type AskedRegion = RegionPlace & { readonly codec: CodecSpec };
 /**
  * The bytes of regions that outlive the part that made them or the message that brought them, in the executor's thread:
  * they are neither copied nor encoded until somebody reads them. Regions that were made here with a lossless codec are
- * kept as they are, and codes as codes (`dtype` uint8, codec raw); all others are kept encoded. Only held-regions.ts knows
+ * kept as they are, and codes as codes (`dtype` uint8, codec raw); all others are kept encoded. Only region-index.ts knows
  * what is kept and bounds it; nothing is dropped here by itself.
  */
-export class KeptRegions {
+export class RegionStore {
   readonly #frames = new Map<string, Kept[]>();
 
   /** The regions of a frame. */

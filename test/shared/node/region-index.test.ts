@@ -1,12 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
-  HeldRegions,
   type Need,
   type PartRegions,
+  RegionIndex,
   type SizedPlace,
   UNUSED_MS,
-} from '../../../shared/node/held-regions.ts';
+} from '../../../shared/node/region-index.ts';
 
 /** A stretch of a tensor with one axis, 100 bytes an element. */
 function place(start: number, end: number, tensor = 't'): SizedPlace {
@@ -19,7 +19,7 @@ function part(overrides: { iId?: string; needs?: readonly Need[]; makes?: readon
 
 function regions(limit = 10_000) {
   const dropped: string[] = [];
-  return { held: new HeldRegions(limit, (iIds) => dropped.push(...iIds)), dropped };
+  return { held: new RegionIndex(limit, (iIds) => dropped.push(...iIds)), dropped };
 }
 
 describe('a part', () => {
@@ -182,7 +182,7 @@ describe('held regions', () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 60 }), fc.integer({ min: 500, max: 5000 }), (steps, limit) => {
         const kept = new Map<string, number>();
-        const held = new HeldRegions(limit, (iIds) => {
+        const held = new RegionIndex(limit, (iIds) => {
           for (const iId of iIds) kept.delete(iId);
         });
         /** Parts that begun, and whether they wait. */

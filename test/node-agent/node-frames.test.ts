@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { type BornFrame, BornFrames } from '../../node-agent/born-frames.ts';
+import { type BornFrame, NodeFrames } from '../../node-agent/node-frames.ts';
 
 /** Lost if these fail: a frame is gone before central has used it, or fills the memory of the node for ever. */
 
@@ -18,11 +18,11 @@ const frame = (id: string, bytes = 10): BornFrame => ({
   d: new Uint8Array(bytes),
 });
 
-const isHere = (frames: BornFrames, id: string, iId = '1-9'): boolean =>
+const isHere = (frames: NodeFrames, id: string, iId = '1-9'): boolean =>
   frames.accepted('front', id, iId, 0) !== undefined;
 
 test('a frame is here until it is done and all of its i_ids are freed, in any order', () => {
-  const frames = new BornFrames({ frames: 8, bytes: 100 });
+  const frames = new NodeFrames({ frames: 8, bytes: 100 });
   for (const id of ['a', 'b', 'c']) frames.add(frame(id), 0);
   frames.accepted('front', 'a', '1-0', 0);
   frames.accepted('front', 'a', '1-1', 0);
@@ -38,7 +38,7 @@ test('a frame is here until it is done and all of its i_ids are freed, in any or
 });
 
 test('what a central of an earlier epoch accepted has ended once a later one is followed', () => {
-  const frames = new BornFrames({ frames: 8, bytes: 100 });
+  const frames = new NodeFrames({ frames: 8, bytes: 100 });
   frames.add(frame('a'), 0);
   frames.accepted('front', 'a', '1-0', 0);
   frames.done('front', 'a');
@@ -49,7 +49,7 @@ test('what a central of an earlier epoch accepted has ended once a later one is 
 });
 
 test('a frame is not here for ever where the order to free it was lost', () => {
-  const frames = new BornFrames({ frames: 8, bytes: 100 });
+  const frames = new NodeFrames({ frames: 8, bytes: 100 });
   frames.add(frame('a'), 0);
   frames.accepted('front', 'a', '1-0', 1_000);
   frames.done('front', 'a');
@@ -60,7 +60,7 @@ test('a frame is not here for ever where the order to free it was lost', () => {
 });
 
 test('only frames that central does not have are dropped for newer ones, the oldest first', () => {
-  const frames = new BornFrames({ frames: 8, bytes: 30 });
+  const frames = new NodeFrames({ frames: 8, bytes: 30 });
   for (const id of ['a', 'b', 'c']) frames.add(frame(id), 0);
   frames.kept('front', 'a', 0);
   expect(frames.add(frame('d'), 1)).toBe(true);
@@ -72,7 +72,7 @@ test('only frames that central does not have are dropped for newer ones, the old
 });
 
 test('a frame that central has opened, but not said to have kept, is not dropped for a newer one', () => {
-  const frames = new BornFrames({ frames: 1, bytes: 100 });
+  const frames = new NodeFrames({ frames: 1, bytes: 100 });
   frames.add(frame('a'), 0);
   frames.accepted('front', 'a', '1-0', 0);
   expect(frames.add(frame('b'), 1)).toBe(false);
@@ -80,7 +80,7 @@ test('a frame that central has opened, but not said to have kept, is not dropped
 });
 
 test('after a lost connection all frames are announced, but no more at a time than central reads', () => {
-  const frames = new BornFrames({ frames: 99, bytes: 1000 });
+  const frames = new NodeFrames({ frames: 99, bytes: 1000 });
   for (let i = 0; i < 60; i++) frames.add(frame(`f${i}`), 0);
   frames.kept('front', 'f0', 0);
   frames.done('front', 'f1');
@@ -91,7 +91,7 @@ test('after a lost connection all frames are announced, but no more at a time th
 });
 
 test('a frame is announced again until central has it, seldom until it is done, and then no more', () => {
-  const frames = new BornFrames({ frames: 8, bytes: 100 });
+  const frames = new NodeFrames({ frames: 8, bytes: 100 });
   frames.add(frame('a'), 0);
   expect(frames.due(4_999)).toEqual([]);
   expect(frames.due(5_000)).toEqual([{ ...frame('a').about, repeated: true }]);

@@ -41,7 +41,7 @@ interface Kept extends BornFrame {
 }
 
 /** See above. */
-export class BornFrames {
+export class NodeFrames {
   readonly #limits: BornLimits;
   /** By camera and frame, the oldest first. */
   readonly #frames = new Map<string, Kept>();

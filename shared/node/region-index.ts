@@ -72,7 +72,7 @@ export const UNUSED_MS = 120_000;
 const FREED = 1024;
 
 /** The regions of a node; see above. */
-export class HeldRegions<P extends PartRegions = PartRegions> {
+export class RegionIndex<P extends PartRegions = PartRegions> {
   readonly #limit: number;
   readonly #drop: (iIds: readonly string[]) => void;
   /** By i_id, the oldest first. */
