@@ -62,17 +62,20 @@ export async function measureFleet(options: MeasureFleetOptions): Promise<Readon
   kept.forgetChanged(nodes);
   const failed = new Set<string>();
   const runs = runsToMeasure(graph.blocks.length);
+  const tuningOf = (node: string): Task[] => {
+    if (!options.tune || node === CENTRAL || kept.isTuned(node)) return [];
+    // Times with other settings do not count.
+    kept.forget(node);
+    return [{ node, tune: true }];
+  };
   const tasksOf = (node: string | undefined): Task[] => {
     if (node === undefined) return [];
-    const isTuned = !options.tune || node === CENTRAL || kept.isTuned(node);
-    // Times with other settings do not count.
-    if (!isTuned) kept.forget(node);
-    const measuring = missing(kept, node, runs).map((blocks) => ({ node, blocks }));
-    return isTuned ? measuring : [{ node, tune: true }, ...measuring];
+    return [...tuningOf(node), ...missing(kept, node, runs).map((blocks) => ({ node, blocks }))];
   };
   const groups = groupsOf(nodes, predict, shareEqual);
   const measuredOf = (group: readonly string[]): string | undefined => group.find((node) => !failed.has(node));
-  let queue: Task[] = [...groups.flatMap((group) => tasksOf(measuredOf(group))), ...missingLinks(kept, nodes)];
+  let queue = groups.flatMap(([first, ...others]) => [...tasksOf(first), ...others.flatMap(tuningOf)]);
+  queue.push(...missingLinks(kept, nodes));
 
   const began = now();
   let done = 0;
@@ -144,6 +147,7 @@ function carryOut(options: MeasureFleetOptions, task: Task): Promise<void> {
 }
 
 async function tune({ graph, model, repeats, kept, ask, note }: MeasureFleetOptions, node: string): Promise<void> {
+  if (kept.isTuned(node)) return;
   const plan = planOfRun(graph, model, [0, graph.blocks.length - 1], node);
   const { settings, ms, usual_ms } = await ask('tune', { node, plan, repeats, budget_ms: BUDGET_MS }, tunedAnswer);
   kept.setTuned(node);

@@ -4,9 +4,13 @@ import type { Echoes } from './echoes.ts';
 import type { Executor } from './executor-types.ts';
 import type { Plans } from './plans.ts';
 import type { RuntimeSettings } from './runtime-settings.ts';
+import { Turns } from './turns.ts';
 
 /** Runs with new settings before the ones that count. */
 const TUNE_WARM_UP = 2;
+
+/** Measurements that run and wait. */
+const MOST_WAITING = 8;
 
 /** What measuring at a node needs. */
 export interface MeasurementsOptions {
@@ -21,10 +25,14 @@ export interface MeasurementsOptions {
 export type MeasureOrder = Extract<ControlMessage, { type: 'measure' | 'tune' | 'probe' }>;
 type StageOrder = Exclude<MeasureOrder, { type: 'probe' }>;
 
-/** Measures at a node what central asks for: the time of a stage, or a link. One at a time: two would measure each other. */
+/**
+ * Measures at a node what central asks for: the time of a stage, the fastest settings, or a link. One after another: two
+ * at a time would measure each other.
+ */
 export class Measurements {
   readonly #options: MeasurementsOptions;
-  #isBusy = false;
+  readonly #turns = new Turns();
+  #waiting = 0;
 
   constructor(options: MeasurementsOptions) {
     this.#options = options;
@@ -34,12 +42,15 @@ export class Measurements {
   async carryOut(from: string, order: MeasureOrder): Promise<ControlMessage> {
     const { request } = order;
     try {
-      if (this.#isBusy) throw new TesseraError('TESSERA_RUN_FAILED', 'another measurement runs here');
-      this.#isBusy = true;
+      if (this.#waiting >= MOST_WAITING)
+        throw new TesseraError('TESSERA_RUN_FAILED', `${MOST_WAITING} measurements wait here already`);
+      this.#waiting++;
       try {
-        return order.type === 'probe' ? await this.#link(order) : await this.#stage(from, order);
+        return await this.#turns.take('', () =>
+          order.type === 'probe' ? this.#link(order) : this.#stage(from, order),
+        );
       } finally {
-        this.#isBusy = false;
+        this.#waiting--;
       }
     } catch (error) {
       const { code, message, hint } = failureOf(error);

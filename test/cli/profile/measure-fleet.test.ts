@@ -185,6 +185,15 @@ describe('nodes of equal hardware', () => {
     expect(other.shared).toEqual(new Map([['pi-1', 'pi-2']]));
   });
 
+  it('are tuned each, also where one is measured for all', async () => {
+    const { asked } = await measured({ shareEqual: true, tune: true });
+    expect(asked.slice(0, RUNS + 2)).toEqual([
+      'tune pi-1',
+      ...Array(RUNS).fill(expect.stringMatching('^pi-1')),
+      'tune pi-2',
+    ]);
+  });
+
   it('are measured each without the request, and one that is to be predicted is not', async () => {
     expect((await measured()).shared.size).toBe(0);
     const { kept } = await measured({ predict: ['pi-2'] });

@@ -108,10 +108,13 @@ describe('measurements at a node', () => {
     expect(calls).toEqual(['echo pi-2 3']);
   });
 
-  it('run one at a time, or else they would measure each other', async () => {
-    const { carryOut } = node();
-    const both = await Promise.all([carryOut(order), carryOut({ ...order, request: 8 })]);
-    expect(both.map(({ type }) => type)).toEqual(['measured', 'unmeasured']);
+  it('run one after another, or else they would measure each other; only so many wait', async () => {
+    const { calls, carryOut } = node();
+    const answers = await Promise.all(Array.from({ length: 9 }, () => carryOut(order)));
+    const types = answers.map(({ type }) => type);
+    expect(types).toEqual([...Array(8).fill('measured'), 'unmeasured']);
+    const one = ['prepare', expect.stringMatching('measure'), `release ${PLAN}`];
+    expect(calls).toEqual(Array(8).fill(one).flat());
     expect(await carryOut(order)).toMatchObject({ type: 'measured' });
   });
 });
