@@ -104,7 +104,7 @@ export class AuditedParts {
     const { plan, stage } = part;
     const tiles = inputs.map((input) => ({ ...input, in: of(input.in) }));
     let outcome: PartOutcome | undefined;
-    await this.#deps.executor.run({ plan, i_id: audit, stage, tiles }, (one) => {
+    await this.#deps.executor.run({ plan, i_id: audit, stage, batchBytes: 0, tiles }, (one) => {
       outcome = one;
     });
     if (outcome === undefined || !('out' in outcome)) throw new Error('central could not compute the part');

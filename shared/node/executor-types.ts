@@ -14,6 +14,8 @@ export interface Job {
   /** The frame; with `stage` and `t_id` it identifies a part for `cancel`. */
   readonly i_id: string;
   readonly stage: number;
+  /** Outcomes are handed over together up to this size, bytes, unless a part failed or regions of it are kept. */
+  readonly batchBytes: number;
   readonly tiles: readonly {
     readonly t_id: number;
     readonly in: readonly WorkInput[];
@@ -89,8 +91,8 @@ export interface Executor {
   /** Loads what the stages of a plan need; resolves when their jobs can run. Throws TesseraError. */
   prepare(plan: Plan, stages: readonly number[], skeletonSha: string, slices?: ModelManifest['slices']): Promise<void>;
   /**
-   * Runs parts one after another; `onPart` is called when each is done. Buffers of `job` are transferred: do not use
-   * them again. Never throws because of a part's fault.
+   * Runs parts one after another; `onPart` is called once for each, in the order in which they end. Buffers of `job` are
+   * transferred: do not use them again. Never throws because of a part's fault.
    */
   run(job: Job, onPart: (outcome: PartOutcome) => void): Promise<void>;
   /**

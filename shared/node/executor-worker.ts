@@ -4,13 +4,11 @@ import { TesseraError } from '../errors.ts';
 import type { Plan } from '../plan/plan.ts';
 import type { ModelManifest } from '../protocol/messages/control.ts';
 import type { WireRegion } from '../protocol/messages/region.ts';
-import type { WorkError } from '../protocol/messages/work.ts';
 import { openBlobStore } from '../runtime/blob-store.ts';
-import { answerCalls, buffersOf, type Moved } from '../runtime/worker-call.ts';
-import type { MeasuredStage, MeasureOptions, PartOutcome } from './executor-types.ts';
+import { answerCalls, buffersOf, type Moved, type SendPart } from '../runtime/worker-call.ts';
+import type { Job, MeasuredStage, MeasureOptions, PartOutcome } from './executor-types.ts';
 import { type AskedRegion, RegionStore } from './region-store.ts';
 import type { RuntimeSettings } from './runtime-settings.ts';
-import type { JobPart } from './stage-part.ts';
 import { StageRunner } from './stage-runner.ts';
 
 /** The data that the executor passes to its worker thread at start. */
@@ -21,14 +19,6 @@ export interface ExecutorWorkerData {
   readonly sessionMemoryMb: number;
   /** Of tuned models, by their skeleton. */
   readonly settings: ReadonlyMap<string, RuntimeSettings>;
-}
-
-/** A part of a frame, by the names that `cancel` uses. */
-export interface PartCall {
-  readonly plan: string;
-  readonly iId: string;
-  readonly stage: number;
-  readonly tile: JobPart;
 }
 
 /** A stage to measure; absent settings are those of its model. */
@@ -54,8 +44,15 @@ const STOPPING = 'the executor is stopping';
 
 interface QueuedCall {
   readonly run: () => Promise<void>;
-  readonly tile?: PartCall;
-  readonly fail?: (code: WorkError, text: string) => void;
+  /** Where it is a part of a frame. */
+  readonly part?: QueuedPart;
+}
+
+/** A part of a job. */
+interface QueuedPart {
+  readonly job: Job;
+  readonly t_id: number;
+  readonly end: (outcome: PartOutcome) => void;
 }
 
 /** All calls run one after another, in the order of arrival; only `cancel` goes first and removes queued parts. */
@@ -94,11 +91,11 @@ function inTurn<T>(action: () => T | Promise<T>): Promise<T> {
 }
 
 /** Removes cancelled parts from the queue and answers them. */
-function drop(matches: (call: PartCall) => boolean): void {
-  const gone = waiting.filter(({ tile }) => tile !== undefined && matches(tile));
+function drop(matches: (part: QueuedPart) => boolean): void {
+  const gone = waiting.filter(({ part }) => part !== undefined && matches(part));
   const kept = waiting.filter((entry) => !gone.includes(entry));
   waiting.splice(0, waiting.length, ...kept);
-  for (const entry of gone) entry.fail?.('expired', 'cancelled');
+  for (const { part } of gone) part!.end({ t_id: part!.t_id, error: { code: 'expired', text: 'cancelled' } });
 }
 
 const { node, folder, threads, sessionMemoryMb, settings } = workerData as ExecutorWorkerData;
@@ -133,27 +130,42 @@ const handlers = {
 
   release: (args: { plan: string }) => inTurn(async () => (await runner).release(args.plan)),
 
-  tile: (call: PartCall): Promise<Moved<PartOutcome>> =>
+  run: (job: Job, sendPart: SendPart<PartOutcome[]>): Promise<Moved<PartOutcome[]>> =>
     new Promise((resolve) => {
-      const { plan, iId, stage, tile } = call;
-      const fail = (code: WorkError, text: string): void =>
-        resolve({ value: { t_id: tile.t_id, error: { code, text } }, transfer: [] });
-      waiting.push({
-        tile: call,
-        fail,
-        run: async () => {
-          if (stopping) return fail('run-failed', STOPPING);
-          partsRun += 1;
-          const value = await (await runner).runPart(plan, stage, tile, kept.of(iId));
-          resolve({ value, transfer: 'out' in value ? buffersOf(value.out.map((region) => region.d)) : [] });
-        },
-      });
+      let batch: PartOutcome[] = [];
+      let bytes = 0;
+      let open = job.tiles.length;
+      const end = (outcome: PartOutcome, isKept: boolean): void => {
+        batch.push(outcome);
+        if ('out' in outcome) for (const { d } of outcome.out) bytes += d.byteLength;
+        open -= 1;
+        if (open > 0 && !isKept && 'out' in outcome && bytes < job.batchBytes) return;
+        const made = batch.flatMap((each) => ('out' in each ? each.out.map(({ d }) => d) : []));
+        const moved = { value: batch, transfer: buffersOf(made) };
+        if (open === 0) resolve(moved);
+        else sendPart(moved);
+        batch = [];
+        bytes = 0;
+      };
+      for (const tile of job.tiles) {
+        const { t_id } = tile;
+        const isKept = tile.out.some(({ keep }) => keep !== undefined);
+        waiting.push({
+          part: { job, t_id, end: (outcome) => end(outcome, isKept) },
+          run: async () => {
+            if (stopping) return end({ t_id, error: { code: 'run-failed', text: STOPPING } }, isKept);
+            partsRun += 1;
+            end(await (await runner).runPart(job.plan, job.stage, tile, kept.of(job.i_id)), isKept);
+          },
+        });
+      }
+      if (open === 0) resolve({ value: [], transfer: [] });
       void work();
     }),
 
   cancel: (args: { iId: string; stage: number; tIds: readonly number[] }): void => {
     const { iId, stage, tIds } = args;
-    drop((call) => call.iId === iId && call.stage === stage && tIds.includes(call.tile.t_id));
+    drop(({ job, t_id }) => job.i_id === iId && job.stage === stage && tIds.includes(t_id));
   },
 
   keep: ({ iId, from, regions }: { iId: string; from: string | undefined; regions: readonly WireRegion[] }): void =>

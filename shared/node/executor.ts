@@ -6,6 +6,7 @@ import type { Plan } from '../plan/plan.ts';
 import type { Log } from '../ports.ts';
 import type { ModelManifest } from '../protocol/messages/control.ts';
 import type { RegionPlace, WireRegion } from '../protocol/messages/region.ts';
+import type { WorkInput } from '../protocol/messages/work.ts';
 import { buffersOf, ownBytes, WorkerCalls } from '../runtime/worker-call.ts';
 import { workerEntry } from '../runtime/worker-entry.ts';
 import type {
@@ -17,7 +18,7 @@ import type {
   PreparedPlan,
   StageRegions,
 } from './executor-types.ts';
-import type { ExecutorWorkerData, PartCall } from './executor-worker.ts';
+import type { ExecutorWorkerData } from './executor-worker.ts';
 import type { AskedRegion } from './region-store.ts';
 import { fastestSettings, type RuntimeSettings, type Tuned } from './runtime-settings.ts';
 import { Turns } from './turns.ts';
@@ -173,18 +174,38 @@ class ThreadExecutor implements Executor {
   }
 
   async run(job: Job, onPart: (outcome: PartOutcome) => void): Promise<void> {
-    const taken = new Set<ArrayBufferLike>();
-    const calls = job.tiles.map((tile): PartCall => {
-      const own = (bytes: Uint8Array): Uint8Array => {
-        // A buffer can be transferred only once: bytes that a second part shares are copied.
-        const bytesOfPart = taken.has(bytes.buffer) ? new Uint8Array(bytes) : ownBytes(bytes);
-        taken.add(bytesOfPart.buffer);
-        return bytesOfPart;
-      };
-      const inputs = tile.in.map((input) => ('d' in input ? { ...input, d: own(input.d) } : input));
-      return { plan: job.plan, iId: job.i_id, stage: job.stage, tile: { ...tile, in: inputs } };
-    });
-    await Promise.all(calls.map(async (call) => onPart(await this.#tile(call))));
+    const open = job.tiles.map(({ t_id }) => t_id);
+    const onParts = (outcomes: readonly PartOutcome[]): void => {
+      for (const outcome of outcomes) {
+        open.splice(open.indexOf(outcome.t_id), 1);
+        onPart(outcome);
+      }
+    };
+    try {
+      await this.#run(job, onParts);
+    } catch (error) {
+      const text = failureOf(error).message;
+      for (const t_id of open.splice(0)) onPart({ t_id, error: { code: 'run-failed', text } });
+    }
+  }
+
+  async #run(job: Job, onParts: (outcomes: readonly PartOutcome[]) => void): Promise<void> {
+    const bytes: Uint8Array[] = [];
+    const own = (input: WorkInput): WorkInput => {
+      if (!('d' in input)) return input;
+      const d = ownBytes(input.d);
+      bytes.push(d);
+      return d === input.d ? input : { ...input, d };
+    };
+    const tiles = job.tiles.map(({ t_id, in: inputs, out }) => ({ t_id, in: inputs.map(own), out }));
+    if (this.#options.patient === true && this.#down !== undefined && !this.#stopped)
+      await new Promise<void>((resolve) => this.#wake.push(resolve));
+    if (this.#down !== undefined || this.#calls === undefined) {
+      // A caller that retries at once must not keep the event loop from starting the worker.
+      await setImmediate();
+      throw new TesseraError('TESSERA_RUN_FAILED', this.#down ?? 'the executor is stopped');
+    }
+    onParts(await this.#running().call<PartOutcome[]>('run', { ...job, tiles }, buffersOf(bytes), onParts));
   }
 
   async measure(plan: string, stage: number, options: MeasureOptions): Promise<MeasuredStage> {
@@ -291,22 +312,6 @@ class ThreadExecutor implements Executor {
       for (const [id, of] of await calls.call<Map<number, StageRegions>>('prepare', args)) regions.set(id, of);
     }
     return regions;
-  }
-
-  async #tile(call: PartCall): Promise<PartOutcome> {
-    const buffers = buffersOf(call.tile.in.flatMap((input) => ('d' in input ? [input.d] : [])));
-    try {
-      if (this.#options.patient === true && this.#down !== undefined && !this.#stopped)
-        await new Promise<void>((resolve) => this.#wake.push(resolve));
-      if (this.#down !== undefined || this.#calls === undefined) {
-        // A caller that retries at once must not keep the event loop from starting the worker.
-        await setImmediate();
-        throw new TesseraError('TESSERA_RUN_FAILED', this.#down ?? 'the executor is stopped');
-      }
-      return await this.#running().call<PartOutcome>('tile', call, buffers);
-    } catch (error) {
-      return { t_id: call.tile.t_id, error: { code: 'run-failed', text: failureOf(error).message } };
-    }
   }
 
   #running(): WorkerCalls {

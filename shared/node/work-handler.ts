@@ -239,6 +239,7 @@ export class WorkHandler {
   }
 
   #ended(part: HeldPart, isMade: boolean, lost?: readonly RegionPlace[]): void {
+    if (part.needs.length === 0 && part.makes.length === 0) return;
     this.#settle(this.regions.end(part, isMade, this.#options.now(), lost));
   }
 

@@ -19,7 +19,8 @@ export interface Delivery {
 /** A part of a work message: what the executor runs, the regions that it reads and makes here, and where its outputs go. */
 export interface WorkPart extends PartRegions {
   readonly tile: Tile;
-  readonly out: readonly {
+  /** Absent where all inputs came along and the sender of the work gets all outputs, and nobody else. */
+  readonly out?: readonly {
     readonly asked: Tile['out'][number];
     /** Type and bytes of what is kept here and goes nowhere. */
     readonly receipt?: Pick<Receipt, 'dtype' | 'bytes'>;
@@ -28,6 +29,8 @@ export interface WorkPart extends PartRegions {
     readonly to: readonly string[];
   }[];
 }
+
+const NOTHING: readonly never[] = [];
 
 /** The node that the work is for, and the node that asked for it. */
 export interface Between {
@@ -51,6 +54,11 @@ export function workPart(
   regions: StageRegions | undefined,
   own: (bytes: Uint8Array) => Uint8Array,
 ): WorkPart | Refusal {
+  if (isPlain(tile, from)) {
+    const inputs = tile.in.map((input) => ('d' in input ? { ...input, d: own(input.d) } : input));
+    const out = tile.out.map(({ tensor, box, codec }) => ({ tensor, box, codec }));
+    return { iId: i_id, plan, needs: NOTHING, makes: NOTHING, tile: { t_id: tile.t_id, in: inputs, out } };
+  }
   const needs: Need[] = [];
   const makes: SizedPlace[] = [];
   let unknown: string | undefined;
@@ -95,6 +103,10 @@ export function workPart(
   };
 }
 
+function isPlain({ in: inputs, out }: WorkTile, from: string): boolean {
+  return inputs.every((input) => 'd' in input) && out.every(({ to }) => to.length === 1 && to[0] === from);
+}
+
 /** Bytes of a region of a prepared stage's tensor in the form in which it is kept, before any codec. */
 export function keptBytes(regions: StageRegions | undefined, tensor: string, box: Box): number | undefined {
   const known = regions?.tensors.get(tensor);
@@ -104,12 +116,16 @@ export function keptBytes(regions: StageRegions | undefined, tensor: string, box
 
 /** What a part made that is sent to other nodes than the one that asked. */
 export function deliveries(part: WorkPart, out: readonly WireRegion[]): Delivery[] {
-  return made(part, out).flatMap(({ region, to }) => (region !== undefined && to.length > 0 ? [{ region, to }] : []));
+  if (part.out === undefined) return [];
+  return made(part.out, out).flatMap(({ region, to }) =>
+    region !== undefined && to.length > 0 ? [{ region, to }] : [],
+  );
 }
 
 /** The outputs in the answer: with bytes for the node that asked, else as receipts. `ms`: until the network had them. */
 export function answerOf(part: WorkPart, out: readonly WireRegion[], ms: number): Outputs {
-  return made(part, out).flatMap(({ asked: { tensor, box, codec }, receipt, region, isReturned }): Outputs => {
+  if (part.out === undefined) return [...out];
+  return made(part.out, out).flatMap(({ asked: { tensor, box, codec }, receipt, region, isReturned }): Outputs => {
     if (receipt !== undefined) {
       const wire = box.map(([start, end]): [number, number] => [start, end]);
       return [{ tensor, box: wire, shape: boxShape(box), codec, ...receipt, ms }];
@@ -122,7 +138,7 @@ export function answerOf(part: WorkPart, out: readonly WireRegion[], ms: number)
 }
 
 /** The outputs of a part with what the executor returned for each: nothing for those that it only keeps. */
-function made({ out }: WorkPart, returned: readonly WireRegion[]) {
+function made(out: NonNullable<WorkPart['out']>, returned: readonly WireRegion[]) {
   let next = 0;
   return out.map((each) => ({ ...each, region: each.receipt === undefined ? returned[next++] : undefined }));
 }

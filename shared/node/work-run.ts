@@ -74,7 +74,8 @@ export async function runParts<P extends WorkPart>(
     );
   };
   try {
-    await executor.run({ plan, i_id, stage, tiles: parts.map(({ tile }) => tile) }, onOutcome);
+    const tiles = parts.map(({ tile }) => tile);
+    await executor.run({ plan, i_id, stage, batchBytes: messageBytes, tiles }, onOutcome);
   } catch (error) {
     const { message } = failureOf(error);
     log.error(`work failed: ${message}`, { plan });

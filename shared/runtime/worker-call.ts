@@ -12,6 +12,8 @@ type Question = { readonly id: number; readonly method: string; readonly args: u
 type Outgoing = { readonly question: Question; readonly transfer: readonly ArrayBuffer[] };
 type Answer = { readonly id: number } & (
   | { readonly value: unknown }
+  /** More follows. */
+  | { readonly part: unknown }
   | { readonly failure: Failure; readonly detail?: string | undefined }
 );
 
@@ -47,15 +49,21 @@ export interface CallTiming {
 
 const timings = channel('tessera:worker-call');
 
+interface OpenCall {
+  readonly resolve: (value: never) => void;
+  readonly reject: (error: Error) => void;
+  readonly onPart: ((part: never) => void) | undefined;
+}
+
 /**
- * Calls functions in a worker thread. Every call is answered once: with the value, with the worker's coded failure
+ * Calls functions in a worker thread. Every call is answered once, after any number of parts of its answer: with the value, with the worker's coded failure
  * (thrown as TesseraError), or, when the worker ends first, with TESSERA_INTERNAL. Calls made in one turn of the event
  * loop are sent as one message, because waking a thread costs more than most calls; buffers are transferred at the end
  * of that turn.
  */
 export class WorkerCalls {
   readonly #worker: threads.Worker;
-  readonly #open = new Map<number, { resolve: (value: never) => void; reject: (error: Error) => void }>();
+  readonly #open = new Map<number, OpenCall>();
   /** Calls of this turn. */
   #outgoing: Outgoing[] = [];
   #next = 0;
@@ -79,7 +87,12 @@ export class WorkerCalls {
     });
   }
 
-  call<T>(method: string, args: unknown, transfer: readonly ArrayBuffer[] = []): Promise<T> {
+  call<T>(
+    method: string,
+    args: unknown,
+    transfer: readonly ArrayBuffer[] = [],
+    onPart?: (part: never) => void,
+  ): Promise<T> {
     if (this.#ended !== undefined) return Promise.reject(this.#ended);
     const id = this.#next++;
     const started = timings.hasSubscribers ? performance.now() : undefined;
@@ -88,7 +101,7 @@ export class WorkerCalls {
         if (started !== undefined) timings.publish({ method, ms: performance.now() - started } satisfies CallTiming);
         done(value);
       };
-      this.#open.set(id, { resolve, reject });
+      this.#open.set(id, { resolve, reject, onPart });
       if (this.#outgoing.length === 0) queueMicrotask(() => this.#flush());
       this.#outgoing.push({ question: { id, method, args }, transfer });
     });
@@ -121,6 +134,10 @@ export class WorkerCalls {
   #settle(answer: Answer): void {
     const call = this.#open.get(answer.id);
     if (call === undefined) return;
+    if ('part' in answer) {
+      call.onPart?.(answer.part as never);
+      return;
+    }
     this.#open.delete(answer.id);
     if ('failure' in answer) {
       const { code, message, hint } = answer.failure;
@@ -134,11 +151,14 @@ export class WorkerCalls {
   }
 }
 
+/** Sends a part of the answer to a call, before its answer. */
+export type SendPart<T> = (part: Moved<T>) => void;
+
 /**
  * The worker's side: calls start in the order of arrival; a handler may answer with `Moved`. Immediate answers to the
  * calls of one message are sent back in one message.
  */
-export function answerCalls<H extends Record<string, (args: never) => unknown>>(
+export function answerCalls<H extends Record<string, (args: never, sendPart: SendPart<unknown>) => unknown>>(
   port: threads.MessagePort,
   handlers: H,
 ): void {
@@ -149,7 +169,7 @@ export function answerCalls<H extends Record<string, (args: never) => unknown>>(
       port.postMessage(list, [...buffers] as unknown as threads.Transferable[]);
     for (const { id, method, args } of questions) {
       try {
-        const result = handlers[method]!(args as never);
+        const result = handlers[method]!(args as never, ({ value, transfer }) => send([{ id, part: value }], transfer));
         if (result instanceof Promise) {
           result.then(
             (value: unknown) => send([answerOf(id, value)], isMoved(value) ? value.transfer : []),

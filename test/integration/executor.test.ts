@@ -44,6 +44,7 @@ function job(tiles = 1, iId = '1-1'): Job {
     plan: PLAN,
     i_id: iId,
     stage: 0,
+    batchBytes: 0,
     tiles: Array.from({ length: tiles }, () => ({ t_id: 0, in: [wireRegion('x', tinyInput())], out })),
   };
 }
@@ -66,6 +67,25 @@ describe('the executor', () => {
     const { d } = outcome.out[0]!;
     expect([d.byteLength, d.buffer.byteLength]).toEqual([2048, 2048]);
     expect(outcome.compute_ms).toBeGreaterThan(0);
+  });
+
+  it('hands over outcomes together, as waking a thread costs more than a small part; errors and kept regions at once', async () => {
+    let messages = 0;
+    const count = (): void => void messages++;
+    worker.on('message', count);
+    const five = (batchBytes: number): Job => ({ ...job(5), batchBytes });
+    expect(codes(await run(five(1e6)))).toEqual(['ok', 'ok', 'ok', 'ok', 'ok']);
+    expect(messages).toBe(1);
+    const tiles = five(1e6).tiles.map((tile, k) => {
+      if (k === 1) return { ...tile, t_id: 9 };
+      return k === 3 ? { ...tile, out: [{ ...tile.out[0]!, keep: 'also' as const }] } : tile;
+    });
+    expect(codes(await run({ ...five(1e6), tiles }))).toEqual(['ok', 'bad-input', 'ok', 'ok', 'ok']);
+    expect(messages).toBe(4);
+    expect(codes(await run(five(2 * 2048)))).toEqual(['ok', 'ok', 'ok', 'ok', 'ok']);
+    expect(messages).toBe(7);
+    worker.off('message', count);
+    executor.free(['1-1']);
   });
 
   it('measures a stage, and counts the parts of frames that it ran meanwhile', async () => {
@@ -111,7 +131,7 @@ describe('the executor', () => {
     const out = [{ tensor: 'y', box: wholeBox([1, 64, 96, 96]), codec: { name: 'raw' as const } }];
     const frames = ['1-1', '1-2', '1-3'].map((i_id) => {
       const tile = { t_id: 0, in: [wireRegion('x', heavyInput())], out };
-      return { plan: 'p-00000003', i_id, stage: 0, tiles: [tile] };
+      return { ...job(), plan: 'p-00000003', i_id, tiles: [tile] };
     });
     const outcomes = frames.map(run);
     executor.cancel('1-2', 0, [0]);
@@ -194,7 +214,7 @@ describe('the executor', () => {
     await Promise.all([release, second]);
     const out = [{ tensor: 'y', box: wholeBox([1, 64, 96, 96]), codec: { name: 'raw' as const } }];
     const tiles = [{ t_id: 0, in: [wireRegion('x', heavyInput())], out }];
-    expect(codes(await run({ plan: plan.id, i_id: '1-1', stage: 0, tiles }))).toEqual(['ok']);
+    expect(codes(await run({ ...job(), plan: plan.id, tiles }))).toEqual(['ok']);
     await executor.release(plan.id);
   });
 

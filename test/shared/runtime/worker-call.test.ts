@@ -1,7 +1,7 @@
 import { MessageChannel, type MessagePort, markAsUntransferable, type Worker } from 'node:worker_threads';
 import { afterEach, describe, expect, it } from 'vitest';
 import { TesseraError } from '../../../shared/errors.ts';
-import { answerCalls, buffersOf, WorkerCalls } from '../../../shared/runtime/worker-call.ts';
+import { answerCalls, buffersOf, type SendPart, WorkerCalls } from '../../../shared/runtime/worker-call.ts';
 
 /** Calls over a channel instead of a thread: the same must be true for every call here. */
 
@@ -10,7 +10,7 @@ afterEach(() => {
   for (const port of ports.splice(0)) port.close();
 });
 
-function channelOf(handlers: Record<string, (args: never) => unknown>) {
+function channelOf(handlers: Parameters<typeof answerCalls>[1]) {
   const { port1, port2 } = new MessageChannel();
   ports.push(port1, port2);
   let messages = 0;
@@ -38,6 +38,23 @@ describe('calls to a worker', () => {
     expect(messages()).toBe(1);
     await calls.call('double', 5);
     expect(messages()).toBe(2);
+  });
+
+  it('are answered in parts, whose buffers are transferred, before the end of the answer', async () => {
+    const { calls } = channelOf({
+      count: async (to: number, sendPart: SendPart<Uint8Array>) => {
+        for (let k = 1; k < to; k++) {
+          const value = Uint8Array.of(k);
+          sendPart({ value, transfer: [value.buffer] });
+          expect(value.byteLength).toBe(0);
+        }
+        return to;
+      },
+    });
+    const parts: Uint8Array[] = [];
+    expect(await calls.call('count', 3, [], (part: Uint8Array) => parts.push(part))).toBe(3);
+    expect(parts).toEqual([Uint8Array.of(1), Uint8Array.of(2)]);
+    expect(await calls.call('count', 2)).toBe(2);
   });
 
   it('work with buffers that cannot be transferred, as those of Node.js itself and of native code', async () => {
