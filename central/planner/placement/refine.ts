@@ -18,6 +18,7 @@ export function refined(placement: PlacementProblem, start: Labels): Labels {
   for (let round = 0, isBetter = true; isBetter && round < MOST_ROUNDS; round++) {
     isBetter = false;
     for (const pair of pairs) {
+      if (!best.some((machine) => pair.includes(machine))) continue;
       const labels = relabelled(placement, best, pair, (v) => pair.includes(best[v]!));
       const ms = labels === undefined ? Infinity : costOf(placement, labels);
       if (ms > least - LEAST_GAIN_MS) continue;

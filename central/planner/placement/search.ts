@@ -109,8 +109,10 @@ function stepAt({ vertices, tensors }: PlacementProblem, vertex: number, before:
 /** The cheapest states behind a vertex. */
 function nextStates(placement: PlacementProblem, step: Step, where: Whereabouts, states: readonly State[]): State[] {
   const best = new Map<string, State>();
+  const leaving = placement.joint === undefined ? undefined : cheapestToLeave(states);
   for (const state of states)
     for (const machine of placement.machines.keys()) {
+      if (machine !== state.label && leaving?.has(state) === false) continue;
       const next = extended(placement, step, where, state, machine);
       if (next.ms === Infinity) continue;
       const run = placement.joint === undefined ? [] : [machine, next.start];
@@ -119,6 +121,17 @@ function nextStates(placement: PlacementProblem, step: Step, where: Whereabouts,
       if (known === undefined || next.ms < known.ms) best.set(key, next);
     }
   return [...best.values()];
+}
+
+/** Where the run of the last vertex began does not matter any more once another machine goes on: the cheapest of those. */
+function cheapestToLeave(states: readonly State[]): Set<State> {
+  const best = new Map<string, State>();
+  for (const state of states) {
+    const key = String.fromCharCode(...state.tensors, state.label + 1);
+    const known = best.get(key);
+    if (known === undefined || state.ms < known.ms) best.set(key, state);
+  }
+  return new Set(best.values());
 }
 
 /** A state with the next vertex on a machine; its time is infinite where that is not possible. */
