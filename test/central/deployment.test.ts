@@ -123,11 +123,21 @@ test('a plan that does not serve in time is an error, and stays deployed', async
   expect(central().deployed.of('m')?.current).toEqual(plan);
 });
 
-test('a file that cannot be read counts as empty, and the reason is told', () => {
-  writeFileSync(join(folder, 'deployed-plans.json'), '{');
+test('a damaged file counts as empty, the reason is told, and the next plan moves it aside instead of replacing it', async () => {
+  const file = join(folder, 'deployed-plans.json');
+  writeFileSync(file, '{');
   const reasons: string[] = [];
-  expect(new DeployedPlans(folder, (reason) => reasons.push(reason)).of('m')).toBeUndefined();
-  expect(reasons).toEqual([expect.stringContaining('deployed-plans.json')]);
+  const deployed = new DeployedPlans(folder, (reason) => reasons.push(reason));
+  expect(deployed.of('m')).toBeUndefined();
+  expect(reasons).toEqual([
+    expect.stringMatching(/deployed-plans\.json: SyntaxError.*moves the file to .*\.unreadable$/),
+  ]);
+  const [first, second] = ['tiles-prefix', 'replicate'].map((name) => chosen(name).plan);
+  for (const plan of [first, second]) {
+    await deploy({ ...central(), deployed }, { transaction: 't', plan });
+    expect(readFileSync(`${file}.unreadable`, 'utf8')).toBe('{');
+  }
+  expect(new DeployedPlans(folder, () => {}).of('m')).toEqual({ current: second, previous: first });
 });
 
 test("plans of a model that cannot be read do no harm to other models', and stay in the file", async () => {
