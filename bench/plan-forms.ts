@@ -35,6 +35,8 @@ interface Row {
   /** Bytes that central sent to nodes, and that nodes sent to central, for a frame. */
   readonly bytes_up: number;
   readonly bytes_down: number;
+  /** And that nodes sent to one another. */
+  readonly bytes_between: number;
 }
 
 const options = {
@@ -120,7 +122,7 @@ async function compareForms({ networks, frames, broker: kind, data }: Values<typ
               outputs.map((tensor, at) => difference(references[frame]![at]!, tensor).largest),
             ),
           );
-          const { bytes_up, bytes_down } = result;
+          const { bytes_up, bytes_down, bytes_between = 0 } = result;
           rows.push({
             network: name,
             form,
@@ -129,10 +131,12 @@ async function compareForms({ networks, frames, broker: kind, data }: Values<typ
             largest,
             bytes_up,
             bytes_down,
+            bytes_between,
           });
           console.error(
             `${name.padEnd(24)} ${form.padEnd(30)} ${result.nodes.join(' ').padEnd(36)} ${largest.toExponential(2)}` +
-              `  ${(bytes_up / 1000).toFixed(0)} kB from central, ${(bytes_down / 1000).toFixed(0)} kB to it`,
+              `  ${(bytes_up / 1000).toFixed(0)} kB from central, ${(bytes_down / 1000).toFixed(0)} kB to it, ` +
+              `${(bytes_between / 1000).toFixed(0)} kB between nodes`,
           );
         }
       }

@@ -632,7 +632,8 @@ export class Cluster {
       this.#send(node, 0, () => this.tell({ type: 'regions-missing', node: node.id, i_id, request, regions: missing }));
       return;
     }
-    this.#send(node, 0, () => this.tell({ type: 'regions-sent', node: node.id, i_id, request }));
+    const { bytes_out: bytes } = this.#facts.get(plan)!.stages[stage]!.parts[t_id]!;
+    this.#send(node, 0, () => this.tell({ type: 'regions-sent', node: node.id, i_id, request, bytes }));
     const liars = [...new Set(found.flatMap((region) => region!.liars))];
     const names = regions.map((region) => ({ i_id, stage, t_id, ...region }));
     for (const receiver of to)
@@ -650,14 +651,15 @@ export class Cluster {
     const { out } = this.#facts.get(plan)!.stages[stage]!.parts[t_id]!;
     if (way === undefined) return out.map(({ tensor, bytes }) => ({ tensor, at: CENTRAL, bytes }));
     const said: MadeRegion[] = [];
-    for (const { tensor, box, to } of way.out)
+    for (const { tensor, box, to } of way.out) {
       for (const receiver of to) {
         const region = { i_id, stage, t_id, tensor, box };
-        const bytes = out.find((one) => one.tensor === tensor)!.bytes;
         if (receiver === node.id) node.regions.add(region, node.id, plan, liars);
         else if (receiver !== CENTRAL) this.#pass(node, receiver, plan, [region], liars);
-        if (receiver === node.id || receiver === CENTRAL) said.push({ tensor, at: receiver, bytes });
       }
+      const bytes = out.find((one) => one.tensor === tensor)!.bytes;
+      said.push({ tensor, at: to.includes(CENTRAL) ? CENTRAL : node.id, bytes });
+    }
     return said;
   }
 

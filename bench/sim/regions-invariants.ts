@@ -50,8 +50,11 @@ export class RegionsInvariants {
     if (!this.#visited.has(event.i_id)) return;
     const kept = way?.out.filter(({ to }) => to.includes(event.node)) ?? [];
     if (!this.#offline.has(event.node))
-      for (const { tensor } of kept)
-        if (event.regions.some((region) => region.tensor === tensor && region.at === event.node))
+      // What comes along is not told a second time.
+      for (const { tensor, to } of kept)
+        if (
+          event.regions.some((region) => region.tensor === tensor && (region.at === event.node || to.includes(CENTRAL)))
+        )
           this.#holders(partKey(event), tensor).add(event.node);
   }
 

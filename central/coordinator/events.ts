@@ -170,6 +170,7 @@ export interface MadeRegion {
 /** One part is done. A handle is answered by exactly one `move-regions`, `discard` or `compare`. */
 export interface PartResult extends PartAnswer {
   readonly type: 'part-result';
+  /** In the order of the outputs that the work asked for. */
   readonly regions: readonly MadeRegion[];
   readonly compute_ms: number;
   readonly queue_ms: number;
@@ -198,6 +199,8 @@ export interface RegionsSent {
   readonly node: string;
   readonly i_id: string;
   readonly request: number;
+  /** Encoded bytes. */
+  readonly bytes: number;
 }
 
 /** A node does not have regions that `send` ordered. */

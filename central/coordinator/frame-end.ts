@@ -47,6 +47,8 @@ export interface FrameEnd {
   readonly tiles_per_node: Readonly<Record<string, number>>;
   readonly bytes_up: number;
   readonly bytes_down: number;
+  /** Encoded bytes that nodes sent to other nodes. */
+  readonly bytes_between: number;
   /** From offered to ended. */
   readonly latency_ms: number;
   /** Present where other nodes computed parts than the plan gives them to. */

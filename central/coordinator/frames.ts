@@ -74,6 +74,7 @@ export function openFrame(s: State, waiting: QueuedFrame, run: PlanRun): void {
     sends: new Map(),
     bytes_up: 0,
     bytes_down: 0,
+    bytes_between: 0,
   };
   s.frames.set(frame.i_id, frame);
   s.open_bytes += run.facts.frame_bytes;
@@ -265,6 +266,7 @@ export function endFrame(s: State, frame: Frame, outcome: Outcome, failure?: Fai
     tiles_per_node: Object.fromEntries(done),
     bytes_up: frame.bytes_up,
     bytes_down: frame.bytes_down,
+    bytes_between: frame.bytes_between,
     latency_ms: s.now - frame.offered_at,
     ...(frame.fallback === undefined ? {} : { fallback: frame.fallback }),
     ...(failure === undefined ? {} : { failure }),

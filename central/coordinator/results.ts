@@ -1,3 +1,4 @@
+import { CENTRAL } from '../../shared/plan/plan.ts';
 import { believe } from '../scheduler/belief.ts';
 import { noteEnoughMemory, noteOutOfMemory } from '../scheduler/memory.ts';
 import { observeWork, stageKey } from '../scheduler/statistics.ts';
@@ -12,7 +13,7 @@ import { onHeard } from './nodes.ts';
 import { deliveryName, isAtCentral, makerOf } from './regions.ts';
 import { answer, cancel, dispatchName, end, failed, isLive } from './requests.ts';
 import type { EndedRequests, Fetch, Frame, Node, PartRun, Request, State } from './state.ts';
-import { endFetch } from './transfers.ts';
+import { believable, endFetch } from './transfers.ts';
 
 /** Answers of nodes: results and errors are taken, or counted and discarded. */
 
@@ -102,6 +103,7 @@ export function onPartResult(s: State, event: PartResult): void {
   answer(s, request, event);
   noteEnoughMemory(request.node.memory, s.now);
   frame.bytes_down += request.bytes;
+  frame.bytes_between += sentOn(request, event);
   request.node.counts.bytes_down += request.bytes;
   const isOpen = part.state === 'requested' || part.state === 'unplaced';
   if (frame.phase !== 'running' || !isOpen || isGone || request.node.audit.out) {
@@ -132,6 +134,17 @@ export function onPartResult(s: State, event: PartResult): void {
   const audited = request.way === null ? audit(s, frame, request.dispatch.stage, part, request.node) : undefined;
   const move = { type: 'move-regions', i_id: frame.i_id, stage, t_id, tensors, handle } as const;
   s.effects.push(audited === undefined ? move : { ...move, audit: audited });
+}
+
+/** Encoded bytes that the node of a request sent on to other nodes. */
+function sentOn({ way, node, part }: Request, { regions }: PartResult): number {
+  let bytes = 0;
+  way?.out.forEach(({ tensor, to }, k) => {
+    const said = regions[k];
+    const others = to.filter((one) => one !== CENTRAL && one !== node.id).length;
+    if (said?.tensor === tensor) bytes += others * believable(said.bytes, part);
+  });
+  return bytes;
 }
 
 const NOT_AS_ASKED = 'its outputs were not what was asked for';

@@ -254,6 +254,8 @@ export interface Frame extends QueuedFrame {
   readonly sends: Map<number, Order>;
   bytes_up: number;
   bytes_down: number;
+  /** Encoded bytes that nodes sent to other nodes. */
+  bytes_between: number;
 }
 
 /** What a `send` orders: regions of a part, of a node that has them, and their deliveries. */

@@ -63,10 +63,16 @@ export function orderInputs(s: State, frame: Frame, { way, part, node }: Request
     }
 }
 
+/** Encoded bytes of what a part made, as a node says: at most those that it makes before encoding. */
+export function believable(bytes: number, { facts }: PartRun): number {
+  return Math.min(bytes, facts.bytes_out);
+}
+
 /** A node says that the network has what it was ordered to send. */
-export function onSent(frame: Frame, { node, request }: RegionsSent): void {
+export function onSent(frame: Frame, { node, request, bytes }: RegionsSent): void {
   const ordered = frame.sends.get(request);
   if (ordered?.from !== node) return;
+  if (ordered.deliveries.some(({ isSent }) => !isSent)) frame.bytes_between += believable(bytes, ordered.part);
   for (const delivery of ordered.deliveries) delivery.isSent = true;
 }
 

@@ -33,9 +33,10 @@ export class NodeAnswers {
     } else if (message.type === 'refused') {
       const { plan, code, text, request } = message;
       tell({ type: 'node-refused', node, plan, code, text, request });
-    } else if (message.type === 'sent')
-      tell({ type: 'regions-sent', node, i_id: message.i_id, request: message.request });
-    else if (message.type === 'missing') {
+    } else if (message.type === 'sent') {
+      const { i_id, request, bytes } = message;
+      tell({ type: 'regions-sent', node, i_id, request, bytes });
+    } else if (message.type === 'missing') {
       const { i_id, request, regions } = message;
       tell({ type: 'regions-missing', node, i_id, request, regions });
     } else if (isMeasureAnswer(message)) this.#options.measurements.answered(node, message);

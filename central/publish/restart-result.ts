@@ -33,6 +33,7 @@ export function restartResult(
     nodes: [],
     bytes_up: 0,
     bytes_down: 0,
+    bytes_between: 0,
     tiles_per_node: {},
     failure,
   } as const;

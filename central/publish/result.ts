@@ -49,6 +49,7 @@ export function resultOf(end: End, facts: FrameFacts): ResultObject {
     nodes: [...end.nodes],
     bytes_up: end.bytes_up,
     bytes_down: end.bytes_down,
+    ...(end.bytes_between === 0 ? {} : { bytes_between: end.bytes_between }),
     tiles_per_node: { ...end.tiles_per_node },
     ...(end.fallback === undefined ? {} : { fallback: { ...end.fallback } }),
     ...(end.failure === undefined ? {} : { error: { ...end.failure } }),

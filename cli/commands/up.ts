@@ -262,7 +262,8 @@ function demoLine(result: ResultObject, shot: Shot, rawBytes: number): string {
     .map(([node, count]) => `${node}:${count}`)
     .join(' ');
   const before = result.bytes_down < rawBytes ? ` of ${kilobytes(rawBytes)}` : '';
-  const bytes = `${kilobytes(result.bytes_up)} out, ${kilobytes(result.bytes_down)} back${before}`;
+  const between = result.bytes_between === undefined ? '' : `, ${kilobytes(result.bytes_between)} between nodes`;
+  const bytes = `${kilobytes(result.bytes_up)} out, ${kilobytes(result.bytes_down)} back${before}${between}`;
   const seen = `${whatWasFound(result)}${drawn}`;
   return `${result.frame.padEnd(22)} ${seen.padEnd(34)} ${String(Math.round(result.latency_ms)).padStart(5)} ms  ${tiles}  ${bytes}`;
 }

@@ -170,7 +170,7 @@ function lines(report: Report): string[] {
     ...table(columns, report.outputs),
     `same top prediction: ${report.agreed} of ${report.pictures}`,
     `median latency: whole ${report.latency_ms.whole} ms, spread ${report.latency_ms.spread} ms`,
-    `bytes per picture: ${report.bytes_up} out, ${report.bytes_down} back`,
+    `bytes per picture: ${report.bytes_up} out, ${report.bytes_down} back, ${report.bytes_between} between nodes`,
     report.pass ? 'equal within the limits' : 'NOT equal within the limits',
   ];
 }
@@ -254,6 +254,7 @@ function compare(
     latency_ms: { predicted: plan.predicted?.latency_ms ?? null, whole: median(whole), spread: median(spread) },
     bytes_up: mean(({ result }) => result.bytes_up),
     bytes_down: mean(({ result }) => result.bytes_down),
+    bytes_between: mean(({ result }) => result.bytes_between ?? 0),
     // Without a limit of differences, null.
     limits: {
       max_difference: Number.isFinite(limits.maxDifference) ? limits.maxDifference : null,

@@ -11,7 +11,7 @@ import { CENTRAL, type Plan, type Stage } from '../../shared/plan/plan.ts';
 import type { Message } from '../../shared/ports.ts';
 import { inlineRegions, type WireRegion } from '../../shared/protocol/messages/region.ts';
 import { deployedAnswer } from '../../shared/protocol/messages/requests.ts';
-import { resultMessage } from '../../shared/protocol/messages/work.ts';
+import { resultMessage, tensorMessage } from '../../shared/protocol/messages/work.ts';
 import { parseWireTopic } from '../../shared/protocol/topics.ts';
 import { decode } from '../../shared/runtime/cbor.ts';
 import { askRequest } from '../../shared/runtime/requests.ts';
@@ -101,6 +101,14 @@ describe.each(['embedded', 'mosquitto'] as const)('device, edge, cloud (%s)', (k
       const nodes = [DEVICE, ...EDGE, CLOUD];
       for (const { status, nodes: used, error } of results)
         expect([status, used, error]).toEqual(['ok', nodes, undefined]);
+      // All messages of the last frame were listened to.
+      const { id, bytes_between } = results.at(-1)!;
+      const moved = published
+        .filter(({ topic }) => parseWireTopic(topic)?.kind === 'tensor')
+        .map(({ payload }) => decode(payload, tensorMessage, 'tensor'))
+        .filter(({ i_id }) => i_id === id);
+      const regions = moved.flatMap(({ tiles }) => tiles.flatMap(({ out }) => out));
+      expect(bytes_between).toBe(regions.reduce((sum, region) => sum + region.d.byteLength, 0));
       const answers = published
         .filter(({ topic }) => topic === names.wire(CENTRAL, 'result', CLOUD))
         .flatMap(({ payload }) => decode(payload, resultMessage, 'result').tiles)

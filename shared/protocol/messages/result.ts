@@ -67,6 +67,8 @@ export const resultObject = z.object({
   /** Encoded tensor bytes sent to nodes and received from them for this frame, and tiles computed by each node. */
   bytes_up: count,
   bytes_down: count,
+  /** Encoded tensor bytes that nodes sent to other nodes for this frame; absent: none. */
+  bytes_between: count.optional(),
   tiles_per_node: z.record(z.string(), count),
   /** Present where central computed stages that the plan assigns to nodes. */
   fallback: z.object({ reason: z.enum(FALLBACK_REASONS), text }).optional(),

@@ -81,7 +81,7 @@ function storm(seed: number, steps: number): { effects: number; ended: number; m
     else if (effect.type === 'work')
       for (const t_id of effect.t_ids) owed.push({ ...effect, at, type: 'part-result', t_id, ...made(effect, t_id) });
     else if (effect.type === 'send') {
-      if (random.chance(0.3)) owed.push({ ...effect, at, type: 'regions-sent' });
+      if (random.chance(0.3)) owed.push({ ...effect, at, type: 'regions-sent', bytes: 1 });
       if (random.chance(0.1)) owed.push({ ...effect, at, type: 'regions-missing' });
       else if (effect.to.includes('central'))
         owed.push({ ...effect, at, type: 'regions-arrived', handle: `h${names++}` });

@@ -73,6 +73,9 @@ describe('regions go straight', () => {
       expect(node).toBe(t_id < 2 ? 'a' : 'b');
     }
     expect(cluster.sends).toEqual([]);
+    // One halo each way.
+    const [made] = halos.stages[0]!.parts[1]!.out;
+    expect(cluster.published[0]!.bytes_between).toBe(2 * made!.bytes);
   });
 
   test('without pins a tile follows where most bytes of its input are', () => {
