@@ -203,5 +203,9 @@ export function withoutTimes(nodes: readonly PlanningNode[]): NoPlan | undefined
   const unknown = nodes.filter(({ times }) => times === undefined).map(({ id }) => id);
   if (nodes.length > 0 && unknown.length === 0) return undefined;
   const whose = nodes.length === 0 ? 'any node' : unknown.join(', ');
-  return { kind: 'not-asked', reason: `there are no measured times of ${whose}` };
+  return {
+    kind: 'not-asked',
+    reason: `there are no measured times of ${whose}`,
+    hint: '`tessera profile` measures them, and `tessera plan --profile` makes a plan of them',
+  };
 }

@@ -80,6 +80,7 @@ describe('the placement problem', () => {
     expect(placementOf({ ...bare, nodes }, 'layers')).toMatchObject({
       kind: 'not-asked',
       reason: 'there are no measured times of pi, box, vm',
+      hint: expect.stringContaining('tessera profile'),
     });
     const avoid = ['device', 'edge', 'cloud'];
     expect(placementOf({ ...bare, constraints: { ...bare.constraints, avoid } }, 'layers')).toMatchObject({
