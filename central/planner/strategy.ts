@@ -154,6 +154,8 @@ export interface Problem {
   readonly broker: string | null;
   /** The machine at which frames arrive. */
   readonly source: string;
+  /** A frame as cameras publish it; absent: as large as the network's input. */
+  readonly picture?: { readonly bytes: number; readonly quality?: number };
   /** The machine that needs the network's outputs; null: their way is not counted. */
   readonly sink: string | null;
   /** In order; empty where the network was not retrained for tiles. */

@@ -34,6 +34,7 @@ function tilerOf(resolved: ResolvedModel): Tiler {
   const inputs = graph.inputs.map(({ name }) => name);
   const tensorsAt = (from: TileEnd | undefined): readonly string[] => from?.tensors ?? inputs;
 
+  const between = new Map<string, TilesBetween>();
   let reach: Tileable | undefined;
   const reachOf = (): Tileable => {
     reach ??= findTileable(resolved, inputs);
@@ -65,7 +66,15 @@ function tilerOf(resolved: ResolvedModel): Tiler {
       }),
     slices: ({ inputs, outputs }, sizes) => channelCosts(channelSegment(resolved, inputs, outputs), sizes),
     parts: (from, to, rows, cols) => haloCosts(tileSegment(resolved, tensorsAt(from), to.made), rows, cols),
-    between: (places) => new TilesBetween(resolved, places, reachOf()),
+    between(places) {
+      const name = places.map(({ after }) => after).join(' ');
+      let found = between.get(name);
+      if (found === undefined) {
+        found = new TilesBetween(resolved, places, reachOf());
+        between.set(name, found);
+      }
+      return found;
+    },
     outline: (plan) => orNoPlan(() => outlinePlan(plan, resolved)),
     obstacle() {
       const [stop] = reachOf().stops;

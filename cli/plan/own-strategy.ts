@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { STRATEGIES } from '../../central/planner/strategies.ts';
+import { COMPARED, STRATEGIES } from '../../central/planner/strategies.ts';
 import { isNoPlan, type NoPlan, type Problem } from '../../central/planner/strategy.ts';
 import { TesseraError } from '../../shared/errors.ts';
 import { nearest } from '../../shared/nearest.ts';
@@ -21,9 +21,9 @@ const PROGRAM_LIMITS = { ms: 60_000, bytes: 64e6 } as const;
 /** The start of `exec:COMMAND`. */
 const EXEC = 'exec:';
 
-/** All strategies of the list. */
+/** The strategies of the list whose plans are compared. */
 export function listedStrategies(): AskedStrategy[] {
-  return [...STRATEGIES.keys()].map(listed);
+  return COMPARED.map(({ name }) => listed(name));
 }
 
 /**

@@ -79,7 +79,9 @@ export function playTurn(
       if (!part.reads_frame) continue;
       const frame = { maker: null, node: origin, occasion: stage };
       // A node that reads the camera's topic gets the whole frame; a whole stage gets a tensor once.
-      if (split.kind === 'whole' || plan.source === TOPIC)
+      if (plan.source === TOPIC && problem.picture !== undefined)
+        need(task, frame, { tensor: 'the picture', bytes: problem.picture.bytes }, task.node);
+      else if (split.kind === 'whole' || plan.source === TOPIC)
         for (const tensor of ofFrame) need(task, frame, { tensor, bytes: bytesOf(graph, [tensor]) }, task.node);
       else {
         const bytes = part.links.reduce((left, link) => left - link.bytes, part.bytes_in);

@@ -11,7 +11,7 @@ export type Network = Pick<Problem, 'graph' | 'tiler'>;
 
 /** The problem of a profile: its nodes with their times, and its links. Without `network` tiles are not possible. */
 export function problemOfProfile(profile: Profile, network?: Network, said: Partial<Constraints> = {}): Problem {
-  const { sha256, nodes, links, source, sink, broker } = profile;
+  const { sha256, nodes, links, source, sink, broker, picture } = profile;
   const graph = network?.graph ?? graphOfProfile(profile);
   return {
     model: sha256 ?? NO_MODEL,
@@ -20,6 +20,7 @@ export function problemOfProfile(profile: Profile, network?: Network, said: Part
     links,
     broker: broker ?? null,
     source,
+    ...(picture === undefined ? {} : { picture: pictureOf(picture) }),
     sink: sink ?? null,
     trained: [],
     calibrated: [],
@@ -28,6 +29,10 @@ export function problemOfProfile(profile: Profile, network?: Network, said: Part
     isNamed: true,
     tiler: network?.tiler ?? NO_TILES,
   };
+}
+
+function pictureOf({ bytes, quality }: NonNullable<Profile['picture']>): NonNullable<Problem['picture']> {
+  return { bytes, ...(quality === undefined ? {} : { quality }) };
 }
 
 /** The network of a profile; in the bare form its blocks are a chain of layers. */

@@ -80,6 +80,8 @@ export const profileSchema = z.object({
     .regex(/^[0-9a-f]{64}$/, 'must be a SHA-256 in lower-case hex')
     .optional(),
   input_bytes: amount,
+  /** A frame as cameras publish it on their topics: its bytes, and the quality of its JPEG. */
+  picture: z.object({ bytes: amount, quality: z.number().min(1).max(100).optional() }).optional(),
   /** The node where frames are born, the one that needs the outputs, and the one on whose machine the broker runs. */
   source: node,
   sink: node.optional(),

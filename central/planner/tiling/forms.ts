@@ -29,6 +29,8 @@ export function heldBy({ machines, made }: Form): Held {
 
 /** A grid of tiles on some of the fastest machines. */
 export interface Shape extends Grid {
+  /** Whether the user set it; strips of others are as many as a map has cells for. */
+  readonly isAsked: boolean;
   /** Row by row. */
   readonly machines: readonly Machine[];
 }
@@ -52,13 +54,18 @@ export function soloists(fleet: Fleet): Machine[] {
   });
 }
 
-/** All machines, the faster half of them, and so on down to two. */
+/** A machine with less than this share of the mean speed of a crew is left out of it. */
+const LEAST_SPEED = 0.5;
+
+/** The machines without those that are much slower, the faster half of them, and so on down to two. */
 export function crews(machines: readonly Machine[]): (readonly Machine[])[] {
+  const speeds = machines.map(({ ms }) => 1 / ms);
+  const isOfUse = (count: number): boolean =>
+    speeds[count - 1]! >= (LEAST_SPEED * total(speeds.slice(0, count))) / count;
+  let count = machines.length;
+  while (count > 2 && !isOfUse(count)) count--;
   const found: (readonly Machine[])[] = [];
-  for (let count = machines.length; count > 1; count = Math.ceil(count / 2)) {
-    found.push(machines.slice(0, count));
-    if (count === 2) break;
-  }
+  for (; count > 1; count = count === 2 ? 1 : Math.ceil(count / 2)) found.push(machines.slice(0, count));
   return found;
 }
 
@@ -66,9 +73,14 @@ export function crews(machines: readonly Machine[]): (readonly Machine[])[] {
 export function gridsOn(fleet: Fleet, asked?: Grid): Shape[] {
   const able = ableTo(fleet, 'tiles');
   if (asked !== undefined && able.length > 0) {
-    const tiles = asked.rows * asked.cols;
-    const crew = Array.from({ length: tiles }, (_, part) => able[part % able.length]!);
-    return [gridOn(crew, asked)];
+    const counts = able.map(() => 0);
+    // The next tile goes to the machine that is first done with it (ADCNN, Algorithm 3).
+    for (let tile = 0; tile < asked.rows * asked.cols; tile++) {
+      const done = able.map(({ ms }, k) => (counts[k]! + 1) * ms);
+      counts[done.indexOf(Math.min(...done))]!++;
+    }
+    const crew = able.flatMap((machine, k) => Array.from({ length: counts[k]! }, () => machine));
+    return [gridOn(crew, asked, true)];
   }
   return crews(able).flatMap((crew) =>
     crew.flatMap((_, index): Shape[] => {
@@ -84,7 +96,7 @@ export function stripsOn(fleet: Fleet, asked?: Grid): Shape[] {
 }
 
 /** The crew in a grid: its rows are about equally fast, and in each row the faster machines come first. */
-export function gridOn(crew: readonly Machine[], grid: Grid): Shape {
+export function gridOn(crew: readonly Machine[], grid: Grid, isAsked = false): Shape {
   const { rows } = grid;
   const lines = Array.from({ length: rows }, (): Machine[] => []);
   crew.forEach((machine, index) => {
@@ -92,7 +104,7 @@ export function gridOn(crew: readonly Machine[], grid: Grid): Shape {
     const at = index % rows;
     lines[lap % 2 === 0 ? at : rows - 1 - at]!.push(machine);
   });
-  return { ...grid, machines: lines.flat() };
+  return { ...grid, isAsked, machines: lines.flat() };
 }
 
 function total(sizes: readonly number[]): number {
@@ -117,15 +129,20 @@ export function proportional(cells: number, weights: readonly number[], step = 1
   return sizes.map((size) => size * step);
 }
 
-/** Tiles whose sizes are in proportion to the speeds of their machines; undefined where a map has too few cells. */
+/** Tiles whose sizes are in proportion to the speeds of their machines; undefined where a map has too few cells or one. */
 export function tiledForm(
   geometry: TileGeometry,
   place: number,
-  { rows, cols, rowSizes, colSizes, machines }: Shape,
+  shape: Shape,
   padding: 'zero' | 'halo' = 'halo',
 ): Form | undefined {
   const cells = geometry.cells(place);
   if (cells === undefined) return undefined;
+  const { rowSizes, colSizes, isAsked } = shape;
+  const isStrips = (shape.rows === 1 || shape.cols === 1) && !isAsked;
+  const rows = isStrips ? Math.min(shape.rows, cells.rows) : shape.rows;
+  const cols = isStrips ? Math.min(shape.cols, cells.cols) : shape.cols;
+  const machines = shape.machines.slice(0, rows * cols);
   const high = new Array<number>(rows).fill(0);
   const wide = new Array<number>(cols).fill(0);
   machines.forEach(({ ms }, part) => {
@@ -136,7 +153,7 @@ export function tiledForm(
     rows: rowSizes ?? proportional(cells.rows, high),
     cols: colSizes ?? proportional(cells.cols, wide),
   };
-  if (sizes.rows === undefined || sizes.cols === undefined) return undefined;
+  if (sizes.rows === undefined || sizes.cols === undefined || (isStrips && rows * cols === 1)) return undefined;
   if (total(sizes.rows) !== cells.rows || total(sizes.cols) !== cells.cols) return undefined;
   return sizedForm(geometry, place, { padding, rows: sizes.rows, cols: sizes.cols }, machines);
 }

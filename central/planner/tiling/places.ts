@@ -15,8 +15,8 @@ export interface Places {
 }
 
 /**
- * The places of a network at which a stage with products can begin: what costs nothing stays with the product before it.
- * Of more than 14 in the part that tiles can reach, or 6 behind it, those are kept at which the fewest bytes cross, each
+ * The places of a network at which a stage with products can begin, as what costs nothing stays with the product before
+ * it, and the last ones that tiles can reach. Of more than 14 in the part that tiles can reach, or 6 behind it, those are kept at which the fewest bytes cross, each
  * of another share of the work. Where the user said at which tensors tile stages end, or the network was retrained for
  * them (`ends`), these and those behind them.
  */
@@ -38,17 +38,16 @@ export function placesOf({ graph, tiler }: Problem, ends: readonly TileEnd[] = [
       return { kind: 'impossible', reason: `no cut of the network lies at ${tensors.join(', ')} alone` };
     asked.push(found);
   }
-  const starts = inner.filter(({ place, isStart }) => isStart && place.after > (asked.at(-1)?.place.after ?? -1));
-  const all = tiler.between([first, ...starts.map(({ place }) => place), last]);
-  const tiled = starts.filter((_, index) => asked.length === 0 && all.cells(index + 1) !== undefined);
-  const kept = [
-    ...asked,
-    ...spread(tiled, MOST.tiled),
-    ...spread(
-      starts.filter((start) => !tiled.includes(start)),
-      MOST.behind,
-    ),
-  ];
+  const all = tiler.between([first, ...inner.map(({ place }) => place)]);
+  const isTiled = inner.map((_, index) => all.cells(index + 1) !== undefined);
+  const starts = inner.filter(({ place, isStart }, index) => {
+    const isLastTiled = isTiled[index] === true && isTiled[index + 1] !== true;
+    return (isStart || isLastTiled) && place.after > (asked.at(-1)?.place.after ?? -1);
+  });
+  const [tiled, behind]: [Candidate[], Candidate[]] = [[], []];
+  for (const start of starts)
+    (asked.length === 0 && isTiled[inner.indexOf(start)] === true ? tiled : behind).push(start);
+  const kept = [...asked, ...spread(tiled, MOST.tiled), ...spread(behind, MOST.behind)];
   const places = [first, ...kept.map(({ place }) => place).sort((a, b) => a.after - b.after), last];
   return { places, geometry: tiler.between(places), asked: asked.length };
 }

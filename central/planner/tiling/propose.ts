@@ -36,9 +36,22 @@ function untiled({ tiler }: Pick<Problem, 'tiler'>): NoPlan {
   return { kind: 'impossible', reason: `it cannot be cut into tiles: ${tiler.obstacle()}` };
 }
 
+/** The steps with whole stages that follow one another on one machine joined. */
+function joined(steps: readonly Step[]): readonly Step[] {
+  const all: Step[] = [];
+  for (const step of steps) {
+    const before = all.at(-1);
+    const isWhole = before !== undefined && !isDivided(before.form) && !isDivided(step.form);
+    if (isWhole && before.form.machines[0] === step.form.machines[0])
+      all[all.length - 1] = { ...step, from: before.from };
+    else all.push(step);
+  }
+  return all;
+}
+
 function planOf(problem: Problem, strategy: string, stages: Stages, steps: readonly Step[]): Plan {
   const words: string[] = [];
-  const drafts = steps.map(({ from, to, form }): StageDraft => {
+  const drafts = joined(steps).map(({ from, to, form }): StageDraft => {
     const { division, machines } = form;
     const ids = machines.map(({ node }) => node.id);
     const nodes = [...new Set(ids)];

@@ -41,13 +41,15 @@ export class Search {
   /** The best way on from each form, and the best of those in which a stage is divided. */
   readonly #any = new Map<Form, Onward>();
   readonly #split = new Map<Form, Onward>();
+  readonly #moves: (readonly Move[])[] = [];
 
   /** `shapes`: the grids in which tile stages are divided. */
   constructor(stages: Stages, shapes: readonly Shape[]) {
     this.#stages = stages;
     this.#forms = formsOf(stages, shapes);
     for (let place = stages.count - 1; place > 0; place--) {
-      const moves = this.#moves(place);
+      const moves = this.#movesFrom(place);
+      this.#moves[place] = moves.any;
       for (const form of this.#forms[place]!) {
         this.#any.set(form, this.#best(place, form, moves.any));
         this.#split.set(form, place === stages.count - 1 ? NOWHERE : this.#best(place, form, moves.split));
@@ -73,12 +75,12 @@ export class Search {
 
   /** The best way on from a place at which a stage ended with a form that need not be one of the search's. */
   after(place: number, form: Form): Way {
-    const best = this.#best(place, form, this.#moves(place).any);
+    const best = this.#best(place, form, this.#moves[place]!);
     return { ms: best.ms, steps: stepsOf(best) };
   }
 
   /** The stages that can begin at a place, in the order of the least time that they and what follows take. */
-  #moves(from: number): { readonly any: readonly Move[]; readonly split: readonly Move[] } {
+  #movesFrom(from: number): { readonly any: readonly Move[]; readonly split: readonly Move[] } {
     const any: Move[] = [];
     const split: Move[] = [];
     for (let to = from + 1; to < this.#stages.count; to++)

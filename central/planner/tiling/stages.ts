@@ -1,16 +1,10 @@
 import type { ShareBoxes } from '../../../shared/tiling/tiles-between.ts';
-import { isNoPlan, type PartCost, type Problem } from '../strategy.ts';
+import { type ChannelStage, isNoPlan, type PartCost, type Problem } from '../strategy.ts';
 import { layersMs } from '../times.ts';
 import type { Fleet } from './fleet.ts';
 import { ALL, ableTo, crews, type Form, heldBy, proportional, slicedForm } from './forms.ts';
 import type { Places } from './places.ts';
 import { type Held, stageMs } from './stage-ms.ts';
-
-/** The one stage that ends in slices of channels with a form, as its slices cost. */
-interface Sliced {
-  readonly from: number;
-  readonly parts: readonly PartCost[];
-}
 
 /** A stage of a way through the network: the places at which it begins and ends, and how it is divided. */
 export interface Step {
@@ -39,7 +33,8 @@ export class Stages {
   /** By beginning and end, and site. */
   readonly #whole: (readonly number[] | undefined)[] = [];
   readonly #known = new Map<Form, (readonly ShareBoxes[])[]>();
-  readonly #sliced = new Map<Form, Sliced>();
+  /** What the slices of a form cost, by the place at which their stage begins. */
+  readonly #sliced = new Map<Form, ReadonlyMap<number, readonly PartCost[]>>();
   readonly #tileMacs = new Map<Form, readonly Float64Array[]>();
 
   constructor(problem: Problem, fleet: Fleet, places: Places) {
@@ -112,14 +107,14 @@ export class Stages {
   /** The times of a stage's parts; undefined where no stage with this form lies between the places. */
   partsMs(from: number, to: number, form: Form): readonly number[] | undefined {
     const { division, machines } = form;
-    const sliced = this.#sliced.get(form);
-    if (!this.#isStage(from, to) || (division.kind === 'channels' && sliced?.from !== from)) return undefined;
+    const sliced = this.#sliced.get(form)?.get(from);
+    if (!this.#isStage(from, to) || (division.kind === 'channels' && sliced === undefined)) return undefined;
     const whole = machines.map(({ site }) => this.#wholeMs(from, to, site));
     const all = this.#macs[to]! - this.#macs[from]!;
     if (division.kind === 'whole') return whole;
     // Without multiply-adds, parts share the time evenly.
     if (all === 0) return whole.map((ms) => ms / machines.length);
-    if (sliced !== undefined) return whole.map((ms, part) => (ms * sliced.parts[part]!.macs) / all);
+    if (sliced !== undefined) return whole.map((ms, part) => (ms * sliced[part]!.macs) / all);
     if (division.kind === 'tiles' && division.padding === 'halo') {
       let macs = this.#tileMacs.get(form);
       if (macs === undefined) {
@@ -137,18 +132,22 @@ export class Stages {
    * fastest machines, in proportion to their speeds.
    */
   slicedForms(to: number): Form[] {
-    let from = to - 1;
-    while (from > 0 && this.#products[from] === this.#products[to]) from--;
-    if (to === 0 || this.#products[to]! - this.#products[from]! !== 1 || !this.#isStage(from, to)) return [];
-    const { inputs, outputs } = this.boundary(from, to);
-    const stage = this.#problem.tiler.channels(inputs, outputs);
-    if (isNoPlan(stage)) return [];
+    const stages = new Map<number, ChannelStage>();
+    for (let from = to - 1; from >= 0 && this.#products[to]! - this.#products[from]! <= 1; from--) {
+      if (this.#products[from] === this.#products[to] || !this.#isStage(from, to)) continue;
+      const { inputs, outputs } = this.boundary(from, to);
+      const stage = this.#problem.tiler.channels(inputs, outputs);
+      if (!isNoPlan(stage)) stages.set(from, stage);
+    }
+    const [first] = stages.values();
+    if (first === undefined) return [];
     return crews(ableTo(this.fleet, 'channels')).flatMap((crew): Form[] => {
       const speeds = crew.map(({ ms }) => 1 / ms);
-      const sizes = proportional(stage.channels, speeds, stage.step);
+      const sizes = proportional(first.channels, speeds, first.step);
       if (sizes === undefined) return [];
       const form = slicedForm(sizes, crew, this.tensors(to));
-      this.#sliced.set(form, { from, parts: this.#problem.tiler.slices(stage, sizes) });
+      const alike = [...stages].filter(([, { channels, step }]) => channels === first.channels && step === first.step);
+      this.#sliced.set(form, new Map(alike.map(([from, stage]) => [from, this.#problem.tiler.slices(stage, sizes)])));
       return [form];
     });
   }
@@ -189,7 +188,7 @@ export class Stages {
     if (division.kind === 'tiles' && division.padding === 'halo')
       return this.places.geometry.needs(from, to, division.rows, division.cols);
     if (division.kind === 'tiles') return tensors.map(() => made[0]!);
-    const bytesIn = this.#sliced.get(form)?.parts[0]?.bytes_in ?? Number.POSITIVE_INFINITY;
+    const bytesIn = this.#sliced.get(form)?.get(from)?.[0]?.bytes_in ?? Number.POSITIVE_INFINITY;
     // Slices that read less than everything read their own channels.
     if (bytesIn < tensors.reduce((sum, bytes) => sum + bytes, 0)) return tensors.map(() => made[0]!);
     const all = Float64Array.from(machines.flatMap(() => [...ALL]));

@@ -10,14 +10,15 @@ function placesFor(...given: Parameters<typeof placesOf>) {
   return found;
 }
 
-test('stages can end before each layer with products, and at the end', () => {
+test('stages can end before each layer with products, where tiles end, and at the end', () => {
   const network = smallNetwork(2, 8);
-  const { image, skip, hidden, out } = network;
+  const { image, skip, sum, hidden, out } = network;
   const { places, geometry } = placesFor(clusterOf(network, [1, 1]));
   expect(places.map(({ tensors }) => tensors)).toEqual([
     [image],
     [expect.stringMatching(/Relu/)],
     [skip],
+    [sum],
     [expect.stringMatching(/Flatten/)],
     [hidden],
     [out],
@@ -25,6 +26,7 @@ test('stages can end before each layer with products, and at the end', () => {
   expect(places.map((_, place) => geometry.cells(place)?.rows)).toEqual([
     undefined,
     8,
+    4,
     4,
     undefined,
     undefined,

@@ -1,0 +1,25 @@
+import { rank } from '../query/rank.ts';
+import { isNoPlan, type Strategy } from '../strategy.ts';
+
+const name = 'best';
+
+/** Compares the plans of other strategies by the problem's objective, so that no plan is divided unless that pays. */
+export function bestOf(others: readonly Strategy[]): Strategy {
+  return {
+    name,
+    propose(problem) {
+      const proposals = others.map((strategy) => {
+        const proposed = strategy.propose(problem);
+        return { strategy: strategy.name, proposed, compared: isNoPlan(proposed) ? 0 : proposed.length };
+      });
+      const { ranked, refusals } = rank(problem, proposals);
+      if (ranked.length === 0) {
+        const why = refusals.map(({ strategy, reason }) => `${strategy}: ${reason}`);
+        return { kind: 'impossible', reason: `no strategy has a plan: ${why.join('; ')}` };
+      }
+      return ranked
+        .slice(0, problem.constraints.top ?? 1)
+        .map(({ plan }) => ({ ...plan, strategy: name, reason: `${plan.strategy}: ${plan.reason}` }));
+    },
+  };
+}
