@@ -4,6 +4,7 @@ import { codecs } from './targets/codecs.ts';
 import { card, config, json } from './targets/documents.ts';
 import { envelope, frameParser, picture } from './targets/frames.ts';
 import { onnx, plan } from './targets/models.ts';
+import { profile } from './targets/profiles.ts';
 import { parts } from './targets/reassembly.ts';
 import { jpegStream, packets } from './targets/streams.ts';
 import { job, result } from './targets/tiles.ts';
@@ -25,6 +26,7 @@ export const TARGETS: readonly FuzzTarget[] = [
   codecs,
   plan,
   onnx,
+  profile,
   card,
   config,
   token,

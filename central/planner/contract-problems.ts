@@ -62,6 +62,11 @@ function graph(): Profile {
   });
 }
 
+/** The profiles of these problems, in both forms. */
+export function contractProfiles(): Profile[] {
+  return [chain(), graph()];
+}
+
 /** The problems that `tessera plan --check-strategy` and the tests of all strategies ask. */
 export function contractProblems(): NamedProblem[] {
   const chained = problemOfProfile(chain());

@@ -2,7 +2,7 @@ import { nodeMacs } from '../../shared/onnx/cost.ts';
 import { type CutPoint, cutPoints } from '../../shared/onnx/cuts.ts';
 import { dagOf } from '../../shared/onnx/dag.ts';
 import type { Initializer, ResolvedModel } from '../../shared/onnx/model.ts';
-import { byteLength } from '../../shared/tensor/tensor.ts';
+import { byteLength, type Dtype } from '../../shared/tensor/tensor.ts';
 
 /** One operator of a network. */
 export interface Layer {
@@ -33,7 +33,13 @@ export interface Block {
 export interface PlanningGraph {
   readonly layers: readonly Layer[];
   /** The network's inputs and the operators' outputs, if their shapes are known before a run. */
-  readonly tensors: readonly { readonly name: string; readonly bytes: number }[];
+  readonly tensors: readonly {
+    readonly name: string;
+    readonly bytes: number;
+    /** Absent in profiles. */
+    readonly dtype?: Dtype;
+    readonly shape?: readonly number[];
+  }[];
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
   /** All layers, divided at every cut point. */
@@ -45,7 +51,7 @@ export function planningGraph(resolved: ResolvedModel): PlanningGraph {
   const { graph } = resolved.model;
   const { nodes, reads } = dagOf(resolved);
   const tensors = [...resolved.specs].flatMap(([name, spec]) =>
-    graph.initializers.has(name) ? [] : [{ name, bytes: byteLength(spec) }],
+    graph.initializers.has(name) ? [] : [{ name, ...spec, bytes: byteLength(spec) }],
   );
   const outputs = graph.outputs.map(({ name }) => name);
   return {

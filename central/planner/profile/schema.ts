@@ -5,7 +5,8 @@ import { z } from '../../../shared/schema.ts';
 import { MAX_BLOCKS, MAX_LAYERS, MAX_RUNS } from './limits.ts';
 
 const name = z.string().min(1).max(MAX_TENSOR_NAME);
-const amount = z.number().nonnegative();
+/** Larger numbers are mistakes, and their sums and products would not be numbers any more. */
+const amount = z.number().nonnegative().max(1e15);
 const index = z.number().int().nonnegative();
 const node = z.string().refine(isNodeId, 'must be a node id: [a-z0-9-], at most 63 characters');
 const perBlock = z.array(amount).min(1).max(MAX_BLOCKS);
@@ -89,9 +90,11 @@ export const profileSchema = z.object({
   blocks: z.array(block).min(1).max(MAX_BLOCKS),
   layers: z.array(layer).min(1).max(MAX_LAYERS).optional(),
   nodes: z.array(profiledNode).min(1).max(MAX_NODES),
-  links: z.array(z.object({ from: node, to: node, rtt_ms: amount, mbps: z.number().positive() })).max(MAX_NODES ** 2),
+  links: z
+    .array(z.object({ from: node, to: node, rtt_ms: amount, mbps: z.number().min(1e-6).max(1e9) }))
+    .max(MAX_NODES ** 2),
   /** Time of a run over the sum of its layers' times, and the error (share) that is left. */
-  correction: z.object({ ratio: z.number().positive(), error: amount }).optional(),
+  correction: z.object({ ratio: z.number().min(1e-3).max(1e3), error: amount }).optional(),
 });
 
 /** What was measured of a model on some nodes and of the links between them. */
