@@ -26,7 +26,12 @@ export const command = defineCommand({
     model: valueOr('--model <model>', 'model folder, name of a model, or .onnx file', string, 'scenes'),
     out: value('--out <file>', 'the profile; default: MODEL.profile.json in this folder', string),
     nodes: value('--nodes <n>', 'node agents of the private cluster (default: 2)', integer(1, 64)),
-    repeats: valueOr('--repeats <n>', 'runs of each measurement; fewer where they take long', integer(3, 1000), 10),
+    repeats: valueOr(
+      '--repeats <n>',
+      'runs of each measurement; fewer where they take long, more where they are short',
+      integer(3, 1000),
+      10,
+    ),
     shareEqual: flag('--share-equal', 'nodes of equal hardware, runtime and threads are measured once for all of them'),
     tune: flag(
       '--tune',

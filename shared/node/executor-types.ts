@@ -57,7 +57,10 @@ export interface PreparedPlan {
   readonly stages: ReadonlyMap<number, StageRegions>;
 }
 
-/** How a stage is measured: `repeats` runs after `warmup` unmeasured ones, but at most three once `budgetMs` are over. */
+/**
+ * How a stage is measured: `repeats` runs after `warmup` unmeasured ones; more until 50 ms are over, and at most three
+ * once `budgetMs` are over.
+ */
 export interface MeasureOptions {
   readonly warmup: number;
   readonly repeats: number;

@@ -1,6 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
 import { TesseraError } from '../errors.ts';
+import { MAX_REPEATS } from '../plan/limits.ts';
 import type { Plan } from '../plan/plan.ts';
 import type { ModelManifest } from '../protocol/messages/control.ts';
 import type { WireRegion } from '../protocol/messages/region.ts';
@@ -38,6 +39,8 @@ interface PrepareCall {
 
 /** Runs of a stage that are measured however long they take. */
 const LEAST_RUNS = 3;
+/** A stage is measured at least so long: a few short runs may all fall into a moment in which the machine was busy. */
+const LEAST_MS = 50;
 
 /** Why calls fail once the executor is stopping. */
 const STOPPING = 'the executor is stopping';
@@ -122,9 +125,14 @@ const handlers = {
     const run = await inTurn(async () => (await runner).measuredRun(plan, stage, args.settings));
     for (let i = 0; i < warmup; i++) await inTurn(run);
     const before = partsRun;
-    const end = performance.now() + budgetMs;
+    const began = performance.now();
     const ms: number[] = [];
-    while (ms.length < repeats && (ms.length < LEAST_RUNS || performance.now() < end)) ms.push(await inTurn(run));
+    const isEnough = (): boolean => {
+      const took = performance.now() - began;
+      if (ms.length >= repeats && took >= LEAST_MS) return true;
+      return ms.length >= MAX_REPEATS || (ms.length >= LEAST_RUNS && took >= budgetMs);
+    };
+    while (!isEnough()) ms.push(await inTurn(run));
     return { ms, others: partsRun - before };
   },
 

@@ -27,3 +27,6 @@ export const MAX_RANK = 8;
 
 /** Most characters of a plan's reason. */
 export const MAX_REASON = 1024;
+
+/** Most runs of one measurement, and most echoes of one size. */
+export const MAX_REPEATS = 1000;

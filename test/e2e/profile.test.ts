@@ -80,7 +80,10 @@ test('interrupted, it goes on; a node that is killed is named, and the rest goes
   await again.printed(/"what":"a-2, block 5"/);
   second!.child.kill('SIGKILL');
   const { code, stdout, stderr } = await again.ended();
-  expect({ code, stderr }).toMatchObject({ code: 0, stderr: expect.stringMatching(/node a-2 .*went offline/) });
+  expect({ code, stderr }).toMatchObject({
+    code: 0,
+    stderr: expect.stringMatching(/node a-2 is not measured any further/),
+  });
   const [before, after] = [progressOf(interrupted.stdout)[0]!, progressOf(stdout)[0]!];
   expect(after.of).toBeLessThan(before.of);
   expect(interrupted.stderr).toMatch(/node a-1 takes .* with threads 1, graph/);
@@ -89,7 +92,8 @@ test('interrupted, it goes on; a node that is killed is named, and the rest goes
   });
   const profile = await read('fleet.json');
   const node = (id: string) => profile.nodes.find((one) => one.id === id)!;
-  expect(node('a-1')).toMatchObject({ threads: 1, repeats: 3 });
+  expect(node('a-1')).toMatchObject({ threads: 1 });
+  expect(node('a-1').repeats).toBeGreaterThanOrEqual(3);
   expect(node('a-1').predicted).toBeUndefined();
   for (const id of ['a-2', 'a-3']) expect(node(id).predicted!.error).toBeGreaterThan(0);
   expect(profile.links.map(({ from, to }) => `${from} ${to}`).sort()).toEqual([

@@ -1,7 +1,7 @@
 import { codecSpec } from '../../codec/spec.ts';
 import { COLORS, RESIZES } from '../../model/picture-placement.ts';
 import { runtimeSettings } from '../../node/runtime-settings.ts';
-import { MAX_PARTS, MAX_REGIONS, MAX_SLICES } from '../../plan/limits.ts';
+import { MAX_PARTS, MAX_REGIONS, MAX_REPEATS, MAX_SLICES } from '../../plan/limits.ts';
 import { z } from '../../schema.ts';
 import { bytes, count, destinations, imageId, nodeId, sha, tensorName, text } from './fields.ts';
 import { regionPlace } from './region.ts';
@@ -42,8 +42,6 @@ export type ModelManifest = z.infer<typeof modelManifest>;
 /** Most frames in one `free`. */
 const MAX_FREED = 4096;
 
-/** Most runs of one measurement, and most echoes of one size. */
-export const MAX_REPEATS = 1000;
 /** Most sizes of echoes in one measurement. */
 const MAX_SIZES = 16;
 
@@ -70,9 +68,9 @@ export const probed = {
  * of the work that made them. Its answer is `sent`, once the network has the `bytes`, or `missing` with the regions that
  * are not there, and then nothing was sent. `free`: drop what belongs to these frames.
  *
- * `measure`: prepare a stage, run its first part on made-up inputs, `warmup` times and then `repeats` times; fewer once
- * `budget_ms` are over, but at least three times. `measured`: the time of each run, ms; `others` counts the parts of
- * frames that were computed meanwhile. `tune`: search the fastest settings of the runtime for a stage, and use them for
+ * `measure`: prepare a stage, run its first part on made-up inputs, `warmup` times and then `repeats` times; more times
+ * until 50 ms are over, and fewer once `budget_ms` are over, but at least three times. `measured`: the time of each run,
+ * ms; `others` counts the parts of frames that were computed meanwhile. `tune`: search the fastest settings of the runtime for a stage, and use them for
  * its model from now on; `repeats` and `budget_ms` are those of each settings. `tuned`: these settings. `probe`: exchange echoes with the node `to`, so many of each size. `probed`: the
  * times until the answers by size, ms, and the own CPU time of this process per message. `unmeasured`: why not.
  */

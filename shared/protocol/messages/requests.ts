@@ -1,5 +1,6 @@
+import { MAX_REPEATS } from '../../plan/limits.ts';
 import { z } from '../../schema.ts';
-import { MAX_REPEATS, measured, probed, tuned } from './control.ts';
+import { measured, probed, tuned } from './control.ts';
 import { count, nodeId, sha, text } from './fields.ts';
 
 /** `tessera/request/<command>` */
