@@ -31,10 +31,15 @@ export interface Job {
 
 /**
  * The outcome of one part: those outputs that are not only kept, in the order of the job. `compute_ms` is decoding,
- * inference and encoding.
+ * inference and encoding; `waited_ms` how long ago it ended, as it is handed over together with later ones.
  */
 export type PartOutcome =
-  | { readonly t_id: number; readonly out: readonly WireRegion[]; readonly compute_ms: number }
+  | {
+      readonly t_id: number;
+      readonly out: readonly WireRegion[];
+      readonly compute_ms: number;
+      readonly waited_ms?: number;
+    }
   | { readonly t_id: number; readonly error: PartError };
 
 /** Why a part was not computed; `regions` are the inputs that are not here. */

@@ -141,18 +141,23 @@ const handlers = {
   run: (job: Job, sendPart: SendPart<PartOutcome[]>): Promise<Moved<PartOutcome[]>> =>
     new Promise((resolve) => {
       let batch: PartOutcome[] = [];
+      let ends: number[] = [];
       let bytes = 0;
       let open = job.tiles.length;
       const end = (outcome: PartOutcome, isKept: boolean): void => {
+        const now = performance.now();
         batch.push(outcome);
+        ends.push(now);
         if ('out' in outcome) for (const { d } of outcome.out) bytes += d.byteLength;
         open -= 1;
         if (open > 0 && !isKept && 'out' in outcome && bytes < job.batchBytes) return;
         const made = batch.flatMap((each) => ('out' in each ? each.out.map(({ d }) => d) : []));
-        const moved = { value: batch, transfer: buffersOf(made) };
+        const value = batch.map((each, k) => ('out' in each ? { ...each, waited_ms: now - ends[k]! } : each));
+        const moved = { value, transfer: buffersOf(made) };
         if (open === 0) resolve(moved);
         else sendPart(moved);
         batch = [];
+        ends = [];
         bytes = 0;
       };
       for (const tile of job.tiles) {

@@ -57,8 +57,8 @@ export async function runParts<P extends WorkPart>(
       add(outcome);
       return;
     }
-    queueMs ??= Math.max(0, now() - outcome.compute_ms - arrivedMs);
-    const { t_id, out, compute_ms } = outcome;
+    const { t_id, out, compute_ms, waited_ms = 0 } = outcome;
+    queueMs ??= Math.max(0, now() - waited_ms - compute_ms - arrivedMs);
     const done = (ms: number): void => add({ t_id, out: answerOf(part, out, ms), compute_ms });
     const away = deliveries(part, out);
     if (away.length === 0) {

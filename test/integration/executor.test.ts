@@ -74,8 +74,13 @@ describe('the executor', () => {
     const count = (): void => void messages++;
     worker.on('message', count);
     const five = (batchBytes: number): Job => ({ ...job(5), batchBytes });
-    expect(codes(await run(five(1e6)))).toEqual(['ok', 'ok', 'ok', 'ok', 'ok']);
+    const together = await run(five(1e6));
+    expect(codes(together)).toEqual(['ok', 'ok', 'ok', 'ok', 'ok']);
     expect(messages).toBe(1);
+    // A part waits for those after it.
+    const waits = together.map((outcome) => ('out' in outcome ? outcome.waited_ms! : Number.NaN));
+    expect(waits).toEqual([...waits].sort((a, b) => b - a));
+    expect([waits[0]! > 0, waits[4]]).toEqual([true, 0]);
     const tiles = five(1e6).tiles.map((tile, k) => {
       if (k === 1) return { ...tile, t_id: 9 };
       return k === 3 ? { ...tile, out: [{ ...tile.out[0]!, keep: 'also' as const }] } : tile;

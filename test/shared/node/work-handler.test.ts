@@ -125,6 +125,17 @@ describe('work', () => {
     });
   });
 
+  it('has waited until its first tile began, also where the outcome of that tile comes with later ones', async () => {
+    const { handler: made, sent, jobs, clock } = workHandler();
+    made.accept('central', work());
+    clock.now = 20;
+    jobs[0]!.tile({ ...done(0), waited_ms: 7 });
+    jobs[0]!.tile({ ...done(1), waited_ms: 0 });
+    jobs[0]!.end();
+    await settled();
+    expect(sent).toMatchObject([{ queue_ms: 8 }]);
+  });
+
   it('has its bytes copied on arrival, as the MQTT client reuses its buffer', () => {
     const { handler: made, jobs } = workHandler();
     const message = work();
