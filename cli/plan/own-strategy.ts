@@ -77,7 +77,16 @@ async function fromModule(file: string): Promise<AskedStrategy> {
   const { name } = found;
   return {
     name,
-    propose: async (problem) => answerOf(name, problem, { plans: await found.propose(problem) }),
+    propose: async (problem) => {
+      let plans: unknown;
+      try {
+        plans = await found.propose(problem);
+      } catch (cause) {
+        const why = cause instanceof Error ? cause.message : String(cause);
+        throw new TesseraError('TESSERA_PLAN_INVALID', `strategy ${name} of ${file} failed: ${why}`, { cause });
+      }
+      return answerOf(name, problem, { plans });
+    },
     compared: (_, plans) => comparedBy(plans),
   };
 }

@@ -66,6 +66,9 @@ test('strategies of the user are a module or a program, and are checked as all o
   expect((await plan('--strategy', 'exec:exit 3')).stderr).toContain('exec:exit 3 ended with 3');
   expect((await plan('--strategy', 'exec:echo hello')).stderr).toContain('answered no JSON');
 
+  await writeFile(join(folder, 'broken.mjs'), MINE.replace('problem.source', 'problem.nowhere.id'));
+  expect((await plan('--strategy', 'broken.mjs')).stderr).toContain('strategy mine of broken.mjs failed: ');
+
   const checked = await plan('--check-strategy', program);
   expect(checked).toMatchObject({ code: 0, stdout: expect.stringContaining('strategy exec keeps all rules') });
   await writeFile(join(folder, 'bad.mjs'), MINE.replace('problem.source)', "'moon')"));
