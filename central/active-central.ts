@@ -15,7 +15,7 @@ import type { ActiveCentralOptions } from './central-options.ts';
 import { Coordinator } from './coordinator/coordinator.ts';
 import type { UntimedEvent } from './coordinator/events.ts';
 import { defaultOptions } from './coordinator/options.ts';
-import { EffectRunner, type EffectRunnerDeps, type ServedPlan } from './effects.ts';
+import { EffectRunner, type EffectRunnerDeps } from './effects.ts';
 import { FrameAcceptor } from './ingest/acceptor.ts';
 import { BornFrames } from './ingest/born-frames.ts';
 import { Cameras } from './ingest/cameras.ts';
@@ -35,7 +35,7 @@ import { answersOf } from './observers/readiness.ts';
 import { type PlanReadiness, type ReadyOptions, ReadyWaits } from './observers/ready-waits.ts';
 import { Publisher } from './publish/publisher.ts';
 import { ResultPublisher } from './publish/result-publisher.ts';
-import type { ServedModel } from './served-model.ts';
+import type { ServedModel, ServedPlan } from './served-model.ts';
 
 /** What an active central works with. */
 export interface ActiveCentralParts {

@@ -9,7 +9,6 @@ import type { CentralOptions } from './central-options.ts';
 import type { DataPlane } from './data-plane/data-plane.ts';
 import { DeployedPlans } from './deployed-plans.ts';
 import { compileFor, Deployments } from './deployment.ts';
-import type { ServedPlan } from './effects.ts';
 import type { Journal } from './journal/journal.ts';
 import type { JournalLock } from './journal/lock.ts';
 import type { EpochFile } from './leadership/epoch-file.ts';
@@ -20,7 +19,7 @@ import { choosePlan, type PlanRequest } from './planner/default-plan.ts';
 import { checkPlanExits } from './planner/exits.ts';
 import type { PlanningNode } from './planner/strategy.ts';
 import type { Planning } from './planning.ts';
-import type { LoadRequest, ServedModel } from './served-model.ts';
+import type { LoadRequest, ServedModel, ServedPlan } from './served-model.ts';
 
 /** What a central uses and owns: it stops all of it. */
 export interface CentralParts

@@ -2,19 +2,15 @@ import { channel } from 'node:diagnostics_channel';
 import { failureOf } from '../shared/errors.ts';
 import { LogThrottle } from '../shared/log-throttle.ts';
 import type { Executor } from '../shared/node/executor-types.ts';
-import { wireBox } from '../shared/node/tensor-store.ts';
 import { missingCodecs } from '../shared/plan/capabilities.ts';
 import type { CompiledPlan } from '../shared/plan/compiled-plan.ts';
-import { CENTRAL } from '../shared/plan/plan.ts';
 import { codecOf } from '../shared/plan/quantised-tensors.ts';
 import type { Log } from '../shared/ports.ts';
 import type { ControlMessage } from '../shared/protocol/messages/control.ts';
 import type { WireRegion } from '../shared/protocol/messages/region.ts';
-import type { WorkInput, WorkMessage } from '../shared/protocol/messages/work.ts';
-import { type Arrival, type BornArrival, isBorn } from '../shared/runtime/frame-parser.ts';
+import { type Arrival, isBorn } from '../shared/runtime/frame-parser.ts';
 import { AuditedParts } from './audited-parts.ts';
 import type {
-  CancelEffect,
   Effect,
   FillEffect,
   FinishEffect,
@@ -24,20 +20,15 @@ import type {
   PrepareEffect,
   SendEffect,
   SkipFrameEffect,
-  WorkEffect,
 } from './coordinator/effects.ts';
 import type { UntimedEvent } from './coordinator/events.ts';
 import type { FrameEnd } from './coordinator/frame-end.ts';
 import type { DataPlane, FrameAnswer, Opened } from './data-plane/data-plane.ts';
+import { FrameOpening } from './frame-opening.ts';
 import type { BornFrames } from './ingest/born-frames.ts';
 import type { NodeLink } from './nodes/node-link.ts';
-import type { ServedModel } from './served-model.ts';
-
-/** A plan in use and the model that it cuts. */
-export interface ServedPlan {
-  readonly compiled: CompiledPlan;
-  readonly model: ServedModel;
-}
+import type { ServedModel, ServedPlan } from './served-model.ts';
+import { WorkSender } from './work-sender.ts';
 
 /** How a frame ended, with everything that its result says. */
 export interface EndedFrame {
@@ -109,13 +100,27 @@ export class EffectRunner {
   readonly #codecs = new Map<string, readonly string[]>();
   readonly #throttledLog: LogThrottle;
   readonly #audits: AuditedParts;
-  /** Work whose inputs are being packed, and its parts that were not cancelled meanwhile. */
-  readonly #packing = new Map<WorkEffect, Set<number>>();
+  readonly #work: WorkSender;
+  readonly #opening: FrameOpening;
   #next = 0;
 
   constructor(deps: EffectRunnerDeps) {
     this.#deps = deps;
     this.#audits = new AuditedParts(deps);
+    this.#work = new WorkSender({
+      ...deps,
+      audits: this.#audits,
+      served: (i_id) => this.#frames.get(i_id)!.served,
+      control: (node, message) => this.#control(node, message),
+    });
+    this.#opening = new FrameOpening({
+      ...deps,
+      isOpen: (i_id) => this.#frames.has(i_id),
+      onSize: (i_id, size) => {
+        const frame = this.#frames.get(i_id);
+        if (frame !== undefined) frame.size = size;
+      },
+    });
     this.#throttledLog = new LogThrottle(deps.log, () => performance.now());
   }
 
@@ -190,7 +195,7 @@ export class EffectRunner {
         on.skipped(effect);
         break;
       case 'take-frame':
-        this.#takeFrame(effect.i_id);
+        this.#opening.take(effect.i_id, this.#frames.get(effect.i_id)!);
         break;
       case 'free-payload': {
         const arrival = this.#payloads.get(effect.ref)!;
@@ -199,10 +204,10 @@ export class EffectRunner {
         break;
       }
       case 'work':
-        void this.#work(effect);
+        void this.#work.send(effect);
         break;
       case 'cancel':
-        this.#cancel(effect);
+        this.#work.cancel(effect);
         break;
       case 'send':
         this.#send(effect);
@@ -291,112 +296,12 @@ export class EffectRunner {
     this.#control(node, { v: 1, type: 'prepare', plan, manifest, stages: [...stages], epoch, request });
   }
 
-  #open({ i_id, ref, model, plan, at, copies }: OpenFrameEffect): void {
+  #open(effect: OpenFrameEffect): void {
+    const { i_id, ref, model, plan, copies } = effect;
     const arrival = this.#payloads.get(ref)!;
-    this.#frames.set(i_id, {
-      arrival,
-      served: this.#served(plan, model),
-      copies,
-      size: UNKNOWN_SIZE,
-      answer: undefined,
-    });
-    if (isBorn(arrival) && at !== CENTRAL) {
-      void this.#openThere(i_id, arrival, { model, plan });
-      return;
-    }
-    const copied = Promise.all(copies.map((node) => this.#deps.born.copy(i_id, plan, arrival, node)));
-    this.#opened(i_id, this.#decode(i_id, arrival, { model, plan }), copied);
-  }
-
-  /** Has the node where a frame was born open it. */
-  async #openThere(i_id: string, arrival: BornArrival, of: Pick<OpenFrameEffect, 'model' | 'plan'>): Promise<void> {
-    const { data, born, tell } = this.#deps;
-    const { node, width, height } = arrival.born;
-    try {
-      await born.open(i_id, of.plan, arrival);
-    } catch (error) {
-      if (!this.#frames.has(i_id)) return;
-      this.#throttledLog.warn(`open ${node}`, `central takes a frame: ${failureOf(error).message}`);
-      tell({ type: 'frame-not-opened', i_id });
-      return;
-    }
-    this.#opened(i_id, data.open({ i_id, ...of, frame: { width, height } }));
-  }
-
-  /** Decodes a frame at central. */
-  async #decode(i_id: string, arrival: Arrival, of: Pick<OpenFrameEffect, 'model' | 'plan'>): Promise<Opened> {
-    const { data, born, tell } = this.#deps;
-    if (!isBorn(arrival)) return data.open({ i_id, ...of, frame: arrival.envelope });
-    const frame = await born.take(i_id, arrival);
-    tell({ type: 'frame-taken', i_id });
-    return data.open({ i_id, ...of, frame });
-  }
-
-  #takeFrame(i_id: string): void {
-    const { arrival, served } = this.#frames.get(i_id)!;
-    const of = { model: served.model.name, plan: served.compiled.plan.id };
-    this.#opened(i_id, this.#decode(i_id, arrival, of));
-  }
-
-  #opened(i_id: string, opened: Promise<Opened>, copied: Promise<(string | undefined)[]> = Promise.resolve([])): void {
-    const { tell } = this.#deps;
-    Promise.all([opened, copied]).then(
-      ([size, nodes]) => {
-        const frame = this.#frames.get(i_id);
-        if (frame !== undefined) frame.size = size;
-        const copies = nodes.filter((node) => node !== undefined);
-        tell({ type: 'frame-opened', i_id, copies });
-      },
-      (error: unknown) => tell({ type: 'frame-failed', i_id, failure: failureOf(error, 'TESSERA_INPUT_INVALID') }),
-    );
-  }
-
-  async #work(effect: WorkEffect): Promise<void> {
-    const { data, link, tell, log } = this.#deps;
-    const { node, plan, i_id, stage, attempt, t_ids, ways, budget_ms, audit, hasFrame = false } = effect;
-    const wanted = new Set(t_ids);
-    this.#packing.set(effect, wanted);
-    try {
-      const isLocal = link.isLocal(node);
-      const hub = t_ids.filter((t_id) => ways?.some((way) => way.t_id === t_id) !== true);
-      // An audit compares results of inputs that were encoded alike, also those of central's own executor.
-      const own = isLocal && audit === undefined;
-      const packed = hub.length === 0 ? [] : await data.pack(i_id, plan, stage, hub, { own, hasFrame });
-      const straight = ways === undefined ? [] : await data.packWays(i_id, plan, stage, ways, hasFrame);
-      const tiles = [...(packed ?? []), ...straight].filter(({ t_id }) => wanted.has(t_id));
-      if (tiles.length === 0) return;
-      if (audit !== undefined) this.#audits.keepInputs(audit, packed ?? [], isLocal);
-      const message = { v: 1, plan, i_id, stage, attempt, budget_ms, tiles } as const;
-      const bytes = await link.work(node, hasFrame ? this.#withHeldFrame(message) : message);
-      if (!isLocal) tell({ type: 'work-sent', node, i_id, stage, attempt, bytes });
-    } catch (error) {
-      const { message: text } = failureOf(error);
-      log.warn(`work for ${node}: ${text}`);
-      for (const t_id of t_ids)
-        tell({ type: 'part-error', node, plan, i_id, stage, t_id, attempt, code: 'run-failed', text });
-    } finally {
-      this.#packing.delete(effect);
-    }
-  }
-
-  /** Names the frame's tensor, which the node has, among the inputs of tiles. */
-  #withHeldFrame(message: WorkMessage): WorkMessage {
-    const { compiled, model } = this.#frames.get(message.i_id)!.served;
-    const { parts } = compiled.stages[message.stage]!;
-    const tiles = message.tiles.map((tile) => {
-      const held = parts[tile.t_id]!.in.filter(({ tensor }) => tensor === model.input.name);
-      const named = held.map(({ tensor, box }): WorkInput => ({ tensor, box: wireBox(box), held: true }));
-      return { ...tile, in: [...named, ...tile.in] };
-    });
-    return { ...message, tiles };
-  }
-
-  /** A `cancel` is sent at once, so it would overtake work that is being packed. */
-  #cancel({ node, i_id, stage, t_ids }: CancelEffect): void {
-    for (const [work, wanted] of this.#packing)
-      if (work.node === node && work.i_id === i_id && work.stage === stage)
-        for (const t_id of t_ids) wanted.delete(t_id);
-    this.#control(node, { v: 1, type: 'cancel', i_id, stage, t_id: [...t_ids] });
+    const served = this.#served(plan, model);
+    this.#frames.set(i_id, { arrival, served, copies, size: UNKNOWN_SIZE, answer: undefined });
+    this.#opening.open(arrival, effect);
   }
 
   async #fill({ i_id, stage, t_ids }: FillEffect): Promise<void> {

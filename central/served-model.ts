@@ -41,6 +41,12 @@ export interface ServedModel {
   readonly outputs: readonly string[];
 }
 
+/** A plan in use and the model that it cuts. */
+export interface ServedPlan {
+  readonly compiled: CompiledPlan;
+  readonly model: ServedModel;
+}
+
 /** The model with the slices of its weights that parts of a plan read, as blobs, and signed. Throws TESSERA_BLOB. */
 export async function withCutWeights(
   model: ServedModel,

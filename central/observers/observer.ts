@@ -1,7 +1,8 @@
 import type { PlanProgress } from '../../shared/protocol/messages/node.ts';
 import type { ResultObject, SkipReason } from '../../shared/protocol/messages/result.ts';
 import type { NodeChange } from '../coordinator/effects.ts';
-import type { EndedFrame, ServedPlan } from '../effects.ts';
+import type { EndedFrame } from '../effects.ts';
+import type { ServedPlan } from '../served-model.ts';
 
 /**
  * A feature that follows what an active central does and never decides anything, such as statistics. One file is one

@@ -2,9 +2,9 @@ import type { CompiledPlan } from '../../shared/plan/compiled-plan.ts';
 import type { Split } from '../../shared/plan/plan.ts';
 import type { PlanStatus } from '../../shared/protocol/messages/central.ts';
 import type { Topics } from '../../shared/protocol/topics.ts';
-import type { ServedPlan } from '../effects.ts';
 import { costInWords } from '../planner/cost-in-words.ts';
 import type { Publisher } from '../publish/publisher.ts';
+import type { ServedPlan } from '../served-model.ts';
 import type { Observer } from './observer.ts';
 
 function describeSplit(split: Split): string {

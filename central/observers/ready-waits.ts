@@ -1,5 +1,5 @@
 import type { Plan } from '../../shared/plan/plan.ts';
-import type { ServedPlan } from '../effects.ts';
+import type { ServedPlan } from '../served-model.ts';
 import type { Observer } from './observer.ts';
 import type { PlanAnswers } from './readiness.ts';
 
