@@ -110,7 +110,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   }
 
   const { threads, sessionMemoryMb } = options;
-  const tuned = await openSettings(stateDir, log);
+  const tuned = await openSettings(stateDir, threads, log);
   const settings = tuned.known;
   const executor = await createExecutor({ node: id, folder: store.folder, threads, sessionMemoryMb, settings, log });
   let bus: Bus;

@@ -12,8 +12,9 @@ const FILE = 'runtime-settings.json';
 const MOST = 256;
 
 const fileSchema = z.object({
-  /** The settings of another version say nothing about this one. */
+  /** Settings of another version, or for another number of threads, say nothing about this one. */
   runtime: z.string(),
+  threads: z.number(),
   models: z.record(z.string(), runtimeSettings),
 });
 
@@ -24,13 +25,16 @@ export interface KeptSettings {
   readonly keep: (skeleton: string, settings: RuntimeSettings) => void;
 }
 
-/** Reads the settings that earlier runs of this node found; none where the file is missing, damaged or of another version. */
-export async function openSettings(stateDir: string, log: Log): Promise<KeptSettings> {
+/**
+ * Reads the settings that earlier runs of this node found with so many threads; none where the file is missing, damaged or
+ * of another version of the runtime.
+ */
+export async function openSettings(stateDir: string, threads: number, log: Log): Promise<KeptSettings> {
   const path = join(stateDir, FILE);
   let known = new Map<string, RuntimeSettings>();
   try {
     const read = fileSchema.parse(JSON.parse(await readText(path)));
-    if (read.runtime === runtimeVersion) known = new Map(Object.entries(read.models));
+    if (read.runtime === runtimeVersion && read.threads === threads) known = new Map(Object.entries(read.models));
   } catch {}
   const kept = new Map(known);
   return {
@@ -40,7 +44,7 @@ export async function openSettings(stateDir: string, log: Log): Promise<KeptSett
       kept.set(skeleton, settings);
       for (const oldest of [...kept.keys()].slice(0, -MOST)) kept.delete(oldest);
       try {
-        const content = { runtime: runtimeVersion, models: Object.fromEntries(kept) };
+        const content = { runtime: runtimeVersion, threads, models: Object.fromEntries(kept) };
         writeWholeSync({ what: 'the settings of the runtime', path }, `${JSON.stringify(content)}\n`);
       } catch (error) {
         log.warn(`the settings of the runtime are forgotten when this agent ends: ${failureOf(error).message}`);
