@@ -2,7 +2,10 @@ import { findCodec } from '../../shared/codec/codecs.ts';
 import type { CodecSpec } from '../../shared/codec/spec.ts';
 import { parseCodec } from '../../shared/codec/spec.ts';
 import type { ResolvedModel } from '../../shared/onnx/model.ts';
+import type { Plan, Stage } from '../../shared/plan/plan.ts';
 import { byteLength } from '../../shared/tensor/tensor.ts';
+import { withStages } from './compose.ts';
+import { bytesOf } from './graph.ts';
 import { type CalibratedSetting, type Counts, isNoPlan, type Problem, type TileEnd } from './strategy.ts';
 
 /**
@@ -124,6 +127,66 @@ export function calibratedCodecs(
   for (const tensor of options.flatMap(({ sent }) => sent))
     if (!codecs.has(tensor) && findCodec(lossless.name)!.carries(specs.get(tensor)!)) codecs.set(tensor, lossless);
   return { codecs: Object.fromEntries(codecs), clipped };
+}
+
+/**
+ * The plan with calibrated codecs for what travels between its machines, so that the fewest bytes are sent within the
+ * user's bound for the agreement; undefined without a bound, and where no setting keeps it. For stages of any kind that
+ * leave answers as they are; a setting counts for a cut whose live tensors are exactly its own.
+ */
+export function withCalibratedCodecs(problem: Problem, plan: Plan): Plan | undefined {
+  const { calibrated, graph, constraints } = problem;
+  const { agreement, codec } = constraints;
+  const isApproximate = plan.stages.some(({ split }) => split.kind === 'tiles' && split.padding === 'zero');
+  if (agreement === undefined || codec !== undefined || isApproximate) return undefined;
+  const options = plan.stages.flatMap((stage, index) => {
+    const later = plan.stages.slice(index + 1);
+    const read = new Set(later.flatMap(({ inputs }) => inputs));
+    const live = plan.stages.slice(0, index + 1).flatMap(({ outputs }) => outputs.filter((name) => read.has(name)));
+    const own = stage.outputs.filter((name) => read.has(name));
+    if (own.length === 0 || later.every((reader) => isBesides(stage, reader))) return [];
+    const exact: CalibratedSetting = { bytes: bytesOf(graph, live), agreement: 1, codecs: {} };
+    return [[exact, ...calibrated.filter(({ codecs }) => sameNames(Object.keys(codecs), live))]];
+  });
+  const chosen = new Map(
+    (fewestBytes(options, agreement) ?? []).flatMap(({ codecs }) => Object.entries(codecs)).reverse(),
+  );
+  if (chosen.size === 0) return undefined;
+  const drafts = plan.stages.map(({ id: _, ...stage }) => {
+    const own = stage.outputs.flatMap((name) => (chosen.has(name) ? [[name, parseCodec(chosen.get(name)!)]] : []));
+    return { ...stage, codec: { ...Object.fromEntries(own), ...stage.codec } };
+  });
+  return withStages(plan, drafts, [`clipped within an agreement of ${Number((100 * agreement).toPrecision(6))} %`]);
+}
+
+/**
+ * The problems that strategies are asked for plans of one: itself and, where the user set a bound, the one in which
+ * tensors of calibrated cuts are as small as the smallest setting within the bound makes them. So cut and bits are chosen
+ * together (JALAD, ICPADS 2018); `withCalibratedCodecs` then sets the bits.
+ */
+export function asSent(problem: Problem): readonly Problem[] {
+  const { calibrated, graph, constraints } = problem;
+  const { agreement, codec } = constraints;
+  if (agreement === undefined || codec !== undefined) return [problem];
+  const shares = new Map<string, number>();
+  for (const { codecs, bytes, agreement: kept } of calibrated) {
+    const names = Object.keys(codecs);
+    const share = bytes / Math.max(1, bytesOf(graph, names));
+    if (kept < agreement - ROUNDING) continue;
+    for (const name of names) shares.set(name, Math.min(share, shares.get(name) ?? 1));
+  }
+  if (shares.size === 0) return [problem];
+  const tensors = graph.tensors.map((tensor) => ({ ...tensor, bytes: tensor.bytes * (shares.get(tensor.name) ?? 1) }));
+  const small = { ...graph, tensors };
+  const blocks = graph.blocks.map((block) => ({ ...block, bytes: bytesOf(small, block.cut) }));
+  return [problem, { ...problem, graph: { ...small, blocks } }];
+}
+
+/** Whether a stage gets nothing from another one over a link: it reads none of its outputs, or runs on the same one node. */
+function isBesides({ outputs, on }: Stage, reader: Stage): boolean {
+  if (!reader.inputs.some((name) => outputs.includes(name))) return true;
+  const nodes = [on, reader.on].map((place) => ('nodes' in place && place.nodes !== '*' ? place.nodes : []));
+  return nodes[0]!.length === 1 && nodes[1]!.length === 1 && nodes[0]![0] === nodes[1]![0];
 }
 
 function sameNames(a: readonly string[], b: readonly string[]): boolean {

@@ -79,11 +79,12 @@ export const command = defineCommand({
     const problem: Problem = { ...plain, constraints: { ...plain.constraints, ...demandsOf(options, plain) } };
     checkFigures(problem);
     const asked = strategy === undefined ? listedStrategies() : [await strategyFor(strategy, signal)];
-    const [{ rank }, { inBlocks }] = await Promise.all([
+    const [{ rank }, { asSent }, { inBlocks }] = await Promise.all([
       import('../../central/planner/query/rank.ts'),
+      import('../../central/planner/calibrated.ts'),
       import('../../central/planner/query/in-blocks.ts'),
     ]);
-    const ask = (of: Problem) => Promise.all(asked.map((each) => proposalOf(each, of)));
+    const ask = (of: Problem) => Promise.all(asSent(of).flatMap((sent) => asked.map((each) => proposalOf(each, sent))));
     const rankTop = async (of: Problem, most: number): Promise<Ranking> => {
       const wanted = { ...of, constraints: { ...of.constraints, top: most } };
       return rank(wanted, await ask(wanted));

@@ -1,6 +1,7 @@
 import { TesseraError } from '../../../shared/errors.ts';
 import type { Plan } from '../../../shared/plan/plan.ts';
 import { checkPlan } from '../../../shared/plan/validate.ts';
+import { withCalibratedCodecs } from '../calibrated.ts';
 import { predict } from '../cost/predict.ts';
 import type { Prediction } from '../cost/prediction.ts';
 import { outlineOf } from '../cost/sketch.ts';
@@ -35,7 +36,7 @@ export interface Ranking {
 }
 
 /**
- * Predicts all plans and ranks those that meet every demand of the problem. Of equal plans the one with the lower latency
+ * Predicts all plans, also with calibrated codecs where the user set a bound, and ranks those that meet every demand of the problem. Of equal plans the one with the lower latency
  * is better, then the one that was proposed first.
  */
 export function rank(problem: Problem, proposals: readonly Proposal[]): Ranking {
@@ -50,7 +51,8 @@ export function rank(problem: Problem, proposals: readonly Proposal[]): Ranking 
       continue;
     }
     const why: string[] = [];
-    for (const plan of proposed) {
+    const plans = proposed.flatMap((plan) => [plan, withCalibratedCodecs(problem, plan) ?? []].flat());
+    for (const plan of plans) {
       const prediction = predictionOf(problem, plan);
       if (typeof prediction === 'string') {
         why.push(prediction);
@@ -65,7 +67,7 @@ export function rank(problem: Problem, proposals: readonly Proposal[]): Ranking 
         if (!ranked.has(plan.id)) ranked.set(plan.id, { plan: { ...plan, predicted }, prediction, value });
       }
     }
-    if (why.length > 0 && why.length === proposed.length) refusals.push({ strategy, reason: why[0]! });
+    if (why.length > 0 && why.length === plans.length) refusals.push({ strategy, reason: why[0]! });
   }
   const sorted = [...ranked.values()].sort(
     (a, b) => a.value - b.value || a.prediction.latency_ms - b.prediction.latency_ms,

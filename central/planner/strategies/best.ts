@@ -1,3 +1,4 @@
+import { asSent } from '../calibrated.ts';
 import { rank } from '../query/rank.ts';
 import { isNoPlan, type Strategy } from '../strategy.ts';
 
@@ -8,10 +9,12 @@ export function bestOf(others: readonly Strategy[]): Strategy {
   return {
     name,
     propose(problem) {
-      const proposals = others.map((strategy) => {
-        const proposed = strategy.propose(problem);
-        return { strategy: strategy.name, proposed, compared: isNoPlan(proposed) ? 0 : proposed.length };
-      });
+      const proposals = asSent(problem).flatMap((asked) =>
+        others.map((strategy) => {
+          const proposed = strategy.propose(asked);
+          return { strategy: strategy.name, proposed, compared: isNoPlan(proposed) ? 0 : proposed.length };
+        }),
+      );
       const { ranked, refusals } = rank(problem, proposals);
       if (ranked.length === 0) {
         const why = refusals.map(({ strategy, reason }) => `${strategy}: ${reason}`);

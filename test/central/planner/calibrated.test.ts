@@ -1,9 +1,22 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { calibratedCodecs, fewestBytes, type MeasuredCodecs, unbeaten } from '../../../central/planner/calibrated.ts';
+import {
+  asSent,
+  calibratedCodecs,
+  fewestBytes,
+  type MeasuredCodecs,
+  unbeaten,
+  withCalibratedCodecs,
+} from '../../../central/planner/calibrated.ts';
+import { bytesOf as tensorBytes } from '../../../central/planner/graph.ts';
+import { rank } from '../../../central/planner/query/rank.ts';
+import { exhaustive } from '../../../central/planner/strategies/exhaustive.ts';
+import { tilesFused } from '../../../central/planner/strategies/tiles-fused.ts';
+import { isNoPlan, type Problem, type Strategy } from '../../../central/planner/strategy.ts';
 import { parseCard } from '../../../shared/model/card.ts';
 import { resolveModel } from '../../../shared/onnx/resolve.ts';
 import { tinyNetwork } from '../../support/tiny-network.ts';
+import { clusterOf, smallNetwork } from './tiling/clusters.ts';
 
 /**
  * A plan that promises 99 % agreement and has 97 % is worse than none; one that has 100 % at ten times the bytes is
@@ -98,5 +111,65 @@ describe('calibratedCodecs', () => {
   it('uses no codec that was measured together with other tensors', () => {
     const pair = card({ ...clipA, codecs: { a: 'clip:0:2:4', p: 'clip:0:2:4' } });
     expect(calibratedCodecs(pair, lossless, resolved, [cut('a')], 0.9)).toEqual(packed('a'));
+  });
+});
+
+describe('plans of any strategy within a bound', () => {
+  const network = smallNetwork(2, 16);
+  /** A slow node where frames are born, a fast central, and a thin link; the deeper cut cannot be clipped as hard. */
+  function problemOf(agreement: number | undefined, more: Partial<Problem> = {}): Problem {
+    const problem = clusterOf(network, [100, 0.01], { source: 'pi-1', mbps: 0.5, rtt_ms: 1, ...more });
+    const calibrated = [
+      { codecs: { [network.skip]: 'clip:0:2:2' }, bytes: 60, agreement: 0.95 },
+      { codecs: { [network.skip]: 'clip:0:2:4' }, bytes: 120, agreement: 0.995 },
+    ];
+    const constraints = { ...problem.constraints, ...(agreement === undefined ? {} : { agreement }) };
+    const nodes = problem.nodes.map((node) => ({ ...node, tier: node.id === 'central' ? 'cloud' : 'edge' }) as const);
+    return { ...problem, nodes, calibrated, constraints };
+  }
+  const bestOf = (strategy: Strategy, problem: Problem) => {
+    const proposals = asSent(problem).map((asked) => {
+      const proposed = strategy.propose(asked);
+      return { strategy: strategy.name, proposed, compared: 1 };
+    });
+    return rank(problem, proposals).ranked[0]!;
+  };
+
+  it('have cut and bits chosen together: a cut that pays only when it is clipped', () => {
+    const cut = (agreement?: number) => {
+      const { plan, prediction } = bestOf(exhaustive, problemOf(agreement));
+      return { codec: plan.stages[0]!.codec, stages: plan.stages.length, agreement: prediction.agreement };
+    };
+    expect(cut()).toMatchObject({ codec: {} });
+    expect(cut(0.99)).toEqual({
+      codec: { [network.skip]: { name: 'clip', a: 0, b: 2, bits: 4 } },
+      stages: 2,
+      agreement: 0.995,
+    });
+    expect(cut(0.9)).toMatchObject({ codec: { [network.skip]: { bits: 2 } }, agreement: 0.95 });
+    expect(cut(0.999)).toMatchObject({ codec: {}, agreement: 1 });
+  });
+
+  it('have codecs for tiles too, and never for tiles without halo', () => {
+    const problem = problemOf(0.99, { source: 'central' });
+    const constraints = { ...problem.constraints, cuts: [[network.skip]] };
+    const asked = { ...problem, constraints };
+    const plans = tilesFused.propose(asked);
+    if (isNoPlan(plans)) throw new Error(plans.reason);
+    const coded = withCalibratedCodecs(asked, {
+      ...plans[0]!,
+      stages: plans[0]!.stages.map((stage) => ({ ...stage, codec: {} })),
+    });
+    expect(coded!.stages[0]!.codec).toMatchObject({ [network.skip]: { bits: 4 } });
+    const [first, ...rest] = plans[0]!.stages;
+    const zero = { ...first!, codec: {}, split: { ...first!.split, padding: 'zero' } as never };
+    expect(withCalibratedCodecs(asked, { ...plans[0]!, stages: [zero, ...rest] })).toBeUndefined();
+  });
+
+  it('are asked of a network whose calibrated tensors are as small as they are sent', () => {
+    const [same, small] = asSent(problemOf(0.99));
+    expect(tensorBytes(small!.graph, [network.skip])).toBe(120);
+    expect(tensorBytes(same!.graph, [network.skip])).toBeGreaterThan(120);
+    expect(asSent(problemOf(undefined))).toHaveLength(1);
   });
 });
