@@ -18,6 +18,7 @@ import { elementCount, type Tensor } from '../shared/tensor/tensor.ts';
 import { dataFolder, dataOption, defineBenchmark, list } from './harness/benchmark.ts';
 import { Forms } from './plan-forms/forms.ts';
 import { IF_AND_LOOP, ifAndLoop } from './plan-forms/if-and-loop.ts';
+import { proposedPlans } from './plan-forms/proposed.ts';
 import { NO_MOSQUITTO, startMosquitto } from './testbed/mosquitto.ts';
 
 /** Largest difference allowed, as a share of each output's range. */
@@ -56,7 +57,7 @@ export const { description, usage, run } = defineBenchmark({
   method:
     `${NODES} node agents, each its own process, around a broker. For each network and each form of plan (device, edge ` +
     'tiles and cloud; consecutive tile stages; tiles and slices of channels; skips; several tensors across a cut; a ' +
-    'chain of nodes) frames with random ' +
+    'chain of nodes; what each strategy with tiles proposes) frames with random ' +
     `values are computed by the plan and by central alone. Passed: every output differs by at most ${LIMIT} of its ` +
     'range, and the nodes that the plan names computed it.',
   needs: 'the shared networks; for --broker mosquitto Mosquitto.',
@@ -107,7 +108,9 @@ async function compareForms({ networks, frames, broker: kind, data }: Values<typ
         const references: (readonly Tensor[])[] = [];
         for (const values of inputs) references.push((await send(values)).outputs);
         const ids = agents.map(({ id }) => id);
-        for (const { name: form, plan } of new Forms(served.resolved, served.manifest.skeleton.sha, ids).all()) {
+        const { resolved, manifest } = served;
+        const forms = new Forms(resolved, manifest.skeleton.sha, ids).all();
+        for (const { name: form, plan } of [...forms, ...proposedPlans(resolved, manifest.skeleton.sha, ids)]) {
           if (plan === undefined) {
             absent.push(`${name}: ${form}`);
             continue;

@@ -1,7 +1,7 @@
 import { CENTRAL, type Placement, type Plan, type Split, type Stage, TOPIC } from '../../shared/plan/plan.ts';
 import { planId } from '../../shared/plan/plan-id.ts';
 import type { TileCut } from './cuts/wanted.ts';
-import type { Problem } from './strategy.ts';
+import { isNoPlan, type NoPlan, type Problem } from './strategy.ts';
 
 /** A stage without its number. */
 export type StageDraft = Omit<Stage, 'id'>;
@@ -69,4 +69,17 @@ export function tileStagesPlan(
     words.push(`${inputs.length === 0 ? 'constants' : 'the rest'} on central`);
   }
   return composePlan(problem, strategy, words.join(', '), stages);
+}
+
+/** Those plans that fit the network, or why none does: not all sizes of tiles without halo do. */
+export function fitting(
+  { tiler }: Problem,
+  padding: 'zero' | 'halo',
+  plans: readonly Plan[],
+): readonly Plan[] | NoPlan {
+  if (padding === 'halo') return plans;
+  const outlines = plans.map((plan) => tiler.outline(plan));
+  const refusal = outlines.find(isNoPlan);
+  const fit = plans.filter((_, index) => !isNoPlan(outlines[index]!));
+  return fit.length === 0 && refusal !== undefined ? refusal : fit;
 }

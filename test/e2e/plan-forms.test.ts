@@ -25,6 +25,6 @@ describe.each(['embedded', 'mosquitto'])('plans of every form (%s)', (broker) =>
       'mobilenet_v1_025_128: a skip from device to cloud',
       'mobilenet_v1_025_128: several tensors across a cut',
     ]);
-    expect(rows).toHaveLength(21);
+    expect(rows).toHaveLength(36);
   });
 });

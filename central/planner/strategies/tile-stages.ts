@@ -1,5 +1,5 @@
 import type { Grid } from '../../../shared/tiling/grid.ts';
-import { tileStagesPlan } from '../compose.ts';
+import { fitting, tileStagesPlan } from '../compose.ts';
 import {
   bestEnd,
   cutAt,
@@ -26,7 +26,8 @@ export const tileStages: Strategy = {
     const wanted = wantedTiles(problem);
     const cuts =
       wanted.cuts === undefined ? cutsAtExits(problem, wanted) : cutsAt(problem, wanted.cuts, gridsOf(wanted, problem));
-    return isNoPlan(cuts) ? cuts : [tileStagesPlan(problem, name, wanted.padding, cuts)];
+    if (isNoPlan(cuts)) return cuts;
+    return fitting(problem, wanted.padding, [tileStagesPlan(problem, name, wanted.padding, cuts)]);
   },
 };
 

@@ -1,5 +1,5 @@
 import { calibratedEnd } from '../calibrated.ts';
-import { tileStagesPlan } from '../compose.ts';
+import { fitting, tileStagesPlan } from '../compose.ts';
 import { bestEnd, cutAt, cutsAt, gridsOf, type TileCut, untileable, type Wanted, wantedTiles } from '../cuts/wanted.ts';
 import { gridWithin, whyNotWorth, worthwhileTiling } from '../cuts/worthwhile.ts';
 import { isNoPlan, type NoPlan, type Problem, type Strategy } from '../strategy.ts';
@@ -17,7 +17,8 @@ export const tilesPrefix: Strategy = {
     const wanted = wantedTiles(problem);
     const cuts = cutsFor(problem, wanted);
     if (isNoPlan(cuts)) return cuts;
-    return cuts.toReversed().map((cut) => tileStagesPlan(problem, name, wanted.padding, [cut]));
+    const plans = cuts.toReversed().map((cut) => tileStagesPlan(problem, name, wanted.padding, [cut]));
+    return fitting(problem, wanted.padding, plans);
   },
 };
 

@@ -1,5 +1,5 @@
 import type { Grid } from '../../../shared/tiling/grid.ts';
-import { tileStagesPlan } from '../compose.ts';
+import { fitting, tileStagesPlan } from '../compose.ts';
 import { bestEnd, cutAt, cutsAt, gridsOf, isOfUse, type TileCut, wantedTiles } from '../cuts/wanted.ts';
 import { isNoPlan, type Problem, type Strategy } from '../strategy.ts';
 
@@ -25,7 +25,11 @@ export const twoStage: Strategy = {
         reason: 'it has fewer than two cuts at which tiles can end',
         hint: '`tessera model inspect` shows where the network can be cut',
       };
-    return pairs.map((pair) => tileStagesPlan(problem, name, wanted.padding, pair));
+    return fitting(
+      problem,
+      wanted.padding,
+      pairs.map((pair) => tileStagesPlan(problem, name, wanted.padding, pair)),
+    );
   },
 };
 
