@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { type Behaviour, Cluster } from '../../../bench/sim/cluster.ts';
+import type { Behaviour } from '../../../bench/sim/behaviour.ts';
+import { Cluster } from '../../../bench/sim/cluster.ts';
 import { atCentral, sketchPlan, tilesAndTail } from '../../../bench/sim/plans.ts';
 
 /**
