@@ -42,6 +42,20 @@ export async function choosePort({ host, port }: ListenAddress): Promise<number>
   });
 }
 
+/**
+ * Calls `start`, which chooses a port and listens there, and calls it again where another program took the port in
+ * between. Throws what `start` throws.
+ */
+export async function atFreePort<T>(start: () => Promise<T>): Promise<T> {
+  for (let left = PORTS_TRIED; ; left--)
+    try {
+      return await start();
+    } catch (error) {
+      const { cause } = error as { cause?: NodeJS.ErrnoException };
+      if (left <= 1 || cause?.code !== 'EADDRINUSE') throw error;
+    }
+}
+
 /** An address under which other machines reach a listener: its own, or this machine's first one for 0.0.0.0. */
 export function reachableHost(host: string): string {
   if (host !== '0.0.0.0' && host !== '::') return host;

@@ -18,6 +18,9 @@ import { SecretOutput, type SecretOutputOptions } from './secret-output.ts';
 
 /** Time for central to announce its key, ms. */
 const KEY_MS = 5000;
+/** Where the embedded broker listens unless told otherwise. */
+export const HERE = '127.0.0.1';
+
 type RemoteAccess = NonNullable<ClusterOptions['remoteAccess']>;
 
 /**
@@ -69,7 +72,7 @@ export async function ownBroker(
   stateDir: string,
 ): Promise<Pick<ClusterOptions, 'agentEnv' | 'listen' | 'remoteAccess' | 'tls'>> {
   if (asked === undefined && configured !== undefined) return configuredBroker(configured, settings, stateDir);
-  const address = parseListen(asked ?? '127.0.0.1');
+  const address = parseListen(asked ?? HERE);
   const port = await choosePort(address);
   if (isLoopback(address.host)) return { listen: [`mqtt://${urlHost(address.host)}:${port}`] };
   const tls = await brokerTls(settings);

@@ -62,7 +62,8 @@ export const command = defineCommand({
     const { boxShape, byteLength } = await import('../../shared/tensor/tensor.ts');
     const { loadRequestFor } = await import('../models.ts');
     const { machineDefaults } = await import('../machine.ts');
-    const { inviteSecondMachine, otherBroker, ownBroker, usesOtherBroker } = await import('../up-broker.ts');
+    const { atFreePort, parseListen } = await import('../listen.ts');
+    const { HERE, inviteSecondMachine, otherBroker, ownBroker, usesOtherBroker } = await import('../up-broker.ts');
     const { makeStateDirectory } = await import('../../shared/runtime/state-directory.ts');
 
     const { config: settings, origins } = await config(await connectionSettings(options));
@@ -74,34 +75,39 @@ export const command = defineCommand({
     const stateDir = await makeStateDirectory();
     const model = await loadRequestFor(options.model, settings, { signal });
     for (const note of model.notes) if (options.camera !== 'synthetic') out.note(`note: ${note}`);
-    const broker = usesOther
-      ? await otherBroker(settings)
-      : await ownBroker(options.listen, configured, settings, stateDir);
+    const start = async () => {
+      const broker = usesOther
+        ? await otherBroker(settings)
+        : await ownBroker(options.listen, configured, settings, stateDir);
+      const cluster = await startCluster({
+        ...broker,
+        agentEnv: { ...broker.agentEnv, ...nodeEnvironment(settings) },
+        threads: settings.node.threads === 'auto' ? undefined : settings.node.threads,
+        nodes: options.nodes,
+        web: { hosts: settings.broker.allowed_hosts, origins: settings.broker.allowed_origins },
+        sessions: {
+          central: { ms: settings.broker.keep_frames_s * 1000, bytes: settings.broker.keep_frames_mb * 1e6 },
+          folder: join(stateDir, 'broker', 'frames'),
+        },
+        base: settings.mqtt.base_topic,
+        centralId: settings.central.id === 'auto' ? undefined : settings.central.id,
+        stateDir,
+        maximumPacketSize: settings.mqtt.maximum_packet_size,
+        signingKey: settings.models.signing_key,
+        cameras: {
+          ...camerasWithInfer(settings.cameras, settings.accept_unlisted_cameras),
+          [CAMERA]: { models: [], hold: 1, offline_after_s: 30, keep: 'every' },
+        },
+        acceptUnlistedCameras: settings.accept_unlisted_cameras,
+        coordinator: { audit_share: settings.central.audit_share, tier: settings.central.tier ?? null },
+        idPrefix: settings.node.id === 'auto' ? 'node' : settings.node.id,
+        log,
+      });
+      return { broker, cluster };
+    };
+    const isPortGiven = usesOther || configured !== undefined || parseListen(options.listen ?? HERE).port !== undefined;
+    const { broker, cluster } = await (isPortGiven ? start() : atFreePort(start));
     const isOpen = usesOther || broker.remoteAccess !== undefined;
-    const cluster = await startCluster({
-      ...broker,
-      agentEnv: { ...broker.agentEnv, ...nodeEnvironment(settings) },
-      threads: settings.node.threads === 'auto' ? undefined : settings.node.threads,
-      nodes: options.nodes,
-      web: { hosts: settings.broker.allowed_hosts, origins: settings.broker.allowed_origins },
-      sessions: {
-        central: { ms: settings.broker.keep_frames_s * 1000, bytes: settings.broker.keep_frames_mb * 1e6 },
-        folder: join(stateDir, 'broker', 'frames'),
-      },
-      base: settings.mqtt.base_topic,
-      centralId: settings.central.id === 'auto' ? undefined : settings.central.id,
-      stateDir,
-      maximumPacketSize: settings.mqtt.maximum_packet_size,
-      signingKey: settings.models.signing_key,
-      cameras: {
-        ...camerasWithInfer(settings.cameras, settings.accept_unlisted_cameras),
-        [CAMERA]: { models: [], hold: 1, offline_after_s: 30, keep: 'every' },
-      },
-      acceptUnlistedCameras: settings.accept_unlisted_cameras,
-      coordinator: { audit_share: settings.central.audit_share, tier: settings.central.tier ?? null },
-      idPrefix: settings.node.id === 'auto' ? 'node' : settings.node.id,
-      log,
-    });
     // Another central at this broker may take over while this process is suspended.
     const relieved = new AbortController();
     void cluster.central.relieved.then((reason) => relieved.abort(reason));

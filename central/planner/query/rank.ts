@@ -29,15 +29,16 @@ export interface Ranked {
 export interface Ranking {
   /** Those that meet all demands, the best first, each once. */
   readonly ranked: readonly Ranked[];
-  /** How many plans were compared, also by the strategies themselves. */
+  /** How many different plans were compared at least: those here, or by the strategy that compared most. */
   readonly compared: number;
   /** Strategies without a plan that counts, and why. */
   readonly refusals: readonly { readonly strategy: string; readonly reason: string; readonly hint?: string }[];
 }
 
 /**
- * Predicts all plans, also with calibrated codecs where the user set a bound, and ranks those that meet every demand of the problem. Of equal plans the one with the lower latency
- * is better, then the one that was proposed first.
+ * Predicts all plans, also with calibrated codecs where the user set a bound, and ranks those that meet every demand of
+ * the problem. Of equal plans the one with the lower latency is better, then the one that needs fewer machines, then the
+ * one that was proposed first.
  */
 export function rank(problem: Problem, proposals: readonly Proposal[]): Ranking {
   const { objective } = problem.constraints;
@@ -70,13 +71,21 @@ export function rank(problem: Problem, proposals: readonly Proposal[]): Ranking 
     if (why.length > 0 && why.length === plans.length) refusals.push({ strategy, reason: why[0]! });
   }
   const sorted = [...ranked.values()].sort(
-    (a, b) => a.value - b.value || a.prediction.latency_ms - b.prediction.latency_ms,
+    (a, b) =>
+      a.value - b.value ||
+      a.prediction.latency_ms - b.prediction.latency_ms ||
+      machinesIn(a.prediction) - machinesIn(b.prediction),
   );
   return {
     ranked: sorted.map(({ plan, prediction }) => ({ plan, prediction })),
-    compared: proposals.reduce((sum, { compared }) => sum + compared, 0),
+    compared: Math.max(ranked.size, ...proposals.map(({ compared }) => compared)),
     refusals,
   };
+}
+
+/** How many machines compute. */
+function machinesIn({ machines }: Prediction): number {
+  return machines.filter(({ busy_ms }) => busy_ms > 0).length;
 }
 
 /** The prediction, or why there is none. */
