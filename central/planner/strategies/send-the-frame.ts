@@ -9,7 +9,7 @@ const name = 'send-the-frame';
 
 /**
  * The whole network on a machine to which the frame travels: as its values, or as the picture (JPEG) that the camera
- * published, which the machine reads from the camera's topic. Most cuts with codecs lose to it (SC2, 2022), so it is what
+ * published, which the machine reads from the camera's topic. Most cuts with codecs lose to it (SC2, TMLR 2023), so it is what
  * they are compared with.
  */
 export const sendTheFrame: Strategy = {

@@ -6,9 +6,9 @@ import { haloTiles } from '../tiling/halo-tiles.ts';
 const name = 'strips';
 
 /**
- * Strips along one side of the maps, as high as their nodes are fast, and dense layers by channels (MoDNN, DATE 2017,
- * section III). Then rows move one at a time from the slowest node of a stage to the fastest until their times meet
- * (EdgeLD, HPCC 2020, section IV).
+ * Strips along one side of the maps, as high as their nodes are fast, and dense layers by channels (MoDNN, DATE 2017:
+ * biased one-dimensional partition). Then rows move one at a time from the slowest node of a stage to the fastest until their times meet
+ * (EdgeLD, HPCC 2020).
  */
 export const strips: Strategy = {
   name,

@@ -3,7 +3,7 @@ import type { Stages, Step } from './stages.ts';
 
 /**
  * Strips of a stage with their sizes moved, one row (or column) at a time, from the slowest machine to the fastest, until
- * the slowest gets no faster (EdgeLD, HPCC 2020, section IV). Forms that are no strips stay as they are.
+ * the slowest gets no faster (EdgeLD, HPCC 2020). Forms that are no strips stay as they are.
  */
 export function balanced(stages: Stages, { from, to, form }: Step): Form {
   const { division, machines } = form;
