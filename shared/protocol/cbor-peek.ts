@@ -7,6 +7,8 @@
 const ENTRIES = 16;
 const TEXT_BYTES = 1024;
 
+const utf8 = new TextDecoder();
+
 /** Texts and integers of a map up to its first value of another kind; empty for anything but a map. */
 export function peekCbor(bytes: Uint8Array): Readonly<Record<string, string | number>> {
   const found: Record<string, string | number> = Object.create(null);
@@ -52,5 +54,5 @@ function textAt(bytes: Uint8Array, at: number): { text: string; next: number } |
   if (item === undefined || item.major !== 3 || item.argument > TEXT_BYTES) return undefined;
   const next = item.next + item.argument;
   if (next > bytes.length) return undefined;
-  return { text: new TextDecoder().decode(bytes.subarray(item.next, next)), next };
+  return { text: utf8.decode(bytes.subarray(item.next, next)), next };
 }
