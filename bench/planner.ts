@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseProfile } from '../central/planner/profile/parse.ts';
 import { type Gap, gapsOf } from '../central/planner/query/gaps.ts';
-import { COMPARED } from '../central/planner/strategies.ts';
+import { STRATEGIES } from '../central/planner/strategies.ts';
 import { isNoPlan, type Problem, type Strategy } from '../central/planner/strategy.ts';
 import { integer, type Values, valueOr } from '../cli/options.ts';
 import { table } from '../cli/output.ts';
@@ -50,7 +50,7 @@ async function measure({ data, repeats, seed }: Values<typeof options>) {
   if (profiles.length === 0)
     console.log(`${folder} has no measured profiles: without them only two targets are measured`);
 
-  const strategies = COMPARED;
+  const strategies = [...STRATEGIES.values()];
   const ranking = profiles.flatMap(({ name, profile }) =>
     strategies.flatMap((strategy) => {
       if (strategy.compared?.(problemOfFive(profile)) !== PIPELINES) return [];

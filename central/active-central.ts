@@ -14,6 +14,7 @@ import type { Wire } from '../shared/runtime/wire.ts';
 import type { ActiveCentralOptions } from './central-options.ts';
 import { Coordinator } from './coordinator/coordinator.ts';
 import type { UntimedEvent } from './coordinator/events.ts';
+import type { MeasuredNode } from './coordinator/measured.ts';
 import { defaultOptions } from './coordinator/options.ts';
 import { EffectRunner, type EffectRunnerDeps } from './effects.ts';
 import { FrameAcceptor } from './ingest/acceptor.ts';
@@ -30,6 +31,7 @@ import { NodeMeasurements } from './nodes/node-measurements.ts';
 import type { NodeTopics } from './nodes/node-topics.ts';
 import { BlobHolders } from './observers/blob-holders.ts';
 import { createObservers } from './observers/list.ts';
+import type { Observer } from './observers/observer.ts';
 import { Observers } from './observers/observers.ts';
 import { answersOf } from './observers/readiness.ts';
 import { type PlanReadiness, type ReadyOptions, ReadyWaits } from './observers/ready-waits.ts';
@@ -54,6 +56,8 @@ export interface ActiveCentralParts {
   readonly models: ReadonlyMap<string, ServedModel>;
   /** Models that cannot be served, with the reason. */
   readonly refused: ReadonlyMap<string, Failure>;
+  /** What else follows it. */
+  readonly followers: readonly Observer[];
   readonly epoch: number;
   readonly publicKey: string;
   /** Whether this central is the active one at this moment. */
@@ -118,7 +122,7 @@ export class ActiveCentral {
       throttledLog,
     });
     const holders = new BlobHolders((model) => models.get(model)?.manifest);
-    const observers = new Observers([...features, waits, holders], log);
+    const observers = new Observers([...features, ...parts.followers, waits, holders], log);
     this.#observers = observers;
     this.#cameras = new Cameras(options.cameras, options.acceptUnlistedCameras, observers);
     const pieces = (sha: string) =>
@@ -244,6 +248,16 @@ export class ActiveCentral {
   /** Whether a node answered wrongly and gets no work. */
   isLeftOut(node: string): boolean {
     return this.#coordinator.snapshot().nodes[node]?.left_out === true;
+  }
+
+  /** What was measured of the nodes that may get work, at a plan. */
+  measuredAt(plan: string): ReadonlyMap<string, MeasuredNode> {
+    return this.#coordinator.measuredAt(plan);
+  }
+
+  /** Measurements that nodes are asked for. */
+  get measurements(): Pick<NodeMeasurements, 'order'> {
+    return this.#measurements;
   }
 
   /** Offers plans for new frames of their models; open frames keep their plans. */

@@ -2,6 +2,7 @@ import type { Log } from '../shared/ports.ts';
 import type { BusOptions } from '../shared/runtime/bus-options.ts';
 import type { CoordinatorOptions } from './coordinator/options.ts';
 import type { CameraOptions } from './ingest/cameras.ts';
+import type { ReplannerOptions } from './replanner/replanner.ts';
 
 /** How to reach the broker. */
 export type BrokerConnection = Omit<BusOptions, 'clientId' | 'will' | 'log'>;
@@ -33,6 +34,8 @@ export interface CentralOptions extends ActiveCentralOptions {
   readonly stateDir: string;
   /** The state directory is removed with this process: it need not survive a loss of power. */
   readonly isTransient?: boolean | undefined;
+  /** How plans are made again while frames flow; absent: not at all. */
+  readonly replan?: Omit<ReplannerOptions, 'settle_ms'> | undefined;
   /** Threads of central's own executor. */
   readonly threads: number;
   readonly sessionMemoryMb: number;

@@ -1,6 +1,7 @@
+import { codecNames } from '../shared/codec/codecs.ts';
 import { type Failure, failureOf, TesseraError } from '../shared/errors.ts';
 import type { CompiledPlan } from '../shared/plan/compiled-plan.ts';
-import type { Plan } from '../shared/plan/plan.ts';
+import { CENTRAL, type Plan } from '../shared/plan/plan.ts';
 import { deployRequest } from '../shared/protocol/messages/requests.ts';
 import { topics } from '../shared/protocol/topics.ts';
 import { answerRequests, handler } from '../shared/runtime/requests.ts';
@@ -14,11 +15,15 @@ import type { JournalLock } from './journal/lock.ts';
 import type { EpochFile } from './leadership/epoch-file.ts';
 import { LeaderElection } from './leadership/leader-election.ts';
 import { NodeTopics } from './nodes/node-topics.ts';
+import type { Observer } from './observers/observer.ts';
 import type { PlanReadiness, ReadyOptions } from './observers/ready-waits.ts';
 import { choosePlan, type PlanRequest } from './planner/default-plan.ts';
 import { checkPlanExits } from './planner/exits.ts';
 import type { PlanningNode } from './planner/strategy.ts';
 import type { Planning } from './planning.ts';
+import type { ProfiledTimes } from './profiles.ts';
+import type { Change } from './replanner/fleet.ts';
+import { Replanning } from './replanning.ts';
 import type { LoadRequest, ServedModel, ServedPlan } from './served-model.ts';
 
 /** What a central uses and owns: it stops all of it. */
@@ -32,6 +37,7 @@ export interface CentralParts
   /** The model with the slices of weights that a plan's nodes fetch. Throws TESSERA_BLOB. */
   readonly cutWeights: (model: ServedModel, compiled: CompiledPlan) => Promise<ServedModel>;
   readonly planning: Planning;
+  readonly profiled: ProfiledTimes;
   readonly lock: Pick<JournalLock, 'release'>;
   readonly journal: Journal;
   readonly epochs: Pick<EpochFile, 'last' | 'keep'>;
@@ -237,12 +243,12 @@ export class Central {
    * an exit that model.yaml does not have, and what `keep` throws, which is called when the plan's weights are cut: then
    * the plan is not offered.
    */
-  async offerPlan(name: string, compiled: CompiledPlan, keep?: () => void): Promise<void> {
+  async offerPlan(name: string, compiled: CompiledPlan, keep?: () => void, changes?: readonly Change[]): Promise<void> {
     const model = this.#models.get(name)!;
     checkPlanExits(compiled.plan, model);
     const cut = this.#cutting.then(() => this.#parts.cutWeights(model, compiled));
     this.#cutting = cut.catch(() => {});
-    const served = { compiled, model: await cut };
+    const served = { compiled, model: await cut, ...(changes === undefined ? {} : { changes }) };
     keep?.();
     this.#offered.set(name, served);
     await this.#handOver();
@@ -264,6 +270,7 @@ export class Central {
       nodes: this.#nodes,
       models: this.#models,
       refused: this.#refused,
+      followers: this.#followers(),
       epoch,
       holds: () => this.#election.holds,
     });
@@ -274,6 +281,34 @@ export class Central {
     const answers = { deploy: handler(deployRequest, (request) => this.#deployments.deploy(request)) };
     await answerRequests(bus, topics(base), answers, log);
     await this.#handOver();
+  }
+
+  /** What makes plans again while frames flow, if it is asked for. */
+  #followers(): readonly Observer[] {
+    const { replan, log, coordinator } = this.#options;
+    if (replan === undefined) return [];
+    const { planning, profiled } = this.#parts;
+    const replanning = new Replanning({
+      ...replan,
+      requestOf: (name) => (this.#deployed.of(name)?.current ? undefined : this.#served.get(name)?.request),
+      machines: ({ manifest }) => {
+        const times = profiled.get(manifest.skeleton.sha);
+        const own = { id: CENTRAL, tier: coordinator?.tier ?? 'edge', memory_mb: null, throttled: false } as const;
+        return [...this.#usable, { ...own, codecs: codecNames(), splits: ['whole', 'tiles', 'channels'] }].map(
+          (node) => ({
+            throttled: this.#nodes.isThrottled(node.id),
+            ...node,
+            ...(times?.has(node.id) ? { times: times.get(node.id)! } : {}),
+          }),
+        );
+      },
+      measuredAt: (plan) => this.#active!.measuredAt(plan),
+      measurements: { order: (node, order) => this.#active!.measurements.order(node, order) },
+      reconsider: (...args) => planning.reconsider(...args),
+      offer: (name, compiled, changes) => this.offerPlan(name, compiled, undefined, changes),
+      log,
+    });
+    return [replanning];
   }
 
   /** Gives the offered plans to the active central, if there is one. */

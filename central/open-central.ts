@@ -21,6 +21,7 @@ import { recoverFrames } from './journal/recovery.ts';
 import { EpochFile } from './leadership/epoch-file.ts';
 import { lastWordsOf } from './leadership/leader-election.ts';
 import { planInThread } from './planning.ts';
+import { readProfiles } from './profiles.ts';
 import { withCutWeights, withStoredWeights } from './served-model.ts';
 import { loadAfterTrial } from './trial.ts';
 
@@ -82,6 +83,7 @@ export async function openCentral(options: CentralOptions): Promise<Central> {
         ),
       cutWeights: (model, compiled) => withCutWeights(model, compiled, store, key),
       planning: planInThread,
+      profiled: await readProfiles(join(stateDir, 'profiles'), log),
       lock,
       journal,
       epochs: new EpochFile(stateDir),

@@ -4,6 +4,7 @@ import type { Plan } from '../shared/plan/plan.ts';
 import { WorkerCalls } from '../shared/runtime/worker-call.ts';
 import { workerEntry } from '../shared/runtime/worker-entry.ts';
 import type { PlanRequest } from './planner/default-plan.ts';
+import type { MeasuredFleet, Reconsidered } from './planner/reconsider.ts';
 import type { ServedModel } from './served-model.ts';
 
 /** Plans for served models. It may take seconds, in which the thread that renews central's lease must not wait. */
@@ -12,6 +13,8 @@ export interface Planning {
   choose(model: ServedModel, request: PlanRequest): Promise<CompiledPlan>;
   /** Throws what `compileFor` throws. */
   compile(model: ServedModel, plan: Plan): Promise<CompiledPlan>;
+  /** Throws what `reconsider` throws. */
+  reconsider(model: ServedModel, request: PlanRequest, fleet: MeasuredFleet, active: Plan): Promise<Reconsidered>;
 }
 
 /** A served model as a thread gets it: plain data. */
@@ -20,13 +23,13 @@ export interface ModelToPlan extends Omit<ServedModel, 'names' | 'doubt'> {
   readonly inner: ReadonlyMap<string, string>;
 }
 
-async function callThread(method: string, model: ServedModel, args: object): Promise<CompiledPlan> {
+async function callThread<T>(method: string, model: ServedModel, args: object): Promise<T> {
   const { doubt: _, names, ...plain } = model;
   const inner = new Map(names.pairs.map(([short, original]) => [original, short]));
   const toPlan: ModelToPlan = { ...plain, inner };
   const calls = new WorkerCalls(new Worker(workerEntry(import.meta.url, './planning-worker.ts')));
   try {
-    return await calls.call<CompiledPlan>(method, { model: toPlan, ...args });
+    return await calls.call<T>(method, { model: toPlan, ...args });
   } finally {
     await calls.end();
   }
@@ -36,4 +39,5 @@ async function callThread(method: string, model: ServedModel, args: object): Pro
 export const planInThread: Planning = {
   choose: (model, request) => callThread('choose', model, { request }),
   compile: (model, plan) => callThread('compile', model, { plan }),
+  reconsider: (model, request, fleet, active) => callThread('reconsider', model, { request, fleet, active }),
 };

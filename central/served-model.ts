@@ -14,6 +14,7 @@ import { packSlices } from '../shared/runtime/pack-slices.ts';
 import { packModel } from '../shared/runtime/package.ts';
 import type { SigningKey } from '../shared/runtime/signature.ts';
 import { byteLength, elementCount, type TensorSpec } from '../shared/tensor/tensor.ts';
+import type { Change } from './replanner/fleet.ts';
 
 /** A model that is ready to be planned and sent: its graph with all shapes, its pieces in the blob store, its signature. */
 export interface ServedModel {
@@ -45,6 +46,8 @@ export interface ServedModel {
 export interface ServedPlan {
   readonly compiled: CompiledPlan;
   readonly model: ServedModel;
+  /** Why it replaces the plan before it, where it was made while frames flow. */
+  readonly changes?: readonly Change[];
 }
 
 /** The model with the slices of its weights that parts of a plan read, as blobs, and signed. Throws TESSERA_BLOB. */

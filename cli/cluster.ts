@@ -38,6 +38,7 @@ export interface ClusterOptions {
   readonly cameras: CentralOptions['cameras'];
   readonly acceptUnlistedCameras: boolean;
   readonly coordinator?: CentralOptions['coordinator'];
+  readonly replan?: CentralOptions['replan'];
   /** Settings of the agents' connection from this process's configuration file, as environment. */
   readonly agentEnv?: Readonly<Record<string, string>>;
   /** Threads of each agent; otherwise the cores are shared out. */
@@ -141,6 +142,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
       cameras: options.cameras,
       acceptUnlistedCameras: options.acceptUnlistedCameras,
       ...(options.coordinator === undefined ? {} : { coordinator: options.coordinator }),
+      replan: options.replan,
       log,
     });
     started.splice(started.indexOf(stopAgents), 0, central);

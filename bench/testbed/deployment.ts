@@ -1,6 +1,8 @@
+import { writeFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { drawScene, seedRanges } from '../../cli/demo/scene.ts';
 import { FrameClient } from '../../cli/frames.ts';
 import { type Bus, silentLog } from '../../shared/ports.ts';
@@ -42,6 +44,8 @@ export class Deployment {
   readonly names = topics('tessera');
   readonly folder: string;
   readonly #ends: (() => Promise<unknown>)[] = [];
+  /** Environment of processes that are slowed down, by state directory. */
+  readonly #slowed = new Map<string, Readonly<Record<string, string>>>();
 
   private constructor(folder: string) {
     this.folder = folder;
@@ -53,9 +57,21 @@ export class Deployment {
 
   /** Starts a command with its own state directory, in the deployment's folder; ended by SIGKILL with the deployment. */
   start(args: readonly string[], state: string): RunningCli {
-    const cli = new RunningCli(args, { cwd: this.folder, env: { STATE_DIRECTORY: resolve(this.folder, state) } });
+    const env = { ...this.#slowed.get(state), STATE_DIRECTORY: resolve(this.folder, state) };
+    const cli = new RunningCli(args, { cwd: this.folder, env });
     this.#ends.push(() => kill(cli));
     return cli;
+  }
+
+  /**
+   * Has the executors of a process that starts later, with this state directory, take `factor` times as long as this
+   * machine, until another factor is set.
+   */
+  slow(state: string, factor: number): void {
+    const file = join(this.folder, `${state}.slowdown`);
+    writeFileSync(file, String(factor));
+    const preload = fileURLToPath(new URL('./slow-executor.cjs', import.meta.url));
+    this.#slowed.set(state, { NODE_OPTIONS: `--require="${preload}"`, TESSERA_SLOWDOWN: file });
   }
 
   /**
@@ -110,15 +126,15 @@ export class Deployment {
     return made;
   }
 
-  /** Starts a central, by default with the bundled model; `cameras` are those of the configuration. */
+  /** Starts a central, by default with the bundled model; the other settings are those of the configuration. */
   async central(
     url: string,
-    { args = [], state = 'central', cameras = {} }: CentralSettings = {},
+    { args = [], state = 'central', model = 'scenes', ...settings }: CentralSettings = {},
   ): Promise<RunningCli> {
     const config = join(this.folder, `${state}.json`);
     // JSON is YAML.
-    await writeFile(config, JSON.stringify({ cameras }));
-    return this.start(['central', '--broker', url, '--model', 'scenes', '--config', config, ...args], state);
+    await writeFile(config, JSON.stringify(settings));
+    return this.start(['central', '--broker', url, '--model', model, '--config', config, ...args], state);
   }
 
   agent(url: string, id: string, ...args: string[]): RunningCli {
@@ -164,7 +180,10 @@ export class Deployment {
 interface CentralSettings {
   readonly args?: readonly string[];
   readonly state?: string;
+  readonly model?: string;
   readonly cameras?: object;
+  readonly planner?: object;
+  readonly log?: object;
 }
 
 /** kill -9, and wait until it is gone. A process that was stopped dies of it too. */

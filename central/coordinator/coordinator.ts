@@ -17,6 +17,7 @@ import type {
 import { configure, nextFrame, onKnown, onOffered, skipQueued } from './frame-queue.ts';
 import { advance, endFrame, fill, onFinished, onHardLimit, onOpened, openFrame } from './frames.ts';
 import { onFetchLate, onMissing } from './losses.ts';
+import { type MeasuredNode, measuredAt } from './measured.ts';
 import { newState } from './new-state.ts';
 import { onHeard, onNodeOffline, onNodeOnline, sweep } from './nodes.ts';
 import type { CoordinatorOptions } from './options.ts';
@@ -113,6 +114,11 @@ export class Coordinator {
   /** Counters and states of nodes. */
   snapshot(): Snapshot {
     return snapshotOf(this.#state);
+  }
+
+  /** What was measured of the nodes that may get work, at a plan. */
+  measuredAt(plan: string): ReadonlyMap<string, MeasuredNode> {
+    return measuredAt(this.#state, plan);
   }
 
   #apply(event: Event): void {

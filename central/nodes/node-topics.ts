@@ -32,6 +32,8 @@ export interface NodeTopicsOptions {
 const MIN_TILE_BYTES = 16e6;
 /** Retained states arrive one after another; after this much silence all of them have arrived, ms. */
 const QUIET_MS = 300;
+/** Bits of `throttled` in heartbeats: a lower clock rate, throttling and the soft temperature limit, now. */
+const SLOWED = 0b1110;
 /** Longest wait for retained states after the subscription, ms. */
 const PATIENCE_MS = 3000;
 
@@ -80,6 +82,11 @@ export class NodeTopics {
       const { tier, memory_mb, codecs, splits } = info;
       return [{ id, tier, memory_mb, codecs, splits }];
     });
+  }
+
+  /** Whether a node says that it runs slower, lest it get too hot or too little power. */
+  isThrottled(node: string): boolean {
+    return (Number(this.registry.nodes.get(node)?.heartbeat?.throttled ?? 0) & SLOWED) !== 0;
   }
 
   /** Tells the follower which nodes are online now, and everything that nodes publish from now on. */

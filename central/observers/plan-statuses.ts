@@ -1,9 +1,11 @@
-import type { CompiledPlan } from '../../shared/plan/compiled-plan.ts';
 import type { Split } from '../../shared/plan/plan.ts';
 import type { PlanStatus } from '../../shared/protocol/messages/central.ts';
+import type { ResultObject } from '../../shared/protocol/messages/result.ts';
 import type { Topics } from '../../shared/protocol/topics.ts';
+import type { EndedFrame } from '../effects.ts';
 import { costInWords } from '../planner/cost-in-words.ts';
 import type { Publisher } from '../publish/publisher.ts';
+import { percentile } from '../scheduler/hedge.ts';
 import type { ServedPlan } from '../served-model.ts';
 import type { Observer } from './observer.ts';
 
@@ -14,7 +16,7 @@ function describeSplit(split: Split): string {
 }
 
 /** The object on `<base>/plan/<model>`; `since` is in Unix seconds. */
-function planStatusOf(compiled: CompiledPlan, since: number): PlanStatus {
+function planStatusOf({ compiled, changes = [] }: ServedPlan, since: number): PlanStatus {
   const { plan, cost } = compiled;
   return {
     id: plan.id,
@@ -22,6 +24,7 @@ function planStatusOf(compiled: CompiledPlan, since: number): PlanStatus {
     reason: cost.bytesOut === 0 ? plan.reason : `${plan.reason}; ${costInWords(cost)}`,
     predicted: plan.predicted,
     measured: null,
+    changed: [...changes],
     macs_on_nodes: cost.macsOnNodes,
     conv_macs_on_nodes: cost.convMacsOnNodes,
     stages: plan.stages.map(({ id, split, outputs, on }) => ({
@@ -41,16 +44,57 @@ export interface PlanStatusesOptions {
   readonly time: () => number;
 }
 
-/** Publishes the active plan of each model. */
+/** Frames of which the median latency is published. */
+const FRAMES = 64;
+/** Time between two looks at it, ms. */
+const LOOK_MS = 10_000;
+
+/** Publishes the active plan of each model, and the latency that was measured of it where that has changed. */
 export class PlanStatuses implements Observer {
   readonly #options: PlanStatusesOptions;
+  /** By model: its plan's status, the latency of its latest frames, ms, and whether there are new ones. */
+  readonly #active = new Map<string, { status: PlanStatus; readonly latencies: number[]; isNew: boolean }>();
+  #timer: NodeJS.Timeout | undefined;
 
   constructor(options: PlanStatusesOptions) {
     this.#options = options;
   }
 
-  planActive(model: string, { compiled }: ServedPlan): void {
-    const { publisher, topics, time } = this.#options;
-    publisher.retain(topics.plan(model), JSON.stringify(planStatusOf(compiled, time())));
+  start(): void {
+    this.#timer = setInterval(() => this.measure(), LOOK_MS);
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  planActive(model: string, served: ServedPlan): void {
+    const status = planStatusOf(served, this.#options.time());
+    this.#active.set(model, { status, latencies: [], isNew: false });
+    this.#publish(model, status);
+  }
+
+  frameEnded(_frame: EndedFrame, { model, plan, status, latency_ms }: ResultObject): void {
+    const active = this.#active.get(model);
+    if (active === undefined || active.status.id !== plan || status !== 'ok') return;
+    active.latencies.push(latency_ms);
+    if (active.latencies.length > FRAMES) active.latencies.shift();
+    active.isNew = true;
+  }
+
+  /** Publishes the latency of plans that had frames since the last call. */
+  measure(): void {
+    for (const [model, active] of this.#active) {
+      if (!active.isNew) continue;
+      active.isNew = false;
+      const latency_ms = percentile(active.latencies, 0.5)!;
+      active.status = { ...active.status, measured: { latency_ms: Math.round(latency_ms * 10) / 10 } };
+      this.#publish(model, active.status);
+    }
+  }
+
+  #publish(model: string, status: PlanStatus): void {
+    const { publisher, topics } = this.#options;
+    publisher.retain(topics.plan(model), JSON.stringify(status));
   }
 }

@@ -10,7 +10,7 @@ import { withStages } from './compose.ts';
 import { frameTime, partsAtOnce } from './cost.ts';
 import { exitPlaces, withExits, withoutExits } from './exits.ts';
 import { STRATEGIES } from './strategies.ts';
-import { type Constraints, isNoPlan, type NoPlan, type PlanningNode, type Problem } from './strategy.ts';
+import { type Constraints, isNoPlan, type NoPlan, type PlanningNode, type Problem, type Strategy } from './strategy.ts';
 import { planningNetwork } from './tiler.ts';
 
 /** The user's settings of a plan; absent ones are chosen automatically. */
@@ -53,7 +53,7 @@ export function choosePlan(whole: ServedModel, request: PlanRequest): CompiledPl
   const model = withoutExits(whole);
   const problem = problemOf(model, whole, request);
   const refusals: NoPlan[] = [];
-  for (const strategy of request.strategy === undefined ? STRATEGIES.values() : [strategyNamed(request.strategy)]) {
+  for (const strategy of strategiesFor(request)) {
     const proposed = strategy.propose(problem);
     if (isNoPlan(proposed)) {
       refusals.push(proposed);
@@ -78,16 +78,18 @@ function fastest(plans: readonly CompiledPlan[], atOnce: number): CompiledPlan {
   return plans[times.indexOf(Math.min(...times))]!;
 }
 
-function strategyNamed(name: string) {
+/** The strategies to ask: the one that the user named, else all. Throws TESSERA_USAGE. */
+export function strategiesFor({ strategy: name }: Pick<PlanRequest, 'strategy'>): readonly Strategy[] {
+  if (name === undefined) return [...STRATEGIES.values()];
   const strategy = STRATEGIES.get(name);
-  if (strategy !== undefined) return strategy;
+  if (strategy !== undefined) return [strategy];
   throw new TesseraError('TESSERA_USAGE', `no strategy "${name}"`, {
     hint: `known: ${[...STRATEGIES.keys()].join(', ')}`,
   });
 }
 
 /** The problem for the strategies; `whole` has the heads of exits, `model` has not. */
-function problemOf(model: ServedModel, whole: ServedModel, request: PlanRequest): Problem {
+export function problemOf(model: ServedModel, whole: ServedModel, request: PlanRequest): Problem {
   const { card, resolved, manifest, names } = model;
   const { known = [], nodes = '*', strategy, cuts, nodeCount, sharedCores, grid, padding, codec, agreement } = request;
   const usable = known.filter(({ id }) => nodes === '*' || nodes.includes(id));

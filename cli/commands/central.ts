@@ -14,6 +14,7 @@ import {
   valueOr,
   values,
 } from '../options.ts';
+import { replanOptions } from '../replan-options.ts';
 
 /** `tessera central`: the coordinator of a real deployment. */
 export const command = defineCommand({
@@ -31,6 +32,7 @@ export const command = defineCommand({
       4,
     ),
     grid: value('--grid <grid>', 'tiles as ROWSxCOLS instead', gridOption),
+    strategy: value('--strategy <name>', 'the only strategy to ask for plans, of those that `infer` has', string),
     agreement: agreementOption,
     id: value('--id <id>', 'identifies this central among several at one broker; default: the host name', string),
     standby: flag('--standby', 'wait while another central is active, and take over within 10 s when it is gone'),
@@ -87,6 +89,7 @@ export const command = defineCommand({
         cameras: camerasWithInfer(settings.cameras, settings.accept_unlisted_cameras),
         acceptUnlistedCameras: settings.accept_unlisted_cameras,
         coordinator: { audit_share: settings.central.audit_share, tier: settings.central.tier ?? null },
+        replan: replanOptions(settings),
         log,
       });
       const stopped = untilStopped(signal).then(() => undefined);
@@ -98,6 +101,7 @@ export const command = defineCommand({
           const grid = options.grid === undefined ? {} : { grid: options.grid };
           const compiled = await central.servePlan(served.name, {
             nodeCount: options.nodes,
+            strategy: options.strategy,
             agreement: options.agreement ?? settings.models.agreement,
             ...grid,
           });

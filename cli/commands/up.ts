@@ -22,6 +22,7 @@ import {
 } from '../options.ts';
 import type { Output } from '../output.ts';
 import { thisCommand } from '../own-command.ts';
+import { replanOptions } from '../replan-options.ts';
 import { whatWasFound } from '../result-line.ts';
 
 /** The camera's name in topics. */
@@ -75,6 +76,8 @@ export const command = defineCommand({
     const stateDir = await makeStateDirectory();
     const model = await loadRequestFor(options.model, settings, { signal });
     for (const note of model.notes) if (options.camera !== 'synthetic') out.note(`note: ${note}`);
+    const isOpenTo = ({ remoteAccess }: { readonly remoteAccess?: unknown }): boolean =>
+      usesOther || remoteAccess !== undefined;
     const start = async () => {
       const broker = usesOther
         ? await otherBroker(settings)
@@ -100,6 +103,8 @@ export const command = defineCommand({
         },
         acceptUnlistedCameras: settings.accept_unlisted_cameras,
         coordinator: { audit_share: settings.central.audit_share, tier: settings.central.tier ?? null },
+        // Nodes on one machine share its processors, so that each one's speed says little about all of them.
+        replan: isOpenTo(broker) ? replanOptions(settings) : undefined,
         idPrefix: settings.node.id === 'auto' ? 'node' : settings.node.id,
         log,
       });
@@ -107,7 +112,7 @@ export const command = defineCommand({
     };
     const isPortGiven = usesOther || configured !== undefined || parseListen(options.listen ?? HERE).port !== undefined;
     const { broker, cluster } = await (isPortGiven ? start() : atFreePort(start));
-    const isOpen = usesOther || broker.remoteAccess !== undefined;
+    const isOpen = isOpenTo(broker);
     // Another central at this broker may take over while this process is suspended.
     const relieved = new AbortController();
     void cluster.central.relieved.then((reason) => relieved.abort(reason));
@@ -121,12 +126,11 @@ export const command = defineCommand({
           isTerminal: process.stderr.isTTY === true,
         });
       const served = await cluster.central.load(model.request);
-      const compiled = await cluster.central.choosePlan(served.name, {
+      const compiled = await cluster.central.servePlan(served.name, {
         nodeCount: isOpen ? Math.max(options.nodes, OPEN_NODES) : options.nodes,
         sharedCores: isOpen ? undefined : machineDefaults().threads,
         agreement: options.agreement ?? settings.models.agreement,
       });
-      await cluster.central.offerPlan(served.name, compiled);
       await untilReady(cluster, compiled.plan, options.nodes);
       const share = Math.round(compiled.cost.macsOnNodes * 100);
       out.note(

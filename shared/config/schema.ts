@@ -88,6 +88,24 @@ const central = z.strictObject({
   standby: z.boolean().default(false).describe('while another central is active, stand by and take over when it fails'),
 });
 
+/** How central makes plans again while frames flow. */
+const planner = z.strictObject({
+  replan: z.boolean().default(true).describe('whether it does, where nodes or links have changed'),
+  band: z
+    .number()
+    .positive()
+    .max(10)
+    .default(0.5)
+    .describe('share by which a node or link may become slower or faster before its plans are reconsidered'),
+  least_gain: z
+    .number()
+    .min(0)
+    .lt(1)
+    .default(0.15)
+    .describe('share by which another plan has to be predicted faster to replace the active one'),
+  hold_s: z.number().min(1).max(86_400).default(60).describe('seconds for which a plan serves at least'),
+});
+
 /** A node agent. */
 const node = z.strictObject({
   id: z
@@ -129,6 +147,7 @@ export const configSchema = z.strictObject({
   mqtt: mqtt.prefault({}),
   broker: broker.prefault({}),
   central: central.prefault({}),
+  planner: planner.prefault({}),
   node: node.prefault({}),
   models: z
     .strictObject({

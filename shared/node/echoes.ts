@@ -60,10 +60,11 @@ export class Echoes {
   }
 
   /**
-   * Measures the link to a node: the time until the answer to pings of several sizes, `repeats` of each, and this
-   * process's CPU time per message. Calls must not overlap. Throws TESSERA_NO_NODES where answers do not come.
+   * Measures the link to a node: the time until the answer to pings of several sizes up to `mostBytes`, `repeats` of
+   * each, and this process's CPU time per message. Calls must not overlap. Throws TESSERA_NO_NODES where answers
+   * do not come.
    */
-  async measure(to: string, repeats: number): Promise<Probed> {
+  async measure(to: string, repeats: number, mostBytes = Number.POSITIVE_INFINITY): Promise<Probed> {
     let lost = 0;
     const times = async (bytes: number, count: number): Promise<number[]> => {
       const payload = noise(bytes);
@@ -85,7 +86,7 @@ export class Echoes {
     // Each echo is one message that is sent and one that is received.
     const message_ms = (cpuMs() - before) / (2 * echoes[0]!.ms.length);
     for (const bytes of SIZES.slice(1)) {
-      if (middle(echoes.at(-1)!.ms) > QUICK_MS) break;
+      if (bytes > mostBytes || middle(echoes.at(-1)!.ms) > QUICK_MS) break;
       echoes.push({ bytes, ms: await times(bytes, repeats) });
     }
     return { echoes, message_ms };

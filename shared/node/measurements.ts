@@ -97,7 +97,7 @@ export class Measurements {
     return { v: 1, type: 'tuned', request, ...tuned };
   }
 
-  async #link({ to, repeats, request }: Extract<MeasureOrder, { type: 'probe' }>): Promise<ControlMessage> {
-    return { v: 1, type: 'probed', request, ...(await this.#options.echoes.measure(to, repeats)) };
+  async #link({ to, repeats, bytes, request }: Extract<MeasureOrder, { type: 'probe' }>): Promise<ControlMessage> {
+    return { v: 1, type: 'probed', request, ...(await this.#options.echoes.measure(to, repeats, bytes)) };
   }
 }

@@ -3,6 +3,7 @@ import { atCentral, sketchPlan } from '../../bench/sim/plans.ts';
 import { Central } from '../../central/central.ts';
 import { compileFor } from '../../central/deployment.ts';
 import { choosePlan } from '../../central/planner/default-plan.ts';
+import { reconsider } from '../../central/planner/reconsider.ts';
 import { loadServedModel, type ServedModel } from '../../central/served-model.ts';
 import { parseCard } from '../../shared/model/card.ts';
 import { WIRE_VERSION } from '../../shared/protocol/topics.ts';
@@ -56,7 +57,12 @@ beforeEach(() => {
       },
       load: async () => loaded,
       cutWeights: async (model) => model,
-      planning: { choose: async (...args) => choosePlan(...args), compile: async (...args) => compileFor(...args) },
+      planning: {
+        choose: async (...args) => choosePlan(...args),
+        compile: async (...args) => compileFor(...args),
+        reconsider: async (...args) => reconsider(...args),
+      },
+      profiled: new Map(),
       lock: { release: () => void story.push('lock released') },
       epochs: { last: 41, keep: (epoch) => void kept.add(epoch) },
       id: 'left',

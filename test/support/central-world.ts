@@ -128,6 +128,7 @@ export class CentralWorld {
       journal,
       models,
       refused: new Map(),
+      followers: [],
       epoch: 1,
       publicKey: 'ed25519:key',
       holds: () => this.holds,

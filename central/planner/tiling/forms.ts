@@ -6,10 +6,12 @@ import type { Fleet, Machine } from './fleet.ts';
 import type { Held } from './stage-ms.ts';
 
 /** A stage's division as it ends at a place, and who then has what. */
-export interface Form extends Held {
+export interface Form {
   readonly division: Split;
   /** The machine of each part. */
   readonly machines: readonly Machine[];
+  /** What the parts make of each tensor of the place. */
+  readonly made: readonly ShareBoxes[];
 }
 
 /** The whole of a tensor, for one part. */
@@ -17,16 +19,12 @@ export const ALL: ShareBoxes = Float64Array.of(0, 1, 0, 1, 0, 1);
 
 /** The whole of every tensor on one machine. */
 export function wholeForm(machine: Machine, tensors: number): Form {
-  return {
-    division: { kind: 'whole' },
-    machines: [machine],
-    sites: [machine.site],
-    made: Array.from({ length: tensors }, () => ALL),
-  };
+  return { division: { kind: 'whole' }, machines: [machine], made: Array.from({ length: tensors }, () => ALL) };
 }
 
-function sitesOf(machines: readonly Machine[]): number[] {
-  return machines.map(({ site }) => site);
+/** Who has what when a stage has ended with a form. */
+export function heldBy({ machines, made }: Form): Held {
+  return { sites: machines.map(({ site }) => site), made };
 }
 
 /** A grid of tiles on some of the fastest machines. */
@@ -167,8 +165,7 @@ export function sizedForm(
   sizes: Omit<Extract<Split, { kind: 'tiles' }>, 'kind'>,
   machines: readonly Machine[],
 ): Form {
-  const made = geometry.made(place, sizes.rows, sizes.cols);
-  return { division: { kind: 'tiles', ...sizes }, machines, sites: sitesOf(machines), made };
+  return { division: { kind: 'tiles', ...sizes }, machines, made: geometry.made(place, sizes.rows, sizes.cols) };
 }
 
 /** Slices of channels of these sizes, of every tensor of a place. */
@@ -182,6 +179,5 @@ export function slicedForm(sizes: readonly number[], machines: readonly Machine[
       return [0, 1, 0, 1, start / all, end / all];
     }),
   );
-  const made = Array.from({ length: tensors }, () => slices);
-  return { division: { kind: 'channels', sizes }, machines, sites: sitesOf(machines), made };
+  return { division: { kind: 'channels', sizes }, machines, made: Array.from({ length: tensors }, () => slices) };
 }

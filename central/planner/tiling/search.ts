@@ -1,4 +1,4 @@
-import { type Form, type Shape, soloists, tiledForm, wholeForm } from './forms.ts';
+import { type Form, heldBy, type Shape, soloists, tiledForm, wholeForm } from './forms.ts';
 import { isDivided, type Stages, type Step } from './stages.ts';
 
 /** Stages to the end of the network, and how long they take one after another. */
@@ -99,11 +99,12 @@ export class Search {
   }
 
   #best(from: number, form: Form, moves: readonly Move[]): Onward {
-    if (from === this.#stages.count - 1) return { ms: this.#stages.answerMs(form) };
+    const held = heldBy(form);
+    if (from === this.#stages.count - 1) return { ms: this.#stages.answerMs(held) };
     let best = NOWHERE;
     for (const { step, rest, least } of moves) {
       if (least >= best.ms) break;
-      const ms = this.#stages.stageMs(form, from, step.to, step.form) + rest.ms;
+      const ms = this.#stages.stageMs(held, from, step.to, step.form) + rest.ms;
       if (ms < best.ms) best = { ms, step, rest };
     }
     return best;

@@ -2,7 +2,7 @@ import type { ShareBoxes } from '../../../shared/tiling/tiles-between.ts';
 import { type ChannelStage, isNoPlan, type PartCost, type Problem } from '../strategy.ts';
 import { layersMs } from '../times.ts';
 import type { Fleet } from './fleet.ts';
-import { ALL, ableTo, crews, type Form, proportional, slicedForm } from './forms.ts';
+import { ALL, ableTo, crews, type Form, heldBy, proportional, slicedForm } from './forms.ts';
 import type { Places } from './places.ts';
 import { type Held, stageMs } from './stage-ms.ts';
 
@@ -32,8 +32,6 @@ export class Stages {
   readonly #products: readonly number[];
   /** By beginning and end, and site. */
   readonly #whole: (readonly number[] | undefined)[] = [];
-  /** By form, and place at which the stage begins. */
-  readonly #parts = new Map<Form, (readonly number[] | undefined)[]>();
   readonly #known = new Map<Form, (readonly ShareBoxes[])[]>();
   /** What the slices of a form cost, by the place at which their stage begins. */
   readonly #sliced = new Map<Form, ReadonlyMap<number, readonly PartCost[]>>();
@@ -83,7 +81,8 @@ export class Stages {
   stageMs(held: Held, from: number, to: number, form: Form): number {
     const ms = this.partsMs(from, to, form);
     if (ms === undefined) return Number.POSITIVE_INFINITY;
-    return stageMs(this.fleet, this.#bytes[from]!, held, { sites: form.sites, ms, needs: this.#needs(from, to, form) });
+    const work = { sites: form.machines.map(({ site }) => site), ms, needs: this.#needs(from, to, form) };
+    return stageMs(this.fleet, this.#bytes[from]!, held, work);
   }
 
   /** The time until the network's outputs are where they are needed. */
@@ -96,27 +95,17 @@ export class Stages {
 
   /** The time of stages that follow one another from the frame on. */
   wayMs(steps: readonly Step[]): number {
-    let held: Held = this.frame();
+    let held = this.frame();
     let ms = 0;
     for (const { from, to, form } of steps) {
       ms += this.stageMs(held, from, to, form);
-      held = form;
+      held = heldBy(form);
     }
     return ms + this.answerMs(held);
   }
 
   /** The times of a stage's parts; undefined where no stage with this form lies between the places. */
   partsMs(from: number, to: number, form: Form): readonly number[] | undefined {
-    let known = this.#parts.get(form);
-    if (known === undefined) {
-      known = [];
-      this.#parts.set(form, known);
-    }
-    if (!(from in known)) known[from] = this.#findPartsMs(from, to, form);
-    return known[from];
-  }
-
-  #findPartsMs(from: number, to: number, form: Form): readonly number[] | undefined {
     const { division, machines } = form;
     const sliced = this.#sliced.get(form)?.get(from);
     if (!this.#isStage(from, to) || (division.kind === 'channels' && sliced === undefined)) return undefined;

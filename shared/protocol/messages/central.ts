@@ -34,13 +34,20 @@ export const centralModels = z.object({
 /** What the active central serves. */
 export type CentralModels = z.infer<typeof centralModels>;
 
-/** `tessera/plan/<model>`: the active plan. `macs_on_nodes`: share of the whole network's multiply-adds (0..1). */
+/** Why a plan is made again while frames flow. */
+export const PLAN_CAUSES = ['network', 'cpu', 'memory', 'thermal', 'node joined', 'node left'] as const;
+
+/**
+ * `tessera/plan/<model>`: the active plan. `measured`: the median of its latest frames; `changed`: what it was made for,
+ * if it was made while frames flow; `macs_on_nodes`: share of the whole network's multiply-adds (0..1).
+ */
 export const planStatus = z.object({
   id: text,
   since: z.number(),
   reason: text,
   predicted: z.object({ latency_ms: z.number() }).nullable(),
   measured: z.object({ latency_ms: z.number() }).nullable(),
+  changed: z.array(z.object({ what: z.enum(PLAN_CAUSES), node: text })).optional(),
   macs_on_nodes: z.number(),
   conv_macs_on_nodes: z.number(),
   stages: z.array(z.object({ id: count, split: text, outputs: z.array(text), on: text })),

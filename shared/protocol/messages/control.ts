@@ -70,8 +70,9 @@ export const probed = {
  *
  * `measure`: prepare a stage, run its first part on made-up inputs, `warmup` times and then `repeats` times; more times
  * until 50 ms are over, and fewer once `budget_ms` are over, but at least three times. `measured`: the time of each run,
- * ms; `others` counts the parts of frames that were computed meanwhile. `tune`: search the fastest settings of the runtime for a stage, and use them for
- * its model from now on; `repeats` and `budget_ms` are those of each settings. `tuned`: these settings. `probe`: exchange echoes with the node `to`, so many of each size. `probed`: the
+ * ms; `others` counts the parts of frames that were computed meanwhile. `tune`: search the fastest settings of the runtime
+ * for a stage, and use them for its model from now on; `repeats` and `budget_ms` are those of each settings. `tuned`:
+ * these settings. `probe`: exchange echoes with the node `to`, so many of each size, of at most `bytes`. `probed`: the
  * times until the answers by size, ms, and the own CPU time of this process per message. `unmeasured`: why not.
  */
 export const controlMessage = z.discriminatedUnion('type', [
@@ -170,6 +171,7 @@ export const controlMessage = z.discriminatedUnion('type', [
     type: z.literal('probe'),
     to: nodeId,
     repeats: count.min(1).max(MAX_REPEATS),
+    bytes: count.optional(),
     epoch: count.optional(),
     request: count,
   }),

@@ -1,11 +1,13 @@
 import { expect, test } from 'vitest';
 import { atCentral, sketchPlan } from '../../../bench/sim/plans.ts';
+import type { EndedFrame } from '../../../central/effects.ts';
 import { ModelStatuses } from '../../../central/observers/model-statuses.ts';
 import { PlanStatuses } from '../../../central/observers/plan-statuses.ts';
 import type { Failure } from '../../../shared/errors.ts';
 import { centralModels, planStatus } from '../../../shared/protocol/messages/central.ts';
 import { topics } from '../../../shared/protocol/topics.ts';
 import { compiledPlan, fakeModel } from '../../support/central-world.ts';
+import { emptyResult } from '../../support/result-object.ts';
 
 /** Lost if these fail: people and programs see another plan than the one that runs, or miss a model that is refused. */
 
@@ -19,6 +21,30 @@ test('a plan that becomes active is published under its model, with its stages a
   const { id } = served.compiled.plan;
   expect(published).toEqual([['tessera/plan/m', expect.objectContaining({ id, since: 1000 })]]);
   expect(published[0]![1]).toMatchObject({ stages: [{ id: 0, on: 'central' }] });
+});
+
+test('the latency of its frames is published when there are new ones, without those of another plan', () => {
+  const published: (number | undefined)[] = [];
+  const retain = (_: string, text: string) =>
+    published.push(planStatus.parse(JSON.parse(text)).measured?.latency_ms ?? undefined);
+  const statuses = new PlanStatuses({ publisher: { retain }, topics: topics(), time: () => 1000 });
+  const ended = (latency_ms: number, plan = served.compiled.plan.id) =>
+    statuses.frameEnded({} as EndedFrame, emptyResult({ model: 'm', plan, status: 'ok', latency_ms }));
+  statuses.planActive('m', served);
+  statuses.measure();
+  for (const ms of [30, 10, 20]) ended(ms);
+  ended(900, 'p-before');
+  statuses.measure();
+  statuses.measure();
+  expect(published).toEqual([undefined, 20]);
+});
+
+test('a plan that was made while frames flow says what it was made for', () => {
+  const published: unknown[] = [];
+  const retain = (_: string, text: string) => published.push(planStatus.parse(JSON.parse(text)).changed);
+  const statuses = new PlanStatuses({ publisher: { retain }, topics: topics(), time: () => 1000 });
+  statuses.planActive('m', { ...served, changes: [{ what: 'network', node: 'pi-1' }] });
+  expect(published).toEqual([[{ what: 'network', node: 'pi-1' }]]);
 });
 
 test('models are published from the start, as served once they have a plan, and as refused with the reason', () => {

@@ -32,9 +32,11 @@ function sourcesOf(file: string, seen = new Map<string, string>()): Map<string, 
 const PROCESSES: Readonly<
   Record<string, { readonly sections: readonly string[]; readonly others?: readonly string[] }>
 > = {
-  up: { sections: ['mqtt', 'broker', 'central', 'node', 'models', 'cameras', 'accept_unlisted_cameras', 'log'] },
+  up: {
+    sections: ['mqtt', 'broker', 'central', 'planner', 'node', 'models', 'cameras', 'accept_unlisted_cameras', 'log'],
+  },
   broker: { sections: ['broker', 'log'] },
-  central: { sections: ['mqtt', 'central', 'models', 'cameras', 'accept_unlisted_cameras', 'log'] },
+  central: { sections: ['mqtt', 'central', 'planner', 'models', 'cameras', 'accept_unlisted_cameras', 'log'] },
   agent: { sections: ['mqtt', 'node', 'log'] },
   infer: { sections: ['mqtt', 'models', 'log'], others: ['models.signing_key'] },
 };

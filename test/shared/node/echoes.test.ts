@@ -51,6 +51,11 @@ describe('echoes', () => {
     expect(largest).toBe(524_288);
   });
 
+  it('are no larger than they are asked to be', async () => {
+    const { a } = pair();
+    expect((await a.measure('b', 1, 131_072)).echoes.map(({ bytes }) => bytes)).toEqual([0, 32_768, 131_072]);
+  });
+
   it('are repeated when one is lost', async () => {
     let lost = 0;
     const { a } = pair((message) => message.type === 'ping' && message.n % 20 === 7 && lost++ < 3);

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import type { Problem } from '../../../../central/planner/strategy.ts';
 import { isNoPlan } from '../../../../central/planner/strategy.ts';
 import { fleetOf } from '../../../../central/planner/tiling/fleet.ts';
-import { gridsOn } from '../../../../central/planner/tiling/forms.ts';
+import { gridsOn, heldBy } from '../../../../central/planner/tiling/forms.ts';
 import { placesOf } from '../../../../central/planner/tiling/places.ts';
 import { formsOf, Search } from '../../../../central/planner/tiling/search.ts';
 import type { Held } from '../../../../central/planner/tiling/stage-ms.ts';
@@ -32,7 +32,7 @@ function bruteForce(problem: Problem): { least: number; ways: number } {
     for (let to = from + 1; to < stages.count; to++)
       for (const form of forms[to]!) {
         const own = stages.stageMs(held, from, to, form);
-        if (own < Number.POSITIVE_INFINITY) goOn(to, form, ms + own, divided || isDivided(form));
+        if (own < Number.POSITIVE_INFINITY) goOn(to, heldBy(form), ms + own, divided || isDivided(form));
       }
   };
   goOn(0, stages.frame(), 0, false);

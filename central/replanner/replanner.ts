@@ -1,0 +1,122 @@
+import { type Change, changesOf, type Fleet } from './fleet.ts';
+
+/** When a plan is replaced. */
+export interface ReplannerOptions {
+  /** The share by which a measured quantity may change before the plan is reconsidered. */
+  readonly band: number;
+  /** The share by which another plan has to be faster. */
+  readonly least_gain: number;
+  /** How long a plan serves at least, ms. */
+  readonly hold_ms: number;
+  /** How long a change has to last, ms. */
+  readonly settle_ms: number;
+}
+
+/** Pause after a search that changed nothing, in units of `settle_ms`. */
+const PAUSE = 5;
+
+/** What the replanner is told. `at`: ms of one steady clock. */
+export type ReplannerEvent =
+  | {
+      readonly type: 'measured';
+      readonly at: number;
+      readonly fleet: Fleet;
+      /** Machines without which frames of the active plan fail, and which are not there. */
+      readonly gone: readonly string[];
+    }
+  /** A plan serves new frames from now on, whoever chose it. */
+  | { readonly type: 'active'; readonly at: number; readonly plan: string }
+  /** The answer to the effect `plan`: null for `better` where nothing was found, for `active_ms` if it cannot run. */
+  | {
+      readonly type: 'planned';
+      readonly at: number;
+      readonly active_ms: number | null;
+      readonly better: { readonly plan: string; readonly ms: number } | null;
+    };
+
+/** What the replanner asks for. */
+export type ReplannerEffect =
+  /** Find the best plan for the fleet of the last measurement. */
+  | { readonly type: 'plan'; readonly changes: readonly Change[] }
+  /** Offer the plan that was found. */
+  | { readonly type: 'offer'; readonly plan: string; readonly changes: readonly Change[] };
+
+/**
+ * Decides when the plan of one model is reconsidered and when it is replaced.
+ *
+ *   steady --a change has lasted--> planning --clearly better--> switching --the plan serves--> steady
+ *                                   planning --nothing better, or the fleet has changed again--> steady
+ *
+ * 1. At most one search is under way.
+ * 2. Only what left its band counts, and only after `settle_ms`. The band lies around what the last search saw. The
+ *    first plan was made without measurements, so that the first ones count.
+ * 3. Between the offer or the start of a plan and the next search lie at least `hold_ms`: a change that comes and goes
+ *    faster switches at most once in that time. Where frames fail, the search does not wait.
+ * 4. A plan is offered only if it is faster by `least_gain`, and the fleet is still as the search saw it.
+ */
+export class Replanner {
+  readonly #options: ReplannerOptions;
+  /** What the last search saw. */
+  #seen: Fleet = new Map();
+  #fleet: Fleet = new Map();
+  /** Changes since the last search, with the time from which on they have lasted. */
+  #changes = new Map<string, { readonly change: Change; readonly since: number }>();
+  /** What the last search was for. */
+  #causes: readonly Change[] = [];
+  #isSearching = false;
+  /** No search before this time, even where frames fail, and otherwise. */
+  #pausedUntil = 0;
+  #heldUntil = 0;
+  #active: string | undefined;
+  #offered: string | undefined;
+
+  constructor(options: ReplannerOptions) {
+    this.#options = options;
+  }
+
+  /** Takes one event; answers with what is to be done. */
+  handle(event: ReplannerEvent): ReplannerEffect | undefined {
+    if (event.type === 'measured') return this.#onMeasured(event);
+    if (event.type === 'planned') return this.#onPlanned(event);
+    if (event.plan !== this.#active) this.#heldUntil = event.at + this.#options.hold_ms;
+    this.#active = event.plan;
+    this.#offered = undefined;
+    return undefined;
+  }
+
+  #onMeasured({ at, fleet, gone }: Extract<ReplannerEvent, { type: 'measured' }>): ReplannerEffect | undefined {
+    const { band, settle_ms } = this.#options;
+    this.#fleet = fleet;
+    const before = this.#changes;
+    this.#changes = new Map();
+    for (const change of changesOf(this.#seen, fleet, band)) {
+      const name = `${change.what} ${change.node}`;
+      this.#changes.set(name, { change, since: before.get(name)?.since ?? at });
+    }
+    const lasting = [...this.#changes.values()].filter(({ since }) => at - since >= settle_ms);
+    const causes =
+      gone.length > 0 ? gone.map((node): Change => ({ what: 'node left', node })) : lasting.map(({ change }) => change);
+    if (this.#active === undefined || this.#isSearching || causes.length === 0) return undefined;
+    if (at < this.#pausedUntil || (at < this.#heldUntil && gone.length === 0)) return undefined;
+    this.#isSearching = true;
+    this.#causes = causes;
+    this.#seen = fleet;
+    this.#changes = new Map();
+    return { type: 'plan', changes: this.#causes };
+  }
+
+  #onPlanned({ at, active_ms, better }: Extract<ReplannerEvent, { type: 'planned' }>): ReplannerEffect | undefined {
+    const { band, least_gain, hold_ms, settle_ms } = this.#options;
+    this.#isSearching = false;
+    this.#pausedUntil = at + PAUSE * settle_ms;
+    if (better === null || better.plan === this.#active || better.plan === this.#offered) return undefined;
+    // Without times of a machine that it needs, and that is there, nobody knows what the plan in use takes.
+    if (active_ms === null && !this.#causes.some(({ what }) => what === 'node left')) return undefined;
+    if (active_ms !== null && better.ms > (1 - least_gain) * active_ms) return undefined;
+    // What has changed since the search is a change of its own, once it has lasted.
+    if (changesOf(this.#seen, this.#fleet, band).length > 0) return undefined;
+    this.#offered = better.plan;
+    this.#heldUntil = at + hold_ms;
+    return { type: 'offer', plan: better.plan, changes: this.#causes };
+  }
+}

@@ -1,0 +1,191 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import type { Fleet, Reading } from '../../../central/replanner/fleet.ts';
+import { Replanner, type ReplannerEffect, type ReplannerOptions } from '../../../central/replanner/replanner.ts';
+
+/** Lost if this fails: plans replace one another without need, or a cluster keeps a plan that has become bad. */
+
+const options: ReplannerOptions = { band: 0.5, least_gain: 0.15, hold_ms: 60_000, settle_ms: 2000 };
+const usual: Reading = { slowness: 1, hop_ms: 20, memory: 1, throttled: false };
+const STEP_MS = 1000;
+
+/** The latency of each plan, ms; infinite where it cannot run. */
+type Plans = Readonly<Record<string, number>>;
+
+/**
+ * A cluster on a virtual clock: a measurement every second, a search that takes `searchMs`, and a plan that takes over
+ * `readyMs` after it was offered.
+ */
+class World {
+  at = 0;
+  active = 'tiles';
+  readonly switches: { readonly at: number; readonly plan: string; readonly effect: ReplannerEffect }[] = [];
+  searches = 0;
+  readonly #replanner: Replanner;
+  readonly #plansOf: (fleet: Fleet) => Plans;
+  readonly #searchMs: number;
+  readonly #readyMs: number;
+  #answer: { readonly at: number; readonly plans: Plans } | undefined;
+  #ready: { readonly at: number; readonly effect: Extract<ReplannerEffect, { type: 'offer' }> } | undefined;
+
+  constructor(plansOf: (fleet: Fleet) => Plans, { searchMs = 1500, readyMs = 3000, ...said } = {}) {
+    this.#replanner = new Replanner({ ...options, ...said });
+    this.#plansOf = plansOf;
+    this.#searchMs = searchMs;
+    this.#readyMs = readyMs;
+    this.#replanner.handle({ type: 'active', at: 0, plan: this.active });
+  }
+
+  /** A second in which this is measured. */
+  step(fleet: Fleet): void {
+    this.at += STEP_MS;
+    const plans = this.#plansOf(fleet);
+    if (this.#answer !== undefined && this.at >= this.#answer.at) this.#plan(this.#answer.plans);
+    if (this.#ready !== undefined && this.at >= this.#ready.at) this.#switch(this.#ready.effect);
+    const gone = plans[this.active] === Number.POSITIVE_INFINITY ? ['a'] : [];
+    const effect = this.#replanner.handle({ type: 'measured', at: this.at, fleet, gone });
+    if (effect === undefined) return;
+    expect(effect.type).toBe('plan');
+    expect(this.#answer).toBeUndefined();
+    this.searches++;
+    this.#answer = { at: this.at + this.#searchMs, plans };
+  }
+
+  #plan(plans: Plans): void {
+    this.#answer = undefined;
+    const [plan, ms] = Object.entries(plans).reduce((best, one) => (one[1] < best[1] ? one : best));
+    const active = plans[this.active]!;
+    const effect = this.#replanner.handle({
+      type: 'planned',
+      at: this.at,
+      active_ms: Number.isFinite(active) ? active : null,
+      better: Number.isFinite(ms) ? { plan, ms } : null,
+    });
+    if (effect?.type === 'offer') this.#ready = { at: this.at + this.#readyMs, effect };
+  }
+
+  #switch(effect: Extract<ReplannerEffect, { type: 'offer' }>): void {
+    this.#ready = undefined;
+    this.active = effect.plan;
+    this.switches.push({ at: this.at, plan: effect.plan, effect });
+    this.#replanner.handle({ type: 'active', at: this.at, plan: effect.plan });
+  }
+}
+
+/** Tiles are faster where the link is good and the node is fast; otherwise central alone is. */
+const twoPlans = (fleet: Fleet): Plans => {
+  const { hop_ms = Number.POSITIVE_INFINITY, slowness = 1 } = fleet.get('a') ?? {};
+  return { tiles: 60 * slowness + 2 * hop_ms, central: 200 };
+};
+const one = (reading: Partial<Reading> = {}): Fleet => new Map([['a', { ...usual, ...reading }]]);
+
+describe('a plan is replaced', () => {
+  test('when a change has lasted and another plan is clearly faster, and back when it is over', () => {
+    const world = new World(twoPlans);
+    for (let s = 0; s < 70; s++) world.step(one());
+    for (let s = 0; s < 70; s++) world.step(one({ hop_ms: 200 }));
+    expect(world.active).toBe('central');
+    for (let s = 0; s < 70; s++) world.step(one());
+    expect(world.switches.map(({ plan, effect }) => [plan, effect.changes])).toEqual([
+      ['central', [{ what: 'network', node: 'a' }]],
+      ['tiles', [{ what: 'network', node: 'a' }]],
+    ]);
+  });
+
+  test('not before it has served for the hold time; at once where its frames fail', () => {
+    const slow = new World(twoPlans);
+    for (let s = 0; s < 50; s++) slow.step(one({ hop_ms: s < 10 ? 20 : 200 }));
+    expect(slow.switches).toEqual([]);
+    const broken = new World(twoPlans);
+    for (let s = 0; s < 20; s++) broken.step(s < 10 ? one() : new Map());
+    expect(broken.switches.map(({ plan, effect }) => [plan, effect.changes])).toEqual([
+      ['central', [{ what: 'node left', node: 'a' }]],
+    ]);
+  });
+
+  test('not for a change that gains less than the least gain', () => {
+    const world = new World((fleet) => ({ tiles: 100, central: 90 / fleet.get('a')!.slowness }));
+    for (let s = 0; s < 300; s++) world.step(one({ slowness: s < 70 ? 1 : 0.5 }));
+    expect(world.switches.map(({ plan }) => plan)).toEqual([]);
+    const gains = new World((fleet) => ({ tiles: 100, central: 40 * fleet.get('a')!.slowness }));
+    for (let s = 0; s < 300; s++) gains.step(one({ slowness: s < 70 ? 4 : 2 }));
+    expect(gains.switches.map(({ plan }) => plan)).toEqual(['central']);
+  });
+
+  test('searches that find nothing better rest in between, also where the fleet never comes to rest', () => {
+    const world = new World(() => ({ tiles: 100, central: 200 }));
+    for (let s = 0; s < 600; s++) world.step(one({ slowness: 1 + (Math.floor(s / 3) % 2) * 5 }));
+    expect(world.searches).toBeLessThanOrEqual(600 / 10);
+    expect(world.switches).toEqual([]);
+  });
+
+  test('a broken plan is searched for again until one is found', () => {
+    let isFound = false;
+    const world = new World(() => ({
+      tiles: Number.POSITIVE_INFINITY,
+      other: isFound ? 100 : Number.POSITIVE_INFINITY,
+    }));
+    for (let s = 0; s < 30; s++) world.step(one());
+    expect(world.searches).toBeGreaterThan(1);
+    isFound = true;
+    for (let s = 0; s < 30; s++) world.step(one());
+    expect(world.active).toBe('other');
+  });
+});
+
+describe('for any course of the measurements', () => {
+  const inBand = fc.double({ min: 0.82, max: 1.22, noNaN: true });
+
+  test('noise within the band makes no search', () => {
+    fc.assert(
+      fc.property(fc.array(fc.tuple(inBand, inBand), { minLength: 200, maxLength: 200 }), (noise) => {
+        const world = new World(twoPlans);
+        for (let s = 0; s < 70; s++) world.step(one());
+        const { searches } = world;
+        for (const [slowness, hop] of noise) world.step(one({ slowness, hop_ms: usual.hop_ms * hop }));
+        expect(world.searches).toBe(searches);
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  test('a square wave faster than the hold time switches at most once in it', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: 59 }),
+        fc.integer({ min: 1, max: 59 }),
+        fc.integer({ min: 100, max: 5000 }),
+        (good, bad, searchMs) => {
+          const world = new World(twoPlans, { searchMs });
+          for (let s = 0; s < 900; s++) world.step(one({ hop_ms: s % (good + bad) < good ? 20 : 200 }));
+          const times = world.switches.map(({ at }) => at);
+          times.forEach((at, index) => {
+            if (index > 0) expect(at - times[index - 1]!).toBeGreaterThanOrEqual(options.hold_ms);
+          });
+        },
+      ),
+    );
+  });
+
+  test('whatever was before, a change that stays ends with the better plan, and nothing follows', () => {
+    const reading = fc.record({
+      slowness: fc.double({ min: 0.2, max: 20, noNaN: true }),
+      hop_ms: fc.double({ min: 1, max: 500, noNaN: true }),
+    });
+    const course = fc.array(fc.tuple(fc.option(reading, { nil: undefined }), fc.integer({ min: 1, max: 40 })), {
+      maxLength: 12,
+    });
+    fc.assert(
+      fc.property(course, fc.boolean(), (before, endsGood) => {
+        const world = new World(twoPlans);
+        for (const [said, seconds] of before)
+          for (let s = 0; s < seconds; s++) world.step(said === undefined ? new Map() : one(said));
+        for (let s = 0; s < 200; s++) world.step(one({ hop_ms: endsGood ? 10 : 300 }));
+        expect(world.active).toBe(endsGood ? 'tiles' : 'central');
+        const count = world.switches.length;
+        for (let s = 0; s < 300; s++) world.step(one({ hop_ms: endsGood ? 10 : 300 }));
+        expect(world.switches.length).toBe(count);
+      }),
+    );
+  });
+});
