@@ -84,6 +84,15 @@ export function contractProblems(): NamedProblem[] {
       problem: withConstraints(chained, { nodes: ['camera', 'edge-2'], nodeCount: 2 }),
     },
     { name: 'a tier to avoid', problem: withConstraints(chained, { avoid: ['cloud'] }) },
+    {
+      name: 'a block that must run on two machines',
+      problem: withConstraints(chained, {
+        pins: [
+          { block: 0, on: 'camera' },
+          { block: 0, on: 'cloud' },
+        ],
+      }),
+    },
     { name: 'several plans for throughput', problem: withConstraints(skipped, { objective: 'throughput', top: 3 }) },
     {
       name: 'nodes that were not profiled',

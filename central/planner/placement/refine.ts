@@ -21,7 +21,7 @@ export function refined(placement: PlacementProblem, start: Labels): Labels {
       if (!best.some((machine) => pair.includes(machine))) continue;
       const labels = relabelled(placement, best, pair, (v) => pair.includes(best[v]!));
       const ms = labels === undefined ? Infinity : costOf(placement, labels);
-      if (ms > least - LEAST_GAIN_MS) continue;
+      if (!(ms < least - LEAST_GAIN_MS)) continue;
       best = labels!;
       least = ms;
       isBetter = true;

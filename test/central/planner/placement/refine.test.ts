@@ -4,7 +4,7 @@ import { hpa } from '../../../../central/planner/placement/heuristic.ts';
 import { costOf } from '../../../../central/planner/placement/placement.ts';
 import { refined } from '../../../../central/planner/placement/refine.ts';
 import { bruteForce, isMonotone } from '../../../support/brute-force.ts';
-import { randomPlacements } from '../../../support/placements.ts';
+import { drawn, randomPlacements } from '../../../support/placements.ts';
 
 test('a refined labelling is monotone and never worse', () => {
   fc.assert(
@@ -15,6 +15,11 @@ test('a refined labelling is monotone and never worse', () => {
       expect(costOf(placement, labels)).toBeLessThanOrEqual(costOf(placement, start));
     }),
   );
+});
+
+test('a labelling that is impossible, and that no pair of machines makes possible, stays as it is', () => {
+  const vertices = [{ ms: [Infinity, Infinity], reads: [-1], bytes: 1 }];
+  expect(refined(drawn({ ranks: [0, 1], vertices, way: () => 1 }), [0])).toEqual([0]);
 });
 
 test('with two machines it is the optimum', () => {
