@@ -90,9 +90,16 @@ function checkNode({ blocks, layers }: Profile, node: ProfiledNode, at: string):
   for (const field of ['block_ms', 'p10_ms', 'p90_ms'] as const)
     if (node[field] !== undefined && node[field].length !== blocks.length)
       refuse(`${at}.${field}`, `has ${node[field].length} times for ${blocks.length} blocks`);
+  const checkSpread = (p10: number, p90: number, field: string): void => {
+    if (p10 > p90) refuse(`${at}.${field}`, `p10_ms is ${p10}, more than p90_ms, which is ${p90}`);
+  };
+  node.p10_ms?.forEach((p10, block) => {
+    checkSpread(p10, node.p90_ms?.[block] ?? p10, `p10_ms[${block}]`);
+  });
   if (node.layer_ms !== undefined && node.layer_ms.length !== (layers ?? blocks).length)
     refuse(`${at}.layer_ms`, `has ${node.layer_ms.length} times for ${(layers ?? blocks).length} layers`);
-  node.runs?.forEach(({ blocks: [first, last] }, index) => {
+  node.runs?.forEach(({ blocks: [first, last], p10_ms = 0, p90_ms = Infinity }, index) => {
+    checkSpread(p10_ms, p90_ms, `runs[${index}]`);
     if (first > last || last >= blocks.length)
       refuse(`${at}.runs[${index}].blocks`, `[${first}, ${last}] is no range of blocks 0 to ${blocks.length - 1}`);
   });

@@ -145,5 +145,5 @@ const NO_TILES: Tiler = {
     tileMacs: () => [],
   }),
   outline: () => REFUSAL,
-  obstacle: () => REFUSAL.reason,
+  obstacle: () => `${REFUSAL.reason}; ${REFUSAL.hint}`,
 };

@@ -77,6 +77,16 @@ describe('what is wrong is named with its field', () => {
       { ...skip, nodes: [{ ...pi, runs: [{ blocks: [1, 2], ms: 1 }] }, central] },
       'nodes[0].runs[0].blocks: [1, 2]',
     ],
+    [
+      'spreads of blocks that are none',
+      { ...bare, nodes: [{ ...bare.nodes[0], p10_ms: [1, 3, 1], p90_ms: [1, 2, 1] }] },
+      'nodes[0].p10_ms[1]: p10_ms is 3, more than p90_ms, which is 2',
+    ],
+    [
+      'the spread of a run that is none',
+      { ...skip, nodes: [{ ...pi, runs: [{ blocks: [0, 1], ms: 1, p10_ms: 2, p90_ms: 1 }] }, central] },
+      'nodes[0].runs[0]: p10_ms is 2',
+    ],
     ['a model without its SHA-256', { ...skip, sha256: undefined }, 'sha256'],
   ])('%s', (_, profile, message) => {
     expect(refused(profile)).toContain(`profile: ${message}`);
