@@ -3,7 +3,7 @@ import type { Ranking } from '../../central/planner/query/rank.ts';
 import type { Problem } from '../../central/planner/strategy.ts';
 import { TesseraError } from '../../shared/errors.ts';
 import { defineCommand } from '../command.ts';
-import { integer, oneOf, type Parser, positive, string, value, valueOr, values } from '../options.ts';
+import { integer, oneOf, type Parser, positive, string, usage, value, valueOr, values } from '../options.ts';
 import type { AskedStrategy } from '../plan/own-strategy.ts';
 import { parseShape } from '../shape.ts';
 
@@ -11,11 +11,11 @@ import { parseShape } from '../shape.ts';
 const CANDIDATES = 50;
 const PICTURED = 500;
 
-/** A share in percent, as 0..1. */
+/** A share in percent, as 0..1; with its sign, as other commands take shares from 0 to 1. */
 const percent: Parser<number> = (text, flag) => {
-  const number = Number(text.replace(/%$/, ''));
-  if (text.trim() !== '' && number > 0 && number <= 100) return number / 100;
-  throw new TesseraError('TESSERA_USAGE', `${flag} ${text}: expected a share such as 99%`);
+  const number = Number(/^(.+)%$/.exec(text)?.[1]);
+  if (number > 0 && number <= 100) return number / 100;
+  throw usage(flag, text, 'a share such as 99%');
 };
 
 /** `tessera plan`: where should this network be cut, and what would it cost? */
@@ -73,6 +73,8 @@ export const command = defineCommand({
       throw new TesseraError('TESSERA_USAGE', 'plan needs --profile FILE', {
         hint: '`tessera profile --model MODEL` measures one',
       });
+    if (options.tensor !== undefined && model === undefined)
+      throw new TesseraError('TESSERA_USAGE', '--tensor says how --model is loaded, and there is no --model');
     const profile = await readProfileFile(file);
     const { demandsOf, checkFigures } = await import('../plan/demands.ts');
     const plain = problemFor(profile, model === undefined ? undefined : await networkNamed(model));
@@ -91,7 +93,7 @@ export const command = defineCommand({
     };
     const ranking = await rankTop(problem, Math.max(top, CANDIDATES));
     const { ranked } = ranking;
-    if (ranked.length === 0) throw await refusal(problem, ranking, rankTop);
+    if (ranked.length === 0) throw await refusal(problem, strategy, ranking, rankTop);
     const { writeOutput } = await import('../../shared/runtime/whole-file.ts');
     const best = ranked[0]!;
     if (options.out !== undefined)
@@ -131,7 +133,8 @@ export const command = defineCommand({
       if (json) out.json({ strategy: asked.name, problems: problems.length, violations });
       else {
         for (const { rule, problem, text } of violations) out.line(`${problem}: ${text} (${rule}: ${RULES[rule]})`);
-        const verdict = violations.length === 0 ? 'keeps all rules' : `breaks rules ${violations.length} times`;
+        const times = violations.length === 1 ? 'once' : `${violations.length} times`;
+        const verdict = violations.length === 0 ? 'keeps all rules' : `breaks rules ${times}`;
         out.line(`strategy ${asked.name} ${verdict} at ${problems.length} problems`);
       }
       return violations.length === 0 ? 0 : 1;
@@ -160,6 +163,7 @@ async function proposalOf(strategy: AskedStrategy, problem: Problem) {
 /** The error where no plan is left: which demands contradict one another, or why there is none at all. */
 async function refusal(
   problem: Problem,
+  strategy: string | undefined,
   { refusals }: Ranking,
   rankTop: (problem: Problem, most: number) => Promise<Ranking>,
 ): Promise<TesseraError> {
@@ -167,17 +171,21 @@ async function refusal(
   const conflict = await conflictOf(problem, async (of) => (await rankTop(of, 1)).ranked.length > 0);
   if (conflict.length === 0) {
     const why = refusals.map(({ strategy, reason }) => `${strategy}: ${reason}`).join('; ');
-    return new TesseraError('TESSERA_PLAN_INVALID', `no strategy has a plan: ${why}`);
+    const hints = [...new Set(refusals.flatMap(({ hint }) => hint ?? []))];
+    return new TesseraError('TESSERA_PLAN_INVALID', `no strategy has a plan: ${why}`, {
+      ...(hints.length === 0 ? {} : { hint: hints.join('; ') }),
+    });
   }
+  const noPlan = strategy === undefined ? 'no plan meets' : `no plan of ${strategy} meets`;
   const names = conflict.map(({ text }) => text);
   if (conflict.length > 1)
-    return new TesseraError('TESSERA_PLAN_INVALID', `no plan meets ${names.join(' and ')} together`, {
+    return new TesseraError('TESSERA_PLAN_INVALID', `${noPlan} ${names.join(' and ')} together`, {
       hint: 'without any one of them there are plans',
     });
   const [best] = (await rankTop(withoutDemands(problem, conflict), 1)).ranked;
   const { msText, bytesText, stagesText } = await import('../plan/report.ts');
   const instead = `${msText(best!.prediction.latency_ms)}, ${bytesText(best!.prediction.transferred_bytes)} sent: ${stagesText(problem, best!)}`;
-  return new TesseraError('TESSERA_PLAN_INVALID', `no plan meets ${names[0]}`, {
+  return new TesseraError('TESSERA_PLAN_INVALID', `${noPlan} ${names[0]}`, {
     hint: `the best one without it: ${instead}`,
   });
 }

@@ -45,7 +45,9 @@ export function demandsOf(options: DemandOptions, problem: Problem): Demands & {
       const [named, amount] = pairOf('--max-time', text, 'X=MS or X=P%');
       const of = machine('--max-time', named);
       if (!amount.endsWith('%')) return { of, ms: numberOf('--max-time', text, amount) };
-      return { of, share: numberOf('--max-time', text, amount.slice(0, -1)) / 100 };
+      const percent = numberOf('--max-time', text, amount.slice(0, -1));
+      if (percent > 100) throw new TesseraError('TESSERA_USAGE', `--max-time ${text}: "${amount}" is more than 100%`);
+      return { of, share: percent / 100 };
     }),
     max_memory: limits('--max-memory', options.maxMemory),
     ...(deadline === undefined ? {} : { deadline_ms: deadline }),

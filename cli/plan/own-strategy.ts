@@ -93,6 +93,8 @@ async function fromModule(file: string): Promise<AskedStrategy> {
 
 function program(command: string, signal: AbortSignal): AskedStrategy {
   const name = 'exec';
+  if (command.trim() === '')
+    throw new TesseraError('TESSERA_USAGE', `${EXEC} names no program`, { hint: "such as 'exec:python3 mine.py'" });
   return {
     name,
     propose: async (problem) => {
@@ -127,8 +129,8 @@ function answerOf(strategy: string, { model }: Problem, answer: unknown): readon
     throw new TesseraError('TESSERA_PLAN_INVALID', `strategy ${strategy} answered no plans`, {
       hint: 'answer {"plans": [plan, ...]}, or {"plans": {"reason": "why there is none"}}',
     });
-  return plans.map((given: Partial<Plan>) => {
-    const stages = Array.isArray(given.stages) ? given.stages : [];
+  return plans.map((given: Partial<Plan> | null) => {
+    const stages = Array.isArray(given?.stages) ? given.stages : [];
     const whole = {
       format: 'tessera-plan/1',
       id: `p-${'0'.repeat(12)}`,

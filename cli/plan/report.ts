@@ -138,7 +138,7 @@ export function reportLines(
   changes: readonly Change[],
 ): string[] {
   const best = ranked[0]!;
-  const whys = [`compared: ${compared} plans`, ''];
+  const whys = [`compared: ${compared} ${compared === 1 ? 'plan' : 'plans'}`, ''];
   const others = changeLines(problem, changes);
   return [
     ...rankedLines(problem, ranked.slice(0, top)),

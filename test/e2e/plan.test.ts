@@ -38,6 +38,24 @@ test('programs get the plans, with their blocks and the number that was compared
   expect(plans[0].plan.format).toBe('tessera-plan/1');
 });
 
+test('what cannot be asked is refused, and said with what to do', async () => {
+  const refusals = [
+    [['--strategy', 'tiles-fused'], 'tiles need the network itself', 'give --model too'],
+    [['--strategy', 'exec:'], 'exec: names no program', 'python3'],
+    [['--strategy', 'exec:echo "{\\"plans\\":[null]}"'], 'plan: stages: Too small', 'schema plan'],
+    [['--min-agreement', '101%'], '--min-agreement is "101%"', 'such as 99%'],
+    [['--min-agreement', '0.99'], '--min-agreement is "0.99"', 'such as 99%'],
+    [['--tensor', '1x3x8x8'], 'there is no --model', ''],
+    [['--strategy', 'dp', '--max-memory', 'box=0', '--use', 'box'], 'no plan of dp meets', 'without any one of them'],
+  ] as const;
+  for (const [args, message, hint] of refusals) {
+    const { code, stderr } = await plan(...args);
+    expect(code, stderr).not.toBe(0);
+    expect(stderr).toContain(message);
+    expect(stderr).toContain(hint);
+  }
+});
+
 test('demands that contradict one another are named', async () => {
   const { code, stderr } = await plan('--use', 'cloud', '--avoid', 'vm', '--use', 'pi');
   expect(code).toBe(1);

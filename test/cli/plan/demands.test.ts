@@ -57,6 +57,7 @@ test.each<[Partial<DemandOptions>, string, string]>([
   [{ pin: ['3=pi'] }, 'no block "3"', 'numbers from 0 to 2'],
   [{ maxUpload: ['pi=many'] }, '--max-upload pi=many: "many" is not a number', ''],
   [{ maxTime: ['pi=-1'] }, '"-1" is not a number from 0', ''],
+  [{ maxTime: ['pi=200%'] }, '"200%" is more than 100%', ''],
   [{ objective: 'misses' }, 'needs a deadline', '--deadline'],
 ])('%j is refused with what is accepted', (given, message, hint) => {
   expect(() => demands(given)).toThrow(
