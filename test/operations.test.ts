@@ -55,7 +55,7 @@ describe('the limits in docs/operations.md', () => {
       `${mb(central.window_bytes)}, or one; ${central.fetch_ms / 1000} s, then they are computed again`,
     );
     expect(cell('stored parts of models')).toContain(`for ${UNUSED_BLOB_MS / 86_400_000} days`);
-    expect(cell('regions of tensors that a node keeps')).toContain(`; ${UNUSED_MS / 1000} s`);
+    expect(cell('regions of tensors, of all models together, that a node keeps')).toContain(`; ${UNUSED_MS / 1000} s`);
     expect(cell('requests for one tile')).toBe(String(central.max_tries));
     expect(cell('a node that is silent')).toContain(`${(3.5 * central.heartbeat_ms) / 1000} s`);
     expect(cell('a camera that is silent')).toContain(`${front.offline_after_s} s`);
