@@ -121,6 +121,16 @@ export function checksOf({ constraints, nodes, graph }: Problem): Check[] {
   ];
 }
 
+/** The machine that has less memory than a plan needs there, in words; undefined where none is known to have too little. */
+export function lackOfMemory({ nodes }: Problem, { machines }: Prediction): string | undefined {
+  for (const { id, memory_bytes } of machines) {
+    const memory = nodes.find((node) => node.id === id)?.memory_mb ?? null;
+    if (memory !== null && memory_bytes > 1e6 * memory)
+      return `${id} has ${memory} MB of memory, and its plan needs ${Number((memory_bytes / 1e6).toPrecision(3))} MB there`;
+  }
+  return undefined;
+}
+
 /** What a plan has of an objective: less is better. Infinite where it is not known. */
 export function objectiveValue(prediction: Prediction, objective: Objective = 'latency'): number {
   switch (objective) {

@@ -6,7 +6,7 @@ import { predict } from '../cost/predict.ts';
 import type { Prediction } from '../cost/prediction.ts';
 import { outlineOf } from '../cost/sketch.ts';
 import { isNoPlan, type NoPlan, type Problem } from '../strategy.ts';
-import { checksOf, objectiveValue } from './check.ts';
+import { checksOf, lackOfMemory, objectiveValue } from './check.ts';
 
 /** What a strategy answered to a problem. */
 export interface Proposal {
@@ -37,7 +37,7 @@ export interface Ranking {
 
 /**
  * Predicts all plans, also with calibrated codecs where the user set a bound, and ranks those that meet every demand of
- * the problem. Of equal plans the one with the lower latency is better, then the one that needs fewer machines, then the
+ * the problem and for which machines have the memory. Of equal plans the one with the lower latency is better, then the one that needs fewer machines, then the
  * one that was proposed first.
  */
 export function rank(problem: Problem, proposals: readonly Proposal[]): Ranking {
@@ -61,8 +61,10 @@ export function rank(problem: Problem, proposals: readonly Proposal[]): Ranking 
       }
       const value = objectiveValue(prediction, objective);
       const unmet = checks.find((check) => !check.isMet(plan, prediction));
+      const lack = lackOfMemory(problem, prediction);
       if (unmet !== undefined) why.push(`its plan does not meet ${unmet.text}`);
       else if (value === Number.POSITIVE_INFINITY) why.push('no link leads where its plan sends something');
+      else if (lack !== undefined) why.push(lack);
       else {
         const predicted = { latency_ms: prediction.latency_ms };
         if (!ranked.has(plan.id)) ranked.set(plan.id, { plan: { ...plan, predicted }, prediction, value });

@@ -7,7 +7,7 @@ import { boundaryOf } from '../cost/stage-layers.ts';
 import { refusalWithoutTiles } from '../cuts/wanted.ts';
 import { isExact, scoreOf } from '../pipelines/score.ts';
 import { type Chain, chainsOf, crossingBytes, runTable } from '../pipelines/tables.ts';
-import { checksOf, isOf, objectiveValue } from '../query/check.ts';
+import { checksOf, isOf, lackOfMemory, objectiveValue } from '../query/check.ts';
 import {
   isNoPlan,
   type NoPlan,
@@ -95,10 +95,12 @@ function search(problem: Problem, chains: readonly Chain[]): Plan[] {
     if (worst !== undefined && value > worst.value) return;
     let latency = latencyOf(chain, first, second);
     if (worst !== undefined && isWorse(value, latency, worst)) return;
-    if (limits.length > 0 || !isExact(bytes, objective, chain, first, second)) {
+    const mayLack = chain.nodes.some(({ memory_mb }) => memory_mb !== null);
+    if (limits.length > 0 || mayLack || !isExact(bytes, objective, chain, first, second)) {
       const plan = planOf(problem, chain, first, second);
       const prediction = predict(problem, sketch(plan, graph));
-      if (!limits.every((check) => check.isMet(plan, prediction))) return;
+      if (!limits.every((check) => check.isMet(plan, prediction)) || lackOfMemory(problem, prediction) !== undefined)
+        return;
       [value, latency] = [objectiveValue(prediction, objective), prediction.latency_ms];
       if (value === Number.POSITIVE_INFINITY || (worst !== undefined && isWorse(value, latency, worst))) return;
     }

@@ -19,6 +19,9 @@ const ask: Ask = async (problem) => [
 const ranked = async (problem: Problem) => rank(problem, await ask(problem)).ranked;
 const plans = (problem: Problem): readonly Plan[] => exhaustive.propose(problem) as readonly Plan[];
 
+const nodesOf = ({ on }: Plan['stages'][number]): readonly string[] =>
+  'nodes' in on && Array.isArray(on.nodes) ? on.nodes : [];
+
 describe('a ranking', () => {
   test('puts the plans of all strategies in one order, each once, with what is predicted', async () => {
     const problem = problemWith();
@@ -52,6 +55,21 @@ describe('a ranking', () => {
       { strategy: 'far', reason: expect.stringContaining('"moon"') },
       { strategy: 'wrong', reason: expect.stringContaining('no stage makes "c"') },
     ]);
+  });
+
+  test('leaves out plans for which a node has too little memory, as the exact search does', async () => {
+    const problem = problemWith();
+    const withMemory = (memory_mb: number): Problem => {
+      const nodes = problem.nodes.map((node) => (node.id === 'box' ? { ...node, memory_mb } : node));
+      return { ...problem, nodes };
+    };
+    const onBox = plans(problem).filter(({ stages }) => stages.length === 1 && nodesOf(stages[0]!).includes('box'));
+    expect(onBox).toHaveLength(1);
+    expect(plans(withMemory(1000))).toEqual(plans(problem));
+    expect(plans(withMemory(0)).some(({ stages }) => stages.flatMap(nodesOf).includes('box'))).toBe(false);
+    const proposals = [{ strategy: 'one', proposed: onBox, compared: 1 }];
+    expect(rank(withMemory(1000), proposals).ranked).toHaveLength(1);
+    expect(rank(withMemory(0), proposals).refusals[0]!.reason).toMatch(/^box has 0 MB of memory, and its plan needs /);
   });
 
   test('names stages by their blocks', async () => {
