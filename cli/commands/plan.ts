@@ -96,8 +96,11 @@ export const command = defineCommand({
     if (ranked.length === 0) throw await refusal(problem, strategy, ranking, rankTop);
     const { writeOutput } = await import('../../shared/runtime/whole-file.ts');
     const best = ranked[0]!;
-    if (options.out !== undefined)
+    if (options.out !== undefined) {
       await writeOutput({ what: '--out', path: options.out }, `${JSON.stringify(best.plan, null, 2)}\n`);
+      if (profile.sha256 === undefined)
+        out.note('note: the profile names no network (sha256), so its plan cannot be deployed');
+    }
     if (options.picture !== undefined) {
       const { pictureSvg } = await import('../plan/picture.ts');
       const objectives = (['latency', 'transfer'] as const).map(async (objective) => {

@@ -28,8 +28,10 @@ test('people get a ranking, why the best is best, and what would change it', asy
 });
 
 test('programs get the plans, with their blocks and the number that was compared', async () => {
-  const { code, stdout } = await plan('--strategy', 'exhaustive', '--top', '2', '--json', '--use', 'device');
+  const asked = ['--strategy', 'exhaustive', '--top', '2', '--json', '--use', 'device', '--out', 'bare.json'];
+  const { code, stdout, stderr } = await plan(...asked);
   expect(code).toBe(0);
+  expect(stderr).toContain('so its plan cannot be deployed');
   const { pipelines, plans } = JSON.parse(stdout);
   // The device alone, with one of two others and two cuts each, or with both and one pair of cuts.
   expect(pipelines).toBe(1 + 2 * 2 + 1);
