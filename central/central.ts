@@ -19,6 +19,7 @@ import type { Observer } from './observers/observer.ts';
 import type { PlanReadiness, ReadyOptions } from './observers/ready-waits.ts';
 import { choosePlan, type PlanRequest } from './planner/default-plan.ts';
 import { checkPlanExits } from './planner/exits.ts';
+import { isOpenToReplan } from './planner/reconsider.ts';
 import type { PlanningNode } from './planner/strategy.ts';
 import type { Planning } from './planning.ts';
 import type { ProfiledTimes } from './profiles.ts';
@@ -290,7 +291,11 @@ export class Central {
     const { planning, profiled } = this.#parts;
     const replanning = new Replanning({
       ...replan,
-      requestOf: (name) => (this.#deployed.of(name)?.current ? undefined : this.#served.get(name)?.request),
+      requestOf: (model) => {
+        const request = this.#served.get(model.name)?.request;
+        const isDeployed = Boolean(this.#deployed.of(model.name)?.current);
+        return request !== undefined && !isDeployed && isOpenToReplan(model, request) ? request : undefined;
+      },
       machines: ({ manifest }) => {
         const times = profiled.get(manifest.skeleton.sha);
         const own = { id: CENTRAL, tier: coordinator?.tier ?? 'edge', memory_mb: null, throttled: false } as const;

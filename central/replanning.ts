@@ -22,8 +22,8 @@ import type { ServedModel, ServedPlan } from './served-model.ts';
 
 /** What `Replanning` needs. */
 export interface ReplanningOptions extends Omit<ReplannerOptions, 'settle_ms'> {
-  /** The request with which the planner chose a model's plan; undefined where somebody else chose it. */
-  readonly requestOf: (model: string) => PlanRequest | undefined;
+  /** The request with which the planner chose a model's plan; undefined where that plan stays. */
+  readonly requestOf: (model: ServedModel) => PlanRequest | undefined;
   /** Machines that can get work for a model, central among them; with their times where the model was profiled there. */
   readonly machines: (model: ServedModel) => readonly KnownNode[];
   readonly measuredAt: (plan: string) => ReadonlyMap<string, MeasuredNode>;
@@ -129,8 +129,8 @@ export class Replanning implements Observer {
     for (const [name, served] of this.#served) {
       const arrived = [...served.cameras].reduce((sum, camera) => sum + (this.#arrived.get(camera) ?? 0), 0);
       served.fps += RATE_WEIGHT * ((1000 * arrived) / LOOK_MS - served.fps);
-      if (this.#options.requestOf(name) === undefined) continue;
       const { fleet, active } = served;
+      if (this.#options.requestOf(active.model) === undefined) continue;
       const { plan } = active.compiled;
       const machines = this.#options.machines(active.model);
       fleet.measured(at, machines, plan, this.#options.measuredAt(plan.id));
@@ -187,7 +187,7 @@ export class Replanning implements Observer {
     const { active, fleet, fps, replanner } = served;
     let found: Reconsidered = { active_ms: null, best: null };
     try {
-      const request = requestOf(name);
+      const request = requestOf(active.model);
       if (request !== undefined)
         found = await reconsider(active.model, request, { ...fleet.measurements, fps }, active.compiled.plan);
     } catch (error) {
@@ -202,7 +202,8 @@ export class Replanning implements Observer {
     });
     const effect = replanner.handle({ type: 'planned', at: performance.now(), active_ms, better });
     // Meanwhile the user may have deployed a plan, or this central may have stopped.
-    if (effect?.type !== 'offer' || best === null || requestOf(name) === undefined || this.#timer === undefined) return;
+    if (effect?.type !== 'offer' || best === null || requestOf(active.model) === undefined || this.#timer === undefined)
+      return;
     const why = effect.changes.map(({ what, node }) => `${what} (${node})`).join(', ');
     const gain = `${best.ms.toFixed(0)} ms instead of ${active_ms === null ? 'none' : `${active_ms.toFixed(0)} ms`}`;
     const extra = `${(best.memory_bytes / 1e6).toFixed(0)} MB more at a node until it has taken over`;

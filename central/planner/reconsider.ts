@@ -32,6 +32,14 @@ export interface Reconsidered {
   } | null;
 }
 
+/**
+ * Whether a model may get a plan of another form: neither did the user set its tiles, nor was the network retrained for
+ * them, as then they are part of what it computes. The scheduler shares such tiles out as it measures the nodes.
+ */
+export function isOpenToReplan({ card }: Pick<ServedModel, 'card'>, { grid, cuts, padding }: PlanRequest): boolean {
+  return grid === undefined && cuts === undefined && padding !== 'zero' && card.tiles.length === 0;
+}
+
 /** The best plan of all strategies for a fleet that was measured, or of the one that the user named. */
 export function reconsider(
   whole: ServedModel,
@@ -43,7 +51,7 @@ export function reconsider(
   const agents = nodes.filter(({ id }) => id !== CENTRAL).length;
   const asked = problemOf(model, whole, { ...request, known: nodes });
   const constraints = { ...asked.constraints, nodeCount: Math.max(1, agents) };
-  const problem: Problem = { ...asked, links, broker: CENTRAL, constraints, isNamed: true };
+  const problem: Problem = { ...asked, links, broker: CENTRAL, constraints };
   const predicted: Problem = { ...problem, graph: planningGraph(whole.resolved) };
   const msOf = ({ latency_ms, period_ms }: Prediction): number => latency_ms * Math.max(1, (period_ms * fps) / 1000);
   const predictionOf = (plan: Plan): Prediction | undefined => {

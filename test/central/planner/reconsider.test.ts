@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { compileFor } from '../../../central/deployment.ts';
 import { choosePlan } from '../../../central/planner/default-plan.ts';
 import { planningGraph } from '../../../central/planner/graph.ts';
-import { type MeasuredFleet, reconsider } from '../../../central/planner/reconsider.ts';
+import { isOpenToReplan, type MeasuredFleet, reconsider } from '../../../central/planner/reconsider.ts';
 import { BASELINES } from '../../../central/planner/strategies.ts';
 import { loadServedModel, type ServedModel } from '../../../central/served-model.ts';
 import { parseCard } from '../../../shared/model/card.ts';
@@ -84,4 +84,16 @@ test('a plan that needs a machine which is not there cannot run', () => {
 
 test('without machines whose times are known there is no plan', () => {
   expect(reconsider(model, request, { nodes: [], links: [], fps: 1 }, whole()).best).toBeNull();
+});
+
+test('tiles of the user, and those for which a network was retrained, stay', () => {
+  const card = (tiles: object[]) => parseCard({ name: 'tiny', task: 'raw', tiles }, 'model.yaml');
+  const plain = { card: card([]) };
+  const retrained = { card: card([{ after: 'a', grid: [2, 2], padding: 'zero' }]) };
+  expect(isOpenToReplan(plain, { nodeCount: 1 })).toBe(true);
+  expect(isOpenToReplan(plain, { nodeCount: 1, padding: 'halo' })).toBe(true);
+  expect(isOpenToReplan(plain, { nodeCount: 1, padding: 'zero' })).toBe(false);
+  expect(isOpenToReplan(plain, { nodeCount: 1, grid: { rows: 2, cols: 2 } })).toBe(false);
+  expect(isOpenToReplan(plain, { nodeCount: 1, cuts: ['a'] })).toBe(false);
+  expect(isOpenToReplan(retrained, { nodeCount: 1 })).toBe(false);
 });
