@@ -1,3 +1,4 @@
+import { type Hops, hopsOf } from '../cost/hop.ts';
 import type { PlanningNode, Problem } from '../strategy.ts';
 import type { NodeTimes } from '../times.ts';
 import { type Ask, type Ranked, rank } from './rank.ts';
@@ -31,9 +32,10 @@ export async function changesOf(problem: Problem, known: readonly Ranked[], ask:
     const proposed = plans.map(({ plan }) => plan);
     return rank(changed, [{ strategy: '', proposed, compared: 0 }]).ranked[0];
   };
+  const hopOf = hopsOf(problem);
   const changes: Change[] = [];
-  for (const { kind, name, at, speed } of variedOf(problem, known)) {
-    const direction = isUsed(problem, best, name) ? 1 / MOST : MOST;
+  for (const { kind, name, at, speed } of variedOf(problem, known, hopOf)) {
+    const direction = isUsed(hopOf, best, name) ? 1 / MOST : MOST;
     const far = rank(at(direction), await ask(at(direction))).ranked;
     const candidates = [...known, ...far];
     if (winnerOf(at(direction), candidates)?.plan.id === best.plan.id) continue;
@@ -59,9 +61,9 @@ interface Varied {
 }
 
 /** The links and nodes that plans use. */
-function variedOf(problem: Problem, plans: readonly Ranked[]): Varied[] {
+function variedOf(problem: Problem, plans: readonly Ranked[], hopOf: Hops): Varied[] {
   const { links, nodes } = problem;
-  const isInteresting = (name: string): boolean => plans.some((plan) => isUsed(problem, plan, name));
+  const isInteresting = (name: string): boolean => plans.some((plan) => isUsed(hopOf, plan, name));
   const ofLinks = links.map((link): Varied => {
     const at = (factor: number): Problem => {
       const changed = links.map((other) => (other === link ? { ...link, mbps: factor * link.mbps } : other));
@@ -79,13 +81,10 @@ function variedOf(problem: Problem, plans: readonly Ranked[]): Varied[] {
 }
 
 /** Whether a plan's frames use a machine, or a link as `from > to`. */
-function isUsed({ links, broker }: Problem, { prediction }: Ranked, name: string): boolean {
+function isUsed(hopOf: Hops, { prediction }: Ranked, name: string): boolean {
   const { stages, hops } = prediction;
   if (stages.some(({ parts }) => parts.some(({ node }) => node === name))) return true;
-  return hops.some(({ from, to }) => {
-    const isDirect = links.some((link) => link.from === from && link.to === to);
-    return isDirect ? name === `${from} > ${to}` : name === `${from} > ${broker}` || name === `${broker} > ${to}`;
-  });
+  return hops.some(({ from, to }) => hopOf(from, to).legs.some((link) => name === `${link.from} > ${link.to}`));
 }
 
 function withSpeed(node: PlanningNode, factor: number): PlanningNode {

@@ -194,6 +194,20 @@ describe('what would change the answer', () => {
     expect(changes.map(({ name }) => name)).not.toContain('pi > vm');
   });
 
+  test('where frames go through the broker, the links to it and from it are varied', async () => {
+    const links = [
+      { from: 'pi', to: 'hub', rtt_ms: 1, mbps: 8 },
+      { from: 'hub', to: 'box', rtt_ms: 1, mbps: 8 },
+      { from: 'hub', to: 'vm', rtt_ms: 30, mbps: 8 },
+    ];
+    const problem = problemOfProfile({ ...bareProfile(), links, broker: 'hub' }, undefined, {
+      top: 10,
+      avoid: ['device'],
+    });
+    const changes = await changesOf(problem, await ranked(problem), ask);
+    expect(changes).toContainEqual(expect.objectContaining({ kind: 'link', name: 'hub > box', from: 8 }));
+  });
+
   test('an answer that nothing changes has no list', async () => {
     const problem = { ...problemWith(), links: [] };
     expect(await changesOf(problem, await ranked(problem), ask)).toEqual([]);
