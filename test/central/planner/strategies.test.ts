@@ -83,9 +83,10 @@ describe.each([...STRATEGIES.values()])('$name', (strategy) => {
   const { refusal, said = { cuts, grid } } = DEVIATIONS[strategy.name] ?? {};
   const asked = problemOf(network.resolved, said);
 
-  test.skipIf(refusal === undefined)('has no plan for what is not its own, and says why', () => {
-    expect(strategy.propose(problem)).toMatchObject({ kind: 'not-asked', reason: refusal });
-  });
+  if (refusal !== undefined)
+    test('has no plan for what is not its own, and says why', () => {
+      expect(strategy.propose(problem)).toMatchObject({ kind: 'not-asked', reason: refusal });
+    });
 
   test('makes valid plans that compute all outputs of the model', () => {
     const plans = plansOf(strategy, asked);
