@@ -1,5 +1,6 @@
 import { type CodecSpec, parseCodec } from '../../shared/codec/spec.ts';
 import { TesseraError } from '../../shared/errors.ts';
+import type { ModelCard } from '../../shared/model/card.ts';
 import { compilePlan } from '../../shared/plan/compile.ts';
 import type { CompiledPlan } from '../../shared/plan/compiled-plan.ts';
 import { CENTRAL } from '../../shared/plan/plan.ts';
@@ -9,8 +10,16 @@ import { isAnnounced, withCodecs } from './codecs.ts';
 import { withStages } from './compose.ts';
 import { frameTime, partsAtOnce } from './cost.ts';
 import { exitPlaces, withExits, withoutExits } from './exits.ts';
-import { STRATEGIES } from './strategies.ts';
-import { type Constraints, isNoPlan, type NoPlan, type PlanningNode, type Problem, type Strategy } from './strategy.ts';
+import { COMPARED, STRATEGIES } from './strategies.ts';
+import {
+  type Constraints,
+  isNoPlan,
+  type NoPlan,
+  type PlanningNode,
+  type Problem,
+  type Strategy,
+  type TrainedTiles,
+} from './strategy.ts';
 import { planningNetwork } from './tiler.ts';
 
 /** The user's settings of a plan; absent ones are chosen automatically. */
@@ -78,14 +87,19 @@ function fastest(plans: readonly CompiledPlan[], atOnce: number): CompiledPlan {
   return plans[times.indexOf(Math.min(...times))]!;
 }
 
-/** The strategies to ask: the one that the user named, else all. Throws TESSERA_USAGE. */
+/** The strategies to ask: the one that the user named, else all that make plans of their own. Throws TESSERA_USAGE. */
 export function strategiesFor({ strategy: name }: Pick<PlanRequest, 'strategy'>): readonly Strategy[] {
-  if (name === undefined) return [...STRATEGIES.values()];
+  if (name === undefined) return COMPARED;
   const strategy = STRATEGIES.get(name);
   if (strategy !== undefined) return [strategy];
   throw new TesseraError('TESSERA_USAGE', `no strategy "${name}"`, {
     hint: `known: ${[...STRATEGIES.keys()].join(', ')}`,
   });
+}
+
+/** The tile stages for which the network of a card was retrained, in order. */
+export function trainedTiles({ tiles }: ModelCard): readonly TrainedTiles[] {
+  return tiles.map(({ after, grid: [rows, cols], padding }) => ({ after, grid: { rows, cols }, padding }));
 }
 
 /** The problem for the strategies; `whole` has the heads of exits, `model` has not. */
@@ -111,7 +125,7 @@ export function problemOf(model: ServedModel, whole: ServedModel, request: PlanR
     broker: null,
     source: CENTRAL,
     sink: CENTRAL,
-    trained: card.tiles.map(({ after, grid: [rows, cols], padding }) => ({ after, grid: { rows, cols }, padding })),
+    trained: trainedTiles(card),
     calibrated: card.calibrated.filter(({ codecs }) =>
       Object.values(codecs).every((text) => isAnnounced(usable, parseCodec(text).name)),
     ),

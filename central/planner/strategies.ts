@@ -17,7 +17,7 @@ import { tilesPrefix } from './strategies/tiles-prefix.ts';
 import { twoStage } from './strategies/two-stage.ts';
 import type { Strategy } from './strategy.ts';
 
-/** The strategies that make plans of their own. */
+/** The strategies that make plans of their own. Where the user names none, the first one with a plan makes it. */
 export const COMPARED: readonly Strategy[] = [
   tilesPrefix,
   tileStages,
@@ -36,7 +36,7 @@ export const COMPARED: readonly Strategy[] = [
   sendTheFrame,
 ];
 
-/** Every strategy by name. Where the user names none, the first one with a plan makes it. */
+/** Every strategy by name. */
 export const STRATEGIES: ReadonlyMap<string, Strategy> = new Map(
   [...COMPARED, bestOf(COMPARED)].map((strategy) => [strategy.name, strategy]),
 );
