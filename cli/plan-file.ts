@@ -3,20 +3,12 @@ import { TesseraError } from '../shared/errors.ts';
 import { withInnerTensors } from '../shared/plan/inner-tensors.ts';
 import type { Plan } from '../shared/plan/plan.ts';
 import { parsePlan } from '../shared/plan/validate.ts';
-import { readText } from '../shared/runtime/file.ts';
+import { readJsonFile } from './json-file.ts';
 
 /** Reads a plan from a JSON file, with the user's names of tensors. Throws TESSERA_PLAN_INVALID. */
 export async function readPlanFile(file: string): Promise<Plan> {
-  let json: unknown;
-  try {
-    json = JSON.parse(await readText(file));
-  } catch (cause) {
-    throw new TesseraError('TESSERA_PLAN_INVALID', `${file} is not a JSON file that can be read`, {
-      cause,
-      hint: 'name a plan file (`tessera schema plan` describes one)',
-    });
-  }
-  return parsePlan(json);
+  const hint = 'name a plan file (`tessera schema plan` describes one)';
+  return parsePlan(await readJsonFile(file, 'TESSERA_PLAN_INVALID', hint));
 }
 
 /** Reads a plan for a model from a JSON file, with the tensor names of the served model. Throws TESSERA_PLAN_INVALID. */

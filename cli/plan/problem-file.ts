@@ -1,3 +1,4 @@
+import { trainedTiles } from '../../central/planner/default-plan.ts';
 import { parseProfile } from '../../central/planner/profile/parse.ts';
 import { problemOfProfile } from '../../central/planner/profile/problem.ts';
 import type { Profile } from '../../central/planner/profile/schema.ts';
@@ -5,20 +6,12 @@ import type { Problem } from '../../central/planner/strategy.ts';
 import { planningNetwork } from '../../central/planner/tiler.ts';
 import type { ServedModel } from '../../central/served-model.ts';
 import { TesseraError } from '../../shared/errors.ts';
-import { readText } from '../../shared/runtime/file.ts';
+import { readJsonFile } from '../json-file.ts';
 
 /** Reads a profile from a JSON file. Throws TESSERA_PROFILE. */
 export async function readProfileFile(file: string): Promise<Profile> {
-  let json: unknown;
-  try {
-    json = JSON.parse(await readText(file));
-  } catch (cause) {
-    throw new TesseraError('TESSERA_PROFILE', `${file} is not a JSON file that can be read`, {
-      cause,
-      hint: '`tessera profile` makes a profile, `tessera schema profile` describes one',
-    });
-  }
-  return parseProfile(json);
+  const hint = '`tessera profile` makes a profile, `tessera schema profile` describes one';
+  return parseProfile(await readJsonFile(file, 'TESSERA_PROFILE', hint));
 }
 
 /** The problem of a profile; with its network also tiles are possible. Throws TESSERA_PROFILE for another network's. */
@@ -30,10 +23,5 @@ export function problemFor(profile: Profile, served: ServedModel | undefined): P
     throw new TesseraError('TESSERA_PROFILE', `the profile is not one of model "${name}"`, {
       hint: `it is of ${profile.model} (${profile.sha256 ?? 'no sha256'}), the model is ${manifest.skeleton.sha}; \`tessera profile --model\` makes one`,
     });
-  const trained = card.tiles.map(({ after, grid: [rows, cols], padding }) => ({
-    after,
-    grid: { rows, cols },
-    padding,
-  }));
-  return { ...problemOfProfile(profile, network), trained, calibrated: card.calibrated };
+  return { ...problemOfProfile(profile, network), trained: trainedTiles(card), calibrated: card.calibrated };
 }
