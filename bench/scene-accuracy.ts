@@ -1,6 +1,6 @@
 import { BASELINES } from '../central/planner/strategies.ts';
-import { drawScene, seedRanges } from '../cli/demo/scene.ts';
 import { flag, integer, string, type Values, valueOr } from '../cli/options.ts';
+import { drawScene, seedRanges } from '../shared/camera/scenes/scene.ts';
 import { interleaved, largestIndex, loadDeployed } from './accuracy/as-deployed.ts';
 import { defineBenchmark } from './harness/benchmark.ts';
 import { asNetworkSees, sceneInput } from './harness/scene-pictures.ts';

@@ -1,7 +1,7 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
-import { drawScene } from '../cli/demo/scene.ts';
+import { drawScene } from '../shared/camera/scenes/scene.ts';
 import { asNetworkSees, sceneInput } from './harness/scene-pictures.ts';
 
 /** What to export: the scenes of `count` seeds from `seed` on, `size` x `size` pixels each. */

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { AgentCamera } from '../node-agent/cameras.ts';
-import { fileSource, pictureFiles } from '../shared/camera/file-source.ts';
+import { fileSource, pictureFiles } from '../shared/camera/live/file-source.ts';
 import type { Source } from '../shared/camera/source.ts';
 import { streamSource } from '../shared/camera/stream-source.ts';
 import { failureOf, TesseraError } from '../shared/errors.ts';

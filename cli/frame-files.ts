@@ -1,5 +1,5 @@
 import type { FileHandle } from 'node:fs/promises';
-import { pictureFiles, readFrame, unreadable } from '../shared/camera/file-source.ts';
+import { pictureFiles, readFrame, unreadable } from '../shared/camera/live/file-source.ts';
 import { TesseraError } from '../shared/errors.ts';
 import { adviceFor, describeBytes, HEAD_BYTES, payloadKind } from '../shared/model/payload-kind.ts';
 import type { FrameEnvelope } from '../shared/protocol/messages/frame.ts';

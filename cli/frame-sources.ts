@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { basename } from 'node:path';
-import { pictureFiles, readFrame } from '../shared/camera/file-source.ts';
 import { JpegStream } from '../shared/camera/jpeg-stream.ts';
+import { pictureFiles, readFrame } from '../shared/camera/live/file-source.ts';
 import { counted } from '../shared/counted.ts';
 import { TesseraError } from '../shared/errors.ts';
 import { adviceFor, describeBytes, payloadKind } from '../shared/model/payload-kind.ts';

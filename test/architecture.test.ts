@@ -44,12 +44,11 @@ const LIBRARY_HOME: Readonly<Record<string, string>> = {
 const READS_ITSELF = ['shared/runtime/file.ts', 'cli/doctor/look-at-machine.ts', 'cli/doctor/look-at-ports.ts'];
 
 /**
- * Pure files: plain functions over plain data. All of shared but its runtime, its threads and what reads files, and the
+ * Pure files: plain functions over plain data. All of shared but its runtime, its threads and its cameras, and the
  * cores of the processes.
  */
 const PURE = [
-  /^shared\/(?!runtime\/|camera\/file-source\.ts$|node\/(executor|executor-worker|stage-runner|frame-input|frame-holder)\.ts$)/,
-  /^cli\/demo\/(?!scene-source\.ts$|scene-worker\.ts$)/,
+  /^shared\/(?!runtime\/|camera\/live\/|node\/(executor|executor-worker|stage-runner|frame-input|frame-holder)\.ts$)/,
   /^central\/(coordinator|scheduler|planner)\//,
   /^central\/(leadership\/election(-events)?|journal\/frame-tracker|ingest\/pending)\.ts$/,
   /^broker\/policy\.ts$/,

@@ -1,4 +1,4 @@
-import { drawnPictures } from '../../cli/demo/scene-source.ts';
+import { drawnPictures } from '../../shared/camera/live/scene-source.ts';
 
 const DRAWN = 48;
 const KEPT = 8;

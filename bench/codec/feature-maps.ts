@@ -1,7 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { drawScene } from '../../cli/demo/scene.ts';
 import { loadModel } from '../../cli/library/library.ts';
+import { drawScene } from '../../shared/camera/scenes/scene.ts';
 import { channelsOf, normalisation, pictureShape } from '../../shared/model/card.ts';
 import { singleCuts } from '../../shared/onnx/cuts.ts';
 import { extractSegment } from '../../shared/onnx/extract.ts';

@@ -1,4 +1,4 @@
-import type { Scene } from '../../cli/demo/scene.ts';
+import type { Scene } from '../../shared/camera/scenes/scene.ts';
 import type { PictureInput } from '../../shared/model/picture-placement.ts';
 import { decodeFrame, encodeJpeg } from '../../shared/runtime/image.ts';
 

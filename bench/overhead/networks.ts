@@ -1,6 +1,6 @@
 import type { LoadRequest } from '../../central/served-model.ts';
-import { drawnPictures } from '../../cli/demo/scene-source.ts';
 import { loadRequestFor } from '../../cli/models.ts';
+import { drawnPictures } from '../../shared/camera/live/scene-source.ts';
 import { resolveConfig } from '../../shared/config/layers.ts';
 import { parseCard } from '../../shared/model/card.ts';
 import { NetworkBuilder } from '../zoo/builder.ts';

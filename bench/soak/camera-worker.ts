@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { drawnPictures } from '../../cli/demo/scene-source.ts';
+import { drawnPictures } from '../../shared/camera/live/scene-source.ts';
 import { silentLog } from '../../shared/ports.ts';
 import { resultObject } from '../../shared/protocol/messages/result.ts';
 import { topics } from '../../shared/protocol/topics.ts';

@@ -1,5 +1,5 @@
 import type { ServedModel } from '../../central/served-model.ts';
-import { pictureFiles } from '../../shared/camera/file-source.ts';
+import { pictureFiles } from '../../shared/camera/live/file-source.ts';
 import { counted } from '../../shared/counted.ts';
 import { TesseraError } from '../../shared/errors.ts';
 import { readBytes } from '../../shared/runtime/file.ts';

@@ -180,7 +180,7 @@ async function picturesFor(folder: string | undefined): Promise<FrameFile[]> {
     const { pictureFrames } = await import('../frame-files.ts');
     return pictureFrames([folder], true);
   }
-  const { drawnPictures } = await import('../../cli/demo/scene-source.ts');
+  const { drawnPictures } = await import('../../shared/camera/live/scene-source.ts');
   return (await drawnPictures(DRAWN)).map((d, i) => ({
     file: `scene ${i}`,
     read: async () => ({ v: 1, format: 'jpeg', d, tensors: true }),

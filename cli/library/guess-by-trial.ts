@@ -1,3 +1,4 @@
+import { drawScene } from '../../shared/camera/scenes/scene.ts';
 import { pictureShape } from '../../shared/model/card.ts';
 import { channelOrder, type GuessedCard, type GuessOptions, guessCard, namesOf } from '../../shared/model/guess.ts';
 import { lastOperator, RAW_HEAD } from '../../shared/model/guess-head.ts';
@@ -24,7 +25,6 @@ import {
 } from '../../shared/runtime/trial.ts';
 import { numbers } from '../../shared/tensor/numbers.ts';
 import type { Tensor } from '../../shared/tensor/tensor.ts';
-import { drawScene } from '../demo/scene.ts';
 
 /** Seeds of the drawn scenes that are the trial's input. */
 const SEEDS = [3_000_005, 3_000_010] as const;

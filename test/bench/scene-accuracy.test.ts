@@ -1,7 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import { run } from '../../bench/scene-accuracy.ts';
-import { sceneClasses } from '../../cli/demo/objects.ts';
+import { sceneClasses } from '../../shared/camera/scenes/objects.ts';
 import { parseLabels } from '../../shared/model/labels.ts';
 
 const folder = 'config/models/scenes';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { NO_MOSQUITTO, startMosquitto } from '../../bench/testbed/mosquitto.ts';
 import { RunningCli, runCli } from '../../bench/testbed/run-cli.ts';
-import { drawScene, seedRanges } from '../../cli/demo/scene.ts';
+import { drawScene, seedRanges } from '../../shared/camera/scenes/scene.ts';
 import { encodeJpeg } from '../../shared/runtime/image.ts';
 
 /** Every part is a process with its own state, on either broker: nothing may depend on the embedded one. */

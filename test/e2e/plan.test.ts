@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { runCli } from '../../bench/testbed/run-cli.ts';
-import { drawScene, seedRanges } from '../../cli/demo/scene.ts';
+import { drawScene, seedRanges } from '../../shared/camera/scenes/scene.ts';
 import { encodeJpeg } from '../../shared/runtime/image.ts';
 import { bareProfile } from '../central/planner/profile/profiles.ts';
 

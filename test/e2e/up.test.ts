@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { freePort, NO_MOSQUITTO, startMosquitto } from '../../bench/testbed/mosquitto.ts';
 import { RunningCli, runCli } from '../../bench/testbed/run-cli.ts';
-import { drawScene, seedRanges } from '../../cli/demo/scene.ts';
+import { drawScene, seedRanges } from '../../shared/camera/scenes/scene.ts';
 import { encodeJpeg } from '../../shared/runtime/image.ts';
 
 /** `tessera up`: what `npm start` does, on the embedded broker and on Mosquitto. */

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'vitest';
 import { RunningCli } from '../../bench/testbed/run-cli.ts';
-import { drawScene, seedRanges } from '../../cli/demo/scene.ts';
+import { drawScene, seedRanges } from '../../shared/camera/scenes/scene.ts';
 import { type Bus, silentLog } from '../../shared/ports.ts';
 import { type ResultObject, resultObject } from '../../shared/protocol/messages/result.ts';
 import { topics as topicsOf } from '../../shared/protocol/topics.ts';

@@ -1,4 +1,4 @@
-import { createRandom, type Random } from '../../shared/random.ts';
+import { createRandom, type Random } from '../../random.ts';
 import { drawBackground } from './background.ts';
 import { blend, type Colour } from './colour.ts';
 import { blur, type Exposure, expose } from './exposure.ts';

@@ -1,12 +1,12 @@
 import { Worker } from 'node:worker_threads';
-import type { Source } from '../../shared/camera/source.ts';
-import { WorkerCalls } from '../../shared/runtime/worker-call.ts';
-import { workerEntry } from '../../shared/runtime/worker-entry.ts';
-import { seedRanges } from './scene.ts';
+import { WorkerCalls } from '../../runtime/worker-call.ts';
+import { workerEntry } from '../../runtime/worker-entry.ts';
+import { seedRanges } from '../scenes/scene.ts';
+import type { Source } from '../source.ts';
 
 /** A camera of drawn scenes that no network was trained on. */
 export function sceneSource(): Source {
-  const calls = new WorkerCalls(new Worker(workerEntry(import.meta.url, '../../cli/demo/scene-worker.ts')));
+  const calls = new WorkerCalls(new Worker(workerEntry(import.meta.url, './scene-worker.ts')));
   let seed: number = seedRanges.camera.from;
   return {
     async next() {

@@ -1,4 +1,4 @@
-import type { Random } from '../../shared/random.ts';
+import type { Random } from '../../random.ts';
 import { anyColour, blend, type Colour, hsl } from './colour.ts';
 import { type Canvas, fill } from './raster.ts';
 import { ellipse, type Outline, type Point, rectangle, stroke, turned } from './shape.ts';

@@ -1,4 +1,4 @@
-import type { Random } from '../../shared/random.ts';
+import type { Random } from '../../random.ts';
 import { anyColour, type Colour, contrast, hsl, standingOut } from './colour.ts';
 
 /** The colours that one object is drawn with. */

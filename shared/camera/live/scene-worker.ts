@@ -1,7 +1,7 @@
 import { parentPort } from 'node:worker_threads';
-import { encodeJpeg } from '../../shared/runtime/image.ts';
-import { answerCalls, buffersOf, ownBytes } from '../../shared/runtime/worker-call.ts';
-import { drawScene } from './scene.ts';
+import { encodeJpeg } from '../../runtime/image.ts';
+import { answerCalls, buffersOf, ownBytes } from '../../runtime/worker-call.ts';
+import { drawScene } from '../scenes/scene.ts';
 
 /** Draws scenes and makes JPEGs of them, off the thread that handles MQTT. */
 answerCalls(parentPort!, {

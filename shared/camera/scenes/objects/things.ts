@@ -1,4 +1,4 @@
-import type { Random } from '../../../shared/random.ts';
+import type { Random } from '../../../random.ts';
 import { blend, hsl } from '../colour.ts';
 import type { Palette } from '../palette.ts';
 import { arc, ellipse, type Outline, type Point, rectangle, type Shape, stroke } from '../shape.ts';

@@ -1,8 +1,8 @@
 import { readdir, stat } from 'node:fs/promises';
 import { basename, extname, join } from 'node:path';
-import { TesseraError } from '../errors.ts';
-import { readBytes } from '../runtime/file.ts';
-import type { Source } from './source.ts';
+import { TesseraError } from '../../errors.ts';
+import { readBytes } from '../../runtime/file.ts';
+import type { Source } from '../source.ts';
 
 const PICTURE = new Set(['.jpg', '.jpeg', '.png']);
 

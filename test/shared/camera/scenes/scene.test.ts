@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { sceneClasses } from '../../../cli/demo/objects.ts';
-import { classIndexOf, drawScene, type Scene, seedRanges } from '../../../cli/demo/scene.ts';
+import { sceneClasses } from '../../../../shared/camera/scenes/objects.ts';
+import { classIndexOf, drawScene, type Scene, seedRanges } from '../../../../shared/camera/scenes/scene.ts';
 
 const small = { width: 160, height: 120 };
 

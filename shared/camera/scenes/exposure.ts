@@ -1,4 +1,4 @@
-import type { Random } from '../../shared/random.ts';
+import type { Random } from '../../random.ts';
 import type { Canvas } from './raster.ts';
 
 /** Averages along one line of pixels over a window of `2 radius + 1` pixels, the radius a fraction; the ends repeat. */

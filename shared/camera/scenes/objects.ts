@@ -1,4 +1,4 @@
-import type { Random } from '../../shared/random.ts';
+import type { Random } from '../../random.ts';
 import { cat, fish, flower, tree } from './objects/living.ts';
 import { clock, cup, house, umbrella } from './objects/things.ts';
 import { airplane, bicycle, car, sailingBoat } from './objects/vehicles.ts';

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { type Canvas, createCanvas, fill } from '../../../cli/demo/raster.ts';
-import { ellipse, oriented, rectangle, stroke } from '../../../cli/demo/shape.ts';
+import { type Canvas, createCanvas, fill } from '../../../../shared/camera/scenes/raster.ts';
+import { ellipse, oriented, rectangle, stroke } from '../../../../shared/camera/scenes/shape.ts';
 
 const white = { colour: [255, 255, 255] } as const;
 
