@@ -34,11 +34,13 @@ export type ReplannerEvent =
       readonly better: { readonly plan: string; readonly ms: number } | null;
     };
 
+type ReplannerAnswer = Extract<ReplannerEvent, { type: 'planned' }>;
+
 /** What the replanner asks for. */
 export type ReplannerEffect =
   /** Find the best plan for the fleet of the last measurement. */
   | { readonly type: 'plan'; readonly changes: readonly Change[] }
-  /** Offer the plan that was found. */
+  /** Offer the plan that was found. `changes`: since the plan in use was chosen. */
   | { readonly type: 'offer'; readonly plan: string; readonly changes: readonly Change[] };
 
 /**
@@ -63,12 +65,14 @@ export class Replanner {
   #changes = new Map<string, { readonly change: Change; readonly since: number }>();
   /** What the last search was for. */
   #causes: readonly Change[] = [];
+  /** What the search saw that found the active plan, or that first kept it where it was made without measurements. */
+  #chosenFor: Fleet = new Map();
   #isSearching = false;
   /** No search before this time, even where frames fail, and otherwise. */
   #pausedUntil = 0;
   #heldUntil = 0;
   #active: string | undefined;
-  #offered: string | undefined;
+  #offered: { readonly plan: string; readonly fleet: Fleet } | undefined;
 
   constructor(options: ReplannerOptions) {
     this.#options = options;
@@ -78,7 +82,10 @@ export class Replanner {
   handle(event: ReplannerEvent): ReplannerEffect | undefined {
     if (event.type === 'measured') return this.#onMeasured(event);
     if (event.type === 'planned') return this.#onPlanned(event);
-    if (event.plan !== this.#active) this.#heldUntil = event.at + this.#options.hold_ms;
+    if (event.plan !== this.#active) {
+      this.#heldUntil = event.at + this.#options.hold_ms;
+      this.#chosenFor = event.plan === this.#offered?.plan ? this.#offered.fleet : this.#fleet;
+    }
     this.#active = event.plan;
     this.#offered = undefined;
     return undefined;
@@ -90,7 +97,7 @@ export class Replanner {
     const before = this.#changes;
     this.#changes = new Map();
     for (const change of changesOf(this.#seen, fleet, band)) {
-      const name = `${change.what} ${change.node}`;
+      const name = nameOf(change);
       this.#changes.set(name, { change, since: before.get(name)?.since ?? at });
     }
     const lasting = [...this.#changes.values()].filter(({ since }) => at - since >= settle_ms);
@@ -105,18 +112,42 @@ export class Replanner {
     return { type: 'plan', changes: this.#causes };
   }
 
-  #onPlanned({ at, active_ms, better }: Extract<ReplannerEvent, { type: 'planned' }>): ReplannerEffect | undefined {
-    const { band, least_gain, hold_ms, settle_ms } = this.#options;
+  #onPlanned({ at, ...found }: ReplannerAnswer): ReplannerEffect | undefined {
     this.#isSearching = false;
-    this.#pausedUntil = at + PAUSE * settle_ms;
-    if (better === null || better.plan === this.#active || better.plan === this.#offered) return undefined;
+    this.#pausedUntil = at + PAUSE * this.#options.settle_ms;
+    const plan = this.#clearlyBetter(found);
+    if (plan === undefined) {
+      if (this.#chosenFor.size === 0) this.#chosenFor = this.#seen;
+      return undefined;
+    }
+    this.#offered = { plan, fleet: this.#seen };
+    this.#heldUntil = at + this.#options.hold_ms;
+    return { type: 'offer', plan, changes: this.#sinceChosen() };
+  }
+
+  /** The id of the plan that was found, if the active one is to be replaced by it. */
+  #clearlyBetter({ active_ms, better }: Pick<ReplannerAnswer, 'active_ms' | 'better'>): string | undefined {
+    const { band, least_gain } = this.#options;
+    if (better === null || better.plan === this.#active || better.plan === this.#offered?.plan) return undefined;
     // Without times of a machine that it needs, and that is there, nobody knows what the plan in use takes.
     if (active_ms === null && !this.#causes.some(({ what }) => what === 'node left')) return undefined;
     if (active_ms !== null && better.ms > (1 - least_gain) * active_ms) return undefined;
     // What has changed since the search is a change of its own, once it has lasted.
-    if (changesOf(this.#seen, this.#fleet, band).length > 0) return undefined;
-    this.#offered = better.plan;
-    this.#heldUntil = at + hold_ms;
-    return { type: 'offer', plan: better.plan, changes: this.#causes };
+    return changesOf(this.#seen, this.#fleet, band).length > 0 ? undefined : better.plan;
   }
+
+  /**
+   * What has changed since the active plan was chosen, and not only since the last search: an earlier one may have seen
+   * the change that counts, and have found nothing better yet.
+   */
+  #sinceChosen(): readonly Change[] {
+    const gone = this.#causes.filter(({ what }) => what === 'node left');
+    const changes = changesOf(this.#chosenFor, this.#seen, this.#options.band);
+    const all = new Map([...gone, ...changes].map((change) => [nameOf(change), change]));
+    return all.size > 0 ? [...all.values()] : this.#causes;
+  }
+}
+
+function nameOf({ what, node }: Change): string {
+  return `${what} ${node}`;
 }

@@ -119,6 +119,20 @@ describe('a plan is replaced', () => {
     expect(world.switches).toEqual([]);
   });
 
+  test('for all that has changed since it was chosen, whichever search saw it', () => {
+    // A slow node is seen first, and is not enough alone; later its link is worse too.
+    const world = new World((fleet) => {
+      const { slowness, hop_ms } = fleet.get('a')!;
+      return { tiles: 30 * slowness + 2 * hop_ms, central: 200 };
+    });
+    for (let s = 0; s < 70; s++) world.step(one());
+    for (let s = 0; s < 70; s++) world.step(one({ slowness: 4 }));
+    expect(world.switches).toEqual([]);
+    for (let s = 0; s < 70; s++) world.step(one({ slowness: 4, hop_ms: 80 }));
+    const causes = world.switches.map(({ effect }) => effect.changes.map(({ what }) => what).sort());
+    expect(causes).toEqual([['cpu', 'network']]);
+  });
+
   test('a broken plan is searched for again until one is found', () => {
     let isFound = false;
     const world = new World(() => ({
