@@ -19,6 +19,7 @@ import { defaultOptions } from './coordinator/options.ts';
 import { EffectRunner, type EffectRunnerDeps } from './effects.ts';
 import { FrameAcceptor } from './ingest/acceptor.ts';
 import { BornFrames } from './ingest/born-frames.ts';
+import { policyOf } from './ingest/camera-options.ts';
 import { Cameras } from './ingest/cameras.ts';
 import { FrameConnection } from './ingest/connection.ts';
 import { FrameTracker } from './journal/frame-tracker.ts';
@@ -35,9 +36,12 @@ import type { Observer } from './observers/observer.ts';
 import { Observers } from './observers/observers.ts';
 import { answersOf } from './observers/readiness.ts';
 import { type PlanReadiness, type ReadyOptions, ReadyWaits } from './observers/ready-waits.ts';
+import type { Pictures } from './pictures/pictures.ts';
 import { Publisher } from './publish/publisher.ts';
 import { ResultPublisher } from './publish/result-publisher.ts';
+import { WantedResults } from './publish/wanted-results.ts';
 import type { ServedModel, ServedPlan } from './served-model.ts';
+import { CameraSettings, type KeptSettings, type Setting } from './settings/camera-settings.ts';
 
 /** What an active central works with. */
 export interface ActiveCentralParts {
@@ -53,6 +57,10 @@ export interface ActiveCentralParts {
   readonly nodes: NodeTopics;
   readonly data: EffectRunnerDeps['data'];
   readonly journal: Journal;
+  /** Draws pictures for people. */
+  readonly pictures: Pick<Pictures, 'draw'>;
+  /** What people set of cameras. */
+  readonly settings: { readonly kept: KeptSettings; readonly keep: (all: KeptSettings) => void };
   readonly models: ReadonlyMap<string, ServedModel>;
   /** Models that cannot be served, with the reason. */
   readonly refused: ReadonlyMap<string, Failure>;
@@ -87,6 +95,7 @@ export class ActiveCentral {
   readonly #publisher: Publisher;
   readonly #results: ResultPublisher;
   readonly #cameras: Cameras;
+  readonly #settings: CameraSettings;
   readonly #acceptor: FrameAcceptor;
   readonly #connection: FrameConnection;
   readonly #blobs: BlobServer;
@@ -107,12 +116,23 @@ export class ActiveCentral {
     const publisher = new Publisher(results, names, throttledLog);
     this.#publisher = publisher;
     const snapshot = () => this.#coordinator.snapshot();
+    const known = (camera: string) => this.#cameras.known(camera);
+    const settings = new CameraSettings({
+      known,
+      models: () => models.keys(),
+      ...parts.settings,
+    });
+    this.#settings = settings;
     const waits = new ReadyWaits((plan) => answersOf(plan, snapshot()));
     this.#waits = waits;
     const features = createObservers({
       publisher,
       topics: names,
-      hold: (camera) => this.#cameras.hold(camera),
+      known,
+      cameras: Object.keys(options.cameras),
+      settings,
+      settingChanged: (camera, setting) => this.#settingChanged(camera, setting),
+      pictures: parts.pictures,
       refused,
       snapshot,
       isAwaited: () => waits.some,
@@ -139,12 +159,14 @@ export class ActiveCentral {
     this.#results = new ResultPublisher({
       tracker,
       publisher,
+      wanted: new WantedResults({ known, settings, now: () => performance.now() }),
       observers,
       isStopping: () => this.#stopping !== undefined,
     });
     this.#acceptor = new FrameAcceptor({
       base,
       cameras: this.#cameras,
+      settings,
       models,
       refused,
       tracker,
@@ -211,10 +233,7 @@ export class ActiveCentral {
   async start(): Promise<void> {
     const { bus, results, wire, nodes, journal, epoch, publicKey } = this.#parts;
     const { base, cameras, log } = this.#options;
-    for (const [camera, { models: _, hold: __, offline_after_s: ___, node: ____, ...policy }] of Object.entries(
-      cameras,
-    ))
-      this.#tell({ type: 'camera-config', camera, policy });
+    for (const camera of Object.keys(cameras)) this.#configure(camera);
     for (const { camera, frame } of journal.before) this.#tell({ type: 'frame-known', camera, frame });
     this.#blobs.start();
     await listenToNodes({
@@ -334,6 +353,17 @@ export class ActiveCentral {
     this.#observers.tell('stop');
     this.#cameras.stop();
     await this.#connection.close(relieved);
+  }
+
+  #settingChanged(camera: string, setting: Setting): void {
+    if (setting === 'max_fps') this.#configure(camera);
+    this.#observers.tell('settingChanged', camera, setting);
+  }
+
+  /** Tells the coordinator how frames of a camera are treated. */
+  #configure(camera: string): void {
+    const policy = policyOf(this.#cameras.known(camera), this.#settings.number(camera, 'max_fps'));
+    this.#tell({ type: 'camera-config', camera, policy });
   }
 
   /** The one way into the coordinator. */

@@ -1,7 +1,7 @@
 import type { Log } from '../shared/ports.ts';
 import type { BusOptions } from '../shared/runtime/bus-options.ts';
 import type { CoordinatorOptions } from './coordinator/options.ts';
-import type { CameraOptions } from './ingest/cameras.ts';
+import type { CameraOptions } from './ingest/camera-options.ts';
 import type { ReplannerOptions } from './replanner/replanner.ts';
 
 /** How to reach the broker. */

@@ -29,8 +29,9 @@ import type { LoadRequest, ServedModel, ServedPlan } from './served-model.ts';
 
 /** What a central uses and owns: it stops all of it. */
 export interface CentralParts
-  extends Pick<ActiveCentralParts, 'bus' | 'results' | 'wire' | 'store' | 'connect' | 'publicKey'> {
+  extends Pick<ActiveCentralParts, 'bus' | 'results' | 'wire' | 'store' | 'connect' | 'publicKey' | 'settings'> {
   readonly executor: ActiveCentralParts['executor'] & { stop(): Promise<void> };
+  readonly pictures: ActiveCentralParts['pictures'] & { stop(): Promise<void> };
   /** Starts the data plane; `onEnd` is called when it ended by itself and is restarted, with the `plans` in use. */
   readonly startDataPlane: (onEnd: (error: Error) => void, plans: () => Iterable<CompiledPlan>) => CentralDataPlane;
   /** Loads a model and tries it on this machine. Throws what `loadAfterTrial` throws, and the signal's reason. */
@@ -345,13 +346,13 @@ export class Central {
   }
 
   async #stop(graceMs: number): Promise<void> {
-    const { bus, results, executor, journal, lock } = this.#parts;
+    const { bus, results, executor, pictures, journal, lock } = this.#parts;
     clearTimeout(this.#choosing);
     await this.#active?.stop(graceMs);
     // A central that takes over now finds that all frames have ended, and its results replace the retained ones.
     await results.stop().catch(() => {});
     this.#election.stop();
-    await Promise.allSettled([bus.stop(), executor.stop(), this.#data.stop()]);
+    await Promise.allSettled([bus.stop(), executor.stop(), pictures.stop(), this.#data.stop()]);
     journal.close();
     lock.release();
   }

@@ -18,11 +18,14 @@ import { DataPlane } from './data-plane/data-plane.ts';
 import { Journal } from './journal/journal.ts';
 import { lockJournal } from './journal/lock.ts';
 import { recoverFrames } from './journal/recovery.ts';
+import { KeptJson } from './kept-json.ts';
 import { EpochFile } from './leadership/epoch-file.ts';
 import { lastWordsOf } from './leadership/leader-election.ts';
+import { Pictures } from './pictures/pictures.ts';
 import { planInThread } from './planning.ts';
 import { readProfiles } from './profiles.ts';
 import { withCutWeights, withStoredWeights } from './served-model.ts';
+import { keptSettings } from './settings/camera-settings.ts';
 import { loadAfterTrial } from './trial.ts';
 
 /** A host name as an id in topics. */
@@ -67,12 +70,18 @@ export async function openCentral(options: CentralOptions): Promise<Central> {
       log,
     });
     const wire = new Wire({ bus, topics: names, self: CENTRAL, log, now: () => performance.now() });
+    const kept = new KeptJson(stateDir, 'camera-settings.json', 'the settings of cameras', keptSettings);
     const recovery = recoverFrames({ bus: results, topics: names, journal, log });
     return new Central(options, {
       bus,
       results,
       wire,
       executor,
+      pictures: new Pictures(),
+      settings: {
+        kept: kept.read({}, (reason) => log.warn(reason)),
+        keep: (all) => kept.write(all),
+      },
       store,
       connect: connectBus,
       publicKey: key.publicKey,

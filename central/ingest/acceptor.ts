@@ -7,6 +7,7 @@ import { type Arrival, FrameParser } from '../../shared/runtime/frame-parser.ts'
 import type { FrameOffered } from '../coordinator/events.ts';
 import type { FrameTracker } from '../journal/frame-tracker.ts';
 import type { Observers } from '../observers/observers.ts';
+import type { CameraSettings } from '../settings/camera-settings.ts';
 import type { BornOffer } from './born-frames.ts';
 import type { Cameras } from './cameras.ts';
 import { PendingMessages } from './pending.ts';
@@ -22,6 +23,7 @@ interface FrameModel {
 export interface FrameAcceptorOptions {
   readonly base: string;
   readonly cameras: Pick<Cameras, 'options' | 'seen' | 'mayComeFrom'>;
+  readonly settings: Pick<CameraSettings, 'isOn' | 'model'>;
   readonly models: ReadonlyMap<string, FrameModel>;
   /** Models that were to be served and cannot be, and why. */
   readonly refused: ReadonlyMap<string, Failure>;
@@ -137,9 +139,9 @@ export class FrameAcceptor {
     this.#offerArrival(received.arrival, message.redelivered ?? false);
   }
 
-  /** False where frames of the camera, or from where it came, are not accepted. */
+  /** False where frames of the camera, or from where it came, are not accepted, or the camera is switched off. */
   #offerArrival(arrival: Arrival, redelivered: boolean): boolean {
-    const { cameras, models: served, tracker, observers, throttledLog, keep, tell } = this.#options;
+    const { cameras, settings, models: served, tracker, observers, throttledLog, keep, tell } = this.#options;
     const { camera, frame, named, envelope, time, born } = arrival;
     const options = cameras.options(camera);
     if (options === undefined) {
@@ -155,8 +157,13 @@ export class FrameAcceptor {
     }
     observers.tell('frameArrived', camera);
     cameras.seen(camera, options, born?.node);
+    if (!settings.isOn(camera, 'detect')) {
+      observers.tell('frameSkipped', camera, 'switched-off');
+      return false;
+    }
     const ref = keep(arrival);
-    const models = options.models.length === 0 ? [...served.keys()] : options.models;
+    const only = settings.model(camera);
+    const models = only !== undefined ? [only] : options.models.length === 0 ? [...served.keys()] : options.models;
     this.#logRefused(camera, models);
     const acceptedAt = Date.now() / 1000;
     const known = models.flatMap((model) => served.get(model) ?? []);

@@ -1,16 +1,5 @@
-import type { CameraPolicy } from '../coordinator/options.ts';
 import type { Observers } from '../observers/observers.ts';
-
-/** Options of one camera, beside the coordinator's policy. */
-export interface CameraOptions extends Partial<CameraPolicy> {
-  /** Models that the camera's frames go to; empty: all that are served. */
-  readonly models: readonly string[];
-  /** Results that must agree before the label changes. */
-  readonly hold: number;
-  readonly offline_after_s: number;
-  /** The node where its frames are born; absent: they come from its topic. */
-  readonly node?: string | undefined;
-}
+import type { CameraOptions } from './camera-options.ts';
 
 const UNLISTED: CameraOptions = { models: [], hold: 3, offline_after_s: 30 };
 
@@ -65,10 +54,10 @@ export class Cameras {
     return node === undefined || this.#onlineOf(node) < MAX_OF_NODE;
   }
 
-  /** Results that must agree before the camera's label changes; undefined for a camera that is not known. */
-  hold(camera: string): number | undefined {
-    if (this.#isListed(camera)) return this.#configured[camera]!.hold;
-    return this.#unlisted.has(camera) ? UNLISTED.hold : undefined;
+  /** Options of a camera that is listed or has been seen; undefined for any other. */
+  known(camera: string): CameraOptions | undefined {
+    if (this.#isListed(camera)) return this.#configured[camera];
+    return this.#unlisted.has(camera) ? UNLISTED : undefined;
   }
 
   /** A frame of a camera that has options has come, from the node where it was born or from its topic. */

@@ -1,46 +1,19 @@
+import { CAMERA_DEFAULTS } from '../../shared/config/schema.ts';
 import type { ResultObject } from '../../shared/protocol/messages/result.ts';
 import type { Topics } from '../../shared/protocol/topics.ts';
 import type { EndedFrame } from '../effects.ts';
-import type { Publisher } from '../publish/publisher.ts';
+import type { CameraOptions } from '../ingest/camera-options.ts';
+import type { PacedStates } from '../publish/paced-states.ts';
+import type { CameraSettings } from '../settings/camera-settings.ts';
+import { StableLabel } from '../tracking/stable-label.ts';
 import type { Observer } from './observer.ts';
-
-/** The label of a result in which no prediction passes the threshold; the topic is never empty. */
-export const NO_LABEL = 'none';
-
-/** Home Assistant refuses states over 255 characters. */
-const MAX_LENGTH = 255;
-
-/**
- * The label that the last `hold` results agree on.
- *
- * Invariants: (1) a change needs `hold` equal results in a row; (2) the same label is never reported twice in a row.
- */
-export class StableLabel {
-  readonly #hold: number;
-  #candidate = '';
-  #seen = 0;
-  #published = '';
-
-  constructor(hold: number) {
-    this.#hold = hold;
-  }
-
-  /** Takes a result's top label (null: no prediction passed the threshold); returns the label when it has changed. */
-  update(top: string | null): string | undefined {
-    const label = (top ?? NO_LABEL).slice(0, MAX_LENGTH);
-    this.#seen = label === this.#candidate ? this.#seen + 1 : 1;
-    this.#candidate = label;
-    if (this.#seen < this.#hold || label === this.#published) return undefined;
-    this.#published = label;
-    return label;
-  }
-}
 
 /** What `Labels` needs. */
 export interface LabelsOptions {
-  /** Results of a camera that must agree before its label changes; undefined for a camera that is not known. */
-  readonly hold: (camera: string) => number | undefined;
-  readonly publisher: Pick<Publisher, 'retain'>;
+  /** Options of a camera; undefined for one that is not known. */
+  readonly known: (camera: string) => CameraOptions | undefined;
+  readonly settings: Pick<CameraSettings, 'isOn' | 'number'>;
+  readonly states: Pick<PacedStates, 'set'>;
   readonly topics: Pick<Topics, 'label'>;
 }
 
@@ -55,15 +28,19 @@ export class Labels implements Observer {
   }
 
   frameEnded(_: EndedFrame, { camera, model, status, task, top }: ResultObject): void {
-    const { publisher, topics } = this.#options;
-    const hold = this.#options.hold(camera);
-    if (status === 'error' || task === 'raw' || hold === undefined) return;
+    const { known, settings, states, topics } = this.#options;
+    const options = known(camera);
+    if (status === 'error' || task === 'raw' || options === undefined) return;
     const models = this.#labels.get(camera) ?? new Map<string, StableLabel>();
     this.#labels.set(camera, models);
-    const stable = models.get(model) ?? new StableLabel(hold);
+    const stable = models.get(model) ?? new StableLabel(options.hold);
     models.set(model, stable);
-    const label = stable.update(top?.label ?? null);
-    if (label !== undefined) publisher.retain(topics.label(camera, model), label, camera);
+    const passes = top !== null && top.score >= settings.number(camera, 'threshold');
+    stable.update(passes ? top.label : null);
+    const { label } = stable;
+    if (label === undefined || !settings.isOn(camera, 'label')) return;
+    const { interval_s } = (options.publish ?? CAMERA_DEFAULTS.publish).label;
+    states.set(topics.label(camera, model), label, camera, interval_s);
   }
 
   cameraForgotten(camera: string): void {

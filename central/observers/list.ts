@@ -4,7 +4,11 @@ import type { Bus, Log } from '../../shared/ports.ts';
 import type { Topics } from '../../shared/protocol/topics.ts';
 import type { Wire } from '../../shared/runtime/wire.ts';
 import type { Snapshot } from '../coordinator/snapshot.ts';
+import type { CameraOptions } from '../ingest/camera-options.ts';
+import type { Pictures } from '../pictures/pictures.ts';
+import { PacedStates } from '../publish/paced-states.ts';
 import type { Publisher } from '../publish/publisher.ts';
+import type { CameraSettings, Setting } from '../settings/camera-settings.ts';
 import { CameraStatuses } from './camera-statuses.ts';
 import { FallbackLog } from './fallback-log.ts';
 import { FrameTotals } from './frame-totals.ts';
@@ -12,41 +16,53 @@ import { Labels } from './labels.ts';
 import { LeftOutNodes } from './left-out.ts';
 import { ModelStatuses } from './model-statuses.ts';
 import { NodeEvents } from './node-events.ts';
+import { Objects } from './objects.ts';
 import type { Observer } from './observer.ts';
 import { PlanPreparations } from './plan-preparations.ts';
 import { PlanStatuses } from './plan-statuses.ts';
 import { ReadinessLog } from './readiness-log.ts';
+import { SettingTopics } from './setting-topics.ts';
 import { StatisticsReader, StatisticsReport } from './statistics.ts';
 
 /** What observers read from and publish with. */
 export interface ObserverDeps {
   readonly publisher: Publisher;
   readonly topics: Topics;
-  /** Results of a camera that must agree before its label changes; undefined for a camera that is not known. */
-  readonly hold: (camera: string) => number | undefined;
+  /** Options of a camera; undefined for one that is not known. */
+  readonly known: (camera: string) => CameraOptions | undefined;
+  /** Cameras of the configuration. */
+  readonly cameras: readonly string[];
+  readonly settings: CameraSettings;
+  readonly settingChanged: (camera: string, setting: Setting) => void;
+  readonly pictures: Pick<Pictures, 'draw'>;
   /** Models that cannot be served, with the reason. */
   readonly refused: ReadonlyMap<string, Failure>;
   readonly snapshot: () => Snapshot;
   /** Whether a caller waits for the nodes' answers about a plan. */
   readonly isAwaited: () => boolean;
   readonly wire: Pick<Wire, 'counters'>;
-  readonly bus: Pick<Bus, 'counters'>;
+  readonly bus: Pick<Bus, 'counters' | 'subscribe'>;
   readonly log: Log;
   readonly throttledLog: LogThrottle;
 }
 
 /** Makes the features of an active central; a new feature is a line here. */
 export function createObservers(deps: ObserverDeps): readonly Observer[] {
-  const { publisher, topics, hold, refused, snapshot, isAwaited, wire, bus, log, throttledLog } = deps;
+  const { publisher, topics, known, cameras, settings, refused, snapshot, isAwaited, wire, bus, log, throttledLog } =
+    deps;
   const now = () => performance.now();
   const time = () => Date.now() / 1000;
   const frames = new FrameTotals(now);
   const reader = new StatisticsReader({ frames, snapshot, wire: wire.counters, bus: bus.counters });
+  const states = new PacedStates({ publisher, now });
   return [
     frames,
+    states,
     new StatisticsReport({ reader, publisher, topics }),
     new CameraStatuses({ publisher, topics }),
-    new Labels({ hold, publisher, topics }),
+    new Labels({ known, settings, states, topics }),
+    new Objects({ known, settings, pictures: deps.pictures, publisher, states, topics, throttledLog, now }),
+    new SettingTopics({ bus, publisher, topics, settings, cameras, changed: deps.settingChanged, throttledLog }),
     new PlanStatuses({ publisher, topics, time }),
     new PlanPreparations({ snapshot, publisher, topics }),
     new ModelStatuses({ refused, publisher, topics }),

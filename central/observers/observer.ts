@@ -3,6 +3,7 @@ import type { ResultObject, SkipReason } from '../../shared/protocol/messages/re
 import type { NodeChange } from '../coordinator/effects.ts';
 import type { EndedFrame } from '../effects.ts';
 import type { ServedPlan } from '../served-model.ts';
+import type { Setting } from '../settings/camera-settings.ts';
 
 /**
  * A feature that follows what an active central does and never decides anything, such as statistics. One file is one
@@ -31,6 +32,8 @@ export interface Observer {
   cameraChanged?(camera: string, state: 'online' | 'offline'): void;
   /** A camera that is not listed in the configuration made room for another one. */
   cameraForgotten?(camera: string): void;
+  /** Somebody has changed a setting of a camera. */
+  settingChanged?(camera: string, setting: Setting): void;
   nodeChanged?(change: NodeChange): void;
   /** A node's progress with the plans that it prepares, from its heartbeat. */
   progress?(node: string, plans: readonly PlanProgress[]): void;

@@ -40,6 +40,12 @@ export class Publisher {
     void this.#send(topic, payload, true);
   }
 
+  /** Publishes a JPEG, which is retained until the camera is forgotten, and not published again after a reconnection. */
+  picture(topic: string, jpeg: Uint8Array, camera: string): void {
+    this.#topicsOf(camera).add(topic);
+    void this.#send(topic, jpeg, true);
+  }
+
   /** Clears everything that is retained about a camera, results too. */
   forget(camera: string): void {
     for (const topic of this.#topicsOf(camera)) {
@@ -85,7 +91,7 @@ export class Publisher {
     }
   }
 
-  async #send(topic: string, payload: string, retain: boolean, connections?: number): Promise<boolean> {
+  async #send(topic: string, payload: string | Uint8Array, retain: boolean, connections?: number): Promise<boolean> {
     try {
       await this.#bus.publish(topic, payload, {
         qos: 1,

@@ -6,11 +6,13 @@ import type { Observers } from '../observers/observers.ts';
 import type { Publisher } from './publisher.ts';
 import { restartResult } from './restart-result.ts';
 import { resultOf } from './result.ts';
+import type { WantedResults } from './wanted-results.ts';
 
 /** What `ResultPublisher` needs. */
 export interface ResultPublisherOptions {
   readonly tracker: Pick<FrameTracker, 'publishing' | 'unserved' | 'whenWritten'>;
   readonly publisher: Pick<Publisher, 'result'>;
+  readonly wanted: Pick<WantedResults, 'take'>;
   readonly observers: Pick<Observers, 'tell'>;
   /** Whether this central has begun to stop. */
   readonly isStopping: () => boolean;
@@ -63,13 +65,15 @@ export class ResultPublisher {
   }
 
   #publish(outgoing: Outgoing): void {
-    const { tracker, publisher, observers, isStopping } = this.#options;
+    const { tracker, publisher, wanted, observers, isStopping } = this.#options;
     const written = tracker.whenWritten();
     if (written !== undefined) return void written.then(() => this.#publish(outgoing));
     const { result, text, regions, frame, acknowledged } = outgoing;
-    void publisher.result(result, text, regions).then((arrived) => {
-      if (arrived || !isStopping()) acknowledged();
-    });
+    if (wanted.take(result))
+      void publisher.result(result, text, regions).then((arrived) => {
+        if (arrived || !isStopping()) acknowledged();
+      });
+    else acknowledged();
     if (frame !== undefined) observers.tell('frameEnded', frame, result);
   }
 }

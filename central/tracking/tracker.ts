@@ -21,8 +21,8 @@ export interface Track {
   /** Counts from 0. */
   readonly number: number;
   readonly label: string;
-  /** The box and score of its last detection. */
-  readonly box: Box;
+  /** The box and score of its last detection; null where a classifier saw it. */
+  readonly box: Box | null;
   readonly score: number;
   /** The best score so far. */
   readonly topScore: number;

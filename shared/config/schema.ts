@@ -1,6 +1,7 @@
 import { TIERS } from '../plan/plan.ts';
 import { isName } from '../protocol/topics.ts';
 import { z } from '../schema.ts';
+import { CAMERA_TOPICS, type CameraTopic } from './camera-topics.ts';
 
 /**
  * Schema of the configuration file: every key, its type, its default. Each process reads its part. `tessera schema
@@ -125,6 +126,38 @@ const node = z.strictObject({
     ),
 });
 
+const topicOptions = (interval_s: number) =>
+  z
+    .strictObject({
+      on: z.boolean().default(true).describe('whether it is published until somebody switches it'),
+      interval_s: z
+        .number()
+        .min(0)
+        .max(3600)
+        .default(interval_s)
+        .describe('least seconds between two messages of a topic'),
+    })
+    .prefault({});
+
+/** What is published of a camera. */
+const publish = z.strictObject(
+  Object.fromEntries(
+    Object.entries(CAMERA_TOPICS).map(([topic, interval_s]) => [topic, topicOptions(interval_s)]),
+  ) as Record<CameraTopic, ReturnType<typeof topicOptions>>,
+);
+
+/** How detections become objects. */
+const objects = z.strictObject({
+  labels: z.array(text).default([]).describe('labels that are followed; empty: all'),
+  start_score: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0.6)
+    .describe('least score of a detection that begins an object; others only continue one'),
+  gone_after_s: positive.max(3600).default(5).describe('seconds without a detection after which an object is gone'),
+});
+
 /** Settings of the frames of one camera. */
 const cameraConfig = z.strictObject({
   models: z.array(text).default([]).describe('names of models; empty: every served model'),
@@ -134,12 +167,23 @@ const cameraConfig = z.strictObject({
   deadline_ms: positive.default(500),
   hold: z.number().int().min(1).default(3).describe('results that must agree before the label changes'),
   offline_after_s: positive.default(30),
+  threshold: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0)
+    .describe('least score of predictions that count for label, counts and events, above the threshold of model.yaml'),
+  objects: objects.prefault({}),
+  publish: publish.prefault({}),
   node: z
     .string()
     .regex(/^[a-z0-9-]{1,63}$/, 'expected 1 to 63 of a-z, 0-9 and -')
     .optional()
     .describe('the node where its frames are born (`tessera agent --camera`); absent: they come from its topic'),
 });
+
+/** The settings of a camera that is not listed. */
+export const CAMERA_DEFAULTS = cameraConfig.parse({});
 
 /** The whole configuration. */
 export const configSchema = z.strictObject({

@@ -55,6 +55,12 @@ export function topics(base = 'tessera') {
     resultAll: `${base}/result/+/+`,
     label: (camera: string, model: string) => `${base}/result/${camera}/${model}/label`,
     tensor: (camera: string, model: string) => `${base}/result/${camera}/${model}/tensor`,
+    snapshot: (camera: string, model: string) => `${base}/result/${camera}/${model}/snapshot`,
+    crop: (camera: string, model: string) => `${base}/result/${camera}/${model}/crop`,
+    count: (camera: string, model: string, label: string) => `${base}/result/${camera}/${model}/count/${label}`,
+    setting: (camera: string, setting: string) => `${base}/camera/${camera}/${setting}/state`,
+    settingSet: (camera: string, setting: string) => `${base}/camera/${camera}/${setting}/set`,
+    settingSetAll: `${base}/camera/+/+/set`,
     cameraStatus: (camera: string) => `${base}/camera/${camera}/status`,
     cameraStatusAll: `${base}/camera/+/status`,
     nodeStatus: (node: string) => `${base}/node/${node}/status`,
@@ -70,6 +76,7 @@ export function topics(base = 'tessera') {
     planProgressAll: `${base}/plan/+/progress`,
     nodeEvent: (node: string) => `${base}/event/node/${node}`,
     nodeEventAll: `${base}/event/node/+`,
+    objectEvent: (camera: string) => `${base}/event/camera/${camera}`,
     trace: (camera: string) => `${base}/trace/${camera}`,
     request: (command: string) => `${base}/request/${command}`,
     requestAll: `${base}/request/+`,
@@ -111,6 +118,16 @@ export function parseResultTopic(base: string, topic: string): { camera: string;
   if (camera === undefined || model === undefined || !isName(camera) || !isName(model) || rest.length > 1)
     return undefined;
   return { camera, model };
+}
+
+/** Camera and setting of `<base>/camera/<camera>/<setting>/set`, or undefined. */
+export function parseSettingTopic(base: string, topic: string): { camera: string; setting: string } | undefined {
+  const prefix = `${base}/camera/`;
+  if (!topic.startsWith(prefix)) return undefined;
+  const [camera, setting, leaf, ...rest] = topic.slice(prefix.length).split('/');
+  if (camera === undefined || !isName(camera) || setting === undefined || leaf !== 'set' || rest.length > 0)
+    return undefined;
+  return { camera, setting };
 }
 
 /** Node id of `<base>/node/<node>/<leaf>`, or undefined. */

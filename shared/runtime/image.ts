@@ -201,6 +201,29 @@ function fillInput(rgb: Uint8Array, arranged: Arranged, input: PictureInput, swa
   return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 }
 
+async function openFrame(frame: PictureFrame, limits: FrameLimits): Promise<Source> {
+  if (frame.format === 'tensor') throw invalid('the frame is a tensor, not a picture');
+  return frame.format === 'jpeg' || frame.format === 'png' ? openEncoded(frame.d, limits) : openRaw(frame, limits);
+}
+
+/** Pixels [h, w, 3] of a pipeline, in the frame's order of channels. */
+async function rgbOf({ format, d }: PictureFrame, source: Size, pipeline: Sharp): Promise<Uint8Array> {
+  try {
+    const { data, info } = await decoders.run(source.width * source.height, () =>
+      pipeline
+        .flatten({ background: WHITE })
+        .toColourspace('srgb')
+        .timeout({ seconds: TIMEOUT_S })
+        .raw({ depth: 'uchar' })
+        .toUint8Array(),
+    );
+    if (info.channels !== 3) throw new Error(`${info.channels} channels after conversion to RGB`);
+    return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  } catch (error) {
+    throw unreadable(payloadKind(d) ?? format, error);
+  }
+}
+
 /**
  * Preprocesses a frame to pixels of the network's input: rotated by EXIF, cropped, scaled, flattened, 8 bits per
  * channel. `frame` is a file's bytes or a picture envelope. Throws TesseraError TESSERA_INPUT_INVALID for anything but
@@ -212,27 +235,11 @@ export async function decodeFrame(
   limits: FrameLimits = FRAME_LIMITS,
 ): Promise<DecodedFrame> {
   const picture: PictureFrame = frame instanceof Uint8Array ? { format: 'jpeg', d: frame } : frame;
-  const { format, d } = picture;
-  if (format === 'tensor') throw invalid('the frame is a tensor, not a picture');
-  const source = format === 'jpeg' || format === 'png' ? await openEncoded(d, limits) : openRaw(picture, limits);
+  const source = await openFrame(picture, limits);
   const arranged = arrange(source, input);
-  let rgb: Uint8Array;
-  try {
-    const { data, info } = await decoders.run(source.width * source.height, () =>
-      arranged.pipeline
-        .flatten({ background: WHITE })
-        .toColourspace('srgb')
-        .timeout({ seconds: TIMEOUT_S })
-        .raw({ depth: 'uchar' })
-        .toUint8Array(),
-    );
-    if (info.channels !== 3) throw new Error(`${info.channels} channels after conversion to RGB`);
-    rgb = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-  } catch (error) {
-    throw unreadable(payloadKind(d) ?? format, error);
-  }
+  const rgb = await rgbOf(picture, source, arranged.pipeline);
   return {
-    data: fillInput(rgb, arranged, input, format === 'bgr'),
+    data: fillInput(rgb, arranged, input, picture.format === 'bgr'),
     sourceWidth: source.width,
     sourceHeight: source.height,
     mapping: arranged.mapping,
@@ -251,6 +258,30 @@ export async function encodeJpeg(rgb: Uint8Array, width: number, height: number,
 export async function pictureSize(bytes: Uint8Array, limits: FrameLimits = FRAME_LIMITS): Promise<Size> {
   const { width, height } = await openEncoded(bytes, limits);
   return { width, height };
+}
+
+/** Width and height of a frame after EXIF turning. Throws as `decodeFrame` does. */
+export async function frameSize(frame: PictureFrame, limits: FrameLimits = FRAME_LIMITS): Promise<Size> {
+  const { width, height } = await openFrame(frame, limits);
+  return { width, height };
+}
+
+/** RGB pixels [height, width, 3] of a region of a frame, scaled to `size`. Throws as `decodeFrame` does. */
+export async function decodeRegion(
+  frame: PictureFrame,
+  region: Size & { readonly left: number; readonly top: number },
+  size: Size,
+): Promise<Uint8Array> {
+  const source = await openFrame(frame, FRAME_LIMITS);
+  const pipeline = source
+    .open()
+    .autoOrient()
+    .extract(region)
+    .resize({ fit: 'fill', kernel: 'linear', ...size });
+  const pixels = await rgbOf(frame, source, pipeline);
+  if (frame.format !== 'bgr') return pixels;
+  for (let i = 0; i < pixels.length; i += 3) [pixels[i], pixels[i + 2]] = [pixels[i + 2]!, pixels[i]!];
+  return pixels;
 }
 
 /** A PNG of pixels [height, width, channels]. */

@@ -35,7 +35,7 @@ beforeEach(() => {
   world = new CentralWorld();
   story = [];
   kept = new Set();
-  const { bus, results, wire, store, connect, publicKey, executor, journal } = world.parts();
+  const { bus, results, wire, store, connect, publicKey, executor, pictures, settings, journal } = world.parts();
   const data = Object.assign(world.data, {
     model: async ({ name }: { readonly name: string }) => void story.push(`model ${name}`),
     stop: async () => void story.push('data plane stops'),
@@ -49,6 +49,8 @@ beforeEach(() => {
       store,
       connect,
       publicKey,
+      pictures: { ...pictures, stop: async () => {} },
+      settings,
       executor: { ...executor, stop: async () => void story.push('executor stops') } as never,
       journal,
       startDataPlane: (onEnd) => {

@@ -126,6 +126,8 @@ export class CentralWorld {
       nodes,
       data,
       journal,
+      pictures: { draw: async ({ crops }) => ({ whole: undefined, crops: crops.map(() => undefined) }) },
+      settings: { kept: {}, keep: () => {} },
       models,
       refused: new Map(),
       followers: [],

@@ -18,6 +18,7 @@ export const SKIP_REASONS = [
   'rate-limit',
   'retained',
   'no-model',
+  'switched-off',
   'queue-full',
   'buffers-full',
   'invalid',

@@ -34,6 +34,7 @@ function opened(onOffer = (_frame: string) => {}) {
   const acceptor = new FrameAcceptor({
     base: 'tessera',
     cameras: { options: () => ({ models: [], hold: 1, offline_after_s: 30 }), seen: () => {}, mayComeFrom: () => true },
+    settings: { isOn: () => true, model: () => undefined },
     models: new Map([
       ['m', { name: 'm', manifest: { skeleton: { sha: '0'.repeat(64) } }, card: { task: 'classify' } }],
     ]),

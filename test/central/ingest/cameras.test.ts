@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { type CameraOptions, Cameras } from '../../../central/ingest/cameras.ts';
+import type { CameraOptions } from '../../../central/ingest/camera-options.ts';
+import { Cameras } from '../../../central/ingest/cameras.ts';
 import { CameraStatuses } from '../../../central/observers/camera-statuses.ts';
 import { Observers } from '../../../central/observers/observers.ts';
 import { Publisher } from '../../../central/publish/publisher.ts';

@@ -1,21 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import type { EndedFrame } from '../../../central/effects.ts';
-import { Labels, NO_LABEL, StableLabel } from '../../../central/observers/labels.ts';
+import { Labels } from '../../../central/observers/labels.ts';
+import { PacedStates } from '../../../central/publish/paced-states.ts';
+import { CAMERA_DEFAULTS } from '../../../shared/config/schema.ts';
 import type { ResultObject } from '../../../shared/protocol/messages/result.ts';
 import { topics } from '../../../shared/protocol/topics.ts';
-
-describe('stable label', () => {
-  test('changes only when so many results in a row agree, and is published once', () => {
-    const stable = new StableLabel(3);
-    const said = ['cat', 'cat', 'dog', 'cat', 'cat', 'cat', 'cat', null, null, null].map((top) => stable.update(top));
-    expect(said.map((label) => label ?? '-').join(' ')).toBe(`- - - - - cat - - - ${NO_LABEL}`);
-  });
-
-  test('is never empty and never longer than 255 characters', () => {
-    expect(new StableLabel(1).update(null)).toBe('none');
-    expect(new StableLabel(1).update('x'.repeat(300))).toHaveLength(255);
-  });
-});
 
 describe('labels', () => {
   const known = new Map([
@@ -25,16 +14,21 @@ describe('labels', () => {
   const said = (camera: string, label: string) => `tessera/result/${camera}/m/label ${label} of ${camera}`;
   const opened = () => {
     const published: string[] = [];
+    const retain = (topic: string, label: string, camera?: string) =>
+      void published.push(`${topic} ${label} of ${camera}`);
+    const states = new PacedStates({ publisher: { retain }, now: () => 0 });
+    const threshold = { least: 0, isOn: true };
     const labels = new Labels({
-      hold: (camera) => known.get(camera),
-      publisher: { retain: (topic, label, camera) => published.push(`${topic} ${label} of ${camera}`) },
+      known: (camera) => (known.has(camera) ? { ...CAMERA_DEFAULTS, hold: known.get(camera)! } : undefined),
+      settings: { isOn: () => threshold.isOn, number: () => threshold.least },
+      states,
       topics: topics(),
     });
     const ended = (camera: string, label: string, facts: Partial<ResultObject> = {}) => {
       const result = { camera, model: 'm', status: 'ok', task: 'classify', top: { label, score: 1 }, ...facts };
       labels.frameEnded({} as EndedFrame, result as ResultObject);
     };
-    return { labels, published, ended };
+    return { labels, states, threshold, published, ended };
   };
 
   test('are published when they change, as soon as so many results agree as the camera asks for', () => {
@@ -53,10 +47,23 @@ describe('labels', () => {
   });
 
   test('begin again with a camera that was forgotten and comes back', () => {
-    const { labels, published, ended } = opened();
+    const { labels, states, published, ended } = opened();
     ended('front', 'cat');
     labels.cameraForgotten('front');
+    states.cameraForgotten('front');
     ended('front', 'cat');
     expect(published).toEqual([said('front', 'cat'), said('front', 'cat')]);
+  });
+
+  test('obey threshold and switch, and catch up once they are switched on again', () => {
+    const { threshold, published, ended } = opened();
+    threshold.least = 1;
+    ended('front', 'cat', { top: { label: 'cat', score: 0.9 } });
+    threshold.least = 0;
+    threshold.isOn = false;
+    ended('front', 'dog');
+    threshold.isOn = true;
+    ended('front', 'dog');
+    expect(published).toEqual([said('front', 'none'), said('front', 'dog')]);
   });
 });

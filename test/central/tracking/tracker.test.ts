@@ -60,8 +60,8 @@ describe('tracker', () => {
     for (let step = 0; step <= 20; step++)
       tracker.update([at(10 * step, 0.9), at(200 - 10 * step, 0.8, 'person', 130)], 0.1 * step);
     const [left, right] = tracker.tracks.toSorted((a, b) => a.number - b.number);
-    expect(left!.box[0]).toBe(200);
-    expect(right!.box[0]).toBe(0);
+    expect(left!.box![0]).toBe(200);
+    expect(right!.box![0]).toBe(0);
   });
 
   it('ends an object that is not seen any more, and not one that was hidden for a moment', () => {

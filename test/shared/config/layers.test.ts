@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { meaningOfVariable, resolveConfig, type Setting, settingsOfTree } from '../../../shared/config/layers.ts';
-import { configSchema } from '../../../shared/config/schema.ts';
+import { CAMERA_DEFAULTS, configSchema } from '../../../shared/config/schema.ts';
 import { shownSettings } from '../../../shared/config/show.ts';
 import { TesseraError } from '../../../shared/errors.ts';
 
@@ -45,7 +45,7 @@ describe('configuration in layers', () => {
     const { config } = resolveConfig([
       settingsOfTree({ mqtt: null, cameras: { front: null, back: { max_fps: 5 } } }, 'file'),
     ]);
-    expect(config.cameras.front).toEqual({
+    expect(config.cameras.front).toMatchObject({
       models: [],
       keep: 'newest',
       deadline: 'wait',
@@ -53,6 +53,7 @@ describe('configuration in layers', () => {
       hold: 3,
       offline_after_s: 30,
     });
+    expect(config.cameras.front).toEqual(CAMERA_DEFAULTS);
     expect(config.cameras.back?.max_fps).toBe(5);
   });
 
