@@ -1,4 +1,6 @@
+import type { CardOutput } from '../../shared/model/card.ts';
 import { inPixels, readSplit, rowTable } from '../../shared/model/heads/box-readers.ts';
+import { priorCount, priorsOf, withPriors } from '../../shared/model/heads/priors.ts';
 import { labelsByClass } from '../../shared/model/labels.ts';
 import { numbers } from '../../shared/tensor/numbers.ts';
 import { elementCount, type Tensor } from '../../shared/tensor/tensor.ts';
@@ -6,14 +8,15 @@ import { answerWithBoxes } from './boxes.ts';
 import { type DecodeRequest, type Decoder, inputSize, wrongOutputs } from './decoder.ts';
 
 /**
- * Detectors of the SSD family with priors applied in the graph: boxes [1, boxes, 4], and
+ * Detectors of the SSD family: boxes [1, boxes, 4] (or [1, boxes, 1, 4]), and
  *
  *   either  scores [1, boxes, classes]
  *   or      scores [1, boxes] and classes [1, boxes], as after suppression inside the graph
  *
  * `output.boxes` names the four numbers of a box; without it they are x1, y1, x2, y2, and y1, x1, y2, x2 in an output
  * named `detection_boxes` (TensorFlow). Numbers up to 2 are shares of the input, larger ones pixels. `output.tensors`
- * names boxes, scores and classes in this order; without it shape and name decide.
+ * names boxes, scores and classes in this order; without it shape and name decide. With `output.priors` the numbers of a
+ * box are offsets from its prior.
  */
 interface Head {
   readonly boxes: { readonly name: string; readonly tensor: Tensor };
@@ -23,7 +26,8 @@ interface Head {
 
 function headOf(request: DecodeRequest): Head {
   const { outputs, card } = request;
-  const rankless = (tensor: Tensor) => tensor.shape.filter((size, axis) => axis > 0 || size !== 1);
+  const rankless = ({ shape }: Tensor) =>
+    shape.filter((size, axis) => size !== 1 || (axis > 0 && !(axis === 2 && shape.length === 4)));
   const boxes = card.output.tensors.length > 0 ? outputs[0] : outputs.find(({ tensor }) => tensor.shape.at(-1) === 4);
   const rest = outputs.filter((output) => output !== boxes);
   const named = (pattern: RegExp) => rest.find(({ name }) => pattern.test(name))?.tensor;
@@ -47,22 +51,35 @@ function headOf(request: DecodeRequest): Head {
   return { boxes, scores, classes: flat ? classes : undefined };
 }
 
+/** The priors of the card's input; refuses a head with another number of boxes. */
+function priorsFor(request: DecodeRequest, priors: NonNullable<CardOutput['priors']>, boxes: number): Float64Array {
+  const input = inputSize(request.card);
+  const count = priorCount(priors, input);
+  if (count === boxes) return priorsOf(priors, input);
+  throw wrongOutputs(request, `${count} boxes, as output.priors has for ${input.width}x${input.height}`);
+}
+
 /** Boxes of the SSD family. */
 export const decodeSsd: Decoder = (request) => {
   const { boxes, scores, classes } = headOf(request);
-  const { score_threshold, background, boxes: form } = request.card.output;
+  const { score_threshold, background, boxes: form, priors } = request.card.output;
   const count = elementCount(boxes.tensor.shape) / 4;
+  const given = rowTable(numbers(boxes.tensor), count, 4);
+  const described = priors === undefined ? given : withPriors(given, priorsFor(request, priors, count), form);
   const found = readSplit(
     {
-      boxes: rowTable(numbers(boxes.tensor), count, 4),
+      boxes: described,
       scores: rowTable(numbers(scores), count, classes === undefined ? scores.shape.at(-1)! : 1),
       classes: classes === undefined ? undefined : numbers(classes),
-      form: form ?? (/detection_boxes/.test(boxes.name) ? 'yxyx' : 'xyxy'),
+      form: priors !== undefined ? 'cxcywh' : (form ?? (/detection_boxes/.test(boxes.name) ? 'yxyx' : 'xyxy')),
       background,
     },
     score_threshold,
   );
   const classCount = classes === undefined ? scores.shape.at(-1)! : 0;
   const labels = labelsByClass(request.labels, classCount, background);
-  return answerWithBoxes(found.length === 0 ? found : inPixels(found, inputSize(request.card)), { ...request, labels });
+  return answerWithBoxes(
+    found.length === 0 || priors !== undefined ? found : inPixels(found, inputSize(request.card)),
+    { ...request, labels },
+  );
 };

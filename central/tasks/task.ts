@@ -6,6 +6,7 @@ import { type Answer, type Decoder, type FrameView, NOTHING } from './decoder.ts
 import { decodeEnd2End } from './end2end.ts';
 import { decodeFastestdet } from './fastestdet.ts';
 import { decodeNanodet } from './nanodet.ts';
+import { decodeRetinaface } from './retinaface.ts';
 import { decodeSegment } from './segment.ts';
 import { decodeSsd } from './ssd.ts';
 import { decodeUltraface } from './ultraface.ts';
@@ -20,6 +21,7 @@ const DECODERS: Record<ModelCard['output']['decoder'], Decoder> = {
   logits: decodeLogits,
   fastestdet: decodeFastestdet,
   ultraface: decodeUltraface,
+  retinaface: decodeRetinaface,
   yolo: decodeYolo,
   yolov5: decodeYolov5,
   yolov8: decodeYolov8,

@@ -1,7 +1,8 @@
 import {
   type BoxTable,
+  boxesPerCell,
   columnTable,
-  type ReadBox,
+  inPixels,
   readEnd2End,
   readObjectYolo,
   readPlainYolo,
@@ -20,12 +21,12 @@ import { type DecodeRequest, type Decoder, inputSize, wrongOutputs } from './dec
  *   yolov5   [1, boxes, 5 + classes]   cx, cy, w, h, object, classes...; score = object x class (v5, v6, v7)
  *   yolov8   [1, 4 + classes, boxes]   cx, cy, w, h, classes...;         score = class (v8, v11)
  *   yolox    [1, boxes, 5 + classes]   the same as yolov5, but each box is told from its cell of the grid
- *   yolo     yolov5, yolov8 or [1, boxes, 6] with x1, y1, x2, y2, score, class (v10), whatever the shape looks like
+ *   yolo     yolov5, yolov8 or [1, boxes, 6] with x1, y1, x2, y2, score, class (v10), as shape and labels tell
  *
  * `output.classes` says how many classes there are where further fields follow: key points, mask weights.
  */
 
-const WANTED = 'one output [1, boxes, 5 + classes] or [1, 4 + classes, boxes]';
+const WANTED = 'one output [1, boxes, 5 + classes], [1, 4 + classes, boxes] or [1, boxes, 6]';
 
 /** The two axes of the only output, without its batch axis. */
 function axesOf(request: DecodeRequest, wanted: string): { values: ArrayLike<number>; a: number; b: number } {
@@ -42,26 +43,50 @@ function classesOf(request: DecodeRequest, { fields }: BoxTable, first: number, 
   return classes;
 }
 
+/** How `yolo` reads a shape; undefined where neither labels nor the input's grids tell. */
+function layoutOf(request: DecodeRequest, a: number, b: number): 'end2end' | ReadBy | undefined {
+  const known = request.labels.length;
+  const input = inputSize(request.card);
+  const [asRows, asColumns] = [boxesPerCell(input, a), boxesPerCell(input, b)];
+  if (b === 6 && asRows === undefined) return 'end2end';
+  for (const [fields, rows] of [
+    [b, true],
+    [a, false],
+  ] as const) {
+    if (known > 0 && fields === known + 5) return { rows, object: true };
+    if (known > 0 && fields === known + 4) return { rows, object: false };
+  }
+  if (asRows !== undefined && b > 5) return { rows: true, object: true };
+  return asColumns === undefined ? undefined : { rows: false, object: false };
+}
+
+/** A table whose boxes are rows or columns, with or without an object score. */
+interface ReadBy {
+  readonly rows: boolean;
+  readonly object: boolean;
+}
+
 /**
- * Boxes of the YOLO family whose variant follows from the shape: from the labels where they fit, else the longer axis
- * is that of boxes.
+ * Boxes of the YOLO family whose variant follows from the shape: from the labels where they fit, else from the number of
+ * boxes, which is that of the input's grids, or three times as many (v5, v7). Six columns and another number of boxes are
+ * those that the graph has suppressed already.
  */
 export const decodeYolo: Decoder = (request) => {
   const { values, a, b } = axesOf(request, WANTED);
-  const rows = rowTable(values, a, b);
-  const columns = columnTable(values, b, a);
-  const known = request.labels.length;
+  const layout = layoutOf(request, a, b);
+  if (layout === undefined) {
+    const { width, height } = inputSize(request.card);
+    throw wrongOutputs(request, `${WANTED}, with as many boxes as the grids of ${width}x${height} have`);
+  }
   const { score_threshold: least } = request.card.output;
-  const candidates = (): readonly ReadBox[] => {
-    if (b === 6 && a > 6 && known !== 1 && known !== 2) return readEnd2End(rows, USUAL_FIELDS, least);
-    for (const table of [rows, columns]) {
-      if (known > 0 && table.fields === known + 5) return readObjectYolo(table, known, least);
-      if (known > 0 && table.fields === known + 4) return readPlainYolo(table, known, least);
-    }
-    if (a > b && b > 5) return readObjectYolo(rows, b - 5, least);
-    return readPlainYolo(a > b ? rows : columns, Math.min(a, b) - 4, least);
-  };
-  return answerWithBoxes(candidates(), request);
+  if (layout === 'end2end')
+    return answerWithBoxes(
+      inPixels(readEnd2End(rowTable(values, a, b), USUAL_FIELDS, least), inputSize(request.card)),
+      request,
+    );
+  const table = layout.rows ? rowTable(values, a, b) : columnTable(values, b, a);
+  const read = layout.object ? readObjectYolo : readPlainYolo;
+  return answerWithBoxes(read(table, table.fields - (layout.object ? 5 : 4), least), request);
 };
 
 /** YOLOv5, v6 and v7: rows with an object score. */

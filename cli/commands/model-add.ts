@@ -34,7 +34,7 @@ export const command = defineCommand({
     ]);
     const log = await openLog(config, 'model add');
     let untried: string | undefined;
-    const { name, folder, card, guessedFields, known } = await addModel(args[0]!, {
+    const { name, folder, card, guessedFields, taken, known } = await addModel(args[0]!, {
       dest: config.models.dir,
       catalogue: catalogueFile(),
       name: options.name,
@@ -45,8 +45,9 @@ export const command = defineCommand({
         untried = await tryModelFolder(made, scratch, { config, log, trials });
       },
     });
-    if (json) out.json({ name, folder, card, guessed: guessedFields, known });
+    if (json) out.json({ name, folder, card, guessed: guessedFields, taken: taken ?? null, known });
     else out.line(`${name}  ${card.task}  ${folder}`);
+    if (taken !== undefined) out.note(`its outputs are read as ${taken}`);
     if (guessedFields.length > 0) {
       out.note(`guessed, check these in ${folder}/model.yaml: ${guessedFields.join(', ')}`);
     }

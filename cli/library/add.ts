@@ -53,6 +53,8 @@ export interface AddedModel {
   readonly card: ModelCard;
   /** Fields marked `# guessed` in its model.yaml. */
   readonly guessedFields: readonly string[];
+  /** How its outputs are read, in words, where a trial run showed it. */
+  readonly taken: string | undefined;
   /** Observations where the meaning of the outputs is uncertain; model.yaml has them too. */
   readonly known: readonly string[];
 }
@@ -63,6 +65,7 @@ interface Found {
   readonly card: ModelCard;
   readonly labels: readonly string[];
   readonly guessedFields: readonly string[];
+  readonly taken?: string | undefined;
   readonly known?: readonly string[] | undefined;
 }
 
@@ -83,8 +86,8 @@ async function fromUrl(url: string, folder: string, options: AddOptions, trials:
     const name = location.split(/[/\\]/).map(encodeURIComponent);
     await download(new URL(name.join('/'), url).href, part, { signal, ...options.download });
   }
-  const { card, guessed, known } = await guessByTrial(modelPath, withoutUnusedInputs(model), { inputShape }, trials);
-  return { modelPath, card, labels: inlineLabels(card), guessedFields: guessed, known };
+  const { guessed, ...of } = await guessByTrial(modelPath, withoutUnusedInputs(model), { inputShape }, trials);
+  return { modelPath, ...of, labels: inlineLabels(of.card), guessedFields: guessed };
 }
 
 async function fromCatalogue(name: string, folder: string, options: AddOptions): Promise<Found> {
@@ -125,7 +128,7 @@ async function recognised(found: Found, options: AddOptions): Promise<Found> {
   );
   if (known === undefined) return found;
   const card = { ...catalogueCard(...known), name: found.card.name };
-  return { ...found, card, labels: inlineLabels(card), guessedFields: [] };
+  return { ...found, card, labels: inlineLabels(card), guessedFields: [], taken: undefined };
 }
 
 function inlineLabels(card: ModelCard): readonly string[] {
@@ -259,7 +262,8 @@ async function putTogether(source: string, scratch: string, options: AddOptions,
   await options.tryOut?.(made, scratch, trials);
   options.signal?.throwIfAborted();
   await replaceFolder(made, folder, join(scratch, 'old'));
-  return { name, folder, card, guessedFields: found.guessedFields, known: found.known ?? [] };
+  const { guessedFields, taken, known = [] } = found;
+  return { name, folder, card, guessedFields, taken, known };
 }
 
 /** Flushes a folder and replaces another one by it; after a fault the old one is still there. */

@@ -165,7 +165,7 @@ export async function guessByTrial(
   const { channels, channelsLast } = subject.input;
   const { width, height } = subject.pictures[0]!;
   const labels = (namesOf(model.metadata) ?? options.labels ?? []).length;
-  const { head, known } = selectHead(looksOf(answer), {
+  const { head, taken, known } = selectHead(looksOf(answer), {
     ...{ width, height, channels, channelsLast, labels },
     fileName: path,
     producer: model.producer,
@@ -173,7 +173,7 @@ export async function guessByTrial(
     lastOperator: (output) => lastOperator(model, output),
     luma: subject.pictures.map(lumaOf),
   });
-  const settled = () => guessCard(model, path, { ...options, shown: { head, known, firstLayer } });
+  const settled = () => guessCard(model, path, { ...options, shown: { head, taken, known, firstLayer } });
   if (isPixelFormatKnown(model, head, firstLayer)) return settled();
   const others =
     channels === 1 ? [] : COMMON_PIXEL_FORMATS.map((form) => ({ ...form, color: 'rgb', certain: false }) as const);
@@ -181,8 +181,8 @@ export async function guessByTrial(
   const wideEnd = wide === undefined ? undefined : await trials.run([wide]);
   const [all] = wideEnd?.kind === 'answered' ? wideEnd.answers : [];
   if (all !== undefined && 'outputs' in all && isSame(looksOf(all), subject.pictures.length)) return settled();
-  const { decoder, tensors, background, boxes, fields } = head;
-  const parts = Object.entries({ decoder, tensors, background, boxes, fields })
+  const { decoder, tensors, background, boxes, priors, fields } = head;
+  const parts = Object.entries({ decoder, tensors, background, boxes, priors, fields })
     .filter(([, value]) => value !== undefined && value !== null)
     .map(([key, value]) => `${key}: ${Array.isArray(value) ? `[${value.join(', ')}]` : value}`);
   return raw([

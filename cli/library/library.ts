@@ -53,6 +53,8 @@ export interface LoadedModel {
   readonly guessedFields: readonly string[];
   /** Observations on a bare file whose outputs stay raw, because no decoder is certain. */
   readonly known?: readonly string[];
+  /** How the outputs are read, in words, where a trial run showed it. */
+  readonly taken?: string | undefined;
 }
 
 /** A model of the library, or an entry there that cannot be loaded, with the reason. */
@@ -189,7 +191,7 @@ async function loadFile(modelPath: string, places: LibraryPlaces): Promise<Loade
   }
   const model = withoutUnusedInputs(readModel(await readBytes(modelPath)));
   const options = { labels: labels.length > 0 ? labels : undefined, inputShape: places.inputShape };
-  const { card, guessed, known } =
+  const { card, guessed, taken, known } =
     places.trial === false
       ? guessCard(model, modelPath, options)
       : await guessByTrial(modelPath, model, options, places.trials);
@@ -200,6 +202,7 @@ async function loadFile(modelPath: string, places: LibraryPlaces): Promise<Loade
     labels: await loadLabels(card, folder, places),
     guessed: guessed.length > 0,
     guessedFields: guessed,
+    taken,
     known,
   };
 }

@@ -32,6 +32,7 @@ export function cardDocument(card: ModelCard): Record<string, unknown> {
       ...said('background', output.background, output.background !== null),
       ...said('classes', output.classes),
       ...said('boxes', output.boxes),
+      ...said('priors', output.priors),
       ...said('fields', output.fields),
     },
     ...said('labels', labels),

@@ -4,6 +4,7 @@ import { TASKS } from '../protocol/messages/result.ts';
 import { isName } from '../protocol/topics.ts';
 import { z } from '../schema.ts';
 import { BOX_FIELDS, BOX_FORMS } from './heads/box-readers.ts';
+import { PRIOR_SETS } from './heads/priors.ts';
 import { COLORS, RESIZES } from './picture-placement.ts';
 
 /**
@@ -34,6 +35,7 @@ export const DECODERS = [
   'logits',
   'fastestdet',
   'ultraface',
+  'retinaface',
   'yolo',
   'yolov5',
   'yolov8',
@@ -79,6 +81,24 @@ const input = strict({
     .describe('divided by after mean; one number for each channel in the order of color, one for all, or none (1)'),
 });
 
+const priorGrid = strict({
+  stride: z
+    .number()
+    .positive()
+    .optional()
+    .describe("distance of two cells in pixels of the input; absent: the input's side divided by the number of cells"),
+  rows: size.max(4096).optional().describe("rows of cells; absent: the input's height divided by stride, rounded up"),
+  columns: size.max(4096).optional().describe('columns of cells; absent: as rows'),
+  sizes: z
+    .array(z.tuple([z.number().positive(), z.number().positive()]))
+    .min(1)
+    .max(64)
+    .describe('width and height of each prior of a cell, in pixels of the input'),
+}).refine(
+  ({ stride, rows, columns }) => stride !== undefined || (rows !== undefined && columns !== undefined),
+  'expected stride, or rows and columns',
+);
+
 const output = strict({
   decoder: z
     .enum(DECODERS)
@@ -111,7 +131,15 @@ const output = strict({
   boxes: z
     .enum(BOX_FORMS)
     .optional()
-    .describe('meaning of the four numbers of an ssd box; absent: xyxy, or yxyx in an output named detection_boxes'),
+    .describe(
+      'meaning of the four numbers of an ssd box; absent: xyxy, or yxyx in an output named detection_boxes. With priors only yxyx changes anything: y comes first',
+    ),
+  priors: z
+    .union([z.enum(PRIOR_SETS), z.array(priorGrid).min(1).max(16)])
+    .optional()
+    .describe(
+      `priors (anchors) of an ssd head whose boxes are offsets from them: ${PRIOR_SETS.join(', ')}, or a list of grids; absent: the graph applies them`,
+    ),
   fields: z
     .array(z.enum(BOX_FIELDS))
     .min(5)

@@ -73,9 +73,10 @@ function checkExitTensors({ exits, task, output }: Parsed, decoder: CardOutput['
 }
 
 /** Decoders that read each optional key of `output`; with other decoders the key would have no effect. */
-const READ_BY: Readonly<Record<'classes' | 'boxes' | 'fields', readonly CardOutput['decoder'][]>> = {
+const READ_BY: Readonly<Record<'classes' | 'boxes' | 'priors' | 'fields', readonly CardOutput['decoder'][]>> = {
   classes: ['yolov5', 'yolov8'],
   boxes: ['ssd'],
+  priors: ['ssd'],
   fields: ['end2end'],
 };
 

@@ -1,6 +1,7 @@
 import type { Model } from '../onnx/model.ts';
 import type { DECODERS } from './card-schema.ts';
 import type { BoxField, BoxForm } from './heads/box-readers.ts';
+import { type PriorSet, priorCount } from './heads/priors.ts';
 
 /** The kind of outputs that a network seems to have. `certain`: the file allows no other interpretation. */
 export interface Head {
@@ -15,6 +16,7 @@ export interface Head {
   /** Further fields of the card's output. */
   readonly classes?: number;
   readonly boxes?: BoxForm;
+  readonly priors?: PriorSet;
   readonly fields?: readonly BoxField[];
 }
 
@@ -75,10 +77,16 @@ function mapHead(channels: Dimension, input: InputSize, sameSize: boolean): Head
 }
 
 /** Detectors with boxes [1, n, 4] and scores as separate outputs. */
-function boxesHead(outputs: readonly { name: string; axes: readonly Dimension[] }[]): Head | undefined {
+function boxesHead(
+  outputs: readonly { name: string; axes: readonly Dimension[] }[],
+  { width, height }: InputSize,
+): Head | undefined {
   const boxes = outputs.find(({ axes }) => axes.at(-1) === 4 && axes.length === 2);
   if (boxes === undefined || outputs.length < 2) return undefined;
   const faces = outputs.find(({ axes }) => axes.length === 2 && axes[0] === boxes.axes[0] && axes[1] === 2);
+  const isSized = width !== undefined && height !== undefined;
+  if (faces !== undefined && isSized && boxes.axes[0] === priorCount('retinaface', { width, height }))
+    return { ...RAW_HEAD, task: 'detect', decoder: 'retinaface', tensors: [boxes.name, faces.name] };
   if (faces !== undefined && outputs.length === 2)
     return { ...RAW_HEAD, task: 'detect', decoder: 'ultraface', tensors: [faces.name, boxes.name] };
   return { ...RAW_HEAD, task: 'detect', decoder: 'ssd' };
@@ -127,5 +135,5 @@ export function guessHead(model: Model, input: InputSize, channelsLast: boolean,
       return { ...RAW_HEAD, task: 'segment' };
     return RAW_HEAD;
   }
-  return boxesHead(outputs) ?? RAW_HEAD;
+  return boxesHead(outputs, input) ?? RAW_HEAD;
 }

@@ -64,6 +64,7 @@ export function guessPixels(model: Model, head: Head, channels: number, firstLay
   const isStrong = firstLayer !== undefined && firstLayer > STRONG_FOR_BYTES;
   if (head.decoder === 'yolox')
     return isStrong ? { color: 'rgb', ...IMAGENET, certain } : { color: 'bgr', ...BYTES, certain };
+  if (head.decoder === 'retinaface') return { color: 'bgr', ...CAFFE, certain };
   if (firstLayer !== undefined && firstLayer < WEAK_FOR_BYTES) return { color: 'rgb', ...BYTES, certain };
   if (head.decoder === 'fastestdet') return { color: 'bgr', ...PLAIN, certain };
   if (head.decoder === 'ultraface') return { color: 'rgb', scale: 1, mean: [127], std: [128], certain };

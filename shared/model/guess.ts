@@ -12,6 +12,8 @@ export interface GuessedCard {
   readonly card: ModelCard;
   /** Fields that were guessed because the file does not state them, as paths such as `input.scale`. */
   readonly guessed: readonly string[];
+  /** How the outputs are read, in words, where a trial run showed it. */
+  readonly taken?: string | undefined;
   /** Observations where the outputs stay raw because no interpretation was certain; one sentence each. */
   readonly known: readonly string[];
 }
@@ -19,6 +21,7 @@ export interface GuessedCard {
 /** Findings of a trial run of a network. */
 export interface TrialFindings {
   readonly head: Head;
+  readonly taken?: string | undefined;
   readonly known: readonly string[];
   /** Root mean square of the first layer's output for pixels of 0 to 255. */
   readonly firstLayer: number | undefined;
@@ -129,7 +132,7 @@ export function guessCard(model: Model, fileName: string, options: GuessOptions 
   const named = given && labelsByClass(given, head.classCount ?? 0, head.background);
   const list =
     named === undefined && head.task !== 'segment' ? listOfClasses(head.classCount, head.background) : undefined;
-  const labels = named ?? list ?? (head.decoder === 'ultraface' ? ['face'] : undefined);
+  const labels = named ?? list ?? (/face$/.test(head.decoder) ? ['face'] : undefined);
 
   const guessed: string[] = [];
   const mark = (certain: boolean, ...fields: string[]) => {
@@ -141,7 +144,8 @@ export function guessCard(model: Model, fileName: string, options: GuessOptions 
   mark(false, 'input.resize');
   mark(head.certain, 'output.decoder');
   mark(head.background === null, 'output.background');
-  for (const field of ['classes', 'boxes', 'fields'] as const) mark(head[field] === undefined, `output.${field}`);
+  for (const field of ['classes', 'boxes', 'priors', 'fields'] as const)
+    mark(head[field] === undefined, `output.${field}`);
   mark(list === undefined, 'labels');
 
   const { certain: _, ...form } = pixels;
@@ -157,6 +161,7 @@ export function guessCard(model: Model, fileName: string, options: GuessOptions 
         background: head.background,
         ...(head.classes === undefined ? {} : { classes: head.classes }),
         ...(head.boxes === undefined ? {} : { boxes: head.boxes }),
+        ...(head.priors === undefined ? {} : { priors: head.priors }),
         ...(head.fields === undefined ? {} : { fields: [...head.fields] }),
         ...(head.decoder === 'ultraface' ? { score_threshold: 0.7 } : {}),
       },
@@ -164,5 +169,5 @@ export function guessCard(model: Model, fileName: string, options: GuessOptions 
     },
     fileName,
   );
-  return { card, guessed, known: shown?.known ?? [] };
+  return { card, guessed, taken: shown?.taken, known: shown?.known ?? [] };
 }

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { runCli } from '../../bench/testbed/run-cli.ts';
 import { writeModel } from '../../shared/onnx/write.ts';
 import { encodeJpeg } from '../../shared/runtime/image.ts';
+import { encodeRetinaface } from '../central/tasks/encoded-heads.ts';
 import { type Emitted, emitting } from '../support/emitting-network.ts';
 
 /** Bare detectors from file to boxes: right boxes, or none and a note. */
@@ -47,6 +48,24 @@ describe('a bare detector', () => {
       task: 'detect',
       predictions: [{ label: 'class 2', box: [40, 80, 200, 240].map((side) => expect.closeTo(side, 0)) }],
     });
+  });
+
+  test('RetinaFace without its priors is added, with what it was read as, and finds a face', async () => {
+    const outputs = encodeRetinaface(SIDE, [{ index: 0, box: [40, 80, 200, 240] }]);
+    const emitted = Object.entries(outputs).map(([name, { shape, data }]) => {
+      const values = Array.from(new Float32Array(data.slice().buffer));
+      return [name, { shape, values }] as const;
+    });
+    const path = join(folder, 'faces.onnx');
+    await writeFile(path, writeModel(emitting(Object.fromEntries(emitted), { side: SIDE })));
+    const env = { TESSERA_MODELS__DIR: join(folder, 'faces-library') };
+    const added = await runCli(['model', 'add', path], { env });
+    expect(added.stderr).toContain('its outputs are read as retinaface, from loc [1, 4200, 4], conf [1, 4200, 2]');
+    const flags = ['--model', 'faces', '--nodes', '1', '--strategy', 'single', '--json'];
+    const { stdout } = await runCli(['infer', picture, ...flags], { env });
+    expect(JSON.parse(stdout).predictions).toEqual([
+      { label: 'face', score: 0.9, box: [40, 80, 200, 240].map((side) => expect.closeTo(side, 0)) },
+    ]);
   });
 
   test('an ambiguous one stays raw, with a note, and is added with the observations', async () => {

@@ -95,14 +95,24 @@ export function cellsOf({ width, height }: Input, strides: readonly number[]): n
   return strides.reduce((sum, stride) => sum + Math.ceil(width / stride) * Math.ceil(height / stride), 0);
 }
 
+/** Grids of heads with one box per cell, by their strides. */
+const CELL_GRIDS = [
+  [8, 16, 32],
+  [8, 16, 32, 64],
+] as const;
+/** Further grids of YOLO networks: for small objects (P2), and of their tiny forms. */
+const YOLO_GRIDS = [...CELL_GRIDS, [4, 8, 16, 32], [16, 32]] as const;
+
 /**
  * The strides of a head with one box per cell: three grids or four. Undefined where the number of boxes fits neither.
  */
 export function stridesOf(input: Input, boxes: number): readonly number[] | undefined {
-  return [
-    [8, 16, 32],
-    [8, 16, 32, 64],
-  ].find((strides) => cellsOf(input, strides) === boxes);
+  return CELL_GRIDS.find((strides) => cellsOf(input, strides) === boxes);
+}
+
+/** Boxes per cell of a YOLO head, 1 or 3 (with anchors); undefined where the number of boxes fits no grids of YOLO's. */
+export function boxesPerCell(input: Input, boxes: number): 1 | 3 | undefined {
+  return ([1, 3] as const).find((each) => YOLO_GRIDS.some((strides) => boxes === each * cellsOf(input, strides)));
 }
 
 /** Calls `use` for each box of grids with one box a cell, row by row, finest grid first. */
@@ -222,7 +232,7 @@ export interface SplitHead {
   readonly background: number | null;
 }
 
-/** Boxes of the SSD family, priors applied in the graph. Corners as the network gives them (`inPixels` scales shares). */
+/** Boxes of the SSD family, priors applied. Corners as the network gives them (`inPixels` scales shares). */
 export function readSplit({ boxes, scores, classes, form, background }: SplitHead, least: number): ReadBox[] {
   const found: ReadBox[] = [];
   for (let box = 0; box < boxes.boxes; box++) {

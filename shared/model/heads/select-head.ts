@@ -2,12 +2,16 @@ import { type Head, RAW_HEAD } from '../guess-head.ts';
 import type { CandidateContext, HeadCandidate, TrialOutputs, Verdict } from './candidate.ts';
 import { classCandidates } from './class-candidates.ts';
 import { mapCandidates } from './map-candidates.ts';
+import { nanodetCandidates } from './nanodet-candidates.ts';
+import { priorCandidates } from './prior-candidates.ts';
 import { splitCandidates } from './split-candidates.ts';
 import { tableCandidates } from './table-candidates.ts';
 
 /** The head that a trial run selected. */
 export interface SelectedHead {
   readonly head: Head;
+  /** How the outputs are read, in words; undefined where they stay raw. */
+  readonly taken?: string;
   /** Observations where the outputs stay raw, one sentence each; empty where a candidate was selected. */
   readonly known: readonly string[];
 }
@@ -33,6 +37,7 @@ function candidatesFor(run: TrialOutputs, context: CandidateContext): HeadCandid
   if (rest.length === 0)
     return [
       ...classCandidates(first, context),
+      ...nanodetCandidates(run, context),
       ...tableCandidates(first, context, false),
       ...mapCandidates(first, context),
     ];
@@ -40,7 +45,7 @@ function candidatesFor(run: TrialOutputs, context: CandidateContext): HeadCandid
   const hasMasks = rest.length === 1 && rest[0]!.shape.length === 4 && rest[0]!.shape[1] === 32;
   const onlyGrids = rest.every(({ shape }) => shape.length === 5);
   if (hasMasks || onlyGrids) return tableCandidates(first, context, hasMasks);
-  return splitCandidates(run, context);
+  return [...nanodetCandidates(run, context), ...splitCandidates(run, context), ...priorCandidates(run, context)];
 }
 
 /** The combined verdict of all pictures. A picture without evidence is ignored, unless no picture has any. */
@@ -51,14 +56,16 @@ function together(verdicts: readonly Verdict[]): Verdict {
   return { doubt: Math.max(...verdicts.map(({ doubt }) => doubt)) };
 }
 
+const shapesOf = (outputs: TrialOutputs): string =>
+  outputs.map(({ name, shape }) => `${name} [${shape.join(', ')}]`).join(', ');
+
 /**
  * Selects the only head that the outputs for the trial pictures allow. Where none fits, or several do, the head is raw,
  * and `known` describes the outputs.
  */
 export function selectHead(runs: readonly TrialOutputs[], context: CandidateContext): SelectedHead {
   const run = runs[0] ?? [];
-  const outputs = run.map(({ name, shape }) => `${name} [${shape.join(', ')}]`).join(', ');
-  const said = `outputs: ${outputs}`;
+  const said = `outputs: ${shapesOf(run)}`;
   const odd = runs.flat().find(({ values }) => !allFinite(values));
   if (odd !== undefined) return { head: RAW_HEAD, known: [said, `${odd.name} holds values that are no numbers`] };
   const judged = candidatesFor(run, context).map(({ name, head, judge }) => ({
@@ -76,6 +83,9 @@ export function selectHead(runs: readonly TrialOutputs[], context: CandidateCont
   }
   const isClear =
     next === undefined || (next.verdict.doubt >= SOME_DOUBT && best.verdict.doubt <= CLEARLY * next.verdict.doubt);
-  if (isClear) return { head: best.head, known: [] };
+  if (isClear) {
+    const named = best.head.tensors.length === 0 ? run : run.filter(({ name }) => best.head.tensors.includes(name));
+    return { head: best.head, taken: `${best.name}, from ${shapesOf(named)}`, known: [] };
+  }
   return { head: RAW_HEAD, known: [said, `it may be ${fitting.map(({ name }) => name).join(', or ')}`] };
 }

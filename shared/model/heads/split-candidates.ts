@@ -10,7 +10,7 @@ import {
 } from './candidate.ts';
 import { judgeBoxes, scoresReason, shortly } from './judge-boxes.ts';
 
-/** Candidates with separate outputs for boxes and scores. */
+/** Candidates with separate outputs for boxes and scores, priors applied in the graph. */
 
 const MANY = 16;
 
@@ -44,7 +44,8 @@ function softmaxOf(scores: SplitHead['scores']): { rows: number; sums: number; a
   return { rows, sums, above: (index) => (high.get(index) ?? 0) / Math.max(1, scores.boxes) };
 }
 
-function judgeSplit(head: SplitHead, context: CandidateContext): Verdict {
+/** Whether boxes and scores apart are plausible detections. */
+export function judgeSplit(head: SplitHead, context: CandidateContext): Verdict {
   const reason = scoresReason(head.scores, 0, head.scores.fields);
   if (reason !== undefined) return implausible(reason);
   const { background, scores } = head;
@@ -66,7 +67,7 @@ function judgeSplit(head: SplitHead, context: CandidateContext): Verdict {
 }
 
 /** Names of the three outputs; `classes` exists where there is one score per box. */
-interface Parts {
+export interface Parts {
   readonly boxes: string;
   readonly scores: string;
   readonly classes: string | undefined;
@@ -81,7 +82,8 @@ function named(list: readonly TrialOutput[], pattern: RegExp): readonly TrialOut
 const SCORES = /score|conf|prob/i;
 const CLASSES = /class|label/i;
 
-function partsOf(run: TrialOutputs): Parts[] {
+/** The outputs that may be boxes, scores and classes, by their shapes and names. */
+export function partsOf(run: TrialOutputs): Parts[] {
   const fours = run.filter(({ shape }) => shape.at(-1) === 4 && withoutLeadingOnes(shape).length === 2);
   const unlike = fours.filter(({ name }) => !/score|conf|prob|cls|class|label/i.test(name));
   const boxes = named(unlike.length > 0 ? unlike : fours, /box|loc|reg/i);

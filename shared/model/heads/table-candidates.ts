@@ -3,12 +3,10 @@ import type { Head } from '../guess-head.ts';
 import {
   type BoxField,
   type BoxTable,
-  cellsOf,
+  boxesPerCell,
   columnTable,
   inPixels,
-  NANODET_BINS,
   readEnd2End,
-  readNanodet,
   readObjectYolo,
   readPlainYolo,
   readYolox,
@@ -199,26 +197,9 @@ function rowReadings(
   const table: Tabler = (values) => rowTable(values, boxes, fields);
   const { labels } = context;
   const strides = stridesOf(context, boxes);
-  const isAnchored = [
-    [8, 16, 32],
-    [8, 16, 32, 64],
-  ].some((grid) => boxes === 3 * cellsOf(context, grid));
+  const perCell = boxesPerCell(context, boxes);
+  const isAnchored = perCell === 3;
   const found: HeadCandidate[] = [];
-  const nanodet = fields - 4 * NANODET_BINS;
-  if (strides !== undefined && nanodet >= 1 && (labels === 0 || labels === nanodet))
-    found.push(
-      candidate(
-        `nanodet of ${counted(nanodet, 'class', 'classes')}`,
-        output,
-        { decoder: 'nanodet', classCount: nanodet },
-        table,
-        (table) => {
-          const reason = scoresReason(table, 0, nanodet);
-          if (reason !== undefined) return implausible(reason);
-          return judgeBoxes(readNanodet(table, context, strides, EVERYTHING), { ...context, chosen: false });
-        },
-      ),
-    );
   if (strides !== undefined && fields >= 6 && (labels === 0 || labels === fields - 5))
     found.push(
       candidate(
@@ -235,7 +216,7 @@ function rowReadings(
     );
   // The shape alone tells whether there is an object score only for three boxes per cell, and for COCO.
   const isCoco = fields - 5 === COCO || fields - 4 === COCO;
-  if (isAnchored || strides !== undefined || labels > 0 || isCoco || hasMasks) {
+  if (perCell !== undefined || labels > 0 || isCoco || hasMasks) {
     if (fields >= 6 && fields - 4 !== COCO)
       for (const { classes, extra } of splitFields(fields - 5, context, hasMasks))
         if (extra === 0 || extra === MASKS) found.push(objectCandidate(output, table, classes, extra, context));
@@ -255,12 +236,7 @@ export function tableCandidates(output: TrialOutput, context: CandidateContext, 
   const [a = 0, b = 0] = shape.slice(-2) as [number, number];
   const isTable = withoutLeadingOnes(shape.slice(0, -2)).length === 0 && shape.length >= 2 && Math.max(a, b) >= 5;
   if (!isTable || context.metadata.get('task') === 'obb') return [];
-  const isGrid = (boxes: number) =>
-    stridesOf(context, boxes) !== undefined ||
-    [
-      [8, 16, 32],
-      [8, 16, 32, 64],
-    ].some((strides) => boxes === 3 * cellsOf(context, strides));
+  const isGrid = (boxes: number) => boxesPerCell(context, boxes) !== undefined;
   const found: HeadCandidate[] = [];
   if (b >= 6 && b <= MAX_COLUMNS && a <= MAX_END2END && !isGrid(a))
     found.push(...end2EndCandidates(output, a, b, context));

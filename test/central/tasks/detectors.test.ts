@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Decoder } from '../../../central/tasks/decoder.ts';
 import { decodeFastestdet } from '../../../central/tasks/fastestdet.ts';
+import { decodeRetinaface } from '../../../central/tasks/retinaface.ts';
 import { decodeSsd } from '../../../central/tasks/ssd.ts';
 import { decodeTask } from '../../../central/tasks/task.ts';
 import { decodeUltraface } from '../../../central/tasks/ultraface.ts';
@@ -67,18 +68,34 @@ describe('decodeUltraface', () => {
   });
 });
 
+describe('decodeRetinaface', () => {
+  it('refuses heads whose boxes are not as many as the priors, with both numbers', () => {
+    const outputs = { loc: filled([1, 400, 4], () => 0), conf: filled([1, 400, 2], () => 0) };
+    expect(() => decodeRetinaface(detect('retinaface', outputs))).toThrow(
+      'needs boxes [1, 468, 4] and scores [1, 468, 2] for an input of 100x100; the outputs are loc [1, 400, 4]',
+    );
+  });
+
+  it('refuses scores without their softmax', () => {
+    const outputs = { loc: filled([1, 468, 4], () => 0), conf: filled([1, 468, 2], () => 5) };
+    expect(() => decodeRetinaface(detect('retinaface', outputs))).toThrow(/scores from 0 to 1, but 5 would be one/);
+  });
+});
+
 describe('decodeYolo', () => {
   const labels = ['a', 'b', 'c'];
   const found = [{ label: 'b', score: 0.8, box: [20, 20, 60, 40] }];
 
   it('reads [1, boxes, 5 + classes] with an object score', () => {
-    const tensor = filled([1, 60, 8], (i) => (i < 8 ? [20, 30, 20, 20, 0.8, 0.1, 1, 0.3][i]! : 0));
+    const tensor = filled([1, 702, 8], (i) => (i < 8 ? [20, 30, 20, 20, 0.8, 0.1, 1, 0.3][i]! : 0));
     expect(decodeYolo(detect('yolo', { y: tensor }, labels)).predictions).toEqual(found);
     expect(decodeYolo(detect('yolo', { y: tensor })).predictions[0]!.label).toBe('class 1');
   });
 
   it('reads [1, 4 + classes, boxes] without one', () => {
-    const tensor = filled([1, 7, 60], (i) => (i % 60 === 5 ? [20, 30, 20, 20, 0.1, 0.8, 0.3][Math.floor(i / 60)]! : 0));
+    const tensor = filled([1, 7, 234], (i) =>
+      i % 234 === 5 ? [20, 30, 20, 20, 0.1, 0.8, 0.3][Math.floor(i / 234)]! : 0,
+    );
     expect(decodeYolo(detect('yolo', { y: tensor }, labels)).predictions).toEqual(found);
     expect(decodeYolo(detect('yolo', { y: tensor })).predictions[0]!.label).toBe('class 1');
   });
@@ -94,6 +111,22 @@ describe('decodeYolo', () => {
     expect(decodeYolo(detect('yolo', { y: tensor }, labels)).predictions).toEqual(found);
   });
 
+  it('takes six columns for suppressed boxes also where one label would fit another layout', () => {
+    const tensor = filled([1, 300, 6], (i) => (i < 6 ? [10, 20, 30, 40, 0.8, 0][i]! : 0));
+    expect(decodeYolo(detect('yolo', { y: tensor }, ['b'])).predictions).toEqual(found);
+  });
+
+  it('refuses a list whose length is not that of the grids, with its shape', () => {
+    for (const shape of [
+      [1, 60, 8],
+      [1, 8, 60],
+      [1, 300, 7],
+    ])
+      expect(() => decodeYolo(detect('yolo', { y: filled(shape, () => 0) }))).toThrow(
+        `grids of 100x100 have; the outputs are y [${shape.join(', ')}]`,
+      );
+  });
+
   it('refuses what is no list of boxes', () => {
     for (const shape of [[1, 3, 4], [85], [1, 3, 20, 20, 85]])
       expect(() => decodeYolo(detect('yolo', { y: filled(shape, () => 0) }))).toThrow(/needs one output/);
@@ -102,7 +135,7 @@ describe('decodeYolo', () => {
 
 describe('heads that a card names', () => {
   it('refuse numbers that are no scores, instead of calling them 1', () => {
-    const table = filled([1, 56, 300], (i) => (i % 300 === 7 ? 100 : 0));
+    const table = filled([1, 56, 234], (i) => (i % 234 === 7 ? 100 : 0));
     expect(() => decodeTask(new Map([['y', table]]), cardOf('yolov8'), [], frame)).toThrow(
       /decoder yolov8 needs scores from 0 to 1, but 100 would be one/,
     );
@@ -145,6 +178,14 @@ describe('decodeSsd', () => {
     expect(decodeSsd(detect('ssd', outputs, ['a', 'b'])).predictions).toEqual(found);
   });
 
+  it('refuses priors that are not as many as the boxes', () => {
+    const outputs = { boxes, scores: filled([1, 2, 3], () => 1) };
+    const grid = { rows: 1, columns: 3, sizes: [[8, 8]] };
+    expect(() => decodeSsd(detect('ssd', outputs, [], { priors: [grid] }))).toThrow(
+      /needs 3 boxes, as output\.priors has for 100x100/,
+    );
+  });
+
   it('refuses outputs that do not belong together', () => {
     const wrong: Record<string, Tensor>[] = [
       { boxes },
@@ -173,7 +214,7 @@ describe('every detector', () => {
   const cases: [string, Decoder, Record<string, readonly number[]>][] = [
     ['fastestdet', decodeFastestdet, { y: [1, 7, 4, 4] }],
     ['ultraface', decodeUltraface, { scores: [1, 16, 2], boxes: [1, 16, 4] }],
-    ['yolo', decodeYolo, { y: [1, 16, 8] }],
+    ['yolo', decodeYolo, { y: [1, 65, 8] }],
     ['yolo', decodeYolo, { y: [1, 300, 6] }],
     ['ssd', decodeSsd, { boxes: [1, 16, 4], scores: [1, 16, 3] }],
     ['ssd', decodeSsd, { boxes: [1, 16, 4], scores: [1, 16], classes: [1, 16] }],

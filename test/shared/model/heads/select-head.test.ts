@@ -4,6 +4,12 @@ import { guessCard } from '../../../../shared/model/guess.ts';
 import type { CandidateContext, TrialOutputs } from '../../../../shared/model/heads/candidate.ts';
 import { selectHead } from '../../../../shared/model/heads/select-head.ts';
 import type { Dtype, Tensor } from '../../../../shared/tensor/tensor.ts';
+import {
+  encodeNanodet,
+  encodeRetinaface,
+  encodeSsd300,
+  encodeSsdMobilenet,
+} from '../../../central/tasks/encoded-heads.ts';
 import { floats, longs } from '../../../central/tasks/request.ts';
 import { node, sketch } from '../../onnx/build.ts';
 
@@ -60,6 +66,8 @@ function cellOf(box: number): { x: number; y: number; stride: number } {
   const rest = box - GRID[0] - GRID[1];
   return { x: rest % 10, y: Math.floor(rest / 10), stride: 32 };
 }
+
+const ONE = [{ index: 2, box: BOX }] as const;
 
 /** Outputs as of a trained network: every box about its cell, its scores low, `fields` numbers; box 7 is the object. */
 function lively(
@@ -168,6 +176,20 @@ describe('one object is found where it is', () => {
         p5: sparse([1, 3, 10, 10, 85], () => {}),
       },
     ],
+    ['NanoDet with outputs of each stride', 'class 2', encodeNanodet(SIDE, ONE, 80)],
+    [
+      'SSD with MobileNet without its anchors',
+      'class 2',
+      encodeSsdMobilenet(300, [{ index: 2, box: BOX }], 91),
+      { width: 300, height: 300 },
+    ],
+    [
+      'SSD300 of VOC without its priors',
+      'class 2',
+      encodeSsd300(300, [{ index: 2, box: BOX }], 21),
+      { width: 300, height: 300 },
+    ],
+    ['RetinaFace', 'class 0', encodeRetinaface(SIDE, ONE)],
     ['YOLOv5 of one class', 'class 0', { y: sparse([1, 6300, 6], (set) => row(set, 7, [CX, CY, W, H, 0.9, 1])) }],
     [
       'YOLOv6',
