@@ -17,6 +17,7 @@ import type { UntimedEvent } from './coordinator/events.ts';
 import type { MeasuredNode } from './coordinator/measured.ts';
 import { defaultOptions } from './coordinator/options.ts';
 import { EffectRunner, type EffectRunnerDeps } from './effects.ts';
+import { FrameTimes, type FrameWork } from './frame-times.ts';
 import { FrameAcceptor } from './ingest/acceptor.ts';
 import { BornFrames } from './ingest/born-frames.ts';
 import { policyOf } from './ingest/camera-options.ts';
@@ -90,6 +91,7 @@ export class ActiveCentral {
   readonly #answers: NodeAnswers;
   readonly #measurements: NodeMeasurements;
   readonly #link: NodeLink;
+  readonly #frameTimes = new FrameTimes();
   readonly #born: BornFrames;
   readonly #effects: EffectRunner;
   readonly #publisher: Publisher;
@@ -205,6 +207,7 @@ export class ActiveCentral {
     });
     this.#effects = new EffectRunner({
       born: this.#born,
+      frameTimes: this.#frameTimes,
       link: this.#link,
       executor,
       data,
@@ -254,7 +257,9 @@ export class ActiveCentral {
     });
     const { registry } = nodes;
     const measurements = this.#measurements;
-    await answerMeasurements({ bus, topics: topics(base), registry, models: this.#parts.models, measurements, log });
+    const frameTimes = this.#frameTimes;
+    const { models } = this.#parts;
+    await answerMeasurements({ bus, topics: topics(base), registry, models, measurements, frameTimes, log });
     // Another central may have taken over meanwhile.
     if (this.#stopping !== undefined) return;
     this.#publisher.retain(topics(base).centralKey(CENTRAL), publicKey);
@@ -277,6 +282,11 @@ export class ActiveCentral {
   /** Measurements that nodes are asked for. */
   get measurements(): Pick<NodeMeasurements, 'order'> {
     return this.#measurements;
+  }
+
+  /** What central's own work for a model's frames takes. */
+  frameWork(model: string): FrameWork {
+    return this.#frameTimes.of(model);
   }
 
   /** Offers plans for new frames of their models; open frames keep their plans. */

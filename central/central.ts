@@ -309,6 +309,7 @@ export class Central {
         );
       },
       measuredAt: (plan) => this.#active!.measuredAt(plan),
+      frameWork: (model) => this.#active!.frameWork(model),
       measurements: { order: (node, order) => this.#active!.measurements.order(node, order) },
       reconsider: (...args) => planning.reconsider(...args),
       offer: (name, compiled, changes) => this.offerPlan(name, compiled, undefined, changes),

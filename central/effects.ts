@@ -25,6 +25,7 @@ import type { UntimedEvent } from './coordinator/events.ts';
 import type { FrameEnd } from './coordinator/frame-end.ts';
 import type { DataPlane, FrameAnswer, Opened } from './data-plane/data-plane.ts';
 import { FrameOpening } from './frame-opening.ts';
+import type { FrameTimes } from './frame-times.ts';
 import type { BornFrames } from './ingest/born-frames.ts';
 import type { NodeLink } from './nodes/node-link.ts';
 import type { ServedModel, ServedPlan } from './served-model.ts';
@@ -51,6 +52,7 @@ export interface EffectRunnerDeps {
     'plan' | 'forgetPlan' | 'open' | 'pack' | 'packWays' | 'paste' | 'clear' | 'agree' | 'finish' | 'release'
   >;
   readonly born: Pick<BornFrames, 'open' | 'take' | 'copy' | 'done' | 'free'>;
+  readonly frameTimes: Pick<FrameTimes, 'add'>;
   /** The term of this central, which messages to nodes carry. */
   readonly epoch: number;
   readonly log: Log;
@@ -74,6 +76,8 @@ interface OpenFrame {
   readonly served: ServedPlan;
   /** Nodes that were asked to read it from its topic. */
   readonly copies: readonly string[];
+  /** When it began to be opened, ms. */
+  readonly began: number;
   size: Opened;
   answer: FrameAnswer | undefined;
 }
@@ -118,7 +122,9 @@ export class EffectRunner {
       isOpen: (i_id) => this.#frames.has(i_id),
       onSize: (i_id, size) => {
         const frame = this.#frames.get(i_id);
-        if (frame !== undefined) frame.size = size;
+        if (frame === undefined) return;
+        frame.size = size;
+        deps.frameTimes.add(frame.served.model.name, 'open', performance.now() - frame.began);
       },
     });
     this.#throttledLog = new LogThrottle(deps.log, () => performance.now());
@@ -300,7 +306,14 @@ export class EffectRunner {
     const { i_id, ref, model, plan, copies } = effect;
     const arrival = this.#payloads.get(ref)!;
     const served = this.#served(plan, model);
-    this.#frames.set(i_id, { arrival, served, copies, size: UNKNOWN_SIZE, answer: undefined });
+    this.#frames.set(i_id, {
+      arrival,
+      served,
+      copies,
+      began: performance.now(),
+      size: UNKNOWN_SIZE,
+      answer: undefined,
+    });
     this.#opening.open(arrival, effect);
   }
 
@@ -350,10 +363,12 @@ export class EffectRunner {
   }
 
   async #finish({ i_id, exit }: FinishEffect): Promise<void> {
-    const { data, tell } = this.#deps;
+    const { data, tell, frameTimes } = this.#deps;
     const frame = this.#frames.get(i_id)!;
+    const began = performance.now();
     try {
       frame.answer = await data.finish(i_id, frame.arrival.envelope.tensors ?? false, exit);
+      frameTimes.add(frame.served.model.name, 'finish', performance.now() - began);
       tell({ type: 'finished', i_id });
     } catch (error) {
       tell({ type: 'finished', i_id, failure: failureOf(error) });

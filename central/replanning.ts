@@ -5,14 +5,17 @@ import type { Log } from '../shared/ports.ts';
 import type { ResultObject } from '../shared/protocol/messages/result.ts';
 import type { MeasuredNode } from './coordinator/measured.ts';
 import type { EndedFrame } from './effects.ts';
+import type { FrameWork } from './frame-times.ts';
 import type { NodeMeasurements } from './nodes/node-measurements.ts';
 import type { Observer } from './observers/observer.ts';
 import type { PlanRequest } from './planner/default-plan.ts';
 import { planningGraph } from './planner/graph.ts';
+import { codecTimes } from './planner/profile/codec-times.ts';
 import { echoedLink } from './planner/profile/link-times.ts';
 import { type BlockRange, planOfRun } from './planner/profile/runs.ts';
 import { quantile } from './planner/profile/samples.ts';
 import type { MeasuredFleet, Reconsidered } from './planner/reconsider.ts';
+import type { PlanningNode } from './planner/strategy.ts';
 import type { Change } from './replanner/fleet.ts';
 import { type KnownNode, LiveFleet, type Probe } from './replanner/live-fleet.ts';
 import { missingFrom } from './replanner/missing.ts';
@@ -28,6 +31,8 @@ export interface ReplanningOptions extends Omit<ReplannerOptions, 'settle_ms'> {
   readonly machines: (model: ServedModel) => readonly KnownNode[];
   readonly measuredAt: (plan: string) => ReadonlyMap<string, MeasuredNode>;
   readonly measurements: Pick<NodeMeasurements, 'order'>;
+  /** Central's own work for a frame of a model. */
+  readonly frameWork: (model: string) => FrameWork;
   readonly reconsider: (
     model: ServedModel,
     request: PlanRequest,
@@ -72,6 +77,8 @@ export class Replanning implements Observer {
   readonly #served = new Map<string, Served>();
   readonly #arrived = new Map<string, number>();
   readonly #probing = new Set<string>();
+  /** What central does with tensors, once it was measured. */
+  #ownCodecs: Pick<PlanningNode, 'part_ms' | 'codec_ms'> = {};
   #timer: NodeJS.Timeout | undefined;
 
   constructor(options: ReplanningOptions) {
@@ -80,6 +87,17 @@ export class Replanning implements Observer {
 
   start(): void {
     this.#timer = setInterval(() => this.#look(), LOOK_MS);
+    void this.#measureCodecs();
+  }
+
+  async #measureCodecs(): Promise<void> {
+    const { measurements, log } = this.#options;
+    try {
+      const answer = await measurements.order(CENTRAL, { type: 'time-codecs' });
+      if (answer.type === 'codecs-timed') this.#ownCodecs = codecTimes(answer);
+    } catch (error) {
+      log.debug(`codecs at central could not be measured: ${failureOf(error).message}`);
+    }
   }
 
   stop(): void {
@@ -182,14 +200,21 @@ export class Replanning implements Observer {
     if (effect?.type === 'plan') void this.#search(name, served);
   }
 
+  #measured(name: string, { fleet, fps }: Served): MeasuredFleet {
+    const { nodes, links } = fleet.measurements;
+    const all = nodes.map((node) => (node.id === CENTRAL ? { ...node, ...this.#ownCodecs } : node));
+    const { open_ms, finish_ms } = this.#options.frameWork(name);
+    return { nodes: all, links, frame: { open_ms, finish_ms }, fps };
+  }
+
   async #search(name: string, served: Served): Promise<void> {
     const { reconsider, requestOf, offer, log } = this.#options;
-    const { active, fleet, fps, replanner } = served;
+    const { active, replanner } = served;
     let found: Reconsidered = { active_ms: null, best: null };
     try {
       const request = requestOf(active.model);
       if (request !== undefined)
-        found = await reconsider(active.model, request, { ...fleet.measurements, fps }, active.compiled.plan);
+        found = await reconsider(active.model, request, this.#measured(name, served), active.compiled.plan);
     } catch (error) {
       log.warn(`model ${name} keeps its plan: ${failureOf(error).message}`);
     }

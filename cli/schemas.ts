@@ -13,9 +13,13 @@ import { heartbeat, leftOut, nodeEvent, nodeInfo, planPreparation } from '../sha
 import { objectEvent } from '../shared/protocol/messages/objects.ts';
 import { partMessage } from '../shared/protocol/messages/part.ts';
 import {
+  codecsMeasured,
   deployedAnswer,
   deployRequest,
+  frameMeasured,
   linkMeasured,
+  measureCodecs,
+  measureFrame,
   measureLink,
   measureStage,
   nodeInvite,
@@ -68,6 +72,10 @@ export const SCHEMAS: Readonly<Record<string, NamedSchema>> = {
   'stage-measured': { what: 'data of <base>/response/measure-stage', schema: stageMeasured },
   'measure-link': { what: '<base>/request/measure-link', schema: measureLink },
   'link-measured': { what: 'data of <base>/response/measure-link', schema: linkMeasured },
+  'measure-codecs': { what: '<base>/request/measure-codecs', schema: measureCodecs },
+  'codecs-measured': { what: 'data of <base>/response/measure-codecs', schema: codecsMeasured },
+  'measure-frame': { what: '<base>/request/measure-frame', schema: measureFrame },
+  'frame-measured': { what: 'data of <base>/response/measure-frame', schema: frameMeasured },
   tune: { what: '<base>/request/tune', schema: tuneRequest },
   tuned: { what: 'data of <base>/response/tune', schema: tunedAnswer },
   'node-invite': { what: '<base>/request/node-invite', schema: nodeInvite },

@@ -3,9 +3,15 @@ import { CENTRAL } from '../../shared/plan/plan.ts';
 import { parsePlan } from '../../shared/plan/validate.ts';
 import type { Bus, Log } from '../../shared/ports.ts';
 import {
+  type CodecsMeasured,
+  type FrameMeasured,
   type LinkMeasured,
+  type MeasureCodecs,
+  type MeasureFrame,
   type MeasureLink,
   type MeasureStage,
+  measureCodecs,
+  measureFrame,
   measureLink,
   measureStage,
   type StageMeasured,
@@ -17,6 +23,7 @@ import type { NodeRegistry } from '../../shared/protocol/node-registry.ts';
 import type { Topics } from '../../shared/protocol/topics.ts';
 import { answerRequests, handler } from '../../shared/runtime/requests.ts';
 import { modelOf } from '../deployment.ts';
+import type { FrameTimes } from '../frame-times.ts';
 import type { ServedModel } from '../served-model.ts';
 import type { NodeMeasurements } from './node-measurements.ts';
 
@@ -27,13 +34,16 @@ export interface MeasurementRequestsOptions {
   readonly registry: NodeRegistry;
   readonly models: ReadonlyMap<string, ServedModel>;
   readonly measurements: Pick<NodeMeasurements, 'order'>;
+  readonly frameTimes: Pick<FrameTimes, 'of'>;
   readonly log: Log;
 }
 
-/** Answers `<base>/request/measure-stage` and `measure-link`: nodes measure a stage of a served model, or a link;
- * and `tune`. */
+/**
+ * Answers `<base>/request/measure-stage`, `measure-link`, `measure-codecs` and `tune`: nodes measure; and `measure-frame`:
+ * what central's own work takes.
+ */
 export function answerMeasurements(options: MeasurementRequestsOptions): Promise<void> {
-  const { bus, topics, registry, models, measurements, log } = options;
+  const { bus, topics, registry, models, measurements, frameTimes, log } = options;
   const requireOnline = (node: string): void => {
     if (node === CENTRAL || registry.nodes.get(node)?.online === true) return;
     throw new TesseraError('TESSERA_NO_NODES', `node ${JSON.stringify(node)} is not online`, {
@@ -69,7 +79,19 @@ export function answerMeasurements(options: MeasurementRequestsOptions): Promise
     return { echoes: answer.echoes, message_ms: answer.message_ms };
   };
 
+  const codecs = async ({ node }: MeasureCodecs): Promise<CodecsMeasured> => {
+    requireOnline(node);
+    const answer = await measurements.order(node, { type: 'time-codecs' });
+    if (answer.type !== 'codecs-timed')
+      throw new TesseraError('TESSERA_MESSAGE_INVALID', `node ${node} did not measure codecs`);
+    return { part_ms: answer.part_ms, codecs: answer.codecs };
+  };
+
+  const frame = async ({ model }: MeasureFrame): Promise<FrameMeasured> => frameTimes.of(modelOf(models, model).name);
+
   const handlers = {
+    'measure-codecs': handler(measureCodecs, codecs),
+    'measure-frame': handler(measureFrame, frame),
     'measure-stage': handler(measureStage, stage),
     'measure-link': handler(measureLink, link),
     tune: handler(tuneRequest, tune),

@@ -3,10 +3,13 @@ import type { MeasureOrder } from '../../shared/node/measurements.ts';
 import type { ControlMessage } from '../../shared/protocol/messages/control.ts';
 
 /** A node's answer to an order to measure. */
-export type MeasureAnswer = Extract<ControlMessage, { type: 'measured' | 'tuned' | 'probed' | 'unmeasured' }>;
+export type MeasureAnswer = Extract<
+  ControlMessage,
+  { type: 'measured' | 'tuned' | 'probed' | 'codecs-timed' | 'unmeasured' }
+>;
 /** Whether a message answers an order to measure. */
 export function isMeasureAnswer(message: ControlMessage): message is MeasureAnswer {
-  return ['measured', 'tuned', 'probed', 'unmeasured'].includes(message.type);
+  return ['measured', 'tuned', 'probed', 'codecs-timed', 'unmeasured'].includes(message.type);
 }
 
 /** An order without its numbers. */

@@ -13,7 +13,7 @@ import { planningGraph } from './graph.ts';
 import { isNoPlan, type Problem } from './strategy.ts';
 
 /** What is measured of a fleet while frames flow. */
-export interface MeasuredFleet extends Pick<Problem, 'nodes' | 'links'> {
+export interface MeasuredFleet extends Pick<Problem, 'nodes' | 'links' | 'frame'> {
   /** Frames of the model per second. */
   readonly fps: number;
 }
@@ -44,14 +44,15 @@ export function isOpenToReplan({ card }: Pick<ServedModel, 'card'>, { grid, cuts
 export function reconsider(
   whole: ServedModel,
   request: PlanRequest,
-  { nodes, links, fps }: MeasuredFleet,
+  { nodes, links, frame, fps }: MeasuredFleet,
   active: Plan,
 ): Reconsidered {
   const model = withoutExits(whole);
   const agents = nodes.filter(({ id }) => id !== CENTRAL).length;
   const asked = problemOf(model, whole, { ...request, known: nodes });
   const constraints = { ...asked.constraints, nodeCount: Math.max(1, agents) };
-  const problem: Problem = { ...asked, links, broker: CENTRAL, constraints };
+  const own = frame === undefined ? {} : { frame };
+  const problem: Problem = { ...asked, ...own, links, broker: CENTRAL, constraints };
   const predicted: Problem = { ...problem, graph: planningGraph(whole.resolved) };
   const msOf = ({ latency_ms, period_ms }: Prediction): number => latency_ms * Math.max(1, (period_ms * fps) / 1000);
   const predictionOf = (plan: Plan): Prediction | undefined => {

@@ -17,6 +17,10 @@ export interface PlanningNode extends TimedNode {
   readonly splits: readonly string[];
   /** Its own processor time for each message that it sends or receives. */
   readonly message_ms?: number;
+  /** Until its executor has a part, and its outcome is known. */
+  readonly part_ms?: number;
+  /** To encode and decode 10^6 bytes of values, ms, by codec. */
+  readonly codec_ms?: Readonly<Record<string, { readonly encode: number; readonly decode: number }>>;
   /** Watts while it computes, and while it does not. */
   readonly power_w?: { readonly idle: number; readonly busy: number };
 }
@@ -156,6 +160,11 @@ export interface Problem {
   readonly source: string;
   /** A frame as cameras publish it; absent: as large as the network's input. */
   readonly picture?: { readonly bytes: number; readonly quality?: number };
+  /**
+   * Central's own work for a frame, ms: until it is decoded, and from the network's outputs to the prediction; absent where
+   * it was not measured.
+   */
+  readonly frame?: { readonly open_ms: number; readonly finish_ms: number };
   /** The machine that needs the network's outputs; null: their way is not counted. */
   readonly sink: string | null;
   /** In order; empty where the network was not retrained for tiles. */

@@ -118,7 +118,17 @@ export const command = defineCommand({
       const { withPrivateCluster } = await import('../private-cluster.ts');
       const { base_topic: base, maximum_packet_size: maximumPacketSize } = settings.mqtt;
       const of = { nodes: agents, base, maximumPacketSize, signal, note: out.note, log };
-      return withPrivateCluster(of, async ({ central, bus }) => measure(await central.load(request), bus));
+      const { BASELINES } = await import('../../central/planner/strategies.ts');
+      const { sendFrames } = await import('../profile/send-frames.ts');
+      return withPrivateCluster(of, async ({ central, bus, camera, serve }) => {
+        const model = await central.load(request);
+        const plan = await central.choosePlan(model.name, { nodeCount: 1, ...BASELINES.central });
+        await serve(model.name, plan);
+        await sendFrames(camera, model).catch(({ message }) =>
+          out.note(`made-up frames end with an error: ${message}`),
+        );
+        return measure(model, bus);
+      });
     }
 
     async function atRunning(): Promise<Profile | undefined> {

@@ -1,5 +1,5 @@
 import { rm } from 'node:fs/promises';
-import type { FleetNode, MeasuredLink, MeasuredTime } from '../../central/planner/profile/assemble.ts';
+import type { FleetNode, MeasuredCodecs, MeasuredLink, MeasuredTime } from '../../central/planner/profile/assemble.ts';
 import { TesseraError } from '../../shared/errors.ts';
 import { readText } from '../../shared/runtime/file.ts';
 import { writeOutput } from '../../shared/runtime/whole-file.ts';
@@ -26,6 +26,13 @@ const kept = z.object({
       p90_ms: amount,
       repeats: index,
       others: index,
+    }),
+  ),
+  codecs: z.array(
+    z.object({
+      node: z.string(),
+      part_ms: amount,
+      codecs: z.array(z.object({ name: z.string(), encode_ms: amount, decode_ms: amount })),
     }),
   ),
   links: z.array(
@@ -58,6 +65,10 @@ export class KeptMeasurements {
     return this.#content.times;
   }
 
+  get codecs(): readonly MeasuredCodecs[] {
+    return this.#content.codecs;
+  }
+
   get links(): readonly MeasuredLink[] {
     return this.#content.links;
   }
@@ -74,6 +85,7 @@ export class KeptMeasurements {
   /** Forgets what was measured of a node. */
   forget(node: string): void {
     this.#content.times = this.#content.times.filter((time) => time.node !== node);
+    this.#content.codecs = this.#content.codecs.filter((codecs) => codecs.node !== node);
     this.#content.links = this.#content.links.filter(({ from, to }) => from !== node && to !== node);
   }
 
@@ -90,6 +102,11 @@ export class KeptMeasurements {
     this.#saveSometimes();
   }
 
+  addCodecs(codecs: MeasuredCodecs): void {
+    this.#content.codecs.push({ ...codecs, codecs: [...codecs.codecs] });
+    this.#saveSometimes();
+  }
+
   addLink(link: MeasuredLink): void {
     this.#content.links.push(link);
     this.#saveSometimes();
@@ -98,7 +115,7 @@ export class KeptMeasurements {
   /** Writes the file, where anything was measured. Throws TESSERA_STORAGE. */
   async save(): Promise<void> {
     await this.#saving.catch(() => {});
-    if (this.times.length + this.links.length === 0) return;
+    if (this.times.length + this.codecs.length + this.links.length === 0) return;
     await writeOutput({ what: 'the measurements so far', path: this.path }, JSON.stringify(this.#content));
   }
 
@@ -127,7 +144,16 @@ export async function keptIn(path: string, sha256: string, repeats: number): Pro
   } catch (error) {
     if (systemCodeOf(error) !== 'ENOENT') throw error;
     const format = 'tessera-measurements/1';
-    return new KeptMeasurements(path, { format, sha256, repeats, nodes: {}, tuned: [], times: [], links: [] });
+    return new KeptMeasurements(path, {
+      format,
+      sha256,
+      repeats,
+      nodes: {},
+      tuned: [],
+      times: [],
+      codecs: [],
+      links: [],
+    });
   }
   const read = kept.safeParse(jsonOf(text));
   if (read.success && read.data.sha256 === sha256 && read.data.repeats === repeats)

@@ -5,7 +5,7 @@ import { type BlockRange, planOfRun, runsToMeasure } from '../../central/planner
 import { sampledTime } from '../../central/planner/profile/samples.ts';
 import { TesseraError } from '../../shared/errors.ts';
 import { CENTRAL } from '../../shared/plan/plan.ts';
-import { linkMeasured, stageMeasured, tunedAnswer } from '../../shared/protocol/messages/requests.ts';
+import { codecsMeasured, linkMeasured, stageMeasured, tunedAnswer } from '../../shared/protocol/messages/requests.ts';
 import type { z } from '../../shared/schema.ts';
 import { type KeptMeasurements, nodeKey } from './kept-measurements.ts';
 
@@ -50,6 +50,7 @@ const MOST_FAILURES = 3;
 type Task =
   | { readonly node: string; readonly blocks: BlockRange }
   | { readonly node: string; readonly tune: true }
+  | { readonly node: string; readonly codecs: true }
   | { readonly from: string; readonly to: string };
 
 /**
@@ -75,7 +76,7 @@ export async function measureFleet(options: MeasureFleetOptions): Promise<Readon
   const groups = groupsOf(nodes, predict, shareEqual);
   const measuredOf = (group: readonly string[]): string | undefined => group.find((node) => !failed.has(node));
   let queue = groups.flatMap(([first, ...others]) => [...tasksOf(first), ...others.flatMap(tuningOf)]);
-  queue.push(...missingLinks(kept, nodes));
+  queue.push(...missingCodecs(kept, nodes, predict), ...missingLinks(kept, nodes));
 
   const began = now();
   let done = 0;
@@ -134,6 +135,11 @@ function missing(kept: KeptMeasurements, node: string, runs: readonly BlockRange
   return runs.filter((blocks) => !known.has(blocks.join()));
 }
 
+function missingCodecs({ codecs }: KeptMeasurements, nodes: readonly FleetNode[], predict: readonly string[]): Task[] {
+  const isMissing = ({ id }: FleetNode): boolean => !predict.includes(id) && !codecs.some(({ node }) => node === id);
+  return nodes.filter(isMissing).map(({ id }) => ({ node: id, codecs: true }));
+}
+
 function missingLinks({ links }: KeptMeasurements, nodes: readonly FleetNode[]): Task[] {
   const known = new Set(links.map(({ from, to }) => `${from} ${to}`));
   return nodes.flatMap(({ id: from }) =>
@@ -143,6 +149,7 @@ function missingLinks({ links }: KeptMeasurements, nodes: readonly FleetNode[]):
 
 function carryOut(options: MeasureFleetOptions, task: Task): Promise<void> {
   if ('tune' in task) return tune(options, task.node);
+  if ('codecs' in task) return measureCodecs(options, task.node);
   return 'node' in task ? measureRun(options, task.node, task.blocks) : measureLink(options, task);
 }
 
@@ -167,6 +174,10 @@ async function measureRun(options: MeasureFleetOptions, node: string, blocks: Bl
   kept.addTime({ node, blocks, ...sampledTime(ms), repeats: ms.length, others });
 }
 
+async function measureCodecs({ kept, ask }: MeasureFleetOptions, node: string): Promise<void> {
+  kept.addCodecs({ node, ...(await ask('measure-codecs', { node }, codecsMeasured)) });
+}
+
 async function measureLink(
   { kept, ask }: MeasureFleetOptions,
   link: { readonly from: string; readonly to: string },
@@ -178,6 +189,7 @@ async function measureLink(
 function wordsOf(task: Task): string {
   if (!('node' in task)) return `the link from ${task.from} to ${task.to}`;
   if ('tune' in task) return `the settings of ${task.node}`;
+  if ('codecs' in task) return `the codecs of ${task.node}`;
   const [first, last] = task.blocks;
   return `${task.node}, ${first === last ? `block ${first}` : `blocks ${first} to ${last}`}`;
 }

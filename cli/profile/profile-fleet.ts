@@ -5,6 +5,7 @@ import type { Profile } from '../../central/planner/profile/schema.ts';
 import type { ServedModel } from '../../central/served-model.ts';
 import { TesseraError } from '../../shared/errors.ts';
 import { CENTRAL } from '../../shared/plan/plan.ts';
+import { frameMeasured } from '../../shared/protocol/messages/requests.ts';
 import { askRequest } from '../../shared/runtime/requests.ts';
 import { type Fleet, fleetToProfile } from './fleet.ts';
 import type { KeptMeasurements } from './kept-measurements.ts';
@@ -64,9 +65,12 @@ export async function profileFleet(options: ProfileFleetOptions): Promise<Profil
     });
     if (kept.times.length === 0)
       throw new TesseraError('TESSERA_NO_NODES', 'no node could be measured', { hint: 'the reasons are above' });
-    const { times, links } = kept;
-    const measured = { name: model.name, model: sha, graph, center: CENTRAL, nodes, times, links, sharedFrom };
-    return parseProfile(assembleProfile(measured));
+    const { frames, ...frame } = await askRequest(bus, topics, 'measure-frame', { model: model.name }, frameMeasured);
+    if (frames === 0)
+      options.note('central has had no frame of the model: its own work for a frame is not in the profile');
+    const { times, links, codecs } = kept;
+    const measured = { name: model.name, model: sha, graph, center: CENTRAL, nodes, times, links, codecs, sharedFrom };
+    return parseProfile(assembleProfile({ ...measured, frame: frames === 0 ? undefined : frame }));
   } finally {
     end.abort();
   }

@@ -1,5 +1,6 @@
 import { failureOf, TesseraError } from '../errors.ts';
 import type { ControlMessage } from '../protocol/messages/control.ts';
+import { measureCodecs } from './codec-times.ts';
 import type { Echoes } from './echoes.ts';
 import type { Executor } from './executor-types.ts';
 import type { Plans } from './plans.ts';
@@ -14,19 +15,28 @@ const MOST_WAITING = 8;
 
 /** What measuring at a node needs. */
 export interface MeasurementsOptions {
-  readonly executor: Pick<Executor, 'plans' | 'measure' | 'tune'>;
+  readonly executor: Pick<Executor, 'plans' | 'measure' | 'tune' | 'keep' | 'take' | 'free'>;
   readonly plans: Pick<Plans, 'prepare' | 'release'>;
   readonly echoes: Pick<Echoes, 'measure'>;
+  /** A steady clock, ms. */
+  readonly now: () => number;
   /** Keeps a model's settings for later runs of this process; absent: this node is not tuned. */
   readonly keepSettings?: ((skeleton: string, settings: RuntimeSettings) => void) | undefined;
 }
 
 /** An order to measure something. */
-export type MeasureOrder = Extract<ControlMessage, { type: 'measure' | 'tune' | 'probe' }>;
-type StageOrder = Exclude<MeasureOrder, { type: 'probe' }>;
+export type MeasureOrder = Extract<ControlMessage, { type: 'measure' | 'tune' | 'probe' | 'time-codecs' }>;
+const ORDERS: readonly string[] = ['measure', 'tune', 'probe', 'time-codecs'] satisfies MeasureOrder['type'][];
+
+/** Whether a message orders a measurement. */
+export function isMeasureOrder(message: ControlMessage): message is MeasureOrder {
+  return ORDERS.includes(message.type);
+}
+
+type StageOrder = Extract<MeasureOrder, { type: 'measure' | 'tune' }>;
 
 /**
- * Measures at a node what central asks for: the time of a stage, the fastest settings, or a link. One after another: two
+ * Measures at a node what central asks for: the time of a stage, the fastest settings, a link, or codecs. One after another: two
  * at a time would measure each other.
  */
 export class Measurements {
@@ -46,9 +56,7 @@ export class Measurements {
         throw new TesseraError('TESSERA_RUN_FAILED', `${MOST_WAITING} measurements wait here already`);
       this.#waiting++;
       try {
-        return await this.#turns.take('', () =>
-          order.type === 'probe' ? this.#link(order) : this.#stage(from, order),
-        );
+        return await this.#turns.take('', () => this.#measured(from, order));
       } finally {
         this.#waiting--;
       }
@@ -57,6 +65,13 @@ export class Measurements {
       const text = hint === undefined ? message : `${message}; ${hint}`;
       return { v: 1, type: 'unmeasured', request, code, text: text.slice(0, 1000) };
     }
+  }
+
+  async #measured(from: string, order: MeasureOrder): Promise<ControlMessage> {
+    if (order.type === 'probe') return this.#link(order);
+    if (order.type !== 'time-codecs') return this.#stage(from, order);
+    const { executor, now } = this.#options;
+    return { v: 1, type: 'codecs-timed', request: order.request, ...(await measureCodecs(executor, now)) };
   }
 
   async #stage(from: string, order: StageOrder): Promise<ControlMessage> {

@@ -10,7 +10,7 @@ import type { ResultMessage, TensorMessage } from '../protocol/messages/work.ts'
 import { Echoes } from './echoes.ts';
 import type { Epochs } from './epochs.ts';
 import type { Executor } from './executor-types.ts';
-import { Measurements, type MeasurementsOptions, type MeasureOrder } from './measurements.ts';
+import { isMeasureOrder, Measurements, type MeasurementsOptions, type MeasureOrder } from './measurements.ts';
 import { type BlobSource, Plans } from './plans.ts';
 import { RegionExchange } from './region-exchange.ts';
 import { WorkHandler, type WorkHandlerOptions } from './work-handler.ts';
@@ -107,8 +107,7 @@ export class NodeService {
     else if (message.type === 'send') this.exchange.send(from, message);
     else if (message.type === 'free') this.work.free(message.i_id);
     else if (message.type === 'prepare') void this.#prepare(from, message);
-    else if (message.type === 'measure' || message.type === 'tune' || message.type === 'probe')
-      void this.#measure(from, message);
+    else if (isMeasureOrder(message)) void this.#measure(from, message);
     return true;
   }
 

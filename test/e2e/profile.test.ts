@@ -50,7 +50,9 @@ test('a private cluster is measured: every block, runs of blocks, and links both
   const { code, stdout, stderr } = await runCli(['profile', '--repeats', '3', '--out', 'own.json'], { cwd: folder });
   expect({ code, stderr }).toMatchObject({ code: 0, stderr: expect.stringContaining('the profile is in own.json') });
   for (const node of ['node-1', 'node-2', 'central']) expect(stdout).toMatch(new RegExp(`^${node} .*measured$`, 'm'));
-  const { nodes, blocks, layers, links, correction } = await read('own.json');
+  const { nodes, blocks, layers, links, correction, frame } = await read('own.json');
+  expect(frame!.open_ms).toBeGreaterThan(0);
+  expect(frame!.finish_ms).toBeGreaterThan(0);
   expect(nodes.map(({ id }) => id).sort()).toEqual(['central', 'node-1', 'node-2']);
   expect(layers!.length).toBeGreaterThanOrEqual(blocks.length);
   for (const node of nodes) {
@@ -60,6 +62,8 @@ test('a private cluster is measured: every block, runs of blocks, and links both
     expect(whole.p90_ms).toBeGreaterThanOrEqual(whole.ms);
     expect(sumOf(node)).toBeGreaterThan(0);
     expect(node.message_ms).toBeGreaterThan(0);
+    expect(node.part_ms).toBeGreaterThan(0);
+    expect(node.codec_ms!.packed!.encode).toBeGreaterThan(0);
     expect(node.predicted).toBeUndefined();
   }
   expect(links).toHaveLength(6);

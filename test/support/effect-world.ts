@@ -3,6 +3,7 @@ import type { Effect } from '../../central/coordinator/effects.ts';
 import type { UntimedEvent } from '../../central/coordinator/events.ts';
 import { type CoordinatorOptions, defaultOptions } from '../../central/coordinator/options.ts';
 import { EffectRunner, type EffectRunnerDeps, type EndedFrame } from '../../central/effects.ts';
+import { FrameTimes } from '../../central/frame-times.ts';
 import { NodeAnswers } from '../../central/nodes/node-answers.ts';
 import { NodeLink } from '../../central/nodes/node-link.ts';
 import type { ServedModel, ServedPlan } from '../../central/served-model.ts';
@@ -188,6 +189,7 @@ export class EffectWorld {
       born: this.born,
       link: new NodeLink({ wire, executor, answers, log: this.log }),
       executor,
+      frameTimes: new FrameTimes(),
       epoch: 1,
       log: this.log,
       tell: (event) => this.tell(event),

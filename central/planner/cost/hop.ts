@@ -3,6 +3,10 @@ import type { Link, Problem } from '../strategy.ts';
 
 /** How something gets from one machine to another. */
 export interface Hop {
+  readonly from: string;
+  readonly to: string;
+  /** Whether links lead there. */
+  readonly isPossible: boolean;
   /** In order: one direct link, or the one to the broker and the one from it; none within a machine. */
   readonly legs: readonly Link[];
   /** Processor time of the messages at the sender and at the receiver. */
@@ -46,11 +50,15 @@ export function hopsOf({ links, broker, nodes }: Pick<Problem, 'links' | 'broker
     const legs = legsOf(from, to) ?? [];
     const orderMs = emptyMs(from, CENTRAL) + emptyMs(CENTRAL, to);
     const isAway = from !== to;
+    const fixedMs = emptyMs(from, to);
     const hop: Hop = {
+      from,
+      to,
+      isPossible: Number.isFinite(fixedMs),
       legs,
       sender_ms: isAway ? (messageMs.get(from) ?? 0) : 0,
       receiver_ms: isAway ? (messageMs.get(to) ?? 0) : 0,
-      fixed_ms: emptyMs(from, to),
+      fixed_ms: fixedMs,
       ms_per_byte: legs.reduce((sum, { mbps }) => sum + 1 / (mbps * 125), 0),
       order_ms: Number.isFinite(orderMs) ? orderMs : 0,
     };

@@ -6,6 +6,9 @@ import type { CalibratedSetting, Problem } from '../strategy.ts';
 
 /** What the codecs of a plan do. */
 export interface Sent {
+  /** The codec of a tensor that some stage makes, and the bytes of its values over those before its codec. */
+  codec(tensor: string): CodecSpec;
+  values(stage: number, tensor: string): number;
   /** Bytes that are sent of a stage's output, over those before its codec (compiled-plan.ts). */
   share(stage: number, tensor: string): number;
   /** Share (0..1) of the network's answers that codecs and tiles leave as they are; null where it was not measured. */
@@ -35,14 +38,13 @@ export function sentBy(plan: Plan, { calibrated, graph }: Pick<Problem, 'calibra
   // Tiles without halo change the answers too.
   if (plan.stages.some(({ split }) => split.kind === 'tiles' && split.padding === 'zero')) isKnown = false;
   for (const [tensor, codec] of codecs) if (isLossy(codec) && !shares.has(tensor)) isKnown = false;
+  // Regions of clipped tensors are counted as codes, a byte for each float32 (quantised-tensors.ts).
+  const values = (stage: number, tensor: string): number =>
+    quantisedOutputs(plan.stages[stage]!).has(tensor) && !graph.outputs.includes(tensor) ? 4 : 1;
   return {
-    share: (stage, tensor) => {
-      const codec = codecs.get(tensor)!;
-      const share = shares.get(tensor) ?? mostSent(codec);
-      // Regions of clipped tensors are counted as codes, a byte for each float32 (quantised-tensors.ts).
-      const isCodes = quantisedOutputs(plan.stages[stage]!).has(tensor) && !graph.outputs.includes(tensor);
-      return isCodes ? 4 * share : share;
-    },
+    codec: (tensor) => codecs.get(tensor)!,
+    values,
+    share: (stage, tensor) => values(stage, tensor) * (shares.get(tensor) ?? mostSent(codecs.get(tensor)!)),
     agreement: isKnown ? Math.max(0, 1 - loss) : null,
   };
 }

@@ -1,3 +1,4 @@
+import { CENTRAL } from '../../../shared/plan/plan.ts';
 import type { Hop, Hops } from './hop.ts';
 import type { PredictedHop, PredictedPart } from './prediction.ts';
 
@@ -19,6 +20,8 @@ export interface Transfer {
   readonly regions: readonly { readonly tensor: string; readonly bytes: number }[];
   /** The parts that wait for it; none where only the network's user does. */
   readonly readers: readonly Task[];
+  /** What central's data plane does with it: before it is sent, where central sends it, otherwise once it has come. */
+  readonly data_ms: number;
 }
 
 /** A moment with its uncertainty. */
@@ -34,6 +37,9 @@ export interface Timeline {
   /** When the last part ended and the last transfer arrived. */
   readonly end: Moment;
 }
+
+/** What central's data plane does. */
+const DATA_PLANE = `tensors at ${CENTRAL}`;
 
 /** Things that happen, in the order of their time; of one time in the order in which they were planned. */
 class Agenda {
@@ -55,24 +61,34 @@ class Agenda {
 }
 
 /**
- * Plays a frame through: a machine computes one part at a time, a link carries one message at a time, each in the order in
- * which they are ready. A part starts when all that it reads is there and central's order has come.
+ * Plays a frame through, which is there from `openMs` on: a machine computes one part, and sends or receives one message,
+ * at a time, a link carries one message at a time, and central's data plane handles one at a time, each in the order in
+ * which they are ready. A part starts when all that it reads is there and central's order has come, which central sends
+ * once it has heard of all that the part reads; what central itself sends or gets needs no other message.
  */
-export function play(tasks: readonly Task[], transfers: readonly Transfer[], hops: Hops): Timeline {
+export function play(tasks: readonly Task[], transfers: readonly Transfer[], hops: Hops, openMs: number): Timeline {
   const agenda = new Agenda();
   const free = new Map<string, Moment>();
   const missing = new Map(tasks.map((task) => [task, 0]));
   const ready = new Map<Task, Moment>();
   const sends = new Map<Task | null, Transfer[]>();
+  /** Parts for which central sends an order, with those of which it has not heard (null: the frame). */
+  const orders = new Map<Task, Set<Task | null>>();
   for (const transfer of transfers) {
     const others = sends.get(transfer.maker);
     if (others === undefined) sends.set(transfer.maker, [transfer]);
     else others.push(transfer);
     for (const reader of transfer.readers) missing.set(reader, missing.get(reader)! + 1);
+    const { maker, from, to } = transfer;
+    if (from === CENTRAL || to === CENTRAL) continue;
+    if (!hops(from, CENTRAL).isPossible || !hops(CENTRAL, to).isPossible) continue;
+    for (const reader of transfer.readers) orders.set(reader, (orders.get(reader) ?? new Set()).add(maker));
   }
+  for (const reader of orders.keys()) missing.set(reader, missing.get(reader)! + 1);
   const parts: (PredictedPart & { stage: number })[] = [];
   const moved: PredictedHop[] = [];
-  let end: Moment = { ms: 0, variance: 0 };
+  const opened: Moment = { ms: openMs, variance: 0 };
+  let end = opened;
   const ends = (moment: Moment): void => {
     if (moment.ms > end.ms) end = moment;
   };
@@ -85,6 +101,20 @@ export function play(tasks: readonly Task[], transfers: readonly Transfer[], hop
     parts.push({ stage, t_id, node, start_ms: start.ms, end_ms: done.ms });
     ends(done);
     for (const transfer of sends.get(task) ?? []) agenda.at(done.ms, () => send(transfer, done));
+    announce(task, node, done);
+  };
+  const announce = (maker: Task | null, node: string, made: Moment): void => {
+    const readers = [...orders].filter(([, makers]) => makers.has(maker));
+    if (readers.length === 0) return;
+    agenda.at(made.ms, () =>
+      go(hops(node, CENTRAL), made.ms, 0, (heard) => {
+        for (const [reader, makers] of readers) {
+          makers.delete(maker);
+          if (makers.size > 0) continue;
+          go(hops(CENTRAL, reader.node), heard, 0, (ms) => arrive(reader, { ms, variance: made.variance }));
+        }
+      }),
+    );
   };
   const arrive = (task: Task, at: Moment): void => {
     const all = later(at, ready.get(task));
@@ -94,35 +124,47 @@ export function play(tasks: readonly Task[], transfers: readonly Transfer[], hop
     if (left === 0) agenda.at(all.ms, () => compute(task, all));
   };
   const send = (transfer: Transfer, made: Moment): void => {
-    const { from, to, regions, readers } = transfer;
+    const { from, to, regions, readers, data_ms } = transfer;
     const hop = hops(from, to);
-    const bytes = bytesIn(transfer);
-    const ordered = made.ms + hop.order_ms;
+    const there = (ms: number): void => {
+      if (readers.length === 0) ends({ ms, variance: made.variance });
+      for (const reader of readers) arrive(reader, { ms, variance: made.variance });
+    };
     const landed = (ms: number): void => {
       if (from !== to) for (const region of regions) moved.push({ from, to, ...region, start_ms: made.ms, end_ms: ms });
-      if (readers.length === 0) ends({ ms, variance: made.variance });
-      for (const reader of readers) arrive(reader, { ms: Math.max(ms, ordered), variance: made.variance });
+      if (from === CENTRAL) there(ms);
+      else handle(DATA_PLANE, ms, data_ms, there);
     };
-    if (hop.fixed_ms === Number.POSITIVE_INFINITY) landed(hop.fixed_ms);
-    else cross(hop, 0, made.ms + hop.sender_ms, bytes, landed);
+    if (!hop.isPossible) landed(Number.POSITIVE_INFINITY);
+    else handle(DATA_PLANE, made.ms, from === CENTRAL ? data_ms : 0, (ms) => go(hop, ms, bytesIn(transfer), landed));
   };
+  /** Has something take `ms` of what does one thing at a time. */
+  const occupy = (what: string, at: number, ms: number, done: (ms: number) => void): void =>
+    agenda.at(at, () => {
+      const end = Math.max(at, free.get(what)?.ms ?? 0) + ms;
+      free.set(what, { ms: end, variance: 0 });
+      done(end);
+    });
+  /** As `occupy`, where `ms` may be unknown and then is 0. */
+  const handle = (what: string, at: number, ms: number, done: (ms: number) => void): void =>
+    ms === 0 ? done(at) : occupy(what, at, ms, done);
+  const go = (hop: Hop, at: number, bytes: number, landed: (ms: number) => void): void =>
+    handle(`messages of ${hop.from}`, at, hop.sender_ms, (ms) => cross(hop, 0, ms, bytes, landed));
   const cross = (hop: Hop, leg: number, at: number, bytes: number, landed: (ms: number) => void): void => {
     const link = hop.legs[leg];
     if (link === undefined) {
-      landed(at + hop.receiver_ms);
+      handle(`messages of ${hop.to}`, at, hop.receiver_ms, landed);
       return;
     }
-    agenda.at(at, () => {
-      const name = `${link.from} > ${link.to}`;
-      const start = Math.max(at, free.get(name)?.ms ?? 0);
-      const gone = start + bytes / (link.mbps * 125);
-      free.set(name, { ms: gone, variance: 0 });
-      cross(hop, leg + 1, gone + link.rtt_ms, bytes, landed);
-    });
+    occupy(`${link.from} > ${link.to}`, at, bytes / (link.mbps * 125), (gone) =>
+      cross(hop, leg + 1, gone + link.rtt_ms, bytes, landed),
+    );
   };
 
-  for (const task of tasks) if (missing.get(task) === 0) agenda.at(0, () => compute(task, { ms: 0, variance: 0 }));
-  for (const transfer of sends.get(null) ?? []) agenda.at(0, () => send(transfer, { ms: 0, variance: 0 }));
+  for (const task of tasks) if (missing.get(task) === 0) agenda.at(openMs, () => compute(task, opened));
+  const frames = sends.get(null) ?? [];
+  for (const transfer of frames) agenda.at(openMs, () => send(transfer, opened));
+  if (frames.length > 0) announce(null, frames[0]!.from, opened);
   agenda.run();
   return { parts, hops: moved, end };
 }

@@ -14,6 +14,7 @@ export function isExact(
   second: number,
 ): boolean {
   if (isOdd || objective === 'energy' || objective === 'misses') return false;
+  if (chain.doesMore && objective !== 'transfer') return false;
   // The frame's source, and the way of the outputs, may be busy with other work.
   if (
     objective === 'throughput' &&

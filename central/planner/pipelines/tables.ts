@@ -101,6 +101,8 @@ export interface Chain {
   /** From the first to the third, and from the last to whoever needs the outputs. */
   readonly skip: Hop | undefined;
   readonly home: Hop | undefined;
+  /** Whether its machines do more for a frame than a score counts: handling tensors, or messages that wait for others. */
+  readonly doesMore: boolean;
 }
 
 /** Every chain of machines (Scission, UCC 2020): frames go from device to edge to cloud, tiers may be left out. */
@@ -121,13 +123,17 @@ export function chainsOf(
     .filter((row) => row.length > 0)
     .map((row): Chain => {
       const [first, , third] = row;
+      const toEach = row.map(({ id }, index) => hops(row[index - 1]?.id ?? source, id));
       return {
         nodes: row,
         source,
         times: row.map((node) => tables.get(node)!),
-        hops: row.map(({ id }, index) => hops(row[index - 1]?.id ?? source, id)),
+        hops: toEach,
         skip: third === undefined ? undefined : hops(first!.id, third.id),
         home: sink === null || sink === row.at(-1)!.id ? undefined : hops(row.at(-1)!.id, sink),
+        doesMore:
+          row.some(({ part_ms, codec_ms }) => part_ms !== undefined || codec_ms !== undefined) ||
+          (toEach.some(({ order_ms }) => order_ms > 0) && nodes.some(({ message_ms = 0 }) => message_ms > 0)),
       };
     });
 }

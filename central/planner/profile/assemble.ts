@@ -1,5 +1,6 @@
 import type { PlanningGraph } from '../graph.ts';
 import type { PlanningNode } from '../strategy.ts';
+import { codecTimes, type TimedCodecs } from './codec-times.ts';
 import { correctionOf } from './correction.ts';
 import { type FusedTimes, fusedTimes, typesOf } from './fused-times.ts';
 import { type EchoedLink, fixedMs } from './link-times.ts';
@@ -32,6 +33,11 @@ export interface MeasuredLink extends EchoedLink {
   readonly message_ms: number;
 }
 
+/** What a node does with tensors besides computing. */
+export interface MeasuredCodecs extends TimedCodecs {
+  readonly node: string;
+}
+
 /** What a profile is made of. */
 export interface Measured {
   readonly name: string;
@@ -43,6 +49,9 @@ export interface Measured {
   readonly nodes: readonly FleetNode[];
   readonly times: readonly MeasuredTime[];
   readonly links: readonly MeasuredLink[];
+  readonly codecs: readonly MeasuredCodecs[];
+  /** Central's own work for a frame; undefined before its first frame of the model. */
+  readonly frame: Profile['frame'];
   /** Nodes that have the times of another one of equal hardware. */
   readonly sharedFrom: ReadonlyMap<string, string>;
 }
@@ -61,7 +70,7 @@ interface NodeTimes {
  * have been measured.
  */
 export function assembleProfile(measured: Measured): Profile {
-  const { name, model, graph, center, nodes, links, sharedFrom } = measured;
+  const { name, model, graph, center, nodes, links, frame, sharedFrom } = measured;
   const times = new Map(nodes.map(({ id }) => [id, timesOf(measured, sharedFrom.get(id) ?? id)]));
   const messageMs = new Map(nodes.map(({ id }) => [id, messageMsOf(links, id)]));
   const profiled = nodes.map((node): Unfused => {
@@ -77,6 +86,7 @@ export function assembleProfile(measured: Measured): Profile {
     const message_ms = messageMs.get(node.id);
     const { id, tier, memory_mb, hardware, runtime, threads, codecs, splits } = node;
     const measuredOn = sharedFrom.get(id);
+    const ownCodecs = measured.codecs.find((codecs) => codecs.node === id);
     return {
       id,
       tier,
@@ -93,6 +103,7 @@ export function assembleProfile(measured: Measured): Profile {
         return { blocks: [first, last], ms, p10_ms, p90_ms };
       }),
       ...(message_ms === undefined ? {} : { message_ms }),
+      ...(ownCodecs === undefined ? {} : codecTimes(ownCodecs)),
       ...(measuredOn === undefined ? {} : { measured_on: measuredOn }),
       ...(busy === 0 ? {} : { busy }),
       ...(predicted === undefined ? {} : { predicted: { error: predicted.error } }),
@@ -117,6 +128,7 @@ export function assembleProfile(measured: Measured): Profile {
     model: name,
     sha256: model,
     input_bytes: graph.inputs.reduce((sum, input) => sum + (bytes.get(input) ?? 0), 0),
+    ...(frame === undefined ? {} : { frame }),
     source: center,
     sink: center,
     blocks: graph.blocks.map(({ name: block, first, last, cut, bytes: output_bytes }) => {

@@ -11,7 +11,7 @@ export type Network = Pick<Problem, 'graph' | 'tiler'>;
 
 /** The problem of a profile: its nodes with their times, and its links. Without `network` tiles are not possible. */
 export function problemOfProfile(profile: Profile, network?: Network, said: Partial<Constraints> = {}): Problem {
-  const { sha256, nodes, links, source, sink, broker, picture } = profile;
+  const { sha256, nodes, links, source, sink, broker, picture, frame } = profile;
   const graph = network?.graph ?? graphOfProfile(profile);
   return {
     model: sha256 ?? NO_MODEL,
@@ -21,6 +21,7 @@ export function problemOfProfile(profile: Profile, network?: Network, said: Part
     broker: broker ?? null,
     source,
     ...(picture === undefined ? {} : { picture: pictureOf(picture) }),
+    ...(frame === undefined ? {} : { frame }),
     sink: sink ?? null,
     trained: [],
     calibrated: [],
@@ -69,7 +70,17 @@ export function graphOfProfile({ blocks, layers, input_bytes }: Profile): Planni
 }
 
 function planningNode(profile: Profile, graph: PlanningGraph, node: ProfiledNode): PlanningNode {
-  const { id, tier, memory_mb = null, codecs = ['raw'], splits = ['whole'], message_ms, power_w } = node;
+  const {
+    id,
+    tier,
+    memory_mb = null,
+    codecs = ['raw'],
+    splits = ['whole'],
+    message_ms,
+    part_ms,
+    codec_ms,
+    power_w,
+  } = node;
   const times = timesOf(profile, graph, node);
   return {
     id,
@@ -79,6 +90,8 @@ function planningNode(profile: Profile, graph: PlanningGraph, node: ProfiledNode
     splits,
     times,
     ...(message_ms === undefined ? {} : { message_ms }),
+    ...(part_ms === undefined ? {} : { part_ms }),
+    ...(codec_ms === undefined ? {} : { codec_ms }),
     ...(power_w === undefined ? {} : { power_w }),
   };
 }

@@ -61,6 +61,10 @@ const profiledNode = z.object({
   layer_ms: z.array(amount).max(MAX_LAYERS).optional(),
   /** Its own processor time for each message. */
   message_ms: amount.optional(),
+  /** Until its executor has a part, and central hears that it ended. */
+  part_ms: amount.optional(),
+  /** To encode and decode 10^6 bytes of values, by codec. */
+  codec_ms: z.record(z.string(), z.object({ encode: amount, decode: amount })).optional(),
   /** Another node of equal hardware, whose times these are. */
   measured_on: node.optional(),
   /** Parts of frames that it computed while it was measured, which make its times wrong. */
@@ -83,6 +87,8 @@ export const profileSchema = z.object({
   input_bytes: amount,
   /** A frame as cameras publish it on their topics: its bytes, and the quality of its JPEG. */
   picture: z.object({ bytes: amount, quality: z.number().min(1).max(100).optional() }).optional(),
+  /** Central's own work for a frame: until it is decoded, and from the network's outputs to the prediction. */
+  frame: z.object({ open_ms: amount, finish_ms: amount }).optional(),
   /** The node where frames are born, the one that needs the outputs, and the one on whose machine the broker runs. */
   source: node,
   sink: node.optional(),

@@ -96,7 +96,12 @@ function search(problem: Problem, chains: readonly Chain[]): Plan[] {
     let latency = latencyOf(chain, first, second);
     if (worst !== undefined && isWorse(value, latency, worst)) return;
     const mayLack = chain.nodes.some(({ memory_mb }) => memory_mb !== null);
-    if (limits.length > 0 || mayLack || !isExact(bytes, objective, chain, first, second)) {
+    if (
+      limits.length > 0 ||
+      mayLack ||
+      problem.frame !== undefined ||
+      !isExact(bytes, objective, chain, first, second)
+    ) {
       const plan = planOf(problem, chain, first, second);
       const prediction = predict(problem, sketch(plan, graph));
       if (!limits.every((check) => check.isMet(plan, prediction)) || lackOfMemory(problem, prediction) !== undefined)

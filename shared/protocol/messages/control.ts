@@ -42,6 +42,9 @@ export type ModelManifest = z.infer<typeof modelManifest>;
 /** Most frames in one `free`. */
 const MAX_FREED = 4096;
 
+/** Most codecs in one measurement. */
+const MAX_CODECS = 32;
+
 /** Most sizes of echoes in one measurement. */
 const MAX_SIZES = 16;
 
@@ -59,6 +62,14 @@ export const probed = {
     .max(MAX_SIZES),
   message_ms: ms,
 };
+/**
+ * How long the executor takes to have a tensor handed over and back, ms, and, by codec, to encode and decode 10^6 bytes of
+ * values.
+ */
+export const codecsTimed = {
+  part_ms: ms,
+  codecs: z.array(z.object({ name: text, encode_ms: ms, decode_ms: ms })).max(MAX_CODECS),
+};
 
 /**
  * `control` to a node. `plan` is a Plan value, checked by plan/validate.ts; `stages` are the ids of the stages that the
@@ -73,7 +84,8 @@ export const probed = {
  * ms; `others` counts the parts of frames that were computed meanwhile. `tune`: search the fastest settings of the runtime
  * for a stage, and use them for its model from now on; `repeats` and `budget_ms` are those of each settings. `tuned`:
  * these settings. `probe`: exchange echoes with the node `to`, so many of each size, of at most `bytes`. `probed`: the
- * times until the answers by size, ms, and the own CPU time of this process per message. `unmeasured`: why not.
+ * times until the answers by size, ms, and the own CPU time of this process per message. `time-codecs`: encode and decode
+ * a made-up tensor with each codec. `codecs-timed`: the times of that. `unmeasured`: why not.
  */
 export const controlMessage = z.discriminatedUnion('type', [
   z.object({
@@ -176,6 +188,8 @@ export const controlMessage = z.discriminatedUnion('type', [
     request: count,
   }),
   z.object({ v: z.literal(1), type: z.literal('probed'), request: count, ...probed }),
+  z.object({ v: z.literal(1), type: z.literal('time-codecs'), epoch: count.optional(), request: count }),
+  z.object({ v: z.literal(1), type: z.literal('codecs-timed'), request: count, ...codecsTimed }),
   z.object({ v: z.literal(1), type: z.literal('unmeasured'), request: count, code: text, text }),
 ]);
 /** `control` between central and a node, both directions. */

@@ -1,6 +1,6 @@
 import { MAX_REPEATS } from '../../plan/limits.ts';
 import { z } from '../../schema.ts';
-import { measured, probed, tuned } from './control.ts';
+import { codecsTimed, measured, probed, tuned } from './control.ts';
 import { count, nodeId, sha, text } from './fields.ts';
 
 /** `tessera/request/<command>` */
@@ -132,3 +132,30 @@ export type MeasureLink = z.infer<typeof measureLink>;
 export const linkMeasured = z.object(probed);
 /** Times of a link. */
 export type LinkMeasured = z.infer<typeof linkMeasured>;
+
+/** `tessera/request/measure-codecs`: a node measures how long it takes to encode and decode tensors. */
+export const measureCodecs = z.object({ transaction: text, node: nodeId });
+/** A request to measure codecs. */
+export type MeasureCodecs = z.infer<typeof measureCodecs>;
+
+/** `data` of the answer to `measure-codecs`. */
+export const codecsMeasured = z.object(codecsTimed);
+/** Times of codecs. */
+export type CodecsMeasured = z.infer<typeof codecsMeasured>;
+
+/** `tessera/request/measure-frame`: what central's own work for a model's frames took lately. */
+export const measureFrame = z.object({ transaction: text, model: text });
+/** A request for central's own work. */
+export type MeasureFrame = z.infer<typeof measureFrame>;
+
+/**
+ * `data` of the answer to `measure-frame`, medians over the latest frames, ms: until a frame is decoded, and from the
+ * network's outputs to the prediction. `frames` counts them; without any, times are 0.
+ */
+export const frameMeasured = z.object({
+  open_ms: z.number().nonnegative(),
+  finish_ms: z.number().nonnegative(),
+  frames: count,
+});
+/** Central's own work for a frame. */
+export type FrameMeasured = z.infer<typeof frameMeasured>;

@@ -65,6 +65,10 @@ async function measured(
         const settings = { threads: 1, graph: 'all', parallel: false, arena: true, pattern: true };
         return answer.parse({ settings, ms: 5, usual_ms: 6 });
       }
+      if (command === 'measure-codecs') {
+        asked.push(`${node}: codecs`);
+        return answer.parse({ part_ms: 0.2, codecs: [{ name: 'raw', encode_ms: 1, decode_ms: 1 }] });
+      }
       asked.push(node === undefined ? `${from} > ${to}` : `${node}: ${plan!.reason}`);
       const link = { echoes: [{ bytes: 0, ms: [1] }], message_ms: 0.1 };
       return answer.parse(node === undefined ? link : { ms: [1, 2, 3], others: 0 });
@@ -76,7 +80,7 @@ async function measured(
 const gone = (node: string) => new TesseraError('TESSERA_NO_NODES', `node ${node} went offline`);
 
 describe('a fleet', () => {
-  it('is measured node by node, and then every link both ways, with progress', async () => {
+  it('is measured node by node, then its codecs, and then every link both ways, with progress', async () => {
     const { asked, kept, progress } = await measured();
     expect(asked.slice(0, RUNS)).toEqual([
       'pi-1: block 0',
@@ -89,7 +93,10 @@ describe('a fleet', () => {
       'pi-1: blocks 0 to 2',
       'pi-1: blocks 0 to 3',
     ]);
-    expect(asked.slice(-6)).toEqual([
+    expect(asked.slice(-9)).toEqual([
+      'pi-1: codecs',
+      'pi-2: codecs',
+      'central: codecs',
       'pi-1 > pi-2',
       'pi-1 > central',
       'pi-2 > pi-1',
@@ -97,7 +104,7 @@ describe('a fleet', () => {
       'central > pi-1',
       'central > pi-2',
     ]);
-    expect([kept.times.length, kept.links.length]).toEqual([3 * RUNS, 6]);
+    expect([kept.times.length, kept.codecs.length, kept.links.length]).toEqual([3 * RUNS, 3, 6]);
     expect(kept.times[0]).toEqual({
       node: 'pi-1',
       blocks: [0, 0],
@@ -107,8 +114,8 @@ describe('a fleet', () => {
       repeats: 3,
       others: 0,
     });
-    expect(progress[0]).toEqual({ done: 0, of: 33, left_s: null, what: 'pi-1, block 0' });
-    expect(progress[10]).toMatchObject({ done: 10, of: 33, left_s: 23 });
+    expect(progress[0]).toEqual({ done: 0, of: 36, left_s: null, what: 'pi-1, block 0' });
+    expect(progress[10]).toMatchObject({ done: 10, of: 36, left_s: 26 });
   });
 
   it('goes on where it was interrupted, and measures a node again that is not what it was', async () => {
@@ -122,7 +129,7 @@ describe('a fleet', () => {
     await kept.save();
     const { asked } = await measured({ path });
     expect(asked[0]).toBe('pi-2: block 3');
-    expect(asked).toHaveLength(33 - 12);
+    expect(asked).toHaveLength(36 - 12);
     await kept.save();
     const changed = fleet.map((node) => (node.id === 'pi-1' ? { ...node, threads: 1 } : node));
     expect((await measured({ path, nodes: changed })).asked[0]).toBe('pi-1: block 0');

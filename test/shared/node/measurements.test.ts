@@ -32,7 +32,11 @@ function node({ has = [] as string[], refuses = false, fails = false, keeps = tr
         calls.push(`tune ${plan} ${stage} ${skeleton === sha} ${JSON.stringify(options)}`);
         return fails ? undefined : { settings: usualSettings(2), ms: 2, usual_ms: 3 };
       },
+      keep: () => true,
+      take: async () => ({ missing: [] }),
+      free: () => {},
     },
+    now: () => 0,
     plans: {
       prepare: async () => {
         calls.push('prepare');

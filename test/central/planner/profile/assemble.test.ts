@@ -42,6 +42,8 @@ const measured: Measured = {
     time('pi-1', 0, 3, 80, 3),
     ...[0, 1].map((block) => time('central', block, block, 2 * (block + 1))),
   ],
+  codecs: [{ node: 'pi-1', part_ms: 0.25, codecs: [{ name: 'packed', encode_ms: 4, decode_ms: 5 }] }],
+  frame: { open_ms: 3, finish_ms: 0.5 },
   links: [
     { from: 'pi-1', to: 'central', empty_ms: 10, mbps: 100, message_ms: 1 },
     { from: 'central', to: 'pi-1', empty_ms: 10, mbps: 50, message_ms: 0.5 },
