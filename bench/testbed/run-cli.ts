@@ -11,6 +11,10 @@ export interface CliOptions {
   readonly cwd?: string;
   /** Standard input; none when absent. */
   readonly input?: Uint8Array | string;
+  /** The command under which it runs, as `nsenter`. */
+  readonly under?: readonly string[];
+  /** Whether Node opens a channel to it. */
+  readonly ipc?: boolean;
 }
 
 /** A command that has ended. */
@@ -29,15 +33,16 @@ export class RunningCli {
   #stderr = '';
   readonly #exit: Promise<unknown>;
 
-  constructor(args: readonly string[], { env = {}, cwd, input }: CliOptions = {}) {
+  constructor(args: readonly string[], { env = {}, cwd, input, under = [], ipc = false }: CliOptions = {}) {
     // Settings of the user who runs the tests must not have an effect.
     const own = Object.entries(process.env).filter(
       ([name]) => !name.startsWith('TESSERA_') && name !== 'STATE_DIRECTORY',
     );
-    this.child = spawn(process.execPath, [CLI, ...args], {
+    const [command, ...words] = [...under, process.execPath, CLI, ...args];
+    this.child = spawn(command!, words, {
       env: { ...Object.fromEntries(own), ...env },
       ...(cwd === undefined ? {} : { cwd }),
-      stdio: ['pipe', 'pipe', 'pipe'],
+      stdio: ['pipe', 'pipe', 'pipe', ...(ipc ? ['ipc' as const] : [])],
     });
     // A test may wait for many outputs.
     this.child
