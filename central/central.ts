@@ -311,6 +311,7 @@ export class Central {
       measuredAt: (plan) => this.#active!.measuredAt(plan),
       frameWork: (model) => this.#active!.frameWork(model),
       measurements: { order: (node, order) => this.#active!.measurements.order(node, order) },
+      graphOf: (model) => planning.graphOf(model),
       reconsider: (...args) => planning.reconsider(...args),
       offer: (name, compiled, changes) => this.offerPlan(name, compiled, undefined, changes),
       log,

@@ -5,6 +5,7 @@ import type { Plan } from '../shared/plan/plan.ts';
 import { answerCalls } from '../shared/runtime/worker-call.ts';
 import { compileFor } from './deployment.ts';
 import { choosePlan, type PlanRequest } from './planner/default-plan.ts';
+import { type PlanningGraph, planningGraph } from './planner/graph.ts';
 import { type MeasuredFleet, type Reconsidered, reconsider } from './planner/reconsider.ts';
 import type { ModelToPlan } from './planning.ts';
 import type { ServedModel } from './served-model.ts';
@@ -25,6 +26,7 @@ interface Reconsideration {
 answerCalls(parentPort!, {
   choose: ({ model, request }: { model: ModelToPlan; request: PlanRequest }): CompiledPlan =>
     choosePlan(modelOf(model), request),
+  graphOf: ({ model }: { model: ModelToPlan }): PlanningGraph => planningGraph(model.resolved),
   compile: ({ model, plan }: { model: ModelToPlan; plan: Plan }): CompiledPlan => compileFor(modelOf(model), plan),
   reconsider: ({ model, request, fleet, active }: Reconsideration): Reconsidered =>
     reconsider(modelOf(model), request, fleet, active),

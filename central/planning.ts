@@ -4,6 +4,7 @@ import type { Plan } from '../shared/plan/plan.ts';
 import { WorkerCalls } from '../shared/runtime/worker-call.ts';
 import { workerEntry } from '../shared/runtime/worker-entry.ts';
 import type { PlanRequest } from './planner/default-plan.ts';
+import type { PlanningGraph } from './planner/graph.ts';
 import type { MeasuredFleet, Reconsidered } from './planner/reconsider.ts';
 import type { ServedModel } from './served-model.ts';
 
@@ -11,6 +12,8 @@ import type { ServedModel } from './served-model.ts';
 export interface Planning {
   /** Throws what `choosePlan` throws. */
   choose(model: ServedModel, request: PlanRequest): Promise<CompiledPlan>;
+  /** The model's network as strategies see it. */
+  graphOf(model: ServedModel): Promise<PlanningGraph>;
   /** Throws what `compileFor` throws. */
   compile(model: ServedModel, plan: Plan): Promise<CompiledPlan>;
   /** Throws what `reconsider` throws. */
@@ -38,6 +41,7 @@ async function callThread<T>(method: string, model: ServedModel, args: object): 
 /** Plans in a thread, which ends with the answer. */
 export const planInThread: Planning = {
   choose: (model, request) => callThread('choose', model, { request }),
+  graphOf: (model) => callThread('graphOf', model, {}),
   compile: (model, plan) => callThread('compile', model, { plan }),
   reconsider: (model, request, fleet, active) => callThread('reconsider', model, { request, fleet, active }),
 };

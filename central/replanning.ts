@@ -9,17 +9,16 @@ import type { FrameWork } from './frame-times.ts';
 import type { NodeMeasurements } from './nodes/node-measurements.ts';
 import type { Observer } from './observers/observer.ts';
 import type { PlanRequest } from './planner/default-plan.ts';
-import { planningGraph } from './planner/graph.ts';
-import { codecTimes } from './planner/profile/codec-times.ts';
+import type { PlanningGraph } from './planner/graph.ts';
 import { echoedLink } from './planner/profile/link-times.ts';
 import { type BlockRange, planOfRun } from './planner/profile/runs.ts';
 import { quantile } from './planner/profile/samples.ts';
 import type { MeasuredFleet, Reconsidered } from './planner/reconsider.ts';
-import type { PlanningNode } from './planner/strategy.ts';
 import type { Change } from './replanner/fleet.ts';
 import { type KnownNode, LiveFleet, type Probe } from './replanner/live-fleet.ts';
 import { missingFrom } from './replanner/missing.ts';
-import { Replanner, type ReplannerEvent, type ReplannerOptions } from './replanner/replanner.ts';
+import { PlanLatency } from './replanner/plan-latency.ts';
+import { Replanner, type ReplannerEffect, type ReplannerEvent, type ReplannerOptions } from './replanner/replanner.ts';
 import { testBlocks } from './replanner/test-layers.ts';
 import type { ServedModel, ServedPlan } from './served-model.ts';
 
@@ -33,6 +32,8 @@ export interface ReplanningOptions extends Omit<ReplannerOptions, 'settle_ms'> {
   readonly measurements: Pick<NodeMeasurements, 'order'>;
   /** Central's own work for a frame of a model. */
   readonly frameWork: (model: string) => FrameWork;
+  /** A model's network as strategies see it. */
+  readonly graphOf: (model: ServedModel) => Promise<PlanningGraph>;
   readonly reconsider: (
     model: ServedModel,
     request: PlanRequest,
@@ -42,6 +43,8 @@ export interface ReplanningOptions extends Omit<ReplannerOptions, 'settle_ms'> {
   readonly offer: (model: string, compiled: CompiledPlan, changes: readonly Change[]) => Promise<void>;
   readonly log: Log;
 }
+
+type OfferEffect = Extract<ReplannerEffect, { type: 'offer' }>;
 
 /** Time between two looks at the measurements, ms. */
 const LOOK_MS = 1000;
@@ -59,13 +62,23 @@ const RATE_WEIGHT = 0.1;
 /** What is known about the plans of one model. */
 interface Served {
   readonly replanner: Replanner;
-  readonly fleet: LiveFleet;
-  readonly graph: ReturnType<typeof planningGraph>;
-  readonly test: BlockRange;
+  readonly latency: PlanLatency;
   active: ServedPlan;
+  /** The plan before it. */
+  before: ServedPlan | undefined;
+  /** Undefined until the network was looked at, which is never where the plan stays. */
+  network: MeasuredNetwork | 'coming' | undefined;
   /** Cameras of its frames. */
   readonly cameras: Set<string>;
   fps: number;
+}
+
+/** A model's network on the machines. */
+interface MeasuredNetwork {
+  readonly graph: PlanningGraph;
+  readonly fleet: LiveFleet;
+  /** The blocks that probes run. */
+  readonly test: BlockRange;
 }
 
 /**
@@ -77,8 +90,6 @@ export class Replanning implements Observer {
   readonly #served = new Map<string, Served>();
   readonly #arrived = new Map<string, number>();
   readonly #probing = new Set<string>();
-  /** What central does with tensors, once it was measured. */
-  #ownCodecs: Pick<PlanningNode, 'part_ms' | 'codec_ms'> = {};
   #timer: NodeJS.Timeout | undefined;
 
   constructor(options: ReplanningOptions) {
@@ -87,17 +98,6 @@ export class Replanning implements Observer {
 
   start(): void {
     this.#timer = setInterval(() => this.#look(), LOOK_MS);
-    void this.#measureCodecs();
-  }
-
-  async #measureCodecs(): Promise<void> {
-    const { measurements, log } = this.#options;
-    try {
-      const answer = await measurements.order(CENTRAL, { type: 'time-codecs' });
-      if (answer.type === 'codecs-timed') this.#ownCodecs = codecTimes(answer);
-    } catch (error) {
-      log.debug(`codecs at central could not be measured: ${failureOf(error).message}`);
-    }
   }
 
   stop(): void {
@@ -106,36 +106,52 @@ export class Replanning implements Observer {
   }
 
   planActive(model: string, active: ServedPlan): void {
-    const known = this.#served.get(model);
-    const served = known ?? this.#newServed(active);
-    served.active = active;
-    this.#served.set(model, served);
+    const served = this.#served.get(model) ?? this.#newServed(active);
     const { id } = active.compiled.plan;
+    if (id !== served.active.compiled.plan.id) served.before = served.active;
+    served.active = active;
+    served.latency.active(id);
+    this.#served.set(model, served);
     this.#tell(model, served, { type: 'active', at: performance.now(), plan: id });
   }
 
   #newServed(active: ServedPlan): Served {
-    const { hold_ms } = this.#options;
-    const graph = planningGraph(active.model.resolved);
-    const test = testBlocks(graph);
-    const layers = graph.layers.map((_, layer) => layer).slice(0, graph.blocks[test[1]]!.last + 1);
-    return {
-      replanner: new Replanner({ ...this.#options, settle_ms: Math.min(SETTLE_MS, hold_ms) }),
-      fleet: new LiveFleet(graph, layers, Math.min(FRESH_MS, hold_ms)),
-      graph,
-      test,
-      active,
-      cameras: new Set(),
-      fps: 0,
-    };
+    const settle_ms = Math.min(SETTLE_MS, this.#options.hold_ms);
+    const replanner = new Replanner({ ...this.#options, settle_ms });
+    const latency = new PlanLatency();
+    return { replanner, latency, active, before: undefined, network: undefined, cameras: new Set(), fps: 0 };
+  }
+
+  /** The network of a model; undefined until a thread has looked at it. */
+  #network(served: Served): MeasuredNetwork | undefined {
+    if (served.network === undefined) {
+      served.network = 'coming';
+      void this.#lookAt(served);
+    }
+    return served.network === 'coming' ? undefined : served.network;
+  }
+
+  async #lookAt(served: Served): Promise<void> {
+    const { graphOf, hold_ms, log } = this.#options;
+    const { model } = served.active;
+    try {
+      const graph = await graphOf(model);
+      const test = testBlocks(graph);
+      const layers = graph.layers.map((_, layer) => layer).slice(0, graph.blocks[test[1]]!.last + 1);
+      served.network = { graph, fleet: new LiveFleet(graph, layers, Math.min(FRESH_MS, hold_ms)), test };
+    } catch (error) {
+      log.warn(`model ${model.name} keeps its plan: ${failureOf(error).message}`);
+    }
   }
 
   frameArrived(camera: string): void {
     this.#arrived.set(camera, (this.#arrived.get(camera) ?? 0) + 1);
   }
 
-  frameEnded(_frame: EndedFrame, { camera, model }: ResultObject): void {
-    this.#served.get(model)?.cameras.add(camera);
+  frameEnded(_frame: EndedFrame, { camera, model, plan, status, latency_ms }: ResultObject): void {
+    const served = this.#served.get(model);
+    served?.cameras.add(camera);
+    if (status === 'ok') served?.latency.ended(plan, latency_ms);
   }
 
   cameraForgotten(camera: string): void {
@@ -147,31 +163,35 @@ export class Replanning implements Observer {
     for (const [name, served] of this.#served) {
       const arrived = [...served.cameras].reduce((sum, camera) => sum + (this.#arrived.get(camera) ?? 0), 0);
       served.fps += RATE_WEIGHT * ((1000 * arrived) / LOOK_MS - served.fps);
-      const { fleet, active } = served;
+      const { active, latency } = served;
       if (this.#options.requestOf(active.model) === undefined) continue;
+      const network = this.#network(served);
+      if (network === undefined) continue;
+      const { fleet } = network;
       const { plan } = active.compiled;
       const machines = this.#options.machines(active.model);
       fleet.measured(at, machines, plan, this.#options.measuredAt(plan.id));
-      this.#probe(served, at);
+      this.#probe(active, network, at);
       const gone = missingFrom(plan, new Set(machines.map(({ id }) => id)));
       this.#tell(name, served, { type: 'measured', at, fleet: fleet.fleet, gone });
+      if (latency.compared !== undefined) this.#tell(name, served, { type: 'proved', at, ...latency.compared });
     }
     this.#arrived.clear();
   }
 
-  #probe(served: Served, at: number): void {
-    const { fleet, active } = served;
+  #probe(active: ServedPlan, network: MeasuredNetwork, at: number): void {
+    const { fleet } = network;
     const id = fleet.toProbe(at);
     const name = `${active.model.name} ${id}`;
     if (id === undefined || this.#probing.has(name)) return;
     this.#probing.add(name);
-    void this.#measure(served, id)
+    void this.#measure(active, network, id)
       .then((probe) => fleet.probed(performance.now(), id, probe))
       .finally(() => this.#probing.delete(name));
   }
 
   /** What a machine without work measures; what cannot be measured now is left out. */
-  async #measure({ graph, test, active }: Served, node: string): Promise<Probe> {
+  async #measure(active: ServedPlan, { graph, test }: MeasuredNetwork, node: string): Promise<Probe> {
     const { measurements, log } = this.#options;
     const { manifest } = active.model;
     const plan = planOfRun(graph, manifest.skeleton.sha, test, node);
@@ -198,13 +218,24 @@ export class Replanning implements Observer {
   #tell(name: string, served: Served, event: ReplannerEvent): void {
     const effect = served.replanner.handle(event);
     if (effect?.type === 'plan') void this.#search(name, served);
+    else if (effect?.type === 'offer') void this.#goBack(name, served, effect);
   }
 
-  #measured(name: string, { fleet, fps }: Served): MeasuredFleet {
-    const { nodes, links } = fleet.measurements;
-    const all = nodes.map((node) => (node.id === CENTRAL ? { ...node, ...this.#ownCodecs } : node));
+  /** Offers the plan before the active one, which has proved slower. */
+  async #goBack(name: string, { latency, active, before }: Served, { plan, changes }: OfferEffect): Promise<void> {
+    const { offer, log } = this.#options;
+    if (before?.compiled.plan.id !== plan) return;
+    const { ms, before_ms } = latency.compared!;
+    const slower = `${active.compiled.plan.id} takes ${ms.toFixed(0)} ms instead of ${before_ms.toFixed(0)}`;
+    log.info(`model ${name} gets its earlier plan back: ${slower}`, { plan });
+    await offer(name, before.compiled, changes).catch((error: unknown) =>
+      log.warn(`model ${name} keeps its plan: ${failureOf(error).message}`),
+    );
+  }
+
+  #fleet(name: string, { fps }: Served, { fleet }: MeasuredNetwork): MeasuredFleet {
     const { open_ms, finish_ms } = this.#options.frameWork(name);
-    return { nodes: all, links, frame: { open_ms, finish_ms }, fps };
+    return { ...fleet.measurements, frame: { open_ms, finish_ms }, fps };
   }
 
   async #search(name: string, served: Served): Promise<void> {
@@ -213,8 +244,9 @@ export class Replanning implements Observer {
     let found: Reconsidered = { active_ms: null, best: null };
     try {
       const request = requestOf(active.model);
-      if (request !== undefined)
-        found = await reconsider(active.model, request, this.#measured(name, served), active.compiled.plan);
+      const network = this.#network(served);
+      if (request !== undefined && network !== undefined)
+        found = await reconsider(active.model, request, this.#fleet(name, served, network), active.compiled.plan);
     } catch (error) {
       log.warn(`model ${name} keeps its plan: ${failureOf(error).message}`);
     }

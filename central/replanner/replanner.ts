@@ -1,3 +1,4 @@
+import { CENTRAL } from '../../shared/plan/plan.ts';
 import { type Change, changesOf, type Fleet } from './fleet.ts';
 
 /** When a plan is replaced. */
@@ -24,6 +25,8 @@ export type ReplannerEvent =
       /** Machines without which frames of the active plan fail, and which are not there. */
       readonly gone: readonly string[];
     }
+  /** The latencies of frames of the active plan, and of the one before it in its last time; medians over enough frames. */
+  | { readonly type: 'proved'; readonly at: number; readonly ms: number; readonly before_ms: number }
   /** A plan serves new frames from now on, whoever chose it. */
   | { readonly type: 'active'; readonly at: number; readonly plan: string }
   /** The answer to the effect `plan`: null for `better` where nothing was found, for `active_ms` if it cannot run. */
@@ -40,7 +43,7 @@ type ReplannerAnswer = Extract<ReplannerEvent, { type: 'planned' }>;
 export type ReplannerEffect =
   /** Find the best plan for the fleet of the last measurement. */
   | { readonly type: 'plan'; readonly changes: readonly Change[] }
-  /** Offer the plan that was found. `changes`: since the plan in use was chosen. */
+  /** Offer the plan that was found, or the one before the active one. `changes`: since the plan in use was chosen. */
   | { readonly type: 'offer'; readonly plan: string; readonly changes: readonly Change[] };
 
 /**
@@ -48,6 +51,7 @@ export type ReplannerEffect =
  *
  *   steady --a change has lasted--> planning --clearly better--> switching --the plan serves--> steady
  *                                   planning --nothing better, or the fleet has changed again--> steady
+ *   steady --the plan proves slower than the one before it--> switching back
  *
  * 1. At most one search is under way.
  * 2. Only what left its band counts, and only after `settle_ms`. The band lies around what the last search saw. The
@@ -55,6 +59,9 @@ export type ReplannerEffect =
  * 3. Between the offer or the start of a plan and the next search lie at least `hold_ms`: a change that comes and goes
  *    faster switches at most once in that time. Where frames fail, the search does not wait.
  * 4. A plan is offered only if it is faster by `least_gain`, and the fleet is still as the search saw it.
+ * 5. A plan that proves slower than the one before it by `least_gain` is replaced by that one, while the fleet is as the
+ *    search saw it and unless a node had left. It is not offered again before something has left its band, and a plan
+ *    that came back is judged no more.
  */
 export class Replanner {
   readonly #options: ReplannerOptions;
@@ -72,7 +79,11 @@ export class Replanner {
   #pausedUntil = 0;
   #heldUntil = 0;
   #active: string | undefined;
-  #offered: { readonly plan: string; readonly fleet: Fleet } | undefined;
+  #offered: { readonly plan: string; readonly fleet: Fleet; readonly isTrial: boolean } | undefined;
+  /** The plan before the active one, and what was seen when that was chosen, until the active one has proved itself. */
+  #before: { readonly plan: string; readonly fleet: Fleet } | undefined;
+  /** The plan that proved slower, and what was seen then. */
+  #slower: { readonly plan: string; readonly fleet: Fleet } | undefined;
 
   constructor(options: ReplannerOptions) {
     this.#options = options;
@@ -82,7 +93,10 @@ export class Replanner {
   handle(event: ReplannerEvent): ReplannerEffect | undefined {
     if (event.type === 'measured') return this.#onMeasured(event);
     if (event.type === 'planned') return this.#onPlanned(event);
+    if (event.type === 'proved') return this.#onProved(event);
     if (event.plan !== this.#active) {
+      const isTrial = this.#active !== undefined && event.plan === this.#offered?.plan && this.#offered.isTrial;
+      this.#before = isTrial ? { plan: this.#active!, fleet: this.#chosenFor } : undefined;
       this.#heldUntil = event.at + this.#options.hold_ms;
       this.#chosenFor = event.plan === this.#offered?.plan ? this.#offered.fleet : this.#fleet;
     }
@@ -120,15 +134,33 @@ export class Replanner {
       if (this.#chosenFor.size === 0) this.#chosenFor = this.#seen;
       return undefined;
     }
-    this.#offered = { plan, fleet: this.#seen };
+    const isTrial = this.#causes.every(({ what }) => what !== 'node left');
+    this.#offered = { plan, fleet: this.#seen, isTrial };
     this.#heldUntil = at + this.#options.hold_ms;
     return { type: 'offer', plan, changes: this.#sinceChosen() };
+  }
+
+  #onProved({ at, ms, before_ms }: Extract<ReplannerEvent, { type: 'proved' }>): ReplannerEffect | undefined {
+    const { band, least_gain, hold_ms } = this.#options;
+    const before = this.#before;
+    // The answer of a search that is under way would be about another plan.
+    if (before === undefined || this.#isSearching) return undefined;
+    this.#before = undefined;
+    if (ms <= (1 + least_gain) * before_ms || changesOf(this.#chosenFor, this.#fleet, band).length > 0)
+      return undefined;
+    this.#slower = { plan: this.#active!, fleet: this.#fleet };
+    this.#offered = { plan: before.plan, fleet: this.#fleet, isTrial: false };
+    this.#heldUntil = at + hold_ms;
+    return { type: 'offer', plan: before.plan, changes: [{ what: 'slower', node: CENTRAL }] };
   }
 
   /** The id of the plan that was found, if the active one is to be replaced by it. */
   #clearlyBetter({ active_ms, better }: Pick<ReplannerAnswer, 'active_ms' | 'better'>): string | undefined {
     const { band, least_gain } = this.#options;
     if (better === null || better.plan === this.#active || better.plan === this.#offered?.plan) return undefined;
+    if (this.#slower !== undefined && changesOf(this.#slower.fleet, this.#seen, band).length > 0)
+      this.#slower = undefined;
+    if (better.plan === this.#slower?.plan) return undefined;
     // Without times of a machine that it needs, and that is there, nobody knows what the plan in use takes.
     if (active_ms === null && !this.#causes.some(({ what }) => what === 'node left')) return undefined;
     if (active_ms !== null && better.ms > (1 - least_gain) * active_ms) return undefined;

@@ -3,6 +3,7 @@ import { atCentral, sketchPlan } from '../../bench/sim/plans.ts';
 import { Central } from '../../central/central.ts';
 import { compileFor } from '../../central/deployment.ts';
 import { choosePlan } from '../../central/planner/default-plan.ts';
+import { planningGraph } from '../../central/planner/graph.ts';
 import { reconsider } from '../../central/planner/reconsider.ts';
 import { loadServedModel, type ServedModel } from '../../central/served-model.ts';
 import { parseCard } from '../../shared/model/card.ts';
@@ -61,6 +62,7 @@ beforeEach(() => {
       cutWeights: async (model) => model,
       planning: {
         choose: async (...args) => choosePlan(...args),
+        graphOf: async ({ resolved }) => planningGraph(resolved),
         compile: async (...args) => compileFor(...args),
         reconsider: async (...args) => reconsider(...args),
       },

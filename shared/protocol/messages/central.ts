@@ -35,7 +35,7 @@ export const centralModels = z.object({
 export type CentralModels = z.infer<typeof centralModels>;
 
 /** Why a plan is made again while frames flow. */
-export const PLAN_CAUSES = ['network', 'cpu', 'memory', 'thermal', 'node joined', 'node left'] as const;
+export const PLAN_CAUSES = ['network', 'cpu', 'memory', 'thermal', 'node joined', 'node left', 'slower'] as const;
 
 /**
  * `tessera/plan/<model>`: the active plan. `measured`: the median of its latest frames; `changed`: what it was made for,

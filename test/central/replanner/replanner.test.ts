@@ -147,6 +147,56 @@ describe('a plan is replaced', () => {
   });
 });
 
+describe('a plan that proves slower than the one before it', () => {
+  /** Predicted to be twice as fast, it serves; then its frames are measured. */
+  function served() {
+    const replanner = new Replanner(options);
+    let at = 0;
+    const measure = (now: Fleet, seconds: number, gone: readonly string[] = []): ReplannerEffect[] =>
+      Array.from({ length: seconds }, () => {
+        at += STEP_MS;
+        return replanner.handle({ type: 'measured', at, fleet: now, gone });
+      }).flatMap((effect) => effect ?? []);
+    const answer = (plan: string) =>
+      replanner.handle({ type: 'planned', at, active_ms: 100, better: { plan, ms: 50 } });
+    const active = (plan: string) => replanner.handle({ type: 'active', at, plan });
+    const proved = (ms: number) => replanner.handle({ type: 'proved', at, ms, before_ms: 100 });
+    active('tiles');
+    expect(measure(one({ hop_ms: 200 }), 70).map(({ type }) => type)).toEqual(['plan']);
+    expect(answer('new')).toMatchObject({ type: 'offer', plan: 'new' });
+    active('new');
+    return { measure, answer, active, proved };
+  }
+
+  test('goes back, once, and is tried again once something has left its band', () => {
+    const { measure, answer, active, proved } = served();
+    expect(proved(120)).toEqual({ type: 'offer', plan: 'tiles', changes: [{ what: 'slower', node: 'central' }] });
+    expect(proved(120)).toBeUndefined();
+    active('tiles');
+    expect(proved(500)).toBeUndefined();
+    expect(measure(one({ hop_ms: 200 }), 200)).toEqual([]);
+    expect(measure(one({ hop_ms: 500 }), 3).map(({ type }) => type)).toEqual(['plan']);
+    expect(answer('new')).toMatchObject({ type: 'offer', plan: 'new' });
+  });
+
+  test('is not tried again while the fleet is as it was', () => {
+    const { measure, answer, active, proved } = served();
+    proved(120);
+    active('tiles');
+    expect(measure(one({ hop_ms: 200 }), 11, ['b']).map(({ type }) => type)).toEqual(['plan']);
+    expect(answer('new')).toBeUndefined();
+    expect(measure(one({ hop_ms: 200 }), 20, ['b']).map(({ type }) => type)).toEqual(['plan']);
+    expect(answer('other')).toMatchObject({ type: 'offer', plan: 'other' });
+  });
+
+  test('stays where it is hardly slower, and where the fleet has changed since', () => {
+    expect(served().proved(114)).toBeUndefined();
+    const { measure, proved } = served();
+    measure(one({ hop_ms: 20 }), 1);
+    expect(proved(500)).toBeUndefined();
+  });
+});
+
 describe('for any course of the measurements', () => {
   const inBand = fc.double({ min: 0.82, max: 1.22, noNaN: true });
 
