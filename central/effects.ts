@@ -18,6 +18,7 @@ import type {
   NodeChange,
   OpenFrameEffect,
   PrepareEffect,
+  PublishEffect,
   SendEffect,
   SkipFrameEffect,
 } from './coordinator/effects.ts';
@@ -28,6 +29,7 @@ import { FrameOpening } from './frame-opening.ts';
 import type { FrameTimes } from './frame-times.ts';
 import type { BornFrames } from './ingest/born-frames.ts';
 import type { NodeLink } from './nodes/node-link.ts';
+import { SectionedFrames } from './sectioned-frames.ts';
 import type { ServedModel, ServedPlan } from './served-model.ts';
 import { WorkSender } from './work-sender.ts';
 
@@ -80,6 +82,7 @@ interface OpenFrame {
   readonly began: number;
   size: Opened;
   answer: FrameAnswer | undefined;
+  readonly section: OpenFrameEffect['section'];
 }
 
 /** Ends of frames with their traces, for benchmarks in this process. */
@@ -106,6 +109,7 @@ export class EffectRunner {
   readonly #audits: AuditedParts;
   readonly #work: WorkSender;
   readonly #opening: FrameOpening;
+  readonly #sectioned = new SectionedFrames();
   #next = 0;
 
   constructor(deps: EffectRunnerDeps) {
@@ -194,7 +198,7 @@ export class EffectRunner {
         void data.forgetPlan(effect.plan).catch(() => {});
         break;
       case 'open-frame':
-        on.opened(effect);
+        if (effect.section === undefined || effect.section.number === 0) on.opened(effect);
         this.#open(effect);
         break;
       case 'skip-frame':
@@ -249,16 +253,12 @@ export class EffectRunner {
       case 'finish':
         void this.#finish(effect);
         break;
-      case 'publish': {
-        const frame = this.#frames.get(effect.i_id)!;
-        const { arrival, served, size, answer } = frame;
-        const { model, compiled } = served;
-        if (ends.hasSubscribers) ends.publish(effect);
-        on.ended({ end: effect, arrival, model, approximate: compiled.approximate, size, answer });
+      case 'publish':
+        this.#publish(effect);
         break;
-      }
       case 'release-frame': {
-        const { arrival, copies } = this.#frames.get(effect.i_id)!;
+        const { arrival, copies, section, size, answer } = this.#frames.get(effect.i_id)!;
+        if (section !== undefined) this.#sectioned.released(section, size, answer);
         for (const node of isBorn(arrival) ? [arrival.born.node] : copies) born.free(effect.i_id, node);
         this.#frames.delete(effect.i_id);
         void data.release(effect.i_id).catch(() => {});
@@ -306,6 +306,8 @@ export class EffectRunner {
     const { i_id, ref, model, plan, copies } = effect;
     const arrival = this.#payloads.get(ref)!;
     const served = this.#served(plan, model);
+    const { section } = effect;
+    if (section !== undefined) this.#sectioned.opened(section, arrival, served);
     this.#frames.set(i_id, {
       arrival,
       served,
@@ -313,8 +315,19 @@ export class EffectRunner {
       began: performance.now(),
       size: UNKNOWN_SIZE,
       answer: undefined,
+      section,
     });
     this.#opening.open(arrival, effect);
+  }
+
+  #publish(effect: PublishEffect): void {
+    const { i_id, sections } = effect;
+    const frame = sections === undefined ? this.#frames.get(i_id)! : this.#sectioned.take(i_id);
+    if (sections !== undefined) this.#opening.forget(i_id);
+    const { arrival, served, size, answer } = frame;
+    const { model, compiled } = served;
+    if (ends.hasSubscribers) ends.publish(effect);
+    this.#deps.on.ended({ end: effect, arrival, model, approximate: compiled.approximate, size, answer });
   }
 
   async #fill({ i_id, stage, t_ids }: FillEffect): Promise<void> {
@@ -367,7 +380,8 @@ export class EffectRunner {
     const frame = this.#frames.get(i_id)!;
     const began = performance.now();
     try {
-      frame.answer = await data.finish(i_id, frame.arrival.envelope.tensors ?? false, exit);
+      const tensors = frame.section === undefined && (frame.arrival.envelope.tensors ?? false);
+      frame.answer = await data.finish(i_id, tensors, exit);
       frameTimes.add(frame.served.model.name, 'finish', performance.now() - began);
       tell({ type: 'finished', i_id });
     } catch (error) {

@@ -2,6 +2,7 @@ import { failureOf } from '../shared/errors.ts';
 import { LogThrottle } from '../shared/log-throttle.ts';
 import { CENTRAL } from '../shared/plan/plan.ts';
 import type { Log } from '../shared/ports.ts';
+import type { FrameEnvelope } from '../shared/protocol/messages/frame.ts';
 import { type Arrival, type BornArrival, isBorn } from '../shared/runtime/frame-parser.ts';
 import type { OpenFrameEffect } from './coordinator/effects.ts';
 import type { UntimedEvent } from './coordinator/events.ts';
@@ -20,7 +21,7 @@ export interface FrameOpeningOptions {
   readonly onSize: (i_id: string, size: Opened) => void;
 }
 
-type Of = Pick<OpenFrameEffect, 'model' | 'plan'>;
+type Of = Pick<OpenFrameEffect, 'model' | 'plan'> & { readonly section?: OpenFrameEffect['section'] };
 
 /**
  * Opens frames at central or at the nodes where they were born; outcomes are told as events.
@@ -32,6 +33,8 @@ type Of = Pick<OpenFrameEffect, 'model' | 'plan'>;
 export class FrameOpening {
   readonly #options: FrameOpeningOptions;
   readonly #throttledLog: LogThrottle;
+  /** Pictures of frames with sections that were born at nodes. */
+  readonly #taken = new Map<string, Promise<FrameEnvelope>>();
 
   constructor(options: FrameOpeningOptions) {
     this.#options = options;
@@ -39,13 +42,13 @@ export class FrameOpening {
   }
 
   /** Opens a frame that has arrived. */
-  open(arrival: Arrival, { i_id, model, plan, at, copies }: OpenFrameEffect): void {
+  open(arrival: Arrival, { i_id, model, plan, at, copies, section }: OpenFrameEffect): void {
     if (isBorn(arrival) && at !== CENTRAL) {
       void this.#openThere(i_id, arrival, { model, plan });
       return;
     }
     const copied = Promise.all(copies.map((node) => this.#options.born.copy(i_id, plan, arrival, node)));
-    this.#opened(i_id, this.#decode(i_id, arrival, { model, plan }), copied);
+    this.#opened(i_id, this.#decode(i_id, arrival, { model, plan, section }), copied);
   }
 
   /** Has central take a frame that cannot be opened where it was born. */
@@ -71,11 +74,29 @@ export class FrameOpening {
 
   /** Decodes a frame at central. */
   async #decode(i_id: string, arrival: Arrival, of: Of): Promise<Opened> {
-    const { data, born, tell } = this.#options;
-    if (!isBorn(arrival)) return data.open({ i_id, ...of, frame: arrival.envelope });
-    const frame = await born.take(i_id, arrival);
+    const { data, tell } = this.#options;
+    if (!isBorn(arrival)) return data.open({ i_id, ...of, frame: own(arrival.envelope) });
+    const frame = await this.#take(i_id, arrival, of.section?.frame_id);
     tell({ type: 'frame-taken', i_id });
-    return data.open({ i_id, ...of, frame });
+    return data.open({ i_id, ...of, frame: own(frame) });
+
+    /** Other sections are decoded from the same bytes. */
+    function own(frame: FrameEnvelope): FrameEnvelope {
+      return of.section === undefined ? frame : { ...frame, d: frame.d.slice() };
+    }
+  }
+
+  /** The picture of a frame from where it was born; that of a frame with sections is taken once for all of them. */
+  #take(i_id: string, arrival: BornArrival, frameId: string | undefined): Promise<FrameEnvelope> {
+    if (frameId === undefined) return this.#options.born.take(i_id, arrival);
+    const taken = this.#taken.get(frameId) ?? this.#options.born.take(i_id, arrival);
+    this.#taken.set(frameId, taken);
+    return taken;
+  }
+
+  /** A frame with sections has ended. */
+  forget(frameId: string): void {
+    this.#taken.delete(frameId);
   }
 
   #opened(i_id: string, opened: Promise<Opened>, copied: Promise<(string | undefined)[]> = Promise.resolve([])): void {

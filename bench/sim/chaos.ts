@@ -3,6 +3,12 @@ import { Cluster } from './cluster.ts';
 import { atCentral, everyNode, sketchPlan, tilesAndTail } from './plans.ts';
 
 const NODES = ['n0', 'n1', 'n2', 'n3', 'n4'];
+/** Most pictures are seen whole. */
+const LAYOUTS = [
+  ...Array<undefined>(6),
+  { rows: 1, columns: 2, overlap: 0.2, whole: false },
+  { rows: 2, columns: 2, overlap: 0.2, whole: true },
+] as const;
 const CAMERAS = ['front', 'back', 'side'];
 
 /**
@@ -159,7 +165,8 @@ export function chaos(seed: number, ms: number, keepLog = false): Cluster {
         cluster.badFrame = random.chance(0.2) ? 0.1 : 0;
         break;
       case 9:
-        if (known && cluster.state(node) === 'up') cluster.born(node, random.pick(CAMERAS), [random.pick(['m', 'o'])]);
+        if (known && cluster.state(node) === 'up')
+          cluster.born(node, random.pick(CAMERAS), [random.pick(['m', 'o'])], random.pick(LAYOUTS));
         break;
       default:
         cluster.offer(
@@ -167,6 +174,7 @@ export function chaos(seed: number, ms: number, keepLog = false): Cluster {
           undefined,
           random.pick([['m'], ['o'], ['m', 'o'], ['nobody']]),
           random.below(90_000),
+          random.pick(LAYOUTS),
         );
     }
   };

@@ -11,6 +11,7 @@ import type {
 import type { MadeRegion, PartAnswer, PartResult, UntimedEvent } from '../../central/coordinator/events.ts';
 import type { FrameEnd } from '../../central/coordinator/frame-end.ts';
 import { type CoordinatorOptions, defaultOptions } from '../../central/coordinator/options.ts';
+import type { SectionLayout } from '../../shared/model/sections.ts';
 import type { PartLink, SchedulablePlan } from '../../shared/plan/compiled-plan.ts';
 import { CENTRAL } from '../../shared/plan/plan.ts';
 import type { SkipReason } from '../../shared/protocol/messages/result.ts';
@@ -116,6 +117,9 @@ export class Cluster {
   readonly #birthplaces = new Map<string, string>();
   /** By frame, and by stage and part: the nodes because of which a region at central is wrong. */
   readonly #wrong = new Map<string, Map<string, readonly string[]>>();
+  /** By frame with sections, the i_ids of these; by i_id, the exit that it finished with. */
+  readonly #sections = new Map<string, string[]>();
+  readonly #exits = new Map<string, string | null>();
   readonly #out = new Set<string>();
   readonly #audits = new Map<string, { first: boolean; second: boolean }>();
   readonly #invariants: Invariants;
@@ -213,16 +217,35 @@ export class Cluster {
   }
 
   /** A frame arrives. */
-  offer(camera: string, frame = `f${this.#refs}`, models: readonly string[] = ['m'], bytes = 50_000): void {
-    this.tell({ type: 'frame-offered', ref: `r${this.#refs++}`, camera, frame, models, bytes, dedupe: false });
+  offer(
+    camera: string,
+    frame = `f${this.#refs}`,
+    models: readonly string[] = ['m'],
+    bytes = 50_000,
+    layout?: SectionLayout,
+  ): void {
+    const sections = layout === undefined ? {} : { sections: { models, layout } };
+    const ref = `r${this.#refs++}`;
+    this.tell({ type: 'frame-offered', ref, camera, frame, models, bytes, dedupe: false, ...sections });
   }
 
   /** A frame is born at a node, and offered. */
-  born(node: string, camera: string, models: readonly string[] = ['m']): void {
+  born(node: string, camera: string, models: readonly string[] = ['m'], layout?: SectionLayout): void {
+    const sections = layout === undefined ? {} : { sections: { models, layout } };
     const ref = `r${this.#refs++}`;
     this.#born.set(ref, node);
     this.#send(this.#nodes.get(node)!, 0, () =>
-      this.tell({ type: 'frame-offered', ref, camera, frame: ref, models, bytes: 0, dedupe: true, born: node }),
+      this.tell({
+        type: 'frame-offered',
+        ref,
+        camera,
+        frame: ref,
+        models,
+        bytes: 0,
+        dedupe: true,
+        born: node,
+        ...sections,
+      }),
     );
   }
 
@@ -348,7 +371,9 @@ export class Cluster {
         });
         return;
       case 'open-frame': {
-        const { i_id, ref, copies } = effect;
+        const { i_id, ref, copies, section } = effect;
+        if (section !== undefined)
+          this.#sections.set(section.frame_id, [...(this.#sections.get(section.frame_id) ?? []), i_id]);
         const birthplace = this.#born.get(ref);
         if (birthplace !== undefined) {
           this.#birthplaces.set(i_id, birthplace);
@@ -433,13 +458,18 @@ export class Cluster {
         for (const t_id of effect.t_ids) this.#wrong.get(effect.i_id)?.delete(`${effect.stage} ${t_id}`);
         return;
       case 'finish':
+        this.#exits.set(effect.i_id, effect.exit);
         this.#soon(0.5, { type: 'finished', i_id: effect.i_id });
         return;
       case 'publish': {
         const { type: _, ...end } = effect;
         this.published.push(end);
-        this.#checkWrong(end);
-        this.#wrong.delete(end.i_id);
+        for (const i_id of this.#sections.get(end.i_id) ?? [end.i_id]) {
+          this.#checkWrong({ ...end, i_id, exit: this.#exits.get(i_id) ?? null });
+          this.#wrong.delete(i_id);
+          this.#exits.delete(i_id);
+        }
+        this.#sections.delete(end.i_id);
         return;
       }
       case 'skip-frame':

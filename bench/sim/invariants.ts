@@ -1,7 +1,8 @@
-import type { Effect, PartWay, WorkEffect } from '../../central/coordinator/effects.ts';
+import type { Effect, OpenFrameEffect, PartWay, PublishEffect, WorkEffect } from '../../central/coordinator/effects.ts';
 import type { Event } from '../../central/coordinator/events.ts';
 import type { CoordinatorOptions } from '../../central/coordinator/options.ts';
 import type { Snapshot } from '../../central/coordinator/snapshot.ts';
+import { sectionCount } from '../../shared/model/sections.ts';
 import type { SchedulablePlan } from '../../shared/plan/compiled-plan.ts';
 import { CENTRAL, type Stage, type Tier } from '../../shared/plan/plan.ts';
 import { assert } from './assert.ts';
@@ -30,7 +31,14 @@ export class Invariants {
       passed: Set<number>;
       /** What it finishes with; undefined while it runs. */
       exit: string | null | undefined;
+      /** The frame that it is a section of. */
+      sectionOf: string | undefined;
     }
+  >();
+  /** Accepted frames with sections: how many were opened and released, and whether all of these were complete and trusted. */
+  readonly #sectioned = new Map<
+    string,
+    { count: number; opened: number; released: number; complete: boolean; openedAt: number }
   >();
   /** By ref, the node where a frame was born. */
   readonly #born = new Map<string, string>();
@@ -108,6 +116,7 @@ export class Invariants {
   /** Checks what must hold when no frame is open any more. */
   checkAtEnd(): void {
     assert(this.#frames.size === 0, `1: ${this.#frames.size} frames never ended`);
+    assert(this.#sectioned.size === 0, `1: ${this.#sectioned.size} frames with sections never ended`);
     assert(this.#audits.size === 0, `10: ${this.#audits.size} audits never ended`);
     for (const ref of this.#payloads.keys()) assert(this.#freed.has(ref), `4: payload ${ref} was never freed`);
   }
@@ -196,6 +205,49 @@ export class Invariants {
     }
   }
 
+  #openSection(i_id: string, { frame_id, number, layout }: NonNullable<OpenFrameEffect['section']>): void {
+    const known = this.#sectioned.get(frame_id);
+    assert(known !== undefined || i_id === frame_id, '1: a frame has not the i_id of its first section');
+    assert(!this.#ended.has(frame_id) || known !== undefined, `1: a section of ${frame_id} is opened after its end`);
+    const sectioned = known ?? {
+      count: sectionCount(layout),
+      opened: 0,
+      released: 0,
+      complete: true,
+      openedAt: this.#now,
+    };
+    this.#sectioned.set(frame_id, sectioned);
+    assert(number === sectioned.opened++, `1: section ${number} of ${frame_id} is opened out of turn`);
+  }
+
+  /** Whether a section that is released ran to its end, with results of nodes that are not left out alone. */
+  #isComplete(i_id: string, { plan, exit }: { plan: string; exit: string | null | undefined }): boolean {
+    if (exit === undefined || [...this.#tainted].some((key) => key.startsWith(`${i_id} `))) return false;
+    if (exit !== null) return true;
+    try {
+      this.#regions.isComplete(i_id, this.#facts.get(plan)!);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  #endSectioned({ i_id, outcome, failure, sections }: PublishEffect): void {
+    const sectioned = this.#sectioned.get(i_id);
+    assert(sectioned !== undefined, `1: frame ${i_id} is published twice or was never opened`);
+    this.#sectioned.delete(i_id);
+    const { count, opened, released, complete, openedAt } = sectioned!;
+    assert(sections === count, `1: ${i_id} has ${count} sections, and ${sections} are published`);
+    assert(opened === released, `1: ${i_id} is published while sections of it are open`);
+    assert((failure !== undefined) === (outcome === 'error'), '1: an error says why, others do not');
+    assert(outcome === 'error' || opened === count, `1: ${i_id} ends ${outcome} with ${opened} of ${count} sections`);
+    assert(outcome !== 'ok' || complete, `13: ${i_id} ends ok with a section that is not complete`);
+    assert(
+      this.#now <= openedAt + 2 * this.#options.hard_limit_ms,
+      `7: ${i_id} was open for longer than the hard limit`,
+    );
+  }
+
   #forget(node: string): void {
     for (const key of this.#prepared.keys()) if (key.startsWith(`${node} `)) this.#prepared.delete(key);
   }
@@ -229,7 +281,10 @@ export class Invariants {
           assert(frame.plan !== effect.plan, '2: a plan is retired while a frame uses it');
         return;
       case 'open-frame': {
-        assert(this.#phase === 'running', '1: a frame is accepted while draining');
+        const { section } = effect;
+        const isNew = section === undefined || !this.#sectioned.has(section.frame_id);
+        assert(this.#phase === 'running' || !isNew, '1: a frame is accepted while draining');
+        assert(this.#phase !== 'stopped', '1: a section is opened after the stop');
         assert(this.#plans.has(effect.plan), `12: a frame begins with plan ${effect.plan}, which was not added`);
         assert(!this.#frames.has(effect.i_id) && !this.#ended.has(effect.i_id), `1: i_id ${effect.i_id} is used twice`);
         assert(this.#payloads.has(effect.ref) && !this.#freed.has(effect.ref), '4: a freed payload is to be decoded');
@@ -246,8 +301,10 @@ export class Invariants {
           to: effect.at,
           passed: new Set(),
           exit: undefined,
+          sectionOf: section?.frame_id,
         });
         this.#openBytes += bytes;
+        if (section !== undefined) this.#openSection(effect.i_id, section);
         assert(
           effect.at === CENTRAL || effect.at === this.#born.get(effect.ref),
           `15: ${effect.i_id} is to be opened at ${effect.at}, where it was not born`,
@@ -270,7 +327,12 @@ export class Invariants {
         this.#freed.add(effect.ref);
         return;
       case 'publish': {
+        if (effect.sections !== undefined) {
+          this.#endSectioned(effect);
+          return;
+        }
         const frame = this.#frames.get(effect.i_id);
+        assert(frame?.sectionOf === undefined, `1: section ${effect.i_id} is published`);
         assert(frame !== undefined && !frame.published, `1: frame ${effect.i_id} is published twice or after its end`);
         assert((effect.failure !== undefined) === (effect.outcome === 'error'), '1: an error says why, others do not');
         assert(
@@ -294,7 +356,13 @@ export class Invariants {
       }
       case 'release-frame': {
         const frame = this.#frames.get(effect.i_id);
-        assert(frame?.published === true, `1: frame ${effect.i_id} is released before it is published`);
+        const sectioned = this.#sectioned.get(frame?.sectionOf ?? '');
+        if (sectioned === undefined)
+          assert(frame?.published === true, `1: frame ${effect.i_id} is released before it is published`);
+        else {
+          sectioned.released++;
+          sectioned.complete &&= this.#isComplete(effect.i_id, frame!);
+        }
         this.#frames.delete(effect.i_id);
         this.#openBytes -= frame!.bytes;
         this.#ended.add(effect.i_id);

@@ -7,6 +7,7 @@ import { isPlaced, isReady, mayStandIn, readyNodes } from './may-run.ts';
 import { loseRequests } from './nodes.ts';
 import { makeAgain, makerOf } from './regions.ts';
 import { answer, assign, end } from './requests.ts';
+import { distrustSections } from './sectioned.ts';
 import type { Audit, Frame, Node, PartRun, StageRun, State } from './state.ts';
 
 /**
@@ -240,6 +241,7 @@ function leaveOut(s: State, node: Node, { run, stage, part }: Audit): void {
   loseRequests(s, [...node.open, ...node.queue], true);
   distrust(s, node);
   for (const frame of [...s.frames.values()]) takeBack(s, frame, node);
+  distrustSections(s, node);
 }
 
 /** Has the parts of an open frame that a node did done again; the frame ends where later stages have begun to read them. */

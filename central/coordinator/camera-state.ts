@@ -1,3 +1,4 @@
+import type { SectionLayout } from '../../shared/model/sections.ts';
 import type { CameraPolicy } from './options.ts';
 
 /** A camera and its waiting frames. */
@@ -27,6 +28,8 @@ export interface QueuedFrame {
   readonly offered_at: number;
   /** The node where it was born, and that node's run. */
   readonly born: { readonly node: string; readonly boot_id: string } | null;
+  /** The sections of its picture that are to be frames of their own. */
+  readonly layout: SectionLayout | null;
 }
 
 /** A payload that the effect runner holds. */

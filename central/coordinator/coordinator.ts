@@ -14,7 +14,7 @@ import type {
   RegionsMoved,
   RegionsSent,
 } from './events.ts';
-import { configure, nextFrame, onKnown, onOffered, skipQueued } from './frame-queue.ts';
+import { configure, hasRoom, nextFrame, onKnown, onOffered, skipQueued } from './frame-queue.ts';
 import { advance, endFrame, fill, onFinished, onHardLimit, onOpened, openFrame } from './frames.ts';
 import { onFetchLate, onMissing } from './losses.ts';
 import { type MeasuredNode, measuredAt } from './measured.ts';
@@ -24,6 +24,7 @@ import type { CoordinatorOptions } from './options.ts';
 import { giveUp, hedge } from './placement.ts';
 import { offerPlan, onNodeReady, onNodeRefused, settlePlans } from './plans.ts';
 import { isAwaited, onPartError, onPartResult, onRegionsMoved } from './results.ts';
+import { acceptSectioned, failSectioned, nextSectioned, openSection, settleSectioned } from './sectioned.ts';
 import { type Snapshot, snapshotOf } from './snapshot.ts';
 import type { Alarm, Frame, PlanRun, State } from './state.ts';
 import { isOrdered, onArrived, onSent } from './transfers.ts';
@@ -41,7 +42,8 @@ const STALL_GRACE_MS = 50;
  *
  * Invariants, for every sequence of events (test/central/coordinator/model.test.ts):
  *
- *  1. Every accepted frame ends exactly once: one `publish`, then `release-frame`.
+ *  1. Every accepted frame ends exactly once: one `publish`, then `release-frame`. A section of a frame ends with its
+ *     `release-frame` alone; when all sections have, one `publish` names the frame, by the i_id of its first section.
  *  2. No effect names a frame after its `release-frame`, or before its `open-frame`.
  *  3. No part is accepted twice: between two `move-regions` of results of a part lies a `regions-moved` that was not ok,
  *     a `leave-out` of the node whose result the first one was, or the loss of what the part made. A frame that ends ok
@@ -290,11 +292,12 @@ export class Coordinator {
       this.#accept();
       again = false;
       for (const frame of [...s.frames.values()]) if (advance(s, frame)) again = true;
+      if (settleSectioned(s)) again = true;
       again ||= s.plans_unsettled;
     }
     sweepAudits(s);
     flush(s);
-    if (s.phase === 'draining' && s.frames.size === 0) this.#pushDrained();
+    if (s.phase === 'draining' && s.frames.size === 0 && s.sectioned.size === 0) this.#pushDrained();
   }
 
   /** Tells nodes which frames have ended. */
@@ -307,16 +310,22 @@ export class Coordinator {
 
   #accept(): void {
     const s = this.#state;
-    if (s.phase !== 'running') return;
+    if (s.phase === 'stopped') return;
     const open = new Map<string, number>();
     for (const { model } of s.frames.values()) open.set(model, (open.get(model) ?? 0) + 1);
+    const isFree = (model: string): boolean => (open.get(model) ?? 0) < s.options.max_open_per_model;
     const mayBegin = (model: string): PlanRun | undefined =>
-      (open.get(model) ?? 0) < s.options.max_open_per_model ? (s.models.get(model)?.active ?? undefined) : undefined;
+      isFree(model) ? (s.models.get(model)?.active ?? undefined) : undefined;
     while (s.frames.size < s.options.max_open) {
-      const next = nextFrame(s, mayBegin);
-      if (next === undefined) return;
-      openFrame(s, next.waiting, next.run);
-      open.set(next.waiting.model, (open.get(next.waiting.model) ?? 0) + 1);
+      // Sections of accepted frames come before other frames.
+      const begun = nextSectioned(s, isFree);
+      const next = begun === undefined && s.phase === 'running' ? nextFrame(s, mayBegin) : undefined;
+      const model = begun?.waiting.model ?? next?.waiting.model;
+      if (model === undefined || (begun !== undefined && !hasRoom(s, begun.run))) return;
+      if (begun !== undefined) openSection(s, begun);
+      else if (next!.waiting.layout !== null) acceptSectioned(s, next!.waiting, next!.run);
+      else openFrame(s, next!.waiting, next!.run);
+      open.set(model, (open.get(model) ?? 0) + 1);
     }
   }
 
@@ -331,12 +340,13 @@ export class Coordinator {
     const s = this.#state;
     if (s.phase === 'stopped') return;
     this.#drain();
-    for (const frame of [...s.frames.values()])
-      endFrame(s, frame, 'error', {
-        code: 'TESSERA_CENTRAL_RESTARTED',
-        message: 'central was stopped while the frame was under way',
-        hint: 'send it again',
-      });
+    const failure = {
+      code: 'TESSERA_CENTRAL_RESTARTED',
+      message: 'central was stopped while the frame was under way',
+      hint: 'send it again',
+    } as const;
+    for (const frame of [...s.frames.values()]) endFrame(s, frame, 'error', failure);
+    failSectioned(s, failure);
     endAudits(s);
     for (const node of s.nodes.values())
       for (const plan of node.readiness.keys())

@@ -1,3 +1,4 @@
+import type { SectionLayout } from '../../shared/model/sections.ts';
 import type { Plan } from '../../shared/plan/plan.ts';
 import type { NodeEventName } from '../../shared/protocol/messages/node.ts';
 import type { SkipReason } from '../../shared/protocol/messages/result.ts';
@@ -65,6 +66,8 @@ export interface OpenFrameEffect {
   readonly plan: string;
   /** Where it is to be decoded. */
   readonly at: string;
+  /** Only this section of the picture; what is found there waits for the `publish` of `frame_id`, its whole frame. */
+  readonly section?: { readonly frame_id: string; readonly number: number; readonly layout: SectionLayout };
   /** Nodes that read the camera's topic themselves: they decode it too, and `frame-opened` names those that have. */
   readonly copies: readonly string[];
 }
@@ -260,7 +263,10 @@ export interface FinishEffect {
   readonly exit: string | null;
 }
 
-/** The frame has ended; for `ok` and `degraded` with the prediction of `finish`. `release-frame` follows. */
+/**
+ * The frame has ended; for `ok` and `degraded` with the prediction of `finish`. `release-frame` follows. With `sections`
+ * it is a frame whose sections have all been released, and its prediction is what was found in them.
+ */
 export interface PublishEffect extends FrameEnd {
   readonly type: 'publish';
 }

@@ -1,4 +1,5 @@
 import type { Failure } from '../../shared/errors.ts';
+import type { SectionLayout } from '../../shared/model/sections.ts';
 import type { SchedulablePlan } from '../../shared/plan/compiled-plan.ts';
 import type { Tier } from '../../shared/plan/plan.ts';
 import type { WorkError } from '../../shared/protocol/messages/work.ts';
@@ -47,6 +48,8 @@ export interface FrameOffered {
   readonly redelivered?: boolean;
   /** The node that has it; absent: central has. */
   readonly born?: string;
+  /** For these of its models, sections of the picture become frames of their own. */
+  readonly sections?: { readonly models: readonly string[]; readonly layout: SectionLayout };
 }
 
 /** An earlier run of central ended this frame: a redelivery is skipped, but the publisher may send the frame again. */

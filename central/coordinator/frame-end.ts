@@ -56,4 +56,6 @@ export interface FrameEnd {
   /** Present exactly where the outcome is `error`. */
   readonly failure?: Failure;
   readonly trace: readonly PartTrace[];
+  /** Number of sections that its picture was seen in; absent: it was seen whole. */
+  readonly sections?: number;
 }

@@ -171,13 +171,19 @@ export function onOffered(s: State, event: FrameOffered): void {
   if (reason !== undefined) skip(s, camera, event, null, reason);
   else
     for (const model of new Set(event.models)) {
-      const refused = enqueue(s, { ref, camera, model, frame, offered_at: s.now, born });
+      const layout = event.sections?.models.includes(model) ? event.sections.layout : null;
+      const refused = enqueue(s, { ref, camera, model, frame, offered_at: s.now, born, layout });
       if (refused === undefined) payload.users++;
       else skip(s, camera, event, model, refused);
     }
   // A frame that no model queued has no result, so the publisher may send it again.
   if (payload.users === 1 && reason !== 'duplicate') camera.recent.delete(frame);
   freePayload(s, ref);
+}
+
+/** Whether the tensors of one more frame fit into what open frames may take. */
+export function hasRoom(s: State, { facts }: PlanRun): boolean {
+  return s.frames.size === 0 || s.open_bytes + facts.frame_bytes <= s.options.max_open_bytes;
 }
 
 /**
@@ -204,7 +210,7 @@ export function nextFrame(
   if (best === undefined) return undefined;
   const { run, lane } = best;
   // A frame for which there is no room yet keeps its turn; otherwise smaller frames would starve it.
-  if (s.frames.size > 0 && s.open_bytes + run.facts.frame_bytes > s.options.max_open_bytes) return undefined;
+  if (!hasRoom(s, run)) return undefined;
   const waiting = lane.shift()!;
   waiting.camera.turn = ++s.turn;
   return { waiting, run };

@@ -3,7 +3,7 @@ import type { Failure } from '../../shared/errors.ts';
 import type { Outcome } from '../../shared/protocol/messages/result.ts';
 import { isSourceLost, placeOf, readersOf } from './birthplace.ts';
 import type { QueuedFrame } from './camera-state.ts';
-import type { PartTrace } from './frame-end.ts';
+import type { FrameEnd, PartTrace } from './frame-end.ts';
 import { freePayload } from './frame-queue.ts';
 import { place } from './placement.ts';
 import { isReadableYet } from './regions.ts';
@@ -16,6 +16,7 @@ import {
   type Frame,
   type PlanRun,
   RECENT,
+  type SectionedFrame,
   type StageRun,
   type State,
 } from './state.ts';
@@ -23,8 +24,8 @@ import { endFetch } from './transfers.ts';
 
 /** Accepted frames, from `open-frame` to `release-frame`. */
 
-/** Accepts a waiting frame, which from now on ends exactly once. */
-export function openFrame(s: State, waiting: QueuedFrame, run: PlanRun): void {
+/** Accepts a waiting frame, which from now on ends exactly once; or opens a section of an accepted one. */
+export function openFrame(s: State, waiting: QueuedFrame, run: PlanRun, section: Frame['section'] = null): void {
   const stages = run.plan.stages.map((stage, index): StageRun => {
     const parts = run.facts.stages[index]!.parts.map((facts) => ({
       stage: index,
@@ -56,10 +57,12 @@ export function openFrame(s: State, waiting: QueuedFrame, run: PlanRun): void {
     ...waiting,
     i_id: `${s.options.epoch}-${s.counter++}`,
     run,
+    section,
     policy: waiting.camera.policy,
-    hard_at: s.now + s.options.hard_limit_ms,
+    hard_at: section?.of.hard_at ?? s.now + s.options.hard_limit_ms,
     phase: 'opening',
-    at: placeOf(s, run, waiting.born) ?? s.central.id,
+    // Central alone cuts sections out of pictures.
+    at: (section === null ? placeOf(s, run, waiting.born) : undefined) ?? s.central.id,
     copies: new Map(),
     isTaken: false,
     isAway: waiting.born !== null,
@@ -91,7 +94,10 @@ export function openFrame(s: State, waiting: QueuedFrame, run: PlanRun): void {
     frame: frame.frame,
     plan: run.plan.id,
     at: frame.at,
-    copies: readersOf(s, run, waiting.born),
+    copies: section === null ? readersOf(s, run, waiting.born) : [],
+    ...(section === null
+      ? {}
+      : { section: { frame_id: section.of.i_id, number: section.number, layout: waiting.layout! } }),
   });
 }
 
@@ -252,8 +258,7 @@ export function endFrame(s: State, frame: Frame, outcome: Outcome, failure?: Fai
             : parts.flatMap((part) => (part.state === 'done' ? [] : [{ stage: stage.id, t_id: part.facts.t_id }])),
         )
       : frame.missing;
-  s.effects.push({
-    type: 'publish',
+  const ended: FrameEnd = {
     i_id: frame.i_id,
     camera: frame.camera.id,
     model: frame.model,
@@ -271,10 +276,12 @@ export function endFrame(s: State, frame: Frame, outcome: Outcome, failure?: Fai
     ...(frame.fallback === undefined ? {} : { fallback: frame.fallback }),
     ...(failure === undefined ? {} : { failure }),
     trace: traceOf(frame),
-  });
+  };
+  if (frame.section === null) s.effects.push({ type: 'publish', ...ended });
+  else endSection(frame.section.of, ended);
   for (const id of done.keys()) {
     const recent = s.nodes.get(id)?.audit.recent;
-    recent?.push(frame.i_id);
+    recent?.push(frame.section?.of.i_id ?? frame.i_id);
     if (recent !== undefined && recent.length > RECENT) recent.shift();
   }
   s.effects.push({ type: 'release-frame', i_id: frame.i_id });
@@ -286,6 +293,11 @@ export function endFrame(s: State, frame: Frame, outcome: Outcome, failure?: Fai
   if (--frame.run.open === 0) s.plans_unsettled = true;
   s.ended.set(frame.i_id, askedFor(frame));
   if (s.ended.size > ENDED_KEPT) s.ended.delete(s.ended.keys().next().value!);
+}
+
+function endSection(of: SectionedFrame, end: FrameEnd): void {
+  of.ends.push(end);
+  of.failure ??= end.failure;
 }
 
 function askedFor(frame: Frame): Map<string, EndedRequests> {

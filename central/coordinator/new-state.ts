@@ -50,6 +50,7 @@ export function newState(options: CoordinatorOptions): State {
     payloads: new Map(),
     payload_bytes: 0,
     frames: new Map(),
+    sectioned: new Set(),
     open_bytes: 0,
     ended: new Map(),
     timers: new Timers(),

@@ -1,10 +1,11 @@
+import type { Failure } from '../../shared/errors.ts';
 import type { PartLink, SchedulablePart, SchedulablePlan } from '../../shared/plan/compiled-plan.ts';
 import type { Plan, Stage, Tier } from '../../shared/plan/plan.ts';
 import type { MemoryBelief } from '../scheduler/memory.ts';
 import type { NodeStatistics } from '../scheduler/statistics.ts';
 import type { Camera, Payload, QueuedFrame } from './camera-state.ts';
 import type { DiscardReason, Effect, Route } from './effects.ts';
-import type { Fallback } from './frame-end.ts';
+import type { Fallback, FrameEnd } from './frame-end.ts';
 import type { CameraPolicy, CoordinatorOptions } from './options.ts';
 import type { Timers } from './timers.ts';
 
@@ -38,6 +39,8 @@ export interface State {
   payload_bytes: number;
   /** Accepted frames that have not ended, by i_id, oldest first. */
   readonly frames: Map<string, Frame>;
+  /** Accepted frames whose sections are, or will be, among `frames`. */
+  readonly sectioned: Set<SectionedFrame>;
   open_bytes: number;
   /** What nodes had been requested for the last `ENDED_KEPT` ended frames: tells late answers from strays. */
   readonly ended: Map<string, ReadonlyMap<string, EndedRequests>>;
@@ -222,10 +225,28 @@ export interface PlanRun {
   readonly standby: Set<number>;
 }
 
-/** An accepted frame. */
+/** An accepted frame whose sections are frames of their own; it ends when all of them have ended. */
+export interface SectionedFrame {
+  /** The i_id of its first section, which stands for the whole frame. */
+  readonly i_id: string;
+  readonly waiting: QueuedFrame;
+  readonly run: PlanRun;
+  readonly hard_at: number;
+  /** Number of sections, and how many were opened. */
+  readonly count: number;
+  opened: number;
+  /** Of the sections that have ended. */
+  readonly ends: FrameEnd[];
+  /** Why it cannot end well; then no further section is opened. */
+  failure: Failure | undefined;
+}
+
+/** An accepted frame, or a section of one. */
 export interface Frame extends QueuedFrame {
   readonly i_id: string;
   readonly run: PlanRun;
+  /** Absent: the frame is a whole picture, or a tensor. */
+  readonly section: { readonly of: SectionedFrame; readonly number: number } | null;
   readonly policy: CameraPolicy;
   readonly hard_at: number;
   phase: 'opening' | 'running' | 'finishing';

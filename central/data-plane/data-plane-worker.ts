@@ -1,6 +1,7 @@
 import { parentPort } from 'node:worker_threads';
 import { failureOf, TesseraError } from '../../shared/errors.ts';
-import { type FrameMapping, placePicture } from '../../shared/model/picture-placement.ts';
+import { type FrameMapping, placePicture, type Size } from '../../shared/model/picture-placement.ts';
+import { sectionsOf } from '../../shared/model/sections.ts';
 import { decodeInput } from '../../shared/node/frame-input.ts';
 import { type PackedPart, type PackedWay, TensorStore } from '../../shared/node/tensor-store.ts';
 import type { CompiledPlan } from '../../shared/plan/compiled-plan.ts';
@@ -34,7 +35,7 @@ function compiledPlan(plan: string): CompiledPlan {
   return compiled;
 }
 
-async function openFrame({ i_id, model, plan, frame }: FrameToDecode): Promise<Opened> {
+async function openFrame({ i_id, model, plan, frame, section }: FrameToDecode): Promise<Opened> {
   const entry = models.get(model);
   if (entry === undefined) throw new TesseraError('TESSERA_MODEL_UNKNOWN', `no model "${model}"`);
   const { input, picture } = entry;
@@ -45,13 +46,16 @@ async function openFrame({ i_id, model, plan, frame }: FrameToDecode): Promise<O
     return frame;
   }
   decoding.add(i_id);
-  const { data, source } = await decodeInput(frame, { model, input, picture });
+  const sectionOf =
+    section === undefined ? undefined : (picture: Size) => sectionsOf(section.layout, picture)[section.number]!;
+  const { data, source } = await decodeInput(frame, { model, input, picture }, sectionOf);
   if (!decoding.delete(i_id)) throw new TesseraError('TESSERA_INTERNAL', `frame ${i_id} has ended`);
   const tensor = { dtype: input.dtype, shape: input.shape, data };
   // It was open elsewhere until now.
   if (views.has(i_id)) store.add(i_id, input.name, tensor);
   else store.open(i_id, new Map([[input.name, tensor]]));
-  const { width, height, mapping } = source ?? { width: 0, height: 0, mapping: null };
+  const { mapping } = source ?? { mapping: null };
+  const { width, height } = source === null ? { width: 0, height: 0 } : (sectionOf?.(source) ?? source);
   views.set(i_id, { model, plan, mapping, width, height });
   return { width: source?.width ?? null, height: source?.height ?? null };
 }

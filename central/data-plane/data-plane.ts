@@ -1,6 +1,7 @@
 import { Worker } from 'node:worker_threads';
 import { type Failure, TesseraError } from '../../shared/errors.ts';
 import type { ModelCard } from '../../shared/model/card.ts';
+import type { SectionLayout } from '../../shared/model/sections.ts';
 import type { PackedPart, PackedWay, StraightPart } from '../../shared/node/tensor-store.ts';
 import type { CompiledPlan } from '../../shared/plan/compiled-plan.ts';
 import type { ModelManifest } from '../../shared/protocol/messages/control.ts';
@@ -21,6 +22,8 @@ export interface FrameToDecode {
   readonly model: string;
   readonly plan: string;
   readonly frame: FrameEnvelope | { readonly width: number; readonly height: number };
+  /** Only this section of the picture. */
+  readonly section?: { readonly number: number; readonly layout: SectionLayout } | undefined;
 }
 
 /** A frame that was decoded: pixels of the source picture after EXIF turning; null for a tensor. */

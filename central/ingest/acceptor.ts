@@ -175,7 +175,10 @@ export class FrameAcceptor {
     );
     const bytes = envelope.d.byteLength;
     const at = born === undefined ? {} : { born: born.node };
-    tell({ type: 'frame-offered', ref, camera, frame, models, bytes, dedupe: named, redelivered, ...at });
+    const layout = envelope.format === 'tensor' ? undefined : options.sections;
+    const detectors = known.filter(({ card }) => card.task === 'detect').map(({ name }) => name);
+    const sections = layout === undefined ? {} : { sections: { models: detectors, layout } };
+    tell({ type: 'frame-offered', ref, camera, frame, models, bytes, dedupe: named, redelivered, ...at, ...sections });
     tracker.settle(ref);
     return true;
   }

@@ -1,4 +1,5 @@
 import type { CameraTopic, ObjectOptions, TopicOptions } from '../../shared/config/camera-topics.ts';
+import type { SectionLayout } from '../../shared/model/sections.ts';
 import type { CameraPolicy } from '../coordinator/options.ts';
 
 /** Options of one camera, beside the coordinator's policy. */
@@ -12,6 +13,8 @@ export interface CameraOptions extends Partial<CameraPolicy> {
   readonly threshold?: number;
   readonly objects?: ObjectOptions;
   readonly publish?: Readonly<Record<CameraTopic, TopicOptions>>;
+  /** Sections of its pictures that detectors see as frames of their own; absent: they see the whole picture. */
+  readonly sections?: SectionLayout | undefined;
   /** The node where its frames are born; absent: they come from its topic. */
   readonly node?: string | undefined;
 }

@@ -51,6 +51,7 @@ export function resultOf(end: End, facts: FrameFacts): ResultObject {
     bytes_down: end.bytes_down,
     ...(end.bytes_between === 0 ? {} : { bytes_between: end.bytes_between }),
     tiles_per_node: { ...end.tiles_per_node },
+    ...(end.sections === undefined ? {} : { sections: end.sections }),
     ...(end.fallback === undefined ? {} : { fallback: { ...end.fallback } }),
     ...(end.failure === undefined ? {} : { error: { ...end.failure } }),
   };

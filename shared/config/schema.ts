@@ -158,6 +158,26 @@ const objects = z.strictObject({
   gone_after_s: positive.max(3600).default(5).describe('seconds without a detection after which an object is gone'),
 });
 
+/** Most sections of a picture, the whole one not counted. */
+const MAX_SECTIONS = 32;
+
+/** Sections of a camera's pictures that detectors see as frames of their own. */
+const sections = z
+  .strictObject({
+    rows: z.number().int().min(1).max(MAX_SECTIONS),
+    columns: z.number().int().min(1).max(MAX_SECTIONS),
+    overlap: z
+      .number()
+      .min(0)
+      .max(0.5)
+      .default(0.2)
+      .describe("share of a section's side that it has in common with its neighbour"),
+    whole: z.boolean().default(true).describe('the whole picture is a further section, for large objects'),
+  })
+  .refine(({ rows, columns }) => rows * columns >= 2 && rows * columns <= MAX_SECTIONS, {
+    error: `expected rows x columns of 2 to ${MAX_SECTIONS}`,
+  });
+
 /** Settings of the frames of one camera. */
 const cameraConfig = z.strictObject({
   models: z.array(text).default([]).describe('names of models; empty: every served model'),
@@ -166,6 +186,9 @@ const cameraConfig = z.strictObject({
   deadline: z.enum(['wait', 'fill']).default('wait').describe('wait for every tile, or fill late tiles with zeros'),
   deadline_ms: positive.default(500),
   hold: z.number().int().min(1).default(3).describe('results that must agree before the label changes'),
+  sections: sections
+    .optional()
+    .describe('for small objects: detectors see overlapping sections of the picture as frames of their own'),
   offline_after_s: positive.default(30),
   threshold: z
     .number()

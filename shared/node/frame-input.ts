@@ -1,5 +1,6 @@
 import { TesseraError } from '../errors.ts';
-import type { FrameMapping } from '../model/picture-placement.ts';
+import type { FrameMapping, Size } from '../model/picture-placement.ts';
+import type { Section } from '../model/sections.ts';
 import type { ModelManifest } from '../protocol/messages/control.ts';
 import type { FrameEnvelope } from '../protocol/messages/frame.ts';
 import { decodeFrame } from '../runtime/image.ts';
@@ -24,12 +25,17 @@ export interface DecodedInput {
 
 /**
  * Decodes a frame to the input of its model's graph. Throws TESSERA_INPUT_INVALID, also for a picture where the model
- * takes tensors and the other way round, and TESSERA_INPUT_TOO_LARGE.
+ * takes tensors and the other way round, and TESSERA_INPUT_TOO_LARGE. With `sectionOf` only that section of the picture,
+ * whose pixels the mapping then leads to.
  */
-export async function decodeInput(frame: FrameEnvelope, { model, input, picture }: FrameInput): Promise<DecodedInput> {
+export async function decodeInput(
+  frame: FrameEnvelope,
+  { model, input, picture }: FrameInput,
+  sectionOf?: (picture: Size) => Section,
+): Promise<DecodedInput> {
   if (frame.format !== 'tensor') {
     if (picture === undefined) throw invalid(`model "${model}" takes tensors here, not pictures`);
-    const { data, mapping, sourceWidth, sourceHeight } = await decodeFrame(frame, picture);
+    const { data, mapping, sourceWidth, sourceHeight } = await decodeFrame(frame, picture, undefined, sectionOf);
     return { data, source: { width: sourceWidth, height: sourceHeight, mapping } };
   }
   if (picture !== undefined)

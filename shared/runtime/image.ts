@@ -9,6 +9,7 @@ import {
   placePicture,
   type Size,
 } from '../model/picture-placement.ts';
+import type { Section } from '../model/sections.ts';
 import type { FrameEnvelope } from '../protocol/messages/frame.ts';
 import { WeightedSemaphore } from './weighted-semaphore.ts';
 
@@ -141,13 +142,14 @@ interface Arranged extends Pick<PicturePlacement, 'scaled' | 'pad' | 'mapping'> 
 }
 
 /** The triangle kernel is what PIL calls bilinear; it reproduces the published accuracies (`npm run bench -- accuracy`). */
-function arrange(source: Source, input: PictureInput): Arranged {
-  const placement = placePicture(source, input);
+function arrange(source: Source, input: PictureInput, section: Section): Arranged {
+  const isWhole = section.width === source.width && section.height === source.height;
+  const placement = placePicture(section, input);
   const { cut, scaled } = placement;
   const resize = { fit: 'fill', kernel: 'linear' } as const;
   if (cut.width === source.width && cut.height === source.height)
     return { ...placement, pipeline: source.open().resize({ ...resize, ...scaled }) };
-  if (source.jpeg && Math.min(cut.width / scaled.width, cut.height / scaled.height) >= 2) {
+  if (isWhole && source.jpeg && Math.min(cut.width / scaled.width, cut.height / scaled.height) >= 2) {
     const { whole, left, top, mapping } = scaleThenCut(source, input, placement);
     const pipeline = source
       .open()
@@ -159,7 +161,7 @@ function arrange(source: Source, input: PictureInput): Arranged {
   const pipeline = source
     .open()
     .autoOrient()
-    .extract(cut)
+    .extract({ ...cut, left: section.left + cut.left, top: section.top + cut.top })
     .resize({ ...resize, ...scaled });
   return { ...placement, pipeline };
 }
@@ -228,15 +230,17 @@ async function rgbOf({ format, d }: PictureFrame, source: Size, pipeline: Sharp)
  * Preprocesses a frame to pixels of the network's input: rotated by EXIF, cropped, scaled, flattened, 8 bits per
  * channel. `frame` is a file's bytes or a picture envelope. Throws TesseraError TESSERA_INPUT_INVALID for anything but
  * a complete still JPEG or PNG, TESSERA_INPUT_TOO_LARGE for more pixels than `limits` allows (before they are decoded).
+ * With `sectionOf` only that section of the picture, whose pixels the mapping then leads to.
  */
 export async function decodeFrame(
   frame: Uint8Array | PictureFrame,
   input: PictureInput,
   limits: FrameLimits = FRAME_LIMITS,
+  sectionOf: (picture: Size) => Section = ({ width, height }) => ({ left: 0, top: 0, width, height }),
 ): Promise<DecodedFrame> {
   const picture: PictureFrame = frame instanceof Uint8Array ? { format: 'jpeg', d: frame } : frame;
   const source = await openFrame(picture, limits);
-  const arranged = arrange(source, input);
+  const arranged = arrange(source, input, sectionOf({ width: source.width, height: source.height }));
   const rgb = await rgbOf(picture, source, arranged.pipeline);
   return {
     data: fillInput(rgb, arranged, input, picture.format === 'bgr'),

@@ -173,6 +173,39 @@ describe('a frame that was born at a node', () => {
   });
 });
 
+describe('a frame with sections', () => {
+  it('is accepted and published once, with what its sections have, and its picture is taken once', async () => {
+    const world = new EffectWorld();
+    world.offerPlan(a);
+    world.startNode('pi-1');
+    await world.settle();
+    world.data.finish = async (i_id) => {
+      const box: [number, number, number, number] = [10, 10, 20, 20];
+      return { top: null, predictions: [{ label: i_id, score: 0.9, box }], regions: [] };
+    };
+    const layout = { rows: 1, columns: 2, overlap: 0, whole: true };
+    world.offerFrame(['m'], { node: 'pi-1', width: 640, height: 480 }, layout);
+    for (let i = 0; i < 5; i++) await world.settle();
+    expect(world.orders.filter((order) => !order.startsWith('free'))).toEqual(['take 1-0', 'done f0']);
+    expect(world.opened).toEqual(['1-0']);
+    expect(world.data.calls.filter((call) => call.startsWith('open'))).toHaveLength(3);
+    expect(world.ended).toMatchObject([
+      {
+        end: { i_id: '1-0', outcome: 'ok', sections: 3 },
+        size: { width: 640, height: 480 },
+        answer: {
+          predictions: [
+            { label: '1-0', box: [10, 10, 20, 20] },
+            { label: '1-1', box: [330, 10, 340, 20] },
+            { label: '1-2', box: [10, 10, 20, 20] },
+          ],
+        },
+      },
+    ]);
+    expect(world.runner.openFrames()).toEqual([]);
+  });
+});
+
 describe('parts', () => {
   const plan = tilesAndTail(2);
   const { id } = plan.plan;

@@ -8,6 +8,7 @@ import { NodeAnswers } from '../../central/nodes/node-answers.ts';
 import { NodeLink } from '../../central/nodes/node-link.ts';
 import type { ServedModel, ServedPlan } from '../../central/served-model.ts';
 import { codecNames } from '../../shared/codec/codecs.ts';
+import type { SectionLayout } from '../../shared/model/sections.ts';
 import type { CompiledPlan, SchedulablePlan } from '../../shared/plan/compiled-plan.ts';
 import type { WireRegion } from '../../shared/protocol/messages/region.ts';
 import type { Arrival, BornArrival } from '../../shared/runtime/frame-parser.ts';
@@ -19,7 +20,11 @@ import { type RecordingLog, recordingLog } from './recording-log.ts';
 export function servedPlan(plan: SchedulablePlan, name = 'm'): ServedPlan {
   return {
     compiled: { ...plan, approximate: false } as unknown as CompiledPlan,
-    model: { name, manifest: { name, skeleton: { sha: plan.plan.model }, blobs: [] } } as unknown as ServedModel,
+    model: {
+      name,
+      manifest: { name, skeleton: { sha: plan.plan.model }, blobs: [] },
+      card: { output: { iou_threshold: 0.5 } },
+    } as unknown as ServedModel,
   };
 }
 
@@ -143,6 +148,8 @@ export class EffectWorld {
   readonly events: UntimedEvent[] = [];
   readonly ended: EndedFrame[] = [];
   readonly active: string[] = [];
+  /** Accepted frames, by their i_ids. */
+  readonly opened: string[] = [];
   /** Whether the next message cannot be sent. */
   wireFails = false;
   /** Whether central's own executor refuses plans and fails at parts. */
@@ -194,7 +201,7 @@ export class EffectWorld {
       log: this.log,
       tell: (event) => this.tell(event),
       on: {
-        opened: () => {},
+        opened: ({ i_id }) => void this.opened.push(i_id),
         skipped: () => {},
         planActive: (_model, { compiled }) => void this.active.push(compiled.plan.id),
         planRetired: () => {},
@@ -225,13 +232,15 @@ export class EffectWorld {
   }
 
   /** A frame arrives. */
-  offerFrame(models: readonly string[] = ['m'], born?: BornArrival['born']): void {
+  offerFrame(models: readonly string[] = ['m'], born?: BornArrival['born'], layout?: SectionLayout): void {
     const frame = `f${this.#frames++}`;
     const envelope = { v: 1, format: 'tensor', d: Uint8Array.of(1) } as const;
     const arrival: Arrival = { camera: 'front', frame, named: true, time: 0, envelope, ...(born && { born }) };
     const ref = this.runner.keepPayload(arrival);
     const at = born === undefined ? {} : { born: born.node };
-    this.tell({ type: 'frame-offered', ref, camera: 'front', frame, models, bytes: 1, dedupe: false, ...at });
+    const sections = layout === undefined ? {} : { sections: { models, layout } };
+    const of = { ref, camera: 'front', frame, models, bytes: 1, dedupe: false };
+    this.tell({ type: 'frame-offered', ...of, ...at, ...sections });
   }
 
   /** A node comes online that can run everything; it answers nothing by itself. */

@@ -71,6 +71,8 @@ export const resultObject = z.object({
   /** Encoded tensor bytes that nodes sent to other nodes for this frame; absent: none. */
   bytes_between: count.optional(),
   tiles_per_node: z.record(z.string(), count),
+  /** Number of sections of the picture that were frames of their own; absent: it was seen whole. */
+  sections: count.optional(),
   /** Present where central computed stages that the plan assigns to nodes. */
   fallback: z.object({ reason: z.enum(FALLBACK_REASONS), text }).optional(),
   error: z.object({ code: text, message: text, hint: text.optional() }).optional(),

@@ -13,14 +13,16 @@ test('whatever happens to nodes, links, plans and cameras, every invariant holds
 }, () => {
   let steps = 0;
   const outcomes = { ok: 0, degraded: 0, error: 0 };
+  const sectioned = { ok: 0, degraded: 0, error: 0 };
   let exits = 0;
   const notes = { duplicate: 0, stray: 0, late: 0, 'stale-epoch': 0 };
   fc.assert(
     fc.property(fc.integer({ min: 0, max: 2 ** 31 }), (seed) => {
       const cluster = chaos(seed, 30_000);
       steps += cluster.steps;
-      for (const { outcome, exit } of cluster.published) {
+      for (const { outcome, exit, sections } of cluster.published) {
         outcomes[outcome]++;
+        if (sections !== undefined) sectioned[outcome]++;
         if (exit !== null) exits++;
       }
       const snapshot = cluster.coordinator.snapshot();
@@ -34,6 +36,7 @@ test('whatever happens to nodes, links, plans and cameras, every invariant holds
   expect(steps).toBeGreaterThan(20_000);
   for (const count of [outcomes.ok, outcomes.degraded, outcomes.error, notes.duplicate, notes.late, exits])
     expect(count).toBeGreaterThan(0);
+  for (const count of Object.values(sectioned)) expect(count).toBeGreaterThan(0);
   expect(outcomes.ok).toBeGreaterThan(outcomes.error);
 });
 

@@ -55,6 +55,31 @@ async function refusal(frame: Parameters<typeof decodeFrame>[0], input = stretch
   return error as TesseraError;
 }
 
+describe('decodeFrame: a section of a picture', () => {
+  it('has the pixels of the section alone, whose mapping leads to them, also of a picture that EXIF turns', async () => {
+    const upright = await raw(quarters(64, 48), 64, 48).jpeg().toBuffer();
+    // Turned by 270 degrees and said to be so.
+    const turned = await sharp(await raw(quarters(64, 48), 64, 48).rotate(270).png().toBuffer())
+      .withMetadata({ orientation: 6 })
+      .jpeg()
+      .toBuffer();
+    for (const jpeg of [upright, turned]) {
+      const sectionOf = ({ width, height }: { width: number; height: number }) => {
+        expect([width, height]).toEqual([64, 48]);
+        return { left: 32, top: 0, width: 32, height: 24 };
+      };
+      const { data, sourceWidth, mapping } = await decodeFrame(jpeg, stretch(8, 8), undefined, sectionOf);
+      for (const [x, y] of [
+        [1, 1],
+        [6, 6],
+      ] as const)
+        close(pixel(data, 8, x, y), GREEN, 20);
+      expect(sourceWidth).toBe(64);
+      expect(mapping).toEqual({ scaleX: 4, scaleY: 3, offsetX: 0, offsetY: 0 });
+    }
+  });
+});
+
 describe('decodeFrame: pictures of cameras and phones', () => {
   it('decodes JPEG and PNG', async () => {
     const picture = raw(quarters(64, 48), 64, 48);
